@@ -1,0 +1,18 @@
+//! Media without sockets: time, pictures, sound, codecs, scaling and containers.
+//!
+//! | module | what |
+//! | --- | --- |
+//! | [`time`] | media time: ticks of a stated rate |
+//! | [`program`] | an encoded program (one picture track, one sound track) and its hand-over inside a process |
+//! | [`picture`], [`scale`], [`draw`], [`mark`] | I420 pictures, scaling into a canvas, names, machine-readable frame marks |
+//! | [`codec`] | H.264, VP8, Opus, AAC |
+//! | [`mux`] | fragmented and fast-start MP4, FLV |
+
+pub mod codec;
+pub mod draw;
+pub mod mark;
+pub mod mux;
+pub mod picture;
+pub mod program;
+pub mod scale;
+pub mod time;

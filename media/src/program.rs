@@ -1,0 +1,187 @@
+//! An encoded program: what an MCU task makes once and recorder and live all use.
+//!
+//! Inside one process a program travels as a bounded broadcast of `Arc<Frame>` through the [`ProgramHub`].
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use rotunda_proto::ids::StreamId;
+use thiserror::Error;
+use tokio::sync::broadcast;
+
+use crate::time::MediaTime;
+
+/// Frames that a slow reader may be behind before it loses some (it is told, and goes on at a later key frame):
+/// 15 s of 15 pictures and 47 sound frames a second.
+const QUEUE: usize = 1024;
+/// Most frames kept from the last key frame on for those who join; 20 s of the same. A longer GOP is not kept.
+const GOP_FRAMES: usize = 1280;
+
+/// What a decoder must know before the first frame. Shared by every frame until it changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProgramHeader {
+    pub video: Option<VideoHeader>,
+    pub audio: AudioHeader,
+}
+
+/// H.264.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VideoHeader {
+    pub width: u16,
+    pub height: u16,
+    /// Nominal frames a second.
+    pub framerate: u8,
+    pub bitrate_kbps: u32,
+    /// One sequence parameter set, without start code.
+    pub sps: Bytes,
+    /// One picture parameter set, without start code.
+    pub pps: Bytes,
+}
+
+/// AAC-LC.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AudioHeader {
+    pub sample_rate: u32,
+    pub channels: u8,
+    pub bitrate_kbps: u32,
+    /// AudioSpecificConfig (ISO/IEC 14496-3 §1.6.2.1).
+    pub config: Bytes,
+}
+
+/// One coded picture or 1024 coded samples of sound.
+#[derive(Debug, Clone)]
+pub struct Frame {
+    pub track: Track,
+    /// Presentation time from the program's start, monotonic within a track and on one clock for both tracks: 90 kHz for
+    /// pictures, the sample rate for sound. There are no B-frames, so it is the decoding time too.
+    pub pts: MediaTime,
+    /// Wanted length, in ticks of `pts`.
+    pub duration: u32,
+    /// Pictures: an IDR. Sound: true.
+    pub is_key: bool,
+    /// Pictures: NAL units with 4-byte lengths, parameter sets left out (they are in the header). Sound: raw AAC, no ADTS.
+    pub data: Bytes,
+    pub header: Arc<ProgramHeader>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Track {
+    Video,
+    Audio,
+}
+
+/// The running programs of a process, by stream id.
+#[derive(Debug, Clone, Default)]
+pub struct ProgramHub {
+    programs: Arc<Mutex<HashMap<StreamId, Arc<Program>>>>,
+}
+
+#[derive(Debug)]
+struct Program {
+    frames: broadcast::Sender<Arc<Frame>>,
+    /// Frames since the last key frame, in order.
+    gop: Mutex<Vec<Arc<Frame>>>,
+}
+
+impl ProgramHub {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Starts a program. It ends when the writer is dropped.
+    ///
+    /// Errors: [`ProgramExists`] when one of that id runs.
+    pub fn open(&self, stream_id: &StreamId) -> Result<ProgramWriter, ProgramExists> {
+        let mut programs = lock(&self.programs);
+        if programs.contains_key(stream_id) {
+            return Err(ProgramExists(stream_id.clone()));
+        }
+        let program = Arc::new(Program { frames: broadcast::channel(QUEUE).0, gop: Mutex::default() });
+        programs.insert(stream_id.clone(), program.clone());
+        Ok(ProgramWriter { hub: self.clone(), stream_id: stream_id.clone(), program })
+    }
+
+    /// Reads a running program from its last key frame on; None: no such program runs.
+    pub fn subscribe(&self, stream_id: &StreamId) -> Option<ProgramReader> {
+        let program = lock(&self.programs).get(stream_id).cloned()?;
+        // Both under the GOP's lock: nothing is missed and nothing comes twice.
+        let gop = lock(&program.gop);
+        let live = program.frames.subscribe();
+        Some(ProgramReader { backlog: gop.iter().cloned().rev().collect(), live })
+    }
+
+    /// The running programs' ids.
+    pub fn stream_ids(&self) -> Vec<StreamId> {
+        lock(&self.programs).keys().cloned().collect()
+    }
+}
+
+/// The one source of a program's frames.
+#[derive(Debug)]
+pub struct ProgramWriter {
+    hub: ProgramHub,
+    stream_id: StreamId,
+    program: Arc<Program>,
+}
+
+impl ProgramWriter {
+    /// Hands a frame to every reader. Never waits.
+    pub fn write(&self, frame: Arc<Frame>) {
+        let mut gop = lock(&self.program.gop);
+        let starts_gop = frame.is_key && (frame.track == Track::Video || frame.header.video.is_none());
+        if starts_gop || gop.len() >= GOP_FRAMES {
+            gop.clear();
+        }
+        if starts_gop || !gop.is_empty() {
+            gop.push(frame.clone());
+        }
+        let _nobody_reads = self.program.frames.send(frame);
+    }
+}
+
+impl Drop for ProgramWriter {
+    fn drop(&mut self) {
+        lock(&self.hub.programs).remove(&self.stream_id);
+    }
+}
+
+/// One reader's place in a program.
+#[derive(Debug)]
+pub struct ProgramReader {
+    /// Oldest last.
+    backlog: Vec<Arc<Frame>>,
+    live: broadcast::Receiver<Arc<Frame>>,
+}
+
+impl ProgramReader {
+    /// The next frame. Cancel-safe.
+    ///
+    /// Errors: [`ReadError::Lagged`] says that frames were lost and reading can go on, best from the next key frame;
+    /// [`ReadError::Ended`] that the program is over.
+    pub async fn next(&mut self) -> Result<Arc<Frame>, ReadError> {
+        if let Some(frame) = self.backlog.pop() {
+            return Ok(frame);
+        }
+        self.live.recv().await.map_err(|error| match error {
+            broadcast::error::RecvError::Lagged(frames) => ReadError::Lagged(frames),
+            broadcast::error::RecvError::Closed => ReadError::Ended,
+        })
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("a program with stream id {0} runs already")]
+pub struct ProgramExists(pub StreamId);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum ReadError {
+    #[error("{0} frames were lost because the reader was too slow")]
+    Lagged(u64),
+    #[error("the program has ended")]
+    Ended,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

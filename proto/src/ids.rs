@@ -1,0 +1,270 @@
+//! Names and numbers with a meaning, parsed once at the edge.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::str::FromStr;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize};
+use thiserror::Error;
+
+/// Why a text or number is not an id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum IdError {
+    #[error("is empty")]
+    Empty,
+    #[error("is longer than {0} bytes")]
+    TooLong(usize),
+    #[error("has a character that is not allowed")]
+    Character,
+    #[error("is out of range")]
+    Range,
+}
+
+/// Declares a text id: a newtype that only [`FromStr`] and [`TryFrom<String>`] make, so it always obeys its rule.
+macro_rules! text_id {
+    ($(#[$doc:meta])* $name:ident, max $max:literal, $allowed:expr, $pattern:literal) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+        #[serde(transparent)]
+        pub struct $name(String);
+
+        impl $name {
+            /// Longest id, in bytes.
+            pub const MAX_BYTES: usize = $max;
+
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = IdError;
+
+            fn try_from(text: String) -> Result<Self, IdError> {
+                let allowed: fn(u8) -> bool = $allowed;
+                match text.len() {
+                    0 => Err(IdError::Empty),
+                    n if n > $max => Err(IdError::TooLong($max)),
+                    _ if text.bytes().all(allowed) => Ok(Self(text)),
+                    _ => Err(IdError::Character),
+                }
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = IdError;
+
+            fn from_str(text: &str) -> Result<Self, IdError> {
+                Self::try_from(text.to_owned())
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = String::deserialize(deserializer)?;
+                Self::try_from(text).map_err(|error| serde::de::Error::custom(format!("{} {error}", stringify!($name))))
+            }
+        }
+
+        impl JsonSchema for $name {
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({ "type": "string", "minLength": 1, "maxLength": $max, "pattern": $pattern })
+            }
+        }
+    };
+}
+
+text_id!(
+    /// A person or device within an application: at most 32 bytes of letters, digits, `_` and `-`.
+    UserId, max 32, is_word_byte, "^[A-Za-z0-9_-]+$"
+);
+text_id!(
+    /// A live stream: at most 64 bytes of letters, digits, `_` and `-`.
+    StreamId, max 64, is_word_byte, "^[A-Za-z0-9_-]+$"
+);
+text_id!(
+    /// The prefix of a recording's file names: at most 64 bytes of letters, digits, `_` and `-`.
+    RecordId, max 64, is_word_byte, "^[A-Za-z0-9_-]+$"
+);
+text_id!(
+    /// One process of the cluster.
+    NodeId, max 64, is_word_byte, "^[A-Za-z0-9_-]+$"
+);
+text_id!(
+    /// A text room: at most 64 bytes of the 89 characters of the client contract. Room `"123"` is not room `123`.
+    RoomName, max 64, is_room_byte, r"^[A-Za-z0-9 !#$%&()+\-:;<=.>?@\[\]^_{}|~,]+$"
+);
+
+fn is_word_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-'
+}
+
+fn is_room_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b" !#$%&()+-:;<=.>?@[]^_{}|~,".contains(&byte)
+}
+
+/// An application: the tenant that owns rooms, keys and settings. Never 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "u32")]
+pub struct SdkAppId(#[schemars(range(min = 1))] u32);
+
+impl SdkAppId {
+    pub fn get(self) -> u32 {
+        self.0
+    }
+}
+
+impl TryFrom<u32> for SdkAppId {
+    type Error = IdError;
+
+    fn try_from(number: u32) -> Result<Self, IdError> {
+        if number == 0 { Err(IdError::Range) } else { Ok(Self(number)) }
+    }
+}
+
+impl fmt::Display for SdkAppId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The number of a numeric room: 1 to 4294967294.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "u64")]
+pub struct RoomNumber(#[schemars(range(min = 1, max = 4_294_967_294_u64))] u32);
+
+impl RoomNumber {
+    pub fn get(self) -> u32 {
+        self.0
+    }
+}
+
+impl TryFrom<u64> for RoomNumber {
+    type Error = IdError;
+
+    fn try_from(number: u64) -> Result<Self, IdError> {
+        match u32::try_from(number) {
+            Ok(number) if number != 0 && number != u32::MAX => Ok(Self(number)),
+            _ => Err(IdError::Range),
+        }
+    }
+}
+
+/// A room within an application, as the application named it: in JSON a number or a text.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum RoomId {
+    Number(RoomNumber),
+    Name(RoomName),
+}
+
+impl fmt::Display for RoomId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => number.0.fmt(f),
+            Self::Name(name) => name.fmt(f),
+        }
+    }
+}
+
+/// A room of the whole system: application and room.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+pub struct RoomKey {
+    pub app: SdkAppId,
+    pub room: RoomId,
+}
+
+impl RoomKey {
+    /// The room as two tokens of a bus subject or key: `1400000001.n1001`, or `1400000001.s` and the name's bytes in hex.
+    pub fn token(&self) -> String {
+        match &self.room {
+            RoomId::Number(number) => format!("{}.n{}", self.app, number.0),
+            RoomId::Name(name) => {
+                let hex: String = name.0.bytes().map(|byte| format!("{byte:02x}")).collect();
+                format!("{}.s{hex}", self.app)
+            }
+        }
+    }
+}
+
+impl fmt::Display for RoomKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.app, self.room)
+    }
+}
+
+/// One stay of a member (or of a service) on an SFU node. Random, so that it is unique without coordination.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SessionId(pub u64);
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+/// What a member can publish; each at most once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum TrackSource {
+    /// The microphone.
+    Audio,
+    /// The camera: "main".
+    Camera,
+    /// The shared screen: "aux", "sub" or "second stream" in the server API.
+    Screen,
+}
+
+impl TrackSource {
+    pub fn is_video(self) -> bool {
+        matches!(self, Self::Camera | Self::Screen)
+    }
+}
+
+impl fmt::Display for TrackSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Audio => "audio",
+            Self::Camera => "camera",
+            Self::Screen => "screen",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_numeric_room_and_a_text_room_of_the_same_digits_differ() {
+        let number: RoomId = serde_json::from_str("123").unwrap();
+        let name: RoomId = serde_json::from_str("\"123\"").unwrap();
+        assert_ne!(number, name);
+        let app = SdkAppId::try_from(1).unwrap();
+        assert_eq!(RoomKey { app, room: number }.token(), "1.n123");
+        assert_eq!(RoomKey { app, room: name }.token(), "1.s313233");
+    }
+
+    #[test]
+    fn ids_outside_their_rule_are_refused() {
+        assert_eq!("".parse::<UserId>(), Err(IdError::Empty));
+        assert_eq!("a b".parse::<UserId>(), Err(IdError::Character));
+        assert_eq!("x".repeat(33).parse::<UserId>(), Err(IdError::TooLong(32)));
+        assert_eq!("a\nTLS.time:0".parse::<UserId>(), Err(IdError::Character));
+        assert_eq!(RoomNumber::try_from(4_294_967_295), Err(IdError::Range));
+        assert!(serde_json::from_str::<RoomId>("0").is_err());
+        assert!(serde_json::from_str::<SdkAppId>("0").is_err());
+    }
+}

@@ -1,0 +1,19 @@
+//! What the services of Rotunda say to one another, and in which words.
+//!
+//! Ids and units ([`ids`]), the documents of a room ([`room`]), the client protocol ([`signaling`]), the messages between
+//! services ([`sfu`], [`mix`], [`program`], [`recording`]), the [`bus`] they travel on, tickets ([`user_sig`],
+//! [`ticket`]) and the gRPC types ([`grpc`]). No sockets here; every crate may use it.
+
+pub mod bus;
+pub mod clock;
+pub mod config;
+pub mod grpc;
+pub mod ids;
+pub mod mix;
+pub mod program;
+pub mod recording;
+pub mod room;
+pub mod sfu;
+pub mod signaling;
+pub mod ticket;
+pub mod user_sig;

@@ -1,0 +1,238 @@
+//! Mix tasks: requests to an MCU node on [`control_subject`], events on [`EVENTS_SUBJECT`].
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{NodeId, RecordId, RoomKey, StreamId, TrackSource, UserId};
+
+/// At most this many inputs in a task; a member with sound alone counts as one.
+pub const MAX_INPUTS: usize = 16;
+
+/// Subject on which one MCU node answers [`Command`]s with [`Reply`].
+pub fn control_subject(node: &NodeId) -> String {
+    format!("mcu.{node}.control")
+}
+
+/// Key under which an MCU node announces itself.
+pub fn node_key(node: &NodeId) -> String {
+    format!("nodes.mcu.{node}")
+}
+
+/// Prefix of [`node_key`].
+pub const NODES_PREFIX: &str = "nodes.mcu.";
+
+/// Subject of the [`Event`]s of all tasks.
+pub const EVENTS_SUBJECT: &str = "mix.events";
+
+/// Key of a room's running mix, with [`RunningMix`] as its value; watched by signaling to tell the members.
+pub fn running_key(room: &RoomKey) -> String {
+    format!("mixes.{}", room.token())
+}
+
+/// Prefix of [`running_key`].
+pub const RUNNING_PREFIX: &str = "mixes.";
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunningMix {
+    pub node: NodeId,
+    pub spec: MixSpec,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "snake_case")]
+pub enum Command {
+    /// Starts the room's mix, or gives the running one a new layout and encoding without a break.
+    Start { spec: Box<MixSpec> },
+    /// Ends the room's mix.
+    Stop { room: RoomKey },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "reply", rename_all = "snake_case")]
+pub enum Reply {
+    Done,
+    Refused { error: ControlError },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(tag = "code", rename_all = "snake_case")]
+pub enum ControlError {
+    #[error("the room does not exist or is empty")]
+    RoomNotExist,
+    #[error("no mix runs in the room")]
+    NoSuchMix,
+    #[error("the node has no capacity left")]
+    NoCapacity,
+    #[error("the stream id is in use by another room")]
+    StreamIdInUse,
+    #[error("the encoder refused its parameters: {reason}")]
+    Encoder { reason: String },
+}
+
+/// One mix, whole: what is asked, checked and typed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MixSpec {
+    pub room: RoomKey,
+    pub stream_id: StreamId,
+    pub audio: AudioEncode,
+    /// None: sound alone.
+    pub video: Option<VideoEncode>,
+    pub layout: Layout,
+    pub record: Option<RecordSpec>,
+    /// RTMP(S) addresses that the program is pushed to.
+    #[serde(default)]
+    pub push_urls: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AudioEncode {
+    /// Hz: 48000, 44100, 32000, 24000, 16000 or 8000.
+    pub sample_rate: u32,
+    /// kbit/s, 8 to 500.
+    pub bitrate_kbps: u32,
+    /// 1 or 2.
+    pub channels: u8,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VideoEncode {
+    /// Pixels, even.
+    pub width: u16,
+    /// Pixels, even.
+    pub height: u16,
+    /// kbit/s, 1 to 10000.
+    pub bitrate_kbps: u32,
+    /// Frames a second, 1 to 60.
+    pub framerate: u8,
+    /// Seconds between key frames, 1 to 5.
+    pub gop_seconds: u8,
+    /// 0xRRGGBB.
+    pub background_rgb: u32,
+}
+
+/// What is asked of the layout; which member is where follows from it and the room (mcu's layout engine).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Layout {
+    pub template: Template,
+    /// The big picture of float, screen-share and picture-in-picture.
+    #[serde(default)]
+    pub main: Option<PictureRef>,
+    /// The small picture of picture-in-picture.
+    #[serde(default)]
+    pub small: Option<Cell>,
+    /// Screen-share: the big picture on the right.
+    #[serde(default)]
+    pub main_right: bool,
+    /// Only these members' pictures are mixed (float, grid, screen-share); empty: everybody's.
+    #[serde(default)]
+    pub only_users: Vec<UserId>,
+    /// Custom: the cells.
+    #[serde(default)]
+    pub cells: Vec<Cell>,
+    /// How a picture fills its cell where the cell does not say.
+    #[serde(default)]
+    pub render_mode: Option<RenderMode>,
+    /// Does a member with sound alone take a cell; None: the template's default.
+    #[serde(default)]
+    pub audio_only_takes_cell: Option<bool>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Template {
+    #[default]
+    Float,
+    Grid,
+    ScreenShare,
+    PictureInPicture,
+    Custom,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct PictureRef {
+    pub user: UserId,
+    pub source: TrackSource,
+}
+
+/// A rectangle of the canvas, pixels from the top left, and who is in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cell {
+    /// None: filled in the order of entering.
+    pub picture: Option<PictureRef>,
+    pub x: u16,
+    pub y: u16,
+    pub width: u16,
+    pub height: u16,
+    /// Higher is in front.
+    pub z: u32,
+    #[serde(default)]
+    pub render_mode: Option<RenderMode>,
+    #[serde(default)]
+    pub input: CellInput,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CellInput {
+    #[default]
+    AudioVideo,
+    VideoOnly,
+    AudioOnly,
+}
+
+/// How a picture fills its cell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RenderMode {
+    /// Filled; what does not fit is cut off.
+    Crop,
+    /// Whole picture; the background shows beside it.
+    Scale,
+    /// Whole picture on black.
+    ScaleOnBlack,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordSpec {
+    /// Prefix of the files' names.
+    pub record_id: RecordId,
+    /// An audio file (mp3 by the contract) instead of a film.
+    pub audio_only: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    Started { room: RoomKey, stream_id: StreamId },
+    /// Once a second while a task runs.
+    Health { room: RoomKey, stream_id: StreamId, health: Health },
+    Stopped { room: RoomKey, stream_id: StreamId, reason: StopReason },
+}
+
+/// How a task does, over the last second.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Health {
+    /// Members seen or heard.
+    pub inputs: u32,
+    /// Members whose picture is being shown live.
+    pub live_pictures: u32,
+    /// Encoded frames a second.
+    pub fps: f32,
+    pub video_kbps: f32,
+    pub audio_kbps: f32,
+    /// Longest mix tick of the second, milliseconds.
+    pub tick_ms_max: f32,
+    /// Ticks that came too late, since the start.
+    pub late_ticks: u64,
+    /// Length of the program so far, milliseconds.
+    pub program_ms: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "reason", rename_all = "snake_case")]
+pub enum StopReason {
+    Asked,
+    RoomEmpty,
+    Shutdown,
+    Failed { message: String },
+}

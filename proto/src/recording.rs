@@ -1,0 +1,60 @@
+//! What the recorder tells: a file is ready.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{RecordId, RoomKey, StreamId, UserId};
+
+/// Subject of the request that hands a [`RecordingFile`] to the callback outbox. Answered with [`Accepted`] once it is
+/// stored there; until then the recorder offers it again.
+pub const FILE_READY_SUBJECT: &str = "callbacks.file_ready";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Accepted {}
+
+/// A finished file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordingFile {
+    /// Decimal digits, unique.
+    pub file_id: String,
+    /// Decimal digits; the same for every file of one recording.
+    pub task_id: String,
+    pub room: RoomKey,
+    pub stream_id: StreamId,
+    pub record_id: Option<RecordId>,
+    /// Whose single stream it is; None for a mix.
+    pub user: Option<UserId>,
+    pub format: FileFormat,
+    /// Name without folder.
+    pub name: String,
+    pub size_bytes: u64,
+    pub duration_ms: u64,
+    pub started_unix_us: u64,
+    pub ended_unix_us: u64,
+    /// Pixels; None for sound alone.
+    pub resolution: Option<(u16, u16)>,
+    /// Where it plays.
+    pub url: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FileFormat {
+    Mp4,
+    Hls,
+    Flv,
+    Aac,
+    Mp3,
+}
+
+impl FileFormat {
+    /// As callbacks and the catalogue spell it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Mp4 => "mp4",
+            Self::Hls => "hls",
+            Self::Flv => "flv",
+            Self::Aac => "aac",
+            Self::Mp3 => "mp3",
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! The documents of a room in the bus's key-value store. No node owns a room; every change is a compare-and-set of one of
+//! these documents, and who wants to follow a room watches them.
+//!
+//! | key | document | who writes | who watches |
+//! | --- | --- | --- | --- |
+//! | `rooms.<token>.info` | [`RoomInfo`] | signaling, once | signaling, mcu |
+//! | `rooms.<token>.seats` | [`Seats`] | signaling | signaling, mcu |
+//! | `rooms.<token>.roster` | [`Roster`] | signaling | signaling, mcu |
+//! | `rooms.<token>.count.<node>` | [`MemberCount`] | one signaling node | signaling |
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{NodeId, RoomKey, TrackSource, UserId};
+
+/// At most this many members publish audio at one time.
+pub const MAX_AUDIO_PUBLISHERS: usize = 6;
+/// At most this many members publish video (camera or screen) at one time.
+pub const MAX_VIDEO_PUBLISHERS: usize = 4;
+/// The roster lists this many members: the earliest who are still present.
+pub const ROSTER_WINDOW: usize = 50;
+/// Members in a room, audience included.
+pub const MAX_MEMBERS: u64 = 50_000;
+
+/// Prefix of every key of a room, with its final dot.
+pub fn key_prefix(room: &RoomKey) -> String {
+    format!("rooms.{}.", room.token())
+}
+
+pub fn info_key(room: &RoomKey) -> String {
+    format!("{}info", key_prefix(room))
+}
+
+pub fn seats_key(room: &RoomKey) -> String {
+    format!("{}seats", key_prefix(room))
+}
+
+pub fn roster_key(room: &RoomKey) -> String {
+    format!("{}roster", key_prefix(room))
+}
+
+pub fn count_key(room: &RoomKey, node: &NodeId) -> String {
+    format!("{}count.{node}", key_prefix(room))
+}
+
+/// Where a room's media is; written by the member who enters first, deleted when the last one leaves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoomInfo {
+    pub room: RoomKey,
+    /// The SFU node that serves the room.
+    pub sfu: NodeId,
+    pub created_unix_ms: u64,
+}
+
+/// Who publishes what: at most [`MAX_AUDIO_PUBLISHERS`] and [`MAX_VIDEO_PUBLISHERS`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seats {
+    /// In the order in which they began to publish.
+    pub publishers: Vec<Publisher>,
+}
+
+/// One publishing member.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Publisher {
+    pub user: UserId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audio: Option<TrackState>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub camera: Option<TrackState>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub screen: Option<TrackState>,
+}
+
+impl Publisher {
+    pub fn track(&self, source: TrackSource) -> Option<TrackState> {
+        match source {
+            TrackSource::Audio => self.audio,
+            TrackSource::Camera => self.camera,
+            TrackSource::Screen => self.screen,
+        }
+    }
+
+    pub fn track_mut(&mut self, source: TrackSource) -> &mut Option<TrackState> {
+        match source {
+            TrackSource::Audio => &mut self.audio,
+            TrackSource::Camera => &mut self.camera,
+            TrackSource::Screen => &mut self.screen,
+        }
+    }
+}
+
+/// A published track.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum TrackState {
+    /// Being sent.
+    On,
+    /// Published, and for now silent or dark by the publisher's wish.
+    Muted,
+}
+
+/// The members whom everybody sees: the [`ROSTER_WINDOW`] earliest who are still present.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Roster {
+    /// In the order of entering.
+    pub members: Vec<RosterMember>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RosterMember {
+    pub user: UserId,
+    pub entered_unix_ms: u64,
+}
+
+/// Members of a room connected to one signaling node.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberCount {
+    pub members: u64,
+}

@@ -1,0 +1,147 @@
+//! Control of an SFU node: requests on [`control_subject`], events on [`events_subject`].
+//!
+//! Sessions are declarative where they can be: who controls a session says what it wants ([`Command::SetIngress`],
+//! [`Command::SetSlots`]) and the SFU works out the steps.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{NodeId, RoomKey, SessionId, TrackSource, UserId};
+
+/// Receive lines of a person's session: audio slots.
+pub const MEMBER_AUDIO_SLOTS: usize = 6;
+/// Receive lines of a person's session: video slots for cameras; the screen slot comes after them.
+pub const MEMBER_CAMERA_SLOTS: usize = 4;
+/// Most receive lines of one kind in any session (a service's included).
+pub const MAX_SLOTS: usize = 24;
+
+/// Subject on which one SFU node answers [`Command`]s with [`Reply`].
+pub fn control_subject(node: &NodeId) -> String {
+    format!("sfu.{node}.control")
+}
+
+/// Subject on which the [`Event`]s of one room are published.
+pub fn events_subject(room: &RoomKey) -> String {
+    format!("sfu.events.{}", room.token())
+}
+
+/// Key under which an SFU node announces itself with [`NodeInfo`].
+pub fn node_key(node: &NodeId) -> String {
+    format!("nodes.sfu.{node}")
+}
+
+/// Prefix of [`node_key`].
+pub const NODES_PREFIX: &str = "nodes.sfu.";
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeInfo {
+    pub node: NodeId,
+    pub sessions: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "snake_case")]
+pub enum Command {
+    /// Makes a session out of its one SDP offer; answered by [`Reply::Opened`].
+    Open { session: SessionId, room: RoomKey, identity: Identity, offer: String, lines: Lines },
+    /// Answers a second offer of the same session (ICE restart); answered by [`Reply::Opened`].
+    Restart { session: SessionId, offer: String },
+    /// The sources that the session may send from now on; media of any other source is dropped.
+    SetIngress { session: SessionId, sources: BTreeSet<TrackSource> },
+    /// What the session's receive slots show from now on.
+    SetSlots { session: SessionId, slots: SlotMap },
+    /// Ends a session; also right when there is none.
+    Close { session: SessionId },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "reply", rename_all = "snake_case")]
+pub enum Reply {
+    Opened { answer: String },
+    Done,
+    Refused { error: ControlError },
+}
+
+/// Why a [`Command`] was refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(tag = "code", rename_all = "snake_case")]
+pub enum ControlError {
+    #[error("the SDP offer was not understood: {reason}")]
+    BadSdp { reason: String },
+    #[error("the offer has no line with mid {mid:?}, or not of that kind and direction")]
+    NoSuchLine { mid: String },
+    #[error("the service ticket is wrong or expired")]
+    BadTicket,
+    #[error("the session is not known")]
+    NoSuchSession,
+    #[error("the node takes no more sessions")]
+    NodeFull,
+}
+
+/// Who a session belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Identity {
+    /// A member of the room.
+    Member { user: UserId },
+    /// A receiver of ours (MCU, recorder), admitted by a [ticket](crate::ticket).
+    Service { ticket: String },
+}
+
+/// Which line (by mid) of the offer is for what. Lines that are not named are refused with port 0 or left inactive.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Lines {
+    /// Send line of the microphone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub microphone: Option<String>,
+    /// Send line of the camera; may carry simulcast rids.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub camera: Option<String>,
+    /// Send line of the screen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub screen: Option<String>,
+    /// Receive lines for sound, in slot order.
+    #[serde(default)]
+    pub audio: Vec<String>,
+    /// Receive lines for pictures, in slot order; a person's last one is the screen slot.
+    #[serde(default)]
+    pub video: Vec<String>,
+}
+
+/// What each receive slot shows; shorter than the session's lines means the rest are empty.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SlotMap {
+    pub audio: Vec<Option<UserId>>,
+    pub video: Vec<Option<VideoWant>>,
+}
+
+/// One picture that a slot shows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VideoWant {
+    pub user: UserId,
+    pub source: TrackSource,
+    /// The highest simulcast layer of use: its picture height in pixels. None: the best there is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_height: Option<u16>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// ICE and DTLS are up.
+    Connected { session: SessionId, user: Option<UserId> },
+    /// Gone without a `Close`: ICE timed out or DTLS failed.
+    Disconnected { session: SessionId, user: Option<UserId>, reason: String },
+    /// Who speaks, loudest first; sent when it changes, at most every 200 ms.
+    Speakers { speakers: Vec<Speaker> },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Speaker {
+    pub user_id: UserId,
+    /// Loudness, 0 (silence, -127 dBov) to 100 (0 dBov). Source: RFC 6464 levels.
+    pub volume: u8,
+}

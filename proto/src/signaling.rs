@@ -1,0 +1,288 @@
+//! The client protocol: JSON text messages over one WebSocket at `/ws`.
+//!
+//! A request is `{"id": 7, "op": "enterRoom", ...}`; its reply is `{"id": 7, "ok": true, ...}` or
+//! `{"id": 7, "error": {"code": "room_full", "message": "..."}}`; what the server tells by itself is
+//! `{"event": "memberEntered", ...}`. `docs/signaling.md` explains the order; the schema is generated from these types.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{RecordId, RoomId, SdkAppId, StreamId, TrackSource, UserId};
+use crate::mix::Template;
+pub use crate::room::TrackState;
+pub use crate::sfu::{Lines, Speaker};
+
+/// Longest message in either direction, bytes. An SDP offer of a browser is about 41 kB.
+pub const MAX_MESSAGE_BYTES: usize = 256 * 1024;
+
+/// A request with the number that its reply repeats.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RequestEnvelope {
+    pub id: u64,
+    #[serde(flatten)]
+    pub request: Request,
+}
+
+/// What a client asks.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "op", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum Request {
+    /// Who the client is; the first request on every WebSocket. Replied by [`Reply::LoggedIn`].
+    Login {
+        sdk_app_id: SdkAppId,
+        user_id: UserId,
+        user_sig: String,
+        /// From an earlier [`Reply::LoggedIn`]: carries on with that login's room and media.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        resume_token: Option<String>,
+    },
+    /// Enters a room, which exists from its first member to its last. Replied by [`Reply::Entered`].
+    EnterRoom {
+        room_id: RoomId,
+        #[serde(default)]
+        role: Role,
+        /// Names this member's recording.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        user_define_record_id: Option<RecordId>,
+        /// Names this member's live stream.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stream_id: Option<StreamId>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        private_map_key: Option<String>,
+    },
+    /// The one SDP offer of this stay (or, later, an ICE restart). Replied by [`Reply::Connected`].
+    Connect { offer: String, lines: Lines },
+    /// Takes a seat for a source and begins to send it. Replied by [`Reply::Done`].
+    Publish {
+        source: TrackSource,
+        #[serde(default)]
+        muted: bool,
+    },
+    /// Gives the seat back. Replied by [`Reply::Done`].
+    Unpublish { source: TrackSource },
+    /// Says that a published source is silent or dark for now, or back. Replied by [`Reply::Done`].
+    Mute { source: TrackSource, muted: bool },
+    /// Asks for a picture: at most 4 cameras (3 while sending one) and one screen. Replied by [`Reply::Done`]; the slot
+    /// comes with [`Event::Slots`].
+    RequestVideo {
+        user_id: UserId,
+        source: TrackSource,
+        /// The largest picture of use, in pixels of height.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        max_height: Option<u16>,
+    },
+    /// Gives a picture back. Replied by [`Reply::Done`].
+    CancelVideo { user_id: UserId, source: TrackSource },
+    /// Stops (or starts again) one publisher's sound for this listener alone. Replied by [`Reply::Done`].
+    MuteRemoteAudio { user_id: UserId, muted: bool },
+    /// Leaves the room; the WebSocket stays. Replied by [`Reply::Done`].
+    ExitRoom {},
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// May publish.
+    #[default]
+    Anchor,
+    /// Watches only.
+    Audience,
+}
+
+/// What the server sends: a reply or an event.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum ServerMessage {
+    Ok {
+        id: u64,
+        /// Always true.
+        ok: bool,
+        #[serde(flatten)]
+        reply: Reply,
+    },
+    Failed {
+        /// The request's id; null when the message had none that could be read.
+        id: Option<u64>,
+        error: ErrorBody,
+    },
+    Event(Event),
+}
+
+/// The fields of a successful reply, by `result`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "result", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum Reply {
+    LoggedIn {
+        /// Presented in the next [`Request::Login`] when this WebSocket is lost.
+        resume_token: String,
+        /// How long the room waits for that, seconds.
+        resume_seconds: u32,
+        /// True when the token carried an earlier stay on: room, seats and media are as they were.
+        resumed: bool,
+    },
+    Entered {
+        room: RoomView,
+        /// For `RTCPeerConnection`; empty where none is needed.
+        ice_servers: Vec<IceServer>,
+    },
+    Connected {
+        answer: String,
+    },
+    Done {},
+}
+
+/// A room as its members see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RoomView {
+    pub room_id: RoomId,
+    /// The 50 earliest members present, in order of entering.
+    pub members: Vec<UserId>,
+    /// Everybody, audience included.
+    pub member_count: u64,
+    pub publishers: Vec<PublisherView>,
+    /// The mix that runs in this room, if one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mix: Option<MixView>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PublisherView {
+    pub user_id: UserId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audio: Option<TrackState>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub camera: Option<TrackState>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub screen: Option<TrackState>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MixView {
+    pub stream_id: StreamId,
+    pub template: Template,
+}
+
+/// As in `RTCIceServer`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct IceServer {
+    pub urls: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ErrorBody {
+    pub code: ErrorCode,
+    /// For a person: what happened and what to do.
+    pub message: String,
+}
+
+/// Why a request failed. The names are stable; clients may switch on them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorCode {
+    /// Not JSON, or not a request of this protocol.
+    BadRequest,
+    /// Longer than [`MAX_MESSAGE_BYTES`]; the connection is closed.
+    MessageTooLarge,
+    /// More requests than the connection may send; it is closed.
+    RateLimited,
+    /// A request other than `login` came first.
+    NotLoggedIn,
+    /// A second `login` on one WebSocket.
+    AlreadyLoggedIn,
+    /// The application is not known here.
+    UnknownApplication,
+    /// The UserSig is not one, or its signature is wrong.
+    UserSigInvalid,
+    /// The UserSig's time is over.
+    UserSigExpired,
+    /// The UserSig is for another user.
+    UserSigUserMismatch,
+    /// The UserSig is for another application.
+    UserSigAppMismatch,
+    /// The resume token is wrong or its time is over; log in without it.
+    ResumeFailed,
+    /// The request needs a room.
+    NotInRoom,
+    /// `enterRoom` while in a room.
+    AlreadyInRoom,
+    /// 50,000 members.
+    RoomFull,
+    /// The role or the ticket does not permit it.
+    NotPermitted,
+    /// Six members publish audio already.
+    TooManyAudioPublishers,
+    /// Four members publish video already.
+    TooManyVideoPublishers,
+    /// Four cameras (three while sending) or one screen are watched already.
+    TooManyVideoRequests,
+    /// That member does not publish that source.
+    NotPublished,
+    /// The SDP offer or its line list was refused.
+    BadSdp,
+    /// No node takes the session now; try again.
+    NoMediaNode,
+    /// Our fault; try again.
+    Internal,
+}
+
+/// What the server tells.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "event", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum Event {
+    /// A member within the window of 50 entered (or moved into the window).
+    MemberEntered { user_id: UserId },
+    /// A member of the window left.
+    MemberLeft { user_id: UserId },
+    /// The number of members, audience included; at most once a second.
+    MemberCount { count: u64 },
+    /// A member's published sources, whole, after a change; all absent: publishes nothing any more.
+    Publishing {
+        #[serde(flatten)]
+        publisher: PublisherView,
+    },
+    /// What this client's receive slots show now, whole, after a change.
+    Slots { audio: Vec<Option<UserId>>, video: Vec<Option<SlotView>> },
+    /// Who speaks, loudest first; empty: nobody.
+    Speakers { speakers: Vec<Speaker> },
+    /// The session's media is up or gone.
+    MediaState { state: MediaState },
+    /// A mix began, changed or (null) ended.
+    Mix { mix: Option<MixView> },
+    /// This login is over; the WebSocket closes next.
+    Kicked { reason: KickReason },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SlotView {
+    pub user_id: UserId,
+    pub source: TrackSource,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MediaState {
+    Connected,
+    /// Make a new `RTCPeerConnection` and `connect` again.
+    Disconnected,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum KickReason {
+    /// The same user logged in again elsewhere.
+    Kick,
+    /// Removed through the server API.
+    Banned,
+    /// The room was dismissed.
+    RoomDisband,
+    /// The server is shutting down; come back.
+    Shutdown,
+}
