@@ -1,0 +1,71 @@
+# Rotunda: `make demo` shows it, `make test` proves it. Both install what is missing on a Debian 12 machine.
+
+CARGO ?= cargo
+# Real clips for the demo's participants (MP4 with H.264 and AAC); without any, sound and picture are generated.
+DEMO_CLIPS ?= $(wildcard ../shared/media/speaker_?_360p.mp4)
+BIN := target/debug/rotunda
+
+.DEFAULT_GOAL := help
+.PHONY: help setup web build demo run test lint test-rust test-web test-browser test-sdk docs-schema clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Install system packages that are missing, check the toolchains
+	@scripts/setup
+
+web/node_modules: web/package-lock.json
+	cd web && npm ci --no-audit --no-fund
+	@touch $@
+
+web/dist/index.html: web/node_modules $(shell find web/src web/public web/*.html web/*.ts -type f 2>/dev/null)
+	cd web && npm run build
+
+web: web/dist/index.html ## Build the web pages
+
+build: setup web ## Build the server
+	$(CARGO) build --bin rotunda
+
+demo: build ## Run everything once: four participants, a mix, live streams, a recording (DEMO_SECONDS=30 to end by itself)
+	$(BIN) demo $(addprefix --clip ,$(DEMO_CLIPS))
+
+run: build ## Run the server
+	$(BIN) serve
+
+test: setup web lint test-rust test-web test-browser test-sdk ## Everything that must pass
+	@echo "make test: everything passed"
+
+lint: web ## Formatting, clippy
+	$(CARGO) fmt --all -- --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+test-rust: web ## Unit and end-to-end tests in Rust
+	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
+	    $(CARGO) nextest run --workspace; \
+	else \
+	    $(CARGO) test --workspace; \
+	fi
+
+test-web: web ## Unit tests of the web SDK
+	cd web && npm run check && npm test
+
+tests/browser/node_modules: tests/browser/package-lock.json
+	cd tests/browser && npm ci --no-audit --no-fund
+	@touch $@
+
+test-browser: tests/browser/node_modules web ## The demo page and the players in real Chromium
+	$(CARGO) build --bin rotunda
+	cd tests/browser && node --test --test-concurrency=1 --test-reporter=spec
+
+tests/tencent_sdk/.venv: tests/tencent_sdk/requirements.txt
+	python3 -m venv $@
+	$@/bin/pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+test-sdk: tests/tencent_sdk/.venv web ## The official Tencent Cloud SDK and a gRPC reflection client
+	$(CARGO) build --bin rotunda
+	cd tests/tencent_sdk && .venv/bin/python -m pytest -q
+
+clean: ## Remove everything that was built
+	$(CARGO) clean
+	rm -rf web/dist web/node_modules tests/browser/node_modules tests/tencent_sdk/.venv

@@ -1,0 +1,119 @@
+// What every browser test needs: the real server on free ports, real Chromium, marks and tones.
+
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, existsSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { chromium } from 'playwright-core';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const binary = join(process.env.CARGO_TARGET_DIR ?? join(root, 'target'), 'debug/rotunda');
+const browser = process.env.CHROMIUM ?? '/usr/bin/chromium';
+
+/** A reason to skip, or undefined. CI installs Chromium, so there nothing is skipped. */
+export function cannotRun() {
+  if (existsSync(browser)) return undefined;
+  if (process.env.CI) throw new Error(`CI must have Chromium at ${browser}`);
+  const reason = `SKIPPED: no Chromium at ${browser} (apt-get install chromium)`;
+  console.error(reason);
+  return reason;
+}
+
+async function freePort() {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address();
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+/** Starts `rotunda serve` in a folder of its own; `stop()` ends it in order and fails if it cannot. */
+export async function startServer(settings = {}) {
+  const data = mkdtempSync(join(tmpdir(), 'rotunda-test-'));
+  const [http, grpc, rtmp, media] = [await freePort(), await freePort(), await freePort(), await freePort()];
+  const env = {
+    ...process.env,
+    ROTUNDA__SERVER__DATA: data,
+    ROTUNDA__SERVER__PORT: String(http),
+    ROTUNDA__RECORDER__DIRECTORY: join(data, 'recordings'),
+    ROTUNDA__RECORDER__PUBLIC_URL: `http://127.0.0.1:${http}`,
+    ROTUNDA__LIVE__RTMP_PORT: String(rtmp),
+    ROTUNDA__SIGNALING__API: `{ grpc_port = ${grpc} }`,
+    ROTUNDA__SFU__PORT: String(media),
+    ROTUNDA__SFU__WORKERS: '1',
+    ...settings,
+  };
+  const server = spawn(binary, ['serve'], { env, cwd: data, stdio: ['ignore', 'pipe', 'pipe'] });
+  let log = '';
+  server.stderr.on('data', (text) => { log += text; });
+  await new Promise((resolve, reject) => {
+    server.stdout.on('data', (text) => { if (String(text).includes('ready')) resolve(); });
+    server.on('exit', (code) => reject(new Error(`the server ended with ${code}:\n${log}`)));
+  });
+  return {
+    url: `http://localhost:${http}`,
+    env,
+    log: () => log,
+    /** Runs another command of the binary against this server. */
+    async run(...args) {
+      const child = spawn(binary, args, { env, cwd: data, stdio: ['ignore', 'pipe', 'pipe'] });
+      let out = '';
+      child.stdout.on('data', (text) => { out += text; });
+      child.stderr.on('data', (text) => { out += text; });
+      const [code] = await once(child, 'exit');
+      if (code !== 0) throw new Error(`rotunda ${args.join(' ')} ended with ${code}:\n${out}`);
+      return out;
+    },
+    /** Starts a command that runs until it is stopped. */
+    start(...args) {
+      const child = spawn(binary, args, { env, cwd: data, stdio: 'ignore' });
+      return { stop: async () => { child.kill('SIGINT'); await once(child, 'exit'); } };
+    },
+    async stop() {
+      server.removeAllListeners('exit');
+      const exited = once(server, 'exit');
+      server.kill('SIGTERM');
+      await exited;
+      rmSync(data, { recursive: true, force: true });
+    },
+  };
+}
+
+/** A Chromium of its own: different people need different browsers, as the fake devices are one for all its pages. */
+export async function startBrowser() {
+  const started = await chromium.launch({
+    executablePath: browser,
+    args: [
+      '--no-sandbox', '--disable-gpu', '--disable-quic', '--disable-background-networking',
+      '--disable-component-update', '--disable-sync', '--no-first-run',
+      '--use-fake-ui-for-media-stream', '--use-fake-device-for-media-stream',
+      '--autoplay-policy=no-user-gesture-required', '--allow-loopback-in-peer-connection',
+    ],
+  });
+  return started;
+}
+
+/** Waits until `check` (in the page) answers something true; fails with what the page shows after `seconds`. */
+export async function until(page, what, check, argument, seconds = 20) {
+  try {
+    const handle = await page.waitForFunction(check, argument, { timeout: seconds * 1000, polling: 100 });
+    return await handle.jsonValue();
+  } catch (error) {
+    throw new Error(`${what}: not within ${seconds} s (${error.message.split('\n')[0]})\npage: ${await page.locator('body').innerText()}`);
+  }
+}
+
+/** Waits, in this process, until `check` answers something true. */
+export async function eventually(what, check, seconds = 20) {
+  const deadline = Date.now() + seconds * 1000;
+  for (;;) {
+    const value = await check();
+    if (value) return value;
+    if (Date.now() > deadline) throw new Error(`${what}: not within ${seconds} s`);
+    await new Promise((resolve) => { setTimeout(resolve, 200); });
+  }
+}
