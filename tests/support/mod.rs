@@ -1,0 +1,186 @@
+//! The real binary under test, and the tools that look at what it made.
+
+#![expect(dead_code, reason = "each test file uses its own part of this module")]
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+pub mod film;
+
+/// `rotunda serve` in a folder of its own, on free ports. Dropping it kills it.
+pub struct Server {
+    child: Child,
+    pub folder: tempfile::TempDir,
+    pub http: u16,
+    pub rtmp: u16,
+    settings: Vec<(String, String)>,
+}
+
+impl Server {
+    pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    pub fn start_with(more: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let [http, grpc, rtmp, media] = free_ports();
+        let mut settings = settings(folder.path(), [http, grpc, rtmp, media]);
+        settings.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        let log = std::fs::File::create(folder.path().join("server.log")).unwrap();
+        let mut child = rotunda(&["serve"], folder.path(), &settings)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::from(log))
+            .spawn()
+            .unwrap();
+        let mut ready = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut ready).unwrap();
+        let server = Self { child, folder, http, rtmp, settings };
+        assert!(ready.contains("ready"), "the server did not start:\n{}", server.log());
+        server
+    }
+
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("server.log")).unwrap()
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.http)
+    }
+
+    /// Runs another command of the binary against this server, to its end.
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        rotunda(arguments, self.folder.path(), &self.settings).output().unwrap()
+    }
+
+    /// Starts a participant; dropping it takes it out of the room in order.
+    pub fn join(&self, arguments: &[&str]) -> Participant {
+        let arguments = [&["join"], arguments].concat();
+        let child = rotunda(&arguments, self.folder.path(), &self.settings)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        Participant { child }
+    }
+
+    /// The body of a page, by curl's standard manners: any status.
+    pub fn get(&self, path: &str) -> String {
+        let mut stream = std::net::TcpStream::connect(("127.0.0.1", self.http)).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        std::io::Write::write_all(
+            &mut stream,
+            format!("GET {path} HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n").as_bytes(),
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default()
+    }
+
+    /// Ends the server with SIGTERM and says whether it ended by itself.
+    pub fn stop(mut self) -> bool {
+        interrupt(&self.child, "TERM");
+        self.child.wait().unwrap().success()
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ended_already = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("--- log of the server ---\n{}", self.log());
+        }
+    }
+}
+
+pub struct Participant {
+    child: Child,
+}
+
+impl Participant {
+    pub fn leave(mut self) {
+        interrupt(&self.child, "INT");
+        self.child.wait().unwrap();
+    }
+
+    /// As a crash would: without a goodbye.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Participant {
+    fn drop(&mut self) {
+        let _ended_already = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The binary with these settings in its environment.
+pub fn rotunda(arguments: &[&str], folder: &Path, settings: &[(String, String)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rotunda"));
+    command.args(arguments).current_dir(folder).envs(settings.iter().cloned()).stdin(Stdio::null());
+    command
+}
+
+/// Settings of a server in `folder` on these ports: HTTP, gRPC, RTMP, media.
+pub fn settings(folder: &Path, [http, grpc, rtmp, media]: [u16; 4]) -> Vec<(String, String)> {
+    let recordings = folder.join("recordings").display().to_string();
+    [
+        ("ROTUNDA__SERVER__DATA", folder.display().to_string()),
+        ("ROTUNDA__SERVER__PORT", http.to_string()),
+        ("ROTUNDA__RECORDER__DIRECTORY", recordings),
+        ("ROTUNDA__RECORDER__PUBLIC_URL", format!("http://127.0.0.1:{http}")),
+        ("ROTUNDA__LIVE__RTMP_PORT", rtmp.to_string()),
+        ("ROTUNDA__SIGNALING__API", format!("{{ grpc_port = {grpc} }}")),
+        ("ROTUNDA__SFU__PORT", media.to_string()),
+        ("ROTUNDA__SFU__WORKERS", "1".to_owned()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .to_vec()
+}
+
+/// Ports that were free a moment ago.
+pub fn free_ports<const N: usize>() -> [u16; N] {
+    // All are held until all are known, so that none comes twice.
+    let held: [TcpListener; N] = std::array::from_fn(|_| TcpListener::bind("127.0.0.1:0").unwrap());
+    held.map(|listener| listener.local_addr().unwrap().port())
+}
+
+/// Waits for a state. Polls it every 100 ms; fails after `seconds`.
+pub fn eventually<T>(what: &str, seconds: u64, mut state: impl FnMut() -> Option<T>) -> T {
+    let (clock, every) = (rotunda_proto::clock::Clock, Duration::from_millis(100));
+    let deadline: Instant = clock.now() + Duration::from_secs(seconds);
+    loop {
+        if let Some(found) = state() {
+            return found;
+        }
+        assert!(clock.now() < deadline, "{what}: not within {seconds} s");
+        std::thread::park_timeout(every);
+    }
+}
+
+/// True where a Debian program is installed; says loudly when it is not, and fails in CI, where nothing is skipped.
+pub fn installed(program: &str) -> bool {
+    let found = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())
+        .chain([PathBuf::from("/usr/sbin")])
+        .any(|folder| folder.join(program).exists());
+    if !found {
+        assert!(std::env::var_os("CI").is_none(), "CI must have {program}");
+        eprintln!("SKIPPED: {program} is not installed (`make setup` installs it)");
+    }
+    found
+}
+
+fn interrupt(child: &Child, signal: &str) {
+    Command::new("kill").args([&format!("-{signal}"), &child.id().to_string()]).status().unwrap();
+}

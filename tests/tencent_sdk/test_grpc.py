@@ -1,0 +1,44 @@
+"""A gRPC client that knows nothing of us but reflection finds the mix service and calls it."""
+
+import grpc
+import pytest
+from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.message_factory import GetMessageClass
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+
+SERVICE = "rotunda.v1.MixService"
+
+
+@pytest.fixture
+def channel(server):
+    with grpc.insecure_channel(f"127.0.0.1:{server.grpc}") as open_channel:
+        yield open_channel
+
+
+def caller(channel, method):
+    pool = DescriptorPool(ProtoReflectionDescriptorDatabase(channel))
+    described = pool.FindServiceByName(SERVICE).FindMethodByName(method)
+    request, reply = GetMessageClass(described.input_type), GetMessageClass(described.output_type)
+    call = channel.unary_unary(
+        f"/{SERVICE}/{method}", request_serializer=request.SerializeToString, response_deserializer=reply.FromString
+    )
+    return request, call
+
+
+def test_reflection_lists_the_service(channel):
+    assert SERVICE in ProtoReflectionDescriptorDatabase(channel).get_services()
+
+
+def test_stopping_no_mix_says_so_with_the_code_of_the_other_faces(server, channel):
+    request, call = caller(channel, "StopMCUMixTranscode")
+    metadata = [("authorization", f"Bearer {server.secret_id}:{server.api_secret}")]
+    with pytest.raises(grpc.RpcError) as raised:
+        call(request(sdk_app_id=server.app, room_id=1001), metadata=metadata)
+    assert raised.value.details().startswith("FailedOperation.MixSessionNotExist")
+
+
+def test_without_a_key_nothing_is_done(server, channel):
+    request, call = caller(channel, "StopMCUMixTranscode")
+    with pytest.raises(grpc.RpcError) as raised:
+        call(request(sdk_app_id=server.app, room_id=1001))
+    assert raised.value.code() == grpc.StatusCode.UNAUTHENTICATED
