@@ -62,7 +62,12 @@ impl Picture {
 
     /// The whole picture.
     pub fn rect(&self) -> Rect {
-        Rect { x: 0, y: 0, width: self.width, height: self.height }
+        Rect {
+            x: 0,
+            y: 0,
+            width: self.width,
+            height: self.height,
+        }
     }
 
     pub fn y(&self) -> &[u8] {
@@ -92,7 +97,12 @@ impl Picture {
         let (width, height) = (self.width, self.height);
         let [y, u, v] = self.planes_mut();
         fill_plane(y, width, height, rect, colour.y);
-        let half = Rect { x: rect.x / 2, y: rect.y / 2, width: rect.width / 2, height: rect.height / 2 };
+        let half = Rect {
+            x: rect.x / 2,
+            y: rect.y / 2,
+            width: rect.width / 2,
+            height: rect.height / 2,
+        };
         fill_plane(u, width / 2, height / 2, half, colour.u);
         fill_plane(v, width / 2, height / 2, half, colour.v);
     }
@@ -100,7 +110,11 @@ impl Picture {
 
 fn fill_plane(plane: &mut [u8], width: usize, height: usize, rect: Rect, value: u8) {
     let (left, right) = (rect.x.min(width), (rect.x + rect.width).min(width));
-    for row in plane.chunks_exact_mut(width).take((rect.y + rect.height).min(height)).skip(rect.y) {
+    for row in plane
+        .chunks_exact_mut(width)
+        .take((rect.y + rect.height).min(height))
+        .skip(rect.y)
+    {
         row[left..right].fill(value);
     }
 }

@@ -97,9 +97,16 @@ impl ProgramHub {
         if programs.contains_key(stream_id) {
             return Err(ProgramExists(stream_id.clone()));
         }
-        let program = Arc::new(Program { frames: broadcast::channel(QUEUE).0, gop: Mutex::default() });
+        let program = Arc::new(Program {
+            frames: broadcast::channel(QUEUE).0,
+            gop: Mutex::default(),
+        });
         programs.insert(stream_id.clone(), program.clone());
-        Ok(ProgramWriter { hub: self.clone(), stream_id: stream_id.clone(), program })
+        Ok(ProgramWriter {
+            hub: self.clone(),
+            stream_id: stream_id.clone(),
+            program,
+        })
     }
 
     /// Reads a running program from its last key frame on; None: no such program runs.
@@ -108,7 +115,10 @@ impl ProgramHub {
         // Both under the GOP's lock: nothing is missed and nothing comes twice.
         let gop = lock(&program.gop);
         let live = program.frames.subscribe();
-        Some(ProgramReader { backlog: gop.iter().cloned().rev().collect(), live })
+        Some(ProgramReader {
+            backlog: gop.iter().cloned().rev().collect(),
+            live,
+        })
     }
 
     /// The running programs' ids.

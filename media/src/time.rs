@@ -16,7 +16,10 @@ pub const VIDEO_RATE: u32 = 90_000;
 impl MediaTime {
     /// `rate`: ticks a second; 0 is taken as 1.
     pub const fn new(ticks: u64, rate: u32) -> Self {
-        Self { ticks, rate: if rate == 0 { 1 } else { rate } }
+        Self {
+            ticks,
+            rate: if rate == 0 { 1 } else { rate },
+        }
     }
 
     pub const fn ticks(self) -> u64 {

@@ -1,0 +1,113 @@
+//! Coders and decoders of the two pictures' and the two sounds' formats in use.
+//!
+//! Nothing here trusts a decoder to report loss: callers gate on continuity and ask for a key frame after a gap.
+
+pub mod aac;
+pub mod h264;
+pub mod opus;
+pub mod vp8;
+
+use bytes::Bytes;
+use thiserror::Error;
+
+use crate::picture::Picture;
+
+pub use aac::{AacDecoder, AacEncoder};
+pub use h264::{H264Encoder, H264EncoderConfig};
+pub use opus::{OpusDecoder, OpusEncoder};
+pub use vp8::Vp8Encoder;
+
+/// A picture format that members send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum VideoCodec {
+    H264,
+    Vp8,
+}
+
+/// What an encoder made of one picture.
+#[derive(Debug, Clone)]
+pub struct EncodedPicture {
+    /// H.264: one access unit in Annex B, parameter sets before each IDR. VP8: one frame.
+    pub data: Bytes,
+    pub is_key: bool,
+}
+
+/// Whether the next picture must be a key frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ForceKey {
+    No,
+    Yes,
+}
+
+/// Why a codec did not do it.
+#[derive(Debug, Error)]
+pub enum CodecError {
+    #[error("set up the {codec} codec: {reason}")]
+    SetUp { codec: &'static str, reason: String },
+    #[error("encode {codec}: {reason}")]
+    Encode { codec: &'static str, reason: String },
+    #[error("decode {codec}: {reason}")]
+    Decode { codec: &'static str, reason: String },
+    #[error("the picture is {actual_width}x{actual_height}, the encoder is for {width}x{height}")]
+    Size {
+        width: usize,
+        height: usize,
+        actual_width: usize,
+        actual_height: usize,
+    },
+}
+
+/// A decoder of one sender's pictures.
+pub enum VideoDecoder {
+    H264(h264::H264Decoder),
+    Vp8(vp8::Vp8Decoder),
+}
+
+impl VideoDecoder {
+    pub fn new(codec: VideoCodec) -> Result<Self, CodecError> {
+        Ok(match codec {
+            VideoCodec::H264 => Self::H264(h264::H264Decoder::new()?),
+            VideoCodec::Vp8 => Self::Vp8(vp8::Vp8Decoder::new()?),
+        })
+    }
+
+    /// Decodes one access unit (Annex B) or frame; None when no picture came of it. Odd sizes are cut to even ones.
+    pub fn decode(&mut self, data: &[u8]) -> Result<Option<Picture>, CodecError> {
+        match self {
+            Self::H264(decoder) => decoder.decode(data),
+            Self::Vp8(decoder) => decoder.decode(data),
+        }
+    }
+
+    pub fn codec(&self) -> VideoCodec {
+        match self {
+            Self::H264(_) => VideoCodec::H264,
+            Self::Vp8(_) => VideoCodec::Vp8,
+        }
+    }
+}
+
+/// One plane as a decoder hands it out.
+struct Plane<'a> {
+    data: &'a [u8],
+    stride: usize,
+}
+
+/// Copies a decoder's planes; None when the size is not one.
+fn copy_planes(width: usize, height: usize, planes: [Plane<'_>; 3]) -> Option<Picture> {
+    let (width, height) = (width & !1, height & !1);
+    if width < 2 || height < 2 {
+        return None;
+    }
+    let mut picture = Picture::filled(width, height, crate::picture::Yuv::BLACK);
+    for (index, (target, plane)) in picture.planes_mut().into_iter().zip(planes).enumerate() {
+        let row = if index == 0 { width } else { width / 2 };
+        for (to, from) in target.chunks_exact_mut(row).zip(plane.data.chunks(plane.stride)) {
+            to.copy_from_slice(from.get(..row)?);
+        }
+    }
+    Some(picture)
+}
+
+#[cfg(test)]
+mod tests;

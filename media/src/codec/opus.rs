@@ -1,0 +1,79 @@
+//! Opus at 48 kHz. Source: RFC 6716, RFC 7587.
+
+use bytes::Bytes;
+use opus::{Application, Bitrate, Channels, Decoder, Encoder};
+
+use super::CodecError;
+
+/// Samples a second and channel; always, whatever is inside (RFC 7587 §4.1).
+pub const SAMPLE_RATE: u32 = 48_000;
+/// Samples a channel in 20 ms.
+pub const FRAME: usize = 960;
+/// Longest packet: 120 ms.
+const LONGEST: usize = 6 * FRAME;
+
+/// Decodes to interleaved stereo.
+pub struct OpusDecoder {
+    decoder: Decoder,
+}
+
+impl OpusDecoder {
+    pub fn new() -> Result<Self, CodecError> {
+        let decoder = Decoder::new(SAMPLE_RATE, Channels::Stereo).map_err(|error| CodecError::SetUp {
+            codec: "Opus",
+            reason: error.to_string(),
+        })?;
+        Ok(Self { decoder })
+    }
+
+    /// Appends a packet's sound to `out`, or 20 ms of concealment for None. Answers samples a channel.
+    pub fn decode(&mut self, packet: Option<&[u8]>, out: &mut Vec<f32>) -> Result<usize, CodecError> {
+        let start = out.len();
+        let room = if packet.is_some() { LONGEST } else { FRAME };
+        out.resize(start + 2 * room, 0.0);
+        let decoded = self
+            .decoder
+            .decode_float(packet.unwrap_or(&[]), &mut out[start..], false);
+        out.truncate(start + 2 * *decoded.as_ref().unwrap_or(&0));
+        decoded.map_err(|error| CodecError::Decode {
+            codec: "Opus",
+            reason: error.to_string(),
+        })
+    }
+}
+
+pub struct OpusEncoder {
+    encoder: Encoder,
+}
+
+impl OpusEncoder {
+    /// `channels`: 1 or 2.
+    pub fn new(channels: u8, bitrate_kbps: u32) -> Result<Self, CodecError> {
+        let set_up = |error: opus::Error| CodecError::SetUp {
+            codec: "Opus",
+            reason: error.to_string(),
+        };
+        let channels = if channels == 1 {
+            Channels::Mono
+        } else {
+            Channels::Stereo
+        };
+        let mut encoder = Encoder::new(SAMPLE_RATE, channels, Application::Voip).map_err(set_up)?;
+        encoder
+            .set_bitrate(Bitrate::Bits((bitrate_kbps * 1000) as i32))
+            .map_err(set_up)?;
+        encoder.set_inband_fec(true).map_err(set_up)?;
+        Ok(Self { encoder })
+    }
+
+    /// `pcm`: 20 ms, interleaved.
+    pub fn encode(&mut self, pcm: &[f32]) -> Result<Bytes, CodecError> {
+        self.encoder
+            .encode_vec_float(pcm, 1275)
+            .map(Bytes::from)
+            .map_err(|error| CodecError::Encode {
+                codec: "Opus",
+                reason: error.to_string(),
+            })
+    }
+}
