@@ -1,0 +1,71 @@
+//! Finishing touches on the SDP answer.
+
+use rotunda_proto::sfu::Lines;
+
+/// Puts audio slot i and video slot i into one media stream.
+///
+/// Browsers play sound and picture in sync only within one stream (`a=msid`, RFC 8830), and str0m gives every line its own.
+pub fn pair_slots(answer: &str, lines: &Lines) -> String {
+    let slot_of = |mid: &str| {
+        let at = |mids: &[String]| mids.iter().position(|slot| slot == mid);
+        at(&lines.audio).or_else(|| at(&lines.video))
+    };
+    let sections = split_sections(answer);
+    let mut out = String::with_capacity(answer.len());
+    for section in sections {
+        let slot = section
+            .lines()
+            .find_map(|line| line.strip_prefix("a=mid:"))
+            .and_then(slot_of);
+        for line in section.split_inclusive("\r\n") {
+            match slot.and_then(|slot| with_stream(line, slot)) {
+                Some(changed) => out.push_str(&changed),
+                None => out.push_str(line),
+            }
+        }
+    }
+    out
+}
+
+/// The session part and each media section.
+fn split_sections(sdp: &str) -> Vec<&str> {
+    let mut starts: Vec<usize> = vec![0];
+    starts.extend(sdp.match_indices("\r\nm=").map(|(at, _)| at + 2));
+    starts.push(sdp.len());
+    starts.windows(2).map(|range| &sdp[range[0]..range[1]]).collect()
+}
+
+/// The line with its stream id replaced, when it names one.
+fn with_stream(line: &str, slot: usize) -> Option<String> {
+    let (before, after) = match line.strip_prefix("a=msid:") {
+        Some(after) => ("a=msid:".to_owned(), after),
+        None => {
+            let (before, after) = line.strip_prefix("a=ssrc:")?.split_once(" msid:")?;
+            (format!("a=ssrc:{before} msid:"), after)
+        }
+    };
+    let (_, track) = after.split_once(' ')?;
+    Some(format!("{before}slot-{slot} {track}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn audio_and_video_slots_of_one_number_share_a_stream_and_other_lines_keep_theirs() {
+        let answer = "v=0\r\nm=audio 9 X 1\r\na=mid:3\r\na=msid:abc t1\r\na=ssrc:5 msid:abc t1\r\n\
+                      m=video 9 X 2\r\na=mid:7\r\na=msid:def t2\r\nm=audio 9 X 1\r\na=mid:0\r\na=msid:ghi t3\r\n";
+        let lines = Lines {
+            audio: vec!["3".into()],
+            video: vec!["7".into()],
+            ..Lines::default()
+        };
+        let paired = pair_slots(answer, &lines);
+        assert_eq!(
+            paired,
+            "v=0\r\nm=audio 9 X 1\r\na=mid:3\r\na=msid:slot-0 t1\r\na=ssrc:5 msid:slot-0 t1\r\n\
+             m=video 9 X 2\r\na=mid:7\r\na=msid:slot-0 t2\r\nm=audio 9 X 1\r\na=mid:0\r\na=msid:ghi t3\r\n"
+        );
+    }
+}

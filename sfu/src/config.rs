@@ -1,0 +1,66 @@
+//! What can be set.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use rotunda_proto::config::ConfigMistake;
+use serde::{Deserialize, Serialize};
+
+/// Section `[sfu]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Worker threads, each with a port of its own; 0: one a core. Default 0.
+    pub workers: u16,
+    /// First media port, UDP and TCP; worker i listens on port + i. Default 40000.
+    pub port: u16,
+    /// Address that media sockets listen on. Default "0.0.0.0".
+    pub bind: IpAddr,
+    /// Addresses told to clients, for servers behind NAT. Default: those of all interfaces, loopback included.
+    pub advertise: Vec<IpAddr>,
+    /// Seconds in which a session must get through ICE and DTLS. Default 15.
+    pub connect_timeout_seconds: u64,
+    /// Sessions that a worker takes. Default 2000.
+    pub max_sessions: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            workers: 0,
+            port: 40_000,
+            bind: Ipv4Addr::UNSPECIFIED.into(),
+            advertise: Vec::new(),
+            connect_timeout_seconds: 15,
+            max_sessions: 2000,
+        }
+    }
+}
+
+impl Config {
+    pub fn validate(&self) -> Vec<ConfigMistake> {
+        let mut mistakes = Vec::new();
+        if self.port == 0 || self.port.checked_add(self.worker_count() - 1).is_none() {
+            mistakes.push(ConfigMistake::new(
+                "sfu.port",
+                "write a port from 1 that leaves one for each worker",
+            ));
+        }
+        if self.connect_timeout_seconds == 0 {
+            mistakes.push(ConfigMistake::new("sfu.connect_timeout_seconds", "write at least 1"));
+        }
+        mistakes
+    }
+
+    /// The ports that will be bound, UDP and TCP.
+    pub fn ports(&self) -> impl Iterator<Item = u16> {
+        let first = self.port;
+        (0..self.worker_count()).map(move |worker| first.saturating_add(worker))
+    }
+
+    fn worker_count(&self) -> u16 {
+        match self.workers {
+            0 => std::thread::available_parallelism().map_or(1, |cores| u16::try_from(cores.get()).unwrap_or(u16::MAX)),
+            workers => workers,
+        }
+    }
+}

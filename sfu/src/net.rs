@@ -1,0 +1,256 @@
+//! A worker's sockets: one UDP socket with batched receive and segmented send, and ICE-TCP on the same port.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+
+use metrics::counter;
+use quinn_udp::{RecvMeta, UdpSocketState};
+use str0m::net::{Protocol, Transmit};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::sync::mpsc;
+
+/// Datagrams read in one system call, and the room for each (with GRO a read can hold many).
+const BATCH: usize = 16;
+const READ_SIZE: usize = 65_536;
+/// Kernel buffers of the media socket, bytes: a key frame to a few hundred viewers.
+const KERNEL_BUFFER: usize = 4 * 1024 * 1024;
+/// Frames waiting for one TCP peer; a peer beyond it loses frames, as on UDP.
+const TCP_QUEUE: usize = 512;
+/// Most bytes of segments in one send (the IP limit).
+const MAX_SEND: usize = 60_000;
+
+/// What came from the network.
+pub struct Datagram<'a> {
+    pub from: SocketAddr,
+    pub to: SocketAddr,
+    pub proto: Protocol,
+    pub bytes: &'a [u8],
+}
+
+pub struct Udp {
+    socket: UdpSocket,
+    state: UdpSocketState,
+    buffers: Vec<Vec<u8>>,
+    /// Our address as clients know it, for those that arrive at one that was not advertised (behind NAT).
+    advertised: Vec<SocketAddr>,
+    local: SocketAddr,
+    send_buffer: Vec<u8>,
+}
+
+impl Udp {
+    pub fn bind(address: SocketAddr, advertised: Vec<SocketAddr>) -> io::Result<Self> {
+        let socket = std::net::UdpSocket::bind(address)?;
+        let state = UdpSocketState::new((&socket).into())?;
+        // As much as the system permits; less is no reason not to start.
+        let _permitted = state.set_send_buffer_size((&socket).into(), KERNEL_BUFFER);
+        let _permitted = state.set_recv_buffer_size((&socket).into(), KERNEL_BUFFER);
+        socket.set_nonblocking(true)?;
+        let socket = UdpSocket::from_std(socket)?;
+        let local = socket.local_addr()?;
+        let buffers = vec![vec![0; READ_SIZE]; BATCH];
+        Ok(Self {
+            socket,
+            state,
+            buffers,
+            advertised,
+            local,
+            send_buffer: Vec::with_capacity(MAX_SEND),
+        })
+    }
+
+    pub async fn readable(&self) -> io::Result<()> {
+        self.socket.readable().await
+    }
+
+    /// Reads one batch and hands each datagram to `take`. `WouldBlock` is no error: there was none.
+    pub fn receive(&mut self, mut take: impl FnMut(Datagram<'_>)) -> io::Result<()> {
+        let mut metas = [RecvMeta::default(); BATCH];
+        let mut slices: Vec<io::IoSliceMut<'_>> = self
+            .buffers
+            .iter_mut()
+            .map(|buffer| io::IoSliceMut::new(buffer))
+            .collect();
+        let received = self.socket.try_io(Interest::READABLE, || {
+            self.state.recv((&self.socket).into(), &mut slices, &mut metas)
+        });
+        let count = match received {
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        for (meta, buffer) in metas.iter().zip(&self.buffers).take(count) {
+            let to = destination(meta.dst_ip, self.local, &self.advertised);
+            for bytes in buffer[..meta.len].chunks(meta.stride.max(1)) {
+                take(Datagram {
+                    from: meta.addr,
+                    to,
+                    proto: Protocol::Udp,
+                    bytes,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends datagrams; runs to one destination leave as one segmented send. What the kernel has no room for is dropped,
+    /// as the network would.
+    pub fn send(&mut self, transmits: &[Transmit]) {
+        let mut rest = transmits;
+        while let Some(first) = rest.first() {
+            let segment = first.contents.len();
+            let most = self
+                .state
+                .max_gso_segments()
+                .max(1)
+                .min(MAX_SEND / segment.max(1))
+                .max(1);
+            let mut run = 1;
+            // Segments are of one size; only the last may be shorter.
+            while run < most
+                && rest[run - 1].contents.len() == segment
+                && rest.get(run).is_some_and(|next| {
+                    next.destination == first.destination
+                        && next.source == first.source
+                        && next.contents.len() <= segment
+                })
+            {
+                run += 1;
+            }
+            self.send_buffer.clear();
+            for transmit in &rest[..run] {
+                self.send_buffer.extend_from_slice(&transmit.contents);
+            }
+            // An advertised address that is not ours (NAT) cannot be a source.
+            let src_ip = Some(first.source.ip()).filter(|_| self.local.ip().is_unspecified() && self.is_local(first));
+            let send = quinn_udp::Transmit {
+                destination: first.destination,
+                ecn: None,
+                contents: &self.send_buffer,
+                segment_size: (run > 1).then_some(segment),
+                src_ip,
+            };
+            let sent = self
+                .socket
+                .try_io(Interest::WRITABLE, || self.state.try_send((&self.socket).into(), &send));
+            if sent.is_err() {
+                counter!("rotunda_sfu_datagrams_dropped_total", "reason" => "send").increment(run as u64);
+            }
+            rest = &rest[run..];
+        }
+    }
+
+    fn is_local(&self, transmit: &Transmit) -> bool {
+        local_addresses().contains(&transmit.source.ip())
+    }
+}
+
+/// The addresses of all interfaces, IPv4 first. Read once: interfaces of a server do not come and go.
+pub fn local_addresses() -> &'static [IpAddr] {
+    static ADDRESSES: std::sync::OnceLock<Vec<IpAddr>> = std::sync::OnceLock::new();
+    ADDRESSES.get_or_init(|| {
+        let mut addresses: Vec<IpAddr> = if_addrs::get_if_addrs()
+            .unwrap_or_default()
+            .iter()
+            .map(if_addrs::Interface::ip)
+            .filter(|ip| match ip {
+                IpAddr::V4(_) => true,
+                // Link-local addresses need a scope, which candidates cannot carry.
+                IpAddr::V6(ip) => !ip.is_unicast_link_local(),
+            })
+            .collect();
+        addresses.sort_by_key(|ip| (ip.is_ipv6(), ip.is_loopback(), *ip));
+        addresses.dedup();
+        addresses
+    })
+}
+
+/// Our side of a datagram as an advertised candidate: str0m takes only those.
+fn destination(arrived_at: Option<IpAddr>, local: SocketAddr, advertised: &[SocketAddr]) -> SocketAddr {
+    let at = SocketAddr::new(arrived_at.unwrap_or(local.ip()), local.port());
+    if advertised.contains(&at) {
+        return at;
+    }
+    advertised
+        .iter()
+        .find(|candidate| candidate.is_ipv4() == at.is_ipv4())
+        .copied()
+        .unwrap_or(at)
+}
+
+/// A frame from an ICE-TCP peer.
+pub struct TcpFrame {
+    pub from: SocketAddr,
+    pub to: SocketAddr,
+    pub bytes: Vec<u8>,
+}
+
+/// ICE-TCP: two-byte length framing both ways (RFC 4571 §2).
+pub struct Tcp {
+    listener: TcpListener,
+    advertised: Vec<SocketAddr>,
+    peers: HashMap<SocketAddr, mpsc::Sender<Vec<u8>>>,
+    frames: mpsc::Sender<TcpFrame>,
+}
+
+impl Tcp {
+    pub fn bind(address: SocketAddr, advertised: Vec<SocketAddr>, frames: mpsc::Sender<TcpFrame>) -> io::Result<Self> {
+        let listener = std::net::TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        Ok(Self {
+            listener: TcpListener::from_std(listener)?,
+            advertised,
+            peers: HashMap::new(),
+            frames,
+        })
+    }
+
+    pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        self.listener.accept().await
+    }
+
+    /// Serves an accepted connection on tasks of its own; they end with it.
+    pub fn serve(&mut self, stream: TcpStream, from: SocketAddr) {
+        let to = match stream.local_addr() {
+            Ok(local) => destination(Some(local.ip()), local, &self.advertised),
+            Err(_) => return,
+        };
+        self.peers.retain(|_, sender| !sender.is_closed());
+        let _slow_start_only = stream.set_nodelay(true);
+        let (mut read, mut write) = stream.into_split();
+        let (sender, mut queue) = mpsc::channel::<Vec<u8>>(TCP_QUEUE);
+        self.peers.insert(from, sender);
+        tokio::spawn(async move {
+            while let Some(bytes) = queue.recv().await {
+                let Ok(length) = u16::try_from(bytes.len()) else {
+                    continue;
+                };
+                let framed = [&length.to_be_bytes(), bytes.as_slice()].concat();
+                if write.write_all(&framed).await.is_err() {
+                    break;
+                }
+            }
+        });
+        let frames = self.frames.clone();
+        tokio::spawn(async move {
+            while let Ok(length) = read.read_u16().await {
+                let mut bytes = vec![0; length.into()];
+                if read.read_exact(&mut bytes).await.is_err()
+                    || frames.send(TcpFrame { from, to, bytes }).await.is_err()
+                {
+                    break;
+                }
+            }
+        });
+    }
+
+    /// Queues a frame; a peer whose queue is full loses it.
+    pub fn send(&mut self, transmit: &Transmit) {
+        if let Some(peer) = self.peers.get(&transmit.destination)
+            && peer.try_send(transmit.contents.to_vec()).is_err()
+        {
+            counter!("rotunda_sfu_datagrams_dropped_total", "reason" => "tcp_queue").increment(1);
+        }
+    }
+}
