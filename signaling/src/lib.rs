@@ -1,1 +1,23 @@
-//! placeholder
+//! Rooms over WebSocket, authentication, seats, the public API and callbacks.
+//!
+//! A login is one task ([`member`]) that outlives its WebSocket by the resume time. Room state is documents on the bus
+//! ([`rotunda_proto::room`]); [`feed`] watches them once a room and node, and every member works out its own wishes.
+
+mod api;
+mod applications;
+mod callbacks;
+mod config;
+mod connection;
+mod demo;
+mod feed;
+mod member;
+mod registry;
+mod room_documents;
+mod roster;
+mod seats;
+mod service;
+mod slots;
+mod view;
+
+pub use config::Config;
+pub use service::{Service, StartError};

@@ -1,0 +1,259 @@
+//! One WebSocket: reads requests, logs in, hands requests to the member's task and writes what it sends.
+
+use std::time::{Duration, Instant};
+
+use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
+use futures::{SinkExt, StreamExt};
+use metrics::{counter, gauge};
+use rand::RngCore;
+use rotunda_proto::clock::Clock;
+use rotunda_proto::ids::{SdkAppId, UserId};
+use rotunda_proto::signaling::{
+    ErrorBody, ErrorCode, MAX_MESSAGE_BYTES, Reply, Request, RequestEnvelope, ServerMessage,
+};
+use rotunda_proto::user_sig::{self, UserSigError};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{MissedTickBehavior, interval};
+use tracing::debug;
+
+use crate::member::{self, Identity, ToMember, failure};
+use crate::registry::Login;
+use crate::service::Shared;
+
+/// Messages waiting for a client; one that is further behind is disconnected.
+const QUEUE: usize = 256;
+const PING: Duration = Duration::from_secs(15);
+/// Nothing heard for this long, pongs included: the peer is dead.
+const SILENCE: Duration = Duration::from_secs(40);
+/// Requests at once, and more a second after that.
+const BURST: f64 = 100.0;
+const PER_SECOND: f64 = 50.0;
+
+/// Serves a WebSocket until either side ends it.
+pub async fn serve(shared: Shared, socket: WebSocket) {
+    gauge!("rotunda_signaling_connections").increment(1.0);
+    let (out, queue) = mpsc::channel(QUEUE);
+    let connection = Connection { shared, out, login: None, bucket: Bucket::full(Clock.now()) };
+    connection.run(socket, queue).await;
+    gauge!("rotunda_signaling_connections").decrement(1.0);
+}
+
+struct Connection {
+    shared: Shared,
+    out: mpsc::Sender<ServerMessage>,
+    login: Option<Attached>,
+    bucket: Bucket,
+}
+
+/// The member's task and the number of this attachment.
+struct Attached {
+    member: mpsc::Sender<ToMember>,
+    number: u64,
+}
+
+impl Connection {
+    async fn run(mut self, socket: WebSocket, mut queue: mpsc::Receiver<ServerMessage>) {
+        let clock = Clock;
+        let (mut write, mut read) = socket.split();
+        let login_until = clock.now() + Duration::from_secs(self.shared.config.login_seconds);
+        let mut heard_at = clock.now();
+        let mut ping = interval(PING);
+        ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let member_gone = |login: &Option<Attached>| login.as_ref().map(|login| login.member.clone());
+        loop {
+            let member = member_gone(&self.login);
+            tokio::select! {
+                message = read.next() => {
+                    heard_at = clock.now();
+                    let replies = match message {
+                        Some(Ok(Message::Text(text))) => self.handle_text(text.as_str()).await,
+                        Some(Ok(Message::Binary(_))) => vec![failed(None, ErrorCode::BadRequest)],
+                        Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
+                        Some(Ok(Message::Close(_)) | Err(_)) | None => break,
+                    };
+                    let mut over = false;
+                    for reply in replies {
+                        over |= ends_connection(&reply);
+                        if send(&mut write, &reply).await.is_err() {
+                            over = true;
+                        }
+                    }
+                    if over {
+                        break;
+                    }
+                }
+                Some(message) = queue.recv() => {
+                    let kicked = matches!(message, ServerMessage::Event(rotunda_proto::signaling::Event::Kicked { .. }));
+                    if send(&mut write, &message).await.is_err() || kicked {
+                        break;
+                    }
+                }
+                _ = ping.tick() => {
+                    if clock.now().saturating_duration_since(heard_at) > SILENCE
+                        || write.send(Message::Ping(Default::default())).await.is_err()
+                    {
+                        debug!("the peer is dead");
+                        break;
+                    }
+                }
+                () = clock.sleep_until(login_until), if self.login.is_none() => {
+                    let _closing_anyway = send(&mut write, &failed(None, ErrorCode::NotLoggedIn)).await;
+                    break;
+                }
+                () = ended(member) => {
+                    // The member's task has ended: what it has said last is still in the queue.
+                    while let Ok(message) = queue.try_recv() {
+                        let _closing_anyway = send(&mut write, &message).await;
+                    }
+                    break;
+                }
+            }
+        }
+        let frame = CloseFrame { code: close_code::NORMAL, reason: Default::default() };
+        let _closing_anyway = write.send(Message::Close(Some(frame))).await;
+        if let Some(Attached { member, number }) = self.login {
+            let _member_is_gone = member.send(ToMember::Detach { number }).await;
+        }
+    }
+
+    /// Answers what is to be sent at once; what the member's task answers comes through the queue.
+    async fn handle_text(&mut self, text: &str) -> Vec<ServerMessage> {
+        if text.len() > MAX_MESSAGE_BYTES {
+            return vec![failed(None, ErrorCode::MessageTooLarge)];
+        }
+        if !self.bucket.take(Clock.now()) {
+            counter!("rotunda_signaling_rate_limited_total").increment(1);
+            return vec![failed(None, ErrorCode::RateLimited)];
+        }
+        let RequestEnvelope { id, request } = match serde_json::from_str(text) {
+            Ok(envelope) => envelope,
+            Err(error) => {
+                let id = serde_json::from_str::<serde_json::Value>(text).ok().and_then(|json| json["id"].as_u64());
+                let message = format!("{}: {error}", failure(ErrorCode::BadRequest).message);
+                return vec![ServerMessage::Failed { id, error: ErrorBody { code: ErrorCode::BadRequest, message } }];
+            }
+        };
+        match (&self.login, request) {
+            (None, Request::Login { sdk_app_id, user_id, user_sig, resume_token }) => {
+                match self.login(sdk_app_id, user_id, &user_sig, resume_token).await {
+                    Ok(reply) => {
+                        counter!("rotunda_signaling_requests_total", "op" => "login", "result" => "ok").increment(1);
+                        vec![ServerMessage::Ok { id, ok: true, reply }]
+                    }
+                    Err(code) => {
+                        counter!("rotunda_signaling_requests_total", "op" => "login", "result" => "error").increment(1);
+                        vec![failed(Some(id), code)]
+                    }
+                }
+            }
+            (None, _) => vec![failed(Some(id), ErrorCode::NotLoggedIn)],
+            (Some(login), request) => match login.member.send(ToMember::Request { id, request }).await {
+                Ok(()) => Vec::new(),
+                Err(_) => vec![failed(Some(id), ErrorCode::Internal)],
+            },
+        }
+    }
+
+    async fn login(
+        &mut self,
+        app: SdkAppId,
+        user: UserId,
+        ticket: &str,
+        resume_token: Option<String>,
+    ) -> Result<Reply, ErrorCode> {
+        let application = self.shared.applications.by_id(app).ok_or(ErrorCode::UnknownApplication)?;
+        user_sig::verify(ticket, app, application.secret_key.reveal(), &user, Clock.unix()).map_err(
+            |error| match error {
+                UserSigError::App => ErrorCode::UserSigAppMismatch,
+                UserSigError::User => ErrorCode::UserSigUserMismatch,
+                UserSigError::Expired => ErrorCode::UserSigExpired,
+                UserSigError::Malformed | UserSigError::Signature | UserSigError::NotYetValid => {
+                    ErrorCode::UserSigInvalid
+                }
+            },
+        )?;
+        let (login, resumed) = match resume_token {
+            Some(token) => {
+                let login = self.shared.registry.resume(app, &user, &token).ok_or(ErrorCode::ResumeFailed)?;
+                (login, true)
+            }
+            None => (self.start_member(app, user).await, false),
+        };
+        let (attached, number) = oneshot::channel();
+        let attach = ToMember::Attach { out: self.out.clone(), attached };
+        login.member.send(attach).await.map_err(|_| ErrorCode::ResumeFailed)?;
+        let number = number.await.map_err(|_| ErrorCode::ResumeFailed)?;
+        self.login = Some(Attached { member: login.member, number });
+        let resume_seconds = self.shared.config.resume_seconds;
+        Ok(Reply::LoggedIn { resume_token: login.token, resume_seconds, resumed })
+    }
+
+    /// A new login; the user's earlier one is told and ends, and this one waits until it has left its room.
+    async fn start_member(&self, app: SdkAppId, user: UserId) -> Login {
+        let mut random = [0; 16];
+        rand::rng().fill_bytes(&mut random);
+        let token = hex::encode(random);
+        let identity = Identity { app, user: user.clone(), token: token.clone() };
+        let member = member::start(self.shared.clone(), identity);
+        let login = Login { token, member };
+        if let Some(before) = self.shared.registry.replace(app, &user, login.clone()) {
+            let kick = ToMember::Kick(rotunda_proto::signaling::KickReason::Kick);
+            if before.member.send(kick).await.is_ok() {
+                before.member.closed().await;
+            }
+        }
+        login
+    }
+}
+
+async fn ended(member: Option<mpsc::Sender<ToMember>>) {
+    match member {
+        Some(member) => member.closed().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn failed(id: Option<u64>, code: ErrorCode) -> ServerMessage {
+    ServerMessage::Failed { id, error: failure(code) }
+}
+
+fn ends_connection(message: &ServerMessage) -> bool {
+    matches!(
+        message,
+        ServerMessage::Failed {
+            error: ErrorBody { code: ErrorCode::MessageTooLarge | ErrorCode::RateLimited, .. },
+            ..
+        }
+    )
+}
+
+async fn send(
+    write: &mut futures::stream::SplitSink<WebSocket, Message>,
+    message: &ServerMessage,
+) -> Result<(), axum::Error> {
+    let json = serde_json::to_string(message).map_err(axum::Error::new)?;
+    write.send(Message::text(json)).await
+}
+
+/// A token bucket.
+struct Bucket {
+    tokens: f64,
+    filled_at: Instant,
+}
+
+impl Bucket {
+    fn full(now: Instant) -> Self {
+        Self { tokens: BURST, filled_at: now }
+    }
+
+    fn take(&mut self, now: Instant) -> bool {
+        let elapsed = now.saturating_duration_since(self.filled_at).as_secs_f64();
+        self.tokens = (self.tokens + elapsed * PER_SECOND).min(BURST);
+        self.filled_at = now;
+        if self.tokens < 1.0 {
+            return false;
+        }
+        self.tokens -= 1.0;
+        true
+    }
+}

@@ -1,0 +1,274 @@
+//! One login: a task that owns the user's stay in a room and outlives its WebSocket by the resume time.
+
+mod stay;
+
+use std::time::{Duration, Instant};
+
+use metrics::counter;
+use rotunda_proto::clock::Clock;
+use rotunda_proto::ids::{RoomKey, SdkAppId, UserId};
+use rotunda_proto::signaling::{
+    ErrorBody, ErrorCode, Event, IceServer, KickReason, Reply, Request, ServerMessage, TrackState,
+};
+use tokio::sync::{mpsc, oneshot};
+use tracing::{Instrument, info, info_span, warn};
+
+use crate::room_documents::Refused;
+use crate::service::Shared;
+use stay::Stay;
+
+/// Requests waiting for a member task.
+const QUEUE: usize = 64;
+
+/// What reaches a member task.
+pub enum ToMember {
+    /// A WebSocket has logged in as this member (or carries it on). The old one, if any, is let go.
+    Attach { out: mpsc::Sender<ServerMessage>, attached: oneshot::Sender<u64> },
+    /// That WebSocket is gone; `number` came with the attachment.
+    Detach { number: u64 },
+    Request { id: u64, request: Request },
+    Kick(KickReason),
+}
+
+/// Who has logged in.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    pub app: SdkAppId,
+    pub user: UserId,
+    pub token: String,
+}
+
+/// Starts a member's task.
+pub fn start(shared: Shared, identity: Identity) -> mpsc::Sender<ToMember> {
+    let (sender, receiver) = mpsc::channel(QUEUE);
+    let span = info_span!("member", app = %identity.app, user = %identity.user);
+    let member = Member { shared, identity, out: None, attachments: 0, stay: None, lost_at: None };
+    tokio::spawn(member.run(receiver).instrument(span));
+    sender
+}
+
+struct Member {
+    shared: Shared,
+    identity: Identity,
+    /// The present WebSocket.
+    out: Option<mpsc::Sender<ServerMessage>>,
+    attachments: u64,
+    stay: Option<Stay>,
+    /// When the WebSocket was lost.
+    lost_at: Option<Instant>,
+}
+
+impl Member {
+    async fn run(mut self, mut inbox: mpsc::Receiver<ToMember>) {
+        let clock = Clock;
+        loop {
+            let resume_time = Duration::from_secs(self.shared.config.resume_seconds.into());
+            let deadline = self.lost_at.map(|lost| lost + resume_time);
+            tokio::select! {
+                message = inbox.recv() => match message {
+                    Some(ToMember::Attach { out, attached }) => self.attach(out, attached),
+                    Some(ToMember::Detach { number }) if number == self.attachments => {
+                        self.out = None;
+                        self.lost_at = Some(clock.now());
+                        if self.stay.is_none() {
+                            break;
+                        }
+                    }
+                    Some(ToMember::Detach { .. }) => {}
+                    Some(ToMember::Request { id, request }) => self.handle_request(id, request).await,
+                    Some(ToMember::Kick(reason)) => {
+                        self.tell(Event::Kicked { reason });
+                        break;
+                    }
+                    None => break,
+                },
+                () = stay::changed(&mut self.stay) => self.follow_room().await,
+                () = until(deadline) => {
+                    info!("the WebSocket was lost and not resumed");
+                    break;
+                }
+            }
+            if self.out.as_ref().is_some_and(mpsc::Sender::is_closed) {
+                self.out = None;
+                self.lost_at = Some(clock.now());
+            }
+        }
+        self.exit_room().await;
+        let Identity { app, user, token } = &self.identity;
+        self.shared.registry.remove(*app, user, token);
+    }
+
+    fn attach(&mut self, out: mpsc::Sender<ServerMessage>, attached: oneshot::Sender<u64>) {
+        self.attachments += 1;
+        self.out = Some(out);
+        self.lost_at = None;
+        let _socket_is_gone = attached.send(self.attachments);
+        // Who comes back has missed an unknown part: the whole state is told again.
+        let events = self.stay.as_mut().map(Stay::retell).unwrap_or_default();
+        events.into_iter().for_each(|event| self.tell(event));
+    }
+
+    /// A client that does not read is let go: its queue is bounded, and it can resume.
+    fn send(&mut self, message: ServerMessage) {
+        if let Some(out) = &self.out
+            && out.try_send(message).is_err()
+        {
+            warn!("the client does not keep up and is disconnected");
+            counter!("rotunda_signaling_slow_clients_total").increment(1);
+            self.out = None;
+            self.lost_at = Some(Clock.now());
+        }
+    }
+
+    fn tell(&mut self, event: Event) {
+        self.send(ServerMessage::Event(event));
+    }
+
+    async fn follow_room(&mut self) {
+        let Some(stay) = &mut self.stay else { return };
+        let events = stay.follow().await;
+        events.into_iter().for_each(|event| self.tell(event));
+    }
+
+    async fn handle_request(&mut self, id: u64, request: Request) {
+        let op = name(&request);
+        let done = self.request(request).await;
+        let result = match &done {
+            Ok(_) => "ok",
+            Err(_) => "error",
+        };
+        counter!("rotunda_signaling_requests_total", "op" => op, "result" => result).increment(1);
+        self.send(match done {
+            Ok(reply) => ServerMessage::Ok { id, ok: true, reply },
+            Err(error) => ServerMessage::Failed { id: Some(id), error },
+        });
+        // Events that follow from the request come after its reply.
+        self.follow_room().await;
+    }
+
+    async fn request(&mut self, request: Request) -> Result<Reply, ErrorBody> {
+        match request {
+            Request::Login { .. } => Err(failure(ErrorCode::AlreadyLoggedIn)),
+            Request::EnterRoom { room_id, role, .. } => {
+                if self.stay.is_some() {
+                    return Err(failure(ErrorCode::AlreadyInRoom));
+                }
+                let room = RoomKey { app: self.identity.app, room: room_id.clone() };
+                let stay = Stay::enter(&self.shared, room, self.identity.user.clone(), role).await.map_err(explain)?;
+                let view = stay.view(&room_id);
+                self.stay = Some(stay);
+                let urls = self.shared.config.ice_urls.clone();
+                let ice_servers = match urls.is_empty() {
+                    true => Vec::new(),
+                    false => vec![IceServer { urls, username: None, credential: None }],
+                };
+                Ok(Reply::Entered { room: view, ice_servers })
+            }
+            Request::ExitRoom {} => {
+                self.in_room()?;
+                self.exit_room().await;
+                Ok(Reply::Done {})
+            }
+            Request::Connect { offer, lines } => {
+                let answer = self.in_room()?.connect(offer, lines).await?;
+                Ok(Reply::Connected { answer })
+            }
+            Request::Publish { source, muted } => {
+                self.in_room()?.publish(source, state(muted)).await.map(done)
+            }
+            Request::Unpublish { source } => self.in_room()?.unpublish(source).await.map(done),
+            Request::Mute { source, muted } => self.in_room()?.mute(source, state(muted)).await.map(done),
+            Request::RequestVideo { user_id, source, max_height } => {
+                self.in_room()?.request_video(user_id, source, max_height).map(done)
+            }
+            Request::CancelVideo { user_id, source } => {
+                self.in_room()?.cancel_video(&user_id, source);
+                Ok(Reply::Done {})
+            }
+            Request::MuteRemoteAudio { user_id, muted } => {
+                self.in_room()?.mute_remote(user_id, muted);
+                Ok(Reply::Done {})
+            }
+        }
+    }
+
+    fn in_room(&mut self) -> Result<&mut Stay, ErrorBody> {
+        self.stay.as_mut().ok_or_else(|| failure(ErrorCode::NotInRoom))
+    }
+
+    async fn exit_room(&mut self) {
+        if let Some(stay) = self.stay.take() {
+            stay.leave().await;
+        }
+    }
+}
+
+fn done((): ()) -> Reply {
+    Reply::Done {}
+}
+
+fn state(muted: bool) -> TrackState {
+    if muted { TrackState::Muted } else { TrackState::On }
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => Clock.sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn name(request: &Request) -> &'static str {
+    match request {
+        Request::Login { .. } => "login",
+        Request::EnterRoom { .. } => "enterRoom",
+        Request::Connect { .. } => "connect",
+        Request::Publish { .. } => "publish",
+        Request::Unpublish { .. } => "unpublish",
+        Request::Mute { .. } => "mute",
+        Request::RequestVideo { .. } => "requestVideo",
+        Request::CancelVideo { .. } => "cancelVideo",
+        Request::MuteRemoteAudio { .. } => "muteRemoteAudio",
+        Request::ExitRoom {} => "exitRoom",
+    }
+}
+
+/// The class of a refusal decides what the client hears: its own mistakes by name, ours without detail.
+fn explain(refused: Refused) -> ErrorBody {
+    match refused {
+        Refused::Code(code) => failure(code),
+        Refused::Bus(error) => {
+            warn!(error = &error as &dyn std::error::Error, "a room document was not changed");
+            failure(ErrorCode::Internal)
+        }
+    }
+}
+
+/// An error with the words for a person.
+pub fn failure(code: ErrorCode) -> ErrorBody {
+    let message = match code {
+        ErrorCode::BadRequest => "this is no request of the protocol; see docs/signaling.md",
+        ErrorCode::MessageTooLarge => "a message may have 256 KiB; the connection closes",
+        ErrorCode::RateLimited => "too many requests; the connection closes",
+        ErrorCode::NotLoggedIn => "the first request must be login",
+        ErrorCode::AlreadyLoggedIn => "this connection is logged in; open another one",
+        ErrorCode::UnknownApplication => "this server does not know that sdkAppId",
+        ErrorCode::UserSigInvalid => "the UserSig is malformed or not signed with the application's key",
+        ErrorCode::UserSigExpired => "the UserSig is expired; get a new one",
+        ErrorCode::UserSigUserMismatch => "the UserSig is for another user",
+        ErrorCode::UserSigAppMismatch => "the UserSig is for another application",
+        ErrorCode::ResumeFailed => "there is nothing to resume; log in without resumeToken and enter the room again",
+        ErrorCode::NotInRoom => "enter a room first",
+        ErrorCode::AlreadyInRoom => "leave the present room first",
+        ErrorCode::RoomFull => "the room has 50,000 members",
+        ErrorCode::NotPermitted => "the audience may not publish; enter as anchor",
+        ErrorCode::TooManyAudioPublishers => "six members speak already; wait until one stops",
+        ErrorCode::TooManyVideoPublishers => "four members show themselves already; wait until one stops",
+        ErrorCode::TooManyVideoRequests => "cancel another picture first: 4 cameras, 3 while sending one, and one screen",
+        ErrorCode::NotPublished => "that member does not publish that source",
+        ErrorCode::BadSdp => "the offer was refused",
+        ErrorCode::NoMediaNode => "no media server is available; try again",
+        ErrorCode::Internal => "something failed here; try again",
+    };
+    ErrorBody { code, message: message.to_owned() }
+}

@@ -1,0 +1,54 @@
+//! The logins of this node: the newest of each user, and the tokens with which they are carried on.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rotunda_proto::ids::{SdkAppId, UserId};
+use subtle::ConstantTimeEq;
+use tokio::sync::mpsc;
+
+use crate::member::ToMember;
+
+#[derive(Default)]
+pub struct Registry {
+    logins: Mutex<HashMap<(SdkAppId, UserId), Login>>,
+}
+
+/// A member task's address.
+#[derive(Clone)]
+pub struct Login {
+    pub token: String,
+    pub member: mpsc::Sender<ToMember>,
+}
+
+impl Registry {
+    /// The login that a resume token belongs to.
+    pub fn resume(&self, app: SdkAppId, user: &UserId, token: &str) -> Option<Login> {
+        let logins = self.logins();
+        let login = logins.get(&(app, user.clone()))?;
+        let same: bool = login.token.as_bytes().ct_eq(token.as_bytes()).into();
+        (same && !login.member.is_closed()).then(|| login.clone())
+    }
+
+    /// Makes this login the user's newest; answers the one before.
+    pub fn replace(&self, app: SdkAppId, user: &UserId, login: Login) -> Option<Login> {
+        self.logins().insert((app, user.clone()), login)
+    }
+
+    /// Forgets an ended login, unless a newer one has taken its place.
+    pub fn remove(&self, app: SdkAppId, user: &UserId, token: &str) {
+        let mut logins = self.logins();
+        let key = (app, user.clone());
+        if logins.get(&key).is_some_and(|login| login.token == token) {
+            logins.remove(&key);
+        }
+    }
+
+    pub fn all(&self) -> Vec<Login> {
+        self.logins().values().cloned().collect()
+    }
+
+    fn logins(&self) -> MutexGuard<'_, HashMap<(SdkAppId, UserId), Login>> {
+        self.logins.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

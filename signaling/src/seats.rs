@@ -1,0 +1,109 @@
+//! Who may publish: pure changes of the [`Seats`] document.
+
+use rotunda_proto::ids::{TrackSource, UserId};
+use rotunda_proto::room::{MAX_AUDIO_PUBLISHERS, MAX_VIDEO_PUBLISHERS, Publisher, Seats, TrackState};
+use rotunda_proto::signaling::ErrorCode;
+
+/// Gives a member a seat for a source. Taking it again only changes whether it is muted.
+pub fn take(seats: &mut Seats, user: &UserId, source: TrackSource, state: TrackState) -> Result<(), ErrorCode> {
+    let has = |publisher: &&Publisher, kind: fn(&Publisher) -> bool| publisher.user != *user && kind(publisher);
+    let audio = seats.publishers.iter().filter(|other| has(other, |one| one.audio.is_some())).count();
+    let sends_video = |one: &Publisher| one.camera.is_some() || one.screen.is_some();
+    let video = seats.publishers.iter().filter(|other| has(other, sends_video)).count();
+    match source {
+        TrackSource::Audio if audio >= MAX_AUDIO_PUBLISHERS => return Err(ErrorCode::TooManyAudioPublishers),
+        TrackSource::Camera | TrackSource::Screen if video >= MAX_VIDEO_PUBLISHERS => {
+            return Err(ErrorCode::TooManyVideoPublishers);
+        }
+        _ => {}
+    }
+    let at = seats.publishers.iter().position(|publisher| publisher.user == *user);
+    let at = at.unwrap_or_else(|| {
+        seats.publishers.push(Publisher { user: user.clone(), audio: None, camera: None, screen: None });
+        seats.publishers.len() - 1
+    });
+    *seats.publishers[at].track_mut(source) = Some(state);
+    Ok(())
+}
+
+/// Says whether a published source is muted.
+pub fn mute(seats: &mut Seats, user: &UserId, source: TrackSource, state: TrackState) -> Result<(), ErrorCode> {
+    let publisher = seats.publishers.iter_mut().find(|publisher| publisher.user == *user);
+    match publisher.map(|publisher| publisher.track_mut(source)) {
+        Some(track @ Some(_)) => {
+            *track = Some(state);
+            Ok(())
+        }
+        _ => Err(ErrorCode::NotPublished),
+    }
+}
+
+/// Gives a seat back; also right when there is none.
+pub fn give_back(seats: &mut Seats, user: &UserId, source: TrackSource) {
+    for publisher in seats.publishers.iter_mut().filter(|publisher| publisher.user == *user) {
+        *publisher.track_mut(source) = None;
+    }
+    seats.publishers.retain(|publisher| publisher.audio.or(publisher.camera).or(publisher.screen).is_some());
+}
+
+/// Gives all of a member's seats back.
+pub fn leave(seats: &mut Seats, user: &UserId) {
+    seats.publishers.retain(|publisher| publisher.user != *user);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn user(number: usize) -> UserId {
+        format!("user{number}").parse().unwrap()
+    }
+
+    #[test]
+    fn the_seventh_voice_and_the_fifth_picture_are_refused_by_name() {
+        let mut seats = Seats::default();
+        for number in 0..6 {
+            take(&mut seats, &user(number), TrackSource::Audio, TrackState::On).unwrap();
+        }
+        for number in 0..4 {
+            take(&mut seats, &user(number), TrackSource::Camera, TrackState::On).unwrap();
+        }
+        let before = seats.clone();
+        let refused = take(&mut seats, &user(6), TrackSource::Audio, TrackState::On);
+        assert_eq!(refused, Err(ErrorCode::TooManyAudioPublishers));
+        let refused = take(&mut seats, &user(4), TrackSource::Screen, TrackState::On);
+        assert_eq!(refused, Err(ErrorCode::TooManyVideoPublishers));
+        assert_eq!(seats, before, "a refusal changes nothing");
+        take(&mut seats, &user(0), TrackSource::Screen, TrackState::On).unwrap();
+        give_back(&mut seats, &user(5), TrackSource::Audio);
+        take(&mut seats, &user(6), TrackSource::Audio, TrackState::On).unwrap();
+    }
+
+    #[test]
+    fn only_a_published_source_can_be_muted() {
+        let mut seats = Seats::default();
+        let muted = mute(&mut seats, &user(1), TrackSource::Audio, TrackState::Muted);
+        assert_eq!(muted, Err(ErrorCode::NotPublished));
+        take(&mut seats, &user(1), TrackSource::Audio, TrackState::On).unwrap();
+        mute(&mut seats, &user(1), TrackSource::Audio, TrackState::Muted).unwrap();
+        assert_eq!(seats.publishers[0].audio, Some(TrackState::Muted));
+    }
+
+    proptest! {
+        #[test]
+        fn no_order_of_requests_exceeds_the_limits(steps in prop::collection::vec((0..12_usize, 0..3_u8, 0..3_u8), 0..200)) {
+            let mut seats = Seats::default();
+            for (number, source, step) in steps {
+                let source = [TrackSource::Audio, TrackSource::Camera, TrackSource::Screen][usize::from(source)];
+                match step {
+                    0 | 1 => { let _refused = take(&mut seats, &user(number), source, TrackState::On); }
+                    _ => give_back(&mut seats, &user(number), source),
+                }
+                let audio = seats.publishers.iter().filter(|one| one.audio.is_some()).count();
+                let video = seats.publishers.iter().filter(|one| one.camera.is_some() || one.screen.is_some()).count();
+                prop_assert!(audio <= MAX_AUDIO_PUBLISHERS && video <= MAX_VIDEO_PUBLISHERS);
+            }
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! The shell: what every connection shares, the routes, start and end.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{State, WebSocketUpgrade};
+use axum::response::Response;
+use axum::routing::{MethodRouter, get};
+use rotunda_proto::bus::SharedBus;
+use rotunda_proto::config::Application;
+use rotunda_proto::ids::NodeId;
+use rotunda_proto::signaling::{KickReason, MAX_MESSAGE_BYTES, RequestEnvelope, ServerMessage};
+use sqlx::AnyPool;
+use thiserror::Error;
+use tokio_util::sync::CancellationToken;
+
+use crate::api::{self, Api};
+use crate::applications::Applications;
+use crate::callbacks::{self, Callbacks};
+use crate::config::Config;
+use crate::connection;
+use crate::demo;
+use crate::feed::Feeds;
+use crate::member::ToMember;
+use crate::registry::Registry;
+
+/// Why signaling did not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    #[error("bring the database up to date")]
+    Migrate(#[source] sqlx::migrate::MigrateError),
+    #[error("reach the bus")]
+    Bus(#[from] rotunda_proto::bus::BusError),
+    #[error("listen for gRPC on {address}")]
+    Grpc { address: std::net::SocketAddr, #[source] source: std::io::Error },
+    #[error("build the gRPC reflection service")]
+    Reflection(#[source] tonic_reflection::server::Error),
+}
+
+/// What all parts of signaling share.
+#[derive(Clone)]
+pub struct Shared(Arc<Parts>);
+
+pub struct Parts {
+    pub config: Config,
+    pub node: NodeId,
+    pub bus: SharedBus,
+    pub applications: Applications,
+    pub feeds: Feeds,
+    pub registry: Registry,
+    pub db: AnyPool,
+}
+
+impl std::ops::Deref for Shared {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+/// A running signaling node.
+pub struct Service {
+    shared: Shared,
+    api: Api,
+    callbacks: Callbacks,
+    shutdown: CancellationToken,
+}
+
+impl Service {
+    pub async fn start(
+        config: Config,
+        node: NodeId,
+        bus: SharedBus,
+        applications: Vec<Application>,
+        db: AnyPool,
+        shutdown: CancellationToken,
+    ) -> Result<Self, StartError> {
+        let mut migrations = sqlx::migrate!("./migrations");
+        // The recorder keeps its tables in the same database, with migrations of its own.
+        migrations.set_ignore_missing(true).run(&db).await.map_err(StartError::Migrate)?;
+        let shared = Shared(Arc::new(Parts {
+            config,
+            node,
+            bus,
+            applications: Applications::new(applications),
+            feeds: Feeds::default(),
+            registry: Registry::default(),
+            db,
+        }));
+        let callbacks = callbacks::start(shared.clone(), shutdown.clone()).await?;
+        let api = api::start(shared.clone(), shutdown.clone()).await?;
+        metrics::gauge!("rotunda_signaling_members").set(0.0);
+        Ok(Self { shared, api, callbacks, shutdown })
+    }
+
+    /// `/ws`, the Tencent envelope at `/`, `/schema.json` and, where it is on, `/demo/`. `index` answers `GET /` without an
+    /// `Action`.
+    pub fn router(&self, index: MethodRouter) -> Router {
+        let socket = Router::new()
+            .route("/ws", get(upgrade))
+            .route("/schema.json", get(|| async { axum::Json(schema()) }))
+            .with_state(self.shared.clone());
+        let mut router = socket.merge(self.api.router(index));
+        if self.shared.config.demo {
+            router = router.merge(demo::router(self.shared.clone(), self.api.mixes()));
+        }
+        router
+    }
+
+    /// Resolves when everything has ended after shutdown: members are told, files' callbacks are stored.
+    pub async fn finish(self) {
+        self.shutdown.cancelled().await;
+        for login in self.shared.registry.all() {
+            if login.member.send(ToMember::Kick(KickReason::Shutdown)).await.is_ok() {
+                login.member.closed().await;
+            }
+        }
+        self.api.finish().await;
+        self.callbacks.finish().await;
+    }
+}
+
+async fn upgrade(State(shared): State<Shared>, upgrade: WebSocketUpgrade) -> Response {
+    // Somewhat more than a message may have, so that a message that is too long still gets its named error.
+    let upgrade = upgrade.max_message_size(4 * MAX_MESSAGE_BYTES).max_frame_size(4 * MAX_MESSAGE_BYTES);
+    upgrade.on_upgrade(move |socket| connection::serve(shared, socket))
+}
+
+/// The JSON schema of everything that goes over the WebSocket.
+fn schema() -> serde_json::Value {
+    serde_json::json!({
+        "request": schemars::schema_for!(RequestEnvelope),
+        "message": schemars::schema_for!(ServerMessage),
+    })
+}
