@@ -1,1 +1,12 @@
-//! placeholder
+//! Rust client of the public signaling and WebRTC: synthetic participants for the demo, load and tests.
+//!
+//! [`Participant`] joins a room and publishes a [`source`]; [`SignalingClient`] and [`MediaSession`] are its two halves.
+
+mod media_session;
+mod participant;
+mod signaling_client;
+pub mod source;
+
+pub use media_session::{MediaError, MediaSession, Received};
+pub use participant::{JoinError, Participant, ParticipantConfig, Statistics};
+pub use signaling_client::{SignalingClient, SignalingError};

@@ -1,0 +1,202 @@
+//! A synthetic participant: joins a room over the public signaling and publishes a source.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use rotunda_proto::clock::Clock;
+use rotunda_proto::ids::{RoomId, SdkAppId, TrackSource, UserId};
+use rotunda_proto::signaling::{Event, MediaState, Reply, Request, Role};
+use thiserror::Error;
+use tokio::net::UdpSocket;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::media_session::{MediaError, MediaSession, Received};
+use crate::signaling_client::{SignalingClient, SignalingError};
+use crate::source::{Source, SourceConfig, SourceError};
+
+/// Frames of the source waiting to be sent: half a second.
+const QUEUE: usize = 40;
+
+#[derive(Debug, Clone)]
+pub struct ParticipantConfig {
+    /// As in `ws://127.0.0.1:8080/ws`.
+    pub url: String,
+    pub app: SdkAppId,
+    pub user: UserId,
+    pub user_sig: String,
+    pub room: RoomId,
+    pub source: SourceConfig,
+}
+
+/// What a participant has done so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Statistics {
+    pub connected: bool,
+    pub frames_sent: u64,
+    pub bytes_sent: u64,
+    pub frames_received: u64,
+}
+
+/// Why a participant is not in the room (any more).
+#[derive(Debug, Error)]
+pub enum JoinError {
+    #[error("signaling")]
+    Signaling(#[from] SignalingError),
+    #[error("media")]
+    Media(#[from] MediaError),
+    #[error("source")]
+    Source(#[from] SourceError),
+    #[error("the server's address {0} is not one")]
+    Url(String),
+    #[error("open a UDP socket")]
+    Socket(#[source] std::io::Error),
+    #[error("the server answered {0:?}, which is no reply to that request")]
+    Reply(Box<Reply>),
+    #[error("the server ended the stay: {0}")]
+    Kicked(String),
+    #[error("the media session was lost")]
+    MediaLost,
+}
+
+/// A participant that has entered its room.
+pub struct Participant {
+    signaling: SignalingClient,
+    session: MediaSession,
+    socket: UdpSocket,
+    source: Source,
+    frames: mpsc::Receiver<crate::source::Encoded>,
+    statistics: watch::Sender<Statistics>,
+}
+
+impl Participant {
+    /// Logs in, enters the room, connects and publishes sound and picture.
+    pub async fn join(config: ParticipantConfig) -> Result<Self, JoinError> {
+        let clock = Clock;
+        let mut signaling = SignalingClient::connect(&config.url).await?;
+        let ParticipantConfig {
+            app,
+            user,
+            user_sig,
+            room,
+            ..
+        } = config;
+        let login = Request::Login {
+            sdk_app_id: app,
+            user_id: user,
+            user_sig,
+            resume_token: None,
+        };
+        signaling.request(login).await?;
+        let enter = Request::EnterRoom {
+            room_id: room,
+            role: Role::Anchor,
+            user_define_record_id: None,
+            stream_id: None,
+            private_map_key: None,
+        };
+        signaling.request(enter).await?;
+
+        let socket = UdpSocket::bind(SocketAddr::new(local_address(&config.url).await?, 0))
+            .await
+            .map_err(JoinError::Socket)?;
+        let local = socket.local_addr().map_err(JoinError::Socket)?;
+        let (mut session, offer, lines) = MediaSession::offer(clock.now(), local)?;
+        match signaling.request(Request::Connect { offer, lines }).await? {
+            Reply::Connected { answer } => session.handle_answer(clock.now(), &answer)?,
+            other => return Err(JoinError::Reply(Box::new(other))),
+        }
+        for source in [TrackSource::Audio, TrackSource::Camera] {
+            signaling.request(Request::Publish { source, muted: false }).await?;
+        }
+        let (sink, frames) = mpsc::channel(QUEUE);
+        let source = Source::start(config.source, sink)?;
+        let statistics = watch::Sender::new(Statistics::default());
+        Ok(Self {
+            signaling,
+            session,
+            socket,
+            source,
+            frames,
+            statistics,
+        })
+    }
+
+    /// Follows what the participant does.
+    pub fn statistics(&self) -> watch::Receiver<Statistics> {
+        self.statistics.subscribe()
+    }
+
+    /// Sends and receives until `stop`, then leaves the room in order.
+    pub async fn run(mut self, stop: CancellationToken) -> Result<(), JoinError> {
+        let clock = Clock;
+        let mut buffer = vec![0; 2048];
+        loop {
+            self.flush().await;
+            let due = self.session.poll_timeout();
+            tokio::select! {
+                () = stop.cancelled() => break,
+                received = self.socket.recv_from(&mut buffer) => {
+                    if let Ok((length, from)) = received {
+                        self.session.handle_datagram(clock.now(), from, &buffer[..length])?;
+                    }
+                }
+                frame = self.frames.recv() => if let Some(frame) = frame {
+                    let bytes = frame.data.len() as u64;
+                    self.session.send(clock.now(), frame)?;
+                    self.statistics.send_modify(|statistics| if statistics.connected {
+                        statistics.frames_sent += 1;
+                        statistics.bytes_sent += bytes;
+                    });
+                },
+                event = self.signaling.next_event() => match event? {
+                    Event::Kicked { reason } => return Err(JoinError::Kicked(format!("{reason:?}"))),
+                    Event::MediaState { state: MediaState::Disconnected } => return Err(JoinError::MediaLost),
+                    _ => {}
+                },
+                () = clock.sleep_until(due) => self.session.handle_timeout(clock.now())?,
+            }
+            while let Some(received) = self.session.poll_received() {
+                match received {
+                    Received::Connected => self.statistics.send_modify(|statistics| statistics.connected = true),
+                    Received::Disconnected => return Err(JoinError::MediaLost),
+                    Received::KeyframeWanted => self.source.request_keyframe(),
+                    Received::Frame { .. } => {
+                        self.statistics
+                            .send_modify(|statistics| statistics.frames_received += 1);
+                    }
+                }
+            }
+        }
+        let goodbye = self.signaling.request(Request::ExitRoom {});
+        // A server that is gone already does not have to be told.
+        let _told = tokio::time::timeout(Duration::from_secs(2), goodbye).await;
+        self.session.close(clock.now());
+        self.flush().await;
+        self.signaling.close().await;
+        Ok(())
+    }
+
+    async fn flush(&mut self) {
+        while let Some(transmit) = self.session.poll_transmit() {
+            // A datagram that cannot be sent is a lost one.
+            let _lost = self.socket.send_to(&transmit.contents, transmit.destination).await;
+        }
+    }
+}
+
+/// Our address on the way to the server.
+async fn local_address(url: &str) -> Result<IpAddr, JoinError> {
+    let parsed = url::Url::parse(url).map_err(|_| JoinError::Url(url.to_owned()))?;
+    let host = parsed.host_str().ok_or_else(|| JoinError::Url(url.to_owned()))?;
+    let port = parsed.port_or_known_default().unwrap_or(80);
+    let mut servers = tokio::net::lookup_host((host, port)).await.map_err(JoinError::Socket)?;
+    // Media listens on IPv4 by default.
+    let server = servers
+        .find(SocketAddr::is_ipv4)
+        .ok_or_else(|| JoinError::Url(url.to_owned()))?;
+    // Connecting a UDP socket sends nothing; it only looks the route up.
+    let probe = UdpSocket::bind("0.0.0.0:0").await.map_err(JoinError::Socket)?;
+    probe.connect(server).await.map_err(JoinError::Socket)?;
+    Ok(probe.local_addr().map_err(JoinError::Socket)?.ip())
+}

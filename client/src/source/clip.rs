@@ -1,0 +1,141 @@
+//! A clip: its coded pictures in a loop, its sound decoded once.
+
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use rotunda_media::codec::{AacDecoder, VideoCodec, VideoDecoder, h264};
+use rotunda_media::picture::Picture;
+use shiguredo_mp4::TrackKind;
+use shiguredo_mp4::boxes::SampleEntry;
+use shiguredo_mp4::demux::{Input, Mp4FileDemuxer};
+
+use super::SourceError;
+
+pub struct Clip {
+    path: PathBuf,
+    /// Access units in Annex B, parameter sets first.
+    pictures: Vec<Bytes>,
+    /// Pictures a second.
+    pub fps: f64,
+    sound: Vec<Bytes>,
+    sound_config: Option<Bytes>,
+}
+
+impl Clip {
+    pub fn read(path: &Path) -> Result<Self, SourceError> {
+        let file = std::fs::read(path).map_err(|source| SourceError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        let broken = |reason: String| SourceError::Clip {
+            path: path.to_owned(),
+            reason,
+        };
+        let mut demuxer = Mp4FileDemuxer::new();
+        demuxer.handle_input(Input {
+            position: 0,
+            data: &file,
+        });
+        let tracks = demuxer.tracks().map_err(|error| broken(error.to_string()))?;
+        let video = tracks.iter().find(|track| track.kind == TrackKind::Video);
+        let seconds = video.map_or(0.0, |track| track.duration as f64 / f64::from(track.timescale.get()));
+        let mut clip = Self {
+            path: path.to_owned(),
+            pictures: Vec::new(),
+            fps: 30.0,
+            sound: Vec::new(),
+            sound_config: None,
+        };
+        let mut parameters: Vec<u8> = Vec::new();
+        while let Some(sample) = demuxer.next_sample().map_err(|error| broken(error.to_string()))? {
+            match sample.sample_entry {
+                Some(SampleEntry::Avc1(avc1)) => {
+                    let sets = avc1.avcc_box.sps_list.iter().chain(&avc1.avcc_box.pps_list);
+                    parameters = sets.flat_map(|set| [&[0, 0, 0, 1], set.as_slice()].concat()).collect();
+                }
+                Some(SampleEntry::Mp4a(mp4a)) => {
+                    let descriptor = &mp4a.esds_box.es.dec_config_descr.dec_specific_info;
+                    clip.sound_config = descriptor.as_ref().map(|info| Bytes::copy_from_slice(&info.payload));
+                }
+                _ => {}
+            }
+            let start = usize::try_from(sample.data_offset).unwrap_or(usize::MAX);
+            let data = file.get(start..start.saturating_add(sample.data_size));
+            let data = data.ok_or_else(|| broken("a sample is outside the file".to_owned()))?;
+            match sample.track.kind {
+                TrackKind::Video => {
+                    let mut unit = if sample.keyframe {
+                        parameters.clone()
+                    } else {
+                        Vec::new()
+                    };
+                    unit.extend_from_slice(&h264::to_annex_b(data));
+                    clip.pictures.push(unit.into());
+                }
+                TrackKind::Audio => clip.sound.push(Bytes::copy_from_slice(data)),
+                _ => {}
+            }
+        }
+        if parameters.is_empty() || clip.pictures.is_empty() {
+            return Err(broken("it has no H.264 track".to_owned()));
+        }
+        if seconds > 0.0 {
+            clip.fps = clip.pictures.len() as f64 / seconds;
+        }
+        Ok(clip)
+    }
+
+    /// The whole sound, 48 kHz mono; empty for a clip without one.
+    pub fn speech(&self) -> Result<Vec<f32>, SourceError> {
+        let Some(config) = &self.sound_config else {
+            return Ok(Vec::new());
+        };
+        let mut decoder = AacDecoder::new(config)?;
+        let mut pcm = Vec::new();
+        for frame in &self.sound {
+            decoder.decode(frame, &mut pcm)?;
+        }
+        let channels = decoder.channels();
+        Ok(pcm
+            .chunks_exact(channels)
+            .map(|samples| samples.iter().sum::<f32>() / channels as f32)
+            .collect())
+    }
+
+    /// Plays the pictures, over and over.
+    pub fn player(self) -> Result<Player, SourceError> {
+        let decoder = VideoDecoder::new(VideoCodec::H264)?;
+        Ok(Player {
+            clip: self,
+            decoder,
+            next: 0,
+            shown: None,
+        })
+    }
+}
+
+pub struct Player {
+    clip: Clip,
+    decoder: VideoDecoder,
+    /// Pictures decoded so far, all loops counted.
+    next: u64,
+    shown: Option<Picture>,
+}
+
+impl Player {
+    /// The picture at a time; times go up from call to call.
+    pub fn at(&mut self, seconds: f64) -> Option<&Picture> {
+        let wanted = (seconds * self.clip.fps) as u64;
+        while self.next <= wanted {
+            let length = self.clip.pictures.len() as u64;
+            let unit = &self.clip.pictures[(self.next % length) as usize];
+            match self.decoder.decode(unit) {
+                Ok(Some(picture)) => self.shown = Some(picture),
+                Ok(None) => {}
+                Err(error) => tracing::debug!(%error, clip = %self.clip.path.display(), "a picture was not decoded"),
+            }
+            self.next += 1;
+        }
+        self.shown.as_ref()
+    }
+}
