@@ -1,0 +1,37 @@
+//! What stands in a cell without a picture: a coloured disc and the member's name.
+
+use rotunda_media::draw::{Font, disc};
+use rotunda_media::picture::{Picture, Rect, Yuv};
+use rotunda_media::scale::scale_into;
+
+/// Behind the disc.
+const GROUND: u32 = 0x002b_2f36;
+/// Discs; a name always gets the same one.
+const COLOURS: [u32; 8] = [
+    0xe5_7373, 0xf0_6292, 0xba_68c8, 0x79_86cb, 0x4f_c3f7, 0x4d_b6ac, 0xae_d581, 0xff_b74d,
+];
+
+/// Draws the card of `name` into `rect`.
+pub fn draw(canvas: &mut Picture, rect: Rect, name: &str, font: Option<&Font>) {
+    let mut card = Picture::filled(rect.width, rect.height, Yuv::from_rgb(GROUND));
+    let sum: usize = name.bytes().map(usize::from).sum();
+    let radius = rect.width.min(rect.height) / 6;
+    let (x, y) = (rect.width / 2, rect.height * 2 / 5);
+    disc(&mut card, x, y, radius, Yuv::from_rgb(COLOURS[sum % COLOURS.len()]));
+    if let Some(font) = font {
+        let wanted = (rect.height as f32 / 9.0).max(8.0);
+        let most = rect.width as f32 * 0.9;
+        let size = wanted.min(wanted * most / font.width(name, wanted).max(1.0));
+        let left = (rect.width as f32 - font.width(name, size)) / 2.0;
+        font.label(
+            &mut card,
+            name,
+            left.max(0.0) as usize,
+            rect.height * 2 / 3,
+            size,
+            Yuv::WHITE,
+        );
+    }
+    let whole = card.rect();
+    scale_into(canvas, rect, &card, whole);
+}

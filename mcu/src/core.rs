@@ -1,0 +1,398 @@
+//! One mix without sockets, threads or clocks: members' media in, the program out.
+//!
+//! Times are microseconds since the task's start, on one clock for all inputs and both outputs. Call `handle_tick` when
+//! `poll_timeout` says, then drain `poll_frame` and `poll_key_request`.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use rotunda_media::codec::CodecError;
+use rotunda_media::draw::Font;
+use rotunda_media::program::{Frame, ProgramHeader, Track};
+use rotunda_media::time::{MediaTime, VIDEO_RATE};
+use rotunda_proto::ids::{TrackSource, UserId};
+use rotunda_proto::mix::{MixSpec, PictureRef, VideoEncode};
+
+use crate::compositor::{Compositor, Shown};
+use crate::layout::{Canvas, Content, Placement, Scene};
+use crate::mixer::Mixer;
+use crate::picture_input::{CodedPicture, PictureInput};
+use crate::sound::{SoundEncoder, SoundFrame};
+use crate::timeline::{Micros, PersonClock, Stamp, TrackClock};
+use crate::video_output::VideoOutput;
+use crate::voice::{RATE, samples};
+
+/// Ticks a second of a mix with sound alone.
+const SOUND_TICKS: u8 = 50;
+/// Picture ticks that may be behind before a picture is left out.
+const CATCH_UP: i64 = 3;
+
+/// One received frame.
+#[derive(Debug, Clone)]
+pub struct Sample {
+    pub user: UserId,
+    pub source: TrackSource,
+    pub stamp: Stamp,
+    pub payload: Payload,
+}
+
+#[derive(Debug, Clone)]
+pub enum Payload {
+    /// One Opus packet.
+    Sound(Arc<[u8]>),
+    Picture(CodedPicture),
+}
+
+/// See the [module](self).
+pub struct MixCore {
+    delay: Micros,
+    scene: Scene,
+    persons: HashMap<UserId, Person>,
+    pictures: HashMap<PictureRef, PictureInput>,
+    mixer: Mixer,
+    block: Vec<f32>,
+    sound: SoundEncoder,
+    video: Option<Video>,
+    ticks: Ticks,
+    header: Option<Arc<ProgramHeader>>,
+    frames: VecDeque<Arc<Frame>>,
+    key_requests: VecDeque<PictureRef>,
+    figures: Figures,
+}
+
+/// What has been done since the start.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Figures {
+    pub pictures: u64,
+    pub picture_bytes: u64,
+    pub sound_bytes: u64,
+    pub late_ticks: u64,
+    /// Length of the program.
+    pub program: Micros,
+}
+
+struct Person {
+    clock: PersonClock,
+    sound: TrackClock,
+}
+
+struct Video {
+    output: VideoOutput,
+    compositor: Compositor,
+}
+
+/// Which tick is when: number `n` is at `start` + n / `rate`.
+#[derive(Debug, Clone, Copy)]
+struct Ticks {
+    start: Micros,
+    rate: u8,
+    next: i64,
+}
+
+impl MixCore {
+    /// `delay`: how much later than captured everything is played out.
+    ///
+    /// Errors: [`CodecError`] when the encoders refuse what is asked.
+    pub fn new(spec: &MixSpec, delay: Micros, font: Option<Font>) -> Result<Self, CodecError> {
+        let video = match spec.video {
+            None => None,
+            Some(asked) => Some(Video {
+                output: VideoOutput::new(asked)?,
+                compositor: Compositor::new(canvas(asked), asked.background_rgb, font),
+            }),
+        };
+        let mut core = Self {
+            delay,
+            scene: Scene::default(),
+            persons: HashMap::new(),
+            pictures: HashMap::new(),
+            mixer: Mixer::default(),
+            block: Vec::new(),
+            sound: SoundEncoder::new(spec.audio, 0)?,
+            ticks: Ticks {
+                start: 0,
+                rate: tick_rate(spec.video),
+                next: 0,
+            },
+            video,
+            header: None,
+            frames: VecDeque::new(),
+            key_requests: VecDeque::new(),
+            figures: Figures::default(),
+        };
+        core.renew_header();
+        Ok(core)
+    }
+
+    /// Encodes otherwise from the next tick on; the program's time goes on. A program with pictures keeps them, one without
+    /// gets none: what a program consists of is fixed when it starts.
+    ///
+    /// Errors: [`CodecError`] when an encoder refuses; then everything stays as it was.
+    pub fn handle_spec(&mut self, spec: &MixSpec) -> Result<(), CodecError> {
+        let sound = match spec.audio == self.sound.asked() {
+            true => None,
+            false => Some(SoundEncoder::new(spec.audio, self.mixer.next())?),
+        };
+        if let (Some(video), Some(asked)) = (&mut self.video, spec.video) {
+            let before = video.output.asked();
+            video.output.handle_asked(asked)?;
+            if canvas(before) != canvas(asked) || before.background_rgb != asked.background_rgb {
+                video.compositor.handle_canvas(canvas(asked), asked.background_rgb);
+            }
+            if asked.framerate != self.ticks.rate {
+                self.ticks = Ticks {
+                    start: self.ticks.at(self.ticks.next),
+                    rate: asked.framerate.max(1),
+                    next: 0,
+                };
+            }
+        }
+        if let Some(sound) = sound {
+            self.sound = sound;
+            self.renew_header();
+        }
+        Ok(())
+    }
+
+    /// Who is seen where and heard from the next tick on.
+    pub fn handle_scene(&mut self, scene: Scene) {
+        if scene == self.scene {
+            return;
+        }
+        self.mixer.handle_heard(&scene.heard);
+        self.pictures.retain(|picture, _| scene.shows(picture));
+        self.persons.retain(|user, _| scene.has(user));
+        if let Some(video) = &mut self.video {
+            video.compositor.handle_placements(scene.placements.clone());
+        }
+        self.scene = scene;
+    }
+
+    /// Takes a received frame; one of somebody who is neither seen nor heard is dropped.
+    pub fn handle_sample(&mut self, sample: &Sample) {
+        let Self {
+            persons,
+            pictures,
+            scene,
+            mixer,
+            delay,
+            ..
+        } = self;
+        match &sample.payload {
+            Payload::Sound(packet) if scene.heard.contains(&sample.user) => {
+                let person = persons.entry(sample.user.clone()).or_default();
+                let at = person.sound.mix_time(&mut person.clock, sample.stamp) + *delay;
+                if let Err(error) = mixer.handle_packet(&sample.user, packet, samples(at)) {
+                    tracing::debug!(user = %sample.user, %error, "a packet of sound is lost");
+                }
+            }
+            Payload::Picture(coded) => {
+                let picture = PictureRef {
+                    user: sample.user.clone(),
+                    source: sample.source,
+                };
+                if scene.shows(&picture) {
+                    let now = sample.stamp.arrival;
+                    let person = persons.entry(sample.user.clone()).or_default();
+                    let input = pictures.entry(picture).or_insert_with(|| PictureInput::new(now));
+                    let due = input.clock.mix_time(&mut person.clock, sample.stamp) + *delay;
+                    input.handle_picture(now, due, coded);
+                }
+            }
+            Payload::Sound(_) => {}
+        }
+    }
+
+    /// When the next tick is due.
+    pub fn poll_timeout(&self) -> Micros {
+        self.ticks.at(self.ticks.next)
+    }
+
+    /// Runs the next tick, if it is due at `now`: one picture and the sound up to it.
+    ///
+    /// Errors: [`CodecError`] when an encoder fails; the tick is over all the same.
+    pub fn handle_tick(&mut self, now: Micros) -> Result<(), CodecError> {
+        let at = self.poll_timeout();
+        if now < at {
+            return Ok(());
+        }
+        let behind = (now - at) / (self.ticks.at(1) - self.ticks.at(0)).max(1);
+        self.figures.late_ticks += u64::from(behind > 0);
+        self.ticks.next += 1;
+        self.request_keys(at);
+        let pictured = if behind <= CATCH_UP { self.picture(at) } else { Ok(()) };
+        let sounded = self.sound_until(at);
+        self.figures.program = at;
+        pictured.and(sounded)
+    }
+
+    /// The next frame of the program; None: all are out.
+    pub fn poll_frame(&mut self) -> Option<Arc<Frame>> {
+        self.frames.pop_front()
+    }
+
+    /// A picture that needs a key frame; None: all are told.
+    pub fn poll_key_request(&mut self) -> Option<PictureRef> {
+        self.key_requests.pop_front()
+    }
+
+    pub fn figures(&self) -> Figures {
+        self.figures
+    }
+
+    /// Members seen or heard, and pictures shown live.
+    pub fn inputs(&self) -> (u32, u32) {
+        let now = self.figures.program;
+        let mut users: Vec<&UserId> = self
+            .scene
+            .placements
+            .iter()
+            .map(|placement| &placement.picture.user)
+            .collect();
+        users.extend(&self.scene.heard);
+        users.sort_unstable();
+        users.dedup();
+        let live = self.pictures.values().filter(|input| input.live(now).is_some()).count();
+        (users.len() as u32, live as u32)
+    }
+
+    fn request_keys(&mut self, now: Micros) {
+        for placement in self
+            .scene
+            .placements
+            .iter()
+            .filter(|placement| placement.content == Content::Picture)
+        {
+            let input = self
+                .pictures
+                .entry(placement.picture.clone())
+                .or_insert_with(|| PictureInput::new(now));
+            if input.take_key_request(now) {
+                self.key_requests.push_back(placement.picture.clone());
+            }
+        }
+    }
+
+    fn picture(&mut self, at: Micros) -> Result<(), CodecError> {
+        let Some(video) = &mut self.video else { return Ok(()) };
+        for input in self.pictures.values_mut() {
+            input.handle_tick(at);
+        }
+        let pictures = &self.pictures;
+        let canvas = video.compositor.compose(|placement| shown(pictures, placement, at));
+        let Some(coded) = video.output.encode(canvas)? else {
+            return Ok(());
+        };
+        if coded.header_changed {
+            self.renew_header();
+        }
+        let Some(header) = self.header.clone() else {
+            return Ok(());
+        };
+        let (pts, next) = (pts(at), pts(self.ticks.at(self.ticks.next)));
+        self.figures.pictures += 1;
+        self.figures.picture_bytes += coded.data.len() as u64;
+        self.frames.push_back(Arc::new(Frame {
+            track: Track::Video,
+            pts: MediaTime::new(pts, VIDEO_RATE),
+            duration: next.saturating_sub(pts) as u32,
+            is_key: coded.is_key,
+            data: coded.data,
+            header,
+        }));
+        Ok(())
+    }
+
+    fn sound_until(&mut self, at: Micros) -> Result<(), CodecError> {
+        let mut made: Vec<SoundFrame> = Vec::new();
+        let mut result = Ok(());
+        while self.mixer.next() < samples(at) {
+            self.mixer.mix(&mut self.block);
+            result = result.and(self.sound.handle_block(&self.block, &mut made));
+        }
+        let Some(header) = &self.header else { return result };
+        for SoundFrame { pts, data } in made {
+            self.figures.sound_bytes += data.len() as u64;
+            let duration = rotunda_media::codec::aac::FRAME as u32;
+            let header = header.clone();
+            self.frames.push_back(Arc::new(Frame {
+                track: Track::Audio,
+                pts,
+                duration,
+                is_key: true,
+                data,
+                header,
+            }));
+        }
+        result
+    }
+
+    /// Makes the header anew; a program with pictures has none before the first picture.
+    fn renew_header(&mut self) {
+        let video = match &self.video {
+            None => None,
+            Some(video) => match video.output.header() {
+                None => return,
+                header => header,
+            },
+        };
+        self.header = Some(Arc::new(ProgramHeader {
+            video,
+            audio: self.sound.header(),
+        }));
+    }
+}
+
+impl Default for Person {
+    fn default() -> Self {
+        Self {
+            clock: PersonClock::default(),
+            sound: TrackClock::new(RATE as u32),
+        }
+    }
+}
+
+impl Scene {
+    fn shows(&self, picture: &PictureRef) -> bool {
+        self.placements
+            .iter()
+            .any(|placement| placement.content == Content::Picture && placement.picture == *picture)
+    }
+
+    fn has(&self, user: &UserId) -> bool {
+        self.heard.contains(user) || self.placements.iter().any(|placement| placement.picture.user == *user)
+    }
+}
+
+impl Ticks {
+    fn at(self, tick: i64) -> Micros {
+        self.start + tick * 1_000_000 / i64::from(self.rate.max(1))
+    }
+}
+
+fn shown<'a>(pictures: &'a HashMap<PictureRef, PictureInput>, placement: &Placement, now: Micros) -> Shown<'a> {
+    let live = match placement.content {
+        Content::Card => None,
+        Content::Picture => pictures.get(&placement.picture).and_then(|input| input.live(now)),
+    };
+    live.map_or(Shown::Card, |(picture, serial)| Shown::Live(picture, serial))
+}
+
+fn canvas(asked: VideoEncode) -> Canvas {
+    Canvas {
+        width: usize::from(asked.width),
+        height: usize::from(asked.height),
+    }
+}
+
+fn tick_rate(video: Option<VideoEncode>) -> u8 {
+    video.map_or(SOUND_TICKS, |video| video.framerate.max(1))
+}
+
+/// Ticks of 90 kHz, rounded to the nearest: microseconds are cut off.
+fn pts(at: Micros) -> u64 {
+    ((at.max(0) as u64 + 1) * 9).div_euclid(100)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,367 @@
+use rotunda_media::codec::{
+    AacDecoder, ForceKey, H264Encoder, H264EncoderConfig, OpusEncoder, VideoCodec, VideoDecoder, Vp8Encoder, h264,
+};
+use rotunda_media::mark::{self, Mark};
+use rotunda_media::picture::{Picture, Rect, Yuv};
+use rotunda_proto::ids::{RoomId, RoomKey, SdkAppId};
+use rotunda_proto::mix::{AudioEncode, Layout, Template};
+use rotunda_proto::room::TrackState;
+
+use super::*;
+use crate::layout::{Member, lay_out};
+use crate::timeline::SenderReport;
+
+const DELAY: Micros = 300_000;
+
+fn spec(width: u16, height: u16) -> MixSpec {
+    MixSpec {
+        room: RoomKey {
+            app: SdkAppId::try_from(1).unwrap(),
+            room: RoomId::Number(7.try_into().unwrap()),
+        },
+        stream_id: "mix".parse().unwrap(),
+        audio: AudioEncode {
+            sample_rate: 48_000,
+            bitrate_kbps: 64,
+            channels: 2,
+        },
+        video: Some(VideoEncode {
+            width,
+            height,
+            bitrate_kbps: 1500,
+            framerate: 15,
+            gop_seconds: 2,
+            background_rgb: 0,
+        }),
+        layout: Layout {
+            template: Template::Grid,
+            ..Layout::default()
+        },
+        record: None,
+        push_urls: Vec::new(),
+    }
+}
+
+enum Camera {
+    H264(H264Encoder),
+    Vp8(Vp8Encoder),
+}
+
+/// A member who sends marked pictures at 15/s and a click-free tone, with its own clocks.
+struct Sender {
+    id: u8,
+    camera: Camera,
+    microphone: OpusEncoder,
+    sent_pictures: u32,
+    sent_sounds: u32,
+}
+
+impl Sender {
+    fn new(id: u8) -> Self {
+        let config = H264EncoderConfig {
+            width: 640,
+            height: 360,
+            bitrate_kbps: 800,
+            framerate: 15,
+            gop_frames: 15,
+        };
+        let camera = match id % 2 {
+            0 => Camera::H264(H264Encoder::new(config).unwrap()),
+            _ => Camera::Vp8(Vp8Encoder::new(config).unwrap()),
+        };
+        Self {
+            id,
+            camera,
+            microphone: OpusEncoder::new(1, 48).unwrap(),
+            sent_pictures: 0,
+            sent_sounds: 0,
+        }
+    }
+
+    fn user(&self) -> UserId {
+        format!("u{}", self.id).parse().unwrap()
+    }
+
+    fn member(&self) -> Member {
+        Member {
+            user: self.user(),
+            audio: Some(TrackState::On),
+            camera: Some(TrackState::On),
+            screen: None,
+        }
+    }
+
+    fn report(&self) -> Option<SenderReport> {
+        Some(SenderReport {
+            ntp: i64::from(self.id) * 1_000_000_000,
+            rtp: 0,
+        })
+    }
+
+    /// What was captured until `now`.
+    fn samples(&mut self, now: Micros) -> Vec<Sample> {
+        let mut samples = Vec::new();
+        while i64::from(self.sent_pictures) * 1_000_000 / 15 <= now {
+            let count = self.sent_pictures;
+            self.sent_pictures += 1;
+            let mut picture = Picture::filled(640, 360, Yuv::from_rgb(0x60_6060));
+            let whole = picture.rect();
+            mark::draw(
+                &mut picture,
+                whole,
+                Mark {
+                    id: self.id,
+                    count: count as u16,
+                },
+            );
+            let (codec, coded) = match &mut self.camera {
+                Camera::H264(encoder) => (VideoCodec::H264, encoder.encode(&picture, ForceKey::No).unwrap()),
+                Camera::Vp8(encoder) => (VideoCodec::Vp8, encoder.encode(&picture, ForceKey::No).unwrap()),
+            };
+            let (data, is_key) = (coded.data.as_ref().into(), coded.is_key);
+            samples.push(Sample {
+                user: self.user(),
+                source: TrackSource::Camera,
+                stamp: Stamp {
+                    rtp: count * 6_000,
+                    arrival: now + 20_000,
+                    report: self.report(),
+                },
+                payload: Payload::Picture(CodedPicture {
+                    codec,
+                    data,
+                    is_key,
+                    contiguous: true,
+                }),
+            });
+        }
+        while i64::from(self.sent_sounds) * 20_000 <= now {
+            let wave = |n: usize| (n as f32 * 440.0 * std::f32::consts::TAU / 48_000.0).sin() * 0.3;
+            let from = self.sent_sounds as usize * 960;
+            let pcm: Vec<f32> = (from..from + 960).map(wave).collect();
+            samples.push(Sample {
+                user: self.user(),
+                source: TrackSource::Audio,
+                stamp: Stamp {
+                    rtp: self.sent_sounds * 960,
+                    arrival: now + 20_000,
+                    report: self.report(),
+                },
+                payload: Payload::Sound(self.microphone.encode(&pcm).unwrap().as_ref().into()),
+            });
+            self.sent_sounds += 1;
+        }
+        samples
+    }
+}
+
+/// Runs the core in virtual time up to `until`.
+fn run(core: &mut MixCore, senders: &mut [Sender], until: Micros) -> Vec<Arc<Frame>> {
+    let mut frames = Vec::new();
+    while core.poll_timeout() < until {
+        let now = core.poll_timeout();
+        for sample in senders.iter_mut().flat_map(|sender| sender.samples(now - 20_000)) {
+            core.handle_sample(&sample);
+        }
+        core.handle_tick(now).unwrap();
+        while let Some(frame) = core.poll_frame() {
+            frames.push(frame);
+        }
+    }
+    frames
+}
+
+fn scene(spec: &MixSpec, senders: &[Sender]) -> Scene {
+    let members: Vec<Member> = senders.iter().map(Sender::member).collect();
+    lay_out(&spec.layout, &members, spec.video.map(canvas))
+}
+
+fn decode(frames: &[Arc<Frame>]) -> Vec<Picture> {
+    let mut decoder = VideoDecoder::new(VideoCodec::H264).unwrap();
+    let mut pictures = Vec::new();
+    for frame in frames.iter().filter(|frame| frame.track == Track::Video) {
+        let mut unit = Vec::new();
+        if frame.is_key {
+            let header = frame.header.video.as_ref().unwrap();
+            for set in [&header.sps, &header.pps] {
+                unit.extend_from_slice(&[0, 0, 0, 1]);
+                unit.extend_from_slice(set);
+            }
+        }
+        unit.extend_from_slice(&h264::to_annex_b(&frame.data));
+        pictures.extend(decoder.decode(&unit).unwrap());
+    }
+    pictures
+}
+
+fn times(frames: &[Arc<Frame>], track: Track) -> Vec<u64> {
+    frames
+        .iter()
+        .filter(|frame| frame.track == track)
+        .map(|frame| frame.pts.ticks())
+        .collect()
+}
+
+fn quarter(n: usize) -> Rect {
+    Rect {
+        x: n % 2 * 640,
+        y: n / 2 * 360,
+        width: 640,
+        height: 360,
+    }
+}
+
+#[test]
+fn four_members_are_seen_in_their_cells_at_their_time_and_heard() {
+    let spec = spec(1280, 720);
+    let mut senders: Vec<Sender> = (0..4).map(Sender::new).collect();
+    let mut core = MixCore::new(&spec, DELAY, None).unwrap();
+    core.handle_scene(scene(&spec, &senders));
+    let frames = run(&mut core, &mut senders, 2_000_000);
+
+    let pictures = decode(&frames);
+    assert_eq!(pictures.len(), 30);
+    let last = &pictures[29];
+    for n in 0..4 {
+        let mark = mark::read(last.y(), last.width(), quarter(n)).unwrap();
+        assert_eq!(usize::from(mark.id), n);
+        // Shown 300 ms after it came in at the earliest: 4 to 6 pictures after it was taken.
+        assert!((23..=25).contains(&mark.count), "{}", mark.count);
+    }
+    let pts = times(&frames, Track::Video);
+    assert!(
+        pts.iter().enumerate().all(|(n, pts)| *pts == n as u64 * 6_000),
+        "{pts:?}"
+    );
+    let pts = times(&frames, Track::Audio);
+    assert!(
+        pts.iter().enumerate().all(|(n, pts)| *pts == n as u64 * 1_024),
+        "{pts:?}"
+    );
+
+    let mut decoder = AacDecoder::new(&frames[0].header.audio.config).unwrap();
+    let mut pcm = Vec::new();
+    for frame in frames.iter().filter(|frame| frame.track == Track::Audio) {
+        decoder.decode(&frame.data, &mut pcm).unwrap();
+    }
+    let loud = |sound: &[f32]| sound.iter().map(|s| s * s).sum::<f32>() / sound.len() as f32;
+    assert!(loud(&pcm[..19_200]) < 0.000_1);
+    assert!(loud(&pcm[pcm.len() - 48_000..]) > 0.05);
+}
+
+#[test]
+fn a_new_layout_size_and_frame_rate_do_not_break_the_time() {
+    let first = spec(1280, 720);
+    let mut senders: Vec<Sender> = (0..2).map(Sender::new).collect();
+    let mut core = MixCore::new(&first, DELAY, None).unwrap();
+    core.handle_scene(scene(&first, &senders));
+    let mut frames = run(&mut core, &mut senders, 1_000_000);
+    let mut second = spec(640, 360);
+    if let Some(video) = &mut second.video {
+        video.framerate = 30;
+    }
+    core.handle_spec(&second).unwrap();
+    core.handle_scene(scene(&second, &senders));
+    frames.extend(run(&mut core, &mut senders, 2_000_000));
+
+    let pts = times(&frames, Track::Video);
+    let steps: Vec<u64> = pts.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!(
+        steps[..14].iter().all(|step| *step == 6_000) && steps[15..].iter().all(|step| *step == 3_000),
+        "{steps:?}"
+    );
+    let pts = times(&frames, Track::Audio);
+    assert!(pts.windows(2).all(|pair| pair[1] - pair[0] == 1_024));
+    let pictures = decode(&frames);
+    let last = pictures.last().unwrap();
+    assert_eq!((last.width(), last.height()), (640, 360));
+    let newest = frames.last().unwrap().header.video.clone().unwrap();
+    assert_eq!((newest.width, newest.framerate), (640, 30));
+}
+
+#[test]
+fn who_mutes_the_camera_is_a_card_at_the_next_picture_and_who_leaves_is_gone() {
+    let spec = spec(1280, 720);
+    let mut senders: Vec<Sender> = (0..4).map(Sender::new).collect();
+    let mut core = MixCore::new(&spec, DELAY, None).unwrap();
+    core.handle_scene(scene(&spec, &senders));
+    let mut frames = run(&mut core, &mut senders, 1_000_000);
+    let mut members: Vec<Member> = senders.iter().map(Sender::member).collect();
+    members[1].camera = Some(TrackState::Muted);
+    members.remove(3);
+    core.handle_scene(lay_out(&spec.layout, &members, spec.video.map(canvas)));
+    frames.extend(run(&mut core, &mut senders, 1_200_000));
+
+    let pictures = decode(&frames);
+    let seen =
+        |picture: &Picture| [0, 1, 2, 3].map(|n| mark::read(picture.y(), picture.width(), quarter(n)).map(|m| m.id));
+    assert_eq!(seen(&pictures[14]), [Some(0), Some(1), Some(2), Some(3)]);
+    assert_eq!(seen(&pictures[15]), [Some(0), None, Some(2), None]);
+}
+
+#[test]
+fn a_gap_freezes_the_picture_until_the_next_key_frame_and_asks_for_it() {
+    let spec = spec(640, 360);
+    let mut senders = vec![Sender::new(0)];
+    let mut core = MixCore::new(&spec, 0, None).unwrap();
+    core.handle_scene(scene(&spec, &senders));
+    let mut asked = 0;
+    let mut frames = Vec::new();
+    for tick in 0..30_i64 {
+        let now = core.poll_timeout();
+        for (n, mut sample) in senders[0].samples(now).into_iter().enumerate() {
+            if let Payload::Picture(coded) = &mut sample.payload {
+                coded.contiguous = n > 0 || tick != 7;
+            }
+            core.handle_sample(&sample);
+        }
+        core.handle_tick(now + 1).unwrap();
+        while core.poll_key_request().is_some() {
+            asked += i32::from(tick >= 7);
+        }
+        while let Some(frame) = core.poll_frame() {
+            frames.push(frame);
+        }
+    }
+    let counts: Vec<Option<u16>> = decode(&frames)
+        .iter()
+        .map(|picture| mark::read(picture.y(), picture.width(), picture.rect()).map(|mark| mark.count))
+        .collect();
+    assert!(
+        counts[9..14].iter().all(|count| *count == counts[9] && count.is_some()),
+        "{counts:?}"
+    );
+    assert!(counts[20] > counts[9], "{counts:?}");
+    assert!(asked >= 1);
+}
+
+#[test]
+fn an_empty_mix_runs_at_a_constant_rate() {
+    let spec = spec(320, 180);
+    let mut core = MixCore::new(&spec, DELAY, None).unwrap();
+    let frames = run(&mut core, &mut [], 3_000_000);
+    assert_eq!(times(&frames, Track::Video).len(), 45);
+    assert!(times(&frames, Track::Audio).len() >= 135);
+    assert_eq!(core.figures().late_ticks, 0);
+}
+
+#[test]
+fn a_tick_that_comes_late_is_counted_and_the_time_goes_on() {
+    let spec = spec(320, 180);
+    let mut core = MixCore::new(&spec, DELAY, None).unwrap();
+    for _ in 0..45 {
+        let now = core.poll_timeout().max(1_000_000);
+        core.handle_tick(now).unwrap();
+    }
+    let mut frames = Vec::new();
+    while let Some(frame) = core.poll_frame() {
+        frames.push(frame);
+    }
+    assert!(core.figures().late_ticks > 0);
+    assert!(times(&frames, Track::Video).iter().all(|pts| pts % 6_000 == 0));
+    assert!(
+        times(&frames, Track::Audio)
+            .windows(2)
+            .all(|pair| pair[1] - pair[0] == 1_024)
+    );
+}

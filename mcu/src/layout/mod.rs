@@ -1,0 +1,160 @@
+//! Where every member's picture goes: a pure function of what was asked and who is there.
+//!
+//! | template | rule |
+//! | --- | --- |
+//! | grid | `ceil(sqrt(n))` columns and as many rows as needed; cells in the order of entering, row by row from the top left; the cells tile the canvas and differ by at most 2 px |
+//! | float | the main picture (else the first) fills the canvas; the others lie on it from the bottom left corner, 4 a row, rows upwards, at most 4; gaps of 1/64 of the shorter side, cells of a quarter less the gaps |
+//! | screen-share | cells of 1/8 by 1/8 on one side, top down, one column for up to 8 pictures and two for more; the main picture takes the rest, and without it the background shows |
+//! | picture-in-picture | the main picture (else the first) fills the canvas, the small one lies on it; everybody else is heard only |
+//! | custom | the cells as given: those with a user are kept for it, the others are filled in the order of entering; who finds no cell is neither seen nor heard |
+//!
+//! At most 16 members are mixed: the main picture's and the earliest. A member with a camera and a screen takes two cells.
+
+mod templates;
+#[cfg(test)]
+mod tests;
+
+use rotunda_media::picture::Rect;
+use rotunda_proto::ids::{TrackSource, UserId};
+use rotunda_proto::mix::{Layout, MAX_INPUTS, PictureRef, RenderMode, Template};
+use rotunda_proto::room::TrackState;
+
+/// A member of the room and what it publishes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    pub user: UserId,
+    pub audio: Option<TrackState>,
+    pub camera: Option<TrackState>,
+    pub screen: Option<TrackState>,
+}
+
+/// The canvas, pixels, both even.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Canvas {
+    pub width: usize,
+    pub height: usize,
+}
+
+/// What a cell shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Content {
+    /// The live picture, and a card until there is one.
+    Picture,
+    /// The member's name: it has no picture, or has muted it.
+    Card,
+}
+
+/// One cell of the picture.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placement {
+    pub picture: PictureRef,
+    pub content: Content,
+    pub rect: Rect,
+    /// Higher is in front.
+    pub z: u32,
+    pub render_mode: RenderMode,
+}
+
+/// Who is seen and who is heard.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Scene {
+    /// Back to front.
+    pub placements: Vec<Placement>,
+    /// Members whose sound is mixed, in the order of entering.
+    pub heard: Vec<UserId>,
+}
+
+/// Lays the members out; `members` are in the order of entering. Without a canvas (sound alone) nothing is placed.
+pub fn lay_out(layout: &Layout, members: &[Member], canvas: Option<Canvas>) -> Scene {
+    let inputs = inputs(layout, members);
+    let pictures = pictures(layout, &inputs);
+    let custom = layout.template == Template::Custom && !layout.cells.is_empty();
+    let (mut placements, heard) = if custom {
+        templates::custom(layout, &inputs, canvas)
+    } else {
+        let heard = inputs
+            .iter()
+            .filter(|member| member.audio.is_some())
+            .map(|member| member.user.clone());
+        (
+            canvas
+                .map(|canvas| templates::place(layout, pictures, canvas))
+                .unwrap_or_default(),
+            heard.collect(),
+        )
+    };
+    placements.retain(|placement| placement.rect.width >= 2 && placement.rect.height >= 2);
+    placements.sort_by_key(|placement| placement.z);
+    Scene { placements, heard }
+}
+
+/// The members who publish, at most [`MAX_INPUTS`]: the main picture's, then the earliest; in the order of entering.
+fn inputs<'a>(layout: &Layout, members: &'a [Member]) -> Vec<&'a Member> {
+    let is_main = |member: &Member| layout.main.as_ref().is_some_and(|main| main.user == member.user);
+    let publishing = || {
+        members
+            .iter()
+            .filter(|member| member.audio.is_some() || member.has_picture())
+    };
+    let main_waits = publishing().skip(MAX_INPUTS).any(is_main);
+    let room = if main_waits { MAX_INPUTS - 1 } else { MAX_INPUTS };
+    publishing()
+        .enumerate()
+        .filter(|(index, member)| *index < room || is_main(member))
+        .map(|(_, member)| member)
+        .collect()
+}
+
+/// The pictures that ask for a cell, in the order of entering.
+fn pictures(layout: &Layout, inputs: &[&Member]) -> Vec<(PictureRef, Content)> {
+    let sound_alone = layout
+        .audio_only_takes_cell
+        .unwrap_or(layout.template != Template::ScreenShare);
+    let wanted = |user: &UserId| layout.only_users.is_empty() || layout.only_users.contains(user);
+    inputs
+        .iter()
+        .filter(|member| wanted(&member.user))
+        .flat_map(|member| member.pictures(sound_alone))
+        .collect()
+}
+
+impl Member {
+    fn has_picture(&self) -> bool {
+        self.camera.is_some() || self.screen.is_some()
+    }
+
+    pub(crate) fn content(&self, source: TrackSource) -> Content {
+        let state = match source {
+            TrackSource::Audio => None,
+            TrackSource::Camera => self.camera,
+            TrackSource::Screen => self.screen,
+        };
+        if state == Some(TrackState::On) {
+            Content::Picture
+        } else {
+            Content::Card
+        }
+    }
+
+    /// Camera, then screen; a card where there is only sound, if that counts.
+    fn pictures(&self, sound_alone: bool) -> Vec<(PictureRef, Content)> {
+        let has = |source: TrackSource| match source {
+            TrackSource::Camera => self.camera.is_some() || (sound_alone && !self.has_picture()),
+            TrackSource::Screen => self.screen.is_some(),
+            TrackSource::Audio => false,
+        };
+        [TrackSource::Camera, TrackSource::Screen]
+            .into_iter()
+            .filter(|source| has(*source))
+            .map(|source| {
+                (
+                    PictureRef {
+                        user: self.user.clone(),
+                        source,
+                    },
+                    self.content(source),
+                )
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,243 @@
+//! The templates' geometry.
+
+use rotunda_media::picture::Rect;
+use rotunda_proto::ids::{TrackSource, UserId};
+use rotunda_proto::mix::{Cell, CellInput, Layout, MAX_INPUTS, PictureRef, RenderMode, Template};
+
+use super::{Canvas, Content, Member, Placement};
+
+type Pictures = Vec<(PictureRef, Content)>;
+
+/// Small pictures in a row or column of the float template, and of the screen-share one.
+const FLOAT_SIDE: usize = 4;
+const SHARE_ROWS: usize = 8;
+
+pub(super) fn place(layout: &Layout, pictures: Pictures, canvas: Canvas) -> Vec<Placement> {
+    match layout.template {
+        Template::Float => float(layout, pictures, canvas),
+        Template::ScreenShare => screen_share(layout, pictures, canvas),
+        Template::PictureInPicture => picture_in_picture(layout, pictures, canvas),
+        Template::Grid | Template::Custom => grid(layout, pictures, canvas),
+    }
+}
+
+fn grid(layout: &Layout, mut pictures: Pictures, canvas: Canvas) -> Vec<Placement> {
+    pictures.truncate(MAX_INPUTS);
+    let columns = (1..=MAX_INPUTS)
+        .find(|side| side * side >= pictures.len())
+        .unwrap_or(MAX_INPUTS);
+    let rows = pictures.len().div_ceil(columns);
+    let edge = |index: usize, count: usize, length: usize| (index * length / count) & !1;
+    let mode = layout.render_mode.unwrap_or(RenderMode::Crop);
+    let cell = |(index, (picture, content))| {
+        let (column, row) = (index % columns, index / columns);
+        let (x, y) = (edge(column, columns, canvas.width), edge(row, rows, canvas.height));
+        let (right, bottom) = (
+            edge(column + 1, columns, canvas.width),
+            edge(row + 1, rows, canvas.height),
+        );
+        let rect = Rect {
+            x,
+            y,
+            width: right - x,
+            height: bottom - y,
+        };
+        Placement {
+            picture,
+            content,
+            rect,
+            z: 0,
+            render_mode: mode,
+        }
+    };
+    pictures.into_iter().enumerate().map(cell).collect()
+}
+
+fn float(layout: &Layout, mut pictures: Pictures, canvas: Canvas) -> Vec<Placement> {
+    let mode = layout.render_mode.unwrap_or(RenderMode::Crop);
+    let Some((picture, content)) = take_main(layout, &mut pictures).or_else(|| take_first(&mut pictures)) else {
+        return Vec::new();
+    };
+    let mut placements = vec![Placement {
+        picture,
+        content,
+        rect: canvas.rect(),
+        z: 0,
+        render_mode: mode,
+    }];
+    let gap = (canvas.width.min(canvas.height) / 64) & !1;
+    let side = |length: usize| (length.saturating_sub((FLOAT_SIDE + 1) * gap) / FLOAT_SIDE) & !1;
+    let (width, height) = (side(canvas.width), side(canvas.height));
+    for (index, (picture, content)) in pictures.into_iter().take(MAX_INPUTS - 1).enumerate() {
+        let (column, row) = (index % FLOAT_SIDE, index / FLOAT_SIDE);
+        let rect = Rect {
+            x: gap + column * (width + gap),
+            y: canvas.height - (row + 1) * (height + gap),
+            width,
+            height,
+        };
+        placements.push(Placement {
+            picture,
+            content,
+            rect,
+            z: 1,
+            render_mode: mode,
+        });
+    }
+    placements
+}
+
+fn screen_share(layout: &Layout, mut pictures: Pictures, canvas: Canvas) -> Vec<Placement> {
+    let main = take_main(layout, &mut pictures);
+    pictures.truncate(MAX_INPUTS - 1);
+    let (width, height) = ((canvas.width / SHARE_ROWS) & !1, (canvas.height / SHARE_ROWS) & !1);
+    let columns = pictures.len().div_ceil(SHARE_ROWS).max(1);
+    let side = columns * width;
+    let big_x = if layout.main_right { side } else { 0 };
+    let small_x = if layout.main_right { 0 } else { canvas.width - side };
+    let small_mode = layout.render_mode.unwrap_or(RenderMode::Crop);
+    let mut placements: Vec<Placement> = main
+        .map(|(picture, content)| {
+            let rect = Rect {
+                x: big_x,
+                y: 0,
+                width: canvas.width - side,
+                height: canvas.height,
+            };
+            let render_mode = layout.render_mode.unwrap_or(RenderMode::Scale);
+            Placement {
+                picture,
+                content,
+                rect,
+                z: 0,
+                render_mode,
+            }
+        })
+        .into_iter()
+        .collect();
+    for (index, (picture, content)) in pictures.into_iter().enumerate() {
+        let (column, row) = (index / SHARE_ROWS, index % SHARE_ROWS);
+        let rect = Rect {
+            x: small_x + column * width,
+            y: row * height,
+            width,
+            height,
+        };
+        placements.push(Placement {
+            picture,
+            content,
+            rect,
+            z: 0,
+            render_mode: small_mode,
+        });
+    }
+    placements
+}
+
+fn picture_in_picture(layout: &Layout, mut pictures: Pictures, canvas: Canvas) -> Vec<Placement> {
+    let mode = layout.render_mode.unwrap_or(RenderMode::Crop);
+    let small_cell = layout.small.as_ref();
+    let small = small_cell.and_then(|cell| Some((cell, take(&mut pictures, cell.picture.as_ref()?)?)));
+    let main = match layout.main {
+        Some(_) => take_main(layout, &mut pictures),
+        None => take_first(&mut pictures),
+    };
+    let big = main.map(|(picture, content)| Placement {
+        picture,
+        content,
+        rect: canvas.rect(),
+        z: 0,
+        render_mode: mode,
+    });
+    let little = small.map(|(cell, (picture, content))| Placement {
+        picture,
+        content,
+        rect: canvas.cut(cell),
+        z: 1,
+        render_mode: cell.render_mode.unwrap_or(mode),
+    });
+    big.into_iter().chain(little).collect()
+}
+
+/// Placements and who is heard. A cell without a source named shows the camera, or the screen of who has no camera.
+pub(super) fn custom(layout: &Layout, inputs: &[&Member], canvas: Option<Canvas>) -> (Vec<Placement>, Vec<UserId>) {
+    let mode = layout.render_mode.unwrap_or(RenderMode::Crop);
+    let named = |user: &UserId| {
+        layout
+            .cells
+            .iter()
+            .any(|cell| cell.picture.as_ref().is_some_and(|p| p.user == *user))
+    };
+    let mut unnamed = inputs.iter().filter(|member| !named(&member.user));
+    let (mut placements, mut heard) = (Vec::new(), Vec::new());
+    for cell in layout.cells.iter().take(MAX_INPUTS) {
+        let (member, source) = match &cell.picture {
+            Some(wanted) => (
+                inputs.iter().find(|member| member.user == wanted.user),
+                Some(wanted.source),
+            ),
+            None => (unnamed.next(), None),
+        };
+        let Some(member) = member else { continue };
+        if cell.input != CellInput::VideoOnly && member.audio.is_some() && !heard.contains(&member.user) {
+            heard.push(member.user.clone());
+        }
+        let has_cell = layout.audio_only_takes_cell.unwrap_or(true) || member.has_picture();
+        let (Some(canvas), true, true) = (canvas, has_cell, cell.input != CellInput::AudioOnly) else {
+            continue;
+        };
+        let default = if member.camera.is_none() && member.screen.is_some() {
+            TrackSource::Screen
+        } else {
+            TrackSource::Camera
+        };
+        let source = source.unwrap_or(default);
+        placements.push(Placement {
+            picture: PictureRef {
+                user: member.user.clone(),
+                source,
+            },
+            content: member.content(source),
+            rect: canvas.cut(cell),
+            z: cell.z,
+            render_mode: cell.render_mode.unwrap_or(mode),
+        });
+    }
+    (placements, heard)
+}
+
+fn take_main(layout: &Layout, pictures: &mut Pictures) -> Option<(PictureRef, Content)> {
+    take(pictures, layout.main.as_ref()?)
+}
+
+fn take(pictures: &mut Pictures, wanted: &PictureRef) -> Option<(PictureRef, Content)> {
+    let index = pictures.iter().position(|(picture, _)| picture == wanted)?;
+    Some(pictures.remove(index))
+}
+
+fn take_first(pictures: &mut Pictures) -> Option<(PictureRef, Content)> {
+    (!pictures.is_empty()).then(|| pictures.remove(0))
+}
+
+impl Canvas {
+    fn rect(self) -> Rect {
+        Rect {
+            x: 0,
+            y: 0,
+            width: self.width & !1,
+            height: self.height & !1,
+        }
+    }
+
+    /// A cell, cut to the canvas and to even numbers.
+    fn cut(self, cell: &Cell) -> Rect {
+        let x = usize::from(cell.x).min(self.width) & !1;
+        let y = usize::from(cell.y).min(self.height) & !1;
+        Rect {
+            x,
+            y,
+            width: usize::from(cell.width).min(self.width - x) & !1,
+            height: usize::from(cell.height).min(self.height - y) & !1,
+        }
+    }
+}

@@ -1,0 +1,222 @@
+use proptest::prelude::*;
+
+use rotunda_proto::mix::{Cell, CellInput};
+
+use super::*;
+
+const HD: Canvas = Canvas {
+    width: 1280,
+    height: 720,
+};
+
+fn user(name: &str) -> UserId {
+    name.parse().unwrap()
+}
+
+fn on_camera(name: &str) -> Member {
+    Member {
+        user: user(name),
+        audio: Some(TrackState::On),
+        camera: Some(TrackState::On),
+        screen: None,
+    }
+}
+
+fn cameras(count: usize) -> Vec<Member> {
+    (0..count).map(|index| on_camera(&format!("u{index}"))).collect()
+}
+
+fn template(template: Template) -> Layout {
+    Layout {
+        template,
+        ..Layout::default()
+    }
+}
+
+fn rect(x: usize, y: usize, width: usize, height: usize) -> Rect {
+    Rect { x, y, width, height }
+}
+
+#[test]
+fn four_in_a_grid_are_two_by_two_in_reading_order_of_entering() {
+    let scene = lay_out(&template(Template::Grid), &cameras(4), Some(HD));
+    let rects: Vec<Rect> = scene.placements.iter().map(|placement| placement.rect).collect();
+    assert_eq!(
+        rects,
+        [
+            rect(0, 0, 640, 360),
+            rect(640, 0, 640, 360),
+            rect(0, 360, 640, 360),
+            rect(640, 360, 640, 360)
+        ]
+    );
+    let users: Vec<&str> = scene
+        .placements
+        .iter()
+        .map(|placement| placement.picture.user.as_str())
+        .collect();
+    assert_eq!(users, ["u0", "u1", "u2", "u3"]);
+}
+
+#[test]
+fn a_muted_camera_and_a_member_with_sound_alone_show_cards() {
+    let mut members = cameras(3);
+    members[0].camera = Some(TrackState::Muted);
+    members[1].camera = None;
+    let scene = lay_out(&template(Template::Grid), &members, Some(HD));
+    let contents: Vec<Content> = scene.placements.iter().map(|placement| placement.content).collect();
+    assert_eq!(contents, [Content::Card, Content::Card, Content::Picture]);
+}
+
+#[test]
+fn only_named_users_are_seen_and_all_are_heard() {
+    let layout = Layout {
+        only_users: vec![user("u1")],
+        ..template(Template::Grid)
+    };
+    let scene = lay_out(&layout, &cameras(3), Some(HD));
+    assert_eq!(scene.placements.len(), 1);
+    assert_eq!(scene.heard.len(), 3);
+}
+
+#[test]
+fn float_puts_small_pictures_from_the_bottom_left() {
+    let scene = lay_out(&template(Template::Float), &cameras(6), Some(HD));
+    assert_eq!(scene.placements[0].rect, rect(0, 0, 1280, 720));
+    let first = scene.placements[1].rect;
+    let fifth = scene.placements[5].rect;
+    assert_eq!((first.x, first.y + first.height), (10, 710));
+    assert_eq!(fifth.x, first.x);
+    assert!(fifth.y + fifth.height <= first.y);
+}
+
+#[test]
+fn screen_share_without_its_main_user_leaves_the_background() {
+    let main = Some(PictureRef {
+        user: user("absent"),
+        source: TrackSource::Screen,
+    });
+    let scene = lay_out(
+        &Layout {
+            main,
+            ..template(Template::ScreenShare)
+        },
+        &cameras(2),
+        Some(HD),
+    );
+    assert_eq!(scene.placements.len(), 2);
+    assert!(scene.placements.iter().all(|placement| placement.rect.x == 1120));
+}
+
+#[test]
+fn picture_in_picture_shows_two_and_lets_everybody_be_heard() {
+    let cell = |name: &str| Cell {
+        picture: Some(PictureRef {
+            user: user(name),
+            source: TrackSource::Camera,
+        }),
+        x: 900,
+        y: 500,
+        width: 320,
+        height: 180,
+        z: 1,
+        render_mode: None,
+        input: CellInput::AudioVideo,
+    };
+    let layout = Layout {
+        small: Some(cell("u0")),
+        ..template(Template::PictureInPicture)
+    };
+    let scene = lay_out(&layout, &cameras(3), Some(HD));
+    let users: Vec<&str> = scene
+        .placements
+        .iter()
+        .map(|placement| placement.picture.user.as_str())
+        .collect();
+    assert_eq!(users, ["u1", "u0"]);
+    assert_eq!(scene.heard.len(), 3);
+}
+
+#[test]
+fn custom_cells_beyond_the_last_are_neither_seen_nor_heard() {
+    let cell = |picture: Option<&str>, x: u16, input: CellInput| Cell {
+        picture: picture.map(|name| PictureRef {
+            user: user(name),
+            source: TrackSource::Camera,
+        }),
+        x,
+        y: 0,
+        width: 200,
+        height: 200,
+        z: 0,
+        render_mode: None,
+        input,
+    };
+    let cells = vec![
+        cell(None, 0, CellInput::AudioVideo),
+        cell(Some("u0"), 200, CellInput::VideoOnly),
+    ];
+    let scene = lay_out(
+        &Layout {
+            cells,
+            ..template(Template::Custom)
+        },
+        &cameras(3),
+        Some(HD),
+    );
+    let users: Vec<&str> = scene
+        .placements
+        .iter()
+        .map(|placement| placement.picture.user.as_str())
+        .collect();
+    assert_eq!(users, ["u1", "u0"]);
+    assert_eq!(scene.heard, [user("u1")]);
+}
+
+#[test]
+fn the_main_picture_is_among_the_sixteen_however_late_its_user_entered() {
+    let main = Some(PictureRef {
+        user: user("u19"),
+        source: TrackSource::Camera,
+    });
+    let scene = lay_out(
+        &Layout {
+            main,
+            ..template(Template::Float)
+        },
+        &cameras(20),
+        Some(HD),
+    );
+    assert_eq!(scene.placements.len(), 16);
+    assert_eq!(scene.placements[0].picture.user, user("u19"));
+}
+
+fn overlap(a: Rect, b: Rect) -> bool {
+    a.x < b.x + b.width && b.x < a.x + a.width && a.y < b.y + b.height && b.y < a.y + a.height
+}
+
+proptest! {
+    #[test]
+    fn every_cell_is_even_inside_the_canvas_and_overlaps_none_of_its_depth(
+        count in 0_usize..24,
+        kind in 0_usize..3,
+        (width, height) in (32_usize..960, 32_usize..540),
+        main in 0_usize..24,
+        main_right: bool,
+    ) {
+        let canvas = Canvas { width: width * 2, height: height * 2 };
+        let kinds = [Template::Grid, Template::Float, Template::ScreenShare];
+        let main = Some(PictureRef { user: user(&format!("u{main}")), source: TrackSource::Camera });
+        let layout = Layout { main, main_right, ..template(kinds[kind]) };
+        let scene = lay_out(&layout, &cameras(count), Some(canvas));
+        prop_assert!(scene.placements.len() <= MAX_INPUTS);
+        for (index, placement) in scene.placements.iter().enumerate() {
+            let r = placement.rect;
+            prop_assert!([r.x, r.y, r.width, r.height].iter().all(|side| side % 2 == 0));
+            prop_assert!(r.x + r.width <= canvas.width && r.y + r.height <= canvas.height);
+            for other in &scene.placements[index + 1..] {
+                prop_assert!(placement.z != other.z || !overlap(r, other.rect));
+            }
+        }
+    }
+}

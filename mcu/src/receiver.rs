@@ -1,0 +1,254 @@
+//! The MCU's end of a session with an SFU node: one offer of receive lines, and whole frames out of them. No sockets.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Instant, SystemTime};
+
+use rotunda_media::codec::VideoCodec;
+use rotunda_proto::ids::{TrackSource, UserId};
+use rotunda_proto::mix::PictureRef;
+use rotunda_proto::sfu::{Lines, SlotMap, VideoWant};
+use str0m::change::{SdpAnswer, SdpPendingOffer};
+use str0m::error::SdpError;
+use str0m::format::Codec;
+use str0m::media::{Direction, KeyframeRequestKind, MediaData, MediaKind, Mid};
+use str0m::net::{Protocol, Receive, Transmit};
+use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc, RtcError};
+use thiserror::Error;
+
+use crate::core::{Payload, Sample};
+use crate::picture_input::CodedPicture;
+use crate::slots::Slots;
+use crate::timeline::{Micros, SenderReport, Stamp};
+use crate::wants::Wants;
+
+/// Receive lines of each kind: 16 inputs, and some to rest.
+const LINES: usize = 20;
+
+/// See the [module](self).
+pub struct Receiver {
+    rtc: Rtc,
+    pending: Option<SdpPendingOffer>,
+    local: Option<SocketAddr>,
+    origin: Instant,
+    sound_lines: Vec<Mid>,
+    picture_lines: Vec<Mid>,
+    sounds: Slots<UserId>,
+    pictures: Slots<PictureRef>,
+}
+
+/// What the receiver wants done or has to tell.
+pub enum Polled {
+    Transmit(Transmit),
+    Sample(Sample),
+    Connected,
+    Lost,
+    /// Nothing until then.
+    Timeout(Instant),
+}
+
+/// Why a session does not come about.
+#[derive(Debug, Error)]
+pub enum ReceiverError {
+    #[error("there is nothing to offer")]
+    NoOffer,
+    #[error("the answer is not SDP")]
+    Answer(#[from] SdpError),
+    #[error("the answer names no address for UDP")]
+    NoCandidate,
+    #[error("the session's state")]
+    Rtc(#[from] RtcError),
+    #[error("the local address")]
+    Candidate(#[from] str0m::error::IceError),
+}
+
+impl Receiver {
+    /// A session, its offer and what its lines are for. `origin`: the mix clock's 0.
+    ///
+    /// Errors: [`ReceiverError::NoOffer`].
+    pub fn new(now: Instant, origin: Instant) -> Result<(Self, String, Lines), ReceiverError> {
+        let mut rtc = Rtc::builder()
+            .clear_codecs()
+            .enable_opus(true, false)
+            .enable_h264(true)
+            .enable_vp8(true)
+            .build(now);
+        let mut changes = rtc.sdp_api();
+        let mut add = |kind| -> Vec<Mid> {
+            (0..LINES)
+                .map(|_| changes.add_media(kind, Direction::RecvOnly, None, None, None))
+                .collect()
+        };
+        let (sound_lines, picture_lines) = (add(MediaKind::Audio), add(MediaKind::Video));
+        let (offer, pending) = changes.apply().ok_or(ReceiverError::NoOffer)?;
+        let names = |lines: &[Mid]| lines.iter().map(Mid::to_string).collect();
+        let lines = Lines {
+            audio: names(&sound_lines),
+            video: names(&picture_lines),
+            ..Lines::default()
+        };
+        let receiver = Self {
+            rtc,
+            pending: Some(pending),
+            local: None,
+            origin,
+            sound_lines,
+            picture_lines,
+            sounds: Slots::new(LINES),
+            pictures: Slots::new(LINES),
+        };
+        Ok((receiver, offer.to_sdp_string(), lines))
+    }
+
+    /// Takes the SFU's answer; `local` is where the socket that reaches it is bound.
+    pub fn handle_answer(&mut self, answer: &str, local: SocketAddr) -> Result<(), ReceiverError> {
+        let answer = SdpAnswer::from_sdp_string(answer)?;
+        let pending = self.pending.take().ok_or(ReceiverError::NoOffer)?;
+        self.rtc.add_local_candidate(Candidate::host(local, "udp")?);
+        self.local = Some(local);
+        self.rtc.sdp_api().accept_answer(pending, answer)?;
+        Ok(())
+    }
+
+    pub fn handle_datagram(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) -> Result<(), ReceiverError> {
+        let Some(local) = self.local else { return Ok(()) };
+        // What is neither STUN, DTLS nor RTP is dropped, as anybody can send to the port.
+        if let Ok(received) = Receive::new(Protocol::Udp, from, local, datagram) {
+            self.rtc.handle_input(Input::Receive(now, received))?;
+        }
+        Ok(())
+    }
+
+    pub fn handle_timeout(&mut self, now: Instant) -> Result<(), ReceiverError> {
+        Ok(self.rtc.handle_input(Input::Timeout(now))?)
+    }
+
+    /// What to receive from now on. Answers true when something has to wait for a slot: ask again in a second.
+    pub fn handle_wants(&mut self, now: Instant, wants: &Wants) -> bool {
+        let sounds_wait = self.sounds.assign(now, &wants.sounds);
+        let pictures: Vec<PictureRef> = wants.pictures.iter().map(|want| want.picture.clone()).collect();
+        self.pictures.assign(now, &pictures) || sounds_wait
+    }
+
+    /// The slots as the SFU is to fill them.
+    pub fn slot_map(&self, wants: &Wants) -> SlotMap {
+        let want = |picture: &PictureRef| VideoWant {
+            user: picture.user.clone(),
+            source: picture.source,
+            max_height: wants
+                .pictures
+                .iter()
+                .find(|want| want.picture == *picture)
+                .map(|want| want.max_height),
+        };
+        SlotMap {
+            audio: self.sounds.sources().map(|user| user.cloned()).collect(),
+            video: self.pictures.sources().map(|picture| picture.map(want)).collect(),
+        }
+    }
+
+    /// Asks the sender of a picture for a key frame.
+    pub fn handle_key_request(&mut self, picture: &PictureRef) {
+        let line = self
+            .pictures
+            .place(picture)
+            .and_then(|slot| self.picture_lines.get(slot))
+            .copied();
+        if let Some(mut writer) = line.and_then(|line| self.rtc.writer(line))
+            && let Err(error) = writer.request_keyframe(None, KeyframeRequestKind::Pli)
+        {
+            tracing::debug!(user = %picture.user, %error, "no key frame can be asked for yet");
+        }
+    }
+
+    /// The next thing to do; call until it is [`Polled::Timeout`].
+    pub fn poll(&mut self) -> Result<Polled, ReceiverError> {
+        loop {
+            if !self.rtc.is_alive() {
+                return Ok(Polled::Lost);
+            }
+            match self.rtc.poll_output()? {
+                Output::Timeout(at) => return Ok(Polled::Timeout(at)),
+                Output::Transmit(transmit) => return Ok(Polled::Transmit(transmit)),
+                Output::Event(Event::Connected) => return Ok(Polled::Connected),
+                Output::Event(Event::IceConnectionStateChange(IceConnectionState::Disconnected)) => {
+                    return Ok(Polled::Lost);
+                }
+                Output::Event(Event::MediaData(data)) => {
+                    if let Some(sample) = self.sample(data) {
+                        return Ok(Polled::Sample(sample));
+                    }
+                }
+                Output::Event(_) => {}
+            }
+        }
+    }
+
+    fn sample(&self, data: MediaData) -> Option<Sample> {
+        let stamp = Stamp {
+            rtp: data.time.numer() as u32,
+            arrival: micros_between(self.origin, data.network_time),
+            report: data.last_sender_info.map(|info| SenderReport {
+                ntp: unix_micros(info.ntp_time),
+                rtp: info.rtp_time.numer() as u32,
+            }),
+        };
+        let slot = |lines: &[Mid]| lines.iter().position(|line| *line == data.mid);
+        let codec = match data.params.spec().codec {
+            Codec::Opus => {
+                let user = self.sounds.source(slot(&self.sound_lines)?)?.clone();
+                return Some(Sample {
+                    user,
+                    source: TrackSource::Audio,
+                    stamp,
+                    payload: Payload::Sound(data.data),
+                });
+            }
+            Codec::H264 => VideoCodec::H264,
+            Codec::Vp8 => VideoCodec::Vp8,
+            _ => return None,
+        };
+        let picture = self.pictures.source(slot(&self.picture_lines)?)?.clone();
+        let (is_key, contiguous) = (data.is_keyframe(), data.contiguous);
+        let payload = Payload::Picture(CodedPicture {
+            codec,
+            data: data.data,
+            is_key,
+            contiguous,
+        });
+        Some(Sample {
+            user: picture.user,
+            source: picture.source,
+            stamp,
+            payload,
+        })
+    }
+}
+
+/// The first UDP address that an answer names.
+///
+/// Errors: [`ReceiverError::NoCandidate`].
+pub fn first_address(answer: &str) -> Result<SocketAddr, ReceiverError> {
+    let address = |line: &str| {
+        // candidate-attribute of RFC 8839 §5.1: foundation, component, transport, priority, address, port.
+        let mut words = line.strip_prefix("a=candidate:")?.split_ascii_whitespace().skip(2);
+        let udp = words.next()?.eq_ignore_ascii_case("udp");
+        let ip: IpAddr = words.nth(1)?.parse().ok()?;
+        let port: u16 = words.next()?.parse().ok()?;
+        udp.then_some(SocketAddr::new(ip, port))
+    };
+    answer.lines().find_map(address).ok_or(ReceiverError::NoCandidate)
+}
+
+fn micros_between(origin: Instant, at: Instant) -> Micros {
+    match at.checked_duration_since(origin) {
+        Some(after) => after.as_micros() as Micros,
+        None => -(origin.saturating_duration_since(at).as_micros() as Micros),
+    }
+}
+
+fn unix_micros(at: SystemTime) -> Micros {
+    match at.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(after) => after.as_micros() as Micros,
+        Err(before) => -(before.duration().as_micros() as Micros),
+    }
+}

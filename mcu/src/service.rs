@@ -1,0 +1,166 @@
+//! The MCU node: takes commands, keeps the tasks.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use rotunda_media::program::ProgramHub;
+use rotunda_proto::bus::{BusError, BusExt, Request, SharedBus};
+use rotunda_proto::ids::{NodeId, RoomKey};
+use rotunda_proto::mix::{Command, ControlError, MixSpec, Reply, StopReason, control_subject, node_key};
+use rotunda_proto::room::{RoomInfo, Roster, info_key, roster_key};
+use rotunda_proto::ticket::ClusterSecret;
+use thiserror::Error;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::task::{Surroundings, TaskHandle};
+
+/// A running MCU node.
+pub struct Service {
+    serving: JoinHandle<()>,
+}
+
+/// Why the node does not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    #[error("serve the control subject and announce the node")]
+    Bus(#[from] BusError),
+}
+
+struct Node {
+    surroundings: Surroundings,
+    max_tasks: usize,
+    tasks: HashMap<RoomKey, TaskHandle>,
+}
+
+impl Service {
+    /// Serves `mcu.<node>.control` until `shutdown`.
+    ///
+    /// Errors: [`StartError`].
+    pub async fn start(
+        config: Config,
+        node: NodeId,
+        secret: ClusterSecret,
+        bus: SharedBus,
+        hub: ProgramHub,
+        shutdown: CancellationToken,
+    ) -> Result<Self, StartError> {
+        let requests = bus.serve(&control_subject(&node)).await?;
+        let key = node_key(&node);
+        let announced = bus
+            .update(&key, |_: Option<NodeId>| Ok::<_, ()>((Some(node.clone()), ())))
+            .await;
+        announced?.unwrap_or(());
+        let play_out_delay = Duration::from_millis(u64::from(config.play_out_delay_ms));
+        let surroundings = Surroundings {
+            node,
+            bus,
+            secret,
+            hub,
+            play_out_delay,
+        };
+        let node = Node {
+            surroundings,
+            max_tasks: config.max_tasks,
+            tasks: HashMap::new(),
+        };
+        Ok(Self {
+            serving: tokio::spawn(node.serve(requests, shutdown)),
+        })
+    }
+
+    /// Completes when the node is shut down and every program has ended.
+    pub async fn finish(self) {
+        if let Err(error) = self.serving.await {
+            tracing::error!(%error, "the mcu failed");
+        }
+    }
+}
+
+impl Node {
+    async fn serve(mut self, mut requests: mpsc::Receiver<Request>, shutdown: CancellationToken) {
+        loop {
+            let request = tokio::select! {
+                () = shutdown.cancelled() => break,
+                request = requests.recv() => request,
+            };
+            let Some(request) = request else { break };
+            self.tasks.retain(|_, task| !task.is_finished());
+            match request.parse::<Command>() {
+                Ok(command) => {
+                    let reply = match self.handle(command).await {
+                        Ok(()) => Reply::Done,
+                        Err(error) => Reply::Refused { error },
+                    };
+                    request.answer(&reply);
+                }
+                Err(error) => tracing::warn!(%error, "a command was not understood"),
+            }
+            metrics::gauge!("rotunda_mcu_tasks").set(self.tasks.len() as f64);
+        }
+        let stopping = self.tasks.drain().map(|(_, task)| task.stop(StopReason::Shutdown));
+        futures::future::join_all(stopping).await;
+        metrics::gauge!("rotunda_mcu_tasks").set(0.0);
+        let Surroundings { node, bus, .. } = self.surroundings;
+        if let Err(error) = bus.delete(&node_key(&node), None).await {
+            tracing::warn!(%error, "the node could not take back its announcement");
+        }
+    }
+
+    async fn handle(&mut self, command: Command) -> Result<(), ControlError> {
+        match command {
+            Command::Start { spec } => self.start(*spec).await,
+            Command::Stop { room } => {
+                let task = self.tasks.remove(&room).ok_or(ControlError::NoSuchMix)?;
+                task.stop(StopReason::Asked).await;
+                Ok(())
+            }
+        }
+    }
+
+    /// Relayout of the room's mix; a new one where there is none, or where what may not change has changed.
+    async fn start(&mut self, spec: MixSpec) -> Result<(), ControlError> {
+        self.check_room(&spec.room).await?;
+        let taken = self
+            .tasks
+            .iter()
+            .any(|(room, task)| *room != spec.room && task.spec.stream_id == spec.stream_id);
+        if taken {
+            return Err(ControlError::StreamIdInUse);
+        }
+        if let Some(task) = self.tasks.get_mut(&spec.room) {
+            if goes_on(&task.spec, &spec) {
+                return task.relayout(spec).await;
+            }
+        }
+        if let Some(task) = self.tasks.remove(&spec.room) {
+            task.stop(StopReason::Asked).await;
+        }
+        if self.tasks.len() >= self.max_tasks {
+            return Err(ControlError::NoCapacity);
+        }
+        let room = spec.room.clone();
+        let task = TaskHandle::start(self.surroundings.clone(), spec).await?;
+        self.tasks.insert(room, task);
+        Ok(())
+    }
+
+    async fn check_room(&self, room: &RoomKey) -> Result<(), ControlError> {
+        let bus = &self.surroundings.bus;
+        let info = bus.load::<RoomInfo>(&info_key(room)).await;
+        let roster = bus.load::<Roster>(&roster_key(room)).await;
+        match (info, roster) {
+            (Ok(Some(_)), Ok(Some((roster, _)))) if !roster.members.is_empty() => Ok(()),
+            _ => Err(ControlError::RoomNotExist),
+        }
+    }
+}
+
+/// A program goes on through a change of layout and encoding, not of what it is.
+fn goes_on(before: &MixSpec, after: &MixSpec) -> bool {
+    before.stream_id == after.stream_id
+        && before.record == after.record
+        && before.video.is_some() == after.video.is_some()
+}

@@ -1,0 +1,224 @@
+//! The shell of a [`Receiver`]: its socket, and the session's control over the bus. Opens it again when it is lost.
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use rotunda_proto::bus::{BusError, BusExt, SharedBus};
+use rotunda_proto::clock::Clock;
+use rotunda_proto::ids::{RoomKey, SessionId};
+use rotunda_proto::mix::PictureRef;
+use rotunda_proto::room::{RoomInfo, info_key};
+use rotunda_proto::sfu::{Command, ControlError, Identity, Reply, SlotMap, control_subject};
+use rotunda_proto::ticket::ClusterSecret;
+use thiserror::Error;
+use tokio::net::UdpSocket;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::core::Sample;
+use crate::receiver::{Polled, Receiver, ReceiverError, first_address};
+use crate::wants::Wants;
+
+/// A lost session is opened again after 0.25 s, then twice as long each time, up to 5 s.
+const FIRST_BACK_OFF: Duration = Duration::from_millis(250);
+const LAST_BACK_OFF: Duration = Duration::from_secs(5);
+/// Wants that found no slot are looked at again.
+const ASK_AGAIN: Duration = Duration::from_millis(500);
+
+/// What a session needs to know and to whom it talks.
+pub struct Session {
+    pub room: RoomKey,
+    pub bus: SharedBus,
+    pub secret: ClusterSecret,
+    /// The mix clock's 0.
+    pub origin: Instant,
+    pub wants: watch::Receiver<Wants>,
+    pub key_requests: mpsc::Receiver<PictureRef>,
+    pub samples: std::sync::mpsc::SyncSender<Sample>,
+}
+
+#[derive(Debug, Error)]
+enum SessionError {
+    #[error("the room has no SFU node")]
+    NoRoom,
+    #[error("the bus")]
+    Bus(#[from] BusError),
+    #[error("the SFU refused")]
+    Refused(#[from] ControlError),
+    #[error("the SFU gave a reply of the wrong kind")]
+    WrongReply,
+    #[error("the socket")]
+    Socket(#[from] std::io::Error),
+    #[error(transparent)]
+    Receiver(#[from] ReceiverError),
+    #[error("the connection is lost")]
+    Lost,
+}
+
+/// One stay on an SFU node.
+struct Stay {
+    receiver: Receiver,
+    socket: UdpSocket,
+    session: SessionId,
+    subject: String,
+}
+
+impl Session {
+    /// Receives until `stop`.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let mut back_off = FIRST_BACK_OFF;
+        while !stop.is_cancelled() {
+            let opened_at = Clock.now();
+            let result = tokio::select! {
+                () = stop.cancelled() => Ok(()),
+                result = self.stay(&stop) => result,
+            };
+            if let Err(error) = result {
+                if Clock.now().saturating_duration_since(opened_at) > LAST_BACK_OFF {
+                    back_off = FIRST_BACK_OFF;
+                }
+                tracing::warn!(room = %self.room, error = &error as &dyn std::error::Error, ?back_off, "no session with the SFU");
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = Clock.sleep_until(Clock.now() + back_off) => {}
+                }
+                back_off = (back_off * 2).min(LAST_BACK_OFF);
+            }
+        }
+    }
+
+    async fn stay(&mut self, stop: &CancellationToken) -> Result<(), SessionError> {
+        let mut stay = self.open().await?;
+        let (slots, changed_slots) = watch::channel(SlotMap::default());
+        let control = Control {
+            bus: self.bus.clone(),
+            subject: stay.subject.clone(),
+            session: stay.session,
+        };
+        let leave = control.clone();
+        let result = tokio::select! {
+            () = stop.cancelled() => Ok(()),
+            result = self.receive(&mut stay, &slots) => result,
+            result = control.follow(changed_slots) => result,
+        };
+        let close = Command::Close { session: leave.session };
+        // The SFU forgets a session by itself when it hears no more of it.
+        let _closed_or_gone: Result<Reply, BusError> = leave.bus.call(&leave.subject, &close).await;
+        result
+    }
+
+    async fn open(&self) -> Result<Stay, SessionError> {
+        let (info, _) = self
+            .bus
+            .load::<RoomInfo>(&info_key(&self.room))
+            .await?
+            .ok_or(SessionError::NoRoom)?;
+        let (mut receiver, offer, lines) = Receiver::new(Clock.now(), self.origin)?;
+        let subject = control_subject(&info.sfu);
+        let session = SessionId(rand::random());
+        let ticket = self.secret.issue_ticket(&self.room, Clock.unix());
+        let identity = Identity::Service { ticket };
+        let open = Command::Open {
+            session,
+            room: self.room.clone(),
+            identity,
+            offer,
+            lines,
+        };
+        let answer = match self.bus.call::<_, Reply>(&subject, &open).await? {
+            Reply::Opened { answer } => answer,
+            Reply::Refused { error } => return Err(error.into()),
+            Reply::Done => return Err(SessionError::WrongReply),
+        };
+        let socket = UdpSocket::bind((local_ip_towards(first_address(&answer)?).await?, 0)).await?;
+        receiver.handle_answer(&answer, socket.local_addr()?)?;
+        Ok(Stay {
+            receiver,
+            socket,
+            session,
+            subject,
+        })
+    }
+
+    async fn receive(&mut self, stay: &mut Stay, slots: &watch::Sender<SlotMap>) -> Result<(), SessionError> {
+        let mut buffer = vec![0; 2048];
+        let mut again_at = Some(Clock.now());
+        loop {
+            let timeout = self.drain(stay).await?;
+            let next = again_at.map_or(timeout, |at: Instant| at.min(timeout));
+            tokio::select! {
+                received = stay.socket.recv_from(&mut buffer) => {
+                    let (length, from) = received?;
+                    stay.receiver.handle_datagram(Clock.now(), from, &buffer[..length])?;
+                }
+                Ok(()) = self.wants.changed() => again_at = Some(Clock.now()),
+                Some(picture) = self.key_requests.recv() => stay.receiver.handle_key_request(&picture),
+                () = Clock.sleep_until(next) => {
+                    let now = Clock.now();
+                    stay.receiver.handle_timeout(now)?;
+                    if again_at.is_some_and(|at| at <= now) {
+                        let wants = self.wants.borrow_and_update().clone();
+                        again_at = stay.receiver.handle_wants(now, &wants).then(|| now + ASK_AGAIN);
+                        let map = stay.receiver.slot_map(&wants);
+                        slots.send_if_modified(|before| std::mem::replace(before, map.clone()) != map);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sends and hands on what there is; answers when the receiver wants to be called again.
+    async fn drain(&self, stay: &mut Stay) -> Result<Instant, SessionError> {
+        loop {
+            match stay.receiver.poll()? {
+                Polled::Timeout(at) => return Ok(at),
+                Polled::Transmit(transmit) => {
+                    // What the network does not take is lost, as on any other hop.
+                    let _sent_or_lost = stay.socket.send_to(&transmit.contents, transmit.destination).await;
+                }
+                Polled::Sample(sample) => {
+                    if self.samples.try_send(sample).is_err() {
+                        metrics::counter!("rotunda_mcu_samples_dropped_total").increment(1);
+                    }
+                }
+                Polled::Connected => tracing::info!(room = %self.room, "receiving from the SFU"),
+                Polled::Lost => return Err(SessionError::Lost),
+            }
+        }
+    }
+}
+
+#[derive(Clone)]
+struct Control {
+    bus: SharedBus,
+    subject: String,
+    session: SessionId,
+}
+
+impl Control {
+    /// Tells the SFU every change of the slots, the latest only.
+    async fn follow(self, mut slots: watch::Receiver<SlotMap>) -> Result<(), SessionError> {
+        while slots.changed().await.is_ok() {
+            let slots = slots.borrow_and_update().clone();
+            let set = Command::SetSlots {
+                session: self.session,
+                slots,
+            };
+            if let Reply::Refused { error } = self.bus.call::<_, Reply>(&self.subject, &set).await? {
+                return Err(error.into());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The own address that packets to `remote` leave from.
+async fn local_ip_towards(remote: SocketAddr) -> std::io::Result<std::net::IpAddr> {
+    let any: SocketAddr = match remote {
+        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+    };
+    let probe = UdpSocket::bind(any).await?;
+    probe.connect(remote).await?;
+    Ok(probe.local_addr()?.ip())
+}

@@ -1,0 +1,94 @@
+//! Which receive line of the session shows which source.
+
+use std::time::{Duration, Instant};
+
+/// A slot goes to another source this long after it was freed: late packets of the old one must not be taken for the
+/// new one's.
+const REST: Duration = Duration::from_secs(1);
+
+/// See the [module](self).
+#[derive(Debug)]
+pub struct Slots<T> {
+    slots: Vec<Slot<T>>,
+}
+
+#[derive(Debug)]
+enum Slot<T> {
+    Idle { since: Option<Instant> },
+    Shows(T),
+}
+
+impl<T: Clone + PartialEq> Slots<T> {
+    pub fn new(count: usize) -> Self {
+        Self {
+            slots: (0..count).map(|_| Slot::Idle { since: None }).collect(),
+        }
+    }
+
+    /// Frees what is not wanted and gives every new source the slot that has been idle longest. Answers true when a source
+    /// found no rested slot: ask again later.
+    pub fn assign(&mut self, now: Instant, wanted: &[T]) -> bool {
+        for slot in &mut self.slots {
+            if matches!(slot, Slot::Shows(source) if !wanted.contains(source)) {
+                *slot = Slot::Idle { since: Some(now) };
+            }
+        }
+        let mut waits = false;
+        for source in wanted {
+            if self.place(source).is_some() {
+                continue;
+            }
+            let rested = |slot: &Slot<T>| match slot {
+                Slot::Idle { since } => since.is_none_or(|since| now.saturating_duration_since(since) >= REST),
+                Slot::Shows(_) => false,
+            };
+            let idle_since = |slot: &&mut Slot<T>| match slot {
+                Slot::Idle { since } => *since,
+                Slot::Shows(_) => None,
+            };
+            match self.slots.iter_mut().filter(|slot| rested(slot)).min_by_key(idle_since) {
+                Some(slot) => *slot = Slot::Shows(source.clone()),
+                None => waits = true,
+            }
+        }
+        waits
+    }
+
+    /// What a slot shows.
+    pub fn source(&self, index: usize) -> Option<&T> {
+        match self.slots.get(index)? {
+            Slot::Shows(source) => Some(source),
+            Slot::Idle { .. } => None,
+        }
+    }
+
+    /// Where a source is shown.
+    pub fn place(&self, source: &T) -> Option<usize> {
+        self.slots
+            .iter()
+            .position(|slot| matches!(slot, Slot::Shows(shown) if shown == source))
+    }
+
+    /// All slots in order.
+    pub fn sources(&self) -> impl Iterator<Item = Option<&T>> {
+        (0..self.slots.len()).map(|index| self.source(index))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rotunda_proto::clock::Clock;
+
+    use super::*;
+
+    #[test]
+    fn a_source_keeps_its_slot_and_a_freed_slot_rests_a_second() {
+        let start = Clock.now();
+        let mut slots = Slots::new(2);
+        assert!(!slots.assign(start, &["a", "b"]));
+        assert!(slots.assign(start, &["b", "c"]));
+        assert_eq!(slots.place(&"c"), None);
+        assert!(!slots.assign(start + REST, &["b", "c"]));
+        assert_eq!((slots.place(&"c"), slots.place(&"b")), (Some(0), Some(1)));
+    }
+}

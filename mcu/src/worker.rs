@@ -1,0 +1,171 @@
+//! The thread of one mix: owns the core, decodes, ticks by deadline and writes the program.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use rotunda_media::codec::CodecError;
+use rotunda_media::program::ProgramWriter;
+use rotunda_proto::clock::Clock;
+use rotunda_proto::mix::{Health, MixSpec, PictureRef};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::core::{Figures, MixCore, Sample};
+use crate::layout::Scene;
+use crate::timeline::Micros;
+
+/// Samples handled between two looks at the clock and the orders.
+const BATCH: usize = 32;
+/// Ticks run in one go when late.
+const TICKS: usize = 8;
+const SECOND: Duration = Duration::from_secs(1);
+
+/// What a worker is told.
+pub enum Order {
+    Scene(Scene),
+    Spec {
+        spec: Box<MixSpec>,
+        done: oneshot::Sender<Result<(), CodecError>>,
+    },
+}
+
+/// What a worker tells.
+#[derive(Debug)]
+pub enum Report {
+    /// The program has its first frame.
+    Begun,
+    NeedsKey(PictureRef),
+    Health(Health),
+}
+
+/// See the [module](self).
+pub struct Worker {
+    pub core: MixCore,
+    pub writer: ProgramWriter,
+    pub origin: Instant,
+    pub samples: Receiver<Sample>,
+    /// The worker ends when this is closed.
+    pub orders: mpsc::Receiver<Order>,
+    pub reports: mpsc::Sender<Report>,
+}
+
+impl Worker {
+    /// Mixes until the orders are closed.
+    pub fn run(mut self) {
+        let mut health = HealthMeter::new(Clock.now());
+        let mut begun = false;
+        loop {
+            loop {
+                match self.orders.try_recv() {
+                    Ok(Order::Scene(scene)) => self.core.handle_scene(scene),
+                    Ok(Order::Spec { spec, done }) => {
+                        let _caller_gave_up = done.send(self.core.handle_spec(&spec));
+                    }
+                    Err(mpsc::error::TryRecvError::Empty) => break,
+                    Err(mpsc::error::TryRecvError::Disconnected) => return,
+                }
+            }
+            self.tick(&mut health);
+            while let Some(frame) = self.core.poll_frame() {
+                self.writer.write(frame);
+                if !std::mem::replace(&mut begun, true) {
+                    self.report(Report::Begun);
+                }
+            }
+            while let Some(picture) = self.core.poll_key_request() {
+                self.report(Report::NeedsKey(picture));
+            }
+            if let Some(health) = health.poll(Clock.now(), &self.core) {
+                self.report(Report::Health(health));
+            }
+            self.take_samples();
+        }
+    }
+
+    fn tick(&mut self, health: &mut HealthMeter) {
+        for _ in 0..TICKS {
+            let now = self.now();
+            if self.core.poll_timeout() > now {
+                return;
+            }
+            let began = Clock.now();
+            if let Err(error) = self.core.handle_tick(now) {
+                tracing::warn!(%error, "a mix tick failed");
+            }
+            health.handle_tick(Clock.now().saturating_duration_since(began));
+        }
+    }
+
+    /// Waits for samples until the next tick.
+    fn take_samples(&mut self) {
+        let wait = Duration::from_micros((self.core.poll_timeout() - self.now()).max(0) as u64);
+        match self.samples.recv_timeout(wait) {
+            Ok(sample) => {
+                self.core.handle_sample(&sample);
+                for sample in self.samples.try_iter().take(BATCH) {
+                    self.core.handle_sample(&sample);
+                }
+            }
+            // The task holds a sender for as long as it holds the orders.
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
+        }
+    }
+
+    fn report(&self, report: Report) {
+        // A task that does not read loses reports; key frames are asked for again, and health comes each second.
+        let _read_or_lost = self.reports.try_send(report);
+    }
+
+    fn now(&self) -> Micros {
+        Clock.now().saturating_duration_since(self.origin).as_micros() as Micros
+    }
+}
+
+/// Figures of the last second.
+struct HealthMeter {
+    since: Instant,
+    before: Figures,
+    longest: Duration,
+}
+
+impl HealthMeter {
+    fn new(now: Instant) -> Self {
+        Self {
+            since: now,
+            before: Figures::default(),
+            longest: Duration::ZERO,
+        }
+    }
+
+    fn handle_tick(&mut self, took: Duration) {
+        metrics::histogram!("rotunda_mcu_tick_seconds").record(took.as_secs_f64());
+        self.longest = self.longest.max(took);
+    }
+
+    fn poll(&mut self, now: Instant, core: &MixCore) -> Option<Health> {
+        let passed = now.saturating_duration_since(self.since);
+        if passed < SECOND {
+            return None;
+        }
+        let (figures, seconds) = (core.figures(), passed.as_secs_f32());
+        let kbps = |bytes: u64| bytes as f32 * 8.0 / 1000.0 / seconds;
+        let (inputs, live_pictures) = core.inputs();
+        let health = Health {
+            inputs,
+            live_pictures,
+            fps: (figures.pictures - self.before.pictures) as f32 / seconds,
+            video_kbps: kbps(figures.picture_bytes - self.before.picture_bytes),
+            audio_kbps: kbps(figures.sound_bytes - self.before.sound_bytes),
+            tick_ms_max: self.longest.as_secs_f32() * 1000.0,
+            late_ticks: figures.late_ticks,
+            program_ms: (figures.program / 1000) as u64,
+        };
+        metrics::counter!("rotunda_mcu_frames_encoded_total").increment(figures.pictures - self.before.pictures);
+        metrics::counter!("rotunda_mcu_late_ticks_total").increment(figures.late_ticks - self.before.late_ticks);
+        *self = Self {
+            since: now,
+            before: figures,
+            longest: Duration::ZERO,
+        };
+        Some(health)
+    }
+}
