@@ -164,3 +164,6 @@ fn goes_on(before: &MixSpec, after: &MixSpec) -> bool {
         && before.record == after.record
         && before.video.is_some() == after.video.is_some()
 }
+
+#[cfg(test)]
+mod tests;

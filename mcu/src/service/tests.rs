@@ -1,0 +1,218 @@
+use std::sync::Arc;
+
+use rotunda_media::program::{ReadError, Track};
+use rotunda_proto::bus::{Bus, InProcess};
+use rotunda_proto::ids::{RoomId, SdkAppId, StreamId};
+use rotunda_proto::mix::{AudioEncode, EVENTS_SUBJECT, Event, Layout, RunningMix, VideoEncode, running_key};
+use rotunda_proto::program::{ProgramDescriptor, program_key};
+use rotunda_proto::room::RosterMember;
+
+use super::*;
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+struct Fixture {
+    bus: Arc<InProcess>,
+    hub: ProgramHub,
+    shutdown: CancellationToken,
+    service: Service,
+}
+
+fn node() -> NodeId {
+    "mcu-1".parse().unwrap()
+}
+
+fn room(number: u64) -> RoomKey {
+    RoomKey {
+        app: SdkAppId::try_from(1).unwrap(),
+        room: RoomId::Number(number.try_into().unwrap()),
+    }
+}
+
+fn spec(number: u64, stream_id: &str) -> MixSpec {
+    MixSpec {
+        room: room(number),
+        stream_id: stream_id.parse().unwrap(),
+        audio: AudioEncode {
+            sample_rate: 44_100,
+            bitrate_kbps: 64,
+            channels: 1,
+        },
+        video: Some(VideoEncode {
+            width: 320,
+            height: 180,
+            bitrate_kbps: 200,
+            framerate: 15,
+            gop_seconds: 1,
+            background_rgb: 0,
+        }),
+        layout: Layout::default(),
+        record: None,
+        push_urls: Vec::new(),
+    }
+}
+
+impl Fixture {
+    async fn new() -> Self {
+        let (bus, hub, shutdown) = (Arc::new(InProcess::new()), ProgramHub::new(), CancellationToken::new());
+        let secret = ClusterSecret::new("ours");
+        let service = Service::start(
+            Config::default(),
+            node(),
+            secret,
+            bus.clone(),
+            hub.clone(),
+            shutdown.clone(),
+        )
+        .await
+        .unwrap();
+        Self {
+            bus,
+            hub,
+            shutdown,
+            service,
+        }
+    }
+
+    async fn open_room(&self, number: u64) {
+        let info = RoomInfo {
+            room: room(number),
+            sfu: "sfu-1".parse().unwrap(),
+            created_unix_ms: 0,
+        };
+        self.bus.store(&info_key(&room(number)), &info, None).await.unwrap();
+        let alice = RosterMember {
+            user: "alice".parse().unwrap(),
+            entered_unix_ms: 0,
+        };
+        self.bus
+            .store(&roster_key(&room(number)), &Roster { members: vec![alice] }, None)
+            .await
+            .unwrap();
+    }
+
+    async fn command(&self, command: Command) -> Reply {
+        self.bus.call(&control_subject(&node()), &command).await.unwrap()
+    }
+
+    async fn start(&self, spec: &MixSpec) -> Reply {
+        self.command(Command::Start {
+            spec: Box::new(spec.clone()),
+        })
+        .await
+    }
+
+    async fn stopped(&self, mut events: mpsc::Receiver<bytes::Bytes>) -> StopReason {
+        let wait = async {
+            loop {
+                let event = serde_json::from_slice(&events.recv().await.unwrap()).unwrap();
+                if let Event::Stopped { reason, .. } = event {
+                    return reason;
+                }
+            }
+        };
+        tokio::time::timeout(LIMIT, wait).await.unwrap()
+    }
+}
+
+fn refused(error: ControlError) -> Reply {
+    Reply::Refused { error }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mix_runs_through_a_relayout_until_it_is_stopped_even_without_an_sfu() {
+    let fixture = Fixture::new().await;
+    fixture.open_room(1).await;
+    let first = spec(1, "one");
+    assert_eq!(fixture.start(&first).await, Reply::Done);
+    let stream_id: StreamId = "one".parse().unwrap();
+    let mut reader = fixture.hub.subscribe(&stream_id).unwrap();
+    let mut second = first.clone();
+    if let Some(video) = &mut second.video {
+        (video.width, video.height) = (640, 360);
+    }
+    let mut last = [None, None];
+    let mut frames = 0;
+    let mut asked = false;
+    let wait = async {
+        loop {
+            let frame = reader.next().await.unwrap();
+            let place = &mut last[usize::from(frame.track == Track::Audio)];
+            assert!(place.is_none_or(|before| before < frame.pts.ticks()));
+            *place = Some(frame.pts.ticks());
+            frames += 1;
+            if frames > 20 && !std::mem::replace(&mut asked, true) {
+                assert_eq!(fixture.start(&second).await, Reply::Done);
+            }
+            if frame.header.video.as_ref().unwrap().width == 640 && last[0].is_some_and(|pts| pts > 90_000) {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(LIMIT, wait).await.unwrap();
+    let (running, _) = fixture
+        .bus
+        .load::<RunningMix>(&running_key(&room(1)))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(running.spec, second);
+    let (program, _) = fixture
+        .bus
+        .load::<ProgramDescriptor>(&program_key(&stream_id))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!((program.node, program.video), (node(), second.video));
+
+    assert_eq!(fixture.command(Command::Stop { room: room(1) }).await, Reply::Done);
+    let end = async { while !matches!(reader.next().await, Err(ReadError::Ended)) {} };
+    tokio::time::timeout(LIMIT, end).await.unwrap();
+    assert_eq!(fixture.bus.get(&running_key(&room(1))).await.unwrap(), None);
+    assert_eq!(fixture.bus.get(&program_key(&stream_id)).await.unwrap(), None);
+    assert_eq!(
+        fixture.command(Command::Stop { room: room(1) }).await,
+        refused(ControlError::NoSuchMix)
+    );
+    fixture.shutdown.cancel();
+    tokio::time::timeout(LIMIT, fixture.service.finish()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mix_ends_when_its_room_is_empty() {
+    let fixture = Fixture::new().await;
+    fixture.open_room(1).await;
+    let events = fixture.bus.subscribe(EVENTS_SUBJECT).await.unwrap();
+    assert_eq!(fixture.start(&spec(1, "one")).await, Reply::Done);
+    fixture.bus.delete(&roster_key(&room(1)), None).await.unwrap();
+    assert_eq!(fixture.stopped(events).await, StopReason::RoomEmpty);
+    assert!(fixture.hub.stream_ids().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_shutdown_ends_every_mix_and_takes_the_node_back() {
+    let fixture = Fixture::new().await;
+    fixture.open_room(1).await;
+    let events = fixture.bus.subscribe(EVENTS_SUBJECT).await.unwrap();
+    assert_eq!(fixture.start(&spec(1, "one")).await, Reply::Done);
+    fixture.shutdown.cancel();
+    assert_eq!(fixture.stopped(events).await, StopReason::Shutdown);
+    tokio::time::timeout(LIMIT, fixture.service.finish()).await.unwrap();
+    assert_eq!(fixture.bus.get(&node_key(&node())).await.unwrap(), None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_is_refused_without_a_room_or_with_another_rooms_stream() {
+    let fixture = Fixture::new().await;
+    assert_eq!(
+        fixture.start(&spec(1, "one")).await,
+        refused(ControlError::RoomNotExist)
+    );
+    fixture.open_room(1).await;
+    fixture.open_room(2).await;
+    assert_eq!(fixture.start(&spec(1, "one")).await, Reply::Done);
+    assert_eq!(
+        fixture.start(&spec(2, "one")).await,
+        refused(ControlError::StreamIdInUse)
+    );
+}
