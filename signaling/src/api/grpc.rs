@@ -1,0 +1,198 @@
+//! The gRPC face: `rotunda.v1`, with reflection (v1 and v1alpha, which Python's client speaks) and health.
+
+use std::sync::Arc;
+
+use rotunda_proto::config::Application;
+use rotunda_proto::grpc::v1;
+use rotunda_proto::grpc::v1::mix_service_server::{MixService, MixServiceServer};
+use subtle::ConstantTimeEq;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_stream::wrappers::TcpListenerStream;
+use tokio_util::sync::CancellationToken;
+use tonic::metadata::MetadataMap;
+use tonic::transport::Server;
+use tonic::{Code, Request, Response, Status};
+use tracing::error;
+use uuid::Uuid;
+
+use super::ApiError;
+use super::mix::Mixes;
+use super::mix::request::{
+    EncodeParams, LayoutParams, OutputParams, PresetLayoutConfig, PublishCdnParams, RoomField, SmallVideoLayoutParams,
+    StartBody, StartRequest, StopRequest,
+};
+use crate::service::{Shared, StartError};
+
+pub fn serve(
+    listener: TcpListener,
+    shared: Shared,
+    mixes: Arc<Mixes>,
+    shutdown: CancellationToken,
+) -> Result<JoinHandle<()>, StartError> {
+    let described = || {
+        tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(v1::FILE_DESCRIPTOR_SET)
+    };
+    let reflection = described().build_v1().map_err(StartError::Reflection)?;
+    let reflection_alpha = described().build_v1alpha().map_err(StartError::Reflection)?;
+    let (reporter, health) = tonic_health::server::health_reporter();
+    let service = MixServiceServer::new(Face { shared, mixes });
+    Ok(tokio::spawn(async move {
+        reporter.set_serving::<MixServiceServer<Face>>().await;
+        let served = Server::builder()
+            .add_service(reflection)
+            .add_service(reflection_alpha)
+            .add_service(health)
+            .add_service(service)
+            .serve_with_incoming_shutdown(TcpListenerStream::new(listener), shutdown.cancelled_owned());
+        if let Err(error) = served.await {
+            error!(error = &error as &dyn std::error::Error, "gRPC ended");
+        }
+    }))
+}
+
+struct Face {
+    shared: Shared,
+    mixes: Arc<Mixes>,
+}
+
+impl Face {
+    /// The application of `authorization: Bearer <secret id>:<secret>`.
+    fn caller(&self, metadata: &MetadataMap) -> Result<&Application, Status> {
+        let refused = |what: &str| Status::unauthenticated(format!("AuthFailure.InvalidAuthorization: {what}"));
+        let header = metadata.get("authorization").and_then(|value| value.to_str().ok());
+        let header = header.ok_or_else(|| refused("send `authorization: Bearer <secret id>:<secret>`"))?;
+        let keys = header.strip_prefix("Bearer ").and_then(|keys| keys.split_once(':'));
+        let (id, secret) = keys.ok_or_else(|| refused("write `Bearer <secret id>:<secret>`"))?;
+        let known = self.shared.applications.by_secret_id(id);
+        let application = known.ok_or_else(|| Status::unauthenticated("AuthFailure.SecretIdNotFound: unknown key id"))?;
+        let same: bool = application.api_secret.reveal().as_bytes().ct_eq(secret.as_bytes()).into();
+        if same { Ok(application) } else { Err(Status::unauthenticated("AuthFailure.SignatureFailure: wrong secret")) }
+    }
+}
+
+#[tonic::async_trait]
+impl MixService for Face {
+    async fn start_mcu_mix_transcode(
+        &self,
+        request: Request<v1::StartMcuMixTranscodeRequest>,
+    ) -> Result<Response<v1::StartMcuMixTranscodeResponse>, Status> {
+        let caller = self.caller(request.metadata())?;
+        self.mixes.start(caller, request.into_inner().into()).await.map_err(status)?;
+        Ok(Response::new(v1::StartMcuMixTranscodeResponse { request_id: Uuid::new_v4().to_string() }))
+    }
+
+    async fn stop_mcu_mix_transcode(
+        &self,
+        request: Request<v1::StopMcuMixTranscodeRequest>,
+    ) -> Result<Response<v1::StopMcuMixTranscodeResponse>, Status> {
+        let caller = self.caller(request.metadata())?;
+        self.mixes.stop(caller, request.into_inner().into()).await.map_err(status)?;
+        Ok(Response::new(v1::StopMcuMixTranscodeResponse { request_id: Uuid::new_v4().to_string() }))
+    }
+}
+
+/// The class of the code decides the status; the message begins with the code itself.
+fn status(error: ApiError) -> Status {
+    let class = error.code.split('.').next().unwrap_or_default();
+    let code = match class {
+        "MissingParameter" | "InvalidParameter" | "InvalidParameterValue" => Code::InvalidArgument,
+        "FailedOperation" => Code::FailedPrecondition,
+        "UnauthorizedOperation" => Code::PermissionDenied,
+        "RequestLimitExceeded" | "ResourceInsufficient" => Code::ResourceExhausted,
+        _ => Code::Internal,
+    };
+    Status::new(code, error.to_string())
+}
+
+impl From<v1::StartMcuMixTranscodeRequest> for StartRequest {
+    fn from(request: v1::StartMcuMixTranscodeRequest) -> Self {
+        use v1::start_mcu_mix_transcode_request::Room;
+        let room = match request.room {
+            Some(Room::RoomId(number)) => RoomField::Number(Some(number)),
+            Some(Room::StrRoomId(name)) => RoomField::Name(Some(name)),
+            None => RoomField::Number(None),
+        };
+        let body = StartBody {
+            output_params: request.output_params.map(|output| OutputParams {
+                stream_id: Some(output.stream_id),
+                pure_audio_stream: output.pure_audio_stream,
+                record_id: output.record_id,
+                record_audio_only: output.record_audio_only,
+            }),
+            encode_params: request.encode_params.map(|encode| EncodeParams {
+                audio_sample_rate: encode.audio_sample_rate,
+                audio_bitrate: encode.audio_bitrate,
+                audio_channels: encode.audio_channels,
+                video_width: encode.video_width,
+                video_height: encode.video_height,
+                video_bitrate: encode.video_bitrate,
+                video_framerate: encode.video_framerate,
+                video_gop: encode.video_gop,
+                background_color: encode.background_color,
+            }),
+            layout_params: request.layout_params.map(LayoutParams::from),
+            publish_cdn_params: request.publish_cdn_params.map(|publish| PublishCdnParams {
+                biz_id: publish.biz_id,
+                publish_cdn_urls: publish.publish_cdn_urls,
+            }),
+        };
+        Self { sdk_app_id: known(request.sdk_app_id), room, body }
+    }
+}
+
+impl From<v1::StopMcuMixTranscodeRequest> for StopRequest {
+    fn from(request: v1::StopMcuMixTranscodeRequest) -> Self {
+        use v1::stop_mcu_mix_transcode_request::Room;
+        let room = match request.room {
+            Some(Room::RoomId(number)) => RoomField::Number(Some(number)),
+            Some(Room::StrRoomId(name)) => RoomField::Name(Some(name)),
+            None => RoomField::Number(None),
+        };
+        Self { sdk_app_id: known(request.sdk_app_id), room }
+    }
+}
+
+impl From<v1::LayoutParams> for LayoutParams {
+    fn from(layout: v1::LayoutParams) -> Self {
+        Self {
+            template: layout.template,
+            main_video_user_id: layout.main_video_user_id,
+            main_video_stream_type: layout.main_video_stream_type,
+            small_video_layout_params: layout.small_video_layout_params.map(|small| SmallVideoLayoutParams {
+                user_id: Some(small.user_id),
+                stream_type: Some(small.stream_type),
+                image_width: small.image_width,
+                image_height: small.image_height,
+                location_x: small.location_x,
+                location_y: small.location_y,
+            }),
+            main_video_right_align: layout.main_video_right_align,
+            mix_video_uids: layout.mix_video_uids,
+            preset_layout_config: layout.preset_layout_config.into_iter().map(PresetLayoutConfig::from).collect(),
+            pure_audio_hold_place_mode: layout.pure_audio_hold_place_mode,
+            render_mode: layout.render_mode,
+        }
+    }
+}
+
+impl From<v1::PresetLayoutConfig> for PresetLayoutConfig {
+    fn from(cell: v1::PresetLayoutConfig) -> Self {
+        Self {
+            user_id: cell.user_id,
+            stream_type: cell.stream_type,
+            image_width: cell.image_width,
+            image_height: cell.image_height,
+            location_x: cell.location_x,
+            location_y: cell.location_y,
+            z_order: cell.z_order,
+            render_mode: cell.render_mode,
+            mix_input_type: cell.mix_input_type,
+        }
+    }
+}
+
+/// proto3 has no absent number: 0 is none.
+fn known(number: u64) -> Option<u64> {
+    (number != 0).then_some(number)
+}

@@ -1,0 +1,151 @@
+//! Mixing: the typed requests, their checks, and the one handler that all faces call.
+
+mod check;
+pub mod records;
+pub mod request;
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use metrics::counter;
+use rotunda_proto::bus::{BusError, BusExt};
+use rotunda_proto::clock::Clock;
+use rotunda_proto::config::Application;
+use rotunda_proto::ids::{NodeId, RoomKey, SdkAppId};
+use rotunda_proto::mix::{
+    Command, ControlError, NODES_PREFIX, Reply, RunningMix, control_subject, running_key,
+};
+use rotunda_proto::room::{Roster, roster_key};
+
+use super::ApiError;
+use crate::service::Shared;
+use request::{StartRequest, StopRequest};
+
+/// Starts and stops mixes.
+pub struct Mixes {
+    shared: Shared,
+    /// Starts of the present second, by application.
+    starts: Mutex<HashMap<SdkAppId, Window>>,
+}
+
+struct Window {
+    began: Instant,
+    calls: u32,
+}
+
+impl Mixes {
+    pub fn new(shared: Shared) -> Self {
+        Self { shared, starts: Mutex::default() }
+    }
+
+    /// `caller`: the application whose key signed the call.
+    pub async fn start(&self, caller: &Application, request: StartRequest) -> Result<(), ApiError> {
+        let result = self.try_start(caller, request).await;
+        count("StartMCUMixTranscode", &result);
+        result
+    }
+
+    pub async fn stop(&self, caller: &Application, request: StopRequest) -> Result<(), ApiError> {
+        let result = self.try_stop(caller, request).await;
+        count("StopMCUMixTranscode", &result);
+        result
+    }
+
+    async fn try_start(&self, caller: &Application, request: StartRequest) -> Result<(), ApiError> {
+        self.limit(caller.sdk_app_id)?;
+        let spec = check::start(request)?;
+        own(caller, &spec.room)?;
+        self.room_must_exist(&spec.room).await?;
+        let node = match self.running(&spec.room).await? {
+            Some(running) => running.node,
+            None => self.any_mcu().await?,
+        };
+        self.command(&node, Command::Start { spec: Box::new(spec) }).await
+    }
+
+    async fn try_stop(&self, caller: &Application, request: StopRequest) -> Result<(), ApiError> {
+        let room = check::stop(request)?;
+        own(caller, &room)?;
+        match self.running(&room).await? {
+            Some(running) => self.command(&running.node, Command::Stop { room }).await,
+            None => {
+                self.room_must_exist(&room).await?;
+                Err(no_mix())
+            }
+        }
+    }
+
+    async fn command(&self, node: &NodeId, command: Command) -> Result<(), ApiError> {
+        let reply: Reply = self.shared.bus.call(&control_subject(node), &command).await.map_err(bus)?;
+        match reply {
+            Reply::Done => Ok(()),
+            Reply::Refused { error } => Err(match error {
+                ControlError::RoomNotExist => no_room(),
+                ControlError::NoSuchMix => no_mix(),
+                ControlError::NoCapacity => ApiError::new("ResourceInsufficient.RequestRejection", error.to_string()),
+                ControlError::StreamIdInUse => ApiError::new("FailedOperation.RequestRejection", error.to_string()),
+                ControlError::Encoder { .. } => ApiError::new("InvalidParameter.EncodeParams", error.to_string()),
+            }),
+        }
+    }
+
+    async fn running(&self, room: &RoomKey) -> Result<Option<RunningMix>, ApiError> {
+        let running = self.shared.bus.load::<RunningMix>(&running_key(room)).await.map_err(bus)?;
+        Ok(running.map(|(running, _)| running))
+    }
+
+    async fn room_must_exist(&self, room: &RoomKey) -> Result<(), ApiError> {
+        let roster = self.shared.bus.load::<Roster>(&roster_key(room)).await.map_err(bus)?;
+        match roster {
+            Some((roster, _)) if !roster.members.is_empty() => Ok(()),
+            _ => Err(no_room()),
+        }
+    }
+
+    async fn any_mcu(&self) -> Result<NodeId, ApiError> {
+        let mut nodes = self.shared.bus.watch(NODES_PREFIX).await.map_err(bus)?;
+        let key = nodes.try_recv().map(|change| change.key).ok();
+        let node = key.as_deref().and_then(|key| key.strip_prefix(NODES_PREFIX)?.parse().ok());
+        node.ok_or_else(|| ApiError::new("ResourceInsufficient.RequestRejection", "no mixing server is available"))
+    }
+
+    fn limit(&self, app: SdkAppId) -> Result<(), ApiError> {
+        let now = Clock.now();
+        let mut starts = self.starts.lock().unwrap_or_else(PoisonError::into_inner);
+        let window = starts.entry(app).or_insert(Window { began: now, calls: 0 });
+        if now.saturating_duration_since(window.began).as_secs() >= 1 {
+            *window = Window { began: now, calls: 0 };
+        }
+        window.calls += 1;
+        let most = self.shared.config.api.mix_starts_per_second;
+        if window.calls <= most {
+            return Ok(());
+        }
+        Err(ApiError::new("RequestLimitExceeded", format!("at most {most} calls a second; wait a second")))
+    }
+}
+
+fn own(caller: &Application, room: &RoomKey) -> Result<(), ApiError> {
+    if caller.sdk_app_id == room.app {
+        return Ok(());
+    }
+    Err(ApiError::new("UnauthorizedOperation.SdkAppId", "the key belongs to another application"))
+}
+
+fn no_room() -> ApiError {
+    ApiError::new("FailedOperation.RoomNotExist", "the room does not exist: nobody is in it")
+}
+
+fn no_mix() -> ApiError {
+    ApiError::new("FailedOperation.MixSessionNotExist", "no mix runs in the room")
+}
+
+fn bus(error: BusError) -> ApiError {
+    ApiError::internal(&error)
+}
+
+fn count(action: &'static str, result: &Result<(), ApiError>) {
+    let code = result.as_ref().err().map_or("ok", |error| error.code);
+    counter!("rotunda_api_calls_total", "action" => action, "code" => code).increment(1);
+}

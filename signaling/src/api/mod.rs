@@ -1,0 +1,54 @@
+//! The public API: one set of handlers ([`mix`]) behind two faces, gRPC ([`grpc`]) and the Tencent envelope ([`tencent`]).
+
+mod error;
+mod grpc;
+pub mod mix;
+mod tencent;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::MethodRouter;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+pub use error::ApiError;
+use mix::Mixes;
+
+use crate::service::{Shared, StartError};
+
+/// The running API.
+pub struct Api {
+    shared: Shared,
+    mixes: Arc<Mixes>,
+    grpc: JoinHandle<()>,
+    records: JoinHandle<()>,
+}
+
+pub async fn start(shared: Shared, shutdown: CancellationToken) -> Result<Api, StartError> {
+    let mixes = Arc::new(Mixes::new(shared.clone()));
+    let records = mix::records::follow(shared.clone(), shutdown.clone()).await?;
+    let address = SocketAddr::new(shared.config.api.bind, shared.config.api.grpc_port);
+    let listen = |source| StartError::Grpc { address, source };
+    let listener = TcpListener::bind(address).await.map_err(listen)?;
+    let grpc = grpc::serve(listener, shared.clone(), mixes.clone(), shutdown)?;
+    Ok(Api { shared, mixes, grpc, records })
+}
+
+impl Api {
+    /// `/`: the Tencent envelope; `index` answers `GET /` without an action.
+    pub fn router(&self, index: MethodRouter) -> Router {
+        tencent::router(self.shared.clone(), self.mixes.clone(), index)
+    }
+
+    pub fn mixes(&self) -> Arc<Mixes> {
+        self.mixes.clone()
+    }
+
+    pub async fn finish(self) {
+        let _ended = self.grpc.await;
+        let _ended = self.records.await;
+    }
+}
