@@ -113,7 +113,10 @@ impl Receiver {
         let Some(local) = self.local else { return Ok(()) };
         // What is neither STUN, DTLS nor RTP is dropped, as anybody can send to the port.
         if let Ok(received) = Receive::new(Protocol::Udp, from, local, datagram) {
-            self.rtc.handle_input(Input::Receive(now, received))?;
+            let input = Input::Receive(now, received);
+            if self.rtc.accepts(&input) {
+                self.rtc.handle_input(input)?;
+            }
         }
         Ok(())
     }
