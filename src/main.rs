@@ -1,1 +1,33 @@
-fn main(){}
+//! Rotunda: rooms, forwarding, mixing, recording and live streams in one binary.
+//!
+//! Only wiring here: command line -> configuration -> roles -> shutdown.
+
+mod cli;
+mod commands;
+mod config;
+mod http;
+mod preflight;
+mod secrets;
+mod server;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("rotunda: start the runtime: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(commands::run(cli)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("rotunda: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,1 +1,12 @@
-//! placeholder
+//! CDN bypass: programs out by HTTP-FLV, HLS and RTMP, and pushed to other RTMP servers.
+
+mod config;
+mod http_flv;
+mod hls;
+mod rtmp_play;
+mod rtmp_push;
+mod service;
+mod timeline;
+
+pub use config::Config;
+pub use service::{Service, StartError};

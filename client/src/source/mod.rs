@@ -191,7 +191,7 @@ impl Generator {
     }
 
     fn next(&mut self, start: Instant, force: ForceKey) -> Result<Encoded, CodecError> {
-        if self.picture_time() < self.sound_time() + SOUND_FRAME {
+        if self.picture_is_next() {
             let (number, captured) = (self.pictures, start + self.picture_time());
             self.pictures += 1;
             let picture = self.painter.paint(number);
@@ -224,6 +224,10 @@ impl Generator {
                 level_dbov,
             })
         }
+    }
+
+    fn picture_is_next(&self) -> bool {
+        self.picture_time() < self.sound_time() + SOUND_FRAME
     }
 
     fn picture_time(&self) -> Duration {

@@ -1,0 +1,50 @@
+//! What can be set.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use rotunda_proto::config::ConfigMistake;
+use serde::{Deserialize, Serialize};
+
+/// Section `[live]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Address that RTMP listens on. Default "0.0.0.0".
+    pub bind: IpAddr,
+    /// Port of RTMP. Default 1935.
+    pub rtmp_port: u16,
+    /// Least seconds of an HLS segment; it ends at the next key frame. Default 2.
+    pub hls_segment_seconds: u64,
+    /// Segments in the HLS window. Default 6.
+    pub hls_window: usize,
+    /// Seconds that a slow RTMP player may block before it is disconnected. Default 10.
+    pub stall_seconds: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            bind: Ipv4Addr::UNSPECIFIED.into(),
+            rtmp_port: 1935,
+            hls_segment_seconds: 2,
+            hls_window: 6,
+            stall_seconds: 10,
+        }
+    }
+}
+
+impl Config {
+    pub fn validate(&self) -> Vec<ConfigMistake> {
+        let mut mistakes = Vec::new();
+        if !(1..=30).contains(&self.hls_segment_seconds) {
+            mistakes.push(ConfigMistake::new("live.hls_segment_seconds", "write 1 to 30"));
+        }
+        if !(3..=100).contains(&self.hls_window) {
+            mistakes.push(ConfigMistake::new("live.hls_window", "write 3 to 100"));
+        }
+        if self.stall_seconds == 0 {
+            mistakes.push(ConfigMistake::new("live.stall_seconds", "write at least 1"));
+        }
+        mistakes
+    }
+}

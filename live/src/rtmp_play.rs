@@ -1,0 +1,227 @@
+//! RTMP play: `rtmp://host/live/<streamId>`. Publishing to this server is refused.
+
+use std::collections::VecDeque;
+use std::io;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use metrics::gauge;
+use rml_rtmp::handshake::{Handshake, HandshakeError, HandshakeProcessResult, PeerType};
+use rml_rtmp::sessions::{
+    ServerSession, ServerSessionConfig, ServerSessionError, ServerSessionEvent, ServerSessionResult, StreamMetadata,
+};
+use rml_rtmp::time::RtmpTimestamp;
+use rotunda_media::mux::flv;
+use rotunda_media::program::{Frame, ProgramHeader, ProgramHub, ProgramReader, ReadError, Track};
+use rotunda_proto::ids::StreamId;
+use thiserror::Error;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+use crate::timeline::{Step, Timeline};
+
+/// Handshake and commands must be through in this time.
+const SET_UP_WITHIN: Duration = Duration::from_secs(10);
+
+/// Why a player was let go.
+#[derive(Debug, Error)]
+pub enum PlayError {
+    #[error("the connection broke")]
+    Io(#[from] io::Error),
+    #[error("the RTMP handshake failed: {0:?}")]
+    Handshake(HandshakeError),
+    #[error("the RTMP session failed: {0}")]
+    Session(#[from] ServerSessionError),
+    #[error("the player did not ask for a stream in time")]
+    Slow,
+    #[error("the player does not keep up")]
+    Stalled,
+}
+
+/// Serves one player until either side ends it.
+pub async fn serve(
+    mut socket: TcpStream,
+    hub: ProgramHub,
+    stall: Duration,
+    shutdown: CancellationToken,
+) -> Result<(), PlayError> {
+    socket.set_nodelay(true)?;
+    let set_up = timeout(SET_UP_WITHIN, set_up(&mut socket, &hub)).await.map_err(|_| PlayError::Slow)??;
+    let Some((mut session, reader, rtmp_stream)) = set_up else { return Ok(()) };
+    gauge!("rotunda_live_players", "protocol" => "rtmp").increment(1.0);
+    let played = play(&mut socket, &mut session, reader, rtmp_stream, stall, shutdown).await;
+    gauge!("rotunda_live_players", "protocol" => "rtmp").decrement(1.0);
+    played
+}
+
+type Ready = (ServerSession, ProgramReader, u32);
+
+/// Handshake, connect, play; None when the player asked for what is not to be had and was told so.
+async fn set_up(socket: &mut TcpStream, hub: &ProgramHub) -> Result<Option<Ready>, PlayError> {
+    let rest = handshake(socket).await?;
+    let (mut session, first) = ServerSession::new(ServerSessionConfig::new())?;
+    let mut results: VecDeque<ServerSessionResult> = first.into();
+    results.extend(session.handle_input(&rest)?);
+    let mut buffer = vec![0; 4096];
+    loop {
+        while let Some(result) = results.pop_front() {
+            match result {
+                ServerSessionResult::OutboundResponse(packet) => socket.write_all(&packet.bytes).await?,
+                ServerSessionResult::RaisedEvent(event) => match event {
+                    ServerSessionEvent::ConnectionRequested { request_id, .. }
+                    | ServerSessionEvent::ReleaseStreamRequested { request_id, .. } => {
+                        results.extend(session.accept_request(request_id)?);
+                    }
+                    ServerSessionEvent::PublishStreamRequested { request_id, .. } => {
+                        let why = "this server only plays; publish into a room instead";
+                        let refusal = session.reject_request(request_id, "NetStream.Publish.BadName", why)?;
+                        return refuse(socket, refusal).await;
+                    }
+                    ServerSessionEvent::PlayStreamRequested { request_id, app_name, stream_key, stream_id, .. } => {
+                        let id: Option<StreamId> = stream_key.split('?').next().and_then(|id| id.parse().ok());
+                        let reader = id.filter(|_| app_name == "live").and_then(|id| hub.subscribe(&id));
+                        let Some(reader) = reader else {
+                            let why = "no stream of that name runs";
+                            let refusal = session.reject_request(request_id, "NetStream.Play.StreamNotFound", why)?;
+                            return refuse(socket, refusal).await;
+                        };
+                        for result in session.accept_request(request_id)? {
+                            if let ServerSessionResult::OutboundResponse(packet) = result {
+                                socket.write_all(&packet.bytes).await?;
+                            }
+                        }
+                        return Ok(Some((session, reader, stream_id)));
+                    }
+                    event => debug!(?event, "ignored"),
+                },
+                ServerSessionResult::UnhandleableMessageReceived(_) => {}
+            }
+        }
+        let length = socket.read(&mut buffer).await?;
+        if length == 0 {
+            return Ok(None);
+        }
+        results.extend(session.handle_input(&buffer[..length])?);
+    }
+}
+
+async fn refuse(socket: &mut TcpStream, refusal: Vec<ServerSessionResult>) -> Result<Option<Ready>, PlayError> {
+    for result in refusal {
+        if let ServerSessionResult::OutboundResponse(packet) = result {
+            socket.write_all(&packet.bytes).await?;
+        }
+    }
+    socket.shutdown().await?;
+    Ok(None)
+}
+
+async fn handshake(socket: &mut TcpStream) -> Result<Vec<u8>, PlayError> {
+    let mut handshake = Handshake::new(PeerType::Server);
+    let mut buffer = vec![0; 4096];
+    loop {
+        let length = socket.read(&mut buffer).await?;
+        if length == 0 {
+            return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+        }
+        match handshake.process_bytes(&buffer[..length]).map_err(PlayError::Handshake)? {
+            HandshakeProcessResult::InProgress { response_bytes } => socket.write_all(&response_bytes).await?,
+            HandshakeProcessResult::Completed { response_bytes, remaining_bytes } => {
+                socket.write_all(&response_bytes).await?;
+                return Ok(remaining_bytes);
+            }
+        }
+    }
+}
+
+async fn play(
+    socket: &mut TcpStream,
+    session: &mut ServerSession,
+    mut reader: ProgramReader,
+    rtmp_stream: u32,
+    stall: Duration,
+    shutdown: CancellationToken,
+) -> Result<(), PlayError> {
+    let (mut read, mut write) = socket.split();
+    let mut timeline = Timeline::new();
+    let mut buffer = vec![0; 4096];
+    let mut out = Vec::new();
+    loop {
+        out.clear();
+        tokio::select! {
+            () = shutdown.cancelled() => break,
+            frame = reader.next() => match frame {
+                Ok(frame) => match timeline.step(&frame) {
+                    Step::Skip => {}
+                    Step::Begin { timestamp_ms } => {
+                        let time = RtmpTimestamp::new(timestamp_ms);
+                        out.extend(session.send_metadata(rtmp_stream, &metadata(&frame.header))?.bytes);
+                        if let Some(video) = &frame.header.video {
+                            let body = flv::video_config_body(video);
+                            out.extend(session.send_video_data(rtmp_stream, body, time, false)?.bytes);
+                        }
+                        let body = flv::audio_config_body(&frame.header);
+                        out.extend(session.send_audio_data(rtmp_stream, body, time, false)?.bytes);
+                        out.extend(message(session, rtmp_stream, &frame, timestamp_ms)?);
+                    }
+                    Step::Go { timestamp_ms } => out.extend(message(session, rtmp_stream, &frame, timestamp_ms)?),
+                },
+                Err(ReadError::Lagged(_)) => timeline.lose(),
+                Err(ReadError::Ended) => break,
+            },
+            length = read.read(&mut buffer) => {
+                let length = length?;
+                if length == 0 {
+                    return Ok(());
+                }
+                for result in session.handle_input(&buffer[..length])? {
+                    match result {
+                        ServerSessionResult::OutboundResponse(packet) => out.extend(packet.bytes),
+                        ServerSessionResult::RaisedEvent(ServerSessionEvent::PlayStreamFinished { .. }) => return Ok(()),
+                        _ => {}
+                    }
+                }
+            }
+        }
+        timeout(stall, write.write_all(&out)).await.map_err(|_| PlayError::Stalled)??;
+    }
+    let goodbye = session.finish_playing(rtmp_stream)?;
+    timeout(stall, write.write_all(&goodbye.bytes)).await.map_err(|_| PlayError::Stalled)??;
+    write.shutdown().await?;
+    Ok(())
+}
+
+fn message(
+    session: &mut ServerSession,
+    rtmp_stream: u32,
+    frame: &Frame,
+    timestamp_ms: u32,
+) -> Result<Vec<u8>, ServerSessionError> {
+    let (time, body): (_, Bytes) = (RtmpTimestamp::new(timestamp_ms), flv::frame_body(frame));
+    let packet = match frame.track {
+        Track::Video => session.send_video_data(rtmp_stream, body, time, false)?,
+        Track::Audio => session.send_audio_data(rtmp_stream, body, time, false)?,
+    };
+    Ok(packet.bytes)
+}
+
+/// What RTMP tells of a program before its frames.
+pub fn metadata(header: &ProgramHeader) -> StreamMetadata {
+    let mut metadata = StreamMetadata::new();
+    if let Some(video) = &header.video {
+        metadata.video_width = Some(video.width.into());
+        metadata.video_height = Some(video.height.into());
+        metadata.video_codec_id = Some(7);
+        metadata.video_frame_rate = Some(video.framerate.into());
+        metadata.video_bitrate_kbps = Some(video.bitrate_kbps);
+    }
+    metadata.audio_codec_id = Some(10);
+    metadata.audio_sample_rate = Some(header.audio.sample_rate);
+    metadata.audio_bitrate_kbps = Some(header.audio.bitrate_kbps);
+    metadata.audio_channels = Some(header.audio.channels.into());
+    metadata.audio_is_stereo = Some(header.audio.channels == 2);
+    metadata.encoder = Some("rotunda".to_owned());
+    metadata
+}

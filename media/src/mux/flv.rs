@@ -1,0 +1,135 @@
+//! FLV tags, which are also the bodies of RTMP messages. Source: Adobe Flash Video File Format 10.1, Annex E.
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use crate::program::{Frame, ProgramHeader, Track, VideoHeader};
+
+const AUDIO: u8 = 8;
+const VIDEO: u8 = 9;
+const SCRIPT: u8 = 18;
+/// AAC, 44 kHz, 16 bit, stereo: fixed for AAC, whatever the sound is (E.4.2.1).
+const AAC: u8 = 0xaf;
+const AVC: u8 = 7;
+const KEY_FRAME: u8 = 1 << 4;
+const INTER_FRAME: u8 = 2 << 4;
+
+/// The file's first bytes.
+pub fn file_header(header: &ProgramHeader) -> Bytes {
+    let flags = if header.video.is_some() { 0b101 } else { 0b100 };
+    Bytes::from(vec![b'F', b'L', b'V', 1, flags, 0, 0, 0, 9, 0, 0, 0, 0])
+}
+
+/// The tags that every player needs first: metadata and the codecs' headers.
+pub fn start_tags(header: &ProgramHeader, timestamp_ms: u32) -> Bytes {
+    let mut out = BytesMut::new();
+    put_tag(&mut out, SCRIPT, timestamp_ms, &metadata(header));
+    if let Some(video) = &header.video {
+        put_tag(&mut out, VIDEO, timestamp_ms, &video_config_body(video));
+    }
+    put_tag(&mut out, AUDIO, timestamp_ms, &audio_config_body(header));
+    out.freeze()
+}
+
+/// A frame's tag.
+pub fn frame_tag(frame: &Frame, timestamp_ms: u32) -> Bytes {
+    let mut out = BytesMut::with_capacity(frame.data.len() + 32);
+    let kind = if frame.track == Track::Video { VIDEO } else { AUDIO };
+    put_tag(&mut out, kind, timestamp_ms, &frame_body(frame));
+    out.freeze()
+}
+
+/// `onMetaData` and its values, as script data (E.4.4).
+pub fn metadata(header: &ProgramHeader) -> Bytes {
+    let mut values: Vec<(&str, f64)> = vec![
+        ("audiocodecid", 10.0),
+        ("audiosamplerate", f64::from(header.audio.sample_rate)),
+        ("audiosamplesize", 16.0),
+        ("audiodatarate", f64::from(header.audio.bitrate_kbps)),
+    ];
+    if let Some(video) = &header.video {
+        values.extend([
+            ("width", f64::from(video.width)),
+            ("height", f64::from(video.height)),
+            ("videocodecid", f64::from(AVC)),
+            ("framerate", f64::from(video.framerate)),
+            ("videodatarate", f64::from(video.bitrate_kbps)),
+        ]);
+    }
+    let mut out = BytesMut::new();
+    out.put_u8(2);
+    put_name(&mut out, "onMetaData");
+    out.put_u8(8);
+    out.put_u32(values.len() as u32 + 1);
+    for (name, value) in values {
+        put_name(&mut out, name);
+        out.put_u8(0);
+        out.put_f64(value);
+    }
+    put_name(&mut out, "stereo");
+    out.put_slice(&[1, u8::from(header.audio.channels == 2)]);
+    out.put_slice(&[0, 0, 9]);
+    out.freeze()
+}
+
+/// AVC sequence header: AVCDecoderConfigurationRecord (ISO/IEC 14496-15 §5.3.3.1).
+pub fn video_config_body(video: &VideoHeader) -> Bytes {
+    let mut out = BytesMut::new();
+    out.put_slice(&[KEY_FRAME | AVC, 0, 0, 0, 0]);
+    out.put_u8(1);
+    // Profile, compatibility and level are the SPS's bytes 1 to 3.
+    out.extend((1..4).map(|at| video.sps.get(at).copied().unwrap_or_default()));
+    out.put_slice(&[0xff, 0xe1]);
+    out.put_u16(video.sps.len() as u16);
+    out.put_slice(&video.sps);
+    out.put_u8(1);
+    out.put_u16(video.pps.len() as u16);
+    out.put_slice(&video.pps);
+    out.freeze()
+}
+
+/// AAC sequence header: AudioSpecificConfig.
+pub fn audio_config_body(header: &ProgramHeader) -> Bytes {
+    [&[AAC, 0], header.audio.config.as_ref()].concat().into()
+}
+
+/// A frame as tag body and RTMP message.
+pub fn frame_body(frame: &Frame) -> Bytes {
+    let mut out = BytesMut::with_capacity(frame.data.len() + 5);
+    match frame.track {
+        Track::Video => {
+            let kind = if frame.is_key { KEY_FRAME } else { INTER_FRAME };
+            out.put_slice(&[kind | AVC, 1, 0, 0, 0]);
+        }
+        Track::Audio => out.put_slice(&[AAC, 1]),
+    }
+    out.put_slice(&frame.data);
+    out.freeze()
+}
+
+fn put_tag(out: &mut BytesMut, kind: u8, timestamp_ms: u32, body: &[u8]) {
+    out.put_u8(kind);
+    out.put_uint(body.len() as u64, 3);
+    // The upper 8 bits come after the lower 24 (E.4.1).
+    out.put_uint(u64::from(timestamp_ms & 0x00ff_ffff), 3);
+    out.put_u8((timestamp_ms >> 24) as u8);
+    out.put_uint(0, 3);
+    out.put_slice(body);
+    out.put_u32(body.len() as u32 + 11);
+}
+
+fn put_name(out: &mut BytesMut, name: &str) {
+    out.put_u16(name.len() as u16);
+    out.put_slice(name.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_has_its_extended_time_and_its_size_behind_it() {
+        let mut out = BytesMut::new();
+        put_tag(&mut out, AUDIO, 0x0102_0304, &[0xaf, 1, 9]);
+        assert_eq!(out.as_ref(), [8, 0, 0, 3, 2, 3, 4, 1, 0, 0, 0, 0xaf, 1, 9, 0, 0, 0, 14]);
+    }
+}

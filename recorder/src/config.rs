@@ -1,0 +1,61 @@
+//! What can be set.
+
+use std::path::PathBuf;
+
+use rotunda_proto::config::ConfigMistake;
+use serde::{Deserialize, Serialize};
+
+/// Section `[recorder]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Folder of the files. Default "./data/recordings".
+    pub directory: PathBuf,
+    /// Address under which clients reach this server, for the URLs in callbacks. Default "http://127.0.0.1:8080".
+    pub public_url: String,
+    /// Kinds of files to make of each recording: "mp4", "hls". Default both.
+    pub formats: Vec<Format>,
+    /// Hours from UTC of the times in file names. Default 8.
+    pub name_utc_offset_hours: i8,
+    /// Milliseconds of film in a fragment: what a crash may lose. Default 1000.
+    pub fragment_ms: u64,
+    /// Least seconds of an HLS segment; it ends at the next key frame. Default 4.
+    pub hls_segment_seconds: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    Mp4,
+    Hls,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            directory: "./data/recordings".into(),
+            public_url: "http://127.0.0.1:8080".to_owned(),
+            formats: vec![Format::Mp4, Format::Hls],
+            name_utc_offset_hours: 8,
+            fragment_ms: 1000,
+            hls_segment_seconds: 4,
+        }
+    }
+}
+
+impl Config {
+    pub fn validate(&self) -> Vec<ConfigMistake> {
+        let mut mistakes = Vec::new();
+        let mut check = |right: bool, key: &str, message: &str| {
+            if !right {
+                mistakes.push(ConfigMistake::new(key, message));
+            }
+        };
+        check((-23..=23).contains(&self.name_utc_offset_hours), "recorder.name_utc_offset_hours", "write -23 to 23");
+        check((100..=10_000).contains(&self.fragment_ms), "recorder.fragment_ms", "write 100 to 10000");
+        check((1..=60).contains(&self.hls_segment_seconds), "recorder.hls_segment_seconds", "write 1 to 60");
+        check(!self.formats.is_empty(), "recorder.formats", "write at least one of \"mp4\" and \"hls\"");
+        check(self.public_url.starts_with("http"), "recorder.public_url", "write http:// or https:// and the host");
+        mistakes
+    }
+}

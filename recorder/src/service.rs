@@ -1,0 +1,229 @@
+//! The shell: follows the running programs, records those that are to be, tells of finished files, and serves them.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use metrics::gauge;
+use rotunda_media::program::ProgramHub;
+use rotunda_proto::bus::{BusError, BusExt, Change, SharedBus};
+use rotunda_proto::clock::Clock;
+use rotunda_proto::ids::StreamId;
+use rotunda_proto::program::{PROGRAMS_PREFIX, ProgramDescriptor};
+use rotunda_proto::recording::{Accepted, FILE_READY_SUBJECT, RecordingFile};
+use sqlx::AnyPool;
+use thiserror::Error;
+use tokio::sync::mpsc;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio_util::sync::CancellationToken;
+use tower_http::cors::CorsLayer;
+use tower_http::services::ServeDir;
+use tracing::{Instrument, error, info, info_span, warn};
+
+use crate::catalogue::Catalogue;
+use crate::config::Config;
+use crate::mp4_file::{PART, finish_part};
+use crate::recording::{RecordError, record};
+
+/// News that is not accepted is offered again after this time.
+const ANNOUNCE_EVERY: Duration = Duration::from_secs(10);
+
+/// Why the recorder did not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    #[error("bring the database up to date")]
+    Migrate(#[source] sqlx::migrate::MigrateError),
+    #[error("make the folder {path}")]
+    Folder { path: std::path::PathBuf, #[source] source: std::io::Error },
+    #[error("reach the bus")]
+    Bus(#[from] BusError),
+}
+
+/// A running recorder.
+pub struct Service {
+    config: Config,
+    catalogue: Catalogue,
+    task: JoinHandle<()>,
+}
+
+type Finished = (StreamId, Result<Vec<RecordingFile>, RecordError>);
+
+struct Recorder {
+    config: Config,
+    bus: SharedBus,
+    hub: ProgramHub,
+    catalogue: Catalogue,
+    running: HashSet<StreamId>,
+    tasks: JoinSet<Finished>,
+    shutdown: CancellationToken,
+}
+
+impl Service {
+    pub async fn start(
+        config: Config,
+        bus: SharedBus,
+        hub: ProgramHub,
+        db: AnyPool,
+        shutdown: CancellationToken,
+    ) -> Result<Self, StartError> {
+        let mut migrations = sqlx::migrate!("./migrations");
+        // Signaling keeps its tables in the same database, with migrations of its own.
+        migrations.set_ignore_missing(true).run(&db).await.map_err(StartError::Migrate)?;
+        std::fs::create_dir_all(&config.directory)
+            .map_err(|source| StartError::Folder { path: config.directory.clone(), source })?;
+        recover(&config.directory).await;
+        let programs = bus.watch(PROGRAMS_PREFIX).await?;
+        let catalogue = Catalogue(db);
+        let recorder = Recorder {
+            config: config.clone(),
+            bus,
+            hub,
+            catalogue: catalogue.clone(),
+            running: HashSet::new(),
+            tasks: JoinSet::new(),
+            shutdown,
+        };
+        Ok(Self { config, catalogue, task: tokio::spawn(recorder.run(programs)) })
+    }
+
+    /// `/recordings`, a list as JSON, and the files below it.
+    pub fn router(&self) -> Router {
+        let catalogue = self.catalogue.clone();
+        let list = move || async move { list(&catalogue).await };
+        Router::new()
+            .route("/recordings", get(list))
+            .nest_service("/recordings/", ServeDir::new(&self.config.directory))
+            .layer(CorsLayer::permissive())
+    }
+
+    /// Resolves when, after shutdown, every recording is finished and told of as far as anybody listens.
+    pub async fn finish(self) {
+        let _ended = self.task.await;
+    }
+}
+
+async fn list(catalogue: &Catalogue) -> Response {
+    match catalogue.list().await {
+        Ok(list) => Json(list).into_response(),
+        Err(error) => {
+            error!(error = &error as &dyn std::error::Error, "list the recordings");
+            (StatusCode::INTERNAL_SERVER_ERROR, "the catalogue does not answer").into_response()
+        }
+    }
+}
+
+impl Recorder {
+    async fn run(mut self, mut programs: mpsc::Receiver<Change>) {
+        let clock = Clock;
+        let mut announce_at = clock.now();
+        loop {
+            tokio::select! {
+                () = self.shutdown.cancelled() => break,
+                change = programs.recv() => match change {
+                    Some(change) => self.follow(&change),
+                    None => break,
+                },
+                Some(done) = self.tasks.join_next() => {
+                    if let Ok(finished) = done {
+                        self.take(finished).await;
+                    }
+                    announce_at = clock.now();
+                }
+                () = clock.sleep_until(announce_at) => {
+                    self.announce().await;
+                    announce_at = clock.now() + ANNOUNCE_EVERY;
+                }
+            }
+        }
+        while let Some(done) = self.tasks.join_next().await {
+            if let Ok(finished) = done {
+                self.take(finished).await;
+            }
+        }
+        self.announce().await;
+    }
+
+    fn follow(&mut self, change: &Change) {
+        let Some(program) = change.parse::<ProgramDescriptor>().filter(|program| program.record.is_some()) else {
+            return;
+        };
+        if !self.running.insert(program.stream_id.clone()) {
+            return;
+        }
+        let Some(reader) = self.hub.subscribe(&program.stream_id) else {
+            warn!(stream = %program.stream_id, "the program is not in this process");
+            self.running.remove(&program.stream_id);
+            return;
+        };
+        gauge!("rotunda_recorder_recordings").set(self.running.len() as f64);
+        let (config, stop) = (self.config.clone(), self.shutdown.clone());
+        let span = info_span!("recording", room = %program.room, stream = %program.stream_id);
+        let stream_id = program.stream_id.clone();
+        let recording = async move { (stream_id, record(config, program, reader, stop).await) };
+        self.tasks.spawn(recording.instrument(span));
+    }
+
+    async fn take(&mut self, (stream_id, finished): Finished) {
+        self.running.remove(&stream_id);
+        gauge!("rotunda_recorder_recordings").set(self.running.len() as f64);
+        let files = match finished {
+            Ok(files) => files,
+            Err(error) => {
+                error!(error = &error as &dyn std::error::Error, stream = %stream_id, "the recording has failed");
+                metrics::counter!("rotunda_recorder_failed_total").increment(1);
+                return;
+            }
+        };
+        for file in files {
+            if let Err(error) = self.catalogue.add(&file).await {
+                error!(error = &error as &dyn std::error::Error, file = file.name, "enter the file in the catalogue");
+            }
+        }
+    }
+
+    /// Offers what has not been accepted yet.
+    async fn announce(&self) {
+        let waiting = match self.catalogue.unannounced().await {
+            Ok(waiting) => waiting,
+            Err(error) => {
+                error!(error = &error as &dyn std::error::Error, "read the catalogue");
+                return;
+            }
+        };
+        for file in waiting {
+            match self.bus.call::<_, Accepted>(FILE_READY_SUBJECT, &file).await {
+                Ok(Accepted {}) => {
+                    if let Err(error) = self.catalogue.set_announced(&file.file_id).await {
+                        error!(error = &error as &dyn std::error::Error, "write the catalogue; the news may come twice");
+                    }
+                }
+                Err(error) => {
+                    info!(error = &error as &dyn std::error::Error, file = file.name, "nobody takes the news yet");
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Finishes the parts that an earlier process left when it ended without warning.
+async fn recover(directory: &Path) {
+    let Ok(entries) = std::fs::read_dir(directory) else { return };
+    for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let Some(base) = name.strip_suffix(PART) else { continue };
+        let out = directory.join(format!("{base}_recovered.mp4"));
+        let part = path.clone();
+        match tokio::task::spawn_blocking(move || finish_part(&part, &out)).await {
+            Ok(Ok(summary)) => info!(file = base, seconds = summary.duration_ms / 1000, "a cut recording is recovered"),
+            Ok(Err(error)) => {
+                warn!(error = &error as &dyn std::error::Error, file = name, "a cut recording has nothing to recover");
+            }
+            Err(error) => error!(error = &error as &dyn std::error::Error, "recover a recording"),
+        }
+    }
+}

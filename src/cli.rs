@@ -1,0 +1,259 @@
+//! The command line: what can be typed, and the words of `--help`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use rotunda_proto::ids::{RecordId, RoomId, RoomName, RoomNumber, StreamId, UserId};
+
+/// Self-hosted real-time audio and video: rooms, forwarding, mixing, recording and live streams in one binary.
+#[derive(Debug, Parser)]
+#[command(name = "rotunda", version, propagate_version = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the server until Ctrl-C or SIGTERM.
+    Serve(Serve),
+    /// Run the server with four participants and a mix, show how it does, and check the recording at the end.
+    Demo(Demo),
+    /// Print a UserSig, the ticket with which a user logs in.
+    UserSig(UserSig),
+    /// Join a room with one synthetic participant: a clip, or generated sound and picture.
+    Join(Join),
+    /// Start or stop the mix of a room through the public API.
+    #[command(subcommand)]
+    Mix(Mix),
+    /// Print the configuration in effect (defaults < file < environment), secrets hidden.
+    Config(ConfigFile),
+    /// Print shell completions.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct ConfigFile {
+    /// Configuration file; see deploy/config.sample.toml. Every key can also be set as ROTUNDA__SECTION__KEY.
+    #[arg(long, env = "ROTUNDA_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct Serve {
+    #[command(flatten)]
+    pub file: ConfigFile,
+    /// The parts to run in this process.
+    #[arg(long, value_delimiter = ',', default_values_t = Role::ALL)]
+    pub roles: Vec<Role>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Role {
+    /// Rooms over WebSocket, the public API, callbacks.
+    Signaling,
+    /// WebRTC forwarding.
+    Sfu,
+    /// Mixing.
+    Mcu,
+    /// Recordings.
+    Recorder,
+    /// HTTP-FLV, HLS and RTMP.
+    Live,
+}
+
+impl Role {
+    pub const ALL: [Self; 5] = [Self::Signaling, Self::Sfu, Self::Mcu, Self::Recorder, Self::Live];
+}
+
+impl std::fmt::Display for Role {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Signaling => "signaling",
+            Self::Sfu => "sfu",
+            Self::Mcu => "mcu",
+            Self::Recorder => "recorder",
+            Self::Live => "live",
+        })
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct Demo {
+    #[command(flatten)]
+    pub file: ConfigFile,
+    /// Stop by itself after this many seconds; without it, on Ctrl-C.
+    #[arg(long, env = "DEMO_SECONDS")]
+    pub seconds: Option<u64>,
+    /// Clips (MP4 with H.264 and AAC) for the participants, in turn; generated sound and picture without.
+    #[arg(long, value_name = "FILE")]
+    pub clip: Vec<PathBuf>,
+    /// The room.
+    #[arg(long, default_value = "1001", value_parser = parse_room)]
+    pub room: RoomId,
+}
+
+#[derive(Debug, Args)]
+pub struct UserSig {
+    #[command(flatten)]
+    pub file: ConfigFile,
+    /// Who will log in: at most 32 letters, digits, `_` and `-`.
+    pub user: UserId,
+    /// Seconds until it expires.
+    #[arg(long, default_value_t = 86_400)]
+    pub life: u64,
+}
+
+#[derive(Debug, Args)]
+pub struct Join {
+    #[command(flatten)]
+    pub file: ConfigFile,
+    /// The room: a number, or text (write `text:123` for the text room "123").
+    #[arg(value_parser = parse_room)]
+    pub room: RoomId,
+    /// The participant's id, also drawn into the picture.
+    #[arg(long, default_value = "guest")]
+    pub user: UserId,
+    /// The server's WebSocket; by default the local one of the configuration.
+    #[arg(long)]
+    pub url: Option<String>,
+    /// A ticket; by default made with the application's key of the configuration.
+    #[arg(long)]
+    pub user_sig: Option<String>,
+    /// A clip (MP4 with H.264 and AAC) to send in a loop; generated sound and picture without.
+    #[arg(long, value_name = "FILE")]
+    pub clip: Option<PathBuf>,
+    /// How the picture is encoded.
+    #[arg(long, value_enum, default_value_t = Codec::H264)]
+    pub codec: Codec,
+    /// Number in the picture's frame mark (0 to 255); it also sets the pitch of the beep, 400 + 50 * mark Hz.
+    #[arg(long, default_value_t = 1)]
+    pub mark: u8,
+    /// Pictures a second.
+    #[arg(long, default_value_t = 30)]
+    pub fps: u8,
+    /// What is heard besides the beep at each full second.
+    #[arg(long, value_enum, default_value_t = SoundName::Speech)]
+    pub sound: SoundName,
+    /// Leave by itself after this many seconds; without it, on Ctrl-C.
+    #[arg(long)]
+    pub seconds: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Codec {
+    H264,
+    Vp8,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SoundName {
+    /// The clip's speech, or a generated voice.
+    Speech,
+    /// Nothing else.
+    Beeps,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Mix {
+    /// Start the mix, or give the running one a new layout.
+    Start(MixStart),
+    /// Stop the mix and finish its recording.
+    Stop(MixTarget),
+}
+
+#[derive(Debug, Args)]
+pub struct MixTarget {
+    #[command(flatten)]
+    pub file: ConfigFile,
+    /// The room: a number, or text (write `text:123` for the text room "123").
+    #[arg(value_parser = parse_room)]
+    pub room: RoomId,
+    /// The server's gRPC address; by default the local one of the configuration.
+    #[arg(long)]
+    pub url: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct MixStart {
+    #[command(flatten)]
+    pub target: MixTarget,
+    /// Id of the live stream; `mix-ROOM` by default.
+    #[arg(long)]
+    pub stream_id: Option<StreamId>,
+    /// Record, with this prefix of the file names.
+    #[arg(long)]
+    pub record_id: Option<RecordId>,
+    /// How the members are laid out.
+    #[arg(long, value_enum, default_value_t = TemplateName::Grid)]
+    pub template: TemplateName,
+    /// Picture size in pixels.
+    #[arg(long, default_value = "1280x720", value_parser = parse_size)]
+    pub size: Size,
+    /// Frames a second.
+    #[arg(long, default_value_t = 15)]
+    pub fps: u64,
+    /// Picture, kbit/s.
+    #[arg(long, default_value_t = 1500)]
+    pub video_kbps: u64,
+    /// Sound, kbit/s.
+    #[arg(long, default_value_t = 96)]
+    pub audio_kbps: u64,
+    /// Push the program to this RTMP address too.
+    #[arg(long, value_name = "URL")]
+    pub push: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TemplateName {
+    Float,
+    Grid,
+    ScreenShare,
+    PictureInPicture,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size {
+    pub width: u16,
+    pub height: u16,
+}
+
+fn parse_size(text: &str) -> Result<Size, String> {
+    let sides = text.split_once('x').and_then(|(width, height)| Some((width.parse().ok()?, height.parse().ok()?)));
+    let (width, height) = sides.ok_or("write WIDTHxHEIGHT, as in 1280x720")?;
+    Ok(Size { width, height })
+}
+
+fn parse_room(text: &str) -> Result<RoomId, String> {
+    let name = |text: &str| text.parse::<RoomName>().map(RoomId::Name).map_err(|error| format!("the room {error}"));
+    if let Some(text) = text.strip_prefix("text:") {
+        return name(text);
+    }
+    match text.parse::<u64>() {
+        Ok(number) => RoomNumber::try_from(number).map(RoomId::Number).map_err(|error| format!("the room {error}")),
+        Err(_) => name(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn digits_are_a_numeric_room_unless_said_otherwise() {
+        assert!(matches!(parse_room("123"), Ok(RoomId::Number(_))));
+        assert!(matches!(parse_room("text:123"), Ok(RoomId::Name(_))));
+        assert!(matches!(parse_room("class-1"), Ok(RoomId::Name(_))));
+        assert!(parse_room("0").is_err());
+    }
+}

@@ -1,0 +1,109 @@
+//! What each command does.
+
+mod demo;
+mod join;
+mod mix;
+mod serve;
+
+use anyhow::Context;
+use clap::CommandFactory;
+use rotunda_proto::clock::Clock;
+use rotunda_proto::config::Application;
+use rotunda_proto::user_sig;
+use std::time::Duration;
+
+use crate::cli::{Cli, Command, ConfigFile};
+use crate::config::Config;
+use crate::secrets::Secrets;
+
+/// Runs the command that was typed.
+pub async fn run(cli: Cli) -> anyhow::Result<()> {
+    match cli.command {
+        Command::Serve(arguments) => serve::run(arguments).await,
+        Command::Demo(arguments) => demo::run(arguments).await,
+        Command::Join(arguments) => join::run(arguments).await,
+        Command::Mix(arguments) => mix::run(arguments).await,
+        Command::UserSig(arguments) => {
+            let application = local_application(&load(&arguments.file)?)?;
+            let life = Duration::from_secs(arguments.life);
+            println!("{}", sign(&application, &arguments.user, life));
+            Ok(())
+        }
+        Command::Config(file) => {
+            print!("{}", toml::to_string(&load(&file)?).context("print the configuration")?);
+            Ok(())
+        }
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "rotunda", &mut std::io::stdout());
+            Ok(())
+        }
+    }
+}
+
+/// The configuration of file and environment.
+fn load(file: &ConfigFile) -> anyhow::Result<Config> {
+    // What is not UTF-8 cannot be one of ours.
+    let env = std::env::vars_os().filter_map(|(name, text)| Some((name.into_string().ok()?, text.into_string().ok()?)));
+    Ok(Config::load(file.config.as_deref(), env)?)
+}
+
+/// The first configured application, or the one that the first start made.
+fn local_application(config: &Config) -> anyhow::Result<Application> {
+    match config.applications.first() {
+        Some(application) => Ok(application.clone()),
+        None => {
+            std::fs::create_dir_all(&config.server.data)
+                .with_context(|| format!("make {}", config.server.data.display()))?;
+            Ok(Secrets::load_or_make(&config.server.data)?.application())
+        }
+    }
+}
+
+fn sign(application: &Application, user: &rotunda_proto::ids::UserId, life: Duration) -> String {
+    user_sig::sign(application.sdk_app_id, application.secret_key.reveal(), user, Clock.unix(), life)
+}
+
+/// Sets up logging; `quiet` keeps the screen for progress lines and shows warnings alone.
+fn start_logging(config: &Config, quiet: Quiet) {
+    use tracing_subscriber::EnvFilter;
+    let directives = match quiet {
+        Quiet::No => config.server.log.as_str(),
+        Quiet::Yes => "warn",
+    };
+    let filter = EnvFilter::try_from_env("RUST_LOG").unwrap_or_else(|_| EnvFilter::new(directives));
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if config.server.log_json { subscriber.json().init() } else { subscriber.init() }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Quiet {
+    No,
+    Yes,
+}
+
+/// Resolves on Ctrl-C or SIGTERM.
+async fn asked_to_stop() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let terminated = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut signals) => {
+                signals.recv().await;
+            }
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        () = terminated => {}
+    }
+}
+
+/// Resolves on Ctrl-C or SIGTERM, or when the seconds are over.
+async fn asked_to_stop_within(seconds: Option<u64>) {
+    match seconds {
+        None => asked_to_stop().await,
+        Some(seconds) => {
+            let _over = tokio::time::timeout(Duration::from_secs(seconds), asked_to_stop()).await;
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! One process: starts the chosen roles over one bus, and ends them in the order in which nothing is lost.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use axum::Router;
+use rotunda_media::program::ProgramHub;
+use rotunda_proto::bus::{InProcess, SharedBus};
+use rotunda_proto::config::Application;
+use sqlx::any::AnyPoolOptions;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::cli::Role;
+use crate::config::Config;
+use crate::secrets::Secrets;
+use crate::{http, preflight};
+
+/// A running server.
+pub struct Server {
+    pub bus: SharedBus,
+    pub applications: Vec<Application>,
+    pub http: SocketAddr,
+    config: Config,
+    signaling: Option<Running<rotunda_signaling::Service>>,
+    sfu: Option<Running<rotunda_sfu::Service>>,
+    mcu: Option<Running<rotunda_mcu::Service>>,
+    recorder: Option<Running<rotunda_recorder::Service>>,
+    live: Option<Running<rotunda_live::Service>>,
+    listener: JoinHandle<std::io::Result<()>>,
+    stop_listener: CancellationToken,
+}
+
+/// A service and what ends it.
+struct Running<S> {
+    service: S,
+    stop: CancellationToken,
+}
+
+impl Server {
+    /// Checks everything, then starts. `config` was loaded without mistakes.
+    pub async fn start(config: Config, roles: &[Role]) -> anyhow::Result<Self> {
+        preflight::check(&config, roles)?;
+        let metrics = http::install_metrics().context("install metrics")?;
+        let secrets = Secrets::load_or_make(&config.server.data)?;
+        let applications =
+            if config.applications.is_empty() { vec![secrets.application()] } else { config.applications.clone() };
+
+        let bus: SharedBus = Arc::new(InProcess::new());
+        let hub = ProgramHub::new();
+        sqlx::any::install_default_drivers();
+        let db = AnyPoolOptions::new()
+            .max_connections(8)
+            .connect(&config.database_url())
+            .await
+            .context("open the database")?;
+        let node = config.server.node.clone();
+        let has = |role| roles.contains(&role);
+        let mut router = http::router(metrics, db.clone());
+
+        let mut sfu = None;
+        if has(Role::Sfu) {
+            let stop = CancellationToken::new();
+            let service = rotunda_sfu::Service::start(
+                config.sfu.clone(),
+                node.clone(),
+                secrets.cluster(),
+                bus.clone(),
+                stop.clone(),
+            )
+            .await
+            .context("start the sfu")?;
+            sfu = Some(Running { service, stop });
+        }
+        let mut mcu = None;
+        if has(Role::Mcu) {
+            let stop = CancellationToken::new();
+            let service = rotunda_mcu::Service::start(
+                config.mcu.clone(),
+                node.clone(),
+                secrets.cluster(),
+                bus.clone(),
+                hub.clone(),
+                stop.clone(),
+            )
+            .await
+            .context("start the mcu")?;
+            mcu = Some(Running { service, stop });
+        }
+        let mut signaling = None;
+        if has(Role::Signaling) {
+            let stop = CancellationToken::new();
+            let service = rotunda_signaling::Service::start(
+                config.signaling.clone(),
+                node.clone(),
+                bus.clone(),
+                applications.clone(),
+                db.clone(),
+                stop.clone(),
+            )
+            .await
+            .context("start signaling")?;
+            router = router.merge(service.router(axum::routing::get(http::index)));
+            signaling = Some(Running { service, stop });
+        }
+        let mut recorder = None;
+        if has(Role::Recorder) {
+            let stop = CancellationToken::new();
+            let service = rotunda_recorder::Service::start(
+                config.recorder.clone(),
+                bus.clone(),
+                hub.clone(),
+                db.clone(),
+                stop.clone(),
+            )
+            .await
+            .context("start the recorder")?;
+            router = router.merge(service.router());
+            recorder = Some(Running { service, stop });
+        }
+        let mut live = None;
+        if has(Role::Live) {
+            let stop = CancellationToken::new();
+            let service = rotunda_live::Service::start(config.live.clone(), bus.clone(), hub.clone(), stop.clone())
+                .await
+                .context("start live")?;
+            router = router.merge(service.router());
+            live = Some(Running { service, stop });
+        }
+
+        let address = SocketAddr::new(config.server.bind, config.server.port);
+        let listener = TcpListener::bind(address).await.with_context(|| format!("listen on {address}"))?;
+        let http = listener.local_addr().context("read the HTTP address")?;
+        let stop_listener = CancellationToken::new();
+        let listener = serve(listener, router, stop_listener.clone());
+        info!(%http, roles = %names(roles), "ready");
+        Ok(Self { bus, applications, http, config, signaling, sfu, mcu, recorder, live, listener, stop_listener })
+    }
+
+    /// Ends mixes first, then what reads them, then the rooms; within `server.shutdown_seconds`.
+    pub async fn finish(self) {
+        let limit = Duration::from_secs(self.config.server.shutdown_seconds);
+        let in_order = async {
+            end(self.mcu, rotunda_mcu::Service::finish).await;
+            end(self.live, rotunda_live::Service::finish).await;
+            // The recorder hands its last files to the callback outbox, so signaling ends after it.
+            end(self.recorder, rotunda_recorder::Service::finish).await;
+            end(self.signaling, rotunda_signaling::Service::finish).await;
+            end(self.sfu, rotunda_sfu::Service::finish).await;
+            self.stop_listener.cancel();
+            let _ended = self.listener.await;
+        };
+        match tokio::time::timeout(limit, in_order).await {
+            Ok(()) => info!("stopped"),
+            Err(_) => warn!(seconds = limit.as_secs(), "not everything ended in time; stopping anyway"),
+        }
+    }
+}
+
+/// Tells a service to end and waits until it has.
+async fn end<S, F: Future<Output = ()>>(running: Option<Running<S>>, finish: impl FnOnce(S) -> F) {
+    if let Some(Running { service, stop }) = running {
+        stop.cancel();
+        finish(service).await;
+    }
+}
+
+fn serve(
+    listener: TcpListener,
+    router: Router,
+    stop: CancellationToken,
+) -> JoinHandle<std::io::Result<()>> {
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    // Live players and WebSockets never end by themselves, so connections are dropped with the task, not waited for.
+    tokio::spawn(async move {
+        tokio::select! {
+            served = axum::serve(listener, service) => served,
+            () = stop.cancelled() => Ok(()),
+        }
+    })
+}
+
+fn names(roles: &[Role]) -> String {
+    roles.iter().map(Role::to_string).collect::<Vec<_>>().join(",")
+}
