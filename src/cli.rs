@@ -222,18 +222,26 @@ pub struct Size {
 }
 
 fn parse_size(text: &str) -> Result<Size, String> {
-    let sides = text.split_once('x').and_then(|(width, height)| Some((width.parse().ok()?, height.parse().ok()?)));
+    let sides = text
+        .split_once('x')
+        .and_then(|(width, height)| Some((width.parse().ok()?, height.parse().ok()?)));
     let (width, height) = sides.ok_or("write WIDTHxHEIGHT, as in 1280x720")?;
     Ok(Size { width, height })
 }
 
 fn parse_room(text: &str) -> Result<RoomId, String> {
-    let name = |text: &str| text.parse::<RoomName>().map(RoomId::Name).map_err(|error| format!("the room {error}"));
+    let name = |text: &str| {
+        text.parse::<RoomName>()
+            .map(RoomId::Name)
+            .map_err(|error| format!("the room {error}"))
+    };
     if let Some(text) = text.strip_prefix("text:") {
         return name(text);
     }
     match text.parse::<u64>() {
-        Ok(number) => RoomNumber::try_from(number).map(RoomId::Number).map_err(|error| format!("the room {error}")),
+        Ok(number) => RoomNumber::try_from(number)
+            .map(RoomId::Number)
+            .map_err(|error| format!("the room {error}")),
         Err(_) => name(text),
     }
 }

@@ -69,7 +69,11 @@ impl Default for Server {
 pub struct ConfigError(pub Vec<ConfigMistake>);
 
 fn list(mistakes: &[ConfigMistake]) -> String {
-    mistakes.iter().map(|mistake| format!("  - {mistake}")).collect::<Vec<_>>().join("\n")
+    mistakes
+        .iter()
+        .map(|mistake| format!("  - {mistake}"))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 impl Config {
@@ -99,9 +103,17 @@ impl Config {
             live: section(&mut settings, "live", &mut mistakes),
             applications: applications(&mut settings, &mut mistakes),
         };
-        mistakes.extend(settings.keys().map(|key| ConfigMistake::new(key.clone(), "there is no such section")));
+        mistakes.extend(
+            settings
+                .keys()
+                .map(|key| ConfigMistake::new(key.clone(), "there is no such section")),
+        );
         mistakes.extend(config.validate());
-        if mistakes.is_empty() { Ok(config) } else { Err(ConfigError(mistakes)) }
+        if mistakes.is_empty() {
+            Ok(config)
+        } else {
+            Err(ConfigError(mistakes))
+        }
     }
 
     fn validate(&self) -> Vec<ConfigMistake> {
@@ -132,14 +144,18 @@ impl Config {
 fn read(path: &Path) -> Result<Table, ConfigMistake> {
     let key = path.display().to_string();
     let text = std::fs::read_to_string(path).map_err(|error| ConfigMistake::new(key.clone(), error.to_string()))?;
-    text.parse().map_err(|error: toml::de::Error| ConfigMistake::new(key, error.to_string()))
+    text.parse()
+        .map_err(|error: toml::de::Error| ConfigMistake::new(key, error.to_string()))
 }
 
 /// Sets `SECTION__KEY` in the table. The text is taken as TOML where it is that (numbers, booleans, lists), else as text.
 fn overlay(settings: &mut Table, path: &str, text: &str, mistakes: &mut Vec<ConfigMistake>) {
     let path = path.to_lowercase();
     let Some((section, key)) = path.split_once("__") else {
-        mistakes.push(ConfigMistake::new(format!("{ENV_PREFIX}{path}"), "write ROTUNDA__SECTION__KEY"));
+        mistakes.push(ConfigMistake::new(
+            format!("{ENV_PREFIX}{path}"),
+            "write ROTUNDA__SECTION__KEY",
+        ));
         return;
     };
     let value = format!("value = {text}")
@@ -156,11 +172,7 @@ fn overlay(settings: &mut Table, path: &str, text: &str, mistakes: &mut Vec<Conf
 }
 
 /// Takes a section out of the table. Each key is tried alone, so that every wrong one is named and not just the first.
-fn section<T: DeserializeOwned + Default>(
-    settings: &mut Table,
-    name: &str,
-    mistakes: &mut Vec<ConfigMistake>,
-) -> T {
+fn section<T: DeserializeOwned + Default>(settings: &mut Table, name: &str, mistakes: &mut Vec<ConfigMistake>) -> T {
     let mut good = match settings.remove(name) {
         None => return T::default(),
         Some(Value::Table(table)) => table,
@@ -170,7 +182,7 @@ fn section<T: DeserializeOwned + Default>(
         }
     };
     good.retain(|key, value| {
-        let alone = Table::from_iter([(key.clone(), value.clone())]);
+        let alone = Table::from_iter([(key.to_owned(), value.clone())]);
         match Value::Table(alone).try_into::<T>() {
             Ok(_) => true,
             Err(error) => {
@@ -196,7 +208,10 @@ fn applications(settings: &mut Table, mistakes: &mut Vec<ConfigMistake>) -> Vec<
         match entry.try_into() {
             Ok(application) => applications.push(application),
             Err(error) => {
-                mistakes.push(ConfigMistake::new(format!("applications[{index}]"), error.message().to_owned()));
+                mistakes.push(ConfigMistake::new(
+                    format!("applications[{index}]"),
+                    error.message().to_owned(),
+                ));
             }
         }
     }
@@ -208,7 +223,10 @@ mod tests {
     use super::*;
 
     fn env(pairs: &[(&str, &str)]) -> std::vec::IntoIter<(String, String)> {
-        let owned: Vec<_> = pairs.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
+        let owned: Vec<_> = pairs
+            .iter()
+            .map(|(name, text)| ((*name).to_owned(), (*text).to_owned()))
+            .collect();
         owned.into_iter()
     }
 
@@ -238,6 +256,9 @@ mod tests {
         let sample = include_str!("../deploy/config.sample.toml");
         let uncommented: Table = sample.parse().unwrap();
         let defaults = Table::try_from(Config::default()).unwrap();
-        assert_eq!(uncommented, defaults, "regenerate with `rotunda config`, and keep the comments");
+        assert_eq!(
+            uncommented, defaults,
+            "regenerate with `rotunda config`, and keep the comments"
+        );
     }
 }

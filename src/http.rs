@@ -19,8 +19,8 @@ const SECONDS_BUCKETS: [f64; 12] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 
 
 /// Starts collecting metrics; once a process.
 pub fn install_metrics() -> anyhow::Result<PrometheusHandle> {
-    let builder = PrometheusBuilder::new()
-        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS_BUCKETS)?;
+    let builder =
+        PrometheusBuilder::new().set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS_BUCKETS)?;
     Ok(builder.install_recorder()?)
 }
 
@@ -42,7 +42,10 @@ pub fn router(metrics: PrometheusHandle, db: AnyPool) -> Router {
         .route(
             "/metrics",
             get(move || async move {
-                ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics.render())
+                (
+                    [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],
+                    metrics.render(),
+                )
             }),
         )
         .route("/{*path}", get(|Path(path): Path<String>| async move { page(&path) }))
@@ -58,7 +61,15 @@ fn page(path: &str) -> Response {
         return (StatusCode::NOT_FOUND, "there is no such page\n").into_response();
     };
     // The bundler names assets by content, so they never change; pages are asked for again.
-    let caching = if path.starts_with("assets/") { "public, max-age=31536000, immutable" } else { "no-cache" };
+    let caching = if path.starts_with("assets/") {
+        "public, max-age=31536000, immutable"
+    } else {
+        "no-cache"
+    };
     let kind = mime_guess::from_path(path).first_or_octet_stream();
-    ([(header::CONTENT_TYPE, kind.as_ref()), (header::CACHE_CONTROL, caching)], file.data).into_response()
+    (
+        [(header::CONTENT_TYPE, kind.as_ref()), (header::CACHE_CONTROL, caching)],
+        file.data,
+    )
+        .into_response()
 }

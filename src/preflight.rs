@@ -15,7 +15,11 @@ pub fn check(config: &Config, roles: &[Role]) -> Result<(), ConfigError> {
     mistakes.extend(folder("server.data", &config.server.data));
     mistakes.extend(tcp("server.port", config.server.bind, config.server.port));
     if roles.contains(&Role::Signaling) {
-        mistakes.extend(tcp("signaling.api.grpc_port", config.signaling.api.bind, config.signaling.api.grpc_port));
+        mistakes.extend(tcp(
+            "signaling.api.grpc_port",
+            config.signaling.api.bind,
+            config.signaling.api.grpc_port,
+        ));
     }
     if roles.contains(&Role::Sfu) {
         for port in config.sfu.ports() {
@@ -29,22 +33,32 @@ pub fn check(config: &Config, roles: &[Role]) -> Result<(), ConfigError> {
     if roles.contains(&Role::Live) {
         mistakes.extend(tcp("live.rtmp_port", config.live.bind, config.live.rtmp_port));
     }
-    if mistakes.is_empty() { Ok(()) } else { Err(ConfigError(mistakes)) }
+    if mistakes.is_empty() {
+        Ok(())
+    } else {
+        Err(ConfigError(mistakes))
+    }
 }
 
 fn tcp(key: &str, address: IpAddr, port: u16) -> Option<ConfigMistake> {
     let address = SocketAddr::new(address, port);
-    TcpListener::bind(address).err().map(|error| port_mistake(key, "TCP", address, &error))
+    TcpListener::bind(address)
+        .err()
+        .map(|error| port_mistake(key, "TCP", address, &error))
 }
 
 fn udp(key: &str, address: IpAddr, port: u16) -> Option<ConfigMistake> {
     let address = SocketAddr::new(address, port);
-    UdpSocket::bind(address).err().map(|error| port_mistake(key, "UDP", address, &error))
+    UdpSocket::bind(address)
+        .err()
+        .map(|error| port_mistake(key, "UDP", address, &error))
 }
 
 fn port_mistake(key: &str, protocol: &str, address: SocketAddr, error: &std::io::Error) -> ConfigMistake {
     let message = match error.kind() {
-        ErrorKind::AddrInUse => format!("{protocol} {address} is taken by another program; stop it or choose another port"),
+        ErrorKind::AddrInUse => {
+            format!("{protocol} {address} is taken by another program; stop it or choose another port")
+        }
         ErrorKind::PermissionDenied => format!("{protocol} {address} needs a privilege; choose a port over 1023"),
         _ => format!("{protocol} {address}: {error}"),
     };
@@ -53,9 +67,13 @@ fn port_mistake(key: &str, protocol: &str, address: SocketAddr, error: &std::io:
 
 fn folder(key: &str, path: &Path) -> Option<ConfigMistake> {
     let probe = path.join(".rotunda-write-test");
-    let tried = std::fs::create_dir_all(path).and_then(|()| std::fs::write(&probe, b"")).and_then(|()| {
-        std::fs::remove_file(&probe)?;
-        Ok(())
-    });
-    tried.err().map(|error| ConfigMistake::new(key, format!("cannot write in {}: {error}", path.display())))
+    let tried = std::fs::create_dir_all(path)
+        .and_then(|()| std::fs::write(&probe, b""))
+        .and_then(|()| {
+            std::fs::remove_file(&probe)?;
+            Ok(())
+        });
+    tried
+        .err()
+        .map(|error| ConfigMistake::new(key, format!("cannot write in {}: {error}", path.display())))
 }

@@ -32,7 +32,9 @@ impl Secrets {
             Ok(text) => toml::from_str(&text).with_context(|| format!("read {}", path.display())),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 let secrets = Self::make()?;
-                secrets.write(&path).with_context(|| format!("write {}", path.display()))?;
+                secrets
+                    .write(&path)
+                    .with_context(|| format!("write {}", path.display()))?;
                 Ok(secrets)
             }
             Err(error) => Err(error).with_context(|| format!("read {}", path.display())),
@@ -66,8 +68,15 @@ impl Secrets {
     }
 
     fn write(&self, path: &Path) -> anyhow::Result<()> {
-        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-        writeln!(file, "# Made at the first start. Whoever has these keys can log in and call the API.")?;
+        let mut file = std::fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)?;
+        writeln!(
+            file,
+            "# Made at the first start. Whoever has these keys can log in and call the API."
+        )?;
         file.write_all(toml::to_string(self)?.as_bytes())?;
         Ok(file.sync_all()?)
     }

@@ -47,8 +47,11 @@ impl Server {
         preflight::check(&config, roles)?;
         let metrics = http::install_metrics().context("install metrics")?;
         let secrets = Secrets::load_or_make(&config.server.data)?;
-        let applications =
-            if config.applications.is_empty() { vec![secrets.application()] } else { config.applications.clone() };
+        let applications = if config.applications.is_empty() {
+            vec![secrets.application()]
+        } else {
+            config.applications.clone()
+        };
 
         let bus: SharedBus = Arc::new(InProcess::new());
         let hub = ProgramHub::new();
@@ -133,12 +136,26 @@ impl Server {
         }
 
         let address = SocketAddr::new(config.server.bind, config.server.port);
-        let listener = TcpListener::bind(address).await.with_context(|| format!("listen on {address}"))?;
+        let listener = TcpListener::bind(address)
+            .await
+            .with_context(|| format!("listen on {address}"))?;
         let http = listener.local_addr().context("read the HTTP address")?;
         let stop_listener = CancellationToken::new();
         let listener = serve(listener, router, stop_listener.clone());
         info!(%http, roles = %names(roles), "ready");
-        Ok(Self { bus, applications, http, config, signaling, sfu, mcu, recorder, live, listener, stop_listener })
+        Ok(Self {
+            bus,
+            applications,
+            http,
+            config,
+            signaling,
+            sfu,
+            mcu,
+            recorder,
+            live,
+            listener,
+            stop_listener,
+        })
     }
 
     /// Ends mixes first, then what reads them, then the rooms; within `server.shutdown_seconds`.
@@ -156,7 +173,10 @@ impl Server {
         };
         match tokio::time::timeout(limit, in_order).await {
             Ok(()) => info!("stopped"),
-            Err(_) => warn!(seconds = limit.as_secs(), "not everything ended in time; stopping anyway"),
+            Err(_) => warn!(
+                seconds = limit.as_secs(),
+                "not everything ended in time; stopping anyway"
+            ),
         }
     }
 }
@@ -169,11 +189,7 @@ async fn end<S, F: Future<Output = ()>>(running: Option<Running<S>>, finish: imp
     }
 }
 
-fn serve(
-    listener: TcpListener,
-    router: Router,
-    stop: CancellationToken,
-) -> JoinHandle<std::io::Result<()>> {
+fn serve(listener: TcpListener, router: Router, stop: CancellationToken) -> JoinHandle<std::io::Result<()>> {
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
     // Live players and WebSockets never end by themselves, so connections are dropped with the task, not waited for.
     tokio::spawn(async move {

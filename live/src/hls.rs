@@ -42,7 +42,11 @@ struct Stored {
 
 impl Window {
     pub fn new(segment_seconds: u64, most: usize) -> Self {
-        Self { segment_seconds, most, ..Self::default() }
+        Self {
+            segment_seconds,
+            most,
+            ..Self::default()
+        }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -79,7 +83,12 @@ impl Window {
             self.inits.push(init.clone());
         }
         let init = self.inits.len() - 1;
-        self.segments.push_back(Stored { bytes: bytes.into(), duration_ms, init, starts_at });
+        self.segments.push_back(Stored {
+            bytes: bytes.into(),
+            duration_ms,
+            init,
+            starts_at,
+        });
         while self.segments.len() > self.most {
             let gone = self.segments.pop_front().map(|stored| stored.init);
             self.media_sequence += 1;
@@ -109,7 +118,10 @@ pub async fn segment(mut reader: ProgramReader, window: watch::Sender<Window>, s
                 let closed = close(&mut segmenter, &window);
                 window.send_modify(|window| window.ended = true);
                 if let Err(error) = closed {
-                    warn!(error = &error as &dyn std::error::Error, "the last segment was not made");
+                    warn!(
+                        error = &error as &dyn std::error::Error,
+                        "the last segment was not made"
+                    );
                 }
                 return;
             }
@@ -135,7 +147,10 @@ fn handle(
 ) -> Result<(), MuxError> {
     let is_key = frame.is_key && (frame.track == Track::Video || frame.header.video.is_none());
     let at = frame.pts.millis();
-    if segmenter.as_ref().is_some_and(|open| !Arc::ptr_eq(open.muxer.header(), &frame.header)) {
+    if segmenter
+        .as_ref()
+        .is_some_and(|open| !Arc::ptr_eq(open.muxer.header(), &frame.header))
+    {
         close(segmenter, window)?;
     }
     let least_ms = window.borrow().segment_seconds * 1000;
@@ -143,7 +158,11 @@ fn handle(
         None if is_key => {
             let mut muxer = FragmentMuxer::new(frame.header.clone())?;
             muxer.push(frame);
-            *segmenter = Some(Segmenter { muxer, since_ms: at, starts_at: Clock.unix() });
+            *segmenter = Some(Segmenter {
+                muxer,
+                since_ms: at,
+                starts_at: Clock.unix(),
+            });
         }
         None => {}
         Some(open) => {
@@ -168,11 +187,7 @@ fn close(segmenter: &mut Option<Segmenter>, window: &watch::Sender<Window>) -> R
     Ok(())
 }
 
-fn publish(
-    open: &Segmenter,
-    fragment: Option<rotunda_media::mux::fmp4::Fragment>,
-    window: &watch::Sender<Window>,
-) {
+fn publish(open: &Segmenter, fragment: Option<rotunda_media::mux::fmp4::Fragment>, window: &watch::Sender<Window>) {
     if let (Some(fragment), Some(init)) = (fragment, open.muxer.init_segment()) {
         window.send_modify(|window| {
             window.push(&init, fragment.bytes.to_vec(), fragment.duration_ms, open.starts_at);
@@ -185,7 +200,10 @@ fn rfc3339(unix: Duration) -> String {
     let time = OffsetDateTime::UNIX_EPOCH + unix;
     let (year, month, day) = time.to_calendar_date();
     let (hour, minute, second, milli) = time.to_hms_milli();
-    format!("{year:04}-{:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z", u8::from(month))
+    format!(
+        "{year:04}-{:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z",
+        u8::from(month)
+    )
 }
 
 #[cfg(test)]
@@ -204,15 +222,24 @@ mod tests {
         assert_eq!(window.segment(2).as_deref(), Some(&[2][..]));
         assert_eq!(window.segment(1), None);
         let text = window.playlist("s");
-        assert!(text.contains("#EXT-X-MEDIA-SEQUENCE:2\n#EXT-X-DISCONTINUITY-SEQUENCE:1\n"), "{text}");
-        assert!(text.contains("s/init-1.mp4") && !text.contains("#EXT-X-ENDLIST"), "{text}");
+        assert!(
+            text.contains("#EXT-X-MEDIA-SEQUENCE:2\n#EXT-X-DISCONTINUITY-SEQUENCE:1\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("s/init-1.mp4") && !text.contains("#EXT-X-ENDLIST"),
+            "{text}"
+        );
         window.ended = true;
         assert!(window.playlist("s").ends_with("#EXT-X-ENDLIST\n"));
     }
 
     #[test]
     fn times_are_told_in_utc() {
-        assert_eq!(rfc3339(Duration::from_millis(1_581_826_332_005)), "2020-02-16T04:12:12.005Z");
+        assert_eq!(
+            rfc3339(Duration::from_millis(1_581_826_332_005)),
+            "2020-02-16T04:12:12.005Z"
+        );
         assert_eq!(rfc3339(Duration::ZERO), "1970-01-01T00:00:00.000Z");
     }
 }

@@ -14,14 +14,24 @@ use crate::timeline::{Step, Timeline};
 
 /// The program as FLV from its last key frame on; 404 when it does not run.
 pub fn serve(hub: &ProgramHub, stream_id: &StreamId, shutdown: CancellationToken) -> Response {
-    let Some(reader) = hub.subscribe(stream_id) else { return no_such_stream() };
+    let Some(reader) = hub.subscribe(stream_id) else {
+        return no_such_stream();
+    };
     gauge!("rotunda_live_players", "protocol" => "flv").increment(1.0);
-    let player = Player { reader, timeline: Timeline::new(), begun: false, shutdown };
+    let player = Player {
+        reader,
+        timeline: Timeline::new(),
+        begun: false,
+        shutdown,
+    };
     let frames = stream::unfold(player, |mut player| async move {
         let bytes = player.next().await?;
         Some((Ok::<_, std::convert::Infallible>(bytes), player))
     });
-    let headers = [(header::CONTENT_TYPE, "video/x-flv"), (header::CACHE_CONTROL, "no-store")];
+    let headers = [
+        (header::CONTENT_TYPE, "video/x-flv"),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
     (headers, Body::from_stream(frames.boxed())).into_response()
 }
 
@@ -62,7 +72,11 @@ impl Player {
             if start.is_empty() {
                 return Some(tag);
             }
-            let file = if self.begun { Bytes::new() } else { flv::file_header(&frame.header) };
+            let file = if self.begun {
+                Bytes::new()
+            } else {
+                flv::file_header(&frame.header)
+            };
             self.begun = true;
             return Some([file, start, tag].concat().into());
         }

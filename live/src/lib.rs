@@ -1,8 +1,8 @@
 //! CDN bypass: programs out by HTTP-FLV, HLS and RTMP, and pushed to other RTMP servers.
 
 mod config;
-mod http_flv;
 mod hls;
+mod http_flv;
 mod rtmp_play;
 mod rtmp_push;
 mod service;

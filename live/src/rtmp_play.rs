@@ -49,8 +49,12 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) -> Result<(), PlayError> {
     socket.set_nodelay(true)?;
-    let set_up = timeout(SET_UP_WITHIN, set_up(&mut socket, &hub)).await.map_err(|_| PlayError::Slow)??;
-    let Some((mut session, reader, rtmp_stream)) = set_up else { return Ok(()) };
+    let set_up = timeout(SET_UP_WITHIN, set_up(&mut socket, &hub))
+        .await
+        .map_err(|_| PlayError::Slow)??;
+    let Some((mut session, reader, rtmp_stream)) = set_up else {
+        return Ok(());
+    };
     gauge!("rotunda_live_players", "protocol" => "rtmp").increment(1.0);
     let played = play(&mut socket, &mut session, reader, rtmp_stream, stall, shutdown).await;
     gauge!("rotunda_live_players", "protocol" => "rtmp").decrement(1.0);
@@ -80,7 +84,13 @@ async fn set_up(socket: &mut TcpStream, hub: &ProgramHub) -> Result<Option<Ready
                         let refusal = session.reject_request(request_id, "NetStream.Publish.BadName", why)?;
                         return refuse(socket, refusal).await;
                     }
-                    ServerSessionEvent::PlayStreamRequested { request_id, app_name, stream_key, stream_id, .. } => {
+                    ServerSessionEvent::PlayStreamRequested {
+                        request_id,
+                        app_name,
+                        stream_key,
+                        stream_id,
+                        ..
+                    } => {
                         let id: Option<StreamId> = stream_key.split('?').next().and_then(|id| id.parse().ok());
                         let reader = id.filter(|_| app_name == "live").and_then(|id| hub.subscribe(&id));
                         let Some(reader) = reader else {
@@ -126,9 +136,15 @@ async fn handshake(socket: &mut TcpStream) -> Result<Vec<u8>, PlayError> {
         if length == 0 {
             return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
         }
-        match handshake.process_bytes(&buffer[..length]).map_err(PlayError::Handshake)? {
+        match handshake
+            .process_bytes(&buffer[..length])
+            .map_err(PlayError::Handshake)?
+        {
             HandshakeProcessResult::InProgress { response_bytes } => socket.write_all(&response_bytes).await?,
-            HandshakeProcessResult::Completed { response_bytes, remaining_bytes } => {
+            HandshakeProcessResult::Completed {
+                response_bytes,
+                remaining_bytes,
+            } => {
                 socket.write_all(&response_bytes).await?;
                 return Ok(remaining_bytes);
             }
@@ -185,10 +201,14 @@ async fn play(
                 }
             }
         }
-        timeout(stall, write.write_all(&out)).await.map_err(|_| PlayError::Stalled)??;
+        timeout(stall, write.write_all(&out))
+            .await
+            .map_err(|_| PlayError::Stalled)??;
     }
     let goodbye = session.finish_playing(rtmp_stream)?;
-    timeout(stall, write.write_all(&goodbye.bytes)).await.map_err(|_| PlayError::Stalled)??;
+    timeout(stall, write.write_all(&goodbye.bytes))
+        .await
+        .map_err(|_| PlayError::Stalled)??;
     write.shutdown().await?;
     Ok(())
 }

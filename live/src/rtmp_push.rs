@@ -7,8 +7,7 @@ use metrics::counter;
 use rand::Rng;
 use rml_rtmp::handshake::{Handshake, HandshakeError, HandshakeProcessResult, PeerType};
 use rml_rtmp::sessions::{
-    ClientSession, ClientSessionConfig, ClientSessionError, ClientSessionEvent, ClientSessionResult,
-    PublishRequestType,
+    ClientSession, ClientSessionConfig, ClientSessionError, ClientSessionEvent, ClientSessionResult, PublishRequestType,
 };
 use rml_rtmp::time::RtmpTimestamp;
 use rotunda_media::mux::flv;
@@ -66,7 +65,11 @@ impl Target {
             "rtmps" => return Err(PushError::Tls),
             _ => return Err(PushError::Address),
         }
-        let host = parsed.host_str().filter(|host| !host.is_empty()).ok_or(PushError::Address)?.to_owned();
+        let host = parsed
+            .host_str()
+            .filter(|host| !host.is_empty())
+            .ok_or(PushError::Address)?
+            .to_owned();
         let path = parsed.path().trim_start_matches('/');
         let (app, key) = path.rsplit_once('/').ok_or(PushError::Address)?;
         if app.is_empty() || key.is_empty() {
@@ -77,7 +80,12 @@ impl Target {
             Some(query) => format!("{key}?{query}"),
             None => key.to_owned(),
         };
-        Ok(Self { host, port: parsed.port().unwrap_or(1935), app: app.to_owned(), key })
+        Ok(Self {
+            host,
+            port: parsed.port().unwrap_or(1935),
+            app: app.to_owned(),
+            key,
+        })
     }
 }
 
@@ -103,7 +111,12 @@ pub async fn push(target: Target, mut reader: ProgramReader, stop: CancellationT
             End::Broken(error) => error,
         };
         // The key is a secret: it is not logged.
-        warn!(host = target.host, app = target.app, error = &error as &dyn std::error::Error, "push broke");
+        warn!(
+            host = target.host,
+            app = target.app,
+            error = &error as &dyn std::error::Error,
+            "push broke"
+        );
         counter!("rotunda_live_push_failures_total").increment(1);
         if clock.now().saturating_duration_since(began) > LONGEST_PAUSE {
             pause = FIRST_PAUSE;
@@ -124,7 +137,12 @@ pub async fn push(target: Target, mut reader: ProgramReader, stop: CancellationT
     }
 }
 
-async fn attempt(target: &Target, reader: &mut ProgramReader, timeline: &mut Timeline, stop: &CancellationToken) -> End {
+async fn attempt(
+    target: &Target,
+    reader: &mut ProgramReader,
+    timeline: &mut Timeline,
+    stop: &CancellationToken,
+) -> End {
     let connected = match timeout(CONNECT_WITHIN, connect(target)).await {
         Ok(connected) => connected,
         Err(_) => Err(PushError::Timeout),
@@ -145,13 +163,21 @@ async fn connect(target: &Target) -> Result<(TcpStream, ClientSession), PushErro
     let mut socket = TcpStream::connect((target.host.as_str(), target.port)).await?;
     socket.set_nodelay(true)?;
     let mut handshake = Handshake::new(PeerType::Client);
-    socket.write_all(&handshake.generate_outbound_p0_and_p1().map_err(PushError::Handshake)?).await?;
+    socket
+        .write_all(&handshake.generate_outbound_p0_and_p1().map_err(PushError::Handshake)?)
+        .await?;
     let mut buffer = vec![0; 4096];
     let rest = loop {
         let length = read(&mut socket, &mut buffer).await?;
-        match handshake.process_bytes(&buffer[..length]).map_err(PushError::Handshake)? {
+        match handshake
+            .process_bytes(&buffer[..length])
+            .map_err(PushError::Handshake)?
+        {
             HandshakeProcessResult::InProgress { response_bytes } => socket.write_all(&response_bytes).await?,
-            HandshakeProcessResult::Completed { response_bytes, remaining_bytes } => {
+            HandshakeProcessResult::Completed {
+                response_bytes,
+                remaining_bytes,
+            } => {
                 socket.write_all(&response_bytes).await?;
                 break remaining_bytes;
             }
@@ -266,7 +292,10 @@ mod tests {
     fn an_address_is_host_app_and_key_with_its_query() {
         let target = Target::parse("rtmp://a.example:1936/live/inst/key?txSecret=1").unwrap();
         assert_eq!((target.host.as_str(), target.port), ("a.example", 1936));
-        assert_eq!((target.app.as_str(), target.key.as_str()), ("live/inst", "key?txSecret=1"));
+        assert_eq!(
+            (target.app.as_str(), target.key.as_str()),
+            ("live/inst", "key?txSecret=1")
+        );
         assert!(matches!(Target::parse("rtmps://a/live/k"), Err(PushError::Tls)));
         for bad in ["rtmp://a/live", "http://a/live/k", "rtmp:///live/k", "nonsense"] {
             assert!(matches!(Target::parse(bad), Err(PushError::Address)), "{bad}");

@@ -40,7 +40,11 @@ const FIRST_SEGMENT_WITHIN: Duration = Duration::from_secs(8);
 #[derive(Debug, Error)]
 pub enum StartError {
     #[error("listen for RTMP on {address}")]
-    Rtmp { address: SocketAddr, #[source] source: io::Error },
+    Rtmp {
+        address: SocketAddr,
+        #[source]
+        source: io::Error,
+    },
     #[error("reach the bus")]
     Bus(#[from] BusError),
 }
@@ -69,8 +73,15 @@ impl Service {
     ) -> Result<Self, StartError> {
         let changes = bus.watch(PROGRAMS_PREFIX).await?;
         let address = SocketAddr::new(config.bind, config.rtmp_port);
-        let listener = TcpListener::bind(address).await.map_err(|source| StartError::Rtmp { address, source })?;
-        let origin = Origin { config, hub, windows: Arc::default(), shutdown };
+        let listener = TcpListener::bind(address)
+            .await
+            .map_err(|source| StartError::Rtmp { address, source })?;
+        let origin = Origin {
+            config,
+            hub,
+            windows: Arc::default(),
+            shutdown,
+        };
         let programs = tokio::spawn(origin.clone().follow(changes));
         let rtmp = tokio::spawn(origin.clone().accept(listener));
         Ok(Self { origin, programs, rtmp })
@@ -132,7 +143,10 @@ impl Origin {
             }
             let mut windows = origin.windows();
             // A newer program of the same id may have taken the place.
-            if windows.get(&stream_id).is_some_and(|known| known.same_channel(&receiver)) {
+            if windows
+                .get(&stream_id)
+                .is_some_and(|known| known.same_channel(&receiver))
+            {
                 windows.remove(&stream_id);
             }
         };
@@ -177,8 +191,12 @@ impl Origin {
 }
 
 async fn stream(State(origin): State<Origin>, Path(file): Path<String>) -> Response {
-    let Some((id, kind)) = file.rsplit_once('.') else { return http_flv::no_such_stream() };
-    let Ok(id) = id.parse::<StreamId>() else { return http_flv::no_such_stream() };
+    let Some((id, kind)) = file.rsplit_once('.') else {
+        return http_flv::no_such_stream();
+    };
+    let Ok(id) = id.parse::<StreamId>() else {
+        return http_flv::no_such_stream();
+    };
     match kind {
         "flv" => http_flv::serve(&origin.hub, &id, origin.shutdown.clone()),
         "m3u8" => playlist(&origin, &id).await,
@@ -188,28 +206,41 @@ async fn stream(State(origin): State<Origin>, Path(file): Path<String>) -> Respo
 
 /// Right after the start it waits for the first segment: players give up on a playlist that is missing.
 async fn playlist(origin: &Origin, id: &StreamId) -> Response {
-    let Some(mut window) = origin.window(id) else { return http_flv::no_such_stream() };
+    let Some(mut window) = origin.window(id) else {
+        return http_flv::no_such_stream();
+    };
     let first = window.wait_for(|window| !window.is_empty());
     let text = match timeout(FIRST_SEGMENT_WITHIN, first).await {
         Ok(Ok(window)) => window.playlist(id.as_str()),
         Ok(Err(_)) | Err(_) => return http_flv::no_such_stream(),
     };
-    let headers = [(header::CONTENT_TYPE, "application/vnd.apple.mpegurl"), (header::CACHE_CONTROL, "no-cache")];
+    let headers = [
+        (header::CONTENT_TYPE, "application/vnd.apple.mpegurl"),
+        (header::CACHE_CONTROL, "no-cache"),
+    ];
     (headers, text).into_response()
 }
 
 async fn part(State(origin): State<Origin>, Path((id, file)): Path<(String, String)>) -> Response {
     let window = id.parse().ok().and_then(|id| origin.window(&id));
-    let Some(window) = window else { return http_flv::no_such_stream() };
+    let Some(window) = window else {
+        return http_flv::no_such_stream();
+    };
     let window = window.borrow().clone();
-    let bytes = match (file.strip_prefix("init-").and_then(|name| name.strip_suffix(".mp4")), file.strip_suffix(".m4s")) {
+    let bytes = match (
+        file.strip_prefix("init-").and_then(|name| name.strip_suffix(".mp4")),
+        file.strip_suffix(".m4s"),
+    ) {
         (Some(number), _) => number.parse().ok().and_then(|number| window.init(number)),
         (None, Some(number)) => number.parse().ok().and_then(|number| window.segment(number)),
         (None, None) => None,
     };
     match bytes {
         Some(bytes) => {
-            let headers = [(header::CONTENT_TYPE, "video/mp4"), (header::CACHE_CONTROL, "public, max-age=60")];
+            let headers = [
+                (header::CONTENT_TYPE, "video/mp4"),
+                (header::CACHE_CONTROL, "public, max-age=60"),
+            ];
             (headers, bytes).into_response()
         }
         None => (StatusCode::NOT_FOUND, "the segment is not in the window any more").into_response(),

@@ -26,7 +26,10 @@ pub struct Timeline {
 
 impl Timeline {
     pub fn new() -> Self {
-        Self { needs_key: true, ..Self::default() }
+        Self {
+            needs_key: true,
+            ..Self::default()
+        }
     }
 
     pub fn step(&mut self, frame: &Frame) -> Step {
@@ -39,7 +42,10 @@ impl Timeline {
         let origin = *self.origin_ms.get_or_insert(at);
         // 32 bits of milliseconds go round after 49 days, as the protocols say.
         let timestamp_ms = at.saturating_sub(origin) as u32;
-        let same = self.header.as_ref().is_some_and(|header| Arc::ptr_eq(header, &frame.header));
+        let same = self
+            .header
+            .as_ref()
+            .is_some_and(|header| Arc::ptr_eq(header, &frame.header));
         if same {
             return Step::Go { timestamp_ms };
         }
@@ -75,13 +81,28 @@ mod tests {
             sps: Bytes::new(),
             pps: Bytes::new(),
         };
-        let audio = AudioHeader { sample_rate: 48_000, channels: 2, bitrate_kbps: 1, config: Bytes::new() };
-        Arc::new(ProgramHeader { video: Some(video), audio })
+        let audio = AudioHeader {
+            sample_rate: 48_000,
+            channels: 2,
+            bitrate_kbps: 1,
+            config: Bytes::new(),
+        };
+        Arc::new(ProgramHeader {
+            video: Some(video),
+            audio,
+        })
     }
 
     fn frame(header: &Arc<ProgramHeader>, ms: u64, is_key: bool) -> Frame {
         let pts = MediaTime::new(ms * 90, 90_000);
-        Frame { track: Track::Video, pts, duration: 1, is_key, data: Bytes::new(), header: header.clone() }
+        Frame {
+            track: Track::Video,
+            pts,
+            duration: 1,
+            is_key,
+            data: Bytes::new(),
+            header: header.clone(),
+        }
     }
 
     #[test]
@@ -89,12 +110,24 @@ mod tests {
         let header = header();
         let mut timeline = Timeline::new();
         assert_eq!(timeline.step(&frame(&header, 5000, false)), Step::Skip);
-        assert_eq!(timeline.step(&frame(&header, 5067, true)), Step::Begin { timestamp_ms: 0 });
-        assert_eq!(timeline.step(&frame(&header, 5133, false)), Step::Go { timestamp_ms: 66 });
+        assert_eq!(
+            timeline.step(&frame(&header, 5067, true)),
+            Step::Begin { timestamp_ms: 0 }
+        );
+        assert_eq!(
+            timeline.step(&frame(&header, 5133, false)),
+            Step::Go { timestamp_ms: 66 }
+        );
         timeline.lose();
         assert_eq!(timeline.step(&frame(&header, 5200, false)), Step::Skip);
-        assert_eq!(timeline.step(&frame(&header, 7067, true)), Step::Go { timestamp_ms: 2000 });
+        assert_eq!(
+            timeline.step(&frame(&header, 7067, true)),
+            Step::Go { timestamp_ms: 2000 }
+        );
         timeline.reconnect();
-        assert_eq!(timeline.step(&frame(&header, 9067, true)), Step::Begin { timestamp_ms: 4000 });
+        assert_eq!(
+            timeline.step(&frame(&header, 9067, true)),
+            Step::Begin { timestamp_ms: 4000 }
+        );
     }
 }

@@ -45,7 +45,10 @@ pub struct ConfigMistake {
 
 impl ConfigMistake {
     pub fn new(key: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { key: key.into(), message: message.into() }
+        Self {
+            key: key.into(),
+            message: message.into(),
+        }
     }
 }
 

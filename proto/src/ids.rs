@@ -129,7 +129,11 @@ impl TryFrom<u32> for SdkAppId {
     type Error = IdError;
 
     fn try_from(number: u32) -> Result<Self, IdError> {
-        if number == 0 { Err(IdError::Range) } else { Ok(Self(number)) }
+        if number == 0 {
+            Err(IdError::Range)
+        } else {
+            Ok(Self(number))
+        }
     }
 }
 

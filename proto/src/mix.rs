@@ -203,10 +203,21 @@ pub struct RecordSpec {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
-    Started { room: RoomKey, stream_id: StreamId },
+    Started {
+        room: RoomKey,
+        stream_id: StreamId,
+    },
     /// Once a second while a task runs.
-    Health { room: RoomKey, stream_id: StreamId, health: Health },
-    Stopped { room: RoomKey, stream_id: StreamId, reason: StopReason },
+    Health {
+        room: RoomKey,
+        stream_id: StreamId,
+        health: Health,
+    },
+    Stopped {
+        room: RoomKey,
+        stream_id: StreamId,
+        reason: StopReason,
+    },
 }
 
 /// How a task does, over the last second.

@@ -44,11 +44,20 @@ pub struct NodeInfo {
 #[serde(tag = "op", rename_all = "snake_case")]
 pub enum Command {
     /// Makes a session out of its one SDP offer; answered by [`Reply::Opened`].
-    Open { session: SessionId, room: RoomKey, identity: Identity, offer: String, lines: Lines },
+    Open {
+        session: SessionId,
+        room: RoomKey,
+        identity: Identity,
+        offer: String,
+        lines: Lines,
+    },
     /// Answers a second offer of the same session (ICE restart); answered by [`Reply::Opened`].
     Restart { session: SessionId, offer: String },
     /// The sources that the session may send from now on; media of any other source is dropped.
-    SetIngress { session: SessionId, sources: BTreeSet<TrackSource> },
+    SetIngress {
+        session: SessionId,
+        sources: BTreeSet<TrackSource>,
+    },
     /// What the session's receive slots show from now on.
     SetSlots { session: SessionId, slots: SlotMap },
     /// Ends a session; also right when there is none.
@@ -133,7 +142,11 @@ pub enum Event {
     /// ICE and DTLS are up.
     Connected { session: SessionId, user: Option<UserId> },
     /// Gone without a `Close`: ICE timed out or DTLS failed.
-    Disconnected { session: SessionId, user: Option<UserId>, reason: String },
+    Disconnected {
+        session: SessionId,
+        user: Option<UserId>,
+        reason: String,
+    },
     /// Who speaks, loudest first; sent when it changes, at most every 200 ms.
     Speakers { speakers: Vec<Speaker> },
 }

@@ -248,7 +248,10 @@ pub enum Event {
         publisher: PublisherView,
     },
     /// What this client's receive slots show now, whole, after a change.
-    Slots { audio: Vec<Option<UserId>>, video: Vec<Option<SlotView>> },
+    Slots {
+        audio: Vec<Option<UserId>>,
+        video: Vec<Option<SlotView>>,
+    },
     /// Who speaks, loudest first; empty: nobody.
     Speakers { speakers: Vec<Speaker> },
     /// The session's media is up or gone.

@@ -34,8 +34,14 @@ impl ClusterSecret {
         let (expires, tag) = ticket.split_once('.').ok_or(TicketError::Malformed)?;
         let expires: u64 = expires.parse().map_err(|_| TicketError::Malformed)?;
         let tag = URL_SAFE_NO_PAD.decode(tag).map_err(|_| TicketError::Malformed)?;
-        self.mac(room, expires).verify_slice(&tag).map_err(|_| TicketError::Signature)?;
-        if unix_now.as_secs() < expires { Ok(()) } else { Err(TicketError::Expired) }
+        self.mac(room, expires)
+            .verify_slice(&tag)
+            .map_err(|_| TicketError::Signature)?;
+        if unix_now.as_secs() < expires {
+            Ok(())
+        } else {
+            Err(TicketError::Expired)
+        }
     }
 
     fn mac(&self, room: &RoomKey, expires: u64) -> Hmac<Sha256> {
@@ -68,7 +74,10 @@ mod tests {
     use crate::ids::{RoomId, SdkAppId};
 
     fn room(number: u64) -> RoomKey {
-        RoomKey { app: SdkAppId::try_from(1).unwrap(), room: RoomId::Number(number.try_into().unwrap()) }
+        RoomKey {
+            app: SdkAppId::try_from(1).unwrap(),
+            room: RoomId::Number(number.try_into().unwrap()),
+        }
     }
 
     #[test]
@@ -77,12 +86,21 @@ mod tests {
         let at = |seconds| Duration::from_secs(seconds);
         let ticket = secret.issue_ticket(&room(7), at(1000));
         assert_eq!(secret.verify_ticket(&ticket, &room(7), at(1119)), Ok(()));
-        assert_eq!(secret.verify_ticket(&ticket, &room(7), at(1120)), Err(TicketError::Expired));
-        assert_eq!(secret.verify_ticket(&ticket, &room(8), at(1000)), Err(TicketError::Signature));
+        assert_eq!(
+            secret.verify_ticket(&ticket, &room(7), at(1120)),
+            Err(TicketError::Expired)
+        );
+        assert_eq!(
+            secret.verify_ticket(&ticket, &room(8), at(1000)),
+            Err(TicketError::Signature)
+        );
         assert_eq!(
             ClusterSecret::new("theirs").verify_ticket(&ticket, &room(7), at(1000)),
             Err(TicketError::Signature)
         );
-        assert_eq!(secret.verify_ticket("nonsense", &room(7), at(1000)), Err(TicketError::Malformed));
+        assert_eq!(
+            secret.verify_ticket("nonsense", &room(7), at(1000)),
+            Err(TicketError::Malformed)
+        );
     }
 }

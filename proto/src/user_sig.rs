@@ -56,7 +56,10 @@ pub fn sign(app: SdkAppId, secret_key: &str, user: &UserId, unix_now: Duration, 
     let json = serde_json::to_vec(&document).unwrap_or_default();
     let mut deflate = ZlibEncoder::new(Vec::new(), Compression::default());
     // Writing to a vector does not fail.
-    let packed = deflate.write_all(&json).and_then(|()| deflate.finish()).unwrap_or_default();
+    let packed = deflate
+        .write_all(&json)
+        .and_then(|()| deflate.finish())
+        .unwrap_or_default();
     let swap = |c| match c {
         '+' => '*',
         '/' => '-',
@@ -81,9 +84,14 @@ pub fn verify(
     if document.identifier != user.as_str() {
         return Err(UserSigError::User);
     }
-    let signature = STANDARD.decode(&document.signature).map_err(|_| UserSigError::Malformed)?;
+    let signature = STANDARD
+        .decode(&document.signature)
+        .map_err(|_| UserSigError::Malformed)?;
     // Constant time: `verify_slice` compares without leaving early.
-    document.mac(secret_key).verify_slice(&signature).map_err(|_| UserSigError::Signature)?;
+    document
+        .mac(secret_key)
+        .verify_slice(&signature)
+        .map_err(|_| UserSigError::Signature)?;
     if unix_now.as_secs() >= document.time.saturating_add(document.expire) {
         return Err(UserSigError::Expired);
     }
@@ -131,18 +139,30 @@ impl Document {
         }
         let packed = STANDARD.decode(text).map_err(|_| UserSigError::Malformed)?;
         let mut json = Vec::new();
-        let read = ZlibDecoder::new(packed.as_slice()).take(MAX_DOCUMENT_BYTES + 1).read_to_end(&mut json);
+        let read = ZlibDecoder::new(packed.as_slice())
+            .take(MAX_DOCUMENT_BYTES + 1)
+            .read_to_end(&mut json);
         if read.is_err() || json.len() as u64 > MAX_DOCUMENT_BYTES {
             return Err(UserSigError::Malformed);
         }
         let document: Self = serde_json::from_slice(&json).map_err(|_| UserSigError::Malformed)?;
-        if document.version == "2.0" { Ok(document) } else { Err(UserSigError::Malformed) }
+        if document.version == "2.0" {
+            Ok(document)
+        } else {
+            Err(UserSigError::Malformed)
+        }
     }
 
     fn mac(&self, secret_key: &str) -> Hmac<Sha256> {
         #[expect(clippy::expect_used, reason = "HMAC takes a key of any length (RFC 2104 §2)")]
         let mut mac = Hmac::<Sha256>::new_from_slice(secret_key.as_bytes()).expect("any key length");
-        let Self { identifier, app, time, expire, .. } = self;
+        let Self {
+            identifier,
+            app,
+            time,
+            expire,
+            ..
+        } = self;
         mac.update(
             format!("TLS.identifier:{identifier}\nTLS.sdkappid:{app}\nTLS.time:{time}\nTLS.expire:{expire}\n")
                 .as_bytes(),

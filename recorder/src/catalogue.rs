@@ -37,7 +37,10 @@ impl Catalogue {
     }
 
     pub async fn set_announced(&self, file_id: &str) -> Result<(), sqlx::Error> {
-        sqlx::query("UPDATE recordings SET announced = 1 WHERE file_id = $1").bind(file_id).execute(&self.0).await?;
+        sqlx::query("UPDATE recordings SET announced = 1 WHERE file_id = $1")
+            .bind(file_id)
+            .execute(&self.0)
+            .await?;
         Ok(())
     }
 

@@ -51,11 +51,31 @@ impl Config {
                 mistakes.push(ConfigMistake::new(key, message));
             }
         };
-        check((-23..=23).contains(&self.name_utc_offset_hours), "recorder.name_utc_offset_hours", "write -23 to 23");
-        check((100..=10_000).contains(&self.fragment_ms), "recorder.fragment_ms", "write 100 to 10000");
-        check((1..=60).contains(&self.hls_segment_seconds), "recorder.hls_segment_seconds", "write 1 to 60");
-        check(!self.formats.is_empty(), "recorder.formats", "write at least one of \"mp4\" and \"hls\"");
-        check(self.public_url.starts_with("http"), "recorder.public_url", "write http:// or https:// and the host");
+        check(
+            (-23..=23).contains(&self.name_utc_offset_hours),
+            "recorder.name_utc_offset_hours",
+            "write -23 to 23",
+        );
+        check(
+            (100..=10_000).contains(&self.fragment_ms),
+            "recorder.fragment_ms",
+            "write 100 to 10000",
+        );
+        check(
+            (1..=60).contains(&self.hls_segment_seconds),
+            "recorder.hls_segment_seconds",
+            "write 1 to 60",
+        );
+        check(
+            !self.formats.is_empty(),
+            "recorder.formats",
+            "write at least one of \"mp4\" and \"hls\"",
+        );
+        check(
+            self.public_url.starts_with("http"),
+            "recorder.public_url",
+            "write http:// or https:// and the host",
+        );
         mistakes
     }
 }

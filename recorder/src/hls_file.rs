@@ -22,7 +22,15 @@ impl HlsFile {
     pub fn create(folder: PathBuf, segment_seconds: u64) -> io::Result<Self> {
         fs::create_dir_all(&folder)?;
         let segment_ms = segment_seconds * 1000;
-        Ok(Self { folder, segments: Vec::new(), open: Vec::new(), open_ms: 0, segment_ms, has_init: false, size: 0 })
+        Ok(Self {
+            folder,
+            segments: Vec::new(),
+            open: Vec::new(),
+            open_ms: 0,
+            segment_ms,
+            has_init: false,
+            size: 0,
+        })
     }
 
     pub fn write(&mut self, init: &[u8], fragment: &Fragment) -> io::Result<()> {

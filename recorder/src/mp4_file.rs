@@ -4,9 +4,9 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use rotunda_media::mux::MuxError;
 use rotunda_media::mux::fmp4::Fragment;
 use rotunda_media::mux::mp4::{self, Mp4Summary};
-use rotunda_media::mux::MuxError;
 
 /// Ending of the files that are being written.
 pub const PART: &str = ".part.mp4";
@@ -20,7 +20,11 @@ pub struct Mp4File {
 impl Mp4File {
     /// `part`: the file to write, ending in [`PART`].
     pub fn create(part: PathBuf) -> std::io::Result<Self> {
-        Ok(Self { file: File::create(&part)?, part, has_init: false })
+        Ok(Self {
+            file: File::create(&part)?,
+            part,
+            has_init: false,
+        })
     }
 
     /// Appends a fragment and syncs it to the disk.

@@ -11,7 +11,10 @@ pub fn stamp(unix: Duration, utc_offset_hours: i8) -> String {
     let time = time.to_offset(offset);
     let (year, month, day) = time.to_calendar_date();
     let (hour, minute, second) = time.to_hms();
-    format!("{year:04}-{:02}-{day:02}-{hour:02}-{minute:02}-{second:02}", u8::from(month))
+    format!(
+        "{year:04}-{:02}-{day:02}-{hour:02}-{minute:02}-{second:02}",
+        u8::from(month)
+    )
 }
 
 #[cfg(test)]

@@ -24,7 +24,11 @@ use crate::name::stamp;
 #[derive(Debug, Error)]
 pub enum RecordError {
     #[error("write {path}")]
-    Write { path: PathBuf, #[source] source: std::io::Error },
+    Write {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
     #[error("mux")]
     Mux(#[from] MuxError),
     #[error("a writing task ended")]
@@ -49,7 +53,10 @@ pub async fn record(
         let frame = match read {
             Ok(frame) => frame,
             Err(ReadError::Lagged(frames)) => {
-                warn!(frames, "the disk was too slow; the recording goes on at the next key frame");
+                warn!(
+                    frames,
+                    "the disk was too slow; the recording goes on at the next key frame"
+                );
                 counter!("rotunda_recorder_frames_lost_total").increment(frames);
                 skip_to_key = true;
                 continue;
@@ -62,7 +69,9 @@ pub async fn record(
             continue;
         }
         // Another size or codec header: what follows is another file.
-        let header_changed = files.as_ref().is_some_and(|files| !Arc::ptr_eq(files.muxer.header(), &frame.header));
+        let header_changed = files
+            .as_ref()
+            .is_some_and(|files| !Arc::ptr_eq(files.muxer.header(), &frame.header));
         if header_changed && !same_header(&files, &frame) {
             info!("the picture's parameters changed; this recording ends here");
             break;
@@ -92,7 +101,9 @@ pub async fn record(
 }
 
 fn same_header(files: &Option<Files>, frame: &Frame) -> bool {
-    files.as_ref().is_some_and(|files| **files.muxer.header() == *frame.header)
+    files
+        .as_ref()
+        .is_some_and(|files| **files.muxer.header() == *frame.header)
 }
 
 /// The files of one recording, being written.
@@ -143,7 +154,8 @@ impl Files {
     async fn push(mut self, frame: Arc<Frame>) -> Result<Self, (Option<Self>, RecordError)> {
         let leads = frame.track == Track::Video || frame.header.video.is_none();
         let at = frame.pts.millis();
-        let due = leads && (frame.is_key && frame.track == Track::Video || at >= self.gathered_since + self.fragment_ms);
+        let due =
+            leads && (frame.is_key && frame.track == Track::Video || at >= self.gathered_since + self.fragment_ms);
         self.muxer.push(frame);
         if !due {
             return Ok(self);
@@ -168,7 +180,10 @@ impl Files {
 
     fn write(&mut self, fragment: &Fragment) -> Result<(), RecordError> {
         let init = self.muxer.init_segment().unwrap_or_default();
-        let failed = |source| RecordError::Write { path: PathBuf::from(&self.start_stamp), source };
+        let failed = |source| RecordError::Write {
+            path: PathBuf::from(&self.start_stamp),
+            source,
+        };
         if let Some(mp4) = &mut self.mp4 {
             mp4.write(&init, fragment).map_err(failed)?;
         }
@@ -209,14 +224,27 @@ impl Files {
         if let Some(mp4) = self.mp4 {
             let file = format!("{name}.mp4");
             let summary = mp4.finish(&config.directory.join(&file))?;
-            info!(file, seconds = summary.duration_ms / 1000, bytes = summary.size_bytes, "file finished");
+            info!(
+                file,
+                seconds = summary.duration_ms / 1000,
+                bytes = summary.size_bytes,
+                "file finished"
+            );
             finished.push(ready(FileFormat::Mp4, file, summary.size_bytes, summary.duration_ms));
         }
         if let Some(hls) = self.hls {
             let folder = config.directory.join(&name);
-            let failed = |source| RecordError::Write { path: folder.clone(), source };
+            let failed = |source| RecordError::Write {
+                path: folder.clone(),
+                source,
+            };
             let (duration_ms, size) = hls.finish(&folder).map_err(failed)?;
-            info!(folder = name, seconds = duration_ms / 1000, bytes = size, "HLS finished");
+            info!(
+                folder = name,
+                seconds = duration_ms / 1000,
+                bytes = size,
+                "HLS finished"
+            );
             finished.push(ready(FileFormat::Hls, format!("{name}/index.m3u8"), size, duration_ms));
         }
         Ok(finished)

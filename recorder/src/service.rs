@@ -38,7 +38,11 @@ pub enum StartError {
     #[error("bring the database up to date")]
     Migrate(#[source] sqlx::migrate::MigrateError),
     #[error("make the folder {path}")]
-    Folder { path: std::path::PathBuf, #[source] source: std::io::Error },
+    Folder {
+        path: std::path::PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
     #[error("reach the bus")]
     Bus(#[from] BusError),
 }
@@ -72,9 +76,15 @@ impl Service {
     ) -> Result<Self, StartError> {
         let mut migrations = sqlx::migrate!("./migrations");
         // Signaling keeps its tables in the same database, with migrations of its own.
-        migrations.set_ignore_missing(true).run(&db).await.map_err(StartError::Migrate)?;
-        std::fs::create_dir_all(&config.directory)
-            .map_err(|source| StartError::Folder { path: config.directory.clone(), source })?;
+        migrations
+            .set_ignore_missing(true)
+            .run(&db)
+            .await
+            .map_err(StartError::Migrate)?;
+        std::fs::create_dir_all(&config.directory).map_err(|source| StartError::Folder {
+            path: config.directory.clone(),
+            source,
+        })?;
         recover(&config.directory).await;
         let programs = bus.watch(PROGRAMS_PREFIX).await?;
         let catalogue = Catalogue(db);
@@ -87,7 +97,11 @@ impl Service {
             tasks: JoinSet::new(),
             shutdown,
         };
-        Ok(Self { config, catalogue, task: tokio::spawn(recorder.run(programs)) })
+        Ok(Self {
+            config,
+            catalogue,
+            task: tokio::spawn(recorder.run(programs)),
+        })
     }
 
     /// `/recordings`, a list as JSON, and the files below it.
@@ -148,7 +162,10 @@ impl Recorder {
     }
 
     fn follow(&mut self, change: &Change) {
-        let Some(program) = change.parse::<ProgramDescriptor>().filter(|program| program.record.is_some()) else {
+        let Some(program) = change
+            .parse::<ProgramDescriptor>()
+            .filter(|program| program.record.is_some())
+        else {
             return;
         };
         if !self.running.insert(program.stream_id.clone()) {
@@ -180,7 +197,11 @@ impl Recorder {
         };
         for file in files {
             if let Err(error) = self.catalogue.add(&file).await {
-                error!(error = &error as &dyn std::error::Error, file = file.name, "enter the file in the catalogue");
+                error!(
+                    error = &error as &dyn std::error::Error,
+                    file = file.name,
+                    "enter the file in the catalogue"
+                );
             }
         }
     }
@@ -198,11 +219,18 @@ impl Recorder {
             match self.bus.call::<_, Accepted>(FILE_READY_SUBJECT, &file).await {
                 Ok(Accepted {}) => {
                     if let Err(error) = self.catalogue.set_announced(&file.file_id).await {
-                        error!(error = &error as &dyn std::error::Error, "write the catalogue; the news may come twice");
+                        error!(
+                            error = &error as &dyn std::error::Error,
+                            "write the catalogue; the news may come twice"
+                        );
                     }
                 }
                 Err(error) => {
-                    info!(error = &error as &dyn std::error::Error, file = file.name, "nobody takes the news yet");
+                    info!(
+                        error = &error as &dyn std::error::Error,
+                        file = file.name,
+                        "nobody takes the news yet"
+                    );
                     return;
                 }
             }
@@ -212,16 +240,29 @@ impl Recorder {
 
 /// Finishes the parts that an earlier process left when it ended without warning.
 async fn recover(directory: &Path) {
-    let Ok(entries) = std::fs::read_dir(directory) else { return };
+    let Ok(entries) = std::fs::read_dir(directory) else {
+        return;
+    };
     for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
-        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let name = path
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default();
         let Some(base) = name.strip_suffix(PART) else { continue };
         let out = directory.join(format!("{base}_recovered.mp4"));
         let part = path.clone();
         match tokio::task::spawn_blocking(move || finish_part(&part, &out)).await {
-            Ok(Ok(summary)) => info!(file = base, seconds = summary.duration_ms / 1000, "a cut recording is recovered"),
+            Ok(Ok(summary)) => info!(
+                file = base,
+                seconds = summary.duration_ms / 1000,
+                "a cut recording is recovered"
+            ),
             Ok(Err(error)) => {
-                warn!(error = &error as &dyn std::error::Error, file = name, "a cut recording has nothing to recover");
+                warn!(
+                    error = &error as &dyn std::error::Error,
+                    file = name,
+                    "a cut recording has nothing to recover"
+                );
             }
             Err(error) => error!(error = &error as &dyn std::error::Error, "recover a recording"),
         }

@@ -34,13 +34,23 @@ pub struct Api {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { resume_seconds: 30, login_seconds: 10, demo: true, ice_urls: Vec::new(), api: Api::default() }
+        Self {
+            resume_seconds: 30,
+            login_seconds: 10,
+            demo: true,
+            ice_urls: Vec::new(),
+            api: Api::default(),
+        }
     }
 }
 
 impl Default for Api {
     fn default() -> Self {
-        Self { bind: Ipv4Addr::UNSPECIFIED.into(), grpc_port: 9090, mix_starts_per_second: 20 }
+        Self {
+            bind: Ipv4Addr::UNSPECIFIED.into(),
+            grpc_port: 9090,
+            mix_starts_per_second: 20,
+        }
     }
 }
 
@@ -54,7 +64,10 @@ impl Config {
             mistakes.push(ConfigMistake::new("signaling.login_seconds", "write at least 1"));
         }
         if self.api.mix_starts_per_second == 0 {
-            mistakes.push(ConfigMistake::new("signaling.api.mix_starts_per_second", "write at least 1"));
+            mistakes.push(ConfigMistake::new(
+                "signaling.api.mix_starts_per_second",
+                "write at least 1",
+            ));
         }
         mistakes
     }

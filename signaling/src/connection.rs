@@ -33,7 +33,12 @@ const PER_SECOND: f64 = 50.0;
 pub async fn serve(shared: Shared, socket: WebSocket) {
     gauge!("rotunda_signaling_connections").increment(1.0);
     let (out, queue) = mpsc::channel(QUEUE);
-    let connection = Connection { shared, out, login: None, bucket: Bucket::full(Clock.now()) };
+    let connection = Connection {
+        shared,
+        out,
+        login: None,
+        bucket: Bucket::full(Clock.now()),
+    };
     connection.run(socket, queue).await;
     gauge!("rotunda_signaling_connections").decrement(1.0);
 }
@@ -109,7 +114,10 @@ impl Connection {
                 }
             }
         }
-        let frame = CloseFrame { code: close_code::NORMAL, reason: Default::default() };
+        let frame = CloseFrame {
+            code: close_code::NORMAL,
+            reason: Default::default(),
+        };
         let _closing_anyway = write.send(Message::Close(Some(frame))).await;
         if let Some(Attached { member, number }) = self.login {
             let _member_is_gone = member.send(ToMember::Detach { number }).await;
@@ -128,24 +136,38 @@ impl Connection {
         let RequestEnvelope { id, request } = match serde_json::from_str(text) {
             Ok(envelope) => envelope,
             Err(error) => {
-                let id = serde_json::from_str::<serde_json::Value>(text).ok().and_then(|json| json["id"].as_u64());
+                let id = serde_json::from_str::<serde_json::Value>(text)
+                    .ok()
+                    .and_then(|json| json["id"].as_u64());
                 let message = format!("{}: {error}", failure(ErrorCode::BadRequest).message);
-                return vec![ServerMessage::Failed { id, error: ErrorBody { code: ErrorCode::BadRequest, message } }];
+                return vec![ServerMessage::Failed {
+                    id,
+                    error: ErrorBody {
+                        code: ErrorCode::BadRequest,
+                        message,
+                    },
+                }];
             }
         };
         match (&self.login, request) {
-            (None, Request::Login { sdk_app_id, user_id, user_sig, resume_token }) => {
-                match self.login(sdk_app_id, user_id, &user_sig, resume_token).await {
-                    Ok(reply) => {
-                        counter!("rotunda_signaling_requests_total", "op" => "login", "result" => "ok").increment(1);
-                        vec![ServerMessage::Ok { id, ok: true, reply }]
-                    }
-                    Err(code) => {
-                        counter!("rotunda_signaling_requests_total", "op" => "login", "result" => "error").increment(1);
-                        vec![failed(Some(id), code)]
-                    }
+            (
+                None,
+                Request::Login {
+                    sdk_app_id,
+                    user_id,
+                    user_sig,
+                    resume_token,
+                },
+            ) => match self.login(sdk_app_id, user_id, &user_sig, resume_token).await {
+                Ok(reply) => {
+                    counter!("rotunda_signaling_requests_total", "op" => "login", "result" => "ok").increment(1);
+                    vec![ServerMessage::Ok { id, ok: true, reply }]
                 }
-            }
+                Err(code) => {
+                    counter!("rotunda_signaling_requests_total", "op" => "login", "result" => "error").increment(1);
+                    vec![failed(Some(id), code)]
+                }
+            },
             (None, _) => vec![failed(Some(id), ErrorCode::NotLoggedIn)],
             (Some(login), request) => match login.member.send(ToMember::Request { id, request }).await {
                 Ok(()) => Vec::new(),
@@ -161,7 +183,11 @@ impl Connection {
         ticket: &str,
         resume_token: Option<String>,
     ) -> Result<Reply, ErrorCode> {
-        let application = self.shared.applications.by_id(app).ok_or(ErrorCode::UnknownApplication)?;
+        let application = self
+            .shared
+            .applications
+            .by_id(app)
+            .ok_or(ErrorCode::UnknownApplication)?;
         user_sig::verify(ticket, app, application.secret_key.reveal(), &user, Clock.unix()).map_err(
             |error| match error {
                 UserSigError::App => ErrorCode::UserSigAppMismatch,
@@ -174,18 +200,32 @@ impl Connection {
         )?;
         let (login, resumed) = match resume_token {
             Some(token) => {
-                let login = self.shared.registry.resume(app, &user, &token).ok_or(ErrorCode::ResumeFailed)?;
+                let login = self
+                    .shared
+                    .registry
+                    .resume(app, &user, &token)
+                    .ok_or(ErrorCode::ResumeFailed)?;
                 (login, true)
             }
             None => (self.start_member(app, user).await, false),
         };
         let (attached, number) = oneshot::channel();
-        let attach = ToMember::Attach { out: self.out.clone(), attached };
+        let attach = ToMember::Attach {
+            out: self.out.clone(),
+            attached,
+        };
         login.member.send(attach).await.map_err(|_| ErrorCode::ResumeFailed)?;
         let number = number.await.map_err(|_| ErrorCode::ResumeFailed)?;
-        self.login = Some(Attached { member: login.member, number });
+        self.login = Some(Attached {
+            member: login.member,
+            number,
+        });
         let resume_seconds = self.shared.config.resume_seconds;
-        Ok(Reply::LoggedIn { resume_token: login.token, resume_seconds, resumed })
+        Ok(Reply::LoggedIn {
+            resume_token: login.token,
+            resume_seconds,
+            resumed,
+        })
     }
 
     /// A new login; the user's earlier one is told and ends, and this one waits until it has left its room.
@@ -193,7 +233,11 @@ impl Connection {
         let mut random = [0; 16];
         rand::rng().fill_bytes(&mut random);
         let token = hex::encode(random);
-        let identity = Identity { app, user: user.clone(), token: token.clone() };
+        let identity = Identity {
+            app,
+            user: user.clone(),
+            token: token.clone(),
+        };
         let member = member::start(self.shared.clone(), identity);
         let login = Login { token, member };
         if let Some(before) = self.shared.registry.replace(app, &user, login.clone()) {
@@ -214,14 +258,20 @@ async fn ended(member: Option<mpsc::Sender<ToMember>>) {
 }
 
 fn failed(id: Option<u64>, code: ErrorCode) -> ServerMessage {
-    ServerMessage::Failed { id, error: failure(code) }
+    ServerMessage::Failed {
+        id,
+        error: failure(code),
+    }
 }
 
 fn ends_connection(message: &ServerMessage) -> bool {
     matches!(
         message,
         ServerMessage::Failed {
-            error: ErrorBody { code: ErrorCode::MessageTooLarge | ErrorCode::RateLimited, .. },
+            error: ErrorBody {
+                code: ErrorCode::MessageTooLarge | ErrorCode::RateLimited,
+                ..
+            },
             ..
         }
     )
@@ -243,7 +293,10 @@ struct Bucket {
 
 impl Bucket {
     fn full(now: Instant) -> Self {
-        Self { tokens: BURST, filled_at: now }
+        Self {
+            tokens: BURST,
+            filled_at: now,
+        }
     }
 
     fn take(&mut self, now: Instant) -> bool {

@@ -58,7 +58,11 @@ impl Feeds {
     }
 
     fn known(&self, key: &RoomKey) -> Option<Arc<Feed>> {
-        self.rooms.lock().unwrap_or_else(PoisonError::into_inner).get(key).and_then(Weak::upgrade)
+        self.rooms
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(key)
+            .and_then(Weak::upgrade)
     }
 }
 
@@ -96,5 +100,9 @@ async fn start(bus: &SharedBus, key: &RoomKey) -> Result<Feed, BusError> {
             let _nobody_watches = states.send(Arc::new(state.clone()));
         }
     });
-    Ok(Feed { state: receiver, events, task })
+    Ok(Feed {
+        state: receiver,
+        events,
+        task,
+    })
 }

@@ -23,10 +23,18 @@ const QUEUE: usize = 64;
 /// What reaches a member task.
 pub enum ToMember {
     /// A WebSocket has logged in as this member (or carries it on). The old one, if any, is let go.
-    Attach { out: mpsc::Sender<ServerMessage>, attached: oneshot::Sender<u64> },
+    Attach {
+        out: mpsc::Sender<ServerMessage>,
+        attached: oneshot::Sender<u64>,
+    },
     /// That WebSocket is gone; `number` came with the attachment.
-    Detach { number: u64 },
-    Request { id: u64, request: Request },
+    Detach {
+        number: u64,
+    },
+    Request {
+        id: u64,
+        request: Request,
+    },
     Kick(KickReason),
 }
 
@@ -42,7 +50,14 @@ pub struct Identity {
 pub fn start(shared: Shared, identity: Identity) -> mpsc::Sender<ToMember> {
     let (sender, receiver) = mpsc::channel(QUEUE);
     let span = info_span!("member", app = %identity.app, user = %identity.user);
-    let member = Member { shared, identity, out: None, attachments: 0, stay: None, lost_at: None };
+    let member = Member {
+        shared,
+        identity,
+        out: None,
+        attachments: 0,
+        stay: None,
+        lost_at: None,
+    };
     tokio::spawn(member.run(receiver).instrument(span));
     sender
 }
@@ -153,16 +168,28 @@ impl Member {
                 if self.stay.is_some() {
                     return Err(failure(ErrorCode::AlreadyInRoom));
                 }
-                let room = RoomKey { app: self.identity.app, room: room_id.clone() };
-                let stay = Stay::enter(&self.shared, room, self.identity.user.clone(), role).await.map_err(explain)?;
+                let room = RoomKey {
+                    app: self.identity.app,
+                    room: room_id.clone(),
+                };
+                let stay = Stay::enter(&self.shared, room, self.identity.user.clone(), role)
+                    .await
+                    .map_err(explain)?;
                 let view = stay.view(&room_id);
                 self.stay = Some(stay);
                 let urls = self.shared.config.ice_urls.clone();
                 let ice_servers = match urls.is_empty() {
                     true => Vec::new(),
-                    false => vec![IceServer { urls, username: None, credential: None }],
+                    false => vec![IceServer {
+                        urls,
+                        username: None,
+                        credential: None,
+                    }],
                 };
-                Ok(Reply::Entered { room: view, ice_servers })
+                Ok(Reply::Entered {
+                    room: view,
+                    ice_servers,
+                })
             }
             Request::ExitRoom {} => {
                 self.in_room()?;
@@ -173,14 +200,14 @@ impl Member {
                 let answer = self.in_room()?.connect(offer, lines).await?;
                 Ok(Reply::Connected { answer })
             }
-            Request::Publish { source, muted } => {
-                self.in_room()?.publish(source, state(muted)).await.map(done)
-            }
+            Request::Publish { source, muted } => self.in_room()?.publish(source, state(muted)).await.map(done),
             Request::Unpublish { source } => self.in_room()?.unpublish(source).await.map(done),
             Request::Mute { source, muted } => self.in_room()?.mute(source, state(muted)).await.map(done),
-            Request::RequestVideo { user_id, source, max_height } => {
-                self.in_room()?.request_video(user_id, source, max_height).map(done)
-            }
+            Request::RequestVideo {
+                user_id,
+                source,
+                max_height,
+            } => self.in_room()?.request_video(user_id, source, max_height).map(done),
             Request::CancelVideo { user_id, source } => {
                 self.in_room()?.cancel_video(&user_id, source);
                 Ok(Reply::Done {})
@@ -238,7 +265,10 @@ fn explain(refused: Refused) -> ErrorBody {
     match refused {
         Refused::Code(code) => failure(code),
         Refused::Bus(error) => {
-            warn!(error = &error as &dyn std::error::Error, "a room document was not changed");
+            warn!(
+                error = &error as &dyn std::error::Error,
+                "a room document was not changed"
+            );
             failure(ErrorCode::Internal)
         }
     }
@@ -264,11 +294,16 @@ pub fn failure(code: ErrorCode) -> ErrorBody {
         ErrorCode::NotPermitted => "the audience may not publish; enter as anchor",
         ErrorCode::TooManyAudioPublishers => "six members speak already; wait until one stops",
         ErrorCode::TooManyVideoPublishers => "four members show themselves already; wait until one stops",
-        ErrorCode::TooManyVideoRequests => "cancel another picture first: 4 cameras, 3 while sending one, and one screen",
+        ErrorCode::TooManyVideoRequests => {
+            "cancel another picture first: 4 cameras, 3 while sending one, and one screen"
+        }
         ErrorCode::NotPublished => "that member does not publish that source",
         ErrorCode::BadSdp => "the offer was refused",
         ErrorCode::NoMediaNode => "no media server is available; try again",
         ErrorCode::Internal => "something failed here; try again",
     };
-    ErrorBody { code, message: message.to_owned() }
+    ErrorBody {
+        code,
+        message: message.to_owned(),
+    }
 }

@@ -26,10 +26,22 @@ impl RoomDocuments {
             return Err(Refused::Code(ErrorCode::RoomFull));
         }
         let sfu = self.least_loaded_sfu().await?;
-        let info = RoomInfo { room: self.room.clone(), sfu, created_unix_ms: unix_ms };
-        self.change(&info_key(&self.room), |known: Option<RoomInfo>| Ok((known.or(Some(info.clone())), ()))).await?;
+        let info = RoomInfo {
+            room: self.room.clone(),
+            sfu,
+            created_unix_ms: unix_ms,
+        };
+        self.change(&info_key(&self.room), |known: Option<RoomInfo>| {
+            Ok((known.or(Some(info.clone())), ()))
+        })
+        .await?;
         self.change(&count_key(&self.room, &self.node), |count: Option<MemberCount>| {
-            Ok((Some(MemberCount { members: count.unwrap_or_default().members + 1 }), ()))
+            Ok((
+                Some(MemberCount {
+                    members: count.unwrap_or_default().members + 1,
+                }),
+                (),
+            ))
         })
         .await?;
         self.show(user, unix_ms).await
@@ -72,11 +84,13 @@ impl RoomDocuments {
     }
 
     pub async fn take_seat(&self, user: &UserId, source: TrackSource, state: TrackState) -> Result<(), Refused> {
-        self.change_seats(|document| seats::take(document, user, source, state)).await
+        self.change_seats(|document| seats::take(document, user, source, state))
+            .await
     }
 
     pub async fn mute(&self, user: &UserId, source: TrackSource, state: TrackState) -> Result<(), Refused> {
-        self.change_seats(|document| seats::mute(document, user, source, state)).await
+        self.change_seats(|document| seats::mute(document, user, source, state))
+            .await
     }
 
     pub async fn give_seat_back(&self, user: &UserId, source: TrackSource) -> Result<(), Refused> {

@@ -11,8 +11,16 @@ pub fn enter(roster: &mut Roster, user: &UserId, entered_unix_ms: u64) -> bool {
     if roster.members.len() >= ROSTER_WINDOW {
         return false;
     }
-    let at = roster.members.partition_point(|member| member.entered_unix_ms <= entered_unix_ms);
-    roster.members.insert(at, RosterMember { user: user.clone(), entered_unix_ms });
+    let at = roster
+        .members
+        .partition_point(|member| member.entered_unix_ms <= entered_unix_ms);
+    roster.members.insert(
+        at,
+        RosterMember {
+            user: user.clone(),
+            entered_unix_ms,
+        },
+    );
     true
 }
 

@@ -7,7 +7,11 @@ use rotunda_proto::signaling::ErrorCode;
 /// Gives a member a seat for a source. Taking it again only changes whether it is muted.
 pub fn take(seats: &mut Seats, user: &UserId, source: TrackSource, state: TrackState) -> Result<(), ErrorCode> {
     let has = |publisher: &&Publisher, kind: fn(&Publisher) -> bool| publisher.user != *user && kind(publisher);
-    let audio = seats.publishers.iter().filter(|other| has(other, |one| one.audio.is_some())).count();
+    let audio = seats
+        .publishers
+        .iter()
+        .filter(|other| has(other, |one| one.audio.is_some()))
+        .count();
     let sends_video = |one: &Publisher| one.camera.is_some() || one.screen.is_some();
     let video = seats.publishers.iter().filter(|other| has(other, sends_video)).count();
     match source {
@@ -19,7 +23,12 @@ pub fn take(seats: &mut Seats, user: &UserId, source: TrackSource, state: TrackS
     }
     let at = seats.publishers.iter().position(|publisher| publisher.user == *user);
     let at = at.unwrap_or_else(|| {
-        seats.publishers.push(Publisher { user: user.clone(), audio: None, camera: None, screen: None });
+        seats.publishers.push(Publisher {
+            user: user.clone(),
+            audio: None,
+            camera: None,
+            screen: None,
+        });
         seats.publishers.len() - 1
     });
     *seats.publishers[at].track_mut(source) = Some(state);
@@ -43,7 +52,9 @@ pub fn give_back(seats: &mut Seats, user: &UserId, source: TrackSource) {
     for publisher in seats.publishers.iter_mut().filter(|publisher| publisher.user == *user) {
         *publisher.track_mut(source) = None;
     }
-    seats.publishers.retain(|publisher| publisher.audio.or(publisher.camera).or(publisher.screen).is_some());
+    seats
+        .publishers
+        .retain(|publisher| publisher.audio.or(publisher.camera).or(publisher.screen).is_some());
 }
 
 /// Gives all of a member's seats back.

@@ -32,7 +32,11 @@ pub enum StartError {
     #[error("reach the bus")]
     Bus(#[from] rotunda_proto::bus::BusError),
     #[error("listen for gRPC on {address}")]
-    Grpc { address: std::net::SocketAddr, #[source] source: std::io::Error },
+    Grpc {
+        address: std::net::SocketAddr,
+        #[source]
+        source: std::io::Error,
+    },
     #[error("build the gRPC reflection service")]
     Reflection(#[source] tonic_reflection::server::Error),
 }
@@ -78,7 +82,11 @@ impl Service {
     ) -> Result<Self, StartError> {
         let mut migrations = sqlx::migrate!("./migrations");
         // The recorder keeps its tables in the same database, with migrations of its own.
-        migrations.set_ignore_missing(true).run(&db).await.map_err(StartError::Migrate)?;
+        migrations
+            .set_ignore_missing(true)
+            .run(&db)
+            .await
+            .map_err(StartError::Migrate)?;
         let shared = Shared(Arc::new(Parts {
             config,
             node,
@@ -91,7 +99,12 @@ impl Service {
         let callbacks = callbacks::start(shared.clone(), shutdown.clone()).await?;
         let api = api::start(shared.clone(), shutdown.clone()).await?;
         metrics::gauge!("rotunda_signaling_members").set(0.0);
-        Ok(Self { shared, api, callbacks, shutdown })
+        Ok(Self {
+            shared,
+            api,
+            callbacks,
+            shutdown,
+        })
     }
 
     /// `/ws`, the Tencent envelope at `/`, `/schema.json` and, where it is on, `/demo/`. `index` answers `GET /` without an
@@ -123,7 +136,9 @@ impl Service {
 
 async fn upgrade(State(shared): State<Shared>, upgrade: WebSocketUpgrade) -> Response {
     // Somewhat more than a message may have, so that a message that is too long still gets its named error.
-    let upgrade = upgrade.max_message_size(4 * MAX_MESSAGE_BYTES).max_frame_size(4 * MAX_MESSAGE_BYTES);
+    let upgrade = upgrade
+        .max_message_size(4 * MAX_MESSAGE_BYTES)
+        .max_frame_size(4 * MAX_MESSAGE_BYTES);
     upgrade.on_upgrade(move |socket| connection::serve(shared, socket))
 }
 

@@ -19,7 +19,10 @@ impl Wishes {
     /// Adds a picture, or changes its size. At most 4 cameras, 3 for who sends a camera, and one screen.
     pub fn request(&mut self, seats: &Seats, me: &UserId, want: VideoWant) -> Result<(), ErrorCode> {
         let published = |user: &UserId, source| {
-            seats.publishers.iter().any(|publisher| publisher.user == *user && publisher.track(source).is_some())
+            seats
+                .publishers
+                .iter()
+                .any(|publisher| publisher.user == *user && publisher.track(source).is_some())
         };
         if !want.source.is_video() || want.user == *me || !published(&want.user, want.source) {
             return Err(ErrorCode::NotPublished);
@@ -59,13 +62,16 @@ impl Wishes {
 /// play sound and picture in sync only within such a pair. The screen has the slot after the cameras.
 pub fn assign(before: &SlotMap, seats: &Seats, wishes: &Wishes, me: &UserId) -> SlotMap {
     let mut video: Vec<Option<VideoWant>> = vec![None; MEMBER_CAMERA_SLOTS + 1];
-    let (screens, cameras): (Vec<_>, Vec<_>) =
-        wishes.pictures.iter().partition(|want| want.source == TrackSource::Screen);
+    let (screens, cameras): (Vec<_>, Vec<_>) = wishes
+        .pictures
+        .iter()
+        .partition(|want| want.source == TrackSource::Screen);
     video[MEMBER_CAMERA_SLOTS] = screens.into_iter().next().cloned();
     let mut homeless = Vec::new();
     for want in cameras {
         let had = before.video.iter().take(MEMBER_CAMERA_SLOTS).position(|slot| {
-            slot.as_ref().is_some_and(|shown| shown.user == want.user && shown.source == want.source)
+            slot.as_ref()
+                .is_some_and(|shown| shown.user == want.user && shown.source == want.source)
         });
         match had {
             Some(slot) => video[slot] = Some(want.clone()),
@@ -94,7 +100,12 @@ pub fn assign(before: &SlotMap, seats: &Seats, wishes: &Wishes, me: &UserId) -> 
     for (slot, want) in video.iter().take(MEMBER_CAMERA_SLOTS).enumerate() {
         seat(slot, &mut voices, want.as_ref().map(|want| &want.user));
     }
-    let free = |slot: usize| video.get(slot).filter(|_| slot < MEMBER_CAMERA_SLOTS).is_none_or(Option::is_none);
+    let free = |slot: usize| {
+        video
+            .get(slot)
+            .filter(|_| slot < MEMBER_CAMERA_SLOTS)
+            .is_none_or(Option::is_none)
+    };
     for slot in (0..MEMBER_AUDIO_SLOTS).filter(|slot| free(*slot)) {
         seat(slot, &mut voices, before.audio.get(slot).and_then(Option::as_ref));
     }
@@ -133,7 +144,11 @@ mod tests {
     }
 
     fn camera(number: usize) -> VideoWant {
-        VideoWant { user: user(number), source: TrackSource::Camera, max_height: None }
+        VideoWant {
+            user: user(number),
+            source: TrackSource::Camera,
+            max_height: None,
+        }
     }
 
     #[test]
@@ -163,14 +178,24 @@ mod tests {
         for number in 0..4 {
             audience.request(&seats, &user(9), camera(number)).unwrap();
         }
-        assert_eq!(wishes.request(&seats, &user(0), camera(0)), Err(ErrorCode::NotPublished), "oneself");
-        assert_eq!(wishes.request(&seats, &user(0), camera(7)), Err(ErrorCode::NotPublished));
+        assert_eq!(
+            wishes.request(&seats, &user(0), camera(0)),
+            Err(ErrorCode::NotPublished),
+            "oneself"
+        );
+        assert_eq!(
+            wishes.request(&seats, &user(0), camera(7)),
+            Err(ErrorCode::NotPublished)
+        );
     }
 
     #[test]
     fn nobody_hears_himself_or_whom_he_muted() {
         let (seats, me) = (room(3, 0), user(0));
-        let wishes = Wishes { muted: [user(1)].into(), ..Wishes::default() };
+        let wishes = Wishes {
+            muted: [user(1)].into(),
+            ..Wishes::default()
+        };
         let slots = assign(&SlotMap::default(), &seats, &wishes, &me);
         assert_eq!(slots.audio.iter().flatten().collect::<Vec<_>>(), [&user(2)]);
     }

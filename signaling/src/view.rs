@@ -47,7 +47,10 @@ impl RoomState {
 
     pub fn mix_view(&self) -> Option<MixView> {
         let spec = &self.mix.as_ref()?.spec;
-        Some(MixView { stream_id: spec.stream_id.clone(), template: spec.layout.template })
+        Some(MixView {
+            stream_id: spec.stream_id.clone(),
+            template: spec.layout.template,
+        })
     }
 
     pub fn view(&self, room_id: &RoomId) -> RoomView {
@@ -65,25 +68,50 @@ impl RoomState {
 pub fn diff(before: &RoomState, after: &RoomState, me: &UserId) -> Vec<Event> {
     let mut events = Vec::new();
     let users = |state: &RoomState| -> Vec<UserId> {
-        state.roster.members.iter().map(|member| member.user.clone()).filter(|user| user != me).collect()
+        state
+            .roster
+            .members
+            .iter()
+            .map(|member| member.user.clone())
+            .filter(|user| user != me)
+            .collect()
     };
     let (old, new) = (users(before), users(after));
-    events.extend(new.iter().filter(|user| !old.contains(user)).cloned().map(|user_id| Event::MemberEntered { user_id }));
+    events.extend(
+        new.iter()
+            .filter(|user| !old.contains(user))
+            .cloned()
+            .map(|user_id| Event::MemberEntered { user_id }),
+    );
     let publishers = |state: &RoomState| -> BTreeMap<UserId, PublisherView> {
         let others = state.seats.publishers.iter().filter(|publisher| publisher.user != *me);
-        others.map(|publisher| (publisher.user.clone(), publisher_view(publisher))).collect()
+        others
+            .map(|publisher| (publisher.user.clone(), publisher_view(publisher)))
+            .collect()
     };
     let (old_publishers, new_publishers) = (publishers(before), publishers(after));
     for (user, publisher) in &new_publishers {
         if old_publishers.get(user) != Some(publisher) {
-            events.push(Event::Publishing { publisher: publisher.clone() });
+            events.push(Event::Publishing {
+                publisher: publisher.clone(),
+            });
         }
     }
     for user in old_publishers.keys().filter(|user| !new_publishers.contains_key(*user)) {
-        let publisher = PublisherView { user_id: user.clone(), audio: None, camera: None, screen: None };
+        let publisher = PublisherView {
+            user_id: user.clone(),
+            audio: None,
+            camera: None,
+            screen: None,
+        };
         events.push(Event::Publishing { publisher });
     }
-    events.extend(old.iter().filter(|user| !new.contains(user)).cloned().map(|user_id| Event::MemberLeft { user_id }));
+    events.extend(
+        old.iter()
+            .filter(|user| !new.contains(user))
+            .cloned()
+            .map(|user_id| Event::MemberLeft { user_id }),
+    );
     if before.mix_view() != after.mix_view() {
         events.push(Event::Mix { mix: after.mix_view() });
     }
@@ -91,8 +119,18 @@ pub fn diff(before: &RoomState, after: &RoomState, me: &UserId) -> Vec<Event> {
 }
 
 fn publisher_view(publisher: &Publisher) -> PublisherView {
-    let Publisher { user, audio, camera, screen } = publisher.clone();
-    PublisherView { user_id: user, audio, camera, screen }
+    let Publisher {
+        user,
+        audio,
+        camera,
+        screen,
+    } = publisher.clone();
+    PublisherView {
+        user_id: user,
+        audio,
+        camera,
+        screen,
+    }
 }
 
 #[cfg(test)]

@@ -46,8 +46,14 @@ pub async fn run(arguments: cli::Demo) -> anyhow::Result<()> {
     let mut people = Vec::new();
     for (index, (name, mark, codec)) in PEOPLE.into_iter().enumerate() {
         let clip = arguments.clip.get(index % arguments.clip.len().max(1)).cloned();
-        let source =
-            SourceConfig { name: name.to_owned(), mark, codec, fps: 30, clip, sound: Sound::Speech };
+        let source = SourceConfig {
+            name: name.to_owned(),
+            mark,
+            codec,
+            fps: 30,
+            clip,
+            sound: Sound::Speech,
+        };
         let user = name.parse().context("a participant's name")?;
         let participant = Participant::join(ParticipantConfig {
             url: format!("ws://127.0.0.1:{port}/ws"),
@@ -60,17 +66,27 @@ pub async fn run(arguments: cli::Demo) -> anyhow::Result<()> {
         .await
         .with_context(|| format!("let {name} join"))?;
         println!("{name} has joined room {} ({codec:?})", arguments.room);
-        people.push(Person { statistics: participant.statistics(), task: tokio::spawn(participant.run(stop.clone())) });
+        people.push(Person {
+            statistics: participant.statistics(),
+            task: tokio::spawn(participant.run(stop.clone())),
+        });
     }
 
     let mut events = server.bus.subscribe(EVENTS_SUBJECT).await?;
     let stream = format!("demo-{}", arguments.room);
     let mix = MixStart {
-        target: MixTarget { file: ConfigFile { config: None }, room: arguments.room.clone(), url: None },
+        target: MixTarget {
+            file: ConfigFile { config: None },
+            room: arguments.room.clone(),
+            url: None,
+        },
         stream_id: Some(stream.parse().context("the room's name does not fit a stream id")?),
         record_id: Some(stream.parse().context("the room's name does not fit a record id")?),
         template: TemplateName::Grid,
-        size: Size { width: 1280, height: 720 },
+        size: Size {
+            width: 1280,
+            height: 720,
+        },
         fps: 15,
         video_kbps: 1500,
         audio_kbps: 96,
@@ -125,7 +141,10 @@ pub async fn run(arguments: cli::Demo) -> anyhow::Result<()> {
     let made = wait_for_files(&directory, &known).await;
     server.finish().await;
     summary(&made, &health);
-    if made.iter().any(|file| file.extension().is_some_and(|ending| ending == "mp4")) {
+    if made
+        .iter()
+        .any(|file| file.extension().is_some_and(|ending| ending == "mp4"))
+    {
         Ok(())
     } else {
         bail!("no recording was made")
@@ -139,7 +158,10 @@ struct Person {
 
 /// One line that is written over itself.
 fn progress(seconds: u64, health: &Health, people: &[Person]) -> std::io::Result<()> {
-    let connected = people.iter().filter(|person| person.statistics.borrow().connected).count();
+    let connected = people
+        .iter()
+        .filter(|person| person.statistics.borrow().connected)
+        .count();
     let sent: u64 = people.iter().map(|person| person.statistics.borrow().bytes_sent).sum();
     let rate = sent * 8 / 1000 / seconds.max(1);
     print!(
@@ -160,7 +182,9 @@ fn progress(seconds: u64, health: &Health, people: &[Person]) -> std::io::Result
 
 /// Finished MP4 files and HLS playlists.
 fn files(directory: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = std::fs::read_dir(directory) else { return Vec::new() };
+    let Ok(entries) = std::fs::read_dir(directory) else {
+        return Vec::new();
+    };
     let mut files: Vec<PathBuf> = entries
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter_map(|path| {
@@ -191,11 +215,24 @@ async fn wait_for_files(directory: &Path, known: &[PathBuf]) -> Vec<PathBuf> {
 }
 
 fn summary(made: &[PathBuf], health: &Health) {
-    println!("\nSummary: {:.1} s of programme, {} late ticks", health.program_ms as f64 / 1000.0, health.late_ticks);
+    println!(
+        "\nSummary: {:.1} s of programme, {} late ticks",
+        health.program_ms as f64 / 1000.0,
+        health.late_ticks
+    );
     for file in made {
         println!("\n  {}", file.display());
-        let arguments = ["-v", "error", "-show_entries", "format=duration,size:stream=codec_name,width,height,avg_frame_rate"];
-        let checked = Command::new("ffprobe").args(arguments).args(["-of", "compact"]).arg(file).output();
+        let arguments = [
+            "-v",
+            "error",
+            "-show_entries",
+            "format=duration,size:stream=codec_name,width,height,avg_frame_rate",
+        ];
+        let checked = Command::new("ffprobe")
+            .args(arguments)
+            .args(["-of", "compact"])
+            .arg(file)
+            .output();
         match checked {
             Ok(output) => {
                 for line in String::from_utf8_lossy(&output.stdout).lines() {
@@ -204,6 +241,9 @@ fn summary(made: &[PathBuf], health: &Health) {
             }
             Err(_) => println!("    (install ffmpeg to see what is in it)"),
         }
-        println!("  check it yourself: ffprobe -v error -show_format -show_streams '{}'", file.display());
+        println!(
+            "  check it yourself: ffprobe -v error -show_format -show_streams '{}'",
+            file.display()
+        );
     }
 }

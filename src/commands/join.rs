@@ -18,8 +18,12 @@ pub async fn run(arguments: cli::Join) -> anyhow::Result<()> {
     let config = load(&arguments.file)?;
     start_logging(&config, Quiet::Yes);
     let application = local_application(&config)?;
-    let url = arguments.url.unwrap_or_else(|| format!("ws://127.0.0.1:{}/ws", config.server.port));
-    let ticket = arguments.user_sig.unwrap_or_else(|| sign(&application, &arguments.user, TICKET_LIFE));
+    let url = arguments
+        .url
+        .unwrap_or_else(|| format!("ws://127.0.0.1:{}/ws", config.server.port));
+    let ticket = arguments
+        .user_sig
+        .unwrap_or_else(|| sign(&application, &arguments.user, TICKET_LIFE));
     let source = SourceConfig {
         name: arguments.user.to_string(),
         mark: arguments.mark,
@@ -43,7 +47,10 @@ pub async fn run(arguments: cli::Join) -> anyhow::Result<()> {
         source,
     })
     .await?;
-    println!("{} has entered room {}  (Ctrl-C leaves it)", arguments.user, arguments.room);
+    println!(
+        "{} has entered room {}  (Ctrl-C leaves it)",
+        arguments.user, arguments.room
+    );
     std::io::stdout().flush()?;
     let stop = CancellationToken::new();
     let leave = stop.clone();

@@ -18,7 +18,11 @@ pub async fn run(command: Mix) -> anyhow::Result<()> {
         Mix::Start(arguments) => {
             let (mut api, _) = connect(&arguments.target).await?;
             api.start(&arguments).await?;
-            println!("The mix of room {} runs as {}", arguments.target.room, stream_id(&arguments));
+            println!(
+                "The mix of room {} runs as {}",
+                arguments.target.room,
+                stream_id(&arguments)
+            );
             Ok(())
         }
         Mix::Stop(target) => {
@@ -59,7 +63,10 @@ impl Api {
         let client = MixServiceClient::connect(url.to_owned())
             .await
             .with_context(|| format!("reach the API at {url} (is `rotunda serve` running?)"))?;
-        Ok(Self { client, application: application.clone() })
+        Ok(Self {
+            client,
+            application: application.clone(),
+        })
     }
 
     pub async fn start(&mut self, arguments: &MixStart) -> anyhow::Result<()> {
@@ -92,11 +99,14 @@ impl Api {
                 video_gop: Some(2),
                 background_color: Some(0x18_1c_24),
             }),
-            layout_params: Some(v1::LayoutParams { template: Some(template), ..Default::default() }),
-            publish_cdn_params: arguments
-                .push
-                .as_ref()
-                .map(|url| v1::PublishCdnParams { biz_id: Some(0), publish_cdn_urls: vec![url.clone()] }),
+            layout_params: Some(v1::LayoutParams {
+                template: Some(template),
+                ..Default::default()
+            }),
+            publish_cdn_params: arguments.push.as_ref().map(|url| v1::PublishCdnParams {
+                biz_id: Some(0),
+                publish_cdn_urls: vec![url.clone()],
+            }),
         };
         let request = self.signed(request)?;
         self.client.start_mcu_mix_transcode(request).await.map_err(said)?;
@@ -118,7 +128,9 @@ impl Api {
     }
 
     fn signed<T>(&self, message: T) -> anyhow::Result<Request<T>> {
-        let Application { secret_id, api_secret, .. } = &self.application;
+        let Application {
+            secret_id, api_secret, ..
+        } = &self.application;
         let token = format!("Bearer {secret_id}:{}", api_secret.reveal());
         let token: MetadataValue<_> = match token.parse() {
             Ok(token) => token,

@@ -60,7 +60,13 @@ fn local_application(config: &Config) -> anyhow::Result<Application> {
 }
 
 fn sign(application: &Application, user: &rotunda_proto::ids::UserId, life: Duration) -> String {
-    user_sig::sign(application.sdk_app_id, application.secret_key.reveal(), user, Clock.unix(), life)
+    user_sig::sign(
+        application.sdk_app_id,
+        application.secret_key.reveal(),
+        user,
+        Clock.unix(),
+        life,
+    )
 }
 
 /// Sets up logging; `quiet` keeps the screen for progress lines and shows warnings alone.
@@ -71,8 +77,14 @@ fn start_logging(config: &Config, quiet: Quiet) {
         Quiet::Yes => "warn",
     };
     let filter = EnvFilter::try_from_env("RUST_LOG").unwrap_or_else(|_| EnvFilter::new(directives));
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    if config.server.log_json { subscriber.json().init() } else { subscriber.init() }
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    if config.server.log_json {
+        subscriber.json().init()
+    } else {
+        subscriber.init()
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

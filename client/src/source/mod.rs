@@ -116,11 +116,9 @@ impl Source {
                         Err(RecvTimeoutError::Timeout) => {}
                         Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
                     }
-                    let force = if asked.swap(false, Ordering::Relaxed) {
-                        ForceKey::Yes
-                    } else {
-                        ForceKey::No
-                    };
+                    // Sound leaves the wish for the next picture.
+                    let wanted = generator.picture_is_next() && asked.swap(false, Ordering::Relaxed);
+                    let force = if wanted { ForceKey::Yes } else { ForceKey::No };
                     match generator.next(start, force) {
                         // A sink that is full is late already: the frame is dropped, as a camera would.
                         Ok(frame) => drop(sink.try_send(frame)),

@@ -46,7 +46,12 @@ pub struct Fragment {
 
 impl FragmentMuxer {
     pub fn new(header: Arc<ProgramHeader>) -> Result<Self, MuxError> {
-        let video = header.video.as_ref().map(|_| video_entry(&header)).transpose()?.flatten();
+        let video = header
+            .video
+            .as_ref()
+            .map(|_| video_entry(&header))
+            .transpose()?
+            .flatten();
         let audio = Some(audio_entry(&header)?);
         let muxer = Fmp4SegmentMuxer::new().map_err(MuxError::Boxes)?;
         Ok(Self {
@@ -84,7 +89,8 @@ impl FragmentMuxer {
         let index = index(frame.track);
         if let Some(before) = self.held[index].replace(frame.clone()) {
             let length = frame.pts.ticks().saturating_sub(before.pts.ticks());
-            self.ready.push_back((before, u32::try_from(length).unwrap_or(u32::MAX)));
+            self.ready
+                .push_back((before, u32::try_from(length).unwrap_or(u32::MAX)));
         }
     }
 
@@ -114,7 +120,10 @@ impl FragmentMuxer {
             payload.extend_from_slice(&frame.data);
             length_ms[track] += u64::from(*length) * 1_000_000 / u64::from(frame.pts.rate());
         }
-        let mut bytes = self.muxer.create_media_segment_metadata(&samples).map_err(MuxError::Boxes)?;
+        let mut bytes = self
+            .muxer
+            .create_media_segment_metadata(&samples)
+            .map_err(MuxError::Boxes)?;
         bytes.extend_from_slice(&payload);
         if self.init.is_none() {
             self.init = Some(self.muxer.init_segment_bytes().map_err(MuxError::Boxes)?.into());
@@ -126,7 +135,12 @@ impl FragmentMuxer {
         // Microseconds were summed, so that rounding does not add up.
         let duration_ms = lead / 1000;
         self.written_ms += duration_ms;
-        Ok(Some(Fragment { bytes: bytes.into(), start_ms, duration_ms, starts_with_key }))
+        Ok(Some(Fragment {
+            bytes: bytes.into(),
+            start_ms,
+            duration_ms,
+            starts_with_key,
+        }))
     }
 
     /// The last fragment: frames that were held get their nominal length.
@@ -154,7 +168,9 @@ fn index(track: Track) -> usize {
 
 fn video_entry(header: &ProgramHeader) -> Result<Option<SampleEntry>, MuxError> {
     let Some(video) = &header.video else { return Ok(None) };
-    let config = H264SampleEntryConfig { length_size: LengthSize::FourBytes };
+    let config = H264SampleEntryConfig {
+        length_size: LengthSize::FourBytes,
+    };
     let avc1 = build_avc1_box(&[video.sps.to_vec()], &[video.pps.to_vec()], &config).map_err(MuxError::Describe)?;
     Ok(Some(SampleEntry::Avc1(avc1)))
 }
@@ -162,6 +178,13 @@ fn video_entry(header: &ProgramHeader) -> Result<Option<SampleEntry>, MuxError> 
 fn audio_entry(header: &ProgramHeader) -> Result<SampleEntry, MuxError> {
     let config = parse_audio_specific_config(&header.audio.config).map_err(MuxError::Describe)?;
     let bitrate = header.audio.bitrate_kbps * 1000;
-    let entry = Mp4aSampleEntryConfig { es_id: 1, buffer_size_db: 0, max_bitrate: bitrate, avg_bitrate: bitrate };
-    Ok(SampleEntry::Mp4a(build_mp4a_box(&config, &entry).map_err(MuxError::Describe)?))
+    let entry = Mp4aSampleEntryConfig {
+        es_id: 1,
+        buffer_size_db: 0,
+        max_bitrate: bitrate,
+        avg_bitrate: bitrate,
+    };
+    Ok(SampleEntry::Mp4a(
+        build_mp4a_box(&config, &entry).map_err(MuxError::Describe)?,
+    ))
 }

@@ -37,7 +37,10 @@ pub fn playlist(
 ) -> String {
     // Writing to a string does not fail.
     let mut text = String::from("#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-INDEPENDENT-SEGMENTS\n");
-    let _ = writeln!(text, "#EXT-X-TARGETDURATION:{target_seconds}\n#EXT-X-MEDIA-SEQUENCE:{media_sequence}");
+    let _ = writeln!(
+        text,
+        "#EXT-X-TARGETDURATION:{target_seconds}\n#EXT-X-MEDIA-SEQUENCE:{media_sequence}"
+    );
     if discontinuities > 0 {
         let _ = writeln!(text, "#EXT-X-DISCONTINUITY-SEQUENCE:{discontinuities}");
     }

@@ -53,22 +53,38 @@ pub fn finish(fragmented: &Path, out: &Path) -> Result<Mp4Summary, MuxError> {
         output.write_all(&data).map_err(write)?;
         let track = usize::from(sample.track_kind == TrackKind::Audio);
         lengths_us[track] += u64::from(sample.duration) * 1_000_000 / u64::from(sample.timescale.get());
-        muxer.append_sample(&Sample { data_offset: position, ..sample }).map_err(MuxError::Boxes)?;
+        muxer
+            .append_sample(&Sample {
+                data_offset: position,
+                ..sample
+            })
+            .map_err(MuxError::Boxes)?;
         position += data.len() as u64;
     }
     let boxes = muxer.finalize().map_err(MuxError::Boxes)?;
     for (offset, bytes) in boxes.offset_and_bytes_pairs() {
-        output.seek(SeekFrom::Start(offset)).and_then(|_| output.write_all(bytes)).map_err(write)?;
+        output
+            .seek(SeekFrom::Start(offset))
+            .and_then(|_| output.write_all(bytes))
+            .map_err(write)?;
     }
     output.sync_all().map_err(write)?;
     let size_bytes = output.metadata().map_err(write)?.len();
     let [video_us, audio_us] = lengths_us;
-    Ok(Mp4Summary { duration_ms: video_us.max(audio_us) / 1000, size_bytes, video_samples, audio_samples })
+    Ok(Mp4Summary {
+        duration_ms: video_us.max(audio_us) / 1000,
+        size_bytes,
+        video_samples,
+        audio_samples,
+    })
 }
 
 fn find_samples(input: &mut File) -> Result<Vec<Found>, MuxError> {
     let broken = |error: shiguredo_mp4::demux::DemuxError| MuxError::Fragments(error.to_string());
-    let size = input.metadata().map_err(|error| MuxError::Io("read the fragmented file", error))?.len();
+    let size = input
+        .metadata()
+        .map_err(|error| MuxError::Io("read the fragmented file", error))?
+        .len();
     let mut demuxer = Fmp4FileDemuxer::new();
     let mut found: Vec<Found> = Vec::new();
     let mut entries = [None, None];
@@ -83,7 +99,10 @@ fn find_samples(input: &mut File) -> Result<Vec<Found>, MuxError> {
                 .seek(SeekFrom::Start(required.position))
                 .and_then(|_| input.read_exact(&mut data))
                 .map_err(|error| MuxError::Io("read the fragmented file", error))?;
-            demuxer.handle_input(Input { position: required.position, data: &data });
+            demuxer.handle_input(Input {
+                position: required.position,
+                data: &data,
+            });
             if cut {
                 break;
             }
@@ -121,5 +140,9 @@ fn find_samples(input: &mut File) -> Result<Vec<Found>, MuxError> {
             break;
         }
     }
-    if found.is_empty() { Err(MuxError::Empty) } else { Ok(found) }
+    if found.is_empty() {
+        Err(MuxError::Empty)
+    } else {
+        Ok(found)
+    }
 }

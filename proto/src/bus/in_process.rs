@@ -48,13 +48,23 @@ impl InProcess {
 impl State {
     fn check(&self, key: &str, expected: Option<Revision>) -> Result<(), BusError> {
         let actual = self.values.get(key).map(|entry| entry.revision);
-        if actual == expected { Ok(()) } else { Err(BusError::Conflict(key.to_owned())) }
+        if actual == expected {
+            Ok(())
+        } else {
+            Err(BusError::Conflict(key.to_owned()))
+        }
     }
 
     fn changed(&mut self, key: &str, entry: Option<Entry>) {
         self.watchers.retain(|watcher| {
             !key.starts_with(&watcher.prefix)
-                || watcher.changes.try_send(Change { key: key.to_owned(), entry: entry.clone() }).is_ok()
+                || watcher
+                    .changes
+                    .try_send(Change {
+                        key: key.to_owned(),
+                        entry: entry.clone(),
+                    })
+                    .is_ok()
         });
     }
 }
@@ -66,10 +76,15 @@ impl Bus for InProcess {
         let server = server.ok_or_else(|| BusError::NoResponder(subject.to_owned()))?;
         let (request, answer) = Request::new(payload);
         let exchange = async {
-            server.send(request).await.map_err(|_| BusError::NoResponder(subject.to_owned()))?;
+            server
+                .send(request)
+                .await
+                .map_err(|_| BusError::NoResponder(subject.to_owned()))?;
             answer.await.map_err(|_| BusError::Timeout(subject.to_owned()))
         };
-        timeout(limit, exchange).await.unwrap_or_else(|_| Err(BusError::Timeout(subject.to_owned())))
+        timeout(limit, exchange)
+            .await
+            .unwrap_or_else(|_| Err(BusError::Timeout(subject.to_owned())))
     }
 
     async fn serve(&self, subject: &str) -> Result<mpsc::Receiver<Request>, BusError> {
@@ -82,7 +97,10 @@ impl Bus for InProcess {
         let mut state = self.state();
         if let Some(subscribers) = state.subscribers.get_mut(subject) {
             subscribers.retain(|subscriber| {
-                !matches!(subscriber.try_send(payload.clone()), Err(mpsc::error::TrySendError::Closed(_)))
+                !matches!(
+                    subscriber.try_send(payload.clone()),
+                    Err(mpsc::error::TrySendError::Closed(_))
+                )
             });
             if subscribers.is_empty() {
                 state.subscribers.remove(subject);
@@ -93,7 +111,11 @@ impl Bus for InProcess {
 
     async fn subscribe(&self, subject: &str) -> Result<mpsc::Receiver<Bytes>, BusError> {
         let (messages, receiver) = mpsc::channel(QUEUE);
-        self.state().subscribers.entry(subject.to_owned()).or_default().push(messages);
+        self.state()
+            .subscribers
+            .entry(subject.to_owned())
+            .or_default()
+            .push(messages);
         Ok(receiver)
     }
 
@@ -105,7 +127,10 @@ impl Bus for InProcess {
         let mut state = self.state();
         state.check(key, expected)?;
         state.last_revision += 1;
-        let entry = Entry { value, revision: Revision(state.last_revision) };
+        let entry = Entry {
+            value,
+            revision: Revision(state.last_revision),
+        };
         state.values.insert(key.to_owned(), entry.clone());
         state.changed(key, Some(entry.clone()));
         Ok(entry.revision)
@@ -128,14 +153,20 @@ impl Bus for InProcess {
             .values
             .range(prefix.to_owned()..)
             .take_while(|(key, _)| key.starts_with(prefix))
-            .map(|(key, entry)| Change { key: key.clone(), entry: Some(entry.clone()) })
+            .map(|(key, entry)| Change {
+                key: key.clone(),
+                entry: Some(entry.clone()),
+            })
             .collect();
         let (changes, receiver) = mpsc::channel(QUEUE + present.len());
         for change in present {
             // The channel was made with room for all of them.
             let _fits = changes.try_send(change);
         }
-        state.watchers.push(Watcher { prefix: prefix.to_owned(), changes });
+        state.watchers.push(Watcher {
+            prefix: prefix.to_owned(),
+            changes,
+        });
         Ok(receiver)
     }
 }
@@ -169,7 +200,10 @@ mod tests {
         let first = bus.store("k", &1, None).await.unwrap();
         assert!(matches!(bus.store("k", &9, None).await, Err(BusError::Conflict(_))));
         bus.store("k", &2, Some(first)).await.unwrap();
-        assert!(matches!(bus.store("k", &3, Some(first)).await, Err(BusError::Conflict(_))));
+        assert!(matches!(
+            bus.store("k", &3, Some(first)).await,
+            Err(BusError::Conflict(_))
+        ));
         assert_eq!(bus.load::<i32>("k").await.unwrap().unwrap().0, 2);
     }
 
@@ -186,7 +220,10 @@ mod tests {
             let change = changes.recv().await.unwrap();
             seen.push((change.key.clone(), change.parse::<i32>()));
         }
-        assert_eq!(seen, [("a.1".into(), Some(1)), ("a.2".into(), Some(2)), ("a.1".into(), None)]);
+        assert_eq!(
+            seen,
+            [("a.1".into(), Some(1)), ("a.2".into(), Some(2)), ("a.1".into(), None)]
+        );
     }
 
     #[tokio::test]
@@ -196,7 +233,10 @@ mod tests {
         for _ in 0..50 {
             let bus = bus.clone();
             tasks.push(tokio::spawn(async move {
-                bus.update("n", |n: Option<u32>| Ok::<_, ()>((Some(n.unwrap_or(0) + 1), ()))).await.unwrap().unwrap();
+                bus.update("n", |n: Option<u32>| Ok::<_, ()>((Some(n.unwrap_or(0) + 1), ())))
+                    .await
+                    .unwrap()
+                    .unwrap();
             }));
         }
         for task in tasks {

@@ -16,7 +16,13 @@ fn app(number: u32) -> SdkAppId {
 }
 
 fn check(ticket: &str, app_number: u32, key: &str, user: &str, at: u64) -> Result<(), UserSigError> {
-    verify(ticket, app(app_number), key, &user.parse().unwrap(), Duration::from_secs(at))
+    verify(
+        ticket,
+        app(app_number),
+        key,
+        &user.parse().unwrap(),
+        Duration::from_secs(at),
+    )
 }
 
 #[test]
@@ -29,17 +35,38 @@ fn tickets_of_the_official_packages_verify() {
 #[test]
 fn a_ticket_is_good_until_the_last_second_of_its_life() {
     assert_eq!(check(V2, 20_000_123, K2, "user_A-1", 1_700_003_599), Ok(()));
-    assert_eq!(check(V2, 20_000_123, K2, "user_A-1", 1_700_003_600), Err(UserSigError::Expired));
+    assert_eq!(
+        check(V2, 20_000_123, K2, "user_A-1", 1_700_003_600),
+        Err(UserSigError::Expired)
+    );
 }
 
 #[test]
 fn each_wrong_thing_has_its_error() {
-    assert_eq!(check(V1, 1_400_000_000, K2, "xiaojun", 1_700_000_000), Err(UserSigError::Signature));
-    assert_eq!(check(V1, 1_400_000_000, K1, "xiaojun2", 1_700_000_000), Err(UserSigError::User));
-    assert_eq!(check(V1, 1_400_000_001, K1, "xiaojun", 1_700_000_000), Err(UserSigError::App));
-    assert_eq!(check("", 1_400_000_000, K1, "xiaojun", 1_700_000_000), Err(UserSigError::Malformed));
-    assert_eq!(check(&V1[..60], 1_400_000_000, K1, "xiaojun", 1_700_000_000), Err(UserSigError::Malformed));
-    assert_eq!(check(V1, 1_400_000_000, K1, "xiaojun", 1_600_000_000), Err(UserSigError::NotYetValid));
+    assert_eq!(
+        check(V1, 1_400_000_000, K2, "xiaojun", 1_700_000_000),
+        Err(UserSigError::Signature)
+    );
+    assert_eq!(
+        check(V1, 1_400_000_000, K1, "xiaojun2", 1_700_000_000),
+        Err(UserSigError::User)
+    );
+    assert_eq!(
+        check(V1, 1_400_000_001, K1, "xiaojun", 1_700_000_000),
+        Err(UserSigError::App)
+    );
+    assert_eq!(
+        check("", 1_400_000_000, K1, "xiaojun", 1_700_000_000),
+        Err(UserSigError::Malformed)
+    );
+    assert_eq!(
+        check(&V1[..60], 1_400_000_000, K1, "xiaojun", 1_700_000_000),
+        Err(UserSigError::Malformed)
+    );
+    assert_eq!(
+        check(V1, 1_400_000_000, K1, "xiaojun", 1_600_000_000),
+        Err(UserSigError::NotYetValid)
+    );
 }
 
 #[test]
@@ -59,7 +86,11 @@ fn our_own_ticket_has_the_official_signature() {
 fn a_zip_bomb_is_refused() {
     let mut deflate = ZlibEncoder::new(Vec::new(), Compression::best());
     deflate.write_all(&vec![b' '; 2_000_000]).unwrap();
-    let ticket = STANDARD.encode(deflate.finish().unwrap()).replace('+', "*").replace('/', "-").replace('=', "_");
+    let ticket = STANDARD
+        .encode(deflate.finish().unwrap())
+        .replace('+', "*")
+        .replace('/', "-")
+        .replace('=', "_");
     assert!(ticket.len() < MAX_TICKET_BYTES);
     assert_eq!(check(&ticket, 1, K1, "xiaojun", 0), Err(UserSigError::Malformed));
 }

@@ -30,9 +30,8 @@ pub fn serve(
     mixes: Arc<Mixes>,
     shutdown: CancellationToken,
 ) -> Result<JoinHandle<()>, StartError> {
-    let described = || {
-        tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(v1::FILE_DESCRIPTOR_SET)
-    };
+    let described =
+        || tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(v1::FILE_DESCRIPTOR_SET);
     let reflection = described().build_v1().map_err(StartError::Reflection)?;
     let reflection_alpha = described().build_v1alpha().map_err(StartError::Reflection)?;
     let (reporter, health) = tonic_health::server::health_reporter();
@@ -65,9 +64,19 @@ impl Face {
         let keys = header.strip_prefix("Bearer ").and_then(|keys| keys.split_once(':'));
         let (id, secret) = keys.ok_or_else(|| refused("write `Bearer <secret id>:<secret>`"))?;
         let known = self.shared.applications.by_secret_id(id);
-        let application = known.ok_or_else(|| Status::unauthenticated("AuthFailure.SecretIdNotFound: unknown key id"))?;
-        let same: bool = application.api_secret.reveal().as_bytes().ct_eq(secret.as_bytes()).into();
-        if same { Ok(application) } else { Err(Status::unauthenticated("AuthFailure.SignatureFailure: wrong secret")) }
+        let application =
+            known.ok_or_else(|| Status::unauthenticated("AuthFailure.SecretIdNotFound: unknown key id"))?;
+        let same: bool = application
+            .api_secret
+            .reveal()
+            .as_bytes()
+            .ct_eq(secret.as_bytes())
+            .into();
+        if same {
+            Ok(application)
+        } else {
+            Err(Status::unauthenticated("AuthFailure.SignatureFailure: wrong secret"))
+        }
     }
 }
 
@@ -78,8 +87,13 @@ impl MixService for Face {
         request: Request<v1::StartMcuMixTranscodeRequest>,
     ) -> Result<Response<v1::StartMcuMixTranscodeResponse>, Status> {
         let caller = self.caller(request.metadata())?;
-        self.mixes.start(caller, request.into_inner().into()).await.map_err(status)?;
-        Ok(Response::new(v1::StartMcuMixTranscodeResponse { request_id: Uuid::new_v4().to_string() }))
+        self.mixes
+            .start(caller, request.into_inner().into())
+            .await
+            .map_err(status)?;
+        Ok(Response::new(v1::StartMcuMixTranscodeResponse {
+            request_id: Uuid::new_v4().to_string(),
+        }))
     }
 
     async fn stop_mcu_mix_transcode(
@@ -87,8 +101,13 @@ impl MixService for Face {
         request: Request<v1::StopMcuMixTranscodeRequest>,
     ) -> Result<Response<v1::StopMcuMixTranscodeResponse>, Status> {
         let caller = self.caller(request.metadata())?;
-        self.mixes.stop(caller, request.into_inner().into()).await.map_err(status)?;
-        Ok(Response::new(v1::StopMcuMixTranscodeResponse { request_id: Uuid::new_v4().to_string() }))
+        self.mixes
+            .stop(caller, request.into_inner().into())
+            .await
+            .map_err(status)?;
+        Ok(Response::new(v1::StopMcuMixTranscodeResponse {
+            request_id: Uuid::new_v4().to_string(),
+        }))
     }
 }
 
@@ -137,7 +156,11 @@ impl From<v1::StartMcuMixTranscodeRequest> for StartRequest {
                 publish_cdn_urls: publish.publish_cdn_urls,
             }),
         };
-        Self { sdk_app_id: known(request.sdk_app_id), room, body }
+        Self {
+            sdk_app_id: known(request.sdk_app_id),
+            room,
+            body,
+        }
     }
 }
 
@@ -149,7 +172,10 @@ impl From<v1::StopMcuMixTranscodeRequest> for StopRequest {
             Some(Room::StrRoomId(name)) => RoomField::Name(Some(name)),
             None => RoomField::Number(None),
         };
-        Self { sdk_app_id: known(request.sdk_app_id), room }
+        Self {
+            sdk_app_id: known(request.sdk_app_id),
+            room,
+        }
     }
 }
 
@@ -169,7 +195,11 @@ impl From<v1::LayoutParams> for LayoutParams {
             }),
             main_video_right_align: layout.main_video_right_align,
             mix_video_uids: layout.mix_video_uids,
-            preset_layout_config: layout.preset_layout_config.into_iter().map(PresetLayoutConfig::from).collect(),
+            preset_layout_config: layout
+                .preset_layout_config
+                .into_iter()
+                .map(PresetLayoutConfig::from)
+                .collect(),
             pure_audio_hold_place_mode: layout.pure_audio_hold_place_mode,
             render_mode: layout.render_mode,
         }

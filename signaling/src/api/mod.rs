@@ -34,7 +34,12 @@ pub async fn start(shared: Shared, shutdown: CancellationToken) -> Result<Api, S
     let listen = |source| StartError::Grpc { address, source };
     let listener = TcpListener::bind(address).await.map_err(listen)?;
     let grpc = grpc::serve(listener, shared.clone(), mixes.clone(), shutdown)?;
-    Ok(Api { shared, mixes, grpc, records })
+    Ok(Api {
+        shared,
+        mixes,
+        grpc,
+        records,
+    })
 }
 
 impl Api {

@@ -39,7 +39,8 @@ pub fn file_ready(file: &RecordingFile) -> Value {
         "video_url": file.url,
     });
     if let Some((width, height)) = file.resolution {
-        let details = json!({ "video_codec": "h264", "resolution": format!("{width}x{height}"), "session_id": file.task_id });
+        let details =
+            json!({ "video_codec": "h264", "resolution": format!("{width}x{height}"), "session_id": file.task_id });
         body["callback_ext"] = Value::String(details.to_string());
     }
     body
@@ -91,7 +92,10 @@ mod tests {
 
     #[test]
     fn a_file_is_told_with_the_contract_s_fields() {
-        let room = RoomKey { app: 1_400_000_123.try_into().unwrap(), room: RoomId::Number(1001.try_into().unwrap()) };
+        let room = RoomKey {
+            app: 1_400_000_123.try_into().unwrap(),
+            room: RoomId::Number(1001.try_into().unwrap()),
+        };
         let file = RecordingFile {
             file_id: "42".into(),
             task_id: "7".into(),
@@ -108,13 +112,20 @@ mod tests {
             resolution: Some((1280, 720)),
             url: "http://h/f.mp4".into(),
         };
-        let body: Value = serde_json::from_str(&signed(&file_ready(&file).to_string(), "k", Duration::from_secs(1))).unwrap();
+        let body: Value =
+            serde_json::from_str(&signed(&file_ready(&file).to_string(), "k", Duration::from_secs(1))).unwrap();
         assert_eq!(body["event_type"], 100);
         assert_eq!(body["appname"], "trtc_1400000123");
         assert_eq!(body["channel_id"], body["stream_id"]);
-        assert_eq!((&body["start_time"], &body["end_time_usec"]), (&json!(1_581_926_460), &json!(2)));
+        assert_eq!(
+            (&body["start_time"], &body["end_time_usec"]),
+            (&json!(1_581_926_460), &json!(2))
+        );
         let parameters = body["stream_param"].as_str().unwrap();
-        assert!(parameters.contains("&userid=cmV4Y2hhbmc=&ts=5e4a483c&userdefinerecordid=mytestfile"), "{parameters}");
+        assert!(
+            parameters.contains("&userid=cmV4Y2hhbmc=&ts=5e4a483c&userdefinerecordid=mytestfile"),
+            "{parameters}"
+        );
         assert_eq!(body["t"], 601);
     }
 }

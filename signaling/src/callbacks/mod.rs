@@ -65,7 +65,10 @@ async fn take_in(
         let file: RecordingFile = match request.parse() {
             Ok(file) => file,
             Err(error) => {
-                warn!(error = &error as &dyn std::error::Error, "a file's news was not understood");
+                warn!(
+                    error = &error as &dyn std::error::Error,
+                    "a file's news was not understood"
+                );
                 continue;
             }
         };
@@ -74,13 +77,19 @@ async fn take_in(
                 request.answer(&Accepted {});
                 let _woken_already = wake.try_send(());
             }
-            Err(error) => error!(error = &error as &dyn std::error::Error, "store a callback; it is offered again"),
+            Err(error) => error!(
+                error = &error as &dyn std::error::Error,
+                "store a callback; it is offered again"
+            ),
         }
     }
 }
 
 async fn store(shared: &Shared, file: &RecordingFile) -> Result<(), sqlx::Error> {
-    let url = shared.applications.by_id(file.room.app).and_then(|application| application.callback_url.clone());
+    let url = shared
+        .applications
+        .by_id(file.room.app)
+        .and_then(|application| application.callback_url.clone());
     // An application without an address wants no callbacks.
     let Some(url) = url else { return Ok(()) };
     let now = Clock.unix().as_millis() as i64;
@@ -113,7 +122,10 @@ async fn deliver(shared: Shared, mut woken: mpsc::Receiver<()>, shutdown: Cancel
     let client = match reqwest::Client::builder().timeout(ANSWER_WITHIN).build() {
         Ok(client) => client,
         Err(error) => {
-            error!(error = &error as &dyn std::error::Error, "no HTTP client, so no callbacks");
+            error!(
+                error = &error as &dyn std::error::Error,
+                "no HTTP client, so no callbacks"
+            );
             return;
         }
     };
@@ -174,9 +186,16 @@ async fn due(db: &AnyPool, now: i64) -> Result<Vec<Due>, sqlx::Error> {
 async fn attempt(shared: Shared, client: reqwest::Client, due: Due) -> String {
     let clock = Clock;
     let app = u32::try_from(due.app).ok().and_then(|app| SdkAppId::try_from(app).ok());
-    let key = app.and_then(|app| shared.applications.by_id(app)).map(|application| application.callback_key.clone());
+    let key = app
+        .and_then(|app| shared.applications.by_id(app))
+        .map(|application| application.callback_key.clone());
     let body = message::signed(&due.body, key.unwrap_or_default().reveal(), clock.unix());
-    let sent = client.post(&due.url).header("content-type", "application/json").body(body).send().await;
+    let sent = client
+        .post(&due.url)
+        .header("content-type", "application/json")
+        .body(body)
+        .send()
+        .await;
     let delivered = match sent {
         Ok(answer) if answer.status() == reqwest::StatusCode::OK => true,
         Ok(answer) => {
@@ -198,17 +217,19 @@ async fn attempt(shared: Shared, client: reqwest::Client, due: Due) -> String {
     if delivered {
         info!(url = %due.url, attempts, "callback delivered");
     }
-    let written = sqlx::query(
-        "UPDATE callback_outbox SET state = $1, attempts = $2, next_attempt_unix_ms = $3 WHERE id = $4",
-    )
-    .bind(state)
-    .bind(attempts)
-    .bind(next.as_millis() as i64)
-    .bind(&due.id)
-    .execute(&shared.db)
-    .await;
+    let written =
+        sqlx::query("UPDATE callback_outbox SET state = $1, attempts = $2, next_attempt_unix_ms = $3 WHERE id = $4")
+            .bind(state)
+            .bind(attempts)
+            .bind(next.as_millis() as i64)
+            .bind(&due.id)
+            .execute(&shared.db)
+            .await;
     if let Err(error) = written {
-        error!(error = &error as &dyn std::error::Error, "write a callback's row; it may come twice");
+        error!(
+            error = &error as &dyn std::error::Error,
+            "write a callback's row; it may come twice"
+        );
     }
     due.room
 }

@@ -10,7 +10,9 @@ const INTERVAL: Duration = Duration::from_secs(60);
 pub enum Outcome {
     Delivered,
     /// `at`: time since 1970.
-    Again { at: Duration },
+    Again {
+        at: Duration,
+    },
     GivenUp,
 }
 
@@ -19,7 +21,9 @@ pub fn next_attempt(delivered: bool, attempts: i64, unix_now: Duration) -> Outco
     if delivered {
         Outcome::Delivered
     } else if attempts < ATTEMPTS {
-        Outcome::Again { at: unix_now + INTERVAL }
+        Outcome::Again {
+            at: unix_now + INTERVAL,
+        }
     } else {
         Outcome::GivenUp
     }

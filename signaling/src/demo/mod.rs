@@ -44,7 +44,9 @@ pub fn router(shared: Shared, mixes: Arc<Mixes>) -> Router {
 
 async fn info(State(demo): State<Demo>) -> Result<Json<Value>, Failure> {
     let application = demo.application()?;
-    Ok(Json(json!({ "sdkAppId": application.sdk_app_id, "version": env!("CARGO_PKG_VERSION") })))
+    Ok(Json(
+        json!({ "sdkAppId": application.sdk_app_id, "version": env!("CARGO_PKG_VERSION") }),
+    ))
 }
 
 #[derive(Deserialize)]
@@ -54,7 +56,9 @@ struct TicketRequest {
 }
 
 async fn ticket(State(demo): State<Demo>, Json(request): Json<TicketRequest>) -> Result<Json<Value>, Failure> {
-    let Application { sdk_app_id, secret_key, .. } = demo.application()?;
+    let Application {
+        sdk_app_id, secret_key, ..
+    } = demo.application()?;
     let ticket = user_sig::sign(*sdk_app_id, secret_key.reveal(), &request.user_id, Clock.unix(), LIFE);
     Ok(Json(json!({ "sdkAppId": sdk_app_id, "userSig": ticket })))
 }
@@ -94,11 +98,18 @@ async fn start(State(demo): State<Demo>, Json(request): Json<MixRequest>) -> Res
             video_gop: Some(2),
             background_color: Some(0x18_1c_24),
         }),
-        layout_params: Some(LayoutParams { template: Some(template), ..LayoutParams::default() }),
+        layout_params: Some(LayoutParams {
+            template: Some(template),
+            ..LayoutParams::default()
+        }),
         publish_cdn_params: None,
     };
     let sdk_app_id = Some(application.sdk_app_id.get().into());
-    let request = StartRequest { sdk_app_id, room: field(request.room_id), body };
+    let request = StartRequest {
+        sdk_app_id,
+        room: field(request.room_id),
+        body,
+    };
     demo.mixes.start(application, request).await?;
     Ok(Json(json!({ "streamId": stream_id })))
 }
@@ -106,7 +117,15 @@ async fn start(State(demo): State<Demo>, Json(request): Json<MixRequest>) -> Res
 async fn stop(State(demo): State<Demo>, Json(request): Json<MixRequest>) -> Result<Json<Value>, Failure> {
     let application = demo.application()?;
     let sdk_app_id = Some(application.sdk_app_id.get().into());
-    demo.mixes.stop(application, StopRequest { sdk_app_id, room: field(request.room_id) }).await?;
+    demo.mixes
+        .stop(
+            application,
+            StopRequest {
+                sdk_app_id,
+                room: field(request.room_id),
+            },
+        )
+        .await?;
     Ok(Json(json!({})))
 }
 
@@ -122,7 +141,13 @@ fn stream_id(room: &RoomId) -> String {
     let name: String = room
         .to_string()
         .chars()
-        .map(|letter| if letter.is_ascii_alphanumeric() || letter == '-' { letter } else { '_' })
+        .map(|letter| {
+            if letter.is_ascii_alphanumeric() || letter == '-' {
+                letter
+            } else {
+                '_'
+            }
+        })
         .take(50)
         .collect();
     format!("demo-{name}")

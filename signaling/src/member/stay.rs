@@ -9,19 +9,17 @@ use rotunda_proto::bus::BusExt;
 use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::{RoomId, RoomKey, SessionId, TrackSource, UserId};
 use rotunda_proto::sfu::{self, Command, ControlError, SlotMap, VideoWant};
-use rotunda_proto::signaling::{
-    ErrorBody, ErrorCode, Event, Lines, MediaState, Role, RoomView, SlotView, TrackState,
-};
+use rotunda_proto::signaling::{ErrorBody, ErrorCode, Event, Lines, MediaState, Role, RoomView, SlotView, TrackState};
 use tokio::sync::{broadcast, watch};
 use tracing::{info, warn};
 
 use super::{explain, failure};
 use crate::feed::Feed;
 use crate::room_documents::{Refused, RoomDocuments};
+use crate::roster;
 use crate::service::Shared;
 use crate::slots::{Wishes, assign};
 use crate::view::{RoomState, diff};
-use crate::roster;
 
 pub struct Stay {
     documents: RoomDocuments,
@@ -51,7 +49,11 @@ struct Session {
 impl Stay {
     pub async fn enter(shared: &Shared, room: RoomKey, user: UserId, role: Role) -> Result<Self, Refused> {
         let feed = shared.feeds.of(&shared.bus, &room).await?;
-        let documents = RoomDocuments { bus: shared.bus.clone(), node: shared.node.clone(), room };
+        let documents = RoomDocuments {
+            bus: shared.bus.clone(),
+            node: shared.node.clone(),
+            room,
+        };
         let entered_unix_ms = Clock.unix().as_millis() as u64;
         let members_now = feed.state.borrow().member_count();
         documents.enter(&user, entered_unix_ms, members_now).await?;
@@ -87,16 +89,33 @@ impl Stay {
 
     pub async fn connect(&mut self, offer: String, lines: Lines) -> Result<String, ErrorBody> {
         let state = self.states.borrow().clone();
-        let Some(info) = &state.info else { return Err(failure(ErrorCode::Internal)) };
+        let Some(info) = &state.info else {
+            return Err(failure(ErrorCode::Internal));
+        };
         let sfu = sfu::control_subject(&info.sfu);
         let command = match &self.session {
-            Some(session) if session.connected => Command::Restart { session: session.id, offer },
+            Some(session) if session.connected => Command::Restart {
+                session: session.id,
+                offer,
+            },
             _ => {
                 self.close_session().await;
                 let id = SessionId(rand::rng().random());
-                self.session = Some(Session { id, sfu: sfu.clone(), connected: false });
-                let identity = sfu::Identity::Member { user: self.user.clone() };
-                Command::Open { session: id, room: self.documents.room.clone(), identity, offer, lines }
+                self.session = Some(Session {
+                    id,
+                    sfu: sfu.clone(),
+                    connected: false,
+                });
+                let identity = sfu::Identity::Member {
+                    user: self.user.clone(),
+                };
+                Command::Open {
+                    session: id,
+                    room: self.documents.room.clone(),
+                    identity,
+                    offer,
+                    lines,
+                }
             }
         };
         match self.documents.bus.call(&sfu, &command).await {
@@ -123,7 +142,10 @@ impl Stay {
         if self.role == Role::Audience {
             return Err(failure(ErrorCode::NotPermitted));
         }
-        self.documents.take_seat(&self.user, source, state).await.map_err(explain)?;
+        self.documents
+            .take_seat(&self.user, source, state)
+            .await
+            .map_err(explain)?;
         self.ingress.insert(source);
         self.send_ingress().await;
         Ok(())
@@ -147,7 +169,11 @@ impl Stay {
         max_height: Option<u16>,
     ) -> Result<(), ErrorBody> {
         let state = self.states.borrow().clone();
-        let want = VideoWant { user, source, max_height };
+        let want = VideoWant {
+            user,
+            source,
+            max_height,
+        };
         self.wishes.request(&state.seats, &self.user, want).map_err(failure)
     }
 
@@ -168,7 +194,9 @@ impl Stay {
         let state = self.states.borrow_and_update().clone();
         let mut events = diff(&self.told, &state, &self.user);
         if state.member_count() != self.told.member_count() {
-            events.push(Event::MemberCount { count: state.member_count() });
+            events.push(Event::MemberCount {
+                count: state.member_count(),
+            });
         }
         self.told = state.clone();
         self.wishes.drop_ended(&state.seats);
@@ -176,7 +204,10 @@ impl Stay {
             && state.roster.members.len() < rotunda_proto::room::ROSTER_WINDOW
             && let Err(error) = self.documents.show(&self.user, self.entered_unix_ms).await
         {
-            warn!(error = &error as &dyn std::error::Error, "move into the roster's window");
+            warn!(
+                error = &error as &dyn std::error::Error,
+                "move into the roster's window"
+            );
         }
         while let Ok(event) = self.sfu_events.try_recv() {
             self.heard.push(event);
@@ -196,7 +227,9 @@ impl Stay {
     /// Everything again, for a client that has come back.
     pub fn retell(&mut self) -> Vec<Event> {
         let mut events = diff(&RoomState::default(), &self.told, &self.user);
-        events.push(Event::MemberCount { count: self.told.member_count() });
+        events.push(Event::MemberCount {
+            count: self.told.member_count(),
+        });
         events.push(self.slots_event());
         events
     }
@@ -217,12 +250,16 @@ impl Stay {
                 if let Some(session) = &mut self.session {
                     session.connected = true;
                 }
-                Some(Event::MediaState { state: MediaState::Connected })
+                Some(Event::MediaState {
+                    state: MediaState::Connected,
+                })
             }
             sfu::Event::Disconnected { session, .. } if own(session, &self.session) => {
                 self.session = None;
                 self.slots = SlotMap::default();
-                Some(Event::MediaState { state: MediaState::Disconnected })
+                Some(Event::MediaState {
+                    state: MediaState::Disconnected,
+                })
             }
             sfu::Event::Speakers { speakers } => Some(Event::Speakers { speakers }),
             sfu::Event::Connected { .. } | sfu::Event::Disconnected { .. } => None,
@@ -232,21 +269,33 @@ impl Stay {
     fn slots_event(&self) -> Event {
         let video = self.slots.video.iter();
         let video = video.map(|slot| {
-            slot.as_ref().map(|want| SlotView { user_id: want.user.clone(), source: want.source })
+            slot.as_ref().map(|want| SlotView {
+                user_id: want.user.clone(),
+                source: want.source,
+            })
         });
-        Event::Slots { audio: self.slots.audio.clone(), video: video.collect() }
+        Event::Slots {
+            audio: self.slots.audio.clone(),
+            video: video.collect(),
+        }
     }
 
     async fn send_ingress(&mut self) {
         if let Some(Session { id, .. }) = &self.session {
-            let command = Command::SetIngress { session: *id, sources: self.ingress.clone() };
+            let command = Command::SetIngress {
+                session: *id,
+                sources: self.ingress.clone(),
+            };
             self.command(command).await;
         }
     }
 
     async fn send_slots(&mut self) {
         if let Some(Session { id, .. }) = &self.session {
-            let command = Command::SetSlots { session: *id, slots: self.slots.clone() };
+            let command = Command::SetSlots {
+                session: *id,
+                slots: self.slots.clone(),
+            };
             self.command(command).await;
         }
     }
@@ -270,7 +319,9 @@ impl Stay {
 
 /// Resolves when the room has changed or the SFU has said something; never without a stay.
 pub async fn changed(stay: &mut Option<Stay>) {
-    let Some(stay) = stay else { return std::future::pending().await };
+    let Some(stay) = stay else {
+        return std::future::pending().await;
+    };
     tokio::select! {
         changed = stay.states.changed() => if changed.is_err() {
             std::future::pending::<()>().await;
@@ -289,5 +340,8 @@ fn refused(error: &ControlError) -> ErrorBody {
         ControlError::NodeFull | ControlError::NoSuchSession => ErrorCode::NoMediaNode,
         ControlError::BadTicket => ErrorCode::Internal,
     };
-    ErrorBody { code, message: error.to_string() }
+    ErrorBody {
+        code,
+        message: error.to_string(),
+    }
 }

@@ -24,17 +24,33 @@ pub fn stop(request: StopRequest) -> Checked<RoomKey> {
 pub fn start(request: StartRequest) -> Checked<MixSpec> {
     let StartRequest { sdk_app_id, room, body } = request;
     let room = room_key(sdk_app_id, room)?;
-    let output = body.output_params.ok_or_else(|| missing("MissingParameter.OutputParams", "OutputParams"))?;
-    let audio_only = flag(output.pure_audio_stream, "InvalidParameter.PureAudioStream", "PureAudioStream")?;
+    let output = body
+        .output_params
+        .ok_or_else(|| missing("MissingParameter.OutputParams", "OutputParams"))?;
+    let audio_only = flag(
+        output.pure_audio_stream,
+        "InvalidParameter.PureAudioStream",
+        "PureAudioStream",
+    )?;
     let record = record(&output)?;
     let stream_id = stream_id(&output, record.as_ref())?;
-    let encode = body.encode_params.ok_or_else(|| missing("MissingParameter.EncodeParams", "EncodeParams"))?;
+    let encode = body
+        .encode_params
+        .ok_or_else(|| missing("MissingParameter.EncodeParams", "EncodeParams"))?;
     let audio = audio(&encode)?;
     let video = if audio_only { None } else { Some(video(&encode)?) };
     let canvas = video.map_or((0, 0), |video| (u64::from(video.width), u64::from(video.height)));
     let layout = layout(body.layout_params.unwrap_or_default(), canvas)?;
     let push_urls = push_urls(body.publish_cdn_params)?;
-    Ok(MixSpec { room, stream_id, audio, video, layout, record, push_urls })
+    Ok(MixSpec {
+        room,
+        stream_id,
+        audio,
+        video,
+        layout,
+        record,
+        push_urls,
+    })
 }
 
 fn room_key(app: Option<u64>, room: RoomField) -> Checked<RoomKey> {
@@ -55,12 +71,17 @@ fn room_key(app: Option<u64>, room: RoomField) -> Checked<RoomKey> {
 }
 
 fn record(output: &OutputParams) -> Checked<Option<RecordSpec>> {
-    let audio_only = flag(output.record_audio_only, "InvalidParameter.RecordAudioOnly", "RecordAudioOnly")?;
+    let audio_only = flag(
+        output.record_audio_only,
+        "InvalidParameter.RecordAudioOnly",
+        "RecordAudioOnly",
+    )?;
     match output.record_id.as_deref() {
         None | Some("") => Ok(None),
         Some(id) => {
-            let record_id: RecordId =
-                id.parse().map_err(|error| invalid("InvalidParameter.RecordId", &format!("RecordId {error}")))?;
+            let record_id: RecordId = id
+                .parse()
+                .map_err(|error| invalid("InvalidParameter.RecordId", &format!("RecordId {error}")))?;
             Ok(Some(RecordSpec { record_id, audio_only }))
         }
     }
@@ -73,21 +94,29 @@ fn stream_id(output: &OutputParams, record: Option<&RecordSpec>) -> Checked<Stre
         (None | Some(""), None) => return Err(missing("MissingParameter.StreamId", "OutputParams.StreamId")),
         (Some(id), _) => id,
     };
-    id.parse().map_err(|error| invalid("InvalidParameter.StreamId", &format!("StreamId {error}")))
+    id.parse()
+        .map_err(|error| invalid("InvalidParameter.StreamId", &format!("StreamId {error}")))
 }
 
 fn audio(encode: &EncodeParams) -> Checked<AudioEncode> {
     let (Some(rate), Some(bitrate), Some(channels)) =
         (encode.audio_sample_rate, encode.audio_bitrate, encode.audio_channels)
     else {
-        return Err(missing("MissingParameter.AudioEncodeParams", "AudioSampleRate, AudioBitrate or AudioChannels"));
+        return Err(missing(
+            "MissingParameter.AudioEncodeParams",
+            "AudioSampleRate, AudioBitrate or AudioChannels",
+        ));
     };
     if !SAMPLE_RATES.contains(&rate) || !(8..=500).contains(&bitrate) || !(1..=2).contains(&channels) {
         let rule = "AudioSampleRate must be 48000, 44100, 32000, 24000, 16000 or 8000, AudioBitrate 8 to 500, \
                     AudioChannels 1 or 2";
         return Err(invalid("InvalidParameter.AudioEncodeParams", rule));
     }
-    Ok(AudioEncode { sample_rate: rate as u32, bitrate_kbps: bitrate as u32, channels: channels as u8 })
+    Ok(AudioEncode {
+        sample_rate: rate as u32,
+        bitrate_kbps: bitrate as u32,
+        channels: channels as u8,
+    })
 }
 
 fn video(encode: &EncodeParams) -> Checked<VideoEncode> {
@@ -102,7 +131,10 @@ fn video(encode: &EncodeParams) -> Checked<VideoEncode> {
         return Err(missing("MissingParameter.VideoEncodeParams", names));
     };
     if !(16..=1920).contains(&width) || !(16..=1080).contains(&height) {
-        return Err(invalid("InvalidParameter.VideoResolution", "the picture must be 16x16 to 1920x1080"));
+        return Err(invalid(
+            "InvalidParameter.VideoResolution",
+            "the picture must be 16x16 to 1920x1080",
+        ));
     }
     if !(1..=10_000).contains(&bitrate) || !(1..=60).contains(&framerate) || !(1..=5).contains(&gop) {
         let rule = "VideoBitrate must be 1 to 10000, VideoFramerate 1 to 60, VideoGop 1 to 5";
@@ -110,7 +142,10 @@ fn video(encode: &EncodeParams) -> Checked<VideoEncode> {
     }
     let colour = encode.background_color.unwrap_or(0);
     if colour > 0xff_ff_ff {
-        return Err(invalid("InvalidParameter.EncodeParams", "BackgroundColor must be 0 to 16777215"));
+        return Err(invalid(
+            "InvalidParameter.EncodeParams",
+            "BackgroundColor must be 0 to 16777215",
+        ));
     }
     // Half a pixel of colour cannot be coded: odd sides lose their last line.
     let even = |side: u64| (side & !1) as u16;
@@ -135,19 +170,38 @@ fn layout(layout: LayoutParams, canvas: (u64, u64)) -> Checked<Layout> {
     };
     let main_source = source(layout.main_video_stream_type, "InvalidParameter.MainVideoStreamType")?;
     let main = match layout.main_video_user_id.filter(|id| !id.is_empty()) {
-        Some(id) => Some(PictureRef { user: user(&id, "InvalidParameter", "MainVideoUserId")?, source: main_source }),
+        Some(id) => Some(PictureRef {
+            user: user(&id, "InvalidParameter", "MainVideoUserId")?,
+            source: main_source,
+        }),
         None => None,
     };
-    let right = flag(layout.main_video_right_align, "InvalidParameter.MainVideoRightAlign", "MainVideoRightAlign")?;
-    let small = layout.small_video_layout_params.map(|small| small_cell(small, canvas)).transpose()?;
+    let right = flag(
+        layout.main_video_right_align,
+        "InvalidParameter.MainVideoRightAlign",
+        "MainVideoRightAlign",
+    )?;
+    let small = layout
+        .small_video_layout_params
+        .map(|small| small_cell(small, canvas))
+        .transpose()?;
     if template == Template::Custom && layout.preset_layout_config.is_empty() {
         return Err(missing("MissingParameter.PresetLayoutConfig", "PresetLayoutConfig"));
     }
     if layout.preset_layout_config.len() > MAX_INPUTS || layout.mix_video_uids.len() > MAX_INPUTS {
-        return Err(invalid("InvalidParameter.PresetLayoutConfig", "at most 16 cells and 16 MixVideoUids"));
+        return Err(invalid(
+            "InvalidParameter.PresetLayoutConfig",
+            "at most 16 cells and 16 MixVideoUids",
+        ));
     }
-    let cells = layout.preset_layout_config.into_iter().map(|cell| preset_cell(cell, canvas));
-    let only_users = layout.mix_video_uids.iter().map(|id| user(id, "InvalidParameter", "MixVideoUids"));
+    let cells = layout
+        .preset_layout_config
+        .into_iter()
+        .map(|cell| preset_cell(cell, canvas));
+    let only_users = layout
+        .mix_video_uids
+        .iter()
+        .map(|id| user(id, "InvalidParameter", "MixVideoUids"));
     let audio_only_takes_cell = match layout.pure_audio_hold_place_mode.unwrap_or(0) {
         0 => None,
         1 => Some(true),
@@ -168,10 +222,20 @@ fn layout(layout: LayoutParams, canvas: (u64, u64)) -> Checked<Layout> {
 
 fn small_cell(small: SmallVideoLayoutParams, canvas: (u64, u64)) -> Checked<Cell> {
     let code = "InvalidParameter.SmallVideoLayoutParams";
-    let id = small.user_id.ok_or_else(|| invalid(code, "SmallVideoLayoutParams.UserId is missing"))?;
+    let id = small
+        .user_id
+        .ok_or_else(|| invalid(code, "SmallVideoLayoutParams.UserId is missing"))?;
     let source = source(small.stream_type, "InvalidParameter.SmallVideoStreamType")?;
-    let picture = PictureRef { user: user(&id, code, "SmallVideoLayoutParams.UserId")?, source };
-    let area = [small.location_x, small.location_y, small.image_width, small.image_height];
+    let picture = PictureRef {
+        user: user(&id, code, "SmallVideoLayoutParams.UserId")?,
+        source,
+    };
+    let area = [
+        small.location_x,
+        small.location_y,
+        small.image_width,
+        small.image_height,
+    ];
     let [x, y, width, height] = rectangle(area, canvas, code)?;
     Ok(Cell {
         picture: Some(picture),
@@ -189,7 +253,10 @@ fn preset_cell(cell: PresetLayoutConfig, canvas: (u64, u64)) -> Checked<Cell> {
     let code = "InvalidParameter.PresetLayoutConfig";
     let source = source(cell.stream_type, code)?;
     let picture = match cell.user_id.filter(|id| !id.is_empty()) {
-        Some(id) => Some(PictureRef { user: user(&id, code, "PresetLayoutConfig.UserId")?, source }),
+        Some(id) => Some(PictureRef {
+            user: user(&id, code, "PresetLayoutConfig.UserId")?,
+            source,
+        }),
         None => None,
     };
     let area = [cell.location_x, cell.location_y, cell.image_width, cell.image_height];
@@ -202,7 +269,16 @@ fn preset_cell(cell: PresetLayoutConfig, canvas: (u64, u64)) -> Checked<Cell> {
     };
     let z = cell.z_order.unwrap_or(0);
     let z = u32::try_from(z).map_err(|_| invalid(code, "ZOrder is too large"))?;
-    Ok(Cell { picture, x, y, width, height, z, render_mode: render_mode(cell.render_mode, code)?, input })
+    Ok(Cell {
+        picture,
+        x,
+        y,
+        width,
+        height,
+        z,
+        render_mode: render_mode(cell.render_mode, code)?,
+        input,
+    })
 }
 
 /// x, y, width, height within the canvas. Sound-only mixes have none, and their cells no size.
@@ -220,9 +296,15 @@ fn push_urls(publish: Option<PublishCdnParams>) -> Checked<Vec<String>> {
         return Err(missing("MissingParameter.BizId", "PublishCdnParams.BizId"));
     }
     match publish.publish_cdn_urls.as_slice() {
-        [] => Err(missing("MissingParameter.PublishCdnUrls", "PublishCdnParams.PublishCdnUrls")),
+        [] => Err(missing(
+            "MissingParameter.PublishCdnUrls",
+            "PublishCdnParams.PublishCdnUrls",
+        )),
         [url] if url.starts_with("rtmp://") || url.starts_with("rtmps://") => Ok(publish.publish_cdn_urls),
-        [_] => Err(invalid("InvalidParameter.PublishCdnUrls", "the address must begin with rtmp:// or rtmps://")),
+        [_] => Err(invalid(
+            "InvalidParameter.PublishCdnUrls",
+            "the address must begin with rtmp:// or rtmps://",
+        )),
         _ => Err(invalid("InvalidParameter.PublishCdnUrls", "one address at a time")),
     }
 }
@@ -284,7 +366,11 @@ mod tests {
 
     fn check(body: Value) -> Checked<MixSpec> {
         let body: StartBody = serde_json::from_value(body).unwrap();
-        start(StartRequest { sdk_app_id: Some(1), room: RoomField::Number(Some(1001)), body })
+        start(StartRequest {
+            sdk_app_id: Some(1),
+            room: RoomField::Number(Some(1001)),
+            body,
+        })
     }
 
     #[test]
@@ -306,8 +392,14 @@ mod tests {
         for (body, code) in [
             (set("/OutputParams", Value::Null), "MissingParameter.OutputParams"),
             (set("/OutputParams", json!({})), "MissingParameter.StreamId"),
-            (set("/OutputParams", json!({ "StreamId": "a b" })), "InvalidParameter.StreamId"),
-            (set("/OutputParams", json!({ "StreamId": "s", "RecordId": "a/b" })), "InvalidParameter.RecordId"),
+            (
+                set("/OutputParams", json!({ "StreamId": "a b" })),
+                "InvalidParameter.StreamId",
+            ),
+            (
+                set("/OutputParams", json!({ "StreamId": "s", "RecordId": "a/b" })),
+                "InvalidParameter.RecordId",
+            ),
             (
                 set("/OutputParams", json!({ "StreamId": "s", "PureAudioStream": 2 })),
                 "InvalidParameter.PureAudioStream",
@@ -317,14 +409,35 @@ mod tests {
                 "InvalidParameter.RecordAudioOnly",
             ),
             (set("/EncodeParams", Value::Null), "MissingParameter.EncodeParams"),
-            (set("/EncodeParams/AudioBitrate", Value::Null), "MissingParameter.AudioEncodeParams"),
-            (set("/EncodeParams/AudioSampleRate", json!(11025)), "InvalidParameter.AudioEncodeParams"),
-            (set("/EncodeParams/VideoGop", Value::Null), "MissingParameter.VideoEncodeParams"),
+            (
+                set("/EncodeParams/AudioBitrate", Value::Null),
+                "MissingParameter.AudioEncodeParams",
+            ),
+            (
+                set("/EncodeParams/AudioSampleRate", json!(11025)),
+                "InvalidParameter.AudioEncodeParams",
+            ),
+            (
+                set("/EncodeParams/VideoGop", Value::Null),
+                "MissingParameter.VideoEncodeParams",
+            ),
             (set("/EncodeParams/VideoGop", json!(6)), "InvalidParameter.EncodeParams"),
-            (set("/EncodeParams/VideoWidth", json!(1922)), "InvalidParameter.VideoResolution"),
-            (set("/LayoutParams", json!({ "Template": 4 })), "MissingParameter.PresetLayoutConfig"),
-            (cell(json!({ "ImageWidth": 1281 })), "InvalidParameter.PresetLayoutConfig"),
-            (cell(json!({ "MixInputType": 3 })), "InvalidParameter.PresetLayoutConfig"),
+            (
+                set("/EncodeParams/VideoWidth", json!(1922)),
+                "InvalidParameter.VideoResolution",
+            ),
+            (
+                set("/LayoutParams", json!({ "Template": 4 })),
+                "MissingParameter.PresetLayoutConfig",
+            ),
+            (
+                cell(json!({ "ImageWidth": 1281 })),
+                "InvalidParameter.PresetLayoutConfig",
+            ),
+            (
+                cell(json!({ "MixInputType": 3 })),
+                "InvalidParameter.PresetLayoutConfig",
+            ),
             (
                 set("/LayoutParams", json!({ "Template": 3, "SmallVideoLayoutParams": {} })),
                 "InvalidParameter.SmallVideoLayoutParams",
@@ -338,13 +451,20 @@ mod tests {
                 "InvalidParameter.MainVideoRightAlign",
             ),
         ] {
-            assert_eq!(check(body.clone()).map_err(|error| error.code).unwrap_err(), code, "{body}");
+            assert_eq!(
+                check(body.clone()).map_err(|error| error.code).unwrap_err(),
+                code,
+                "{body}"
+            );
         }
         let mut push = good();
         for (publish, code) in [
             (json!({ "PublishCdnUrls": ["rtmp://a/b"] }), "MissingParameter.BizId"),
             (json!({ "BizId": 1 }), "MissingParameter.PublishCdnUrls"),
-            (json!({ "BizId": 1, "PublishCdnUrls": ["http://a"] }), "InvalidParameter.PublishCdnUrls"),
+            (
+                json!({ "BizId": 1, "PublishCdnUrls": ["http://a"] }),
+                "InvalidParameter.PublishCdnUrls",
+            ),
         ] {
             push["PublishCdnParams"] = publish;
             assert_eq!(check(push.clone()).unwrap_err().code, code);
@@ -356,9 +476,18 @@ mod tests {
         let key = |room| room_key(Some(1), room).map_err(|error| error.code);
         assert_eq!(key(RoomField::Number(None)), Err("MissingParameter.RoomId"));
         assert_eq!(key(RoomField::Number(Some(0))), Err("InvalidParameterValue.RoomId"));
-        assert_eq!(key(RoomField::Name(Some("\n".into()))), Err("InvalidParameter.StrRoomId"));
-        assert_eq!(room_key(None, RoomField::Number(Some(1))).unwrap_err().code, "MissingParameter.SdkAppId");
-        assert_ne!(key(RoomField::Number(Some(123))), key(RoomField::Name(Some("123".into()))));
+        assert_eq!(
+            key(RoomField::Name(Some("\n".into()))),
+            Err("InvalidParameter.StrRoomId")
+        );
+        assert_eq!(
+            room_key(None, RoomField::Number(Some(1))).unwrap_err().code,
+            "MissingParameter.SdkAppId"
+        );
+        assert_ne!(
+            key(RoomField::Number(Some(123))),
+            key(RoomField::Name(Some("123".into())))
+        );
     }
 
     #[test]

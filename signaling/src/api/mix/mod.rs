@@ -13,9 +13,7 @@ use rotunda_proto::bus::{BusError, BusExt};
 use rotunda_proto::clock::Clock;
 use rotunda_proto::config::Application;
 use rotunda_proto::ids::{NodeId, RoomKey, SdkAppId};
-use rotunda_proto::mix::{
-    Command, ControlError, NODES_PREFIX, Reply, RunningMix, control_subject, running_key,
-};
+use rotunda_proto::mix::{Command, ControlError, NODES_PREFIX, Reply, RunningMix, control_subject, running_key};
 use rotunda_proto::room::{Roster, roster_key};
 
 use super::ApiError;
@@ -36,7 +34,10 @@ struct Window {
 
 impl Mixes {
     pub fn new(shared: Shared) -> Self {
-        Self { shared, starts: Mutex::default() }
+        Self {
+            shared,
+            starts: Mutex::default(),
+        }
     }
 
     /// `caller`: the application whose key signed the call.
@@ -77,7 +78,12 @@ impl Mixes {
     }
 
     async fn command(&self, node: &NodeId, command: Command) -> Result<(), ApiError> {
-        let reply: Reply = self.shared.bus.call(&control_subject(node), &command).await.map_err(bus)?;
+        let reply: Reply = self
+            .shared
+            .bus
+            .call(&control_subject(node), &command)
+            .await
+            .map_err(bus)?;
         match reply {
             Reply::Done => Ok(()),
             Reply::Refused { error } => Err(match error {
@@ -91,7 +97,12 @@ impl Mixes {
     }
 
     async fn running(&self, room: &RoomKey) -> Result<Option<RunningMix>, ApiError> {
-        let running = self.shared.bus.load::<RunningMix>(&running_key(room)).await.map_err(bus)?;
+        let running = self
+            .shared
+            .bus
+            .load::<RunningMix>(&running_key(room))
+            .await
+            .map_err(bus)?;
         Ok(running.map(|(running, _)| running))
     }
 
@@ -106,7 +117,9 @@ impl Mixes {
     async fn any_mcu(&self) -> Result<NodeId, ApiError> {
         let mut nodes = self.shared.bus.watch(NODES_PREFIX).await.map_err(bus)?;
         let key = nodes.try_recv().map(|change| change.key).ok();
-        let node = key.as_deref().and_then(|key| key.strip_prefix(NODES_PREFIX)?.parse().ok());
+        let node = key
+            .as_deref()
+            .and_then(|key| key.strip_prefix(NODES_PREFIX)?.parse().ok());
         node.ok_or_else(|| ApiError::new("ResourceInsufficient.RequestRejection", "no mixing server is available"))
     }
 
@@ -122,7 +135,10 @@ impl Mixes {
         if window.calls <= most {
             return Ok(());
         }
-        Err(ApiError::new("RequestLimitExceeded", format!("at most {most} calls a second; wait a second")))
+        Err(ApiError::new(
+            "RequestLimitExceeded",
+            format!("at most {most} calls a second; wait a second"),
+        ))
     }
 }
 
@@ -130,11 +146,17 @@ fn own(caller: &Application, room: &RoomKey) -> Result<(), ApiError> {
     if caller.sdk_app_id == room.app {
         return Ok(());
     }
-    Err(ApiError::new("UnauthorizedOperation.SdkAppId", "the key belongs to another application"))
+    Err(ApiError::new(
+        "UnauthorizedOperation.SdkAppId",
+        "the key belongs to another application",
+    ))
 }
 
 fn no_room() -> ApiError {
-    ApiError::new("FailedOperation.RoomNotExist", "the room does not exist: nobody is in it")
+    ApiError::new(
+        "FailedOperation.RoomNotExist",
+        "the room does not exist: nobody is in it",
+    )
 }
 
 fn no_mix() -> ApiError {

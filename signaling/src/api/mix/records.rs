@@ -46,7 +46,9 @@ pub async fn follow(shared: Shared, shutdown: CancellationToken) -> Result<JoinH
 
 async fn started(shared: &Shared, id: &str, room: &RoomKey) -> Result<(), sqlx::Error> {
     let running = shared.bus.load::<RunningMix>(&running_key(room)).await.ok().flatten();
-    let Some((RunningMix { spec, .. }, _)) = running else { return Ok(()) };
+    let Some((RunningMix { spec, .. }, _)) = running else {
+        return Ok(());
+    };
     let json = serde_json::to_string(&spec).unwrap_or_default();
     sqlx::query("INSERT INTO mix_tasks (id, room, stream_id, spec, started_unix_ms) VALUES ($1, $2, $3, $4, $5)")
         .bind(id)

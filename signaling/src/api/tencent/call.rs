@@ -37,12 +37,20 @@ pub enum RoomKind {
 impl Call {
     /// `method`: GET or POST. `query`: as sent.
     pub fn parse(method: &'static str, query: &str, headers: &HeaderMap, body: &[u8]) -> Result<Self, ApiError> {
-        let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let header = |name: &str| {
+            headers
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+                .unwrap_or_default()
+        };
         let authorization = header("authorization");
         if authorization.starts_with("TC3-HMAC-SHA256") {
             let signed = tc3::Signed::parse(authorization, method, query, headers, body)?;
-            let parameters =
-                if method == "GET" { parameters::nest(&parameters::pairs(query)) } else { json_object(body)? };
+            let parameters = if method == "GET" {
+                parameters::nest(&parameters::pairs(query))
+            } else {
+                json_object(body)?
+            };
             return Ok(Self {
                 action: required(header("x-tc-action"), "X-TC-Action")?,
                 version: required(header("x-tc-version"), "X-TC-Version")?,
@@ -52,12 +60,23 @@ impl Call {
             });
         }
         if !authorization.is_empty() {
-            return Err(ApiError::new("AuthFailure.InvalidAuthorization", "Authorization must be TC3-HMAC-SHA256"));
+            return Err(ApiError::new(
+                "AuthFailure.InvalidAuthorization",
+                "Authorization must be TC3-HMAC-SHA256",
+            ));
         }
-        let text = if method == "GET" { query } else { std::str::from_utf8(body).unwrap_or_default() };
+        let text = if method == "GET" {
+            query
+        } else {
+            std::str::from_utf8(body).unwrap_or_default()
+        };
         let pairs = parameters::pairs(text);
         let find = |name: &str| {
-            pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str()).unwrap_or_default()
+            pairs
+                .iter()
+                .find(|(key, _)| key == name)
+                .map(|(_, value)| value.as_str())
+                .unwrap_or_default()
         };
         Ok(Self {
             action: required(find("Action"), "Action")?,
@@ -79,7 +98,10 @@ impl Call {
             Signature::V1(signed) => &signed.secret_id,
         };
         if now.abs_diff(self.timestamp) > MAX_SKEW {
-            return Err(ApiError::new("AuthFailure.SignatureExpire", "the timestamp is over 5 minutes off"));
+            return Err(ApiError::new(
+                "AuthFailure.SignatureExpire",
+                "the timestamp is over 5 minutes off",
+            ));
         }
         let application = find(secret_id)
             .ok_or_else(|| ApiError::new("AuthFailure.SecretIdNotFound", "the SecretId is not known here"))?;
@@ -91,7 +113,10 @@ impl Call {
         if right {
             Ok(application)
         } else {
-            Err(ApiError::new("AuthFailure.SignatureFailure", "the signature is not that of the request and key"))
+            Err(ApiError::new(
+                "AuthFailure.SignatureFailure",
+                "the signature is not that of the request and key",
+            ))
         }
     }
 
@@ -138,7 +163,8 @@ fn timestamp(text: &str) -> Result<u64, ApiError> {
     if text.is_empty() {
         return Err(ApiError::new("MissingParameter", "Timestamp is missing"));
     }
-    text.parse().map_err(|_| ApiError::new("InvalidParameterValue", "Timestamp must be Unix seconds"))
+    text.parse()
+        .map_err(|_| ApiError::new("InvalidParameterValue", "Timestamp must be Unix seconds"))
 }
 
 fn wrong_type(error: serde_json::Error) -> ApiError {

@@ -36,13 +36,20 @@ pub fn router(shared: Shared, mixes: Arc<Mixes>, index: MethodRouter) -> Router 
     let get_face = face.clone();
     let get = move |request: Request| async move {
         let is_call = request.headers().contains_key("x-tc-action")
-            || request.uri().query().is_some_and(|query| query.split('&').any(|pair| pair.starts_with("Action=")));
-        if is_call { answer(State(get_face), request).await } else { index.call(request, ()).await }
+            || request
+                .uri()
+                .query()
+                .is_some_and(|query| query.split('&').any(|pair| pair.starts_with("Action=")));
+        if is_call {
+            answer(State(get_face), request).await
+        } else {
+            index.call(request, ()).await
+        }
     };
-    let other = |_: Request| async {
-        envelope(Err(ApiError::new("UnsupportedProtocol", "use POST or GET")))
-    };
-    Router::new().route("/", post(answer).get(get).fallback(other)).with_state(face)
+    let other = |_: Request| async { envelope(Err(ApiError::new("UnsupportedProtocol", "use POST or GET"))) };
+    Router::new()
+        .route("/", post(answer).get(get).fallback(other))
+        .with_state(face)
 }
 
 async fn answer(State(face): State<Face>, request: Request) -> Response {
@@ -68,7 +75,10 @@ async fn run(face: &Face, request: Request) -> Result<Value, ApiError> {
     let now = rotunda_proto::clock::Clock.unix().as_secs();
     let caller = call.authenticate(now, |id| face.shared.applications.by_secret_id(id))?;
     if call.version != "2019-07-22" {
-        return Err(ApiError::new("NoSuchVersion", format!("Version {} is not served; use 2019-07-22", call.version)));
+        return Err(ApiError::new(
+            "NoSuchVersion",
+            format!("Version {} is not served; use 2019-07-22", call.version),
+        ));
     }
     match call.action.as_str() {
         "StartMCUMixTranscode" => face.mixes.start(caller, call.start(call::RoomKind::Number)?).await?,

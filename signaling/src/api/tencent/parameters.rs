@@ -8,12 +8,24 @@ const MAX_DEPTH: usize = 6;
 const MAX_PARAMETERS: usize = 2000;
 
 /// Fields that are texts whatever they look like; all other values that are whole numbers are numbers.
-const TEXTS: [&str; 8] =
-    ["StreamId", "RecordId", "MainVideoUserId", "UserId", "StrRoomId", "MixVideoUids", "PublishCdnUrls", "Action"];
+const TEXTS: [&str; 8] = [
+    "StreamId",
+    "RecordId",
+    "MainVideoUserId",
+    "UserId",
+    "StrRoomId",
+    "MixVideoUids",
+    "PublishCdnUrls",
+    "Action",
+];
 
 /// Decoded names and values, in the order sent.
 pub fn pairs(text: &str) -> Vec<(String, String)> {
-    let decode = |text: &str| percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned();
+    let decode = |text: &str| {
+        percent_decode_str(&text.replace('+', " "))
+            .decode_utf8_lossy()
+            .into_owned()
+    };
     text.split('&')
         .filter(|pair| !pair.is_empty())
         .take(MAX_PARAMETERS)
@@ -40,7 +52,9 @@ fn put(place: &mut Value, path: &[&str], value: Value) {
     if !place.is_object() {
         *place = Value::Object(Map::new());
     }
-    let (Value::Object(object), Some((first, rest))) = (place, path.split_first()) else { return };
+    let (Value::Object(object), Some((first, rest))) = (place, path.split_first()) else {
+        return;
+    };
     if rest.is_empty() {
         object.insert((*first).to_owned(), value);
     } else {

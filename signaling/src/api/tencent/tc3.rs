@@ -29,10 +29,18 @@ impl Signed {
         headers: &HeaderMap,
         body: &[u8],
     ) -> Result<Self, ApiError> {
-        let malformed = || ApiError::new("AuthFailure.InvalidAuthorization", "the Authorization header is malformed");
+        let malformed = || {
+            ApiError::new(
+                "AuthFailure.InvalidAuthorization",
+                "the Authorization header is malformed",
+            )
+        };
         let fields = authorization.strip_prefix("TC3-HMAC-SHA256").ok_or_else(malformed)?;
         let field = |name: &str| {
-            fields.split(',').find_map(|field| field.trim().strip_prefix(name)?.strip_prefix('=')).ok_or_else(malformed)
+            fields
+                .split(',')
+                .find_map(|field| field.trim().strip_prefix(name)?.strip_prefix('='))
+                .ok_or_else(malformed)
         };
         let mut scope = field("Credential")?.split('/');
         let mut part = || scope.next().map(str::to_owned).ok_or_else(malformed);
@@ -42,26 +50,47 @@ impl Signed {
         }
         let names = field("SignedHeaders")?;
         let signature = hex::decode(field("Signature")?).map_err(|_| malformed())?;
-        if !["content-type", "host"].iter().all(|needed| names.split(';').any(|name| name == *needed)) {
+        if !["content-type", "host"]
+            .iter()
+            .all(|needed| names.split(';').any(|name| name == *needed))
+        {
             return Err(malformed());
         }
-        let unsigned = headers.get("x-tc-content-sha256").is_some_and(|value| value == UNSIGNED);
+        let unsigned = headers
+            .get("x-tc-content-sha256")
+            .is_some_and(|value| value == UNSIGNED);
         let hash = hex::encode(Sha256::digest(if unsigned { UNSIGNED.as_bytes() } else { body }));
         let query = if method == "GET" { query } else { "" };
         let canonical = |host: &str| {
             let mut lines = String::new();
             for name in names.split(';') {
-                let value = headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+                let value = headers
+                    .get(name)
+                    .and_then(|value| value.to_str().ok())
+                    .unwrap_or_default();
                 let value = if name == "host" { host } else { value };
                 // The action is lower-cased in the official samples; the other values as they came.
-                let value = if name.starts_with("x-tc-") { value.to_lowercase() } else { value.to_owned() };
+                let value = if name.starts_with("x-tc-") {
+                    value.to_lowercase()
+                } else {
+                    value.to_owned()
+                };
                 lines.push_str(&format!("{name}:{}\n", value.trim()));
             }
             format!("{method}\n/\n{query}\n{lines}\n{names}\n{hash}")
         };
-        let host = headers.get("host").and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let host = headers
+            .get("host")
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
         let candidates = hosts(host).map(canonical).collect();
-        Ok(Self { secret_id, date, service, signature, candidates })
+        Ok(Self {
+            secret_id,
+            date,
+            service,
+            signature,
+            candidates,
+        })
     }
 
     /// `timestamp`: Unix seconds; its UTC date must be the credential's.
@@ -69,12 +98,17 @@ impl Signed {
         if utc_date(timestamp).as_deref() != Some(self.date.as_str()) {
             return false;
         }
-        let key = mac(format!("TC3{secret}").as_bytes(), &self.date).finalize().into_bytes();
+        let key = mac(format!("TC3{secret}").as_bytes(), &self.date)
+            .finalize()
+            .into_bytes();
         let key = mac(&key, &self.service).finalize().into_bytes();
         let key = mac(&key, "tc3_request").finalize().into_bytes();
         self.candidates.iter().any(|canonical| {
             let hash = hex::encode(Sha256::digest(canonical.as_bytes()));
-            let text = format!("TC3-HMAC-SHA256\n{timestamp}\n{}/{}/tc3_request\n{hash}", self.date, self.service);
+            let text = format!(
+                "TC3-HMAC-SHA256\n{timestamp}\n{}/{}/tc3_request\n{hash}",
+                self.date, self.service
+            );
             // Constant time.
             mac(&key, &text).verify_slice(&self.signature).is_ok()
         })

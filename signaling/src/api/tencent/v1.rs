@@ -27,7 +27,12 @@ enum Method {
 impl Signed {
     /// `pairs`: decoded.
     pub fn parse(verb: &str, host: &str, mut pairs: Vec<(String, String)>) -> Result<Self, ApiError> {
-        let find = |name: &str| pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
+        let find = |name: &str| {
+            pairs
+                .iter()
+                .find(|(key, _)| key == name)
+                .map(|(_, value)| value.clone())
+        };
         let missing = |name: &str| ApiError::new("MissingParameter", format!("{name} is missing"));
         let secret_id = find("SecretId").ok_or_else(|| missing("SecretId"))?;
         let signature = find("Signature").ok_or_else(|| missing("Signature"))?;
@@ -36,7 +41,10 @@ impl Signed {
             None | Some("HmacSHA1") => Method::HmacSha1,
             Some("HmacSHA256") => Method::HmacSha256,
             Some(_) => {
-                return Err(ApiError::new("InvalidParameter", "SignatureMethod must be HmacSHA1 or HmacSHA256"));
+                return Err(ApiError::new(
+                    "InvalidParameter",
+                    "SignatureMethod must be HmacSHA1 or HmacSHA256",
+                ));
             }
         };
         let signature = STANDARD.decode(signature).unwrap_or_default();
@@ -47,10 +55,19 @@ impl Signed {
             let joined: Vec<String> = pairs.iter().map(|(name, value)| format!("{name}={value}")).collect();
             format!("{verb}{host}/?{}", joined.join("&"))
         };
-        let dotted: Vec<(String, String)> =
-            pairs.iter().map(|(name, value)| (name.replace('_', "."), value.clone())).collect();
-        let texts = hosts(host).flat_map(|host| [text(host, &pairs), text(host, &dotted)]).collect();
-        Ok(Self { secret_id, method, signature, texts })
+        let dotted: Vec<(String, String)> = pairs
+            .iter()
+            .map(|(name, value)| (name.replace('_', "."), value.clone()))
+            .collect();
+        let texts = hosts(host)
+            .flat_map(|host| [text(host, &pairs), text(host, &dotted)])
+            .collect();
+        Ok(Self {
+            secret_id,
+            method,
+            signature,
+            texts,
+        })
     }
 
     pub fn verify(&self, secret: &str) -> bool {
@@ -63,5 +80,6 @@ impl Signed {
 
 /// Constant time.
 fn check<M: Mac + hmac::digest::KeyInit>(secret: &str, text: &str, signature: &[u8]) -> bool {
-    <M as Mac>::new_from_slice(secret.as_bytes()).is_ok_and(|mac| mac.chain_update(text).verify_slice(signature).is_ok())
+    <M as Mac>::new_from_slice(secret.as_bytes())
+        .is_ok_and(|mac| mac.chain_update(text).verify_slice(signature).is_ok())
 }

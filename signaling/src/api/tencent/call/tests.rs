@@ -107,7 +107,10 @@ fn tc3_requests_of_the_python_and_node_sdks_verify() {
     ] {
         assert_eq!(check(&call), Ok(()));
         let stop = call.stop(RoomKind::Number).unwrap();
-        assert_eq!((stop.sdk_app_id, stop.room), (Some(1_400_000_123), RoomField::Number(Some(1001))));
+        assert_eq!(
+            (stop.sdk_app_id, stop.room),
+            (Some(1_400_000_123), RoomField::Number(Some(1001)))
+        );
     }
 }
 
@@ -146,7 +149,11 @@ fn whatever_is_changed_breaks_the_signature() {
         tc3("POST", "", "127.0.0.1:18010", JSON, "trtc", good, &other_room),
         tc3("POST", "", "127.0.0.2:18010", JSON, "trtc", good, PYTHON_BODY),
         tc3("POST", "", "127.0.0.1:18010", JSON, "vod", good, PYTHON_BODY),
-        v1("GET", "127.0.0.1:18010", &SHA256_GET.replace("RoomId=1001", "RoomId=1002")),
+        v1(
+            "GET",
+            "127.0.0.1:18010",
+            &SHA256_GET.replace("RoomId=1001", "RoomId=1002"),
+        ),
         v1("POST", "127.0.0.1:18010", SHA256_GET),
     ] {
         assert_eq!(check(&call), Err("AuthFailure.SignatureFailure"));
@@ -158,7 +165,9 @@ fn a_stale_timestamp_and_an_unknown_key_have_their_own_codes() {
     let call = v1("GET", "127.0.0.1:18010", SHA256_GET);
     let application = application();
     let code = |now, known: bool| {
-        call.authenticate(now, |_| known.then_some(&application)).map_err(|error| error.code).err()
+        call.authenticate(now, |_| known.then_some(&application))
+            .map_err(|error| error.code)
+            .err()
     };
     assert_eq!(code(NOW + 300, true), None);
     assert_eq!(code(NOW + 301, true), Some("AuthFailure.SignatureExpire"));
@@ -169,7 +178,10 @@ fn a_stale_timestamp_and_an_unknown_key_have_their_own_codes() {
 #[test]
 fn what_is_missing_or_malformed_is_named() {
     let code = |query: &str| {
-        Call::parse("GET", query, &HeaderMap::new(), b"").map(|_| ()).map_err(|error| error.code).unwrap_err()
+        Call::parse("GET", query, &HeaderMap::new(), b"")
+            .map(|_| ())
+            .map_err(|error| error.code)
+            .unwrap_err()
     };
     assert_eq!(code(""), "MissingParameter");
     assert_eq!(code("Action=X&Version=1&Timestamp=soon"), "InvalidParameterValue");
