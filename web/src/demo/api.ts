@@ -1,0 +1,43 @@
+// The demo application's own back end.
+
+import type { Credentials } from '../sdk/signaling';
+import type { Template } from '../sdk/types';
+
+export interface Recording {
+  name: string;
+  format: string;
+  state: string;
+  size: number;
+  durationMs: number;
+  startedUnixMs: number;
+  url: string;
+}
+
+async function post<Reply>(path: string, body: unknown): Promise<Reply> {
+  const answer = await fetch(path, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  });
+  const text = await answer.text();
+  if (answer.ok) return JSON.parse(text) as Reply;
+  let message = text;
+  try {
+    message = (JSON.parse(text) as { error: { message: string } }).error.message;
+  } catch {
+    // Not one of the back end's own errors: the text is all there is.
+  }
+  throw new Error(message);
+}
+
+export async function credentials(userId: string): Promise<Credentials> {
+  return { userId, ...await post<{ sdkAppId: number; userSig: string }>('/demo/user-sig', { userId }) };
+}
+
+export const startMix = (roomId: number | string, template: Template) => (
+  post<{ streamId: string }>('/demo/mix/start', { roomId, template }));
+export const stopMix = (roomId: number | string) => post<object>('/demo/mix/stop', { roomId });
+
+export async function recordings(): Promise<Recording[]> {
+  return await (await fetch('/recordings')).json() as Recording[];
+}

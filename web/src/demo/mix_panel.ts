@@ -1,0 +1,72 @@
+// The panel beside the room: start and stop the mix, watch it, what was recorded.
+
+import { play, type Protocol } from '../player/play';
+import type { Room } from '../sdk/room';
+import type { Template } from '../sdk/types';
+import { recordings, startMix, stopMix } from './api';
+import { find } from './find';
+
+export class MixPanel {
+  private stopWatching?: () => void;
+
+  constructor(private readonly room: Room, private readonly roomId: number | string) {
+    const run = (action: () => Promise<unknown>) => async () => {
+      this.say('');
+      try {
+        await action();
+      } catch (error) {
+        this.say(error instanceof Error ? error.message : String(error));
+      }
+    };
+    const template = find('#template', HTMLSelectElement);
+    find('#mix-start', HTMLButtonElement).onclick = run(() => startMix(this.roomId, template.value as Template));
+    find('#mix-stop', HTMLButtonElement).onclick = run(() => stopMix(this.roomId));
+    find('#watch', HTMLButtonElement).onclick = () => this.watch();
+    room.on('changed', () => this.draw());
+    this.draw();
+    void this.listRecordings();
+    setInterval(() => void this.listRecordings(), 5000);
+  }
+
+  private draw(): void {
+    const { mix } = this.room;
+    find('#mix-stop', HTMLButtonElement).disabled = !mix;
+    find('#mix-start', HTMLButtonElement).textContent = mix ? 'Change' : 'Start';
+    find('#live', HTMLElement).hidden = !mix;
+    if (!mix) {
+      this.stopWatching?.();
+      this.stopWatching = undefined;
+    }
+  }
+
+  private watch(): void {
+    const { mix } = this.room;
+    if (!mix) return;
+    this.stopWatching?.();
+    const protocol = find('#protocol', HTMLSelectElement).value as Protocol;
+    this.stopWatching = play(find('#mix-player', HTMLVideoElement), mix.streamId, protocol, (text) => this.say(text));
+  }
+
+  private async listRecordings(): Promise<void> {
+    const list = find('#recordings', HTMLElement);
+    let files;
+    try {
+      files = await recordings();
+    } catch {
+      return;
+    }
+    const mp4 = files.filter(({ format, state }) => format === 'mp4' && state === 'ready').slice(0, 20);
+    list.replaceChildren(...mp4.map(({ name, durationMs, size, url }) => {
+      const item = document.createElement('li');
+      // The page's own address, whatever address the server knows itself by.
+      const link = Object.assign(document.createElement('a'), { href: new URL(url).pathname, textContent: name, target: '_blank' });
+      item.append(link, ` · ${Math.round(durationMs / 1000)} s · ${(size / 1e6).toFixed(1)} MB`);
+      return item;
+    }));
+    if (mp4.length === 0) list.textContent = 'Nothing yet. Start a mix, and stop it again.';
+  }
+
+  private say(text: string): void {
+    find('#mix-message', HTMLElement).textContent = text;
+  }
+}

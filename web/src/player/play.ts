@@ -1,0 +1,40 @@
+// Plays a live stream of this server in a <video>: HTTP-FLV by mpegts.js, HLS by hls.js.
+
+import Hls from 'hls.js';
+import mpegts from 'mpegts.js';
+
+export type Protocol = 'flv' | 'hls';
+
+/** Starts to play; answers how to stop. `failed` hears what went wrong, in words. */
+export function play(
+  video: HTMLVideoElement,
+  streamId: string,
+  protocol: Protocol,
+  failed: (message: string) => void,
+): () => void {
+  if (protocol === 'flv') {
+    const url = new URL(`/live/${streamId}.flv`, location.href).href;
+    const player = mpegts.createPlayer(
+      { type: 'flv', isLive: true, url },
+      { enableWorker: false, liveBufferLatencyChasing: true, liveBufferLatencyMaxLatency: 2, lazyLoad: false },
+    );
+    player.on(mpegts.Events.ERROR, (_type: string, detail: string) => failed(`The stream cannot be played (${detail}).`));
+    player.attachMediaElement(video);
+    player.load();
+    void Promise.resolve(player.play()).catch(() => undefined);
+    return () => player.destroy();
+  }
+  const url = `/live/${streamId}.m3u8`;
+  if (!Hls.isSupported()) {
+    video.src = url;
+    return () => video.removeAttribute('src');
+  }
+  const hls = new Hls({ liveSyncDurationCount: 2, manifestLoadingMaxRetry: 5 });
+  hls.on(Hls.Events.ERROR, (_event, { fatal, details }) => {
+    if (fatal) failed(`The stream cannot be played (${details}).`);
+  });
+  hls.loadSource(url);
+  hls.attachMedia(video);
+  hls.on(Hls.Events.MANIFEST_PARSED, () => void video.play().catch(() => undefined));
+  return () => hls.destroy();
+}

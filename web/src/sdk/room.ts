@@ -1,0 +1,179 @@
+// A stay in a room: signaling and media together.
+
+import { Emitter } from './emitter';
+import { Session, type Codec } from './session';
+import { Signaling, type Credentials } from './signaling';
+import type { Mix, Publisher, RoomView, RotundaError, ServerEvent, Slot, Source, Speaker } from './types';
+import { difference, wantedPictures } from './wishes';
+
+export interface RoomOptions {
+  url: string;
+  credentials: Credentials;
+  roomId: number | string;
+  /** The codec to send; the browser's choice without. */
+  codec?: Codec;
+}
+
+/** A picture or sound that arrives. */
+export interface Remote {
+  userId: string;
+  source: Source;
+  track: MediaStreamTrack;
+}
+
+export class Room extends Emitter<{
+  /** Members, publishers or the mix have changed. */
+  changed: void;
+  /** What arrives has changed. */
+  remotes: Remote[];
+  speakers: Speaker[];
+  reconnecting: boolean;
+  closed: RotundaError;
+}> {
+  readonly members = new Set<string>();
+  readonly publishers = new Map<string, Publisher>();
+  memberCount = 0;
+  mix: Mix | null = null;
+  session?: Session;
+  private asked: Slot[] = [];
+  private sending = new Set<Source>();
+  private iceServers: RTCIceServer[] = [];
+  private wishes: Promise<void> = Promise.resolve();
+  private tracks: Partial<Record<Source, MediaStreamTrack>> = {};
+
+  private constructor(private readonly signaling: Signaling, private readonly options: RoomOptions) {
+    super();
+    signaling.on('event', (event) => this.handle(event));
+    signaling.on('reconnecting', (is) => this.emit('reconnecting', is));
+    signaling.on('closed', (error) => this.end(error));
+  }
+
+  static async enter(options: RoomOptions): Promise<Room> {
+    const signaling = new Signaling(options.url, options.credentials);
+    const room = new Room(signaling, options);
+    await signaling.connect();
+    const reply = await signaling.request('enterRoom', { roomId: options.roomId });
+    const view = reply['room'] as RoomView;
+    view.members.forEach((member) => room.members.add(member));
+    view.publishers.forEach((publisher) => room.publishers.set(publisher.userId, publisher));
+    room.memberCount = view.memberCount;
+    room.mix = view.mix ?? null;
+    room.iceServers = (reply['iceServers'] as RTCIceServer[] | undefined) ?? [];
+    await room.connect();
+    room.askForPictures();
+    return room;
+  }
+
+  /** Sends a track; `publish` takes the seat and may be refused. */
+  async publish(source: Source, track: MediaStreamTrack): Promise<void> {
+    await this.signaling.request('publish', { source });
+    this.sending.add(source);
+    this.tracks[source] = track;
+    await this.send(source, track);
+    this.askForPictures();
+  }
+
+  async unpublish(source: Source): Promise<void> {
+    this.sending.delete(source);
+    delete this.tracks[source];
+    await this.send(source, null);
+    await this.signaling.request('unpublish', { source });
+    this.askForPictures();
+  }
+
+  async mute(source: Source, muted: boolean): Promise<void> {
+    const track = this.tracks[source];
+    if (track) track.enabled = !muted;
+    await this.signaling.request('mute', { source, muted });
+  }
+
+  async leave(): Promise<void> {
+    try {
+      await this.signaling.request('exitRoom');
+    } catch {
+      // The server has gone first.
+    }
+    this.signaling.close();
+    this.session?.close();
+  }
+
+  private async connect(): Promise<void> {
+    this.session?.close();
+    const session = new Session(this.iceServers, this.options.codec);
+    this.session = session;
+    const reply = await this.signaling.request('connect', { ...await session.offer() });
+    await session.answer(String(reply['answer']));
+    for (const source of this.sending) await this.send(source, this.tracks[source] ?? null);
+  }
+
+  private send(source: Source, track: MediaStreamTrack | null): Promise<void> {
+    switch (source) {
+      case 'audio': return this.session?.sendMicrophone(track) ?? Promise.resolve();
+      case 'camera': return this.session?.sendCamera(track) ?? Promise.resolve();
+      default: return this.session?.sendScreen(track) ?? Promise.resolve();
+    }
+  }
+
+  private handle(event: ServerEvent): void {
+    switch (event.event) {
+      case 'memberEntered': this.members.add(event.userId); break;
+      case 'memberLeft': this.members.delete(event.userId); break;
+      case 'memberCount': this.memberCount = event.count; break;
+      case 'publishing': {
+        const { userId, audio, camera, screen } = event;
+        if (audio ?? camera ?? screen) this.publishers.set(userId, { userId, audio, camera, screen });
+        else this.publishers.delete(userId);
+        this.askForPictures();
+        break;
+      }
+      case 'slots': this.emit('remotes', this.remotes(event.audio, event.video)); return;
+      case 'speakers': this.emit('speakers', event.speakers); return;
+      case 'mediaState':
+        if (event.state === 'disconnected') void this.connect();
+        return;
+      case 'mix': this.mix = event.mix; break;
+      default: return;
+    }
+    this.emit('changed', undefined);
+  }
+
+  private remotes(audio: (string | null)[], video: (Slot | null)[]): Remote[] {
+    const remotes: Remote[] = [];
+    audio.forEach((userId, index) => {
+      const track = this.session?.audio[index];
+      if (userId && track) remotes.push({ userId, source: 'audio', track });
+    });
+    video.forEach((slot, index) => {
+      const track = this.session?.video[index];
+      if (slot && track) remotes.push({ ...slot, track });
+    });
+    return remotes;
+  }
+
+  /** Asks for the pictures that are wanted now; one change after the other, so that limits are never passed on the way. */
+  private askForPictures(): void {
+    this.wishes = this.wishes.then(async () => {
+      const own = this.options.credentials.userId;
+      const others = [...this.publishers.values()].filter(({ userId }) => userId !== own);
+      const want = wantedPictures(others, this.sending.has('camera'));
+      const { request, cancel } = difference(this.asked, want);
+      this.asked = want;
+      for (const slot of cancel) await this.ask('cancelVideo', slot);
+      for (const slot of request) await this.ask('requestVideo', slot);
+    });
+  }
+
+  private async ask(op: string, slot: Slot): Promise<void> {
+    try {
+      await this.signaling.request(op, { ...slot });
+    } catch {
+      // Who stopped publishing in this moment; the event about it brings the list up to date.
+      this.asked = this.asked.filter((one) => one !== slot);
+    }
+  }
+
+  private end(error: RotundaError): void {
+    this.session?.close();
+    this.emit('closed', error);
+  }
+}

@@ -1,0 +1,93 @@
+import { describe, expect, test } from 'vitest';
+import { Signaling } from './signaling';
+import { difference, wantedPictures } from './wishes';
+
+/** A server in the page: answers with what the test says. */
+class FakeSocket {
+  readyState = 1;
+  sent: Record<string, unknown>[] = [];
+  onopen?: () => void;
+  onmessage?: (message: { data: string }) => void;
+  onclose?: () => void;
+
+  constructor(private readonly reply: (request: Record<string, unknown>) => Record<string, unknown> | undefined) {
+    queueMicrotask(() => this.onopen?.());
+  }
+
+  send(text: string): void {
+    const request = JSON.parse(text) as Record<string, unknown>;
+    this.sent.push(request);
+    const reply = this.reply(request);
+    if (reply) queueMicrotask(() => this.say({ id: request['id'], ...reply }));
+  }
+
+  say(message: Record<string, unknown>): void {
+    this.onmessage?.({ data: JSON.stringify(message) });
+  }
+
+  close(): void {
+    this.readyState = 3;
+    this.onclose?.();
+  }
+}
+
+const credentials = { sdkAppId: 1, userId: 'ann', userSig: 'x' };
+
+function client(reply: (request: Record<string, unknown>) => Record<string, unknown> | undefined) {
+  const sockets: FakeSocket[] = [];
+  const signaling = new Signaling('ws://x/ws', credentials, () => {
+    const socket = new FakeSocket(reply);
+    sockets.push(socket);
+    return socket as unknown as WebSocket;
+  });
+  return { signaling, sockets };
+}
+
+describe('signaling', () => {
+  test('a refusal rejects with the code of the server', async () => {
+    const { signaling } = client(({ op }) => (op === 'login'
+      ? { ok: true, resumeToken: 't' }
+      : { error: { code: 'room_full', message: 'full' } }));
+    await signaling.connect();
+    await expect(signaling.request('enterRoom')).rejects.toMatchObject({ code: 'room_full' });
+  });
+
+  test('a lost connection is resumed with its token', async () => {
+    const { signaling, sockets } = client(() => ({ ok: true, resumeToken: 'token' }));
+    await signaling.connect();
+    const back = new Promise((resolve) => { signaling.on('reconnecting', (is) => { if (!is) resolve(undefined); }); });
+    sockets[0]?.close();
+    await back;
+    expect(sockets[1]?.sent[0]).toMatchObject({ op: 'login', resumeToken: 'token' });
+  });
+
+  test('who is kicked is told why and does not come back', async () => {
+    const { signaling, sockets } = client(() => ({ ok: true, resumeToken: 'token' }));
+    await signaling.connect();
+    const closed = new Promise<string>((resolve) => { signaling.on('closed', ({ code }) => resolve(code)); });
+    sockets[0]?.say({ event: 'kicked', reason: 'kick' });
+    sockets[0]?.close();
+    expect(await closed).toBe('kick');
+    expect(sockets).toHaveLength(1);
+  });
+});
+
+describe('wanted pictures', () => {
+  const publishers = ['a', 'b', 'c', 'd', 'e'].map((userId) => ({ userId, camera: 'on' as const }));
+
+  test('are four cameras, three for who sends one, and one screen', () => {
+    expect(wantedPictures(publishers, false)).toHaveLength(4);
+    expect(wantedPictures(publishers, true)).toHaveLength(3);
+    const sharing = [...publishers, { userId: 'f', screen: 'on' as const }, { userId: 'g', screen: 'on' as const }];
+    expect(wantedPictures(sharing, true).at(-1)).toEqual({ userId: 'f', source: 'screen' });
+  });
+
+  test('are reached by the fewest requests', () => {
+    const have = wantedPictures(publishers.slice(0, 3), false);
+    const want = wantedPictures(publishers.slice(1, 4), false);
+    expect(difference(have, want)).toEqual({
+      request: [{ userId: 'd', source: 'camera' }],
+      cancel: [{ userId: 'a', source: 'camera' }],
+    });
+  });
+});

@@ -1,0 +1,96 @@
+// The one peer connection: one offer with fixed slots, and never another.
+
+import type { Lines } from './types';
+
+export const AUDIO_SLOTS = 6;
+/** Four cameras and, last, the screen. */
+export const VIDEO_SLOTS = 5;
+
+export type Codec = 'vp8' | 'h264';
+
+/** Under this size a browser sends no full layer of three, so two are asked for. */
+const THREE_LAYERS = { width: 960, height: 540 };
+
+export class Session {
+  readonly connection: RTCPeerConnection;
+  readonly audio: MediaStreamTrack[];
+  readonly video: MediaStreamTrack[];
+  private readonly microphone: RTCRtpTransceiver;
+  private readonly camera: RTCRtpTransceiver;
+  private readonly screen: RTCRtpTransceiver;
+  private readonly receiveAudio: RTCRtpTransceiver[];
+  private readonly receiveVideo: RTCRtpTransceiver[];
+
+  constructor(iceServers: RTCIceServer[], codec?: Codec) {
+    this.connection = new RTCPeerConnection({ iceServers, bundlePolicy: 'max-bundle' });
+    const add = (kind: string, init: RTCRtpTransceiverInit) => this.connection.addTransceiver(kind, init);
+    this.microphone = add('audio', { direction: 'sendonly' });
+    this.camera = add('video', {
+      direction: 'sendonly',
+      sendEncodings: [
+        { rid: 'q', scaleResolutionDownBy: 4, maxBitrate: 150_000 },
+        { rid: 'h', scaleResolutionDownBy: 2, maxBitrate: 500_000 },
+        { rid: 'f', scaleResolutionDownBy: 1, maxBitrate: 1_700_000 },
+      ],
+    });
+    this.screen = add('video', { direction: 'sendonly' });
+    this.receiveAudio = Array.from({ length: AUDIO_SLOTS }, () => add('audio', { direction: 'recvonly' }));
+    this.receiveVideo = Array.from({ length: VIDEO_SLOTS }, () => add('video', { direction: 'recvonly' }));
+    this.audio = this.receiveAudio.map((line) => line.receiver.track);
+    this.video = this.receiveVideo.map((line) => line.receiver.track);
+    if (codec) preferCodec([this.camera, this.screen], codec);
+  }
+
+  /** The offer, once gathered so far that the server, which is ICE-lite, needs no more. */
+  async offer(): Promise<{ offer: string; lines: Lines }> {
+    await this.connection.setLocalDescription(await this.connection.createOffer());
+    const mid = (line: RTCRtpTransceiver) => line.mid ?? '';
+    return {
+      offer: this.connection.localDescription?.sdp ?? '',
+      lines: {
+        microphone: mid(this.microphone),
+        camera: mid(this.camera),
+        screen: mid(this.screen),
+        audio: this.receiveAudio.map(mid),
+        video: this.receiveVideo.map(mid),
+      },
+    };
+  }
+
+  async answer(sdp: string): Promise<void> {
+    await this.connection.setRemoteDescription({ type: 'answer', sdp });
+  }
+
+  sendMicrophone(track: MediaStreamTrack | null): Promise<void> {
+    return this.microphone.sender.replaceTrack(track);
+  }
+
+  async sendCamera(track: MediaStreamTrack | null): Promise<void> {
+    await this.camera.sender.replaceTrack(track);
+    if (!track) return;
+    const { width = 0, height = 0 } = track.getSettings();
+    const small = width < THREE_LAYERS.width || height < THREE_LAYERS.height;
+    const parameters = this.camera.sender.getParameters();
+    for (const encoding of parameters.encodings) {
+      if (encoding.rid === 'q') encoding.scaleResolutionDownBy = small ? 2 : 4;
+      if (encoding.rid === 'h') encoding.scaleResolutionDownBy = small ? 1 : 2;
+      if (encoding.rid === 'f') encoding.active = !small;
+    }
+    await this.camera.sender.setParameters(parameters);
+  }
+
+  sendScreen(track: MediaStreamTrack | null): Promise<void> {
+    return this.screen.sender.replaceTrack(track);
+  }
+
+  close(): void {
+    this.connection.close();
+  }
+}
+
+function preferCodec(lines: RTCRtpTransceiver[], codec: Codec): void {
+  const known = RTCRtpReceiver.getCapabilities('video')?.codecs ?? [];
+  const isWanted = ({ mimeType }: { mimeType: string }) => mimeType.toLowerCase() === `video/${codec}`;
+  const isRepair = ({ mimeType }: { mimeType: string }) => /\/(rtx|red|ulpfec)$/i.test(mimeType);
+  for (const line of lines) line.setCodecPreferences([...known.filter(isWanted), ...known.filter(isRepair)]);
+}

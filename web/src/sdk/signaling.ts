@@ -1,0 +1,139 @@
+// The WebSocket: requests with their replies, events, and carrying on after it was lost.
+
+import { Emitter } from './emitter';
+import { RotundaError, type ServerEvent } from './types';
+
+export interface Credentials {
+  sdkAppId: number;
+  userId: string;
+  userSig: string;
+}
+
+type Fields = Record<string, unknown>;
+interface Pending {
+  resolve: (reply: Fields) => void;
+  reject: (error: Error) => void;
+}
+
+/** Pauses between attempts to come back, milliseconds; the last one repeats. */
+const PAUSES = [200, 500, 1000, 2000, 4000];
+
+export class Signaling extends Emitter<{
+  event: ServerEvent;
+  /** The connection was lost and is being resumed, or is back. */
+  reconnecting: boolean;
+  /** It is over: nothing comes after it. */
+  closed: RotundaError;
+}> {
+  private socket?: WebSocket;
+  private nextId = 1;
+  private readonly pending = new Map<number, Pending>();
+  private resumeToken?: string;
+  private over = false;
+  private comingBack = false;
+
+  constructor(
+    private readonly url: string,
+    private readonly credentials: Credentials,
+    private readonly open: (url: string) => WebSocket = (address) => new WebSocket(address),
+  ) {
+    super();
+  }
+
+  /** Connects and logs in. */
+  async connect(): Promise<void> {
+    await this.openSocket();
+    const reply = await this.request('login', { ...this.credentials, resumeToken: this.resumeToken });
+    this.resumeToken = String(reply['resumeToken']);
+  }
+
+  /** Sends a request; rejects with a {@link RotundaError} when it is refused. */
+  request(op: string, fields: Fields = {}): Promise<Fields> {
+    const id = this.nextId;
+    this.nextId += 1;
+    return new Promise((resolve, reject) => {
+      if (this.socket?.readyState !== 1) {
+        reject(new RotundaError('disconnected', 'The connection to the server is lost.'));
+        return;
+      }
+      this.pending.set(id, { resolve, reject });
+      this.socket.send(JSON.stringify({ id, op, ...fields }));
+    });
+  }
+
+  close(): void {
+    this.over = true;
+    this.socket?.close();
+  }
+
+  private openSocket(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const socket = this.open(this.url);
+      this.socket = socket;
+      socket.onopen = () => resolve();
+      socket.onmessage = (message) => this.receive(String(message.data));
+      socket.onclose = () => {
+        reject(new RotundaError('unreachable', 'The server cannot be reached.'));
+        if (this.socket === socket) this.lost();
+      };
+    });
+  }
+
+  private receive(text: string): void {
+    const message = JSON.parse(text) as Fields;
+    if (typeof message['event'] === 'string') {
+      const event = message as unknown as ServerEvent;
+      if (event.event === 'kicked') this.end(new RotundaError(event.reason, kickedText(event.reason)));
+      this.emit('event', event);
+      return;
+    }
+    const waiting = this.pending.get(Number(message['id']));
+    this.pending.delete(Number(message['id']));
+    const error = message['error'] as { code: string; message: string } | undefined;
+    if (error) waiting?.reject(new RotundaError(error.code, error.message));
+    else waiting?.resolve(message);
+  }
+
+  private lost(): void {
+    for (const { reject } of this.pending.values()) {
+      reject(new RotundaError('disconnected', 'The connection to the server was lost.'));
+    }
+    this.pending.clear();
+    if (this.over || !this.resumeToken || this.comingBack) return;
+    this.comingBack = true;
+    this.emit('reconnecting', true);
+    void this.comeBack().finally(() => { this.comingBack = false; });
+  }
+
+  private async comeBack(): Promise<void> {
+    for (let attempt = 0; !this.over; attempt += 1) {
+      await new Promise((resolve) => { setTimeout(resolve, PAUSES[Math.min(attempt, PAUSES.length - 1)]); });
+      try {
+        await this.connect();
+        this.emit('reconnecting', false);
+        return;
+      } catch (error) {
+        if (error instanceof RotundaError && error.code === 'resume_failed') {
+          this.end(new RotundaError('timeout', 'The connection was lost for too long. Please join again.'));
+          return;
+        }
+        // This attempt's own socket was lost; the loop makes the next one.
+      }
+    }
+  }
+
+  private end(error: RotundaError): void {
+    if (this.over) return;
+    this.over = true;
+    this.emit('closed', error);
+  }
+}
+
+function kickedText(reason: string): string {
+  switch (reason) {
+    case 'kick': return 'You joined from another place.';
+    case 'banned': return 'You were removed from the room.';
+    case 'room_disband': return 'The room was closed.';
+    default: return 'The server is restarting. Please join again in a moment.';
+  }
+}
