@@ -30,7 +30,9 @@ async fn bad_clients_get_named_errors_and_leave_nothing_behind() {
     let mut huge = open(&server).await;
     // The server may close before all of it is written.
     let _closed_early = huge.send(Message::text("x".repeat(10_000_000))).await;
-    let ended = tokio::time::timeout(Duration::from_secs(10), async { while let Some(Ok(_)) = huge.next().await {} });
+    let ended = tokio::time::timeout(Duration::from_secs(10), async {
+        while let Some(Ok(_)) = huge.next().await {}
+    });
     assert!(ended.await.is_ok(), "a 10 MB message ends the connection");
 
     for (ticket, code) in [
@@ -47,16 +49,25 @@ async fn bad_clients_get_named_errors_and_leave_nothing_behind() {
     let nonsense = json!({"id": 3, "op": "connect", "offer": "this is no sdp", "lines": {}});
     assert_eq!(said(&mut mallory, &nonsense.to_string()).await, "bad_sdp");
     let half = json!({"id": 4, "op": "connect", "offer": HALF_OFFER, "lines": {"audio": ["0"]}});
-    assert_eq!(said(&mut mallory, &half.to_string()).await, "", "an honest offer, but no ICE follows");
+    assert_eq!(
+        said(&mut mallory, &half.to_string()).await,
+        "",
+        "an honest offer, but no ICE follows"
+    );
     shower_with_junk(media_port(&server));
     let leave = json!({"id": 5, "op": "exitRoom"});
     assert_eq!(said(&mut mallory, &leave.to_string()).await, "");
     drop((garbage, mallory));
 
     eventually("only the neighbour is left", 40, || members(&server, 1));
-    eventually("no socket is left", 20, || (open_files(&server) <= before).then_some(()));
+    eventually("no socket is left", 20, || {
+        (open_files(&server) <= before).then_some(())
+    });
     let metrics = server.get("/metrics");
-    assert!(metrics.contains("rotunda_sfu_sessions 1"), "the neighbour's session alone:\n{metrics}");
+    assert!(
+        metrics.contains("rotunda_sfu_sessions 1"),
+        "the neighbour's session alone:\n{metrics}"
+    );
     assert!(server.stop());
 }
 
@@ -67,7 +78,10 @@ a=fingerprint:sha-256 00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF:00:11:22:3
 a=setup:actpass\r\na=mid:0\r\na=recvonly\r\na=rtcp-mux\r\na=rtpmap:111 opus/48000/2\r\n";
 
 async fn open(server: &Server) -> Socket {
-    connect_async(format!("ws://127.0.0.1:{}/ws", server.http)).await.unwrap().0
+    connect_async(format!("ws://127.0.0.1:{}/ws", server.http))
+        .await
+        .unwrap()
+        .0
 }
 
 async fn enter(server: &Server, app: u64, user: &str) -> Socket {
@@ -84,9 +98,15 @@ async fn enter(server: &Server, app: u64, user: &str) -> Socket {
 async fn said(socket: &mut Socket, message: &str) -> String {
     socket.send(Message::text(message)).await.unwrap();
     loop {
-        let reply = tokio::time::timeout(Duration::from_secs(10), socket.next()).await.unwrap().unwrap().unwrap();
+        let reply = tokio::time::timeout(Duration::from_secs(10), socket.next())
+            .await
+            .unwrap()
+            .unwrap()
+            .unwrap();
         let Ok(text) = reply.to_text() else { continue };
-        let Ok(reply) = serde_json::from_str::<Value>(text) else { continue };
+        let Ok(reply) = serde_json::from_str::<Value>(text) else {
+            continue;
+        };
         if let Some(code) = reply["error"]["code"].as_str() {
             return code.to_owned();
         }
@@ -103,12 +123,18 @@ fn ticket(server: &Server, user: &str, life: &str) -> String {
 
 fn application(server: &Server) -> u64 {
     let keys = std::fs::read_to_string(server.folder.path().join("secrets.toml")).unwrap();
-    let line = keys.lines().find_map(|line| line.strip_prefix("sdk_app_id = ")).unwrap();
+    let line = keys
+        .lines()
+        .find_map(|line| line.strip_prefix("sdk_app_id = "))
+        .unwrap();
     line.parse().unwrap()
 }
 
 fn members(server: &Server, count: u32) -> Option<()> {
-    server.get("/metrics").contains(&format!("rotunda_signaling_members {count}\n")).then_some(())
+    server
+        .get("/metrics")
+        .contains(&format!("rotunda_signaling_members {count}\n"))
+        .then_some(())
 }
 
 fn open_files(server: &Server) -> usize {

@@ -9,7 +9,12 @@ use support::film::{self, Shown};
 use support::{Participant, Server, eventually, free_ports, installed};
 
 /// Who takes part: name, number in the frame mark, codec.
-const PEOPLE: [(&str, u8, &str); 4] = [("ann", 11, "h264"), ("bob", 22, "vp8"), ("cat", 33, "h264"), ("dan", 44, "vp8")];
+const PEOPLE: [(&str, u8, &str); 4] = [
+    ("ann", 11, "h264"),
+    ("bob", 22, "vp8"),
+    ("cat", 33, "h264"),
+    ("dan", 44, "vp8"),
+];
 /// Pictures a second of every participant.
 const INPUT_FPS: f64 = 15.0;
 
@@ -23,18 +28,38 @@ fn a_mix_of_four_is_played_live_pushed_and_recorded() {
     let people = enter_one_after_another(&server);
 
     let push = nginx.as_ref().map(Nginx::url);
-    let mut start = vec!["mix", "start", "1001", "--stream-id", "grid-1001", "--record-id", "file001"];
+    let mut start = vec![
+        "mix",
+        "start",
+        "1001",
+        "--stream-id",
+        "grid-1001",
+        "--record-id",
+        "file001",
+    ];
     start.extend(push.iter().flat_map(|url| ["--push", url.as_str()]));
     let started = server.run(&start);
     assert!(started.status.success(), "{}", String::from_utf8_lossy(&started.stderr));
 
     // Live, while it runs: every protocol carries H.264 and AAC of the asked size.
     let rtmp = format!("rtmp://127.0.0.1:{}/live/grid-1001", server.rtmp);
-    for live in [server.url("/live/grid-1001.flv"), server.url("/live/grid-1001.m3u8"), rtmp] {
+    for live in [
+        server.url("/live/grid-1001.flv"),
+        server.url("/live/grid-1001.m3u8"),
+        rtmp,
+    ] {
         let live: &str = &live;
         eventually("the live stream plays", 20, || {
             let streams = Command::new("ffprobe")
-                .args(["-v", "error", "-show_entries", "stream=codec_name,width,height", "-of", "csv=p=0", live])
+                .args([
+                    "-v",
+                    "error",
+                    "-show_entries",
+                    "stream=codec_name,width,height",
+                    "-of",
+                    "csv=p=0",
+                    live,
+                ])
                 .output()
                 .unwrap();
             let streams = String::from_utf8_lossy(&streams.stdout).into_owned();
@@ -43,7 +68,9 @@ fn a_mix_of_four_is_played_live_pushed_and_recorded() {
     }
     eventually("fourteen seconds of it", 40, || {
         let playlist = server.get("/live/grid-1001.m3u8");
-        let sequence = playlist.lines().find_map(|line| line.strip_prefix("#EXT-X-MEDIA-SEQUENCE:")?.parse::<u64>().ok())?;
+        let sequence = playlist
+            .lines()
+            .find_map(|line| line.strip_prefix("#EXT-X-MEDIA-SEQUENCE:")?.parse::<u64>().ok())?;
         (sequence + playlist.matches("#EXTINF").count() as u64 >= 7).then_some(())
     });
     let metrics = server.get("/metrics");
@@ -60,7 +87,9 @@ fn a_mix_of_four_is_played_live_pushed_and_recorded() {
     if let Some(nginx) = nginx {
         let recorded = eventually("nginx has closed its recording", 10, || nginx.recording());
         assert_eq!(film::complaints(&recorded.display().to_string()), "");
-        let seconds: f64 = film::probe(&recorded.display().to_string(), "format=duration").parse().unwrap();
+        let seconds: f64 = film::probe(&recorded.display().to_string(), "format=duration")
+            .parse()
+            .unwrap();
         assert!(seconds > 8.0, "nginx recorded {seconds} s");
     }
     assert!(server.stop(), "the server ends in order");
@@ -75,7 +104,9 @@ fn enter_one_after_another(server: &Server) -> Vec<Participant> {
             "1001", "--user", name, "--mark", &mark, "--codec", codec, "--sound", "beeps", "--fps", "15",
         ]));
         let present = format!("rotunda_signaling_members {}", people.len());
-        eventually("the participant is in the room", 20, || server.get("/metrics").contains(&present).then_some(()));
+        eventually("the participant is in the room", 20, || {
+            server.get("/metrics").contains(&present).then_some(())
+        });
     }
     people
 }
@@ -83,9 +114,9 @@ fn enter_one_after_another(server: &Server) -> Vec<Participant> {
 fn finished(server: &Server, suffix: &str) -> Option<PathBuf> {
     let list: serde_json::Value = serde_json::from_str(&server.get("/recordings")).ok()?;
     let files = list.as_array().or_else(|| list.get("recordings")?.as_array())?;
-    let file = files.iter().find(|file| {
-        file["state"] == "ready" && file["url"].as_str().is_some_and(|url| url.ends_with(suffix))
-    })?;
+    let file = files
+        .iter()
+        .find(|file| file["state"] == "ready" && file["url"].as_str().is_some_and(|url| url.ends_with(suffix)))?;
     let path = file["url"].as_str()?.split_once("/recordings/")?.1;
     Some(server.folder.path().join("recordings").join(path))
 }
@@ -100,11 +131,21 @@ fn check_recording(recording: &std::path::Path) {
     let sound = film::sound(recording);
     let heard = sound.len() as f64 / film::SAMPLE_RATE as f64;
     assert!((video - heard).abs() < 0.5, "{video} s of picture, {heard} s of sound");
-    assert!((pictures.len() as f64 / 15.0 - video).abs() < 0.5, "{} pictures in {video} s at 15 a second", pictures.len());
+    assert!(
+        (pictures.len() as f64 / 15.0 - video).abs() < 0.5,
+        "{} pictures in {video} s at 15 a second",
+        pictures.len()
+    );
 
-    let steady: Vec<&Shown> = pictures.iter().filter(|shown| shown.seconds > 2.0 && shown.seconds < video - 1.0).collect();
+    let steady: Vec<&Shown> = pictures
+        .iter()
+        .filter(|shown| shown.seconds > 2.0 && shown.seconds < video - 1.0)
+        .collect();
     for (cell, (name, id, _)) in PEOPLE.iter().enumerate() {
-        let right = steady.iter().filter(|shown| shown.marks[cell].is_some_and(|mark| mark.id == *id)).count();
+        let right = steady
+            .iter()
+            .filter(|shown| shown.marks[cell].is_some_and(|mark| mark.id == *id))
+            .count();
         assert!(
             right as f64 > 0.95 * steady.len() as f64,
             "{name} is in cell {cell} in {right} of {} pictures",
@@ -118,17 +159,28 @@ fn check_recording(recording: &std::path::Path) {
 fn check_beep(name: &str, id: u8, cell: usize, pictures: &[&Shown], sound: &[f32]) {
     let hertz = 400.0 + 50.0 * f64::from(id);
     let loud = film::beeps(sound, hertz);
-    assert!(loud.len() >= 5, "{name}'s tone of {hertz} Hz is heard {} times", loud.len());
+    assert!(
+        loud.len() >= 5,
+        "{name}'s tone of {hertz} Hz is heard {} times",
+        loud.len()
+    );
     let offsets = pictures.iter().filter_map(|shown| {
         let mark = shown.marks[cell].filter(|mark| mark.id == id)?;
         Some((shown.seconds - f64::from(mark.count) / INPUT_FPS).rem_euclid(1.0))
     });
     // The beep's phase within the second against that of the counter, from -0.5 to 0.5 s.
     let offset = film::median(offsets.collect());
-    let apart = loud.iter().map(|at| (at - offset + 0.5).rem_euclid(1.0) - 0.5).collect();
+    let apart = loud
+        .iter()
+        .map(|at| (at - offset + 0.5).rem_euclid(1.0) - 0.5)
+        .collect();
     let apart = film::median(apart);
     println!("{name}: sound is {:.0} ms behind the picture", apart * 1000.0);
-    assert!(apart.abs() < 0.08, "{name}: sound and picture are {:.0} ms apart", apart * 1000.0);
+    assert!(
+        apart.abs() < 0.08,
+        "{name}: sound and picture are {:.0} ms apart",
+        apart * 1000.0
+    );
 }
 
 /// Debian's nginx with its RTMP module, which records what is pushed to it.
@@ -159,7 +211,9 @@ impl Nginx {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        eventually("nginx listens", 10, || std::net::TcpStream::connect(("127.0.0.1", port)).ok());
+        eventually("nginx listens", 10, || {
+            std::net::TcpStream::connect(("127.0.0.1", port)).ok()
+        });
         Self { child, folder, port }
     }
 
@@ -169,7 +223,11 @@ impl Nginx {
 
     /// The recorded file, once the stream has ended.
     fn recording(&self) -> Option<PathBuf> {
-        let file = std::fs::read_dir(self.folder.path().join("rec")).unwrap().next()?.unwrap().path();
+        let file = std::fs::read_dir(self.folder.path().join("rec"))
+            .unwrap()
+            .next()?
+            .unwrap()
+            .path();
         let ended = film::complaints(&file.display().to_string()).is_empty();
         ended.then_some(file)
     }

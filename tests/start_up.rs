@@ -21,7 +21,10 @@ fn a_taken_port_and_an_unwritable_folder_are_both_named_before_anything_starts()
     assert!(!output.status.success());
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("2 mistake(s)"), "{said}");
-    assert!(said.contains(&format!("server.port: TCP 0.0.0.0:{port} is taken")), "{said}");
+    assert!(
+        said.contains(&format!("server.port: TCP 0.0.0.0:{port} is taken")),
+        "{said}"
+    );
     assert!(said.contains("recorder.directory: cannot write in"), "{said}");
 }
 
@@ -29,7 +32,9 @@ fn a_taken_port_and_an_unwritable_folder_are_both_named_before_anything_starts()
 fn a_misspelt_key_is_named() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("rotunda.toml"), "[server]\nprot = 80\n").unwrap();
-    let output = rotunda(&["serve", "--config", "rotunda.toml"], folder.path(), &[]).output().unwrap();
+    let output = rotunda(&["serve", "--config", "rotunda.toml"], folder.path(), &[])
+        .output()
+        .unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success() && said.contains("server.prot"), "{said}");
 }
@@ -39,7 +44,12 @@ fn secrets_never_show_in_the_printed_configuration() {
     let folder = tempfile::tempdir().unwrap();
     let app = "[[applications]]\nsdk_app_id = 1\nsecret_key = \"hush\"\nsecret_id = \"AKID1\"\napi_secret = \"hush\"\n";
     std::fs::write(folder.path().join("rotunda.toml"), app).unwrap();
-    let output = rotunda(&["config", "--config", "rotunda.toml"], folder.path(), &[]).output().unwrap();
+    let output = rotunda(&["config", "--config", "rotunda.toml"], folder.path(), &[])
+        .output()
+        .unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
-    assert!(said.contains("AKID1") && said.contains("***") && !said.contains("hush"), "{said}");
+    assert!(
+        said.contains("AKID1") && said.contains("***") && !said.contains("hush"),
+        "{said}"
+    );
 }

@@ -17,17 +17,32 @@ pub struct Shown {
 
 /// Decodes everything and answers what ffmpeg complains about: nothing, for a sound file.
 pub fn complaints(film: &str) -> String {
-    let output = Command::new("ffmpeg").args(["-v", "error", "-i", film, "-f", "null", "-"]).output().unwrap();
+    let output = Command::new("ffmpeg")
+        .args(["-v", "error", "-i", film, "-f", "null", "-"])
+        .output()
+        .unwrap();
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 /// One value of ffprobe's `format` or `stream` section.
 pub fn probe(film: &str, entry: &str) -> String {
     let output = Command::new("ffprobe")
-        .args(["-v", "error", "-show_entries", entry, "-of", "default=noprint_wrappers=1:nokey=1", film])
+        .args([
+            "-v",
+            "error",
+            "-show_entries",
+            entry,
+            "-of",
+            "default=noprint_wrappers=1:nokey=1",
+            film,
+        ])
         .output()
         .unwrap();
-    assert!(output.stderr.is_empty(), "ffprobe: {}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.stderr.is_empty(),
+        "ffprobe: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
@@ -37,7 +52,16 @@ pub fn marks(film: &Path, columns: usize, rows: usize) -> Vec<Shown> {
     let mut sides = size.lines().map(|side| side.parse::<usize>().unwrap());
     let (width, height) = (sides.next().unwrap(), sides.next().unwrap());
     let times = Command::new("ffprobe")
-        .args(["-v", "error", "-select_streams", "v:0", "-show_entries", "packet=pts_time", "-of", "csv=p=0"])
+        .args([
+            "-v",
+            "error",
+            "-select_streams",
+            "v:0",
+            "-show_entries",
+            "packet=pts_time",
+            "-of",
+            "csv=p=0",
+        ])
         .arg(film)
         .output()
         .unwrap();
@@ -48,7 +72,17 @@ pub fn marks(film: &Path, columns: usize, rows: usize) -> Vec<Shown> {
     let gray = Command::new("ffmpeg")
         .args(["-v", "error", "-i"])
         .arg(film)
-        .args(["-map", "0:v:0", "-fps_mode", "passthrough", "-f", "rawvideo", "-pix_fmt", "gray", "-"])
+        .args([
+            "-map",
+            "0:v:0",
+            "-fps_mode",
+            "passthrough",
+            "-f",
+            "rawvideo",
+            "-pix_fmt",
+            "gray",
+            "-",
+        ])
         .stderr(Stdio::inherit())
         .output()
         .unwrap()
@@ -76,12 +110,25 @@ pub fn sound(film: &Path) -> Vec<f32> {
     let bytes = Command::new("ffmpeg")
         .args(["-v", "error", "-i"])
         .arg(film)
-        .args(["-map", "0:a:0", "-ac", "1", "-ar", &SAMPLE_RATE.to_string(), "-f", "f32le", "-"])
+        .args([
+            "-map",
+            "0:a:0",
+            "-ac",
+            "1",
+            "-ar",
+            &SAMPLE_RATE.to_string(),
+            "-f",
+            "f32le",
+            "-",
+        ])
         .stderr(Stdio::inherit())
         .output()
         .unwrap()
         .stdout;
-    bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
+    bytes
+        .chunks_exact(4)
+        .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+        .collect()
 }
 
 /// Amplitude of one tone in a stretch of sound, by a windowed Fourier sum.
@@ -106,7 +153,10 @@ pub fn beeps(samples: &[f32], hertz: f64) -> Vec<f64> {
         .collect();
     let half = levels.iter().copied().fold(0.0, f64::max) / 2.0;
     let seconds = |at: usize| (at * hop + window / 2) as f64 / SAMPLE_RATE as f64;
-    (1..levels.len()).filter(|&at| levels[at] >= half && levels[at - 1] < half).map(seconds).collect()
+    (1..levels.len())
+        .filter(|&at| levels[at] >= half && levels[at - 1] < half)
+        .map(seconds)
+        .collect()
 }
 
 /// The middle of some numbers.

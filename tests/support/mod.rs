@@ -28,7 +28,10 @@ impl Server {
         let folder = tempfile::tempdir().unwrap();
         let [http, grpc, rtmp, media] = free_ports();
         let mut settings = settings(folder.path(), [http, grpc, rtmp, media]);
-        settings.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        settings.extend(
+            more.iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+        );
         let log = std::fs::File::create(folder.path().join("server.log")).unwrap();
         let mut child = rotunda(&["serve"], folder.path(), &settings)
             .stdout(Stdio::piped())
@@ -36,8 +39,16 @@ impl Server {
             .spawn()
             .unwrap();
         let mut ready = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut ready).unwrap();
-        let server = Self { child, folder, http, rtmp, settings };
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut ready)
+            .unwrap();
+        let server = Self {
+            child,
+            folder,
+            http,
+            rtmp,
+            settings,
+        };
         assert!(ready.contains("ready"), "the server did not start:\n{}", server.log());
         server
     }
@@ -77,7 +88,10 @@ impl Server {
         .unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
-        answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default()
+        answer
+            .split_once("\r\n\r\n")
+            .map(|(_, body)| body.to_owned())
+            .unwrap_or_default()
     }
 
     /// Ends the server with SIGTERM and says whether it ended by itself.
@@ -128,7 +142,11 @@ impl Drop for Participant {
 /// The binary with these settings in its environment.
 pub fn rotunda(arguments: &[&str], folder: &Path, settings: &[(String, String)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rotunda"));
-    command.args(arguments).current_dir(folder).envs(settings.iter().cloned()).stdin(Stdio::null());
+    command
+        .args(arguments)
+        .current_dir(folder)
+        .envs(settings.iter().cloned())
+        .stdin(Stdio::null());
     command
 }
 
@@ -182,5 +200,8 @@ pub fn installed(program: &str) -> bool {
 }
 
 fn interrupt(child: &Child, signal: &str) {
-    Command::new("kill").args([&format!("-{signal}"), &child.id().to_string()]).status().unwrap();
+    Command::new("kill")
+        .args([&format!("-{signal}"), &child.id().to_string()])
+        .status()
+        .unwrap();
 }
