@@ -7,6 +7,6 @@ mod participant;
 mod signaling_client;
 pub mod source;
 
-pub use media_session::{MediaError, MediaSession, Received};
+pub use media_session::{MediaError, MediaSession, Received, Slot};
 pub use participant::{JoinError, Participant, ParticipantConfig, Statistics};
 pub use signaling_client::{SignalingClient, SignalingError};

@@ -40,7 +40,7 @@ pub enum Received {
     /// A whole frame of a slot.
     Frame {
         slot: Slot,
-        frame: MediaData,
+        frame: Box<MediaData>,
     },
 }
 
@@ -221,7 +221,10 @@ impl MediaSession {
                     .map(Slot::Audio)
                     .or_else(|| slot(&self.video).map(Slot::Video));
                 if let Some(slot) = slot {
-                    self.received.push_back(Received::Frame { slot, frame });
+                    self.received.push_back(Received::Frame {
+                        slot,
+                        frame: Box::new(frame),
+                    });
                 }
             }
             _ => {}

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use rotunda_media::mux::MuxError;
-use rotunda_media::mux::fmp4::FragmentMuxer;
+use rotunda_media::mux::fmp4::{Fragment, FragmentMuxer};
 use rotunda_media::mux::hls::{Kind, Segment, playlist};
 use rotunda_media::program::{Frame, ProgramReader, ReadError, Track};
 use rotunda_proto::clock::Clock;
@@ -29,6 +29,20 @@ pub struct Window {
     segment_seconds: u64,
     most: usize,
     ended: bool,
+}
+
+/// Whether a segment goes on from the one before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Run {
+    New,
+    Same,
+}
+
+/// A segment as it was cut.
+struct Segmented {
+    bytes: Bytes,
+    duration_ms: u64,
+    starts_at: Duration,
 }
 
 #[derive(Debug, Clone)]
@@ -65,8 +79,26 @@ impl Window {
             })
             .collect();
         let kind = if self.ended { Kind::Ended } else { Kind::Live };
-        let target = self.segment_seconds + LONGEST_GOP_SECONDS;
-        playlist(kind, &segments, self.media_sequence, self.discontinuities, target)
+        playlist(
+            kind,
+            &segments,
+            self.media_sequence,
+            self.discontinuities,
+            self.target_seconds(),
+        )
+    }
+
+    /// The same for the whole life of a stream, so it is made for the longest GOP.
+    fn target_seconds(&self) -> u64 {
+        self.segment_seconds.max(LONGEST_GOP_SECONDS) + 1
+    }
+
+    fn length_ms(&self) -> u64 {
+        self.segments.iter().map(|stored| stored.duration_ms).sum()
+    }
+
+    fn first_ms(&self) -> u64 {
+        self.segments.front().map_or(0, |stored| stored.duration_ms)
     }
 
     pub fn segment(&self, number: u64) -> Option<Bytes> {
@@ -78,18 +110,26 @@ impl Window {
         self.inits.get(number).cloned()
     }
 
-    fn push(&mut self, init: &Bytes, bytes: Vec<u8>, duration_ms: u64, starts_at: Duration) {
-        if self.inits.last() != Some(init) {
+    /// Segments of one run follow one another in time; a new run is a discontinuity.
+    fn push(&mut self, run: Run, init: &Bytes, segment: Segmented) {
+        if run == Run::New {
             self.inits.push(init.clone());
         }
-        let init = self.inits.len() - 1;
+        let init = self.inits.len().saturating_sub(1);
+        let Segmented {
+            bytes,
+            duration_ms,
+            starts_at,
+        } = segment;
         self.segments.push_back(Stored {
-            bytes: bytes.into(),
+            bytes,
             duration_ms,
             init,
             starts_at,
         });
-        while self.segments.len() > self.most {
+        // RFC 8216 §6.2.2: a live playlist holds at least three target durations.
+        let least_ms = 3 * 1000 * self.target_seconds();
+        while self.segments.len() > self.most && self.length_ms() - self.first_ms() >= least_ms {
             let gone = self.segments.pop_front().map(|stored| stored.init);
             self.media_sequence += 1;
             if gone.is_some() && gone != self.segments.front().map(|stored| stored.init) {
@@ -136,6 +176,7 @@ pub async fn segment(mut reader: ProgramReader, window: watch::Sender<Window>, s
 /// The segment being filled.
 struct Segmenter {
     muxer: FragmentMuxer,
+    run: Run,
     since_ms: u64,
     starts_at: Duration,
 }
@@ -160,6 +201,7 @@ fn handle(
             muxer.push(frame);
             *segmenter = Some(Segmenter {
                 muxer,
+                run: Run::New,
                 since_ms: at,
                 starts_at: Clock.unix(),
             });
@@ -171,6 +213,7 @@ fn handle(
             if is_key && at + 30 >= open.since_ms + least_ms {
                 let fragment = open.muxer.flush()?;
                 publish(open, fragment, window);
+                open.run = Run::Same;
                 open.since_ms = at;
                 open.starts_at = Clock.unix();
             }
@@ -187,10 +230,19 @@ fn close(segmenter: &mut Option<Segmenter>, window: &watch::Sender<Window>) -> R
     Ok(())
 }
 
-fn publish(open: &Segmenter, fragment: Option<rotunda_media::mux::fmp4::Fragment>, window: &watch::Sender<Window>) {
+fn publish(open: &Segmenter, fragment: Option<Fragment>, window: &watch::Sender<Window>) {
     if let (Some(fragment), Some(init)) = (fragment, open.muxer.init_segment()) {
         window.send_modify(|window| {
-            window.push(&init, fragment.bytes.to_vec(), fragment.duration_ms, open.starts_at);
+            let Fragment { bytes, duration_ms, .. } = fragment.clone();
+            window.push(
+                open.run,
+                &init,
+                Segmented {
+                    bytes,
+                    duration_ms,
+                    starts_at: open.starts_at,
+                },
+            );
         });
     }
 }
@@ -212,18 +264,32 @@ mod tests {
 
     #[test]
     fn the_window_slides_and_its_number_never_goes_back() {
-        let mut window = Window::new(2, 3);
-        let (first, second) = (Bytes::from_static(b"a"), Bytes::from_static(b"b"));
-        for number in 0..5 {
-            let init = if number < 2 { &first } else { &second };
-            window.push(init, vec![number], 2000, Duration::ZERO);
+        let mut window = Window::new(5, 3);
+        let init = Bytes::from_static(b"init");
+        for number in 0..7 {
+            let run = if number == 0 || number == 2 {
+                Run::New
+            } else {
+                Run::Same
+            };
+            let bytes = Bytes::from(vec![number]);
+            window.push(
+                run,
+                &init,
+                Segmented {
+                    bytes,
+                    duration_ms: 6000,
+                    starts_at: Duration::ZERO,
+                },
+            );
         }
-        assert_eq!((window.media_sequence, window.discontinuities), (2, 1));
-        assert_eq!(window.segment(2).as_deref(), Some(&[2][..]));
-        assert_eq!(window.segment(1), None);
+        // Three target durations of 6 s stay.
+        assert_eq!((window.media_sequence, window.discontinuities), (4, 1));
+        assert_eq!(window.segment(4).as_deref(), Some(&[4][..]));
+        assert_eq!(window.segment(3), None);
         let text = window.playlist("s");
         assert!(
-            text.contains("#EXT-X-MEDIA-SEQUENCE:2\n#EXT-X-DISCONTINUITY-SEQUENCE:1\n"),
+            text.contains("#EXT-X-MEDIA-SEQUENCE:4\n#EXT-X-DISCONTINUITY-SEQUENCE:1\n"),
             "{text}"
         );
         assert!(

@@ -26,6 +26,8 @@ use crate::timeline::{Step, Timeline};
 /// Connecting, and any single write: a peer that takes longer is dead.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 const DEAD_AFTER: Duration = Duration::from_secs(30);
+/// The orderly end of a stream.
+const GOODBYE_WITHIN: Duration = Duration::from_secs(3);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
@@ -143,9 +145,9 @@ async fn attempt(
     timeline: &mut Timeline,
     stop: &CancellationToken,
 ) -> End {
-    let connected = match timeout(CONNECT_WITHIN, connect(target)).await {
-        Ok(connected) => connected,
-        Err(_) => Err(PushError::Timeout),
+    let connected = tokio::select! {
+        () = stop.cancelled() => return End::ProgramOver,
+        connected = timeout(CONNECT_WITHIN, connect(target)) => connected.unwrap_or(Err(PushError::Timeout)),
     };
     let (socket, session) = match connected {
         Ok(connected) => connected,
@@ -260,12 +262,17 @@ async fn send(
             }
         }
     }
+    let mut goodbye = Vec::new();
     for result in session.stop_publishing()? {
         if let ClientSessionResult::OutboundResponse(packet) = result {
-            output.write_all(&packet.bytes).await?;
+            goodbye.extend(packet.bytes);
         }
     }
-    output.shutdown().await?;
+    let said = async {
+        output.write_all(&goodbye).await?;
+        output.shutdown().await
+    };
+    timeout(GOODBYE_WITHIN, said).await.map_err(|_| PushError::Timeout)??;
     Ok(())
 }
 

@@ -36,6 +36,9 @@ const KEEP_ENDED: Duration = Duration::from_secs(60);
 /// A playlist that has no segment yet is waited for this long.
 const FIRST_SEGMENT_WITHIN: Duration = Duration::from_secs(8);
 
+/// Pause after a connection could not be accepted.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(500);
+
 /// Why live did not start.
 #[derive(Debug, Error)]
 pub enum StartError {
@@ -170,7 +173,15 @@ impl Origin {
                 () = self.shutdown.cancelled() => return,
                 accepted = listener.accept() => accepted,
             };
-            let Ok((socket, from)) = accepted else { continue };
+            let (socket, from) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    // Out of descriptors, mostly: the next attempt would fail at once too.
+                    warn!(%error, "accept an RTMP connection");
+                    Clock.sleep_until(Clock.now() + ACCEPT_AGAIN).await;
+                    continue;
+                }
+            };
             let stall = Duration::from_secs(self.config.stall_seconds);
             let player = rtmp_play::serve(socket, self.hub.clone(), stall, self.shutdown.clone());
             tokio::spawn(async move {

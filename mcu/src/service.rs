@@ -130,10 +130,10 @@ impl Node {
         if taken {
             return Err(ControlError::StreamIdInUse);
         }
-        if let Some(task) = self.tasks.get_mut(&spec.room) {
-            if goes_on(&task.spec, &spec) {
-                return task.relayout(spec).await;
-            }
+        if let Some(task) = self.tasks.get_mut(&spec.room)
+            && goes_on(&task.spec, &spec)
+        {
+            return task.relayout(spec).await;
         }
         if let Some(task) = self.tasks.remove(&spec.room) {
             task.stop(StopReason::Asked).await;

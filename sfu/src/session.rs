@@ -61,18 +61,31 @@ pub struct Ingress {
     pub captured: Instant,
 }
 
+/// Who makes a session, and where.
+pub struct Opening<'a> {
+    pub id: SessionId,
+    pub room: RoomKey,
+    /// None: a service.
+    pub user: Option<UserId>,
+    pub offer: &'a str,
+    pub lines: Lines,
+}
+
 impl Session {
     /// Answers the one offer. `seed` gives the slots' first sequence numbers.
     pub fn open(
         now: Instant,
-        id: SessionId,
-        room: RoomKey,
-        user: Option<UserId>,
-        offer: &str,
-        lines: Lines,
+        opening: Opening<'_>,
         candidates: &[Candidate],
         seed: u64,
     ) -> Result<(Self, String), ControlError> {
+        let Opening {
+            id,
+            room,
+            user,
+            offer,
+            lines,
+        } = opening;
         let bad_sdp = |reason: String| ControlError::BadSdp { reason };
         let offer = str0m::change::SdpOffer::from_sdp_string(offer).map_err(|error| bad_sdp(error.to_string()))?;
         let mut rtc = Rtc::builder()

@@ -13,7 +13,7 @@ use str0m::net::{Protocol, Receive, Transmit};
 use str0m::{Candidate, IceConnectionState, Input, Output};
 use tracing::{debug, info};
 
-use crate::session::{Ingress, Session};
+use crate::session::{Ingress, Opening, Session};
 use crate::slot::{StreamKey, Take};
 use crate::speakers::Speakers;
 
@@ -155,16 +155,14 @@ impl Worker {
             .seed
             .wrapping_mul(6_364_136_223_846_793_005)
             .wrapping_add(1_442_695_040_888_963_407);
-        let (session, answer) = Session::open(
-            now,
+        let opening = Opening {
             id,
-            room.clone(),
-            user.clone(),
+            room: room.clone(),
+            user: user.clone(),
             offer,
             lines,
-            &self.candidates,
-            self.seed >> 16,
-        )?;
+        };
+        let (session, answer) = Session::open(now, opening, &self.candidates, self.seed >> 16)?;
         let place = self.rooms.entry(room).or_default();
         place.sessions.push(id);
         if let Some(user) = user {

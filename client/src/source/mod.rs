@@ -152,7 +152,7 @@ struct Generator {
 }
 
 enum Encoder {
-    H264(H264Encoder),
+    H264(Box<H264Encoder>),
     Vp8(Vp8Encoder),
 }
 
@@ -172,7 +172,7 @@ impl Generator {
             voice: Voice::new(config.mark, config.sound, speech),
             painter: Painter::new(config.name.clone(), config.mark, fps, clip)?,
             encoder: match config.codec {
-                VideoCodec::H264 => Encoder::H264(H264Encoder::new(settings)?),
+                VideoCodec::H264 => Encoder::H264(Box::new(H264Encoder::new(settings)?)),
                 VideoCodec::Vp8 => Encoder::Vp8(Vp8Encoder::new(settings)?),
             },
             opus: OpusEncoder::new(1, AUDIO_KBPS)?,

@@ -43,7 +43,7 @@ fn spec(width: u16, height: u16) -> MixSpec {
 }
 
 enum Camera {
-    H264(H264Encoder),
+    H264(Box<H264Encoder>),
     Vp8(Vp8Encoder),
 }
 
@@ -66,7 +66,7 @@ impl Sender {
             gop_frames: 15,
         };
         let camera = match id % 2 {
-            0 => Camera::H264(H264Encoder::new(config).unwrap()),
+            0 => Camera::H264(Box::new(H264Encoder::new(config).unwrap())),
             _ => Camera::Vp8(Vp8Encoder::new(config).unwrap()),
         };
         Self {

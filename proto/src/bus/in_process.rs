@@ -56,7 +56,11 @@ impl State {
     }
 
     fn changed(&mut self, key: &str, entry: Option<Entry>) {
+        // Watchers that have gone are forgotten with the next write, whatever its key.
         self.watchers.retain(|watcher| {
+            if watcher.changes.is_closed() {
+                return false;
+            }
             !key.starts_with(&watcher.prefix)
                 || watcher
                     .changes
