@@ -13,7 +13,7 @@ use rotunda_proto::signaling::{
 };
 use rotunda_proto::user_sig::{self, UserSigError};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tracing::debug;
 
 use crate::member::{self, Identity, ToMember, failure};
@@ -25,6 +25,8 @@ const QUEUE: usize = 256;
 const PING: Duration = Duration::from_secs(15);
 /// Nothing heard for this long, pongs included: the peer is dead.
 const SILENCE: Duration = Duration::from_secs(40);
+/// A peer that does not read for this long is disconnected.
+const WRITE_WITHIN: Duration = Duration::from_secs(10);
 /// Requests at once, and more a second after that.
 const BURST: f64 = 100.0;
 const PER_SECOND: f64 = 50.0;
@@ -282,7 +284,8 @@ async fn send(
     message: &ServerMessage,
 ) -> Result<(), axum::Error> {
     let json = serde_json::to_string(message).map_err(axum::Error::new)?;
-    write.send(Message::text(json)).await
+    let written = timeout(WRITE_WITHIN, write.send(Message::text(json))).await;
+    written.unwrap_or_else(|slow| Err(axum::Error::new(slow)))
 }
 
 /// A token bucket.

@@ -307,3 +307,6 @@ pub fn failure(code: ErrorCode) -> ErrorBody {
         message: message.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -71,14 +71,21 @@ impl RoomDocuments {
             Ok(((!document.members.is_empty()).then_some(document), ()))
         })
         .await?;
+        // Known before counting: who enters after this writes the document again, and it is not deleted then.
+        let info = self.bus.get(&info_key(&self.room)).await?;
         let left = self
             .change(&count_key(&self.room, &self.node), |count: Option<MemberCount>| {
                 let members = count.unwrap_or_default().members.saturating_sub(1);
                 Ok(((members > 0).then_some(MemberCount { members }), members))
             })
             .await?;
-        if left == 0 && !self.has_members().await? {
-            self.bus.delete(&info_key(&self.room), None).await?;
+        if let Some(info) = info.filter(|_| left == 0)
+            && !self.has_members().await?
+        {
+            match self.bus.delete(&info_key(&self.room), Some(info.revision)).await {
+                Ok(()) | Err(BusError::Conflict(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
         Ok(())
     }

@@ -55,6 +55,21 @@ pub struct Parts {
     pub db: AnyPool,
 }
 
+impl Shared {
+    pub fn new(config: Config, node: NodeId, bus: SharedBus, applications: Vec<Application>, db: AnyPool) -> Self {
+        let applications = Applications::new(applications);
+        Self(Arc::new(Parts {
+            config,
+            node,
+            bus,
+            applications,
+            feeds: Feeds::default(),
+            registry: Registry::default(),
+            db,
+        }))
+    }
+}
+
 impl std::ops::Deref for Shared {
     type Target = Parts;
 
@@ -87,15 +102,7 @@ impl Service {
             .run(&db)
             .await
             .map_err(StartError::Migrate)?;
-        let shared = Shared(Arc::new(Parts {
-            config,
-            node,
-            bus,
-            applications: Applications::new(applications),
-            feeds: Feeds::default(),
-            registry: Registry::default(),
-            db,
-        }));
+        let shared = Shared::new(config, node, bus, applications, db);
         let callbacks = callbacks::start(shared.clone(), shutdown.clone()).await?;
         let api = api::start(shared.clone(), shutdown.clone()).await?;
         metrics::gauge!("rotunda_signaling_members").set(0.0);

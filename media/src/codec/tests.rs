@@ -22,11 +22,13 @@ fn config() -> H264EncoderConfig {
     }
 }
 
+type Encode<'a> = &'a mut dyn FnMut(&Picture) -> EncodedPicture;
+
 #[test]
 fn every_coded_picture_decodes_to_its_own_mark() {
     let mut h264 = H264Encoder::new(config()).unwrap();
     let mut vp8 = Vp8Encoder::new(config()).unwrap();
-    let encoders: [(VideoCodec, &mut dyn FnMut(&Picture) -> EncodedPicture); 2] = [
+    let encoders: [(VideoCodec, Encode<'_>); 2] = [
         (VideoCodec::H264, &mut |picture| {
             h264.encode(picture, ForceKey::No).unwrap()
         }),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use metrics::gauge;
 use rand::Rng;
@@ -11,6 +12,7 @@ use rotunda_proto::ids::{RoomId, RoomKey, SessionId, TrackSource, UserId};
 use rotunda_proto::sfu::{self, Command, ControlError, SlotMap, VideoWant};
 use rotunda_proto::signaling::{ErrorBody, ErrorCode, Event, Lines, MediaState, Role, RoomView, SlotView, TrackState};
 use tokio::sync::{broadcast, watch};
+use tokio::time::timeout;
 use tracing::{info, warn};
 
 use super::{explain, failure};
@@ -20,6 +22,9 @@ use crate::roster;
 use crate::service::Shared;
 use crate::slots::{Wishes, assign};
 use crate::view::{RoomState, diff};
+
+/// How long an entering member waits for the room's documents to come round.
+const CATCH_UP_WITHIN: Duration = Duration::from_secs(1);
 
 pub struct Stay {
     documents: RoomDocuments,
@@ -60,12 +65,14 @@ impl Stay {
         info!(room = %documents.room, "entered");
         gauge!("rotunda_signaling_members").increment(1.0);
         let mut states = feed.state.clone();
-        // The own entry shows that the feed has caught up with the documents just written.
-        let caught_up = |state: &Arc<RoomState>| state.info.is_some() && state.member_count() > 0;
-        let told = match states.wait_for(caught_up).await {
-            Ok(state) => state.clone(),
-            Err(_) => Arc::default(),
+        // The own node's count shows that the feed has caught up with the documents just written.
+        let caught_up = |state: &Arc<RoomState>| state.info.is_some() && state.member_count() > members_now;
+        let told = match timeout(CATCH_UP_WITHIN, states.wait_for(caught_up)).await {
+            Ok(Ok(state)) => Some(state.clone()),
+            // Others may be leaving at this moment; what has come so far is told, and the rest follows.
+            Ok(Err(_)) | Err(_) => None,
         };
+        let told = told.unwrap_or_else(|| states.borrow().clone());
         Ok(Self {
             sfu_events: feed.events(),
             _feed: feed,
@@ -118,24 +125,29 @@ impl Stay {
                 }
             }
         };
-        match self.documents.bus.call(&sfu, &command).await {
+        let is_restart = matches!(command, Command::Restart { .. });
+        let refusal = match self.documents.bus.call(&sfu, &command).await {
             Ok(sfu::Reply::Opened { answer }) => {
-                // A new session knows nothing yet.
-                self.slots = SlotMap::default();
+                if !is_restart {
+                    // A new session knows nothing yet.
+                    self.slots = SlotMap::default();
+                }
                 self.send_ingress().await;
-                Ok(answer)
+                return Ok(answer);
             }
-            Ok(sfu::Reply::Refused { error }) => {
-                self.session = None;
-                Err(refused(&error))
-            }
-            Ok(sfu::Reply::Done) => Err(failure(ErrorCode::Internal)),
+            Ok(sfu::Reply::Refused { error }) => refused(&error),
+            Ok(sfu::Reply::Done) => failure(ErrorCode::Internal),
             Err(error) => {
                 warn!(error = &error as &dyn std::error::Error, "open a media session");
-                self.session = None;
-                Err(failure(ErrorCode::NoMediaNode))
+                failure(ErrorCode::NoMediaNode)
             }
+        };
+        // A refused restart leaves the session as it was. A refused opening may have happened all the same (the reply was
+        // late), and media that nobody can stop must not be left behind.
+        if !is_restart {
+            self.close_session().await;
         }
+        Err(refusal)
     }
 
     pub async fn publish(&mut self, source: TrackSource, state: TrackState) -> Result<(), ErrorBody> {

@@ -1,0 +1,154 @@
+//! A member whose WebSocket is gone, in virtual time.
+
+use std::sync::Arc;
+
+use rotunda_proto::bus::{BusExt, InProcess, SharedBus};
+use rotunda_proto::room::{Roster, info_key, key_prefix, roster_key};
+use rotunda_proto::sfu::{NodeInfo, node_key};
+use sqlx::any::AnyPoolOptions;
+use tokio::time::advance;
+
+use super::*;
+use crate::config::Config;
+use crate::service::Shared;
+
+struct Test {
+    bus: SharedBus,
+    member: mpsc::Sender<ToMember>,
+    room: RoomKey,
+    messages: mpsc::Receiver<ServerMessage>,
+    attachment: u64,
+}
+
+/// Ann is in room 1001, by her first WebSocket.
+async fn ann_in_the_room() -> Test {
+    sqlx::any::install_default_drivers();
+    let db = AnyPoolOptions::new().connect_lazy("sqlite::memory:").unwrap();
+    let bus: SharedBus = Arc::new(InProcess::new());
+    let node = "node-1".parse().unwrap();
+    bus.store(
+        &node_key(&node),
+        &NodeInfo {
+            node: node.clone(),
+            sessions: 0,
+        },
+        None,
+    )
+    .await
+    .unwrap();
+    let shared = Shared::new(Config::default(), node, bus.clone(), Vec::new(), db);
+    let app = SdkAppId::try_from(1).unwrap();
+    let room_id = serde_json::from_str("1001").unwrap();
+    let room = RoomKey { app, room: room_id };
+    let member = start(
+        shared,
+        Identity {
+            app,
+            user: "ann".parse().unwrap(),
+            token: "token".into(),
+        },
+    );
+    let (messages, attachment) = attach(&member).await;
+    let mut test = Test {
+        bus,
+        member,
+        room,
+        messages,
+        attachment,
+    };
+    let request = Request::EnterRoom {
+        room_id: test.room.room.clone(),
+        role: rotunda_proto::signaling::Role::Anchor,
+        user_define_record_id: None,
+        stream_id: None,
+        private_map_key: None,
+    };
+    test.member.send(ToMember::Request { id: 1, request }).await.unwrap();
+    assert!(matches!(
+        test.messages.recv().await,
+        Some(ServerMessage::Ok {
+            reply: Reply::Entered { .. },
+            ..
+        })
+    ));
+    test
+}
+
+async fn attach(member: &mpsc::Sender<ToMember>) -> (mpsc::Receiver<ServerMessage>, u64) {
+    let (out, messages) = mpsc::channel(64);
+    let (attached, number) = oneshot::channel();
+    member.send(ToMember::Attach { out, attached }).await.unwrap();
+    (messages, number.await.unwrap())
+}
+
+impl Test {
+    async fn is_in_the_room(&self) -> bool {
+        self.bus
+            .load::<Roster>(&roster_key(&self.room))
+            .await
+            .unwrap()
+            .is_some()
+    }
+
+    async fn pass(&self, seconds: u64) {
+        advance(Duration::from_secs(seconds)).await;
+        // Lets the member's task act on it: a round trip through its inbox, or its end.
+        for _ in 0..50 {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_without_a_connection_leaves_after_thirty_seconds_and_not_before() {
+    let test = ann_in_the_room().await;
+    test.member
+        .send(ToMember::Detach {
+            number: test.attachment,
+        })
+        .await
+        .unwrap();
+    test.pass(29).await;
+    assert!(test.is_in_the_room().await);
+    test.pass(2).await;
+    test.member.closed().await;
+    assert!(!test.is_in_the_room().await);
+    let left = test.bus.watch(&key_prefix(&test.room)).await.unwrap().try_recv();
+    assert!(left.is_err(), "nothing of the room is left: {left:?}");
+    assert!(test.bus.get(&info_key(&test.room)).await.unwrap().is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_that_comes_back_in_time_stays() {
+    let mut test = ann_in_the_room().await;
+    test.member
+        .send(ToMember::Detach {
+            number: test.attachment,
+        })
+        .await
+        .unwrap();
+    test.pass(29).await;
+    (test.messages, test.attachment) = attach(&test.member).await;
+    test.pass(60).await;
+    assert!(test.is_in_the_room().await);
+    let told = test.messages.recv().await;
+    assert!(
+        matches!(told, Some(ServerMessage::Event(Event::MemberCount { count: 1 }))),
+        "the state again: {told:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_that_is_kicked_is_told_and_gone_at_once() {
+    let mut test = ann_in_the_room().await;
+    test.member.send(ToMember::Kick(KickReason::Kick)).await.unwrap();
+    test.member.closed().await;
+    assert!(!test.is_in_the_room().await);
+    let mut told = Vec::new();
+    while let Some(message) = test.messages.recv().await {
+        told.push(message);
+    }
+    assert!(told.contains(&ServerMessage::Event(Event::Kicked {
+        reason: KickReason::Kick
+    })));
+}
