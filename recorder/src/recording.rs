@@ -45,6 +45,7 @@ pub async fn record(
     let mut files: Option<Files> = None;
     let mut skip_to_key = false;
     let mut failed = None;
+    let mut finished = Vec::new();
     loop {
         let read = tokio::select! {
             read = reader.next() => read,
@@ -69,12 +70,9 @@ pub async fn record(
             continue;
         }
         // Another size or codec header: what follows is another file.
-        let header_changed = files
-            .as_ref()
-            .is_some_and(|files| !Arc::ptr_eq(files.muxer.header(), &frame.header));
-        if header_changed && !same_header(&files, &frame) {
-            info!("the picture's parameters changed; this recording ends here");
-            break;
+        if let Some(before) = files.take_if(|files| *files.muxer.header() != frame.header) {
+            info!("the picture's parameters changed; another file begins");
+            finished.extend(finish(before, &config, &program).await?);
         }
         let open = match files.take() {
             Some(open) => open,
@@ -89,21 +87,20 @@ pub async fn record(
             }
         }
     }
-    let Some(files) = files else {
-        return failed.map_or(Ok(Vec::new()), Err);
-    };
     if let Some(error) = failed {
         counter!("rotunda_recorder_failed_total").increment(1);
         tracing::error!(error = &error as &dyn std::error::Error, "the recording ends early");
     }
-    let finished = tokio::task::spawn_blocking(move || files.finish(&config, &program)).await??;
+    if let Some(files) = files {
+        finished.extend(finish(files, &config, &program).await?);
+    }
     Ok(finished)
 }
 
-fn same_header(files: &Option<Files>, frame: &Frame) -> bool {
-    files
-        .as_ref()
-        .is_some_and(|files| **files.muxer.header() == *frame.header)
+/// Disks block; the runtime's threads do not.
+async fn finish(files: Files, config: &Config, program: &ProgramDescriptor) -> Result<Vec<RecordingFile>, RecordError> {
+    let (config, program) = (config.clone(), program.clone());
+    tokio::task::spawn_blocking(move || files.finish(&config, &program)).await?
 }
 
 /// The files of one recording, being written.

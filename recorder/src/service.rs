@@ -54,14 +54,16 @@ pub struct Service {
     task: JoinHandle<()>,
 }
 
-type Finished = (StreamId, Result<Vec<RecordingFile>, RecordError>);
+/// A program: its stream, and when it began. The same stream may run again while its last files are being finished.
+type ProgramKey = (StreamId, u64);
+type Finished = (ProgramKey, Result<Vec<RecordingFile>, RecordError>);
 
 struct Recorder {
     config: Config,
     bus: SharedBus,
     hub: ProgramHub,
     catalogue: Catalogue,
-    running: HashSet<StreamId>,
+    running: HashSet<ProgramKey>,
     tasks: JoinSet<Finished>,
     shutdown: CancellationToken,
 }
@@ -168,29 +170,29 @@ impl Recorder {
         else {
             return;
         };
-        if !self.running.insert(program.stream_id.clone()) {
+        let key = (program.stream_id.clone(), program.started_unix_ms);
+        if !self.running.insert(key.clone()) {
             return;
         }
         let Some(reader) = self.hub.subscribe(&program.stream_id) else {
             warn!(stream = %program.stream_id, "the program is not in this process");
-            self.running.remove(&program.stream_id);
+            self.running.remove(&key);
             return;
         };
         gauge!("rotunda_recorder_recordings").set(self.running.len() as f64);
         let (config, stop) = (self.config.clone(), self.shutdown.clone());
         let span = info_span!("recording", room = %program.room, stream = %program.stream_id);
-        let stream_id = program.stream_id.clone();
-        let recording = async move { (stream_id, record(config, program, reader, stop).await) };
+        let recording = async move { (key, record(config, program, reader, stop).await) };
         self.tasks.spawn(recording.instrument(span));
     }
 
-    async fn take(&mut self, (stream_id, finished): Finished) {
-        self.running.remove(&stream_id);
+    async fn take(&mut self, (key, finished): Finished) {
+        self.running.remove(&key);
         gauge!("rotunda_recorder_recordings").set(self.running.len() as f64);
         let files = match finished {
             Ok(files) => files,
             Err(error) => {
-                error!(error = &error as &dyn std::error::Error, stream = %stream_id, "the recording has failed");
+                error!(error = &error as &dyn std::error::Error, stream = %key.0, "the recording has failed");
                 metrics::counter!("rotunda_recorder_failed_total").increment(1);
                 return;
             }

@@ -30,7 +30,8 @@ pub struct FragmentMuxer {
     /// The newest frame of each track (video, audio), whose length is not known yet.
     held: [Option<Arc<Frame>>; 2],
     ready: VecDeque<(Arc<Frame>, u32)>,
-    written_ms: u64,
+    /// Length of what has been written, ticks of the leading track.
+    written_ticks: u64,
     init: Option<Bytes>,
 }
 
@@ -61,7 +62,7 @@ impl FragmentMuxer {
             origin: None,
             held: [None, None],
             ready: VecDeque::new(),
-            written_ms: 0,
+            written_ticks: 0,
             init: None,
         })
     }
@@ -83,7 +84,7 @@ impl FragmentMuxer {
             None if leads => *self.origin.insert(frame.pts),
             None => return,
         };
-        if frame.pts.duration() < origin.duration() && self.written_ms == 0 {
+        if frame.pts.duration() < origin.duration() && self.written_ticks == 0 {
             return;
         }
         let index = index(frame.track);
@@ -96,7 +97,7 @@ impl FragmentMuxer {
 
     /// Everything that is ready as one fragment; None when nothing is.
     pub fn flush(&mut self) -> Result<Option<Fragment>, MuxError> {
-        if self.ready.is_empty() || (self.header.video.is_some() && !self.has_video_begun()) {
+        if self.ready.is_empty() || !self.every_track_has_begun() {
             return Ok(None);
         }
         // Runs of one track, pictures first: fewer boxes, and players find the key frame at the front.
@@ -104,7 +105,7 @@ impl FragmentMuxer {
         frames.sort_by_key(|(frame, _)| index(frame.track));
         let mut payload = Vec::new();
         let mut samples = Vec::new();
-        let mut length_ms = [0, 0];
+        let mut lengths = [(0, 1), (0, 1)];
         for (frame, length) in &frames {
             let track = index(frame.track);
             samples.push(Sample {
@@ -118,7 +119,7 @@ impl FragmentMuxer {
                 data_size: frame.data.len(),
             });
             payload.extend_from_slice(&frame.data);
-            length_ms[track] += u64::from(*length) * 1_000_000 / u64::from(frame.pts.rate());
+            lengths[track] = (lengths[track].0 + u64::from(*length), frame.pts.rate());
         }
         let mut bytes = self
             .muxer
@@ -130,11 +131,11 @@ impl FragmentMuxer {
         }
         let first = &frames[0].0;
         let starts_with_key = first.is_key;
-        let lead = if length_ms[0] > 0 { length_ms[0] } else { length_ms[1] };
-        let start_ms = self.written_ms;
-        // Microseconds were summed, so that rounding does not add up.
-        let duration_ms = lead / 1000;
-        self.written_ms += duration_ms;
+        // From sums of ticks, so that rounding does not add up.
+        let (ticks, rate) = lengths[usize::from(self.header.video.is_none())];
+        let start_ms = MediaTime::new(self.written_ticks, rate).millis();
+        self.written_ticks += ticks;
+        let duration_ms = MediaTime::new(self.written_ticks, rate).millis() - start_ms;
         Ok(Some(Fragment {
             bytes: bytes.into(),
             start_ms,
@@ -154,8 +155,10 @@ impl FragmentMuxer {
         self.flush()
     }
 
-    fn has_video_begun(&self) -> bool {
-        self.init.is_some() || self.ready.iter().any(|(frame, _)| frame.track == Track::Video)
+    /// The init segment describes the tracks of the first fragment, so that one waits for both.
+    fn every_track_has_begun(&self) -> bool {
+        let begun = |track| self.ready.iter().any(|(frame, _)| frame.track == track);
+        self.init.is_some() || (begun(Track::Audio) && (self.header.video.is_none() || begun(Track::Video)))
     }
 }
 
