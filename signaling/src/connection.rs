@@ -16,12 +16,10 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tracing::debug;
 
-use crate::member::{self, Identity, ToMember, failure};
+use crate::member::{self, Attachment, Identity, ToMember, failure};
 use crate::registry::Login;
 use crate::service::Shared;
 
-/// Messages waiting for a client; one that is further behind is disconnected.
-const QUEUE: usize = 256;
 const PING: Duration = Duration::from_secs(15);
 /// Nothing heard for this long, pongs included: the peer is dead.
 const SILENCE: Duration = Duration::from_secs(40);
@@ -34,41 +32,36 @@ const PER_SECOND: f64 = 50.0;
 /// Serves a WebSocket until either side ends it.
 pub async fn serve(shared: Shared, socket: WebSocket) {
     gauge!("rotunda_signaling_connections").increment(1.0);
-    let (out, queue) = mpsc::channel(QUEUE);
     let connection = Connection {
         shared,
-        out,
         login: None,
         bucket: Bucket::full(Clock.now()),
     };
-    connection.run(socket, queue).await;
+    connection.run(socket).await;
     gauge!("rotunda_signaling_connections").decrement(1.0);
 }
 
 struct Connection {
     shared: Shared,
-    out: mpsc::Sender<ServerMessage>,
     login: Option<Attached>,
     bucket: Bucket,
 }
 
-/// The member's task and the number of this attachment.
+/// The member's task and this connection's place in it.
 struct Attached {
     member: mpsc::Sender<ToMember>,
-    number: u64,
+    attachment: Attachment,
 }
 
 impl Connection {
-    async fn run(mut self, socket: WebSocket, mut queue: mpsc::Receiver<ServerMessage>) {
+    async fn run(mut self, socket: WebSocket) {
         let clock = Clock;
         let (mut write, mut read) = socket.split();
         let login_until = clock.now() + Duration::from_secs(self.shared.config.login_seconds);
         let mut heard_at = clock.now();
         let mut ping = interval(PING);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let member_gone = |login: &Option<Attached>| login.as_ref().map(|login| login.member.clone());
         loop {
-            let member = member_gone(&self.login);
             tokio::select! {
                 message = read.next() => {
                     heard_at = clock.now();
@@ -89,7 +82,9 @@ impl Connection {
                         break;
                     }
                 }
-                Some(message) = queue.recv() => {
+                message = next_message(&mut self.login) => {
+                    // The member has ended, or let this connection go.
+                    let Some(message) = message else { break };
                     let kicked = matches!(message, ServerMessage::Event(rotunda_proto::signaling::Event::Kicked { .. }));
                     if send(&mut write, &message).await.is_err() || kicked {
                         break;
@@ -97,7 +92,7 @@ impl Connection {
                 }
                 _ = ping.tick() => {
                     if clock.now().saturating_duration_since(heard_at) > SILENCE
-                        || write.send(Message::Ping(Default::default())).await.is_err()
+                        || timeout(WRITE_WITHIN, write.send(Message::Ping(Default::default()))).await.is_err()
                     {
                         debug!("the peer is dead");
                         break;
@@ -107,21 +102,15 @@ impl Connection {
                     let _closing_anyway = send(&mut write, &failed(None, ErrorCode::NotLoggedIn)).await;
                     break;
                 }
-                () = ended(member) => {
-                    // The member's task has ended: what it has said last is still in the queue.
-                    while let Ok(message) = queue.try_recv() {
-                        let _closing_anyway = send(&mut write, &message).await;
-                    }
-                    break;
-                }
             }
         }
         let frame = CloseFrame {
             code: close_code::NORMAL,
             reason: Default::default(),
         };
-        let _closing_anyway = write.send(Message::Close(Some(frame))).await;
-        if let Some(Attached { member, number }) = self.login {
+        let _closing_anyway = timeout(WRITE_WITHIN, write.send(Message::Close(Some(frame)))).await;
+        if let Some(Attached { member, attachment }) = self.login {
+            let number = attachment.number;
             let _member_is_gone = member.send(ToMember::Detach { number }).await;
         }
     }
@@ -171,7 +160,7 @@ impl Connection {
                 }
             },
             (None, _) => vec![failed(Some(id), ErrorCode::NotLoggedIn)],
-            (Some(login), request) => match login.member.send(ToMember::Request { id, request }).await {
+            (Some(login), request) => match login.ask(id, request).await {
                 Ok(()) => Vec::new(),
                 Err(_) => vec![failed(Some(id), ErrorCode::Internal)],
             },
@@ -211,16 +200,13 @@ impl Connection {
             }
             None => (self.start_member(app, user).await, false),
         };
-        let (attached, number) = oneshot::channel();
-        let attach = ToMember::Attach {
-            out: self.out.clone(),
-            attached,
-        };
+        let (attached, attachment) = oneshot::channel();
+        let attach = ToMember::Attach { attached };
         login.member.send(attach).await.map_err(|_| ErrorCode::ResumeFailed)?;
-        let number = number.await.map_err(|_| ErrorCode::ResumeFailed)?;
+        let attachment = attachment.await.map_err(|_| ErrorCode::ResumeFailed)?;
         self.login = Some(Attached {
             member: login.member,
-            number,
+            attachment,
         });
         let resume_seconds = self.shared.config.resume_seconds;
         Ok(Reply::LoggedIn {
@@ -252,9 +238,17 @@ impl Connection {
     }
 }
 
-async fn ended(member: Option<mpsc::Sender<ToMember>>) {
-    match member {
-        Some(member) => member.closed().await,
+impl Attached {
+    async fn ask(&self, id: u64, request: Request) -> Result<(), mpsc::error::SendError<ToMember>> {
+        let number = self.attachment.number;
+        self.member.send(ToMember::Request { number, id, request }).await
+    }
+}
+
+/// What the member says next; never, before the login.
+async fn next_message(login: &mut Option<Attached>) -> Option<ServerMessage> {
+    match login {
+        Some(login) => login.attachment.messages.recv().await,
         None => std::future::pending().await,
     }
 }

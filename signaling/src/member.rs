@@ -19,23 +19,32 @@ use stay::Stay;
 
 /// Requests waiting for a member task.
 const QUEUE: usize = 64;
+/// Messages waiting for a client; one that is further behind is disconnected.
+const MESSAGES: usize = 256;
 
 /// What reaches a member task.
 pub enum ToMember {
     /// A WebSocket has logged in as this member (or carries it on). The old one, if any, is let go.
     Attach {
-        out: mpsc::Sender<ServerMessage>,
-        attached: oneshot::Sender<u64>,
+        attached: oneshot::Sender<Attachment>,
     },
     /// That WebSocket is gone; `number` came with the attachment.
     Detach {
         number: u64,
     },
+    /// `number` came with the attachment; what an older WebSocket still asks is ignored.
     Request {
+        number: u64,
         id: u64,
         request: Request,
     },
     Kick(KickReason),
+}
+
+/// A WebSocket's side of a member: its messages end when the member lets it go.
+pub struct Attachment {
+    pub number: u64,
+    pub messages: mpsc::Receiver<ServerMessage>,
 }
 
 /// Who has logged in.
@@ -81,7 +90,7 @@ impl Member {
             let deadline = self.lost_at.map(|lost| lost + resume_time);
             tokio::select! {
                 message = inbox.recv() => match message {
-                    Some(ToMember::Attach { out, attached }) => self.attach(out, attached),
+                    Some(ToMember::Attach { attached }) => self.attach(attached),
                     Some(ToMember::Detach { number }) if number == self.attachments => {
                         self.out = None;
                         self.lost_at = Some(clock.now());
@@ -90,7 +99,10 @@ impl Member {
                         }
                     }
                     Some(ToMember::Detach { .. }) => {}
-                    Some(ToMember::Request { id, request }) => self.handle_request(id, request).await,
+                    Some(ToMember::Request { number, id, request }) if number == self.attachments => {
+                        self.handle_request(id, request).await;
+                    }
+                    Some(ToMember::Request { .. }) => {}
                     Some(ToMember::Kick(reason)) => {
                         self.tell(Event::Kicked { reason });
                         break;
@@ -113,11 +125,14 @@ impl Member {
         self.shared.registry.remove(*app, user, token);
     }
 
-    fn attach(&mut self, out: mpsc::Sender<ServerMessage>, attached: oneshot::Sender<u64>) {
+    fn attach(&mut self, attached: oneshot::Sender<Attachment>) {
+        // The only sender is here: dropping it (for a newer WebSocket, or a slow one) ends the connection that reads.
+        let (out, messages) = mpsc::channel(MESSAGES);
         self.attachments += 1;
         self.out = Some(out);
         self.lost_at = None;
-        let _socket_is_gone = attached.send(self.attachments);
+        let number = self.attachments;
+        let _socket_is_gone = attached.send(Attachment { number, messages });
         // Who comes back has missed an unknown part: the whole state is told again.
         let events = self.stay.as_mut().map(Stay::retell).unwrap_or_default();
         events.into_iter().for_each(|event| self.tell(event));

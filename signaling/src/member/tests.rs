@@ -63,7 +63,14 @@ async fn ann_in_the_room() -> Test {
         stream_id: None,
         private_map_key: None,
     };
-    test.member.send(ToMember::Request { id: 1, request }).await.unwrap();
+    test.member
+        .send(ToMember::Request {
+            number: test.attachment,
+            id: 1,
+            request,
+        })
+        .await
+        .unwrap();
     assert!(matches!(
         test.messages.recv().await,
         Some(ServerMessage::Ok {
@@ -75,10 +82,10 @@ async fn ann_in_the_room() -> Test {
 }
 
 async fn attach(member: &mpsc::Sender<ToMember>) -> (mpsc::Receiver<ServerMessage>, u64) {
-    let (out, messages) = mpsc::channel(64);
-    let (attached, number) = oneshot::channel();
-    member.send(ToMember::Attach { out, attached }).await.unwrap();
-    (messages, number.await.unwrap())
+    let (attached, attachment) = oneshot::channel();
+    member.send(ToMember::Attach { attached }).await.unwrap();
+    let Attachment { number, messages } = attachment.await.unwrap();
+    (messages, number)
 }
 
 impl Test {
@@ -151,4 +158,36 @@ async fn a_member_that_is_kicked_is_told_and_gone_at_once() {
     assert!(told.contains(&ServerMessage::Event(Event::Kicked {
         reason: KickReason::Kick
     })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_is_replaced_ends_and_is_not_listened_to_any_more() {
+    let mut test = ann_in_the_room().await;
+    let (mut newer, _) = attach(&test.member).await;
+    while test.messages.recv().await.is_some() {}
+    let exit = ToMember::Request {
+        number: test.attachment,
+        id: 2,
+        request: Request::ExitRoom {},
+    };
+    test.member.send(exit).await.unwrap();
+    test.pass(1).await;
+    assert!(test.is_in_the_room().await, "the old connection has no say");
+    assert!(newer.recv().await.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_does_not_read_is_let_go_and_leaves_like_one_that_is_lost() {
+    let test = ann_in_the_room().await;
+    for id in 0..400 {
+        let request = Request::ExitRoom {};
+        let unread = ToMember::Request {
+            number: test.attachment,
+            id,
+            request,
+        };
+        test.member.send(unread).await.unwrap();
+    }
+    test.pass(31).await;
+    test.member.closed().await;
 }
