@@ -21,6 +21,9 @@ pub struct Config {
     pub connect_timeout_seconds: u64,
     /// Sessions that a worker takes. Default 2000.
     pub max_sessions: usize,
+    /// Milliseconds in which packets for one viewer are collected to leave in one send, unless a picture is complete
+    /// before. Default 2; more saves CPU time and costs delay.
+    pub batch_window_milliseconds: u64,
 }
 
 impl Default for Config {
@@ -32,6 +35,7 @@ impl Default for Config {
             advertise: Vec::new(),
             connect_timeout_seconds: 15,
             max_sessions: 2000,
+            batch_window_milliseconds: 2,
         }
     }
 }
@@ -47,6 +51,9 @@ impl Config {
         }
         if self.connect_timeout_seconds == 0 {
             mistakes.push(ConfigMistake::new("sfu.connect_timeout_seconds", "write at least 1"));
+        }
+        if self.batch_window_milliseconds > 50 {
+            mistakes.push(ConfigMistake::new("sfu.batch_window_milliseconds", "write at most 50"));
         }
         mistakes
     }

@@ -3,15 +3,24 @@
 //! [`Service`] starts one thread a worker; each has its own UDP socket and ICE-TCP listener and drives one sans-IO
 //! [`worker::Worker`], which owns the rooms that are sharded to it. No locks: a room belongs to one thread.
 
+mod allocator;
 mod answer;
 mod capture_clock;
 mod config;
-mod keyframe;
+mod control;
+mod dtls_keys;
+mod egress;
+mod estimate;
 mod net;
+mod packet;
 mod service;
 mod session;
+mod shell;
 mod slot;
 mod speakers;
+mod srtp;
+mod track;
+mod wire;
 mod worker;
 
 pub use config::Config;

@@ -6,10 +6,12 @@ use std::net::{IpAddr, SocketAddr};
 
 use metrics::counter;
 use quinn_udp::{RecvMeta, UdpSocketState};
-use str0m::net::{Protocol, Transmit};
+use str0m::net::Protocol;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::mpsc;
+
+use crate::egress::Path;
 
 /// Datagrams read in one system call, and the room for each (with GRO a read can hold many).
 const BATCH: usize = 16;
@@ -18,8 +20,6 @@ const READ_SIZE: usize = 65_536;
 const KERNEL_BUFFER: usize = 4 * 1024 * 1024;
 /// Frames waiting for one TCP peer; a peer beyond it loses frames, as on UDP.
 const TCP_QUEUE: usize = 512;
-/// Most bytes of segments in one send (the IP limit).
-const MAX_SEND: usize = 60_000;
 
 /// What came from the network.
 pub struct Datagram<'a> {
@@ -32,11 +32,10 @@ pub struct Datagram<'a> {
 pub struct Udp {
     socket: UdpSocket,
     state: UdpSocketState,
-    buffers: Vec<Vec<u8>>,
+    buffers: [Vec<u8>; BATCH],
     /// Our address as clients know it, for those that arrive at one that was not advertised (behind NAT).
     advertised: Vec<SocketAddr>,
     local: SocketAddr,
-    send_buffer: Vec<u8>,
 }
 
 impl Udp {
@@ -49,14 +48,13 @@ impl Udp {
         socket.set_nonblocking(true)?;
         let socket = UdpSocket::from_std(socket)?;
         let local = socket.local_addr()?;
-        let buffers = vec![vec![0; READ_SIZE]; BATCH];
+        let buffers = std::array::from_fn(|_| vec![0; READ_SIZE]);
         Ok(Self {
             socket,
             state,
             buffers,
             advertised,
             local,
-            send_buffer: Vec::with_capacity(MAX_SEND),
         })
     }
 
@@ -64,20 +62,16 @@ impl Udp {
         self.socket.readable().await
     }
 
-    /// Reads one batch and hands each datagram to `take`. `WouldBlock` is no error: there was none.
-    pub fn receive(&mut self, mut take: impl FnMut(Datagram<'_>)) -> io::Result<()> {
+    /// Reads one batch and hands each datagram to `take`. Answers how many reads the batch held: 0, there was none.
+    pub fn receive(&mut self, mut take: impl FnMut(Datagram<'_>)) -> io::Result<usize> {
         let mut metas = [RecvMeta::default(); BATCH];
-        let mut slices: Vec<io::IoSliceMut<'_>> = self
-            .buffers
-            .iter_mut()
-            .map(|buffer| io::IoSliceMut::new(buffer))
-            .collect();
+        let mut slices = self.buffers.each_mut().map(|buffer| io::IoSliceMut::new(buffer));
         let received = self.socket.try_io(Interest::READABLE, || {
             self.state.recv((&self.socket).into(), &mut slices, &mut metas)
         });
         let count = match received {
             Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
             Err(error) => return Err(error),
         };
         for (meta, buffer) in metas.iter().zip(&self.buffers).take(count) {
@@ -91,58 +85,39 @@ impl Udp {
                 });
             }
         }
-        Ok(())
+        Ok(count)
     }
 
-    /// Sends datagrams; runs to one destination leave as one segmented send. What the kernel has no room for is dropped,
-    /// as the network would.
-    pub fn send(&mut self, transmits: &[Transmit]) {
-        let mut rest = transmits;
-        while let Some(first) = rest.first() {
-            let segment = first.contents.len();
-            let most = self
-                .state
-                .max_gso_segments()
-                .max(1)
-                .min(MAX_SEND / segment.max(1))
-                .max(1);
-            let mut run = 1;
-            // Segments are of one size; only the last may be shorter.
-            while run < most
-                && rest[run - 1].contents.len() == segment
-                && rest.get(run).is_some_and(|next| {
-                    next.destination == first.destination
-                        && next.source == first.source
-                        && next.contents.len() <= segment
-                })
-            {
-                run += 1;
+    /// Sends `bytes` as datagrams of `segment` bytes, of which the last may be shorter. What the kernel has no room for is
+    /// dropped, as the network would.
+    pub fn send(&mut self, path: &Path, bytes: &[u8], segment: usize) {
+        if self.state.max_gso_segments() <= 1 && bytes.len() > segment {
+            for datagram in bytes.chunks(segment.max(1)) {
+                self.send_once(path, datagram, None);
             }
-            self.send_buffer.clear();
-            for transmit in &rest[..run] {
-                self.send_buffer.extend_from_slice(&transmit.contents);
-            }
-            // An advertised address that is not ours (NAT) cannot be a source.
-            let src_ip = Some(first.source.ip()).filter(|_| self.local.ip().is_unspecified() && self.is_local(first));
-            let send = quinn_udp::Transmit {
-                destination: first.destination,
-                ecn: None,
-                contents: &self.send_buffer,
-                segment_size: (run > 1).then_some(segment),
-                src_ip,
-            };
-            let sent = self
-                .socket
-                .try_io(Interest::WRITABLE, || self.state.try_send((&self.socket).into(), &send));
-            if sent.is_err() {
-                counter!("rotunda_sfu_datagrams_dropped_total", "reason" => "send").increment(run as u64);
-            }
-            rest = &rest[run..];
+        } else {
+            self.send_once(path, bytes, (bytes.len() > segment).then_some(segment));
         }
     }
 
-    fn is_local(&self, transmit: &Transmit) -> bool {
-        local_addresses().contains(&transmit.source.ip())
+    fn send_once(&self, path: &Path, contents: &[u8], segment_size: Option<usize>) {
+        // An advertised address that is not ours (NAT) cannot be a source.
+        let src_ip =
+            Some(path.from.ip()).filter(|ip| self.local.ip().is_unspecified() && local_addresses().contains(ip));
+        let send = quinn_udp::Transmit {
+            destination: path.to,
+            ecn: None,
+            contents,
+            segment_size,
+            src_ip,
+        };
+        let sent = self
+            .socket
+            .try_io(Interest::WRITABLE, || self.state.try_send((&self.socket).into(), &send));
+        if sent.is_err() {
+            let lost = contents.len().div_ceil(segment_size.unwrap_or(contents.len()).max(1));
+            counter!("rotunda_sfu_datagrams_dropped_total", "reason" => "send").increment(lost as u64);
+        }
     }
 }
 
@@ -246,9 +221,9 @@ impl Tcp {
     }
 
     /// Queues a frame; a peer whose queue is full loses it.
-    pub fn send(&mut self, transmit: &Transmit) {
-        if let Some(peer) = self.peers.get(&transmit.destination)
-            && peer.try_send(transmit.contents.to_vec()).is_err()
+    pub fn send(&mut self, to: SocketAddr, bytes: &[u8]) {
+        if let Some(peer) = self.peers.get(&to)
+            && peer.try_send(bytes.to_vec()).is_err()
         {
             counter!("rotunda_sfu_datagrams_dropped_total", "reason" => "tcp_queue").increment(1);
         }

@@ -1,27 +1,24 @@
 //! One member's (or service's) WebRTC session: its lines, what it may send, its receive slots.
 
 use std::collections::{BTreeSet, HashMap};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rotunda_proto::ids::{RoomKey, SessionId, TrackSource, UserId};
 use rotunda_proto::sfu::{ControlError, Lines, SlotMap};
-use str0m::format::{Codec, PayloadParams};
-use str0m::media::{Direction, KeyframeRequestKind, MediaKind, Mid, Pt, Rid};
-use str0m::rtp::{RtpPacket, RtpWrite, Ssrc};
+use str0m::change::{SdpAnswer, SdpOffer};
+use str0m::format::PayloadParams;
+use str0m::media::{Direction, KeyframeRequestKind, MediaKind, Mid, Rid};
+use str0m::rtp::Ssrc;
 use str0m::{Candidate, Rtc};
 
 use crate::answer;
 use crate::capture_clock::CaptureClock;
-use crate::slot::{Slot, Want};
-
-/// Resends are kept this long and this many, and may take up to half of what a stream sends.
-const RESEND_PACKETS: usize = 1024;
-const RESEND_AGE: Duration = Duration::from_secs(3);
-const RESEND_SHARE: f32 = 0.5;
-/// At most one key frame request in this time reaches the publisher, however many viewers ask.
-const KEYFRAME_REQUEST_INTERVAL: Duration = Duration::from_millis(500);
-/// A simulcast layer that has sent nothing for this time is not one to switch to.
-const LAYER_STALL: Duration = Duration::from_secs(1);
+use crate::dtls_keys;
+use crate::egress::Egress;
+use crate::packet::StreamId;
+use crate::slot::{PayloadTypes, Slot, Want};
+use crate::srtp;
+use crate::wire::rtp::ExtensionIds;
 
 pub struct Session {
     pub id: SessionId,
@@ -32,80 +29,96 @@ pub struct Session {
     pub started: Instant,
     pub connected: bool,
     pub next_timeout: Instant,
-    /// Something was written or asked: poll it this turn.
-    pub dirty: bool,
-    pub audio: Vec<Slot>,
-    pub video: Vec<Slot>,
+    pub next_tick: Instant,
+    /// The sound slots, then the picture slots.
+    pub slots: Vec<Slot>,
+    pub egress: Egress,
+    /// Opens the viewer's feedback.
+    pub feedback: Option<srtp::Receiver>,
+    /// How badly sound arrives: then it is sent twice.
+    pub loss: Loss,
+    pub flush: Flush,
+    /// Tracks by source, made with the session.
+    pub tracks: HashMap<TrackSource, usize>,
+    pub sources: HashMap<Mid, TrackSource>,
+    pub streams: HashMap<Ssrc, StreamId>,
+    pub clock: CaptureClock,
     ingress: BTreeSet<TrackSource>,
-    sources: HashMap<Mid, TrackSource>,
-    streams: HashMap<Ssrc, Stream>,
-    clock: CaptureClock,
+    audio_slots: usize,
     lines: Lines,
 }
 
-/// A stream that this session sends to us.
-struct Stream {
-    mid: Mid,
-    rid: Option<Rid>,
-    source: TrackSource,
-    last_packet: Instant,
-    last_asked: Option<Instant>,
-    height: Option<u16>,
+/// Whether a session waits for its turn to send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flush {
+    Idle,
+    /// In the line of those that wait for more packets of the same moment.
+    Waiting,
+    /// In the line of those to be sent now.
+    Ready,
 }
 
-/// An incoming packet that may be forwarded, with all that slots need to know of it.
-pub struct Ingress {
-    pub packet: RtpPacket,
-    pub source: TrackSource,
-    pub params: PayloadParams,
-    pub captured: Instant,
+/// Share of lost packets as the viewer reports it, smoothed.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Loss {
+    share: f32,
+    high: bool,
+}
+
+impl Loss {
+    pub fn handle_report(&mut self, fraction_lost: u8) {
+        self.share += (f32::from(fraction_lost) / 256.0 - self.share) * 0.3;
+        // From 2 % on, until it is below 0.5 %.
+        self.high = self.share > if self.high { 0.005 } else { 0.02 };
+    }
+
+    pub fn is_high(&self) -> bool {
+        self.high
+    }
 }
 
 /// Who makes a session, and where.
-pub struct Opening<'a> {
+pub struct Opening {
     pub id: SessionId,
     pub room: RoomKey,
     /// None: a service.
     pub user: Option<UserId>,
-    pub offer: &'a str,
+    pub offer: String,
     pub lines: Lines,
+    /// Random: the slots' first sequence numbers.
+    pub seed: u64,
 }
 
 impl Session {
-    /// Answers the one offer. `seed` gives the slots' first sequence numbers.
-    pub fn open(
-        now: Instant,
-        opening: Opening<'_>,
-        candidates: &[Candidate],
-        seed: u64,
-    ) -> Result<(Self, String), ControlError> {
+    /// Answers the one offer. Takes milliseconds, so it is not done where packets are forwarded.
+    pub fn open(now: Instant, opening: Opening, candidates: &[Candidate]) -> Result<(Self, String), ControlError> {
         let Opening {
             id,
             room,
             user,
             offer,
             lines,
+            seed,
         } = opening;
-        let bad_sdp = |reason: String| ControlError::BadSdp { reason };
-        let offer = str0m::change::SdpOffer::from_sdp_string(offer).map_err(|error| bad_sdp(error.to_string()))?;
-        let mut rtc = Rtc::builder()
+        let mut config = Rtc::builder()
+            .set_crypto_provider(dtls_keys::crypto_provider())
             .set_rtp_mode(true)
             .set_ice_lite(true)
             .clear_codecs()
-            .enable_opus(true, false)
+            .enable_opus(true, true)
             .enable_vp8(true)
             .enable_h264(true)
-            // Browsers need two reports before sound and picture are in sync: 1 s instead of 5.
-            .set_rtcp_report_interval_audio(Duration::from_secs(1))
-            .build(now);
+            .enable_vp9(true)
+            .enable_av1(true)
+            .enable_h265(true);
+        if let Some(certificate) = dtls_keys::certificate() {
+            config = config.set_dtls_cert(certificate);
+        }
+        let mut rtc = config.build(now);
         for candidate in candidates {
             rtc.add_local_candidate(candidate.clone());
         }
-        let answer = rtc
-            .sdp_api()
-            .accept_offer(offer)
-            .map_err(|error| bad_sdp(error.to_string()))?
-            .to_sdp_string();
+        let answer = accept(&mut rtc, &offer)?.to_sdp_string();
         let mut session = Self {
             id,
             room,
@@ -114,44 +127,58 @@ impl Session {
             started: now,
             connected: false,
             next_timeout: now,
-            dirty: true,
-            audio: Vec::new(),
-            video: Vec::new(),
-            ingress: BTreeSet::new(),
+            next_tick: now,
+            slots: Vec::new(),
+            egress: Egress::new(now, ExtensionIds::default()),
+            feedback: None,
+            loss: Loss::default(),
+            flush: Flush::Idle,
+            tracks: HashMap::new(),
             sources: HashMap::new(),
             streams: HashMap::new(),
             clock: CaptureClock::default(),
+            ingress: BTreeSet::new(),
+            audio_slots: 0,
             lines,
         };
         session.take_lines(seed)?;
+        if let Some(media) = session.slots.first().and_then(|slot| session.rtc.media(slot.mid)) {
+            // One map for the whole bundle (RFC 8843 §9.2), of which a line has its part.
+            let mut ids = ExtensionIds::of(media.remote_extmap());
+            if let Some(video) = session.slots.last().and_then(|slot| session.rtc.media(slot.mid)) {
+                let more = ExtensionIds::of(video.remote_extmap());
+                ids.orientation = ids.orientation.or(more.orientation);
+                ids.transport_sequence = ids.transport_sequence.or(more.transport_sequence);
+            }
+            session.egress = Egress::new(now, ids);
+        }
         let answer = answer::pair_slots(&answer, &session.lines);
         Ok((session, answer))
     }
 
     /// Answers a second offer (ICE restart) with the same streams.
     pub fn restart(&mut self, offer: &str) -> Result<String, ControlError> {
-        let bad_sdp = |reason: String| ControlError::BadSdp { reason };
-        let offer = str0m::change::SdpOffer::from_sdp_string(offer).map_err(|error| bad_sdp(error.to_string()))?;
-        // Lines without a stream would get new SSRCs: all are declared before, and the unused removed again after.
-        for slot in self.audio.iter().chain(&self.video) {
+        // Lines without a stream would get new SSRCs: all are declared before, and removed again after.
+        for slot in &self.slots {
+            let rtx = slot.rtx_ssrc.map(Ssrc::from);
             self.rtc
                 .direct_api()
-                .declare_stream_tx(slot.ssrc, slot.rtx, slot.mid, None);
+                .declare_stream_tx(slot.ssrc.into(), rtx, slot.mid, None);
         }
-        let answer = self
-            .rtc
-            .sdp_api()
-            .accept_offer(offer)
-            .map_err(|error| bad_sdp(error.to_string()));
-        for slot in self.audio.iter().chain(&self.video).filter(|slot| !slot.declared) {
-            self.rtc.direct_api().remove_stream_tx(slot.ssrc);
+        let answer = accept(&mut self.rtc, offer);
+        for slot in &self.slots {
+            self.rtc.direct_api().remove_stream_tx(slot.ssrc.into());
         }
-        self.dirty = true;
         Ok(answer::pair_slots(&answer?.to_sdp_string(), &self.lines))
     }
 
-    /// Checks the named lines against the offer, notes each slot's SSRCs and takes the streams away again until they are
-    /// first used.
+    /// What the peer shows in its ICE requests to mean this session.
+    pub fn ice_name(&mut self) -> String {
+        self.rtc.direct_api().local_ice_credentials().ufrag
+    }
+
+    /// Checks the named lines against the offer, notes each slot's SSRCs and takes the streams away from `str0m`: slots
+    /// are sent by [`Egress`].
     fn take_lines(&mut self, seed: u64) -> Result<(), ControlError> {
         let lines = self.lines.clone();
         let sends = [
@@ -170,6 +197,7 @@ impl Session {
                 self.sources.insert(mid, source);
             }
         }
+        self.audio_slots = lines.audio.len();
         for (kind, mids) in [(MediaKind::Audio, lines.audio), (MediaKind::Video, lines.video)] {
             for mid in mids {
                 let mid = self.line(&mid, kind, Direction::SendOnly)?;
@@ -178,12 +206,9 @@ impl Session {
                 let stream = api.stream_tx_by_mid(mid, None).ok_or_else(missing)?;
                 let (ssrc, rtx) = (stream.ssrc(), stream.rtx());
                 api.remove_stream_tx(ssrc);
-                let first_seq = (seed ^ u64::from(*ssrc)) as u16;
-                let slot = Slot::new(mid, ssrc, rtx, first_seq);
-                match kind {
-                    MediaKind::Audio => self.audio.push(slot),
-                    MediaKind::Video => self.video.push(slot),
-                }
+                let first_seq = (seed >> 16) as u32 ^ *ssrc;
+                self.slots
+                    .push(Slot::new(mid, kind, *ssrc, rtx.map(|rtx| *rtx), first_seq));
             }
         }
         Ok(())
@@ -209,8 +234,13 @@ impl Session {
         self.ingress = sources;
     }
 
+    pub fn may_send(&self, source: TrackSource) -> bool {
+        self.ingress.contains(&source)
+    }
+
     pub fn set_slots(&mut self, map: &SlotMap) {
-        for (index, slot) in self.audio.iter_mut().enumerate() {
+        let (audio, video) = self.slots.split_at_mut(self.audio_slots);
+        for (index, slot) in audio.iter_mut().enumerate() {
             let user = map.audio.get(index).cloned().flatten();
             slot.set_want(user.map(|user| Want {
                 user,
@@ -218,7 +248,7 @@ impl Session {
                 max_height: None,
             }));
         }
-        for (index, slot) in self.video.iter_mut().enumerate() {
+        for (index, slot) in video.iter_mut().enumerate() {
             let want = map.video.get(index).cloned().flatten();
             slot.set_want(want.map(|want| Want {
                 user: want.user,
@@ -228,121 +258,47 @@ impl Session {
         }
     }
 
-    /// Looks at an incoming packet: None when it may not be forwarded (unknown line, not permitted, unknown codec).
-    pub fn ingress(&mut self, now: Instant, packet: RtpPacket) -> Option<Ingress> {
-        let ssrc = packet.header.ssrc;
-        if !self.streams.contains_key(&ssrc) {
-            // Packets name their line only at first; the stream knows it.
-            let mut api = self.rtc.direct_api();
-            let (mid, rid) = api.stream_rx(&ssrc).map(|stream| (stream.mid(), stream.rid()))?;
-            let source = *self.sources.get(&mid)?;
-            let stream = Stream {
-                mid,
-                rid,
-                source,
-                last_packet: now,
-                last_asked: None,
-                height: None,
-            };
-            self.streams.insert(ssrc, stream);
+    /// The sender's first and repeated packets name its line; the stream knows it for all.
+    pub fn line_of(&mut self, ssrc: Ssrc) -> Option<(Mid, Option<Rid>)> {
+        let mut api = self.rtc.direct_api();
+        api.stream_rx(&ssrc).map(|stream| (stream.mid(), stream.rid()))
+    }
+
+    pub fn request_keyframe(&mut self, mid: Mid, rid: Option<Rid>) {
+        if let Some(stream) = self.rtc.direct_api().stream_rx_by_mid(mid, rid) {
+            stream.request_keyframe(KeyframeRequestKind::Pli);
         }
-        let stream = self.streams.get_mut(&ssrc)?;
-        stream.last_packet = now;
-        let source = stream.source;
-        if !self.ingress.contains(&source) {
-            return None;
-        }
-        let params = *self
-            .rtc
-            .codec_config()
-            .find(|params| params.pt() == packet.header.payload_type)?;
-        if params.spec().codec == Codec::Vp8
-            && let Some(height) = crate::keyframe::vp8_height(&packet.payload)
-        {
-            stream.height = Some(height);
-        }
-        let rate = params.spec().clock_rate.get();
-        let captured = self
-            .clock
-            .capture_time(ssrc, packet.header.timestamp, rate, packet.timestamp);
-        Some(Ingress {
-            packet,
-            source,
-            params,
-            captured,
+    }
+
+    /// The payload types under which this viewer takes a source's codec on this line; None: he cannot decode it.
+    pub fn payload_types(&self, mid: Mid, params: PayloadParams) -> Option<PayloadTypes> {
+        let ours = self.rtc.codec_config().match_params(params)?;
+        let taken = self.rtc.media(mid)?.remote_pts();
+        taken.contains(&ours.pt()).then(|| PayloadTypes {
+            media: *ours.pt(),
+            resend: ours.resend().map(|pt| *pt),
+            red: ours.red().filter(|pt| taken.contains(pt)).map(|pt| *pt),
         })
     }
 
-    pub fn handle_report(&mut self, now: Instant, info: &str0m::rtp::rtcp::SenderInfo) {
-        self.clock.handle_report(now, info);
+    /// The slot that sends with this SSRC.
+    pub fn slot_of(&self, ssrc: u32) -> Option<usize> {
+        self.slots.iter().position(|slot| slot.ssrc == ssrc)
     }
 
-    /// The stream of a source that fits best: the smallest layer that is as high as wanted, else the largest there is.
-    pub fn best_stream(&self, now: Instant, source: TrackSource, max_height: Option<u16>) -> Option<Ssrc> {
-        if !self.ingress.contains(&source) {
-            return None;
-        }
-        let alive = self.streams.iter().filter(|(_, stream)| {
-            stream.source == source && now.saturating_duration_since(stream.last_packet) < LAYER_STALL
-        });
-        let rank = |stream: &Stream| match stream.rid.as_deref() {
-            Some("q") => 0,
-            Some("h") => 1,
-            _ => 2,
-        };
-        let fits = |stream: &Stream| match (max_height, stream.height) {
-            (Some(wanted), Some(height)) => height >= wanted,
-            _ => false,
-        };
-        let mut layers: Vec<_> = alive.collect();
-        layers.sort_by_key(|(ssrc, stream)| (rank(stream), **ssrc));
-        let fitting = layers.iter().find(|(_, stream)| fits(stream));
-        fitting.or(layers.last()).map(|(ssrc, _)| **ssrc)
+    /// Takes the keys that the handshake has just given.
+    pub fn take_keys(&mut self, material: &srtp::Material) -> Result<(), srtp::SrtpError> {
+        let provider = dtls_keys::srtp_provider();
+        self.egress.set_keys(srtp::Sender::new(provider, material)?);
+        self.feedback = Some(srtp::Receiver::new(provider, material)?);
+        Ok(())
     }
+}
 
-    /// Asks the publisher for a key frame, unless it was asked just now. Answers whether it did.
-    pub fn request_keyframe(&mut self, now: Instant, ssrc: Ssrc) -> bool {
-        let Some(stream) = self.streams.get_mut(&ssrc) else {
-            return false;
-        };
-        if !stream.source.is_video()
-            || stream
-                .last_asked
-                .is_some_and(|at| now.saturating_duration_since(at) < KEYFRAME_REQUEST_INTERVAL)
-        {
-            return false;
-        }
-        let (mid, rid) = (stream.mid, stream.rid);
-        stream.last_asked = Some(now);
-        if let Some(stream) = self.rtc.direct_api().stream_rx_by_mid(mid, rid) {
-            stream.request_keyframe(KeyframeRequestKind::Pli);
-            self.dirty = true;
-            return true;
-        }
-        false
-    }
-
-    /// The payload type under which this viewer takes a source's codec on this line.
-    pub fn viewer_pt(&self, mid: Mid, params: PayloadParams) -> Option<Pt> {
-        let pt = self.rtc.codec_config().match_params(params)?.pt();
-        self.rtc.media(mid)?.remote_pts().contains(&pt).then_some(pt)
-    }
-
-    /// Sends a rewritten packet on a slot.
-    pub fn write(rtc: &mut Rtc, slot: &mut Slot, write: RtpWrite) {
-        let mut api = rtc.direct_api();
-        if !slot.declared {
-            let stream = api.declare_stream_tx(slot.ssrc, slot.rtx, slot.mid, None);
-            stream.set_rtx_cache(RESEND_PACKETS, RESEND_AGE, Some(RESEND_SHARE));
-            slot.declared = true;
-        }
-        if let Some(stream) = api.stream_tx(&slot.ssrc) {
-            stream.write_rtp(write);
-        }
-    }
-
-    /// The slot of a line.
-    pub fn slot(&self, mid: Mid) -> Option<&Slot> {
-        self.audio.iter().chain(&self.video).find(|slot| slot.mid == mid)
-    }
+fn accept(rtc: &mut Rtc, offer: &str) -> Result<SdpAnswer, ControlError> {
+    let bad_sdp = |reason: String| ControlError::BadSdp { reason };
+    let offer = SdpOffer::from_sdp_string(offer).map_err(|error| bad_sdp(error.to_string()))?;
+    rtc.sdp_api()
+        .accept_offer(offer)
+        .map_err(|error| bad_sdp(error.to_string()))
 }

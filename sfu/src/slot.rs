@@ -1,17 +1,20 @@
 //! A receive line of a viewer: one continuous RTP stream, whatever source it shows.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use rotunda_proto::ids::{SessionId, TrackSource, UserId};
-use str0m::format::{Codec, PayloadParams};
-use str0m::media::{Mid, Pt};
-use str0m::rtp::{ExtensionValues, RtpPacket, RtpWrite, Ssrc, Vp8Descriptor, Vp8Patch};
+use rotunda_proto::ids::{TrackSource, UserId};
+use str0m::media::{MediaKind, Mid};
 
-use crate::keyframe;
+use crate::packet::{Packet, StreamId};
 
-/// A key frame that does not come is asked for again after this time.
-const ASK_AGAIN: Duration = Duration::from_millis(500);
+/// Changes of source whose packets can still be asked for again.
+const SEGMENTS: usize = 8;
+/// A catch-up of cached pictures takes 1/32 of its real time, so that it ends where the present begins.
+const CATCH_UP: u32 = 5;
+/// 20 ms of sound: less as a step would make the receiver drop the packet or hurry.
+const SOUND_STEP: u32 = 960;
 
 /// What a slot is to show.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,37 +24,39 @@ pub struct Want {
     pub max_height: Option<u16>,
 }
 
-/// One RTP stream of a publisher (one simulcast layer, where there are several).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct StreamKey {
-    pub session: SessionId,
-    pub ssrc: Ssrc,
+/// The payload types under which a viewer takes a source's codec.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PayloadTypes {
+    pub media: u8,
+    pub resend: Option<u8>,
+    /// Redundant audio around it (RFC 2198).
+    pub red: Option<u8>,
 }
 
-/// The state machine of a slot. Empty -> Waiting (wanted) -> Flowing (first packet of a key frame) -> Empty (not wanted).
-#[derive(Debug)]
-enum Forwarding {
-    /// Nothing is wanted.
-    Empty,
-    /// Wanted, and nothing decodable has come yet.
-    Waiting,
-    Flowing(Flow),
-}
-
-/// How a flowing source's numbers become the slot's.
-#[derive(Debug)]
-struct Flow {
-    from: StreamKey,
-    pt: Pt,
-    codec: Codec,
-    /// Source and slot sequence number of the first forwarded packet.
+/// How packets of a source are numbered from a switch on.
+#[derive(Debug, Clone, Copy)]
+struct Segment {
+    stream: StreamId,
+    types: PayloadTypes,
+    /// Payload type at the publisher: another one is another codec.
+    source_type: u8,
+    /// Source and slot values of the first packet.
     first_seq: [u64; 2],
-    /// Source and slot timestamp of it.
     first_time: [u32; 2],
-    /// Source and slot VP8 picture id of it.
     first_picture: [u16; 2],
-    /// Source and slot TL0PICIDX of it.
     first_tl0: [u8; 2],
+    /// Time goes faster by a power of two.
+    hurry: u32,
+}
+
+/// Empty -> Waiting (wanted) -> Flowing (first packet of a key frame) -> Empty (not wanted). A flowing slot that is to show
+/// another source or layer goes on with the old one until the new one's key frame, when the old one may still be shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Forwarding {
+    Empty,
+    Waiting,
+    /// The newest segment's source is shown.
+    Flowing,
 }
 
 /// What was written last; the next source goes on from there.
@@ -60,43 +65,78 @@ struct Written {
     next_seq: u64,
     time: u32,
     at: Option<Instant>,
+    captured: Option<Instant>,
     picture: u16,
     tl0: u8,
+}
+
+/// A packet as one viewer gets it, before it is put on the wire.
+#[derive(Debug, Clone)]
+pub struct Rewritten {
+    /// Extended sequence number in the slot.
+    pub seq: u64,
+    pub time: u32,
+    pub picture: u16,
+    pub tl0: u8,
+    pub types: PayloadTypes,
+}
+
+/// What a slot does with a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Take {
+    Forward,
+    /// It can be the first of its stream: [`Slot::switch`].
+    Switch,
+    Leave,
 }
 
 #[derive(Debug)]
 pub struct Slot {
     pub mid: Mid,
-    pub ssrc: Ssrc,
-    pub rtx: Option<Ssrc>,
-    /// Declared to str0m: only from the first packet on, as a stream that never sent draws padding and sends reports
-    /// with RTP time 0 that spoil the viewer's clock.
-    pub declared: bool,
+    pub kind: MediaKind,
+    pub ssrc: u32,
+    pub rtx_ssrc: Option<u32>,
+    /// The stream to show: the source's, or the layer that fits the viewer's link. None: paused.
+    pub target: Option<StreamId>,
+    /// The source is wanted but cannot be sent, as the link does not carry it.
+    pub paused: bool,
     want: Option<Want>,
     state: Forwarding,
+    segments: VecDeque<Segment>,
     written: Written,
-    asked_at: Option<Instant>,
+    clock_rate: u32,
+    next_rtx: u64,
+    pub packets: u32,
+    pub octets: u32,
+    pub reported_at: Option<Instant>,
 }
 
 impl Slot {
-    /// `first_seq`: a random number; only 15 bits are used, so that the first has no rollover (RFC 3711 §3.3.1).
-    pub fn new(mid: Mid, ssrc: Ssrc, rtx: Option<Ssrc>, first_seq: u16) -> Self {
-        let written = Written {
-            next_seq: u64::from(first_seq & 0x7fff),
-            time: 0,
-            at: None,
-            picture: 0,
-            tl0: 0,
-        };
+    /// `first_seq`: random numbers; only 15 bits are used, so that the first has no rollover (RFC 3711 §3.3.1).
+    pub fn new(mid: Mid, kind: MediaKind, ssrc: u32, rtx_ssrc: Option<u32>, first_seq: u32) -> Self {
         Self {
             mid,
+            kind,
             ssrc,
-            rtx,
-            declared: false,
+            rtx_ssrc,
+            target: None,
+            paused: false,
             want: None,
             state: Forwarding::Empty,
-            written,
-            asked_at: None,
+            segments: VecDeque::new(),
+            written: Written {
+                next_seq: u64::from(first_seq & 0x7fff),
+                time: 0,
+                at: None,
+                captured: None,
+                picture: 0,
+                tl0: 0,
+            },
+            clock_rate: if kind == MediaKind::Audio { 48_000 } else { 90_000 },
+            next_rtx: u64::from(first_seq >> 16 & 0x7fff),
+            packets: 0,
+            octets: 0,
+            reported_at: None,
         }
     }
 
@@ -108,158 +148,234 @@ impl Slot {
     pub fn set_want(&mut self, want: Option<Want>) {
         let source = |want: &Option<Want>| want.as_ref().map(|want| (want.user.clone(), want.source));
         if source(&want) != source(&self.want) {
+            self.target = None;
+            self.paused = false;
             self.state = if want.is_some() {
                 Forwarding::Waiting
             } else {
                 Forwarding::Empty
             };
-            self.asked_at = None;
         }
         self.want = want;
     }
 
     /// What flows now.
-    pub fn flowing(&self) -> Option<StreamKey> {
-        match &self.state {
-            Forwarding::Flowing(flow) => Some(flow.from),
-            _ => None,
-        }
+    pub fn flowing(&self) -> Option<StreamId> {
+        (self.state == Forwarding::Flowing)
+            .then(|| self.segments.back().map(|segment| segment.stream))
+            .flatten()
     }
 
-    /// The source has ended or may not be sent any more.
-    pub fn source_gone(&mut self, session: SessionId) {
-        if self.flowing().is_some_and(|from| from.session == session) {
-            // Flowing => Waiting: it may come back.
+    /// Waits for the first packet of a key frame of its target.
+    pub fn waits_for(&self) -> Option<StreamId> {
+        self.target
+            .filter(|target| self.state != Forwarding::Empty && self.flowing() != Some(*target))
+    }
+
+    /// Flowing | Waiting => Waiting: the source has ended, or the link does not carry it.
+    pub fn stop(&mut self) {
+        if self.state == Forwarding::Flowing {
             self.state = Forwarding::Waiting;
         }
     }
 
-    /// Whether the source should be asked for a key frame now: this slot waits for one and has not asked lately.
-    pub fn ask_for_keyframe(&mut self, now: Instant, best: StreamKey) -> bool {
-        let waits = self.flowing() != Some(best);
-        let due = self
-            .asked_at
-            .is_none_or(|at| now.saturating_duration_since(at) >= ASK_AGAIN);
-        if waits && due {
-            self.asked_at = Some(now);
+    #[inline]
+    pub fn takes(&self, stream: StreamId, source_type: u8, packet: &Packet) -> Take {
+        if self.state == Forwarding::Flowing
+            && let Some(segment) = self.segments.back()
+            && segment.stream == stream
+            && segment.source_type == source_type
+        {
+            return Take::Forward;
         }
-        waits && due
+        if self.state != Forwarding::Empty && self.target == Some(stream) && packet.descriptor.starts_keyframe {
+            return Take::Switch;
+        }
+        Take::Leave
     }
 
-    /// Whether this packet must be looked at: it is of the flowing stream, or may begin the flow of the best one.
-    pub fn takes(&self, from: StreamKey, best: StreamKey, codec: Codec, payload: &[u8]) -> Take {
-        match &self.state {
-            Forwarding::Flowing(flow) if flow.from == from && flow.codec == codec => Take::Forward,
-            _ if from == best && keyframe::starts(codec, payload) => Take::Switch,
-            _ => Take::Leave,
-        }
+    /// Waiting | Flowing(other) => Flowing(stream): `packet` is the first.
+    pub fn switch(&mut self, stream: StreamId, source_type: u8, packet: &Packet, clock_rate: u32, types: PayloadTypes) {
+        let hurry = 0;
+        self.begin(stream, source_type, packet, clock_rate, types, hurry);
     }
 
-    /// Waiting | Flowing(other) => Flowing(from): this packet will be the first.
-    pub fn switch(&mut self, from: StreamKey, packet: &RtpPacket, params: &PayloadParams, pt: Pt) {
-        let spec = params.spec();
-        // The step of time is the time that went by, at least a packet's worth of sound: less would make the receiver
-        // drop the packet or hurry.
-        let least = if spec.codec.is_audio() { 960 } else { 1 };
+    /// As [`switch`](Self::switch), for pictures of the past: their time goes by quickly, until [`catch_up_done`].
+    ///
+    /// [`catch_up_done`]: Self::catch_up_done
+    pub fn switch_to_past(
+        &mut self,
+        stream: StreamId,
+        source_type: u8,
+        packet: &Packet,
+        clock_rate: u32,
+        types: PayloadTypes,
+    ) {
+        self.begin(stream, source_type, packet, clock_rate, types, CATCH_UP);
+    }
+
+    /// From `next` on (the packet that will follow the cached ones) time is real again. `last`: the last cached packet.
+    pub fn catch_up_done(&mut self, last: &Packet) {
+        let Some(segment) = self.segments.back().copied() else {
+            return;
+        };
+        let seq = last.seq + 1;
+        let mut real = segment;
+        real.hurry = 0;
+        real.first_seq = [seq, seq - segment.first_seq[0] + segment.first_seq[1]];
+        // The next frame's distance from the last one is kept.
+        real.first_time = [last.time, segment.time(last.time)];
+        self.push(real);
+    }
+
+    fn begin(
+        &mut self,
+        stream: StreamId,
+        source_type: u8,
+        packet: &Packet,
+        clock_rate: u32,
+        types: PayloadTypes,
+        hurry: u32,
+    ) {
+        let least = if self.kind == MediaKind::Audio { SOUND_STEP } else { 1 };
         let step = self.written.at.map_or(0, |at| {
-            let elapsed = packet.timestamp.saturating_duration_since(at).as_secs_f64();
-            ((elapsed * f64::from(spec.clock_rate.get())) as u32).max(least)
+            let elapsed = packet.arrived.saturating_duration_since(at).as_secs_f64();
+            ((elapsed * f64::from(clock_rate)) as u32).max(least)
         });
-        let (picture, tl0) = vp8_fields(spec.codec, &packet.payload);
-        self.state = Forwarding::Flowing(Flow {
-            from,
-            pt,
-            codec: spec.codec,
-            first_seq: [*packet.seq_no, self.written.next_seq],
-            first_time: [packet.header.timestamp, self.written.time.wrapping_add(step)],
-            first_picture: [picture, self.written.picture.wrapping_add(1)],
-            first_tl0: [tl0, self.written.tl0.wrapping_add(1)],
+        let descriptor = &packet.descriptor;
+        self.push(Segment {
+            stream,
+            types,
+            source_type,
+            first_seq: [packet.seq, self.written.next_seq],
+            first_time: [packet.time, self.written.time.wrapping_add(step)],
+            first_picture: [
+                descriptor.picture_id.map_or(0, |id| id.value),
+                self.written.picture.wrapping_add(1),
+            ],
+            first_tl0: [
+                descriptor.tl0.map_or(0, |tl0| tl0.value),
+                self.written.tl0.wrapping_add(1),
+            ],
+            hurry,
         });
+        self.clock_rate = clock_rate;
+        self.state = Forwarding::Flowing;
+    }
+
+    fn push(&mut self, segment: Segment) {
+        if self.segments.len() == SEGMENTS {
+            self.segments.pop_front();
+        }
+        self.segments.push_back(segment);
     }
 
     /// The packet as this slot sends it; None for one from before the switch (a late resend), or when nothing flows.
-    pub fn rewrite(&mut self, packet: &RtpPacket, captured: Instant) -> Option<RtpWrite> {
-        let Forwarding::Flowing(flow) = &self.state else {
-            return None;
-        };
-        let seq = packet.seq_no.checked_sub(flow.first_seq[0])? + flow.first_seq[1];
-        let time = packet
-            .header
-            .timestamp
-            .wrapping_sub(flow.first_time[0])
-            .wrapping_add(flow.first_time[1]);
-        let is_video = flow.codec.is_video();
-        let patch = if flow.codec == Codec::Vp8 {
-            vp8_patch(flow, &mut self.written, &packet.payload)
-        } else {
-            None
-        };
-        if seq >= self.written.next_seq {
-            self.written.next_seq = seq + 1;
-            self.written.time = time;
-            self.written.at = Some(packet.timestamp);
+    #[inline]
+    pub fn rewrite(&mut self, packet: &Arc<Packet>) -> Option<Rewritten> {
+        let segment = self.segments.back()?;
+        let rewritten = segment.rewrite(packet)?;
+        let written = &mut self.written;
+        if rewritten.seq >= written.next_seq {
+            written.next_seq = rewritten.seq + 1;
+            written.time = rewritten.time;
+            written.at = Some(packet.arrived);
+            written.captured = Some(packet.captured);
+            if packet.descriptor.picture_id.is_some() {
+                written.picture = rewritten.picture;
+            }
+            if packet.descriptor.tl0.is_some() {
+                written.tl0 = rewritten.tl0;
+            }
         }
-        // Never the source's whole set: it carries the source's mid, rid and transport-wide number.
-        let source = &packet.header.ext_vals;
-        let ext_vals = ExtensionValues {
-            audio_level: source.audio_level,
-            voice_activity: source.voice_activity,
-            video_orientation: source.video_orientation,
-            ..ExtensionValues::default()
+        self.packets = self.packets.wrapping_add(1);
+        self.octets = self.octets.wrapping_add(packet.payload.len() as u32);
+        Some(rewritten)
+    }
+
+    /// Where a packet that the viewer misses came from: stream and sequence number there.
+    pub fn origin(&self, wire_seq: u16) -> Option<Origin> {
+        // The extended number nearest below what was written.
+        let newest = self.written.next_seq.checked_sub(1)?;
+        let back = u64::from((newest as u16).wrapping_sub(wire_seq));
+        let seq = newest.checked_sub(back)?;
+        let segment = self.segments.iter().rev().find(|segment| segment.first_seq[1] <= seq)?;
+        Some(Origin {
+            stream: segment.stream,
+            seq: seq - segment.first_seq[1] + segment.first_seq[0],
+            segment: *segment,
+        })
+    }
+
+    /// The next sequence number of the slot's resend stream (RFC 4588 §4).
+    pub fn next_resend(&mut self) -> u64 {
+        let seq = self.next_rtx;
+        self.next_rtx += 1;
+        seq
+    }
+
+    /// Payload type of padding on the resend stream, when something has been sent that it can belong to.
+    pub fn resend_type(&self) -> Option<u8> {
+        self.segments.back()?.types.resend
+    }
+
+    /// Timestamp of padding: that of the last packet.
+    pub fn last_time(&self) -> u32 {
+        self.written.time
+    }
+
+    /// RTP time that belongs to `now`, for a sender report; None before the first packet.
+    pub fn time_at(&self, now: Instant) -> Option<u32> {
+        let captured = self.written.captured?;
+        let since = now.saturating_duration_since(captured).as_secs_f64();
+        let ticks = (since * f64::from(self.clock_rate)) as u64;
+        Some(self.written.time.wrapping_add(ticks as u32))
+    }
+}
+
+/// A packet that was sent before.
+#[derive(Debug, Clone, Copy)]
+pub struct Origin {
+    pub stream: StreamId,
+    pub seq: u64,
+    segment: Segment,
+}
+
+impl Origin {
+    /// Exactly as it was sent.
+    pub fn rewrite(&self, packet: &Packet) -> Option<Rewritten> {
+        self.segment.rewrite(packet)
+    }
+}
+
+impl Segment {
+    fn time(&self, source: u32) -> u32 {
+        // Earlier than the first: a late frame of the past.
+        let since = source.wrapping_sub(self.first_time[0]) as i32 >> self.hurry;
+        self.first_time[1].wrapping_add(since as u32)
+    }
+
+    fn rewrite(&self, packet: &Packet) -> Option<Rewritten> {
+        let seq = packet.seq.checked_sub(self.first_seq[0])? + self.first_seq[1];
+        let shift = |value: u16| {
+            value
+                .wrapping_sub(self.first_picture[0])
+                .wrapping_add(self.first_picture[1])
         };
-        let write = RtpWrite::new(flow.pt, seq.into(), time, captured, Arc::clone(&packet.payload))
-            .marker(packet.header.marker)
-            .nackable(is_video)
-            .ext_vals(ext_vals);
-        Some(match patch {
-            Some(patch) => write.vp8_patch(patch),
-            None => write,
+        let descriptor = &packet.descriptor;
+        Some(Rewritten {
+            seq,
+            time: self.time(packet.time),
+            picture: descriptor.picture_id.map_or(0, |id| shift(id.value) & 0x7fff),
+            tl0: descriptor.tl0.map_or(0, |tl0| {
+                tl0.value
+                    .wrapping_sub(self.first_tl0[0])
+                    .wrapping_add(self.first_tl0[1])
+            }),
+            types: self.types,
         })
     }
 }
 
-/// What a slot does with a packet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Take {
-    Forward,
-    Switch,
-    Leave,
-}
-
-fn vp8_fields(codec: Codec, payload: &[u8]) -> (u16, u8) {
-    if codec != Codec::Vp8 {
-        return (0, 0);
-    }
-    match Vp8Descriptor::parse(payload) {
-        Ok(descriptor) => (
-            descriptor.picture_id().unwrap_or(0),
-            descriptor.tl0_pic_idx().unwrap_or(0),
-        ),
-        Err(_) => (0, 0),
-    }
-}
-
-/// Continuous picture ids and TL0PICIDX (RFC 7741 §4.2). None where the packet has no such field, or one too short.
-fn vp8_patch(flow: &Flow, written: &mut Written, payload: &[u8]) -> Option<Vp8Patch> {
-    let descriptor = Vp8Descriptor::parse(payload).ok()?;
-    let mut patch = descriptor.patch();
-    if let Some(picture) = descriptor.picture_id() {
-        let picture = picture
-            .wrapping_sub(flow.first_picture[0])
-            .wrapping_add(flow.first_picture[1])
-            & 0x7fff;
-        // Late resends do not turn the clock back: half of the 15-bit circle is "before".
-        if picture.wrapping_sub(written.picture) & 0x7fff < 0x4000 {
-            written.picture = picture;
-        }
-        patch = patch.picture_id(picture);
-    }
-    if let Some(tl0) = descriptor.tl0_pic_idx() {
-        let tl0 = tl0.wrapping_sub(flow.first_tl0[0]).wrapping_add(flow.first_tl0[1]);
-        if tl0.wrapping_sub(written.tl0) < 0x80 {
-            written.tl0 = tl0;
-        }
-        patch = patch.tl0_pic_idx(tl0);
-    }
-    patch.build().ok()
-}
+#[cfg(test)]
+mod tests;

@@ -1,34 +1,64 @@
-//! A worker's state and decisions: rooms, sessions, who gets which packet. Sans-IO: datagrams, commands and time come in by
-//! `handle_*`, datagrams and events go out by `poll_*`.
+//! A worker's state: rooms, sessions, tracks. Sans-IO: datagrams, commands and time come in by `handle_*`, datagrams and
+//! events go out by `poll_*`.
+//!
+//! This file makes and ends sessions; [`demux`] finds whose datagram it is, [`forward`] carries packets from publishers to
+//! viewers, [`subscribe`] decides who gets what, [`timers`] does what time brings.
+
+mod demux;
+mod forward;
+mod subscribe;
+#[cfg(test)]
+mod tests;
+mod timers;
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use metrics::{counter, gauge};
-use rotunda_proto::ids::{RoomKey, SessionId, UserId};
-use rotunda_proto::sfu::{Command, ControlError, Event, Identity, MAX_SLOTS, Reply};
-use rotunda_proto::ticket::ClusterSecret;
-use str0m::net::{Protocol, Receive, Transmit};
-use str0m::{Candidate, IceConnectionState, Input, Output};
-use tracing::{debug, info};
+use rotunda_proto::ids::{RoomKey, SessionId, TrackSource, UserId};
+use rotunda_proto::sfu::{ControlError, Event, SlotMap};
+use std::collections::BTreeSet;
+use str0m::{IceConnectionState, Output};
+use tracing::{info, warn};
 
-use crate::session::{Ingress, Opening, Session};
-use crate::slot::{StreamKey, Take};
+use crate::dtls_keys;
+use crate::egress::Path;
+use crate::packet::StreamId;
+use crate::session::{Flush, Session};
 use crate::speakers::Speakers;
+use crate::track::{Stream, Track};
+use timers::Timers;
 
 pub struct Worker {
-    secret: ClusterSecret,
-    candidates: Vec<Candidate>,
-    connect_timeout: Duration,
-    max_sessions: usize,
-    sessions: HashMap<SessionId, Session>,
+    setup: Setup,
+    /// Free places are None and used again.
+    sessions: Vec<Option<Session>>,
+    by_id: HashMap<SessionId, usize>,
+    by_address: HashMap<SocketAddr, usize>,
+    /// By the name that a peer shows in its ICE requests.
+    by_ice_name: HashMap<String, usize>,
     rooms: HashMap<RoomKey, Room>,
-    by_address: HashMap<SocketAddr, SessionId>,
-    transmits: VecDeque<Transmit>,
+    tracks: Vec<Option<Track>>,
+    streams: HashMap<StreamId, Stream>,
+    next_stream: u32,
+    timers: Timers,
+    /// Sessions whose `str0m` has something new to say.
+    touched: Vec<usize>,
+    /// Sessions whose packets wait for more of the same moment, and those whose turn it is.
+    waiting: VecDeque<(Instant, usize)>,
+    ready: VecDeque<usize>,
+    control: VecDeque<Datagram>,
     events: VecDeque<RoomEvent>,
-    arrived: Vec<(SessionId, Ingress)>,
-    seed: u64,
+    scratch: forward::Scratch,
+    counters: forward::Counters,
+}
+
+/// A datagram that is not forwarded media: ICE, DTLS, reports.
+#[derive(Debug)]
+pub struct Datagram {
+    pub path: Path,
+    pub bytes: Vec<u8>,
 }
 
 /// An event and the room it happened in.
@@ -40,341 +70,189 @@ pub struct RoomEvent {
 
 #[derive(Default)]
 struct Room {
-    sessions: Vec<SessionId>,
+    sessions: Vec<usize>,
     /// The newest session of each member: the one that publishes.
-    members: HashMap<UserId, SessionId>,
+    members: HashMap<UserId, usize>,
     speakers: Speakers,
 }
 
 /// What a worker is made with.
+#[derive(Debug, Clone)]
 pub struct Setup {
-    pub secret: ClusterSecret,
-    pub candidates: Vec<Candidate>,
     pub connect_timeout: Duration,
     pub max_sessions: usize,
-    /// Random.
-    pub seed: u64,
+    /// Packets of one moment for one viewer are collected for so long, to leave in one send.
+    pub batch_window: Duration,
+    /// Wall clock and monotonic clock at one moment, for sender reports.
+    pub started: (Instant, Duration),
 }
 
 impl Worker {
     pub fn new(setup: Setup) -> Self {
-        let Setup {
-            secret,
-            candidates,
-            connect_timeout,
-            max_sessions,
-            seed,
-        } = setup;
         Self {
-            secret,
-            candidates,
-            connect_timeout,
-            max_sessions,
-            seed,
-            sessions: HashMap::new(),
-            rooms: HashMap::new(),
+            setup,
+            sessions: Vec::new(),
+            by_id: HashMap::new(),
             by_address: HashMap::new(),
-            transmits: VecDeque::new(),
+            by_ice_name: HashMap::new(),
+            rooms: HashMap::new(),
+            tracks: Vec::new(),
+            streams: HashMap::new(),
+            next_stream: 0,
+            timers: Timers::default(),
+            touched: Vec::new(),
+            waiting: VecDeque::new(),
+            ready: VecDeque::new(),
+            control: VecDeque::new(),
             events: VecDeque::new(),
-            arrived: Vec::new(),
+            scratch: forward::Scratch::default(),
+            counters: forward::Counters::default(),
         }
     }
 
-    /// `unix`: wall clock, for tickets.
-    pub fn handle_command(&mut self, now: Instant, unix: Duration, command: Command) -> Reply {
-        let done = match command {
-            Command::Open {
-                session,
-                room,
-                identity,
-                offer,
-                lines,
-            } => self
-                .open(now, unix, session, room, identity, &offer, lines)
-                .map(|answer| Reply::Opened { answer }),
-            Command::Restart { session, offer } => match self.sessions.get_mut(&session) {
-                Some(session) => session.restart(&offer).map(|answer| Reply::Opened { answer }),
-                None => Err(ControlError::NoSuchSession),
-            },
-            Command::SetIngress { session, sources } => match self.sessions.get_mut(&session) {
-                Some(session) => {
-                    session.set_ingress(sources);
-                    Ok(Reply::Done)
-                }
-                None => Err(ControlError::NoSuchSession),
-            },
-            Command::SetSlots { session, slots } => match self.sessions.get_mut(&session) {
-                Some(viewer) => {
-                    viewer.set_slots(&slots);
-                    self.ask_for_wanted_keyframes(now, session);
-                    Ok(Reply::Done)
-                }
-                None => Err(ControlError::NoSuchSession),
-            },
-            Command::Close { session } => {
-                if let Some(mut closed) = self.remove(session) {
-                    closed.rtc.disconnect();
-                }
-                Ok(Reply::Done)
-            }
-        };
-        self.settle(now);
-        done.unwrap_or_else(|error| Reply::Refused { error })
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "the fields of the command, and the time")]
-    fn open(
-        &mut self,
-        now: Instant,
-        unix: Duration,
-        id: SessionId,
-        room: RoomKey,
-        identity: Identity,
-        offer: &str,
-        lines: rotunda_proto::sfu::Lines,
-    ) -> Result<String, ControlError> {
-        let user = match identity {
-            Identity::Member { user } => Some(user),
-            Identity::Service { ticket } => {
-                self.secret
-                    .verify_ticket(&ticket, &room, unix)
-                    .map_err(|_| ControlError::BadTicket)?;
-                None
-            }
-        };
-        if self.sessions.len() >= self.max_sessions {
+    /// Takes a session that was opened elsewhere; one of the same id is replaced.
+    pub fn adopt(&mut self, now: Instant, mut session: Session) -> Result<(), ControlError> {
+        if self.by_id.len() >= self.setup.max_sessions {
             return Err(ControlError::NodeFull);
         }
-        if lines.audio.len() > MAX_SLOTS || lines.video.len() > MAX_SLOTS {
-            return Err(ControlError::BadSdp {
-                reason: format!("more than {MAX_SLOTS} receive lines of a kind"),
-            });
+        self.close(now, session.id);
+        let index = self.sessions.iter().position(Option::is_none).unwrap_or_else(|| {
+            self.sessions.push(None);
+            self.sessions.len() - 1
+        });
+        self.by_id.insert(session.id, index);
+        self.by_ice_name.insert(session.ice_name(), index);
+        let user = session.user.clone();
+        let sources: Vec<TrackSource> = session.sources.values().copied().collect();
+        for source in sources {
+            if user.is_some() {
+                let track = self.add_track(Track {
+                    session: index,
+                    source,
+                    streams: Vec::new(),
+                    viewers: Vec::new(),
+                });
+                session.tracks.insert(source, track);
+            }
         }
-        self.remove(id);
-        self.seed = self
-            .seed
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        let opening = Opening {
-            id,
-            room: room.clone(),
-            user: user.clone(),
-            offer,
-            lines,
-        };
-        let (session, answer) = Session::open(now, opening, &self.candidates, self.seed >> 16)?;
-        let place = self.rooms.entry(room).or_default();
-        place.sessions.push(id);
-        if let Some(user) = user {
-            place.members.insert(user, id);
-        }
-        self.sessions.insert(id, session);
+        let room = self.rooms.entry(session.room.clone()).or_default();
+        room.sessions.push(index);
+        let key = session.room.clone();
+        self.sessions[index] = Some(session);
         gauge!("rotunda_sfu_sessions").increment(1.0);
+        if let Some(user) = user {
+            room.members.insert(user.clone(), index);
+            self.resubscribe_viewers_of(now, &key, &user);
+        }
+        self.touched.push(index);
+        self.settle(now);
+        Ok(())
+    }
+
+    fn add_track(&mut self, track: Track) -> usize {
+        match self.tracks.iter().position(Option::is_none) {
+            Some(free) => {
+                self.tracks[free] = Some(track);
+                free
+            }
+            None => {
+                self.tracks.push(Some(track));
+                self.tracks.len() - 1
+            }
+        }
+    }
+
+    /// Answers a second offer (ICE restart).
+    pub fn restart(&mut self, now: Instant, id: SessionId, offer: &str) -> Result<String, ControlError> {
+        let index = *self.by_id.get(&id).ok_or(ControlError::NoSuchSession)?;
+        let session = self.sessions[index].as_mut().ok_or(ControlError::NoSuchSession)?;
+        let answer = session.restart(offer)?;
+        let name = session.ice_name();
+        self.by_ice_name.retain(|_, known| *known != index);
+        self.by_ice_name.insert(name, index);
+        self.touched.push(index);
+        self.settle(now);
         Ok(answer)
     }
 
+    /// From now on packets of any other source are dropped.
+    pub fn set_ingress(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        sources: BTreeSet<TrackSource>,
+    ) -> Result<(), ControlError> {
+        let index = *self.by_id.get(&id).ok_or(ControlError::NoSuchSession)?;
+        let Some(session) = self.sessions[index].as_mut() else {
+            return Err(ControlError::NoSuchSession);
+        };
+        session.set_ingress(sources);
+        if let Some(user) = session.user.clone() {
+            let room = session.room.clone();
+            self.resubscribe_viewers_of(now, &room, &user);
+        }
+        self.settle(now);
+        Ok(())
+    }
+
+    /// What the session's slots show from now on.
+    pub fn set_slots(&mut self, now: Instant, id: SessionId, slots: &SlotMap) -> Result<(), ControlError> {
+        let index = *self.by_id.get(&id).ok_or(ControlError::NoSuchSession)?;
+        if let Some(session) = self.sessions[index].as_mut() {
+            session.set_slots(slots);
+        }
+        self.subscribe(now, index);
+        self.settle(now);
+        Ok(())
+    }
+
+    /// Ends a session; also right when there is none.
+    pub fn close(&mut self, now: Instant, id: SessionId) {
+        if let Some(index) = self.by_id.get(&id).copied()
+            && let Some(mut closed) = self.remove(now, index)
+        {
+            closed.rtc.disconnect();
+        }
+        self.settle(now);
+    }
+
     /// Takes a session out of everything that knows it.
-    fn remove(&mut self, id: SessionId) -> Option<Session> {
-        let session = self.sessions.remove(&id)?;
+    fn remove(&mut self, now: Instant, index: usize) -> Option<Session> {
+        let session = self.sessions.get_mut(index)?.take()?;
         gauge!("rotunda_sfu_sessions").decrement(1.0);
-        self.by_address.retain(|_, known| *known != id);
+        self.by_id.remove(&session.id);
+        self.by_address.retain(|_, known| *known != index);
+        self.by_ice_name.retain(|_, known| *known != index);
+        for stream in session.streams.values() {
+            self.streams.remove(stream);
+        }
+        for track in session.tracks.values() {
+            self.tracks[*track] = None;
+        }
+        for track in self.tracks.iter_mut().flatten() {
+            track.viewers.retain(|viewer| viewer.session != index);
+        }
         if let Some(room) = self.rooms.get_mut(&session.room) {
-            room.sessions.retain(|other| *other != id);
-            room.members.retain(|_, publisher| *publisher != id);
-            for other in &room.sessions {
-                if let Some(viewer) = self.sessions.get_mut(other) {
-                    viewer
-                        .audio
-                        .iter_mut()
-                        .chain(&mut viewer.video)
-                        .for_each(|slot| slot.source_gone(id));
-                }
-            }
+            room.sessions.retain(|other| *other != index);
+            let published = session
+                .user
+                .as_ref()
+                .is_some_and(|user| room.members.get(user) == Some(&index));
             if room.sessions.is_empty() {
                 self.rooms.remove(&session.room);
+            } else if let (true, Some(user)) = (published, &session.user) {
+                room.members.remove(user);
+                self.resubscribe_viewers_of(now, &session.room, user);
             }
         }
         Some(session)
     }
 
-    /// One datagram, or one frame of ICE-TCP.
-    pub fn handle_datagram(&mut self, now: Instant, from: SocketAddr, to: SocketAddr, proto: Protocol, bytes: &[u8]) {
-        let Ok(receive) = Receive::new(proto, from, to, bytes) else {
-            counter!("rotunda_sfu_datagrams_dropped_total", "reason" => "unparsable").increment(1);
-            return;
-        };
-        let input = Input::Receive(now, receive);
-        let known = self.by_address.get(&from).copied();
-        let known = known.filter(|id| self.sessions.get(id).is_some_and(|session| session.rtc.accepts(&input)));
-        let found = known.or_else(|| {
-            let found = self
-                .sessions
-                .iter()
-                .find(|(_, session)| session.rtc.accepts(&input))
-                .map(|(id, _)| *id)?;
-            self.by_address.insert(from, found);
-            Some(found)
-        });
-        let Some(session) = found.and_then(|id| self.sessions.get_mut(&id)) else {
-            counter!("rotunda_sfu_datagrams_dropped_total", "reason" => "unknown_peer").increment(1);
-            return;
-        };
-        if let Err(error) = session.rtc.handle_input(input) {
-            debug!(%error, session = %session.id, "a datagram was refused");
-            counter!("rotunda_sfu_datagrams_dropped_total", "reason" => "refused").increment(1);
-        }
-        // str0m holds one packet: drain before the next comes.
-        let id = session.id;
-        self.drain(now, id);
-    }
-
-    /// Call when [`poll_timeout`](Self::poll_timeout) is due.
-    pub fn handle_timeout(&mut self, now: Instant) {
-        let mut due = Vec::new();
-        let mut late = Vec::new();
-        for session in self.sessions.values() {
-            if !session.connected && now.saturating_duration_since(session.started) >= self.connect_timeout {
-                late.push(session.id);
-            } else if session.next_timeout <= now {
-                due.push(session.id);
-            }
-        }
-        for id in late {
-            self.lose(id, "ICE and DTLS were not done in time");
-        }
-        for id in due {
-            if let Some(session) = self.sessions.get_mut(&id) {
-                session.dirty = true;
-            }
-        }
-        self.settle(now);
-        for (key, room) in &mut self.rooms {
-            if let Some(speakers) = room.speakers.poll_change(now) {
-                self.events.push_back(RoomEvent {
-                    room: key.clone(),
-                    event: Event::Speakers { speakers },
-                });
-            }
-        }
-    }
-
-    /// Routes what has arrived and lets every touched session send. Call after a batch of datagrams.
-    pub fn settle(&mut self, now: Instant) {
-        loop {
-            self.route(now);
-            let dirty: Vec<SessionId> = self
-                .sessions
-                .values()
-                .filter(|session| session.dirty)
-                .map(|session| session.id)
-                .collect();
-            if dirty.is_empty() && self.arrived.is_empty() {
-                return;
-            }
-            for id in dirty {
-                if let Some(session) = self.sessions.get_mut(&id) {
-                    session.dirty = false;
-                    if session.rtc.handle_input(Input::Timeout(now)).is_ok() {
-                        self.drain(now, id);
-                    }
-                }
-            }
-        }
-    }
-
-    pub fn poll_transmit(&mut self) -> Option<Transmit> {
-        self.transmits.pop_front()
-    }
-
-    pub fn poll_event(&mut self) -> Option<RoomEvent> {
-        self.events.pop_front()
-    }
-
-    /// When [`handle_timeout`](Self::handle_timeout) is next due.
-    pub fn poll_timeout(&self, now: Instant) -> Instant {
-        let sessions = self.sessions.values().map(|session| session.next_timeout).min();
-        let tick = now + Duration::from_millis(200);
-        sessions.map_or(tick, |due| due.min(tick))
-    }
-
-    /// Takes everything that a session has to say.
-    fn drain(&mut self, now: Instant, id: SessionId) {
-        let mut lost = None;
-        while let Some(session) = self.sessions.get_mut(&id) {
-            match session.rtc.poll_output() {
-                Ok(Output::Timeout(at)) => {
-                    session.next_timeout = at;
-                    if !session.rtc.is_alive() {
-                        lost = Some("the session has ended");
-                    }
-                    break;
-                }
-                Ok(Output::Transmit(transmit)) => self.transmits.push_back(transmit),
-                Ok(Output::Event(event)) => {
-                    if let Some(reason) = self.handle_event(now, id, event) {
-                        lost = Some(reason);
-                        break;
-                    }
-                }
-                Err(error) => {
-                    info!(%error, session = %id, "the session failed");
-                    lost = Some("a protocol error");
-                    break;
-                }
-            }
-        }
-        if let Some(reason) = lost {
-            self.lose(id, reason);
-        }
-    }
-
-    /// Answers why the session is lost, when it is.
-    fn handle_event(&mut self, now: Instant, id: SessionId, event: str0m::Event) -> Option<&'static str> {
-        let session = self.sessions.get_mut(&id)?;
-        match event {
-            str0m::Event::Connected => {
-                session.connected = true;
-                let event = Event::Connected {
-                    session: id,
-                    user: session.user.clone(),
-                };
-                self.events.push_back(RoomEvent {
-                    room: session.room.clone(),
-                    event,
-                });
-                self.ask_for_wanted_keyframes(now, id);
-            }
-            str0m::Event::IceConnectionStateChange(IceConnectionState::Disconnected) => {
-                return Some("the peer does not answer any more");
-            }
-            str0m::Event::SenderFeedback(report) => session.handle_report(now, &report.sender_info),
-            str0m::Event::RtpPacket(packet) => {
-                match session.ingress(now, packet) {
-                    Some(ingress) => self.arrived.push((id, ingress)),
-                    None => counter!("rotunda_sfu_packets_dropped_total", "reason" => "not_permitted").increment(1),
-                };
-            }
-            str0m::Event::KeyframeRequest(request) => {
-                counter!("rotunda_sfu_keyframe_requests_total", "from" => "viewer").increment(1);
-                let from = session.slot(request.mid).and_then(|slot| slot.flowing());
-                if let Some(StreamKey { session, ssrc }) = from
-                    && let Some(publisher) = self.sessions.get_mut(&session)
-                    && publisher.request_keyframe(now, ssrc)
-                {
-                    counter!("rotunda_sfu_keyframe_requests_total", "from" => "forwarded").increment(1);
-                }
-            }
-            str0m::Event::Closed => return Some("the peer has closed the session"),
-            _ => {}
-        }
-        None
-    }
-
-    fn lose(&mut self, id: SessionId, reason: &str) {
-        if let Some(session) = self.remove(id) {
-            info!(session = %id, room = %session.room, reason, "session lost");
+    fn lose(&mut self, now: Instant, index: usize, reason: &str) {
+        if let Some(session) = self.remove(now, index) {
+            info!(session = %session.id, room = %session.room, reason, "session lost");
             let event = Event::Disconnected {
-                session: id,
+                session: session.id,
                 user: session.user,
                 reason: reason.to_owned(),
             };
@@ -385,139 +263,158 @@ impl Worker {
         }
     }
 
-    /// A viewer has new wishes: their key frames are asked for at once, not at the next packet.
-    fn ask_for_wanted_keyframes(&mut self, now: Instant, viewer: SessionId) {
-        let Some(session) = self.sessions.get(&viewer) else {
-            return;
-        };
-        let Some(room) = self.rooms.get(&session.room) else {
-            return;
-        };
-        let wants: Vec<_> = session
-            .video
-            .iter()
-            .filter(|slot| slot.flowing().is_none())
-            .filter_map(|slot| slot.want().cloned())
-            .filter_map(|want| Some((*room.members.get(&want.user)?, want)))
-            .collect();
-        for (publisher, want) in wants {
-            if let Some(publisher) = self.sessions.get_mut(&publisher)
-                && let Some(ssrc) = publisher.best_stream(now, want.source, want.max_height)
+    /// Lets every touched session say what it has to say.
+    pub fn settle(&mut self, now: Instant) {
+        while let Some(index) = self.touched.pop() {
+            if let Some(Some(session)) = self.sessions.get_mut(index)
+                && session.rtc.handle_input(str0m::Input::Timeout(now)).is_ok()
             {
-                publisher.request_keyframe(now, ssrc);
+                self.drain(now, index);
             }
         }
     }
 
-    /// Gives every arrived packet to the slots that show its source.
-    fn route(&mut self, now: Instant) {
-        let mut arrived = std::mem::take(&mut self.arrived);
-        for (id, ingress) in arrived.drain(..) {
-            self.forward(now, id, &ingress);
-        }
-        // Keeps the vector's memory.
-        self.arrived = arrived;
-    }
-
-    fn forward(&mut self, now: Instant, from: SessionId, ingress: &Ingress) {
-        let Some(publisher) = self.sessions.get(&from) else {
-            return;
-        };
-        let (Some(user), Some(room)) = (publisher.user.clone(), self.rooms.get_mut(&publisher.room)) else {
-            return;
-        };
-        if room.members.get(&user) != Some(&from) {
-            return;
-        }
-        let Ingress {
-            packet,
-            source,
-            params,
-            captured,
-        } = ingress;
-        if let Some(level) = packet.header.ext_vals.audio_level {
-            room.speakers.handle_level(now, &user, level);
-        }
-        let codec = params.spec().codec;
-        let key = StreamKey {
-            session: from,
-            ssrc: packet.header.ssrc,
-        };
-        let mut keyframe_wanted = None;
-        let mut forwarded = 0;
-        for index in 0..room.sessions.len() {
-            let viewer = room.sessions[index];
-            if viewer == from {
-                continue;
-            }
-            let wanted = |slot: &crate::slot::Slot| {
-                slot.want()
-                    .is_some_and(|want| want.source == *source && want.user == user)
-            };
-            let Some(max_height) = self.sessions.get(&viewer).and_then(|viewer| {
-                let mut slots = viewer.audio.iter().chain(&viewer.video);
-                slots.find(|slot| wanted(slot))?.want().map(|want| want.max_height)
-            }) else {
-                continue;
-            };
-            let best = self
-                .sessions
-                .get(&from)
-                .and_then(|publisher| publisher.best_stream(now, *source, max_height));
-            let Some(best) = best.map(|ssrc| StreamKey { session: from, ssrc }) else {
-                continue;
-            };
-            let Some(viewer) = self.sessions.get_mut(&viewer).filter(|viewer| viewer.connected) else {
-                continue;
-            };
-            let lines = if source.is_video() {
-                &viewer.video
-            } else {
-                &viewer.audio
-            };
-            let Some(at) = lines.iter().position(wanted) else {
-                continue;
-            };
-            let take = lines[at].takes(key, best, codec, &packet.payload);
-            let mid = lines[at].mid;
-            let pt = if take == Take::Switch {
-                viewer.viewer_pt(mid, *params)
-            } else {
-                None
-            };
-            let slot = if source.is_video() {
-                &mut viewer.video[at]
-            } else {
-                &mut viewer.audio[at]
-            };
-            match (take, pt) {
-                (Take::Switch, Some(pt)) => slot.switch(key, packet, params, pt),
-                (Take::Switch, None) => {
-                    counter!("rotunda_sfu_packets_dropped_total", "reason" => "codec").increment(1);
-                    continue;
-                }
-                (Take::Forward, _) => {}
-                (Take::Leave, _) => {
-                    if source.is_video() && slot.ask_for_keyframe(now, best) {
-                        keyframe_wanted = Some(best.ssrc);
+    /// Takes everything that a session has to say.
+    fn drain(&mut self, now: Instant, index: usize) {
+        let mut lost = None;
+        while let Some(Some(session)) = self.sessions.get_mut(index) {
+            match session.rtc.poll_output() {
+                Ok(Output::Timeout(at)) => {
+                    session.next_timeout = at;
+                    let due = at.min(session.next_tick);
+                    self.timers.schedule(index, due);
+                    if !session.rtc.is_alive() {
+                        lost = Some("the session has ended");
                     }
-                    continue;
+                    break;
+                }
+                Ok(Output::Transmit(transmit)) => {
+                    let path = Path {
+                        proto: transmit.proto,
+                        from: transmit.source,
+                        to: transmit.destination,
+                    };
+                    let bytes: Vec<u8> = transmit.contents.into();
+                    // What is no STUN goes where the peer has chosen to be reached.
+                    if session.egress.path.is_none() && !demux::is_stun(&bytes) {
+                        session.egress.path = Some(path);
+                    }
+                    self.control.push_back(Datagram { path, bytes });
+                }
+                Ok(Output::Event(event)) => {
+                    if let Some(reason) = self.handle_event(now, index, event) {
+                        lost = Some(reason);
+                        break;
+                    }
+                }
+                Err(error) => {
+                    info!(%error, session = %session.id, "the session failed");
+                    lost = Some("a protocol error");
+                    break;
                 }
             }
-            if let Some(write) = slot.rewrite(packet, *captured) {
-                Session::write(&mut viewer.rtc, slot, write);
-                viewer.dirty = true;
-                forwarded += 1;
-            }
         }
-        let kind = if source.is_video() { "video" } else { "audio" };
-        counter!("rotunda_sfu_packets_forwarded_total", "kind" => kind).increment(forwarded);
-        counter!("rotunda_sfu_bytes_forwarded_total", "kind" => kind)
-            .increment(forwarded * packet.payload.len() as u64);
-        if let Some(ssrc) = keyframe_wanted
-            && let Some(publisher) = self.sessions.get_mut(&from)
+        if let Some(material) = dtls_keys::take_exported()
+            && let Some(Some(session)) = self.sessions.get_mut(index)
+            && let Err(error) = session.take_keys(&material)
         {
-            publisher.request_keyframe(now, ssrc);
+            warn!(%error, session = %session.id, "no keys for sending");
+            lost = Some("the handshake gave no usable keys");
+        }
+        if let Some(reason) = lost {
+            self.lose(now, index, reason);
         }
     }
+
+    /// Answers why the session is lost, when it is.
+    fn handle_event(&mut self, now: Instant, index: usize, event: str0m::Event) -> Option<&'static str> {
+        let session = self.sessions.get_mut(index)?.as_mut()?;
+        match event {
+            str0m::Event::Connected => {
+                session.connected = true;
+                let event = Event::Connected {
+                    session: session.id,
+                    user: session.user.clone(),
+                };
+                let room = session.room.clone();
+                self.events.push_back(RoomEvent { room, event });
+                self.allocate(now, index);
+            }
+            str0m::Event::IceConnectionStateChange(IceConnectionState::Disconnected) => {
+                return Some("the peer does not answer any more");
+            }
+            str0m::Event::SenderFeedback(report) => session.clock.handle_report(now, &report.sender_info),
+            str0m::Event::RtpPacket(packet) => self.handle_rtp(now, index, packet),
+            str0m::Event::Closed => return Some("the peer has closed the session"),
+            _ => {}
+        }
+        None
+    }
+
+    /// A session has packets to send: now, or when the moment is over.
+    fn want_flush(&mut self, now: Instant, index: usize, urgent: bool) {
+        let Some(Some(session)) = self.sessions.get_mut(index) else {
+            return;
+        };
+        match (session.flush, urgent) {
+            (Flush::Idle | Flush::Waiting, true) => {
+                session.flush = Flush::Ready;
+                self.ready.push_back(index);
+            }
+            (Flush::Idle, false) => {
+                session.flush = Flush::Waiting;
+                self.waiting.push_back((now + self.setup.batch_window, index));
+            }
+            (Flush::Waiting, false) | (Flush::Ready, _) => {}
+        }
+    }
+
+    /// Writes the datagrams of one send into `buffer`. Answers where to, and the size of each datagram but the last.
+    pub fn poll_media(&mut self, now: Instant, buffer: &mut Vec<u8>) -> Option<(Path, usize)> {
+        loop {
+            let index = match self.ready.front() {
+                Some(index) => *index,
+                None => {
+                    let (due, index) = *self.waiting.front()?;
+                    if due > now {
+                        return None;
+                    }
+                    self.waiting.pop_front();
+                    match self.sessions.get_mut(index) {
+                        Some(Some(session)) if session.flush == Flush::Waiting => session.flush = Flush::Ready,
+                        _ => continue,
+                    }
+                    self.ready.push_back(index);
+                    index
+                }
+            };
+            if let Some(Some(session)) = self.sessions.get_mut(index) {
+                if let Some(send) = session.egress.poll(now, &session.slots, buffer) {
+                    return Some(send);
+                }
+                session.flush = Flush::Idle;
+            }
+            self.ready.pop_front();
+        }
+    }
+
+    pub fn poll_control(&mut self) -> Option<Datagram> {
+        self.control.pop_front()
+    }
+
+    pub fn poll_event(&mut self) -> Option<RoomEvent> {
+        self.events.pop_front()
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) or [`poll_media`](Self::poll_media) is next due; None: never.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let flush = self.waiting.front().map(|(due, _)| *due);
+        let timer = self.timers.next();
+        flush.into_iter().chain(timer).min()
+    }
+}
+
+/// Counts a datagram that nobody gets.
+fn drop_datagram(reason: &'static str) {
+    counter!("rotunda_sfu_datagrams_dropped_total", "reason" => reason).increment(1);
 }

@@ -1,0 +1,173 @@
+//! Which layer of each wanted picture a viewer gets on the link that he has.
+//!
+//! Nobody is paused first; then the screen, then the stage in its order; then quality. Down at once, up only with room to
+//! spare.
+
+use crate::packet::StreamId;
+
+/// Going up needs so much more than the layer takes; coming back from a pause too.
+const ROOM_UP: f64 = 1.15;
+/// The estimate moves by this much without meaning anything: a picture is not paused for less.
+const TOLERANCE: f64 = 0.85;
+
+/// A layer that can be sent, lowest first in [`Request::layers`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Layer {
+    pub stream: StreamId,
+    /// Bits a second, as measured.
+    pub bitrate: u64,
+    /// Pixels; None: not known.
+    pub height: Option<u16>,
+}
+
+/// One picture that a viewer wants; in order of importance in [`allocate`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Request {
+    /// Lowest first; not more than what the viewer has a use for.
+    pub layers: Vec<Layer>,
+    /// What he has now.
+    pub current: Option<StreamId>,
+}
+
+/// The layer of each request; None: paused, or there is none. `budget`: bits a second; None: no limit is known.
+pub fn allocate(budget: Option<u64>, requests: &[Request]) -> Vec<Option<StreamId>> {
+    let Some(budget) = budget.map(|bits| bits as f64) else {
+        return requests
+            .iter()
+            .map(|request| request.layers.last().map(|layer| layer.stream))
+            .collect();
+    };
+    let mut chosen: Vec<Option<usize>> = Vec::with_capacity(requests.len());
+    let mut used = 0.0;
+    for (index, request) in requests.iter().enumerate() {
+        let Some(lowest) = request.layers.first() else {
+            chosen.push(None);
+            continue;
+        };
+        let cost = lowest.bitrate as f64;
+        let factor = if request.current.is_some() { TOLERANCE } else { ROOM_UP };
+        // The most important picture is sent whatever the link says: a picture that stutters beats none.
+        if index == 0 || (used + cost) * factor <= budget {
+            used += cost;
+            chosen.push(Some(0));
+        } else {
+            chosen.push(None);
+        }
+    }
+    // A step for each in turn, the most important first, until nothing fits any more.
+    let mut stepped = true;
+    while stepped {
+        stepped = false;
+        for (request, chosen) in requests.iter().zip(&mut chosen) {
+            let Some(at) = *chosen else {
+                continue;
+            };
+            let Some(next) = request.layers.get(at + 1) else {
+                continue;
+            };
+            let step = next.bitrate as f64 - request.layers[at].bitrate as f64;
+            let has = request.current.and_then(|current| position(request, current));
+            let factor = if has.is_some_and(|has| has > at) { 1.0 } else { ROOM_UP };
+            if (used + step) * factor <= budget {
+                used += step;
+                *chosen = Some(at + 1);
+                stepped = true;
+            }
+        }
+    }
+    let stream = |(request, chosen): (&Request, Option<usize>)| Some(request.layers.get(chosen?)?.stream);
+    requests.iter().zip(chosen).map(stream).collect()
+}
+
+/// What all of it in the best quality would take, bits a second.
+pub fn wanted(requests: &[Request]) -> u64 {
+    requests
+        .iter()
+        .filter_map(|request| request.layers.last())
+        .map(|layer| layer.bitrate)
+        .sum()
+}
+
+fn position(request: &Request, stream: StreamId) -> Option<usize> {
+    request.layers.iter().position(|layer| layer.stream == stream)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Layers of 100, 400 and 1500 kbit/s; ids are 10 times the picture plus the layer.
+    fn simulcast(picture: u32, current: Option<u32>) -> Request {
+        let layer = |index: u32, kilobits: u64| Layer {
+            stream: StreamId(10 * picture + index),
+            bitrate: 1000 * kilobits,
+            height: None,
+        };
+        Request {
+            layers: vec![layer(0, 100), layer(1, 400), layer(2, 1500)],
+            current: current.map(|index| StreamId(10 * picture + index)),
+        }
+    }
+
+    fn layers(budget: u64, requests: &[Request]) -> Vec<Option<u32>> {
+        let chosen = allocate(Some(1000 * budget), requests);
+        chosen.iter().map(|stream| stream.map(|stream| stream.0 % 10)).collect()
+    }
+
+    #[test]
+    fn nobody_is_paused_before_quality_is_given() {
+        let requests = [simulcast(1, None), simulcast(2, None), simulcast(3, None)];
+        assert_eq!(layers(400, &requests), [Some(0), Some(0), Some(0)]);
+        assert_eq!(
+            layers(700, &requests),
+            [Some(1), Some(0), Some(0)],
+            "then by importance"
+        );
+        assert_eq!(layers(1400, &requests), [Some(1), Some(1), Some(1)]);
+        assert_eq!(layers(9000, &requests), [Some(2), Some(2), Some(2)]);
+    }
+
+    #[test]
+    fn too_little_for_all_pauses_the_least_important_and_never_the_first() {
+        let requests = [simulcast(1, None), simulcast(2, None), simulcast(3, None)];
+        assert_eq!(layers(240, &requests), [Some(0), Some(0), None]);
+        assert_eq!(layers(30, &requests), [Some(0), None, None]);
+    }
+
+    #[test]
+    fn a_layer_is_kept_where_it_would_not_be_taken_anew() {
+        assert_eq!(
+            layers(430, &[simulcast(1, Some(0))]),
+            [Some(0)],
+            "not enough room to go up"
+        );
+        assert_eq!(layers(430, &[simulcast(1, Some(1))]), [Some(1)], "enough to stay");
+        assert_eq!(layers(390, &[simulcast(1, Some(1))]), [Some(0)], "down at once");
+    }
+
+    #[test]
+    fn without_an_estimate_everybody_gets_the_best() {
+        assert_eq!(allocate(None, &[simulcast(1, None)]), [Some(StreamId(12))]);
+        assert_eq!(
+            allocate(
+                None,
+                &[Request {
+                    layers: Vec::new(),
+                    current: None
+                }]
+            ),
+            [None]
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_more_is_given_than_the_link_carries(budget in 100u64..5000, pictures in 1u32..6) {
+            let requests: Vec<_> = (0..pictures).map(|picture| simulcast(picture, None)).collect();
+            let kilobits = [100, 400, 1500];
+            let used: u64 = layers(budget, &requests).iter().flatten().map(|layer| kilobits[*layer as usize]).sum();
+            prop_assert!(used <= budget);
+        }
+    }
+}

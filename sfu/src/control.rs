@@ -1,0 +1,218 @@
+//! Commands from the bus to the workers, and the workers' events to the bus.
+
+use std::collections::{BTreeSet, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use rand::RngCore;
+use rotunda_proto::bus::{BusExt, Request, SharedBus};
+use rotunda_proto::clock::Clock;
+use rotunda_proto::ids::{NodeId, RoomKey, SessionId, TrackSource};
+use rotunda_proto::sfu::{Command, ControlError, Event, Identity, MAX_SLOTS, Reply, SlotMap, events_subject, node_key};
+use rotunda_proto::ticket::ClusterSecret;
+use str0m::Candidate;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use crate::session::{Opening, Session};
+use crate::worker::RoomEvent;
+
+/// How a worker is reached.
+#[derive(Clone)]
+pub struct Handle {
+    pub orders: mpsc::Sender<Order>,
+    /// Where clients find it.
+    pub candidates: Vec<Candidate>,
+}
+
+/// A command for a worker, and who waits for its reply.
+pub struct Order {
+    pub task: Task,
+    pub reply: oneshot::Sender<Reply>,
+}
+
+pub enum Task {
+    /// A session that was opened elsewhere, and the answer to its offer.
+    Adopt {
+        session: Box<Session>,
+        answer: String,
+    },
+    Restart {
+        session: SessionId,
+        offer: String,
+    },
+    SetIngress {
+        session: SessionId,
+        sources: BTreeSet<TrackSource>,
+    },
+    SetSlots {
+        session: SessionId,
+        slots: SlotMap,
+    },
+    Close {
+        session: SessionId,
+    },
+}
+
+/// Routes commands to workers and events to the bus.
+pub struct Control {
+    node: NodeId,
+    bus: SharedBus,
+    secret: ClusterSecret,
+    workers: Vec<Handle>,
+    /// Worker of each open session.
+    shards: HashMap<SessionId, usize>,
+}
+
+impl Control {
+    pub fn new(node: NodeId, bus: SharedBus, secret: ClusterSecret, workers: Vec<Handle>) -> Self {
+        Self {
+            node,
+            bus,
+            secret,
+            workers,
+            shards: HashMap::new(),
+        }
+    }
+
+    pub async fn run(
+        mut self,
+        mut requests: mpsc::Receiver<Request>,
+        mut events: mpsc::Receiver<RoomEvent>,
+        shutdown: CancellationToken,
+    ) {
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                Some(request) = requests.recv() => self.handle_request(request),
+                Some(RoomEvent { room, event }) = events.recv() => {
+                    if let Event::Disconnected { session, .. } = &event {
+                        self.shards.remove(session);
+                    }
+                    if let Err(error) = self.bus.tell(&events_subject(&room), &event).await {
+                        warn!(%error, "an event was not told");
+                    }
+                }
+                else => break,
+            }
+        }
+        if let Err(error) = self.bus.delete(&node_key(&self.node), None).await {
+            warn!(%error, "the node could not be taken off the list");
+        }
+    }
+
+    fn handle_request(&mut self, request: Request) {
+        let command: Command = match request.parse() {
+            Ok(command) => command,
+            Err(error) => {
+                warn!(%error, "a command was not understood");
+                return;
+            }
+        };
+        let task = match command {
+            Command::Open {
+                session,
+                room,
+                identity,
+                offer,
+                lines,
+            } => {
+                let worker = shard_of(&room, self.workers.len());
+                let user = match self.admit(&room, identity) {
+                    Ok(user) => user,
+                    Err(error) => return request.answer(&Reply::Refused { error }),
+                };
+                self.shards.insert(session, worker);
+                let opening = Opening {
+                    id: session,
+                    room,
+                    user,
+                    offer,
+                    lines,
+                    seed: rand::rng().next_u64(),
+                };
+                if let Some(worker) = self.workers.get(worker).cloned() {
+                    tokio::spawn(open(worker, opening, request));
+                }
+                return;
+            }
+            Command::Restart { session, offer } => Task::Restart { session, offer },
+            Command::SetIngress { session, sources } => Task::SetIngress { session, sources },
+            Command::SetSlots { session, slots } => Task::SetSlots { session, slots },
+            Command::Close { session } => Task::Close { session },
+        };
+        let (session, is_close) = match &task {
+            Task::Adopt { session, .. } => (session.id, false),
+            Task::Close { session } => (*session, true),
+            Task::Restart { session, .. } | Task::SetIngress { session, .. } | Task::SetSlots { session, .. } => {
+                (*session, false)
+            }
+        };
+        let shard = if is_close {
+            self.shards.remove(&session)
+        } else {
+            self.shards.get(&session).copied()
+        };
+        let Some(worker) = shard.and_then(|shard| self.workers.get(shard)) else {
+            let none = Reply::Refused {
+                error: ControlError::NoSuchSession,
+            };
+            return request.answer(if is_close { &Reply::Done } else { &none });
+        };
+        // In order: the queue is entered here, only the waiting for the reply is on a task of its own.
+        let (reply, answer) = oneshot::channel();
+        let full = worker.orders.try_send(Order { task, reply }).is_err();
+        tokio::spawn(async move {
+            let reply = if full { None } else { answer.await.ok() };
+            request.answer(&reply.unwrap_or(NODE_FULL));
+        });
+    }
+
+    /// The member; None: a service of ours.
+    fn admit(&self, room: &RoomKey, identity: Identity) -> Result<Option<rotunda_proto::ids::UserId>, ControlError> {
+        match identity {
+            Identity::Member { user } => Ok(Some(user)),
+            Identity::Service { ticket } => self
+                .secret
+                .verify_ticket(&ticket, room, Clock.unix())
+                .map(|()| None)
+                .map_err(|_| ControlError::BadTicket),
+        }
+    }
+}
+
+const NODE_FULL: Reply = Reply::Refused {
+    error: ControlError::NodeFull,
+};
+
+/// Answers an offer away from the packets, as it takes milliseconds, and hands the session to its worker.
+async fn open(worker: Handle, opening: Opening, request: Request) {
+    let lines = &opening.lines;
+    if lines.audio.len() > MAX_SLOTS || lines.video.len() > MAX_SLOTS {
+        let reason = format!("more than {MAX_SLOTS} receive lines of a kind");
+        let error = ControlError::BadSdp { reason };
+        return request.answer(&Reply::Refused { error });
+    }
+    let candidates = worker.candidates;
+    let opened = tokio::task::spawn_blocking(move || Session::open(Clock.now(), opening, &candidates)).await;
+    let (session, answer) = match opened {
+        Ok(Ok(opened)) => opened,
+        Ok(Err(error)) => return request.answer(&Reply::Refused { error }),
+        // A panic in there is our mistake, and this session's end.
+        Err(_) => return request.answer(&NODE_FULL),
+    };
+    let (reply, adopted) = oneshot::channel();
+    let task = Task::Adopt {
+        session: Box::new(session),
+        answer,
+    };
+    let sent = worker.orders.send(Order { task, reply }).await;
+    let reply = if sent.is_ok() { adopted.await.ok() } else { None };
+    request.answer(&reply.unwrap_or(NODE_FULL));
+}
+
+fn shard_of(room: &RoomKey, workers: usize) -> usize {
+    let mut hasher = DefaultHasher::new();
+    room.hash(&mut hasher);
+    (hasher.finish() % workers.max(1) as u64) as usize
+}

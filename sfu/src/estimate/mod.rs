@@ -1,0 +1,156 @@
+//! How much a viewer's link carries, from the arrival times that he reports: Google congestion control.
+//!
+//! Delay decides ([`delay`], [`rate`]), loss limits, probes find out what is free above the present rate ([`probe`]).
+//! Source: draft-ietf-rmcat-gcc-02, with the trendline detector and the probing of libwebrtc.
+
+mod acknowledged;
+mod delay;
+mod probe;
+mod rate;
+
+use std::time::{Duration, Instant};
+
+use acknowledged::Acknowledged;
+use delay::{DelayDetector, Usage};
+pub use probe::{Cluster, ProbeController};
+use rate::RateControl;
+
+/// Bits a second before anything is known.
+const INITIAL: f64 = 1_000_000.0;
+const LEAST: f64 = 50_000.0;
+/// Share lost from which the rate goes down, and share in which losses are counted.
+const HIGH_LOSS: f64 = 0.10;
+const LOW_LOSS: f64 = 0.02;
+const LOSS_WINDOW: Duration = Duration::from_millis(500);
+/// Loss is judged on at least so many packets.
+const LOSS_PACKETS: u32 = 20;
+/// Sending less than this share of the estimate says nothing about the link.
+const APPLICATION_LIMITED: f64 = 0.65;
+
+/// One packet of which a viewer has reported.
+#[derive(Debug, Clone, Copy)]
+pub struct Report {
+    /// Microseconds on our clock.
+    pub sent: i64,
+    /// Microseconds on his; None: lost.
+    pub arrived: Option<i64>,
+    pub bytes: u16,
+    /// The probe it belonged to.
+    pub cluster: Option<u8>,
+}
+
+#[derive(Debug)]
+pub struct Estimator {
+    delay: DelayDetector,
+    rate: RateControl,
+    acknowledged: Acknowledged,
+    probes: ProbeController,
+    /// Bits a second, from losses; None: no limit.
+    loss_limit: Option<f64>,
+    lost: u32,
+    counted: u32,
+    counted_since: Option<Instant>,
+    /// Whether any feedback has come: without it there is no estimate to obey.
+    heard: bool,
+}
+
+impl Default for Estimator {
+    fn default() -> Self {
+        Self {
+            delay: DelayDetector::default(),
+            rate: RateControl::new(INITIAL),
+            acknowledged: Acknowledged::default(),
+            probes: ProbeController::default(),
+            loss_limit: None,
+            lost: 0,
+            counted: 0,
+            counted_since: None,
+            heard: false,
+        }
+    }
+}
+
+impl Estimator {
+    /// Bits a second; None: the viewer gives no feedback, so nothing is known.
+    pub fn estimate(&self) -> Option<u64> {
+        self.heard.then(|| self.value() as u64)
+    }
+
+    fn value(&self) -> f64 {
+        let delay = self.rate.target();
+        self.loss_limit.map_or(delay, |limit| limit.min(delay)).max(LEAST)
+    }
+
+    /// `reports`: in order of sending.
+    pub fn handle_reports(&mut self, now: Instant, round_trip: Duration, reports: &[Report]) {
+        if reports.is_empty() {
+            return;
+        }
+        self.heard = true;
+        let before = self.value();
+        let mut usage = self.delay.usage();
+        for report in reports {
+            self.counted += 1;
+            match report.arrived {
+                Some(arrived) => {
+                    self.acknowledged.add(arrived, report.bytes);
+                    usage = self.delay.handle_arrival(report.sent, arrived);
+                }
+                None => self.lost += 1,
+            }
+        }
+        let acknowledged = self.acknowledged.rate();
+        let probed = self.probes.handle_reports(now, reports);
+        if let Some(probed) = probed {
+            self.rate.set_probed(probed);
+            self.loss_limit = self.loss_limit.map(|limit| limit.max(probed.min(self.rate.target())));
+        }
+        let limited = acknowledged.is_some_and(|rate| rate < APPLICATION_LIMITED * before);
+        self.rate.handle_usage(now, usage, acknowledged, round_trip, limited);
+        if usage == Usage::Over {
+            self.probes.cancel();
+        }
+        self.judge_losses(now, acknowledged);
+    }
+
+    fn judge_losses(&mut self, now: Instant, acknowledged: Option<f64>) {
+        let since = *self.counted_since.get_or_insert(now);
+        if now.saturating_duration_since(since) < LOSS_WINDOW || self.counted < LOSS_PACKETS {
+            return;
+        }
+        let loss = f64::from(self.lost) / f64::from(self.counted);
+        (self.lost, self.counted, self.counted_since) = (0, 0, Some(now));
+        let value = self.value();
+        if loss > HIGH_LOSS {
+            // What arrives does get through, whatever else is lost.
+            let least = acknowledged.unwrap_or(LEAST);
+            self.loss_limit = Some((value * (1.0 - 0.5 * loss)).max(least.min(value)));
+        } else if loss < LOW_LOSS {
+            self.loss_limit = self
+                .loss_limit
+                .map(|limit| limit * 1.08 + 1000.0)
+                .filter(|limit| *limit < self.rate.target());
+        }
+    }
+
+    /// What could be sent if the link carried it, bits a second: decides whether to probe.
+    pub fn set_wanted(&mut self, bits: u64) {
+        self.probes.set_wanted(bits);
+    }
+
+    /// The probe to send now.
+    pub fn poll_probe(&mut self, now: Instant) -> Option<Cluster> {
+        if !self.heard || self.delay.usage() == Usage::Over {
+            return None;
+        }
+        let value = self.value();
+        self.probes.poll(now, value)
+    }
+
+    pub fn handle_probe_sent(&mut self, cluster: Cluster) {
+        self.probes.handle_sent(cluster);
+    }
+}
+
+#[cfg(test)]
+mod tests;

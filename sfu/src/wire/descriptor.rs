@@ -1,0 +1,276 @@
+//! What forwarding must know of a packet's payload: where key frames start, and the numbers that have to go on when a slot
+//! changes its source.
+
+use str0m::format::Codec;
+
+/// Parsed once a packet, used for every viewer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Descriptor {
+    /// A decoder can begin with this packet. Sound: always.
+    pub starts_keyframe: bool,
+    pub picture_id: Option<PictureId>,
+    pub tl0: Option<Tl0>,
+    /// Picture height, where this packet says it.
+    pub height: Option<u16>,
+}
+
+/// Picture id of VP8 (RFC 7741 §4.2) or VP9 (RFC 9628 §4.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PictureId {
+    pub value: u16,
+    pub offset: u8,
+    /// 15 bits; else 7, which are left as they are.
+    pub wide: bool,
+}
+
+/// TL0PICIDX of VP8 and VP9.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tl0 {
+    pub value: u8,
+    pub offset: u8,
+}
+
+impl Descriptor {
+    /// What cannot be understood is a packet like any other, with no key frame.
+    pub fn read(codec: Codec, payload: &[u8]) -> Self {
+        match codec {
+            Codec::Vp8 => vp8(payload).unwrap_or_default(),
+            Codec::Vp9 => vp9(payload).unwrap_or_default(),
+            Codec::H264 => Self {
+                starts_keyframe: starts_h264(payload),
+                ..Self::default()
+            },
+            Codec::H265 => Self {
+                starts_keyframe: starts_h265(payload),
+                ..Self::default()
+            },
+            Codec::Av1 => Self {
+                // N: the first packet of a coded video sequence (AV1 RTP §4.4).
+                starts_keyframe: payload.first().is_some_and(|aggregation| aggregation & 0x08 != 0),
+                ..Self::default()
+            },
+            codec => Self {
+                starts_keyframe: codec.is_audio(),
+                ..Self::default()
+            },
+        }
+    }
+
+    /// Writes the viewer's numbers into his copy of the payload.
+    pub fn patch(&self, payload: &mut [u8], picture_id: u16, tl0: u8) {
+        if let Some(PictureId { offset, wide: true, .. }) = self.picture_id
+            && let Some(field) = payload.get_mut(usize::from(offset)..usize::from(offset) + 2)
+        {
+            field.copy_from_slice(&(0x8000 | picture_id & 0x7fff).to_be_bytes());
+        }
+        if let Some(Tl0 { offset, .. }) = self.tl0
+            && let Some(field) = payload.get_mut(usize::from(offset))
+        {
+            *field = tl0;
+        }
+    }
+}
+
+fn picture_id(payload: &[u8], offset: usize) -> Option<(PictureId, usize)> {
+    let first = *payload.get(offset)?;
+    let at = u8::try_from(offset).ok()?;
+    if first & 0x80 == 0 {
+        let id = PictureId {
+            value: first.into(),
+            offset: at,
+            wide: false,
+        };
+        return Some((id, offset + 1));
+    }
+    let value = u16::from_be_bytes([first & 0x7f, *payload.get(offset + 1)?]);
+    let id = PictureId {
+        value,
+        offset: at,
+        wide: true,
+    };
+    Some((id, offset + 2))
+}
+
+fn vp8(payload: &[u8]) -> Option<Descriptor> {
+    let first = *payload.first()?;
+    let mut at = 1;
+    let mut found = Descriptor::default();
+    if first & 0x80 != 0 {
+        let extended = *payload.get(1)?;
+        at = 2;
+        if extended & 0x80 != 0 {
+            let (id, next) = picture_id(payload, at)?;
+            found.picture_id = Some(id);
+            at = next;
+        }
+        if extended & 0x40 != 0 {
+            found.tl0 = Some(Tl0 {
+                value: *payload.get(at)?,
+                offset: at as u8,
+            });
+            at += 1;
+        }
+        if extended & 0x30 != 0 {
+            at += 1;
+        }
+    }
+    // S set, partition 0, and the frame's own first bit clear (RFC 6386 §9.1).
+    let begins_frame = first & 0x10 != 0 && first & 0x07 == 0;
+    let frame = payload.get(at..)?;
+    found.starts_keyframe = begins_frame && frame.first().is_some_and(|byte| byte & 1 == 0);
+    if found.starts_keyframe && frame.get(3..6) == Some(&[0x9d, 0x01, 0x2a]) {
+        let height = frame.get(8..10)?;
+        found.height = Some(u16::from_le_bytes([height[0], height[1]]) & 0x3fff);
+    }
+    Some(found)
+}
+
+fn vp9(payload: &[u8]) -> Option<Descriptor> {
+    const ID: u8 = 0x80;
+    const INTER: u8 = 0x40;
+    const LAYERS: u8 = 0x20;
+    const FLEXIBLE: u8 = 0x10;
+    const BEGINS: u8 = 0x08;
+    const STRUCTURE: u8 = 0x02;
+    let first = *payload.first()?;
+    let mut at = 1;
+    let mut found = Descriptor::default();
+    if first & ID != 0 {
+        let (id, next) = picture_id(payload, at)?;
+        found.picture_id = Some(id);
+        at = next;
+    }
+    let mut spatial = 0;
+    if first & LAYERS != 0 {
+        spatial = *payload.get(at)? >> 1 & 7;
+        at += 1;
+        if first & FLEXIBLE == 0 {
+            found.tl0 = Some(Tl0 {
+                value: *payload.get(at)?,
+                offset: at as u8,
+            });
+            at += 1;
+        }
+    }
+    found.starts_keyframe = first & INTER == 0 && first & BEGINS != 0 && spatial == 0;
+    if first & FLEXIBLE != 0 && first & INTER != 0 {
+        // Up to three reference indices, each saying whether another follows.
+        for _ in 0..3 {
+            let more = *payload.get(at)? & 1 != 0;
+            at += 1;
+            if !more {
+                break;
+            }
+        }
+    }
+    if first & STRUCTURE != 0 {
+        let structure = *payload.get(at)?;
+        if structure & 0x10 != 0 {
+            // The highest layer is the last.
+            let highest = at + 1 + 4 * usize::from(structure >> 5);
+            let height = payload.get(highest + 2..highest + 4)?;
+            found.height = Some(u16::from_be_bytes([height[0], height[1]]));
+        }
+    }
+    Some(found)
+}
+
+/// RFC 6184 §5.4, §5.7.1, §5.8: an SPS, an aggregate that begins with one, or the first fragment of an IDR.
+fn starts_h264(payload: &[u8]) -> bool {
+    const IDR: u8 = 5;
+    const SPS: u8 = 7;
+    const STAP_A: u8 = 24;
+    const FU_A: u8 = 28;
+    let kind = |header: &u8| header & 0x1f;
+    match payload.first().map(kind) {
+        Some(SPS | IDR) => true,
+        Some(STAP_A) => payload.get(3).map(kind) == Some(SPS),
+        Some(FU_A) => payload
+            .get(1)
+            .is_some_and(|header| header & 0x80 != 0 && kind(header) == IDR),
+        _ => false,
+    }
+}
+
+/// RFC 7798 §4.4: parameter sets or an IRAP picture, alone, aggregated or as a first fragment.
+fn starts_h265(payload: &[u8]) -> bool {
+    const AGGREGATE: u8 = 48;
+    const FRAGMENT: u8 = 49;
+    let opens = |kind: u8| (16..=21).contains(&kind) || (32..=34).contains(&kind);
+    let kind = |header: &u8| header >> 1 & 0x3f;
+    match payload.first().map(kind) {
+        Some(AGGREGATE) => payload.get(4).map(kind).is_some_and(opens),
+        Some(FRAGMENT) => payload
+            .get(2)
+            .is_some_and(|header| header & 0x80 != 0 && opens(header & 0x3f)),
+        Some(single) => opens(single),
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn h264_key_frames_begin_with_parameter_sets_or_an_idr() {
+        let starts = |payload: &[u8]| Descriptor::read(Codec::H264, payload).starts_keyframe;
+        assert!(starts(&[0x67, 0x42]));
+        assert!(starts(&[0x78, 0x00, 0x0e, 0x67]));
+        assert!(starts(&[0x7c, 0x85, 0x88]));
+        assert!(!starts(&[0x7c, 0x05, 0x88]), "a later fragment of the IDR");
+        assert!(!starts(&[0x41, 0x9a]));
+        assert!(!starts(&[]));
+    }
+
+    #[test]
+    fn vp8_key_frames_have_their_start_bit_numbers_and_size() {
+        let key = [
+            0x90, 0xe0, 0x81, 0x02, 9, 0x20, 0x50, 0x01, 0x00, 0x9d, 0x01, 0x2a, 0x80, 0x02, 0x68, 0x01,
+        ];
+        let found = Descriptor::read(Codec::Vp8, &key);
+        assert!(found.starts_keyframe);
+        assert_eq!(found.height, Some(360));
+        assert_eq!(found.picture_id.map(|id| id.value), Some(0x102));
+        let mut copy = key;
+        found.patch(&mut copy, 0x7abc, 200);
+        let again = Descriptor::read(Codec::Vp8, &copy);
+        assert_eq!(again.picture_id.map(|id| id.value), Some(0x7abc));
+        assert_eq!(again.tl0.map(|tl0| tl0.value), Some(200));
+        assert!(!Descriptor::read(Codec::Vp8, &[0x10, 0x51, 0x01]).starts_keyframe);
+        assert!(!Descriptor::read(Codec::Vp8, &[0x00, 0x50, 0x01]).starts_keyframe);
+    }
+
+    #[test]
+    fn vp9_and_av1_and_h265_key_frames_are_known() {
+        // Id of 15 bits, begins a frame, with a structure of one layer 640x360.
+        let key = [0x8a, 0x81, 0x02, 0x10, 0x02, 0x80, 0x01, 0x68, 0x82];
+        let found = Descriptor::read(Codec::Vp9, &key);
+        assert!(found.starts_keyframe);
+        assert_eq!(
+            (found.height, found.picture_id.map(|id| id.value)),
+            (Some(360), Some(0x102))
+        );
+        assert!(!Descriptor::read(Codec::Vp9, &[0xc8, 0x81, 0x02, 0]).starts_keyframe);
+        assert!(Descriptor::read(Codec::Av1, &[0x18, 0x0a]).starts_keyframe);
+        assert!(!Descriptor::read(Codec::Av1, &[0x10, 0x32]).starts_keyframe);
+        assert!(Descriptor::read(Codec::H265, &[0x40, 0x01]).starts_keyframe);
+        assert!(Descriptor::read(Codec::H265, &[0x62, 0x01, 0x93]).starts_keyframe);
+        assert!(!Descriptor::read(Codec::H265, &[0x02, 0x01]).starts_keyframe);
+    }
+
+    #[test]
+    fn sound_can_begin_anywhere() {
+        assert!(Descriptor::read(Codec::Opus, &[0x78]).starts_keyframe);
+    }
+
+    proptest! {
+        #[test]
+        fn any_payload_is_read_and_patched_without_a_panic(mut bytes in proptest::collection::vec(any::<u8>(), 0..40)) {
+            for codec in [Codec::Vp8, Codec::Vp9, Codec::Av1, Codec::H264, Codec::H265] {
+                Descriptor::read(codec, &bytes).patch(&mut bytes, 1, 2);
+            }
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Redundant audio (RFC 2198): several blocks of sound in one packet.
+
+use std::sync::Arc;
+
+/// Most redundant blocks that are looked at.
+const MAX_BLOCKS: usize = 8;
+/// Timestamp offsets have 14 bits, block lengths 10 (RFC 2198 §3).
+const MAX_OFFSET: u32 = 0x3fff;
+const MAX_LENGTH: usize = 0x3ff;
+
+/// A packet taken apart.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Blocks<'a> {
+    pub primary: &'a [u8],
+    /// Older sound, oldest first: how much older in timestamp units, and the block.
+    pub redundant: Vec<(u32, &'a [u8])>,
+}
+
+/// None: not RED, or cut short.
+pub fn split(payload: &[u8]) -> Option<Blocks<'_>> {
+    let mut headers = Vec::new();
+    let mut rest = payload;
+    loop {
+        let (first, after) = rest.split_first()?;
+        if first & 0x80 == 0 {
+            rest = after;
+            break;
+        }
+        let (bytes, after) = rest.split_first_chunk::<4>()?;
+        let word = u32::from_be_bytes(*bytes);
+        headers.push((word >> 10 & MAX_OFFSET, (word & 0x3ff) as usize));
+        if headers.len() > MAX_BLOCKS {
+            return None;
+        }
+        rest = after;
+    }
+    let mut redundant = Vec::with_capacity(headers.len());
+    for (offset, length) in headers {
+        let (block, after) = rest.split_at_checked(length)?;
+        redundant.push((offset, block));
+        rest = after;
+    }
+    Some(Blocks {
+        primary: rest,
+        redundant,
+    })
+}
+
+/// Appends `primary` with one older block, both of payload type `inner`. Answers whether the older one fitted.
+pub fn join(inner: u8, primary: &[u8], older: Option<(u32, &Arc<[u8]>)>, out: &mut Vec<u8>) {
+    let older = older.filter(|(offset, block)| *offset <= MAX_OFFSET && block.len() <= MAX_LENGTH);
+    if let Some((offset, block)) = older {
+        let word = 0x8000_0000 | u32::from(inner & 0x7f) << 24 | offset << 10 | block.len() as u32;
+        out.extend_from_slice(&word.to_be_bytes());
+        out.push(inner & 0x7f);
+        out.extend_from_slice(block);
+    } else {
+        out.push(inner & 0x7f);
+    }
+    out.extend_from_slice(primary);
+}
+
+/// Bytes that [`join`] appends.
+pub fn joined_length(primary: &[u8], older: Option<(u32, &Arc<[u8]>)>) -> usize {
+    let fits = older.filter(|(offset, block)| *offset <= MAX_OFFSET && block.len() <= MAX_LENGTH);
+    1 + primary.len() + fits.map_or(0, |(_, block)| 4 + block.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn what_is_joined_comes_apart_again() {
+        let older: Arc<[u8]> = [7, 8, 9].into();
+        let mut packet = Vec::new();
+        join(111, &[1, 2], Some((960, &older)), &mut packet);
+        assert_eq!(packet.len(), joined_length(&[1, 2], Some((960, &older))));
+        let blocks = split(&packet).unwrap();
+        assert_eq!(blocks.primary, [1, 2]);
+        assert_eq!(blocks.redundant, [(960, &[7u8, 8, 9][..])]);
+    }
+
+    #[test]
+    fn a_block_that_does_not_fit_is_left_out() {
+        let older: Arc<[u8]> = vec![0; 2000].into();
+        let mut packet = Vec::new();
+        join(111, &[1], Some((960, &older)), &mut packet);
+        assert_eq!(packet, [111, 1]);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_taken_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _blocks = split(&bytes);
+        }
+    }
+}

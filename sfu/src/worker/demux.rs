@@ -1,0 +1,132 @@
+//! Whose datagram it is (RFC 7983), and what is done with it.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use str0m::Input;
+use str0m::net::{Protocol, Receive};
+use tracing::debug;
+
+use super::{Worker, drop_datagram};
+
+const STUN_HEADER: usize = 20;
+const STUN_COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
+const USERNAME: u16 = 0x0006;
+/// Addresses that a session may be reached from; more are forgotten. A peer has a handful.
+const ADDRESSES: usize = 100_000;
+
+impl Worker {
+    /// One datagram, or one frame of ICE-TCP.
+    pub fn handle_datagram(&mut self, now: Instant, from: SocketAddr, to: SocketAddr, proto: Protocol, bytes: &[u8]) {
+        let known = self.by_address.get(&from).copied();
+        if is_stun(bytes) {
+            // A known address may belong to somebody else by now: the name decides.
+            let named = ice_name(bytes).and_then(|name| self.by_ice_name.get(name).copied());
+            match named.or(known) {
+                Some(index) => self.give(now, index, from, to, proto, bytes),
+                None => drop_datagram("unknown_peer"),
+            }
+            return;
+        }
+        let Some(index) = known else {
+            drop_datagram("unknown_peer");
+            return;
+        };
+        if is_rtcp(bytes) {
+            self.handle_rtcp(now, index, from, to, proto, bytes);
+        } else {
+            self.give(now, index, from, to, proto, bytes);
+        }
+        self.settle(now);
+    }
+
+    /// Hands a datagram to a session's `str0m`.
+    pub(super) fn give(
+        &mut self,
+        now: Instant,
+        index: usize,
+        from: SocketAddr,
+        to: SocketAddr,
+        proto: Protocol,
+        bytes: &[u8],
+    ) {
+        let Ok(receive) = Receive::new(proto, from, to, bytes) else {
+            drop_datagram("unparsable");
+            return;
+        };
+        let Some(Some(session)) = self.sessions.get_mut(index) else {
+            return;
+        };
+        let input = Input::Receive(now, receive);
+        if is_stun(bytes) {
+            // Checks the message's integrity: only who knows the password makes an address known.
+            if !session.rtc.accepts(&input) {
+                drop_datagram("refused");
+                return;
+            }
+            if self.by_address.len() < ADDRESSES {
+                self.by_address.insert(from, index);
+            }
+        }
+        if let Err(error) = session.rtc.handle_input(input) {
+            debug!(%error, session = %session.id, "a datagram was refused");
+            drop_datagram("refused");
+        }
+        // str0m holds one packet: drain before the next comes.
+        self.drain(now, index);
+    }
+}
+
+/// RFC 7983 §7: first byte 0 to 3.
+pub fn is_stun(bytes: &[u8]) -> bool {
+    bytes.first().is_some_and(|first| *first < 4)
+}
+
+/// RFC 5761 §4: RTP's version, and a payload type of 64 to 95 with its marker.
+fn is_rtcp(bytes: &[u8]) -> bool {
+    bytes.len() >= 8 && bytes[0] >> 6 == 2 && (192..=223).contains(&bytes[1])
+}
+
+/// Our half of the user name in a binding request (RFC 8445 §7.2.2).
+fn ice_name(message: &[u8]) -> Option<&str> {
+    if message.get(4..8)? != STUN_COOKIE {
+        return None;
+    }
+    let mut rest = message.get(STUN_HEADER..)?;
+    while let Some((head, after)) = rest.split_first_chunk::<4>() {
+        let kind = u16::from_be_bytes([head[0], head[1]]);
+        let length = usize::from(u16::from_be_bytes([head[2], head[3]]));
+        let value = after.get(..length)?;
+        if kind == USERNAME {
+            return std::str::from_utf8(value).ok()?.split(':').next();
+        }
+        rest = after.get(length.next_multiple_of(4)..)?;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_first_half_of_the_user_name_is_ours() {
+        let mut message = vec![0, 1, 0, 16];
+        message.extend_from_slice(&STUN_COOKIE);
+        message.extend_from_slice(&[0; 12]);
+        // An unknown attribute of 3 bytes with padding comes first.
+        message.extend_from_slice(&[0x80, 0x22, 0, 3, 1, 2, 3, 0]);
+        message.extend_from_slice(&[0, 6, 0, 5]);
+        message.extend_from_slice(b"us:me\0\0\0");
+        assert_eq!(ice_name(&message), Some("us"));
+        assert_eq!(ice_name(&message[..20]), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_datagram_is_looked_at_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
+            let _kind = (is_stun(&bytes), is_rtcp(&bytes), ice_name(&bytes));
+        }
+    }
+}

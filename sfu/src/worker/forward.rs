@@ -1,0 +1,385 @@
+//! The packet path: from a publisher to every viewer, and a viewer's feedback back.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use metrics::{Counter, counter};
+use str0m::net::Protocol;
+use str0m::rtp::{ExtensionValues, RtpPacket};
+
+use super::{Worker, drop_datagram};
+use crate::egress::Body;
+use crate::packet::{Packet, StreamId};
+use crate::session::Flush;
+use crate::slot::Take;
+use crate::track::Stream;
+use crate::wire::descriptor::Descriptor;
+use crate::wire::red;
+use crate::wire::rtcp::{self, Feedback};
+
+/// Buffers that are used again for every packet of feedback.
+#[derive(Default)]
+pub(super) struct Scratch {
+    plain: Vec<u8>,
+    /// Slot and wire sequence number.
+    missed: Vec<(usize, u16)>,
+    pictures: Vec<usize>,
+}
+
+/// Handles of counters, looked up once.
+pub(super) struct Counters {
+    received: Counter,
+    forwarded_video: Counter,
+    forwarded_audio: Counter,
+    not_permitted: Counter,
+    undecodable: Counter,
+    resent: Counter,
+    missed: Counter,
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        Self {
+            received: counter!("rotunda_sfu_packets_received_total"),
+            forwarded_video: counter!("rotunda_sfu_packets_forwarded_total", "kind" => "video"),
+            forwarded_audio: counter!("rotunda_sfu_packets_forwarded_total", "kind" => "audio"),
+            not_permitted: counter!("rotunda_sfu_packets_dropped_total", "reason" => "not_permitted"),
+            undecodable: counter!("rotunda_sfu_packets_dropped_total", "reason" => "codec"),
+            resent: counter!("rotunda_sfu_packets_resent_total"),
+            missed: counter!("rotunda_sfu_packets_missed_total"),
+        }
+    }
+}
+
+impl Worker {
+    /// A packet of a publisher.
+    pub(super) fn handle_rtp(&mut self, now: Instant, index: usize, rtp: RtpPacket) {
+        self.counters.received.increment(1);
+        let Some((id, redundant)) = self.admit(now, index, &rtp) else {
+            self.counters.not_permitted.increment(1);
+            return;
+        };
+        let (Some(Some(session)), Some(stream)) = (self.sessions.get_mut(index), self.streams.get(&id)) else {
+            return;
+        };
+        let ssrc = rtp.header.ssrc;
+        let rate = stream.clock_rate();
+        let captured = session
+            .clock
+            .capture_time(ssrc, rtp.header.timestamp, rate, rtp.timestamp);
+        let level = rtp.header.ext_vals.audio_level;
+        if let (Some(level), Some(user)) = (level, &session.user)
+            && let Some(room) = self.rooms.get_mut(&session.room)
+        {
+            room.speakers.handle_level(now, user, level);
+        }
+        let codec = stream.codec();
+        let make = |seq: u64, time: u32, payload: Arc<[u8]>| {
+            Arc::new(Packet {
+                seq,
+                time,
+                marker: rtp.header.marker,
+                descriptor: Descriptor::read(codec, &payload),
+                payload,
+                arrived: rtp.timestamp,
+                captured,
+                audio_level: level_on_wire(&rtp.header.ext_vals),
+                orientation: orientation_on_wire(&rtp.header.ext_vals),
+            })
+        };
+        let (seq, time) = (*rtp.seq_no, rtp.header.timestamp);
+        if !redundant {
+            self.forward(now, id, &make(seq, time, Arc::clone(&rtp.payload)));
+            return;
+        }
+        let Some(blocks) = red::split(&rtp.payload) else {
+            drop_datagram("unparsable");
+            return;
+        };
+        // The block before this one stands in for a packet that was lost on the way here.
+        let before = seq.checked_sub(1);
+        if let (Some(before), Some((offset, block))) = (before, blocks.redundant.last())
+            && stream
+                .history
+                .newest()
+                .is_some_and(|newest| newest + 4 > seq && newest < before + 1)
+            && stream.history.get(before).is_none()
+        {
+            let packet = make(before, time.wrapping_sub(*offset), (*block).into());
+            self.forward(now, id, &packet);
+        }
+        self.forward(now, id, &make(seq, time, blocks.primary.into()));
+    }
+
+    /// The stream of a packet that may be forwarded, and whether it is redundant audio. None: unknown line, not permitted,
+    /// unknown codec.
+    fn admit(&mut self, now: Instant, index: usize, rtp: &RtpPacket) -> Option<(StreamId, bool)> {
+        let session = self.sessions.get_mut(index)?.as_mut()?;
+        let (ssrc, pt) = (rtp.header.ssrc, rtp.header.payload_type);
+        if let Some(id) = session.streams.get(&ssrc).copied() {
+            let stream = self.streams.get_mut(&id)?;
+            let source = self.tracks.get(stream.track)?.as_ref()?.source;
+            if !session.may_send(source) {
+                return None;
+            }
+            if stream.params.red() == Some(pt) {
+                return Some((id, true));
+            }
+            if stream.params.pt() != pt {
+                stream.params = *session.rtc.codec_config().find(|params| params.pt() == pt)?;
+            }
+            return Some((id, false));
+        }
+        let (mid, rid) = session.line_of(ssrc)?;
+        let source = *session.sources.get(&mid)?;
+        let track = *session.tracks.get(&source)?;
+        if !session.may_send(source) {
+            return None;
+        }
+        let fits = |params: &str0m::format::PayloadParams| params.pt() == pt || params.red() == Some(pt);
+        let params = *session.rtc.codec_config().find(|params| fits(params))?;
+        let id = StreamId(self.next_stream);
+        self.next_stream += 1;
+        session.streams.insert(ssrc, id);
+        self.streams.insert(id, Stream::new(now, track, mid, rid, params));
+        if let Some(Some(track)) = self.tracks.get_mut(track) {
+            track.streams.push(id);
+        }
+        self.reallocate_viewers(now, track);
+        Some((id, params.red() == Some(pt)))
+    }
+
+    /// Gives a packet to every slot that shows its stream.
+    fn forward(&mut self, now: Instant, id: StreamId, packet: &Arc<Packet>) {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
+        if !stream.history.insert(packet) {
+            return;
+        }
+        stream.handle_packet(now, packet.payload.len());
+        let mut grown = false;
+        if packet.descriptor.starts_keyframe {
+            stream.keyframe_came();
+            if packet.descriptor.height.is_some() && packet.descriptor.height != stream.height {
+                stream.height = packet.descriptor.height;
+                grown = true;
+            }
+        }
+        let (params, rate, track_index) = (stream.params, stream.clock_rate(), stream.track);
+        let is_audio = stream.codec().is_audio();
+        let source_type = *params.pt();
+        let before = packet.seq.checked_sub(1).and_then(|seq| stream.history.get(seq));
+        let Some(Some(track)) = self.tracks.get(track_index) else {
+            return;
+        };
+        let urgent = packet.marker && !is_audio;
+        let (mut forwarded, mut wants_keyframe) = (0, false);
+        for viewer in &track.viewers {
+            let Some(Some(session)) = self.sessions.get_mut(viewer.session) else {
+                continue;
+            };
+            let slot = &mut session.slots[viewer.slot];
+            match slot.takes(id, source_type, packet) {
+                Take::Forward => {}
+                Take::Switch => {
+                    let mid = slot.mid;
+                    match session.payload_types(mid, params) {
+                        Some(types) => session.slots[viewer.slot].switch(id, source_type, packet, rate, types),
+                        None => {
+                            self.counters.undecodable.increment(1);
+                            continue;
+                        }
+                    }
+                }
+                Take::Leave => {
+                    wants_keyframe |= slot.waits_for() == Some(id);
+                    continue;
+                }
+            }
+            let Some(rewritten) = session.slots[viewer.slot].rewrite(packet) else {
+                continue;
+            };
+            let body = match rewritten.types.red {
+                Some(red) if session.loss.is_high() => Body::Redundant {
+                    packet: Arc::clone(packet),
+                    older: before.cloned(),
+                    red,
+                },
+                _ => Body::Media(Arc::clone(packet)),
+            };
+            session.egress.push(&session.slots, viewer.slot, rewritten, body);
+            forwarded += 1;
+            // As `want_flush`, on the parts that are not borrowed.
+            match (session.flush, urgent) {
+                (Flush::Idle | Flush::Waiting, true) => {
+                    session.flush = Flush::Ready;
+                    self.ready.push_back(viewer.session);
+                }
+                (Flush::Idle, false) => {
+                    session.flush = Flush::Waiting;
+                    self.waiting.push_back((now + self.setup.batch_window, viewer.session));
+                }
+                (Flush::Waiting, false) | (Flush::Ready, _) => {}
+            }
+        }
+        if is_audio {
+            self.counters.forwarded_audio.increment(forwarded);
+        } else {
+            self.counters.forwarded_video.increment(forwarded);
+        }
+        if wants_keyframe {
+            self.want_keyframe(now, id);
+        }
+        if grown {
+            self.reallocate_viewers(now, track_index);
+        }
+    }
+
+    /// Feedback of a viewer. What it says of his own sending is for `str0m`.
+    pub(super) fn handle_rtcp(
+        &mut self,
+        now: Instant,
+        index: usize,
+        from: SocketAddr,
+        to: SocketAddr,
+        proto: Protocol,
+        bytes: &[u8],
+    ) {
+        let Some(Some(session)) = self.sessions.get_mut(index) else {
+            return;
+        };
+        let Some(receiver) = session.feedback.as_mut() else {
+            return;
+        };
+        let mut scratch = std::mem::take(&mut self.scratch);
+        if let Err(error) = receiver.unprotect_rtcp(bytes, &mut scratch.plain) {
+            tracing::debug!(%error, session = %session.id, "feedback was refused");
+            drop_datagram("refused");
+            self.scratch = scratch;
+            return;
+        }
+        // Who moves to another network goes on from his new address: authentic packets show it first.
+        let path = crate::egress::Path {
+            proto,
+            from: to,
+            to: from,
+        };
+        if session.egress.path.is_some_and(|known| known != path) {
+            session.egress.path = Some(path);
+        }
+        scratch.missed.clear();
+        scratch.pictures.clear();
+        let mut about_sending = false;
+        rtcp::read(&scratch.plain, |feedback| match feedback {
+            Feedback::AboutSending => about_sending = true,
+            Feedback::Reception(report) => {
+                if session.slot_of(report.ssrc).is_some() {
+                    session.loss.handle_report(report.fraction_lost);
+                } else {
+                    about_sending = true;
+                }
+            }
+            Feedback::Nack { ssrc, lost } => {
+                if let Some(slot) = session.slot_of(ssrc) {
+                    scratch.missed.extend(lost.sequences().map(|seq| (slot, seq)));
+                }
+            }
+            Feedback::Keyframe { ssrc } => scratch.pictures.extend(session.slot_of(ssrc)),
+            Feedback::Transport(transport) => session.egress.handle_feedback(now, transport),
+            // Those without transport-wide feedback: their own word for it.
+            Feedback::Remb { .. } => {}
+        });
+        for (slot, seq) in scratch.missed.drain(..) {
+            self.resend(index, slot, seq);
+        }
+        self.want_flush_of_queue(now, index);
+        for slot in scratch.pictures.drain(..) {
+            let Some(Some(session)) = self.sessions.get(index) else {
+                break;
+            };
+            if let Some(stream) = session.slots[slot].flowing() {
+                counter!("rotunda_sfu_keyframe_requests_total", "from" => "viewer").increment(1);
+                self.want_keyframe(now, stream);
+            }
+        }
+        self.scratch = scratch;
+        if about_sending {
+            self.give(now, index, from, to, proto, bytes);
+        }
+    }
+
+    fn want_flush_of_queue(&mut self, now: Instant, index: usize) {
+        if let Some(Some(session)) = self.sessions.get(index)
+            && !session.egress.is_empty()
+        {
+            self.want_flush(now, index, false);
+        }
+    }
+
+    /// Sends a missed packet again, when it is still known and the line has a resend stream.
+    fn resend(&mut self, index: usize, slot: usize, seq: u16) {
+        self.counters.missed.increment(1);
+        let Some(Some(session)) = self.sessions.get_mut(index) else {
+            return;
+        };
+        let Some(origin) = session.slots[slot].origin(seq) else {
+            return;
+        };
+        let packet = self
+            .streams
+            .get(&origin.stream)
+            .and_then(|stream| stream.history.get(origin.seq));
+        let Some((packet, rewritten)) = packet.and_then(|packet| Some((packet, origin.rewrite(packet)?))) else {
+            return;
+        };
+        if let (Some(resend), Some(_)) = (rewritten.types.resend, session.slots[slot].rtx_ssrc) {
+            let body = Body::Resend {
+                packet: Arc::clone(packet),
+                seq: session.slots[slot].next_resend(),
+                resend,
+            };
+            session.egress.push(&session.slots, slot, rewritten, body);
+            self.counters.resent.increment(1);
+        }
+    }
+
+    /// Asks a stream's publisher for a key frame, unless he was asked just now: then a little later.
+    pub(super) fn want_keyframe(&mut self, now: Instant, id: StreamId) {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
+        if stream.want_keyframe(now) {
+            let (mid, rid, track) = (stream.mid, stream.rid, stream.track);
+            self.ask_for_keyframe(track, mid, rid);
+        }
+    }
+
+    pub(super) fn ask_for_keyframe(&mut self, track: usize, mid: str0m::media::Mid, rid: Option<str0m::media::Rid>) {
+        let publisher = self
+            .tracks
+            .get(track)
+            .and_then(Option::as_ref)
+            .map(|track| track.session);
+        if let Some(publisher) = publisher
+            && let Some(Some(session)) = self.sessions.get_mut(publisher)
+        {
+            session.request_keyframe(mid, rid);
+            self.touched.push(publisher);
+            counter!("rotunda_sfu_keyframe_requests_total", "from" => "forwarded").increment(1);
+        }
+    }
+}
+
+/// RFC 6464 §3: voice flag and level below full scale.
+fn level_on_wire(values: &ExtensionValues) -> Option<u8> {
+    let level = values.audio_level?.unsigned_abs().min(127);
+    let voice = if values.voice_activity == Some(true) { 0x80 } else { 0 };
+    Some(voice | level)
+}
+
+/// 3GPP TS 26.114 §7.4.5: rotation in the lowest two bits.
+fn orientation_on_wire(values: &ExtensionValues) -> Option<u8> {
+    values.video_orientation.map(|orientation| orientation as u8)
+}

@@ -1,0 +1,252 @@
+//! Who gets what: a slot's wish becomes a place at a track, and of the track's layers the one that fits the viewer's link.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rotunda_proto::ids::{RoomKey, TrackSource, UserId};
+use str0m::media::MediaKind;
+
+use super::Worker;
+use crate::allocator::{self, Layer, Request};
+use crate::egress::Body;
+use crate::packet::{Packet, StreamId};
+use crate::session::Session;
+use crate::track::Viewer;
+
+/// What a sound slot in use takes, bits a second, headers included.
+const SOUND: u64 = 60_000;
+/// Share of the estimate that is planned with; the rest is for resends and bursts.
+const PLANNED: f64 = 0.92;
+/// What a layer takes before it was measured, bits a second, lowest first.
+const ASSUMED: [u64; 3] = [150_000, 500_000, 1_500_000];
+/// A cached group of pictures is sent when the link swallows it in this time.
+const CATCH_UP: Duration = Duration::from_millis(800);
+
+impl Worker {
+    /// Everybody who wants this member's tracks looks for them again: they have come, gone or changed hands.
+    pub(super) fn resubscribe_viewers_of(&mut self, now: Instant, room: &RoomKey, user: &UserId) {
+        let Some(room) = self.rooms.get(room) else {
+            return;
+        };
+        let wants = |session: &Session| {
+            let mut wants = session.slots.iter().filter_map(|slot| slot.want());
+            wants.any(|want| want.user == *user)
+        };
+        let viewers: Vec<usize> = room
+            .sessions
+            .iter()
+            .copied()
+            .filter(|index| self.sessions.get(*index).and_then(Option::as_ref).is_some_and(wants))
+            .collect();
+        for viewer in viewers {
+            self.subscribe(now, viewer);
+        }
+    }
+
+    /// Puts a viewer's slots to the tracks that they want, and away from those that they do not want any more.
+    pub(super) fn subscribe(&mut self, now: Instant, index: usize) {
+        for track in self.tracks.iter_mut().flatten() {
+            track.viewers.retain(|viewer| viewer.session != index);
+        }
+        let Some(Some(session)) = self.sessions.get(index) else {
+            return;
+        };
+        let Some(room) = self.rooms.get(&session.room) else {
+            return;
+        };
+        let found: Vec<Option<usize>> = session
+            .slots
+            .iter()
+            .map(|slot| {
+                let want = slot.want()?;
+                let publisher = *room.members.get(&want.user)?;
+                // Nobody hears himself.
+                (publisher != index).then_some((publisher, want.source))
+            })
+            .map(|found| {
+                let (publisher, source) = found?;
+                self.sessions
+                    .get(publisher)?
+                    .as_ref()
+                    .filter(|publisher| publisher.may_send(source))?
+                    .tracks
+                    .get(&source)
+                    .copied()
+            })
+            .collect();
+        for (slot, track) in found.into_iter().enumerate() {
+            match track
+                .and_then(|track| self.tracks.get_mut(track))
+                .and_then(Option::as_mut)
+            {
+                Some(track) => track.viewers.push(Viewer { session: index, slot }),
+                None => {
+                    if let Some(Some(session)) = self.sessions.get_mut(index) {
+                        session.slots[slot].target = None;
+                        session.slots[slot].stop();
+                    }
+                }
+            }
+        }
+        self.allocate(now, index);
+    }
+
+    /// A track has another stream or another size.
+    pub(super) fn reallocate_viewers(&mut self, now: Instant, track: usize) {
+        let viewers: Vec<usize> = match self.tracks.get(track) {
+            Some(Some(track)) => track.viewers.iter().map(|viewer| viewer.session).collect(),
+            _ => return,
+        };
+        for viewer in viewers {
+            self.allocate(now, viewer);
+        }
+    }
+
+    /// Chooses the stream of each of a viewer's slots.
+    pub(super) fn allocate(&mut self, now: Instant, index: usize) {
+        let Some(Some(session)) = self.sessions.get(index) else {
+            return;
+        };
+        if !session.connected {
+            return;
+        }
+        let mut sounds = Vec::new();
+        let mut pictures = Vec::new();
+        for (slot, state) in session.slots.iter().enumerate() {
+            let Some(want) = state.want() else {
+                continue;
+            };
+            let layers = self.layers(now, index, slot, want.max_height);
+            match state.kind {
+                MediaKind::Audio => sounds.push((slot, layers.last().map(|layer| layer.stream))),
+                MediaKind::Video => {
+                    let request = Request {
+                        layers,
+                        current: state.flowing(),
+                    };
+                    pictures.push((want.source != TrackSource::Screen, slot, request));
+                }
+            }
+        }
+        // The screen first, then the stage in its order.
+        pictures.sort_by_key(|(is_camera, slot, _)| (*is_camera, *slot));
+        let slots: Vec<usize> = pictures.iter().map(|(_, slot, _)| *slot).collect();
+        let requests: Vec<Request> = pictures.into_iter().map(|(_, _, request)| request).collect();
+        let sound = SOUND * sounds.iter().filter(|(_, stream)| stream.is_some()).count() as u64;
+        let estimate = session.egress.estimator.estimate();
+        let budget = estimate.map(|bits| ((bits as f64 * PLANNED) as u64).saturating_sub(sound));
+        let chosen = allocator::allocate(budget, &requests);
+        let wanted = allocator::wanted(&requests);
+        let paused: Vec<bool> = requests.iter().map(|request| !request.layers.is_empty()).collect();
+        if let Some(Some(session)) = self.sessions.get_mut(index) {
+            let room = (wanted as f64 * 1.3) as u64;
+            session
+                .egress
+                .estimator
+                .set_wanted(if wanted > 0 { room + sound } else { 0 });
+        }
+        for (slot, stream) in sounds {
+            self.set_target(now, index, slot, stream, false);
+        }
+        for ((slot, stream), had_layers) in slots.into_iter().zip(chosen).zip(paused) {
+            self.set_target(now, index, slot, stream, stream.is_none() && had_layers);
+        }
+    }
+
+    /// The streams of a slot's track that are of use, lowest first.
+    fn layers(&self, now: Instant, index: usize, slot: usize, max_height: Option<u16>) -> Vec<Layer> {
+        let here = Viewer { session: index, slot };
+        let track = self.sessions.get(index).and_then(Option::as_ref).and_then(|session| {
+            let want = session.slots[slot].want()?;
+            let publisher = *self.rooms.get(&session.room)?.members.get(&want.user)?;
+            let track = *self.sessions.get(publisher)?.as_ref()?.tracks.get(&want.source)?;
+            self.tracks.get(track)?.as_ref()
+        });
+        let Some(track) = track.filter(|track| track.viewers.contains(&here)) else {
+            return Vec::new();
+        };
+        let mut streams: Vec<(StreamId, _)> = track
+            .streams
+            .iter()
+            .filter_map(|id| Some((*id, self.streams.get(id)?)))
+            .filter(|(_, stream)| stream.is_alive(now) || track.streams.len() == 1)
+            .collect();
+        streams.sort_by_key(|(id, stream)| (stream.rank(), *id));
+        let mut layers: Vec<Layer> = Vec::with_capacity(streams.len());
+        for (id, stream) in streams {
+            let enough = layers.last().and_then(|layer| layer.height).zip(max_height);
+            if enough.is_some_and(|(has, wanted)| has >= wanted) {
+                break;
+            }
+            let mut layer = stream.layer(id);
+            if layer.bitrate == 0 {
+                layer.bitrate = ASSUMED[layers.len().min(ASSUMED.len() - 1)];
+            }
+            layers.push(layer);
+        }
+        layers
+    }
+
+    /// Shows a stream from its next key frame on, which is asked for; or from the newest one that is cached.
+    fn set_target(&mut self, now: Instant, index: usize, slot: usize, stream: Option<StreamId>, paused: bool) {
+        let Some(Some(session)) = self.sessions.get_mut(index) else {
+            return;
+        };
+        let state = &mut session.slots[slot];
+        state.paused = paused;
+        if state.target == stream {
+            return;
+        }
+        state.target = stream;
+        let Some(stream) = stream else {
+            // What was shown is not to be sent any more.
+            state.stop();
+            return;
+        };
+        let is_video = state.kind == MediaKind::Video;
+        if state.flowing() == Some(stream) || !is_video {
+            return;
+        }
+        let shows_something = state.flowing().is_some();
+        if shows_something || !self.catch_up(now, index, slot, stream) {
+            self.want_keyframe(now, stream);
+        }
+    }
+
+    /// Gives a joiner the cached group of pictures. Answers whether it did.
+    fn catch_up(&mut self, now: Instant, index: usize, slot: usize, id: StreamId) -> bool {
+        let (Some(stream), Some(Some(session))) = (self.streams.get(&id), self.sessions.get_mut(index)) else {
+            return false;
+        };
+        if !session.egress.is_ready() {
+            return false;
+        }
+        let Some(pictures) = stream.history.gop(now) else {
+            return false;
+        };
+        let pictures: Vec<Arc<Packet>> = pictures.cloned().collect();
+        let bytes: usize = pictures.iter().map(|packet| packet.payload.len()).sum();
+        if let Some(estimate) = session.egress.estimator.estimate()
+            && bytes as f64 * 8.0 > estimate as f64 * CATCH_UP.as_secs_f64()
+        {
+            return false;
+        }
+        let (Some(first), Some(last)) = (pictures.first(), pictures.last()) else {
+            return false;
+        };
+        let Some(types) = session.payload_types(session.slots[slot].mid, stream.params) else {
+            return false;
+        };
+        let source_type = *stream.params.pt();
+        session.slots[slot].switch_to_past(id, source_type, first, stream.clock_rate(), types);
+        for packet in &pictures {
+            if let Some(rewritten) = session.slots[slot].rewrite(packet) {
+                let body = Body::Media(Arc::clone(packet));
+                session.egress.push(&session.slots, slot, rewritten, body);
+            }
+        }
+        session.slots[slot].catch_up_done(last);
+        self.want_flush(now, index, true);
+        true
+    }
+}
