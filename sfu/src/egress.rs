@@ -84,13 +84,17 @@ struct Sent {
     cluster: Option<u8>,
 }
 
-/// Counts since the start.
+/// Counts since they were last taken.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Totals {
     pub packets: u64,
     pub bytes: u64,
+    /// System calls: `packets` of them would have been needed without segments.
     pub sends: u64,
+    /// Lost to a full queue.
     pub dropped: u64,
+    /// How long one packet of many was here, from its arrival.
+    pub transit: Option<Duration>,
 }
 
 pub struct Egress {
@@ -201,6 +205,9 @@ impl Egress {
         }
         let (count, segment) = self.run(path.proto);
         let queue = std::mem::take(&mut self.queue);
+        if let Some(Body::Media(packet)) = queue.get(self.next).map(|outgoing| &outgoing.body) {
+            self.totals.transit = Some(now.saturating_duration_since(packet.arrived));
+        }
         for (index, outgoing) in queue[self.next..self.next + count].iter().enumerate() {
             let padding = if index + 1 < count { segment - outgoing.size } else { 0 };
             self.write(now, &slots[outgoing.slot], outgoing, padding, buffer);

@@ -150,6 +150,8 @@ impl Slot {
         if source(&want) != source(&self.want) {
             self.target = None;
             self.paused = false;
+            // What was sent of another source is not sent again.
+            self.segments.clear();
             self.state = if want.is_some() {
                 Forwarding::Waiting
             } else {

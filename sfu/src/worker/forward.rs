@@ -4,12 +4,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use metrics::{Counter, counter};
+use metrics::{Counter, Histogram, counter, histogram};
 use str0m::net::Protocol;
 use str0m::rtp::{ExtensionValues, RtpPacket};
 
 use super::{Worker, drop_datagram};
-use crate::egress::Body;
+use crate::egress::{Body, Totals};
 use crate::packet::{Packet, StreamId};
 use crate::session::Flush;
 use crate::slot::Take;
@@ -36,6 +36,12 @@ pub(super) struct Counters {
     undecodable: Counter,
     resent: Counter,
     missed: Counter,
+    sent: Counter,
+    sent_bytes: Counter,
+    sends: Counter,
+    queue_full: Counter,
+    transit: Histogram,
+    estimate: Histogram,
 }
 
 impl Default for Counters {
@@ -48,6 +54,28 @@ impl Default for Counters {
             undecodable: counter!("rotunda_sfu_packets_dropped_total", "reason" => "codec"),
             resent: counter!("rotunda_sfu_packets_resent_total"),
             missed: counter!("rotunda_sfu_packets_missed_total"),
+            sent: counter!("rotunda_sfu_packets_sent_total"),
+            sent_bytes: counter!("rotunda_sfu_bytes_sent_total"),
+            sends: counter!("rotunda_sfu_sends_total"),
+            queue_full: counter!("rotunda_sfu_packets_dropped_total", "reason" => "queue"),
+            transit: histogram!("rotunda_sfu_transit_seconds"),
+            estimate: histogram!("rotunda_sfu_estimate_bits"),
+        }
+    }
+}
+
+impl Counters {
+    /// What a viewer was sent since the last tick.
+    pub(super) fn handle_totals(&self, totals: &Totals, estimate: Option<u64>) {
+        self.sent.increment(totals.packets);
+        self.sent_bytes.increment(totals.bytes);
+        self.sends.increment(totals.sends);
+        self.queue_full.increment(totals.dropped);
+        if let Some(transit) = totals.transit {
+            self.transit.record(transit.as_secs_f64());
+        }
+        if let Some(estimate) = estimate {
+            self.estimate.record(estimate as f64);
         }
     }
 }
@@ -321,17 +349,27 @@ impl Worker {
     /// Sends a missed packet again, when it is still known and the line has a resend stream.
     fn resend(&mut self, index: usize, slot: usize, seq: u16) {
         self.counters.missed.increment(1);
-        let Some(Some(session)) = self.sessions.get_mut(index) else {
+        let viewer = self.sessions.get(index).and_then(Option::as_ref);
+        let Some(origin) = viewer.and_then(|viewer| viewer.slots[slot].origin(seq)) else {
             return;
         };
-        let Some(origin) = session.slots[slot].origin(seq) else {
+        let Some(stream) = self.streams.get(&origin.stream) else {
             return;
         };
-        let packet = self
-            .streams
-            .get(&origin.stream)
-            .and_then(|stream| stream.history.get(origin.seq));
+        // A permission that was taken away holds for what was sent before, too.
+        let permitted = self
+            .tracks
+            .get(stream.track)
+            .and_then(Option::as_ref)
+            .is_some_and(|track| {
+                let publisher = self.sessions.get(track.session).and_then(Option::as_ref);
+                publisher.is_some_and(|publisher| publisher.may_send(track.source))
+            });
+        let packet = stream.history.get(origin.seq).filter(|_| permitted);
         let Some((packet, rewritten)) = packet.and_then(|packet| Some((packet, origin.rewrite(packet)?))) else {
+            return;
+        };
+        let Some(Some(session)) = self.sessions.get_mut(index) else {
             return;
         };
         if let (Some(resend), Some(_)) = (rewritten.types.resend, session.slots[slot].rtx_ssrc) {

@@ -1,1 +1,299 @@
+mod simulation;
 
+use std::collections::HashSet;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use simulation::{Counted, Got, Link, Simulation, ms};
+
+fn lossy(loss: f64) -> Link {
+    Link {
+        loss,
+        jitter: ms(5),
+        ..Link::default()
+    }
+}
+
+/// Sequence numbers that are missing between the first and the last.
+fn missing(got: &[Got]) -> u64 {
+    let seqs: HashSet<u64> = got.iter().map(|got| got.seq).collect();
+    match (seqs.iter().min(), seqs.iter().max()) {
+        (Some(first), Some(last)) => last - first + 1 - seqs.len() as u64,
+        _ => 0,
+    }
+}
+
+#[test]
+fn a_viewer_gets_every_packet_of_whom_he_watches_from_a_key_frame_on() {
+    let mut room = Simulation::new(1);
+    let (ann, bob) = (
+        room.join("ann", Link::default(), Link::default()),
+        room.join("bob", Link::default(), Link::default()),
+    );
+    room.publish(ann);
+    room.run(ms(1000));
+    room.watch(bob, &[ann]);
+    room.run(ms(3000));
+    let bob = &room.peers[bob];
+    let pictures = bob.pictures(0);
+    assert!(pictures.len() > 3 * 85, "{}", pictures.len());
+    assert!(pictures.iter().all(|got| got.from == ann as u8));
+    assert_eq!(missing(pictures), 0);
+    assert!(bob.sounds(0).len() > 140, "{}", bob.sounds(0).len());
+    assert_eq!(missing(bob.sounds(0)), 0);
+}
+
+#[test]
+fn viewers_who_come_together_share_one_key_frame_request() {
+    let mut room = Simulation::new(2);
+    let ann = room.join("ann", Link::default(), Link::default());
+    let viewers: Vec<usize> = (0..5)
+        .map(|index| room.join(&format!("viewer{index}"), Link::default(), Link::default()))
+        .collect();
+    room.publish(ann);
+    // Long enough that no cached picture is young enough to be shown.
+    room.run(ms(5000));
+    let asked = room.peers[ann].keyframe_requests.len();
+    for viewer in &viewers {
+        room.watch(*viewer, &[ann]);
+    }
+    room.run(ms(900));
+    assert_eq!(room.peers[ann].keyframe_requests.len() - asked, 1);
+    for viewer in viewers {
+        assert!(room.peers[viewer].pictures(0).len() > 50);
+    }
+}
+
+#[test]
+fn a_joiner_right_after_a_key_frame_is_given_the_cached_pictures_without_asking_again() {
+    let mut room = Simulation::new(3);
+    let ann = room.join("ann", Link::default(), Link::default());
+    let (bob, cat) = (
+        room.join("bob", Link::default(), Link::default()),
+        room.join("cat", Link::default(), Link::default()),
+    );
+    room.publish(ann);
+    room.run(ms(3000));
+    room.watch(bob, &[ann]);
+    room.run(ms(400));
+    let asked = room.peers[ann].keyframe_requests.len();
+    room.watch(cat, &[ann]);
+    let begun = room.now;
+    room.run(ms(300));
+    let first = room.peers[cat].pictures(0).first().copied().unwrap();
+    assert!(first.at - begun < ms(30), "a picture at once: {:?}", first.at - begun);
+    assert_eq!(room.peers[ann].keyframe_requests.len(), asked);
+    assert_eq!(missing(room.peers[cat].pictures(0)), 0);
+}
+
+#[test]
+fn a_slot_shows_one_and_then_the_other_in_one_stream() {
+    let mut room = Simulation::new(4);
+    let ann = room.join("ann", Link::default(), Link::default());
+    let bob = room.join("bob", Link::default(), Link::default());
+    let cat = room.join("cat", Link::default(), Link::default());
+    room.publish(ann);
+    room.publish(bob);
+    room.watch(cat, &[ann]);
+    room.run(ms(2000));
+    room.watch(cat, &[bob]);
+    room.run(ms(2000));
+    let pictures = room.peers[cat].pictures(0);
+    assert_eq!(missing(pictures), 0);
+    let turn = pictures.iter().position(|got| got.from == bob as u8).unwrap();
+    assert!(pictures[..turn].iter().all(|got| got.from == ann as u8));
+    assert!(pictures[turn..].iter().all(|got| got.from == bob as u8));
+    let step = pictures[turn].time.wrapping_sub(pictures[turn - 1].time);
+    assert!(step > 0 && step < 90_000, "{step}");
+}
+
+#[test]
+fn losses_on_a_viewer_s_link_are_repaired_and_are_nobody_else_s() {
+    let mut room = Simulation::new(5);
+    let ann = room.join("ann", Link::default(), Link::default());
+    let bob = room.join("bob", Link::default(), lossy(0.1));
+    let cat = room.join("cat", Link::default(), Link::default());
+    room.publish(ann);
+    room.watch(bob, &[ann]);
+    room.watch(cat, &[ann]);
+    room.run(ms(6000));
+    let (bob, cat) = (room.peers[bob].pictures(0), room.peers[cat].pictures(0));
+    assert_eq!(missing(cat), 0);
+    // What was lost in the last moments may still be on its way.
+    let settled = &bob[..bob.len() - 60];
+    assert!(missing(settled) <= 3, "{} of {}", missing(settled), settled.len());
+}
+
+#[test]
+fn a_publisher_s_losses_do_not_lower_the_viewers_estimates() {
+    let mut room = Simulation::new(6);
+    let ann = room.join("ann", lossy(0.2), Link::default());
+    let bob = room.join("bob", Link::default(), Link::default());
+    room.publish(ann);
+    room.watch(bob, &[ann]);
+    room.run(ms(1000));
+    let before = room.worker.estimate_of(room.peers[bob].session).unwrap();
+    room.run(ms(8000));
+    let after = room.worker.estimate_of(room.peers[bob].session).unwrap();
+    assert!(after >= before, "{before} -> {after}");
+}
+
+#[test]
+fn who_may_not_send_is_not_heard_from_the_next_packet_on() {
+    let mut room = Simulation::new(7);
+    let ann = room.join("ann", Link::default(), Link::default());
+    // Losses, so that he also asks for packets from before.
+    let bob = room.join("bob", Link::default(), lossy(0.2));
+    room.publish(ann);
+    room.watch(bob, &[ann]);
+    room.run(ms(2000));
+    room.forbid(ann);
+    // What was on its way: the batch window and the link.
+    room.run(ms(20));
+    let (pictures, sounds) = (room.peers[bob].pictures(0).len(), room.peers[bob].sounds(0).len());
+    room.run(ms(2000));
+    assert_eq!(
+        (room.peers[bob].pictures(0).len(), room.peers[bob].sounds(0).len()),
+        (pictures, sounds)
+    );
+    room.publish(ann);
+    room.run(ms(1500));
+    assert!(room.peers[bob].pictures(0).len() > pictures + 60);
+}
+
+/// What the packet path allocates in two seconds, with so many viewers.
+fn allocations(viewers: usize) -> Counted {
+    let mut room = Simulation::new(8);
+    let ann = room.join("ann", Link::default(), Link::default());
+    room.publish(ann);
+    for index in 0..viewers {
+        let viewer = room.join(&format!("viewer{index}"), Link::default(), Link::default());
+        room.watch(viewer, &[ann]);
+    }
+    // Queues and logs have their size by then.
+    room.run(ms(3000));
+    room.counted = Some(Counted {
+        publisher: ann,
+        allocations: 0,
+        sent: 0,
+    });
+    room.run(ms(2000));
+    room.counted.unwrap()
+}
+
+#[test]
+fn a_packet_for_one_more_viewer_allocates_nothing() {
+    let (few, many) = (allocations(2), allocations(12));
+    let packets = many.sent - few.sent;
+    let more = many.allocations.saturating_sub(few.allocations);
+    assert!(packets > 2500, "{packets}");
+    assert!(more * 200 < packets, "{more} allocations for {packets} packets");
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Watch { viewer: usize, watched: Vec<usize> },
+    Publish(usize),
+    Forbid(usize),
+    Leave(usize),
+    Wait(u64),
+}
+
+const PEERS: usize = 4;
+
+fn step() -> impl Strategy<Value = Step> {
+    let watched = proptest::sample::subsequence((0..PEERS).collect::<Vec<_>>(), 0..=3);
+    prop_oneof![
+        4 => (0..PEERS, watched).prop_map(|(viewer, watched)| Step::Watch { viewer, watched }),
+        2 => (0..PEERS).prop_map(Step::Publish),
+        1 => (0..PEERS).prop_map(Step::Forbid),
+        1 => (0..PEERS).prop_map(Step::Leave),
+        4 => (1u64..400).prop_map(Step::Wait),
+    ]
+}
+
+/// PROPTEST_CASES=2000 runs thousands.
+fn cases() -> ProptestConfig {
+    let cases = std::env::var("PROPTEST_CASES")
+        .ok()
+        .and_then(|cases| cases.parse().ok());
+    ProptestConfig {
+        cases: cases.unwrap_or(40),
+        max_shrink_iters: 200,
+        ..ProptestConfig::default()
+    }
+}
+
+proptest! {
+    #![proptest_config(cases())]
+
+    /// Whatever happens in a room: nobody gets what he has not asked for or what may not be sent, each slot is one stream,
+    /// and in the end everybody sees whom he watches.
+    #[test]
+    fn no_order_of_events_breaks_a_room(seed in any::<u64>(), loss in 0.0f64..0.08, steps in proptest::collection::vec(step(), 1..25)) {
+        let mut room = Simulation::new(seed);
+        let down = lossy(loss);
+        for index in 0..PEERS {
+            room.join(&format!("peer{index}"), Link::default(), down);
+        }
+        room.run(ms(500));
+        let margin = ms(10 + 5 + 5);
+        let mut watching: Vec<Vec<usize>> = vec![Vec::new(); PEERS];
+        let mut permitted = [false; PEERS];
+        let mut here = [true; PEERS];
+        // A change is on its way for the margin: then everything that comes must be as it was asked for.
+        let mut changed = [room.now; PEERS];
+        let mut forbidden: Vec<Option<std::time::Instant>> = vec![Some(room.now); PEERS];
+        for step in steps {
+            match step {
+                Step::Watch { viewer, watched } if here[viewer] => {
+                    room.watch(viewer, &watched);
+                    watching[viewer] = watched;
+                    changed[viewer] = room.now;
+                }
+                Step::Publish(peer) if here[peer] => {
+                    room.publish(peer);
+                    permitted[peer] = true;
+                    forbidden[peer] = None;
+                }
+                Step::Forbid(peer) if here[peer] => {
+                    room.forbid(peer);
+                    permitted[peer] = false;
+                    forbidden[peer] = Some(room.now);
+                }
+                Step::Leave(peer) if here[peer] => {
+                    room.leave(peer);
+                    here[peer] = false;
+                    permitted[peer] = false;
+                    forbidden[peer] = Some(room.now);
+                }
+                Step::Wait(time) => {
+                    room.run(ms(time));
+                    for viewer in (0..PEERS).filter(|viewer| here[*viewer]) {
+                        for (slot, got) in &room.peers[viewer].got {
+                            let wanted = watching[viewer].get(slot % 3);
+                            for got in got.iter().rev().take_while(|got| got.at > changed[viewer] + margin) {
+                                prop_assert_eq!(Some(&usize::from(got.from)), wanted, "slot {} of {}", slot, viewer);
+                                let gone = forbidden[usize::from(got.from)];
+                                prop_assert!(gone.is_none_or(|at| got.at <= at + margin), "not permitted any more");
+                            }
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        let since = room.now + Duration::from_millis(1500);
+        room.run(ms(3000));
+        for viewer in (0..PEERS).filter(|viewer| here[*viewer]) {
+            for (slot, watched) in watching[viewer].iter().enumerate() {
+                if *watched == viewer || !permitted[*watched] {
+                    continue;
+                }
+                let pictures = room.peers[viewer].pictures(slot);
+                prop_assert!(pictures.iter().any(|got| got.at > since), "picture slot {} of {} is stuck", slot, viewer);
+                prop_assert!(room.peers[viewer].sounds(slot).iter().any(|got| got.at > since), "sound slot {} of {} is stuck", slot, viewer);
+            }
+        }
+    }
+}

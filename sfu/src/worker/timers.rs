@@ -96,6 +96,9 @@ impl Worker {
             }
             return;
         }
+        let totals = std::mem::take(&mut session.egress.totals);
+        self.counters
+            .handle_totals(&totals, session.egress.estimator.estimate());
         let mut bytes = Vec::new();
         if let Some(path) = session.egress.poll_reports(now, unix, &mut session.slots, &mut bytes) {
             self.control.push_back(Datagram { path, bytes });

@@ -1,0 +1,520 @@
+//! A room in virtual time: a worker, WebRTC clients, and links between them that lose, delay and reorder. No sockets.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rotunda_proto::ids::{RoomKey, SessionId, TrackSource, UserId};
+use rotunda_proto::sfu::{Lines, SlotMap, VideoWant};
+use str0m::format::Codec;
+use str0m::media::{Direction, KeyframeRequestKind, MediaKind, Mid};
+use str0m::net::{Protocol, Receive};
+use str0m::rtp::RtpWrite;
+use str0m::{Candidate, Event, Input, Output, Rtc};
+
+use crate::session::{Opening, Session};
+use crate::worker::{Setup, Worker};
+
+const SERVER: &str = "10.0.0.1:4000";
+const FRAME: Duration = Duration::from_millis(33);
+const FRAME_PACKETS: u16 = 3;
+const SOUND: Duration = Duration::from_millis(20);
+/// Marks payloads of the simulation.
+const MAGIC: [u8; 4] = *b"sim!";
+
+pub fn ms(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds)
+}
+
+/// A link in one direction.
+#[derive(Debug, Clone, Copy)]
+pub struct Link {
+    pub delay: Duration,
+    pub jitter: Duration,
+    pub loss: f64,
+}
+
+impl Default for Link {
+    fn default() -> Self {
+        Self {
+            delay: ms(10),
+            jitter: ms(0),
+            loss: 0.0,
+        }
+    }
+}
+
+/// A packet of a slot as a viewer got it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Got {
+    pub at: Instant,
+    pub seq: u64,
+    pub time: u32,
+    /// Number of the publisher in the simulation.
+    pub from: u8,
+    pub source: TrackSource,
+    pub count: u32,
+}
+
+pub struct Peer {
+    pub user: UserId,
+    pub session: SessionId,
+    rtc: Rtc,
+    address: SocketAddr,
+    due: Instant,
+    pub connected: bool,
+    microphone: Mid,
+    camera: Mid,
+    slots: Vec<Mid>,
+    audio_slots: usize,
+    pub up: Link,
+    pub down: Link,
+    publishing: Publishing,
+    /// By slot: sound first.
+    pub got: BTreeMap<usize, Vec<Got>>,
+    pub keyframe_requests: Vec<Instant>,
+}
+
+#[derive(Default)]
+struct Publishing {
+    camera: Option<Instant>,
+    sound: Option<Instant>,
+    keyframe: bool,
+    frames: u32,
+    sounds: u32,
+    video_seq: u64,
+}
+
+pub struct Simulation {
+    pub now: Instant,
+    pub worker: Worker,
+    pub peers: Vec<Peer>,
+    flying: BinaryHeap<Reverse<(Instant, u64)>>,
+    datagrams: BTreeMap<u64, (To, Vec<u8>)>,
+    sent: u64,
+    seed: u64,
+    room: RoomKey,
+    buffer: Vec<u8>,
+    /// Allocations on the packet path, from this peer's packets on, and packets that it has sent to viewers.
+    pub counted: Option<Counted>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counted {
+    pub publisher: usize,
+    pub allocations: u64,
+    pub sent: u64,
+}
+
+#[derive(Clone, Copy)]
+enum To {
+    Server(usize),
+    Peer(usize),
+}
+
+impl Simulation {
+    pub fn new(seed: u64) -> Self {
+        let start = rotunda_proto::clock::Clock.now();
+        let worker = Worker::new(Setup {
+            connect_timeout: Duration::from_secs(15),
+            max_sessions: 100,
+            batch_window: ms(2),
+            started: (start, Duration::from_secs(1_700_000_000)),
+        });
+        Self {
+            now: start,
+            worker,
+            peers: Vec::new(),
+            flying: BinaryHeap::new(),
+            datagrams: BTreeMap::new(),
+            sent: 0,
+            seed: seed.wrapping_mul(2).wrapping_add(1),
+            room: room_key(),
+            buffer: Vec::new(),
+            counted: None,
+        }
+    }
+
+    fn chance(&mut self) -> f64 {
+        self.seed = self
+            .seed
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (self.seed >> 33) as f64 / f64::from(1u32 << 31)
+    }
+
+    /// Joins with every line that a person has.
+    pub fn join(&mut self, name: &str, up: Link, down: Link) -> usize {
+        let index = self.peers.len();
+        let address: SocketAddr = format!("10.0.1.{}:5000", index + 1).parse().unwrap();
+        let mut rtc = Rtc::builder()
+            .set_rtp_mode(true)
+            .clear_codecs()
+            .enable_opus(true, false)
+            .enable_vp8(true)
+            .build(self.now);
+        rtc.add_local_candidate(Candidate::host(address, "udp").unwrap());
+        let mut changes = rtc.sdp_api();
+        let mut add = |kind, direction| changes.add_media(kind, direction, None, None, None);
+        let microphone = add(MediaKind::Audio, Direction::SendOnly);
+        let camera = add(MediaKind::Video, Direction::SendOnly);
+        let audio: Vec<Mid> = (0..3).map(|_| add(MediaKind::Audio, Direction::RecvOnly)).collect();
+        let video: Vec<Mid> = (0..3).map(|_| add(MediaKind::Video, Direction::RecvOnly)).collect();
+        let (offer, pending) = changes.apply().unwrap();
+        let names = |mids: &[Mid]| mids.iter().map(ToString::to_string).collect();
+        let session = SessionId(index as u64 + 1);
+        let user: UserId = name.parse().unwrap();
+        let opening = Opening {
+            id: session,
+            room: self.room.clone(),
+            user: Some(user.clone()),
+            offer: offer.to_sdp_string(),
+            lines: Lines {
+                microphone: Some(microphone.to_string()),
+                camera: Some(camera.to_string()),
+                screen: None,
+                audio: names(&audio),
+                video: names(&video),
+            },
+            seed: self.seed,
+        };
+        let server = Candidate::host(SERVER.parse().unwrap(), "udp").unwrap();
+        let (opened, answer) = Session::open(self.now, opening, &[server]).unwrap();
+        self.worker.adopt(self.now, opened).unwrap();
+        let answer = str0m::change::SdpAnswer::from_sdp_string(&answer).unwrap();
+        rtc.sdp_api().accept_answer(pending, answer).unwrap();
+        self.peers.push(Peer {
+            user,
+            session,
+            rtc,
+            address,
+            due: self.now,
+            connected: false,
+            microphone,
+            camera,
+            slots: audio.iter().chain(&video).copied().collect(),
+            audio_slots: audio.len(),
+            up,
+            down,
+            publishing: Publishing::default(),
+            got: BTreeMap::new(),
+            keyframe_requests: Vec::new(),
+        });
+        self.drive_peer(index);
+        index
+    }
+
+    /// Permits a peer's camera and sound, and lets him send them.
+    pub fn publish(&mut self, peer: usize) {
+        let (now, session) = (self.now, self.peers[peer].session);
+        let all = [TrackSource::Audio, TrackSource::Camera].into();
+        self.worker.set_ingress(now, session, all).unwrap();
+        let publishing = &mut self.peers[peer].publishing;
+        publishing.camera = Some(now);
+        publishing.sound = Some(now);
+        publishing.keyframe = true;
+    }
+
+    /// Takes the permission away; the peer goes on sending all the same.
+    pub fn forbid(&mut self, peer: usize) {
+        let session = self.peers[peer].session;
+        self.worker.set_ingress(self.now, session, [].into()).unwrap();
+    }
+
+    /// Shows the cameras of these peers in the picture slots, and lets their sound be heard in the same order.
+    pub fn watch(&mut self, viewer: usize, watched: &[usize]) {
+        let user = |peer: &usize| self.peers[*peer].user.clone();
+        let slots = SlotMap {
+            audio: watched.iter().map(|peer| Some(user(peer))).collect(),
+            video: watched
+                .iter()
+                .map(|peer| {
+                    Some(VideoWant {
+                        user: user(peer),
+                        source: TrackSource::Camera,
+                        max_height: None,
+                    })
+                })
+                .collect(),
+        };
+        let session = self.peers[viewer].session;
+        self.worker.set_slots(self.now, session, &slots).unwrap();
+    }
+
+    pub fn leave(&mut self, peer: usize) {
+        let session = self.peers[peer].session;
+        self.worker.close(self.now, session);
+        self.peers[peer].publishing = Publishing::default();
+    }
+
+    pub fn run(&mut self, time: Duration) {
+        let end = self.now + time;
+        loop {
+            self.flush_server();
+            let mut next = end;
+            next = next.min(self.worker.poll_timeout().unwrap_or(end));
+            for peer in &self.peers {
+                next = next.min(peer.due);
+                for due in [peer.publishing.camera, peer.publishing.sound].into_iter().flatten() {
+                    next = next.min(due);
+                }
+            }
+            if let Some(Reverse((at, _))) = self.flying.peek() {
+                next = next.min(*at);
+            }
+            // Time never goes back, and deadlines in the past are due now.
+            self.now = self.now.max(next);
+            if self.now >= end {
+                self.now = end;
+                return;
+            }
+            self.deliver();
+            if self.worker.poll_timeout().is_some_and(|due| due <= self.now) {
+                self.worker.handle_timeout(self.now);
+            }
+            for index in 0..self.peers.len() {
+                self.publish_due(index);
+                if self.peers[index].due <= self.now {
+                    self.drive_peer(index);
+                }
+            }
+        }
+    }
+
+    fn deliver(&mut self) {
+        while let Some(Reverse((at, id))) = self.flying.peek().copied() {
+            if at > self.now {
+                return;
+            }
+            self.flying.pop();
+            let Some((to, bytes)) = self.datagrams.remove(&id) else {
+                continue;
+            };
+            let server: SocketAddr = SERVER.parse().unwrap();
+            match to {
+                To::Server(from) => {
+                    let address = self.peers[from].address;
+                    let (now, worker) = (self.now, &mut self.worker);
+                    let info = allocation_counter::measure(|| {
+                        worker.handle_datagram(now, address, server, Protocol::Udp, &bytes);
+                    });
+                    if let Some(counted) = self.counted.as_mut().filter(|counted| counted.publisher == from) {
+                        counted.allocations += info.count_total;
+                    }
+                }
+                To::Peer(index) => {
+                    let peer = &mut self.peers[index];
+                    let receive = Receive::new(Protocol::Udp, server, peer.address, &bytes).unwrap();
+                    peer.rtc.handle_input(Input::Receive(self.now, receive)).unwrap();
+                    self.drain_peer(index);
+                }
+            }
+        }
+    }
+
+    fn send(&mut self, link: Link, to: To, bytes: Vec<u8>) {
+        if self.chance() < link.loss {
+            return;
+        }
+        let at = self.now + link.delay + link.jitter.mul_f64(self.chance());
+        self.sent += 1;
+        self.flying.push(Reverse((at, self.sent)));
+        self.datagrams.insert(self.sent, (to, bytes));
+    }
+
+    fn flush_server(&mut self) {
+        let find = |peers: &[Peer], address| peers.iter().position(|peer| peer.address == address);
+        while let Some(datagram) = self.worker.poll_control() {
+            if let Some(index) = find(&self.peers, datagram.path.to) {
+                self.send(self.peers[index].down, To::Peer(index), datagram.bytes);
+            }
+        }
+        let mut buffer = std::mem::take(&mut self.buffer);
+        loop {
+            let mut send = None;
+            let (now, worker) = (self.now, &mut self.worker);
+            let info = allocation_counter::measure(|| send = worker.poll_media(now, &mut buffer));
+            let Some((path, segment)) = send else {
+                break;
+            };
+            if let Some(counted) = self.counted.as_mut() {
+                counted.allocations += info.count_total;
+                counted.sent += buffer.len().div_ceil(segment) as u64;
+            }
+            if let Some(index) = find(&self.peers, path.to) {
+                for bytes in buffer.chunks(segment) {
+                    self.send(self.peers[index].down, To::Peer(index), bytes.to_vec());
+                }
+            }
+        }
+        self.buffer = buffer;
+        while self.worker.poll_event().is_some() {}
+    }
+
+    fn drive_peer(&mut self, index: usize) {
+        self.peers[index].rtc.handle_input(Input::Timeout(self.now)).unwrap();
+        self.drain_peer(index);
+    }
+
+    fn drain_peer(&mut self, index: usize) {
+        loop {
+            let peer = &mut self.peers[index];
+            match peer.rtc.poll_output().unwrap() {
+                Output::Timeout(at) => {
+                    peer.due = at.max(self.now + Duration::from_micros(100));
+                    return;
+                }
+                Output::Transmit(transmit) => {
+                    let link = peer.up;
+                    self.send(link, To::Server(index), transmit.contents.to_vec());
+                }
+                Output::Event(event) => peer.handle_event(self.now, event),
+            }
+        }
+    }
+
+    fn publish_due(&mut self, index: usize) {
+        let now = self.now;
+        let peer = &mut self.peers[index];
+        if !peer.connected {
+            // Nothing piles up before the session is there.
+            let publishing = &mut peer.publishing;
+            for due in [&mut publishing.camera, &mut publishing.sound].into_iter().flatten() {
+                *due = (*due).max(now + ms(5));
+            }
+            return;
+        }
+        let mut wrote = false;
+        if peer.publishing.camera.is_some_and(|due| due <= now) {
+            peer.publishing.camera = peer.publishing.camera.map(|due| due + FRAME);
+            peer.send_frame(now, index as u8);
+            wrote = true;
+        }
+        if peer.publishing.sound.is_some_and(|due| due <= now) {
+            peer.publishing.sound = peer.publishing.sound.map(|due| due + SOUND);
+            peer.send_sound(now, index as u8);
+            wrote = true;
+        }
+        if wrote {
+            self.drive_peer(index);
+        }
+    }
+}
+
+fn room_key() -> RoomKey {
+    RoomKey {
+        app: 1_400_000_001.try_into().unwrap(),
+        room: rotunda_proto::ids::RoomId::Name("simulation".parse().unwrap()),
+    }
+}
+
+impl Peer {
+    fn handle_event(&mut self, now: Instant, event: Event) {
+        match event {
+            Event::Connected => self.connected = true,
+            Event::KeyframeRequest(request) if request.mid == self.camera => {
+                assert!(matches!(
+                    request.kind,
+                    KeyframeRequestKind::Pli | KeyframeRequestKind::Fir
+                ));
+                self.publishing.keyframe = true;
+                self.keyframe_requests.push(now);
+            }
+            Event::RtpPacket(packet) => {
+                let ssrc = packet.header.ssrc;
+                let mid = self
+                    .rtc
+                    .direct_api()
+                    .stream_rx(&ssrc)
+                    .map(|stream| stream.mid())
+                    .unwrap();
+                let slot = self.slots.iter().position(|slot| *slot == mid).unwrap();
+                let at = packet.payload.windows(4).position(|bytes| bytes == MAGIC).unwrap();
+                let mark = &packet.payload[at + 4..at + 9];
+                let source = if slot < self.audio_slots {
+                    TrackSource::Audio
+                } else {
+                    TrackSource::Camera
+                };
+                self.got.entry(slot).or_default().push(Got {
+                    at: now,
+                    seq: *packet.seq_no,
+                    time: packet.header.timestamp,
+                    from: mark[0],
+                    source,
+                    count: u32::from_be_bytes(mark[1..5].try_into().unwrap()),
+                });
+            }
+            _ => {}
+        }
+    }
+
+    fn send_frame(&mut self, now: Instant, number: u8) {
+        let key = std::mem::take(&mut self.publishing.keyframe);
+        let frame = self.publishing.frames;
+        self.publishing.frames += 1;
+        for part in 0..FRAME_PACKETS {
+            let first = part == 0;
+            // RFC 7741 §4.2: extended, 15-bit picture id and TL0PICIDX; S on the first packet.
+            let mut payload = vec![if first { 0x90 } else { 0x80 }, 0xc0];
+            payload.extend_from_slice(&(0x8000 | frame as u16 & 0x7fff).to_be_bytes());
+            payload.push(frame as u8);
+            payload.push(if first && key { 0x50 } else { 0x51 });
+            if first && key {
+                payload.extend_from_slice(&[0, 0, 0x9d, 0x01, 0x2a, 0x80, 0x02, 0x68, 0x01]);
+            }
+            mark(&mut payload, number, frame);
+            payload.resize(900, 0);
+            let seq = self.publishing.video_seq + 1;
+            self.publishing.video_seq = seq;
+            let pt = self.pt(Codec::Vp8);
+            let last = part + 1 == FRAME_PACKETS;
+            let mut api = self.rtc.direct_api();
+            let stream = api.stream_tx_by_mid(self.camera, None).unwrap();
+            let payload: Arc<[u8]> = payload.into();
+            let write = RtpWrite::new(pt, seq.into(), frame.wrapping_mul(2970), now, payload);
+            stream.write_rtp(write.marker(last).nackable(true));
+        }
+    }
+
+    fn send_sound(&mut self, now: Instant, number: u8) {
+        let count = self.publishing.sounds;
+        self.publishing.sounds += 1;
+        let mut payload = vec![0x78];
+        mark(&mut payload, number, count);
+        payload.resize(80, 0);
+        let pt = self.pt(Codec::Opus);
+        let mut api = self.rtc.direct_api();
+        let stream = api.stream_tx_by_mid(self.microphone, None).unwrap();
+        let payload: Arc<[u8]> = payload.into();
+        stream.write_rtp(RtpWrite::new(
+            pt,
+            u64::from(count + 1).into(),
+            count.wrapping_mul(960),
+            now,
+            payload,
+        ));
+    }
+
+    fn pt(&self, codec: Codec) -> str0m::media::Pt {
+        let params = self.rtc.codec_config().find(|params| params.spec().codec == codec);
+        params.unwrap().pt()
+    }
+
+    /// What came into the n-th picture slot.
+    pub fn pictures(&self, slot: usize) -> &[Got] {
+        self.got.get(&(self.audio_slots + slot)).map_or(&[], Vec::as_slice)
+    }
+
+    pub fn sounds(&self, slot: usize) -> &[Got] {
+        self.got.get(&slot).map_or(&[], Vec::as_slice)
+    }
+}
+
+fn mark(payload: &mut Vec<u8>, number: u8, count: u32) {
+    payload.extend_from_slice(&MAGIC);
+    payload.push(number);
+    payload.extend_from_slice(&count.to_be_bytes());
+}
