@@ -17,6 +17,7 @@ mod roster;
 mod seats;
 mod service;
 mod slots;
+mod turn;
 mod view;
 
 pub use config::Config;

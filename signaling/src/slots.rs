@@ -121,6 +121,16 @@ pub fn assign(before: &SlotMap, seats: &Seats, wishes: &Wishes, me: &UserId) -> 
     SlotMap { audio, video }
 }
 
+/// The slots of a viewer of one publisher: its picture and its voice, each while it is published.
+pub fn show_only(seats: &Seats, want: &VideoWant) -> SlotMap {
+    let publisher = seats.publishers.iter().find(|publisher| publisher.user == want.user);
+    let publishes = |source| publisher.is_some_and(|publisher| publisher.track(source).is_some());
+    SlotMap {
+        audio: vec![publishes(TrackSource::Audio).then(|| want.user.clone())],
+        video: vec![publishes(want.source).then(|| want.clone())],
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
