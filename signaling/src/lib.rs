@@ -19,6 +19,7 @@ mod service;
 mod slots;
 mod turn;
 mod view;
+mod whip;
 
 pub use config::Config;
 pub use service::{Service, StartError};
