@@ -168,7 +168,10 @@ async fn each_wrong_request_has_its_status_and_says_why() {
 async fn seats_are_those_of_the_room_and_refused_by_name() {
     let server = Server::start();
     let (_, both) = Peer::offer(Direction::SendOnly);
-    let audio_only = both.split("m=video").next().unwrap().to_owned();
+    let (_, mid) = both.split_once("a=group:BUNDLE ").unwrap();
+    let group = mid.lines().next().unwrap();
+    let first = group.split(' ').next().unwrap();
+    let audio_only = both.split("m=video").next().unwrap().replace(group, first);
     for number in 0..4 {
         let token = ticket(&server, &format!("cam{number}"), "600");
         Session::of(post(&server, "/whip/1001", &token, &both).await).await;
@@ -409,6 +412,9 @@ impl Peer {
 
     /// A little key frame of VP8 and 20 ms of Opus.
     fn send(&mut self) {
+        if !self.rtc.is_connected() {
+            return;
+        }
         let now = Clock.now();
         let elapsed = now.saturating_duration_since(self.started);
         // RFC 6386 §9.1: key frame, start code, 320x240.
@@ -418,9 +424,7 @@ impl Peer {
             (self.video, Codec::Vp8, Frequency::NINETY_KHZ, picture.to_vec()),
         ];
         for (mid, codec, frequency, data) in frames {
-            let Some(writer) = self.rtc.writer(mid).filter(|_| self.rtc.is_connected()) else {
-                return;
-            };
+            let Some(writer) = self.rtc.writer(mid) else { return };
             let pt = writer
                 .payload_params()
                 .find(|params| params.spec().codec == codec)

@@ -124,7 +124,7 @@ impl Resource {
 pub async fn open(shared: Shared, resources: Arc<Resources>, opening: Opening) -> Result<Opened, Problem> {
     let (reply, opened) = oneshot::channel();
     let Claim { app, user } = &opening.claim;
-    let span = info_span!("whip", %app, %user, room = %opening.room);
+    let span = info_span!("whip", %app, %user);
     tokio::spawn(run(shared, resources, opening, reply).instrument(span));
     opened.await.unwrap_or_else(|_| Err(Problem::internal()))
 }
