@@ -1,0 +1,115 @@
+"""aiortc, a WebRTC implementation that is not ours, publishes by WHIP and watches by WHEP."""
+
+import asyncio
+import fractions
+import math
+
+import aiohttp
+import aioice.ice
+import av
+import numpy
+from aiortc import AudioStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription, VideoStreamTrack
+
+TONE = 1000
+RATE = 48000
+
+# aioice leaves the loopback interface out; tests may have no other.
+aioice.ice.get_host_addresses = lambda use_ipv4, use_ipv6: ["127.0.0.1"]
+
+
+class Picture(VideoStreamTrack):
+    """A dark picture with a bright half: the left one in one second, the right one in the next."""
+
+    async def recv(self):
+        pts, time_base = await self.next_timestamp()
+        grey = numpy.full((240, 320, 3), 30, dtype=numpy.uint8)
+        left = int(pts * time_base) % 2 == 0
+        grey[:, :160] = 220 if left else 30
+        grey[:, 160:] = 30 if left else 220
+        frame = av.VideoFrame.from_ndarray(grey, format="rgb24")
+        frame.pts, frame.time_base = pts, time_base
+        return frame
+
+
+class Tone(AudioStreamTrack):
+    sent = 0
+
+    async def recv(self):
+        frame = await super().recv()
+        samples = frame.samples
+        rate = frame.sample_rate
+        time = (self.sent + numpy.arange(samples)) / rate
+        self.sent += samples
+        sine = (numpy.sin(2 * math.pi * TONE * time) * 12000).astype(numpy.int16)
+        tone = av.AudioFrame.from_ndarray(sine.reshape(1, -1), format="s16", layout="mono")
+        tone.pts, tone.sample_rate, tone.time_base = frame.pts, rate, fractions.Fraction(1, rate)
+        return tone
+
+
+async def post(http, url, ticket, peer):
+    await peer.setLocalDescription(await peer.createOffer())
+    headers = {"Authorization": f"Bearer {ticket}", "Content-Type": "application/sdp"}
+    async with http.post(url, data=peer.localDescription.sdp, headers=headers) as response:
+        answer = await response.text()
+        assert response.status == 201, answer
+        assert response.content_type == "application/sdp"
+        await peer.setRemoteDescription(RTCSessionDescription(sdp=answer, type="answer"))
+        return response.headers["Location"]
+
+
+async def brightness(track, count):
+    """Mean brightness of the left and the right half of that many decoded pictures."""
+    halves = []
+    while len(halves) < count:
+        frame = await track.recv()
+        grey = frame.to_ndarray(format="gray")
+        assert grey.shape == (240, 320), grey.shape
+        halves.append((grey[:, 20:140].mean(), grey[:, 180:300].mean()))
+    return halves
+
+
+async def loudest_frequency(track, seconds):
+    samples = []
+    while sum(map(len, samples)) < seconds * RATE:
+        frame = await track.recv()
+        samples.append(frame.to_ndarray().reshape(-1)[:: len(frame.layout.channels)])
+    # The beginning may be silence from before the first packet.
+    heard = numpy.concatenate(samples)[-RATE:].astype(float)
+    spectrum = numpy.abs(numpy.fft.rfft(heard * numpy.hanning(len(heard))))
+    return int(spectrum.argmax()) * RATE / len(heard), heard.std()
+
+
+async def publish_and_watch(server, ticket):
+    publisher, viewer = (RTCPeerConnection(RTCConfiguration(iceServers=[])) for _ in range(2))
+    tracks = {}
+    viewer.on("track", lambda track: tracks.update({track.kind: track}))
+    publisher.addTrack(Tone())
+    publisher.addTrack(Picture())
+    viewer.addTransceiver("audio", direction="recvonly")
+    viewer.addTransceiver("video", direction="recvonly")
+    base = f"http://127.0.0.1:{server.http}"
+    async with aiohttp.ClientSession() as http:
+        published = await post(http, f"{base}/whip/2002", ticket("ann"), publisher)
+        watched = await post(http, f"{base}/whep/2002/ann", ticket("bob"), viewer)
+        halves, (frequency, loudness) = await asyncio.gather(
+            brightness(tracks["video"], 70), loudest_frequency(tracks["audio"], 4)
+        )
+        for path in watched, published:
+            async with http.delete(base + path) as response:
+                assert response.status == 200
+        async with http.get(f"{base}/metrics") as response:
+            metrics = await response.text()
+    await publisher.close()
+    await viewer.close()
+    return halves, frequency, loudness, metrics
+
+
+def test_what_aiortc_publishes_is_decoded_by_aiortc(server, ticket):
+    halves, frequency, loudness, metrics = asyncio.run(asyncio.wait_for(publish_and_watch(server, ticket), 60))
+    left = sum(1 for a, b in halves if a > 150 > 80 > b)
+    right = sum(1 for a, b in halves if b > 150 > 80 > a)
+    print(f"{left} pictures bright on the left, {right} on the right; {frequency} Hz at {loudness:.0f}")
+    assert left >= 15 and right >= 15 and left + right >= 60, halves
+    assert abs(frequency - TONE) < 10
+    assert loudness > 1000
+    assert "rotunda_signaling_members 0\n" in metrics
