@@ -15,6 +15,7 @@ SPEC.loader.exec_module(server_under_test)
 @pytest.fixture(scope="session")
 def server(tmp_path_factory):
     running = server_under_test.Server(tmp_path_factory.mktemp("rotunda"))
+    running.binary = server_under_test.BINARY
     yield running
     running.stop()
 
@@ -22,7 +23,7 @@ def server(tmp_path_factory):
 @pytest.fixture(scope="session")
 def ticket(server):
     def make(user):
-        command = [server_under_test.BINARY, "user-sig", user]
+        command = [server.binary, "user-sig", user]
         made = subprocess.run(command, env=server.env, cwd=server.folder, capture_output=True, text=True, check=True)
         return made.stdout.strip()
 
