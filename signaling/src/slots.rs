@@ -210,6 +210,33 @@ mod tests {
         assert_eq!(slots.audio.iter().flatten().collect::<Vec<_>>(), [&user(2)]);
     }
 
+    #[test]
+    fn a_viewer_of_one_sees_and_hears_that_one_alone_and_only_what_is_published() {
+        let mut seats = Seats::default();
+        for (name, source) in [
+            ("ann", TrackSource::Screen),
+            ("bob", TrackSource::Audio),
+            ("bob", TrackSource::Camera),
+        ] {
+            seats::take(&mut seats, &name.parse().unwrap(), source, TrackState::On).unwrap();
+        }
+        let want = |user: &str, source| VideoWant {
+            user: user.parse().unwrap(),
+            source,
+            max_height: None,
+        };
+        let (screen, camera) = (want("ann", TrackSource::Screen), want("ann", TrackSource::Camera));
+        let slots = show_only(&seats, &screen);
+        assert_eq!((slots.audio, slots.video), (vec![None], vec![Some(screen)]));
+        assert_eq!(show_only(&seats, &camera).video, [None]);
+        let bob = want("bob", TrackSource::Camera);
+        let slots = show_only(&seats, &bob);
+        assert_eq!(
+            (slots.audio, slots.video),
+            (vec![Some(bob.user.clone())], vec![Some(bob)])
+        );
+    }
+
     proptest! {
         #[test]
         fn pictures_keep_their_slot_whatever_else_comes_and_goes(
