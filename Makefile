@@ -6,7 +6,7 @@ DEMO_CLIPS ?= $(wildcard ../shared/media/speaker_?_360p.mp4)
 BIN := target/debug/rotunda
 
 .DEFAULT_GOAL := help
-.PHONY: help setup web build demo run test lint test-rust test-web test-browser test-sdk docs-schema clean
+.PHONY: help setup web build demo run test lint test-rust test-web test-browser test-sdk test-whip docs-schema clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,7 +32,7 @@ demo: build ## Run everything once: four participants, a mix, live streams, a re
 run: build ## Run the server
 	$(BIN) serve
 
-test: setup web lint test-rust test-web test-browser test-sdk ## Everything that must pass
+test: setup web lint test-rust test-web test-browser test-sdk test-whip ## Everything that must pass
 	@echo "make test: everything passed"
 
 lint: web ## Formatting, clippy
@@ -68,6 +68,15 @@ test-sdk: tests/tencent_sdk/.venv web ## The official Tencent Cloud SDK and a gR
 	$(CARGO) build --bin rotunda
 	cd tests/tencent_sdk && .venv/bin/python -m pytest -q
 
+tests/whip/.venv: tests/whip/requirements.txt
+	python3 -m venv $@
+	$@/bin/pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+test-whip: tests/whip/.venv web ## WHIP and WHEP with aiortc (Eyevinn's clients and coturn: test-browser)
+	$(CARGO) build --bin rotunda
+	cd tests/whip && .venv/bin/python -m pytest -q
+
 clean: ## Remove everything that was built
 	$(CARGO) clean
-	rm -rf web/dist web/node_modules tests/browser/node_modules tests/tencent_sdk/.venv
+	rm -rf web/dist web/node_modules tests/browser/node_modules tests/tencent_sdk/.venv tests/whip/.venv

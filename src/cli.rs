@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use rotunda_proto::ids::{RecordId, RoomId, RoomName, RoomNumber, StreamId, UserId};
+use rotunda_proto::ids::{RecordId, RoomId, StreamId, UserId};
 
 /// Self-hosted real-time audio and video: rooms, forwarding, mixing, recording and live streams in one binary.
 #[derive(Debug, Parser)]
@@ -230,20 +230,7 @@ fn parse_size(text: &str) -> Result<Size, String> {
 }
 
 fn parse_room(text: &str) -> Result<RoomId, String> {
-    let name = |text: &str| {
-        text.parse::<RoomName>()
-            .map(RoomId::Name)
-            .map_err(|error| format!("the room {error}"))
-    };
-    if let Some(text) = text.strip_prefix("text:") {
-        return name(text);
-    }
-    match text.parse::<u64>() {
-        Ok(number) => RoomNumber::try_from(number)
-            .map(RoomId::Number)
-            .map_err(|error| format!("the room {error}")),
-        Err(_) => name(text),
-    }
+    text.parse().map_err(|error| format!("the room {error}"))
 }
 
 #[cfg(test)]

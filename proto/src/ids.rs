@@ -173,6 +173,21 @@ pub enum RoomId {
     Name(RoomName),
 }
 
+/// Digits are a numeric room, and `text:` before a name makes it a text room whatever it looks like.
+impl FromStr for RoomId {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        if let Some(name) = text.strip_prefix("text:") {
+            return name.parse().map(Self::Name);
+        }
+        match text.parse::<u64>() {
+            Ok(number) => RoomNumber::try_from(number).map(Self::Number),
+            Err(_) => text.parse().map(Self::Name),
+        }
+    }
+}
+
 impl fmt::Display for RoomId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

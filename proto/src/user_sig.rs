@@ -69,6 +69,23 @@ pub fn sign(app: SdkAppId, secret_key: &str, user: &UserId, unix_now: Duration, 
     STANDARD.encode(packed).chars().map(swap).collect()
 }
 
+/// Whom a UserSig says it is for. Nothing of it is proved until [`verify`] has accepted it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    pub app: SdkAppId,
+    pub user: UserId,
+}
+
+/// Reads whom a UserSig is for, where the request does not say it.
+pub fn claim(ticket: &str) -> Result<Claim, UserSigError> {
+    let document = Document::unpack(ticket)?;
+    let app = u32::try_from(document.app).ok().and_then(|app| app.try_into().ok());
+    Ok(Claim {
+        app: app.ok_or(UserSigError::Malformed)?,
+        user: document.identifier.parse().map_err(|_| UserSigError::Malformed)?,
+    })
+}
+
 /// Checks a UserSig against the application's secret key, the user who presents it and the time.
 pub fn verify(
     ticket: &str,

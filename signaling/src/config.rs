@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use rotunda_proto::config::ConfigMistake;
+use rotunda_proto::config::{ConfigMistake, Secret};
 use serde::{Deserialize, Serialize};
 
 /// Section `[signaling]`.
@@ -15,9 +15,22 @@ pub struct Config {
     pub login_seconds: u64,
     /// Serves the demo room's own back end at `/demo/`, which gives anybody a ticket: off in production. Default true.
     pub demo: bool,
-    /// `iceServers` handed to clients, for networks that need TURN: URLs. Default none.
+    /// STUN servers handed to clients: URLs. The server needs none, clients seldom. Default none.
     pub ice_urls: Vec<String>,
+    pub turn: Turn,
     pub api: Api,
+}
+
+/// TURN servers handed to clients, for networks that let no other media out: section `[signaling.turn]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Turn {
+    /// URLs, as in "turn:turn.example.com:3478?transport=udp". Default none.
+    pub urls: Vec<String>,
+    /// The secret shared with the TURN server (coturn: `use-auth-secret`, `static-auth-secret`). Default "".
+    pub secret: Secret,
+    /// Seconds that a client's name and password at the TURN server are good for. Default 86400.
+    pub ttl_seconds: u64,
 }
 
 /// The public API: section `[signaling.api]`.
@@ -39,7 +52,18 @@ impl Default for Config {
             login_seconds: 10,
             demo: true,
             ice_urls: Vec::new(),
+            turn: Turn::default(),
             api: Api::default(),
+        }
+    }
+}
+
+impl Default for Turn {
+    fn default() -> Self {
+        Self {
+            urls: Vec::new(),
+            secret: Secret::default(),
+            ttl_seconds: 86_400,
         }
     }
 }
@@ -63,6 +87,13 @@ impl Config {
         if self.login_seconds == 0 {
             mistakes.push(ConfigMistake::new("signaling.login_seconds", "write at least 1"));
         }
+        if !self.ice_urls.iter().all(|url| has_scheme(url, &["stun:", "stuns:"])) {
+            mistakes.push(ConfigMistake::new(
+                "signaling.ice_urls",
+                "write stun: or stuns: URLs; TURN servers go into [signaling.turn]",
+            ));
+        }
+        mistakes.extend(self.turn.validate());
         if self.api.mix_starts_per_second == 0 {
             mistakes.push(ConfigMistake::new(
                 "signaling.api.mix_starts_per_second",
@@ -70,5 +101,78 @@ impl Config {
             ));
         }
         mistakes
+    }
+}
+
+impl Turn {
+    fn validate(&self) -> Vec<ConfigMistake> {
+        let mut mistakes = Vec::new();
+        if !self.urls.iter().all(|url| has_scheme(url, &["turn:", "turns:"])) {
+            mistakes.push(ConfigMistake::new("signaling.turn.urls", "write turn: or turns: URLs"));
+        }
+        match (self.urls.is_empty(), self.secret.reveal().is_empty()) {
+            (false, true) => mistakes.push(ConfigMistake::new(
+                "signaling.turn.secret",
+                "write the secret that the TURN server has (coturn: static-auth-secret)",
+            )),
+            (true, false) => mistakes.push(ConfigMistake::new(
+                "signaling.turn.urls",
+                "write the TURN server's URLs, or no secret",
+            )),
+            _ => {}
+        }
+        if !(60..=604_800).contains(&self.ttl_seconds) {
+            mistakes.push(ConfigMistake::new(
+                "signaling.turn.ttl_seconds",
+                "write 60 to 604800 (a week)",
+            ));
+        }
+        mistakes
+    }
+}
+
+/// Whether a URL has one of these schemes and something after it. No quotes or brackets: it goes into HTTP headers.
+fn has_scheme(url: &str, schemes: &[&str]) -> bool {
+    let rest = schemes.iter().find_map(|scheme| url.strip_prefix(scheme));
+    rest.is_some_and(|rest| {
+        !rest.is_empty()
+            && rest
+                .bytes()
+                .all(|byte| byte.is_ascii_graphic() && !b"\"<>".contains(&byte))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn turn_needs_urls_of_its_scheme_a_secret_and_a_sensible_time() {
+        let wrong = Config {
+            ice_urls: vec!["turn:no-password".to_owned()],
+            turn: Turn {
+                urls: vec!["stun:x".to_owned()],
+                secret: Secret::default(),
+                ttl_seconds: 1,
+            },
+            ..Config::default()
+        };
+        let mistakes = wrong.validate();
+        let keys: Vec<_> = mistakes.iter().map(|mistake| mistake.key.as_str()).collect();
+        assert_eq!(
+            keys,
+            [
+                "signaling.ice_urls",
+                "signaling.turn.urls",
+                "signaling.turn.secret",
+                "signaling.turn.ttl_seconds"
+            ]
+        );
+        let right = Turn {
+            urls: vec!["turn:turn.example.com:3478?transport=udp".to_owned()],
+            secret: Secret::new("s"),
+            ..Turn::default()
+        };
+        assert_eq!(right.validate(), []);
     }
 }

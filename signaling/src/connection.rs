@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
 use futures::{SinkExt, StreamExt};
 use metrics::{counter, gauge};
-use rand::RngCore;
 use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::{SdkAppId, UserId};
 use rotunda_proto::signaling::{
@@ -17,7 +16,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tracing::debug;
 
 use crate::member::{self, Attachment, Identity, ToMember, failure};
-use crate::registry::Login;
+use crate::registry::{Login, random_token};
 use crate::service::Shared;
 
 const PING: Duration = Duration::from_secs(15);
@@ -218,9 +217,7 @@ impl Connection {
 
     /// A new login; the user's earlier one is told and ends, and this one waits until it has left its room.
     async fn start_member(&self, app: SdkAppId, user: UserId) -> Login {
-        let mut random = [0; 16];
-        rand::rng().fill_bytes(&mut random);
-        let token = hex::encode(random);
+        let token = random_token();
         let identity = Identity {
             app,
             user: user.clone(),
@@ -228,12 +225,7 @@ impl Connection {
         };
         let member = member::start(self.shared.clone(), identity);
         let login = Login { token, member };
-        if let Some(before) = self.shared.registry.replace(app, &user, login.clone()) {
-            let kick = ToMember::Kick(rotunda_proto::signaling::KickReason::Kick);
-            if before.member.send(kick).await.is_ok() {
-                before.member.closed().await;
-            }
-        }
+        self.shared.registry.take_over(app, &user, login.clone()).await;
         login
     }
 }

@@ -17,7 +17,9 @@ mod roster;
 mod seats;
 mod service;
 mod slots;
+mod turn;
 mod view;
+mod whip;
 
 pub use config::Config;
 pub use service::{Service, StartError};

@@ -1,20 +1,19 @@
 //! One login: a task that owns the user's stay in a room and outlives its WebSocket by the resume time.
 
-mod stay;
+pub mod stay;
 
 use std::time::{Duration, Instant};
 
 use metrics::counter;
 use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::{RoomKey, SdkAppId, UserId};
-use rotunda_proto::signaling::{
-    ErrorBody, ErrorCode, Event, IceServer, KickReason, Reply, Request, ServerMessage, TrackState,
-};
+use rotunda_proto::signaling::{ErrorBody, ErrorCode, Event, KickReason, Reply, Request, ServerMessage, TrackState};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{Instrument, info, info_span, warn};
 
 use crate::room_documents::Refused;
 use crate::service::Shared;
+use crate::turn;
 use stay::Stay;
 
 /// Requests waiting for a member task.
@@ -109,7 +108,7 @@ impl Member {
                     }
                     None => break,
                 },
-                () = stay::changed(&mut self.stay) => self.follow_room().await,
+                () = changed(&mut self.stay) => self.follow_room().await,
                 () = until(deadline) => {
                     info!("the WebSocket was lost and not resumed");
                     break;
@@ -192,15 +191,7 @@ impl Member {
                     .map_err(explain)?;
                 let view = stay.view(&room_id);
                 self.stay = Some(stay);
-                let urls = self.shared.config.ice_urls.clone();
-                let ice_servers = match urls.is_empty() {
-                    true => Vec::new(),
-                    false => vec![IceServer {
-                        urls,
-                        username: None,
-                        credential: None,
-                    }],
-                };
+                let ice_servers = turn::ice_servers(&self.shared.config, &self.identity.user, Clock.unix());
                 Ok(Reply::Entered {
                     room: view,
                     ice_servers,
@@ -253,6 +244,14 @@ fn state(muted: bool) -> TrackState {
     if muted { TrackState::Muted } else { TrackState::On }
 }
 
+/// Resolves when the room has changed or the SFU has said something; never without a stay.
+async fn changed(stay: &mut Option<Stay>) {
+    match stay {
+        Some(stay) => stay.changed().await,
+        None => std::future::pending().await,
+    }
+}
+
 async fn until(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => Clock.sleep_until(deadline).await,
@@ -276,7 +275,7 @@ fn name(request: &Request) -> &'static str {
 }
 
 /// The class of a refusal decides what the client hears: its own mistakes by name, ours without detail.
-fn explain(refused: Refused) -> ErrorBody {
+pub fn explain(refused: Refused) -> ErrorBody {
     match refused {
         Refused::Code(code) => failure(code),
         Refused::Bus(error) => {

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use rand::RngCore;
 use rotunda_proto::ids::{SdkAppId, UserId};
+use rotunda_proto::signaling::KickReason;
 use subtle::ConstantTimeEq;
 use tokio::sync::mpsc;
 
@@ -21,6 +23,13 @@ pub struct Login {
     pub member: mpsc::Sender<ToMember>,
 }
 
+/// 128 random bits in hex: nobody guesses them.
+pub fn random_token() -> String {
+    let mut random = [0; 16];
+    rand::rng().fill_bytes(&mut random);
+    hex::encode(random)
+}
+
 impl Registry {
     /// The login that a resume token belongs to.
     pub fn resume(&self, app: SdkAppId, user: &UserId, token: &str) -> Option<Login> {
@@ -30,8 +39,16 @@ impl Registry {
         (same && !login.member.is_closed()).then(|| login.clone())
     }
 
-    /// Makes this login the user's newest; answers the one before.
-    pub fn replace(&self, app: SdkAppId, user: &UserId, login: Login) -> Option<Login> {
+    /// Makes this login the user's newest. The one before is told and ends, and this waits until it has left its room.
+    pub async fn take_over(&self, app: SdkAppId, user: &UserId, login: Login) {
+        if let Some(before) = self.replace(app, user, login)
+            && before.member.send(ToMember::Kick(KickReason::Kick)).await.is_ok()
+        {
+            before.member.closed().await;
+        }
+    }
+
+    fn replace(&self, app: SdkAppId, user: &UserId, login: Login) -> Option<Login> {
         self.logins().insert((app, user.clone()), login)
     }
 

@@ -23,6 +23,7 @@ use crate::demo;
 use crate::feed::Feeds;
 use crate::member::ToMember;
 use crate::registry::Registry;
+use crate::whip;
 
 /// Why signaling did not start.
 #[derive(Debug, Error)]
@@ -114,14 +115,16 @@ impl Service {
         })
     }
 
-    /// `/ws`, the Tencent envelope at `/`, `/schema.json` and, where it is on, `/demo/`. `index` answers `GET /` without an
+    /// `/ws`, `/whip/`, `/whep/`, the Tencent envelope at `/`, `/schema.json` and, where it is on, `/demo/`. `index` answers `GET /` without an
     /// `Action`.
     pub fn router(&self, index: MethodRouter) -> Router {
         let socket = Router::new()
             .route("/ws", get(upgrade))
             .route("/schema.json", get(|| async { axum::Json(schema()) }))
             .with_state(self.shared.clone());
-        let mut router = socket.merge(self.api.router(index));
+        let mut router = socket
+            .merge(self.api.router(index))
+            .merge(whip::router(self.shared.clone()));
         if self.shared.config.demo {
             router = router.merge(demo::router(self.shared.clone(), self.api.mixes()));
         }

@@ -121,6 +121,16 @@ pub fn assign(before: &SlotMap, seats: &Seats, wishes: &Wishes, me: &UserId) -> 
     SlotMap { audio, video }
 }
 
+/// The slots of a viewer of one publisher: its picture and its voice, each while it is published.
+pub fn show_only(seats: &Seats, want: &VideoWant) -> SlotMap {
+    let publisher = seats.publishers.iter().find(|publisher| publisher.user == want.user);
+    let publishes = |source| publisher.is_some_and(|publisher| publisher.track(source).is_some());
+    SlotMap {
+        audio: vec![publishes(TrackSource::Audio).then(|| want.user.clone())],
+        video: vec![publishes(want.source).then(|| want.clone())],
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -198,6 +208,33 @@ mod tests {
         };
         let slots = assign(&SlotMap::default(), &seats, &wishes, &me);
         assert_eq!(slots.audio.iter().flatten().collect::<Vec<_>>(), [&user(2)]);
+    }
+
+    #[test]
+    fn a_viewer_of_one_sees_and_hears_that_one_alone_and_only_what_is_published() {
+        let mut seats = Seats::default();
+        for (name, source) in [
+            ("ann", TrackSource::Screen),
+            ("bob", TrackSource::Audio),
+            ("bob", TrackSource::Camera),
+        ] {
+            seats::take(&mut seats, &name.parse().unwrap(), source, TrackState::On).unwrap();
+        }
+        let want = |user: &str, source| VideoWant {
+            user: user.parse().unwrap(),
+            source,
+            max_height: None,
+        };
+        let (screen, camera) = (want("ann", TrackSource::Screen), want("ann", TrackSource::Camera));
+        let slots = show_only(&seats, &screen);
+        assert_eq!((slots.audio, slots.video), (vec![None], vec![Some(screen)]));
+        assert_eq!(show_only(&seats, &camera).video, [None]);
+        let bob = want("bob", TrackSource::Camera);
+        let slots = show_only(&seats, &bob);
+        assert_eq!(
+            (slots.audio, slots.video),
+            (vec![Some(bob.user.clone())], vec![Some(bob)])
+        );
     }
 
     proptest! {

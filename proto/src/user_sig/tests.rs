@@ -33,6 +33,13 @@ fn tickets_of_the_official_packages_verify() {
 }
 
 #[test]
+fn a_ticket_says_whom_it_is_for() {
+    let Claim { app, user } = claim(V1).unwrap();
+    assert_eq!((app.get(), user.as_str()), (1_400_000_000, "xiaojun"));
+    assert_eq!(claim("nonsense"), Err(UserSigError::Malformed));
+}
+
+#[test]
 fn a_ticket_is_good_until_the_last_second_of_its_life() {
     assert_eq!(check(V2, 20_000_123, K2, "user_A-1", 1_700_003_599), Ok(()));
     assert_eq!(

@@ -20,7 +20,7 @@ use crate::feed::Feed;
 use crate::room_documents::{Refused, RoomDocuments};
 use crate::roster;
 use crate::service::Shared;
-use crate::slots::{Wishes, assign};
+use crate::slots::{Wishes, assign, show_only};
 use crate::view::{RoomState, diff};
 
 /// How long an entering member waits for the room's documents to come round.
@@ -41,6 +41,8 @@ pub struct Stay {
     told: Arc<RoomState>,
     session: Option<Session>,
     wishes: Wishes,
+    /// Set: nothing but this is shown, whatever the wishes are.
+    only: Option<VideoWant>,
     slots: SlotMap,
     ingress: BTreeSet<TrackSource>,
 }
@@ -85,6 +87,7 @@ impl Stay {
             told,
             session: None,
             wishes: Wishes::default(),
+            only: None,
             slots: SlotMap::default(),
             ingress: BTreeSet::new(),
         })
@@ -126,28 +129,41 @@ impl Stay {
             }
         };
         let is_restart = matches!(command, Command::Restart { .. });
-        let refusal = match self.documents.bus.call(&sfu, &command).await {
-            Ok(sfu::Reply::Opened { answer }) => {
-                if !is_restart {
-                    // A new session knows nothing yet.
-                    self.slots = SlotMap::default();
-                }
-                self.send_ingress().await;
-                return Ok(answer);
-            }
-            Ok(sfu::Reply::Refused { error }) => refused(&error),
-            Ok(sfu::Reply::Done) => failure(ErrorCode::Internal),
-            Err(error) => {
-                warn!(error = &error as &dyn std::error::Error, "open a media session");
-                failure(ErrorCode::NoMediaNode)
-            }
-        };
+        let answer = self.ask_for_answer(&sfu, &command).await;
         // A refused restart leaves the session as it was. A refused opening may have happened all the same (the reply was
         // late), and media that nobody can stop must not be left behind.
         if !is_restart {
-            self.close_session().await;
+            // A new session knows nothing yet.
+            self.slots = SlotMap::default();
+            if answer.is_err() {
+                self.close_session().await;
+            }
         }
-        Err(refusal)
+        if answer.is_ok() {
+            self.send_ingress().await;
+        }
+        answer
+    }
+
+    /// Answers an ICE restart of the session that there is, connected or not yet.
+    pub async fn restart(&mut self, offer: String) -> Result<String, ErrorBody> {
+        let Some(Session { id, sfu, .. }) = &self.session else {
+            return Err(failure(ErrorCode::NoMediaNode));
+        };
+        self.ask_for_answer(sfu, &Command::Restart { session: *id, offer })
+            .await
+    }
+
+    async fn ask_for_answer(&self, sfu: &str, command: &Command) -> Result<String, ErrorBody> {
+        match self.documents.bus.call(sfu, command).await {
+            Ok(sfu::Reply::Opened { answer }) => Ok(answer),
+            Ok(sfu::Reply::Refused { error }) => Err(refused(&error)),
+            Ok(sfu::Reply::Done) => Err(failure(ErrorCode::Internal)),
+            Err(error) => {
+                warn!(error = &error as &dyn std::error::Error, "open a media session");
+                Err(failure(ErrorCode::NoMediaNode))
+            }
+        }
     }
 
     pub async fn publish(&mut self, source: TrackSource, state: TrackState) -> Result<(), ErrorBody> {
@@ -193,11 +209,30 @@ impl Stay {
         self.wishes.cancel(user, source);
     }
 
+    /// From now on the first slot of each kind shows this one publisher, whenever it publishes, and the rest nothing.
+    pub fn watch_only(&mut self, want: VideoWant) {
+        self.only = Some(want);
+    }
+
     pub fn mute_remote(&mut self, user: UserId, muted: bool) {
         if muted {
             self.wishes.muted.insert(user);
         } else {
             self.wishes.muted.remove(&user);
+        }
+    }
+
+    /// Resolves when the room has changed or the SFU has said something. Cancel-safe.
+    pub async fn changed(&mut self) {
+        tokio::select! {
+            changed = self.states.changed() => if changed.is_err() {
+                std::future::pending::<()>().await;
+            },
+            event = self.sfu_events.recv() => match event {
+                Ok(event) => self.heard.push(event),
+                Err(broadcast::error::RecvError::Lagged(_)) => {}
+                Err(broadcast::error::RecvError::Closed) => std::future::pending::<()>().await,
+            },
         }
     }
 
@@ -227,7 +262,10 @@ impl Stay {
         for event in std::mem::take(&mut self.heard) {
             events.extend(self.hear(event));
         }
-        let slots = assign(&self.slots, &state.seats, &self.wishes, &self.user);
+        let slots = match &self.only {
+            Some(want) => show_only(&state.seats, want),
+            None => assign(&self.slots, &state.seats, &self.wishes, &self.user),
+        };
         if slots != self.slots && self.session.is_some() {
             self.slots = slots;
             self.send_slots().await;
@@ -326,23 +364,6 @@ impl Stay {
             Ok(_) => {}
             Err(error) => warn!(error = &error as &dyn std::error::Error, "command the SFU"),
         }
-    }
-}
-
-/// Resolves when the room has changed or the SFU has said something; never without a stay.
-pub async fn changed(stay: &mut Option<Stay>) {
-    let Some(stay) = stay else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        changed = stay.states.changed() => if changed.is_err() {
-            std::future::pending::<()>().await;
-        },
-        event = stay.sfu_events.recv() => match event {
-            Ok(event) => stay.heard.push(event),
-            Err(broadcast::error::RecvError::Lagged(_)) => {}
-            Err(broadcast::error::RecvError::Closed) => std::future::pending::<()>().await,
-        },
     }
 }
 

@@ -1,0 +1,122 @@
+//! Who asks: the UserSig in `Authorization: Bearer`, which names application and user by itself.
+
+use std::time::Duration;
+
+use axum::http::{HeaderMap, header};
+use rotunda_proto::signaling::ErrorCode;
+use rotunda_proto::user_sig::{self, Claim, UserSigError};
+
+use super::problem::Problem;
+use crate::applications::Applications;
+
+/// A token that was given, with its signature proved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Bearer {
+    Valid(Claim),
+    /// Its time is over: no ground for a new session, and no reason to keep somebody from ending an old one.
+    Expired(Claim),
+}
+
+impl Bearer {
+    /// Errors: 401 without a token, and with one that is malformed or wrong.
+    pub fn read(headers: &HeaderMap, applications: &Applications, unix_now: Duration) -> Result<Self, Problem> {
+        let value = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let token = value.and_then(|value| {
+            let (scheme, token) = value.split_once(' ')?;
+            // RFC 9110 §11.1: schemes have no case.
+            scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+        });
+        let token = token.ok_or_else(Problem::no_token)?;
+        let invalid = || Problem::unauthorized(ErrorCode::UserSigInvalid);
+        let claim = user_sig::claim(token).map_err(|_| invalid())?;
+        let application = applications
+            .by_id(claim.app)
+            .ok_or_else(|| Problem::unauthorized(ErrorCode::UnknownApplication))?;
+        let key = application.secret_key.reveal();
+        match user_sig::verify(token, claim.app, key, &claim.user, unix_now) {
+            Ok(()) => Ok(Self::Valid(claim)),
+            Err(UserSigError::Expired) => Ok(Self::Expired(claim)),
+            Err(_) => Err(invalid()),
+        }
+    }
+
+    /// For what needs a ticket that is still good.
+    pub fn valid(self) -> Result<Claim, Problem> {
+        match self {
+            Self::Valid(claim) => Ok(claim),
+            Self::Expired(_) => Err(Problem::unauthorized(ErrorCode::UserSigExpired)),
+        }
+    }
+
+    /// For what belongs to a session that is running.
+    pub fn even_expired(self) -> Claim {
+        match self {
+            Self::Valid(claim) | Self::Expired(claim) => claim,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::StatusCode;
+    use rotunda_proto::config::{Application, Secret};
+    use rotunda_proto::ids::SdkAppId;
+
+    use super::*;
+
+    const NOW: Duration = Duration::from_secs(1_700_000_000);
+
+    fn read(value: &str) -> Result<Bearer, Problem> {
+        let applications = Applications::new(vec![Application {
+            sdk_app_id: app(1),
+            secret_key: Secret::new("key"),
+            secret_id: String::new(),
+            api_secret: Secret::default(),
+            callback_url: None,
+            callback_key: Secret::default(),
+        }]);
+        let mut headers = HeaderMap::new();
+        headers.insert(header::AUTHORIZATION, value.parse().unwrap());
+        Bearer::read(&headers, &applications, NOW)
+    }
+
+    fn app(number: u32) -> SdkAppId {
+        SdkAppId::try_from(number).unwrap()
+    }
+
+    fn ticket(app_number: u32, key: &str, seconds: u64) -> String {
+        let user = "ann".parse().unwrap();
+        let life = Duration::from_secs(seconds);
+        user_sig::sign(app(app_number), key, &user, NOW - Duration::from_secs(60), life)
+    }
+
+    #[test]
+    fn a_good_ticket_names_application_and_user_by_itself() {
+        let claim = read(&format!("bearer {}", ticket(1, "key", 600)))
+            .unwrap()
+            .valid()
+            .unwrap();
+        assert_eq!((claim.app, claim.user.as_str()), (app(1), "ann"));
+    }
+
+    #[test]
+    fn wrong_tickets_are_401_by_name() {
+        for (value, name) in [
+            ("Basic YTpi".to_owned(), "not_logged_in"),
+            ("Bearer nonsense".to_owned(), "user_sig_invalid"),
+            (format!("Bearer {}", ticket(1, "other", 600)), "user_sig_invalid"),
+            (format!("Bearer {}", ticket(2, "key", 600)), "unknown_application"),
+        ] {
+            let problem = read(&value).unwrap_err();
+            assert_eq!(problem.status, StatusCode::UNAUTHORIZED);
+            assert!(format!("{problem:?}").contains(name), "{problem:?}");
+        }
+    }
+
+    #[test]
+    fn an_expired_ticket_opens_nothing_and_may_still_end_its_own_session() {
+        let expired = read(&format!("Bearer {}", ticket(1, "key", 30))).unwrap();
+        assert_eq!(expired.clone().valid().unwrap_err().status, StatusCode::UNAUTHORIZED);
+        assert_eq!(expired.even_expired().user.as_str(), "ann");
+    }
+}

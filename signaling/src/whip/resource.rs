@@ -1,0 +1,323 @@
+//! A WHIP or WHEP session: one task that is a member of the room, like a WebSocket's, until DELETE or the end of its media.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use axum::http::StatusCode;
+use metrics::gauge;
+use rotunda_proto::ids::{RoomKey, TrackSource, UserId};
+use rotunda_proto::room::TrackState;
+use rotunda_proto::sfu::VideoWant;
+use rotunda_proto::signaling::{Event, MediaState, Role};
+use rotunda_proto::user_sig::Claim;
+use tokio::sync::{mpsc, oneshot};
+use tracing::{Instrument, info, info_span};
+
+use super::fragment::{self, Credentials};
+use super::offer::Offer;
+use super::problem::Problem;
+use crate::member::stay::Stay;
+use crate::member::{ToMember, explain};
+use crate::registry::{Login, random_token};
+use crate::service::Shared;
+
+/// Requests waiting for a session's task.
+const QUEUE: usize = 8;
+
+/// What a session is there for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Purpose {
+    /// WHIP: sends what its offer sends.
+    Publish,
+    /// WHEP: sees and hears one publisher.
+    Watch { user: UserId, source: TrackSource },
+}
+
+/// Who opens a session, where and for what.
+pub struct Opening {
+    pub claim: Claim,
+    pub room: RoomKey,
+    pub purpose: Purpose,
+    pub offer: Offer,
+    /// Path of the endpoint; the session's own path is one segment longer.
+    pub endpoint: String,
+}
+
+/// What the client is told of its new session.
+pub struct Opened {
+    pub path: String,
+    pub answer: String,
+    pub etag: String,
+}
+
+/// What a PATCH did.
+pub enum Patched {
+    /// Candidates were taken notice of.
+    Trickled,
+    /// ICE was restarted: the fragment to answer with, and the new entity tag.
+    Restarted { fragment: String, etag: String },
+}
+
+/// The precondition of a PATCH (RFC 9725 §4.3.1).
+pub enum IfMatch {
+    Missing,
+    Any,
+    Tags(String),
+}
+
+/// The sessions of this node, by path.
+#[derive(Default)]
+pub struct Resources(Mutex<HashMap<String, Resource>>);
+
+/// A session's address.
+#[derive(Clone)]
+pub struct Resource {
+    pub owner: Claim,
+    requests: mpsc::Sender<ToSession>,
+}
+
+enum ToSession {
+    Patch {
+        if_match: IfMatch,
+        credentials: Option<Credentials>,
+        reply: oneshot::Sender<Result<Patched, Problem>>,
+    },
+    End {
+        reply: oneshot::Sender<()>,
+    },
+}
+
+impl Resources {
+    pub fn at(&self, path: &str) -> Option<Resource> {
+        self.all().get(path).cloned()
+    }
+
+    fn all(&self) -> MutexGuard<'_, HashMap<String, Resource>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Resource {
+    /// None: the session ended in this moment.
+    pub async fn patch(&self, if_match: IfMatch, credentials: Option<Credentials>) -> Option<Result<Patched, Problem>> {
+        let (reply, patched) = oneshot::channel();
+        let request = ToSession::Patch {
+            if_match,
+            credentials,
+            reply,
+        };
+        self.requests.send(request).await.ok()?;
+        patched.await.ok()
+    }
+
+    /// Returns when the member has left the room.
+    pub async fn end(&self) {
+        let (reply, ended) = oneshot::channel();
+        if self.requests.send(ToSession::End { reply }).await.is_ok() {
+            let _ended_either_way = ended.await;
+        }
+    }
+}
+
+/// Opens a session. It is left again when the caller goes away before the answer: on a task of its own, so that it is done to
+/// the end.
+pub async fn open(shared: Shared, resources: Arc<Resources>, opening: Opening) -> Result<Opened, Problem> {
+    let (reply, opened) = oneshot::channel();
+    let Claim { app, user } = &opening.claim;
+    let span = info_span!("whip", %app, %user);
+    tokio::spawn(run(shared, resources, opening, reply).instrument(span));
+    opened.await.unwrap_or_else(|_| Err(Problem::internal()))
+}
+
+async fn run(
+    shared: Shared,
+    resources: Arc<Resources>,
+    opening: Opening,
+    reply: oneshot::Sender<Result<Opened, Problem>>,
+) {
+    // Nobody is told this token: a session of this kind is not resumed.
+    let token = random_token();
+    // Held to the very end: who takes over waits for it to close.
+    let (member, inbox) = mpsc::channel(QUEUE);
+    let owner = opening.claim.clone();
+    let login = Login {
+        token: token.clone(),
+        member,
+    };
+    shared.registry.take_over(owner.app, &owner.user, login).await;
+    let inbox = serve(&shared, &resources, opening, inbox, reply).await;
+    shared.registry.remove(owner.app, &owner.user, &token);
+    drop(inbox);
+}
+
+async fn serve(
+    shared: &Shared,
+    resources: &Resources,
+    opening: Opening,
+    inbox: mpsc::Receiver<ToMember>,
+    reply: oneshot::Sender<Result<Opened, Problem>>,
+) -> mpsc::Receiver<ToMember> {
+    let owner = opening.claim.clone();
+    let path = format!("{}/{}", opening.endpoint, random_token());
+    let (mut session, answer) = match Session::open(shared, opening, inbox).await {
+        Ok(opened) => opened,
+        Err((problem, inbox)) => {
+            let _nobody_waits = reply.send(Err(problem));
+            return inbox;
+        }
+    };
+    let (requests, queue) = mpsc::channel(QUEUE);
+    resources.all().insert(path.clone(), Resource { owner, requests });
+    gauge!("rotunda_signaling_whip_sessions").increment(1.0);
+    let opened = Opened {
+        path: path.clone(),
+        answer,
+        etag: session.etag.clone(),
+    };
+    let ended = match reply.send(Ok(opened)) {
+        Ok(()) => session.run(queue).await,
+        Err(_) => None,
+    };
+    resources.all().remove(&path);
+    gauge!("rotunda_signaling_whip_sessions").decrement(1.0);
+    session.stay.leave().await;
+    if let Some(reply) = ended {
+        let _nobody_waits = reply.send(());
+    }
+    session.inbox
+}
+
+struct Session {
+    stay: Stay,
+    inbox: mpsc::Receiver<ToMember>,
+    /// The offer as the SFU has it; an ICE restart offers it again.
+    offer: String,
+    /// The client's ICE session.
+    credentials: Option<Credentials>,
+    etag: String,
+}
+
+impl Session {
+    /// Enters the room and connects; on refusal the room is as it was.
+    async fn open(
+        shared: &Shared,
+        opening: Opening,
+        inbox: mpsc::Receiver<ToMember>,
+    ) -> Result<(Self, String), (Problem, mpsc::Receiver<ToMember>)> {
+        let role = match opening.purpose {
+            Purpose::Publish => Role::Anchor,
+            Purpose::Watch { .. } => Role::Audience,
+        };
+        let entered = Stay::enter(shared, opening.room, opening.claim.user, role).await;
+        let mut stay = match entered {
+            Ok(stay) => stay,
+            Err(refused) => return Err((explain(refused).into(), inbox)),
+        };
+        match connect(&mut stay, opening.purpose, &opening.offer).await {
+            Ok(answer) => {
+                let session = Self {
+                    stay,
+                    inbox,
+                    credentials: Credentials::of(&opening.offer.sdp),
+                    offer: opening.offer.sdp,
+                    etag: new_etag(),
+                };
+                Ok((session, answer))
+            }
+            Err(problem) => {
+                stay.leave().await;
+                Err((problem, inbox))
+            }
+        }
+    }
+
+    /// Follows the room until the session is over. Answers whom to tell, when DELETE ended it.
+    async fn run(&mut self, mut requests: mpsc::Receiver<ToSession>) -> Option<oneshot::Sender<()>> {
+        loop {
+            let events = self.stay.follow().await;
+            let lost = Event::MediaState {
+                state: MediaState::Disconnected,
+            };
+            if events.contains(&lost) {
+                info!("the media session was lost");
+                return None;
+            }
+            tokio::select! {
+                message = self.inbox.recv() => match message {
+                    Some(ToMember::Kick(reason)) => {
+                        info!(?reason, "ended by the server");
+                        return None;
+                    }
+                    // Nobody else knows this login; who attaches all the same is let go.
+                    Some(ToMember::Attach { .. } | ToMember::Detach { .. } | ToMember::Request { .. }) => {}
+                    None => return None,
+                },
+                request = requests.recv() => match request? {
+                    ToSession::Patch { if_match, credentials, reply } => {
+                        let patched = self.patch(&if_match, credentials).await;
+                        let _nobody_waits = reply.send(patched);
+                    }
+                    ToSession::End { reply } => return Some(reply),
+                },
+                () = self.stay.changed() => {}
+            }
+        }
+    }
+
+    async fn patch(&mut self, if_match: &IfMatch, credentials: Option<Credentials>) -> Result<Patched, Problem> {
+        let restart = credentials.filter(|new| Some(new) != self.credentials.as_ref());
+        match if_match {
+            IfMatch::Missing => {
+                let message = "send If-Match: the ETag with candidates, or * with an ICE restart";
+                return Err(Problem::new(StatusCode::PRECONDITION_REQUIRED, "no_if_match", message));
+            }
+            IfMatch::Tags(tags) if !tags.split(',').any(|tag| tag.trim() == self.etag) => {
+                let message = "this is not the session's present ETag; ICE was restarted";
+                return Err(Problem::new(StatusCode::PRECONDITION_FAILED, "old_etag", message));
+            }
+            IfMatch::Any | IfMatch::Tags(_) => {}
+        }
+        let Some(credentials) = restart else {
+            return Ok(Patched::Trickled);
+        };
+        let answer = self
+            .stay
+            .restart(fragment::restart_offer(&self.offer, &credentials))
+            .await?;
+        self.credentials = Some(credentials);
+        self.etag = new_etag();
+        Ok(Patched::Restarted {
+            fragment: fragment::of_answer(&answer).ok_or_else(Problem::internal)?,
+            etag: self.etag.clone(),
+        })
+    }
+}
+
+async fn connect(stay: &mut Stay, purpose: Purpose, offer: &Offer) -> Result<String, Problem> {
+    let answer = stay.connect(offer.sdp.clone(), offer.lines.clone()).await?;
+    match purpose {
+        Purpose::Publish => {
+            let sent = [
+                (TrackSource::Audio, &offer.lines.microphone),
+                (TrackSource::Camera, &offer.lines.camera),
+                (TrackSource::Screen, &offer.lines.screen),
+            ];
+            for (source, line) in sent {
+                if line.is_some() {
+                    stay.publish(source, TrackState::On).await?;
+                }
+            }
+        }
+        Purpose::Watch { user, source } => stay.watch_only(VideoWant {
+            user,
+            source,
+            max_height: None,
+        }),
+    }
+    Ok(answer)
+}
+
+/// Strong (RFC 9110 §8.8.3), and new with each ICE session.
+fn new_etag() -> String {
+    format!("\"{}\"", random_token())
+}

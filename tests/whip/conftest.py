@@ -1,0 +1,30 @@
+"""The real server on free ports; the class is that of the other Python tests."""
+
+import importlib.util
+import pathlib
+import subprocess
+
+import pytest
+
+OTHER = pathlib.Path(__file__).resolve().parents[1] / "tencent_sdk" / "conftest.py"
+SPEC = importlib.util.spec_from_file_location("server_under_test", OTHER)
+server_under_test = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(server_under_test)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    running = server_under_test.Server(tmp_path_factory.mktemp("rotunda"))
+    running.binary = server_under_test.BINARY
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="session")
+def ticket(server):
+    def make(user):
+        command = [server.binary, "user-sig", user]
+        made = subprocess.run(command, env=server.env, cwd=server.folder, capture_output=True, text=True, check=True)
+        return made.stdout.strip()
+
+    return make
