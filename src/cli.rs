@@ -23,6 +23,8 @@ pub enum Command {
     UserSig(UserSig),
     /// Join a room with one synthetic participant: a clip, or generated sound and picture.
     Join(Join),
+    /// Fill a room with publishers and viewers, and measure what arrives, how late, and what it costs the server.
+    Load(Load),
     /// Start or stop the mix of a room through the public API.
     #[command(subcommand)]
     Mix(Mix),
@@ -155,6 +157,72 @@ pub enum SoundName {
     Speech,
     /// Nothing else.
     Beeps,
+}
+
+#[derive(Debug, Args)]
+pub struct Load {
+    #[command(flatten)]
+    pub file: ConfigFile,
+    /// The server's WebSocket; by default the local one of the configuration.
+    #[arg(long)]
+    pub url: Option<String>,
+    /// The room: a number, or text (write `text:123` for the text room "123").
+    #[arg(long, default_value = "load", value_parser = parse_room)]
+    pub room: RoomId,
+    /// Fill this many rooms, ROOM-1 to ROOM-K; publishers and viewers are then counted for each.
+    #[arg(long, value_name = "K")]
+    pub rooms: Option<u32>,
+    /// Members who send sound and picture; a room takes at most 4.
+    #[arg(long, default_value_t = 1)]
+    pub publishers: u32,
+    /// Members who watch all publishers of their room.
+    #[arg(long, default_value_t = 10)]
+    pub viewers: u32,
+    /// Joins a second.
+    #[arg(long, default_value_t = 20.0)]
+    pub join_rate: f64,
+    /// Seconds after all have joined that are not measured.
+    #[arg(long, value_name = "SECONDS", default_value_t = 3.0)]
+    pub warm_up: f64,
+    /// Seconds that are measured, after the warm-up.
+    #[arg(long, default_value_t = 30.0)]
+    pub seconds: f64,
+    /// Video packets a second of each publisher.
+    #[arg(long, value_name = "PACKETS", default_value_t = 200)]
+    pub video_packets: u32,
+    /// Payload of a video packet, bytes.
+    #[arg(long, value_name = "BYTES", default_value_t = 1100)]
+    pub video_bytes: usize,
+    /// Packets of one picture, which leave together.
+    #[arg(long, value_name = "PACKETS", default_value_t = 6)]
+    pub frame_packets: u32,
+    /// Seconds from key frame to key frame; viewers get more when they ask.
+    #[arg(long, value_name = "SECONDS", default_value_t = 2.0)]
+    pub gop: f64,
+    /// Audio packets a second of each publisher; 0: no microphone.
+    #[arg(long, value_name = "PACKETS", default_value_t = 50)]
+    pub audio_packets: u32,
+    /// Payload of an audio packet, bytes.
+    #[arg(long, value_name = "BYTES", default_value_t = 80)]
+    pub audio_bytes: usize,
+    /// Share of the media packets that viewers drop on arrival, 0 to 1; they ask for them again.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    pub loss: f64,
+    /// Chooses which packets are dropped; the same seed drops the same ones.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// The server's process on this machine: its CPU time for each forwarded packet is measured.
+    #[arg(long, value_name = "PID")]
+    pub server_pid: Option<u32>,
+    /// Threads of this tool that members are spread over; more when it warns of being saturated.
+    #[arg(long, default_value_t = 1)]
+    pub threads: u32,
+    /// How members' ids begin; two loads at the same time need different ones.
+    #[arg(long, default_value = "load")]
+    pub user_prefix: String,
+    /// Write parameters and result to this file.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,6 +1,6 @@
 //! A synthetic participant: joins a room over the public signaling and publishes a source.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use rotunda_proto::clock::Clock;
@@ -11,6 +11,7 @@ use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::local_address::local_address;
 use crate::media_session::{MediaError, MediaSession, Received};
 use crate::signaling_client::{SignalingClient, SignalingError};
 use crate::source::{Source, SourceConfig, SourceError};
@@ -183,20 +184,4 @@ impl Participant {
             let _lost = self.socket.send_to(&transmit.contents, transmit.destination).await;
         }
     }
-}
-
-/// Our address on the way to the server.
-async fn local_address(url: &str) -> Result<IpAddr, JoinError> {
-    let parsed = url::Url::parse(url).map_err(|_| JoinError::Url(url.to_owned()))?;
-    let host = parsed.host_str().ok_or_else(|| JoinError::Url(url.to_owned()))?;
-    let port = parsed.port_or_known_default().unwrap_or(80);
-    let mut servers = tokio::net::lookup_host((host, port)).await.map_err(JoinError::Socket)?;
-    // Media listens on IPv4 by default.
-    let server = servers
-        .find(SocketAddr::is_ipv4)
-        .ok_or_else(|| JoinError::Url(url.to_owned()))?;
-    // Connecting a UDP socket sends nothing; it only looks the route up.
-    let probe = UdpSocket::bind("0.0.0.0:0").await.map_err(JoinError::Socket)?;
-    probe.connect(server).await.map_err(JoinError::Socket)?;
-    Ok(probe.local_addr().map_err(JoinError::Socket)?.ip())
 }

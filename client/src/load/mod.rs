@@ -1,0 +1,26 @@
+//! Load: publishers and viewers by the thousand, with synthetic packets that say when they were sent.
+//!
+//! [`run`] carries a [`Plan`] out and answers a [`Report`]. The members of a thread share its runtime; each has a
+//! WebSocket and a UDP socket of its own, as a person would.
+
+mod cpu;
+mod delay;
+mod plan;
+mod publisher;
+mod report;
+mod rtp_session;
+mod run;
+mod schedule;
+mod sequence;
+mod shard;
+mod stamp;
+mod stay;
+mod tally;
+mod udp;
+mod viewer;
+
+pub use delay::Quantiles;
+pub use plan::{Flow, Plan, PlanError};
+pub use report::{KindReport, Report};
+pub use run::{Access, LoadError, Second, Stage, run};
+pub use tally::Counts;

@@ -1,0 +1,278 @@
+//! What a run is to do, and how its members are called.
+
+use std::time::Duration;
+
+use rotunda_proto::ids::{RoomId, RoomName, UserId};
+use rotunda_proto::room::{MAX_MEMBERS, MAX_VIDEO_PUBLISHERS};
+use serde::Serialize;
+use thiserror::Error;
+
+use super::stamp::{MIN_AUDIO_BYTES, MIN_VIDEO_BYTES};
+
+/// Larger payloads do not fit a datagram with headers and encryption.
+const MAX_PAYLOAD_BYTES: usize = 1_160;
+/// No number of a plan makes sense beyond it.
+const LARGEST: f64 = 1e6;
+
+/// The parameters of a run; printed with its result.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Plan {
+    /// As in `ws://127.0.0.1:8080/ws`.
+    pub url: String,
+    pub room: RoomId,
+    /// None: the one room. Else that many rooms, ROOM-1 to ROOM-K, each with all publishers and viewers.
+    pub rooms: Option<u32>,
+    /// In each room.
+    pub publishers: u32,
+    /// In each room.
+    pub viewers: u32,
+    pub user_prefix: String,
+    /// Joins a second, of all rooms together.
+    pub join_rate: f64,
+    /// Seconds that run before the measured ones.
+    pub warm_up: f64,
+    /// Seconds that are measured.
+    pub seconds: f64,
+    pub video: Flow,
+    /// Packets of one picture; they leave together.
+    pub frame_packets: u32,
+    /// Seconds from key frame to key frame.
+    pub gop: f64,
+    /// No packets: publishers have no microphone.
+    pub audio: Flow,
+    /// Share of the media packets that viewers drop on arrival, 0 to 1.
+    pub loss: f64,
+    pub seed: u64,
+    /// Threads that the members are spread over.
+    pub threads: u32,
+    /// The server's process on this machine, whose processor time is measured.
+    pub server_pid: Option<u32>,
+}
+
+/// What a publisher sends of one kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Flow {
+    pub packets_per_second: u32,
+    /// Of one packet's payload.
+    pub bytes: usize,
+}
+
+/// What is wrong with a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum PlanError {
+    #[error(
+        "a room takes at most {MAX_VIDEO_PUBLISHERS} video publishers, not {0}: use --rooms to have {MAX_VIDEO_PUBLISHERS} in each of several rooms"
+    )]
+    Publishers(u32),
+    #[error("a room takes at most {MAX_MEMBERS} members")]
+    Members,
+    #[error("{0} is zero, negative or much too large")]
+    Range(&'static str),
+    #[error("the loss must be from 0 to 1")]
+    Loss,
+    #[error("{name} must be from {least} to {most} bytes")]
+    Bytes {
+        name: &'static str,
+        least: usize,
+        most: usize,
+    },
+    #[error("with --user-prefix {0:?} the members' ids are no user ids (at most 32 letters, digits, `_` and `-`)")]
+    UserPrefix(String),
+    #[error("with several rooms, {0} makes no room names")]
+    RoomName(RoomId),
+}
+
+/// One member of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// Counts all members of this kind, from 0.
+    pub number: u32,
+    pub room: RoomId,
+    pub user: UserId,
+}
+
+/// Everybody who takes part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cast {
+    pub publishers: Vec<Member>,
+    pub viewers: Vec<Member>,
+}
+
+impl Plan {
+    /// Checks the plan and names its members.
+    pub fn cast(&self) -> Result<Cast, PlanError> {
+        self.check()?;
+        let rooms = self.room_ids()?;
+        Ok(Cast {
+            publishers: self.members(&rooms, "p", self.publishers)?,
+            viewers: self.members(&rooms, "v", self.viewers)?,
+        })
+    }
+
+    /// From one picture of a publisher to the next.
+    pub fn frame_interval(&self) -> Duration {
+        Duration::from_secs_f64(f64::from(self.frame_packets) / f64::from(self.video.packets_per_second))
+    }
+
+    fn check(&self) -> Result<(), PlanError> {
+        let positive = [
+            (f64::from(self.publishers), "--publishers"),
+            (f64::from(self.viewers), "--viewers"),
+            (f64::from(self.rooms.unwrap_or(1)), "--rooms"),
+            (f64::from(self.video.packets_per_second), "--video-packets"),
+            (f64::from(self.frame_packets), "--frame-packets"),
+            (f64::from(self.threads), "--threads"),
+            (self.join_rate, "--join-rate"),
+            (self.seconds, "--seconds"),
+            (self.gop, "--gop"),
+        ];
+        // Written so that what is no number fails too.
+        let wrong = positive
+            .into_iter()
+            .find(|(value, _)| !(f64::MIN_POSITIVE..LARGEST).contains(value));
+        if let Some((_, name)) = wrong {
+            return Err(PlanError::Range(name));
+        }
+        if !(0.0..LARGEST).contains(&self.warm_up) {
+            return Err(PlanError::Range("--warm-up"));
+        }
+        if self.publishers as usize > MAX_VIDEO_PUBLISHERS {
+            return Err(PlanError::Publishers(self.publishers));
+        }
+        if u64::from(self.publishers) + u64::from(self.viewers) > MAX_MEMBERS {
+            return Err(PlanError::Members);
+        }
+        if !(0.0..=1.0).contains(&self.loss) {
+            return Err(PlanError::Loss);
+        }
+        let bytes = [
+            ("--video-bytes", self.video.bytes, MIN_VIDEO_BYTES),
+            ("--audio-bytes", self.audio.bytes, MIN_AUDIO_BYTES),
+        ];
+        match bytes
+            .into_iter()
+            .find(|(_, bytes, least)| !(*least..=MAX_PAYLOAD_BYTES).contains(bytes))
+        {
+            Some((name, _, least)) => Err(PlanError::Bytes {
+                name,
+                least,
+                most: MAX_PAYLOAD_BYTES,
+            }),
+            None => Ok(()),
+        }
+    }
+
+    fn room_ids(&self) -> Result<Vec<RoomId>, PlanError> {
+        let Some(rooms) = self.rooms else {
+            return Ok(vec![self.room.clone()]);
+        };
+        let name = |number| {
+            format!("{}-{number}", self.room)
+                .parse::<RoomName>()
+                .map(RoomId::Name)
+                .map_err(|_| PlanError::RoomName(self.room.clone()))
+        };
+        (1..=rooms).map(name).collect()
+    }
+
+    /// The first of every room, then the second of every room, and so on.
+    fn members(&self, rooms: &[RoomId], kind: &str, in_each: u32) -> Result<Vec<Member>, PlanError> {
+        let places = (1..=in_each).flat_map(|place| rooms.iter().enumerate().map(move |room| (place, room)));
+        let member = |(number, (place, (index, room))): (usize, (u32, (usize, &RoomId)))| {
+            let name = format!("{}-r{}-{kind}{place}", self.user_prefix, index + 1);
+            Ok(Member {
+                number: u32::try_from(number).unwrap_or(u32::MAX),
+                room: room.clone(),
+                user: name
+                    .parse()
+                    .map_err(|_| PlanError::UserPrefix(self.user_prefix.clone()))?,
+            })
+        };
+        places.enumerate().map(member).collect()
+    }
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+
+    pub fn plan() -> Plan {
+        Plan {
+            url: "ws://127.0.0.1:8080/ws".to_owned(),
+            room: RoomId::Name("load".parse().unwrap()),
+            rooms: None,
+            publishers: 1,
+            viewers: 10,
+            user_prefix: "load".to_owned(),
+            join_rate: 20.0,
+            warm_up: 3.0,
+            seconds: 30.0,
+            video: Flow {
+                packets_per_second: 200,
+                bytes: 1100,
+            },
+            frame_packets: 6,
+            gop: 2.0,
+            audio: Flow {
+                packets_per_second: 50,
+                bytes: 80,
+            },
+            loss: 0.0,
+            seed: 1,
+            threads: 1,
+            server_pid: None,
+        }
+    }
+
+    #[test]
+    fn members_are_spread_over_the_rooms() {
+        let cast = Plan {
+            rooms: Some(3),
+            publishers: 2,
+            ..plan()
+        }
+        .cast()
+        .unwrap();
+        assert_eq!((cast.publishers.len(), cast.viewers.len()), (6, 30));
+        let rooms: Vec<_> = cast.publishers.iter().map(|member| member.room.to_string()).collect();
+        assert_eq!(rooms, ["load-1", "load-2", "load-3", "load-1", "load-2", "load-3"]);
+        assert_eq!(cast.viewers[4].user.as_str(), "load-r2-v2");
+    }
+
+    #[test]
+    fn five_publishers_are_refused_with_advice() {
+        let error = Plan {
+            publishers: 5,
+            ..plan()
+        }
+        .cast()
+        .unwrap_err();
+        assert!(error.to_string().contains("--rooms"), "{error}");
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        let wrong = [
+            Plan { viewers: 0, ..plan() },
+            Plan { loss: 1.5, ..plan() },
+            Plan {
+                join_rate: f64::NAN,
+                ..plan()
+            },
+            Plan {
+                video: Flow {
+                    packets_per_second: 200,
+                    bytes: 1400,
+                },
+                ..plan()
+            },
+            Plan {
+                user_prefix: "not a name".to_owned(),
+                ..plan()
+            },
+        ];
+        for plan in wrong {
+            assert!(plan.cast().is_err(), "{plan:?}");
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! What a run found.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::delay::{Delays, Quantiles};
+use super::plan::Plan;
+use super::tally::{Counts, KindTally, Tally};
+
+/// The result of a run; all of it is of the measured time.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Report {
+    pub parameters: Plan,
+    pub measured_seconds: f64,
+    pub publishers_up: u64,
+    pub viewers_up: u64,
+    /// Members that did not get in or did not stay.
+    pub failed: u64,
+    pub first_failure: Option<String>,
+    /// Packets that the publishers sent.
+    pub sent: u64,
+    /// Packets that would have been delivered had every viewer of the plan got everything.
+    pub expected: u64,
+    pub delivered: u64,
+    /// Missing for a second in a stream that a viewer received. What never was in a stream is only in `expected`.
+    pub lost: u64,
+    /// Of delivered and lost together, 0 to 1.
+    pub loss: f64,
+    pub packets_per_second: f64,
+    /// Payloads alone.
+    pub megabits_per_second: f64,
+    pub video: KindReport,
+    pub audio: KindReport,
+    /// Pictures that stood still for more than half a second.
+    pub freezes: u64,
+    /// Packets that were none of ours.
+    pub foreign: u64,
+    /// From the WebSocket's connect to the first video packet.
+    pub join_ms: Quantiles,
+    /// Processor time of the server for each packet that it forwarded (delivered or lost), µs.
+    pub server_cpu_us_per_packet: Option<f64>,
+    /// Of one processor; can be more than 1.
+    pub server_cpu_share: Option<f64>,
+    /// Of the busiest thread of this tool: near 1, delays and losses are its own.
+    pub tool_cpu_share: f64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct KindReport {
+    #[serde(flatten)]
+    pub counts: Counts,
+    /// Of delivered and lost together, 0 to 1.
+    pub loss: f64,
+    /// From the publisher's session to the viewer's.
+    pub delay_ms: Quantiles,
+}
+
+/// What [`Report::new`] makes a report of.
+pub struct Findings<'a> {
+    pub plan: &'a Plan,
+    pub time: Duration,
+    pub publishers_up: u64,
+    pub viewers_up: u64,
+    pub failed: u64,
+    pub first_failure: Option<String>,
+    pub sent: u64,
+    pub tally: &'a Tally,
+    pub joins: &'a Delays,
+    pub server_cpu: Option<Duration>,
+    /// Of the busiest thread.
+    pub tool_cpu: Duration,
+}
+
+impl Report {
+    pub fn new(findings: Findings<'_>) -> Self {
+        let Findings { plan, tally, time, .. } = findings;
+        let seconds = time.as_secs_f64();
+        let per_second = |amount: f64| ratio(amount, seconds);
+        let counts = tally.counts();
+        let forwarded = counts.delivered + counts.lost;
+        let cpu_per_packet = |cpu: Duration| ratio(cpu.as_secs_f64() * 1e6, forwarded as f64);
+        Self {
+            parameters: plan.clone(),
+            measured_seconds: seconds,
+            publishers_up: findings.publishers_up,
+            viewers_up: findings.viewers_up,
+            failed: findings.failed,
+            first_failure: findings.first_failure,
+            sent: findings.sent,
+            expected: findings.sent * u64::from(plan.viewers),
+            delivered: counts.delivered,
+            lost: counts.lost,
+            loss: loss(counts),
+            packets_per_second: per_second(counts.delivered as f64),
+            megabits_per_second: per_second(counts.payload_bytes as f64 * 8.0 / 1e6),
+            video: KindReport::new(&tally.video),
+            audio: KindReport::new(&tally.audio),
+            freezes: tally.freezes,
+            foreign: tally.foreign,
+            join_ms: findings.joins.summary(),
+            server_cpu_us_per_packet: findings.server_cpu.map(cpu_per_packet),
+            server_cpu_share: findings.server_cpu.map(|cpu| per_second(cpu.as_secs_f64())),
+            tool_cpu_share: per_second(findings.tool_cpu.as_secs_f64()),
+        }
+    }
+
+    /// True when the tool had no time to spare: what it found is then as much about itself as about the server.
+    pub fn tool_is_saturated(&self) -> bool {
+        self.tool_cpu_share > SATURATED
+    }
+}
+
+impl KindReport {
+    fn new(tally: &KindTally) -> Self {
+        Self {
+            counts: tally.counts,
+            loss: loss(tally.counts),
+            delay_ms: tally.delays.summary(),
+        }
+    }
+}
+
+/// Of what should have come, 0 to 1.
+pub fn loss(counts: Counts) -> f64 {
+    ratio(counts.lost as f64, (counts.delivered + counts.lost) as f64)
+}
+
+fn ratio(of: f64, to: f64) -> f64 {
+    if to > 0.0 { of / to } else { 0.0 }
+}
+
+const SATURATED: f64 = 0.85;
+
+#[cfg(test)]
+mod tests {
+    use super::super::plan::tests::plan;
+    use super::*;
+
+    #[test]
+    fn the_servers_time_is_shared_by_all_that_it_forwarded() {
+        let mut tally = Tally::default();
+        tally.video.counts = Counts {
+            delivered: 900,
+            lost: 100,
+            payload_bytes: 1_000_000,
+            ..Counts::default()
+        };
+        let report = Report::new(Findings {
+            plan: &plan(),
+            time: Duration::from_secs(2),
+            publishers_up: 1,
+            viewers_up: 10,
+            failed: 0,
+            first_failure: None,
+            sent: 100,
+            tally: &tally,
+            joins: &Delays::default(),
+            server_cpu: Some(Duration::from_millis(10)),
+            tool_cpu: Duration::from_millis(1900),
+        });
+        assert_eq!(report.server_cpu_us_per_packet, Some(10.0));
+        assert_eq!(report.server_cpu_share, Some(0.005));
+        assert_eq!(
+            (report.loss, report.packets_per_second, report.expected),
+            (0.1, 450.0, 1000)
+        );
+        assert_eq!(report.megabits_per_second, 4.0);
+        assert!(report.tool_is_saturated());
+    }
+}

@@ -1,0 +1,204 @@
+//! One thread with its share of the members.
+
+use std::cell::RefCell;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use rotunda_proto::clock::Clock;
+use rotunda_proto::ids::{SdkAppId, UserId};
+use tokio::sync::mpsc;
+use tokio::task::{JoinSet, LocalSet};
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use super::cpu::CpuClock;
+use super::plan::{Member, Plan};
+use super::publisher::Publisher;
+use super::rtp_session::Part;
+use super::stay::{Entry, Stay};
+use super::tally::{Meter, Tally, Window};
+use super::udp::ReadBuffers;
+use super::viewer::Viewer;
+use crate::JoinError;
+
+/// What a shard is told. No more orders: everybody leaves.
+#[derive(Debug)]
+pub enum Order {
+    Join {
+        part: Part,
+        member: Member,
+        ticket: String,
+    },
+    /// What is measured; a later one replaces it.
+    Measure(Window),
+}
+
+/// What a shard tells.
+#[derive(Debug)]
+pub enum Told {
+    /// Its thread runs.
+    Started(CpuClock),
+    /// A member's media flows, so long after it began to connect.
+    Up { part: Part, joined_in: Duration },
+    /// A member is not there (any more).
+    Failed { part: Part, user: UserId, error: JoinError },
+    /// Once a second.
+    Second(Box<Tally>),
+    /// The last.
+    Finished(Box<Totals>),
+}
+
+#[derive(Debug)]
+pub struct Totals {
+    pub measured: Tally,
+    pub sent: u64,
+}
+
+/// What every shard of a run has in common.
+#[derive(Debug, Clone)]
+pub struct Setting {
+    pub plan: Plan,
+    pub app: SdkAppId,
+    /// Our address on the way to the server.
+    pub local: IpAddr,
+    /// What stamps count from.
+    pub epoch: Instant,
+}
+
+/// Runs until the orders end. Blocks: call on a thread of its own.
+pub fn run(setting: Setting, orders: mpsc::Receiver<Order>, tell: mpsc::Sender<Told>) -> std::io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let cpu = CpuClock::of_this_thread()?;
+    let work = async {
+        // Without a listener the orders end too.
+        let _gone = tell.send(Told::Started(cpu)).await;
+        Shard::new(setting, tell).run(orders).await;
+    };
+    LocalSet::new().block_on(&runtime, work);
+    Ok(())
+}
+
+struct Shard {
+    setting: Rc<Setting>,
+    tell: mpsc::Sender<Told>,
+    meter: Rc<RefCell<Meter>>,
+    buffers: Rc<RefCell<ReadBuffers>>,
+    stop: CancellationToken,
+}
+
+impl Shard {
+    fn new(setting: Setting, tell: mpsc::Sender<Told>) -> Self {
+        Self {
+            setting: Rc::new(setting),
+            tell,
+            meter: Rc::default(),
+            buffers: Rc::default(),
+            stop: CancellationToken::new(),
+        }
+    }
+
+    async fn run(self, mut orders: mpsc::Receiver<Order>) {
+        let mut members = JoinSet::new();
+        let mut second = interval(Duration::from_secs(1));
+        second.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                order = orders.recv() => match order {
+                    Some(Order::Join { part, member, ticket }) => {
+                        members.spawn_local(self.member(part, member, ticket));
+                    }
+                    Some(Order::Measure(window)) => self.meter.borrow_mut().window = Some(window),
+                    None => break,
+                },
+                _ = second.tick() => {
+                    let tally = std::mem::take(&mut self.meter.borrow_mut().second);
+                    let _gone = self.tell.send(Told::Second(Box::new(tally))).await;
+                }
+                Some(_) = members.join_next() => {}
+            }
+        }
+        self.stop.cancel();
+        while members.join_next().await.is_some() {}
+        let meter = std::mem::take(&mut *self.meter.borrow_mut());
+        let totals = Totals {
+            measured: meter.measured,
+            sent: meter.sent,
+        };
+        let _gone = self.tell.send(Told::Finished(Box::new(totals))).await;
+    }
+
+    /// One member's whole stay.
+    fn member(&self, part: Part, member: Member, ticket: String) -> impl Future<Output = ()> + 'static {
+        let (user, tell) = (member.user.clone(), self.tell.clone());
+        let stay = stay(
+            self.setting.clone(),
+            Shared {
+                meter: self.meter.clone(),
+                buffers: self.buffers.clone(),
+                stop: self.stop.clone(),
+                tell: self.tell.clone(),
+            },
+            part,
+            member,
+            ticket,
+        );
+        async move {
+            if let Err(error) = stay.await {
+                let _gone = tell.send(Told::Failed { part, user, error }).await;
+            }
+        }
+    }
+}
+
+/// What the members of a shard share.
+struct Shared {
+    meter: Rc<RefCell<Meter>>,
+    buffers: Rc<RefCell<ReadBuffers>>,
+    stop: CancellationToken,
+    tell: mpsc::Sender<Told>,
+}
+
+async fn stay(
+    setting: Rc<Setting>,
+    shared: Shared,
+    part: Part,
+    member: Member,
+    ticket: String,
+) -> Result<(), JoinError> {
+    let Shared {
+        meter,
+        buffers,
+        stop,
+        tell,
+    } = shared;
+    let (plan, number, began) = (&setting.plan, member.number, Clock.now());
+    let entry = Entry {
+        url: &plan.url,
+        local: setting.local,
+        app: setting.app,
+        member,
+        ticket,
+        part,
+        sound: plan.audio.packets_per_second > 0,
+    };
+    let stay = tokio::select! {
+        stay = Stay::begin(entry) => stay?,
+        () = stop.cancelled() => return Ok(()),
+    };
+    let up = || {
+        let joined_in = Clock.now().saturating_duration_since(began);
+        // The queue is longer than there are members.
+        let _gone = tell.try_send(Told::Up { part, joined_in });
+    };
+    match part {
+        Part::Publisher => {
+            let act = Publisher::new(number, setting.clone(), meter);
+            stay.run(act, &buffers, &stop, up).await
+        }
+        Part::Viewer => {
+            let act = Viewer::new(Clock.now(), setting.epoch, number, plan, meter);
+            stay.run(act, &buffers, &stop, up).await
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! Which of our addresses the server sees.
+
+use std::net::{IpAddr, SocketAddr};
+
+use tokio::net::UdpSocket;
+
+use crate::JoinError;
+
+/// Our address on the way to the server.
+pub async fn local_address(url: &str) -> Result<IpAddr, JoinError> {
+    let parsed = url::Url::parse(url).map_err(|_| JoinError::Url(url.to_owned()))?;
+    let host = parsed.host_str().ok_or_else(|| JoinError::Url(url.to_owned()))?;
+    let port = parsed.port_or_known_default().unwrap_or(80);
+    let mut servers = tokio::net::lookup_host((host, port)).await.map_err(JoinError::Socket)?;
+    // Media listens on IPv4 by default.
+    let server = servers
+        .find(SocketAddr::is_ipv4)
+        .ok_or_else(|| JoinError::Url(url.to_owned()))?;
+    // Connecting a UDP socket sends nothing; it only looks the route up.
+    let probe = UdpSocket::bind("0.0.0.0:0").await.map_err(JoinError::Socket)?;
+    probe.connect(server).await.map_err(JoinError::Socket)?;
+    Ok(probe.local_addr().map_err(JoinError::Socket)?.ip())
+}
