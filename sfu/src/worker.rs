@@ -399,7 +399,8 @@ impl Worker {
     }
 
     /// What a session's link carries, bits a second; None: it is not known.
-    pub fn estimate_of(&self, id: SessionId) -> Option<u64> {
+    #[cfg(test)]
+    fn estimate_of(&self, id: SessionId) -> Option<u64> {
         let session = self.sessions.get(*self.by_id.get(&id)?)?.as_ref()?;
         session.egress.estimator.estimate()
     }

@@ -20,7 +20,7 @@ pub struct Publisher {
 enum State {
     /// ICE and DTLS are not done.
     Connecting,
-    Sending(Schedule),
+    Sending(Box<Schedule>),
 }
 
 impl Publisher {
@@ -39,7 +39,8 @@ impl Act for Publisher {
         match (&mut self.state, told) {
             // Connecting => Sending
             (State::Connecting, Told::Connected) => {
-                self.state = State::Sending(Schedule::new(now, self.setting.epoch, &self.setting.plan, self.number));
+                let schedule = Schedule::new(now, self.setting.epoch, &self.setting.plan, self.number);
+                self.state = State::Sending(Box::new(schedule));
             }
             (State::Sending(schedule), Told::KeyframeWanted) => schedule.request_keyframe(),
             _ => {}
