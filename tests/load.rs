@@ -1,0 +1,56 @@
+//! `rotunda load` against a real server: what it says of a run is true.
+
+mod support;
+
+use serde_json::Value;
+
+fn load(server: &support::Server, arguments: &[&str]) -> Value {
+    let file = server.folder.path().join("load.json");
+    let common = ["load", "--warm-up", "1", "--seconds", "3", "--json", file.to_str().unwrap()];
+    let output = server.run(&[&common, arguments].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap()
+}
+
+fn number(report: &Value, pointer: &str) -> f64 {
+    report.pointer(pointer).and_then(Value::as_f64).unwrap()
+}
+
+#[test]
+fn every_viewer_gets_every_packet_of_every_publisher() {
+    let server = support::Server::start();
+    let pid = server.pid().to_string();
+    let report = load(&server, &["--publishers", "2", "--viewers", "5", "--server-pid", &pid]);
+
+    assert_eq!(number(&report, "/publishers_up"), 2.0);
+    assert_eq!(number(&report, "/viewers_up"), 5.0);
+    assert_eq!(number(&report, "/failed"), 0.0);
+    assert_eq!(number(&report, "/foreign"), 0.0);
+    // Two publishers, 250 packets a second, 3 seconds, 5 viewers; the edges of the measured time may take a few.
+    let delivered = number(&report, "/delivered");
+    assert!((7_300.0..=7_700.0).contains(&delivered), "{report:#}");
+    assert!(number(&report, "/loss") < 0.001, "{report:#}");
+    assert!(number(&report, "/server_cpu_us_per_packet") > 0.0);
+    let p50 = number(&report, "/video/delay_ms/p50");
+    assert!(p50 > 0.0, "{report:#}");
+}
+
+#[test]
+fn what_viewers_lose_is_sent_again() {
+    let server = support::Server::start();
+    let report = load(&server, &["--viewers", "4", "--loss", "0.1", "--audio-packets", "0"]);
+
+    let (delivered, lost) = (number(&report, "/delivered"), number(&report, "/lost"));
+    assert!(delivered > 2_000.0, "{report:#}");
+    // One packet in ten is dropped on arrival, its resends as well: after a few tries next to none is missing.
+    assert!(lost / (delivered + lost) < 0.01, "{report:#}");
+}
+
+#[test]
+fn a_plan_that_cannot_be_is_refused_by_name() {
+    let server = support::Server::start();
+    let output = server.run(&["load", "--publishers", "5"]);
+    assert!(!output.status.success());
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(text.contains("publishers"), "{text}");
+}
