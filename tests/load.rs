@@ -6,7 +6,15 @@ use serde_json::Value;
 
 fn load(server: &support::Server, arguments: &[&str]) -> Value {
     let file = server.folder.path().join("load.json");
-    let common = ["load", "--warm-up", "1", "--seconds", "3", "--json", file.to_str().unwrap()];
+    let common = [
+        "load",
+        "--warm-up",
+        "1",
+        "--seconds",
+        "3",
+        "--json",
+        file.to_str().unwrap(),
+    ];
     let output = server.run(&[&common, arguments].concat());
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap()

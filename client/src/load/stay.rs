@@ -1,7 +1,7 @@
 //! A member's stay in its room, from the WebSocket to the goodbye; what it sends or counts is its [`Act`].
 
 use std::cell::RefCell;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use rotunda_proto::clock::Clock;
@@ -200,7 +200,7 @@ async fn follow(signaling: &mut SignalingClient) -> JoinError {
     }
 }
 
-/// Takes what has arrived; each batch has the time at which it was read.
+/// Takes what has arrived; media has the time at which the kernel got it.
 fn read(
     socket: &Socket,
     session: &mut RtpSession,
@@ -209,19 +209,13 @@ fn read(
 ) -> Result<(), JoinError> {
     for _ in 0..READS_A_TURN {
         let mut result = Ok(());
-        let now = Clock.now();
-        let read = socket.read(buffers, |from, bytes| {
+        let (now, unix) = (Clock.now(), Clock.unix());
+        let read = socket.read(unix, buffers, |from, waited, bytes| {
             if result.is_ok() && !act.loses(bytes) {
-                result = session.handle_datagram(now, from, bytes);
+                result = take(session, act, now, waited, from, bytes);
             }
         });
         result?;
-        while let Some(told) = session.poll_told() {
-            if matches!(told, Told::Disconnected) {
-                return Err(JoinError::MediaLost);
-            }
-            act.handle_told(now, told);
-        }
         match read {
             Ok(Read::Some) => {}
             Ok(Read::Drained) => break,
@@ -229,6 +223,24 @@ fn read(
             Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {}
             Err(error) => return Err(JoinError::Socket(error)),
         }
+    }
+    Ok(())
+}
+
+fn take(
+    session: &mut RtpSession,
+    act: &mut impl Act,
+    now: Instant,
+    waited: Duration,
+    from: SocketAddr,
+    bytes: &[u8],
+) -> Result<(), JoinError> {
+    session.handle_datagram(now, from, bytes)?;
+    while let Some(told) = session.poll_told() {
+        if matches!(told, Told::Disconnected) {
+            return Err(JoinError::MediaLost);
+        }
+        act.handle_told(now - waited, told);
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use quinn_udp::{RecvMeta, UdpSocketState};
 use str0m::net::Transmit;
@@ -55,8 +56,14 @@ impl Socket {
         self.socket.readable().await
     }
 
-    /// Reads one batch and hands each datagram to `take`.
-    pub fn read(&self, buffers: &mut ReadBuffers, mut take: impl FnMut(SocketAddr, &[u8])) -> io::Result<Read> {
+    /// Reads one batch and hands each datagram to `take`, with how long it has waited in the kernel until `unix`, the time
+    /// now: what a busy thread adds is not the server's delay.
+    pub fn read(
+        &self,
+        unix: Duration,
+        buffers: &mut ReadBuffers,
+        mut take: impl FnMut(SocketAddr, Duration, &[u8]),
+    ) -> io::Result<Read> {
         let mut metas = [RecvMeta::default(); BATCH];
         let mut slices = buffers.0.each_mut().map(|buffer| IoSliceMut::new(buffer));
         let received = self.socket.try_io(Interest::READABLE, || {
@@ -68,8 +75,11 @@ impl Socket {
             Err(error) => return Err(error),
         };
         for (meta, buffer) in metas.iter().zip(&buffers.0).take(count) {
+            let waited = meta
+                .timestamp
+                .map_or(Duration::ZERO, |arrived| unix.saturating_sub(arrived));
             for bytes in buffer[..meta.len].chunks(meta.stride.max(1)) {
-                take(meta.addr, bytes);
+                take(meta.addr, waited, bytes);
             }
         }
         Ok(Read::Some)
