@@ -27,6 +27,15 @@ impl Clock {
         self.wall().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
     }
 
+    /// Blocks this thread until `deadline`: for a thread that has a core and a job of its own, never in a task.
+    #[expect(clippy::disallowed_methods, reason = "the shell's clock is the one that waits")]
+    pub fn block_until(self, deadline: Instant) {
+        let rest = deadline.saturating_duration_since(self.now());
+        if !rest.is_zero() {
+            std::thread::sleep(rest);
+        }
+    }
+
     /// Resolves at `deadline`.
     pub async fn sleep_until(self, deadline: Instant) {
         tokio::time::sleep_until(deadline.into()).await;

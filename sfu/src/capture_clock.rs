@@ -3,9 +3,9 @@
 //! Every track of a publisher maps its RTP time to the publisher's clock by its own reports; one offset for the whole
 //! publisher then maps that clock to ours, so that sound and picture keep their distance.
 
-use std::collections::HashMap;
 use std::time::{Duration, Instant, SystemTime};
 
+use foldhash::HashMap;
 use str0m::rtp::Ssrc;
 use str0m::rtp::rtcp::SenderInfo;
 

@@ -14,13 +14,14 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use crate::inbox::{Inbox, Letter};
 use crate::session::{Opening, Session};
 use crate::worker::RoomEvent;
 
 /// How a worker is reached.
 #[derive(Clone)]
 pub struct Handle {
-    pub orders: mpsc::Sender<Order>,
+    pub inbox: Inbox,
     /// Where clients find it.
     pub candidates: Vec<Candidate>,
 }
@@ -161,7 +162,7 @@ impl Control {
         };
         // In order: the queue is entered here, only the waiting for the reply is on a task of its own.
         let (reply, answer) = oneshot::channel();
-        let full = worker.orders.try_send(Order { task, reply }).is_err();
+        let full = worker.inbox.try_send(Letter::Order(Order { task, reply })).is_err();
         tokio::spawn(async move {
             let reply = if full { None } else { answer.await.ok() };
             request.answer(&reply.unwrap_or(NODE_FULL));
@@ -206,7 +207,7 @@ async fn open(worker: Handle, opening: Opening, request: Request) {
         session: Box::new(session),
         answer,
     };
-    let sent = worker.orders.send(Order { task, reply }).await;
+    let sent = worker.inbox.send(Letter::Order(Order { task, reply })).await;
     let reply = if sent.is_ok() { adopted.await.ok() } else { None };
     request.answer(&reply.unwrap_or(NODE_FULL));
 }

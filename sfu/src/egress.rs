@@ -25,8 +25,10 @@ const MOST_SEGMENTS: usize = 64;
 const MOST_BYTES: usize = 60_000;
 /// Packets waiting for one viewer: beyond it the oldest are dropped, as a router would.
 const QUEUE: usize = 2048;
-/// Packets whose feedback is awaited: at 1000 a second, one second.
-const SENT: usize = 1024;
+/// Packets whose feedback is awaited, at first and at most: the log grows when it wraps before feedback has come, so that
+/// hundreds of viewers' logs stay in the processor's cache.
+const SENT: usize = 128;
+const MOST_SENT: usize = 4096;
 /// Padding of a probe packet; with what makes segments equal it stays below the 255 that its last byte can say.
 const PROBE_PADDING: usize = 220;
 
@@ -75,7 +77,7 @@ pub enum Body {
 /// A log entry for transport-wide feedback.
 #[derive(Debug, Clone, Copy, Default)]
 struct Sent {
-    /// Extended transport-wide number, from 1; 0: none.
+    /// Extended transport-wide number, from 1; 0: none, or its arrival is known.
     seq: u64,
     /// Microseconds since the epoch of this egress.
     at: i64,
@@ -311,12 +313,20 @@ impl Egress {
     }
 
     fn log(&mut self, sent: Duration, bytes: usize, cluster: Option<u8>) {
-        if self.sent.is_empty() {
-            self.sent.resize(SENT, Sent::default());
-        }
         let seq = self.next_transport;
         self.next_transport += 1;
-        self.sent[seq as usize % SENT] = Sent {
+        // Who never gives feedback needs no long log.
+        let most = if self.acknowledged_below == 0 {
+            MOST_SENT / 4
+        } else {
+            MOST_SENT
+        };
+        let old = self.sent.get(self.place_of(seq));
+        if self.sent.len() < most && old.is_none_or(|old| old.seq > self.acknowledged_below) {
+            self.grow_log();
+        }
+        let place = self.place_of(seq);
+        self.sent[place] = Sent {
             seq,
             at: sent.as_micros() as i64,
             bytes: bytes as u16,
@@ -324,10 +334,27 @@ impl Egress {
         };
     }
 
+    fn place_of(&self, seq: u64) -> usize {
+        seq as usize & self.sent.len().wrapping_sub(1)
+    }
+
+    /// To the next power of two.
+    fn grow_log(&mut self) {
+        let size = (self.sent.len() * 2).clamp(SENT, MOST_SENT);
+        let old = std::mem::replace(&mut self.sent, vec![Sent::default(); size]);
+        for entry in old.into_iter().filter(|entry| entry.seq != 0) {
+            let place = self.place_of(entry.seq);
+            self.sent[place] = entry;
+        }
+    }
+
     /// Feeds the estimate with a viewer's arrivals.
     pub fn handle_feedback(&mut self, now: Instant, feedback: TransportFeedback<'_>) {
         self.arrivals.clear();
         self.reports.clear();
+        if self.sent.is_empty() {
+            return;
+        }
         feedback.arrivals(&mut self.arrivals);
         let newest = self.next_transport - 1;
         for arrival in &self.arrivals {
@@ -335,10 +362,8 @@ impl Egress {
             let Some(seq) = newest.checked_sub(back) else {
                 continue;
             };
-            if self.sent.is_empty() {
-                continue;
-            }
-            let entry = &mut self.sent[seq as usize % SENT];
+            let place = self.place_of(seq);
+            let entry = &mut self.sent[place];
             if entry.seq != seq {
                 continue;
             }

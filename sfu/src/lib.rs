@@ -11,6 +11,7 @@ mod control;
 mod dtls_keys;
 mod egress;
 mod estimate;
+mod inbox;
 mod net;
 mod packet;
 mod service;

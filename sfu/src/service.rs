@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rotunda_proto::bus::{BusError, BusExt, SharedBus};
@@ -12,20 +13,20 @@ use rotunda_proto::ticket::ClusterSecret;
 use str0m::Candidate;
 use str0m::net::TcpType;
 use thiserror::Error;
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use crate::config::Config;
 use crate::control::{Control, Handle};
-use crate::net::{Tcp, Udp, local_addresses};
-use crate::shell::Shell;
+use crate::inbox::inbox;
+use crate::net::{Udp, accept, local_addresses};
+use crate::shell::{self, Shell};
 use crate::worker::{RoomEvent, Setup, Worker};
 
-/// Commands waiting for a worker; more wait at the sender.
+/// Events waiting for the control task.
 const QUEUE: usize = 1024;
-/// Frames of all TCP peers waiting for a worker.
-const TCP_FRAMES: usize = 4096;
 
 /// Why the SFU did not start.
 #[derive(Debug, Error)]
@@ -141,17 +142,11 @@ fn start_worker(
         return Err(StartError::NoAddress);
     }
     let listen = SocketAddr::new(config.bind, port);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(StartError::Thread)?;
-    let (frames, frame_queue) = mpsc::channel(TCP_FRAMES);
-    let (udp, tcp) = {
-        let _entered = runtime.enter();
-        Udp::bind(listen, advertised.clone())
-            .and_then(|udp| Ok((udp, Tcp::bind(listen, advertised.clone(), frames)?)))
-            .map_err(|source| StartError::Port { port, source })?
-    };
+    let bound = Udp::bind(listen, advertised.clone()).and_then(|udp| Ok((udp, listen_tcp(listen)?)));
+    let (udp, tcp) = bound.map_err(|source| StartError::Port { port, source })?;
+    let poll = mio::Poll::new().map_err(StartError::Thread)?;
+    let waker = mio::Waker::new(poll.registry(), shell::LETTERS).map_err(StartError::Thread)?;
+    let (inbox, letters) = inbox(Arc::new(waker));
     let clock = Clock;
     let worker = Worker::new(Setup {
         connect_timeout: Duration::from_secs(config.connect_timeout_seconds),
@@ -159,16 +154,29 @@ fn start_worker(
         batch_window: Duration::from_millis(config.batch_window_milliseconds),
         started: (clock.now(), clock.unix()),
     });
-    let (orders, queue) = mpsc::channel(QUEUE);
-    let shell = Shell::new(worker, udp, tcp, frame_queue, queue, events);
+    let read_interval = Duration::from_micros(config.read_interval_microseconds);
+    let shell = Shell::new(worker, poll, udp, letters, events, read_interval).map_err(StartError::Thread)?;
+    let stop = shutdown.clone();
     let thread = std::thread::Builder::new()
         .name(format!("sfu-{port}"))
         .spawn(move || {
-            if let Err(error) = runtime.block_on(shell.run(shutdown)) {
+            if let Err(error) = shell.run(&stop) {
                 error!(%error, port, "the media socket failed; the worker has ended");
             }
         })
         .map_err(StartError::Thread)?;
     let candidates = candidates(&advertised);
-    Ok((Handle { orders, candidates }, thread))
+    tokio::spawn(accept(tcp, advertised, inbox.clone(), shutdown.clone()));
+    let stopped = inbox.clone();
+    tokio::spawn(async move {
+        shutdown.cancelled().await;
+        stopped.wake();
+    });
+    Ok((Handle { inbox, candidates }, thread))
+}
+
+fn listen_tcp(address: SocketAddr) -> io::Result<TcpListener> {
+    let listener = std::net::TcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
+    TcpListener::from_std(listener)
 }

@@ -1,8 +1,9 @@
 //! One member's (or service's) WebRTC session: its lines, what it may send, its receive slots.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::time::Instant;
 
+use foldhash::{HashMap, HashMapExt};
 use rotunda_proto::ids::{RoomKey, SessionId, TrackSource, UserId};
 use rotunda_proto::sfu::{ControlError, Lines, SlotMap};
 use str0m::change::{SdpAnswer, SdpOffer};

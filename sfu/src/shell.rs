@@ -1,7 +1,16 @@
-//! Drives one worker: waits for sockets, orders and time, and sends what comes out.
+//! Drives one worker on a thread of its own: waits for the socket, letters and time, and sends what comes out.
+//!
+//! The thread does not wake for each datagram: after a read it looks at the socket again when [`read_interval`] has passed,
+//! and only when nothing came it waits for more. Feedback of many viewers is so handled in few wake-ups.
+//!
+//! [`read_interval`]: Shell::new
 
+use std::collections::HashMap;
 use std::io;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
+use mio::{Events, Poll, Token};
 use rotunda_proto::clock::Clock;
 use rotunda_proto::sfu::{ControlError, Reply};
 use str0m::net::Protocol;
@@ -9,83 +18,131 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::control::{Order, Task};
-use crate::net::{Tcp, TcpFrame, Udp};
+use crate::inbox::Letter;
+use crate::net::{Peer, Udp};
 use crate::worker::{RoomEvent, Worker};
 
+pub const LETTERS: Token = Token(0);
+const SOCKET: Token = Token(1);
 /// Reads in a row before what they gave is sent.
 const READS: usize = 4;
 
 pub struct Shell {
     worker: Worker,
+    poll: Poll,
     udp: Udp,
-    tcp: Tcp,
-    frames: mpsc::Receiver<TcpFrame>,
-    orders: mpsc::Receiver<Order>,
+    tcp: HashMap<SocketAddr, Peer>,
+    letters: mpsc::Receiver<Letter>,
     events: mpsc::Sender<RoomEvent>,
+    read_interval: Duration,
     buffer: Vec<u8>,
 }
 
+/// What the socket is known to hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Socket {
+    /// There may be something.
+    Unread,
+    /// The last read found nothing: the poll tells of more.
+    Drained,
+}
+
 impl Shell {
+    /// `poll`: letters wake it with [`LETTERS`]. `read_interval`: least time between two looks at the socket while
+    /// datagrams come in.
     pub fn new(
         worker: Worker,
+        poll: Poll,
         udp: Udp,
-        tcp: Tcp,
-        frames: mpsc::Receiver<TcpFrame>,
-        orders: mpsc::Receiver<Order>,
+        letters: mpsc::Receiver<Letter>,
         events: mpsc::Sender<RoomEvent>,
-    ) -> Self {
-        Self {
+        read_interval: Duration,
+    ) -> io::Result<Self> {
+        udp.register(poll.registry(), SOCKET)?;
+        Ok(Self {
             worker,
+            poll,
             udp,
-            tcp,
-            frames,
-            orders,
+            tcp: HashMap::new(),
+            letters,
             events,
+            read_interval,
             buffer: Vec::with_capacity(65_536),
-        }
+        })
     }
 
-    pub async fn run(mut self, shutdown: CancellationToken) -> io::Result<()> {
+    /// Runs until `shutdown`, for which somebody has to wake the poll.
+    pub fn run(mut self, shutdown: &CancellationToken) -> io::Result<()> {
         let clock = Clock;
-        loop {
-            let due = self.worker.poll_timeout();
-            tokio::select! {
-                () = shutdown.cancelled() => return Ok(()),
-                ready = self.udp.readable() => {
-                    ready?;
-                    self.receive()?;
-                }
-                Some(frame) = self.frames.recv() => {
-                    self.worker.handle_datagram(clock.now(), frame.from, frame.to, Protocol::Tcp, &frame.bytes);
-                }
-                accepted = self.tcp.accept() => {
-                    if let Ok((stream, from)) = accepted {
-                        self.tcp.serve(stream, from);
-                    }
-                }
-                order = self.orders.recv() => {
-                    let Some(Order { task, reply }) = order else { return Ok(()) };
-                    let _caller_gave_up = reply.send(self.carry_out(task));
-                }
-                () = async { match due { Some(due) => clock.sleep_until(due).await, None => std::future::pending().await } } => {
-                    self.worker.handle_timeout(clock.now());
+        let mut wakes = Events::with_capacity(8);
+        let mut socket = Socket::Unread;
+        while !shutdown.is_cancelled() {
+            if socket == Socket::Drained {
+                self.poll(&mut wakes)?;
+                if wakes.iter().any(|event| event.token() == SOCKET) {
+                    socket = Socket::Unread;
                 }
             }
+            let began = clock.now();
+            let mut read = 0;
+            if socket == Socket::Unread {
+                (read, socket) = self.receive()?;
+            }
+            self.handle_letters(began);
+            if self.worker.poll_timeout().is_some_and(|due| due <= began) {
+                self.worker.handle_timeout(began);
+            }
             self.flush();
-        }
-    }
-
-    fn receive(&mut self) -> io::Result<()> {
-        for _ in 0..READS {
-            let (now, worker) = (Clock.now(), &mut self.worker);
-            let read = self.udp.receive(|datagram| {
-                worker.handle_datagram(now, datagram.from, datagram.to, datagram.proto, datagram.bytes);
-            })?;
-            if read == 0 {
-                break;
+            // After a full turn there is more to read now.
+            if read > 0 && read < READS {
+                socket = Socket::Unread;
+                // Lets datagrams gather; what is due meanwhile can wait as long.
+                clock.block_until(began + self.read_interval);
             }
         }
         Ok(())
+    }
+
+    /// Waits until something has come or is due.
+    fn poll(&mut self, wakes: &mut Events) -> io::Result<()> {
+        let due = self.worker.poll_timeout();
+        let timeout = due.map(|due| due.saturating_duration_since(Clock.now()));
+        match self.poll.poll(wakes, timeout) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Answers how many reads brought something, at most [`READS`].
+    fn receive(&mut self) -> io::Result<(usize, Socket)> {
+        for read in 0..READS {
+            let (now, worker) = (Clock.now(), &mut self.worker);
+            let count = self.udp.receive(|arrived| {
+                worker.handle_datagram(now, arrived.from, arrived.to, Protocol::Udp, arrived.bytes);
+            })?;
+            if count == 0 {
+                return Ok((read, Socket::Drained));
+            }
+        }
+        Ok((READS, Socket::Unread))
+    }
+
+    fn handle_letters(&mut self, now: Instant) {
+        while let Ok(letter) = self.letters.try_recv() {
+            match letter {
+                Letter::Order(Order { task, reply }) => {
+                    let _caller_gave_up = reply.send(self.carry_out(task));
+                }
+                Letter::TcpPeer { from, peer } => {
+                    self.tcp.retain(|_, peer| !peer.is_gone());
+                    self.tcp.insert(from, peer);
+                }
+                Letter::TcpFrame(frame) => {
+                    self.worker
+                        .handle_datagram(now, frame.from, frame.to, Protocol::Tcp, &frame.bytes);
+                }
+            }
+        }
     }
 
     fn carry_out(&mut self, task: Task) -> Reply {
@@ -117,20 +174,26 @@ impl Shell {
         while let Some(datagram) = self.worker.poll_control() {
             match datagram.path.proto {
                 Protocol::Udp => self.udp.send(&datagram.path, &datagram.bytes, datagram.bytes.len()),
-                _ => self.tcp.send(datagram.path.to, &datagram.bytes),
+                _ => self.send_tcp(datagram.path.to, &datagram.bytes),
             }
         }
         // The time of each send is what the viewer's feedback is compared with.
         while let Some((path, segment)) = self.worker.poll_media(Clock.now(), &mut self.buffer) {
             match path.proto {
                 Protocol::Udp => self.udp.send(&path, &self.buffer, segment),
-                _ => self.tcp.send(path.to, &self.buffer),
+                _ => self.send_tcp(path.to, &self.buffer),
             }
         }
         while let Some(event) = self.worker.poll_event() {
             if self.events.try_send(event).is_err() {
                 metrics::counter!("rotunda_sfu_events_dropped_total").increment(1);
             }
+        }
+    }
+
+    fn send_tcp(&self, to: SocketAddr, bytes: &[u8]) {
+        if let Some(peer) = self.tcp.get(&to) {
+            peer.send(bytes);
         }
     }
 }

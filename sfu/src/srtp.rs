@@ -2,12 +2,11 @@
 //!
 //! Source: RFC 3711 (AES-CM and HMAC-SHA1), RFC 7714 (AES-GCM), RFC 5764 §4.2 (keys out of DTLS).
 
-use std::collections::HashMap;
-
 use aws_lc_rs::aead::{AES_128_GCM, AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::cipher::{AES_128, EncryptingKey, EncryptionContext, UnboundCipherKey};
 use aws_lc_rs::hmac;
 use aws_lc_rs::iv::FixedLength;
+use foldhash::{HashMap, HashMapExt};
 use str0m::crypto::SrtpProvider;
 use str0m::crypto::dtls::SrtpProfile;
 use thiserror::Error;

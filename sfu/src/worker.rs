@@ -11,10 +11,11 @@ mod subscribe;
 mod tests;
 mod timers;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use foldhash::{HashMap, HashMapExt};
 use metrics::{counter, gauge};
 use rotunda_proto::ids::{RoomKey, SessionId, TrackSource, UserId};
 use rotunda_proto::sfu::{ControlError, Event, SlotMap};

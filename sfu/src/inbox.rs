@@ -1,0 +1,62 @@
+//! What reaches a worker's thread from the tasks of the runtime: a queue, and a way to wake the thread.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use mio::Waker;
+use tokio::sync::mpsc;
+use tracing::warn;
+
+use crate::control::Order;
+use crate::net::{Peer, TcpFrame};
+
+/// Letters waiting for a worker: commands and the frames of all TCP peers.
+const QUEUE: usize = 4096;
+
+pub enum Letter {
+    Order(Order),
+    /// An ICE-TCP connection was made.
+    TcpPeer {
+        from: SocketAddr,
+        peer: Peer,
+    },
+    TcpFrame(TcpFrame),
+}
+
+/// The worker has ended, or (at once, without waiting) its queue is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotTaken;
+
+/// The senders' end. Cloned freely.
+#[derive(Clone)]
+pub struct Inbox {
+    letters: mpsc::Sender<Letter>,
+    waker: Arc<Waker>,
+}
+
+/// `waker` wakes the thread that reads the answered receiver.
+pub fn inbox(waker: Arc<Waker>) -> (Inbox, mpsc::Receiver<Letter>) {
+    let (letters, receiver) = mpsc::channel(QUEUE);
+    (Inbox { letters, waker }, receiver)
+}
+
+impl Inbox {
+    /// Waits for a place in the queue.
+    pub async fn send(&self, letter: Letter) -> Result<(), NotTaken> {
+        self.letters.send(letter).await.map_err(|_| NotTaken)?;
+        self.wake();
+        Ok(())
+    }
+
+    pub fn try_send(&self, letter: Letter) -> Result<(), NotTaken> {
+        self.letters.try_send(letter).map_err(|_| NotTaken)?;
+        self.wake();
+        Ok(())
+    }
+
+    pub fn wake(&self) {
+        if let Err(error) = self.waker.wake() {
+            warn!(%error, "a worker could not be woken");
+        }
+    }
+}
