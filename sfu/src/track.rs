@@ -8,6 +8,7 @@ use str0m::media::{Mid, Rid};
 
 use crate::allocator::Layer;
 use crate::packet::{History, StreamId};
+use crate::worker::Pending;
 
 /// Packets of a stream that can be sent again: video at 500 a second two seconds, sound at 50 a second one.
 const VIDEO_HISTORY: usize = 1024;
@@ -32,6 +33,8 @@ pub struct Track {
     pub source: TrackSource,
     pub streams: Vec<StreamId>,
     pub viewers: Vec<Viewer>,
+    /// What the viewers have not been given yet.
+    pub pending: Vec<Pending>,
 }
 
 /// One RTP stream of a publisher.

@@ -1,10 +1,11 @@
 //! A worker's state: rooms, sessions, tracks. Sans-IO: datagrams, commands and time come in by `handle_*`, datagrams and
 //! events go out by `poll_*`.
 //!
-//! This file makes and ends sessions; [`demux`] finds whose datagram it is, [`forward`] carries packets from publishers to
-//! viewers, [`subscribe`] decides who gets what, [`timers`] does what time brings.
+//! This file makes and ends sessions; [`demux`] finds whose datagram it is, [`forward`] takes packets from publishers,
+//! [`fan_out`] gives them to viewers, [`subscribe`] decides who gets what, [`timers`] does what time brings.
 
 mod demux;
+mod fan_out;
 mod forward;
 mod subscribe;
 #[cfg(test)]
@@ -29,6 +30,7 @@ use crate::packet::StreamId;
 use crate::session::{Flush, Session};
 use crate::speakers::Speakers;
 use crate::track::{Stream, Track};
+pub use fan_out::Pending;
 use timers::Timers;
 
 pub struct Worker {
@@ -46,6 +48,11 @@ pub struct Worker {
     timers: Timers,
     /// Sessions whose `str0m` has something new to say.
     touched: Vec<usize>,
+    /// Tracks with a complete picture that no viewer has yet; and tracks whose packets wait for more of the same moment.
+    complete: Vec<usize>,
+    unsent: VecDeque<(Instant, usize)>,
+    /// Empty; keeps its memory.
+    fanning: Vec<usize>,
     /// Sessions whose packets wait for more of the same moment, and those whose turn it is.
     waiting: VecDeque<(Instant, usize)>,
     ready: VecDeque<usize>,
@@ -75,6 +82,8 @@ struct Room {
     /// The newest session of each member: the one that publishes.
     members: HashMap<UserId, usize>,
     speakers: Speakers,
+    /// Tracks with packets that no viewer has yet.
+    pending: Vec<usize>,
 }
 
 /// What a worker is made with.
@@ -102,6 +111,9 @@ impl Worker {
             next_stream: 0,
             timers: Timers::default(),
             touched: Vec::new(),
+            complete: Vec::new(),
+            unsent: VecDeque::new(),
+            fanning: Vec::new(),
             waiting: VecDeque::new(),
             ready: VecDeque::new(),
             control: VecDeque::new(),
@@ -132,6 +144,7 @@ impl Worker {
                     source,
                     streams: Vec::new(),
                     viewers: Vec::new(),
+                    pending: Vec::new(),
                 });
                 session.tracks.insert(source, track);
             }
@@ -188,8 +201,18 @@ impl Worker {
             return Err(ControlError::NoSuchSession);
         };
         session.set_ingress(sources);
-        if let Some(user) = session.user.clone() {
-            let room = session.room.clone();
+        // What may not be sent any more does not wait for its turn either.
+        let ended: Vec<usize> = session
+            .tracks
+            .iter()
+            .filter(|(source, _)| !session.may_send(**source))
+            .map(|(_, track)| *track)
+            .collect();
+        let (user, room) = (session.user.clone(), session.room.clone());
+        for track in ended {
+            self.drop_pending(track);
+        }
+        if let Some(user) = user {
             self.resubscribe_viewers_of(now, &room, &user);
         }
         self.settle(now);
@@ -372,6 +395,7 @@ impl Worker {
 
     /// Writes the datagrams of one send into `buffer`. Answers where to, and the size of each datagram but the last.
     pub fn poll_media(&mut self, now: Instant, buffer: &mut Vec<u8>) -> Option<(Path, usize)> {
+        self.fan_out_due(now);
         loop {
             let index = match self.ready.front() {
                 Some(index) => *index,
@@ -417,8 +441,9 @@ impl Worker {
     /// When [`handle_timeout`](Self::handle_timeout) or [`poll_media`](Self::poll_media) is next due; None: never.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let flush = self.waiting.front().map(|(due, _)| *due);
+        let unsent = self.unsent.front().map(|(due, _)| *due);
         let timer = self.timers.next();
-        flush.into_iter().chain(timer).min()
+        flush.into_iter().chain(unsent).chain(timer).min()
     }
 }
 

@@ -8,11 +8,10 @@ use metrics::{Counter, Histogram, counter, histogram};
 use str0m::net::Protocol;
 use str0m::rtp::{ExtensionValues, RtpPacket};
 
+use super::fan_out::Pending;
 use super::{Worker, drop_datagram};
 use crate::egress::{Body, Totals};
 use crate::packet::{Packet, StreamId};
-use crate::session::Flush;
-use crate::slot::Take;
 use crate::track::Stream;
 use crate::wire::descriptor::Descriptor;
 use crate::wire::red;
@@ -30,10 +29,10 @@ pub(super) struct Scratch {
 /// Handles of counters, looked up once.
 pub(super) struct Counters {
     received: Counter,
-    forwarded_video: Counter,
-    forwarded_audio: Counter,
+    pub(super) forwarded_video: Counter,
+    pub(super) forwarded_audio: Counter,
     not_permitted: Counter,
-    undecodable: Counter,
+    pub(super) undecodable: Counter,
     resent: Counter,
     missed: Counter,
     sent: Counter,
@@ -178,7 +177,7 @@ impl Worker {
         Some((id, params.red() == Some(pt)))
     }
 
-    /// Gives a packet to every slot that shows its stream.
+    /// Takes a packet into its stream. Viewers get it when the picture is complete or the batch window is over.
     fn forward(&mut self, now: Instant, id: StreamId, packet: &Arc<Packet>) {
         let Some(stream) = self.streams.get_mut(&id) else {
             return;
@@ -195,73 +194,18 @@ impl Worker {
                 grown = true;
             }
         }
-        let (params, rate, track_index) = (stream.params, stream.clock_rate(), stream.track);
         let is_audio = stream.codec().is_audio();
-        let source_type = *params.pt();
-        let before = packet.seq.checked_sub(1).and_then(|seq| stream.history.get(seq));
-        let Some(Some(track)) = self.tracks.get(track_index) else {
-            return;
+        let before = is_audio.then(|| packet.seq.checked_sub(1)).flatten();
+        let pending = Pending {
+            stream: id,
+            params: stream.params,
+            packet: Arc::clone(packet),
+            before: before.and_then(|seq| stream.history.get(seq)).cloned(),
         };
-        let urgent = packet.marker && !is_audio;
-        let (mut forwarded, mut wants_keyframe) = (0, false);
-        for viewer in &track.viewers {
-            let Some(Some(session)) = self.sessions.get_mut(viewer.session) else {
-                continue;
-            };
-            let slot = &mut session.slots[viewer.slot];
-            match slot.takes(id, source_type, packet) {
-                Take::Forward => {}
-                Take::Switch => {
-                    let mid = slot.mid;
-                    match session.payload_types(mid, params) {
-                        Some(types) => session.slots[viewer.slot].switch(id, source_type, packet, rate, types),
-                        None => {
-                            self.counters.undecodable.increment(1);
-                            continue;
-                        }
-                    }
-                }
-                Take::Leave => {
-                    wants_keyframe |= slot.waits_for() == Some(id);
-                    continue;
-                }
-            }
-            let Some(rewritten) = session.slots[viewer.slot].rewrite(packet) else {
-                continue;
-            };
-            let body = match rewritten.types.red {
-                Some(red) if session.loss.is_high() => Body::Redundant {
-                    packet: Arc::clone(packet),
-                    older: before.cloned(),
-                    red,
-                },
-                _ => Body::Media(Arc::clone(packet)),
-            };
-            session.egress.push(&session.slots, viewer.slot, rewritten, body);
-            forwarded += 1;
-            // As `want_flush`, on the parts that are not borrowed.
-            match (session.flush, urgent) {
-                (Flush::Idle | Flush::Waiting, true) => {
-                    session.flush = Flush::Ready;
-                    self.ready.push_back(viewer.session);
-                }
-                (Flush::Idle, false) => {
-                    session.flush = Flush::Waiting;
-                    self.waiting.push_back((now + self.setup.batch_window, viewer.session));
-                }
-                (Flush::Waiting, false) | (Flush::Ready, _) => {}
-            }
-        }
-        if is_audio {
-            self.counters.forwarded_audio.increment(forwarded);
-        } else {
-            self.counters.forwarded_video.increment(forwarded);
-        }
-        if wants_keyframe {
-            self.want_keyframe(now, id);
-        }
+        let track = stream.track;
+        self.want_fan_out(now, track, pending, packet.marker && !is_audio);
         if grown {
-            self.reallocate_viewers(now, track_index);
+            self.reallocate_viewers(now, track);
         }
     }
 

@@ -197,6 +197,14 @@ impl Worker {
         if state.target == stream {
             return;
         }
+        // What waits on its way was meant for the slot as it was.
+        for id in [state.target, stream].into_iter().flatten() {
+            self.fan_out_stream(now, id);
+        }
+        let Some(Some(session)) = self.sessions.get_mut(index) else {
+            return;
+        };
+        let state = &mut session.slots[slot];
         state.target = stream;
         let Some(stream) = stream else {
             // What was shown is not to be sent any more.

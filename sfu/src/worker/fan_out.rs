@@ -1,0 +1,193 @@
+//! From a track to its viewers: packets of one moment are given to each viewer together, so that his state is looked at once
+//! for all of them and they leave in one send.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use str0m::format::PayloadParams;
+
+use super::Worker;
+use crate::egress::Body;
+use crate::packet::{Packet, StreamId};
+use crate::session::{Flush, Session};
+use crate::slot::Take;
+use crate::track::Viewer;
+
+/// A packet that its track's viewers have not been given yet.
+#[derive(Debug)]
+pub struct Pending {
+    pub stream: StreamId,
+    pub params: PayloadParams,
+    pub packet: Arc<Packet>,
+    /// Sound: the packet before it, for redundancy.
+    pub before: Option<Arc<Packet>>,
+}
+
+/// What giving packets to viewers came to.
+#[derive(Debug, Default)]
+struct Given {
+    packets: u64,
+    undecodable: u64,
+    /// Streams whose key frame a slot waits for; few.
+    wanted: Vec<StreamId>,
+}
+
+impl Worker {
+    /// A track's viewers shall have this packet: now, or when the batch window is over. `urgent`: it ends a picture.
+    pub(super) fn want_fan_out(&mut self, now: Instant, track: usize, pending: Pending, urgent: bool) {
+        let Some(Some(state)) = self.tracks.get_mut(track) else {
+            return;
+        };
+        if state.pending.is_empty() {
+            if let Some(Some(publisher)) = self.sessions.get(state.session)
+                && let Some(room) = self.rooms.get_mut(&publisher.room)
+            {
+                room.pending.push(track);
+            }
+            if !urgent {
+                self.unsent.push_back((now + self.setup.batch_window, track));
+            }
+        }
+        state.pending.push(pending);
+        if urgent {
+            self.complete.push(track);
+        }
+    }
+
+    /// Forgets what a track's viewers have not been given.
+    pub(super) fn drop_pending(&mut self, track: usize) {
+        let Some(Some(state)) = self.tracks.get_mut(track) else {
+            return;
+        };
+        state.pending.clear();
+        if let Some(Some(publisher)) = self.sessions.get(state.session)
+            && let Some(room) = self.rooms.get_mut(&publisher.room)
+        {
+            room.pending.retain(|other| *other != track);
+        }
+    }
+
+    /// Fans out what is complete or due.
+    pub(super) fn fan_out_due(&mut self, now: Instant) {
+        while let Some(track) = self.complete.pop() {
+            self.fan_out_room_of(now, track);
+        }
+        while let Some((due, track)) = self.unsent.front().copied() {
+            if due > now {
+                break;
+            }
+            self.unsent.pop_front();
+            self.fan_out_room_of(now, track);
+        }
+    }
+
+    /// Everything that waits in a track's room leaves with it, so that it shares the sends.
+    fn fan_out_room_of(&mut self, now: Instant, track: usize) {
+        let Some(Some(state)) = self.tracks.get(track) else {
+            return;
+        };
+        if state.pending.is_empty() {
+            return;
+        }
+        let Some(Some(publisher)) = self.sessions.get(state.session) else {
+            return;
+        };
+        let Some(room) = self.rooms.get_mut(&publisher.room) else {
+            return;
+        };
+        let mut tracks = std::mem::take(&mut self.fanning);
+        tracks.append(&mut room.pending);
+        for track in tracks.drain(..) {
+            self.fan_out(now, track);
+        }
+        self.fanning = tracks;
+    }
+
+    /// Gives what waits of a stream's track to its viewers at once.
+    pub(super) fn fan_out_stream(&mut self, now: Instant, id: StreamId) {
+        if let Some(stream) = self.streams.get(&id) {
+            self.fan_out(now, stream.track);
+        }
+    }
+
+    /// Gives a track's waiting packets to its viewers.
+    pub(super) fn fan_out(&mut self, now: Instant, track: usize) {
+        let Some(Some(state)) = self.tracks.get_mut(track) else {
+            return;
+        };
+        let Some(first) = state.pending.first() else {
+            return;
+        };
+        let is_audio = first.params.spec().codec.is_audio();
+        let mut pending = std::mem::take(&mut state.pending);
+        let mut given = Given::default();
+        for viewer in &state.viewers {
+            let Some(Some(session)) = self.sessions.get_mut(viewer.session) else {
+                continue;
+            };
+            if give(session, *viewer, &pending, &mut given) && session.flush != Flush::Ready {
+                session.flush = Flush::Ready;
+                self.ready.push_back(viewer.session);
+            }
+        }
+        pending.clear();
+        state.pending = pending;
+        let forwarded = if is_audio {
+            &self.counters.forwarded_audio
+        } else {
+            &self.counters.forwarded_video
+        };
+        forwarded.increment(given.packets);
+        self.counters.undecodable.increment(given.undecodable);
+        for stream in given.wanted {
+            self.want_keyframe(now, stream);
+        }
+    }
+}
+
+/// Queues for one viewer what his slot takes. Answers whether it is anything.
+fn give(session: &mut Session, viewer: Viewer, pending: &[Pending], given: &mut Given) -> bool {
+    let before = given.packets;
+    for Pending {
+        stream,
+        params,
+        packet,
+        before,
+    } in pending
+    {
+        let source_type = *params.pt();
+        let slot = &mut session.slots[viewer.slot];
+        match slot.takes(*stream, source_type, packet) {
+            Take::Forward => {}
+            Take::Switch => {
+                let mid = slot.mid;
+                let Some(types) = session.payload_types(mid, *params) else {
+                    given.undecodable += 1;
+                    continue;
+                };
+                let rate = params.spec().clock_rate.get();
+                session.slots[viewer.slot].switch(*stream, source_type, packet, rate, types);
+            }
+            Take::Leave => {
+                if slot.waits_for() == Some(*stream) && !given.wanted.contains(stream) {
+                    given.wanted.push(*stream);
+                }
+                continue;
+            }
+        }
+        let Some(rewritten) = session.slots[viewer.slot].rewrite(packet) else {
+            continue;
+        };
+        let body = match rewritten.types.red {
+            Some(red) if session.loss.is_high() => Body::Redundant {
+                packet: Arc::clone(packet),
+                older: before.clone(),
+                red,
+            },
+            _ => Body::Media(Arc::clone(packet)),
+        };
+        session.egress.push(&session.slots, viewer.slot, rewritten, body);
+        given.packets += 1;
+    }
+    given.packets > before
+}
