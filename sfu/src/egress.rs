@@ -12,6 +12,7 @@ use std::net::SocketAddr;
 
 use crate::estimate::{Cluster, Estimator, Report};
 use crate::packet::Packet;
+use crate::protection::MOST_OLDER;
 use crate::slot::{Rewritten, Slot};
 use crate::srtp;
 use crate::wire::red;
@@ -54,10 +55,10 @@ pub struct Outgoing {
 #[derive(Debug)]
 pub enum Body {
     Media(Arc<Packet>),
-    /// Opus with the packet before it, as redundant audio (RFC 2198).
+    /// Opus with the packets before it, newest first, as redundant audio (RFC 2198).
     Redundant {
         packet: Arc<Packet>,
-        older: Option<Arc<Packet>>,
+        older: Box<[Option<Arc<Packet>>; MOST_OLDER]>,
         red: u8,
     },
     /// A missed packet again, on the resend stream (RFC 4588).
@@ -275,7 +276,7 @@ impl Egress {
                 (*seq, None)
             }
             Body::Redundant { packet, older, .. } => {
-                red::join(types.media, &packet.payload, distance(packet, older.as_ref()), buffer);
+                red::join(types.media, &packet.payload, &blocks(packet, older), buffer);
                 (*seq, None)
             }
             Body::Resend {
@@ -472,15 +473,20 @@ impl Outgoing {
     fn body_length(&self) -> usize {
         match &self.body {
             Body::Media(packet) => packet.payload.len(),
-            Body::Redundant { packet, older, .. } => {
-                red::joined_length(&packet.payload, distance(packet, older.as_ref()))
-            }
+            Body::Redundant { packet, older, .. } => red::joined_length(&packet.payload, &blocks(packet, older)),
             Body::Resend { packet, .. } => 2 + packet.payload.len(),
             Body::Probe { .. } => PROBE_PADDING,
         }
     }
 }
 
-fn distance<'a>(packet: &Packet, older: Option<&'a Arc<Packet>>) -> Option<(u32, &'a Arc<[u8]>)> {
-    older.map(|older| (packet.time.wrapping_sub(older.time), &older.payload))
+/// What goes before a packet of sound, oldest first: how much older, and the payload.
+fn blocks<'a>(packet: &Packet, older: &'a [Option<Arc<Packet>>; MOST_OLDER]) -> [Option<red::Block<'a>>; MOST_OLDER] {
+    let block = |older: &'a Option<Arc<Packet>>| {
+        let older = older.as_ref()?;
+        Some((packet.time.wrapping_sub(older.time), &*older.payload))
+    };
+    let mut blocks = older.each_ref().map(block);
+    blocks.reverse();
+    blocks
 }

@@ -14,6 +14,7 @@ mod estimate;
 mod inbox;
 mod net;
 mod packet;
+mod protection;
 mod service;
 mod session;
 mod shell;

@@ -17,6 +17,7 @@ use crate::capture_clock::CaptureClock;
 use crate::dtls_keys;
 use crate::egress::Egress;
 use crate::packet::StreamId;
+use crate::protection::Protection;
 use crate::slot::{PayloadTypes, Slot, Want};
 use crate::srtp;
 use crate::wire::rtp::ExtensionIds;
@@ -36,8 +37,7 @@ pub struct Session {
     pub egress: Egress,
     /// Opens the viewer's feedback.
     pub feedback: Option<srtp::Receiver>,
-    /// How badly sound arrives: then it is sent twice.
-    pub loss: Loss,
+    pub protection: Protection,
     pub flush: Flush,
     /// Tracks by source, made with the session.
     pub tracks: HashMap<TrackSource, usize>,
@@ -57,25 +57,6 @@ pub enum Flush {
     Waiting,
     /// In the line of those to be sent now.
     Ready,
-}
-
-/// Share of lost packets as the viewer reports it, smoothed.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Loss {
-    share: f32,
-    high: bool,
-}
-
-impl Loss {
-    pub fn handle_report(&mut self, fraction_lost: u8) {
-        self.share += (f32::from(fraction_lost) / 256.0 - self.share) * 0.3;
-        // From 2 % on, until it is below 0.5 %.
-        self.high = self.share > if self.high { 0.005 } else { 0.02 };
-    }
-
-    pub fn is_high(&self) -> bool {
-        self.high
-    }
 }
 
 /// Who makes a session, and where.
@@ -132,7 +113,7 @@ impl Session {
             slots: Vec::new(),
             egress: Egress::new(now, ExtensionIds::default()),
             feedback: None,
-            loss: Loss::default(),
+            protection: Protection::default(),
             flush: Flush::Idle,
             tracks: HashMap::new(),
             sources: HashMap::new(),
@@ -278,7 +259,8 @@ impl Session {
         taken.contains(&ours.pt()).then(|| PayloadTypes {
             media: *ours.pt(),
             resend: ours.resend().map(|pt| *pt),
-            red: ours.red().filter(|pt| taken.contains(pt)).map(|pt| *pt),
+            // Known to `str0m` when the viewer has offered it; it is not among the line's types.
+            red: ours.red().map(|pt| *pt),
         })
     }
 

@@ -31,6 +31,7 @@ use crate::session::{Flush, Session};
 use crate::speakers::Speakers;
 use crate::track::{Stream, Track};
 pub use fan_out::Pending;
+use fan_out::Repeat;
 use timers::Timers;
 
 pub struct Worker {
@@ -51,6 +52,8 @@ pub struct Worker {
     /// Tracks with a complete picture that no viewer has yet; and tracks whose packets wait for more of the same moment.
     complete: Vec<usize>,
     unsent: VecDeque<(Instant, usize)>,
+    /// In the order in which they are due.
+    repeats: VecDeque<Repeat>,
     /// Empty; keeps its memory.
     fanning: Vec<usize>,
     /// Sessions whose packets wait for more of the same moment, and those whose turn it is.
@@ -113,6 +116,7 @@ impl Worker {
             touched: Vec::new(),
             complete: Vec::new(),
             unsent: VecDeque::new(),
+            repeats: VecDeque::new(),
             fanning: Vec::new(),
             waiting: VecDeque::new(),
             ready: VecDeque::new(),
@@ -442,8 +446,9 @@ impl Worker {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let flush = self.waiting.front().map(|(due, _)| *due);
         let unsent = self.unsent.front().map(|(due, _)| *due);
+        let repeat = self.repeats.front().map(|repeat| repeat.due);
         let timer = self.timers.next();
-        flush.into_iter().chain(unsent).chain(timer).min()
+        flush.into_iter().chain(unsent).chain(repeat).chain(timer).min()
     }
 }
 

@@ -133,6 +133,11 @@ impl Estimator {
         }
     }
 
+    /// Packets queue up on the way: sending more would make it worse.
+    pub fn is_congested(&self) -> bool {
+        self.delay.usage() == Usage::Over
+    }
+
     /// What could be sent if the link carried it, bits a second: decides whether to probe.
     pub fn set_wanted(&mut self, bits: u64) {
         self.probes.set_wanted(bits);

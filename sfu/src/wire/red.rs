@@ -1,7 +1,5 @@
 //! Redundant audio (RFC 2198): several blocks of sound in one packet.
 
-use std::sync::Arc;
-
 /// Most redundant blocks that are looked at.
 const MAX_BLOCKS: usize = 8;
 /// Timestamp offsets have 14 bits, block lengths 10 (RFC 2198 §3).
@@ -46,24 +44,31 @@ pub fn split(payload: &[u8]) -> Option<Blocks<'_>> {
     })
 }
 
-/// Appends `primary` with one older block, both of payload type `inner`. Answers whether the older one fitted.
-pub fn join(inner: u8, primary: &[u8], older: Option<(u32, &Arc<[u8]>)>, out: &mut Vec<u8>) {
-    let older = older.filter(|(offset, block)| *offset <= MAX_OFFSET && block.len() <= MAX_LENGTH);
-    if let Some((offset, block)) = older {
+/// Older sound: how much older in timestamp units, and the payload.
+pub type Block<'a> = (u32, &'a [u8]);
+
+/// Appends `primary` after older blocks, oldest first, all of payload type `inner`. Blocks that do not fit are left out.
+pub fn join(inner: u8, primary: &[u8], older: &[Option<Block<'_>>], out: &mut Vec<u8>) {
+    for (offset, block) in fitting(older) {
         let word = 0x8000_0000 | u32::from(inner & 0x7f) << 24 | offset << 10 | block.len() as u32;
         out.extend_from_slice(&word.to_be_bytes());
-        out.push(inner & 0x7f);
+    }
+    out.push(inner & 0x7f);
+    for (_, block) in fitting(older) {
         out.extend_from_slice(block);
-    } else {
-        out.push(inner & 0x7f);
     }
     out.extend_from_slice(primary);
 }
 
 /// Bytes that [`join`] appends.
-pub fn joined_length(primary: &[u8], older: Option<(u32, &Arc<[u8]>)>) -> usize {
-    let fits = older.filter(|(offset, block)| *offset <= MAX_OFFSET && block.len() <= MAX_LENGTH);
-    1 + primary.len() + fits.map_or(0, |(_, block)| 4 + block.len())
+pub fn joined_length(primary: &[u8], older: &[Option<Block<'_>>]) -> usize {
+    let blocks: usize = fitting(older).map(|(_, block)| 4 + block.len()).sum();
+    blocks + 1 + primary.len()
+}
+
+fn fitting<'a>(older: &[Option<Block<'a>>]) -> impl Iterator<Item = Block<'a>> {
+    let blocks = older.iter().copied().flatten();
+    blocks.filter(|(offset, block)| *offset <= MAX_OFFSET && block.len() <= MAX_LENGTH)
 }
 
 #[cfg(test)]
@@ -73,20 +78,24 @@ mod tests {
 
     #[test]
     fn what_is_joined_comes_apart_again() {
-        let older: Arc<[u8]> = [7, 8, 9].into();
+        let older = [None, Some((1920, &[4, 5][..])), Some((960, &[7, 8, 9][..]))];
         let mut packet = Vec::new();
-        join(111, &[1, 2], Some((960, &older)), &mut packet);
-        assert_eq!(packet.len(), joined_length(&[1, 2], Some((960, &older))));
+        join(111, &[1, 2], &older, &mut packet);
+        assert_eq!(packet.len(), joined_length(&[1, 2], &older));
         let blocks = split(&packet).unwrap();
         assert_eq!(blocks.primary, [1, 2]);
-        assert_eq!(blocks.redundant, [(960, &[7u8, 8, 9][..])]);
+        assert_eq!(blocks.redundant, [(1920, &[4u8, 5][..]), (960, &[7u8, 8, 9][..])]);
     }
 
     #[test]
     fn a_block_that_does_not_fit_is_left_out() {
-        let older: Arc<[u8]> = vec![0; 2000].into();
         let mut packet = Vec::new();
-        join(111, &[1], Some((960, &older)), &mut packet);
+        join(
+            111,
+            &[1],
+            &[Some((960, &[0; 2000][..])), Some((20_000, &[1][..]))],
+            &mut packet,
+        );
         assert_eq!(packet, [111, 1]);
     }
 

@@ -9,6 +9,7 @@ use str0m::format::PayloadParams;
 use super::Worker;
 use crate::egress::Body;
 use crate::packet::{Packet, StreamId};
+use crate::protection::{MOST_OLDER, REPEAT_AFTER};
 use crate::session::{Flush, Session};
 use crate::slot::Take;
 use crate::track::Viewer;
@@ -19,8 +20,19 @@ pub struct Pending {
     pub stream: StreamId,
     pub params: PayloadParams,
     pub packet: Arc<Packet>,
-    /// Sound: the packet before it, for redundancy.
-    pub before: Option<Arc<Packet>>,
+    /// Sound: the packets before it, newest first, for redundancy.
+    pub older: [Option<Arc<Packet>>; MOST_OLDER],
+}
+
+/// A packet that a viewer who loses much is sent again, unasked.
+#[derive(Debug, Clone, Copy)]
+pub struct Repeat {
+    pub due: Instant,
+    pub viewer: Viewer,
+    /// In the viewer's slot.
+    pub seq: u16,
+    /// 1: the first time again.
+    pub time: usize,
 }
 
 /// What giving packets to viewers came to.
@@ -30,6 +42,8 @@ struct Given {
     undecodable: u64,
     /// Streams whose key frame a slot waits for; few.
     wanted: Vec<StreamId>,
+    /// What is sent again, as the viewer loses much: his slot, and the number there.
+    repeats: Vec<(Viewer, u16)>,
 }
 
 impl Worker {
@@ -78,6 +92,24 @@ impl Worker {
             }
             self.unsent.pop_front();
             self.fan_out_room_of(now, track);
+        }
+        self.repeat_due(now);
+    }
+
+    /// Sends again what nobody has asked for yet.
+    fn repeat_due(&mut self, now: Instant) {
+        while let Some(repeat) = self.repeats.pop_front_if(|repeat| repeat.due <= now) {
+            let Repeat { viewer, seq, time, .. } = repeat;
+            self.resend(viewer.session, viewer.slot, seq);
+            self.want_flush(now, viewer.session, false);
+            let session = self.sessions.get(viewer.session).and_then(Option::as_ref);
+            if session.is_some_and(|session| session.protection.repeats() > time) {
+                self.repeats.push_back(Repeat {
+                    due: now + REPEAT_AFTER,
+                    time: time + 1,
+                    ..repeat
+                });
+            }
         }
     }
 
@@ -142,6 +174,14 @@ impl Worker {
         for stream in given.wanted {
             self.want_keyframe(now, stream);
         }
+        let due = now + REPEAT_AFTER;
+        let repeats = given.repeats.into_iter().map(|(viewer, seq)| Repeat {
+            due,
+            viewer,
+            seq,
+            time: 1,
+        });
+        self.repeats.extend(repeats);
     }
 }
 
@@ -152,7 +192,7 @@ fn give(session: &mut Session, viewer: Viewer, pending: &[Pending], given: &mut 
         stream,
         params,
         packet,
-        before,
+        older,
     } in pending
     {
         let source_type = *params.pt();
@@ -178,14 +218,20 @@ fn give(session: &mut Session, viewer: Viewer, pending: &[Pending], given: &mut 
         let Some(rewritten) = session.slots[viewer.slot].rewrite(packet) else {
             continue;
         };
-        let body = match rewritten.types.red {
-            Some(red) if session.loss.is_high() => Body::Redundant {
+        let body = match (rewritten.types.red, session.protection.older()) {
+            (Some(red), count @ 1..) => Body::Redundant {
                 packet: Arc::clone(packet),
-                older: before.clone(),
+                older: Box::new(std::array::from_fn(|at| older[at].clone().filter(|_| at < count))),
                 red,
             },
             _ => Body::Media(Arc::clone(packet)),
         };
+        if session.protection.repeats() > 0
+            && rewritten.types.resend.is_some()
+            && !session.egress.estimator.is_congested()
+        {
+            given.repeats.push((viewer, rewritten.seq as u16));
+        }
         session.egress.push(&session.slots, viewer.slot, rewritten, body);
         given.packets += 1;
     }

@@ -195,12 +195,15 @@ impl Worker {
             }
         }
         let is_audio = stream.codec().is_audio();
-        let before = is_audio.then(|| packet.seq.checked_sub(1)).flatten();
+        let older = |distance: u64| {
+            let seq = packet.seq.checked_sub(distance).filter(|_| is_audio)?;
+            stream.history.get(seq).cloned()
+        };
         let pending = Pending {
             stream: id,
             params: stream.params,
             packet: Arc::clone(packet),
-            before: before.and_then(|seq| stream.history.get(seq)).cloned(),
+            older: [older(1), older(2), older(3)],
         };
         let track = stream.track;
         self.want_fan_out(now, track, pending, packet.marker && !is_audio);
@@ -248,7 +251,7 @@ impl Worker {
             Feedback::AboutSending => about_sending = true,
             Feedback::Reception(report) => {
                 if session.slot_of(report.ssrc).is_some() {
-                    session.loss.handle_report(report.fraction_lost);
+                    session.protection.handle_report(report.fraction_lost);
                 } else {
                     about_sending = true;
                 }
@@ -264,6 +267,7 @@ impl Worker {
             Feedback::Remb { .. } => {}
         });
         for (slot, seq) in scratch.missed.drain(..) {
+            self.counters.missed.increment(1);
             self.resend(index, slot, seq);
         }
         self.want_flush_of_queue(now, index);
@@ -291,10 +295,9 @@ impl Worker {
     }
 
     /// Sends a missed packet again, when it is still known and the line has a resend stream.
-    fn resend(&mut self, index: usize, slot: usize, seq: u16) {
-        self.counters.missed.increment(1);
+    pub(super) fn resend(&mut self, index: usize, slot: usize, seq: u16) {
         let viewer = self.sessions.get(index).and_then(Option::as_ref);
-        let Some(origin) = viewer.and_then(|viewer| viewer.slots[slot].origin(seq)) else {
+        let Some(origin) = viewer.and_then(|viewer| viewer.slots.get(slot)?.origin(seq)) else {
             return;
         };
         let Some(stream) = self.streams.get(&origin.stream) else {

@@ -125,6 +125,31 @@ fn losses_on_a_viewer_s_link_are_repaired_and_are_nobody_else_s() {
 }
 
 #[test]
+fn on_a_link_that_loses_a_third_sound_and_pictures_are_nearly_whole_and_in_time() {
+    let mut room = Simulation::new(9);
+    let ann = room.join("ann", Link::default(), Link::default());
+    let bob = room.join("bob", lossy(0.3), lossy(0.3));
+    room.publish(ann);
+    room.watch(bob, &[ann]);
+    // Until his reports have told of it.
+    room.run(ms(12_000));
+    let begun = room.now;
+    let first = room.peers[bob].heard[&0].last().copied().unwrap();
+    room.run(ms(10_000));
+    let heard = room.peers[bob].heard[&0].range(first..).count();
+    assert!(heard >= 485, "{heard} of 500 packets of sound");
+    let pictures = room.peers[bob].pictures(0);
+    let shown = pictures.iter().filter(|got| got.at > begun).count();
+    let settled = &pictures[pictures.len() - shown..pictures.len() - 60];
+    assert!(
+        missing(settled) * 100 <= settled.len() as u64,
+        "{} of {}",
+        missing(settled),
+        settled.len()
+    );
+}
+
+#[test]
 fn a_publisher_s_losses_do_not_lower_the_viewers_estimates() {
     let mut room = Simulation::new(6);
     let ann = room.join("ann", lossy(0.2), Link::default());

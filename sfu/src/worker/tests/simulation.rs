@@ -1,7 +1,7 @@
 //! A room in virtual time: a worker, WebRTC clients, and links between them that lose, delay and reorder. No sockets.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -74,6 +74,8 @@ pub struct Peer {
     publishing: Publishing,
     /// By slot: sound first.
     pub got: BTreeMap<usize, Vec<Got>>,
+    /// Counts of all packets of a slot's sources, those within redundant sound too.
+    pub heard: BTreeMap<usize, BTreeSet<u32>>,
     pub keyframe_requests: Vec<Instant>,
 }
 
@@ -152,7 +154,7 @@ impl Simulation {
         let mut rtc = Rtc::builder()
             .set_rtp_mode(true)
             .clear_codecs()
-            .enable_opus(true, false)
+            .enable_opus(true, true)
             .enable_vp8(true)
             .build(self.now);
         rtc.add_local_candidate(Candidate::host(address, "udp").unwrap());
@@ -200,6 +202,7 @@ impl Simulation {
             down,
             publishing: Publishing::default(),
             got: BTreeMap::new(),
+            heard: BTreeMap::new(),
             keyframe_requests: Vec::new(),
         });
         self.drive_peer(index);
@@ -431,8 +434,14 @@ impl Peer {
                     .map(|stream| stream.mid())
                     .unwrap();
                 let slot = self.slots.iter().position(|slot| *slot == mid).unwrap();
-                let at = packet.payload.windows(4).position(|bytes| bytes == MAGIC).unwrap();
-                let mark = &packet.payload[at + 4..at + 9];
+                // Redundant sound has several marks; its own is the last.
+                let marks = packet.payload.windows(9).filter(|bytes| bytes.starts_with(&MAGIC));
+                let marks: Vec<[u8; 5]> = marks.map(|bytes| bytes[4..].try_into().unwrap()).collect();
+                let counts = marks
+                    .iter()
+                    .map(|mark| u32::from_be_bytes(mark[1..].try_into().unwrap()));
+                self.heard.entry(slot).or_default().extend(counts);
+                let mark = marks.last().unwrap();
                 let source = if slot < self.audio_slots {
                     TrackSource::Audio
                 } else {

@@ -1,0 +1,91 @@
+//! How what a viewer is sent is protected against loss: more by need, as he reports it.
+//!
+//! Sound carries copies of the packets before it (RFC 2198); pictures are sent again before anybody asks (RFC 4588), so
+//! that what a lost request for it would have cost is saved. Both end when the link is good again.
+
+use std::time::Duration;
+
+/// Share lost from which sound carries one, two, three older packets.
+const REDUNDANCY: [f32; MOST_OLDER] = [0.02, 0.08, 0.18];
+/// Share lost from which pictures are sent a second and a third time.
+const REPEATS: [f32; MOST_REPEATS] = [0.12, 0.24];
+/// Protection goes when the loss is below this part of what brought it.
+const RELIEF: f32 = 0.25;
+/// Weight of a new report.
+const WEIGHT: f32 = 0.3;
+/// Older packets that a packet of sound carries at most.
+pub const MOST_OLDER: usize = 3;
+/// Further sendings of a picture at most.
+const MOST_REPEATS: usize = 2;
+/// Each sending comes so much after the one before: losses come in bursts.
+pub const REPEAT_AFTER: Duration = Duration::from_millis(15);
+
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Protection {
+    share: f32,
+    older: usize,
+    repeats: usize,
+}
+
+impl Protection {
+    /// `fraction_lost`: of 256, as in a reception report (RFC 3550 §6.4.1).
+    pub fn handle_report(&mut self, fraction_lost: u8) {
+        self.share += (f32::from(fraction_lost) / 256.0 - self.share) * WEIGHT;
+        self.older = step(self.older, &REDUNDANCY, self.share);
+        self.repeats = step(self.repeats, &REPEATS, self.share);
+    }
+
+    /// Older packets that a packet of sound carries.
+    pub fn older(&self) -> usize {
+        self.older
+    }
+
+    /// How often pictures are sent again before anybody asks.
+    pub fn repeats(&self) -> usize {
+        self.repeats
+    }
+}
+
+/// The level that a share brings, from the one that was.
+fn step(level: usize, thresholds: &[f32], share: f32) -> usize {
+    let wanted = thresholds.iter().filter(|from| share > **from).count();
+    let kept = thresholds.iter().filter(|from| share > **from * RELIEF).count();
+    level.clamp(wanted, kept)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(reports: &[(u8, usize)]) -> Protection {
+        let mut protection = Protection::default();
+        for (fraction, times) in reports {
+            for _ in 0..*times {
+                protection.handle_report(*fraction);
+            }
+        }
+        protection
+    }
+
+    #[test]
+    fn a_clean_link_costs_nothing() {
+        let protection = after(&[(0, 10), (2, 10)]);
+        assert_eq!((protection.older(), protection.repeats()), (0, 0));
+    }
+
+    #[test]
+    fn more_loss_brings_more_protection() {
+        assert_eq!(after(&[(10, 20)]).older(), 1);
+        assert_eq!(after(&[(26, 20)]).older(), 2);
+        let worst = after(&[(77, 20)]);
+        assert_eq!((worst.older(), worst.repeats()), (3, 2));
+    }
+
+    #[test]
+    fn protection_stays_until_the_link_is_clearly_better() {
+        let better = after(&[(77, 20), (20, 20)]);
+        assert_eq!((better.older(), better.repeats()), (3, 2));
+        let good = after(&[(77, 20), (0, 30)]);
+        assert_eq!((good.older(), good.repeats()), (0, 0));
+    }
+}
