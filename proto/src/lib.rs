@@ -1,7 +1,7 @@
 //! What the services of Rotunda say to one another, and in which words.
 //!
 //! Ids and units ([`ids`]), the documents of a room ([`room`]), the client protocol ([`signaling`]), the messages between
-//! services ([`sfu`], [`mix`], [`program`], [`recording`]), the [`bus`] they travel on, tickets ([`user_sig`],
+//! services ([`sfu`], [`statistics`], [`mix`], [`program`], [`recording`]), the [`bus`] they travel on, tickets ([`user_sig`],
 //! [`ticket`]) and the gRPC types ([`grpc`]). No sockets here; every crate may use it.
 
 pub mod bus;
@@ -15,5 +15,6 @@ pub mod recording;
 pub mod room;
 pub mod sfu;
 pub mod signaling;
+pub mod statistics;
 pub mod ticket;
 pub mod user_sig;

@@ -13,6 +13,7 @@ mod egress;
 mod estimate;
 mod net;
 mod packet;
+mod quality;
 mod service;
 mod session;
 mod shell;

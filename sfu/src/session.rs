@@ -1,7 +1,7 @@
 //! One member's (or service's) WebRTC session: its lines, what it may send, its receive slots.
 
 use std::collections::{BTreeSet, HashMap};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rotunda_proto::ids::{RoomKey, SessionId, TrackSource, UserId};
 use rotunda_proto::sfu::{ControlError, Lines, SlotMap};
@@ -19,6 +19,7 @@ use crate::packet::StreamId;
 use crate::slot::{PayloadTypes, Slot, Want};
 use crate::srtp;
 use crate::wire::rtp::ExtensionIds;
+use crate::worker::statistics::{self, Measured};
 
 pub struct Session {
     pub id: SessionId,
@@ -37,6 +38,11 @@ pub struct Session {
     pub feedback: Option<srtp::Receiver>,
     /// How badly sound arrives: then it is sent twice.
     pub loss: Loss,
+    /// From the viewer's reports, smoothed; None: he has sent none that says it.
+    pub round_trip: Option<Duration>,
+    /// What all that the viewer watches would take in the best quality, bits a second.
+    pub wanted: u64,
+    pub measured: Measured,
     pub flush: Flush,
     /// Tracks by source, made with the session.
     pub tracks: HashMap<TrackSource, usize>,
@@ -104,6 +110,7 @@ impl Session {
             .set_crypto_provider(dtls_keys::crypto_provider())
             .set_rtp_mode(true)
             .set_ice_lite(true)
+            .set_stats_interval(Some(statistics::INTERVAL))
             .clear_codecs()
             .enable_opus(true, true)
             .enable_vp8(true)
@@ -132,6 +139,9 @@ impl Session {
             egress: Egress::new(now, ExtensionIds::default()),
             feedback: None,
             loss: Loss::default(),
+            round_trip: None,
+            wanted: 0,
+            measured: Measured::default(),
             flush: Flush::Idle,
             tracks: HashMap::new(),
             sources: HashMap::new(),
@@ -255,6 +265,12 @@ impl Session {
                 source: want.source,
                 max_height: want.max_height,
             }));
+        }
+    }
+
+    pub fn handle_round_trip(&mut self, sample: Option<Duration>) {
+        if let Some(sample) = sample {
+            self.round_trip = Some(self.round_trip.map_or(sample, |before| (before * 3 + sample) / 4));
         }
     }
 

@@ -8,6 +8,7 @@ use rotunda_proto::ids::{TrackSource, UserId};
 use str0m::media::{MediaKind, Mid};
 
 use crate::packet::{Packet, StreamId};
+use crate::quality::ReportedLoss;
 
 /// Changes of source whose packets can still be asked for again.
 const SEGMENTS: usize = 8;
@@ -108,7 +109,12 @@ pub struct Slot {
     next_rtx: u64,
     pub packets: u32,
     pub octets: u32,
+    /// Packets that the viewer missed and got again.
+    pub resent: u32,
+    pub reported: ReportedLoss,
     pub reported_at: Option<Instant>,
+    /// Packets and octets when they were last looked at.
+    before: [u32; 2],
 }
 
 impl Slot {
@@ -136,7 +142,10 @@ impl Slot {
             next_rtx: u64::from(first_seq >> 16 & 0x7fff),
             packets: 0,
             octets: 0,
+            resent: 0,
+            reported: ReportedLoss::default(),
             reported_at: None,
+            before: [0; 2],
         }
     }
 
@@ -293,6 +302,12 @@ impl Slot {
         self.packets = self.packets.wrapping_add(1);
         self.octets = self.octets.wrapping_add(packet.payload.len() as u32);
         Some(rewritten)
+    }
+
+    /// Packets and octets since the last call.
+    pub fn since_last(&mut self) -> (u32, u32) {
+        let [packets, octets] = std::mem::replace(&mut self.before, [self.packets, self.octets]);
+        (self.packets.wrapping_sub(packets), self.octets.wrapping_sub(octets))
     }
 
     /// Where a packet that the viewer misses came from: stream and sequence number there.

@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 use rotunda_proto::ids::TrackSource;
 use str0m::format::{Codec, PayloadParams};
 use str0m::media::{Mid, Rid};
+use str0m::stats::MediaIngressStats;
 
 use crate::allocator::Layer;
-use crate::packet::{History, StreamId};
+use crate::packet::{History, Packet, StreamId};
 
 /// Packets of a stream that can be sent again: video at 500 a second two seconds, sound at 50 a second one.
 const VIDEO_HISTORY: usize = 1024;
@@ -16,6 +17,8 @@ const AUDIO_HISTORY: usize = 64;
 const KEYFRAME_INTERVAL: Duration = Duration::from_secs(1);
 /// A layer that has sent nothing for this time is not one to switch to.
 const STALL: Duration = Duration::from_secs(1);
+/// Packets overtake each other by less than this.
+const OVERTAKEN: Duration = Duration::from_millis(15);
 /// The bitrate is measured over this time.
 const METER: Duration = Duration::from_millis(500);
 
@@ -44,6 +47,8 @@ pub struct Stream {
     pub history: History,
     pub height: Option<u16>,
     pub last_packet: Instant,
+    pub counts: Counts,
+    pub ingress: Ingress,
     meter: Meter,
     keyframe: KeyframeRequest,
 }
@@ -63,6 +68,8 @@ impl Stream {
             history: History::new(capacity),
             height: None,
             last_packet: now,
+            counts: Counts::default(),
+            ingress: Ingress::default(),
             meter: Meter::new(now),
             keyframe: KeyframeRequest::default(),
         }
@@ -76,13 +83,70 @@ impl Stream {
         self.params.spec().clock_rate.get()
     }
 
-    pub fn handle_packet(&mut self, now: Instant, bytes: usize) {
+    /// A new packet, which is in the history already.
+    pub fn handle_packet(&mut self, now: Instant, packet: &Packet) {
+        let bytes = packet.payload.len();
         self.last_packet = now;
+        self.counts.packets += 1;
+        self.counts.bytes += bytes as u64;
+        if self.history.newest() != Some(packet.seq) && self.came_by_resending(packet) {
+            self.counts.resent += 1;
+        }
         self.meter.add(now, bytes);
+    }
+
+    /// A packet that comes so long after its successors was not overtaken on the way, but lost and sent again.
+    fn came_by_resending(&self, packet: &Packet) -> bool {
+        let mut after = (packet.seq + 1..packet.seq + 8).filter_map(|seq| self.history.get(seq));
+        after
+            .next()
+            .is_some_and(|next| packet.arrived.saturating_duration_since(next.arrived) > OVERTAKEN)
     }
 
     pub fn is_alive(&self, now: Instant) -> bool {
         now.saturating_duration_since(self.last_packet) < STALL
+    }
+
+    /// The line's figures come for all its streams together; this is the one that goes on.
+    pub fn handle_ingress_stats(&mut self, stats: &MediaIngressStats) {
+        self.ingress.jitter = stats.jitter;
+        self.ingress.round_trip = stats.rtt.map(|time| time.as_millis() as u32);
+    }
+
+    /// Interarrival jitter.
+    pub fn jitter_milliseconds(&self) -> u32 {
+        (u64::from(self.ingress.jitter) * 1000 / u64::from(self.clock_rate())) as u32
+    }
+
+    /// Packets between the first and the newest that never came, resent or not.
+    pub fn lost(&self) -> u64 {
+        self.expected().saturating_sub(self.counts.packets)
+    }
+
+    /// Packets that the publisher has sent, by their numbers (RFC 3550 A.3).
+    fn expected(&self) -> u64 {
+        let ends = self.history.newest().zip(self.history.first());
+        ends.map_or(0, |(newest, first)| newest - first + 1)
+    }
+
+    /// What has come since the last call.
+    pub fn since_last(&mut self) -> Window {
+        let at_once = self.counts.packets - self.counts.resent;
+        let now = [self.counts.packets, self.counts.bytes, self.expected(), at_once];
+        let before = std::mem::replace(&mut self.counts.before, now);
+        // What came by resending was missing in the window before, perhaps.
+        let [packets, bytes, expected, at_once] = std::array::from_fn(|which| now[which] - before[which]);
+        let lost = expected.saturating_sub(at_once);
+        Window {
+            packets,
+            bytes,
+            loss: (lost * 100).checked_div(expected).unwrap_or(0) as u8,
+        }
+    }
+
+    /// How many key frames the publisher was asked for.
+    pub fn keyframe_requests(&self) -> u32 {
+        self.keyframe.made
     }
 
     pub fn layer(&self, id: StreamId) -> Layer {
@@ -121,6 +185,7 @@ impl Stream {
         self.keyframe = KeyframeRequest {
             wanted: false,
             asked_at: Some(now),
+            made: self.keyframe.made + 1,
         };
         true
     }
@@ -135,6 +200,37 @@ impl Stream {
 struct KeyframeRequest {
     wanted: bool,
     asked_at: Option<Instant>,
+    made: u32,
+}
+
+/// New packets since the stream began, and where they stood when they were last looked at.
+#[derive(Debug, Default)]
+pub struct Counts {
+    pub packets: u64,
+    /// Of payload.
+    pub bytes: u64,
+    /// Of the packets, those that came by resending.
+    resent: u64,
+    /// Packets, bytes, expected packets, and those that came at once.
+    before: [u64; 4],
+}
+
+/// What has come of a stream in some time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    pub packets: u64,
+    pub bytes: u64,
+    /// Percent lost at the first sending.
+    pub loss: u8,
+}
+
+/// How the stream arrives, as `str0m` has last reported to its sender.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Ingress {
+    /// In units of the stream's clock (RFC 3550 §6.4.1).
+    pub jitter: u32,
+    /// Milliseconds (RFC 3611 §4.5), of senders that answer such reports.
+    pub round_trip: Option<u32>,
 }
 
 #[derive(Debug)]

@@ -2,10 +2,11 @@
 //! events go out by `poll_*`.
 //!
 //! This file makes and ends sessions; [`demux`] finds whose datagram it is, [`forward`] carries packets from publishers to
-//! viewers, [`subscribe`] decides who gets what, [`timers`] does what time brings.
+//! viewers, [`subscribe`] decides who gets what, [`timers`] does what time brings, [`statistics`] measures.
 
 mod demux;
 mod forward;
+pub mod statistics;
 mod subscribe;
 #[cfg(test)]
 mod tests;
@@ -345,6 +346,7 @@ impl Worker {
             }
             str0m::Event::SenderFeedback(report) => session.clock.handle_report(now, &report.sender_info),
             str0m::Event::RtpPacket(packet) => self.handle_rtp(now, index, packet),
+            str0m::Event::MediaIngressStats(stats) => self.handle_ingress_stats(index, &stats),
             str0m::Event::Closed => return Some("the peer has closed the session"),
             _ => {}
         }

@@ -50,6 +50,8 @@ pub struct Estimator {
     lost: u32,
     counted: u32,
     counted_since: Option<Instant>,
+    /// Packets that were reported on since they were last looked at, and those of them that were lost.
+    reported: [u64; 2],
     /// Whether any feedback has come: without it there is no estimate to obey.
     heard: bool,
 }
@@ -65,6 +67,7 @@ impl Default for Estimator {
             lost: 0,
             counted: 0,
             counted_since: None,
+            reported: [0; 2],
             heard: false,
         }
     }
@@ -96,9 +99,13 @@ impl Estimator {
                     self.acknowledged.add(arrived, report.bytes);
                     usage = self.delay.handle_arrival(report.sent, arrived);
                 }
-                None => self.lost += 1,
+                None => {
+                    self.lost += 1;
+                    self.reported[1] += 1;
+                }
             }
         }
+        self.reported[0] += reports.len() as u64;
         let acknowledged = self.acknowledged.rate();
         let probed = self.probes.handle_reports(now, reports);
         if let Some(probed) = probed {
@@ -131,6 +138,12 @@ impl Estimator {
                 .map(|limit| limit * 1.08 + 1000.0)
                 .filter(|limit| *limit < self.rate.target());
         }
+    }
+
+    /// Percent of packets lost at the first sending since the last call; None: nothing was reported.
+    pub fn take_loss(&mut self) -> Option<u8> {
+        let [packets, lost] = std::mem::take(&mut self.reported);
+        (lost * 100).checked_div(packets).map(|percent| percent as u8)
     }
 
     /// What could be sent if the link carried it, bits a second: decides whether to probe.

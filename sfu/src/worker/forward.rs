@@ -186,7 +186,7 @@ impl Worker {
         if !stream.history.insert(packet) {
             return;
         }
-        stream.handle_packet(now, packet.payload.len());
+        stream.handle_packet(now, packet);
         let mut grown = false;
         if packet.descriptor.starts_keyframe {
             stream.keyframe_came();
@@ -275,6 +275,7 @@ impl Worker {
         proto: Protocol,
         bytes: &[u8],
     ) {
+        let unix = self.unix(now);
         let Some(Some(session)) = self.sessions.get_mut(index) else {
             return;
         };
@@ -303,8 +304,10 @@ impl Worker {
         rtcp::read(&scratch.plain, |feedback| match feedback {
             Feedback::AboutSending => about_sending = true,
             Feedback::Reception(report) => {
-                if session.slot_of(report.ssrc).is_some() {
+                if let Some(slot) = session.slot_of(report.ssrc) {
                     session.loss.handle_report(report.fraction_lost);
+                    session.slots[slot].reported.handle_report(report.fraction_lost);
+                    session.handle_round_trip(report.round_trip(unix));
                 } else {
                     about_sending = true;
                 }
@@ -379,6 +382,7 @@ impl Worker {
                 resend,
             };
             session.egress.push(&session.slots, slot, rewritten, body);
+            session.slots[slot].resent += 1;
             self.counters.resent.increment(1);
         }
     }

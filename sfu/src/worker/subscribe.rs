@@ -139,6 +139,7 @@ impl Worker {
         let wanted = allocator::wanted(&requests);
         let paused: Vec<bool> = requests.iter().map(|request| !request.layers.is_empty()).collect();
         if let Some(Some(session)) = self.sessions.get_mut(index) {
+            session.wanted = wanted + sound;
             let room = (wanted as f64 * 1.3) as u64;
             session
                 .egress

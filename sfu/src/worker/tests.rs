@@ -1,18 +1,11 @@
+mod quality;
 mod simulation;
 
 use std::collections::HashSet;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use simulation::{Counted, Got, Link, Simulation, ms};
-
-fn lossy(loss: f64) -> Link {
-    Link {
-        loss,
-        jitter: ms(5),
-        ..Link::default()
-    }
-}
+use simulation::{Counted, Got, Link, Simulation, lossy, ms};
 
 /// Sequence numbers that are missing between the first and the last.
 fn missing(got: &[Got]) -> u64 {

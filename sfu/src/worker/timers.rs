@@ -110,6 +110,7 @@ impl Worker {
         }
         self.allocate(now, index);
         self.repeat_keyframe_requests(now, index);
+        self.measure(now, index);
     }
 
     /// Of this session's slots that still wait, and of its streams whose request came too early.
@@ -144,7 +145,7 @@ impl Worker {
     }
 
     /// Wall clock that belongs to `now`; steps of the system's clock do not reach it.
-    fn unix(&self, now: Instant) -> Duration {
+    pub(super) fn unix(&self, now: Instant) -> Duration {
         let (started, unix) = self.setup.started;
         unix + now.saturating_duration_since(started)
     }

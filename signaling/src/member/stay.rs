@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use metrics::gauge;
 use rand::Rng;
 use rotunda_proto::bus::BusExt;
@@ -11,7 +12,8 @@ use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::{RoomId, RoomKey, SessionId, TrackSource, UserId};
 use rotunda_proto::sfu::{self, Command, ControlError, SlotMap, VideoWant};
 use rotunda_proto::signaling::{ErrorBody, ErrorCode, Event, Lines, MediaState, Role, RoomView, SlotView, TrackState};
-use tokio::sync::{broadcast, watch};
+use rotunda_proto::statistics::{NetworkQuality, Statistics};
+use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::timeout;
 use tracing::{info, warn};
 
@@ -51,6 +53,8 @@ struct Session {
     id: SessionId,
     sfu: String,
     connected: bool,
+    /// What the SFU tells of this session alone.
+    events: mpsc::Receiver<Bytes>,
 }
 
 impl Stay {
@@ -111,10 +115,13 @@ impl Stay {
             _ => {
                 self.close_session().await;
                 let id = SessionId(rand::rng().random());
+                let events = self.documents.bus.subscribe(&sfu::session_subject(id)).await;
+                let events = events.map_err(|error| explain(error.into()))?;
                 self.session = Some(Session {
                     id,
                     sfu: sfu.clone(),
                     connected: false,
+                    events,
                 });
                 let identity = sfu::Identity::Member {
                     user: self.user.clone(),
@@ -158,9 +165,29 @@ impl Stay {
         match self.documents.bus.call(sfu, command).await {
             Ok(sfu::Reply::Opened { answer }) => Ok(answer),
             Ok(sfu::Reply::Refused { error }) => Err(refused(&error)),
-            Ok(sfu::Reply::Done) => Err(failure(ErrorCode::Internal)),
+            Ok(sfu::Reply::Done | sfu::Reply::Statistics { .. }) => Err(failure(ErrorCode::Internal)),
             Err(error) => {
                 warn!(error = &error as &dyn std::error::Error, "open a media session");
+                Err(failure(ErrorCode::NoMediaNode))
+            }
+        }
+    }
+
+    /// How this member's media fares.
+    pub async fn statistics(&self) -> Result<Statistics, ErrorBody> {
+        let Some(session) = &self.session else {
+            return Err(failure(ErrorCode::NotConnected));
+        };
+        let command = Command::Statistics {
+            room: self.documents.room.clone(),
+            user: self.user.clone(),
+        };
+        match self.documents.bus.call(&session.sfu, &command).await {
+            Ok(sfu::Reply::Statistics { statistics }) => Ok(*statistics),
+            Ok(sfu::Reply::Refused { .. }) => Err(failure(ErrorCode::NotConnected)),
+            Ok(sfu::Reply::Opened { .. } | sfu::Reply::Done) => Err(failure(ErrorCode::Internal)),
+            Err(error) => {
+                warn!(error = &error as &dyn std::error::Error, "ask for statistics");
                 Err(failure(ErrorCode::NoMediaNode))
             }
         }
@@ -233,6 +260,7 @@ impl Stay {
                 Err(broadcast::error::RecvError::Lagged(_)) => {}
                 Err(broadcast::error::RecvError::Closed) => std::future::pending::<()>().await,
             },
+            event = next_of(&mut self.session) => self.heard.extend(event),
         }
     }
 
@@ -259,8 +287,11 @@ impl Stay {
         while let Ok(event) = self.sfu_events.try_recv() {
             self.heard.push(event);
         }
+        while let Some(event) = self.session.as_mut().and_then(|session| session.events.try_recv().ok()) {
+            self.heard.extend(read(&event));
+        }
         for event in std::mem::take(&mut self.heard) {
-            events.extend(self.hear(event));
+            self.hear(event, &mut events);
         }
         let slots = match &self.only {
             Some(want) => show_only(&state.seats, want),
@@ -293,26 +324,33 @@ impl Stay {
         gauge!("rotunda_signaling_members").decrement(1.0);
     }
 
-    fn hear(&mut self, event: sfu::Event) -> Option<Event> {
+    /// What the client is told of an event of the SFU.
+    fn hear(&mut self, event: sfu::Event, told: &mut Vec<Event>) {
         let own = |id: SessionId, session: &Option<Session>| session.as_ref().is_some_and(|own| own.id == id);
         match event {
             sfu::Event::Connected { session, .. } if own(session, &self.session) => {
                 if let Some(session) = &mut self.session {
                     session.connected = true;
                 }
-                Some(Event::MediaState {
+                told.push(Event::MediaState {
                     state: MediaState::Connected,
-                })
+                });
             }
             sfu::Event::Disconnected { session, .. } if own(session, &self.session) => {
                 self.session = None;
                 self.slots = SlotMap::default();
-                Some(Event::MediaState {
+                let quality = NetworkQuality::disconnected();
+                told.push(Event::NetworkQuality { quality });
+                told.push(Event::MediaState {
                     state: MediaState::Disconnected,
-                })
+                });
             }
-            sfu::Event::Speakers { speakers } => Some(Event::Speakers { speakers }),
-            sfu::Event::Connected { .. } | sfu::Event::Disconnected { .. } => None,
+            sfu::Event::Speakers { speakers } => told.push(Event::Speakers { speakers }),
+            sfu::Event::Quality { session, quality } if own(session, &self.session) => {
+                told.push(Event::NetworkQuality { quality });
+            }
+            // Of others, or of a session that this member has closed.
+            sfu::Event::Connected { .. } | sfu::Event::Disconnected { .. } | sfu::Event::Quality { .. } => {}
         }
     }
 
@@ -365,6 +403,24 @@ impl Stay {
             Err(error) => warn!(error = &error as &dyn std::error::Error, "command the SFU"),
         }
     }
+}
+
+/// The next event for one session alone; never without a session. Cancel-safe.
+async fn next_of(session: &mut Option<Session>) -> Option<sfu::Event> {
+    let event = match session {
+        Some(session) => session.events.recv().await,
+        None => None,
+    };
+    match event {
+        Some(event) => read(&event),
+        None => std::future::pending().await,
+    }
+}
+
+fn read(event: &Bytes) -> Option<sfu::Event> {
+    serde_json::from_slice(event)
+        .inspect_err(|error| warn!(%error, "an event of the SFU was not understood"))
+        .ok()
 }
 
 fn refused(error: &ControlError) -> ErrorBody {

@@ -1,6 +1,7 @@
 // The one peer connection: one offer with fixed slots, and never another.
 
-import type { Lines } from './types';
+import type { LineUse } from './statistics';
+import type { Lines, Slot, Source } from './types';
 
 export const AUDIO_SLOTS = 6;
 /** Four cameras and, last, the screen. */
@@ -81,6 +82,22 @@ export class Session {
 
   sendScreen(track: MediaStreamTrack | null): Promise<void> {
     return this.screen.sender.replaceTrack(track);
+  }
+
+  /** What goes and comes on each line, by mid. */
+  lineUse(audio: (string | null)[], video: (Slot | null)[]): LineUse {
+    const use: LineUse = { sends: new Map(), receives: new Map() };
+    const sends: [RTCRtpTransceiver, Source][] = [[this.microphone, 'audio'], [this.camera, 'camera'], [this.screen, 'screen']];
+    for (const [{ mid }, source] of sends) if (mid) use.sends.set(mid, source);
+    this.receiveAudio.forEach(({ mid }, index) => {
+      const userId = audio[index];
+      if (mid && userId) use.receives.set(mid, { userId, source: 'audio' });
+    });
+    this.receiveVideo.forEach(({ mid }, index) => {
+      const slot = video[index];
+      if (mid && slot) use.receives.set(mid, slot);
+    });
+    return use;
   }
 
   close(): void {

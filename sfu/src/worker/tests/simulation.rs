@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rotunda_proto::ids::{RoomKey, SessionId, TrackSource, UserId};
-use rotunda_proto::sfu::{Lines, SlotMap, VideoWant};
+use rotunda_proto::sfu::{ControlError, Event, Lines, SlotMap, VideoWant};
+use rotunda_proto::statistics::{NetworkQuality, Statistics};
 use str0m::format::Codec;
 use str0m::media::{Direction, KeyframeRequestKind, MediaKind, Mid};
 use str0m::net::{Protocol, Receive};
 use str0m::rtp::RtpWrite;
-use str0m::{Candidate, Event, Input, Output, Rtc};
+use str0m::{Candidate, Event as PeerEvent, Input, Output, Rtc};
 
 use crate::session::{Opening, Session};
 use crate::worker::{Setup, Worker};
@@ -43,6 +44,14 @@ impl Default for Link {
             jitter: ms(0),
             loss: 0.0,
         }
+    }
+}
+
+pub fn lossy(loss: f64) -> Link {
+    Link {
+        loss,
+        jitter: ms(5),
+        ..Link::default()
     }
 }
 
@@ -97,6 +106,7 @@ pub struct Simulation {
     seed: u64,
     room: RoomKey,
     buffer: Vec<u8>,
+    pub events: Vec<(Instant, Event)>,
     /// Allocations on the packet path, from this peer's packets on, and packets that it has sent to viewers.
     pub counted: Option<Counted>,
 }
@@ -133,6 +143,7 @@ impl Simulation {
             seed: seed.wrapping_mul(2).wrapping_add(1),
             room: room_key(),
             buffer: Vec::new(),
+            events: Vec::new(),
             counted: None,
         }
     }
@@ -243,6 +254,24 @@ impl Simulation {
         self.worker.set_slots(self.now, session, &slots).unwrap();
     }
 
+    pub fn statistics(&self, peer: usize) -> Statistics {
+        self.find_statistics(peer).unwrap()
+    }
+
+    pub fn find_statistics(&self, peer: usize) -> Result<Statistics, ControlError> {
+        self.worker.statistics(&self.room, &self.peers[peer].user)
+    }
+
+    /// What a peer was told of his connection, and when.
+    pub fn qualities(&self, peer: usize) -> Vec<(Instant, NetworkQuality)> {
+        let own = self.peers[peer].session;
+        let told = self.events.iter().filter_map(|(at, event)| match event {
+            Event::Quality { session, quality } if *session == own => Some((*at, *quality)),
+            _ => None,
+        });
+        told.collect()
+    }
+
     pub fn leave(&mut self, peer: usize) {
         let session = self.peers[peer].session;
         self.worker.close(self.now, session);
@@ -350,7 +379,9 @@ impl Simulation {
             }
         }
         self.buffer = buffer;
-        while self.worker.poll_event().is_some() {}
+        while let Some(told) = self.worker.poll_event() {
+            self.events.push((self.now, told.event));
+        }
     }
 
     fn drive_peer(&mut self, index: usize) {
@@ -411,10 +442,10 @@ fn room_key() -> RoomKey {
 }
 
 impl Peer {
-    fn handle_event(&mut self, now: Instant, event: Event) {
+    fn handle_event(&mut self, now: Instant, event: PeerEvent) {
         match event {
-            Event::Connected => self.connected = true,
-            Event::KeyframeRequest(request) if request.mid == self.camera => {
+            PeerEvent::Connected => self.connected = true,
+            PeerEvent::KeyframeRequest(request) if request.mid == self.camera => {
                 assert!(matches!(
                     request.kind,
                     KeyframeRequestKind::Pli | KeyframeRequestKind::Fir
@@ -422,7 +453,7 @@ impl Peer {
                 self.publishing.keyframe = true;
                 self.keyframe_requests.push(now);
             }
-            Event::RtpPacket(packet) => {
+            PeerEvent::RtpPacket(packet) => {
                 let ssrc = packet.header.ssrc;
                 let mid = self
                     .rtc
