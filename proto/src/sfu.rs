@@ -164,6 +164,13 @@ pub enum Event {
         session: SessionId,
         quality: NetworkQuality,
     },
+    /// The simulcast layers (by rid) of a source that the session is to send from now on; the others have no viewer. Never
+    /// none. Nothing is told as long as all are to be sent.
+    Layers {
+        session: SessionId,
+        source: TrackSource,
+        active: Vec<String>,
+    },
 }
 
 impl Event {
@@ -171,7 +178,7 @@ impl Event {
     pub fn subject(&self, room: &RoomKey) -> String {
         match self {
             Self::Connected { .. } | Self::Disconnected { .. } | Self::Speakers { .. } => events_subject(room),
-            Self::Quality { session, .. } => session_subject(*session),
+            Self::Quality { session, .. } | Self::Layers { session, .. } => session_subject(*session),
         }
     }
 }

@@ -269,6 +269,9 @@ pub enum Event {
         #[serde(flatten)]
         quality: NetworkQuality,
     },
+    /// The simulcast layers (by rid) of a source that this client is to send from now on: set `active` of its encodings.
+    /// Nobody watches the others. Named layers that the client does not send by its own choice stay so.
+    Layers { source: TrackSource, active: Vec<String> },
     /// A mix began, changed or (null) ended.
     Mix { mix: Option<MixView> },
     /// This login is over; the WebSocket closes next.

@@ -79,6 +79,26 @@ pub fn allocate(budget: Option<u64>, requests: &[Request]) -> Vec<Option<StreamI
     requests.iter().zip(chosen).map(stream).collect()
 }
 
+/// What to ask for as long as the chosen layer has to be woken first. `comes`: whether a layer is being sent.
+///
+/// Who sees a lower layer goes on with it until the chosen one's key frame. Who sees nothing, or a higher one that his link
+/// does not carry any more, gets the nearest that there is, rather below than above.
+pub fn stand_in(request: &Request, chosen: StreamId, comes: impl Fn(StreamId) -> bool) -> StreamId {
+    let Some(at) = position(request, chosen).filter(|_| !comes(chosen)) else {
+        return chosen;
+    };
+    let current = request.current.filter(|current| comes(*current));
+    if current
+        .and_then(|current| position(request, current))
+        .is_some_and(|has| has < at)
+    {
+        return chosen;
+    }
+    let (below, above) = request.layers.split_at(at);
+    let nearest = below.iter().rev().chain(above).find(|layer| comes(layer.stream));
+    nearest.map_or(chosen, |layer| layer.stream)
+}
+
 /// What all of it in the best quality would take, bits a second.
 pub fn wanted(requests: &[Request]) -> u64 {
     requests
@@ -159,6 +179,23 @@ mod tests {
             ),
             [None]
         );
+    }
+
+    #[test]
+    fn until_a_sleeping_layer_wakes_there_is_always_a_picture_that_the_link_carries() {
+        let only_lowest = |id: StreamId| id.0 % 10 == 0;
+        let stand_in = |current: Option<u32>, chosen: u32| {
+            let request = simulcast(1, current);
+            super::stand_in(&request, StreamId(10 + chosen), only_lowest).0 % 10
+        };
+        assert_eq!(stand_in(None, 2), 0, "a new viewer sees the lowest first");
+        assert_eq!(stand_in(Some(0), 2), 2, "and goes on with it until the key frame");
+        assert_eq!(stand_in(None, 0), 0);
+        let all_but_middle = |id: StreamId| id.0 % 10 != 1;
+        let down = super::stand_in(&simulcast(1, Some(2)), StreamId(11), all_but_middle);
+        assert_eq!(down, StreamId(10), "down at once, though only one further than needed");
+        let none = super::stand_in(&simulcast(1, None), StreamId(12), |_| false);
+        assert_eq!(none, StreamId(12), "nothing comes: the wish stands");
     }
 
     proptest! {

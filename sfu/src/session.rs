@@ -31,6 +31,8 @@ pub struct Session {
     pub connected: bool,
     pub next_timeout: Instant,
     pub next_tick: Instant,
+    /// When its layers are looked at next.
+    pub layers_at: Instant,
     /// The sound slots, then the picture slots.
     pub slots: Vec<Slot>,
     pub egress: Egress,
@@ -135,6 +137,7 @@ impl Session {
             connected: false,
             next_timeout: now,
             next_tick: now,
+            layers_at: now,
             slots: Vec::new(),
             egress: Egress::new(now, ExtensionIds::default()),
             feedback: None,

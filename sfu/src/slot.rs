@@ -99,6 +99,8 @@ pub struct Slot {
     pub rtx_ssrc: Option<u32>,
     /// The stream to show: the source's, or the layer that fits the viewer's link. None: paused.
     pub target: Option<StreamId>,
+    /// The layer that the viewer is to have, which may have to be woken: the target is what he can have until then.
+    pub chosen: Option<StreamId>,
     /// The source is wanted but cannot be sent, as the link does not carry it.
     pub paused: bool,
     want: Option<Want>,
@@ -126,6 +128,7 @@ impl Slot {
             ssrc,
             rtx_ssrc,
             target: None,
+            chosen: None,
             paused: false,
             want: None,
             state: Forwarding::Empty,
@@ -158,6 +161,7 @@ impl Slot {
         let source = |want: &Option<Want>| want.as_ref().map(|want| (want.user.clone(), want.source));
         if source(&want) != source(&self.want) {
             self.target = None;
+            self.chosen = None;
             self.paused = false;
             // What was sent of another source is not sent again.
             self.segments.clear();

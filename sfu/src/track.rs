@@ -8,6 +8,7 @@ use str0m::media::{Mid, Rid};
 use str0m::stats::MediaIngressStats;
 
 use crate::allocator::Layer;
+use crate::demand::Demand;
 use crate::packet::{History, Packet, StreamId};
 
 /// Packets of a stream that can be sent again: video at 500 a second two seconds, sound at 50 a second one.
@@ -47,6 +48,7 @@ pub struct Stream {
     pub history: History,
     pub height: Option<u16>,
     pub last_packet: Instant,
+    pub demand: Demand,
     pub counts: Counts,
     pub ingress: Ingress,
     meter: Meter,
@@ -68,6 +70,7 @@ impl Stream {
             history: History::new(capacity),
             height: None,
             last_packet: now,
+            demand: Demand::Unwatched { since: now },
             counts: Counts::default(),
             ingress: Ingress::default(),
             meter: Meter::new(now),
@@ -86,6 +89,9 @@ impl Stream {
     /// A new packet, which is in the history already.
     pub fn handle_packet(&mut self, now: Instant, packet: &Packet) {
         let bytes = packet.payload.len();
+        if !self.is_alive(now) {
+            self.meter.restart(now);
+        }
         self.last_packet = now;
         self.counts.packets += 1;
         self.counts.bytes += bytes as u64;
@@ -248,6 +254,12 @@ impl Meter {
             bytes: 0,
             bitrate: 0,
         }
+    }
+
+    /// After a pause: what was measured before holds until something newer is.
+    fn restart(&mut self, now: Instant) {
+        self.since = now;
+        self.bytes = 0;
     }
 
     fn add(&mut self, now: Instant, bytes: usize) {

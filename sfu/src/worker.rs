@@ -2,10 +2,12 @@
 //! events go out by `poll_*`.
 //!
 //! This file makes and ends sessions; [`demux`] finds whose datagram it is, [`forward`] carries packets from publishers to
-//! viewers, [`subscribe`] decides who gets what, [`timers`] does what time brings, [`statistics`] measures.
+//! viewers, [`subscribe`] decides who gets what, [`timers`] does what time brings, [`statistics`] measures,
+//! [`layers`] pauses what nobody watches.
 
 mod demux;
 mod forward;
+mod layers;
 pub mod statistics;
 mod subscribe;
 #[cfg(test)]

@@ -83,6 +83,7 @@ impl Worker {
                 None => {
                     if let Some(Some(session)) = self.sessions.get_mut(index) {
                         session.slots[slot].target = None;
+                        session.slots[slot].chosen = None;
                         session.slots[slot].stop();
                     }
                 }
@@ -137,7 +138,6 @@ impl Worker {
         let budget = estimate.map(|bits| ((bits as f64 * PLANNED) as u64).saturating_sub(sound));
         let chosen = allocator::allocate(budget, &requests);
         let wanted = allocator::wanted(&requests);
-        let paused: Vec<bool> = requests.iter().map(|request| !request.layers.is_empty()).collect();
         if let Some(Some(session)) = self.sessions.get_mut(index) {
             session.wanted = wanted + sound;
             let room = (wanted as f64 * 1.3) as u64;
@@ -149,8 +149,13 @@ impl Worker {
         for (slot, stream) in sounds {
             self.set_target(now, index, slot, stream, false);
         }
-        for ((slot, stream), had_layers) in slots.into_iter().zip(chosen).zip(paused) {
-            self.set_target(now, index, slot, stream, stream.is_none() && had_layers);
+        for ((slot, chosen), request) in slots.into_iter().zip(chosen).zip(requests) {
+            let stream = chosen.map(|chosen| {
+                let comes = |id| self.streams.get(&id).is_some_and(|stream| stream.is_alive(now));
+                allocator::stand_in(&request, chosen, comes)
+            });
+            self.set_target(now, index, slot, stream, stream.is_none() && !request.layers.is_empty());
+            self.choose(now, index, slot, chosen);
         }
     }
 
@@ -170,7 +175,7 @@ impl Worker {
             .streams
             .iter()
             .filter_map(|id| Some((*id, self.streams.get(id)?)))
-            .filter(|(_, stream)| stream.is_alive(now) || track.streams.len() == 1)
+            .filter(|(_, stream)| stream.is_alive(now) || stream.demand.sleeps() || track.streams.len() == 1)
             .collect();
         streams.sort_by_key(|(id, stream)| (stream.rank(), *id));
         let mut layers: Vec<Layer> = Vec::with_capacity(streams.len());
@@ -186,6 +191,19 @@ impl Worker {
             layers.push(layer);
         }
         layers
+    }
+
+    /// Notes the layer that a slot is to have; one that its publisher was told to pause is asked for again at once.
+    fn choose(&mut self, now: Instant, index: usize, slot: usize, chosen: Option<StreamId>) {
+        let Some(Some(session)) = self.sessions.get_mut(index) else {
+            return;
+        };
+        session.slots[slot].chosen = chosen;
+        if let Some(stream) = chosen.and_then(|chosen| self.streams.get(&chosen))
+            && stream.demand.is_off()
+        {
+            self.update_demand(now, stream.track);
+        }
     }
 
     /// Shows a stream from its next key frame on, which is asked for; or from the newest one that is cached.

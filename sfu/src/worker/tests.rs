@@ -1,3 +1,4 @@
+mod layers;
 mod quality;
 mod simulation;
 

@@ -110,6 +110,7 @@ impl Worker {
         }
         self.allocate(now, index);
         self.repeat_keyframe_requests(now, index);
+        self.check_layers(now, index);
         self.measure(now, index);
     }
 

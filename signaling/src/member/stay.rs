@@ -1,6 +1,6 @@
 //! A member's stay in one room: seats, wishes, the SFU session, and what of the room it has been told.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,6 +55,8 @@ struct Session {
     connected: bool,
     /// What the SFU tells of this session alone.
     events: mpsc::Receiver<Bytes>,
+    /// The simulcast layers that the SFU wants, where it does not want all.
+    layers: BTreeMap<TrackSource, Vec<String>>,
 }
 
 impl Stay {
@@ -122,6 +124,7 @@ impl Stay {
                     sfu: sfu.clone(),
                     connected: false,
                     events,
+                    layers: BTreeMap::new(),
                 });
                 let identity = sfu::Identity::Member {
                     user: self.user.clone(),
@@ -312,6 +315,11 @@ impl Stay {
             count: self.told.member_count(),
         });
         events.push(self.slots_event());
+        let layers = self.session.iter().flat_map(|session| &session.layers);
+        events.extend(layers.map(|(source, active)| Event::Layers {
+            source: *source,
+            active: active.clone(),
+        }));
         events
     }
 
@@ -349,8 +357,21 @@ impl Stay {
             sfu::Event::Quality { session, quality } if own(session, &self.session) => {
                 told.push(Event::NetworkQuality { quality });
             }
+            sfu::Event::Layers {
+                session,
+                source,
+                active,
+            } if own(session, &self.session) => {
+                if let Some(session) = &mut self.session {
+                    session.layers.insert(source, active.clone());
+                }
+                told.push(Event::Layers { source, active });
+            }
             // Of others, or of a session that this member has closed.
-            sfu::Event::Connected { .. } | sfu::Event::Disconnected { .. } | sfu::Event::Quality { .. } => {}
+            sfu::Event::Connected { .. }
+            | sfu::Event::Disconnected { .. }
+            | sfu::Event::Quality { .. }
+            | sfu::Event::Layers { .. } => {}
         }
     }
 

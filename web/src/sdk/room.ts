@@ -157,6 +157,7 @@ export class Room extends Emitter<{
         this.shown = event;
         this.emit('remotes', this.remotes(event.audio, event.video));
         return;
+      case 'layers': void this.session?.setLayers(event.source, event.active); return;
       case 'networkQuality': {
         const { event: _, ...quality } = event;
         // Who only sends is told by his browser alone how far the server is.

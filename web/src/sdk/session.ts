@@ -1,5 +1,6 @@
 // The one peer connection: one offer with fixed slots, and never another.
 
+import { encodings } from './layers';
 import type { LineUse } from './statistics';
 import type { Lines, Slot, Source } from './types';
 
@@ -9,13 +10,13 @@ export const VIDEO_SLOTS = 5;
 
 export type Codec = 'vp8' | 'h264';
 
-/** Under this size a browser sends no full layer of three, so two are asked for. */
-const THREE_LAYERS = { width: 960, height: 540 };
-
 export class Session {
   readonly connection: RTCPeerConnection;
   readonly audio: MediaStreamTrack[];
   readonly video: MediaStreamTrack[];
+  /** Rids of the camera that the server asks for; all, until it has said. */
+  private wanted?: string[];
+  private applied: Promise<void> = Promise.resolve();
   private readonly microphone: RTCRtpTransceiver;
   private readonly camera: RTCRtpTransceiver;
   private readonly screen: RTCRtpTransceiver;
@@ -69,15 +70,28 @@ export class Session {
   async sendCamera(track: MediaStreamTrack | null): Promise<void> {
     await this.camera.sender.replaceTrack(track);
     if (!track) return;
-    const { width = 0, height = 0 } = track.getSettings();
-    const small = width < THREE_LAYERS.width || height < THREE_LAYERS.height;
-    const parameters = this.camera.sender.getParameters();
-    for (const encoding of parameters.encodings) {
-      if (encoding.rid === 'q') encoding.scaleResolutionDownBy = small ? 2 : 4;
-      if (encoding.rid === 'h') encoding.scaleResolutionDownBy = small ? 1 : 2;
-      if (encoding.rid === 'f') encoding.active = !small;
-    }
-    await this.camera.sender.setParameters(parameters);
+    await this.applyLayers();
+  }
+
+  /** Sends these layers of the camera, and the rest not: nobody watches them. Other sources have no layers. */
+  async setLayers(source: Source, active: string[]): Promise<void> {
+    if (source !== 'camera') return;
+    this.wanted = active;
+    await this.applyLayers();
+  }
+
+  /** One change after the other: parameters that were read before another change are refused. */
+  private applyLayers(): Promise<void> {
+    const apply = async () => {
+      const { track } = this.camera.sender;
+      if (!track) return;
+      const parameters = this.camera.sender.getParameters();
+      const want = encodings(track.getSettings(), this.wanted);
+      for (const encoding of parameters.encodings) Object.assign(encoding, want[encoding.rid ?? '']);
+      await this.camera.sender.setParameters(parameters);
+    };
+    this.applied = this.applied.then(apply, apply);
+    return this.applied;
   }
 
   sendScreen(track: MediaStreamTrack | null): Promise<void> {

@@ -51,6 +51,7 @@ export type ServerEvent =
   | { event: 'slots'; audio: (string | null)[]; video: (Slot | null)[] }
   | { event: 'speakers'; speakers: Speaker[] }
   | { event: 'mediaState'; state: 'connected' | 'disconnected' }
+  | { event: 'layers'; source: Source; active: string[] }
   | ({ event: 'networkQuality' } & NetworkQuality)
   | { event: 'mix'; mix: Mix | null }
   | { event: 'kicked'; reason: 'kick' | 'banned' | 'room_disband' | 'shutdown' };

@@ -1,6 +1,6 @@
 //! A member and the SFU, which is played by the test.
 
-use rotunda_proto::ids::SessionId;
+use rotunda_proto::ids::{SessionId, TrackSource};
 use rotunda_proto::sfu::{self, Command, control_subject, session_subject};
 use rotunda_proto::signaling::{Lines, MediaState};
 use rotunda_proto::statistics::{DISCONNECTED, NetworkQuality, Statistics};
@@ -158,6 +158,25 @@ async fn a_member_is_given_his_statistics_once_he_is_connected() {
     let mut ann = connected().await;
     let statistics = Box::new(measured());
     assert_eq!(ann.ask(Request::GetStats {}).await, Ok(Reply::Stats { statistics }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_comes_back_is_told_again_which_layers_to_send() {
+    let mut ann = connected().await;
+    let (session, source) = (ann.session, TrackSource::Camera);
+    let layers = |active: &[&str]| active.iter().map(ToString::to_string).collect::<Vec<_>>();
+    for active in [layers(&["q"]), layers(&["q", "f"])] {
+        let event = sfu::Event::Layers {
+            session,
+            source,
+            active: active.clone(),
+        };
+        ann.sfu_tells(event).await;
+        assert_eq!(ann.next_event().await, Event::Layers { source, active });
+    }
+    (ann.test.messages, ann.test.attachment) = attach(&ann.test.member).await;
+    let active = layers(&["q", "f"]);
+    assert_eq!(ann.next_event().await, Event::Layers { source, active });
 }
 
 #[tokio::test(start_paused = true)]
