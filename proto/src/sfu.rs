@@ -171,6 +171,15 @@ pub enum Event {
         source: TrackSource,
         active: Vec<String>,
     },
+    /// The session watches (or hears) a source that it cannot decode, and is sent nothing of it; told once for each slot,
+    /// source and codec.
+    CodecNotSupported {
+        session: SessionId,
+        user: UserId,
+        source: TrackSource,
+        /// As in SDP: `H265`.
+        codec: String,
+    },
 }
 
 impl Event {
@@ -178,7 +187,9 @@ impl Event {
     pub fn subject(&self, room: &RoomKey) -> String {
         match self {
             Self::Connected { .. } | Self::Disconnected { .. } | Self::Speakers { .. } => events_subject(room),
-            Self::Quality { session, .. } | Self::Layers { session, .. } => session_subject(*session),
+            Self::Quality { session, .. } | Self::Layers { session, .. } | Self::CodecNotSupported { session, .. } => {
+                session_subject(*session)
+            }
         }
     }
 }

@@ -272,6 +272,13 @@ pub enum Event {
     /// The simulcast layers (by rid) of a source that this client is to send from now on: set `active` of its encodings.
     /// Nobody watches the others. Named layers that the client does not send by its own choice stay so.
     Layers { source: TrackSource, active: Vec<String> },
+    /// What this client has asked for is sent in a codec that its offer does not have: nothing of it will come.
+    CodecNotSupported {
+        user_id: UserId,
+        source: TrackSource,
+        /// As in SDP: `H265`.
+        codec: String,
+    },
     /// A mix began, changed or (null) ended.
     Mix { mix: Option<MixView> },
     /// This login is over; the WebSocket closes next.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use rotunda_proto::ids::{TrackSource, UserId};
+use str0m::format::Codec;
 use str0m::media::{MediaKind, Mid};
 
 use crate::packet::{Packet, StreamId};
@@ -99,6 +100,10 @@ pub struct Slot {
     pub rtx_ssrc: Option<u32>,
     /// The stream to show: the source's, or the layer that fits the viewer's link. None: paused.
     pub target: Option<StreamId>,
+    /// The payload type of the target at its publisher: another one may be another codec.
+    pub target_type: Option<u8>,
+    /// The viewer cannot decode what the source is sent in, and has been told.
+    pub refused: Option<Codec>,
     /// The layer that the viewer is to have, which may have to be woken: the target is what he can have until then.
     pub chosen: Option<StreamId>,
     /// The source is wanted but cannot be sent, as the link does not carry it.
@@ -128,6 +133,8 @@ impl Slot {
             ssrc,
             rtx_ssrc,
             target: None,
+            target_type: None,
+            refused: None,
             chosen: None,
             paused: false,
             want: None,
@@ -161,6 +168,7 @@ impl Slot {
         let source = |want: &Option<Want>| want.as_ref().map(|want| (want.user.clone(), want.source));
         if source(&want) != source(&self.want) {
             self.target = None;
+            self.refused = None;
             self.chosen = None;
             self.paused = false;
             // What was sent of another source is not sent again.

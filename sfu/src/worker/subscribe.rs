@@ -3,10 +3,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use metrics::counter;
 use rotunda_proto::ids::{RoomKey, TrackSource, UserId};
+use rotunda_proto::sfu::Event;
+use str0m::format::Codec;
 use str0m::media::MediaKind;
 
-use super::Worker;
+use super::{RoomEvent, Worker};
 use crate::allocator::{self, Layer, Request};
 use crate::egress::Body;
 use crate::packet::{Packet, StreamId};
@@ -193,11 +196,34 @@ impl Worker {
         layers
     }
 
+    /// Notes that a slot's source is sent in a codec that the viewer cannot decode (None: he can), and tells him once.
+    fn refuse(&mut self, index: usize, slot: usize, codec: Option<Codec>) {
+        let Some(Some(session)) = self.sessions.get_mut(index) else {
+            return;
+        };
+        let state = &mut session.slots[slot];
+        let before = std::mem::replace(&mut state.refused, codec);
+        let (Some(codec), Some(want)) = (codec.filter(|_| codec != before), state.want()) else {
+            return;
+        };
+        counter!("rotunda_sfu_codec_refusals_total").increment(1);
+        self.events.push_back(RoomEvent {
+            room: session.room.clone(),
+            event: Event::CodecNotSupported {
+                session: session.id,
+                user: want.user.clone(),
+                source: want.source,
+                codec: codec.to_string(),
+            },
+        });
+    }
+
     /// Notes the layer that a slot is to have; one that its publisher was told to pause is asked for again at once.
     fn choose(&mut self, now: Instant, index: usize, slot: usize, chosen: Option<StreamId>) {
         let Some(Some(session)) = self.sessions.get_mut(index) else {
             return;
         };
+        let chosen = chosen.filter(|_| session.slots[slot].refused.is_none());
         session.slots[slot].chosen = chosen;
         if let Some(stream) = chosen.and_then(|chosen| self.streams.get(&chosen))
             && stream.demand.is_off()
@@ -211,12 +237,24 @@ impl Worker {
         let Some(Some(session)) = self.sessions.get_mut(index) else {
             return;
         };
+        let params = stream.and_then(|id| self.streams.get(&id)).map(|stream| stream.params);
+        let source_type = params.map(|params| *params.pt());
         let state = &mut session.slots[slot];
         state.paused = paused;
-        if state.target == stream {
+        if state.target == stream && state.target_type == source_type {
             return;
         }
-        state.target = stream;
+        let mid = state.mid;
+        let refused = params
+            .filter(|params| session.payload_types(mid, *params).is_none())
+            .map(|params| params.spec().codec);
+        let stream = stream.filter(|_| refused.is_none());
+        self.refuse(index, slot, refused);
+        let Some(Some(session)) = self.sessions.get_mut(index) else {
+            return;
+        };
+        let state = &mut session.slots[slot];
+        (state.target, state.target_type) = (stream, source_type);
         let Some(stream) = stream else {
             // What was shown is not to be sent any more.
             state.stop();

@@ -1,3 +1,4 @@
+mod codecs;
 mod layers;
 mod quality;
 mod simulation;

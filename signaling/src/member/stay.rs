@@ -367,11 +367,22 @@ impl Stay {
                 }
                 told.push(Event::Layers { source, active });
             }
+            sfu::Event::CodecNotSupported {
+                session,
+                user,
+                source,
+                codec,
+            } if own(session, &self.session) => told.push(Event::CodecNotSupported {
+                user_id: user,
+                source,
+                codec,
+            }),
             // Of others, or of a session that this member has closed.
             sfu::Event::Connected { .. }
             | sfu::Event::Disconnected { .. }
             | sfu::Event::Quality { .. }
-            | sfu::Event::Layers { .. } => {}
+            | sfu::Event::Layers { .. }
+            | sfu::Event::CodecNotSupported { .. } => {}
         }
     }
 

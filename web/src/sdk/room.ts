@@ -4,8 +4,9 @@ import { Emitter } from './emitter';
 import { Session, type Codec } from './session';
 import { Signaling, type Credentials } from './signaling';
 import { disconnected, summarize, type Sample, type Statistics } from './statistics';
-import type {
-  Mix, NetworkQuality, Publisher, RoomView, RotundaError, ServerEvent, ServerStatistics, Slot, Source, Speaker,
+import {
+  RotundaError, type Mix, type NetworkQuality, type Publisher, type RoomView, type ServerEvent, type ServerStatistics,
+  type Slot, type Source, type Speaker,
 } from './types';
 import { difference, wantedPictures } from './wishes';
 
@@ -38,6 +39,8 @@ export class Room extends Emitter<{
   'network-quality': NetworkQuality;
   /** What is sent and received, every 2 s. */
   statistics: Statistics;
+  /** Something does not work that the member should know of; the stay goes on. */
+  error: RotundaError;
   closed: RotundaError;
 }> {
   readonly members = new Set<string>();
@@ -157,6 +160,12 @@ export class Room extends Emitter<{
         this.shown = event;
         this.emit('remotes', this.remotes(event.audio, event.video));
         return;
+      case 'codecNotSupported': {
+        const { event: _, ...about } = event;
+        const message = `${about.userId} sends ${about.codec}, which this browser cannot show.`;
+        this.emit('error', new RotundaError('codec_not_supported', message, about));
+        return;
+      }
       case 'layers': void this.session?.setLayers(event.source, event.active); return;
       case 'networkQuality': {
         const { event: _, ...quality } = event;

@@ -51,6 +51,7 @@ export type ServerEvent =
   | { event: 'slots'; audio: (string | null)[]; video: (Slot | null)[] }
   | { event: 'speakers'; speakers: Speaker[] }
   | { event: 'mediaState'; state: 'connected' | 'disconnected' }
+  | { event: 'codecNotSupported'; userId: string; source: Source; codec: string }
   | { event: 'layers'; source: Source; active: string[] }
   | ({ event: 'networkQuality' } & NetworkQuality)
   | { event: 'mix'; mix: Mix | null }
@@ -85,9 +86,15 @@ export interface ServerStatistics extends NetworkQuality {
   }[];
 }
 
+/** Somebody sends what this browser cannot decode; his picture will not come. */
+export interface Undecodable extends Slot {
+  codec: string;
+}
+
 /** A refusal of the server; `code` is stable. */
 export class RotundaError extends Error {
-  constructor(readonly code: string, message: string) {
+  /** `about`: of `codec_not_supported`. */
+  constructor(readonly code: string, message: string, readonly about?: Undecodable) {
     super(message);
     this.name = 'RotundaError';
   }

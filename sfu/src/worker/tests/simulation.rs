@@ -184,24 +184,32 @@ impl Simulation {
 
     /// Joins with every line that a person has.
     pub fn join(&mut self, name: &str, up: Link, down: Link) -> usize {
-        self.join_with(name, up, down, vec![Layer::new(None, 360, FRAME_PACKETS)])
+        self.join_with(name, [up, down], Codec::Vp8, vec![Layer::new(None, 360, FRAME_PACKETS)])
+    }
+
+    /// As [`join`](Self::join), with this video codec and no other.
+    pub fn join_with_codec(&mut self, name: &str, codec: Codec) -> usize {
+        let link = Link::default();
+        self.join_with(name, [link, link], codec, vec![Layer::new(None, 360, FRAME_PACKETS)])
     }
 
     /// As [`join`](Self::join), with a camera of three layers.
     pub fn join_with_simulcast(&mut self, name: &str) -> usize {
         let layers = [("q", 180, 1), ("h", 360, 2), ("f", 720, 4)];
         let layers = layers.map(|(rid, height, packets)| Layer::new(Some(rid), height, packets));
-        self.join_with(name, Link::default(), Link::default(), layers.into())
+        let link = Link::default();
+        self.join_with(name, [link, link], Codec::Vp8, layers.into())
     }
 
-    fn join_with(&mut self, name: &str, up: Link, down: Link, layers: Vec<Layer>) -> usize {
+    fn join_with(&mut self, name: &str, [up, down]: [Link; 2], codec: Codec, layers: Vec<Layer>) -> usize {
         let index = self.peers.len();
         let address: SocketAddr = format!("10.0.1.{}:5000", index + 1).parse().unwrap();
         let mut rtc = Rtc::builder()
             .set_rtp_mode(true)
             .clear_codecs()
             .enable_opus(true, false)
-            .enable_vp8(true)
+            .enable_vp8(codec == Codec::Vp8)
+            .enable_h264(codec == Codec::H264)
             .build(self.now);
         rtc.add_local_candidate(Candidate::host(address, "udp").unwrap());
         let mut changes = rtc.sdp_api();

@@ -161,6 +161,26 @@ async fn a_member_is_given_his_statistics_once_he_is_connected() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_codec_that_a_member_cannot_decode_is_named_to_him() {
+    let mut ann = connected().await;
+    let (session, source) = (ann.session, TrackSource::Camera);
+    let user: UserId = "bob".parse().unwrap();
+    let codec = "H265".to_owned();
+    let event = sfu::Event::CodecNotSupported {
+        session,
+        user: user.clone(),
+        source,
+        codec,
+    };
+    ann.sfu_tells(event).await;
+    let told = serde_json::to_value(ann.next_event().await).unwrap();
+    let names = serde_json::json!({
+        "event": "codecNotSupported", "userId": "bob", "source": "camera", "codec": "H265",
+    });
+    assert_eq!(told, names);
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_comes_back_is_told_again_which_layers_to_send() {
     let mut ann = connected().await;
     let (session, source) = (ann.session, TrackSource::Camera);
