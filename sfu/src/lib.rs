@@ -8,6 +8,7 @@ mod answer;
 mod capture_clock;
 mod config;
 mod control;
+mod custom_messages;
 mod demand;
 mod dtls_keys;
 mod egress;

@@ -13,6 +13,7 @@ use str0m::{Candidate, Rtc};
 
 use crate::answer;
 use crate::capture_clock::CaptureClock;
+use crate::custom_messages::CustomMessages;
 use crate::dtls_keys;
 use crate::egress::Egress;
 use crate::packet::StreamId;
@@ -20,6 +21,10 @@ use crate::slot::{PayloadTypes, Slot, Want};
 use crate::srtp;
 use crate::wire::rtp::ExtensionIds;
 use crate::worker::statistics::{self, Measured};
+
+/// Bytes that a client may send in one message on a data channel: more than is permitted, so that the limit has its named
+/// error, and less than what would cost memory.
+const MAX_CHANNEL_MESSAGE: u32 = 4096;
 
 pub struct Session {
     pub id: SessionId,
@@ -45,6 +50,7 @@ pub struct Session {
     /// What all that the viewer watches would take in the best quality, bits a second.
     pub wanted: u64,
     pub measured: Measured,
+    pub messages: CustomMessages,
     pub flush: Flush,
     /// Tracks by source, made with the session.
     pub tracks: HashMap<TrackSource, usize>,
@@ -112,6 +118,7 @@ impl Session {
             .set_crypto_provider(dtls_keys::crypto_provider())
             .set_rtp_mode(true)
             .set_ice_lite(true)
+            .set_sctp_max_message_size(MAX_CHANNEL_MESSAGE)
             .set_stats_interval(Some(statistics::INTERVAL))
             .clear_codecs()
             .enable_opus(true, true)
@@ -145,6 +152,7 @@ impl Session {
             round_trip: None,
             wanted: 0,
             measured: Measured::default(),
+            messages: CustomMessages::new(now),
             flush: Flush::Idle,
             tracks: HashMap::new(),
             sources: HashMap::new(),

@@ -3,11 +3,12 @@
 //!
 //! This file makes and ends sessions; [`demux`] finds whose datagram it is, [`forward`] carries packets from publishers to
 //! viewers, [`subscribe`] decides who gets what, [`timers`] does what time brings, [`statistics`] measures,
-//! [`layers`] pauses what nobody watches.
+//! [`layers`] pauses what nobody watches, [`messages`] carries members' own messages.
 
 mod demux;
 mod forward;
 mod layers;
+mod messages;
 pub mod statistics;
 mod subscribe;
 #[cfg(test)]
@@ -53,6 +54,7 @@ pub struct Worker {
     ready: VecDeque<usize>,
     control: VecDeque<Datagram>,
     events: VecDeque<RoomEvent>,
+    outbox: messages::Outbox,
     scratch: forward::Scratch,
     counters: forward::Counters,
 }
@@ -108,6 +110,7 @@ impl Worker {
             ready: VecDeque::new(),
             control: VecDeque::new(),
             events: VecDeque::new(),
+            outbox: messages::Outbox::default(),
             scratch: forward::Scratch::default(),
             counters: forward::Counters::default(),
         }
@@ -349,6 +352,9 @@ impl Worker {
             str0m::Event::SenderFeedback(report) => session.clock.handle_report(now, &report.sender_info),
             str0m::Event::RtpPacket(packet) => self.handle_rtp(now, index, packet),
             str0m::Event::MediaIngressStats(stats) => self.handle_ingress_stats(index, &stats),
+            str0m::Event::ChannelOpen(channel, label) => session.messages.handle_open(channel, &label),
+            str0m::Event::ChannelClose(channel) => session.messages.handle_close(channel),
+            str0m::Event::ChannelData(data) => self.handle_channel_data(now, index, &data),
             str0m::Event::Closed => return Some("the peer has closed the session"),
             _ => {}
         }
@@ -421,7 +427,7 @@ impl Worker {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let flush = self.waiting.front().map(|(due, _)| *due);
         let timer = self.timers.next();
-        flush.into_iter().chain(timer).min()
+        flush.into_iter().chain(timer).chain(self.outbox.next()).min()
     }
 }
 

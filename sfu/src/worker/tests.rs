@@ -1,5 +1,6 @@
 mod codecs;
 mod layers;
+mod messages;
 mod quality;
 mod simulation;
 

@@ -78,6 +78,9 @@ impl Worker {
                 self.tick(now, index);
             }
         }
+        if self.outbox.next().is_some_and(|due| due <= now) {
+            self.deliver_messages(now);
+        }
         self.settle(now);
         if self.timers.speakers_at.is_none_or(|at| at <= now) {
             self.timers.speakers_at = Some(now + SPEAKERS);

@@ -1,5 +1,6 @@
 // A stay in a room: signaling and media together.
 
+import { decode, encode, type CustomMessage } from './custom_messages';
 import { Emitter } from './emitter';
 import { Session, type Codec } from './session';
 import { Signaling, type Credentials } from './signaling';
@@ -39,6 +40,8 @@ export class Room extends Emitter<{
   'network-quality': NetworkQuality;
   /** What is sent and received, every 2 s. */
   statistics: Statistics;
+  /** What another member sent by {@link Room.sendCustomMessage}. */
+  'custom-message': CustomMessage;
   /** Something does not work that the member should know of; the stay goes on. */
   error: RotundaError;
   closed: RotundaError;
@@ -114,6 +117,17 @@ export class Room extends Emitter<{
     this.stop();
   }
 
+  /**
+   * Sends a message to everybody else in the room who is connected: at most 1024 bytes, and 30 a second; what is over that
+   * reaches nobody and is told by `error`. Not `ordered`: it may be overtaken, and lost.
+   */
+  sendCustomMessage({ cmdId, data, ordered = true }: { cmdId: number; data: ArrayBuffer; ordered?: boolean }): void {
+    const bytes = encode(cmdId, data);
+    const channel = this.session?.channels[ordered ? 'ordered' : 'unordered'];
+    if (channel?.readyState !== 'open') throw new RotundaError('disconnected', 'The connection to the server is lost.');
+    channel.send(bytes);
+  }
+
   /** How this member's media fares, as the server measures it. */
   async getStats(): Promise<ServerStatistics> {
     const reply = await this.signaling.request('getStats');
@@ -131,9 +145,18 @@ export class Room extends Emitter<{
       // The server notices later, and cannot tell who is cut off.
       if (isLost && this.session === session) this.emit('network-quality', disconnected);
     };
+    for (const channel of Object.values(session.channels)) {
+      channel.binaryType = 'arraybuffer';
+      channel.onmessage = ({ data }) => this.hear(decode(data as ArrayBuffer));
+    }
     const reply = await this.signaling.request('connect', { ...await session.offer() });
     await session.answer(String(reply['answer']));
     for (const source of this.sending) await this.send(source, this.tracks[source] ?? null);
+  }
+
+  private hear(message: CustomMessage | RotundaError | undefined): void {
+    if (message instanceof RotundaError) this.emit('error', message);
+    else if (message) this.emit('custom-message', message);
   }
 
   private send(source: Source, track: MediaStreamTrack | null): Promise<void> {

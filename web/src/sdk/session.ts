@@ -1,5 +1,6 @@
 // The one peer connection: one offer with fixed slots, and never another.
 
+import { ORDERED, UNORDERED } from './custom_messages';
 import { encodings } from './layers';
 import type { LineUse } from './statistics';
 import type { Lines, Slot, Source } from './types';
@@ -14,6 +15,8 @@ export class Session {
   readonly connection: RTCPeerConnection;
   readonly audio: MediaStreamTrack[];
   readonly video: MediaStreamTrack[];
+  /** For members' own messages: reliable and in order; neither. */
+  readonly channels: { ordered: RTCDataChannel; unordered: RTCDataChannel };
   /** Rids of the camera that the server asks for; all, until it has said. */
   private wanted?: string[];
   private applied: Promise<void> = Promise.resolve();
@@ -40,6 +43,10 @@ export class Session {
     this.receiveVideo = Array.from({ length: VIDEO_SLOTS }, () => add('video', { direction: 'recvonly' }));
     this.audio = this.receiveAudio.map((line) => line.receiver.track);
     this.video = this.receiveVideo.map((line) => line.receiver.track);
+    this.channels = {
+      ordered: this.connection.createDataChannel(ORDERED),
+      unordered: this.connection.createDataChannel(UNORDERED, { ordered: false, maxRetransmits: 0 }),
+    };
     if (codec) preferCodec([this.camera, this.screen], codec);
   }
 

@@ -6,9 +6,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rotunda_proto::custom_message::{ORDERED, UNORDERED};
 use rotunda_proto::ids::{RoomKey, SessionId, TrackSource, UserId};
 use rotunda_proto::sfu::{ControlError, Event, Lines, SlotMap, VideoWant};
 use rotunda_proto::statistics::{NetworkQuality, Statistics};
+use str0m::channel::{ChannelConfig, ChannelId, Reliability};
 use str0m::format::Codec;
 use str0m::media::{Direction, KeyframeRequestKind, MediaKind, Mid, Rid, Simulcast, SimulcastLayer};
 use str0m::net::{Protocol, Receive};
@@ -86,6 +88,9 @@ pub struct Peer {
     /// By slot: sound first.
     pub got: BTreeMap<usize, Vec<Got>>,
     pub keyframe_requests: Vec<Instant>,
+    channels: Vec<(ChannelId, String)>,
+    /// What came on data channels, by their labels.
+    pub messages: Vec<(String, Vec<u8>)>,
     pub layers: Vec<Layer>,
     /// Pauses the layers that the server names.
     pub obeys: bool,
@@ -133,6 +138,8 @@ pub struct Simulation {
     room: RoomKey,
     buffer: Vec<u8>,
     pub events: Vec<(Instant, Event)>,
+    /// Who joins from now on opens the channels for messages.
+    pub with_channels: bool,
     /// Allocations on the packet path, from this peer's packets on, and packets that it has sent to viewers.
     pub counted: Option<Counted>,
 }
@@ -170,6 +177,7 @@ impl Simulation {
             room: room_key(),
             buffer: Vec::new(),
             events: Vec::new(),
+            with_channels: false,
             counted: None,
         }
     }
@@ -223,6 +231,23 @@ impl Simulation {
         let microphone = add(MediaKind::Audio, Direction::SendOnly);
         let audio: Vec<Mid> = (0..3).map(|_| add(MediaKind::Audio, Direction::RecvOnly)).collect();
         let video: Vec<Mid> = (0..3).map(|_| add(MediaKind::Video, Direction::RecvOnly)).collect();
+        let mut channels = Vec::new();
+        if self.with_channels {
+            let ordered = ChannelConfig {
+                label: ORDERED.into(),
+                ..ChannelConfig::default()
+            };
+            let unordered = ChannelConfig {
+                label: UNORDERED.into(),
+                ordered: false,
+                reliability: Reliability::MaxRetransmits { retransmits: 0 },
+                ..ChannelConfig::default()
+            };
+            for config in [ordered, unordered] {
+                let label = config.label.clone();
+                channels.push((changes.add_channel_with_config(config), label));
+            }
+        }
         let (offer, pending) = changes.apply().unwrap();
         let names = |mids: &[Mid]| mids.iter().map(ToString::to_string).collect();
         let session = SessionId(index as u64 + 1);
@@ -262,6 +287,8 @@ impl Simulation {
             publishing: Publishing::default(),
             got: BTreeMap::new(),
             keyframe_requests: Vec::new(),
+            channels,
+            messages: Vec::new(),
             layers,
             obeys: true,
         });
@@ -328,6 +355,14 @@ impl Simulation {
             _ => None,
         });
         told.collect()
+    }
+
+    pub fn send_message(&mut self, peer: usize, label: &str, bytes: &[u8]) {
+        let own = &mut self.peers[peer];
+        let (channel, _) = own.channels.iter().find(|(_, of)| of == label).unwrap();
+        let mut channel = own.rtc.channel(*channel).expect("the channel is open");
+        assert!(channel.write(true, bytes).unwrap());
+        self.drive_peer(peer);
     }
 
     pub fn leave(&mut self, peer: usize) {
@@ -519,6 +554,10 @@ impl Peer {
                 let asked = self.layers.iter_mut().filter(|layer| layer.rid == request.rid);
                 asked.for_each(|layer| layer.keyframe = true);
                 self.keyframe_requests.push(now);
+            }
+            PeerEvent::ChannelData(message) => {
+                let (_, label) = self.channels.iter().find(|(id, _)| *id == message.id).unwrap();
+                self.messages.push((label.clone(), message.data));
             }
             PeerEvent::RtpPacket(packet) => {
                 let ssrc = packet.header.ssrc;

@@ -1,4 +1,4 @@
-// A publisher in real Chromium pauses the simulcast layers that nobody watches, and sends them again when somebody does.
+// What the web SDK does in real Chromium besides picture and sound: layers that nobody watches, statistics, custom messages.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -21,7 +21,7 @@ const listen = () => {
   }
 };
 
-describe('a camera with layers', { skip: cannotRun() }, () => {
+describe('two members with the web SDK', { skip: cannotRun() }, () => {
   let server;
   const browsers = [];
 
@@ -44,7 +44,7 @@ describe('a camera with layers', { skip: cannotRun() }, () => {
     await server?.stop();
   });
 
-  test('sends the lowest alone while nobody watches, and more as soon as somebody does', async () => {
+  test('a camera sends its lowest layer alone while nobody watches, and more as soon as somebody does', async () => {
     const ann = await join('ann', 11, 1280);
     assert.equal(await ann.evaluate(active), 'qhf');
     await until(ann, 'the lowest layer alone', `(${active})() === 'q'`, undefined, 15);
@@ -55,7 +55,7 @@ describe('a camera with layers', { skip: cannotRun() }, () => {
     assert.ok(width >= 640, `${width} pixels wide`);
   });
 
-  test('has statistics and a quality in the events of the SDK, and all of it by request', async () => {
+  test('they are told statistics and a quality by events, and all of it by request', async () => {
     const page = browsers[0].contexts()[0].pages()[0];
     const quality = await until(page, 'a quality of both directions', () => {
       const told = window.heard['network-quality'];
@@ -71,5 +71,38 @@ describe('a camera with layers', { skip: cannotRun() }, () => {
     const server = await page.evaluate(() => window.rotunda.room.getStats());
     assert.ok(server.uplink.some(({ source, rid, bitrate }) => source === 'camera' && rid === 'q' && bitrate > 20_000), JSON.stringify(server));
     assert.ok(server.downlink.some(({ userId, source, codec }) => userId === 'bob' && source === 'camera' && codec === 'VP8'), JSON.stringify(server));
+  });
+
+  test('they send one another messages of their own, and are told their limits', async () => {
+    const [ann, bob] = browsers.map((browser) => browser.contexts()[0].pages()[0]);
+    await ann.evaluate(() => {
+      window.messages = [];
+      window.rotunda.room.on('custom-message', ({ userId, cmdId, seq, data }) => {
+        window.messages.push({ userId, cmdId, seq, text: new TextDecoder().decode(data) });
+      });
+    });
+    await bob.evaluate(() => {
+      window.errors = [];
+      window.rotunda.room.on('error', ({ code }) => window.errors.push(code));
+      const data = new TextEncoder().encode('hello').buffer;
+      window.rotunda.room.sendCustomMessage({ cmdId: 3, data });
+      window.rotunda.room.sendCustomMessage({ cmdId: 4, data, ordered: false });
+    });
+    const got = await until(ann, 'both messages', () => window.messages.length === 2 && window.messages);
+    got.sort((one, other) => one.cmdId - other.cmdId);
+    assert.deepEqual(got.map(({ userId, cmdId, text }) => [userId, cmdId, text]), [['bob', 3, 'hello'], ['bob', 4, 'hello']]);
+    const tooLarge = await bob.evaluate(() => {
+      try {
+        window.rotunda.room.sendCustomMessage({ cmdId: 1, data: new ArrayBuffer(1025) });
+        return 'sent';
+      } catch ({ code }) {
+        return code;
+      }
+    });
+    assert.equal(tooLarge, 'custom_message_too_large');
+    await bob.evaluate(() => {
+      for (let count = 0; count < 100; count += 1) window.rotunda.room.sendCustomMessage({ cmdId: 1, data: new ArrayBuffer(8) });
+    });
+    await until(bob, 'the limit by its name', () => window.errors.includes('custom_message_rate'));
   });
 });
