@@ -183,7 +183,7 @@ mod tests {
 
     #[test]
     fn until_a_sleeping_layer_wakes_there_is_always_a_picture_that_the_link_carries() {
-        let only_lowest = |id: StreamId| id.0 % 10 == 0;
+        let only_lowest = |id: StreamId| id.0.is_multiple_of(10);
         let stand_in = |current: Option<u32>, chosen: u32| {
             let request = simulcast(1, current);
             super::stand_in(&request, StreamId(10 + chosen), only_lowest).0 % 10

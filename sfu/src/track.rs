@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use rotunda_proto::ids::TrackSource;
 use str0m::format::{Codec, PayloadParams};
 use str0m::media::{Mid, Rid};
-use str0m::stats::MediaIngressStats;
 
 use crate::allocator::Layer;
 use crate::demand::Demand;
@@ -50,7 +49,9 @@ pub struct Stream {
     pub last_packet: Instant,
     pub demand: Demand,
     pub counts: Counts,
-    pub ingress: Ingress,
+    /// Milliseconds there and back (RFC 3611 §4.5), of publishers that answer such reports.
+    pub round_trip: Option<u32>,
+    jitter: Jitter,
     meter: Meter,
     keyframe: KeyframeRequest,
 }
@@ -72,7 +73,8 @@ impl Stream {
             last_packet: now,
             demand: Demand::Unwatched { since: now },
             counts: Counts::default(),
-            ingress: Ingress::default(),
+            round_trip: None,
+            jitter: Jitter::default(),
             meter: Meter::new(now),
             keyframe: KeyframeRequest::default(),
         }
@@ -91,11 +93,15 @@ impl Stream {
         let bytes = packet.payload.len();
         if !self.is_alive(now) {
             self.meter.restart(now);
+            self.jitter.prior = None;
         }
         self.last_packet = now;
         self.counts.packets += 1;
         self.counts.bytes += bytes as u64;
-        if self.history.newest() != Some(packet.seq) && self.came_by_resending(packet) {
+        if self.history.newest() == Some(packet.seq) {
+            self.jitter
+                .add(packet.arrived, packet.time, self.params.spec().clock_rate.get());
+        } else if self.came_by_resending(packet) {
             self.counts.resent += 1;
         }
         self.meter.add(now, bytes);
@@ -113,15 +119,9 @@ impl Stream {
         now.saturating_duration_since(self.last_packet) < STALL
     }
 
-    /// The line's figures come for all its streams together; this is the one that goes on.
-    pub fn handle_ingress_stats(&mut self, stats: &MediaIngressStats) {
-        self.ingress.jitter = stats.jitter;
-        self.ingress.round_trip = stats.rtt.map(|time| time.as_millis() as u32);
-    }
-
     /// Interarrival jitter.
     pub fn jitter_milliseconds(&self) -> u32 {
-        (u64::from(self.ingress.jitter) * 1000 / u64::from(self.clock_rate())) as u32
+        (self.jitter.seconds * 1000.0).round() as u32
     }
 
     /// Packets between the first and the newest that never came, resent or not.
@@ -230,13 +230,26 @@ pub struct Window {
     pub loss: u8,
 }
 
-/// How the stream arrives, as `str0m` has last reported to its sender.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Ingress {
-    /// In units of the stream's clock (RFC 3550 §6.4.1).
-    pub jitter: u32,
-    /// Milliseconds (RFC 3611 §4.5), of senders that answer such reports.
-    pub round_trip: Option<u32>,
+/// Interarrival jitter (RFC 3550 A.8) of the first packets of frames: how far the rest of a frame is behind says how large it
+/// is. What was sent again is left out, which is why `str0m`'s figure is of no use: browsers probe by resending.
+#[derive(Debug, Default)]
+struct Jitter {
+    seconds: f64,
+    prior: Option<(Instant, u32)>,
+}
+
+impl Jitter {
+    fn add(&mut self, arrived: Instant, time: u32, clock_rate: u32) {
+        if let Some((at, before)) = self.prior {
+            if before == time {
+                return;
+            }
+            let ticks = f64::from(time.wrapping_sub(before) as i32);
+            let elapsed = arrived.saturating_duration_since(at).as_secs_f64();
+            self.seconds += ((elapsed - ticks / f64::from(clock_rate)).abs() - self.seconds) / 16.0;
+        }
+        self.prior = Some((arrived, time));
+    }
 }
 
 #[derive(Debug)]

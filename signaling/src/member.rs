@@ -1,5 +1,6 @@
 //! One login: a task that owns the user's stay in a room and outlives its WebSocket by the resume time.
 
+mod session;
 pub mod stay;
 
 use std::time::{Duration, Instant};

@@ -67,7 +67,7 @@ impl Worker {
                 .is_some_and(|stream| stream.mid == stats.mid && stream.rid == stats.rid)
         });
         if let Some(stream) = own.max().copied().and_then(|id| self.streams.get_mut(&id)) {
-            stream.handle_ingress_stats(stats);
+            stream.round_trip = stats.rtt.map(|time| time.as_millis() as u32);
         }
     }
 
@@ -146,7 +146,7 @@ impl Worker {
             if packets > 0 {
                 direction.used = true;
                 direction.jitter = direction.jitter.max(jitter);
-                direction.round_trip = direction.round_trip.max(stream.ingress.round_trip);
+                direction.round_trip = direction.round_trip.max(stream.round_trip);
                 loss.add(lost, packets);
             }
             uplink.push(UplinkStream {

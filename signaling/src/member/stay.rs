@@ -1,10 +1,9 @@
 //! A member's stay in one room: seats, wishes, the SFU session, and what of the room it has been told.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use metrics::gauge;
 use rand::Rng;
 use rotunda_proto::bus::BusExt;
@@ -13,10 +12,11 @@ use rotunda_proto::ids::{RoomId, RoomKey, SessionId, TrackSource, UserId};
 use rotunda_proto::sfu::{self, Command, ControlError, SlotMap, VideoWant};
 use rotunda_proto::signaling::{ErrorBody, ErrorCode, Event, Lines, MediaState, Role, RoomView, SlotView, TrackState};
 use rotunda_proto::statistics::{NetworkQuality, Statistics};
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{broadcast, watch};
 use tokio::time::timeout;
 use tracing::{info, warn};
 
+use super::session::Session;
 use super::{explain, failure};
 use crate::feed::Feed;
 use crate::room_documents::{Refused, RoomDocuments};
@@ -47,16 +47,6 @@ pub struct Stay {
     only: Option<VideoWant>,
     slots: SlotMap,
     ingress: BTreeSet<TrackSource>,
-}
-
-struct Session {
-    id: SessionId,
-    sfu: String,
-    connected: bool,
-    /// What the SFU tells of this session alone.
-    events: mpsc::Receiver<Bytes>,
-    /// The simulcast layers that the SFU wants, where it does not want all.
-    layers: BTreeMap<TrackSource, Vec<String>>,
 }
 
 impl Stay {
@@ -117,15 +107,8 @@ impl Stay {
             _ => {
                 self.close_session().await;
                 let id = SessionId(rand::rng().random());
-                let events = self.documents.bus.subscribe(&sfu::session_subject(id)).await;
-                let events = events.map_err(|error| explain(error.into()))?;
-                self.session = Some(Session {
-                    id,
-                    sfu: sfu.clone(),
-                    connected: false,
-                    events,
-                    layers: BTreeMap::new(),
-                });
+                let session = Session::new(&self.documents.bus, id, sfu.clone()).await;
+                self.session = Some(session.map_err(|error| explain(error.into()))?);
                 let identity = sfu::Identity::Member {
                     user: self.user.clone(),
                 };
@@ -263,7 +246,7 @@ impl Stay {
                 Err(broadcast::error::RecvError::Lagged(_)) => {}
                 Err(broadcast::error::RecvError::Closed) => std::future::pending::<()>().await,
             },
-            event = next_of(&mut self.session) => self.heard.extend(event),
+            () = session_changed(&mut self.session) => {}
         }
     }
 
@@ -290,8 +273,8 @@ impl Stay {
         while let Ok(event) = self.sfu_events.try_recv() {
             self.heard.push(event);
         }
-        while let Some(event) = self.session.as_mut().and_then(|session| session.events.try_recv().ok()) {
-            self.heard.extend(read(&event));
+        if let Some(session) = &mut self.session {
+            events.extend(session.poll_news());
         }
         for event in std::mem::take(&mut self.heard) {
             self.hear(event, &mut events);
@@ -315,11 +298,8 @@ impl Stay {
             count: self.told.member_count(),
         });
         events.push(self.slots_event());
-        let layers = self.session.iter().flat_map(|session| &session.layers);
-        events.extend(layers.map(|(source, active)| Event::Layers {
-            source: *source,
-            active: active.clone(),
-        }));
+        let session = self.session.iter();
+        events.extend(session.flat_map(|session| session.retell(&self.slots)));
         events
     }
 
@@ -354,30 +334,7 @@ impl Stay {
                 });
             }
             sfu::Event::Speakers { speakers } => told.push(Event::Speakers { speakers }),
-            sfu::Event::Quality { session, quality } if own(session, &self.session) => {
-                told.push(Event::NetworkQuality { quality });
-            }
-            sfu::Event::Layers {
-                session,
-                source,
-                active,
-            } if own(session, &self.session) => {
-                if let Some(session) = &mut self.session {
-                    session.layers.insert(source, active.clone());
-                }
-                told.push(Event::Layers { source, active });
-            }
-            sfu::Event::CodecNotSupported {
-                session,
-                user,
-                source,
-                codec,
-            } if own(session, &self.session) => told.push(Event::CodecNotSupported {
-                user_id: user,
-                source,
-                codec,
-            }),
-            // Of others, or of a session that this member has closed.
+            // Of others, or of a session that this member has closed; or not told to a room.
             sfu::Event::Connected { .. }
             | sfu::Event::Disconnected { .. }
             | sfu::Event::Quality { .. }
@@ -437,22 +394,12 @@ impl Stay {
     }
 }
 
-/// The next event for one session alone; never without a session. Cancel-safe.
-async fn next_of(session: &mut Option<Session>) -> Option<sfu::Event> {
-    let event = match session {
-        Some(session) => session.events.recv().await,
-        None => None,
-    };
-    match event {
-        Some(event) => read(&event),
+/// Resolves when the SFU has told something of this session alone; never without one. Cancel-safe.
+async fn session_changed(session: &mut Option<Session>) {
+    match session {
+        Some(session) => session.changed().await,
         None => std::future::pending().await,
     }
-}
-
-fn read(event: &Bytes) -> Option<sfu::Event> {
-    serde_json::from_slice(event)
-        .inspect_err(|error| warn!(%error, "an event of the SFU was not understood"))
-        .ok()
 }
 
 fn refused(error: &ControlError) -> ErrorBody {

@@ -50,6 +50,27 @@ fn losses_are_those_of_the_direction_in_which_they_happen() {
 }
 
 #[test]
+fn jitter_is_measured_on_the_way_up_and_neither_resends_nor_sizes_of_frames_count() {
+    let mut room = Simulation::new(26);
+    let steady = room.join("steady", lossy(0.1), Link::default());
+    let shaky = Link {
+        jitter: ms(60),
+        ..Link::default()
+    };
+    let shaky = room.join("shaky", shaky, Link::default());
+    room.publish(steady);
+    room.publish(shaky);
+    room.run(ms(10_000));
+    let jitter = |peer| {
+        let sent = room.statistics(peer).uplink;
+        let camera = sent.into_iter().find(|stream| stream.source == TrackSource::Camera);
+        camera.unwrap().jitter
+    };
+    assert!(jitter(steady) <= 5, "{}", jitter(steady));
+    assert!((8..=40).contains(&jitter(shaky)), "{}", jitter(shaky));
+}
+
+#[test]
 fn a_score_that_changes_is_told_within_a_few_seconds() {
     let mut room = Simulation::new(23);
     let ann = room.join("ann", Link::default(), Link::default());

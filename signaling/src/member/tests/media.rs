@@ -200,6 +200,52 @@ async fn who_comes_back_is_told_again_which_layers_to_send() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_comes_back_is_told_again_what_of_his_slots_he_cannot_decode() {
+    let mut ann = connected().await;
+    let source = TrackSource::Camera;
+    let mut seats = rotunda_proto::room::Seats::default();
+    let bob: UserId = "bob".parse().unwrap();
+    crate::seats::take(&mut seats, &bob, source, TrackState::On).unwrap();
+    let key = rotunda_proto::room::seats_key(&ann.test.room);
+    ann.test.bus.store(&key, &seats, None).await.unwrap();
+    assert!(matches!(ann.next_event().await, Event::Publishing { .. }));
+    let request = Request::RequestVideo {
+        user_id: bob.clone(),
+        source,
+        max_height: None,
+    };
+    ann.ask(request).await.unwrap();
+    let event = |user: &str| sfu::Event::CodecNotSupported {
+        session: ann.session,
+        user: user.parse().unwrap(),
+        source,
+        codec: "H265".into(),
+    };
+    let [of_bob, of_dan] = [event("bob"), event("dan")];
+    for event in [of_bob, of_dan] {
+        ann.sfu_tells(event).await;
+        assert!(matches!(ann.next_event().await, Event::CodecNotSupported { .. }));
+    }
+    (ann.test.messages, ann.test.attachment) = attach(&ann.test.member).await;
+    assert!(matches!(ann.next_event().await, Event::Publishing { .. }));
+    let codec = "H265".to_owned();
+    let user_id = bob;
+    assert_eq!(
+        ann.next_event().await,
+        Event::CodecNotSupported { user_id, source, codec }
+    );
+    ann.sfu_tells(sfu::Event::Quality {
+        session: ann.session,
+        quality: measured().quality,
+    })
+    .await;
+    assert!(
+        matches!(ann.next_event().await, Event::NetworkQuality { .. }),
+        "nothing of dan, whom she does not watch"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_for_one_session_is_on_a_subject_of_its_own() {
     let ann = connected().await;
     let quality = NetworkQuality::default();
