@@ -192,7 +192,7 @@ export class Room extends Emitter<{
       case 'layers': void this.session?.setLayers(event.source, event.active); return;
       case 'networkQuality': {
         const { event: _, ...quality } = event;
-        // Who only sends is told by his browser alone how far the server is.
+        // Not every browser answers what the server measures this by.
         if (quality.uplinkNetworkQuality > 0) quality.uplinkRTT ??= this.sample?.roundTrip;
         this.emit('network-quality', quality);
         return;

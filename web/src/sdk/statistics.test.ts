@@ -47,6 +47,11 @@ describe('statistics', () => {
     });
   });
 
+  test('leave out streams of which no rate is known yet', () => {
+    expect(first.statistics.remoteStatistics).toEqual([]);
+    expect(first.statistics.downLoss).toBe(5);
+  });
+
   test('never have a negative loss when a packet comes late', () => {
     const late = summarize(at(6, { in: { packetsLost: 3 } }), use, summarize(at(4), use).sample);
     expect(late.statistics.downLoss).toBe(0);

@@ -129,7 +129,8 @@ export function summarize(stats: Stat[], use: LineUse, before?: Sample): { stati
 /** Notes where a stream stands, and answers how far it has come since the sample before. */
 function advance(stat: Stat, bytes: number, sample: Sample, before?: Sample) {
   const now = { at: stat.timestamp, bytes, packets: stat.packetsReceived ?? 0, lost: stat.packetsLost ?? 0 };
-  const then = before?.streams.get(stat.id) ?? { ...now, bytes: 0, packets: 0, lost: 0 };
+  // Of a new stream no rate is known yet; its losses are.
+  const then = before?.streams.get(stat.id) ?? { ...now, packets: 0, lost: 0 };
   sample.streams.set(stat.id, now);
   const delta = now.bytes - then.bytes;
   const elapsed = now.at - then.at;
