@@ -128,7 +128,7 @@ impl Session {
         let answer = match self.bus.call::<_, Reply>(&subject, &open).await? {
             Reply::Opened { answer } => answer,
             Reply::Refused { error } => return Err(error.into()),
-            Reply::Done => return Err(SessionError::WrongReply),
+            Reply::Done | Reply::Statistics { .. } => return Err(SessionError::WrongReply),
         };
         let socket = UdpSocket::bind((local_ip_towards(first_address(&answer)?).await?, 0)).await?;
         receiver.handle_answer(&answer, socket.local_addr()?)?;

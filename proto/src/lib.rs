@@ -1,12 +1,13 @@
 //! What the services of Rotunda say to one another, and in which words.
 //!
 //! Ids and units ([`ids`]), the documents of a room ([`room`]), the client protocol ([`signaling`]), the messages between
-//! services ([`sfu`], [`mix`], [`program`], [`recording`]), the [`bus`] they travel on, tickets ([`user_sig`],
+//! services ([`sfu`], [`statistics`], [`custom_message`], [`mix`], [`program`], [`recording`]), the [`bus`] they travel on, tickets ([`user_sig`],
 //! [`ticket`]) and the gRPC types ([`grpc`]). No sockets here; every crate may use it.
 
 pub mod bus;
 pub mod clock;
 pub mod config;
+pub mod custom_message;
 pub mod grpc;
 pub mod ids;
 pub mod mix;
@@ -15,5 +16,6 @@ pub mod recording;
 pub mod room;
 pub mod sfu;
 pub mod signaling;
+pub mod statistics;
 pub mod ticket;
 pub mod user_sig;

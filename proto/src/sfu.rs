@@ -1,4 +1,5 @@
-//! Control of an SFU node: requests on [`control_subject`], events on [`events_subject`].
+//! Control of an SFU node: requests on [`control_subject`], events on [`events_subject`] and, for one session alone, on
+//! [`session_subject`].
 //!
 //! Sessions are declarative where they can be: who controls a session says what it wants ([`Command::SetIngress`],
 //! [`Command::SetSlots`]) and the SFU works out the steps.
@@ -8,6 +9,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{NodeId, RoomKey, SessionId, TrackSource, UserId};
+use crate::statistics::{NetworkQuality, Statistics};
 
 /// Receive lines of a person's session: audio slots.
 pub const MEMBER_AUDIO_SLOTS: usize = 6;
@@ -24,6 +26,11 @@ pub fn control_subject(node: &NodeId) -> String {
 /// Subject on which the [`Event`]s of one room are published.
 pub fn events_subject(room: &RoomKey) -> String {
     format!("sfu.events.{}", room.token())
+}
+
+/// Subject on which the [`Event`]s that are for one session alone are published: nobody else has to read them.
+pub fn session_subject(session: SessionId) -> String {
+    format!("sfu.session.{session}")
 }
 
 /// Key under which an SFU node announces itself with [`NodeInfo`].
@@ -62,12 +69,15 @@ pub enum Command {
     SetSlots { session: SessionId, slots: SlotMap },
     /// Ends a session; also right when there is none.
     Close { session: SessionId },
+    /// How a member's media fares; answered by [`Reply::Statistics`].
+    Statistics { room: RoomKey, user: UserId },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "reply", rename_all = "snake_case")]
 pub enum Reply {
     Opened { answer: String },
+    Statistics { statistics: Box<Statistics> },
     Done,
     Refused { error: ControlError },
 }
@@ -149,6 +159,39 @@ pub enum Event {
     },
     /// Who speaks, loudest first; sent when it changes, at most every 200 ms.
     Speakers { speakers: Vec<Speaker> },
+    /// How good the session's connection is; sent when a score changes, at most every 2 s, and at least every 10 s.
+    Quality {
+        session: SessionId,
+        quality: NetworkQuality,
+    },
+    /// The simulcast layers (by rid) of a source that the session is to send from now on; the others have no viewer. Never
+    /// none. Nothing is told as long as all are to be sent.
+    Layers {
+        session: SessionId,
+        source: TrackSource,
+        active: Vec<String>,
+    },
+    /// The session watches (or hears) a source that it cannot decode, and is sent nothing of it; told once for each slot,
+    /// source and codec.
+    CodecNotSupported {
+        session: SessionId,
+        user: UserId,
+        source: TrackSource,
+        /// As in SDP: `H265`.
+        codec: String,
+    },
+}
+
+impl Event {
+    /// Where the event is published.
+    pub fn subject(&self, room: &RoomKey) -> String {
+        match self {
+            Self::Connected { .. } | Self::Disconnected { .. } | Self::Speakers { .. } => events_subject(room),
+            Self::Quality { session, .. } | Self::Layers { session, .. } | Self::CodecNotSupported { session, .. } => {
+                session_subject(*session)
+            }
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]

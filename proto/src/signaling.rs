@@ -11,6 +11,7 @@ use crate::ids::{RecordId, RoomId, SdkAppId, StreamId, TrackSource, UserId};
 use crate::mix::Template;
 pub use crate::room::TrackState;
 pub use crate::sfu::{Lines, Speaker};
+use crate::statistics::{NetworkQuality, Statistics};
 
 /// Longest message in either direction, bytes. An SDP offer of a browser is about 41 kB.
 pub const MAX_MESSAGE_BYTES: usize = 256 * 1024;
@@ -75,6 +76,8 @@ pub enum Request {
     CancelVideo { user_id: UserId, source: TrackSource },
     /// Stops (or starts again) one publisher's sound for this listener alone. Replied by [`Reply::Done`].
     MuteRemoteAudio { user_id: UserId, muted: bool },
+    /// How this member's media fares, as the server sees it. Replied by [`Reply::Stats`].
+    GetStats {},
     /// Leaves the room; the WebSocket stays. Replied by [`Reply::Done`].
     ExitRoom {},
 }
@@ -127,6 +130,9 @@ pub enum Reply {
     },
     Connected {
         answer: String,
+    },
+    Stats {
+        statistics: Box<Statistics>,
     },
     Done {},
 }
@@ -224,6 +230,8 @@ pub enum ErrorCode {
     TooManyVideoRequests,
     /// That member does not publish that source.
     NotPublished,
+    /// The request needs a connected media session: `connect` first.
+    NotConnected,
     /// The SDP offer or its line list was refused.
     BadSdp,
     /// No node takes the session now; try again.
@@ -256,6 +264,21 @@ pub enum Event {
     Speakers { speakers: Vec<Speaker> },
     /// The session's media is up or gone.
     MediaState { state: MediaState },
+    /// How good this client's connection is; at most every 2 s, when a score has changed, and at least every 10 s.
+    NetworkQuality {
+        #[serde(flatten)]
+        quality: NetworkQuality,
+    },
+    /// The simulcast layers (by rid) of a source that this client is to send from now on: set `active` of its encodings.
+    /// Nobody watches the others. Named layers that the client does not send by its own choice stay so.
+    Layers { source: TrackSource, active: Vec<String> },
+    /// What this client has asked for is sent in a codec that its offer does not have: nothing of it will come.
+    CodecNotSupported {
+        user_id: UserId,
+        source: TrackSource,
+        /// As in SDP: `H265`.
+        codec: String,
+    },
     /// A mix began, changed or (null) ended.
     Mix { mix: Option<MixView> },
     /// This login is over; the WebSocket closes next.

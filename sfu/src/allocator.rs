@@ -1,6 +1,6 @@
 //! Which layer of each wanted picture a viewer gets on the link that he has.
 //!
-//! Nobody is paused first; then the screen, then the stage in its order; then quality. Down at once, up only with room to
+//! Nobody is paused first, and nobody at all before the link has shown that it is narrow; then the screen, then the stage in its order; then quality. Down at once, up only with room to
 //! spare.
 
 use crate::packet::StreamId;
@@ -29,8 +29,9 @@ pub struct Request {
     pub current: Option<StreamId>,
 }
 
-/// The layer of each request; None: paused, or there is none. `budget`: bits a second; None: no limit is known.
-pub fn allocate(budget: Option<u64>, requests: &[Request]) -> Vec<Option<StreamId>> {
+/// The layer of each request; None: paused, or there is none. `budget`: bits a second; None: no limit is known. `narrow`: the
+/// link has shown that it carries no more; else the budget is what has been tried so far.
+pub fn allocate(budget: Option<u64>, narrow: bool, requests: &[Request]) -> Vec<Option<StreamId>> {
     let Some(budget) = budget.map(|bits| bits as f64) else {
         return requests
             .iter()
@@ -47,7 +48,7 @@ pub fn allocate(budget: Option<u64>, requests: &[Request]) -> Vec<Option<StreamI
         let cost = lowest.bitrate as f64;
         let factor = if request.current.is_some() { TOLERANCE } else { ROOM_UP };
         // The most important picture is sent whatever the link says: a picture that stutters beats none.
-        if index == 0 || (used + cost) * factor <= budget {
+        if index == 0 || !narrow || (used + cost) * factor <= budget {
             used += cost;
             chosen.push(Some(0));
         } else {
@@ -77,6 +78,26 @@ pub fn allocate(budget: Option<u64>, requests: &[Request]) -> Vec<Option<StreamI
     }
     let stream = |(request, chosen): (&Request, Option<usize>)| Some(request.layers.get(chosen?)?.stream);
     requests.iter().zip(chosen).map(stream).collect()
+}
+
+/// What to ask for as long as the chosen layer has to be woken first. `comes`: whether a layer is being sent.
+///
+/// Who sees a lower layer goes on with it until the chosen one's key frame. Who sees nothing, or a higher one that his link
+/// does not carry any more, gets the nearest that there is, rather below than above.
+pub fn stand_in(request: &Request, chosen: StreamId, comes: impl Fn(StreamId) -> bool) -> StreamId {
+    let Some(at) = position(request, chosen).filter(|_| !comes(chosen)) else {
+        return chosen;
+    };
+    let current = request.current.filter(|current| comes(*current));
+    if current
+        .and_then(|current| position(request, current))
+        .is_some_and(|has| has < at)
+    {
+        return chosen;
+    }
+    let (below, above) = request.layers.split_at(at);
+    let nearest = below.iter().rev().chain(above).find(|layer| comes(layer.stream));
+    nearest.map_or(chosen, |layer| layer.stream)
 }
 
 /// What all of it in the best quality would take, bits a second.
@@ -111,7 +132,7 @@ mod tests {
     }
 
     fn layers(budget: u64, requests: &[Request]) -> Vec<Option<u32>> {
-        let chosen = allocate(Some(1000 * budget), requests);
+        let chosen = allocate(Some(1000 * budget), true, requests);
         chosen.iter().map(|stream| stream.map(|stream| stream.0 % 10)).collect()
     }
 
@@ -147,11 +168,19 @@ mod tests {
     }
 
     #[test]
+    fn a_link_that_has_shown_no_limit_pauses_nobody() {
+        let requests = [simulcast(1, None), simulcast(2, None), simulcast(3, None)];
+        let lowest = requests.iter().map(|request| Some(request.layers[0].stream));
+        assert_eq!(allocate(Some(100_000), false, &requests), lowest.collect::<Vec<_>>());
+    }
+
+    #[test]
     fn without_an_estimate_everybody_gets_the_best() {
-        assert_eq!(allocate(None, &[simulcast(1, None)]), [Some(StreamId(12))]);
+        assert_eq!(allocate(None, false, &[simulcast(1, None)]), [Some(StreamId(12))]);
         assert_eq!(
             allocate(
                 None,
+                false,
                 &[Request {
                     layers: Vec::new(),
                     current: None
@@ -159,6 +188,23 @@ mod tests {
             ),
             [None]
         );
+    }
+
+    #[test]
+    fn until_a_sleeping_layer_wakes_there_is_always_a_picture_that_the_link_carries() {
+        let only_lowest = |id: StreamId| id.0.is_multiple_of(10);
+        let stand_in = |current: Option<u32>, chosen: u32| {
+            let request = simulcast(1, current);
+            super::stand_in(&request, StreamId(10 + chosen), only_lowest).0 % 10
+        };
+        assert_eq!(stand_in(None, 2), 0, "a new viewer sees the lowest first");
+        assert_eq!(stand_in(Some(0), 2), 2, "and goes on with it until the key frame");
+        assert_eq!(stand_in(None, 0), 0);
+        let all_but_middle = |id: StreamId| id.0 % 10 != 1;
+        let down = super::stand_in(&simulcast(1, Some(2)), StreamId(11), all_but_middle);
+        assert_eq!(down, StreamId(10), "down at once, though only one further than needed");
+        let none = super::stand_in(&simulcast(1, None), StreamId(12), |_| false);
+        assert_eq!(none, StreamId(12), "nothing comes: the wish stands");
     }
 
     proptest! {

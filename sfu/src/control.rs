@@ -6,8 +6,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use rand::RngCore;
 use rotunda_proto::bus::{BusExt, Request, SharedBus};
 use rotunda_proto::clock::Clock;
-use rotunda_proto::ids::{NodeId, RoomKey, SessionId, TrackSource};
-use rotunda_proto::sfu::{Command, ControlError, Event, Identity, MAX_SLOTS, Reply, SlotMap, events_subject, node_key};
+use rotunda_proto::ids::{NodeId, RoomKey, SessionId, TrackSource, UserId};
+use rotunda_proto::sfu::{Command, ControlError, Event, Identity, MAX_SLOTS, Reply, SlotMap, node_key};
 use rotunda_proto::ticket::ClusterSecret;
 use str0m::Candidate;
 use tokio::sync::{mpsc, oneshot};
@@ -53,6 +53,10 @@ pub enum Task {
     Close {
         session: SessionId,
     },
+    Statistics {
+        room: RoomKey,
+        user: UserId,
+    },
 }
 
 /// Routes commands to workers and events to the bus.
@@ -90,7 +94,7 @@ impl Control {
                     if let Event::Disconnected { session, .. } = &event {
                         self.shards.remove(session);
                     }
-                    if let Err(error) = self.bus.tell(&events_subject(&room), &event).await {
+                    if let Err(error) = self.bus.tell(&event.subject(&room), &event).await {
                         warn!(%error, "an event was not told");
                     }
                 }
@@ -141,18 +145,16 @@ impl Control {
             Command::SetIngress { session, sources } => Task::SetIngress { session, sources },
             Command::SetSlots { session, slots } => Task::SetSlots { session, slots },
             Command::Close { session } => Task::Close { session },
+            Command::Statistics { room, user } => Task::Statistics { room, user },
         };
-        let (session, is_close) = match &task {
-            Task::Adopt { session, .. } => (session.id, false),
-            Task::Close { session } => (*session, true),
+        let is_close = matches!(task, Task::Close { .. });
+        let shard = match &task {
+            Task::Adopt { session, .. } => self.shards.get(&session.id).copied(),
+            Task::Close { session } => self.shards.remove(session),
             Task::Restart { session, .. } | Task::SetIngress { session, .. } | Task::SetSlots { session, .. } => {
-                (*session, false)
+                self.shards.get(session).copied()
             }
-        };
-        let shard = if is_close {
-            self.shards.remove(&session)
-        } else {
-            self.shards.get(&session).copied()
+            Task::Statistics { room, .. } => Some(shard_of(room, self.workers.len())),
         };
         let Some(worker) = shard.and_then(|shard| self.workers.get(shard)) else {
             let none = Reply::Refused {
@@ -170,7 +172,7 @@ impl Control {
     }
 
     /// The member; None: a service of ours.
-    fn admit(&self, room: &RoomKey, identity: Identity) -> Result<Option<rotunda_proto::ids::UserId>, ControlError> {
+    fn admit(&self, room: &RoomKey, identity: Identity) -> Result<Option<UserId>, ControlError> {
         match identity {
             Identity::Member { user } => Ok(Some(user)),
             Identity::Service { ticket } => self

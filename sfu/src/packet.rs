@@ -32,6 +32,7 @@ pub struct Packet {
 #[derive(Debug)]
 pub struct History {
     ring: Vec<Option<Arc<Packet>>>,
+    first: Option<u64>,
     newest: Option<u64>,
     /// First packet of the newest key frame.
     keyframe: Option<u64>,
@@ -47,6 +48,7 @@ impl History {
     pub fn new(capacity: usize) -> Self {
         Self {
             ring: vec![None; capacity.next_power_of_two()],
+            first: None,
             newest: None,
             keyframe: None,
         }
@@ -64,6 +66,7 @@ impl History {
         }
         self.ring[place] = Some(Arc::clone(packet));
         self.newest = self.newest.max(Some(packet.seq));
+        self.first = Some(self.first.map_or(packet.seq, |first| first.min(packet.seq)));
         if packet.descriptor.starts_keyframe && self.keyframe.is_none_or(|seq| seq < packet.seq) {
             self.keyframe = Some(packet.seq);
         }
@@ -72,6 +75,11 @@ impl History {
 
     pub fn get(&self, seq: u64) -> Option<&Arc<Packet>> {
         self.ring[self.place(seq)].as_ref().filter(|packet| packet.seq == seq)
+    }
+
+    /// The lowest sequence number that ever came.
+    pub fn first(&self) -> Option<u64> {
+        self.first
     }
 
     pub fn newest(&self) -> Option<u64> {

@@ -11,7 +11,7 @@ const REDUNDANCY: [f32; MOST_OLDER] = [0.02, 0.08, 0.18];
 const REPEATS: [f32; MOST_REPEATS] = [0.12, 0.24];
 /// Protection goes when the loss is below this part of what brought it.
 const RELIEF: f32 = 0.25;
-/// Weight of a new report.
+/// Weight of a new report, at least: the first ones say all that is known.
 const WEIGHT: f32 = 0.3;
 /// Older packets that a packet of sound carries at most.
 pub const MOST_OLDER: usize = 3;
@@ -22,6 +22,8 @@ pub const REPEAT_AFTER: Duration = Duration::from_millis(15);
 
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Protection {
+    reports: u32,
+    /// Lost, of 1; smoothed.
     share: f32,
     older: usize,
     repeats: usize,
@@ -30,7 +32,9 @@ pub struct Protection {
 impl Protection {
     /// `fraction_lost`: of 256, as in a reception report (RFC 3550 §6.4.1).
     pub fn handle_report(&mut self, fraction_lost: u8) {
-        self.share += (f32::from(fraction_lost) / 256.0 - self.share) * WEIGHT;
+        self.reports = self.reports.saturating_add(1);
+        let weight = WEIGHT.max(1.0 / self.reports as f32);
+        self.share += (f32::from(fraction_lost) / 256.0 - self.share) * weight;
         self.older = step(self.older, &REDUNDANCY, self.share);
         self.repeats = step(self.repeats, &REPEATS, self.share);
     }

@@ -1,7 +1,7 @@
 //! One member's (or service's) WebRTC session: its lines, what it may send, its receive slots.
 
 use std::collections::BTreeSet;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use foldhash::{HashMap, HashMapExt};
 use rotunda_proto::ids::{RoomKey, SessionId, TrackSource, UserId};
@@ -14,6 +14,7 @@ use str0m::{Candidate, Rtc};
 
 use crate::answer;
 use crate::capture_clock::CaptureClock;
+use crate::custom_messages::CustomMessages;
 use crate::dtls_keys;
 use crate::egress::Egress;
 use crate::packet::StreamId;
@@ -21,6 +22,11 @@ use crate::protection::Protection;
 use crate::slot::{PayloadTypes, Slot, Want};
 use crate::srtp;
 use crate::wire::rtp::ExtensionIds;
+use crate::worker::statistics::{self, Measured};
+
+/// Bytes that a client may send in one message on a data channel: more than is permitted, so that the limit has its named
+/// error, and less than what would cost memory.
+const MAX_CHANNEL_MESSAGE: u32 = 4096;
 
 pub struct Session {
     pub id: SessionId,
@@ -32,12 +38,20 @@ pub struct Session {
     pub connected: bool,
     pub next_timeout: Instant,
     pub next_tick: Instant,
+    /// When its layers are looked at next.
+    pub layers_at: Instant,
     /// The sound slots, then the picture slots.
     pub slots: Vec<Slot>,
     pub egress: Egress,
     /// Opens the viewer's feedback.
     pub feedback: Option<srtp::Receiver>,
     pub protection: Protection,
+    /// From the viewer's reports, smoothed; None: he has sent none that says it.
+    pub round_trip: Option<Duration>,
+    /// What all that the viewer watches would take in the best quality, bits a second.
+    pub wanted: u64,
+    pub measured: Measured,
+    pub messages: CustomMessages,
     pub flush: Flush,
     /// Tracks by source, made with the session.
     pub tracks: HashMap<TrackSource, usize>,
@@ -86,6 +100,8 @@ impl Session {
             .set_crypto_provider(dtls_keys::crypto_provider())
             .set_rtp_mode(true)
             .set_ice_lite(true)
+            .set_sctp_max_message_size(MAX_CHANNEL_MESSAGE)
+            .set_stats_interval(Some(statistics::INTERVAL))
             .clear_codecs()
             .enable_opus(true, true)
             .enable_vp8(true)
@@ -110,10 +126,15 @@ impl Session {
             connected: false,
             next_timeout: now,
             next_tick: now,
+            layers_at: now,
             slots: Vec::new(),
             egress: Egress::new(now, ExtensionIds::default()),
             feedback: None,
             protection: Protection::default(),
+            round_trip: None,
+            wanted: 0,
+            measured: Measured::default(),
+            messages: CustomMessages::new(now),
             flush: Flush::Idle,
             tracks: HashMap::new(),
             sources: HashMap::new(),
@@ -237,6 +258,12 @@ impl Session {
                 source: want.source,
                 max_height: want.max_height,
             }));
+        }
+    }
+
+    pub fn handle_round_trip(&mut self, sample: Option<Duration>) {
+        if let Some(sample) = sample {
+            self.round_trip = Some(self.round_trip.map_or(sample, |before| (before * 3 + sample) / 4));
         }
     }
 

@@ -162,6 +162,12 @@ impl Shell {
             },
             Task::SetIngress { session, sources } => done(self.worker.set_ingress(now, session, sources)),
             Task::SetSlots { session, slots } => done(self.worker.set_slots(now, session, &slots)),
+            Task::Statistics { room, user } => match self.worker.statistics(&room, &user) {
+                Ok(statistics) => Reply::Statistics {
+                    statistics: Box::new(statistics),
+                },
+                Err(error) => Reply::Refused { error },
+            },
             Task::Close { session } => {
                 self.worker.close(now, session);
                 Reply::Done

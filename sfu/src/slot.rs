@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use rotunda_proto::ids::{TrackSource, UserId};
+use str0m::format::Codec;
 use str0m::media::{MediaKind, Mid};
 
 use crate::packet::{Packet, StreamId};
+use crate::quality::ReportedLoss;
 
 /// Changes of source whose packets can still be asked for again.
 const SEGMENTS: usize = 8;
@@ -98,6 +100,12 @@ pub struct Slot {
     pub rtx_ssrc: Option<u32>,
     /// The stream to show: the source's, or the layer that fits the viewer's link. None: paused.
     pub target: Option<StreamId>,
+    /// The payload type of the target at its publisher: another one may be another codec.
+    pub target_type: Option<u8>,
+    /// The viewer cannot decode what the source is sent in, and has been told.
+    pub refused: Option<Codec>,
+    /// The layer that the viewer is to have, which may have to be woken: the target is what he can have until then.
+    pub chosen: Option<StreamId>,
     /// The source is wanted but cannot be sent, as the link does not carry it.
     pub paused: bool,
     want: Option<Want>,
@@ -108,7 +116,12 @@ pub struct Slot {
     next_rtx: u64,
     pub packets: u32,
     pub octets: u32,
+    /// Packets that the viewer missed and got again.
+    pub resent: u32,
+    pub reported: ReportedLoss,
     pub reported_at: Option<Instant>,
+    /// Packets and octets when they were last looked at.
+    before: [u32; 2],
 }
 
 impl Slot {
@@ -120,6 +133,9 @@ impl Slot {
             ssrc,
             rtx_ssrc,
             target: None,
+            target_type: None,
+            refused: None,
+            chosen: None,
             paused: false,
             want: None,
             state: Forwarding::Empty,
@@ -136,7 +152,10 @@ impl Slot {
             next_rtx: u64::from(first_seq >> 16 & 0x7fff),
             packets: 0,
             octets: 0,
+            resent: 0,
+            reported: ReportedLoss::default(),
             reported_at: None,
+            before: [0; 2],
         }
     }
 
@@ -149,6 +168,8 @@ impl Slot {
         let source = |want: &Option<Want>| want.as_ref().map(|want| (want.user.clone(), want.source));
         if source(&want) != source(&self.want) {
             self.target = None;
+            self.refused = None;
+            self.chosen = None;
             self.paused = false;
             // What was sent of another source is not sent again.
             self.segments.clear();
@@ -293,6 +314,12 @@ impl Slot {
         self.packets = self.packets.wrapping_add(1);
         self.octets = self.octets.wrapping_add(packet.payload.len() as u32);
         Some(rewritten)
+    }
+
+    /// Packets and octets since the last call.
+    pub fn since_last(&mut self) -> (u32, u32) {
+        let [packets, octets] = std::mem::replace(&mut self.before, [self.packets, self.octets]);
+        (self.packets.wrapping_sub(packets), self.octets.wrapping_sub(octets))
     }
 
     /// Where a packet that the viewer misses came from: stream and sequence number there.

@@ -7,7 +7,8 @@ use str0m::format::{Codec, PayloadParams};
 use str0m::media::{Mid, Rid};
 
 use crate::allocator::Layer;
-use crate::packet::{History, StreamId};
+use crate::demand::Demand;
+use crate::packet::{History, Packet, StreamId};
 use crate::worker::Pending;
 
 /// Packets of a stream that can be sent again: video at 500 a second two seconds, sound at 50 a second one.
@@ -17,6 +18,8 @@ const AUDIO_HISTORY: usize = 64;
 const KEYFRAME_INTERVAL: Duration = Duration::from_secs(1);
 /// A layer that has sent nothing for this time is not one to switch to.
 const STALL: Duration = Duration::from_secs(1);
+/// Packets overtake each other by less than this.
+const OVERTAKEN: Duration = Duration::from_millis(15);
 /// The bitrate is measured over this time.
 const METER: Duration = Duration::from_millis(500);
 
@@ -47,6 +50,11 @@ pub struct Stream {
     pub history: History,
     pub height: Option<u16>,
     pub last_packet: Instant,
+    pub demand: Demand,
+    pub counts: Counts,
+    /// Milliseconds there and back (RFC 3611 §4.5), of publishers that answer such reports.
+    pub round_trip: Option<u32>,
+    jitter: Jitter,
     meter: Meter,
     keyframe: KeyframeRequest,
 }
@@ -66,6 +74,10 @@ impl Stream {
             history: History::new(capacity),
             height: None,
             last_packet: now,
+            demand: Demand::Unwatched { since: now },
+            counts: Counts::default(),
+            round_trip: None,
+            jitter: Jitter::default(),
             meter: Meter::new(now),
             keyframe: KeyframeRequest::default(),
         }
@@ -79,13 +91,71 @@ impl Stream {
         self.params.spec().clock_rate.get()
     }
 
-    pub fn handle_packet(&mut self, now: Instant, bytes: usize) {
+    /// A new packet, which is in the history already.
+    pub fn handle_packet(&mut self, now: Instant, packet: &Packet) {
+        let bytes = packet.payload.len();
+        if !self.is_alive(now) {
+            self.meter.restart(now);
+            self.jitter.prior = None;
+        }
         self.last_packet = now;
+        self.counts.packets += 1;
+        self.counts.bytes += bytes as u64;
+        if self.history.newest() == Some(packet.seq) {
+            self.jitter
+                .add(packet.arrived, packet.time, self.params.spec().clock_rate.get());
+        } else if self.came_by_resending(packet) {
+            self.counts.resent += 1;
+        }
         self.meter.add(now, bytes);
+    }
+
+    /// A packet that comes so long after its successors was not overtaken on the way, but lost and sent again.
+    fn came_by_resending(&self, packet: &Packet) -> bool {
+        let mut after = (packet.seq + 1..packet.seq + 8).filter_map(|seq| self.history.get(seq));
+        after
+            .next()
+            .is_some_and(|next| packet.arrived.saturating_duration_since(next.arrived) > OVERTAKEN)
     }
 
     pub fn is_alive(&self, now: Instant) -> bool {
         now.saturating_duration_since(self.last_packet) < STALL
+    }
+
+    /// Interarrival jitter.
+    pub fn jitter_milliseconds(&self) -> u32 {
+        (self.jitter.seconds * 1000.0).round() as u32
+    }
+
+    /// Packets between the first and the newest that never came, resent or not.
+    pub fn lost(&self) -> u64 {
+        self.expected().saturating_sub(self.counts.packets)
+    }
+
+    /// Packets that the publisher has sent, by their numbers (RFC 3550 A.3).
+    fn expected(&self) -> u64 {
+        let ends = self.history.newest().zip(self.history.first());
+        ends.map_or(0, |(newest, first)| newest - first + 1)
+    }
+
+    /// What has come since the last call.
+    pub fn since_last(&mut self) -> Window {
+        let at_once = self.counts.packets - self.counts.resent;
+        let now = [self.counts.packets, self.counts.bytes, self.expected(), at_once];
+        let before = std::mem::replace(&mut self.counts.before, now);
+        // What came by resending was missing in the window before, perhaps.
+        let [packets, bytes, expected, at_once] = std::array::from_fn(|which| now[which] - before[which]);
+        let lost = expected.saturating_sub(at_once);
+        Window {
+            packets,
+            bytes,
+            loss: (lost * 100).checked_div(expected).unwrap_or(0) as u8,
+        }
+    }
+
+    /// How many key frames the publisher was asked for.
+    pub fn keyframe_requests(&self) -> u32 {
+        self.keyframe.made
     }
 
     pub fn layer(&self, id: StreamId) -> Layer {
@@ -124,6 +194,7 @@ impl Stream {
         self.keyframe = KeyframeRequest {
             wanted: false,
             asked_at: Some(now),
+            made: self.keyframe.made + 1,
         };
         true
     }
@@ -138,6 +209,50 @@ impl Stream {
 struct KeyframeRequest {
     wanted: bool,
     asked_at: Option<Instant>,
+    made: u32,
+}
+
+/// New packets since the stream began, and where they stood when they were last looked at.
+#[derive(Debug, Default)]
+pub struct Counts {
+    pub packets: u64,
+    /// Of payload.
+    pub bytes: u64,
+    /// Of the packets, those that came by resending.
+    resent: u64,
+    /// Packets, bytes, expected packets, and those that came at once.
+    before: [u64; 4],
+}
+
+/// What has come of a stream in some time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    pub packets: u64,
+    pub bytes: u64,
+    /// Percent lost at the first sending.
+    pub loss: u8,
+}
+
+/// Interarrival jitter (RFC 3550 A.8) of the first packets of frames: how far the rest of a frame is behind says how large it
+/// is. What was sent again is left out, which is why `str0m`'s figure is of no use: browsers probe by resending.
+#[derive(Debug, Default)]
+struct Jitter {
+    seconds: f64,
+    prior: Option<(Instant, u32)>,
+}
+
+impl Jitter {
+    fn add(&mut self, arrived: Instant, time: u32, clock_rate: u32) {
+        if let Some((at, before)) = self.prior {
+            if before == time {
+                return;
+            }
+            let ticks = f64::from(time.wrapping_sub(before) as i32);
+            let elapsed = arrived.saturating_duration_since(at).as_secs_f64();
+            self.seconds += ((elapsed - ticks / f64::from(clock_rate)).abs() - self.seconds) / 16.0;
+        }
+        self.prior = Some((arrived, time));
+    }
 }
 
 #[derive(Debug)]
@@ -155,6 +270,12 @@ impl Meter {
             bytes: 0,
             bitrate: 0,
         }
+    }
+
+    /// After a pause: what was measured before holds until something newer is.
+    fn restart(&mut self, now: Instant) {
+        self.since = now;
+        self.bytes = 0;
     }
 
     fn add(&mut self, now: Instant, bytes: usize) {

@@ -2,11 +2,15 @@
 //! events go out by `poll_*`.
 //!
 //! This file makes and ends sessions; [`demux`] finds whose datagram it is, [`forward`] takes packets from publishers,
-//! [`fan_out`] gives them to viewers, [`subscribe`] decides who gets what, [`timers`] does what time brings.
+//! [`fan_out`] gives them to viewers, [`subscribe`] decides who gets what, [`timers`] does what time brings, [`statistics`]
+//! measures, [`layers`] pauses what nobody watches, [`messages`] carries members' own messages.
 
 mod demux;
 mod fan_out;
 mod forward;
+mod layers;
+mod messages;
+pub mod statistics;
 mod subscribe;
 #[cfg(test)]
 mod tests;
@@ -61,6 +65,7 @@ pub struct Worker {
     ready: VecDeque<usize>,
     control: VecDeque<Datagram>,
     events: VecDeque<RoomEvent>,
+    outbox: messages::Outbox,
     scratch: forward::Scratch,
     counters: forward::Counters,
 }
@@ -122,6 +127,7 @@ impl Worker {
             ready: VecDeque::new(),
             control: VecDeque::new(),
             events: VecDeque::new(),
+            outbox: messages::Outbox::default(),
             scratch: forward::Scratch::default(),
             counters: forward::Counters::default(),
         }
@@ -373,6 +379,10 @@ impl Worker {
             }
             str0m::Event::SenderFeedback(report) => session.clock.handle_report(now, &report.sender_info),
             str0m::Event::RtpPacket(packet) => self.handle_rtp(now, index, packet),
+            str0m::Event::MediaIngressStats(stats) => self.handle_ingress_stats(index, &stats),
+            str0m::Event::ChannelOpen(channel, label) => session.messages.handle_open(channel, &label),
+            str0m::Event::ChannelClose(channel) => session.messages.handle_close(channel),
+            str0m::Event::ChannelData(data) => self.handle_channel_data(now, index, &data),
             str0m::Event::Closed => return Some("the peer has closed the session"),
             _ => {}
         }
@@ -448,7 +458,9 @@ impl Worker {
         let unsent = self.unsent.front().map(|(due, _)| *due);
         let repeat = self.repeats.front().map(|repeat| repeat.due);
         let timer = self.timers.next();
-        flush.into_iter().chain(unsent).chain(repeat).chain(timer).min()
+        let message = self.outbox.next();
+        let all = [flush, unsent, repeat, timer, message];
+        all.into_iter().flatten().min()
     }
 }
 

@@ -1,5 +1,6 @@
 //! One login: a task that owns the user's stay in a room and outlives its WebSocket by the resume time.
 
+mod session;
 pub mod stay;
 
 use std::time::{Duration, Instant};
@@ -218,6 +219,12 @@ impl Member {
                 self.in_room()?.cancel_video(&user_id, source);
                 Ok(Reply::Done {})
             }
+            Request::GetStats {} => {
+                let statistics = self.in_room()?.statistics().await?;
+                Ok(Reply::Stats {
+                    statistics: Box::new(statistics),
+                })
+            }
             Request::MuteRemoteAudio { user_id, muted } => {
                 self.in_room()?.mute_remote(user_id, muted);
                 Ok(Reply::Done {})
@@ -270,6 +277,7 @@ fn name(request: &Request) -> &'static str {
         Request::RequestVideo { .. } => "requestVideo",
         Request::CancelVideo { .. } => "cancelVideo",
         Request::MuteRemoteAudio { .. } => "muteRemoteAudio",
+        Request::GetStats {} => "getStats",
         Request::ExitRoom {} => "exitRoom",
     }
 }
@@ -312,6 +320,7 @@ pub fn failure(code: ErrorCode) -> ErrorBody {
             "cancel another picture first: 4 cameras, 3 while sending one, and one screen"
         }
         ErrorCode::NotPublished => "that member does not publish that source",
+        ErrorCode::NotConnected => "connect first: there is no media session",
         ErrorCode::BadSdp => "the offer was refused",
         ErrorCode::NoMediaNode => "no media server is available; try again",
         ErrorCode::Internal => "something failed here; try again",

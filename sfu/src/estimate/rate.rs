@@ -50,6 +50,12 @@ impl RateControl {
         self.rate
     }
 
+    /// Whether the link was overused within this time.
+    pub fn decreased_within(&self, now: Instant, time: Duration) -> bool {
+        self.decreased_at
+            .is_some_and(|at| now.saturating_duration_since(at) < time)
+    }
+
     /// A probe got through at this rate.
     pub fn set_probed(&mut self, rate: f64) {
         if rate > self.rate {

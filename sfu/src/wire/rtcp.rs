@@ -13,6 +13,8 @@ const PAYLOAD_FEEDBACK: u8 = 206;
 const REFERENCE_UNIT: i64 = 64_000;
 /// Its deltas count 250 us.
 const DELTA_UNIT: i64 = 250;
+/// More is no measurement: a report from before, or a wrong clock.
+const MOST_ROUND_TRIP: Duration = Duration::from_secs(60);
 /// Seconds from 1900 to 1970 (RFC 868).
 const NTP_EPOCH: u64 = 2_208_988_800;
 
@@ -44,6 +46,22 @@ pub struct Reception {
     /// Middle 32 bits of the NTP time of the last sender report, and the time since, 1/65536 s.
     pub last_report: u32,
     pub since_last_report: u32,
+}
+
+impl Reception {
+    /// Time there and back, for a report that came at `unix` (RFC 3550 §6.4.1, LSR and DLSR). None: the receiver has seen no
+    /// sender report yet, or tells nonsense.
+    pub fn round_trip(&self, unix: Duration) -> Option<Duration> {
+        if self.last_report == 0 {
+            return None;
+        }
+        let arrived = (ntp(unix) >> 16) as u32;
+        let units = arrived
+            .wrapping_sub(self.last_report)
+            .wrapping_sub(self.since_last_report);
+        let time = Duration::from_secs_f64(f64::from(units) / 65_536.0);
+        (time < MOST_ROUND_TRIP).then_some(time)
+    }
 }
 
 /// Everything in a compound packet that is well-formed; what follows a malformed packet is left out.
@@ -312,6 +330,30 @@ mod tests {
         };
         assert_eq!(lost.sequences().collect::<Vec<_>>(), [0xffff, 0, 2]);
         assert_eq!(found[2], Feedback::Keyframe { ssrc: 9 });
+    }
+
+    #[test]
+    fn a_report_on_a_sender_report_tells_the_time_there_and_back() {
+        let sent = Duration::from_millis(1_700_000_000_000);
+        let report = Reception {
+            ssrc: 9,
+            fraction_lost: 0,
+            jitter: 0,
+            last_report: (ntp(sent) >> 16) as u32,
+            // Half a second at the receiver.
+            since_last_report: 32_768,
+        };
+        let time = report.round_trip(sent + Duration::from_millis(580)).unwrap();
+        assert!(
+            time.abs_diff(Duration::from_millis(80)) < Duration::from_millis(1),
+            "{time:?}"
+        );
+        assert_eq!(report.round_trip(sent), None, "before it can have come");
+        let none_seen = Reception {
+            last_report: 0,
+            ..report
+        };
+        assert_eq!(none_seen.round_trip(sent), None);
     }
 
     #[test]

@@ -185,7 +185,7 @@ impl Worker {
         if !stream.history.insert(packet) {
             return;
         }
-        stream.handle_packet(now, packet.payload.len());
+        stream.handle_packet(now, packet);
         let mut grown = false;
         if packet.descriptor.starts_keyframe {
             stream.keyframe_came();
@@ -222,6 +222,7 @@ impl Worker {
         proto: Protocol,
         bytes: &[u8],
     ) {
+        let unix = self.unix(now);
         let Some(Some(session)) = self.sessions.get_mut(index) else {
             return;
         };
@@ -250,8 +251,10 @@ impl Worker {
         rtcp::read(&scratch.plain, |feedback| match feedback {
             Feedback::AboutSending => about_sending = true,
             Feedback::Reception(report) => {
-                if session.slot_of(report.ssrc).is_some() {
+                if let Some(slot) = session.slot_of(report.ssrc) {
                     session.protection.handle_report(report.fraction_lost);
+                    session.slots[slot].reported.handle_report(report.fraction_lost);
+                    session.handle_round_trip(report.round_trip(unix));
                 } else {
                     about_sending = true;
                 }
@@ -326,6 +329,7 @@ impl Worker {
                 resend,
             };
             session.egress.push(&session.slots, slot, rewritten, body);
+            session.slots[slot].resent += 1;
             self.counters.resent.increment(1);
         }
     }

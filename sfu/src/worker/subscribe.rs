@@ -3,10 +3,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use metrics::counter;
 use rotunda_proto::ids::{RoomKey, TrackSource, UserId};
+use rotunda_proto::sfu::Event;
+use str0m::format::Codec;
 use str0m::media::MediaKind;
 
-use super::Worker;
+use super::{RoomEvent, Worker};
 use crate::allocator::{self, Layer, Request};
 use crate::egress::Body;
 use crate::packet::{Packet, StreamId};
@@ -83,6 +86,7 @@ impl Worker {
                 None => {
                     if let Some(Some(session)) = self.sessions.get_mut(index) {
                         session.slots[slot].target = None;
+                        session.slots[slot].chosen = None;
                         session.slots[slot].stop();
                     }
                 }
@@ -135,10 +139,11 @@ impl Worker {
         let sound = SOUND * sounds.iter().filter(|(_, stream)| stream.is_some()).count() as u64;
         let estimate = session.egress.estimator.estimate();
         let budget = estimate.map(|bits| ((bits as f64 * PLANNED) as u64).saturating_sub(sound));
-        let chosen = allocator::allocate(budget, &requests);
+        let narrow = session.egress.estimator.is_narrow(now);
+        let chosen = allocator::allocate(budget, narrow, &requests);
         let wanted = allocator::wanted(&requests);
-        let paused: Vec<bool> = requests.iter().map(|request| !request.layers.is_empty()).collect();
         if let Some(Some(session)) = self.sessions.get_mut(index) {
+            session.wanted = wanted + sound;
             let room = (wanted as f64 * 1.3) as u64;
             session
                 .egress
@@ -148,8 +153,13 @@ impl Worker {
         for (slot, stream) in sounds {
             self.set_target(now, index, slot, stream, false);
         }
-        for ((slot, stream), had_layers) in slots.into_iter().zip(chosen).zip(paused) {
-            self.set_target(now, index, slot, stream, stream.is_none() && had_layers);
+        for ((slot, chosen), request) in slots.into_iter().zip(chosen).zip(requests) {
+            let stream = chosen.map(|chosen| {
+                let comes = |id| self.streams.get(&id).is_some_and(|stream| stream.is_alive(now));
+                allocator::stand_in(&request, chosen, comes)
+            });
+            self.set_target(now, index, slot, stream, stream.is_none() && !request.layers.is_empty());
+            self.choose(now, index, slot, chosen);
         }
     }
 
@@ -169,7 +179,7 @@ impl Worker {
             .streams
             .iter()
             .filter_map(|id| Some((*id, self.streams.get(id)?)))
-            .filter(|(_, stream)| stream.is_alive(now) || track.streams.len() == 1)
+            .filter(|(_, stream)| stream.is_alive(now) || stream.demand.sleeps() || track.streams.len() == 1)
             .collect();
         streams.sort_by_key(|(id, stream)| (stream.rank(), *id));
         let mut layers: Vec<Layer> = Vec::with_capacity(streams.len());
@@ -187,25 +197,69 @@ impl Worker {
         layers
     }
 
+    /// Notes that a slot's source is sent in a codec that the viewer cannot decode (None: he can), and tells him once.
+    fn refuse(&mut self, index: usize, slot: usize, codec: Option<Codec>) {
+        let Some(Some(session)) = self.sessions.get_mut(index) else {
+            return;
+        };
+        let state = &mut session.slots[slot];
+        let before = std::mem::replace(&mut state.refused, codec);
+        let (Some(codec), Some(want)) = (codec.filter(|_| codec != before), state.want()) else {
+            return;
+        };
+        counter!("rotunda_sfu_codec_refusals_total").increment(1);
+        self.events.push_back(RoomEvent {
+            room: session.room.clone(),
+            event: Event::CodecNotSupported {
+                session: session.id,
+                user: want.user.clone(),
+                source: want.source,
+                codec: codec.to_string(),
+            },
+        });
+    }
+
+    /// Notes the layer that a slot is to have; one that its publisher was told to pause is asked for again at once.
+    fn choose(&mut self, now: Instant, index: usize, slot: usize, chosen: Option<StreamId>) {
+        let Some(Some(session)) = self.sessions.get_mut(index) else {
+            return;
+        };
+        let chosen = chosen.filter(|_| session.slots[slot].refused.is_none());
+        session.slots[slot].chosen = chosen;
+        if let Some(stream) = chosen.and_then(|chosen| self.streams.get(&chosen))
+            && stream.demand.is_off()
+        {
+            self.update_demand(now, stream.track);
+        }
+    }
+
     /// Shows a stream from its next key frame on, which is asked for; or from the newest one that is cached.
     fn set_target(&mut self, now: Instant, index: usize, slot: usize, stream: Option<StreamId>, paused: bool) {
         let Some(Some(session)) = self.sessions.get_mut(index) else {
             return;
         };
+        let params = stream.and_then(|id| self.streams.get(&id)).map(|stream| stream.params);
+        let source_type = params.map(|params| *params.pt());
         let state = &mut session.slots[slot];
         state.paused = paused;
-        if state.target == stream {
+        if state.target == stream && state.target_type == source_type {
             return;
         }
+        let mid = state.mid;
+        let refused = params
+            .filter(|params| session.payload_types(mid, *params).is_none())
+            .map(|params| params.spec().codec);
         // What waits on its way was meant for the slot as it was.
-        for id in [state.target, stream].into_iter().flatten() {
+        for id in [session.slots[slot].target, stream].into_iter().flatten() {
             self.fan_out_stream(now, id);
         }
+        let stream = stream.filter(|_| refused.is_none());
+        self.refuse(index, slot, refused);
         let Some(Some(session)) = self.sessions.get_mut(index) else {
             return;
         };
         let state = &mut session.slots[slot];
-        state.target = stream;
+        (state.target, state.target_type) = (stream, source_type);
         let Some(stream) = stream else {
             // What was shown is not to be sent any more.
             state.stop();

@@ -78,6 +78,9 @@ impl Worker {
                 self.tick(now, index);
             }
         }
+        if self.outbox.next().is_some_and(|due| due <= now) {
+            self.deliver_messages(now);
+        }
         self.settle(now);
         if self.timers.speakers_at.is_none_or(|at| at <= now) {
             self.timers.speakers_at = Some(now + SPEAKERS);
@@ -110,6 +113,8 @@ impl Worker {
         }
         self.allocate(now, index);
         self.repeat_keyframe_requests(now, index);
+        self.check_layers(now, index);
+        self.measure(now, index);
     }
 
     /// Of this session's slots that still wait, and of its streams whose request came too early.
@@ -144,7 +149,7 @@ impl Worker {
     }
 
     /// Wall clock that belongs to `now`; steps of the system's clock do not reach it.
-    fn unix(&self, now: Instant) -> Duration {
+    pub(super) fn unix(&self, now: Instant) -> Duration {
         let (started, unix) = self.setup.started;
         unix + now.saturating_duration_since(started)
     }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use rotunda_proto::config::Application;
 use rotunda_proto::grpc::v1;
 use rotunda_proto::grpc::v1::mix_service_server::{MixService, MixServiceServer};
-use subtle::ConstantTimeEq;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::TcpListenerStream;
@@ -17,6 +16,7 @@ use tracing::error;
 use uuid::Uuid;
 
 use super::ApiError;
+use super::caller::caller;
 use super::mix::Mixes;
 use super::mix::request::{
     EncodeParams, LayoutParams, OutputParams, PresetLayoutConfig, PublishCdnParams, RoomField, SmallVideoLayoutParams,
@@ -56,27 +56,9 @@ struct Face {
 }
 
 impl Face {
-    /// The application of `authorization: Bearer <secret id>:<secret>`.
     fn caller(&self, metadata: &MetadataMap) -> Result<&Application, Status> {
-        let refused = |what: &str| Status::unauthenticated(format!("AuthFailure.InvalidAuthorization: {what}"));
         let header = metadata.get("authorization").and_then(|value| value.to_str().ok());
-        let header = header.ok_or_else(|| refused("send `authorization: Bearer <secret id>:<secret>`"))?;
-        let keys = header.strip_prefix("Bearer ").and_then(|keys| keys.split_once(':'));
-        let (id, secret) = keys.ok_or_else(|| refused("write `Bearer <secret id>:<secret>`"))?;
-        let known = self.shared.applications.by_secret_id(id);
-        let application =
-            known.ok_or_else(|| Status::unauthenticated("AuthFailure.SecretIdNotFound: unknown key id"))?;
-        let same: bool = application
-            .api_secret
-            .reveal()
-            .as_bytes()
-            .ct_eq(secret.as_bytes())
-            .into();
-        if same {
-            Ok(application)
-        } else {
-            Err(Status::unauthenticated("AuthFailure.SignatureFailure: wrong secret"))
-        }
+        caller(&self.shared.applications, header).map_err(|error| Status::unauthenticated(error.to_string()))
     }
 }
 

@@ -11,10 +11,12 @@ use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::{RoomId, RoomKey, SessionId, TrackSource, UserId};
 use rotunda_proto::sfu::{self, Command, ControlError, SlotMap, VideoWant};
 use rotunda_proto::signaling::{ErrorBody, ErrorCode, Event, Lines, MediaState, Role, RoomView, SlotView, TrackState};
+use rotunda_proto::statistics::{NetworkQuality, Statistics};
 use tokio::sync::{broadcast, watch};
 use tokio::time::timeout;
 use tracing::{info, warn};
 
+use super::session::Session;
 use super::{explain, failure};
 use crate::feed::Feed;
 use crate::room_documents::{Refused, RoomDocuments};
@@ -45,12 +47,6 @@ pub struct Stay {
     only: Option<VideoWant>,
     slots: SlotMap,
     ingress: BTreeSet<TrackSource>,
-}
-
-struct Session {
-    id: SessionId,
-    sfu: String,
-    connected: bool,
 }
 
 impl Stay {
@@ -111,11 +107,8 @@ impl Stay {
             _ => {
                 self.close_session().await;
                 let id = SessionId(rand::rng().random());
-                self.session = Some(Session {
-                    id,
-                    sfu: sfu.clone(),
-                    connected: false,
-                });
+                let session = Session::new(&self.documents.bus, id, sfu.clone()).await;
+                self.session = Some(session.map_err(|error| explain(error.into()))?);
                 let identity = sfu::Identity::Member {
                     user: self.user.clone(),
                 };
@@ -158,9 +151,29 @@ impl Stay {
         match self.documents.bus.call(sfu, command).await {
             Ok(sfu::Reply::Opened { answer }) => Ok(answer),
             Ok(sfu::Reply::Refused { error }) => Err(refused(&error)),
-            Ok(sfu::Reply::Done) => Err(failure(ErrorCode::Internal)),
+            Ok(sfu::Reply::Done | sfu::Reply::Statistics { .. }) => Err(failure(ErrorCode::Internal)),
             Err(error) => {
                 warn!(error = &error as &dyn std::error::Error, "open a media session");
+                Err(failure(ErrorCode::NoMediaNode))
+            }
+        }
+    }
+
+    /// How this member's media fares.
+    pub async fn statistics(&self) -> Result<Statistics, ErrorBody> {
+        let Some(session) = &self.session else {
+            return Err(failure(ErrorCode::NotConnected));
+        };
+        let command = Command::Statistics {
+            room: self.documents.room.clone(),
+            user: self.user.clone(),
+        };
+        match self.documents.bus.call(&session.sfu, &command).await {
+            Ok(sfu::Reply::Statistics { statistics }) => Ok(*statistics),
+            Ok(sfu::Reply::Refused { .. }) => Err(failure(ErrorCode::NotConnected)),
+            Ok(sfu::Reply::Opened { .. } | sfu::Reply::Done) => Err(failure(ErrorCode::Internal)),
+            Err(error) => {
+                warn!(error = &error as &dyn std::error::Error, "ask for statistics");
                 Err(failure(ErrorCode::NoMediaNode))
             }
         }
@@ -233,6 +246,7 @@ impl Stay {
                 Err(broadcast::error::RecvError::Lagged(_)) => {}
                 Err(broadcast::error::RecvError::Closed) => std::future::pending::<()>().await,
             },
+            () = session_changed(&mut self.session) => {}
         }
     }
 
@@ -259,8 +273,11 @@ impl Stay {
         while let Ok(event) = self.sfu_events.try_recv() {
             self.heard.push(event);
         }
+        if let Some(session) = &mut self.session {
+            events.extend(session.poll_news());
+        }
         for event in std::mem::take(&mut self.heard) {
-            events.extend(self.hear(event));
+            self.hear(event, &mut events);
         }
         let slots = match &self.only {
             Some(want) => show_only(&state.seats, want),
@@ -281,6 +298,8 @@ impl Stay {
             count: self.told.member_count(),
         });
         events.push(self.slots_event());
+        let session = self.session.iter();
+        events.extend(session.flat_map(|session| session.retell(&self.slots)));
         events
     }
 
@@ -293,26 +312,34 @@ impl Stay {
         gauge!("rotunda_signaling_members").decrement(1.0);
     }
 
-    fn hear(&mut self, event: sfu::Event) -> Option<Event> {
+    /// What the client is told of an event of the SFU.
+    fn hear(&mut self, event: sfu::Event, told: &mut Vec<Event>) {
         let own = |id: SessionId, session: &Option<Session>| session.as_ref().is_some_and(|own| own.id == id);
         match event {
             sfu::Event::Connected { session, .. } if own(session, &self.session) => {
                 if let Some(session) = &mut self.session {
                     session.connected = true;
                 }
-                Some(Event::MediaState {
+                told.push(Event::MediaState {
                     state: MediaState::Connected,
-                })
+                });
             }
             sfu::Event::Disconnected { session, .. } if own(session, &self.session) => {
                 self.session = None;
                 self.slots = SlotMap::default();
-                Some(Event::MediaState {
+                let quality = NetworkQuality::disconnected();
+                told.push(Event::NetworkQuality { quality });
+                told.push(Event::MediaState {
                     state: MediaState::Disconnected,
-                })
+                });
             }
-            sfu::Event::Speakers { speakers } => Some(Event::Speakers { speakers }),
-            sfu::Event::Connected { .. } | sfu::Event::Disconnected { .. } => None,
+            sfu::Event::Speakers { speakers } => told.push(Event::Speakers { speakers }),
+            // Of others, or of a session that this member has closed; or not told to a room.
+            sfu::Event::Connected { .. }
+            | sfu::Event::Disconnected { .. }
+            | sfu::Event::Quality { .. }
+            | sfu::Event::Layers { .. }
+            | sfu::Event::CodecNotSupported { .. } => {}
         }
     }
 
@@ -364,6 +391,14 @@ impl Stay {
             Ok(_) => {}
             Err(error) => warn!(error = &error as &dyn std::error::Error, "command the SFU"),
         }
+    }
+}
+
+/// Resolves when the SFU has told something of this session alone; never without one. Cancel-safe.
+async fn session_changed(session: &mut Option<Session>) {
+    match session {
+        Some(session) => session.changed().await,
+        None => std::future::pending().await,
     }
 }
 

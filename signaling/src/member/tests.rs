@@ -1,5 +1,7 @@
 //! A member whose WebSocket is gone, in virtual time.
 
+mod media;
+
 use std::sync::Arc;
 
 use rotunda_proto::bus::{BusExt, InProcess, SharedBus};

@@ -83,6 +83,7 @@ function enter(room: Room, roomId: number | string): void {
   room.on('changed', showCount);
   showCount();
   room.on('reconnecting', (is) => { banner.textContent = is ? 'Connection lost. Coming back …' : ''; });
+  room.on('error', ({ message }) => { banner.textContent = message; });
   room.on('closed', ({ message }) => {
     stage.hidden = true;
     find('#lobby', HTMLElement).hidden = false;

@@ -1,9 +1,14 @@
 // A stay in a room: signaling and media together.
 
+import { decode, encode, type CustomMessage } from './custom_messages';
 import { Emitter } from './emitter';
 import { Session, type Codec } from './session';
 import { Signaling, type Credentials } from './signaling';
-import type { Mix, Publisher, RoomView, RotundaError, ServerEvent, Slot, Source, Speaker } from './types';
+import { disconnected, summarize, type Sample, type Statistics } from './statistics';
+import {
+  RotundaError, type Mix, type NetworkQuality, type Publisher, type RoomView, type ServerEvent, type ServerStatistics,
+  type Slot, type Source, type Speaker,
+} from './types';
 import { difference, wantedPictures } from './wishes';
 
 export interface RoomOptions {
@@ -21,6 +26,9 @@ export interface Remote {
   track: MediaStreamTrack;
 }
 
+/** Milliseconds. */
+const STATISTICS_INTERVAL = 2000;
+
 export class Room extends Emitter<{
   /** Members, publishers or the mix have changed. */
   changed: void;
@@ -28,6 +36,14 @@ export class Room extends Emitter<{
   remotes: Remote[];
   speakers: Speaker[];
   reconnecting: boolean;
+  /** How good the connection is, as the server sees it; every 10 s, and when a score changes. */
+  'network-quality': NetworkQuality;
+  /** What is sent and received, every 2 s. */
+  statistics: Statistics;
+  /** What another member sent by {@link Room.sendCustomMessage}. */
+  'custom-message': CustomMessage;
+  /** Something does not work that the member should know of; the stay goes on. */
+  error: RotundaError;
   closed: RotundaError;
 }> {
   readonly members = new Set<string>();
@@ -40,6 +56,9 @@ export class Room extends Emitter<{
   private iceServers: RTCIceServer[] = [];
   private wishes: Promise<void> = Promise.resolve();
   private tracks: Partial<Record<Source, MediaStreamTrack>> = {};
+  private shown: { audio: (string | null)[]; video: (Slot | null)[] } = { audio: [], video: [] };
+  private sample?: Sample;
+  private timer?: ReturnType<typeof setInterval>;
 
   private constructor(private readonly signaling: Signaling, private readonly options: RoomOptions) {
     super();
@@ -61,6 +80,7 @@ export class Room extends Emitter<{
     room.iceServers = (reply['iceServers'] as RTCIceServer[] | undefined) ?? [];
     await room.connect();
     room.askForPictures();
+    room.timer = setInterval(() => void room.measure(), STATISTICS_INTERVAL);
     return room;
   }
 
@@ -94,16 +114,49 @@ export class Room extends Emitter<{
       // The server has gone first.
     }
     this.signaling.close();
-    this.session?.close();
+    this.stop();
+  }
+
+  /**
+   * Sends a message to everybody else in the room who is connected: at most 1024 bytes, and 30 a second; what is over that
+   * reaches nobody and is told by `error`. Not `ordered`: it may be overtaken, and lost.
+   */
+  sendCustomMessage({ cmdId, data, ordered = true }: { cmdId: number; data: ArrayBuffer; ordered?: boolean }): void {
+    const bytes = encode(cmdId, data);
+    const channel = this.session?.channels[ordered ? 'ordered' : 'unordered'];
+    if (channel?.readyState !== 'open') throw new RotundaError('disconnected', 'The connection to the server is lost.');
+    channel.send(bytes);
+  }
+
+  /** How this member's media fares, as the server measures it. */
+  async getStats(): Promise<ServerStatistics> {
+    const reply = await this.signaling.request('getStats');
+    return reply['statistics'] as ServerStatistics;
   }
 
   private async connect(): Promise<void> {
     this.session?.close();
     const session = new Session(this.iceServers, this.options.codec);
     this.session = session;
+    this.sample = undefined;
+    session.connection.onconnectionstatechange = () => {
+      const { connectionState } = session.connection;
+      const isLost = connectionState === 'disconnected' || connectionState === 'failed';
+      // The server notices later, and cannot tell who is cut off.
+      if (isLost && this.session === session) this.emit('network-quality', disconnected);
+    };
+    for (const channel of Object.values(session.channels)) {
+      channel.binaryType = 'arraybuffer';
+      channel.onmessage = ({ data }) => this.hear(decode(data as ArrayBuffer));
+    }
     const reply = await this.signaling.request('connect', { ...await session.offer() });
     await session.answer(String(reply['answer']));
     for (const source of this.sending) await this.send(source, this.tracks[source] ?? null);
+  }
+
+  private hear(message: CustomMessage | RotundaError | undefined): void {
+    if (message instanceof RotundaError) this.emit('error', message);
+    else if (message) this.emit('custom-message', message);
   }
 
   private send(source: Source, track: MediaStreamTrack | null): Promise<void> {
@@ -126,7 +179,24 @@ export class Room extends Emitter<{
         this.askForPictures();
         break;
       }
-      case 'slots': this.emit('remotes', this.remotes(event.audio, event.video)); return;
+      case 'slots':
+        this.shown = event;
+        this.emit('remotes', this.remotes(event.audio, event.video));
+        return;
+      case 'codecNotSupported': {
+        const { event: _, ...about } = event;
+        const message = `${about.userId} sends ${about.codec}, which this browser cannot show.`;
+        this.emit('error', new RotundaError('codec_not_supported', message, about));
+        return;
+      }
+      case 'layers': void this.session?.setLayers(event.source, event.active); return;
+      case 'networkQuality': {
+        const { event: _, ...quality } = event;
+        // Not every browser answers what the server measures this by.
+        if (quality.uplinkNetworkQuality > 0) quality.uplinkRTT ??= this.sample?.roundTrip;
+        this.emit('network-quality', quality);
+        return;
+      }
       case 'speakers': this.emit('speakers', event.speakers); return;
       case 'mediaState':
         if (event.state === 'disconnected') void this.connect();
@@ -172,8 +242,26 @@ export class Room extends Emitter<{
     }
   }
 
-  private end(error: RotundaError): void {
+  private async measure(): Promise<void> {
+    const session = this.session;
+    if (!session) return;
+    const report = await session.connection.getStats();
+    if (session !== this.session) return;
+    const use = session.lineUse(this.shown.audio, this.shown.video);
+    const { statistics, sample } = summarize([...report.values()], use, this.sample);
+    this.sample = sample;
+    this.emit('statistics', statistics);
+  }
+
+  private stop(): void {
+    clearInterval(this.timer);
     this.session?.close();
+    this.session = undefined;
+  }
+
+  private end(error: RotundaError): void {
+    this.stop();
+    this.emit('network-quality', disconnected);
     this.emit('closed', error);
   }
 }

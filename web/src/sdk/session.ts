@@ -1,6 +1,9 @@
 // The one peer connection: one offer with fixed slots, and never another.
 
-import type { Lines } from './types';
+import { ORDERED, UNORDERED } from './custom_messages';
+import { encodings } from './layers';
+import type { LineUse } from './statistics';
+import type { Lines, Slot, Source } from './types';
 
 export const AUDIO_SLOTS = 6;
 /** Four cameras and, last, the screen. */
@@ -8,13 +11,15 @@ export const VIDEO_SLOTS = 5;
 
 export type Codec = 'vp8' | 'h264';
 
-/** Under this size a browser sends no full layer of three, so two are asked for. */
-const THREE_LAYERS = { width: 960, height: 540 };
-
 export class Session {
   readonly connection: RTCPeerConnection;
   readonly audio: MediaStreamTrack[];
   readonly video: MediaStreamTrack[];
+  /** For members' own messages: reliable and in order; neither. */
+  readonly channels: { ordered: RTCDataChannel; unordered: RTCDataChannel };
+  /** Rids of the camera that the server asks for; all, until it has said. */
+  private wanted?: string[];
+  private applied: Promise<void> = Promise.resolve();
   private readonly microphone: RTCRtpTransceiver;
   private readonly camera: RTCRtpTransceiver;
   private readonly screen: RTCRtpTransceiver;
@@ -38,6 +43,10 @@ export class Session {
     this.receiveVideo = Array.from({ length: VIDEO_SLOTS }, () => add('video', { direction: 'recvonly' }));
     this.audio = this.receiveAudio.map((line) => line.receiver.track);
     this.video = this.receiveVideo.map((line) => line.receiver.track);
+    this.channels = {
+      ordered: this.connection.createDataChannel(ORDERED),
+      unordered: this.connection.createDataChannel(UNORDERED, { ordered: false, maxRetransmits: 0 }),
+    };
     if (codec) preferCodec([this.camera, this.screen], codec);
   }
 
@@ -68,19 +77,48 @@ export class Session {
   async sendCamera(track: MediaStreamTrack | null): Promise<void> {
     await this.camera.sender.replaceTrack(track);
     if (!track) return;
-    const { width = 0, height = 0 } = track.getSettings();
-    const small = width < THREE_LAYERS.width || height < THREE_LAYERS.height;
-    const parameters = this.camera.sender.getParameters();
-    for (const encoding of parameters.encodings) {
-      if (encoding.rid === 'q') encoding.scaleResolutionDownBy = small ? 2 : 4;
-      if (encoding.rid === 'h') encoding.scaleResolutionDownBy = small ? 1 : 2;
-      if (encoding.rid === 'f') encoding.active = !small;
-    }
-    await this.camera.sender.setParameters(parameters);
+    await this.applyLayers();
+  }
+
+  /** Sends these layers of the camera, and the rest not: nobody watches them. Other sources have no layers. */
+  async setLayers(source: Source, active: string[]): Promise<void> {
+    if (source !== 'camera') return;
+    this.wanted = active;
+    await this.applyLayers();
+  }
+
+  /** One change after the other: parameters that were read before another change are refused. */
+  private applyLayers(): Promise<void> {
+    const apply = async () => {
+      const { track } = this.camera.sender;
+      if (!track) return;
+      const parameters = this.camera.sender.getParameters();
+      const want = encodings(track.getSettings(), this.wanted);
+      for (const encoding of parameters.encodings) Object.assign(encoding, want[encoding.rid ?? '']);
+      await this.camera.sender.setParameters(parameters);
+    };
+    this.applied = this.applied.then(apply, apply);
+    return this.applied;
   }
 
   sendScreen(track: MediaStreamTrack | null): Promise<void> {
     return this.screen.sender.replaceTrack(track);
+  }
+
+  /** What goes and comes on each line, by mid. */
+  lineUse(audio: (string | null)[], video: (Slot | null)[]): LineUse {
+    const use: LineUse = { sends: new Map(), receives: new Map() };
+    const sends: [RTCRtpTransceiver, Source][] = [[this.microphone, 'audio'], [this.camera, 'camera'], [this.screen, 'screen']];
+    for (const [{ mid }, source] of sends) if (mid) use.sends.set(mid, source);
+    this.receiveAudio.forEach(({ mid }, index) => {
+      const userId = audio[index];
+      if (mid && userId) use.receives.set(mid, { userId, source: 'audio' });
+    });
+    this.receiveVideo.forEach(({ mid }, index) => {
+      const slot = video[index];
+      if (mid && slot) use.receives.set(mid, slot);
+    });
+    return use;
   }
 
   close(): void {

@@ -6,13 +6,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rotunda_proto::custom_message::{ORDERED, UNORDERED};
 use rotunda_proto::ids::{RoomKey, SessionId, TrackSource, UserId};
-use rotunda_proto::sfu::{Lines, SlotMap, VideoWant};
+use rotunda_proto::sfu::{ControlError, Event, Lines, SlotMap, VideoWant};
+use rotunda_proto::statistics::{NetworkQuality, Statistics};
+use str0m::channel::{ChannelConfig, ChannelId, Reliability};
 use str0m::format::Codec;
-use str0m::media::{Direction, KeyframeRequestKind, MediaKind, Mid};
+use str0m::media::{Direction, KeyframeRequestKind, MediaKind, Mid, Rid, Simulcast, SimulcastLayer};
 use str0m::net::{Protocol, Receive};
 use str0m::rtp::RtpWrite;
-use str0m::{Candidate, Event, Input, Output, Rtc};
+use str0m::{Candidate, Event as PeerEvent, Input, Output, Rtc};
 
 use crate::session::{Opening, Session};
 use crate::worker::{Setup, Worker};
@@ -46,6 +49,14 @@ impl Default for Link {
     }
 }
 
+pub fn lossy(loss: f64) -> Link {
+    Link {
+        loss,
+        jitter: ms(5),
+        ..Link::default()
+    }
+}
+
 /// A packet of a slot as a viewer got it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Got {
@@ -55,6 +66,8 @@ pub struct Got {
     /// Number of the publisher in the simulation.
     pub from: u8,
     pub source: TrackSource,
+    /// Picture height, as the publisher has marked it; 0: sound.
+    pub height: u16,
     pub count: u32,
 }
 
@@ -77,16 +90,43 @@ pub struct Peer {
     /// Counts of all packets of a slot's sources, those within redundant sound too.
     pub heard: BTreeMap<usize, BTreeSet<u32>>,
     pub keyframe_requests: Vec<Instant>,
+    channels: Vec<(ChannelId, String)>,
+    /// What came on data channels, by their labels.
+    pub messages: Vec<(String, Vec<u8>)>,
+    pub layers: Vec<Layer>,
+    /// Pauses the layers that the server names.
+    pub obeys: bool,
+}
+
+/// One encoding of a peer's camera.
+pub struct Layer {
+    rid: Option<Rid>,
+    height: u16,
+    packets: u16,
+    pub active: bool,
+    keyframe: bool,
+    seq: u64,
+}
+
+impl Layer {
+    fn new(rid: Option<&str>, height: u16, packets: u16) -> Self {
+        Self {
+            rid: rid.map(Rid::from),
+            height,
+            packets,
+            active: true,
+            keyframe: false,
+            seq: 0,
+        }
+    }
 }
 
 #[derive(Default)]
 struct Publishing {
     camera: Option<Instant>,
     sound: Option<Instant>,
-    keyframe: bool,
     frames: u32,
     sounds: u32,
-    video_seq: u64,
 }
 
 pub struct Simulation {
@@ -99,6 +139,9 @@ pub struct Simulation {
     seed: u64,
     room: RoomKey,
     buffer: Vec<u8>,
+    pub events: Vec<(Instant, Event)>,
+    /// Who joins from now on opens the channels for messages.
+    pub with_channels: bool,
     /// Allocations on the packet path, from this peer's packets on, and packets that it has sent to viewers.
     pub counted: Option<Counted>,
 }
@@ -135,6 +178,8 @@ impl Simulation {
             seed: seed.wrapping_mul(2).wrapping_add(1),
             room: room_key(),
             buffer: Vec::new(),
+            events: Vec::new(),
+            with_channels: false,
             counted: None,
         }
     }
@@ -149,21 +194,62 @@ impl Simulation {
 
     /// Joins with every line that a person has.
     pub fn join(&mut self, name: &str, up: Link, down: Link) -> usize {
+        self.join_with(name, [up, down], Codec::Vp8, vec![Layer::new(None, 360, FRAME_PACKETS)])
+    }
+
+    /// As [`join`](Self::join), with this video codec and no other.
+    pub fn join_with_codec(&mut self, name: &str, codec: Codec) -> usize {
+        let link = Link::default();
+        self.join_with(name, [link, link], codec, vec![Layer::new(None, 360, FRAME_PACKETS)])
+    }
+
+    /// As [`join`](Self::join), with a camera of three layers.
+    pub fn join_with_simulcast(&mut self, name: &str) -> usize {
+        let layers = [("q", 180, 1), ("h", 360, 2), ("f", 720, 4)];
+        let layers = layers.map(|(rid, height, packets)| Layer::new(Some(rid), height, packets));
+        let link = Link::default();
+        self.join_with(name, [link, link], Codec::Vp8, layers.into())
+    }
+
+    fn join_with(&mut self, name: &str, [up, down]: [Link; 2], codec: Codec, layers: Vec<Layer>) -> usize {
         let index = self.peers.len();
         let address: SocketAddr = format!("10.0.1.{}:5000", index + 1).parse().unwrap();
         let mut rtc = Rtc::builder()
             .set_rtp_mode(true)
             .clear_codecs()
             .enable_opus(true, true)
-            .enable_vp8(true)
+            .enable_vp8(codec == Codec::Vp8)
+            .enable_h264(codec == Codec::H264)
             .build(self.now);
         rtc.add_local_candidate(Candidate::host(address, "udp").unwrap());
         let mut changes = rtc.sdp_api();
+        let rids: Vec<&str> = layers.iter().filter_map(|layer| layer.rid.as_deref()).collect();
+        let simulcast = (!rids.is_empty()).then(|| Simulcast {
+            send: rids.iter().map(|rid| SimulcastLayer::new(rid)).collect(),
+            recv: Vec::new(),
+        });
+        let camera = changes.add_media(MediaKind::Video, Direction::SendOnly, None, None, simulcast);
         let mut add = |kind, direction| changes.add_media(kind, direction, None, None, None);
         let microphone = add(MediaKind::Audio, Direction::SendOnly);
-        let camera = add(MediaKind::Video, Direction::SendOnly);
         let audio: Vec<Mid> = (0..3).map(|_| add(MediaKind::Audio, Direction::RecvOnly)).collect();
         let video: Vec<Mid> = (0..3).map(|_| add(MediaKind::Video, Direction::RecvOnly)).collect();
+        let mut channels = Vec::new();
+        if self.with_channels {
+            let ordered = ChannelConfig {
+                label: ORDERED.into(),
+                ..ChannelConfig::default()
+            };
+            let unordered = ChannelConfig {
+                label: UNORDERED.into(),
+                ordered: false,
+                reliability: Reliability::MaxRetransmits { retransmits: 0 },
+                ..ChannelConfig::default()
+            };
+            for config in [ordered, unordered] {
+                let label = config.label.clone();
+                channels.push((changes.add_channel_with_config(config), label));
+            }
+        }
         let (offer, pending) = changes.apply().unwrap();
         let names = |mids: &[Mid]| mids.iter().map(ToString::to_string).collect();
         let session = SessionId(index as u64 + 1);
@@ -204,6 +290,10 @@ impl Simulation {
             got: BTreeMap::new(),
             heard: BTreeMap::new(),
             keyframe_requests: Vec::new(),
+            channels,
+            messages: Vec::new(),
+            layers,
+            obeys: true,
         });
         self.drive_peer(index);
         index
@@ -217,7 +307,7 @@ impl Simulation {
         let publishing = &mut self.peers[peer].publishing;
         publishing.camera = Some(now);
         publishing.sound = Some(now);
-        publishing.keyframe = true;
+        self.peers[peer].want_keyframes();
     }
 
     /// Takes the permission away; the peer goes on sending all the same.
@@ -228,22 +318,54 @@ impl Simulation {
 
     /// Shows the cameras of these peers in the picture slots, and lets their sound be heard in the same order.
     pub fn watch(&mut self, viewer: usize, watched: &[usize]) {
-        let user = |peer: &usize| self.peers[*peer].user.clone();
+        let watched: Vec<_> = watched.iter().map(|peer| (*peer, None)).collect();
+        self.watch_at(viewer, &watched);
+    }
+
+    /// As [`watch`](Self::watch), each picture at most so high.
+    pub fn watch_at(&mut self, viewer: usize, watched: &[(usize, Option<u16>)]) {
+        let user = |peer: usize| self.peers[peer].user.clone();
         let slots = SlotMap {
-            audio: watched.iter().map(|peer| Some(user(peer))).collect(),
+            audio: watched.iter().map(|(peer, _)| Some(user(*peer))).collect(),
             video: watched
                 .iter()
-                .map(|peer| {
+                .map(|(peer, max_height)| {
                     Some(VideoWant {
-                        user: user(peer),
+                        user: user(*peer),
                         source: TrackSource::Camera,
-                        max_height: None,
+                        max_height: *max_height,
                     })
                 })
                 .collect(),
         };
         let session = self.peers[viewer].session;
         self.worker.set_slots(self.now, session, &slots).unwrap();
+    }
+
+    pub fn statistics(&self, peer: usize) -> Statistics {
+        self.find_statistics(peer).unwrap()
+    }
+
+    pub fn find_statistics(&self, peer: usize) -> Result<Statistics, ControlError> {
+        self.worker.statistics(&self.room, &self.peers[peer].user)
+    }
+
+    /// What a peer was told of his connection, and when.
+    pub fn qualities(&self, peer: usize) -> Vec<(Instant, NetworkQuality)> {
+        let own = self.peers[peer].session;
+        let told = self.events.iter().filter_map(|(at, event)| match event {
+            Event::Quality { session, quality } if *session == own => Some((*at, *quality)),
+            _ => None,
+        });
+        told.collect()
+    }
+
+    pub fn send_message(&mut self, peer: usize, label: &str, bytes: &[u8]) {
+        let own = &mut self.peers[peer];
+        let (channel, _) = own.channels.iter().find(|(_, of)| of == label).unwrap();
+        let mut channel = own.rtc.channel(*channel).expect("the channel is open");
+        assert!(channel.write(true, bytes).unwrap());
+        self.drive_peer(peer);
     }
 
     pub fn leave(&mut self, peer: usize) {
@@ -353,7 +475,17 @@ impl Simulation {
             }
         }
         self.buffer = buffer;
-        while self.worker.poll_event().is_some() {}
+        while let Some(told) = self.worker.poll_event() {
+            if let Event::Layers { session, active, .. } = &told.event
+                && let Some(peer) = self
+                    .peers
+                    .iter_mut()
+                    .find(|peer| peer.session == *session && peer.obeys)
+            {
+                peer.set_active(active);
+            }
+            self.events.push((self.now, told.event));
+        }
     }
 
     fn drive_peer(&mut self, index: usize) {
@@ -414,18 +546,23 @@ fn room_key() -> RoomKey {
 }
 
 impl Peer {
-    fn handle_event(&mut self, now: Instant, event: Event) {
+    fn handle_event(&mut self, now: Instant, event: PeerEvent) {
         match event {
-            Event::Connected => self.connected = true,
-            Event::KeyframeRequest(request) if request.mid == self.camera => {
+            PeerEvent::Connected => self.connected = true,
+            PeerEvent::KeyframeRequest(request) if request.mid == self.camera => {
                 assert!(matches!(
                     request.kind,
                     KeyframeRequestKind::Pli | KeyframeRequestKind::Fir
                 ));
-                self.publishing.keyframe = true;
+                let asked = self.layers.iter_mut().filter(|layer| layer.rid == request.rid);
+                asked.for_each(|layer| layer.keyframe = true);
                 self.keyframe_requests.push(now);
             }
-            Event::RtpPacket(packet) => {
+            PeerEvent::ChannelData(message) => {
+                let (_, label) = self.channels.iter().find(|(id, _)| *id == message.id).unwrap();
+                self.messages.push((label.clone(), message.data));
+            }
+            PeerEvent::RtpPacket(packet) => {
                 let ssrc = packet.header.ssrc;
                 let mid = self
                     .rtc
@@ -435,11 +572,11 @@ impl Peer {
                     .unwrap();
                 let slot = self.slots.iter().position(|slot| *slot == mid).unwrap();
                 // Redundant sound has several marks; its own is the last.
-                let marks = packet.payload.windows(9).filter(|bytes| bytes.starts_with(&MAGIC));
-                let marks: Vec<[u8; 5]> = marks.map(|bytes| bytes[4..].try_into().unwrap()).collect();
+                let marks = packet.payload.windows(11).filter(|bytes| bytes.starts_with(&MAGIC));
+                let marks: Vec<[u8; 7]> = marks.map(|bytes| bytes[4..].try_into().unwrap()).collect();
                 let counts = marks
                     .iter()
-                    .map(|mark| u32::from_be_bytes(mark[1..].try_into().unwrap()));
+                    .map(|mark| u32::from_be_bytes(mark[1..5].try_into().unwrap()));
                 self.heard.entry(slot).or_default().extend(counts);
                 let mark = marks.last().unwrap();
                 let source = if slot < self.audio_slots {
@@ -454,17 +591,41 @@ impl Peer {
                     from: mark[0],
                     source,
                     count: u32::from_be_bytes(mark[1..5].try_into().unwrap()),
+                    height: u16::from_be_bytes(mark[5..7].try_into().unwrap()),
                 });
             }
             _ => {}
         }
     }
 
+    fn want_keyframes(&mut self) {
+        self.layers.iter_mut().for_each(|layer| layer.keyframe = true);
+    }
+
+    /// As a browser does: what begins to be sent begins with a key frame.
+    fn set_active(&mut self, active: &[String]) {
+        for layer in &mut self.layers {
+            let is = layer.rid.is_some_and(|rid| active.iter().any(|name| **name == *rid));
+            layer.keyframe |= is && !layer.active;
+            layer.active = is;
+        }
+    }
+
     fn send_frame(&mut self, now: Instant, number: u8) {
-        let key = std::mem::take(&mut self.publishing.keyframe);
         let frame = self.publishing.frames;
         self.publishing.frames += 1;
-        for part in 0..FRAME_PACKETS {
+        for layer in 0..self.layers.len() {
+            if self.layers[layer].active {
+                self.send_layer(now, number, frame, layer);
+            }
+        }
+    }
+
+    fn send_layer(&mut self, now: Instant, number: u8, frame: u32, layer: usize) {
+        let pt = self.pt(Codec::Vp8);
+        let layer = &mut self.layers[layer];
+        let (key, height) = (std::mem::take(&mut layer.keyframe), layer.height);
+        for part in 0..layer.packets {
             let first = part == 0;
             // RFC 7741 §4.2: extended, 15-bit picture id and TL0PICIDX; S on the first packet.
             let mut payload = vec![if first { 0x90 } else { 0x80 }, 0xc0];
@@ -472,18 +633,18 @@ impl Peer {
             payload.push(frame as u8);
             payload.push(if first && key { 0x50 } else { 0x51 });
             if first && key {
-                payload.extend_from_slice(&[0, 0, 0x9d, 0x01, 0x2a, 0x80, 0x02, 0x68, 0x01]);
+                payload.extend_from_slice(&[0, 0, 0x9d, 0x01, 0x2a]);
+                payload.extend_from_slice(&(height / 9 * 16).to_le_bytes());
+                payload.extend_from_slice(&height.to_le_bytes());
             }
-            mark(&mut payload, number, frame);
+            mark(&mut payload, number, frame, height);
             payload.resize(900, 0);
-            let seq = self.publishing.video_seq + 1;
-            self.publishing.video_seq = seq;
-            let pt = self.pt(Codec::Vp8);
-            let last = part + 1 == FRAME_PACKETS;
+            layer.seq += 1;
+            let last = part + 1 == layer.packets;
             let mut api = self.rtc.direct_api();
-            let stream = api.stream_tx_by_mid(self.camera, None).unwrap();
+            let stream = api.stream_tx_by_mid(self.camera, layer.rid).unwrap();
             let payload: Arc<[u8]> = payload.into();
-            let write = RtpWrite::new(pt, seq.into(), frame.wrapping_mul(2970), now, payload);
+            let write = RtpWrite::new(pt, layer.seq.into(), frame.wrapping_mul(2970), now, payload);
             stream.write_rtp(write.marker(last).nackable(true));
         }
     }
@@ -492,7 +653,7 @@ impl Peer {
         let count = self.publishing.sounds;
         self.publishing.sounds += 1;
         let mut payload = vec![0x78];
-        mark(&mut payload, number, count);
+        mark(&mut payload, number, count, 0);
         payload.resize(80, 0);
         let pt = self.pt(Codec::Opus);
         let mut api = self.rtc.direct_api();
@@ -522,8 +683,9 @@ impl Peer {
     }
 }
 
-fn mark(payload: &mut Vec<u8>, number: u8, count: u32) {
+fn mark(payload: &mut Vec<u8>, number: u8, count: u32, height: u16) {
     payload.extend_from_slice(&MAGIC);
     payload.push(number);
     payload.extend_from_slice(&count.to_be_bytes());
+    payload.extend_from_slice(&height.to_be_bytes());
 }

@@ -1,0 +1,118 @@
+//! How a member's media fares, as the SFU sees it: a score for people, figures for who looks closer.
+//!
+//! Names and scale of the score are those of the TRTC SDKs (`network-quality`, `onNetworkQuality`).
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{TrackSource, UserId};
+
+/// Nothing was measured yet, or nothing is sent that way.
+pub const UNKNOWN: u8 = 0;
+/// The best score; the worst of a connection that is there is 5.
+pub const EXCELLENT: u8 = 1;
+/// There is no connection.
+pub const DISCONNECTED: u8 = 6;
+
+/// A member's connection in both directions. Scores: 0 unknown, 1 excellent, 2 good, 3 poor, 4 bad, 5 very bad,
+/// 6 disconnected. Uplink: from the member to the server.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NetworkQuality {
+    pub uplink_network_quality: u8,
+    pub downlink_network_quality: u8,
+    /// Milliseconds there and back, from the reports on what the member sends; absent: not measured.
+    #[serde(default, rename = "uplinkRTT", skip_serializing_if = "Option::is_none")]
+    pub uplink_rtt: Option<u32>,
+    /// Percent of the packets that did not arrive at the first sending.
+    pub uplink_loss: u8,
+    /// Milliseconds there and back, from the member's reports on what he gets; absent: not measured.
+    #[serde(default, rename = "downlinkRTT", skip_serializing_if = "Option::is_none")]
+    pub downlink_rtt: Option<u32>,
+    /// Percent of the packets that did not arrive at the first sending.
+    pub downlink_loss: u8,
+}
+
+impl NetworkQuality {
+    /// Of a member without a media connection.
+    pub fn disconnected() -> Self {
+        Self {
+            uplink_network_quality: DISCONNECTED,
+            downlink_network_quality: DISCONNECTED,
+            ..Self::default()
+        }
+    }
+}
+
+/// Everything that is measured of a member's session; rates are of the last two seconds.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Statistics {
+    #[serde(flatten)]
+    pub quality: NetworkQuality,
+    /// What the member's downlink carries, bits a second; absent: he gives no feedback.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub downlink_estimate: Option<u64>,
+    /// What all that he watches would take in the best quality, bits a second.
+    pub downlink_wanted: u64,
+    /// Pictures that are not sent, as the link does not carry them.
+    pub paused_slots: u16,
+    /// What he sends; a simulcast layer each.
+    pub uplink: Vec<UplinkStream>,
+    /// What he gets; receive slots in use.
+    pub downlink: Vec<DownlinkSlot>,
+}
+
+/// An RTP stream from a member.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct UplinkStream {
+    pub source: TrackSource,
+    /// As in SDP: `VP8`, `opus`.
+    pub codec: String,
+    /// Simulcast layer; absent: the stream is the only one of its source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rid: Option<String>,
+    /// Bits a second of payload.
+    pub bitrate: u64,
+    /// Since it began; those that came by resending included.
+    pub packets: u64,
+    /// Since it began: those that never came.
+    pub lost: u64,
+    /// Percent lost at the first sending.
+    pub loss: u8,
+    /// Interarrival jitter (RFC 3550 §6.4.1), milliseconds.
+    pub jitter: u32,
+    /// Key frames that the server asked for since it began.
+    pub keyframe_requests: u32,
+    /// Pixels; absent: sound, or not seen yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub height: Option<u16>,
+}
+
+/// What one receive slot of a member shows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DownlinkSlot {
+    pub user_id: UserId,
+    pub source: TrackSource,
+    /// What flows; absent: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub codec: Option<String>,
+    /// The simulcast layer that flows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rid: Option<String>,
+    /// Of that layer, pixels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub height: Option<u16>,
+    /// Bits a second of payload, resends left out.
+    pub bitrate: u64,
+    /// Since the session began, whatever was shown; resends left out.
+    pub packets: u32,
+    /// Packets sent again because the member missed them.
+    pub resent: u32,
+    /// Percent lost at the first sending, as the member reports (RFC 3550 §6.4.1).
+    pub loss: u8,
+    /// Not sent, as the link does not carry it.
+    pub paused: bool,
+}

@@ -1,0 +1,109 @@
+//! Which simulcast layers somebody watches, and telling their publisher to pause the rest.
+
+use std::time::{Duration, Instant};
+
+use metrics::counter;
+use rotunda_proto::sfu::Event;
+use str0m::media::{Mid, Rids};
+
+use super::{RoomEvent, Worker};
+use crate::packet::StreamId;
+
+/// Viewers of a track are gone through so often.
+const INTERVAL: Duration = Duration::from_millis(500);
+
+impl Worker {
+    /// Looks, when it is time, at the layers that a member sends.
+    pub(super) fn check_layers(&mut self, now: Instant, index: usize) {
+        let Some(Some(session)) = self.sessions.get_mut(index) else {
+            return;
+        };
+        if session.streams.is_empty() || now < session.layers_at {
+            return;
+        }
+        session.layers_at = now + INTERVAL;
+        let tracks: Vec<usize> = session.tracks.values().copied().collect();
+        for track in tracks {
+            self.update_demand(now, track);
+        }
+    }
+
+    /// Finds out which layers of a track are watched, and tells its publisher when others are to be sent from now on.
+    pub(super) fn update_demand(&mut self, now: Instant, track: usize) {
+        let Some(Some(found)) = self.tracks.get(track) else {
+            return;
+        };
+        let publisher = self.sessions.get(found.session).and_then(Option::as_ref);
+        if !publisher.is_some_and(|publisher| publisher.may_send(found.source)) {
+            return;
+        }
+        let mut layers: Vec<StreamId> = found.streams.clone();
+        layers.retain(|id| self.streams.get(id).is_some_and(|stream| stream.rid.is_some()));
+        if layers.len() < 2 {
+            return;
+        }
+        layers.sort_by_key(|id| (self.streams.get(id).map(|stream| stream.rank()), *id));
+        // The lowest is what everybody falls back to.
+        let mut watched = vec![false; layers.len()];
+        watched[0] = true;
+        for viewer in &found.viewers {
+            if watched.iter().all(|watched| *watched) {
+                break;
+            }
+            let Some(Some(session)) = self.sessions.get(viewer.session) else {
+                continue;
+            };
+            let slot = &session.slots[viewer.slot];
+            for id in [slot.chosen, slot.target, slot.flowing()].into_iter().flatten() {
+                if let Some(layer) = layers.iter().position(|layer| *layer == id) {
+                    watched[layer] = true;
+                }
+            }
+        }
+        let mut changed = None;
+        for (id, watched) in layers.iter().zip(watched) {
+            let Some(stream) = self.streams.get_mut(id) else {
+                continue;
+            };
+            let was_off = stream.demand.is_off();
+            stream.demand.update(now, watched, stream.last_packet);
+            if stream.demand.is_off() != was_off {
+                let to = if was_off { "on" } else { "off" };
+                counter!("rotunda_sfu_layers_switched_total", "to" => to).increment(1);
+                changed = Some(stream.mid);
+            }
+        }
+        if let Some(mid) = changed {
+            self.tell_layers(track, mid, &layers);
+        }
+    }
+
+    /// Names every layer of the line that is to be sent; those that never came are left to the publisher.
+    fn tell_layers(&mut self, track: usize, mid: Mid, layers: &[StreamId]) {
+        let Some(Some(track)) = self.tracks.get(track) else {
+            return;
+        };
+        let Some(Some(session)) = self.sessions.get(track.session) else {
+            return;
+        };
+        let Some(Rids::Specific(rids)) = session.rtc.media(mid).map(|media| media.rids_rx()) else {
+            return;
+        };
+        let paused: Vec<_> = layers
+            .iter()
+            .filter_map(|id| self.streams.get(id))
+            .filter(|stream| stream.demand.is_off())
+            .filter_map(|stream| stream.rid)
+            .collect();
+        let active = rids.iter().filter(|rid| !paused.contains(rid));
+        let event = Event::Layers {
+            session: session.id,
+            source: track.source,
+            active: active.map(ToString::to_string).collect(),
+        };
+        self.events.push_back(RoomEvent {
+            room: session.room.clone(),
+            event,
+        });
+    }
+}

@@ -1,0 +1,140 @@
+//! Layers that nobody watches are paused, and come back when somebody does.
+
+use std::time::Instant;
+
+use rotunda_proto::sfu::Event;
+
+use super::missing;
+use super::simulation::{Simulation, ms};
+
+impl Simulation {
+    fn active(&self, peer: usize) -> Vec<bool> {
+        self.peers[peer].layers.iter().map(|layer| layer.active).collect()
+    }
+
+    fn layer_events(&self) -> Vec<(Instant, Vec<String>)> {
+        let told = self.events.iter().filter_map(|(at, event)| match event {
+            Event::Layers { active, .. } => Some((*at, active.clone())),
+            _ => None,
+        });
+        told.collect()
+    }
+
+    /// The height of the newest picture in a viewer's first slot.
+    fn height(&self, viewer: usize) -> u16 {
+        self.peers[viewer].pictures(0).last().map_or(0, |got| got.height)
+    }
+}
+
+#[test]
+fn without_a_viewer_only_the_lowest_layer_is_sent_after_five_seconds() {
+    let mut room = Simulation::new(31);
+    let ann = room.join_with_simulcast("ann");
+    room.publish(ann);
+    room.run(ms(2_500));
+    assert_eq!(room.active(ann), [true, true, true]);
+    room.run(ms(2_500));
+    assert_eq!(room.active(ann), [true, false, false]);
+    room.run(ms(20_000));
+    assert_eq!(room.layer_events().len(), 1, "{:?}", room.layer_events());
+}
+
+#[test]
+fn who_watches_the_best_keeps_it_and_what_is_between_is_paused() {
+    let mut room = Simulation::new(32);
+    let ann = room.join_with_simulcast("ann");
+    let bob = room.join("bob", Default::default(), Default::default());
+    room.publish(ann);
+    room.watch(bob, &[ann]);
+    room.run(ms(12_000));
+    assert_eq!(room.active(ann), [true, false, true]);
+    assert_eq!(room.height(bob), 720);
+}
+
+#[test]
+fn a_small_picture_does_not_keep_the_large_layers_alive() {
+    let mut room = Simulation::new(33);
+    let ann = room.join_with_simulcast("ann");
+    let bob = room.join("bob", Default::default(), Default::default());
+    room.publish(ann);
+    room.watch_at(bob, &[(ann, Some(180))]);
+    room.run(ms(12_000));
+    assert_eq!(room.active(ann), [true, false, false]);
+    assert_eq!(room.height(bob), 180);
+}
+
+#[test]
+fn a_new_viewer_sees_the_lowest_at_once_and_the_best_soon_after() {
+    let mut room = Simulation::new(34);
+    let ann = room.join_with_simulcast("ann");
+    let bob = room.join("bob", Default::default(), Default::default());
+    room.publish(ann);
+    room.run(ms(8_000));
+    assert_eq!(room.active(ann), [true, false, false]);
+    let begun = room.now;
+    room.watch(bob, &[ann]);
+    room.run(ms(200));
+    let better = &room.active(ann)[1..];
+    assert!(better.contains(&true), "asked for at once: {better:?}");
+    let first = room.peers[bob].pictures(0)[0];
+    assert!(first.at - begun < ms(150), "{:?}", first.at - begun);
+    room.run(ms(3_000));
+    let pictures = room.peers[bob].pictures(0);
+    let best = pictures.iter().find(|got| got.height == 720).expect("the best layer");
+    assert!(best.at - begun < ms(1_500), "{:?}", best.at - begun);
+    assert_eq!(missing(pictures), 0);
+    let longest = pictures.windows(2).map(|pair| pair[1].at - pair[0].at).max().unwrap();
+    assert!(longest < ms(200), "a picture all the time: {longest:?}");
+}
+
+#[test]
+fn a_viewer_who_changes_his_mind_twice_a_second_does_not_make_layers_flap() {
+    let mut room = Simulation::new(35);
+    let ann = room.join_with_simulcast("ann");
+    let bob = room.join("bob", Default::default(), Default::default());
+    room.publish(ann);
+    room.watch(bob, &[ann]);
+    room.run(ms(8_000));
+    let told = room.layer_events().len();
+    for turn in 0..30 {
+        let height = if turn % 2 == 0 { Some(180) } else { None };
+        room.watch_at(bob, &[(ann, height)]);
+        room.run(ms(500));
+    }
+    assert_eq!(room.layer_events().len(), told, "{:?}", room.layer_events());
+}
+
+#[test]
+fn a_publisher_that_pauses_nothing_is_shown_as_before() {
+    let mut room = Simulation::new(36);
+    let ann = room.join_with_simulcast("ann");
+    let bob = room.join("bob", Default::default(), Default::default());
+    room.peers[ann].obeys = false;
+    room.publish(ann);
+    room.run(ms(8_000));
+    room.watch(bob, &[ann]);
+    room.run(ms(4_000));
+    assert_eq!(room.height(bob), 720);
+    let longest = room.peers[bob]
+        .pictures(0)
+        .windows(2)
+        .map(|pair| pair[1].at - pair[0].at);
+    assert!(longest.max().unwrap() < ms(200));
+}
+
+#[test]
+fn a_layer_that_does_not_wake_leaves_the_viewer_with_the_next_one() {
+    let mut room = Simulation::new(37);
+    let ann = room.join_with_simulcast("ann");
+    let bob = room.join("bob", Default::default(), Default::default());
+    room.publish(ann);
+    room.run(ms(8_000));
+    // From now on he does not hear what he is asked.
+    room.peers[ann].obeys = false;
+    room.watch(bob, &[ann]);
+    room.run(ms(9_000));
+    let pictures = room.peers[bob].pictures(0);
+    assert!(pictures.iter().all(|got| got.height == 180));
+    let longest = pictures.windows(2).map(|pair| pair[1].at - pair[0].at).max().unwrap();
+    assert!(longest < ms(200), "{longest:?}");
+}

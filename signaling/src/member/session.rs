@@ -1,0 +1,108 @@
+//! A member's media session at the SFU, as signaling knows it, and what the SFU tells of it alone.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use rotunda_proto::bus::{BusError, SharedBus};
+use rotunda_proto::ids::{SessionId, TrackSource, UserId};
+use rotunda_proto::sfu::{self, SlotMap};
+use rotunda_proto::signaling::Event;
+use tokio::sync::mpsc;
+use tracing::warn;
+
+pub struct Session {
+    pub id: SessionId,
+    /// Subject of the node that has it.
+    pub sfu: String,
+    pub connected: bool,
+    events: mpsc::Receiver<Bytes>,
+    /// To tell with the next round.
+    news: Vec<Event>,
+    /// The simulcast layers that the SFU wants, where it does not want all.
+    layers: BTreeMap<TrackSource, Vec<String>>,
+    /// Codecs of what the client cannot decode.
+    undecodable: BTreeMap<(UserId, TrackSource), String>,
+}
+
+impl Session {
+    /// One that is about to be opened: nothing that is told of it is missed.
+    pub async fn new(bus: &SharedBus, id: SessionId, sfu: String) -> Result<Self, BusError> {
+        Ok(Self {
+            id,
+            sfu,
+            connected: false,
+            events: bus.subscribe(&sfu::session_subject(id)).await?,
+            news: Vec::new(),
+            layers: BTreeMap::new(),
+            undecodable: BTreeMap::new(),
+        })
+    }
+
+    /// Resolves when there is something to tell. Cancel-safe.
+    pub async fn changed(&mut self) {
+        match self.events.recv().await {
+            Some(event) => self.hear(&event),
+            None => std::future::pending().await,
+        }
+    }
+
+    /// What the client is to be told now.
+    pub fn poll_news(&mut self) -> Vec<Event> {
+        while let Ok(event) = self.events.try_recv() {
+            self.hear(&event);
+        }
+        std::mem::take(&mut self.news)
+    }
+
+    /// What holds still, for a client that has come back. `slots`: what it is shown.
+    pub fn retell(&self, slots: &SlotMap) -> Vec<Event> {
+        let layers = self.layers.iter().map(|(source, active)| Event::Layers {
+            source: *source,
+            active: active.clone(),
+        });
+        let watches = |user: &UserId, source: TrackSource| {
+            let mut pictures = slots.video.iter().flatten();
+            pictures.any(|want| want.user == *user && want.source == source)
+                || source == TrackSource::Audio && slots.audio.iter().flatten().any(|heard| heard == user)
+        };
+        let undecodable = self
+            .undecodable
+            .iter()
+            .filter(|((user, source), _)| watches(user, *source));
+        let undecodable = undecodable.map(|((user, source), codec)| Event::CodecNotSupported {
+            user_id: user.clone(),
+            source: *source,
+            codec: codec.clone(),
+        });
+        layers.chain(undecodable).collect()
+    }
+
+    fn hear(&mut self, event: &Bytes) {
+        let event = match serde_json::from_slice(event) {
+            Ok(event) => event,
+            Err(error) => {
+                warn!(%error, "an event of the SFU was not understood");
+                return;
+            }
+        };
+        match event {
+            sfu::Event::Quality { quality, .. } => self.news.push(Event::NetworkQuality { quality }),
+            sfu::Event::Layers { source, active, .. } => {
+                self.layers.insert(source, active.clone());
+                self.news.push(Event::Layers { source, active });
+            }
+            sfu::Event::CodecNotSupported {
+                user, source, codec, ..
+            } => {
+                self.undecodable.insert((user.clone(), source), codec.clone());
+                self.news.push(Event::CodecNotSupported {
+                    user_id: user,
+                    source,
+                    codec,
+                });
+            }
+            // Told to the whole room, and not here.
+            sfu::Event::Connected { .. } | sfu::Event::Disconnected { .. } | sfu::Event::Speakers { .. } => {}
+        }
+    }
+}

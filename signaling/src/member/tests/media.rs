@@ -1,0 +1,255 @@
+//! A member and the SFU, which is played by the test.
+
+use rotunda_proto::ids::{SessionId, TrackSource};
+use rotunda_proto::sfu::{self, Command, control_subject, session_subject};
+use rotunda_proto::signaling::{Lines, MediaState};
+use rotunda_proto::statistics::{DISCONNECTED, NetworkQuality, Statistics};
+
+use super::*;
+
+/// Ann with a media session at an SFU that says yes to everything.
+struct Connected {
+    test: Test,
+    session: SessionId,
+    next_id: u64,
+}
+
+impl Connected {
+    async fn ask(&mut self, request: Request) -> Result<Reply, ErrorCode> {
+        self.next_id += 1;
+        let id = self.next_id;
+        ask(&mut self.test, id, request).await
+    }
+
+    async fn sfu_tells(&self, event: sfu::Event) {
+        let subject = event.subject(&self.test.room);
+        self.test.bus.tell(&subject, &event).await.unwrap();
+    }
+
+    /// The next event that is of interest: of what is told on its own at the beginning, nothing is.
+    async fn next_event(&mut self) -> Event {
+        loop {
+            match self.test.messages.recv().await.unwrap() {
+                ServerMessage::Event(Event::MemberCount { .. } | Event::Slots { .. }) => {}
+                ServerMessage::Event(event) => return event,
+                other => panic!("no event: {other:?}"),
+            }
+        }
+    }
+}
+
+async fn ask(test: &mut Test, id: u64, request: Request) -> Result<Reply, ErrorCode> {
+    let number = test.attachment;
+    test.member
+        .send(ToMember::Request { number, id, request })
+        .await
+        .unwrap();
+    loop {
+        match test.messages.recv().await.unwrap() {
+            ServerMessage::Ok { id: of, reply, .. } if of == id => return Ok(reply),
+            ServerMessage::Failed { id: of, error } if of == Some(id) => return Err(error.code),
+            _ => {}
+        }
+    }
+}
+
+fn measured() -> Statistics {
+    Statistics {
+        quality: NetworkQuality {
+            uplink_network_quality: 2,
+            downlink_network_quality: 1,
+            uplink_rtt: None,
+            uplink_loss: 3,
+            downlink_rtt: Some(48),
+            downlink_loss: 0,
+        },
+        downlink_wanted: 1_500_000,
+        ..Statistics::default()
+    }
+}
+
+async fn connected() -> Connected {
+    let mut test = ann_in_the_room().await;
+    let mut commands = test
+        .bus
+        .serve(&control_subject(&"node-1".parse().unwrap()))
+        .await
+        .unwrap();
+    let (opened, session) = oneshot::channel();
+    tokio::spawn(async move {
+        let mut opened = Some(opened);
+        while let Some(request) = commands.recv().await {
+            let reply = match request.parse().unwrap() {
+                Command::Open { session, .. } => {
+                    opened.take().unwrap().send(session).unwrap();
+                    let answer = "v=0".to_owned();
+                    sfu::Reply::Opened { answer }
+                }
+                Command::Statistics { user, .. } => {
+                    assert_eq!(user.as_str(), "ann");
+                    let statistics = Box::new(measured());
+                    sfu::Reply::Statistics { statistics }
+                }
+                _ => sfu::Reply::Done,
+            };
+            request.answer(&reply);
+        }
+    });
+    let offer = "v=0".to_owned();
+    let lines = Lines::default();
+    ask(&mut test, 2, Request::Connect { offer, lines }).await.unwrap();
+    Connected {
+        test,
+        session: session.await.unwrap(),
+        next_id: 2,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_is_told_the_quality_of_his_own_connection_and_not_of_another() {
+    let mut ann = connected().await;
+    let other = sfu::Event::Quality {
+        session: SessionId(ann.session.0 ^ 1),
+        quality: NetworkQuality::disconnected(),
+    };
+    ann.sfu_tells(other).await;
+    let quality = measured().quality;
+    let session = ann.session;
+    ann.sfu_tells(sfu::Event::Quality { session, quality }).await;
+    let told = ann.next_event().await;
+    assert_eq!(told, Event::NetworkQuality { quality });
+    let json = serde_json::to_value(&told).unwrap();
+    let names = serde_json::json!({
+        "event": "networkQuality", "uplinkNetworkQuality": 2, "downlinkNetworkQuality": 1,
+        "uplinkLoss": 3, "downlinkRTT": 48, "downlinkLoss": 0,
+    });
+    assert_eq!(json, names);
+    assert_eq!(serde_json::from_value::<Event>(json).unwrap(), told);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_media_session_has_the_quality_disconnected() {
+    let mut ann = connected().await;
+    let lost = sfu::Event::Disconnected {
+        session: ann.session,
+        user: None,
+        reason: "the peer does not answer any more".into(),
+    };
+    ann.sfu_tells(lost).await;
+    let Event::NetworkQuality { quality } = ann.next_event().await else {
+        panic!("no quality");
+    };
+    assert_eq!(
+        (quality.uplink_network_quality, quality.downlink_network_quality),
+        (DISCONNECTED, DISCONNECTED)
+    );
+    let state = MediaState::Disconnected;
+    assert_eq!(ann.next_event().await, Event::MediaState { state });
+    assert_eq!(ann.ask(Request::GetStats {}).await, Err(ErrorCode::NotConnected));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_is_given_his_statistics_once_he_is_connected() {
+    let mut test = ann_in_the_room().await;
+    assert_eq!(
+        ask(&mut test, 9, Request::GetStats {}).await,
+        Err(ErrorCode::NotConnected)
+    );
+    let mut ann = connected().await;
+    let statistics = Box::new(measured());
+    assert_eq!(ann.ask(Request::GetStats {}).await, Ok(Reply::Stats { statistics }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_codec_that_a_member_cannot_decode_is_named_to_him() {
+    let mut ann = connected().await;
+    let (session, source) = (ann.session, TrackSource::Camera);
+    let user: UserId = "bob".parse().unwrap();
+    let codec = "H265".to_owned();
+    let event = sfu::Event::CodecNotSupported {
+        session,
+        user: user.clone(),
+        source,
+        codec,
+    };
+    ann.sfu_tells(event).await;
+    let told = serde_json::to_value(ann.next_event().await).unwrap();
+    let names = serde_json::json!({
+        "event": "codecNotSupported", "userId": "bob", "source": "camera", "codec": "H265",
+    });
+    assert_eq!(told, names);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_comes_back_is_told_again_which_layers_to_send() {
+    let mut ann = connected().await;
+    let (session, source) = (ann.session, TrackSource::Camera);
+    let layers = |active: &[&str]| active.iter().map(ToString::to_string).collect::<Vec<_>>();
+    for active in [layers(&["q"]), layers(&["q", "f"])] {
+        let event = sfu::Event::Layers {
+            session,
+            source,
+            active: active.clone(),
+        };
+        ann.sfu_tells(event).await;
+        assert_eq!(ann.next_event().await, Event::Layers { source, active });
+    }
+    (ann.test.messages, ann.test.attachment) = attach(&ann.test.member).await;
+    let active = layers(&["q", "f"]);
+    assert_eq!(ann.next_event().await, Event::Layers { source, active });
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_comes_back_is_told_again_what_of_his_slots_he_cannot_decode() {
+    let mut ann = connected().await;
+    let source = TrackSource::Camera;
+    let mut seats = rotunda_proto::room::Seats::default();
+    let bob: UserId = "bob".parse().unwrap();
+    crate::seats::take(&mut seats, &bob, source, TrackState::On).unwrap();
+    let key = rotunda_proto::room::seats_key(&ann.test.room);
+    ann.test.bus.store(&key, &seats, None).await.unwrap();
+    assert!(matches!(ann.next_event().await, Event::Publishing { .. }));
+    let request = Request::RequestVideo {
+        user_id: bob.clone(),
+        source,
+        max_height: None,
+    };
+    ann.ask(request).await.unwrap();
+    let event = |user: &str| sfu::Event::CodecNotSupported {
+        session: ann.session,
+        user: user.parse().unwrap(),
+        source,
+        codec: "H265".into(),
+    };
+    let [of_bob, of_dan] = [event("bob"), event("dan")];
+    for event in [of_bob, of_dan] {
+        ann.sfu_tells(event).await;
+        assert!(matches!(ann.next_event().await, Event::CodecNotSupported { .. }));
+    }
+    (ann.test.messages, ann.test.attachment) = attach(&ann.test.member).await;
+    assert!(matches!(ann.next_event().await, Event::Publishing { .. }));
+    let codec = "H265".to_owned();
+    let user_id = bob;
+    assert_eq!(
+        ann.next_event().await,
+        Event::CodecNotSupported { user_id, source, codec }
+    );
+    ann.sfu_tells(sfu::Event::Quality {
+        session: ann.session,
+        quality: measured().quality,
+    })
+    .await;
+    assert!(
+        matches!(ann.next_event().await, Event::NetworkQuality { .. }),
+        "nothing of dan, whom she does not watch"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_for_one_session_is_on_a_subject_of_its_own() {
+    let ann = connected().await;
+    let quality = NetworkQuality::default();
+    let session = ann.session;
+    let event = sfu::Event::Quality { session, quality };
+    assert_eq!(event.subject(&ann.test.room), session_subject(session));
+}

@@ -1,0 +1,52 @@
+// Members' own messages on data channels: the bytes of both directions, as proto/src/custom_message.rs has them. Pure.
+
+import { RotundaError } from './types';
+
+export const ORDERED = 'custom-message';
+export const UNORDERED = 'custom-message-unordered';
+/** Bytes. */
+const MAX_DATA = 1024;
+const MAX_COMMAND = 10;
+const MESSAGE = 1;
+const REFUSED = 2;
+
+export interface CustomMessage {
+  userId: string;
+  /** 1 to 10, what the application makes of it. */
+  cmdId: number;
+  /** Counts what this member has sent. */
+  seq: number;
+  data: ArrayBuffer;
+}
+
+const texts: Record<string, string> = {
+  bad_custom_message: `A message needs a cmdId of 1 to ${MAX_COMMAND}.`,
+  custom_message_too_large: `A message has at most ${MAX_DATA} bytes.`,
+  custom_message_rate: 'At most 30 messages a second; this one reached nobody.',
+  custom_message_busy: 'Too many messages wait in this room; this one reached nobody.',
+};
+
+function refusal(code: string): RotundaError {
+  return new RotundaError(code, texts[code] ?? 'The message was refused.');
+}
+
+/** What is sent. Throws a {@link RotundaError} for what the server would refuse. */
+export function encode(cmdId: number, data: ArrayBuffer): Uint8Array<ArrayBuffer> {
+  if (!Number.isInteger(cmdId) || cmdId < 1 || cmdId > MAX_COMMAND) throw refusal('bad_custom_message');
+  if (data.byteLength > MAX_DATA) throw refusal('custom_message_too_large');
+  const bytes = new Uint8Array(1 + data.byteLength);
+  bytes[0] = cmdId;
+  bytes.set(new Uint8Array(data), 1);
+  return bytes;
+}
+
+/** What has come: a message, or why one of the own reached nobody; undefined for what a newer server may send. */
+export function decode(bytes: ArrayBuffer): CustomMessage | RotundaError | undefined {
+  const view = new DataView(bytes);
+  const text = (from: number, to?: number) => new TextDecoder().decode(bytes.slice(from, to));
+  if (view.byteLength > 0 && view.getUint8(0) === REFUSED) return refusal(text(1));
+  if (view.byteLength < 7 || view.getUint8(0) !== MESSAGE) return undefined;
+  const end = 7 + view.getUint8(6);
+  if (view.byteLength < end) return undefined;
+  return { userId: text(7, end), cmdId: view.getUint8(1), seq: view.getUint32(2), data: bytes.slice(end) };
+}
