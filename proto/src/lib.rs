@@ -7,6 +7,8 @@
 pub mod bus;
 pub mod clock;
 pub mod config;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 pub mod grpc;
 pub mod ids;
 pub mod mix;

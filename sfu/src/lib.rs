@@ -11,6 +11,8 @@ mod control;
 mod dtls_keys;
 mod egress;
 mod estimate;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod net;
 mod packet;
 mod service;

@@ -4,8 +4,11 @@
 //! This file makes and ends sessions; [`demux`] finds whose datagram it is, [`forward`] carries packets from publishers to
 //! viewers, [`subscribe`] decides who gets what, [`timers`] does what time brings.
 
-mod demux;
+pub(crate) mod demux;
 mod forward;
+#[cfg(any(test, feature = "fuzzing"))]
+#[cfg_attr(not(test), expect(dead_code, reason = "fuzz targets use a part of it"))]
+pub(crate) mod simulation;
 mod subscribe;
 #[cfg(test)]
 mod tests;
@@ -396,6 +399,11 @@ impl Worker {
             }
             self.ready.pop_front();
         }
+    }
+
+    #[cfg(any(test, feature = "fuzzing"))]
+    fn session_mut(&mut self, id: SessionId) -> Option<&mut Session> {
+        self.sessions.get_mut(*self.by_id.get(&id)?)?.as_mut()
     }
 
     /// What a session's link carries, bits a second; None: it is not known.

@@ -83,12 +83,12 @@ pub fn is_stun(bytes: &[u8]) -> bool {
 }
 
 /// RFC 5761 §4: RTP's version, and a payload type of 64 to 95 with its marker.
-fn is_rtcp(bytes: &[u8]) -> bool {
+pub(crate) fn is_rtcp(bytes: &[u8]) -> bool {
     bytes.len() >= 8 && bytes[0] >> 6 == 2 && (192..=223).contains(&bytes[1])
 }
 
 /// Our half of the user name in a binding request (RFC 8445 §7.2.2).
-fn ice_name(message: &[u8]) -> Option<&str> {
+pub(crate) fn ice_name(message: &[u8]) -> Option<&str> {
     if message.get(4..8)? != STUN_COOKIE {
         return None;
     }

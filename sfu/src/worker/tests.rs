@@ -1,10 +1,9 @@
-mod simulation;
-
 use std::collections::HashSet;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use simulation::{Counted, Got, Link, Simulation, ms};
+
+use super::simulation::{Counted, Got, Link, Simulation, ms};
 
 fn lossy(loss: f64) -> Link {
     Link {

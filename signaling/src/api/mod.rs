@@ -3,7 +3,7 @@
 mod error;
 mod grpc;
 pub mod mix;
-mod tencent;
+pub mod tencent;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use aws_lc_rs::hmac;
 use rotunda_proto::ids::{RoomKey, SessionId, TrackSource, UserId};
 use rotunda_proto::sfu::{Lines, SlotMap, VideoWant};
 use str0m::format::Codec;
@@ -14,7 +15,9 @@ use str0m::net::{Protocol, Receive};
 use str0m::rtp::RtpWrite;
 use str0m::{Candidate, Event, Input, Output, Rtc};
 
+use crate::dtls_keys;
 use crate::session::{Opening, Session};
+use crate::srtp;
 use crate::worker::{Setup, Worker};
 
 const SERVER: &str = "10.0.0.1:4000";
@@ -62,9 +65,11 @@ pub struct Peer {
     pub user: UserId,
     pub session: SessionId,
     rtc: Rtc,
-    address: SocketAddr,
+    pub address: SocketAddr,
     due: Instant,
     pub connected: bool,
+    /// Protects what is sent beside `rtc`; from the handshake on.
+    sender: Option<srtp::Sender>,
     microphone: Mid,
     camera: Mid,
     slots: Vec<Mid>,
@@ -75,6 +80,8 @@ pub struct Peer {
     /// By slot: sound first.
     pub got: BTreeMap<usize, Vec<Got>>,
     pub keyframe_requests: Vec<Instant>,
+    /// Takes packets that are not of the simulation.
+    pub tolerant: bool,
 }
 
 #[derive(Default)]
@@ -150,6 +157,7 @@ impl Simulation {
         let index = self.peers.len();
         let address: SocketAddr = format!("10.0.1.{}:5000", index + 1).parse().unwrap();
         let mut rtc = Rtc::builder()
+            .set_crypto_provider(dtls_keys::crypto_provider())
             .set_rtp_mode(true)
             .clear_codecs()
             .enable_opus(true, false)
@@ -192,6 +200,7 @@ impl Simulation {
             address,
             due: self.now,
             connected: false,
+            sender: None,
             microphone,
             camera,
             slots: audio.iter().chain(&video).copied().collect(),
@@ -201,6 +210,7 @@ impl Simulation {
             publishing: Publishing::default(),
             got: BTreeMap::new(),
             keyframe_requests: Vec::new(),
+            tolerant: false,
         });
         self.drive_peer(index);
         index
@@ -283,6 +293,78 @@ impl Simulation {
         }
     }
 
+    /// A datagram reaches the server right now, from anywhere.
+    pub fn inject(&mut self, from: SocketAddr, proto: Protocol, bytes: &[u8]) {
+        let server: SocketAddr = SERVER.parse().unwrap();
+        self.worker.handle_datagram(self.now, from, server, proto, bytes);
+    }
+
+    /// `plain` as the peer's SRTCP. None: too short, or before the handshake.
+    pub fn sealed_report(&mut self, peer: usize, plain: &[u8]) -> Option<Vec<u8>> {
+        let sender = self.peers[peer].sender.as_mut()?;
+        let mut packet = plain.to_vec();
+        (plain.len() >= 8).then(|| sender.protect_rtcp(&mut packet, 0))?;
+        Some(packet)
+    }
+
+    /// `plain`, a whole RTP packet of which `header` bytes stay readable, as the peer's SRTP. None: as above.
+    pub fn sealed_packet(&mut self, peer: usize, plain: &[u8], header: usize) -> Option<Vec<u8>> {
+        let sender = self.peers[peer].sender.as_ref()?;
+        let fixed = plain.first_chunk::<12>()?;
+        let seq = u16::from_be_bytes([fixed[2], fixed[3]]);
+        let ssrc = u32::from_be_bytes([fixed[8], fixed[9], fixed[10], fixed[11]]);
+        let mut packet = plain.to_vec();
+        sender.protect_rtp(&mut packet, 0, header.min(plain.len()), ssrc, seq.into());
+        Some(packet)
+    }
+
+    /// What a peer sends his camera (or sound) with: SSRC and payload type.
+    pub fn sending(&mut self, peer: usize, codec: Codec) -> (u32, u8) {
+        let peer = &mut self.peers[peer];
+        let (mid, pt) = (
+            if codec.is_audio() { peer.microphone } else { peer.camera },
+            peer.pt(codec),
+        );
+        let mut api = peer.rtc.direct_api();
+        (*api.stream_tx_by_mid(mid, None).unwrap().ssrc(), *pt)
+    }
+
+    /// A binding request with any attributes, which the peer's ICE passwords prove (RFC 8489 §14.5).
+    pub fn sealed_check(&mut self, peer: usize, attributes: &[u8]) -> Vec<u8> {
+        let peer = &mut self.peers[peer];
+        let session = self.worker.session_mut(peer.session).unwrap();
+        let server = session.rtc.direct_api().local_ice_credentials();
+        let name = format!("{}:{}", server.ufrag, peer.rtc.direct_api().local_ice_credentials().ufrag);
+        let mut message = vec![0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42];
+        message.resize(20, 0);
+        message.extend_from_slice(&[0, 6, 0, name.len() as u8]);
+        message.extend_from_slice(name.as_bytes());
+        message.resize(message.len().next_multiple_of(4), 0);
+        // PRIORITY, which every check has.
+        message.extend_from_slice(&[0, 0x24, 0, 4, 1, 2, 3, 4]);
+        message.extend_from_slice(attributes);
+        message.resize(message.len().next_multiple_of(4), 0);
+        let length = message.len() - 20 + 24;
+        message[2..4].copy_from_slice(&(length as u16).to_be_bytes());
+        let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, server.pass.as_bytes());
+        let tag = hmac::sign(&key, &message);
+        message.extend_from_slice(&[0, 8, 0, 20]);
+        message.extend_from_slice(tag.as_ref());
+        message
+    }
+
+    /// Whether the worker still has the peer's session.
+    pub fn is_open(&mut self, peer: usize) -> bool {
+        self.worker.session_mut(self.peers[peer].session).is_some()
+    }
+
+    /// What the server sends a peer's first picture slot with.
+    pub fn slot_ssrc(&mut self, peer: usize) -> Option<u32> {
+        let peer = &self.peers[peer];
+        let session = self.worker.session_mut(peer.session)?;
+        session.slots.get(peer.audio_slots).map(|slot| slot.ssrc)
+    }
+
     fn deliver(&mut self) {
         while let Some(Reverse((at, id))) = self.flying.peek().copied() {
             if at > self.now {
@@ -297,11 +379,11 @@ impl Simulation {
                 To::Server(from) => {
                     let address = self.peers[from].address;
                     let (now, worker) = (self.now, &mut self.worker);
-                    let info = allocation_counter::measure(|| {
+                    let allocations = allocations_of(|| {
                         worker.handle_datagram(now, address, server, Protocol::Udp, &bytes);
                     });
                     if let Some(counted) = self.counted.as_mut().filter(|counted| counted.publisher == from) {
-                        counted.allocations += info.count_total;
+                        counted.allocations += allocations;
                     }
                 }
                 To::Peer(index) => {
@@ -335,12 +417,12 @@ impl Simulation {
         loop {
             let mut send = None;
             let (now, worker) = (self.now, &mut self.worker);
-            let info = allocation_counter::measure(|| send = worker.poll_media(now, &mut buffer));
+            let allocations = allocations_of(|| send = worker.poll_media(now, &mut buffer));
             let Some((path, segment)) = send else {
                 break;
             };
             if let Some(counted) = self.counted.as_mut() {
-                counted.allocations += info.count_total;
+                counted.allocations += allocations;
                 counted.sent += buffer.len().div_ceil(segment) as u64;
             }
             if let Some(index) = find(&self.peers, path.to) {
@@ -364,6 +446,9 @@ impl Simulation {
             match peer.rtc.poll_output().unwrap() {
                 Output::Timeout(at) => {
                     peer.due = at.max(self.now + Duration::from_micros(100));
+                    if let Some(material) = dtls_keys::take_exported() {
+                        peer.sender = srtp::Sender::new(dtls_keys::srtp_provider(), &material).ok();
+                    }
                     return;
                 }
                 Output::Transmit(transmit) => {
@@ -403,7 +488,19 @@ impl Simulation {
     }
 }
 
-fn room_key() -> RoomKey {
+/// How often `work` allocates.
+#[cfg(test)]
+fn allocations_of(work: impl FnOnce()) -> u64 {
+    allocation_counter::measure(work).count_total
+}
+
+#[cfg(not(test))]
+fn allocations_of(work: impl FnOnce()) -> u64 {
+    work();
+    0
+}
+
+pub(crate) fn room_key() -> RoomKey {
     RoomKey {
         app: 1_400_000_001.try_into().unwrap(),
         room: rotunda_proto::ids::RoomId::Name("simulation".parse().unwrap()),
@@ -431,7 +528,10 @@ impl Peer {
                     .map(|stream| stream.mid())
                     .unwrap();
                 let slot = self.slots.iter().position(|slot| *slot == mid).unwrap();
-                let at = packet.payload.windows(4).position(|bytes| bytes == MAGIC).unwrap();
+                let Some(at) = packet.payload.windows(4).position(|bytes| bytes == MAGIC) else {
+                    assert!(self.tolerant, "a packet that nobody has sent");
+                    return;
+                };
                 let mark = &packet.payload[at + 4..at + 9];
                 let source = if slot < self.audio_slots {
                     TrackSource::Audio
