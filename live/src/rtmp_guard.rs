@@ -1,22 +1,27 @@
 //! What an RTMP player may send, checked before `rml_rtmp` sees it.
 //!
-//! `rml_rtmp` 0.8 trusts its peer: a message of 16 MB of nested values overflows the stack (and ends the process), messages
-//! whose chunks do not fit together grow without end or panic. A player only sends short commands, one after the other, so
-//! this follows the chunk stream and refuses everything else.
+//! `rml_rtmp` 0.8 trusts its peer: a message of 16 MB of nested values overflows the stack (and ends the process), a command
+//! of less than three values is a panic, messages whose chunks do not fit together grow without end or panic. A player only
+//! sends short commands, one after the other, so this follows the chunk stream and refuses everything else.
 //!
-//! Source: Adobe's RTMP specification 1.0, §5.3.1 (chunks), §5.4.1 (Set Chunk Size).
+//! Source: Adobe's RTMP specification 1.0, §5.3.1 (chunks), §5.4 (control messages), §7.1.1 (commands); AMF0 specification.
 
 use std::collections::HashMap;
 
 use thiserror::Error;
 
-/// Longest message, bytes. `connect` of ffmpeg, VLC and OBS has some hundreds; nested values take at least 4 bytes a level.
+/// Longest message, bytes. `connect` of ffmpeg, VLC and OBS has some hundreds.
 const MOST_BYTES: usize = 4096;
+/// Values in values. `connect` has one object of plain values.
+const MOST_NESTED: usize = 8;
 /// Chunk streams of one player.
 const MOST_STREAMS: usize = 32;
 /// Timestamps from here on follow in a field of their own.
 const EXTENDED: u32 = 0x00ff_ffff;
 const SET_CHUNK_SIZE: u8 = 1;
+/// Abort, Acknowledgement, User Control, Window Acknowledgement Size, Set Peer Bandwidth.
+const CONTROL: std::ops::RangeInclusive<u8> = 2..=6;
+const COMMAND: u8 = 20;
 
 /// Why a player is let go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -29,6 +34,10 @@ pub enum GuardError {
     Order,
     #[error("a chunk size of 0")]
     ChunkSize,
+    #[error("a message of kind {0}")]
+    Kind(u8),
+    #[error("a command is malformed")]
+    Command,
 }
 
 /// Follows one player's chunks. Sans-IO.
@@ -121,9 +130,13 @@ impl Guard {
         self.state = State::Header;
         if self.message.len() == header.length {
             let message = std::mem::take(&mut self.message);
-            if header.kind == SET_CHUNK_SIZE {
-                self.set_chunk_size(&message)?;
-            }
+            return match header.kind {
+                SET_CHUNK_SIZE => self.set_chunk_size(&message),
+                COMMAND if is_command(&message) => Ok(()),
+                COMMAND => Err(GuardError::Command),
+                kind if CONTROL.contains(&kind) => Ok(()),
+                kind => Err(GuardError::Kind(kind)),
+            };
         }
         Ok(())
     }
@@ -197,6 +210,66 @@ impl Guard {
     }
 }
 
+/// A name, a transaction number, a command object or null, and any further values.
+fn is_command(message: &[u8]) -> bool {
+    let (Some(&STRING), mut rest, mut values) = (message.first(), message, 0) else {
+        return false;
+    };
+    while !rest.is_empty() {
+        match skip_value(rest, MOST_NESTED) {
+            Some(after) => rest = after,
+            None => return false,
+        }
+        values += 1;
+    }
+    values >= 3
+}
+
+const NUMBER: u8 = 0;
+const BOOLEAN: u8 = 1;
+const STRING: u8 = 2;
+const OBJECT: u8 = 3;
+const NULL: u8 = 5;
+const UNDEFINED: u8 = 6;
+const ECMA_ARRAY: u8 = 8;
+const OBJECT_END: u8 = 9;
+const STRICT_ARRAY: u8 = 10;
+
+/// What follows the first AMF0 value; None: it is malformed or nested too deep.
+fn skip_value(bytes: &[u8], nested: usize) -> Option<&[u8]> {
+    let nested = nested.checked_sub(1)?;
+    let (kind, rest) = bytes.split_first()?;
+    match *kind {
+        NUMBER => rest.get(8..),
+        BOOLEAN => rest.get(1..),
+        STRING => skip_text(rest),
+        NULL | UNDEFINED => Some(rest),
+        OBJECT => skip_properties(rest, nested),
+        // The count is a hint.
+        ECMA_ARRAY => skip_properties(rest.get(4..)?, nested),
+        STRICT_ARRAY => {
+            let (count, mut rest) = rest.split_first_chunk::<4>()?;
+            for _ in 0..u32::from_be_bytes(*count) {
+                rest = skip_value(rest, nested)?;
+            }
+            Some(rest)
+        }
+        _ => None,
+    }
+}
+
+fn skip_properties(mut bytes: &[u8], nested: usize) -> Option<&[u8]> {
+    while bytes.first_chunk::<3>()? != &[0, 0, OBJECT_END] {
+        bytes = skip_value(skip_text(bytes)?, nested)?;
+    }
+    bytes.get(3..)
+}
+
+fn skip_text(bytes: &[u8]) -> Option<&[u8]> {
+    let (length, rest) = bytes.split_first_chunk::<2>()?;
+    rest.get(u16::from_be_bytes(*length).into()..)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -207,21 +280,30 @@ mod tests {
         vec![3, 0, 0, 0, a, b, c, kind, 0, 0, 0, 0]
     }
 
+    /// `connect` with an object, and then so many bytes of a text.
+    fn command(length: usize) -> Vec<u8> {
+        let mut message = b"\x02\0\x07connect\0\0\0\0\0\0\0\0\0\x03\0\x03app\x02\0\x04live\0\0\x09\x02".to_vec();
+        message.extend(((length - message.len() - 2) as u16).to_be_bytes());
+        message.resize(length, b'x');
+        message
+    }
+
     #[test]
     fn commands_in_chunks_are_let_through_however_they_are_cut() {
+        let (short, long) = (command(300), command(1000));
         let mut sent = first(300, 20);
-        sent.extend([7; 128]);
+        sent.extend(&short[..128]);
         sent.push(0xc3);
-        sent.extend([7; 128]);
+        sent.extend(&short[128..256]);
         sent.push(0xc3);
-        sent.extend([7; 44]);
-        // A chunk size of 4096, and a message in one chunk.
+        sent.extend(&short[256..]);
+        // A chunk size of 4096, and messages in one chunk.
         sent.extend(first(4, 1));
         sent.extend([0, 0, 16, 0]);
         sent.extend(first(1000, 20));
-        sent.extend([7; 1000]);
+        sent.extend(&long);
         sent.extend([0x83, 0, 0, 1]);
-        sent.extend([7; 1000]);
+        sent.extend(&long);
         for size in [1, 7, 128, sent.len()] {
             let mut guard = Guard::default();
             for piece in sent.chunks(size) {
@@ -229,6 +311,22 @@ mod tests {
             }
             assert!(guard.partial.is_empty() && guard.message.is_empty());
         }
+    }
+
+    #[test]
+    fn commands_that_are_cut_short_or_nested_too_deep_are_refused() {
+        let refused = |message: &[u8]| {
+            let mut sent = first(message.len() as u32, 20);
+            sent.extend(message);
+            Guard::default().check(&sent)
+        };
+        assert_eq!(refused(&command(100)), Ok(()));
+        assert_eq!(refused(&command(100)[..99]), Err(GuardError::Command));
+        assert_eq!(refused(b"\x02\0\x01a\x05"), Err(GuardError::Command), "two values");
+        let nested = |levels: usize| [b"\x02\0\x01a\x05".to_vec(), b"\x0a\0\0\0\x01".repeat(levels), vec![5]].concat();
+        assert_eq!(refused(&nested(MOST_NESTED - 1)), Ok(()));
+        assert_eq!(refused(&nested(MOST_NESTED)), Err(GuardError::Command));
+        assert_eq!(Guard::default().check(&first(0, 9)), Err(GuardError::Kind(9)));
     }
 
     #[test]
@@ -243,7 +341,8 @@ mod tests {
         assert_eq!(Guard::default().check(&sizeless), Err(GuardError::ChunkSize));
         let mut guard = Guard::default();
         let many = (2..=40u8).map(|id| {
-            let mut chunk = first(0, 20);
+            // Acknowledgements without a number: only their place is looked at here.
+            let mut chunk = first(0, 3);
             chunk[0] = id;
             guard.check(&chunk)
         });
