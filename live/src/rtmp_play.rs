@@ -108,7 +108,9 @@ async fn set_up(socket: &mut impl Socket, hub: &ProgramHub) -> Result<Option<Rea
                     }
                     ServerSessionEvent::PublishStreamRequested { request_id, .. } => {
                         let why = "this server only plays; publish into a room instead";
-                        let refusal = session.inner.reject_request(request_id, "NetStream.Publish.BadName", why)?;
+                        let refusal = session
+                            .inner
+                            .reject_request(request_id, "NetStream.Publish.BadName", why)?;
                         return refuse(socket, refusal).await;
                     }
                     ServerSessionEvent::PlayStreamRequested {
@@ -122,7 +124,10 @@ async fn set_up(socket: &mut impl Socket, hub: &ProgramHub) -> Result<Option<Rea
                         let reader = id.filter(|_| app_name == "live").and_then(|id| hub.subscribe(&id));
                         let Some(reader) = reader else {
                             let why = "no stream of that name runs";
-                            let refusal = session.inner.reject_request(request_id, "NetStream.Play.StreamNotFound", why)?;
+                            let refusal =
+                                session
+                                    .inner
+                                    .reject_request(request_id, "NetStream.Play.StreamNotFound", why)?;
                             return refuse(socket, refusal).await;
                         };
                         for result in session.inner.accept_request(request_id)? {

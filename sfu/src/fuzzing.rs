@@ -88,7 +88,14 @@ fn payload(data: &[u8]) {
     let Some((kind, payload)) = data.split_first() else {
         return;
     };
-    let codecs = [Codec::Vp8, Codec::Vp9, Codec::Av1, Codec::H264, Codec::H265, Codec::Opus];
+    let codecs = [
+        Codec::Vp8,
+        Codec::Vp9,
+        Codec::Av1,
+        Codec::H264,
+        Codec::H265,
+        Codec::Opus,
+    ];
     if let Some(codec) = codecs.get(usize::from(*kind) % (codecs.len() + 1)) {
         let found = Descriptor::read(*codec, payload);
         let mut copy = payload.to_vec();
@@ -210,7 +217,9 @@ fn worker(data: &[u8]) {
     }
     let authentic = steps.iter().any(|(kind, _)| *kind >= FIRST_AUTHENTIC);
     let place = usize::from(authentic);
-    let mut room = ROOMS.with_borrow_mut(|rooms| rooms[place].take()).unwrap_or_else(Room::new);
+    let mut room = ROOMS
+        .with_borrow_mut(|rooms| rooms[place].take())
+        .unwrap_or_else(Room::new);
     let before = room.simulation.peers[room.bob].pictures(0).len();
     for (kind, bytes) in steps {
         room.step(kind, bytes);

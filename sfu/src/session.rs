@@ -1,6 +1,7 @@
 //! One member's (or service's) WebRTC session: its lines, what it may send, its receive slots.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use rotunda_proto::ids::{RoomKey, SessionId, TrackSource, UserId};
@@ -28,6 +29,8 @@ pub struct Session {
     pub rtc: Rtc,
     pub started: Instant,
     pub connected: bool,
+    /// Where the peer has proved to be, oldest first.
+    pub addresses: VecDeque<SocketAddr>,
     pub next_timeout: Instant,
     pub next_tick: Instant,
     /// The sound slots, then the picture slots.
@@ -126,6 +129,7 @@ impl Session {
             rtc,
             started: now,
             connected: false,
+            addresses: VecDeque::new(),
             next_timeout: now,
             next_tick: now,
             slots: Vec::new(),

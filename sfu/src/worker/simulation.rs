@@ -68,6 +68,7 @@ pub struct Peer {
     pub address: SocketAddr,
     due: Instant,
     pub connected: bool,
+    gone: bool,
     /// Protects what is sent beside `rtc`; from the handshake on.
     sender: Option<srtp::Sender>,
     microphone: Mid,
@@ -126,7 +127,7 @@ impl Simulation {
         let start = rotunda_proto::clock::Clock.now();
         let worker = Worker::new(Setup {
             connect_timeout: Duration::from_secs(15),
-            max_sessions: 100,
+            max_sessions: 1000,
             batch_window: ms(2),
             started: (start, Duration::from_secs(1_700_000_000)),
         });
@@ -155,7 +156,7 @@ impl Simulation {
     /// Joins with every line that a person has.
     pub fn join(&mut self, name: &str, up: Link, down: Link) -> usize {
         let index = self.peers.len();
-        let address: SocketAddr = format!("10.0.1.{}:5000", index + 1).parse().unwrap();
+        let address = SocketAddr::from(([10, 1, (index >> 8) as u8, index as u8], 5000));
         let mut rtc = Rtc::builder()
             .set_crypto_provider(dtls_keys::crypto_provider())
             .set_rtp_mode(true)
@@ -200,6 +201,7 @@ impl Simulation {
             address,
             due: self.now,
             connected: false,
+            gone: false,
             sender: None,
             microphone,
             camera,
@@ -256,7 +258,14 @@ impl Simulation {
     pub fn leave(&mut self, peer: usize) {
         let session = self.peers[peer].session;
         self.worker.close(self.now, session);
+        self.vanish(peer);
+    }
+
+    /// The peer's machine is gone from one moment to the next: nothing comes from it and nothing reaches it.
+    pub fn vanish(&mut self, peer: usize) {
         self.peers[peer].publishing = Publishing::default();
+        self.peers[peer].gone = true;
+        self.peers[peer].due = self.now + Duration::from_secs(1_000_000);
     }
 
     pub fn run(&mut self, time: Duration) {
@@ -334,7 +343,11 @@ impl Simulation {
         let peer = &mut self.peers[peer];
         let session = self.worker.session_mut(peer.session).unwrap();
         let server = session.rtc.direct_api().local_ice_credentials();
-        let name = format!("{}:{}", server.ufrag, peer.rtc.direct_api().local_ice_credentials().ufrag);
+        let name = format!(
+            "{}:{}",
+            server.ufrag,
+            peer.rtc.direct_api().local_ice_credentials().ufrag
+        );
         let mut message = vec![0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42];
         message.resize(20, 0);
         message.extend_from_slice(&[0, 6, 0, name.len() as u8]);
@@ -386,6 +399,7 @@ impl Simulation {
                         counted.allocations += allocations;
                     }
                 }
+                To::Peer(index) if self.peers[index].gone => {}
                 To::Peer(index) => {
                     let peer = &mut self.peers[index];
                     let receive = Receive::new(Protocol::Udp, server, peer.address, &bytes).unwrap();
