@@ -3,13 +3,16 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use metrics::counter;
 use quinn_udp::{RecvMeta, UdpSocketState};
 use str0m::net::Protocol;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use crate::egress::Path;
 
@@ -20,6 +23,10 @@ const READ_SIZE: usize = 65_536;
 const KERNEL_BUFFER: usize = 4 * 1024 * 1024;
 /// Frames waiting for one TCP peer; a peer beyond it loses frames, as on UDP.
 const TCP_QUEUE: usize = 512;
+/// ICE-TCP connections of one worker, whoever they are from: descriptors are for members.
+const TCP_PEERS: usize = 4096;
+/// A connection without a frame for so long is closed: checks of consent come every few seconds (RFC 7675 §5.1).
+const TCP_SILENCE: Duration = Duration::from_secs(30);
 
 /// What came from the network.
 pub struct Datagram<'a> {
@@ -185,37 +192,27 @@ impl Tcp {
         self.listener.accept().await
     }
 
-    /// Serves an accepted connection on tasks of its own; they end with it.
+    /// Serves an accepted connection on a task of its own, which ends with it. Beyond [`TCP_PEERS`] it is closed.
     pub fn serve(&mut self, stream: TcpStream, from: SocketAddr) {
         let to = match stream.local_addr() {
             Ok(local) => destination(Some(local.ip()), local, &self.advertised),
             Err(_) => return,
         };
         self.peers.retain(|_, sender| !sender.is_closed());
+        if self.peers.len() >= TCP_PEERS {
+            counter!("rotunda_sfu_datagrams_dropped_total", "reason" => "tcp_peers").increment(1);
+            return;
+        }
         let _slow_start_only = stream.set_nodelay(true);
-        let (mut read, mut write) = stream.into_split();
-        let (sender, mut queue) = mpsc::channel::<Vec<u8>>(TCP_QUEUE);
+        let (sender, queue) = mpsc::channel::<Vec<u8>>(TCP_QUEUE);
         self.peers.insert(from, sender);
-        tokio::spawn(async move {
-            while let Some(bytes) = queue.recv().await {
-                let Ok(length) = u16::try_from(bytes.len()) else {
-                    continue;
-                };
-                let framed = [&length.to_be_bytes(), bytes.as_slice()].concat();
-                if write.write_all(&framed).await.is_err() {
-                    break;
-                }
-            }
-        });
         let frames = self.frames.clone();
         tokio::spawn(async move {
-            while let Ok(length) = read.read_u16().await {
-                let mut bytes = vec![0; length.into()];
-                if read.read_exact(&mut bytes).await.is_err()
-                    || frames.send(TcpFrame { from, to, bytes }).await.is_err()
-                {
-                    break;
-                }
+            let (read, write) = stream.into_split();
+            // Either end of it is the connection's end: nothing of it stays behind.
+            tokio::select! {
+                () = write_frames(write, queue) => {}
+                () = read_frames(read, from, to, frames) => {}
             }
         });
     }
@@ -227,5 +224,68 @@ impl Tcp {
         {
             counter!("rotunda_sfu_datagrams_dropped_total", "reason" => "tcp_queue").increment(1);
         }
+    }
+}
+
+async fn write_frames(mut write: OwnedWriteHalf, mut queue: mpsc::Receiver<Vec<u8>>) {
+    while let Some(bytes) = queue.recv().await {
+        let Ok(length) = u16::try_from(bytes.len()) else {
+            continue;
+        };
+        let framed = [&length.to_be_bytes(), bytes.as_slice()].concat();
+        if write.write_all(&framed).await.is_err() {
+            break;
+        }
+    }
+}
+
+async fn read_frames(mut read: OwnedReadHalf, from: SocketAddr, to: SocketAddr, frames: mpsc::Sender<TcpFrame>) {
+    loop {
+        let frame = async {
+            let length = read.read_u16().await?;
+            let mut bytes = vec![0; length.into()];
+            read.read_exact(&mut bytes).await.map(|_| bytes)
+        };
+        let Ok(Ok(bytes)) = timeout(TCP_SILENCE, frame).await else {
+            break;
+        };
+        if frames.send(TcpFrame { from, to, bytes }).await.is_err() {
+            break;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Resolves when nothing of the only connection is left.
+    async fn ended(tcp: &Tcp) {
+        let peer = tcp.peers.values().next().unwrap().clone();
+        peer.closed().await;
+    }
+
+    async fn connected(tcp: &mut Tcp) -> TcpStream {
+        let address = tcp.listener.local_addr().unwrap();
+        let (client, accepted) = tokio::join!(TcpStream::connect(address), tcp.accept());
+        let (stream, from) = accepted.unwrap();
+        tcp.serve(stream, from);
+        client.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_is_closed_or_silent_leaves_nothing_behind() {
+        let (frames, mut queue) = mpsc::channel(4);
+        let mut tcp = Tcp::bind("127.0.0.1:0".parse().unwrap(), Vec::new(), frames).unwrap();
+        let mut client = connected(&mut tcp).await;
+        client.write_all(&[0, 3, 1, 2, 3]).await.unwrap();
+        assert_eq!(queue.recv().await.unwrap().bytes, [1, 2, 3]);
+        drop(client);
+        ended(&tcp).await;
+        tcp.peers.clear();
+        let silent = connected(&mut tcp).await;
+        tokio::time::pause();
+        ended(&tcp).await;
+        drop(silent);
     }
 }
