@@ -1,8 +1,8 @@
-//! What an RTMP player may send, checked before `rml_rtmp` sees it.
+//! What an RTMP player, or a server that is pushed to, may send, checked before `rml_rtmp` sees it.
 //!
 //! `rml_rtmp` 0.8 trusts its peer: a message of 16 MB of nested values overflows the stack (and ends the process), a command
-//! of less than three values is a panic, messages whose chunks do not fit together grow without end or panic. A player only
-//! sends short commands, one after the other, so this follows the chunk stream and refuses everything else.
+//! of less than three values is a panic, messages whose chunks do not fit together grow without end or panic. Both peers
+//! only send short commands, one after the other, so this follows the chunk stream and refuses everything else.
 //!
 //! Source: Adobe's RTMP specification 1.0, §5.3.1 (chunks), §5.4 (control messages), §7.1.1 (commands); AMF0 specification.
 
@@ -22,6 +22,8 @@ const SET_CHUNK_SIZE: u8 = 1;
 /// Abort, Acknowledgement, User Control, Window Acknowledgement Size, Set Peer Bandwidth.
 const CONTROL: std::ops::RangeInclusive<u8> = 2..=6;
 const COMMAND: u8 = 20;
+/// As `|RtmpSampleAccess` of some servers.
+const DATA: u8 = 18;
 
 /// Why a player is let go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -132,8 +134,10 @@ impl Guard {
             let message = std::mem::take(&mut self.message);
             return match header.kind {
                 SET_CHUNK_SIZE => self.set_chunk_size(&message),
-                COMMAND if is_command(&message) => Ok(()),
-                COMMAND => Err(GuardError::Command),
+                // A name, a transaction number, a command object or null, and any further values.
+                COMMAND if values(&message) >= Some(3) => Ok(()),
+                DATA if values(&message) >= Some(2) => Ok(()),
+                COMMAND | DATA => Err(GuardError::Command),
                 kind if CONTROL.contains(&kind) => Ok(()),
                 kind => Err(GuardError::Kind(kind)),
             };
@@ -210,19 +214,15 @@ impl Guard {
     }
 }
 
-/// A name, a transaction number, a command object or null, and any further values.
-fn is_command(message: &[u8]) -> bool {
-    let (Some(&STRING), mut rest, mut values) = (message.first(), message, 0) else {
-        return false;
-    };
+/// How many values there are, a name being the first; None: it does not begin with one, or a value is malformed.
+fn values(message: &[u8]) -> Option<usize> {
+    let mut rest = message.strip_prefix(&[STRING]).map(|_| message)?;
+    let mut count = 0;
     while !rest.is_empty() {
-        match skip_value(rest, MOST_NESTED) {
-            Some(after) => rest = after,
-            None => return false,
-        }
-        values += 1;
+        rest = skip_value(rest, MOST_NESTED)?;
+        count += 1;
     }
-    values >= 3
+    Some(count)
 }
 
 const NUMBER: u8 = 0;
