@@ -4,9 +4,11 @@ CARGO ?= cargo
 # Real clips for the demo's participants (MP4 with H.264 and AAC); without any, sound and picture are generated.
 DEMO_CLIPS ?= $(wildcard ../shared/media/speaker_?_360p.mp4)
 BIN := target/debug/rotunda
+# For each fuzz target.
+FUZZ_SECONDS ?= 10
 
 .DEFAULT_GOAL := help
-.PHONY: help setup web build demo run test lint test-rust test-web test-browser test-sdk test-whip docs-schema clean
+.PHONY: help setup web build demo run test lint test-rust test-web test-browser test-sdk test-whip test-fuzz fuzz docs-schema clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,7 +34,7 @@ demo: build ## Run everything once: four participants, a mix, live streams, a re
 run: build ## Run the server
 	$(BIN) serve
 
-test: setup web lint test-rust test-web test-browser test-sdk test-whip ## Everything that must pass
+test: setup web lint test-rust test-fuzz test-web test-browser test-sdk test-whip ## Everything that must pass
 	@echo "make test: everything passed"
 
 lint: web ## Formatting, clippy
@@ -47,6 +49,12 @@ test-rust: web ## Unit and end-to-end tests in Rust
 	else \
 	    $(CARGO) test --workspace; \
 	fi
+
+test-fuzz: web ## Every fuzz target from its saved inputs on, 2 seconds each
+	CARGO="$(CARGO)" fuzz/run --seconds 2
+
+fuzz: web ## The same for longer: FUZZ_SECONDS each; FUZZ_ALL=1 gives the dependencies coverage too
+	CARGO="$(CARGO)" fuzz/run --seconds $(FUZZ_SECONDS)
 
 test-web: web ## Unit tests of the web SDK
 	cd web && npm run check && npm test

@@ -1,8 +1,11 @@
 //! CDN bypass: programs out by HTTP-FLV, HLS and RTMP, and pushed to other RTMP servers.
 
 mod config;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod hls;
 mod http_flv;
+mod rtmp_guard;
 mod rtmp_play;
 mod rtmp_push;
 mod service;

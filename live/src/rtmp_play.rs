@@ -15,12 +15,13 @@ use rotunda_media::mux::flv;
 use rotunda_media::program::{Frame, ProgramHeader, ProgramHub, ProgramReader, ReadError, Track};
 use rotunda_proto::ids::StreamId;
 use thiserror::Error;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
+use crate::rtmp_guard::{Guard, GuardError};
 use crate::timeline::{Step, Timeline};
 
 /// Handshake and commands must be through in this time.
@@ -35,6 +36,8 @@ pub enum PlayError {
     Handshake(HandshakeError),
     #[error("the RTMP session failed: {0}")]
     Session(#[from] ServerSessionError),
+    #[error("the player sent what no player sends")]
+    Refused(#[from] GuardError),
     #[error("the player did not ask for a stream in time")]
     Slow,
     #[error("the player does not keep up")]
@@ -52,21 +55,45 @@ pub async fn serve(
     let set_up = timeout(SET_UP_WITHIN, set_up(&mut socket, &hub))
         .await
         .map_err(|_| PlayError::Slow)??;
-    let Some((mut session, reader, rtmp_stream)) = set_up else {
+    let Some(ready) = set_up else {
         return Ok(());
     };
     gauge!("rotunda_live_players", "protocol" => "rtmp").increment(1.0);
-    let played = play(&mut socket, &mut session, reader, rtmp_stream, stall, shutdown).await;
+    let played = play(&mut socket, ready, stall, shutdown).await;
     gauge!("rotunda_live_players", "protocol" => "rtmp").decrement(1.0);
     played
 }
 
-type Ready = (ServerSession, ProgramReader, u32);
+/// A player who gets what he asked for.
+struct Ready {
+    session: Session,
+    reader: ProgramReader,
+    rtmp_stream: u32,
+}
+
+/// A session that is given only what a player may send.
+struct Session {
+    inner: ServerSession,
+    guard: Guard,
+}
+
+impl Session {
+    fn handle_input(&mut self, bytes: &[u8]) -> Result<Vec<ServerSessionResult>, PlayError> {
+        self.guard.check(bytes)?;
+        Ok(self.inner.handle_input(bytes)?)
+    }
+}
+
+trait Socket: AsyncRead + AsyncWrite + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Socket for S {}
 
 /// Handshake, connect, play; None when the player asked for what is not to be had and was told so.
-async fn set_up(socket: &mut TcpStream, hub: &ProgramHub) -> Result<Option<Ready>, PlayError> {
+async fn set_up(socket: &mut impl Socket, hub: &ProgramHub) -> Result<Option<Ready>, PlayError> {
     let rest = handshake(socket).await?;
-    let (mut session, first) = ServerSession::new(ServerSessionConfig::new())?;
+    let (inner, first) = ServerSession::new(ServerSessionConfig::new())?;
+    let guard = Guard::default();
+    let mut session = Session { inner, guard };
     let mut results: VecDeque<ServerSessionResult> = first.into();
     results.extend(session.handle_input(&rest)?);
     let mut buffer = vec![0; 4096];
@@ -77,11 +104,13 @@ async fn set_up(socket: &mut TcpStream, hub: &ProgramHub) -> Result<Option<Ready
                 ServerSessionResult::RaisedEvent(event) => match event {
                     ServerSessionEvent::ConnectionRequested { request_id, .. }
                     | ServerSessionEvent::ReleaseStreamRequested { request_id, .. } => {
-                        results.extend(session.accept_request(request_id)?);
+                        results.extend(session.inner.accept_request(request_id)?);
                     }
                     ServerSessionEvent::PublishStreamRequested { request_id, .. } => {
                         let why = "this server only plays; publish into a room instead";
-                        let refusal = session.reject_request(request_id, "NetStream.Publish.BadName", why)?;
+                        let refusal = session
+                            .inner
+                            .reject_request(request_id, "NetStream.Publish.BadName", why)?;
                         return refuse(socket, refusal).await;
                     }
                     ServerSessionEvent::PlayStreamRequested {
@@ -95,15 +124,22 @@ async fn set_up(socket: &mut TcpStream, hub: &ProgramHub) -> Result<Option<Ready
                         let reader = id.filter(|_| app_name == "live").and_then(|id| hub.subscribe(&id));
                         let Some(reader) = reader else {
                             let why = "no stream of that name runs";
-                            let refusal = session.reject_request(request_id, "NetStream.Play.StreamNotFound", why)?;
+                            let refusal =
+                                session
+                                    .inner
+                                    .reject_request(request_id, "NetStream.Play.StreamNotFound", why)?;
                             return refuse(socket, refusal).await;
                         };
-                        for result in session.accept_request(request_id)? {
+                        for result in session.inner.accept_request(request_id)? {
                             if let ServerSessionResult::OutboundResponse(packet) = result {
                                 socket.write_all(&packet.bytes).await?;
                             }
                         }
-                        return Ok(Some((session, reader, stream_id)));
+                        return Ok(Some(Ready {
+                            session,
+                            reader,
+                            rtmp_stream: stream_id,
+                        }));
                     }
                     event => debug!(?event, "ignored"),
                 },
@@ -118,7 +154,7 @@ async fn set_up(socket: &mut TcpStream, hub: &ProgramHub) -> Result<Option<Ready
     }
 }
 
-async fn refuse(socket: &mut TcpStream, refusal: Vec<ServerSessionResult>) -> Result<Option<Ready>, PlayError> {
+async fn refuse(socket: &mut impl Socket, refusal: Vec<ServerSessionResult>) -> Result<Option<Ready>, PlayError> {
     for result in refusal {
         if let ServerSessionResult::OutboundResponse(packet) = result {
             socket.write_all(&packet.bytes).await?;
@@ -128,7 +164,7 @@ async fn refuse(socket: &mut TcpStream, refusal: Vec<ServerSessionResult>) -> Re
     Ok(None)
 }
 
-async fn handshake(socket: &mut TcpStream) -> Result<Vec<u8>, PlayError> {
+async fn handshake(socket: &mut impl Socket) -> Result<Vec<u8>, PlayError> {
     let mut handshake = Handshake::new(PeerType::Server);
     let mut buffer = vec![0; 4096];
     loop {
@@ -154,12 +190,15 @@ async fn handshake(socket: &mut TcpStream) -> Result<Vec<u8>, PlayError> {
 
 async fn play(
     socket: &mut TcpStream,
-    session: &mut ServerSession,
-    mut reader: ProgramReader,
-    rtmp_stream: u32,
+    ready: Ready,
     stall: Duration,
     shutdown: CancellationToken,
 ) -> Result<(), PlayError> {
+    let Ready {
+        mut session,
+        mut reader,
+        rtmp_stream,
+    } = ready;
     let (mut read, mut write) = socket.split();
     let mut timeline = Timeline::new();
     let mut buffer = vec![0; 4096];
@@ -173,16 +212,16 @@ async fn play(
                     Step::Skip => {}
                     Step::Begin { timestamp_ms } => {
                         let time = RtmpTimestamp::new(timestamp_ms);
-                        out.extend(session.send_metadata(rtmp_stream, &metadata(&frame.header))?.bytes);
+                        out.extend(session.inner.send_metadata(rtmp_stream, &metadata(&frame.header))?.bytes);
                         if let Some(video) = &frame.header.video {
                             let body = flv::video_config_body(video);
-                            out.extend(session.send_video_data(rtmp_stream, body, time, false)?.bytes);
+                            out.extend(session.inner.send_video_data(rtmp_stream, body, time, false)?.bytes);
                         }
                         let body = flv::audio_config_body(&frame.header);
-                        out.extend(session.send_audio_data(rtmp_stream, body, time, false)?.bytes);
-                        out.extend(message(session, rtmp_stream, &frame, timestamp_ms)?);
+                        out.extend(session.inner.send_audio_data(rtmp_stream, body, time, false)?.bytes);
+                        out.extend(message(&mut session.inner, rtmp_stream, &frame, timestamp_ms)?);
                     }
-                    Step::Go { timestamp_ms } => out.extend(message(session, rtmp_stream, &frame, timestamp_ms)?),
+                    Step::Go { timestamp_ms } => out.extend(message(&mut session.inner, rtmp_stream, &frame, timestamp_ms)?),
                 },
                 Err(ReadError::Lagged(_)) => timeline.lose(),
                 Err(ReadError::Ended) => break,
@@ -205,7 +244,7 @@ async fn play(
             .await
             .map_err(|_| PlayError::Stalled)??;
     }
-    let goodbye = session.finish_playing(rtmp_stream)?;
+    let goodbye = session.inner.finish_playing(rtmp_stream)?;
     timeout(stall, write.write_all(&goodbye.bytes))
         .await
         .map_err(|_| PlayError::Stalled)??;
@@ -244,4 +283,35 @@ pub fn metadata(header: &ProgramHeader) -> StreamMetadata {
     metadata.audio_is_stereo = Some(header.audio.channels == 2);
     metadata.encoder = Some("rotunda".to_owned());
     metadata
+}
+
+/// A peer's bytes, whole and then cut small, up to the moment when he would be shown a program.
+#[cfg(any(test, feature = "fuzzing"))]
+pub fn fuzz(bytes: &[u8]) {
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
+        return;
+    };
+    for piece in [bytes.len().max(1), 13] {
+        runtime.block_on(async {
+            let (mut ours, theirs) = tokio::io::duplex(1 << 20);
+            let (mut read, mut write) = tokio::io::split(theirs);
+            let hub = ProgramHub::default();
+            let player = async {
+                for piece in bytes.chunks(piece) {
+                    if write.write_all(piece).await.is_err() {
+                        break;
+                    }
+                    tokio::task::yield_now().await;
+                }
+                let _gone = write.shutdown().await;
+            };
+            let mut nowhere = tokio::io::sink();
+            let listener = tokio::io::copy(&mut read, &mut nowhere);
+            let server = async {
+                let _refused = set_up(&mut ours, &hub).await;
+                drop(ours);
+            };
+            let _ended = tokio::join!(server, player, async { drop(listener.await) });
+        });
+    }
 }

@@ -20,6 +20,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::rtmp_guard::{Guard, GuardError};
 use crate::rtmp_play::metadata;
 use crate::timeline::{Step, Timeline};
 
@@ -57,6 +58,21 @@ pub enum PushError {
     Session(#[from] ClientSessionError),
     #[error("the server refused: {0}")]
     Refused(String),
+    #[error("the server sent what no server sends")]
+    Malformed(#[from] GuardError),
+}
+
+/// A session that is given only what a server may send.
+struct Session {
+    inner: ClientSession,
+    guard: Guard,
+}
+
+impl Session {
+    fn handle_input(&mut self, bytes: &[u8]) -> Result<Vec<ClientSessionResult>, PushError> {
+        self.guard.check(bytes)?;
+        Ok(self.inner.handle_input(bytes)?)
+    }
 }
 
 impl Target {
@@ -161,7 +177,7 @@ async fn attempt(
 }
 
 /// TCP, handshake, connect, publish.
-async fn connect(target: &Target) -> Result<(TcpStream, ClientSession), PushError> {
+async fn connect(target: &Target) -> Result<(TcpStream, Session), PushError> {
     let mut socket = TcpStream::connect((target.host.as_str(), target.port)).await?;
     socket.set_nodelay(true)?;
     let mut handshake = Handshake::new(PeerType::Client);
@@ -187,16 +203,22 @@ async fn connect(target: &Target) -> Result<(TcpStream, ClientSession), PushErro
     };
     let mut config = ClientSessionConfig::new();
     config.tc_url = Some(format!("rtmp://{}:{}/{}", target.host, target.port, target.app));
-    let (mut session, mut results) = ClientSession::new(config)?;
+    let (inner, mut results) = ClientSession::new(config)?;
+    let guard = Guard::default();
+    let mut session = Session { inner, guard };
     results.extend(session.handle_input(&rest)?);
-    results.push(session.request_connection(target.app.clone())?);
+    results.push(session.inner.request_connection(target.app.clone())?);
     loop {
         for result in std::mem::take(&mut results) {
             match result {
                 ClientSessionResult::OutboundResponse(packet) => socket.write_all(&packet.bytes).await?,
                 ClientSessionResult::RaisedEvent(event) => match event {
                     ClientSessionEvent::ConnectionRequestAccepted => {
-                        results.push(session.request_publishing(target.key.clone(), PublishRequestType::Live)?);
+                        results.push(
+                            session
+                                .inner
+                                .request_publishing(target.key.clone(), PublishRequestType::Live)?,
+                        );
                     }
                     ClientSessionEvent::PublishRequestAccepted => return Ok((socket, session)),
                     ClientSessionEvent::ConnectionRequestRejected { description } => {
@@ -217,7 +239,7 @@ async fn connect(target: &Target) -> Result<(TcpStream, ClientSession), PushErro
 
 async fn send(
     mut socket: TcpStream,
-    mut session: ClientSession,
+    mut session: Session,
     reader: &mut ProgramReader,
     timeline: &mut Timeline,
     stop: &CancellationToken,
@@ -233,15 +255,15 @@ async fn send(
                     Step::Skip => {}
                     Step::Begin { timestamp_ms } => {
                         let time = RtmpTimestamp::new(timestamp_ms);
-                        results.push(session.publish_metadata(&metadata(&frame.header))?);
+                        results.push(session.inner.publish_metadata(&metadata(&frame.header))?);
                         if let Some(video) = &frame.header.video {
-                            results.push(session.publish_video_data(flv::video_config_body(video), time, false)?);
+                            results.push(session.inner.publish_video_data(flv::video_config_body(video), time, false)?);
                         }
                         let config = flv::audio_config_body(&frame.header);
-                        results.push(session.publish_audio_data(config, time, false)?);
-                        results.push(message(&mut session, &frame, timestamp_ms)?);
+                        results.push(session.inner.publish_audio_data(config, time, false)?);
+                        results.push(message(&mut session.inner, &frame, timestamp_ms)?);
                     }
-                    Step::Go { timestamp_ms } => results.push(message(&mut session, &frame, timestamp_ms)?),
+                    Step::Go { timestamp_ms } => results.push(message(&mut session.inner, &frame, timestamp_ms)?),
                 },
                 Err(ReadError::Lagged(_)) => timeline.lose(),
                 Err(ReadError::Ended) => break,
@@ -263,7 +285,7 @@ async fn send(
         }
     }
     let mut goodbye = Vec::new();
-    for result in session.stop_publishing()? {
+    for result in session.inner.stop_publishing()? {
         if let ClientSessionResult::OutboundResponse(packet) = result {
             goodbye.extend(packet.bytes);
         }

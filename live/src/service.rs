@@ -201,17 +201,47 @@ impl Origin {
     }
 }
 
+/// What a path below `/live/` asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    Flv,
+    Playlist,
+}
+
+/// What a path below `/live/<streamId>/` asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AskedPart {
+    Init(usize),
+    Segment(u64),
+}
+
+/// `<streamId>.flv` or `<streamId>.m3u8`.
+pub fn asked(file: &str) -> Option<(StreamId, Asked)> {
+    let (id, kind) = file.rsplit_once('.')?;
+    let asked = match kind {
+        "flv" => Asked::Flv,
+        "m3u8" => Asked::Playlist,
+        _ => return None,
+    };
+    Some((id.parse().ok()?, asked))
+}
+
+/// `init-<number>.mp4` or `<number>.m4s`.
+pub fn asked_part(id: &str, file: &str) -> Option<(StreamId, AskedPart)> {
+    let init = file.strip_prefix("init-").and_then(|name| name.strip_suffix(".mp4"));
+    let asked = match (init, file.strip_suffix(".m4s")) {
+        (Some(number), _) => AskedPart::Init(number.parse().ok()?),
+        (None, Some(number)) => AskedPart::Segment(number.parse().ok()?),
+        (None, None) => return None,
+    };
+    Some((id.parse().ok()?, asked))
+}
+
 async fn stream(State(origin): State<Origin>, Path(file): Path<String>) -> Response {
-    let Some((id, kind)) = file.rsplit_once('.') else {
-        return http_flv::no_such_stream();
-    };
-    let Ok(id) = id.parse::<StreamId>() else {
-        return http_flv::no_such_stream();
-    };
-    match kind {
-        "flv" => http_flv::serve(&origin.hub, &id, origin.shutdown.clone()),
-        "m3u8" => playlist(&origin, &id).await,
-        _ => http_flv::no_such_stream(),
+    match asked(&file) {
+        Some((id, Asked::Flv)) => http_flv::serve(&origin.hub, &id, origin.shutdown.clone()),
+        Some((id, Asked::Playlist)) => playlist(&origin, &id).await,
+        None => http_flv::no_such_stream(),
     }
 }
 
@@ -238,14 +268,10 @@ async fn part(State(origin): State<Origin>, Path((id, file)): Path<(String, Stri
         return http_flv::no_such_stream();
     };
     let window = window.borrow().clone();
-    let bytes = match (
-        file.strip_prefix("init-").and_then(|name| name.strip_suffix(".mp4")),
-        file.strip_suffix(".m4s"),
-    ) {
-        (Some(number), _) => number.parse().ok().and_then(|number| window.init(number)),
-        (None, Some(number)) => number.parse().ok().and_then(|number| window.segment(number)),
-        (None, None) => None,
-    };
+    let bytes = asked_part(&id, &file).and_then(|(_, asked)| match asked {
+        AskedPart::Init(number) => window.init(number),
+        AskedPart::Segment(number) => window.segment(number),
+    });
     match bytes {
         Some(bytes) => {
             let headers = [

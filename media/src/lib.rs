@@ -10,6 +10,8 @@
 
 pub mod codec;
 pub mod draw;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 pub mod mark;
 pub mod mux;
 pub mod picture;

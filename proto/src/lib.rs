@@ -8,6 +8,8 @@ pub mod bus;
 pub mod clock;
 pub mod config;
 pub mod custom_message;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 pub mod grpc;
 pub mod ids;
 pub mod mix;

@@ -53,11 +53,15 @@ pub fn sign(app: SdkAppId, secret_key: &str, user: &UserId, unix_now: Duration, 
         signature: String::new(),
     };
     document.signature = STANDARD.encode(document.mac(secret_key).finalize().into_bytes());
-    let json = serde_json::to_vec(&document).unwrap_or_default();
+    pack(&serde_json::to_vec(&document).unwrap_or_default())
+}
+
+/// Compressed and in letters.
+pub(crate) fn pack(json: &[u8]) -> String {
     let mut deflate = ZlibEncoder::new(Vec::new(), Compression::default());
     // Writing to a vector does not fail.
     let packed = deflate
-        .write_all(&json)
+        .write_all(json)
         .and_then(|()| deflate.finish())
         .unwrap_or_default();
     let swap = |c| match c {

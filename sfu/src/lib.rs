@@ -13,6 +13,8 @@ mod demand;
 mod dtls_keys;
 mod egress;
 mod estimate;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod inbox;
 mod net;
 mod packet;

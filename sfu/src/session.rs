@@ -1,6 +1,7 @@
 //! One member's (or service's) WebRTC session: its lines, what it may send, its receive slots.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use foldhash::{HashMap, HashMapExt};
@@ -36,6 +37,8 @@ pub struct Session {
     pub rtc: Rtc,
     pub started: Instant,
     pub connected: bool,
+    /// Where the peer has proved to be, oldest first.
+    pub addresses: VecDeque<SocketAddr>,
     pub next_timeout: Instant,
     pub next_tick: Instant,
     /// When its layers are looked at next.
@@ -124,6 +127,7 @@ impl Session {
             rtc,
             started: now,
             connected: false,
+            addresses: VecDeque::new(),
             next_timeout: now,
             next_tick: now,
             layers_at: now,

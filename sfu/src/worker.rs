@@ -5,11 +5,14 @@
 //! [`fan_out`] gives them to viewers, [`subscribe`] decides who gets what, [`timers`] does what time brings, [`statistics`]
 //! measures, [`layers`] pauses what nobody watches, [`messages`] carries members' own messages.
 
-mod demux;
+pub(crate) mod demux;
 mod fan_out;
 mod forward;
 mod layers;
 mod messages;
+#[cfg(any(test, feature = "fuzzing"))]
+#[cfg_attr(not(test), expect(dead_code, reason = "fuzz targets use a part of it"))]
+pub(crate) mod simulation;
 pub mod statistics;
 mod subscribe;
 #[cfg(test)]
@@ -190,10 +193,10 @@ impl Worker {
     pub fn restart(&mut self, now: Instant, id: SessionId, offer: &str) -> Result<String, ControlError> {
         let index = *self.by_id.get(&id).ok_or(ControlError::NoSuchSession)?;
         let session = self.sessions[index].as_mut().ok_or(ControlError::NoSuchSession)?;
+        let before = session.ice_name();
         let answer = session.restart(offer)?;
-        let name = session.ice_name();
-        self.by_ice_name.retain(|_, known| *known != index);
-        self.by_ice_name.insert(name, index);
+        self.by_ice_name.remove(&before);
+        self.by_ice_name.insert(session.ice_name(), index);
         self.touched.push(index);
         self.settle(now);
         Ok(answer)
@@ -252,11 +255,16 @@ impl Worker {
 
     /// Takes a session out of everything that knows it.
     fn remove(&mut self, now: Instant, index: usize) -> Option<Session> {
-        let session = self.sessions.get_mut(index)?.take()?;
+        let mut session = self.sessions.get_mut(index)?.take()?;
         gauge!("rotunda_sfu_sessions").decrement(1.0);
         self.by_id.remove(&session.id);
-        self.by_address.retain(|_, known| *known != index);
-        self.by_ice_name.retain(|_, known| *known != index);
+        for address in &session.addresses {
+            // Somebody else may have come to it since.
+            if self.by_address.get(address) == Some(&index) {
+                self.by_address.remove(address);
+            }
+        }
+        self.by_ice_name.remove(&session.ice_name());
         for stream in session.streams.values() {
             self.streams.remove(stream);
         }
@@ -435,6 +443,37 @@ impl Worker {
             }
             self.ready.pop_front();
         }
+    }
+
+    #[cfg(any(test, feature = "fuzzing"))]
+    fn session_mut(&mut self, id: SessionId) -> Option<&mut Session> {
+        self.sessions.get_mut(*self.by_id.get(&id)?)?.as_mut()
+    }
+
+    /// How much of everything the worker remembers.
+    #[cfg(test)]
+    fn remembered(&self) -> Vec<(&'static str, usize)> {
+        let sessions = self.sessions.iter().flatten();
+        vec![
+            ("sessions", sessions.count()),
+            ("ids", self.by_id.len()),
+            ("addresses", self.by_address.len()),
+            ("names", self.by_ice_name.len()),
+            ("rooms", self.rooms.len()),
+            ("tracks", self.tracks.iter().flatten().count()),
+            ("streams", self.streams.len()),
+            ("deadlines", self.timers.len()),
+            ("touched", self.touched.len()),
+            ("waiting to send", self.waiting.len() + self.ready.len()),
+            ("datagrams", self.control.len()),
+            ("events", self.events.len()),
+        ]
+    }
+
+    /// Places for sessions and tracks, free ones included.
+    #[cfg(test)]
+    fn places(&self) -> (usize, usize) {
+        (self.sessions.len(), self.tracks.len())
     }
 
     /// What a session's link carries, bits a second; None: it is not known.

@@ -10,6 +10,8 @@ mod config;
 mod connection;
 mod demo;
 mod feed;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod member;
 mod registry;
 mod room_documents;

@@ -12,8 +12,11 @@ use super::{Worker, drop_datagram};
 const STUN_HEADER: usize = 20;
 const STUN_COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
 const USERNAME: u16 = 0x0006;
-/// Addresses that a session may be reached from; more are forgotten. A peer has a handful.
-const ADDRESSES: usize = 100_000;
+/// Addresses that a session is known by; the oldest is forgotten. A peer has a handful, and whoever has the password of one
+/// session must not fill the table for all.
+const ADDRESSES: usize = 16;
+/// Longest report, bytes: RTCP fits the path's MTU (RFC 3550 §6.1). What a report asks for is much more work than its bytes.
+const MOST_REPORT: usize = 2048;
 
 impl Worker {
     /// One datagram, or one frame of ICE-TCP.
@@ -24,15 +27,17 @@ impl Worker {
             let named = ice_name(bytes).and_then(|name| self.by_ice_name.get(name).copied());
             match named.or(known) {
                 Some(index) => self.give(now, index, from, to, proto, bytes),
-                None => drop_datagram("unknown_peer"),
+                None => self.counters.unknown_peer.increment(1),
             }
             return;
         }
         let Some(index) = known else {
-            drop_datagram("unknown_peer");
+            self.counters.unknown_peer.increment(1);
             return;
         };
-        if is_rtcp(bytes) {
+        if is_rtcp(bytes) && bytes.len() > MOST_REPORT {
+            drop_datagram("refused");
+        } else if is_rtcp(bytes) {
             self.handle_rtcp(now, index, from, to, proto, bytes);
         } else {
             self.give(now, index, from, to, proto, bytes);
@@ -64,8 +69,14 @@ impl Worker {
                 drop_datagram("refused");
                 return;
             }
-            if self.by_address.len() < ADDRESSES {
-                self.by_address.insert(from, index);
+            if self.by_address.insert(from, index) != Some(index) {
+                session.addresses.push_back(from);
+                if session.addresses.len() > ADDRESSES
+                    && let Some(oldest) = session.addresses.pop_front()
+                    && self.by_address.get(&oldest) == Some(&index)
+                {
+                    self.by_address.remove(&oldest);
+                }
             }
         }
         if let Err(error) = session.rtc.handle_input(input) {
@@ -83,12 +94,12 @@ pub fn is_stun(bytes: &[u8]) -> bool {
 }
 
 /// RFC 5761 §4: RTP's version, and a payload type of 64 to 95 with its marker.
-fn is_rtcp(bytes: &[u8]) -> bool {
+pub(crate) fn is_rtcp(bytes: &[u8]) -> bool {
     bytes.len() >= 8 && bytes[0] >> 6 == 2 && (192..=223).contains(&bytes[1])
 }
 
 /// Our half of the user name in a binding request (RFC 8445 §7.2.2).
-fn ice_name(message: &[u8]) -> Option<&str> {
+pub(crate) fn ice_name(message: &[u8]) -> Option<&str> {
     if message.get(4..8)? != STUN_COOKIE {
         return None;
     }

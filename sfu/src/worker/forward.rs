@@ -17,6 +17,10 @@ use crate::wire::descriptor::Descriptor;
 use crate::wire::red;
 use crate::wire::rtcp::{self, Feedback};
 
+/// RTP streams of one publisher: microphone, and three layers of camera and screen. Beyond it the one that was silent longest
+/// is forgotten, as of a sender that began anew.
+const MOST_STREAMS: usize = 16;
+
 /// Buffers that are used again for every packet of feedback.
 #[derive(Default)]
 pub(super) struct Scratch {
@@ -29,6 +33,7 @@ pub(super) struct Scratch {
 /// Handles of counters, looked up once.
 pub(super) struct Counters {
     received: Counter,
+    pub(super) unknown_peer: Counter,
     pub(super) forwarded_video: Counter,
     pub(super) forwarded_audio: Counter,
     not_permitted: Counter,
@@ -47,6 +52,7 @@ impl Default for Counters {
     fn default() -> Self {
         Self {
             received: counter!("rotunda_sfu_packets_received_total"),
+            unknown_peer: counter!("rotunda_sfu_datagrams_dropped_total", "reason" => "unknown_peer"),
             forwarded_video: counter!("rotunda_sfu_packets_forwarded_total", "kind" => "video"),
             forwarded_audio: counter!("rotunda_sfu_packets_forwarded_total", "kind" => "audio"),
             not_permitted: counter!("rotunda_sfu_packets_dropped_total", "reason" => "not_permitted"),
@@ -168,6 +174,21 @@ impl Worker {
         let params = *session.rtc.codec_config().find(|params| fits(params))?;
         let id = StreamId(self.next_stream);
         self.next_stream += 1;
+        let streams = &self.streams;
+        let silent = session
+            .streams
+            .iter()
+            .min_by_key(|(_, id)| streams.get(id).map(|stream| stream.last_packet));
+        if session.streams.len() >= MOST_STREAMS
+            && let Some((ssrc, silent)) = silent.map(|(ssrc, id)| (*ssrc, *id))
+        {
+            session.streams.remove(&ssrc);
+            if let Some(stream) = self.streams.remove(&silent)
+                && let Some(Some(track)) = self.tracks.get_mut(stream.track)
+            {
+                track.streams.retain(|stream| *stream != silent);
+            }
+        }
         session.streams.insert(ssrc, id);
         self.streams.insert(id, Stream::new(now, track, mid, rid, params));
         if let Some(Some(track)) = self.tracks.get_mut(track) {

@@ -40,6 +40,11 @@ impl Timers {
         timer.into_iter().chain(self.speakers_at).min()
     }
 
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.heap.len()
+    }
+
     fn pop(&mut self, now: Instant) -> Option<usize> {
         while let Some(Reverse((at, index))) = self.heap.peek().copied() {
             if at > now {

@@ -6,7 +6,7 @@ mod error;
 mod grpc;
 pub mod mix;
 mod statistics;
-mod tencent;
+pub mod tencent;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -3,9 +3,9 @@
 //! `POST /whip/{room}` publishes as the bearer token's user, `POST /whep/{room}/{user}` watches one publisher. Both are
 //! ordinary members of the room ([`resource`]). `docs/whip.md` has the commands.
 
-mod bearer;
-mod fragment;
-mod offer;
+pub mod bearer;
+pub mod fragment;
+pub mod offer;
 mod problem;
 mod resource;
 

@@ -1,6 +1,6 @@
 //! Mixing: the typed requests, their checks, and the one handler that all faces call.
 
-mod check;
+pub mod check;
 pub mod records;
 pub mod request;
 

@@ -1,6 +1,6 @@
 //! The Tencent envelope: `POST /` and `GET /?…`, signed by TC3-HMAC-SHA256 or the older HmacSHA1 and HmacSHA256.
 
-mod call;
+pub mod call;
 mod parameters;
 mod tc3;
 mod v1;

@@ -1,0 +1,57 @@
+//! Entry points for fuzzing: each reader of network bytes of this crate, by name. Compiled for tests, which replay the saved
+//! inputs, and with the feature `fuzzing`.
+
+use crate::rtmp_play;
+use crate::rtmp_push::Target as PushTarget;
+use crate::service;
+
+/// Takes any bytes; a panic is a finding.
+pub type Target = fn(&[u8]);
+
+pub const TARGETS: &[(&str, Target)] = &[("live_rtmp", rtmp), ("live_path", path)];
+
+/// What an RTMP player sends: the first byte says whether his handshake is made for him.
+fn rtmp(data: &[u8]) {
+    let Some((first, rest)) = data.split_first() else {
+        return;
+    };
+    if first & 1 == 0 {
+        rtmp_play::fuzz(rest);
+        return;
+    }
+    // C0 and C1 of the simple handshake, and a C2 of zeros, which is not compared.
+    let mut bytes = vec![0; 1 + 2 * 1536];
+    bytes[0] = 3;
+    bytes.extend_from_slice(rest);
+    rtmp_play::fuzz(&bytes);
+}
+
+/// The paths that players ask for, and the addresses that are pushed to.
+fn path(data: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(data) {
+        let (folder, file) = text.split_once('/').unwrap_or((text, ""));
+        let _none = service::asked(folder);
+        let _none = service::asked_part(folder, file);
+        let _refused = PushTarget::parse(text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn every_saved_input_is_taken_without_a_panic() {
+        for (name, target) in TARGETS {
+            let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(name);
+            let mut inputs = 0;
+            for entry in std::fs::read_dir(&corpus).unwrap() {
+                target(&std::fs::read(entry.unwrap().path()).unwrap());
+                inputs += 1;
+            }
+            assert!(inputs > 0, "no input in {}", corpus.display());
+        }
+    }
+}

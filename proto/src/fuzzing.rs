@@ -1,0 +1,78 @@
+//! Entry points for fuzzing: each reader of network bytes of this crate, by name. Compiled for tests, which replay the saved
+//! inputs, and with the feature `fuzzing`.
+
+use std::time::Duration;
+
+use crate::ids::{RoomId, RoomKey, SdkAppId, UserId};
+use crate::signaling::RequestEnvelope;
+use crate::ticket::ClusterSecret;
+use crate::user_sig;
+
+/// Takes any bytes; a panic is a finding.
+pub type Target = fn(&[u8]);
+
+pub const TARGETS: &[(&str, Target)] = &[
+    ("proto_request", request),
+    ("proto_user_sig", sig),
+    ("proto_ticket", ticket),
+];
+
+const NOW: Duration = Duration::from_secs(1_700_000_000);
+
+/// A client's message. What is understood is understood again as it is written.
+fn request(data: &[u8]) {
+    if let Ok(envelope) = serde_json::from_slice::<RequestEnvelope>(data) {
+        let written = serde_json::to_string(&envelope).unwrap();
+        let again: RequestEnvelope = serde_json::from_str(&written).unwrap();
+        assert_eq!(serde_json::to_string(&again).unwrap(), written);
+    }
+}
+
+/// A UserSig as it comes, and one whose document is the input.
+fn sig(data: &[u8]) {
+    let user: UserId = "ann".parse().unwrap();
+    let app = SdkAppId::try_from(1_400_000_001).unwrap();
+    let mut tickets = vec![user_sig::pack(data)];
+    tickets.extend(std::str::from_utf8(data).ok().map(str::to_owned));
+    for ticket in tickets {
+        let _refused = user_sig::claim(&ticket);
+        let verified = user_sig::verify(&ticket, app, "a key that nobody knows", &user, NOW);
+        assert!(verified.is_err(), "a forged ticket was taken");
+    }
+}
+
+/// A service ticket.
+fn ticket(data: &[u8]) {
+    let room = RoomKey {
+        app: SdkAppId::try_from(1_400_000_001).unwrap(),
+        room: RoomId::Name("fuzz".parse().unwrap()),
+    };
+    if let Ok(text) = std::str::from_utf8(data) {
+        let secret = ClusterSecret::new(*b"a secret that nobody knows");
+        assert!(
+            secret.verify_ticket(text, &room, NOW).is_err(),
+            "a forged ticket was taken"
+        );
+        let _refused = text.parse::<UserId>();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn every_saved_input_is_taken_without_a_panic() {
+        for (name, target) in TARGETS {
+            let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(name);
+            let mut inputs = 0;
+            for entry in std::fs::read_dir(&corpus).unwrap() {
+                target(&std::fs::read(entry.unwrap().path()).unwrap());
+                inputs += 1;
+            }
+            assert!(inputs > 0, "no input in {}", corpus.display());
+        }
+    }
+}

@@ -1,0 +1,805 @@
+//! A room in virtual time: a worker, WebRTC clients, and links between them that lose, delay and reorder. No sockets.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use aws_lc_rs::hmac;
+use rotunda_proto::custom_message::{ORDERED, UNORDERED};
+use rotunda_proto::ids::{RoomKey, SessionId, TrackSource, UserId};
+use rotunda_proto::sfu::{ControlError, Event, Lines, SlotMap, VideoWant};
+use rotunda_proto::statistics::{NetworkQuality, Statistics};
+use str0m::channel::{ChannelConfig, ChannelId, Reliability};
+use str0m::format::Codec;
+use str0m::media::{Direction, KeyframeRequestKind, MediaKind, Mid, Rid, Simulcast, SimulcastLayer};
+use str0m::net::{Protocol, Receive};
+use str0m::rtp::RtpWrite;
+use str0m::{Candidate, Event as PeerEvent, Input, Output, Rtc};
+
+use crate::dtls_keys;
+use crate::session::{Opening, Session};
+use crate::srtp;
+use crate::worker::{Setup, Worker};
+
+const SERVER: &str = "10.0.0.1:4000";
+const FRAME: Duration = Duration::from_millis(33);
+const FRAME_PACKETS: u16 = 3;
+const SOUND: Duration = Duration::from_millis(20);
+/// Marks payloads of the simulation.
+const MAGIC: [u8; 4] = *b"sim!";
+
+pub fn ms(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds)
+}
+
+/// A link in one direction.
+#[derive(Debug, Clone, Copy)]
+pub struct Link {
+    pub delay: Duration,
+    pub jitter: Duration,
+    pub loss: f64,
+}
+
+impl Default for Link {
+    fn default() -> Self {
+        Self {
+            delay: ms(10),
+            jitter: ms(0),
+            loss: 0.0,
+        }
+    }
+}
+
+pub fn lossy(loss: f64) -> Link {
+    Link {
+        loss,
+        jitter: ms(5),
+        ..Link::default()
+    }
+}
+
+/// A packet of a slot as a viewer got it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Got {
+    pub at: Instant,
+    pub seq: u64,
+    pub time: u32,
+    /// Number of the publisher in the simulation.
+    pub from: u8,
+    pub source: TrackSource,
+    /// Picture height, as the publisher has marked it; 0: sound.
+    pub height: u16,
+    pub count: u32,
+}
+
+pub struct Peer {
+    pub user: UserId,
+    pub session: SessionId,
+    rtc: Rtc,
+    pub address: SocketAddr,
+    due: Instant,
+    pub connected: bool,
+    gone: bool,
+    /// Protects what is sent beside `rtc`; from the handshake on.
+    sender: Option<srtp::Sender>,
+    microphone: Mid,
+    camera: Mid,
+    slots: Vec<Mid>,
+    audio_slots: usize,
+    pub up: Link,
+    pub down: Link,
+    publishing: Publishing,
+    /// By slot: sound first.
+    pub got: BTreeMap<usize, Vec<Got>>,
+    /// Counts of all packets of a slot's sources, those within redundant sound too.
+    pub heard: BTreeMap<usize, BTreeSet<u32>>,
+    pub keyframe_requests: Vec<Instant>,
+    channels: Vec<(ChannelId, String)>,
+    /// What came on data channels, by their labels.
+    pub messages: Vec<(String, Vec<u8>)>,
+    pub layers: Vec<Layer>,
+    /// Pauses the layers that the server names.
+    pub obeys: bool,
+    /// Takes packets that are not of the simulation.
+    pub tolerant: bool,
+}
+
+/// One encoding of a peer's camera.
+pub struct Layer {
+    rid: Option<Rid>,
+    height: u16,
+    packets: u16,
+    pub active: bool,
+    keyframe: bool,
+    seq: u64,
+}
+
+impl Layer {
+    fn new(rid: Option<&str>, height: u16, packets: u16) -> Self {
+        Self {
+            rid: rid.map(Rid::from),
+            height,
+            packets,
+            active: true,
+            keyframe: false,
+            seq: 0,
+        }
+    }
+}
+
+#[derive(Default)]
+struct Publishing {
+    camera: Option<Instant>,
+    sound: Option<Instant>,
+    frames: u32,
+    sounds: u32,
+}
+
+pub struct Simulation {
+    pub now: Instant,
+    pub worker: Worker,
+    pub peers: Vec<Peer>,
+    flying: BinaryHeap<Reverse<(Instant, u64)>>,
+    datagrams: BTreeMap<u64, (To, Vec<u8>)>,
+    sent: u64,
+    seed: u64,
+    room: RoomKey,
+    buffer: Vec<u8>,
+    pub events: Vec<(Instant, Event)>,
+    /// Who joins from now on opens the channels for messages.
+    pub with_channels: bool,
+    /// Allocations on the packet path, from this peer's packets on, and packets that it has sent to viewers.
+    pub counted: Option<Counted>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counted {
+    pub publisher: usize,
+    pub allocations: u64,
+    pub sent: u64,
+}
+
+#[derive(Clone, Copy)]
+enum To {
+    Server(usize),
+    Peer(usize),
+}
+
+impl Simulation {
+    pub fn new(seed: u64) -> Self {
+        let start = rotunda_proto::clock::Clock.now();
+        let worker = Worker::new(Setup {
+            connect_timeout: Duration::from_secs(15),
+            max_sessions: 1000,
+            batch_window: ms(2),
+            started: (start, Duration::from_secs(1_700_000_000)),
+        });
+        Self {
+            now: start,
+            worker,
+            peers: Vec::new(),
+            flying: BinaryHeap::new(),
+            datagrams: BTreeMap::new(),
+            sent: 0,
+            seed: seed.wrapping_mul(2).wrapping_add(1),
+            room: room_key(),
+            buffer: Vec::new(),
+            events: Vec::new(),
+            with_channels: false,
+            counted: None,
+        }
+    }
+
+    fn chance(&mut self) -> f64 {
+        self.seed = self
+            .seed
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (self.seed >> 33) as f64 / f64::from(1u32 << 31)
+    }
+
+    /// Joins with every line that a person has.
+    pub fn join(&mut self, name: &str, up: Link, down: Link) -> usize {
+        self.join_with(name, [up, down], Codec::Vp8, vec![Layer::new(None, 360, FRAME_PACKETS)])
+    }
+
+    /// As [`join`](Self::join), with this video codec and no other.
+    pub fn join_with_codec(&mut self, name: &str, codec: Codec) -> usize {
+        let link = Link::default();
+        self.join_with(name, [link, link], codec, vec![Layer::new(None, 360, FRAME_PACKETS)])
+    }
+
+    /// As [`join`](Self::join), with a camera of three layers.
+    pub fn join_with_simulcast(&mut self, name: &str) -> usize {
+        let layers = [("q", 180, 1), ("h", 360, 2), ("f", 720, 4)];
+        let layers = layers.map(|(rid, height, packets)| Layer::new(Some(rid), height, packets));
+        let link = Link::default();
+        self.join_with(name, [link, link], Codec::Vp8, layers.into())
+    }
+
+    fn join_with(&mut self, name: &str, [up, down]: [Link; 2], codec: Codec, layers: Vec<Layer>) -> usize {
+        let index = self.peers.len();
+        let address = SocketAddr::from(([10, 1, (index >> 8) as u8, index as u8], 5000));
+        let mut rtc = Rtc::builder()
+            .set_crypto_provider(dtls_keys::crypto_provider())
+            .set_rtp_mode(true)
+            .clear_codecs()
+            .enable_opus(true, true)
+            .enable_vp8(codec == Codec::Vp8)
+            .enable_h264(codec == Codec::H264)
+            .build(self.now);
+        rtc.add_local_candidate(Candidate::host(address, "udp").unwrap());
+        let mut changes = rtc.sdp_api();
+        let rids: Vec<&str> = layers.iter().filter_map(|layer| layer.rid.as_deref()).collect();
+        let simulcast = (!rids.is_empty()).then(|| Simulcast {
+            send: rids.iter().map(|rid| SimulcastLayer::new(rid)).collect(),
+            recv: Vec::new(),
+        });
+        let camera = changes.add_media(MediaKind::Video, Direction::SendOnly, None, None, simulcast);
+        let mut add = |kind, direction| changes.add_media(kind, direction, None, None, None);
+        let microphone = add(MediaKind::Audio, Direction::SendOnly);
+        let audio: Vec<Mid> = (0..3).map(|_| add(MediaKind::Audio, Direction::RecvOnly)).collect();
+        let video: Vec<Mid> = (0..3).map(|_| add(MediaKind::Video, Direction::RecvOnly)).collect();
+        let mut channels = Vec::new();
+        if self.with_channels {
+            let ordered = ChannelConfig {
+                label: ORDERED.into(),
+                ..ChannelConfig::default()
+            };
+            let unordered = ChannelConfig {
+                label: UNORDERED.into(),
+                ordered: false,
+                reliability: Reliability::MaxRetransmits { retransmits: 0 },
+                ..ChannelConfig::default()
+            };
+            for config in [ordered, unordered] {
+                let label = config.label.clone();
+                channels.push((changes.add_channel_with_config(config), label));
+            }
+        }
+        let (offer, pending) = changes.apply().unwrap();
+        let names = |mids: &[Mid]| mids.iter().map(ToString::to_string).collect();
+        let session = SessionId(index as u64 + 1);
+        let user: UserId = name.parse().unwrap();
+        let opening = Opening {
+            id: session,
+            room: self.room.clone(),
+            user: Some(user.clone()),
+            offer: offer.to_sdp_string(),
+            lines: Lines {
+                microphone: Some(microphone.to_string()),
+                camera: Some(camera.to_string()),
+                screen: None,
+                audio: names(&audio),
+                video: names(&video),
+            },
+            seed: self.seed,
+        };
+        let server = Candidate::host(SERVER.parse().unwrap(), "udp").unwrap();
+        let (opened, answer) = Session::open(self.now, opening, &[server]).unwrap();
+        self.worker.adopt(self.now, opened).unwrap();
+        let answer = str0m::change::SdpAnswer::from_sdp_string(&answer).unwrap();
+        rtc.sdp_api().accept_answer(pending, answer).unwrap();
+        self.peers.push(Peer {
+            user,
+            session,
+            rtc,
+            address,
+            due: self.now,
+            connected: false,
+            gone: false,
+            sender: None,
+            microphone,
+            camera,
+            slots: audio.iter().chain(&video).copied().collect(),
+            audio_slots: audio.len(),
+            up,
+            down,
+            publishing: Publishing::default(),
+            got: BTreeMap::new(),
+            heard: BTreeMap::new(),
+            keyframe_requests: Vec::new(),
+            channels,
+            messages: Vec::new(),
+            layers,
+            obeys: true,
+            tolerant: false,
+        });
+        self.drive_peer(index);
+        index
+    }
+
+    /// Permits a peer's camera and sound, and lets him send them.
+    pub fn publish(&mut self, peer: usize) {
+        let (now, session) = (self.now, self.peers[peer].session);
+        let all = [TrackSource::Audio, TrackSource::Camera].into();
+        self.worker.set_ingress(now, session, all).unwrap();
+        let publishing = &mut self.peers[peer].publishing;
+        publishing.camera = Some(now);
+        publishing.sound = Some(now);
+        self.peers[peer].want_keyframes();
+    }
+
+    /// Takes the permission away; the peer goes on sending all the same.
+    pub fn forbid(&mut self, peer: usize) {
+        let session = self.peers[peer].session;
+        self.worker.set_ingress(self.now, session, [].into()).unwrap();
+    }
+
+    /// Shows the cameras of these peers in the picture slots, and lets their sound be heard in the same order.
+    pub fn watch(&mut self, viewer: usize, watched: &[usize]) {
+        let watched: Vec<_> = watched.iter().map(|peer| (*peer, None)).collect();
+        self.watch_at(viewer, &watched);
+    }
+
+    /// As [`watch`](Self::watch), each picture at most so high.
+    pub fn watch_at(&mut self, viewer: usize, watched: &[(usize, Option<u16>)]) {
+        let user = |peer: usize| self.peers[peer].user.clone();
+        let slots = SlotMap {
+            audio: watched.iter().map(|(peer, _)| Some(user(*peer))).collect(),
+            video: watched
+                .iter()
+                .map(|(peer, max_height)| {
+                    Some(VideoWant {
+                        user: user(*peer),
+                        source: TrackSource::Camera,
+                        max_height: *max_height,
+                    })
+                })
+                .collect(),
+        };
+        let session = self.peers[viewer].session;
+        self.worker.set_slots(self.now, session, &slots).unwrap();
+    }
+
+    pub fn statistics(&self, peer: usize) -> Statistics {
+        self.find_statistics(peer).unwrap()
+    }
+
+    pub fn find_statistics(&self, peer: usize) -> Result<Statistics, ControlError> {
+        self.worker.statistics(&self.room, &self.peers[peer].user)
+    }
+
+    /// What a peer was told of his connection, and when.
+    pub fn qualities(&self, peer: usize) -> Vec<(Instant, NetworkQuality)> {
+        let own = self.peers[peer].session;
+        let told = self.events.iter().filter_map(|(at, event)| match event {
+            Event::Quality { session, quality } if *session == own => Some((*at, *quality)),
+            _ => None,
+        });
+        told.collect()
+    }
+
+    pub fn send_message(&mut self, peer: usize, label: &str, bytes: &[u8]) {
+        let own = &mut self.peers[peer];
+        let (channel, _) = own.channels.iter().find(|(_, of)| of == label).unwrap();
+        let mut channel = own.rtc.channel(*channel).expect("the channel is open");
+        assert!(channel.write(true, bytes).unwrap());
+        self.drive_peer(peer);
+    }
+
+    pub fn leave(&mut self, peer: usize) {
+        let session = self.peers[peer].session;
+        self.worker.close(self.now, session);
+        self.vanish(peer);
+    }
+
+    /// The peer's machine is gone from one moment to the next: nothing comes from it and nothing reaches it.
+    pub fn vanish(&mut self, peer: usize) {
+        self.peers[peer].publishing = Publishing::default();
+        self.peers[peer].gone = true;
+        self.peers[peer].due = self.now + Duration::from_secs(1_000_000);
+    }
+
+    pub fn run(&mut self, time: Duration) {
+        let end = self.now + time;
+        loop {
+            self.flush_server();
+            let mut next = end;
+            next = next.min(self.worker.poll_timeout().unwrap_or(end));
+            for peer in &self.peers {
+                next = next.min(peer.due);
+                for due in [peer.publishing.camera, peer.publishing.sound].into_iter().flatten() {
+                    next = next.min(due);
+                }
+            }
+            if let Some(Reverse((at, _))) = self.flying.peek() {
+                next = next.min(*at);
+            }
+            // Time never goes back, and deadlines in the past are due now.
+            self.now = self.now.max(next);
+            if self.now >= end {
+                self.now = end;
+                return;
+            }
+            self.deliver();
+            if self.worker.poll_timeout().is_some_and(|due| due <= self.now) {
+                self.worker.handle_timeout(self.now);
+            }
+            for index in 0..self.peers.len() {
+                self.publish_due(index);
+                if self.peers[index].due <= self.now {
+                    self.drive_peer(index);
+                }
+            }
+        }
+    }
+
+    /// A datagram reaches the server right now, from anywhere.
+    pub fn inject(&mut self, from: SocketAddr, proto: Protocol, bytes: &[u8]) {
+        let server: SocketAddr = SERVER.parse().unwrap();
+        self.worker.handle_datagram(self.now, from, server, proto, bytes);
+    }
+
+    /// `plain` as the peer's SRTCP. None: too short, or before the handshake.
+    pub fn sealed_report(&mut self, peer: usize, plain: &[u8]) -> Option<Vec<u8>> {
+        let sender = self.peers[peer].sender.as_mut()?;
+        let mut packet = plain.to_vec();
+        (plain.len() >= 8).then(|| sender.protect_rtcp(&mut packet, 0))?;
+        Some(packet)
+    }
+
+    /// `plain`, a whole RTP packet of which `header` bytes stay readable, as the peer's SRTP. None: as above.
+    pub fn sealed_packet(&mut self, peer: usize, plain: &[u8], header: usize) -> Option<Vec<u8>> {
+        let sender = self.peers[peer].sender.as_ref()?;
+        let fixed = plain.first_chunk::<12>()?;
+        let seq = u16::from_be_bytes([fixed[2], fixed[3]]);
+        let ssrc = u32::from_be_bytes([fixed[8], fixed[9], fixed[10], fixed[11]]);
+        let mut packet = plain.to_vec();
+        sender.protect_rtp(&mut packet, 0, header.min(plain.len()), ssrc, seq.into());
+        Some(packet)
+    }
+
+    /// What a peer sends his camera (or sound) with: SSRC and payload type.
+    pub fn sending(&mut self, peer: usize, codec: Codec) -> (u32, u8) {
+        let peer = &mut self.peers[peer];
+        let (mid, pt) = (
+            if codec.is_audio() { peer.microphone } else { peer.camera },
+            peer.pt(codec),
+        );
+        let mut api = peer.rtc.direct_api();
+        (*api.stream_tx_by_mid(mid, None).unwrap().ssrc(), *pt)
+    }
+
+    /// A binding request with any attributes, which the peer's ICE passwords prove (RFC 8489 §14.5).
+    pub fn sealed_check(&mut self, peer: usize, attributes: &[u8]) -> Vec<u8> {
+        let peer = &mut self.peers[peer];
+        let session = self.worker.session_mut(peer.session).unwrap();
+        let server = session.rtc.direct_api().local_ice_credentials();
+        let name = format!(
+            "{}:{}",
+            server.ufrag,
+            peer.rtc.direct_api().local_ice_credentials().ufrag
+        );
+        let mut message = vec![0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42];
+        message.resize(20, 0);
+        message.extend_from_slice(&[0, 6, 0, name.len() as u8]);
+        message.extend_from_slice(name.as_bytes());
+        message.resize(message.len().next_multiple_of(4), 0);
+        // PRIORITY, which every check has.
+        message.extend_from_slice(&[0, 0x24, 0, 4, 1, 2, 3, 4]);
+        message.extend_from_slice(attributes);
+        message.resize(message.len().next_multiple_of(4), 0);
+        let length = message.len() - 20 + 24;
+        message[2..4].copy_from_slice(&(length as u16).to_be_bytes());
+        let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, server.pass.as_bytes());
+        let tag = hmac::sign(&key, &message);
+        message.extend_from_slice(&[0, 8, 0, 20]);
+        message.extend_from_slice(tag.as_ref());
+        message
+    }
+
+    /// Whether the worker still has the peer's session.
+    pub fn is_open(&mut self, peer: usize) -> bool {
+        self.worker.session_mut(self.peers[peer].session).is_some()
+    }
+
+    /// What the server sends a peer's first picture slot with.
+    pub fn slot_ssrc(&mut self, peer: usize) -> Option<u32> {
+        let peer = &self.peers[peer];
+        let session = self.worker.session_mut(peer.session)?;
+        session.slots.get(peer.audio_slots).map(|slot| slot.ssrc)
+    }
+
+    fn deliver(&mut self) {
+        while let Some(Reverse((at, id))) = self.flying.peek().copied() {
+            if at > self.now {
+                return;
+            }
+            self.flying.pop();
+            let Some((to, bytes)) = self.datagrams.remove(&id) else {
+                continue;
+            };
+            let server: SocketAddr = SERVER.parse().unwrap();
+            match to {
+                To::Server(from) => {
+                    let address = self.peers[from].address;
+                    let (now, worker) = (self.now, &mut self.worker);
+                    let allocations = allocations_of(|| {
+                        worker.handle_datagram(now, address, server, Protocol::Udp, &bytes);
+                    });
+                    if let Some(counted) = self.counted.as_mut().filter(|counted| counted.publisher == from) {
+                        counted.allocations += allocations;
+                    }
+                }
+                To::Peer(index) if self.peers[index].gone => {}
+                To::Peer(index) => {
+                    let peer = &mut self.peers[index];
+                    let receive = Receive::new(Protocol::Udp, server, peer.address, &bytes).unwrap();
+                    peer.rtc.handle_input(Input::Receive(self.now, receive)).unwrap();
+                    self.drain_peer(index);
+                }
+            }
+        }
+    }
+
+    fn send(&mut self, link: Link, to: To, bytes: Vec<u8>) {
+        if self.chance() < link.loss {
+            return;
+        }
+        let at = self.now + link.delay + link.jitter.mul_f64(self.chance());
+        self.sent += 1;
+        self.flying.push(Reverse((at, self.sent)));
+        self.datagrams.insert(self.sent, (to, bytes));
+    }
+
+    fn flush_server(&mut self) {
+        let find = |peers: &[Peer], address| peers.iter().position(|peer| peer.address == address);
+        while let Some(datagram) = self.worker.poll_control() {
+            if let Some(index) = find(&self.peers, datagram.path.to) {
+                self.send(self.peers[index].down, To::Peer(index), datagram.bytes);
+            }
+        }
+        let mut buffer = std::mem::take(&mut self.buffer);
+        loop {
+            let mut send = None;
+            let (now, worker) = (self.now, &mut self.worker);
+            let allocations = allocations_of(|| send = worker.poll_media(now, &mut buffer));
+            let Some((path, segment)) = send else {
+                break;
+            };
+            if let Some(counted) = self.counted.as_mut() {
+                counted.allocations += allocations;
+                counted.sent += buffer.len().div_ceil(segment) as u64;
+            }
+            if let Some(index) = find(&self.peers, path.to) {
+                for bytes in buffer.chunks(segment) {
+                    self.send(self.peers[index].down, To::Peer(index), bytes.to_vec());
+                }
+            }
+        }
+        self.buffer = buffer;
+        while let Some(told) = self.worker.poll_event() {
+            if let Event::Layers { session, active, .. } = &told.event
+                && let Some(peer) = self
+                    .peers
+                    .iter_mut()
+                    .find(|peer| peer.session == *session && peer.obeys)
+            {
+                peer.set_active(active);
+            }
+            self.events.push((self.now, told.event));
+        }
+    }
+
+    fn drive_peer(&mut self, index: usize) {
+        self.peers[index].rtc.handle_input(Input::Timeout(self.now)).unwrap();
+        self.drain_peer(index);
+    }
+
+    fn drain_peer(&mut self, index: usize) {
+        loop {
+            let peer = &mut self.peers[index];
+            match peer.rtc.poll_output().unwrap() {
+                Output::Timeout(at) => {
+                    peer.due = at.max(self.now + Duration::from_micros(100));
+                    if let Some(material) = dtls_keys::take_exported() {
+                        peer.sender = srtp::Sender::new(dtls_keys::srtp_provider(), &material).ok();
+                    }
+                    return;
+                }
+                Output::Transmit(transmit) => {
+                    let link = peer.up;
+                    self.send(link, To::Server(index), transmit.contents.to_vec());
+                }
+                Output::Event(event) => peer.handle_event(self.now, event),
+            }
+        }
+    }
+
+    fn publish_due(&mut self, index: usize) {
+        let now = self.now;
+        let peer = &mut self.peers[index];
+        if !peer.connected {
+            // Nothing piles up before the session is there.
+            let publishing = &mut peer.publishing;
+            for due in [&mut publishing.camera, &mut publishing.sound].into_iter().flatten() {
+                *due = (*due).max(now + ms(5));
+            }
+            return;
+        }
+        let mut wrote = false;
+        if peer.publishing.camera.is_some_and(|due| due <= now) {
+            peer.publishing.camera = peer.publishing.camera.map(|due| due + FRAME);
+            peer.send_frame(now, index as u8);
+            wrote = true;
+        }
+        if peer.publishing.sound.is_some_and(|due| due <= now) {
+            peer.publishing.sound = peer.publishing.sound.map(|due| due + SOUND);
+            peer.send_sound(now, index as u8);
+            wrote = true;
+        }
+        if wrote {
+            self.drive_peer(index);
+        }
+    }
+}
+
+/// How often `work` allocates.
+#[cfg(test)]
+fn allocations_of(work: impl FnOnce()) -> u64 {
+    allocation_counter::measure(work).count_total
+}
+
+#[cfg(not(test))]
+fn allocations_of(work: impl FnOnce()) -> u64 {
+    work();
+    0
+}
+
+pub(crate) fn room_key() -> RoomKey {
+    RoomKey {
+        app: 1_400_000_001.try_into().unwrap(),
+        room: rotunda_proto::ids::RoomId::Name("simulation".parse().unwrap()),
+    }
+}
+
+impl Peer {
+    fn handle_event(&mut self, now: Instant, event: PeerEvent) {
+        match event {
+            PeerEvent::Connected => self.connected = true,
+            PeerEvent::KeyframeRequest(request) if request.mid == self.camera => {
+                assert!(matches!(
+                    request.kind,
+                    KeyframeRequestKind::Pli | KeyframeRequestKind::Fir
+                ));
+                let asked = self.layers.iter_mut().filter(|layer| layer.rid == request.rid);
+                asked.for_each(|layer| layer.keyframe = true);
+                self.keyframe_requests.push(now);
+            }
+            PeerEvent::ChannelData(message) => {
+                let (_, label) = self.channels.iter().find(|(id, _)| *id == message.id).unwrap();
+                self.messages.push((label.clone(), message.data));
+            }
+            PeerEvent::RtpPacket(packet) => {
+                let ssrc = packet.header.ssrc;
+                let mid = self
+                    .rtc
+                    .direct_api()
+                    .stream_rx(&ssrc)
+                    .map(|stream| stream.mid())
+                    .unwrap();
+                let slot = self.slots.iter().position(|slot| *slot == mid).unwrap();
+                // Redundant sound has several marks; its own is the last.
+                let marks = packet.payload.windows(11).filter(|bytes| bytes.starts_with(&MAGIC));
+                let marks: Vec<[u8; 7]> = marks.map(|bytes| bytes[4..].try_into().unwrap()).collect();
+                let counts = marks
+                    .iter()
+                    .map(|mark| u32::from_be_bytes(mark[1..5].try_into().unwrap()));
+                self.heard.entry(slot).or_default().extend(counts);
+                let Some(mark) = marks.last() else {
+                    assert!(self.tolerant, "a packet that nobody has sent");
+                    return;
+                };
+                let source = if slot < self.audio_slots {
+                    TrackSource::Audio
+                } else {
+                    TrackSource::Camera
+                };
+                self.got.entry(slot).or_default().push(Got {
+                    at: now,
+                    seq: *packet.seq_no,
+                    time: packet.header.timestamp,
+                    from: mark[0],
+                    source,
+                    count: u32::from_be_bytes(mark[1..5].try_into().unwrap()),
+                    height: u16::from_be_bytes(mark[5..7].try_into().unwrap()),
+                });
+            }
+            _ => {}
+        }
+    }
+
+    fn want_keyframes(&mut self) {
+        self.layers.iter_mut().for_each(|layer| layer.keyframe = true);
+    }
+
+    /// As a browser does: what begins to be sent begins with a key frame.
+    fn set_active(&mut self, active: &[String]) {
+        for layer in &mut self.layers {
+            let is = layer.rid.is_some_and(|rid| active.iter().any(|name| **name == *rid));
+            layer.keyframe |= is && !layer.active;
+            layer.active = is;
+        }
+    }
+
+    fn send_frame(&mut self, now: Instant, number: u8) {
+        let frame = self.publishing.frames;
+        self.publishing.frames += 1;
+        for layer in 0..self.layers.len() {
+            if self.layers[layer].active {
+                self.send_layer(now, number, frame, layer);
+            }
+        }
+    }
+
+    fn send_layer(&mut self, now: Instant, number: u8, frame: u32, layer: usize) {
+        let pt = self.pt(Codec::Vp8);
+        let layer = &mut self.layers[layer];
+        let (key, height) = (std::mem::take(&mut layer.keyframe), layer.height);
+        for part in 0..layer.packets {
+            let first = part == 0;
+            // RFC 7741 §4.2: extended, 15-bit picture id and TL0PICIDX; S on the first packet.
+            let mut payload = vec![if first { 0x90 } else { 0x80 }, 0xc0];
+            payload.extend_from_slice(&(0x8000 | frame as u16 & 0x7fff).to_be_bytes());
+            payload.push(frame as u8);
+            payload.push(if first && key { 0x50 } else { 0x51 });
+            if first && key {
+                payload.extend_from_slice(&[0, 0, 0x9d, 0x01, 0x2a]);
+                payload.extend_from_slice(&(height / 9 * 16).to_le_bytes());
+                payload.extend_from_slice(&height.to_le_bytes());
+            }
+            mark(&mut payload, number, frame, height);
+            payload.resize(900, 0);
+            layer.seq += 1;
+            let last = part + 1 == layer.packets;
+            let mut api = self.rtc.direct_api();
+            let stream = api.stream_tx_by_mid(self.camera, layer.rid).unwrap();
+            let payload: Arc<[u8]> = payload.into();
+            let write = RtpWrite::new(pt, layer.seq.into(), frame.wrapping_mul(2970), now, payload);
+            stream.write_rtp(write.marker(last).nackable(true));
+        }
+    }
+
+    fn send_sound(&mut self, now: Instant, number: u8) {
+        let count = self.publishing.sounds;
+        self.publishing.sounds += 1;
+        let mut payload = vec![0x78];
+        mark(&mut payload, number, count, 0);
+        payload.resize(80, 0);
+        let pt = self.pt(Codec::Opus);
+        let mut api = self.rtc.direct_api();
+        let stream = api.stream_tx_by_mid(self.microphone, None).unwrap();
+        let payload: Arc<[u8]> = payload.into();
+        stream.write_rtp(RtpWrite::new(
+            pt,
+            u64::from(count + 1).into(),
+            count.wrapping_mul(960),
+            now,
+            payload,
+        ));
+    }
+
+    fn pt(&self, codec: Codec) -> str0m::media::Pt {
+        let params = self.rtc.codec_config().find(|params| params.spec().codec == codec);
+        params.unwrap().pt()
+    }
+
+    /// What came into the n-th picture slot.
+    pub fn pictures(&self, slot: usize) -> &[Got] {
+        self.got.get(&(self.audio_slots + slot)).map_or(&[], Vec::as_slice)
+    }
+
+    pub fn sounds(&self, slot: usize) -> &[Got] {
+        self.got.get(&slot).map_or(&[], Vec::as_slice)
+    }
+}
+
+fn mark(payload: &mut Vec<u8>, number: u8, count: u32, height: u16) {
+    payload.extend_from_slice(&MAGIC);
+    payload.push(number);
+    payload.extend_from_slice(&count.to_be_bytes());
+    payload.extend_from_slice(&height.to_be_bytes());
+}

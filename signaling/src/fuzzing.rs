@@ -1,0 +1,128 @@
+//! Entry points for fuzzing: each reader of network bytes of this crate, by name. Compiled for tests, which replay the saved
+//! inputs, and with the feature `fuzzing`.
+
+use std::time::Duration;
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use prost::Message;
+use rotunda_proto::config::{Application, Secret};
+use rotunda_proto::grpc::v1;
+use rotunda_proto::ids::SdkAppId;
+
+use crate::api::mix::check;
+use crate::api::tencent::call::{Call, RoomKind};
+use crate::applications::Applications;
+use crate::whip::bearer::Bearer;
+use crate::whip::{fragment, offer};
+
+/// Takes any bytes; a panic is a finding.
+pub type Target = fn(&[u8]);
+
+pub const TARGETS: &[(&str, Target)] = &[
+    ("signaling_whip", whip),
+    ("signaling_tencent", tencent),
+    ("signaling_grpc", grpc),
+];
+
+const NOW: u64 = 1_700_000_000;
+
+fn applications() -> Applications {
+    Applications::new(vec![Application {
+        sdk_app_id: SdkAppId::try_from(1_400_000_001).unwrap(),
+        secret_key: Secret::new("a key that nobody knows"),
+        secret_id: "AKIDfuzz".to_owned(),
+        api_secret: Secret::new("a secret that nobody knows"),
+        callback_url: None,
+        callback_key: Secret::default(),
+    }])
+}
+
+/// The first line of an HTTP request without its method, its headers, and its body after an empty line.
+fn http(data: &[u8]) -> (String, HeaderMap, &[u8]) {
+    let end = data.windows(2).position(|pair| pair == b"\n\n").unwrap_or(data.len());
+    let (head, body) = (&data[..end], data.get(end + 2..).unwrap_or_default());
+    let mut lines = head.split(|byte| *byte == b'\n');
+    let query = String::from_utf8_lossy(lines.next().unwrap_or_default()).into_owned();
+    let mut headers = HeaderMap::new();
+    for line in lines {
+        let mut parts = line.splitn(2, |byte| *byte == b':');
+        let (name, value) = (
+            parts.next().unwrap_or_default(),
+            parts.next().unwrap_or_default().trim_ascii(),
+        );
+        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
+            headers.append(name, value);
+        }
+    }
+    (query, headers, body)
+}
+
+/// A WHIP or WHEP request: its token, and its body as an offer and as a fragment.
+fn whip(data: &[u8]) {
+    let (_, headers, body) = http(data);
+    let bearer = Bearer::read(&headers, &applications(), Duration::from_secs(NOW));
+    assert!(bearer.is_err(), "a forged ticket was taken");
+    let Ok(body) = std::str::from_utf8(body) else {
+        return;
+    };
+    for offer in [offer::publishing(body), offer::watching(body)].into_iter().flatten() {
+        let again = offer::Offer {
+            lines: offer.lines.clone(),
+            ..offer.clone()
+        };
+        assert_eq!(offer, again);
+        assert!(offer.sdp.ends_with("\r\n"));
+    }
+    if let Ok(Some(credentials)) = fragment::read(body) {
+        let restarted = fragment::restart_offer(body, &credentials);
+        assert!(restarted.contains(&credentials.ufrag));
+        let _part = fragment::of_answer(&restarted);
+    }
+}
+
+/// A call in the Tencent envelope: read, its signature checked, and what it asks for checked.
+fn tencent(data: &[u8]) {
+    let (query, headers, body) = http(data);
+    let applications = applications();
+    for method in ["GET", "POST"] {
+        let Ok(call) = Call::parse(method, &query, &headers, body) else {
+            continue;
+        };
+        let known = call.authenticate(NOW, |id| applications.by_secret_id(id));
+        assert!(known.is_err(), "a forged signature was taken");
+        for kind in [RoomKind::Number, RoomKind::Name] {
+            let _refused = call.start(kind).and_then(check::start);
+            let _refused = call.stop(kind).and_then(check::stop);
+        }
+    }
+}
+
+/// Messages of the gRPC face.
+fn grpc(data: &[u8]) {
+    if let Ok(request) = v1::StartMcuMixTranscodeRequest::decode(data) {
+        let _refused = check::start(request.into());
+    }
+    if let Ok(request) = v1::StopMcuMixTranscodeRequest::decode(data) {
+        let _refused = check::stop(request.into());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn every_saved_input_is_taken_without_a_panic() {
+        for (name, target) in TARGETS {
+            let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(name);
+            let mut inputs = 0;
+            for entry in std::fs::read_dir(&corpus).unwrap() {
+                target(&std::fs::read(entry.unwrap().path()).unwrap());
+                inputs += 1;
+            }
+            assert!(inputs > 0, "no input in {}", corpus.display());
+        }
+    }
+}
