@@ -172,6 +172,8 @@ async fn connect_from(
         TcpSocket::new_v6()?
     };
     socket.bind(SocketAddr::new(source, 0))?;
+    // A request is not to wait for the acknowledgement of the one before.
+    socket.set_nodelay(true)?;
     let stream = MaybeTlsStream::Plain(socket.connect(server).await?);
     let config = WebSocketConfig::default()
         .read_buffer_size(SMALL_BUFFER)

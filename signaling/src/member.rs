@@ -338,6 +338,7 @@ pub fn failure(code: ErrorCode) -> ErrorBody {
         ErrorCode::NotPublished => "that member does not publish that source",
         ErrorCode::BadSdp => "the offer was refused",
         ErrorCode::NoMediaNode => "no media server is available; try again",
+        ErrorCode::NodeFull => "the server is full; try again later",
         ErrorCode::Internal => "something failed here; try again",
     };
     ErrorBody {

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::{explain, failure};
-use crate::room::{Bulletin, Entered, Room};
+use crate::room::{Bulletin, Entered, Place, Room};
 use crate::room_documents::Refused;
 use crate::service::Shared;
 use crate::slots::{Wishes, assign, show_only};
@@ -26,6 +26,7 @@ pub struct Stay {
     member: RosterMember,
     role: Role,
     bulletins: watch::Receiver<Arc<Bulletin>>,
+    _place: Option<Place>,
     /// What the client has been told.
     told: Arc<RoomState>,
     session: Option<Session>,
@@ -73,6 +74,7 @@ impl Stay {
             member,
             state,
             bulletins,
+            place,
         } = shared.rooms.enter(shared, &room, &user, role).await?;
         info!(room = %room.documents.room, "entered");
         gauge!("rotunda_signaling_members").increment(1.0);
@@ -81,6 +83,7 @@ impl Stay {
             member,
             role,
             bulletins,
+            _place: place,
             told: state,
             session: None,
             wishes: Wishes::default(),
@@ -387,7 +390,8 @@ impl Stay {
 fn refused(error: &ControlError) -> ErrorBody {
     let code = match error {
         ControlError::BadSdp { .. } | ControlError::NoSuchLine { .. } => ErrorCode::BadSdp,
-        ControlError::NodeFull | ControlError::NoSuchSession => ErrorCode::NoMediaNode,
+        ControlError::NodeFull => ErrorCode::NodeFull,
+        ControlError::NoSuchSession => ErrorCode::NoMediaNode,
         ControlError::BadTicket => ErrorCode::Internal,
     };
     ErrorBody {

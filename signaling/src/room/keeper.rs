@@ -316,6 +316,7 @@ impl Keeper {
             member: member.clone(),
             state: self.shown.clone(),
             bulletins,
+            place: None,
         };
         if entering.entered.send(Ok(entered)).is_err() {
             // Whoever it was has gone while waiting; its place is given back with the next write.

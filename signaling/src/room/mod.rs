@@ -8,6 +8,7 @@ mod local_members;
 mod pace;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rotunda_proto::ids::{RoomKey, SessionId, UserId};
@@ -29,7 +30,11 @@ const TRIES: usize = 3;
 
 /// The rooms that have members on this node.
 #[derive(Clone, Default)]
-pub struct Rooms(Arc<Mutex<HashMap<RoomKey, mpsc::Sender<ToRoom>>>>);
+pub struct Rooms {
+    inboxes: Arc<Mutex<HashMap<RoomKey, mpsc::Sender<ToRoom>>>>,
+    /// Members on this node, of all rooms together.
+    members: Arc<AtomicU64>,
+}
 
 /// What reaches a room's task.
 pub enum ToRoom {
@@ -55,7 +60,13 @@ pub struct Entered {
     /// The member is in it.
     pub state: Arc<RoomState>,
     pub bulletins: watch::Receiver<Arc<Bulletin>>,
+    /// Held while the member is there.
+    pub place: Option<Place>,
 }
+
+/// One of the places that a node has for members; given back when dropped.
+#[derive(Debug)]
+pub struct Place(Arc<AtomicU64>);
 
 /// What the members of a room share.
 pub struct Room {
@@ -66,9 +77,26 @@ pub struct Room {
     sessions: Mutex<HashMap<SessionId, watch::Sender<Option<MediaState>>>>,
 }
 
+impl Place {
+    fn take(members: Arc<AtomicU64>, most: u64) -> Result<Self, Refused> {
+        let one_more = |members: u64| (members < most).then_some(members + 1);
+        match members.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more) {
+            Ok(_) => Ok(Self(members)),
+            Err(_) => Err(Refused::Code(ErrorCode::NodeFull)),
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Rooms {
     /// Enters a room and waits until it is so.
     pub async fn enter(&self, shared: &Parts, key: &RoomKey, user: &UserId, role: Role) -> Result<Entered, Refused> {
+        let place = Place::take(self.members.clone(), shared.config.max_members)?;
         for _ in 0..TRIES {
             let inbox = self.inbox(shared, key);
             let (entered, answer) = oneshot::channel();
@@ -81,7 +109,10 @@ impl Rooms {
                 continue;
             }
             if let Ok(answer) = answer.await {
-                return answer;
+                return answer.map(|entered| Entered {
+                    place: Some(place),
+                    ..entered
+                });
             }
         }
         Err(Refused::Code(ErrorCode::Internal))
@@ -118,7 +149,7 @@ impl Rooms {
     }
 
     fn rooms(&self) -> MutexGuard<'_, HashMap<RoomKey, mpsc::Sender<ToRoom>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inboxes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
