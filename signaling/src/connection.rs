@@ -21,6 +21,9 @@ use crate::service::Shared;
 const PING: Duration = Duration::from_secs(15);
 /// Nothing heard for this long, pongs included: the peer is dead.
 const SILENCE: Duration = Duration::from_secs(40);
+/// After an error that ends the connection: until the peer has read it. Closing at once would reset the connection, as
+/// the peer's bytes are not read any more, and the error could be lost.
+const LINGER: Duration = Duration::from_secs(1);
 /// A peer that does not read for this long is disconnected.
 const WRITE_WITHIN: Duration = Duration::from_secs(10);
 /// Requests at once, and more a second after that.
@@ -59,6 +62,7 @@ impl Connection {
         let mut heard_at = clock.now();
         let mut ping = interval(PING);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut named = false;
         loop {
             tokio::select! {
                 message = read.next() => {
@@ -79,6 +83,7 @@ impl Connection {
                         }
                     }
                     if over {
+                        named = true;
                         break;
                     }
                 }
@@ -108,6 +113,9 @@ impl Connection {
             reason: Default::default(),
         };
         let _closing_anyway = timeout(WRITE_WITHIN, write.send(Message::Close(Some(frame)))).await;
+        if named {
+            clock.sleep_until(clock.now() + LINGER).await;
+        }
         if let Some(Attached { member, attachment }) = self.login {
             let number = attachment.number;
             let _member_is_gone = member.send(ToMember::Detach { number }).await;
@@ -300,3 +308,6 @@ impl Bucket {
         true
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -121,11 +121,8 @@ impl Service {
     /// `/ws`, `/whip/`, `/whep/`, the Tencent envelope at `/`, `/schema.json` and, where it is on, `/demo/`. `index` answers `GET /` without an
     /// `Action`.
     pub fn router(&self, index: MethodRouter) -> Router {
-        let socket = Router::new()
-            .route("/ws", get(upgrade))
+        let mut router = socket_routes(self.shared.clone())
             .route("/schema.json", get(|| async { axum::Json(schema()) }))
-            .with_state(self.shared.clone());
-        let mut router = socket
             .merge(self.api.router(index))
             .merge(whip::router(self.shared.clone()));
         if self.shared.config.demo {
@@ -148,6 +145,11 @@ impl Service {
         self.api.finish().await;
         self.callbacks.finish().await;
     }
+}
+
+/// `/ws`.
+pub fn socket_routes(shared: Shared) -> Router {
+    Router::new().route("/ws", get(upgrade)).with_state(shared)
 }
 
 async fn upgrade(State(shared): State<Shared>, upgrade: WebSocketUpgrade) -> Response {
