@@ -113,12 +113,12 @@ impl Connection {
             reason: Default::default(),
         };
         let _closing_anyway = timeout(WRITE_WITHIN, write.send(Message::Close(Some(frame)))).await;
-        if named {
-            clock.sleep_until(clock.now() + LINGER).await;
-        }
         if let Some(Attached { member, attachment }) = self.login {
             let number = attachment.number;
             let _member_is_gone = member.send(ToMember::Detach { number }).await;
+        }
+        if named {
+            clock.sleep_until(clock.now() + LINGER).await;
         }
     }
 

@@ -55,10 +55,16 @@ impl RoomDocuments {
         })
     }
 
-    /// Makes sure that the room has an SFU node: the first member chooses the one with the fewest sessions. Call after
+    /// Makes sure that the room has an SFU node: the first member chooses, of those with a place, the one with the fewest
+    /// sessions. Call after
     /// counting: a node that took its last member out at the same time then does not close the room.
     pub async fn open(&self, unix_ms: u64) -> Result<Option<Revision>, Refused> {
-        let sfu = self.least_loaded_sfu().await?;
+        // A room that is open already stays where it is.
+        let known = self.bus.load::<RoomInfo>(&info_key(&self.room)).await?;
+        let sfu = match known {
+            Some((info, _)) => info.sfu,
+            None => self.least_loaded_sfu().await?,
+        };
         let info = RoomInfo {
             room: self.room.clone(),
             sfu,
@@ -133,8 +139,11 @@ impl RoomDocuments {
     async fn least_loaded_sfu(&self) -> Result<NodeId, Refused> {
         let mut nodes = self.bus.watch(NODES_PREFIX).await?;
         let nodes = std::iter::from_fn(|| nodes.try_recv().ok()).filter_map(|change| change.parse::<NodeInfo>());
-        let least = nodes.min_by_key(|node| node.sessions);
-        least.map(|node| node.node).ok_or(Refused::Code(ErrorCode::NoMediaNode))
+        match nodes.min_by_key(|node| (node.is_full(), node.sessions)) {
+            None => Err(Refused::Code(ErrorCode::NoMediaNode)),
+            Some(node) if node.is_full() => Err(Refused::Code(ErrorCode::NodeFull)),
+            Some(node) => Ok(node.node),
+        }
     }
 
     async fn change_seats(

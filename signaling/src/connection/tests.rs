@@ -33,6 +33,7 @@ impl Server {
         let info = NodeInfo {
             node: node.clone(),
             sessions: 0,
+            capacity: 100,
         };
         bus.store(&node_key(&node), &info, None).await.unwrap();
         let application = Application {
@@ -152,7 +153,10 @@ async fn who_asks_too_much_is_told_so_and_disconnected() {
         client.ask(id, Request::ExitRoom {}).await;
     }
     let told = client.hear_all().await;
-    let limited = told.iter().filter_map(code).filter(|code| *code == ErrorCode::RateLimited);
+    let limited = told
+        .iter()
+        .filter_map(code)
+        .filter(|code| *code == ErrorCode::RateLimited);
     assert_eq!(limited.count(), 1, "{told:?}");
     let answered = told.len();
     assert!(answered < 600, "the rest is not answered, unlike these {answered}");

@@ -31,6 +31,7 @@ async fn ann_in_the_room() -> Test {
         &NodeInfo {
             node: node.clone(),
             sessions: 0,
+            capacity: 100,
         },
         None,
     )

@@ -88,6 +88,7 @@ impl Test {
         let info = NodeInfo {
             node: node.clone(),
             sessions: 0,
+            capacity: 100,
         };
         bus.store(&node_key(&node), &info, None).await.unwrap();
         let shared_bus: SharedBus = bus.clone();
@@ -275,4 +276,33 @@ async fn the_end_of_a_media_session_is_not_lost_among_many_events() {
         *state.borrow() == Some(MediaState::Disconnected)
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_room_is_opened_on_the_least_loaded_node_and_on_none_when_all_are_full() {
+    let test = Test::new().await;
+    let say = async |node: &str, sessions| {
+        let info = NodeInfo {
+            node: node.parse().unwrap(),
+            sessions,
+            capacity: 100,
+        };
+        let key = node_key(&info.node);
+        let known = test.bus.get(&key).await.unwrap().map(|entry| entry.revision);
+        test.bus.store(&key, &info, known).await.unwrap();
+    };
+    say("node-1", 100).await;
+    assert_eq!(code(test.enter("ann").await), Some(ErrorCode::NodeFull));
+    assert_eq!(test.counted().await, 0, "who was refused is not counted");
+    say("node-2", 99).await;
+    say("node-3", 20).await;
+    let ann = test.enter("ann").await.unwrap();
+    let sfu = |member: &Entered| member.state.info.as_ref().unwrap().sfu.to_string();
+    assert_eq!(sfu(&ann), "node-3");
+    say("node-3", 100).await;
+    assert_eq!(
+        sfu(&test.enter("bob").await.unwrap()),
+        "node-3",
+        "an open room stays where it is"
+    );
 }
