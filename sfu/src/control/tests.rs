@@ -68,7 +68,7 @@ impl Node {
             session: SessionId(session),
             room: RoomKey {
                 app: SdkAppId::try_from(1).unwrap(),
-                room: serde_json::from_str("1001").unwrap(),
+                room: "1001".parse().unwrap(),
             },
             identity: Identity::Member { user },
             offer: offer.to_owned(),

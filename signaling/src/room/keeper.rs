@@ -278,8 +278,7 @@ impl Keeper {
             while self.state.revision < revision {
                 match sources.documents.recv().await {
                     Some(change) => self.state.apply(&change),
-                    // Watched again in the next turn.
-                    None => return,
+                    None => *sources = self.watch_again().await,
                 }
             }
         };
