@@ -23,7 +23,7 @@ pub enum Command {
     UserSig(UserSig),
     /// Join a room with one synthetic participant: a clip, or generated sound and picture.
     Join(Join),
-    /// Fill a room with publishers and viewers, and measure what arrives, how late, and what it costs the server.
+    /// Fill a room with publishers, viewers and audience, and measure what arrives, how late, and what it costs the server.
     Load(Load),
     /// Start or stop the mix of a room through the public API.
     #[command(subcommand)]
@@ -178,6 +178,13 @@ pub struct Load {
     /// Members who watch all publishers of their room.
     #[arg(long, default_value_t = 10)]
     pub viewers: u32,
+    /// Members without media, who enter as audience after the others and stay.
+    #[arg(long, default_value_t = 0)]
+    pub audience: u32,
+    /// Addresses of this machine that audience members connect from, in turn: one has ports for some 28,000 connections.
+    /// By default the route's; on loopback one of 127.0.x.1 for every 10,000 members.
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
+    pub sources: Vec<std::net::IpAddr>,
     /// Joins a second.
     #[arg(long, default_value_t = 20.0)]
     pub join_rate: f64,

@@ -6,6 +6,7 @@ mod cli;
 mod commands;
 mod config;
 mod http;
+mod open_files;
 mod preflight;
 mod secrets;
 mod server;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
+use axum::serve::ListenerExt;
 use rotunda_media::program::ProgramHub;
 use rotunda_proto::bus::{InProcess, SharedBus};
 use rotunda_proto::config::Application;
@@ -17,6 +18,7 @@ use tracing::{info, warn};
 
 use crate::cli::Role;
 use crate::config::Config;
+use crate::open_files::raise_limit;
 use crate::secrets::Secrets;
 use crate::{http, preflight};
 
@@ -45,6 +47,7 @@ impl Server {
     /// Checks everything, then starts. `config` was loaded without mistakes.
     pub async fn start(config: Config, roles: &[Role]) -> anyhow::Result<Self> {
         preflight::check(&config, roles)?;
+        check_open_files(&config, roles);
         let metrics = http::install_metrics().context("install metrics")?;
         let secrets = Secrets::load_or_make(&config.server.data)?;
         let applications = if config.applications.is_empty() {
@@ -181,6 +184,24 @@ impl Server {
     }
 }
 
+/// Says so when members will be refused for want of file descriptors; the rest of the server runs all the same.
+fn check_open_files(config: &Config, roles: &[Role]) {
+    let needed = match roles.contains(&Role::Signaling) {
+        true => config.signaling.max_members + OTHER_FILES,
+        false => OTHER_FILES,
+    };
+    match raise_limit() {
+        Some(limit) if limit < needed => warn!(
+            limit,
+            needed, "too few open files are allowed for signaling.max_members; raise `ulimit -Hn` (LimitNOFILE=)"
+        ),
+        limit => info!(?limit, "open files"),
+    }
+}
+
+/// Of the database, media sockets, recordings, players.
+const OTHER_FILES: u64 = 2000;
+
 /// Tells a service to end and waits until it has.
 async fn end<S, F: Future<Output = ()>>(running: Option<Running<S>>, finish: impl FnOnce(S) -> F) {
     if let Some(Running { service, stop }) = running {
@@ -191,6 +212,10 @@ async fn end<S, F: Future<Output = ()>>(running: Option<Running<S>>, finish: imp
 
 fn serve(listener: TcpListener, router: Router, stop: CancellationToken) -> JoinHandle<std::io::Result<()>> {
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    // Signaling is small messages that somebody waits for: none is held back to be sent with the next one.
+    let listener = listener.tap_io(|stream| {
+        let _works_slower = stream.set_nodelay(true);
+    });
     // Live players and WebSockets never end by themselves, so connections are dropped with the task, not waited for.
     tokio::spawn(async move {
         tokio::select! {

@@ -55,6 +55,26 @@ fn what_viewers_lose_is_sent_again() {
 }
 
 #[test]
+fn an_audience_without_media_gets_in_stays_and_its_cost_is_told() {
+    let server = support::Server::start();
+    let pid = server.pid().to_string();
+    let nobody_else = ["--publishers", "0", "--viewers", "0"];
+    let audience = ["--audience", "300", "--join-rate", "300", "--server-pid", &pid];
+    let report = load(&server, &[&nobody_else[..], &audience].concat());
+
+    assert_eq!(number(&report, "/audience/members_up"), 300.0);
+    assert_eq!(number(&report, "/failed"), 0.0);
+    let rate = number(&report, "/audience/joins_per_second");
+    assert!((100.0..=330.0).contains(&rate), "{report:#}");
+    assert!(number(&report, "/audience/reply_ms/p50") > 0.0);
+    assert!(
+        number(&report, "/audience/bytes_per_member_and_minute") < 3_000.0,
+        "{report:#}"
+    );
+    assert!(number(&report, "/audience/server_bytes_per_member") > 0.0, "{report:#}");
+}
+
+#[test]
 fn a_plan_that_cannot_be_is_refused_by_name() {
     let server = support::Server::start();
     let output = server.run(&["load", "--publishers", "5"]);

@@ -1,13 +1,20 @@
 //! The WebSocket half: requests with their replies, and events.
 
 use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
 
 use futures::{SinkExt, StreamExt};
 use rotunda_proto::signaling::{ErrorBody, Event, Reply, Request, RequestEnvelope, ServerMessage};
 use thiserror::Error;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::error::UrlError;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Message};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async_with_config, connect_async};
+
+/// A connection of a member that only listens reads this much at once; the default would be 128 KiB for each.
+const SMALL_BUFFER: usize = 2048;
 
 /// Why signaling did not do it.
 #[derive(Debug, Error)]
@@ -28,6 +35,15 @@ pub enum SignalingError {
     Refused(ErrorBody),
 }
 
+/// One WebSocket frame that came.
+#[derive(Debug)]
+pub struct Frame {
+    /// With its header.
+    pub bytes: usize,
+    /// None: a ping or pong.
+    pub message: Option<ServerMessage>,
+}
+
 /// One connection to `/ws`.
 pub struct SignalingClient {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
@@ -40,6 +56,20 @@ impl SignalingClient {
     pub async fn connect(url: &str) -> Result<Self, SignalingError> {
         let connected = connect_async(url).await;
         let (socket, _) = connected.map_err(|source| SignalingError::Connect {
+            url: url.to_owned(),
+            source: Box::new(source),
+        })?;
+        Ok(Self {
+            socket,
+            next_id: 1,
+            events: VecDeque::new(),
+        })
+    }
+
+    /// As [`connect`](Self::connect), from this address of ours and with small buffers: for members by the thousand.
+    pub async fn connect_from(url: &str, source: IpAddr) -> Result<Self, SignalingError> {
+        let connected = connect_from(url, source).await;
+        let socket = connected.map_err(|source| SignalingError::Connect {
             url: url.to_owned(),
             source: Box::new(source),
         })?;
@@ -88,16 +118,66 @@ impl SignalingClient {
         let _already_gone = self.socket.close(None).await;
     }
 
+    /// The next frame, whatever it is; events that [`request`](Self::request) keeps are not among them. Cancel-safe.
+    pub async fn next_frame(&mut self) -> Result<Frame, SignalingError> {
+        match self.socket.next().await {
+            Some(Ok(Message::Text(text))) => Ok(Frame {
+                bytes: frame_bytes(text.len()),
+                message: Some(serde_json::from_str(text.as_str()).map_err(SignalingError::Protocol)?),
+            }),
+            Some(Ok(Message::Close(_))) | None => Err(SignalingError::Closed),
+            Some(Ok(other)) => Ok(Frame {
+                bytes: frame_bytes(other.len()),
+                message: None,
+            }),
+            Some(Err(error)) => Err(SignalingError::Socket(Box::new(error))),
+        }
+    }
+
     async fn receive(&mut self) -> Result<ServerMessage, SignalingError> {
         loop {
-            match self.socket.next().await {
-                Some(Ok(Message::Text(text))) => {
-                    return serde_json::from_str(text.as_str()).map_err(SignalingError::Protocol);
-                }
-                Some(Ok(Message::Close(_))) | None => return Err(SignalingError::Closed),
-                Some(Ok(_)) => {}
-                Some(Err(error)) => return Err(SignalingError::Socket(Box::new(error))),
+            if let Some(message) = self.next_frame().await?.message {
+                return Ok(message);
             }
         }
     }
+}
+
+/// With the header of a frame that is not masked (RFC 6455 §5.2).
+fn frame_bytes(payload: usize) -> usize {
+    let header = match payload {
+        0..=125 => 2,
+        126..=0xffff => 4,
+        _ => 10,
+    };
+    header + payload
+}
+
+async fn connect_from(
+    url: &str,
+    source: IpAddr,
+) -> Result<WebSocketStream<MaybeTlsStream<TcpStream>>, tungstenite::Error> {
+    let request = url.into_client_request()?;
+    if request.uri().scheme_str() != Some("ws") {
+        return Err(UrlError::TlsFeatureNotEnabled.into());
+    }
+    let host = request.uri().host().ok_or(UrlError::NoHostName)?.to_owned();
+    let port = request.uri().port_u16().unwrap_or(80);
+    let mut servers = tokio::net::lookup_host((host, port)).await?;
+    let server = servers.find(|server| server.is_ipv4() == source.is_ipv4());
+    let server = server.ok_or_else(|| UrlError::UnableToConnect(url.to_owned()))?;
+    let socket = if source.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
+    socket.bind(SocketAddr::new(source, 0))?;
+    // A request is not to wait for the acknowledgement of the one before.
+    socket.set_nodelay(true)?;
+    let stream = MaybeTlsStream::Plain(socket.connect(server).await?);
+    let config = WebSocketConfig::default()
+        .read_buffer_size(SMALL_BUFFER)
+        .write_buffer_size(0);
+    let (socket, _) = client_async_with_config(request, stream, Some(config)).await?;
+    Ok(socket)
 }

@@ -6,7 +6,9 @@
 //! | `rooms.<token>.info` | [`RoomInfo`] | signaling, once | signaling, mcu |
 //! | `rooms.<token>.seats` | [`Seats`] | signaling | signaling, mcu |
 //! | `rooms.<token>.roster` | [`Roster`] | signaling | signaling, mcu |
-//! | `rooms.<token>.count.<node>` | [`MemberCount`] | one signaling node | signaling |
+//! | `rooms.<token>.count` | [`MemberCounts`] | signaling | signaling |
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -38,8 +40,8 @@ pub fn roster_key(room: &RoomKey) -> String {
     format!("{}roster", key_prefix(room))
 }
 
-pub fn count_key(room: &RoomKey, node: &NodeId) -> String {
-    format!("{}count.{node}", key_prefix(room))
+pub fn count_key(room: &RoomKey) -> String {
+    format!("{}count", key_prefix(room))
 }
 
 /// Where a room's media is; written by the member who enters first, deleted when the last one leaves.
@@ -111,8 +113,23 @@ pub struct RosterMember {
     pub entered_unix_ms: u64,
 }
 
-/// Members of a room connected to one signaling node.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MemberCount {
-    pub members: u64,
+/// How many members of a room each signaling node has; one document, so that [`MAX_MEMBERS`] is kept whoever adds one.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberCounts {
+    pub by_node: BTreeMap<NodeId, u64>,
+}
+
+impl MemberCounts {
+    pub fn total(&self) -> u64 {
+        self.by_node.values().sum()
+    }
+
+    /// A node's members; without any it is not listed.
+    pub fn set(&mut self, node: &NodeId, members: u64) {
+        if members > 0 {
+            self.by_node.insert(node.clone(), members);
+        } else {
+            self.by_node.remove(node);
+        }
+    }
 }

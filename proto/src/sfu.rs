@@ -44,7 +44,16 @@ pub const NODES_PREFIX: &str = "nodes.sfu.";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeInfo {
     pub node: NodeId,
+    /// Open now; told at most five times a second.
     pub sessions: u64,
+    /// Sessions that the node takes.
+    pub capacity: u64,
+}
+
+impl NodeInfo {
+    pub fn is_full(&self) -> bool {
+        self.sessions >= self.capacity
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -234,8 +234,10 @@ pub enum ErrorCode {
     NotConnected,
     /// The SDP offer or its line list was refused.
     BadSdp,
-    /// No node takes the session now; try again.
+    /// No media server is there; try again.
     NoMediaNode,
+    /// The servers have as many members or sessions as they serve well; those inside keep their quality. Try again later.
+    NodeFull,
     /// Our fault; try again.
     Internal,
 }

@@ -1,13 +1,15 @@
 //! Commands from the bus to the workers, and the workers' events to the bus.
 
 use std::collections::{BTreeSet, HashMap};
+use std::convert::Infallible;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::{Duration, Instant};
 
 use rand::RngCore;
-use rotunda_proto::bus::{BusExt, Request, SharedBus};
+use rotunda_proto::bus::{BusError, BusExt, Request, SharedBus};
 use rotunda_proto::clock::Clock;
-use rotunda_proto::ids::{NodeId, RoomKey, SessionId, TrackSource, UserId};
-use rotunda_proto::sfu::{Command, ControlError, Event, Identity, MAX_SLOTS, Reply, SlotMap, node_key};
+use rotunda_proto::ids::{RoomKey, SessionId, TrackSource, UserId};
+use rotunda_proto::sfu::{Command, ControlError, Event, Identity, MAX_SLOTS, NodeInfo, Reply, SlotMap, node_key};
 use rotunda_proto::ticket::ClusterSecret;
 use str0m::Candidate;
 use tokio::sync::{mpsc, oneshot};
@@ -17,6 +19,11 @@ use tracing::warn;
 use crate::inbox::{Inbox, Letter};
 use crate::session::{Opening, Session};
 use crate::worker::RoomEvent;
+
+/// Least time between two tellings of how many sessions there are.
+const ANNOUNCE_EVERY: Duration = Duration::from_millis(200);
+/// Sessions that did not open, waiting to be forgotten.
+const REFUSED: usize = 1024;
 
 /// How a worker is reached.
 #[derive(Clone)]
@@ -61,22 +68,29 @@ pub enum Task {
 
 /// Routes commands to workers and events to the bus.
 pub struct Control {
-    node: NodeId,
+    /// As it was told last.
+    info: NodeInfo,
+    announced_at: Option<Instant>,
     bus: SharedBus,
     secret: ClusterSecret,
     workers: Vec<Handle>,
     /// Worker of each open session.
     shards: HashMap<SessionId, usize>,
+    /// Sessions that were not opened after all.
+    refused: (mpsc::Sender<SessionId>, mpsc::Receiver<SessionId>),
 }
 
 impl Control {
-    pub fn new(node: NodeId, bus: SharedBus, secret: ClusterSecret, workers: Vec<Handle>) -> Self {
+    /// `info`: as it has been [announced](announce).
+    pub fn new(info: NodeInfo, bus: SharedBus, secret: ClusterSecret, workers: Vec<Handle>) -> Self {
         Self {
-            node,
+            info,
+            announced_at: None,
             bus,
             secret,
             workers,
             shards: HashMap::new(),
+            refused: mpsc::channel(REFUSED),
         }
     }
 
@@ -87,8 +101,13 @@ impl Control {
         shutdown: CancellationToken,
     ) {
         loop {
+            let announce_at = self.announce_at();
             tokio::select! {
                 () = shutdown.cancelled() => break,
+                () = until(announce_at) => self.announce().await,
+                Some(session) = self.refused.1.recv() => {
+                    self.shards.remove(&session);
+                }
                 Some(request) = requests.recv() => self.handle_request(request),
                 Some(RoomEvent { room, event }) = events.recv() => {
                     if let Event::Disconnected { session, .. } = &event {
@@ -101,8 +120,23 @@ impl Control {
                 else => break,
             }
         }
-        if let Err(error) = self.bus.delete(&node_key(&self.node), None).await {
+        if let Err(error) = self.bus.delete(&node_key(&self.info.node), None).await {
             warn!(%error, "the node could not be taken off the list");
+        }
+    }
+
+    /// None: what was announced is true.
+    fn announce_at(&self) -> Option<Instant> {
+        let is_true = self.info.sessions == self.shards.len() as u64;
+        let earliest = || self.announced_at.map_or_else(|| Clock.now(), |at| at + ANNOUNCE_EVERY);
+        (!is_true).then(earliest)
+    }
+
+    async fn announce(&mut self) {
+        self.info.sessions = self.shards.len() as u64;
+        self.announced_at = Some(Clock.now());
+        if let Err(error) = announce(&self.bus, &self.info).await {
+            warn!(%error, "the node's load was not announced");
         }
     }
 
@@ -137,7 +171,13 @@ impl Control {
                     seed: rand::rng().next_u64(),
                 };
                 if let Some(worker) = self.workers.get(worker).cloned() {
-                    tokio::spawn(open(worker, opening, request));
+                    let (refused, session) = (self.refused.0.clone(), opening.id);
+                    tokio::spawn(async move {
+                        if open(worker, opening, request).await == Opened::No {
+                            // Without a listener the node has ended.
+                            let _ended = refused.send(session).await;
+                        }
+                    });
                 }
                 return;
             }
@@ -188,30 +228,60 @@ const NODE_FULL: Reply = Reply::Refused {
     error: ControlError::NodeFull,
 };
 
+/// Writes how many sessions a node has and takes, for who chooses one.
+pub async fn announce(bus: &SharedBus, info: &NodeInfo) -> Result<(), BusError> {
+    let key = node_key(&info.node);
+    let announced = bus.update(&key, |_: Option<NodeInfo>| {
+        Ok::<_, Infallible>((Some(info.clone()), ()))
+    });
+    let Ok(()) = announced.await?;
+    Ok(())
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => Clock.sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Opened {
+    Yes,
+    No,
+}
+
 /// Answers an offer away from the packets, as it takes milliseconds, and hands the session to its worker.
-async fn open(worker: Handle, opening: Opening, request: Request) {
+async fn open(worker: Handle, opening: Opening, request: Request) -> Opened {
+    let reply = opened(worker, opening)
+        .await
+        .unwrap_or_else(|error| Reply::Refused { error });
+    let opened = match &reply {
+        Reply::Opened { .. } => Opened::Yes,
+        Reply::Done | Reply::Refused { .. } | Reply::Statistics { .. } => Opened::No,
+    };
+    request.answer(&reply);
+    opened
+}
+
+async fn opened(worker: Handle, opening: Opening) -> Result<Reply, ControlError> {
     let lines = &opening.lines;
     if lines.audio.len() > MAX_SLOTS || lines.video.len() > MAX_SLOTS {
         let reason = format!("more than {MAX_SLOTS} receive lines of a kind");
-        let error = ControlError::BadSdp { reason };
-        return request.answer(&Reply::Refused { error });
+        return Err(ControlError::BadSdp { reason });
     }
     let candidates = worker.candidates;
     let opened = tokio::task::spawn_blocking(move || Session::open(Clock.now(), opening, &candidates)).await;
-    let (session, answer) = match opened {
-        Ok(Ok(opened)) => opened,
-        Ok(Err(error)) => return request.answer(&Reply::Refused { error }),
-        // A panic in there is our mistake, and this session's end.
-        Err(_) => return request.answer(&NODE_FULL),
-    };
+    // A panic in there is our mistake, and this session's end.
+    let (session, answer) = opened.map_err(|_| ControlError::NodeFull)??;
     let (reply, adopted) = oneshot::channel();
     let task = Task::Adopt {
         session: Box::new(session),
         answer,
     };
     let sent = worker.inbox.send(Letter::Order(Order { task, reply })).await;
-    let reply = if sent.is_ok() { adopted.await.ok() } else { None };
-    request.answer(&reply.unwrap_or(NODE_FULL));
+    sent.map_err(|_| ControlError::NodeFull)?;
+    adopted.await.map_err(|_| ControlError::NodeFull)
 }
 
 fn shard_of(room: &RoomKey, workers: usize) -> usize {
@@ -219,3 +289,6 @@ fn shard_of(room: &RoomKey, workers: usize) -> usize {
     room.hash(&mut hasher);
     (hasher.finish() % workers.max(1) as u64) as usize
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rotunda_proto::bus::{BusError, BusExt, SharedBus};
+use rotunda_proto::bus::{BusError, SharedBus};
 use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::NodeId;
-use rotunda_proto::sfu::{NodeInfo, control_subject, node_key};
+use rotunda_proto::sfu::{NodeInfo, control_subject};
 use rotunda_proto::ticket::ClusterSecret;
 use str0m::Candidate;
 use str0m::net::TcpType;
@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use crate::config::Config;
-use crate::control::{Control, Handle};
+use crate::control::{Control, Handle, announce};
 use crate::inbox::inbox;
 use crate::net::{Udp, accept, local_addresses};
 use crate::shell::{self, Shell};
@@ -71,17 +71,14 @@ impl Service {
         }
         drop(events);
         let info = NodeInfo {
-            node: node.clone(),
+            node,
             sessions: 0,
+            capacity: handles.len() as u64 * config.max_sessions as u64,
         };
-        bus.update(&node_key(&node), |_: Option<NodeInfo>| {
-            Ok::<_, ()>((Some(info.clone()), ()))
-        })
-        .await?
-        .ok();
+        announce(&bus, &info).await?;
         let first = config.port;
         info!(workers = handles.len(), first_port = first, addresses = ?addresses(&config), "sfu listens");
-        let control = Control::new(node, bus, secret, handles);
+        let control = Control::new(info, bus, secret, handles);
         let control = tokio::spawn(control.run(requests, event_queue, shutdown));
         Ok(Self { control, workers })
     }

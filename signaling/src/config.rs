@@ -13,6 +13,9 @@ pub struct Config {
     pub resume_seconds: u32,
     /// Seconds in which a WebSocket must log in. Default 10.
     pub login_seconds: u64,
+    /// Members that this process takes, of all rooms together; more are told `node_full`. One takes about 10 kB of memory
+    /// and an open file. Default 60000.
+    pub max_members: u64,
     /// Serves the demo room's own back end at `/demo/`, which gives anybody a ticket: off in production. Default true.
     pub demo: bool,
     /// STUN servers handed to clients: URLs. The server needs none, clients seldom. Default none.
@@ -50,6 +53,7 @@ impl Default for Config {
         Self {
             resume_seconds: 30,
             login_seconds: 10,
+            max_members: 60_000,
             demo: true,
             ice_urls: Vec::new(),
             turn: Turn::default(),
@@ -86,6 +90,9 @@ impl Config {
         }
         if self.login_seconds == 0 {
             mistakes.push(ConfigMistake::new("signaling.login_seconds", "write at least 1"));
+        }
+        if self.max_members == 0 {
+            mistakes.push(ConfigMistake::new("signaling.max_members", "write at least 1"));
         }
         if !self.ice_urls.iter().all(|url| has_scheme(url, &["stun:", "stuns:"])) {
             mistakes.push(ConfigMistake::new(

@@ -2,26 +2,28 @@
 
 use std::time::{Duration, Instant};
 
-use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, close_code};
 use futures::{SinkExt, StreamExt};
 use metrics::{counter, gauge};
 use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::{SdkAppId, UserId};
-use rotunda_proto::signaling::{
-    ErrorBody, ErrorCode, MAX_MESSAGE_BYTES, Reply, Request, RequestEnvelope, ServerMessage,
-};
+use rotunda_proto::signaling::{ErrorBody, ErrorCode, Reply, Request, RequestEnvelope, ServerMessage};
 use rotunda_proto::user_sig::{self, UserSigError};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio_tungstenite::tungstenite;
 use tracing::debug;
 
-use crate::member::{self, Attachment, Identity, ToMember, failure};
+use crate::member::{self, Attachment, Identity, ToMember, failure, json};
 use crate::registry::{Login, random_token};
 use crate::service::Shared;
 
 const PING: Duration = Duration::from_secs(15);
 /// Nothing heard for this long, pongs included: the peer is dead.
 const SILENCE: Duration = Duration::from_secs(40);
+/// After an error that ends the connection: until the peer has read it. Closing at once would reset the connection, as
+/// the peer's bytes are not read any more, and the error could be lost.
+const LINGER: Duration = Duration::from_secs(1);
 /// A peer that does not read for this long is disconnected.
 const WRITE_WITHIN: Duration = Duration::from_secs(10);
 /// Requests at once, and more a second after that.
@@ -60,32 +62,35 @@ impl Connection {
         let mut heard_at = clock.now();
         let mut ping = interval(PING);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut named = false;
         loop {
             tokio::select! {
                 message = read.next() => {
                     heard_at = clock.now();
                     let replies = match message {
-                        Some(Ok(Message::Text(text))) => self.handle_text(text.as_str()).await,
+                        // On the heap and only for now: an idle connection's task is small.
+                        Some(Ok(Message::Text(text))) => Box::pin(self.handle_text(text.as_str())).await,
                         Some(Ok(Message::Binary(_))) => vec![failed(None, ErrorCode::BadRequest)],
                         Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
+                        Some(Err(error)) if is_too_long(&error) => vec![failed(None, ErrorCode::MessageTooLarge)],
                         Some(Ok(Message::Close(_)) | Err(_)) | None => break,
                     };
                     let mut over = false;
                     for reply in replies {
                         over |= ends_connection(&reply);
-                        if send(&mut write, &reply).await.is_err() {
+                        if send(&mut write, json(&reply)).await.is_err() {
                             over = true;
                         }
                     }
                     if over {
+                        named = true;
                         break;
                     }
                 }
                 message = next_message(&mut self.login) => {
                     // The member has ended, or let this connection go.
                     let Some(message) = message else { break };
-                    let kicked = matches!(message, ServerMessage::Event(rotunda_proto::signaling::Event::Kicked { .. }));
-                    if send(&mut write, &message).await.is_err() || kicked {
+                    if send(&mut write, message).await.is_err() {
                         break;
                     }
                 }
@@ -98,7 +103,7 @@ impl Connection {
                     }
                 }
                 () = clock.sleep_until(login_until), if self.login.is_none() => {
-                    let _closing_anyway = send(&mut write, &failed(None, ErrorCode::NotLoggedIn)).await;
+                    let _closing_anyway = send(&mut write, json(&failed(None, ErrorCode::NotLoggedIn))).await;
                     break;
                 }
             }
@@ -112,13 +117,13 @@ impl Connection {
             let number = attachment.number;
             let _member_is_gone = member.send(ToMember::Detach { number }).await;
         }
+        if named {
+            clock.sleep_until(clock.now() + LINGER).await;
+        }
     }
 
     /// Answers what is to be sent at once; what the member's task answers comes through the queue.
     async fn handle_text(&mut self, text: &str) -> Vec<ServerMessage> {
-        if text.len() > MAX_MESSAGE_BYTES {
-            return vec![failed(None, ErrorCode::MessageTooLarge)];
-        }
         if !self.bucket.take(Clock.now()) {
             counter!("rotunda_signaling_rate_limited_total").increment(1);
             return vec![failed(None, ErrorCode::RateLimited)];
@@ -233,12 +238,13 @@ impl Connection {
 impl Attached {
     async fn ask(&self, id: u64, request: Request) -> Result<(), mpsc::error::SendError<ToMember>> {
         let number = self.attachment.number;
+        let request = Box::new(request);
         self.member.send(ToMember::Request { number, id, request }).await
     }
 }
 
 /// What the member says next; never, before the login.
-async fn next_message(login: &mut Option<Attached>) -> Option<ServerMessage> {
+async fn next_message(login: &mut Option<Attached>) -> Option<Utf8Bytes> {
     match login {
         Some(login) => login.attachment.messages.recv().await,
         None => std::future::pending().await,
@@ -265,13 +271,16 @@ fn ends_connection(message: &ServerMessage) -> bool {
     )
 }
 
-async fn send(
-    write: &mut futures::stream::SplitSink<WebSocket, Message>,
-    message: &ServerMessage,
-) -> Result<(), axum::Error> {
-    let json = serde_json::to_string(message).map_err(axum::Error::new)?;
-    let written = timeout(WRITE_WITHIN, write.send(Message::text(json))).await;
+async fn send(write: &mut futures::stream::SplitSink<WebSocket, Message>, json: Utf8Bytes) -> Result<(), axum::Error> {
+    let written = timeout(WRITE_WITHIN, write.send(Message::Text(json))).await;
     written.unwrap_or_else(|slow| Err(axum::Error::new(slow)))
+}
+
+/// Whether a message has more than [`MAX_MESSAGE_BYTES`](rotunda_proto::signaling::MAX_MESSAGE_BYTES).
+fn is_too_long(error: &axum::Error) -> bool {
+    let cause = std::error::Error::source(error);
+    let cause = cause.and_then(|cause| cause.downcast_ref::<tungstenite::Error>());
+    matches!(cause, Some(tungstenite::Error::Capacity(_)))
 }
 
 /// A token bucket.
@@ -299,3 +308,6 @@ impl Bucket {
         true
     }
 }
+
+#[cfg(test)]
+mod tests;

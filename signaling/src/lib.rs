@@ -1,7 +1,8 @@
 //! Rooms over WebSocket, authentication, seats, the public API and callbacks.
 //!
 //! A login is one task ([`member`]) that outlives its WebSocket by the resume time. Room state is documents on the bus
-//! ([`rotunda_proto::room`]); [`feed`] watches them once a room and node, and every member works out its own wishes.
+//! ([`rotunda_proto::room`]); one task a room and node ([`room`]) writes and watches them, and every member works out its
+//! own wishes.
 
 mod api;
 mod applications;
@@ -9,11 +10,11 @@ mod callbacks;
 mod config;
 mod connection;
 mod demo;
-mod feed;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod member;
 mod registry;
+mod room;
 mod room_documents;
 mod roster;
 mod seats;

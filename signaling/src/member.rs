@@ -5,6 +5,7 @@ pub mod stay;
 
 use std::time::{Duration, Instant};
 
+use axum::extract::ws::Utf8Bytes;
 use metrics::counter;
 use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::{RoomKey, SdkAppId, UserId};
@@ -15,7 +16,7 @@ use tracing::{Instrument, info, info_span, warn};
 use crate::room_documents::Refused;
 use crate::service::Shared;
 use crate::turn;
-use stay::Stay;
+use stay::{Message, Stay};
 
 /// Requests waiting for a member task.
 const QUEUE: usize = 64;
@@ -36,7 +37,8 @@ pub enum ToMember {
     Request {
         number: u64,
         id: u64,
-        request: Request,
+        /// Boxed, because a queue has places for many.
+        request: Box<Request>,
     },
     Kick(KickReason),
 }
@@ -44,7 +46,8 @@ pub enum ToMember {
 /// A WebSocket's side of a member: its messages end when the member lets it go.
 pub struct Attachment {
     pub number: u64,
-    pub messages: mpsc::Receiver<ServerMessage>,
+    /// As JSON.
+    pub messages: mpsc::Receiver<Utf8Bytes>,
 }
 
 /// Who has logged in.
@@ -75,7 +78,7 @@ struct Member {
     shared: Shared,
     identity: Identity,
     /// The present WebSocket.
-    out: Option<mpsc::Sender<ServerMessage>>,
+    out: Option<mpsc::Sender<Utf8Bytes>>,
     attachments: u64,
     stay: Option<Stay>,
     /// When the WebSocket was lost.
@@ -100,7 +103,8 @@ impl Member {
                     }
                     Some(ToMember::Detach { .. }) => {}
                     Some(ToMember::Request { number, id, request }) if number == self.attachments => {
-                        self.handle_request(id, request).await;
+                        // On the heap and only for now: a member's task is small while it waits.
+                        Box::pin(self.handle_request(id, *request)).await;
                     }
                     Some(ToMember::Request { .. }) => {}
                     Some(ToMember::Kick(reason)) => {
@@ -109,7 +113,7 @@ impl Member {
                     }
                     None => break,
                 },
-                () = changed(&mut self.stay) => self.follow_room().await,
+                () = changed(&mut self.stay) => Box::pin(self.follow_room()).await,
                 () = until(deadline) => {
                     info!("the WebSocket was lost and not resumed");
                     break;
@@ -134,14 +138,14 @@ impl Member {
         let number = self.attachments;
         let _socket_is_gone = attached.send(Attachment { number, messages });
         // Who comes back has missed an unknown part: the whole state is told again.
-        let events = self.stay.as_mut().map(Stay::retell).unwrap_or_default();
-        events.into_iter().for_each(|event| self.tell(event));
+        let messages = self.stay.as_mut().map(Stay::retell).unwrap_or_default();
+        self.tell_all(messages);
     }
 
     /// A client that does not read is let go: its queue is bounded, and it can resume.
-    fn send(&mut self, message: ServerMessage) {
+    fn send(&mut self, json: Utf8Bytes) {
         if let Some(out) = &self.out
-            && out.try_send(message).is_err()
+            && out.try_send(json).is_err()
         {
             warn!("the client does not keep up and is disconnected");
             counter!("rotunda_signaling_slow_clients_total").increment(1);
@@ -151,13 +155,22 @@ impl Member {
     }
 
     fn tell(&mut self, event: Event) {
-        self.send(ServerMessage::Event(event));
+        self.send(json(&ServerMessage::Event(event)));
+    }
+
+    fn tell_all(&mut self, messages: Vec<Message>) {
+        for message in messages {
+            match message {
+                Message::Shared(json) => self.send(json),
+                Message::Own(event) => self.tell(event),
+            }
+        }
     }
 
     async fn follow_room(&mut self) {
         let Some(stay) = &mut self.stay else { return };
-        let events = stay.follow().await;
-        events.into_iter().for_each(|event| self.tell(event));
+        let messages = stay.follow().await;
+        self.tell_all(messages);
     }
 
     async fn handle_request(&mut self, id: u64, request: Request) {
@@ -168,12 +181,15 @@ impl Member {
             Err(_) => "error",
         };
         counter!("rotunda_signaling_requests_total", "op" => op, "result" => result).increment(1);
-        self.send(match done {
+        self.send(json(&match done {
             Ok(reply) => ServerMessage::Ok { id, ok: true, reply },
             Err(error) => ServerMessage::Failed { id: Some(id), error },
-        });
+        }));
         // Events that follow from the request come after its reply.
-        self.follow_room().await;
+        if let Some(stay) = &mut self.stay {
+            let messages = stay.catch_up().await;
+            self.tell_all(messages);
+        }
     }
 
     async fn request(&mut self, request: Request) -> Result<Reply, ErrorBody> {
@@ -296,6 +312,14 @@ pub fn explain(refused: Refused) -> ErrorBody {
     }
 }
 
+/// A message as it goes over the WebSocket.
+pub fn json(message: &ServerMessage) -> Utf8Bytes {
+    // Nothing in these types can fail to be written; an empty object would be the least that a client can ignore.
+    serde_json::to_string(message)
+        .unwrap_or_else(|_| "{}".to_owned())
+        .into()
+}
+
 /// An error with the words for a person.
 pub fn failure(code: ErrorCode) -> ErrorBody {
     let message = match code {
@@ -323,6 +347,7 @@ pub fn failure(code: ErrorCode) -> ErrorBody {
         ErrorCode::NotConnected => "connect first: there is no media session",
         ErrorCode::BadSdp => "the offer was refused",
         ErrorCode::NoMediaNode => "no media server is available; try again",
+        ErrorCode::NodeFull => "the server is full; try again later",
         ErrorCode::Internal => "something failed here; try again",
     };
     ErrorBody {

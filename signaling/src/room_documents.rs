@@ -1,9 +1,11 @@
 //! Changes of a room's documents on the bus, each a compare-and-set.
 
-use rotunda_proto::bus::{BusError, BusExt, SharedBus};
+use std::convert::Infallible;
+
+use rotunda_proto::bus::{BusError, BusExt, Revision, SharedBus};
 use rotunda_proto::ids::{NodeId, RoomKey, TrackSource, UserId};
 use rotunda_proto::room::{
-    MAX_MEMBERS, MemberCount, RoomInfo, Roster, Seats, TrackState, count_key, info_key, key_prefix, roster_key,
+    MAX_MEMBERS, MemberCounts, RoomInfo, Roster, RosterMember, Seats, TrackState, count_key, info_key, roster_key,
     seats_key,
 };
 use rotunda_proto::sfu::{NODES_PREFIX, NodeInfo};
@@ -19,75 +21,93 @@ pub struct RoomDocuments {
     pub room: RoomKey,
 }
 
+/// How many were counted in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counted {
+    pub admitted: u64,
+    /// In the room now, on all nodes.
+    pub total: u64,
+    pub revision: Option<Revision>,
+}
+
 impl RoomDocuments {
-    /// Adds a member; the first one chooses the SFU node with the fewest sessions.
-    pub async fn enter(&self, user: &UserId, unix_ms: u64, members_now: u64) -> Result<(), Refused> {
-        if members_now >= MAX_MEMBERS {
-            return Err(Refused::Code(ErrorCode::RoomFull));
-        }
-        let sfu = self.least_loaded_sfu().await?;
+    /// Says that this node has `present` members, and as many of the `entering` as the room has places for.
+    pub async fn count(&self, present: u64, entering: u64) -> Result<Counted, BusError> {
+        let counted = self
+            .bus
+            .update_at(&count_key(&self.room), |counts: Option<MemberCounts>| {
+                let mut counts = counts.unwrap_or_default();
+                counts.set(&self.node, present);
+                let admitted = entering.min(MAX_MEMBERS.saturating_sub(counts.total()));
+                counts.set(&self.node, present + admitted);
+                let counted = Counted {
+                    admitted,
+                    total: counts.total(),
+                    revision: None,
+                };
+                Ok::<_, Infallible>(((counted.total > 0).then_some(counts), counted))
+            })
+            .await?;
+        let Ok(written) = counted;
+        Ok(Counted {
+            revision: written.revision,
+            ..written.result
+        })
+    }
+
+    /// Makes sure that the room has an SFU node: the first member chooses, of those with a place, the one with the fewest
+    /// sessions. Call after
+    /// counting: a node that took its last member out at the same time then does not close the room.
+    pub async fn open(&self, unix_ms: u64) -> Result<Option<Revision>, Refused> {
+        // A room that is open already stays where it is.
+        let known = self.bus.load::<RoomInfo>(&info_key(&self.room)).await?;
+        let sfu = match known {
+            Some((info, _)) => info.sfu,
+            None => self.least_loaded_sfu().await?,
+        };
         let info = RoomInfo {
             room: self.room.clone(),
             sfu,
             created_unix_ms: unix_ms,
         };
-        self.change(&info_key(&self.room), |known: Option<RoomInfo>| {
-            Ok((known.or(Some(info.clone())), ()))
-        })
-        .await?;
-        self.change(&count_key(&self.room, &self.node), |count: Option<MemberCount>| {
-            Ok((
-                Some(MemberCount {
-                    members: count.unwrap_or_default().members + 1,
-                }),
-                (),
-            ))
-        })
-        .await?;
-        self.show(user, unix_ms).await
-    }
-
-    /// Puts a member into the roster's window, if there is room.
-    pub async fn show(&self, user: &UserId, entered_unix_ms: u64) -> Result<(), Refused> {
-        self.change(&roster_key(&self.room), |roster: Option<Roster>| {
-            let mut roster = roster.unwrap_or_default();
-            roster::enter(&mut roster, user, entered_unix_ms);
-            Ok((Some(roster), ()))
-        })
-        .await
-    }
-
-    /// Takes a member out; with the last one the room's documents go.
-    pub async fn leave(&self, user: &UserId) -> Result<(), Refused> {
-        self.change(&seats_key(&self.room), |document: Option<Seats>| {
-            let mut document = document.unwrap_or_default();
-            seats::leave(&mut document, user);
-            Ok(((!document.publishers.is_empty()).then_some(document), ()))
-        })
-        .await?;
-        self.change(&roster_key(&self.room), |document: Option<Roster>| {
-            let mut document = document.unwrap_or_default();
-            roster::leave(&mut document, user);
-            Ok(((!document.members.is_empty()).then_some(document), ()))
-        })
-        .await?;
-        // Known before counting: who enters after this writes the document again, and it is not deleted then.
-        let info = self.bus.get(&info_key(&self.room)).await?;
-        let left = self
-            .change(&count_key(&self.room, &self.node), |count: Option<MemberCount>| {
-                let members = count.unwrap_or_default().members.saturating_sub(1);
-                Ok(((members > 0).then_some(MemberCount { members }), members))
+        let written = self
+            .bus
+            .update_at(&info_key(&self.room), |known: Option<RoomInfo>| {
+                Ok::<_, Infallible>((Some(known.unwrap_or_else(|| info.clone())), ()))
             })
             .await?;
-        if let Some(info) = info.filter(|_| left == 0)
-            && !self.has_members().await?
-        {
-            match self.bus.delete(&info_key(&self.room), Some(info.revision)).await {
-                Ok(()) | Err(BusError::Conflict(_)) => {}
-                Err(error) => return Err(error.into()),
-            }
+        let Ok(written) = written;
+        Ok(written.revision)
+    }
+
+    /// What [`close`](Self::close) is to be given, known before the last member is counted out.
+    pub async fn opened_at(&self) -> Result<Option<Revision>, BusError> {
+        let info = self.bus.get(&info_key(&self.room)).await?;
+        Ok(info.map(|info| info.revision))
+    }
+
+    /// Ends the room, unless somebody has opened it since.
+    pub async fn close(&self, opened_at: Revision) -> Result<(), BusError> {
+        match self.bus.delete(&info_key(&self.room), Some(opened_at)).await {
+            Ok(()) | Err(BusError::Conflict(_)) => Ok(()),
+            Err(error) => Err(error),
         }
-        Ok(())
+    }
+
+    /// Brings the roster's window up to those who are present on this node and those who have left it.
+    pub async fn show(&self, present: &[RosterMember], left: &[UserId]) -> Result<Option<Revision>, BusError> {
+        let shown = self
+            .bus
+            .update_at(&roster_key(&self.room), |document: Option<Roster>| {
+                let before = document.unwrap_or_default();
+                let after = roster::merged(&roster::without(&before, left), present.iter().cloned());
+                if after == before {
+                    return Err(Unchanged);
+                }
+                Ok(((!after.members.is_empty()).then_some(after), ()))
+            })
+            .await?;
+        Ok(shown.ok().and_then(|written| written.revision))
     }
 
     pub async fn take_seat(&self, user: &UserId, source: TrackSource, state: TrackState) -> Result<(), Refused> {
@@ -108,43 +128,40 @@ impl RoomDocuments {
         .await
     }
 
-    /// Whether any node still counts members.
-    async fn has_members(&self) -> Result<bool, BusError> {
-        let mut documents = self.bus.watch(&format!("{}count.", key_prefix(&self.room))).await?;
-        Ok(documents.try_recv().is_ok())
+    pub async fn give_all_seats_back(&self, user: &UserId) -> Result<(), Refused> {
+        self.change_seats(|document| {
+            seats::leave(document, user);
+            Ok(())
+        })
+        .await
     }
 
     async fn least_loaded_sfu(&self) -> Result<NodeId, Refused> {
         let mut nodes = self.bus.watch(NODES_PREFIX).await?;
         let nodes = std::iter::from_fn(|| nodes.try_recv().ok()).filter_map(|change| change.parse::<NodeInfo>());
-        let least = nodes.min_by_key(|node| node.sessions);
-        least.map(|node| node.node).ok_or(Refused::Code(ErrorCode::NoMediaNode))
+        match nodes.min_by_key(|node| (node.is_full(), node.sessions)) {
+            None => Err(Refused::Code(ErrorCode::NoMediaNode)),
+            Some(node) if node.is_full() => Err(Refused::Code(ErrorCode::NodeFull)),
+            Some(node) => Ok(node.node),
+        }
     }
 
     async fn change_seats(
         &self,
         mut change: impl FnMut(&mut Seats) -> Result<(), ErrorCode> + Send,
     ) -> Result<(), Refused> {
-        self.change(&seats_key(&self.room), |document: Option<Seats>| {
+        let key = seats_key(&self.room);
+        let changed = self.bus.update(&key, |document: Option<Seats>| {
             let mut document = document.unwrap_or_default();
             change(&mut document)?;
-            Ok((Some(document), ()))
-        })
-        .await
-    }
-
-    async fn change<T, R>(
-        &self,
-        key: &str,
-        change: impl FnMut(Option<T>) -> Result<(Option<T>, R), ErrorCode> + Send,
-    ) -> Result<R, Refused>
-    where
-        T: serde::Serialize + serde::de::DeserializeOwned + Send + Sync,
-        R: Send,
-    {
-        self.bus.update(key, change).await?.map_err(Refused::Code)
+            Ok(((!document.publishers.is_empty()).then_some(document), ()))
+        });
+        changed.await?.map_err(Refused::Code)
     }
 }
+
+/// The document is right as it is.
+struct Unchanged;
 
 /// Why a document was not changed.
 #[derive(Debug, thiserror::Error)]

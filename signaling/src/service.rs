@@ -20,10 +20,13 @@ use crate::callbacks::{self, Callbacks};
 use crate::config::Config;
 use crate::connection;
 use crate::demo;
-use crate::feed::Feeds;
 use crate::member::ToMember;
 use crate::registry::Registry;
+use crate::room::Rooms;
 use crate::whip;
+
+/// Most of what a client sends is shorter; each connection keeps such a buffer.
+const READ_BUFFER: usize = 1024;
 
 /// Why signaling did not start.
 #[derive(Debug, Error)]
@@ -51,7 +54,7 @@ pub struct Parts {
     pub node: NodeId,
     pub bus: SharedBus,
     pub applications: Applications,
-    pub feeds: Feeds,
+    pub rooms: Rooms,
     pub registry: Registry,
     pub db: AnyPool,
 }
@@ -64,7 +67,7 @@ impl Shared {
             node,
             bus,
             applications,
-            feeds: Feeds::default(),
+            rooms: Rooms::default(),
             registry: Registry::default(),
             db,
         }))
@@ -118,11 +121,8 @@ impl Service {
     /// `/ws`, `/whip/`, `/whep/`, the Tencent envelope at `/`, `/schema.json` and, where it is on, `/demo/`. `index` answers `GET /` without an
     /// `Action`.
     pub fn router(&self, index: MethodRouter) -> Router {
-        let socket = Router::new()
-            .route("/ws", get(upgrade))
+        let mut router = socket_routes(self.shared.clone())
             .route("/schema.json", get(|| async { axum::Json(schema()) }))
-            .with_state(self.shared.clone());
-        let mut router = socket
             .merge(self.api.router(index))
             .merge(whip::router(self.shared.clone()));
         if self.shared.config.demo {
@@ -134,21 +134,29 @@ impl Service {
     /// Resolves when everything has ended after shutdown: members are told, files' callbacks are stored.
     pub async fn finish(self) {
         self.shutdown.cancelled().await;
-        for login in self.shared.registry.all() {
-            if login.member.send(ToMember::Kick(KickReason::Shutdown)).await.is_ok() {
-                login.member.closed().await;
-            }
+        // All are told before the first is waited for: they leave together.
+        let logins = self.shared.registry.all();
+        for login in &logins {
+            let _gone_already = login.member.send(ToMember::Kick(KickReason::Shutdown)).await;
+        }
+        for login in logins {
+            login.member.closed().await;
         }
         self.api.finish().await;
         self.callbacks.finish().await;
     }
 }
 
+/// `/ws`.
+pub fn socket_routes(shared: Shared) -> Router {
+    Router::new().route("/ws", get(upgrade)).with_state(shared)
+}
+
 async fn upgrade(State(shared): State<Shared>, upgrade: WebSocketUpgrade) -> Response {
-    // Somewhat more than a message may have, so that a message that is too long still gets its named error.
     let upgrade = upgrade
-        .max_message_size(4 * MAX_MESSAGE_BYTES)
-        .max_frame_size(4 * MAX_MESSAGE_BYTES);
+        .read_buffer_size(READ_BUFFER)
+        .max_message_size(MAX_MESSAGE_BYTES)
+        .max_frame_size(MAX_MESSAGE_BYTES);
     upgrade.on_upgrade(move |socket| connection::serve(shared, socket))
 }
 

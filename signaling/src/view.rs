@@ -1,48 +1,62 @@
-//! A room as this node sees it, and what changes of it mean to a member.
+//! A room as this node sees it, and what changes of it mean to its members.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use rotunda_proto::bus::Change;
+use rotunda_proto::bus::{Change, Revision};
 use rotunda_proto::ids::{RoomId, UserId};
 use rotunda_proto::mix::RunningMix;
-use rotunda_proto::room::{MemberCount, Publisher, RoomInfo, Roster, Seats};
-use rotunda_proto::signaling::{Event, MixView, PublisherView, RoomView};
+use rotunda_proto::room::{MemberCounts, Publisher, RoomInfo, Roster, Seats};
+use rotunda_proto::signaling::{Event, MixView, PublisherView, RoomView, Speaker};
+use serde::de::DeserializeOwned;
 
-/// The documents of a room.
-#[derive(Debug, Clone, Default, PartialEq)]
+/// The documents of a room, and who speaks in it. Cheap to clone.
+#[derive(Debug, Clone, PartialEq)]
 pub struct RoomState {
-    pub info: Option<RoomInfo>,
-    pub seats: Seats,
-    pub roster: Roster,
-    /// By node.
-    pub counts: BTreeMap<String, u64>,
-    pub mix: Option<RunningMix>,
+    /// Counts the states that a node has seen of a room; a later one has a greater number.
+    pub number: u64,
+    /// Of the newest document in it.
+    pub revision: Revision,
+    pub info: Option<Arc<RoomInfo>>,
+    pub seats: Arc<Seats>,
+    pub roster: Arc<Roster>,
+    pub member_count: u64,
+    pub mix: Option<Arc<RunningMix>>,
+    pub speakers: Arc<Vec<Speaker>>,
+}
+
+impl Default for RoomState {
+    fn default() -> Self {
+        Self {
+            number: 0,
+            revision: Revision(0),
+            info: None,
+            seats: Arc::default(),
+            roster: Arc::default(),
+            member_count: 0,
+            mix: None,
+            speakers: Arc::default(),
+        }
+    }
 }
 
 impl RoomState {
     /// Takes a change of one of the room's documents in.
     pub fn apply(&mut self, change: &Change) {
+        if let Some(entry) = &change.entry {
+            self.revision = self.revision.max(entry.revision);
+        }
         let mut tokens = change.key.split('.');
         let is_mix = tokens.next() == Some("mixes");
         let kind = change.key.split('.').nth(3).unwrap_or_default();
         match kind {
-            _ if is_mix => self.mix = change.parse(),
-            "info" => self.info = change.parse(),
-            "seats" => self.seats = change.parse().unwrap_or_default(),
-            "roster" => self.roster = change.parse().unwrap_or_default(),
-            "count" => {
-                let node = change.key.clone();
-                match change.parse::<MemberCount>() {
-                    Some(count) => self.counts.insert(node, count.members),
-                    None => self.counts.remove(&node),
-                };
-            }
+            _ if is_mix => self.mix = change.parse().map(Arc::new),
+            "info" => self.info = change.parse().map(Arc::new),
+            "seats" => self.seats = document(change),
+            "roster" => self.roster = document(change),
+            "count" => self.member_count = change.parse::<MemberCounts>().unwrap_or_default().total(),
             _ => {}
         }
-    }
-
-    pub fn member_count(&self) -> u64 {
-        self.counts.values().sum()
     }
 
     pub fn mix_view(&self) -> Option<MixView> {
@@ -57,65 +71,97 @@ impl RoomState {
         RoomView {
             room_id: room_id.clone(),
             members: self.roster.members.iter().map(|member| member.user.clone()).collect(),
-            member_count: self.member_count(),
+            member_count: self.member_count,
             publishers: self.seats.publishers.iter().map(publisher_view).collect(),
             mix: self.mix_view(),
         }
     }
 }
 
-/// What a member is told when the room goes from one state to the next.
-pub fn diff(before: &RoomState, after: &RoomState, me: &UserId) -> Vec<Event> {
-    let mut events = Vec::new();
-    let users = |state: &RoomState| -> Vec<UserId> {
-        state
-            .roster
-            .members
-            .iter()
-            .map(|member| member.user.clone())
-            .filter(|user| user != me)
-            .collect()
+fn document<T: Default + DeserializeOwned>(change: &Change) -> Arc<T> {
+    Arc::new(change.parse().unwrap_or_default())
+}
+
+/// Something to tell the members of a room.
+#[derive(Debug, Clone, PartialEq)]
+pub struct News {
+    /// This member alone is not told: it is about himself.
+    pub about: Option<UserId>,
+    pub event: Event,
+}
+
+/// What members are told when the room goes from one state to the next.
+pub fn diff(before: &RoomState, after: &RoomState) -> Vec<News> {
+    let mut news = Vec::new();
+    let about = |user: &UserId, event| News {
+        about: Some(user.clone()),
+        event,
     };
-    let (old, new) = (users(before), users(after));
-    events.extend(
-        new.iter()
-            .filter(|user| !old.contains(user))
-            .cloned()
-            .map(|user_id| Event::MemberEntered { user_id }),
-    );
-    let publishers = |state: &RoomState| -> BTreeMap<UserId, PublisherView> {
-        let others = state.seats.publishers.iter().filter(|publisher| publisher.user != *me);
-        others
+    let same_roster = Arc::ptr_eq(&before.roster, &after.roster);
+    let (old, new) = (&before.roster.members, &after.roster.members);
+    if !same_roster {
+        let entered = new
+            .iter()
+            .filter(|member| !old.iter().any(|known| known.user == member.user));
+        news.extend(entered.map(|member| {
+            let user_id = member.user.clone();
+            about(&member.user, Event::MemberEntered { user_id })
+        }));
+    }
+    news.extend(publishing(before, after));
+    if !same_roster {
+        let left = old
+            .iter()
+            .filter(|member| !new.iter().any(|known| known.user == member.user));
+        news.extend(left.map(|member| {
+            let user_id = member.user.clone();
+            about(&member.user, Event::MemberLeft { user_id })
+        }));
+    }
+    let mut all = |event| news.push(News { about: None, event });
+    if before.mix != after.mix && before.mix_view() != after.mix_view() {
+        all(Event::Mix { mix: after.mix_view() });
+    }
+    if before.member_count != after.member_count {
+        all(Event::MemberCount {
+            count: after.member_count,
+        });
+    }
+    if before.speakers != after.speakers {
+        all(Event::Speakers {
+            speakers: after.speakers.to_vec(),
+        });
+    }
+    news
+}
+
+fn publishing(before: &RoomState, after: &RoomState) -> Vec<News> {
+    if Arc::ptr_eq(&before.seats, &after.seats) {
+        return Vec::new();
+    }
+    let views = |state: &RoomState| -> BTreeMap<UserId, PublisherView> {
+        let publishers = state.seats.publishers.iter();
+        publishers
             .map(|publisher| (publisher.user.clone(), publisher_view(publisher)))
             .collect()
     };
-    let (old_publishers, new_publishers) = (publishers(before), publishers(after));
-    for (user, publisher) in &new_publishers {
-        if old_publishers.get(user) != Some(publisher) {
-            events.push(Event::Publishing {
-                publisher: publisher.clone(),
-            });
-        }
-    }
-    for user in old_publishers.keys().filter(|user| !new_publishers.contains_key(*user)) {
-        let publisher = PublisherView {
-            user_id: user.clone(),
-            audio: None,
-            camera: None,
-            screen: None,
-        };
-        events.push(Event::Publishing { publisher });
-    }
-    events.extend(
-        old.iter()
-            .filter(|user| !new.contains(user))
-            .cloned()
-            .map(|user_id| Event::MemberLeft { user_id }),
-    );
-    if before.mix_view() != after.mix_view() {
-        events.push(Event::Mix { mix: after.mix_view() });
-    }
-    events
+    let (old, new) = (views(before), views(after));
+    let changed = new.iter().filter(|(user, view)| old.get(user) != Some(view));
+    let changed = changed.map(|(_, view)| view.clone());
+    let ended = old.keys().filter(|user| !new.contains_key(*user));
+    let ended = ended.map(|user| PublisherView {
+        user_id: user.clone(),
+        audio: None,
+        camera: None,
+        screen: None,
+    });
+    changed
+        .chain(ended)
+        .map(|publisher| News {
+            about: Some(publisher.user_id.clone()),
+            event: Event::Publishing { publisher },
+        })
+        .collect()
 }
 
 fn publisher_view(publisher: &Publisher) -> PublisherView {
@@ -138,22 +184,46 @@ mod tests {
     use super::*;
     use crate::{roster, seats};
     use rotunda_proto::ids::TrackSource;
-    use rotunda_proto::room::TrackState;
+    use rotunda_proto::room::{RosterMember, TrackState};
+
+    fn room_of(users: &[(&str, u64)]) -> RoomState {
+        let mut state = RoomState::default();
+        let members = users.iter().map(|(user, entered_unix_ms)| RosterMember {
+            user: user.parse().unwrap(),
+            entered_unix_ms: *entered_unix_ms,
+        });
+        state.roster = Arc::new(roster::merged(&Roster::default(), members));
+        state
+    }
 
     #[test]
-    fn a_member_is_told_of_others_and_not_of_himself() {
-        let (ann, bob): (UserId, UserId) = ("ann".parse().unwrap(), "bob".parse().unwrap());
+    fn who_enters_publishes_and_leaves_is_told_to_everybody_but_himself() {
         let before = RoomState::default();
-        let mut after = RoomState::default();
-        for (user, at) in [(&ann, 1), (&bob, 2)] {
-            roster::enter(&mut after.roster, user, at);
-            seats::take(&mut after.seats, user, TrackSource::Audio, TrackState::On).unwrap();
-        }
-        let told = diff(&before, &after, &ann);
-        assert_eq!(told.len(), 2);
-        assert_eq!(told[0], Event::MemberEntered { user_id: bob.clone() });
-        let gone = diff(&after, &before, &ann);
-        assert_eq!(gone.last(), Some(&Event::MemberLeft { user_id: bob }));
-        assert!(diff(&after, &after, &ann).is_empty());
+        let mut after = room_of(&[("ann", 1), ("bob", 2)]);
+        let (ann, bob): (UserId, UserId) = ("ann".parse().unwrap(), "bob".parse().unwrap());
+        let mut seats = Seats::default();
+        seats::take(&mut seats, &bob, TrackSource::Audio, TrackState::On).unwrap();
+        after.seats = Arc::new(seats);
+        let told = diff(&before, &after);
+        let about: Vec<_> = told.iter().map(|news| news.about.clone().unwrap()).collect();
+        assert_eq!(about, [ann, bob.clone(), bob.clone()]);
+        assert_eq!(told[1].event, Event::MemberEntered { user_id: bob.clone() });
+        let gone = diff(&after, &before);
+        assert_eq!(gone.last().unwrap().event, Event::MemberLeft { user_id: bob });
+        assert!(diff(&after, &after).is_empty());
+    }
+
+    #[test]
+    fn the_count_and_who_speaks_are_told_when_they_change() {
+        let before = RoomState::default();
+        let mut after = before.clone();
+        after.member_count = 7;
+        after.speakers = Arc::new(vec![Speaker {
+            user_id: "ann".parse().unwrap(),
+            volume: 80,
+        }]);
+        let told = diff(&before, &after);
+        assert_eq!(told[0].event, Event::MemberCount { count: 7 });
+        assert!(matches!(&told[1].event, Event::Speakers { speakers } if speakers.len() == 1));
     }
 }

@@ -4,21 +4,27 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::Context;
-use rotunda_client::load::{Access, Flow, KindReport, Plan, Report, Second, Stage};
+use rotunda_client::load::{Access, AudienceReport, Flow, KindReport, Plan, Report, Second, Stage};
 use rotunda_proto::ids::UserId;
 use tokio_util::sync::CancellationToken;
 
 use super::join::TICKET_LIFE;
 use super::{Quiet, asked_to_stop, load, local_application, sign, start_logging};
 use crate::cli;
+use crate::open_files::raise_limit;
 
 pub async fn run(arguments: cli::Load) -> anyhow::Result<()> {
     let config = load(&arguments.file)?;
     start_logging(&config, Quiet::Yes);
+    let open_files = raise_limit();
     let application = local_application(&config)?;
     let local = format!("ws://127.0.0.1:{}/ws", config.server.port);
     let json = arguments.json.clone();
     let plan = plan(arguments, local);
+    let needed = plan.sockets() + OTHER_FILES;
+    if let Some(limit) = open_files.filter(|limit| *limit < needed) {
+        anyhow::bail!("this needs {needed} open files and the limit is {limit}; raise it: ulimit -n {needed}");
+    }
     let access = Access {
         app: application.sdk_app_id,
         sign: Box::new(move |user: &UserId| sign(&application, user, TICKET_LIFE)),
@@ -49,6 +55,8 @@ fn plan(arguments: cli::Load, local: String) -> Plan {
         rooms: arguments.rooms,
         publishers: arguments.publishers,
         viewers: arguments.viewers,
+        audience: arguments.audience,
+        sources: arguments.sources,
         user_prefix: arguments.user_prefix,
         join_rate: arguments.join_rate,
         warm_up: arguments.warm_up,
@@ -70,8 +78,10 @@ fn plan(arguments: cli::Load, local: String) -> Plan {
     }
 }
 
-const HEAD: &str =
-    "    s  stage    publishers  viewers  packets/s   Mbit/s   loss %   delay ms p50    p95    p99   server CPU %";
+/// Of the runtime, standard streams, what libraries open.
+const OTHER_FILES: u64 = 100;
+
+const HEAD: &str = "    s  stage    publishers  viewers  audience  packets/s   Mbit/s   loss %   delay ms p50    p95    p99   server CPU %";
 
 fn line(second: &Second) -> String {
     let stage = match second.stage {
@@ -84,10 +94,11 @@ fn line(second: &Second) -> String {
         .server_cpu_share
         .map_or_else(|| "-".to_owned(), |share| format!("{:.0}", share * 100.0));
     format!(
-        "{:5.0}  {stage:<7}  {:10}  {:7}  {:9.0}  {:7.1}  {:7.3}  {:13.2}  {:5.1}  {:5.1}  {server:>13}",
+        "{:5.0}  {stage:<7}  {:10}  {:7}  {:8}  {:9.0}  {:7.1}  {:7.3}  {:13.2}  {:5.1}  {:5.1}  {server:>13}",
         second.at.as_secs_f64(),
         second.publishers,
         second.viewers,
+        second.audience,
         second.packets_per_second,
         second.megabits_per_second,
         second.loss * 100.0,
@@ -108,6 +119,9 @@ fn summary(report: &Report) -> String {
     };
     if let Some(failure) = &report.first_failure {
         say(format!("  first failure      {failure}"));
+    }
+    if let Some(audience) = &report.audience {
+        say(audience_lines(audience));
     }
     say(format!(
         "  delivered          {} of {} packets, {} lost ({:.4} %)",
@@ -151,6 +165,37 @@ fn summary(report: &Report) -> String {
         ));
     }
     text
+}
+
+fn audience_lines(audience: &AudienceReport) -> String {
+    let (join, reply) = (audience.join_ms, audience.reply_ms);
+    let memory = audience
+        .server_bytes_per_member
+        .map(|bytes| {
+            format!(
+                "\n  server memory      {:.2} kB for each of the audience",
+                bytes / 1000.0
+            )
+        })
+        .unwrap_or_default();
+    format!(
+        "  audience           {} entered, {:.0} a second; left in {:.1} s\n\
+        \x20 audience join      p50 {:.1}  p95 {:.1}  p99 {:.1}  max {:.1} ms; of it enterRoom p50 {:.1}  p95 {:.1}  p99 {:.1} ms\n\
+        \x20 audience hears     {:.0} bytes in {:.1} frames a minute, {:.0} bytes at most{memory}",
+        audience.members_up,
+        audience.joins_per_second,
+        audience.leave_seconds,
+        join.p50,
+        join.p95,
+        join.p99,
+        join.max,
+        reply.p50,
+        reply.p95,
+        reply.p99,
+        audience.bytes_per_member_and_minute,
+        audience.frames_per_member_and_minute,
+        audience.most_bytes_per_minute,
+    )
 }
 
 fn kind(name: &str, kind: &KindReport) -> String {

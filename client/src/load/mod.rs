@@ -1,10 +1,13 @@
-//! Load: publishers and viewers by the thousand, with synthetic packets that say when they were sent.
+//! Load: publishers and viewers by the thousand, with synthetic packets that say when they were sent, and audience
+//! without media by ten thousands.
 //!
 //! [`run`] carries a [`Plan`] out and answers a [`Report`]. The members of a thread share its runtime; each has a
 //! WebSocket and a UDP socket of its own, as a person would.
 
+mod audience;
 mod cpu;
 mod delay;
+mod memory;
 mod plan;
 mod publisher;
 mod report;
@@ -21,6 +24,6 @@ mod viewer;
 
 pub use delay::Quantiles;
 pub use plan::{Flow, Plan, PlanError};
-pub use report::{KindReport, Report};
+pub use report::{AudienceReport, KindReport, Report};
 pub use run::{Access, LoadError, Second, Stage, run};
 pub use tally::Counts;

@@ -1,5 +1,6 @@
 //! What a run is to do, and how its members are called.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use rotunda_proto::ids::{RoomId, RoomName, UserId};
@@ -26,6 +27,8 @@ pub struct Plan {
     pub publishers: u32,
     /// In each room.
     pub viewers: u32,
+    /// In each room: members without media.
+    pub audience: u32,
     pub user_prefix: String,
     /// Joins a second, of all rooms together.
     pub join_rate: f64,
@@ -43,6 +46,8 @@ pub struct Plan {
     /// Share of the media packets that viewers drop on arrival, 0 to 1.
     pub loss: f64,
     pub seed: u64,
+    /// Our addresses that audience members connect from, in turn; none: chosen by the server's.
+    pub sources: Vec<IpAddr>,
     /// Threads that the members are spread over.
     pub threads: u32,
     /// The server's process on this machine, whose processor time is measured.
@@ -96,6 +101,7 @@ pub struct Member {
 pub struct Cast {
     pub publishers: Vec<Member>,
     pub viewers: Vec<Member>,
+    pub audience: Vec<Member>,
 }
 
 impl Plan {
@@ -106,7 +112,14 @@ impl Plan {
         Ok(Cast {
             publishers: self.members(&rooms, "p", self.publishers)?,
             viewers: self.members(&rooms, "v", self.viewers)?,
+            audience: self.members(&rooms, "a", self.audience)?,
         })
+    }
+
+    /// Sockets that the run opens.
+    pub fn sockets(&self) -> u64 {
+        let with_media = u64::from(self.publishers) + u64::from(self.viewers);
+        (2 * with_media + u64::from(self.audience)) * u64::from(self.rooms.unwrap_or(1))
     }
 
     /// From one picture of a publisher to the next.
@@ -116,8 +129,6 @@ impl Plan {
 
     fn check(&self) -> Result<(), PlanError> {
         let positive = [
-            (f64::from(self.publishers), "--publishers"),
-            (f64::from(self.viewers), "--viewers"),
             (f64::from(self.rooms.unwrap_or(1)), "--rooms"),
             (f64::from(self.video.packets_per_second), "--video-packets"),
             (f64::from(self.frame_packets), "--frame-packets"),
@@ -126,10 +137,15 @@ impl Plan {
             (self.seconds, "--seconds"),
             (self.gop, "--gop"),
         ];
+        // An audience can be alone; viewers need somebody to watch.
+        let publishers = self.audience == 0 || self.viewers > 0;
+        let media = [
+            publishers.then_some((f64::from(self.publishers), "--publishers")),
+            (self.audience == 0).then_some((f64::from(self.viewers), "--viewers")),
+        ];
+        let mut positive = positive.into_iter().chain(media.into_iter().flatten());
         // Written so that what is no number fails too.
-        let wrong = positive
-            .into_iter()
-            .find(|(value, _)| !(f64::MIN_POSITIVE..LARGEST).contains(value));
+        let wrong = positive.find(|(value, _)| !(f64::MIN_POSITIVE..LARGEST).contains(value));
         if let Some((_, name)) = wrong {
             return Err(PlanError::Range(name));
         }
@@ -139,7 +155,7 @@ impl Plan {
         if self.publishers as usize > MAX_VIDEO_PUBLISHERS {
             return Err(PlanError::Publishers(self.publishers));
         }
-        if u64::from(self.publishers) + u64::from(self.viewers) > MAX_MEMBERS {
+        if u64::from(self.publishers) + u64::from(self.viewers) + u64::from(self.audience) > MAX_MEMBERS {
             return Err(PlanError::Members);
         }
         if !(0.0..=1.0).contains(&self.loss) {
@@ -203,6 +219,7 @@ pub mod tests {
             rooms: None,
             publishers: 1,
             viewers: 10,
+            audience: 0,
             user_prefix: "load".to_owned(),
             join_rate: 20.0,
             warm_up: 3.0,
@@ -219,6 +236,7 @@ pub mod tests {
             },
             loss: 0.0,
             seed: 1,
+            sources: Vec::new(),
             threads: 1,
             server_pid: None,
         }
@@ -248,6 +266,19 @@ pub mod tests {
         .cast()
         .unwrap_err();
         assert!(error.to_string().contains("--rooms"), "{error}");
+    }
+
+    #[test]
+    fn an_audience_needs_no_publisher_and_viewers_do() {
+        let audience = Plan {
+            publishers: 0,
+            viewers: 0,
+            audience: 5,
+            ..plan()
+        };
+        assert_eq!(audience.cast().unwrap().audience.len(), 5);
+        let viewers = Plan { viewers: 1, ..audience };
+        assert_eq!(viewers.cast(), Err(PlanError::Range("--publishers")));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::audience::AudienceTally;
 use super::delay::{Delays, Quantiles};
 use super::plan::Plan;
 use super::tally::{Counts, KindTally, Tally};
@@ -44,6 +45,29 @@ pub struct Report {
     pub server_cpu_share: Option<f64>,
     /// Of the busiest thread of this tool: near 1, delays and losses are its own.
     pub tool_cpu_share: f64,
+    /// Where there was one.
+    pub audience: Option<AudienceReport>,
+}
+
+/// What the audience without media cost and got.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct AudienceReport {
+    pub members_up: u64,
+    /// From the first one's connect to the last one's reply.
+    pub joins_per_second: f64,
+    /// From the WebSocket's connect to the reply to `enterRoom`.
+    pub join_ms: Quantiles,
+    /// From `enterRoom` to its reply.
+    pub reply_ms: Quantiles,
+    /// All at once, at the end.
+    pub leave_seconds: f64,
+    /// WebSocket frames of the server with their headers, in the measured time.
+    pub bytes_per_member_and_minute: f64,
+    /// Of the member who got most.
+    pub most_bytes_per_minute: f64,
+    pub frames_per_member_and_minute: f64,
+    /// Resident memory that the server took from before the audience to the end of the measured time, for each.
+    pub server_bytes_per_member: Option<f64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -70,6 +94,18 @@ pub struct Findings<'a> {
     pub server_cpu: Option<Duration>,
     /// Of the busiest thread.
     pub tool_cpu: Duration,
+    pub audience: Option<AudienceFindings<'a>>,
+}
+
+pub struct AudienceFindings<'a> {
+    pub members: u64,
+    pub joins: &'a Delays,
+    pub replies: &'a Delays,
+    pub took: Duration,
+    pub left_in: Duration,
+    pub sent: AudienceTally,
+    /// Resident before and after.
+    pub server_bytes: Option<(u64, u64)>,
 }
 
 impl Report {
@@ -102,12 +138,35 @@ impl Report {
             server_cpu_us_per_packet: findings.server_cpu.map(cpu_per_packet),
             server_cpu_share: findings.server_cpu.map(|cpu| per_second(cpu.as_secs_f64())),
             tool_cpu_share: per_second(findings.tool_cpu.as_secs_f64()),
+            audience: findings
+                .audience
+                .map(|audience| AudienceReport::new(&audience, seconds)),
         }
     }
 
     /// True when the tool had no time to spare: what it found is then as much about itself as about the server.
     pub fn tool_is_saturated(&self) -> bool {
         self.tool_cpu_share > SATURATED
+    }
+}
+
+impl AudienceReport {
+    fn new(findings: &AudienceFindings<'_>, seconds: f64) -> Self {
+        let sent = findings.sent;
+        let a_minute = |amount: u64, members: u64| ratio(amount as f64 * 60.0, members as f64 * seconds);
+        Self {
+            members_up: findings.members,
+            joins_per_second: ratio(findings.members as f64, findings.took.as_secs_f64()),
+            join_ms: findings.joins.summary(),
+            reply_ms: findings.replies.summary(),
+            leave_seconds: findings.left_in.as_secs_f64(),
+            bytes_per_member_and_minute: a_minute(sent.bytes, sent.members),
+            most_bytes_per_minute: a_minute(sent.most_bytes, 1),
+            frames_per_member_and_minute: a_minute(sent.frames, sent.members),
+            server_bytes_per_member: findings
+                .server_bytes
+                .map(|(before, after)| ratio(after as f64 - before as f64, findings.members as f64)),
+        }
     }
 }
 
@@ -158,6 +217,7 @@ mod tests {
             joins: &Delays::default(),
             server_cpu: Some(Duration::from_millis(10)),
             tool_cpu: Duration::from_millis(1900),
+            audience: None,
         });
         assert_eq!(report.server_cpu_us_per_packet, Some(10.0));
         assert_eq!(report.server_cpu_share, Some(0.005));
@@ -167,5 +227,35 @@ mod tests {
         );
         assert_eq!(report.megabits_per_second, 4.0);
         assert!(report.tool_is_saturated());
+    }
+
+    #[test]
+    fn what_an_audience_costs_is_told_for_each_member_and_minute() {
+        let mut joins = Delays::default();
+        joins.record(Duration::from_millis(10));
+        let report = AudienceReport::new(
+            &AudienceFindings {
+                members: 100,
+                joins: &joins,
+                replies: &joins,
+                took: Duration::from_millis(500),
+                left_in: Duration::from_secs(1),
+                sent: AudienceTally {
+                    members: 50,
+                    frames: 100,
+                    bytes: 5_000,
+                    most_bytes: 200,
+                },
+                server_bytes: Some((1_000_000, 2_000_000)),
+            },
+            30.0,
+        );
+        assert_eq!(report.joins_per_second, 200.0);
+        assert_eq!(report.bytes_per_member_and_minute, 200.0);
+        assert_eq!(
+            (report.frames_per_member_and_minute, report.most_bytes_per_minute),
+            (4.0, 400.0)
+        );
+        assert_eq!(report.server_bytes_per_member, Some(10_000.0));
     }
 }

@@ -10,10 +10,12 @@ use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::audience::{AudienceTally, Joined};
 use super::cpu::CpuClock;
 use super::delay::{Delays, Quantiles};
+use super::memory::resident_bytes;
 use super::plan::{Cast, Member, Plan, PlanError};
-use super::report::{Findings, Report, loss};
+use super::report::{AudienceFindings, Findings, Report, loss};
 use super::rtp_session::Part;
 use super::sequence::GIVEN_UP_AFTER;
 use super::shard::{self, Order, Setting, Told, Totals};
@@ -46,7 +48,7 @@ pub enum LoadError {
     Address(#[source] JoinError),
     #[error("start a thread")]
     Thread(#[source] std::io::Error),
-    #[error("read the processor time of process {pid}")]
+    #[error("read the processor time and memory of process {pid}")]
     ServerPid {
         pid: u32,
         #[source]
@@ -62,6 +64,8 @@ pub enum LoadError {
     NoPublishers,
     #[error("no viewer saw a picture{}", .0.as_ref().map(|first| format!(": {first}")).unwrap_or_default())]
     NoViewers(Option<String>),
+    #[error("nobody of the audience got in{}", .0.as_ref().map(|first| format!(": {first}")).unwrap_or_default())]
+    NoAudience(Option<String>),
     #[error("stopped before anything was measured")]
     Stopped,
     #[error("a thread has ended")]
@@ -84,6 +88,7 @@ pub struct Second {
     pub stage: Stage,
     pub publishers: u64,
     pub viewers: u64,
+    pub audience: u64,
     pub packets_per_second: f64,
     pub megabits_per_second: f64,
     pub loss: f64,
@@ -110,6 +115,7 @@ pub async fn run(
     let mut run = Run::start(setting, access, stop, show, &cast)?;
     run.let_join(Part::Publisher, &cast.publishers).await?;
     run.let_join(Part::Viewer, &cast.viewers).await?;
+    run.let_attend(&cast.audience).await?;
     let measured = run.measure().await?;
     run.finish(measured).await
 }
@@ -138,6 +144,20 @@ struct Progress {
     failed: HashSet<UserId>,
     first_failure: Option<(UserId, JoinError)>,
     joins: Delays,
+    audience: Attended,
+}
+
+/// How the audience got in.
+#[derive(Default)]
+struct Attended {
+    members: u64,
+    /// The last of them.
+    last_at: Option<Instant>,
+    joins: Delays,
+    replies: Delays,
+    /// From the first one's connect to the last one's reply.
+    took: Duration,
+    server_bytes_before: Option<u64>,
 }
 
 /// The next line of the live table.
@@ -153,6 +173,7 @@ struct Line {
 struct Measured {
     time: Duration,
     server_cpu: Option<Duration>,
+    server_bytes: Option<u64>,
     tool_cpu: Duration,
 }
 
@@ -174,7 +195,7 @@ impl<F: FnMut(&Second)> Run<F> {
     ) -> Result<Self, LoadError> {
         let plan = setting.plan.clone();
         let epoch = setting.epoch;
-        let members = cast.publishers.len() + cast.viewers.len();
+        let members = cast.publishers.len() + cast.viewers.len() + cast.audience.len();
         let (tell, told) = mpsc::channel(2 * members + SPARE_MESSAGES);
         let mut orders = Vec::new();
         for number in 1..=plan.threads {
@@ -242,7 +263,40 @@ impl<F: FnMut(&Second)> Run<F> {
                 Some((user, source)) => LoadError::Publisher { user, source },
                 None => LoadError::NoPublishers,
             }),
-            (_, Part::Viewer) if self.progress.viewers == 0 => Err(LoadError::NoViewers(self.first_failure())),
+            (_, Part::Viewer) if self.progress.viewers == 0 && all > 0 => {
+                Err(LoadError::NoViewers(self.first_failure()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Lets the audience join at the plan's rate and waits until all have entered or failed.
+    async fn let_attend(&mut self, members: &[Member]) -> Result<(), LoadError> {
+        let began = Clock.now();
+        self.progress.audience.server_bytes_before = self.server_bytes()?;
+        let interval = Duration::from_secs_f64(1.0 / self.plan.join_rate);
+        let before = self.progress.failed.len() as u64;
+        for (index, member) in members.iter().enumerate() {
+            let due = began + interval.mul_f64(index as f64);
+            if self.wait(due, |_| false).await? == Over::Stopped {
+                return Err(LoadError::Stopped);
+            }
+            let ticket = (self.access.sign)(&member.user);
+            let member = member.clone();
+            let thread = index % self.orders.len();
+            self.order(thread, Order::Attend { member, ticket }).await?;
+        }
+        let all = members.len() as u64;
+        let entered = |progress: &Progress| progress.audience.members + progress.failed.len() as u64 - before >= all;
+        let over = self.wait(Clock.now() + JOIN_WITHIN, entered).await?;
+        let audience = &mut self.progress.audience;
+        audience.took = audience
+            .last_at
+            .map(|last| last.saturating_duration_since(began))
+            .unwrap_or_default();
+        match over {
+            Over::Stopped => Err(LoadError::Stopped),
+            _ if audience.members == 0 && all > 0 => Err(LoadError::NoAudience(self.first_failure())),
             _ => Ok(()),
         }
     }
@@ -266,6 +320,7 @@ impl<F: FnMut(&Second)> Run<F> {
             server_cpu: server_cpu
                 .zip(server)
                 .map(|(after, before)| after.saturating_sub(before)),
+            server_bytes: self.server_bytes()?,
             tool_cpu: tool_cpu
                 .map(|(after, before)| after.saturating_sub(before))
                 .max()
@@ -286,12 +341,27 @@ impl<F: FnMut(&Second)> Run<F> {
         let (publishers_up, viewers_up) = (self.progress.publishers, self.progress.viewers);
         let (failed, first_failure) = (self.progress.failed.len() as u64, self.first_failure());
         self.orders.clear();
+        let goodbye = Clock.now();
         while self.totals.len() < self.threads.len() {
             let told = self.told.recv().await.ok_or(LoadError::ThreadEnded)?;
             self.handle_told(told);
         }
         let mut tally = Tally::default();
         self.totals.iter().for_each(|totals| tally.add(&totals.measured));
+        let mut sent_to_audience = AudienceTally::default();
+        self.totals
+            .iter()
+            .for_each(|totals| sent_to_audience.add(totals.audience));
+        let attended = &self.progress.audience;
+        let audience = AudienceFindings {
+            members: attended.members,
+            joins: &attended.joins,
+            replies: &attended.replies,
+            took: attended.took,
+            left_in: Clock.now().saturating_duration_since(goodbye),
+            sent: sent_to_audience,
+            server_bytes: attended.server_bytes_before.zip(measured.server_bytes),
+        };
         Ok(Report::new(Findings {
             plan: &self.plan,
             time: measured.time,
@@ -304,6 +374,7 @@ impl<F: FnMut(&Second)> Run<F> {
             joins: &self.progress.joins,
             server_cpu: measured.server_cpu,
             tool_cpu: measured.tool_cpu,
+            audience: (attended.members > 0).then_some(audience),
         }))
     }
 
@@ -340,7 +411,8 @@ impl<F: FnMut(&Second)> Run<F> {
         match told {
             Told::Started(thread) => self.threads.push(thread),
             Told::Up { part, joined_in } => self.progress.handle_up(part, joined_in),
-            Told::Failed { part, user, error } => self.progress.handle_failed(part, user, error),
+            Told::Attends(joined) => self.progress.audience.handle_joined(Clock.now(), joined),
+            Told::Failed { user, error } => self.progress.handle_failed(user, error),
             Told::Second(tally) => self.handle_second(&tally),
             Told::Finished(totals) => self.totals.push(*totals),
         }
@@ -369,6 +441,7 @@ impl<F: FnMut(&Second)> Run<F> {
             stage: self.line.stage,
             publishers: self.progress.publishers,
             viewers: self.progress.viewers,
+            audience: self.progress.audience.members,
             packets_per_second: counts.delivered as f64 / seconds,
             megabits_per_second: counts.payload_bytes as f64 * 8.0 / 1e6 / seconds,
             loss: loss(counts),
@@ -392,6 +465,11 @@ impl<F: FnMut(&Second)> Run<F> {
             })
         };
         self.server.as_ref().map(read).transpose()
+    }
+
+    fn server_bytes(&self) -> Result<Option<u64>, LoadError> {
+        let read = |pid| resident_bytes(pid).map_err(|source| LoadError::ServerPid { pid, source });
+        self.plan.server_pid.map(read).transpose()
     }
 
     /// Of each thread; in the same order each time.
@@ -430,8 +508,17 @@ impl Progress {
         }
     }
 
-    fn handle_failed(&mut self, _part: Part, user: UserId, error: JoinError) {
+    fn handle_failed(&mut self, user: UserId, error: JoinError) {
         self.failed.insert(user.clone());
         self.first_failure.get_or_insert((user, error));
+    }
+}
+
+impl Attended {
+    fn handle_joined(&mut self, now: Instant, joined: Joined) {
+        self.members += 1;
+        self.last_at = Some(now);
+        self.joins.record(joined.whole);
+        self.replies.record(joined.reply);
     }
 }

@@ -12,6 +12,7 @@ use tokio::task::{JoinSet, LocalSet};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
+use super::audience::{self, AudienceTally, Joined, attend, source_address};
 use super::cpu::CpuClock;
 use super::plan::{Member, Plan};
 use super::publisher::Publisher;
@@ -30,6 +31,11 @@ pub enum Order {
         member: Member,
         ticket: String,
     },
+    /// Joins without media.
+    Attend {
+        member: Member,
+        ticket: String,
+    },
     /// What is measured; a later one replaces it.
     Measure(Window),
 }
@@ -41,8 +47,10 @@ pub enum Told {
     Started(CpuClock),
     /// A member's media flows, so long after it began to connect.
     Up { part: Part, joined_in: Duration },
+    /// An audience member has entered.
+    Attends(Joined),
     /// A member is not there (any more).
-    Failed { part: Part, user: UserId, error: JoinError },
+    Failed { user: UserId, error: JoinError },
     /// Once a second.
     Second(Box<Tally>),
     /// The last.
@@ -53,6 +61,7 @@ pub enum Told {
 pub struct Totals {
     pub measured: Tally,
     pub sent: u64,
+    pub audience: AudienceTally,
 }
 
 /// What every shard of a run has in common.
@@ -108,6 +117,9 @@ impl Shard {
                     Some(Order::Join { part, member, ticket }) => {
                         members.spawn_local(self.member(part, member, ticket));
                     }
+                    Some(Order::Attend { member, ticket }) => {
+                        members.spawn_local(self.audience_member(member, ticket));
+                    }
                     Some(Order::Measure(window)) => self.meter.borrow_mut().window = Some(window),
                     None => break,
                 },
@@ -124,6 +136,7 @@ impl Shard {
         let totals = Totals {
             measured: meter.measured,
             sent: meter.sent,
+            audience: meter.audience,
         };
         let _gone = self.tell.send(Told::Finished(Box::new(totals))).await;
     }
@@ -145,7 +158,29 @@ impl Shard {
         );
         async move {
             if let Err(error) = stay.await {
-                let _gone = tell.send(Told::Failed { part, user, error }).await;
+                let _gone = tell.send(Told::Failed { user, error }).await;
+            }
+        }
+    }
+
+    /// One audience member's whole stay.
+    fn audience_member(&self, member: Member, ticket: String) -> impl Future<Output = ()> + 'static {
+        let (setting, meter, stop) = (self.setting.clone(), self.meter.clone(), self.stop.clone());
+        let (user, tell) = (member.user.clone(), self.tell.clone());
+        async move {
+            let entry = audience::Entry {
+                url: &setting.plan.url,
+                source: source_address(member.number, &setting.plan.sources, setting.local),
+                app: setting.app,
+                member,
+                ticket,
+            };
+            let up = |joined| {
+                // The queue is longer than there are members.
+                let _gone = tell.try_send(Told::Attends(joined));
+            };
+            if let Err(error) = attend(entry, &meter, &stop, up).await {
+                let _gone = tell.send(Told::Failed { user, error }).await;
             }
         }
     }

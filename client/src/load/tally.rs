@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use str0m::rtp::Ssrc;
 
+use super::audience::AudienceTally;
 use super::delay::Delays;
 use super::schedule::Kind;
 use super::sequence::{Arrival, Sequence};
@@ -101,18 +102,25 @@ pub struct Meter {
     pub measured: Tally,
     /// Packets that this thread's publishers sent in the measured time.
     pub sent: u64,
+    /// Of the audience members that have left.
+    pub audience: AudienceTally,
 }
 
 impl Meter {
+    /// Whether what happens now is of the measured time.
+    pub fn measures(&self, now: Instant) -> bool {
+        self.window.is_some_and(|window| window.contains(now))
+    }
+
     pub fn count_sent(&mut self, now: Instant) {
-        if self.window.is_some_and(|window| window.contains(now)) {
+        if self.measures(now) {
             self.sent += 1;
         }
     }
 
     fn count(&mut self, at: Instant, count: impl Fn(&mut Tally)) {
         count(&mut self.second);
-        if self.window.is_some_and(|window| window.contains(at)) {
+        if self.measures(at) {
             count(&mut self.measured);
         }
     }

@@ -64,6 +64,14 @@ pub struct Entry {
     pub revision: Revision,
 }
 
+/// What came of a change of a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Written<R> {
+    pub result: R,
+    /// Of the document as it stands now; None: it was deleted.
+    pub revision: Option<Revision>,
+}
+
 /// What happened to a key under watch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
@@ -159,11 +167,23 @@ pub trait BusExt: Bus {
         self.put(key, value.into(), expected).await
     }
 
+    /// [`update_at`](Self::update_at) for who does not need the revision.
+    async fn update<T, R, E, F>(&self, key: &str, change: F) -> Result<Result<R, E>, BusError>
+    where
+        T: Serialize + DeserializeOwned + Send + Sync,
+        R: Send,
+        E: Send,
+        F: FnMut(Option<T>) -> Result<(Option<T>, R), E> + Send,
+    {
+        let written = self.update_at(key, change).await?;
+        Ok(written.map(|written| written.result))
+    }
+
     /// Changes a document by compare-and-set, again and again until nobody was in between.
     ///
     /// `change` gets the document (None: there is none) and answers what is to stand there (None: delete it) with a
     /// result of its own, or an error, which leaves the document as it was.
-    async fn update<T, R, E, F>(&self, key: &str, mut change: F) -> Result<Result<R, E>, BusError>
+    async fn update_at<T, R, E, F>(&self, key: &str, mut change: F) -> Result<Result<Written<R>, E>, BusError>
     where
         T: Serialize + DeserializeOwned + Send + Sync,
         R: Send,
@@ -180,12 +200,12 @@ pub trait BusExt: Bus {
                 Err(refused) => return Ok(Err(refused)),
             };
             let written = match (&after, revision) {
-                (Some(document), _) => self.store(key, document, revision).await.map(|_| ()),
-                (None, Some(_)) => self.delete(key, revision).await,
-                (None, None) => Ok(()),
+                (Some(document), _) => self.store(key, document, revision).await.map(Some),
+                (None, Some(_)) => self.delete(key, revision).await.map(|()| None),
+                (None, None) => Ok(None),
             };
             match written {
-                Ok(()) => return Ok(Ok(result)),
+                Ok(revision) => return Ok(Ok(Written { result, revision })),
                 Err(BusError::Conflict(_)) => {}
                 Err(error) => return Err(error),
             }

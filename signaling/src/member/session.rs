@@ -6,15 +6,17 @@ use bytes::Bytes;
 use rotunda_proto::bus::{BusError, SharedBus};
 use rotunda_proto::ids::{SessionId, TrackSource, UserId};
 use rotunda_proto::sfu::{self, SlotMap};
-use rotunda_proto::signaling::Event;
-use tokio::sync::mpsc;
+use rotunda_proto::signaling::{Event, MediaState};
+use tokio::sync::{mpsc, watch};
 use tracing::warn;
 
 pub struct Session {
     pub id: SessionId,
     /// Subject of the node that has it.
     pub sfu: String,
-    pub connected: bool,
+    state: watch::Receiver<Option<MediaState>>,
+    /// What the client has been told of it.
+    told: Option<MediaState>,
     events: mpsc::Receiver<Bytes>,
     /// To tell with the next round.
     news: Vec<Event>,
@@ -25,12 +27,18 @@ pub struct Session {
 }
 
 impl Session {
-    /// One that is about to be opened: nothing that is told of it is missed.
-    pub async fn new(bus: &SharedBus, id: SessionId, sfu: String) -> Result<Self, BusError> {
+    /// One that is about to be opened: nothing that is told of it is missed. `state`: as the room's task hears of it.
+    pub async fn new(
+        bus: &SharedBus,
+        id: SessionId,
+        sfu: String,
+        state: watch::Receiver<Option<MediaState>>,
+    ) -> Result<Self, BusError> {
         Ok(Self {
             id,
             sfu,
-            connected: false,
+            state,
+            told: None,
             events: bus.subscribe(&sfu::session_subject(id)).await?,
             news: Vec::new(),
             layers: BTreeMap::new(),
@@ -40,10 +48,27 @@ impl Session {
 
     /// Resolves when there is something to tell. Cancel-safe.
     pub async fn changed(&mut self) {
-        match self.events.recv().await {
-            Some(event) => self.hear(&event),
-            None => std::future::pending().await,
+        tokio::select! {
+            event = self.events.recv() => match event {
+                Some(event) => self.hear(&event),
+                None => std::future::pending().await,
+            },
+            changed = self.state.changed() => if changed.is_err() {
+                std::future::pending().await
+            },
         }
+    }
+
+    pub fn is_connected(&self) -> bool {
+        *self.state.borrow() == Some(MediaState::Connected)
+    }
+
+    /// A state that the client has not been told of.
+    pub fn poll_state(&mut self) -> Option<MediaState> {
+        let state = *self.state.borrow_and_update();
+        let news = state.filter(|state| self.told != Some(*state));
+        self.told = state;
+        news
     }
 
     /// What the client is to be told now.

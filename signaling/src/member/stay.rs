@@ -2,43 +2,33 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
+use axum::extract::ws::Utf8Bytes;
 use metrics::gauge;
 use rand::Rng;
 use rotunda_proto::bus::BusExt;
-use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::{RoomId, RoomKey, SessionId, TrackSource, UserId};
+use rotunda_proto::room::RosterMember;
 use rotunda_proto::sfu::{self, Command, ControlError, SlotMap, VideoWant};
 use rotunda_proto::signaling::{ErrorBody, ErrorCode, Event, Lines, MediaState, Role, RoomView, SlotView, TrackState};
 use rotunda_proto::statistics::{NetworkQuality, Statistics};
-use tokio::sync::{broadcast, watch};
-use tokio::time::timeout;
+use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::session::Session;
 use super::{explain, failure};
-use crate::feed::Feed;
-use crate::room_documents::{Refused, RoomDocuments};
-use crate::roster;
+use crate::room::{Bulletin, Entered, Place, Room};
+use crate::room_documents::Refused;
 use crate::service::Shared;
 use crate::slots::{Wishes, assign, show_only};
 use crate::view::{RoomState, diff};
 
-/// How long an entering member waits for the room's documents to come round.
-const CATCH_UP_WITHIN: Duration = Duration::from_secs(1);
-
 pub struct Stay {
-    documents: RoomDocuments,
-    user: UserId,
+    room: Arc<Room>,
+    member: RosterMember,
     role: Role,
-    entered_unix_ms: u64,
-    /// Held so that the room's watcher goes on.
-    _feed: Arc<Feed>,
-    states: watch::Receiver<Arc<RoomState>>,
-    sfu_events: broadcast::Receiver<sfu::Event>,
-    /// Came in while something was awaited; told with the next round.
-    heard: Vec<sfu::Event>,
+    bulletins: watch::Receiver<Arc<Bulletin>>,
+    _place: Option<Place>,
     /// What the client has been told.
     told: Arc<RoomState>,
     session: Option<Session>,
@@ -47,45 +37,48 @@ pub struct Stay {
     only: Option<VideoWant>,
     slots: SlotMap,
     ingress: BTreeSet<TrackSource>,
+    seats: Seated,
+}
+
+/// A message for the client.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Message {
+    /// The same for many members: JSON already.
+    Shared(Utf8Bytes),
+    Own(Event),
+}
+
+/// Whether there may be seats to give back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Seated {
+    Never,
+    Perhaps,
 }
 
 impl Stay {
     pub async fn enter(shared: &Shared, room: RoomKey, user: UserId, role: Role) -> Result<Self, Refused> {
-        let feed = shared.feeds.of(&shared.bus, &room).await?;
-        let documents = RoomDocuments {
-            bus: shared.bus.clone(),
-            node: shared.node.clone(),
+        let Entered {
             room,
-        };
-        let entered_unix_ms = Clock.unix().as_millis() as u64;
-        let members_now = feed.state.borrow().member_count();
-        documents.enter(&user, entered_unix_ms, members_now).await?;
-        info!(room = %documents.room, "entered");
+            member,
+            state,
+            bulletins,
+            place,
+        } = shared.rooms.enter(shared, &room, &user, role).await?;
+        info!(room = %room.documents.room, "entered");
         gauge!("rotunda_signaling_members").increment(1.0);
-        let mut states = feed.state.clone();
-        // The own node's count shows that the feed has caught up with the documents just written.
-        let caught_up = |state: &Arc<RoomState>| state.info.is_some() && state.member_count() > members_now;
-        let told = match timeout(CATCH_UP_WITHIN, states.wait_for(caught_up)).await {
-            Ok(Ok(state)) => Some(state.clone()),
-            // Others may be leaving at this moment; what has come so far is told, and the rest follows.
-            Ok(Err(_)) | Err(_) => None,
-        };
-        let told = told.unwrap_or_else(|| states.borrow().clone());
         Ok(Self {
-            sfu_events: feed.events(),
-            _feed: feed,
-            documents,
-            user,
+            room,
+            member,
             role,
-            entered_unix_ms,
-            states,
-            heard: Vec::new(),
-            told,
+            bulletins,
+            _place: place,
+            told: state,
             session: None,
             wishes: Wishes::default(),
             only: None,
             slots: SlotMap::default(),
             ingress: BTreeSet::new(),
+            seats: Seated::Never,
         })
     }
 
@@ -94,27 +87,36 @@ impl Stay {
     }
 
     pub async fn connect(&mut self, offer: String, lines: Lines) -> Result<String, ErrorBody> {
-        let state = self.states.borrow().clone();
+        let state = self.room.latest();
         let Some(info) = &state.info else {
             return Err(failure(ErrorCode::Internal));
         };
         let sfu = sfu::control_subject(&info.sfu);
         let command = match &self.session {
-            Some(session) if session.connected => Command::Restart {
+            Some(session) if session.is_connected() => Command::Restart {
                 session: session.id,
                 offer,
             },
             _ => {
                 self.close_session().await;
                 let id = SessionId(rand::rng().random());
-                let session = Session::new(&self.documents.bus, id, sfu.clone()).await;
-                self.session = Some(session.map_err(|error| explain(error.into()))?);
+                // Before it is opened, so that nothing is missed.
+                let state = self.room.follow_session(id);
+                match Session::new(&self.room.documents.bus, id, sfu.clone(), state).await {
+                    Ok(session) => self.session = Some(session),
+                    Err(error) => {
+                        self.room.forget_session(id);
+                        return Err(explain(error.into()));
+                    }
+                }
+                // Its slots follow what others publish.
+                self.bulletins = self.room.front();
                 let identity = sfu::Identity::Member {
-                    user: self.user.clone(),
+                    user: self.member.user.clone(),
                 };
                 Command::Open {
                     session: id,
-                    room: self.documents.room.clone(),
+                    room: self.room.documents.room.clone(),
                     identity,
                     offer,
                     lines,
@@ -148,7 +150,7 @@ impl Stay {
     }
 
     async fn ask_for_answer(&self, sfu: &str, command: &Command) -> Result<String, ErrorBody> {
-        match self.documents.bus.call(sfu, command).await {
+        match self.room.documents.bus.call(sfu, command).await {
             Ok(sfu::Reply::Opened { answer }) => Ok(answer),
             Ok(sfu::Reply::Refused { error }) => Err(refused(&error)),
             Ok(sfu::Reply::Done | sfu::Reply::Statistics { .. }) => Err(failure(ErrorCode::Internal)),
@@ -165,10 +167,10 @@ impl Stay {
             return Err(failure(ErrorCode::NotConnected));
         };
         let command = Command::Statistics {
-            room: self.documents.room.clone(),
-            user: self.user.clone(),
+            room: self.room.documents.room.clone(),
+            user: self.member.user.clone(),
         };
-        match self.documents.bus.call(&session.sfu, &command).await {
+        match self.room.documents.bus.call(&session.sfu, &command).await {
             Ok(sfu::Reply::Statistics { statistics }) => Ok(*statistics),
             Ok(sfu::Reply::Refused { .. }) => Err(failure(ErrorCode::NotConnected)),
             Ok(sfu::Reply::Opened { .. } | sfu::Reply::Done) => Err(failure(ErrorCode::Internal)),
@@ -183,8 +185,10 @@ impl Stay {
         if self.role == Role::Audience {
             return Err(failure(ErrorCode::NotPermitted));
         }
-        self.documents
-            .take_seat(&self.user, source, state)
+        self.seats = Seated::Perhaps;
+        self.room
+            .documents
+            .take_seat(&self.member.user, source, state)
             .await
             .map_err(explain)?;
         self.ingress.insert(source);
@@ -196,11 +200,16 @@ impl Stay {
         // Nothing more is let in before anybody is told.
         self.ingress.remove(&source);
         self.send_ingress().await;
-        self.documents.give_seat_back(&self.user, source).await.map_err(explain)
+        let documents = &self.room.documents;
+        documents
+            .give_seat_back(&self.member.user, source)
+            .await
+            .map_err(explain)
     }
 
     pub async fn mute(&mut self, source: TrackSource, state: TrackState) -> Result<(), ErrorBody> {
-        self.documents.mute(&self.user, source, state).await.map_err(explain)
+        let documents = &self.room.documents;
+        documents.mute(&self.member.user, source, state).await.map_err(explain)
     }
 
     pub fn request_video(
@@ -209,13 +218,15 @@ impl Stay {
         source: TrackSource,
         max_height: Option<u16>,
     ) -> Result<(), ErrorBody> {
-        let state = self.states.borrow().clone();
+        let state = self.room.latest();
         let want = VideoWant {
             user,
             source,
             max_height,
         };
-        self.wishes.request(&state.seats, &self.user, want).map_err(failure)
+        self.wishes
+            .request(&state.seats, &self.member.user, want)
+            .map_err(failure)
     }
 
     pub fn cancel_video(&mut self, user: &UserId, source: TrackSource) {
@@ -235,111 +246,100 @@ impl Stay {
         }
     }
 
-    /// Resolves when the room has changed or the SFU has said something. Cancel-safe.
+    /// Resolves when the members are told of the room, or the SFU of this one's session. Cancel-safe.
     pub async fn changed(&mut self) {
         tokio::select! {
-            changed = self.states.changed() => if changed.is_err() {
+            told = self.bulletins.changed() => if told.is_err() {
                 std::future::pending::<()>().await;
-            },
-            event = self.sfu_events.recv() => match event {
-                Ok(event) => self.heard.push(event),
-                Err(broadcast::error::RecvError::Lagged(_)) => {}
-                Err(broadcast::error::RecvError::Closed) => std::future::pending::<()>().await,
             },
             () = session_changed(&mut self.session) => {}
         }
     }
 
-    /// Takes in what has changed in the room, brings the SFU's slots up to it and answers what to tell the client.
-    pub async fn follow(&mut self) -> Vec<Event> {
-        let state = self.states.borrow_and_update().clone();
-        let mut events = diff(&self.told, &state, &self.user);
-        if state.member_count() != self.told.member_count() {
-            events.push(Event::MemberCount {
-                count: state.member_count(),
-            });
+    /// Takes in what the members are told, brings the SFU's slots up to it and answers what to tell the client.
+    pub async fn follow(&mut self) -> Vec<Message> {
+        let bulletin = self.bulletins.borrow_and_update().clone();
+        let mut messages = Vec::new();
+        if bulletin.after.number > self.told.number {
+            if Arc::ptr_eq(&bulletin.before, &self.told) {
+                messages.extend(bulletin.for_member(&self.member.user).map(Message::Shared));
+            } else {
+                messages.extend(self.news_since(&self.told, &bulletin.after));
+            }
+            self.told = bulletin.after.clone();
         }
-        self.told = state.clone();
-        self.wishes.drop_ended(&state.seats);
-        if !roster::contains(&state.roster, &self.user)
-            && state.roster.members.len() < rotunda_proto::room::ROSTER_WINDOW
-            && let Err(error) = self.documents.show(&self.user, self.entered_unix_ms).await
-        {
-            warn!(
-                error = &error as &dyn std::error::Error,
-                "move into the roster's window"
-            );
+        self.follow_media(&mut messages).await;
+        messages
+    }
+
+    /// As [`follow`](Self::follow), of the room as it is now: for a member that has just changed something.
+    pub async fn catch_up(&mut self) -> Vec<Message> {
+        let latest = self.room.latest();
+        let mut messages = Vec::new();
+        if latest.number > self.told.number {
+            messages = self.news_since(&self.told, &latest);
+            self.told = latest;
         }
-        while let Ok(event) = self.sfu_events.try_recv() {
-            self.heard.push(event);
-        }
-        if let Some(session) = &mut self.session {
-            events.extend(session.poll_news());
-        }
-        for event in std::mem::take(&mut self.heard) {
-            self.hear(event, &mut events);
-        }
-        let slots = match &self.only {
-            Some(want) => show_only(&state.seats, want),
-            None => assign(&self.slots, &state.seats, &self.wishes, &self.user),
-        };
-        if slots != self.slots && self.session.is_some() {
-            self.slots = slots;
-            self.send_slots().await;
-            events.push(self.slots_event());
-        }
-        events
+        self.follow_media(&mut messages).await;
+        messages
     }
 
     /// Everything again, for a client that has come back.
-    pub fn retell(&mut self) -> Vec<Event> {
-        let mut events = diff(&RoomState::default(), &self.told, &self.user);
-        events.push(Event::MemberCount {
-            count: self.told.member_count(),
-        });
-        events.push(self.slots_event());
+    pub fn retell(&mut self) -> Vec<Message> {
+        let mut messages = self.news_since(&RoomState::default(), &self.told);
+        messages.push(Message::Own(self.slots_event()));
         let session = self.session.iter();
-        events.extend(session.flat_map(|session| session.retell(&self.slots)));
-        events
+        messages.extend(
+            session
+                .flat_map(|session| session.retell(&self.slots))
+                .map(Message::Own),
+        );
+        messages
     }
 
     pub async fn leave(mut self) {
         self.close_session().await;
-        if let Err(error) = self.documents.leave(&self.user).await {
-            warn!(error = &error as &dyn std::error::Error, "leave the room");
+        let room = &self.room;
+        if self.seats == Seated::Perhaps
+            && let Err(error) = room.documents.give_all_seats_back(&self.member.user).await
+        {
+            warn!(error = &error as &dyn std::error::Error, "give the seats back");
         }
-        info!(room = %self.documents.room, "left");
+        room.leave(self.member).await;
+        info!(room = %room.documents.room, "left");
         gauge!("rotunda_signaling_members").decrement(1.0);
     }
 
-    /// What the client is told of an event of the SFU.
-    fn hear(&mut self, event: sfu::Event, told: &mut Vec<Event>) {
-        let own = |id: SessionId, session: &Option<Session>| session.as_ref().is_some_and(|own| own.id == id);
-        match event {
-            sfu::Event::Connected { session, .. } if own(session, &self.session) => {
-                if let Some(session) = &mut self.session {
-                    session.connected = true;
-                }
-                told.push(Event::MediaState {
-                    state: MediaState::Connected,
-                });
-            }
-            sfu::Event::Disconnected { session, .. } if own(session, &self.session) => {
-                self.session = None;
-                self.slots = SlotMap::default();
+    fn news_since(&self, before: &RoomState, after: &RoomState) -> Vec<Message> {
+        let news = diff(before, after).into_iter();
+        news.filter(|news| news.about.as_ref() != Some(&self.member.user))
+            .map(|news| Message::Own(news.event))
+            .collect()
+    }
+
+    async fn follow_media(&mut self, messages: &mut Vec<Message>) {
+        self.wishes.drop_ended(&self.told.seats);
+        let Some(session) = &mut self.session else { return };
+        messages.extend(session.poll_news().into_iter().map(Message::Own));
+        if let Some(state) = session.poll_state() {
+            if state == MediaState::Disconnected {
                 let quality = NetworkQuality::disconnected();
-                told.push(Event::NetworkQuality { quality });
-                told.push(Event::MediaState {
-                    state: MediaState::Disconnected,
-                });
+                messages.push(Message::Own(Event::NetworkQuality { quality }));
             }
-            sfu::Event::Speakers { speakers } => told.push(Event::Speakers { speakers }),
-            // Of others, or of a session that this member has closed; or not told to a room.
-            sfu::Event::Connected { .. }
-            | sfu::Event::Disconnected { .. }
-            | sfu::Event::Quality { .. }
-            | sfu::Event::Layers { .. }
-            | sfu::Event::CodecNotSupported { .. } => {}
+            messages.push(Message::Own(Event::MediaState { state }));
+            if state == MediaState::Disconnected {
+                self.forget_session();
+                return;
+            }
+        }
+        let slots = match &self.only {
+            Some(want) => show_only(&self.told.seats, want),
+            None => assign(&self.slots, &self.told.seats, &self.wishes, &self.member.user),
+        };
+        if slots != self.slots {
+            self.slots = slots;
+            self.send_slots().await;
+            messages.push(Message::Own(self.slots_event()));
         }
     }
 
@@ -381,12 +381,24 @@ impl Stay {
         if let Some(Session { id, .. }) = &self.session {
             self.command(Command::Close { session: *id }).await;
         }
-        self.session = None;
+        self.forget_session();
+    }
+
+    fn forget_session(&mut self) {
+        if let Some(Session { id, .. }) = self.session.take() {
+            self.room.forget_session(id);
+        }
+        self.slots = SlotMap::default();
     }
 
     async fn command(&self, command: Command) {
         let Some(session) = &self.session else { return };
-        match self.documents.bus.call::<_, sfu::Reply>(&session.sfu, &command).await {
+        let bus = &self.room.documents.bus;
+        match bus.call::<_, sfu::Reply>(&session.sfu, &command).await {
+            // Its end was not heard of.
+            Ok(sfu::Reply::Refused {
+                error: ControlError::NoSuchSession,
+            }) => self.room.set_session(session.id, MediaState::Disconnected),
             Ok(sfu::Reply::Refused { error }) => warn!(%error, "the SFU refused a command"),
             Ok(_) => {}
             Err(error) => warn!(error = &error as &dyn std::error::Error, "command the SFU"),
@@ -405,7 +417,8 @@ async fn session_changed(session: &mut Option<Session>) {
 fn refused(error: &ControlError) -> ErrorBody {
     let code = match error {
         ControlError::BadSdp { .. } | ControlError::NoSuchLine { .. } => ErrorCode::BadSdp,
-        ControlError::NodeFull | ControlError::NoSuchSession => ErrorCode::NoMediaNode,
+        ControlError::NodeFull => ErrorCode::NodeFull,
+        ControlError::NoSuchSession => ErrorCode::NoMediaNode,
         ControlError::BadTicket => ErrorCode::Internal,
     };
     ErrorBody {

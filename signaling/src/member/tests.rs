@@ -18,7 +18,7 @@ struct Test {
     bus: SharedBus,
     member: mpsc::Sender<ToMember>,
     room: RoomKey,
-    messages: mpsc::Receiver<ServerMessage>,
+    messages: Messages,
     attachment: u64,
 }
 
@@ -33,6 +33,7 @@ async fn ann_in_the_room() -> Test {
         &NodeInfo {
             node: node.clone(),
             sessions: 0,
+            capacity: 100,
         },
         None,
     )
@@ -69,7 +70,7 @@ async fn ann_in_the_room() -> Test {
         .send(ToMember::Request {
             number: test.attachment,
             id: 1,
-            request,
+            request: Box::new(request),
         })
         .await
         .unwrap();
@@ -83,11 +84,21 @@ async fn ann_in_the_room() -> Test {
     test
 }
 
-async fn attach(member: &mpsc::Sender<ToMember>) -> (mpsc::Receiver<ServerMessage>, u64) {
+/// What the client is sent.
+struct Messages(mpsc::Receiver<Utf8Bytes>);
+
+impl Messages {
+    async fn recv(&mut self) -> Option<ServerMessage> {
+        let json = self.0.recv().await?;
+        Some(serde_json::from_str(json.as_str()).unwrap())
+    }
+}
+
+async fn attach(member: &mpsc::Sender<ToMember>) -> (Messages, u64) {
     let (attached, attachment) = oneshot::channel();
     member.send(ToMember::Attach { attached }).await.unwrap();
     let Attachment { number, messages } = attachment.await.unwrap();
-    (messages, number)
+    (Messages(messages), number)
 }
 
 impl Test {
@@ -170,7 +181,7 @@ async fn a_connection_that_is_replaced_ends_and_is_not_listened_to_any_more() {
     let exit = ToMember::Request {
         number: test.attachment,
         id: 2,
-        request: Request::ExitRoom {},
+        request: Box::new(Request::ExitRoom {}),
     };
     test.member.send(exit).await.unwrap();
     test.pass(1).await;
@@ -182,7 +193,7 @@ async fn a_connection_that_is_replaced_ends_and_is_not_listened_to_any_more() {
 async fn a_client_that_does_not_read_is_let_go_and_leaves_like_one_that_is_lost() {
     let test = ann_in_the_room().await;
     for id in 0..400 {
-        let request = Request::ExitRoom {};
+        let request = Box::new(Request::ExitRoom {});
         let unread = ToMember::Request {
             number: test.attachment,
             id,

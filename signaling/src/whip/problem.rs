@@ -72,7 +72,9 @@ impl From<ErrorBody> for Problem {
             ErrorCode::TooManyAudioPublishers | ErrorCode::TooManyVideoPublishers => (StatusCode::CONFLICT, Retry::No),
             ErrorCode::BadSdp => (StatusCode::UNPROCESSABLE_ENTITY, Retry::No),
             ErrorCode::NotPermitted => (StatusCode::FORBIDDEN, Retry::No),
-            ErrorCode::NoMediaNode | ErrorCode::RoomFull => (StatusCode::SERVICE_UNAVAILABLE, RETRY),
+            ErrorCode::NoMediaNode | ErrorCode::NodeFull | ErrorCode::RoomFull => {
+                (StatusCode::SERVICE_UNAVAILABLE, RETRY)
+            }
             ErrorCode::Internal => (StatusCode::INTERNAL_SERVER_ERROR, Retry::No),
             _ => (StatusCode::BAD_REQUEST, Retry::No),
         };

@@ -16,7 +16,7 @@ use tracing::{Instrument, info, info_span};
 use super::fragment::{self, Credentials};
 use super::offer::Offer;
 use super::problem::Problem;
-use crate::member::stay::Stay;
+use crate::member::stay::{Message, Stay};
 use crate::member::{ToMember, explain};
 use crate::registry::{Login, random_token};
 use crate::service::Shared;
@@ -234,11 +234,11 @@ impl Session {
     /// Follows the room until the session is over. Answers whom to tell, when DELETE ended it.
     async fn run(&mut self, mut requests: mpsc::Receiver<ToSession>) -> Option<oneshot::Sender<()>> {
         loop {
-            let events = self.stay.follow().await;
-            let lost = Event::MediaState {
+            let messages = self.stay.follow().await;
+            let lost = Message::Own(Event::MediaState {
                 state: MediaState::Disconnected,
-            };
-            if events.contains(&lost) {
+            });
+            if messages.contains(&lost) {
                 info!("the media session was lost");
                 return None;
             }

@@ -41,7 +41,11 @@ impl Connected {
 async fn ask(test: &mut Test, id: u64, request: Request) -> Result<Reply, ErrorCode> {
     let number = test.attachment;
     test.member
-        .send(ToMember::Request { number, id, request })
+        .send(ToMember::Request {
+            number,
+            id,
+            request: Box::new(request),
+        })
         .await
         .unwrap();
     loop {

@@ -1,0 +1,110 @@
+//! What a node says of its load.
+
+use std::sync::Arc;
+
+use rotunda_proto::bus::InProcess;
+use rotunda_proto::ids::{NodeId, SdkAppId, UserId};
+use rotunda_proto::sfu::{Lines, control_subject};
+use tokio::time::timeout;
+
+use super::*;
+use crate::inbox::inbox;
+
+/// An offer of one audio line to receive.
+const OFFER: &str = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\n\
+m=audio 9 UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 0.0.0.0\r\na=ice-ufrag:abcd\r\na=ice-pwd:abcdefghijklmnopqrstuvwx\r\n\
+a=fingerprint:sha-256 00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF:00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF\r\n\
+a=setup:actpass\r\na=mid:0\r\na=recvonly\r\na=rtcp-mux\r\na=rtpmap:111 opus/48000/2\r\n";
+
+struct Node {
+    bus: SharedBus,
+    id: NodeId,
+    shutdown: CancellationToken,
+}
+
+impl Node {
+    /// With one worker, which takes every session.
+    async fn start() -> Self {
+        let bus: SharedBus = Arc::new(InProcess::new());
+        let id: NodeId = "sfu-1".parse().unwrap();
+        let info = NodeInfo {
+            node: id.clone(),
+            sessions: 0,
+            capacity: 10,
+        };
+        announce(&bus, &info).await.unwrap();
+        let poll = mio::Poll::new().unwrap();
+        let waker = mio::Waker::new(poll.registry(), mio::Token(0)).unwrap();
+        let (inbox, mut letters) = inbox(Arc::new(waker));
+        tokio::spawn(async move {
+            while let Some(Letter::Order(Order { task, reply })) = letters.recv().await {
+                let done = match task {
+                    Task::Adopt { answer, .. } => Reply::Opened { answer },
+                    _ => Reply::Done,
+                };
+                let _gone = reply.send(done);
+            }
+        });
+        let worker = Handle {
+            inbox,
+            candidates: Vec::new(),
+        };
+        let control = Control::new(info, bus.clone(), ClusterSecret::new("secret"), vec![worker]);
+        let requests = bus.serve(&control_subject(&id)).await.unwrap();
+        let (events, event_queue) = mpsc::channel(8);
+        let shutdown = CancellationToken::new();
+        let stop = shutdown.clone();
+        tokio::spawn(async move {
+            control.run(requests, event_queue, stop).await;
+            drop(events);
+        });
+        Self { bus, id, shutdown }
+    }
+
+    async fn ask(&self, command: Command) -> Reply {
+        self.bus.call(&control_subject(&self.id), &command).await.unwrap()
+    }
+
+    async fn open(&self, session: u64, offer: &str) -> Reply {
+        let user: UserId = "ann".parse().unwrap();
+        self.ask(Command::Open {
+            session: SessionId(session),
+            room: RoomKey {
+                app: SdkAppId::try_from(1).unwrap(),
+                room: "1001".parse().unwrap(),
+            },
+            identity: Identity::Member { user },
+            offer: offer.to_owned(),
+            lines: Lines::default(),
+        })
+        .await
+    }
+
+    /// Waits until the node says that it has so many sessions.
+    async fn says(&self, sessions: u64) {
+        let mut told = self.bus.watch(&node_key(&self.id)).await.unwrap();
+        let said = async {
+            while let Some(change) = told.recv().await {
+                if change.parse::<NodeInfo>().is_some_and(|info| info.sessions == sessions) {
+                    return;
+                }
+            }
+        };
+        let said = timeout(Duration::from_secs(5), said).await;
+        assert!(said.is_ok(), "the node does not say that it has {sessions} sessions");
+    }
+}
+
+#[tokio::test]
+async fn a_node_says_how_many_sessions_it_has_and_counts_no_refused_ones() {
+    let node = Node::start().await;
+    for session in 1..=3 {
+        assert!(matches!(node.open(session, OFFER).await, Reply::Opened { .. }));
+    }
+    node.says(3).await;
+    assert!(matches!(node.open(4, "nonsense").await, Reply::Refused { .. }));
+    let session = SessionId(1);
+    assert_eq!(node.ask(Command::Close { session }).await, Reply::Done);
+    node.says(2).await;
+    node.shutdown.cancel();
+}

@@ -1,0 +1,209 @@
+//! WebSockets of clients that do it right and wrong, over TCP.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use rotunda_proto::bus::{BusExt, InProcess, SharedBus};
+use rotunda_proto::config::{Application, Secret};
+use rotunda_proto::sfu::{NodeInfo, node_key};
+use rotunda_proto::signaling::{Event, KickReason, MAX_MESSAGE_BYTES, Role};
+use sqlx::any::AnyPoolOptions;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+
+use super::*;
+use crate::config::Config;
+use crate::service::socket_routes;
+
+const KEY: &str = "the key of the application under test";
+
+struct Server {
+    url: String,
+    shared: Shared,
+}
+
+struct Client(WebSocketStream<MaybeTlsStream<TcpStream>>);
+
+impl Server {
+    async fn start(config: Config) -> Self {
+        sqlx::any::install_default_drivers();
+        let db = AnyPoolOptions::new().connect_lazy("sqlite::memory:").unwrap();
+        let bus: SharedBus = Arc::new(InProcess::new());
+        let node: rotunda_proto::ids::NodeId = "node-1".parse().unwrap();
+        let info = NodeInfo {
+            node: node.clone(),
+            sessions: 0,
+            capacity: 100,
+        };
+        bus.store(&node_key(&node), &info, None).await.unwrap();
+        let application = Application {
+            sdk_app_id: app(),
+            secret_key: Secret::new(KEY),
+            secret_id: String::new(),
+            api_secret: Secret::default(),
+            callback_url: None,
+            callback_key: Secret::default(),
+        };
+        let shared = Shared::new(config, node, bus, vec![application], db);
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let url = format!("ws://{}/ws", listener.local_addr().unwrap());
+        let router = socket_routes(shared.clone());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Self { url, shared }
+    }
+
+    async fn open(&self) -> Client {
+        Client(connect_async(&self.url).await.unwrap().0)
+    }
+
+    /// Logged in and in room 1001.
+    async fn enter(&self, user: &str) -> Client {
+        let mut client = self.open().await;
+        let user_id: UserId = user.parse().unwrap();
+        let user_sig = user_sig::sign(app(), KEY, &user_id, Clock.unix(), Duration::from_secs(60));
+        let login = Request::Login {
+            sdk_app_id: app(),
+            user_id,
+            user_sig,
+            resume_token: None,
+        };
+        client.ask(1, login).await;
+        assert!(matches!(client.hear().await, Some(ServerMessage::Ok { id: 1, .. })));
+        let enter = Request::EnterRoom {
+            room_id: serde_json::from_str("1001").unwrap(),
+            role: Role::Audience,
+            user_define_record_id: None,
+            stream_id: None,
+            private_map_key: None,
+        };
+        client.ask(2, enter).await;
+        assert!(matches!(client.hear().await, Some(ServerMessage::Ok { id: 2, .. })));
+        client
+    }
+}
+
+impl Client {
+    async fn ask(&mut self, id: u64, request: Request) {
+        let json = serde_json::to_string(&RequestEnvelope { id, request }).unwrap();
+        self.say(json).await;
+    }
+
+    async fn say(&mut self, text: String) {
+        // The server may close before all of it is written.
+        let _closed_early = self.0.send(tungstenite::Message::text(text)).await;
+    }
+
+    /// The next message; None: the connection has ended.
+    async fn hear(&mut self) -> Option<ServerMessage> {
+        let heard = timeout(Duration::from_secs(10), async {
+            loop {
+                match self.0.next().await? {
+                    Ok(tungstenite::Message::Text(text)) => return Some(serde_json::from_str(text.as_str()).unwrap()),
+                    Ok(tungstenite::Message::Close(_)) | Err(_) => return None,
+                    Ok(_) => {}
+                }
+            }
+        });
+        heard.await.expect("the server says something or closes")
+    }
+
+    /// What the server says until it closes.
+    async fn hear_all(&mut self) -> Vec<ServerMessage> {
+        let mut all = Vec::new();
+        while let Some(message) = self.hear().await {
+            all.push(message);
+        }
+        all
+    }
+}
+
+fn app() -> SdkAppId {
+    SdkAppId::try_from(1_400_000_001).unwrap()
+}
+
+fn code(message: &ServerMessage) -> Option<ErrorCode> {
+    match message {
+        ServerMessage::Failed { error, .. } => Some(error.code),
+        ServerMessage::Ok { .. } | ServerMessage::Event(_) => None,
+    }
+}
+
+#[tokio::test]
+async fn the_newest_login_of_a_user_takes_over_and_the_older_one_is_told() {
+    let server = Server::start(Config::default()).await;
+    let mut older = server.enter("ann").await;
+    let mut newer = server.enter("ann").await;
+    let told = older.hear_all().await;
+    let kicked = ServerMessage::Event(Event::Kicked {
+        reason: KickReason::Kick,
+    });
+    assert_eq!(told.last(), Some(&kicked), "and then its connection has ended");
+    newer.ask(3, Request::ExitRoom {}).await;
+    let answer = newer.hear().await;
+    assert!(matches!(answer, Some(ServerMessage::Ok { id: 3, .. })), "{answer:?}");
+    assert_eq!(server.shared.registry.all().len(), 1);
+}
+
+#[tokio::test]
+async fn who_asks_too_much_is_told_so_and_disconnected() {
+    let server = Server::start(Config::default()).await;
+    let mut client = server.enter("ann").await;
+    // More than the burst that is allowed and what is added while this runs.
+    for id in 10..1_000 {
+        client.ask(id, Request::ExitRoom {}).await;
+    }
+    let told = client.hear_all().await;
+    let limited = told
+        .iter()
+        .filter_map(code)
+        .filter(|code| *code == ErrorCode::RateLimited);
+    assert_eq!(limited.count(), 1, "{told:?}");
+    let answered = told.len();
+    assert!(answered < 600, "the rest is not answered, unlike these {answered}");
+}
+
+#[tokio::test]
+async fn who_does_not_log_in_is_disconnected_after_the_deadline_and_not_before() {
+    let config = Config {
+        login_seconds: 1,
+        ..Config::default()
+    };
+    let server = Server::start(config).await;
+    let opened = Clock.now();
+    let mut silent = server.open().await;
+    let mut ann = server.enter("ann").await;
+    let told = silent.hear_all().await;
+    assert_eq!(
+        told.iter().filter_map(code).collect::<Vec<_>>(),
+        [ErrorCode::NotLoggedIn]
+    );
+    assert!(Clock.now().saturating_duration_since(opened) >= Duration::from_secs(1));
+    ann.ask(3, Request::ExitRoom {}).await;
+    assert!(ann.hear().await.is_some(), "who has logged in stays");
+}
+
+#[tokio::test]
+async fn a_message_of_any_length_beyond_the_limit_has_its_named_error() {
+    let server = Server::start(Config::default()).await;
+    for bytes in [MAX_MESSAGE_BYTES + 1, 10_000_000] {
+        let (write, read) = server.open().await.0.split();
+        // At the same time: the server does not read all of it.
+        let mut talker = write;
+        let talk = talker.send(tungstenite::Message::text("x".repeat(bytes)));
+        let listen = read
+            .filter_map(async |message| message.ok()?.into_text().ok())
+            .collect::<Vec<_>>();
+        let (_closed_early, told) = tokio::join!(talk, listen);
+        assert!(
+            told.iter().any(|text| text.contains("message_too_large")),
+            "{bytes}: {told:?}"
+        );
+    }
+    let mut client = server.open().await;
+    client.say(format!("\"{}\"", "x".repeat(MAX_MESSAGE_BYTES - 2))).await;
+    assert_eq!(
+        code(&client.hear().await.unwrap()),
+        Some(ErrorCode::BadRequest),
+        "short enough"
+    );
+}

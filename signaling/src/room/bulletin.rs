@@ -1,0 +1,43 @@
+//! What many members are told at once: worked out and written as JSON one time for all of them.
+
+use std::sync::Arc;
+
+use axum::extract::ws::Utf8Bytes;
+use rotunda_proto::ids::UserId;
+
+use crate::view::{RoomState, diff};
+
+/// The way from one state of the room to the next.
+#[derive(Debug)]
+pub struct Bulletin {
+    pub before: Arc<RoomState>,
+    pub after: Arc<RoomState>,
+    lines: Vec<Line>,
+}
+
+#[derive(Debug)]
+struct Line {
+    about: Option<UserId>,
+    json: Utf8Bytes,
+}
+
+impl Bulletin {
+    pub fn new(before: Arc<RoomState>, after: Arc<RoomState>) -> Self {
+        let news = diff(&before, &after);
+        let line = |news: crate::view::News| {
+            let json = serde_json::to_string(&news.event).ok()?;
+            Some(Line {
+                about: news.about,
+                json: json.into(),
+            })
+        };
+        let lines = news.into_iter().filter_map(line).collect();
+        Self { before, after, lines }
+    }
+
+    /// The messages for one member.
+    pub fn for_member<'a>(&'a self, me: &'a UserId) -> impl Iterator<Item = Utf8Bytes> + 'a {
+        let others = self.lines.iter().filter(move |line| line.about.as_ref() != Some(me));
+        others.map(|line| line.json.clone())
+    }
+}

@@ -1,0 +1,235 @@
+//! Groups of members that are told together, one group after the other, so that no telling holds the node up.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::watch;
+
+use super::bulletin::Bulletin;
+use super::pace::{Urgency, gap, spread, urgency};
+use crate::view::RoomState;
+
+/// Groups of the crowd.
+const CROWD: usize = 32;
+/// Members that a group gets before the next one gets any.
+const FILL: usize = 50;
+
+/// All groups of a room on this node. Sans-IO: the channels only hold what the members come for.
+#[derive(Debug)]
+pub struct Lanes {
+    /// Who has media or may have.
+    front: Lane,
+    crowd: Vec<Lane>,
+    /// When the crowd may be told again.
+    crowd_free_at: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Lane {
+    bulletins: watch::Sender<Arc<Bulletin>>,
+    told: Arc<RoomState>,
+    told_at: Option<Instant>,
+}
+
+impl Lanes {
+    pub fn new(state: &Arc<RoomState>) -> Self {
+        Self {
+            front: Lane::new(state),
+            crowd: (0..CROWD).map(|_| Lane::new(state)).collect(),
+            crowd_free_at: None,
+        }
+    }
+
+    /// Where those who are told first find their bulletins.
+    pub fn front(&self) -> watch::Sender<Arc<Bulletin>> {
+        self.front.bulletins.clone()
+    }
+
+    /// A place among those who are told first.
+    pub fn join_front(&mut self, state: &Arc<RoomState>) -> watch::Receiver<Arc<Bulletin>> {
+        self.front.join(state)
+    }
+
+    /// A place in the crowd, where there are fewest.
+    pub fn join_crowd(&mut self, state: &Arc<RoomState>) -> watch::Receiver<Arc<Bulletin>> {
+        let lane = self.crowd.iter().position(|lane| lane.members() < FILL);
+        let least = || {
+            (0..CROWD)
+                .min_by_key(|lane| self.crowd[*lane].members())
+                .unwrap_or_default()
+        };
+        let lane = lane.unwrap_or_else(least);
+        self.crowd[lane].join(state)
+    }
+
+    pub fn front_members(&self) -> usize {
+        self.front.members()
+    }
+
+    /// Tells the groups whose time has come. Answers when the next one's comes.
+    pub fn handle_timeout(&mut self, now: Instant, state: &Arc<RoomState>) -> Option<Instant> {
+        let front_members = self.front.members();
+        let mut next = match self.front.due(now, state, front_members) {
+            Some(due) if due <= now => {
+                self.front.tell(now, state);
+                None
+            }
+            due => due,
+        };
+        let crowd_members = self.crowd.iter().map(Lane::members).sum();
+        loop {
+            let due = (0..CROWD)
+                .filter_map(|lane| Some((self.crowd[lane].due(now, state, crowd_members)?, lane)))
+                .min();
+            let Some((due, lane)) = due else { return next };
+            let due = self.crowd_free_at.map_or(due, |free| due.max(free));
+            if due > now {
+                next = Some(next.map_or(due, |next: Instant| next.min(due)));
+                return next;
+            }
+            let lane = &mut self.crowd[lane];
+            self.crowd_free_at = Some(now + spread(lane.members()));
+            lane.tell(now, state);
+        }
+    }
+}
+
+impl Lane {
+    fn new(state: &Arc<RoomState>) -> Self {
+        let nothing = Bulletin::new(state.clone(), state.clone());
+        Self {
+            bulletins: watch::Sender::new(Arc::new(nothing)),
+            told: state.clone(),
+            told_at: None,
+        }
+    }
+
+    fn members(&self) -> usize {
+        self.bulletins.receiver_count()
+    }
+
+    fn join(&mut self, state: &Arc<RoomState>) -> watch::Receiver<Arc<Bulletin>> {
+        if self.members() == 0 {
+            // Nobody is here who has not been told.
+            self.told = state.clone();
+        }
+        self.bulletins.subscribe()
+    }
+
+    /// When it is to be told; None: there is nothing to tell, or nobody.
+    fn due(&self, now: Instant, state: &RoomState, members_of_pace: usize) -> Option<Instant> {
+        if self.members() == 0 {
+            return None;
+        }
+        match urgency(&self.told, state) {
+            Urgency::Nothing => None,
+            urgency => Some(
+                self.told_at
+                    .map_or(now, |told_at| (told_at + gap(urgency, members_of_pace)).max(now)),
+            ),
+        }
+    }
+
+    fn tell(&mut self, now: Instant, state: &Arc<RoomState>) {
+        let before = std::mem::replace(&mut self.told, state.clone());
+        self.told_at = Some(now);
+        self.bulletins
+            .send_replace(Arc::new(Bulletin::new(before, state.clone())));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use rotunda_proto::clock::Clock;
+
+    use super::*;
+
+    /// A room with so many members in the crowd, and none of them told anything yet.
+    struct Test {
+        start: Instant,
+        lanes: Lanes,
+        state: RoomState,
+        members: Vec<watch::Receiver<Arc<Bulletin>>>,
+    }
+
+    impl Test {
+        fn with_crowd(members: usize) -> Self {
+            let state = RoomState::default();
+            let shared = Arc::new(state.clone());
+            let mut lanes = Lanes::new(&shared);
+            let members = (0..members).map(|_| lanes.join_crowd(&shared)).collect();
+            Self {
+                start: Clock.now(),
+                lanes,
+                state,
+                members,
+            }
+        }
+
+        fn count(&mut self, count: u64) -> &mut Self {
+            self.state.member_count = count;
+            self
+        }
+
+        /// Runs from one time to another, ms; answers when whom was told how often: (first, last, times).
+        fn run(&mut self, from: u64, to: u64) -> Vec<(u64, usize)> {
+            let state = Arc::new(self.state.clone());
+            let at = |ms| self.start + Duration::from_millis(ms);
+            let mut now = at(from);
+            let mut told = Vec::new();
+            while now < at(to) {
+                let next = self.lanes.handle_timeout(now, &state);
+                let changed = self.members.iter_mut().filter(|member| member.has_changed().unwrap());
+                let changed = changed.map(|member| member.mark_unchanged_now()).count();
+                if changed > 0 {
+                    told.push(((now - self.start).as_millis() as u64, changed));
+                }
+                let Some(next) = next else { break };
+                now = next;
+            }
+            told
+        }
+    }
+
+    trait Seen {
+        fn mark_unchanged_now(&mut self);
+    }
+
+    impl Seen for watch::Receiver<Arc<Bulletin>> {
+        fn mark_unchanged_now(&mut self) {
+            let _seen = self.borrow_and_update();
+        }
+    }
+
+    #[test]
+    fn a_small_room_is_told_at_once_and_then_at_most_once_a_second_how_many_there_are() {
+        let mut test = Test::with_crowd(10);
+        assert_eq!(test.count(11).run(0, 1_000), [(0, 10)]);
+        assert_eq!(test.count(12).run(10, 5_000), [(1_000, 10)]);
+    }
+
+    #[test]
+    fn a_full_room_is_told_group_after_group_and_everybody_once() {
+        let mut test = Test::with_crowd(50_000);
+        let told = test.count(50_001).run(0, 10_000);
+        assert_eq!(told.iter().map(|(_, members)| members).sum::<usize>(), 50_000);
+        let largest = told.iter().map(|(_, members)| *members).max().unwrap();
+        assert!(largest < 1_600, "one group at a time, not {largest}");
+        let (first, last) = (told[0].0, told[told.len() - 1].0);
+        assert!(
+            (1_800..2_100).contains(&(last - first)),
+            "spread over 2 s: {first} to {last} ms"
+        );
+    }
+
+    #[test]
+    fn what_happens_meanwhile_is_told_with_the_next_round() {
+        let mut test = Test::with_crowd(50_000);
+        test.count(1).run(0, 3_000);
+        let told = test.count(2).run(3_000, 30_000);
+        assert_eq!(told[0].0, 10_000, "ten seconds after the round before");
+        assert_eq!(told.iter().map(|(_, members)| members).sum::<usize>(), 50_000);
+    }
+}

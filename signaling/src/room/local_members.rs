@@ -1,0 +1,39 @@
+//! The members of a room that are on this node, in the order of entering.
+
+use std::collections::BTreeSet;
+
+use rotunda_proto::ids::UserId;
+use rotunda_proto::room::{ROSTER_WINDOW, RosterMember};
+
+/// Takes one entry of about 80 bytes for each.
+#[derive(Debug, Default)]
+pub struct LocalMembers(BTreeSet<(u64, UserId)>);
+
+impl LocalMembers {
+    pub fn count(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn insert(&mut self, member: RosterMember) {
+        self.0.insert((member.entered_unix_ms, member.user));
+    }
+
+    pub fn remove(&mut self, member: &RosterMember) {
+        self.0.remove(&(member.entered_unix_ms, member.user.clone()));
+    }
+
+    /// Those that may be in the roster's window: no node has more than a window of them.
+    pub fn earliest(&self) -> impl Iterator<Item = RosterMember> {
+        self.0
+            .iter()
+            .take(ROSTER_WINDOW)
+            .map(|(entered_unix_ms, user)| RosterMember {
+                user: user.clone(),
+                entered_unix_ms: *entered_unix_ms,
+            })
+    }
+}

@@ -1,0 +1,100 @@
+//! How soon members are told of a change: a large room is told in batches, so that it costs the node no more than a share
+//! of its time, however much happens in the room.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::view::RoomState;
+
+/// What is new in a room, the most urgent of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Urgency {
+    Nothing,
+    /// Who speaks.
+    Speakers,
+    /// Who is there and how many.
+    Members,
+    /// What can be seen and heard.
+    Sources,
+}
+
+/// What somebody who was told one state has not been told of the other.
+pub fn urgency(told: &RoomState, now: &RoomState) -> Urgency {
+    let same_seats = Arc::ptr_eq(&told.seats, &now.seats) || told.seats == now.seats;
+    if !same_seats || told.mix != now.mix || told.info != now.info {
+        return Urgency::Sources;
+    }
+    let same_roster = Arc::ptr_eq(&told.roster, &now.roster) || told.roster == now.roster;
+    if !same_roster || told.member_count != now.member_count {
+        return Urgency::Members;
+    }
+    if told.speakers == now.speakers {
+        Urgency::Nothing
+    } else {
+        Urgency::Speakers
+    }
+}
+
+/// Least time between two tellings of the same members, where `members` are told at the same pace.
+///
+/// With 50,000 members the sources come at most every 5 s, members and speakers every 10 s: at most 10,000 messages a
+/// second leave for a room, and an idle member gets less than 3 kB a minute. Up to 100 members nobody waits for a source
+/// for more than 100 ms.
+pub fn gap(urgency: Urgency, members: usize) -> Duration {
+    let each = |micros: u64| Duration::from_micros(micros * members as u64);
+    match urgency {
+        Urgency::Nothing => Duration::MAX,
+        Urgency::Sources => each(100).max(Duration::from_millis(100)),
+        // The count is promised at most once a second.
+        Urgency::Members => each(200).max(Duration::from_secs(1)),
+        Urgency::Speakers if members <= SMALL => Duration::from_millis(200),
+        Urgency::Speakers => each(200).max(Duration::from_secs(3)),
+    }
+}
+
+/// How long the telling of so many members keeps the node from telling the next ones: what it takes is about a third of
+/// this, and other work has the rest.
+pub fn spread(members: usize) -> Duration {
+    Duration::from_micros(40 * members as u64)
+}
+
+/// In a room of this size an idle member may get more than 3 kB a minute for seeing at once who speaks.
+const SMALL: usize = 200;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_room_hears_of_a_source_at_once_and_a_full_one_within_five_seconds() {
+        assert_eq!(gap(Urgency::Sources, 10), Duration::from_millis(100));
+        assert_eq!(gap(Urgency::Sources, 50_000), Duration::from_secs(5));
+        assert_eq!(gap(Urgency::Members, 10), Duration::from_secs(1));
+        assert_eq!(gap(Urgency::Speakers, 10), Duration::from_millis(200));
+    }
+
+    #[test]
+    fn the_most_urgent_change_decides() {
+        let told = RoomState::default();
+        let mut now = told.clone();
+        assert_eq!(urgency(&told, &now), Urgency::Nothing);
+        now.speakers = Arc::new(vec![rotunda_proto::signaling::Speaker {
+            user_id: "ann".parse().unwrap(),
+            volume: 1,
+        }]);
+        assert_eq!(urgency(&told, &now), Urgency::Speakers);
+        now.member_count = 1;
+        assert_eq!(urgency(&told, &now), Urgency::Members);
+        let mut seats = rotunda_proto::room::Seats::default();
+        let on = rotunda_proto::room::TrackState::On;
+        crate::seats::take(
+            &mut seats,
+            &"ann".parse().unwrap(),
+            rotunda_proto::ids::TrackSource::Audio,
+            on,
+        )
+        .unwrap();
+        now.seats = Arc::new(seats);
+        assert_eq!(urgency(&told, &now), Urgency::Sources);
+    }
+}
