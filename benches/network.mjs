@@ -208,7 +208,7 @@ async function liveAgain(viewer, reference, publisher, within) {
       if (at - early.get(count) > within) since = undefined;
       else since ??= at;
     }
-    if (since && Date.now() - since > 500) return Number(((since - began) / 1000).toFixed(2));
+    if (since && Date.now() - since > 500) return Number(Math.max(0, (since - began) / 1000).toFixed(2));
   }
   return null;
 }
