@@ -1,0 +1,151 @@
+//! What a peer of the simulation sends, and what it makes of what it gets.
+
+use super::*;
+
+impl Peer {
+    pub(super) fn handle_event(&mut self, now: Instant, event: PeerEvent) {
+        match event {
+            PeerEvent::Connected => self.connected = true,
+            PeerEvent::KeyframeRequest(request) if request.mid == self.camera => {
+                assert!(matches!(
+                    request.kind,
+                    KeyframeRequestKind::Pli | KeyframeRequestKind::Fir
+                ));
+                let asked = self.layers.iter_mut().filter(|layer| layer.rid == request.rid);
+                asked.for_each(|layer| layer.keyframe = true);
+                self.keyframe_requests.push(now);
+            }
+            PeerEvent::ChannelData(message) => {
+                let (_, label) = self.channels.iter().find(|(id, _)| *id == message.id).unwrap();
+                self.messages.push((label.clone(), message.data));
+            }
+            PeerEvent::RtpPacket(packet) => {
+                let ssrc = packet.header.ssrc;
+                let mid = self
+                    .rtc
+                    .direct_api()
+                    .stream_rx(&ssrc)
+                    .map(|stream| stream.mid())
+                    .unwrap();
+                let slot = self.slots.iter().position(|slot| *slot == mid).unwrap();
+                // Redundant sound has several marks; its own is the last.
+                let marks = packet.payload.windows(11).filter(|bytes| bytes.starts_with(&MAGIC));
+                let marks: Vec<[u8; 7]> = marks.map(|bytes| bytes[4..].try_into().unwrap()).collect();
+                let counts = marks
+                    .iter()
+                    .map(|mark| u32::from_be_bytes(mark[1..5].try_into().unwrap()));
+                self.heard.entry(slot).or_default().extend(counts);
+                let Some(mark) = marks.last() else {
+                    assert!(self.tolerant, "a packet that nobody has sent");
+                    return;
+                };
+                let source = if slot < self.audio_slots {
+                    TrackSource::Audio
+                } else {
+                    TrackSource::Camera
+                };
+                self.got.entry(slot).or_default().push(Got {
+                    at: now,
+                    seq: *packet.seq_no,
+                    time: packet.header.timestamp,
+                    from: mark[0],
+                    source,
+                    count: u32::from_be_bytes(mark[1..5].try_into().unwrap()),
+                    height: u16::from_be_bytes(mark[5..7].try_into().unwrap()),
+                });
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn want_keyframes(&mut self) {
+        self.layers.iter_mut().for_each(|layer| layer.keyframe = true);
+    }
+
+    /// As a browser does: what begins to be sent begins with a key frame.
+    pub(super) fn set_active(&mut self, active: &[String]) {
+        for layer in &mut self.layers {
+            let is = layer.rid.is_some_and(|rid| active.iter().any(|name| **name == *rid));
+            layer.keyframe |= is && !layer.active;
+            layer.active = is;
+        }
+    }
+
+    pub(super) fn send_frame(&mut self, now: Instant, number: u8) {
+        let frame = self.publishing.frames;
+        self.publishing.frames += 1;
+        for layer in 0..self.layers.len() {
+            if self.layers[layer].active {
+                self.send_layer(now, number, frame, layer);
+            }
+        }
+    }
+
+    pub(super) fn send_layer(&mut self, now: Instant, number: u8, frame: u32, layer: usize) {
+        let pt = self.pt(Codec::Vp8);
+        let layer = &mut self.layers[layer];
+        let (key, height) = (std::mem::take(&mut layer.keyframe), layer.height);
+        for part in 0..layer.packets {
+            let first = part == 0;
+            // RFC 7741 §4.2: extended, 15-bit picture id and TL0PICIDX; S on the first packet.
+            let mut payload = vec![if first { 0x90 } else { 0x80 }, 0xc0];
+            payload.extend_from_slice(&(0x8000 | frame as u16 & 0x7fff).to_be_bytes());
+            payload.push(frame as u8);
+            payload.push(if first && key { 0x50 } else { 0x51 });
+            if first && key {
+                payload.extend_from_slice(&[0, 0, 0x9d, 0x01, 0x2a]);
+                payload.extend_from_slice(&(height / 9 * 16).to_le_bytes());
+                payload.extend_from_slice(&height.to_le_bytes());
+            }
+            mark(&mut payload, number, frame, height);
+            payload.resize(900, 0);
+            layer.seq += 1;
+            let last = part + 1 == layer.packets;
+            let mut api = self.rtc.direct_api();
+            let stream = api.stream_tx_by_mid(self.camera, layer.rid).unwrap();
+            let payload: Arc<[u8]> = payload.into();
+            let write = RtpWrite::new(pt, layer.seq.into(), frame.wrapping_mul(2970), now, payload);
+            stream.write_rtp(write.marker(last).nackable(true));
+        }
+    }
+
+    pub(super) fn send_sound(&mut self, now: Instant, number: u8) {
+        let count = self.publishing.sounds;
+        self.publishing.sounds += 1;
+        let mut payload = vec![0x78];
+        mark(&mut payload, number, count, 0);
+        payload.resize(80, 0);
+        let pt = self.pt(Codec::Opus);
+        let mut api = self.rtc.direct_api();
+        let stream = api.stream_tx_by_mid(self.microphone, None).unwrap();
+        let payload: Arc<[u8]> = payload.into();
+        stream.write_rtp(RtpWrite::new(
+            pt,
+            u64::from(count + 1).into(),
+            count.wrapping_mul(960),
+            now,
+            payload,
+        ));
+    }
+
+    pub(super) fn pt(&self, codec: Codec) -> str0m::media::Pt {
+        let params = self.rtc.codec_config().find(|params| params.spec().codec == codec);
+        params.unwrap().pt()
+    }
+
+    /// What came into the n-th picture slot.
+    pub fn pictures(&self, slot: usize) -> &[Got] {
+        self.got.get(&(self.audio_slots + slot)).map_or(&[], Vec::as_slice)
+    }
+
+    pub fn sounds(&self, slot: usize) -> &[Got] {
+        self.got.get(&slot).map_or(&[], Vec::as_slice)
+    }
+}
+
+fn mark(payload: &mut Vec<u8>, number: u8, count: u32, height: u16) {
+    payload.extend_from_slice(&MAGIC);
+    payload.push(number);
+    payload.extend_from_slice(&count.to_be_bytes());
+    payload.extend_from_slice(&height.to_be_bytes());
+}
