@@ -3,7 +3,7 @@
 // and a rate limit between them. A second Chromium beside the server is the clock: what it shows of the same frame marks says
 // how much later the viewer shows them.
 //
-//   sudo node benches/network.mjs [--link PROGRAM] [--server BINARY] [loss|jitter|...]
+//   sudo node benches/network.mjs [--link PROGRAM] [--server BINARY] [good|loss|jitter|narrow ...]
 //
 // PROGRAM: netem_link (default: built from ../shared/tools/netem_link). Prints a line of JSON for each scenario.
 
@@ -89,15 +89,44 @@ async function startServer() {
   };
 }
 
-/** A WHEP viewer in a Chromium of its own in a namespace; its page keeps what it has shown and when. */
-async function startViewer(namespace, server, user, publishers) {
+/** Chromium in a namespace. */
+function startBrowser(namespace, user) {
   const wrapper = join(folder, `chromium-${user}`);
   writeFileSync(wrapper, `#!/bin/sh\nexec ip netns exec ${namespace} ${process.env.CHROMIUM ?? '/usr/bin/chromium'} "$@"\n`);
   chmodSync(wrapper, 0o755);
-  const browser = await chromium.launch({
+  return chromium.launch({
     executablePath: wrapper,
-    args: ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--autoplay-policy=no-user-gesture-required'],
+    args: [
+      '--no-sandbox', '--disable-gpu', '--disable-background-networking', '--autoplay-policy=no-user-gesture-required',
+      '--use-fake-ui-for-media-stream', '--use-fake-device-for-media-stream',
+      `--unsafely-treat-insecure-origin-as-secure=http://${SERVER}:8080`,
+    ],
   });
+}
+
+/** A publisher of three simulcast layers, by the demo page. */
+async function startPublisher(server, user) {
+  const browser = await startBrowser(names.server, user);
+  const page = await browser.newPage();
+  await page.addInitScript(`${marks}\nmarkedDevices(9, 700, 1280, 720);`);
+  await page.goto(`http://${SERVER}:8080/?room=1&user=${user}&codec=vp8&auto=1&audioProcessing=off`);
+  await sleep(4);
+  return browser;
+}
+
+/** What the server knows of a member's connection. */
+async function statistics(user) {
+  const secrets = readFileSync(join(folder, 'secrets.toml'), 'utf8');
+  const [id, secret] = ['secret_id', 'api_secret'].map((key) => new RegExp(`${key} = "([^"]+)"`).exec(secrets)[1]);
+  const app = /sdk_app_id = (\d+)/.exec(secrets)[1];
+  const text = execFileSync('ip', ['netns', 'exec', names.server, 'curl', '-s', '-H', `Authorization: Bearer ${id}:${secret}`,
+    `http://${SERVER}:8080/api/rooms/1/members/${user}/statistics?sdkAppId=${app}`], { encoding: 'utf8' });
+  return JSON.parse(text);
+}
+
+/** A WHEP viewer in a Chromium of its own in a namespace; its page keeps what it has shown and when. */
+async function startViewer(namespace, server, user, publishers) {
+  const browser = await startBrowser(namespace, user);
   const page = await browser.newPage();
   page.on('pageerror', (error) => console.error(`${user}:`, error));
   await page.goto(`http://${SERVER}:8080/player.html`);
@@ -231,7 +260,42 @@ const scenarios = {
     const seconds = await liveAgain(viewer, reference, 'ann', 400);
     return { liveAgainSeconds: seconds, after: await measure(viewer, reference, 'ann', 6) };
   },
+  async narrow({ link, server, viewer: other }) {
+    await other.close();
+    const browser = await startPublisher(server, 'cam');
+    const viewer = await startViewer(names.viewer, server, 'far', ['cam']);
+    await sleep(10);
+    const result = { wide: await estimates(viewer, 'cam', 5) };
+    for (const [name, rate] of [['at1000', 1000], ['at500', 500], ['at1000Again', 1000]]) {
+      await link.set('ab', `clear,delay=20,rate=${rate},queue=300`);
+      await sleep(5);
+      result[name] = await estimates(viewer, 'cam', 15);
+    }
+    await viewer.close();
+    await browser.close();
+    return result;
+  },
 };
+
+/** The estimate of the far viewer's link once a second, and what he saw meanwhile. */
+async function estimates(viewer, publisher, seconds) {
+  const found = [];
+  const before = await viewer.statistics(publisher);
+  for (let second = 0; second < seconds; second += 1) {
+    await sleep(1);
+    const known = await statistics(`far-${publisher}`);
+    found.push(known.downlinkEstimate);
+  }
+  const after = await viewer.statistics(publisher);
+  const sorted = [...found].sort((a, b) => a - b);
+  return {
+    kbps: { least: Math.round(sorted[0] / 1000), median: Math.round(percentile(sorted, 0.5) / 1000), most: Math.round(sorted.at(-1) / 1000) },
+    height: after.height,
+    fps: Number(((after.frames - before.frames) / (after.at - before.at)).toFixed(1)),
+    freezes: after.freezes - before.freezes,
+    frozenSeconds: Number((after.frozen - before.frozen).toFixed(2)),
+  };
+}
 
 async function main() {
   ip('netns', 'add', names.server);
@@ -258,7 +322,7 @@ async function main() {
     await link.set('both', 'clear');
     await sleep(3);
   }
-  await viewer.close();
+  if (!positionals.includes('narrow')) await viewer.close();
   await reference.close();
 }
 

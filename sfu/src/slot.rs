@@ -322,13 +322,17 @@ impl Slot {
         (self.packets.wrapping_sub(packets), self.octets.wrapping_sub(octets))
     }
 
-    /// Where a packet that the viewer misses came from: stream and sequence number there.
+    /// Where a packet that the viewer misses came from: stream and sequence number there. None for what was shown before the
+    /// present stream: its key frame made that useless, and on a narrow link resends of a layer that was too large would keep
+    /// the smaller one from coming through.
     pub fn origin(&self, wire_seq: u16) -> Option<Origin> {
         // The extended number nearest below what was written.
         let newest = self.written.next_seq.checked_sub(1)?;
         let back = u64::from((newest as u16).wrapping_sub(wire_seq));
         let seq = newest.checked_sub(back)?;
-        let segment = self.segments.iter().rev().find(|segment| segment.first_seq[1] <= seq)?;
+        let shown = self.segments.back()?.stream;
+        let mut segments = self.segments.iter().rev().take_while(|segment| segment.stream == shown);
+        let segment = segments.find(|segment| segment.first_seq[1] <= seq)?;
         Some(Origin {
             stream: segment.stream,
             seq: seq - segment.first_seq[1] + segment.first_seq[0],

@@ -137,7 +137,7 @@ impl Estimator {
             return;
         }
         // Loss without a queue is the link's nature and no sign that less should be sent.
-        let growth = match (loss < LOW_LOSS, self.is_congested()) {
+        let growth = match (loss < LOW_LOSS, self.delay.usage() == Usage::Over) {
             (true, _) => 1.08,
             (false, false) => 1.02,
             (false, true) => return,
@@ -153,9 +153,9 @@ impl Estimator {
         self.loss_limit.is_some() || self.rate.decreased_within(now, NARROW)
     }
 
-    /// Packets queue up on the way: sending more would make it worse.
-    pub fn is_congested(&self) -> bool {
-        self.delay.usage() == Usage::Over
+    /// Packets queue up on the way, or lately did: sending more would make it worse.
+    pub fn is_congested(&self, now: Instant) -> bool {
+        self.delay.usage() == Usage::Over || self.rate.decreased_within(now, NARROW)
     }
 
     /// Percent of packets lost at the first sending since the last call; None: nothing was reported.

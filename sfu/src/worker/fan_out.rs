@@ -157,7 +157,7 @@ impl Worker {
             let Some(Some(session)) = self.sessions.get_mut(viewer.session) else {
                 continue;
             };
-            if give(session, *viewer, &pending, &mut given) && session.flush != Flush::Ready {
+            if give(now, session, *viewer, &pending, &mut given) && session.flush != Flush::Ready {
                 session.flush = Flush::Ready;
                 self.ready.push_back(viewer.session);
             }
@@ -186,7 +186,7 @@ impl Worker {
 }
 
 /// Queues for one viewer what his slot takes. Answers whether it is anything.
-fn give(session: &mut Session, viewer: Viewer, pending: &[Pending], given: &mut Given) -> bool {
+fn give(now: Instant, session: &mut Session, viewer: Viewer, pending: &[Pending], given: &mut Given) -> bool {
     let before = given.packets;
     for Pending {
         stream,
@@ -228,7 +228,7 @@ fn give(session: &mut Session, viewer: Viewer, pending: &[Pending], given: &mut 
         };
         if session.protection.repeats() > 0
             && rewritten.types.resend.is_some()
-            && !session.egress.estimator.is_congested()
+            && !session.egress.estimator.is_congested(now)
         {
             given.repeats.push((viewer, rewritten.seq as u16));
         }
