@@ -14,7 +14,7 @@ const BEYOND_WANTED: f64 = 1.2;
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Time to the next probe after one that found nothing, doubling.
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
-const LONGEST_PAUSE: Duration = Duration::from_secs(16);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// A probe has succeeded when this share of it arrived at its rate: the next goes further at once.
 const SUCCESS: f64 = 0.7;
 /// Share of the packets that must have arrived.
