@@ -161,6 +161,14 @@ impl Server {
         })
     }
 
+    /// Resolves when a part of it has ended that should not have.
+    pub async fn failed(&self) {
+        match &self.sfu {
+            Some(sfu) => sfu.service.failed().await,
+            None => std::future::pending().await,
+        }
+    }
+
     /// Ends mixes first, then what reads them, then the rooms; within `server.shutdown_seconds`.
     pub async fn finish(self) {
         let limit = Duration::from_secs(self.config.server.shutdown_seconds);

@@ -23,6 +23,13 @@ pub enum Letter {
     TcpFrame(TcpFrame),
 }
 
+/// The worker's end.
+pub struct Letters {
+    queue: mpsc::Receiver<Letter>,
+    /// A wake whose waker has gone before the thread looked is no wake: it lives as long as who is woken.
+    _waker: Arc<Waker>,
+}
+
 /// The worker has ended, or (at once, without waiting) its queue is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotTaken;
@@ -35,9 +42,26 @@ pub struct Inbox {
 }
 
 /// `waker` wakes the thread that reads the answered receiver.
-pub fn inbox(waker: Arc<Waker>) -> (Inbox, mpsc::Receiver<Letter>) {
-    let (letters, receiver) = mpsc::channel(QUEUE);
+pub fn inbox(waker: Waker) -> (Inbox, Letters) {
+    let waker = Arc::new(waker);
+    let (letters, queue) = mpsc::channel(QUEUE);
+    let receiver = Letters {
+        queue,
+        _waker: Arc::clone(&waker),
+    };
     (Inbox { letters, waker }, receiver)
+}
+
+impl Letters {
+    /// None: nothing is there now.
+    pub fn next(&mut self) -> Option<Letter> {
+        self.queue.try_recv().ok()
+    }
+
+    #[cfg(test)]
+    pub async fn recv(&mut self) -> Option<Letter> {
+        self.queue.recv().await
+    }
 }
 
 impl Inbox {

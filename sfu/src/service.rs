@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use rotunda_proto::bus::{BusError, SharedBus};
@@ -49,6 +48,7 @@ pub enum StartError {
 pub struct Service {
     control: tokio::task::JoinHandle<()>,
     workers: Vec<std::thread::JoinHandle<()>>,
+    failed: CancellationToken,
 }
 
 impl Service {
@@ -64,8 +64,9 @@ impl Service {
         let (events, event_queue) = mpsc::channel(QUEUE);
         let mut handles = Vec::new();
         let mut workers = Vec::new();
+        let failed = CancellationToken::new();
         for port in config.ports() {
-            let (handle, thread) = start_worker(&config, port, events.clone(), shutdown.clone())?;
+            let (handle, thread) = start_worker(&config, port, events.clone(), &shutdown, &failed)?;
             handles.push(handle);
             workers.push(thread);
         }
@@ -80,7 +81,17 @@ impl Service {
         info!(workers = handles.len(), first_port = first, addresses = ?addresses(&config), "sfu listens");
         let control = Control::new(info, bus, secret, handles);
         let control = tokio::spawn(control.run(requests, event_queue, shutdown));
-        Ok(Self { control, workers })
+        Ok(Self {
+            control,
+            workers,
+            failed,
+        })
+    }
+
+    /// Resolves when a worker has ended before shutdown, which is a bug or a broken machine. Its rooms are dead: the process
+    /// should be started again.
+    pub fn failed(&self) -> impl Future<Output = ()> + 'static {
+        self.failed.clone().cancelled_owned()
     }
 
     /// Resolves when everything has ended after shutdown.
@@ -129,7 +140,8 @@ fn start_worker(
     config: &Config,
     port: u16,
     events: mpsc::Sender<RoomEvent>,
-    shutdown: CancellationToken,
+    shutdown: &CancellationToken,
+    failed: &CancellationToken,
 ) -> Result<(Handle, std::thread::JoinHandle<()>), StartError> {
     let advertised: Vec<SocketAddr> = addresses(config)
         .into_iter()
@@ -143,7 +155,7 @@ fn start_worker(
     let (udp, tcp) = bound.map_err(|source| StartError::Port { port, source })?;
     let poll = mio::Poll::new().map_err(StartError::Thread)?;
     let waker = mio::Waker::new(poll.registry(), shell::LETTERS).map_err(StartError::Thread)?;
-    let (inbox, letters) = inbox(Arc::new(waker));
+    let (inbox, letters) = inbox(waker);
     let clock = Clock;
     let worker = Worker::new(Setup {
         connect_timeout: Duration::from_secs(config.connect_timeout_seconds),
@@ -154,17 +166,18 @@ fn start_worker(
     let read_interval = Duration::from_micros(config.read_interval_microseconds);
     let shell = Shell::new(worker, poll, udp, letters, events, read_interval).map_err(StartError::Thread)?;
     let stop = shutdown.clone();
+    // Also when it panics.
+    let end = failed.clone().drop_guard();
     let thread = std::thread::Builder::new()
         .name(format!("sfu-{port}"))
-        .spawn(move || {
-            if let Err(error) = shell.run(&stop) {
-                error!(%error, port, "the media socket failed; the worker has ended");
-            }
+        .spawn(move || match shell.run(&stop) {
+            Ok(()) => drop(end.disarm()),
+            Err(error) => error!(%error, port, "a worker has ended: its poll failed"),
         })
         .map_err(StartError::Thread)?;
     let candidates = candidates(&advertised);
     tokio::spawn(accept(tcp, advertised, inbox.clone(), shutdown.clone()));
-    let stopped = inbox.clone();
+    let (stopped, shutdown) = (inbox.clone(), shutdown.clone());
     tokio::spawn(async move {
         shutdown.cancelled().await;
         stopped.wake();
@@ -176,4 +189,40 @@ fn listen_tcp(address: SocketAddr) -> io::Result<TcpListener> {
     let listener = std::net::TcpListener::bind(address)?;
     listener.set_nonblocking(true)?;
     TcpListener::from_std(listener)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use rotunda_proto::bus::InProcess;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_idle_node_ends_when_it_is_told_to() {
+        // Many times, as threads and tasks end in any order.
+        for _ in 0..50 {
+            let config = Config {
+                bind: "127.0.0.1".parse().unwrap(),
+                port: free_port(),
+                ..Config::default()
+            };
+            let bus: SharedBus = Arc::new(InProcess::new());
+            let stop = CancellationToken::new();
+            let node = "sfu-1".parse().unwrap();
+            let started = Service::start(config, node, ClusterSecret::new("secret"), bus, stop.clone()).await;
+            let service = started.unwrap();
+            stop.cancel();
+            let ended = timeout(Duration::from_secs(5), service.finish()).await;
+            assert!(ended.is_ok(), "a worker goes on");
+        }
+    }
+
+    /// Free for UDP and TCP.
+    fn free_port() -> u16 {
+        let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        socket.local_addr().unwrap().port()
+    }
 }

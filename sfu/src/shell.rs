@@ -10,15 +10,17 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use metrics::counter;
 use mio::{Events, Poll, Token};
 use rotunda_proto::clock::Clock;
 use rotunda_proto::sfu::{ControlError, Reply};
 use str0m::net::Protocol;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 use crate::control::{Order, Task};
-use crate::inbox::Letter;
+use crate::inbox::{Letter, Letters};
 use crate::net::{Peer, Udp};
 use crate::worker::{RoomEvent, Worker};
 
@@ -26,16 +28,23 @@ pub const LETTERS: Token = Token(0);
 const SOCKET: Token = Token(1);
 /// Reads in a row before what they gave is sent.
 const READS: usize = 4;
+/// After a socket error that is not of a datagram (no memory, the network is down) the socket rests for so long, and the error is
+/// told at most so often.
+const REST: Duration = Duration::from_millis(10);
+const TELL_EVERY: Duration = Duration::from_secs(10);
+/// Events that the control task has no place for are offered to it again after so long.
+const OFFER_AGAIN: Duration = Duration::from_millis(10);
 
 pub struct Shell {
     worker: Worker,
     poll: Poll,
     udp: Udp,
     tcp: HashMap<SocketAddr, Peer>,
-    letters: mpsc::Receiver<Letter>,
+    letters: Letters,
     events: mpsc::Sender<RoomEvent>,
     read_interval: Duration,
     buffer: Vec<u8>,
+    told_error_at: Option<Instant>,
 }
 
 /// What the socket is known to hold.
@@ -54,7 +63,7 @@ impl Shell {
         worker: Worker,
         poll: Poll,
         udp: Udp,
-        letters: mpsc::Receiver<Letter>,
+        letters: Letters,
         events: mpsc::Sender<RoomEvent>,
         read_interval: Duration,
     ) -> io::Result<Self> {
@@ -68,10 +77,11 @@ impl Shell {
             events,
             read_interval,
             buffer: Vec::with_capacity(65_536),
+            told_error_at: None,
         })
     }
 
-    /// Runs until `shutdown`, for which somebody has to wake the poll.
+    /// Runs until `shutdown`, for which somebody has to wake the poll. Only a poll that does not work is an error.
     pub fn run(mut self, shutdown: &CancellationToken) -> io::Result<()> {
         let clock = Clock;
         let mut wakes = Events::with_capacity(8);
@@ -86,7 +96,7 @@ impl Shell {
             let began = clock.now();
             let mut read = 0;
             if socket == Socket::Unread {
-                (read, socket) = self.receive()?;
+                (read, socket) = self.receive();
             }
             self.handle_letters(began);
             if self.worker.poll_timeout().is_some_and(|due| due <= began) {
@@ -105,8 +115,10 @@ impl Shell {
 
     /// Waits until something has come or is due.
     fn poll(&mut self, wakes: &mut Events) -> io::Result<()> {
-        let due = self.worker.poll_timeout();
-        let timeout = due.map(|due| due.saturating_duration_since(Clock.now()));
+        let now = Clock.now();
+        let offer = self.worker.has_events().then_some(now + OFFER_AGAIN);
+        let due = self.worker.poll_timeout().into_iter().chain(offer).min();
+        let timeout = due.map(|due| due.saturating_duration_since(now));
         match self.poll.poll(wakes, timeout) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
             _ => Ok(()),
@@ -114,21 +126,36 @@ impl Shell {
     }
 
     /// Answers how many reads brought something, at most [`READS`].
-    fn receive(&mut self) -> io::Result<(usize, Socket)> {
+    fn receive(&mut self) -> (usize, Socket) {
         for read in 0..READS {
             let (now, worker) = (Clock.now(), &mut self.worker);
             let count = self.udp.receive(|arrived| {
                 worker.handle_datagram(now, arrived.from, arrived.to, Protocol::Udp, arrived.bytes);
-            })?;
-            if count == 0 {
-                return Ok((read, Socket::Drained));
+            });
+            match count {
+                Ok(0) => return (read, Socket::Drained),
+                Ok(_) => {}
+                Err(error) => {
+                    self.handle_socket_error(now, &error);
+                    return (read, Socket::Unread);
+                }
             }
         }
-        Ok((READS, Socket::Unread))
+        (READS, Socket::Unread)
+    }
+
+    /// The rooms outlive it: the network comes back, and members with it.
+    fn handle_socket_error(&mut self, now: Instant, error: &io::Error) {
+        counter!("rotunda_sfu_socket_errors_total").increment(1);
+        if self.told_error_at.is_none_or(|at| now - at >= TELL_EVERY) {
+            self.told_error_at = Some(now);
+            warn!(%error, "the media socket cannot be read; trying again");
+        }
+        Clock.block_until(now + REST);
     }
 
     fn handle_letters(&mut self, now: Instant) {
-        while let Ok(letter) = self.letters.try_recv() {
+        while let Some(letter) = self.letters.next() {
             match letter {
                 Letter::Order(Order { task, reply }) => {
                     let _caller_gave_up = reply.send(self.carry_out(task));
@@ -190,10 +217,11 @@ impl Shell {
                 _ => self.send_tcp(path.to, &self.buffer),
             }
         }
-        while let Some(event) = self.worker.poll_event() {
-            if self.events.try_send(event).is_err() {
-                metrics::counter!("rotunda_sfu_events_dropped_total").increment(1);
-            }
+        while self.worker.has_events()
+            && let Ok(place) = self.events.try_reserve()
+            && let Some(event) = self.worker.poll_event()
+        {
+            place.send(event);
         }
     }
 

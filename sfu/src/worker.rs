@@ -6,6 +6,7 @@
 //! measures, [`layers`] pauses what nobody watches, [`messages`] carries members' own messages.
 
 pub(crate) mod demux;
+mod events;
 mod fan_out;
 mod forward;
 mod layers;
@@ -37,6 +38,8 @@ use crate::packet::StreamId;
 use crate::session::{Flush, Session};
 use crate::speakers::Speakers;
 use crate::track::{Stream, Track};
+use events::Events;
+pub use events::RoomEvent;
 pub use fan_out::Pending;
 use fan_out::Repeat;
 use timers::Timers;
@@ -67,7 +70,7 @@ pub struct Worker {
     waiting: VecDeque<(Instant, usize)>,
     ready: VecDeque<usize>,
     control: VecDeque<Datagram>,
-    events: VecDeque<RoomEvent>,
+    events: Events,
     outbox: messages::Outbox,
     scratch: forward::Scratch,
     counters: forward::Counters,
@@ -78,13 +81,6 @@ pub struct Worker {
 pub struct Datagram {
     pub path: Path,
     pub bytes: Vec<u8>,
-}
-
-/// An event and the room it happened in.
-#[derive(Debug)]
-pub struct RoomEvent {
-    pub room: RoomKey,
-    pub event: Event,
 }
 
 #[derive(Default)]
@@ -129,7 +125,7 @@ impl Worker {
             waiting: VecDeque::new(),
             ready: VecDeque::new(),
             control: VecDeque::new(),
-            events: VecDeque::new(),
+            events: Events::default(),
             outbox: messages::Outbox::default(),
             scratch: forward::Scratch::default(),
             counters: forward::Counters::default(),
@@ -298,10 +294,7 @@ impl Worker {
                 user: session.user,
                 reason: reason.to_owned(),
             };
-            self.events.push_back(RoomEvent {
-                room: session.room,
-                event,
-            });
+            self.events.tell(&session.room, event);
         }
     }
 
@@ -378,8 +371,7 @@ impl Worker {
                     session: session.id,
                     user: session.user.clone(),
                 };
-                let room = session.room.clone();
-                self.events.push_back(RoomEvent { room, event });
+                self.events.tell(&session.room, event);
                 self.allocate(now, index);
             }
             str0m::Event::IceConnectionStateChange(IceConnectionState::Disconnected) => {
@@ -488,7 +480,11 @@ impl Worker {
     }
 
     pub fn poll_event(&mut self) -> Option<RoomEvent> {
-        self.events.pop_front()
+        self.events.next()
+    }
+
+    pub fn has_events(&self) -> bool {
+        !self.events.is_empty()
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) or [`poll_media`](Self::poll_media) is next due; None: never.

@@ -2,6 +2,8 @@
 
 use std::io::Write;
 
+use anyhow::ensure;
+
 use super::{Quiet, asked_to_stop, load, start_logging};
 use crate::cli;
 use crate::server::Server;
@@ -14,7 +16,14 @@ pub async fn run(arguments: cli::Serve) -> anyhow::Result<()> {
     // On standard output and flushed, so that who started the process can wait for it.
     println!("Rotunda is ready: http://localhost:{port}/  (Ctrl-C ends it)");
     std::io::stdout().flush()?;
-    asked_to_stop().await;
+    let failed = tokio::select! {
+        () = asked_to_stop() => false,
+        () = server.failed() => true,
+    };
     server.finish().await;
+    ensure!(
+        !failed,
+        "a part of the server has failed, as the log tells: start it again"
+    );
     Ok(())
 }

@@ -35,7 +35,7 @@ impl Node {
         announce(&bus, &info).await.unwrap();
         let poll = mio::Poll::new().unwrap();
         let waker = mio::Waker::new(poll.registry(), mio::Token(0)).unwrap();
-        let (inbox, mut letters) = inbox(Arc::new(waker));
+        let (inbox, mut letters) = inbox(waker);
         tokio::spawn(async move {
             while let Some(Letter::Order(Order { task, reply })) = letters.recv().await {
                 let done = match task {

@@ -124,9 +124,9 @@ async fn read_frames(mut read: OwnedReadHalf, from: SocketAddr, to: SocketAddr, 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::inbox::inbox;
+    use crate::inbox::{Letters, inbox};
 
-    async fn next_peer(letters: &mut mpsc::Receiver<Letter>) -> Peer {
+    async fn next_peer(letters: &mut Letters) -> Peer {
         match letters.recv().await.unwrap() {
             Letter::TcpPeer { peer, .. } => peer,
             _ => panic!("the peer comes first"),
@@ -137,7 +137,7 @@ mod tests {
     async fn a_connection_that_is_closed_or_silent_leaves_nothing_behind() {
         let poll = mio::Poll::new().unwrap();
         let waker = mio::Waker::new(poll.registry(), mio::Token(0)).unwrap();
-        let (inbox, mut letters) = inbox(Arc::new(waker));
+        let (inbox, mut letters) = inbox(waker);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(accept(listener, Vec::new(), inbox, CancellationToken::new()));

@@ -6,7 +6,7 @@ use metrics::counter;
 use rotunda_proto::sfu::Event;
 use str0m::media::{Mid, Rids};
 
-use super::{RoomEvent, Worker};
+use super::Worker;
 use crate::packet::StreamId;
 
 /// Viewers of a track are gone through so often.
@@ -101,9 +101,6 @@ impl Worker {
             source: track.source,
             active: active.map(ToString::to_string).collect(),
         };
-        self.events.push_back(RoomEvent {
-            room: session.room.clone(),
-            event,
-        });
+        self.events.tell(&session.room, event);
     }
 }

@@ -7,7 +7,7 @@ use rotunda_proto::sfu::{ControlError, Event};
 use rotunda_proto::statistics::{DownlinkSlot, NetworkQuality, Statistics, UplinkStream};
 use str0m::stats::MediaIngressStats;
 
-use super::{RoomEvent, Worker};
+use super::Worker;
 use crate::quality::{Direction, fit};
 use crate::session::Session;
 use crate::track::Window;
@@ -112,13 +112,11 @@ impl Worker {
             downlink,
         };
         if session.user.is_some() && session.measured.is_news(now) {
-            self.events.push_back(RoomEvent {
-                room: session.room.clone(),
-                event: Event::Quality {
-                    session: session.id,
-                    quality,
-                },
-            });
+            let event = Event::Quality {
+                session: session.id,
+                quality,
+            };
+            self.events.tell(&session.room, event);
         }
     }
 

@@ -9,7 +9,7 @@ use rotunda_proto::sfu::Event;
 use str0m::format::Codec;
 use str0m::media::MediaKind;
 
-use super::{RoomEvent, Worker};
+use super::Worker;
 use crate::allocator::{self, Layer, Request};
 use crate::egress::Body;
 use crate::packet::{Packet, StreamId};
@@ -208,15 +208,13 @@ impl Worker {
             return;
         };
         counter!("rotunda_sfu_codec_refusals_total").increment(1);
-        self.events.push_back(RoomEvent {
-            room: session.room.clone(),
-            event: Event::CodecNotSupported {
-                session: session.id,
-                user: want.user.clone(),
-                source: want.source,
-                codec: codec.to_string(),
-            },
-        });
+        let event = Event::CodecNotSupported {
+            session: session.id,
+            user: want.user.clone(),
+            source: want.source,
+            codec: codec.to_string(),
+        };
+        self.events.tell(&session.room, event);
     }
 
     /// Notes the layer that a slot is to have; one that its publisher was told to pause is asked for again at once.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rotunda_proto::sfu::Event;
 
-use super::{Datagram, RoomEvent, Worker};
+use super::{Datagram, Worker};
 use crate::egress::Egress;
 
 /// Reports, layers, probes, repeated requests.
@@ -145,10 +145,7 @@ impl Worker {
     fn tell_speakers(&mut self, now: Instant) {
         for (key, room) in &mut self.rooms {
             if let Some(speakers) = room.speakers.poll_change(now) {
-                self.events.push_back(RoomEvent {
-                    room: key.clone(),
-                    event: Event::Speakers { speakers },
-                });
+                self.events.tell(key, Event::Speakers { speakers });
             }
         }
     }
