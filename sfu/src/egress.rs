@@ -30,6 +30,11 @@ const QUEUE: usize = 2048;
 /// hundreds of viewers' logs stay in the processor's cache.
 const SENT: usize = 128;
 const MOST_SENT: usize = 4096;
+/// Resends that a viewer can ask for: so many at first and at most saved up, and so many more with each packet. A few bytes of
+/// feedback ask for thousands, and must not cost more than watching.
+const FIRST_RESENDS: u32 = 256;
+const MOST_RESENDS: u32 = 4096;
+const RESENDS_A_PACKET: u32 = 3;
 /// Padding of a probe packet; with what makes segments equal it stays below the 255 that its last byte can say.
 const PROBE_PADDING: usize = 220;
 
@@ -107,6 +112,8 @@ pub struct Egress {
     pub totals: Totals,
     ids: ExtensionIds,
     srtp: Option<srtp::Sender>,
+    /// Permitted now.
+    resends: u32,
     queue: Vec<Outgoing>,
     /// The first of the queue that has not left.
     next: usize,
@@ -127,6 +134,7 @@ impl Egress {
             totals: Totals::default(),
             ids,
             srtp: None,
+            resends: FIRST_RESENDS,
             queue: Vec::new(),
             next: 0,
             epoch: now,
@@ -161,6 +169,9 @@ impl Egress {
             self.totals.dropped += 1;
             self.next += 1;
         }
+        if matches!(body, Body::Media(_) | Body::Redundant { .. }) {
+            self.resends = (self.resends + RESENDS_A_PACKET).min(MOST_RESENDS);
+        }
         let mut outgoing = Outgoing {
             slot,
             body,
@@ -171,6 +182,13 @@ impl Egress {
         let tag = self.srtp.as_ref().map_or(0, srtp::Sender::tag_length);
         outgoing.size = header + outgoing.body_length() + tag;
         self.queue.push(outgoing);
+    }
+
+    /// Whether the viewer may have one more packet again.
+    pub fn may_resend(&mut self) -> bool {
+        let left = self.resends.checked_sub(1);
+        self.resends = left.unwrap_or(0);
+        left.is_some()
     }
 
     fn header<'a>(&self, slot: &'a Slot, outgoing: &Outgoing, sent: Duration) -> Header<'a> {

@@ -98,6 +98,8 @@ pub struct Slot {
     pub kind: MediaKind,
     pub ssrc: u32,
     pub rtx_ssrc: Option<u32>,
+    /// The track that has what is wanted, of which the slot is a viewer; None: nobody sends it.
+    pub track: Option<usize>,
     /// The stream to show: the source's, or the layer that fits the viewer's link. None: paused.
     pub target: Option<StreamId>,
     /// The payload type of the target at its publisher: another one may be another codec.
@@ -132,6 +134,7 @@ impl Slot {
             kind,
             ssrc,
             rtx_ssrc,
+            track: None,
             target: None,
             target_type: None,
             refused: None,

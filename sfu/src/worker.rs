@@ -185,6 +185,20 @@ impl Worker {
         }
     }
 
+    /// Its place is used again, so nobody may keep it.
+    fn remove_track(&mut self, track: usize) {
+        let Some(removed) = self.tracks.get_mut(track).and_then(Option::take) else {
+            return;
+        };
+        for viewer in removed.viewers {
+            if let Some(Some(session)) = self.sessions.get_mut(viewer.session) {
+                let slot = &mut session.slots[viewer.slot];
+                (slot.track, slot.target, slot.chosen) = (None, None, None);
+                slot.stop();
+            }
+        }
+    }
+
     /// Answers a second offer (ICE restart).
     pub fn restart(&mut self, now: Instant, id: SessionId, offer: &str) -> Result<String, ControlError> {
         let index = *self.by_id.get(&id).ok_or(ControlError::NoSuchSession)?;
@@ -264,11 +278,13 @@ impl Worker {
         for stream in session.streams.values() {
             self.streams.remove(stream);
         }
-        for track in session.tracks.values() {
-            self.tracks[*track] = None;
+        for slot in &session.slots {
+            if let Some(Some(track)) = slot.track.and_then(|track| self.tracks.get_mut(track)) {
+                track.viewers.retain(|viewer| viewer.session != index);
+            }
         }
-        for track in self.tracks.iter_mut().flatten() {
-            track.viewers.retain(|viewer| viewer.session != index);
+        for track in session.tracks.values() {
+            self.remove_track(*track);
         }
         if let Some(room) = self.rooms.get_mut(&session.room) {
             room.sessions.retain(|other| *other != index);

@@ -39,6 +39,7 @@ pub(super) struct Counters {
     not_permitted: Counter,
     pub(super) undecodable: Counter,
     resent: Counter,
+    resend_refused: Counter,
     missed: Counter,
     sent: Counter,
     sent_bytes: Counter,
@@ -58,6 +59,7 @@ impl Default for Counters {
             not_permitted: counter!("rotunda_sfu_packets_dropped_total", "reason" => "not_permitted"),
             undecodable: counter!("rotunda_sfu_packets_dropped_total", "reason" => "codec"),
             resent: counter!("rotunda_sfu_packets_resent_total"),
+            resend_refused: counter!("rotunda_sfu_packets_dropped_total", "reason" => "resends"),
             missed: counter!("rotunda_sfu_packets_missed_total"),
             sent: counter!("rotunda_sfu_packets_sent_total"),
             sent_bytes: counter!("rotunda_sfu_bytes_sent_total"),
@@ -344,6 +346,10 @@ impl Worker {
             return;
         };
         if let (Some(resend), Some(_)) = (rewritten.types.resend, session.slots[slot].rtx_ssrc) {
+            if !session.egress.may_resend() {
+                self.counters.resend_refused.increment(1);
+                return;
+            }
             let body = Body::Resend {
                 packet: Arc::clone(packet),
                 seq: session.slots[slot].next_resend(),

@@ -48,9 +48,6 @@ impl Worker {
 
     /// Puts a viewer's slots to the tracks that they want, and away from those that they do not want any more.
     pub(super) fn subscribe(&mut self, now: Instant, index: usize) {
-        for track in self.tracks.iter_mut().flatten() {
-            track.viewers.retain(|viewer| viewer.session != index);
-        }
         let Some(Some(session)) = self.sessions.get(index) else {
             return;
         };
@@ -78,21 +75,32 @@ impl Worker {
             })
             .collect();
         for (slot, track) in found.into_iter().enumerate() {
-            match track
-                .and_then(|track| self.tracks.get_mut(track))
-                .and_then(Option::as_mut)
-            {
-                Some(track) => track.viewers.push(Viewer { session: index, slot }),
-                None => {
-                    if let Some(Some(session)) = self.sessions.get_mut(index) {
-                        session.slots[slot].target = None;
-                        session.slots[slot].chosen = None;
-                        session.slots[slot].stop();
-                    }
-                }
-            }
+            self.put(Viewer { session: index, slot }, track);
         }
         self.allocate(now, index);
+    }
+
+    /// Makes a slot the viewer of this track, and of no other.
+    fn put(&mut self, viewer: Viewer, track: Option<usize>) {
+        let Some(Some(session)) = self.sessions.get_mut(viewer.session) else {
+            return;
+        };
+        let slot = &mut session.slots[viewer.slot];
+        let before = std::mem::replace(&mut slot.track, track);
+        if track.is_none() {
+            slot.target = None;
+            slot.chosen = None;
+            slot.stop();
+        }
+        if before == track {
+            return;
+        }
+        if let Some(Some(before)) = before.and_then(|before| self.tracks.get_mut(before)) {
+            before.viewers.retain(|other| *other != viewer);
+        }
+        if let Some(Some(track)) = track.and_then(|track| self.tracks.get_mut(track)) {
+            track.viewers.push(viewer);
+        }
     }
 
     /// A track has another stream or another size.
@@ -165,14 +173,9 @@ impl Worker {
 
     /// The streams of a slot's track that are of use, lowest first.
     fn layers(&self, now: Instant, index: usize, slot: usize, max_height: Option<u16>) -> Vec<Layer> {
-        let here = Viewer { session: index, slot };
-        let track = self.sessions.get(index).and_then(Option::as_ref).and_then(|session| {
-            let want = session.slots[slot].want()?;
-            let publisher = *self.rooms.get(&session.room)?.members.get(&want.user)?;
-            let track = *self.sessions.get(publisher)?.as_ref()?.tracks.get(&want.source)?;
-            self.tracks.get(track)?.as_ref()
-        });
-        let Some(track) = track.filter(|track| track.viewers.contains(&here)) else {
+        let session = self.sessions.get(index).and_then(Option::as_ref);
+        let track = session.and_then(|session| self.tracks.get(session.slots[slot].track?)?.as_ref());
+        let Some(track) = track else {
             return Vec::new();
         };
         let mut streams: Vec<(StreamId, _)> = track

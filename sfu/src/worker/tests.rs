@@ -233,6 +233,43 @@ fn who_has_the_password_fills_his_own_place_alone() {
     assert_eq!(addresses(&room), ("addresses", 0));
 }
 
+#[test]
+fn who_asks_for_everything_again_and_again_gets_little_more_than_he_watches() {
+    let mut room = Simulation::new(11);
+    let [ann, bob] = ["ann", "bob"].map(|name| room.join(name, Link::default(), Link::default()));
+    room.publish(ann);
+    room.run(ms(500));
+    room.watch(bob, &[ann]);
+    room.run(ms(3000));
+    let ssrc = room.slot_ssrc(bob).unwrap();
+    let newest = room.peers[bob].pictures(0).last().unwrap().seq as u16;
+    // Generic NACK (RFC 4585 §6.2.1): 14 entries of 17 packets each.
+    let entries = 14u16;
+    let mut nack = vec![0x81, 205, 0, 2 + entries as u8];
+    nack.extend_from_slice(&[0, 0, 0, 1]);
+    nack.extend_from_slice(&ssrc.to_be_bytes());
+    for entry in 0..entries {
+        nack.extend_from_slice(&newest.wrapping_sub(250 - entry * 17).to_be_bytes());
+        nack.extend_from_slice(&[0xff, 0xff]);
+    }
+    let before = room.peers[bob].pictures(0).len();
+    for _ in 0..100 {
+        let sealed = room.sealed_report(bob, &nack).unwrap();
+        let from = room.peers[bob].address;
+        room.inject(from, str0m::net::Protocol::Udp, &sealed);
+    }
+    room.run(ms(3000));
+    let resent = room
+        .statistics(bob)
+        .downlink
+        .iter()
+        .map(|slot| slot.resent)
+        .max()
+        .unwrap();
+    assert!((200..5000).contains(&resent), "{resent} of 23,800");
+    assert!(room.peers[bob].pictures(0).len() - before > 250, "he still sees ann");
+}
+
 /// What the packet path allocates in two seconds, with so many viewers.
 fn allocations(viewers: usize) -> Counted {
     let mut room = Simulation::new(8);
