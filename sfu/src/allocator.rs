@@ -119,8 +119,8 @@ mod tests {
     use proptest::prelude::*;
 
     /// Layers of 100, 400 and 1500 kbit/s; ids are 10 times the picture plus the layer.
-    fn simulcast(picture: u32, current: Option<u32>) -> Request {
-        let layer = |index: u32, kilobits: u64| Layer {
+    fn simulcast(picture: u64, current: Option<u64>) -> Request {
+        let layer = |index: u64, kilobits: u64| Layer {
             stream: StreamId(10 * picture + index),
             bitrate: 1000 * kilobits,
             height: None,
@@ -131,7 +131,7 @@ mod tests {
         }
     }
 
-    fn layers(budget: u64, requests: &[Request]) -> Vec<Option<u32>> {
+    fn layers(budget: u64, requests: &[Request]) -> Vec<Option<u64>> {
         let chosen = allocate(Some(1000 * budget), true, requests);
         chosen.iter().map(|stream| stream.map(|stream| stream.0 % 10)).collect()
     }
@@ -193,7 +193,7 @@ mod tests {
     #[test]
     fn until_a_sleeping_layer_wakes_there_is_always_a_picture_that_the_link_carries() {
         let only_lowest = |id: StreamId| id.0.is_multiple_of(10);
-        let stand_in = |current: Option<u32>, chosen: u32| {
+        let stand_in = |current: Option<u64>, chosen: u64| {
             let request = simulcast(1, current);
             super::stand_in(&request, StreamId(10 + chosen), only_lowest).0 % 10
         };
@@ -209,7 +209,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_more_is_given_than_the_link_carries(budget in 100u64..5000, pictures in 1u32..6) {
+        fn no_more_is_given_than_the_link_carries(budget in 100u64..5000, pictures in 1u64..6) {
             let requests: Vec<_> = (0..pictures).map(|picture| simulcast(picture, None)).collect();
             let kilobits = [100, 400, 1500];
             let used: u64 = layers(budget, &requests).iter().flatten().map(|layer| kilobits[*layer as usize]).sum();

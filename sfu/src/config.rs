@@ -21,6 +21,8 @@ pub struct Config {
     pub connect_timeout_seconds: u64,
     /// Sessions that a worker takes. Default 2000.
     pub max_sessions: usize,
+    /// Sessions of one room that a worker takes before the room goes on at another worker as well. Default 200.
+    pub room_sessions: usize,
     /// Milliseconds in which packets for one viewer are collected to leave in one send, unless a picture is complete
     /// before. Default 2; more saves CPU time and costs delay.
     pub batch_window_milliseconds: u64,
@@ -38,6 +40,7 @@ impl Default for Config {
             advertise: Vec::new(),
             connect_timeout_seconds: 15,
             max_sessions: 2000,
+            room_sessions: 200,
             batch_window_milliseconds: 2,
             read_interval_microseconds: 500,
         }
@@ -55,6 +58,9 @@ impl Config {
         }
         if self.connect_timeout_seconds == 0 {
             mistakes.push(ConfigMistake::new("sfu.connect_timeout_seconds", "write at least 1"));
+        }
+        if self.room_sessions == 0 {
+            mistakes.push(ConfigMistake::new("sfu.room_sessions", "write at least 1"));
         }
         if self.batch_window_milliseconds > 50 {
             mistakes.push(ConfigMistake::new("sfu.batch_window_milliseconds", "write at most 50"));

@@ -1,8 +1,7 @@
 //! Commands from the bus to the workers, and the workers' events to the bus.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::convert::Infallible;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, Instant};
 
 use rand::RngCore;
@@ -17,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::inbox::{Inbox, Letter};
+use crate::placement::{Placement, Spread};
 use crate::session::{Opening, Session};
 use crate::worker::RoomEvent;
 
@@ -74,22 +74,30 @@ pub struct Control {
     bus: SharedBus,
     secret: ClusterSecret,
     workers: Vec<Handle>,
-    /// Worker of each open session.
-    shards: HashMap<SessionId, usize>,
+    placement: Placement,
+    /// Sessions opened so far.
+    openings: u64,
     /// Sessions that were not opened after all.
     refused: (mpsc::Sender<SessionId>, mpsc::Receiver<SessionId>),
 }
 
 impl Control {
-    /// `info`: as it has been [announced](announce).
-    pub fn new(info: NodeInfo, bus: SharedBus, secret: ClusterSecret, workers: Vec<Handle>) -> Self {
+    /// `info`: as it has been [announced](announce). `placement`: of no session, on these workers.
+    pub fn new(
+        info: NodeInfo,
+        bus: SharedBus,
+        secret: ClusterSecret,
+        workers: Vec<Handle>,
+        placement: Placement,
+    ) -> Self {
         Self {
             info,
             announced_at: None,
             bus,
             secret,
             workers,
-            shards: HashMap::new(),
+            placement,
+            openings: 0,
             refused: mpsc::channel(REFUSED),
         }
     }
@@ -106,12 +114,12 @@ impl Control {
                 () = shutdown.cancelled() => break,
                 () = until(announce_at) => self.announce().await,
                 Some(session) = self.refused.1.recv() => {
-                    self.shards.remove(&session);
+                    self.close(session).await;
                 }
-                Some(request) = requests.recv() => self.handle_request(request),
+                Some(request) = requests.recv() => self.handle_request(request).await,
                 Some(RoomEvent { room, event }) = events.recv() => {
                     if let Event::Disconnected { session, .. } = &event {
-                        self.shards.remove(session);
+                        self.close(*session).await;
                     }
                     if let Err(error) = self.bus.tell(&event.subject(&room), &event).await {
                         warn!(%error, "an event was not told");
@@ -127,20 +135,20 @@ impl Control {
 
     /// None: what was announced is true.
     fn announce_at(&self) -> Option<Instant> {
-        let is_true = self.info.sessions == self.shards.len() as u64;
+        let is_true = self.info.sessions == self.placement.len() as u64;
         let earliest = || self.announced_at.map_or_else(|| Clock.now(), |at| at + ANNOUNCE_EVERY);
         (!is_true).then(earliest)
     }
 
     async fn announce(&mut self) {
-        self.info.sessions = self.shards.len() as u64;
+        self.info.sessions = self.placement.len() as u64;
         self.announced_at = Some(Clock.now());
         if let Err(error) = announce(&self.bus, &self.info).await {
             warn!(%error, "the node's load was not announced");
         }
     }
 
-    fn handle_request(&mut self, request: Request) {
+    async fn handle_request(&mut self, request: Request) {
         let command: Command = match request.parse() {
             Ok(command) => command,
             Err(error) => {
@@ -156,58 +164,119 @@ impl Control {
                 offer,
                 lines,
             } => {
-                let worker = shard_of(&room, self.workers.len());
                 let user = match self.admit(&room, identity) {
                     Ok(user) => user,
                     Err(error) => return request.answer(&Reply::Refused { error }),
                 };
-                self.shards.insert(session, worker);
+                let Some(worker) = self.place(session, &room).await else {
+                    return request.answer(&NODE_FULL);
+                };
+                self.openings += 1;
                 let opening = Opening {
                     id: session,
                     room,
                     user,
+                    serial: self.openings,
                     offer,
                     lines,
                     seed: rand::rng().next_u64(),
                 };
-                if let Some(worker) = self.workers.get(worker).cloned() {
-                    let (refused, session) = (self.refused.0.clone(), opening.id);
-                    tokio::spawn(async move {
-                        if open(worker, opening, request).await == Opened::No {
-                            // Without a listener the node has ended.
-                            let _ended = refused.send(session).await;
-                        }
-                    });
-                }
+                let refused = self.refused.0.clone();
+                tokio::spawn(async move {
+                    if open(worker, opening, request).await == Opened::No {
+                        // Without a listener the node has ended.
+                        let _ended = refused.send(session).await;
+                    }
+                });
                 return;
             }
             Command::Restart { session, offer } => Task::Restart { session, offer },
             Command::SetIngress { session, sources } => Task::SetIngress { session, sources },
             Command::SetSlots { session, slots } => Task::SetSlots { session, slots },
-            Command::Close { session } => Task::Close { session },
-            Command::Statistics { room, user } => Task::Statistics { room, user },
+            Command::Close { session } => return self.handle_close(session, request).await,
+            Command::Statistics { room, user } => return self.handle_statistics(room, user, request),
         };
-        let is_close = matches!(task, Task::Close { .. });
-        let shard = match &task {
-            Task::Adopt { session, .. } => self.shards.get(&session.id).copied(),
-            Task::Close { session } => self.shards.remove(session),
+        let worker = match &task {
             Task::Restart { session, .. } | Task::SetIngress { session, .. } | Task::SetSlots { session, .. } => {
-                self.shards.get(session).copied()
+                self.placement.worker_of(*session)
             }
-            Task::Statistics { room, .. } => Some(shard_of(room, self.workers.len())),
+            _ => None,
         };
-        let Some(worker) = shard.and_then(|shard| self.workers.get(shard)) else {
-            let none = Reply::Refused {
+        let Some(worker) = worker.and_then(|worker| self.workers.get(worker)) else {
+            return request.answer(&Reply::Refused {
+                error: ControlError::NoSuchSession,
+            });
+        };
+        give(worker, task, request);
+    }
+
+    /// Finds a worker for a session, and tells those that share its room from now on.
+    async fn place(&mut self, session: SessionId, room: &RoomKey) -> Option<Handle> {
+        self.close(session).await;
+        let (worker, spread) = self.placement.open(session, room)?;
+        self.tell_spread(spread).await;
+        self.workers.get(worker).cloned()
+    }
+
+    /// Forgets a session. Answers which worker has it.
+    async fn close(&mut self, session: SessionId) -> Option<&Handle> {
+        let (worker, spread) = self.placement.close(session)?;
+        self.tell_spread(spread).await;
+        self.workers.get(worker)
+    }
+
+    async fn tell_spread(&self, spread: Option<Spread>) {
+        let Some(Spread {
+            room,
+            concerned,
+            workers,
+        }) = spread
+        else {
+            return;
+        };
+        for worker in concerned {
+            let is_there = workers.contains(&worker);
+            let others = workers.iter().copied().filter(|other| is_there && *other != worker);
+            let letter = Letter::Neighbours {
+                room: room.clone(),
+                workers: others.collect(),
+            };
+            if let Some(handle) = self.workers.get(worker) {
+                // It fails when the worker has ended, and with it the node.
+                let _ended = handle.inbox.send(letter).await;
+            }
+        }
+    }
+
+    async fn handle_close(&mut self, session: SessionId, request: Request) {
+        // The worker first: what its others are told of the room is then about one without the session.
+        match self
+            .placement
+            .worker_of(session)
+            .and_then(|worker| self.workers.get(worker))
+        {
+            Some(worker) => give(worker, Task::Close { session }, request),
+            None => request.answer(&Reply::Done),
+        }
+        self.close(session).await;
+    }
+
+    /// Asks each worker that the room is on.
+    fn handle_statistics(&self, room: RoomKey, user: UserId, request: Request) {
+        let workers = self.placement.workers_of(&room);
+        let workers: Vec<Handle> = workers.filter_map(|worker| self.workers.get(worker).cloned()).collect();
+        tokio::spawn(async move {
+            let mut reply = Reply::Refused {
                 error: ControlError::NoSuchSession,
             };
-            return request.answer(if is_close { &Reply::Done } else { &none });
-        };
-        // In order: the queue is entered here, only the waiting for the reply is on a task of its own.
-        let (reply, answer) = oneshot::channel();
-        let full = worker.inbox.try_send(Letter::Order(Order { task, reply })).is_err();
-        tokio::spawn(async move {
-            let reply = if full { None } else { answer.await.ok() };
-            request.answer(&reply.unwrap_or(NODE_FULL));
+            for worker in workers {
+                let (room, user) = (room.clone(), user.clone());
+                reply = ask(&worker, Task::Statistics { room, user }).await.unwrap_or(NODE_FULL);
+                if matches!(reply, Reply::Statistics { .. }) {
+                    break;
+                }
+            }
+            request.answer(&reply);
         });
     }
 
@@ -227,6 +296,26 @@ impl Control {
 const NODE_FULL: Reply = Reply::Refused {
     error: ControlError::NodeFull,
 };
+
+/// In order: the queue is entered here, only the waiting for the reply is on a task of its own.
+fn give(worker: &Handle, task: Task, request: Request) {
+    let reply = ask(worker, task);
+    tokio::spawn(async move {
+        request.answer(&reply.await.unwrap_or(NODE_FULL));
+    });
+}
+
+/// Enters a worker's queue at once. None: it is full, or the worker has ended.
+fn ask(worker: &Handle, task: Task) -> impl Future<Output = Option<Reply>> + use<> {
+    let (reply, answer) = oneshot::channel();
+    let sent = worker.inbox.try_send(Letter::Order(Order { task, reply }));
+    async move {
+        match sent {
+            Ok(()) => answer.await.ok(),
+            Err(_) => None,
+        }
+    }
+}
 
 /// Writes how many sessions a node has and takes, for who chooses one.
 pub async fn announce(bus: &SharedBus, info: &NodeInfo) -> Result<(), BusError> {
@@ -282,12 +371,6 @@ async fn opened(worker: Handle, opening: Opening) -> Result<Reply, ControlError>
     let sent = worker.inbox.send(Letter::Order(Order { task, reply })).await;
     sent.map_err(|_| ControlError::NodeFull)?;
     adopted.await.map_err(|_| ControlError::NodeFull)
-}
-
-fn shard_of(room: &RoomKey, workers: usize) -> usize {
-    let mut hasher = DefaultHasher::new();
-    room.hash(&mut hasher);
-    (hasher.finish() % workers.max(1) as u64) as usize
 }
 
 #[cfg(test)]

@@ -127,6 +127,7 @@ fn offer(data: &[u8]) {
         offer: sdp.to_owned(),
         lines: lines(sdp),
         seed: 1,
+        serial: 1,
     };
     let candidate = Candidate::host("10.0.0.1:4000".parse().unwrap(), "udp").unwrap();
     if let Ok((mut session, answer)) = Session::open(Clock.now(), opening, &[candidate]) {

@@ -4,11 +4,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use mio::Waker;
+use rotunda_proto::ids::RoomKey;
 use tokio::sync::mpsc;
 use tracing::warn;
 
 use crate::control::Order;
 use crate::net::{Peer, TcpFrame};
+use crate::worker::spread::Handover;
 
 /// Letters waiting for a worker: commands and the frames of all TCP peers.
 const QUEUE: usize = 4096;
@@ -21,6 +23,15 @@ pub enum Letter {
         peer: Peer,
     },
     TcpFrame(TcpFrame),
+    /// Other workers that a room is on.
+    Neighbours {
+        room: RoomKey,
+        workers: Vec<usize>,
+    },
+    Handovers {
+        from: usize,
+        handovers: Vec<Handover>,
+    },
 }
 
 /// The worker's end.
@@ -74,6 +85,14 @@ impl Inbox {
 
     pub fn try_send(&self, letter: Letter) -> Result<(), NotTaken> {
         self.letters.try_send(letter).map_err(|_| NotTaken)?;
+        self.wake();
+        Ok(())
+    }
+
+    /// As [`try_send`](Self::try_send), of a letter that is only made when there is place for it.
+    pub fn try_send_made(&self, make: impl FnOnce() -> Letter) -> Result<(), NotTaken> {
+        let place = self.letters.try_reserve().map_err(|_| NotTaken)?;
+        place.send(make());
         self.wake();
         Ok(())
     }

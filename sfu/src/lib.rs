@@ -1,7 +1,8 @@
 //! WebRTC transport and selective forwarding (RFC 7667 §3.7).
 //!
 //! [`Service`] starts one thread a worker; each has its own UDP socket and ICE-TCP listener and drives one sans-IO
-//! [`worker::Worker`], which owns the rooms that are sharded to it. No locks: a room belongs to one thread.
+//! [`worker::Worker`]. No locks: a session belongs to one thread. A room is on one worker until it is large; then its workers hand
+//! each other what their members publish ([`worker::spread`]).
 
 mod allocator;
 mod answer;
@@ -18,6 +19,7 @@ pub mod fuzzing;
 mod inbox;
 mod net;
 mod packet;
+mod placement;
 mod protection;
 mod quality;
 mod service;

@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 
 use crate::wire::descriptor::Descriptor;
 
-/// One RTP stream of a publisher (one simulcast layer, where there are several); never used again for another.
+/// One RTP stream of a publisher (one simulcast layer, where there are several), on all workers of a node; never used again for
+/// another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct StreamId(pub u32);
+pub struct StreamId(pub u64);
 
 /// A received packet: shared by all viewers, never changed.
 #[derive(Debug)]

@@ -23,6 +23,8 @@ pub const REPEAT_AFTER: Duration = Duration::from_millis(15);
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Protection {
     reports: u32,
+    /// The viewer tells of every packet.
+    exact: bool,
     /// Lost, of 1; smoothed.
     share: f32,
     older: usize,
@@ -30,8 +32,21 @@ pub struct Protection {
 }
 
 impl Protection {
-    /// `fraction_lost`: of 256, as in a reception report (RFC 3550 §6.4.1).
+    /// `fraction_lost`: of 256, as in a reception report (RFC 3550 §6.4.1). Some receivers leave out what came by resending, so it
+    /// counts only where nothing more exact is known.
     pub fn handle_report(&mut self, fraction_lost: u8) {
+        if !self.exact {
+            self.weigh(fraction_lost);
+        }
+    }
+
+    /// The same from transport-wide feedback, which tells of each sending.
+    pub fn handle_transport(&mut self, fraction_lost: u8) {
+        self.exact = true;
+        self.weigh(fraction_lost);
+    }
+
+    fn weigh(&mut self, fraction_lost: u8) {
         self.reports = self.reports.saturating_add(1);
         let weight = WEIGHT.max(1.0 / self.reports as f32);
         self.share += (f32::from(fraction_lost) / 256.0 - self.share) * weight;
@@ -83,6 +98,16 @@ mod tests {
         assert_eq!(after(&[(26, 20)]).older(), 2);
         let worst = after(&[(77, 20)]);
         assert_eq!((worst.older(), worst.repeats()), (3, 2));
+    }
+
+    #[test]
+    fn what_is_known_of_each_packet_counts_more_than_reports() {
+        let mut protection = Protection::default();
+        for _ in 0..20 {
+            protection.handle_transport(77);
+            protection.handle_report(10);
+        }
+        assert_eq!((protection.older(), protection.repeats()), (3, 2));
     }
 
     #[test]

@@ -19,10 +19,11 @@ use tracing::{error, info};
 
 use crate::config::Config;
 use crate::control::{Control, Handle, announce};
-use crate::inbox::inbox;
+use crate::inbox::{Inbox, inbox};
 use crate::net::{Udp, accept, local_addresses};
-use crate::shell::{self, Shell};
-use crate::worker::{RoomEvent, Setup, Worker};
+use crate::placement::Placement;
+use crate::shell::{self, Parts, Shell};
+use crate::worker::{Setup, Worker};
 
 /// Events waiting for the control task.
 const QUEUE: usize = 1024;
@@ -62,13 +63,17 @@ impl Service {
     ) -> Result<Self, StartError> {
         let requests = bus.serve(&control_subject(&node)).await?;
         let (events, event_queue) = mpsc::channel(QUEUE);
-        let mut handles = Vec::new();
-        let mut workers = Vec::new();
+        let (mut handles, mut prepared, mut workers) = (Vec::new(), Vec::new(), Vec::new());
         let failed = CancellationToken::new();
-        for port in config.ports() {
-            let (handle, thread) = start_worker(&config, port, events.clone(), &shutdown, &failed)?;
+        for (index, port) in config.ports().enumerate() {
+            let (handle, parts) = prepare_worker(&config, index, port, &shutdown)?;
             handles.push(handle);
-            workers.push(thread);
+            prepared.push((port, parts));
+        }
+        let inboxes: Vec<Inbox> = handles.iter().map(|handle| handle.inbox.clone()).collect();
+        for (port, parts) in prepared {
+            let shell = Shell::new(parts, inboxes.clone(), events.clone()).map_err(StartError::Thread)?;
+            workers.push(start_worker(shell, port, &shutdown, &failed)?);
         }
         drop(events);
         let info = NodeInfo {
@@ -79,7 +84,8 @@ impl Service {
         announce(&bus, &info).await?;
         let first = config.port;
         info!(workers = handles.len(), first_port = first, addresses = ?addresses(&config), "sfu listens");
-        let control = Control::new(info, bus, secret, handles);
+        let placement = Placement::new(handles.len(), config.max_sessions, config.room_sessions);
+        let control = Control::new(info, bus, secret, handles, placement);
         let control = tokio::spawn(control.run(requests, event_queue, shutdown));
         Ok(Self {
             control,
@@ -136,13 +142,13 @@ fn candidates(advertised: &[SocketAddr]) -> Vec<Candidate> {
     udp.chain(tcp).collect()
 }
 
-fn start_worker(
+/// Opens a worker's sockets.
+fn prepare_worker(
     config: &Config,
+    index: usize,
     port: u16,
-    events: mpsc::Sender<RoomEvent>,
     shutdown: &CancellationToken,
-    failed: &CancellationToken,
-) -> Result<(Handle, std::thread::JoinHandle<()>), StartError> {
+) -> Result<(Handle, Parts), StartError> {
     let advertised: Vec<SocketAddr> = addresses(config)
         .into_iter()
         .map(|ip| SocketAddr::new(ip, port))
@@ -158,23 +164,20 @@ fn start_worker(
     let (inbox, letters) = inbox(waker);
     let clock = Clock;
     let worker = Worker::new(Setup {
+        index,
         connect_timeout: Duration::from_secs(config.connect_timeout_seconds),
         max_sessions: config.max_sessions,
         batch_window: Duration::from_millis(config.batch_window_milliseconds),
         started: (clock.now(), clock.unix()),
     });
-    let read_interval = Duration::from_micros(config.read_interval_microseconds);
-    let shell = Shell::new(worker, poll, udp, letters, events, read_interval).map_err(StartError::Thread)?;
-    let stop = shutdown.clone();
-    // Also when it panics.
-    let end = failed.clone().drop_guard();
-    let thread = std::thread::Builder::new()
-        .name(format!("sfu-{port}"))
-        .spawn(move || match shell.run(&stop) {
-            Ok(()) => drop(end.disarm()),
-            Err(error) => error!(%error, port, "a worker has ended: its poll failed"),
-        })
-        .map_err(StartError::Thread)?;
+    let parts = Parts {
+        worker,
+        index,
+        poll,
+        udp,
+        letters,
+        read_interval: Duration::from_micros(config.read_interval_microseconds),
+    };
     let candidates = candidates(&advertised);
     tokio::spawn(accept(tcp, advertised, inbox.clone(), shutdown.clone()));
     let (stopped, shutdown) = (inbox.clone(), shutdown.clone());
@@ -182,7 +185,25 @@ fn start_worker(
         shutdown.cancelled().await;
         stopped.wake();
     });
-    Ok((Handle { inbox, candidates }, thread))
+    Ok((Handle { inbox, candidates }, parts))
+}
+
+fn start_worker(
+    shell: Shell,
+    port: u16,
+    shutdown: &CancellationToken,
+    failed: &CancellationToken,
+) -> Result<std::thread::JoinHandle<()>, StartError> {
+    let stop = shutdown.clone();
+    // Also when it panics.
+    let end = failed.clone().drop_guard();
+    std::thread::Builder::new()
+        .name(format!("sfu-{port}"))
+        .spawn(move || match shell.run(&stop) {
+            Ok(()) => drop(end.disarm()),
+            Err(error) => error!(%error, port, "a worker has ended: its poll failed"),
+        })
+        .map_err(StartError::Thread)
 }
 
 fn listen_tcp(address: SocketAddr) -> io::Result<TcpListener> {
@@ -204,25 +225,35 @@ mod tests {
     async fn an_idle_node_ends_when_it_is_told_to() {
         // Many times, as threads and tasks end in any order.
         for _ in 0..50 {
-            let config = Config {
-                bind: "127.0.0.1".parse().unwrap(),
-                port: free_port(),
-                ..Config::default()
-            };
-            let bus: SharedBus = Arc::new(InProcess::new());
             let stop = CancellationToken::new();
-            let node = "sfu-1".parse().unwrap();
-            let started = Service::start(config, node, ClusterSecret::new("secret"), bus, stop.clone()).await;
-            let service = started.unwrap();
+            let service = start(&stop).await;
             stop.cancel();
             let ended = timeout(Duration::from_secs(5), service.finish()).await;
             assert!(ended.is_ok(), "a worker goes on");
         }
     }
 
+    /// On ports that nobody has.
+    async fn start(stop: &CancellationToken) -> Service {
+        loop {
+            let config = Config {
+                bind: "127.0.0.1".parse().unwrap(),
+                port: free_port(),
+                workers: 2,
+                ..Config::default()
+            };
+            let bus: SharedBus = Arc::new(InProcess::new());
+            let node = "sfu-1".parse().unwrap();
+            match Service::start(config, node, ClusterSecret::new("secret"), bus, stop.clone()).await {
+                Err(StartError::Port { .. }) => {}
+                started => return started.unwrap(),
+            }
+        }
+    }
+
     /// Free for UDP and TCP.
     fn free_port() -> u16 {
         let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        socket.local_addr().unwrap().port()
+        socket.local_addr().unwrap().port().min(u16::MAX - 1)
     }
 }

@@ -61,6 +61,10 @@ pub struct Session {
     pub sources: HashMap<Mid, TrackSource>,
     pub streams: HashMap<Ssrc, StreamId>,
     pub clock: CaptureClock,
+    /// Counts the openings of a node.
+    pub serial: u64,
+    /// Other workers may know of his tracks.
+    pub announced: bool,
     ingress: BTreeSet<TrackSource>,
     audio_slots: usize,
     lines: Lines,
@@ -82,6 +86,8 @@ pub struct Opening {
     pub room: RoomKey,
     /// None: a service.
     pub user: Option<UserId>,
+    /// Later openings have larger ones.
+    pub serial: u64,
     pub offer: String,
     pub lines: Lines,
     /// Random: the slots' first sequence numbers.
@@ -95,6 +101,7 @@ impl Session {
             id,
             room,
             user,
+            serial,
             offer,
             lines,
             seed,
@@ -144,6 +151,8 @@ impl Session {
             sources: HashMap::new(),
             streams: HashMap::new(),
             clock: CaptureClock::default(),
+            serial,
+            announced: false,
             ingress: BTreeSet::new(),
             audio_slots: 0,
             lines,

@@ -3,7 +3,7 @@
 //! The thread does not wake for each datagram: after a read it looks at the socket again when [`read_interval`] has passed,
 //! and only when nothing came it waits for more. Feedback of many viewers is so handled in few wake-ups.
 //!
-//! [`read_interval`]: Shell::new
+//! [`read_interval`]: Parts::read_interval
 
 use std::collections::HashMap;
 use std::io;
@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::control::{Order, Task};
-use crate::inbox::{Letter, Letters};
+use crate::inbox::{Inbox, Letter, Letters};
 use crate::net::{Peer, Udp};
 use crate::worker::{RoomEvent, Worker};
 
@@ -32,7 +32,7 @@ const READS: usize = 4;
 /// told at most so often.
 const REST: Duration = Duration::from_millis(10);
 const TELL_EVERY: Duration = Duration::from_secs(10);
-/// Events that the control task has no place for are offered to it again after so long.
+/// Events and handovers that nobody has place for are offered again after so long.
 const OFFER_AGAIN: Duration = Duration::from_millis(10);
 
 pub struct Shell {
@@ -41,10 +41,26 @@ pub struct Shell {
     udp: Udp,
     tcp: HashMap<SocketAddr, Peer>,
     letters: Letters,
+    /// Of all workers of the node, and which of them this is.
+    workers: Vec<Inbox>,
+    index: usize,
     events: mpsc::Sender<RoomEvent>,
     read_interval: Duration,
     buffer: Vec<u8>,
     told_error_at: Option<Instant>,
+}
+
+/// What a shell is made of before the workers know each other.
+pub struct Parts {
+    pub worker: Worker,
+    /// Among the workers of the node.
+    pub index: usize,
+    /// Letters wake it with [`LETTERS`].
+    pub poll: Poll,
+    pub udp: Udp,
+    pub letters: Letters,
+    /// Least time between two looks at the socket while datagrams come in.
+    pub read_interval: Duration,
 }
 
 /// What the socket is known to hold.
@@ -57,25 +73,18 @@ enum Socket {
 }
 
 impl Shell {
-    /// `poll`: letters wake it with [`LETTERS`]. `read_interval`: least time between two looks at the socket while
-    /// datagrams come in.
-    pub fn new(
-        worker: Worker,
-        poll: Poll,
-        udp: Udp,
-        letters: Letters,
-        events: mpsc::Sender<RoomEvent>,
-        read_interval: Duration,
-    ) -> io::Result<Self> {
-        udp.register(poll.registry(), SOCKET)?;
+    pub fn new(parts: Parts, workers: Vec<Inbox>, events: mpsc::Sender<RoomEvent>) -> io::Result<Self> {
+        parts.udp.register(parts.poll.registry(), SOCKET)?;
         Ok(Self {
-            worker,
-            poll,
-            udp,
+            worker: parts.worker,
+            poll: parts.poll,
+            udp: parts.udp,
             tcp: HashMap::new(),
-            letters,
+            letters: parts.letters,
+            workers,
+            index: parts.index,
             events,
-            read_interval,
+            read_interval: parts.read_interval,
             buffer: Vec::with_capacity(65_536),
             told_error_at: None,
         })
@@ -116,7 +125,8 @@ impl Shell {
     /// Waits until something has come or is due.
     fn poll(&mut self, wakes: &mut Events) -> io::Result<()> {
         let now = Clock.now();
-        let offer = self.worker.has_events().then_some(now + OFFER_AGAIN);
+        let unsent = self.worker.has_events() || (0..self.workers.len()).any(|to| self.worker.has_handovers(to));
+        let offer = unsent.then_some(now + OFFER_AGAIN);
         let due = self.worker.poll_timeout().into_iter().chain(offer).min();
         let timeout = due.map(|due| due.saturating_duration_since(now));
         match self.poll.poll(wakes, timeout) {
@@ -168,6 +178,13 @@ impl Shell {
                     self.worker
                         .handle_datagram(now, frame.from, frame.to, Protocol::Tcp, &frame.bytes);
                 }
+                Letter::Neighbours { room, workers } => self.worker.set_neighbours(now, &room, &workers),
+                Letter::Handovers { from, handovers } => {
+                    for handover in handovers {
+                        self.worker.handle_handover(now, from, handover);
+                    }
+                    self.worker.settle(now);
+                }
             }
         }
     }
@@ -217,11 +234,25 @@ impl Shell {
                 _ => self.send_tcp(path.to, &self.buffer),
             }
         }
+        self.hand_over();
         while self.worker.has_events()
             && let Ok(place) = self.events.try_reserve()
             && let Some(event) = self.worker.poll_event()
         {
             place.send(event);
+        }
+    }
+
+    /// What finds no place stays with the worker for the next time.
+    fn hand_over(&mut self) {
+        for (to, inbox) in self.workers.iter().enumerate() {
+            if self.worker.has_handovers(to) {
+                let worker = &mut self.worker;
+                let _full = inbox.try_send_made(|| Letter::Handovers {
+                    from: self.index,
+                    handovers: worker.take_handovers(to),
+                });
+            }
         }
     }
 

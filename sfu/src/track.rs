@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use rotunda_proto::ids::TrackSource;
+use rotunda_proto::ids::{RoomKey, TrackSource, UserId};
 use str0m::format::{Codec, PayloadParams};
 use str0m::media::{Mid, Rid};
 
@@ -32,12 +32,54 @@ pub struct Viewer {
 
 #[derive(Debug)]
 pub struct Track {
-    pub session: usize,
+    pub publisher: Publisher,
+    pub room: RoomKey,
     pub source: TrackSource,
     pub streams: Vec<StreamId>,
     pub viewers: Vec<Viewer>,
     /// What the viewers have not been given yet.
     pub pending: Vec<Pending>,
+    /// Workers that have a replica.
+    pub neighbours: Vec<usize>,
+    /// Layers that replicas' viewers watch, by worker.
+    pub watched_there: Vec<(usize, Vec<StreamId>)>,
+    /// Of a replica: what its publisher's worker was told so.
+    pub told_watched: Vec<StreamId>,
+}
+
+/// Who sends a track.
+#[derive(Debug)]
+pub enum Publisher {
+    /// A session of this worker.
+    Here(usize),
+    There(Replica),
+}
+
+/// What is known of a publisher at another worker of the node.
+#[derive(Debug)]
+pub struct Replica {
+    pub worker: usize,
+    /// There.
+    pub track: usize,
+    pub user: UserId,
+    /// Whether he may send it.
+    pub permitted: bool,
+}
+
+impl Track {
+    pub fn new(publisher: Publisher, room: RoomKey, source: TrackSource) -> Self {
+        Self {
+            publisher,
+            room,
+            source,
+            streams: Vec::new(),
+            viewers: Vec::new(),
+            pending: Vec::new(),
+            neighbours: Vec::new(),
+            watched_there: Vec::new(),
+            told_watched: Vec::new(),
+        }
+    }
 }
 
 /// One RTP stream of a publisher.

@@ -3,7 +3,8 @@
 //!
 //! This file makes and ends sessions; [`demux`] finds whose datagram it is, [`forward`] takes packets from publishers,
 //! [`fan_out`] gives them to viewers, [`subscribe`] decides who gets what, [`timers`] does what time brings, [`statistics`]
-//! measures, [`layers`] pauses what nobody watches, [`messages`] carries members' own messages.
+//! measures, [`layers`] pauses what nobody watches, [`messages`] carries members' own messages, [`spread`] is between the workers that
+//! share a room.
 
 pub(crate) mod demux;
 mod events;
@@ -14,6 +15,7 @@ mod messages;
 #[cfg(any(test, feature = "fuzzing"))]
 #[cfg_attr(not(test), expect(dead_code, reason = "fuzz targets use a part of it"))]
 pub(crate) mod simulation;
+pub mod spread;
 pub mod statistics;
 mod subscribe;
 #[cfg(test)]
@@ -37,11 +39,12 @@ use crate::egress::Path;
 use crate::packet::StreamId;
 use crate::session::{Flush, Session};
 use crate::speakers::Speakers;
-use crate::track::{Stream, Track};
+use crate::track::{Publisher, Stream, Track};
 use events::Events;
 pub use events::RoomEvent;
 pub use fan_out::Pending;
 use fan_out::Repeat;
+use spread::{Member, Place, Waiting};
 use timers::Timers;
 
 pub struct Worker {
@@ -55,7 +58,10 @@ pub struct Worker {
     rooms: HashMap<RoomKey, Room>,
     tracks: Vec<Option<Track>>,
     streams: HashMap<StreamId, Stream>,
-    next_stream: u32,
+    next_stream: u64,
+    /// Tracks of other workers: theirs to ours.
+    replicas: HashMap<(usize, usize), usize>,
+    handovers: Waiting,
     timers: Timers,
     /// Sessions whose `str0m` has something new to say.
     touched: Vec<usize>,
@@ -86,8 +92,9 @@ pub struct Datagram {
 #[derive(Default)]
 struct Room {
     sessions: Vec<usize>,
-    /// The newest session of each member: the one that publishes.
-    members: HashMap<UserId, usize>,
+    members: HashMap<UserId, Member>,
+    /// Other workers that the room is on.
+    neighbours: Vec<usize>,
     speakers: Speakers,
     /// Tracks with packets that no viewer has yet.
     pending: Vec<usize>,
@@ -96,6 +103,8 @@ struct Room {
 /// What a worker is made with.
 #[derive(Debug, Clone)]
 pub struct Setup {
+    /// Among the workers of the node.
+    pub index: usize,
     pub connect_timeout: Duration,
     pub max_sessions: usize,
     /// Packets of one moment for one viewer are collected for so long, to leave in one send.
@@ -107,7 +116,6 @@ pub struct Setup {
 impl Worker {
     pub fn new(setup: Setup) -> Self {
         Self {
-            setup,
             sessions: Vec::new(),
             by_id: HashMap::new(),
             by_address: HashMap::new(),
@@ -115,7 +123,10 @@ impl Worker {
             rooms: HashMap::new(),
             tracks: Vec::new(),
             streams: HashMap::new(),
-            next_stream: 0,
+            // Unique among all workers of a node.
+            next_stream: (setup.index as u64) << 48,
+            replicas: HashMap::new(),
+            handovers: Waiting::default(),
             timers: Timers::default(),
             touched: Vec::new(),
             complete: Vec::new(),
@@ -129,6 +140,7 @@ impl Worker {
             outbox: messages::Outbox::default(),
             scratch: forward::Scratch::default(),
             counters: forward::Counters::default(),
+            setup,
         }
     }
 
@@ -148,28 +160,37 @@ impl Worker {
         let sources: Vec<TrackSource> = session.sources.values().copied().collect();
         for source in sources {
             if user.is_some() {
-                let track = self.add_track(Track {
-                    session: index,
-                    source,
-                    streams: Vec::new(),
-                    viewers: Vec::new(),
-                    pending: Vec::new(),
-                });
+                let track = self.add_track(Track::new(Publisher::Here(index), session.room.clone(), source));
                 session.tracks.insert(source, track);
             }
         }
         let room = self.rooms.entry(session.room.clone()).or_default();
         room.sessions.push(index);
-        let key = session.room.clone();
+        let (key, serial) = (session.room.clone(), session.serial);
         self.sessions[index] = Some(session);
         gauge!("rotunda_sfu_sessions").increment(1.0);
         if let Some(user) = user {
-            room.members.insert(user.clone(), index);
-            self.resubscribe_viewers_of(now, &key, &user);
+            self.take_place_of(now, &key, &user, serial, index);
         }
         self.touched.push(index);
         self.settle(now);
         Ok(())
+    }
+
+    /// A member's newest session is the one that publishes.
+    fn take_place_of(&mut self, now: Instant, key: &RoomKey, user: &UserId, serial: u64, index: usize) {
+        let room = self.rooms.get(key);
+        let known = room.and_then(|room| room.members.get(user)).map(|member| member.serial);
+        if known.is_some_and(|known| known > serial) {
+            return;
+        }
+        self.forget_replicas(now, key, user);
+        if let Some(room) = self.rooms.get_mut(key) {
+            let place = Place::Here(index);
+            room.members.insert(user.clone(), Member { serial, place });
+        }
+        self.tell_neighbours(index);
+        self.resubscribe_viewers_of(now, key, user);
     }
 
     fn add_track(&mut self, track: Track) -> usize {
@@ -190,6 +211,9 @@ impl Worker {
         let Some(removed) = self.tracks.get_mut(track).and_then(Option::take) else {
             return;
         };
+        for stream in &removed.streams {
+            self.streams.remove(stream);
+        }
         for viewer in removed.viewers {
             if let Some(Some(session)) = self.sessions.get_mut(viewer.session) {
                 let slot = &mut session.slots[viewer.slot];
@@ -236,6 +260,7 @@ impl Worker {
             self.drop_pending(track);
         }
         if let Some(user) = user {
+            self.tell_neighbours(index);
             self.resubscribe_viewers_of(now, &room, &user);
         }
         self.settle(now);
@@ -275,9 +300,6 @@ impl Worker {
             }
         }
         self.by_ice_name.remove(&session.ice_name());
-        for stream in session.streams.values() {
-            self.streams.remove(stream);
-        }
         for slot in &session.slots {
             if let Some(Some(track)) = slot.track.and_then(|track| self.tracks.get_mut(track)) {
                 track.viewers.retain(|viewer| viewer.session != index);
@@ -286,13 +308,15 @@ impl Worker {
         for track in session.tracks.values() {
             self.remove_track(*track);
         }
+        self.tell_gone(&session);
         if let Some(room) = self.rooms.get_mut(&session.room) {
             room.sessions.retain(|other| *other != index);
+            let is_here = |member: &Member| matches!(member.place, Place::Here(here) if here == index);
             let published = session
                 .user
                 .as_ref()
-                .is_some_and(|user| room.members.get(user) == Some(&index));
-            if room.sessions.is_empty() {
+                .is_some_and(|user| room.members.get(user).is_some_and(is_here));
+            if room.sessions.is_empty() && room.neighbours.is_empty() {
                 self.rooms.remove(&session.room);
             } else if let (true, Some(user)) = (published, &session.user) {
                 room.members.remove(user);
@@ -327,7 +351,7 @@ impl Worker {
 
     /// Takes everything that a session has to say.
     fn drain(&mut self, now: Instant, index: usize) {
-        let mut lost = None;
+        let (mut lost, mut news) = (None, false);
         while let Some(Some(session)) = self.sessions.get_mut(index) {
             match session.rtc.poll_output() {
                 Ok(Output::Timeout(at)) => {
@@ -353,6 +377,7 @@ impl Worker {
                     self.control.push_back(Datagram { path, bytes });
                 }
                 Ok(Output::Event(event)) => {
+                    news |= matches!(event, str0m::Event::Connected);
                     if let Some(reason) = self.handle_event(now, index, event) {
                         lost = Some(reason);
                         break;
@@ -374,6 +399,9 @@ impl Worker {
         }
         if let Some(reason) = lost {
             self.lose(now, index, reason);
+        } else if news {
+            // With the keys, so that cached pictures can be sent.
+            self.allocate(now, index);
         }
     }
 
@@ -388,7 +416,6 @@ impl Worker {
                     user: session.user.clone(),
                 };
                 self.events.tell(&session.room, event);
-                self.allocate(now, index);
             }
             str0m::Event::IceConnectionStateChange(IceConnectionState::Disconnected) => {
                 return Some("the peer does not answer any more");
@@ -470,6 +497,7 @@ impl Worker {
             ("rooms", self.rooms.len()),
             ("tracks", self.tracks.iter().flatten().count()),
             ("streams", self.streams.len()),
+            ("replicas", self.replicas.len()),
             ("deadlines", self.timers.len()),
             ("touched", self.touched.len()),
             ("waiting to send", self.waiting.len() + self.ready.len()),

@@ -49,7 +49,13 @@ impl Node {
             inbox,
             candidates: Vec::new(),
         };
-        let control = Control::new(info, bus.clone(), ClusterSecret::new("secret"), vec![worker]);
+        let control = Control::new(
+            info,
+            bus.clone(),
+            ClusterSecret::new("secret"),
+            vec![worker],
+            Placement::new(1, 100, 100),
+        );
         let requests = bus.serve(&control_subject(&id)).await.unwrap();
         let (events, event_queue) = mpsc::channel(8);
         let shutdown = CancellationToken::new();

@@ -24,6 +24,8 @@ const LOW_LOSS: f64 = 0.02;
 const LOSS_WINDOW: Duration = Duration::from_millis(500);
 /// Loss is judged on at least so many packets: on fewer, a link that loses one in twenty often seems to lose one in ten.
 const LOSS_PACKETS: u32 = 60;
+/// Between two polls of what is lost, for protection.
+const LOSS_INTERVAL: Duration = Duration::from_secs(1);
 /// A link is known to be narrow for so long after it was last overused.
 const NARROW: Duration = Duration::from_secs(10);
 /// Sending less than this share of the estimate says nothing about the link.
@@ -52,8 +54,11 @@ pub struct Estimator {
     lost: u32,
     counted: u32,
     counted_since: Option<Instant>,
-    /// Packets that were reported on since they were last looked at, and those of them that were lost.
+    /// Packets that were reported on, and those of them that were lost: in all, and when they were last taken and polled.
     reported: [u64; 2],
+    taken: [u64; 2],
+    polled: [u64; 2],
+    polled_at: Option<Instant>,
     /// Whether any feedback has come: without it there is no estimate to obey.
     heard: bool,
 }
@@ -70,6 +75,9 @@ impl Default for Estimator {
             counted: 0,
             counted_since: None,
             reported: [0; 2],
+            taken: [0; 2],
+            polled: [0; 2],
+            polled_at: None,
             heard: false,
         }
     }
@@ -158,10 +166,21 @@ impl Estimator {
         self.delay.usage() == Usage::Over || self.rate.decreased_within(now, NARROW)
     }
 
-    /// Percent of packets lost at the first sending since the last call; None: nothing was reported.
+    /// Percent of packets lost since the last call; None: nothing was reported.
     pub fn take_loss(&mut self) -> Option<u8> {
-        let [packets, lost] = std::mem::take(&mut self.reported);
-        (lost * 100).checked_div(packets).map(|percent| percent as u8)
+        let before = std::mem::replace(&mut self.taken, self.reported);
+        share(before, self.reported, 1, 100)
+    }
+
+    /// Share of 256 that was lost in the last second, about once a second; None: not yet, or too little was sent to know.
+    pub fn poll_loss(&mut self, now: Instant) -> Option<u8> {
+        let at = *self.polled_at.get_or_insert(now);
+        if now.saturating_duration_since(at) < LOSS_INTERVAL {
+            return None;
+        }
+        let lost = share(self.polled, self.reported, LOSS_PACKETS.into(), 256)?;
+        (self.polled, self.polled_at) = (self.reported, Some(now));
+        Some(lost)
     }
 
     /// What could be sent if the link carried it, bits a second: decides whether to probe.
@@ -181,6 +200,13 @@ impl Estimator {
     pub fn handle_probe_sent(&mut self, cluster: Cluster) {
         self.probes.handle_sent(cluster);
     }
+}
+
+/// Lost of the packets reported on between two counts, of `whole`; None: fewer than `least`.
+fn share(before: [u64; 2], after: [u64; 2], least: u64, whole: u64) -> Option<u8> {
+    let [packets, lost] = std::array::from_fn(|which| after[which] - before[which]);
+    let share = (lost * whole).checked_div(packets).filter(|_| packets >= least)?;
+    Some(share.min(255) as u8)
 }
 
 #[cfg(test)]

@@ -53,9 +53,7 @@ impl Worker {
             return;
         };
         if state.pending.is_empty() {
-            if let Some(Some(publisher)) = self.sessions.get(state.session)
-                && let Some(room) = self.rooms.get_mut(&publisher.room)
-            {
+            if let Some(room) = self.rooms.get_mut(&state.room) {
                 room.pending.push(track);
             }
             if !urgent {
@@ -74,9 +72,7 @@ impl Worker {
             return;
         };
         state.pending.clear();
-        if let Some(Some(publisher)) = self.sessions.get(state.session)
-            && let Some(room) = self.rooms.get_mut(&publisher.room)
-        {
+        if let Some(room) = self.rooms.get_mut(&state.room) {
             room.pending.retain(|other| *other != track);
         }
     }
@@ -121,10 +117,7 @@ impl Worker {
         if state.pending.is_empty() {
             return;
         }
-        let Some(Some(publisher)) = self.sessions.get(state.session) else {
-            return;
-        };
-        let Some(room) = self.rooms.get_mut(&publisher.room) else {
+        let Some(room) = self.rooms.get_mut(&state.room) else {
             return;
         };
         let mut tracks = std::mem::take(&mut self.fanning);

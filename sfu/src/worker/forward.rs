@@ -9,10 +9,11 @@ use str0m::net::Protocol;
 use str0m::rtp::{ExtensionValues, RtpPacket};
 
 use super::fan_out::Pending;
+use super::spread::Handover;
 use super::{Worker, drop_datagram};
 use crate::egress::{Body, Totals};
 use crate::packet::{Packet, StreamId};
-use crate::track::Stream;
+use crate::track::{Publisher, Stream};
 use crate::wire::descriptor::Descriptor;
 use crate::wire::red;
 use crate::wire::rtcp::{self, Feedback};
@@ -163,6 +164,7 @@ impl Worker {
             }
             if stream.params.pt() != pt {
                 stream.params = *session.rtc.codec_config().find(|params| params.pt() == pt)?;
+                self.tell_stream(id);
             }
             return Some((id, false));
         }
@@ -182,31 +184,36 @@ impl Worker {
             .iter()
             .min_by_key(|(_, id)| streams.get(id).map(|stream| stream.last_packet));
         if session.streams.len() >= MOST_STREAMS
-            && let Some((ssrc, silent)) = silent.map(|(ssrc, id)| (*ssrc, *id))
+            && let Some((silent_ssrc, silent)) = silent.map(|(ssrc, id)| (*ssrc, *id))
         {
-            session.streams.remove(&ssrc);
-            if let Some(stream) = self.streams.remove(&silent)
-                && let Some(Some(track)) = self.tracks.get_mut(stream.track)
-            {
-                track.streams.retain(|stream| *stream != silent);
-            }
+            session.streams.remove(&silent_ssrc);
+            session.streams.insert(ssrc, id);
+            self.forget_stream(silent);
+        } else {
+            session.streams.insert(ssrc, id);
         }
-        session.streams.insert(ssrc, id);
         self.streams.insert(id, Stream::new(now, track, mid, rid, params));
         if let Some(Some(track)) = self.tracks.get_mut(track) {
             track.streams.push(id);
         }
+        self.tell_stream(id);
         self.reallocate_viewers(now, track);
         Some((id, params.red() == Some(pt)))
     }
 
     /// Takes a packet into its stream. Viewers get it when the picture is complete or the batch window is over.
-    fn forward(&mut self, now: Instant, id: StreamId, packet: &Arc<Packet>) {
+    pub(super) fn forward(&mut self, now: Instant, id: StreamId, packet: &Arc<Packet>) {
         let Some(stream) = self.streams.get_mut(&id) else {
             return;
         };
         if !stream.history.insert(packet) {
             return;
+        }
+        if let Some(Some(track)) = self.tracks.get(stream.track) {
+            for worker in &track.neighbours {
+                let packet = Arc::clone(packet);
+                self.handovers.push(*worker, Handover::Packet { stream: id, packet });
+            }
         }
         stream.handle_packet(now, packet);
         let mut grown = false;
@@ -330,14 +337,7 @@ impl Worker {
             return;
         };
         // A permission that was taken away holds for what was sent before, too.
-        let permitted = self
-            .tracks
-            .get(stream.track)
-            .and_then(Option::as_ref)
-            .is_some_and(|track| {
-                let publisher = self.sessions.get(track.session).and_then(Option::as_ref);
-                publisher.is_some_and(|publisher| publisher.may_send(track.source))
-            });
+        let permitted = self.may_flow(stream.track);
         let packet = stream.history.get(origin.seq).filter(|_| permitted);
         let Some((packet, rewritten)) = packet.and_then(|packet| Some((packet, origin.rewrite(packet)?))) else {
             return;
@@ -367,23 +367,46 @@ impl Worker {
             return;
         };
         if stream.want_keyframe(now) {
-            let (mid, rid, track) = (stream.mid, stream.rid, stream.track);
-            self.ask_for_keyframe(track, mid, rid);
+            self.ask_for_keyframe(id);
         }
     }
 
-    pub(super) fn ask_for_keyframe(&mut self, track: usize, mid: str0m::media::Mid, rid: Option<str0m::media::Rid>) {
-        let publisher = self
-            .tracks
-            .get(track)
-            .and_then(Option::as_ref)
-            .map(|track| track.session);
-        if let Some(publisher) = publisher
-            && let Some(Some(session)) = self.sessions.get_mut(publisher)
-        {
-            session.request_keyframe(mid, rid);
-            self.touched.push(publisher);
-            counter!("rotunda_sfu_keyframe_requests_total", "from" => "forwarded").increment(1);
+    pub(super) fn ask_for_keyframe(&mut self, id: StreamId) {
+        let Some(stream) = self.streams.get(&id) else {
+            return;
+        };
+        match self.publisher_of(stream.track) {
+            Some(Publisher::Here(index)) => {
+                let (index, mid, rid) = (*index, stream.mid, stream.rid);
+                if let Some(Some(session)) = self.sessions.get_mut(index) {
+                    session.request_keyframe(mid, rid);
+                    self.touched.push(index);
+                    counter!("rotunda_sfu_keyframe_requests_total", "from" => "forwarded").increment(1);
+                }
+            }
+            Some(Publisher::There(replica)) => {
+                let worker = replica.worker;
+                self.handovers.push(worker, Handover::Keyframe(id));
+            }
+            None => {}
+        }
+    }
+
+    fn publisher_of(&self, track: usize) -> Option<&Publisher> {
+        Some(&self.tracks.get(track)?.as_ref()?.publisher)
+    }
+
+    /// Whether a track's publisher may send it.
+    pub(super) fn may_flow(&self, track: usize) -> bool {
+        let Some(Some(track)) = self.tracks.get(track) else {
+            return false;
+        };
+        match &track.publisher {
+            Publisher::Here(index) => {
+                let publisher = self.sessions.get(*index).and_then(Option::as_ref);
+                publisher.is_some_and(|publisher| publisher.may_send(track.source))
+            }
+            Publisher::There(replica) => replica.permitted,
         }
     }
 }

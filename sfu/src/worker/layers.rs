@@ -7,7 +7,9 @@ use rotunda_proto::sfu::Event;
 use str0m::media::{Mid, Rids};
 
 use super::Worker;
+use super::spread::Handover;
 use crate::packet::StreamId;
+use crate::track::{Publisher, Track};
 
 /// Viewers of a track are gone through so often.
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -30,23 +32,62 @@ impl Worker {
 
     /// Finds out which layers of a track are watched, and tells its publisher when others are to be sent from now on.
     pub(super) fn update_demand(&mut self, now: Instant, track: usize) {
-        let Some(Some(found)) = self.tracks.get(track) else {
+        let Some(Some(found)) = self.tracks.get(track).filter(|_| self.may_flow(track)) else {
             return;
         };
-        let publisher = self.sessions.get(found.session).and_then(Option::as_ref);
-        if !publisher.is_some_and(|publisher| publisher.may_send(found.source)) {
-            return;
-        }
         let mut layers: Vec<StreamId> = found.streams.clone();
         layers.retain(|id| self.streams.get(id).is_some_and(|stream| stream.rid.is_some()));
         if layers.len() < 2 {
             return;
         }
         layers.sort_by_key(|id| (self.streams.get(id).map(|stream| stream.rank()), *id));
+        let mut watched = self.watched_layers(found, &layers);
+        if let Publisher::There(replica) = &found.publisher {
+            let streams: Vec<StreamId> = layers
+                .into_iter()
+                .zip(watched)
+                .filter_map(|(id, is)| is.then_some(id))
+                .collect();
+            let (worker, there) = (replica.worker, replica.track);
+            return self.tell_watched(track, worker, there, streams);
+        }
         // The lowest is what everybody falls back to.
-        let mut watched = vec![false; layers.len()];
         watched[0] = true;
-        for viewer in &found.viewers {
+        for (_, there) in &found.watched_there {
+            for (id, watched) in layers.iter().zip(&mut watched) {
+                *watched |= there.contains(id);
+            }
+        }
+        let neighbours = found.neighbours.clone();
+        let mut changed = None;
+        for (id, watched) in layers.iter().zip(watched) {
+            let Some(stream) = self.streams.get_mut(id) else {
+                continue;
+            };
+            let was_off = stream.demand.is_off();
+            let before = stream.demand;
+            stream.demand.update(now, watched, stream.last_packet);
+            let demand = stream.demand;
+            if demand != before {
+                for worker in &neighbours {
+                    self.handovers.push(*worker, Handover::Demand { stream: *id, demand });
+                }
+            }
+            if stream.demand.is_off() != was_off {
+                let to = if was_off { "on" } else { "off" };
+                counter!("rotunda_sfu_layers_switched_total", "to" => to).increment(1);
+                changed = Some(stream.mid);
+            }
+        }
+        if let Some(mid) = changed {
+            self.tell_layers(track, mid, &layers);
+        }
+    }
+
+    /// Which of a track's layers viewers of this worker are shown, are to be shown or wait for.
+    fn watched_layers(&self, track: &Track, layers: &[StreamId]) -> Vec<bool> {
+        let mut watched = vec![false; layers.len()];
+        for viewer in &track.viewers {
             if watched.iter().all(|watched| *watched) {
                 break;
             }
@@ -60,21 +101,17 @@ impl Worker {
                 }
             }
         }
-        let mut changed = None;
-        for (id, watched) in layers.iter().zip(watched) {
-            let Some(stream) = self.streams.get_mut(id) else {
-                continue;
-            };
-            let was_off = stream.demand.is_off();
-            stream.demand.update(now, watched, stream.last_packet);
-            if stream.demand.is_off() != was_off {
-                let to = if was_off { "on" } else { "off" };
-                counter!("rotunda_sfu_layers_switched_total", "to" => to).increment(1);
-                changed = Some(stream.mid);
-            }
-        }
-        if let Some(mid) = changed {
-            self.tell_layers(track, mid, &layers);
+        watched
+    }
+
+    /// Tells the publisher's worker, when it does not know it.
+    fn tell_watched(&mut self, track: usize, worker: usize, there: usize, streams: Vec<StreamId>) {
+        if let Some(Some(track)) = self.tracks.get_mut(track)
+            && track.told_watched != streams
+        {
+            track.told_watched.clone_from(&streams);
+            let watched = Handover::Watched { track: there, streams };
+            self.handovers.push(worker, watched);
         }
     }
 
@@ -83,7 +120,10 @@ impl Worker {
         let Some(Some(track)) = self.tracks.get(track) else {
             return;
         };
-        let Some(Some(session)) = self.sessions.get(track.session) else {
+        let Publisher::Here(index) = track.publisher else {
+            return;
+        };
+        let Some(Some(session)) = self.sessions.get(index) else {
             return;
         };
         let Some(Rids::Specific(rids)) = session.rtc.media(mid).map(|media| media.rids_rx()) else {

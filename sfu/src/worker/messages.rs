@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use metrics::counter;
 use rotunda_proto::custom_message::{self, Refused};
-use rotunda_proto::ids::SessionId;
+use rotunda_proto::ids::{RoomKey, SessionId};
 use str0m::channel::{ChannelData, ChannelId};
 
 use super::Worker;
+use super::spread::Handover;
 use crate::custom_messages::{Admitted, Delivery};
 
 /// Each receiver costs an encryption, and media must not wait for a room of thousands: so many are served in a row, and the
@@ -61,22 +62,48 @@ impl Worker {
             Ok(_) => return self.refuse_message(now, index, data.id, Refused::Busy),
             Err(refused) => return self.refuse_message(now, index, data.id, refused),
         };
-        let bytes = custom_message::write(user, command, count, own);
-        let sender = session.id;
-        let Some(room) = self.rooms.get(&session.room) else {
+        let bytes: Arc<[u8]> = custom_message::write(user, command, count, own).into();
+        let (sender, key) = (session.id, session.room.clone());
+        counter!("rotunda_sfu_custom_messages_total", "result" => "ok").increment(1);
+        if let Some(room) = self.rooms.get(&key) {
+            for neighbour in &room.neighbours {
+                let message = Handover::Message {
+                    room: key.clone(),
+                    delivery,
+                    bytes: Arc::clone(&bytes),
+                };
+                self.handovers.push(*neighbour, message);
+            }
+        }
+        self.deliver_to_room(now, &key, delivery, bytes, Some(sender));
+    }
+
+    /// Queues a message for everybody of a room who is at this worker.
+    pub(super) fn deliver_to_room(
+        &mut self,
+        now: Instant,
+        key: &RoomKey,
+        delivery: Delivery,
+        bytes: Arc<[u8]>,
+        sender: Option<SessionId>,
+    ) {
+        let Some(room) = self.rooms.get(key) else {
             return;
         };
+        if self.outbox.queue.len() >= QUEUE {
+            counter!("rotunda_sfu_custom_messages_dropped_total").increment(1);
+            return;
+        }
         let sessions = room
             .sessions
             .iter()
             .filter_map(|index| self.sessions.get(*index)?.as_ref());
-        let receivers = sessions.filter(|other| other.id != sender && other.messages.channel(delivery).is_some());
+        let receivers = sessions.filter(|other| Some(other.id) != sender && other.messages.channel(delivery).is_some());
         let message = Message {
             delivery,
-            bytes: bytes.into(),
+            bytes,
             receivers: receivers.map(|other| other.id).collect(),
         };
-        counter!("rotunda_sfu_custom_messages_total", "result" => "ok").increment(1);
         self.outbox.queue.push_back(message);
         if self.outbox.due.is_none() {
             self.deliver_messages(now);

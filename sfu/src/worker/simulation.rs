@@ -1,4 +1,4 @@
-//! A room in virtual time: a worker, WebRTC clients, and links between them that lose, delay and reorder. No sockets.
+//! A room in virtual time: workers, WebRTC clients, and links between them that lose, delay and reorder. No sockets.
 
 mod peer;
 
@@ -21,11 +21,11 @@ use str0m::rtp::RtpWrite;
 use str0m::{Candidate, Event as PeerEvent, Input, Output, Rtc};
 
 use crate::dtls_keys;
+use crate::placement::{Placement, Spread};
 use crate::session::{Opening, Session};
 use crate::srtp;
 use crate::worker::{Setup, Worker};
 
-const SERVER: &str = "10.0.0.1:4000";
 const FRAME: Duration = Duration::from_millis(33);
 const FRAME_PACKETS: u16 = 3;
 const SOUND: Duration = Duration::from_millis(20);
@@ -79,6 +79,7 @@ pub struct Got {
 pub struct Peer {
     pub user: UserId,
     pub session: SessionId,
+    pub worker: usize,
     rtc: Rtc,
     pub address: SocketAddr,
     due: Instant,
@@ -141,7 +142,8 @@ struct Publishing {
 
 pub struct Simulation {
     pub now: Instant,
-    pub worker: Worker,
+    pub workers: Vec<Worker>,
+    placement: Placement,
     pub peers: Vec<Peer>,
     flying: BinaryHeap<Reverse<(Instant, u64)>>,
     datagrams: BTreeMap<u64, (To, Vec<u8>)>,
@@ -171,16 +173,25 @@ enum To {
 
 impl Simulation {
     pub fn new(seed: u64) -> Self {
+        Self::with_workers(seed, 1)
+    }
+
+    /// Who joins comes to the worker with the fewest sessions.
+    pub fn with_workers(seed: u64, workers: usize) -> Self {
         let start = rotunda_proto::clock::Clock.now();
-        let worker = Worker::new(Setup {
-            connect_timeout: Duration::from_secs(15),
-            max_sessions: 1000,
-            batch_window: ms(2),
-            started: (start, Duration::from_secs(1_700_000_000)),
-        });
+        let worker = |index| {
+            Worker::new(Setup {
+                index,
+                connect_timeout: Duration::from_secs(15),
+                max_sessions: 1000,
+                batch_window: ms(2),
+                started: (start, Duration::from_secs(1_700_000_000)),
+            })
+        };
         Self {
             now: start,
-            worker,
+            workers: (0..workers).map(worker).collect(),
+            placement: Placement::new(workers, 1000, 1),
             peers: Vec::new(),
             flying: BinaryHeap::new(),
             datagrams: BTreeMap::new(),
@@ -269,6 +280,7 @@ impl Simulation {
             id: session,
             room: self.room.clone(),
             user: Some(user.clone()),
+            serial: session.0,
             offer: offer.to_sdp_string(),
             lines: Lines {
                 microphone: Some(microphone.to_string()),
@@ -279,14 +291,17 @@ impl Simulation {
             },
             seed: self.seed,
         };
-        let server = Candidate::host(SERVER.parse().unwrap(), "udp").unwrap();
+        let (worker, spread) = self.placement.open(session, &self.room).unwrap();
+        self.tell(spread);
+        let server = Candidate::host(server(worker), "udp").unwrap();
         let (opened, answer) = Session::open(self.now, opening, &[server]).unwrap();
-        self.worker.adopt(self.now, opened).unwrap();
+        self.workers[worker].adopt(self.now, opened).unwrap();
         let answer = str0m::change::SdpAnswer::from_sdp_string(&answer).unwrap();
         rtc.sdp_api().accept_answer(pending, answer).unwrap();
         self.peers.push(Peer {
             user,
             session,
+            worker,
             rtc,
             address,
             due: self.now,
@@ -313,11 +328,33 @@ impl Simulation {
         index
     }
 
+    fn tell(&mut self, spread: Option<Spread>) {
+        let Some(spread) = spread else {
+            return;
+        };
+        for worker in spread.concerned {
+            let others: Vec<usize> = match spread.workers.contains(&worker) {
+                true => spread
+                    .workers
+                    .iter()
+                    .copied()
+                    .filter(|other| *other != worker)
+                    .collect(),
+                false => Vec::new(),
+            };
+            self.workers[worker].set_neighbours(self.now, &self.room, &others);
+        }
+    }
+
+    fn worker_of(&mut self, peer: usize) -> &mut Worker {
+        &mut self.workers[self.peers[peer].worker]
+    }
+
     /// Permits a peer's camera and sound, and lets him send them.
     pub fn publish(&mut self, peer: usize) {
         let (now, session) = (self.now, self.peers[peer].session);
         let all = [TrackSource::Audio, TrackSource::Camera].into();
-        self.worker.set_ingress(now, session, all).unwrap();
+        self.worker_of(peer).set_ingress(now, session, all).unwrap();
         let publishing = &mut self.peers[peer].publishing;
         publishing.camera = Some(now);
         publishing.sound = Some(now);
@@ -326,8 +363,8 @@ impl Simulation {
 
     /// Takes the permission away; the peer goes on sending all the same.
     pub fn forbid(&mut self, peer: usize) {
-        let session = self.peers[peer].session;
-        self.worker.set_ingress(self.now, session, [].into()).unwrap();
+        let (now, session) = (self.now, self.peers[peer].session);
+        self.worker_of(peer).set_ingress(now, session, [].into()).unwrap();
     }
 
     /// Shows the cameras of these peers in the picture slots, and lets their sound be heard in the same order.
@@ -352,8 +389,8 @@ impl Simulation {
                 })
                 .collect(),
         };
-        let session = self.peers[viewer].session;
-        self.worker.set_slots(self.now, session, &slots).unwrap();
+        let (now, session) = (self.now, self.peers[viewer].session);
+        self.worker_of(viewer).set_slots(now, session, &slots).unwrap();
     }
 
     pub fn statistics(&self, peer: usize) -> Statistics {
@@ -361,7 +398,8 @@ impl Simulation {
     }
 
     pub fn find_statistics(&self, peer: usize) -> Result<Statistics, ControlError> {
-        self.worker.statistics(&self.room, &self.peers[peer].user)
+        let peer = &self.peers[peer];
+        self.workers[peer.worker].statistics(&self.room, &peer.user)
     }
 
     /// What a peer was told of his connection, and when.
@@ -383,8 +421,10 @@ impl Simulation {
     }
 
     pub fn leave(&mut self, peer: usize) {
-        let session = self.peers[peer].session;
-        self.worker.close(self.now, session);
+        let (now, session) = (self.now, self.peers[peer].session);
+        self.worker_of(peer).close(now, session);
+        let closed = self.placement.close(session);
+        self.tell(closed.and_then(|(_, spread)| spread));
         self.vanish(peer);
     }
 
@@ -400,7 +440,9 @@ impl Simulation {
         loop {
             self.flush_server();
             let mut next = end;
-            next = next.min(self.worker.poll_timeout().unwrap_or(end));
+            for worker in &self.workers {
+                next = next.min(worker.poll_timeout().unwrap_or(end));
+            }
             for peer in &self.peers {
                 next = next.min(peer.due);
                 for due in [peer.publishing.camera, peer.publishing.sound].into_iter().flatten() {
@@ -417,8 +459,10 @@ impl Simulation {
                 return;
             }
             self.deliver();
-            if self.worker.poll_timeout().is_some_and(|due| due <= self.now) {
-                self.worker.handle_timeout(self.now);
+            for worker in &mut self.workers {
+                if worker.poll_timeout().is_some_and(|due| due <= self.now) {
+                    worker.handle_timeout(self.now);
+                }
             }
             for index in 0..self.peers.len() {
                 self.publish_due(index);
@@ -429,10 +473,9 @@ impl Simulation {
         }
     }
 
-    /// A datagram reaches the server right now, from anywhere.
+    /// A datagram reaches the first worker right now, from anywhere.
     pub fn inject(&mut self, from: SocketAddr, proto: Protocol, bytes: &[u8]) {
-        let server: SocketAddr = SERVER.parse().unwrap();
-        self.worker.handle_datagram(self.now, from, server, proto, bytes);
+        self.workers[0].handle_datagram(self.now, from, server(0), proto, bytes);
     }
 
     /// `plain` as the peer's SRTCP. None: too short, or before the handshake.
@@ -468,7 +511,7 @@ impl Simulation {
     /// A binding request with any attributes, which the peer's ICE passwords prove (RFC 8489 §14.5).
     pub fn sealed_check(&mut self, peer: usize, attributes: &[u8]) -> Vec<u8> {
         let peer = &mut self.peers[peer];
-        let session = self.worker.session_mut(peer.session).unwrap();
+        let session = self.workers[peer.worker].session_mut(peer.session).unwrap();
         let server = session.rtc.direct_api().local_ice_credentials();
         let name = format!(
             "{}:{}",
@@ -495,13 +538,14 @@ impl Simulation {
 
     /// Whether the worker still has the peer's session.
     pub fn is_open(&mut self, peer: usize) -> bool {
-        self.worker.session_mut(self.peers[peer].session).is_some()
+        let session = self.peers[peer].session;
+        self.worker_of(peer).session_mut(session).is_some()
     }
 
     /// What the server sends a peer's first picture slot with.
     pub fn slot_ssrc(&mut self, peer: usize) -> Option<u32> {
         let peer = &self.peers[peer];
-        let session = self.worker.session_mut(peer.session)?;
+        let session = self.workers[peer.worker].session_mut(peer.session)?;
         session.slots.get(peer.audio_slots).map(|slot| slot.ssrc)
     }
 
@@ -514,13 +558,12 @@ impl Simulation {
             let Some((to, bytes)) = self.datagrams.remove(&id) else {
                 continue;
             };
-            let server: SocketAddr = SERVER.parse().unwrap();
             match to {
                 To::Server(from) => {
-                    let address = self.peers[from].address;
-                    let (now, worker) = (self.now, &mut self.worker);
+                    let Peer { address, worker, .. } = self.peers[from];
+                    let (now, here) = (self.now, &mut self.workers[worker]);
                     let allocations = allocations_of(|| {
-                        worker.handle_datagram(now, address, server, Protocol::Udp, &bytes);
+                        here.handle_datagram(now, address, server(worker), Protocol::Udp, &bytes);
                     });
                     if let Some(counted) = self.counted.as_mut().filter(|counted| counted.publisher == from) {
                         counted.allocations += allocations;
@@ -529,7 +572,7 @@ impl Simulation {
                 To::Peer(index) if self.peers[index].gone => {}
                 To::Peer(index) => {
                     let peer = &mut self.peers[index];
-                    let receive = Receive::new(Protocol::Udp, server, peer.address, &bytes).unwrap();
+                    let receive = Receive::new(Protocol::Udp, server(peer.worker), peer.address, &bytes).unwrap();
                     peer.rtc.handle_input(Input::Receive(self.now, receive)).unwrap();
                     self.drain_peer(index);
                 }
@@ -538,7 +581,9 @@ impl Simulation {
     }
 
     fn send(&mut self, link: Link, to: To, bytes: Vec<u8>) {
-        if self.chance() < link.loss {
+        let (To::Server(peer) | To::Peer(peer)) = to;
+        // A handshake that loses packets takes seconds, more or less: not what is looked at here.
+        if self.chance() < link.loss && self.peers[peer].connected {
             return;
         }
         let at = self.now + link.delay + link.jitter.mul_f64(self.chance());
@@ -548,17 +593,35 @@ impl Simulation {
     }
 
     fn flush_server(&mut self) {
-        let find = |peers: &[Peer], address| peers.iter().position(|peer| peer.address == address);
-        while let Some(datagram) = self.worker.poll_control() {
-            if let Some(index) = find(&self.peers, datagram.path.to) {
+        for worker in 0..self.workers.len() {
+            self.flush_control(worker);
+            self.flush_media(worker);
+        }
+        self.hand_over();
+        for worker in 0..self.workers.len() {
+            self.flush_control(worker);
+            self.flush_events(worker);
+        }
+    }
+
+    fn find(&self, address: SocketAddr) -> Option<usize> {
+        self.peers.iter().position(|peer| peer.address == address)
+    }
+
+    fn flush_control(&mut self, worker: usize) {
+        while let Some(datagram) = self.workers[worker].poll_control() {
+            if let Some(index) = self.find(datagram.path.to) {
                 self.send(self.peers[index].down, To::Peer(index), datagram.bytes);
             }
         }
+    }
+
+    fn flush_media(&mut self, worker: usize) {
         let mut buffer = std::mem::take(&mut self.buffer);
         loop {
             let mut send = None;
-            let (now, worker) = (self.now, &mut self.worker);
-            let allocations = allocations_of(|| send = worker.poll_media(now, &mut buffer));
+            let (now, here) = (self.now, &mut self.workers[worker]);
+            let allocations = allocations_of(|| send = here.poll_media(now, &mut buffer));
             let Some((path, segment)) = send else {
                 break;
             };
@@ -566,14 +629,30 @@ impl Simulation {
                 counted.allocations += allocations;
                 counted.sent += buffer.len().div_ceil(segment) as u64;
             }
-            if let Some(index) = find(&self.peers, path.to) {
+            if let Some(index) = self.find(path.to) {
                 for bytes in buffer.chunks(segment) {
                     self.send(self.peers[index].down, To::Peer(index), bytes.to_vec());
                 }
             }
         }
         self.buffer = buffer;
-        while let Some(told) = self.worker.poll_event() {
+    }
+
+    fn hand_over(&mut self) {
+        let workers = 0..self.workers.len();
+        for (from, to) in workers
+            .clone()
+            .flat_map(|from| workers.clone().map(move |to| (from, to)))
+        {
+            for handover in self.workers[from].take_handovers(to) {
+                self.workers[to].handle_handover(self.now, from, handover);
+            }
+            self.workers[to].settle(self.now);
+        }
+    }
+
+    fn flush_events(&mut self, worker: usize) {
+        while let Some(told) = self.workers[worker].poll_event() {
             if let Event::Layers { session, active, .. } = &told.event
                 && let Some(peer) = self
                     .peers
@@ -581,6 +660,10 @@ impl Simulation {
                     .find(|peer| peer.session == *session && peer.obeys)
             {
                 peer.set_active(active);
+            }
+            if let Event::Disconnected { session, .. } = &told.event {
+                let closed = self.placement.close(*session);
+                self.tell(closed.and_then(|(_, spread)| spread));
             }
             self.events.push((self.now, told.event));
         }
@@ -649,6 +732,11 @@ fn allocations_of(work: impl FnOnce()) -> u64 {
 fn allocations_of(work: impl FnOnce()) -> u64 {
     work();
     0
+}
+
+/// Where a worker is reached.
+fn server(worker: usize) -> SocketAddr {
+    ([10, 0, 0, 1], 4000 + worker as u16).into()
 }
 
 pub(crate) fn room_key() -> RoomKey {

@@ -8,6 +8,7 @@ use rotunda_proto::statistics::{DownlinkSlot, NetworkQuality, Statistics, Uplink
 use str0m::stats::MediaIngressStats;
 
 use super::Worker;
+use super::spread::Place;
 use crate::quality::{Direction, fit};
 use crate::session::Session;
 use crate::track::Window;
@@ -48,8 +49,11 @@ impl Weighted {
 impl Worker {
     /// How a member's media fares.
     pub fn statistics(&self, room: &RoomKey, user: &UserId) -> Result<Statistics, ControlError> {
-        let index = self.rooms.get(room).and_then(|room| room.members.get(user));
-        let session = index.and_then(|index| self.sessions.get(*index)?.as_ref());
+        let member = self.rooms.get(room).and_then(|room| room.members.get(user));
+        let session = member.and_then(|member| match member.place {
+            Place::Here(index) => self.sessions.get(index)?.as_ref(),
+            Place::There { .. } => None,
+        });
         session
             .map(|session| session.measured.statistics.clone())
             .ok_or(ControlError::NoSuchSession)

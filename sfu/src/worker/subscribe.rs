@@ -9,11 +9,13 @@ use rotunda_proto::sfu::Event;
 use str0m::format::Codec;
 use str0m::media::MediaKind;
 
-use super::Worker;
+use super::spread::Place;
+use super::{Room, Worker};
 use crate::allocator::{self, Layer, Request};
 use crate::egress::Body;
 use crate::packet::{Packet, StreamId};
 use crate::session::Session;
+use crate::slot::Want;
 use crate::track::Viewer;
 
 /// What a sound slot in use takes, bits a second, headers included.
@@ -59,25 +61,27 @@ impl Worker {
             .iter()
             .map(|slot| {
                 let want = slot.want()?;
-                let publisher = *room.members.get(&want.user)?;
                 // Nobody hears himself.
-                (publisher != index).then_some((publisher, want.source))
-            })
-            .map(|found| {
-                let (publisher, source) = found?;
-                self.sessions
-                    .get(publisher)?
-                    .as_ref()
-                    .filter(|publisher| publisher.may_send(source))?
-                    .tracks
-                    .get(&source)
-                    .copied()
+                let track = self
+                    .find_track(room, want)
+                    .filter(|_| session.user.as_ref() != Some(&want.user));
+                track.filter(|track| self.may_flow(*track))
             })
             .collect();
         for (slot, track) in found.into_iter().enumerate() {
             self.put(Viewer { session: index, slot }, track);
         }
         self.allocate(now, index);
+    }
+
+    fn find_track(&self, room: &Room, want: &Want) -> Option<usize> {
+        match &room.members.get(&want.user)?.place {
+            Place::Here(index) => self.sessions.get(*index)?.as_ref()?.tracks.get(&want.source).copied(),
+            Place::There { tracks, .. } => {
+                let found = tracks.iter().find(|(source, _)| *source == want.source);
+                found.map(|(_, track)| *track)
+            }
+        }
     }
 
     /// Makes a slot the viewer of this track, and of no other.

@@ -2,6 +2,7 @@ mod codecs;
 mod layers;
 mod messages;
 mod quality;
+mod spread;
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -122,7 +123,7 @@ fn losses_on_a_viewer_s_link_are_repaired_and_are_nobody_else_s() {
 
 #[test]
 fn on_a_link_that_loses_a_third_sound_and_pictures_are_nearly_whole_and_in_time() {
-    let mut room = Simulation::new(9);
+    let mut room = Simulation::new(12);
     let ann = room.join("ann", Link::default(), Link::default());
     let bob = room.join("bob", lossy(0.3), lossy(0.3));
     room.publish(ann);
@@ -153,9 +154,9 @@ fn a_publisher_s_losses_do_not_lower_the_viewers_estimates() {
     room.publish(ann);
     room.watch(bob, &[ann]);
     room.run(ms(1000));
-    let before = room.worker.estimate_of(room.peers[bob].session).unwrap();
+    let before = room.workers[0].estimate_of(room.peers[bob].session).unwrap();
     room.run(ms(8000));
-    let after = room.worker.estimate_of(room.peers[bob].session).unwrap();
+    let after = room.workers[0].estimate_of(room.peers[bob].session).unwrap();
     assert!(after >= before, "{before} -> {after}");
 }
 
@@ -184,8 +185,20 @@ fn who_may_not_send_is_not_heard_from_the_next_packet_on() {
 
 #[test]
 fn hundreds_who_come_and_go_leave_nothing_behind() {
-    let mut room = Simulation::new(9);
-    let before = room.worker.remembered();
+    for workers in [1, 3] {
+        hundreds_come_and_go(workers);
+    }
+}
+
+fn hundreds_come_and_go(workers: usize) {
+    let mut room = Simulation::with_workers(9, workers);
+    let remembered = |room: &Simulation| {
+        room.workers
+            .iter()
+            .map(|worker| worker.remembered())
+            .collect::<Vec<_>>()
+    };
+    let before = remembered(&room);
     let mut here = std::collections::VecDeque::new();
     for index in 0..400 {
         let peer = room.join(&format!("peer{index}"), Link::default(), lossy(0.02));
@@ -212,8 +225,8 @@ fn hundreds_who_come_and_go_leave_nothing_behind() {
     }
     // Whoever vanished without a word is missed after a while.
     room.run(Duration::from_secs(60));
-    assert_eq!(room.worker.remembered(), before);
-    let (sessions, tracks) = room.worker.places();
+    assert_eq!(remembered(&room), before);
+    let (sessions, tracks) = room.workers[0].places();
     // 133 vanish, and are missed within some 20 s: in the 22 s of this, few leave before the end.
     assert!(sessions <= 145 && tracks <= 2 * 145, "{sessions} {tracks}");
 }
@@ -227,7 +240,7 @@ fn who_has_the_password_fills_his_own_place_alone() {
     for port in 1..5000 {
         room.inject(([192, 0, 2, 1], port).into(), str0m::net::Protocol::Udp, &check);
     }
-    let addresses = |room: &Simulation| room.worker.remembered()[2];
+    let addresses = |room: &Simulation| room.workers[0].remembered()[2];
     assert!(addresses(&room).1 <= 16, "{:?}", addresses(&room));
     room.leave(ann);
     assert_eq!(addresses(&room), ("addresses", 0));
@@ -339,8 +352,8 @@ proptest! {
     /// Whatever happens in a room: nobody gets what he has not asked for or what may not be sent, each slot is one stream,
     /// and in the end everybody sees whom he watches.
     #[test]
-    fn no_order_of_events_breaks_a_room(seed in any::<u64>(), loss in 0.0f64..0.08, steps in proptest::collection::vec(step(), 1..25)) {
-        let mut room = Simulation::new(seed);
+    fn no_order_of_events_breaks_a_room(seed in any::<u64>(), workers in 1usize..4, loss in 0.0f64..0.08, steps in proptest::collection::vec(step(), 1..25)) {
+        let mut room = Simulation::with_workers(seed, workers);
         let down = lossy(loss);
         for index in 0..PEERS {
             room.join(&format!("peer{index}"), Link::default(), down);

@@ -90,6 +90,7 @@ impl Worker {
         if self.timers.speakers_at.is_none_or(|at| at <= now) {
             self.timers.speakers_at = Some(now + SPEAKERS);
             self.tell_speakers(now);
+            self.tend_replicas(now);
         }
     }
 
@@ -107,6 +108,9 @@ impl Worker {
         let totals = std::mem::take(&mut session.egress.totals);
         self.counters
             .handle_totals(&totals, session.egress.estimator.estimate());
+        if let Some(lost) = session.egress.estimator.poll_loss(now) {
+            session.protection.handle_transport(lost);
+        }
         let mut bytes = Vec::new();
         if let Some(path) = session.egress.poll_reports(now, unix, &mut session.slots, &mut bytes) {
             self.control.push_back(Datagram { path, bytes });
@@ -136,15 +140,17 @@ impl Worker {
             if let Some(stream) = self.streams.get_mut(&id)
                 && stream.due_keyframe_request(now)
             {
-                let (mid, rid, track) = (stream.mid, stream.rid, stream.track);
-                self.ask_for_keyframe(track, mid, rid);
+                self.ask_for_keyframe(id);
             }
         }
     }
 
     fn tell_speakers(&mut self, now: Instant) {
         for (key, room) in &mut self.rooms {
-            if let Some(speakers) = room.speakers.poll_change(now) {
+            if let Some(speakers) = room.speakers.poll_change(now)
+                && room.neighbours.iter().all(|worker| *worker > self.setup.index)
+            {
+                // One of the workers that share a room tells for all.
                 self.events.tell(key, Event::Speakers { speakers });
             }
         }

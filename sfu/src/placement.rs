@@ -1,0 +1,177 @@
+//! Which worker serves which session.
+//!
+//! A room stays on one worker while that has place for it, as there its packets are handed to nobody. A larger one goes on at the
+//! worker with the fewest sessions.
+
+use std::collections::{BTreeMap, HashMap};
+
+use rotunda_proto::ids::{RoomKey, SessionId};
+
+#[derive(Debug)]
+pub struct Placement {
+    /// Sessions of each worker.
+    workers: Vec<usize>,
+    /// Sessions that a worker takes at most, and of one room as long as another worker has fewer.
+    most: usize,
+    most_of_room: usize,
+    sessions: HashMap<SessionId, (usize, RoomKey)>,
+    /// Sessions of each room by worker; none is 0.
+    rooms: HashMap<RoomKey, BTreeMap<usize, usize>>,
+}
+
+/// A room is on other workers than before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spread {
+    pub room: RoomKey,
+    /// Those that have left it or come to it, then those that stay.
+    pub concerned: Vec<usize>,
+    /// Where it is now.
+    pub workers: Vec<usize>,
+}
+
+impl Placement {
+    pub fn new(workers: usize, most: usize, most_of_room: usize) -> Self {
+        Self {
+            workers: vec![0; workers],
+            most,
+            most_of_room,
+            sessions: HashMap::new(),
+            rooms: HashMap::new(),
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.sessions.len()
+    }
+
+    pub fn worker_of(&self, session: SessionId) -> Option<usize> {
+        self.sessions.get(&session).map(|(worker, _)| *worker)
+    }
+
+    /// The workers that a room is on.
+    pub fn workers_of(&self, room: &RoomKey) -> impl Iterator<Item = usize> {
+        self.rooms.get(room).into_iter().flatten().map(|(worker, _)| *worker)
+    }
+
+    /// Finds a worker; None: all are full. A session of the same id has to be closed before.
+    pub fn open(&mut self, session: SessionId, room: &RoomKey) -> Option<(usize, Option<Spread>)> {
+        let worker = self.choose(room)?;
+        let before: Vec<usize> = self.workers_of(room).collect();
+        self.workers[worker] += 1;
+        *self.rooms.entry(room.clone()).or_default().entry(worker).or_default() += 1;
+        self.sessions.insert(session, (worker, room.clone()));
+        Some((worker, self.spread(room, &before)))
+    }
+
+    /// Answers where the session was.
+    pub fn close(&mut self, session: SessionId) -> Option<(usize, Option<Spread>)> {
+        let (worker, room) = self.sessions.remove(&session)?;
+        let before: Vec<usize> = self.workers_of(&room).collect();
+        self.workers[worker] -= 1;
+        if let Some(workers) = self.rooms.get_mut(&room) {
+            if let Some(sessions) = workers.get_mut(&worker) {
+                *sessions -= 1;
+            }
+            workers.retain(|_, sessions| *sessions > 0);
+            if workers.is_empty() {
+                self.rooms.remove(&room);
+            }
+        }
+        Some((worker, self.spread(&room, &before)))
+    }
+
+    fn choose(&self, room: &RoomKey) -> Option<usize> {
+        let has_place = |worker: usize| self.workers[worker] < self.most;
+        let of_room = self.rooms.get(room).into_iter().flatten();
+        let fullest = of_room
+            .filter(|(worker, sessions)| **sessions < self.most_of_room && has_place(**worker))
+            .max_by_key(|(worker, sessions)| (**sessions, std::cmp::Reverse(**worker)));
+        let emptiest = || (0..self.workers.len()).min_by_key(|worker| (self.workers[*worker], *worker));
+        fullest
+            .map(|(worker, _)| *worker)
+            .or_else(|| emptiest().filter(|worker| has_place(*worker)))
+    }
+
+    fn spread(&self, room: &RoomKey, before: &[usize]) -> Option<Spread> {
+        let workers: Vec<usize> = self.workers_of(room).collect();
+        if workers == before || workers.len().max(before.len()) < 2 {
+            return None;
+        }
+        let changed = |worker: &usize| workers.contains(worker) != before.contains(worker);
+        let mut concerned: Vec<usize> = workers.iter().chain(before).copied().collect();
+        concerned.sort_by_key(|worker| (!changed(worker), *worker));
+        concerned.dedup();
+        Some(Spread {
+            room: room.clone(),
+            concerned,
+            workers,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn room(name: &str) -> RoomKey {
+        RoomKey {
+            app: 1.try_into().unwrap(),
+            room: name.parse().unwrap(),
+        }
+    }
+
+    #[test]
+    fn a_room_stays_on_one_worker_until_that_has_enough_of_it() {
+        let mut placement = Placement::new(3, 100, 2);
+        let (large, small) = (room("1"), room("2"));
+        let mut open = |id, room| placement.open(SessionId(id), room).unwrap();
+        assert_eq!(open(1, &large), (0, None));
+        assert_eq!(open(2, &large), (0, None));
+        assert_eq!(
+            open(3, &small),
+            (1, None),
+            "another room begins where there is most place"
+        );
+        let (worker, spread) = open(4, &large);
+        assert_eq!(worker, 2);
+        let spread = spread.unwrap();
+        assert_eq!(
+            (spread.workers, spread.concerned),
+            (vec![0, 2], vec![2, 0]),
+            "the newcomer first"
+        );
+        assert_eq!(open(5, &large), (2, None));
+        assert_eq!(placement.close(SessionId(4)), Some((2, None)));
+        let (worker, spread) = placement.close(SessionId(5)).unwrap();
+        assert_eq!((worker, spread.unwrap().workers), (2, vec![0]));
+    }
+
+    #[test]
+    fn a_node_is_full_only_when_each_of_its_workers_is() {
+        let mut placement = Placement::new(2, 3, 1000);
+        let all: Vec<_> = (0..7)
+            .map(|id| placement.open(SessionId(id), &room("1")).map(|(worker, _)| worker))
+            .collect();
+        let expected = [0, 0, 0, 1, 1, 1].map(Some);
+        assert_eq!(all, [&expected[..], &[None]].concat());
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_is_left_when_all_have_gone(opened in proptest::collection::vec((0u64..20, 1u8..4), 0..60)) {
+            let mut placement = Placement::new(4, 1000, 3);
+            for (id, name) in &opened {
+                let _one_session_an_id = placement.close(SessionId(*id));
+                placement.open(SessionId(*id), &room(&name.to_string())).unwrap();
+                prop_assert_eq!(placement.workers.iter().sum::<usize>(), placement.len());
+            }
+            for (id, _) in &opened {
+                placement.close(SessionId(*id));
+            }
+            prop_assert!(placement.rooms.is_empty() && placement.len() == 0);
+            prop_assert_eq!(placement.workers, vec![0; 4]);
+        }
+    }
+}
