@@ -22,13 +22,24 @@ export function cannotRun() {
   return reason;
 }
 
-async function freePort() {
-  const server = createServer().listen(0, '127.0.0.1');
+async function listen(port) {
+  const server = createServer().listen(port, '127.0.0.1');
   await once(server, 'listening');
-  const { port } = server.address();
-  server.close();
-  await once(server, 'close');
-  return port;
+  return server;
+}
+
+/** A port that is free, and so is the one after it: each media worker has its own. */
+async function freePort() {
+  for (;;) {
+    const first = await listen(0);
+    const { port } = first.address();
+    const next = await listen(port + 1).catch(() => undefined);
+    for (const server of [first, next]) {
+      server?.close();
+      if (server) await once(server, 'close');
+    }
+    if (next) return port;
+  }
 }
 
 /** Starts `rotunda serve` in a folder of its own; `stop()` ends it in order and fails if it cannot. */
@@ -44,7 +55,9 @@ export async function startServer(settings = {}) {
     ROTUNDA__LIVE__RTMP_PORT: String(rtmp),
     ROTUNDA__SIGNALING__API: `{ grpc_port = ${grpc} }`,
     ROTUNDA__SFU__PORT: String(media),
-    ROTUNDA__SFU__WORKERS: '1',
+    // Rooms are on both workers, so that every test is also one of what is between them.
+    ROTUNDA__SFU__WORKERS: '2',
+    ROTUNDA__SFU__ROOM_SESSIONS: '1',
     ...settings,
   };
   const server = spawn(binary, ['serve'], { env, cwd: data, stdio: ['ignore', 'pipe', 'pipe'] });

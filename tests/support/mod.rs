@@ -162,17 +162,30 @@ pub fn settings(folder: &Path, [http, grpc, rtmp, media]: [u16; 4]) -> Vec<(Stri
         ("ROTUNDA__LIVE__RTMP_PORT", rtmp.to_string()),
         ("ROTUNDA__SIGNALING__API", format!("{{ grpc_port = {grpc} }}")),
         ("ROTUNDA__SFU__PORT", media.to_string()),
-        ("ROTUNDA__SFU__WORKERS", "1".to_owned()),
+        // Rooms are on both workers, so that every test is also one of what is between them.
+        ("ROTUNDA__SFU__WORKERS", "2".to_owned()),
+        ("ROTUNDA__SFU__ROOM_SESSIONS", "1".to_owned()),
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .to_vec()
 }
 
-/// Ports that were free a moment ago.
+/// Ports that were free a moment ago, and so were the ones after them.
 pub fn free_ports<const N: usize>() -> [u16; N] {
     // All are held until all are known, so that none comes twice.
-    let held: [TcpListener; N] = std::array::from_fn(|_| TcpListener::bind("127.0.0.1:0").unwrap());
-    held.map(|listener| listener.local_addr().unwrap().port())
+    let held: [[TcpListener; 2]; N] = std::array::from_fn(|_| two_free_ports());
+    held.map(|[listener, _]| listener.local_addr().unwrap().port())
+}
+
+/// A free port and the one after it: each media worker has its own.
+fn two_free_ports() -> [TcpListener; 2] {
+    loop {
+        let first = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = first.local_addr().unwrap().port();
+        if let Some(Ok(next)) = port.checked_add(1).map(|next| TcpListener::bind(("127.0.0.1", next))) {
+            return [first, next];
+        }
+    }
 }
 
 /// Waits for a state. Polls it every 100 ms; fails after `seconds`.
