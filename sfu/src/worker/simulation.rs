@@ -99,6 +99,7 @@ pub struct Peer {
     /// Counts of all packets of a slot's sources, those within redundant sound too.
     pub heard: BTreeMap<usize, BTreeSet<u32>>,
     pub keyframe_requests: Vec<Instant>,
+    sound_again: bool,
     channels: Vec<(ChannelId, String)>,
     /// What came on data channels, by their labels.
     pub messages: Vec<(String, Vec<u8>)>,
@@ -154,6 +155,8 @@ pub struct Simulation {
     pub events: Vec<(Instant, Event)>,
     /// Who joins from now on opens the channels for messages.
     pub with_channels: bool,
+    /// Who joins from now on asks for missed sound again.
+    pub with_sound_again: bool,
     /// Allocations on the packet path, from this peer's packets on, and packets that it has sent to viewers.
     pub counted: Option<Counted>,
 }
@@ -201,6 +204,7 @@ impl Simulation {
             buffer: Vec::new(),
             events: Vec::new(),
             with_channels: false,
+            with_sound_again: false,
             counted: None,
         }
     }
@@ -235,14 +239,17 @@ impl Simulation {
     fn join_with(&mut self, name: &str, [up, down]: [Link; 2], codec: Codec, layers: Vec<Layer>) -> usize {
         let index = self.peers.len();
         let address = SocketAddr::from(([10, 1, (index >> 8) as u8, index as u8], 5000));
-        let mut rtc = Rtc::builder()
+        let mut config = Rtc::builder()
             .set_crypto_provider(dtls_keys::crypto_provider())
             .set_rtp_mode(true)
             .clear_codecs()
             .enable_opus(true, true)
             .enable_vp8(codec == Codec::Vp8)
-            .enable_h264(codec == Codec::H264)
-            .build(self.now);
+            .enable_h264(codec == Codec::H264);
+        for params in config.codec_config().iter_mut() {
+            params.set_fb_nack(self.with_sound_again || params.spec().codec.is_video());
+        }
+        let mut rtc = config.build(self.now);
         rtc.add_local_candidate(Candidate::host(address, "udp").unwrap());
         let mut changes = rtc.sdp_api();
         let rids: Vec<&str> = layers.iter().filter_map(|layer| layer.rid.as_deref()).collect();
@@ -318,6 +325,7 @@ impl Simulation {
             got: BTreeMap::new(),
             heard: BTreeMap::new(),
             keyframe_requests: Vec::new(),
+            sound_again: self.with_sound_again,
             channels,
             messages: Vec::new(),
             layers,

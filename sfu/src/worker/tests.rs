@@ -147,6 +147,26 @@ fn on_a_link_that_loses_a_third_sound_and_pictures_are_nearly_whole_and_in_time(
 }
 
 #[test]
+fn sound_that_a_viewer_misses_comes_again_when_he_asks() {
+    let heard = |asks: bool| {
+        let mut room = Simulation::new(13);
+        room.with_sound_again = asks;
+        let ann = room.join("ann", Link::default(), Link::default());
+        let bob = room.join("bob", Link::default(), lossy(0.1));
+        room.publish(ann);
+        room.watch(bob, &[ann]);
+        room.run(ms(10_000));
+        let packets = room.peers[bob].sounds(0).len();
+        let resent = room.statistics(bob).downlink.iter().map(|slot| slot.resent).min();
+        (packets, resent)
+    };
+    let (without, resent) = heard(false);
+    assert!(without < 465 && resent == Some(0), "{without} {resent:?}");
+    let (with, resent) = heard(true);
+    assert!(with > 480 && resent > Some(20), "{with} {resent:?}");
+}
+
+#[test]
 fn a_publisher_s_losses_do_not_lower_the_viewers_estimates() {
     let mut room = Simulation::new(6);
     let ann = room.join("ann", lossy(0.2), Link::default());

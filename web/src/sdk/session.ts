@@ -2,6 +2,7 @@
 
 import { ORDERED, UNORDERED } from './custom_messages';
 import { encodings } from './layers';
+import { askForSoundAgain } from './sdp';
 import type { LineUse } from './statistics';
 import type { Lines, Slot, Source } from './types';
 
@@ -52,7 +53,8 @@ export class Session {
 
   /** The offer, once gathered so far that the server, which is ICE-lite, needs no more. */
   async offer(): Promise<{ offer: string; lines: Lines }> {
-    await this.connection.setLocalDescription(await this.connection.createOffer());
+    const { type, sdp } = await this.connection.createOffer();
+    await this.connection.setLocalDescription({ type, sdp: askForSoundAgain(sdp ?? '') });
     const mid = (line: RTCRtpTransceiver) => line.mid ?? '';
     return {
       offer: this.connection.localDescription?.sdp ?? '',

@@ -21,13 +21,13 @@ impl Peer {
             }
             PeerEvent::RtpPacket(packet) => {
                 let ssrc = packet.header.ssrc;
-                let mid = self
-                    .rtc
-                    .direct_api()
-                    .stream_rx(&ssrc)
-                    .map(|stream| stream.mid())
-                    .unwrap();
+                let mut api = self.rtc.direct_api();
+                let stream = api.stream_rx(&ssrc).unwrap();
+                let mid = stream.mid();
                 let slot = self.slots.iter().position(|slot| *slot == mid).unwrap();
+                if self.sound_again {
+                    stream.suppress_nack(false);
+                }
                 // Redundant sound has several marks; its own is the last.
                 let marks = packet.payload.windows(11).filter(|bytes| bytes.starts_with(&MAGIC));
                 let marks: Vec<[u8; 7]> = marks.map(|bytes| bytes[4..].try_into().unwrap()).collect();
