@@ -30,12 +30,13 @@ fn packet(seq: u64, time: u32, picture: u16, starts_keyframe: bool, arrived: Ins
                 value: picture,
                 offset: 2,
                 wide: true,
+                counted: true,
             }),
             tl0: Some(Tl0 {
                 value: picture as u8,
                 offset: 4,
             }),
-            height: None,
+            ..Descriptor::default()
         },
         arrived,
         captured: arrived,
