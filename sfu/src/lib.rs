@@ -16,10 +16,13 @@ mod estimate;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod inbox;
+mod layers;
 mod net;
+mod omissions;
 mod packet;
 mod protection;
 mod quality;
+mod selector;
 mod service;
 mod session;
 mod shell;

@@ -37,11 +37,6 @@ impl Indications {
         }
     }
 
-    pub fn set(&mut self, target: u8, indication: Indication) {
-        let shift = 2 * u32::from(target & 31);
-        self.0 = self.0 & !(3 << shift) | (indication as u64) << shift;
-    }
-
     fn read(bits: &mut Reader<'_>, targets: u8) -> Option<Self> {
         let mut all = Self::default();
         for target in 0..targets {
@@ -295,6 +290,22 @@ impl Dependency {
         Some(found)
     }
 
+    /// The decode targets that are sent and need nothing above `point`.
+    pub fn active_within(&self, point: Point) -> u32 {
+        self.structure.targets_within(point) & self.active.unwrap_or(u32::MAX)
+    }
+
+    /// Bytes that [`write`](Self::write) appends.
+    pub fn length(&self, active: Option<u32>) -> usize {
+        let active = active.or(self.active);
+        if !self.is_extended(active) {
+            return 3;
+        }
+        let mut bits = Writer::counting();
+        self.write_extended(active, &mut bits);
+        3 + bits.bytes()
+    }
+
     /// Appends the descriptor with another frame number and, where it is not None, other active decode targets.
     pub fn write(&self, frame: u16, active: Option<u32>, out: &mut Vec<u8>) {
         let begins = if self.begins_frame { 0x80 } else { 0 };
@@ -302,23 +313,25 @@ impl Dependency {
         let [high, low] = frame.to_be_bytes();
         out.extend_from_slice(&[begins | ends | self.template & 0x3f, high, low]);
         let active = active.or(self.active);
-        if !self.is_extended(active) {
-            return;
+        if self.is_extended(active) {
+            self.write_extended(active, &mut Writer::new(out));
         }
-        let mut bits = Writer::new(out);
+    }
+
+    fn write_extended(&self, active: Option<u32>, bits: &mut Writer<'_>) {
         bits.put(1, self.carries_structure.into());
         bits.put(1, active.is_some().into());
         bits.put(1, self.indications.is_some().into());
         bits.put(1, self.references.is_some().into());
         bits.put(1, self.chains.is_some().into());
         if self.carries_structure {
-            self.structure.write(&mut bits);
+            self.structure.write(bits);
         }
         if let Some(active) = active {
             bits.put(self.structure.targets.into(), active);
         }
         if let Some(indications) = self.indications {
-            indications.write(self.structure.targets, &mut bits);
+            indications.write(self.structure.targets, bits);
         }
         if let Some(references) = &self.references {
             for back in references {
@@ -392,4 +405,4 @@ impl Dependency {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -3,6 +3,7 @@
 
 use str0m::format::Codec;
 
+use super::dependency::Dependency;
 use super::layers::{Entry, LayerFrame, Point, Points};
 
 /// Spatial layers of one stream that are told apart; browsers send three at most.
@@ -65,6 +66,21 @@ impl Descriptor {
                 ..Self::default()
             },
         }
+    }
+
+    /// With what the dependency descriptor says of the packet.
+    pub fn with(mut self, dependency: Option<&Dependency>) -> Self {
+        let Some(dependency) = dependency else {
+            return self;
+        };
+        self.layer = Some(dependency.layer_frame());
+        if dependency.carries_structure {
+            for (layer, place) in (0..).zip(&mut self.heights) {
+                *place = dependency.structure.height(layer).unwrap_or(0);
+            }
+            self.height = self.heights.into_iter().max().filter(|height| *height > 0);
+        }
+        self
     }
 
     /// Writes the viewer's numbers into his copy of the payload.

@@ -35,27 +35,40 @@ impl<'a> Reader<'a> {
 
 /// Appends bits to bytes; the last byte is filled with zeros.
 pub struct Writer<'a> {
-    out: &'a mut Vec<u8>,
-    /// Bits of the last byte that are written; 0: none is begun.
-    used: u32,
+    /// None: the bits are counted alone.
+    out: Option<&'a mut Vec<u8>>,
+    bits: usize,
 }
 
 impl<'a> Writer<'a> {
     pub fn new(out: &'a mut Vec<u8>) -> Self {
-        Self { out, used: 0 }
+        Self {
+            out: Some(out),
+            bits: 0,
+        }
+    }
+
+    pub fn counting() -> Self {
+        Self { out: None, bits: 0 }
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.bits.div_ceil(8)
     }
 
     /// The lowest `count` bits of `value`.
     pub fn put(&mut self, count: u32, value: u32) {
-        for shift in (0..count).rev() {
-            if self.used == 0 {
-                self.out.push(0);
+        if let Some(out) = &mut self.out {
+            for (at, shift) in (self.bits..).zip((0..count).rev()) {
+                if at % 8 == 0 {
+                    out.push(0);
+                }
+                if let Some(last) = out.last_mut() {
+                    *last |= ((value >> shift & 1) as u8) << (7 - at % 8);
+                }
             }
-            if let Some(last) = self.out.last_mut() {
-                *last |= ((value >> shift & 1) as u8) << (7 - self.used);
-            }
-            self.used = (self.used + 1) % 8;
         }
+        self.bits += count as usize;
     }
 
     /// ns(count) of a number below `count`.

@@ -205,6 +205,7 @@ proptest! {
     #[test]
     fn what_is_written_is_read_again(dependency in dependencies()) {
         let bytes = written(&dependency);
+        prop_assert_eq!(bytes.len(), dependency.length(None));
         let read = Dependency::read(&bytes, Some(&dependency.structure));
         prop_assert_eq!(read, Some(dependency));
     }
