@@ -66,8 +66,16 @@ impl Layers {
         }
     }
 
-    /// The highest spatial and temporal layer that come now.
+    /// All that comes now.
     pub fn top(&self, now: Instant) -> Point {
+        Point {
+            temporal: Point::EVERY_PICTURE,
+            ..self.highest(now)
+        }
+    }
+
+    /// The highest spatial and temporal layer that come now.
+    fn highest(&self, now: Instant) -> Point {
         let mut top = Point::default();
         for (spatial, layers) in self.measured.iter().enumerate() {
             for (temporal, layer) in layers.iter().enumerate() {
@@ -90,9 +98,9 @@ impl Layers {
 
     /// The operating points that can be chosen, lowest first; the last is all of the stream. `whole`: the stream.
     pub fn choices(&self, now: Instant, whole: Layer, is_lowest: bool) -> Vec<Layer> {
-        let top = self.top(now);
+        let (top, highest) = (self.top(now), self.highest(now));
         let is_measured = self.bitrate(top) > 0;
-        let slower = (0..top.temporal).filter(|_| is_lowest && is_measured);
+        let slower = (0..highest.temporal).filter(|_| is_lowest && is_measured);
         let points = slower
             .map(|temporal| Point { spatial: 0, temporal })
             .chain((0..=top.spatial).map(|spatial| Point { spatial, ..top }));
@@ -151,7 +159,7 @@ mod tests {
                 )
             })
             .collect();
-        let expected = [(0, 0, Some(180), 4), (0, 1, Some(180), 8), (1, 1, Some(360), 40)];
+        let expected = [(0, 0, Some(180), 4), (0, 7, Some(180), 8), (1, 7, Some(360), 40)];
         for (seen, expected) in seen.iter().zip(expected) {
             assert_eq!((seen.0, seen.1, seen.2), (expected.0, expected.1, expected.2));
             assert!(seen.3.abs_diff(expected.3) <= 1, "{seen:?}");
@@ -167,7 +175,7 @@ mod tests {
         }
         let now = start + Duration::from_millis(2975);
         assert_eq!(
-            layers.top(now),
+            layers.highest(now),
             Point {
                 spatial: 0,
                 temporal: 1

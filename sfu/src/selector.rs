@@ -3,10 +3,10 @@
 use crate::omissions::Omissions;
 use crate::packet::Packet;
 use crate::wire::descriptor::{Descriptor, PictureId};
-use crate::wire::layers::{Entry, LayerFrame, Point};
+use crate::wire::layers::{LayerFrame, Point};
 
 /// Changes of the operating point that are remembered, for packets that come or are asked for late.
-const TURNS: usize = 4;
+const TURNS: usize = 8;
 
 /// From a packet on, this was shown.
 #[derive(Debug, Clone, Copy)]
@@ -24,11 +24,8 @@ pub struct Selector {
     seqs: Omissions,
     /// VP8's picture ids, unwrapped.
     pictures: Option<Omissions>,
-    frames: Frames,
     /// RTP time of the newest picture.
     picture: Option<u32>,
-    /// The highest spatial layer of it that was shown.
-    shown: Option<u8>,
 }
 
 /// How a packet that is shown differs from what it was.
@@ -56,9 +53,7 @@ impl Selector {
             turns: [turn; TURNS],
             seqs: Omissions::new(next),
             pictures: None,
-            frames: Frames::default(),
             picture,
-            shown: None,
         }
     }
 
@@ -80,10 +75,6 @@ impl Selector {
             self.turn(packet, &layer);
             if layer.point.is_within(self.current()) {
                 self.seqs.keep(packet.seq);
-                self.shown = Some(layer.point.spatial);
-                if let Some(dependency) = &packet.dependency {
-                    self.frames.add(dependency.frame);
-                }
                 if let (Some(pictures), Some(id)) = (&mut self.pictures, picture) {
                     pictures.keep(id);
                 }
@@ -94,16 +85,14 @@ impl Selector {
                 }
             }
         }
-        self.place(packet)
+        let is_shown = layer.point.is_within(self.turn_of(packet.seq).point);
+        is_shown.then(|| self.place(packet)).flatten()
     }
 
-    /// As it was sent, or would have been if it had come in time.
+    /// As a packet that is shown was sent, or would have been if it had come in time.
     pub fn place(&self, packet: &Packet) -> Option<Placed> {
         let layer = layer_of(packet);
         let Turn { since, point } = self.turn_of(packet.seq);
-        if !layer.point.is_within(point) {
-            return None;
-        }
         let pictures = match (&self.pictures, counted(&packet.descriptor)) {
             (Some(pictures), Some(id)) => pictures.below(near(pictures.next(), id))?,
             _ => 0,
@@ -134,7 +123,6 @@ impl Selector {
     fn turn(&mut self, packet: &Packet, layer: &LayerFrame) {
         if self.picture != Some(packet.time) {
             self.picture = Some(packet.time);
-            self.shown = None;
             // Down at once.
             self.show(packet.seq, self.current().and(self.target));
         }
@@ -154,35 +142,11 @@ impl Selector {
                 .into_iter()
                 .find(|point| layer.switches.contains(*point));
             self.show(packet.seq, up.unwrap_or(current));
-        } else if layer.point.is_within(self.target) && self.lets_in(packet, layer) {
-            let to = if layer.switches.contains(self.target) {
-                self.target
-            } else {
-                Point {
-                    spatial: layer.point.spatial.max(current.spatial),
-                    temporal: layer.point.temporal.max(current.temporal),
-                }
-            };
-            self.show(packet.seq, to);
-        }
-    }
-
-    /// Whether this frame, which is above what is shown, can be decoded by the viewer, and those of its layer after it too.
-    fn lets_in(&self, packet: &Packet, layer: &LayerFrame) -> bool {
-        let current = self.current();
-        match (layer.entry, &packet.dependency) {
-            (Entry::Closed, _) | (Entry::References(_), None) => false,
-            (Entry::Below, _) => {
-                let next_size = layer.point.spatial == current.spatial + 1
-                    && layer.point.temporal <= current.temporal
-                    && self.shown == Some(current.spatial);
-                let next_rate = layer.point.spatial <= current.spatial && layer.point.temporal == current.temporal + 1;
-                next_size || next_rate
-            }
-            (Entry::References(backs), Some(dependency)) => {
-                let switches = layer.switches.contains(self.target) || layer.switches.contains(layer.point);
-                switches && self.frames.contain(dependency.frame, backs)
-            }
+        } else if layer.needs_base_alone
+            && layer.point.is_within(self.target)
+            && layer.point.temporal == current.temporal + 1
+        {
+            self.show(packet.seq, layer.point);
         }
     }
 
@@ -223,50 +187,6 @@ fn counted(descriptor: &Descriptor) -> Option<u16> {
         .picture_id
         .filter(|PictureId { counted, wide, .. }| *counted && *wide)
         .map(|id| id.value)
-}
-
-/// The newest frames that were shown, by the numbers of the dependency descriptor.
-#[derive(Debug, Default)]
-struct Frames {
-    newest: Option<u16>,
-    /// Bit 0: the newest.
-    shown: u64,
-}
-
-impl Frames {
-    fn add(&mut self, frame: u16) {
-        let ahead = frame.wrapping_sub(self.newest.unwrap_or(frame));
-        if ahead < 0x8000 {
-            self.shown = self.shown.checked_shl(ahead.into()).unwrap_or(0) | 1;
-            self.newest = Some(frame);
-        } else {
-            self.shown |= 1u64.checked_shl(ahead.wrapping_neg().into()).unwrap_or(0);
-        }
-    }
-
-    /// Whether all frames were shown that are so far before this one; bit 0 of `backs`: the one right before.
-    fn contain(&self, frame: u16, backs: u64) -> bool {
-        let Some(newest) = self.newest else {
-            return false;
-        };
-        // The bit of the frame before is at `frame - 1 - newest`, the newest being at 0.
-        let ahead = frame.wrapping_sub(1).wrapping_sub(newest);
-        let needed = if ahead < 0x8000 {
-            // Needs frames up to `ahead` newer than any that was shown.
-            let low = 1u64.checked_shl(ahead.into()).map_or(u64::MAX, |bit| bit - 1);
-            if backs & low != 0 {
-                return false;
-            }
-            backs.checked_shr(ahead.into()).unwrap_or(0)
-        } else {
-            let behind = u32::from(ahead.wrapping_neg());
-            if backs.leading_zeros() < behind {
-                return false;
-            }
-            backs.checked_shl(behind).unwrap_or(0)
-        };
-        needed & !self.shown == 0
-    }
 }
 
 #[cfg(test)]

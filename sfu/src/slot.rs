@@ -212,9 +212,12 @@ impl Slot {
 
     /// Up to which layers the flowing stream is shown.
     pub fn shown(&self) -> Point {
-        self.selector
-            .as_ref()
-            .map_or(Point::WHOLE, |selector| selector.current())
+        let shown = |selector: &Selector| Point {
+            // More pictures come soon after they are wanted.
+            temporal: selector.target.temporal,
+            ..selector.current()
+        };
+        self.selector.as_deref().map_or(Point::WHOLE, shown)
     }
 
     /// Of the target, layers up to `point` are to be shown, of those up to `top` that it has. Larger pictures begin with a key

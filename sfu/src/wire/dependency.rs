@@ -6,7 +6,7 @@ mod extension;
 
 use std::sync::Arc;
 
-use super::layers::{Entry, LayerFrame, Point, Points};
+use super::layers::{LayerFrame, Point, Points};
 use bits::{Reader, Writer};
 pub use extension::{Carried, DependencyExtension, URI};
 
@@ -365,28 +365,18 @@ impl Dependency {
         };
         let indications = self.indications.unwrap_or(template.indications);
         let mut switches = Points::default();
+        let templates = self.structure.templates.iter();
+        let every = templates.map(|template| template.temporal).max().unwrap_or(0);
         for target in 0..self.structure.targets {
             if indications.get(target) == Indication::Switch {
-                switches.insert(self.structure.point(target));
+                let mut point = self.structure.point(target);
+                switches.insert(point);
+                if point.temporal == every {
+                    point.temporal = Point::EVERY_PICTURE;
+                    switches.insert(point);
+                }
             }
         }
-        let bit = |back: u16| {
-            1u64.checked_shl(u32::from(back) - 1)
-                .filter(|_| back <= 64)
-                .unwrap_or(0)
-        };
-        let (mask, count) = match &self.references {
-            Some(backs) => (backs.iter().fold(0, |mask, back| mask | bit(*back)), backs.len()),
-            None => {
-                let backs = &template.references;
-                (
-                    backs.iter().fold(0, |mask, back| mask | bit((*back).into())),
-                    backs.len(),
-                )
-            }
-        };
-        // One that is further back than is remembered cannot be known to be there.
-        let all_near = mask.count_ones() as usize == count;
         LayerFrame {
             point: Point {
                 spatial: template.spatial,
@@ -395,11 +385,7 @@ impl Dependency {
             begins: self.begins_frame,
             ends: self.ends_frame,
             switches,
-            entry: if all_near {
-                Entry::References(mask)
-            } else {
-                Entry::Closed
-            },
+            needs_base_alone: false,
         }
     }
 }

@@ -4,7 +4,7 @@
 use str0m::format::Codec;
 
 use super::dependency::Dependency;
-use super::layers::{Entry, LayerFrame, Point, Points};
+use super::layers::{LayerFrame, Point, Points};
 
 /// Spatial layers of one stream that are told apart; browsers send three at most.
 pub const SPATIAL_LAYERS: usize = 4;
@@ -160,7 +160,7 @@ fn vp8(payload: &[u8]) -> Option<Descriptor> {
             } else {
                 Points::default()
             },
-            entry: if needs_base { Entry::Below } else { Entry::Closed },
+            needs_base_alone: needs_base,
         });
     }
     if found.starts_keyframe && frame.get(3..6) == Some(&[0x9d, 0x01, 0x2a]) {
@@ -204,11 +204,7 @@ fn vp9(payload: &[u8]) -> Option<Descriptor> {
             begins: first & BEGINS != 0,
             ends: first & ENDS != 0,
             switches,
-            entry: if first & INTER == 0 {
-                Entry::Below
-            } else {
-                Entry::Closed
-            },
+            needs_base_alone: false,
         });
         at += 1;
         if first & FLEXIBLE == 0 {
@@ -339,13 +335,10 @@ mod tests {
         assert_eq!((base.point, base.begins, base.ends), (point(0, 0), true, false));
         assert!(base.switches.contains(point(2, 2)));
         let second = layer(&[0xbc, 0x81, 0x02, 0x03, 0]).unwrap();
-        assert_eq!(
-            (second.point, second.entry, second.ends),
-            (point(1, 0), Entry::Below, true)
-        );
+        assert_eq!((second.point, second.begins, second.ends), (point(1, 0), true, true));
         // P, not flexible: TID 1, U, SID 2, and TL0PICIDX after.
         let later = layer(&[0xe8, 0x81, 0x03, 0x34, 7, 0]).unwrap();
-        assert_eq!((later.point, later.entry), (point(2, 1), Entry::Closed));
+        assert_eq!(later.point, point(2, 1));
         assert!(later.switches.contains(point(2, 2)) && !later.switches.contains(point(1, 2)));
         assert!(layer(&[0x88, 0x81, 0x02, 0]).is_none(), "no layer indices");
         // Three layers' sizes.
@@ -362,8 +355,8 @@ mod tests {
                 .layer
                 .unwrap()
         };
-        assert_eq!((read(0xa0).point.temporal, read(0xa0).entry), (2, Entry::Below));
-        assert_eq!((read(0x40).point.temporal, read(0x40).entry), (1, Entry::Closed));
+        assert_eq!((read(0xa0).point.temporal, read(0xa0).needs_base_alone), (2, true));
+        assert_eq!((read(0x40).point.temporal, read(0x40).needs_base_alone), (1, false));
         let short = Descriptor::read(Codec::Vp8, &[0x90, 0xe0, 0x02, 9, 0xa0, 0x51, 0]);
         assert!(short.layer.is_none(), "numbers that cannot be written anew");
     }

@@ -11,8 +11,10 @@ impl Point {
     /// Every layer that there can be.
     pub const WHOLE: Self = Self {
         spatial: 7,
-        temporal: 7,
+        temporal: Self::EVERY_PICTURE,
     };
+    /// Temporal layer of who is shown all pictures, however many layers they are of.
+    pub const EVERY_PICTURE: u8 = 7;
 
     /// Whether who is shown `other` sees what belongs to this.
     pub fn is_within(self, other: Self) -> bool {
@@ -53,18 +55,6 @@ impl Points {
     }
 }
 
-/// What a frame above the layers that are shown needs, so that they can be shown from it on.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Entry {
-    /// It is no place to begin.
-    #[default]
-    Closed,
-    /// The layer right below: of the same picture (VP9, P clear), or the base layer (VP8, Y set).
-    Below,
-    /// The frames so far back in the stream's numbers: bit 0 is the frame before.
-    References(u64),
-}
-
 /// Where a packet stands among the layers of its stream.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LayerFrame {
@@ -74,5 +64,6 @@ pub struct LayerFrame {
     pub ends: bool,
     /// Who can decode this frame can decode all later ones of these operating points.
     pub switches: Points,
-    pub entry: Entry,
+    /// It needs the base layer alone, so that who is shown the layer right below can be shown this one from here on (VP8, Y).
+    pub needs_base_alone: bool,
 }

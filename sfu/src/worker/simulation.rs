@@ -113,9 +113,14 @@ pub struct Layer {
     rid: Option<Rid>,
     height: u16,
     packets: u16,
+    /// Heights of the smaller sizes in the same stream, lowest first.
+    within: Vec<u16>,
     pub active: bool,
     keyframe: bool,
     seq: u64,
+    /// Pictures since the key frame, and of the lowest rate ever.
+    phase: usize,
+    base: u8,
 }
 
 impl Layer {
@@ -124,9 +129,12 @@ impl Layer {
             rid: rid.map(Rid::from),
             height,
             packets,
+            within: Vec::new(),
             active: true,
             keyframe: false,
             seq: 0,
+            phase: 0,
+            base: 0,
         }
     }
 }
@@ -221,16 +229,31 @@ impl Simulation {
         self.join_with(name, [link, link], Codec::Vp8, layers.into())
     }
 
+    /// As [`join`](Self::join), with VP9 of three sizes and three rates in one stream, the sizes apart but for key frames.
+    pub fn join_with_layers_in_one_stream(&mut self, name: &str) -> usize {
+        let link = Link::default();
+        let mut layer = Layer::new(None, 720, 2);
+        layer.within = vec![180, 360];
+        self.join_with(name, [link, link], Codec::Vp9, vec![layer])
+    }
+
+    /// Joins as a viewer of all codecs.
+    pub fn join_as_viewer(&mut self, name: &str, down: Link) -> usize {
+        self.join_with(name, [Link::default(), down], Codec::Null, Vec::new())
+    }
+
     fn join_with(&mut self, name: &str, [up, down]: [Link; 2], codec: Codec, layers: Vec<Layer>) -> usize {
         let index = self.peers.len();
         let address = SocketAddr::from(([10, 1, (index >> 8) as u8, index as u8], 5000));
+        let takes = |one: Codec| codec == one || codec == Codec::Null;
         let mut rtc = Rtc::builder()
             .set_crypto_provider(dtls_keys::crypto_provider())
             .set_rtp_mode(true)
             .clear_codecs()
             .enable_opus(true, true)
-            .enable_vp8(codec == Codec::Vp8)
-            .enable_h264(codec == Codec::H264)
+            .enable_vp8(takes(Codec::Vp8))
+            .enable_h264(takes(Codec::H264))
+            .enable_vp9(takes(Codec::Vp9))
             .build(self.now);
         rtc.add_local_candidate(Candidate::host(address, "udp").unwrap());
         let mut changes = rtc.sdp_api();
