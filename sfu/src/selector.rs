@@ -7,6 +7,8 @@ use crate::wire::layers::{LayerFrame, Point};
 
 /// Changes of the operating point that are remembered, for packets that come or are asked for late.
 const TURNS: usize = 8;
+/// Of more packets that are missing at once it is not asked what they were.
+const MOST_MISSING: u64 = 64;
 
 /// From a packet on, this was shown.
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +28,17 @@ pub struct Selector {
     pictures: Option<Omissions>,
     /// RTP time of the newest picture.
     picture: Option<u32>,
+    newest: Option<Seen>,
+}
+
+/// The newest packet, by which it is known what packets are that are missing after it.
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    time: u32,
+    /// Of the picture or its frame.
+    number: Option<u16>,
+    /// What comes after it in its picture is not shown.
+    is_above: bool,
 }
 
 /// How a packet that is shown differs from what it was.
@@ -54,6 +67,7 @@ impl Selector {
             seqs: Omissions::new(next),
             pictures: None,
             picture,
+            newest: None,
         }
     }
 
@@ -73,7 +87,16 @@ impl Selector {
         let picture = counted(&packet.descriptor).map(|id| self.unwrap(id));
         if packet.seq >= self.seqs.next() {
             self.turn(packet, &layer);
-            if layer.point.is_within(self.current()) {
+            let is_shown = layer.point.is_within(self.current());
+            if packet.seq - self.seqs.next() <= MOST_MISSING && self.is_missing_above(packet, &layer, is_shown) {
+                (self.seqs.next()..packet.seq).for_each(|missing| self.seqs.leave_out(missing));
+            }
+            self.newest = Some(Seen {
+                time: packet.time,
+                number: number_of(packet),
+                is_above: !is_shown || packet.marker || layer.ends && layer.point.spatial == self.current().spatial,
+            });
+            if is_shown {
                 self.seqs.keep(packet.seq);
                 if let (Some(pictures), Some(id)) = (&mut self.pictures, picture) {
                     pictures.keep(id);
@@ -117,6 +140,22 @@ impl Selector {
     fn turn_of(&self, seq: u64) -> Turn {
         let turn = self.turns.iter().rev().find(|turn| turn.since <= seq);
         *turn.unwrap_or(&self.turns[0])
+    }
+
+    /// Whether the packets between the newest and this one are of layers that are not shown, as far as that is sure. Their places
+    /// would stay empty for ever, and the viewer would take them for lost.
+    fn is_missing_above(&self, packet: &Packet, layer: &LayerFrame, is_shown: bool) -> bool {
+        let Some(newest) = self.newest.filter(|newest| newest.is_above) else {
+            return false;
+        };
+        // Layers come in their order, the lowest of a picture first.
+        let begins_picture = layer.begins && layer.point.spatial == 0;
+        let follows = |(before, after): (u16, u16)| (after.wrapping_sub(before) & 0x7fff) == 1;
+        let is_next = newest.number.zip(number_of(packet)).is_some_and(follows);
+        match newest.time == packet.time {
+            true => !is_shown,
+            false => is_next && (begins_picture || !layer.point.is_within_rate(self.current())),
+        }
     }
 
     /// Changes what is shown, where this packet lets it.
@@ -180,6 +219,12 @@ fn near(to: u64, id: u16) -> u64 {
 /// What says nothing of layers belongs to all of them.
 fn layer_of(packet: &Packet) -> LayerFrame {
     packet.descriptor.layer.unwrap_or_default()
+}
+
+/// The picture's number, else its frame's.
+fn number_of(packet: &Packet) -> Option<u16> {
+    let picture = packet.descriptor.picture_id.filter(|id| id.wide).map(|id| id.value);
+    picture.or(packet.dependency.as_ref().map(|dependency| dependency.frame))
 }
 
 fn counted(descriptor: &Descriptor) -> Option<u16> {

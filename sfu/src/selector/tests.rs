@@ -326,6 +326,36 @@ fn who_wants_less_has_it_from_the_next_picture_on_and_more_at_the_next_key_frame
 }
 
 #[test]
+fn a_loss_among_layers_that_are_not_shown_is_none() {
+    for says in [Says::Vp9, Says::Dependencies] {
+        let shape = Shape {
+            says,
+            spatial: 3,
+            temporal: 1,
+            key_only: true,
+        };
+        let mut source = Source::new(shape, rotunda_proto::clock::Clock.now());
+        let mut viewer = Viewer::new(top(shape));
+        viewer.slot.set_point(Point::default(), viewer.top);
+        let mut late = Vec::new();
+        let mut seqs = Vec::new();
+        for at in 0..20 {
+            let packets = source.picture(at == 0, 4).into_iter().flat_map(|frame| frame.packets);
+            for (index, packet) in packets.enumerate() {
+                // One of the second size, and the last ones of the third.
+                if at % 2 == 1 && [5, 10, 11].contains(&index) {
+                    late.push(packet);
+                } else {
+                    seqs.extend(viewer.give(&packet).map(|sent| sent.seq));
+                }
+            }
+        }
+        assert_eq!(seqs, (77..77 + 20 * 4).collect::<Vec<_>>(), "{says:?}");
+        assert!(late.iter().all(|packet| viewer.give(packet).is_none()));
+    }
+}
+
+#[test]
 fn who_wanted_fewer_pictures_has_more_without_a_key_frame() {
     for says in [Says::Vp8, Says::Vp9, Says::Dependencies] {
         let shape = Shape {
@@ -441,6 +471,31 @@ proptest! {
             for frame in source.picture(false, 1) {
                 let is_shown = viewer.give(&frame.packets[0]).is_some();
                 prop_assert_eq!(is_shown, frame.point.is_within(wanted));
+            }
+        }
+    }
+
+    /// What is missing and is not wanted leaves no gap where that is sure, and never is a packet left out that is wanted.
+    #[test]
+    fn what_is_wanted_is_shown_however_late_it_comes(shape in shapes(), wanted in any::<[u8; 2]>(), fates in vec(0u8..10, 64)) {
+        let mut source = Source::new(shape, rotunda_proto::clock::Clock.now());
+        let mut viewer = Viewer::new(top(shape));
+        let wanted = target(shape, wanted);
+        viewer.slot.set_point(wanted, viewer.top);
+        let mut late: Vec<(usize, Arc<Packet>)> = Vec::new();
+        for at in 0..400 {
+            let arrived = source.picture(at == 0, 3).into_iter().flat_map(|frame| frame.packets);
+            let mut now: Vec<_> = Vec::new();
+            for (index, packet) in arrived.enumerate() {
+                match fates[(at * 9 + index) % fates.len()] {
+                    0 if at > 0 => late.push((at + 2, packet)),
+                    _ => now.push(packet),
+                }
+            }
+            now.extend(late.extract_if(.., |(due, _)| *due <= at).map(|(_, packet)| packet));
+            for packet in now {
+                let is_wanted = layer_of(&packet).point.is_within(wanted);
+                prop_assert_eq!(viewer.give(&packet).is_some(), is_wanted, "{:?}", layer_of(&packet));
             }
         }
     }

@@ -21,6 +21,11 @@ impl Point {
         self.spatial <= other.spatial && self.temporal <= other.temporal
     }
 
+    /// Whether who is shown `other` sees pictures of this rate, of whatever size.
+    pub fn is_within_rate(self, other: Self) -> bool {
+        self.temporal <= other.temporal
+    }
+
     /// The part that both have.
     pub fn and(self, other: Self) -> Self {
         Self {

@@ -17,12 +17,14 @@ use str0m::channel::{ChannelConfig, ChannelId, Reliability};
 use str0m::format::Codec;
 use str0m::media::{Direction, KeyframeRequestKind, MediaKind, Mid, Rid, Simulcast, SimulcastLayer};
 use str0m::net::{Protocol, Receive};
-use str0m::rtp::RtpWrite;
+use str0m::rtp::{ExtensionValues, RtpWrite};
 use str0m::{Candidate, Event as PeerEvent, Input, Output, Rtc};
 
 use crate::dtls_keys;
 use crate::session::{Opening, Session};
 use crate::srtp;
+use crate::wire::dependency::Carried;
+use crate::wire::rtp::dependency_extension;
 use crate::worker::{Setup, Worker};
 
 const SERVER: &str = "10.0.0.1:4000";
@@ -98,6 +100,8 @@ pub struct Peer {
     /// Counts of all packets of a slot's sources, those within redundant sound too.
     pub heard: BTreeMap<usize, BTreeSet<u32>>,
     pub keyframe_requests: Vec<Instant>,
+    /// Dependency descriptors that came, and whether their packets had the marker.
+    pub dependencies: Vec<(Vec<u8>, bool)>,
     channels: Vec<(ChannelId, String)>,
     /// What came on data channels, by their labels.
     pub messages: Vec<(String, Vec<u8>)>,
@@ -254,6 +258,8 @@ impl Simulation {
             .enable_vp8(takes(Codec::Vp8))
             .enable_h264(takes(Codec::H264))
             .enable_vp9(takes(Codec::Vp9))
+            .enable_av1(takes(Codec::Av1))
+            .set_extension(12, dependency_extension())
             .build(self.now);
         rtc.add_local_candidate(Candidate::host(address, "udp").unwrap());
         let mut changes = rtc.sdp_api();
@@ -326,6 +332,7 @@ impl Simulation {
             got: BTreeMap::new(),
             heard: BTreeMap::new(),
             keyframe_requests: Vec::new(),
+            dependencies: Vec::new(),
             channels,
             messages: Vec::new(),
             layers,
@@ -450,6 +457,19 @@ impl Simulation {
                 }
             }
         }
+    }
+
+    /// Sends a packet of a peer's camera: AV1 with a dependency descriptor.
+    pub fn send_av1(&mut self, peer: usize, [seq, time]: [u32; 2], marker: bool, payload: &[u8], dependency: Vec<u8>) {
+        let own = &mut self.peers[peer];
+        let (pt, camera) = (own.pt(Codec::Av1), own.camera);
+        let mut values = ExtensionValues::default();
+        values.user_values.set(Carried(dependency));
+        let mut api = own.rtc.direct_api();
+        let stream = api.stream_tx_by_mid(camera, None).unwrap();
+        let write = RtpWrite::new(pt, u64::from(seq).into(), time, self.now, payload.to_vec());
+        stream.write_rtp(write.marker(marker).nackable(true).ext_vals(values));
+        self.drive_peer(peer);
     }
 
     /// A datagram reaches the server right now, from anywhere.

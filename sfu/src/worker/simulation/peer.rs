@@ -28,6 +28,9 @@ impl Peer {
                     .map(|stream| stream.mid())
                     .unwrap();
                 let slot = self.slots.iter().position(|slot| *slot == mid).unwrap();
+                if let Some(Carried(bytes)) = packet.header.ext_vals.user_values.get() {
+                    self.dependencies.push((bytes.clone(), packet.header.marker));
+                }
                 // Redundant sound has several marks; its own is the last.
                 let marks = packet.payload.windows(11).filter(|bytes| bytes.starts_with(&MAGIC));
                 let marks: Vec<[u8; 7]> = marks.map(|bytes| bytes[4..].try_into().unwrap()).collect();
