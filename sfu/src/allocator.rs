@@ -1,9 +1,11 @@
 //! Which layer of each wanted picture a viewer gets on the link that he has.
 //!
-//! Nobody is paused first, and nobody at all before the link has shown that it is narrow; then the screen, then the stage in its order; then quality. Down at once, up only with room to
-//! spare.
+//! Nobody is paused first, and nobody at all before the link has shown that it is narrow; then the screen, then the stage in
+//! its order; then quality. Down at once, up only with room to spare. Fewer pictures a second are for links that do not carry
+//! the smallest in full.
 
 use crate::packet::StreamId;
+use crate::wire::layers::Point;
 
 /// Going up needs so much more than the layer takes; coming back from a pause too.
 const ROOM_UP: f64 = 1.15;
@@ -14,6 +16,8 @@ const TOLERANCE: f64 = 0.85;
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Layer {
     pub stream: StreamId,
+    /// Up to which layers inside the stream.
+    pub point: Point,
     /// Bits a second, as measured.
     pub bitrate: u64,
     /// Pixels; None: not known.
@@ -26,22 +30,59 @@ pub struct Request {
     /// Lowest first; not more than what the viewer has a use for.
     pub layers: Vec<Layer>,
     /// What he has now.
-    pub current: Option<StreamId>,
+    pub current: Option<Shown>,
+}
+
+/// What of a stream is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shown {
+    pub stream: StreamId,
+    /// Up to which layers inside it.
+    pub point: Point,
+}
+
+impl Layer {
+    /// It differs from the other in the number of pictures alone.
+    pub fn is_as_large_as(&self, other: &Self) -> bool {
+        self.stream == other.stream && self.point.spatial == other.point.spatial
+    }
+
+    pub fn shown(&self) -> Shown {
+        Shown {
+            stream: self.stream,
+            point: self.point,
+        }
+    }
+}
+
+impl Request {
+    /// Where among the layers this is.
+    fn position(&self, shown: Shown) -> Option<usize> {
+        let is = |layer: &Layer| layer.stream == shown.stream && layer.point.is_within(shown.point);
+        self.layers.iter().rposition(is)
+    }
+
+    /// The lowest layer with all of its pictures.
+    fn lowest_in_full(&self) -> usize {
+        let pairs = self.layers.windows(2);
+        pairs.take_while(|pair| pair[0].is_as_large_as(&pair[1])).count()
+    }
 }
 
 /// The layer of each request; None: paused, or there is none. `budget`: bits a second; None: no limit is known. `narrow`: the
 /// link has shown that it carries no more; else the budget is what has been tried so far.
-pub fn allocate(budget: Option<u64>, narrow: bool, requests: &[Request]) -> Vec<Option<StreamId>> {
+pub fn allocate(budget: Option<u64>, narrow: bool, requests: &[Request]) -> Vec<Option<Shown>> {
     let Some(budget) = budget.map(|bits| bits as f64) else {
         return requests
             .iter()
-            .map(|request| request.layers.last().map(|layer| layer.stream))
+            .map(|request| request.layers.last().map(Layer::shown))
             .collect();
     };
     let mut chosen: Vec<Option<usize>> = Vec::with_capacity(requests.len());
     let mut used = 0.0;
     for (index, request) in requests.iter().enumerate() {
-        let Some(lowest) = request.layers.first() else {
+        let first = if narrow { 0 } else { request.lowest_in_full() };
+        let Some(lowest) = request.layers.get(first) else {
             chosen.push(None);
             continue;
         };
@@ -50,7 +91,7 @@ pub fn allocate(budget: Option<u64>, narrow: bool, requests: &[Request]) -> Vec<
         // The most important picture is sent whatever the link says: a picture that stutters beats none.
         if index == 0 || !narrow || (used + cost) * factor <= budget {
             used += cost;
-            chosen.push(Some(0));
+            chosen.push(Some(first));
         } else {
             chosen.push(None);
         }
@@ -67,7 +108,7 @@ pub fn allocate(budget: Option<u64>, narrow: bool, requests: &[Request]) -> Vec<
                 continue;
             };
             let step = next.bitrate as f64 - request.layers[at].bitrate as f64;
-            let has = request.current.and_then(|current| position(request, current));
+            let has = request.current.and_then(|current| request.position(current));
             let factor = if has.is_some_and(|has| has > at) { 1.0 } else { ROOM_UP };
             if (used + step) * factor <= budget {
                 used += step;
@@ -76,28 +117,28 @@ pub fn allocate(budget: Option<u64>, narrow: bool, requests: &[Request]) -> Vec<
             }
         }
     }
-    let stream = |(request, chosen): (&Request, Option<usize>)| Some(request.layers.get(chosen?)?.stream);
-    requests.iter().zip(chosen).map(stream).collect()
+    let shown = |(request, chosen): (&Request, Option<usize>)| Some(request.layers.get(chosen?)?.shown());
+    requests.iter().zip(chosen).map(shown).collect()
 }
 
 /// What to ask for as long as the chosen layer has to be woken first. `comes`: whether a layer is being sent.
 ///
 /// Who sees a lower layer goes on with it until the chosen one's key frame. Who sees nothing, or a higher one that his link
 /// does not carry any more, gets the nearest that there is, rather below than above.
-pub fn stand_in(request: &Request, chosen: StreamId, comes: impl Fn(StreamId) -> bool) -> StreamId {
-    let Some(at) = position(request, chosen).filter(|_| !comes(chosen)) else {
+pub fn stand_in(request: &Request, chosen: Shown, comes: impl Fn(StreamId) -> bool) -> Shown {
+    let Some(at) = request.position(chosen).filter(|_| !comes(chosen.stream)) else {
         return chosen;
     };
-    let current = request.current.filter(|current| comes(*current));
+    let current = request.current.filter(|current| comes(current.stream));
     if current
-        .and_then(|current| position(request, current))
+        .and_then(|current| request.position(current))
         .is_some_and(|has| has < at)
     {
         return chosen;
     }
     let (below, above) = request.layers.split_at(at);
     let nearest = below.iter().rev().chain(above).find(|layer| comes(layer.stream));
-    nearest.map_or(chosen, |layer| layer.stream)
+    nearest.map_or(chosen, Layer::shown)
 }
 
 /// What all of it in the best quality would take, bits a second.
@@ -109,10 +150,6 @@ pub fn wanted(requests: &[Request]) -> u64 {
         .sum()
 }
 
-fn position(request: &Request, stream: StreamId) -> Option<usize> {
-    request.layers.iter().position(|layer| layer.stream == stream)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,18 +159,78 @@ mod tests {
     fn simulcast(picture: u64, current: Option<u64>) -> Request {
         let layer = |index: u64, kilobits: u64| Layer {
             stream: StreamId(10 * picture + index),
+            point: Point::default(),
             bitrate: 1000 * kilobits,
             height: None,
         };
         Request {
             layers: vec![layer(0, 100), layer(1, 400), layer(2, 1500)],
-            current: current.map(|index| StreamId(10 * picture + index)),
+            current: current.map(|index| whole(10 * picture + index)),
         }
+    }
+
+    fn whole(stream: u64) -> Shown {
+        Shown {
+            stream: StreamId(stream),
+            point: Point::default(),
+        }
+    }
+
+    /// One stream of two sizes, each with a third, two thirds and all of its pictures.
+    fn layered(current: Option<Point>) -> Request {
+        let rungs = [(0, 0, 50), (0, 1, 75), (0, 2, 100), (1, 2, 400)];
+        let layers = rungs.map(|(spatial, temporal, kilobits)| Layer {
+            stream: StreamId(1),
+            point: Point { spatial, temporal },
+            bitrate: 1000 * kilobits,
+            height: None,
+        });
+        let stream = StreamId(1);
+        Request {
+            layers: layers.into(),
+            current: current.map(|point| Shown { stream, point }),
+        }
+    }
+
+    #[test]
+    fn fewer_pictures_come_before_none_and_all_of_them_before_larger_ones() {
+        let points = |budget: u64, narrow: bool, requests: &[Request]| {
+            let chosen = allocate(Some(1000 * budget), narrow, requests);
+            let point = |shown: Option<Shown>| shown.map(|shown| [shown.point.spatial, shown.point.temporal]);
+            chosen.into_iter().map(point).collect::<Vec<_>>()
+        };
+        let two = [layered(None), layered(None)];
+        assert_eq!(points(120, true, &two), [Some([0, 0]), Some([0, 0])]);
+        assert_eq!(points(150, true, &two), [Some([0, 1]), Some([0, 0])]);
+        assert_eq!(points(70, true, &two), [Some([0, 0]), None]);
+        assert_eq!(points(600, true, &two), [Some([1, 2]), Some([0, 2])]);
+        assert_eq!(
+            points(70, false, &two),
+            [Some([0, 2]), Some([0, 2])],
+            "the link has shown no limit"
+        );
+        assert_eq!(
+            points(410, true, &[layered(Some(Point::WHOLE))]),
+            [Some([1, 2])],
+            "what is there is kept"
+        );
+        let small = Point {
+            spatial: 0,
+            temporal: 2,
+        };
+        assert_eq!(
+            points(410, true, &[layered(Some(small))]),
+            [Some([0, 2])],
+            "not enough room to go up"
+        );
     }
 
     fn layers(budget: u64, requests: &[Request]) -> Vec<Option<u64>> {
         let chosen = allocate(Some(1000 * budget), true, requests);
-        chosen.iter().map(|stream| stream.map(|stream| stream.0 % 10)).collect()
+        chosen
+            .iter()
+            .map(|shown| shown.map(|shown| shown.stream.0 % 10))
+            .collect()
     }
 
     #[test]
@@ -170,13 +267,13 @@ mod tests {
     #[test]
     fn a_link_that_has_shown_no_limit_pauses_nobody() {
         let requests = [simulcast(1, None), simulcast(2, None), simulcast(3, None)];
-        let lowest = requests.iter().map(|request| Some(request.layers[0].stream));
+        let lowest = requests.iter().map(|request| Some(request.layers[0].shown()));
         assert_eq!(allocate(Some(100_000), false, &requests), lowest.collect::<Vec<_>>());
     }
 
     #[test]
     fn without_an_estimate_everybody_gets_the_best() {
-        assert_eq!(allocate(None, false, &[simulcast(1, None)]), [Some(StreamId(12))]);
+        assert_eq!(allocate(None, false, &[simulcast(1, None)]), [Some(whole(12))]);
         assert_eq!(
             allocate(
                 None,
@@ -195,16 +292,16 @@ mod tests {
         let only_lowest = |id: StreamId| id.0.is_multiple_of(10);
         let stand_in = |current: Option<u64>, chosen: u64| {
             let request = simulcast(1, current);
-            super::stand_in(&request, StreamId(10 + chosen), only_lowest).0 % 10
+            super::stand_in(&request, whole(10 + chosen), only_lowest).stream.0 % 10
         };
         assert_eq!(stand_in(None, 2), 0, "a new viewer sees the lowest first");
         assert_eq!(stand_in(Some(0), 2), 2, "and goes on with it until the key frame");
         assert_eq!(stand_in(None, 0), 0);
         let all_but_middle = |id: StreamId| id.0 % 10 != 1;
-        let down = super::stand_in(&simulcast(1, Some(2)), StreamId(11), all_but_middle);
-        assert_eq!(down, StreamId(10), "down at once, though only one further than needed");
-        let none = super::stand_in(&simulcast(1, None), StreamId(12), |_| false);
-        assert_eq!(none, StreamId(12), "nothing comes: the wish stands");
+        let down = super::stand_in(&simulcast(1, Some(2)), whole(11), all_but_middle);
+        assert_eq!(down, whole(10), "down at once, though only one further than needed");
+        let none = super::stand_in(&simulcast(1, None), whole(12), |_| false);
+        assert_eq!(none, whole(12), "nothing comes: the wish stands");
     }
 
     proptest! {

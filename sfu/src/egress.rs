@@ -19,7 +19,7 @@ use crate::slot::{Rewritten, Slot};
 use crate::srtp;
 use crate::wire::red;
 use crate::wire::rtcp::{Arrival, SenderReport, TransportFeedback};
-use crate::wire::rtp::{ExtensionIds, Header};
+use crate::wire::rtp::{DependencyField, ExtensionIds, Header};
 
 /// Segments of one send have one size: packets that are shorter by no more than this are padded (RFC 3550 §5.1, P).
 const MOST_PADDING: usize = 32;
@@ -206,8 +206,16 @@ impl Egress {
         left.is_some()
     }
 
-    fn header<'a>(&self, slot: &'a Slot, outgoing: &Outgoing, sent: Duration) -> Header<'a> {
-        let Rewritten { seq, time, types, .. } = outgoing.rewritten;
+    fn header<'a>(&self, slot: &'a Slot, outgoing: &'a Outgoing, sent: Duration) -> Header<'a> {
+        let Rewritten {
+            seq,
+            time,
+            types,
+            marker,
+            frame,
+            point,
+            ..
+        } = outgoing.rewritten;
         let rtx_ssrc = slot.rtx_ssrc.unwrap_or(slot.ssrc);
         let (payload_type, sequence, ssrc, packet) = match &outgoing.body {
             Body::Media(packet) => (types.media, seq, slot.ssrc, Some(packet)),
@@ -217,7 +225,7 @@ impl Egress {
         };
         Header {
             payload_type,
-            marker: packet.is_some_and(|packet| packet.marker),
+            marker,
             sequence: sequence as u16,
             timestamp: time,
             ssrc,
@@ -226,6 +234,14 @@ impl Egress {
             sent,
             audio_level: packet.and_then(|packet| packet.audio_level),
             orientation: packet.and_then(|packet| packet.orientation),
+            dependency: packet
+                .and_then(|packet| packet.dependency.as_deref())
+                .filter(|_| types.dependency)
+                .map(|dependency| DependencyField {
+                    dependency,
+                    frame,
+                    active: point.map(|point| dependency.active_within(point)),
+                }),
         }
     }
 
@@ -453,7 +469,11 @@ impl Egress {
                     media: resend,
                     resend: Some(resend),
                     red: None,
+                    dependency: false,
                 },
+                marker: false,
+                frame: 0,
+                point: None,
             };
             let body = Body::Probe { seq, resend, cluster };
             self.push(slots, slot, rewritten, body);

@@ -15,7 +15,9 @@ use str0m::net::Protocol;
 use crate::dtls_keys;
 use crate::session::{Opening, Session};
 use crate::srtp::{Material, Receiver, Sender};
+use crate::wire::dependency::Dependency;
 use crate::wire::descriptor::Descriptor;
+use crate::wire::layers::Point;
 use crate::wire::red;
 use crate::wire::rtcp::{self, Feedback};
 use crate::worker::demux;
@@ -29,6 +31,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("sfu_rtcp", rtcp),
     ("sfu_srtcp", srtcp),
     ("sfu_payload", payload),
+    ("sfu_dependency", dependency),
     ("sfu_offer", offer),
     ("sfu_worker", worker),
 ];
@@ -102,7 +105,7 @@ fn payload(data: &[u8]) {
         found.patch(&mut copy, 0x1234, 0x56);
         let again = Descriptor::read(*codec, &copy);
         assert_eq!(found.starts_keyframe, again.starts_keyframe);
-        assert_eq!(found.height, again.height);
+        assert_eq!((found.height, found.layer), (again.height, again.layer));
         if found.picture_id.is_some_and(|id| id.wide) {
             assert_eq!(again.picture_id.map(|id| id.value), Some(0x1234));
         }
@@ -112,6 +115,30 @@ fn payload(data: &[u8]) {
         red::join(111, blocks.primary, &older, &mut joined);
         let again = red::split(&joined).unwrap();
         assert_eq!((again.primary, again.redundant), (blocks.primary, blocks.redundant));
+    }
+}
+
+/// A dependency descriptor after another one that may have brought the structure: the first byte is the first one's length.
+fn dependency(data: &[u8]) {
+    let Some((length, rest)) = data.split_first() else {
+        return;
+    };
+    let (first, second) = rest.split_at(usize::from(*length).min(rest.len()));
+    let first = Dependency::read(first, None);
+    let known = first.as_ref().map(|first| &first.structure);
+    for read in first.iter().cloned().chain(Dependency::read(second, known)) {
+        let layer = read.layer_frame();
+        assert!(layer.point.is_within(Point::WHOLE));
+        let mut bytes = Vec::new();
+        let active = read.structure.targets_within(layer.point);
+        read.write(7, Some(active), &mut bytes);
+        let again = Dependency::read(&bytes, Some(&read.structure));
+        let expected = Dependency {
+            frame: 7,
+            active: Some(active),
+            ..read
+        };
+        assert_eq!(again, Some(expected));
     }
 }
 

@@ -18,11 +18,14 @@ mod estimate;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod inbox;
+mod layers;
 mod net;
+mod omissions;
 mod packet;
 mod placement;
 mod protection;
 mod quality;
+mod selector;
 mod service;
 mod session;
 mod shell;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::wire::dependency::Dependency;
 use crate::wire::descriptor::Descriptor;
 
 /// One RTP stream of a publisher (one simulcast layer, where there are several), on all workers of a node; never used again for
@@ -19,6 +20,8 @@ pub struct Packet {
     pub marker: bool,
     pub payload: Arc<[u8]>,
     pub descriptor: Descriptor,
+    /// Of streams that have it in a header extension.
+    pub dependency: Option<Box<Dependency>>,
     pub arrived: Instant,
     /// On our clock, from the publisher's sender reports.
     pub captured: Instant,
@@ -121,6 +124,7 @@ mod tests {
                 starts_keyframe,
                 ..Descriptor::default()
             },
+            dependency: None,
             arrived,
             captured: arrived,
             audio_level: None,

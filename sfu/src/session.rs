@@ -8,7 +8,7 @@ use foldhash::{HashMap, HashMapExt};
 use rotunda_proto::ids::{RoomKey, SessionId, TrackSource, UserId};
 use rotunda_proto::sfu::{ControlError, Lines, SlotMap};
 use str0m::change::{SdpAnswer, SdpOffer};
-use str0m::format::PayloadParams;
+use str0m::format::{Codec, PayloadParams};
 use str0m::media::{Direction, KeyframeRequestKind, MediaKind, Mid, Rid};
 use str0m::rtp::Ssrc;
 use str0m::{Candidate, Rtc};
@@ -22,12 +22,15 @@ use crate::packet::StreamId;
 use crate::protection::Protection;
 use crate::slot::{PayloadTypes, Slot, Want};
 use crate::srtp;
-use crate::wire::rtp::ExtensionIds;
+use crate::wire::rtp::{ExtensionIds, dependency_extension};
 use crate::worker::statistics::{self, Measured};
 
 /// Bytes that a client may send in one message on a data channel: more than is permitted, so that the limit has its named
 /// error, and less than what would cost memory.
 const MAX_CHANNEL_MESSAGE: u32 = 4096;
+
+/// Free among the ids that `str0m` begins with; the offer's own one is taken.
+const DEPENDENCY_ID: u8 = 12;
 
 pub struct Session {
     pub id: SessionId,
@@ -120,7 +123,8 @@ impl Session {
             .enable_h264(true)
             .enable_vp9(true)
             .enable_av1(true)
-            .enable_h265(true);
+            .enable_h265(true)
+            .set_extension(DEPENDENCY_ID, dependency_extension());
         let sound_again = answer::asks_for_sound_again(&offer);
         if sound_again {
             config
@@ -175,6 +179,7 @@ impl Session {
                 let more = ExtensionIds::of(video.remote_extmap());
                 ids.orientation = ids.orientation.or(more.orientation);
                 ids.transport_sequence = ids.transport_sequence.or(more.transport_sequence);
+                ids.dependency = more.dependency;
             }
             session.egress = Egress::new(now, ids);
         }
@@ -314,6 +319,8 @@ impl Session {
             resend: ours.resend().map(|pt| *pt),
             // Known to `str0m` when the viewer has offered it; it is not among the line's types.
             red: ours.red().map(|pt| *pt),
+            // The others say in their payload what their decoders need.
+            dependency: ours.spec().codec == Codec::Av1,
         })
     }
 

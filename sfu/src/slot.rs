@@ -10,6 +10,8 @@ use str0m::media::{MediaKind, Mid};
 
 use crate::packet::{Packet, StreamId};
 use crate::quality::ReportedLoss;
+use crate::selector::{Placed, Selector};
+use crate::wire::layers::Point;
 
 /// Changes of source whose packets can still be asked for again.
 const SEGMENTS: usize = 8;
@@ -33,6 +35,8 @@ pub struct PayloadTypes {
     pub resend: Option<u8>,
     /// Redundant audio around it (RFC 2198).
     pub red: Option<u8>,
+    /// Whether the viewer is given the dependency descriptor.
+    pub dependency: bool,
 }
 
 /// How packets of a source are numbered from a switch on.
@@ -47,6 +51,7 @@ struct Segment {
     first_time: [u32; 2],
     first_picture: [u16; 2],
     first_tl0: [u8; 2],
+    first_frame: [u16; 2],
     /// Time goes faster by a power of two.
     hurry: u32,
 }
@@ -70,6 +75,9 @@ struct Written {
     captured: Option<Instant>,
     picture: u16,
     tl0: u8,
+    frame: u16,
+    /// RTP time at the source.
+    source_time: u32,
 }
 
 /// A packet as one viewer gets it, before it is put on the wire.
@@ -81,6 +89,11 @@ pub struct Rewritten {
     pub picture: u16,
     pub tl0: u8,
     pub types: PayloadTypes,
+    pub marker: bool,
+    /// Frame number of the dependency descriptor.
+    pub frame: u16,
+    /// Up to which layers the stream is shown from this packet on, where the viewer has to be told.
+    pub point: Option<Point>,
 }
 
 /// What a slot does with a packet.
@@ -108,6 +121,10 @@ pub struct Slot {
     pub refused: Option<Codec>,
     /// The layer that the viewer is to have, which may have to be woken: the target is what he can have until then.
     pub chosen: Option<StreamId>,
+    /// Up to which layers of the target; and all that it has.
+    point: [Point; 2],
+    /// None: all of what flows is shown.
+    selector: Option<Box<Selector>>,
     /// The source is wanted but cannot be sent, as the link does not carry it.
     pub paused: bool,
     want: Option<Want>,
@@ -139,6 +156,8 @@ impl Slot {
             target_type: None,
             refused: None,
             chosen: None,
+            point: [Point::default(); 2],
+            selector: None,
             paused: false,
             want: None,
             state: Forwarding::Empty,
@@ -150,6 +169,8 @@ impl Slot {
                 captured: None,
                 picture: 0,
                 tl0: 0,
+                frame: 0,
+                source_time: 0,
             },
             clock_rate: if kind == MediaKind::Audio { 48_000 } else { 90_000 },
             next_rtx: u64::from(first_seq >> 16 & 0x7fff),
@@ -192,10 +213,42 @@ impl Slot {
             .flatten()
     }
 
+    /// Up to which layers the flowing stream is shown.
+    pub fn shown(&self) -> Point {
+        let shown = |selector: &Selector| Point {
+            // More pictures come soon after they are wanted.
+            temporal: selector.target.temporal,
+            ..selector.current()
+        };
+        self.selector.as_deref().map_or(Point::WHOLE, shown)
+    }
+
+    /// Of the target, layers up to `point` are to be shown, of those up to `top` that it has. Larger pictures begin with a key
+    /// frame, more pictures where the stream lets one in; what is too much is left out from the next picture on.
+    pub fn set_point(&mut self, point: Point, top: Point) {
+        self.point = [point, top];
+        if self.target.is_none() || self.flowing() != self.target {
+            return;
+        }
+        if let Some(selector) = &mut self.selector {
+            selector.target = point;
+        } else if point != top
+            && let Some(segment) = self.segments.back()
+        {
+            let next = self.written.next_seq - segment.first_seq[1] + segment.first_seq[0];
+            let selector = Selector::new(top, point, next, Some(self.written.source_time));
+            self.selector = Some(Box::new(selector));
+        }
+    }
+
     /// Waits for the first packet of a key frame of its target.
     pub fn waits_for(&self) -> Option<StreamId> {
+        let waits = |target: &StreamId| {
+            let flows = self.flowing() == Some(*target);
+            !flows || self.selector.as_ref().is_some_and(|selector| selector.waits())
+        };
         self.target
-            .filter(|target| self.state != Forwarding::Empty && self.flowing() != Some(*target))
+            .filter(|target| self.state != Forwarding::Empty && waits(target))
     }
 
     /// Flowing | Waiting => Waiting: the source has ended, or the link does not carry it.
@@ -269,6 +322,9 @@ impl Slot {
             ((elapsed * f64::from(clock_rate)) as u32).max(least)
         });
         let descriptor = &packet.descriptor;
+        let [point, top] = self.point;
+        let is_part = self.target == Some(stream) && point != top;
+        self.selector = is_part.then(|| Box::new(Selector::new(point, point, packet.seq, None)));
         self.push(Segment {
             stream,
             types,
@@ -282,6 +338,10 @@ impl Slot {
             first_tl0: [
                 descriptor.tl0.map_or(0, |tl0| tl0.value),
                 self.written.tl0.wrapping_add(1),
+            ],
+            first_frame: [
+                packet.dependency.as_ref().map_or(0, |dependency| dependency.frame),
+                self.written.frame.wrapping_add(1),
             ],
             hurry,
         });
@@ -300,11 +360,15 @@ impl Slot {
     #[inline]
     pub fn rewrite(&mut self, packet: &Arc<Packet>) -> Option<Rewritten> {
         let segment = self.segments.back()?;
-        let rewritten = segment.rewrite(packet)?;
+        let mut rewritten = segment.rewrite(packet)?;
+        if let Some(selector) = &mut self.selector {
+            rewritten.place(selector.take(packet)?);
+        }
         let written = &mut self.written;
         if rewritten.seq >= written.next_seq {
             written.next_seq = rewritten.seq + 1;
             written.time = rewritten.time;
+            written.source_time = packet.time;
             written.at = Some(packet.arrived);
             written.captured = Some(packet.captured);
             if packet.descriptor.picture_id.is_some() {
@@ -312,6 +376,9 @@ impl Slot {
             }
             if packet.descriptor.tl0.is_some() {
                 written.tl0 = rewritten.tl0;
+            }
+            if packet.dependency.is_some() {
+                written.frame = rewritten.frame;
             }
         }
         self.packets = self.packets.wrapping_add(1);
@@ -333,14 +400,38 @@ impl Slot {
         let newest = self.written.next_seq.checked_sub(1)?;
         let back = u64::from((newest as u16).wrapping_sub(wire_seq));
         let seq = newest.checked_sub(back)?;
-        let shown = self.segments.back()?.stream;
+        let newest = self.segments.back()?;
+        let shown = newest.stream;
         let mut segments = self.segments.iter().rev().take_while(|segment| segment.stream == shown);
-        let segment = segments.find(|segment| segment.first_seq[1] <= seq)?;
+        let (segment, source) = match &self.selector {
+            None => {
+                let segment = segments.find(|segment| segment.first_seq[1] <= seq)?;
+                (segment, seq - segment.first_seq[1] + segment.first_seq[0])
+            }
+            // Numbers of the present stream are lowered by what was left out.
+            Some(selector) => {
+                let source = selector.source(seq.wrapping_add(newest.offset()))?;
+                let same = |segment: &&Segment| segment.offset() == newest.offset();
+                let segment = segments
+                    .take_while(same)
+                    .find(|segment| segment.first_seq[0] <= source)?;
+                (segment, source)
+            }
+        };
         Some(Origin {
             stream: segment.stream,
-            seq: seq - segment.first_seq[1] + segment.first_seq[0],
+            seq: source,
             segment: *segment,
         })
+    }
+
+    /// A packet that was sent before, exactly as it was.
+    pub fn rewrite_again(&self, origin: &Origin, packet: &Packet) -> Option<Rewritten> {
+        let mut rewritten = origin.segment.rewrite(packet)?;
+        if let Some(selector) = &self.selector {
+            rewritten.place(selector.place(packet)?);
+        }
+        Some(rewritten)
     }
 
     /// The next sequence number of the slot's resend stream (RFC 4588 §4).
@@ -377,14 +468,22 @@ pub struct Origin {
     segment: Segment,
 }
 
-impl Origin {
-    /// Exactly as it was sent.
-    pub fn rewrite(&self, packet: &Packet) -> Option<Rewritten> {
-        self.segment.rewrite(packet)
+impl Rewritten {
+    /// Lowers the numbers by what of the stream is left out.
+    fn place(&mut self, placed: Placed) {
+        self.seq = self.seq.saturating_sub(placed.seqs);
+        self.picture = self.picture.wrapping_sub(placed.pictures) & 0x7fff;
+        self.marker = placed.marker;
+        self.point = placed.turned_to;
     }
 }
 
 impl Segment {
+    /// From the slot's sequence numbers to the source's.
+    fn offset(&self) -> u64 {
+        self.first_seq[0].wrapping_sub(self.first_seq[1])
+    }
+
     fn time(&self, source: u32) -> u32 {
         // Earlier than the first: a late frame of the past.
         let since = source.wrapping_sub(self.first_time[0]) as i32 >> self.hurry;
@@ -409,6 +508,12 @@ impl Segment {
                     .wrapping_add(self.first_tl0[1])
             }),
             types: self.types,
+            marker: packet.marker,
+            frame: packet.dependency.as_ref().map_or(0, |dependency| {
+                let since = dependency.frame.wrapping_sub(self.first_frame[0]);
+                since.wrapping_add(self.first_frame[1])
+            }),
+            point: None,
         })
     }
 }

@@ -1,5 +1,6 @@
 //! What a publisher sends of one source: its streams (one, or a simulcast layer each), and who watches.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rotunda_proto::ids::{RoomKey, TrackSource, UserId};
@@ -8,7 +9,10 @@ use str0m::media::{Mid, Rid};
 
 use crate::allocator::Layer;
 use crate::demand::Demand;
+use crate::layers::Layers;
 use crate::packet::{History, Packet, StreamId};
+use crate::wire::dependency::Structure;
+use crate::wire::layers::Point;
 use crate::worker::Pending;
 
 /// Packets of a stream that can be sent again: video at 500 a second two seconds, sound at 50 a second one.
@@ -91,6 +95,9 @@ pub struct Stream {
     pub params: PayloadParams,
     pub history: History,
     pub height: Option<u16>,
+    /// The newest structure of its dependency descriptors.
+    pub structure: Option<Arc<Structure>>,
+    pub layers: Option<Box<Layers>>,
     pub last_packet: Instant,
     pub demand: Demand,
     pub counts: Counts,
@@ -115,6 +122,8 @@ impl Stream {
             params,
             history: History::new(capacity),
             height: None,
+            structure: None,
+            layers: None,
             last_packet: now,
             demand: Demand::Unwatched { since: now },
             counts: Counts::default(),
@@ -150,6 +159,10 @@ impl Stream {
             self.counts.resent += 1;
         }
         self.meter.add(now, bytes);
+        if let Some(layer) = packet.descriptor.layer {
+            let layers = self.layers.get_or_insert_with(|| Box::new(Layers::new(now)));
+            layers.add(now, layer.point, bytes, packet.descriptor.heights);
+        }
     }
 
     /// A packet that comes so long after its successors was not overtaken on the way, but lost and sent again.
@@ -200,12 +213,34 @@ impl Stream {
         self.keyframe.made
     }
 
-    pub fn layer(&self, id: StreamId) -> Layer {
-        Layer {
+    /// What can be chosen of the stream, lowest first. `is_lowest`: there is no smaller stream of the same source, so that
+    /// what is too much for a link is sent with fewer pictures.
+    pub fn choices(&self, now: Instant, id: StreamId, is_lowest: bool) -> Vec<Layer> {
+        let top = self.top(now);
+        let whole = Layer {
             stream: id,
+            point: top,
             bitrate: self.meter.bitrate,
-            height: self.height,
-        }
+            height: self.height_of(top),
+        };
+        let Some(layers) = &self.layers else {
+            return vec![whole];
+        };
+        let mut choices = layers.choices(now, whole, is_lowest);
+        choices.pop();
+        choices.push(whole);
+        choices
+    }
+
+    /// The highest layers that it has now.
+    pub fn top(&self, now: Instant) -> Point {
+        self.layers.as_ref().map_or(Point::default(), |layers| layers.top(now))
+    }
+
+    /// Picture height of what is shown up to `point`.
+    pub fn height_of(&self, point: Point) -> Option<u16> {
+        let layers = self.layers.as_ref();
+        layers.and_then(|layers| layers.height(point.spatial)).or(self.height)
     }
 
     /// Place among the layers, lowest first: by height where it is known, else by the usual names.

@@ -8,6 +8,7 @@ const TYPES: PayloadTypes = PayloadTypes {
     media: 96,
     resend: Some(97),
     red: None,
+    dependency: false,
 };
 
 fn want(user: &str) -> Option<Want> {
@@ -30,13 +31,15 @@ fn packet(seq: u64, time: u32, picture: u16, starts_keyframe: bool, arrived: Ins
                 value: picture,
                 offset: 2,
                 wide: true,
+                counted: true,
             }),
             tl0: Some(Tl0 {
                 value: picture as u8,
                 offset: 4,
             }),
-            height: None,
+            ..Descriptor::default()
         },
+        dependency: None,
         arrived,
         captured: arrived,
         audio_level: None,
@@ -145,7 +148,7 @@ fn a_missed_packet_of_what_is_shown_is_found_again_as_it_was_sent() {
         }
         let origin = origin.unwrap();
         assert_eq!((origin.stream, origin.seq), (stream, seq));
-        let again = origin.rewrite(&source).unwrap();
+        let again = slot.rewrite_again(&origin, &source).unwrap();
         assert_eq!(
             (again.seq, again.time, again.picture),
             (rewritten.seq, rewritten.time, rewritten.picture)

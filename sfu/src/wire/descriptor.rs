@@ -3,6 +3,12 @@
 
 use str0m::format::Codec;
 
+use super::dependency::Dependency;
+use super::layers::{LayerFrame, Point, Points};
+
+/// Spatial layers of one stream that are told apart; browsers send three at most.
+pub const SPATIAL_LAYERS: usize = 4;
+
 /// Parsed once a packet, used for every viewer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Descriptor {
@@ -12,6 +18,10 @@ pub struct Descriptor {
     pub tl0: Option<Tl0>,
     /// Picture height, where this packet says it.
     pub height: Option<u16>,
+    /// By spatial layer, lowest first, where this packet says it; 0: there is none.
+    pub heights: [u16; SPATIAL_LAYERS],
+    /// None: the stream has no layers that could be left out.
+    pub layer: Option<LayerFrame>,
 }
 
 /// Picture id of VP8 (RFC 7741 §4.2) or VP9 (RFC 9628 §4.2).
@@ -21,6 +31,8 @@ pub struct PictureId {
     pub offset: u8,
     /// 15 bits; else 7, which are left as they are.
     pub wide: bool,
+    /// VP8 waits for a number that is missing, as it says nowhere which pictures a picture needs.
+    pub counted: bool,
 }
 
 /// TL0PICIDX of VP8 and VP9.
@@ -56,6 +68,21 @@ impl Descriptor {
         }
     }
 
+    /// With what the dependency descriptor says of the packet.
+    pub fn with(mut self, dependency: Option<&Dependency>) -> Self {
+        let Some(dependency) = dependency else {
+            return self;
+        };
+        self.layer = Some(dependency.layer_frame());
+        if dependency.carries_structure {
+            for (layer, place) in (0..).zip(&mut self.heights) {
+                *place = dependency.structure.height(layer).unwrap_or(0);
+            }
+            self.height = self.heights.into_iter().max().filter(|height| *height > 0);
+        }
+        self
+    }
+
     /// Writes the viewer's numbers into his copy of the payload.
     pub fn patch(&self, payload: &mut [u8], picture_id: u16, tl0: u8) {
         if let Some(PictureId { offset, wide: true, .. }) = self.picture_id
@@ -73,34 +100,33 @@ impl Descriptor {
 
 fn picture_id(payload: &[u8], offset: usize) -> Option<(PictureId, usize)> {
     let first = *payload.get(offset)?;
-    let at = u8::try_from(offset).ok()?;
-    if first & 0x80 == 0 {
-        let id = PictureId {
-            value: first.into(),
-            offset: at,
-            wide: false,
-        };
-        return Some((id, offset + 1));
-    }
-    let value = u16::from_be_bytes([first & 0x7f, *payload.get(offset + 1)?]);
+    let wide = first & 0x80 != 0;
+    let value = if wide {
+        u16::from_be_bytes([first & 0x7f, *payload.get(offset + 1)?])
+    } else {
+        first.into()
+    };
     let id = PictureId {
         value,
-        offset: at,
-        wide: true,
+        offset: u8::try_from(offset).ok()?,
+        wide,
+        counted: false,
     };
-    Some((id, offset + 2))
+    Some((id, offset + if wide { 2 } else { 1 }))
 }
 
 fn vp8(payload: &[u8]) -> Option<Descriptor> {
     let first = *payload.first()?;
     let mut at = 1;
     let mut found = Descriptor::default();
+    // TID, and Y: it needs the base layer alone.
+    let mut temporal = None;
     if first & 0x80 != 0 {
         let extended = *payload.get(1)?;
         at = 2;
         if extended & 0x80 != 0 {
             let (id, next) = picture_id(payload, at)?;
-            found.picture_id = Some(id);
+            found.picture_id = Some(PictureId { counted: true, ..id });
             at = next;
         }
         if extended & 0x40 != 0 {
@@ -111,6 +137,10 @@ fn vp8(payload: &[u8]) -> Option<Descriptor> {
             at += 1;
         }
         if extended & 0x30 != 0 {
+            let index = *payload.get(at)?;
+            if extended & 0x20 != 0 {
+                temporal = Some((index >> 6, index & 0x20 != 0));
+            }
             at += 1;
         }
     }
@@ -118,6 +148,21 @@ fn vp8(payload: &[u8]) -> Option<Descriptor> {
     let begins_frame = first & 0x10 != 0 && first & 0x07 == 0;
     let frame = payload.get(at..)?;
     found.starts_keyframe = begins_frame && frame.first().is_some_and(|byte| byte & 1 == 0);
+    // Numbers of 7 bits are left as they are, so that no picture can be left out.
+    if let (Some((temporal, needs_base)), Some(PictureId { wide: true, .. })) = (temporal, found.picture_id) {
+        found.layer = Some(LayerFrame {
+            point: Point { spatial: 0, temporal },
+            begins: begins_frame,
+            // The marker says it.
+            ends: false,
+            switches: if found.starts_keyframe {
+                Points::ALL
+            } else {
+                Points::default()
+            },
+            needs_base_alone: needs_base,
+        });
+    }
     if found.starts_keyframe && frame.get(3..6) == Some(&[0x9d, 0x01, 0x2a]) {
         let height = frame.get(8..10)?;
         found.height = Some(u16::from_le_bytes([height[0], height[1]]) & 0x3fff);
@@ -131,6 +176,7 @@ fn vp9(payload: &[u8]) -> Option<Descriptor> {
     const LAYERS: u8 = 0x20;
     const FLEXIBLE: u8 = 0x10;
     const BEGINS: u8 = 0x08;
+    const ENDS: u8 = 0x04;
     const STRUCTURE: u8 = 0x02;
     let first = *payload.first()?;
     let mut at = 1;
@@ -142,7 +188,24 @@ fn vp9(payload: &[u8]) -> Option<Descriptor> {
     }
     let mut spatial = 0;
     if first & LAYERS != 0 {
-        spatial = *payload.get(at)? >> 1 & 7;
+        let indices = *payload.get(at)?;
+        spatial = indices >> 1 & 7;
+        let switches = match (first & INTER == 0 && spatial == 0, indices & 0x10 != 0) {
+            (true, _) => Points::ALL,
+            // U: later pictures need none before this one that is above it in time.
+            (false, true) => Points::of_spatial(spatial),
+            (false, false) => Points::default(),
+        };
+        found.layer = Some(LayerFrame {
+            point: Point {
+                spatial,
+                temporal: indices >> 5,
+            },
+            begins: first & BEGINS != 0,
+            ends: first & ENDS != 0,
+            switches,
+            needs_base_alone: false,
+        });
         at += 1;
         if first & FLEXIBLE == 0 {
             found.tl0 = Some(Tl0 {
@@ -167,9 +230,12 @@ fn vp9(payload: &[u8]) -> Option<Descriptor> {
         let structure = *payload.get(at)?;
         if structure & 0x10 != 0 {
             // The highest layer is the last.
-            let highest = at + 1 + 4 * usize::from(structure >> 5);
-            let height = payload.get(highest + 2..highest + 4)?;
-            found.height = Some(u16::from_be_bytes([height[0], height[1]]));
+            let sizes = payload.get(at + 1..at + 5 + 4 * usize::from(structure >> 5))?;
+            for (place, size) in found.heights.iter_mut().zip(sizes.chunks_exact(4)) {
+                *place = u16::from_be_bytes([size[2], size[3]]);
+            }
+            let highest = sizes.last_chunk().map(|last| u16::from_be_bytes(*last));
+            found.height = highest;
         }
     }
     Some(found)
@@ -258,6 +324,41 @@ mod tests {
         assert!(Descriptor::read(Codec::H265, &[0x40, 0x01]).starts_keyframe);
         assert!(Descriptor::read(Codec::H265, &[0x62, 0x01, 0x93]).starts_keyframe);
         assert!(!Descriptor::read(Codec::H265, &[0x02, 0x01]).starts_keyframe);
+    }
+
+    #[test]
+    fn vp9_packets_say_their_layer_and_where_one_can_go_up() {
+        let layer = |payload: &[u8]| Descriptor::read(Codec::Vp9, payload).layer;
+        let point = |spatial, temporal| Point { spatial, temporal };
+        // I, L, F, B: a key picture's base layer, then its second layer, which needs the first (D).
+        let base = layer(&[0xb8, 0x81, 0x02, 0x00, 0]).unwrap();
+        assert_eq!((base.point, base.begins, base.ends), (point(0, 0), true, false));
+        assert!(base.switches.contains(point(2, 2)));
+        let second = layer(&[0xbc, 0x81, 0x02, 0x03, 0]).unwrap();
+        assert_eq!((second.point, second.begins, second.ends), (point(1, 0), true, true));
+        // P, not flexible: TID 1, U, SID 2, and TL0PICIDX after.
+        let later = layer(&[0xe8, 0x81, 0x03, 0x34, 7, 0]).unwrap();
+        assert_eq!(later.point, point(2, 1));
+        assert!(later.switches.contains(point(2, 2)) && !later.switches.contains(point(1, 2)));
+        assert!(layer(&[0x88, 0x81, 0x02, 0]).is_none(), "no layer indices");
+        // Three layers' sizes.
+        let sizes = [0x2a, 0x00, 7, 0x50, 1, 64, 0, 180, 2, 128, 1, 104, 5, 0, 2, 208, 0x82];
+        let found = Descriptor::read(Codec::Vp9, &sizes);
+        assert_eq!((found.heights, found.height), ([180, 360, 720, 0], Some(720)));
+    }
+
+    #[test]
+    fn vp8_pictures_say_how_many_of_them_can_be_left_out() {
+        // X; I, L, T; picture id of 15 bits, TL0PICIDX, TID 2 with Y; a later picture.
+        let read = |index: u8| {
+            Descriptor::read(Codec::Vp8, &[0x90, 0xe0, 0x81, 0x02, 9, index, 0x51, 0])
+                .layer
+                .unwrap()
+        };
+        assert_eq!((read(0xa0).point.temporal, read(0xa0).needs_base_alone), (2, true));
+        assert_eq!((read(0x40).point.temporal, read(0x40).needs_base_alone), (1, false));
+        let short = Descriptor::read(Codec::Vp8, &[0x90, 0xe0, 0x02, 9, 0xa0, 0x51, 0]);
+        assert!(short.layer.is_none(), "numbers that cannot be written anew");
     }
 
     #[test]

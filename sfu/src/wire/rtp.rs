@@ -5,6 +5,8 @@ use std::time::Duration;
 use str0m::media::Mid;
 use str0m::rtp::{Extension, ExtensionMap};
 
+use super::dependency::{self, Dependency, DependencyExtension};
+
 /// Version 2.
 const VERSION: u8 = 0x80;
 const PADDING: u8 = 0x20;
@@ -12,6 +14,11 @@ const EXTENSION: u8 = 0x10;
 const MARKER: u8 = 0x80;
 /// Highest id of the one-byte form (RFC 8285 §4.2).
 const ONE_BYTE_IDS: u8 = 14;
+const ONE_BYTE_LENGTH: usize = 16;
+const TWO_BYTE_LENGTH: usize = 255;
+/// What begins a block of the one-byte form, and of the two-byte form (RFC 8285 §4.3).
+const ONE_BYTE_FORM: [u8; 2] = [0xbe, 0xde];
+const TWO_BYTE_FORM: [u8; 2] = [0x10, 0x00];
 
 /// Ids of the header extensions that forwarding writes; None: not negotiated.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -21,6 +28,7 @@ pub struct ExtensionIds {
     pub absolute_send_time: Option<u8>,
     pub audio_level: Option<u8>,
     pub orientation: Option<u8>,
+    pub dependency: Option<u8>,
 }
 
 impl ExtensionIds {
@@ -33,8 +41,23 @@ impl ExtensionIds {
             absolute_send_time: id(Extension::AbsoluteSendTime),
             audio_level: id(Extension::AudioLevel),
             orientation: id(Extension::VideoOrientation),
+            dependency: id(dependency_extension()),
         }
     }
+}
+
+/// The dependency descriptor, as `str0m` is to take it.
+pub fn dependency_extension() -> Extension {
+    Extension::with_serializer(dependency::URI, DependencyExtension)
+}
+
+/// A packet's dependency descriptor as a viewer gets it.
+#[derive(Debug, Clone, Copy)]
+pub struct DependencyField<'a> {
+    pub dependency: &'a Dependency,
+    pub frame: u16,
+    /// None: as the packet says.
+    pub active: Option<u32>,
 }
 
 /// One packet's header.
@@ -53,23 +76,49 @@ pub struct Header<'a> {
     pub audio_level: Option<u8>,
     /// As on the wire (3GPP TS 26.114 §7.4.5).
     pub orientation: Option<u8>,
+    pub dependency: Option<DependencyField<'a>>,
 }
 
 impl Header<'_> {
     /// Bytes that [`write`](Self::write) appends.
     pub fn length(&self, ids: &ExtensionIds) -> usize {
-        let fixed = |id: Option<u8>, size: usize| if id.is_some() { size } else { 0 };
-        let mut bytes = fixed(ids.mid, 1 + self.mid.len()) + fixed(ids.transport_sequence, 3);
-        if ids.transport_sequence.is_none() {
-            bytes += fixed(ids.absolute_send_time, 4);
-        }
-        if self.audio_level.is_some() {
-            bytes += fixed(ids.audio_level, 2);
-        }
-        if self.orientation.is_some() {
-            bytes += fixed(ids.orientation, 2);
+        let mut bytes = 0;
+        let mut add = |is: bool, length: usize| {
+            if is {
+                bytes += 1 + length;
+            }
+        };
+        add(ids.transport_sequence.is_some(), 2);
+        add(ids.transport_sequence.is_none() && ids.absolute_send_time.is_some(), 3);
+        add(ids.audio_level.is_some() && self.audio_level.is_some(), 1);
+        add(ids.orientation.is_some() && self.orientation.is_some(), 1);
+        add(ids.mid.is_some(), self.mid.len());
+        if let Some((_, _, length)) = self.dependency(ids) {
+            bytes += 1 + length;
+            if length > ONE_BYTE_LENGTH {
+                bytes += self.elements(ids);
+            }
         }
         if bytes == 0 { 12 } else { 16 + bytes.next_multiple_of(4) }
+    }
+
+    /// The dependency descriptor's id, itself, and its length.
+    fn dependency(&self, ids: &ExtensionIds) -> Option<(u8, &DependencyField<'_>, usize)> {
+        let (id, field) = ids.dependency.zip(self.dependency.as_ref())?;
+        let length = field.dependency.length(field.active);
+        (length <= TWO_BYTE_LENGTH).then_some((id, field, length))
+    }
+
+    /// How many extensions the header has; one of them is a long dependency descriptor, so that each takes a byte more.
+    fn elements(&self, ids: &ExtensionIds) -> usize {
+        let has = [
+            ids.transport_sequence.or(ids.absolute_send_time).is_some(),
+            ids.audio_level.is_some() && self.audio_level.is_some(),
+            ids.orientation.is_some() && self.orientation.is_some(),
+            ids.mid.is_some(),
+            true,
+        ];
+        has.iter().filter(|has| **has).count()
     }
 
     /// Appends the header. `padding`: the packet ends with padding (RFC 3550 §5.1, P).
@@ -82,27 +131,43 @@ impl Header<'_> {
         out.extend_from_slice(&self.timestamp.to_be_bytes());
         out.extend_from_slice(&self.ssrc.to_be_bytes());
         let block = out.len();
-        out.extend_from_slice(&[0xbe, 0xde, 0, 0]);
-        // Id and length less one (RFC 8285 §4.2).
+        let dependency = self.dependency(ids);
+        let is_long = dependency.is_some_and(|(_, _, length)| length > ONE_BYTE_LENGTH);
+        out.extend_from_slice(if is_long { &TWO_BYTE_FORM } else { &ONE_BYTE_FORM });
+        out.extend_from_slice(&[0, 0]);
+        let begin = |out: &mut Vec<u8>, id: u8, length: usize| {
+            if is_long {
+                out.extend_from_slice(&[id, length as u8]);
+            } else {
+                // Length less one (RFC 8285 §4.2).
+                out.push(id << 4 | (length as u8).wrapping_sub(1) & 0xf);
+            }
+        };
         if let Some(id) = ids.transport_sequence {
-            out.push(id << 4 | 1);
+            begin(out, id, 2);
             out.extend_from_slice(&self.transport_sequence.to_be_bytes());
         } else if let Some(id) = ids.absolute_send_time {
             // Seconds in 6.18 fixed point.
             let time = (self.sent.as_micros() << 18) / 1_000_000;
-            out.push(id << 4 | 2);
+            begin(out, id, 3);
             out.extend_from_slice(&(time as u32).to_be_bytes()[1..]);
         }
         if let (Some(id), Some(level)) = (ids.audio_level, self.audio_level) {
-            out.extend_from_slice(&[id << 4, level]);
+            begin(out, id, 1);
+            out.push(level);
         }
         if let (Some(id), Some(orientation)) = (ids.orientation, self.orientation) {
-            out.extend_from_slice(&[id << 4, orientation]);
+            begin(out, id, 1);
+            out.push(orientation);
         }
         if let Some(id) = ids.mid {
             let mid = self.mid.as_bytes();
-            out.push(id << 4 | (mid.len() as u8).wrapping_sub(1) & 0xf);
+            begin(out, id, mid.len());
             out.extend_from_slice(mid);
+        }
+        if let Some((id, field, length)) = dependency {
+            begin(out, id, length);
+            field.dependency.write(field.frame, field.active, out);
         }
         let bytes = out.len() - block - 4;
         if bytes == 0 {
@@ -118,7 +183,10 @@ impl Header<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::wire::dependency::tests::{dependency as dependency_of, l2t2_key};
 
     fn header(mid: &Mid) -> Header<'_> {
         Header {
@@ -132,6 +200,7 @@ mod tests {
             sent: Duration::from_millis(1500),
             audio_level: Some(0x8c),
             orientation: None,
+            dependency: None,
         }
     }
 
@@ -144,6 +213,7 @@ mod tests {
             absolute_send_time: Some(2),
             audio_level: Some(1),
             orientation: Some(13),
+            dependency: Some(12),
         };
         let mut out = Vec::new();
         header(&mid).write(&ids, false, &mut out);
@@ -168,6 +238,43 @@ mod tests {
         // 1.5 s in 6.18 fixed point.
         assert_eq!(out[12..], [0xbe, 0xde, 0, 1, 0x22, 0x06, 0, 0]);
         assert_eq!(out[0], 0xb0);
+    }
+
+    #[test]
+    fn a_dependency_descriptor_that_is_long_has_all_extensions_in_the_two_byte_form() {
+        let structure = Arc::new(l2t2_key());
+        let mid = Mid::from("12");
+        let ids = ExtensionIds {
+            mid: Some(9),
+            transport_sequence: Some(3),
+            dependency: Some(12),
+            ..ExtensionIds::default()
+        };
+        let with = |dependency: &Dependency, form: [u8; 2], prefix: &[u8]| {
+            let header = Header {
+                audio_level: None,
+                dependency: Some(DependencyField {
+                    dependency,
+                    frame: 500,
+                    active: None,
+                }),
+                ..header(&mid)
+            };
+            let mut out = Vec::new();
+            header.write(&ids, false, &mut out);
+            assert_eq!(out.len(), header.length(&ids));
+            assert_eq!(out[12..14], form);
+            let expected = Dependency {
+                frame: 500,
+                ..dependency.clone()
+            };
+            let mut bytes = prefix.to_vec();
+            expected.write(500, None, &mut bytes);
+            assert!(out[16..].windows(bytes.len()).any(|window| window == bytes));
+        };
+        with(&dependency_of(&structure, 4, 9, false), ONE_BYTE_FORM, &[0xc2]);
+        let key = dependency_of(&structure, 0, 9, true);
+        with(&key, TWO_BYTE_FORM, &[12, key.length(None) as u8]);
     }
 
     #[test]

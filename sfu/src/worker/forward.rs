@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use metrics::{Counter, Histogram, counter, histogram};
 use rotunda_proto::ids::TrackSource;
+use str0m::format::Codec;
 use str0m::net::Protocol;
 use str0m::rtp::{ExtensionValues, RtpPacket};
 
@@ -15,6 +16,7 @@ use super::{Datagram, Worker, drop_datagram};
 use crate::egress::{Body, Totals};
 use crate::packet::{Packet, StreamId};
 use crate::track::{Publisher, Stream};
+use crate::wire::dependency::{Carried, Dependency, Structure};
 use crate::wire::descriptor::Descriptor;
 use crate::wire::red;
 use crate::wire::rtcp::{self, Feedback};
@@ -119,14 +121,16 @@ impl Worker {
         {
             room.speakers.handle_level(now, user, level);
         }
-        let codec = stream.codec();
+        let (codec, structure) = (stream.codec(), stream.structure.clone());
         let make = |seq: u64, time: u32, payload: Arc<[u8]>| {
+            let dependency = dependency_of(codec, &rtp, structure.as_ref());
             Arc::new(Packet {
                 seq,
                 time,
                 marker: rtp.header.marker,
-                descriptor: Descriptor::read(codec, &payload),
+                descriptor: Descriptor::read(codec, &payload).with(dependency.as_deref()),
                 payload,
+                dependency,
                 arrived: rtp.timestamp,
                 captured,
                 audio_level: level_on_wire(&rtp.header.ext_vals),
@@ -232,6 +236,14 @@ impl Worker {
             }
         }
         stream.handle_packet(now, packet);
+        if let Some(dependency) = packet
+            .dependency
+            .as_ref()
+            .filter(|dependency| dependency.carries_structure)
+            && stream.history.newest() == Some(packet.seq)
+        {
+            stream.structure = Some(Arc::clone(&dependency.structure));
+        }
         let mut grown = false;
         if packet.descriptor.starts_keyframe {
             stream.keyframe_came();
@@ -355,7 +367,9 @@ impl Worker {
         // A permission that was taken away holds for what was sent before, too.
         let permitted = self.may_flow(stream.track);
         let packet = stream.history.get(origin.seq).filter(|_| permitted);
-        let Some((packet, rewritten)) = packet.and_then(|packet| Some((packet, origin.rewrite(packet)?))) else {
+        let found = packet.zip(viewer.and_then(|viewer| viewer.slots.get(slot)));
+        let rewritten = found.and_then(|(packet, slot)| Some((packet, slot.rewrite_again(&origin, packet)?)));
+        let Some((packet, rewritten)) = rewritten else {
             return;
         };
         let Some(Some(session)) = self.sessions.get_mut(index) else {
@@ -440,6 +454,14 @@ impl Worker {
             Publisher::There(replica) => replica.permitted,
         }
     }
+}
+
+/// The dependency descriptor of a codec whose payload does not say what it says.
+fn dependency_of(codec: Codec, rtp: &RtpPacket, structure: Option<&Arc<Structure>>) -> Option<Box<Dependency>> {
+    let Carried(bytes) = rtp.header.ext_vals.user_values.get()?;
+    let is_silent = matches!(codec, Codec::Av1 | Codec::H264 | Codec::H265);
+    let read = is_silent.then(|| Dependency::read(bytes, structure));
+    read?.map(Box::new)
 }
 
 /// RFC 6464 §3: voice flag and level below full scale.

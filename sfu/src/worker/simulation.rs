@@ -17,13 +17,15 @@ use str0m::channel::{ChannelConfig, ChannelId, Reliability};
 use str0m::format::Codec;
 use str0m::media::{Direction, KeyframeRequestKind, MediaKind, Mid, Rid, Simulcast, SimulcastLayer};
 use str0m::net::{Protocol, Receive};
-use str0m::rtp::RtpWrite;
+use str0m::rtp::{ExtensionValues, RtpWrite};
 use str0m::{Candidate, Event as PeerEvent, Input, Output, Rtc};
 
 use crate::dtls_keys;
 use crate::placement::{Placement, Spread};
 use crate::session::{Opening, Session};
 use crate::srtp;
+use crate::wire::dependency::Carried;
+use crate::wire::rtp::dependency_extension;
 use crate::worker::{Setup, Worker};
 
 const FRAME: Duration = Duration::from_millis(33);
@@ -100,6 +102,8 @@ pub struct Peer {
     pub heard: BTreeMap<usize, BTreeSet<u32>>,
     pub keyframe_requests: Vec<Instant>,
     sound_again: bool,
+    /// Dependency descriptors that came, and whether their packets had the marker.
+    pub dependencies: Vec<(Vec<u8>, bool)>,
     channels: Vec<(ChannelId, String)>,
     /// What came on data channels, by their labels.
     pub messages: Vec<(String, Vec<u8>)>,
@@ -115,9 +119,14 @@ pub struct Layer {
     rid: Option<Rid>,
     height: u16,
     packets: u16,
+    /// Heights of the smaller sizes in the same stream, lowest first.
+    within: Vec<u16>,
     pub active: bool,
     keyframe: bool,
     seq: u64,
+    /// Pictures since the key frame, and of the lowest rate ever.
+    phase: usize,
+    base: u8,
 }
 
 impl Layer {
@@ -126,9 +135,12 @@ impl Layer {
             rid: rid.map(Rid::from),
             height,
             packets,
+            within: Vec::new(),
             active: true,
             keyframe: false,
             seq: 0,
+            phase: 0,
+            base: 0,
         }
     }
 }
@@ -236,16 +248,33 @@ impl Simulation {
         self.join_with(name, [link, link], Codec::Vp8, layers.into())
     }
 
+    /// As [`join`](Self::join), with VP9 of three sizes and three rates in one stream, the sizes apart but for key frames.
+    pub fn join_with_layers_in_one_stream(&mut self, name: &str) -> usize {
+        let link = Link::default();
+        let mut layer = Layer::new(None, 720, 2);
+        layer.within = vec![180, 360];
+        self.join_with(name, [link, link], Codec::Vp9, vec![layer])
+    }
+
+    /// Joins as a viewer of all codecs.
+    pub fn join_as_viewer(&mut self, name: &str, down: Link) -> usize {
+        self.join_with(name, [Link::default(), down], Codec::Null, Vec::new())
+    }
+
     fn join_with(&mut self, name: &str, [up, down]: [Link; 2], codec: Codec, layers: Vec<Layer>) -> usize {
         let index = self.peers.len();
         let address = SocketAddr::from(([10, 1, (index >> 8) as u8, index as u8], 5000));
+        let takes = |one: Codec| codec == one || codec == Codec::Null;
         let mut config = Rtc::builder()
             .set_crypto_provider(dtls_keys::crypto_provider())
             .set_rtp_mode(true)
             .clear_codecs()
             .enable_opus(true, true)
-            .enable_vp8(codec == Codec::Vp8)
-            .enable_h264(codec == Codec::H264);
+            .enable_vp8(takes(Codec::Vp8))
+            .enable_h264(takes(Codec::H264))
+            .enable_vp9(takes(Codec::Vp9))
+            .enable_av1(takes(Codec::Av1))
+            .set_extension(12, dependency_extension());
         for params in config.codec_config().iter_mut() {
             params.set_fb_nack(self.with_sound_again || params.spec().codec.is_video());
         }
@@ -326,6 +355,7 @@ impl Simulation {
             heard: BTreeMap::new(),
             keyframe_requests: Vec::new(),
             sound_again: self.with_sound_again,
+            dependencies: Vec::new(),
             channels,
             messages: Vec::new(),
             layers,
@@ -479,6 +509,19 @@ impl Simulation {
                 }
             }
         }
+    }
+
+    /// Sends a packet of a peer's camera: AV1 with a dependency descriptor.
+    pub fn send_av1(&mut self, peer: usize, [seq, time]: [u32; 2], marker: bool, payload: &[u8], dependency: Vec<u8>) {
+        let own = &mut self.peers[peer];
+        let (pt, camera) = (own.pt(Codec::Av1), own.camera);
+        let mut values = ExtensionValues::default();
+        values.user_values.set(Carried(dependency));
+        let mut api = own.rtc.direct_api();
+        let stream = api.stream_tx_by_mid(camera, None).unwrap();
+        let write = RtpWrite::new(pt, u64::from(seq).into(), time, self.now, payload.to_vec());
+        stream.write_rtp(write.marker(marker).nackable(true).ext_vals(values));
+        self.drive_peer(peer);
     }
 
     /// A datagram reaches the first worker right now, from anywhere.

@@ -196,7 +196,7 @@ impl Worker {
                 source: want.source,
                 codec: flows.map(|stream| stream.codec().to_string()),
                 rid: flows.and_then(|stream| stream.rid).map(|rid| rid.to_string()),
-                height: flows.and_then(|stream| stream.height),
+                height: flows.and_then(|stream| stream.height_of(slot.shown())),
                 bitrate: bitrate(octets.into(), elapsed),
                 packets: slot.packets,
                 resent: slot.resent,

@@ -11,12 +11,13 @@ use str0m::media::MediaKind;
 
 use super::spread::Place;
 use super::{Room, Worker};
-use crate::allocator::{self, Layer, Request};
+use crate::allocator::{self, Layer, Request, Shown};
 use crate::egress::Body;
 use crate::packet::{Packet, StreamId};
 use crate::session::Session;
 use crate::slot::Want;
 use crate::track::Viewer;
+use crate::wire::layers::Point;
 
 /// What a sound slot in use takes, bits a second, headers included.
 const SOUND: u64 = 60_000;
@@ -134,11 +135,14 @@ impl Worker {
             };
             let layers = self.layers(now, index, slot, want.max_height);
             match state.kind {
-                MediaKind::Audio => sounds.push((slot, layers.last().map(|layer| layer.stream))),
+                MediaKind::Audio => sounds.push((slot, layers.last().map(Layer::shown))),
                 MediaKind::Video => {
                     let request = Request {
                         layers,
-                        current: state.flowing(),
+                        current: state.flowing().map(|stream| Shown {
+                            stream,
+                            point: state.shown(),
+                        }),
                     };
                     pictures.push((want.source != TrackSource::Screen, slot, request));
                 }
@@ -162,20 +166,20 @@ impl Worker {
                 .estimator
                 .set_wanted(if wanted > 0 { room + sound } else { 0 });
         }
-        for (slot, stream) in sounds {
-            self.set_target(now, index, slot, stream, false);
+        for (slot, shown) in sounds {
+            self.set_target(now, index, slot, shown, false);
         }
         for ((slot, chosen), request) in slots.into_iter().zip(chosen).zip(requests) {
-            let stream = chosen.map(|chosen| {
+            let shown = chosen.map(|chosen| {
                 let comes = |id| self.streams.get(&id).is_some_and(|stream| stream.is_alive(now));
                 allocator::stand_in(&request, chosen, comes)
             });
-            self.set_target(now, index, slot, stream, stream.is_none() && !request.layers.is_empty());
-            self.choose(now, index, slot, chosen);
+            self.set_target(now, index, slot, shown, shown.is_none() && !request.layers.is_empty());
+            self.choose(now, index, slot, chosen.map(|chosen| chosen.stream));
         }
     }
 
-    /// The streams of a slot's track that are of use, lowest first.
+    /// What can be chosen of a slot's track and is of use, lowest first.
     fn layers(&self, now: Instant, index: usize, slot: usize, max_height: Option<u16>) -> Vec<Layer> {
         let session = self.sessions.get(index).and_then(Option::as_ref);
         let track = session.and_then(|session| self.tracks.get(session.slots[slot].track?)?.as_ref());
@@ -190,12 +194,16 @@ impl Worker {
             .collect();
         streams.sort_by_key(|(id, stream)| (stream.rank(), *id));
         let mut layers: Vec<Layer> = Vec::with_capacity(streams.len());
-        for (id, stream) in streams {
-            let enough = layers.last().and_then(|layer| layer.height).zip(max_height);
-            if enough.is_some_and(|(has, wanted)| has >= wanted) {
+        let lowest = streams.first().map(|(id, _)| *id);
+        let choices = streams
+            .iter()
+            .flat_map(|(id, stream)| stream.choices(now, *id, Some(*id) == lowest));
+        for mut layer in choices {
+            if let Some(below) = layers.last().filter(|below| !below.is_as_large_as(&layer))
+                && below.height.zip(max_height).is_some_and(|(has, wanted)| has >= wanted)
+            {
                 break;
             }
-            let mut layer = stream.layer(id);
             if layer.bitrate == 0 {
                 layer.bitrate = ASSUMED[layers.len().min(ASSUMED.len() - 1)];
             }
@@ -239,7 +247,13 @@ impl Worker {
     }
 
     /// Shows a stream from its next key frame on, which is asked for; or from the newest one that is cached.
-    fn set_target(&mut self, now: Instant, index: usize, slot: usize, stream: Option<StreamId>, paused: bool) {
+    fn set_target(&mut self, now: Instant, index: usize, slot: usize, shown: Option<Shown>, paused: bool) {
+        let stream = shown.map(|shown| shown.stream);
+        let point = shown.map_or(Point::default(), |shown| shown.point);
+        let top = stream
+            .and_then(|id| self.streams.get(&id))
+            .map(|stream| stream.top(now));
+        let top = top.unwrap_or_default();
         let Some(Some(session)) = self.sessions.get_mut(index) else {
             return;
         };
@@ -248,6 +262,12 @@ impl Worker {
         let state = &mut session.slots[slot];
         state.paused = paused;
         if state.target == stream && state.target_type == source_type {
+            let waited = state.waits_for();
+            state.set_point(point, top);
+            // Larger pictures inside the stream begin with a key frame, too.
+            if let Some(waits) = state.waits_for().filter(|_| waited.is_none()) {
+                self.want_keyframe(now, waits);
+            }
             return;
         }
         let mid = state.mid;
@@ -265,6 +285,7 @@ impl Worker {
         };
         let state = &mut session.slots[slot];
         (state.target, state.target_type) = (stream, source_type);
+        state.set_point(point, top);
         let Some(stream) = stream else {
             // What was shown is not to be sent any more.
             state.stop();

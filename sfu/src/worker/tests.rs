@@ -1,5 +1,6 @@
 mod codecs;
 mod layers;
+mod layers_in_one_stream;
 mod messages;
 mod quality;
 mod spread;

@@ -1,4 +1,23 @@
-// Which simulcast layers of a camera are sent, and how large. Pure.
+// Which layers of a camera are sent, and how large. Pure.
+
+export type Codec = 'vp8' | 'h264' | 'vp9' | 'av1';
+
+/** A stream each. */
+export const SIMULCAST: RTCRtpEncodingParameters[] = [
+  { rid: 'q', scaleResolutionDownBy: 4, maxBitrate: 150_000 },
+  { rid: 'h', scaleResolutionDownBy: 2, maxBitrate: 500_000 },
+  { rid: 'f', scaleResolutionDownBy: 1, maxBitrate: 1_700_000 },
+];
+
+/** Three sizes and three rates in one stream (W3C webrtc-svc); a larger size needs a smaller one at key frames alone. */
+export const LAYERS_IN_ONE_STREAM: (RTCRtpEncodingParameters & { scalabilityMode: string })[] = [
+  { scalabilityMode: 'L3T3_KEY', maxBitrate: 1_900_000 },
+];
+
+/** Codecs whose layers take less in one stream than in three. */
+export function hasLayersInOneStream(codec?: Codec): boolean {
+  return codec === 'vp9' || codec === 'av1';
+}
 
 export interface Encoding {
   active: boolean;

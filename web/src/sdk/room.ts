@@ -2,7 +2,8 @@
 
 import { decode, encode, type CustomMessage } from './custom_messages';
 import { Emitter } from './emitter';
-import { Session, type Codec } from './session';
+import type { Codec } from './layers';
+import { Session } from './session';
 import { Signaling, type Credentials } from './signaling';
 import { disconnected, summarize, type Sample, type Statistics } from './statistics';
 import {

@@ -1,7 +1,7 @@
 // The one peer connection: one offer with fixed slots, and never another.
 
 import { ORDERED, UNORDERED } from './custom_messages';
-import { encodings } from './layers';
+import { LAYERS_IN_ONE_STREAM, SIMULCAST, encodings, hasLayersInOneStream, type Codec } from './layers';
 import { askForSoundAgain } from './sdp';
 import type { LineUse } from './statistics';
 import type { Lines, Slot, Source } from './types';
@@ -9,8 +9,6 @@ import type { Lines, Slot, Source } from './types';
 export const AUDIO_SLOTS = 6;
 /** Four cameras and, last, the screen. */
 export const VIDEO_SLOTS = 5;
-
-export type Codec = 'vp8' | 'h264';
 
 export class Session {
   readonly connection: RTCPeerConnection;
@@ -33,11 +31,7 @@ export class Session {
     this.microphone = add('audio', { direction: 'sendonly' });
     this.camera = add('video', {
       direction: 'sendonly',
-      sendEncodings: [
-        { rid: 'q', scaleResolutionDownBy: 4, maxBitrate: 150_000 },
-        { rid: 'h', scaleResolutionDownBy: 2, maxBitrate: 500_000 },
-        { rid: 'f', scaleResolutionDownBy: 1, maxBitrate: 1_700_000 },
-      ],
+      sendEncodings: hasLayersInOneStream(codec) ? LAYERS_IN_ONE_STREAM : SIMULCAST,
     });
     this.screen = add('video', { direction: 'sendonly' });
     this.receiveAudio = Array.from({ length: AUDIO_SLOTS }, () => add('audio', { direction: 'recvonly' }));
@@ -96,7 +90,7 @@ export class Session {
       if (!track) return;
       const parameters = this.camera.sender.getParameters();
       const want = encodings(track.getSettings(), this.wanted);
-      for (const encoding of parameters.encodings) Object.assign(encoding, want[encoding.rid ?? '']);
+      for (const encoding of parameters.encodings) if (encoding.rid) Object.assign(encoding, want[encoding.rid]);
       await this.camera.sender.setParameters(parameters);
     };
     this.applied = this.applied.then(apply, apply);

@@ -28,6 +28,9 @@ impl Peer {
                 if self.sound_again {
                     stream.suppress_nack(false);
                 }
+                if let Some(Carried(bytes)) = packet.header.ext_vals.user_values.get() {
+                    self.dependencies.push((bytes.clone(), packet.header.marker));
+                }
                 // Redundant sound has several marks; its own is the last.
                 let marks = packet.payload.windows(11).filter(|bytes| bytes.starts_with(&MAGIC));
                 let marks: Vec<[u8; 7]> = marks.map(|bytes| bytes[4..].try_into().unwrap()).collect();
@@ -75,8 +78,54 @@ impl Peer {
         let frame = self.publishing.frames;
         self.publishing.frames += 1;
         for layer in 0..self.layers.len() {
-            if self.layers[layer].active {
+            if !self.layers[layer].within.is_empty() {
+                self.send_layers_in_one(now, number, frame, layer);
+            } else if self.layers[layer].active {
                 self.send_layer(now, number, frame, layer);
+            }
+        }
+    }
+
+    /// RFC 9628 §4.2, not flexible: every size of a picture, in one of three rates.
+    fn send_layers_in_one(&mut self, now: Instant, number: u8, frame: u32, layer: usize) {
+        const TEMPORAL: [u8; 4] = [0, 2, 1, 2];
+        let pt = self.pt(Codec::Vp9);
+        let layer = &mut self.layers[layer];
+        if layer.keyframe {
+            layer.phase = 0;
+        }
+        let (key, temporal) = (std::mem::take(&mut layer.keyframe), TEMPORAL[layer.phase % 4]);
+        layer.phase += 1;
+        layer.base += u8::from(temporal == 0);
+        let heights: Vec<u16> = layer.within.iter().copied().chain([layer.height]).collect();
+        for (spatial, height) in heights.iter().enumerate() {
+            let packets = layer.packets << spatial;
+            for part in 0..packets {
+                let (begins, ends) = (part == 0, part + 1 == packets);
+                let sizes = key && begins && spatial == 0;
+                let flags = [(0xa0, true), (0x40, !key), (0x08, begins), (0x04, ends), (0x02, sizes)];
+                let first = flags.iter().filter(|(_, is)| *is).map(|(bit, _)| bit).sum::<u8>();
+                let mut payload = vec![first];
+                payload.extend_from_slice(&(0x8000 | frame as u16 & 0x7fff).to_be_bytes());
+                let (up, below) = (u8::from(temporal == 0), u8::from(key && spatial > 0));
+                payload.push(temporal << 5 | up << 4 | (spatial as u8) << 1 | below);
+                payload.push(layer.base);
+                if sizes {
+                    payload.push(0x50);
+                    for height in &heights {
+                        payload.extend_from_slice(&(height / 9 * 16).to_be_bytes());
+                        payload.extend_from_slice(&height.to_be_bytes());
+                    }
+                }
+                mark(&mut payload, number, frame, *height);
+                payload.resize(900, 0);
+                layer.seq += 1;
+                let last = ends && spatial + 1 == heights.len();
+                let mut api = self.rtc.direct_api();
+                let stream = api.stream_tx_by_mid(self.camera, layer.rid).unwrap();
+                let payload: Arc<[u8]> = payload.into();
+                let write = RtpWrite::new(pt, layer.seq.into(), frame.wrapping_mul(2970), now, payload);
+                stream.write_rtp(write.marker(last).nackable(true));
             }
         }
     }

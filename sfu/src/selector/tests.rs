@@ -1,0 +1,551 @@
+//! Random streams of layers, in which every frame says (to the test) which frames it needs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Instant;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use str0m::media::{MediaKind, Mid};
+
+use super::*;
+use crate::packet::StreamId;
+use crate::slot::{PayloadTypes, Rewritten, Slot, Take, Want};
+use crate::wire::dependency::{Dependency, Structure};
+use crate::wire::layers::Points;
+
+const STREAM: StreamId = StreamId(1);
+const TYPES: PayloadTypes = PayloadTypes {
+    media: 96,
+    resend: Some(97),
+    red: None,
+    dependency: true,
+};
+
+/// What a stream says of its layers, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Says {
+    /// A dependency descriptor.
+    Dependencies,
+    /// VP9's bits P and U.
+    Vp9,
+    /// VP8's bit Y; no spatial layers.
+    Vp8,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Shape {
+    says: Says,
+    spatial: u8,
+    temporal: u8,
+    /// Larger pictures need smaller ones at key frames alone.
+    key_only: bool,
+}
+
+/// A publisher.
+struct Source {
+    shape: Shape,
+    start: Instant,
+    seq: u64,
+    picture: u32,
+    /// Since the key frame.
+    phase: u32,
+    frames: u16,
+    /// By spatial layer: the newest frame of each temporal layer.
+    newest: BTreeMap<(u8, u8), u16>,
+}
+
+struct Frame {
+    number: u16,
+    point: Point,
+    needs: Vec<u16>,
+    packets: Vec<Arc<Packet>>,
+}
+
+impl Source {
+    fn new(shape: Shape, start: Instant) -> Self {
+        Self {
+            shape,
+            start,
+            seq: 60_000,
+            picture: 0x7ff0,
+            phase: 0,
+            frames: 65_500,
+            newest: BTreeMap::new(),
+        }
+    }
+
+    fn temporal(&self) -> u8 {
+        let pattern: &[u8] = match self.shape.temporal {
+            1 => &[0],
+            2 => &[0, 1],
+            _ => &[0, 2, 1, 2],
+        };
+        pattern[self.phase as usize % pattern.len()]
+    }
+
+    /// The frame of the same size that one of this temporal layer needs.
+    fn before(&self, spatial: u8, temporal: u8) -> Option<u16> {
+        let below = if temporal == 0 { 0 } else { temporal - 1 };
+        // The newest of those below; of the third layer's, what came last before it.
+        let candidates = (0..=below).filter_map(|temporal| self.newest.get(&(spatial, temporal)));
+        candidates
+            .max_by_key(|number| number.wrapping_sub(self.frames.wrapping_sub(1000)))
+            .copied()
+    }
+
+    fn picture(&mut self, is_key: bool, packets: usize) -> Vec<Frame> {
+        if is_key {
+            self.phase = 0;
+            self.newest.clear();
+        }
+        let temporal = self.temporal();
+        let mut frames = Vec::new();
+        for spatial in 0..self.shape.spatial {
+            let number = self.frames;
+            self.frames = self.frames.wrapping_add(1);
+            let mut needs = Vec::new();
+            if spatial > 0 && (is_key || !self.shape.key_only) {
+                needs.push(number.wrapping_sub(1));
+            }
+            if !is_key {
+                needs.extend(self.before(spatial, temporal));
+            }
+            let point = Point { spatial, temporal };
+            let is_last = spatial + 1 == self.shape.spatial;
+            let layer = self.layer_frame(point, &needs, is_key);
+            let packets = (0..packets)
+                .map(|at| self.packet(layer, number, [at == 0, at + 1 == packets, is_last], is_key))
+                .collect();
+            frames.push(Frame {
+                number,
+                point,
+                needs,
+                packets,
+            });
+        }
+        for spatial in 0..self.shape.spatial {
+            let number = frames[usize::from(spatial)].number;
+            self.newest.insert((spatial, temporal), number);
+        }
+        self.phase += 1;
+        self.picture += 1;
+        frames
+    }
+
+    fn layer_frame(&self, point: Point, needs: &[u16], is_key: bool) -> LayerFrame {
+        let Shape { says, key_only, .. } = self.shape;
+        let opens = is_key && point.spatial == 0;
+        let mut switches = Points::default();
+        match says {
+            Says::Dependencies => {
+                let every = (0..4).flat_map(|spatial| (0..4).map(move |temporal| Point { spatial, temporal }));
+                for target in every.filter(|target| point.is_within(*target)) {
+                    let same =
+                        target.spatial == point.spatial && (point.temporal == 0 || target.temporal > point.temporal);
+                    if same || is_key && target.spatial >= point.spatial {
+                        switches.insert(target);
+                    }
+                }
+            }
+            Says::Vp9 if opens => switches = Points::ALL,
+            Says::Vp9 if point.temporal == 0 => switches = Points::of_spatial(point.spatial),
+            Says::Vp8 if opens => switches = Points::ALL,
+            _ => {}
+        }
+        let needs_base_alone = says == Says::Vp8 && needs.iter().all(|need| self.newest.get(&(0, 0)) == Some(need));
+        assert!(!key_only || says != Says::Vp8);
+        LayerFrame {
+            point,
+            switches,
+            needs_base_alone,
+            ..LayerFrame::default()
+        }
+    }
+
+    fn packet(
+        &mut self,
+        layer: LayerFrame,
+        number: u16,
+        [begins, ends, is_last]: [bool; 3],
+        is_key: bool,
+    ) -> Arc<Packet> {
+        self.seq += 1;
+        let is_vp8 = self.shape.says == Says::Vp8;
+        let dependency = Dependency {
+            begins_frame: begins,
+            ends_frame: ends,
+            template: 0,
+            frame: number,
+            structure: Arc::new(Structure::default()),
+            carries_structure: false,
+            active: None,
+            indications: None,
+            references: None,
+            chains: None,
+        };
+        Arc::new(Packet {
+            seq: self.seq,
+            time: self.picture * 3000,
+            marker: ends && is_last,
+            payload: vec![0; 10].into(),
+            descriptor: Descriptor {
+                starts_keyframe: is_key && begins && layer.point.spatial == 0,
+                picture_id: Some(PictureId {
+                    value: self.picture as u16 & 0x7fff,
+                    offset: 2,
+                    wide: true,
+                    counted: is_vp8,
+                }),
+                layer: Some(LayerFrame {
+                    begins,
+                    ends: ends && !is_vp8,
+                    ..layer
+                }),
+                ..Descriptor::default()
+            },
+            dependency: (self.shape.says == Says::Dependencies).then(|| Box::new(dependency)),
+            arrived: self.start,
+            captured: self.start,
+            audio_level: None,
+            orientation: None,
+        })
+    }
+}
+
+/// A slot that is shown the stream up to a point that changes.
+struct Viewer {
+    slot: Slot,
+    top: Point,
+}
+
+impl Viewer {
+    fn new(top: Point) -> Self {
+        let mut slot = Slot::new(Mid::from("7"), MediaKind::Video, 1000, Some(1001), 77);
+        slot.set_want(Some(Want {
+            user: "ann".parse().unwrap(),
+            source: rotunda_proto::ids::TrackSource::Camera,
+            max_height: None,
+        }));
+        slot.target = Some(STREAM);
+        slot.set_point(top, top);
+        Self { slot, top }
+    }
+
+    fn give(&mut self, packet: &Arc<Packet>) -> Option<Rewritten> {
+        match self.slot.takes(STREAM, 96, packet) {
+            Take::Leave => return None,
+            Take::Switch => self.slot.switch(STREAM, 96, packet, 90_000, TYPES),
+            Take::Forward => {}
+        }
+        self.slot.rewrite(packet)
+    }
+}
+
+fn shapes() -> impl Strategy<Value = Shape> {
+    let says = prop_oneof![Just(Says::Dependencies), Just(Says::Vp9), Just(Says::Vp8)];
+    (says, 1u8..=3, 1u8..=3, any::<bool>()).prop_map(|(says, spatial, temporal, key_only)| Shape {
+        says,
+        spatial: if says == Says::Vp8 { 1 } else { spatial },
+        temporal,
+        key_only: key_only && says != Says::Vp8,
+    })
+}
+
+/// For each picture: packets a frame, another target perhaps, and whether a key frame comes unasked.
+fn pictures() -> impl Strategy<Value = Vec<(usize, Option<[u8; 2]>, bool)>> {
+    let target = proptest::option::weighted(0.2, any::<[u8; 2]>());
+    vec((1usize..4, target, proptest::bool::weighted(0.03)), 1..120)
+}
+
+fn target(shape: Shape, [spatial, temporal]: [u8; 2]) -> Point {
+    Point {
+        spatial: spatial % shape.spatial,
+        temporal: temporal % shape.temporal,
+    }
+}
+
+fn top(shape: Shape) -> Point {
+    Point {
+        spatial: shape.spatial - 1,
+        temporal: shape.temporal - 1,
+    }
+}
+
+#[test]
+fn who_wants_less_has_it_from_the_next_picture_on_and_more_at_the_next_key_frame() {
+    let shape = Shape {
+        says: Says::Vp9,
+        spatial: 3,
+        temporal: 1,
+        key_only: true,
+    };
+    let mut source = Source::new(shape, rotunda_proto::clock::Clock.now());
+    let mut viewer = Viewer::new(top(shape));
+    let shown = |viewer: &mut Viewer, frames: Vec<Frame>| {
+        let packets = frames.iter().flat_map(|frame| &frame.packets);
+        let sent: Vec<_> = packets
+            .map(|packet| viewer.give(packet).map(|sent| sent.marker))
+            .collect();
+        sent
+    };
+    assert_eq!(
+        shown(&mut viewer, source.picture(true, 1)),
+        [Some(false), Some(false), Some(true)]
+    );
+    let mut frames = source.picture(false, 1);
+    let rest = frames.split_off(1);
+    assert_eq!(shown(&mut viewer, frames), [Some(false)]);
+    viewer.slot.set_point(
+        Point {
+            spatial: 1,
+            temporal: 0,
+        },
+        viewer.top,
+    );
+    assert_eq!(
+        shown(&mut viewer, rest),
+        [Some(false), Some(true)],
+        "a picture that has begun is sent to its end"
+    );
+    assert_eq!(
+        shown(&mut viewer, source.picture(false, 1)),
+        [Some(false), Some(true), None]
+    );
+    viewer.slot.set_point(viewer.top, viewer.top);
+    assert_eq!(viewer.slot.waits_for(), Some(STREAM), "a key frame is to be asked for");
+    assert_eq!(
+        shown(&mut viewer, source.picture(false, 1)),
+        [Some(false), Some(true), None]
+    );
+    assert_eq!(
+        shown(&mut viewer, source.picture(true, 1)),
+        [Some(false), Some(false), Some(true)]
+    );
+    assert_eq!(viewer.slot.waits_for(), None);
+}
+
+#[test]
+fn a_loss_among_layers_that_are_not_shown_is_none() {
+    for says in [Says::Vp9, Says::Dependencies] {
+        let shape = Shape {
+            says,
+            spatial: 3,
+            temporal: 1,
+            key_only: true,
+        };
+        let mut source = Source::new(shape, rotunda_proto::clock::Clock.now());
+        let mut viewer = Viewer::new(top(shape));
+        viewer.slot.set_point(Point::default(), viewer.top);
+        let mut late = Vec::new();
+        let mut seqs = Vec::new();
+        for at in 0..20 {
+            let packets = source.picture(at == 0, 4).into_iter().flat_map(|frame| frame.packets);
+            for (index, packet) in packets.enumerate() {
+                // One of the second size, and the last ones of the third.
+                if at % 2 == 1 && [5, 10, 11].contains(&index) {
+                    late.push(packet);
+                } else {
+                    seqs.extend(viewer.give(&packet).map(|sent| sent.seq));
+                }
+            }
+        }
+        assert_eq!(seqs, (77..77 + 20 * 4).collect::<Vec<_>>(), "{says:?}");
+        assert!(late.iter().all(|packet| viewer.give(packet).is_none()));
+    }
+}
+
+#[test]
+fn who_wanted_fewer_pictures_has_more_without_a_key_frame() {
+    for says in [Says::Vp8, Says::Vp9, Says::Dependencies] {
+        let shape = Shape {
+            says,
+            spatial: 1,
+            temporal: 3,
+            key_only: false,
+        };
+        let mut source = Source::new(shape, rotunda_proto::clock::Clock.now());
+        let mut viewer = Viewer::new(top(shape));
+        let mut pictures = |viewer: &mut Viewer, count: usize| {
+            let shown = (0..count).filter(|_| {
+                let is_key = source.seq == 60_000;
+                viewer.give(&source.picture(is_key, 1)[0].packets[0]).is_some()
+            });
+            shown.count()
+        };
+        assert_eq!(pictures(&mut viewer, 8), 8);
+        viewer.slot.set_point(Point::default(), viewer.top);
+        assert_eq!(pictures(&mut viewer, 8), 2);
+        viewer.slot.set_point(
+            Point {
+                temporal: 1,
+                ..Point::default()
+            },
+            viewer.top,
+        );
+        pictures(&mut viewer, 4);
+        assert_eq!(pictures(&mut viewer, 8), 4);
+        viewer.slot.set_point(viewer.top, viewer.top);
+        pictures(&mut viewer, 8);
+        assert_eq!(pictures(&mut viewer, 8), 8, "{says:?}");
+        assert_eq!(viewer.slot.waits_for(), None);
+    }
+}
+
+proptest! {
+    /// Over every change of what is wanted.
+    #[test]
+    fn what_is_shown_can_be_decoded_and_is_one_stream_without_gaps(shape in shapes(), pictures in pictures()) {
+        let mut source = Source::new(shape, rotunda_proto::clock::Clock.now());
+        let mut viewer = Viewer::new(top(shape));
+        let mut wanted = top(shape);
+        let mut shown = BTreeSet::new();
+        let (mut next, mut next_picture) = (77, None);
+        // A key frame comes some pictures after it was asked for.
+        let mut asked = Some(0);
+        for (at, (packets, change, unasked)) in pictures.into_iter().enumerate() {
+            if let Some(change) = change {
+                wanted = target(shape, change);
+                viewer.slot.set_point(wanted, viewer.top);
+            }
+            if viewer.slot.waits_for().is_some() && asked.is_none() {
+                asked = Some(at + 2);
+            }
+            let is_key = unasked || asked.is_some_and(|asked| asked <= at);
+            if is_key {
+                asked = None;
+            }
+            let frames = source.picture(is_key, packets);
+            let mut markers = Vec::new();
+            let mut picture = None;
+            for frame in &frames {
+                let sent: Vec<_> = frame.packets.iter().filter_map(|packet| viewer.give(packet)).collect();
+                prop_assert!(sent.is_empty() || sent.len() == packets, "a part of a frame");
+                for sent in &sent {
+                    prop_assert_eq!(sent.seq, next);
+                    next += 1;
+                    markers.push(sent.marker);
+                    picture = Some(sent.picture);
+                }
+                if !sent.is_empty() {
+                    for need in &frame.needs {
+                        prop_assert!(shown.contains(need), "{:?} needs {}, which was not shown", frame.point, need);
+                    }
+                    prop_assert!(frame.point.is_within(wanted), "{:?} is more than {:?}", frame.point, wanted);
+                    shown.insert(frame.number);
+                }
+            }
+            let ends = markers.iter().filter(|marker| **marker).count();
+            prop_assert_eq!(ends, usize::from(!markers.is_empty()), "a picture has one end");
+            prop_assert!(markers.last().is_none_or(|last| *last));
+            if shape.says == Says::Vp8 && let Some(picture) = picture {
+                prop_assert!(next_picture.is_none_or(|next| next == picture), "picture ids have no gaps");
+                next_picture = Some((picture + 1) & 0x7fff);
+            }
+        }
+    }
+
+    /// Whatever was wanted before, and whatever was lost on the way here.
+    #[test]
+    fn what_is_wanted_is_shown_soon_after_a_key_frame(shape in shapes(), pictures in pictures(), last in any::<[u8; 2]>()) {
+        let mut source = Source::new(shape, rotunda_proto::clock::Clock.now());
+        let mut viewer = Viewer::new(top(shape));
+        for (at, (packets, change, unasked)) in pictures.into_iter().enumerate() {
+            if let Some(change) = change {
+                viewer.slot.set_point(target(shape, change), viewer.top);
+            }
+            for frame in source.picture(at == 0 || unasked, packets) {
+                // Every fifth picture does not arrive.
+                if at == 0 || at % 5 > 0 {
+                    frame.packets.iter().for_each(|packet| { viewer.give(packet); });
+                }
+            }
+        }
+        let wanted = target(shape, last);
+        viewer.slot.set_point(wanted, viewer.top);
+        for frame in source.picture(true, 1) {
+            let is_shown = viewer.give(&frame.packets[0]).is_some();
+            prop_assert_eq!(is_shown, frame.point.is_within(wanted));
+        }
+        for _ in 0..8 {
+            for frame in source.picture(false, 1) {
+                let is_shown = viewer.give(&frame.packets[0]).is_some();
+                prop_assert_eq!(is_shown, frame.point.is_within(wanted));
+            }
+        }
+    }
+
+    /// What is missing and is not wanted leaves no gap where that is sure, and never is a packet left out that is wanted.
+    #[test]
+    fn what_is_wanted_is_shown_however_late_it_comes(shape in shapes(), wanted in any::<[u8; 2]>(), fates in vec(0u8..10, 64)) {
+        let mut source = Source::new(shape, rotunda_proto::clock::Clock.now());
+        let mut viewer = Viewer::new(top(shape));
+        let wanted = target(shape, wanted);
+        viewer.slot.set_point(wanted, viewer.top);
+        let mut late: Vec<(usize, Arc<Packet>)> = Vec::new();
+        for at in 0..400 {
+            let arrived = source.picture(at == 0, 3).into_iter().flat_map(|frame| frame.packets);
+            let mut now: Vec<_> = Vec::new();
+            for (index, packet) in arrived.enumerate() {
+                match fates[(at * 9 + index) % fates.len()] {
+                    0 if at > 0 => late.push((at + 2, packet)),
+                    _ => now.push(packet),
+                }
+            }
+            now.extend(late.extract_if(.., |(due, _)| *due <= at).map(|(_, packet)| packet));
+            for packet in now {
+                let is_wanted = layer_of(&packet).point.is_within(wanted);
+                prop_assert_eq!(viewer.give(&packet).is_some(), is_wanted, "{:?}", layer_of(&packet));
+            }
+        }
+    }
+
+    /// Packets that never come, and some that come late.
+    #[test]
+    fn what_was_sent_is_found_again_and_no_number_is_used_twice(
+        shape in shapes(),
+        pictures in pictures(),
+        fates in vec(0u8..12, 64),
+    ) {
+        let mut source = Source::new(shape, rotunda_proto::clock::Clock.now());
+        let mut viewer = Viewer::new(top(shape));
+        let mut late: Vec<(usize, Arc<Packet>)> = Vec::new();
+        let (mut sent, mut disturbed, mut at) = (BTreeMap::new(), 0, 0);
+        for (number, (packets, change, unasked)) in pictures.into_iter().enumerate() {
+            if let Some(change) = change {
+                viewer.slot.set_point(target(shape, change), viewer.top);
+            }
+            for packet in source.picture(number == 0 || unasked, packets).into_iter().flat_map(|frame| frame.packets) {
+                at += 1;
+                let fate = fates[at % fates.len()];
+                if at > 1 && fate < 2 {
+                    disturbed += 1;
+                    if fate == 1 {
+                        late.push((at + 5, packet));
+                    }
+                    continue;
+                }
+                let mut arrived = vec![packet];
+                arrived.extend(late.extract_if(.., |(due, _)| *due <= at).map(|(_, packet)| packet));
+                for packet in arrived {
+                    if let Some(rewritten) = viewer.give(&packet) {
+                        let before = sent.insert(rewritten.seq, (packet, rewritten));
+                        prop_assert!(before.is_none(), "a number for two packets");
+                    }
+                }
+            }
+        }
+        let span = sent.keys().next_back().zip(sent.keys().next()).map_or(0, |(last, first)| (last - first + 1) as usize);
+        prop_assert!(span <= sent.len() + disturbed, "a gap where nothing was lost");
+        // In six pictures there are not more changes than are remembered.
+        let newest = source.picture;
+        let recent = sent.iter().rev().take_while(|(_, (packet, _))| packet.time / 3000 + 6 > newest);
+        for (seq, (packet, rewritten)) in recent {
+            let origin = viewer.slot.origin(*seq as u16).unwrap();
+            prop_assert_eq!((origin.stream, origin.seq), (STREAM, packet.seq));
+            let again = viewer.slot.rewrite_again(&origin, packet);
+            let parts = |sent: &Rewritten| (sent.seq, sent.time, sent.picture, sent.marker, sent.frame);
+            prop_assert_eq!(again.as_ref().map(parts), Some(parts(rewritten)));
+        }
+    }
+}

@@ -1,0 +1,97 @@
+// Layers inside one stream (SVC): a viewer who wants a smaller picture is sent a smaller one, and a larger one again.
+
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { after, before, describe, test } from 'node:test';
+import { cannotRun, eventually, startBrowser, startServer, until } from './support.mjs';
+
+const tools = readFileSync(new URL('./mark.js', import.meta.url), 'utf8');
+
+/** Counts the pictures that come to be shown, in the page: their heights, and the longest time between two. */
+function watch(user) {
+  const video = document.querySelector(`video[data-user="${user}"]`);
+  const seen = { heights: [], longest: 0, pictures: 0, last: undefined };
+  const next = (now) => {
+    const { videoHeight } = video;
+    if (seen.heights.at(-1) !== videoHeight) seen.heights.push(videoHeight);
+    if (seen.last !== undefined) seen.longest = Math.max(seen.longest, now - seen.last);
+    seen.last = now;
+    seen.pictures += 1;
+    video.requestVideoFrameCallback(next);
+  };
+  video.requestVideoFrameCallback(next);
+  window.seen = seen;
+}
+
+const height = (user) => document.querySelector(`video[data-user="${user}"]`)?.videoHeight;
+
+// Divides by four into sizes that browsers encode three of.
+const [width, full] = [1024, 576];
+
+for (const codec of ['vp9', 'av1']) {
+  describe(`${codec} with three sizes in one stream`, { skip: cannotRun() }, () => {
+    let server;
+    const browsers = [];
+    let ann;
+    let bob;
+
+    const ask = (maxHeight) => bob.evaluate((most) => window.rotunda.room.signaling.request('requestVideo', {
+      userId: 'ann', source: 'camera', maxHeight: most,
+    }), maxHeight);
+
+    const received = () => bob.evaluate(async () => {
+      const stats = [...(await window.rotunda.peerConnection().getStats()).values()];
+      const video = stats.filter(({ type, kind }) => type === 'inbound-rtp' && kind === 'video');
+      const lines = video.filter(({ framesDecoded }) => framesDecoded > 0);
+      return lines[0];
+    });
+
+    before(async () => {
+      server = await startServer();
+      const enter = async (user, query, script) => {
+        const browser = await startBrowser();
+        browsers.push(browser);
+        const page = await browser.newPage();
+        page.on('pageerror', (error) => console.error(`${user}:`, error));
+        await page.addInitScript(script);
+        // A picture that has not come yet holds up the page's `load`.
+        await page.goto(`${server.url}/?room=1001&user=${user}&auto=1&audioProcessing=off${query}`, { waitUntil: 'domcontentloaded' });
+        return page;
+      };
+      ann = await enter('ann', `&codec=${codec}`, `${tools}\nmarkedDevices(1, 700, ${width}, ${full});`);
+      // He has neither camera nor microphone.
+      bob = await enter('bob', '', 'navigator.mediaDevices.getUserMedia = async () => { throw new Error("none"); };');
+      await until(bob, 'the full picture', ([user, is]) => (
+        document.querySelector(`video[data-user="${user}"]`)?.videoHeight === is), ['ann', full], 40);
+    });
+
+    after(async () => {
+      for (const browser of browsers) await browser.close();
+      await server?.stop();
+    });
+
+    test('the publisher sends three sizes in one stream', async () => {
+      const sent = await ann.evaluate(async () => {
+        const stats = [...(await window.rotunda.peerConnection().getStats()).values()];
+        const video = stats.filter(({ type, kind, framesEncoded }) => type === 'outbound-rtp' && kind === 'video' && framesEncoded > 0);
+        return video.map(({ scalabilityMode, codecId }) => ({ scalabilityMode, codec: stats.find(({ id }) => id === codecId).mimeType }));
+      });
+      assert.deepEqual(sent, [{ scalabilityMode: 'L3T3_KEY', codec: `video/${codec.toUpperCase()}` }]);
+    });
+
+    test('the picture becomes smaller and larger again without standing still for a second', async () => {
+      await bob.evaluate(watch, 'ann');
+      for (const wanted of [full / 4, full / 2, full / 4, full]) {
+        await ask(wanted === full ? undefined : wanted);
+        await eventually(`a picture of ${wanted}`, async () => await bob.evaluate(height, 'ann') === wanted);
+        await new Promise((resolve) => { setTimeout(resolve, 2000); });
+        assert.equal(await bob.evaluate(height, 'ann'), wanted, 'and it stays');
+      }
+      const seen = await bob.evaluate(() => window.seen);
+      assert.ok(seen.heights.every((seen) => [full / 4, full / 2, full].includes(seen)), seen.heights.join());
+      assert.ok(seen.longest < 1000, `a picture stood still for ${seen.longest} ms`);
+      const { packetsLost, freezeCount } = await received();
+      assert.deepEqual({ packetsLost, freezeCount }, { packetsLost: 0, freezeCount: 0 });
+    });
+  });
+}
