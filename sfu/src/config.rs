@@ -5,6 +5,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use rotunda_proto::config::ConfigMistake;
 use serde::{Deserialize, Serialize};
 
+use crate::advertise::Source;
+
 /// Section `[sfu]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -15,8 +17,10 @@ pub struct Config {
     pub port: u16,
     /// Address that media sockets listen on. Default "0.0.0.0".
     pub bind: IpAddr,
-    /// Addresses told to clients, for servers behind NAT. Default: those of all interfaces, loopback included.
-    pub advertise: Vec<IpAddr>,
+    /// Addresses told to clients, for servers behind NAT, and where to take them from: an address, "interfaces" (those of
+    /// all, loopback included), "interface:eth0", "env:HOST_IP" or "file:/etc/pod/ip" (Kubernetes downward API), and
+    /// "stun:stun.example.com:3478" (asked at the start). Several are joined. Default none: as "interfaces".
+    pub advertise: Vec<Source>,
     /// Seconds in which a session must get through ICE and DTLS. Default 15.
     pub connect_timeout_seconds: u64,
     /// Sessions that a worker takes. Default 2000.

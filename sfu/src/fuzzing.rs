@@ -18,6 +18,7 @@ use crate::srtp::{Material, Receiver, Sender};
 use crate::wire::descriptor::Descriptor;
 use crate::wire::red;
 use crate::wire::rtcp::{self, Feedback};
+use crate::wire::stun::{Answer, read_answer};
 use crate::worker::demux;
 use crate::worker::simulation::{Link, Simulation, ms, room_key};
 
@@ -30,6 +31,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("sfu_srtcp", srtcp),
     ("sfu_payload", payload),
     ("sfu_offer", offer),
+    ("sfu_stun", stun),
     ("sfu_worker", worker),
 ];
 
@@ -53,6 +55,14 @@ fn rtcp(data: &[u8]) {
         Feedback::Nack { lost, .. } => assert!(lost.sequences().count() <= 17 * data.len() / 4),
         _ => {}
     });
+}
+
+/// What a STUN server answers; its request's id is taken from the answer itself, so that the rest is read.
+fn stun(data: &[u8]) {
+    let id = data.get(8..20).and_then(|id| id.try_into().ok()).unwrap_or_default();
+    if let Some(Answer::Refused(code)) = read_answer(data, &id) {
+        assert!(code <= 955, "three bits of hundreds and a byte");
+    }
 }
 
 /// What is no report of the peer is refused, and what is comes out as it went in.

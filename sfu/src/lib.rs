@@ -3,6 +3,7 @@
 //! [`Service`] starts one thread a worker; each has its own UDP socket and ICE-TCP listener and drives one sans-IO
 //! [`worker::Worker`], which owns the rooms that are sharded to it. No locks: a room belongs to one thread.
 
+mod advertise;
 mod allocator;
 mod answer;
 mod capture_clock;

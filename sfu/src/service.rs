@@ -1,7 +1,7 @@
 //! A running SFU node: its worker threads, and the control task between them and the bus.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,10 +18,11 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
+use crate::advertise::{self, AdvertiseError};
 use crate::config::Config;
 use crate::control::{Control, Handle, announce};
 use crate::inbox::inbox;
-use crate::net::{Udp, accept, local_addresses};
+use crate::net::{Udp, accept};
 use crate::shell::{self, Shell};
 use crate::worker::{RoomEvent, Setup, Worker};
 
@@ -39,8 +40,8 @@ pub enum StartError {
     },
     #[error("start a worker thread")]
     Thread(#[source] io::Error),
-    #[error("there is no address to advertise: set sfu.advertise")]
-    NoAddress,
+    #[error(transparent)]
+    Advertise(#[from] AdvertiseError),
     #[error("reach the bus")]
     Bus(#[from] BusError),
 }
@@ -60,12 +61,13 @@ impl Service {
         bus: SharedBus,
         shutdown: CancellationToken,
     ) -> Result<Self, StartError> {
+        let addresses = advertise::addresses(&config).await?;
         let requests = bus.serve(&control_subject(&node)).await?;
         let (events, event_queue) = mpsc::channel(QUEUE);
         let mut handles = Vec::new();
         let mut workers = Vec::new();
         for port in config.ports() {
-            let (handle, thread) = start_worker(&config, port, events.clone(), shutdown.clone())?;
+            let (handle, thread) = start_worker(&config, &addresses, port, events.clone(), shutdown.clone())?;
             handles.push(handle);
             workers.push(thread);
         }
@@ -77,7 +79,7 @@ impl Service {
         };
         announce(&bus, &info).await?;
         let first = config.port;
-        info!(workers = handles.len(), first_port = first, addresses = ?addresses(&config), "sfu listens");
+        info!(workers = handles.len(), first_port = first, ?addresses, "sfu listens");
         let control = Control::new(info, bus, secret, handles);
         let control = tokio::spawn(control.run(requests, event_queue, shutdown));
         Ok(Self { control, workers })
@@ -92,21 +94,6 @@ impl Service {
             }
         });
         let _ended = joined.await;
-    }
-}
-
-/// The addresses that clients are told.
-fn addresses(config: &Config) -> Vec<std::net::IpAddr> {
-    if !config.advertise.is_empty() {
-        config.advertise.clone()
-    } else if config.bind.is_unspecified() {
-        local_addresses()
-            .iter()
-            .copied()
-            .filter(|ip| ip.is_ipv4() || config.bind.is_ipv6())
-            .collect()
-    } else {
-        vec![config.bind]
     }
 }
 
@@ -127,17 +114,12 @@ fn candidates(advertised: &[SocketAddr]) -> Vec<Candidate> {
 
 fn start_worker(
     config: &Config,
+    addresses: &[IpAddr],
     port: u16,
     events: mpsc::Sender<RoomEvent>,
     shutdown: CancellationToken,
 ) -> Result<(Handle, std::thread::JoinHandle<()>), StartError> {
-    let advertised: Vec<SocketAddr> = addresses(config)
-        .into_iter()
-        .map(|ip| SocketAddr::new(ip, port))
-        .collect();
-    if advertised.is_empty() {
-        return Err(StartError::NoAddress);
-    }
+    let advertised: Vec<SocketAddr> = addresses.iter().map(|ip| SocketAddr::new(*ip, port)).collect();
     let listen = SocketAddr::new(config.bind, port);
     let bound = Udp::bind(listen, advertised.clone()).and_then(|udp| Ok((udp, listen_tcp(listen)?)));
     let (udp, tcp) = bound.map_err(|source| StartError::Port { port, source })?;

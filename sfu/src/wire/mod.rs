@@ -4,3 +4,4 @@ pub mod descriptor;
 pub mod red;
 pub mod rtcp;
 pub mod rtp;
+pub mod stun;
