@@ -112,9 +112,24 @@ pub enum ControlError {
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Identity {
     /// A member of the room.
-    Member { user: UserId },
+    Member {
+        user: UserId,
+        #[serde(default)]
+        client: Client,
+    },
     /// A receiver of ours (MCU, recorder), admitted by a [ticket](crate::ticket).
     Service { ticket: String },
+}
+
+/// What a member's client can be told.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Client {
+    /// Events, such as which layers to pause.
+    #[default]
+    Signaled,
+    /// Nothing but what is in its media: it came by WHIP or WHEP. Its layers are never taken for paused.
+    MediaAlone,
 }
 
 /// Which line (by mid) of the offer is for what. Lines that are not named are refused with port 0 or left inactive.

@@ -9,7 +9,9 @@ use rand::RngCore;
 use rotunda_proto::bus::{BusError, BusExt, Request, SharedBus};
 use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::{RoomKey, SessionId, TrackSource, UserId};
-use rotunda_proto::sfu::{Command, ControlError, Event, Identity, MAX_SLOTS, NodeInfo, Reply, SlotMap, node_key};
+use rotunda_proto::sfu::{
+    Client, Command, ControlError, Event, Identity, MAX_SLOTS, NodeInfo, Reply, SlotMap, node_key,
+};
 use rotunda_proto::ticket::ClusterSecret;
 use str0m::Candidate;
 use tokio::sync::{mpsc, oneshot};
@@ -157,8 +159,8 @@ impl Control {
                 lines,
             } => {
                 let worker = shard_of(&room, self.workers.len());
-                let user = match self.admit(&room, identity) {
-                    Ok(user) => user,
+                let (user, client) = match self.admit(&room, identity) {
+                    Ok(admitted) => admitted,
                     Err(error) => return request.answer(&Reply::Refused { error }),
                 };
                 self.shards.insert(session, worker);
@@ -166,6 +168,7 @@ impl Control {
                     id: session,
                     room,
                     user,
+                    client,
                     offer,
                     lines,
                     seed: rand::rng().next_u64(),
@@ -211,14 +214,14 @@ impl Control {
         });
     }
 
-    /// The member; None: a service of ours.
-    fn admit(&self, room: &RoomKey, identity: Identity) -> Result<Option<UserId>, ControlError> {
+    /// The member (None: a service of ours), and what it can be told.
+    fn admit(&self, room: &RoomKey, identity: Identity) -> Result<(Option<UserId>, Client), ControlError> {
         match identity {
-            Identity::Member { user } => Ok(Some(user)),
+            Identity::Member { user, client } => Ok((Some(user), client)),
             Identity::Service { ticket } => self
                 .secret
                 .verify_ticket(&ticket, room, Clock.unix())
-                .map(|()| None)
+                .map(|()| (None, Client::MediaAlone))
                 .map_err(|_| ControlError::BadTicket),
         }
     }

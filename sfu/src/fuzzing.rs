@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::SessionId;
-use rotunda_proto::sfu::{Lines, MAX_SLOTS};
+use rotunda_proto::sfu::{Client, Lines, MAX_SLOTS};
 use str0m::Candidate;
 use str0m::crypto::dtls::SrtpProfile;
 use str0m::format::Codec;
@@ -134,6 +134,7 @@ fn offer(data: &[u8]) {
         id: SessionId(1),
         room: room_key(),
         user: Some("fuzz".parse().unwrap()),
+        client: Client::Signaled,
         offer: sdp.to_owned(),
         lines: lines(sdp),
         seed: 1,

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use foldhash::{HashMap, HashMapExt};
 use rotunda_proto::ids::{RoomKey, SessionId, TrackSource, UserId};
-use rotunda_proto::sfu::{ControlError, Lines, SlotMap};
+use rotunda_proto::sfu::{Client, ControlError, Lines, SlotMap};
 use str0m::change::{SdpAnswer, SdpOffer};
 use str0m::format::PayloadParams;
 use str0m::media::{Direction, KeyframeRequestKind, MediaKind, Mid, Rid};
@@ -34,6 +34,7 @@ pub struct Session {
     pub room: RoomKey,
     /// None: a service.
     pub user: Option<UserId>,
+    pub client: Client,
     pub rtc: Rtc,
     pub started: Instant,
     pub connected: bool,
@@ -82,6 +83,7 @@ pub struct Opening {
     pub room: RoomKey,
     /// None: a service.
     pub user: Option<UserId>,
+    pub client: Client,
     pub offer: String,
     pub lines: Lines,
     /// Random: the slots' first sequence numbers.
@@ -95,6 +97,7 @@ impl Session {
             id,
             room,
             user,
+            client,
             offer,
             lines,
             seed,
@@ -124,6 +127,7 @@ impl Session {
             id,
             room,
             user,
+            client,
             rtc,
             started: now,
             connected: false,

@@ -73,7 +73,10 @@ impl Node {
                 app: SdkAppId::try_from(1).unwrap(),
                 room: "1001".parse().unwrap(),
             },
-            identity: Identity::Member { user },
+            identity: Identity::Member {
+                user,
+                client: Client::Signaled,
+            },
             offer: offer.to_owned(),
             lines: Lines::default(),
         })

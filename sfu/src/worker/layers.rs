@@ -3,11 +3,12 @@
 use std::time::{Duration, Instant};
 
 use metrics::counter;
-use rotunda_proto::sfu::Event;
+use rotunda_proto::sfu::{Client, Event};
 use str0m::media::{Mid, Rids};
 
 use super::{RoomEvent, Worker};
 use crate::packet::StreamId;
+use crate::session::Session;
 
 /// Viewers of a track are gone through so often.
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -34,7 +35,8 @@ impl Worker {
             return;
         };
         let publisher = self.sessions.get(found.session).and_then(Option::as_ref);
-        if !publisher.is_some_and(|publisher| publisher.may_send(found.source)) {
+        let can_be_told = |publisher: &Session| publisher.client == Client::Signaled;
+        if !publisher.is_some_and(|publisher| publisher.may_send(found.source) && can_be_told(publisher)) {
             return;
         }
         let mut layers: Vec<StreamId> = found.streams.clone();

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use aws_lc_rs::hmac;
 use rotunda_proto::custom_message::{ORDERED, UNORDERED};
 use rotunda_proto::ids::{RoomKey, SessionId, TrackSource, UserId};
-use rotunda_proto::sfu::{ControlError, Event, Lines, SlotMap, VideoWant};
+use rotunda_proto::sfu::{Client, ControlError, Event, Lines, SlotMap, VideoWant};
 use rotunda_proto::statistics::{NetworkQuality, Statistics};
 use str0m::channel::{ChannelConfig, ChannelId, Reliability};
 use str0m::format::Codec;
@@ -152,6 +152,8 @@ pub struct Simulation {
     pub events: Vec<(Instant, Event)>,
     /// Who joins from now on opens the channels for messages.
     pub with_channels: bool,
+    /// What those can be told who join from now on.
+    pub client: Client,
     /// Allocations on the packet path, from this peer's packets on, and packets that it has sent to viewers.
     pub counted: Option<Counted>,
 }
@@ -190,6 +192,7 @@ impl Simulation {
             buffer: Vec::new(),
             events: Vec::new(),
             with_channels: false,
+            client: Client::Signaled,
             counted: None,
         }
     }
@@ -269,6 +272,7 @@ impl Simulation {
             id: session,
             room: self.room.clone(),
             user: Some(user.clone()),
+            client: self.client,
             offer: offer.to_sdp_string(),
             lines: Lines {
                 microphone: Some(microphone.to_string()),

@@ -9,7 +9,7 @@ use rand::Rng;
 use rotunda_proto::bus::BusExt;
 use rotunda_proto::ids::{RoomId, RoomKey, SessionId, TrackSource, UserId};
 use rotunda_proto::room::RosterMember;
-use rotunda_proto::sfu::{self, Command, ControlError, SlotMap, VideoWant};
+use rotunda_proto::sfu::{self, Client, Command, ControlError, SlotMap, VideoWant};
 use rotunda_proto::signaling::{ErrorBody, ErrorCode, Event, Lines, MediaState, Role, RoomView, SlotView, TrackState};
 use rotunda_proto::statistics::{NetworkQuality, Statistics};
 use tokio::sync::watch;
@@ -86,7 +86,8 @@ impl Stay {
         self.told.view(room_id)
     }
 
-    pub async fn connect(&mut self, offer: String, lines: Lines) -> Result<String, ErrorBody> {
+    /// `client`: what it can be told.
+    pub async fn connect(&mut self, offer: String, lines: Lines, client: Client) -> Result<String, ErrorBody> {
         let state = self.room.latest();
         let Some(info) = &state.info else {
             return Err(failure(ErrorCode::Internal));
@@ -113,6 +114,7 @@ impl Stay {
                 self.bulletins = self.room.front();
                 let identity = sfu::Identity::Member {
                     user: self.member.user.clone(),
+                    client,
                 };
                 Command::Open {
                     session: id,
