@@ -157,7 +157,18 @@ pub struct Lines {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SlotMap {
     pub audio: Vec<Option<UserId>>,
+    /// Set: `audio` counts for nothing, and the sound slots carry the room's loudest members.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loudest: Option<Loudest>,
     pub video: Vec<Option<VideoWant>>,
+}
+
+/// The SFU chooses whom a session hears: the [`MEMBER_AUDIO_SLOTS`] loudest of the room but itself, told by
+/// [`Event::Voices`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Loudest {
+    /// Those whom this member does not want to hear.
+    pub except: BTreeSet<UserId>,
 }
 
 /// One picture that a slot shows.
@@ -195,6 +206,11 @@ pub enum Event {
         source: TrackSource,
         active: Vec<String>,
     },
+    /// Whom the session's sound slots carry now, where it hears the [`Loudest`].
+    Voices {
+        session: SessionId,
+        audio: Vec<Option<UserId>>,
+    },
     /// The session watches (or hears) a source that it cannot decode, and is sent nothing of it; told once for each slot,
     /// source and codec.
     CodecNotSupported {
@@ -211,9 +227,10 @@ impl Event {
     pub fn subject(&self, room: &RoomKey) -> String {
         match self {
             Self::Connected { .. } | Self::Disconnected { .. } | Self::Speakers { .. } => events_subject(room),
-            Self::Quality { session, .. } | Self::Layers { session, .. } | Self::CodecNotSupported { session, .. } => {
-                session_subject(*session)
-            }
+            Self::Quality { session, .. }
+            | Self::Layers { session, .. }
+            | Self::Voices { session, .. }
+            | Self::CodecNotSupported { session, .. } => session_subject(*session),
         }
     }
 }

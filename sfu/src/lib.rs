@@ -17,6 +17,7 @@ mod estimate;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod inbox;
+mod loudest;
 mod net;
 mod packet;
 mod protection;

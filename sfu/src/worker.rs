@@ -3,7 +3,7 @@
 //!
 //! This file makes and ends sessions; [`demux`] finds whose datagram it is, [`forward`] takes packets from publishers,
 //! [`fan_out`] gives them to viewers, [`subscribe`] decides who gets what, [`timers`] does what time brings, [`statistics`]
-//! measures, [`layers`] pauses what nobody watches, [`messages`] carries members' own messages.
+//! measures, [`layers`] pauses what nobody watches, [`voices`] lets the loudest be heard, [`messages`] carries members' own messages.
 
 pub(crate) mod demux;
 mod fan_out;
@@ -18,6 +18,7 @@ mod subscribe;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod voices;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -33,6 +34,7 @@ use tracing::{info, warn};
 
 use crate::dtls_keys;
 use crate::egress::Path;
+use crate::loudest::Loudest;
 use crate::packet::StreamId;
 use crate::session::{Flush, Session};
 use crate::speakers::Speakers;
@@ -93,6 +95,8 @@ struct Room {
     /// The newest session of each member: the one that publishes.
     members: HashMap<UserId, usize>,
     speakers: Speakers,
+    /// Who is heard, where more may speak than there are slots.
+    loudest: Option<Loudest>,
     /// Tracks with packets that no viewer has yet.
     pending: Vec<usize>,
 }
@@ -238,6 +242,7 @@ impl Worker {
         if let Some(session) = self.sessions[index].as_mut() {
             session.set_slots(slots);
         }
+        self.seat_voices(index);
         self.subscribe(now, index);
         self.settle(now);
         Ok(())

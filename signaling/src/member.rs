@@ -339,7 +339,7 @@ pub fn failure(code: ErrorCode) -> ErrorBody {
         ErrorCode::AlreadyInRoom => "leave the present room first",
         ErrorCode::RoomFull => "the room has 50,000 members",
         ErrorCode::NotPermitted => "the audience may not publish; enter as anchor",
-        ErrorCode::TooManyAudioPublishers => "six members speak already; wait until one stops",
+        ErrorCode::TooManyAudioPublishers => "as many members speak as the room permits; wait until one stops",
         ErrorCode::TooManyVideoPublishers => "four members show themselves already; wait until one stops",
         ErrorCode::TooManyVideoRequests => {
             "cancel another picture first: 4 cameras, 3 while sending one, and one screen"

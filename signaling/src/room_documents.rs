@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 
 use rotunda_proto::bus::{BusError, BusExt, Revision, SharedBus};
+use rotunda_proto::config::Microphones;
 use rotunda_proto::ids::{NodeId, RoomKey, TrackSource, UserId};
 use rotunda_proto::room::{
     MAX_MEMBERS, MemberCounts, RoomInfo, Roster, RosterMember, Seats, TrackState, count_key, info_key, roster_key,
@@ -19,6 +20,8 @@ pub struct RoomDocuments {
     pub bus: SharedBus,
     pub node: NodeId,
     pub room: RoomKey,
+    /// Of the room's application.
+    pub microphones: Microphones,
 }
 
 /// How many were counted in.
@@ -111,7 +114,7 @@ impl RoomDocuments {
     }
 
     pub async fn take_seat(&self, user: &UserId, source: TrackSource, state: TrackState) -> Result<(), Refused> {
-        self.change_seats(|document| seats::take(document, user, source, state))
+        self.change_seats(|document| seats::take(document, self.microphones, user, source, state))
             .await
     }
 

@@ -93,6 +93,7 @@ impl Worker {
             self.counters.not_permitted.increment(1);
             return;
         };
+        self.hear(now, index, id, &rtp);
         let (Some(Some(session)), Some(stream)) = (self.sessions.get_mut(index), self.streams.get(&id)) else {
             return;
         };

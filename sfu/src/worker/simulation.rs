@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use aws_lc_rs::hmac;
 use rotunda_proto::custom_message::{ORDERED, UNORDERED};
 use rotunda_proto::ids::{RoomKey, SessionId, TrackSource, UserId};
-use rotunda_proto::sfu::{Client, ControlError, Event, Lines, SlotMap, VideoWant};
+use rotunda_proto::sfu::{Client, ControlError, Event, Lines, Loudest, SlotMap, VideoWant};
 use rotunda_proto::statistics::{NetworkQuality, Statistics};
 use str0m::channel::{ChannelConfig, ChannelId, Reliability};
 use str0m::format::Codec;
@@ -106,6 +106,8 @@ pub struct Peer {
     pub obeys: bool,
     /// Takes packets that are not of the simulation.
     pub tolerant: bool,
+    /// How loud his sound is, dBov (RFC 6464); None: he does not tell.
+    pub level: Option<i8>,
 }
 
 /// One encoding of a peer's camera.
@@ -152,6 +154,8 @@ pub struct Simulation {
     pub events: Vec<(Instant, Event)>,
     /// Who joins from now on opens the channels for messages.
     pub with_channels: bool,
+    /// Sound slots of those who join from now on.
+    pub audio_slots: usize,
     /// What those can be told who join from now on.
     pub client: Client,
     /// Allocations on the packet path, from this peer's packets on, and packets that it has sent to viewers.
@@ -192,6 +196,7 @@ impl Simulation {
             buffer: Vec::new(),
             events: Vec::new(),
             with_channels: false,
+            audio_slots: 3,
             client: Client::Signaled,
             counted: None,
         }
@@ -245,7 +250,9 @@ impl Simulation {
         let camera = changes.add_media(MediaKind::Video, Direction::SendOnly, None, None, simulcast);
         let mut add = |kind, direction| changes.add_media(kind, direction, None, None, None);
         let microphone = add(MediaKind::Audio, Direction::SendOnly);
-        let audio: Vec<Mid> = (0..3).map(|_| add(MediaKind::Audio, Direction::RecvOnly)).collect();
+        let audio: Vec<Mid> = (0..self.audio_slots)
+            .map(|_| add(MediaKind::Audio, Direction::RecvOnly))
+            .collect();
         let video: Vec<Mid> = (0..3).map(|_| add(MediaKind::Video, Direction::RecvOnly)).collect();
         let mut channels = Vec::new();
         if self.with_channels {
@@ -312,6 +319,7 @@ impl Simulation {
             layers,
             obeys: true,
             tolerant: false,
+            level: None,
         });
         self.drive_peer(index);
         index
@@ -355,6 +363,29 @@ impl Simulation {
                     })
                 })
                 .collect(),
+            loudest: None,
+        };
+        let session = self.peers[viewer].session;
+        self.worker.set_slots(self.now, session, &slots).unwrap();
+    }
+
+    /// Permits a peer's sound alone, and lets him send it.
+    pub fn speak(&mut self, peer: usize, level: i8) {
+        let (now, session) = (self.now, self.peers[peer].session);
+        self.worker
+            .set_ingress(now, session, [TrackSource::Audio].into())
+            .unwrap();
+        self.peers[peer].publishing.sound = Some(now);
+        self.peers[peer].level = Some(level);
+    }
+
+    /// Lets a viewer hear the loudest, but for these.
+    pub fn hear_loudest(&mut self, viewer: usize, except: &[usize]) {
+        let slots = SlotMap {
+            loudest: Some(Loudest {
+                except: except.iter().map(|peer| self.peers[*peer].user.clone()).collect(),
+            }),
+            ..SlotMap::default()
         };
         let session = self.peers[viewer].session;
         self.worker.set_slots(self.now, session, &slots).unwrap();

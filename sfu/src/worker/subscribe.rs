@@ -28,6 +28,7 @@ const CATCH_UP: Duration = Duration::from_millis(800);
 impl Worker {
     /// Everybody who wants this member's tracks looks for them again: they have come, gone or changed hands.
     pub(super) fn resubscribe_viewers_of(&mut self, now: Instant, room: &RoomKey, user: &UserId) {
+        self.drop_voice(now, room, user);
         let Some(room) = self.rooms.get(room) else {
             return;
         };

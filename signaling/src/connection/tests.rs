@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use rotunda_proto::bus::{BusExt, InProcess, SharedBus};
-use rotunda_proto::config::{Application, Secret};
+use rotunda_proto::config::{Application, Microphones, Secret};
 use rotunda_proto::sfu::{NodeInfo, node_key};
 use rotunda_proto::signaling::{Event, KickReason, MAX_MESSAGE_BYTES, Role};
 use sqlx::any::AnyPoolOptions;
@@ -43,6 +43,7 @@ impl Server {
             api_secret: Secret::default(),
             callback_url: None,
             callback_key: Secret::default(),
+            max_microphones: Microphones::default(),
         };
         let shared = Shared::new(config, node, bus, vec![application], db);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();

@@ -245,7 +245,14 @@ async fn a_watcher_that_was_closed_is_opened_again() {
         } else {
             TrackState::Muted
         };
-        seats::take(&mut document, &"bob".parse().unwrap(), TrackSource::Audio, state).unwrap();
+        seats::take(
+            &mut document,
+            Default::default(),
+            &"bob".parse().unwrap(),
+            TrackSource::Audio,
+            state,
+        )
+        .unwrap();
         let key = seats_key(&test.key);
         let revision = test.bus.get(&key).await.unwrap().map(|entry| entry.revision);
         test.bus.store(&key, &document, revision).await.unwrap();
