@@ -48,11 +48,15 @@ pub struct NodeInfo {
     pub sessions: u64,
     /// Sessions that the node takes.
     pub capacity: u64,
+    /// Share of their time that its workers are busy, percent, on the whole.
+    pub load_percent: u8,
+    /// Workers that are not too busy for more sessions.
+    pub open_workers: u64,
 }
 
 impl NodeInfo {
     pub fn is_full(&self) -> bool {
-        self.sessions >= self.capacity
+        self.sessions >= self.capacity || self.open_workers == 0
     }
 }
 

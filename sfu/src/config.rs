@@ -25,6 +25,9 @@ pub struct Config {
     pub connect_timeout_seconds: u64,
     /// Sessions that a worker takes. Default 2000.
     pub max_sessions: usize,
+    /// Share of a worker thread's time, 0.1 to 1: past it for 3 s the worker takes no more sessions (`node_full`) until it is
+    /// less by 0.1, so that those inside keep their quality. Default 0.85; 1: never refused for it.
+    pub max_load: f64,
     /// Milliseconds in which packets for one viewer are collected to leave in one send, unless a picture is complete
     /// before. Default 2; more saves CPU time and costs delay.
     pub batch_window_milliseconds: u64,
@@ -42,6 +45,7 @@ impl Default for Config {
             advertise: Vec::new(),
             connect_timeout_seconds: 15,
             max_sessions: 2000,
+            max_load: 0.85,
             batch_window_milliseconds: 2,
             read_interval_microseconds: 500,
         }
@@ -62,6 +66,9 @@ impl Config {
         }
         if self.batch_window_milliseconds > 50 {
             mistakes.push(ConfigMistake::new("sfu.batch_window_milliseconds", "write at most 50"));
+        }
+        if !(0.1..=1.0).contains(&self.max_load) {
+            mistakes.push(ConfigMistake::new("sfu.max_load", "write 0.1 to 1"));
         }
         if self.read_interval_microseconds > 20_000 {
             mistakes.push(ConfigMistake::new(

@@ -3,8 +3,10 @@
 use std::collections::{BTreeSet, HashMap};
 use std::convert::Infallible;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use metrics::counter;
 use rand::RngCore;
 use rotunda_proto::bus::{BusError, BusExt, Request, SharedBus};
 use rotunda_proto::clock::Clock;
@@ -19,11 +21,15 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::inbox::{Inbox, Letter};
+use crate::load::Reading;
 use crate::session::{Opening, Session};
 use crate::worker::RoomEvent;
 
 /// Least time between two tellings of how many sessions there are.
 const ANNOUNCE_EVERY: Duration = Duration::from_millis(200);
+/// The workers' load is looked at so often, and told when it has changed by so much, percent.
+const LOAD_EVERY: Duration = Duration::from_secs(1);
+const LOAD_STEP: u8 = 5;
 /// Sessions that did not open, waiting to be forgotten.
 const REFUSED: usize = 1024;
 
@@ -33,6 +39,7 @@ pub struct Handle {
     pub inbox: Inbox,
     /// Where clients find it.
     pub candidates: Vec<Candidate>,
+    pub load: Arc<Reading>,
 }
 
 /// A command for a worker, and who waits for its reply.
@@ -73,6 +80,8 @@ pub struct Control {
     /// As it was told last.
     info: NodeInfo,
     announced_at: Option<Instant>,
+    /// When the workers' load is looked at.
+    load_at: Instant,
     bus: SharedBus,
     secret: ClusterSecret,
     workers: Vec<Handle>,
@@ -88,6 +97,7 @@ impl Control {
         Self {
             info,
             announced_at: None,
+            load_at: Clock.now() + LOAD_EVERY,
             bus,
             secret,
             workers,
@@ -107,6 +117,7 @@ impl Control {
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 () = until(announce_at) => self.announce().await,
+                () = Clock.sleep_until(self.load_at) => self.look_at_load(),
                 Some(session) = self.refused.1.recv() => {
                     self.shards.remove(&session);
                 }
@@ -129,17 +140,38 @@ impl Control {
 
     /// None: what was announced is true.
     fn announce_at(&self) -> Option<Instant> {
-        let is_true = self.info.sessions == self.shards.len() as u64;
+        let told = &self.info;
+        let (load_percent, open_workers) = self.load();
+        let is_true = told.sessions == self.shards.len() as u64
+            && told.open_workers == open_workers
+            && told.load_percent.abs_diff(load_percent) < LOAD_STEP;
         let earliest = || self.announced_at.map_or_else(|| Clock.now(), |at| at + ANNOUNCE_EVERY);
         (!is_true).then(earliest)
     }
 
     async fn announce(&mut self) {
         self.info.sessions = self.shards.len() as u64;
+        (self.info.load_percent, self.info.open_workers) = self.load();
         self.announced_at = Some(Clock.now());
         if let Err(error) = announce(&self.bus, &self.info).await {
             warn!(%error, "the node's load was not announced");
         }
+    }
+
+    /// How busy the workers are on the whole, percent, and how many take more sessions.
+    fn load(&self) -> (u8, u64) {
+        let readings = self.workers.iter().map(|worker| &worker.load);
+        let open = readings.clone().filter(|load| !load.is_full()).count();
+        let sum: usize = readings.map(|load| usize::from(load.percent())).sum();
+        let mean = sum.checked_div(self.workers.len()).unwrap_or_default();
+        (mean as u8, open as u64)
+    }
+
+    fn look_at_load(&mut self) {
+        self.load_at = Clock.now() + LOAD_EVERY;
+        // One that has nothing to do any more would never notice.
+        let full = self.workers.iter().filter(|worker| worker.load.is_full());
+        full.for_each(|worker| worker.inbox.wake());
     }
 
     fn handle_request(&mut self, request: Request) {
@@ -163,6 +195,10 @@ impl Control {
                     Ok(admitted) => admitted,
                     Err(error) => return request.answer(&Reply::Refused { error }),
                 };
+                if self.workers.get(worker).is_some_and(|worker| worker.load.is_full()) {
+                    counter!("rotunda_sfu_sessions_refused_total", "reason" => "load").increment(1);
+                    return request.answer(&NODE_FULL);
+                }
                 self.shards.insert(session, worker);
                 let opening = Opening {
                     id: session,

@@ -17,6 +17,7 @@ mod estimate;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod inbox;
+mod load;
 mod loudest;
 mod net;
 mod packet;

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use metrics::gauge;
 use rotunda_proto::bus::{BusError, SharedBus};
 use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::NodeId;
@@ -22,6 +23,7 @@ use crate::advertise::{self, AdvertiseError};
 use crate::config::Config;
 use crate::control::{Control, Handle, announce};
 use crate::inbox::inbox;
+use crate::load::{Load, Reading};
 use crate::net::{Udp, accept};
 use crate::shell::{self, Shell};
 use crate::worker::{RoomEvent, Setup, Worker};
@@ -76,6 +78,8 @@ impl Service {
             node,
             sessions: 0,
             capacity: handles.len() as u64 * config.max_sessions as u64,
+            load_percent: 0,
+            open_workers: handles.len() as u64,
         };
         announce(&bus, &info).await?;
         let first = config.port;
@@ -134,7 +138,10 @@ fn start_worker(
         started: (clock.now(), clock.unix()),
     });
     let read_interval = Duration::from_micros(config.read_interval_microseconds);
-    let shell = Shell::new(worker, poll, udp, letters, events, read_interval).map_err(StartError::Thread)?;
+    let reading = Arc::new(Reading::default());
+    let gauge = gauge!("rotunda_sfu_load_ratio", "worker" => (port - config.port).to_string());
+    let load = Load::new(clock.now(), config.max_load, Arc::clone(&reading), gauge);
+    let shell = Shell::new(worker, poll, udp, letters, events, read_interval, load).map_err(StartError::Thread)?;
     let stop = shutdown.clone();
     let thread = std::thread::Builder::new()
         .name(format!("sfu-{port}"))
@@ -151,7 +158,12 @@ fn start_worker(
         shutdown.cancelled().await;
         stopped.wake();
     });
-    Ok((Handle { inbox, candidates }, thread))
+    let handle = Handle {
+        inbox,
+        candidates,
+        load: reading,
+    };
+    Ok((handle, thread))
 }
 
 fn listen_tcp(address: SocketAddr) -> io::Result<TcpListener> {

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::control::{Order, Task};
 use crate::inbox::Letter;
+use crate::load::Load;
 use crate::net::{Peer, Udp};
 use crate::worker::{RoomEvent, Worker};
 
@@ -35,6 +36,7 @@ pub struct Shell {
     letters: mpsc::Receiver<Letter>,
     events: mpsc::Sender<RoomEvent>,
     read_interval: Duration,
+    load: Load,
     buffer: Vec<u8>,
 }
 
@@ -57,6 +59,7 @@ impl Shell {
         letters: mpsc::Receiver<Letter>,
         events: mpsc::Sender<RoomEvent>,
         read_interval: Duration,
+        load: Load,
     ) -> io::Result<Self> {
         udp.register(poll.registry(), SOCKET)?;
         Ok(Self {
@@ -67,6 +70,7 @@ impl Shell {
             letters,
             events,
             read_interval,
+            load,
             buffer: Vec::with_capacity(65_536),
         })
     }
@@ -93,6 +97,7 @@ impl Shell {
                 self.worker.handle_timeout(began);
             }
             self.flush();
+            self.load.handle_turn(began, clock.now());
             // After a full turn there is more to read now.
             if read > 0 && read < READS {
                 socket = Socket::Unread;

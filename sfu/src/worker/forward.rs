@@ -289,7 +289,7 @@ impl Worker {
             Feedback::Keyframe { ssrc } => scratch.pictures.extend(session.slot_of(ssrc)),
             Feedback::Transport(transport) => session.egress.handle_feedback(now, transport),
             // Those without transport-wide feedback: their own word for it.
-            Feedback::Remb { .. } => {}
+            Feedback::Remb { bitrate } => session.egress.estimator.handle_receiver_figure(now, bitrate),
         });
         for (slot, seq) in scratch.missed.drain(..) {
             self.counters.missed.increment(1);

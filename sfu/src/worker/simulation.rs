@@ -17,7 +17,7 @@ use str0m::channel::{ChannelConfig, ChannelId, Reliability};
 use str0m::format::Codec;
 use str0m::media::{Direction, KeyframeRequestKind, MediaKind, Mid, Rid, Simulcast, SimulcastLayer};
 use str0m::net::{Protocol, Receive};
-use str0m::rtp::RtpWrite;
+use str0m::rtp::{Extension, RtpWrite};
 use str0m::{Candidate, Event as PeerEvent, Input, Output, Rtc};
 
 use crate::dtls_keys;
@@ -154,6 +154,8 @@ pub struct Simulation {
     pub events: Vec<(Instant, Event)>,
     /// Who joins from now on opens the channels for messages.
     pub with_channels: bool,
+    /// Those who join from now on report no arrival times (transport-wide feedback).
+    pub without_feedback: bool,
     /// Sound slots of those who join from now on.
     pub audio_slots: usize,
     /// What those can be told who join from now on.
@@ -196,6 +198,7 @@ impl Simulation {
             buffer: Vec::new(),
             events: Vec::new(),
             with_channels: false,
+            without_feedback: false,
             audio_slots: 3,
             client: Client::Signaled,
             counted: None,
@@ -232,7 +235,15 @@ impl Simulation {
     fn join_with(&mut self, name: &str, [up, down]: [Link; 2], codec: Codec, layers: Vec<Layer>) -> usize {
         let index = self.peers.len();
         let address = SocketAddr::from(([10, 1, (index >> 8) as u8, index as u8], 5000));
-        let mut rtc = Rtc::builder()
+        let mut config = Rtc::builder();
+        if self.without_feedback {
+            config = config
+                .clear_extension_map()
+                .set_extension(1, Extension::AudioLevel)
+                .set_extension(4, Extension::RtpMid)
+                .set_extension(10, Extension::RtpStreamId);
+        }
+        let mut rtc = config
             .set_crypto_provider(dtls_keys::crypto_provider())
             .set_rtp_mode(true)
             .clear_codecs()

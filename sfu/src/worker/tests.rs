@@ -2,6 +2,7 @@ mod codecs;
 mod layers;
 mod messages;
 mod quality;
+mod receiver_estimate;
 mod voices;
 
 use std::collections::HashSet;

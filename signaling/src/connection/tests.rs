@@ -34,6 +34,8 @@ impl Server {
             node: node.clone(),
             sessions: 0,
             capacity: 100,
+            load_percent: 0,
+            open_workers: 1,
         };
         bus.store(&node_key(&node), &info, None).await.unwrap();
         let application = Application {

@@ -40,6 +40,8 @@ async fn ann_in_a_room_for(max_microphones: Microphones) -> Test {
             node: node.clone(),
             sessions: 0,
             capacity: 100,
+            load_percent: 0,
+            open_workers: 1,
         },
         None,
     )

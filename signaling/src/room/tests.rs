@@ -89,6 +89,8 @@ impl Test {
             node: node.clone(),
             sessions: 0,
             capacity: 100,
+            load_percent: 0,
+            open_workers: 1,
         };
         bus.store(&node_key(&node), &info, None).await.unwrap();
         let shared_bus: SharedBus = bus.clone();
@@ -293,6 +295,8 @@ async fn a_room_is_opened_on_the_least_loaded_node_and_on_none_when_all_are_full
             node: node.parse().unwrap(),
             sessions,
             capacity: 100,
+            load_percent: 0,
+            open_workers: 1,
         };
         let key = node_key(&info.node);
         let known = test.bus.get(&key).await.unwrap().map(|entry| entry.revision);
