@@ -93,7 +93,6 @@ impl Worker {
             self.counters.not_permitted.increment(1);
             return;
         };
-        self.hear(now, index, id, &rtp);
         let (Some(Some(session)), Some(stream)) = (self.sessions.get_mut(index), self.streams.get(&id)) else {
             return;
         };
@@ -231,6 +230,9 @@ impl Worker {
         self.want_fan_out(now, track, pending, packet.marker && !is_audio);
         if grown {
             self.reallocate_viewers(now, track);
+        }
+        if is_audio {
+            self.hear(now, track, packet);
         }
     }
 

@@ -8,35 +8,33 @@ use metrics::counter;
 use rotunda_proto::ids::{RoomKey, TrackSource, UserId};
 use rotunda_proto::sfu::{Event, MEMBER_CAMERA_SLOTS};
 use rotunda_proto::voice_slots;
-use str0m::rtp::RtpPacket;
 
 use super::{RoomEvent, Worker};
 use crate::egress::Body;
 use crate::loudest::{COMFORT_NOISE, Entered, UNKNOWN_LEVEL};
-use crate::packet::{Packet, StreamId};
+use crate::packet::Packet;
 use crate::session::Session;
 use crate::slot::Want;
 
 impl Worker {
-    /// Takes the level of a microphone's packet in, which may change who is heard.
-    pub(super) fn hear(&mut self, now: Instant, index: usize, id: StreamId, rtp: &RtpPacket) {
-        let (Some(Some(session)), Some(stream)) = (self.sessions.get(index), self.streams.get(&id)) else {
+    /// Takes the level of a microphone's packet in, which may change who is heard. The packet is in its stream's history.
+    pub(super) fn hear(&mut self, now: Instant, track: usize, packet: &Packet) {
+        let publisher = self
+            .tracks
+            .get(track)
+            .and_then(Option::as_ref)
+            .map(|track| track.session);
+        let Some(session) = publisher.and_then(|index| self.sessions.get(index)?.as_ref()) else {
             return;
         };
         let (Some(user), Some(room)) = (&session.user, self.rooms.get_mut(&session.room)) else {
             return;
         };
-        let is_newest = room.members.get(user) == Some(&index);
-        let Some(loudest) = room.loudest.as_mut().filter(|_| is_newest && stream.codec().is_audio()) else {
+        let is_newest = room.members.get(user).copied() == publisher;
+        let Some(loudest) = room.loudest.as_mut().filter(|_| is_newest) else {
             return;
         };
-        let unknown = if rtp.payload.len() > COMFORT_NOISE {
-            UNKNOWN_LEVEL
-        } else {
-            i8::MIN
-        };
-        let level = rtp.header.ext_vals.audio_level.unwrap_or(unknown);
-        if let Some(entered) = loudest.handle_level(now, user, level) {
+        if let Some(entered) = loudest.handle_level(now, user, level(packet)) {
             counter!("rotunda_sfu_voice_switches_total").increment(1);
             let room = session.room.clone();
             self.seat_all(now, &room, Some(&entered));
@@ -148,5 +146,15 @@ impl Worker {
             }
         }
         self.want_flush(now, index, true);
+    }
+}
+
+/// dBov, 0 (loudest) to -127.
+fn level(packet: &Packet) -> i8 {
+    match packet.audio_level {
+        // RFC 6464 §3: seven bits of -dBov, under the one that says whether there is a voice.
+        Some(level) => -((level & 0x7f) as i8),
+        None if packet.payload.len() > COMFORT_NOISE => UNKNOWN_LEVEL,
+        None => -127,
     }
 }
