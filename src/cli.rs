@@ -16,6 +16,10 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the server until Ctrl-C or SIGTERM.
+    #[command(
+        after_help = "Behind NAT, sfu.advertise says how clients reach the media ports: addresses, interface:NAME, \
+                            env:VARIABLE, file:PATH or stun:HOST:PORT, as in ROTUNDA__SFU__ADVERTISE='[\"env:HOST_IP\"]'."
+    )]
     Serve(Serve),
     /// Run the server with four participants and a mix, show how it does, and check the recording at the end.
     Demo(Demo),

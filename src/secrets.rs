@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use rand::RngCore;
-use rotunda_proto::config::{Application, Secret};
+use rotunda_proto::config::{Application, Microphones, Secret};
 use rotunda_proto::ids::SdkAppId;
 use rotunda_proto::ticket::ClusterSecret;
 use serde::{Deserialize, Serialize};
@@ -54,6 +54,7 @@ impl Secrets {
             api_secret: Secret::new(&self.api_secret),
             callback_url: None,
             callback_key: Secret::default(),
+            max_microphones: Microphones::default(),
         }
     }
 

@@ -145,6 +145,7 @@ impl Receiver {
         };
         SlotMap {
             audio: self.sounds.sources().map(|user| user.cloned()).collect(),
+            loudest: None,
             video: self.pictures.sources().map(|picture| picture.map(want)).collect(),
         }
     }

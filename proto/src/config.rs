@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::SdkAppId;
+use crate::sfu::MEMBER_AUDIO_SLOTS;
 
 /// A text that never reaches a log: printed as `***`, also by [`Serialize`].
 #[derive(Clone, Default, PartialEq, Eq, Deserialize)]
@@ -74,4 +75,66 @@ pub struct Application {
     /// Signs callbacks: letters and digits, at most 32.
     #[serde(default)]
     pub callback_key: Secret,
+    /// Members of a room who may publish sound at one time; of more than 6 the loudest 6 are heard. Default 6.
+    #[serde(default)]
+    pub max_microphones: Microphones,
+}
+
+/// How many members of a room may publish sound at one time: 6 to 20, as many as a mix takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "u8", into = "u8")]
+pub struct Microphones(u8);
+
+/// Not 6 to 20.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("max_microphones: write 6 to 20, not {0}")]
+pub struct MicrophonesError(u8);
+
+impl Microphones {
+    pub fn count(self) -> usize {
+        self.0.into()
+    }
+
+    /// Whether there may be more than a member has slots for, so that the loudest are heard.
+    pub fn exceed_slots(self) -> bool {
+        self.count() > MEMBER_AUDIO_SLOTS
+    }
+}
+
+impl Default for Microphones {
+    fn default() -> Self {
+        Self(MEMBER_AUDIO_SLOTS as u8)
+    }
+}
+
+impl TryFrom<u8> for Microphones {
+    type Error = MicrophonesError;
+
+    fn try_from(count: u8) -> Result<Self, MicrophonesError> {
+        if (6..=20).contains(&count) {
+            Ok(Self(count))
+        } else {
+            Err(MicrophonesError(count))
+        }
+    }
+}
+
+impl From<Microphones> for u8 {
+    fn from(microphones: Microphones) -> Self {
+        microphones.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn from_six_to_twenty_may_speak_and_six_is_the_default() {
+        assert!(!Microphones::default().exceed_slots());
+        assert!(Microphones::try_from(7).is_ok_and(Microphones::exceed_slots));
+        for wrong in [0, 5, 21] {
+            assert_eq!(Microphones::try_from(wrong), Err(MicrophonesError(wrong)));
+        }
+    }
 }

@@ -1,8 +1,9 @@
 //! What the services of Rotunda say to one another, and in which words.
 //!
 //! Ids and units ([`ids`]), the documents of a room ([`room`]), the client protocol ([`signaling`]), the messages between
-//! services ([`sfu`], [`statistics`], [`custom_message`], [`mix`], [`program`], [`recording`]), the [`bus`] they travel on, tickets ([`user_sig`],
-//! [`ticket`]) and the gRPC types ([`grpc`]). No sockets here; every crate may use it.
+//! services ([`sfu`], [`statistics`], [`custom_message`], [`mix`], [`program`], [`recording`]), the [`bus`] they travel on, tickets
+//! ([`user_sig`], [`ticket`]), the gRPC types ([`grpc`]), and what two services decide alike ([`voice_slots`]). No sockets here;
+//! every crate may use it.
 
 pub mod bus;
 pub mod clock;
@@ -21,3 +22,4 @@ pub mod signaling;
 pub mod statistics;
 pub mod ticket;
 pub mod user_sig;
+pub mod voice_slots;

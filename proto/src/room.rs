@@ -14,8 +14,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{NodeId, RoomKey, TrackSource, UserId};
 
-/// At most this many members publish audio at one time.
-pub const MAX_AUDIO_PUBLISHERS: usize = 6;
 /// At most this many members publish video (camera or screen) at one time.
 pub const MAX_VIDEO_PUBLISHERS: usize = 4;
 /// The roster lists this many members: the earliest who are still present.
@@ -53,7 +51,8 @@ pub struct RoomInfo {
     pub created_unix_ms: u64,
 }
 
-/// Who publishes what: at most [`MAX_AUDIO_PUBLISHERS`] and [`MAX_VIDEO_PUBLISHERS`].
+/// Who publishes what: at most [`MAX_VIDEO_PUBLISHERS`] pictures, and as many sounds as the application
+/// [has](crate::config::Microphones).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seats {
     /// In the order in which they began to publish.

@@ -48,11 +48,15 @@ pub struct NodeInfo {
     pub sessions: u64,
     /// Sessions that the node takes.
     pub capacity: u64,
+    /// Share of their time that its workers are busy, percent, on the whole.
+    pub load_percent: u8,
+    /// Workers that are not too busy for more sessions.
+    pub open_workers: u64,
 }
 
 impl NodeInfo {
     pub fn is_full(&self) -> bool {
-        self.sessions >= self.capacity
+        self.sessions >= self.capacity || self.open_workers == 0
     }
 }
 
@@ -112,9 +116,24 @@ pub enum ControlError {
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Identity {
     /// A member of the room.
-    Member { user: UserId },
+    Member {
+        user: UserId,
+        #[serde(default)]
+        client: Client,
+    },
     /// A receiver of ours (MCU, recorder), admitted by a [ticket](crate::ticket).
     Service { ticket: String },
+}
+
+/// What a member's client can be told.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Client {
+    /// Events, such as which layers to pause.
+    #[default]
+    Signaled,
+    /// Nothing but what is in its media: it came by WHIP or WHEP. Its layers are never taken for paused.
+    MediaAlone,
 }
 
 /// Which line (by mid) of the offer is for what. Lines that are not named are refused with port 0 or left inactive.
@@ -142,7 +161,18 @@ pub struct Lines {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SlotMap {
     pub audio: Vec<Option<UserId>>,
+    /// Set: `audio` counts for nothing, and the sound slots carry the room's loudest members.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loudest: Option<Loudest>,
     pub video: Vec<Option<VideoWant>>,
+}
+
+/// The SFU chooses whom a session hears: the [`MEMBER_AUDIO_SLOTS`] loudest of the room but itself, told by
+/// [`Event::Voices`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Loudest {
+    /// Those whom this member does not want to hear.
+    pub except: BTreeSet<UserId>,
 }
 
 /// One picture that a slot shows.
@@ -180,6 +210,11 @@ pub enum Event {
         source: TrackSource,
         active: Vec<String>,
     },
+    /// Whom the session's sound slots carry now, where it hears the [`Loudest`].
+    Voices {
+        session: SessionId,
+        audio: Vec<Option<UserId>>,
+    },
     /// The session watches (or hears) a source that it cannot decode, and is sent nothing of it; told once for each slot,
     /// source and codec.
     CodecNotSupported {
@@ -196,9 +231,10 @@ impl Event {
     pub fn subject(&self, room: &RoomKey) -> String {
         match self {
             Self::Connected { .. } | Self::Disconnected { .. } | Self::Speakers { .. } => events_subject(room),
-            Self::Quality { session, .. } | Self::Layers { session, .. } | Self::CodecNotSupported { session, .. } => {
-                session_subject(*session)
-            }
+            Self::Quality { session, .. }
+            | Self::Layers { session, .. }
+            | Self::Voices { session, .. }
+            | Self::CodecNotSupported { session, .. } => session_subject(*session),
         }
     }
 }

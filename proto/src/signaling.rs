@@ -222,7 +222,7 @@ pub enum ErrorCode {
     RoomFull,
     /// The role or the ticket does not permit it.
     NotPermitted,
-    /// Six members publish audio already.
+    /// As many members publish audio already as the application permits: six by default.
     TooManyAudioPublishers,
     /// Four members publish video already.
     TooManyVideoPublishers,

@@ -5,6 +5,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use rotunda_proto::config::ConfigMistake;
 use serde::{Deserialize, Serialize};
 
+use crate::advertise::Source;
+
 /// Section `[sfu]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -15,14 +17,19 @@ pub struct Config {
     pub port: u16,
     /// Address that media sockets listen on. Default "0.0.0.0".
     pub bind: IpAddr,
-    /// Addresses told to clients, for servers behind NAT. Default: those of all interfaces, loopback included.
-    pub advertise: Vec<IpAddr>,
+    /// Addresses told to clients, for servers behind NAT, and where to take them from: an address, "interfaces" (those of
+    /// all, loopback included), "interface:eth0", "env:HOST_IP" or "file:/etc/pod/ip" (Kubernetes downward API), and
+    /// "stun:stun.example.com:3478" (asked at the start). Several are joined. Default none: as "interfaces".
+    pub advertise: Vec<Source>,
     /// Seconds in which a session must get through ICE and DTLS. Default 15.
     pub connect_timeout_seconds: u64,
     /// Sessions that a worker takes. Default 2000.
     pub max_sessions: usize,
     /// Sessions of one room that a worker takes before the room goes on at another worker as well. Default 200.
     pub room_sessions: usize,
+    /// Share of a worker thread's time, 0.1 to 1: past it for 3 s the worker takes no more sessions (`node_full`) until it is
+    /// less by 0.1, so that those inside keep their quality. Default 0.85; 1: never refused for it.
+    pub max_load: f64,
     /// Milliseconds in which packets for one viewer are collected to leave in one send, unless a picture is complete
     /// before. Default 2; more saves CPU time and costs delay.
     pub batch_window_milliseconds: u64,
@@ -41,6 +48,7 @@ impl Default for Config {
             connect_timeout_seconds: 15,
             max_sessions: 2000,
             room_sessions: 200,
+            max_load: 0.85,
             batch_window_milliseconds: 2,
             read_interval_microseconds: 500,
         }
@@ -64,6 +72,9 @@ impl Config {
         }
         if self.batch_window_milliseconds > 50 {
             mistakes.push(ConfigMistake::new("sfu.batch_window_milliseconds", "write at most 50"));
+        }
+        if !(0.1..=1.0).contains(&self.max_load) {
+            mistakes.push(ConfigMistake::new("sfu.max_load", "write 0.1 to 1"));
         }
         if self.read_interval_microseconds > 20_000 {
             mistakes.push(ConfigMistake::new(

@@ -2,13 +2,17 @@
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use metrics::counter;
 use rand::RngCore;
 use rotunda_proto::bus::{BusError, BusExt, Request, SharedBus};
 use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::{RoomKey, SessionId, TrackSource, UserId};
-use rotunda_proto::sfu::{Command, ControlError, Event, Identity, MAX_SLOTS, NodeInfo, Reply, SlotMap, node_key};
+use rotunda_proto::sfu::{
+    Client, Command, ControlError, Event, Identity, MAX_SLOTS, NodeInfo, Reply, SlotMap, node_key,
+};
 use rotunda_proto::ticket::ClusterSecret;
 use str0m::Candidate;
 use tokio::sync::{mpsc, oneshot};
@@ -16,12 +20,16 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::inbox::{Inbox, Letter};
+use crate::load::Reading;
 use crate::placement::{Placement, Spread};
 use crate::session::{Opening, Session};
 use crate::worker::RoomEvent;
 
 /// Least time between two tellings of how many sessions there are.
 const ANNOUNCE_EVERY: Duration = Duration::from_millis(200);
+/// The workers' load is looked at so often, and told when it has changed by so much, percent.
+const LOAD_EVERY: Duration = Duration::from_secs(1);
+const LOAD_STEP: u8 = 5;
 /// Sessions that did not open, waiting to be forgotten.
 const REFUSED: usize = 1024;
 
@@ -31,6 +39,7 @@ pub struct Handle {
     pub inbox: Inbox,
     /// Where clients find it.
     pub candidates: Vec<Candidate>,
+    pub load: Arc<Reading>,
 }
 
 /// A command for a worker, and who waits for its reply.
@@ -71,6 +80,8 @@ pub struct Control {
     /// As it was told last.
     info: NodeInfo,
     announced_at: Option<Instant>,
+    /// When the workers' load is looked at.
+    load_at: Instant,
     bus: SharedBus,
     secret: ClusterSecret,
     workers: Vec<Handle>,
@@ -93,6 +104,7 @@ impl Control {
         Self {
             info,
             announced_at: None,
+            load_at: Clock.now() + LOAD_EVERY,
             bus,
             secret,
             workers,
@@ -113,6 +125,7 @@ impl Control {
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 () = until(announce_at) => self.announce().await,
+                () = Clock.sleep_until(self.load_at) => self.look_at_load(),
                 Some(session) = self.refused.1.recv() => {
                     self.close(session).await;
                 }
@@ -135,17 +148,38 @@ impl Control {
 
     /// None: what was announced is true.
     fn announce_at(&self) -> Option<Instant> {
-        let is_true = self.info.sessions == self.placement.len() as u64;
+        let told = &self.info;
+        let (load_percent, open_workers) = self.load();
+        let is_true = told.sessions == self.placement.len() as u64
+            && told.open_workers == open_workers
+            && told.load_percent.abs_diff(load_percent) < LOAD_STEP;
         let earliest = || self.announced_at.map_or_else(|| Clock.now(), |at| at + ANNOUNCE_EVERY);
         (!is_true).then(earliest)
     }
 
     async fn announce(&mut self) {
         self.info.sessions = self.placement.len() as u64;
+        (self.info.load_percent, self.info.open_workers) = self.load();
         self.announced_at = Some(Clock.now());
         if let Err(error) = announce(&self.bus, &self.info).await {
             warn!(%error, "the node's load was not announced");
         }
+    }
+
+    /// How busy the workers are on the whole, percent, and how many take more sessions.
+    fn load(&self) -> (u8, u64) {
+        let readings = self.workers.iter().map(|worker| &worker.load);
+        let open = readings.clone().filter(|load| !load.is_full()).count();
+        let sum: usize = readings.map(|load| usize::from(load.percent())).sum();
+        let mean = sum.checked_div(self.workers.len()).unwrap_or_default();
+        (mean as u8, open as u64)
+    }
+
+    fn look_at_load(&mut self) {
+        self.load_at = Clock.now() + LOAD_EVERY;
+        // One that has nothing to do any more would never notice.
+        let full = self.workers.iter().filter(|worker| worker.load.is_full());
+        full.for_each(|worker| worker.inbox.wake());
     }
 
     async fn handle_request(&mut self, request: Request) {
@@ -164,8 +198,8 @@ impl Control {
                 offer,
                 lines,
             } => {
-                let user = match self.admit(&room, identity) {
-                    Ok(user) => user,
+                let (user, client) = match self.admit(&room, identity) {
+                    Ok(admitted) => admitted,
                     Err(error) => return request.answer(&Reply::Refused { error }),
                 };
                 let Some(worker) = self.place(session, &room).await else {
@@ -177,6 +211,7 @@ impl Control {
                     room,
                     user,
                     serial: self.openings,
+                    client,
                     offer,
                     lines,
                     seed: rand::rng().next_u64(),
@@ -213,7 +248,14 @@ impl Control {
     /// Finds a worker for a session, and tells those that share its room from now on.
     async fn place(&mut self, session: SessionId, room: &RoomKey) -> Option<Handle> {
         self.close(session).await;
-        let (worker, spread) = self.placement.open(session, room)?;
+        let workers = &self.workers;
+        let is_busy = |worker: usize| workers.get(worker).is_none_or(|worker| worker.load.is_full());
+        let Some((worker, spread)) = self.placement.open(session, room, is_busy) else {
+            let by_load = workers.iter().any(|worker| worker.load.is_full());
+            let reason = if by_load { "load" } else { "sessions" };
+            counter!("rotunda_sfu_sessions_refused_total", "reason" => reason).increment(1);
+            return None;
+        };
         self.tell_spread(spread).await;
         self.workers.get(worker).cloned()
     }
@@ -280,14 +322,14 @@ impl Control {
         });
     }
 
-    /// The member; None: a service of ours.
-    fn admit(&self, room: &RoomKey, identity: Identity) -> Result<Option<UserId>, ControlError> {
+    /// The member (None: a service of ours), and what it can be told.
+    fn admit(&self, room: &RoomKey, identity: Identity) -> Result<(Option<UserId>, Client), ControlError> {
         match identity {
-            Identity::Member { user } => Ok(Some(user)),
+            Identity::Member { user, client } => Ok((Some(user), client)),
             Identity::Service { ticket } => self
                 .secret
                 .verify_ticket(&ticket, room, Clock.unix())
-                .map(|()| None)
+                .map(|()| (None, Client::MediaAlone))
                 .map_err(|_| ControlError::BadTicket),
         }
     }

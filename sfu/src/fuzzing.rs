@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::SessionId;
-use rotunda_proto::sfu::{Lines, MAX_SLOTS};
+use rotunda_proto::sfu::{Client, Lines, MAX_SLOTS};
 use str0m::Candidate;
 use str0m::crypto::dtls::SrtpProfile;
 use str0m::format::Codec;
@@ -20,6 +20,7 @@ use crate::wire::descriptor::Descriptor;
 use crate::wire::layers::Point;
 use crate::wire::red;
 use crate::wire::rtcp::{self, Feedback};
+use crate::wire::stun::{Answer, read_answer};
 use crate::worker::demux;
 use crate::worker::simulation::{Link, Simulation, ms, room_key};
 
@@ -33,6 +34,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("sfu_payload", payload),
     ("sfu_dependency", dependency),
     ("sfu_offer", offer),
+    ("sfu_stun", stun),
     ("sfu_worker", worker),
 ];
 
@@ -56,6 +58,14 @@ fn rtcp(data: &[u8]) {
         Feedback::Nack { lost, .. } => assert!(lost.sequences().count() <= 17 * data.len() / 4),
         _ => {}
     });
+}
+
+/// What a STUN server answers; its request's id is taken from the answer itself, so that the rest is read.
+fn stun(data: &[u8]) {
+    let id = data.get(8..20).and_then(|id| id.try_into().ok()).unwrap_or_default();
+    if let Some(Answer::Refused(code)) = read_answer(data, &id) {
+        assert!(code <= 955, "three bits of hundreds and a byte");
+    }
 }
 
 /// What is no report of the peer is refused, and what is comes out as it went in.
@@ -151,6 +161,7 @@ fn offer(data: &[u8]) {
         id: SessionId(1),
         room: room_key(),
         user: Some("fuzz".parse().unwrap()),
+        client: Client::Signaled,
         offer: sdp.to_owned(),
         lines: lines(sdp),
         seed: 1,

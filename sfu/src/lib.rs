@@ -4,6 +4,7 @@
 //! [`worker::Worker`]. No locks: a session belongs to one thread. A room is on one worker until it is large; then its workers hand
 //! each other what their members publish ([`worker::spread`]).
 
+mod advertise;
 mod allocator;
 mod answer;
 mod capture_clock;
@@ -19,6 +20,8 @@ mod estimate;
 pub mod fuzzing;
 mod inbox;
 mod layers;
+mod load;
+mod loudest;
 mod net;
 mod omissions;
 mod packet;

@@ -90,6 +90,14 @@ impl History {
         self.newest
     }
 
+    /// Those that have come since, in their order.
+    pub fn since(&self, moment: Instant) -> impl Iterator<Item = &Arc<Packet>> {
+        let last = self.newest.unwrap_or_default();
+        let oldest = (last + 1).saturating_sub(self.ring.len() as u64);
+        let known = (oldest..=last).filter_map(|seq| self.get(seq));
+        known.skip_while(move |packet| packet.arrived < moment)
+    }
+
     /// The newest group of pictures, when it is complete so far and small and young enough to be given to a joiner.
     pub fn gop(&self, now: Instant) -> Option<impl Iterator<Item = &Arc<Packet>>> {
         let (first, last) = (self.keyframe?, self.newest?);

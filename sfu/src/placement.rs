@@ -53,9 +53,14 @@ impl Placement {
         self.rooms.get(room).into_iter().flatten().map(|(worker, _)| *worker)
     }
 
-    /// Finds a worker; None: all are full. A session of the same id has to be closed before.
-    pub fn open(&mut self, session: SessionId, room: &RoomKey) -> Option<(usize, Option<Spread>)> {
-        let worker = self.choose(room)?;
+    /// Finds a worker; None: all are full, by their sessions or as `is_busy` says. A session of the same id has to be closed before.
+    pub fn open(
+        &mut self,
+        session: SessionId,
+        room: &RoomKey,
+        is_busy: impl Fn(usize) -> bool,
+    ) -> Option<(usize, Option<Spread>)> {
+        let worker = self.choose(room, is_busy)?;
         let before: Vec<usize> = self.workers_of(room).collect();
         self.workers[worker] += 1;
         *self.rooms.entry(room.clone()).or_default().entry(worker).or_default() += 1;
@@ -80,16 +85,15 @@ impl Placement {
         Some((worker, self.spread(&room, &before)))
     }
 
-    fn choose(&self, room: &RoomKey) -> Option<usize> {
-        let has_place = |worker: usize| self.workers[worker] < self.most;
+    fn choose(&self, room: &RoomKey, is_busy: impl Fn(usize) -> bool) -> Option<usize> {
+        let has_place = |worker: usize| self.workers[worker] < self.most && !is_busy(worker);
         let of_room = self.rooms.get(room).into_iter().flatten();
         let fullest = of_room
             .filter(|(worker, sessions)| **sessions < self.most_of_room && has_place(**worker))
             .max_by_key(|(worker, sessions)| (**sessions, std::cmp::Reverse(**worker)));
-        let emptiest = || (0..self.workers.len()).min_by_key(|worker| (self.workers[*worker], *worker));
-        fullest
-            .map(|(worker, _)| *worker)
-            .or_else(|| emptiest().filter(|worker| has_place(*worker)))
+        let open = (0..self.workers.len()).filter(|worker| has_place(*worker));
+        let emptiest = open.min_by_key(|worker| (self.workers[*worker], *worker));
+        fullest.map(|(worker, _)| *worker).or(emptiest)
     }
 
     fn spread(&self, room: &RoomKey, before: &[usize]) -> Option<Spread> {
@@ -122,11 +126,24 @@ mod tests {
         }
     }
 
+    fn nobody(_: usize) -> bool {
+        false
+    }
+
+    #[test]
+    fn a_busy_worker_takes_no_more_also_of_its_own_rooms() {
+        let mut placement = Placement::new(2, 100, 100);
+        let room = room("1");
+        assert_eq!(placement.open(SessionId(1), &room, nobody).unwrap().0, 0);
+        assert_eq!(placement.open(SessionId(2), &room, |worker| worker == 0).unwrap().0, 1);
+        assert_eq!(placement.open(SessionId(3), &room, |_| true), None);
+    }
+
     #[test]
     fn a_room_stays_on_one_worker_until_that_has_enough_of_it() {
         let mut placement = Placement::new(3, 100, 2);
         let (large, small) = (room("1"), room("2"));
-        let mut open = |id, room| placement.open(SessionId(id), room).unwrap();
+        let mut open = |id, room| placement.open(SessionId(id), room, nobody).unwrap();
         assert_eq!(open(1, &large), (0, None));
         assert_eq!(open(2, &large), (0, None));
         assert_eq!(
@@ -152,7 +169,11 @@ mod tests {
     fn a_node_is_full_only_when_each_of_its_workers_is() {
         let mut placement = Placement::new(2, 3, 1000);
         let all: Vec<_> = (0..7)
-            .map(|id| placement.open(SessionId(id), &room("1")).map(|(worker, _)| worker))
+            .map(|id| {
+                placement
+                    .open(SessionId(id), &room("1"), nobody)
+                    .map(|(worker, _)| worker)
+            })
             .collect();
         let expected = [0, 0, 0, 1, 1, 1].map(Some);
         assert_eq!(all, [&expected[..], &[None]].concat());
@@ -164,7 +185,7 @@ mod tests {
             let mut placement = Placement::new(4, 1000, 3);
             for (id, name) in &opened {
                 let _one_session_an_id = placement.close(SessionId(*id));
-                placement.open(SessionId(*id), &room(&name.to_string())).unwrap();
+                placement.open(SessionId(*id), &room(&name.to_string()), nobody).unwrap();
                 prop_assert_eq!(placement.workers.iter().sum::<usize>(), placement.len());
             }
             for (id, _) in &opened {

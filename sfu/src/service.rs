@@ -1,9 +1,11 @@
 //! A running SFU node: its worker threads, and the control task between them and the bus.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
+use metrics::gauge;
 use rotunda_proto::bus::{BusError, SharedBus};
 use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::NodeId;
@@ -17,10 +19,12 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
+use crate::advertise::{self, AdvertiseError};
 use crate::config::Config;
 use crate::control::{Control, Handle, announce};
 use crate::inbox::{Inbox, inbox};
-use crate::net::{Udp, accept, local_addresses};
+use crate::load::{Load, Reading};
+use crate::net::{Udp, accept};
 use crate::placement::Placement;
 use crate::shell::{self, Parts, Shell};
 use crate::worker::{Setup, Worker};
@@ -39,8 +43,8 @@ pub enum StartError {
     },
     #[error("start a worker thread")]
     Thread(#[source] io::Error),
-    #[error("there is no address to advertise: set sfu.advertise")]
-    NoAddress,
+    #[error(transparent)]
+    Advertise(#[from] AdvertiseError),
     #[error("reach the bus")]
     Bus(#[from] BusError),
 }
@@ -61,12 +65,13 @@ impl Service {
         bus: SharedBus,
         shutdown: CancellationToken,
     ) -> Result<Self, StartError> {
+        let addresses = advertise::addresses(&config).await?;
         let requests = bus.serve(&control_subject(&node)).await?;
         let (events, event_queue) = mpsc::channel(QUEUE);
         let (mut handles, mut prepared, mut workers) = (Vec::new(), Vec::new(), Vec::new());
         let failed = CancellationToken::new();
         for (index, port) in config.ports().enumerate() {
-            let (handle, parts) = prepare_worker(&config, index, port, &shutdown)?;
+            let (handle, parts) = prepare_worker(&config, &addresses, index, port, &shutdown)?;
             handles.push(handle);
             prepared.push((port, parts));
         }
@@ -80,10 +85,12 @@ impl Service {
             node,
             sessions: 0,
             capacity: handles.len() as u64 * config.max_sessions as u64,
+            load_percent: 0,
+            open_workers: handles.len() as u64,
         };
         announce(&bus, &info).await?;
         let first = config.port;
-        info!(workers = handles.len(), first_port = first, addresses = ?addresses(&config), "sfu listens");
+        info!(workers = handles.len(), first_port = first, ?addresses, "sfu listens");
         let placement = Placement::new(handles.len(), config.max_sessions, config.room_sessions);
         let control = Control::new(info, bus, secret, handles, placement);
         let control = tokio::spawn(control.run(requests, event_queue, shutdown));
@@ -112,21 +119,6 @@ impl Service {
     }
 }
 
-/// The addresses that clients are told.
-fn addresses(config: &Config) -> Vec<std::net::IpAddr> {
-    if !config.advertise.is_empty() {
-        config.advertise.clone()
-    } else if config.bind.is_unspecified() {
-        local_addresses()
-            .iter()
-            .copied()
-            .filter(|ip| ip.is_ipv4() || config.bind.is_ipv6())
-            .collect()
-    } else {
-        vec![config.bind]
-    }
-}
-
 fn candidates(advertised: &[SocketAddr]) -> Vec<Candidate> {
     let udp = advertised
         .iter()
@@ -145,17 +137,12 @@ fn candidates(advertised: &[SocketAddr]) -> Vec<Candidate> {
 /// Opens a worker's sockets.
 fn prepare_worker(
     config: &Config,
+    addresses: &[IpAddr],
     index: usize,
     port: u16,
     shutdown: &CancellationToken,
 ) -> Result<(Handle, Parts), StartError> {
-    let advertised: Vec<SocketAddr> = addresses(config)
-        .into_iter()
-        .map(|ip| SocketAddr::new(ip, port))
-        .collect();
-    if advertised.is_empty() {
-        return Err(StartError::NoAddress);
-    }
+    let advertised: Vec<SocketAddr> = addresses.iter().map(|ip| SocketAddr::new(*ip, port)).collect();
     let listen = SocketAddr::new(config.bind, port);
     let bound = Udp::bind(listen, advertised.clone()).and_then(|udp| Ok((udp, listen_tcp(listen)?)));
     let (udp, tcp) = bound.map_err(|source| StartError::Port { port, source })?;
@@ -170,6 +157,8 @@ fn prepare_worker(
         batch_window: Duration::from_millis(config.batch_window_milliseconds),
         started: (clock.now(), clock.unix()),
     });
+    let reading = Arc::new(Reading::default());
+    let gauge = gauge!("rotunda_sfu_load_ratio", "worker" => index.to_string());
     let parts = Parts {
         worker,
         index,
@@ -177,6 +166,7 @@ fn prepare_worker(
         udp,
         letters,
         read_interval: Duration::from_micros(config.read_interval_microseconds),
+        load: Load::new(clock.now(), config.max_load, Arc::clone(&reading), gauge),
     };
     let candidates = candidates(&advertised);
     tokio::spawn(accept(tcp, advertised, inbox.clone(), shutdown.clone()));
@@ -185,7 +175,12 @@ fn prepare_worker(
         shutdown.cancelled().await;
         stopped.wake();
     });
-    Ok((Handle { inbox, candidates }, parts))
+    let handle = Handle {
+        inbox,
+        candidates,
+        load: reading,
+    };
+    Ok((handle, parts))
 }
 
 fn start_worker(

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use foldhash::{HashMap, HashMapExt};
 use rotunda_proto::ids::{RoomKey, SessionId, TrackSource, UserId};
-use rotunda_proto::sfu::{ControlError, Lines, SlotMap};
+use rotunda_proto::sfu::{Client, ControlError, Lines, Loudest, SlotMap};
 use str0m::change::{SdpAnswer, SdpOffer};
 use str0m::format::{Codec, PayloadParams};
 use str0m::media::{Direction, KeyframeRequestKind, MediaKind, Mid, Rid};
@@ -37,6 +37,7 @@ pub struct Session {
     pub room: RoomKey,
     /// None: a service.
     pub user: Option<UserId>,
+    pub client: Client,
     pub rtc: Rtc,
     pub started: Instant,
     pub connected: bool,
@@ -70,6 +71,8 @@ pub struct Session {
     pub serial: u64,
     /// Other workers may know of his tracks.
     pub announced: bool,
+    /// Set: the sound slots carry the room's loudest voices.
+    pub loudest: Option<Loudest>,
     ingress: BTreeSet<TrackSource>,
     audio_slots: usize,
     lines: Lines,
@@ -93,6 +96,7 @@ pub struct Opening {
     pub user: Option<UserId>,
     /// Later openings have larger ones.
     pub serial: u64,
+    pub client: Client,
     pub offer: String,
     pub lines: Lines,
     /// Random: the slots' first sequence numbers.
@@ -107,6 +111,7 @@ impl Session {
             room,
             user,
             serial,
+            client,
             offer,
             lines,
             seed,
@@ -144,6 +149,7 @@ impl Session {
             id,
             room,
             user,
+            client,
             rtc,
             started: now,
             connected: false,
@@ -167,6 +173,7 @@ impl Session {
             serial,
             announced: false,
             sound_again,
+            loudest: None,
             ingress: BTreeSet::new(),
             audio_slots: 0,
             lines,
@@ -273,15 +280,11 @@ impl Session {
     }
 
     pub fn set_slots(&mut self, map: &SlotMap) {
-        let (audio, video) = self.slots.split_at_mut(self.audio_slots);
-        for (index, slot) in audio.iter_mut().enumerate() {
-            let user = map.audio.get(index).cloned().flatten();
-            slot.set_want(user.map(|user| Want {
-                user,
-                source: TrackSource::Audio,
-                max_height: None,
-            }));
+        self.loudest.clone_from(&map.loudest);
+        if map.loudest.is_none() {
+            self.set_voices(&map.audio);
         }
+        let (_, video) = self.slots.split_at_mut(self.audio_slots);
         for (index, slot) in video.iter_mut().enumerate() {
             let want = map.video.get(index).cloned().flatten();
             slot.set_want(want.map(|want| Want {
@@ -290,6 +293,23 @@ impl Session {
                 max_height: want.max_height,
             }));
         }
+    }
+
+    /// Whom the sound slots carry.
+    pub fn set_voices(&mut self, voices: &[Option<UserId>]) {
+        for (index, slot) in self.slots.iter_mut().take(self.audio_slots).enumerate() {
+            let user = voices.get(index).cloned().flatten();
+            slot.set_want(user.map(|user| Want {
+                user,
+                source: TrackSource::Audio,
+                max_height: None,
+            }));
+        }
+    }
+
+    /// The sound slots, and after them the picture slots.
+    pub fn slots_by_kind(&self) -> (&[Slot], &[Slot]) {
+        self.slots.split_at(self.audio_slots)
     }
 
     pub fn handle_round_trip(&mut self, sample: Option<Duration>) {

@@ -21,6 +21,7 @@ use tracing::warn;
 
 use crate::control::{Order, Task};
 use crate::inbox::{Inbox, Letter, Letters};
+use crate::load::Load;
 use crate::net::{Peer, Udp};
 use crate::worker::{RoomEvent, Worker};
 
@@ -46,6 +47,7 @@ pub struct Shell {
     index: usize,
     events: mpsc::Sender<RoomEvent>,
     read_interval: Duration,
+    load: Load,
     buffer: Vec<u8>,
     told_error_at: Option<Instant>,
 }
@@ -61,6 +63,7 @@ pub struct Parts {
     pub letters: Letters,
     /// Least time between two looks at the socket while datagrams come in.
     pub read_interval: Duration,
+    pub load: Load,
 }
 
 /// What the socket is known to hold.
@@ -85,6 +88,7 @@ impl Shell {
             index: parts.index,
             events,
             read_interval: parts.read_interval,
+            load: parts.load,
             buffer: Vec::with_capacity(65_536),
             told_error_at: None,
         })
@@ -112,6 +116,7 @@ impl Shell {
                 self.worker.handle_timeout(began);
             }
             self.flush();
+            self.load.handle_turn(began, clock.now());
             // After a full turn there is more to read now.
             if read > 0 && read < READS {
                 socket = Socket::Unread;

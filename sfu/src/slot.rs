@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rotunda_proto::ids::{TrackSource, UserId};
 use str0m::format::Codec;
@@ -132,6 +132,8 @@ pub struct Slot {
     segments: VecDeque<Segment>,
     written: Written,
     clock_rate: u32,
+    /// Sound: how far the timestamps are ahead of the packets' arrivals, ticks, as some were sent that had come before.
+    ahead: u32,
     next_rtx: u64,
     pub packets: u32,
     pub octets: u32,
@@ -173,6 +175,7 @@ impl Slot {
                 source_time: 0,
             },
             clock_rate: if kind == MediaKind::Audio { 48_000 } else { 90_000 },
+            ahead: 0,
             next_rtx: u64::from(first_seq >> 16 & 0x7fff),
             packets: 0,
             octets: 0,
@@ -316,11 +319,10 @@ impl Slot {
         types: PayloadTypes,
         hurry: u32,
     ) {
-        let least = if self.kind == MediaKind::Audio { SOUND_STEP } else { 1 };
-        let step = self.written.at.map_or(0, |at| {
-            let elapsed = packet.arrived.saturating_duration_since(at).as_secs_f64();
-            ((elapsed * f64::from(clock_rate)) as u32).max(least)
-        });
+        let step = self
+            .written
+            .at
+            .map_or(0, |at| self.step(at, packet.arrived, clock_rate));
         let descriptor = &packet.descriptor;
         let [point, top] = self.point;
         let is_part = self.target == Some(stream) && point != top;
@@ -347,6 +349,20 @@ impl Slot {
         });
         self.clock_rate = clock_rate;
         self.state = Forwarding::Flowing;
+    }
+
+    /// Timestamp units from the last packet of one source, which came `before`, to the first of the next.
+    fn step(&mut self, before: Instant, arrived: Instant, clock_rate: u32) -> u32 {
+        let ticks = |time: Duration| (time.as_secs_f64() * f64::from(clock_rate)) as u32;
+        let elapsed = ticks(arrived.saturating_duration_since(before));
+        if self.kind == MediaKind::Video {
+            return elapsed.max(1);
+        }
+        // What is sent of the past takes its full time at the listener's; the next pause is shorter for it.
+        let behind = ticks(before.saturating_duration_since(arrived));
+        let step = elapsed.saturating_sub(self.ahead).max(SOUND_STEP);
+        self.ahead = (self.ahead + step + behind).saturating_sub(elapsed);
+        step
     }
 
     fn push(&mut self, segment: Segment) {

@@ -3,8 +3,8 @@
 //!
 //! This file makes and ends sessions; [`demux`] finds whose datagram it is, [`forward`] takes packets from publishers,
 //! [`fan_out`] gives them to viewers, [`subscribe`] decides who gets what, [`timers`] does what time brings, [`statistics`]
-//! measures, [`layers`] pauses what nobody watches, [`messages`] carries members' own messages, [`spread`] is between the workers that
-//! share a room.
+//! measures, [`layers`] pauses what nobody watches, [`voices`] lets the loudest be heard, [`messages`] carries members' own messages,
+//! [`spread`] is between the workers that share a room.
 
 pub(crate) mod demux;
 mod events;
@@ -21,6 +21,7 @@ mod subscribe;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod voices;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -36,6 +37,7 @@ use tracing::{info, warn};
 
 use crate::dtls_keys;
 use crate::egress::Path;
+use crate::loudest::Loudest;
 use crate::packet::StreamId;
 use crate::session::{Flush, Session};
 use crate::speakers::Speakers;
@@ -96,6 +98,8 @@ struct Room {
     /// Other workers that the room is on.
     neighbours: Vec<usize>,
     speakers: Speakers,
+    /// Who is heard, where more may speak than there are slots.
+    loudest: Option<Loudest>,
     /// Tracks with packets that no viewer has yet.
     pending: Vec<usize>,
 }
@@ -273,6 +277,7 @@ impl Worker {
         if let Some(session) = self.sessions[index].as_mut() {
             session.set_slots(slots);
         }
+        self.seat_voices(index);
         self.subscribe(now, index);
         self.settle(now);
         Ok(())

@@ -1,6 +1,6 @@
 //! The applications that this node serves, by id and by API key.
 
-use rotunda_proto::config::Application;
+use rotunda_proto::config::{Application, Microphones};
 use rotunda_proto::ids::SdkAppId;
 
 #[derive(Debug)]
@@ -17,6 +17,13 @@ impl Applications {
 
     pub fn by_secret_id(&self, secret_id: &str) -> Option<&Application> {
         self.0.iter().find(|application| application.secret_id == secret_id)
+    }
+
+    /// How many may speak in a room of this application.
+    pub fn microphones(&self, id: SdkAppId) -> Microphones {
+        self.by_id(id)
+            .map(|application| application.max_microphones)
+            .unwrap_or_default()
     }
 
     pub fn first(&self) -> Option<&Application> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use prost::Message;
-use rotunda_proto::config::{Application, Secret};
+use rotunda_proto::config::{Application, Microphones, Secret};
 use rotunda_proto::grpc::v1;
 use rotunda_proto::ids::SdkAppId;
 
@@ -34,6 +34,7 @@ fn applications() -> Applications {
         api_secret: Secret::new("a secret that nobody knows"),
         callback_url: None,
         callback_key: Secret::default(),
+        max_microphones: Microphones::default(),
     }])
 }
 

@@ -9,6 +9,7 @@ use axum::extract::ws::Utf8Bytes;
 use metrics::counter;
 use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::{RoomKey, SdkAppId, UserId};
+use rotunda_proto::sfu::Client;
 use rotunda_proto::signaling::{ErrorBody, ErrorCode, Event, KickReason, Reply, Request, ServerMessage, TrackState};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{Instrument, info, info_span, warn};
@@ -220,7 +221,7 @@ impl Member {
                 Ok(Reply::Done {})
             }
             Request::Connect { offer, lines } => {
-                let answer = self.in_room()?.connect(offer, lines).await?;
+                let answer = self.in_room()?.connect(offer, lines, Client::Signaled).await?;
                 Ok(Reply::Connected { answer })
             }
             Request::Publish { source, muted } => self.in_room()?.publish(source, state(muted)).await.map(done),
@@ -338,7 +339,7 @@ pub fn failure(code: ErrorCode) -> ErrorBody {
         ErrorCode::AlreadyInRoom => "leave the present room first",
         ErrorCode::RoomFull => "the room has 50,000 members",
         ErrorCode::NotPermitted => "the audience may not publish; enter as anchor",
-        ErrorCode::TooManyAudioPublishers => "six members speak already; wait until one stops",
+        ErrorCode::TooManyAudioPublishers => "as many members speak as the room permits; wait until one stops",
         ErrorCode::TooManyVideoPublishers => "four members show themselves already; wait until one stops",
         ErrorCode::TooManyVideoRequests => {
             "cancel another picture first: 4 cameras, 3 while sending one, and one screen"

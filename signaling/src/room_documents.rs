@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 
 use rotunda_proto::bus::{BusError, BusExt, Revision, SharedBus};
+use rotunda_proto::config::Microphones;
 use rotunda_proto::ids::{NodeId, RoomKey, TrackSource, UserId};
 use rotunda_proto::room::{
     MAX_MEMBERS, MemberCounts, RoomInfo, Roster, RosterMember, Seats, TrackState, count_key, info_key, roster_key,
@@ -19,6 +20,8 @@ pub struct RoomDocuments {
     pub bus: SharedBus,
     pub node: NodeId,
     pub room: RoomKey,
+    /// Of the room's application.
+    pub microphones: Microphones,
 }
 
 /// How many were counted in.
@@ -55,9 +58,8 @@ impl RoomDocuments {
         })
     }
 
-    /// Makes sure that the room has an SFU node: the first member chooses, of those with a place, the one with the fewest
-    /// sessions. Call after
-    /// counting: a node that took its last member out at the same time then does not close the room.
+    /// Makes sure that the room has an SFU node: the first member chooses, of those with a place, the least
+    /// busy one. Call after counting: a node that took its last member out at the same time then does not close the room.
     pub async fn open(&self, unix_ms: u64) -> Result<Option<Revision>, Refused> {
         // A room that is open already stays where it is.
         let known = self.bus.load::<RoomInfo>(&info_key(&self.room)).await?;
@@ -111,7 +113,7 @@ impl RoomDocuments {
     }
 
     pub async fn take_seat(&self, user: &UserId, source: TrackSource, state: TrackState) -> Result<(), Refused> {
-        self.change_seats(|document| seats::take(document, user, source, state))
+        self.change_seats(|document| seats::take(document, self.microphones, user, source, state))
             .await
     }
 
@@ -139,7 +141,8 @@ impl RoomDocuments {
     async fn least_loaded_sfu(&self) -> Result<NodeId, Refused> {
         let mut nodes = self.bus.watch(NODES_PREFIX).await?;
         let nodes = std::iter::from_fn(|| nodes.try_recv().ok()).filter_map(|change| change.parse::<NodeInfo>());
-        match nodes.min_by_key(|node| (node.is_full(), node.sessions)) {
+        // To ten percent, so that of nodes that are as busy the one with fewest sessions is taken.
+        match nodes.min_by_key(|node| (node.is_full(), node.load_percent / 10, node.sessions)) {
             None => Err(Refused::Code(ErrorCode::NoMediaNode)),
             Some(node) if node.is_full() => Err(Refused::Code(ErrorCode::NodeFull)),
             Some(node) => Ok(node.node),

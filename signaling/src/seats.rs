@@ -1,11 +1,18 @@
 //! Who may publish: pure changes of the [`Seats`] document.
 
+use rotunda_proto::config::Microphones;
 use rotunda_proto::ids::{TrackSource, UserId};
-use rotunda_proto::room::{MAX_AUDIO_PUBLISHERS, MAX_VIDEO_PUBLISHERS, Publisher, Seats, TrackState};
+use rotunda_proto::room::{MAX_VIDEO_PUBLISHERS, Publisher, Seats, TrackState};
 use rotunda_proto::signaling::ErrorCode;
 
 /// Gives a member a seat for a source. Taking it again only changes whether it is muted.
-pub fn take(seats: &mut Seats, user: &UserId, source: TrackSource, state: TrackState) -> Result<(), ErrorCode> {
+pub fn take(
+    seats: &mut Seats,
+    microphones: Microphones,
+    user: &UserId,
+    source: TrackSource,
+    state: TrackState,
+) -> Result<(), ErrorCode> {
     let has = |publisher: &&Publisher, kind: fn(&Publisher) -> bool| publisher.user != *user && kind(publisher);
     let audio = seats
         .publishers
@@ -15,7 +22,7 @@ pub fn take(seats: &mut Seats, user: &UserId, source: TrackSource, state: TrackS
     let sends_video = |one: &Publisher| one.camera.is_some() || one.screen.is_some();
     let video = seats.publishers.iter().filter(|other| has(other, sends_video)).count();
     match source {
-        TrackSource::Audio if audio >= MAX_AUDIO_PUBLISHERS => return Err(ErrorCode::TooManyAudioPublishers),
+        TrackSource::Audio if audio >= microphones.count() => return Err(ErrorCode::TooManyAudioPublishers),
         TrackSource::Camera | TrackSource::Screen if video >= MAX_VIDEO_PUBLISHERS => {
             return Err(ErrorCode::TooManyVideoPublishers);
         }
@@ -75,20 +82,71 @@ mod tests {
     fn the_seventh_voice_and_the_fifth_picture_are_refused_by_name() {
         let mut seats = Seats::default();
         for number in 0..6 {
-            take(&mut seats, &user(number), TrackSource::Audio, TrackState::On).unwrap();
+            take(
+                &mut seats,
+                Microphones::default(),
+                &user(number),
+                TrackSource::Audio,
+                TrackState::On,
+            )
+            .unwrap();
         }
         for number in 0..4 {
-            take(&mut seats, &user(number), TrackSource::Camera, TrackState::On).unwrap();
+            take(
+                &mut seats,
+                Microphones::default(),
+                &user(number),
+                TrackSource::Camera,
+                TrackState::On,
+            )
+            .unwrap();
         }
         let before = seats.clone();
-        let refused = take(&mut seats, &user(6), TrackSource::Audio, TrackState::On);
+        let refused = take(
+            &mut seats,
+            Microphones::default(),
+            &user(6),
+            TrackSource::Audio,
+            TrackState::On,
+        );
         assert_eq!(refused, Err(ErrorCode::TooManyAudioPublishers));
-        let refused = take(&mut seats, &user(4), TrackSource::Screen, TrackState::On);
+        let refused = take(
+            &mut seats,
+            Microphones::default(),
+            &user(4),
+            TrackSource::Screen,
+            TrackState::On,
+        );
         assert_eq!(refused, Err(ErrorCode::TooManyVideoPublishers));
         assert_eq!(seats, before, "a refusal changes nothing");
-        take(&mut seats, &user(0), TrackSource::Screen, TrackState::On).unwrap();
+        take(
+            &mut seats,
+            Microphones::default(),
+            &user(0),
+            TrackSource::Screen,
+            TrackState::On,
+        )
+        .unwrap();
         give_back(&mut seats, &user(5), TrackSource::Audio);
-        take(&mut seats, &user(6), TrackSource::Audio, TrackState::On).unwrap();
+        take(
+            &mut seats,
+            Microphones::default(),
+            &user(6),
+            TrackSource::Audio,
+            TrackState::On,
+        )
+        .unwrap();
+    }
+
+    #[test]
+    fn where_nine_may_speak_the_tenth_is_refused() {
+        let mut seats = Seats::default();
+        let nine = Microphones::try_from(9).unwrap();
+        for number in 0..9 {
+            take(&mut seats, nine, &user(number), TrackSource::Audio, TrackState::On).unwrap();
+        }
+        let refused = take(&mut seats, nine, &user(9), TrackSource::Audio, TrackState::On);
+        assert_eq!(refused, Err(ErrorCode::TooManyAudioPublishers));
     }
 
     #[test]
@@ -96,7 +154,14 @@ mod tests {
         let mut seats = Seats::default();
         let muted = mute(&mut seats, &user(1), TrackSource::Audio, TrackState::Muted);
         assert_eq!(muted, Err(ErrorCode::NotPublished));
-        take(&mut seats, &user(1), TrackSource::Audio, TrackState::On).unwrap();
+        take(
+            &mut seats,
+            Microphones::default(),
+            &user(1),
+            TrackSource::Audio,
+            TrackState::On,
+        )
+        .unwrap();
         mute(&mut seats, &user(1), TrackSource::Audio, TrackState::Muted).unwrap();
         assert_eq!(seats.publishers[0].audio, Some(TrackState::Muted));
     }
@@ -108,12 +173,12 @@ mod tests {
             for (number, source, step) in steps {
                 let source = [TrackSource::Audio, TrackSource::Camera, TrackSource::Screen][usize::from(source)];
                 match step {
-                    0 | 1 => { let _refused = take(&mut seats, &user(number), source, TrackState::On); }
+                    0 | 1 => { let _refused = take(&mut seats, Microphones::default(), &user(number), source, TrackState::On); }
                     _ => give_back(&mut seats, &user(number), source),
                 }
                 let audio = seats.publishers.iter().filter(|one| one.audio.is_some()).count();
                 let video = seats.publishers.iter().filter(|one| one.camera.is_some() || one.screen.is_some()).count();
-                prop_assert!(audio <= MAX_AUDIO_PUBLISHERS && video <= MAX_VIDEO_PUBLISHERS);
+                prop_assert!(audio <= 6 && video <= MAX_VIDEO_PUBLISHERS);
             }
         }
     }

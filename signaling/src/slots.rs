@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use rotunda_proto::config::Microphones;
 use rotunda_proto::ids::{TrackSource, UserId};
 use rotunda_proto::room::Seats;
-use rotunda_proto::sfu::{MEMBER_AUDIO_SLOTS, MEMBER_CAMERA_SLOTS, SlotMap, VideoWant};
+use rotunda_proto::sfu::{Loudest, MEMBER_AUDIO_SLOTS, MEMBER_CAMERA_SLOTS, SlotMap, VideoWant};
 use rotunda_proto::signaling::ErrorCode;
+use rotunda_proto::voice_slots::seat_voices;
 
 /// What one member wants to see and not to hear.
 #[derive(Debug, Clone, Default)]
@@ -58,9 +60,9 @@ impl Wishes {
     }
 }
 
-/// Assigns slots. Whoever has one keeps it; a person shown in camera slot i is heard in audio slot i, because browsers
-/// play sound and picture in sync only within such a pair. The screen has the slot after the cameras.
-pub fn assign(before: &SlotMap, seats: &Seats, wishes: &Wishes, me: &UserId) -> SlotMap {
+/// Assigns slots. Whoever has one keeps it; the screen has the slot after the cameras. Whom the sound slots carry is the
+/// SFU's choice where more may speak than there are slots.
+pub fn assign(microphones: Microphones, before: &SlotMap, seats: &Seats, wishes: &Wishes, me: &UserId) -> SlotMap {
     let mut video: Vec<Option<VideoWant>> = vec![None; MEMBER_CAMERA_SLOTS + 1];
     let (screens, cameras): (Vec<_>, Vec<_>) = wishes
         .pictures
@@ -84,41 +86,28 @@ pub fn assign(before: &SlotMap, seats: &Seats, wishes: &Wishes, me: &UserId) -> 
         }
     }
 
-    let mut audio: Vec<Option<UserId>> = vec![None; MEMBER_AUDIO_SLOTS];
-    let mut voices: Vec<&UserId> = seats
+    if microphones.exceed_slots() {
+        let except = wishes.muted.clone();
+        return SlotMap {
+            audio: Vec::new(),
+            loudest: Some(Loudest { except }),
+            video,
+        };
+    }
+    let voices = seats
         .publishers
         .iter()
         .filter(|publisher| publisher.audio.is_some() && publisher.user != *me)
         .map(|publisher| &publisher.user)
         .filter(|user| !wishes.muted.contains(*user))
         .collect();
-    let mut seat = |slot: usize, voices: &mut Vec<&UserId>, user: Option<&UserId>| {
-        if let Some(at) = user.and_then(|user| voices.iter().position(|voice| *voice == user)) {
-            audio[slot] = Some(voices.remove(at).clone());
-        }
-    };
-    for (slot, want) in video.iter().take(MEMBER_CAMERA_SLOTS).enumerate() {
-        seat(slot, &mut voices, want.as_ref().map(|want| &want.user));
+    let cameras = video.iter().take(MEMBER_CAMERA_SLOTS);
+    let cameras: Vec<Option<&UserId>> = cameras.map(|want| want.as_ref().map(|want| &want.user)).collect();
+    SlotMap {
+        audio: seat_voices(MEMBER_AUDIO_SLOTS, &before.audio, &cameras, voices),
+        loudest: None,
+        video,
     }
-    let free = |slot: usize| {
-        video
-            .get(slot)
-            .filter(|_| slot < MEMBER_CAMERA_SLOTS)
-            .is_none_or(Option::is_none)
-    };
-    for slot in (0..MEMBER_AUDIO_SLOTS).filter(|slot| free(*slot)) {
-        seat(slot, &mut voices, before.audio.get(slot).and_then(Option::as_ref));
-    }
-    // Those who are only heard go where no picture is wanted first, from the end.
-    for slot in (0..MEMBER_AUDIO_SLOTS).rev() {
-        if audio[slot].is_none()
-            && let Some(voice) = voices.first().copied()
-        {
-            voices.remove(0);
-            audio[slot] = Some(voice.clone());
-        }
-    }
-    SlotMap { audio, video }
 }
 
 /// The slots of a viewer of one publisher: its picture and its voice, each while it is published.
@@ -127,6 +116,7 @@ pub fn show_only(seats: &Seats, want: &VideoWant) -> SlotMap {
     let publishes = |source| publisher.is_some_and(|publisher| publisher.track(source).is_some());
     SlotMap {
         audio: vec![publishes(TrackSource::Audio).then(|| want.user.clone())],
+        loudest: None,
         video: vec![publishes(want.source).then(|| want.clone())],
     }
 }
@@ -145,10 +135,24 @@ mod tests {
     fn room(voices: usize, cameras: usize) -> Seats {
         let mut room = Seats::default();
         for number in 0..voices {
-            seats::take(&mut room, &user(number), TrackSource::Audio, TrackState::On).unwrap();
+            seats::take(
+                &mut room,
+                Default::default(),
+                &user(number),
+                TrackSource::Audio,
+                TrackState::On,
+            )
+            .unwrap();
         }
         for number in 0..cameras {
-            seats::take(&mut room, &user(number), TrackSource::Camera, TrackState::On).unwrap();
+            seats::take(
+                &mut room,
+                Default::default(),
+                &user(number),
+                TrackSource::Camera,
+                TrackState::On,
+            )
+            .unwrap();
         }
         room
     }
@@ -168,7 +172,7 @@ mod tests {
         for number in [2, 0, 3] {
             wishes.request(&seats, &me, camera(number)).unwrap();
         }
-        let slots = assign(&SlotMap::default(), &seats, &wishes, &me);
+        let slots = assign(Microphones::default(), &SlotMap::default(), &seats, &wishes, &me);
         for (video, audio) in slots.video.iter().zip(&slots.audio).take(MEMBER_CAMERA_SLOTS) {
             if let Some(want) = video {
                 assert_eq!(audio.as_ref(), Some(&want.user));
@@ -206,8 +210,21 @@ mod tests {
             muted: [user(1)].into(),
             ..Wishes::default()
         };
-        let slots = assign(&SlotMap::default(), &seats, &wishes, &me);
+        let slots = assign(Microphones::default(), &SlotMap::default(), &seats, &wishes, &me);
         assert_eq!(slots.audio.iter().flatten().collect::<Vec<_>>(), [&user(2)]);
+    }
+
+    #[test]
+    fn where_more_may_speak_the_sfu_chooses_but_never_whom_one_has_muted() {
+        let (seats, me) = (room(6, 0), user(0));
+        let wishes = Wishes {
+            muted: [user(1)].into(),
+            ..Wishes::default()
+        };
+        let nine = Microphones::try_from(9).unwrap();
+        let slots = assign(nine, &SlotMap::default(), &seats, &wishes, &me);
+        assert_eq!(slots.loudest.unwrap().except, [user(1)].into());
+        assert_eq!(slots.audio, []);
     }
 
     #[test]
@@ -218,7 +235,14 @@ mod tests {
             ("bob", TrackSource::Audio),
             ("bob", TrackSource::Camera),
         ] {
-            seats::take(&mut seats, &name.parse().unwrap(), source, TrackState::On).unwrap();
+            seats::take(
+                &mut seats,
+                Default::default(),
+                &name.parse().unwrap(),
+                source,
+                TrackState::On,
+            )
+            .unwrap();
         }
         let want = |user: &str, source| VideoWant {
             user: user.parse().unwrap(),
@@ -251,7 +275,7 @@ mod tests {
                 } else {
                     wishes.cancel(&user(number), TrackSource::Camera);
                 }
-                let after = assign(&slots, &seats, &wishes, &me);
+                let after = assign(Microphones::default(), &slots, &seats, &wishes, &me);
                 for (before, now) in slots.video.iter().zip(&after.video) {
                     if let Some(shown) = before && wishes.pictures.contains(shown) {
                         prop_assert_eq!(Some(shown), now.as_ref());

@@ -202,7 +202,7 @@ mod tests {
         let mut after = room_of(&[("ann", 1), ("bob", 2)]);
         let (ann, bob): (UserId, UserId) = ("ann".parse().unwrap(), "bob".parse().unwrap());
         let mut seats = Seats::default();
-        seats::take(&mut seats, &bob, TrackSource::Audio, TrackState::On).unwrap();
+        seats::take(&mut seats, Default::default(), &bob, TrackSource::Audio, TrackState::On).unwrap();
         after.seats = Arc::new(seats);
         let told = diff(&before, &after);
         let about: Vec<_> = told.iter().map(|news| news.about.clone().unwrap()).collect();

@@ -1,4 +1,4 @@
-//! What a node says of its load.
+//! What a node says of its load, and whom it refuses for it.
 
 use std::sync::Arc;
 
@@ -9,6 +9,7 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::inbox::inbox;
+use crate::load::Fullness;
 
 /// An offer of one audio line to receive.
 const OFFER: &str = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\n\
@@ -19,6 +20,7 @@ a=setup:actpass\r\na=mid:0\r\na=recvonly\r\na=rtcp-mux\r\na=rtpmap:111 opus/4800
 struct Node {
     bus: SharedBus,
     id: NodeId,
+    load: Arc<Reading>,
     shutdown: CancellationToken,
 }
 
@@ -31,8 +33,11 @@ impl Node {
             node: id.clone(),
             sessions: 0,
             capacity: 10,
+            load_percent: 0,
+            open_workers: 1,
         };
         announce(&bus, &info).await.unwrap();
+        let load = Arc::new(Reading::default());
         let poll = mio::Poll::new().unwrap();
         let waker = mio::Waker::new(poll.registry(), mio::Token(0)).unwrap();
         let (inbox, mut letters) = inbox(waker);
@@ -48,6 +53,7 @@ impl Node {
         let worker = Handle {
             inbox,
             candidates: Vec::new(),
+            load: Arc::clone(&load),
         };
         let control = Control::new(
             info,
@@ -64,7 +70,12 @@ impl Node {
             control.run(requests, event_queue, stop).await;
             drop(events);
         });
-        Self { bus, id, shutdown }
+        Self {
+            bus,
+            id,
+            load,
+            shutdown,
+        }
     }
 
     async fn ask(&self, command: Command) -> Reply {
@@ -79,7 +90,10 @@ impl Node {
                 app: SdkAppId::try_from(1).unwrap(),
                 room: "1001".parse().unwrap(),
             },
-            identity: Identity::Member { user },
+            identity: Identity::Member {
+                user,
+                client: Client::Signaled,
+            },
             offer: offer.to_owned(),
             lines: Lines::default(),
         })
@@ -88,17 +102,40 @@ impl Node {
 
     /// Waits until the node says that it has so many sessions.
     async fn says(&self, sessions: u64) {
+        self.says_that(|info| info.sessions == sessions).await;
+    }
+
+    /// Waits until the node's word is so.
+    async fn says_that(&self, is_so: impl Fn(&NodeInfo) -> bool) {
         let mut told = self.bus.watch(&node_key(&self.id)).await.unwrap();
         let said = async {
             while let Some(change) = told.recv().await {
-                if change.parse::<NodeInfo>().is_some_and(|info| info.sessions == sessions) {
+                if change.parse::<NodeInfo>().is_some_and(|info| is_so(&info)) {
                     return;
                 }
             }
         };
         let said = timeout(Duration::from_secs(5), said).await;
-        assert!(said.is_ok(), "the node does not say that it has {sessions} sessions");
+        assert!(said.is_ok(), "the node does not say so");
     }
+}
+
+#[tokio::test]
+async fn a_worker_that_is_too_busy_takes_no_session_and_the_node_says_so_while_the_others_go_on() {
+    let node = Node::start().await;
+    assert!(matches!(node.open(1, OFFER).await, Reply::Opened { .. }));
+    node.load.set(93, Fullness::Full);
+    let error = ControlError::NodeFull;
+    assert_eq!(node.open(2, OFFER).await, Reply::Refused { error });
+    node.says_that(|info| info.is_full() && info.load_percent == 93 && info.sessions == 1)
+        .await;
+    let session = SessionId(1);
+    let slots = SlotMap::default();
+    assert_eq!(node.ask(Command::SetSlots { session, slots }).await, Reply::Done);
+    node.load.set(50, Fullness::Open);
+    assert!(matches!(node.open(3, OFFER).await, Reply::Opened { .. }));
+    node.says_that(|info| !info.is_full() && info.load_percent == 50).await;
+    node.shutdown.cancel();
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ mod acknowledged;
 mod delay;
 mod probe;
 mod rate;
+mod receiver;
 
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,7 @@ use acknowledged::Acknowledged;
 use delay::{DelayDetector, Usage};
 pub use probe::{Cluster, ProbeController};
 use rate::RateControl;
+use receiver::ReceiverLimit;
 
 /// Bits a second before anything is known.
 const INITIAL: f64 = 1_000_000.0;
@@ -61,6 +63,8 @@ pub struct Estimator {
     polled_at: Option<Instant>,
     /// Whether any feedback has come: without it there is no estimate to obey.
     heard: bool,
+    /// The viewer's own word, which counts where he gives no feedback.
+    receiver: ReceiverLimit,
 }
 
 impl Default for Estimator {
@@ -79,6 +83,7 @@ impl Default for Estimator {
             polled: [0; 2],
             polled_at: None,
             heard: false,
+            receiver: ReceiverLimit::default(),
         }
     }
 }
@@ -86,7 +91,15 @@ impl Default for Estimator {
 impl Estimator {
     /// Bits a second; None: the viewer gives no feedback, so nothing is known.
     pub fn estimate(&self) -> Option<u64> {
-        self.heard.then(|| self.value() as u64)
+        if self.heard {
+            return Some(self.value() as u64);
+        }
+        self.receiver.bound().map(|bits| bits.max(LEAST as u64))
+    }
+
+    /// The viewer's own word of what his link carries, bits a second (REMB).
+    pub fn handle_receiver_figure(&mut self, now: Instant, bits: u64) {
+        self.receiver.handle_figure(now, bits);
     }
 
     fn value(&self) -> f64 {
@@ -158,7 +171,8 @@ impl Estimator {
 
     /// The link has lately carried less than it was given. Before that the estimate is what has been tried, no limit.
     pub fn is_narrow(&self, now: Instant) -> bool {
-        self.loss_limit.is_some() || self.rate.decreased_within(now, NARROW)
+        let by_receiver = !self.heard && self.receiver.bound().is_some();
+        by_receiver || self.loss_limit.is_some() || self.rate.decreased_within(now, NARROW)
     }
 
     /// Packets queue up on the way, or lately did: sending more would make it worse.

@@ -6,3 +6,4 @@ pub mod layers;
 pub mod red;
 pub mod rtcp;
 pub mod rtp;
+pub mod stun;

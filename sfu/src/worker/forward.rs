@@ -268,6 +268,9 @@ impl Worker {
         if grown {
             self.reallocate_viewers(now, track);
         }
+        if is_audio {
+            self.hear(now, track, packet);
+        }
     }
 
     /// Feedback of a viewer. What it says of his own sending is for `str0m`.
@@ -325,7 +328,7 @@ impl Worker {
             Feedback::Keyframe { ssrc } => scratch.pictures.extend(session.slot_of(ssrc)),
             Feedback::Transport(transport) => session.egress.handle_feedback(now, transport),
             // Those without transport-wide feedback: their own word for it.
-            Feedback::Remb { .. } => {}
+            Feedback::Remb { bitrate } => session.egress.estimator.handle_receiver_figure(now, bitrate),
         });
         for (slot, seq) in scratch.missed.drain(..) {
             self.counters.missed.increment(1);

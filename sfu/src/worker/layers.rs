@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use metrics::counter;
-use rotunda_proto::sfu::Event;
+use rotunda_proto::sfu::{Client, Event};
 use str0m::media::{Mid, Rids};
 
 use super::Worker;
@@ -35,6 +35,12 @@ impl Worker {
         let Some(Some(found)) = self.tracks.get(track).filter(|_| self.may_flow(track)) else {
             return;
         };
+        if let Publisher::Here(index) = found.publisher {
+            let publisher = self.sessions.get(index).and_then(Option::as_ref);
+            if !publisher.is_some_and(|publisher| publisher.client == Client::Signaled) {
+                return;
+            }
+        }
         let mut layers: Vec<StreamId> = found.streams.clone();
         layers.retain(|id| self.streams.get(id).is_some_and(|stream| stream.rid.is_some()));
         if layers.len() < 2 {

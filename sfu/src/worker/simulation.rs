@@ -11,13 +11,13 @@ use std::time::{Duration, Instant};
 use aws_lc_rs::hmac;
 use rotunda_proto::custom_message::{ORDERED, UNORDERED};
 use rotunda_proto::ids::{RoomKey, SessionId, TrackSource, UserId};
-use rotunda_proto::sfu::{ControlError, Event, Lines, SlotMap, VideoWant};
+use rotunda_proto::sfu::{Client, ControlError, Event, Lines, Loudest, SlotMap, VideoWant};
 use rotunda_proto::statistics::{NetworkQuality, Statistics};
 use str0m::channel::{ChannelConfig, ChannelId, Reliability};
 use str0m::format::Codec;
 use str0m::media::{Direction, KeyframeRequestKind, MediaKind, Mid, Rid, Simulcast, SimulcastLayer};
 use str0m::net::{Protocol, Receive};
-use str0m::rtp::{ExtensionValues, RtpWrite};
+use str0m::rtp::{Extension, ExtensionValues, RtpWrite};
 use str0m::{Candidate, Event as PeerEvent, Input, Output, Rtc};
 
 use crate::dtls_keys;
@@ -112,6 +112,8 @@ pub struct Peer {
     pub obeys: bool,
     /// Takes packets that are not of the simulation.
     pub tolerant: bool,
+    /// How loud his sound is, dBov (RFC 6464); None: he does not tell.
+    pub level: Option<i8>,
 }
 
 /// One encoding of a peer's camera.
@@ -169,6 +171,12 @@ pub struct Simulation {
     pub with_channels: bool,
     /// Who joins from now on asks for missed sound again.
     pub with_sound_again: bool,
+    /// Those who join from now on report no arrival times (transport-wide feedback).
+    pub without_feedback: bool,
+    /// Sound slots of those who join from now on.
+    pub audio_slots: usize,
+    /// What those can be told who join from now on.
+    pub client: Client,
     /// Allocations on the packet path, from this peer's packets on, and packets that it has sent to viewers.
     pub counted: Option<Counted>,
 }
@@ -217,6 +225,9 @@ impl Simulation {
             events: Vec::new(),
             with_channels: false,
             with_sound_again: false,
+            without_feedback: false,
+            audio_slots: 3,
+            client: Client::Signaled,
             counted: None,
         }
     }
@@ -265,7 +276,15 @@ impl Simulation {
         let index = self.peers.len();
         let address = SocketAddr::from(([10, 1, (index >> 8) as u8, index as u8], 5000));
         let takes = |one: Codec| codec == one || codec == Codec::Null;
-        let mut config = Rtc::builder()
+        let mut config = Rtc::builder();
+        if self.without_feedback {
+            config = config
+                .clear_extension_map()
+                .set_extension(1, Extension::AudioLevel)
+                .set_extension(4, Extension::RtpMid)
+                .set_extension(10, Extension::RtpStreamId);
+        }
+        let mut config = config
             .set_crypto_provider(dtls_keys::crypto_provider())
             .set_rtp_mode(true)
             .clear_codecs()
@@ -289,7 +308,9 @@ impl Simulation {
         let camera = changes.add_media(MediaKind::Video, Direction::SendOnly, None, None, simulcast);
         let mut add = |kind, direction| changes.add_media(kind, direction, None, None, None);
         let microphone = add(MediaKind::Audio, Direction::SendOnly);
-        let audio: Vec<Mid> = (0..3).map(|_| add(MediaKind::Audio, Direction::RecvOnly)).collect();
+        let audio: Vec<Mid> = (0..self.audio_slots)
+            .map(|_| add(MediaKind::Audio, Direction::RecvOnly))
+            .collect();
         let video: Vec<Mid> = (0..3).map(|_| add(MediaKind::Video, Direction::RecvOnly)).collect();
         let mut channels = Vec::new();
         if self.with_channels {
@@ -317,6 +338,7 @@ impl Simulation {
             room: self.room.clone(),
             user: Some(user.clone()),
             serial: session.0,
+            client: self.client,
             offer: offer.to_sdp_string(),
             lines: Lines {
                 microphone: Some(microphone.to_string()),
@@ -327,7 +349,7 @@ impl Simulation {
             },
             seed: self.seed,
         };
-        let (worker, spread) = self.placement.open(session, &self.room).unwrap();
+        let (worker, spread) = self.placement.open(session, &self.room, |_| false).unwrap();
         self.tell(spread);
         let server = Candidate::host(server(worker), "udp").unwrap();
         let (opened, answer) = Session::open(self.now, opening, &[server]).unwrap();
@@ -361,6 +383,7 @@ impl Simulation {
             layers,
             obeys: true,
             tolerant: false,
+            level: None,
         });
         self.drive_peer(index);
         index
@@ -426,6 +449,29 @@ impl Simulation {
                     })
                 })
                 .collect(),
+            loudest: None,
+        };
+        let (now, session) = (self.now, self.peers[viewer].session);
+        self.worker_of(viewer).set_slots(now, session, &slots).unwrap();
+    }
+
+    /// Permits a peer's sound alone, and lets him send it.
+    pub fn speak(&mut self, peer: usize, level: i8) {
+        let (now, session) = (self.now, self.peers[peer].session);
+        self.worker_of(peer)
+            .set_ingress(now, session, [TrackSource::Audio].into())
+            .unwrap();
+        self.peers[peer].publishing.sound = Some(now);
+        self.peers[peer].level = Some(level);
+    }
+
+    /// Lets a viewer hear the loudest, but for these.
+    pub fn hear_loudest(&mut self, viewer: usize, except: &[usize]) {
+        let slots = SlotMap {
+            loudest: Some(Loudest {
+                except: except.iter().map(|peer| self.peers[*peer].user.clone()).collect(),
+            }),
+            ..SlotMap::default()
         };
         let (now, session) = (self.now, self.peers[viewer].session);
         self.worker_of(viewer).set_slots(now, session, &slots).unwrap();

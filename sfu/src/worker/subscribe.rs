@@ -15,7 +15,6 @@ use crate::allocator::{self, Layer, Request, Shown};
 use crate::egress::Body;
 use crate::packet::{Packet, StreamId};
 use crate::session::Session;
-use crate::slot::Want;
 use crate::track::Viewer;
 use crate::wire::layers::Point;
 
@@ -31,6 +30,7 @@ const CATCH_UP: Duration = Duration::from_millis(800);
 impl Worker {
     /// Everybody who wants this member's tracks looks for them again: they have come, gone or changed hands.
     pub(super) fn resubscribe_viewers_of(&mut self, now: Instant, room: &RoomKey, user: &UserId) {
+        self.drop_voice(now, room, user);
         let Some(room) = self.rooms.get(room) else {
             return;
         };
@@ -64,7 +64,7 @@ impl Worker {
                 let want = slot.want()?;
                 // Nobody hears himself.
                 let track = self
-                    .find_track(room, want)
+                    .find_track(room, &want.user, want.source)
                     .filter(|_| session.user.as_ref() != Some(&want.user));
                 track.filter(|track| self.may_flow(*track))
             })
@@ -75,11 +75,11 @@ impl Worker {
         self.allocate(now, index);
     }
 
-    fn find_track(&self, room: &Room, want: &Want) -> Option<usize> {
-        match &room.members.get(&want.user)?.place {
-            Place::Here(index) => self.sessions.get(*index)?.as_ref()?.tracks.get(&want.source).copied(),
+    pub(super) fn find_track(&self, room: &Room, user: &UserId, source: TrackSource) -> Option<usize> {
+        match &room.members.get(user)?.place {
+            Place::Here(index) => self.sessions.get(*index)?.as_ref()?.tracks.get(&source).copied(),
             Place::There { tracks, .. } => {
-                let found = tracks.iter().find(|(source, _)| *source == want.source);
+                let found = tracks.iter().find(|(of, _)| *of == source);
                 found.map(|(_, track)| *track)
             }
         }

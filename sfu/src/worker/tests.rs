@@ -3,7 +3,9 @@ mod layers;
 mod layers_in_one_stream;
 mod messages;
 mod quality;
+mod receiver_estimate;
 mod spread;
+mod voices;
 
 use std::collections::HashSet;
 use std::time::Duration;

@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use rotunda_proto::bus::{BusExt, InProcess, SharedBus};
-use rotunda_proto::config::{Application, Secret};
+use rotunda_proto::config::{Application, Microphones, Secret};
 use rotunda_proto::sfu::{NodeInfo, node_key};
 use rotunda_proto::signaling::{Event, KickReason, MAX_MESSAGE_BYTES, Role};
 use sqlx::any::AnyPoolOptions;
@@ -34,6 +34,8 @@ impl Server {
             node: node.clone(),
             sessions: 0,
             capacity: 100,
+            load_percent: 0,
+            open_workers: 1,
         };
         bus.store(&node_key(&node), &info, None).await.unwrap();
         let application = Application {
@@ -43,6 +45,7 @@ impl Server {
             api_secret: Secret::default(),
             callback_url: None,
             callback_key: Secret::default(),
+            max_microphones: Microphones::default(),
         };
         let shared = Shared::new(config, node, bus, vec![application], db);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();

@@ -20,6 +20,9 @@ pub struct Session {
     events: mpsc::Receiver<Bytes>,
     /// To tell with the next round.
     news: Vec<Event>,
+    /// Whom the sound slots carry, where the SFU chooses.
+    voices: Vec<Option<UserId>>,
+    voices_changed: bool,
     /// The simulcast layers that the SFU wants, where it does not want all.
     layers: BTreeMap<TrackSource, Vec<String>>,
     /// Codecs of what the client cannot decode.
@@ -41,6 +44,8 @@ impl Session {
             told: None,
             events: bus.subscribe(&sfu::session_subject(id)).await?,
             news: Vec::new(),
+            voices: Vec::new(),
+            voices_changed: false,
             layers: BTreeMap::new(),
             undecodable: BTreeMap::new(),
         })
@@ -71,6 +76,16 @@ impl Session {
         news
     }
 
+    /// Whom the sound slots carry, where the SFU chooses.
+    pub fn voices(&self) -> &[Option<UserId>] {
+        &self.voices
+    }
+
+    /// Whether they carry others than when this was last asked.
+    pub fn poll_voices(&mut self) -> bool {
+        std::mem::take(&mut self.voices_changed)
+    }
+
     /// What the client is to be told now.
     pub fn poll_news(&mut self) -> Vec<Event> {
         while let Ok(event) = self.events.try_recv() {
@@ -88,7 +103,13 @@ impl Session {
         let watches = |user: &UserId, source: TrackSource| {
             let mut pictures = slots.video.iter().flatten();
             pictures.any(|want| want.user == *user && want.source == source)
-                || source == TrackSource::Audio && slots.audio.iter().flatten().any(|heard| heard == user)
+                || source == TrackSource::Audio
+                    && slots
+                        .audio
+                        .iter()
+                        .chain(&self.voices)
+                        .flatten()
+                        .any(|heard| heard == user)
         };
         let undecodable = self
             .undecodable
@@ -115,6 +136,10 @@ impl Session {
             sfu::Event::Layers { source, active, .. } => {
                 self.layers.insert(source, active.clone());
                 self.news.push(Event::Layers { source, active });
+            }
+            sfu::Event::Voices { audio, .. } => {
+                self.voices = audio;
+                self.voices_changed = true;
             }
             sfu::Event::CodecNotSupported {
                 user, source, codec, ..

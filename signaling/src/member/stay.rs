@@ -9,7 +9,7 @@ use rand::Rng;
 use rotunda_proto::bus::BusExt;
 use rotunda_proto::ids::{RoomId, RoomKey, SessionId, TrackSource, UserId};
 use rotunda_proto::room::RosterMember;
-use rotunda_proto::sfu::{self, Command, ControlError, SlotMap, VideoWant};
+use rotunda_proto::sfu::{self, Client, Command, ControlError, MEMBER_AUDIO_SLOTS, SlotMap, VideoWant};
 use rotunda_proto::signaling::{ErrorBody, ErrorCode, Event, Lines, MediaState, Role, RoomView, SlotView, TrackState};
 use rotunda_proto::statistics::{NetworkQuality, Statistics};
 use tokio::sync::watch;
@@ -86,7 +86,8 @@ impl Stay {
         self.told.view(room_id)
     }
 
-    pub async fn connect(&mut self, offer: String, lines: Lines) -> Result<String, ErrorBody> {
+    /// `client`: what it can be told.
+    pub async fn connect(&mut self, offer: String, lines: Lines, client: Client) -> Result<String, ErrorBody> {
         let state = self.room.latest();
         let Some(info) = &state.info else {
             return Err(failure(ErrorCode::Internal));
@@ -113,6 +114,7 @@ impl Stay {
                 self.bulletins = self.room.front();
                 let identity = sfu::Identity::Member {
                     user: self.member.user.clone(),
+                    client,
                 };
                 Command::Open {
                     session: id,
@@ -334,11 +336,18 @@ impl Stay {
         }
         let slots = match &self.only {
             Some(want) => show_only(&self.told.seats, want),
-            None => assign(&self.slots, &self.told.seats, &self.wishes, &self.member.user),
+            None => {
+                let microphones = self.room.documents.microphones;
+                let (seats, me) = (&self.told.seats, &self.member.user);
+                assign(microphones, &self.slots, seats, &self.wishes, me)
+            }
         };
+        let voices_changed = session.poll_voices();
         if slots != self.slots {
             self.slots = slots;
             self.send_slots().await;
+            messages.push(Message::Own(self.slots_event()));
+        } else if voices_changed {
             messages.push(Message::Own(self.slots_event()));
         }
     }
@@ -351,8 +360,14 @@ impl Stay {
                 source: want.source,
             })
         });
+        let mut audio = self.slots.audio.clone();
+        if self.slots.loudest.is_some() {
+            let voices = self.session.as_ref().map(Session::voices);
+            audio = voices.unwrap_or_default().to_vec();
+            audio.resize(MEMBER_AUDIO_SLOTS, None);
+        }
         Event::Slots {
-            audio: self.slots.audio.clone(),
+            audio,
             video: video.collect(),
         }
     }

@@ -5,6 +5,7 @@ mod media;
 use std::sync::Arc;
 
 use rotunda_proto::bus::{BusExt, InProcess, SharedBus};
+use rotunda_proto::config::{Application, Microphones, Secret};
 use rotunda_proto::room::{Roster, info_key, key_prefix, roster_key};
 use rotunda_proto::sfu::{NodeInfo, node_key};
 use sqlx::any::AnyPoolOptions;
@@ -24,6 +25,11 @@ struct Test {
 
 /// Ann is in room 1001, by her first WebSocket.
 async fn ann_in_the_room() -> Test {
+    ann_in_a_room_for(Microphones::default()).await
+}
+
+/// As [`ann_in_the_room`], where so many may speak.
+async fn ann_in_a_room_for(max_microphones: Microphones) -> Test {
     sqlx::any::install_default_drivers();
     let db = AnyPoolOptions::new().connect_lazy("sqlite::memory:").unwrap();
     let bus: SharedBus = Arc::new(InProcess::new());
@@ -34,13 +40,24 @@ async fn ann_in_the_room() -> Test {
             node: node.clone(),
             sessions: 0,
             capacity: 100,
+            load_percent: 0,
+            open_workers: 1,
         },
         None,
     )
     .await
     .unwrap();
-    let shared = Shared::new(Config::default(), node, bus.clone(), Vec::new(), db);
     let app = SdkAppId::try_from(1).unwrap();
+    let application = Application {
+        sdk_app_id: app,
+        secret_key: Secret::default(),
+        secret_id: String::new(),
+        api_secret: Secret::default(),
+        callback_url: None,
+        callback_key: Secret::default(),
+        max_microphones,
+    };
+    let shared = Shared::new(Config::default(), node, bus.clone(), vec![application], db);
     let room_id = serde_json::from_str("1001").unwrap();
     let room = RoomKey { app, room: room_id };
     let member = start(

@@ -166,7 +166,9 @@ impl Keeper {
             Ok(Event::Disconnected { session, .. }) => self.room.set_session(session, MediaState::Disconnected),
             Ok(Event::Speakers { speakers }) => self.state.speakers = Arc::new(speakers),
             // Told to the session's member alone, and not here.
-            Ok(Event::Quality { .. } | Event::Layers { .. } | Event::CodecNotSupported { .. }) => {}
+            Ok(
+                Event::Quality { .. } | Event::Layers { .. } | Event::Voices { .. } | Event::CodecNotSupported { .. },
+            ) => {}
             Err(error) => debug!(%error, "an event of the SFU was not understood"),
         }
     }

@@ -130,6 +130,7 @@ impl Rooms {
             bus: shared.bus.clone(),
             node: shared.node.clone(),
             room: key.clone(),
+            microphones: shared.applications.microphones(key.app),
         };
         let keeper = Keeper::new(documents, inbox.clone());
         let (rooms, key) = (self.clone(), key.clone());

@@ -89,6 +89,7 @@ mod tests {
         let on = rotunda_proto::room::TrackState::On;
         crate::seats::take(
             &mut seats,
+            Default::default(),
             &"ann".parse().unwrap(),
             rotunda_proto::ids::TrackSource::Audio,
             on,

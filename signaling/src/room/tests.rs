@@ -89,6 +89,8 @@ impl Test {
             node: node.clone(),
             sessions: 0,
             capacity: 100,
+            load_percent: 0,
+            open_workers: 1,
         };
         bus.store(&node_key(&node), &info, None).await.unwrap();
         let shared_bus: SharedBus = bus.clone();
@@ -245,7 +247,14 @@ async fn a_watcher_that_was_closed_is_opened_again() {
         } else {
             TrackState::Muted
         };
-        seats::take(&mut document, &"bob".parse().unwrap(), TrackSource::Audio, state).unwrap();
+        seats::take(
+            &mut document,
+            Default::default(),
+            &"bob".parse().unwrap(),
+            TrackSource::Audio,
+            state,
+        )
+        .unwrap();
         let key = seats_key(&test.key);
         let revision = test.bus.get(&key).await.unwrap().map(|entry| entry.revision);
         test.bus.store(&key, &document, revision).await.unwrap();
@@ -286,6 +295,8 @@ async fn a_room_is_opened_on_the_least_loaded_node_and_on_none_when_all_are_full
             node: node.parse().unwrap(),
             sessions,
             capacity: 100,
+            load_percent: 0,
+            open_workers: 1,
         };
         let key = node_key(&info.node);
         let known = test.bus.get(&key).await.unwrap().map(|entry| entry.revision);

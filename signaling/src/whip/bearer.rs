@@ -59,7 +59,7 @@ impl Bearer {
 #[cfg(test)]
 mod tests {
     use axum::http::StatusCode;
-    use rotunda_proto::config::{Application, Secret};
+    use rotunda_proto::config::{Application, Microphones, Secret};
     use rotunda_proto::ids::SdkAppId;
 
     use super::*;
@@ -74,6 +74,7 @@ mod tests {
             api_secret: Secret::default(),
             callback_url: None,
             callback_key: Secret::default(),
+            max_microphones: Microphones::default(),
         }]);
         let mut headers = HeaderMap::new();
         headers.insert(header::AUTHORIZATION, value.parse().unwrap());

@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use metrics::gauge;
 use rotunda_proto::ids::{RoomKey, TrackSource, UserId};
 use rotunda_proto::room::TrackState;
-use rotunda_proto::sfu::VideoWant;
+use rotunda_proto::sfu::{Client, VideoWant};
 use rotunda_proto::signaling::{Event, MediaState, Role};
 use rotunda_proto::user_sig::Claim;
 use tokio::sync::{mpsc, oneshot};
@@ -294,7 +294,9 @@ impl Session {
 }
 
 async fn connect(stay: &mut Stay, purpose: Purpose, offer: &Offer) -> Result<String, Problem> {
-    let answer = stay.connect(offer.sdp.clone(), offer.lines.clone()).await?;
+    let answer = stay
+        .connect(offer.sdp.clone(), offer.lines.clone(), Client::MediaAlone)
+        .await?;
     match purpose {
         Purpose::Publish => {
             let sent = [

@@ -1,5 +1,7 @@
 //! What a peer of the simulation sends, and what it makes of what it gets.
 
+use str0m::rtp::ExtensionValues;
+
 use super::*;
 
 impl Peer {
@@ -168,13 +170,13 @@ impl Peer {
         let mut api = self.rtc.direct_api();
         let stream = api.stream_tx_by_mid(self.microphone, None).unwrap();
         let payload: Arc<[u8]> = payload.into();
-        stream.write_rtp(RtpWrite::new(
-            pt,
-            u64::from(count + 1).into(),
-            count.wrapping_mul(960),
-            now,
-            payload,
-        ));
+        let (seq, time) = (u64::from(count + 1).into(), count.wrapping_mul(960));
+        let extensions = ExtensionValues {
+            audio_level: self.level,
+            voice_activity: self.level.map(|_| false),
+            ..ExtensionValues::default()
+        };
+        stream.write_rtp(RtpWrite::new(pt, seq, time, now, payload).ext_vals(extensions));
     }
 
     pub(super) fn pt(&self, codec: Codec) -> str0m::media::Pt {
@@ -185,6 +187,12 @@ impl Peer {
     /// What came into the n-th picture slot.
     pub fn pictures(&self, slot: usize) -> &[Got] {
         self.got.get(&(self.audio_slots + slot)).map_or(&[], Vec::as_slice)
+    }
+
+    /// Packets of sound that he has sent.
+    #[cfg(test)]
+    pub fn sound_count(&self) -> u32 {
+        self.publishing.sounds
     }
 
     pub fn sounds(&self, slot: usize) -> &[Got] {

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use rotunda_proto::sfu::Event;
+use rotunda_proto::sfu::{Client, Event};
 
 use super::missing;
 use super::simulation::{Simulation, ms};
@@ -37,6 +37,21 @@ fn without_a_viewer_only_the_lowest_layer_is_sent_after_five_seconds() {
     assert_eq!(room.active(ann), [true, false, false]);
     room.run(ms(20_000));
     assert_eq!(room.layer_events().len(), 1, "{:?}", room.layer_events());
+}
+
+#[test]
+fn a_publisher_by_whip_cannot_be_told_and_his_layers_are_ready_at_once() {
+    let mut room = Simulation::new(36);
+    room.client = Client::MediaAlone;
+    let ann = room.join_with_simulcast("ann");
+    room.publish(ann);
+    let bob = room.join("bob", Default::default(), Default::default());
+    room.run(ms(8_000));
+    assert_eq!(room.layer_events(), []);
+    assert_eq!(room.active(ann), [true, true, true]);
+    room.watch(bob, &[ann]);
+    room.run(ms(1_500));
+    assert_eq!(room.height(bob), 720);
 }
 
 #[test]

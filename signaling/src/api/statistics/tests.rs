@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use rotunda_proto::bus::{InProcess, SharedBus};
-use rotunda_proto::config::{Application, Secret};
+use rotunda_proto::config::{Application, Microphones, Secret};
 use sqlx::any::AnyPoolOptions;
 
 use super::*;
@@ -19,6 +19,7 @@ async fn shared() -> Shared {
         api_secret: Secret::new("secret"),
         callback_url: None,
         callback_key: Secret::default(),
+        max_microphones: Microphones::default(),
     };
     let room = RoomKey {
         app: application.sdk_app_id,

@@ -26,6 +26,15 @@ impl Connected {
         self.test.bus.tell(&subject, &event).await.unwrap();
     }
 
+    /// Whom the sound slots carry, when that is told next.
+    async fn next_sounds(&mut self) -> Vec<Option<UserId>> {
+        loop {
+            if let ServerMessage::Event(Event::Slots { audio, .. }) = self.test.messages.recv().await.unwrap() {
+                return audio;
+            }
+        }
+    }
+
     /// The next event that is of interest: of what is told on its own at the beginning, nothing is.
     async fn next_event(&mut self) -> Event {
         loop {
@@ -73,7 +82,10 @@ fn measured() -> Statistics {
 }
 
 async fn connected() -> Connected {
-    let mut test = ann_in_the_room().await;
+    connect(ann_in_the_room().await).await
+}
+
+async fn connect(mut test: Test) -> Connected {
     let mut commands = test
         .bus
         .serve(&control_subject(&"node-1".parse().unwrap()))
@@ -185,6 +197,24 @@ async fn a_codec_that_a_member_cannot_decode_is_named_to_him() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn where_more_than_six_may_speak_the_sfu_says_whom_the_slots_carry() {
+    let mut ann = connect(ann_in_a_room_for(Microphones::try_from(9).unwrap()).await).await;
+    let (bob, cat): (UserId, UserId) = ("bob".parse().unwrap(), "cat".parse().unwrap());
+    let mut slots = vec![None; 6];
+    (slots[5], slots[2]) = (Some(bob.clone()), Some(cat));
+    let tells = |audio| sfu::Event::Voices {
+        session: ann.session,
+        audio,
+    };
+    ann.sfu_tells(tells(slots.clone())).await;
+    assert_eq!(ann.next_sounds().await, vec![None; 6], "before the SFU has chosen");
+    assert_eq!(ann.next_sounds().await, slots);
+    // Who comes back is told again.
+    (ann.test.messages, ann.test.attachment) = attach(&ann.test.member).await;
+    assert_eq!(ann.next_sounds().await, slots);
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_comes_back_is_told_again_which_layers_to_send() {
     let mut ann = connected().await;
     let (session, source) = (ann.session, TrackSource::Camera);
@@ -209,7 +239,7 @@ async fn who_comes_back_is_told_again_what_of_his_slots_he_cannot_decode() {
     let source = TrackSource::Camera;
     let mut seats = rotunda_proto::room::Seats::default();
     let bob: UserId = "bob".parse().unwrap();
-    crate::seats::take(&mut seats, &bob, source, TrackState::On).unwrap();
+    crate::seats::take(&mut seats, Default::default(), &bob, source, TrackState::On).unwrap();
     let key = rotunda_proto::room::seats_key(&ann.test.room);
     ann.test.bus.store(&key, &seats, None).await.unwrap();
     assert!(matches!(ann.next_event().await, Event::Publishing { .. }));

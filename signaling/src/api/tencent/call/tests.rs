@@ -1,7 +1,7 @@
 //! Requests of the official SDKs, replayed byte for byte: clock frozen at 1700000000, keys made for tests.
 
 use super::*;
-use rotunda_proto::config::Secret;
+use rotunda_proto::config::{Microphones, Secret};
 
 const NOW: u64 = 1_700_000_000;
 const ID: &str = "AKIDTESTONLY000000000000000000000000";
@@ -14,6 +14,7 @@ fn application() -> Application {
         api_secret: Secret::new("TestOnlySecretKey000000000000000"),
         callback_url: None,
         callback_key: Secret::default(),
+        max_microphones: Microphones::default(),
     }
 }
 
