@@ -3,6 +3,8 @@
 
 use str0m::format::Codec;
 
+use super::picture_height;
+
 /// Parsed once a packet, used for every viewer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Descriptor {
@@ -38,6 +40,7 @@ impl Descriptor {
             Codec::Vp9 => vp9(payload).unwrap_or_default(),
             Codec::H264 => Self {
                 starts_keyframe: starts_h264(payload),
+                height: picture_height::h264(payload),
                 ..Self::default()
             },
             Codec::H265 => Self {
@@ -47,6 +50,7 @@ impl Descriptor {
             Codec::Av1 => Self {
                 // N: the first packet of a coded video sequence (AV1 RTP §4.4).
                 starts_keyframe: payload.first().is_some_and(|aggregation| aggregation & 0x08 != 0),
+                height: picture_height::av1(payload),
                 ..Self::default()
             },
             codec => Self {
@@ -171,6 +175,8 @@ fn vp9(payload: &[u8]) -> Option<Descriptor> {
             let height = payload.get(highest + 2..highest + 4)?;
             found.height = Some(u16::from_be_bytes([height[0], height[1]]));
         }
+    } else if found.starts_keyframe {
+        found.height = picture_height::vp9(payload.get(at..)?);
     }
     Some(found)
 }

@@ -8,10 +8,12 @@ use str0m::net::{Protocol, Receive};
 use tracing::debug;
 
 use super::{Worker, drop_datagram};
+use crate::egress::Path;
 
 const STUN_HEADER: usize = 20;
 const STUN_COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
 const USERNAME: u16 = 0x0006;
+const USE_CANDIDATE: u16 = 0x0025;
 /// Addresses that a session is known by; the oldest is forgotten. A peer has a handful, and whoever has the password of one
 /// session must not fill the table for all.
 const ADDRESSES: usize = 16;
@@ -78,6 +80,21 @@ impl Worker {
                     self.by_address.remove(&oldest);
                 }
             }
+            // RFC 8445 §7.3.1.5: the client, which controls, sends on this pair from now on, having moved to another network
+            // perhaps. Who nominates all that work means the best of them, so TCP does not take over from UDP.
+            let path = Path {
+                proto,
+                from: to,
+                to: from,
+            };
+            if let Some(known) = session.egress.path
+                && known != path
+                && (proto == Protocol::Udp || proto == known.proto)
+                && nominates(bytes)
+            {
+                debug!(session = %session.id, "the peer has moved");
+                session.egress.path = Some(path);
+            }
         }
         if let Err(error) = session.rtc.handle_input(input) {
             debug!(%error, session = %session.id, "a datagram was refused");
@@ -100,6 +117,17 @@ pub(crate) fn is_rtcp(bytes: &[u8]) -> bool {
 
 /// Our half of the user name in a binding request (RFC 8445 §7.2.2).
 pub(crate) fn ice_name(message: &[u8]) -> Option<&str> {
+    let value = attribute(message, USERNAME)?;
+    std::str::from_utf8(value).ok()?.split(':').next()
+}
+
+/// Whether a check nominates its pair (RFC 8445 §7.1.2).
+pub(crate) fn nominates(message: &[u8]) -> bool {
+    attribute(message, USE_CANDIDATE).is_some()
+}
+
+/// The value of the first attribute of a kind (RFC 8489 §14).
+fn attribute(message: &[u8], wanted: u16) -> Option<&[u8]> {
     if message.get(4..8)? != STUN_COOKIE {
         return None;
     }
@@ -108,8 +136,8 @@ pub(crate) fn ice_name(message: &[u8]) -> Option<&str> {
         let kind = u16::from_be_bytes([head[0], head[1]]);
         let length = usize::from(u16::from_be_bytes([head[2], head[3]]));
         let value = after.get(..length)?;
-        if kind == USERNAME {
-            return std::str::from_utf8(value).ok()?.split(':').next();
+        if kind == wanted {
+            return Some(value);
         }
         rest = after.get(length.next_multiple_of(4)..)?;
     }
@@ -132,12 +160,15 @@ mod tests {
         message.extend_from_slice(b"us:me\0\0\0");
         assert_eq!(ice_name(&message), Some("us"));
         assert_eq!(ice_name(&message[..20]), None);
+        assert!(!nominates(&message));
+        message.extend_from_slice(&[0, 0x25, 0, 0]);
+        assert!(nominates(&message));
     }
 
     proptest! {
         #[test]
         fn any_datagram_is_looked_at_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
-            let _kind = (is_stun(&bytes), is_rtcp(&bytes), ice_name(&bytes));
+            let _kind = (is_stun(&bytes), is_rtcp(&bytes), ice_name(&bytes), nominates(&bytes));
         }
     }
 }
