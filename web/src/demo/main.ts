@@ -1,5 +1,5 @@
 // The demo room: a lobby, the room, its controls.
-// ?room=1001&user=ann&codec=h264|vp8&auto=1&audioProcessing=off
+// ?room=1001&user=ann&codec=h264|vp8|vp9|av1&auto=1&audioProcessing=off
 
 import '../style.css';
 import { Room } from '../sdk/room';
@@ -13,7 +13,7 @@ import { Tiles } from './tiles';
 const parameters = new URLSearchParams(location.search);
 const processing = parameters.get('audioProcessing') !== 'off';
 const asked = parameters.get('codec');
-const codec: Codec | undefined = asked === 'vp8' || asked === 'h264' ? asked : undefined;
+const codec = (['vp8', 'h264', 'vp9', 'av1'] as const).find((known): known is Codec => known === asked);
 const user = find('#user', HTMLInputElement);
 const roomInput = find('#room', HTMLInputElement);
 const cameras = find('#cameras', HTMLSelectElement);

@@ -9,7 +9,10 @@ export const AUDIO_SLOTS = 6;
 /** Four cameras and, last, the screen. */
 export const VIDEO_SLOTS = 5;
 
-export type Codec = 'vp8' | 'h264';
+export type Codec = 'vp8' | 'h264' | 'vp9' | 'av1';
+
+/** Of these a browser makes one stream with spatial layers of three encodings, unless it is told not to. */
+const LAYERED: (Codec | undefined)[] = ['vp9', 'av1'];
 
 export class Session {
   readonly connection: RTCPeerConnection;
@@ -30,12 +33,13 @@ export class Session {
     this.connection = new RTCPeerConnection({ iceServers, bundlePolicy: 'max-bundle' });
     const add = (kind: string, init: RTCRtpTransceiverInit) => this.connection.addTransceiver(kind, init);
     this.microphone = add('audio', { direction: 'sendonly' });
+    const mode = LAYERED.includes(codec) ? { scalabilityMode: 'L1T1' } : {};
     this.camera = add('video', {
       direction: 'sendonly',
       sendEncodings: [
-        { rid: 'q', scaleResolutionDownBy: 4, maxBitrate: 150_000 },
-        { rid: 'h', scaleResolutionDownBy: 2, maxBitrate: 500_000 },
-        { rid: 'f', scaleResolutionDownBy: 1, maxBitrate: 1_700_000 },
+        { rid: 'q', scaleResolutionDownBy: 4, maxBitrate: 150_000, ...mode },
+        { rid: 'h', scaleResolutionDownBy: 2, maxBitrate: 500_000, ...mode },
+        { rid: 'f', scaleResolutionDownBy: 1, maxBitrate: 1_700_000, ...mode },
       ],
     });
     this.screen = add('video', { direction: 'sendonly' });

@@ -17,6 +17,8 @@ interface Pending {
 
 /** Pauses between attempts to come back, milliseconds; the last one repeats. */
 const PAUSES = [200, 500, 1000, 2000, 4000];
+/** An attempt that takes longer is given up, milliseconds: its first packets were lost. */
+const ATTEMPT = 5000;
 
 export class Signaling extends Emitter<{
   event: ServerEvent;
@@ -31,6 +33,8 @@ export class Signaling extends Emitter<{
   private resumeToken?: string;
   private over = false;
   private comingBack = false;
+  /** Ends the pause before the next attempt. */
+  private hurry?: () => void;
 
   constructor(
     private readonly url: string,
@@ -61,6 +65,22 @@ export class Signaling extends Emitter<{
     });
   }
 
+  /** Whether requests have a chance now. */
+  get isConnected(): boolean {
+    return this.socket?.readyState === 1 && !this.comingBack;
+  }
+
+  /** Gives up the connection that there is and makes another one at once: the network has changed under it. */
+  reopen(): void {
+    if (this.over || !this.resumeToken) return;
+    const socket = this.socket;
+    this.socket = undefined;
+    // Closing takes as long as the dead connection lets it; nobody waits for that.
+    socket?.close();
+    this.lost();
+    this.hurry?.();
+  }
+
   close(): void {
     this.over = true;
     this.socket?.close();
@@ -70,9 +90,14 @@ export class Signaling extends Emitter<{
     return new Promise((resolve, reject) => {
       const socket = this.open(this.url);
       this.socket = socket;
-      socket.onopen = () => resolve();
+      const late = setTimeout(() => socket.close(), ATTEMPT);
+      socket.onopen = () => {
+        clearTimeout(late);
+        resolve();
+      };
       socket.onmessage = (message) => this.receive(String(message.data));
       socket.onclose = () => {
+        clearTimeout(late);
         reject(new RotundaError('unreachable', 'The server cannot be reached.'));
         if (this.socket === socket) this.lost();
       };
@@ -102,24 +127,34 @@ export class Signaling extends Emitter<{
     if (this.over || !this.resumeToken || this.comingBack) return;
     this.comingBack = true;
     this.emit('reconnecting', true);
-    void this.comeBack().finally(() => { this.comingBack = false; });
+    void this.comeBack();
   }
 
   private async comeBack(): Promise<void> {
     for (let attempt = 0; !this.over; attempt += 1) {
-      await new Promise((resolve) => { setTimeout(resolve, PAUSES[Math.min(attempt, PAUSES.length - 1)]); });
+      await this.pause(PAUSES[Math.min(attempt, PAUSES.length - 1)]);
       try {
         await this.connect();
+        this.comingBack = false;
         this.emit('reconnecting', false);
         return;
       } catch (error) {
         if (error instanceof RotundaError && error.code === 'resume_failed') {
+          this.comingBack = false;
           this.end(new RotundaError('timeout', 'The connection was lost for too long. Please join again.'));
           return;
         }
         // This attempt's own socket was lost; the loop makes the next one.
       }
     }
+  }
+
+  private async pause(milliseconds?: number): Promise<void> {
+    await new Promise<void>((resolve) => {
+      this.hurry = resolve;
+      setTimeout(resolve, milliseconds);
+    });
+    this.hurry = undefined;
   }
 
   private end(error: RotundaError): void {
