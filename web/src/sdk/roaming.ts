@@ -6,35 +6,33 @@ import type { Signaling } from './signaling';
 
 /** An answer that takes longer is one to an address that is gone, milliseconds. */
 const ANSWER = 1000;
-
-/** The part of a browser that knows of networks. */
-export interface Network {
-  isOnline(): boolean;
-  /** Answers how to stop listening. */
-  onBack(listener: () => void): () => void;
-}
-
-export const browserNetwork: Network = {
-  isOnline: () => navigator.onLine,
-  onBack: (listener) => {
-    addEventListener('online', listener);
-    return () => removeEventListener('online', listener);
-  },
-};
+/** Where something came before and nothing does for so long, the network may be gone, milliseconds. */
+const SILENCE = 500;
+/** Then a request that is not answered for so long says that it is, milliseconds. */
+const PROBE = 400;
+const LOOK = 100;
+/** A restart after which no check was answered for so long is tried again, milliseconds. */
+const CHECKS = 800;
+const ATTEMPTS = 10;
 
 export class Roaming {
   private readonly stopListening: (() => void)[];
-  /** Another network has come, and ICE was not restarted yet. */
+  /** The network has changed, and ICE was not restarted yet. */
   private moved = false;
   private restarting?: Session;
+  /** The newest packet of all lines, in time of the browser's own, and when it was found. */
+  private heard = { newest: 0, at: 0, flows: false };
 
+  /** `onNetwork` is called with who wants to know when there is a network again, and answers how to stop that. */
   constructor(
     private readonly signaling: Signaling,
     private readonly session: () => Session | undefined,
-    private readonly network: Network = browserNetwork,
+    onNetwork: (listener: () => void) => () => void = onOnline,
   ) {
+    const timer = setInterval(() => this.listen(performance.now()), LOOK);
     this.stopListening = [
-      network.onBack(() => this.move()),
+      () => clearInterval(timer),
+      onNetwork(() => this.move()),
       signaling.on('reconnecting', (is) => {
         const { connection } = this.session() ?? {};
         if (!is && (this.moved || (connection && isCut(connection)))) void this.restart();
@@ -59,24 +57,82 @@ export class Roaming {
     this.signaling.reopen();
   }
 
-  /** Without a network, or a WebSocket, nothing is done: this begins again when they are back. */
-  private async restart(): Promise<void> {
-    const session = this.session();
-    if (!session || this.restarting === session || !this.network.isOnline() || !this.signaling.isConnected) return;
-    this.restarting = session;
-    this.moved = false;
-    const answered = await this.attempt(session).finally(() => { this.restarting = undefined; });
-    if (!answered && this.session() === session) this.move();
+  /** Browsers tell seconds late that a network is gone. */
+  private listen(now: number): void {
+    const newest = this.session()?.newestPacket() ?? 0;
+    if (newest !== this.heard.newest) {
+      this.heard = { newest, at: now, flows: true };
+    } else if (this.heard.flows && now - this.heard.at > SILENCE) {
+      this.heard.flows = false;
+      void this.probe();
+    }
   }
 
-  /** Answers whether the server did. */
-  private async attempt(session: Session): Promise<boolean> {
-    session.connection.restartIce();
+  /** Whether others have fallen silent, or the network has. */
+  private async probe(): Promise<void> {
+    if (!this.signaling.isConnected) return;
+    const answer = this.signaling.request('getStats').then(() => true, () => true);
+    if (!await within(answer, PROBE)) this.move();
+  }
+
+  /** Without a WebSocket nothing is done: this begins again when there is one. */
+  private async restart(): Promise<void> {
+    const session = this.session();
+    if (!session || this.restarting === session) return;
+    this.restarting = session;
+    this.moved = false;
+    try {
+      // A browser may know of a new network only a second after it is there, and then there is no address to begin from.
+      for (let attempt = 0; attempt < ATTEMPTS && this.session() === session && this.signaling.isConnected; attempt += 1) {
+        const done = await this.attempt(session);
+        if (done === 'works') break;
+        if (done === 'unanswered') this.move();
+      }
+    } finally {
+      this.restarting = undefined;
+    }
+    if (this.moved && this.signaling.isConnected) void this.restart();
+  }
+
+  private async attempt(session: Session): Promise<'works' | 'unanswered' | 'silent'> {
+    const { connection } = session;
+    connection.restartIce();
+    const before = await answeredChecks(connection);
     const reply = this.signaling.request('connect', { ...await session.offer() });
     // What was refused stays as it is; who was cut off meanwhile begins again when he is back.
-    const done = reply.then(({ answer }) => session.answer(String(answer))).catch(() => {}).then(() => true);
-    return Promise.race([done, new Promise<boolean>((resolve) => { setTimeout(resolve, ANSWER, false); })]);
+    const applied = reply.then(({ answer }) => session.answer(String(answer))).then(() => true, () => true);
+    if (!await within(applied, ANSWER)) return 'unanswered';
+    for (const until = performance.now() + CHECKS; performance.now() < until;) {
+      for (const [pair, count] of await answeredChecks(connection)) if (count > (before.get(pair) ?? 0)) return 'works';
+      await within(new Promise(() => {}), LOOK);
+    }
+    return 'silent';
   }
+}
+
+/** How many ICE checks the server has answered, by pair. */
+async function answeredChecks(connection: RTCPeerConnection): Promise<Map<string, number>> {
+  const counts = new Map<string, number>();
+  (await connection.getStats()).forEach(({ id, type, responsesReceived = 0 }: Check) => {
+    if (type === 'candidate-pair') counts.set(id, responsesReceived);
+  });
+  return counts;
+}
+
+interface Check {
+  id: string;
+  type: string;
+  responsesReceived?: number;
+}
+
+function onOnline(listener: () => void): () => void {
+  addEventListener('online', listener);
+  return () => removeEventListener('online', listener);
+}
+
+/** False after these milliseconds. */
+function within(done: Promise<boolean>, milliseconds: number): Promise<boolean> {
+  return Promise.race([done, new Promise<boolean>((resolve) => { setTimeout(resolve, milliseconds, false); })]);
 }
 
 function isCut({ iceConnectionState }: RTCPeerConnection): boolean {

@@ -125,6 +125,13 @@ export class Session {
     return use;
   }
 
+  /** When the newest packet of all lines came, in the browser's time; undefined: none has come lately. */
+  newestPacket(): number | undefined {
+    const lines = [...this.receiveAudio, ...this.receiveVideo];
+    const times = lines.flatMap(({ receiver }) => receiver.getSynchronizationSources().map(({ timestamp }) => timestamp));
+    return times.length > 0 ? Math.max(...times) : undefined;
+  }
+
   close(): void {
     this.connection.close();
   }

@@ -15,10 +15,10 @@ interface Pending {
   reject: (error: Error) => void;
 }
 
-/** Pauses between attempts to come back, milliseconds; the last one repeats. */
-const PAUSES = [200, 500, 1000, 2000, 4000];
-/** An attempt that takes longer is given up, milliseconds: its first packets were lost. */
-const ATTEMPT = 5000;
+/** Pauses between attempts to come back, milliseconds; the last one repeats. Browsers delay the connections of who has failed often. */
+const PAUSES = [200, 200, 300, 500, 1000, 2000, 4000];
+/** An attempt that takes longer is given up, milliseconds: its first packets were lost. The last one repeats. */
+const ATTEMPTS = [1000, 1000, 1000, 2000, 5000];
 
 export class Signaling extends Emitter<{
   event: ServerEvent;
@@ -33,6 +33,7 @@ export class Signaling extends Emitter<{
   private resumeToken?: string;
   private over = false;
   private comingBack = false;
+  private attempt = 0;
   /** Ends the pause before the next attempt. */
   private hurry?: () => void;
 
@@ -45,8 +46,8 @@ export class Signaling extends Emitter<{
   }
 
   /** Connects and logs in. */
-  async connect(): Promise<void> {
-    await this.openSocket();
+  async connect(patience = at(ATTEMPTS, ATTEMPTS.length)): Promise<void> {
+    await this.openSocket(patience);
     const reply = await this.request('login', { ...this.credentials, resumeToken: this.resumeToken });
     this.resumeToken = String(reply['resumeToken']);
   }
@@ -78,6 +79,8 @@ export class Signaling extends Emitter<{
     // Closing takes as long as the dead connection lets it; nobody waits for that.
     socket?.close();
     this.lost();
+    // A network that is just coming up may refuse the first attempts.
+    this.attempt = -1;
     this.hurry?.();
   }
 
@@ -86,11 +89,11 @@ export class Signaling extends Emitter<{
     this.socket?.close();
   }
 
-  private openSocket(): Promise<void> {
+  private openSocket(patience: number): Promise<void> {
     return new Promise((resolve, reject) => {
       const socket = this.open(this.url);
       this.socket = socket;
-      const late = setTimeout(() => socket.close(), ATTEMPT);
+      const late = setTimeout(() => socket.close(), patience);
       socket.onopen = () => {
         clearTimeout(late);
         resolve();
@@ -131,10 +134,10 @@ export class Signaling extends Emitter<{
   }
 
   private async comeBack(): Promise<void> {
-    for (let attempt = 0; !this.over; attempt += 1) {
-      await this.pause(PAUSES[Math.min(attempt, PAUSES.length - 1)]);
+    for (this.attempt = 0; !this.over; this.attempt += 1) {
+      await this.pause(at(PAUSES, this.attempt));
       try {
-        await this.connect();
+        await this.connect(at(ATTEMPTS, this.attempt));
         this.comingBack = false;
         this.emit('reconnecting', false);
         return;
@@ -149,7 +152,7 @@ export class Signaling extends Emitter<{
     }
   }
 
-  private async pause(milliseconds?: number): Promise<void> {
+  private async pause(milliseconds: number): Promise<void> {
     await new Promise<void>((resolve) => {
       this.hurry = resolve;
       setTimeout(resolve, milliseconds);
@@ -162,6 +165,11 @@ export class Signaling extends Emitter<{
     this.over = true;
     this.emit('closed', error);
   }
+}
+
+/** The last one for all that follow. */
+function at(times: number[], index: number): number {
+  return times[Math.min(index, times.length - 1)] ?? 0;
 }
 
 function kickedText(reason: string): string {
