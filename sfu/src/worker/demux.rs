@@ -4,11 +4,14 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use str0m::Input;
+use str0m::media::MediaKind;
 use str0m::net::{Protocol, Receive};
 use tracing::debug;
 
 use super::{Worker, drop_datagram};
 use crate::egress::Path;
+use crate::packet::StreamId;
+use crate::slot::Slot;
 
 const STUN_HEADER: usize = 20;
 const STUN_COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
@@ -65,6 +68,7 @@ impl Worker {
             return;
         };
         let input = Input::Receive(now, receive);
+        let mut moved = false;
         if is_stun(bytes) {
             // Checks the message's integrity: only who knows the password makes an address known.
             if !session.rtc.accepts(&input) {
@@ -94,6 +98,7 @@ impl Worker {
             {
                 debug!(session = %session.id, "the peer has moved");
                 session.egress.path = Some(path);
+                moved = true;
             }
         }
         if let Err(error) = session.rtc.handle_input(input) {
@@ -102,6 +107,21 @@ impl Worker {
         }
         // str0m holds one packet: drain before the next comes.
         self.drain(now, index);
+        if moved {
+            self.want_keyframes_for(now, index);
+        }
+    }
+
+    /// Begins every picture of a viewer anew: he has missed more than is worth sending again.
+    fn want_keyframes_for(&mut self, now: Instant, index: usize) {
+        let Some(Some(session)) = self.sessions.get(index) else {
+            return;
+        };
+        let pictures = session.slots.iter().filter(|slot| slot.kind == MediaKind::Video);
+        let shown: Vec<StreamId> = pictures.filter_map(Slot::flowing).collect();
+        for stream in shown {
+            self.want_keyframe(now, stream);
+        }
     }
 }
 

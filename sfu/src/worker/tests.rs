@@ -136,6 +136,24 @@ fn who_moves_to_another_address_is_sent_to_there_from_his_first_check_that_nomin
 }
 
 #[test]
+fn a_publisher_who_was_cut_off_is_asked_for_a_key_frame_as_soon_as_he_is_back() {
+    let mut room = Simulation::new(7);
+    let ann = room.join("ann", Link::default(), Link::default());
+    let bob = room.join("bob", Link::default(), Link::default());
+    room.publish(ann);
+    room.watch(bob, &[ann]);
+    room.run(ms(4000));
+    let asked = room.peers[ann].keyframe_requests.len();
+    room.run(ms(2000));
+    assert_eq!(room.peers[ann].keyframe_requests.len(), asked, "nobody has a reason");
+    room.peers[ann].up = lossy(1.0);
+    room.run(ms(2000));
+    room.peers[ann].up = Link::default();
+    room.run(ms(200));
+    assert_eq!(room.peers[ann].keyframe_requests.len(), asked + 1);
+}
+
+#[test]
 fn losses_on_a_viewer_s_link_are_repaired_and_are_nobody_else_s() {
     let mut room = Simulation::new(5);
     let ann = room.join("ann", Link::default(), Link::default());
