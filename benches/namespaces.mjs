@@ -91,6 +91,15 @@ s.recv(4096)`, control, text]);
     };
   }
 
+  /** Drops every UDP datagram that comes to a role by an interface; answers how to let them in again. */
+  blockUdp(role, name) {
+    const tc = (...args) => execFileSync('ip', ['netns', 'exec', this.namespaces[role], 'tc', ...args]);
+    tc('qdisc', 'add', 'dev', name, 'clsact');
+    // Classic BPF: the protocol of an IPv4 packet in an Ethernet frame; 17 is shot.
+    tc('filter', 'add', 'dev', name, 'ingress', 'bpf', 'da', 'bytecode', '4,48 0 0 23,21 0 1 17,6 0 0 2,6 0 0 0');
+    return () => tc('qdisc', 'del', 'dev', name, 'clsact');
+  }
+
   netemLink() {
     if (!this.program) {
       this.program = join(this.folder, 'netem_link');

@@ -3,7 +3,7 @@
 // and a rate limit between them. A second Chromium beside the server is the clock: what it shows of the same frame marks says
 // how much later the viewer shows them.
 //
-//   sudo node benches/network.mjs [--link PROGRAM] [--server BINARY] [good|loss|jitter|narrow ...]
+//   sudo node benches/network.mjs [--link PROGRAM] [--server BINARY] [good|loss|jitter|narrow|narrowing|lossy-publisher|tcp ...]
 //
 // PROGRAM: netem_link (default: built from ../shared/tools/netem_link). Prints a line of JSON for each scenario.
 
@@ -12,6 +12,7 @@ import { URL_OF_SERVER, marks, onStage, options, percentile, sleep } from './nam
 
 /** Three simulcast layers. */
 const CAMERA = { mark: 9, size: [1280, 720], codec: 'vp8' };
+const SMALL = { mark: 12, size: [640, 360], codec: 'vp8' };
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: { ...options, codec: { type: 'string', default: 'vp8' } },
@@ -166,7 +167,101 @@ const scenarios = {
     await browser.close();
     return result;
   },
+  /** Good, then 500 kbit/s from one moment to the next, three times: the first 5 s. */
+  async narrowing({ stage, link, server, viewer: other }) {
+    await other.close();
+    const { browser } = await stage.enterByPage('server', 'cam', CAMERA);
+    const viewer = await startViewer(stage, 'viewer', server, 'far', ['cam']);
+    const times = [];
+    for (let time = 0; time < 3; time += 1) {
+      await link.set('both', 'clear,delay=20');
+      await sleep(15);
+      await viewer.shown('cam');
+      const wide = await viewer.statistics('cam');
+      await link.set('ab', 'clear,delay=20,rate=500,queue=300');
+      const { fps, ...rest } = await received(viewer, 'cam', 5);
+      times.push({ from: wide.height, fps, ...rest, estimate: Math.round(stage.memberStatistics('far-cam').downlinkEstimate / 1000) });
+    }
+    await viewer.close();
+    await browser.close();
+    return { times };
+  },
+  /** A publisher whose packets are lost on the way up, and what it does to who watches, and to who watches another. */
+  async 'lossy-publisher'({ stage, link, server }) {
+    await link.set('both', 'clear,delay=30');
+    const { browser } = await stage.enterByPage('viewer', 'cam', CAMERA);
+    const viewer = await startViewer(stage, 'server', server, 'good', ['cam', 'ann']);
+    await sleep(10);
+    const look = async () => {
+      const known = stage.memberStatistics('good-ann');
+      return {
+        ...await received(viewer, 'cam', 15),
+        estimate: Math.round(stage.memberStatistics('good-cam').downlinkEstimate / 1000),
+        ofOther: { ...await received(viewer, 'ann', 3), estimateBefore: Math.round(known.downlinkEstimate / 1000), estimate: Math.round(stage.memberStatistics('good-ann').downlinkEstimate / 1000) },
+      };
+    };
+    const result = { good: await look() };
+    for (const loss of [10, 20]) {
+      await link.set('ba', `clear,delay=30,loss=${loss}`);
+      await sleep(5);
+      result[`loss${loss}`] = await look();
+    }
+    await viewer.close();
+    await browser.close();
+    return result;
+  },
+  /** A member whose network lets no UDP through publishes and watches by ICE-TCP. */
+  async tcp({ stage, link }) {
+    await link.set('both', 'clear,delay=20');
+    const near = await stage.enterByPage('server', 'beside', { ...SMALL, mark: 11 });
+    const unblock = stage.blockUdp('viewer', 'cable');
+    const far = await stage.enterByPage('viewer', 'blocked', SMALL);
+    await sleep(5);
+    const result = {};
+    for (const [name, { page }, other] of [['watches', far, 'beside'], ['isWatched', near, 'blocked']]) {
+      result[name] = await page.evaluate(async (user) => {
+        const video = document.querySelector(`video[data-user="${user}"]`);
+        const [frames, began] = [video.getVideoPlaybackQuality().totalVideoFrames, performance.now()];
+        await new Promise((resolve) => { setTimeout(resolve, 5000); });
+        const shown = video.getVideoPlaybackQuality().totalVideoFrames - frames;
+        return { fps: Math.round((10_000 * shown) / (performance.now() - began)) / 10, height: video.videoHeight };
+      }, other);
+    }
+    result.pair = await far.page.evaluate(async () => {
+      const stats = [...(await window.rotunda.peerConnection().getStats()).values()];
+      const { selectedCandidatePairId } = stats.find(({ type }) => type === 'transport');
+      const { localCandidateId, remoteCandidateId } = stats.find(({ id }) => id === selectedCandidatePairId);
+      const { protocol, tcpType } = stats.find(({ id }) => id === localCandidateId);
+      const udp = window.rotunda.peerConnection().remoteDescription.sdp.match(/a=candidate:\S+ 1 udp \d+ \S+ (\d+)/i)?.[1];
+      return { protocol, tcpType, port: stats.find(({ id }) => id === remoteCandidateId).port, udpPort: Number(udp) };
+    });
+    unblock();
+    await far.browser.close();
+    await near.browser.close();
+    return result;
+  },
 };
+
+/** What a viewer gets of a publisher from now on. */
+async function received(viewer, publisher, seconds) {
+  await viewer.shown(publisher);
+  const before = await viewer.statistics(publisher);
+  await sleep(seconds);
+  const after = await viewer.statistics(publisher);
+  const shown = await viewer.shown(publisher);
+  const difference = (name) => after[name] - before[name];
+  const gaps = shown.slice(1).map(([, at], index) => at - shown[index][1]);
+  return {
+    fps: Number((difference('frames') / difference('at')).toFixed(1)),
+    height: after.height,
+    freezes: difference('freezes'),
+    frozenSeconds: Number(difference('frozen').toFixed(2)),
+    longestGapMs: Math.round(Math.max(0, ...gaps)),
+    concealedPercent: Number(((100 * difference('concealed')) / Math.max(1, difference('samples'))).toFixed(2)),
+    kbps: Math.round((8 * difference('bytes')) / difference('at') / 1000),
+    plis: difference('plis'),
+  };
+}
 
 /** The estimate of the far viewer's link once a second, and what he saw meanwhile. */
 async function estimates(stage, viewer, publisher, seconds) {
