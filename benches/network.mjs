@@ -189,13 +189,14 @@ const scenarios = {
   /** A publisher whose packets are lost on the way up, and what it does to who watches, and to who watches another. */
   async 'lossy-publisher'({ stage, link, server }) {
     await link.set('both', 'clear,delay=30');
-    const { browser } = await stage.enterByPage('viewer', 'cam', CAMERA);
+    const { browser, page } = await stage.enterByPage('viewer', 'cam', CAMERA);
     const viewer = await startViewer(stage, 'server', server, 'good', ['cam', 'ann']);
     await sleep(10);
     const look = async () => {
       const known = stage.memberStatistics('good-ann');
       return {
         ...await received(viewer, 'cam', 15),
+        layers: await page.evaluate(layersSent),
         estimate: Math.round(stage.memberStatistics('good-cam').downlinkEstimate / 1000),
         ofOther: { ...await received(viewer, 'ann', 3), estimateBefore: Math.round(known.downlinkEstimate / 1000), estimate: Math.round(stage.memberStatistics('good-ann').downlinkEstimate / 1000) },
       };
@@ -241,6 +242,13 @@ const scenarios = {
     return result;
   },
 };
+
+/** In a publisher's page: what it sends now. */
+async function layersSent() {
+  const stats = [...(await window.rotunda.peerConnection().getStats()).values()];
+  const sent = stats.filter(({ type, kind, framesPerSecond }) => type === 'outbound-rtp' && kind === 'video' && framesPerSecond > 0);
+  return sent.map(({ rid, framesPerSecond, scalabilityMode, qualityLimitationReason: limit }) => ({ rid, fps: framesPerSecond, scalabilityMode, limit }));
+}
 
 /** What a viewer gets of a publisher from now on. */
 async function received(viewer, publisher, seconds) {

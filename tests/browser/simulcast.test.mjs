@@ -6,9 +6,19 @@ import { after, before, describe, test } from 'node:test';
 import { cannotRun, eventually, startBrowser, startServer, until } from './support.mjs';
 
 const tools = readFileSync(new URL('./mark.js', import.meta.url), 'utf8');
-/** Bits of a mark are 32 columns of 1280, which 180 lines still show. */
+/** Divides by four. */
 const CAMERA = { mark: 33, width: 1280, height: 720 };
 const CODECS = ['vp8', 'h264', 'vp9', 'av1'];
+
+/** In the publisher's page: three streams of every codec, also of those that browsers have layers in one stream of. */
+function sendSimulcast() {
+  const { addTransceiver } = RTCPeerConnection.prototype;
+  RTCPeerConnection.prototype.addTransceiver = function add(kind, init) {
+    const encoding = (rid, scaleResolutionDownBy, maxBitrate) => ({ rid, scaleResolutionDownBy, maxBitrate, scalabilityMode: 'L1T1' });
+    const sendEncodings = [encoding('q', 4, 150_000), encoding('h', 2, 500_000), encoding('f', 1, 1_700_000)];
+    return addTransceiver.call(this, kind, init.sendEncodings ? { ...init, sendEncodings } : init);
+  };
+}
 
 /** In the page: notes when a frame is shown, and how high it is. */
 function note() {
@@ -34,6 +44,7 @@ for (const codec of CODECS) {
       for (const _ of [0, 1]) browsers.push(await startBrowser());
       publisher = await browsers[0].newPage();
       await publisher.addInitScript(`${tools}\nmarkedDevices(${CAMERA.mark}, 700, ${CAMERA.width}, ${CAMERA.height});`);
+      if (codec === 'vp9' || codec === 'av1') await publisher.addInitScript(sendSimulcast);
       await publisher.goto(`${server.url}/?room=1&user=cam&codec=${codec}&auto=1&audioProcessing=off`);
       await until(publisher, 'three layers are sent', async () => {
         const stats = [...(await window.rotunda?.peerConnection().getStats() ?? new Map()).values()];

@@ -3,7 +3,6 @@
 
 import '../style.css';
 import { Room } from '../sdk/room';
-import type { Codec } from '../sdk/session';
 import { credentials } from './api';
 import { list, open } from './devices';
 import { find } from './find';
@@ -12,8 +11,7 @@ import { Tiles } from './tiles';
 
 const parameters = new URLSearchParams(location.search);
 const processing = parameters.get('audioProcessing') !== 'off';
-const asked = parameters.get('codec');
-const codec = (['vp8', 'h264', 'vp9', 'av1'] as const).find((known): known is Codec => known === asked);
+const codec = (['vp8', 'h264', 'vp9', 'av1'] as const).find((known) => known === parameters.get('codec'));
 const user = find('#user', HTMLInputElement);
 const roomInput = find('#room', HTMLInputElement);
 const cameras = find('#cameras', HTMLSelectElement);

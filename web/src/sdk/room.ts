@@ -225,6 +225,7 @@ export class Room extends Emitter<{
         const { event: _, ...quality } = event;
         // Not every browser answers what the server measures this by.
         if (quality.uplinkNetworkQuality > 0) quality.uplinkRTT ??= this.sample?.roundTrip;
+        void this.session?.handleLoss(quality.uplinkLoss);
         this.emit('network-quality', quality);
         return;
       }

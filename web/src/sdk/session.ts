@@ -1,7 +1,7 @@
 // The one peer connection: one offer with fixed slots, and never another.
 
 import { ORDERED, UNORDERED } from './custom_messages';
-import { encodings } from './layers';
+import { encodings, needsOneRate } from './layers';
 import type { LineUse } from './statistics';
 import type { Lines, Slot, Source } from './types';
 
@@ -10,9 +10,6 @@ export const AUDIO_SLOTS = 6;
 export const VIDEO_SLOTS = 5;
 
 export type Codec = 'vp8' | 'h264' | 'vp9' | 'av1';
-
-/** Of these a browser makes one stream with spatial layers of three encodings, unless it is told not to. */
-const LAYERED: (Codec | undefined)[] = ['vp9', 'av1'];
 
 export class Session {
   readonly connection: RTCPeerConnection;
@@ -23,23 +20,24 @@ export class Session {
   /** Rids of the camera that the server asks for; all, until it has said. */
   private wanted?: string[];
   private applied: Promise<void> = Promise.resolve();
+  /** VP8 in three rates is sent in one, as much is lost. */
+  private oneRate = false;
   private readonly microphone: RTCRtpTransceiver;
   private readonly camera: RTCRtpTransceiver;
   private readonly screen: RTCRtpTransceiver;
   private readonly receiveAudio: RTCRtpTransceiver[];
   private readonly receiveVideo: RTCRtpTransceiver[];
 
-  constructor(iceServers: RTCIceServer[], codec?: Codec) {
+  constructor(iceServers: RTCIceServer[], private readonly codec?: Codec) {
     this.connection = new RTCPeerConnection({ iceServers, bundlePolicy: 'max-bundle' });
     const add = (kind: string, init: RTCRtpTransceiverInit) => this.connection.addTransceiver(kind, init);
     this.microphone = add('audio', { direction: 'sendonly' });
-    const mode = LAYERED.includes(codec) ? { scalabilityMode: 'L1T1' } : {};
     this.camera = add('video', {
       direction: 'sendonly',
       sendEncodings: [
-        { rid: 'q', scaleResolutionDownBy: 4, maxBitrate: 150_000, ...mode },
-        { rid: 'h', scaleResolutionDownBy: 2, maxBitrate: 500_000, ...mode },
-        { rid: 'f', scaleResolutionDownBy: 1, maxBitrate: 1_700_000, ...mode },
+        { rid: 'q', scaleResolutionDownBy: 4, maxBitrate: 150_000 },
+        { rid: 'h', scaleResolutionDownBy: 2, maxBitrate: 500_000 },
+        { rid: 'f', scaleResolutionDownBy: 1, maxBitrate: 1_700_000 },
       ],
     });
     this.screen = add('video', { direction: 'sendonly' });
@@ -91,14 +89,25 @@ export class Session {
     await this.applyLayers();
   }
 
+  /** `percent`: lost on the way up at the first sending, as the server counts it: a browser hears of what stays lost alone. */
+  async handleLoss(percent: number): Promise<void> {
+    const oneRate = needsOneRate(this.oneRate, percent);
+    // What browsers choose without being told is VP8.
+    if (oneRate === this.oneRate || (this.codec ?? 'vp8') !== 'vp8') return;
+    this.oneRate = oneRate;
+    await this.applyLayers(oneRate ? 'L1T1' : 'L1T3');
+  }
+
   /** One change after the other: parameters that were read before another change are refused. */
-  private applyLayers(): Promise<void> {
+  private applyLayers(scalabilityMode?: string): Promise<void> {
     const apply = async () => {
       const { track } = this.camera.sender;
       if (!track) return;
       const parameters = this.camera.sender.getParameters();
       const want = encodings(track.getSettings(), this.wanted);
-      for (const encoding of parameters.encodings) Object.assign(encoding, want[encoding.rid ?? '']);
+      for (const encoding of parameters.encodings) {
+        Object.assign(encoding, want[encoding.rid ?? ''], scalabilityMode && { scalabilityMode });
+      }
       await this.camera.sender.setParameters(parameters);
     };
     this.applied = this.applied.then(apply, apply);
