@@ -49,16 +49,18 @@ describe('roaming', () => {
   let newest: number | undefined;
   let comeOnline: () => void;
   let roaming: Roaming;
+  let closed: boolean;
 
   beforeEach(() => {
     vi.useFakeTimers();
     signaling = new FakeSignaling();
     connection = new FakeConnection();
     newest = undefined;
+    closed = false;
     const session = {
       connection,
       newestPacket: () => newest,
-      offer: () => Promise.resolve({ offer: 'v=0', lines: {} }),
+      offer: () => (closed ? Promise.reject(new Error('closed')) : Promise.resolve({ offer: 'v=0', lines: {} })),
       answer: () => Promise.resolve(),
     } as unknown as Session;
     roaming = new Roaming(signaling as unknown as Signaling, () => session, (listener) => {
@@ -108,6 +110,14 @@ describe('roaming', () => {
     signaling.back();
     await vi.advanceTimersByTimeAsync(200);
     expect(connection.restarts).toBe(2);
+  });
+
+  test('a session that is closed meanwhile is left alone', async () => {
+    closed = true;
+    connection.iceConnectionState = 'failed';
+    connection.dispatchEvent(new Event('iceconnectionstatechange'));
+    await vi.advanceTimersByTimeAsync(1500);
+    expect(signaling.asked).toEqual([]);
   });
 
   test('silence after packets is asked about, and is nothing when the server answers', async () => {

@@ -98,8 +98,8 @@ export class Roaming {
     const { connection } = session;
     connection.restartIce();
     const before = await answeredChecks(connection);
-    const reply = this.signaling.request('connect', { ...await session.offer() });
-    // What was refused stays as it is; who was cut off meanwhile begins again when he is back.
+    const reply = session.offer().then((offer) => this.signaling.request('connect', { ...offer }));
+    // What was refused stays as it is; a session may have been closed; who was cut off meanwhile begins again when he is back.
     const applied = reply.then(({ answer }) => session.answer(String(answer))).then(() => true, () => true);
     if (!await within(applied, ANSWER)) return 'unanswered';
     for (const until = performance.now() + CHECKS; performance.now() < until;) {
