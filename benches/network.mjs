@@ -3,133 +3,27 @@
 // and a rate limit between them. A second Chromium beside the server is the clock: what it shows of the same frame marks says
 // how much later the viewer shows them.
 //
-//   sudo node benches/network.mjs [--link PROGRAM] [--server BINARY] [good|loss|jitter|narrow ...]
+//   sudo node benches/network.mjs [--link PROGRAM] [--server BINARY] [good|loss|jitter|narrow|narrowing|lossy-publisher|tcp ...]
 //
 // PROGRAM: netem_link (default: built from ../shared/tools/netem_link). Prints a line of JSON for each scenario.
 
-import { execFileSync, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { createRequire } from 'node:module';
+import { URL_OF_SERVER, marks, onStage, options, percentile, sleep } from './namespaces.mjs';
 
-const root = fileURLToPath(new URL('..', import.meta.url));
-const { chromium } = createRequire(join(root, 'tests/browser/package.json'))('playwright-core');
-const marks = readFileSync(join(root, 'tests/browser/mark.js'), 'utf8');
+/** Three simulcast layers. */
+const CAMERA = { mark: 9, size: [1280, 720], codec: 'vp8' };
+const SMALL = { mark: 12, size: [640, 360], codec: 'vp8' };
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: {
-    link: { type: 'string' },
-    server: { type: 'string', default: join(root, 'target/release/rotunda') },
-    codec: { type: 'string', default: 'vp8' },
-  },
+  options: { ...options, codec: { type: 'string', default: 'vp8' } },
 });
 
-const SERVER = '10.78.0.1';
-const folder = mkdtempSync(join(tmpdir(), 'network-'));
-const names = { server: `rot-s${process.pid}`, viewer: `rot-v${process.pid}` };
-const children = [];
-const sleep = (seconds) => new Promise((resolve) => { setTimeout(resolve, seconds * 1000); });
-const ip = (...args) => execFileSync('ip', args, { stdio: ['ignore', 'pipe', 'pipe'] });
-
-/** The cable; `set` changes it while it runs. */
-function startLink() {
-  let program = values.link;
-  if (!program) {
-    program = join(folder, 'netem_link');
-    const source = join(root, '../shared/tools/netem_link/netem_link.c');
-    if (!existsSync(source)) throw new Error('no netem_link: give it with --link');
-    execFileSync('cc', ['-O2', '-o', program, source]);
-  }
-  const control = join(folder, 'link');
-  const child = spawn(program, [
-    '-a', `${names.server}:cable:${SERVER}/24`, '-b', `${names.viewer}:cable:10.78.0.2/24`, '-c', control, '-k',
-  ], { stdio: 'inherit' });
-  children.push(child);
-  return {
-    /** `direction`: ab (to the viewer), ba or both. */
-    async set(direction, spec) {
-      const text = `${direction} ${spec}`;
-      execFileSync('python3', ['-c', `
-import socket, sys, os, tempfile
-s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-s.bind(os.path.join(tempfile.mkdtemp(), "c"))
-s.settimeout(3)
-s.sendto(sys.argv[2].encode(), sys.argv[1])
-s.recv(4096)`, control, text]);
-    },
-  };
-}
-
-async function startServer() {
-  const env = {
-    ...process.env,
-    ROTUNDA__SERVER__DATA: folder,
-    ROTUNDA__RECORDER__DIRECTORY: join(folder, 'recordings'),
-    ROTUNDA__SFU__WORKERS: '1',
-    ROTUNDA__SFU__ADVERTISE: `["${SERVER}"]`,
-    ROTUNDA__SERVER__LOG: 'warn',
-  };
-  const inside = (...args) => ['netns', 'exec', names.server, values.server, ...args];
-  const server = spawn('ip', inside('serve'), { env, cwd: folder, stdio: ['ignore', 'pipe', 'inherit'] });
-  children.push(server);
-  await new Promise((resolve, reject) => {
-    server.stdout.on('data', (text) => { if (String(text).includes('ready')) resolve(); });
-    server.on('exit', (code) => reject(new Error(`the server ended with ${code}`)));
-  });
-  server.removeAllListeners('exit');
-  return {
-    run: (...args) => execFileSync('ip', inside(...args), { env, cwd: folder, encoding: 'utf8' }).trim(),
-    start(...args) {
-      children.push(spawn('ip', inside(...args), { env, cwd: folder, stdio: 'ignore' }));
-    },
-  };
-}
-
-/** Chromium in a namespace. */
-function startBrowser(namespace, user) {
-  const wrapper = join(folder, `chromium-${user}`);
-  writeFileSync(wrapper, `#!/bin/sh\nexec ip netns exec ${namespace} ${process.env.CHROMIUM ?? '/usr/bin/chromium'} "$@"\n`);
-  chmodSync(wrapper, 0o755);
-  return chromium.launch({
-    executablePath: wrapper,
-    args: [
-      '--no-sandbox', '--disable-gpu', '--disable-background-networking', '--autoplay-policy=no-user-gesture-required',
-      '--use-fake-ui-for-media-stream', '--use-fake-device-for-media-stream',
-      `--unsafely-treat-insecure-origin-as-secure=http://${SERVER}:8080`,
-    ],
-  });
-}
-
-/** A publisher of three simulcast layers, by the demo page. */
-async function startPublisher(server, user) {
-  const browser = await startBrowser(names.server, user);
-  const page = await browser.newPage();
-  await page.addInitScript(`${marks}\nmarkedDevices(9, 700, 1280, 720);`);
-  await page.goto(`http://${SERVER}:8080/?room=1&user=${user}&codec=vp8&auto=1&audioProcessing=off`);
-  await sleep(4);
-  return browser;
-}
-
-/** What the server knows of a member's connection. */
-async function statistics(user) {
-  const secrets = readFileSync(join(folder, 'secrets.toml'), 'utf8');
-  const [id, secret] = ['secret_id', 'api_secret'].map((key) => new RegExp(`${key} = "([^"]+)"`).exec(secrets)[1]);
-  const app = /sdk_app_id = (\d+)/.exec(secrets)[1];
-  const text = execFileSync('ip', ['netns', 'exec', names.server, 'curl', '-s', '-H', `Authorization: Bearer ${id}:${secret}`,
-    `http://${SERVER}:8080/api/rooms/1/members/${user}/statistics?sdkAppId=${app}`], { encoding: 'utf8' });
-  return JSON.parse(text);
-}
-
 /** A WHEP viewer in a Chromium of its own in a namespace; its page keeps what it has shown and when. */
-async function startViewer(namespace, server, user, publishers) {
-  const browser = await startBrowser(namespace, user);
+async function startViewer(stage, role, server, user, publishers) {
+  const browser = await stage.startBrowser(role, user);
   const page = await browser.newPage();
   page.on('pageerror', (error) => console.error(`${user}:`, error));
-  await page.goto(`http://${SERVER}:8080/player.html`);
+  await page.goto(`${URL_OF_SERVER}/player.html`);
   await page.addScriptTag({ content: marks });
   for (const publisher of publishers) {
     const ticket = server.run('user-sig', `${user}-${publisher}`);
@@ -158,7 +52,7 @@ async function startViewer(namespace, server, user, publishers) {
       };
       video.requestVideoFrameCallback(look);
       (window.viewers ??= {})[name] = state;
-    }, [`http://${SERVER}:8080/whep/1/${publisher}`, ticket, publisher]);
+    }, [`${URL_OF_SERVER}/whep/1/${publisher}`, ticket, publisher]);
   }
   return {
     page,
@@ -194,8 +88,6 @@ async function startViewer(namespace, server, user, publishers) {
     shown: (publisher) => page.evaluate((name) => window.viewers[name].shown.splice(0), publisher),
   };
 }
-
-const percentile = (sorted, share) => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))];
 
 /** What the viewer had between two looks: rates, and how much later than beside the server each frame was shown. */
 async function measure(viewer, reference, publisher, seconds) {
@@ -260,30 +152,132 @@ const scenarios = {
     const seconds = await liveAgain(viewer, reference, 'ann', 400);
     return { liveAgainSeconds: seconds, after: await measure(viewer, reference, 'ann', 6) };
   },
-  async narrow({ link, server, viewer: other }) {
+  async narrow({ stage, link, server, viewer: other }) {
     await other.close();
-    const browser = await startPublisher(server, 'cam');
-    const viewer = await startViewer(names.viewer, server, 'far', ['cam']);
+    const { browser } = await stage.enterByPage('server', 'cam', CAMERA);
+    const viewer = await startViewer(stage, 'viewer', server, 'far', ['cam']);
     await sleep(10);
-    const result = { wide: await estimates(viewer, 'cam', 5) };
+    const result = { wide: await estimates(stage, viewer, 'cam', 5) };
     for (const [name, rate] of [['at1000', 1000], ['at500', 500], ['at1000Again', 1000]]) {
       await link.set('ab', `clear,delay=20,rate=${rate},queue=300`);
       await sleep(5);
-      result[name] = await estimates(viewer, 'cam', 15);
+      result[name] = await estimates(stage, viewer, 'cam', 15);
     }
     await viewer.close();
     await browser.close();
     return result;
   },
+  /** Good, then 500 kbit/s from one moment to the next, three times: the first 5 s. */
+  async narrowing({ stage, link, server, viewer: other }) {
+    await other.close();
+    const { browser } = await stage.enterByPage('server', 'cam', CAMERA);
+    const viewer = await startViewer(stage, 'viewer', server, 'far', ['cam']);
+    const times = [];
+    for (let time = 0; time < 3; time += 1) {
+      await link.set('both', 'clear,delay=20');
+      await sleep(15);
+      await viewer.shown('cam');
+      const wide = await viewer.statistics('cam');
+      await link.set('ab', 'clear,delay=20,rate=500,queue=300');
+      const { fps, ...rest } = await received(viewer, 'cam', 5);
+      times.push({ from: wide.height, fps, ...rest, estimate: Math.round(stage.memberStatistics('far-cam').downlinkEstimate / 1000) });
+    }
+    await viewer.close();
+    await browser.close();
+    return { times };
+  },
+  /** A publisher whose packets are lost on the way up, and what it does to who watches, and to who watches another. */
+  async 'lossy-publisher'({ stage, link, server }) {
+    await link.set('both', 'clear,delay=30');
+    const { browser, page } = await stage.enterByPage('viewer', 'cam', CAMERA);
+    const viewer = await startViewer(stage, 'server', server, 'good', ['cam', 'ann']);
+    await sleep(10);
+    const look = async () => {
+      const known = stage.memberStatistics('good-ann');
+      return {
+        ...await received(viewer, 'cam', 15),
+        layers: await page.evaluate(layersSent),
+        estimate: Math.round(stage.memberStatistics('good-cam').downlinkEstimate / 1000),
+        ofOther: { ...await received(viewer, 'ann', 3), estimateBefore: Math.round(known.downlinkEstimate / 1000), estimate: Math.round(stage.memberStatistics('good-ann').downlinkEstimate / 1000) },
+      };
+    };
+    const result = { good: await look() };
+    for (const loss of [10, 20]) {
+      await link.set('ba', `clear,delay=30,loss=${loss}`);
+      await sleep(5);
+      result[`loss${loss}`] = await look();
+    }
+    await viewer.close();
+    await browser.close();
+    return result;
+  },
+  /** A member whose network lets no UDP through publishes and watches by ICE-TCP. */
+  async tcp({ stage, link }) {
+    await link.set('both', 'clear,delay=20');
+    const near = await stage.enterByPage('server', 'beside', { ...SMALL, mark: 11 });
+    const unblock = stage.blockUdp('viewer', 'cable');
+    const far = await stage.enterByPage('viewer', 'blocked', SMALL);
+    await sleep(5);
+    const result = {};
+    for (const [name, { page }, other] of [['watches', far, 'beside'], ['isWatched', near, 'blocked']]) {
+      result[name] = await page.evaluate(async (user) => {
+        const video = document.querySelector(`video[data-user="${user}"]`);
+        const [frames, began] = [video.getVideoPlaybackQuality().totalVideoFrames, performance.now()];
+        await new Promise((resolve) => { setTimeout(resolve, 5000); });
+        const shown = video.getVideoPlaybackQuality().totalVideoFrames - frames;
+        return { fps: Math.round((10_000 * shown) / (performance.now() - began)) / 10, height: video.videoHeight };
+      }, other);
+    }
+    result.pair = await far.page.evaluate(async () => {
+      const stats = [...(await window.rotunda.peerConnection().getStats()).values()];
+      const { selectedCandidatePairId } = stats.find(({ type }) => type === 'transport');
+      const { localCandidateId, remoteCandidateId } = stats.find(({ id }) => id === selectedCandidatePairId);
+      const { protocol, tcpType } = stats.find(({ id }) => id === localCandidateId);
+      const udp = window.rotunda.peerConnection().remoteDescription.sdp.match(/a=candidate:\S+ 1 udp \d+ \S+ (\d+)/i)?.[1];
+      return { protocol, tcpType, port: stats.find(({ id }) => id === remoteCandidateId).port, udpPort: Number(udp) };
+    });
+    unblock();
+    await far.browser.close();
+    await near.browser.close();
+    return result;
+  },
 };
 
+/** In a publisher's page: what it sends now. */
+async function layersSent() {
+  const stats = [...(await window.rotunda.peerConnection().getStats()).values()];
+  const sent = stats.filter(({ type, kind, framesPerSecond }) => type === 'outbound-rtp' && kind === 'video' && framesPerSecond > 0);
+  return sent.map(({ rid, framesPerSecond, scalabilityMode, qualityLimitationReason: limit }) => ({ rid, fps: framesPerSecond, scalabilityMode, limit }));
+}
+
+/** What a viewer gets of a publisher from now on. */
+async function received(viewer, publisher, seconds) {
+  await viewer.shown(publisher);
+  const before = await viewer.statistics(publisher);
+  await sleep(seconds);
+  const after = await viewer.statistics(publisher);
+  const shown = await viewer.shown(publisher);
+  const difference = (name) => after[name] - before[name];
+  const gaps = shown.slice(1).map(([, at], index) => at - shown[index][1]);
+  return {
+    fps: Number((difference('frames') / difference('at')).toFixed(1)),
+    height: after.height,
+    freezes: difference('freezes'),
+    frozenSeconds: Number(difference('frozen').toFixed(2)),
+    longestGapMs: Math.round(Math.max(0, ...gaps)),
+    concealedPercent: Number(((100 * difference('concealed')) / Math.max(1, difference('samples'))).toFixed(2)),
+    kbps: Math.round((8 * difference('bytes')) / difference('at') / 1000),
+    plis: difference('plis'),
+  };
+}
+
 /** The estimate of the far viewer's link once a second, and what he saw meanwhile. */
-async function estimates(viewer, publisher, seconds) {
+async function estimates(stage, viewer, publisher, seconds) {
   const found = [];
   const before = await viewer.statistics(publisher);
   for (let second = 0; second < seconds; second += 1) {
     await sleep(1);
-    const known = await statistics(`far-${publisher}`);
+    const known = stage.memberStatistics(`far-${publisher}`);
     found.push(known.downlinkEstimate);
   }
   const after = await viewer.statistics(publisher);
@@ -297,43 +291,18 @@ async function estimates(viewer, publisher, seconds) {
   };
 }
 
-async function main() {
-  ip('netns', 'add', names.server);
-  ip('netns', 'add', names.viewer);
-  for (const namespace of Object.values(names)) ip('-n', namespace, 'link', 'set', 'lo', 'up');
-  const link = startLink();
-  for (let tries = 0; ; tries += 1) {
-    try {
-      if (String(ip('-n', names.viewer, 'link', 'show', 'cable')).includes('UP')) break;
-    } catch (error) {
-      if (tries > 50) throw error;
-    }
-    await sleep(0.1);
-  }
-  const server = await startServer();
+await onStage(['server', 'viewer'], values, async (stage) => {
+  const link = await stage.startLink();
+  const server = await stage.startServer();
   server.start('join', '1', '--user', 'ann', '--mark', '7', '--codec', values.codec);
   await sleep(2);
-  const reference = await startViewer(names.server, server, 'near', ['ann']);
-  const viewer = await startViewer(names.viewer, server, 'far', ['ann']);
+  const reference = await startViewer(stage, 'server', server, 'near', ['ann']);
+  const viewer = await startViewer(stage, 'viewer', server, 'far', ['ann']);
   await sleep(3);
   for (const name of positionals.length ? positionals : Object.keys(scenarios)) {
-    const result = await scenarios[name]({ link, viewer, reference, server });
+    const result = await scenarios[name]({ stage, link, viewer, reference, server });
     console.log(JSON.stringify({ scenario: name, ...result }));
     await link.set('both', 'clear');
     await sleep(3);
   }
-  if (!positionals.includes('narrow')) await viewer.close();
-  await reference.close();
-}
-
-try {
-  await main();
-} finally {
-  for (const child of children) child.kill('SIGTERM');
-  await Promise.race([Promise.all(children.map((child) => child.exitCode ?? once(child, 'exit'))), sleep(5)]);
-  for (const namespace of Object.values(names)) {
-    try { ip('netns', 'del', namespace); } catch { /* was not made */ }
-  }
-  rmSync(folder, { recursive: true, force: true });
-}
-process.exit(0);
+});

@@ -148,6 +148,15 @@ impl Stream {
         if !self.is_alive(now) {
             self.meter.restart(now);
             self.jitter.prior = None;
+            let is_cut = packet
+                .seq
+                .checked_sub(1)
+                .is_some_and(|before| self.history.get(before).is_none());
+            if is_cut && self.counts.packets > 0 {
+                // The publisher was cut off: what he was asked for meanwhile has not reached him.
+                self.keyframe.wanted = true;
+                self.keyframe.asked_at = None;
+            }
         }
         self.last_packet = now;
         self.counts.packets += 1;

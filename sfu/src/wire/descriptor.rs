@@ -5,6 +5,7 @@ use str0m::format::Codec;
 
 use super::dependency::Dependency;
 use super::layers::{LayerFrame, Point, Points};
+use super::picture_height;
 
 /// Spatial layers of one stream that are told apart; browsers send three at most.
 pub const SPATIAL_LAYERS: usize = 4;
@@ -50,6 +51,7 @@ impl Descriptor {
             Codec::Vp9 => vp9(payload).unwrap_or_default(),
             Codec::H264 => Self {
                 starts_keyframe: starts_h264(payload),
+                height: picture_height::h264(payload),
                 ..Self::default()
             },
             Codec::H265 => Self {
@@ -59,6 +61,7 @@ impl Descriptor {
             Codec::Av1 => Self {
                 // N: the first packet of a coded video sequence (AV1 RTP §4.4).
                 starts_keyframe: payload.first().is_some_and(|aggregation| aggregation & 0x08 != 0),
+                height: picture_height::av1(payload),
                 ..Self::default()
             },
             codec => Self {
@@ -237,6 +240,8 @@ fn vp9(payload: &[u8]) -> Option<Descriptor> {
             let highest = sizes.last_chunk().map(|last| u16::from_be_bytes(*last));
             found.height = highest;
         }
+    } else if found.starts_keyframe {
+        found.height = picture_height::vp9(payload.get(at..)?);
     }
     Some(found)
 }

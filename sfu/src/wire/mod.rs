@@ -3,6 +3,7 @@
 pub mod dependency;
 pub mod descriptor;
 pub mod layers;
+pub mod picture_height;
 pub mod red;
 pub mod rtcp;
 pub mod rtp;

@@ -14,6 +14,33 @@ pub struct Blocks<'a> {
     pub redundant: Vec<(u32, &'a [u8])>,
 }
 
+/// An older block whose own packet was lost.
+#[derive(Debug, PartialEq, Eq)]
+pub struct StandIn<'a> {
+    pub seq: u64,
+    /// How much older than the primary block, in timestamp units.
+    pub offset: u32,
+    pub block: &'a [u8],
+}
+
+impl<'a> Blocks<'a> {
+    /// The older blocks of packets that were `missed`, oldest first. `seq`: of this packet; its blocks are those of the packets
+    /// just before it, one each.
+    pub fn stand_ins(&self, seq: u64, missed: impl Fn(u64) -> bool) -> Vec<StandIn<'a>> {
+        let newest_first = self.redundant.iter().rev().zip(1..);
+        let mut found: Vec<StandIn<'_>> = newest_first
+            .filter(|((_, block), _)| !block.is_empty())
+            .filter_map(|((offset, block), before)| {
+                let seq = seq.checked_sub(before)?;
+                let offset = *offset;
+                missed(seq).then_some(StandIn { seq, offset, block })
+            })
+            .collect();
+        found.reverse();
+        found
+    }
+}
+
 /// None: not RED, or cut short.
 pub fn split(payload: &[u8]) -> Option<Blocks<'_>> {
     let mut headers = Vec::new();
@@ -97,6 +124,21 @@ mod tests {
             &mut packet,
         );
         assert_eq!(packet, [111, 1]);
+    }
+
+    #[test]
+    fn every_older_block_stands_in_for_its_packet_when_that_was_lost() {
+        let older = [Some((2880, &[1][..])), Some((1920, &[2][..])), Some((960, &[3][..]))];
+        let mut packet = Vec::new();
+        join(111, &[4], &older, &mut packet);
+        let blocks = split(&packet).unwrap();
+        let stand_in = |seq, offset, block| StandIn { seq, offset, block };
+        assert_eq!(
+            blocks.stand_ins(100, |seq| seq != 98),
+            [stand_in(97, 2880, &[1]), stand_in(99, 960, &[3])]
+        );
+        assert_eq!(blocks.stand_ins(100, |_| false), []);
+        assert_eq!(blocks.stand_ins(2, |_| true).len(), 2, "nothing is before the first");
     }
 
     proptest! {

@@ -4,14 +4,19 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use str0m::Input;
+use str0m::media::MediaKind;
 use str0m::net::{Protocol, Receive};
 use tracing::debug;
 
 use super::{Worker, drop_datagram};
+use crate::egress::Path;
+use crate::packet::StreamId;
+use crate::slot::Slot;
 
 const STUN_HEADER: usize = 20;
 const STUN_COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
 const USERNAME: u16 = 0x0006;
+const USE_CANDIDATE: u16 = 0x0025;
 /// Addresses that a session is known by; the oldest is forgotten. A peer has a handful, and whoever has the password of one
 /// session must not fill the table for all.
 const ADDRESSES: usize = 16;
@@ -63,6 +68,7 @@ impl Worker {
             return;
         };
         let input = Input::Receive(now, receive);
+        let mut moved = false;
         if is_stun(bytes) {
             // Checks the message's integrity: only who knows the password makes an address known.
             if !session.rtc.accepts(&input) {
@@ -78,6 +84,22 @@ impl Worker {
                     self.by_address.remove(&oldest);
                 }
             }
+            // RFC 8445 §7.3.1.5: the client, which controls, sends on this pair from now on, having moved to another network
+            // perhaps. Who nominates all that work means the best of them, so TCP does not take over from UDP.
+            let path = Path {
+                proto,
+                from: to,
+                to: from,
+            };
+            if let Some(known) = session.egress.path
+                && known != path
+                && (proto == Protocol::Udp || proto == known.proto)
+                && nominates(bytes)
+            {
+                debug!(session = %session.id, "the peer has moved");
+                session.egress.path = Some(path);
+                moved = true;
+            }
         }
         if let Err(error) = session.rtc.handle_input(input) {
             debug!(%error, session = %session.id, "a datagram was refused");
@@ -85,6 +107,21 @@ impl Worker {
         }
         // str0m holds one packet: drain before the next comes.
         self.drain(now, index);
+        if moved {
+            self.want_keyframes_for(now, index);
+        }
+    }
+
+    /// Begins every picture of a viewer anew: he has missed more than is worth sending again.
+    fn want_keyframes_for(&mut self, now: Instant, index: usize) {
+        let Some(Some(session)) = self.sessions.get(index) else {
+            return;
+        };
+        let pictures = session.slots.iter().filter(|slot| slot.kind == MediaKind::Video);
+        let shown: Vec<StreamId> = pictures.filter_map(Slot::flowing).collect();
+        for stream in shown {
+            self.want_keyframe(now, stream);
+        }
     }
 }
 
@@ -100,6 +137,17 @@ pub(crate) fn is_rtcp(bytes: &[u8]) -> bool {
 
 /// Our half of the user name in a binding request (RFC 8445 §7.2.2).
 pub(crate) fn ice_name(message: &[u8]) -> Option<&str> {
+    let value = attribute(message, USERNAME)?;
+    std::str::from_utf8(value).ok()?.split(':').next()
+}
+
+/// Whether a check nominates its pair (RFC 8445 §7.1.2).
+pub(crate) fn nominates(message: &[u8]) -> bool {
+    attribute(message, USE_CANDIDATE).is_some()
+}
+
+/// The value of the first attribute of a kind (RFC 8489 §14).
+fn attribute(message: &[u8], wanted: u16) -> Option<&[u8]> {
     if message.get(4..8)? != STUN_COOKIE {
         return None;
     }
@@ -108,8 +156,8 @@ pub(crate) fn ice_name(message: &[u8]) -> Option<&str> {
         let kind = u16::from_be_bytes([head[0], head[1]]);
         let length = usize::from(u16::from_be_bytes([head[2], head[3]]));
         let value = after.get(..length)?;
-        if kind == USERNAME {
-            return std::str::from_utf8(value).ok()?.split(':').next();
+        if kind == wanted {
+            return Some(value);
         }
         rest = after.get(length.next_multiple_of(4)..)?;
     }
@@ -132,12 +180,15 @@ mod tests {
         message.extend_from_slice(b"us:me\0\0\0");
         assert_eq!(ice_name(&message), Some("us"));
         assert_eq!(ice_name(&message[..20]), None);
+        assert!(!nominates(&message));
+        message.extend_from_slice(&[0, 0x25, 0, 0]);
+        assert!(nominates(&message));
     }
 
     proptest! {
         #[test]
         fn any_datagram_is_looked_at_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
-            let _kind = (is_stun(&bytes), is_rtcp(&bytes), ice_name(&bytes));
+            let _kind = (is_stun(&bytes), is_rtcp(&bytes), ice_name(&bytes), nominates(&bytes));
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::packet::{Packet, StreamId};
 use crate::track::{Publisher, Stream};
 use crate::wire::dependency::{Carried, Dependency, Structure};
 use crate::wire::descriptor::Descriptor;
-use crate::wire::red;
+use crate::wire::red::{self, StandIn};
 use crate::wire::rtcp::{self, Feedback};
 
 /// RTP streams of one publisher: microphone, and three layers of camera and screen. Beyond it the one that was silent longest
@@ -146,17 +146,11 @@ impl Worker {
             drop_datagram("unparsable");
             return;
         };
-        // The block before this one stands in for a packet that was lost on the way here.
-        let before = seq.checked_sub(1);
-        if let (Some(before), Some((offset, block))) = (before, blocks.redundant.last())
-            && stream
-                .history
-                .newest()
-                .is_some_and(|newest| newest + 4 > seq && newest < before + 1)
-            && stream.history.get(before).is_none()
-        {
-            let packet = make(before, time.wrapping_sub(*offset), (*block).into());
-            self.forward(now, id, &packet);
+        // Older blocks stand in for packets that were lost on the way here.
+        let history = &stream.history;
+        let missed = |seq: u64| history.first().is_some_and(|first| first < seq) && history.get(seq).is_none();
+        for StandIn { seq, offset, block } in blocks.stand_ins(seq, missed) {
+            self.forward(now, id, &make(seq, time.wrapping_sub(offset), block.into()));
         }
         self.forward(now, id, &make(seq, time, blocks.primary.into()));
     }

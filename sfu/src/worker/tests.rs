@@ -11,6 +11,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use proptest::prelude::*;
+use str0m::net::Protocol;
 
 use super::simulation::{self, Counted, Got, Link, Simulation, lossy, ms};
 
@@ -105,6 +106,55 @@ fn a_slot_shows_one_and_then_the_other_in_one_stream() {
     assert!(pictures[turn..].iter().all(|got| got.from == bob as u8));
     let step = pictures[turn].time.wrapping_sub(pictures[turn - 1].time);
     assert!(step > 0 && step < 90_000, "{step}");
+}
+
+#[test]
+fn who_moves_to_another_address_is_sent_to_there_from_his_first_check_that_nominates_it() {
+    let mut room = Simulation::new(6);
+    let ann = room.join("ann", Link::default(), Link::default());
+    let bob = room.join("bob", Link::default(), Link::default());
+    room.publish(ann);
+    room.watch(bob, &[ann]);
+    room.run(ms(2000));
+    let before = room.peers[bob].address;
+    let address = std::net::SocketAddr::from(([10, 2, 0, 9], 6000));
+    room.peers[bob].address = address;
+    // RFC 8445 §7.1: priority, that it controls, and that it nominates.
+    let priority = [0, 0x24, 0, 4, 0x6e, 0, 1, 0xff];
+    let controlling = [0x80, 0x2a, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8];
+    let nominating = [&priority[..], &controlling, &[0, 0x25, 0, 0]].concat();
+    let check = room.sealed_check(bob, &nominating);
+    let forged = check.iter().rev().copied().collect::<Vec<u8>>();
+    room.inject(address, Protocol::Udp, &forged);
+    let had = room.peers[bob].pictures(0).len();
+    room.run(ms(40));
+    assert_eq!(
+        room.peers[bob].pictures(0).len(),
+        had,
+        "what was sent to {before} is lost"
+    );
+    room.inject(address, Protocol::Udp, &check);
+    room.run(ms(100));
+    let came = room.peers[bob].pictures(0).len() - had;
+    assert!(came > 5, "{came} packets");
+}
+
+#[test]
+fn a_publisher_who_was_cut_off_is_asked_for_a_key_frame_as_soon_as_he_is_back() {
+    let mut room = Simulation::new(7);
+    let ann = room.join("ann", Link::default(), Link::default());
+    let bob = room.join("bob", Link::default(), Link::default());
+    room.publish(ann);
+    room.watch(bob, &[ann]);
+    room.run(ms(4000));
+    let asked = room.peers[ann].keyframe_requests.len();
+    room.run(ms(2000));
+    assert_eq!(room.peers[ann].keyframe_requests.len(), asked, "nobody has a reason");
+    room.peers[ann].up = lossy(1.0);
+    room.run(ms(2000));
+    room.peers[ann].up = Link::default();
+    room.run(ms(200));
+    assert_eq!(room.peers[ann].keyframe_requests.len(), asked + 1);
 }
 
 #[test]

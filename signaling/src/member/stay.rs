@@ -32,6 +32,8 @@ pub struct Stay {
     /// What the client has been told.
     told: Arc<RoomState>,
     session: Option<Session>,
+    /// The last session has ended by itself, and no other was opened since.
+    media_lost: bool,
     wishes: Wishes,
     /// Set: nothing but this is shown, whatever the wishes are.
     only: Option<VideoWant>,
@@ -74,6 +76,7 @@ impl Stay {
             _place: place,
             told: state,
             session: None,
+            media_lost: false,
             wishes: Wishes::default(),
             only: None,
             slots: SlotMap::default(),
@@ -104,7 +107,10 @@ impl Stay {
                 // Before it is opened, so that nothing is missed.
                 let state = self.room.follow_session(id);
                 match Session::new(&self.room.documents.bus, id, sfu.clone(), state).await {
-                    Ok(session) => self.session = Some(session),
+                    Ok(session) => {
+                        self.session = Some(session);
+                        self.media_lost = false;
+                    }
                     Err(error) => {
                         self.room.forget_session(id);
                         return Err(explain(error.into()));
@@ -290,6 +296,11 @@ impl Stay {
     pub fn retell(&mut self) -> Vec<Message> {
         let mut messages = self.news_since(&RoomState::default(), &self.told);
         messages.push(Message::Own(self.slots_event()));
+        if self.media_lost {
+            // It may have been told to a WebSocket that was dead already.
+            let state = MediaState::Disconnected;
+            messages.push(Message::Own(Event::MediaState { state }));
+        }
         let session = self.session.iter();
         messages.extend(
             session
@@ -331,6 +342,7 @@ impl Stay {
             messages.push(Message::Own(Event::MediaState { state }));
             if state == MediaState::Disconnected {
                 self.forget_session();
+                self.media_lost = true;
                 return;
             }
         }

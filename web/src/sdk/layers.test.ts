@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { encodings } from './layers';
+import { encodings, needsOneRate } from './layers';
 
 const active = (size: { width?: number; height?: number }, wanted?: string[]) => Object.entries(encodings(size, wanted))
   .filter(([, encoding]) => encoding.active).map(([rid]) => rid).sort();
@@ -24,4 +24,10 @@ describe('layers of a camera', () => {
     expect(active(large, [])).toEqual(['q']);
     expect(active(small, ['f'])).toEqual(['q']);
   });
+});
+
+test('much loss makes one rate of three, until it is nearly gone', () => {
+  const losses = [0, 4, 5, 12, 2, 1, 4];
+  let has = false;
+  expect(losses.map((loss) => { has = needsOneRate(has, loss); return has; })).toEqual([false, false, true, true, true, false, false]);
 });

@@ -42,3 +42,15 @@ export function encodings(
   }
   return all;
 }
+
+/** Percent. */
+const LOSSY = 5;
+const CLEAN = 1;
+
+/**
+ * Whether all pictures are to be of one rate. Browsers do not send pictures of the higher rates again when they are lost, so
+ * that of three rates with 10 % loss every third picture is missing.
+ */
+export function needsOneRate(has: boolean, loss: number): boolean {
+  return has ? loss > CLEAN : loss >= LOSSY;
+}

@@ -3,6 +3,7 @@
 import { decode, encode, type CustomMessage } from './custom_messages';
 import { Emitter } from './emitter';
 import type { Codec } from './layers';
+import { Roaming } from './roaming';
 import { Session } from './session';
 import { Signaling, type Credentials } from './signaling';
 import { disconnected, summarize, type Sample, type Statistics } from './statistics';
@@ -52,7 +53,10 @@ export class Room extends Emitter<{
   memberCount = 0;
   mix: Mix | null = null;
   session?: Session;
+  private readonly roaming: Roaming;
   private asked: Slot[] = [];
+  /** Pixels, by member and source. */
+  private readonly heights = new Map<string, number>();
   private sending = new Set<Source>();
   private iceServers: RTCIceServer[] = [];
   private wishes: Promise<void> = Promise.resolve();
@@ -64,8 +68,12 @@ export class Room extends Emitter<{
   private constructor(private readonly signaling: Signaling, private readonly options: RoomOptions) {
     super();
     signaling.on('event', (event) => this.handle(event));
-    signaling.on('reconnecting', (is) => this.emit('reconnecting', is));
+    signaling.on('reconnecting', (is) => {
+      this.emit('reconnecting', is);
+      if (!is && !this.session) this.connectAgain();
+    });
     signaling.on('closed', (error) => this.end(error));
+    this.roaming = new Roaming(signaling, () => this.session);
   }
 
   static async enter(options: RoomOptions): Promise<Room> {
@@ -106,6 +114,15 @@ export class Room extends Emitter<{
     const track = this.tracks[source];
     if (track) track.enabled = !muted;
     await this.signaling.request('mute', { source, muted });
+  }
+
+  /** Wants a picture at most so high (pixels), as its tile is small; or in the best quality again. */
+  async limitHeight({ userId, source }: Slot, maxHeight?: number): Promise<void> {
+    if (maxHeight === undefined) this.heights.delete(`${source} ${userId}`);
+    else this.heights.set(`${source} ${userId}`, maxHeight);
+    if (this.asked.some((slot) => slot.userId === userId && slot.source === source)) {
+      await this.signaling.request('requestVideo', { userId, source, maxHeight });
+    }
   }
 
   async leave(): Promise<void> {
@@ -150,9 +167,23 @@ export class Room extends Emitter<{
       channel.binaryType = 'arraybuffer';
       channel.onmessage = ({ data }) => this.hear(decode(data as ArrayBuffer));
     }
-    const reply = await this.signaling.request('connect', { ...await session.offer() });
-    await session.answer(String(reply['answer']));
+    this.roaming.follow(session);
+    try {
+      const reply = await this.signaling.request('connect', { ...await session.offer() });
+      await session.answer(String(reply['answer']));
+    } catch (error) {
+      session.close();
+      if (this.session === session) this.session = undefined;
+      throw error;
+    }
     for (const source of this.sending) await this.send(source, this.tracks[source] ?? null);
+  }
+
+  /** Media was lost. What fails as signaling is lost, too, is done when that is back. */
+  private connectAgain(): void {
+    this.connect().catch((error: unknown) => {
+      if (error instanceof RotundaError && error.code !== 'disconnected') this.emit('error', error);
+    });
   }
 
   private hear(message: CustomMessage | RotundaError | undefined): void {
@@ -195,12 +226,13 @@ export class Room extends Emitter<{
         const { event: _, ...quality } = event;
         // Not every browser answers what the server measures this by.
         if (quality.uplinkNetworkQuality > 0) quality.uplinkRTT ??= this.sample?.roundTrip;
+        void this.session?.handleLoss(quality.uplinkLoss);
         this.emit('network-quality', quality);
         return;
       }
       case 'speakers': this.emit('speakers', event.speakers); return;
       case 'mediaState':
-        if (event.state === 'disconnected') void this.connect();
+        if (event.state === 'disconnected') this.connectAgain();
         return;
       case 'mix': this.mix = event.mix; break;
       default: return;
@@ -236,7 +268,7 @@ export class Room extends Emitter<{
 
   private async ask(op: string, slot: Slot): Promise<void> {
     try {
-      await this.signaling.request(op, { ...slot });
+      await this.signaling.request(op, { ...slot, maxHeight: this.heights.get(`${slot.source} ${slot.userId}`) });
     } catch {
       // Who stopped publishing in this moment; the event about it brings the list up to date.
       this.asked = this.asked.filter((one) => one !== slot);
@@ -255,6 +287,7 @@ export class Room extends Emitter<{
   }
 
   private stop(): void {
+    this.roaming.stop();
     clearInterval(this.timer);
     this.session?.close();
     this.session = undefined;

@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { Signaling } from './signaling';
 import { difference, wantedPictures } from './wishes';
 
@@ -59,6 +59,22 @@ describe('signaling', () => {
     sockets[0]?.close();
     await back;
     expect(sockets[1]?.sent[0]).toMatchObject({ op: 'login', resumeToken: 'token' });
+  });
+
+  test('a connection that is given up is resumed at once, also when attempts were far apart', async () => {
+    let reachable = true;
+    const { signaling, sockets } = client(() => (reachable ? { ok: true, resumeToken: 'token' } : undefined));
+    await signaling.connect();
+    reachable = false;
+    signaling.reopen();
+    expect(signaling.isConnected).toBe(false);
+    await vi.waitUntil(() => sockets.length === 2);
+    reachable = true;
+    const back = new Promise<boolean>((resolve) => { signaling.on('reconnecting', resolve); });
+    signaling.reopen();
+    expect(await back).toBe(false);
+    expect(sockets.at(-1)?.sent[0]).toMatchObject({ op: 'login', resumeToken: 'token' });
+    expect(signaling.isConnected).toBe(true);
   });
 
   test('who is kicked is told why and does not come back', async () => {

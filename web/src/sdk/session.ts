@@ -1,7 +1,7 @@
 // The one peer connection: one offer with fixed slots, and never another.
 
 import { ORDERED, UNORDERED } from './custom_messages';
-import { LAYERS_IN_ONE_STREAM, SIMULCAST, encodings, hasLayersInOneStream, type Codec } from './layers';
+import { LAYERS_IN_ONE_STREAM, SIMULCAST, encodings, hasLayersInOneStream, needsOneRate, type Codec } from './layers';
 import { askForSoundAgain } from './sdp';
 import type { LineUse } from './statistics';
 import type { Lines, Slot, Source } from './types';
@@ -19,13 +19,15 @@ export class Session {
   /** Rids of the camera that the server asks for; all, until it has said. */
   private wanted?: string[];
   private applied: Promise<void> = Promise.resolve();
+  /** VP8 in three rates is sent in one, as much is lost. */
+  private oneRate = false;
   private readonly microphone: RTCRtpTransceiver;
   private readonly camera: RTCRtpTransceiver;
   private readonly screen: RTCRtpTransceiver;
   private readonly receiveAudio: RTCRtpTransceiver[];
   private readonly receiveVideo: RTCRtpTransceiver[];
 
-  constructor(iceServers: RTCIceServer[], codec?: Codec) {
+  constructor(iceServers: RTCIceServer[], private readonly codec?: Codec) {
     this.connection = new RTCPeerConnection({ iceServers, bundlePolicy: 'max-bundle' });
     const add = (kind: string, init: RTCRtpTransceiverInit) => this.connection.addTransceiver(kind, init);
     this.microphone = add('audio', { direction: 'sendonly' });
@@ -83,14 +85,25 @@ export class Session {
     await this.applyLayers();
   }
 
+  /** `percent`: lost on the way up at the first sending, as the server counts it: a browser hears of what stays lost alone. */
+  async handleLoss(percent: number): Promise<void> {
+    const oneRate = needsOneRate(this.oneRate, percent);
+    // What browsers choose without being told is VP8.
+    if (oneRate === this.oneRate || (this.codec ?? 'vp8') !== 'vp8') return;
+    this.oneRate = oneRate;
+    await this.applyLayers(oneRate ? 'L1T1' : 'L1T3');
+  }
+
   /** One change after the other: parameters that were read before another change are refused. */
-  private applyLayers(): Promise<void> {
+  private applyLayers(scalabilityMode?: string): Promise<void> {
     const apply = async () => {
       const { track } = this.camera.sender;
       if (!track) return;
       const parameters = this.camera.sender.getParameters();
       const want = encodings(track.getSettings(), this.wanted);
-      for (const encoding of parameters.encodings) if (encoding.rid) Object.assign(encoding, want[encoding.rid]);
+      for (const encoding of parameters.encodings) {
+        if (encoding.rid) Object.assign(encoding, want[encoding.rid], scalabilityMode && { scalabilityMode });
+      }
       await this.camera.sender.setParameters(parameters);
     };
     this.applied = this.applied.then(apply, apply);
@@ -115,6 +128,13 @@ export class Session {
       if (mid && slot) use.receives.set(mid, slot);
     });
     return use;
+  }
+
+  /** When the newest packet of all lines came, in the browser's time; undefined: none has come lately. */
+  newestPacket(): number | undefined {
+    const lines = [...this.receiveAudio, ...this.receiveVideo];
+    const times = lines.flatMap(({ receiver }) => receiver.getSynchronizationSources().map(({ timestamp }) => timestamp));
+    return times.length > 0 ? Math.max(...times) : undefined;
   }
 
   close(): void {

@@ -15,8 +15,10 @@ interface Pending {
   reject: (error: Error) => void;
 }
 
-/** Pauses between attempts to come back, milliseconds; the last one repeats. */
-const PAUSES = [200, 500, 1000, 2000, 4000];
+/** Pauses between attempts to come back, milliseconds; the last one repeats. Browsers delay the connections of who has failed often. */
+const PAUSES = [200, 200, 300, 500, 1000, 2000, 4000];
+/** An attempt that takes longer is given up, milliseconds: its first packets were lost. The last one repeats. */
+const ATTEMPTS = [1000, 1000, 1000, 2000, 5000];
 
 export class Signaling extends Emitter<{
   event: ServerEvent;
@@ -31,6 +33,9 @@ export class Signaling extends Emitter<{
   private resumeToken?: string;
   private over = false;
   private comingBack = false;
+  private attempt = 0;
+  /** Ends the pause before the next attempt. */
+  private hurry?: () => void;
 
   constructor(
     private readonly url: string,
@@ -41,8 +46,8 @@ export class Signaling extends Emitter<{
   }
 
   /** Connects and logs in. */
-  async connect(): Promise<void> {
-    await this.openSocket();
+  async connect(patience = at(ATTEMPTS, ATTEMPTS.length)): Promise<void> {
+    await this.openSocket(patience);
     const reply = await this.request('login', { ...this.credentials, resumeToken: this.resumeToken });
     this.resumeToken = String(reply['resumeToken']);
   }
@@ -61,18 +66,41 @@ export class Signaling extends Emitter<{
     });
   }
 
+  /** Whether requests have a chance now. */
+  get isConnected(): boolean {
+    return this.socket?.readyState === 1 && !this.comingBack;
+  }
+
+  /** Gives up the connection that there is and makes another one at once: the network has changed under it. */
+  reopen(): void {
+    if (this.over || !this.resumeToken) return;
+    const socket = this.socket;
+    this.socket = undefined;
+    // Closing takes as long as the dead connection lets it; nobody waits for that.
+    socket?.close();
+    this.lost();
+    // A network that is just coming up may refuse the first attempts.
+    this.attempt = -1;
+    this.hurry?.();
+  }
+
   close(): void {
     this.over = true;
     this.socket?.close();
   }
 
-  private openSocket(): Promise<void> {
+  private openSocket(patience: number): Promise<void> {
     return new Promise((resolve, reject) => {
       const socket = this.open(this.url);
       this.socket = socket;
-      socket.onopen = () => resolve();
+      const late = setTimeout(() => socket.close(), patience);
+      socket.onopen = () => {
+        clearTimeout(late);
+        resolve();
+      };
       socket.onmessage = (message) => this.receive(String(message.data));
       socket.onclose = () => {
+        clearTimeout(late);
         reject(new RotundaError('unreachable', 'The server cannot be reached.'));
         if (this.socket === socket) this.lost();
       };
@@ -102,18 +130,20 @@ export class Signaling extends Emitter<{
     if (this.over || !this.resumeToken || this.comingBack) return;
     this.comingBack = true;
     this.emit('reconnecting', true);
-    void this.comeBack().finally(() => { this.comingBack = false; });
+    void this.comeBack();
   }
 
   private async comeBack(): Promise<void> {
-    for (let attempt = 0; !this.over; attempt += 1) {
-      await new Promise((resolve) => { setTimeout(resolve, PAUSES[Math.min(attempt, PAUSES.length - 1)]); });
+    for (this.attempt = 0; !this.over; this.attempt += 1) {
+      await this.pause(at(PAUSES, this.attempt));
       try {
-        await this.connect();
+        await this.connect(at(ATTEMPTS, this.attempt));
+        this.comingBack = false;
         this.emit('reconnecting', false);
         return;
       } catch (error) {
         if (error instanceof RotundaError && error.code === 'resume_failed') {
+          this.comingBack = false;
           this.end(new RotundaError('timeout', 'The connection was lost for too long. Please join again.'));
           return;
         }
@@ -122,11 +152,24 @@ export class Signaling extends Emitter<{
     }
   }
 
+  private async pause(milliseconds: number): Promise<void> {
+    await new Promise<void>((resolve) => {
+      this.hurry = resolve;
+      setTimeout(resolve, milliseconds);
+    });
+    this.hurry = undefined;
+  }
+
   private end(error: RotundaError): void {
     if (this.over) return;
     this.over = true;
     this.emit('closed', error);
   }
+}
+
+/** The last one for all that follow. */
+function at(times: number[], index: number): number {
+  return times[Math.min(index, times.length - 1)] ?? 0;
 }
 
 function kickedText(reason: string): string {

@@ -21,6 +21,11 @@ impl Connected {
         ask(&mut self.test, id, request).await
     }
 
+    /// By a new WebSocket.
+    async fn come_back(&mut self) {
+        (self.test.messages, self.test.attachment) = attach(&self.test.member).await;
+    }
+
     async fn sfu_tells(&self, event: sfu::Event) {
         let subject = event.subject(&self.test.room);
         self.test.bus.tell(&subject, &event).await.unwrap();
@@ -286,4 +291,19 @@ async fn what_is_for_one_session_is_on_a_subject_of_its_own() {
     let session = ann.session;
     let event = sfu::Event::Quality { session, quality };
     assert_eq!(event.subject(&ann.test.room), session_subject(session));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_comes_back_after_his_media_was_lost_is_told_so_until_he_has_connected_again() {
+    let mut ann = connected().await;
+    let lost = sfu::Event::Disconnected {
+        session: ann.session,
+        user: Some("ann".parse().unwrap()),
+        reason: "the peer does not answer any more".to_owned(),
+    };
+    ann.sfu_tells(lost).await;
+    let state = MediaState::Disconnected;
+    while ann.next_event().await != (Event::MediaState { state }) {}
+    ann.come_back().await;
+    while ann.next_event().await != (Event::MediaState { state }) {}
 }

@@ -1,0 +1,93 @@
+// A viewer asks for a smaller picture and for a larger one again; the size of what he decodes follows, without a freeze.
+
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { after, before, describe, test } from 'node:test';
+import { cannotRun, eventually, startBrowser, startServer, until } from './support.mjs';
+
+const tools = readFileSync(new URL('./mark.js', import.meta.url), 'utf8');
+/** Divides by four. */
+const CAMERA = { mark: 33, width: 1280, height: 720 };
+const CODECS = ['vp8', 'h264', 'vp9', 'av1'];
+
+/** In the publisher's page: three streams of every codec, also of those that browsers have layers in one stream of. */
+function sendSimulcast() {
+  const { addTransceiver } = RTCPeerConnection.prototype;
+  RTCPeerConnection.prototype.addTransceiver = function add(kind, init) {
+    const encoding = (rid, scaleResolutionDownBy, maxBitrate) => ({ rid, scaleResolutionDownBy, maxBitrate, scalabilityMode: 'L1T1' });
+    const sendEncodings = [encoding('q', 4, 150_000), encoding('h', 2, 500_000), encoding('f', 1, 1_700_000)];
+    return addTransceiver.call(this, kind, init.sendEncodings ? { ...init, sendEncodings } : init);
+  };
+}
+
+/** In the page: notes when a frame is shown, and how high it is. */
+function note() {
+  const video = document.querySelector('video[data-user="cam"]');
+  const noted = [];
+  const look = (now, { height }) => {
+    noted.push({ at: now, height, mark: window.frameMark.readVideo(video)?.id });
+    video.requestVideoFrameCallback(look);
+  };
+  video.requestVideoFrameCallback(look);
+  window.noted = noted;
+}
+
+for (const codec of CODECS) {
+  describe(`a camera of three layers in ${codec}`, { skip: cannotRun() }, () => {
+    let server;
+    const browsers = [];
+    let publisher;
+    let viewer;
+
+    before(async () => {
+      server = await startServer();
+      for (const _ of [0, 1]) browsers.push(await startBrowser());
+      publisher = await browsers[0].newPage();
+      await publisher.addInitScript(`${tools}\nmarkedDevices(${CAMERA.mark}, 700, ${CAMERA.width}, ${CAMERA.height});`);
+      if (codec === 'vp9' || codec === 'av1') await publisher.addInitScript(sendSimulcast);
+      await publisher.goto(`${server.url}/?room=1&user=cam&codec=${codec}&auto=1&audioProcessing=off`);
+      await until(publisher, 'three layers are sent', async () => {
+        const stats = [...(await window.rotunda?.peerConnection().getStats() ?? new Map()).values()];
+        return stats.filter(({ type, kind, framesSent }) => type === 'outbound-rtp' && kind === 'video' && framesSent > 0).length === 3;
+      }, undefined, 40);
+      viewer = await browsers[1].newPage();
+      await viewer.addInitScript(`${tools}\nnavigator.mediaDevices.getUserMedia = async () => new MediaStream();`);
+      // A preview without a picture keeps a page loading for ever.
+      await viewer.goto(`${server.url}/?room=1&user=eve&auto=1`, { waitUntil: 'domcontentloaded' });
+      await until(viewer, 'a picture', () => document.querySelector('video[data-user="cam"]')?.videoHeight, undefined, 30);
+      await viewer.evaluate(note);
+    });
+
+    after(async () => {
+      for (const browser of browsers) await browser.close();
+      await server?.stop();
+    });
+
+    /** Waits until pictures of this height are shown, and fails when they took too long or froze meanwhile. */
+    async function becomes(height, seconds) {
+      await until(viewer, `${height} lines`, (wanted) => window.noted.at(-1)?.height === wanted, height, seconds);
+      // The new layer goes on, too.
+      const shown = await eventually('50 more frames', async () => {
+        const noted = await viewer.evaluate(() => window.noted);
+        const turn = noted.findLastIndex((frame) => frame.height !== height);
+        return noted.length - turn > 50 && noted;
+      });
+      const longest = Math.max(...shown.slice(1).map(({ at }, index) => at - shown[index].at));
+      assert.ok(longest < 1000, `a freeze of ${longest} ms`);
+      assert.equal(shown.at(-1).mark, CAMERA.mark);
+      await viewer.evaluate(() => { window.noted.splice(0); });
+    }
+
+    const limit = (height) => viewer.evaluate(
+      (wanted) => window.rotunda.room.limitHeight({ userId: 'cam', source: 'camera' }, wanted ?? undefined), height);
+
+    test('is shown in full height to who has the bandwidth', () => becomes(720, 40));
+
+    for (const [height, seconds] of [[180, 5], [360, 5], [720, 8]]) {
+      test(`is shown in ${height} lines when these are asked for`, async () => {
+        await limit(height === 720 ? null : height);
+        await becomes(height, seconds);
+      });
+    }
+  });
+}
