@@ -3,8 +3,10 @@
 // and a rate limit between them. A second Chromium beside the server is the clock: what it shows of the same frame marks says
 // how much later the viewer shows them.
 //
-//   sudo node benches/network.mjs [--link PROGRAM] [--server BINARY] [good|loss|jitter|narrow ...]
+//   sudo node benches/network.mjs [--link PROGRAM] [--server BINARY] [--camera vp8|vp9|av1] [--rates KBIT,KBIT]
+//     [good|loss|jitter|narrow ...]
 //
+// `narrow`: a Chromium publishes its camera with that codec, and the cable carries so much, one after the other.
 // PROGRAM: netem_link (default: built from ../shared/tools/netem_link). Prints a line of JSON for each scenario.
 
 import { execFileSync, spawn } from 'node:child_process';
@@ -25,6 +27,8 @@ const { values, positionals } = parseArgs({
     link: { type: 'string' },
     server: { type: 'string', default: join(root, 'target/release/rotunda') },
     codec: { type: 'string', default: 'vp8' },
+    camera: { type: 'string', default: 'vp8' },
+    rates: { type: 'string', default: '1000,500,1000' },
   },
 });
 
@@ -109,7 +113,7 @@ async function startPublisher(server, user) {
   const browser = await startBrowser(names.server, user);
   const page = await browser.newPage();
   await page.addInitScript(`${marks}\nmarkedDevices(9, 700, 1280, 720);`);
-  await page.goto(`http://${SERVER}:8080/?room=1&user=${user}&codec=vp8&auto=1&audioProcessing=off`);
+  await page.goto(`http://${SERVER}:8080/?room=1&user=${user}&codec=${values.camera}&auto=1&audioProcessing=off`);
   await sleep(4);
   return browser;
 }
@@ -266,10 +270,11 @@ const scenarios = {
     const viewer = await startViewer(names.viewer, server, 'far', ['cam']);
     await sleep(10);
     const result = { wide: await estimates(viewer, 'cam', 5) };
-    for (const [name, rate] of [['at1000', 1000], ['at500', 500], ['at1000Again', 1000]]) {
+    result.narrow = [];
+    for (const rate of values.rates.split(',')) {
       await link.set('ab', `clear,delay=20,rate=${rate},queue=300`);
       await sleep(5);
-      result[name] = await estimates(viewer, 'cam', 15);
+      result.narrow.push({ rate, ...await estimates(viewer, 'cam', 15) });
     }
     await viewer.close();
     await browser.close();
