@@ -3,8 +3,10 @@
 // and a rate limit between them. A second Chromium beside the server is the clock: what it shows of the same frame marks says
 // how much later the viewer shows them.
 //
-//   sudo node benches/network.mjs [--link PROGRAM] [--server BINARY] [good|loss|jitter|narrow|narrowing|lossy-publisher|tcp ...]
+//   sudo node benches/network.mjs [--link PROGRAM] [--server BINARY] [--camera vp8|vp9|av1] [--rates KBIT,KBIT]
+//     [good|loss|jitter|narrow|narrowing|lossy-publisher|tcp ...]
 //
+// `narrow`: a Chromium publishes its camera with that codec, and the cable carries so much, one after the other.
 // PROGRAM: netem_link (default: built from ../shared/tools/netem_link). Prints a line of JSON for each scenario.
 
 import { parseArgs } from 'node:util';
@@ -15,7 +17,12 @@ const CAMERA = { mark: 9, size: [1280, 720], codec: 'vp8' };
 const SMALL = { mark: 12, size: [640, 360], codec: 'vp8' };
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { ...options, codec: { type: 'string', default: 'vp8' } },
+  options: {
+    ...options,
+    codec: { type: 'string', default: 'vp8' },
+    camera: { type: 'string', default: 'vp8' },
+    rates: { type: 'string', default: '1000,500,1000' },
+  },
 });
 
 /** A WHEP viewer in a Chromium of its own in a namespace; its page keeps what it has shown and when. */
@@ -154,14 +161,14 @@ const scenarios = {
   },
   async narrow({ stage, link, server, viewer: other }) {
     await other.close();
-    const { browser } = await stage.enterByPage('server', 'cam', CAMERA);
+    const { browser } = await stage.enterByPage('server', 'cam', { ...CAMERA, codec: values.camera });
     const viewer = await startViewer(stage, 'viewer', server, 'far', ['cam']);
     await sleep(10);
-    const result = { wide: await estimates(stage, viewer, 'cam', 5) };
-    for (const [name, rate] of [['at1000', 1000], ['at500', 500], ['at1000Again', 1000]]) {
+    const result = { wide: await estimates(stage, viewer, 'cam', 5), narrow: [] };
+    for (const rate of values.rates.split(',')) {
       await link.set('ab', `clear,delay=20,rate=${rate},queue=300`);
       await sleep(5);
-      result[name] = await estimates(stage, viewer, 'cam', 15);
+      result.narrow.push({ rate, ...await estimates(stage, viewer, 'cam', 15) });
     }
     await viewer.close();
     await browser.close();

@@ -2,6 +2,8 @@
 
 use rotunda_proto::sfu::Lines;
 
+use crate::wire::dependency;
+
 /// Whether an offer asks for packets of Opus again (RFC 4585 §4.2): browsers do only when an application adds it.
 pub fn asks_for_sound_again(offer: &str) -> bool {
     let types = offer.lines().filter_map(|line| {
@@ -16,9 +18,10 @@ pub fn asks_for_sound_again(offer: &str) -> bool {
     })
 }
 
-/// Puts audio slot i and video slot i into one media stream.
+/// Puts audio slot i and video slot i into one media stream, and takes no dependency descriptor from who sends VP8.
 ///
 /// Browsers play sound and picture in sync only within one stream (`a=msid`, RFC 8830), and str0m gives every line its own.
+/// With the descriptor, Chromium leaves picture id, TL0PICIDX and TID out of VP8's own, which is what viewers are given.
 pub fn pair_slots(answer: &str, lines: &Lines) -> String {
     let slot_of = |mid: &str| {
         let at = |mids: &[String]| mids.iter().position(|slot| slot == mid);
@@ -31,7 +34,11 @@ pub fn pair_slots(answer: &str, lines: &Lines) -> String {
             .lines()
             .find_map(|line| line.strip_prefix("a=mid:"))
             .and_then(slot_of);
+        let receives_vp8 = section.contains("\r\na=recvonly\r\n") && prefers_vp8(section);
         for line in section.split_inclusive("\r\n") {
+            if receives_vp8 && line.starts_with("a=extmap:") && line.contains(dependency::URI) {
+                continue;
+            }
             match slot.and_then(|slot| with_stream(line, slot)) {
                 Some(changed) => out.push_str(&changed),
                 None => out.push_str(line),
@@ -39,6 +46,16 @@ pub fn pair_slots(answer: &str, lines: &Lines) -> String {
         }
     }
     out
+}
+
+/// Whether VP8 is the first of the line's codecs, which is the one that is sent (RFC 8829 §4.2.6).
+fn prefers_vp8(section: &str) -> bool {
+    let mut lines = section.lines();
+    let first = lines.next().and_then(|media| media.split(' ').nth(3));
+    first.is_some_and(|first| {
+        let map = format!("a=rtpmap:{first} VP8/");
+        lines.any(|line| line.starts_with(&map))
+    })
 }
 
 /// The session part and each media section.
@@ -65,6 +82,20 @@ fn with_stream(line: &str, slot: usize) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_dependency_descriptor_is_taken_from_all_but_senders_of_vp8() {
+        let uri = dependency::URI;
+        let line = |codec: &str, direction: &str| {
+            format!("m=video 9 X 96 98\r\na=mid:1\r\na=extmap:12 {uri}\r\na=rtpmap:96 {codec}/90000\r\n{direction}\r\n")
+        };
+        let takes = |codec, direction| {
+            pair_slots(&format!("v=0\r\n{}", line(codec, direction)), &Lines::default()).contains(uri)
+        };
+        assert!(!takes("VP8", "a=recvonly"));
+        assert!(takes("VP8", "a=sendonly"), "a slot, which may show AV1");
+        assert!(takes("AV1", "a=recvonly"));
+    }
 
     #[test]
     fn audio_and_video_slots_of_one_number_share_a_stream_and_other_lines_keep_theirs() {

@@ -9,7 +9,7 @@ use crate::wire::layers::Point;
 const TEMPORAL_LAYERS: usize = 4;
 /// Bitrates are measured over this time.
 const WINDOW: Duration = Duration::from_millis(500);
-/// A layer that has sent nothing for this time is not there.
+/// A layer that was silent for this time while others were not is not there any more.
 const STALL: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -67,22 +67,22 @@ impl Layers {
     }
 
     /// All that comes now.
-    pub fn top(&self, now: Instant) -> Point {
+    pub fn top(&self) -> Point {
         Point {
             temporal: Point::EVERY_PICTURE,
-            ..self.highest(now)
+            ..self.highest()
         }
     }
 
     /// The highest spatial and temporal layer that come now.
-    fn highest(&self, now: Instant) -> Point {
+    fn highest(&self) -> Point {
+        // A picture that stands still sends nothing, and has not become smaller.
+        let newest = self.measured.iter().flatten().filter_map(|layer| layer.last).max();
+        let comes = |last: Instant| newest.is_some_and(|newest| newest.saturating_duration_since(last) < STALL);
         let mut top = Point::default();
         for (spatial, layers) in self.measured.iter().enumerate() {
             for (temporal, layer) in layers.iter().enumerate() {
-                if layer
-                    .last
-                    .is_some_and(|last| now.saturating_duration_since(last) < STALL)
-                {
+                if layer.last.is_some_and(comes) {
                     top.spatial = top.spatial.max(spatial as u8);
                     top.temporal = top.temporal.max(temporal as u8);
                 }
@@ -97,8 +97,8 @@ impl Layers {
     }
 
     /// The operating points that can be chosen, lowest first; the last is all of the stream. `whole`: the stream.
-    pub fn choices(&self, now: Instant, whole: Layer, is_lowest: bool) -> Vec<Layer> {
-        let (top, highest) = (self.top(now), self.highest(now));
+    pub fn choices(&self, whole: Layer, is_lowest: bool) -> Vec<Layer> {
+        let (top, highest) = (self.top(), self.highest());
         let is_measured = self.bitrate(top) > 0;
         let slower = (0..highest.temporal).filter(|_| is_lowest && is_measured);
         let points = slower
@@ -140,14 +140,13 @@ mod tests {
                 layers.add(now, Point { spatial, temporal }, bytes, sizes);
             }
         }
-        let now = start + Duration::from_millis(1475);
         let whole = Layer {
             stream: StreamId(1),
             point: Point::default(),
             bitrate: 400_000,
             height: Some(360),
         };
-        let choices = layers.choices(now, whole, true);
+        let choices = layers.choices(whole, true);
         let seen: Vec<_> = choices
             .iter()
             .map(|layer| {
@@ -164,7 +163,7 @@ mod tests {
             assert_eq!((seen.0, seen.1, seen.2), (expected.0, expected.1, expected.2));
             assert!(seen.3.abs_diff(expected.3) <= 1, "{seen:?}");
         }
-        assert_eq!(layers.choices(now, whole, false).len(), 2);
+        assert_eq!(layers.choices(whole, false).len(), 2);
         // The larger one has ended.
         for frame in 60..120u32 {
             let point = Point {
@@ -173,9 +172,8 @@ mod tests {
             };
             layers.add(start + frame * Duration::from_millis(25), point, 250, [0; 4]);
         }
-        let now = start + Duration::from_millis(2975);
         assert_eq!(
-            layers.highest(now),
+            layers.highest(),
             Point {
                 spatial: 0,
                 temporal: 1

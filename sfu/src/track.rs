@@ -224,8 +224,8 @@ impl Stream {
 
     /// What can be chosen of the stream, lowest first. `is_lowest`: there is no smaller stream of the same source, so that
     /// what is too much for a link is sent with fewer pictures.
-    pub fn choices(&self, now: Instant, id: StreamId, is_lowest: bool) -> Vec<Layer> {
-        let top = self.top(now);
+    pub fn choices(&self, id: StreamId, is_lowest: bool) -> Vec<Layer> {
+        let top = self.top();
         let whole = Layer {
             stream: id,
             point: top,
@@ -235,15 +235,15 @@ impl Stream {
         let Some(layers) = &self.layers else {
             return vec![whole];
         };
-        let mut choices = layers.choices(now, whole, is_lowest);
+        let mut choices = layers.choices(whole, is_lowest);
         choices.pop();
         choices.push(whole);
         choices
     }
 
     /// The highest layers that it has now.
-    pub fn top(&self, now: Instant) -> Point {
-        self.layers.as_ref().map_or(Point::default(), |layers| layers.top(now))
+    pub fn top(&self) -> Point {
+        self.layers.as_ref().map_or(Point::default(), |layers| layers.top())
     }
 
     /// Picture height of what is shown up to `point`.

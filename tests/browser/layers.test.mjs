@@ -42,8 +42,7 @@ for (const codec of ['vp9', 'av1']) {
     const received = () => bob.evaluate(async () => {
       const stats = [...(await window.rotunda.peerConnection().getStats()).values()];
       const video = stats.filter(({ type, kind }) => type === 'inbound-rtp' && kind === 'video');
-      const lines = video.filter(({ framesDecoded }) => framesDecoded > 0);
-      return lines[0];
+      return video.find(({ framesDecoded }) => framesDecoded > 0);
     });
 
     before(async () => {
@@ -84,7 +83,8 @@ for (const codec of ['vp9', 'av1']) {
       for (const wanted of [full / 4, full / 2, full / 4, full]) {
         await ask(wanted === full ? undefined : wanted);
         await eventually(`a picture of ${wanted}`, async () => await bob.evaluate(height, 'ann') === wanted);
-        await new Promise((resolve) => { setTimeout(resolve, 2000); });
+        const { pictures } = await bob.evaluate(() => window.seen);
+        await until(bob, 'two seconds more of pictures', (count) => window.seen.pictures > count, pictures + 50);
         assert.equal(await bob.evaluate(height, 'ann'), wanted, 'and it stays');
       }
       const seen = await bob.evaluate(() => window.seen);

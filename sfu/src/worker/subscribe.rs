@@ -197,7 +197,7 @@ impl Worker {
         let lowest = streams.first().map(|(id, _)| *id);
         let choices = streams
             .iter()
-            .flat_map(|(id, stream)| stream.choices(now, *id, Some(*id) == lowest));
+            .flat_map(|(id, stream)| stream.choices(*id, Some(*id) == lowest));
         for mut layer in choices {
             if let Some(below) = layers.last().filter(|below| !below.is_as_large_as(&layer))
                 && below.height.zip(max_height).is_some_and(|(has, wanted)| has >= wanted)
@@ -250,9 +250,7 @@ impl Worker {
     fn set_target(&mut self, now: Instant, index: usize, slot: usize, shown: Option<Shown>, paused: bool) {
         let stream = shown.map(|shown| shown.stream);
         let point = shown.map_or(Point::default(), |shown| shown.point);
-        let top = stream
-            .and_then(|id| self.streams.get(&id))
-            .map(|stream| stream.top(now));
+        let top = stream.and_then(|id| self.streams.get(&id)).map(|stream| stream.top());
         let top = top.unwrap_or_default();
         let Some(Some(session)) = self.sessions.get_mut(index) else {
             return;
