@@ -81,7 +81,8 @@ impl Descriptor {
             for (layer, place) in (0..).zip(&mut self.heights) {
                 *place = dependency.structure.height(layer).unwrap_or(0);
             }
-            self.height = self.heights.into_iter().max().filter(|height| *height > 0);
+            let largest = self.heights.into_iter().max().filter(|height| *height > 0);
+            self.height = largest.or(self.height);
         }
         self
     }
