@@ -54,6 +54,8 @@ pub struct Estimator {
     /// Bits a second, from losses; None: no limit.
     loss_limit: Option<f64>,
     lost: u32,
+    /// In a row.
+    lossy_windows: u32,
     counted: u32,
     counted_since: Option<Instant>,
     /// Packets that were reported on, and those of them that were lost: in all, and when they were last taken and polled.
@@ -76,6 +78,7 @@ impl Default for Estimator {
             probes: ProbeController::default(),
             loss_limit: None,
             lost: 0,
+            lossy_windows: 0,
             counted: 0,
             counted_since: None,
             reported: [0; 2],
@@ -151,7 +154,12 @@ impl Estimator {
         let loss = f64::from(self.lost) / f64::from(self.counted);
         (self.lost, self.counted, self.counted_since) = (0, 0, Some(now));
         let value = self.value();
+        self.lossy_windows = if loss > HIGH_LOSS { self.lossy_windows + 1 } else { 0 };
         if loss > HIGH_LOSS {
+            // One bad moment of a link that has room is not to cost a picture.
+            if self.lossy_windows == 1 && self.delay.usage() != Usage::Over {
+                return;
+            }
             // What arrives does get through, whatever else is lost.
             let least = acknowledged.unwrap_or(LEAST);
             self.loss_limit = Some((value * (1.0 - 0.5 * loss)).max(least.min(value)));
