@@ -26,8 +26,9 @@ const LOW_LOSS: f64 = 0.02;
 const LOSS_WINDOW: Duration = Duration::from_millis(500);
 /// Loss is judged on at least so many packets: on fewer, a link that loses one in twenty often seems to lose one in ten.
 const LOSS_PACKETS: u32 = 60;
-/// Between two polls of what is lost, for protection.
-const LOSS_INTERVAL: Duration = Duration::from_secs(1);
+/// Between two polls of what is lost, for protection, and packets of which one has to know.
+const POLL_INTERVAL: Duration = Duration::from_millis(400);
+const POLL_PACKETS: u64 = 25;
 /// A link is known to be narrow for so long after it was last overused.
 const NARROW: Duration = Duration::from_secs(10);
 /// Sending less than this share of the estimate says nothing about the link.
@@ -194,13 +195,13 @@ impl Estimator {
         share(before, self.reported, 1, 100)
     }
 
-    /// Share of 256 that was lost in the last second, about once a second; None: not yet, or too little was sent to know.
+    /// Share of 256 that was lost since the last answer; None: not yet, or too little was sent to know.
     pub fn poll_loss(&mut self, now: Instant) -> Option<u8> {
         let at = *self.polled_at.get_or_insert(now);
-        if now.saturating_duration_since(at) < LOSS_INTERVAL {
+        if now.saturating_duration_since(at) < POLL_INTERVAL {
             return None;
         }
-        let lost = share(self.polled, self.reported, LOSS_PACKETS.into(), 256)?;
+        let lost = share(self.polled, self.reported, POLL_PACKETS, 256)?;
         (self.polled, self.polled_at) = (self.reported, Some(now));
         Some(lost)
     }
