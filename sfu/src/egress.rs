@@ -36,7 +36,7 @@ const MOST_SENT: usize = 4096;
 /// feedback ask for thousands, and must not cost more than watching.
 const FIRST_RESENDS: u32 = 256;
 const MOST_RESENDS: u32 = 4096;
-const RESENDS_A_PACKET: u32 = 3;
+const RESENDS_A_PACKET: u32 = 4;
 /// Padding of a probe packet; with what makes segments equal it stays below the 255 that its last byte can say.
 const PROBE_PADDING: usize = 220;
 

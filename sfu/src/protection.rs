@@ -7,8 +7,8 @@ use std::time::Duration;
 
 /// Share lost from which sound carries one, two, three older packets.
 const REDUNDANCY: [f32; MOST_OLDER] = [0.02, 0.08, 0.18];
-/// Share lost from which pictures are sent a second and a third time.
-const REPEATS: [f32; MOST_REPEATS] = [0.12, 0.24];
+/// Share lost from which pictures are sent a second, third and fourth time: of a third lost, one in a hundred is left to be asked for.
+const REPEATS: [f32; MOST_REPEATS] = [0.12, 0.2, 0.26];
 /// Protection goes when the loss is below this part of what brought it.
 const RELIEF: f32 = 0.25;
 /// Weight of a new report, at least: the first ones say all that is known.
@@ -16,7 +16,7 @@ const WEIGHT: f32 = 0.3;
 /// Older packets that a packet of sound carries at most.
 pub const MOST_OLDER: usize = 3;
 /// Further sendings of a picture at most.
-const MOST_REPEATS: usize = 2;
+const MOST_REPEATS: usize = 3;
 /// Each sending comes so much after the one before: losses come in bursts.
 pub const REPEAT_AFTER: Duration = Duration::from_millis(15);
 
@@ -97,7 +97,7 @@ mod tests {
         assert_eq!(after(&[(10, 20)]).older(), 1);
         assert_eq!(after(&[(26, 20)]).older(), 2);
         let worst = after(&[(77, 20)]);
-        assert_eq!((worst.older(), worst.repeats()), (3, 2));
+        assert_eq!((worst.older(), worst.repeats()), (3, 3));
     }
 
     #[test]
@@ -107,13 +107,13 @@ mod tests {
             protection.handle_transport(77);
             protection.handle_report(10);
         }
-        assert_eq!((protection.older(), protection.repeats()), (3, 2));
+        assert_eq!((protection.older(), protection.repeats()), (3, 3));
     }
 
     #[test]
     fn protection_stays_until_the_link_is_clearly_better() {
         let better = after(&[(77, 20), (20, 20)]);
-        assert_eq!((better.older(), better.repeats()), (3, 2));
+        assert_eq!((better.older(), better.repeats()), (3, 3));
         let good = after(&[(77, 20), (0, 30)]);
         assert_eq!((good.older(), good.repeats()), (0, 0));
     }
