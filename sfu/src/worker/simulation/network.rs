@@ -1,0 +1,125 @@
+//! What goes between the workers, and over the links to the peers.
+
+use super::*;
+
+impl Simulation {
+    pub(super) fn deliver(&mut self) {
+        while let Some(Reverse((at, id))) = self.flying.peek().copied() {
+            if at > self.now {
+                return;
+            }
+            self.flying.pop();
+            let Some((to, bytes)) = self.datagrams.remove(&id) else {
+                continue;
+            };
+            match to {
+                To::Server(from) => {
+                    let Peer { address, worker, .. } = self.peers[from];
+                    let (now, here) = (self.now, &mut self.workers[worker]);
+                    let allocations = allocations_of(|| {
+                        here.handle_datagram(now, address, server(worker), Protocol::Udp, &bytes);
+                    });
+                    if let Some(counted) = self.counted.as_mut().filter(|counted| counted.publisher == from) {
+                        counted.allocations += allocations;
+                    }
+                }
+                To::Peer(index) if self.peers[index].gone => {}
+                To::Peer(index) => {
+                    let peer = &mut self.peers[index];
+                    let receive = Receive::new(Protocol::Udp, server(peer.worker), peer.address, &bytes).unwrap();
+                    peer.rtc.handle_input(Input::Receive(self.now, receive)).unwrap();
+                    self.drain_peer(index);
+                }
+            }
+        }
+    }
+
+    pub(super) fn send(&mut self, link: Link, to: To, bytes: Vec<u8>) {
+        let (To::Server(peer) | To::Peer(peer)) = to;
+        // A handshake that loses packets takes seconds, more or less: not what is looked at here.
+        if self.chance() < link.loss && self.peers[peer].connected {
+            return;
+        }
+        let at = self.now + link.delay + link.jitter.mul_f64(self.chance());
+        self.sent += 1;
+        self.flying.push(Reverse((at, self.sent)));
+        self.datagrams.insert(self.sent, (to, bytes));
+    }
+
+    pub(super) fn flush_server(&mut self) {
+        for worker in 0..self.workers.len() {
+            self.flush_control(worker);
+            self.flush_media(worker);
+        }
+        self.hand_over();
+        for worker in 0..self.workers.len() {
+            self.flush_control(worker);
+            self.flush_events(worker);
+        }
+    }
+
+    pub(super) fn find(&self, address: SocketAddr) -> Option<usize> {
+        self.peers.iter().position(|peer| peer.address == address)
+    }
+
+    pub(super) fn flush_control(&mut self, worker: usize) {
+        while let Some(datagram) = self.workers[worker].poll_control() {
+            if let Some(index) = self.find(datagram.path.to) {
+                self.send(self.peers[index].down, To::Peer(index), datagram.bytes);
+            }
+        }
+    }
+
+    pub(super) fn flush_media(&mut self, worker: usize) {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        loop {
+            let mut send = None;
+            let (now, here) = (self.now, &mut self.workers[worker]);
+            let allocations = allocations_of(|| send = here.poll_media(now, &mut buffer));
+            let Some((path, segment)) = send else {
+                break;
+            };
+            if let Some(counted) = self.counted.as_mut() {
+                counted.allocations += allocations;
+                counted.sent += buffer.len().div_ceil(segment) as u64;
+            }
+            if let Some(index) = self.find(path.to) {
+                for bytes in buffer.chunks(segment) {
+                    self.send(self.peers[index].down, To::Peer(index), bytes.to_vec());
+                }
+            }
+        }
+        self.buffer = buffer;
+    }
+
+    pub(super) fn hand_over(&mut self) {
+        let workers = 0..self.workers.len();
+        for (from, to) in workers
+            .clone()
+            .flat_map(|from| workers.clone().map(move |to| (from, to)))
+        {
+            for handover in self.workers[from].take_handovers(to) {
+                self.workers[to].handle_handover(self.now, from, handover);
+            }
+            self.workers[to].settle(self.now);
+        }
+    }
+
+    pub(super) fn flush_events(&mut self, worker: usize) {
+        while let Some(told) = self.workers[worker].poll_event() {
+            if let Event::Layers { session, active, .. } = &told.event
+                && let Some(peer) = self
+                    .peers
+                    .iter_mut()
+                    .find(|peer| peer.session == *session && peer.obeys)
+            {
+                peer.set_active(active);
+            }
+            if let Event::Disconnected { session, .. } = &told.event {
+                let closed = self.placement.close(*session);
+                self.tell(closed.and_then(|(_, spread)| spread));
+            }
+            self.events.push((self.now, told.event));
+        }
+    }
+}
