@@ -174,6 +174,13 @@ impl Egress {
         self.next == self.queue.len()
     }
 
+    /// Has another queue's memory for this one's, when there is nothing in it.
+    pub fn trade_queue(&mut self, empty: &mut Vec<Outgoing>) {
+        if self.queue.is_empty() && empty.is_empty() {
+            std::mem::swap(&mut self.queue, empty);
+        }
+    }
+
     /// Queues a packet. Before there are keys and a path it is dropped.
     #[inline]
     pub fn push(&mut self, slots: &[Slot], slot: usize, rewritten: Rewritten, body: Body) {

@@ -38,7 +38,8 @@ pub struct Session {
     /// None: a service.
     pub user: Option<UserId>,
     pub client: Client,
-    pub rtc: Rtc,
+    /// Apart, as it is large: what forwarding looks at lies closer together.
+    pub rtc: Box<Rtc>,
     pub started: Instant,
     pub connected: bool,
     /// Where the peer has proved to be, oldest first.
@@ -140,7 +141,7 @@ impl Session {
         if let Some(certificate) = dtls_keys::certificate() {
             config = config.set_dtls_cert(certificate);
         }
-        let mut rtc = config.build(now);
+        let mut rtc = Box::new(config.build(now));
         for candidate in candidates {
             rtc.add_local_candidate(candidate.clone());
         }

@@ -48,7 +48,6 @@ pub struct Shell {
     events: mpsc::Sender<RoomEvent>,
     read_interval: Duration,
     load: Load,
-    buffer: Vec<u8>,
     told_error_at: Option<Instant>,
 }
 
@@ -89,7 +88,6 @@ impl Shell {
             events,
             read_interval: parts.read_interval,
             load: parts.load,
-            buffer: Vec::with_capacity(65_536),
             told_error_at: None,
         })
     }
@@ -229,16 +227,18 @@ impl Shell {
         while let Some(datagram) = self.worker.poll_control() {
             match datagram.path.proto {
                 Protocol::Udp => self.udp.send(&datagram.path, &datagram.bytes, datagram.bytes.len()),
-                _ => self.send_tcp(datagram.path.to, &datagram.bytes),
+                _ => send_tcp(&self.tcp, datagram.path.to, &datagram.bytes),
             }
         }
+        let Self { worker, udp, tcp, .. } = self;
         // The time of each send is what the viewer's feedback is compared with.
-        while let Some((path, segment)) = self.worker.poll_media(Clock.now(), &mut self.buffer) {
-            match path.proto {
-                Protocol::Udp => self.udp.send(&path, &self.buffer, segment),
-                _ => self.send_tcp(path.to, &self.buffer),
-            }
-        }
+        worker.send_media(
+            || Clock.now(),
+            |path, datagrams, segment| match path.proto {
+                Protocol::Udp => udp.send(path, datagrams, segment),
+                _ => send_tcp(tcp, path.to, datagrams),
+            },
+        );
         self.hand_over();
         while self.worker.has_events()
             && let Ok(place) = self.events.try_reserve()
@@ -260,10 +260,10 @@ impl Shell {
             }
         }
     }
+}
 
-    fn send_tcp(&self, to: SocketAddr, bytes: &[u8]) {
-        if let Some(peer) = self.tcp.get(&to) {
-            peer.send(bytes);
-        }
+fn send_tcp(peers: &HashMap<SocketAddr, Peer>, to: SocketAddr, bytes: &[u8]) {
+    if let Some(peer) = peers.get(&to) {
+        peer.send(bytes);
     }
 }

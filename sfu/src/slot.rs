@@ -1,6 +1,7 @@
 //! A receive line of a viewer: one continuous RTP stream, whatever source it shows.
 
 use std::collections::VecDeque;
+use std::iter;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -129,7 +130,10 @@ pub struct Slot {
     pub paused: bool,
     want: Option<Want>,
     state: Forwarding,
-    segments: VecDeque<Segment>,
+    /// What flows, or has flowed last.
+    segment: Option<Segment>,
+    /// Before it, oldest first.
+    past: VecDeque<Segment>,
     written: Written,
     clock_rate: u32,
     /// Sound: how far the timestamps are ahead of the packets' arrivals, ticks, as some were sent that had come before.
@@ -163,7 +167,8 @@ impl Slot {
             paused: false,
             want: None,
             state: Forwarding::Empty,
-            segments: VecDeque::new(),
+            segment: None,
+            past: VecDeque::new(),
             written: Written {
                 next_seq: u64::from(first_seq & 0x7fff),
                 time: 0,
@@ -199,7 +204,8 @@ impl Slot {
             self.chosen = None;
             self.paused = false;
             // What was sent of another source is not sent again.
-            self.segments.clear();
+            self.segment = None;
+            self.past.clear();
             self.state = if want.is_some() {
                 Forwarding::Waiting
             } else {
@@ -212,7 +218,7 @@ impl Slot {
     /// What flows now.
     pub fn flowing(&self) -> Option<StreamId> {
         (self.state == Forwarding::Flowing)
-            .then(|| self.segments.back().map(|segment| segment.stream))
+            .then(|| self.segment.as_ref().map(|segment| segment.stream))
             .flatten()
     }
 
@@ -236,7 +242,7 @@ impl Slot {
         if let Some(selector) = &mut self.selector {
             selector.target = point;
         } else if point != top
-            && let Some(segment) = self.segments.back()
+            && let Some(segment) = &self.segment
         {
             let next = self.written.next_seq - segment.first_seq[1] + segment.first_seq[0];
             let selector = Selector::new(top, point, next, Some(self.written.source_time));
@@ -264,7 +270,7 @@ impl Slot {
     #[inline]
     pub fn takes(&self, stream: StreamId, source_type: u8, packet: &Packet) -> Take {
         if self.state == Forwarding::Flowing
-            && let Some(segment) = self.segments.back()
+            && let Some(segment) = &self.segment
             && segment.stream == stream
             && segment.source_type == source_type
         {
@@ -298,7 +304,7 @@ impl Slot {
 
     /// From `next` on (the packet that will follow the cached ones) time is real again. `last`: the last cached packet.
     pub fn catch_up_done(&mut self, last: &Packet) {
-        let Some(segment) = self.segments.back().copied() else {
+        let Some(segment) = self.segment else {
             return;
         };
         let seq = last.seq + 1;
@@ -366,16 +372,16 @@ impl Slot {
     }
 
     fn push(&mut self, segment: Segment) {
-        if self.segments.len() == SEGMENTS {
-            self.segments.pop_front();
+        if self.past.len() == SEGMENTS - 1 {
+            self.past.pop_front();
         }
-        self.segments.push_back(segment);
+        self.past.extend(self.segment.replace(segment));
     }
 
     /// The packet as this slot sends it; None for one from before the switch (a late resend), or when nothing flows.
     #[inline]
     pub fn rewrite(&mut self, packet: &Arc<Packet>) -> Option<Rewritten> {
-        let segment = self.segments.back()?;
+        let segment = self.segment.as_ref()?;
         let mut rewritten = segment.rewrite(packet)?;
         if let Some(selector) = &mut self.selector {
             rewritten.place(selector.take(packet)?);
@@ -416,9 +422,11 @@ impl Slot {
         let newest = self.written.next_seq.checked_sub(1)?;
         let back = u64::from((newest as u16).wrapping_sub(wire_seq));
         let seq = newest.checked_sub(back)?;
-        let newest = self.segments.back()?;
+        let newest = self.segment.as_ref()?;
         let shown = newest.stream;
-        let mut segments = self.segments.iter().rev().take_while(|segment| segment.stream == shown);
+        let mut segments = iter::once(newest)
+            .chain(self.past.iter().rev())
+            .take_while(|segment| segment.stream == shown);
         let (segment, source) = match &self.selector {
             None => {
                 let segment = segments.find(|segment| segment.first_seq[1] <= seq)?;
@@ -459,7 +467,7 @@ impl Slot {
 
     /// Payload type of padding on the resend stream, when something has been sent that it can belong to.
     pub fn resend_type(&self) -> Option<u8> {
-        self.segments.back()?.types.resend
+        self.segment.as_ref()?.types.resend
     }
 
     /// Timestamp of padding: that of the last packet.

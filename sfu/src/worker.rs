@@ -2,7 +2,7 @@
 //! events go out by `poll_*`.
 //!
 //! This file makes and ends sessions; [`drain`] takes what they have to say, [`demux`] finds whose datagram it is, [`forward`]
-//! takes packets from publishers, [`fan_out`] gives them to viewers, [`subscribe`] decides who gets what, [`timers`] does what
+//! takes packets from publishers, [`fan_out`] gives them to viewers, [`transmit`] sends them, [`subscribe`] decides who gets what, [`timers`] does what
 //! time brings, [`statistics`] measures, [`layers`] pauses what nobody watches, [`voices`] lets the loudest be heard,
 //! [`messages`] carries members' own messages, [`spread`] is between the workers that share a room.
 
@@ -22,6 +22,7 @@ mod subscribe;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod transmit;
 mod voices;
 
 use std::collections::VecDeque;
@@ -38,7 +39,7 @@ use tracing::info;
 use crate::egress::Path;
 use crate::loudest::Loudest;
 use crate::packet::StreamId;
-use crate::session::{Flush, Session};
+use crate::session::Session;
 use crate::speakers::Speakers;
 use crate::track::{Publisher, Stream, Track};
 use events::Events;
@@ -80,6 +81,7 @@ pub struct Worker {
     events: Events,
     outbox: messages::Outbox,
     scratch: forward::Scratch,
+    idle: transmit::Buffers,
     counters: forward::Counters,
 }
 
@@ -142,6 +144,7 @@ impl Worker {
             events: Events::default(),
             outbox: messages::Outbox::default(),
             scratch: forward::Scratch::default(),
+            idle: transmit::Buffers::default(),
             counters: forward::Counters::default(),
             setup,
         }
@@ -342,54 +345,6 @@ impl Worker {
         }
     }
 
-    /// A session has packets to send: now, or when the moment is over.
-    fn want_flush(&mut self, now: Instant, index: usize, urgent: bool) {
-        let Some(Some(session)) = self.sessions.get_mut(index) else {
-            return;
-        };
-        match (session.flush, urgent) {
-            (Flush::Idle | Flush::Waiting, true) => {
-                session.flush = Flush::Ready;
-                self.ready.push_back(index);
-            }
-            (Flush::Idle, false) => {
-                session.flush = Flush::Waiting;
-                self.waiting.push_back((now + self.setup.batch_window, index));
-            }
-            (Flush::Waiting, false) | (Flush::Ready, _) => {}
-        }
-    }
-
-    /// Writes the datagrams of one send into `buffer`. Answers where to, and the size of each datagram but the last.
-    pub fn poll_media(&mut self, now: Instant, buffer: &mut Vec<u8>) -> Option<(Path, usize)> {
-        self.fan_out_due(now);
-        loop {
-            let index = match self.ready.front() {
-                Some(index) => *index,
-                None => {
-                    let (due, index) = *self.waiting.front()?;
-                    if due > now {
-                        return None;
-                    }
-                    self.waiting.pop_front();
-                    match self.sessions.get_mut(index) {
-                        Some(Some(session)) if session.flush == Flush::Waiting => session.flush = Flush::Ready,
-                        _ => continue,
-                    }
-                    self.ready.push_back(index);
-                    index
-                }
-            };
-            if let Some(Some(session)) = self.sessions.get_mut(index) {
-                if let Some(send) = session.egress.poll(now, &session.slots, buffer) {
-                    return Some(send);
-                }
-                session.flush = Flush::Idle;
-            }
-            self.ready.pop_front();
-        }
-    }
-
     #[cfg(any(test, feature = "fuzzing"))]
     fn session_mut(&mut self, id: SessionId) -> Option<&mut Session> {
         self.sessions.get_mut(*self.by_id.get(&id)?)?.as_mut()
@@ -441,7 +396,7 @@ impl Worker {
         !self.events.is_empty()
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) or [`poll_media`](Self::poll_media) is next due; None: never.
+    /// When [`handle_timeout`](Self::handle_timeout) or [`send_media`](Self::send_media) is next due; None: never.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let flush = self.waiting.front().map(|(due, _)| *due);
         let unsent = self.unsent.front().map(|(due, _)| *due);

@@ -7,10 +7,11 @@ use std::time::Instant;
 use str0m::format::PayloadParams;
 
 use super::Worker;
-use crate::egress::Body;
+use super::transmit::{Outlet, make_ready};
+use crate::egress::{Body, Path};
 use crate::packet::{Packet, StreamId};
 use crate::protection::{MOST_OLDER, REPEAT_AFTER};
-use crate::session::{Flush, Session};
+use crate::session::Session;
 use crate::slot::Take;
 use crate::track::Viewer;
 
@@ -78,16 +79,20 @@ impl Worker {
     }
 
     /// Fans out what is complete or due.
-    pub(super) fn fan_out_due(&mut self, now: Instant) {
+    pub(super) fn fan_out_due<C, S>(&mut self, now: Instant, outlet: &mut Outlet<C, S>)
+    where
+        C: Fn() -> Instant,
+        S: FnMut(&Path, &[u8], usize),
+    {
         while let Some(track) = self.complete.pop() {
-            self.fan_out_room_of(now, track);
+            self.fan_out_room_of(now, track, outlet);
         }
         while let Some((due, track)) = self.unsent.front().copied() {
             if due > now {
                 break;
             }
             self.unsent.pop_front();
-            self.fan_out_room_of(now, track);
+            self.fan_out_room_of(now, track, outlet);
         }
         self.repeat_due(now);
     }
@@ -109,8 +114,13 @@ impl Worker {
         }
     }
 
-    /// Everything that waits in a track's room leaves with it, so that it shares the sends.
-    fn fan_out_room_of(&mut self, now: Instant, track: usize) {
+    /// Everything that waits in a track's room leaves with it, so that it shares the sends: the last track's viewers are sent
+    /// all that they were given, one after the other.
+    fn fan_out_room_of<C, S>(&mut self, now: Instant, track: usize, outlet: &mut Outlet<C, S>)
+    where
+        C: Fn() -> Instant,
+        S: FnMut(&Path, &[u8], usize),
+    {
         let Some(Some(state)) = self.tracks.get(track) else {
             return;
         };
@@ -122,10 +132,18 @@ impl Worker {
         };
         let mut tracks = std::mem::take(&mut self.fanning);
         tracks.append(&mut room.pending);
+        let last = tracks.pop();
         for track in tracks.drain(..) {
             self.fan_out(now, track);
         }
         self.fanning = tracks;
+        if let Some(last) = last {
+            self.serve(now, last, |session, viewer, pending, given| {
+                outlet.serve(session, |session| {
+                    give(now, session, viewer, pending, given);
+                });
+            });
+        }
     }
 
     /// Gives what waits of a stream's track to its viewers at once.
@@ -135,8 +153,24 @@ impl Worker {
         }
     }
 
-    /// Gives a track's waiting packets to its viewers.
+    /// Gives a track's waiting packets to its viewers; they leave when it is their turn.
     pub(super) fn fan_out(&mut self, now: Instant, track: usize) {
+        let mut ready = std::mem::take(&mut self.ready);
+        self.serve(now, track, |session, viewer, pending, given| {
+            if give(now, session, viewer, pending, given) {
+                make_ready(session, viewer.session, &mut ready);
+            }
+        });
+        self.ready = ready;
+    }
+
+    /// Has `each` of a track's viewers given its waiting packets.
+    fn serve(
+        &mut self,
+        now: Instant,
+        track: usize,
+        mut each: impl FnMut(&mut Session, Viewer, &[Pending], &mut Given),
+    ) {
         let Some(Some(state)) = self.tracks.get_mut(track) else {
             return;
         };
@@ -147,12 +181,8 @@ impl Worker {
         let mut pending = std::mem::take(&mut state.pending);
         let mut given = Given::default();
         for viewer in &state.viewers {
-            let Some(Some(session)) = self.sessions.get_mut(viewer.session) else {
-                continue;
-            };
-            if give(now, session, *viewer, &pending, &mut given) && session.flush != Flush::Ready {
-                session.flush = Flush::Ready;
-                self.ready.push_back(viewer.session);
+            if let Some(Some(session)) = self.sessions.get_mut(viewer.session) {
+                each(session, *viewer, &pending, &mut given);
             }
         }
         pending.clear();

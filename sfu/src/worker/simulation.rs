@@ -167,7 +167,6 @@ pub struct Simulation {
     sent: u64,
     seed: u64,
     room: RoomKey,
-    buffer: Vec<u8>,
     pub events: Vec<(Instant, Event)>,
     /// Who joins from now on opens the channels for messages.
     pub with_channels: bool,
@@ -223,7 +222,6 @@ impl Simulation {
             sent: 0,
             seed: seed.wrapping_mul(2).wrapping_add(1),
             room: room_key(),
-            buffer: Vec::new(),
             events: Vec::new(),
             with_channels: false,
             with_sound_again: false,

@@ -71,25 +71,27 @@ impl Simulation {
     }
 
     pub(super) fn flush_media(&mut self, worker: usize) {
-        let mut buffer = std::mem::take(&mut self.buffer);
-        loop {
-            let mut send = None;
-            let (now, here) = (self.now, &mut self.workers[worker]);
-            let allocations = allocations_of(|| send = here.poll_media(now, &mut buffer));
-            let Some((path, segment)) = send else {
-                break;
+        let (now, here) = (self.now, &mut self.workers[worker]);
+        let (mut sends, mut storing) = (Vec::new(), 0);
+        let allocations = allocations_of(|| {
+            let store = |path: &crate::egress::Path, datagrams: &[u8], segment: usize| {
+                storing += allocations_of(|| sends.push((*path, datagrams.to_vec(), segment)));
             };
+            here.send_media(|| now, store);
+        });
+        if let Some(counted) = self.counted.as_mut() {
+            counted.allocations += allocations - storing;
+        }
+        for (path, datagrams, segment) in sends {
             if let Some(counted) = self.counted.as_mut() {
-                counted.allocations += allocations;
-                counted.sent += buffer.len().div_ceil(segment) as u64;
+                counted.sent += datagrams.len().div_ceil(segment) as u64;
             }
             if let Some(index) = self.find(path.to) {
-                for bytes in buffer.chunks(segment) {
+                for bytes in datagrams.chunks(segment) {
                     self.send(self.peers[index].down, To::Peer(index), bytes.to_vec());
                 }
             }
         }
-        self.buffer = buffer;
     }
 
     pub(super) fn hand_over(&mut self) {
