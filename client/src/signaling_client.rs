@@ -11,10 +11,10 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::error::UrlError;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Message};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async_with_config, connect_async};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async_with_config, connect_async_with_config};
 
-/// A connection of a member that only listens reads this much at once; the default would be 128 KiB for each.
-const SMALL_BUFFER: usize = 2048;
+/// A connection reads this much at once. The default of 128 KiB would be kept for each, and filled with zeros for every look.
+const READ_BUFFER: usize = 2048;
 
 /// Why signaling did not do it.
 #[derive(Debug, Error)]
@@ -54,7 +54,8 @@ pub struct SignalingClient {
 impl SignalingClient {
     /// `url`: as in `ws://127.0.0.1:8080/ws`.
     pub async fn connect(url: &str) -> Result<Self, SignalingError> {
-        let connected = connect_async(url).await;
+        let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER);
+        let connected = connect_async_with_config(url, Some(config), false).await;
         let (socket, _) = connected.map_err(|source| SignalingError::Connect {
             url: url.to_owned(),
             source: Box::new(source),
@@ -176,7 +177,7 @@ async fn connect_from(
     socket.set_nodelay(true)?;
     let stream = MaybeTlsStream::Plain(socket.connect(server).await?);
     let config = WebSocketConfig::default()
-        .read_buffer_size(SMALL_BUFFER)
+        .read_buffer_size(READ_BUFFER)
         .write_buffer_size(0);
     let (socket, _) = client_async_with_config(request, stream, Some(config)).await?;
     Ok(socket)

@@ -33,7 +33,7 @@ pub struct Config {
     /// Milliseconds in which packets for one viewer are collected to leave in one send, unless a picture is complete
     /// before. Default 2; more saves CPU time and costs delay.
     pub batch_window_milliseconds: u64,
-    /// Least microseconds between two looks at the media socket while packets come in. Default 500; 0: none. More saves
+    /// Least microseconds between two looks at the media socket while packets come in. Default 1000; 0: none. More saves
     /// CPU time with many viewers and costs delay.
     pub read_interval_microseconds: u64,
 }
@@ -50,7 +50,7 @@ impl Default for Config {
             room_sessions: 200,
             max_load: 0.85,
             batch_window_milliseconds: 2,
-            read_interval_microseconds: 500,
+            read_interval_microseconds: 1_000,
         }
     }
 }

@@ -15,6 +15,7 @@ use super::spread::Handover;
 use super::{Datagram, Worker, drop_datagram};
 use crate::egress::{Body, Totals};
 use crate::packet::{Packet, StreamId};
+use crate::session::Session;
 use crate::track::{Publisher, Stream};
 use crate::wire::dependency::{Carried, Dependency, Structure};
 use crate::wire::descriptor::Descriptor;
@@ -267,7 +268,7 @@ impl Worker {
         }
     }
 
-    /// Feedback of a viewer. What it says of his own sending is for `str0m`.
+    /// Feedback of a viewer. What it says of his own sending is for `str0m`, if he sends.
     pub(super) fn handle_rtcp(
         &mut self,
         now: Instant,
@@ -339,7 +340,8 @@ impl Worker {
             }
         }
         self.scratch = scratch;
-        if about_sending {
+        let sends = |session: &Session| !session.streams.is_empty();
+        if about_sending && self.sessions.get(index).and_then(Option::as_ref).is_some_and(sends) {
             self.give(now, index, from, to, proto, bytes);
         }
     }
