@@ -44,6 +44,35 @@ fn every_viewer_gets_every_packet_of_every_publisher() {
 }
 
 #[test]
+fn members_who_come_by_whip_and_whep_get_every_packet_of_whom_they_watch() {
+    let server = support::Server::start();
+    let (whip, whep) = (server.url("/whip/{room}"), server.url("/whep/{room}/{user}"));
+    let entrance = ["--whip", &whip, "--whep", &whep];
+    let report = load(&server, &[&entrance[..], &["--publishers", "2", "--viewers", "5"]].concat());
+
+    assert_eq!(number(&report, "/publishers_up"), 2.0);
+    assert_eq!(number(&report, "/viewers_up"), 5.0);
+    assert_eq!(number(&report, "/failed"), 0.0);
+    assert_eq!(number(&report, "/foreign"), 0.0);
+    // Each of the five watches one of the two publishers: 250 packets a second, 3 seconds, 3750, more or less.
+    let delivered = number(&report, "/delivered");
+    assert!((3_375.0..=4_125.0).contains(&delivered), "{report:#}");
+    assert!(number(&report, "/loss") < 0.001, "{report:#}");
+    let metrics = server.get("/metrics");
+    assert!(metrics.contains("rotunda_signaling_whip_sessions 0\n"), "all were deleted: {metrics}");
+}
+
+#[test]
+fn an_endpoint_that_refuses_is_quoted() {
+    let server = support::Server::start();
+    let (whip, whep) = (server.url("/whip/{room}"), server.url("/whep/{room}/{user}"));
+    let output = server.run(&["load", "--whip", &whip, "--whep", &whep, "--token", "nonsense"]);
+    assert!(!output.status.success());
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(text.contains("401") && text.contains("user_sig_invalid"), "{text}");
+}
+
+#[test]
 fn what_viewers_lose_is_sent_again() {
     let server = support::Server::start();
     let report = load(&server, &["--viewers", "4", "--loss", "0.1", "--audio-packets", "0"]);

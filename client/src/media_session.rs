@@ -24,6 +24,8 @@ pub enum MediaError {
     Candidate(#[source] str0m::error::IceError),
     #[error("the session has nothing to offer")]
     NoOffer,
+    #[error("understand the server's offer")]
+    Offer(#[source] str0m::error::SdpError),
     #[error("understand the server's answer")]
     Answer(#[source] str0m::error::SdpError),
     #[error("drive the WebRTC session")]

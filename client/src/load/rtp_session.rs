@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use rotunda_proto::sfu::{Lines, MEMBER_AUDIO_SLOTS, MEMBER_CAMERA_SLOTS};
-use str0m::change::{SdpAnswer, SdpPendingOffer};
+use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
 use str0m::format::Codec;
 use str0m::media::{Direction, MediaKind, Mid, Pt};
 use str0m::net::{Protocol, Receive, Transmit};
@@ -53,29 +53,16 @@ pub struct RtpSession {
 impl RtpSession {
     /// Makes the one offer. `local`: the UDP socket's address as the server sees it.
     pub fn offer(now: Instant, local: SocketAddr, part: Part) -> Result<(Self, String, Lines), MediaError> {
-        let mut rtc = Rtc::builder()
-            .set_rtp_mode(true)
-            .clear_codecs()
-            .enable_opus(true, false)
-            .enable_vp8(true)
-            .set_rtcp_report_interval_audio(Duration::from_secs(1))
-            .build(now);
-        rtc.add_local_candidate(Candidate::host(local, "udp").map_err(MediaError::Candidate)?);
-        let payload_type = |codec| {
-            let found = rtc.codec_config().find(|params| params.spec().codec == codec);
-            found.map(|params| params.pt())
-        };
-        let (opus, vp8) = (payload_type(Codec::Opus), payload_type(Codec::Vp8));
-        let mut changes = rtc.sdp_api();
-        let mut add = |kind, direction| changes.add_media(kind, direction, None, None, None);
-        let (mut microphone, mut camera) = (None, None);
+        let mut session = Self::without_lines(now, local)?;
         let mut lines = Lines::default();
+        let mut changes = session.rtc.sdp_api();
+        let mut add = |kind, direction| changes.add_media(kind, direction, None, None, None);
         match part {
             Part::Publisher => {
-                microphone = Some(add(MediaKind::Audio, Direction::SendOnly));
-                camera = Some(add(MediaKind::Video, Direction::SendOnly));
-                lines.microphone = microphone.map(|mid| mid.to_string());
-                lines.camera = camera.map(|mid| mid.to_string());
+                session.microphone = Some(add(MediaKind::Audio, Direction::SendOnly));
+                session.camera = Some(add(MediaKind::Video, Direction::SendOnly));
+                lines.microphone = session.microphone.map(|mid| mid.to_string());
+                lines.camera = session.camera.map(|mid| mid.to_string());
             }
             Part::Viewer => {
                 let mut slots = |kind, count: usize| {
@@ -87,19 +74,53 @@ impl RtpSession {
             }
         }
         let (offer, pending) = changes.apply().ok_or(MediaError::NoOffer)?;
-        let session = Self {
+        session.pending = Some(pending);
+        Ok((session, offer.to_sdp_string(), lines))
+    }
+
+    /// Makes the one offer of who watches one publisher, as a WHEP player does.
+    pub fn offer_to_watch_one(now: Instant, local: SocketAddr) -> Result<(Self, String), MediaError> {
+        let mut session = Self::without_lines(now, local)?;
+        let mut changes = session.rtc.sdp_api();
+        for kind in [MediaKind::Audio, MediaKind::Video] {
+            changes.add_media(kind, Direction::RecvOnly, None, None, None);
+        }
+        let (offer, pending) = changes.apply().ok_or(MediaError::NoOffer)?;
+        session.pending = Some(pending);
+        Ok((session, offer.to_sdp_string()))
+    }
+
+    /// Takes the server's offer, and makes the answer to it: receives what is offered.
+    pub fn answer(now: Instant, local: SocketAddr, offer: &str) -> Result<(Self, String), MediaError> {
+        let mut session = Self::without_lines(now, local)?;
+        let offer = SdpOffer::from_sdp_string(offer).map_err(MediaError::Offer)?;
+        let answer = session.rtc.sdp_api().accept_offer(offer)?;
+        session.learn_payload_types();
+        session.handle_timeout(now)?;
+        Ok((session, answer.to_sdp_string()))
+    }
+
+    fn without_lines(now: Instant, local: SocketAddr) -> Result<Self, MediaError> {
+        let mut rtc = Rtc::builder()
+            .set_rtp_mode(true)
+            .clear_codecs()
+            .enable_opus(true, false)
+            .enable_vp8(true)
+            .set_rtcp_report_interval_audio(Duration::from_secs(1))
+            .build(now);
+        rtc.add_local_candidate(Candidate::host(local, "udp").map_err(MediaError::Candidate)?);
+        Ok(Self {
             rtc,
             local,
-            pending: Some(pending),
-            microphone,
-            camera,
-            opus,
-            vp8,
+            pending: None,
+            microphone: None,
+            camera: None,
+            opus: None,
+            vp8: None,
             told: VecDeque::new(),
             transmits: VecDeque::new(),
             next_timeout: now,
-        };
-        Ok((session, offer.to_sdp_string(), lines))
+        })
     }
 
     pub fn handle_answer(&mut self, now: Instant, answer: &str) -> Result<(), MediaError> {
@@ -107,7 +128,17 @@ impl RtpSession {
         if let Some(pending) = self.pending.take() {
             self.rtc.sdp_api().accept_answer(pending, answer)?;
         }
+        self.learn_payload_types();
         self.handle_timeout(now)
+    }
+
+    /// They are settled with the answer.
+    fn learn_payload_types(&mut self) {
+        let payload_type = |codec| {
+            let found = self.rtc.codec_config().find(|params| params.spec().codec == codec);
+            found.map(|params| params.pt())
+        };
+        (self.opus, self.vp8) = (payload_type(Codec::Opus), payload_type(Codec::Vp8));
     }
 
     /// What is no packet of this session is ignored.
