@@ -13,7 +13,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::load::{JanusError, WhipError};
 use crate::local_address::local_address;
-use crate::media_session::{MediaError, MediaSession, Received};
+use crate::media_session::{MediaSession, Received};
+use crate::peer::MediaError;
 use crate::signaling_client::{SignalingClient, SignalingError};
 use crate::source::{Source, SourceConfig, SourceError};
 
