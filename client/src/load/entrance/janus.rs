@@ -13,8 +13,9 @@ use thiserror::Error;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Message};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
 
 use super::Entry;
 use crate::JoinError;
@@ -22,6 +23,9 @@ use crate::load::rtp_session::{Part, RtpSession};
 
 /// Janus ends a session of which it has heard nothing for 60 s.
 const KEEP_ALIVE: Duration = Duration::from_secs(25);
+
+/// The default of 128 KiB would be filled with zeros for every look at the connection.
+const READ_BUFFER: usize = 2048;
 
 /// Why Janus did not let a member in, or has ended its stay.
 #[derive(Debug, Error)]
@@ -100,7 +104,9 @@ impl JanusClient {
         let mut request = url.into_client_request().map_err(Box::new)?;
         let protocol = HeaderValue::from_static("janus-protocol");
         request.headers_mut().insert("Sec-WebSocket-Protocol", protocol);
-        let (socket, _) = connect_async(request).await.map_err(Box::new)?;
+        let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER);
+        let connected = connect_async_with_config(request, Some(config), false).await;
+        let (socket, _) = connected.map_err(Box::new)?;
         let mut client = Self {
             socket,
             transactions: 0,
