@@ -168,8 +168,21 @@ pub struct Load {
     #[command(flatten)]
     pub file: ConfigFile,
     /// The server's WebSocket; by default the local one of the configuration.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["whip", "janus"])]
     pub url: Option<String>,
+    /// Publishers join by WHIP here, with any server. `{room}` and `{user}`, the publisher, are filled in, as in
+    /// `http://127.0.0.1:8080/whip/{room}`.
+    #[arg(long, value_name = "URL", requires = "whep", conflicts_with = "janus")]
+    pub whip: Option<String>,
+    /// Viewers join by WHEP here, as in `http://127.0.0.1:8080/whep/{room}/{user}`; each watches one publisher of its room.
+    #[arg(long, value_name = "URL", requires = "whip")]
+    pub whep: Option<String>,
+    /// The bearer token of all of them; by default each has the UserSig of its user.
+    #[arg(long, requires = "whip")]
+    pub token: Option<String>,
+    /// Members join Janus's video room here, as in `ws://127.0.0.1:8188`; the room must exist there.
+    #[arg(long, value_name = "URL")]
+    pub janus: Option<String>,
     /// The room: a number, or text (write `text:123` for the text room "123").
     #[arg(long, default_value = "load", value_parser = parse_room)]
     pub room: RoomId,

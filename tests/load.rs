@@ -2,6 +2,9 @@
 
 mod support;
 
+use std::net::{IpAddr, TcpListener, TcpStream, UdpSocket};
+use std::process::{Child, Command};
+
 use serde_json::Value;
 
 fn load(server: &support::Server, arguments: &[&str]) -> Value {
@@ -41,6 +44,120 @@ fn every_viewer_gets_every_packet_of_every_publisher() {
     assert!(number(&report, "/server_cpu_us_per_packet") > 0.0);
     let p50 = number(&report, "/video/delay_ms/p50");
     assert!(p50 > 0.0, "{report:#}");
+}
+
+#[test]
+fn members_who_come_by_whip_and_whep_get_every_packet_of_whom_they_watch() {
+    let server = support::Server::start();
+    let (whip, whep) = (server.url("/whip/{room}"), server.url("/whep/{room}/{user}"));
+    let entrance = ["--whip", &whip, "--whep", &whep];
+    let report = load(
+        &server,
+        &[&entrance[..], &["--publishers", "2", "--viewers", "5"]].concat(),
+    );
+
+    assert_eq!(number(&report, "/publishers_up"), 2.0);
+    assert_eq!(number(&report, "/viewers_up"), 5.0);
+    assert_eq!(number(&report, "/failed"), 0.0);
+    assert_eq!(number(&report, "/foreign"), 0.0);
+    // Each of the five watches one of the two publishers: 250 packets a second, 3 seconds, 3750, more or less.
+    let delivered = number(&report, "/delivered");
+    assert!((3_375.0..=4_125.0).contains(&delivered), "{report:#}");
+    assert!(number(&report, "/loss") < 0.001, "{report:#}");
+    let metrics = server.get("/metrics");
+    assert!(
+        metrics.contains("rotunda_signaling_whip_sessions 0\n"),
+        "all were deleted: {metrics}"
+    );
+}
+
+#[test]
+fn an_endpoint_that_refuses_is_quoted() {
+    let server = support::Server::start();
+    let (whip, whep) = (server.url("/whip/{room}"), server.url("/whep/{room}/{user}"));
+    let output = server.run(&["load", "--whip", &whip, "--whep", &whep, "--token", "nonsense"]);
+    assert!(!output.status.success());
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(text.contains("401") && text.contains("user_sig_invalid"), "{text}");
+}
+
+#[test]
+fn members_of_a_room_of_janus_are_measured_by_the_same_rule() {
+    if !support::installed("janus") {
+        return;
+    }
+    let Some(address) = outside_address() else {
+        eprintln!("SKIPPED: this machine has no address beside loopback's, which Janus does not use");
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let janus = Janus::start(folder.path(), address);
+    let file = folder.path().join("load.json");
+    let (url, pid) = (format!("ws://{address}:{}", janus.port), janus.child.id().to_string());
+    let plan = [
+        "load",
+        "--janus",
+        &url,
+        "--publishers",
+        "2",
+        "--viewers",
+        "3",
+        "--warm-up",
+        "1",
+        "--seconds",
+        "3",
+    ];
+    let output = ["--server-pid", &pid, "--json", file.to_str().unwrap()];
+    let settings = support::settings(folder.path(), support::free_ports());
+    let output = support::rotunda(&[&plan[..], &output].concat(), folder.path(), &settings)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+
+    assert_eq!(number(&report, "/viewers_up"), 3.0);
+    assert_eq!(number(&report, "/failed"), 0.0);
+    // Two publishers, 250 packets a second, 3 seconds, 3 viewers: 4500, more or less as a busy machine keeps time.
+    let delivered = number(&report, "/delivered");
+    assert!((4_050.0..=4_950.0).contains(&delivered), "{report:#}");
+    assert!(number(&report, "/loss") < 0.01, "{report:#}");
+    assert!(number(&report, "/server_cpu_us_per_packet") > 0.0, "{report:#}");
+}
+
+/// The address that this machine goes out by.
+fn outside_address() -> Option<IpAddr> {
+    let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+    // Sends nothing; only looks the route up.
+    socket.connect("198.51.100.1:9").ok()?;
+    Some(socket.local_addr().unwrap().ip())
+}
+
+struct Janus {
+    child: Child,
+    port: u16,
+}
+
+impl Janus {
+    fn start(folder: &std::path::Path, address: IpAddr) -> Self {
+        // Below those that the system hands out, so that none is taken in between.
+        let first = 20_000 + (std::process::id() % 10_000) as u16;
+        let is_free = |port: &u16| TcpListener::bind((address, *port)).is_ok();
+        let port = (first..).find(is_free).unwrap();
+        let child = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/benches/janus"))
+            .args([folder.to_str().unwrap(), &address.to_string(), &port.to_string()])
+            .spawn()
+            .unwrap();
+        let janus = Self { child, port };
+        support::eventually("Janus listens", 10, || TcpStream::connect((address, port)).ok());
+        janus
+    }
+}
+
+impl Drop for Janus {
+    fn drop(&mut self) {
+        let _ended_already = self.child.kill();
+        let _ended_already = self.child.wait();
+    }
 }
 
 #[test]

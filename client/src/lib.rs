@@ -7,9 +7,11 @@ pub mod load;
 mod local_address;
 mod media_session;
 mod participant;
+mod peer;
 mod signaling_client;
 pub mod source;
 
-pub use media_session::{MediaError, MediaSession, Received, Slot};
+pub use media_session::{MediaSession, Received, Slot};
 pub use participant::{JoinError, Participant, ParticipantConfig, Statistics};
+pub use peer::MediaError;
 pub use signaling_client::{SignalingClient, SignalingError};

@@ -11,8 +11,10 @@ use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::load::{JanusError, WhipError};
 use crate::local_address::local_address;
-use crate::media_session::{MediaError, MediaSession, Received};
+use crate::media_session::{MediaSession, Received};
+use crate::peer::MediaError;
 use crate::signaling_client::{SignalingClient, SignalingError};
 use crate::source::{Source, SourceConfig, SourceError};
 
@@ -44,6 +46,10 @@ pub struct Statistics {
 pub enum JoinError {
     #[error("signaling")]
     Signaling(#[from] SignalingError),
+    #[error("WHIP or WHEP")]
+    Whip(#[from] WhipError),
+    #[error("Janus")]
+    Janus(#[from] JanusError),
     #[error("media")]
     Media(#[from] MediaError),
     #[error("source")]

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::Context;
-use rotunda_client::load::{Access, AudienceReport, Flow, KindReport, Plan, Report, Second, Stage};
+use rotunda_client::load::{Access, AudienceReport, Entrance, Flow, KindReport, Plan, Report, Second, Stage};
 use rotunda_proto::ids::UserId;
 use tokio_util::sync::CancellationToken;
 
@@ -20,6 +20,7 @@ pub async fn run(arguments: cli::Load) -> anyhow::Result<()> {
     let application = local_application(&config)?;
     let local = format!("ws://127.0.0.1:{}/ws", config.server.port);
     let json = arguments.json.clone();
+    let token = arguments.token.clone();
     let plan = plan(arguments, local);
     let needed = plan.sockets() + OTHER_FILES;
     if let Some(limit) = open_files.filter(|limit| *limit < needed) {
@@ -27,7 +28,10 @@ pub async fn run(arguments: cli::Load) -> anyhow::Result<()> {
     }
     let access = Access {
         app: application.sdk_app_id,
-        sign: Box::new(move |user: &UserId| sign(&application, user, TICKET_LIFE)),
+        sign: Box::new(move |user: &UserId| match &token {
+            Some(token) => token.clone(),
+            None => sign(&application, user, TICKET_LIFE),
+        }),
     };
     let stop = CancellationToken::new();
     let asked = stop.clone();
@@ -49,8 +53,15 @@ pub async fn run(arguments: cli::Load) -> anyhow::Result<()> {
 }
 
 fn plan(arguments: cli::Load, local: String) -> Plan {
+    let entrance = match (arguments.whip, arguments.whep, arguments.janus) {
+        (Some(whip), Some(whep), _) => Entrance::Whip { whip, whep },
+        (_, _, Some(url)) => Entrance::Janus { url },
+        _ => Entrance::Signaling {
+            url: arguments.url.unwrap_or(local),
+        },
+    };
     Plan {
-        url: arguments.url.unwrap_or(local),
+        entrance,
         room: arguments.room,
         rooms: arguments.rooms,
         publishers: arguments.publishers,

@@ -2,11 +2,12 @@
 //! without media by ten thousands.
 //!
 //! [`run`] carries a [`Plan`] out and answers a [`Report`]. The members of a thread share its runtime; each has a
-//! WebSocket and a UDP socket of its own, as a person would.
+//! UDP socket and a way in ([`Entrance`]) of its own, as a person would.
 
 mod audience;
 mod cpu;
 mod delay;
+mod entrance;
 mod memory;
 mod plan;
 mod publisher;
@@ -23,7 +24,8 @@ mod udp;
 mod viewer;
 
 pub use delay::Quantiles;
-pub use plan::{Flow, Plan, PlanError};
+pub use entrance::{JanusError, WhipError};
+pub use plan::{Entrance, Flow, Plan, PlanError};
 pub use report::{AudienceReport, KindReport, Report};
 pub use run::{Access, LoadError, Second, Stage, run};
 pub use tally::Counts;

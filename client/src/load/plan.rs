@@ -18,8 +18,7 @@ const LARGEST: f64 = 1e6;
 /// The parameters of a run; printed with its result.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Plan {
-    /// As in `ws://127.0.0.1:8080/ws`.
-    pub url: String,
+    pub entrance: Entrance,
     pub room: RoomId,
     /// None: the one room. Else that many rooms, ROOM-1 to ROOM-K, each with all publishers and viewers.
     pub rooms: Option<u32>,
@@ -54,6 +53,30 @@ pub struct Plan {
     pub server_pid: Option<u32>,
 }
 
+/// How members get in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Entrance {
+    /// Rotunda's signaling, as in `ws://127.0.0.1:8080/ws`. Viewers watch all publishers of their room.
+    Signaling { url: String },
+    /// Publishers by WHIP (RFC 9725), viewers by WHEP: each watches one publisher of its room, the viewers in turn. In both
+    /// addresses `{room}` and `{user}`, which is the publisher, are filled in.
+    Whip { whip: String, whep: String },
+    /// Janus's API, as in `ws://127.0.0.1:8188`, and its video room plugin, which must have the rooms. Viewers watch all
+    /// publishers of their room.
+    Janus { url: String },
+}
+
+impl Entrance {
+    /// Of the server; what is to be filled in stands in it as it is.
+    pub fn url(&self) -> &str {
+        match self {
+            Self::Signaling { url } | Self::Janus { url } => url,
+            Self::Whip { whip, .. } => whip,
+        }
+    }
+}
+
 /// What a publisher sends of one kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Flow {
@@ -73,6 +96,8 @@ pub enum PlanError {
     Members,
     #[error("{0} is zero, negative or much too large")]
     Range(&'static str),
+    #[error("an audience without media gets in by Rotunda's signaling alone")]
+    Audience,
     #[error("the loss must be from 0 to 1")]
     Loss,
     #[error("{name} must be from {least} to {most} bytes")]
@@ -94,6 +119,8 @@ pub struct Member {
     pub number: u32,
     pub room: RoomId,
     pub user: UserId,
+    /// Of a viewer who can watch only one: whom. Viewers of a room are spread over its publishers.
+    pub watches: Option<UserId>,
 }
 
 /// Everybody who takes part.
@@ -109,9 +136,17 @@ impl Plan {
     pub fn cast(&self) -> Result<Cast, PlanError> {
         self.check()?;
         let rooms = self.room_ids()?;
+        let publishers = self.members(&rooms, "p", self.publishers)?;
+        let mut viewers = self.members(&rooms, "v", self.viewers)?;
+        for (number, viewer) in viewers.iter_mut().enumerate() {
+            // Both are in the order of members().
+            let (place, room) = (number / rooms.len(), number % rooms.len());
+            let watched = publishers.iter().skip(room).step_by(rooms.len()).cycle().nth(place);
+            viewer.watches = watched.map(|publisher| publisher.user.clone());
+        }
         Ok(Cast {
-            publishers: self.members(&rooms, "p", self.publishers)?,
-            viewers: self.members(&rooms, "v", self.viewers)?,
+            publishers,
+            viewers,
             audience: self.members(&rooms, "a", self.audience)?,
         })
     }
@@ -158,6 +193,9 @@ impl Plan {
         if u64::from(self.publishers) + u64::from(self.viewers) + u64::from(self.audience) > MAX_MEMBERS {
             return Err(PlanError::Members);
         }
+        if self.audience > 0 && !matches!(self.entrance, Entrance::Signaling { .. }) {
+            return Err(PlanError::Audience);
+        }
         if !(0.0..=1.0).contains(&self.loss) {
             return Err(PlanError::Loss);
         }
@@ -202,6 +240,7 @@ impl Plan {
                 user: name
                     .parse()
                     .map_err(|_| PlanError::UserPrefix(self.user_prefix.clone()))?,
+                watches: None,
             })
         };
         places.enumerate().map(member).collect()
@@ -214,7 +253,9 @@ pub mod tests {
 
     pub fn plan() -> Plan {
         Plan {
-            url: "ws://127.0.0.1:8080/ws".to_owned(),
+            entrance: Entrance::Signaling {
+                url: "ws://127.0.0.1:8080/ws".to_owned(),
+            },
             room: RoomId::Name("load".parse().unwrap()),
             rooms: None,
             publishers: 1,
@@ -255,6 +296,13 @@ pub mod tests {
         let rooms: Vec<_> = cast.publishers.iter().map(|member| member.room.to_string()).collect();
         assert_eq!(rooms, ["load-1", "load-2", "load-3", "load-1", "load-2", "load-3"]);
         assert_eq!(cast.viewers[4].user.as_str(), "load-r2-v2");
+        let watched: Vec<_> = cast.viewers[..9]
+            .iter()
+            .map(|viewer| viewer.watches.clone().unwrap())
+            .collect();
+        let (first, second) = (&cast.publishers[..3], &cast.publishers[3..]);
+        let in_turn = first.iter().chain(second).chain(first);
+        assert!(in_turn.map(|publisher| &publisher.user).eq(&watched), "{watched:?}");
     }
 
     #[test]
@@ -286,6 +334,13 @@ pub mod tests {
         let wrong = [
             Plan { viewers: 0, ..plan() },
             Plan { loss: 1.5, ..plan() },
+            Plan {
+                audience: 1,
+                entrance: Entrance::Janus {
+                    url: "ws://127.0.0.1:8188".to_owned(),
+                },
+                ..plan()
+            },
             Plan {
                 join_rate: f64::NAN,
                 ..plan()

@@ -1,19 +1,17 @@
 //! A member's WebRTC session that sends and receives single RTP packets. Sans-IO.
 
-use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use rotunda_proto::sfu::{Lines, MEMBER_AUDIO_SLOTS, MEMBER_CAMERA_SLOTS};
-use str0m::change::{SdpAnswer, SdpPendingOffer};
 use str0m::format::Codec;
 use str0m::media::{Direction, MediaKind, Mid, Pt};
-use str0m::net::{Protocol, Receive, Transmit};
+use str0m::net::Transmit;
 use str0m::rtp::{ExtensionValues, RtpPacket, RtpWrite};
-use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc};
+use str0m::{Event, IceConnectionState, Rtc};
 
 use super::schedule::{Kind, Packet};
-use crate::media_session::MediaError;
+use crate::peer::{MediaError, Peer};
 
 /// Loudness of every audio packet, dBov: speech.
 const LEVEL_DBOV: i8 = -30;
@@ -38,94 +36,91 @@ pub enum Told {
 }
 
 pub struct RtpSession {
-    rtc: Rtc,
-    local: SocketAddr,
-    pending: Option<SdpPendingOffer>,
+    peer: Peer,
     microphone: Option<Mid>,
     camera: Option<Mid>,
     opus: Option<Pt>,
     vp8: Option<Pt>,
-    told: VecDeque<Told>,
-    transmits: VecDeque<Transmit>,
-    next_timeout: Instant,
 }
 
 impl RtpSession {
     /// Makes the one offer. `local`: the UDP socket's address as the server sees it.
     pub fn offer(now: Instant, local: SocketAddr, part: Part) -> Result<(Self, String, Lines), MediaError> {
-        let mut rtc = Rtc::builder()
+        let mut session = Self::without_lines(now, local)?;
+        let mut lines = Lines::default();
+        let (offer, sends) = session.peer.offer(|changes| {
+            let mut add = |kind, direction| changes.add_media(kind, direction, None, None, None);
+            match part {
+                Part::Publisher => {
+                    let microphone = add(MediaKind::Audio, Direction::SendOnly);
+                    let camera = add(MediaKind::Video, Direction::SendOnly);
+                    lines.microphone = Some(microphone.to_string());
+                    lines.camera = Some(camera.to_string());
+                    Some((microphone, camera))
+                }
+                Part::Viewer => {
+                    let mut slots = |kind, count: usize| {
+                        let mids = (0..count).map(|_| add(kind, Direction::RecvOnly).to_string());
+                        mids.collect()
+                    };
+                    lines.audio = slots(MediaKind::Audio, MEMBER_AUDIO_SLOTS);
+                    lines.video = slots(MediaKind::Video, MEMBER_CAMERA_SLOTS + 1);
+                    None
+                }
+            }
+        })?;
+        (session.microphone, session.camera) = sends.unzip();
+        Ok((session, offer, lines))
+    }
+
+    /// Makes the one offer of who watches one publisher, as a WHEP player does.
+    pub fn offer_to_watch_one(now: Instant, local: SocketAddr) -> Result<(Self, String), MediaError> {
+        let mut session = Self::without_lines(now, local)?;
+        let (offer, ()) = session.peer.offer(|changes| {
+            for kind in [MediaKind::Audio, MediaKind::Video] {
+                changes.add_media(kind, Direction::RecvOnly, None, None, None);
+            }
+        })?;
+        Ok((session, offer))
+    }
+
+    /// Takes the server's offer, and makes the answer to it: receives what is offered.
+    pub fn answer(now: Instant, local: SocketAddr, offer: &str) -> Result<(Self, String), MediaError> {
+        let mut session = Self::without_lines(now, local)?;
+        let answer = session.peer.handle_offer(now, offer)?;
+        session.learn_payload_types();
+        Ok((session, answer))
+    }
+
+    fn without_lines(now: Instant, local: SocketAddr) -> Result<Self, MediaError> {
+        let config = Rtc::builder()
             .set_rtp_mode(true)
             .clear_codecs()
             .enable_opus(true, false)
             .enable_vp8(true)
-            .set_rtcp_report_interval_audio(Duration::from_secs(1))
-            .build(now);
-        rtc.add_local_candidate(Candidate::host(local, "udp").map_err(MediaError::Candidate)?);
-        let payload_type = |codec| {
-            let found = rtc.codec_config().find(|params| params.spec().codec == codec);
-            found.map(|params| params.pt())
-        };
-        let (opus, vp8) = (payload_type(Codec::Opus), payload_type(Codec::Vp8));
-        let mut changes = rtc.sdp_api();
-        let mut add = |kind, direction| changes.add_media(kind, direction, None, None, None);
-        let (mut microphone, mut camera) = (None, None);
-        let mut lines = Lines::default();
-        match part {
-            Part::Publisher => {
-                microphone = Some(add(MediaKind::Audio, Direction::SendOnly));
-                camera = Some(add(MediaKind::Video, Direction::SendOnly));
-                lines.microphone = microphone.map(|mid| mid.to_string());
-                lines.camera = camera.map(|mid| mid.to_string());
-            }
-            Part::Viewer => {
-                let mut slots = |kind, count: usize| {
-                    let mids = (0..count).map(|_| add(kind, Direction::RecvOnly).to_string());
-                    mids.collect()
-                };
-                lines.audio = slots(MediaKind::Audio, MEMBER_AUDIO_SLOTS);
-                lines.video = slots(MediaKind::Video, MEMBER_CAMERA_SLOTS + 1);
-            }
-        }
-        let (offer, pending) = changes.apply().ok_or(MediaError::NoOffer)?;
-        let session = Self {
-            rtc,
-            local,
-            pending: Some(pending),
-            microphone,
-            camera,
-            opus,
-            vp8,
-            told: VecDeque::new(),
-            transmits: VecDeque::new(),
-            next_timeout: now,
-        };
-        Ok((session, offer.to_sdp_string(), lines))
+            .set_rtcp_report_interval_audio(Duration::from_secs(1));
+        Ok(Self {
+            peer: Peer::new(now, local, config)?,
+            microphone: None,
+            camera: None,
+            opus: None,
+            vp8: None,
+        })
     }
 
     pub fn handle_answer(&mut self, now: Instant, answer: &str) -> Result<(), MediaError> {
-        let answer = SdpAnswer::from_sdp_string(answer).map_err(MediaError::Answer)?;
-        if let Some(pending) = self.pending.take() {
-            self.rtc.sdp_api().accept_answer(pending, answer)?;
-        }
-        self.handle_timeout(now)
+        self.peer.handle_answer(now, answer)?;
+        self.learn_payload_types();
+        Ok(())
     }
 
     /// What is no packet of this session is ignored.
     pub fn handle_datagram(&mut self, now: Instant, from: SocketAddr, bytes: &[u8]) -> Result<(), MediaError> {
-        if let Ok(receive) = Receive::new(Protocol::Udp, from, self.local, bytes) {
-            let input = Input::Receive(now, receive);
-            if self.rtc.accepts(&input) {
-                self.rtc.handle_input(input)?;
-                // str0m holds one packet: drain before the next comes.
-                self.drain()?;
-            }
-        }
-        Ok(())
+        self.peer.handle_datagram(now, from, bytes)
     }
 
     pub fn handle_timeout(&mut self, now: Instant) -> Result<(), MediaError> {
-        self.rtc.handle_input(Input::Timeout(now))?;
-        self.drain()
+        self.peer.handle_timeout(now)
     }
 
     /// Queues a packet; it leaves with the next [`handle_timeout`](Self::handle_timeout).
@@ -134,7 +129,7 @@ impl RtpSession {
             Kind::Video => (self.camera, self.vp8),
             Kind::Audio => (self.microphone, self.opus),
         };
-        let mut api = self.rtc.direct_api();
+        let mut api = self.peer.rtc().direct_api();
         if let (Some(mid), Some(pt)) = (mid, pt)
             && let Some(stream) = api.stream_tx_by_mid(mid, None)
         {
@@ -153,50 +148,42 @@ impl RtpSession {
 
     /// Ends the session; the last packets are in [`poll_transmit`](Self::poll_transmit).
     pub fn close(&mut self, now: Instant) {
-        let _ending_anyway = self.rtc.close();
-        let _ending_anyway = self.handle_timeout(now);
+        self.peer.close(now);
     }
 
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
-        self.transmits.pop_front()
+        self.peer.poll_transmit()
     }
 
     pub fn poll_told(&mut self) -> Option<Told> {
-        self.told.pop_front()
+        while let Some(event) = self.peer.poll_event() {
+            let told = match event {
+                Event::Connected => Told::Connected,
+                Event::IceConnectionStateChange(IceConnectionState::Disconnected) | Event::Closed => Told::Disconnected,
+                Event::KeyframeRequest(_) => Told::KeyframeWanted,
+                Event::RtpPacket(packet) => {
+                    let is_audio = Some(packet.header.payload_type) == self.opus;
+                    let kind = if is_audio { Kind::Audio } else { Kind::Video };
+                    Told::Packet(kind, Box::new(packet))
+                }
+                _ => continue,
+            };
+            return Some(told);
+        }
+        None
     }
 
     pub fn poll_timeout(&self) -> Instant {
-        self.next_timeout
+        self.peer.poll_timeout()
     }
 
-    fn drain(&mut self) -> Result<(), MediaError> {
-        loop {
-            match self.rtc.poll_output()? {
-                Output::Timeout(at) => {
-                    self.next_timeout = at;
-                    return Ok(());
-                }
-                Output::Transmit(transmit) => self.transmits.push_back(transmit),
-                Output::Event(event) => self.handle_event(event),
-            }
-        }
-    }
-
-    fn handle_event(&mut self, event: Event) {
-        let told = match event {
-            Event::Connected => Told::Connected,
-            Event::IceConnectionStateChange(IceConnectionState::Disconnected) | Event::Closed => Told::Disconnected,
-            Event::KeyframeRequest(_) => Told::KeyframeWanted,
-            Event::RtpPacket(packet) => {
-                let kind = if Some(packet.header.payload_type) == self.opus {
-                    Kind::Audio
-                } else {
-                    Kind::Video
-                };
-                Told::Packet(kind, Box::new(packet))
-            }
-            _ => return,
+    /// They are settled with the answer.
+    fn learn_payload_types(&mut self) {
+        let codecs = self.peer.rtc().codec_config();
+        let payload_type = |codec| {
+            let found = codecs.find(|params| params.spec().codec == codec);
+            found.map(|params| params.pt())
         };
-        self.told.push_back(told);
+        (self.opus, self.vp8) = (payload_type(Codec::Opus), payload_type(Codec::Vp8));
     }
 }

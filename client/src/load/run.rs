@@ -105,7 +105,7 @@ pub async fn run(
     show: impl FnMut(&Second),
 ) -> Result<Report, LoadError> {
     let cast = plan.cast()?;
-    let local = local_address(&plan.url).await.map_err(LoadError::Address)?;
+    let local = local_address(plan.entrance.url()).await.map_err(LoadError::Address)?;
     let setting = Setting {
         plan: plan.clone(),
         app: access.app,

@@ -14,10 +14,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::audience::{self, AudienceTally, Joined, attend, source_address};
 use super::cpu::CpuClock;
+use super::entrance::Entry;
 use super::plan::{Member, Plan};
 use super::publisher::Publisher;
 use super::rtp_session::Part;
-use super::stay::{Entry, Stay};
+use super::stay::Stay;
 use super::tally::{Meter, Tally, Window};
 use super::udp::ReadBuffers;
 use super::viewer::Viewer;
@@ -79,10 +80,11 @@ pub struct Setting {
 pub fn run(setting: Setting, orders: mpsc::Receiver<Order>, tell: mpsc::Sender<Told>) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let cpu = CpuClock::of_this_thread()?;
+    let http = reqwest::Client::builder().build().map_err(std::io::Error::other)?;
     let work = async {
         // Without a listener the orders end too.
         let _gone = tell.send(Told::Started(cpu)).await;
-        Shard::new(setting, tell).run(orders).await;
+        Shard::new(setting, http, tell).run(orders).await;
     };
     LocalSet::new().block_on(&runtime, work);
     Ok(())
@@ -90,6 +92,7 @@ pub fn run(setting: Setting, orders: mpsc::Receiver<Order>, tell: mpsc::Sender<T
 
 struct Shard {
     setting: Rc<Setting>,
+    http: reqwest::Client,
     tell: mpsc::Sender<Told>,
     meter: Rc<RefCell<Meter>>,
     buffers: Rc<RefCell<ReadBuffers>>,
@@ -97,9 +100,10 @@ struct Shard {
 }
 
 impl Shard {
-    fn new(setting: Setting, tell: mpsc::Sender<Told>) -> Self {
+    fn new(setting: Setting, http: reqwest::Client, tell: mpsc::Sender<Told>) -> Self {
         Self {
             setting: Rc::new(setting),
+            http,
             tell,
             meter: Rc::default(),
             buffers: Rc::default(),
@@ -147,6 +151,7 @@ impl Shard {
         let stay = stay(
             self.setting.clone(),
             Shared {
+                http: self.http.clone(),
                 meter: self.meter.clone(),
                 buffers: self.buffers.clone(),
                 stop: self.stop.clone(),
@@ -169,7 +174,7 @@ impl Shard {
         let (user, tell) = (member.user.clone(), self.tell.clone());
         async move {
             let entry = audience::Entry {
-                url: &setting.plan.url,
+                url: setting.plan.entrance.url(),
                 source: source_address(member.number, &setting.plan.sources, setting.local),
                 app: setting.app,
                 member,
@@ -188,6 +193,7 @@ impl Shard {
 
 /// What the members of a shard share.
 struct Shared {
+    http: reqwest::Client,
     meter: Rc<RefCell<Meter>>,
     buffers: Rc<RefCell<ReadBuffers>>,
     stop: CancellationToken,
@@ -202,6 +208,7 @@ async fn stay(
     ticket: String,
 ) -> Result<(), JoinError> {
     let Shared {
+        http,
         meter,
         buffers,
         stop,
@@ -209,7 +216,8 @@ async fn stay(
     } = shared;
     let (plan, number, began) = (&setting.plan, member.number, Clock.now());
     let entry = Entry {
-        url: &plan.url,
+        entrance: &plan.entrance,
+        http: &http,
         local: setting.local,
         app: setting.app,
         member,

@@ -1,18 +1,16 @@
-//! A member's stay in its room, from the WebSocket to the goodbye; what it sends or counts is its [`Act`].
+//! A member's stay in its room, from its [`Entry`] to the goodbye; what it sends or counts is its [`Act`].
 
 use std::cell::RefCell;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use rotunda_proto::clock::Clock;
-use rotunda_proto::ids::{SdkAppId, TrackSource};
-use rotunda_proto::signaling::{Event, MediaState, Reply, Request, Role, RoomView};
 use tokio_util::sync::CancellationToken;
 
-use super::plan::Member;
-use super::rtp_session::{Part, RtpSession, Told};
+use super::entrance::{Entry, Presence};
+use super::rtp_session::{RtpSession, Told};
 use super::udp::{Read, ReadBuffers, Socket};
-use crate::{JoinError, SignalingClient};
+use crate::JoinError;
 
 /// Batches that one member reads before others have their turn.
 const READS_A_TURN: usize = 16;
@@ -33,44 +31,21 @@ pub trait Act {
     fn is_up(&self) -> bool;
 }
 
-/// How a member gets in.
-pub struct Entry<'a> {
-    pub url: &'a str,
-    /// Our address on the way to the server.
-    pub local: IpAddr,
-    pub app: SdkAppId,
-    pub member: Member,
-    pub ticket: String,
-    pub part: Part,
-    /// Whether publishers publish sound.
-    pub sound: bool,
-}
-
 /// A member that has entered.
 pub struct Stay {
-    signaling: SignalingClient,
+    presence: Presence,
     session: RtpSession,
     socket: Socket,
 }
 
 impl Stay {
-    /// Logs in, enters, connects, and publishes or asks for every picture of the room.
+    /// Gets in by the entry's way.
     pub async fn begin(entry: Entry<'_>) -> Result<Self, JoinError> {
-        let clock = Clock;
-        let mut signaling = SignalingClient::connect(entry.url).await?;
-        let room = enter(&mut signaling, &entry).await?;
         let socket = Socket::bind(entry.local).map_err(JoinError::Socket)?;
         let local = socket.local_addr().map_err(JoinError::Socket)?;
-        let (mut session, offer, lines) = RtpSession::offer(clock.now(), local, entry.part)?;
-        match signaling.request(Request::Connect { offer, lines }).await? {
-            Reply::Connected { answer } => session.handle_answer(clock.now(), &answer)?,
-            other => return Err(JoinError::Reply(Box::new(other))),
-        }
-        for request in wishes(&entry, &room) {
-            signaling.request(request).await?;
-        }
+        let (presence, session) = entry.enter(local).await?;
         Ok(Self {
-            signaling,
+            presence,
             session,
             socket,
         })
@@ -89,7 +64,7 @@ impl Stay {
         let stopped = stop.cancelled();
         let timer = tokio::time::sleep_until(clock.now().into());
         let ended = {
-            let lost = follow(&mut self.signaling);
+            let lost = self.presence.lost();
             tokio::pin!(stopped, timer, lost);
             loop {
                 let now = clock.now();
@@ -134,68 +109,10 @@ impl Stay {
     }
 
     async fn leave(mut self) {
-        let goodbye = self.signaling.request(Request::ExitRoom {});
-        let _told = tokio::time::timeout(GOODBYE, goodbye).await;
+        let _told = tokio::time::timeout(GOODBYE, self.presence.leave()).await;
         self.session.close(Clock.now());
         while let Some(transmit) = self.session.poll_transmit() {
             self.socket.send(&transmit);
-        }
-        self.signaling.close().await;
-    }
-}
-
-async fn enter(signaling: &mut SignalingClient, entry: &Entry<'_>) -> Result<RoomView, JoinError> {
-    let login = Request::Login {
-        sdk_app_id: entry.app,
-        user_id: entry.member.user.clone(),
-        user_sig: entry.ticket.clone(),
-        resume_token: None,
-    };
-    signaling.request(login).await?;
-    let request = Request::EnterRoom {
-        room_id: entry.member.room.clone(),
-        role: match entry.part {
-            Part::Publisher => Role::Anchor,
-            Part::Viewer => Role::Audience,
-        },
-        user_define_record_id: None,
-        stream_id: None,
-        private_map_key: None,
-    };
-    match signaling.request(request).await? {
-        Reply::Entered { room, .. } => Ok(room),
-        other => Err(JoinError::Reply(Box::new(other))),
-    }
-}
-
-/// What a member asks for once it is connected.
-fn wishes(entry: &Entry<'_>, room: &RoomView) -> Vec<Request> {
-    let publish = |source| Request::Publish { source, muted: false };
-    match entry.part {
-        Part::Publisher if entry.sound => vec![publish(TrackSource::Audio), publish(TrackSource::Camera)],
-        Part::Publisher => vec![publish(TrackSource::Camera)],
-        Part::Viewer => {
-            let cameras = room.publishers.iter().filter(|publisher| publisher.camera.is_some());
-            let ask = |user_id| Request::RequestVideo {
-                user_id,
-                source: TrackSource::Camera,
-                max_height: None,
-            };
-            cameras.map(|publisher| ask(publisher.user_id.clone())).collect()
-        }
-    }
-}
-
-/// Resolves when the server ends the stay.
-async fn follow(signaling: &mut SignalingClient) -> JoinError {
-    loop {
-        match signaling.next_event().await {
-            Ok(Event::Kicked { reason }) => return JoinError::Kicked(format!("{reason:?}")),
-            Ok(Event::MediaState {
-                state: MediaState::Disconnected,
-            }) => return JoinError::MediaLost,
-            Ok(_) => {}
-            Err(error) => return error.into(),
         }
     }
 }

@@ -1,0 +1,130 @@
+//! Our end of a WebRTC session: drives `str0m`, and keeps what it puts out until it is polled. Sans-IO.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use str0m::change::{SdpAnswer, SdpApi, SdpOffer, SdpPendingOffer};
+use str0m::net::{Protocol, Receive, Transmit};
+use str0m::{Candidate, Event, Input, Output, Rtc, RtcConfig, RtcError};
+use thiserror::Error;
+
+/// Why the session failed.
+#[derive(Debug, Error)]
+pub enum MediaError {
+    #[error("the local address is no candidate")]
+    Candidate(#[source] str0m::error::IceError),
+    #[error("the session has nothing to offer")]
+    NoOffer,
+    #[error("understand the server's offer")]
+    Offer(#[source] str0m::error::SdpError),
+    #[error("understand the server's answer")]
+    Answer(#[source] str0m::error::SdpError),
+    #[error("drive the WebRTC session")]
+    Rtc(#[from] RtcError),
+}
+
+pub struct Peer {
+    rtc: Rtc,
+    local: SocketAddr,
+    pending: Option<SdpPendingOffer>,
+    events: VecDeque<Event>,
+    transmits: VecDeque<Transmit>,
+    next_timeout: Instant,
+}
+
+impl Peer {
+    /// `local`: the UDP socket's address as the server sees it.
+    pub fn new(now: Instant, local: SocketAddr, config: RtcConfig) -> Result<Self, MediaError> {
+        let mut rtc = config.build(now);
+        rtc.add_local_candidate(Candidate::host(local, "udp").map_err(MediaError::Candidate)?);
+        Ok(Self {
+            rtc,
+            local,
+            pending: None,
+            events: VecDeque::new(),
+            transmits: VecDeque::new(),
+            next_timeout: now,
+        })
+    }
+
+    /// Offers the lines that `add` adds; what it returns comes with the offer.
+    pub fn offer<T>(&mut self, add: impl FnOnce(&mut SdpApi<'_>) -> T) -> Result<(String, T), MediaError> {
+        let mut changes = self.rtc.sdp_api();
+        let added = add(&mut changes);
+        let (offer, pending) = changes.apply().ok_or(MediaError::NoOffer)?;
+        self.pending = Some(pending);
+        Ok((offer.to_sdp_string(), added))
+    }
+
+    pub fn handle_answer(&mut self, now: Instant, answer: &str) -> Result<(), MediaError> {
+        let answer = SdpAnswer::from_sdp_string(answer).map_err(MediaError::Answer)?;
+        if let Some(pending) = self.pending.take() {
+            self.rtc.sdp_api().accept_answer(pending, answer)?;
+        }
+        self.handle_timeout(now)
+    }
+
+    /// Takes the server's offer and returns the answer: what it sends is received.
+    pub fn handle_offer(&mut self, now: Instant, offer: &str) -> Result<String, MediaError> {
+        let offer = SdpOffer::from_sdp_string(offer).map_err(MediaError::Offer)?;
+        let answer = self.rtc.sdp_api().accept_offer(offer)?;
+        self.handle_timeout(now)?;
+        Ok(answer.to_sdp_string())
+    }
+
+    /// What is no packet of this session is ignored.
+    pub fn handle_datagram(&mut self, now: Instant, from: SocketAddr, bytes: &[u8]) -> Result<(), MediaError> {
+        if let Ok(receive) = Receive::new(Protocol::Udp, from, self.local, bytes) {
+            let input = Input::Receive(now, receive);
+            if self.rtc.accepts(&input) {
+                self.rtc.handle_input(input)?;
+                // str0m holds one packet: drain before the next comes.
+                self.drain()?;
+            }
+        }
+        Ok(())
+    }
+
+    pub fn handle_timeout(&mut self, now: Instant) -> Result<(), MediaError> {
+        self.rtc.handle_input(Input::Timeout(now))?;
+        self.drain()
+    }
+
+    /// Ends the session; the last packets are in [`poll_transmit`](Self::poll_transmit).
+    pub fn close(&mut self, now: Instant) {
+        let _ending_anyway = self.rtc.close();
+        let _ending_anyway = self.handle_timeout(now);
+    }
+
+    /// What happened, in its order.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        self.transmits.pop_front()
+    }
+
+    pub fn poll_timeout(&self) -> Instant {
+        self.next_timeout
+    }
+
+    /// To write with; what is written leaves with the next [`handle_timeout`](Self::handle_timeout).
+    pub fn rtc(&mut self) -> &mut Rtc {
+        &mut self.rtc
+    }
+
+    fn drain(&mut self) -> Result<(), MediaError> {
+        loop {
+            match self.rtc.poll_output()? {
+                Output::Timeout(at) => {
+                    self.next_timeout = at;
+                    return Ok(());
+                }
+                Output::Transmit(transmit) => self.transmits.push_back(transmit),
+                Output::Event(event) => self.events.push_back(event),
+            }
+        }
+    }
+}
