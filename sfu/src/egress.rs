@@ -12,13 +12,14 @@ use str0m::net::Protocol;
 use std::net::SocketAddr;
 
 use crate::copies::Copies;
-use crate::estimate::{Cluster, Estimator, Report};
+use crate::estimate::{Cluster, Estimator};
 use crate::packet::Packet;
 use crate::protection::MOST_OLDER;
+use crate::sent_log::{Readings, SentLog};
 use crate::slot::{Rewritten, Slot};
 use crate::srtp;
 use crate::wire::red;
-use crate::wire::rtcp::{Arrival, SenderReport, TransportFeedback};
+use crate::wire::rtcp::{SenderReport, TransportFeedback};
 use crate::wire::rtp::{DependencyField, ExtensionIds, Header};
 
 /// Segments of one send have one size: packets that are shorter by no more than this are padded (RFC 3550 §5.1, P).
@@ -28,10 +29,6 @@ const MOST_SEGMENTS: usize = 64;
 const MOST_BYTES: usize = 60_000;
 /// Packets waiting for one viewer: beyond it the oldest are dropped, as a router would.
 const QUEUE: usize = 2048;
-/// Packets whose feedback is awaited, at first and at most: the log grows when it wraps before feedback has come, so that
-/// hundreds of viewers' logs stay in the processor's cache.
-const SENT: usize = 128;
-const MOST_SENT: usize = 4096;
 /// Resends that a viewer can ask for: so many at first and at most saved up, and so many more with each packet. A few bytes of
 /// feedback ask for thousands, and must not cost more than watching.
 const FIRST_RESENDS: u32 = 256;
@@ -82,18 +79,6 @@ pub enum Body {
     },
 }
 
-/// A log entry for transport-wide feedback.
-#[derive(Debug, Clone, Copy, Default)]
-struct Sent {
-    /// Extended transport-wide number, from 1; 0: none, or its arrival is known.
-    seq: u64,
-    /// Microseconds since the epoch of this egress.
-    at: i64,
-    bytes: u16,
-    /// Of a probe.
-    cluster: Option<u8>,
-}
-
 /// Counts since they were last taken.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Totals {
@@ -121,12 +106,9 @@ pub struct Egress {
     queue: Vec<Outgoing>,
     /// The first of the queue that has not left.
     next: usize,
+    /// What times in the log count from.
     epoch: Instant,
-    next_transport: u64,
-    sent: Vec<Sent>,
-    acknowledged_below: u64,
-    arrivals: Vec<Arrival>,
-    reports: Vec<Report>,
+    sent: SentLog,
 }
 
 impl Egress {
@@ -143,11 +125,7 @@ impl Egress {
             queue: Vec::new(),
             next: 0,
             epoch: now,
-            next_transport: 1,
-            sent: Vec::new(),
-            acknowledged_below: 0,
-            arrivals: Vec::new(),
-            reports: Vec::new(),
+            sent: SentLog::default(),
         }
     }
 
@@ -237,7 +215,7 @@ impl Egress {
             timestamp: time,
             ssrc,
             mid: &slot.mid,
-            transport_sequence: self.next_transport as u16,
+            transport_sequence: self.sent.next_number(),
             sent,
             audio_level: packet.and_then(|packet| packet.audio_level),
             orientation: packet.and_then(|packet| packet.orientation),
@@ -367,91 +345,24 @@ impl Egress {
             copies.keep(header.ssrc, index as u16, &buffer[start..]);
         }
         if self.ids.transport_sequence.is_some() {
-            self.log(sent, buffer.len() - start, cluster.map(|cluster| cluster.id));
+            let cluster = cluster.map(|cluster| cluster.id);
+            self.sent.note(sent, buffer.len() - start, cluster);
         }
         if let Some(cluster) = cluster {
             self.estimator.handle_probe_sent(cluster);
         }
     }
 
-    fn log(&mut self, sent: Duration, bytes: usize, cluster: Option<u8>) {
-        let seq = self.next_transport;
-        self.next_transport += 1;
-        // Who never gives feedback needs no long log.
-        let most = if self.acknowledged_below == 0 {
-            MOST_SENT / 4
-        } else {
-            MOST_SENT
-        };
-        let old = self.sent.get(self.place_of(seq));
-        if self.sent.len() < most && old.is_none_or(|old| old.seq > self.acknowledged_below) {
-            self.grow_log();
-        }
-        let place = self.place_of(seq);
-        self.sent[place] = Sent {
-            seq,
-            at: sent.as_micros() as i64,
-            bytes: bytes as u16,
-            cluster,
-        };
-    }
-
-    fn place_of(&self, seq: u64) -> usize {
-        seq as usize & self.sent.len().wrapping_sub(1)
-    }
-
-    /// To the next power of two.
-    fn grow_log(&mut self) {
-        let size = (self.sent.len() * 2).clamp(SENT, MOST_SENT);
-        let old = std::mem::replace(&mut self.sent, vec![Sent::default(); size]);
-        for entry in old.into_iter().filter(|entry| entry.seq != 0) {
-            let place = self.place_of(entry.seq);
-            self.sent[place] = entry;
-        }
-    }
-
     /// Feeds the estimate with a viewer's arrivals.
-    pub fn handle_feedback(&mut self, now: Instant, feedback: TransportFeedback<'_>) {
-        self.arrivals.clear();
-        self.reports.clear();
-        if self.sent.is_empty() {
-            return;
-        }
-        feedback.arrivals(&mut self.arrivals);
-        let newest = self.next_transport - 1;
-        for arrival in &self.arrivals {
-            let back = u64::from((newest as u16).wrapping_sub(arrival.sequence));
-            let Some(seq) = newest.checked_sub(back) else {
-                continue;
-            };
-            let place = self.place_of(seq);
-            let entry = &mut self.sent[place];
-            if entry.seq != seq {
-                continue;
-            }
-            // A packet is reported lost once; it may be reported as arrived later.
-            if arrival.at.is_none() && seq < self.acknowledged_below {
-                continue;
-            }
-            self.reports.push(Report {
-                sent: entry.at,
-                arrived: arrival.at,
-                bytes: entry.bytes,
-                cluster: entry.cluster,
-            });
-            if arrival.at.is_some() {
-                // Each arrival counts once.
-                entry.seq = 0;
-            }
-            self.acknowledged_below = self.acknowledged_below.max(seq + 1);
-        }
-        if let Some(last) = self.reports.iter().rev().find(|report| report.arrived.is_some()) {
+    pub fn handle_feedback(&mut self, now: Instant, feedback: TransportFeedback<'_>, readings: &mut Readings) {
+        let reports = self.sent.handle_feedback(feedback, readings);
+        if let Some(last) = reports.iter().rev().find(|report| report.arrived.is_some()) {
             // From sending to hearing of it, the viewer's reporting interval included.
             let elapsed = now.saturating_duration_since(self.epoch).as_micros() as i64 - last.sent;
             let sample = Duration::from_micros(elapsed.max(0) as u64);
             self.round_trip = (self.round_trip * 7 + sample) / 8;
         }
-        self.estimator.handle_reports(now, self.round_trip, &self.reports);
+        self.estimator.handle_reports(now, self.round_trip, reports);
     }
 
     /// Queues a probe's packets on a slot with a resend stream; none where there is no such slot yet.

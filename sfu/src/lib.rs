@@ -29,6 +29,7 @@ mod placement;
 mod protection;
 mod quality;
 mod selector;
+mod sent_log;
 mod service;
 mod session;
 mod shell;

@@ -6,7 +6,6 @@ use aws_lc_rs::aead::{AES_128_GCM, AES_256_GCM, Aad, LessSafeKey, Nonce, Unbound
 use aws_lc_rs::cipher::{AES_128, EncryptingKey, EncryptionContext, UnboundCipherKey};
 use aws_lc_rs::hmac;
 use aws_lc_rs::iv::FixedLength;
-use foldhash::{HashMap, HashMapExt};
 use str0m::crypto::SrtpProvider;
 use str0m::crypto::dtls::SrtpProfile;
 use thiserror::Error;
@@ -54,7 +53,8 @@ pub struct Sender {
 /// Opens what the other side sends: RTCP alone, as RTP is str0m's.
 pub struct Receiver {
     rtcp: Cipher,
-    seen: HashMap<u32, ReplayWindow>,
+    /// By SSRC; mostly one.
+    seen: Vec<(u32, ReplayWindow)>,
 }
 
 enum Cipher {
@@ -144,7 +144,7 @@ impl Receiver {
         let master = Master::of(material, !material.active)?;
         Ok(Self {
             rtcp: master.cipher(provider, Purpose::Rtcp)?,
-            seen: HashMap::new(),
+            seen: Vec::new(),
         })
     }
 
@@ -194,14 +194,18 @@ impl Receiver {
                 index
             }
         };
-        if self.seen.len() >= MAX_REPORTERS && !self.seen.contains_key(&ssrc) {
-            return Err(SrtpError::Replayed);
-        }
-        if self.seen.entry(ssrc).or_default().accept(index) {
-            Ok(())
-        } else {
-            Err(SrtpError::Replayed)
-        }
+        let is_full = self.seen.len() >= MAX_REPORTERS;
+        let fresh = match self.seen.iter_mut().find(|(known, _)| *known == ssrc) {
+            Some((_, window)) => window.accept(index),
+            None if is_full => false,
+            None => {
+                let mut window = ReplayWindow::default();
+                let fresh = window.accept(index);
+                self.seen.push((ssrc, window));
+                fresh
+            }
+        };
+        if fresh { Ok(()) } else { Err(SrtpError::Replayed) }
     }
 }
 

@@ -15,6 +15,7 @@ use super::spread::Handover;
 use super::{Datagram, Worker, drop_datagram};
 use crate::egress::{Body, Totals};
 use crate::packet::{Packet, StreamId};
+use crate::sent_log::Readings;
 use crate::session::Session;
 use crate::track::{Publisher, Stream};
 use crate::wire::dependency::{Carried, Dependency, Structure};
@@ -41,6 +42,7 @@ pub(super) struct Scratch {
     /// Slot and wire sequence number.
     missed: Vec<(usize, u16)>,
     pictures: Vec<usize>,
+    readings: Readings,
 }
 
 /// Handles of counters, looked up once.
@@ -321,7 +323,9 @@ impl Worker {
                 }
             }
             Feedback::Keyframe { ssrc } => scratch.pictures.extend(session.slot_of(ssrc)),
-            Feedback::Transport(transport) => session.egress.handle_feedback(now, transport),
+            Feedback::Transport(transport) => {
+                session.egress.handle_feedback(now, transport, &mut scratch.readings);
+            }
             // Those without transport-wide feedback: their own word for it.
             Feedback::Remb { bitrate } => session.egress.estimator.handle_receiver_figure(now, bitrate),
         });
