@@ -210,6 +210,14 @@ pub enum Event {
         source: TrackSource,
         active: Vec<String>,
     },
+    /// Of one stream with layers inside (SVC), those higher than this (pixels) have no viewer and are not to be sent from now
+    /// on; None: all are. Nothing is told as long as all are to be sent.
+    SpatialLayers {
+        session: SessionId,
+        source: TrackSource,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        max_height: Option<u16>,
+    },
     /// Whom the session's sound slots carry now, where it hears the [`Loudest`].
     Voices {
         session: SessionId,
@@ -233,6 +241,7 @@ impl Event {
             Self::Connected { .. } | Self::Disconnected { .. } | Self::Speakers { .. } => events_subject(room),
             Self::Quality { session, .. }
             | Self::Layers { session, .. }
+            | Self::SpatialLayers { session, .. }
             | Self::Voices { session, .. }
             | Self::CodecNotSupported { session, .. } => session_subject(*session),
         }

@@ -274,6 +274,13 @@ pub enum Event {
     /// The simulcast layers (by rid) of a source that this client is to send from now on: set `active` of its encodings.
     /// Nobody watches the others. Named layers that the client does not send by its own choice stay so.
     Layers { source: TrackSource, active: Vec<String> },
+    /// Of a source that this client sends as one stream with layers inside (SVC), those higher than `max_height` (pixels) have no
+    /// viewer: send only those up to it, in the same size, and begin with a key frame. Absent: send all.
+    SpatialLayers {
+        source: TrackSource,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        max_height: Option<u16>,
+    },
     /// What this client has asked for is sent in a codec that its offer does not have: nothing of it will come.
     CodecNotSupported {
         user_id: UserId,

@@ -244,6 +244,19 @@ impl Slot {
         }
     }
 
+    /// Up to which spatial layer of a stream it is to show, or still shows.
+    pub fn watches(&self, stream: StreamId) -> Option<u8> {
+        if self.target == Some(stream) || self.chosen == Some(stream) {
+            return Some(self.point[0].spatial);
+        }
+        (self.flowing() == Some(stream)).then(|| self.shown().spatial)
+    }
+
+    /// Up to which layers of its target it is to show.
+    pub fn wanted_point(&self) -> Point {
+        self.point[0]
+    }
+
     /// Waits for the first packet of a key frame of its target.
     pub fn waits_for(&self) -> Option<StreamId> {
         let waits = |target: &StreamId| {

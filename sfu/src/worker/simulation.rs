@@ -125,6 +125,8 @@ pub struct Layer {
     packets: u16,
     /// Heights of the smaller sizes in the same stream, lowest first.
     within: Vec<u16>,
+    /// Sizes in one stream above this are not sent; None: all are.
+    pub max_height: Option<u16>,
     pub active: bool,
     keyframe: bool,
     seq: u64,
@@ -140,6 +142,7 @@ impl Layer {
             height,
             packets,
             within: Vec::new(),
+            max_height: None,
             active: true,
             keyframe: false,
             seq: 0,

@@ -175,7 +175,7 @@ impl Worker {
                 allocator::stand_in(&request, chosen, comes)
             });
             self.set_target(now, index, slot, shown, shown.is_none() && !request.layers.is_empty());
-            self.choose(now, index, slot, chosen.map(|chosen| chosen.stream));
+            self.choose(now, index, slot, chosen);
         }
     }
 
@@ -233,14 +233,15 @@ impl Worker {
     }
 
     /// Notes the layer that a slot is to have; one that its publisher was told to pause is asked for again at once.
-    fn choose(&mut self, now: Instant, index: usize, slot: usize, chosen: Option<StreamId>) {
+    fn choose(&mut self, now: Instant, index: usize, slot: usize, chosen: Option<Shown>) {
         let Some(Some(session)) = self.sessions.get_mut(index) else {
             return;
         };
         let chosen = chosen.filter(|_| session.slots[slot].refused.is_none());
-        session.slots[slot].chosen = chosen;
-        if let Some(stream) = chosen.and_then(|chosen| self.streams.get(&chosen))
-            && stream.demand.is_off()
+        session.slots[slot].chosen = chosen.map(|chosen| chosen.stream);
+        if let Some(chosen) = chosen
+            && let Some(stream) = self.streams.get(&chosen.stream)
+            && stream.is_off(chosen.point)
         {
             self.update_demand(now, stream.track);
         }
@@ -250,7 +251,7 @@ impl Worker {
     fn set_target(&mut self, now: Instant, index: usize, slot: usize, shown: Option<Shown>, paused: bool) {
         let stream = shown.map(|shown| shown.stream);
         let point = shown.map_or(Point::default(), |shown| shown.point);
-        let top = stream.and_then(|id| self.streams.get(&id)).map(|stream| stream.top());
+        let top = stream.and_then(|id| self.streams.get(&id)).map(|stream| stream.reach());
         let top = top.unwrap_or_default();
         let Some(Some(session)) = self.sessions.get_mut(index) else {
             return;
@@ -262,8 +263,10 @@ impl Worker {
         if state.target == stream && state.target_type == source_type {
             let waited = state.waits_for();
             state.set_point(point, top);
-            // Larger pictures inside the stream begin with a key frame, too.
-            if let Some(waits) = state.waits_for().filter(|_| waited.is_none()) {
+            // Larger pictures inside the stream begin with a key frame, too; those that sleep, of themselves.
+            let wakes = stream.and_then(|id| self.streams.get(&id));
+            let wakes = wakes.is_some_and(|stream| stream.sleeps(point));
+            if let Some(waits) = state.waits_for().filter(|_| waited.is_none() && !wakes) {
                 self.want_keyframe(now, waits);
             }
             return;

@@ -4,6 +4,7 @@ mod layers_in_one_stream;
 mod messages;
 mod quality;
 mod receiver_estimate;
+mod sleeping_layers;
 mod spread;
 mod voices;
 

@@ -167,7 +167,11 @@ impl Keeper {
             Ok(Event::Speakers { speakers }) => self.state.speakers = Arc::new(speakers),
             // Told to the session's member alone, and not here.
             Ok(
-                Event::Quality { .. } | Event::Layers { .. } | Event::Voices { .. } | Event::CodecNotSupported { .. },
+                Event::Quality { .. }
+                | Event::Layers { .. }
+                | Event::SpatialLayers { .. }
+                | Event::Voices { .. }
+                | Event::CodecNotSupported { .. },
             ) => {}
             Err(error) => debug!(%error, "an event of the SFU was not understood"),
         }

@@ -222,6 +222,7 @@ export class Room extends Emitter<{
         return;
       }
       case 'layers': void this.session?.setLayers(event.source, event.active); return;
+      case 'spatialLayers': void this.session?.setLargestLayer(event.source, event.maxHeight); return;
       case 'networkQuality': {
         const { event: _, ...quality } = event;
         // Not every browser answers what the server measures this by.

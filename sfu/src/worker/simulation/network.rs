@@ -115,6 +115,16 @@ impl Simulation {
             {
                 peer.set_active(active);
             }
+            if let Event::SpatialLayers {
+                session, max_height, ..
+            } = &told.event
+                && let Some(peer) = self
+                    .peers
+                    .iter_mut()
+                    .find(|peer| peer.session == *session && peer.obeys)
+            {
+                peer.set_max_height(*max_height);
+            }
             if let Event::Disconnected { session, .. } = &told.event {
                 let closed = self.placement.close(*session);
                 self.tell(closed.and_then(|(_, spread)| spread));

@@ -233,9 +233,22 @@ async fn who_comes_back_is_told_again_which_layers_to_send() {
         ann.sfu_tells(event).await;
         assert_eq!(ann.next_event().await, Event::Layers { source, active });
     }
+    let max_height = Some(144);
+    let event = sfu::Event::SpatialLayers {
+        session,
+        source: TrackSource::Screen,
+        max_height,
+    };
+    ann.sfu_tells(event).await;
+    let smallest = Event::SpatialLayers {
+        source: TrackSource::Screen,
+        max_height,
+    };
+    assert_eq!(ann.next_event().await, smallest);
     (ann.test.messages, ann.test.attachment) = attach(&ann.test.member).await;
     let active = layers(&["q", "f"]);
     assert_eq!(ann.next_event().await, Event::Layers { source, active });
+    assert_eq!(ann.next_event().await, smallest);
 }
 
 #[tokio::test(start_paused = true)]
