@@ -120,9 +120,21 @@ pub enum Identity {
         user: UserId,
         #[serde(default)]
         client: Client,
+        #[serde(default)]
+        standing: Standing,
     },
     /// A receiver of ours (MCU, recorder), admitted by a [ticket](crate::ticket).
     Service { ticket: String },
+}
+
+/// Whether a member can be refused because there are enough already.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    #[default]
+    Newcomer,
+    /// He had media in this stay, and has it again on another session: his place is his.
+    Inside,
 }
 
 /// What a member's client can be told.

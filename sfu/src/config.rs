@@ -23,7 +23,7 @@ pub struct Config {
     pub advertise: Vec<Source>,
     /// Seconds in which a session must get through ICE and DTLS. Default 15.
     pub connect_timeout_seconds: u64,
-    /// Sessions that a worker takes. Default 2000.
+    /// Sessions that a worker takes; a tenth more for members inside who need a new one. Default 2000.
     pub max_sessions: usize,
     /// Sessions of one room that a worker takes before the room goes on at another worker as well. Default 200.
     pub room_sessions: usize,

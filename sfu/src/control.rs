@@ -11,7 +11,7 @@ use rotunda_proto::bus::{BusError, BusExt, Request, SharedBus};
 use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::{RoomKey, SessionId, TrackSource, UserId};
 use rotunda_proto::sfu::{
-    Client, Command, ControlError, Event, Identity, MAX_SLOTS, NodeInfo, Reply, SlotMap, node_key,
+    Client, Command, ControlError, Event, Identity, MAX_SLOTS, NodeInfo, Reply, SlotMap, Standing, node_key,
 };
 use rotunda_proto::ticket::ClusterSecret;
 use str0m::Candidate;
@@ -198,11 +198,11 @@ impl Control {
                 offer,
                 lines,
             } => {
-                let (user, client) = match self.admit(&room, identity) {
+                let (user, client, standing) = match self.admit(&room, identity) {
                     Ok(admitted) => admitted,
                     Err(error) => return request.answer(&Reply::Refused { error }),
                 };
-                let Some(worker) = self.place(session, &room).await else {
+                let Some(worker) = self.place(session, &room, standing).await else {
                     return request.answer(&NODE_FULL);
                 };
                 self.openings += 1;
@@ -246,11 +246,11 @@ impl Control {
     }
 
     /// Finds a worker for a session, and tells those that share its room from now on.
-    async fn place(&mut self, session: SessionId, room: &RoomKey) -> Option<Handle> {
+    async fn place(&mut self, session: SessionId, room: &RoomKey, standing: Standing) -> Option<Handle> {
         self.close(session).await;
         let workers = &self.workers;
         let is_busy = |worker: usize| workers.get(worker).is_none_or(|worker| worker.load.is_full());
-        let Some((worker, spread)) = self.placement.open(session, room, is_busy) else {
+        let Some((worker, spread)) = self.placement.open(session, room, standing, is_busy) else {
             let by_load = workers.iter().any(|worker| worker.load.is_full());
             let reason = if by_load { "load" } else { "sessions" };
             counter!("rotunda_sfu_sessions_refused_total", "reason" => reason).increment(1);
@@ -322,14 +322,14 @@ impl Control {
         });
     }
 
-    /// The member (None: a service of ours), and what it can be told.
-    fn admit(&self, room: &RoomKey, identity: Identity) -> Result<(Option<UserId>, Client), ControlError> {
+    /// The member (None: a service of ours), what it can be told, and whether it can be refused a place.
+    fn admit(&self, room: &RoomKey, identity: Identity) -> Result<(Option<UserId>, Client, Standing), ControlError> {
         match identity {
-            Identity::Member { user, client } => Ok((Some(user), client)),
+            Identity::Member { user, client, standing } => Ok((Some(user), client, standing)),
             Identity::Service { ticket } => self
                 .secret
                 .verify_ticket(&ticket, room, Clock.unix())
-                .map(|()| (None, Client::MediaAlone))
+                .map(|()| (None, Client::MediaAlone, Standing::Newcomer))
                 .map_err(|_| ControlError::BadTicket),
         }
     }

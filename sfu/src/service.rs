@@ -25,7 +25,7 @@ use crate::control::{Control, Handle, announce};
 use crate::inbox::{Inbox, inbox};
 use crate::load::{Load, Reading};
 use crate::net::{Udp, accept};
-use crate::placement::Placement;
+use crate::placement::{self, Placement};
 use crate::shell::{self, Parts, Shell};
 use crate::worker::{Setup, Worker};
 
@@ -91,8 +91,8 @@ impl Service {
         announce(&bus, &info).await?;
         let first = config.port;
         info!(workers = handles.len(), first_port = first, ?addresses, "sfu listens");
-        let placement = Placement::new(handles.len(), config.max_sessions, config.room_sessions);
-        let control = Control::new(info, bus, secret, handles, placement);
+        let sessions = Placement::new(handles.len(), config.max_sessions, config.room_sessions);
+        let control = Control::new(info, bus, secret, handles, sessions);
         let control = tokio::spawn(control.run(requests, event_queue, shutdown));
         Ok(Self {
             control,
@@ -153,7 +153,7 @@ fn prepare_worker(
     let worker = Worker::new(Setup {
         index,
         connect_timeout: Duration::from_secs(config.connect_timeout_seconds),
-        max_sessions: config.max_sessions,
+        max_sessions: placement::capacity(config.max_sessions),
         batch_window: Duration::from_millis(config.batch_window_milliseconds),
         started: (clock.now(), clock.unix()),
     });

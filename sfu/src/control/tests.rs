@@ -83,6 +83,10 @@ impl Node {
     }
 
     async fn open(&self, session: u64, offer: &str) -> Reply {
+        self.open_for(session, offer, Standing::Newcomer).await
+    }
+
+    async fn open_for(&self, session: u64, offer: &str, standing: Standing) -> Reply {
         let user: UserId = "ann".parse().unwrap();
         self.ask(Command::Open {
             session: SessionId(session),
@@ -93,6 +97,7 @@ impl Node {
             identity: Identity::Member {
                 user,
                 client: Client::Signaled,
+                standing,
             },
             offer: offer.to_owned(),
             lines: Lines::default(),
@@ -127,6 +132,11 @@ async fn a_worker_that_is_too_busy_takes_no_session_and_the_node_says_so_while_t
     node.load.set(93, Fullness::Full);
     let error = ControlError::NodeFull;
     assert_eq!(node.open(2, OFFER).await, Reply::Refused { error });
+    let again = node.open_for(1, OFFER, Standing::Inside).await;
+    assert!(
+        matches!(again, Reply::Opened { .. }),
+        "who is inside keeps his place: {again:?}"
+    );
     node.says_that(|info| info.is_full() && info.load_percent == 93 && info.sessions == 1)
         .await;
     let session = SessionId(1);

@@ -9,7 +9,7 @@ use rand::Rng;
 use rotunda_proto::bus::BusExt;
 use rotunda_proto::ids::{RoomId, RoomKey, SessionId, TrackSource, UserId};
 use rotunda_proto::room::RosterMember;
-use rotunda_proto::sfu::{self, Client, Command, ControlError, MEMBER_AUDIO_SLOTS, SlotMap, VideoWant};
+use rotunda_proto::sfu::{self, Client, Command, ControlError, MEMBER_AUDIO_SLOTS, SlotMap, Standing, VideoWant};
 use rotunda_proto::signaling::{ErrorBody, ErrorCode, Event, Lines, MediaState, Role, RoomView, SlotView, TrackState};
 use rotunda_proto::statistics::{NetworkQuality, Statistics};
 use tokio::sync::watch;
@@ -34,6 +34,8 @@ pub struct Stay {
     session: Option<Session>,
     /// The last session has ended by itself, and no other was opened since.
     media_lost: bool,
+    /// Of his next session.
+    standing: Standing,
     wishes: Wishes,
     /// Set: nothing but this is shown, whatever the wishes are.
     only: Option<VideoWant>,
@@ -77,6 +79,7 @@ impl Stay {
             told: state,
             session: None,
             media_lost: false,
+            standing: Standing::Newcomer,
             wishes: Wishes::default(),
             only: None,
             slots: SlotMap::default(),
@@ -121,6 +124,7 @@ impl Stay {
                 let identity = sfu::Identity::Member {
                     user: self.member.user.clone(),
                     client,
+                    standing: self.standing,
                 };
                 Command::Open {
                     session: id,
@@ -143,6 +147,7 @@ impl Stay {
             }
         }
         if answer.is_ok() {
+            self.standing = Standing::Inside;
             self.send_ingress().await;
         }
         answer

@@ -106,7 +106,7 @@ impl Peer {
         }
         let (key, temporal) = (std::mem::take(&mut layer.keyframe), TEMPORAL[layer.phase % 4]);
         layer.phase += 1;
-        layer.base += u8::from(temporal == 0);
+        layer.base = layer.base.wrapping_add(u8::from(temporal == 0));
         let heights = layer.within.iter().copied().chain([layer.height]);
         let most = layer.max_height.unwrap_or(u16::MAX);
         let heights: Vec<u16> = heights.filter(|height| *height <= most).collect();
@@ -130,7 +130,7 @@ impl Peer {
                     }
                 }
                 mark(&mut payload, number, frame, *height);
-                payload.resize(900, 0);
+                payload.resize(layer.bytes, 0);
                 layer.seq += 1;
                 let last = ends && spatial + 1 == heights.len();
                 let mut api = self.rtc.direct_api();
@@ -159,7 +159,7 @@ impl Peer {
                 payload.extend_from_slice(&height.to_le_bytes());
             }
             mark(&mut payload, number, frame, height);
-            payload.resize(900, 0);
+            payload.resize(layer.bytes, 0);
             layer.seq += 1;
             let last = part + 1 == layer.packets;
             let mut api = self.rtc.direct_api();
