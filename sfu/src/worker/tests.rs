@@ -2,6 +2,7 @@ mod codecs;
 mod layers;
 mod layers_in_one_stream;
 mod messages;
+mod narrow_link;
 mod quality;
 mod receiver_estimate;
 mod sleeping_layers;
