@@ -19,7 +19,7 @@ pub struct Config {
     pub bind: IpAddr,
     /// Addresses told to clients, for servers behind NAT, and where to take them from: an address, "interfaces" (those of
     /// all, loopback included), "interface:eth0", "env:HOST_IP" or "file:/etc/pod/ip" (Kubernetes downward API), and
-    /// "stun:stun.example.com:3478" (asked at the start). Several are joined. Default none: as "interfaces".
+    /// "stun:stun.example.com:3478" (asked at the start and every 5 minutes). Several are joined. Default none: as "interfaces".
     pub advertise: Vec<Source>,
     /// Seconds in which a session must get through ICE and DTLS. Default 15.
     pub connect_timeout_seconds: u64,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,10 +16,12 @@ use rotunda_proto::sfu::{
 };
 use rotunda_proto::ticket::ClusterSecret;
 use str0m::Candidate;
-use tokio::sync::{mpsc, oneshot};
+use str0m::net::TcpType;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use crate::advertise::Advertised;
 use crate::inbox::{Inbox, Letter};
 use crate::load::Reading;
 use crate::placement::{Placement, Spread};
@@ -38,7 +41,8 @@ const REFUSED: usize = 1024;
 pub struct Handle {
     pub inbox: Inbox,
     /// Where clients find it.
-    pub candidates: Vec<Candidate>,
+    pub advertised: watch::Receiver<Advertised>,
+    pub port: u16,
     pub load: Arc<Reading>,
 }
 
@@ -401,8 +405,18 @@ async fn opened(worker: Handle, opening: Opening) -> Result<Reply, ControlError>
         let reason = format!("more than {MAX_SLOTS} receive lines of a kind");
         return Err(ControlError::BadSdp { reason });
     }
-    let candidates = worker.candidates;
-    let opened = tokio::task::spawn_blocking(move || Session::open(Clock.now(), opening, &candidates)).await;
+    let Advertised { addresses, first } = worker.advertised.borrow().clone();
+    let told = candidates(addresses.iter().copied(), worker.port);
+    // Not told any more, but what comes through a NAT counts as arrived there.
+    let kept = candidates(first.into_iter().filter(|ip| !addresses.contains(ip)), worker.port);
+    let open = move || {
+        let (mut session, answer) = Session::open(Clock.now(), opening, &told)?;
+        for candidate in kept {
+            session.rtc.add_local_candidate(candidate);
+        }
+        Ok::<_, ControlError>((session, answer))
+    };
+    let opened = tokio::task::spawn_blocking(open).await;
     // A panic in there is our mistake, and this session's end.
     let (session, answer) = opened.map_err(|_| ControlError::NodeFull)??;
     let (reply, adopted) = oneshot::channel();
@@ -413,6 +427,16 @@ async fn opened(worker: Handle, opening: Opening) -> Result<Reply, ControlError>
     let sent = worker.inbox.send(Letter::Order(Order { task, reply })).await;
     sent.map_err(|_| ControlError::NodeFull)?;
     adopted.await.map_err(|_| ControlError::NodeFull)
+}
+
+fn candidates(addresses: impl Iterator<Item = IpAddr>, port: u16) -> Vec<Candidate> {
+    let mut candidates = Vec::new();
+    for address in addresses.map(|ip| SocketAddr::new(ip, port)) {
+        candidates.extend(Candidate::host(address, "udp"));
+        let tcp = Candidate::builder().tcp().host(address);
+        candidates.extend(tcp.tcptype(TcpType::Passive).build());
+    }
+    candidates
 }
 
 #[cfg(test)]

@@ -21,6 +21,8 @@ struct Node {
     bus: SharedBus,
     id: NodeId,
     load: Arc<Reading>,
+    /// What clients are told of the node's address.
+    readdress: watch::Sender<Advertised>,
     shutdown: CancellationToken,
 }
 
@@ -50,9 +52,15 @@ impl Node {
                 let _gone = reply.send(done);
             }
         });
+        let at = Advertised {
+            addresses: vec!["192.0.2.1".parse().unwrap()],
+            first: vec!["192.0.2.1".parse().unwrap()],
+        };
+        let (readdress, advertised) = watch::channel(at);
         let worker = Handle {
             inbox,
-            candidates: Vec::new(),
+            advertised,
+            port: 40_000,
             load: Arc::clone(&load),
         };
         let control = Control::new(
@@ -74,6 +82,7 @@ impl Node {
             bus,
             id,
             load,
+            readdress,
             shutdown,
         }
     }
@@ -145,6 +154,25 @@ async fn a_worker_that_is_too_busy_takes_no_session_and_the_node_says_so_while_t
     node.load.set(50, Fullness::Open);
     assert!(matches!(node.open(3, OFFER).await, Reply::Opened { .. }));
     node.says_that(|info| !info.is_full() && info.load_percent == 50).await;
+    node.shutdown.cancel();
+}
+
+#[tokio::test]
+async fn a_new_address_is_told_to_new_sessions_alone() {
+    let node = Node::start().await;
+    let answer = async |session| match node.open(session, OFFER).await {
+        Reply::Opened { answer } => answer,
+        other => panic!("{other:?}"),
+    };
+    assert!(answer(1).await.contains(" 192.0.2.1 40000 "));
+    let before = node.readdress.borrow().clone();
+    let renewed = before.renewed(Some(vec!["192.0.2.9".parse().unwrap()])).unwrap();
+    node.readdress.send_replace(renewed);
+    let second = answer(2).await;
+    assert!(
+        second.contains(" 192.0.2.9 40000 ") && !second.contains("192.0.2.1"),
+        "{second}"
+    );
     node.shutdown.cancel();
 }
 
