@@ -244,6 +244,15 @@ impl Slot {
         }
     }
 
+    /// As [`set_want`](Self::set_want), of the same kind of source.
+    pub fn set_user(&mut self, user: &UserId) {
+        let want = self.want.as_ref().map(|want| Want {
+            user: user.clone(),
+            ..want.clone()
+        });
+        self.set_want(want);
+    }
+
     /// Up to which spatial layer of a stream it is to show, or still shows.
     pub fn watches(&self, stream: StreamId) -> Option<u8> {
         if self.target == Some(stream) || self.chosen == Some(stream) {

@@ -79,6 +79,7 @@ pub struct Worker {
     control: VecDeque<Datagram>,
     events: Events,
     outbox: messages::Outbox,
+    seatings: voices::Seatings,
     scratch: forward::Scratch,
     counters: forward::Counters,
 }
@@ -141,6 +142,7 @@ impl Worker {
             control: VecDeque::new(),
             events: Events::default(),
             outbox: messages::Outbox::default(),
+            seatings: voices::Seatings::default(),
             scratch: forward::Scratch::default(),
             counters: forward::Counters::default(),
             setup,
@@ -413,6 +415,7 @@ impl Worker {
             ("waiting to send", self.waiting.len() + self.ready.len()),
             ("datagrams", self.control.len()),
             ("events", self.events.len()),
+            ("voices", self.seatings.len()),
         ]
     }
 
@@ -448,7 +451,8 @@ impl Worker {
         let repeat = self.repeats.front().map(|repeat| repeat.due);
         let timer = self.timers.next();
         let message = self.outbox.next();
-        let all = [flush, unsent, repeat, timer, message];
+        let voice = self.seatings.next();
+        let all = [flush, unsent, repeat, timer, message, voice];
         all.into_iter().flatten().min()
     }
 }

@@ -247,6 +247,40 @@ impl Worker {
         }
     }
 
+    /// Puts sound slots that all had one voice to another's track; None: it is not there. What else their viewers are shown stays.
+    pub(super) fn move_sound(&mut self, now: Instant, slots: &[Viewer], track: Option<usize>) {
+        let mut left = Vec::new();
+        for viewer in slots {
+            if let Some(Some(session)) = self.sessions.get_mut(viewer.session) {
+                let before = std::mem::replace(&mut session.slots[viewer.slot].track, track);
+                left.extend(before.filter(|before| !left.contains(before)));
+            }
+        }
+        // Each track's viewers once, not once for each who goes.
+        for before in left {
+            let sessions = &self.sessions;
+            if let Some(Some(state)) = self.tracks.get_mut(before) {
+                state.viewers.retain(|viewer| {
+                    let session = sessions.get(viewer.session).and_then(Option::as_ref);
+                    session.is_some_and(|session| session.slots[viewer.slot].track == Some(before))
+                });
+            }
+        }
+        if let Some(Some(state)) = track.and_then(|track| self.tracks.get_mut(track)) {
+            state.viewers.extend_from_slice(slots);
+        }
+        let Some(Viewer { session, slot }) = slots.first().copied() else {
+            return;
+        };
+        let sound = self.layers(now, session, slot, None).last().map(Layer::shown);
+        for viewer in slots {
+            let session = self.sessions.get(viewer.session).and_then(Option::as_ref);
+            if session.is_some_and(|session| session.connected) {
+                self.set_target(now, viewer.session, viewer.slot, sound, false);
+            }
+        }
+    }
+
     /// Shows a stream from its next key frame on, which is asked for; or from the newest one that is cached.
     fn set_target(&mut self, now: Instant, index: usize, slot: usize, shown: Option<Shown>, paused: bool) {
         let stream = shown.map(|shown| shown.stream);

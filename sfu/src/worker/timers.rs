@@ -87,6 +87,9 @@ impl Worker {
         if self.outbox.next().is_some_and(|due| due <= now) {
             self.deliver_messages(now);
         }
+        if self.seatings.next().is_some_and(|due| due <= now) {
+            self.seat_next(now);
+        }
         self.settle(now);
         if self.timers.speakers_at.is_none_or(|at| at <= now) {
             self.timers.speakers_at = Some(now + SPEAKERS);
