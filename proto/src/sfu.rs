@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use crate::custom_message::CustomMessage;
 use crate::ids::{NodeId, RoomKey, SessionId, TrackSource, UserId};
 use crate::statistics::{NetworkQuality, Statistics};
 
@@ -82,6 +83,8 @@ pub enum Command {
     SetSlots { session: SessionId, slots: SlotMap },
     /// Ends a session; also right when there is none.
     Close { session: SessionId },
+    /// A member's own message that came by signaling, for all of the room who have a data channel.
+    CustomMessage { room: RoomKey, message: CustomMessage },
     /// How a member's media fares; answered by [`Reply::Statistics`].
     Statistics { room: RoomKey, user: UserId },
 }
@@ -208,6 +211,9 @@ pub enum Event {
         user: Option<UserId>,
         reason: String,
     },
+    /// A member's own message, for those who have no data channel: the others have it already, or get it by
+    /// [`Command::CustomMessage`].
+    CustomMessage { message: CustomMessage },
     /// Who speaks, loudest first; sent when it changes, at most every 200 ms.
     Speakers { speakers: Vec<Speaker> },
     /// How good the session's connection is; sent when a score changes, at most every 2 s, and at least every 10 s.
@@ -250,7 +256,9 @@ impl Event {
     /// Where the event is published.
     pub fn subject(&self, room: &RoomKey) -> String {
         match self {
-            Self::Connected { .. } | Self::Disconnected { .. } | Self::Speakers { .. } => events_subject(room),
+            Self::Connected { .. } | Self::Disconnected { .. } | Self::CustomMessage { .. } | Self::Speakers { .. } => {
+                events_subject(room)
+            }
             Self::Quality { session, .. }
             | Self::Layers { session, .. }
             | Self::SpatialLayers { session, .. }

@@ -10,6 +10,7 @@ use metrics::counter;
 use rand::RngCore;
 use rotunda_proto::bus::{BusError, BusExt, Request, SharedBus};
 use rotunda_proto::clock::Clock;
+use rotunda_proto::custom_message::CustomMessage;
 use rotunda_proto::ids::{RoomKey, SessionId, TrackSource, UserId};
 use rotunda_proto::sfu::{
     Client, Command, ControlError, Event, Identity, MAX_SLOTS, NodeInfo, Reply, SlotMap, Standing, node_key,
@@ -233,6 +234,7 @@ impl Control {
             Command::SetIngress { session, sources } => Task::SetIngress { session, sources },
             Command::SetSlots { session, slots } => Task::SetSlots { session, slots },
             Command::Close { session } => return self.handle_close(session, request).await,
+            Command::CustomMessage { room, message } => return self.carry_message(&room, &message, request).await,
             Command::Statistics { room, user } => return self.handle_statistics(room, user, request),
         };
         let worker = match &task {
@@ -305,6 +307,29 @@ impl Control {
             None => request.answer(&Reply::Done),
         }
         self.close(session).await;
+    }
+
+    /// To each worker that the room is on. What is no message has been refused where it came from.
+    async fn carry_message(&self, room: &RoomKey, message: &CustomMessage, request: Request) {
+        match message.to_channel() {
+            Ok(bytes) => {
+                let bytes: Arc<[u8]> = bytes.into();
+                for worker in self
+                    .placement
+                    .workers_of(room)
+                    .filter_map(|worker| self.workers.get(worker))
+                {
+                    let (room, bytes) = (room.clone(), Arc::clone(&bytes));
+                    // It fails when the worker has ended, and with it the node.
+                    let _ended = worker.inbox.send(Letter::CustomMessage { room, bytes }).await;
+                }
+            }
+            Err(error) => warn!(
+                error = &error as &dyn std::error::Error,
+                "a custom message was not understood"
+            ),
+        }
+        request.answer(&Reply::Done);
     }
 
     /// Asks each worker that the room is on.

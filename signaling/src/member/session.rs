@@ -166,7 +166,10 @@ impl Session {
                 });
             }
             // Told to the whole room, and not here.
-            sfu::Event::Connected { .. } | sfu::Event::Disconnected { .. } | sfu::Event::Speakers { .. } => {}
+            sfu::Event::Connected { .. }
+            | sfu::Event::Disconnected { .. }
+            | sfu::Event::CustomMessage { .. }
+            | sfu::Event::Speakers { .. } => {}
         }
     }
 }
