@@ -2,6 +2,9 @@
 //!
 //! To the server: command id, data. From the server: [`Kind`], and what follows it.
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::ids::UserId;
@@ -16,6 +19,54 @@ pub const MAX_DATA: usize = 1024;
 pub const PER_SECOND: u32 = 30;
 /// Command ids are 1 to this.
 pub const MAX_COMMAND: u8 = 10;
+
+/// A message on its way between data channels and signaling.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CustomMessage {
+    pub user: UserId,
+    pub command: u8,
+    /// Of the sender's messages on the same way, from 1.
+    pub count: u32,
+    /// In base64 (RFC 4648 §4).
+    pub data: String,
+}
+
+impl CustomMessage {
+    pub fn new(user: &UserId, command: u8, count: u32, data: &[u8]) -> Self {
+        Self {
+            user: user.clone(),
+            command,
+            count,
+            data: BASE64_STANDARD.encode(data),
+        }
+    }
+
+    /// As it goes out on a data channel.
+    ///
+    /// Errors: as [`read`].
+    pub fn to_channel(&self) -> Result<Vec<u8>, Refused> {
+        let data = decode(self.command, &self.data)?;
+        Ok(write(&self.user, self.command, self.count, &data))
+    }
+}
+
+/// The data of a message that came by signaling, base64.
+///
+/// Errors: as [`read`].
+pub fn decode(command: u8, data: &str) -> Result<Vec<u8>, Refused> {
+    // Four characters for three bytes: what is longer need not be looked at.
+    if data.len() > MAX_DATA.div_ceil(3) * 4 {
+        return Err(Refused::TooLarge);
+    }
+    let data = BASE64_STANDARD.decode(data).map_err(|_| Refused::Malformed)?;
+    if !(1..=MAX_COMMAND).contains(&command) {
+        return Err(Refused::Malformed);
+    }
+    if data.len() > MAX_DATA {
+        return Err(Refused::TooLarge);
+    }
+    Ok(data)
+}
 
 /// First byte of what the server sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,6 +143,23 @@ mod tests {
     fn a_message_names_its_sender_and_its_number() {
         let bytes = write(&"ann".parse().unwrap(), 7, 258, b"hi");
         assert_eq!(bytes, [1, 7, 0, 0, 1, 2, 3, b'a', b'n', b'n', b'h', b'i']);
+    }
+
+    #[test]
+    fn a_message_by_signaling_is_the_same_on_a_channel() {
+        let message = CustomMessage::new(&"ann".parse().unwrap(), 7, 258, b"hi");
+        assert_eq!(message.data, "aGk=");
+        assert_eq!(
+            message.to_channel().unwrap(),
+            write(&"ann".parse().unwrap(), 7, 258, b"hi")
+        );
+        assert_eq!(decode(1, "?"), Err(Refused::Malformed));
+        assert_eq!(decode(11, "aGk="), Err(Refused::Malformed));
+        assert_eq!(
+            decode(1, &BASE64_STANDARD.encode([1; 1024])).map(|data| data.len()),
+            Ok(1024)
+        );
+        assert_eq!(decode(1, &BASE64_STANDARD.encode([1; 1025])), Err(Refused::TooLarge));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use crate::custom_message::CustomMessage;
 use crate::ids::{NodeId, RoomKey, SessionId, TrackSource, UserId};
 use crate::statistics::{NetworkQuality, Statistics};
 
@@ -82,6 +83,8 @@ pub enum Command {
     SetSlots { session: SessionId, slots: SlotMap },
     /// Ends a session; also right when there is none.
     Close { session: SessionId },
+    /// A member's own message that came by signaling, for all of the room who have a data channel.
+    CustomMessage { room: RoomKey, message: CustomMessage },
     /// How a member's media fares; answered by [`Reply::Statistics`].
     Statistics { room: RoomKey, user: UserId },
 }
@@ -120,9 +123,21 @@ pub enum Identity {
         user: UserId,
         #[serde(default)]
         client: Client,
+        #[serde(default)]
+        standing: Standing,
     },
     /// A receiver of ours (MCU, recorder), admitted by a [ticket](crate::ticket).
     Service { ticket: String },
+}
+
+/// Whether a member can be refused because there are enough already.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    #[default]
+    Newcomer,
+    /// He had media in this stay, and has it again on another session: his place is his.
+    Inside,
 }
 
 /// What a member's client can be told.
@@ -196,6 +211,9 @@ pub enum Event {
         user: Option<UserId>,
         reason: String,
     },
+    /// A member's own message, for those who have no data channel: the others have it already, or get it by
+    /// [`Command::CustomMessage`].
+    CustomMessage { message: CustomMessage },
     /// Who speaks, loudest first; sent when it changes, at most every 200 ms.
     Speakers { speakers: Vec<Speaker> },
     /// How good the session's connection is; sent when a score changes, at most every 2 s, and at least every 10 s.
@@ -209,6 +227,14 @@ pub enum Event {
         session: SessionId,
         source: TrackSource,
         active: Vec<String>,
+    },
+    /// Of one stream with layers inside (SVC), those higher than this (pixels) have no viewer and are not to be sent from now
+    /// on; None: all are. Nothing is told as long as all are to be sent.
+    SpatialLayers {
+        session: SessionId,
+        source: TrackSource,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        max_height: Option<u16>,
     },
     /// Whom the session's sound slots carry now, where it hears the [`Loudest`].
     Voices {
@@ -230,9 +256,12 @@ impl Event {
     /// Where the event is published.
     pub fn subject(&self, room: &RoomKey) -> String {
         match self {
-            Self::Connected { .. } | Self::Disconnected { .. } | Self::Speakers { .. } => events_subject(room),
+            Self::Connected { .. } | Self::Disconnected { .. } | Self::CustomMessage { .. } | Self::Speakers { .. } => {
+                events_subject(room)
+            }
             Self::Quality { session, .. }
             | Self::Layers { session, .. }
+            | Self::SpatialLayers { session, .. }
             | Self::Voices { session, .. }
             | Self::CodecNotSupported { session, .. } => session_subject(*session),
         }

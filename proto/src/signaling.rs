@@ -76,6 +76,13 @@ pub enum Request {
     CancelVideo { user_id: UserId, source: TrackSource },
     /// Stops (or starts again) one publisher's sound for this listener alone. Replied by [`Reply::Done`].
     MuteRemoteAudio { user_id: UserId, muted: bool },
+    /// Sends a message to everybody else in the room: for a client without a data channel. Replied by [`Reply::Done`].
+    SendCustomMessage {
+        /// 1 to 10.
+        cmd_id: u8,
+        /// Base64 of at most 1024 bytes.
+        data: String,
+    },
     /// How this member's media fares, as the server sees it. Replied by [`Reply::Stats`].
     GetStats {},
     /// Leaves the room; the WebSocket stays. Replied by [`Reply::Done`].
@@ -236,6 +243,12 @@ pub enum ErrorCode {
     BadSdp,
     /// No media server is there; try again.
     NoMediaNode,
+    /// A message needs a `cmdId` of 1 to 10 and base64.
+    BadCustomMessage,
+    /// A message has at most 1024 bytes.
+    CustomMessageTooLarge,
+    /// At most 30 messages a second.
+    CustomMessageRate,
     /// The servers have as many members or sessions as they serve well; those inside keep their quality. Try again later.
     NodeFull,
     /// Our fault; try again.
@@ -274,12 +287,28 @@ pub enum Event {
     /// The simulcast layers (by rid) of a source that this client is to send from now on: set `active` of its encodings.
     /// Nobody watches the others. Named layers that the client does not send by its own choice stay so.
     Layers { source: TrackSource, active: Vec<String> },
+    /// Of a source that this client sends as one stream with layers inside (SVC), those higher than `max_height` (pixels) have no
+    /// viewer: send only those up to it, in the same size, and begin with a key frame. Absent: send all.
+    SpatialLayers {
+        source: TrackSource,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        max_height: Option<u16>,
+    },
     /// What this client has asked for is sent in a codec that its offer does not have: nothing of it will come.
     CodecNotSupported {
         user_id: UserId,
         source: TrackSource,
         /// As in SDP: `H265`.
         codec: String,
+    },
+    /// Another member's own message, for a client without a data channel.
+    CustomMessage {
+        user_id: UserId,
+        cmd_id: u8,
+        /// Counts what that member has sent the same way.
+        seq: u32,
+        /// Base64.
+        data: String,
     },
     /// A mix began, changed or (null) ended.
     Mix { mix: Option<MixView> },

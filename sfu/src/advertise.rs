@@ -8,13 +8,20 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
+use metrics::counter;
+use rotunda_proto::clock::Clock;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
-use tracing::{info, warn};
+use tokio::sync::watch;
+use tracing::{debug, info, warn};
 
 use crate::config::Config;
 use crate::net::local_addresses;
+
+/// STUN servers are asked again after so long: the address of a home or a cloud gateway changes.
+pub const ASK_AGAIN: Duration = Duration::from_secs(300);
 
 /// One entry of `sfu.advertise`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,7 +37,8 @@ pub enum Source {
     Variable(String),
     /// `file:/etc/pod/ip`: a file that holds addresses.
     File(PathBuf),
-    /// `stun:stun.example.com:3478`: the server is asked at the start; further ones only while none has answered.
+    /// `stun:stun.example.com:3478`: the server is asked at the start and [again](ASK_AGAIN); further ones only while none has
+    /// answered.
     Stun(String),
 }
 
@@ -66,14 +74,77 @@ pub enum AdvertiseError {
 /// What the machine says of itself.
 struct Surroundings<'a> {
     interfaces: Vec<(String, IpAddr)>,
-    variable: &'a dyn Fn(&str) -> Option<String>,
+    variable: &'a (dyn Fn(&str) -> Option<String> + Sync),
 }
 
-/// The addresses that clients are told, in the order of `sfu.advertise`, each once. STUN servers may take some seconds.
+/// Where clients find us, and what is behind it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Advertised {
+    /// What clients are told, in the order of `sfu.advertise`, each once.
+    pub addresses: Vec<IpAddr>,
+    /// As they were at the start: what arrives at none of ours (NAT) counts as arrived there, whatever is told since.
+    pub first: Vec<IpAddr>,
+}
+
+impl Advertised {
+    /// What to tell from now on, where that is something new. `found`: just now; None: no STUN server has answered, which says
+    /// nothing of the address.
+    pub fn renewed(&self, found: Option<Vec<IpAddr>>) -> Option<Self> {
+        let addresses = found.filter(|found| *found != self.addresses)?;
+        Some(Self {
+            addresses,
+            first: self.first.clone(),
+        })
+    }
+}
+
+/// The addresses to tell clients. STUN servers may take some seconds.
 ///
 /// Errors: [`AdvertiseError`] for what was asked for by name and is not there. A STUN server that is silent is a warning;
 /// without any other address those of the interfaces stand in.
-pub async fn addresses(config: &Config) -> Result<Vec<IpAddr>, AdvertiseError> {
+pub async fn addresses(config: &Config) -> Result<Advertised, AdvertiseError> {
+    let (addresses, _) = gather(config, config.port).await?;
+    Ok(Advertised {
+        first: addresses.clone(),
+        addresses,
+    })
+}
+
+/// The same while the media ports are in use, for as long as it is polled: answers by `changed` what is new.
+pub async fn follow(config: Config, mut known: Advertised, changed: watch::Sender<Advertised>) {
+    if !config.advertise.iter().any(|source| matches!(source, Source::Stun(_))) {
+        return;
+    }
+    loop {
+        Clock.sleep_until(Clock.now() + ASK_AGAIN).await;
+        let found = match gather(&config, 0).await {
+            Ok((addresses, Answered::Yes)) => Some(addresses),
+            Ok((_, Answered::No)) => None,
+            Err(error) => {
+                warn!(
+                    error = &error as &dyn std::error::Error,
+                    "our address was not asked for again"
+                );
+                None
+            }
+        };
+        if let Some(renewed) = known.renewed(found) {
+            info!(before = ?known.addresses, now = ?renewed.addresses, "our address has changed: new sessions are told it");
+            counter!("rotunda_sfu_address_changes_total").increment(1);
+            changed.send_replace(renewed.clone());
+            known = renewed;
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answered {
+    Yes,
+    No,
+}
+
+/// `port`: from which STUN servers are asked; 0: any.
+async fn gather(config: &Config, port: u16) -> Result<(Vec<IpAddr>, Answered), AdvertiseError> {
     let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
     let surroundings = Surroundings {
         interfaces: interfaces.into_iter().map(|one| (one.name.clone(), one.ip())).collect(),
@@ -86,7 +157,7 @@ pub async fn addresses(config: &Config) -> Result<Vec<IpAddr>, AdvertiseError> {
         match source {
             Source::Stun(_) if answered => {}
             Source::Stun(server) => {
-                let seen = seen_by(server, config).await;
+                let seen = seen_by(server, config.bind, port).await;
                 answered = !seen.is_empty();
                 addresses.extend(seen);
             }
@@ -115,17 +186,18 @@ pub async fn addresses(config: &Config) -> Result<Vec<IpAddr>, AdvertiseError> {
     if once.is_empty() {
         return Err(AdvertiseError::Nothing);
     }
-    Ok(once)
+    let answered = if answered { Answered::Yes } else { Answered::No };
+    Ok((once, answered))
 }
 
 /// Asks a STUN server; none when it does not tell.
-async fn seen_by(server: &str, config: &Config) -> Vec<IpAddr> {
-    match reflexive::ask(server, config.bind, config.port).await {
+async fn seen_by(server: &str, bind: IpAddr, port: u16) -> Vec<IpAddr> {
+    match reflexive::ask(server, bind, port).await {
         Ok(seen) => {
-            info!(server, ?seen, "the STUN server tells our address");
-            if let Some(other) = seen.iter().find(|address| address.port() != config.port) {
+            debug!(server, ?seen, "the STUN server tells our address");
+            if let Some(other) = seen.iter().find(|address| port > 0 && address.port() != port) {
                 warn!(
-                    port = config.port,
+                    port,
                     seen = other.port(),
                     "the NAT changes ports: forward the media ports, UDP and TCP, to this machine under the same numbers"
                 );

@@ -7,7 +7,7 @@
 use crate::packet::StreamId;
 use crate::wire::layers::Point;
 
-/// Going up needs so much more than the layer takes; coming back from a pause too.
+/// On a link that has shown that it is narrow, going up needs so much more than the layer takes; coming back from a pause too.
 const ROOM_UP: f64 = 1.15;
 /// The estimate moves by this much without meaning anything: a picture is not paused for less.
 const TOLERANCE: f64 = 0.85;
@@ -109,7 +109,8 @@ pub fn allocate(budget: Option<u64>, narrow: bool, requests: &[Request]) -> Vec<
             };
             let step = next.bitrate as f64 - request.layers[at].bitrate as f64;
             let has = request.current.and_then(|current| request.position(current));
-            let factor = if has.is_some_and(|has| has > at) { 1.0 } else { ROOM_UP };
+            let is_safe = !narrow || has.is_some_and(|has| has > at);
+            let factor = if is_safe { 1.0 } else { ROOM_UP };
             if (used + step) * factor <= budget {
                 used += step;
                 *chosen = Some(at + 1);

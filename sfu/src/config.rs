@@ -19,11 +19,11 @@ pub struct Config {
     pub bind: IpAddr,
     /// Addresses told to clients, for servers behind NAT, and where to take them from: an address, "interfaces" (those of
     /// all, loopback included), "interface:eth0", "env:HOST_IP" or "file:/etc/pod/ip" (Kubernetes downward API), and
-    /// "stun:stun.example.com:3478" (asked at the start). Several are joined. Default none: as "interfaces".
+    /// "stun:stun.example.com:3478" (asked at the start and every 5 minutes). Several are joined. Default none: as "interfaces".
     pub advertise: Vec<Source>,
     /// Seconds in which a session must get through ICE and DTLS. Default 15.
     pub connect_timeout_seconds: u64,
-    /// Sessions that a worker takes. Default 2000.
+    /// Sessions that a worker takes; a tenth more for members inside who need a new one. Default 2000.
     pub max_sessions: usize,
     /// Sessions of one room that a worker takes before the room goes on at another worker as well. Default 200.
     pub room_sessions: usize,

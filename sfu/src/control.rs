@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,16 +10,19 @@ use metrics::counter;
 use rand::RngCore;
 use rotunda_proto::bus::{BusError, BusExt, Request, SharedBus};
 use rotunda_proto::clock::Clock;
+use rotunda_proto::custom_message::CustomMessage;
 use rotunda_proto::ids::{RoomKey, SessionId, TrackSource, UserId};
 use rotunda_proto::sfu::{
-    Client, Command, ControlError, Event, Identity, MAX_SLOTS, NodeInfo, Reply, SlotMap, node_key,
+    Client, Command, ControlError, Event, Identity, MAX_SLOTS, NodeInfo, Reply, SlotMap, Standing, node_key,
 };
 use rotunda_proto::ticket::ClusterSecret;
 use str0m::Candidate;
-use tokio::sync::{mpsc, oneshot};
+use str0m::net::TcpType;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use crate::advertise::Advertised;
 use crate::inbox::{Inbox, Letter};
 use crate::load::Reading;
 use crate::placement::{Placement, Spread};
@@ -38,7 +42,8 @@ const REFUSED: usize = 1024;
 pub struct Handle {
     pub inbox: Inbox,
     /// Where clients find it.
-    pub candidates: Vec<Candidate>,
+    pub advertised: watch::Receiver<Advertised>,
+    pub port: u16,
     pub load: Arc<Reading>,
 }
 
@@ -198,11 +203,11 @@ impl Control {
                 offer,
                 lines,
             } => {
-                let (user, client) = match self.admit(&room, identity) {
+                let (user, client, standing) = match self.admit(&room, identity) {
                     Ok(admitted) => admitted,
                     Err(error) => return request.answer(&Reply::Refused { error }),
                 };
-                let Some(worker) = self.place(session, &room).await else {
+                let Some(worker) = self.place(session, &room, standing).await else {
                     return request.answer(&NODE_FULL);
                 };
                 self.openings += 1;
@@ -229,6 +234,7 @@ impl Control {
             Command::SetIngress { session, sources } => Task::SetIngress { session, sources },
             Command::SetSlots { session, slots } => Task::SetSlots { session, slots },
             Command::Close { session } => return self.handle_close(session, request).await,
+            Command::CustomMessage { room, message } => return self.carry_message(&room, &message, request).await,
             Command::Statistics { room, user } => return self.handle_statistics(room, user, request),
         };
         let worker = match &task {
@@ -246,11 +252,11 @@ impl Control {
     }
 
     /// Finds a worker for a session, and tells those that share its room from now on.
-    async fn place(&mut self, session: SessionId, room: &RoomKey) -> Option<Handle> {
+    async fn place(&mut self, session: SessionId, room: &RoomKey, standing: Standing) -> Option<Handle> {
         self.close(session).await;
         let workers = &self.workers;
         let is_busy = |worker: usize| workers.get(worker).is_none_or(|worker| worker.load.is_full());
-        let Some((worker, spread)) = self.placement.open(session, room, is_busy) else {
+        let Some((worker, spread)) = self.placement.open(session, room, standing, is_busy) else {
             let by_load = workers.iter().any(|worker| worker.load.is_full());
             let reason = if by_load { "load" } else { "sessions" };
             counter!("rotunda_sfu_sessions_refused_total", "reason" => reason).increment(1);
@@ -303,6 +309,29 @@ impl Control {
         self.close(session).await;
     }
 
+    /// To each worker that the room is on. What is no message has been refused where it came from.
+    async fn carry_message(&self, room: &RoomKey, message: &CustomMessage, request: Request) {
+        match message.to_channel() {
+            Ok(bytes) => {
+                let bytes: Arc<[u8]> = bytes.into();
+                for worker in self
+                    .placement
+                    .workers_of(room)
+                    .filter_map(|worker| self.workers.get(worker))
+                {
+                    let (room, bytes) = (room.clone(), Arc::clone(&bytes));
+                    // It fails when the worker has ended, and with it the node.
+                    let _ended = worker.inbox.send(Letter::CustomMessage { room, bytes }).await;
+                }
+            }
+            Err(error) => warn!(
+                error = &error as &dyn std::error::Error,
+                "a custom message was not understood"
+            ),
+        }
+        request.answer(&Reply::Done);
+    }
+
     /// Asks each worker that the room is on.
     fn handle_statistics(&self, room: RoomKey, user: UserId, request: Request) {
         let workers = self.placement.workers_of(&room);
@@ -322,14 +351,14 @@ impl Control {
         });
     }
 
-    /// The member (None: a service of ours), and what it can be told.
-    fn admit(&self, room: &RoomKey, identity: Identity) -> Result<(Option<UserId>, Client), ControlError> {
+    /// The member (None: a service of ours), what it can be told, and whether it can be refused a place.
+    fn admit(&self, room: &RoomKey, identity: Identity) -> Result<(Option<UserId>, Client, Standing), ControlError> {
         match identity {
-            Identity::Member { user, client } => Ok((Some(user), client)),
+            Identity::Member { user, client, standing } => Ok((Some(user), client, standing)),
             Identity::Service { ticket } => self
                 .secret
                 .verify_ticket(&ticket, room, Clock.unix())
-                .map(|()| (None, Client::MediaAlone))
+                .map(|()| (None, Client::MediaAlone, Standing::Newcomer))
                 .map_err(|_| ControlError::BadTicket),
         }
     }
@@ -401,8 +430,18 @@ async fn opened(worker: Handle, opening: Opening) -> Result<Reply, ControlError>
         let reason = format!("more than {MAX_SLOTS} receive lines of a kind");
         return Err(ControlError::BadSdp { reason });
     }
-    let candidates = worker.candidates;
-    let opened = tokio::task::spawn_blocking(move || Session::open(Clock.now(), opening, &candidates)).await;
+    let Advertised { addresses, first } = worker.advertised.borrow().clone();
+    let told = candidates(addresses.iter().copied(), worker.port);
+    // Not told any more, but what comes through a NAT counts as arrived there.
+    let kept = candidates(first.into_iter().filter(|ip| !addresses.contains(ip)), worker.port);
+    let open = move || {
+        let (mut session, answer) = Session::open(Clock.now(), opening, &told)?;
+        for candidate in kept {
+            session.rtc.add_local_candidate(candidate);
+        }
+        Ok::<_, ControlError>((session, answer))
+    };
+    let opened = tokio::task::spawn_blocking(open).await;
     // A panic in there is our mistake, and this session's end.
     let (session, answer) = opened.map_err(|_| ControlError::NodeFull)??;
     let (reply, adopted) = oneshot::channel();
@@ -413,6 +452,16 @@ async fn opened(worker: Handle, opening: Opening) -> Result<Reply, ControlError>
     let sent = worker.inbox.send(Letter::Order(Order { task, reply })).await;
     sent.map_err(|_| ControlError::NodeFull)?;
     adopted.await.map_err(|_| ControlError::NodeFull)
+}
+
+fn candidates(addresses: impl Iterator<Item = IpAddr>, port: u16) -> Vec<Candidate> {
+    let mut candidates = Vec::new();
+    for address in addresses.map(|ip| SocketAddr::new(ip, port)) {
+        candidates.extend(Candidate::host(address, "udp"));
+        let tcp = Candidate::builder().tcp().host(address);
+        candidates.extend(tcp.tcptype(TcpType::Passive).build());
+    }
+    candidates
 }
 
 #[cfg(test)]

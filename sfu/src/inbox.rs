@@ -28,6 +28,11 @@ pub enum Letter {
         room: RoomKey,
         workers: Vec<usize>,
     },
+    /// A member's own message that came by signaling, as it goes out on data channels.
+    CustomMessage {
+        room: RoomKey,
+        bytes: Arc<[u8]>,
+    },
     Handovers {
         from: usize,
         handovers: Vec<Handover>,

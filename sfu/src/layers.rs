@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::allocator::Layer;
+use crate::demand::Demand;
 use crate::wire::descriptor::SPATIAL_LAYERS;
 use crate::wire::layers::Point;
 
@@ -27,6 +28,8 @@ pub struct Layers {
     measured: [[Measured; TEMPORAL_LAYERS]; SPATIAL_LAYERS],
     /// 0: not known.
     heights: [u16; SPATIAL_LAYERS],
+    /// Whether the publisher is asked for a spatial layer; for the lowest he always is.
+    demands: [Demand; SPATIAL_LAYERS],
 }
 
 impl Layers {
@@ -35,13 +38,19 @@ impl Layers {
             since: now,
             measured: Default::default(),
             heights: [0; SPATIAL_LAYERS],
+            demands: [Demand::Unwatched { since: now }; SPATIAL_LAYERS],
         }
     }
 
     /// A packet of this layer. `heights`: as far as it says them.
     pub fn add(&mut self, now: Instant, point: Point, bytes: usize, heights: [u16; SPATIAL_LAYERS]) {
         if heights[0] > 0 {
-            self.heights = heights;
+            for ((known, new), demand) in self.heights.iter_mut().zip(heights).zip(&self.demands) {
+                // What sleeps is not spoken of, and will be as it was.
+                if new > 0 || !demand.sleeps() {
+                    *known = new;
+                }
+            }
         }
         let spatial = usize::from(point.spatial).min(SPATIAL_LAYERS - 1);
         let temporal = usize::from(point.temporal).min(TEMPORAL_LAYERS - 1);
@@ -55,14 +64,17 @@ impl Layers {
         self.since = now;
         // After a pause what was measured before holds.
         let is_pause = elapsed > 2 * WINDOW;
-        for layer in self.measured.iter_mut().flatten() {
-            let bytes = std::mem::take(&mut layer.bytes);
-            let measured = (bytes as f64 * 8.0 / elapsed.as_secs_f64()) as u64;
-            layer.bitrate = match layer.bitrate {
-                before if is_pause => before,
-                0 => measured,
-                before => (before + measured) / 2,
-            };
+        for (layers, demand) in self.measured.iter_mut().zip(&self.demands) {
+            let holds = is_pause || demand.sleeps();
+            for layer in layers {
+                let bytes = std::mem::take(&mut layer.bytes);
+                let measured = (bytes as f64 * 8.0 / elapsed.as_secs_f64()) as u64;
+                layer.bitrate = match layer.bitrate {
+                    before if holds => before,
+                    0 => measured,
+                    before => (before + measured) / 2,
+                };
+            }
         }
     }
 
@@ -74,15 +86,70 @@ impl Layers {
         }
     }
 
+    /// All that could be had: what sleeps comes when it is asked for.
+    pub fn reach(&self) -> Point {
+        let top = self.top();
+        let asleep = (0..SPATIAL_LAYERS as u8).rev().find(|spatial| self.sleeps(*spatial));
+        Point {
+            spatial: top.spatial.max(asleep.unwrap_or(0)),
+            ..top
+        }
+    }
+
+    /// The publisher is told to pause this spatial layer, or has not yet begun with it again.
+    pub fn sleeps(&self, spatial: u8) -> bool {
+        let demand = self.demands.get(usize::from(spatial));
+        demand.is_some_and(|demand| demand.sleeps())
+    }
+
+    pub fn is_off(&self, spatial: u8) -> bool {
+        self.demands.get(usize::from(spatial)).is_some_and(Demand::is_off)
+    }
+
+    pub fn demands(&self) -> [Demand; SPATIAL_LAYERS] {
+        self.demands
+    }
+
+    /// Of a replica: what its publisher's worker says.
+    pub fn set_demand(&mut self, spatial: u8, demand: Demand) {
+        if let Some(known) = self.demands.get_mut(usize::from(spatial)) {
+            *known = demand;
+        }
+    }
+
+    /// `watched`: the highest spatial layer that somebody watches.
+    pub fn update_demands(&mut self, now: Instant, watched: Option<u8>) {
+        let newest = self.newest();
+        for spatial in 1..SPATIAL_LAYERS {
+            let last = self.measured[spatial].iter().filter_map(|layer| layer.last).max();
+            let (Some(last), Some(newest)) = (last, newest) else {
+                continue;
+            };
+            let demand = &mut self.demands[spatial];
+            // One that the publisher leaves out by his own choice is his affair, and the rest has to have a name.
+            let is_his = !comes(last, newest) && !demand.sleeps() || self.heights[spatial - 1] == 0;
+            let is_watched = watched.is_some_and(|highest| usize::from(highest) >= spatial);
+            demand.update(now, is_watched || is_his, last);
+        }
+    }
+
+    /// Height of the largest size that the publisher is asked for; None: he is asked for all that there is.
+    pub fn asked(&self) -> Option<u16> {
+        let off = self.demands.iter().position(Demand::is_off)?;
+        self.height(off.checked_sub(1)? as u8)
+    }
+
+    fn newest(&self) -> Option<Instant> {
+        self.measured.iter().flatten().filter_map(|layer| layer.last).max()
+    }
+
     /// The highest spatial and temporal layer that come now.
     fn highest(&self) -> Point {
-        // A picture that stands still sends nothing, and has not become smaller.
-        let newest = self.measured.iter().flatten().filter_map(|layer| layer.last).max();
-        let comes = |last: Instant| newest.is_some_and(|newest| newest.saturating_duration_since(last) < STALL);
+        let newest = self.newest();
         let mut top = Point::default();
         for (spatial, layers) in self.measured.iter().enumerate() {
             for (temporal, layer) in layers.iter().enumerate() {
-                if layer.last.is_some_and(comes) {
+                if layer.last.zip(newest).is_some_and(|(last, newest)| comes(last, newest)) {
                     top.spatial = top.spatial.max(spatial as u8);
                     top.temporal = top.temporal.max(temporal as u8);
                 }
@@ -96,19 +163,27 @@ impl Layers {
         height.filter(|height| *height > 0)
     }
 
-    /// The operating points that can be chosen, lowest first; the last is all of the stream. `whole`: the stream.
+    /// The operating points that can be chosen, lowest first. `whole`: all that comes now.
     pub fn choices(&self, whole: Layer, is_lowest: bool) -> Vec<Layer> {
         let (top, highest) = (self.top(), self.highest());
         let is_measured = self.bitrate(top) > 0;
         let slower = (0..highest.temporal).filter(|_| is_lowest && is_measured);
+        let sizes = (0..=self.reach().spatial).filter(|spatial| *spatial <= top.spatial || self.sleeps(*spatial));
         let points = slower
             .map(|temporal| Point { spatial: 0, temporal })
-            .chain((0..=top.spatial).map(|spatial| Point { spatial, ..top }));
-        let choice = |point: Point| Layer {
-            point,
-            bitrate: self.bitrate(point),
-            height: self.height(point.spatial),
-            ..whole
+            .chain(sizes.map(|spatial| Point { spatial, ..top }));
+        let choice = |point: Point| match point == top {
+            // What has just been woken is known for what it took before.
+            true => Layer {
+                bitrate: whole.bitrate.max(self.bitrate(top)),
+                ..whole
+            },
+            false => Layer {
+                point,
+                bitrate: self.bitrate(point),
+                height: self.height(point.spatial),
+                ..whole
+            },
         };
         points.map(choice).collect()
     }
@@ -120,6 +195,11 @@ impl Layers {
         let layers = spatial.iter().flat_map(|layers| &layers[..=temporal]);
         layers.map(|layer| layer.bitrate).sum()
     }
+}
+
+/// A picture that stands still sends nothing, and has not become smaller: `last` is seen from the stream's newest packet.
+fn comes(last: Instant, newest: Instant) -> bool {
+    newest.saturating_duration_since(last) < STALL
 }
 
 #[cfg(test)]
@@ -142,7 +222,7 @@ mod tests {
         }
         let whole = Layer {
             stream: StreamId(1),
-            point: Point::default(),
+            point: layers.top(),
             bitrate: 400_000,
             height: Some(360),
         };

@@ -50,6 +50,8 @@ pub struct Entered {
     pub user: UserId,
     /// His packets that came since then are to be sent, too.
     pub since: Instant,
+    /// Whose place it was; None: it was free.
+    pub instead_of: Option<UserId>,
 }
 
 #[derive(Debug)]
@@ -85,7 +87,7 @@ impl Loudest {
             return None;
         }
         if self.heard().count() < MEMBER_AUDIO_SLOTS {
-            return self.place(now, user);
+            return self.place(now, user, None);
         }
         // Now, and not a moment ago: who pauses need not begin now.
         let (talks, loudness) = (voice.talked_at == Some(now), voice.loudness);
@@ -93,7 +95,7 @@ impl Loudest {
         if talks && !other.talks(now) {
             let weakest = weakest.clone();
             self.displace(&weakest);
-            return self.place(now, user);
+            return self.place(now, user, Some(weakest));
         }
         let settled = other
             .placed_at
@@ -106,7 +108,7 @@ impl Loudest {
             return None;
         }
         self.displace(&weakest);
-        self.place(now, user)
+        self.place(now, user, Some(weakest))
     }
 
     /// He publishes no sound any more. Answers whether he was heard.
@@ -134,7 +136,7 @@ impl Loudest {
         })
     }
 
-    fn place(&mut self, now: Instant, user: &UserId) -> Option<Entered> {
+    fn place(&mut self, now: Instant, user: &UserId, instead_of: Option<UserId>) -> Option<Entered> {
         let voice = self.voices.get_mut(user)?;
         voice.placed_at = Some(now);
         voice.louder_since = None;
@@ -142,7 +144,11 @@ impl Loudest {
         let onset = voice.began_at.checked_sub(LEAD).unwrap_or(voice.began_at);
         let since = if voice.run > 0 { onset.max(earliest) } else { now };
         let user = user.clone();
-        Some(Entered { user, since })
+        Some(Entered {
+            user,
+            since,
+            instead_of,
+        })
     }
 
     fn displace(&mut self, user: &UserId) {

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use rotunda_proto::ids::{RoomKey, SessionId};
+use rotunda_proto::sfu::Standing;
 
 #[derive(Debug)]
 pub struct Placement {
@@ -17,6 +18,11 @@ pub struct Placement {
     sessions: HashMap<SessionId, (usize, RoomKey)>,
     /// Sessions of each room by worker; none is 0.
     rooms: HashMap<RoomKey, BTreeMap<usize, usize>>,
+}
+
+/// Sessions that a worker holds: those that it takes, and a tenth more for members who are inside and need another one.
+pub fn capacity(most: usize) -> usize {
+    most + most.div_ceil(10)
 }
 
 /// A room is on other workers than before.
@@ -53,14 +59,16 @@ impl Placement {
         self.rooms.get(room).into_iter().flatten().map(|(worker, _)| *worker)
     }
 
-    /// Finds a worker; None: all are full, by their sessions or as `is_busy` says. A session of the same id has to be closed before.
+    /// Finds a worker; None: all are full, by their sessions or as `is_busy` says. Who is inside finds one all the same, as long
+    /// as their [reserve](capacity) lasts. A session of the same id has to be closed before.
     pub fn open(
         &mut self,
         session: SessionId,
         room: &RoomKey,
+        standing: Standing,
         is_busy: impl Fn(usize) -> bool,
     ) -> Option<(usize, Option<Spread>)> {
-        let worker = self.choose(room, is_busy)?;
+        let worker = self.choose(room, is_busy).or_else(|| self.squeeze_in(room, standing))?;
         let before: Vec<usize> = self.workers_of(room).collect();
         self.workers[worker] += 1;
         *self.rooms.entry(room.clone()).or_default().entry(worker).or_default() += 1;
@@ -94,6 +102,18 @@ impl Placement {
         let open = (0..self.workers.len()).filter(|worker| has_place(*worker));
         let emptiest = open.min_by_key(|worker| (self.workers[*worker], *worker));
         fullest.map(|(worker, _)| *worker).or(emptiest)
+    }
+
+    /// For who has had a place: rather at a worker of his room than where there are fewer sessions.
+    fn squeeze_in(&self, room: &RoomKey, standing: Standing) -> Option<usize> {
+        let has_reserve = |worker: &usize| self.workers[*worker] < capacity(self.most);
+        let own = self.workers_of(room).filter(has_reserve);
+        let all = (0..self.workers.len()).filter(has_reserve);
+        let emptiest = |worker: &usize| (self.workers[*worker], *worker);
+        match standing {
+            Standing::Newcomer => None,
+            Standing::Inside => own.min_by_key(emptiest).or_else(|| all.min_by_key(emptiest)),
+        }
     }
 
     fn spread(&self, room: &RoomKey, before: &[usize]) -> Option<Spread> {
@@ -134,16 +154,28 @@ mod tests {
     fn a_busy_worker_takes_no_more_also_of_its_own_rooms() {
         let mut placement = Placement::new(2, 100, 100);
         let room = room("1");
-        assert_eq!(placement.open(SessionId(1), &room, nobody).unwrap().0, 0);
-        assert_eq!(placement.open(SessionId(2), &room, |worker| worker == 0).unwrap().0, 1);
-        assert_eq!(placement.open(SessionId(3), &room, |_| true), None);
+        assert_eq!(
+            placement
+                .open(SessionId(1), &room, Standing::Newcomer, nobody)
+                .unwrap()
+                .0,
+            0
+        );
+        assert_eq!(
+            placement
+                .open(SessionId(2), &room, Standing::Newcomer, |worker| worker == 0)
+                .unwrap()
+                .0,
+            1
+        );
+        assert_eq!(placement.open(SessionId(3), &room, Standing::Newcomer, |_| true), None);
     }
 
     #[test]
     fn a_room_stays_on_one_worker_until_that_has_enough_of_it() {
         let mut placement = Placement::new(3, 100, 2);
         let (large, small) = (room("1"), room("2"));
-        let mut open = |id, room| placement.open(SessionId(id), room, nobody).unwrap();
+        let mut open = |id, room| placement.open(SessionId(id), room, Standing::Newcomer, nobody).unwrap();
         assert_eq!(open(1, &large), (0, None));
         assert_eq!(open(2, &large), (0, None));
         assert_eq!(
@@ -171,12 +203,34 @@ mod tests {
         let all: Vec<_> = (0..7)
             .map(|id| {
                 placement
-                    .open(SessionId(id), &room("1"), nobody)
+                    .open(SessionId(id), &room("1"), Standing::Newcomer, nobody)
                     .map(|(worker, _)| worker)
             })
             .collect();
         let expected = [0, 0, 0, 1, 1, 1].map(Some);
         assert_eq!(all, [&expected[..], &[None]].concat());
+    }
+
+    #[test]
+    fn who_is_inside_keeps_his_place_where_newcomers_are_refused() {
+        let mut placement = Placement::new(2, 10, 1000);
+        for id in 0..20 {
+            placement
+                .open(SessionId(id), &room("1"), Standing::Newcomer, nobody)
+                .unwrap();
+        }
+        let mut open = |id, standing, busy: bool| {
+            let opened = placement.open(SessionId(id), &room("1"), standing, |_| busy);
+            opened.map(|(worker, _)| worker)
+        };
+        assert_eq!(open(20, Standing::Newcomer, false), None);
+        assert_eq!(open(21, Standing::Inside, true), Some(0));
+        assert_eq!(open(22, Standing::Inside, true), Some(1));
+        assert_eq!(
+            open(23, Standing::Inside, false),
+            None,
+            "what a worker holds has an end"
+        );
     }
 
     proptest! {
@@ -185,7 +239,7 @@ mod tests {
             let mut placement = Placement::new(4, 1000, 3);
             for (id, name) in &opened {
                 let _one_session_an_id = placement.close(SessionId(*id));
-                placement.open(SessionId(*id), &room(&name.to_string()), nobody).unwrap();
+                placement.open(SessionId(*id), &room(&name.to_string()), Standing::Newcomer, nobody).unwrap();
                 prop_assert_eq!(placement.workers.iter().sum::<usize>(), placement.len());
             }
             for (id, _) in &opened {

@@ -1,7 +1,7 @@
 //! A running SFU node: its worker threads, and the control task between them and the bus.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,21 +11,19 @@ use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::NodeId;
 use rotunda_proto::sfu::{NodeInfo, control_subject};
 use rotunda_proto::ticket::ClusterSecret;
-use str0m::Candidate;
-use str0m::net::TcpType;
 use thiserror::Error;
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
-use crate::advertise::{self, AdvertiseError};
+use crate::advertise::{self, AdvertiseError, Advertised};
 use crate::config::Config;
 use crate::control::{Control, Handle, announce};
 use crate::inbox::{Inbox, inbox};
 use crate::load::{Load, Reading};
 use crate::net::{Udp, accept};
-use crate::placement::Placement;
+use crate::placement::{self, Placement};
 use crate::shell::{self, Parts, Shell};
 use crate::worker::{Setup, Worker};
 
@@ -65,7 +63,8 @@ impl Service {
         bus: SharedBus,
         shutdown: CancellationToken,
     ) -> Result<Self, StartError> {
-        let addresses = advertise::addresses(&config).await?;
+        let advertised = advertise::addresses(&config).await?;
+        let (changed, addresses) = watch::channel(advertised.clone());
         let requests = bus.serve(&control_subject(&node)).await?;
         let (events, event_queue) = mpsc::channel(QUEUE);
         let (mut handles, mut prepared, mut workers) = (Vec::new(), Vec::new(), Vec::new());
@@ -90,10 +89,15 @@ impl Service {
         };
         announce(&bus, &info).await?;
         let first = config.port;
-        info!(workers = handles.len(), first_port = first, ?addresses, "sfu listens");
-        let placement = Placement::new(handles.len(), config.max_sessions, config.room_sessions);
-        let control = Control::new(info, bus, secret, handles, placement);
-        let control = tokio::spawn(control.run(requests, event_queue, shutdown));
+        info!(workers = handles.len(), first_port = first, addresses = ?advertised.addresses, "sfu listens");
+        let sessions = Placement::new(handles.len(), config.max_sessions, config.room_sessions);
+        let control = Control::new(info, bus, secret, handles, sessions);
+        let control = tokio::spawn(control.run(requests, event_queue, shutdown.clone()));
+        tokio::spawn(async move {
+            shutdown
+                .run_until_cancelled(advertise::follow(config, advertised, changed))
+                .await;
+        });
         Ok(Self {
             control,
             workers,
@@ -119,30 +123,16 @@ impl Service {
     }
 }
 
-fn candidates(advertised: &[SocketAddr]) -> Vec<Candidate> {
-    let udp = advertised
-        .iter()
-        .filter_map(|address| Candidate::host(*address, "udp").ok());
-    let tcp = advertised.iter().filter_map(|address| {
-        Candidate::builder()
-            .tcp()
-            .host(*address)
-            .tcptype(TcpType::Passive)
-            .build()
-            .ok()
-    });
-    udp.chain(tcp).collect()
-}
-
 /// Opens a worker's sockets.
 fn prepare_worker(
     config: &Config,
-    addresses: &[IpAddr],
+    addresses: &watch::Receiver<Advertised>,
     index: usize,
     port: u16,
     shutdown: &CancellationToken,
 ) -> Result<(Handle, Parts), StartError> {
-    let advertised: Vec<SocketAddr> = addresses.iter().map(|ip| SocketAddr::new(*ip, port)).collect();
+    let first = addresses.borrow().first.clone();
+    let advertised: Vec<SocketAddr> = first.into_iter().map(|ip| SocketAddr::new(ip, port)).collect();
     let listen = SocketAddr::new(config.bind, port);
     let bound = Udp::bind(listen, advertised.clone()).and_then(|udp| Ok((udp, listen_tcp(listen)?)));
     let (udp, tcp) = bound.map_err(|source| StartError::Port { port, source })?;
@@ -153,7 +143,7 @@ fn prepare_worker(
     let worker = Worker::new(Setup {
         index,
         connect_timeout: Duration::from_secs(config.connect_timeout_seconds),
-        max_sessions: config.max_sessions,
+        max_sessions: placement::capacity(config.max_sessions),
         batch_window: Duration::from_millis(config.batch_window_milliseconds),
         started: (clock.now(), clock.unix()),
     });
@@ -168,7 +158,6 @@ fn prepare_worker(
         read_interval: Duration::from_micros(config.read_interval_microseconds),
         load: Load::new(clock.now(), config.max_load, Arc::clone(&reading), gauge),
     };
-    let candidates = candidates(&advertised);
     tokio::spawn(accept(tcp, advertised, inbox.clone(), shutdown.clone()));
     let (stopped, shutdown) = (inbox.clone(), shutdown.clone());
     tokio::spawn(async move {
@@ -177,7 +166,8 @@ fn prepare_worker(
     });
     let handle = Handle {
         inbox,
-        candidates,
+        advertised: addresses.clone(),
+        port,
         load: reading,
     };
     Ok((handle, parts))

@@ -182,6 +182,7 @@ impl Shell {
                         .handle_datagram(now, frame.from, frame.to, Protocol::Tcp, &frame.bytes);
                 }
                 Letter::Neighbours { room, workers } => self.worker.set_neighbours(now, &room, &workers),
+                Letter::CustomMessage { room, bytes } => self.worker.carry_message(now, &room, bytes),
                 Letter::Handovers { from, handovers } => {
                     for handover in handovers {
                         self.worker.handle_handover(now, from, handover);

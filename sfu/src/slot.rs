@@ -250,6 +250,28 @@ impl Slot {
         }
     }
 
+    /// As [`set_want`](Self::set_want), of the same kind of source.
+    pub fn set_user(&mut self, user: &UserId) {
+        let want = self.want.as_ref().map(|want| Want {
+            user: user.clone(),
+            ..want.clone()
+        });
+        self.set_want(want);
+    }
+
+    /// Up to which spatial layer of a stream it is to show, or still shows.
+    pub fn watches(&self, stream: StreamId) -> Option<u8> {
+        if self.target == Some(stream) || self.chosen == Some(stream) {
+            return Some(self.point[0].spatial);
+        }
+        (self.flowing() == Some(stream)).then(|| self.shown().spatial)
+    }
+
+    /// Up to which layers of its target it is to show.
+    pub fn wanted_point(&self) -> Point {
+        self.point[0]
+    }
+
     /// Waits for the first packet of a key frame of its target.
     pub fn waits_for(&self) -> Option<StreamId> {
         let waits = |target: &StreamId| {

@@ -34,6 +34,13 @@ pub struct Viewer {
     pub slot: usize,
 }
 
+/// A stream that is watched, up to this spatial layer of those inside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Watched {
+    pub stream: StreamId,
+    pub spatial: u8,
+}
+
 #[derive(Debug)]
 pub struct Track {
     pub publisher: Publisher,
@@ -46,9 +53,9 @@ pub struct Track {
     /// Workers that have a replica.
     pub neighbours: Vec<usize>,
     /// Layers that replicas' viewers watch, by worker.
-    pub watched_there: Vec<(usize, Vec<StreamId>)>,
+    pub watched_there: Vec<(usize, Vec<Watched>)>,
     /// Of a replica: what its publisher's worker was told so.
-    pub told_watched: Vec<StreamId>,
+    pub told_watched: Vec<Watched>,
 }
 
 /// Who sends a track.
@@ -232,18 +239,51 @@ impl Stream {
             bitrate: self.meter.bitrate,
             height: self.height_of(top),
         };
-        let Some(layers) = &self.layers else {
-            return vec![whole];
-        };
-        let mut choices = layers.choices(whole, is_lowest);
-        choices.pop();
-        choices.push(whole);
-        choices
+        match &self.layers {
+            Some(layers) => layers.choices(whole, is_lowest),
+            None => vec![whole],
+        }
     }
 
     /// The highest layers that it has now.
     pub fn top(&self) -> Point {
         self.layers.as_ref().map_or(Point::default(), |layers| layers.top())
+    }
+
+    /// What its publisher is asked for: the stream (0), and the spatial layers inside above the lowest.
+    pub fn demands(&self) -> impl Iterator<Item = (u8, Demand)> + use<> {
+        let inside = self.layers.as_ref().map(|layers| layers.demands());
+        let inside = inside.into_iter().flatten().zip(0..).skip(1);
+        let inside = inside.map(|(demand, spatial)| (spatial, demand));
+        std::iter::once((0, self.demand)).chain(inside)
+    }
+
+    /// As [`demands`](Self::demands) has it.
+    pub fn set_demand(&mut self, now: Instant, spatial: u8, demand: Demand) {
+        match spatial {
+            0 => self.demand = demand,
+            above => {
+                let layers = self.layers.get_or_insert_with(|| Box::new(Layers::new(now)));
+                layers.set_demand(above, demand);
+            }
+        }
+    }
+
+    /// The highest layers that it could have.
+    pub fn reach(&self) -> Point {
+        self.layers.as_ref().map_or(Point::default(), |layers| layers.reach())
+    }
+
+    /// Its publisher is told to pause this.
+    pub fn is_off(&self, point: Point) -> bool {
+        let layers = self.layers.as_ref();
+        self.demand.is_off() || layers.is_some_and(|layers| layers.is_off(point.spatial))
+    }
+
+    /// Layers up to `point` come with a key frame of themselves when they are woken.
+    pub fn sleeps(&self, point: Point) -> bool {
+        let layers = self.layers.as_ref();
+        layers.is_some_and(|layers| layers.sleeps(point.spatial))
     }
 
     /// Picture height of what is shown up to `point`.

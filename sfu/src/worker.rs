@@ -80,6 +80,7 @@ pub struct Worker {
     control: VecDeque<Datagram>,
     events: Events,
     outbox: messages::Outbox,
+    seatings: voices::Seatings,
     scratch: forward::Scratch,
     idle: transmit::Buffers,
     counters: forward::Counters,
@@ -143,6 +144,7 @@ impl Worker {
             control: VecDeque::new(),
             events: Events::default(),
             outbox: messages::Outbox::default(),
+            seatings: voices::Seatings::default(),
             scratch: forward::Scratch::default(),
             idle: transmit::Buffers::default(),
             counters: forward::Counters::default(),
@@ -368,6 +370,7 @@ impl Worker {
             ("waiting to send", self.waiting.len() + self.ready.len()),
             ("datagrams", self.control.len()),
             ("events", self.events.len()),
+            ("voices", self.seatings.len()),
         ]
     }
 
@@ -403,7 +406,8 @@ impl Worker {
         let repeat = self.repeats.front().map(|repeat| repeat.due);
         let timer = self.timers.next();
         let message = self.outbox.next();
-        let all = [flush, unsent, repeat, timer, message];
+        let voice = self.seatings.next();
+        let all = [flush, unsent, repeat, timer, message, voice];
         all.into_iter().flatten().min()
     }
 }

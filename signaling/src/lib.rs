@@ -17,6 +17,7 @@ mod registry;
 mod room;
 mod room_documents;
 mod roster;
+mod said;
 mod seats;
 mod service;
 mod slots;

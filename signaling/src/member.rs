@@ -236,6 +236,9 @@ impl Member {
                 self.in_room()?.cancel_video(&user_id, source);
                 Ok(Reply::Done {})
             }
+            Request::SendCustomMessage { cmd_id, data } => {
+                self.in_room()?.send_custom_message(cmd_id, &data).await.map(done)
+            }
             Request::GetStats {} => {
                 let statistics = self.in_room()?.statistics().await?;
                 Ok(Reply::Stats {
@@ -294,6 +297,7 @@ fn name(request: &Request) -> &'static str {
         Request::RequestVideo { .. } => "requestVideo",
         Request::CancelVideo { .. } => "cancelVideo",
         Request::MuteRemoteAudio { .. } => "muteRemoteAudio",
+        Request::SendCustomMessage { .. } => "sendCustomMessage",
         Request::GetStats {} => "getStats",
         Request::ExitRoom {} => "exitRoom",
     }
@@ -348,6 +352,9 @@ pub fn failure(code: ErrorCode) -> ErrorBody {
         ErrorCode::NotConnected => "connect first: there is no media session",
         ErrorCode::BadSdp => "the offer was refused",
         ErrorCode::NoMediaNode => "no media server is available; try again",
+        ErrorCode::BadCustomMessage => "a message needs a cmdId of 1 to 10 and base64",
+        ErrorCode::CustomMessageTooLarge => "a message has at most 1024 bytes",
+        ErrorCode::CustomMessageRate => "at most 30 messages a second; this one reached nobody",
         ErrorCode::NodeFull => "the server is full; try again later",
         ErrorCode::Internal => "something failed here; try again",
     };

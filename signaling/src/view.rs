@@ -10,6 +10,8 @@ use rotunda_proto::room::{MemberCounts, Publisher, RoomInfo, Roster, Seats};
 use rotunda_proto::signaling::{Event, MixView, PublisherView, RoomView, Speaker};
 use serde::de::DeserializeOwned;
 
+use crate::said::Said;
+
 /// The documents of a room, and who speaks in it. Cheap to clone.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RoomState {
@@ -23,6 +25,7 @@ pub struct RoomState {
     pub member_count: u64,
     pub mix: Option<Arc<RunningMix>>,
     pub speakers: Arc<Vec<Speaker>>,
+    pub said: Said,
 }
 
 impl Default for RoomState {
@@ -36,6 +39,7 @@ impl Default for RoomState {
             member_count: 0,
             mix: None,
             speakers: Arc::default(),
+            said: Said::default(),
         }
     }
 }
@@ -90,6 +94,20 @@ pub struct News {
     pub event: Event,
 }
 
+/// Whether a member has other members' own messages from the room, or on his data channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hears {
+    Here,
+    ByChannel,
+}
+
+impl News {
+    pub fn is_for(&self, me: &UserId, hears: Hears) -> bool {
+        let has_it = hears == Hears::ByChannel && matches!(self.event, Event::CustomMessage { .. });
+        self.about.as_ref() != Some(me) && !has_it
+    }
+}
+
 /// What members are told when the room goes from one state to the next.
 pub fn diff(before: &RoomState, after: &RoomState) -> Vec<News> {
     let mut news = Vec::new();
@@ -118,6 +136,15 @@ pub fn diff(before: &RoomState, after: &RoomState) -> Vec<News> {
             about(&member.user, Event::MemberLeft { user_id })
         }));
     }
+    news.extend(after.said.since(&before.said).map(|message| {
+        let event = Event::CustomMessage {
+            user_id: message.user.clone(),
+            cmd_id: message.command,
+            seq: message.count,
+            data: message.data.clone(),
+        };
+        about(&message.user, event)
+    }));
     let mut all = |event| news.push(News { about: None, event });
     if before.mix != after.mix && before.mix_view() != after.mix_view() {
         all(Event::Mix { mix: after.mix_view() });

@@ -93,5 +93,39 @@ for (const codec of ['vp9', 'av1']) {
       const { packetsLost, freezeCount } = await received();
       assert.deepEqual({ packetsLost, freezeCount }, { packetsLost: 0, freezeCount: 0 });
     });
+
+    const sent = () => ann.evaluate(async () => {
+      const stats = [...(await window.rotunda.peerConnection().getStats()).values()];
+      return stats.find(({ type, kind, framesEncoded }) => type === 'outbound-rtp' && kind === 'video' && framesEncoded > 0);
+    });
+
+    /** Bits a second of the publisher's camera, over two seconds. */
+    const rate = async () => {
+      const [first, second] = [await sent(), (await new Promise((resolve) => { setTimeout(resolve, 2000); }), await sent())];
+      return (second.bytesSent - first.bytesSent) * 8000 / (second.timestamp - first.timestamp);
+    };
+
+    test('sizes that nobody watches are not sent, and are there again when somebody wants them', async () => {
+      await bob.evaluate(watch, 'ann');
+      const all = await rate();
+      const modes = { [full / 4]: 'L1T3', [full / 2]: 'L2T3_KEY', [full]: 'L3T3_KEY' };
+      for (const wanted of [full / 4, full / 2, full / 4, full]) {
+        const asked = Date.now();
+        await ask(wanted === full ? undefined : wanted);
+        await eventually(`a picture of ${wanted}`, async () => await bob.evaluate(height, 'ann') === wanted);
+        const shown = Date.now() - asked;
+        await eventually(`the publisher sends ${wanted}`, async () => {
+          const { frameHeight, scalabilityMode } = await sent();
+          return frameHeight === wanted && scalabilityMode === modes[wanted];
+        }, 10);
+        const paused = Date.now() - asked;
+        const bits = await rate();
+        console.log(`${codec} ${wanted}: shown after ${shown} ms, sent after ${paused} ms, ${Math.round(bits / 1000)} of ${Math.round(all / 1000)} kbit/s`);
+        assert.equal(await bob.evaluate(height, 'ann'), wanted, 'and it stays');
+        if (wanted === full / 4) assert.ok(bits < 0.4 * all, `${bits} of ${all} bit/s`);
+      }
+      const { longest } = await bob.evaluate(() => window.seen);
+      assert.ok(longest < 1000, `a picture stood still for ${longest} ms`);
+    });
   });
 }

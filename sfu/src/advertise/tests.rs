@@ -18,7 +18,7 @@ fn ips(texts: &[&str]) -> Vec<IpAddr> {
     texts.iter().map(|text| text.parse().unwrap()).collect()
 }
 
-fn here(variable: &dyn Fn(&str) -> Option<String>) -> Surroundings<'_> {
+fn here(variable: &(dyn Fn(&str) -> Option<String> + Sync)) -> Surroundings<'_> {
     let interface = |name: &str, ip: &str| (name.to_owned(), ip.parse().unwrap());
     Surroundings {
         interfaces: vec![
@@ -110,13 +110,19 @@ fn what_is_missing_is_named_with_the_next_step() {
 #[tokio::test]
 async fn sources_are_joined_in_their_order_and_each_address_is_told_once() {
     let config = config("0.0.0.0", &["203.0.113.7", "interface:lo", "127.0.0.1", "203.0.113.7"]);
-    assert_eq!(addresses(&config).await.unwrap(), ips(&["203.0.113.7", "127.0.0.1"]));
+    assert_eq!(
+        addresses(&config).await.unwrap().addresses,
+        ips(&["203.0.113.7", "127.0.0.1"])
+    );
 }
 
 #[tokio::test]
 async fn without_a_source_a_bound_address_is_told_else_those_of_all_interfaces() {
-    assert_eq!(addresses(&config("127.0.0.1", &[])).await.unwrap(), ips(&["127.0.0.1"]));
-    let all = addresses(&config("0.0.0.0", &[])).await.unwrap();
+    assert_eq!(
+        addresses(&config("127.0.0.1", &[])).await.unwrap().addresses,
+        ips(&["127.0.0.1"])
+    );
+    let all = addresses(&config("0.0.0.0", &[])).await.unwrap().addresses;
     assert!(all.contains(&"127.0.0.1".parse().unwrap()));
 }
 
@@ -124,9 +130,9 @@ async fn without_a_source_a_bound_address_is_told_else_those_of_all_interfaces()
 async fn when_no_stun_server_answers_the_interfaces_stand_in() {
     // Port 1 is closed: the kernel tells so at once.
     let alone = config("127.0.0.1", &["stun:127.0.0.1:1"]);
-    assert_eq!(addresses(&alone).await.unwrap(), ips(&["127.0.0.1"]));
+    assert_eq!(addresses(&alone).await.unwrap().addresses, ips(&["127.0.0.1"]));
     let beside = config("127.0.0.1", &["stun:127.0.0.1:1", "203.0.113.7"]);
-    assert_eq!(addresses(&beside).await.unwrap(), ips(&["203.0.113.7"]));
+    assert_eq!(addresses(&beside).await.unwrap().addresses, ips(&["203.0.113.7"]));
 }
 
 /// coturn as it is packaged: `turnserver` with `--stun-only`.
@@ -171,4 +177,18 @@ async fn coturn_tells_the_address_that_it_sees() {
     });
     let seen = seen.await.expect("coturn answers within 20 s");
     assert_eq!(seen.iter().map(SocketAddr::ip).collect::<Vec<_>>(), ips(&["127.0.0.1"]));
+}
+
+#[test]
+fn an_address_that_has_changed_is_told_and_silence_changes_nothing() {
+    let known = Advertised {
+        addresses: ips(&["203.0.113.7"]),
+        first: ips(&["203.0.113.7"]),
+    };
+    assert_eq!(known.renewed(None), None, "no server has answered");
+    assert_eq!(known.renewed(Some(ips(&["203.0.113.7"]))), None);
+    let renewed = known.renewed(Some(ips(&["203.0.113.9"]))).unwrap();
+    assert_eq!(renewed.addresses, ips(&["203.0.113.9"]));
+    assert_eq!(renewed.first, known.first, "through a NAT it arrives there, as ever");
+    assert_eq!(renewed.renewed(Some(ips(&["203.0.113.7"]))).unwrap(), known);
 }

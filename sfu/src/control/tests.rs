@@ -21,6 +21,8 @@ struct Node {
     bus: SharedBus,
     id: NodeId,
     load: Arc<Reading>,
+    /// What clients are told of the node's address.
+    readdress: watch::Sender<Advertised>,
     shutdown: CancellationToken,
 }
 
@@ -50,9 +52,15 @@ impl Node {
                 let _gone = reply.send(done);
             }
         });
+        let at = Advertised {
+            addresses: vec!["192.0.2.1".parse().unwrap()],
+            first: vec!["192.0.2.1".parse().unwrap()],
+        };
+        let (readdress, advertised) = watch::channel(at);
         let worker = Handle {
             inbox,
-            candidates: Vec::new(),
+            advertised,
+            port: 40_000,
             load: Arc::clone(&load),
         };
         let control = Control::new(
@@ -74,6 +82,7 @@ impl Node {
             bus,
             id,
             load,
+            readdress,
             shutdown,
         }
     }
@@ -83,6 +92,10 @@ impl Node {
     }
 
     async fn open(&self, session: u64, offer: &str) -> Reply {
+        self.open_for(session, offer, Standing::Newcomer).await
+    }
+
+    async fn open_for(&self, session: u64, offer: &str, standing: Standing) -> Reply {
         let user: UserId = "ann".parse().unwrap();
         self.ask(Command::Open {
             session: SessionId(session),
@@ -93,6 +106,7 @@ impl Node {
             identity: Identity::Member {
                 user,
                 client: Client::Signaled,
+                standing,
             },
             offer: offer.to_owned(),
             lines: Lines::default(),
@@ -127,6 +141,11 @@ async fn a_worker_that_is_too_busy_takes_no_session_and_the_node_says_so_while_t
     node.load.set(93, Fullness::Full);
     let error = ControlError::NodeFull;
     assert_eq!(node.open(2, OFFER).await, Reply::Refused { error });
+    let again = node.open_for(1, OFFER, Standing::Inside).await;
+    assert!(
+        matches!(again, Reply::Opened { .. }),
+        "who is inside keeps his place: {again:?}"
+    );
     node.says_that(|info| info.is_full() && info.load_percent == 93 && info.sessions == 1)
         .await;
     let session = SessionId(1);
@@ -135,6 +154,25 @@ async fn a_worker_that_is_too_busy_takes_no_session_and_the_node_says_so_while_t
     node.load.set(50, Fullness::Open);
     assert!(matches!(node.open(3, OFFER).await, Reply::Opened { .. }));
     node.says_that(|info| !info.is_full() && info.load_percent == 50).await;
+    node.shutdown.cancel();
+}
+
+#[tokio::test]
+async fn a_new_address_is_told_to_new_sessions_alone() {
+    let node = Node::start().await;
+    let answer = async |session| match node.open(session, OFFER).await {
+        Reply::Opened { answer } => answer,
+        other => panic!("{other:?}"),
+    };
+    assert!(answer(1).await.contains(" 192.0.2.1 40000 "));
+    let before = node.readdress.borrow().clone();
+    let renewed = before.renewed(Some(vec!["192.0.2.9".parse().unwrap()])).unwrap();
+    node.readdress.send_replace(renewed);
+    let second = answer(2).await;
+    assert!(
+        second.contains(" 192.0.2.9 40000 ") && !second.contains("192.0.2.1"),
+        "{second}"
+    );
     node.shutdown.cancel();
 }
 

@@ -4,8 +4,10 @@ use std::time::{Duration, Instant};
 
 use super::Report;
 
-/// A burst lasts this long and has at least so many packets.
+/// A burst lasts this long and has at least so many packets. After one that found nothing it is longer: packets that come
+/// unevenly make a short one look slower than the link is.
 const LENGTH: Duration = Duration::from_millis(15);
+const LONG: Duration = Duration::from_millis(30);
 const LEAST_PACKETS: usize = 5;
 /// How far above the estimate a probe goes, and above what is wanted.
 const STEP: f64 = 2.0;
@@ -81,10 +83,11 @@ impl ProbeController {
         }
         let rate = (STEP * estimate).min(BEYOND_WANTED * self.wanted);
         self.next_id = self.next_id.wrapping_add(1);
+        let length = if self.pause.is_some() { LONG } else { LENGTH };
         let cluster = Cluster {
             id: self.next_id,
             rate,
-            bytes: (rate * LENGTH.as_secs_f64() / 8.0) as usize,
+            bytes: (rate * length.as_secs_f64() / 8.0) as usize,
             packets: LEAST_PACKETS,
         };
         self.pending = Some(Pending {

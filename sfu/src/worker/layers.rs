@@ -1,4 +1,4 @@
-//! Which simulcast layers somebody watches, and telling their publisher to pause the rest.
+//! Which layers somebody watches, and telling their publisher to pause the rest: simulcast streams, or sizes inside one stream.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use str0m::media::{Mid, Rids};
 use super::Worker;
 use super::spread::Handover;
 use crate::packet::StreamId;
-use crate::track::{Publisher, Track};
+use crate::track::{Publisher, Track, Viewer, Watched};
 
 /// Viewers of a track are gone through so often.
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -44,24 +44,24 @@ impl Worker {
         let mut layers: Vec<StreamId> = found.streams.clone();
         layers.retain(|id| self.streams.get(id).is_some_and(|stream| stream.rid.is_some()));
         if layers.len() < 2 {
-            return;
+            return self.update_demand_inside(now, track);
         }
         layers.sort_by_key(|id| (self.streams.get(id).map(|stream| stream.rank()), *id));
         let mut watched = self.watched_layers(found, &layers);
         if let Publisher::There(replica) = &found.publisher {
-            let streams: Vec<StreamId> = layers
+            let layers = layers
                 .into_iter()
                 .zip(watched)
-                .filter_map(|(id, is)| is.then_some(id))
+                .filter_map(|(stream, is)| is.then_some(Watched { stream, spatial: 0 }))
                 .collect();
             let (worker, there) = (replica.worker, replica.track);
-            return self.tell_watched(track, worker, there, streams);
+            return self.tell_watched(track, worker, there, layers);
         }
         // The lowest is what everybody falls back to.
         watched[0] = true;
         for (_, there) in &found.watched_there {
             for (id, watched) in layers.iter().zip(&mut watched) {
-                *watched |= there.contains(id);
+                *watched |= there.iter().any(|layer| layer.stream == *id);
             }
         }
         let neighbours = found.neighbours.clone();
@@ -76,7 +76,11 @@ impl Worker {
             let demand = stream.demand;
             if demand != before {
                 for worker in &neighbours {
-                    self.handovers.push(*worker, Handover::Demand { stream: *id, demand });
+                    let layer = Watched {
+                        stream: *id,
+                        spatial: 0,
+                    };
+                    self.handovers.push(*worker, Handover::Demand { layer, demand });
                 }
             }
             if stream.demand.is_off() != was_off {
@@ -110,13 +114,74 @@ impl Worker {
         watched
     }
 
-    /// Tells the publisher's worker, when it does not know it.
-    fn tell_watched(&mut self, track: usize, worker: usize, there: usize, streams: Vec<StreamId>) {
-        if let Some(Some(track)) = self.tracks.get_mut(track)
-            && track.told_watched != streams
+    /// The same for spatial layers inside the track's one stream.
+    fn update_demand_inside(&mut self, now: Instant, track: usize) {
+        let Some(Some(found)) = self.tracks.get(track) else {
+            return;
+        };
+        let has_layers = |id: &StreamId| {
+            let stream = self.streams.get(id)?;
+            stream.layers.as_ref().map(|_| (stream.last_packet, *id))
+        };
+        // Another one that is silent has been replaced by it.
+        let Some((_, id)) = found.streams.iter().filter_map(has_layers).max() else {
+            return;
+        };
+        let watches = |viewer: &Viewer| {
+            let session = self.sessions.get(viewer.session)?.as_ref()?;
+            session.slots[viewer.slot].watches(id)
+        };
+        let watched = found.viewers.iter().filter_map(watches).max();
+        if let Publisher::There(replica) = &found.publisher {
+            let layers = watched.map(|spatial| Watched { stream: id, spatial });
+            let (worker, there) = (replica.worker, replica.track);
+            return self.tell_watched(track, worker, there, layers.into_iter().collect());
+        }
+        let there = found.watched_there.iter().flat_map(|(_, layers)| layers);
+        let there = there.filter(|layer| layer.stream == id).map(|layer| layer.spatial);
+        let watched = there.chain(watched).max();
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
+        let Some(layers) = stream.layers.as_mut() else {
+            return;
+        };
+        let (before, asked) = (layers.demands(), layers.asked());
+        layers.update_demands(now, watched);
+        for ((before, demand), spatial) in before.into_iter().zip(layers.demands()).zip(0..) {
+            if demand != before {
+                for worker in &found.neighbours {
+                    let layer = Watched { stream: id, spatial };
+                    self.handovers.push(*worker, Handover::Demand { layer, demand });
+                }
+            }
+        }
+        let max_height = layers.asked();
+        if max_height == asked {
+            return;
+        }
+        let more = max_height.is_none() || asked.is_some() && max_height > asked;
+        let to = if more { "on" } else { "off" };
+        counter!("rotunda_sfu_layers_switched_total", "to" => to).increment(1);
+        if let Publisher::Here(index) = found.publisher
+            && let Some(Some(session)) = self.sessions.get(index)
         {
-            track.told_watched.clone_from(&streams);
-            let watched = Handover::Watched { track: there, streams };
+            let event = Event::SpatialLayers {
+                session: session.id,
+                source: found.source,
+                max_height,
+            };
+            self.events.tell(&session.room, event);
+        }
+    }
+
+    /// Tells the publisher's worker, when it does not know it.
+    fn tell_watched(&mut self, track: usize, worker: usize, there: usize, layers: Vec<Watched>) {
+        if let Some(Some(track)) = self.tracks.get_mut(track)
+            && track.told_watched != layers
+        {
+            track.told_watched.clone_from(&layers);
+            let watched = Handover::Watched { track: there, layers };
             self.handovers.push(worker, watched);
         }
     }

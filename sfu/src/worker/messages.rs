@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use metrics::counter;
-use rotunda_proto::custom_message::{self, Refused};
+use rotunda_proto::custom_message::{self, CustomMessage, Refused};
 use rotunda_proto::ids::{RoomKey, SessionId};
+use rotunda_proto::sfu::Event;
 use str0m::channel::{ChannelData, ChannelId};
 
 use super::Worker;
@@ -63,8 +64,10 @@ impl Worker {
             Err(refused) => return self.refuse_message(now, index, data.id, refused),
         };
         let bytes: Arc<[u8]> = custom_message::write(user, command, count, own).into();
+        let message = CustomMessage::new(user, command, count, own);
         let (sender, key) = (session.id, session.room.clone());
         counter!("rotunda_sfu_custom_messages_total", "result" => "ok").increment(1);
+        self.events.tell(&key, Event::CustomMessage { message });
         if let Some(room) = self.rooms.get(&key) {
             for neighbour in &room.neighbours {
                 let message = Handover::Message {
@@ -76,6 +79,12 @@ impl Worker {
             }
         }
         self.deliver_to_room(now, &key, delivery, bytes, Some(sender));
+    }
+
+    /// A message that came by signaling, for everybody of a room who is at this worker.
+    pub fn carry_message(&mut self, now: Instant, key: &RoomKey, bytes: Arc<[u8]>) {
+        self.deliver_to_room(now, key, Delivery::Ordered, bytes, None);
+        self.settle(now);
     }
 
     /// Queues a message for everybody of a room who is at this worker.

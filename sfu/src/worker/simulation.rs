@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use aws_lc_rs::hmac;
 use rotunda_proto::custom_message::{ORDERED, UNORDERED};
 use rotunda_proto::ids::{RoomKey, SessionId, TrackSource, UserId};
-use rotunda_proto::sfu::{Client, ControlError, Event, Lines, Loudest, SlotMap, VideoWant};
+use rotunda_proto::sfu::{Client, ControlError, Event, Lines, Loudest, SlotMap, Standing, VideoWant};
 use rotunda_proto::statistics::{NetworkQuality, Statistics};
 use str0m::channel::{ChannelConfig, ChannelId, Reliability};
 use str0m::format::Codec;
@@ -46,6 +46,8 @@ pub struct Link {
     pub delay: Duration,
     pub jitter: Duration,
     pub loss: f64,
+    /// Bits a second that it carries; more waits, up to [`QUEUE`](network::QUEUE), and what is beyond that is lost. None: all.
+    pub rate: Option<u64>,
 }
 
 impl Default for Link {
@@ -54,7 +56,16 @@ impl Default for Link {
             delay: ms(10),
             jitter: ms(0),
             loss: 0.0,
+            rate: None,
         }
+    }
+}
+
+/// Carries so many kilobits a second.
+pub fn narrow(kilobits: u64) -> Link {
+    Link {
+        rate: Some(kilobits * 1000),
+        ..Link::default()
     }
 }
 
@@ -97,6 +108,8 @@ pub struct Peer {
     audio_slots: usize,
     pub up: Link,
     pub down: Link,
+    /// When the link down to it has carried what it was given.
+    down_free_at: Instant,
     publishing: Publishing,
     /// By slot: sound first.
     pub got: BTreeMap<usize, Vec<Got>>,
@@ -123,8 +136,12 @@ pub struct Layer {
     rid: Option<Rid>,
     height: u16,
     packets: u16,
+    /// Payload of a packet, bytes.
+    pub bytes: usize,
     /// Heights of the smaller sizes in the same stream, lowest first.
     within: Vec<u16>,
+    /// Sizes in one stream above this are not sent; None: all are.
+    pub max_height: Option<u16>,
     pub active: bool,
     keyframe: bool,
     seq: u64,
@@ -139,7 +156,9 @@ impl Layer {
             rid: rid.map(Rid::from),
             height,
             packets,
+            bytes: 900,
             within: Vec::new(),
+            max_height: None,
             active: true,
             keyframe: false,
             seq: 0,
@@ -180,6 +199,8 @@ pub struct Simulation {
     pub client: Client,
     /// Allocations on the packet path, from this peer's packets on, and packets that it has sent to viewers.
     pub counted: Option<Counted>,
+    /// The longest that a worker took for one datagram, on the real clock.
+    pub longest: Duration,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -207,7 +228,7 @@ impl Simulation {
             Worker::new(Setup {
                 index,
                 connect_timeout: Duration::from_secs(15),
-                max_sessions: 1000,
+                max_sessions: 2000,
                 batch_window: ms(2),
                 started: (start, Duration::from_secs(1_700_000_000)),
             })
@@ -215,7 +236,7 @@ impl Simulation {
         Self {
             now: start,
             workers: (0..workers).map(worker).collect(),
-            placement: Placement::new(workers, 1000, 1),
+            placement: Placement::new(workers, 2000, 1),
             peers: Vec::new(),
             flying: BinaryHeap::new(),
             datagrams: BTreeMap::new(),
@@ -229,6 +250,7 @@ impl Simulation {
             audio_slots: 3,
             client: Client::Signaled,
             counted: None,
+            longest: Duration::ZERO,
         }
     }
 
@@ -349,7 +371,10 @@ impl Simulation {
             },
             seed: self.seed,
         };
-        let (worker, spread) = self.placement.open(session, &self.room, |_| false).unwrap();
+        let (worker, spread) = self
+            .placement
+            .open(session, &self.room, Standing::Newcomer, |_| false)
+            .unwrap();
         self.tell(spread);
         let server = Candidate::host(server(worker), "udp").unwrap();
         let (opened, answer) = Session::open(self.now, opening, &[server]).unwrap();
@@ -372,6 +397,7 @@ impl Simulation {
             audio_slots: audio.len(),
             up,
             down,
+            down_free_at: self.now,
             publishing: Publishing::default(),
             got: BTreeMap::new(),
             heard: BTreeMap::new(),

@@ -16,7 +16,7 @@ use super::Worker;
 use crate::custom_messages::Delivery;
 use crate::demand::Demand;
 use crate::packet::{Packet, StreamId};
-use crate::track::{Publisher, Replica, Stream, Track};
+use crate::track::{Publisher, Replica, Stream, Track, Watched};
 
 /// What waits for a worker that does not come to take it; more packets are dropped, as on a network.
 const MOST_WAITING: usize = 16_384;
@@ -50,9 +50,9 @@ pub enum Handover {
         stream: StreamId,
         packet: Arc<Packet>,
     },
-    /// Whether its publisher sends a layer.
+    /// Whether its publisher sends a layer: a stream, or one inside it from this spatial layer on.
     Demand {
-        stream: StreamId,
+        layer: Watched,
         demand: Demand,
     },
     /// To the publisher's worker: a key frame is needed.
@@ -60,7 +60,7 @@ pub enum Handover {
     /// To the publisher's worker: all layers of a track that the sender's viewers watch.
     Watched {
         track: usize,
-        streams: Vec<StreamId>,
+        layers: Vec<Watched>,
     },
     Message {
         room: RoomKey,
@@ -178,8 +178,11 @@ impl Worker {
                 .filter_map(|id| Some((*id, self.streams.get(id)?)));
             for (id, stream) in streams {
                 self.handovers.push_all(new, || stream.handover(id));
-                let (demand, newest) = (stream.demand, stream.history.gop(now));
-                self.handovers.push_all(new, || Handover::Demand { stream: id, demand });
+                let newest = stream.history.gop(now);
+                for (spatial, demand) in stream.demands() {
+                    let layer = Watched { stream: id, spatial };
+                    self.handovers.push_all(new, || Handover::Demand { layer, demand });
+                }
                 for packet in newest.into_iter().flatten() {
                     self.handovers.push_all(new, || Handover::Packet {
                         stream: id,
@@ -311,16 +314,16 @@ impl Worker {
                 }
             }
             Handover::Forgotten(id) => self.forget_stream(id),
-            Handover::Demand { stream, demand } => {
-                if let Some(stream) = self.streams.get_mut(&stream) {
-                    stream.demand = demand;
+            Handover::Demand { layer, demand } => {
+                if let Some(stream) = self.streams.get_mut(&layer.stream) {
+                    stream.set_demand(now, layer.spatial, demand);
                 }
             }
             Handover::Keyframe(stream) => self.want_keyframe(now, stream),
-            Handover::Watched { track, streams } => {
+            Handover::Watched { track, layers } => {
                 if let Some(Some(state)) = self.tracks.get_mut(track) {
                     state.watched_there.retain(|(worker, _)| *worker != from);
-                    state.watched_there.push((from, streams));
+                    state.watched_there.push((from, layers));
                     self.update_demand(now, track);
                 }
             }

@@ -175,7 +175,7 @@ impl Worker {
                 allocator::stand_in(&request, chosen, comes)
             });
             self.set_target(now, index, slot, shown, shown.is_none() && !request.layers.is_empty());
-            self.choose(now, index, slot, chosen.map(|chosen| chosen.stream));
+            self.choose(now, index, slot, chosen);
         }
     }
 
@@ -233,16 +233,51 @@ impl Worker {
     }
 
     /// Notes the layer that a slot is to have; one that its publisher was told to pause is asked for again at once.
-    fn choose(&mut self, now: Instant, index: usize, slot: usize, chosen: Option<StreamId>) {
+    fn choose(&mut self, now: Instant, index: usize, slot: usize, chosen: Option<Shown>) {
         let Some(Some(session)) = self.sessions.get_mut(index) else {
             return;
         };
         let chosen = chosen.filter(|_| session.slots[slot].refused.is_none());
-        session.slots[slot].chosen = chosen;
-        if let Some(stream) = chosen.and_then(|chosen| self.streams.get(&chosen))
-            && stream.demand.is_off()
+        session.slots[slot].chosen = chosen.map(|chosen| chosen.stream);
+        if let Some(chosen) = chosen
+            && let Some(stream) = self.streams.get(&chosen.stream)
+            && stream.is_off(chosen.point)
         {
             self.update_demand(now, stream.track);
+        }
+    }
+
+    /// Puts sound slots that all had one voice to another's track; None: it is not there. What else their viewers are shown stays.
+    pub(super) fn move_sound(&mut self, now: Instant, slots: &[Viewer], track: Option<usize>) {
+        let mut left = Vec::new();
+        for viewer in slots {
+            if let Some(Some(session)) = self.sessions.get_mut(viewer.session) {
+                let before = std::mem::replace(&mut session.slots[viewer.slot].track, track);
+                left.extend(before.filter(|before| !left.contains(before)));
+            }
+        }
+        // Each track's viewers once, not once for each who goes.
+        for before in left {
+            let sessions = &self.sessions;
+            if let Some(Some(state)) = self.tracks.get_mut(before) {
+                state.viewers.retain(|viewer| {
+                    let session = sessions.get(viewer.session).and_then(Option::as_ref);
+                    session.is_some_and(|session| session.slots[viewer.slot].track == Some(before))
+                });
+            }
+        }
+        if let Some(Some(state)) = track.and_then(|track| self.tracks.get_mut(track)) {
+            state.viewers.extend_from_slice(slots);
+        }
+        let Some(Viewer { session, slot }) = slots.first().copied() else {
+            return;
+        };
+        let sound = self.layers(now, session, slot, None).last().map(Layer::shown);
+        for viewer in slots {
+            let session = self.sessions.get(viewer.session).and_then(Option::as_ref);
+            if session.is_some_and(|session| session.connected) {
+                self.set_target(now, viewer.session, viewer.slot, sound, false);
+            }
         }
     }
 
@@ -250,7 +285,7 @@ impl Worker {
     fn set_target(&mut self, now: Instant, index: usize, slot: usize, shown: Option<Shown>, paused: bool) {
         let stream = shown.map(|shown| shown.stream);
         let point = shown.map_or(Point::default(), |shown| shown.point);
-        let top = stream.and_then(|id| self.streams.get(&id)).map(|stream| stream.top());
+        let top = stream.and_then(|id| self.streams.get(&id)).map(|stream| stream.reach());
         let top = top.unwrap_or_default();
         let Some(Some(session)) = self.sessions.get_mut(index) else {
             return;
@@ -262,8 +297,10 @@ impl Worker {
         if state.target == stream && state.target_type == source_type {
             let waited = state.waits_for();
             state.set_point(point, top);
-            // Larger pictures inside the stream begin with a key frame, too.
-            if let Some(waits) = state.waits_for().filter(|_| waited.is_none()) {
+            // Larger pictures inside the stream begin with a key frame, too; those that sleep, of themselves.
+            let wakes = stream.and_then(|id| self.streams.get(&id));
+            let wakes = wakes.is_some_and(|stream| stream.sleeps(point));
+            if let Some(waits) = state.waits_for().filter(|_| waited.is_none() && !wakes) {
                 self.want_keyframe(now, waits);
             }
             return;

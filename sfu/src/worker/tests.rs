@@ -2,8 +2,10 @@ mod codecs;
 mod layers;
 mod layers_in_one_stream;
 mod messages;
+mod narrow_link;
 mod quality;
 mod receiver_estimate;
+mod sleeping_layers;
 mod spread;
 mod voices;
 

@@ -8,6 +8,7 @@ use rotunda_proto::sfu::Event;
 
 use super::{Datagram, Worker};
 use crate::egress::Egress;
+use crate::slot::Slot;
 
 /// Reports, layers, probes, repeated requests.
 const TICK: Duration = Duration::from_millis(100);
@@ -86,6 +87,9 @@ impl Worker {
         if self.outbox.next().is_some_and(|due| due <= now) {
             self.deliver_messages(now);
         }
+        if self.seatings.next().is_some_and(|due| due <= now) {
+            self.seat_next(now);
+        }
         self.settle(now);
         if self.timers.speakers_at.is_none_or(|at| at <= now) {
             self.timers.speakers_at = Some(now + SPEAKERS);
@@ -131,7 +135,12 @@ impl Worker {
         let Some(Some(session)) = self.sessions.get(index) else {
             return;
         };
-        let waiting: Vec<_> = session.slots.iter().filter_map(|slot| slot.waits_for()).collect();
+        let wakes = |slot: &&Slot| {
+            let target = slot.flowing().and_then(|id| self.streams.get(&id));
+            target.is_some_and(|stream| slot.flowing() == slot.target && stream.sleeps(slot.wanted_point()))
+        };
+        let slots = session.slots.iter().filter(|slot| !wakes(slot));
+        let waiting: Vec<_> = slots.filter_map(|slot| slot.waits_for()).collect();
         let own: Vec<_> = session.streams.values().copied().collect();
         for stream in waiting {
             self.want_keyframe(now, stream);

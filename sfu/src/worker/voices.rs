@@ -1,11 +1,12 @@
 //! In rooms where more may speak than there are slots: the loudest are heard. Who they are is one state for each room; which
 //! slot carries whom is each viewer's, as he does not hear himself nor whom he has muted, and a voice belongs to its picture.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use metrics::counter;
-use rotunda_proto::ids::{RoomKey, TrackSource, UserId};
+use rotunda_proto::ids::{RoomKey, SessionId, TrackSource, UserId};
 use rotunda_proto::sfu::{Event, MEMBER_CAMERA_SLOTS};
 use rotunda_proto::voice_slots;
 
@@ -15,7 +16,39 @@ use crate::egress::Body;
 use crate::loudest::{COMFORT_NOISE, Entered, UNKNOWN_LEVEL};
 use crate::packet::Packet;
 use crate::slot::Want;
-use crate::track::Publisher;
+use crate::track::{Publisher, Viewer};
+
+/// Listeners who are given a new voice in a row: media must not wait for a room of thousands, so the next ones have their turn
+/// after a pause.
+const IN_A_ROW: usize = 64;
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// New voices on their way to their listeners, first come first served. Each microphone of a room is in it once or twice: who is
+/// heard can enter again only after a pause, which is longer than all of this takes.
+#[derive(Debug, Default)]
+pub(super) struct Seatings {
+    queue: VecDeque<Seating>,
+    due: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Seating {
+    room: RoomKey,
+    entered: Entered,
+    /// Those who have not been served; the last is the next.
+    listeners: Vec<SessionId>,
+}
+
+impl Seatings {
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.due
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.queue.len()
+    }
+}
 
 impl Worker {
     /// Takes the level of a microphone's packet in, which may change who is heard. The packet is in its stream's history.
@@ -47,8 +80,108 @@ impl Worker {
         if let Some(entered) = loudest.handle_level(now, user, level(packet)) {
             counter!("rotunda_sfu_voice_switches_total").increment(1);
             let room = state.room.clone();
-            self.seat_all(now, &room, Some(&entered));
+            self.seat(now, room, entered);
         }
+    }
+
+    /// Somebody new is heard. For most listeners he has the slot of whom he is heard instead of, and nothing else changes: at a
+    /// thousand of them the rest would keep the worker from its packets.
+    fn seat(&mut self, now: Instant, key: RoomKey, entered: Entered) {
+        let Some(room) = self.rooms.get(&key) else {
+            return;
+        };
+        let sessions = room
+            .sessions
+            .iter()
+            .filter_map(|index| self.sessions.get(*index)?.as_ref());
+        let hears = sessions.filter(|session| session.loudest.is_some());
+        let listeners = hears.map(|session| session.id).collect();
+        self.seatings.queue.push_back(Seating {
+            room: key,
+            entered,
+            listeners,
+        });
+        if self.seatings.due.is_none() {
+            self.seat_next(now);
+        }
+    }
+
+    /// Serves the next listeners.
+    pub(super) fn seat_next(&mut self, now: Instant) {
+        let mut left = IN_A_ROW;
+        while left > 0
+            && let Some(mut seating) = self.seatings.queue.pop_front()
+        {
+            let rest = seating.listeners.len().saturating_sub(left);
+            let turn = seating.listeners.split_off(rest);
+            left -= turn.len();
+            self.seat_some(now, &seating.room, &seating.entered, &turn);
+            if !seating.listeners.is_empty() {
+                self.seatings.queue.push_front(seating);
+            }
+        }
+        self.seatings.due = (!self.seatings.queue.is_empty()).then(|| now + PAUSE);
+    }
+
+    fn seat_some(&mut self, now: Instant, key: &RoomKey, entered: &Entered, listeners: &[SessionId]) {
+        let Some(room) = self.rooms.get(key) else {
+            return;
+        };
+        let track = self.find_track(room, &entered.user, TrackSource::Audio);
+        let track = track.filter(|track| self.may_flow(*track));
+        let (mut moved, mut others) = (Vec::new(), Vec::new());
+        for id in listeners {
+            let Some(index) = self.by_id.get(id).copied() else {
+                continue;
+            };
+            match self.take_over(index, entered) {
+                Some(slot) => moved.push(Viewer { session: index, slot }),
+                None => others.push(index),
+            }
+        }
+        self.move_sound(now, &moved, track);
+        for viewer in moved {
+            self.pre_roll(now, viewer.session, entered);
+        }
+        for index in others {
+            if self.seat_voices(index) {
+                self.subscribe(now, index);
+                self.pre_roll(now, index, entered);
+            }
+        }
+    }
+
+    /// Gives who is heard now the slot of whom he is heard instead of, and tells the listener. None: it is not so simple, as he is
+    /// one of them, or has muted one, or shows one's picture, or has free slots.
+    fn take_over(&mut self, index: usize, entered: &Entered) -> Option<usize> {
+        let (new, old) = (&entered.user, entered.instead_of.as_ref()?);
+        let session = self.sessions.get_mut(index)?.as_mut()?;
+        let is_either = |user: &UserId| user == new || user == old;
+        let wish = session.loudest.as_ref()?;
+        if session.user.as_ref().is_some_and(is_either) || wish.except.contains(new) || wish.except.contains(old) {
+            return None;
+        }
+        let (sounds, pictures) = session.slots_by_kind();
+        let mut shown = pictures.iter().filter_map(|slot| slot.want());
+        if shown.any(|want| want.source == TrackSource::Camera && is_either(&want.user)) {
+            return None;
+        }
+        let heard: Vec<&UserId> = sounds.iter().filter_map(|slot| Some(&slot.want()?.user)).collect();
+        if heard.len() < sounds.len() || heard.contains(&new) {
+            return None;
+        }
+        let slot = heard.iter().position(|user| *user == old)?;
+        let count = sounds.len();
+        session.slots[slot].set_user(new);
+        let audio = session.slots[..count]
+            .iter()
+            .map(|slot| Some(slot.want()?.user.clone()));
+        let event = Event::Voices {
+            session: session.id,
+            audio: audio.collect(),
+        };
+        self.events.tell(&session.room, event);
+        Some(slot)
     }
 
     /// Somebody has come, gone or changed his permissions: who may not be heard any more makes room.
@@ -64,11 +197,11 @@ impl Worker {
             return;
         };
         if room.loudest.as_mut().is_some_and(|loudest| loudest.remove(user)) {
-            self.seat_all(now, key, None);
+            self.seat_all(now, key);
         }
     }
 
-    fn seat_all(&mut self, now: Instant, room: &RoomKey, entered: Option<&Entered>) {
+    fn seat_all(&mut self, now: Instant, room: &RoomKey) {
         let Some(room) = self.rooms.get(room) else {
             return;
         };
@@ -76,9 +209,6 @@ impl Worker {
         for index in sessions {
             if self.seat_voices(index) {
                 self.subscribe(now, index);
-                if let Some(entered) = entered {
-                    self.pre_roll(now, index, entered);
-                }
             }
         }
     }

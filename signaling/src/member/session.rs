@@ -25,6 +25,8 @@ pub struct Session {
     voices_changed: bool,
     /// The simulcast layers that the SFU wants, where it does not want all.
     layers: BTreeMap<TrackSource, Vec<String>>,
+    /// The highest of the layers inside one stream that the SFU wants, pixels.
+    spatial_layers: BTreeMap<TrackSource, Option<u16>>,
     /// Codecs of what the client cannot decode.
     undecodable: BTreeMap<(UserId, TrackSource), String>,
 }
@@ -47,6 +49,7 @@ impl Session {
             voices: Vec::new(),
             voices_changed: false,
             layers: BTreeMap::new(),
+            spatial_layers: BTreeMap::new(),
             undecodable: BTreeMap::new(),
         })
     }
@@ -100,6 +103,13 @@ impl Session {
             source: *source,
             active: active.clone(),
         });
+        let spatial_layers = self
+            .spatial_layers
+            .iter()
+            .map(|(source, max_height)| Event::SpatialLayers {
+                source: *source,
+                max_height: *max_height,
+            });
         let watches = |user: &UserId, source: TrackSource| {
             let mut pictures = slots.video.iter().flatten();
             pictures.any(|want| want.user == *user && want.source == source)
@@ -120,7 +130,7 @@ impl Session {
             source: *source,
             codec: codec.clone(),
         });
-        layers.chain(undecodable).collect()
+        layers.chain(spatial_layers).chain(undecodable).collect()
     }
 
     fn hear(&mut self, event: &Bytes) {
@@ -137,6 +147,10 @@ impl Session {
                 self.layers.insert(source, active.clone());
                 self.news.push(Event::Layers { source, active });
             }
+            sfu::Event::SpatialLayers { source, max_height, .. } => {
+                self.spatial_layers.insert(source, max_height);
+                self.news.push(Event::SpatialLayers { source, max_height });
+            }
             sfu::Event::Voices { audio, .. } => {
                 self.voices = audio;
                 self.voices_changed = true;
@@ -152,7 +166,10 @@ impl Session {
                 });
             }
             // Told to the whole room, and not here.
-            sfu::Event::Connected { .. } | sfu::Event::Disconnected { .. } | sfu::Event::Speakers { .. } => {}
+            sfu::Event::Connected { .. }
+            | sfu::Event::Disconnected { .. }
+            | sfu::Event::CustomMessage { .. }
+            | sfu::Event::Speakers { .. } => {}
         }
     }
 }

@@ -7,9 +7,11 @@ use axum::extract::ws::Utf8Bytes;
 use metrics::gauge;
 use rand::Rng;
 use rotunda_proto::bus::BusExt;
+use rotunda_proto::clock::Clock;
+use rotunda_proto::custom_message;
 use rotunda_proto::ids::{RoomId, RoomKey, SessionId, TrackSource, UserId};
 use rotunda_proto::room::RosterMember;
-use rotunda_proto::sfu::{self, Client, Command, ControlError, MEMBER_AUDIO_SLOTS, SlotMap, VideoWant};
+use rotunda_proto::sfu::{self, Client, Command, ControlError, MEMBER_AUDIO_SLOTS, SlotMap, Standing, VideoWant};
 use rotunda_proto::signaling::{ErrorBody, ErrorCode, Event, Lines, MediaState, Role, RoomView, SlotView, TrackState};
 use rotunda_proto::statistics::{NetworkQuality, Statistics};
 use tokio::sync::watch;
@@ -19,9 +21,10 @@ use super::session::Session;
 use super::{explain, failure};
 use crate::room::{Bulletin, Entered, Place, Room};
 use crate::room_documents::Refused;
+use crate::said::Speaking;
 use crate::service::Shared;
 use crate::slots::{Wishes, assign, show_only};
-use crate::view::{RoomState, diff};
+use crate::view::{Hears, RoomState, diff};
 
 pub struct Stay {
     room: Arc<Room>,
@@ -34,6 +37,11 @@ pub struct Stay {
     session: Option<Session>,
     /// The last session has ended by itself, and no other was opened since.
     media_lost: bool,
+    /// Of his next session.
+    standing: Standing,
+    /// His offer has a line for data channels.
+    offers_channels: bool,
+    speaking: Speaking,
     wishes: Wishes,
     /// Set: nothing but this is shown, whatever the wishes are.
     only: Option<VideoWant>,
@@ -77,6 +85,9 @@ impl Stay {
             told: state,
             session: None,
             media_lost: false,
+            standing: Standing::Newcomer,
+            offers_channels: false,
+            speaking: Speaking::new(Clock.now()),
             wishes: Wishes::default(),
             only: None,
             slots: SlotMap::default(),
@@ -116,11 +127,13 @@ impl Stay {
                         return Err(explain(error.into()));
                     }
                 }
+                self.offers_channels = offer.contains("\nm=application ");
                 // Its slots follow what others publish.
                 self.bulletins = self.room.front();
                 let identity = sfu::Identity::Member {
                     user: self.member.user.clone(),
                     client,
+                    standing: self.standing,
                 };
                 Command::Open {
                     session: id,
@@ -143,6 +156,7 @@ impl Stay {
             }
         }
         if answer.is_ok() {
+            self.standing = Standing::Inside;
             self.send_ingress().await;
         }
         answer
@@ -270,7 +284,11 @@ impl Stay {
         let mut messages = Vec::new();
         if bulletin.after.number > self.told.number {
             if Arc::ptr_eq(&bulletin.before, &self.told) {
-                messages.extend(bulletin.for_member(&self.member.user).map(Message::Shared));
+                messages.extend(
+                    bulletin
+                        .for_member(&self.member.user, self.hears())
+                        .map(Message::Shared),
+                );
             } else {
                 messages.extend(self.news_since(&self.told, &bulletin.after));
             }
@@ -294,7 +312,12 @@ impl Stay {
 
     /// Everything again, for a client that has come back.
     pub fn retell(&mut self) -> Vec<Message> {
-        let mut messages = self.news_since(&RoomState::default(), &self.told);
+        // What was said is not said again.
+        let nothing = RoomState {
+            said: self.told.said.clone(),
+            ..RoomState::default()
+        };
+        let mut messages = self.news_since(&nothing, &self.told);
         messages.push(Message::Own(self.slots_event()));
         if self.media_lost {
             // It may have been told to a WebSocket that was dead already.
@@ -308,6 +331,45 @@ impl Stay {
                 .map(Message::Own),
         );
         messages
+    }
+
+    fn hears(&self) -> Hears {
+        let has_media = self.session.as_ref().is_some_and(Session::is_connected);
+        match has_media && self.offers_channels {
+            true => Hears::ByChannel,
+            false => Hears::Here,
+        }
+    }
+
+    /// To everybody else in the room: those who have a data channel, and those who have not.
+    pub async fn send_custom_message(&mut self, command: u8, data: &str) -> Result<(), ErrorBody> {
+        let admitted = self.speaking.admit(Clock.now(), &self.member.user, command, data);
+        let message = admitted.map_err(|refused| {
+            failure(match refused {
+                custom_message::Refused::Malformed => ErrorCode::BadCustomMessage,
+                custom_message::Refused::TooLarge => ErrorCode::CustomMessageTooLarge,
+                custom_message::Refused::TooMany | custom_message::Refused::Busy => ErrorCode::CustomMessageRate,
+            })
+        })?;
+        let (bus, room) = (&self.room.documents.bus, self.room.documents.room.clone());
+        if let Some(info) = &self.room.latest().info {
+            let (subject, message) = (sfu::control_subject(&info.sfu), message.clone());
+            let command = Command::CustomMessage {
+                room: room.clone(),
+                message,
+            };
+            let carried = bus.call::<_, sfu::Reply>(&subject, &command).await;
+            carried.map_err(|error| {
+                warn!(error = &error as &dyn std::error::Error, "carry a custom message");
+                failure(ErrorCode::NoMediaNode)
+            })?;
+        }
+        let event = sfu::Event::CustomMessage { message };
+        let told = bus.tell(&event.subject(&room), &event).await;
+        told.map_err(|error| {
+            warn!(error = &error as &dyn std::error::Error, "tell a custom message");
+            failure(ErrorCode::Internal)
+        })
     }
 
     pub async fn leave(mut self) {
@@ -325,7 +387,8 @@ impl Stay {
 
     fn news_since(&self, before: &RoomState, after: &RoomState) -> Vec<Message> {
         let news = diff(before, after).into_iter();
-        news.filter(|news| news.about.as_ref() != Some(&self.member.user))
+        let hears = self.hears();
+        news.filter(|news| news.is_for(&self.member.user, hears))
             .map(|news| Message::Own(news.event))
             .collect()
     }

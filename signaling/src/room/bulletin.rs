@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::ws::Utf8Bytes;
 use rotunda_proto::ids::UserId;
 
-use crate::view::{RoomState, diff};
+use crate::view::{Hears, News, RoomState, diff};
 
 /// The way from one state of the room to the next.
 #[derive(Debug)]
@@ -17,17 +17,17 @@ pub struct Bulletin {
 
 #[derive(Debug)]
 struct Line {
-    about: Option<UserId>,
+    news: News,
     json: Utf8Bytes,
 }
 
 impl Bulletin {
     pub fn new(before: Arc<RoomState>, after: Arc<RoomState>) -> Self {
         let news = diff(&before, &after);
-        let line = |news: crate::view::News| {
+        let line = |news: News| {
             let json = serde_json::to_string(&news.event).ok()?;
             Some(Line {
-                about: news.about,
+                news,
                 json: json.into(),
             })
         };
@@ -36,8 +36,8 @@ impl Bulletin {
     }
 
     /// The messages for one member.
-    pub fn for_member<'a>(&'a self, me: &'a UserId) -> impl Iterator<Item = Utf8Bytes> + 'a {
-        let others = self.lines.iter().filter(move |line| line.about.as_ref() != Some(me));
+    pub fn for_member<'a>(&'a self, me: &'a UserId, hears: Hears) -> impl Iterator<Item = Utf8Bytes> + 'a {
+        let others = self.lines.iter().filter(move |line| line.news.is_for(me, hears));
         others.map(|line| line.json.clone())
     }
 }

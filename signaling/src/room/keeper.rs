@@ -130,6 +130,7 @@ impl Keeper {
         self.state = RoomState {
             number: self.state.number,
             speakers: self.state.speakers.clone(),
+            said: self.state.said.clone(),
             ..RoomState::default()
         };
         while let Ok(change) = sources.documents.try_recv() {
@@ -164,10 +165,15 @@ impl Keeper {
         match serde_json::from_slice(event) {
             Ok(Event::Connected { session, .. }) => self.room.set_session(session, MediaState::Connected),
             Ok(Event::Disconnected { session, .. }) => self.room.set_session(session, MediaState::Disconnected),
+            Ok(Event::CustomMessage { message }) => self.state.said.push(message),
             Ok(Event::Speakers { speakers }) => self.state.speakers = Arc::new(speakers),
             // Told to the session's member alone, and not here.
             Ok(
-                Event::Quality { .. } | Event::Layers { .. } | Event::Voices { .. } | Event::CodecNotSupported { .. },
+                Event::Quality { .. }
+                | Event::Layers { .. }
+                | Event::SpatialLayers { .. }
+                | Event::Voices { .. }
+                | Event::CodecNotSupported { .. },
             ) => {}
             Err(error) => debug!(%error, "an event of the SFU was not understood"),
         }

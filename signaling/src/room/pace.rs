@@ -14,6 +14,8 @@ pub enum Urgency {
     Speakers,
     /// Who is there and how many.
     Members,
+    /// What members say to one another.
+    Messages,
     /// What can be seen and heard.
     Sources,
 }
@@ -23,6 +25,9 @@ pub fn urgency(told: &RoomState, now: &RoomState) -> Urgency {
     let same_seats = Arc::ptr_eq(&told.seats, &now.seats) || told.seats == now.seats;
     if !same_seats || told.mix != now.mix || told.info != now.info {
         return Urgency::Sources;
+    }
+    if told.said != now.said {
+        return Urgency::Messages;
     }
     let same_roster = Arc::ptr_eq(&told.roster, &now.roster) || told.roster == now.roster;
     if !same_roster || told.member_count != now.member_count {
@@ -44,7 +49,7 @@ pub fn gap(urgency: Urgency, members: usize) -> Duration {
     let each = |micros: u64| Duration::from_micros(micros * members as u64);
     match urgency {
         Urgency::Nothing => Duration::MAX,
-        Urgency::Sources => each(100).max(Duration::from_millis(100)),
+        Urgency::Sources | Urgency::Messages => each(100).max(Duration::from_millis(100)),
         // The count is promised at most once a second.
         Urgency::Members => each(200).max(Duration::from_secs(1)),
         Urgency::Speakers if members <= SMALL => Duration::from_millis(200),

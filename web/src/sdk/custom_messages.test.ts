@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { decode, encode } from './custom_messages';
+import { decode, encode, fromBase64, toBase64 } from './custom_messages';
 import { RotundaError } from './types';
 
 const bytes = (...values: number[]) => new Uint8Array(values).buffer;
@@ -17,6 +17,11 @@ describe('custom messages', () => {
   test('come with their sender and number', () => {
     const message = decode(bytes(1, 7, 0, 0, 1, 2, 3, 97, 110, 110, 104, 105));
     expect(message).toEqual({ userId: 'ann', cmdId: 7, seq: 258, data: bytes(104, 105) });
+  });
+
+  test('go by signaling as base64', () => {
+    expect(toBase64(bytes(104, 105))).toBe('aGk=');
+    expect(fromBase64(toBase64(bytes(0, 255, 128)))).toEqual(bytes(0, 255, 128));
   });
 
   test('that were refused say why', () => {

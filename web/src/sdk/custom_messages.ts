@@ -30,6 +30,15 @@ function refusal(code: string): RotundaError {
   return new RotundaError(code, texts[code] ?? 'The message was refused.');
 }
 
+/** By signaling data is base64. */
+export function toBase64(data: ArrayBuffer): string {
+  return btoa(String.fromCharCode(...new Uint8Array(data)));
+}
+
+export function fromBase64(text: string): ArrayBuffer {
+  return Uint8Array.from(atob(text), (character) => character.charCodeAt(0)).buffer;
+}
+
 /** What is sent. Throws a {@link RotundaError} for what the server would refuse. */
 export function encode(cmdId: number, data: ArrayBuffer): Uint8Array<ArrayBuffer> {
   if (!Number.isInteger(cmdId) || cmdId < 1 || cmdId > MAX_COMMAND) throw refusal('bad_custom_message');

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { encodings, needsOneRate } from './layers';
+import { encodings, needsOneRate, oneStream } from './layers';
 
 const active = (size: { width?: number; height?: number }, wanted?: string[]) => Object.entries(encodings(size, wanted))
   .filter(([, encoding]) => encoding.active).map(([rid]) => rid).sort();
@@ -23,6 +23,26 @@ describe('layers of a camera', () => {
   test('are never none', () => {
     expect(active(large, [])).toEqual(['q']);
     expect(active(small, ['f'])).toEqual(['q']);
+  });
+});
+
+describe('sizes in one stream', () => {
+  const mode = (height: number, maxHeight?: number) => {
+    const { scalabilityMode, scaleResolutionDownBy } = oneStream({ height }, maxHeight);
+    return `${scalabilityMode}/${scaleResolutionDownBy}`;
+  };
+
+  test('are all sent as long as nothing else is said', () => {
+    expect(mode(720)).toBe('L3T3_KEY/1');
+    expect(mode(720, 720)).toBe('L3T3_KEY/1');
+  });
+
+  test('end with the largest that is watched, in the same size', () => {
+    expect([mode(720, 360), mode(720, 180), mode(576, 144)]).toEqual(['L2T3_KEY/2', 'L1T3/4', 'L1T3/4']);
+    // A browser sends two of a small picture.
+    expect(mode(360, 180)).toBe('L2T3_KEY/2');
+    // The camera has been changed since.
+    expect([mode(1080, 180), mode(180, 360)]).toEqual(['L1T3/4', 'L3T3_KEY/1']);
   });
 });
 

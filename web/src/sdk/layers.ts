@@ -9,10 +9,27 @@ export const SIMULCAST: RTCRtpEncodingParameters[] = [
   { rid: 'f', scaleResolutionDownBy: 1, maxBitrate: 1_700_000 },
 ];
 
-/** Three sizes and three rates in one stream (W3C webrtc-svc); a larger size needs a smaller one at key frames alone. */
-export const LAYERS_IN_ONE_STREAM: (RTCRtpEncodingParameters & { scalabilityMode: string })[] = [
-  { scalabilityMode: 'L3T3_KEY', maxBitrate: 1_900_000 },
+export interface OneStream extends RTCRtpEncodingParameters {
+  scalabilityMode: string;
+  scaleResolutionDownBy: number;
+  maxBitrate: number;
+}
+
+/**
+ * Sizes and rates in one stream (W3C webrtc-svc); a larger size needs a smaller one at key frames alone. All three sizes first,
+ * then those without the largest: the rest is as large as it was, and browsers change over with one key frame.
+ */
+export const LAYERS_IN_ONE_STREAM: [OneStream, ...OneStream[]] = [
+  { scalabilityMode: 'L3T3_KEY', scaleResolutionDownBy: 1, maxBitrate: 1_900_000 },
+  { scalabilityMode: 'L2T3_KEY', scaleResolutionDownBy: 2, maxBitrate: 650_000 },
+  { scalabilityMode: 'L1T3', scaleResolutionDownBy: 4, maxBitrate: 150_000 },
 ];
+
+/** `maxHeight`: of the largest size that anybody watches; without: all are sent. Sizes halve from one to the next. */
+export function oneStream({ height = 0 }: { height?: number }, maxHeight?: number): OneStream {
+  const halved = maxHeight && height > maxHeight ? Math.round(Math.log2(height / maxHeight)) : 0;
+  return LAYERS_IN_ONE_STREAM[Math.min(halved, LAYERS_IN_ONE_STREAM.length - 1)] ?? LAYERS_IN_ONE_STREAM[0];
+}
 
 /** Codecs whose layers take less in one stream than in three. */
 export function hasLayersInOneStream(codec?: Codec): boolean {

@@ -1,6 +1,6 @@
 // A stay in a room: signaling and media together.
 
-import { decode, encode, type CustomMessage } from './custom_messages';
+import { decode, encode, fromBase64, toBase64, type CustomMessage } from './custom_messages';
 import { Emitter } from './emitter';
 import type { Codec } from './layers';
 import { Roaming } from './roaming';
@@ -136,14 +136,16 @@ export class Room extends Emitter<{
   }
 
   /**
-   * Sends a message to everybody else in the room who is connected: at most 1024 bytes, and 30 a second; what is over that
-   * reaches nobody and is told by `error`. Not `ordered`: it may be overtaken, and lost.
+   * Sends a message to everybody else in the room: at most 1024 bytes, and 30 a second; what is over that reaches nobody and is
+   * told by `error`. Not `ordered`: it may be overtaken, and lost. As long as there is no media, it goes by the WebSocket.
    */
   sendCustomMessage({ cmdId, data, ordered = true }: { cmdId: number; data: ArrayBuffer; ordered?: boolean }): void {
     const bytes = encode(cmdId, data);
     const channel = this.session?.channels[ordered ? 'ordered' : 'unordered'];
-    if (channel?.readyState !== 'open') throw new RotundaError('disconnected', 'The connection to the server is lost.');
-    channel.send(bytes);
+    if (channel?.readyState === 'open') return channel.send(bytes);
+    this.signaling.request('sendCustomMessage', { cmdId, data: toBase64(data) }).catch((error: unknown) => {
+      if (error instanceof RotundaError) this.emit('error', error);
+    });
   }
 
   /** How this member's media fares, as the server measures it. */
@@ -215,6 +217,11 @@ export class Room extends Emitter<{
         this.shown = event;
         this.emit('remotes', this.remotes(event.audio, event.video));
         return;
+      case 'customMessage': {
+        const { userId, cmdId, seq, data } = event;
+        this.emit('custom-message', { userId, cmdId, seq, data: fromBase64(data) });
+        return;
+      }
       case 'codecNotSupported': {
         const { event: _, ...about } = event;
         const message = `${about.userId} sends ${about.codec}, which this browser cannot show.`;
@@ -222,6 +229,7 @@ export class Room extends Emitter<{
         return;
       }
       case 'layers': void this.session?.setLayers(event.source, event.active); return;
+      case 'spatialLayers': void this.session?.setLargestLayer(event.source, event.maxHeight); return;
       case 'networkQuality': {
         const { event: _, ...quality } = event;
         // Not every browser answers what the server measures this by.

@@ -1,7 +1,7 @@
 // The one peer connection: one offer with fixed slots, and never another.
 
 import { ORDERED, UNORDERED } from './custom_messages';
-import { LAYERS_IN_ONE_STREAM, SIMULCAST, encodings, hasLayersInOneStream, needsOneRate, type Codec } from './layers';
+import { LAYERS_IN_ONE_STREAM, SIMULCAST, encodings, hasLayersInOneStream, needsOneRate, oneStream, type Codec } from './layers';
 import { askForSoundAgain } from './sdp';
 import type { LineUse } from './statistics';
 import type { Lines, Slot, Source } from './types';
@@ -18,6 +18,8 @@ export class Session {
   readonly channels: { ordered: RTCDataChannel; unordered: RTCDataChannel };
   /** Rids of the camera that the server asks for; all, until it has said. */
   private wanted?: string[];
+  /** Height of the largest size in one stream that the server asks for; all, without. */
+  private wantedHeight?: number;
   private applied: Promise<void> = Promise.resolve();
   /** VP8 in three rates is sent in one, as much is lost. */
   private oneRate = false;
@@ -33,7 +35,7 @@ export class Session {
     this.microphone = add('audio', { direction: 'sendonly' });
     this.camera = add('video', {
       direction: 'sendonly',
-      sendEncodings: hasLayersInOneStream(codec) ? LAYERS_IN_ONE_STREAM : SIMULCAST,
+      sendEncodings: hasLayersInOneStream(codec) ? [LAYERS_IN_ONE_STREAM[0]] : SIMULCAST,
     });
     this.screen = add('video', { direction: 'sendonly' });
     this.receiveAudio = Array.from({ length: AUDIO_SLOTS }, () => add('audio', { direction: 'recvonly' }));
@@ -85,6 +87,13 @@ export class Session {
     await this.applyLayers();
   }
 
+  /** The same for sizes in one stream: those above `maxHeight` are not sent. */
+  async setLargestLayer(source: Source, maxHeight?: number): Promise<void> {
+    if (source !== 'camera') return;
+    this.wantedHeight = maxHeight;
+    await this.applyLayers();
+  }
+
   /** `percent`: lost on the way up at the first sending, as the server counts it: a browser hears of what stays lost alone. */
   async handleLoss(percent: number): Promise<void> {
     const oneRate = needsOneRate(this.oneRate, percent);
@@ -102,7 +111,8 @@ export class Session {
       const parameters = this.camera.sender.getParameters();
       const want = encodings(track.getSettings(), this.wanted);
       for (const encoding of parameters.encodings) {
-        if (encoding.rid) Object.assign(encoding, want[encoding.rid], scalabilityMode && { scalabilityMode });
+        if (hasLayersInOneStream(this.codec)) Object.assign(encoding, oneStream(track.getSettings(), this.wantedHeight));
+        else if (encoding.rid) Object.assign(encoding, want[encoding.rid], scalabilityMode && { scalabilityMode });
       }
       await this.camera.sender.setParameters(parameters);
     };

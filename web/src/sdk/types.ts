@@ -53,7 +53,9 @@ export type ServerEvent =
   | { event: 'mediaState'; state: 'connected' | 'disconnected' }
   | { event: 'codecNotSupported'; userId: string; source: Source; codec: string }
   | { event: 'layers'; source: Source; active: string[] }
+  | { event: 'spatialLayers'; source: Source; maxHeight?: number }
   | ({ event: 'networkQuality' } & NetworkQuality)
+  | { event: 'customMessage'; userId: string; cmdId: number; seq: number; data: string }
   | { event: 'mix'; mix: Mix | null }
   | { event: 'kicked'; reason: 'kick' | 'banned' | 'room_disband' | 'shutdown' };
 

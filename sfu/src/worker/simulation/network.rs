@@ -2,6 +2,11 @@
 
 use super::*;
 
+/// Of a link with a rate: what would wait longer is lost.
+pub(super) const QUEUE: Duration = Duration::from_millis(300);
+/// Of IP and UDP, bytes.
+const HEADERS: usize = 28;
+
 impl Simulation {
     pub(super) fn deliver(&mut self) {
         while let Some(Reverse((at, id))) = self.flying.peek().copied() {
@@ -16,9 +21,12 @@ impl Simulation {
                 To::Server(from) => {
                     let Peer { address, worker, .. } = self.peers[from];
                     let (now, here) = (self.now, &mut self.workers[worker]);
+                    let clock = rotunda_proto::clock::Clock;
+                    let begun = clock.now();
                     let allocations = allocations_of(|| {
                         here.handle_datagram(now, address, server(worker), Protocol::Udp, &bytes);
                     });
+                    self.longest = self.longest.max(clock.now().saturating_duration_since(begun));
                     if let Some(counted) = self.counted.as_mut().filter(|counted| counted.publisher == from) {
                         counted.allocations += allocations;
                     }
@@ -40,10 +48,28 @@ impl Simulation {
         if self.chance() < link.loss && self.peers[peer].connected {
             return;
         }
-        let at = self.now + link.delay + link.jitter.mul_f64(self.chance());
+        let Some(carried) = self.carry(link, to, bytes.len()) else {
+            return;
+        };
+        let at = carried + link.delay + link.jitter.mul_f64(self.chance());
         self.sent += 1;
         self.flying.push(Reverse((at, self.sent)));
         self.datagrams.insert(self.sent, (to, bytes));
+    }
+
+    /// When a link has carried so many bytes more; None: too much waits already. Ways up have no limit.
+    fn carry(&mut self, link: Link, to: To, bytes: usize) -> Option<Instant> {
+        let (Some(rate), To::Peer(peer)) = (link.rate, to) else {
+            return Some(self.now);
+        };
+        let free_at = &mut self.peers[peer].down_free_at;
+        let start = self.now.max(*free_at);
+        if start - self.now > QUEUE {
+            return None;
+        }
+        let bits = (bytes + HEADERS) as f64 * 8.0;
+        *free_at = start + Duration::from_secs_f64(bits / rate as f64);
+        Some(*free_at)
     }
 
     pub(super) fn flush_server(&mut self) {
@@ -116,6 +142,16 @@ impl Simulation {
                     .find(|peer| peer.session == *session && peer.obeys)
             {
                 peer.set_active(active);
+            }
+            if let Event::SpatialLayers {
+                session, max_height, ..
+            } = &told.event
+                && let Some(peer) = self
+                    .peers
+                    .iter_mut()
+                    .find(|peer| peer.session == *session && peer.obeys)
+            {
+                peer.set_max_height(*max_height);
             }
             if let Event::Disconnected { session, .. } = &told.event {
                 let closed = self.placement.close(*session);

@@ -76,6 +76,14 @@ impl Peer {
         }
     }
 
+    /// As a browser with another scalability mode does: its encoder begins anew, with a key frame.
+    pub(super) fn set_max_height(&mut self, max_height: Option<u16>) {
+        for layer in self.layers.iter_mut().filter(|layer| !layer.within.is_empty()) {
+            layer.max_height = max_height;
+            layer.keyframe = true;
+        }
+    }
+
     pub(super) fn send_frame(&mut self, now: Instant, number: u8) {
         let frame = self.publishing.frames;
         self.publishing.frames += 1;
@@ -98,8 +106,10 @@ impl Peer {
         }
         let (key, temporal) = (std::mem::take(&mut layer.keyframe), TEMPORAL[layer.phase % 4]);
         layer.phase += 1;
-        layer.base += u8::from(temporal == 0);
-        let heights: Vec<u16> = layer.within.iter().copied().chain([layer.height]).collect();
+        layer.base = layer.base.wrapping_add(u8::from(temporal == 0));
+        let heights = layer.within.iter().copied().chain([layer.height]);
+        let most = layer.max_height.unwrap_or(u16::MAX);
+        let heights: Vec<u16> = heights.filter(|height| *height <= most).collect();
         for (spatial, height) in heights.iter().enumerate() {
             let packets = layer.packets << spatial;
             for part in 0..packets {
@@ -113,14 +123,14 @@ impl Peer {
                 payload.push(temporal << 5 | up << 4 | (spatial as u8) << 1 | below);
                 payload.push(layer.base);
                 if sizes {
-                    payload.push(0x50);
+                    payload.push((heights.len() as u8 - 1) << 5 | 0x10);
                     for height in &heights {
                         payload.extend_from_slice(&(height / 9 * 16).to_be_bytes());
                         payload.extend_from_slice(&height.to_be_bytes());
                     }
                 }
                 mark(&mut payload, number, frame, *height);
-                payload.resize(900, 0);
+                payload.resize(layer.bytes, 0);
                 layer.seq += 1;
                 let last = ends && spatial + 1 == heights.len();
                 let mut api = self.rtc.direct_api();
@@ -149,7 +159,7 @@ impl Peer {
                 payload.extend_from_slice(&height.to_le_bytes());
             }
             mark(&mut payload, number, frame, height);
-            payload.resize(900, 0);
+            payload.resize(layer.bytes, 0);
             layer.seq += 1;
             let last = part + 1 == layer.packets;
             let mut api = self.rtc.direct_api();

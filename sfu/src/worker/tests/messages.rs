@@ -1,8 +1,9 @@
 //! Members' own messages over data channels.
 
-use rotunda_proto::custom_message::{ORDERED, UNORDERED, write};
+use rotunda_proto::custom_message::{CustomMessage, ORDERED, UNORDERED, write};
+use rotunda_proto::sfu::Event;
 
-use super::simulation::{Link, Simulation, lossy, ms};
+use super::simulation::{self, Link, Simulation, lossy, ms};
 
 /// What a peer got on the channel of this label.
 fn got(room: &Simulation, peer: usize, label: &str) -> Vec<Vec<u8>> {
@@ -98,4 +99,30 @@ fn who_has_left_is_not_written_to_and_the_others_are() {
     room.run(ms(200));
     assert_eq!(got(&room, cat, ORDERED).len(), 1);
     assert!(got(&room, bob, ORDERED).is_empty());
+}
+
+#[test]
+fn those_without_channels_are_told_of_a_message_once_and_theirs_reaches_all_channels() {
+    let mut room = Simulation::with_workers(58, 2);
+    room.with_channels = true;
+    let [ann, bob] = ["ann", "bob"].map(|name| room.join(name, Link::default(), Link::default()));
+    room.run(ms(2_000));
+    room.send_message(ann, ORDERED, b"\x07hello");
+    room.run(ms(200));
+    let told = room.events.iter().filter_map(|(_, event)| match event {
+        Event::CustomMessage { message } => Some(message),
+        _ => None,
+    });
+    let hello = CustomMessage::new(&room.peers[ann].user, 7, 1, b"hello");
+    assert_eq!(told.collect::<Vec<_>>(), [&hello]);
+    let by_signaling = CustomMessage::new(&"eve".parse().unwrap(), 2, 1, b"hi")
+        .to_channel()
+        .unwrap();
+    let (now, key) = (room.now, simulation::room_key());
+    for worker in &mut room.workers {
+        worker.carry_message(now, &key, by_signaling.clone().into());
+    }
+    room.run(ms(200));
+    assert_eq!(got(&room, ann, ORDERED), std::slice::from_ref(&by_signaling));
+    assert_eq!(got(&room, bob, ORDERED).last(), Some(&by_signaling));
 }

@@ -191,3 +191,48 @@ fn on_a_lossy_link_the_slots_go_on_over_every_change() {
     assert_eq!(hears, told);
     assert_eq!(hears.len(), 6);
 }
+
+/// How long a worker with a thousand listeners is busy with a new voice: prints it. Run by name, with `--no-capture`.
+#[test]
+#[ignore = "takes a minute; see docs/performance.md"]
+fn a_new_voice_reaches_a_thousand_listeners() {
+    const LISTENERS: usize = 1000;
+    let mut room = Simulation::with_workers(47, 1);
+    room.audio_slots = 6;
+    for number in 0..9 {
+        let peer = room.join(&format!("user{number}"), Link::default(), Link::default());
+        room.speak(peer, QUIET);
+        room.hear_loudest(peer, &[]);
+    }
+    let listeners: Vec<usize> = (0..LISTENERS)
+        .map(|number| {
+            let listener = room.join(&format!("listener{number}"), Link::default(), Link::default());
+            room.hear_loudest(listener, &[]);
+            listener
+        })
+        .collect();
+    room.run(ms(3000));
+    let mut took = Vec::new();
+    for step in 0..9 {
+        for peer in 0..9 {
+            room.peers[peer].level = Some(if peer == step { TALK } else { QUIET });
+        }
+        room.run(ms(200));
+        let before = everybody(&heard(&room, listeners[0], 100));
+        let talker = (step + 1) % 9;
+        if before.contains(&(talker as u8)) {
+            continue;
+        }
+        room.peers[talker].level = Some(TALK);
+        room.longest = std::time::Duration::ZERO;
+        room.run(ms(100));
+        took.push(room.longest);
+        for listener in &listeners {
+            let hears = everybody(&heard(&room, *listener, 30));
+            assert!(hears.contains(&(talker as u8)), "{talker} in step {step}");
+        }
+    }
+    took.sort();
+    println!("a new voice took a worker {took:.1?}");
+    assert!(took[0] < ms(5), "{took:?}");
+}

@@ -1,5 +1,6 @@
 //! A member and the SFU, which is played by the test.
 
+use rotunda_proto::custom_message::CustomMessage;
 use rotunda_proto::ids::{SessionId, TrackSource};
 use rotunda_proto::sfu::{self, Command, control_subject, session_subject};
 use rotunda_proto::signaling::{Lines, MediaState};
@@ -90,7 +91,11 @@ async fn connected() -> Connected {
     connect(ann_in_the_room().await).await
 }
 
-async fn connect(mut test: Test) -> Connected {
+async fn connect(test: Test) -> Connected {
+    connect_with(test, "v=0").await
+}
+
+async fn connect_with(mut test: Test, offer: &str) -> Connected {
     let mut commands = test
         .bus
         .serve(&control_subject(&"node-1".parse().unwrap()))
@@ -116,8 +121,8 @@ async fn connect(mut test: Test) -> Connected {
             request.answer(&reply);
         }
     });
-    let offer = "v=0".to_owned();
     let lines = Lines::default();
+    let offer = offer.to_owned();
     ask(&mut test, 2, Request::Connect { offer, lines }).await.unwrap();
     Connected {
         test,
@@ -233,9 +238,22 @@ async fn who_comes_back_is_told_again_which_layers_to_send() {
         ann.sfu_tells(event).await;
         assert_eq!(ann.next_event().await, Event::Layers { source, active });
     }
+    let max_height = Some(144);
+    let event = sfu::Event::SpatialLayers {
+        session,
+        source: TrackSource::Screen,
+        max_height,
+    };
+    ann.sfu_tells(event).await;
+    let smallest = Event::SpatialLayers {
+        source: TrackSource::Screen,
+        max_height,
+    };
+    assert_eq!(ann.next_event().await, smallest);
     (ann.test.messages, ann.test.attachment) = attach(&ann.test.member).await;
     let active = layers(&["q", "f"]);
     assert_eq!(ann.next_event().await, Event::Layers { source, active });
+    assert_eq!(ann.next_event().await, smallest);
 }
 
 #[tokio::test(start_paused = true)]
@@ -306,4 +324,77 @@ async fn who_comes_back_after_his_media_was_lost_is_told_so_until_he_has_connect
     while ann.next_event().await != (Event::MediaState { state }) {}
     ann.come_back().await;
     while ann.next_event().await != (Event::MediaState { state }) {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_no_data_channel_is_told_what_others_say_and_nothing_twice() {
+    let mut ann = connected().await;
+    let says = |user: &str, count| sfu::Event::CustomMessage {
+        message: CustomMessage::new(&user.parse().unwrap(), 3, count, b"hi"),
+    };
+    let told = |count| Event::CustomMessage {
+        user_id: "bob".parse().unwrap(),
+        cmd_id: 3,
+        seq: count,
+        data: "aGk=".into(),
+    };
+    ann.sfu_tells(says("bob", 1)).await;
+    assert_eq!(ann.next_event().await, told(1));
+    ann.sfu_tells(says("ann", 1)).await;
+    ann.come_back().await;
+    ann.sfu_tells(says("bob", 2)).await;
+    assert_eq!(
+        ann.next_event().await,
+        told(2),
+        "neither her own nor what was said before"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_a_data_channel_is_not_told_by_signaling_too() {
+    let offer = "v=0\r\nm=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\n";
+    let mut ann = connect_with(ann_in_the_room().await, offer).await;
+    let (session, user) = (ann.session, Some("ann".parse().unwrap()));
+    ann.sfu_tells(sfu::Event::Connected { session, user }).await;
+    let state = MediaState::Connected;
+    assert_eq!(ann.next_event().await, Event::MediaState { state });
+    let message = CustomMessage::new(&"bob".parse().unwrap(), 3, 1, b"hi");
+    ann.sfu_tells(sfu::Event::CustomMessage { message }).await;
+    advance(Duration::from_millis(500)).await;
+    let lost = sfu::Event::Disconnected {
+        session,
+        user: None,
+        reason: String::new(),
+    };
+    ann.sfu_tells(lost).await;
+    assert!(matches!(ann.next_event().await, Event::NetworkQuality { .. }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_by_signaling_reaches_those_with_and_without_a_data_channel() {
+    let mut ann = connected().await;
+    let mut told = ann
+        .test
+        .bus
+        .subscribe(&sfu::events_subject(&ann.test.room))
+        .await
+        .unwrap();
+    let send = |cmd_id, data: &str| Request::SendCustomMessage {
+        cmd_id,
+        data: data.to_owned(),
+    };
+    assert_eq!(ann.ask(send(0, "")).await, Err(ErrorCode::BadCustomMessage));
+    assert_eq!(
+        ann.ask(send(1, &"A".repeat(2000))).await,
+        Err(ErrorCode::CustomMessageTooLarge)
+    );
+    assert_eq!(ann.ask(send(7, "aGk=")).await, Ok(Reply::Done {}));
+    let event: sfu::Event = serde_json::from_slice(&told.recv().await.unwrap()).unwrap();
+    let message = CustomMessage::new(&"ann".parse().unwrap(), 7, 1, b"hi");
+    assert_eq!(sfu::Event::CustomMessage { message }, event);
+    let mut refused = 0;
+    for _ in 0..40 {
+        refused += usize::from(ann.ask(send(7, "aGk=")).await == Err(ErrorCode::CustomMessageRate));
+    }
+    assert!(refused >= 10, "{refused}");
 }

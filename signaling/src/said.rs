@@ -1,0 +1,119 @@
+//! Members' own messages, for those who hear of the room by their WebSocket alone.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rotunda_proto::custom_message::{CustomMessage, PER_SECOND, Refused, decode};
+use rotunda_proto::ids::UserId;
+
+/// Messages that are kept for those who are told next. Who is told later, as the room is large, gets the newest of them.
+const KEPT: usize = 64;
+
+/// What was said in a room of late. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Said {
+    /// Ever.
+    count: u64,
+    newest: Arc<VecDeque<Arc<CustomMessage>>>,
+}
+
+/// What a member says himself, by signaling.
+#[derive(Debug)]
+pub struct Speaking {
+    /// Messages that may come now.
+    tokens: f64,
+    filled_at: Instant,
+    count: u32,
+}
+
+impl PartialEq for Said {
+    fn eq(&self, other: &Self) -> bool {
+        self.count == other.count
+    }
+}
+
+impl Said {
+    pub fn push(&mut self, message: CustomMessage) {
+        let newest = Arc::make_mut(&mut self.newest);
+        if newest.len() == KEPT {
+            newest.pop_front();
+        }
+        newest.push_back(Arc::new(message));
+        self.count += 1;
+    }
+
+    /// What has come after `before`, as far as it is kept.
+    pub fn since(&self, before: &Self) -> impl Iterator<Item = &CustomMessage> {
+        let new = usize::try_from(self.count.saturating_sub(before.count)).unwrap_or(KEPT);
+        let skipped = self.newest.len().saturating_sub(new);
+        self.newest.iter().skip(skipped).map(Arc::as_ref)
+    }
+}
+
+impl Speaking {
+    pub fn new(now: Instant) -> Self {
+        Self {
+            tokens: f64::from(PER_SECOND),
+            filled_at: now,
+            count: 0,
+        }
+    }
+
+    /// Errors: what is malformed or too large, and what is over thirty a second.
+    pub fn admit(&mut self, now: Instant, user: &UserId, command: u8, data: &str) -> Result<CustomMessage, Refused> {
+        let elapsed: Duration = now.saturating_duration_since(self.filled_at);
+        let most = f64::from(PER_SECOND);
+        self.tokens = (self.tokens + elapsed.as_secs_f64() * most).min(most);
+        self.filled_at = now;
+        if self.tokens < 1.0 {
+            return Err(Refused::TooMany);
+        }
+        // What is malformed costs as much as what is not.
+        self.tokens -= 1.0;
+        let data = decode(command, data)?;
+        self.count = self.count.wrapping_add(1);
+        Ok(CustomMessage::new(user, command, self.count, &data))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rotunda_proto::clock::Clock;
+
+    use super::*;
+
+    fn message(count: u32) -> CustomMessage {
+        CustomMessage::new(&"ann".parse().unwrap(), 1, count, b"")
+    }
+
+    #[test]
+    fn everybody_is_told_what_is_new_to_him_and_who_is_far_behind_the_newest() {
+        let nothing = Said::default();
+        let mut said = nothing.clone();
+        (1..=3).for_each(|count| said.push(message(count)));
+        let before = said.clone();
+        (4..=5).for_each(|count| said.push(message(count)));
+        let counts = |since: &Said| said.since(since).map(|message| message.count).collect::<Vec<_>>();
+        assert_eq!(counts(&before), [4, 5]);
+        assert_eq!(counts(&nothing), [1, 2, 3, 4, 5]);
+        assert_eq!(counts(&said), Vec::<u32>::new());
+        let mut many = said.clone();
+        (6..=100).for_each(|count| many.push(message(count)));
+        assert_eq!(many.since(&said).count(), KEPT);
+    }
+
+    #[test]
+    fn thirty_messages_a_second_may_come_and_refused_ones_are_not_counted() {
+        let (start, ann) = (Clock.now(), "ann".parse().unwrap());
+        let mut speaking = Speaking::new(start);
+        assert_eq!(speaking.admit(start, &ann, 0, ""), Err(Refused::Malformed));
+        let taken = (0..100).filter_map(|_| speaking.admit(start, &ann, 1, "aGk=").ok());
+        assert_eq!(
+            taken.map(|message| message.count).collect::<Vec<_>>(),
+            (1..=29).collect::<Vec<_>>()
+        );
+        assert_eq!(speaking.admit(start, &ann, 1, ""), Err(Refused::TooMany));
+        assert!(speaking.admit(start + Duration::from_secs(1), &ann, 1, "").is_ok());
+    }
+}
