@@ -81,7 +81,7 @@ tests/whip/.venv: tests/whip/requirements.txt
 	$@/bin/pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
-test-whip: tests/whip/.venv web ## WHIP and WHEP with aiortc (Eyevinn's clients and coturn: test-browser)
+test-whip: tests/whip/.venv web ## WHIP and WHEP with aiortc and GStreamer (Eyevinn's clients and coturn: test-browser)
 	$(CARGO) build --bin rotunda
 	cd tests/whip && .venv/bin/python -m pytest -q
 
