@@ -63,7 +63,7 @@ tests/browser/node_modules: tests/browser/package-lock.json
 	cd tests/browser && npm ci --no-audit --no-fund
 	@touch $@
 
-test-browser: tests/browser/node_modules web ## The demo page and the players in real Chromium
+test-browser: tests/browser/node_modules web ## The demo page and the players in real Chromium and Firefox
 	$(CARGO) build --bin rotunda
 	cd tests/browser && node --test --test-concurrency=1 --test-reporter=spec
 
