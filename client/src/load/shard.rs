@@ -17,7 +17,7 @@ use super::cpu::CpuClock;
 use super::plan::{Member, Plan};
 use super::publisher::Publisher;
 use super::rtp_session::Part;
-use super::stay::{Entry, Stay};
+use super::stay::{Entry, Mutes, Stay};
 use super::tally::{Meter, Tally, Window};
 use super::udp::ReadBuffers;
 use super::viewer::Viewer;
@@ -61,6 +61,7 @@ pub enum Told {
 pub struct Totals {
     pub measured: Tally,
     pub sent: u64,
+    pub mutes: u64,
     pub audience: AudienceTally,
 }
 
@@ -136,6 +137,7 @@ impl Shard {
         let totals = Totals {
             measured: meter.measured,
             sent: meter.sent,
+            mutes: meter.mutes,
             audience: meter.audience,
         };
         let _gone = self.tell.send(Told::Finished(Box::new(totals))).await;
@@ -228,6 +230,13 @@ async fn stay(
     };
     match part {
         Part::Publisher => {
+            let stay = match plan.mute_interval() {
+                Some(interval) => stay.muting(Mutes {
+                    interval,
+                    meter: meter.clone(),
+                }),
+                None => stay,
+            };
             let act = Publisher::new(number, setting.clone(), meter);
             stay.run(act, &buffers, &stop, up).await
         }

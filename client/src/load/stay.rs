@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use rotunda_proto::clock::Clock;
@@ -11,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::plan::Member;
 use super::rtp_session::{Part, RtpSession, Told};
+use super::tally::Meter;
 use super::udp::{Read, ReadBuffers, Socket};
 use crate::{JoinError, SignalingClient};
 
@@ -46,11 +48,18 @@ pub struct Entry<'a> {
     pub sound: bool,
 }
 
+/// A publisher's part in a storm: it mutes and unmutes its camera throughout the measured time, and is muted after it.
+pub struct Mutes {
+    pub interval: Duration,
+    pub meter: Rc<RefCell<Meter>>,
+}
+
 /// A member that has entered.
 pub struct Stay {
     signaling: SignalingClient,
     session: RtpSession,
     socket: Socket,
+    mutes: Option<Mutes>,
 }
 
 impl Stay {
@@ -73,7 +82,13 @@ impl Stay {
             signaling,
             session,
             socket,
+            mutes: None,
         })
+    }
+
+    pub fn muting(mut self, mutes: Mutes) -> Self {
+        self.mutes = Some(mutes);
+        self
     }
 
     /// Acts until `stop`, then leaves in order. `up` is called once, when media flows.
@@ -89,7 +104,7 @@ impl Stay {
         let stopped = stop.cancelled();
         let timer = tokio::time::sleep_until(clock.now().into());
         let ended = {
-            let lost = follow(&mut self.signaling);
+            let lost = follow(&mut self.signaling, self.mutes.as_ref());
             tokio::pin!(stopped, timer, lost);
             loop {
                 let now = clock.now();
@@ -187,7 +202,35 @@ fn wishes(entry: &Entry<'_>, room: &RoomView) -> Vec<Request> {
 }
 
 /// Resolves when the server ends the stay.
-async fn follow(signaling: &mut SignalingClient) -> JoinError {
+async fn follow(signaling: &mut SignalingClient, mutes: Option<&Mutes>) -> JoinError {
+    let Some(mutes) = mutes else {
+        return listen(signaling).await;
+    };
+    let clock = Clock;
+    let (mut next, mut muted) = (clock.now(), false);
+    loop {
+        tokio::select! {
+            error = listen(signaling) => return error,
+            () = clock.sleep_until(next) => {}
+        }
+        let measures = mutes.meter.borrow().measures(clock.now());
+        // After the measured time all are muted, which everybody is to know in the end.
+        if measures || (mutes.meter.borrow().is_over(clock.now()) && !muted) {
+            muted = !measures || !muted;
+            let source = TrackSource::Camera;
+            if let Err(error) = signaling.request(Request::Mute { source, muted }).await {
+                return error.into();
+            }
+            if measures {
+                mutes.meter.borrow_mut().mutes += 1;
+            }
+        }
+        next += mutes.interval;
+    }
+}
+
+/// Resolves when the server ends the stay. Cancel-safe.
+async fn listen(signaling: &mut SignalingClient) -> JoinError {
     loop {
         match signaling.next_event().await {
             Ok(Event::Kicked { reason }) => return JoinError::Kicked(format!("{reason:?}")),
