@@ -93,7 +93,7 @@ fn a_storm_of_mutes_costs_the_audience_little_and_leaves_nobody_behind() {
     let rate = number(&report, "/mutes/per_second");
     assert!((30.0..=42.0).contains(&rate), "{report:#}");
     assert_eq!(number(&report, "/mutes/members_behind"), 0.0, "{report:#}");
-    // In three seconds of it: what may come at once, and 40 bytes a second.
+    // In three seconds of it: what may come at once, and 32 bytes a second.
     let bytes = number(&report, "/audience/most_bytes_per_minute") / 20.0;
     assert!((100.0..1_500.0).contains(&bytes), "{report:#}");
 }

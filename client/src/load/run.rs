@@ -27,7 +27,7 @@ use crate::local_address::local_address;
 const JOIN_WITHIN: Duration = Duration::from_secs(20);
 /// After the measured time: until the last losses are known, and a little.
 const SETTLE: Duration = GIVEN_UP_AFTER.saturating_add(Duration::from_millis(500));
-/// After a storm of mutes: a room of 50,000 is told of a source within 10 s, group after group for 2 s.
+/// After a storm of mutes: a room of 50,000 is told of a source within 12 s, group after group for 2 s.
 const LAST_TOLD: Duration = Duration::from_secs(15);
 /// Orders on the way to a thread: its members, and a few.
 const ORDERS: usize = 64;

@@ -260,7 +260,7 @@ mod tests {
                 });
             }
             let most = bytes.iter().max().unwrap();
-            assert!((1..4_000).contains(most), "{most} bytes in a room of {crowd}");
+            assert!((1..3_000).contains(most), "{most} bytes in a room of {crowd}");
             test.run(60_000, 75_000);
             for member in &test.members {
                 assert_eq!(member.borrow().after.seats, test.state.seats);

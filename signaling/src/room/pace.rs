@@ -53,7 +53,7 @@ pub fn gap(urgency: Urgency, members: usize) -> Duration {
 }
 
 /// What storms of changes (publishers who mute and unmute all the time) may take of each connection of a large room: some
-/// bytes at once, and then so many a second that an idle member gets less than 3 kB a minute.
+/// bytes at once, and then so many a second that an idle member gets less than 3 kB in any minute.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Allowance {
     /// Bytes spent of [`Self::BURST`], at the time of the last telling.
@@ -62,8 +62,8 @@ pub struct Allowance {
 }
 
 impl Allowance {
-    const BURST: f64 = 1_000.0;
-    const BYTES_PER_SECOND: f64 = 40.0;
+    const BURST: f64 = 600.0;
+    const BYTES_PER_SECOND: f64 = 32.0;
 
     pub fn spend(&mut self, now: Instant, bytes: usize) {
         let passed = self.at.map(|at| now.saturating_duration_since(at)).unwrap_or_default();
