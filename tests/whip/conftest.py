@@ -13,7 +13,7 @@ SPEC.loader.exec_module(server_under_test)
 
 
 def ticket_of(server, user):
-    command = [server_under_test.BINARY, "user-sig", user]
+    command = [server.binary, "user-sig", user]
     made = subprocess.run(command, env=server.env, cwd=server.folder, capture_output=True, text=True, check=True)
     return made.stdout.strip()
 
