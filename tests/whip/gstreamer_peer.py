@@ -46,13 +46,14 @@ def say(**what):
 class Peer:
     """One webrtcbin and its session: POST of the offer, PATCH of each candidate, DELETE."""
 
-    def __init__(self, url, ticket, pipeline):
-        self.url, self.ticket = url, ticket
+    def __init__(self, url, ticket, certificate, pipeline):
+        self.url, self.ticket, self.certificate = url, ticket, certificate
         self.session = self.etag = self.reply = None
         self.found = []
         self.loop = GLib.MainLoop()
         self.pipeline = pipeline
         self.web = pipeline.get_by_name("web")
+        self.web.connect("deep-element-added", self.on_element)
         self.web.connect("on-ice-candidate", lambda _, line, text: GLib.idle_add(self.on_candidate, line, text))
         self.web.connect("on-negotiation-needed", lambda _: GLib.idle_add(self.offer))
         self.web.connect("notify::connection-state", self.on_state)
@@ -66,6 +67,11 @@ class Peer:
         self.loop.run()
         self.request("DELETE", self.session)
         self.pipeline.set_state(Gst.State.NULL)
+
+    def on_element(self, _, __, element):
+        """The certificate that it makes by itself is of RSA, which the server does not take."""
+        if self.certificate and element.get_factory().get_name() == "dtlsdec":
+            element.set_property("pem", self.certificate)
 
     def offer(self):
         if self.reply is not None:
@@ -124,7 +130,7 @@ class Peer:
 class Publisher(Peer):
     """A tone, and pictures of which one half is bright: the left one in one second, the right one in the next."""
 
-    def __init__(self, url, ticket, codec, tone):
+    def __init__(self, url, ticket, certificate, codec, tone):
         raw = f"video/x-raw,format=I420,width={WIDTH},height={HEIGHT},framerate={FRAMES_A_SECOND}/1"
         pipeline = Gst.parse_launch(
             f"{WEB} "
@@ -133,7 +139,7 @@ class Publisher(Peer):
             f"appsrc name=pictures is-live=true do-timestamp=true format=time caps={raw} ! {ENCODERS[codec]}"
             f" ! application/x-rtp,media=video,encoding-name={codec.upper()},payload=96 ! web."
         )
-        super().__init__(url, ticket, pipeline)
+        super().__init__(url, ticket, certificate, pipeline)
         chroma = bytes([128]) * (WIDTH * HEIGHT // 2)
         half = [bytes([luma]) * (WIDTH // 2) for luma in (220, 30)]
         self.pictures = [Gst.Buffer.new_wrapped(luma * HEIGHT + chroma) for luma in (half[0] + half[1], half[1] + half[0])]
@@ -151,10 +157,10 @@ class Publisher(Peer):
 class Player(Peer):
     """Watches until it has so many pictures and seconds of sound."""
 
-    def __init__(self, url, ticket, codec, pictures, seconds):
+    def __init__(self, url, ticket, certificate, codec, pictures, seconds):
         pipeline = Gst.Pipeline.new()
         pipeline.add(Gst.parse_launch(WEB))
-        super().__init__(url, ticket, pipeline)
+        super().__init__(url, ticket, certificate, pipeline)
         self.wanted = pictures, seconds * RATE
         self.pictures, self.sound = [], array.array("h")
         self.told = False
@@ -222,12 +228,14 @@ def main():
     parser.add_argument("--tone", type=int, default=1000, help="Hz")
     parser.add_argument("--pictures", type=int, default=60)
     parser.add_argument("--seconds", type=int, default=2, help="of sound")
+    parser.add_argument("--certificate", type=argparse.FileType(), help="PEM file with an ECDSA key and its certificate")
     given = parser.parse_args()
     Gst.init(None)
+    certificate = given.certificate.read() if given.certificate else None
     if given.does == "publish":
-        peer = Publisher(given.url, given.ticket, given.codec, given.tone)
+        peer = Publisher(given.url, given.ticket, certificate, given.codec, given.tone)
     else:
-        peer = Player(given.url, given.ticket, given.codec, given.pictures, given.seconds)
+        peer = Player(given.url, given.ticket, certificate, given.codec, given.pictures, given.seconds)
     peer.run()
 
 

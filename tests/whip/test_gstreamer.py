@@ -49,6 +49,17 @@ def ticket(server):
     return lambda user: ticket_of(server, user)
 
 
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    """ECDSA with P-256, which RFC 8827 §6.5 asks of everybody."""
+    folder = tmp_path_factory.mktemp("certificate")
+    key, made = folder / "key.pem", folder / "both.pem"
+    new = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=gstreamer".split()
+    subprocess.run(["openssl", *new, "-keyout", key, "-out", made], check=True, capture_output=True)
+    made.write_text(made.read_text() + key.read_text())
+    return made
+
+
 class GStreamer:
     """A process of the script, and all that it has said."""
 
@@ -115,14 +126,16 @@ async def watch_by_aiortc(base, room, ticket):
 
 
 @pytest.mark.parametrize(("codec", "room"), [("vp8", 2101), ("h264", 2102)])
-def test_what_gstreamer_publishes_is_decoded_by_gstreamer_and_aiortc(server, ticket, codec, room):
+def test_what_gstreamer_publishes_is_decoded_by_gstreamer_and_aiortc(server, ticket, certificate, codec, room):
     base = f"http://127.0.0.1:{server.http}"
     is_up = lambda said: said.get("state") == "connected"  # noqa: E731
     publish = ["publish", f"{base}/whip/{room}", ticket("ann"), "--codec", codec, "--tone", str(TONE)]
-    with gstreamer(*publish) as publisher:
+    identity = ["--certificate", str(certificate)]
+    with gstreamer(*publish, *identity) as publisher:
         publisher.wait_for("a candidate is trickled", lambda said: said.get("trickled"))
         publisher.wait_for("the publisher is connected", is_up)
-        with gstreamer("watch", f"{base}/whep/{room}/ann", ticket("bob"), "--codec", codec) as player:
+        watch = ["watch", f"{base}/whep/{room}/ann", ticket("bob"), "--codec", codec]
+        with gstreamer(*watch, *identity) as player:
             player.wait_for("the player is connected", is_up)
             watched = player.wait_for("pictures and sound", lambda said: "pictures" in said)
             assert_both_halves_were_bright(watched["pictures"])
