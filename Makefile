@@ -63,7 +63,7 @@ tests/browser/node_modules: tests/browser/package-lock.json
 	cd tests/browser && npm ci --no-audit --no-fund
 	@touch $@
 
-test-browser: tests/browser/node_modules web ## The demo page and the players in real Chromium
+test-browser: tests/browser/node_modules web ## The demo page and the players in real Chromium and Firefox
 	$(CARGO) build --bin rotunda
 	cd tests/browser && node --test --test-concurrency=1 --test-reporter=spec
 
@@ -81,7 +81,7 @@ tests/whip/.venv: tests/whip/requirements.txt
 	$@/bin/pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
-test-whip: tests/whip/.venv web ## WHIP and WHEP with aiortc (Eyevinn's clients and coturn: test-browser)
+test-whip: tests/whip/.venv web ## WHIP and WHEP with aiortc and GStreamer (Eyevinn's clients and coturn: test-browser)
 	$(CARGO) build --bin rotunda
 	cd tests/whip && .venv/bin/python -m pytest -q
 

@@ -229,6 +229,10 @@ pub struct Load {
     /// Payload of an audio packet, bytes.
     #[arg(long, value_name = "BYTES", default_value_t = 80)]
     pub audio_bytes: usize,
+    /// Times a second that each publisher mutes or unmutes its camera while it is measured, at most 40; at the end all are muted,
+    /// and it is counted who of the audience has not been told so within 15 s.
+    #[arg(long, value_name = "TIMES", default_value_t = 0.0, conflicts_with_all = ["whip", "janus"])]
+    pub mutes: f64,
     /// Share of the media packets that viewers drop on arrival, 0 to 1; they ask for them again.
     #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
     pub loss: f64,

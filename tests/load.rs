@@ -192,6 +192,30 @@ fn an_audience_without_media_gets_in_stays_and_its_cost_is_told() {
 }
 
 #[test]
+fn a_storm_of_mutes_costs_the_audience_little_and_leaves_nobody_behind() {
+    let server = support::Server::start();
+    let cast = [
+        "--publishers",
+        "2",
+        "--viewers",
+        "0",
+        "--audience",
+        "300",
+        "--join-rate",
+        "300",
+    ];
+    let report = load(&server, &[&cast[..], &["--mutes", "20"]].concat());
+
+    assert_eq!(number(&report, "/audience/members_up"), 300.0);
+    let rate = number(&report, "/mutes/per_second");
+    assert!((30.0..=42.0).contains(&rate), "{report:#}");
+    assert_eq!(number(&report, "/mutes/members_behind"), 0.0, "{report:#}");
+    // In three seconds of it: what may come at once, and 32 bytes a second.
+    let bytes = number(&report, "/audience/most_bytes_per_minute") / 20.0;
+    assert!((100.0..1_500.0).contains(&bytes), "{report:#}");
+}
+
+#[test]
 fn a_plan_that_cannot_be_is_refused_by_name() {
     let server = support::Server::start();
     let output = server.run(&["load", "--publishers", "5"]);

@@ -18,6 +18,36 @@ pub fn asks_for_sound_again(offer: &str) -> bool {
     })
 }
 
+/// Moves the candidates out of a refused line, where a client that needs them may not look, into the first line of the bundle,
+/// whose transport they are (RFC 8843 §9). `str0m` writes them into the first line whatever it is.
+pub fn candidates_in_bundle(answer: &str) -> String {
+    let sections = split_sections(answer);
+    let bundled = sections[0]
+        .lines()
+        .find_map(|line| line.strip_prefix("a=group:BUNDLE "));
+    let tagged = bundled.and_then(|mids| mids.split(' ').next()).unwrap_or_default();
+    let is_tagged = |section: &&str| section.lines().any(|line| line.strip_prefix("a=mid:") == Some(tagged));
+    let is_transport = |line: &&str| line.starts_with("a=candidate:") || line.starts_with("a=end-of-candidates");
+    let whole_bundle = sections.iter().position(is_tagged);
+    let moved: String = match sections.get(1) {
+        Some(first) if whole_bundle.is_some_and(|at| at > 1) => {
+            first.split_inclusive("\r\n").filter(is_transport).collect()
+        }
+        _ => return answer.to_owned(),
+    };
+    let mut out = String::with_capacity(answer.len());
+    for (at, section) in sections.into_iter().enumerate() {
+        let kept = section
+            .split_inclusive("\r\n")
+            .filter(|line| at != 1 || !is_transport(line));
+        out.extend(kept);
+        if Some(at) == whole_bundle {
+            out.push_str(&moved);
+        }
+    }
+    out
+}
+
 /// Puts audio slot i and video slot i into one media stream, and takes no dependency descriptor from who sends VP8.
 ///
 /// Browsers play sound and picture in sync only within one stream (`a=msid`, RFC 8830), and str0m gives every line its own.
@@ -82,6 +112,20 @@ fn with_stream(line: &str, slot: usize) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn candidates_of_a_refused_first_line_are_in_the_bundles_first_one() {
+        let candidates = "a=candidate:1 1 udp 1 192.0.2.1 9 typ host\r\n";
+        let answer = |group: &str, first: &str, second: &str| {
+            let lines = [("0", first), ("1", second)];
+            let lines = lines.map(|(mid, more)| format!("m=video 9 X 96\r\na=mid:{mid}\r\n{more}"));
+            format!("v=0\r\na=group:BUNDLE {group}\r\n{}", lines.concat())
+        };
+        let refused = answer("1", candidates, "");
+        assert_eq!(candidates_in_bundle(&refused), answer("1", "", candidates));
+        let taken = answer("0 1", candidates, "");
+        assert_eq!(candidates_in_bundle(&taken), taken);
+    }
 
     #[test]
     fn the_dependency_descriptor_is_taken_from_all_but_senders_of_vp8() {

@@ -145,7 +145,7 @@ impl Session {
         for candidate in candidates {
             rtc.add_local_candidate(candidate.clone());
         }
-        let answer = accept(&mut rtc, &offer)?.to_sdp_string();
+        let answer = answer::candidates_in_bundle(&accept(&mut rtc, &offer)?.to_sdp_string());
         let mut session = Self {
             id,
             room,
@@ -211,7 +211,8 @@ impl Session {
         for slot in &self.slots {
             self.rtc.direct_api().remove_stream_tx(slot.ssrc.into());
         }
-        Ok(answer::pair_slots(&answer?.to_sdp_string(), &self.lines))
+        let answer = answer::candidates_in_bundle(&answer?.to_sdp_string());
+        Ok(answer::pair_slots(&answer, &self.lines))
     }
 
     /// What the peer shows in its ICE requests to mean this session.

@@ -78,6 +78,7 @@ fn plan(arguments: cli::Load, local: String) -> Plan {
         },
         frame_packets: arguments.frame_packets,
         gop: arguments.gop,
+        mutes: arguments.mutes,
         audio: Flow {
             packets_per_second: arguments.audio_packets,
             bytes: arguments.audio_bytes,
@@ -168,6 +169,12 @@ fn summary(report: &Report) -> String {
             "  WARNING: this tool was saturated; delays and losses are its own. Use --threads or fewer viewers."
                 .to_owned(),
         );
+    }
+    if let Some(storm) = &report.mutes {
+        say(format!(
+            "  mutes              {:.1} a second; {} of the audience do not know the last state",
+            storm.per_second, storm.members_behind
+        ));
     }
     if report.foreign > 0 {
         say(format!(

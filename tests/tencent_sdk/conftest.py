@@ -22,6 +22,8 @@ def free_ports(count):
 
 
 class Server:
+    binary = BINARY
+
     def __init__(self, folder):
         self.http, self.grpc, rtmp, media = free_ports(4)
         self.folder = folder

@@ -12,19 +12,19 @@ server_under_test = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(server_under_test)
 
 
+def ticket_of(server, user):
+    command = [server.binary, "user-sig", user]
+    made = subprocess.run(command, env=server.env, cwd=server.folder, capture_output=True, text=True, check=True)
+    return made.stdout.strip()
+
+
 @pytest.fixture(scope="session")
 def server(tmp_path_factory):
     running = server_under_test.Server(tmp_path_factory.mktemp("rotunda"))
-    running.binary = server_under_test.BINARY
     yield running
     running.stop()
 
 
 @pytest.fixture(scope="session")
 def ticket(server):
-    def make(user):
-        command = [server.binary, "user-sig", user]
-        made = subprocess.run(command, env=server.env, cwd=server.folder, capture_output=True, text=True, check=True)
-        return made.stdout.strip()
-
-    return make
+    return lambda user: ticket_of(server, user)

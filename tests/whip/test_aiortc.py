@@ -1,109 +1,11 @@
 """aiortc, a WebRTC implementation that is not ours, publishes by WHIP and watches by WHEP."""
 
 import asyncio
-import fractions
-import math
-import re
 
 import aiohttp
-import aioice.ice
 import av
-import numpy
 import pytest
-from aiortc import (
-    AudioStreamTrack,
-    RTCConfiguration,
-    RTCPeerConnection,
-    RTCRtpSender,
-    RTCSessionDescription,
-    VideoStreamTrack,
-)
-
-TONE = 1000
-RATE = 48000
-
-# aioice leaves the loopback interface out; tests may have no other.
-aioice.ice.get_host_addresses = lambda use_ipv4, use_ipv6: ["127.0.0.1"]
-
-
-class Picture(VideoStreamTrack):
-    """A dark picture with a bright half: the left one in one second, the right one in the next."""
-
-    async def recv(self):
-        pts, time_base = await self.next_timestamp()
-        grey = numpy.full((240, 320, 3), 30, dtype=numpy.uint8)
-        left = int(pts * time_base) % 2 == 0
-        grey[:, :160] = 220 if left else 30
-        grey[:, 160:] = 30 if left else 220
-        frame = av.VideoFrame.from_ndarray(grey, format="rgb24")
-        frame.pts, frame.time_base = pts, time_base
-        return frame
-
-
-class Tone(AudioStreamTrack):
-    sent = 0
-
-    async def recv(self):
-        frame = await super().recv()
-        samples = frame.samples
-        rate = frame.sample_rate
-        time = (self.sent + numpy.arange(samples)) / rate
-        self.sent += samples
-        sine = (numpy.sin(2 * math.pi * TONE * time) * 12000).astype(numpy.int16)
-        tone = av.AudioFrame.from_ndarray(sine.reshape(1, -1), format="s16", layout="mono")
-        tone.pts, tone.sample_rate, tone.time_base = frame.pts, rate, fractions.Fraction(1, rate)
-        return tone
-
-
-async def post(http, url, ticket, peer, extensions=True):
-    await peer.setLocalDescription(await peer.createOffer())
-    offer = peer.localDescription.sdp
-    if not extensions:
-        offer = re.sub(r"a=extmap:.*\r\n", "", offer)
-    headers = {"Authorization": f"Bearer {ticket}", "Content-Type": "application/sdp"}
-    async with http.post(url, data=offer, headers=headers) as response:
-        answer = await response.text()
-        assert response.status == 201, answer
-        assert response.content_type == "application/sdp"
-        await peer.setRemoteDescription(RTCSessionDescription(sdp=answer, type="answer"))
-        return response.headers["Location"]
-
-
-async def brightness(track, count):
-    """Mean brightness of the left and the right half of that many decoded pictures."""
-    halves = []
-    while len(halves) < count:
-        frame = await track.recv()
-        grey = frame.to_ndarray(format="gray")
-        assert grey.shape == (240, 320), grey.shape
-        halves.append((grey[:, 20:140].mean(), grey[:, 180:300].mean()))
-    return halves
-
-
-async def loudest_frequency(track, seconds):
-    samples = []
-    while sum(map(len, samples)) < seconds * RATE:
-        frame = await track.recv()
-        samples.append(frame.to_ndarray().reshape(-1)[:: len(frame.layout.channels)])
-    # The beginning may be silence from before the first packet.
-    heard = numpy.concatenate(samples)[-RATE:].astype(float)
-    spectrum = numpy.abs(numpy.fft.rfft(heard * numpy.hanning(len(heard))))
-    return int(spectrum.argmax()) * RATE / len(heard), heard.std()
-
-
-def peer():
-    return RTCPeerConnection(RTCConfiguration(iceServers=[]))
-
-
-def publisher_of(codec):
-    """Sends a tone and pictures, in that codec alone."""
-    publisher = peer()
-    publisher.addTrack(Tone())
-    publisher.addTrack(Picture())
-    known = RTCRtpSender.getCapabilities("video").codecs
-    wanted = [one for one in known if one.mimeType.lower() in (f"video/{codec}", "video/rtx")]
-    publisher.getTransceivers()[1].setCodecPreferences(wanted)
-    return publisher
+from aiortc_peer import TONE, assert_both_halves_were_bright, brightness, loudest_frequency, peer, post, publisher_of
 
 
 async def publish_and_watch(server, ticket, codec, extensions):
@@ -129,13 +31,6 @@ async def publish_and_watch(server, ticket, codec, extensions):
     return halves, frequency, loudness, metrics
 
 
-def assert_both_halves_were_bright(halves):
-    left = sum(1 for a, b in halves if a > 150 > 80 > b)
-    right = sum(1 for a, b in halves if b > 150 > 80 > a)
-    print(f"{left} pictures bright on the left, {right} on the right")
-    assert left >= 15 and right >= 15 and left + right > 0.85 * len(halves), halves
-
-
 # OBS sends H.264 and offers no header extensions, not even the mid.
 @pytest.mark.parametrize(("codec", "extensions"), [("vp8", True), ("h264", False)])
 def test_what_aiortc_publishes_is_decoded_by_aiortc(server, ticket, codec, extensions):
@@ -157,6 +52,15 @@ def mixed_halves(url, count):
     return [(rows[:, w // 4 : w * 7 // 16].mean(), rows[:, w * 9 // 16 : w * 3 // 4].mean()) for (_, w), rows in middle]
 
 
+async def first_segment(http, playlist):
+    async with asyncio.timeout(20):
+        while True:
+            async with http.get(playlist) as response:
+                if "#EXTINF" in await response.text():
+                    return
+            await asyncio.sleep(0.05)
+
+
 async def publish_into_a_mix(server, ticket):
     publisher = publisher_of("vp8")
     base = f"http://127.0.0.1:{server.http}"
@@ -165,11 +69,7 @@ async def publish_into_a_mix(server, ticket):
         mix = [str(server.binary), "mix", "start", "2003", "--stream-id", "whip-mix", "--size", "640x360"]
         started = await asyncio.create_subprocess_exec(*mix, env=server.env, cwd=server.folder)
         assert await started.wait() == 0
-        for _ in range(100):
-            async with http.get(f"{base}/live/whip-mix.m3u8") as response:
-                if "#EXTINF" in await response.text():
-                    break
-            await asyncio.sleep(0.2)
+        await first_segment(http, f"{base}/live/whip-mix.m3u8")
         halves = await asyncio.to_thread(mixed_halves, f"{base}/live/whip-mix.flv", 60)
         async with http.delete(base + published) as response:
             assert response.status == 200

@@ -1,12 +1,14 @@
 //! Members without media: they log in, enter as audience and stay, and count what signaling sends them.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use rotunda_proto::clock::Clock;
-use rotunda_proto::ids::SdkAppId;
-use rotunda_proto::signaling::{Event, Reply, Request, Role, ServerMessage};
+use rotunda_proto::ids::{SdkAppId, UserId};
+use rotunda_proto::room::TrackState;
+use rotunda_proto::signaling::{Event, PublisherView, Reply, Request, Role, ServerMessage};
 use tokio_util::sync::CancellationToken;
 
 use super::plan::Member;
@@ -45,6 +47,8 @@ pub struct AudienceTally {
     pub bytes: u64,
     /// Of the member who got most.
     pub most_bytes: u64,
+    /// Members who knew a camera that was not muted when they left.
+    pub behind: u64,
 }
 
 impl AudienceTally {
@@ -53,6 +57,7 @@ impl AudienceTally {
         self.frames += other.frames;
         self.bytes += other.bytes;
         self.most_bytes = self.most_bytes.max(other.most_bytes);
+        self.behind += other.behind;
     }
 }
 
@@ -101,11 +106,16 @@ pub async fn attend(
             mine.frames += 1;
             mine.bytes += frame.bytes as u64;
         }
-        if let Some(ServerMessage::Event(Event::Kicked { reason })) = frame.message {
-            return Err(JoinError::Kicked(format!("{reason:?}")));
+        match frame.message {
+            Some(ServerMessage::Event(Event::Kicked { reason })) => {
+                return Err(JoinError::Kicked(format!("{reason:?}")));
+            }
+            Some(ServerMessage::Event(Event::Publishing { publisher })) => signaling.cameras.handle(publisher),
+            _ => {}
         }
     }
     mine.most_bytes = mine.bytes;
+    mine.behind = u64::from(!signaling.cameras.all_muted());
     meter.borrow_mut().audience.add(mine);
     let goodbye = async {
         let _told = signaling.client.request(Request::ExitRoom {}).await;
@@ -118,6 +128,24 @@ pub async fn attend(
 struct Entered {
     client: SignalingClient,
     reply: Duration,
+    cameras: Cameras,
+}
+
+/// What a member knows of the cameras of its room.
+#[derive(Default)]
+struct Cameras(BTreeMap<UserId, TrackState>);
+
+impl Cameras {
+    fn handle(&mut self, publisher: PublisherView) {
+        match publisher.camera {
+            Some(state) => self.0.insert(publisher.user_id, state),
+            None => self.0.remove(&publisher.user_id),
+        };
+    }
+
+    fn all_muted(&self) -> bool {
+        self.0.values().all(|state| *state == TrackState::Muted)
+    }
 }
 
 async fn enter(entry: Entry<'_>) -> Result<Entered, JoinError> {
@@ -139,10 +167,17 @@ async fn enter(entry: Entry<'_>) -> Result<Entered, JoinError> {
         private_map_key: None,
     };
     match client.request(request).await? {
-        Reply::Entered { .. } => Ok(Entered {
-            client,
-            reply: clock.now().saturating_duration_since(asked),
-        }),
+        Reply::Entered { room, .. } => {
+            let mut cameras = Cameras::default();
+            room.publishers
+                .into_iter()
+                .for_each(|publisher| cameras.handle(publisher));
+            Ok(Entered {
+                client,
+                reply: clock.now().saturating_duration_since(asked),
+                cameras,
+            })
+        }
         other => Err(JoinError::Reply(Box::new(other))),
     }
 }

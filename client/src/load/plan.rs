@@ -12,6 +12,8 @@ use super::stamp::{MIN_AUDIO_BYTES, MIN_VIDEO_BYTES};
 
 /// Larger payloads do not fit a datagram with headers and encryption.
 const MAX_PAYLOAD_BYTES: usize = 1_160;
+/// A second: a server permits 50 requests of a member.
+const MOST_MUTES: f64 = 40.0;
 /// No number of a plan makes sense beyond it.
 const LARGEST: f64 = 1e6;
 
@@ -42,6 +44,8 @@ pub struct Plan {
     pub gop: f64,
     /// No packets: publishers have no microphone.
     pub audio: Flow,
+    /// Times a second that each publisher mutes or unmutes its camera in the measured time; 0: never.
+    pub mutes: f64,
     /// Share of the media packets that viewers drop on arrival, 0 to 1.
     pub loss: f64,
     pub seed: u64,
@@ -157,6 +161,11 @@ impl Plan {
         (2 * with_media + u64::from(self.audience)) * u64::from(self.rooms.unwrap_or(1))
     }
 
+    /// From one mute or unmute of a publisher to the next; None: it does neither.
+    pub fn mute_interval(&self) -> Option<Duration> {
+        (self.mutes > 0.0).then(|| Duration::from_secs_f64(1.0 / self.mutes))
+    }
+
     /// From one picture of a publisher to the next.
     pub fn frame_interval(&self) -> Duration {
         Duration::from_secs_f64(f64::from(self.frame_packets) / f64::from(self.video.packets_per_second))
@@ -186,6 +195,9 @@ impl Plan {
         }
         if !(0.0..LARGEST).contains(&self.warm_up) {
             return Err(PlanError::Range("--warm-up"));
+        }
+        if !(0.0..=MOST_MUTES).contains(&self.mutes) {
+            return Err(PlanError::Range("--mutes"));
         }
         if self.publishers as usize > MAX_VIDEO_PUBLISHERS {
             return Err(PlanError::Publishers(self.publishers));
@@ -271,6 +283,7 @@ pub mod tests {
             },
             frame_packets: 6,
             gop: 2.0,
+            mutes: 0.0,
             audio: Flow {
                 packets_per_second: 50,
                 bytes: 80,
@@ -334,6 +347,7 @@ pub mod tests {
         let wrong = [
             Plan { viewers: 0, ..plan() },
             Plan { loss: 1.5, ..plan() },
+            Plan { mutes: 60.0, ..plan() },
             Plan {
                 audience: 1,
                 entrance: Entrance::Janus {

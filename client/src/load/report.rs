@@ -47,6 +47,17 @@ pub struct Report {
     pub tool_cpu_share: f64,
     /// Where there was one.
     pub audience: Option<AudienceReport>,
+    /// Where publishers were to mute.
+    pub mutes: Option<MutesReport>,
+}
+
+/// A storm of mutes.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct MutesReport {
+    /// Of all publishers together, mutes and unmutes.
+    pub per_second: f64,
+    /// Audience members who had not been told 15 s after the last ones that all cameras are muted.
+    pub members_behind: u64,
 }
 
 /// What the audience without media cost and got.
@@ -89,6 +100,7 @@ pub struct Findings<'a> {
     pub failed: u64,
     pub first_failure: Option<String>,
     pub sent: u64,
+    pub mutes: u64,
     pub tally: &'a Tally,
     pub joins: &'a Delays,
     pub server_cpu: Option<Duration>,
@@ -115,6 +127,11 @@ impl Report {
         let per_second = |amount: f64| ratio(amount, seconds);
         let counts = tally.counts();
         let forwarded = counts.delivered + counts.lost;
+        let behind = findings.audience.as_ref().map(|audience| audience.sent.behind);
+        let mutes = (plan.mutes > 0.0).then(|| MutesReport {
+            per_second: per_second(findings.mutes as f64),
+            members_behind: behind.unwrap_or_default(),
+        });
         let cpu_per_packet = |cpu: Duration| ratio(cpu.as_secs_f64() * 1e6, forwarded as f64);
         Self {
             parameters: plan.clone(),
@@ -141,6 +158,7 @@ impl Report {
             audience: findings
                 .audience
                 .map(|audience| AudienceReport::new(&audience, seconds)),
+            mutes,
         }
     }
 
@@ -213,6 +231,7 @@ mod tests {
             failed: 0,
             first_failure: None,
             sent: 100,
+            mutes: 0,
             tally: &tally,
             joins: &Delays::default(),
             server_cpu: Some(Duration::from_millis(10)),
@@ -245,6 +264,7 @@ mod tests {
                     frames: 100,
                     bytes: 5_000,
                     most_bytes: 200,
+                    behind: 0,
                 },
                 server_bytes: Some((1_000_000, 2_000_000)),
             },

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::audience::{self, AudienceTally, Joined, attend, source_address};
 use super::cpu::CpuClock;
-use super::entrance::Entry;
+use super::entrance::{Entry, Mutes};
 use super::plan::{Member, Plan};
 use super::publisher::Publisher;
 use super::rtp_session::Part;
@@ -62,6 +62,7 @@ pub enum Told {
 pub struct Totals {
     pub measured: Tally,
     pub sent: u64,
+    pub mutes: u64,
     pub audience: AudienceTally,
 }
 
@@ -140,6 +141,7 @@ impl Shard {
         let totals = Totals {
             measured: meter.measured,
             sent: meter.sent,
+            mutes: meter.mutes,
             audience: meter.audience,
         };
         let _gone = self.tell.send(Told::Finished(Box::new(totals))).await;
@@ -236,6 +238,13 @@ async fn stay(
     };
     match part {
         Part::Publisher => {
+            let stay = match plan.mute_interval() {
+                Some(interval) => stay.muting(Mutes {
+                    interval,
+                    meter: meter.clone(),
+                }),
+                None => stay,
+            };
             let act = Publisher::new(number, setting.clone(), meter);
             stay.run(act, &buffers, &stop, up).await
         }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rotunda_proto::clock::Clock;
 use tokio_util::sync::CancellationToken;
 
-use super::entrance::{Entry, Presence};
+use super::entrance::{Entry, Mutes, Presence};
 use super::rtp_session::{RtpSession, Told};
 use super::udp::{Read, ReadBuffers, Socket};
 use crate::JoinError;
@@ -36,6 +36,7 @@ pub struct Stay {
     presence: Presence,
     session: RtpSession,
     socket: Socket,
+    mutes: Option<Mutes>,
 }
 
 impl Stay {
@@ -48,7 +49,13 @@ impl Stay {
             presence,
             session,
             socket,
+            mutes: None,
         })
+    }
+
+    pub fn muting(mut self, mutes: Mutes) -> Self {
+        self.mutes = Some(mutes);
+        self
     }
 
     /// Acts until `stop`, then leaves in order. `up` is called once, when media flows.
@@ -64,7 +71,7 @@ impl Stay {
         let stopped = stop.cancelled();
         let timer = tokio::time::sleep_until(clock.now().into());
         let ended = {
-            let lost = self.presence.lost();
+            let lost = self.presence.lost(self.mutes.as_ref());
             tokio::pin!(stopped, timer, lost);
             loop {
                 let now = clock.now();

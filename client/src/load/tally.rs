@@ -102,6 +102,8 @@ pub struct Meter {
     pub measured: Tally,
     /// Packets that this thread's publishers sent in the measured time.
     pub sent: u64,
+    /// Times that this thread's publishers were answered that they are muted, or are not any more.
+    pub mutes: u64,
     /// Of the audience members that have left.
     pub audience: AudienceTally,
 }
@@ -110,6 +112,11 @@ impl Meter {
     /// Whether what happens now is of the measured time.
     pub fn measures(&self, now: Instant) -> bool {
         self.window.is_some_and(|window| window.contains(now))
+    }
+
+    /// Whether the measured time has passed.
+    pub fn is_over(&self, now: Instant) -> bool {
+        self.window.is_some_and(|window| window.end <= now)
     }
 
     pub fn count_sent(&mut self, now: Instant) {

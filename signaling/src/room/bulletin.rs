@@ -35,6 +35,11 @@ impl Bulletin {
         Self { before, after, lines }
     }
 
+    /// Of all its messages, without their frames' headers.
+    pub fn bytes(&self) -> usize {
+        self.lines.iter().map(|line| line.json.len()).sum()
+    }
+
     /// The messages for one member.
     pub fn for_member<'a>(&'a self, me: &'a UserId, hears: Hears) -> impl Iterator<Item = Utf8Bytes> + 'a {
         let others = self.lines.iter().filter(move |line| line.news.is_for(me, hears));

@@ -6,7 +6,7 @@ use std::time::Instant;
 use tokio::sync::watch;
 
 use super::bulletin::Bulletin;
-use super::pace::{Urgency, gap, spread, urgency};
+use super::pace::{Allowance, Urgency, gap, spread, urgency};
 use crate::view::RoomState;
 
 /// Groups of the crowd.
@@ -29,6 +29,7 @@ struct Lane {
     bulletins: watch::Sender<Arc<Bulletin>>,
     told: Arc<RoomState>,
     told_at: Option<Instant>,
+    allowance: Allowance,
 }
 
 impl Lanes {
@@ -101,6 +102,7 @@ impl Lane {
             bulletins: watch::Sender::new(Arc::new(nothing)),
             told: state.clone(),
             told_at: None,
+            allowance: Allowance::default(),
         }
     }
 
@@ -121,20 +123,28 @@ impl Lane {
         if self.members() == 0 {
             return None;
         }
-        match urgency(&self.told, state) {
-            Urgency::Nothing => None,
-            urgency => Some(
-                self.told_at
-                    .map_or(now, |told_at| (told_at + gap(urgency, members_of_pace)).max(now)),
-            ),
+        let urgency = urgency(&self.told, state);
+        if urgency == Urgency::Nothing {
+            return None;
         }
+        let after_gap = |told_at| told_at + gap(urgency, members_of_pace);
+        let due = self.told_at.map_or(now, after_gap).max(now);
+        let ready = self
+            .allowance
+            .ready_at(members_of_pace)
+            .filter(|_| urgency == Urgency::Sources);
+        Some(ready.map_or(due, |ready| due.max(ready)))
     }
 
     fn tell(&mut self, now: Instant, state: &Arc<RoomState>) {
+        let urgency = urgency(&self.told, state);
         let before = std::mem::replace(&mut self.told, state.clone());
+        let bulletin = Bulletin::new(before, state.clone());
         self.told_at = Some(now);
-        self.bulletins
-            .send_replace(Arc::new(Bulletin::new(before, state.clone())));
+        if urgency == Urgency::Sources {
+            self.allowance.spend(now, bulletin.bytes());
+        }
+        self.bulletins.send_replace(Arc::new(bulletin));
     }
 }
 
@@ -143,8 +153,11 @@ mod tests {
     use std::time::Duration;
 
     use rotunda_proto::clock::Clock;
+    use rotunda_proto::ids::{TrackSource, UserId};
+    use rotunda_proto::room::{Seats, TrackState};
 
     use super::*;
+    use crate::seats;
 
     /// A room with so many members in the crowd, and none of them told anything yet.
     struct Test {
@@ -173,16 +186,24 @@ mod tests {
             self
         }
 
-        /// Runs from one time to another, ms; answers when whom was told how often: (first, last, times).
+        /// Runs from one time to another, ms; answers when how many were told.
         fn run(&mut self, from: u64, to: u64) -> Vec<(u64, usize)> {
+            self.run_and_hear(from, to, |_, _| {})
+        }
+
+        /// As [`run`](Self::run); `hear` is called with each member's number and what it is told.
+        fn run_and_hear(&mut self, from: u64, to: u64, mut hear: impl FnMut(usize, &Bulletin)) -> Vec<(u64, usize)> {
             let state = Arc::new(self.state.clone());
             let at = |ms| self.start + Duration::from_millis(ms);
             let mut now = at(from);
             let mut told = Vec::new();
             while now < at(to) {
                 let next = self.lanes.handle_timeout(now, &state);
-                let changed = self.members.iter_mut().filter(|member| member.has_changed().unwrap());
-                let changed = changed.map(|member| member.mark_unchanged_now()).count();
+                let members = self.members.iter_mut().enumerate();
+                let changed = members.filter(|(_, member)| member.has_changed().unwrap());
+                let changed = changed
+                    .map(|(number, member)| hear(number, &member.borrow_and_update()))
+                    .count();
                 if changed > 0 {
                     told.push(((now - self.start).as_millis() as u64, changed));
                 }
@@ -190,16 +211,6 @@ mod tests {
                 now = next;
             }
             told
-        }
-    }
-
-    trait Seen {
-        fn mark_unchanged_now(&mut self);
-    }
-
-    impl Seen for watch::Receiver<Arc<Bulletin>> {
-        fn mark_unchanged_now(&mut self) {
-            let _seen = self.borrow_and_update();
         }
     }
 
@@ -222,6 +233,39 @@ mod tests {
             (1_800..2_100).contains(&(last - first)),
             "spread over 2 s: {first} to {last} ms"
         );
+    }
+
+    /// Four publishers mute and unmute twenty times a second each, for a minute, and are muted in the end.
+    #[test]
+    fn a_storm_of_mutes_takes_little_of_each_member_and_everybody_has_the_last_state() {
+        let publishers: Vec<UserId> = ["ann", "bob", "cat", "dan"].map(|user| user.parse().unwrap()).to_vec();
+        let seats = |state: TrackState| {
+            let mut seats = Seats::default();
+            for user in &publishers {
+                seats::take(&mut seats, Default::default(), user, TrackSource::Camera, state).unwrap();
+            }
+            Arc::new(seats)
+        };
+        for crowd in [300, 5_000, 50_000] {
+            let mut test = Test::with_crowd(crowd);
+            let mut bytes = vec![0; crowd];
+            for turn in 0..1_200 {
+                test.state.seats = seats(if turn % 2 == 0 {
+                    TrackState::On
+                } else {
+                    TrackState::Muted
+                });
+                test.run_and_hear(turn * 50, (turn + 1) * 50, |member, bulletin| {
+                    bytes[member] += bulletin.bytes()
+                });
+            }
+            let most = bytes.iter().max().unwrap();
+            assert!((1..3_000).contains(most), "{most} bytes in a room of {crowd}");
+            test.run(60_000, 75_000);
+            for member in &test.members {
+                assert_eq!(member.borrow().after.seats, test.state.seats);
+            }
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! of its time, however much happens in the room.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::view::RoomState;
 
@@ -57,13 +57,41 @@ pub fn gap(urgency: Urgency, members: usize) -> Duration {
     }
 }
 
+/// What storms of changes (publishers who mute and unmute all the time) may take of each connection of a large room: some
+/// bytes at once, and then so many a second that an idle member gets less than 3 kB in any minute.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Allowance {
+    /// Bytes spent of [`Self::BURST`], at the time of the last telling.
+    spent: f64,
+    at: Option<Instant>,
+}
+
+impl Allowance {
+    const BURST: f64 = 600.0;
+    const BYTES_PER_SECOND: f64 = 32.0;
+
+    pub fn spend(&mut self, now: Instant, bytes: usize) {
+        let passed = self.at.map(|at| now.saturating_duration_since(at)).unwrap_or_default();
+        let earned = passed.as_secs_f64() * Self::BYTES_PER_SECOND;
+        self.spent = (self.spent - earned).max(0.0) + bytes as f64;
+        self.at = Some(now);
+    }
+
+    /// When the next change of a source may be told, where `members` are told at the same pace; None: at any time.
+    pub fn ready_at(&self, members: usize) -> Option<Instant> {
+        let over = self.spent - Self::BURST;
+        let at = self.at.filter(|_| over > 0.0 && members > SMALL)?;
+        Some(at + Duration::from_secs_f64(over / Self::BYTES_PER_SECOND))
+    }
+}
+
 /// How long the telling of so many members keeps the node from telling the next ones: what it takes is about a third of
 /// this, and other work has the rest.
 pub fn spread(members: usize) -> Duration {
     Duration::from_micros(40 * members as u64)
 }
 
-/// In a room of this size an idle member may get more than 3 kB a minute for seeing at once who speaks.
+/// In a room of this size an idle member may get more than 3 kB a minute for being told at once.
 const SMALL: usize = 200;
 
 #[cfg(test)]

@@ -80,17 +80,24 @@ pub fn restart_offer(first: &str, credentials: &Credentials) -> String {
     out
 }
 
-/// The ICE part of an answer, for the reply to a restart: that of its first line, which carries the whole BUNDLE group.
+/// The ICE part of an answer, for the reply to a restart: that of the BUNDLE group's first line, which carries the whole group.
+/// Where nothing is bundled it is the first of all.
 pub fn of_answer(answer: &str) -> Option<String> {
     let Credentials { ufrag, pwd } = Credentials::of(answer)?;
     let mut out = format!("a=ice-lite\r\na=ice-ufrag:{ufrag}\r\na=ice-pwd:{pwd}\r\n");
-    let mut media_lines = 0;
-    for line in answer.lines().map(str::trim_end) {
-        if line.starts_with("m=") {
-            media_lines += 1;
-        }
-        let wanted = line.starts_with("m=") || line.starts_with("a=mid:") || line.starts_with("a=candidate:");
-        if media_lines == 1 && wanted {
+    let lines: Vec<&str> = answer.lines().map(str::trim_end).collect();
+    let bundled = lines.iter().find_map(|line| line.strip_prefix("a=group:BUNDLE "));
+    let first = bundled.and_then(|mids| mids.split(' ').next());
+    let starts = |line: &&str| line.starts_with("m=");
+    let mut sections = lines
+        .chunk_by(|_, next| !starts(next))
+        .filter(|lines| starts(&lines[0]));
+    let is_first = |lines: &&[&str]| {
+        let mid = lines.iter().find_map(|line| line.strip_prefix("a=mid:"));
+        first.is_none_or(|first| mid == Some(first))
+    };
+    for line in sections.find(is_first).unwrap_or_default() {
+        if starts(line) || line.starts_with("a=mid:") || line.starts_with("a=candidate:") {
             out.push_str(line);
             out.push_str("\r\n");
         }
@@ -150,6 +157,8 @@ mod tests {
             )
         );
         assert_eq!(of_answer("v=0\r\n"), None);
+        let refused = of_answer(&answer.replacen("v=0\r\n", "v=0\r\na=group:BUNDLE 1\r\n", 1)).unwrap();
+        assert!(refused.contains("m=video") && !refused.contains("m=audio"), "{refused}");
     }
 
     proptest! {

@@ -1,5 +1,7 @@
 //! What an SDP offer of a WHIP or WHEP client is for: pure text work, before the SFU sees it.
 
+use std::borrow::Cow;
+
 use rotunda_proto::sfu::Lines;
 use thiserror::Error;
 
@@ -84,7 +86,7 @@ fn with_directions(
     let session = sections.next().unwrap_or_default();
     // RFC 8866 §6.7: the session's direction is that of lines that have none, and sendrecv the default of all.
     let default = direction(&session).unwrap_or("a=sendrecv");
-    let mut out = session;
+    let mut out: Vec<Cow<'_, str>> = session.into_iter().map(Cow::Borrowed).collect();
     for mut section in sections {
         let kind = match section[0].get(2..).and_then(|media| media.split(' ').next()) {
             Some("audio") => Some(Kind::Audio),
@@ -101,9 +103,30 @@ fn with_directions(
             section.retain(|line| !DIRECTIONS.contains(line));
             section.push(wanted);
         }
-        out.extend(section);
+        let unsaid = h264_without_parameters(&section);
+        out.extend(section.into_iter().map(Cow::Borrowed));
+        out.extend(unsaid.into_iter().map(Cow::Owned));
     }
     Ok(joined(&out))
+}
+
+/// What to add to a line that offers H.264 and says nothing of its form.
+///
+/// RFC 6184 §8.1 takes that for packetization mode 0, which is single NAL units and which nobody sends. Clients that write it
+/// (GStreamer's, unless told otherwise) send and take mode 1.
+fn h264_without_parameters(section: &[&str]) -> Vec<String> {
+    let types = section.iter().filter_map(|line| {
+        let (number, codec) = line.strip_prefix("a=rtpmap:")?.split_once(' ')?;
+        codec.eq_ignore_ascii_case("H264/90000").then_some(number)
+    });
+    types
+        .filter(|number| {
+            let named =
+                |line: &&str| line.strip_prefix("a=fmtp:").and_then(|rest| rest.split(' ').next()) == Some(number);
+            !section.iter().any(named)
+        })
+        .map(|number| format!("a=fmtp:{number} level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f"))
+        .collect()
 }
 
 /// The session part and each media section, as lines. There is at least one media section.
@@ -130,7 +153,7 @@ fn direction<'a>(section: &[&'a str]) -> Option<&'a str> {
     section.iter().find(|line| DIRECTIONS.contains(line)).copied()
 }
 
-fn joined(lines: &[&str]) -> String {
+fn joined(lines: &[Cow<'_, str>]) -> String {
     let mut out = lines.join("\r\n");
     out.push_str("\r\n");
     out
@@ -175,6 +198,22 @@ mod tests {
         let lines = watching(offer).unwrap().lines;
         assert_eq!((lines.audio, lines.video), (vec!["a".to_owned()], vec!["v".to_owned()]));
         assert_eq!(publishing(offer), Err(OfferError::SendsNothing));
+    }
+
+    #[test]
+    fn h264_without_parameters_is_taken_for_what_everybody_sends() {
+        let offer = |fmtp: &str| {
+            format!("v=0\r\nm=video 9 X 96 97\r\na=mid:v\r\na=rtpmap:96 H264/90000\r\na=rtpmap:97 VP8/90000\r\n{fmtp}")
+        };
+        let added = "\r\na=fmtp:96 level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f\r\n";
+        for given in [offer(""), offer("a=fmtp:97 max-fs=3600\r\n")] {
+            for taken in [watching(&given).unwrap(), publishing(&given).unwrap()] {
+                assert!(taken.sdp.contains(added), "{}", taken.sdp);
+                assert!(!taken.sdp.contains("a=fmtp:97 level"), "{}", taken.sdp);
+            }
+        }
+        let said = offer("a=fmtp:96 packetization-mode=0\r\n");
+        assert!(!watching(&said).unwrap().sdp.contains("packetization-mode=1"));
     }
 
     #[test]

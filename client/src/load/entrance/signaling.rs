@@ -1,6 +1,9 @@
 //! In by our signaling: a WebSocket, and all slots of a person.
 
+use std::cell::RefCell;
 use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
 
 use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::TrackSource;
@@ -8,7 +11,14 @@ use rotunda_proto::signaling::{Event, MediaState, Reply, Request, Role, RoomView
 
 use super::Entry;
 use crate::load::rtp_session::{Part, RtpSession};
+use crate::load::tally::Meter;
 use crate::{JoinError, SignalingClient};
+
+/// A publisher's part in a storm: it mutes and unmutes its camera throughout the measured time, and is muted after it.
+pub struct Mutes {
+    pub interval: Duration,
+    pub meter: Rc<RefCell<Meter>>,
+}
 
 /// Logs in, enters, connects, and publishes or asks for every picture of the room.
 pub async fn enter(
@@ -30,8 +40,36 @@ pub async fn enter(
     Ok((client, session))
 }
 
-/// Resolves when the server ends the stay.
-pub async fn lost(client: &mut SignalingClient) -> JoinError {
+/// Resolves when the server ends the stay; meanwhile a publisher mutes and unmutes, if it is to.
+pub async fn lost(client: &mut SignalingClient, mutes: Option<&Mutes>) -> JoinError {
+    let Some(mutes) = mutes else {
+        return listen(client).await;
+    };
+    let clock = Clock;
+    let (mut next, mut muted) = (clock.now(), false);
+    loop {
+        tokio::select! {
+            error = listen(client) => return error,
+            () = clock.sleep_until(next) => {}
+        }
+        let measures = mutes.meter.borrow().measures(clock.now());
+        // After the measured time all are muted, which everybody is to know in the end.
+        if measures || (mutes.meter.borrow().is_over(clock.now()) && !muted) {
+            muted = !measures || !muted;
+            let source = TrackSource::Camera;
+            if let Err(error) = client.request(Request::Mute { source, muted }).await {
+                return error.into();
+            }
+            if measures {
+                mutes.meter.borrow_mut().mutes += 1;
+            }
+        }
+        next += mutes.interval;
+    }
+}
+
+/// Resolves when the server ends the stay. Cancel-safe.
+async fn listen(client: &mut SignalingClient) -> JoinError {
     loop {
         match client.next_event().await {
             Ok(Event::Kicked { reason }) => return JoinError::Kicked(format!("{reason:?}")),

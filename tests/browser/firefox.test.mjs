@@ -1,0 +1,20 @@
+// A Firefox and a Chromium in one room: firefox_room.mjs, on a network of its own.
+
+import { existsSync } from 'node:fs';
+import { test } from 'node:test';
+import { FIREFOX } from './firefox.mjs';
+import { noOwnNetwork, runOnOwnNetwork } from './own_network.mjs';
+import { cannotRun } from './support.mjs';
+
+/** A reason to skip, or undefined. CI installs Firefox, so there nothing is skipped. */
+function noFirefox() {
+  if (existsSync(FIREFOX)) return undefined;
+  if (process.env.CI) throw new Error(`CI must have Firefox at ${FIREFOX}`);
+  const reason = `SKIPPED: no Firefox at ${FIREFOX} (\`make setup\` installs it)`;
+  console.error(reason);
+  return reason;
+}
+
+test('a Firefox and a Chromium in one room', { skip: cannotRun() ?? noFirefox() ?? noOwnNetwork() }, () => (
+  runOnOwnNetwork('./firefox_room.mjs')
+));

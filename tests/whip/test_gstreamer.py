@@ -1,0 +1,152 @@
+"""GStreamer's webrtcbin, a WebRTC implementation that is not ours, publishes by WHIP and watches by WHEP."""
+
+import asyncio
+import contextlib
+import json
+import os
+import pathlib
+import subprocess
+import threading
+
+import aiohttp
+import pytest
+from aiortc_peer import assert_both_halves_were_bright, brightness, loudest_frequency, peer, post
+from conftest import server_under_test, ticket_of
+from own_network import own_network
+
+SCRIPT = pathlib.Path(__file__).with_name("gstreamer_peer.py")
+# Not that of the virtual environment: GStreamer's bindings are a package of the distribution.
+PYTHON = "/usr/bin/python3"
+TONE = 1200
+
+
+def skip(reason):
+    print(f"SKIPPED: {reason}")
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    there = subprocess.run([PYTHON, SCRIPT, "--help"], capture_output=True, text=True)
+    if there.returncode != 0:
+        reason = f"no GStreamer for {PYTHON} (`make setup` installs it): {there.stderr}"
+        if "CI" in os.environ:
+            pytest.fail(reason)
+        skip(reason)
+    with contextlib.ExitStack() as stack:
+        try:
+            # libnice offers no loopback address.
+            stack.enter_context(own_network())
+        except PermissionError as error:
+            skip(f"making a network namespace is not permitted (it needs root): {error}")
+        running = server_under_test.Server(tmp_path_factory.mktemp("rotunda"))
+        yield running
+        running.stop()
+
+
+@pytest.fixture(scope="module")
+def ticket(server):
+    return lambda user: ticket_of(server, user)
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    """ECDSA with P-256, which RFC 8827 §6.5 asks of everybody."""
+    folder = tmp_path_factory.mktemp("certificate")
+    key, made = folder / "key.pem", folder / "both.pem"
+    new = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=gstreamer".split()
+    subprocess.run(["openssl", *new, "-keyout", key, "-out", made], check=True, capture_output=True)
+    made.write_text(made.read_text() + key.read_text())
+    return made
+
+
+class GStreamer:
+    """A process of the script, and all that it has said."""
+
+    def __init__(self, *arguments):
+        self.process = subprocess.Popen(
+            [PYTHON, SCRIPT, *arguments],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        self.said, self.ended = [], False
+        self.changed = threading.Condition()
+        threading.Thread(target=self.read, daemon=True).start()
+
+    def read(self):
+        for line in self.process.stdout:
+            with self.changed:
+                self.said.append(json.loads(line))
+                self.changed.notify()
+        with self.changed:
+            self.ended = True
+            self.changed.notify()
+
+    def wait_for(self, what, is_it, seconds=30):
+        """The first that it has said, or says, of this kind."""
+        with self.changed:
+            found = lambda: next(filter(is_it, self.said), None)  # noqa: E731
+            self.changed.wait_for(lambda: found() or self.ended, seconds)
+            if found() is None:
+                why = self.process.stderr.read() if self.ended else f"not within {seconds} s"
+                pytest.fail(f"{what}: {why}, after {self.said}")
+            return found()
+
+    def end(self):
+        """In order, with DELETE."""
+        self.process.stdin.close()
+        deleted = self.wait_for("DELETE", lambda said: said.get("method") == "DELETE")
+        assert deleted["status"] == 200
+        assert self.process.wait(10) == 0
+
+
+@contextlib.contextmanager
+def gstreamer(*arguments):
+    running = GStreamer(*arguments)
+    try:
+        yield running
+    finally:
+        running.process.kill()
+        running.process.wait()
+
+
+async def watch_by_aiortc(base, room, ticket):
+    """Brightness of both halves, frequency, loudness."""
+    viewer = peer()
+    tracks = {}
+    viewer.on("track", lambda track: tracks.update({track.kind: track}))
+    viewer.addTransceiver("audio", direction="recvonly")
+    viewer.addTransceiver("video", direction="recvonly")
+    async with aiohttp.ClientSession() as http:
+        session = await post(http, f"{base}/whep/{room}/ann", ticket, viewer)
+        seen = await asyncio.gather(brightness(tracks["video"], 60), loudest_frequency(tracks["audio"], 4))
+        async with http.delete(base + session) as response:
+            assert response.status == 200
+    await viewer.close()
+    return seen
+
+
+@pytest.mark.parametrize(("codec", "room"), [("vp8", 2101), ("h264", 2102)])
+def test_what_gstreamer_publishes_is_decoded_by_gstreamer_and_aiortc(server, ticket, certificate, codec, room):
+    base = f"http://127.0.0.1:{server.http}"
+    is_up = lambda said: said.get("state") == "connected"  # noqa: E731
+    publish = ["publish", f"{base}/whip/{room}", ticket("ann"), "--codec", codec, "--tone", str(TONE)]
+    identity = ["--certificate", str(certificate)]
+    with gstreamer(*publish, *identity) as publisher:
+        publisher.wait_for("a candidate is trickled", lambda said: said.get("trickled"))
+        publisher.wait_for("the publisher is connected", is_up)
+        watch = ["watch", f"{base}/whep/{room}/ann", ticket("bob"), "--codec", codec]
+        with gstreamer(*watch, *identity) as player:
+            player.wait_for("the player is connected", is_up)
+            watched = player.wait_for("pictures and sound", lambda said: "pictures" in said)
+            assert_both_halves_were_bright(watched["pictures"])
+            print(f"{watched['frequency']} Hz at {watched['loudness']:.0f}")
+            assert abs(watched["frequency"] - TONE) < 20
+            assert watched["loudness"] > 1000
+            player.end()
+
+        watch = watch_by_aiortc(base, room, ticket("cat"))
+        halves, (frequency, loudness) = asyncio.run(asyncio.wait_for(watch, 60))
+        assert_both_halves_were_bright(halves)
+        assert abs(frequency - TONE) < 10
+        assert loudness > 1000
+        publisher.end()
