@@ -28,7 +28,7 @@ pub enum Command {
     /// Join a room with one synthetic participant: a clip, or generated sound and picture.
     Join(Join),
     /// Fill a room with publishers, viewers and audience, and measure what arrives, how late, and what it costs the server.
-    Load(Load),
+    Load(Box<Load>),
     /// Start or stop the mix of a room through the public API.
     #[command(subcommand)]
     Mix(Mix),
@@ -236,6 +236,10 @@ pub struct Load {
     /// Share of the media packets that viewers drop on arrival, 0 to 1; they ask for them again.
     #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
     pub loss: f64,
+    /// What each viewer's link carries, with changes so many seconds after it began to join, as in `2000,20:500,40:2000`; its queue
+    /// is 300 ms long. By default there is no limit.
+    #[arg(long, value_name = "KBIT[,SECONDS:KBIT]…")]
+    pub bandwidth: Option<rotunda_client::load::Bandwidth>,
     /// Chooses which packets are dropped; the same seed drops the same ones.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,

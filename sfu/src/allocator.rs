@@ -4,8 +4,11 @@
 //! its order; then quality. Down at once, up only with room to spare. Fewer pictures a second are for links that do not carry
 //! the smallest in full.
 
+mod decision;
+
 use crate::packet::StreamId;
 use crate::wire::layers::Point;
+pub use decision::Decision;
 
 /// On a link that has shown that it is narrow, going up needs so much more than the layer takes; coming back from a pause too.
 const ROOM_UP: f64 = 1.15;

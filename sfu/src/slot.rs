@@ -1,5 +1,7 @@
 //! A receive line of a viewer: one continuous RTP stream, whatever source it shows.
 
+mod segment;
+
 use std::collections::VecDeque;
 use std::iter;
 use std::sync::Arc;
@@ -9,10 +11,13 @@ use rotunda_proto::ids::{TrackSource, UserId};
 use str0m::format::Codec;
 use str0m::media::{MediaKind, Mid};
 
+use crate::allocator::Decision;
 use crate::packet::{Packet, StreamId};
 use crate::quality::ReportedLoss;
-use crate::selector::{Placed, Selector};
+use crate::selector::Selector;
 use crate::wire::layers::Point;
+use segment::Segment;
+pub use segment::{Origin, PayloadTypes, Rewritten};
 
 /// Changes of source whose packets can still be asked for again.
 const SEGMENTS: usize = 8;
@@ -27,34 +32,6 @@ pub struct Want {
     pub user: UserId,
     pub source: TrackSource,
     pub max_height: Option<u16>,
-}
-
-/// The payload types under which a viewer takes a source's codec.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PayloadTypes {
-    pub media: u8,
-    pub resend: Option<u8>,
-    /// Redundant audio around it (RFC 2198).
-    pub red: Option<u8>,
-    /// Whether the viewer is given the dependency descriptor.
-    pub dependency: bool,
-}
-
-/// How packets of a source are numbered from a switch on.
-#[derive(Debug, Clone, Copy)]
-struct Segment {
-    stream: StreamId,
-    types: PayloadTypes,
-    /// Payload type at the publisher: another one is another codec.
-    source_type: u8,
-    /// Source and slot values of the first packet.
-    first_seq: [u64; 2],
-    first_time: [u32; 2],
-    first_picture: [u16; 2],
-    first_tl0: [u8; 2],
-    first_frame: [u16; 2],
-    /// Time goes faster by a power of two.
-    hurry: u32,
 }
 
 /// Empty -> Waiting (wanted) -> Flowing (first packet of a key frame) -> Empty (not wanted). A flowing slot that is to show
@@ -79,22 +56,6 @@ struct Written {
     frame: u16,
     /// RTP time at the source.
     source_time: u32,
-}
-
-/// A packet as one viewer gets it, before it is put on the wire.
-#[derive(Debug, Clone)]
-pub struct Rewritten {
-    /// Extended sequence number in the slot.
-    pub seq: u64,
-    pub time: u32,
-    pub picture: u16,
-    pub tl0: u8,
-    pub types: PayloadTypes,
-    pub marker: bool,
-    /// Frame number of the dependency descriptor.
-    pub frame: u16,
-    /// Up to which layers the stream is shown from this packet on, where the viewer has to be told.
-    pub point: Option<Point>,
 }
 
 /// What a slot does with a packet.
@@ -122,6 +83,8 @@ pub struct Slot {
     pub refused: Option<Codec>,
     /// The layer that the viewer is to have, which may have to be woken: the target is what he can have until then.
     pub chosen: Option<StreamId>,
+    /// By the allocator, for what is wanted now.
+    pub decided: Decision,
     /// Up to which layers of the target; and all that it has.
     point: [Point; 2],
     /// None: all of what flows is shown.
@@ -162,6 +125,7 @@ impl Slot {
             target_type: None,
             refused: None,
             chosen: None,
+            decided: Decision::default(),
             point: [Point::default(); 2],
             selector: None,
             paused: false,
@@ -202,6 +166,7 @@ impl Slot {
             self.target = None;
             self.refused = None;
             self.chosen = None;
+            self.decided = Decision::default();
             self.paused = false;
             // What was sent of another source is not sent again.
             self.segment = None;
@@ -503,64 +468,6 @@ impl Slot {
         let since = now.saturating_duration_since(captured).as_secs_f64();
         let ticks = (since * f64::from(self.clock_rate)) as u64;
         Some(self.written.time.wrapping_add(ticks as u32))
-    }
-}
-
-/// A packet that was sent before.
-#[derive(Debug, Clone, Copy)]
-pub struct Origin {
-    pub stream: StreamId,
-    pub seq: u64,
-    segment: Segment,
-}
-
-impl Rewritten {
-    /// Lowers the numbers by what of the stream is left out.
-    fn place(&mut self, placed: Placed) {
-        self.seq = self.seq.saturating_sub(placed.seqs);
-        self.picture = self.picture.wrapping_sub(placed.pictures) & 0x7fff;
-        self.marker = placed.marker;
-        self.point = placed.turned_to;
-    }
-}
-
-impl Segment {
-    /// From the slot's sequence numbers to the source's.
-    fn offset(&self) -> u64 {
-        self.first_seq[0].wrapping_sub(self.first_seq[1])
-    }
-
-    fn time(&self, source: u32) -> u32 {
-        // Earlier than the first: a late frame of the past.
-        let since = source.wrapping_sub(self.first_time[0]) as i32 >> self.hurry;
-        self.first_time[1].wrapping_add(since as u32)
-    }
-
-    fn rewrite(&self, packet: &Packet) -> Option<Rewritten> {
-        let seq = packet.seq.checked_sub(self.first_seq[0])? + self.first_seq[1];
-        let shift = |value: u16| {
-            value
-                .wrapping_sub(self.first_picture[0])
-                .wrapping_add(self.first_picture[1])
-        };
-        let descriptor = &packet.descriptor;
-        Some(Rewritten {
-            seq,
-            time: self.time(packet.time),
-            picture: descriptor.picture_id.map_or(0, |id| shift(id.value) & 0x7fff),
-            tl0: descriptor.tl0.map_or(0, |tl0| {
-                tl0.value
-                    .wrapping_sub(self.first_tl0[0])
-                    .wrapping_add(self.first_tl0[1])
-            }),
-            types: self.types,
-            marker: packet.marker,
-            frame: packet.dependency.as_ref().map_or(0, |dependency| {
-                let since = dependency.frame.wrapping_sub(self.first_frame[0]);
-                since.wrapping_add(self.first_frame[1])
-            }),
-            point: None,
-        })
     }
 }
 

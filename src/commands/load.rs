@@ -84,6 +84,7 @@ fn plan(arguments: cli::Load, local: String) -> Plan {
             bytes: arguments.audio_bytes,
         },
         loss: arguments.loss,
+        bandwidth: arguments.bandwidth,
         seed: arguments.seed,
         threads: arguments.threads,
         server_pid: arguments.server_pid,

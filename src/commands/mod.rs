@@ -23,7 +23,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Serve(arguments) => serve::run(arguments).await,
         Command::Demo(arguments) => demo::run(arguments).await,
         Command::Join(arguments) => join::run(arguments).await,
-        Command::Load(arguments) => load::run(arguments).await,
+        Command::Load(arguments) => load::run(*arguments).await,
         Command::Mix(arguments) => mix::run(arguments).await,
         Command::UserSig(arguments) => {
             let application = local_application(&load(&arguments.file)?)?;

@@ -8,6 +8,7 @@ mod audience;
 mod cpu;
 mod delay;
 mod entrance;
+mod link;
 mod memory;
 mod plan;
 mod publisher;
@@ -25,6 +26,7 @@ mod viewer;
 
 pub use delay::Quantiles;
 pub use entrance::{JanusError, WhipError};
+pub use link::{Bandwidth, BandwidthError};
 pub use plan::{Entrance, Flow, Plan, PlanError};
 pub use report::{AudienceReport, KindReport, Report};
 pub use run::{Access, LoadError, Second, Stage, run};

@@ -8,6 +8,7 @@ use rotunda_proto::room::{MAX_MEMBERS, MAX_VIDEO_PUBLISHERS};
 use serde::Serialize;
 use thiserror::Error;
 
+use super::link::Bandwidth;
 use super::stamp::{MIN_AUDIO_BYTES, MIN_VIDEO_BYTES};
 
 /// Larger payloads do not fit a datagram with headers and encryption.
@@ -48,6 +49,8 @@ pub struct Plan {
     pub mutes: f64,
     /// Share of the media packets that viewers drop on arrival, 0 to 1.
     pub loss: f64,
+    /// What each viewer's link carries; None: no limit.
+    pub bandwidth: Option<Bandwidth>,
     pub seed: u64,
     /// Our addresses that audience members connect from, in turn; none: chosen by the server's.
     pub sources: Vec<IpAddr>,
@@ -289,6 +292,7 @@ pub mod tests {
                 bytes: 80,
             },
             loss: 0.0,
+            bandwidth: None,
             seed: 1,
             sources: Vec::new(),
             threads: 1,

@@ -8,6 +8,7 @@ use rotunda_proto::clock::Clock;
 use tokio_util::sync::CancellationToken;
 
 use super::entrance::{Entry, Mutes, Presence};
+use super::link::{Late, Passage};
 use super::rtp_session::{RtpSession, Told};
 use super::udp::{Read, ReadBuffers, Socket};
 use crate::JoinError;
@@ -19,9 +20,13 @@ const GOODBYE: Duration = Duration::from_secs(2);
 
 /// What a member does with its session. Sans-IO.
 pub trait Act {
-    /// Whether an arriving datagram is to be lost.
-    fn loses(&mut self, _datagram: &[u8]) -> bool {
-        false
+    /// What becomes of an arriving datagram.
+    fn pass(&mut self, _now: Instant, _from: SocketAddr, _datagram: &[u8]) -> Passage {
+        Passage::AtOnce
+    }
+    /// The next of the datagrams that had to wait.
+    fn poll_late(&mut self, _now: Instant) -> Option<Late> {
+        None
     }
     fn handle_told(&mut self, now: Instant, told: Told);
     /// Call when [`poll_timeout`](Self::poll_timeout) is due, and after everything that was told.
@@ -81,6 +86,10 @@ impl Stay {
                     }
                     act.handle_told(now, told);
                 }
+                while let Some(late) = act.poll_late(now) {
+                    let waited = now.saturating_duration_since(late.due);
+                    take(&mut self.session, &mut act, now, waited, late.from, &late.bytes)?;
+                }
                 if act.poll_timeout().is_some_and(|due| due <= now) {
                     act.handle_timeout(now, &mut self.session);
                     self.session.handle_timeout(now)?;
@@ -135,7 +144,7 @@ fn read(
         let mut result = Ok(());
         let (now, unix) = (Clock.now(), Clock.unix());
         let read = socket.read(unix, buffers, |from, waited, bytes| {
-            if result.is_ok() && !act.loses(bytes) {
+            if result.is_ok() && act.pass(now, from, bytes) == Passage::AtOnce {
                 result = take(session, act, now, waited, from, bytes);
             }
         });

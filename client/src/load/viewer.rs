@@ -1,12 +1,11 @@
-//! A viewer's part in its stay: counts what arrives, and drops what the plan wants lost.
+//! A viewer's part in its stay: counts what arrives by its link.
 
 use std::cell::RefCell;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use rand::rngs::SmallRng;
-use rand::{Rng, SeedableRng};
-
+use super::link::{Late, Link, Passage};
 use super::plan::Plan;
 use super::rtp_session::{RtpSession, Told};
 use super::stay::Act;
@@ -19,8 +18,7 @@ pub struct Viewer {
     tally: ViewerTally,
     meter: Rc<RefCell<Meter>>,
     next_look: Instant,
-    loss: f64,
-    chance: SmallRng,
+    link: Link,
 }
 
 impl Viewer {
@@ -31,17 +29,18 @@ impl Viewer {
             tally: ViewerTally::new(epoch),
             meter,
             next_look: now + LOOK_EVERY,
-            loss: plan.loss,
-            chance: SmallRng::seed_from_u64(seed),
+            link: Link::new(now, plan.bandwidth.clone(), plan.loss, seed),
         }
     }
 }
 
 impl Act for Viewer {
-    /// Only RTP and RTCP are lost (RFC 7983 §7), so that joining is not what is measured.
-    fn loses(&mut self, datagram: &[u8]) -> bool {
-        let is_media = datagram.first().is_some_and(|first| (128..=191).contains(first));
-        self.loss > 0.0 && is_media && self.chance.random_bool(self.loss)
+    fn pass(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) -> Passage {
+        self.link.pass(now, from, datagram)
+    }
+
+    fn poll_late(&mut self, now: Instant) -> Option<Late> {
+        self.link.poll(now)
     }
 
     fn handle_told(&mut self, now: Instant, told: Told) {
@@ -64,7 +63,8 @@ impl Act for Viewer {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        Some(self.next_look)
+        let late = self.link.poll_timeout();
+        Some(late.map_or(self.next_look, |late| late.min(self.next_look)))
     }
 
     fn is_up(&self) -> bool {

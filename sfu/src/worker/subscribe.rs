@@ -11,7 +11,7 @@ use str0m::media::MediaKind;
 
 use super::spread::Place;
 use super::{Room, Worker};
-use crate::allocator::{self, Layer, Request, Shown};
+use crate::allocator::{self, Decision, Layer, Request, Shown};
 use crate::egress::Body;
 use crate::packet::{Packet, StreamId};
 use crate::session::Session;
@@ -176,6 +176,18 @@ impl Worker {
             });
             self.set_target(now, index, slot, shown, shown.is_none() && !request.layers.is_empty());
             self.choose(now, index, slot, chosen);
+            self.count_decision(index, slot, &request, chosen);
+        }
+    }
+
+    fn count_decision(&mut self, index: usize, slot: usize, request: &Request, chosen: Option<Shown>) {
+        let Some(Some(session)) = self.sessions.get_mut(index) else {
+            return;
+        };
+        let decision = Decision::new(request, chosen);
+        let before = std::mem::replace(&mut session.slots[slot].decided, decision);
+        if let Some(reason) = decision.reason(&before, request) {
+            counter!("rotunda_sfu_allocations_total", "reason" => reason.name()).increment(1);
         }
     }
 

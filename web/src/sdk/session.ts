@@ -111,8 +111,8 @@ export class Session {
       const parameters = this.camera.sender.getParameters();
       const want = encodings(track.getSettings(), this.wanted);
       for (const encoding of parameters.encodings) {
-        if (hasLayersInOneStream(this.codec)) Object.assign(encoding, oneStream(track.getSettings(), this.wantedHeight));
-        else if (encoding.rid) Object.assign(encoding, want[encoding.rid], scalabilityMode && { scalabilityMode });
+        if (encoding.rid) Object.assign(encoding, want[encoding.rid], scalabilityMode && { scalabilityMode });
+        else if (hasLayersInOneStream(this.codec)) Object.assign(encoding, oneStream(track.getSettings(), this.wantedHeight));
       }
       await this.camera.sender.setParameters(parameters);
     };

@@ -1,0 +1,130 @@
+//! What was decided for a picture, and why it is another decision than before: for metrics.
+
+use super::{Request, Shown};
+
+/// What a viewer is to have of a picture, and the most that there was to choose. None: paused; nothing is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Decision {
+    chosen: Option<Shown>,
+    top: Option<Shown>,
+}
+
+/// Why a viewer is to have something else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// There was nothing to choose before.
+    Begins,
+    /// The viewer asks for another size, or the publisher sends others.
+    Offer,
+    LinkFalls,
+    LinkGrows,
+    /// The link does not carry the smallest.
+    Pauses,
+    Resumes,
+}
+
+impl Reason {
+    /// Its label.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Begins => "begins",
+            Self::Offer => "offer",
+            Self::LinkFalls => "link_falls",
+            Self::LinkGrows => "link_grows",
+            Self::Pauses => "pauses",
+            Self::Resumes => "resumes",
+        }
+    }
+}
+
+impl Decision {
+    pub fn new(request: &Request, chosen: Option<Shown>) -> Self {
+        let top = request.layers.last().map(super::Layer::shown);
+        Self { chosen, top }
+    }
+
+    /// None: it is what it was, or nothing is sent any more.
+    pub fn reason(&self, before: &Self, request: &Request) -> Option<Reason> {
+        if self.chosen == before.chosen || self.top.is_none() {
+            return None;
+        }
+        let (was, is) = match (before.chosen, self.chosen) {
+            (Some(was), Some(is)) => (was, is),
+            (None, _) if before.top.is_none() => return Some(Reason::Begins),
+            (None, _) => return Some(Reason::Resumes),
+            (_, None) => return Some(Reason::Pauses),
+        };
+        // Who has the most that there is, or has had it, is not held by his link.
+        let Some(was_at) = request.position(was) else {
+            return Some(Reason::Offer);
+        };
+        let grows = request.position(is).is_some_and(|at| at > was_at);
+        Some(match grows {
+            true if before.chosen == before.top => Reason::Offer,
+            true => Reason::LinkGrows,
+            false if self.chosen == self.top => Reason::Offer,
+            false => Reason::LinkFalls,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Layer;
+    use super::*;
+    use crate::packet::StreamId;
+    use crate::wire::layers::Point;
+
+    fn request(layers: &[u64]) -> Request {
+        let layer = |id: &u64| Layer {
+            stream: StreamId(*id),
+            point: Point::default(),
+            bitrate: 1000,
+            height: None,
+        };
+        Request {
+            layers: layers.iter().map(layer).collect(),
+            current: None,
+        }
+    }
+
+    /// Layers and which of them, before and then.
+    fn reason(before: (&[u64], Option<usize>), then: (&[u64], Option<usize>)) -> Option<Reason> {
+        let decide = |(layers, at): (&[u64], Option<usize>)| {
+            let request = request(layers);
+            let chosen = at.map(|at| request.layers[at].shown());
+            (Decision::new(&request, chosen), request)
+        };
+        let (before, _) = decide(before);
+        let (then, request) = decide(then);
+        then.reason(&before, &request)
+    }
+
+    #[test]
+    fn every_change_has_its_reason() {
+        let all: &[u64] = &[1, 2, 3];
+        assert_eq!(reason((&[], None), (all, Some(2))), Some(Reason::Begins));
+        assert_eq!(reason((all, Some(2)), (all, Some(0))), Some(Reason::LinkFalls));
+        assert_eq!(reason((all, Some(0)), (all, Some(1))), Some(Reason::LinkGrows));
+        assert_eq!(reason((all, Some(0)), (all, None)), Some(Reason::Pauses));
+        assert_eq!(reason((all, None), (all, Some(0))), Some(Reason::Resumes));
+        assert_eq!(
+            reason((all, Some(2)), (&[1], Some(0))),
+            Some(Reason::Offer),
+            "less is asked for"
+        );
+        assert_eq!(
+            reason((&[1], Some(0)), (all, Some(2))),
+            Some(Reason::Offer),
+            "and more again"
+        );
+    }
+
+    #[test]
+    fn what_stays_or_ends_is_no_decision() {
+        let all: &[u64] = &[1, 2, 3];
+        assert_eq!(reason((all, Some(1)), (all, Some(1))), None);
+        assert_eq!(reason((all, Some(1)), (&[], None)), None);
+        assert_eq!(reason((all, None), (&[1], None)), None);
+    }
+}
