@@ -115,7 +115,7 @@ fn members_of_a_room_of_janus_are_measured_by_the_same_rule() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let report: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
 
-    assert_eq!(number(&report, "/viewers_up"), 3.0);
+    assert_eq!(number(&report, "/viewers_up"), 3.0, "{report:#}");
     assert_eq!(number(&report, "/failed"), 0.0);
     // Two publishers, 250 packets a second, 3 seconds, 3 viewers: 4500, more or less as a busy machine keeps time.
     let delivered = number(&report, "/delivered");
