@@ -55,6 +55,7 @@ impl Secrets {
             callback_url: None,
             callback_key: Secret::default(),
             max_microphones: Microphones::default(),
+            requires_private_map_key: false,
         }
     }
 

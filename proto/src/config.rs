@@ -78,6 +78,9 @@ pub struct Application {
     /// Members of a room who may publish sound at one time; of more than 6 the loudest 6 are heard. Default 6.
     #[serde(default)]
     pub max_microphones: Microphones,
+    /// Members need a room ticket (`privateMapKey`) for each room, which says what they may do there. Default false.
+    #[serde(default)]
+    pub requires_private_map_key: bool,
 }
 
 /// How many members of a room may publish sound at one time: 6 to 20, as many as a mix takes.

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use crate::ids::{RoomId, RoomKey, SdkAppId, UserId};
+use crate::room_ticket::Binding;
 use crate::signaling::RequestEnvelope;
 use crate::ticket::ClusterSecret;
 use crate::user_sig;
@@ -14,6 +15,7 @@ pub type Target = fn(&[u8]);
 pub const TARGETS: &[(&str, Target)] = &[
     ("proto_request", request),
     ("proto_user_sig", sig),
+    ("proto_room_ticket", room_ticket),
     ("proto_ticket", ticket),
 ];
 
@@ -38,6 +40,13 @@ fn sig(data: &[u8]) {
         let _refused = user_sig::claim(&ticket);
         let verified = user_sig::verify(&ticket, app, "a key that nobody knows", &user, NOW);
         assert!(verified.is_err(), "a forged ticket was taken");
+    }
+}
+
+/// What a room ticket is bound to: nothing in it is longer than all of it.
+fn room_ticket(data: &[u8]) {
+    if let Some(binding) = Binding::read(data) {
+        assert!(binding.user.len() < data.len());
     }
 }
 

@@ -17,6 +17,7 @@ pub mod mix;
 pub mod program;
 pub mod recording;
 pub mod room;
+pub mod room_ticket;
 pub mod sfu;
 pub mod signaling;
 pub mod statistics;

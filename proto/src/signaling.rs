@@ -85,6 +85,13 @@ pub enum Request {
     },
     /// How this member's media fares, as the server sees it. Replied by [`Reply::Stats`].
     GetStats {},
+    /// Takes another role, and (where room tickets are required) the rights of another ticket. What is not permitted any more is
+    /// not sent any more before this is replied by [`Reply::Done`].
+    SwitchRole {
+        role: Role,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        private_map_key: Option<String>,
+    },
     /// Leaves the room; the WebSocket stays. Replied by [`Reply::Done`].
     ExitRoom {},
 }
@@ -227,8 +234,10 @@ pub enum ErrorCode {
     AlreadyInRoom,
     /// 50,000 members.
     RoomFull,
-    /// The role or the ticket does not permit it.
+    /// The role or the room ticket does not permit it.
     NotPermitted,
+    /// The application requires a room ticket: there is none, it is wrong or expired, or for another room or user.
+    PrivateMapKeyInvalid,
     /// As many members publish audio already as the application permits: six by default.
     TooManyAudioPublishers,
     /// Four members publish video already.

@@ -98,6 +98,17 @@ pub fn verify(
     user: &UserId,
     unix_now: Duration,
 ) -> Result<(), UserSigError> {
+    verify_with_userbuf(ticket, app, secret_key, user, unix_now).map(drop)
+}
+
+/// The same; answers what else was signed, as it is in the document.
+pub(crate) fn verify_with_userbuf(
+    ticket: &str,
+    app: SdkAppId,
+    secret_key: &str,
+    user: &UserId,
+    unix_now: Duration,
+) -> Result<Option<String>, UserSigError> {
     let document = Document::unpack(ticket)?;
     if document.app != u64::from(app.get()) {
         return Err(UserSigError::App);
@@ -119,7 +130,7 @@ pub fn verify(
     if document.time > (unix_now + MAX_CLOCK_SKEW).as_secs() {
         return Err(UserSigError::NotYetValid);
     }
-    Ok(())
+    Ok(document.userbuf)
 }
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -35,6 +35,7 @@ fn applications() -> Applications {
         callback_url: None,
         callback_key: Secret::default(),
         max_microphones: Microphones::default(),
+        requires_private_map_key: false,
     }])
 }
 

@@ -9,6 +9,7 @@ use axum::extract::ws::Utf8Bytes;
 use metrics::counter;
 use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::{RoomKey, SdkAppId, UserId};
+use rotunda_proto::room_ticket::Rights;
 use rotunda_proto::sfu::Client;
 use rotunda_proto::signaling::{ErrorBody, ErrorCode, Event, KickReason, Reply, Request, ServerMessage, TrackState};
 use tokio::sync::{mpsc, oneshot};
@@ -196,7 +197,12 @@ impl Member {
     async fn request(&mut self, request: Request) -> Result<Reply, ErrorBody> {
         match request {
             Request::Login { .. } => Err(failure(ErrorCode::AlreadyLoggedIn)),
-            Request::EnterRoom { room_id, role, .. } => {
+            Request::EnterRoom {
+                room_id,
+                role,
+                private_map_key,
+                ..
+            } => {
                 if self.stay.is_some() {
                     return Err(failure(ErrorCode::AlreadyInRoom));
                 }
@@ -204,7 +210,8 @@ impl Member {
                     app: self.identity.app,
                     room: room_id.clone(),
                 };
-                let stay = Stay::enter(&self.shared, room, self.identity.user.clone(), role)
+                let rights = self.rights(&room, private_map_key.as_deref())?;
+                let stay = Stay::enter(&self.shared, room, self.identity.user.clone(), role, rights)
                     .await
                     .map_err(explain)?;
                 let view = stay.view(&room_id);
@@ -214,6 +221,11 @@ impl Member {
                     room: view,
                     ice_servers,
                 })
+            }
+            Request::SwitchRole { role, private_map_key } => {
+                let room = self.in_room()?.key().clone();
+                let rights = self.rights(&room, private_map_key.as_deref())?;
+                self.in_room()?.switch_role(role, rights).await.map(done)
             }
             Request::ExitRoom {} => {
                 self.in_room()?;
@@ -250,6 +262,14 @@ impl Member {
                 Ok(Reply::Done {})
             }
         }
+    }
+
+    fn rights(&self, room: &RoomKey, ticket: Option<&str>) -> Result<Rights, ErrorBody> {
+        let rights = self
+            .shared
+            .applications
+            .rights(room, &self.identity.user, ticket, Clock.unix());
+        rights.map_err(failure)
     }
 
     fn in_room(&mut self) -> Result<&mut Stay, ErrorBody> {
@@ -299,6 +319,7 @@ fn name(request: &Request) -> &'static str {
         Request::MuteRemoteAudio { .. } => "muteRemoteAudio",
         Request::SendCustomMessage { .. } => "sendCustomMessage",
         Request::GetStats {} => "getStats",
+        Request::SwitchRole { .. } => "switchRole",
         Request::ExitRoom {} => "exitRoom",
     }
 }
@@ -342,7 +363,10 @@ pub fn failure(code: ErrorCode) -> ErrorBody {
         ErrorCode::NotInRoom => "enter a room first",
         ErrorCode::AlreadyInRoom => "leave the present room first",
         ErrorCode::RoomFull => "the room has 50,000 members",
-        ErrorCode::NotPermitted => "the audience may not publish; enter as anchor",
+        ErrorCode::NotPermitted => {
+            "the role or the room ticket does not permit it; switch the role or get another ticket"
+        }
+        ErrorCode::PrivateMapKeyInvalid => "this application needs a privateMapKey of this user for this room",
         ErrorCode::TooManyAudioPublishers => "as many members speak as the room permits; wait until one stops",
         ErrorCode::TooManyVideoPublishers => "four members show themselves already; wait until one stops",
         ErrorCode::TooManyVideoRequests => {

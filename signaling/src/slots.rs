@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use rotunda_proto::config::Microphones;
 use rotunda_proto::ids::{TrackSource, UserId};
 use rotunda_proto::room::Seats;
+use rotunda_proto::room_ticket::Rights;
 use rotunda_proto::sfu::{Loudest, MEMBER_AUDIO_SLOTS, MEMBER_CAMERA_SLOTS, SlotMap, VideoWant};
 use rotunda_proto::signaling::ErrorCode;
 use rotunda_proto::voice_slots::seat_voices;
@@ -119,6 +120,18 @@ pub fn show_only(seats: &Seats, want: &VideoWant) -> SlotMap {
         loudest: None,
         video: vec![publishes(want.source).then(|| want.clone())],
     }
+}
+
+/// Without what the member may not receive.
+pub fn permit(mut slots: SlotMap, rights: Rights) -> SlotMap {
+    if !rights.may_receive(TrackSource::Audio) {
+        slots.audio.clear();
+        slots.loudest = None;
+    }
+    for slot in &mut slots.video {
+        slot.take_if(|want| !rights.may_receive(want.source));
+    }
+    slots
 }
 
 #[cfg(test)]

@@ -46,6 +46,7 @@ impl Server {
             callback_url: None,
             callback_key: Secret::default(),
             max_microphones: Microphones::default(),
+            requires_private_map_key: false,
         };
         let shared = Shared::new(config, node, bus, vec![application], db);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();

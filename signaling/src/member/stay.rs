@@ -11,6 +11,7 @@ use rotunda_proto::clock::Clock;
 use rotunda_proto::custom_message;
 use rotunda_proto::ids::{RoomId, RoomKey, SessionId, TrackSource, UserId};
 use rotunda_proto::room::RosterMember;
+use rotunda_proto::room_ticket::Rights;
 use rotunda_proto::sfu::{self, Client, Command, ControlError, MEMBER_AUDIO_SLOTS, SlotMap, Standing, VideoWant};
 use rotunda_proto::signaling::{ErrorBody, ErrorCode, Event, Lines, MediaState, Role, RoomView, SlotView, TrackState};
 use rotunda_proto::statistics::{NetworkQuality, Statistics};
@@ -23,13 +24,14 @@ use crate::room::{Bulletin, Entered, Place, Room};
 use crate::room_documents::Refused;
 use crate::said::Speaking;
 use crate::service::Shared;
-use crate::slots::{Wishes, assign, show_only};
+use crate::slots::{Wishes, assign, permit, show_only};
 use crate::view::{Hears, RoomState, diff};
 
 pub struct Stay {
     room: Arc<Room>,
     member: RosterMember,
     role: Role,
+    rights: Rights,
     bulletins: watch::Receiver<Arc<Bulletin>>,
     _place: Option<Place>,
     /// What the client has been told.
@@ -66,7 +68,13 @@ enum Seated {
 }
 
 impl Stay {
-    pub async fn enter(shared: &Shared, room: RoomKey, user: UserId, role: Role) -> Result<Self, Refused> {
+    pub async fn enter(
+        shared: &Shared,
+        room: RoomKey,
+        user: UserId,
+        role: Role,
+        rights: Rights,
+    ) -> Result<Self, Refused> {
         let Entered {
             room,
             member,
@@ -76,10 +84,12 @@ impl Stay {
         } = shared.rooms.enter(shared, &room, &user, role).await?;
         info!(room = %room.documents.room, "entered");
         gauge!("rotunda_signaling_members").increment(1.0);
-        Ok(Self {
+        let created = state.member_count <= 1;
+        let stay = Self {
             room,
             member,
             role,
+            rights,
             bulletins,
             _place: place,
             told: state,
@@ -93,7 +103,12 @@ impl Stay {
             slots: SlotMap::default(),
             ingress: BTreeSet::new(),
             seats: Seated::Never,
-        })
+        };
+        if created && !rights.may_create() {
+            stay.leave().await;
+            return Err(Refused::Code(ErrorCode::NotPermitted));
+        }
+        Ok(stay)
     }
 
     pub fn view(&self, room_id: &RoomId) -> RoomView {
@@ -203,8 +218,36 @@ impl Stay {
         }
     }
 
+    pub fn key(&self) -> &RoomKey {
+        &self.room.documents.room
+    }
+
+    fn may_send(&self, source: TrackSource) -> bool {
+        self.role == Role::Anchor && self.rights.may_send(source)
+    }
+
+    /// What is not permitted any more ends: at the SFU before anybody is told.
+    pub async fn switch_role(&mut self, role: Role, rights: Rights) -> Result<(), ErrorBody> {
+        (self.role, self.rights) = (role, rights);
+        let sending = std::mem::take(&mut self.ingress);
+        let (kept, ended) = sending.into_iter().partition(|source| self.may_send(*source));
+        self.ingress = kept;
+        let ended: BTreeSet<TrackSource> = ended;
+        if !ended.is_empty() {
+            self.send_ingress().await;
+        }
+        for source in ended {
+            let documents = &self.room.documents;
+            documents
+                .give_seat_back(&self.member.user, source)
+                .await
+                .map_err(explain)?;
+        }
+        Ok(())
+    }
+
     pub async fn publish(&mut self, source: TrackSource, state: TrackState) -> Result<(), ErrorBody> {
-        if self.role == Role::Audience {
+        if !self.may_send(source) {
             return Err(failure(ErrorCode::NotPermitted));
         }
         self.seats = Seated::Perhaps;
@@ -240,6 +283,9 @@ impl Stay {
         source: TrackSource,
         max_height: Option<u16>,
     ) -> Result<(), ErrorBody> {
+        if !self.rights.may_receive(source) {
+            return Err(failure(ErrorCode::NotPermitted));
+        }
         let state = self.room.latest();
         let want = VideoWant {
             user,
@@ -417,6 +463,7 @@ impl Stay {
                 assign(microphones, &self.slots, seats, &self.wishes, me)
             }
         };
+        let slots = permit(slots, self.rights);
         let voices_changed = session.poll_voices();
         if slots != self.slots {
             self.slots = slots;

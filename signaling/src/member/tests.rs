@@ -56,6 +56,7 @@ async fn ann_in_a_room_for(max_microphones: Microphones) -> Test {
         callback_url: None,
         callback_key: Secret::default(),
         max_microphones,
+        requires_private_map_key: false,
     };
     let shared = Shared::new(Config::default(), node, bus.clone(), vec![application], db);
     let room_id = serde_json::from_str("1001").unwrap();

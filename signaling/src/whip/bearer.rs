@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use axum::http::{HeaderMap, header};
+use rotunda_proto::ids::RoomKey;
+use rotunda_proto::room_ticket::Rights;
 use rotunda_proto::signaling::ErrorCode;
 use rotunda_proto::user_sig::{self, Claim, UserSigError};
 
 use super::problem::Problem;
 use crate::applications::Applications;
+use crate::member::failure;
 
 /// A token that was given, with its signature proved.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,13 +23,7 @@ pub enum Bearer {
 impl Bearer {
     /// Errors: 401 without a token, and with one that is malformed or wrong.
     pub fn read(headers: &HeaderMap, applications: &Applications, unix_now: Duration) -> Result<Self, Problem> {
-        let value = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let token = value.and_then(|value| {
-            let (scheme, token) = value.split_once(' ')?;
-            // RFC 9110 §11.1: schemes have no case.
-            scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-        });
-        let token = token.ok_or_else(Problem::no_token)?;
+        let token = Self::token(headers).ok_or_else(Problem::no_token)?;
         let invalid = || Problem::unauthorized(ErrorCode::UserSigInvalid);
         let claim = user_sig::claim(token).map_err(|_| invalid())?;
         let application = applications
@@ -46,6 +43,25 @@ impl Bearer {
             Self::Valid(claim) => Ok(claim),
             Self::Expired(_) => Err(Problem::unauthorized(ErrorCode::UserSigExpired)),
         }
+    }
+
+    /// What the token permits in a room: where room tickets are required, it must be one.
+    pub fn rights(
+        headers: &HeaderMap,
+        applications: &Applications,
+        claim: &Claim,
+        room: &RoomKey,
+        unix_now: Duration,
+    ) -> Result<Rights, Problem> {
+        let rights = applications.rights(room, &claim.user, Self::token(headers), unix_now);
+        rights.map_err(|code| failure(code).into())
+    }
+
+    fn token(headers: &HeaderMap) -> Option<&str> {
+        let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+        let (scheme, token) = value.split_once(' ')?;
+        // RFC 9110 §11.1: schemes have no case.
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
     }
 
     /// For what belongs to a session that is running.
@@ -75,6 +91,7 @@ mod tests {
             callback_url: None,
             callback_key: Secret::default(),
             max_microphones: Microphones::default(),
+            requires_private_map_key: false,
         }]);
         let mut headers = HeaderMap::new();
         headers.insert(header::AUTHORIZATION, value.parse().unwrap());

@@ -98,10 +98,13 @@ async fn publish(
 ) -> Response {
     let opened = async {
         let claim = Bearer::read(&headers, &whip.shared.applications, Clock.unix())?.valid()?;
+        let room = room_key(&claim, &room)?;
+        let rights = Bearer::rights(&headers, &whip.shared.applications, &claim, &room, Clock.unix())?;
         let sdp = text(&headers, SDP, body)?;
         let opening = Opening {
-            room: room_key(&claim, &room)?,
+            room,
             claim,
+            rights,
             purpose: Purpose::Publish,
             offer: offer::publishing(&sdp)?,
             endpoint: uri.path().to_owned(),
@@ -133,6 +136,7 @@ async fn watch(
         let claim = Bearer::read(&headers, &whip.shared.applications, Clock.unix())?.valid()?;
         let sdp = text(&headers, SDP, body)?;
         let room = room_key(&claim, &room)?;
+        let rights = Bearer::rights(&headers, &whip.shared.applications, &claim, &room, Clock.unix())?;
         let user: UserId = user.parse().map_err(|_| not_found("no member has such a name"))?;
         let source = query.map(|Query(Watched { source })| source);
         let Ok(source @ (TrackSource::Camera | TrackSource::Screen)) = source else {
@@ -149,6 +153,7 @@ async fn watch(
         let endpoint = uri.path().to_owned();
         let opening = Opening {
             claim,
+            rights,
             room,
             purpose,
             offer,

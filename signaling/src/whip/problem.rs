@@ -71,7 +71,7 @@ impl From<ErrorBody> for Problem {
         let (status, retry) = match code {
             ErrorCode::TooManyAudioPublishers | ErrorCode::TooManyVideoPublishers => (StatusCode::CONFLICT, Retry::No),
             ErrorCode::BadSdp => (StatusCode::UNPROCESSABLE_ENTITY, Retry::No),
-            ErrorCode::NotPermitted => (StatusCode::FORBIDDEN, Retry::No),
+            ErrorCode::NotPermitted | ErrorCode::PrivateMapKeyInvalid => (StatusCode::FORBIDDEN, Retry::No),
             ErrorCode::NoMediaNode | ErrorCode::NodeFull | ErrorCode::RoomFull => {
                 (StatusCode::SERVICE_UNAVAILABLE, RETRY)
             }

@@ -7,6 +7,7 @@ use axum::http::StatusCode;
 use metrics::gauge;
 use rotunda_proto::ids::{RoomKey, TrackSource, UserId};
 use rotunda_proto::room::TrackState;
+use rotunda_proto::room_ticket::Rights;
 use rotunda_proto::sfu::{Client, VideoWant};
 use rotunda_proto::signaling::{Event, MediaState, Role};
 use rotunda_proto::user_sig::Claim;
@@ -36,6 +37,7 @@ pub enum Purpose {
 /// Who opens a session, where and for what.
 pub struct Opening {
     pub claim: Claim,
+    pub rights: Rights,
     pub room: RoomKey,
     pub purpose: Purpose,
     pub offer: Offer,
@@ -208,7 +210,7 @@ impl Session {
             Purpose::Publish => Role::Anchor,
             Purpose::Watch { .. } => Role::Audience,
         };
-        let entered = Stay::enter(shared, opening.room, opening.claim.user, role).await;
+        let entered = Stay::enter(shared, opening.room, opening.claim.user, role, opening.rights).await;
         let mut stay = match entered {
             Ok(stay) => stay,
             Err(refused) => return Err((explain(refused).into(), inbox)),

@@ -9,7 +9,7 @@ import { Signaling, type Credentials } from './signaling';
 import { disconnected, summarize, type Sample, type Statistics } from './statistics';
 import {
   RotundaError, type Mix, type NetworkQuality, type Publisher, type RoomView, type ServerEvent, type ServerStatistics,
-  type Slot, type Source, type Speaker,
+  type Role, type Slot, type Source, type Speaker,
 } from './types';
 import { difference, wantedPictures } from './wishes';
 
@@ -17,6 +17,10 @@ export interface RoomOptions {
   url: string;
   credentials: Credentials;
   roomId: number | string;
+  /** `anchor`, who may send, without. */
+  role?: Role;
+  /** A room ticket, where the application requires one. */
+  privateMapKey?: string;
   /** The codec to send; the browser's choice without. */
   codec?: Codec;
 }
@@ -80,7 +84,9 @@ export class Room extends Emitter<{
     const signaling = new Signaling(options.url, options.credentials);
     const room = new Room(signaling, options);
     await signaling.connect();
-    const reply = await signaling.request('enterRoom', { roomId: options.roomId });
+    const reply = await signaling.request('enterRoom', {
+      roomId: options.roomId, role: options.role, privateMapKey: options.privateMapKey,
+    });
     const view = reply['room'] as RoomView;
     view.members.forEach((member) => room.members.add(member));
     view.publishers.forEach((publisher) => room.publishers.set(publisher.userId, publisher));
@@ -91,6 +97,14 @@ export class Room extends Emitter<{
     room.askForPictures();
     room.timer = setInterval(() => void room.measure(), STATISTICS_INTERVAL);
     return room;
+  }
+
+  /**
+   * Changes what this member may do: the audience sends nothing. `privateMapKey`: where the application requires room tickets.
+   * What is not permitted any more ends at once.
+   */
+  async switchRole(role: Role, privateMapKey?: string): Promise<void> {
+    await this.signaling.request('switchRole', { role, privateMapKey });
   }
 
   /** Sends a track; `publish` takes the seat and may be refused. */

@@ -1,6 +1,7 @@
 // The client protocol, as docs/signaling.md has it.
 
 export type Source = 'audio' | 'camera' | 'screen';
+export type Role = 'anchor' | 'audience';
 export type TrackState = 'on' | 'muted';
 export type Template = 'float' | 'grid' | 'screen_share' | 'picture_in_picture' | 'custom';
 

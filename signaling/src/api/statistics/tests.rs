@@ -20,6 +20,7 @@ async fn shared() -> Shared {
         callback_url: None,
         callback_key: Secret::default(),
         max_microphones: Microphones::default(),
+        requires_private_map_key: false,
     };
     let room = RoomKey {
         app: application.sdk_app_id,

@@ -3,8 +3,10 @@
 use rotunda_proto::custom_message::CustomMessage;
 use rotunda_proto::ids::{SessionId, TrackSource};
 use rotunda_proto::sfu::{self, Command, control_subject, session_subject};
-use rotunda_proto::signaling::{Lines, MediaState};
+use rotunda_proto::signaling::{Lines, MediaState, Role};
 use rotunda_proto::statistics::{DISCONNECTED, NetworkQuality, Statistics};
+
+use std::collections::BTreeSet;
 
 use super::*;
 
@@ -13,6 +15,8 @@ struct Connected {
     test: Test,
     session: SessionId,
     next_id: u64,
+    /// What the SFU was told to let in, each time.
+    ingress: mpsc::UnboundedReceiver<BTreeSet<TrackSource>>,
 }
 
 impl Connected {
@@ -102,6 +106,7 @@ async fn connect_with(mut test: Test, offer: &str) -> Connected {
         .await
         .unwrap();
     let (opened, session) = oneshot::channel();
+    let (let_in, ingress) = mpsc::unbounded_channel();
     tokio::spawn(async move {
         let mut opened = Some(opened);
         while let Some(request) = commands.recv().await {
@@ -110,6 +115,10 @@ async fn connect_with(mut test: Test, offer: &str) -> Connected {
                     opened.take().unwrap().send(session).unwrap();
                     let answer = "v=0".to_owned();
                     sfu::Reply::Opened { answer }
+                }
+                Command::SetIngress { sources, .. } => {
+                    let _nobody_looks = let_in.send(sources);
+                    sfu::Reply::Done
                 }
                 Command::Statistics { user, .. } => {
                     assert_eq!(user.as_str(), "ann");
@@ -128,7 +137,31 @@ async fn connect_with(mut test: Test, offer: &str) -> Connected {
         test,
         session: session.await.unwrap(),
         next_id: 2,
+        ingress,
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_becomes_audience_is_let_in_no_more_before_that_is_answered_and_may_publish_again_as_anchor() {
+    let mut ann = connected().await;
+    let source = TrackSource::Camera;
+    let publish = Request::Publish { source, muted: false };
+    let become_one = |role| Request::SwitchRole {
+        role,
+        private_map_key: None,
+    };
+    ann.ask(publish.clone()).await.unwrap();
+    let last = |ann: &mut Connected| std::iter::from_fn(|| ann.ingress.try_recv().ok()).last();
+    assert_eq!(last(&mut ann), Some([source].into()));
+
+    ann.ask(become_one(Role::Audience)).await.unwrap();
+    assert_eq!(last(&mut ann), Some(BTreeSet::new()));
+    assert_eq!(ann.ask(publish.clone()).await, Err(ErrorCode::NotPermitted));
+    assert_eq!(last(&mut ann), None);
+
+    ann.ask(become_one(Role::Anchor)).await.unwrap();
+    ann.ask(publish).await.unwrap();
+    assert_eq!(last(&mut ann), Some([source].into()));
 }
 
 #[tokio::test(start_paused = true)]

@@ -15,6 +15,7 @@ fn application() -> Application {
         callback_url: None,
         callback_key: Secret::default(),
         max_microphones: Microphones::default(),
+        requires_private_map_key: false,
     }
 }
 
