@@ -117,6 +117,16 @@ impl Layers {
         }
     }
 
+    /// 0: not known.
+    pub fn heights(&self) -> [u16; SPATIAL_LAYERS] {
+        self.heights
+    }
+
+    /// Of a replica: of what its publisher pauses, nothing comes that would say it.
+    pub fn set_heights(&mut self, heights: [u16; SPATIAL_LAYERS]) {
+        self.heights = heights;
+    }
+
     /// `watched`: the highest spatial layer that somebody watches.
     pub fn update_demands(&mut self, now: Instant, watched: Option<u8>) {
         let newest = self.newest();

@@ -12,6 +12,7 @@ use crate::demand::Demand;
 use crate::layers::Layers;
 use crate::packet::{History, Packet, StreamId};
 use crate::wire::dependency::Structure;
+use crate::wire::descriptor::SPATIAL_LAYERS;
 use crate::wire::layers::Point;
 use crate::worker::Pending;
 
@@ -91,6 +92,14 @@ impl Track {
             told_watched: Vec::new(),
         }
     }
+}
+
+/// Of a stream's pictures, as far as they are known.
+#[derive(Debug, Clone, Copy)]
+pub struct Heights {
+    whole: Option<u16>,
+    /// Of its spatial layers; 0: not known.
+    inside: Option<[u16; SPATIAL_LAYERS]>,
 }
 
 /// One RTP stream of a publisher.
@@ -292,14 +301,31 @@ impl Stream {
         layers.and_then(|layers| layers.height(point.spatial)).or(self.height)
     }
 
-    /// Place among the layers, lowest first: by height where it is known, else by the usual names.
-    pub fn rank(&self) -> (u16, u8) {
-        let name = match self.rid.as_deref() {
+    /// Puts streams of one source in order, the smallest first: by height if all are known, else by the usual names.
+    pub fn sort_by_size(streams: &mut [(StreamId, &Self)]) {
+        let are_known = streams.iter().all(|(_, stream)| stream.height.is_some());
+        let name = |stream: &Self| match stream.rid.as_deref() {
             Some("q" | "l") => 0,
             Some("h" | "m") => 1,
             _ => 2,
         };
-        (self.height.unwrap_or(0), name)
+        streams.sort_by_key(|(id, stream)| (stream.height.filter(|_| are_known), name(stream), *id));
+    }
+
+    pub fn heights(&self) -> Heights {
+        Heights {
+            whole: self.height,
+            inside: self.layers.as_ref().map(|layers| layers.heights()),
+        }
+    }
+
+    /// Of a replica that has just been made.
+    pub fn set_heights(&mut self, now: Instant, heights: &Heights) {
+        self.height = heights.whole;
+        if let Some(inside) = heights.inside {
+            let layers = self.layers.get_or_insert_with(|| Box::new(Layers::new(now)));
+            layers.set_heights(inside);
+        }
     }
 
     /// A key frame is needed: answers whether to ask the publisher now. A request that came too early is made later

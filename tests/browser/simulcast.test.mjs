@@ -32,6 +32,24 @@ function note() {
   window.noted = noted;
 }
 
+/** In the publisher's page: what each layer's encoder does, as text. */
+async function layersSent() {
+  const connection = window.rotunda.peerConnection();
+  const stats = [...(await connection.getStats()).values()].filter(({ type, kind }) => type === 'outbound-rtp' && kind === 'video');
+  const encoders = stats.map((layer) => [layer.rid, layer.frameWidth, layer.frameHeight, layer.framesPerSecond, layer.framesEncoded,
+    layer.keyFramesEncoded, layer.active, layer.qualityLimitationReason, layer.targetBitrate, layer.pliCount].join(' '));
+  const parameters = connection.getSenders().filter(({ track }) => track?.kind === 'video').map((sender) => sender.getParameters().encodings);
+  return `rid width height fps frames keys active limited target pli\n${encoders.join('\n')}\n${JSON.stringify(parameters)}`;
+}
+
+/** In the viewer's page: what each decoder does, as text. */
+async function picturesReceived() {
+  const stats = [...(await window.rotunda.peerConnection().getStats()).values()].filter(({ type, kind }) => type === 'inbound-rtp' && kind === 'video');
+  const decoders = stats.map((slot) => [slot.mid, slot.packetsReceived, slot.packetsLost, slot.framesReceived, slot.framesDecoded,
+    slot.keyFramesDecoded, slot.framesDropped, slot.frameHeight, slot.pliCount, slot.nackCount].join(' '));
+  return `mid packets lost frames decoded keys dropped height pli nack\n${decoders.join('\n')}`;
+}
+
 for (const codec of CODECS) {
   describe(`a camera of three layers in ${codec}`, { skip: cannotRun() }, () => {
     let server;
@@ -54,9 +72,21 @@ for (const codec of CODECS) {
       await viewer.addInitScript(`${tools}\nnavigator.mediaDevices.getUserMedia = async () => new MediaStream();`);
       // A preview without a picture keeps a page loading for ever.
       await viewer.goto(`${server.url}/?room=1&user=eve&auto=1`, { waitUntil: 'domcontentloaded' });
-      await until(viewer, 'a picture', () => document.querySelector('video[data-user="cam"]')?.videoHeight, undefined, 30);
+      await explained(until(viewer, 'a picture', () => document.querySelector('video[data-user="cam"]')?.videoHeight, undefined, 30));
       await viewer.evaluate(note);
     });
+
+    /** What the publisher sends and the viewer gets, said with what went wrong. */
+    async function explained(done) {
+      try {
+        return await done;
+      } catch (error) {
+        const [sent, shown] = await Promise.all([publisher.evaluate(layersSent), viewer.evaluate(picturesReceived)]);
+        const metrics = await (await fetch(`${server.url}/metrics`)).text();
+        const sfu = metrics.split('\n').filter((line) => /^rotunda_sfu_(allocations|keyframe|estimate|nack)/.test(line)).join('\n');
+        throw new Error(`${error.message}\nsent: ${sent}\nreceived: ${shown}\n${sfu}\nserver: ${server.log()}`);
+      }
+    }
 
     after(async () => {
       for (const browser of browsers) await browser.close();
@@ -65,7 +95,7 @@ for (const codec of CODECS) {
 
     /** Waits until pictures of this height are shown, and fails when they took too long or froze meanwhile. */
     async function becomes(height, seconds) {
-      await until(viewer, `${height} lines`, (wanted) => window.noted.at(-1)?.height === wanted, height, seconds);
+      await explained(until(viewer, `${height} lines`, (wanted) => window.noted.at(-1)?.height === wanted, height, seconds));
       // The new layer goes on, too.
       const shown = await eventually('50 more frames', async () => {
         const noted = await viewer.evaluate(() => window.noted);

@@ -9,7 +9,7 @@ use str0m::media::{Mid, Rids};
 use super::Worker;
 use super::spread::Handover;
 use crate::packet::StreamId;
-use crate::track::{Publisher, Track, Viewer, Watched};
+use crate::track::{Publisher, Stream, Track, Viewer, Watched};
 
 /// Viewers of a track are gone through so often.
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -41,12 +41,13 @@ impl Worker {
                 return;
             }
         }
-        let mut layers: Vec<StreamId> = found.streams.clone();
-        layers.retain(|id| self.streams.get(id).is_some_and(|stream| stream.rid.is_some()));
+        let streams = found.streams.iter().filter_map(|id| Some((*id, self.streams.get(id)?)));
+        let mut layers: Vec<(StreamId, &Stream)> = streams.filter(|(_, stream)| stream.rid.is_some()).collect();
         if layers.len() < 2 {
             return self.update_demand_inside(now, track);
         }
-        layers.sort_by_key(|id| (self.streams.get(id).map(|stream| stream.rank()), *id));
+        Stream::sort_by_size(&mut layers);
+        let layers: Vec<StreamId> = layers.into_iter().map(|(id, _)| id).collect();
         let mut watched = self.watched_layers(found, &layers);
         if let Publisher::There(replica) = &found.publisher {
             let layers = layers

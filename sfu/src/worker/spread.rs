@@ -16,7 +16,7 @@ use super::Worker;
 use crate::custom_messages::Delivery;
 use crate::demand::Demand;
 use crate::packet::{Packet, StreamId};
-use crate::track::{Publisher, Replica, Stream, Track, Watched};
+use crate::track::{Heights, Publisher, Replica, Stream, Track, Watched};
 
 /// What waits for a worker that does not come to take it; more packets are dropped, as on a network.
 const MOST_WAITING: usize = 16_384;
@@ -44,6 +44,7 @@ pub enum Handover {
         mid: Mid,
         rid: Option<Rid>,
         params: Box<PayloadParams>,
+        heights: Heights,
     },
     Forgotten(StreamId),
     Packet {
@@ -308,9 +309,12 @@ impl Worker {
                 mid,
                 rid,
                 params,
+                heights,
             } => {
                 if let Some(track) = self.replicas.get(&(from, track)).copied() {
-                    self.add_replica_of_stream(now, stream, Stream::new(now, track, mid, rid, *params));
+                    let mut replica = Stream::new(now, track, mid, rid, *params);
+                    replica.set_heights(now, &heights);
+                    self.add_replica_of_stream(now, stream, replica);
                 }
             }
             Handover::Forgotten(id) => self.forget_stream(id),
@@ -475,6 +479,7 @@ impl Stream {
             mid: self.mid,
             rid: self.rid,
             params: Box::new(self.params),
+            heights: self.heights(),
         }
     }
 }

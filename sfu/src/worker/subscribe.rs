@@ -15,7 +15,7 @@ use crate::allocator::{self, Decision, Layer, Request, Shown};
 use crate::egress::Body;
 use crate::packet::{Packet, StreamId};
 use crate::session::Session;
-use crate::track::Viewer;
+use crate::track::{Stream, Viewer};
 use crate::wire::layers::Point;
 
 /// What a sound slot in use takes, bits a second, headers included.
@@ -204,7 +204,7 @@ impl Worker {
             .filter_map(|id| Some((*id, self.streams.get(id)?)))
             .filter(|(_, stream)| stream.is_alive(now) || stream.demand.sleeps() || track.streams.len() == 1)
             .collect();
-        streams.sort_by_key(|(id, stream)| (stream.rank(), *id));
+        Stream::sort_by_size(&mut streams);
         let mut layers: Vec<Layer> = Vec::with_capacity(streams.len());
         let lowest = streams.first().map(|(id, _)| *id);
         let choices = streams

@@ -118,6 +118,29 @@ fn layers_are_paused_and_woken_by_the_viewers_of_all_workers() {
 }
 
 #[test]
+fn who_comes_to_another_worker_gets_the_size_he_asks_for_whatever_is_paused_by_then() {
+    for after in (0..8).map(|second| ms(1000 * second)) {
+        for join in [
+            Simulation::join_with_simulcast,
+            Simulation::join_with_layers_in_one_stream,
+        ] {
+            let mut room = Simulation::with_workers(67, 2);
+            let ann = join(&mut room, "ann");
+            room.publish(ann);
+            room.run(after);
+            let bob = room.join_as_viewer("bob", Link::default());
+            assert_eq!(room.peers[bob].worker, 1);
+            for height in [180, 360, 720] {
+                room.watch_at(bob, &[(ann, Some(height))]);
+                room.run(ms(2_500));
+                let shown = room.peers[bob].pictures(0).last().unwrap().height;
+                assert_eq!(shown, height, "after {after:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn messages_reach_everybody_and_speakers_are_told_once() {
     let mut room = Simulation::with_workers(66, 3);
     room.with_channels = true;
