@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use rand::RngCore;
-use rotunda_proto::config::{Application, Microphones, Secret};
+use rotunda_proto::config::{Application, Secret};
 use rotunda_proto::ids::SdkAppId;
 use rotunda_proto::ticket::ClusterSecret;
 use serde::{Deserialize, Serialize};
@@ -48,14 +48,9 @@ impl Secrets {
     /// The application of an installation that configures none.
     pub fn application(&self) -> Application {
         Application {
-            sdk_app_id: self.sdk_app_id,
-            secret_key: Secret::new(&self.secret_key),
             secret_id: self.secret_id.clone(),
             api_secret: Secret::new(&self.api_secret),
-            callback_url: None,
-            callback_key: Secret::default(),
-            max_microphones: Microphones::default(),
-            requires_private_map_key: false,
+            ..Application::new(self.sdk_app_id, &self.secret_key)
         }
     }
 

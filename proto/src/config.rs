@@ -83,6 +83,22 @@ pub struct Application {
     pub requires_private_map_key: bool,
 }
 
+impl Application {
+    /// With defaults for the rest, and no API keys: without them nobody can call the API for it.
+    pub fn new(sdk_app_id: SdkAppId, secret_key: impl Into<String>) -> Self {
+        Self {
+            sdk_app_id,
+            secret_key: Secret::new(secret_key),
+            secret_id: String::new(),
+            api_secret: Secret::default(),
+            callback_url: None,
+            callback_key: Secret::default(),
+            max_microphones: Microphones::default(),
+            requires_private_map_key: false,
+        }
+    }
+}
+
 /// How many members of a room may publish sound at one time: 6 to 20, as many as a mix takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "u8", into = "u8")]

@@ -247,6 +247,8 @@ pub enum TrackSource {
 }
 
 impl TrackSource {
+    pub const ALL: [Self; 3] = [Self::Audio, Self::Camera, Self::Screen];
+
     pub fn is_video(self) -> bool {
         matches!(self, Self::Camera | Self::Screen)
     }

@@ -8,11 +8,12 @@
 //! | `rooms.<token>.roster` | [`Roster`] | signaling | signaling, mcu |
 //! | `rooms.<token>.count` | [`MemberCounts`] | signaling | signaling |
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{NodeId, RoomKey, TrackSource, UserId};
+use crate::room_ticket::Rights;
 
 /// At most this many members publish video (camera or screen) at one time.
 pub const MAX_VIDEO_PUBLISHERS: usize = 4;
@@ -40,6 +41,40 @@ pub fn roster_key(room: &RoomKey) -> String {
 
 pub fn count_key(room: &RoomKey) -> String {
     format!("{}count", key_prefix(room))
+}
+
+/// Where a signaling node takes [`MemberCommand`]s.
+pub fn members_subject(node: &NodeId) -> String {
+    format!("signaling.{node}.members")
+}
+
+/// To a signaling node that has members in the room ([`MemberCounts`]): the others do not know them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case")]
+pub enum MemberCommand {
+    /// Gives a member other rights for the rest of his stay. Done when nothing more is let in of what is not permitted any more.
+    Permit {
+        room: RoomKey,
+        user: UserId,
+        rights: Rights,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MemberReply {
+    Done,
+    /// That user is not in that room by this node.
+    NotHere,
+    Failed,
+}
+
+/// What a member may send and receive, by source.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Permissions {
+    pub send: BTreeSet<TrackSource>,
+    pub receive: BTreeSet<TrackSource>,
 }
 
 /// Where a room's media is; written by the member who enters first, deleted when the last one leaves.

@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::ids::{RoomId, SdkAppId, TrackSource, UserId};
+use crate::room::Permissions;
 use crate::user_sig::{self, UserSigError};
 
 /// Why a room ticket is refused.
@@ -24,7 +26,7 @@ pub enum RoomTicketError {
 }
 
 /// What a member may do in a room; unknown bits are ignored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rights(u32);
 
 impl Rights {
@@ -38,6 +40,33 @@ impl Rights {
 
     pub fn may_enter(self) -> bool {
         self.0 & Self::ENTER != 0
+    }
+
+    /// As [`Permissions`] say, for who is in the room already.
+    pub fn of(permissions: &Permissions) -> Self {
+        let send = permissions.send.iter().map(|source| Self::send_bit(*source));
+        let receive = permissions.receive.iter().map(|source| Self::send_bit(*source) << 1);
+        Self(
+            send.chain(receive)
+                .fold(Self::CREATE | Self::ENTER, |all, bit| all | bit),
+        )
+    }
+
+    pub fn permissions(self) -> Permissions {
+        let sources = TrackSource::ALL;
+        Permissions {
+            send: sources.into_iter().filter(|source| self.may_send(*source)).collect(),
+            receive: sources.into_iter().filter(|source| self.may_receive(*source)).collect(),
+        }
+    }
+
+    /// The same without the rights to send.
+    pub fn receive_only(self) -> Self {
+        Self(
+            TrackSource::ALL
+                .into_iter()
+                .fold(self.0, |all, source| all & !Self::send_bit(source)),
+        )
     }
 
     pub fn may_send(self, source: TrackSource) -> bool {
@@ -210,6 +239,16 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn permissions_are_the_rights_that_they_are_read_from(bits in 0..256_u32) {
+            let rights = Rights(bits);
+            let permissions = rights.permissions();
+            prop_assert_eq!(Rights::of(&permissions), Rights(bits | Rights::CREATE | Rights::ENTER));
+            let receive_only = rights.receive_only().permissions();
+            prop_assert!(receive_only.send.is_empty());
+            prop_assert_eq!(receive_only.receive, permissions.receive);
+        }
+
         #[test]
         fn any_bytes_are_a_binding_or_none(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
             let _read = Binding::read(&bytes);

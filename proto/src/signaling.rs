@@ -4,6 +4,8 @@
 //! `{"id": 7, "error": {"code": "room_full", "message": "..."}}`; what the server tells by itself is
 //! `{"event": "memberEntered", ...}`. `docs/signaling.md` explains the order; the schema is generated from these types.
 
+use std::collections::BTreeSet;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -283,6 +285,11 @@ pub enum Event {
     Slots {
         audio: Vec<Option<UserId>>,
         video: Vec<Option<SlotView>>,
+    },
+    /// What this client may send and receive from now on, as its role and rights say; what it sent of the rest has ended.
+    Permissions {
+        send: BTreeSet<TrackSource>,
+        receive: BTreeSet<TrackSource>,
     },
     /// Who speaks, loudest first; empty: nobody.
     Speakers { speakers: Vec<Speaker> },

@@ -19,8 +19,10 @@ impl Applications {
         self.0.iter().find(|application| application.sdk_app_id == id)
     }
 
+    /// Not those without API keys.
     pub fn by_secret_id(&self, secret_id: &str) -> Option<&Application> {
-        self.0.iter().find(|application| application.secret_id == secret_id)
+        let mut with_keys = self.0.iter().filter(|application| !application.secret_id.is_empty());
+        with_keys.find(|application| application.secret_id == secret_id)
     }
 
     /// How many may speak in a room of this application.
@@ -57,7 +59,6 @@ impl Applications {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rotunda_proto::config::Secret;
 
     /// For xiaojun in room 10000 of application 1400000000 until 1700000300, all rights; made by the official npm package.
     const TICKET: &str = "eJxVjU0LgkAURf-L2xoympUMtHgEWWShJEHutJmxUTPxq5Hov0eWi*7iwj1ncZ8QuEe94xVQMHUCk2FLxotGCjlgJaN72hY-VbMsKkvJgBoW*eVrGnnjQI3FP*WqlBUHOh1BW-MqbgVQQMQNd-JrbJZGnB-6IEHE1cUPT17vIiJ69qdxfJYJUCDa3trNrXwbrGeZZqeN70S5IiJRzIgePFREhGfBii7MlvB6A36tQqM_";
@@ -66,14 +67,8 @@ mod tests {
     fn rights(required: bool, room: &str, ticket: Option<&str>) -> Result<Rights, ErrorCode> {
         let app = SdkAppId::try_from(1_400_000_000).unwrap();
         let applications = Applications::new(vec![Application {
-            sdk_app_id: app,
-            secret_key: Secret::new(KEY),
-            secret_id: String::new(),
-            api_secret: Secret::default(),
-            callback_url: None,
-            callback_key: Secret::default(),
-            max_microphones: Microphones::default(),
             requires_private_map_key: required,
+            ..Application::new(app, KEY)
         }]);
         let room = RoomKey {
             app,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use prost::Message;
-use rotunda_proto::config::{Application, Microphones, Secret};
+use rotunda_proto::config::{Application, Secret};
 use rotunda_proto::grpc::v1;
 use rotunda_proto::ids::SdkAppId;
 
@@ -28,14 +28,9 @@ const NOW: u64 = 1_700_000_000;
 
 fn applications() -> Applications {
     Applications::new(vec![Application {
-        sdk_app_id: SdkAppId::try_from(1_400_000_001).unwrap(),
-        secret_key: Secret::new("a key that nobody knows"),
         secret_id: "AKIDfuzz".to_owned(),
         api_secret: Secret::new("a secret that nobody knows"),
-        callback_url: None,
-        callback_key: Secret::default(),
-        max_microphones: Microphones::default(),
-        requires_private_map_key: false,
+        ..Application::new(SdkAppId::try_from(1_400_000_001).unwrap(), "a key that nobody knows")
     }])
 }
 

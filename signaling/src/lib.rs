@@ -13,6 +13,7 @@ mod demo;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod member;
+mod permissions;
 mod registry;
 mod room;
 mod room_documents;

@@ -15,6 +15,7 @@ use rotunda_proto::signaling::{ErrorBody, ErrorCode, Event, KickReason, Reply, R
 use tokio::sync::{mpsc, oneshot};
 use tracing::{Instrument, info, info_span, warn};
 
+use crate::permissions::Permit;
 use crate::room_documents::Refused;
 use crate::service::Shared;
 use crate::turn;
@@ -42,6 +43,8 @@ pub enum ToMember {
         /// Boxed, because a queue has places for many.
         request: Box<Request>,
     },
+    /// The server API gives this member other rights.
+    Permit(Box<Permit>),
     Kick(KickReason),
 }
 
@@ -109,6 +112,7 @@ impl Member {
                         Box::pin(self.handle_request(id, *request)).await;
                     }
                     Some(ToMember::Request { .. }) => {}
+                    Some(ToMember::Permit(permit)) => Box::pin(self.permit(*permit)).await,
                     Some(ToMember::Kick(reason)) => {
                         self.tell(Event::Kicked { reason });
                         break;
@@ -175,6 +179,11 @@ impl Member {
         self.tell_all(messages);
     }
 
+    async fn permit(&mut self, permit: Permit) {
+        let messages = permit.apply(self.stay.as_mut()).await;
+        self.tell_all(messages);
+    }
+
     async fn handle_request(&mut self, id: u64, request: Request) {
         let op = name(&request);
         let done = self.request(request).await;
@@ -224,7 +233,10 @@ impl Member {
             }
             Request::SwitchRole { role, private_map_key } => {
                 let room = self.in_room()?.key().clone();
-                let rights = self.rights(&room, private_map_key.as_deref())?;
+                let rights = match &private_map_key {
+                    Some(ticket) => Some(self.rights(&room, Some(ticket))?),
+                    None => None,
+                };
                 self.in_room()?.switch_role(role, rights).await.map(done)
             }
             Request::ExitRoom {} => {

@@ -39,6 +39,12 @@ impl Registry {
         (same && !login.member.is_closed()).then(|| login.clone())
     }
 
+    /// The user's newest login.
+    pub fn find(&self, app: SdkAppId, user: &UserId) -> Option<mpsc::Sender<ToMember>> {
+        let logins = self.logins();
+        logins.get(&(app, user.clone())).map(|login| login.member.clone())
+    }
+
     /// Makes this login the user's newest. The one before is told and ends, and this waits until it has left its room.
     pub async fn take_over(&self, app: SdkAppId, user: &UserId, login: Login) {
         if let Some(before) = self.replace(app, user, login)

@@ -171,7 +171,7 @@ mod tests {
         fn no_order_of_requests_exceeds_the_limits(steps in prop::collection::vec((0..12_usize, 0..3_u8, 0..3_u8), 0..200)) {
             let mut seats = Seats::default();
             for (number, source, step) in steps {
-                let source = [TrackSource::Audio, TrackSource::Camera, TrackSource::Screen][usize::from(source)];
+                let source = TrackSource::ALL[usize::from(source)];
                 match step {
                     0 | 1 => { let _refused = take(&mut seats, Microphones::default(), &user(number), source, TrackState::On); }
                     _ => give_back(&mut seats, &user(number), source),

@@ -12,6 +12,7 @@ use rotunda_proto::ids::NodeId;
 use rotunda_proto::signaling::{KickReason, MAX_MESSAGE_BYTES, RequestEnvelope, ServerMessage};
 use sqlx::AnyPool;
 use thiserror::Error;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{self, Api};
@@ -21,6 +22,7 @@ use crate::config::Config;
 use crate::connection;
 use crate::demo;
 use crate::member::ToMember;
+use crate::permissions;
 use crate::registry::Registry;
 use crate::room::Rooms;
 use crate::whip;
@@ -87,6 +89,7 @@ pub struct Service {
     shared: Shared,
     api: Api,
     callbacks: Callbacks,
+    permissions: JoinHandle<()>,
     shutdown: CancellationToken,
 }
 
@@ -109,11 +112,13 @@ impl Service {
         let shared = Shared::new(config, node, bus, applications, db);
         let callbacks = callbacks::start(shared.clone(), shutdown.clone()).await?;
         let api = api::start(shared.clone(), shutdown.clone()).await?;
+        let permissions = permissions::serve(shared.clone(), shutdown.clone()).await?;
         metrics::gauge!("rotunda_signaling_members").set(0.0);
         Ok(Self {
             shared,
             api,
             callbacks,
+            permissions,
             shutdown,
         })
     }
@@ -144,6 +149,7 @@ impl Service {
         }
         self.api.finish().await;
         self.callbacks.finish().await;
+        let _ended = self.permissions.await;
     }
 }
 

@@ -1,11 +1,11 @@
 //! The public API: one set of handlers ([`mix`]) behind two faces, gRPC ([`grpc`]) and the Tencent envelope ([`tencent`]); and
-//! members' [`statistics`] over plain HTTP.
+//! [`members`] over plain HTTP.
 
 mod caller;
 mod error;
 mod grpc;
+mod members;
 pub mod mix;
-mod statistics;
 pub mod tencent;
 
 use std::net::SocketAddr;
@@ -46,9 +46,9 @@ pub async fn start(shared: Shared, shutdown: CancellationToken) -> Result<Api, S
 }
 
 impl Api {
-    /// `/`: the Tencent envelope; `index` answers `GET /` without an action. `/api/`: members' statistics.
+    /// `/`: the Tencent envelope; `index` answers `GET /` without an action. `/api/`: members.
     pub fn router(&self, index: MethodRouter) -> Router {
-        tencent::router(self.shared.clone(), self.mixes.clone(), index).merge(statistics::router(self.shared.clone()))
+        tencent::router(self.shared.clone(), self.mixes.clone(), index).merge(members::router(self.shared.clone()))
     }
 
     pub fn mixes(&self) -> Arc<Mixes> {

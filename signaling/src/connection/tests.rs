@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use rotunda_proto::bus::{BusExt, InProcess, SharedBus};
-use rotunda_proto::config::{Application, Microphones, Secret};
+use rotunda_proto::config::Application;
 use rotunda_proto::sfu::{NodeInfo, node_key};
 use rotunda_proto::signaling::{Event, KickReason, MAX_MESSAGE_BYTES, Role};
 use sqlx::any::AnyPoolOptions;
@@ -38,16 +38,7 @@ impl Server {
             open_workers: 1,
         };
         bus.store(&node_key(&node), &info, None).await.unwrap();
-        let application = Application {
-            sdk_app_id: app(),
-            secret_key: Secret::new(KEY),
-            secret_id: String::new(),
-            api_secret: Secret::default(),
-            callback_url: None,
-            callback_key: Secret::default(),
-            max_microphones: Microphones::default(),
-            requires_private_map_key: false,
-        };
+        let application = Application::new(app(), KEY);
         let shared = Shared::new(config, node, bus, vec![application], db);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let url = format!("ws://{}/ws", listener.local_addr().unwrap());

@@ -1,20 +1,21 @@
-//! A member's stay in one room: seats, wishes, the SFU session, and what of the room it has been told.
+//! A member's stay in one room: rights, seats, wishes, the SFU session, and what of the room it has been told.
+
+mod media;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::extract::ws::Utf8Bytes;
 use metrics::gauge;
-use rand::Rng;
 use rotunda_proto::bus::BusExt;
 use rotunda_proto::clock::Clock;
 use rotunda_proto::custom_message;
-use rotunda_proto::ids::{RoomId, RoomKey, SessionId, TrackSource, UserId};
-use rotunda_proto::room::RosterMember;
+use rotunda_proto::ids::{RoomId, RoomKey, TrackSource, UserId};
+use rotunda_proto::room::{Permissions, RosterMember, info_key};
 use rotunda_proto::room_ticket::Rights;
-use rotunda_proto::sfu::{self, Client, Command, ControlError, MEMBER_AUDIO_SLOTS, SlotMap, Standing, VideoWant};
-use rotunda_proto::signaling::{ErrorBody, ErrorCode, Event, Lines, MediaState, Role, RoomView, SlotView, TrackState};
-use rotunda_proto::statistics::{NetworkQuality, Statistics};
+use rotunda_proto::sfu::{self, Command, MEMBER_AUDIO_SLOTS, SlotMap, Standing, VideoWant};
+use rotunda_proto::signaling::{ErrorBody, ErrorCode, Event, MediaState, Role, RoomView, SlotView, TrackState};
+use rotunda_proto::statistics::NetworkQuality;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
@@ -32,6 +33,10 @@ pub struct Stay {
     member: RosterMember,
     role: Role,
     rights: Rights,
+    /// The server API has given him his rights: tickets do not change them any more.
+    are_rights_given: bool,
+    /// What the client knows of what it may do.
+    told_rights: Rights,
     bulletins: watch::Receiver<Arc<Bulletin>>,
     _place: Option<Place>,
     /// What the client has been told.
@@ -75,6 +80,9 @@ impl Stay {
         role: Role,
         rights: Rights,
     ) -> Result<Self, Refused> {
+        if !rights.may_create() && shared.bus.get(&info_key(&room)).await?.is_none() {
+            return Err(Refused::Code(ErrorCode::NotPermitted));
+        }
         let Entered {
             room,
             member,
@@ -84,12 +92,13 @@ impl Stay {
         } = shared.rooms.enter(shared, &room, &user, role).await?;
         info!(room = %room.documents.room, "entered");
         gauge!("rotunda_signaling_members").increment(1.0);
-        let created = state.member_count <= 1;
-        let stay = Self {
+        Ok(Self {
             room,
             member,
             role,
             rights,
+            are_rights_given: false,
+            told_rights: permitted(role, Rights::ALL),
             bulletins,
             _place: place,
             told: state,
@@ -103,151 +112,65 @@ impl Stay {
             slots: SlotMap::default(),
             ingress: BTreeSet::new(),
             seats: Seated::Never,
-        };
-        if created && !rights.may_create() {
-            stay.leave().await;
-            return Err(Refused::Code(ErrorCode::NotPermitted));
-        }
-        Ok(stay)
+        })
     }
 
     pub fn view(&self, room_id: &RoomId) -> RoomView {
         self.told.view(room_id)
     }
 
-    /// `client`: what it can be told.
-    pub async fn connect(&mut self, offer: String, lines: Lines, client: Client) -> Result<String, ErrorBody> {
-        let state = self.room.latest();
-        let Some(info) = &state.info else {
-            return Err(failure(ErrorCode::Internal));
-        };
-        let sfu = sfu::control_subject(&info.sfu);
-        let command = match &self.session {
-            Some(session) if session.is_connected() => Command::Restart {
-                session: session.id,
-                offer,
-            },
-            _ => {
-                self.close_session().await;
-                let id = SessionId(rand::rng().random());
-                // Before it is opened, so that nothing is missed.
-                let state = self.room.follow_session(id);
-                match Session::new(&self.room.documents.bus, id, sfu.clone(), state).await {
-                    Ok(session) => {
-                        self.session = Some(session);
-                        self.media_lost = false;
-                    }
-                    Err(error) => {
-                        self.room.forget_session(id);
-                        return Err(explain(error.into()));
-                    }
-                }
-                self.offers_channels = offer.contains("\nm=application ");
-                // Its slots follow what others publish.
-                self.bulletins = self.room.front();
-                let identity = sfu::Identity::Member {
-                    user: self.member.user.clone(),
-                    client,
-                    standing: self.standing,
-                };
-                Command::Open {
-                    session: id,
-                    room: self.room.documents.room.clone(),
-                    identity,
-                    offer,
-                    lines,
-                }
-            }
-        };
-        let is_restart = matches!(command, Command::Restart { .. });
-        let answer = self.ask_for_answer(&sfu, &command).await;
-        // A refused restart leaves the session as it was. A refused opening may have happened all the same (the reply was
-        // late), and media that nobody can stop must not be left behind.
-        if !is_restart {
-            // A new session knows nothing yet.
-            self.slots = SlotMap::default();
-            if answer.is_err() {
-                self.close_session().await;
-            }
-        }
-        if answer.is_ok() {
-            self.standing = Standing::Inside;
-            self.send_ingress().await;
-        }
-        answer
-    }
-
-    /// Answers an ICE restart of the session that there is, connected or not yet.
-    pub async fn restart(&mut self, offer: String) -> Result<String, ErrorBody> {
-        let Some(Session { id, sfu, .. }) = &self.session else {
-            return Err(failure(ErrorCode::NoMediaNode));
-        };
-        self.ask_for_answer(sfu, &Command::Restart { session: *id, offer })
-            .await
-    }
-
-    async fn ask_for_answer(&self, sfu: &str, command: &Command) -> Result<String, ErrorBody> {
-        match self.room.documents.bus.call(sfu, command).await {
-            Ok(sfu::Reply::Opened { answer }) => Ok(answer),
-            Ok(sfu::Reply::Refused { error }) => Err(refused(&error)),
-            Ok(sfu::Reply::Done | sfu::Reply::Statistics { .. }) => Err(failure(ErrorCode::Internal)),
-            Err(error) => {
-                warn!(error = &error as &dyn std::error::Error, "open a media session");
-                Err(failure(ErrorCode::NoMediaNode))
-            }
-        }
-    }
-
-    /// How this member's media fares.
-    pub async fn statistics(&self) -> Result<Statistics, ErrorBody> {
-        let Some(session) = &self.session else {
-            return Err(failure(ErrorCode::NotConnected));
-        };
-        let command = Command::Statistics {
-            room: self.room.documents.room.clone(),
-            user: self.member.user.clone(),
-        };
-        match self.room.documents.bus.call(&session.sfu, &command).await {
-            Ok(sfu::Reply::Statistics { statistics }) => Ok(*statistics),
-            Ok(sfu::Reply::Refused { .. }) => Err(failure(ErrorCode::NotConnected)),
-            Ok(sfu::Reply::Opened { .. } | sfu::Reply::Done) => Err(failure(ErrorCode::Internal)),
-            Err(error) => {
-                warn!(error = &error as &dyn std::error::Error, "ask for statistics");
-                Err(failure(ErrorCode::NoMediaNode))
-            }
-        }
-    }
-
     pub fn key(&self) -> &RoomKey {
         &self.room.documents.room
     }
 
-    fn may_send(&self, source: TrackSource) -> bool {
-        self.role == Role::Anchor && self.rights.may_send(source)
+    /// `rights`: of another ticket.
+    pub async fn switch_role(&mut self, role: Role, rights: Option<Rights>) -> Result<(), ErrorBody> {
+        self.role = role;
+        if !self.are_rights_given {
+            self.rights = rights.unwrap_or(self.rights);
+        }
+        self.end_what_is_not_permitted().await
     }
 
-    /// What is not permitted any more ends: at the SFU before anybody is told.
-    pub async fn switch_role(&mut self, role: Role, rights: Rights) -> Result<(), ErrorBody> {
-        (self.role, self.rights) = (role, rights);
-        let sending = std::mem::take(&mut self.ingress);
-        let (kept, ended) = sending.into_iter().partition(|source| self.may_send(*source));
-        self.ingress = kept;
-        let ended: BTreeSet<TrackSource> = ended;
-        if !ended.is_empty() {
+    /// As the server API says, for the rest of the stay.
+    pub async fn permit(&mut self, rights: Rights) -> Result<(), ErrorBody> {
+        (self.rights, self.are_rights_given) = (rights, true);
+        self.end_what_is_not_permitted().await
+    }
+
+    /// At the SFU before anybody is told.
+    async fn end_what_is_not_permitted(&mut self) -> Result<(), ErrorBody> {
+        let permitted = permitted(self.role, self.rights);
+        let sources = self.ingress.len();
+        self.ingress.retain(|source| permitted.may_send(*source));
+        if self.ingress.len() < sources {
             self.send_ingress().await;
         }
-        for source in ended {
-            let documents = &self.room.documents;
-            documents
-                .give_seat_back(&self.member.user, source)
-                .await
-                .map_err(explain)?;
+        if self.seats == Seated::Never {
+            return Ok(());
         }
-        Ok(())
+        // Also those whose giving back has failed before.
+        let mut done = Ok(());
+        for source in TrackSource::ALL
+            .into_iter()
+            .filter(|source| !permitted.may_send(*source))
+        {
+            let documents = &self.room.documents;
+            let given_back = documents.give_seat_back(&self.member.user, source).await;
+            done = done.and(given_back.map_err(explain));
+        }
+        done
+    }
+
+    /// What he may do, when the client does not know it.
+    fn rights_news(&mut self) -> Option<Message> {
+        let permitted = permitted(self.role, self.rights);
+        let before = std::mem::replace(&mut self.told_rights, permitted);
+        (permitted != before).then(|| Message::Own(permissions(permitted)))
     }
 
     pub async fn publish(&mut self, source: TrackSource, state: TrackState) -> Result<(), ErrorBody> {
-        if !self.may_send(source) {
+        if !permitted(self.role, self.rights).may_send(source) {
             return Err(failure(ErrorCode::NotPermitted));
         }
         self.seats = Seated::Perhaps;
@@ -327,7 +250,7 @@ impl Stay {
     /// Takes in what the members are told, brings the SFU's slots up to it and answers what to tell the client.
     pub async fn follow(&mut self) -> Vec<Message> {
         let bulletin = self.bulletins.borrow_and_update().clone();
-        let mut messages = Vec::new();
+        let mut messages: Vec<Message> = self.rights_news().into_iter().collect();
         if bulletin.after.number > self.told.number {
             if Arc::ptr_eq(&bulletin.before, &self.told) {
                 messages.extend(
@@ -347,9 +270,9 @@ impl Stay {
     /// As [`follow`](Self::follow), of the room as it is now: for a member that has just changed something.
     pub async fn catch_up(&mut self) -> Vec<Message> {
         let latest = self.room.latest();
-        let mut messages = Vec::new();
+        let mut messages: Vec<Message> = self.rights_news().into_iter().collect();
         if latest.number > self.told.number {
-            messages = self.news_since(&self.told, &latest);
+            messages.extend(self.news_since(&self.told, &latest));
             self.told = latest;
         }
         self.follow_media(&mut messages).await;
@@ -364,6 +287,7 @@ impl Stay {
             ..RoomState::default()
         };
         let mut messages = self.news_since(&nothing, &self.told);
+        messages.push(Message::Own(permissions(self.told_rights)));
         messages.push(Message::Own(self.slots_event()));
         if self.media_lost {
             // It may have been told to a WebSocket that was dead already.
@@ -493,54 +417,18 @@ impl Stay {
             video: video.collect(),
         }
     }
+}
 
-    async fn send_ingress(&mut self) {
-        if let Some(Session { id, .. }) = &self.session {
-            let command = Command::SetIngress {
-                session: *id,
-                sources: self.ingress.clone(),
-            };
-            self.command(command).await;
-        }
+fn permitted(role: Role, rights: Rights) -> Rights {
+    match role {
+        Role::Anchor => rights,
+        Role::Audience => rights.receive_only(),
     }
+}
 
-    async fn send_slots(&mut self) {
-        if let Some(Session { id, .. }) = &self.session {
-            let command = Command::SetSlots {
-                session: *id,
-                slots: self.slots.clone(),
-            };
-            self.command(command).await;
-        }
-    }
-
-    async fn close_session(&mut self) {
-        if let Some(Session { id, .. }) = &self.session {
-            self.command(Command::Close { session: *id }).await;
-        }
-        self.forget_session();
-    }
-
-    fn forget_session(&mut self) {
-        if let Some(Session { id, .. }) = self.session.take() {
-            self.room.forget_session(id);
-        }
-        self.slots = SlotMap::default();
-    }
-
-    async fn command(&self, command: Command) {
-        let Some(session) = &self.session else { return };
-        let bus = &self.room.documents.bus;
-        match bus.call::<_, sfu::Reply>(&session.sfu, &command).await {
-            // Its end was not heard of.
-            Ok(sfu::Reply::Refused {
-                error: ControlError::NoSuchSession,
-            }) => self.room.set_session(session.id, MediaState::Disconnected),
-            Ok(sfu::Reply::Refused { error }) => warn!(%error, "the SFU refused a command"),
-            Ok(_) => {}
-            Err(error) => warn!(error = &error as &dyn std::error::Error, "command the SFU"),
-        }
-    }
+fn permissions(permitted: Rights) -> Event {
+    let Permissions { send, receive } = permitted.permissions();
+    Event::Permissions { send, receive }
 }
 
 /// Resolves when the SFU has told something of this session alone; never without one. Cancel-safe.
@@ -548,18 +436,5 @@ async fn session_changed(session: &mut Option<Session>) {
     match session {
         Some(session) => session.changed().await,
         None => std::future::pending().await,
-    }
-}
-
-fn refused(error: &ControlError) -> ErrorBody {
-    let code = match error {
-        ControlError::BadSdp { .. } | ControlError::NoSuchLine { .. } => ErrorCode::BadSdp,
-        ControlError::NodeFull => ErrorCode::NodeFull,
-        ControlError::NoSuchSession => ErrorCode::NoMediaNode,
-        ControlError::BadTicket => ErrorCode::Internal,
-    };
-    ErrorBody {
-        code,
-        message: error.to_string(),
     }
 }

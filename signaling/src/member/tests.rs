@@ -1,11 +1,12 @@
 //! A member whose WebSocket is gone, in virtual time.
 
 mod media;
+mod rights;
 
 use std::sync::Arc;
 
 use rotunda_proto::bus::{BusExt, InProcess, SharedBus};
-use rotunda_proto::config::{Application, Microphones, Secret};
+use rotunda_proto::config::{Application, Microphones};
 use rotunda_proto::room::{Roster, info_key, key_prefix, roster_key};
 use rotunda_proto::sfu::{NodeInfo, node_key};
 use sqlx::any::AnyPoolOptions;
@@ -13,9 +14,11 @@ use tokio::time::advance;
 
 use super::*;
 use crate::config::Config;
+use crate::registry::Login;
 use crate::service::Shared;
 
 struct Test {
+    shared: Shared,
     bus: SharedBus,
     member: mpsc::Sender<ToMember>,
     room: RoomKey,
@@ -49,28 +52,28 @@ async fn ann_in_a_room_for(max_microphones: Microphones) -> Test {
     .unwrap();
     let app = SdkAppId::try_from(1).unwrap();
     let application = Application {
-        sdk_app_id: app,
-        secret_key: Secret::default(),
-        secret_id: String::new(),
-        api_secret: Secret::default(),
-        callback_url: None,
-        callback_key: Secret::default(),
         max_microphones,
-        requires_private_map_key: false,
+        ..Application::new(app, "")
     };
     let shared = Shared::new(Config::default(), node, bus.clone(), vec![application], db);
     let room_id = serde_json::from_str("1001").unwrap();
     let room = RoomKey { app, room: room_id };
-    let member = start(
-        shared,
-        Identity {
-            app,
-            user: "ann".parse().unwrap(),
-            token: "token".into(),
-        },
-    );
+    let user: UserId = "ann".parse().unwrap();
+    let token = "token".to_owned();
+    let identity = Identity {
+        app,
+        user: user.clone(),
+        token: token.clone(),
+    };
+    let member = start(shared.clone(), identity);
+    let login = Login {
+        token,
+        member: member.clone(),
+    };
+    shared.registry.take_over(app, &user, login).await;
     let (messages, attachment) = attach(&member).await;
     let mut test = Test {
+        shared,
         bus,
         member,
         room,

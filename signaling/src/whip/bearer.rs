@@ -75,7 +75,7 @@ impl Bearer {
 #[cfg(test)]
 mod tests {
     use axum::http::StatusCode;
-    use rotunda_proto::config::{Application, Microphones, Secret};
+    use rotunda_proto::config::Application;
     use rotunda_proto::ids::SdkAppId;
 
     use super::*;
@@ -83,16 +83,7 @@ mod tests {
     const NOW: Duration = Duration::from_secs(1_700_000_000);
 
     fn read(value: &str) -> Result<Bearer, Problem> {
-        let applications = Applications::new(vec![Application {
-            sdk_app_id: app(1),
-            secret_key: Secret::new("key"),
-            secret_id: String::new(),
-            api_secret: Secret::default(),
-            callback_url: None,
-            callback_key: Secret::default(),
-            max_microphones: Microphones::default(),
-            requires_private_map_key: false,
-        }]);
+        let applications = Applications::new(vec![Application::new(app(1), "key")]);
         let mut headers = HeaderMap::new();
         headers.insert(header::AUTHORIZATION, value.parse().unwrap());
         Bearer::read(&headers, &applications, NOW)

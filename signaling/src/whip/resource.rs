@@ -250,6 +250,9 @@ impl Session {
                         info!(?reason, "ended by the server");
                         return None;
                     }
+                    Some(ToMember::Permit(permit)) => {
+                        permit.apply(Some(&mut self.stay)).await;
+                    }
                     // Nobody else knows this login; who attaches all the same is let go.
                     Some(ToMember::Attach { .. } | ToMember::Detach { .. } | ToMember::Request { .. }) => {}
                     None => return None,

@@ -1,5 +1,5 @@
 // The demo room: a lobby, the room, its controls.
-// ?room=1001&user=ann&codec=h264|vp8|vp9|av1&auto=1&audioProcessing=off
+// ?room=1001&user=ann&codec=h264|vp8|vp9|av1&privateMapKey=...&auto=1&audioProcessing=off
 
 import '../style.css';
 import { Room } from '../sdk/room';
@@ -48,7 +48,8 @@ async function join(): Promise<void> {
   try {
     const url = new URL('/ws', location.href);
     url.protocol = url.protocol.replace('http', 'ws');
-    const room = await Room.enter({ url: url.href, credentials: await credentials(user.value), roomId, codec });
+    const privateMapKey = parameters.get('privateMapKey') ?? undefined;
+    const room = await Room.enter({ url: url.href, credentials: await credentials(user.value), roomId, codec, privateMapKey });
     enter(room, roomId);
     await publish(room);
   } catch (error) {
@@ -81,6 +82,10 @@ function enter(room: Room, roomId: number | string): void {
   room.on('changed', showCount);
   showCount();
   room.on('reconnecting', (is) => { banner.textContent = is ? 'Connection lost. Coming back …' : ''; });
+  room.on('permissions', ({ send }) => {
+    const lost = local.getTracks().map(({ kind }) => (kind === 'audio' ? 'audio' : 'camera')).filter((source) => !send.includes(source));
+    banner.textContent = lost.length > 0 ? `You may not send ${lost.join(' and ')} any more.` : '';
+  });
   room.on('error', ({ message }) => { banner.textContent = message; });
   room.on('closed', ({ message }) => {
     stage.hidden = true;

@@ -4,7 +4,6 @@ import type { Remote, Room } from '../sdk/room';
 import type { Speaker } from '../sdk/types';
 
 export class Tiles {
-  private remotes: Remote[] = [];
   private readonly tiles = new Map<string, HTMLElement>();
   private readonly voices = new Map<string, HTMLAudioElement>();
 
@@ -14,26 +13,24 @@ export class Tiles {
     private readonly place: HTMLElement,
     private readonly ownStream: () => MediaStream | undefined,
   ) {
-    room.on('remotes', (remotes) => {
-      this.remotes = remotes;
-      this.draw();
-    });
+    room.on('remotes', () => this.draw());
     room.on('changed', () => this.draw());
     room.on('speakers', (speakers) => this.showSpeakers(speakers));
   }
 
   draw(): void {
     const wanted = new Set<string>();
+    const { remotes } = this.room;
     const people = new Set([this.own, ...this.room.members, ...this.room.publishers.keys()]);
     for (const user of people) {
       wanted.add(user);
       const state = this.room.publishers.get(user);
-      const remote = this.remotes.find(({ userId, source }) => userId === user && source === 'camera');
+      const remote = remotes.find(({ userId, source }) => userId === user && source === 'camera');
       const own = user === this.own;
       const stream = own ? this.ownStream() : remote && state?.camera === 'on' ? new MediaStream([remote.track]) : undefined;
       this.tile(user, user, own ? 'own' : '', stream, 'camera', state?.audio === 'muted');
     }
-    for (const { userId, source, track } of this.remotes) {
+    for (const { userId, source, track } of remotes) {
       if (source === 'screen' && this.room.publishers.get(userId)?.screen) {
         wanted.add(`${userId}/screen`);
         this.tile(`${userId}/screen`, `${userId}'s screen`, 'screen', new MediaStream([track]), 'screen', false);
@@ -45,7 +42,7 @@ export class Tiles {
         this.tiles.delete(key);
       }
     }
-    this.listen();
+    this.listen(remotes);
   }
 
   private tile(key: string, name: string, kind: string, stream: MediaStream | undefined, source: string, muted: boolean): void {
@@ -76,8 +73,8 @@ export class Tiles {
     if (shown !== track) video.srcObject = new MediaStream([track]);
   }
 
-  private listen(): void {
-    const heard = this.remotes.filter(({ source }) => source === 'audio');
+  private listen(remotes: Remote[]): void {
+    const heard = remotes.filter(({ source }) => source === 'audio');
     for (const { userId, track } of heard) {
       let audio = this.voices.get(userId);
       if (!audio) {

@@ -8,7 +8,7 @@ import { Session } from './session';
 import { Signaling, type Credentials } from './signaling';
 import { disconnected, summarize, type Sample, type Statistics } from './statistics';
 import {
-  RotundaError, type Mix, type NetworkQuality, type Publisher, type RoomView, type ServerEvent, type ServerStatistics,
+  RotundaError, type Mix, type NetworkQuality, type Permissions, type Publisher, type RoomView, type ServerEvent, type ServerStatistics,
   type Role, type Slot, type Source, type Speaker,
 } from './types';
 import { difference, wantedPictures } from './wishes';
@@ -41,6 +41,8 @@ export class Room extends Emitter<{
   /** What arrives has changed. */
   remotes: Remote[];
   speakers: Speaker[];
+  /** What may be sent and received from now on; what was sent of the rest has ended. */
+  permissions: Permissions;
   reconnecting: boolean;
   /** How good the connection is, as the server sees it; every 10 s, and when a score changes. */
   'network-quality': NetworkQuality;
@@ -101,7 +103,7 @@ export class Room extends Emitter<{
 
   /**
    * Changes what this member may do: the audience sends nothing. `privateMapKey`: where the application requires room tickets.
-   * What is not permitted any more ends at once.
+   * What is not permitted any more ends at once, and `permissions` says what is left.
    */
   async switchRole(role: Role, privateMapKey?: string): Promise<void> {
     await this.signaling.request('switchRole', { role, privateMapKey });
@@ -117,9 +119,7 @@ export class Room extends Emitter<{
   }
 
   async unpublish(source: Source): Promise<void> {
-    this.sending.delete(source);
-    delete this.tracks[source];
-    await this.send(source, null);
+    await this.stopSending(source);
     await this.signaling.request('unpublish', { source });
     this.askForPictures();
   }
@@ -168,6 +168,20 @@ export class Room extends Emitter<{
     return reply['statistics'] as ServerStatistics;
   }
 
+  /** What arrives now. Some of it may be there before {@link Room.enter} has answered. */
+  get remotes(): Remote[] {
+    const remotes: Remote[] = [];
+    this.shown.audio.forEach((userId, index) => {
+      const track = this.session?.audio[index];
+      if (userId && track) remotes.push({ userId, source: 'audio', track });
+    });
+    this.shown.video.forEach((slot, index) => {
+      const track = this.session?.video[index];
+      if (slot && track) remotes.push({ ...slot, track });
+    });
+    return remotes;
+  }
+
   private async connect(): Promise<void> {
     this.session?.close();
     const session = new Session(this.iceServers, this.options.codec);
@@ -207,6 +221,12 @@ export class Room extends Emitter<{
     else if (message) this.emit('custom-message', message);
   }
 
+  private async stopSending(source: Source): Promise<void> {
+    this.sending.delete(source);
+    delete this.tracks[source];
+    await this.send(source, null);
+  }
+
   private send(source: Source, track: MediaStreamTrack | null): Promise<void> {
     switch (source) {
       case 'audio': return this.session?.sendMicrophone(track) ?? Promise.resolve();
@@ -229,7 +249,7 @@ export class Room extends Emitter<{
       }
       case 'slots':
         this.shown = event;
-        this.emit('remotes', this.remotes(event.audio, event.video));
+        this.emit('remotes', this.remotes);
         return;
       case 'customMessage': {
         const { userId, cmdId, seq, data } = event;
@@ -252,6 +272,13 @@ export class Room extends Emitter<{
         this.emit('network-quality', quality);
         return;
       }
+      case 'permissions': {
+        const { send, receive } = event;
+        for (const source of [...this.sending].filter((sent) => !send.includes(sent))) void this.stopSending(source);
+        this.askForPictures();
+        this.emit('permissions', { send, receive });
+        return;
+      }
       case 'speakers': this.emit('speakers', event.speakers); return;
       case 'mediaState':
         if (event.state === 'disconnected') this.connectAgain();
@@ -260,19 +287,6 @@ export class Room extends Emitter<{
       default: return;
     }
     this.emit('changed', undefined);
-  }
-
-  private remotes(audio: (string | null)[], video: (Slot | null)[]): Remote[] {
-    const remotes: Remote[] = [];
-    audio.forEach((userId, index) => {
-      const track = this.session?.audio[index];
-      if (userId && track) remotes.push({ userId, source: 'audio', track });
-    });
-    video.forEach((slot, index) => {
-      const track = this.session?.video[index];
-      if (slot && track) remotes.push({ ...slot, track });
-    });
-    return remotes;
   }
 
   /** Asks for the pictures that are wanted now; one change after the other, so that limits are never passed on the way. */

@@ -39,6 +39,12 @@ export interface Slot {
   source: Source;
 }
 
+/** Sources that this member may send, and receive of others. */
+export interface Permissions {
+  send: Source[];
+  receive: Source[];
+}
+
 export interface Speaker {
   userId: string;
   volume: number;
@@ -50,6 +56,7 @@ export type ServerEvent =
   | { event: 'memberCount'; count: number }
   | ({ event: 'publishing' } & Publisher)
   | { event: 'slots'; audio: (string | null)[]; video: (Slot | null)[] }
+  | ({ event: 'permissions' } & Permissions)
   | { event: 'speakers'; speakers: Speaker[] }
   | { event: 'mediaState'; state: 'connected' | 'disconnected' }
   | { event: 'codecNotSupported'; userId: string; source: Source; codec: string }

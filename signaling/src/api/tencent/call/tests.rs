@@ -1,21 +1,16 @@
 //! Requests of the official SDKs, replayed byte for byte: clock frozen at 1700000000, keys made for tests.
 
 use super::*;
-use rotunda_proto::config::{Microphones, Secret};
+use rotunda_proto::config::Secret;
 
 const NOW: u64 = 1_700_000_000;
 const ID: &str = "AKIDTESTONLY000000000000000000000000";
 
 fn application() -> Application {
     Application {
-        sdk_app_id: 1_400_000_123.try_into().unwrap(),
-        secret_key: Secret::default(),
         secret_id: ID.to_owned(),
         api_secret: Secret::new("TestOnlySecretKey000000000000000"),
-        callback_url: None,
-        callback_key: Secret::default(),
-        max_microphones: Microphones::default(),
-        requires_private_map_key: false,
+        ..Application::new(1_400_000_123.try_into().unwrap(), "")
     }
 }
 

@@ -1,0 +1,82 @@
+//! `/api/rooms/{room}/members/{user}/`: one member, for who operates the application.
+
+mod permissions;
+mod statistics;
+
+use axum::extract::{FromRef, FromRequestParts, Path};
+use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, put};
+use axum::{Json, Router};
+use rotunda_proto::ids::{RoomId, RoomKey, UserId};
+use serde_json::json;
+
+use super::ApiError;
+use super::caller::caller;
+use crate::service::Shared;
+
+pub fn router(shared: Shared) -> Router {
+    Router::new()
+        .route("/api/rooms/{room}/members/{user}/statistics", get(statistics::get))
+        .route("/api/rooms/{room}/members/{user}/permissions", put(permissions::put))
+        .with_state(shared)
+}
+
+/// Whom a call is about: a member of a room of the caller's application.
+struct Member {
+    room: RoomKey,
+    user: UserId,
+}
+
+impl<S> FromRequestParts<S> for Member
+where
+    S: Send + Sync,
+    Shared: FromRef<S>,
+{
+    type Rejection = Failure;
+
+    /// The room as in a WHIP address: digits are a number.
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+        let shared = Shared::from_ref(state);
+        let header = parts.headers.get(header::AUTHORIZATION);
+        let application = caller(&shared.applications, header.and_then(|value| value.to_str().ok()))?;
+        let path = Path::<(String, String)>::from_request_parts(parts, state).await;
+        let Path((room, user)) = path.map_err(|_| ApiError::new("InvalidRequest", "write the names in UTF-8"))?;
+        let room: RoomId = room
+            .parse()
+            .map_err(|_| ApiError::new("InvalidParameterValue.RoomId", "no room has such a name"))?;
+        let user: UserId = user
+            .parse()
+            .map_err(|_| ApiError::new("InvalidParameterValue.UserId", "no member has such a name"))?;
+        let app = application.sdk_app_id;
+        let room = RoomKey { app, room };
+        Ok(Self { room, user })
+    }
+}
+
+/// An error with its HTTP status.
+struct Failure(ApiError);
+
+impl From<ApiError> for Failure {
+    fn from(error: ApiError) -> Self {
+        Self(error)
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let ApiError { code, message } = self.0;
+        let status = match code.split('.').next() {
+            Some("AuthFailure") => StatusCode::UNAUTHORIZED,
+            Some("InvalidParameterValue" | "InvalidRequest") => StatusCode::BAD_REQUEST,
+            Some("FailedOperation") => StatusCode::NOT_FOUND,
+            Some("ResourceUnavailable") => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        (status, Json(json!({ "error": { "code": code, "message": message } }))).into_response()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,179 @@
+//! What a member may do, and how that changes while he is in the room.
+
+use std::collections::BTreeSet;
+
+use rotunda_proto::ids::TrackSource;
+use rotunda_proto::room::{Permissions, Seats, seats_key};
+use rotunda_proto::signaling::Role;
+use tokio_util::sync::CancellationToken;
+
+use super::media::{Connected, connected};
+use super::*;
+use crate::permissions::{self, PermitError};
+
+const EVERYTHING: [TrackSource; 3] = TrackSource::ALL;
+
+fn only(send: &[TrackSource], receive: &[TrackSource]) -> Rights {
+    Rights::of(&Permissions {
+        send: send.iter().copied().collect(),
+        receive: receive.iter().copied().collect(),
+    })
+}
+
+/// By their bits.
+fn rights(bits: u32) -> Rights {
+    serde_json::from_value(bits.into()).unwrap()
+}
+
+async fn permit(test: &Test, user: &str, rights: Rights) -> Result<(), PermitError> {
+    permissions::permit(&test.shared, test.room.clone(), user.parse().unwrap(), rights).await
+}
+
+async fn ann_who_can_be_reached() -> Connected {
+    let ann = connected().await;
+    permissions::serve(ann.test.shared.clone(), CancellationToken::new())
+        .await
+        .unwrap();
+    ann
+}
+
+/// What the client is told next of what it may do.
+async fn told(ann: &mut Connected) -> (BTreeSet<TrackSource>, BTreeSet<TrackSource>) {
+    loop {
+        if let ServerMessage::Event(Event::Permissions { send, receive }) = ann.test.messages.recv().await.unwrap() {
+            return (send, receive);
+        }
+    }
+}
+
+async fn published(test: &Test) -> Option<Seats> {
+    let seats = test.bus.load(&seats_key(&test.room)).await.unwrap();
+    seats.map(|(seats, _)| seats)
+}
+
+fn publish(source: TrackSource) -> Request {
+    Request::Publish { source, muted: false }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_becomes_audience_is_let_in_no_more_before_that_is_answered_and_may_publish_again_as_anchor() {
+    let mut ann = connected().await;
+    let source = TrackSource::Camera;
+    let publish = Request::Publish { source, muted: false };
+    let become_one = |role| Request::SwitchRole {
+        role,
+        private_map_key: None,
+    };
+    ann.ask(publish.clone()).await.unwrap();
+    assert_eq!(ann.let_in(), Some([source].into()));
+
+    ann.ask(become_one(Role::Audience)).await.unwrap();
+    assert_eq!(ann.let_in(), Some(BTreeSet::new()));
+    assert_eq!(ann.ask(publish.clone()).await, Err(ErrorCode::NotPermitted));
+    assert_eq!(ann.let_in(), None);
+
+    ann.ask(become_one(Role::Anchor)).await.unwrap();
+    ann.ask(publish).await.unwrap();
+    assert_eq!(ann.let_in(), Some([source].into()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_forbidden_by_the_api_is_let_in_no_more_before_that_is_answered() {
+    let (audio, camera) = (TrackSource::Audio, TrackSource::Camera);
+    let mut ann = ann_who_can_be_reached().await;
+    ann.ask(publish(audio)).await.unwrap();
+    ann.ask(publish(camera)).await.unwrap();
+    assert_eq!(ann.let_in(), Some([audio, camera].into()));
+
+    permit(&ann.test, "ann", only(&[audio], &EVERYTHING)).await.unwrap();
+    assert_eq!(ann.let_in(), Some([audio].into()));
+    let seats = published(&ann.test).await.unwrap();
+    assert_eq!(seats.publishers[0].camera, None, "others are told");
+    assert!(seats.publishers[0].audio.is_some());
+    assert_eq!(told(&mut ann).await, ([audio].into(), EVERYTHING.into()));
+    assert_eq!(ann.ask(publish(camera)).await, Err(ErrorCode::NotPermitted));
+
+    permit(&ann.test, "ann", only(&EVERYTHING, &EVERYTHING)).await.unwrap();
+    assert_eq!(told(&mut ann).await, (EVERYTHING.into(), EVERYTHING.into()));
+    ann.ask(publish(camera)).await.unwrap();
+    assert_eq!(ann.let_in(), Some([audio, camera].into()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_may_not_watch_any_more_is_shown_nothing_before_that_is_answered_and_the_same_when_he_may_again() {
+    let (bob, camera): (UserId, _) = ("bob".parse().unwrap(), TrackSource::Camera);
+    let mut ann = ann_who_can_be_reached().await;
+    ann.is_joined_by(&bob, camera).await;
+    let watch = Request::RequestVideo {
+        user_id: bob.clone(),
+        source: camera,
+        max_height: None,
+    };
+    ann.ask(watch.clone()).await.unwrap();
+    ann.ask(Request::GetStats {}).await.unwrap();
+    let shows_bob = |ann: &mut Connected| {
+        let shown = ann.shown().expect("the SFU is told");
+        shown.video.iter().flatten().any(|want| want.user == bob)
+    };
+    assert!(shows_bob(&mut ann));
+    permit(&ann.test, "ann", only(&[], &[TrackSource::Audio]))
+        .await
+        .unwrap();
+    assert!(!shows_bob(&mut ann));
+    assert_eq!(ann.ask(watch).await, Err(ErrorCode::NotPermitted));
+    permit(&ann.test, "ann", only(&[], &EVERYTHING)).await.unwrap();
+    assert!(shows_bob(&mut ann));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_role_does_not_undo_what_the_api_has_said() {
+    let mut ann = ann_who_can_be_reached().await;
+    permit(&ann.test, "ann", only(&[TrackSource::Audio], &EVERYTHING))
+        .await
+        .unwrap();
+    for role in [Role::Audience, Role::Anchor] {
+        // The application requires no tickets: any is as good as one with all rights.
+        let private_map_key = Some("ticket".to_owned());
+        ann.ask(Request::SwitchRole { role, private_map_key }).await.unwrap();
+    }
+    assert_eq!(
+        ann.ask(publish(TrackSource::Camera)).await,
+        Err(ErrorCode::NotPermitted)
+    );
+    ann.ask(publish(TrackSource::Audio)).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_not_in_the_room_is_given_nothing() {
+    let mut ann = ann_who_can_be_reached().await;
+    let all = only(&EVERYTHING, &EVERYTHING);
+    assert!(matches!(
+        permit(&ann.test, "bob", all).await,
+        Err(PermitError::NoSuchMember)
+    ));
+    ann.test.room.room = serde_json::from_str("1002").unwrap();
+    assert!(matches!(
+        permit(&ann.test, "ann", all).await,
+        Err(PermitError::NoSuchRoom)
+    ));
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_who_may_create_a_room_is_its_first_member() {
+    const ENTER: u32 = 2;
+    const CREATE: u32 = 1;
+    let test = ann_in_the_room().await;
+    let enter = async |room: &str, user: &str, bits| {
+        let room = RoomKey {
+            app: test.room.app,
+            room: serde_json::from_str(room).unwrap(),
+        };
+        Stay::enter(&test.shared, room, user.parse().unwrap(), Role::Anchor, rights(bits)).await
+    };
+    assert!(matches!(
+        enter("1002", "bob", ENTER).await,
+        Err(Refused::Code(ErrorCode::NotPermitted))
+    ));
+    assert!(enter("1001", "bob", ENTER).await.is_ok(), "ann has made this one");
+    assert!(enter("1002", "cat", CREATE | ENTER).await.is_ok());
+}

@@ -1,0 +1,117 @@
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { Room } from './room';
+import type { Permissions } from './types';
+
+/** The server: answers what a room needs, and says what the test says. */
+class Server {
+  static last: Server;
+  readyState = 1;
+  onopen?: () => void;
+  onmessage?: (message: { data: string }) => void;
+  onclose?: () => void;
+  readonly asked: Record<string, unknown>[] = [];
+  /** What is told before the answer to `connect`. */
+  beforeAnswer: Record<string, unknown>[] = [];
+
+  constructor() {
+    Server.last = this;
+    queueMicrotask(() => this.onopen?.());
+  }
+
+  send(text: string): void {
+    const request = JSON.parse(text) as Record<string, unknown>;
+    this.asked.push(request);
+    if (request['op'] === 'connect') this.beforeAnswer.forEach((event) => this.tell(event));
+    const room = { roomId: 1, members: ['ann', 'bob'], memberCount: 2, publishers: [{ userId: 'bob', audio: 'on' }] };
+    queueMicrotask(() => this.tell({ id: request['id'], ok: true, resumeToken: 't', room, answer: 'v=0' }));
+  }
+
+  tell(message: Record<string, unknown>): void {
+    this.onmessage?.({ data: JSON.stringify(message) });
+  }
+
+  close(): void {
+    this.readyState = 3;
+    this.onclose?.();
+  }
+}
+
+class Sender {
+  track: MediaStreamTrack | null = null;
+
+  replaceTrack(track: MediaStreamTrack | null): Promise<void> {
+    this.track = track;
+    return Promise.resolve();
+  }
+
+  getParameters = () => ({ encodings: [] });
+  setParameters = () => Promise.resolve();
+}
+
+class Connection extends EventTarget {
+  static last: Connection;
+  readonly senders: Sender[] = [];
+  readonly localDescription = { sdp: 'v=0' };
+  readonly iceConnectionState = 'new';
+
+  constructor() {
+    super();
+    Connection.last = this;
+  }
+
+  addTransceiver(kind: string) {
+    const sender = new Sender();
+    const mid = String(this.senders.push(sender) - 1);
+    const receiver = { track: { kind, id: mid }, getSynchronizationSources: () => [] };
+    return { mid, sender, receiver };
+  }
+
+  createDataChannel = () => ({ readyState: 'connecting' });
+  createOffer = () => Promise.resolve({ type: 'offer', sdp: 'v=0' });
+  setLocalDescription = () => Promise.resolve();
+  setRemoteDescription = () => Promise.resolve();
+  close = () => {};
+}
+
+const camera = { kind: 'video', enabled: true, getSettings: () => ({ width: 1280, height: 720 }) } as unknown as MediaStreamTrack;
+const microphone = { kind: 'audio', enabled: true } as MediaStreamTrack;
+const options = { url: 'ws://x/ws', credentials: { sdkAppId: 1, userId: 'ann', userSig: 'x' }, roomId: 1 };
+
+describe('a room', () => {
+  beforeEach(() => {
+    vi.stubGlobal('WebSocket', Server);
+    vi.stubGlobal('RTCPeerConnection', Connection);
+    vi.stubGlobal('addEventListener', () => {});
+    vi.stubGlobal('removeEventListener', () => {});
+  });
+
+  afterEach(() => vi.unstubAllGlobals());
+
+  test('what arrives while it is entered is known afterwards, though nobody could listen yet', async () => {
+    const slots = { event: 'slots', audio: ['bob'], video: [{ userId: 'bob', source: 'camera' }] };
+    const entered = Room.enter(options);
+    Server.last.beforeAnswer.push(slots);
+    const room = await entered;
+    const found = room.remotes.map(({ userId, source, track }) => `${userId} ${source} ${track.kind}`);
+    expect(found).toEqual(['bob audio audio', 'bob camera video']);
+    await room.leave();
+  });
+
+  test('what is not permitted any more is not sent any more, and not begun again with a new connection', async () => {
+    const room = await Room.enter(options);
+    await room.publish('camera', camera);
+    await room.publish('audio', microphone);
+    const [, sender] = Connection.last.senders;
+    expect(sender?.track).toBe(camera);
+    const told: Permissions[] = [];
+    room.on('permissions', (permissions) => told.push(permissions));
+    const left = { send: ['audio'], receive: ['audio', 'camera', 'screen'] };
+    Server.last.tell({ event: 'permissions', ...left });
+    expect(told).toEqual([left]);
+    expect(sender?.track).toBeNull();
+    Server.last.tell({ event: 'mediaState', state: 'disconnected' });
+    await vi.waitUntil(() => Connection.last.senders[1] !== sender && Connection.last.senders[0]?.track === microphone);
+    expect(Connection.last.senders[1]?.track).toBeNull();
+    await room.leave();
+  });
+});
