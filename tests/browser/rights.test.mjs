@@ -124,6 +124,23 @@ describe('an application with room tickets', { skip: cannotRun() }, () => {
     await until(eve, 'ann again', isSeen);
   });
 
+  test('by WHIP the ticket is the bearer token, and says the same', async () => {
+    const whip = (user, bits) => eve.evaluate(async ([url, bearer]) => {
+      const connection = new RTCPeerConnection();
+      connection.addTransceiver(new MediaStreamAudioDestinationNode(new AudioContext()).stream.getAudioTracks()[0], { direction: 'sendonly' });
+      await connection.setLocalDescription(await connection.createOffer());
+      const headers = { authorization: `Bearer ${bearer}`, 'content-type': 'application/sdp' };
+      const answer = await fetch(url, { method: 'POST', headers, body: connection.localDescription.sdp });
+      connection.close();
+      const session = answer.headers.get('location');
+      if (session) await fetch(new URL(session, url), { method: 'DELETE', headers });
+      return [answer.status, session ? '' : (await answer.json()).error.code];
+    }, [`${server.url}/whip/${ROOM}`, ticket(user, bits)]);
+    assert.deepEqual(await whip('camera-1', EVERYTHING), [201, '']);
+    assert.deepEqual(await whip('camera-2', WATCH), [403, 'not_permitted']);
+    assert.equal((await whip('camera-3', WATCH - 2))[0], 403);
+  });
+
   test('a role is changed and changed back', async () => {
     await ann.evaluate(() => window.rotunda.room.switchRole('audience'));
     await until(eve, 'no picture of ann', isNotSeen);

@@ -42,8 +42,11 @@ async function freePort() {
   }
 }
 
+/** What somebody else took between our look and the server's. */
+const TAKEN = 'is taken by another program';
+
 /** Starts `rotunda serve` in a folder of its own; `stop()` ends it in order and fails if it cannot. */
-export async function startServer(settings = {}) {
+export async function startServer(settings = {}, tries = 5) {
   const data = mkdtempSync(join(tmpdir(), 'rotunda-test-'));
   const [http, grpc, rtmp, media] = [await freePort(), await freePort(), await freePort(), await freePort()];
   const env = {
@@ -63,10 +66,16 @@ export async function startServer(settings = {}) {
   const server = spawn(binary, ['serve'], { env, cwd: data, stdio: ['ignore', 'pipe', 'pipe'] });
   let log = '';
   server.stderr.on('data', (text) => { log += text; });
-  await new Promise((resolve, reject) => {
-    server.stdout.on('data', (text) => { if (String(text).includes('ready')) resolve(); });
-    server.on('exit', (code) => reject(new Error(`the server ended with ${code}:\n${log}`)));
+  const ended = await new Promise((resolve) => {
+    server.stdout.on('data', (text) => { if (String(text).includes('ready')) resolve(undefined); });
+    // With all of its log.
+    server.on('close', (code) => resolve(`the server ended with ${code}:\n${log}`));
   });
+  if (ended) {
+    rmSync(data, { recursive: true, force: true });
+    if (ended.includes(TAKEN) && tries > 1) return startServer(settings, tries - 1);
+    throw new Error(ended);
+  }
   return {
     url: `http://localhost:${http}`,
     env,
@@ -87,11 +96,11 @@ export async function startServer(settings = {}) {
       return { stop: async () => { child.kill('SIGINT'); await once(child, 'exit'); } };
     },
     async stop() {
-      server.removeAllListeners('exit');
       const exited = once(server, 'exit');
       server.kill('SIGTERM');
-      await exited;
+      const [code] = await exited;
       rmSync(data, { recursive: true, force: true });
+      if (code !== 0) throw new Error(`the server ended with ${code}:\n${log}`);
     },
   };
 }

@@ -1,5 +1,9 @@
 //! Errors of the API: a code that clients switch on, and words for a person.
 
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
 use thiserror::Error;
 
 /// The same in every face. Codes are those of the TRTC server API.
@@ -22,5 +26,20 @@ impl ApiError {
     pub fn internal(error: &(dyn std::error::Error + 'static)) -> Self {
         tracing::error!(error, "an API call failed");
         Self::new("InternalError", "something failed here; try again")
+    }
+}
+
+/// Over plain HTTP: `{"error": {"code", "message"}}` with a status.
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let Self { code, message } = self;
+        let status = match code.split('.').next() {
+            Some("AuthFailure") => StatusCode::UNAUTHORIZED,
+            Some("FailedOperation" | "ResourceNotFound") => StatusCode::NOT_FOUND,
+            Some("ResourceUnavailable") => StatusCode::SERVICE_UNAVAILABLE,
+            Some("InternalError") => StatusCode::INTERNAL_SERVER_ERROR,
+            _ => StatusCode::BAD_REQUEST,
+        };
+        (status, Json(json!({ "error": { "code": code, "message": message } }))).into_response()
     }
 }

@@ -5,8 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use rotunda_proto::clock::Clock;
@@ -42,7 +40,7 @@ pub fn router(shared: Shared, mixes: Arc<Mixes>) -> Router {
         .with_state(Demo { shared, mixes })
 }
 
-async fn info(State(demo): State<Demo>) -> Result<Json<Value>, Failure> {
+async fn info(State(demo): State<Demo>) -> Result<Json<Value>, ApiError> {
     let application = demo.application()?;
     Ok(Json(
         json!({ "sdkAppId": application.sdk_app_id, "version": env!("CARGO_PKG_VERSION") }),
@@ -55,7 +53,7 @@ struct TicketRequest {
     user_id: UserId,
 }
 
-async fn ticket(State(demo): State<Demo>, Json(request): Json<TicketRequest>) -> Result<Json<Value>, Failure> {
+async fn ticket(State(demo): State<Demo>, Json(request): Json<TicketRequest>) -> Result<Json<Value>, ApiError> {
     let Application {
         sdk_app_id, secret_key, ..
     } = demo.application()?;
@@ -71,7 +69,7 @@ struct MixRequest {
     template: Option<Template>,
 }
 
-async fn start(State(demo): State<Demo>, Json(request): Json<MixRequest>) -> Result<Json<Value>, Failure> {
+async fn start(State(demo): State<Demo>, Json(request): Json<MixRequest>) -> Result<Json<Value>, ApiError> {
     let application = demo.application()?;
     let stream_id = stream_id(&request.room_id);
     let template = match request.template.unwrap_or(Template::Grid) {
@@ -114,7 +112,7 @@ async fn start(State(demo): State<Demo>, Json(request): Json<MixRequest>) -> Res
     Ok(Json(json!({ "streamId": stream_id })))
 }
 
-async fn stop(State(demo): State<Demo>, Json(request): Json<MixRequest>) -> Result<Json<Value>, Failure> {
+async fn stop(State(demo): State<Demo>, Json(request): Json<MixRequest>) -> Result<Json<Value>, ApiError> {
     let application = demo.application()?;
     let sdk_app_id = Some(application.sdk_app_id.get().into());
     demo.mixes
@@ -130,8 +128,8 @@ async fn stop(State(demo): State<Demo>, Json(request): Json<MixRequest>) -> Resu
 }
 
 impl Demo {
-    fn application(&self) -> Result<&Application, Failure> {
-        let none = || Failure(ApiError::new("ResourceNotFound", "no application is configured"));
+    fn application(&self) -> Result<&Application, ApiError> {
+        let none = || ApiError::new("ResourceNotFound", "no application is configured");
         self.shared.applications.first().ok_or_else(none)
     }
 }
@@ -157,21 +155,5 @@ fn field(room: RoomId) -> RoomField {
     match room {
         RoomId::Number(number) => RoomField::Number(Some(number.get().into())),
         RoomId::Name(name) => RoomField::Name(Some(name.to_string())),
-    }
-}
-
-struct Failure(ApiError);
-
-impl From<ApiError> for Failure {
-    fn from(error: ApiError) -> Self {
-        Self(error)
-    }
-}
-
-impl IntoResponse for Failure {
-    fn into_response(self) -> Response {
-        let Self(ApiError { code, message }) = self;
-        let body = json!({ "error": { "code": code, "message": message } });
-        (StatusCode::BAD_REQUEST, Json(body)).into_response()
     }
 }

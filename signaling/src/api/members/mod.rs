@@ -3,14 +3,12 @@
 mod permissions;
 mod statistics;
 
+use axum::Router;
 use axum::extract::{FromRef, FromRequestParts, Path};
+use axum::http::header;
 use axum::http::request::Parts;
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
 use axum::routing::{get, put};
-use axum::{Json, Router};
 use rotunda_proto::ids::{RoomId, RoomKey, UserId};
-use serde_json::json;
 
 use super::ApiError;
 use super::caller::caller;
@@ -34,10 +32,10 @@ where
     S: Send + Sync,
     Shared: FromRef<S>,
 {
-    type Rejection = Failure;
+    type Rejection = ApiError;
 
     /// The room as in a WHIP address: digits are a number.
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let shared = Shared::from_ref(state);
         let header = parts.headers.get(header::AUTHORIZATION);
         let application = caller(&shared.applications, header.and_then(|value| value.to_str().ok()))?;
@@ -52,29 +50,6 @@ where
         let app = application.sdk_app_id;
         let room = RoomKey { app, room };
         Ok(Self { room, user })
-    }
-}
-
-/// An error with its HTTP status.
-struct Failure(ApiError);
-
-impl From<ApiError> for Failure {
-    fn from(error: ApiError) -> Self {
-        Self(error)
-    }
-}
-
-impl IntoResponse for Failure {
-    fn into_response(self) -> Response {
-        let ApiError { code, message } = self.0;
-        let status = match code.split('.').next() {
-            Some("AuthFailure") => StatusCode::UNAUTHORIZED,
-            Some("InvalidParameterValue" | "InvalidRequest") => StatusCode::BAD_REQUEST,
-            Some("FailedOperation") => StatusCode::NOT_FOUND,
-            Some("ResourceUnavailable") => StatusCode::SERVICE_UNAVAILABLE,
-            _ => StatusCode::INTERNAL_SERVER_ERROR,
-        };
-        (status, Json(json!({ "error": { "code": code, "message": message } }))).into_response()
     }
 }
 

@@ -8,7 +8,7 @@ use rotunda_proto::bus::BusError;
 use rotunda_proto::room::Permissions;
 use rotunda_proto::room_ticket::Rights;
 
-use super::{Failure, Member};
+use super::Member;
 use crate::api::ApiError;
 use crate::permissions::{PermitError, permit};
 use crate::service::Shared;
@@ -18,12 +18,12 @@ pub async fn put(
     State(shared): State<Shared>,
     Member { room, user }: Member,
     permissions: Result<Json<Permissions>, JsonRejection>,
-) -> Result<StatusCode, Failure> {
+) -> Result<StatusCode, ApiError> {
     let Json(permissions) = permissions.map_err(|error| ApiError::new("InvalidRequest", error.body_text()))?;
     let rights = Rights::of(&permissions);
     match permit(&shared, room, user, rights).await {
         Ok(()) => Ok(StatusCode::NO_CONTENT),
-        Err(error) => Err(Failure(explain(&error))),
+        Err(error) => Err(explain(&error)),
     }
 }
 

@@ -7,12 +7,12 @@ use rotunda_proto::room::{RoomInfo, info_key};
 use rotunda_proto::sfu::{self, Command};
 use rotunda_proto::statistics::Statistics;
 
-use super::{Failure, Member};
+use super::Member;
 use crate::api::ApiError;
 use crate::service::Shared;
 
-pub async fn get(State(shared): State<Shared>, member: Member) -> Result<Json<Statistics>, Failure> {
-    find(&shared, member).await.map(Json).map_err(Failure)
+pub async fn get(State(shared): State<Shared>, member: Member) -> Result<Json<Statistics>, ApiError> {
+    find(&shared, member).await.map(Json)
 }
 
 /// Asks the SFU node that serves the room, wherever the member's WebSocket is.

@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
+use axum::http::StatusCode;
 use rotunda_proto::bus::{BusExt, InProcess, SharedBus};
 use rotunda_proto::config::{Application, Secret};
 use rotunda_proto::ids::{NodeId, TrackSource};
@@ -12,7 +13,7 @@ use rotunda_proto::room::{
 use rotunda_proto::room_ticket::Rights;
 use rotunda_proto::sfu::{self, Command};
 use rotunda_proto::statistics::Statistics;
-use serde_json::Value;
+use serde_json::{Value, json};
 use sqlx::any::AnyPoolOptions;
 use tokio::net::TcpListener;
 
