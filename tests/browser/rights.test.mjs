@@ -134,7 +134,7 @@ describe('an application with room tickets', { skip: cannotRun() }, () => {
       connection.close();
       const session = answer.headers.get('location');
       if (session) await fetch(new URL(session, url), { method: 'DELETE', headers });
-      return [answer.status, session ? '' : (await answer.json()).error.code];
+      return [answer.status, session ? '' : (await answer.text()).split(':')[0]];
     }, [`${server.url}/whip/${ROOM}`, ticket(user, bits)]);
     assert.deepEqual(await whip('camera-1', EVERYTHING), [201, '']);
     assert.deepEqual(await whip('camera-2', WATCH), [403, 'not_permitted']);
