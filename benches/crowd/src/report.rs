@@ -98,7 +98,7 @@ fn row(f: &mut fmt::Formatter<'_>, name: &str, found: f64, bar: &str, unit: &str
 fn quantiles(f: &mut fmt::Formatter<'_>, name: &str, found: Quantiles, bar: &str) -> fmt::Result {
     let Quantiles { p50, p95, p99, max } = found;
     let found = format!("{p50:.1} / {p95:.1} / {p99:.1} / {max:.1}");
-    writeln!(f, "{name:34}{found:>36}{bar:>10} ms")
+    writeln!(f, "{name:34}{found:>38}{bar:>10} ms")
 }
 
 fn signaled(f: &mut fmt::Formatter<'_>, name: &str, phase: &Phase) -> fmt::Result {

@@ -21,6 +21,7 @@ mod shard;
 mod stamp;
 mod stay;
 mod tally;
+mod turns;
 mod udp;
 mod viewer;
 

@@ -374,6 +374,7 @@ impl<F: FnMut(&Second)> Run<F> {
             first_failure,
             sent: self.totals.iter().map(|totals| totals.sent).sum(),
             mutes: self.totals.iter().map(|totals| totals.mutes).sum(),
+            turns: self.totals.iter().map(|totals| totals.turns).sum(),
             tally: &tally,
             joins: &self.progress.joins,
             server_cpu: measured.server_cpu,
