@@ -343,6 +343,6 @@ mod tests {
         drop((near, stream));
         let mut read = Vec::new();
         far.read_to_end(&mut read).await.unwrap();
-        assert_eq!(read, []);
+        assert!(read.is_empty());
     }
 }
