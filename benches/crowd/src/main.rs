@@ -37,6 +37,8 @@ enum Command {
         #[arg(long)]
         hold: bool,
     },
+    /// Prints the configuration with which `rotunda load` is let in, too.
+    Config,
     /// The members, and what is found.
     Join {
         #[command(flatten)]
@@ -82,6 +84,12 @@ fn main() -> anyhow::Result<()> {
             // As the server's own.
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
             runtime.block_on(server::run(ports, streams))
+        }
+        Command::Config => {
+            println!(
+                "[[applications]]\nsdk_app_id = {APP}\nsecret_key = {SECRET:?}\nsecret_id = \"\"\napi_secret = \"\""
+            );
+            Ok(())
         }
         Command::Join { ports, plan } => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
