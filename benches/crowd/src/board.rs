@@ -1,11 +1,13 @@
 //! What the members have found so far. They share one thread.
 
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use rotunda_client::load::{Delays, Quantiles};
 use rotunda_proto::room::{MAX_VIDEO_PUBLISHERS, TrackState};
 use rotunda_proto::signaling::PublisherView;
 use serde::Serialize;
+use tokio::sync::Notify;
 
 /// Each publisher's camera.
 pub type Cameras = [Option<TrackState>; MAX_VIDEO_PUBLISHERS];
@@ -23,6 +25,8 @@ pub struct Board {
     /// By member: what it knows.
     known: Vec<Cameras>,
     change: Option<Change>,
+    /// Somebody has entered, failed or been told.
+    news: Rc<Notify>,
 }
 
 /// Of one member, since the last [`Board::clear`]: WebSocket frames with their headers.
@@ -36,6 +40,8 @@ struct Received {
 struct Change {
     wanted: Cameras,
     asked_at: Instant,
+    /// Members who know it.
+    count: usize,
     delays: Delays,
 }
 
@@ -69,7 +75,18 @@ impl Board {
             received: vec![Received::default(); members],
             known: vec![Cameras::default(); members],
             change: None,
+            news: Rc::default(),
         }
+    }
+
+    /// Told of whatever changes what [`is_settled`](Self::is_settled) and [`all_know`](Self::all_know) answer.
+    pub fn news(&self) -> Rc<Notify> {
+        self.news.clone()
+    }
+
+    /// Whether each member has entered or failed.
+    pub fn is_settled(&self) -> bool {
+        (self.entered + self.failed) as usize >= self.known.len()
     }
 
     pub fn handle_entered(&mut self, now: Instant, whole: Duration, reply: Duration) {
@@ -77,11 +94,13 @@ impl Board {
         self.last_at = Some(now);
         self.joins.record(whole);
         self.replies.record(reply);
+        self.news.notify_one();
     }
 
     pub fn handle_failed(&mut self, error: &anyhow::Error) {
         self.failed += 1;
         self.first_failure.get_or_insert_with(|| format!("{error:#}"));
+        self.news.notify_one();
     }
 
     pub fn handle_frame(&mut self, member: usize, bytes: usize) {
@@ -90,19 +109,26 @@ impl Board {
         received.bytes += bytes as u64;
     }
 
-    /// Publishers that are not ours are ignored.
+    /// Publishers that are not ours are ignored, and what is no news.
     pub fn handle_publishing(&mut self, now: Instant, member: usize, view: &PublisherView) {
         let number = view.user_id.as_str().strip_prefix(PUBLISHER_PREFIX);
         let number = number.and_then(|number| number.parse::<usize>().ok());
         let known = &mut self.known[member];
-        let Some(camera) = number.and_then(|number| known.get_mut(number)) else {
+        let Some(number) = number.filter(|number| known.get(*number).is_some_and(|camera| *camera != view.camera))
+        else {
             return;
         };
-        *camera = view.camera;
-        if let Some(change) = &mut self.change
-            && change.wanted == *known
-        {
-            change.delays.record(now.saturating_duration_since(change.asked_at));
+        let before = *known;
+        known[number] = view.camera;
+        let Some(change) = &mut self.change else { return };
+        match (before == change.wanted, *known == change.wanted) {
+            (true, _) => change.count -= 1,
+            (false, true) => {
+                change.count += 1;
+                change.delays.record(now.saturating_duration_since(change.asked_at));
+                self.news.notify_one();
+            }
+            (false, false) => {}
         }
     }
 
@@ -130,27 +156,23 @@ impl Board {
         self.change = Some(Change {
             wanted,
             asked_at: now,
+            count: self.known.iter().filter(|known| **known == wanted).count(),
             delays: Delays::default(),
         });
     }
 
     pub fn all_know(&self) -> bool {
-        self.who_know() >= self.entered as usize
+        let count = self.change.as_ref().map(|change| change.count);
+        count >= Some(self.entered as usize)
     }
 
     /// What became of the change that was expected.
     pub fn take_reached(&mut self) -> Option<Reached> {
-        let members = self.who_know();
         let change = self.change.take()?;
         Some(Reached {
-            members,
+            members: change.count,
             delay_ms: change.delays.summary(),
         })
-    }
-
-    fn who_know(&self) -> usize {
-        let wanted = self.change.as_ref().map(|change| change.wanted);
-        self.known.iter().filter(|known| Some(**known) == wanted).count()
     }
 }
 

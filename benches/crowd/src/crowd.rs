@@ -26,8 +26,6 @@ use crate::report::{Cost, Phase, Report, Storm};
 const WITHIN: Duration = Duration::from_secs(60);
 /// After the last join: until the room of 50,000 has been told of the count, twice.
 const SETTLE: Duration = Duration::from_secs(20);
-/// How often a state is looked at that is waited for.
-const LOOK: Duration = Duration::from_millis(5);
 
 #[derive(Debug, Clone, Args, Serialize)]
 pub struct Plan {
@@ -196,8 +194,7 @@ impl Crowd {
                 }
             });
         }
-        self.wait_until(|board| (board.entered + board.failed) as usize >= self.plan.members)
-            .await;
+        self.wait_until(Board::is_settled).await;
         let cost = self.cost_since(&began)?;
         let board = self.board.borrow();
         let last = board.last_at.context("nobody entered")?;
@@ -268,11 +265,14 @@ impl Crowd {
 
     /// Until it is so, or for as long as makes sense.
     async fn wait_until(&self, is_so: impl Fn(&Board) -> bool) {
-        let clock = Clock;
-        let until = clock.now() + WITHIN;
-        while !is_so(&self.board.borrow()) && clock.now() < until {
-            clock.sleep_until(clock.now() + LOOK).await;
-        }
+        let news = self.board.borrow().news();
+        let so = async {
+            while !is_so(&self.board.borrow()) {
+                news.notified().await;
+            }
+        };
+        // Whether it is so is in what is reported.
+        let _in_time = tokio::time::timeout(WITHIN, so).await;
     }
 
     fn begin(&self) -> anyhow::Result<Began> {
