@@ -233,6 +233,10 @@ pub struct Load {
     /// and it is counted who of the audience has not been told so within 15 s.
     #[arg(long, value_name = "TIMES", default_value_t = 0.0, conflicts_with_all = ["whip", "janus"])]
     pub mutes: f64,
+    /// Publishers of a room take turns speaking, so many seconds each: whose turn it is publishes its microphone, speaks, pauses, and
+    /// unpublishes it. By default all speak all the time.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0.0, conflicts_with_all = ["whip", "janus"])]
+    pub talk_turns: f64,
     /// Share of the media packets that viewers drop on arrival, 0 to 1; they ask for them again.
     #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
     pub loss: f64,

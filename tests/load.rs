@@ -216,6 +216,24 @@ fn a_storm_of_mutes_costs_the_audience_little_and_leaves_nobody_behind() {
 }
 
 #[test]
+fn publishers_who_take_turns_are_heard_one_after_the_other() {
+    let server = support::Server::start();
+    let cast = ["--publishers", "2", "--viewers", "3", "--talk-turns", "0.5"];
+    let report = load(&server, &cast);
+
+    // Six turns in three seconds, more or less as a busy machine keeps time.
+    let turns = number(&report, "/turns");
+    assert!((4.0..=7.0).contains(&turns), "{report:#}");
+    // One microphone at a time, of 50 packets a second; opening it takes a moment of each turn.
+    let heard = number(&report, "/audio/delivered");
+    assert!((225.0..=475.0).contains(&heard), "{report:#}");
+    // Pictures go on all the while: two publishers, 200 packets a second, 3 seconds, 3 viewers.
+    let seen = number(&report, "/video/delivered");
+    assert!((3_240.0..=3_960.0).contains(&seen), "{report:#}");
+    assert_eq!(number(&report, "/lost"), 0.0, "{report:#}");
+}
+
+#[test]
 fn a_plan_that_cannot_be_is_refused_by_name() {
     let server = support::Server::start();
     let output = server.run(&["load", "--publishers", "5"]);

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use futures::{SinkExt, StreamExt};
 use rotunda_proto::signaling::{ErrorBody, Event, Reply, Request, RequestEnvelope, ServerMessage};
 use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::error::UrlError;
@@ -44,9 +45,9 @@ pub struct Frame {
     pub message: Option<ServerMessage>,
 }
 
-/// One connection to `/ws`.
-pub struct SignalingClient {
-    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+/// One connection to `/ws`, over TCP if not said otherwise.
+pub struct SignalingClient<S = MaybeTlsStream<TcpStream>> {
+    socket: WebSocketStream<S>,
     next_id: u64,
     events: VecDeque<Event>,
 }
@@ -69,8 +70,22 @@ impl SignalingClient {
 
     /// As [`connect`](Self::connect), from this address of ours and with small buffers: for members by the thousand.
     pub async fn connect_from(url: &str, source: IpAddr) -> Result<Self, SignalingError> {
-        let connected = connect_from(url, source).await;
-        let socket = connected.map_err(|source| SignalingError::Connect {
+        let stream = tcp_from(url, source).await.map_err(|source| SignalingError::Connect {
+            url: url.to_owned(),
+            source: Box::new(source),
+        })?;
+        Self::over(MaybeTlsStream::Plain(stream), url).await
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> SignalingClient<S> {
+    /// Over a stream that leads to the server of `url`, with small buffers: for members by the thousand.
+    pub async fn over(stream: S, url: &str) -> Result<Self, SignalingError> {
+        let config = WebSocketConfig::default()
+            .read_buffer_size(READ_BUFFER)
+            .write_buffer_size(0);
+        let upgraded = client_async_with_config(url, stream, Some(config)).await;
+        let (socket, _) = upgraded.map_err(|source| SignalingError::Connect {
             url: url.to_owned(),
             source: Box::new(source),
         })?;
@@ -154,10 +169,7 @@ fn frame_bytes(payload: usize) -> usize {
     header + payload
 }
 
-async fn connect_from(
-    url: &str,
-    source: IpAddr,
-) -> Result<WebSocketStream<MaybeTlsStream<TcpStream>>, tungstenite::Error> {
+async fn tcp_from(url: &str, source: IpAddr) -> Result<TcpStream, tungstenite::Error> {
     let request = url.into_client_request()?;
     if request.uri().scheme_str() != Some("ws") {
         return Err(UrlError::TlsFeatureNotEnabled.into());
@@ -175,10 +187,5 @@ async fn connect_from(
     socket.bind(SocketAddr::new(source, 0))?;
     // A request is not to wait for the acknowledgement of the one before.
     socket.set_nodelay(true)?;
-    let stream = MaybeTlsStream::Plain(socket.connect(server).await?);
-    let config = WebSocketConfig::default()
-        .read_buffer_size(READ_BUFFER)
-        .write_buffer_size(0);
-    let (socket, _) = client_async_with_config(request, stream, Some(config)).await?;
-    Ok(socket)
+    Ok(socket.connect(server).await?)
 }

@@ -13,7 +13,7 @@ pub struct Config {
     pub resume_seconds: u32,
     /// Seconds in which a WebSocket must log in. Default 10.
     pub login_seconds: u64,
-    /// Members that this process takes, of all rooms together; more are told `node_full`. One takes about 10 kB of memory
+    /// Members that this process takes, of all rooms together; more are told `node_full`. One takes about 12 kB of memory
     /// and an open file. Default 60000.
     pub max_members: u64,
     /// Serves the demo room's own back end at `/demo/`, which gives anybody a ticket: off in production. Default true.

@@ -79,6 +79,7 @@ fn plan(arguments: cli::Load, local: String) -> Plan {
         frame_packets: arguments.frame_packets,
         gop: arguments.gop,
         mutes: arguments.mutes,
+        talk_turns: arguments.talk_turns,
         audio: Flow {
             packets_per_second: arguments.audio_packets,
             bytes: arguments.audio_bytes,
@@ -176,6 +177,9 @@ fn summary(report: &Report) -> String {
             "  mutes              {:.1} a second; {} of the audience do not know the last state",
             storm.per_second, storm.members_behind
         ));
+    }
+    if let Some(turns) = report.turns {
+        say(format!("  turns to speak     {turns}"));
     }
     if report.foreign > 0 {
         say(format!(

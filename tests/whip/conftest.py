@@ -12,19 +12,23 @@ server_under_test = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(server_under_test)
 
 
-def ticket_of(server, user):
-    command = [server.binary, "user-sig", user]
-    made = subprocess.run(command, env=server.env, cwd=server.folder, capture_output=True, text=True, check=True)
-    return made.stdout.strip()
+@pytest.fixture(scope="module")
+def network():
+    """Where the server and its peers are: here. A module may put another one in its place."""
 
 
-@pytest.fixture(scope="session")
-def server(tmp_path_factory):
+@pytest.fixture(scope="module")
+def server(network, tmp_path_factory):
     running = server_under_test.Server(tmp_path_factory.mktemp("rotunda"))
     yield running
     running.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def ticket(server):
-    return lambda user: ticket_of(server, user)
+    def ticket_of(user):
+        command = [server.binary, "user-sig", user]
+        made = subprocess.run(command, env=server.env, cwd=server.folder, capture_output=True, text=True, check=True)
+        return made.stdout.strip()
+
+    return ticket_of

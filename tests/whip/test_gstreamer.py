@@ -11,7 +11,6 @@ import threading
 import aiohttp
 import pytest
 from aiortc_peer import assert_both_halves_were_bright, brightness, loudest_frequency, peer, post
-from conftest import server_under_test, ticket_of
 from own_network import own_network
 
 SCRIPT = pathlib.Path(__file__).with_name("gstreamer_peer.py")
@@ -26,7 +25,8 @@ def skip(reason):
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
+def network():
+    """One of our own: libnice offers no loopback address."""
     there = subprocess.run([PYTHON, SCRIPT, "--help"], capture_output=True, text=True)
     if there.returncode != 0:
         reason = f"no GStreamer for {PYTHON} (`make setup` installs it): {there.stderr}"
@@ -35,18 +35,10 @@ def server(tmp_path_factory):
         skip(reason)
     with contextlib.ExitStack() as stack:
         try:
-            # libnice offers no loopback address.
             stack.enter_context(own_network())
         except PermissionError as error:
             skip(f"making a network namespace is not permitted (it needs root): {error}")
-        running = server_under_test.Server(tmp_path_factory.mktemp("rotunda"))
-        yield running
-        running.stop()
-
-
-@pytest.fixture(scope="module")
-def ticket(server):
-    return lambda user: ticket_of(server, user)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -21,12 +21,15 @@ mod shard;
 mod stamp;
 mod stay;
 mod tally;
+mod turns;
 mod udp;
 mod viewer;
 
-pub use delay::Quantiles;
+pub use cpu::CpuClock;
+pub use delay::{Delays, Quantiles};
 pub use entrance::{JanusError, WhipError};
 pub use link::{Bandwidth, BandwidthError};
+pub use memory::resident_bytes;
 pub use plan::{Entrance, Flow, Plan, PlanError};
 pub use report::{AudienceReport, KindReport, Report};
 pub use run::{Access, LoadError, Second, Stage, run};

@@ -15,6 +15,8 @@ use super::stamp::{MIN_AUDIO_BYTES, MIN_VIDEO_BYTES};
 const MAX_PAYLOAD_BYTES: usize = 1_160;
 /// A second: a server permits 50 requests of a member.
 const MOST_MUTES: f64 = 40.0;
+/// Seconds: two requests a turn, and all of it is to be heard.
+const SHORTEST_TURN: f64 = 0.1;
 /// No number of a plan makes sense beyond it.
 const LARGEST: f64 = 1e6;
 
@@ -47,6 +49,9 @@ pub struct Plan {
     pub audio: Flow,
     /// Times a second that each publisher mutes or unmutes its camera in the measured time; 0: never.
     pub mutes: f64,
+    /// Seconds that one publisher of a room has its microphone open before it closes it and the next one opens its own; 0: all
+    /// speak all the time.
+    pub talk_turns: f64,
     /// Share of the media packets that viewers drop on arrival, 0 to 1.
     pub loss: f64,
     /// What each viewer's link carries; None: no limit.
@@ -105,6 +110,8 @@ pub enum PlanError {
     Range(&'static str),
     #[error("an audience without media gets in by Rotunda's signaling alone")]
     Audience,
+    #[error("publishers who take turns speaking need a microphone: --audio-packets")]
+    Silence,
     #[error("the loss must be from 0 to 1")]
     Loss,
     #[error("{name} must be from {least} to {most} bytes")]
@@ -202,6 +209,12 @@ impl Plan {
         if !(0.0..=MOST_MUTES).contains(&self.mutes) {
             return Err(PlanError::Range("--mutes"));
         }
+        if self.talk_turns != 0.0 && !(SHORTEST_TURN..LARGEST).contains(&self.talk_turns) {
+            return Err(PlanError::Range("--talk-turns"));
+        }
+        if self.talk_turns > 0.0 && self.audio.packets_per_second == 0 {
+            return Err(PlanError::Silence);
+        }
         if self.publishers as usize > MAX_VIDEO_PUBLISHERS {
             return Err(PlanError::Publishers(self.publishers));
         }
@@ -287,6 +300,7 @@ pub mod tests {
             frame_packets: 6,
             gop: 2.0,
             mutes: 0.0,
+            talk_turns: 0.0,
             audio: Flow {
                 packets_per_second: 50,
                 bytes: 80,
@@ -352,6 +366,18 @@ pub mod tests {
             Plan { viewers: 0, ..plan() },
             Plan { loss: 1.5, ..plan() },
             Plan { mutes: 60.0, ..plan() },
+            Plan {
+                talk_turns: 0.01,
+                ..plan()
+            },
+            Plan {
+                talk_turns: 1.0,
+                audio: Flow {
+                    packets_per_second: 0,
+                    bytes: 80,
+                },
+                ..plan()
+            },
             Plan {
                 audience: 1,
                 entrance: Entrance::Janus {

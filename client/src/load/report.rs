@@ -49,6 +49,8 @@ pub struct Report {
     pub audience: Option<AudienceReport>,
     /// Where publishers were to mute.
     pub mutes: Option<MutesReport>,
+    /// Where publishers took turns speaking: turns that began in the measured time.
+    pub turns: Option<u64>,
 }
 
 /// A storm of mutes.
@@ -101,6 +103,7 @@ pub struct Findings<'a> {
     pub first_failure: Option<String>,
     pub sent: u64,
     pub mutes: u64,
+    pub turns: u64,
     pub tally: &'a Tally,
     pub joins: &'a Delays,
     pub server_cpu: Option<Duration>,
@@ -159,6 +162,7 @@ impl Report {
                 .audience
                 .map(|audience| AudienceReport::new(&audience, seconds)),
             mutes,
+            turns: (plan.talk_turns > 0.0).then_some(findings.turns),
         }
     }
 
@@ -232,6 +236,7 @@ mod tests {
             first_failure: None,
             sent: 100,
             mutes: 0,
+            turns: 0,
             tally: &tally,
             joins: &Delays::default(),
             server_cpu: Some(Duration::from_millis(10)),

@@ -13,8 +13,8 @@ use str0m::{Event, IceConnectionState, Rtc};
 use super::schedule::{Kind, Packet};
 use crate::peer::{MediaError, Peer};
 
-/// Loudness of every audio packet, dBov: speech.
-const LEVEL_DBOV: i8 = -30;
+/// Louder than this is a voice, dBov.
+const VOICE_DBOV: i8 = -50;
 
 /// What a member needs lines for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,11 +133,11 @@ impl RtpSession {
         if let (Some(mid), Some(pt)) = (mid, pt)
             && let Some(stream) = api.stream_tx_by_mid(mid, None)
         {
-            let mut extensions = ExtensionValues::default();
-            if packet.kind == Kind::Audio {
-                extensions.audio_level = Some(LEVEL_DBOV);
-                extensions.voice_activity = Some(true);
-            }
+            let extensions = ExtensionValues {
+                audio_level: packet.level_dbov,
+                voice_activity: packet.level_dbov.map(|level| level > VOICE_DBOV),
+                ..ExtensionValues::default()
+            };
             let write = RtpWrite::new(pt, packet.sequence.into(), packet.time, now, packet.payload)
                 .marker(packet.marker)
                 .ext_vals(extensions)

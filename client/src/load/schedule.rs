@@ -5,11 +5,15 @@ use std::time::{Duration, Instant};
 
 use super::plan::{Flow, Plan};
 use super::stamp::{Stamp, Vp8Packet, opus_payload};
+use super::turns::{Turns, Voice};
 
 /// A sender that is further behind than this leaves out what it missed instead of sending it in a burst.
 const GIVE_UP_BEHIND: Duration = Duration::from_millis(500);
 /// At most one picture in this time is a key frame because somebody asked.
 const KEYFRAME_INTERVAL: Duration = Duration::from_millis(300);
+/// Loudness of speech, and of a microphone at which nobody speaks, dBov.
+const SPEECH_DBOV: i8 = -30;
+const BREATH_DBOV: i8 = -80;
 const VIDEO_CLOCK: f64 = 90_000.0;
 const AUDIO_CLOCK: f64 = 48_000.0;
 /// The fractional part of the golden ratio: its multiples are spread evenly, however many there are.
@@ -30,6 +34,8 @@ pub struct Packet {
     pub time: u32,
     pub marker: bool,
     pub payload: Vec<u8>,
+    /// Of sound: its loudness, dBov (RFC 6464).
+    pub level_dbov: Option<i8>,
 }
 
 /// One publisher's packets.
@@ -41,6 +47,7 @@ pub struct Schedule {
     frame_packets: u32,
     pictures: Pace,
     audio: Option<(Flow, Pace)>,
+    turns: Option<Turns>,
     keyframe_every: Duration,
     last_keyframe: Option<Instant>,
     keyframe_asked: bool,
@@ -64,6 +71,7 @@ impl Schedule {
             frame_packets: plan.frame_packets,
             pictures: Pace::new(now, plan.frame_interval(), phase),
             audio,
+            turns: Turns::new(epoch, plan, publisher),
             keyframe_every: Duration::from_secs_f64(plan.gop),
             last_keyframe: None,
             keyframe_asked: false,
@@ -84,26 +92,7 @@ impl Schedule {
             if let Some(tick) = self.pictures.poll(now) {
                 self.make_picture(now, tick);
             }
-            if let Some((flow, pace)) = &mut self.audio
-                && let Some(tick) = pace.poll(now)
-            {
-                let packet = Packet {
-                    kind: Kind::Audio,
-                    sequence: u64::from(self.sent_audio),
-                    time: rtp_time(pace.offset(tick), AUDIO_CLOCK),
-                    marker: false,
-                    payload: opus_payload(
-                        Stamp {
-                            sent: now.saturating_duration_since(self.epoch),
-                            publisher: self.publisher,
-                            sequence: self.sent_audio,
-                        },
-                        flow.bytes,
-                    ),
-                };
-                self.sent_audio += 1;
-                self.ready.push_back(packet);
-            }
+            self.make_sound(now);
         }
         self.ready.pop_front()
     }
@@ -113,6 +102,30 @@ impl Schedule {
         self.audio
             .as_ref()
             .map_or(picture, |(_, audio)| picture.min(audio.due()))
+    }
+
+    fn make_sound(&mut self, now: Instant) {
+        let Some((flow, pace)) = &mut self.audio else { return };
+        let Some(tick) = pace.poll(now) else { return };
+        let level_dbov = match self.turns.map(|turns| turns.voice(now)) {
+            Some(Voice::Absent) => return,
+            Some(Voice::Quiet) => BREATH_DBOV,
+            Some(Voice::Speaking) | None => SPEECH_DBOV,
+        };
+        let stamp = Stamp {
+            sent: now.saturating_duration_since(self.epoch),
+            publisher: self.publisher,
+            sequence: self.sent_audio,
+        };
+        self.ready.push_back(Packet {
+            kind: Kind::Audio,
+            sequence: u64::from(self.sent_audio),
+            time: rtp_time(pace.offset(tick), AUDIO_CLOCK),
+            marker: false,
+            payload: opus_payload(stamp, flow.bytes),
+            level_dbov: Some(level_dbov),
+        });
+        self.sent_audio += 1;
     }
 
     fn make_picture(&mut self, now: Instant, tick: u64) {
@@ -143,6 +156,7 @@ impl Schedule {
                 time: rtp_time(self.pictures.offset(tick), VIDEO_CLOCK),
                 marker: index + 1 == self.frame_packets,
                 payload: packet.payload(self.video.bytes),
+                level_dbov: None,
             });
             self.sent_video += 1;
         }

@@ -14,12 +14,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::audience::{self, AudienceTally, Joined, attend, source_address};
 use super::cpu::CpuClock;
-use super::entrance::{Entry, Mutes};
+use super::entrance::{Entry, Routine};
 use super::plan::{Member, Plan};
 use super::publisher::Publisher;
 use super::rtp_session::Part;
 use super::stay::Stay;
 use super::tally::{Meter, Tally, Window};
+use super::turns::Turns;
 use super::udp::ReadBuffers;
 use super::viewer::Viewer;
 use crate::JoinError;
@@ -63,6 +64,7 @@ pub struct Totals {
     pub measured: Tally,
     pub sent: u64,
     pub mutes: u64,
+    pub turns: u64,
     pub audience: AudienceTally,
 }
 
@@ -142,6 +144,7 @@ impl Shard {
             measured: meter.measured,
             sent: meter.sent,
             mutes: meter.mutes,
+            turns: meter.turns,
             audience: meter.audience,
         };
         let _gone = self.tell.send(Told::Finished(Box::new(totals))).await;
@@ -238,13 +241,11 @@ async fn stay(
     };
     match part {
         Part::Publisher => {
-            let stay = match plan.mute_interval() {
-                Some(interval) => stay.muting(Mutes {
-                    interval,
-                    meter: meter.clone(),
-                }),
-                None => stay,
-            };
+            let stay = stay.with_routine(Routine {
+                mute_interval: plan.mute_interval(),
+                turns: Turns::new(setting.epoch, plan, number),
+                meter: meter.clone(),
+            });
             let act = Publisher::new(number, setting.clone(), meter);
             stay.run(act, &buffers, &stop, up).await
         }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rotunda_proto::clock::Clock;
 use tokio_util::sync::CancellationToken;
 
-use super::entrance::{Entry, Mutes, Presence};
+use super::entrance::{Entry, Presence, Routine};
 use super::link::{Late, Passage};
 use super::rtp_session::{RtpSession, Told};
 use super::udp::{Read, ReadBuffers, Socket};
@@ -41,7 +41,7 @@ pub struct Stay {
     presence: Presence,
     session: RtpSession,
     socket: Socket,
-    mutes: Option<Mutes>,
+    routine: Option<Routine>,
 }
 
 impl Stay {
@@ -54,12 +54,13 @@ impl Stay {
             presence,
             session,
             socket,
-            mutes: None,
+            routine: None,
         })
     }
 
-    pub fn muting(mut self, mutes: Mutes) -> Self {
-        self.mutes = Some(mutes);
+    /// Does this, too.
+    pub fn with_routine(mut self, routine: Routine) -> Self {
+        self.routine = Some(routine);
         self
     }
 
@@ -76,7 +77,7 @@ impl Stay {
         let stopped = stop.cancelled();
         let timer = tokio::time::sleep_until(clock.now().into());
         let ended = {
-            let lost = self.presence.lost(self.mutes.as_ref());
+            let lost = self.presence.lost(self.routine.as_ref());
             tokio::pin!(stopped, timer, lost);
             loop {
                 let now = clock.now();

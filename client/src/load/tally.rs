@@ -104,6 +104,8 @@ pub struct Meter {
     pub sent: u64,
     /// Times that this thread's publishers were answered that they are muted, or are not any more.
     pub mutes: u64,
+    /// Turns to speak that this thread's publishers began in the measured time, each with its microphone published.
+    pub turns: u64,
     /// Of the audience members that have left.
     pub audience: AudienceTally,
 }

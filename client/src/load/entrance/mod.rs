@@ -13,7 +13,7 @@ use super::plan::{Entrance, Member};
 use super::rtp_session::{Part, RtpSession};
 use crate::{JoinError, SignalingClient};
 pub use janus::{JanusClient, JanusError};
-pub use signaling::Mutes;
+pub use signaling::Routine;
 pub use whip::{WhipError, WhipSession};
 
 /// Who gets in, and where.
@@ -60,10 +60,10 @@ pub enum Presence {
 }
 
 impl Presence {
-    /// Resolves when the server ends the stay. `mutes`: by our signaling alone.
-    pub async fn lost(&mut self, mutes: Option<&Mutes>) -> JoinError {
+    /// Resolves when the server ends the stay. `routine`: by our signaling alone.
+    pub async fn lost(&mut self, routine: Option<&Routine>) -> JoinError {
         match self {
-            Self::Signaling(client) => signaling::lost(client, mutes).await,
+            Self::Signaling(client) => signaling::lost(client, routine).await,
             // Neither WHIP nor WHEP tells; media does.
             Self::Whip(_) => std::future::pending().await,
             Self::Janus(client) => client.lost().await.into(),

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::TrackSource;
@@ -12,11 +12,15 @@ use rotunda_proto::signaling::{Event, MediaState, Reply, Request, Role, RoomView
 use super::Entry;
 use crate::load::rtp_session::{Part, RtpSession};
 use crate::load::tally::Meter;
-use crate::{JoinError, SignalingClient};
+use crate::load::turns::{Turns, Voice};
+use crate::{JoinError, SignalingClient, SignalingError};
 
-/// A publisher's part in a storm: it mutes and unmutes its camera throughout the measured time, and is muted after it.
-pub struct Mutes {
-    pub interval: Duration,
+/// What a publisher does by signaling during its stay.
+pub struct Routine {
+    /// It mutes and unmutes its camera throughout the measured time, and is muted after it.
+    pub mute_interval: Option<Duration>,
+    /// It publishes its microphone in its turns alone.
+    pub turns: Option<Turns>,
     pub meter: Rc<RefCell<Meter>>,
 }
 
@@ -40,31 +44,89 @@ pub async fn enter(
     Ok((client, session))
 }
 
-/// Resolves when the server ends the stay; meanwhile a publisher mutes and unmutes, if it is to.
-pub async fn lost(client: &mut SignalingClient, mutes: Option<&Mutes>) -> JoinError {
-    let Some(mutes) = mutes else {
+/// Resolves when the server ends the stay; meanwhile a publisher does what its routine says.
+pub async fn lost(client: &mut SignalingClient, routine: Option<&Routine>) -> JoinError {
+    let Some(routine) = routine else {
         return listen(client).await;
     };
     let clock = Clock;
-    let (mut next, mut muted) = (clock.now(), false);
+    let mut camera = routine.mute_interval.map(|interval| Camera {
+        interval,
+        next: clock.now(),
+        muted: false,
+    });
+    // It was published at the entry.
+    let mut is_open = true;
+    let mut next_turn = routine.turns.map(|_| clock.now());
     loop {
+        let next = camera.as_ref().map(|camera| camera.next).into_iter().chain(next_turn);
+        let Some(next) = next.min() else {
+            return listen(client).await;
+        };
         tokio::select! {
             error = listen(client) => return error,
             () = clock.sleep_until(next) => {}
         }
-        let measures = mutes.meter.borrow().measures(clock.now());
-        // After the measured time all are muted, which everybody is to know in the end.
-        if measures || (mutes.meter.borrow().is_over(clock.now()) && !muted) {
-            muted = !measures || !muted;
-            let source = TrackSource::Camera;
-            if let Err(error) = client.request(Request::Mute { source, muted }).await {
+        let now = clock.now();
+        if let Some(camera) = camera.as_mut().filter(|camera| camera.next <= now)
+            && let Err(error) = camera.handle_timeout(client, routine, now).await
+        {
+            return error.into();
+        }
+        if let Some(turns) = routine.turns.filter(|_| next_turn.is_some_and(|next| next <= now)) {
+            let opens = turns.voice(now) != Voice::Absent;
+            if opens != is_open
+                && let Err(error) = open_microphone(client, opens).await
+            {
                 return error.into();
             }
+            if opens && !is_open && routine.meter.borrow().measures(now) {
+                routine.meter.borrow_mut().turns += 1;
+            }
+            is_open = opens;
+            next_turn = Some(turns.next(now));
+        }
+    }
+}
+
+async fn open_microphone(client: &mut SignalingClient, opens: bool) -> Result<(), SignalingError> {
+    let source = TrackSource::Audio;
+    let request = match opens {
+        true => Request::Publish { source, muted: false },
+        false => Request::Unpublish { source },
+    };
+    client.request(request).await.map(drop)
+}
+
+/// A camera in a storm of mutes.
+struct Camera {
+    interval: Duration,
+    next: Instant,
+    muted: bool,
+}
+
+impl Camera {
+    async fn handle_timeout(
+        &mut self,
+        client: &mut SignalingClient,
+        routine: &Routine,
+        now: Instant,
+    ) -> Result<(), SignalingError> {
+        self.next += self.interval;
+        let (measures, is_over) = {
+            let meter = routine.meter.borrow();
+            (meter.measures(now), meter.is_over(now))
+        };
+        // After the measured time all are muted, which everybody is to know in the end.
+        if measures || (is_over && !self.muted) {
+            self.muted = !measures || !self.muted;
+            let (source, muted) = (TrackSource::Camera, self.muted);
+            client.request(Request::Mute { source, muted }).await?;
             if measures {
-                mutes.meter.borrow_mut().mutes += 1;
+                routine.meter.borrow_mut().mutes += 1;
             }
         }
-        next += mutes.interval;
+        Ok(())
     }
 }
 

@@ -1,0 +1,141 @@
+//! Signaling and SFU as the server starts them, with one more listener whose connections need no file descriptors.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use anyhow::Context;
+use axum::Router;
+use axum::serve::{Listener, ListenerExt};
+use rotunda_proto::bus::{InProcess, SharedBus};
+use rotunda_proto::config::{Application, Microphones, Secret};
+use rotunda_proto::ids::NodeId;
+use rotunda_proto::ticket::ClusterSecret;
+use sqlx::any::AnyPoolOptions;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::mux::{Mux, Stream};
+use crate::{APP, Ports, SECRET};
+
+/// What becomes of the streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Streams {
+    /// Each is a connection to the server.
+    Served,
+    /// Each is kept after its first byte: what remains is what the harness itself takes.
+    Held,
+}
+
+/// Serves until the process is ended.
+pub async fn run(ports: Ports, streams: Streams) -> anyhow::Result<()> {
+    let (opened, incoming) = mpsc::unbounded_channel();
+    let router = start(ports).await?;
+    let carrier = listen(ports.crowd()).await?;
+    let plain = listen(ports.http()).await?.tap_io(|stream| {
+        let _works_slower = stream.set_nodelay(true);
+    });
+    let tcp = axum::serve(plain, router.clone());
+    println!("ready");
+    let carried = async move {
+        let listener = InMemory { incoming };
+        match streams {
+            Streams::Served => axum::serve(listener, router).await,
+            Streams::Held => hold(listener).await,
+        }
+    };
+    tokio::try_join!(accept(carrier, opened), tcp.into_future(), carried)?;
+    Ok(())
+}
+
+/// As the server's own start, less what no member of an audience touches.
+async fn start(ports: Ports) -> anyhow::Result<Router> {
+    let bus: SharedBus = Arc::new(InProcess::new());
+    sqlx::any::install_default_drivers();
+    // One connection that stays: a database in memory is that connection's.
+    let database = AnyPoolOptions::new()
+        .max_connections(1)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .connect("sqlite::memory:")
+        .await
+        .context("open the database")?;
+    let node: NodeId = "crowd".parse()?;
+    let sfu = rotunda_sfu::Config {
+        workers: 1,
+        port: ports.media(),
+        ..Default::default()
+    };
+    let stop = CancellationToken::new();
+    let secret = ClusterSecret::new(SECRET);
+    let sfu = rotunda_sfu::Service::start(sfu, node.clone(), secret, bus.clone(), stop.clone()).await?;
+    let mut signaling = rotunda_signaling::Config::default();
+    signaling.api.grpc_port = ports.grpc();
+    let applications = vec![application()?];
+    let signaling = rotunda_signaling::Service::start(signaling, node, bus, applications, database, stop).await?;
+    let router = signaling.router(axum::routing::get(|| async { "crowd" }));
+    // They end with the process.
+    tokio::spawn(async move { tokio::join!(sfu.finish(), signaling.finish()) });
+    Ok(router)
+}
+
+fn application() -> anyhow::Result<Application> {
+    Ok(Application {
+        sdk_app_id: APP.try_into()?,
+        secret_key: Secret::new(SECRET),
+        secret_id: String::new(),
+        api_secret: Secret::default(),
+        callback_url: None,
+        callback_key: Secret::default(),
+        max_microphones: Microphones::default(),
+        requires_private_map_key: false,
+    })
+}
+
+async fn listen(port: u16) -> anyhow::Result<TcpListener> {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("listen on {address}"))
+}
+
+/// Takes connections that carry many streams.
+async fn accept(carrier: TcpListener, opened: mpsc::UnboundedSender<Stream>) -> io::Result<()> {
+    let mut carriers = Vec::new();
+    loop {
+        let (socket, _) = carrier.accept().await?;
+        carriers.push(Mux::start(socket, opened.clone())?);
+    }
+}
+
+/// The streams as connections of a listener.
+struct InMemory {
+    incoming: mpsc::UnboundedReceiver<Stream>,
+}
+
+impl Listener for InMemory {
+    type Io = Stream;
+    type Addr = ();
+
+    async fn accept(&mut self) -> (Stream, ()) {
+        match self.incoming.recv().await {
+            Some(stream) => (stream, ()),
+            None => std::future::pending().await,
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+async fn hold(mut listener: InMemory) -> io::Result<()> {
+    let mut held = Vec::new();
+    loop {
+        let (mut stream, ()) = listener.accept().await;
+        stream.read_u8().await?;
+        held.push(stream);
+    }
+}

@@ -1,0 +1,95 @@
+//! What is shown once a second while a run goes on.
+
+use std::time::{Duration, Instant};
+
+use super::progress::Progress;
+use crate::load::delay::Quantiles;
+use crate::load::report::loss;
+use crate::load::tally::Tally;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    Joining,
+    WarmUp,
+    Measuring,
+    Settling,
+}
+
+/// What happened in one second, while the run goes on.
+#[derive(Debug, Clone, Copy)]
+pub struct Second {
+    /// Since the run began.
+    pub at: Duration,
+    pub stage: Stage,
+    pub publishers: u64,
+    pub viewers: u64,
+    pub audience: u64,
+    pub packets_per_second: f64,
+    pub megabits_per_second: f64,
+    pub loss: f64,
+    /// Video, or audio where there is no video.
+    pub delay_ms: Quantiles,
+    pub server_cpu_share: Option<f64>,
+}
+
+/// The next line of the live table.
+pub struct Line {
+    pub stage: Stage,
+    /// When the run began.
+    epoch: Instant,
+    began: Instant,
+    parts: usize,
+    tally: Tally,
+    server_cpu: Option<Duration>,
+}
+
+impl Line {
+    /// The first one. `server_cpu`: what the server has used so far.
+    pub fn new(epoch: Instant, server_cpu: Option<Duration>) -> Self {
+        Self {
+            stage: Stage::Joining,
+            epoch,
+            began: epoch,
+            parts: 0,
+            tally: Tally::default(),
+            server_cpu,
+        }
+    }
+
+    /// Takes one thread's second; true once there is one of each of so many threads.
+    pub fn handle_second(&mut self, tally: &Tally, threads: usize) -> bool {
+        self.tally.add(tally);
+        self.parts += 1;
+        self.parts >= threads
+    }
+
+    /// What the line says; the next one begins.
+    pub fn finish(&mut self, now: Instant, progress: &Progress, server_cpu: Option<Duration>) -> Second {
+        let seconds = now.saturating_duration_since(self.began).as_secs_f64().max(0.001);
+        let server_time = server_cpu.zip(self.server_cpu);
+        let counts = self.tally.counts();
+        let heard = if self.tally.video.delays.is_empty() {
+            &self.tally.audio
+        } else {
+            &self.tally.video
+        };
+        let second = Second {
+            at: now.saturating_duration_since(self.epoch),
+            stage: self.stage,
+            publishers: progress.publishers,
+            viewers: progress.viewers,
+            audience: progress.audience.members,
+            packets_per_second: counts.delivered as f64 / seconds,
+            megabits_per_second: counts.payload_bytes as f64 * 8.0 / 1e6 / seconds,
+            loss: loss(counts),
+            delay_ms: heard.delays.summary(),
+            server_cpu_share: server_time.map(|(now, before)| now.saturating_sub(before).as_secs_f64() / seconds),
+        };
+        *self = Self {
+            stage: self.stage,
+            began: now,
+            ..Self::new(self.epoch, server_cpu)
+        };
+        second
+    }
+}
