@@ -8,7 +8,7 @@ use anyhow::Context;
 use axum::Router;
 use axum::serve::{Listener, ListenerExt};
 use rotunda_proto::bus::{InProcess, SharedBus};
-use rotunda_proto::config::{Application, Microphones, Secret};
+use rotunda_proto::config::Application;
 use rotunda_proto::ids::NodeId;
 use rotunda_proto::ticket::ClusterSecret;
 use sqlx::any::AnyPoolOptions;
@@ -73,25 +73,12 @@ async fn start(ports: Ports) -> anyhow::Result<Router> {
     let sfu = rotunda_sfu::Service::start(sfu, node.clone(), secret, bus.clone(), stop.clone()).await?;
     let mut signaling = rotunda_signaling::Config::default();
     signaling.api.grpc_port = ports.grpc();
-    let applications = vec![application()?];
+    let applications = vec![Application::new(APP.try_into()?, SECRET)];
     let signaling = rotunda_signaling::Service::start(signaling, node, bus, applications, database, stop).await?;
     let router = signaling.router(axum::routing::get(|| async { "crowd" }));
     // They end with the process.
     tokio::spawn(async move { tokio::join!(sfu.finish(), signaling.finish()) });
     Ok(router)
-}
-
-fn application() -> anyhow::Result<Application> {
-    Ok(Application {
-        sdk_app_id: APP.try_into()?,
-        secret_key: Secret::new(SECRET),
-        secret_id: String::new(),
-        api_secret: Secret::default(),
-        callback_url: None,
-        callback_key: Secret::default(),
-        max_microphones: Microphones::default(),
-        requires_private_map_key: false,
-    })
 }
 
 async fn listen(port: u16) -> anyhow::Result<TcpListener> {
