@@ -31,7 +31,7 @@ use crate::wire::dependency::Carried;
 use crate::wire::rtp::dependency_extension;
 use crate::worker::{Setup, Worker};
 
-const FRAME: Duration = Duration::from_millis(33);
+pub const FRAME: Duration = Duration::from_millis(33);
 const FRAME_PACKETS: u16 = 3;
 const SOUND: Duration = Duration::from_millis(20);
 /// Marks payloads of the simulation.
