@@ -3,6 +3,7 @@ mod layers;
 mod layers_in_one_stream;
 mod messages;
 mod narrow_link;
+mod outage;
 mod quality;
 mod receiver_estimate;
 mod sleeping_layers;
