@@ -30,9 +30,13 @@ use crate::srtp;
 use crate::wire::dependency::Carried;
 use crate::wire::rtp::dependency_extension;
 use crate::worker::{Setup, Worker};
-pub use network::{Link, lossy, narrow};
+pub use network::Link;
+#[cfg(test)]
+pub use network::{lossy, narrow};
 use peer::Publishing;
-pub use peer::{Got, Layer, Peer};
+#[cfg(test)]
+pub use peer::Got;
+pub use peer::{Layer, Peer};
 
 pub const FRAME: Duration = Duration::from_millis(33);
 const FRAME_PACKETS: u16 = 3;
