@@ -33,9 +33,9 @@ use crate::worker::{Setup, Worker};
 pub use network::Link;
 #[cfg(test)]
 pub use network::{lossy, narrow};
-use peer::Publishing;
 #[cfg(test)]
 pub use peer::Got;
+use peer::Publishing;
 pub use peer::{Layer, Peer};
 
 pub const FRAME: Duration = Duration::from_millis(33);
