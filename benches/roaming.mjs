@@ -5,8 +5,8 @@
 //   sudo node benches/roaming.mjs [--link PROGRAM] [--server BINARY] [--trace] [overlap|gap|silence|long ...]
 //
 // Prints a line of JSON for each scenario. Seconds count from the moment in which the new network is there and the old one is
-// not. `overlap`: the new network comes 4 s before the old one goes; `gap`: 1 s without any; `silence`: 10 s; `long`: 25 s, after which the server has
-// ended the media session, but not the stay.
+// not. `overlap`: the new network comes 4 s before the old one goes; `gap`: 1 s without any; `silence`: 10 s; `long`: 25 s, a little less than
+// the server keeps a silent media session.
 
 import { execFileSync } from 'node:child_process';
 import { parseArgs } from 'node:util';

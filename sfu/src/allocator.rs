@@ -1,17 +1,22 @@
 //! Which layer of each wanted picture a viewer gets on the link that he has.
 //!
 //! Nobody is paused first, and nobody at all before the link has shown that it is narrow; then the screen, then the stage in
-//! its order; then quality. Down at once, up only with room to spare. Fewer pictures a second are for links that do not carry
-//! the smallest in full.
+//! its order; then quality. Down at once where packets wait or are lost, but not for an estimate that falls while all that is sent
+//! gets through; up only with room to spare, and with much of it for a while after that has failed. Fewer pictures a second are
+//! for links that do not carry the smallest in full.
 
 mod decision;
+mod tries;
 
 use crate::packet::StreamId;
 use crate::wire::layers::Point;
-pub use decision::Decision;
+pub use decision::{Decision, Reason};
+pub use tries::Tries;
 
 /// On a link that has shown that it is narrow, going up needs so much more than the layer takes; coming back from a pause too.
 const ROOM_UP: f64 = 1.15;
+/// And so much more for what the link has lately failed to carry, until it has waited ([`Tries`]).
+const ROOM_AGAIN: f64 = 1.6;
 /// The estimate moves by this much without meaning anything: a picture is not paused for less.
 const TOLERANCE: f64 = 0.85;
 
@@ -27,6 +32,17 @@ pub struct Layer {
     pub height: Option<u16>,
 }
 
+/// What is known of a viewer's link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Link {
+    /// For pictures, bits a second; None: no limit is known.
+    pub budget: Option<u64>,
+    /// It has shown that it carries no more; else the budget is what has been tried so far.
+    pub narrow: bool,
+    /// All that is sent now gets through without waiting, whatever the budget says.
+    pub carries_all: bool,
+}
+
 /// One picture that a viewer wants; in order of importance in [`allocate`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Request {
@@ -34,6 +50,8 @@ pub struct Request {
     pub layers: Vec<Layer>,
     /// What he has now.
     pub current: Option<Shown>,
+    /// From this layer on, what has lately failed.
+    pub waits_from: Option<usize>,
 }
 
 /// What of a stream is shown.
@@ -65,6 +83,12 @@ impl Request {
         self.layers.iter().rposition(is)
     }
 
+    /// Bits a second of what he has now.
+    fn takes(&self) -> u64 {
+        let has = self.current.and_then(|current| self.position(current));
+        has.map_or(0, |has| self.layers[has].bitrate)
+    }
+
     /// The lowest layer with all of its pictures.
     fn lowest_in_full(&self) -> usize {
         let pairs = self.layers.windows(2);
@@ -72,10 +96,12 @@ impl Request {
     }
 }
 
-/// The layer of each request; None: paused, or there is none. `budget`: bits a second; None: no limit is known. `narrow`: the
-/// link has shown that it carries no more; else the budget is what has been tried so far.
-pub fn allocate(budget: Option<u64>, narrow: bool, requests: &[Request]) -> Vec<Option<Shown>> {
-    let Some(budget) = budget.map(|bits| bits as f64) else {
+/// The layer of each request; None: paused, or there is none.
+pub fn allocate(link: Link, requests: &[Request]) -> Vec<Option<Shown>> {
+    let narrow = link.narrow;
+    let sent = requests.iter().map(Request::takes).sum();
+    let least = if link.carries_all { sent } else { 0 };
+    let Some(budget) = link.budget.map(|bits| bits.max(least) as f64) else {
         return requests
             .iter()
             .map(|request| request.layers.last().map(Layer::shown))
@@ -112,8 +138,15 @@ pub fn allocate(budget: Option<u64>, narrow: bool, requests: &[Request]) -> Vec<
             };
             let step = next.bitrate as f64 - request.layers[at].bitrate as f64;
             let has = request.current.and_then(|current| request.position(current));
-            let is_safe = !narrow || has.is_some_and(|has| has > at);
-            let factor = if is_safe { 1.0 } else { ROOM_UP };
+            let factor = if has.is_some_and(|has| has > at) {
+                1.0
+            } else if request.waits_from.is_some_and(|from| from <= at + 1) {
+                ROOM_AGAIN
+            } else if narrow {
+                ROOM_UP
+            } else {
+                1.0
+            };
             if (used + step) * factor <= budget {
                 used += step;
                 *chosen = Some(at + 1);
@@ -159,6 +192,14 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn link(budget: u64, narrow: bool) -> Link {
+        Link {
+            budget: Some(budget),
+            narrow,
+            carries_all: false,
+        }
+    }
+
     /// Layers of 100, 400 and 1500 kbit/s; ids are 10 times the picture plus the layer.
     fn simulcast(picture: u64, current: Option<u64>) -> Request {
         let layer = |index: u64, kilobits: u64| Layer {
@@ -170,6 +211,7 @@ mod tests {
         Request {
             layers: vec![layer(0, 100), layer(1, 400), layer(2, 1500)],
             current: current.map(|index| whole(10 * picture + index)),
+            waits_from: None,
         }
     }
 
@@ -193,13 +235,14 @@ mod tests {
         Request {
             layers: layers.into(),
             current: current.map(|point| Shown { stream, point }),
+            waits_from: None,
         }
     }
 
     #[test]
     fn fewer_pictures_come_before_none_and_all_of_them_before_larger_ones() {
         let points = |budget: u64, narrow: bool, requests: &[Request]| {
-            let chosen = allocate(Some(1000 * budget), narrow, requests);
+            let chosen = allocate(link(1000 * budget, narrow), requests);
             let point = |shown: Option<Shown>| shown.map(|shown| [shown.point.spatial, shown.point.temporal]);
             chosen.into_iter().map(point).collect::<Vec<_>>()
         };
@@ -230,7 +273,7 @@ mod tests {
     }
 
     fn layers(budget: u64, requests: &[Request]) -> Vec<Option<u64>> {
-        let chosen = allocate(Some(1000 * budget), true, requests);
+        let chosen = allocate(link(1000 * budget, true), requests);
         chosen
             .iter()
             .map(|shown| shown.map(|shown| shown.stream.0 % 10))
@@ -269,22 +312,64 @@ mod tests {
     }
 
     #[test]
+    fn an_estimate_that_falls_takes_nothing_away_while_all_that_is_sent_gets_through() {
+        let kept = |requests: &[Request]| {
+            let link = Link {
+                carries_all: true,
+                ..link(200_000, true)
+            };
+            let shown = allocate(link, requests).into_iter();
+            shown
+                .map(|shown| shown.map(|shown| shown.stream.0 % 10))
+                .collect::<Vec<_>>()
+        };
+        let both = [simulcast(1, Some(1)), simulcast(2, Some(2))];
+        assert_eq!(kept(&both), [Some(1), Some(2)]);
+        let third = simulcast(3, None);
+        let [first, second] = both;
+        assert_eq!(
+            kept(&[first, second, third]),
+            [Some(1), Some(1), Some(1)],
+            "but for somebody who is not seen at all"
+        );
+    }
+
+    #[test]
+    fn what_has_failed_comes_again_before_its_time_on_a_much_wider_link_alone() {
+        let mut request = simulcast(1, Some(0));
+        request.waits_from = Some(1);
+        assert_eq!(layers(600, std::slice::from_ref(&request)), [Some(0)]);
+        assert_eq!(layers(650, std::slice::from_ref(&request)), [Some(1)]);
+        request.waits_from = Some(2);
+        assert_eq!(layers(600, std::slice::from_ref(&request)), [Some(1)]);
+        let keeps = Request {
+            current: Some(whole(12)),
+            ..request
+        };
+        assert_eq!(layers(1600, &[keeps]), [Some(2)], "what is there is kept");
+    }
+
+    #[test]
     fn a_link_that_has_shown_no_limit_pauses_nobody() {
         let requests = [simulcast(1, None), simulcast(2, None), simulcast(3, None)];
         let lowest = requests.iter().map(|request| Some(request.layers[0].shown()));
-        assert_eq!(allocate(Some(100_000), false, &requests), lowest.collect::<Vec<_>>());
+        assert_eq!(allocate(link(100_000, false), &requests), lowest.collect::<Vec<_>>());
     }
 
     #[test]
     fn without_an_estimate_everybody_gets_the_best() {
-        assert_eq!(allocate(None, false, &[simulcast(1, None)]), [Some(whole(12))]);
+        let unknown = Link {
+            budget: None,
+            ..link(0, false)
+        };
+        assert_eq!(allocate(unknown, &[simulcast(1, None)]), [Some(whole(12))]);
         assert_eq!(
             allocate(
-                None,
-                false,
+                unknown,
                 &[Request {
                     layers: Vec::new(),
-                    current: None
+                    current: None,
+                    waits_from: None
                 }]
             ),
             [None]

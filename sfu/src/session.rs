@@ -44,6 +44,10 @@ pub struct Session {
     pub connected: bool,
     /// Where the peer has proved to be, oldest first.
     pub addresses: VecDeque<SocketAddr>,
+    /// By a second offer, and no check of it has come yet that nominates.
+    pub restarted: bool,
+    /// No check of his comes any more.
+    pub silent_since: Option<Instant>,
     pub next_timeout: Instant,
     pub next_tick: Instant,
     /// When its layers are looked at next.
@@ -155,6 +159,8 @@ impl Session {
             started: now,
             connected: false,
             addresses: VecDeque::new(),
+            restarted: false,
+            silent_since: None,
             next_timeout: now,
             next_tick: now,
             layers_at: now,
@@ -212,6 +218,7 @@ impl Session {
             self.rtc.direct_api().remove_stream_tx(slot.ssrc.into());
         }
         let answer = answer::candidates_in_bundle(&answer?.to_sdp_string());
+        self.restarted = true;
         Ok(answer::pair_slots(&answer, &self.lines))
     }
 

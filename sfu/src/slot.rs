@@ -11,7 +11,7 @@ use rotunda_proto::ids::{TrackSource, UserId};
 use str0m::format::Codec;
 use str0m::media::{MediaKind, Mid};
 
-use crate::allocator::Decision;
+use crate::allocator::{Decision, Tries};
 use crate::packet::{Packet, StreamId};
 use crate::quality::ReportedLoss;
 use crate::selector::Selector;
@@ -85,6 +85,8 @@ pub struct Slot {
     pub chosen: Option<StreamId>,
     /// By the allocator, for what is wanted now.
     pub decided: Decision,
+    /// What of it the link has failed to carry.
+    pub tries: Tries,
     /// Up to which layers of the target; and all that it has.
     point: [Point; 2],
     /// None: all of what flows is shown.
@@ -126,6 +128,7 @@ impl Slot {
             refused: None,
             chosen: None,
             decided: Decision::default(),
+            tries: Tries::default(),
             point: [Point::default(); 2],
             selector: None,
             paused: false,
@@ -167,6 +170,7 @@ impl Slot {
             self.refused = None;
             self.chosen = None;
             self.decided = Decision::default();
+            self.tries = Tries::default();
             self.paused = false;
             // What was sent of another source is not sent again.
             self.segment = None;

@@ -25,6 +25,8 @@ const KEYFRAME_INTERVAL: Duration = Duration::from_secs(1);
 const STALL: Duration = Duration::from_secs(1);
 /// Packets overtake each other by less than this.
 const OVERTAKEN: Duration = Duration::from_millis(15);
+/// What a viewer is sent beside each payload, bytes: RTP header, its extensions, the tag. His link's estimate counts them too.
+const BESIDE_PAYLOAD: usize = 40;
 /// The bitrate is measured over this time.
 const METER: Duration = Duration::from_millis(500);
 
@@ -183,6 +185,7 @@ impl Stream {
         } else if self.came_by_resending(packet) {
             self.counts.resent += 1;
         }
+        let bytes = bytes + BESIDE_PAYLOAD;
         self.meter.add(now, bytes);
         if let Some(layer) = packet.descriptor.layer {
             let layers = self.layers.get_or_insert_with(|| Box::new(Layers::new(now)));

@@ -237,6 +237,8 @@ impl Worker {
         let session = self.sessions[index].as_mut().ok_or(ControlError::NoSuchSession)?;
         let before = session.ice_name();
         let answer = session.restart(offer)?;
+        // Who says so is there again, and his checks are about to come.
+        session.silent_since = session.silent_since.map(|_| now);
         self.by_ice_name.remove(&before);
         self.by_ice_name.insert(session.ice_name(), index);
         self.touched.push(index);

@@ -43,6 +43,13 @@ impl Decision {
         Self { chosen, top }
     }
 
+    /// What was decided, if it has come to be shown.
+    pub fn shown_of(&self, request: &Request) -> Option<Shown> {
+        let has = request.current.and_then(|current| request.position(current))?;
+        let chosen = self.chosen?;
+        (request.position(chosen)? <= has).then_some(chosen)
+    }
+
     /// None: it is what it was, or nothing is sent any more.
     pub fn reason(&self, before: &Self, request: &Request) -> Option<Reason> {
         if self.chosen == before.chosen || self.top.is_none() {
@@ -85,6 +92,7 @@ mod tests {
         Request {
             layers: layers.iter().map(layer).collect(),
             current: None,
+            waits_from: None,
         }
     }
 

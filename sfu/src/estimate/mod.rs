@@ -6,6 +6,7 @@
 mod acknowledged;
 mod delay;
 mod probe;
+mod queue;
 mod rate;
 mod receiver;
 
@@ -14,6 +15,7 @@ use std::time::{Duration, Instant};
 use acknowledged::Acknowledged;
 use delay::{DelayDetector, Usage};
 pub use probe::{Cluster, ProbeController};
+use queue::StandingQueue;
 use rate::RateControl;
 use receiver::ReceiverLimit;
 
@@ -51,6 +53,7 @@ pub struct Estimator {
     delay: DelayDetector,
     rate: RateControl,
     acknowledged: Acknowledged,
+    queue: StandingQueue,
     probes: ProbeController,
     /// Bits a second, from losses; None: no limit.
     loss_limit: Option<f64>,
@@ -76,6 +79,7 @@ impl Default for Estimator {
             delay: DelayDetector::default(),
             rate: RateControl::new(INITIAL),
             acknowledged: Acknowledged::default(),
+            queue: StandingQueue::default(),
             probes: ProbeController::default(),
             loss_limit: None,
             lost: 0,
@@ -124,6 +128,7 @@ impl Estimator {
             match report.arrived {
                 Some(arrived) => {
                     self.acknowledged.add(arrived, report.bytes);
+                    self.queue.add(now, report.sent, arrived);
                     usage = self.delay.handle_arrival(report.sent, arrived);
                 }
                 None => {
@@ -140,7 +145,16 @@ impl Estimator {
             self.loss_limit = self.loss_limit.map(|limit| limit.max(probed.min(self.rate.target())));
         }
         let limited = acknowledged.is_some_and(|rate| rate < APPLICATION_LIMITED * before);
-        self.rate.handle_usage(now, usage, acknowledged, round_trip, limited);
+        // A trend without a queue is jitter more often than not: it says little, and nothing of how little is sent.
+        let carried = acknowledged.map(|rate| {
+            if self.queue.is_empty(now) {
+                rate.max(before)
+            } else {
+                rate
+            }
+        });
+        let learned = if usage == Usage::Over { carried } else { acknowledged };
+        self.rate.handle_usage(now, usage, learned, round_trip, limited);
         if usage == Usage::Over {
             self.probes.cancel();
         }
@@ -161,8 +175,8 @@ impl Estimator {
             if self.lossy_windows == 1 && self.delay.usage() != Usage::Over {
                 return;
             }
-            // What arrives does get through, whatever else is lost.
-            let least = acknowledged.unwrap_or(LEAST);
+            // What arrives does get through, whatever else is lost; but not in time where all of it waits.
+            let least = acknowledged.filter(|_| !self.queue.stands(now)).unwrap_or(LEAST);
             self.loss_limit = Some((value * (1.0 - 0.5 * loss)).max(least.min(value)));
             return;
         }
@@ -184,9 +198,14 @@ impl Estimator {
         by_receiver || self.loss_limit.is_some() || self.rate.decreased_within(now, NARROW)
     }
 
+    /// All that is sent gets through without waiting, even if the estimate has fallen.
+    pub fn carries_all(&self, now: Instant) -> bool {
+        self.loss_limit.is_none() && self.lossy_windows == 0 && self.queue.is_empty(now)
+    }
+
     /// Packets queue up on the way, or lately did: sending more would make it worse.
     pub fn is_congested(&self, now: Instant) -> bool {
-        self.delay.usage() == Usage::Over || self.rate.decreased_within(now, NARROW)
+        self.delay.usage() == Usage::Over || self.rate.decreased_within(now, NARROW) || self.queue.stands(now)
     }
 
     /// Percent of packets lost since the last call; None: nothing was reported.

@@ -92,12 +92,13 @@ impl Worker {
                 to: from,
             };
             if let Some(known) = session.egress.path
-                && known != path
+                && (known != path || session.restarted)
                 && (proto == Protocol::Udp || proto == known.proto)
                 && nominates(bytes)
             {
-                debug!(session = %session.id, "the peer has moved");
+                debug!(session = %session.id, "the peer has moved, or is back");
                 session.egress.path = Some(path);
+                session.restarted = false;
                 moved = true;
             }
         }

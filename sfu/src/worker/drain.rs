@@ -91,8 +91,9 @@ impl Worker {
                 self.events.tell(&session.room, event);
             }
             str0m::Event::IceConnectionStateChange(IceConnectionState::Disconnected) => {
-                return Some("the peer does not answer any more");
+                session.silent_since.get_or_insert(now);
             }
+            str0m::Event::IceConnectionStateChange(state) if state.is_connected() => session.silent_since = None,
             str0m::Event::SenderFeedback(report) => session.clock.handle_report(now, &report.sender_info),
             str0m::Event::RtpPacket(packet) => self.handle_rtp(now, index, packet),
             str0m::Event::MediaIngressStats(stats) => self.handle_ingress_stats(index, &stats),

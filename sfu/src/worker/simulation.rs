@@ -30,8 +30,15 @@ use crate::srtp;
 use crate::wire::dependency::Carried;
 use crate::wire::rtp::dependency_extension;
 use crate::worker::{Setup, Worker};
+pub use network::Link;
+#[cfg(test)]
+pub use network::{lossy, narrow};
+#[cfg(test)]
+pub use peer::Got;
+use peer::Publishing;
+pub use peer::{Layer, Peer};
 
-const FRAME: Duration = Duration::from_millis(33);
+pub const FRAME: Duration = Duration::from_millis(33);
 const FRAME_PACKETS: u16 = 3;
 const SOUND: Duration = Duration::from_millis(20);
 /// Marks payloads of the simulation.
@@ -39,142 +46,6 @@ const MAGIC: [u8; 4] = *b"sim!";
 
 pub fn ms(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
-}
-
-/// A link in one direction.
-#[derive(Debug, Clone, Copy)]
-pub struct Link {
-    pub delay: Duration,
-    pub jitter: Duration,
-    pub loss: f64,
-    /// Bits a second that it carries; more waits, up to [`QUEUE`](network::QUEUE), and what is beyond that is lost. None: all.
-    pub rate: Option<u64>,
-}
-
-impl Default for Link {
-    fn default() -> Self {
-        Self {
-            delay: ms(10),
-            jitter: ms(0),
-            loss: 0.0,
-            rate: None,
-        }
-    }
-}
-
-/// Carries so many kilobits a second.
-pub fn narrow(kilobits: u64) -> Link {
-    Link {
-        rate: Some(kilobits * 1000),
-        ..Link::default()
-    }
-}
-
-pub fn lossy(loss: f64) -> Link {
-    Link {
-        loss,
-        jitter: ms(5),
-        ..Link::default()
-    }
-}
-
-/// A packet of a slot as a viewer got it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Got {
-    pub at: Instant,
-    pub seq: u64,
-    pub time: u32,
-    /// Number of the publisher in the simulation.
-    pub from: u8,
-    pub source: TrackSource,
-    /// Picture height, as the publisher has marked it; 0: sound.
-    pub height: u16,
-    pub count: u32,
-}
-
-pub struct Peer {
-    pub user: UserId,
-    pub session: SessionId,
-    pub worker: usize,
-    rtc: Rtc,
-    pub address: SocketAddr,
-    due: Instant,
-    pub connected: bool,
-    gone: bool,
-    /// Protects what is sent beside `rtc`; from the handshake on.
-    sender: Option<srtp::Sender>,
-    microphone: Mid,
-    camera: Mid,
-    slots: Vec<Mid>,
-    audio_slots: usize,
-    pub up: Link,
-    pub down: Link,
-    /// When the link down to it has carried what it was given.
-    down_free_at: Instant,
-    publishing: Publishing,
-    /// By slot: sound first.
-    pub got: BTreeMap<usize, Vec<Got>>,
-    /// Counts of all packets of a slot's sources, those within redundant sound too.
-    pub heard: BTreeMap<usize, BTreeSet<u32>>,
-    pub keyframe_requests: Vec<Instant>,
-    sound_again: bool,
-    /// Dependency descriptors that came, and whether their packets had the marker.
-    pub dependencies: Vec<(Vec<u8>, bool)>,
-    channels: Vec<(ChannelId, String)>,
-    /// What came on data channels, by their labels.
-    pub messages: Vec<(String, Vec<u8>)>,
-    pub layers: Vec<Layer>,
-    /// Pauses the layers that the server names.
-    pub obeys: bool,
-    /// Takes packets that are not of the simulation.
-    pub tolerant: bool,
-    /// How loud his sound is, dBov (RFC 6464); None: he does not tell.
-    pub level: Option<i8>,
-}
-
-/// One encoding of a peer's camera.
-pub struct Layer {
-    rid: Option<Rid>,
-    height: u16,
-    packets: u16,
-    /// Payload of a packet, bytes.
-    pub bytes: usize,
-    /// Heights of the smaller sizes in the same stream, lowest first.
-    within: Vec<u16>,
-    /// Sizes in one stream above this are not sent; None: all are.
-    pub max_height: Option<u16>,
-    pub active: bool,
-    keyframe: bool,
-    seq: u64,
-    /// Pictures since the key frame, and of the lowest rate ever.
-    phase: usize,
-    base: u8,
-}
-
-impl Layer {
-    fn new(rid: Option<&str>, height: u16, packets: u16) -> Self {
-        Self {
-            rid: rid.map(Rid::from),
-            height,
-            packets,
-            bytes: 900,
-            within: Vec::new(),
-            max_height: None,
-            active: true,
-            keyframe: false,
-            seq: 0,
-            phase: 0,
-            base: 0,
-        }
-    }
-}
-
-#[derive(Default)]
-struct Publishing {
-    camera: Option<Instant>,
-    sound: Option<Instant>,
-    frames: u32,
-    sounds: u32,
 }
 
 pub struct Simulation {

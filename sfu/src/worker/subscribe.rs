@@ -11,7 +11,7 @@ use str0m::media::MediaKind;
 
 use super::spread::Place;
 use super::{Room, Worker};
-use crate::allocator::{self, Decision, Layer, Request, Shown};
+use crate::allocator::{self, Decision, Layer, Link, Reason, Request, Shown};
 use crate::egress::Body;
 use crate::packet::{Packet, StreamId};
 use crate::session::Session;
@@ -137,13 +137,15 @@ impl Worker {
             match state.kind {
                 MediaKind::Audio => sounds.push((slot, layers.last().map(Layer::shown))),
                 MediaKind::Video => {
-                    let request = Request {
+                    let mut request = Request {
                         layers,
                         current: state.flowing().map(|stream| Shown {
                             stream,
                             point: state.shown(),
                         }),
+                        waits_from: None,
                     };
+                    request.waits_from = state.tries.waits_from(now, &request);
                     pictures.push((want.source != TrackSource::Screen, slot, request));
                 }
             }
@@ -155,8 +157,12 @@ impl Worker {
         let sound = SOUND * sounds.iter().filter(|(_, stream)| stream.is_some()).count() as u64;
         let estimate = session.egress.estimator.estimate();
         let budget = estimate.map(|bits| ((bits as f64 * PLANNED) as u64).saturating_sub(sound));
-        let narrow = session.egress.estimator.is_narrow(now);
-        let chosen = allocator::allocate(budget, narrow, &requests);
+        let link = Link {
+            budget,
+            narrow: session.egress.estimator.is_narrow(now),
+            carries_all: session.egress.estimator.carries_all(now),
+        };
+        let chosen = allocator::allocate(link, &requests);
         let wanted = allocator::wanted(&requests);
         if let Some(Some(session)) = self.sessions.get_mut(index) {
             session.wanted = wanted + sound;
@@ -176,17 +182,21 @@ impl Worker {
             });
             self.set_target(now, index, slot, shown, shown.is_none() && !request.layers.is_empty());
             self.choose(now, index, slot, chosen);
-            self.count_decision(index, slot, &request, chosen);
+            self.note_decision(now, index, slot, &request, chosen);
         }
     }
 
-    fn count_decision(&mut self, index: usize, slot: usize, request: &Request, chosen: Option<Shown>) {
+    fn note_decision(&mut self, now: Instant, index: usize, slot: usize, request: &Request, chosen: Option<Shown>) {
         let Some(Some(session)) = self.sessions.get_mut(index) else {
             return;
         };
         let decision = Decision::new(request, chosen);
-        let before = std::mem::replace(&mut session.slots[slot].decided, decision);
+        let state = &mut session.slots[slot];
+        let before = std::mem::replace(&mut state.decided, decision);
         if let Some(reason) = decision.reason(&before, request) {
+            if let (Reason::LinkFalls | Reason::Pauses, Some(failed)) = (reason, before.shown_of(request)) {
+                state.tries.fail(now, failed);
+            }
             counter!("rotunda_sfu_allocations_total", "reason" => reason.name()).increment(1);
         }
     }

@@ -3,10 +3,13 @@ mod layers;
 mod layers_in_one_stream;
 mod messages;
 mod narrow_link;
+mod outage;
 mod quality;
 mod receiver_estimate;
 mod sleeping_layers;
 mod spread;
+mod steady_link;
+mod viewing;
 mod voices;
 
 use std::collections::HashSet;
@@ -24,6 +27,12 @@ fn missing(got: &[Got]) -> u64 {
         (Some(first), Some(last)) => last - first + 1 - seqs.len() as u64,
         _ => 0,
     }
+}
+
+/// Between two packets that came one after the other.
+fn longest_gap(got: &[Got]) -> Duration {
+    let gaps = got.windows(2).map(|pair| pair[1].at - pair[0].at);
+    gaps.max().unwrap()
 }
 
 #[test]

@@ -12,6 +12,8 @@ use crate::slot::Slot;
 
 /// Reports, layers, probes, repeated requests.
 const TICK: Duration = Duration::from_millis(100);
+/// After the 15 s in which `str0m` waits for a check: RFC 7675 §5.1 gives a peer 30 s, as long as a WebSocket can be resumed.
+const SILENCE: Duration = Duration::from_secs(15);
 /// Who speaks is looked at so often.
 const SPEAKERS: Duration = Duration::from_millis(200);
 
@@ -107,6 +109,13 @@ impl Worker {
             if now.saturating_duration_since(session.started) >= self.setup.connect_timeout {
                 self.lose(now, index, "ICE and DTLS were not done in time");
             }
+            return;
+        }
+        if session
+            .silent_since
+            .is_some_and(|since| now.saturating_duration_since(since) >= SILENCE)
+        {
+            self.lose(now, index, "the peer does not answer any more");
             return;
         }
         let totals = std::mem::take(&mut session.egress.totals);

@@ -16,6 +16,22 @@ impl Simulation {
         self.drive_peer(peer);
     }
 
+    /// The peer's signaling carries a second offer (ICE restart) and its answer; what it is sent comes from then on.
+    pub fn restart_ice(&mut self, peer: usize) {
+        let own = &mut self.peers[peer];
+        let mut changes = own.rtc.sdp_api();
+        changes.ice_restart(true);
+        let (offer, pending) = changes.apply().unwrap();
+        let (now, session) = (self.now, own.session);
+        let answer = self
+            .worker_of(peer)
+            .restart(now, session, &offer.to_sdp_string())
+            .unwrap();
+        let answer = str0m::change::SdpAnswer::from_sdp_string(&answer).unwrap();
+        self.peers[peer].rtc.sdp_api().accept_answer(pending, answer).unwrap();
+        self.drive_peer(peer);
+    }
+
     /// A datagram reaches the first worker right now, from anywhere.
     pub fn inject(&mut self, from: SocketAddr, proto: Protocol, bytes: &[u8]) {
         self.workers[0].handle_datagram(self.now, from, server(0), proto, bytes);

@@ -7,6 +7,43 @@ pub(super) const QUEUE: Duration = Duration::from_millis(300);
 /// Of IP and UDP, bytes.
 const HEADERS: usize = 28;
 
+/// A link in one direction.
+#[derive(Debug, Clone, Copy)]
+pub struct Link {
+    pub delay: Duration,
+    pub jitter: Duration,
+    pub loss: f64,
+    /// Bits a second that it carries; more waits, up to [`QUEUE`], and what is beyond that is lost. None: all.
+    pub rate: Option<u64>,
+}
+
+impl Default for Link {
+    fn default() -> Self {
+        Self {
+            delay: ms(10),
+            jitter: ms(0),
+            loss: 0.0,
+            rate: None,
+        }
+    }
+}
+
+/// Carries so many kilobits a second.
+pub fn narrow(kilobits: u64) -> Link {
+    Link {
+        rate: Some(kilobits * 1000),
+        ..Link::default()
+    }
+}
+
+pub fn lossy(loss: f64) -> Link {
+    Link {
+        loss,
+        jitter: ms(5),
+        ..Link::default()
+    }
+}
+
 impl Simulation {
     pub(super) fn deliver(&mut self) {
         while let Some(Reverse((at, id))) = self.flying.peek().copied() {

@@ -4,6 +4,105 @@ use str0m::rtp::ExtensionValues;
 
 use super::*;
 
+/// A packet of a slot as a viewer got it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Got {
+    pub at: Instant,
+    pub seq: u64,
+    pub time: u32,
+    /// Number of the publisher in the simulation.
+    pub from: u8,
+    pub source: TrackSource,
+    /// Picture height, as the publisher has marked it; 0: sound.
+    pub height: u16,
+    pub count: u32,
+}
+
+pub struct Peer {
+    pub user: UserId,
+    pub session: SessionId,
+    pub worker: usize,
+    pub(super) rtc: Rtc,
+    pub address: SocketAddr,
+    pub(super) due: Instant,
+    pub connected: bool,
+    pub(super) gone: bool,
+    /// Protects what is sent beside `rtc`; from the handshake on.
+    pub(super) sender: Option<srtp::Sender>,
+    pub(super) microphone: Mid,
+    pub(super) camera: Mid,
+    pub(super) slots: Vec<Mid>,
+    pub(super) audio_slots: usize,
+    pub up: Link,
+    pub down: Link,
+    /// When the link down to it has carried what it was given.
+    pub(super) down_free_at: Instant,
+    pub(super) publishing: Publishing,
+    /// By slot: sound first.
+    pub got: BTreeMap<usize, Vec<Got>>,
+    /// Counts of all packets of a slot's sources, those within redundant sound too.
+    pub heard: BTreeMap<usize, BTreeSet<u32>>,
+    pub keyframe_requests: Vec<Instant>,
+    pub(super) sound_again: bool,
+    /// Dependency descriptors that came, and whether their packets had the marker.
+    pub dependencies: Vec<(Vec<u8>, bool)>,
+    pub(super) channels: Vec<(ChannelId, String)>,
+    /// What came on data channels, by their labels.
+    pub messages: Vec<(String, Vec<u8>)>,
+    pub layers: Vec<Layer>,
+    /// Pauses the layers that the server names.
+    pub obeys: bool,
+    /// Takes packets that are not of the simulation.
+    pub tolerant: bool,
+    /// How loud his sound is, dBov (RFC 6464); None: he does not tell.
+    pub level: Option<i8>,
+}
+
+/// One encoding of a peer's camera.
+pub struct Layer {
+    pub(super) rid: Option<Rid>,
+    pub(super) height: u16,
+    pub(super) packets: u16,
+    /// Payload of a packet, bytes.
+    pub bytes: usize,
+    /// Heights of the smaller sizes in the same stream, lowest first.
+    pub(super) within: Vec<u16>,
+    /// Sizes in one stream above this are not sent; None: all are.
+    pub max_height: Option<u16>,
+    pub active: bool,
+    pub(super) keyframe: bool,
+    pub(super) seq: u64,
+    /// Pictures since the key frame, and of the lowest rate ever.
+    pub(super) phase: usize,
+    pub(super) base: u8,
+}
+
+impl Layer {
+    pub(super) fn new(rid: Option<&str>, height: u16, packets: u16) -> Self {
+        Self {
+            rid: rid.map(Rid::from),
+            height,
+            packets,
+            bytes: 900,
+            within: Vec::new(),
+            max_height: None,
+            active: true,
+            keyframe: false,
+            seq: 0,
+            phase: 0,
+            base: 0,
+        }
+    }
+}
+
+#[derive(Default)]
+pub(super) struct Publishing {
+    pub(super) camera: Option<Instant>,
+    pub(super) sound: Option<Instant>,
+    pub(super) frames: u32,
+    pub(super) sounds: u32,
+}
+
 impl Peer {
     pub(super) fn handle_event(&mut self, now: Instant, event: PeerEvent) {
         match event {

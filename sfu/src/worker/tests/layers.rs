@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use rotunda_proto::sfu::{Client, Event};
 
-use super::missing;
 use super::simulation::{Simulation, ms};
+use super::{longest_gap, missing};
 
 impl Simulation {
     fn active(&self, peer: usize) -> Vec<bool> {
@@ -98,7 +98,7 @@ fn a_new_viewer_sees_the_lowest_at_once_and_the_best_soon_after() {
     let best = pictures.iter().find(|got| got.height == 720).expect("the best layer");
     assert!(best.at - begun < ms(1_500), "{:?}", best.at - begun);
     assert_eq!(missing(pictures), 0);
-    let longest = pictures.windows(2).map(|pair| pair[1].at - pair[0].at).max().unwrap();
+    let longest = longest_gap(pictures);
     assert!(longest < ms(200), "a picture all the time: {longest:?}");
 }
 
@@ -130,11 +130,7 @@ fn a_publisher_that_pauses_nothing_is_shown_as_before() {
     room.watch(bob, &[ann]);
     room.run(ms(4_000));
     assert_eq!(room.height(bob), 720);
-    let longest = room.peers[bob]
-        .pictures(0)
-        .windows(2)
-        .map(|pair| pair[1].at - pair[0].at);
-    assert!(longest.max().unwrap() < ms(200));
+    assert!(longest_gap(room.peers[bob].pictures(0)) < ms(200));
 }
 
 #[test]
@@ -150,6 +146,6 @@ fn a_layer_that_does_not_wake_leaves_the_viewer_with_the_next_one() {
     room.run(ms(9_000));
     let pictures = room.peers[bob].pictures(0);
     assert!(pictures.iter().all(|got| got.height == 180));
-    let longest = pictures.windows(2).map(|pair| pair[1].at - pair[0].at).max().unwrap();
+    let longest = longest_gap(pictures);
     assert!(longest < ms(200), "{longest:?}");
 }

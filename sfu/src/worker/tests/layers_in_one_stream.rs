@@ -6,8 +6,8 @@ use std::sync::Arc;
 use rotunda_proto::ids::TrackSource;
 use str0m::format::Codec;
 
-use super::missing;
 use super::simulation::{Got, Simulation, lossy, ms};
+use super::{longest_gap, missing};
 use crate::wire::dependency::Dependency;
 use crate::wire::dependency::tests::{dependency, l2t2_key};
 
@@ -84,7 +84,7 @@ fn a_smaller_size_comes_with_the_next_picture_and_a_larger_one_with_one_key_fram
     assert_eq!(room.peers[ann].keyframe_requests.len(), asked + 1);
     let got = room.peers[bob].pictures(0);
     assert_eq!(missing(got), 0);
-    let longest = got.windows(2).map(|pair| pair[1].at - pair[0].at).max().unwrap();
+    let longest = longest_gap(got);
     assert!(longest < ms(100), "{longest:?}");
     let large = got.iter().filter(|got| got.height > 180);
     let between = large.clone().filter(|got| got.at > down + ms(60) && got.at < up);

@@ -1,78 +1,8 @@
 //! A viewer's link that carries little for a while and then more: the estimate follows, and what he is shown follows that.
 
-use std::time::Duration;
-
-use super::simulation::{Link, Simulation, ms, narrow};
-
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Sends {
-    Simulcast,
-    LayersInOneStream,
-}
-
-/// Ann publishes about 0.1, 0.4 and 1.3 Mbit/s (0.2, 0.6 and 1.4 with `rich`), and bob watches over a link that carries 3 Mbit/s.
-struct Viewing {
-    room: Simulation,
-    bob: usize,
-    jitter: Duration,
-}
-
-impl Viewing {
-    fn new(sends: Sends, rich: bool, jitter: Duration, seed: u64) -> Self {
-        let mut room = Simulation::new(seed);
-        let ann = match sends {
-            Sends::Simulcast => room.join_with_simulcast("ann"),
-            Sends::LayersInOneStream => room.join_with_layers_in_one_stream("ann"),
-        };
-        let bytes = match (sends, rich) {
-            (Sends::Simulcast, _) => [300, 700, 1100],
-            (Sends::LayersInOneStream, false) => [300; 3],
-            (Sends::LayersInOneStream, true) => [420; 3],
-        };
-        for (layer, bytes) in room.peers[ann].layers.iter_mut().zip(bytes) {
-            layer.bytes = bytes;
-        }
-        let bob = room.join_as_viewer("bob", Link { jitter, ..narrow(3000) });
-        room.publish(ann);
-        room.watch(bob, &[ann]);
-        Self { room, bob, jitter }
-    }
-
-    fn carry(&mut self, kilobits: u64, time: Duration) -> &mut Self {
-        self.room.peers[self.bob].down = Link {
-            jitter: self.jitter,
-            ..narrow(kilobits)
-        };
-        self.room.run(time);
-        self
-    }
-
-    /// Kilobits a second.
-    fn estimate(&self) -> u64 {
-        let session = self.room.peers[self.bob].session;
-        self.room.workers[0].estimate_of(session).expect("an estimate") / 1000
-    }
-
-    /// Heights shown, one after the other, in the last `time`.
-    fn heights(&self, time: Duration) -> Vec<u16> {
-        let since = self.room.now - time;
-        let later = self.room.peers[self.bob]
-            .pictures(0)
-            .iter()
-            .filter(|got| got.at > since);
-        // The largest size of each picture.
-        let mut largest: Vec<(u32, u16)> = Vec::new();
-        for got in later {
-            match largest.last_mut().filter(|(count, _)| *count == got.count) {
-                Some((_, height)) => *height = got.height.max(*height),
-                None => largest.push((got.count, got.height)),
-            }
-        }
-        let mut heights: Vec<u16> = largest.into_iter().map(|(_, height)| height).collect();
-        heights.dedup();
-        heights
-    }
-}
+use super::longest_gap;
+use super::simulation::{FRAME, ms};
+use super::viewing::{Sends, Viewing};
 
 #[test]
 fn a_link_that_widens_from_90_to_1000_kilobits_is_known_and_used_within_ten_seconds() {
@@ -120,6 +50,33 @@ fn a_link_that_halves_and_widens_again_is_followed() {
             let estimate = viewing.estimate();
             let bounds = kilobits * 8 / 10..=kilobits * 12 / 10;
             assert!(bounds.contains(&estimate), "{sends:?}: {estimate} of {kilobits} kbit/s");
+        }
+    }
+}
+
+#[test]
+fn a_link_that_halves_takes_the_picture_down_within_a_second_and_it_never_stands_still() {
+    for sends in [Sends::Simulcast, Sends::LayersInOneStream] {
+        for seed in 1..9 {
+            let mut viewing = Viewing::new(sends, true, ms(10), seed);
+            // The middle size takes more than the narrow link carries.
+            if sends == Sends::Simulcast {
+                viewing.room.peers[0].layers[1].bytes = 1100;
+            }
+            viewing.carry(1000, ms(45_000));
+            assert_eq!(viewing.heights(ms(5_000)), [360], "{sends:?}, seed {seed}");
+            let halved = viewing.room.now;
+            viewing.carry(500, ms(15_000));
+            let pictures = viewing.room.peers[viewing.bob].pictures(0);
+            let since = pictures.partition_point(|got| got.at < halved);
+            let early = pictures[since..].iter().take_while(|got| got.at < halved + ms(5_000));
+            let last = early.filter(|got| got.height == 360).map(|got| got.count).max();
+            let before = pictures[..since].iter().map(|got| got.count).max();
+            // By when they were sent: what waits in the link's queue or is missed comes later.
+            let down = FRAME * (last.unwrap() - before.unwrap());
+            assert!(down < ms(1_000), "{sends:?}, seed {seed}: after {down:?}");
+            let longest = longest_gap(&pictures[since..]);
+            assert!(longest < ms(1_000), "{sends:?}, seed {seed}: {longest:?}");
         }
     }
 }

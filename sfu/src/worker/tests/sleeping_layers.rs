@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use rotunda_proto::sfu::{Client, Event};
 
-use super::missing;
 use super::simulation::{Got, Simulation, ms};
+use super::{longest_gap, missing};
 
 impl Simulation {
     /// Largest sizes that publishers were asked for; None: all.
@@ -20,11 +20,6 @@ impl Simulation {
     fn sent_height(&self, publisher: usize) -> Option<u16> {
         self.peers[publisher].layers[0].max_height
     }
-}
-
-fn longest_gap(pictures: &[Got]) -> std::time::Duration {
-    let gaps = pictures.windows(2).map(|pair| pair[1].at - pair[0].at);
-    gaps.max().unwrap()
 }
 
 fn first_of(pictures: &[Got], height: u16, after: Instant) -> Instant {

@@ -1,0 +1,47 @@
+//! A viewer's link that is dead for a while and comes back.
+
+use std::time::Duration;
+
+use rotunda_proto::sfu::Event;
+
+use super::simulation::{Link, Simulation, lossy, ms};
+
+/// Bob watches ann, and hears and says nothing for so long. Answers the room and the two of them.
+fn after_silence(seconds: u64) -> (Simulation, [usize; 2]) {
+    let mut room = Simulation::new(91);
+    let [ann, bob] = ["ann", "bob"].map(|name| room.join(name, Link::default(), Link::default()));
+    room.publish(ann);
+    room.watch(bob, &[ann]);
+    room.run(ms(5_000));
+    (room.peers[bob].up, room.peers[bob].down) = (lossy(1.0), lossy(1.0));
+    room.run(Duration::from_secs(seconds));
+    (room.peers[bob].up, room.peers[bob].down) = (Link::default(), Link::default());
+    (room, [ann, bob])
+}
+
+fn is_lost(room: &Simulation) -> bool {
+    let mut events = room.events.iter();
+    events.any(|(_, event)| matches!(event, Event::Disconnected { .. }))
+}
+
+#[test]
+fn who_is_back_after_less_than_half_a_minute_goes_on_in_his_session_with_a_key_frame() {
+    for seconds in [1, 10, 20, 25, 28] {
+        let (mut room, [ann, bob]) = after_silence(seconds);
+        assert!(!is_lost(&room), "{seconds} s");
+        let back = room.now;
+        room.restart_ice(bob);
+        room.run(ms(2_000));
+        let asked = room.peers[ann].keyframe_requests.iter().find(|at| **at >= back);
+        let asked = *asked.expect("a key frame") - back;
+        assert!(asked < ms(500), "{seconds} s: a key frame after {asked:?}");
+        let pictures = room.peers[bob].pictures(0).iter().filter(|got| got.at > back + asked);
+        assert!(pictures.count() > 100, "{seconds} s");
+    }
+}
+
+#[test]
+fn who_is_silent_for_longer_has_left() {
+    let (room, _) = after_silence(31);
+    assert!(is_lost(&room));
+}
