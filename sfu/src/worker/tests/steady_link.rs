@@ -3,10 +3,10 @@
 use super::simulation::ms;
 use super::viewing::{Sends, Viewing};
 
-/// Kilobits a second: just below what a size takes, just above it, and what has room to spare.
-const RATES: [u64; 14] = [
-    300, 400, 450, 500, 550, 600, 650, 700, 800, 1000, 1300, 1600, 2000, 3000,
-];
+/// Kilobits a second that leave room for a size, and not nearly enough for the next.
+const CLEAR: [u64; 7] = [300, 400, 1000, 1300, 1600, 2000, 3000];
+/// And of which a size takes two thirds to all.
+const CLOSE: [u64; 7] = [450, 500, 550, 600, 650, 700, 800];
 
 /// Changes of the height shown in the 60 s after the first 10, on a link that carries this, with 10 ms of jitter.
 fn changes(sends: Sends, kilobits: u64, seed: u64) -> usize {
@@ -16,13 +16,15 @@ fn changes(sends: Sends, kilobits: u64, seed: u64) -> usize {
 }
 
 fn a_picture_does_not_flap(sends: Sends) {
-    for kilobits in RATES {
-        let changes = [1, 2, 3].map(|seed| changes(sends, kilobits, seed));
-        let most = changes.iter().max();
-        assert!(
-            most <= Some(&2),
-            "{sends:?} on {kilobits} kbit/s: {changes:?} changes a minute"
-        );
+    // What just does not fit is tried after 15 s and 30 s more: up and down again, each time.
+    for (rates, most) in [(CLEAR, 1), (CLOSE, 4)] {
+        for kilobits in rates {
+            let changes = [1, 2, 3].map(|seed| changes(sends, kilobits, seed));
+            assert!(
+                changes.iter().all(|changes| *changes <= most),
+                "{sends:?} on {kilobits} kbit/s: {changes:?} changes a minute"
+            );
+        }
     }
 }
 
