@@ -45,7 +45,7 @@ pub enum PermitError {
     NoSuchRoom,
     #[error("that member is not in the room")]
     NoSuchMember,
-    #[error("the member has other rights, but not all of what that ends is written; try again")]
+    #[error("the member has other rights, but what they end may not have ended everywhere yet; try again")]
     Failed,
     #[error("reach the member's signaling node")]
     Bus(#[from] BusError),

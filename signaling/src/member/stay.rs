@@ -141,16 +141,12 @@ impl Stay {
     /// At the SFU before anybody is told.
     async fn end_what_is_not_permitted(&mut self) -> Result<(), ErrorBody> {
         let permitted = permitted(self.role, self.rights);
-        let sources = self.ingress.len();
-        self.ingress.retain(|source| permitted.may_send(*source));
-        if self.ingress.len() < sources {
-            self.send_ingress().await;
-        }
         if self.seats == Seated::Never {
             return Ok(());
         }
-        // Also those whose giving back has failed before.
-        let mut done = Ok(());
+        self.ingress.retain(|source| permitted.may_send(*source));
+        // All of it again, as any of it may have failed before.
+        let mut done = self.send_ingress().await;
         for source in TrackSource::ALL
             .into_iter()
             .filter(|source| !permitted.may_send(*source))
@@ -180,14 +176,14 @@ impl Stay {
             .await
             .map_err(explain)?;
         self.ingress.insert(source);
-        self.send_ingress().await;
+        let _logged = self.send_ingress().await;
         Ok(())
     }
 
     pub async fn unpublish(&mut self, source: TrackSource) -> Result<(), ErrorBody> {
         // Nothing more is let in before anybody is told.
         self.ingress.remove(&source);
-        self.send_ingress().await;
+        let _logged = self.send_ingress().await;
         let documents = &self.room.documents;
         documents
             .give_seat_back(&self.member.user, source)

@@ -70,7 +70,7 @@ impl Stay {
         }
         if answer.is_ok() {
             self.standing = Standing::Inside;
-            self.send_ingress().await;
+            let _logged = self.send_ingress().await;
         }
         answer
     }
@@ -116,14 +116,16 @@ impl Stay {
         }
     }
 
-    pub(super) async fn send_ingress(&mut self) {
-        if let Some(Session { id, .. }) = &self.session {
-            let command = Command::SetIngress {
-                session: *id,
-                sources: self.ingress.clone(),
-            };
-            self.command(command).await;
-        }
+    /// Errors: it is not known whether the SFU lets in no more than this.
+    pub(super) async fn send_ingress(&self) -> Result<(), ErrorBody> {
+        let Some(Session { id, .. }) = &self.session else {
+            return Ok(());
+        };
+        let command = Command::SetIngress {
+            session: *id,
+            sources: self.ingress.clone(),
+        };
+        self.command(command).await
     }
 
     pub(super) async fn send_slots(&mut self) {
@@ -132,13 +134,13 @@ impl Stay {
                 session: *id,
                 slots: self.slots.clone(),
             };
-            self.command(command).await;
+            let _logged = self.command(command).await;
         }
     }
 
     pub(super) async fn close_session(&mut self) {
         if let Some(Session { id, .. }) = &self.session {
-            self.command(Command::Close { session: *id }).await;
+            let _logged = self.command(Command::Close { session: *id }).await;
         }
         self.forget_session();
     }
@@ -150,8 +152,11 @@ impl Stay {
         self.slots = SlotMap::default();
     }
 
-    async fn command(&self, command: Command) {
-        let Some(session) = &self.session else { return };
+    /// Errors: the SFU does not answer.
+    async fn command(&self, command: Command) -> Result<(), ErrorBody> {
+        let Some(session) = &self.session else {
+            return Ok(());
+        };
         let bus = &self.room.documents.bus;
         match bus.call::<_, sfu::Reply>(&session.sfu, &command).await {
             // Its end was not heard of.
@@ -160,8 +165,12 @@ impl Stay {
             }) => self.room.set_session(session.id, MediaState::Disconnected),
             Ok(sfu::Reply::Refused { error }) => warn!(%error, "the SFU refused a command"),
             Ok(_) => {}
-            Err(error) => warn!(error = &error as &dyn std::error::Error, "command the SFU"),
+            Err(error) => {
+                warn!(error = &error as &dyn std::error::Error, "command the SFU");
+                return Err(failure(ErrorCode::NoMediaNode));
+            }
         }
+        Ok(())
     }
 }
 

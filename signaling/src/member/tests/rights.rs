@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use rotunda_proto::ids::TrackSource;
 use rotunda_proto::room::{Permissions, Seats, seats_key};
+use rotunda_proto::sfu::{Command, Reply, control_subject};
 use rotunda_proto::signaling::Role;
 use tokio_util::sync::CancellationToken;
 
@@ -97,6 +98,28 @@ async fn who_is_forbidden_by_the_api_is_let_in_no_more_before_that_is_answered()
     assert_eq!(told(&mut ann).await, (EVERYTHING.into(), EVERYTHING.into()));
     ann.ask(publish(camera)).await.unwrap();
     assert_eq!(ann.let_in(), Some([audio, camera].into()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_sfu_has_not_confirmed_is_not_called_done_and_is_said_again() {
+    let mut ann = ann_who_can_be_reached().await;
+    ann.ask(publish(TrackSource::Camera)).await.unwrap();
+    // A server of the same subject that is gone: nobody answers.
+    let subject = control_subject(&"node-1".parse().unwrap());
+    drop(ann.test.bus.serve(&subject).await.unwrap());
+    let nothing = only(&[], &EVERYTHING);
+    let refused = permit(&ann.test, "ann", nothing).await;
+    assert!(matches!(refused, Err(PermitError::Failed)), "{refused:?}");
+    let mut sfu = ann.test.bus.serve(&subject).await.unwrap();
+    let told = tokio::spawn(async move {
+        let request = sfu.recv().await.unwrap();
+        let command: Command = request.parse().unwrap();
+        request.answer(&Reply::Done);
+        command
+    });
+    permit(&ann.test, "ann", nothing).await.unwrap();
+    let command = told.await.unwrap();
+    assert!(matches!(command, Command::SetIngress { sources, .. } if sources.is_empty()));
 }
 
 #[tokio::test(start_paused = true)]
