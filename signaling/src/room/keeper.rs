@@ -41,8 +41,7 @@ pub struct Keeper {
     gone: Vec<UserId>,
     /// What the documents say, as far as they have come.
     state: RoomState,
-    /// The same, for the members.
-    shown: Arc<RoomState>,
+    /// What the members know of it or will.
     lanes: Lanes,
     /// The documents are not as they should be.
     repair_at: Option<Instant>,
@@ -57,12 +56,12 @@ struct Sources {
 
 impl Keeper {
     pub fn new(documents: RoomDocuments, inbox: mpsc::Sender<ToRoom>) -> Self {
-        let shown = Arc::new(RoomState::default());
-        let lanes = Lanes::new(&shown);
+        let state = Arc::new(RoomState::default());
+        let lanes = Lanes::new(&state);
         let room = Room {
             documents,
             inbox,
-            latest: watch::Sender::new(shown.clone()),
+            latest: watch::Sender::new(state),
             front: lanes.front(),
             sessions: Mutex::default(),
         };
@@ -72,7 +71,6 @@ impl Keeper {
             last_entered_unix_ms: 0,
             gone: Vec::new(),
             state: RoomState::default(),
-            shown,
             lanes,
             repair_at: None,
         }
@@ -88,7 +86,7 @@ impl Keeper {
         };
         let (mut batch, mut began) = (Vec::new(), false);
         loop {
-            let next = self.lanes.handle_timeout(clock.now(), &self.shown);
+            let next = self.lanes.handle_timeout(clock.now());
             tokio::select! {
                 _ = inbox.recv_many(&mut batch, BATCH) => {
                     self.handle_batch(&mut batch, &mut sources).await;
@@ -181,10 +179,11 @@ impl Keeper {
 
     /// Gives the members the state that is known now.
     fn show(&mut self) {
-        if self.state != *self.shown {
+        if self.state != **self.lanes.state() {
             self.state.number += 1;
-            self.shown = Arc::new(self.state.clone());
-            self.room.latest.send_replace(self.shown.clone());
+            let state = Arc::new(self.state.clone());
+            self.lanes.set_state(state.clone());
+            self.room.latest.send_replace(state);
         }
     }
 
@@ -316,14 +315,14 @@ impl Keeper {
     fn let_in(&mut self, Admitted { member, entering }: Admitted) {
         let front = entering.role == Role::Anchor && self.lanes.front_members() < FRONT;
         let bulletins = if front {
-            self.lanes.join_front(&self.shown)
+            self.lanes.join_front()
         } else {
-            self.lanes.join_crowd(&self.shown)
+            self.lanes.join_crowd()
         };
         let entered = Entered {
             room: self.room.clone(),
             member: member.clone(),
-            state: self.shown.clone(),
+            state: self.lanes.state().clone(),
             bulletins,
             place: None,
         };

@@ -17,6 +17,8 @@ const FILL: usize = 50;
 /// All groups of a room on this node. Sans-IO: the channels only hold what the members come for.
 #[derive(Debug)]
 pub struct Lanes {
+    /// Of the room, as it is now.
+    state: Arc<RoomState>,
     /// Who has media or may have.
     front: Lane,
     crowd: Vec<Lane>,
@@ -29,12 +31,15 @@ struct Lane {
     bulletins: watch::Sender<Arc<Bulletin>>,
     told: Arc<RoomState>,
     told_at: Option<Instant>,
+    /// The most urgent change since, also one that was taken back: who came meanwhile, or asked, knows what lay between.
+    untold: Urgency,
     allowance: Allowance,
 }
 
 impl Lanes {
     pub fn new(state: &Arc<RoomState>) -> Self {
         Self {
+            state: state.clone(),
             front: Lane::new(state),
             crowd: (0..CROWD).map(|_| Lane::new(state)).collect(),
             crowd_free_at: None,
@@ -46,13 +51,26 @@ impl Lanes {
         self.front.bulletins.clone()
     }
 
-    /// A place among those who are told first.
-    pub fn join_front(&mut self, state: &Arc<RoomState>) -> watch::Receiver<Arc<Bulletin>> {
-        self.front.join(state)
+    /// The room as it is now, which every group is told in its time.
+    pub fn state(&self) -> &Arc<RoomState> {
+        &self.state
     }
 
-    /// A place in the crowd, where there are fewest.
-    pub fn join_crowd(&mut self, state: &Arc<RoomState>) -> watch::Receiver<Arc<Bulletin>> {
+    pub fn set_state(&mut self, state: Arc<RoomState>) {
+        let urgency = urgency(&self.state, &state);
+        self.state = state;
+        for lane in self.crowd.iter_mut().chain([&mut self.front]) {
+            lane.untold = lane.untold.max(urgency);
+        }
+    }
+
+    /// A place among those who are told first; its holder knows the room as it is now.
+    pub fn join_front(&mut self) -> watch::Receiver<Arc<Bulletin>> {
+        self.front.join(&self.state)
+    }
+
+    /// The same in the crowd, where there are fewest.
+    pub fn join_crowd(&mut self) -> watch::Receiver<Arc<Bulletin>> {
         let lane = self.crowd.iter().position(|lane| lane.members() < FILL);
         let least = || {
             (0..CROWD)
@@ -60,7 +78,7 @@ impl Lanes {
                 .unwrap_or_default()
         };
         let lane = lane.unwrap_or_else(least);
-        self.crowd[lane].join(state)
+        self.crowd[lane].join(&self.state)
     }
 
     pub fn front_members(&self) -> usize {
@@ -68,11 +86,11 @@ impl Lanes {
     }
 
     /// Tells the groups whose time has come. Answers when the next one's comes.
-    pub fn handle_timeout(&mut self, now: Instant, state: &Arc<RoomState>) -> Option<Instant> {
+    pub fn handle_timeout(&mut self, now: Instant) -> Option<Instant> {
         let front_members = self.front.members();
-        let mut next = match self.front.due(now, state, front_members) {
+        let mut next = match self.front.due(now, front_members) {
             Some(due) if due <= now => {
-                self.front.tell(now, state);
+                self.front.tell(now, &self.state);
                 None
             }
             due => due,
@@ -80,7 +98,7 @@ impl Lanes {
         let crowd_members = self.crowd.iter().map(Lane::members).sum();
         loop {
             let due = (0..CROWD)
-                .filter_map(|lane| Some((self.crowd[lane].due(now, state, crowd_members)?, lane)))
+                .filter_map(|lane| Some((self.crowd[lane].due(now, crowd_members)?, lane)))
                 .min();
             let Some((due, lane)) = due else { return next };
             let due = self.crowd_free_at.map_or(due, |free| due.max(free));
@@ -90,7 +108,7 @@ impl Lanes {
             }
             let lane = &mut self.crowd[lane];
             self.crowd_free_at = Some(now + spread(lane.members()));
-            lane.tell(now, state);
+            lane.tell(now, &self.state);
         }
     }
 }
@@ -102,6 +120,7 @@ impl Lane {
             bulletins: watch::Sender::new(Arc::new(nothing)),
             told: state.clone(),
             told_at: None,
+            untold: Urgency::Nothing,
             allowance: Allowance::default(),
         }
     }
@@ -114,30 +133,27 @@ impl Lane {
         if self.members() == 0 {
             // Nobody is here who has not been told.
             self.told = state.clone();
+            self.untold = Urgency::Nothing;
         }
         self.bulletins.subscribe()
     }
 
     /// When it is to be told; None: there is nothing to tell, or nobody.
-    fn due(&self, now: Instant, state: &RoomState, members_of_pace: usize) -> Option<Instant> {
-        if self.members() == 0 {
+    fn due(&self, now: Instant, members_of_pace: usize) -> Option<Instant> {
+        if self.members() == 0 || self.untold == Urgency::Nothing {
             return None;
         }
-        let urgency = urgency(&self.told, state);
-        if urgency == Urgency::Nothing {
-            return None;
-        }
-        let after_gap = |told_at| told_at + gap(urgency, members_of_pace);
+        let after_gap = |told_at| told_at + gap(self.untold, members_of_pace);
         let due = self.told_at.map_or(now, after_gap).max(now);
         let ready = self
             .allowance
             .ready_at(members_of_pace)
-            .filter(|_| urgency == Urgency::Sources);
+            .filter(|_| self.untold == Urgency::Sources);
         Some(ready.map_or(due, |ready| due.max(ready)))
     }
 
     fn tell(&mut self, now: Instant, state: &Arc<RoomState>) {
-        let urgency = urgency(&self.told, state);
+        let urgency = std::mem::replace(&mut self.untold, Urgency::Nothing);
         let before = std::mem::replace(&mut self.told, state.clone());
         let bulletin = Bulletin::new(before, state.clone());
         self.told_at = Some(now);
@@ -172,7 +188,7 @@ mod tests {
             let state = RoomState::default();
             let shared = Arc::new(state.clone());
             let mut lanes = Lanes::new(&shared);
-            let members = (0..members).map(|_| lanes.join_crowd(&shared)).collect();
+            let members = (0..members).map(|_| lanes.join_crowd()).collect();
             Self {
                 start: Clock.now(),
                 lanes,
@@ -186,6 +202,12 @@ mod tests {
             self
         }
 
+        /// Lets the room be as it is set.
+        fn show(&mut self) {
+            self.state.number += 1;
+            self.lanes.set_state(Arc::new(self.state.clone()));
+        }
+
         /// Runs from one time to another, ms; answers when how many were told.
         fn run(&mut self, from: u64, to: u64) -> Vec<(u64, usize)> {
             self.run_and_hear(from, to, |_, _| {})
@@ -193,12 +215,12 @@ mod tests {
 
         /// As [`run`](Self::run); `hear` is called with each member's number and what it is told.
         fn run_and_hear(&mut self, from: u64, to: u64, mut hear: impl FnMut(usize, &Bulletin)) -> Vec<(u64, usize)> {
-            let state = Arc::new(self.state.clone());
+            self.show();
             let at = |ms| self.start + Duration::from_millis(ms);
             let mut now = at(from);
             let mut told = Vec::new();
             while now < at(to) {
-                let next = self.lanes.handle_timeout(now, &state);
+                let next = self.lanes.handle_timeout(now);
                 let members = self.members.iter_mut().enumerate();
                 let changed = members.filter(|(_, member)| member.has_changed().unwrap());
                 let changed = changed
@@ -275,5 +297,24 @@ mod tests {
         let told = test.count(2).run(3_000, 30_000);
         assert_eq!(told[0].0, 10_000, "ten seconds after the round before");
         assert_eq!(told.iter().map(|(_, members)| members).sum::<usize>(), 50_000);
+    }
+
+    /// Who comes between, or asks something, knows a state that the rest was never told.
+    #[test]
+    fn a_change_that_is_taken_back_is_told_to_who_knows_of_it() {
+        let mut test = Test::with_crowd(3);
+        test.count(10).run(0, 1_000);
+        test.count(11).show();
+        let late = test.lanes.join_crowd();
+        test.members.push(late);
+        let mut told = Vec::new();
+        let at = test.count(10).run_and_hear(1_000, 5_000, |_, bulletin| {
+            told.push((
+                bulletin.before.member_count,
+                bulletin.after.member_count,
+                bulletin.bytes(),
+            ));
+        });
+        assert_eq!((at, told), (vec![(1_000, 4)], vec![(10, 10, 0); 4]));
     }
 }

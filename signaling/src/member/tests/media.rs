@@ -4,10 +4,13 @@ use rotunda_proto::custom_message::CustomMessage;
 use rotunda_proto::ids::{SessionId, TrackSource};
 use rotunda_proto::room::{Seats, seats_key};
 use rotunda_proto::sfu::{self, Command, SlotMap, control_subject, session_subject};
-use rotunda_proto::signaling::{Lines, MediaState};
+use rotunda_proto::signaling::{Lines, MediaState, PublisherView};
 use rotunda_proto::statistics::{DISCONNECTED, NetworkQuality, Statistics};
 
 use std::collections::BTreeSet;
+use std::convert::Infallible;
+
+use tokio::time::timeout;
 
 use super::*;
 
@@ -41,14 +44,22 @@ impl Connected {
 
     /// Somebody else publishes.
     pub async fn is_joined_by(&mut self, user: &UserId, source: TrackSource) {
-        let test = &self.test;
-        let publish = |seats: Option<Seats>| {
-            let mut seats = seats.unwrap_or_default();
-            crate::seats::take(&mut seats, Default::default(), user, source, TrackState::On).map(|()| (Some(seats), ()))
-        };
-        let published = test.bus.update(&seats_key(&test.room), publish).await;
-        published.unwrap().unwrap();
+        self.seats_change(|seats| {
+            crate::seats::take(seats, Default::default(), user, source, TrackState::On).unwrap();
+        })
+        .await;
         assert!(matches!(self.next_event().await, Event::Publishing { .. }));
+    }
+
+    /// By somebody else.
+    async fn seats_change(&mut self, mut change: impl FnMut(&mut Seats) + Send) {
+        let changed = |seats: Option<Seats>| {
+            let mut seats = seats.unwrap_or_default();
+            change(&mut seats);
+            Ok::<_, Infallible>((Some(seats), ()))
+        };
+        let test = &self.test;
+        let Ok(()) = test.bus.update(&seats_key(&test.room), changed).await.unwrap();
     }
 
     /// By a new WebSocket.
@@ -434,4 +445,40 @@ async fn a_message_by_signaling_reaches_those_with_and_without_a_data_channel() 
         refused += usize::from(ann.ask(send(7, "aGk=")).await == Err(ErrorCode::CustomMessageRate));
     }
     assert!(refused >= 10, "{refused}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_heard_of_an_end_is_told_of_the_new_beginning_too_however_soon_it_comes() {
+    let mut ann = connected().await;
+    let (bob, camera): (UserId, _) = ("bob".parse().unwrap(), TrackSource::Camera);
+    ann.is_joined_by(&bob, camera).await;
+
+    // The room is told again after a while; who asks for something hears at once.
+    ann.seats_change(|seats| crate::seats::give_back(seats, &bob, camera))
+        .await;
+    let request = Request::RequestVideo {
+        user_id: bob.clone(),
+        source: camera,
+        max_height: None,
+    };
+    while ann.ask(request.clone()).await.is_ok() {}
+    assert_eq!(ann.next_event().await, publishing(&bob, None));
+
+    ann.seats_change(|seats| {
+        crate::seats::take(seats, Default::default(), &bob, camera, TrackState::On).unwrap();
+    })
+    .await;
+    let told = timeout(Duration::from_secs(1), ann.next_event()).await;
+    assert_eq!(told, Ok(publishing(&bob, Some(TrackState::On))));
+}
+
+fn publishing(user: &UserId, camera: Option<TrackState>) -> Event {
+    Event::Publishing {
+        publisher: PublisherView {
+            user_id: user.clone(),
+            audio: None,
+            camera,
+            screen: None,
+        },
+    }
 }
