@@ -30,7 +30,6 @@ impl Wishes {
         if !want.source.is_video() || want.user == *me || !published(&want.user, want.source) {
             return Err(ErrorCode::NotPublished);
         }
-        self.drop_ended(seats);
         let same = |other: &&mut VideoWant| other.user == want.user && other.source == want.source;
         if let Some(known) = self.pictures.iter_mut().find(same) {
             known.max_height = want.max_height;
@@ -52,7 +51,7 @@ impl Wishes {
         self.pictures.retain(|want| want.user != *user || want.source != source);
     }
 
-    /// Forgets pictures that are not published any more.
+    /// Forgets pictures that are not published any more. `seats`: as the client knows them.
     pub fn drop_ended(&mut self, seats: &Seats) {
         self.pictures.retain(|want| {
             let publisher = seats.publishers.iter().find(|publisher| publisher.user == want.user);

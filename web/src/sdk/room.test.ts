@@ -114,4 +114,18 @@ describe('a room', () => {
     expect(Connection.last.senders[1]?.track).toBeNull();
     await room.leave();
   });
+
+  test('a picture that ends and begins again before the next one is asked for is asked for again', async () => {
+    const room = await Room.enter(options);
+    const on = (userId: string) => ({ event: 'publishing', userId, camera: 'on' });
+    const requests = () => Server.last.asked.filter(({ op }) => op === 'requestVideo').map(({ userId }) => userId);
+    Server.last.tell(on('bob'));
+    Server.last.tell(on('cat'));
+    while (requests().length < 2) await Promise.resolve();
+    Server.last.tell({ event: 'publishing', userId: 'bob' });
+    Server.last.tell(on('bob'));
+    await vi.waitUntil(() => requests().length > 2);
+    expect(requests()).toEqual(['bob', 'cat', 'bob']);
+    await room.leave();
+  });
 });

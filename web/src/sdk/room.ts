@@ -244,6 +244,8 @@ export class Room extends Emitter<{
         const { userId, audio, camera, screen } = event;
         if (audio ?? camera ?? screen) this.publishers.set(userId, { userId, audio, camera, screen });
         else this.publishers.delete(userId);
+        // The server has forgotten these by itself; they may begin again before another request is answered.
+        this.asked = this.asked.filter((slot) => slot.userId !== userId || event[slot.source]);
         this.askForPictures();
         break;
       }
