@@ -270,6 +270,8 @@ pub enum ErrorCode {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "event", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Event {
+    /// The whole room, for a client that has come back and may have missed anything; it replaces what the client knew.
+    Room { room: RoomView },
     /// A member within the window of 50 entered (or moved into the window).
     MemberEntered { user_id: UserId },
     /// A member of the window left.

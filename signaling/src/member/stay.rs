@@ -277,14 +277,16 @@ impl Stay {
 
     /// Everything again, for a client that has come back.
     pub fn retell(&mut self) -> Vec<Message> {
-        // What was said is not said again.
-        let nothing = RoomState {
-            said: self.told.said.clone(),
-            ..RoomState::default()
-        };
-        let mut messages = self.news_since(&nothing, &self.told);
-        messages.push(Message::Own(permissions(self.told_rights)));
-        messages.push(Message::Own(self.slots_event()));
+        let mut messages = vec![
+            Message::Own(Event::Room {
+                room: self.view(&self.key().room),
+            }),
+            Message::Own(Event::Speakers {
+                speakers: self.told.speakers.to_vec(),
+            }),
+            Message::Own(permissions(self.told_rights)),
+            Message::Own(self.slots_event()),
+        ];
         if self.media_lost {
             // It may have been told to a WebSocket that was dead already.
             let state = MediaState::Disconnected;

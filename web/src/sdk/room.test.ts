@@ -75,6 +75,7 @@ class Connection extends EventTarget {
 
 const camera = { kind: 'video', enabled: true, getSettings: () => ({ width: 1280, height: 720 }) } as unknown as MediaStreamTrack;
 const microphone = { kind: 'audio', enabled: true } as MediaStreamTrack;
+const requests = () => Server.last.asked.filter(({ op }) => op === 'requestVideo').map(({ userId }) => userId);
 const options = { url: 'ws://x/ws', credentials: { sdkAppId: 1, userId: 'ann', userSig: 'x' }, roomId: 1 };
 
 describe('a room', () => {
@@ -118,7 +119,6 @@ describe('a room', () => {
   test('a picture that ends and begins again before the next one is asked for is asked for again', async () => {
     const room = await Room.enter(options);
     const on = (userId: string) => ({ event: 'publishing', userId, camera: 'on' });
-    const requests = () => Server.last.asked.filter(({ op }) => op === 'requestVideo').map(({ userId }) => userId);
     Server.last.tell(on('bob'));
     Server.last.tell(on('cat'));
     while (requests().length < 2) await Promise.resolve();
@@ -126,6 +126,18 @@ describe('a room', () => {
     Server.last.tell(on('bob'));
     await vi.waitUntil(() => requests().length > 2);
     expect(requests()).toEqual(['bob', 'cat', 'bob']);
+    await room.leave();
+  });
+
+  test('after a resume it is what the server says, and pictures that may have ended meanwhile are asked for again', async () => {
+    const room = await Room.enter(options);
+    Server.last.tell({ event: 'publishing', userId: 'bob', audio: 'on', camera: 'on' });
+    await vi.waitUntil(() => requests().length === 1);
+    const publishers = [{ userId: 'cat', camera: 'on' }, { userId: 'bob', camera: 'muted' }];
+    Server.last.tell({ event: 'room', room: { roomId: 1, members: ['ann', 'cat'], memberCount: 7, publishers } });
+    await vi.waitUntil(() => requests().length === 3);
+    expect(requests()).toEqual(['bob', 'cat', 'bob']);
+    expect([[...room.members], room.memberCount, [...room.publishers.values()]]).toEqual([['ann', 'cat'], 7, publishers]);
     await room.leave();
   });
 });

@@ -89,11 +89,7 @@ export class Room extends Emitter<{
     const reply = await signaling.request('enterRoom', {
       roomId: options.roomId, role: options.role, privateMapKey: options.privateMapKey,
     });
-    const view = reply['room'] as RoomView;
-    view.members.forEach((member) => room.members.add(member));
-    view.publishers.forEach((publisher) => room.publishers.set(publisher.userId, publisher));
-    room.memberCount = view.memberCount;
-    room.mix = view.mix ?? null;
+    room.know(reply['room'] as RoomView);
     room.iceServers = (reply['iceServers'] as RTCIceServer[] | undefined) ?? [];
     await room.connect();
     room.askForPictures();
@@ -235,8 +231,23 @@ export class Room extends Emitter<{
     }
   }
 
+  /** Takes the whole room in, instead of what was known of it. */
+  private know({ members, publishers, memberCount, mix }: RoomView): void {
+    this.members.clear();
+    members.forEach((member) => this.members.add(member));
+    this.publishers.clear();
+    publishers.forEach((publisher) => this.publishers.set(publisher.userId, publisher));
+    this.memberCount = memberCount;
+    this.mix = mix ?? null;
+  }
+
   private handle(event: ServerEvent): void {
     switch (event.event) {
+      case 'room':
+        this.know(event.room);
+        // Any of them may have ended and begun again meanwhile.
+        this.askForPictures(true);
+        break;
       case 'memberEntered': this.members.add(event.userId); break;
       case 'memberLeft': this.members.delete(event.userId); break;
       case 'memberCount': this.memberCount = event.count; break;
@@ -291,8 +302,11 @@ export class Room extends Emitter<{
     this.emit('changed', undefined);
   }
 
-  /** Asks for the pictures that are wanted now; one change after the other, so that limits are never passed on the way. */
-  private askForPictures(): void {
+  /**
+   * Asks for the pictures that are wanted now, and have not been asked for or are to be asked for `again`; one change after the
+   * other, so that limits are never passed on the way.
+   */
+  private askForPictures(again = false): void {
     this.wishes = this.wishes.then(async () => {
       const own = this.options.credentials.userId;
       const others = [...this.publishers.values()].filter(({ userId }) => userId !== own);
@@ -300,7 +314,7 @@ export class Room extends Emitter<{
       const { request, cancel } = difference(this.asked, want);
       this.asked = want;
       for (const slot of cancel) await this.ask('cancelVideo', slot);
-      for (const slot of request) await this.ask('requestVideo', slot);
+      for (const slot of again ? want : request) await this.ask('requestVideo', slot);
     });
   }
 
@@ -308,8 +322,9 @@ export class Room extends Emitter<{
     try {
       await this.signaling.request(op, { ...slot, maxHeight: this.heights.get(`${slot.source} ${slot.userId}`) });
     } catch {
-      // Who stopped publishing in this moment; the event about it brings the list up to date.
-      this.asked = this.asked.filter((one) => one !== slot);
+      // Who stopped publishing in this moment; the event about it brings the list up to date. Or the connection is lost.
+      if (op === 'cancelVideo') this.asked = [...this.asked, slot];
+      else this.asked = this.asked.filter((one) => one !== slot);
     }
   }
 

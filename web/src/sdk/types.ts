@@ -51,6 +51,7 @@ export interface Speaker {
 }
 
 export type ServerEvent =
+  | { event: 'room'; room: RoomView }
   | { event: 'memberEntered'; userId: string }
   | { event: 'memberLeft'; userId: string }
   | { event: 'memberCount'; count: number }
