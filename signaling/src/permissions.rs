@@ -31,8 +31,8 @@ impl Permit {
         let permitted = stay.permit(self.rights).await;
         let messages = stay.catch_up().await;
         let _gave_up = self.done.send(match permitted {
-            Ok(()) => MemberReply::Done,
-            Err(_) => MemberReply::Failed,
+            Ok(()) if stay.are_slots_confirmed() => MemberReply::Done,
+            _ => MemberReply::Failed,
         });
         messages
     }

@@ -53,6 +53,8 @@ pub struct Stay {
     /// Set: nothing but this is shown, whatever the wishes are.
     only: Option<VideoWant>,
     slots: SlotMap,
+    /// The SFU may show something else: it did not answer.
+    slots_in_doubt: bool,
     ingress: BTreeSet<TrackSource>,
     seats: Seated,
 }
@@ -110,6 +112,7 @@ impl Stay {
             wishes: Wishes::default(),
             only: None,
             slots: SlotMap::default(),
+            slots_in_doubt: false,
             ingress: BTreeSet::new(),
             seats: Seated::Never,
         })
@@ -136,6 +139,11 @@ impl Stay {
     pub async fn permit(&mut self, rights: Rights) -> Result<(), ErrorBody> {
         (self.rights, self.are_rights_given) = (rights, true);
         self.end_what_is_not_permitted().await
+    }
+
+    /// Whether the SFU shows this member what it was last told to, and nothing else.
+    pub fn are_slots_confirmed(&self) -> bool {
+        !self.slots_in_doubt
     }
 
     /// At the SFU before anybody is told.
@@ -387,11 +395,12 @@ impl Stay {
         };
         let slots = permit(slots, self.rights);
         let voices_changed = session.poll_voices();
-        if slots != self.slots {
-            self.slots = slots;
-            self.send_slots().await;
-            messages.push(Message::Own(self.slots_event()));
-        } else if voices_changed {
+        let slots_changed = slots != self.slots;
+        self.slots = slots;
+        if slots_changed || self.slots_in_doubt {
+            self.slots_in_doubt = self.send_slots().await.is_err();
+        }
+        if slots_changed || voices_changed {
             messages.push(Message::Own(self.slots_event()));
         }
     }

@@ -128,14 +128,16 @@ impl Stay {
         self.command(command).await
     }
 
-    pub(super) async fn send_slots(&mut self) {
-        if let Some(Session { id, .. }) = &self.session {
-            let command = Command::SetSlots {
-                session: *id,
-                slots: self.slots.clone(),
-            };
-            let _logged = self.command(command).await;
-        }
+    /// Errors: it is not known whether the SFU shows no more than this.
+    pub(super) async fn send_slots(&self) -> Result<(), ErrorBody> {
+        let Some(Session { id, .. }) = &self.session else {
+            return Ok(());
+        };
+        let command = Command::SetSlots {
+            session: *id,
+            slots: self.slots.clone(),
+        };
+        self.command(command).await
     }
 
     pub(super) async fn close_session(&mut self) {
@@ -150,6 +152,7 @@ impl Stay {
             self.room.forget_session(id);
         }
         self.slots = SlotMap::default();
+        self.slots_in_doubt = false;
     }
 
     /// Errors: the SFU does not answer.

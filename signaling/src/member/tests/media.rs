@@ -9,6 +9,7 @@ use rotunda_proto::statistics::{DISCONNECTED, NetworkQuality, Statistics};
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::time::timeout;
 
@@ -18,6 +19,8 @@ use super::*;
 pub(super) struct Connected {
     pub test: Test,
     session: SessionId,
+    /// It answers nothing meanwhile.
+    pub sfu_is_deaf: Arc<AtomicBool>,
     next_id: u64,
     /// What the SFU was told to let in, each time.
     ingress: mpsc::UnboundedReceiver<BTreeSet<TrackSource>>,
@@ -150,9 +153,14 @@ async fn connect_with(mut test: Test, offer: &str) -> Connected {
     let (opened, session) = oneshot::channel();
     let (let_in, ingress) = mpsc::unbounded_channel();
     let (show, slots) = mpsc::unbounded_channel();
+    let sfu_is_deaf = Arc::new(AtomicBool::new(false));
+    let is_deaf = sfu_is_deaf.clone();
     tokio::spawn(async move {
         let mut opened = Some(opened);
         while let Some(request) = commands.recv().await {
+            if is_deaf.load(Ordering::Relaxed) {
+                continue;
+            }
             let reply = match request.parse().unwrap() {
                 Command::Open { session, .. } => {
                     opened.take().unwrap().send(session).unwrap();
@@ -183,6 +191,7 @@ async fn connect_with(mut test: Test, offer: &str) -> Connected {
     Connected {
         test,
         session: session.await.unwrap(),
+        sfu_is_deaf,
         next_id: 2,
         ingress,
         slots,
