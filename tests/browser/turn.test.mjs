@@ -60,8 +60,9 @@ async function startCoturn() {
 async function assertRelayed(page, connection) {
   const kinds = await page.evaluate(async (expression) => {
     const stats = [...(await window.eval(expression).getStats()).values()];
-    const used = stats.filter((entry) => entry.type === 'candidate-pair' && entry.nominated && entry.state === 'succeeded');
-    return used.map((pair) => stats.find((entry) => entry.id === pair.localCandidateId).candidateType);
+    const entry = (id) => stats.find((other) => other.id === id);
+    const used = stats.filter(({ type, selectedCandidatePairId }) => type === 'transport' && selectedCandidatePairId);
+    return used.map(({ selectedCandidatePairId }) => entry(entry(selectedCandidatePairId).localCandidateId).candidateType);
   }, connection);
   assert.ok(kinds.length > 0 && kinds.every((kind) => kind === 'relay'), `pairs in use begin at: ${kinds}`);
 }

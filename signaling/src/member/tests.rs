@@ -2,6 +2,7 @@
 
 mod media;
 mod rights;
+mod schedules;
 
 use std::sync::Arc;
 
@@ -33,44 +34,9 @@ async fn ann_in_the_room() -> Test {
 
 /// As [`ann_in_the_room`], where so many may speak.
 async fn ann_in_a_room_for(max_microphones: Microphones) -> Test {
-    sqlx::any::install_default_drivers();
-    let db = AnyPoolOptions::new().connect_lazy("sqlite::memory:").unwrap();
-    let bus: SharedBus = Arc::new(InProcess::new());
-    let node = "node-1".parse().unwrap();
-    bus.store(
-        &node_key(&node),
-        &NodeInfo {
-            node: node.clone(),
-            sessions: 0,
-            capacity: 100,
-            load_percent: 0,
-            open_workers: 1,
-        },
-        None,
-    )
-    .await
-    .unwrap();
-    let app = SdkAppId::try_from(1).unwrap();
-    let application = Application {
-        max_microphones,
-        ..Application::new(app, "")
-    };
-    let shared = Shared::new(Config::default(), node, bus.clone(), vec![application], db);
-    let room_id = serde_json::from_str("1001").unwrap();
-    let room = RoomKey { app, room: room_id };
-    let user: UserId = "ann".parse().unwrap();
-    let token = "token".to_owned();
-    let identity = Identity {
-        app,
-        user: user.clone(),
-        token: token.clone(),
-    };
-    let member = start(shared.clone(), identity);
-    let login = Login {
-        token,
-        member: member.clone(),
-    };
-    shared.registry.take_over(app, &user, login).await;
+    let (shared, bus) = node_for(max_microphones).await;
+    let room = room();
+    let member = log_in(&shared, &"ann".parse().unwrap()).await;
     let (messages, attachment) = attach(&member).await;
     let mut test = Test {
         shared,
@@ -103,6 +69,56 @@ async fn ann_in_a_room_for(max_microphones: Microphones) -> Test {
         })
     ));
     test
+}
+
+/// A signaling node with an application in whose rooms so many may speak, beside an SFU that nobody plays yet.
+async fn node_for(max_microphones: Microphones) -> (Shared, SharedBus) {
+    sqlx::any::install_default_drivers();
+    let db = AnyPoolOptions::new().connect_lazy("sqlite::memory:").unwrap();
+    let bus: SharedBus = Arc::new(InProcess::new());
+    let node = "node-1".parse().unwrap();
+    bus.store(
+        &node_key(&node),
+        &NodeInfo {
+            node: node.clone(),
+            sessions: 0,
+            capacity: 100,
+            load_percent: 0,
+            open_workers: 1,
+        },
+        None,
+    )
+    .await
+    .unwrap();
+    let application = Application {
+        max_microphones,
+        ..Application::new(room().app, "")
+    };
+    let shared = Shared::new(Config::default(), node, bus.clone(), vec![application], db);
+    (shared, bus)
+}
+
+fn room() -> RoomKey {
+    RoomKey {
+        app: SdkAppId::try_from(1).unwrap(),
+        room: serde_json::from_str("1001").unwrap(),
+    }
+}
+
+async fn log_in(shared: &Shared, user: &UserId) -> mpsc::Sender<ToMember> {
+    let (app, token) = (room().app, "token".to_owned());
+    let identity = Identity {
+        app,
+        user: user.clone(),
+        token: token.clone(),
+    };
+    let member = start(shared.clone(), identity);
+    let login = Login {
+        token,
+        member: member.clone(),
+    };
+    shared.registry.take_over(app, user, login).await;
+    member
 }
 
 /// What the client is sent.

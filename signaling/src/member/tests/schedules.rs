@@ -1,0 +1,261 @@
+//! Whatever three members and the operator do, in whatever order and however close together: when it is quiet again, all of them
+//! and the SFU know what there is.
+
+mod client;
+mod sfu;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::PoisonError;
+
+use proptest::prelude::*;
+use rotunda_proto::ids::TrackSource;
+use rotunda_proto::room::{Permissions, Seats, TrackState, seats_key};
+use rotunda_proto::sfu::Event as SfuEvent;
+use rotunda_proto::signaling::{PublisherView, Role};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+use crate::permissions::{self, PermitError};
+use client::Client;
+use sfu::{Sessions, Told};
+
+const USERS: [&str; 3] = ["ann", "bob", "cat"];
+/// Cat alone shares a screen: of two, each could watch one only.
+const SOURCES: [TrackSource; 3] = TrackSource::ALL;
+
+#[derive(Debug, Clone)]
+enum Step {
+    Publish(usize, TrackSource),
+    Unpublish(usize, TrackSource),
+    Mute(usize, TrackSource, bool),
+    Role(usize, Role),
+    /// By the server API: what he may send, and receive.
+    Permit(usize, BTreeSet<TrackSource>, BTreeSet<TrackSource>),
+    LoseSocket(usize),
+    ComeBack(usize),
+    /// The SFU says that nothing comes any more.
+    LoseMedia(usize),
+    Leave(usize),
+    Enter(usize),
+    /// Turns of all tasks.
+    Turns(usize),
+    Pass(u64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let source = || prop::sample::select(&SOURCES[..]);
+    let sources = || prop::sample::subsequence(&SOURCES[..], 0..=3).prop_map(|found| found.into_iter().collect());
+    let member = || 0..USERS.len();
+    prop_oneof![
+        6 => (member(), source()).prop_map(|(who, source)| Step::Publish(who, source)),
+        6 => (member(), source()).prop_map(|(who, source)| Step::Unpublish(who, source)),
+        2 => (member(), source(), any::<bool>()).prop_map(|(who, source, is)| Step::Mute(who, source, is)),
+        1 => (member(), prop::sample::select(vec![Role::Anchor, Role::Audience])).prop_map(|(who, role)| Step::Role(who, role)),
+        2 => (member(), sources(), sources()).prop_map(|(who, send, receive)| Step::Permit(who, send, receive)),
+        1 => member().prop_map(Step::LoseSocket),
+        2 => member().prop_map(Step::ComeBack),
+        1 => member().prop_map(Step::LoseMedia),
+        1 => member().prop_map(Step::Leave),
+        2 => member().prop_map(Step::Enter),
+        6 => (0..40_usize).prop_map(Step::Turns),
+        4 => (0..250_u64).prop_map(Step::Pass),
+    ]
+}
+
+struct House {
+    shared: Shared,
+    bus: SharedBus,
+    sessions: Sessions,
+    clients: Vec<Client>,
+    permits: Vec<JoinHandle<Result<(), PermitError>>>,
+}
+
+impl House {
+    async fn open() -> Self {
+        let (shared, bus) = node_for(Microphones::default()).await;
+        let sessions = sfu::play(&bus).await;
+        permissions::serve(shared.clone(), CancellationToken::new())
+            .await
+            .unwrap();
+        let mut clients = Vec::new();
+        for user in USERS {
+            clients.push(Client::log_in(&shared, user).await);
+        }
+        let mut house = Self {
+            shared,
+            bus,
+            sessions,
+            clients,
+            permits: Vec::new(),
+        };
+        house.calm().await;
+        house
+    }
+
+    async fn turns(&mut self, turns: usize) {
+        for _ in 0..turns {
+            tokio::task::yield_now().await;
+            for client in &mut self.clients {
+                client.read().await;
+            }
+        }
+    }
+
+    /// Everybody is told everything.
+    async fn calm(&mut self) {
+        for _ in 0..20 {
+            self.turns(100).await;
+            advance(Duration::from_millis(500)).await;
+        }
+    }
+
+    async fn take(&mut self, step: Step) {
+        match step {
+            Step::Publish(who, source) if source != TrackSource::Screen || USERS[who] == "cat" => {
+                self.clients[who].ask(Request::Publish { source, muted: false }).await;
+            }
+            Step::Publish(..) => {}
+            Step::Unpublish(who, source) => self.clients[who].ask(Request::Unpublish { source }).await,
+            Step::Mute(who, source, muted) => self.clients[who].ask(Request::Mute { source, muted }).await,
+            Step::Role(who, role) => {
+                let private_map_key = None;
+                self.clients[who]
+                    .ask(Request::SwitchRole { role, private_map_key })
+                    .await;
+            }
+            Step::Permit(who, send, receive) => {
+                let (shared, user) = (self.shared.clone(), self.clients[who].user.clone());
+                let rights = Rights::of(&Permissions { send, receive });
+                let permit = async move { permissions::permit(&shared, room(), user, rights).await };
+                self.permits.push(tokio::spawn(permit));
+            }
+            Step::LoseSocket(who) => {
+                let client = &mut self.clients[who];
+                if client.messages.take().is_some() {
+                    let number = client.attachment;
+                    client.member.send(ToMember::Detach { number }).await.unwrap();
+                }
+            }
+            Step::ComeBack(who) => {
+                let client = &mut self.clients[who];
+                if client.messages.is_none() {
+                    client.come_back(&self.shared).await;
+                }
+            }
+            Step::LoseMedia(who) => {
+                let user = self.clients[who].user.clone();
+                let lost = {
+                    let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+                    let found = sessions.iter().find(|(_, (of, _))| *of == user).map(|(id, _)| *id);
+                    found.inspect(|id| drop(sessions.remove(id)))
+                };
+                if let Some(session) = lost {
+                    let (user, reason) = (Some(user), "nothing comes".to_owned());
+                    let event = SfuEvent::Disconnected { session, user, reason };
+                    self.bus.tell(&event.subject(&room()), &event).await.unwrap();
+                }
+            }
+            Step::Leave(who) => self.clients[who].leave().await,
+            Step::Enter(who) => self.clients[who].enter().await,
+            Step::Turns(turns) => self.turns(turns).await,
+            Step::Pass(milliseconds) => advance(Duration::from_millis(milliseconds)).await,
+        }
+        for client in &mut self.clients {
+            client.read().await;
+        }
+    }
+
+    async fn check(&mut self) {
+        for who in 0..USERS.len() {
+            self.take(Step::ComeBack(who)).await;
+            self.take(Step::Enter(who)).await;
+        }
+        self.calm().await;
+        for permit in self.permits.drain(..) {
+            let permitted = permit.await.unwrap();
+            let is_fine = matches!(
+                permitted,
+                Ok(()) | Err(PermitError::NoSuchMember | PermitError::NoSuchRoom)
+            );
+            assert!(is_fine, "{permitted:?}");
+        }
+        let seats = self.bus.load::<Seats>(&seats_key(&room())).await.unwrap();
+        let seats = seats.map(|(seats, _)| seats).unwrap_or_default();
+        let published: BTreeMap<UserId, PublisherView> = seats
+            .publishers
+            .iter()
+            .map(|publisher| {
+                let view = PublisherView {
+                    user_id: publisher.user.clone(),
+                    audio: publisher.audio,
+                    camera: publisher.camera,
+                    screen: publisher.screen,
+                };
+                (publisher.user.clone(), view)
+            })
+            .collect();
+        for client in &self.clients {
+            let me = &client.user;
+            assert_eq!(client.room.member_count, 3, "{me}");
+            let others: BTreeMap<_, _> = published.clone().into_iter().filter(|(user, _)| user != me).collect();
+            assert_eq!(client.publishers(), others, "what {me} knows of the others");
+            self.check_media(client, &published);
+        }
+    }
+
+    fn check_media(&self, client: &Client, published: &BTreeMap<UserId, PublisherView>) {
+        let me = &client.user;
+        let sent = |view: &PublisherView| -> BTreeSet<TrackSource> {
+            let states: [(TrackSource, Option<TrackState>); 3] = [
+                (TrackSource::Audio, view.audio),
+                (TrackSource::Camera, view.camera),
+                (TrackSource::Screen, view.screen),
+            ];
+            states
+                .into_iter()
+                .filter_map(|(source, state)| state.map(|_| source))
+                .collect()
+        };
+        let own = published.get(me).map(sent).unwrap_or_default();
+        let Permissions { send, receive } = &client.permissions;
+        assert!(own.is_subset(send), "{me} has {own:?} and was told {send:?}");
+        let others = published.iter().filter(|(user, _)| *user != me);
+        let pictures: BTreeSet<(UserId, TrackSource)> = others
+            .flat_map(|(user, view)| sent(view).into_iter().map(|source| (user.clone(), source)))
+            .filter(|(_, source)| source.is_video() && receive.contains(source))
+            .collect();
+        let shown = client.slots.iter().flatten();
+        let shown: BTreeSet<_> = shown.map(|slot| (slot.user_id.clone(), slot.source)).collect();
+        assert_eq!(shown, pictures, "what {me} is told that he sees");
+        let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        let own_sessions: Vec<&Told> = sessions
+            .values()
+            .filter(|(user, _)| user == me)
+            .map(|(_, told)| told)
+            .collect();
+        let [told] = own_sessions[..] else {
+            panic!("{me} has {} sessions", own_sessions.len())
+        };
+        assert_eq!(told.ingress, own, "what the SFU lets in of {me}");
+        let carried = told.slots.video.iter().flatten();
+        let carried: BTreeSet<_> = carried.map(|want| (want.user.clone(), want.source)).collect();
+        assert_eq!(carried, pictures, "what the SFU shows {me}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn when_it_is_quiet_again_everybody_knows_what_there_is(steps in prop::collection::vec(step(), 0..80)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+        let played = async {
+            let mut house = House::open().await;
+            for step in steps {
+                house.take(step).await;
+            }
+            house.check().await;
+        };
+        runtime.block_on(async { timeout(Duration::from_secs(600), played).await.expect("nobody waits for ever") });
+    }
+}

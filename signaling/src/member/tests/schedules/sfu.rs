@@ -1,0 +1,62 @@
+//! An SFU that says yes to everything, and keeps it.
+
+use std::sync::Mutex;
+
+use rotunda_proto::ids::SessionId;
+use rotunda_proto::sfu::{self, Command, ControlError, SlotMap, control_subject};
+
+use super::*;
+
+/// What the SFU was told last of a session.
+#[derive(Debug, Default)]
+pub struct Told {
+    pub ingress: BTreeSet<TrackSource>,
+    pub slots: SlotMap,
+}
+
+pub type Sessions = Arc<Mutex<BTreeMap<SessionId, (UserId, Told)>>>;
+
+fn answer(sessions: &mut BTreeMap<SessionId, (UserId, Told)>, command: Command) -> sfu::Reply {
+    let mut change = |session, change: &dyn Fn(&mut Told)| match sessions.get_mut(&session) {
+        Some((_, told)) => {
+            change(told);
+            sfu::Reply::Done
+        }
+        None => sfu::Reply::Refused {
+            error: ControlError::NoSuchSession,
+        },
+    };
+    match command {
+        Command::SetIngress { session, sources } => change(session, &|told| told.ingress = sources.clone()),
+        Command::SetSlots { session, slots } => change(session, &|told| told.slots = slots.clone()),
+        Command::Open { session, identity, .. } => {
+            let sfu::Identity::Member { user, .. } = identity else {
+                panic!("no member")
+            };
+            sessions.insert(session, (user, Told::default()));
+            let answer = "v=0".to_owned();
+            sfu::Reply::Opened { answer }
+        }
+        Command::Close { session } => {
+            sessions.remove(&session);
+            sfu::Reply::Done
+        }
+        other => panic!("not asked for here: {other:?}"),
+    }
+}
+
+pub async fn play(bus: &SharedBus) -> Sessions {
+    let sessions = Sessions::default();
+    let mut commands = bus.serve(&control_subject(&"node-1".parse().unwrap())).await.unwrap();
+    let kept = sessions.clone();
+    tokio::spawn(async move {
+        while let Some(request) = commands.recv().await {
+            let reply = {
+                let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+                answer(&mut kept, request.parse().unwrap())
+            };
+            request.answer(&reply);
+        }
+    });
+    sessions
+}
