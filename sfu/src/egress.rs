@@ -15,6 +15,7 @@ use crate::copies::Copies;
 use crate::estimate::{Cluster, Estimator};
 use crate::packet::Packet;
 use crate::protection::MOST_OLDER;
+use crate::resends::Resends;
 use crate::sent_log::{Readings, SentLog};
 use crate::slot::{Rewritten, Slot};
 use crate::srtp;
@@ -29,11 +30,6 @@ const MOST_SEGMENTS: usize = 64;
 const MOST_BYTES: usize = 60_000;
 /// Packets waiting for one viewer: beyond it the oldest are dropped, as a router would.
 const QUEUE: usize = 2048;
-/// Resends that a viewer can ask for: so many at first and at most saved up, and so many more with each packet. A few bytes of
-/// feedback ask for thousands, and must not cost more than watching.
-const FIRST_RESENDS: u32 = 256;
-const MOST_RESENDS: u32 = 4096;
-const RESENDS_A_PACKET: u32 = 4;
 /// Padding of a probe packet; with what makes segments equal it stays below the 255 that its last byte can say.
 const PROBE_PADDING: usize = 220;
 
@@ -99,8 +95,7 @@ pub struct Egress {
     pub totals: Totals,
     ids: ExtensionIds,
     srtp: Option<srtp::Sender>,
-    /// Permitted now.
-    resends: u32,
+    pub resends: Resends,
     /// Of sound, for viewers who ask for what they miss of it.
     copies: Option<Copies>,
     queue: Vec<Outgoing>,
@@ -120,7 +115,7 @@ impl Egress {
             totals: Totals::default(),
             ids,
             srtp: None,
-            resends: FIRST_RESENDS,
+            resends: Resends::default(),
             copies: None,
             queue: Vec::new(),
             next: 0,
@@ -170,7 +165,7 @@ impl Egress {
             self.next += 1;
         }
         if matches!(body, Body::Media(_) | Body::Redundant { .. }) {
-            self.resends = (self.resends + RESENDS_A_PACKET).min(MOST_RESENDS);
+            self.resends.handle_packet();
         }
         let mut outgoing = Outgoing {
             slot,
@@ -182,13 +177,6 @@ impl Egress {
         let tag = self.srtp.as_ref().map_or(0, srtp::Sender::tag_length);
         outgoing.size = header + outgoing.body_length() + tag;
         self.queue.push(outgoing);
-    }
-
-    /// Whether the viewer may have one more packet again.
-    pub fn may_resend(&mut self) -> bool {
-        let left = self.resends.checked_sub(1);
-        self.resends = left.unwrap_or(0);
-        left.is_some()
     }
 
     fn header<'a>(&self, slot: &'a Slot, outgoing: &'a Outgoing, sent: Duration) -> Header<'a> {

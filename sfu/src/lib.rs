@@ -28,6 +28,7 @@ mod packet;
 mod placement;
 mod protection;
 mod quality;
+mod resends;
 mod selector;
 mod sent_log;
 mod service;

@@ -40,11 +40,13 @@ impl Tries {
         }
     }
 
-    /// The lowest of the layers that still has to wait.
+    /// The lowest of the layers that still has to wait; what is shown again by now bars nothing.
     pub fn waits_from(&self, now: Instant, request: &Request) -> Option<usize> {
         let waits = |failed: &&Failed| now.saturating_duration_since(failed.at) < failed.wait;
         let failed = self.failed.iter().filter(waits);
-        failed.filter_map(|failed| request.position(failed.shown)).min()
+        let has = request.current.and_then(|current| request.position(current));
+        let failed = failed.filter_map(|failed| request.position(failed.shown));
+        failed.filter(|failed| has.is_none_or(|has| *failed > has)).min()
     }
 }
 
@@ -100,5 +102,10 @@ mod tests {
         assert_eq!(tries.waits_from(now, &request()), Some(2));
         tries.fail(now, request().layers[1].shown());
         assert_eq!(tries.waits_from(now, &request()), Some(1));
+        let again = Request {
+            current: Some(request().layers[1].shown()),
+            ..request()
+        };
+        assert_eq!(tries.waits_from(now, &again), Some(2), "it is shown again");
     }
 }

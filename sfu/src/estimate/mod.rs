@@ -62,9 +62,11 @@ pub struct Estimator {
     lossy_windows: u32,
     counted: u32,
     counted_since: Option<Instant>,
-    /// Packets that were reported on, and those of them that were lost: in all, and when they were last taken and polled.
+    /// Packets that were reported on, and those of them that were lost: in all, and when they were last taken.
     reported: [u64; 2],
     taken: [u64; 2],
+    /// The same without what a full queue left out: in all, and when it was last polled.
+    strayed: u64,
     polled: [u64; 2],
     polled_at: Option<Instant>,
     /// Whether any feedback has come: without it there is no estimate to obey.
@@ -88,6 +90,7 @@ impl Default for Estimator {
             counted_since: None,
             reported: [0; 2],
             taken: [0; 2],
+            strayed: 0,
             polled: [0; 2],
             polled_at: None,
             heard: false,
@@ -134,6 +137,7 @@ impl Estimator {
                 None => {
                     self.lost += 1;
                     self.reported[1] += 1;
+                    self.strayed += u64::from(!self.queue.is_long());
                 }
             }
         }
@@ -214,14 +218,16 @@ impl Estimator {
         share(before, self.reported, 1, 100)
     }
 
-    /// Share of 256 that was lost since the last answer; None: not yet, or too little was sent to know.
+    /// Share of 256 that was lost since the last answer; None: not yet, or too little was sent to know. What a full queue left out
+    /// does not count: sending more against that would fill it more.
     pub fn poll_loss(&mut self, now: Instant) -> Option<u8> {
         let at = *self.polled_at.get_or_insert(now);
         if now.saturating_duration_since(at) < POLL_INTERVAL {
             return None;
         }
-        let lost = share(self.polled, self.reported, POLL_PACKETS, 256)?;
-        (self.polled, self.polled_at) = (self.reported, Some(now));
+        let strayed = [self.reported[0], self.strayed];
+        let lost = share(self.polled, strayed, POLL_PACKETS, 256)?;
+        (self.polled, self.polled_at) = (strayed, Some(now));
         Some(lost)
     }
 

@@ -13,6 +13,8 @@ const NOW: i64 = 125_000;
 /// Parts of the time in which the shortest delay is looked for; a clock that is wrong by 100 in a million errs by 3 ms in it.
 const PARTS: usize = 6;
 const PART: i64 = 5_000_000;
+/// Of so many packets in a row one at least is not held up by jitter.
+const LAST: usize = 3;
 /// Without news for so long nothing is known.
 const NEWS: Duration = Duration::from_millis(600);
 
@@ -21,6 +23,8 @@ pub struct StandingQueue {
     /// Shortest delays and where their time begins, newest last: of now, and of the last half minute.
     recent: [Option<(i64, i64)>; 2],
     shortest: [Option<(i64, i64)>; PARTS],
+    /// Delays of the packets that came last.
+    last: [Option<i64>; LAST],
     heard_at: Option<Instant>,
 }
 
@@ -31,6 +35,15 @@ impl StandingQueue {
         let delay = arrived - sent;
         note(&mut self.recent, NOW, arrived, delay);
         note(&mut self.shortest, PART, arrived, delay);
+        self.last.rotate_left(1);
+        self.last[LAST - 1] = Some(delay);
+    }
+
+    /// The packets that came last have waited for long: one that is lost now is what a full queue leaves out.
+    pub fn is_long(&self) -> bool {
+        let last = self.last.iter().flatten().min();
+        last.zip(least(&self.shortest))
+            .is_some_and(|(last, shortest)| last - shortest >= QUEUE)
     }
 
     /// What is sent arrives, and none of it waits for long.

@@ -185,3 +185,32 @@ fn heavy_loss_limits_the_rate_and_is_forgotten_when_it_ends() {
 fn without_feedback_there_is_no_estimate() {
     assert_eq!(Estimator::default().estimate(), None);
 }
+
+/// Percent that protection is told to be lost, of a link that gets 200 packets of 1000 bytes a second for 10 s.
+fn loss_to_protect_from(link: Link) -> u8 {
+    let mut session = Session::new(link, 0.0);
+    let mut polled = 0;
+    for feedback in 0..200 {
+        for packet in 0..10 {
+            session.send(1000, None, (feedback * 50 + packet * 5) * MS);
+        }
+        let reports: Vec<Report> = session.flying.drain(..).collect();
+        let now = session.start + Duration::from_millis(feedback as u64 * 50 + 100);
+        session
+            .estimator
+            .handle_reports(now, Duration::from_millis(80), &reports);
+        polled = session.estimator.poll_loss(now).unwrap_or(polled);
+    }
+    (u32::from(polled) * 100 / 256) as u8
+}
+
+#[test]
+fn what_a_full_queue_leaves_out_is_not_to_be_protected_from() {
+    let half = Link::new(800_000.0);
+    assert!(loss_to_protect_from(half) < 3);
+    let lossy = Link {
+        loss: 0.3,
+        ..Link::new(8_000_000.0)
+    };
+    assert!((20..40).contains(&loss_to_protect_from(lossy)));
+}

@@ -329,8 +329,13 @@ impl Worker {
             // Those without transport-wide feedback: their own word for it.
             Feedback::Remb { bitrate } => session.egress.estimator.handle_receiver_figure(now, bitrate),
         });
+        self.counters.missed.increment(scratch.missed.len() as u64);
+        let round_trip = session.round_trip.unwrap_or_default();
+        let resends = &mut session.egress.resends;
+        scratch
+            .missed
+            .retain(|(slot, seq)| resends.handle_request(now, round_trip, *slot, *seq));
         for (slot, seq) in scratch.missed.drain(..) {
-            self.counters.missed.increment(1);
             self.resend(index, slot, seq);
         }
         self.want_flush_of_queue(now, index);
@@ -390,7 +395,7 @@ impl Worker {
             },
             _ => return,
         };
-        if !session.egress.may_resend() {
+        if !session.egress.resends.take() {
             self.counters.resend_refused.increment(1);
             return;
         }
