@@ -33,6 +33,8 @@ const POLL_INTERVAL: Duration = Duration::from_millis(400);
 const POLL_PACKETS: u64 = 25;
 /// A link is known to be narrow for so long after it was last overused.
 const NARROW: Duration = Duration::from_secs(10);
+/// A queue that shows so soon after a probe is the probe's.
+const PROBE_QUEUE: Duration = Duration::from_millis(400);
 /// Sending less than this share of the estimate says nothing about the link.
 const APPLICATION_LIMITED: f64 = 0.65;
 
@@ -55,6 +57,8 @@ pub struct Estimator {
     acknowledged: Acknowledged,
     queue: StandingQueue,
     probes: ProbeController,
+    /// What the last probe found, bits a second, and when.
+    probed: Option<(Instant, f64)>,
     /// Bits a second, from losses; None: no limit.
     loss_limit: Option<f64>,
     lost: u32,
@@ -83,6 +87,7 @@ impl Default for Estimator {
             acknowledged: Acknowledged::default(),
             queue: StandingQueue::default(),
             probes: ProbeController::default(),
+            probed: None,
             loss_limit: None,
             lost: 0,
             lossy_windows: 0,
@@ -145,6 +150,7 @@ impl Estimator {
         let acknowledged = self.acknowledged.rate();
         let probed = self.probes.handle_reports(now, reports);
         if let Some(probed) = probed {
+            self.probed = Some((now, probed));
             self.rate.set_probed(probed);
             self.loss_limit = self.loss_limit.map(|limit| limit.max(probed.min(self.rate.target())));
         }
@@ -159,6 +165,11 @@ impl Estimator {
         });
         let learned = if usage == Usage::Over { carried } else { acknowledged };
         self.rate.handle_usage(now, usage, learned, round_trip, limited);
+        if let Some((at, rate)) = self.probed
+            && now.saturating_duration_since(at) < PROBE_QUEUE
+        {
+            self.rate.set_probed(rate);
+        }
         if usage == Usage::Over {
             self.probes.cancel();
         }

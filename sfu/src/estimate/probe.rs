@@ -49,6 +49,8 @@ struct Pending {
     sent_packets: usize,
     arrived: usize,
     bytes: usize,
+    /// Of what else was sent since the probe's newest packet: it shares the link.
+    between: usize,
     /// First and last, microseconds.
     sent: Option<(i64, i64)>,
     received: Option<(i64, i64)>,
@@ -96,6 +98,7 @@ impl ProbeController {
             sent_packets: 0,
             arrived: 0,
             bytes: 0,
+            between: 0,
             sent: None,
             received: None,
             edge_bytes: (0, 0),
@@ -113,14 +116,17 @@ impl ProbeController {
     pub fn handle_reports(&mut self, now: Instant, reports: &[Report]) -> Option<f64> {
         let pending = self.pending.as_mut()?;
         for report in reports {
-            let (Some(cluster), Some(arrived)) = (report.cluster, report.arrived) else {
+            let Some(arrived) = report.arrived else {
                 continue;
             };
-            if cluster != pending.cluster.id {
+            if report.cluster != Some(pending.cluster.id) {
+                if pending.sent.is_some_and(|(_, last)| report.sent >= last) {
+                    pending.between += usize::from(report.bytes);
+                }
                 continue;
             }
             pending.arrived += 1;
-            pending.bytes += usize::from(report.bytes);
+            pending.bytes += usize::from(report.bytes) + std::mem::take(&mut pending.between);
             let widen = |span: Option<(i64, i64)>, at: i64| span.map_or((at, at), |(a, b)| (a.min(at), b.max(at)));
             if pending.sent.is_none_or(|(_, last)| report.sent >= last) {
                 pending.edge_bytes.1 = report.bytes;

@@ -214,3 +214,24 @@ fn what_a_full_queue_leaves_out_is_not_to_be_protected_from() {
     };
     assert!((20..40).contains(&loss_to_protect_from(lossy)));
 }
+
+#[test]
+fn a_probe_measures_the_link_by_all_that_is_sent_meanwhile() {
+    let now = rotunda_proto::clock::Clock.now();
+    let mut probes = ProbeController::default();
+    probes.set_wanted(4_000_000);
+    let cluster = probes.poll(now, 5e5).unwrap();
+    // A probe's packet and another one in turn, each ms 250 bytes: twice what the link carries.
+    let report = |number: i64| Report {
+        sent: number * MS,
+        arrived: Some(number * 2 * MS),
+        bytes: 250,
+        cluster: (number % 2 == 0).then_some(cluster.id),
+    };
+    let reports: Vec<Report> = (0..2 * cluster.packets as i64).map(report).collect();
+    for _ in 0..cluster.packets {
+        probes.handle_sent(cluster);
+    }
+    let found = probes.handle_reports(now, &reports).unwrap();
+    assert!((0.9e6..1e6).contains(&found), "{found}");
+}
