@@ -3,7 +3,7 @@
 #![expect(dead_code, reason = "each test file uses its own part of this module")]
 
 use std::io::{BufRead, BufReader, Read};
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -17,14 +17,26 @@ pub struct Server {
     pub http: u16,
     pub rtmp: u16,
     settings: Vec<(String, String)>,
+    is_up: bool,
 }
+
+/// Of starting a server.
+const TRIES: usize = 5;
 
 impl Server {
     pub fn start() -> Self {
         Self::start_with(&[])
     }
 
+    /// `more`: settings.
     pub fn start_with(more: &[(&str, &str)]) -> Self {
+        // Between the choice of a port and its use somebody else may take it.
+        let mut tries = (0..TRIES).map(|_| Self::try_start(more));
+        tries.find(|server| server.is_up).expect("free ports")
+    }
+
+    /// Fails when it does not start for another reason than a port that is taken.
+    fn try_start(more: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let [http, grpc, rtmp, media] = free_ports();
         let mut settings = settings(folder.path(), [http, grpc, rtmp, media]);
@@ -48,8 +60,10 @@ impl Server {
             http,
             rtmp,
             settings,
+            is_up: ready.contains("ready"),
         };
-        assert!(ready.contains("ready"), "the server did not start:\n{}", server.log());
+        let port_is_taken = server.log().contains("is taken by another program");
+        assert!(server.is_up || port_is_taken, "the server did not start");
         server
     }
 
@@ -173,16 +187,24 @@ pub fn settings(folder: &Path, [http, grpc, rtmp, media]: [u16; 4]) -> Vec<(Stri
 /// Ports that were free a moment ago, and so were the ones after them.
 pub fn free_ports<const N: usize>() -> [u16; N] {
     // All are held until all are known, so that none comes twice.
-    let held: [[TcpListener; 2]; N] = std::array::from_fn(|_| two_free_ports());
-    held.map(|[listener, _]| listener.local_addr().unwrap().port())
+    let held: [[(TcpListener, UdpSocket); 2]; N] = std::array::from_fn(|_| two_free_ports());
+    held.map(|[(listener, _), _]| listener.local_addr().unwrap().port())
 }
 
-/// A free port and the one after it: each media worker has its own.
-fn two_free_ports() -> [TcpListener; 2] {
+/// A free port and the one after it: each media worker has its own, for TCP and UDP.
+fn two_free_ports() -> [(TcpListener, UdpSocket); 2] {
+    let bind = |port| {
+        Some((
+            TcpListener::bind(("0.0.0.0", port)).ok()?,
+            UdpSocket::bind(("0.0.0.0", port)).ok()?,
+        ))
+    };
     loop {
-        let first = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = first.local_addr().unwrap().port();
-        if let Some(Ok(next)) = port.checked_add(1).map(|next| TcpListener::bind(("127.0.0.1", next))) {
+        let any = TcpListener::bind("0.0.0.0:0").unwrap();
+        let port = any.local_addr().unwrap().port();
+        drop(any);
+        let next = port.checked_add(1);
+        if let Some((first, next)) = bind(port).zip(next.and_then(bind)) {
             return [first, next];
         }
     }
