@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use rotunda_proto::bus::{BusExt, InProcess, SharedBus};
 use rotunda_proto::config::{Application, Microphones};
+use rotunda_proto::ids::NodeId;
 use rotunda_proto::room::{Roster, info_key, key_prefix, roster_key};
 use rotunda_proto::sfu::{NodeInfo, node_key};
 use sqlx::any::AnyPoolOptions;
@@ -73,8 +74,6 @@ async fn ann_in_a_room_for(max_microphones: Microphones) -> Test {
 
 /// A signaling node with an application in whose rooms so many may speak, beside an SFU that nobody plays yet.
 async fn node_for(max_microphones: Microphones) -> (Shared, SharedBus) {
-    sqlx::any::install_default_drivers();
-    let db = AnyPoolOptions::new().connect_lazy("sqlite::memory:").unwrap();
     let bus: SharedBus = Arc::new(InProcess::new());
     let node = "node-1".parse().unwrap();
     bus.store(
@@ -90,12 +89,17 @@ async fn node_for(max_microphones: Microphones) -> (Shared, SharedBus) {
     )
     .await
     .unwrap();
+    (signaling_node(node, &bus, max_microphones), bus)
+}
+
+fn signaling_node(node: NodeId, bus: &SharedBus, max_microphones: Microphones) -> Shared {
+    sqlx::any::install_default_drivers();
+    let db = AnyPoolOptions::new().connect_lazy("sqlite::memory:").unwrap();
     let application = Application {
         max_microphones,
         ..Application::new(room().app, "")
     };
-    let shared = Shared::new(Config::default(), node, bus.clone(), vec![application], db);
-    (shared, bus)
+    Shared::new(Config::default(), node, bus.clone(), vec![application], db)
 }
 
 fn room() -> RoomKey {

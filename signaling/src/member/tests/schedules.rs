@@ -1,4 +1,4 @@
-//! Whatever three members and the operator do, in whatever order and however close together: when it is quiet again, all of them
+//! Whatever three members of two nodes and the operator do, in whatever order and however close together: when it is quiet again, all of them
 //! and the SFU know what there is.
 
 mod client;
@@ -65,7 +65,8 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 struct House {
-    shared: Shared,
+    /// Cat is on the other one.
+    nodes: [Shared; 2],
     bus: SharedBus,
     sessions: Sessions,
     clients: Vec<Client>,
@@ -74,17 +75,21 @@ struct House {
 
 impl House {
     async fn open() -> Self {
-        let (shared, bus) = node_for(Microphones::default()).await;
+        let (first, bus) = node_for(Microphones::default()).await;
+        let second = signaling_node("node-2".parse().unwrap(), &bus, Microphones::default());
+        let nodes = [first, second];
         let sessions = sfu::play(&bus).await;
-        permissions::serve(shared.clone(), CancellationToken::new())
-            .await
-            .unwrap();
+        for node in &nodes {
+            permissions::serve(node.clone(), CancellationToken::new())
+                .await
+                .unwrap();
+        }
         let mut clients = Vec::new();
-        for user in USERS {
-            clients.push(Client::log_in(&shared, user).await);
+        for (who, user) in USERS.into_iter().enumerate() {
+            clients.push(Client::log_in(&nodes[who / 2], user).await);
         }
         let mut house = Self {
-            shared,
+            nodes,
             bus,
             sessions,
             clients,
@@ -126,7 +131,7 @@ impl House {
                     .await;
             }
             Step::Permit(who, send, receive) => {
-                let (shared, user) = (self.shared.clone(), self.clients[who].user.clone());
+                let (shared, user) = (self.nodes[0].clone(), self.clients[who].user.clone());
                 let rights = Rights::of(&Permissions { send, receive });
                 let permit = async move { permissions::permit(&shared, room(), user, rights).await };
                 self.permits.push(tokio::spawn(permit));
@@ -141,7 +146,7 @@ impl House {
             Step::ComeBack(who) => {
                 let client = &mut self.clients[who];
                 if client.messages.is_none() {
-                    client.come_back(&self.shared).await;
+                    client.come_back(&self.nodes[who / 2]).await;
                 }
             }
             Step::LoseMedia(who) => {
