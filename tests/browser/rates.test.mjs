@@ -90,7 +90,7 @@ for (const codec of ['vp8', 'h264']) {
       return stats.find(({ rid, framesSent }) => rid === 'q' && framesSent > 0).framesSent;
     });
 
-    /** Waits until so many pictures a second were shown for two seconds, as the smallest size. */
+    /** Waits until so many pictures a second were shown for two seconds, as the smallest size: a browser on a busy machine makes it smaller. */
     const shows = async (what, least, most) => {
       let seen = '';
       await eventually(what, async () => {
@@ -98,7 +98,7 @@ for (const codec of ['vp8', 'h264']) {
         const rate = pictures.length / 2;
         const heights = [...new Set(pictures.map(({ height }) => height))];
         seen = `${rate} pictures a second of ${heights.join()} lines`;
-        return heights.join() === String(CAMERA.height / 4) && rate >= least && rate <= most;
+        return heights.every((height) => height <= CAMERA.height / 4) && rate >= least && rate <= most;
       }, 30).catch((error) => { throw new Error(`${error.message}: ${seen}`); });
     };
 
