@@ -90,7 +90,10 @@ for (const codec of ['vp8', 'h264']) {
       return stats.find(({ rid, framesSent }) => rid === 'q' && framesSent > 0).framesSent;
     });
 
-    /** Waits until so many pictures a second were shown for two seconds, as the smallest size: a browser on a busy machine makes it smaller. */
+    /**
+     * Waits until so many pictures a second were shown for two seconds, as the smallest size; a browser on a busy machine makes it
+     * smaller.
+     */
     const shows = async (what, least, most) => {
       let seen = '';
       await eventually(what, async () => {
