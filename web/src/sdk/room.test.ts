@@ -10,6 +10,8 @@ class Server {
   onmessage?: (message: { data: string }) => void;
   onclose?: () => void;
   readonly asked: Record<string, unknown>[] = [];
+  /** Refuses this. */
+  static refused?: string;
   /** What is told before the answer to `connect`. */
   beforeAnswer: Record<string, unknown>[] = [];
 
@@ -22,6 +24,8 @@ class Server {
     const request = JSON.parse(text) as Record<string, unknown>;
     this.asked.push(request);
     if (request['op'] === 'connect') this.beforeAnswer.forEach((event) => this.tell(event));
+    const error = { code: 'not_permitted', message: 'no' };
+    if (request['op'] === Server.refused) return queueMicrotask(() => this.tell({ id: request['id'], error }));
     const room = { roomId: 1, members: ['ann', 'bob'], memberCount: 2, publishers: [{ userId: 'bob', audio: 'on' }] };
     queueMicrotask(() => this.tell({ id: request['id'], ok: true, resumeToken: 't', room, answer: 'v=0' }));
   }
@@ -86,7 +90,10 @@ describe('a room', () => {
     vi.stubGlobal('removeEventListener', () => {});
   });
 
-  afterEach(() => vi.unstubAllGlobals());
+  afterEach(() => {
+    vi.unstubAllGlobals();
+    Server.refused = undefined;
+  });
 
   test('what arrives while it is entered is known afterwards, though nobody could listen yet', async () => {
     const slots = { event: 'slots', audio: ['bob'], video: [{ userId: 'bob', source: 'camera' }] };
@@ -139,5 +146,12 @@ describe('a room', () => {
     expect(requests()).toEqual(['bob', 'cat', 'bob']);
     expect([[...room.members], room.memberCount, [...room.publishers.values()]]).toEqual([['ann', 'cat'], 7, publishers]);
     await room.leave();
+  });
+
+  test.each(['enterRoom', 'connect'])('that could not be entered as %s was refused leaves nothing behind', async (op) => {
+    Server.refused = op;
+    await expect(Room.enter(options)).rejects.toMatchObject({ code: 'not_permitted' });
+    expect(Server.last.asked.at(-1)).toMatchObject({ op: 'exitRoom' });
+    expect(Server.last.readyState).toBe(3);
   });
 });

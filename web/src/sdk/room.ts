@@ -85,13 +85,19 @@ export class Room extends Emitter<{
   static async enter(options: RoomOptions): Promise<Room> {
     const signaling = new Signaling(options.url, options.credentials);
     const room = new Room(signaling, options);
-    await signaling.connect();
-    const reply = await signaling.request('enterRoom', {
-      roomId: options.roomId, role: options.role, privateMapKey: options.privateMapKey,
-    });
-    room.know(reply['room'] as RoomView);
-    room.iceServers = (reply['iceServers'] as RTCIceServer[] | undefined) ?? [];
-    await room.connect();
+    try {
+      await signaling.connect();
+      const reply = await signaling.request('enterRoom', {
+        roomId: options.roomId, role: options.role, privateMapKey: options.privateMapKey,
+      });
+      room.know(reply['room'] as RoomView);
+      room.iceServers = (reply['iceServers'] as RTCIceServer[] | undefined) ?? [];
+      await room.connect();
+    } catch (error) {
+      // Nobody has this room: it must not come back by itself, nor stay in the server.
+      await room.leave();
+      throw error;
+    }
     room.askForPictures();
     room.timer = setInterval(() => void room.measure(), STATISTICS_INTERVAL);
     return room;
