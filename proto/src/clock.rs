@@ -40,4 +40,12 @@ impl Clock {
     pub async fn sleep_until(self, deadline: Instant) {
         tokio::time::sleep_until(deadline.into()).await;
     }
+
+    /// Resolves at `deadline`; without one never.
+    pub async fn until(self, deadline: Option<Instant>) {
+        match deadline {
+            Some(deadline) => self.sleep_until(deadline).await,
+            None => std::future::pending().await,
+        }
+    }
 }

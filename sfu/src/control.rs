@@ -129,7 +129,7 @@ impl Control {
             let announce_at = self.announce_at();
             tokio::select! {
                 () = shutdown.cancelled() => break,
-                () = until(announce_at) => self.announce().await,
+                () = Clock.until(announce_at) => self.announce().await,
                 () = Clock.sleep_until(self.load_at) => self.look_at_load(),
                 Some(session) = self.refused.1.recv() => {
                     self.close(session).await;
@@ -396,13 +396,6 @@ pub async fn announce(bus: &SharedBus, info: &NodeInfo) -> Result<(), BusError> 
     });
     let Ok(()) = announced.await?;
     Ok(())
-}
-
-async fn until(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => Clock.sleep_until(deadline).await,
-        None => std::future::pending().await,
-    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

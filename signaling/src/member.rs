@@ -120,7 +120,7 @@ impl Member {
                     None => break,
                 },
                 () = changed(&mut self.stay) => Box::pin(self.follow_room()).await,
-                () = until(deadline) => {
+                () = Clock.until(deadline) => {
                     info!("the WebSocket was lost and not resumed");
                     break;
                 }
@@ -307,13 +307,6 @@ fn state(muted: bool) -> TrackState {
 async fn changed(stay: &mut Option<Stay>) {
     match stay {
         Some(stay) => stay.changed().await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn until(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => Clock.sleep_until(deadline).await,
         None => std::future::pending().await,
     }
 }

@@ -151,8 +151,6 @@ impl Estimator {
         let probed = self.probes.handle_reports(now, reports);
         if let Some(probed) = probed {
             self.probed = Some((now, probed));
-            self.rate.set_probed(probed);
-            self.loss_limit = self.loss_limit.map(|limit| limit.max(probed.min(self.rate.target())));
         }
         let limited = acknowledged.is_some_and(|rate| rate < APPLICATION_LIMITED * before);
         // A trend without a queue is jitter more often than not: it says little, and nothing of how little is sent.
@@ -169,6 +167,9 @@ impl Estimator {
             && now.saturating_duration_since(at) < PROBE_QUEUE
         {
             self.rate.set_probed(rate);
+        }
+        if let Some(probed) = probed {
+            self.loss_limit = self.loss_limit.map(|limit| limit.max(probed.min(self.rate.target())));
         }
         if usage == Usage::Over {
             self.probes.cancel();

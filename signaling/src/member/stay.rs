@@ -4,6 +4,7 @@ mod media;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::extract::ws::Utf8Bytes;
 use metrics::gauge;
@@ -27,6 +28,9 @@ use crate::said::Speaking;
 use crate::service::Shared;
 use crate::slots::{Wishes, assign, permit, show_only};
 use crate::view::{Hears, RoomState, diff};
+
+/// An SFU that has not answered is told so much later.
+const TELL_SLOTS_AGAIN: Duration = Duration::from_secs(1);
 
 pub struct Stay {
     room: Arc<Room>,
@@ -53,8 +57,8 @@ pub struct Stay {
     /// Set: nothing but this is shown, whatever the wishes are.
     only: Option<VideoWant>,
     slots: SlotMap,
-    /// The SFU may show something else: it did not answer.
-    slots_in_doubt: bool,
+    /// When the SFU is told of them again: it did not answer, and may show something else.
+    slots_again_at: Option<Instant>,
     ingress: BTreeSet<TrackSource>,
     seats: Seated,
 }
@@ -112,7 +116,7 @@ impl Stay {
             wishes: Wishes::default(),
             only: None,
             slots: SlotMap::default(),
-            slots_in_doubt: false,
+            slots_again_at: None,
             ingress: BTreeSet::new(),
             seats: Seated::Never,
         })
@@ -138,12 +142,14 @@ impl Stay {
     /// As the server API says, for the rest of the stay.
     pub async fn permit(&mut self, rights: Rights) -> Result<(), ErrorBody> {
         (self.rights, self.are_rights_given) = (rights, true);
+        // Who tries again does not wait.
+        self.slots_again_at = self.slots_again_at.map(|_| Clock.now());
         self.end_what_is_not_permitted().await
     }
 
     /// Whether the SFU shows this member what it was last told to, and nothing else.
     pub fn are_slots_confirmed(&self) -> bool {
-        !self.slots_in_doubt
+        self.slots_again_at.is_none()
     }
 
     /// At the SFU before anybody is told.
@@ -241,13 +247,14 @@ impl Stay {
         }
     }
 
-    /// Resolves when the members are told of the room, or the SFU of this one's session. Cancel-safe.
+    /// Resolves when the members are told of the room, or the SFU tells of this one's session, or is to be told again. Cancel-safe.
     pub async fn changed(&mut self) {
         tokio::select! {
             told = self.bulletins.changed() => if told.is_err() {
                 std::future::pending::<()>().await;
             },
             () = session_changed(&mut self.session) => {}
+            () = Clock.until(self.slots_again_at) => {}
         }
     }
 
@@ -397,8 +404,9 @@ impl Stay {
         let voices_changed = session.poll_voices();
         let slots_changed = slots != self.slots;
         self.slots = slots;
-        if slots_changed || self.slots_in_doubt {
-            self.slots_in_doubt = self.send_slots().await.is_err();
+        if slots_changed || self.slots_again_at.is_some_and(|at| at <= Clock.now()) {
+            let unheard = self.send_slots().await.is_err();
+            self.slots_again_at = unheard.then(|| Clock.now() + TELL_SLOTS_AGAIN);
         }
         if slots_changed || voices_changed {
             messages.push(Message::Own(self.slots_event()));

@@ -101,8 +101,8 @@ impl Keeper {
                     None => sources = self.watch_again().await,
                 },
                 Some(event) = sources.sfu.recv() => self.handle_sfu(&event),
-                () = until(next) => {}
-                () = until(self.repair_at) => self.commit(Vec::new(), &mut sources).await,
+                () = Clock.until(next) => {}
+                () = Clock.until(self.repair_at) => self.commit(Vec::new(), &mut sources).await,
             }
             self.show();
             if began && self.members.is_empty() && self.repair_at.is_none() {
@@ -347,11 +347,4 @@ fn refuse(entering: Entering, code: ErrorCode) {
 
 fn tell_left(left: oneshot::Sender<()>) {
     let _gone_meanwhile = left.send(());
-}
-
-async fn until(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => Clock.sleep_until(deadline).await,
-        None => std::future::pending().await,
-    }
 }

@@ -152,7 +152,7 @@ impl Stay {
             self.room.forget_session(id);
         }
         self.slots = SlotMap::default();
-        self.slots_in_doubt = false;
+        self.slots_again_at = None;
     }
 
     /// Errors: the SFU does not answer.

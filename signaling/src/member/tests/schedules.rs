@@ -1,5 +1,5 @@
-//! Whatever three members of two nodes and the operator do, in whatever order and however close together: when it is quiet again, all of them
-//! and the SFU know what there is.
+//! Whatever three members of two nodes and the operator do, in whatever order and however close together: when it is quiet
+//! again, all of them and the SFU know what there is.
 
 mod client;
 mod sfu;
