@@ -486,6 +486,28 @@ async fn who_has_heard_of_an_end_is_told_of_the_new_beginning_too_however_soon_i
     assert_eq!(told, Ok(publishing(&bob, Some(TrackState::On))));
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_sfu_that_did_not_answer_is_told_again_also_when_nothing_happens() {
+    let mut ann = connected().await;
+    let bob: UserId = "bob".parse().unwrap();
+    ann.is_joined_by(&bob, TrackSource::Camera).await;
+    ann.sfu_is_deaf.store(true, Ordering::Relaxed);
+    let request = Request::RequestVideo {
+        user_id: bob.clone(),
+        source: TrackSource::Camera,
+        max_height: None,
+    };
+    ann.ask(request).await.unwrap();
+    ann.test.pass(1).await;
+    while ann.slots.try_recv().is_ok() {}
+    ann.sfu_is_deaf.store(false, Ordering::Relaxed);
+    let told = timeout(Duration::from_secs(30), ann.slots.recv())
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(told.video.iter().flatten().any(|want| want.user == bob));
+}
+
 fn publishing(user: &UserId, camera: Option<TrackState>) -> Event {
     Event::Publishing {
         publisher: PublisherView {
