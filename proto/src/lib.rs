@@ -2,7 +2,7 @@
 //!
 //! Ids and units ([`ids`]), the documents of a room ([`room`]), the client protocol ([`signaling`]), the messages between
 //! services ([`sfu`], [`statistics`], [`custom_message`], [`mix`], [`program`], [`recording`]), the [`bus`] they travel on, tickets
-//! ([`user_sig`], [`ticket`]), the gRPC types ([`grpc`]), and what two services decide alike ([`voice_slots`],
+//! ([`user_sig`], [`ticket`]), the gRPC types ([`grpc`]), and what two services decide alike ([`voice_slots`], [`outbound`],
 //! [`push_address`]). No sockets here; every crate may use it.
 
 pub mod bus;
@@ -14,6 +14,7 @@ pub mod fuzzing;
 pub mod grpc;
 pub mod ids;
 pub mod mix;
+pub mod outbound;
 pub mod program;
 pub mod push_address;
 pub mod recording;
