@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rotunda_proto::config::{Application, ConfigMistake};
 use rotunda_proto::ids::NodeId;
+use rotunda_proto::outbound::AllowedNetworks;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -37,6 +38,9 @@ pub struct Server {
     pub bind: std::net::IpAddr,
     /// Port of HTTP and WebSocket. Default 8080.
     pub port: u16,
+    /// Networks (as "10.0.0.0/8") that callback and push URLs may reach besides public addresses. Loopback, private and
+    /// link-local addresses are refused otherwise. Default none.
+    pub outbound_networks: AllowedNetworks,
     /// Database URL; empty: SQLite in the data folder. Default "".
     pub database: String,
     /// Seconds that an orderly shutdown may take before the process ends anyway. Default 20.
@@ -55,6 +59,7 @@ impl Default for Server {
             data: "./data".into(),
             bind: std::net::Ipv4Addr::UNSPECIFIED.into(),
             port: 8080,
+            outbound_networks: AllowedNetworks::default(),
             database: String::new(),
             shutdown_seconds: 20,
             log: "info".to_owned(),
