@@ -130,9 +130,15 @@ impl Server {
         let mut live = None;
         if has(Role::Live) {
             let stop = CancellationToken::new();
-            let service = rotunda_live::Service::start(config.live.clone(), bus.clone(), hub.clone(), stop.clone())
-                .await
-                .context("start live")?;
+            let service = rotunda_live::Service::start(
+                config.live.clone(),
+                bus.clone(),
+                hub.clone(),
+                config.server.outbound_networks.clone(),
+                stop.clone(),
+            )
+            .await
+            .context("start live")?;
             router = router.merge(service.router());
             live = Some(Running { service, stop });
         }

@@ -9,6 +9,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 pub mod film;
+pub mod hls_rules;
 
 /// `rotunda serve` in a folder of its own, on free ports. Dropping it kills it.
 pub struct Server {
@@ -171,6 +172,8 @@ pub fn settings(folder: &Path, [http, grpc, rtmp, media]: [u16; 4]) -> Vec<(Stri
     [
         ("ROTUNDA__SERVER__DATA", folder.display().to_string()),
         ("ROTUNDA__SERVER__PORT", http.to_string()),
+        // Receivers of callbacks and pushes run here.
+        ("ROTUNDA__SERVER__OUTBOUND_NETWORKS", "[\"127.0.0.0/8\"]".to_owned()),
         ("ROTUNDA__RECORDER__DIRECTORY", recordings),
         ("ROTUNDA__RECORDER__PUBLIC_URL", format!("http://127.0.0.1:{http}")),
         ("ROTUNDA__LIVE__RTMP_PORT", rtmp.to_string()),
