@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use rotunda_listen::{Limits, TlsFiles, TrustedProxies};
 use rotunda_proto::config::{Application, ConfigMistake};
 use rotunda_proto::ids::NodeId;
+use rotunda_proto::outbound::Network;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -45,6 +47,13 @@ pub struct Server {
     pub log: String,
     /// Log lines as JSON. Default false.
     pub log_json: bool,
+    /// Addresses of own proxies, as networks: their forwarded headers are believed, and their connections count for the clients
+    /// that they forward. Default this machine: 127.0.0.0/8 and ::1.
+    pub trusted_proxies: Vec<Network>,
+    /// Trusted proxies begin each connection (HTTP, gRPC, RTMP) with a PROXY protocol header, version 1 or 2. Default false.
+    pub proxy_protocol: bool,
+    pub tls: TlsFiles,
+    pub limits: Limits,
 }
 
 impl Default for Server {
@@ -59,6 +68,10 @@ impl Default for Server {
             shutdown_seconds: 20,
             log: "info".to_owned(),
             log_json: false,
+            trusted_proxies: TrustedProxies::this_machine(),
+            proxy_protocol: false,
+            tls: TlsFiles::default(),
+            limits: Limits::default(),
         }
     }
 }
@@ -118,6 +131,7 @@ impl Config {
 
     fn validate(&self) -> Vec<ConfigMistake> {
         let mut mistakes = Vec::new();
+        mistakes.extend(self.server.limits.validate());
         mistakes.extend(self.signaling.validate());
         mistakes.extend(self.sfu.validate());
         mistakes.extend(self.mcu.validate());

@@ -5,6 +5,8 @@ mod config;
 pub mod fuzzing;
 mod hls;
 mod http_flv;
+mod play_keys;
+mod play_secret;
 mod rtmp_guard;
 mod rtmp_play;
 mod rtmp_push;

@@ -13,6 +13,8 @@ pub struct Config {
     pub directory: PathBuf,
     /// Address under which clients reach this server, for the URLs in callbacks. Default "http://127.0.0.1:8080".
     pub public_url: String,
+    /// Seconds that the address of a file in callbacks and lists is good for: 60 to 315360000 (ten years). Default 604800 (a week).
+    pub link_seconds: u64,
     /// Kinds of files to make of each recording: "mp4", "hls". Default both.
     pub formats: Vec<Format>,
     /// Hours from UTC of the times in file names. Default 8.
@@ -35,6 +37,7 @@ impl Default for Config {
         Self {
             directory: "./data/recordings".into(),
             public_url: "http://127.0.0.1:8080".to_owned(),
+            link_seconds: 604_800,
             formats: vec![Format::Mp4, Format::Hls],
             name_utc_offset_hours: 8,
             fragment_ms: 1000,
@@ -55,6 +58,11 @@ impl Config {
             (-23..=23).contains(&self.name_utc_offset_hours),
             "recorder.name_utc_offset_hours",
             "write -23 to 23",
+        );
+        check(
+            (60..=315_360_000).contains(&self.link_seconds),
+            "recorder.link_seconds",
+            "write 60 to 315360000 (ten years)",
         );
         check(
             (100..=10_000).contains(&self.fragment_ms),

@@ -4,28 +4,27 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::time::Duration;
 
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Json, Router};
+use axum::Router;
 use metrics::gauge;
 use rotunda_media::program::ProgramHub;
-use rotunda_proto::bus::{BusError, BusExt, Change, SharedBus};
+use rotunda_proto::bus::{BusError, BusExt, Change, Request, SharedBus};
 use rotunda_proto::clock::Clock;
+use rotunda_proto::config::Application;
+use rotunda_proto::file_link::FileLinkKey;
 use rotunda_proto::ids::StreamId;
 use rotunda_proto::program::{PROGRAMS_PREFIX, ProgramDescriptor};
-use rotunda_proto::recording::{Accepted, FILE_READY_SUBJECT, RecordingFile};
+use rotunda_proto::recording::{Accepted, FILE_READY_SUBJECT, LIST_SUBJECT, ListReply, ListRequest, RecordingFile};
 use sqlx::AnyPool;
 use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
-use tower_http::cors::CorsLayer;
-use tower_http::services::ServeDir;
 use tracing::{Instrument, error, info, info_span, warn};
 
 use crate::catalogue::Catalogue;
 use crate::config::Config;
+use crate::files::Files;
+use crate::migrations::migrator;
 use crate::mp4_file::{PART, finish_part};
 use crate::recording::{RecordError, record};
 
@@ -43,14 +42,15 @@ pub enum StartError {
         #[source]
         source: std::io::Error,
     },
+    #[error("read the catalogue")]
+    Catalogue(#[source] sqlx::Error),
     #[error("reach the bus")]
     Bus(#[from] BusError),
 }
 
 /// A running recorder.
 pub struct Service {
-    config: Config,
-    catalogue: Catalogue,
+    files: Files,
     task: JoinHandle<()>,
 }
 
@@ -63,6 +63,7 @@ struct Recorder {
     bus: SharedBus,
     hub: ProgramHub,
     catalogue: Catalogue,
+    files: Files,
     running: HashSet<ProgramKey>,
     tasks: JoinSet<Finished>,
     shutdown: CancellationToken,
@@ -71,18 +72,14 @@ struct Recorder {
 impl Service {
     pub async fn start(
         config: Config,
+        key: FileLinkKey,
+        applications: Vec<Application>,
         bus: SharedBus,
         hub: ProgramHub,
         db: AnyPool,
         shutdown: CancellationToken,
     ) -> Result<Self, StartError> {
-        let mut migrations = sqlx::migrate!("./migrations");
-        // Signaling keeps its tables in the same database, with migrations of its own.
-        migrations
-            .set_ignore_missing(true)
-            .run(&db)
-            .await
-            .map_err(StartError::Migrate)?;
+        migrator().run(&db).await.map_err(StartError::Migrate)?;
         std::fs::create_dir_all(&config.directory).map_err(|source| StartError::Folder {
             path: config.directory.clone(),
             source,
@@ -90,30 +87,28 @@ impl Service {
         recover(&config.directory).await;
         let programs = bus.watch(PROGRAMS_PREFIX).await?;
         let catalogue = Catalogue(db);
+        catalogue.fill_in_applications().await.map_err(StartError::Catalogue)?;
+        let files = Files::new(&config, key, applications, catalogue.clone());
+        let lists = bus.serve(LIST_SUBJECT).await?;
         let recorder = Recorder {
-            config: config.clone(),
+            config,
             bus,
             hub,
-            catalogue: catalogue.clone(),
+            catalogue,
+            files: files.clone(),
             running: HashSet::new(),
             tasks: JoinSet::new(),
             shutdown,
         };
         Ok(Self {
-            config,
-            catalogue,
-            task: tokio::spawn(recorder.run(programs)),
+            files,
+            task: tokio::spawn(recorder.run(programs, lists)),
         })
     }
 
     /// `/recordings`, a list as JSON, and the files below it.
     pub fn router(&self) -> Router {
-        let catalogue = self.catalogue.clone();
-        let list = move || async move { list(&catalogue).await };
-        Router::new()
-            .route("/recordings", get(list))
-            .nest_service("/recordings/", ServeDir::new(&self.config.directory))
-            .layer(CorsLayer::permissive())
+        self.files.router()
     }
 
     /// Resolves when, after shutdown, every recording is finished and told of as far as anybody listens.
@@ -122,18 +117,8 @@ impl Service {
     }
 }
 
-async fn list(catalogue: &Catalogue) -> Response {
-    match catalogue.list().await {
-        Ok(list) => Json(list).into_response(),
-        Err(error) => {
-            error!(error = &error as &dyn std::error::Error, "list the recordings");
-            (StatusCode::INTERNAL_SERVER_ERROR, "the catalogue does not answer").into_response()
-        }
-    }
-}
-
 impl Recorder {
-    async fn run(mut self, mut programs: mpsc::Receiver<Change>) {
+    async fn run(mut self, mut programs: mpsc::Receiver<Change>, mut lists: mpsc::Receiver<Request>) {
         let clock = Clock;
         let mut announce_at = clock.now();
         loop {
@@ -143,6 +128,7 @@ impl Recorder {
                     Some(change) => self.follow(&change),
                     None => break,
                 },
+                Some(request) = lists.recv() => self.list(request).await,
                 Some(done) = self.tasks.join_next() => {
                     if let Ok(finished) = done {
                         self.take(finished).await;
@@ -161,6 +147,16 @@ impl Recorder {
             }
         }
         self.announce().await;
+    }
+
+    async fn list(&self, request: Request) {
+        let Ok(ListRequest { app }) = request.parse() else {
+            return;
+        };
+        match self.files.list(app).await {
+            Ok(files) => request.answer(&ListReply { files }),
+            Err(error) => error!(error = &error as &dyn std::error::Error, "list the recordings"),
+        }
     }
 
     fn follow(&mut self, change: &Change) {
@@ -217,7 +213,8 @@ impl Recorder {
                 return;
             }
         };
-        for file in waiting {
+        for mut file in waiting {
+            file.url = self.files.url(&file.name, Clock.unix());
             match self.bus.call::<_, Accepted>(FILE_READY_SUBJECT, &file).await {
                 Ok(Accepted {}) => {
                     if let Err(error) = self.catalogue.set_announced(&file.file_id).await {

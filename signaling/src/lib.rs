@@ -13,6 +13,7 @@ mod demo;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod member;
+mod migrations;
 mod permissions;
 mod registry;
 mod room;

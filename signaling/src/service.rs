@@ -6,6 +6,7 @@ use axum::Router;
 use axum::extract::{State, WebSocketUpgrade};
 use axum::response::Response;
 use axum::routing::{MethodRouter, get};
+use rotunda_listen::Listener;
 use rotunda_proto::bus::SharedBus;
 use rotunda_proto::config::Application;
 use rotunda_proto::ids::NodeId;
@@ -22,6 +23,7 @@ use crate::config::Config;
 use crate::connection;
 use crate::demo;
 use crate::member::ToMember;
+use crate::migrations::migrator;
 use crate::permissions;
 use crate::registry::Registry;
 use crate::room::Rooms;
@@ -37,12 +39,6 @@ pub enum StartError {
     Migrate(#[source] sqlx::migrate::MigrateError),
     #[error("reach the bus")]
     Bus(#[from] rotunda_proto::bus::BusError),
-    #[error("listen for gRPC on {address}")]
-    Grpc {
-        address: std::net::SocketAddr,
-        #[source]
-        source: std::io::Error,
-    },
     #[error("build the gRPC reflection service")]
     Reflection(#[source] tonic_reflection::server::Error),
 }
@@ -100,18 +96,13 @@ impl Service {
         bus: SharedBus,
         applications: Vec<Application>,
         db: AnyPool,
+        grpc: Listener,
         shutdown: CancellationToken,
     ) -> Result<Self, StartError> {
-        let mut migrations = sqlx::migrate!("./migrations");
-        // The recorder keeps its tables in the same database, with migrations of its own.
-        migrations
-            .set_ignore_missing(true)
-            .run(&db)
-            .await
-            .map_err(StartError::Migrate)?;
+        migrator().run(&db).await.map_err(StartError::Migrate)?;
         let shared = Shared::new(config, node, bus, applications, db);
         let callbacks = callbacks::start(shared.clone(), shutdown.clone()).await?;
-        let api = api::start(shared.clone(), shutdown.clone()).await?;
+        let api = api::start(shared.clone(), grpc, shutdown.clone()).await?;
         let permissions = permissions::serve(shared.clone(), shutdown.clone()).await?;
         metrics::gauge!("rotunda_signaling_members").set(0.0);
         Ok(Self {

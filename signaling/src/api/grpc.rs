@@ -2,17 +2,16 @@
 
 use std::sync::Arc;
 
+use rotunda_listen::Listener;
+use rotunda_listen::http::{Bodies, Serving};
 use rotunda_proto::config::Application;
 use rotunda_proto::grpc::v1;
 use rotunda_proto::grpc::v1::mix_service_server::{MixService, MixServiceServer};
-use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
-use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
 use tonic::metadata::MetadataMap;
-use tonic::transport::Server;
+use tonic::service::Routes;
 use tonic::{Code, Request, Response, Status};
-use tracing::error;
 use uuid::Uuid;
 
 use super::ApiError;
@@ -25,7 +24,7 @@ use super::mix::request::{
 use crate::service::{Shared, StartError};
 
 pub fn serve(
-    listener: TcpListener,
+    listener: Listener,
     shared: Shared,
     mixes: Arc<Mixes>,
     shutdown: CancellationToken,
@@ -36,17 +35,18 @@ pub fn serve(
     let reflection_alpha = described().build_v1alpha().map_err(StartError::Reflection)?;
     let (reporter, health) = tonic_health::server::health_reporter();
     let service = MixServiceServer::new(Face { shared, mixes });
+    let routes = Routes::new(reflection)
+        .add_service(reflection_alpha)
+        .add_service(health)
+        .add_service(service);
+    let serving = Serving {
+        router: routes.prepare().into_axum_router(),
+        is_of_rooms: |_| false,
+        bodies: Bodies::Endless,
+    };
     Ok(tokio::spawn(async move {
         reporter.set_serving::<MixServiceServer<Face>>().await;
-        let served = Server::builder()
-            .add_service(reflection)
-            .add_service(reflection_alpha)
-            .add_service(health)
-            .add_service(service)
-            .serve_with_incoming_shutdown(TcpListenerStream::new(listener), shutdown.cancelled_owned());
-        if let Err(error) = served.await {
-            error!(error = &error as &dyn std::error::Error, "gRPC ended");
-        }
+        rotunda_listen::http::serve(listener, serving, shutdown).await;
     }))
 }
 

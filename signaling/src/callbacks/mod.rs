@@ -11,6 +11,7 @@ use rotunda_proto::bus::{BusError, Request};
 use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::SdkAppId;
 use rotunda_proto::recording::{Accepted, FILE_READY_SUBJECT, RecordingFile};
+use rotunda_proto::redacted::RedactedUrl;
 use sqlx::{AnyPool, Row};
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
@@ -199,11 +200,12 @@ async fn attempt(shared: Shared, client: reqwest::Client, due: Due) -> String {
     let delivered = match sent {
         Ok(answer) if answer.status() == reqwest::StatusCode::OK => true,
         Ok(answer) => {
-            warn!(url = %due.url, status = %answer.status(), "a callback was not taken");
+            warn!(url = %RedactedUrl(&due.url), status = %answer.status(), "a callback was not taken");
             false
         }
         Err(error) => {
-            warn!(url = %due.url, error = &error as &dyn std::error::Error, "a callback was not delivered");
+            let error = error.without_url();
+            warn!(url = %RedactedUrl(&due.url), error = &error as &dyn std::error::Error, "a callback was not delivered");
             false
         }
     };
@@ -215,7 +217,7 @@ async fn attempt(shared: Shared, client: reqwest::Client, due: Due) -> String {
     };
     counter!("rotunda_callbacks_total", "result" => if delivered { "delivered" } else { "failed" }).increment(1);
     if delivered {
-        info!(url = %due.url, attempts, "callback delivered");
+        info!(url = %RedactedUrl(&due.url), attempts, "callback delivered");
     }
     let written =
         sqlx::query("UPDATE callback_outbox SET state = $1, attempts = $2, next_attempt_unix_ms = $3 WHERE id = $4")
