@@ -92,7 +92,11 @@ impl Stream {
             let timer = self
                 .timer
                 .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(over_at.into())));
-            // The time only moves away while the timer runs, so it is looked at when the timer fires.
+            // The end comes nearer once, when the connection is established; otherwise it only moves away, and is looked at when
+            // the timer fires.
+            if timer.deadline() > over_at.into() {
+                timer.as_mut().reset(over_at.into());
+            }
             std::task::ready!(timer.as_mut().poll(context));
             if Clock.now() >= over_at {
                 counter!("rotunda_listener_timeouts_total", "listener" => self.listener).increment(1);
