@@ -2,8 +2,8 @@
 //!
 //! Ids and units ([`ids`]), the documents of a room ([`room`]), the client protocol ([`signaling`]), the messages between
 //! services ([`sfu`], [`statistics`], [`custom_message`], [`mix`], [`program`], [`recording`]), the [`bus`] they travel on, tickets
-//! ([`user_sig`], [`ticket`], [`file_link`]), the gRPC types ([`grpc`]), and what two services decide alike ([`voice_slots`], [`outbound`]). No sockets
-//! here; every crate may use it.
+//! ([`user_sig`], [`ticket`], [`file_link`]), the gRPC types ([`grpc`]), and what two services decide alike ([`voice_slots`], [`outbound`],
+//! [`push_address`]). No sockets here; every crate may use it.
 
 pub mod api_key;
 pub mod bus;
@@ -18,8 +18,8 @@ pub mod ids;
 pub mod mix;
 pub mod outbound;
 pub mod program;
+pub mod push_address;
 pub mod recording;
-pub mod redacted;
 pub mod room;
 pub mod room_ticket;
 pub mod sfu;

@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use rotunda_proto::config::ConfigMistake;
 use serde::{Deserialize, Serialize};
+use tracing::warn;
+
+use crate::name::NameTimeZone;
 
 /// Section `[recorder]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -17,8 +20,12 @@ pub struct Config {
     pub link_seconds: u64,
     /// Kinds of files to make of each recording: "mp4", "hls". Default both.
     pub formats: Vec<Format>,
-    /// Hours from UTC of the times in file names. Default 8.
-    pub name_utc_offset_hours: i8,
+    /// Time zone of the times in file names: an IANA name ("Asia/Kolkata", "Europe/Berlin"), whose summer time is followed, or
+    /// an offset from UTC ("+05:30"). Default "+08:00".
+    pub name_time_zone: NameTimeZone,
+    /// The earlier form of `name_time_zone`, in whole hours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name_utc_offset_hours: Option<i8>,
     /// Milliseconds of film in a fragment: what a crash may lose. Default 1000.
     pub fragment_ms: u64,
     /// Least seconds of an HLS segment; it ends at the next key frame. Default 4.
@@ -39,7 +46,8 @@ impl Default for Config {
             public_url: "http://127.0.0.1:8080".to_owned(),
             link_seconds: 604_800,
             formats: vec![Format::Mp4, Format::Hls],
-            name_utc_offset_hours: 8,
+            name_time_zone: NameTimeZone::default(),
+            name_utc_offset_hours: None,
             fragment_ms: 1000,
             hls_segment_seconds: 4,
         }
@@ -55,9 +63,15 @@ impl Config {
             }
         };
         check(
-            (-23..=23).contains(&self.name_utc_offset_hours),
+            self.name_utc_offset_hours
+                .is_none_or(|hours| (-23..=23).contains(&hours)),
             "recorder.name_utc_offset_hours",
-            "write -23 to 23",
+            "write -23 to 23, or better recorder.name_time_zone in its place",
+        );
+        check(
+            self.name_utc_offset_hours.is_none() || self.name_time_zone == NameTimeZone::default(),
+            "recorder.name_utc_offset_hours",
+            "recorder.name_time_zone is set too and replaces this key; leave this one out",
         );
         check(
             (60..=315_360_000).contains(&self.link_seconds),
@@ -85,5 +99,23 @@ impl Config {
             "write http:// or https:// and the host",
         );
         mistakes
+    }
+
+    /// Says what to write in place of a key that still works.
+    pub fn warn_of_old_keys(&self) {
+        if self.name_utc_offset_hours.is_some() {
+            let zone = self.name_zone();
+            warn!(
+                "recorder.name_utc_offset_hours is replaced by recorder.name_time_zone: write name_time_zone = \"{zone}\""
+            );
+        }
+    }
+
+    /// Of the times in file names, by whichever key it is set.
+    pub fn name_zone(&self) -> NameTimeZone {
+        match self.name_utc_offset_hours {
+            Some(hours) => NameTimeZone::whole_hours(hours),
+            None => self.name_time_zone.clone(),
+        }
     }
 }

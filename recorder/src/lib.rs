@@ -13,4 +13,5 @@ mod recording;
 mod service;
 
 pub use config::Config;
+pub use name::NameTimeZone;
 pub use service::{Service, StartError};

@@ -118,7 +118,7 @@ struct Files {
 impl Files {
     fn create(config: &Config, program: &ProgramDescriptor, frame: &Frame) -> Result<Self, RecordError> {
         let now = Clock.unix();
-        let start_stamp = stamp(now, config.name_utc_offset_hours);
+        let start_stamp = stamp(now, &config.name_zone());
         let prefix = prefix(program);
         let has = |format| config.formats.contains(&format);
         let path = |ending: &str| config.directory.join(format!("{prefix}_{start_stamp}{ending}"));
@@ -196,7 +196,7 @@ impl Files {
             self.write(&last)?;
         }
         let now = Clock.unix();
-        let end_stamp = stamp(now, config.name_utc_offset_hours);
+        let end_stamp = stamp(now, &config.name_zone());
         let name = format!("{}_{}_{end_stamp}", prefix(program), self.start_stamp);
         let video = self.muxer.header().video.as_ref();
         let resolution = video.map(|video| (video.width, video.height));

@@ -84,6 +84,7 @@ impl Service {
             path: config.directory.clone(),
             source,
         })?;
+        config.warn_of_old_keys();
         recover(&config.directory).await;
         let programs = bus.watch(PROGRAMS_PREFIX).await?;
         let catalogue = Catalogue(db);

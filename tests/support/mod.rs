@@ -191,6 +191,8 @@ pub fn settings(folder: &Path, [http, grpc, rtmp, media]: [u16; 4]) -> Vec<(Stri
         ("ROTUNDA__LIVE__RTMP_PORT", rtmp.to_string()),
         ("ROTUNDA__SIGNALING__API", format!("{{ grpc_port = {grpc} }}")),
         ("ROTUNDA__SFU__PORT", media.to_string()),
+        // Receivers of callbacks and pushes are on this machine.
+        ("ROTUNDA__SERVER__OUTBOUND_NETWORKS", "[\"127.0.0.0/8\"]".to_owned()),
         // Rooms are on both workers, so that every test is also one of what is between them.
         ("ROTUNDA__SFU__WORKERS", "2".to_owned()),
         ("ROTUNDA__SFU__ROOM_SESSIONS", "1".to_owned()),
