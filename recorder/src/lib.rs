@@ -6,7 +6,6 @@ mod catalogue;
 mod config;
 mod files;
 mod hls_file;
-mod migrations;
 mod mp4_file;
 mod name;
 mod recording;

@@ -24,7 +24,6 @@ use tracing::{Instrument, error, info, info_span, warn};
 use crate::catalogue::Catalogue;
 use crate::config::Config;
 use crate::files::Files;
-use crate::migrations::migrator;
 use crate::mp4_file::{PART, finish_part};
 use crate::recording::{RecordError, record};
 
@@ -79,7 +78,13 @@ impl Service {
         db: AnyPool,
         shutdown: CancellationToken,
     ) -> Result<Self, StartError> {
-        migrator().run(&db).await.map_err(StartError::Migrate)?;
+        let mut migrations = sqlx::migrate!("./migrations");
+        // Signaling keeps its tables in the same database, with migrations of its own.
+        migrations
+            .set_ignore_missing(true)
+            .run(&db)
+            .await
+            .map_err(StartError::Migrate)?;
         std::fs::create_dir_all(&config.directory).map_err(|source| StartError::Folder {
             path: config.directory.clone(),
             source,

@@ -14,7 +14,6 @@ mod demo;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod member;
-mod migrations;
 mod permissions;
 mod registry;
 mod room;

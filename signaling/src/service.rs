@@ -23,7 +23,6 @@ use crate::config::Config;
 use crate::connection;
 use crate::demo;
 use crate::member::ToMember;
-use crate::migrations::migrator;
 use crate::permissions;
 use crate::registry::Registry;
 use crate::room::Rooms;
@@ -106,7 +105,13 @@ impl Service {
         grpc: Listener,
         shutdown: CancellationToken,
     ) -> Result<Self, StartError> {
-        migrator().run(&db).await.map_err(StartError::Migrate)?;
+        let mut migrations = sqlx::migrate!("./migrations");
+        // The recorder keeps its tables in the same database, with migrations of its own.
+        migrations
+            .set_ignore_missing(true)
+            .run(&db)
+            .await
+            .map_err(StartError::Migrate)?;
         let shared = Shared::new(config, node, bus, applications, db);
         let callbacks = callbacks::start(shared.clone(), shutdown.clone()).await?;
         let api = api::start(shared.clone(), grpc, shutdown.clone()).await?;

@@ -9,7 +9,6 @@ mod applications;
 mod callbacks;
 mod error;
 mod events;
-mod migrations;
 mod mix_tasks;
 mod pictures;
 mod pool;
