@@ -5,6 +5,7 @@ mod applications;
 use std::path::{Path, PathBuf};
 
 use axum::http::uri::Authority;
+use rotunda_listen::{Limits, TlsFiles, TrustedProxies};
 use rotunda_proto::config::{Application, ConfigMistake};
 use rotunda_proto::ids::NodeId;
 use rotunda_proto::outbound::{AllowedNetworks, Network};
@@ -45,9 +46,6 @@ pub struct Server {
     /// signature that covers the `Host` header is also tried with each of them. Needed behind a proxy that changes `Host`.
     /// Default none.
     pub public_names: Vec<String>,
-    /// Networks (as "10.0.0.0/8") of proxies in front of this server: only from them are forwarded headers
-    /// (`X-Forwarded-Host` and others) believed. Default none.
-    pub trusted_proxies: Vec<Network>,
     /// Networks (as "10.0.0.0/8") that callback and push URLs may reach besides public addresses. Loopback, private and
     /// link-local addresses are refused otherwise. Default none.
     pub outbound_networks: AllowedNetworks,
@@ -59,6 +57,13 @@ pub struct Server {
     pub log: String,
     /// Log lines as JSON. Default false.
     pub log_json: bool,
+    /// Addresses of own proxies, as networks: their forwarded headers are believed, and their connections count for the clients
+    /// that they forward. Default this machine: 127.0.0.0/8 and ::1.
+    pub trusted_proxies: Vec<Network>,
+    /// Trusted proxies begin each connection (HTTP, gRPC, RTMP) with a PROXY protocol header, version 1 or 2. Default false.
+    pub proxy_protocol: bool,
+    pub tls: TlsFiles,
+    pub limits: Limits,
 }
 
 impl Default for Server {
@@ -70,12 +75,15 @@ impl Default for Server {
             bind: std::net::Ipv4Addr::UNSPECIFIED.into(),
             port: 8080,
             public_names: Vec::new(),
-            trusted_proxies: Vec::new(),
             outbound_networks: AllowedNetworks::default(),
             database: String::new(),
             shutdown_seconds: 20,
             log: "info".to_owned(),
             log_json: false,
+            trusted_proxies: TrustedProxies::this_machine(),
+            proxy_protocol: false,
+            tls: TlsFiles::default(),
+            limits: Limits::default(),
         }
     }
 }
@@ -158,6 +166,7 @@ impl Config {
 
     fn validate(&self) -> Vec<ConfigMistake> {
         let mut mistakes = Vec::new();
+        mistakes.extend(self.server.limits.validate());
         mistakes.extend(self.signaling.validate());
         mistakes.extend(self.sfu.validate());
         mistakes.extend(self.mcu.validate());

@@ -7,6 +7,8 @@ mod hls;
 mod http_flv;
 mod on_air;
 mod pushes;
+mod play_keys;
+mod play_secret;
 mod rtmp_guard;
 mod rtmp_play;
 mod rtmp_push;

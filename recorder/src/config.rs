@@ -17,6 +17,8 @@ pub struct Config {
     pub directory: PathBuf,
     /// Address under which clients reach this server, for the URLs in callbacks. Default "http://127.0.0.1:8080".
     pub public_url: String,
+    /// Seconds that the address of a file in callbacks and lists is good for: 60 to 315360000 (ten years). Default 604800 (a week).
+    pub link_seconds: u64,
     /// Kinds of files to make of each recording: "mp4", "hls", "flv", "aac" (audio alone). Default "mp4" and "hls".
     pub formats: Vec<Format>,
     /// Time zone of the times in file names: an IANA name ("Asia/Kolkata", "Europe/Berlin"), whose summer time is followed, or
@@ -60,6 +62,7 @@ impl Default for Config {
         Self {
             directory: "./data/recordings".into(),
             public_url: "http://127.0.0.1:8080".to_owned(),
+            link_seconds: 604_800,
             formats: vec![Format::Mp4, Format::Hls],
             name_time_zone: NameTimeZone::default(),
             name_utc_offset_hours: None,
@@ -89,6 +92,11 @@ impl Config {
             self.name_utc_offset_hours.is_none() || self.name_time_zone == NameTimeZone::default(),
             "recorder.name_utc_offset_hours",
             "recorder.name_time_zone is set too and replaces this key; leave this one out",
+        );
+        check(
+            (60..=315_360_000).contains(&self.link_seconds),
+            "recorder.link_seconds",
+            "write 60 to 315360000 (ten years)",
         );
         check(
             (100..=10_000).contains(&self.fragment_ms),

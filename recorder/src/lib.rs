@@ -6,6 +6,7 @@
 mod catalogue;
 mod config;
 mod disk;
+mod files;
 mod finisher;
 mod finishing;
 mod folder;

@@ -4,32 +4,32 @@
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Json, Router};
+use axum::Router;
 use metrics::{counter, gauge};
 use rotunda_media::codec::mp3;
 use rotunda_media::mux::segmenter::Lengths;
 use rotunda_media::program::ProgramHub;
-use rotunda_proto::bus::{BusError, BusExt, Change, SharedBus};
+use rotunda_proto::bus::{BusError, BusExt, Change, Request, SharedBus};
 use rotunda_proto::clock::Clock;
+use rotunda_proto::config::Application;
+use rotunda_proto::file_link::FileLinkKey;
 use rotunda_proto::ids::StreamId;
 use rotunda_proto::program::{PROGRAMS_PREFIX, ProgramDescriptor};
-use rotunda_proto::recording::{Accepted, FILE_READY_SUBJECT, FileFormat, RecordingFile};
+use rotunda_proto::recording::{
+    Accepted, FILE_READY_SUBJECT, FileFormat, LIST_SUBJECT, ListReply, ListRequest, RecordingFile,
+};
 use sqlx::AnyPool;
 use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
-use tower_http::cors::CorsLayer;
-use tower_http::services::ServeDir;
 use tracing::{Instrument, error, info, info_span, warn};
 use uuid::Uuid;
 
 use crate::catalogue::Catalogue;
 use crate::config::Config;
 use crate::disk;
+use crate::files::Files;
 use crate::finishing::{FinishingError, finish};
 use crate::folder::{Folder, Manifest};
 use crate::ledger::{Ledger, Row, State, formats_of_part};
@@ -84,14 +84,21 @@ pub enum StartError {
         #[source]
         source: std::io::Error,
     },
+    #[error("read the catalogue")]
+    Catalogue(#[source] sqlx::Error),
     #[error("reach the bus")]
     Bus(#[from] BusError),
 }
 
+/// Who may have files.
+struct Access {
+    key: FileLinkKey,
+    applications: Vec<Application>,
+}
+
 /// A running recorder.
 pub struct Service {
-    config: Config,
-    catalogue: Catalogue,
+    files: Files,
     task: JoinHandle<()>,
 }
 
@@ -116,6 +123,7 @@ struct Recorder {
     bus: SharedBus,
     hub: ProgramHub,
     catalogue: Catalogue,
+    files: Files,
     ledger: Ledger,
     /// By recording id.
     running: HashMap<String, Running>,
@@ -135,16 +143,20 @@ struct Recorder {
 impl Service {
     pub async fn start(
         config: Config,
+        key: FileLinkKey,
+        applications: Vec<Application>,
         bus: SharedBus,
         hub: ProgramHub,
         db: AnyPool,
         shutdown: CancellationToken,
     ) -> Result<Self, StartError> {
-        Self::start_at_pace(config, bus, hub, db, shutdown, Pace::default()).await
+        let access = Access { key, applications };
+        Self::start_at_pace(config, access, bus, hub, db, shutdown, Pace::default()).await
     }
 
     async fn start_at_pace(
         config: Config,
+        access: Access,
         bus: SharedBus,
         hub: ProgramHub,
         db: AnyPool,
@@ -165,13 +177,17 @@ impl Service {
         config.warn_of_old_keys();
         let programs = bus.watch(PROGRAMS_PREFIX).await?;
         let catalogue = Catalogue(db.clone());
+        catalogue.fill_in_applications().await.map_err(StartError::Catalogue)?;
+        let files = Files::new(&config, access.key, access.applications, catalogue.clone());
+        let lists = bus.serve(LIST_SUBJECT).await?;
         let (notices, noticed) = mpsc::channel(NOTICES);
         let recorder = Recorder {
-            config: config.clone(),
+            config,
             pace,
             bus,
             hub,
-            catalogue: catalogue.clone(),
+            catalogue,
+            files: files.clone(),
             ledger: Ledger::new(db, Uuid::new_v4().to_string()),
             running: HashMap::new(),
             to_finish: HashMap::new(),
@@ -184,20 +200,14 @@ impl Service {
             shutdown,
         };
         Ok(Self {
-            config,
-            catalogue,
-            task: tokio::spawn(recorder.run(programs)),
+            files,
+            task: tokio::spawn(recorder.run(programs, lists)),
         })
     }
 
     /// `/recordings`, a list as JSON, and the files below it.
     pub fn router(&self) -> Router {
-        let catalogue = self.catalogue.clone();
-        let list = move || async move { list(&catalogue).await };
-        Router::new()
-            .route("/recordings", get(list))
-            .nest_service("/recordings/", ServeDir::new(&self.config.directory))
-            .layer(CorsLayer::permissive())
+        self.files.router()
     }
 
     /// Resolves when, after shutdown, every recording is finished and told of as far as anybody listens.
@@ -206,18 +216,8 @@ impl Service {
     }
 }
 
-async fn list(catalogue: &Catalogue) -> Response {
-    match catalogue.list().await {
-        Ok(list) => Json(list).into_response(),
-        Err(error) => {
-            error!(error = &error as &dyn std::error::Error, "list the recordings");
-            (StatusCode::INTERNAL_SERVER_ERROR, "the catalogue does not answer").into_response()
-        }
-    }
-}
-
 impl Recorder {
-    async fn run(mut self, mut programs: mpsc::Receiver<Change>) {
+    async fn run(mut self, mut programs: mpsc::Receiver<Change>, mut lists: mpsc::Receiver<Request>) {
         let clock = Clock;
         let (mut announce_at, mut look_at, mut search_at) = (clock.now(), clock.now(), clock.now());
         loop {
@@ -232,6 +232,7 @@ impl Recorder {
                     },
                 },
                 Some((id, notice)) = self.noticed.recv() => self.handle_notice(&id, notice).await,
+                Some(request) = lists.recv() => self.list(request).await,
                 Some(done) = self.tasks.join_next() => {
                     self.handle_done(done).await;
                     announce_at = clock.now();
@@ -261,6 +262,16 @@ impl Recorder {
             }
         }
         self.announce().await;
+    }
+
+    async fn list(&self, request: Request) {
+        let Ok(ListRequest { app }) = request.parse() else {
+            return;
+        };
+        match self.files.list(app).await {
+            Ok(files) => request.answer(&ListReply { files }),
+            Err(error) => error!(error = &error as &dyn std::error::Error, "list the recordings"),
+        }
     }
 
     /// None at shutdown.
@@ -512,7 +523,8 @@ impl Recorder {
                 return;
             }
         };
-        for file in waiting {
+        for mut file in waiting {
+            file.url = self.files.url(&file.name, Clock.unix());
             match self.bus.call::<_, Accepted>(FILE_READY_SUBJECT, &file).await {
                 Ok(Accepted {}) => {
                     if let Err(error) = self.catalogue.set_announced(&file.file_id).await {

@@ -6,6 +6,7 @@ use axum::Router;
 use axum::extract::{State, WebSocketUpgrade};
 use axum::response::Response;
 use axum::routing::{MethodRouter, get};
+use rotunda_listen::Listener;
 use rotunda_proto::bus::SharedBus;
 use rotunda_proto::config::Application;
 use rotunda_proto::ids::NodeId;
@@ -37,12 +38,6 @@ pub enum StartError {
     Migrate(#[source] sqlx::migrate::MigrateError),
     #[error("reach the bus")]
     Bus(#[from] rotunda_proto::bus::BusError),
-    #[error("listen for gRPC on {address}")]
-    Grpc {
-        address: std::net::SocketAddr,
-        #[source]
-        source: std::io::Error,
-    },
     #[error("build the gRPC reflection service")]
     Reflection(#[source] tonic_reflection::server::Error),
 }
@@ -107,6 +102,7 @@ impl Service {
         bus: SharedBus,
         applications: Vec<Application>,
         db: AnyPool,
+        grpc: Listener,
         shutdown: CancellationToken,
     ) -> Result<Self, StartError> {
         let mut migrations = sqlx::migrate!("./migrations");
@@ -118,7 +114,7 @@ impl Service {
             .map_err(StartError::Migrate)?;
         let shared = Shared::new(config, node, bus, applications, db);
         let callbacks = callbacks::start(shared.clone(), shutdown.clone()).await?;
-        let api = api::start(shared.clone(), shutdown.clone()).await?;
+        let api = api::start(shared.clone(), grpc, shutdown.clone()).await?;
         let permissions = permissions::serve(shared.clone(), shutdown.clone()).await?;
         metrics::gauge!("rotunda_signaling_members").set(0.0);
         Ok(Self {

@@ -78,6 +78,10 @@ impl Place {
         let shutdown = CancellationToken::new();
         let service = Service::start_at_pace(
             self.config.clone(),
+            Access {
+                key: FileLinkKey::new(&rotunda_proto::ticket::ClusterSecret::new("key")),
+                applications: Vec::new(),
+            },
             bus.clone(),
             hub.clone(),
             db.clone(),
