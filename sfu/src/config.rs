@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use rotunda_proto::config::ConfigMistake;
 use serde::{Deserialize, Serialize};
 
-use crate::advertise::Source;
+use crate::node::advertise::Source;
 
 /// Section `[sfu]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

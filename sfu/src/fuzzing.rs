@@ -12,14 +12,14 @@ use str0m::crypto::dtls::SrtpProfile;
 use str0m::format::Codec;
 use str0m::net::Protocol;
 
-use crate::dtls_keys;
+use crate::session::dtls_keys;
 use crate::session::{Opening, Session};
-use crate::srtp::{Material, Receiver, Sender};
 use crate::wire::dependency::Dependency;
 use crate::wire::descriptor::Descriptor;
-use crate::wire::layers::Point;
+use crate::wire::layers::OperatingPoint;
 use crate::wire::red;
 use crate::wire::rtcp::{self, Feedback};
+use crate::wire::srtp::{Material, Receiver, Sender};
 use crate::wire::stun::{self, Answer, read_answer};
 use crate::worker::demux;
 use crate::worker::simulation::{Link, Simulation, ms, room_key};
@@ -144,7 +144,7 @@ fn dependency(data: &[u8]) {
     let known = first.as_ref().map(|first| &first.structure);
     for read in first.iter().cloned().chain(Dependency::read(second, known)) {
         let layer = read.layer_frame();
-        assert!(layer.point.is_within(Point::WHOLE));
+        assert!(layer.point.is_within(OperatingPoint::WHOLE));
         let mut bytes = Vec::new();
         let active = read.structure.targets_within(layer.point);
         read.write(7, Some(active), &mut bytes);
@@ -224,7 +224,7 @@ impl Room {
         simulation.publish(ann);
         simulation.watch(bob, &[ann]);
         simulation.run(ms(700));
-        assert!(!simulation.peers[bob].pictures(0).is_empty());
+        assert!(!simulation.peers[bob].video(0).is_empty());
         for peer in &mut simulation.peers {
             peer.tolerant = true;
         }
@@ -261,7 +261,7 @@ fn worker(data: &[u8]) {
     let mut room = ROOMS
         .with_borrow_mut(|rooms| rooms[place].take())
         .unwrap_or_else(Room::new);
-    let before = room.simulation.peers[room.bob].pictures(0).len();
+    let before = room.simulation.peers[room.bob].video(0).len();
     for (kind, bytes) in steps {
         room.step(kind, bytes);
     }
@@ -269,7 +269,7 @@ fn worker(data: &[u8]) {
     room.simulation.run(ms(40));
     room.inputs += 1;
     let alive = room.simulation.is_open(room.ann) && room.simulation.is_open(room.bob);
-    let shown = room.simulation.peers[room.bob].pictures(0).len() > before;
+    let shown = room.simulation.peers[room.bob].video(0).len() > before;
     assert!(authentic || alive && shown, "strangers have ended or stopped a member");
     if alive && room.inputs < INPUTS {
         ROOMS.with_borrow_mut(|rooms| rooms[place] = Some(room));

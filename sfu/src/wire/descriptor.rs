@@ -4,8 +4,8 @@
 use str0m::format::Codec;
 
 use super::dependency::Dependency;
-use super::layers::{LayerFrame, Point, Points};
-use super::picture_height;
+use super::frame_height;
+use super::layers::{LayerFrame, OperatingPoint, OperatingPoints};
 
 /// Spatial layers of one stream that are told apart; browsers send three at most.
 pub const SPATIAL_LAYERS: usize = 4;
@@ -51,7 +51,7 @@ impl Descriptor {
             Codec::Vp9 => vp9(payload).unwrap_or_default(),
             Codec::H264 => Self {
                 starts_keyframe: starts_h264(payload),
-                height: picture_height::h264(payload),
+                height: frame_height::h264(payload),
                 ..Self::default()
             },
             Codec::H265 => Self {
@@ -61,7 +61,7 @@ impl Descriptor {
             Codec::Av1 => Self {
                 // N: the first packet of a coded video sequence (AV1 RTP §4.4).
                 starts_keyframe: payload.first().is_some_and(|aggregation| aggregation & 0x08 != 0),
-                height: picture_height::av1(payload),
+                height: frame_height::av1(payload),
                 ..Self::default()
             },
             codec => Self {
@@ -155,14 +155,14 @@ fn vp8(payload: &[u8]) -> Option<Descriptor> {
     // Numbers of 7 bits are left as they are, so that no picture can be left out.
     if let (Some((temporal, needs_base)), Some(PictureId { wide: true, .. })) = (temporal, found.picture_id) {
         found.layer = Some(LayerFrame {
-            point: Point { spatial: 0, temporal },
+            point: OperatingPoint { spatial: 0, temporal },
             begins: begins_frame,
             // The marker says it.
             ends: false,
             switches: if found.starts_keyframe {
-                Points::ALL
+                OperatingPoints::ALL
             } else {
-                Points::default()
+                OperatingPoints::default()
             },
             needs_base_alone: needs_base,
         });
@@ -195,13 +195,13 @@ fn vp9(payload: &[u8]) -> Option<Descriptor> {
         let indices = *payload.get(at)?;
         spatial = indices >> 1 & 7;
         let switches = match (first & INTER == 0 && spatial == 0, indices & 0x10 != 0) {
-            (true, _) => Points::ALL,
+            (true, _) => OperatingPoints::ALL,
             // U: later pictures need none before this one that is above it in time.
-            (false, true) => Points::of_spatial(spatial),
-            (false, false) => Points::default(),
+            (false, true) => OperatingPoints::of_spatial(spatial),
+            (false, false) => OperatingPoints::default(),
         };
         found.layer = Some(LayerFrame {
-            point: Point {
+            point: OperatingPoint {
                 spatial,
                 temporal: indices >> 5,
             },
@@ -242,7 +242,7 @@ fn vp9(payload: &[u8]) -> Option<Descriptor> {
             found.height = highest;
         }
     } else if found.starts_keyframe {
-        found.height = picture_height::vp9(payload.get(at..)?);
+        found.height = frame_height::vp9(payload.get(at..)?);
     }
     Some(found)
 }
@@ -335,7 +335,7 @@ mod tests {
     #[test]
     fn vp9_packets_say_their_layer_and_where_one_can_go_up() {
         let layer = |payload: &[u8]| Descriptor::read(Codec::Vp9, payload).layer;
-        let point = |spatial, temporal| Point { spatial, temporal };
+        let point = |spatial, temporal| OperatingPoint { spatial, temporal };
         // I, L, F, B: a key picture's base layer, then its second layer, which needs the first (D).
         let base = layer(&[0xb8, 0x81, 0x02, 0x00, 0]).unwrap();
         assert_eq!((base.point, base.begins, base.ends), (point(0, 0), true, false));

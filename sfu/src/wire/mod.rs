@@ -2,9 +2,10 @@
 
 pub mod dependency;
 pub mod descriptor;
+pub mod frame_height;
 pub mod layers;
-pub mod picture_height;
 pub mod red;
 pub mod rtcp;
 pub mod rtp;
+pub mod srtp;
 pub mod stun;

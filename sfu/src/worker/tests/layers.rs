@@ -22,7 +22,7 @@ impl Simulation {
 
     /// The height of the newest picture in a viewer's first slot.
     fn height(&self, viewer: usize) -> u16 {
-        self.peers[viewer].pictures(0).last().map_or(0, |got| got.height)
+        self.peers[viewer].video(0).last().map_or(0, |got| got.height)
     }
 }
 
@@ -91,10 +91,10 @@ fn a_new_viewer_sees_the_lowest_at_once_and_the_best_soon_after() {
     room.run(ms(200));
     let better = &room.active(ann)[1..];
     assert!(better.contains(&true), "asked for at once: {better:?}");
-    let first = room.peers[bob].pictures(0)[0];
+    let first = room.peers[bob].video(0)[0];
     assert!(first.at - begun < ms(150), "{:?}", first.at - begun);
     room.run(ms(3_000));
-    let pictures = room.peers[bob].pictures(0);
+    let pictures = room.peers[bob].video(0);
     let best = pictures.iter().find(|got| got.height == 720).expect("the best layer");
     assert!(best.at - begun < ms(1_500), "{:?}", best.at - begun);
     assert_eq!(missing(pictures), 0);
@@ -130,7 +130,7 @@ fn a_publisher_that_pauses_nothing_is_shown_as_before() {
     room.watch(bob, &[ann]);
     room.run(ms(4_000));
     assert_eq!(room.height(bob), 720);
-    assert!(longest_gap(room.peers[bob].pictures(0)) < ms(200));
+    assert!(longest_gap(room.peers[bob].video(0)) < ms(200));
 }
 
 #[test]
@@ -144,7 +144,7 @@ fn a_layer_that_does_not_wake_leaves_the_viewer_with_the_next_one() {
     room.peers[ann].obeys = false;
     room.watch(bob, &[ann]);
     room.run(ms(9_000));
-    let pictures = room.peers[bob].pictures(0);
+    let pictures = room.peers[bob].video(0);
     assert!(pictures.iter().all(|got| got.height == 180));
     let longest = longest_gap(pictures);
     assert!(longest < ms(200), "{longest:?}");

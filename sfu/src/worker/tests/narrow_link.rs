@@ -70,7 +70,7 @@ fn a_link_that_halves_takes_the_picture_down_within_a_second_and_it_never_stands
             assert_eq!(viewing.heights(ms(5_000)), [360], "{sends:?}, seed {seed}");
             let halved = viewing.room.now;
             viewing.carry(500, ms(15_000));
-            let pictures = viewing.room.peers[viewing.bob].pictures(0);
+            let pictures = viewing.room.peers[viewing.bob].video(0);
             let since = pictures.partition_point(|got| got.at < halved);
             let early = pictures[since..].iter().take_while(|got| got.at < halved + ms(5_000));
             let last = early.filter(|got| got.height == 360).map(|got| got.count).max();
@@ -94,7 +94,7 @@ fn a_link_that_does_not_carry_the_smallest_size_shows_pictures_all_the_time() {
             let mut viewing = Viewing::new(Sends::LayersInOneStream, true, jitter, seed);
             viewing.carry(3000, ms(5_000)).carry(kilobits, ms(30_000));
             let since = viewing.room.now - ms(24_000);
-            let pictures = viewing.room.peers[viewing.bob].pictures(0);
+            let pictures = viewing.room.peers[viewing.bob].video(0);
             let late = &pictures[pictures.partition_point(|got| got.at < since)..];
             let counts: BTreeSet<u32> = late.iter().map(|got| got.count).collect();
             let (rate, longest) = (counts.len() as f64 / 24.0, longest_gap(late));

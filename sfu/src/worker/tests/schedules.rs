@@ -113,9 +113,9 @@ proptest! {
                 if *watched == viewer || !permitted[*watched] {
                     continue;
                 }
-                let pictures = room.peers[viewer].pictures(slot);
+                let pictures = room.peers[viewer].video(slot);
                 prop_assert!(pictures.iter().any(|got| got.at > since), "picture slot {} of {} is stuck", slot, viewer);
-                prop_assert!(room.peers[viewer].sounds(slot).iter().any(|got| got.at > since), "sound slot {} of {} is stuck", slot, viewer);
+                prop_assert!(room.peers[viewer].audio(slot).iter().any(|got| got.at > since), "sound slot {} of {} is stuck", slot, viewer);
             }
         }
     }
