@@ -66,7 +66,7 @@ fn rtcp(data: &[u8]) {
     });
 }
 
-/// What a STUN server answers; its request's id is taken from the answer itself, so that the rest is read.
+/// The answer of a STUN server. The request's id is taken from the answer itself, so that the rest is read.
 fn stun(data: &[u8]) {
     let id = data.get(8..20).and_then(|id| id.try_into().ok()).unwrap_or_default();
     if let Some(Answer::Refused(code)) = read_answer(data, &id) {
@@ -74,7 +74,7 @@ fn stun(data: &[u8]) {
     }
 }
 
-/// What is no report of the peer is refused, and what is comes out as it went in.
+/// RTCP that is not the peer's is refused, and the peer's own comes out as it went in.
 fn srtcp(data: &[u8]) {
     for profile in [
         SrtpProfile::AEAD_AES_128_GCM,
@@ -265,7 +265,7 @@ fn worker(data: &[u8]) {
     for (kind, bytes) in steps {
         room.step(kind, bytes);
     }
-    // What was said has to be lived with: packets go on.
+    // Packets still flow after all of it.
     room.simulation.run(ms(40));
     room.inputs += 1;
     let alive = room.simulation.is_open(room.ann) && room.simulation.is_open(room.bob);
@@ -287,7 +287,7 @@ impl Room {
             0 => simulation.inject(stranger, Protocol::Udp, bytes),
             1 => simulation.inject(bob_is, Protocol::Udp, bytes),
             2 => simulation.inject(stranger, Protocol::Tcp, bytes),
-            // What only the member himself can send: his reports, and his packets, whatever is in them.
+            // Packets that only the member can send: authentic RTCP and RTP, with any content.
             3 | 4 => {
                 let (who, from) = if kind == 3 { (*bob, bob_is) } else { (*ann, ann_is) };
                 if let Some(sealed) = simulation.sealed_report(who, bytes) {

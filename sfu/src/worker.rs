@@ -218,7 +218,7 @@ impl Worker {
         Ok(())
     }
 
-    /// What the session's slots show from now on.
+    /// Sets the sources that the session's slots show from now on.
     pub fn set_slots(&mut self, now: Instant, id: SessionId, slots: &SlotMap) -> Result<(), ControlError> {
         let index = self.sessions.with_id(id).ok_or(ControlError::NoSuchSession)?;
         if let Some(session) = self.sessions.get_mut(index) {
@@ -365,7 +365,7 @@ impl Worker {
         (self.sessions.places(), self.tracks.places())
     }
 
-    /// What a session's link carries; None: it is not known.
+    /// The estimate of a session's link; None: it is not known.
     fn estimate_of(&self, id: SessionId) -> Option<u64> {
         let session = self.sessions.get(self.sessions.with_id(id)?)?;
         Some(session.downlink.estimator().estimate()?.get())

@@ -21,7 +21,7 @@ const ROOM_AGAIN: f64 = 1.6;
 /// The estimate varies by this much without meaning anything: a video is not paused for less.
 const TOLERANCE: f64 = 0.85;
 
-/// What is known of a viewer's link.
+/// The state of a viewer's link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Link {
     /// For video; None: no limit is known.
@@ -37,7 +37,7 @@ pub struct Link {
 pub struct Request {
     /// Lowest first; no more than the viewer has a use for.
     pub layers: Vec<Layer>,
-    /// What the viewer is shown now.
+    /// The layer that the viewer is shown now.
     pub current: Option<Shown>,
     /// From this layer on, the link has lately failed.
     pub waits_from: Option<usize>,
@@ -168,7 +168,7 @@ mod tests {
         }
     }
 
-    /// Layers of 100, 400 and 1500 kbit/s; ids are 10 times the picture plus the layer.
+    /// Layers of 100, 400 and 1500 kbit/s; ids are 10 times the video plus the layer.
     fn simulcast(picture: u64, current: Option<u64>) -> Request {
         let layer = |index: u64, kilobits: u64| Layer {
             stream: StreamId(10 * picture + index),
@@ -190,7 +190,7 @@ mod tests {
         }
     }
 
-    /// One stream of two sizes, each with a third, two thirds and all of its pictures.
+    /// One stream of two sizes, each with a third, two thirds and all of its frames.
     fn layered(current: Option<OperatingPoint>) -> Request {
         let rungs = [(0, 0, 50), (0, 1, 75), (0, 2, 100), (1, 2, 400)];
         let layers = rungs.map(|(spatial, temporal, kilobits)| Layer {

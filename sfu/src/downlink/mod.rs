@@ -1,4 +1,4 @@
-//! What viewers are sent.
+//! The downlink of a session: its slots, the estimate of the link, and the packet queue.
 
 pub mod allocator;
 mod audio_resend_buffer;
@@ -38,7 +38,7 @@ pub use twcc_send_log::Readings;
 
 /// Share of the estimate that layers are planned with; the rest is for retransmissions and bursts.
 const PLANNED: f64 = 0.92;
-/// What an audio slot in use takes, headers included.
+/// Bitrate of an audio slot in use, headers included.
 const AUDIO: Bitrate = Bitrate::bits(60_000);
 /// How far above all that is wanted the link is probed.
 const PROBED: f64 = 1.3;
@@ -75,7 +75,7 @@ pub enum Flush {
     Ready,
 }
 
-/// What became of a packet for a slot.
+/// The outcome of a packet for a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sent {
     /// It is in the queue.
@@ -181,7 +181,7 @@ impl Downlink {
         self.slots.iter().position(wants).map(SlotIndex::at)
     }
 
-    /// What the slots are wanted to show.
+    /// Sets the sources that the slots are wanted to show.
     pub fn set_slots(&mut self, map: &SlotMap) {
         self.loudest.clone_from(&map.loudest);
         if map.loudest.is_none() {

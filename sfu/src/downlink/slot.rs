@@ -34,7 +34,7 @@ const AUDIO_STEP: u32 = 960;
 /// Browsers need two reports before audio and video are in sync.
 const REPORT_INTERVAL: Duration = Duration::from_millis(900);
 
-/// What a slot is wanted to show.
+/// The source that a slot is wanted to show.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Want {
     pub user: UserId,
@@ -42,7 +42,7 @@ pub struct Want {
     pub max_height: Option<u16>,
 }
 
-/// What the slot is to show of its track. Nothing -> Stream (there is one) -> Paused (the link does not carry it) -> Stream;
+/// The part of its track that the slot is to show. Nothing -> Stream (there is one) -> Paused (the link does not carry it) -> Stream;
 /// Stream -> Refused (another codec) -> Stream; any -> Nothing (the track has gone).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Target {
@@ -88,7 +88,7 @@ struct Written {
     source_time: u32,
 }
 
-/// What a slot does with a packet.
+/// The decision of a slot about a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Take {
     Forward,
@@ -116,13 +116,13 @@ pub struct Slot {
     /// The track that has what is wanted, of which the slot is a viewer; None: nobody sends it.
     track: Option<TrackIndex>,
     target: Target,
-    /// What the allocator has decided, and what the link has failed to carry.
+    /// The allocator's last decision, and the layers that the link has failed to carry.
     decided: Decision,
     backoff: LayerBackoff,
     state: Forwarding,
     /// None: all layers of the flowing stream are shown.
     selector: Option<Box<LayerSelector>>,
-    /// What flows, or has flowed last.
+    /// The source that flows, or has flowed last.
     segment: Option<Segment>,
     /// The segments before it, oldest first.
     past: VecDeque<Segment>,
@@ -195,7 +195,7 @@ impl Slot {
     }
 }
 
-/// What is wanted, and what is to be shown of it.
+/// The wanted source, and the layer that is to be shown of it.
 impl Slot {
     pub fn want(&self) -> Option<&Want> {
         self.want.as_ref()
@@ -208,7 +208,7 @@ impl Slot {
             self.target = Target::Nothing;
             self.decided = Decision::default();
             self.backoff = LayerBackoff::default();
-            // What was sent of another source is not sent again.
+            // Packets of another source are not sent again.
             self.segment = None;
             self.past.clear();
             self.state = if want.is_some() {

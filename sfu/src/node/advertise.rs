@@ -1,5 +1,5 @@
-//! Under which addresses clients are told to find us: written down, of an interface, from the environment or a file (the
-//! Kubernetes downward API), or as a STUN server sees us.
+//! The addresses that clients are told: from the configuration, an interface, the environment or a file (the Kubernetes downward
+//! API), or as a STUN server sees this machine.
 
 mod reflexive;
 
@@ -71,24 +71,24 @@ pub enum AdvertiseError {
     Nothing,
 }
 
-/// What the machine says of itself.
+/// The interfaces and variables of the machine.
 struct Surroundings<'a> {
     interfaces: Vec<(String, IpAddr)>,
     variable: &'a (dyn Fn(&str) -> Option<String> + Sync),
 }
 
-/// Where clients find us, and what is behind it.
+/// The addresses of this node.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Advertised {
-    /// What clients are told, in the order of `sfu.advertise`, each once.
+    /// The addresses that clients are told, in the order of `sfu.advertise`, each once.
     pub addresses: Vec<IpAddr>,
-    /// As they were at the start: what arrives at none of ours (NAT) counts as arrived there, whatever is told since.
+    /// The addresses of the start: datagrams to an unknown address (NAT) count as arrived there, whatever is told since.
     pub first: Vec<IpAddr>,
 }
 
 impl Advertised {
-    /// What to tell from now on, where that is something new. `found`: just now; None: no STUN server has answered, which says
-    /// nothing of the address.
+    /// The addresses to tell from now on, if they are new. `found`: just now; None: no STUN server has answered, and the address is
+    /// not known.
     pub fn renewed(&self, found: Option<Vec<IpAddr>>) -> Option<Self> {
         let addresses = found.filter(|found| *found != self.addresses)?;
         Some(Self {
@@ -100,8 +100,8 @@ impl Advertised {
 
 /// The addresses to tell clients. STUN servers may take some seconds.
 ///
-/// Errors: [`AdvertiseError`] for what was asked for by name and is not there. A STUN server that is silent is a warning;
-/// without any other address those of the interfaces stand in.
+/// Errors: [`AdvertiseError`] for a named source that is not there. A silent STUN server is a warning; without any other address,
+/// the addresses of the interfaces are taken.
 pub async fn addresses(config: &Config) -> Result<Advertised, AdvertiseError> {
     let (addresses, _) = gather(config, config.port).await?;
     Ok(Advertised {
@@ -110,7 +110,7 @@ pub async fn addresses(config: &Config) -> Result<Advertised, AdvertiseError> {
     })
 }
 
-/// The same while the media ports are in use, for as long as it is polled: answers by `changed` what is new.
+/// The same while the media ports are in use, for as long as it is polled. New addresses go to `changed`.
 pub async fn follow(config: Config, mut known: Advertised, changed: watch::Sender<Advertised>) {
     if !config.advertise.iter().any(|source| matches!(source, Source::Stun(_))) {
         return;
@@ -123,13 +123,13 @@ pub async fn follow(config: Config, mut known: Advertised, changed: watch::Sende
             Err(error) => {
                 warn!(
                     error = &error as &dyn std::error::Error,
-                    "our address was not asked for again"
+                    "the public address was not found out again"
                 );
                 None
             }
         };
         if let Some(renewed) = known.renewed(found) {
-            info!(before = ?known.addresses, now = ?renewed.addresses, "our address has changed: new sessions are told it");
+            info!(before = ?known.addresses, now = ?renewed.addresses, "the public address has changed: new sessions are told the new one");
             counter!("rotunda_sfu_address_changes_total").increment(1);
             changed.send_replace(renewed.clone());
             known = renewed;
@@ -167,7 +167,7 @@ async fn gather(config: &Config, port: u16) -> Result<(Vec<IpAddr>, Answered), A
     if addresses.is_empty() {
         if asks {
             warn!(
-                "no STUN server told our address: clients are told those of the interfaces, which is of no use behind NAT; \
+                "no STUN server told the public address: clients are told the addresses of the interfaces, which do not work behind NAT; \
                  write the public address into sfu.advertise, or let UDP to a STUN server out"
             );
         }
@@ -194,7 +194,7 @@ async fn gather(config: &Config, port: u16) -> Result<(Vec<IpAddr>, Answered), A
 async fn seen_by(server: &str, bind: IpAddr, port: u16) -> Vec<IpAddr> {
     match reflexive::ask(server, bind, port).await {
         Ok(seen) => {
-            debug!(server, ?seen, "the STUN server tells our address");
+            debug!(server, ?seen, "the STUN server tells the public address");
             if let Some(other) = seen.iter().find(|address| port > 0 && address.port() != port) {
                 warn!(
                     port,
@@ -208,14 +208,14 @@ async fn seen_by(server: &str, bind: IpAddr, port: u16) -> Vec<IpAddr> {
             warn!(
                 server,
                 error = &error as &dyn std::error::Error,
-                "the STUN server did not tell our address"
+                "the STUN server did not tell the public address"
             );
             Vec::new()
         }
     }
 }
 
-/// The addresses of a source that needs nobody to be asked.
+/// The addresses of a source other than a STUN server.
 fn known(source: &Source, config: &Config, here: &Surroundings<'_>) -> Result<Vec<IpAddr>, AdvertiseError> {
     match source {
         Source::Address(address) => Ok(vec![*address]),
@@ -261,7 +261,7 @@ fn written(config: &Config, text: &str, from: String) -> Result<Vec<IpAddr>, Adv
     }
 }
 
-/// Those that reach our sockets. Link-local ones of IPv6 need a scope, which candidates cannot carry.
+/// The addresses that reach the sockets. Link-local addresses of IPv6 need a scope, which candidates cannot carry.
 fn of_family(config: &Config, addresses: impl Iterator<Item = IpAddr>) -> Vec<IpAddr> {
     addresses
         .filter(|ip| match ip {

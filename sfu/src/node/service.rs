@@ -131,7 +131,7 @@ impl Service {
     }
 }
 
-/// What the workers of a node have in common when they start.
+/// The parts that the workers of a node have in common when they start.
 struct NodeParts<'a> {
     config: &'a Config,
     addresses: watch::Receiver<Advertised>,

@@ -65,7 +65,7 @@ pub struct Parts {
     pub load: Load,
 }
 
-/// What is known of the socket.
+/// The state of the socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Socket {
     /// There may be datagrams.
@@ -227,7 +227,7 @@ impl Shell {
 
     /// Ends the worker's turn and sends what has come out of it.
     fn finish_turn(&mut self) {
-        // What the input was answered with does not wait for the media.
+        // Answers to the input do not wait for the media.
         self.send_control();
         let Self { worker, udp, tcp, .. } = self;
         // The viewer's feedback is compared with the time of each send.

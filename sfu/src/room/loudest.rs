@@ -50,7 +50,7 @@ pub struct Entered {
     pub user: UserId,
     /// The member's packets that came since then are to be sent, too.
     pub since: Instant,
-    /// Whose place it was; None: it was free.
+    /// The member who had the place; None: it was free.
     pub instead_of: Option<UserId>,
 }
 

@@ -1,4 +1,4 @@
-//! Who speaks in a room, and who is heard.
+//! The active speakers of a room, and the speakers who are heard.
 
 pub mod loudest;
 pub mod speakers;

@@ -1,4 +1,4 @@
-//! What `str0m` leaves out of an SDP answer.
+//! Additions to the SDP answer that `str0m` makes.
 
 use rotunda_proto::sfu::Lines;
 
@@ -95,7 +95,7 @@ fn stereo(answer: &str, offer: &str) -> String {
     out
 }
 
-/// What a line of an offer says of stereo.
+/// The parameters of an offer's line about stereo.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Wish {
     /// `stereo=1`: the client prefers to receive it.

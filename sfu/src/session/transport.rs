@@ -19,7 +19,7 @@ use crate::wire::stun;
 const ADDRESSES: usize = 16;
 
 pub struct Transport {
-    /// In a box, as it is large: what forwarding looks at lies closer together.
+    /// In a box, as it is large: the fields that forwarding reads lie closer together.
     rtc: Box<Rtc>,
     ice_password: String,
     started: Instant,
@@ -148,7 +148,7 @@ impl Transport {
     }
 }
 
-/// What was negotiated.
+/// The negotiated codecs and lines.
 impl Transport {
     pub fn codecs(&self) -> &CodecConfig {
         self.rtc.codec_config()

@@ -69,7 +69,7 @@ pub struct Resolution {
     pub height: u32,
 }
 
-/// The layers of a stream from a key frame on.
+/// The layers of a stream, from a keyframe on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Structure {
     /// Id of the first template, 0 to 63.
@@ -226,7 +226,7 @@ impl Structure {
         within.fold(0, |mask, target| mask | 1 << target)
     }
 
-    /// Picture height of a spatial layer.
+    /// Frame height of a spatial layer.
     pub fn height(&self, spatial: u8) -> Option<u16> {
         let resolution = self.resolutions.get(usize::from(spatial))?;
         u16::try_from(resolution.height).ok()

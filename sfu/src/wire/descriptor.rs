@@ -13,11 +13,11 @@ pub const SPATIAL_LAYERS: usize = 4;
 /// Parsed once a packet, used for every viewer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Descriptor {
-    /// A decoder can begin with this packet. Sound: always.
+    /// A decoder can begin with this packet. Audio: always.
     pub starts_keyframe: bool,
     pub picture_id: Option<PictureId>,
     pub tl0: Option<Tl0>,
-    /// Picture height, where this packet says it.
+    /// Frame height, if this packet has it.
     pub height: Option<u16>,
     /// By spatial layer, lowest first, where this packet says it; 0: there is none.
     pub heights: [u16; SPATIAL_LAYERS],
@@ -32,7 +32,7 @@ pub struct PictureId {
     pub offset: u8,
     /// 15 bits; else 7, which are left as they are.
     pub wide: bool,
-    /// VP8 waits for a number that is missing, as it says nowhere which pictures a picture needs.
+    /// VP8 decoders wait for a missing number, as nothing tells which pictures a picture needs.
     pub counted: bool,
 }
 
@@ -44,7 +44,7 @@ pub struct Tl0 {
 }
 
 impl Descriptor {
-    /// What cannot be understood is a packet like any other, with no key frame.
+    /// A payload that cannot be read is a packet without a keyframe.
     pub fn read(codec: Codec, payload: &[u8]) -> Self {
         match codec {
             Codec::Vp8 => vp8(payload).unwrap_or_default(),
@@ -87,7 +87,7 @@ impl Descriptor {
         self
     }
 
-    /// Writes the viewer's numbers into his copy of the payload.
+    /// Writes the viewer's numbers into its copy of the payload.
     pub fn patch(&self, payload: &mut [u8], picture_id: u16, tl0: u8) {
         if let Some(PictureId { offset, wide: true, .. }) = self.picture_id
             && let Some(field) = payload.get_mut(usize::from(offset)..usize::from(offset) + 2)
@@ -152,7 +152,7 @@ fn vp8(payload: &[u8]) -> Option<Descriptor> {
     let begins_frame = first & 0x10 != 0 && first & 0x07 == 0;
     let frame = payload.get(at..)?;
     found.starts_keyframe = begins_frame && frame.first().is_some_and(|byte| byte & 1 == 0);
-    // Numbers of 7 bits are left as they are, so that no picture can be left out.
+    // Numbers of 7 bits stay as they are, so that no picture can be dropped.
     if let (Some((temporal, needs_base)), Some(PictureId { wide: true, .. })) = (temporal, found.picture_id) {
         found.layer = Some(LayerFrame {
             point: OperatingPoint { spatial: 0, temporal },

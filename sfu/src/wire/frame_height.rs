@@ -1,4 +1,4 @@
-//! The height of the pictures that a key frame begins, for codecs whose RTP header does not say it.
+//! The frame height from a keyframe's payload, for codecs whose RTP header does not have it.
 //!
 //! Of a sequence the largest is meant: what a viewer asks for is compared with it.
 

@@ -1,4 +1,4 @@
-//! What forwarding reads and writes on the wire itself; the rest is `str0m`'s.
+//! Wire formats that forwarding reads and writes itself; `str0m` does the rest.
 
 pub mod dependency;
 pub mod descriptor;

@@ -21,7 +21,7 @@ use crate::units::Bitrate;
 /// Bitrates of layers that were not measured yet, lowest layer first.
 const ASSUMED: [Bitrate; 3] = [Bitrate::bits(150_000), Bitrate::bits(500_000), Bitrate::bits(1_500_000)];
 
-/// What a slot is to show from now on.
+/// The aim of a slot from now on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Aim {
     /// There is nothing to show.

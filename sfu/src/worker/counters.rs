@@ -46,7 +46,7 @@ impl Default for Counters {
 }
 
 impl Counters {
-    /// What a viewer was sent since the last tick.
+    /// Adds the counts of a viewer since the last tick.
     pub fn handle_totals(&self, totals: &Totals, estimate: Option<Bitrate>) {
         self.sent.increment(totals.packets);
         self.sent_bytes.increment(totals.bytes);

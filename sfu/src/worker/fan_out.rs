@@ -16,7 +16,7 @@ use crate::ingress::track::{Pending, Viewer};
 use crate::session::Session;
 use crate::slab::TrackIndex;
 
-/// What became of packets for viewers.
+/// The outcome of packets for viewers.
 #[derive(Debug, Default)]
 struct Outcome {
     packets: u64,

@@ -136,7 +136,7 @@ impl Worker {
     }
 }
 
-/// What other workers are told.
+/// Messages to other workers.
 impl Worker {
     /// The other workers that a room is on. A worker that is new to a room is told before the workers that are told of it.
     pub fn set_neighbours(&mut self, now: Instant, key: &RoomKey, workers: &[WorkerIndex]) {
@@ -205,7 +205,7 @@ impl Worker {
         true
     }
 
-    /// What a session may publish has changed.
+    /// A session may publish other sources than before.
     pub(super) fn announce_to_neighbours(&mut self, index: SessionIndex) {
         self.set_track_neighbours(index);
         let Some(session) = self.sessions.get(index) else {
@@ -288,7 +288,7 @@ impl Worker {
     }
 }
 
-/// What other workers tell.
+/// Messages from other workers.
 impl Worker {
     pub fn handle_relay_message(&mut self, now: Instant, from: WorkerIndex, message: RelayMessage) {
         match message {

@@ -1,4 +1,4 @@
-//! The rooms of a worker: who is in them here, and who publishes where.
+//! The rooms of a worker: the sessions that are in them here, and where each member publishes.
 
 use foldhash::{HashMap, HashMapExt};
 use rotunda_proto::ids::{RoomKey, TrackSource, UserId};
@@ -17,7 +17,7 @@ pub struct Room {
     /// Other workers that the room is on.
     neighbours: Vec<WorkerIndex>,
     pub speakers: Speakers,
-    /// Who is heard, where more may speak than there are audio slots.
+    /// The speakers who are heard, where more may speak than there are audio slots.
     pub loudest: Option<Loudest>,
     /// Tracks with packets that no viewer has got yet.
     pending: Vec<TrackIndex>,

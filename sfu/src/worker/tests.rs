@@ -177,7 +177,7 @@ fn losses_on_a_viewer_s_link_are_repaired_and_are_nobody_else_s() {
     room.run(ms(6000));
     let (bob, cat) = (room.peers[bob].video(0), room.peers[cat].video(0));
     assert_eq!(missing(cat), 0);
-    // What was lost in the last moments may still be on its way.
+    // A packet that was lost in the last moments may still be on its way.
     let settled = &bob[..bob.len() - 60];
     assert!(missing(settled) <= 3, "{} of {}", missing(settled), settled.len());
 }
@@ -189,7 +189,7 @@ fn on_a_link_that_loses_a_third_sound_and_pictures_are_nearly_whole_and_in_time(
     let bob = room.join("bob", lossy(0.3), lossy(0.3));
     room.publish(ann);
     room.watch(bob, &[ann]);
-    // Until his reports have told of it.
+    // Until the viewer's reports have told of it.
     room.run(ms(12_000));
     let first = room.peers[bob].heard[&0].last().copied().unwrap();
     room.run(ms(10_000));
@@ -239,13 +239,13 @@ fn a_publisher_s_losses_do_not_lower_the_viewers_estimates() {
 fn who_may_not_send_is_not_heard_from_the_next_packet_on() {
     let mut room = Simulation::new(7);
     let ann = room.join("ann", Link::default(), Link::default());
-    // Losses, so that he also asks for packets from before.
+    // With losses, so that the viewer also asks for packets from before.
     let bob = room.join("bob", Link::default(), lossy(0.2));
     room.publish(ann);
     room.watch(bob, &[ann]);
     room.run(ms(2000));
     room.forbid(ann);
-    // What was on its way: the batch window and the link.
+    // Packets were on their way: the batch window and the link.
     room.run(ms(20));
     let (pictures, sounds) = (room.peers[bob].video(0).len(), room.peers[bob].audio(0).len());
     room.run(ms(2000));
@@ -384,7 +384,7 @@ fn who_asks_for_everything_again_and_again_gets_little_more_than_he_watches() {
     assert!(room.peers[bob].video(0).len() - before > 250, "he still sees ann");
 }
 
-/// What the packet path allocates in two seconds, with so many viewers.
+/// Allocations of the packet path in two seconds, with so many viewers.
 fn allocations(viewers: usize) -> Counted {
     let mut room = Simulation::new(8);
     let ann = room.join("ann", Link::default(), Link::default());

@@ -1,9 +1,9 @@
-//! What was decided for a video, and why the decision differs from the one before: for metrics.
+//! The decision for a video, and why it differs from the one before: for metrics.
 
 use super::Request;
 use crate::ingress::layer::{Layer, Shown};
 
-/// What a viewer is to be shown of a video, and the most that there was to choose. None: paused; nothing is sent.
+/// The layer that a viewer is to be shown, and the highest one that there was to choose. None: paused; nothing is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Decision {
     chosen: Option<Shown>,
@@ -44,7 +44,7 @@ impl Decision {
         Self { chosen, top }
     }
 
-    /// What was decided, if it is shown by now.
+    /// The chosen layer, if it is shown by now.
     pub fn shown_of(&self, request: &Request) -> Option<Shown> {
         let has = request.current.and_then(|current| request.position(current))?;
         let chosen = self.chosen?;

@@ -247,7 +247,7 @@ impl Estimator {
         Some(lost)
     }
 
-    /// What could be sent if the link carried it: decides whether to probe.
+    /// The bitrate of everything that could be sent: decides whether to probe.
     pub fn set_wanted(&mut self, wanted: Bitrate) {
         self.probes.set_wanted(wanted);
     }

@@ -12,7 +12,7 @@ const INCREASE: f64 = 0.08;
 /// Most above what has arrived.
 const HEADROOM: f64 = 1.5;
 const MOST: f64 = 30_000_000.0;
-/// What near the capacity is added in a response time: one packet.
+/// Near the capacity the rate grows by one packet in a response time.
 const PACKET_BITS: f64 = 1200.0 * 8.0;
 const LEAST_STEP: f64 = 4_000.0;
 /// A second decrease waits for the first to have an effect, besides the round trip.
@@ -29,7 +29,7 @@ pub struct RateControl {
     decreased_at: Option<Instant>,
 }
 
-/// What arrived when the link was overused, kbit/s.
+/// The rate that arrived when the link was overused, kbit/s.
 #[derive(Debug, Clone, Copy)]
 struct Capacity {
     mean: f64,

@@ -1,8 +1,8 @@
-//! What a viewer without transport-wide feedback says himself of his link (REMB, draft-alvestrand-rmcat-remb-03).
+//! The own estimate of a viewer without transport-wide feedback (REMB, draft-alvestrand-rmcat-remb-03).
 //!
-//! His figure grows to at most one and a half times what he is sent, and nothing probes: obeyed to the message, who once had a
-//! small layer would keep it for ever. So it is a bound only after it has fallen, which is his sign of a queue, and for a time
-//! that doubles whenever it falls soon after having been let go.
+//! It grows to at most one and a half times what the viewer is sent, and nothing probes: if it always were a limit, a viewer who once
+//! got a small layer would keep it for ever. So it is a limit only after it has fallen, which shows a queue, and for a time that
+//! doubles whenever it falls again soon after.
 
 use std::time::{Duration, Instant};
 

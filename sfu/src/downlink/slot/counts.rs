@@ -1,4 +1,4 @@
-//! What a slot has sent, and what its viewer reports of it.
+//! Counts of a slot's packets, and the loss that its viewer reports.
 
 #[derive(Debug, Default)]
 pub struct Counts {

@@ -1,4 +1,4 @@
-//! Our address as a STUN server sees it.
+//! The public address, as a STUN server sees it.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -10,8 +10,8 @@ use tokio::net::UdpSocket;
 
 use crate::wire::stun::{Answer, TransactionId, binding_request, read_answer};
 
-/// How long each request waits for its answer. RFC 8489 §6.2.1 has 500 ms, doubled each time, too; it goes on for 40 s, which
-/// a start cannot.
+/// How long each request waits for its answer. RFC 8489 §6.2.1 has 500 ms, doubled each time, too; but it goes on for 40 s, which
+/// is too long for a start.
 const WAITS: [Duration; 3] = [
     Duration::from_millis(500),
     Duration::from_millis(1000),
@@ -20,7 +20,7 @@ const WAITS: [Duration; 3] = [
 /// For the name of a server.
 const LOOK_UP: Duration = Duration::from_secs(3);
 
-/// Why a STUN server did not tell our address.
+/// Why a STUN server did not tell the public address.
 #[derive(Debug, Error)]
 pub enum ReflexiveError {
     #[error("find the address of the STUN server")]
@@ -41,7 +41,7 @@ pub enum ReflexiveError {
     Refused { server: SocketAddr, code: u16 },
 }
 
-/// A question that is repeated until it is answered or given up. Sans-IO.
+/// A request that is repeated until it is answered or given up. Sans-IO.
 #[derive(Debug)]
 struct Query {
     id: TransactionId,
@@ -77,8 +77,7 @@ impl Query {
     }
 }
 
-/// Asks a server, `host:port`, from our media port, one family after the other. Answers what it has seen, one or two
-/// addresses.
+/// Asks a server, `host:port`, from the media port, one family after the other. Answers one or two addresses.
 ///
 /// Errors: the last one, when no family brought an answer.
 pub async fn ask(server: &str, bind: IpAddr, port: u16) -> Result<Vec<SocketAddr>, ReflexiveError> {
@@ -110,7 +109,7 @@ pub async fn ask(server: &str, bind: IpAddr, port: u16) -> Result<Vec<SocketAddr
 async fn ask_one(server: SocketAddr, from: SocketAddr) -> Result<SocketAddr, ReflexiveError> {
     let failed = |source| ReflexiveError::Socket { server, source };
     let socket = UdpSocket::bind(from).await.map_err(failed)?;
-    // Nobody else is heard, and an unreachable port is told.
+    // Only this server is heard, and an unreachable port is an error.
     socket.connect(server).await.map_err(failed)?;
     let mut query = Query::new(Clock.now(), rand::random());
     let mut buffer = [0; 1500];

@@ -1,4 +1,4 @@
-//! What a node says of its load, and whom it refuses for it.
+//! The load that a node announces, and the clients that it refuses for it.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ struct Node {
     bus: SharedBus,
     id: NodeId,
     load: Arc<Reading>,
-    /// What clients are told of the node's address.
+    /// The addresses that clients are told.
     readdress: watch::Sender<Advertised>,
     shutdown: CancellationToken,
 }

@@ -61,7 +61,7 @@ impl Peer {
     }
 }
 
-/// What the connections of one listener share.
+/// The parts that the connections of one listener share.
 #[derive(Clone)]
 struct Shared {
     inbox: Inbox,

@@ -5,7 +5,7 @@ use super::bits::Bits;
 const SYNC_CODE: u32 = 0x0049_8342;
 const SRGB: u32 = 7;
 
-/// Of the beginning of a key frame, after the RTP payload descriptor. Pixels.
+/// From the beginning of a keyframe, after the RTP payload descriptor. Pixels.
 pub fn vp9(frame: &[u8]) -> Option<u16> {
     let mut bits = Bits::new(frame.iter().copied());
     let marker = bits.number(2)?;

@@ -25,7 +25,7 @@ fn room_of(microphones: usize, seed: u64) -> (Simulation, usize) {
     (room, listener)
 }
 
-/// Whom a viewer's slots carried in the last so many milliseconds, slot by slot.
+/// The speakers that a viewer's slots carried in the last so many milliseconds, slot by slot.
 fn heard(room: &Simulation, viewer: usize, milliseconds: u64) -> BTreeMap<usize, BTreeSet<u8>> {
     let from = room.now - ms(milliseconds);
     let slots = (0..6).map(|slot| {
@@ -39,7 +39,7 @@ fn everybody(heard: &BTreeMap<usize, BTreeSet<u8>>) -> BTreeSet<u8> {
     heard.values().flatten().copied().collect()
 }
 
-/// Whom the server has told a viewer that his slots carry.
+/// The speakers that the server has told a viewer for its slots.
 fn told(room: &Simulation, viewer: usize) -> Vec<Option<String>> {
     let own = room.peers[viewer].session;
     let mut told = room.events.iter().rev().filter_map(|(_, event)| match event {

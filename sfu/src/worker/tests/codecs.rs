@@ -6,7 +6,7 @@ use str0m::format::Codec;
 
 use super::simulation::{Link, Simulation, ms};
 
-/// Whose what in which codec the server has said cannot be decoded.
+/// The publishers, sources and codecs that the server has said cannot be decoded.
 fn refusals(room: &Simulation) -> Vec<(String, TrackSource, String)> {
     let told = room.events.iter().filter_map(|(_, event)| match event {
         Event::CodecNotSupported {

@@ -5,7 +5,7 @@ use rotunda_proto::sfu::Event;
 
 use super::simulation::{self, Link, Simulation, lossy, ms};
 
-/// What a peer got on the channel of this label.
+/// The messages that a peer got on the channel of this label.
 fn got(room: &Simulation, peer: usize, label: &str) -> Vec<Vec<u8>> {
     let messages = room.peers[peer].messages.iter();
     let of_label = messages.filter(|(of, _)| of == label);

@@ -140,7 +140,7 @@ fn a_layer_that_does_not_wake_leaves_the_viewer_with_the_next_one() {
     let bob = room.join("bob", Default::default(), Default::default());
     room.publish(ann);
     room.run(ms(8_000));
-    // From now on he does not hear what he is asked.
+    // From now on requests do not reach the publisher.
     room.peers[ann].obeys = false;
     room.watch(bob, &[ann]);
     room.run(ms(9_000));

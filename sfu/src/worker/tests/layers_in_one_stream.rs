@@ -1,4 +1,4 @@
-//! A publisher whose sizes and rates are layers of one stream: each viewer is sent as many of them as he has a use for.
+//! A publisher whose sizes and frame rates are layers of one stream: each viewer is sent as many of them as are of use.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! A viewer's link that carries little for a while and then more: the estimate follows, and what he is shown follows that.
+//! A viewer's link that carries little for a while and then more: the estimate follows, and the layers follow the estimate.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! What members are told of their connections, and what is measured of their streams.
+//! The quality that members are told, and the figures of their streams.
 
 use rotunda_proto::ids::TrackSource;
 

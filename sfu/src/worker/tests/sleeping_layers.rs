@@ -139,7 +139,7 @@ fn sizes_that_do_not_wake_leave_the_viewer_with_what_comes() {
     let bob = room.join_as_viewer("bob", Default::default());
     room.publish(ann);
     room.run(ms(8_000));
-    // From now on he does not hear what he is asked.
+    // From now on requests do not reach the publisher.
     room.peers[ann].obeys = false;
     room.watch(bob, &[ann]);
     room.run(ms(9_000));

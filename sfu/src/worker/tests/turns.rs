@@ -1,4 +1,4 @@
-//! What a turn leaves for the next one: nothing that is not due later.
+//! A turn leaves nothing for the next one that is not due later.
 
 use str0m::net::Protocol;
 
@@ -17,7 +17,7 @@ fn still_room() -> (Simulation, [usize; 2]) {
     room.watch(bob, &[ann]);
     room.run(ms(3000));
     room.pause(ann);
-    // What was on its way has come, and the last request is long enough ago.
+    // The packets on their way have come, and the last request is long enough ago.
     room.run(ms(1500));
     (room, [ann, bob])
 }
@@ -37,7 +37,7 @@ fn a_viewer_who_moves_has_a_key_frame_asked_for_in_the_same_turn() {
 fn a_viewer_who_waits_for_a_key_frame_leaves_nothing_for_the_next_turn() {
     let (mut room, [ann, bob]) = still_room();
     room.watch(bob, &[]);
-    // Requests do not reach her, so each of her frames shows bob that he still waits.
+    // Requests do not reach ann, so each of her frames finds that bob's slot still waits.
     room.peers[ann].down = lossy(1.0);
     room.publish_without_keyframe(ann);
     room.watch(bob, &[ann]);
