@@ -345,14 +345,14 @@ mod tests {
     }
 
     #[test]
-    fn until_a_sleeping_layer_wakes_there_is_always_a_picture_that_the_link_carries() {
+    fn until_a_paused_layer_wakes_there_is_always_one_that_the_link_carries() {
         let only_lowest = |id: StreamId| id.0.is_multiple_of(10);
         let stand_in = |current: Option<u64>, chosen: u64| {
             let request = simulcast(1, current);
             super::stand_in(&request, whole(10 + chosen), only_lowest).stream.0 % 10
         };
         assert_eq!(stand_in(None, 2), 0, "a new viewer sees the lowest first");
-        assert_eq!(stand_in(Some(0), 2), 2, "and goes on with it until the key frame");
+        assert_eq!(stand_in(Some(0), 2), 2, "and goes on with it until the keyframe");
         assert_eq!(stand_in(None, 0), 0);
         let all_but_middle = |id: StreamId| id.0 % 10 != 1;
         let down = super::stand_in(&simulcast(1, Some(2)), whole(11), all_but_middle);

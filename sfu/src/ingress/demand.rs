@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn who_looks_away_for_a_moment_pauses_nothing() {
+    fn a_viewer_who_looks_away_for_a_moment_pauses_nothing() {
         let start = rotunda_proto::clock::Clock.now();
         let mut demand = Demand::Watched;
         for second in 0..20 {

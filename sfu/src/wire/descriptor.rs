@@ -1,4 +1,4 @@
-//! What forwarding must know of a packet's payload: where key frames start, and the numbers that have to go on when a slot
+//! What forwarding must know of a packet's payload: where keyframes start, and the numbers that have to go on when a slot
 //! changes its source.
 
 use str0m::format::Codec;
@@ -368,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn sound_can_begin_anywhere() {
+    fn audio_can_begin_anywhere() {
         assert!(Descriptor::read(Codec::Opus, &[0x78]).starts_keyframe);
     }
 

@@ -44,7 +44,7 @@ mod tests {
         let rgb = [0xa2, 0x49, 0x83, 0x42, 0xe0, 0x13, 0xf0, 0x0b, 0x36];
         assert_eq!(vp9(&subsampled), Some(180));
         assert_eq!(vp9(&rgb), Some(180));
-        assert_eq!(vp9(&[0x86, 0x00, 0x40, 0x92, 0x9c]), None, "no key frame");
+        assert_eq!(vp9(&[0x86, 0x00, 0x40, 0x92, 0x9c]), None, "no keyframe");
     }
 
     #[test]

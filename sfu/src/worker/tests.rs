@@ -37,7 +37,7 @@ fn longest_gap(got: &[Got]) -> Duration {
 }
 
 #[test]
-fn a_viewer_gets_every_packet_of_whom_he_watches_from_a_key_frame_on() {
+fn a_viewer_gets_every_packet_of_a_watched_publisher_from_a_keyframe_on() {
     let mut room = Simulation::new(1);
     let (ann, bob) = (
         room.join("ann", Link::default(), Link::default()),
@@ -57,7 +57,7 @@ fn a_viewer_gets_every_packet_of_whom_he_watches_from_a_key_frame_on() {
 }
 
 #[test]
-fn viewers_who_come_together_share_one_key_frame_request() {
+fn viewers_who_come_together_share_one_keyframe_request() {
     let mut room = Simulation::new(2);
     let ann = room.join("ann", Link::default(), Link::default());
     let viewers: Vec<usize> = (0..5)
@@ -78,7 +78,7 @@ fn viewers_who_come_together_share_one_key_frame_request() {
 }
 
 #[test]
-fn a_joiner_right_after_a_key_frame_is_given_the_cached_pictures_without_asking_again() {
+fn a_new_viewer_right_after_a_keyframe_gets_the_cached_frames_without_another_request() {
     let mut room = Simulation::new(3);
     let ann = room.join("ann", Link::default(), Link::default());
     let (bob, cat) = (
@@ -121,7 +121,7 @@ fn a_slot_shows_one_and_then_the_other_in_one_stream() {
 }
 
 #[test]
-fn who_moves_to_another_address_is_sent_to_there_from_his_first_check_that_nominates_it() {
+fn a_peer_that_moves_is_sent_to_its_new_address_from_the_first_nominating_check_on() {
     let mut room = Simulation::new(6);
     let ann = room.join("ann", Link::default(), Link::default());
     let bob = room.join("bob", Link::default(), Link::default());
@@ -148,7 +148,7 @@ fn who_moves_to_another_address_is_sent_to_there_from_his_first_check_that_nomin
 }
 
 #[test]
-fn a_publisher_who_was_cut_off_is_asked_for_a_key_frame_as_soon_as_he_is_back() {
+fn a_publisher_that_was_cut_off_is_asked_for_a_keyframe_as_soon_as_it_is_back() {
     let mut room = Simulation::new(7);
     let ann = room.join("ann", Link::default(), Link::default());
     let bob = room.join("bob", Link::default(), Link::default());
@@ -183,7 +183,7 @@ fn losses_on_a_viewer_s_link_are_repaired_and_are_nobody_else_s() {
 }
 
 #[test]
-fn on_a_link_that_loses_a_third_sound_and_pictures_are_nearly_whole_and_in_time() {
+fn on_a_link_that_loses_a_third_audio_and_video_are_nearly_whole_and_in_time() {
     let mut room = Simulation::new(12);
     let ann = room.join("ann", Link::default(), Link::default());
     let bob = room.join("bob", lossy(0.3), lossy(0.3));
@@ -202,7 +202,7 @@ fn on_a_link_that_loses_a_third_sound_and_pictures_are_nearly_whole_and_in_time(
 }
 
 #[test]
-fn sound_that_a_viewer_misses_comes_again_when_he_asks() {
+fn audio_that_a_viewer_misses_is_retransmitted_on_a_nack() {
     let heard = |asks: bool| {
         let mut room = Simulation::new(13);
         room.with_audio_nack = asks;
@@ -236,7 +236,7 @@ fn a_publisher_s_losses_do_not_lower_the_viewers_estimates() {
 }
 
 #[test]
-fn who_may_not_send_is_not_heard_from_the_next_packet_on() {
+fn a_forbidden_publisher_is_not_heard_from_the_next_packet_on() {
     let mut room = Simulation::new(7);
     let ann = room.join("ann", Link::default(), Link::default());
     // With losses, so that the viewer also asks for packets from before.
@@ -285,7 +285,7 @@ fn a_permission_that_is_told_again_disturbs_nothing() {
 }
 
 #[test]
-fn hundreds_who_come_and_go_leave_nothing_behind() {
+fn hundreds_of_sessions_that_come_and_go_leave_nothing_behind() {
     for workers in [1, 3] {
         hundreds_come_and_go(workers);
     }
@@ -333,7 +333,7 @@ fn hundreds_come_and_go(workers: usize) {
 }
 
 #[test]
-fn who_has_the_password_fills_his_own_place_alone() {
+fn a_client_with_a_password_fills_the_addresses_of_its_own_session_alone() {
     let mut room = Simulation::new(10);
     let ann = room.join("ann", Link::default(), Link::default());
     room.run(ms(500));
@@ -348,7 +348,7 @@ fn who_has_the_password_fills_his_own_place_alone() {
 }
 
 #[test]
-fn who_asks_for_everything_again_and_again_gets_little_more_than_he_watches() {
+fn a_flood_of_nacks_brings_little_more_than_is_watched() {
     let mut room = Simulation::new(11);
     let [ann, bob] = ["ann", "bob"].map(|name| room.join(name, Link::default(), Link::default()));
     room.publish(ann);

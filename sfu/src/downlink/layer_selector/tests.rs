@@ -72,7 +72,7 @@ fn shapes() -> impl Strategy<Value = Shape> {
     })
 }
 
-/// For each picture: packets a frame, another target perhaps, and whether a key frame comes unasked.
+/// For each picture: packets a frame, another target perhaps, and whether a keyframe comes unasked.
 fn pictures() -> impl Strategy<Value = Vec<(usize, Option<[u8; 2]>, bool)>> {
     let target = proptest::option::weighted(0.2, any::<[u8; 2]>());
     vec((1usize..4, target, proptest::bool::weighted(0.03)), 1..120)
@@ -93,7 +93,7 @@ fn top(shape: Shape) -> OperatingPoint {
 }
 
 #[test]
-fn who_wants_less_has_it_from_the_next_picture_on_and_more_at_the_next_key_frame() {
+fn fewer_layers_come_with_the_next_frame_and_more_with_the_next_keyframe() {
     let shape = Shape {
         says: Says::Vp9,
         spatial: 3,
@@ -133,7 +133,7 @@ fn who_wants_less_has_it_from_the_next_picture_on_and_more_at_the_next_key_frame
         [Some(false), Some(true), None]
     );
     viewer.slot.set_point(viewer.top, viewer.top);
-    assert_eq!(viewer.slot.waits_for(), Some(STREAM), "a key frame is to be asked for");
+    assert_eq!(viewer.slot.waits_for(), Some(STREAM), "a keyframe is to be asked for");
     assert_eq!(
         shown(&mut viewer, source.picture(false, 1)),
         [Some(false), Some(true), None]
@@ -176,7 +176,7 @@ fn a_loss_among_layers_that_are_not_shown_is_none() {
 }
 
 #[test]
-fn who_wanted_fewer_pictures_has_more_without_a_key_frame() {
+fn a_higher_frame_rate_comes_back_without_a_keyframe() {
     for says in [Says::Vp8, Says::Vp9, Says::Dependencies] {
         let shape = Shape {
             says,
@@ -221,7 +221,7 @@ proptest! {
         let mut wanted = top(shape);
         let mut shown = BTreeSet::new();
         let (mut next, mut next_picture) = (77, None);
-        // A key frame comes some pictures after it was asked for.
+        // A keyframe comes some pictures after it was asked for.
         let mut asked = Some(0);
         for (at, (packets, change, unasked)) in pictures.into_iter().enumerate() {
             if let Some(change) = change {
@@ -267,7 +267,7 @@ proptest! {
 
     /// Whatever was wanted before, and whatever was lost on the way here.
     #[test]
-    fn what_is_wanted_is_shown_soon_after_a_key_frame(shape in shapes(), pictures in pictures(), last in any::<[u8; 2]>()) {
+    fn wanted_layers_are_shown_soon_after_a_keyframe(shape in shapes(), pictures in pictures(), last in any::<[u8; 2]>()) {
         let mut source = Source::new(shape, rotunda_proto::clock::Clock.now());
         let mut viewer = Viewer::new(top(shape));
         for (at, (packets, change, unasked)) in pictures.into_iter().enumerate() {

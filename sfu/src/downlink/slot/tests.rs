@@ -76,7 +76,7 @@ fn give(slot: &mut Slot, stream: StreamId, packet: &Arc<Packet>) -> Option<Rewri
 }
 
 #[test]
-fn a_slot_begins_with_a_key_frame_and_its_numbers_go_on_over_a_change_of_source() {
+fn a_slot_begins_with_a_keyframe_and_its_numbers_go_on_over_a_change_of_source() {
     let start = rotunda_proto::clock::Clock.now();
     let (ann, bob) = (StreamId(1), StreamId(2));
     let mut slot = slot();
@@ -121,7 +121,7 @@ fn a_slot_begins_with_a_key_frame_and_its_numbers_go_on_over_a_change_of_source(
 }
 
 #[test]
-fn a_layer_is_shown_until_the_next_one_has_its_key_frame() {
+fn a_layer_is_shown_until_the_next_one_has_its_keyframe() {
     let start = rotunda_proto::clock::Clock.now();
     let (low, high) = (StreamId(1), StreamId(2));
     let mut slot = slot();

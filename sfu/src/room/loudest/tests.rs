@@ -76,7 +76,7 @@ fn up_to_six_are_heard_always_talking_or_not() {
 }
 
 #[test]
-fn who_begins_to_talk_is_heard_from_before_his_first_loud_packet() {
+fn a_new_speaker_is_heard_from_before_the_first_loud_packet() {
     let mut room = Room::of(9);
     let began = room.now;
     room.says(8, TALK).run(200);
@@ -124,7 +124,7 @@ fn equal_voices_do_not_flap() {
 }
 
 #[test]
-fn the_seventh_who_talks_waits_until_one_is_silent_and_his_last_words_are_sent_first() {
+fn the_seventh_speaker_waits_until_one_is_silent_and_the_newest_words_are_sent_first() {
     let mut room = Room::of(7);
     (0..7).for_each(|number| {
         room.says(number, TALK);
@@ -145,7 +145,7 @@ fn the_seventh_who_talks_waits_until_one_is_silent_and_his_last_words_are_sent_f
 }
 
 #[test]
-fn who_pauses_between_words_keeps_his_place() {
+fn a_speaker_keeps_the_place_between_words() {
     let mut room = Room::of(7);
     (0..7).for_each(|number| {
         room.says(number, TALK);
@@ -158,7 +158,7 @@ fn who_pauses_between_words_keeps_his_place() {
 }
 
 #[test]
-fn who_is_clearly_louder_for_a_while_takes_the_place_of_the_quietest() {
+fn a_speaker_who_is_clearly_louder_for_a_while_takes_the_place_of_the_quietest() {
     let mut room = Room::of(7);
     (0..6).for_each(|number| {
         room.says(number, TALK - number as i8);
@@ -174,7 +174,7 @@ fn who_is_clearly_louder_for_a_while_takes_the_place_of_the_quietest() {
 }
 
 #[test]
-fn who_has_just_got_a_place_keeps_it_for_a_second_and_a_half() {
+fn a_new_speaker_keeps_the_place_for_a_second_and_a_half() {
     let mut room = Room::of(8);
     (0..6).for_each(|number| {
         room.says(number, LOUD);
@@ -190,7 +190,7 @@ fn who_has_just_got_a_place_keeps_it_for_a_second_and_a_half() {
 }
 
 #[test]
-fn leaving_frees_a_place_for_who_talks() {
+fn leaving_frees_a_place_for_a_speaker() {
     let mut room = Room::of(7);
     (0..7).for_each(|number| {
         room.says(number, TALK);
@@ -203,7 +203,7 @@ fn leaving_frees_a_place_for_who_talks() {
 }
 
 #[test]
-fn who_sends_nothing_any_more_gives_way_like_the_silent_and_is_forgotten() {
+fn a_member_who_sends_nothing_gives_way_like_a_silent_one_and_is_forgotten() {
     let mut room = Room::of(7);
     room.levels[1] = None;
     for number in [0, 2, 3, 4, 5] {

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// L2T2 with inter-layer prediction at key frames alone, as browsers write it: templates of key and other frames.
+/// L2T2 with inter-layer prediction at keyframes alone, as browsers write it: templates of key and other frames.
 pub(crate) fn l2t2_key() -> Structure {
     let template = |spatial, temporal, indications: [u64; 4], references: &[u8], chains: [u8; 2]| Template {
         spatial,
@@ -89,7 +89,7 @@ fn the_decode_targets_are_the_operating_points() {
 }
 
 #[test]
-fn a_key_frame_is_a_switch_to_every_layer_and_a_later_one_to_its_own() {
+fn a_keyframe_is_a_switch_to_every_layer_and_a_later_frame_to_its_own() {
     let structure = Arc::new(l2t2_key());
     let layer = |template| dependency(&structure, template, 9, false).layer_frame();
     let point = |spatial, temporal| OperatingPoint { spatial, temporal };

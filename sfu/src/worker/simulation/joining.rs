@@ -22,7 +22,7 @@ impl Simulation {
         self.join_with(name, [link, link], Codec::Vp8, layers.into())
     }
 
-    /// As [`join`](Self::join), with VP9 of three sizes and three rates in one stream, the sizes apart but for key frames.
+    /// As [`join`](Self::join), with VP9 of three sizes and three rates in one stream, the sizes apart but for keyframes.
     pub fn join_with_layers_in_one_stream(&mut self, name: &str) -> usize {
         let link = Link::default();
         let mut layer = Layer::new(None, 720, 2);

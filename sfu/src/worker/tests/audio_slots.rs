@@ -62,7 +62,7 @@ fn is_continuous(sounds: &[Got]) -> bool {
 }
 
 #[test]
-fn of_nine_microphones_six_are_heard_and_nobody_hears_himself() {
+fn of_nine_microphones_six_are_heard_and_nobody_hears_their_own() {
     let (room, listener) = room_of(9, 41);
     assert_eq!(everybody(&heard(&room, listener, 1000)).len(), 6);
     for peer in 0..9 {
@@ -73,7 +73,7 @@ fn of_nine_microphones_six_are_heard_and_nobody_hears_himself() {
 }
 
 #[test]
-fn who_begins_to_talk_is_heard_from_his_first_syllable() {
+fn a_new_speaker_is_heard_from_the_first_syllable() {
     let (mut room, listener) = room_of(9, 42);
     let silent = everybody(&heard(&room, listener, 1000));
     let talker = (0..9).find(|peer| !silent.contains(peer)).unwrap();
@@ -145,7 +145,7 @@ fn what_is_told_is_what_is_sent_after_any_number_of_changes() {
 }
 
 #[test]
-fn who_leaves_or_may_not_speak_any_more_makes_room_at_once() {
+fn a_speaker_who_leaves_or_is_forbidden_makes_room_at_once() {
     let (mut room, listener) = room_of(8, 44);
     for peer in 0..8 {
         room.peers[peer].level = Some(TALK);
@@ -163,7 +163,7 @@ fn who_leaves_or_may_not_speak_any_more_makes_room_at_once() {
 }
 
 #[test]
-fn whom_a_listener_has_muted_costs_him_nothing() {
+fn a_muted_speaker_costs_the_listener_nothing() {
     let (mut room, listener) = room_of(6, 45);
     room.hear_loudest(listener, &[2, 4]);
     room.run(ms(1000));

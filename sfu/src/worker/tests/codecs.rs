@@ -18,7 +18,7 @@ fn refusals(room: &Simulation) -> Vec<(String, TrackSource, String)> {
 }
 
 #[test]
-fn a_codec_that_a_viewer_cannot_decode_is_named_to_him_once() {
+fn a_codec_that_a_viewer_cannot_decode_is_told_once_by_name() {
     let mut room = Simulation::new(41);
     let ann = room.join("ann", Link::default(), Link::default());
     let bob = room.join_with_codec("bob", Codec::H264);
@@ -35,7 +35,7 @@ fn a_codec_that_a_viewer_cannot_decode_is_named_to_him_once() {
     assert!(room.peers[bob].video(0).is_empty());
     assert!(room.peers[bob].audio(0).len() > 200, "her sound he can decode");
     let now = room.peers[ann].keyframe_requests.len();
-    assert_eq!(now, asked, "nobody asks for key frames that he could not show");
+    assert_eq!(now, asked, "nobody asks for keyframes that he could not show");
     room.watch(cat, &[ann]);
     room.run(ms(2_000));
     assert!(room.peers[cat].video(0).len() > 100);

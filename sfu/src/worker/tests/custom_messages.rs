@@ -56,7 +56,7 @@ fn messages_stay_in_order_and_whole_on_a_lossy_link() {
 }
 
 #[test]
-fn who_sends_too_much_or_too_many_is_told_so_by_name_and_nobody_else_is_reached() {
+fn too_large_or_too_many_messages_are_refused_by_name_and_reach_nobody() {
     let (mut room, [ann, bob, _]) = three(53, Link::default());
     room.send_message(ann, ORDERED, &[1; 1026]);
     room.run(ms(1_100));
@@ -92,7 +92,7 @@ fn a_room_of_many_is_served_in_turns_and_everybody_gets_every_message() {
 }
 
 #[test]
-fn who_has_left_is_not_written_to_and_the_others_are() {
+fn a_member_who_has_left_is_not_written_to_and_the_others_are() {
     let (mut room, [ann, bob, cat]) = three(55, Link::default());
     room.leave(bob);
     room.send_message(ann, ORDERED, b"\x01bye");

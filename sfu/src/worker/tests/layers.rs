@@ -40,7 +40,7 @@ fn without_a_viewer_only_the_lowest_layer_is_sent_after_five_seconds() {
 }
 
 #[test]
-fn a_publisher_by_whip_cannot_be_told_and_his_layers_are_ready_at_once() {
+fn a_publisher_by_whip_cannot_be_told_and_its_layers_are_ready_at_once() {
     let mut room = Simulation::new(36);
     room.client = Client::MediaAlone;
     let ann = room.join_with_simulcast("ann");
@@ -55,7 +55,7 @@ fn a_publisher_by_whip_cannot_be_told_and_his_layers_are_ready_at_once() {
 }
 
 #[test]
-fn who_watches_the_best_keeps_it_and_what_is_between_is_paused() {
+fn a_viewer_of_the_best_layer_keeps_it_and_the_layers_between_are_paused() {
     let mut room = Simulation::new(32);
     let ann = room.join_with_simulcast("ann");
     let bob = room.join("bob", Default::default(), Default::default());
@@ -67,7 +67,7 @@ fn who_watches_the_best_keeps_it_and_what_is_between_is_paused() {
 }
 
 #[test]
-fn a_small_picture_does_not_keep_the_large_layers_alive() {
+fn a_small_view_does_not_keep_the_large_layers_alive() {
     let mut room = Simulation::new(33);
     let ann = room.join_with_simulcast("ann");
     let bob = room.join("bob", Default::default(), Default::default());
@@ -103,7 +103,7 @@ fn a_new_viewer_sees_the_lowest_at_once_and_the_best_soon_after() {
 }
 
 #[test]
-fn a_viewer_who_changes_his_mind_twice_a_second_does_not_make_layers_flap() {
+fn a_viewer_who_changes_the_size_twice_a_second_does_not_make_layers_flap() {
     let mut room = Simulation::new(35);
     let ann = room.join_with_simulcast("ann");
     let bob = room.join("bob", Default::default(), Default::default());

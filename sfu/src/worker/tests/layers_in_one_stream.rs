@@ -62,7 +62,7 @@ fn viewers_of_one_stream_get_the_sizes_that_they_ask_for() {
 }
 
 #[test]
-fn a_smaller_size_comes_with_the_next_picture_and_a_larger_one_with_one_key_frame() {
+fn a_smaller_size_comes_with_the_next_frame_and_a_larger_one_with_one_keyframe() {
     let mut room = Simulation::with_workers(42, 2);
     let ann = room.join_with_layers_in_one_stream("ann");
     let bob = room.join_as_viewer("bob", Default::default());
@@ -73,11 +73,7 @@ fn a_smaller_size_comes_with_the_next_picture_and_a_larger_one_with_one_key_fram
     room.watch_at(bob, &[(ann, Some(180))]);
     let down = room.now;
     room.run(ms(2_000));
-    assert_eq!(
-        room.peers[ann].keyframe_requests.len(),
-        asked,
-        "down costs no key frame"
-    );
+    assert_eq!(room.peers[ann].keyframe_requests.len(), asked, "down costs no keyframe");
     room.watch(bob, &[ann]);
     let up = room.now;
     room.run(ms(2_000));

@@ -58,7 +58,7 @@ fn a_link_that_halves_and_widens_again_is_followed() {
 }
 
 #[test]
-fn a_link_that_halves_takes_the_picture_down_within_a_second_and_it_never_stands_still() {
+fn a_link_that_halves_lowers_the_layer_within_a_second_and_video_never_stands_still() {
     for sends in [Sends::Simulcast, Sends::LayersInOneStream] {
         for seed in 1..9 {
             let mut viewing = Viewing::new(sends, true, ms(10), seed);
@@ -87,7 +87,7 @@ fn a_link_that_halves_takes_the_picture_down_within_a_second_and_it_never_stands
 /// Less than the smallest size takes, and at 100 and 80 kbit/s less than its fewest pictures (50 kbit/s) and the sound (56): what is
 /// sent against loss must not be what fills the link.
 #[test]
-fn a_link_that_does_not_carry_the_smallest_size_shows_pictures_all_the_time() {
+fn a_link_that_does_not_carry_the_smallest_size_shows_frames_all_the_time() {
     for (kilobits, least) in [(80, 4), (100, 6), (120, 7), (160, 7), (200, 7)] {
         for seed in 1..5 {
             let jitter = ms(if seed % 2 == 0 { 0 } else { 20 });

@@ -17,7 +17,7 @@ fn spread<const PEERS: usize>(seed: u64) -> (Simulation, [usize; PEERS]) {
 }
 
 #[test]
-fn viewers_of_other_workers_get_every_packet_from_the_newest_key_frame_on() {
+fn viewers_at_other_workers_get_every_packet_from_the_newest_keyframe_on() {
     let (mut room, [ann, bob, cat, dan]) = spread(61);
     room.publish(ann);
     room.run(ms(1000));
@@ -35,7 +35,7 @@ fn viewers_of_other_workers_get_every_packet_from_the_newest_key_frame_on() {
 }
 
 #[test]
-fn who_comes_to_a_worker_that_was_not_in_the_room_sees_the_newest_pictures_at_once() {
+fn a_viewer_at_a_worker_that_was_not_in_the_room_sees_the_newest_frames_at_once() {
     let mut room = Simulation::with_workers(62, 2);
     let ann = room.join("ann", Link::default(), Link::default());
     room.publish(ann);
@@ -54,7 +54,7 @@ fn who_comes_to_a_worker_that_was_not_in_the_room_sees_the_newest_pictures_at_on
 }
 
 #[test]
-fn losses_of_a_viewer_are_repaired_by_his_own_worker() {
+fn losses_of_a_viewer_are_repaired_by_its_own_worker() {
     let mut room = Simulation::with_workers(63, 2);
     let ann = room.join("ann", Link::default(), Link::default());
     let bob = room.join("bob", Link::default(), lossy(0.1));
@@ -71,7 +71,7 @@ fn losses_of_a_viewer_are_repaired_by_his_own_worker() {
 }
 
 #[test]
-fn who_may_not_send_any_more_is_not_seen_at_any_worker() {
+fn a_forbidden_publisher_is_not_seen_at_any_worker() {
     let (mut room, [ann, bob, cat]) = spread(64);
     room.publish(ann);
     room.watch(bob, &[ann]);
@@ -118,7 +118,7 @@ fn layers_are_paused_and_woken_by_the_viewers_of_all_workers() {
 }
 
 #[test]
-fn who_comes_to_another_worker_gets_the_size_he_asks_for_whatever_is_paused_by_then() {
+fn a_viewer_at_another_worker_gets_the_size_asked_for_whatever_is_paused_by_then() {
     for after in (0..8).map(|second| ms(1000 * second)) {
         for join in [
             Simulation::join_with_simulcast,
@@ -192,7 +192,7 @@ fn a_room_that_leaves_a_worker_leaves_nothing_there() {
 }
 
 #[test]
-fn who_enters_again_at_another_worker_is_seen_from_there() {
+fn a_member_who_enters_again_at_another_worker_is_seen_from_there() {
     let (mut room, [ann, bob, cat]) = spread(68);
     room.publish(ann);
     room.watch(bob, &[ann]);

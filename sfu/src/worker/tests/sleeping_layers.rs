@@ -59,7 +59,7 @@ fn sizes_above_what_is_watched_are_paused_and_come_back_at_once_when_wanted() {
             assert_eq!(
                 room.peers[ann].keyframe_requests.len(),
                 asked,
-                "they come with a key frame"
+                "they come with a keyframe"
             );
         }
         room.watch_at(bob, &[(ann, Some(360))]);
@@ -73,7 +73,7 @@ fn sizes_above_what_is_watched_are_paused_and_come_back_at_once_when_wanted() {
 }
 
 #[test]
-fn who_wants_the_smallest_gets_no_more_when_somebody_else_wants_all() {
+fn a_viewer_of_the_smallest_layer_gets_no_more_when_another_one_wants_all() {
     let mut room = Simulation::with_workers(73, 2);
     let ann = room.join_with_layers_in_one_stream("ann");
     let bob = room.join_as_viewer("bob", Default::default());
@@ -100,7 +100,7 @@ fn who_wants_the_smallest_gets_no_more_when_somebody_else_wants_all() {
 }
 
 #[test]
-fn a_viewer_who_changes_his_mind_twice_a_second_does_not_make_sizes_flap() {
+fn a_viewer_who_changes_the_size_twice_a_second_does_not_make_sizes_flap() {
     let mut room = Simulation::new(74);
     let ann = room.join_with_layers_in_one_stream("ann");
     let bob = room.join_as_viewer("bob", Default::default());
@@ -114,7 +114,7 @@ fn a_viewer_who_changes_his_mind_twice_a_second_does_not_make_sizes_flap() {
 }
 
 #[test]
-fn a_publisher_who_pauses_nothing_or_cannot_be_told_is_shown_as_before() {
+fn a_publisher_that_pauses_nothing_or_cannot_be_told_is_shown_as_before() {
     for client in [Client::Signaled, Client::MediaAlone] {
         let mut room = Simulation::new(75);
         room.client = client;

@@ -15,7 +15,7 @@ fn changes(sends: Sends, kilobits: u64, seed: u64) -> usize {
     viewing.heights(ms(60_000)).len() - 1
 }
 
-fn a_picture_does_not_flap(sends: Sends) {
+fn a_layer_does_not_flap(sends: Sends) {
     // A layer that just does not fit is tried after 15 s and after 30 s more: up and down again, each time.
     for (rates, most) in [(CLEAR, 1), (CLOSE, 4)] {
         for kilobits in rates {
@@ -29,11 +29,11 @@ fn a_picture_does_not_flap(sends: Sends) {
 }
 
 #[test]
-fn a_picture_of_several_streams_does_not_flap() {
-    a_picture_does_not_flap(Sends::Simulcast);
+fn a_simulcast_layer_does_not_flap() {
+    a_layer_does_not_flap(Sends::Simulcast);
 }
 
 #[test]
-fn a_picture_of_layers_in_one_stream_does_not_flap() {
-    a_picture_does_not_flap(Sends::LayersInOneStream);
+fn a_layer_inside_one_stream_does_not_flap() {
+    a_layer_does_not_flap(Sends::LayersInOneStream);
 }

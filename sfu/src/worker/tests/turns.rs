@@ -23,7 +23,7 @@ fn still_room() -> (Simulation, [usize; 2]) {
 }
 
 #[test]
-fn a_viewer_who_moves_has_a_key_frame_asked_for_in_the_same_turn() {
+fn a_keyframe_is_asked_for_in_the_turn_in_which_a_viewer_moves() {
     let (mut room, [ann, bob]) = still_room();
     room.peers[bob].address = ([10, 2, 0, 9], 6000).into();
     let check = room.sealed_check(bob, &NOMINATING);
@@ -34,7 +34,7 @@ fn a_viewer_who_moves_has_a_key_frame_asked_for_in_the_same_turn() {
 }
 
 #[test]
-fn a_viewer_who_waits_for_a_key_frame_leaves_nothing_for_the_next_turn() {
+fn a_viewer_who_waits_for_a_keyframe_leaves_nothing_for_the_next_turn() {
     let (mut room, [ann, bob]) = still_room();
     room.watch(bob, &[]);
     // Requests do not reach ann, so each of her frames finds that bob's slot still waits.

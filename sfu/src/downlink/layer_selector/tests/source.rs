@@ -26,7 +26,7 @@ pub struct Shape {
     pub says: Says,
     pub spatial: u8,
     pub temporal: u8,
-    /// Larger pictures need smaller ones at key frames alone.
+    /// Larger pictures need smaller ones at keyframes alone.
     pub key_only: bool,
 }
 
@@ -36,7 +36,7 @@ pub struct Source {
     start: Instant,
     pub seq: u64,
     pub picture: u32,
-    /// Since the key frame.
+    /// Since the keyframe.
     phase: u32,
     frames: u16,
     /// By spatial layer: the newest frame of each temporal layer.
