@@ -28,9 +28,10 @@ fn decoders(data: &[u8]) {
     let Some((kind, mut rest)) = data.split_first() else {
         return;
     };
-    let mut video = match kind % 3 {
+    let mut video = match kind % 4 {
         0 => VideoDecoder::new(VideoCodec::Vp8).ok(),
         1 => VideoDecoder::new(VideoCodec::H264).ok(),
+        3 => VideoDecoder::new(VideoCodec::Vp9).ok(),
         _ => None,
     };
     let mut sound = OpusDecoder::new().ok();

@@ -4,8 +4,8 @@
 //! | --- | --- |
 //! | [`time`] | media time: ticks of a stated rate |
 //! | [`program`] | an encoded program (one picture track, one sound track) and its hand-over inside a process |
-//! | [`picture`], [`scale`], [`draw`], [`mark`] | I420 pictures, scaling into a canvas, names, machine-readable frame marks |
-//! | [`codec`] | H.264, VP8, Opus, AAC |
+//! | [`picture`], [`scale`], [`rotate`], [`draw`], [`mark`] | I420 frames, scaling into a canvas, turning upright, names, machine-readable frame marks |
+//! | [`codec`] | H.264, VP8, VP9, Opus, AAC |
 //! | [`mux`] | fragmented and fast-start MP4, FLV |
 
 pub mod codec;
@@ -16,5 +16,6 @@ pub mod mark;
 pub mod mux;
 pub mod picture;
 pub mod program;
+pub mod rotate;
 pub mod scale;
 pub mod time;

@@ -41,6 +41,16 @@ pub struct Rect {
     pub height: usize,
 }
 
+/// How a frame must be turned, clockwise, to stand upright.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Rotation {
+    #[default]
+    None,
+    Clockwise90,
+    Half,
+    Clockwise270,
+}
+
 impl Picture {
     /// A picture of one colour. Odd sizes are rounded up to even ones.
     pub fn filled(width: usize, height: usize, colour: Yuv) -> Self {

@@ -5,7 +5,7 @@
 pub mod aac;
 pub mod h264;
 pub mod opus;
-pub mod vp8;
+pub mod vpx;
 
 use bytes::Bytes;
 use thiserror::Error;
@@ -15,19 +15,21 @@ use crate::picture::Picture;
 pub use aac::{AacDecoder, AacEncoder};
 pub use h264::{H264Encoder, H264EncoderConfig};
 pub use opus::{OpusDecoder, OpusEncoder};
-pub use vp8::Vp8Encoder;
+pub use vpx::{VpxCodec, VpxEncoder};
 
 /// A picture format that members send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum VideoCodec {
     H264,
     Vp8,
+    /// Profile 0, with spatial layers or without.
+    Vp9,
 }
 
 /// What an encoder made of one picture.
 #[derive(Debug, Clone)]
 pub struct EncodedPicture {
-    /// H.264: one access unit in Annex B, parameter sets before each IDR. VP8: one frame.
+    /// H.264: one access unit in Annex B, parameter sets before each IDR. VP8, VP9: one frame.
     pub data: Bytes,
     pub is_key: bool,
 }
@@ -60,14 +62,15 @@ pub enum CodecError {
 /// A decoder of one sender's pictures.
 pub enum VideoDecoder {
     H264(h264::H264Decoder),
-    Vp8(vp8::Vp8Decoder),
+    Vpx(vpx::VpxDecoder),
 }
 
 impl VideoDecoder {
     pub fn new(codec: VideoCodec) -> Result<Self, CodecError> {
         Ok(match codec {
             VideoCodec::H264 => Self::H264(h264::H264Decoder::new()?),
-            VideoCodec::Vp8 => Self::Vp8(vp8::Vp8Decoder::new()?),
+            VideoCodec::Vp8 => Self::Vpx(vpx::VpxDecoder::new(VpxCodec::Vp8)?),
+            VideoCodec::Vp9 => Self::Vpx(vpx::VpxDecoder::new(VpxCodec::Vp9)?),
         })
     }
 
@@ -75,14 +78,17 @@ impl VideoDecoder {
     pub fn decode(&mut self, data: &[u8]) -> Result<Option<Picture>, CodecError> {
         match self {
             Self::H264(decoder) => decoder.decode(data),
-            Self::Vp8(decoder) => decoder.decode(data),
+            Self::Vpx(decoder) => decoder.decode(data),
         }
     }
 
     pub fn codec(&self) -> VideoCodec {
         match self {
             Self::H264(_) => VideoCodec::H264,
-            Self::Vp8(_) => VideoCodec::Vp8,
+            Self::Vpx(decoder) => match decoder.codec() {
+                VpxCodec::Vp8 => VideoCodec::Vp8,
+                VpxCodec::Vp9 => VideoCodec::Vp9,
+            },
         }
     }
 }

@@ -66,6 +66,14 @@ impl OpusEncoder {
         Ok(Self { encoder })
     }
 
+    /// Discontinuous transmission: background noise alone becomes packets of at most 2 bytes, of which senders send one in 400 ms.
+    pub fn set_dtx(&mut self, on: bool) -> Result<(), CodecError> {
+        self.encoder.set_dtx(on).map_err(|error| CodecError::SetUp {
+            codec: "Opus",
+            reason: error.to_string(),
+        })
+    }
+
     /// `pcm`: 20 ms, interleaved.
     pub fn encode(&mut self, pcm: &[f32]) -> Result<Bytes, CodecError> {
         self.encoder
