@@ -44,6 +44,8 @@ pub struct History {
 
 /// Bounds of what a joining viewer is given at once: more would be a burst that his link has to swallow.
 const GOP_AGE: Duration = Duration::from_millis(1200);
+/// So few packets are given at any age: a source that sends a frame every few seconds, as slides do, is then seen at once.
+const SLOW_GOP_PACKETS: u64 = 100;
 const GOP_BYTES: usize = 400_000;
 const GOP_PACKETS: u64 = 400;
 
@@ -98,11 +100,12 @@ impl History {
         known.skip_while(move |packet| packet.arrived < moment)
     }
 
-    /// The newest group of pictures, when it is complete so far and small and young enough to be given to a joiner.
+    /// The newest group of pictures, when it is complete so far, and small or young enough to be given to a joiner.
     pub fn gop(&self, now: Instant) -> Option<impl Iterator<Item = &Arc<Packet>>> {
         let (first, last) = (self.keyframe?, self.newest?);
         let begin = self.get(first)?;
-        if now.saturating_duration_since(begin.arrived) > GOP_AGE || last - first >= GOP_PACKETS {
+        let is_young = now.saturating_duration_since(begin.arrived) <= GOP_AGE;
+        if last - first >= if is_young { GOP_PACKETS } else { SLOW_GOP_PACKETS } {
             return None;
         }
         let mut bytes = 0;
@@ -153,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn the_group_of_pictures_is_given_only_while_it_is_whole_small_and_young() {
+    fn the_group_of_pictures_is_given_only_while_it_is_whole_and_small_or_young() {
         let now = rotunda_proto::clock::Clock.now();
         let mut history = History::new(1024);
         history.insert(&packet(9, false, now));
@@ -164,8 +167,13 @@ mod tests {
         history.insert(&packet(11, false, now));
         let seqs: Vec<u64> = history.gop(now).unwrap().map(|packet| packet.seq).collect();
         assert_eq!(seqs, [10, 11, 12]);
-        assert!(history.gop(now + Duration::from_secs(2)).is_none(), "too old");
-        for seq in 13..500 {
+        let later = now + Duration::from_secs(60);
+        assert!(history.gop(later).is_some(), "a slide that stands");
+        for seq in 13..200 {
+            history.insert(&packet(seq, false, now));
+        }
+        assert!(history.gop(now).is_some() && history.gop(later).is_none(), "too old");
+        for seq in 200..500 {
             history.insert(&packet(seq, false, now));
         }
         assert!(history.gop(now).is_none(), "too large");
