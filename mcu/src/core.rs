@@ -16,9 +16,9 @@ use rotunda_proto::mix::{MixSpec, PictureRef, VideoEncode};
 use crate::compositor::{Compositor, Shown};
 use crate::layout::{Canvas, Content, Placement, Scene};
 use crate::mixer::Mixer;
-use crate::picture_input::{CodedPicture, PictureInput};
+use crate::picture_input::{self, CodedPicture, PictureInput, Shape};
 use crate::sound::{SoundEncoder, SoundFrame};
-use crate::timeline::{Micros, PersonClock, Stamp, TrackClock};
+use crate::timeline::{Micros, PersonClock, Stamp};
 use crate::video_output::VideoOutput;
 use crate::voice::{RATE, samples};
 
@@ -47,16 +47,22 @@ pub enum Payload {
 pub struct MixCore {
     delay: Micros,
     scene: Scene,
-    persons: HashMap<UserId, Person>,
+    persons: HashMap<UserId, PersonClock>,
     pictures: HashMap<PictureRef, PictureInput>,
     mixer: Mixer,
     block: Vec<f32>,
     sound: SoundEncoder,
+    /// Ends where `sound` begins, after a change of the audio's settings.
+    sound_before: Option<SoundEncoder>,
+    /// Frames of a new audio header that wait for the next tick's keyframe.
+    held_audio: Vec<SoundFrame>,
+    audio_waits: bool,
     video: Option<Video>,
     ticks: Ticks,
     header: Option<Arc<ProgramHeader>>,
     frames: VecDeque<Arc<Frame>>,
     key_requests: VecDeque<PictureRef>,
+    shapes: VecDeque<(PictureRef, Shape)>,
     figures: Figures,
 }
 
@@ -67,13 +73,12 @@ pub struct Figures {
     pub picture_bytes: u64,
     pub sound_bytes: u64,
     pub late_ticks: u64,
+    /// Packets of audio that came too late to be heard.
+    pub late_audio: u64,
+    /// Times that an encoder failed, and was made anew.
+    pub encoder_failures: u64,
     /// Length of the program.
     pub program: Micros,
-}
-
-struct Person {
-    clock: PersonClock,
-    sound: TrackClock,
 }
 
 struct Video {
@@ -109,6 +114,9 @@ impl MixCore {
             mixer: Mixer::default(),
             block: Vec::new(),
             sound: SoundEncoder::new(spec.audio, 0)?,
+            sound_before: None,
+            held_audio: Vec::new(),
+            audio_waits: false,
             ticks: Ticks {
                 start: 0,
                 rate: tick_rate(spec.video),
@@ -118,6 +126,7 @@ impl MixCore {
             header: None,
             frames: VecDeque::new(),
             key_requests: VecDeque::new(),
+            shapes: VecDeque::new(),
             figures: Figures::default(),
         };
         core.renew_header();
@@ -131,7 +140,10 @@ impl MixCore {
     pub fn handle_spec(&mut self, spec: &MixSpec) -> Result<(), CodecError> {
         let sound = match spec.audio == self.sound.asked() {
             true => None,
-            false => Some(SoundEncoder::new(spec.audio, self.mixer.next())?),
+            false => {
+                let before = self.sound_before.as_ref().unwrap_or(&self.sound);
+                Some(SoundEncoder::after(spec.audio, self.mixer.next(), before)?)
+            }
         };
         if let (Some(video), Some(asked)) = (&mut self.video, spec.video) {
             let before = video.output.asked();
@@ -148,8 +160,9 @@ impl MixCore {
             }
         }
         if let Some(sound) = sound {
-            self.sound = sound;
-            self.renew_header();
+            let before = std::mem::replace(&mut self.sound, sound);
+            // After two changes in a row, the one between has not begun yet and is left out.
+            self.sound_before.get_or_insert(before).end_at(self.sound.first());
         }
         Ok(())
     }
@@ -181,7 +194,7 @@ impl MixCore {
         match &sample.payload {
             Payload::Sound(packet) if scene.heard.contains(&sample.user) => {
                 let person = persons.entry(sample.user.clone()).or_default();
-                let at = person.sound.mix_time(&mut person.clock, sample.stamp) + *delay;
+                let at = person.mix_time(sample.source, RATE as u32, sample.stamp) + *delay;
                 if let Err(error) = mixer.handle_packet(&sample.user, packet, samples(at)) {
                     tracing::debug!(user = %sample.user, %error, "a packet of sound is lost");
                 }
@@ -192,11 +205,9 @@ impl MixCore {
                     source: sample.source,
                 };
                 if scene.shows(&picture) {
-                    let now = sample.stamp.arrival;
                     let person = persons.entry(sample.user.clone()).or_default();
-                    let input = pictures.entry(picture).or_insert_with(|| PictureInput::new(now));
-                    let due = input.clock.mix_time(&mut person.clock, sample.stamp) + *delay;
-                    input.handle_picture(now, due, coded);
+                    let due = person.mix_time(sample.source, picture_input::RATE, sample.stamp) + *delay;
+                    pictures.entry(picture).or_default().handle_picture(due, coded);
                 }
             }
             Payload::Sound(_) => {}
@@ -208,9 +219,9 @@ impl MixCore {
         self.ticks.at(self.ticks.next)
     }
 
-    /// Runs the next tick, if it is due at `now`: one picture and the sound up to it.
+    /// Runs the next tick, if it is due at `now`: one frame and the audio up to it.
     ///
-    /// Errors: [`CodecError`] when an encoder fails; the tick is over all the same.
+    /// Errors: [`CodecError`] when an encoder fails; the tick is over all the same, and the next one uses a new encoder.
     pub fn handle_tick(&mut self, now: Micros) -> Result<(), CodecError> {
         let at = self.poll_timeout();
         if now < at {
@@ -221,8 +232,13 @@ impl MixCore {
         self.ticks.next += 1;
         self.request_keys(at);
         let pictured = if behind <= CATCH_UP { self.picture(at) } else { Ok(()) };
+        self.audio_waits = false;
+        let mut held = std::mem::take(&mut self.held_audio);
+        self.push_audio(&mut held);
         let sounded = self.sound_until(at);
         self.figures.program = at;
+        self.figures.late_audio = self.mixer.dropped();
+        self.figures.encoder_failures += u64::from(pictured.is_err()) + u64::from(sounded.is_err());
         pictured.and(sounded)
     }
 
@@ -236,13 +252,17 @@ impl MixCore {
         self.key_requests.pop_front()
     }
 
+    /// A picture whose shape is another one than before; None: all are told.
+    pub fn poll_shape(&mut self) -> Option<(PictureRef, Shape)> {
+        self.shapes.pop_front()
+    }
+
     pub fn figures(&self) -> Figures {
         self.figures
     }
 
     /// Members seen or heard, and pictures shown live.
     pub fn inputs(&self) -> (u32, u32) {
-        let now = self.figures.program;
         let mut users: Vec<&UserId> = self
             .scene
             .placements
@@ -252,7 +272,7 @@ impl MixCore {
         users.extend(&self.scene.heard);
         users.sort_unstable();
         users.dedup();
-        let live = self.pictures.values().filter(|input| input.live(now).is_some()).count();
+        let live = self.pictures.values().filter(|input| input.live().is_some()).count();
         (users.len() as u32, live as u32)
     }
 
@@ -263,10 +283,7 @@ impl MixCore {
             .iter()
             .filter(|placement| placement.content == Content::Picture)
         {
-            let input = self
-                .pictures
-                .entry(placement.picture.clone())
-                .or_insert_with(|| PictureInput::new(now));
+            let input = self.pictures.entry(placement.picture.clone()).or_default();
             if input.take_key_request(now) {
                 self.key_requests.push_back(placement.picture.clone());
             }
@@ -275,12 +292,20 @@ impl MixCore {
 
     fn picture(&mut self, at: Micros) -> Result<(), CodecError> {
         let Some(video) = &mut self.video else { return Ok(()) };
-        for input in self.pictures.values_mut() {
-            input.handle_tick(at);
+        // The nearest tick, not the one after: else video would be half a frame behind audio.
+        let half_a_tick = (self.ticks.at(self.ticks.next) - at) / 2;
+        for (picture, input) in &mut self.pictures {
+            input.handle_tick(at + half_a_tick);
+            if let Some(shape) = input.take_new_shape() {
+                self.shapes.push_back((picture.clone(), shape));
+            }
         }
         let pictures = &self.pictures;
-        let canvas = video.compositor.compose(|placement| shown(pictures, placement, at));
-        let Some(coded) = video.output.encode(canvas)? else {
+        let canvas = video.compositor.compose(|placement| shown(pictures, placement));
+        let failures = video.output.failures();
+        let coded = video.output.encode(canvas)?;
+        self.figures.encoder_failures += video.output.failures().saturating_sub(failures);
+        let Some(coded) = coded else {
             return Ok(());
         };
         if coded.header_changed {
@@ -304,27 +329,47 @@ impl MixCore {
     }
 
     fn sound_until(&mut self, at: Micros) -> Result<(), CodecError> {
-        let mut made: Vec<SoundFrame> = Vec::new();
         let mut result = Ok(());
         while self.mixer.next() < samples(at) {
             self.mixer.mix(&mut self.block);
+            let mut made: Vec<SoundFrame> = Vec::new();
+            if let Some(before) = &mut self.sound_before {
+                result = result.and(before.handle_block(&self.block, &mut made));
+                let is_over = before.is_over();
+                self.push_audio(&mut made);
+                if is_over {
+                    self.sound_before = None;
+                    self.renew_header();
+                    // Readers cut at a keyframe: it comes with the next tick, and the audio of the new header after it.
+                    if let Some(video) = &mut self.video {
+                        video.output.force_key();
+                        self.audio_waits = true;
+                    }
+                }
+            }
             result = result.and(self.sound.handle_block(&self.block, &mut made));
+            if self.audio_waits {
+                self.held_audio.append(&mut made);
+            } else {
+                self.push_audio(&mut made);
+            }
         }
-        let Some(header) = &self.header else { return result };
-        for SoundFrame { pts, data } in made {
+        result
+    }
+
+    fn push_audio(&mut self, made: &mut Vec<SoundFrame>) {
+        let Some(header) = &self.header else { return };
+        for SoundFrame { pts, data } in made.drain(..) {
             self.figures.sound_bytes += data.len() as u64;
-            let duration = rotunda_media::codec::aac::FRAME as u32;
-            let header = header.clone();
             self.frames.push_back(Arc::new(Frame {
                 track: Track::Audio,
                 pts,
-                duration,
+                duration: rotunda_media::codec::aac::FRAME as u32,
                 is_key: true,
                 data,
-                header,
+                header: header.clone(),
             }));
         }
-        result
     }
 
     /// Makes the header anew; a program with pictures has none before the first picture.
@@ -336,19 +381,8 @@ impl MixCore {
                 header => header,
             },
         };
-        self.header = Some(Arc::new(ProgramHeader {
-            video,
-            audio: self.sound.header(),
-        }));
-    }
-}
-
-impl Default for Person {
-    fn default() -> Self {
-        Self {
-            clock: PersonClock::default(),
-            sound: TrackClock::new(RATE as u32),
-        }
+        let audio = self.sound_before.as_ref().unwrap_or(&self.sound).header();
+        self.header = Some(Arc::new(ProgramHeader { video, audio }));
     }
 }
 
@@ -370,10 +404,10 @@ impl Ticks {
     }
 }
 
-fn shown<'a>(pictures: &'a HashMap<PictureRef, PictureInput>, placement: &Placement, now: Micros) -> Shown<'a> {
+fn shown<'a>(pictures: &'a HashMap<PictureRef, PictureInput>, placement: &Placement) -> Shown<'a> {
     let live = match placement.content {
         Content::Card => None,
-        Content::Picture => pictures.get(&placement.picture).and_then(|input| input.live(now)),
+        Content::Picture => pictures.get(&placement.picture).and_then(PictureInput::live),
     };
     live.map_or(Shown::Card, |(picture, serial)| Shown::Live(picture, serial))
 }

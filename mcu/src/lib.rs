@@ -5,6 +5,7 @@ pub mod compositor;
 pub mod config;
 pub mod core;
 pub mod layout;
+pub mod limiter;
 pub mod members;
 pub mod mixer;
 pub mod picture_input;

@@ -1,19 +1,20 @@
-//! One member's pictures: gated on continuity, decoded, and kept until they are due.
+//! One member's video: gated on continuity, decoded, kept until it is due, and turned upright.
+//!
+//! The last frame stays until the layout takes the video away (muted, unpublished, left): a slide may stand for minutes.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use rotunda_media::codec::{VideoCodec, VideoDecoder};
-use rotunda_media::picture::Picture;
+use rotunda_media::picture::{Picture, Rotation};
+use rotunda_media::rotate::rotate;
 
-use crate::timeline::{Micros, TrackClock};
+use crate::timeline::Micros;
 
-/// RTP ticks a second of pictures.
-const RATE: u32 = 90_000;
-/// Decoded pictures that wait, at most.
+/// RTP ticks a second of video.
+pub const RATE: u32 = 90_000;
+/// Decoded frames that wait, at most.
 const MOST: usize = 48;
-/// Without data for this long the card is shown.
-const STALE: Micros = 5_000_000;
 /// A key frame that is needed is asked for this often.
 const ASK_AGAIN: Micros = 500_000;
 
@@ -25,44 +26,70 @@ pub struct CodedPicture {
     pub is_key: bool,
     /// Nothing is missing between it and the one before.
     pub contiguous: bool,
+    /// What the sender says about the camera's orientation; None: nothing with this frame.
+    pub rotation: Option<Rotation>,
+}
+
+/// What a frame looks like when it stands upright.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shape {
+    pub width: usize,
+    pub height: usize,
+    /// It was coded lying on its side.
+    pub is_turned: bool,
 }
 
 /// See the [module](self).
 pub struct PictureInput {
-    pub(crate) clock: TrackClock,
     decoder: Option<VideoDecoder>,
     needs_key: bool,
     asked_at: Option<Micros>,
     waiting: VecDeque<Due>,
     shown: Option<Picture>,
+    shown_turned: bool,
     /// Grows with every picture shown.
     serial: u64,
-    last_data: Micros,
+    rotation: Rotation,
+    /// The last one told.
+    shape: Option<Shape>,
 }
 
 struct Due {
     at: Micros,
     picture: Picture,
+    rotation: Rotation,
+}
+
+impl Default for PictureInput {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl PictureInput {
-    pub fn new(now: Micros) -> Self {
+    pub fn new() -> Self {
         Self {
-            clock: TrackClock::new(RATE),
             decoder: None,
             needs_key: true,
             asked_at: None,
             waiting: VecDeque::new(),
             shown: None,
+            shown_turned: false,
             serial: 0,
-            last_data: now,
+            rotation: Rotation::None,
+            shape: None,
         }
     }
 
     /// Decodes a picture that is to be shown at `due`. After a gap or a failure the last good picture stays until the next
     /// key frame.
-    pub fn handle_picture(&mut self, now: Micros, due: Micros, coded: &CodedPicture) {
-        self.last_data = now;
+    pub fn handle_picture(&mut self, due: Micros, coded: &CodedPicture) {
+        // 3GPP TS 26.114 §6.2.3: it comes with keyframes and with changes, and stays true for the frames in between.
+        self.rotation = match (coded.rotation, coded.is_key) {
+            (Some(rotation), _) => rotation,
+            (None, true) => Rotation::None,
+            (None, false) => self.rotation,
+        };
         if coded.is_key {
             self.needs_key = false;
             if self
@@ -88,7 +115,11 @@ impl PictureInput {
                 if self.waiting.len() >= MOST {
                     self.waiting.pop_front();
                 }
-                self.waiting.push_back(Due { at: due, picture });
+                self.waiting.push_back(Due {
+                    at: due,
+                    picture,
+                    rotation: self.rotation,
+                });
             }
             Ok(None) => {}
             Err(error) => {
@@ -98,18 +129,45 @@ impl PictureInput {
         }
     }
 
-    /// Goes on to the latest picture that is due.
+    /// Goes on to the latest frame that is due.
     pub fn handle_tick(&mut self, now: Micros) {
+        let mut newest = None;
         while self.waiting.front().is_some_and(|due| due.at <= now) {
-            self.shown = self.waiting.pop_front().map(|due| due.picture);
+            newest = self.waiting.pop_front();
+        }
+        if let Some(Due { picture, rotation, .. }) = newest {
+            self.shown_turned = matches!(rotation, Rotation::Clockwise90 | Rotation::Clockwise270);
+            self.shown = Some(match rotation {
+                Rotation::None => picture,
+                turned => rotate(&picture, turned),
+            });
             self.serial += 1;
         }
     }
 
-    /// The picture to show and its serial number; None: the card.
-    pub fn live(&self, now: Micros) -> Option<(&Picture, u64)> {
-        let picture = self.shown.as_ref().filter(|_| now - self.last_data < STALE)?;
-        Some((picture, self.serial))
+    /// The frame to show and its serial number; None: the card.
+    pub fn live(&self) -> Option<(&Picture, u64)> {
+        Some((self.shown.as_ref()?, self.serial))
+    }
+
+    /// The shape of what is shown, when it is another one than before. Another size of the same shape is not.
+    pub fn take_new_shape(&mut self) -> Option<Shape> {
+        let shown = self.shown.as_ref()?;
+        let shape = Shape {
+            width: shown.width(),
+            height: shown.height(),
+            is_turned: self.shown_turned,
+        };
+        let is_same = |before: &Shape| {
+            let (a, b) = (before.width * shape.height, shape.width * before.height);
+            // Layers of one source differ by rounding.
+            before.is_turned == shape.is_turned && a.abs_diff(b) * 50 <= a.max(b)
+        };
+        if self.shape.as_ref().is_some_and(is_same) {
+            return None;
+        }
+        self.shape = Some(shape);
+        self.shape
     }
 
     /// Whether the sender is to be asked for a key frame now; counts as asked.

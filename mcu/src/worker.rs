@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::core::{Figures, MixCore, Sample};
 use crate::layout::Scene;
+use crate::picture_input::Shape;
 use crate::timeline::Micros;
 
 /// Samples handled between two looks at the clock and the orders.
@@ -18,12 +19,16 @@ const BATCH: usize = 32;
 /// Ticks run in one go when late.
 const TICKS: usize = 8;
 const SECOND: Duration = Duration::from_secs(1);
+/// A mix whose encoders fail at so many ticks in a row ends with an error: some seconds.
+const MOST_FAILURES: u32 = 100;
 
 /// What a worker is told.
 pub enum Order {
     Scene(Scene),
+    /// Both from the same frame on.
     Spec {
         spec: Box<MixSpec>,
+        scene: Scene,
         done: oneshot::Sender<Result<(), CodecError>>,
     },
 }
@@ -34,7 +39,11 @@ pub enum Report {
     /// The program has its first frame.
     Begun,
     NeedsKey(PictureRef),
+    /// What is shown of it has another shape than before.
+    Shape(PictureRef, Shape),
     Health(Health),
+    /// The encoders have failed again and again, and the worker has ended.
+    Failed(CodecError),
 }
 
 /// See the [module](self).
@@ -53,18 +62,26 @@ impl Worker {
     pub fn run(mut self) {
         let mut health = HealthMeter::new(Clock.now());
         let mut begun = false;
+        let mut failures = 0;
         loop {
             loop {
                 match self.orders.try_recv() {
                     Ok(Order::Scene(scene)) => self.core.handle_scene(scene),
-                    Ok(Order::Spec { spec, done }) => {
-                        let _caller_gave_up = done.send(self.core.handle_spec(&spec));
+                    Ok(Order::Spec { spec, scene, done }) => {
+                        let result = self.core.handle_spec(&spec);
+                        if result.is_ok() {
+                            self.core.handle_scene(scene);
+                        }
+                        let _caller_gave_up = done.send(result);
                     }
                     Err(mpsc::error::TryRecvError::Empty) => break,
                     Err(mpsc::error::TryRecvError::Disconnected) => return,
                 }
             }
-            self.tick(&mut health);
+            if let Err(error) = self.tick(&mut health, &mut failures) {
+                let _task_is_gone = self.reports.blocking_send(Report::Failed(error));
+                return;
+            }
             while let Some(frame) = self.core.poll_frame() {
                 self.writer.write(frame);
                 if !std::mem::replace(&mut begun, true) {
@@ -74,6 +91,9 @@ impl Worker {
             while let Some(picture) = self.core.poll_key_request() {
                 self.report(Report::NeedsKey(picture));
             }
+            while let Some((picture, shape)) = self.core.poll_shape() {
+                self.report(Report::Shape(picture, shape));
+            }
             if let Some(health) = health.poll(Clock.now(), &self.core) {
                 self.report(Report::Health(health));
             }
@@ -81,18 +101,31 @@ impl Worker {
         }
     }
 
-    fn tick(&mut self, health: &mut HealthMeter) {
+    /// Runs the ticks that are due. `failures`: those in a row up to now.
+    ///
+    /// Errors: the last of [`MOST_FAILURES`].
+    fn tick(&mut self, health: &mut HealthMeter, failures: &mut u32) -> Result<(), CodecError> {
         for _ in 0..TICKS {
             let now = self.now();
             if self.core.poll_timeout() > now {
-                return;
+                break;
             }
             let began = Clock.now();
-            if let Err(error) = self.core.handle_tick(now) {
-                tracing::warn!(%error, "a mix tick failed");
+            match self.core.handle_tick(now) {
+                Ok(()) => *failures = 0,
+                Err(error) => {
+                    *failures += 1;
+                    if *failures == 1 {
+                        tracing::warn!(%error, "an encoder failed and is made anew");
+                    }
+                    if *failures >= MOST_FAILURES {
+                        return Err(error);
+                    }
+                }
             }
             health.handle_tick(Clock.now().saturating_duration_since(began));
         }
+        Ok(())
     }
 
     /// Waits for samples until the next tick.
@@ -157,9 +190,15 @@ impl HealthMeter {
             audio_kbps: kbps(figures.sound_bytes - self.before.sound_bytes),
             tick_ms_max: self.longest.as_secs_f32() * 1000.0,
             late_ticks: figures.late_ticks,
+            late_audio: figures.late_audio,
+            encoder_failures: figures.encoder_failures,
             program_ms: (figures.program / 1000) as u64,
         };
         metrics::counter!("rotunda_mcu_frames_encoded_total").increment(figures.pictures - self.before.pictures);
+        metrics::counter!("rotunda_mcu_encoder_failures_total")
+            .increment(figures.encoder_failures - self.before.encoder_failures);
+        metrics::counter!("rotunda_mcu_late_audio_packets_total")
+            .increment(figures.late_audio - self.before.late_audio);
         metrics::counter!("rotunda_mcu_late_ticks_total").increment(figures.late_ticks - self.before.late_ticks);
         *self = Self {
             since: now,

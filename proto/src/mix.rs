@@ -36,6 +36,19 @@ pub const RUNNING_PREFIX: &str = "mixes.";
 pub struct RunningMix {
     pub node: NodeId,
     pub spec: MixSpec,
+    /// Tracks that are missing in it, as nothing decodes their codec.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_mixable: Vec<NotMixable>,
+}
+
+/// A track that cannot be mixed, as nothing decodes its codec.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NotMixable {
+    pub user_id: UserId,
+    pub source: TrackSource,
+    /// As in SDP: `H265`.
+    pub codec: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -213,6 +226,12 @@ pub enum Event {
         stream_id: StreamId,
         health: Health,
     },
+    /// A member's track cannot be mixed, as nothing here decodes its codec; told once for each track and codec.
+    NotMixable {
+        room: RoomKey,
+        stream_id: StreamId,
+        track: NotMixable,
+    },
     Stopped {
         room: RoomKey,
         stream_id: StreamId,
@@ -235,6 +254,12 @@ pub struct Health {
     pub tick_ms_max: f32,
     /// Ticks that came too late, since the start.
     pub late_ticks: u64,
+    /// Packets of audio that came too late to be heard, since the start.
+    #[serde(default)]
+    pub late_audio: u64,
+    /// Times that an encoder failed and was made anew, since the start.
+    #[serde(default)]
+    pub encoder_failures: u64,
     /// Length of the program so far, milliseconds.
     pub program_ms: u64,
 }

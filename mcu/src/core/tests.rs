@@ -1,8 +1,10 @@
 use rotunda_media::codec::{
-    AacDecoder, ForceKey, H264Encoder, H264EncoderConfig, OpusEncoder, VideoCodec, VideoDecoder, Vp8Encoder, h264,
+    AacDecoder, ForceKey, H264Encoder, H264EncoderConfig, OpusEncoder, VideoCodec, VideoDecoder, VpxCodec, VpxEncoder,
+    h264,
 };
 use rotunda_media::mark::{self, Mark};
-use rotunda_media::picture::{Picture, Rect, Yuv};
+use rotunda_media::picture::{Picture, Rect, Rotation, Yuv};
+use rotunda_media::rotate::rotate;
 use rotunda_proto::ids::{RoomId, RoomKey, SdkAppId};
 use rotunda_proto::mix::{AudioEncode, Layout, Template};
 use rotunda_proto::room::TrackState;
@@ -44,7 +46,7 @@ fn spec(width: u16, height: u16) -> MixSpec {
 
 enum Camera {
     H264(Box<H264Encoder>),
-    Vp8(Vp8Encoder),
+    Vpx(VideoCodec, VpxEncoder),
 }
 
 /// A member who sends marked pictures at 15/s and a click-free tone, with its own clocks.
@@ -54,6 +56,8 @@ struct Sender {
     microphone: OpusEncoder,
     sent_pictures: u32,
     sent_sounds: u32,
+    /// How the camera is held, by the number of the frame.
+    rotation: fn(u32) -> Option<Rotation>,
 }
 
 impl Sender {
@@ -65,9 +69,10 @@ impl Sender {
             framerate: 15,
             gop_frames: 15,
         };
-        let camera = match id % 2 {
+        let camera = match id % 3 {
             0 => Camera::H264(Box::new(H264Encoder::new(config).unwrap())),
-            _ => Camera::Vp8(Vp8Encoder::new(config).unwrap()),
+            1 => Camera::Vpx(VideoCodec::Vp8, VpxEncoder::new(VpxCodec::Vp8, config).unwrap()),
+            _ => Camera::Vpx(VideoCodec::Vp9, VpxEncoder::new(VpxCodec::Vp9, config).unwrap()),
         };
         Self {
             id,
@@ -75,6 +80,7 @@ impl Sender {
             microphone: OpusEncoder::new(1, 48).unwrap(),
             sent_pictures: 0,
             sent_sounds: 0,
+            rotation: |_| None,
         }
     }
 
@@ -116,13 +122,14 @@ impl Sender {
             );
             let (codec, coded) = match &mut self.camera {
                 Camera::H264(encoder) => (VideoCodec::H264, encoder.encode(&picture, ForceKey::No).unwrap()),
-                Camera::Vp8(encoder) => (VideoCodec::Vp8, encoder.encode(&picture, ForceKey::No).unwrap()),
+                Camera::Vpx(codec, encoder) => (*codec, encoder.encode(&picture, ForceKey::No).unwrap()),
             };
             let (data, is_key) = (coded.data.as_ref().into(), coded.is_key);
             samples.push(Sample {
                 user: self.user(),
                 source: TrackSource::Camera,
                 stamp: Stamp {
+                    generation: 0,
                     rtp: count * 6_000,
                     arrival: now + 20_000,
                     report: self.report(),
@@ -132,6 +139,7 @@ impl Sender {
                     data,
                     is_key,
                     contiguous: true,
+                    rotation: (self.rotation)(count),
                 }),
             });
         }
@@ -143,6 +151,7 @@ impl Sender {
                 user: self.user(),
                 source: TrackSource::Audio,
                 stamp: Stamp {
+                    generation: 0,
                     rtp: self.sent_sounds * 960,
                     arrival: now + 20_000,
                     report: self.report(),
@@ -333,6 +342,124 @@ fn a_gap_freezes_the_picture_until_the_next_key_frame_and_asks_for_it() {
     );
     assert!(counts[20] > counts[9], "{counts:?}");
     assert!(asked >= 1);
+}
+
+#[test]
+fn the_last_frame_stays_until_the_camera_is_muted() {
+    let spec = spec(640, 360);
+    let mut senders = vec![Sender::new(0)];
+    let mut core = MixCore::new(&spec, 0, None).unwrap();
+    core.handle_scene(scene(&spec, &senders));
+    run(&mut core, &mut senders, 200_000);
+    // A slide: nothing for a minute.
+    let frames = run(&mut core, &mut [], 60_000_000);
+    let mut members: Vec<Member> = senders.iter().map(Sender::member).collect();
+    members[0].camera = Some(TrackState::Muted);
+    core.handle_scene(lay_out(&spec.layout, &members, spec.video.map(canvas)));
+    let muted = run(&mut core, &mut [], 62_100_000);
+
+    let ids = |frames: &[Arc<Frame>]| -> Vec<Option<u8>> {
+        let from = frames
+            .iter()
+            .position(|frame| frame.track == Track::Video && frame.is_key);
+        decode(&frames[from.unwrap()..])
+            .iter()
+            .map(|picture| mark::read(picture.y(), picture.width(), picture.rect()).map(|mark| mark.id))
+            .collect()
+    };
+    assert!(ids(&frames).iter().all(|id| *id == Some(0)));
+    assert!(ids(&muted).iter().all(Option::is_none));
+}
+
+#[test]
+fn a_phone_that_is_turned_stands_upright_from_that_frame_on() {
+    let spec = spec(640, 360);
+    let mut senders = vec![Sender::new(0)];
+    // Held upright for a second, told with the keyframe alone; then laid down.
+    senders[0].rotation = |frame| match frame {
+        0 | 1 => Some(Rotation::Clockwise90),
+        15.. => Some(Rotation::None),
+        _ => None,
+    };
+    let mut core = MixCore::new(&spec, 0, None).unwrap();
+    let mut scene = scene(&spec, &senders);
+    scene.placements[0].render_mode = rotunda_proto::mix::RenderMode::ScaleOnBlack;
+    core.handle_scene(scene);
+    let pictures = decode(&run(&mut core, &mut senders, 2_000_000));
+
+    // Upright it is 202 wide in the middle; turned back in there, the mark is read.
+    let upright = &pictures[10];
+    assert!(upright.y()[180 * 640 + 20] < 20, "black beside the upright frame");
+    let mut column = Picture::filled(202, 360, Yuv::BLACK);
+    let rect = Rect {
+        x: 219 & !1,
+        y: 0,
+        width: 202,
+        height: 360,
+    };
+    let whole = column.rect();
+    rotunda_media::scale::scale_into(&mut column, whole, upright, rect);
+    let lying = rotate(&column, Rotation::Clockwise270);
+    assert!(mark::read(lying.y(), lying.width(), lying.rect()).is_some());
+    let landscape = &pictures[25];
+    assert!(mark::read(landscape.y(), 640, landscape.rect()).is_some());
+}
+
+#[test]
+fn another_bitrate_changes_neither_header_nor_keyframes() {
+    let mut spec = spec(320, 180);
+    let mut core = MixCore::new(&spec, DELAY, None).unwrap();
+    let before = run(&mut core, &mut [], 1_000_000);
+    if let Some(video) = &mut spec.video {
+        video.bitrate_kbps = 300;
+    }
+    core.handle_spec(&spec).unwrap();
+    let after = run(&mut core, &mut [], 1_900_000);
+    assert!(after.iter().all(|frame| frame.header == before[0].header));
+    assert!(!after.iter().any(|frame| frame.track == Track::Video && frame.is_key));
+}
+
+#[test]
+fn other_audio_settings_lose_no_audio_and_begin_at_a_keyframe() {
+    for (rate, channels) in [(44_100, 2), (48_000, 1), (8_000, 1)] {
+        let mut spec = spec(320, 180);
+        let mut senders = vec![Sender::new(0)];
+        let mut core = MixCore::new(&spec, DELAY, None).unwrap();
+        core.handle_scene(scene(&spec, &senders));
+        let mut frames = run(&mut core, &mut senders, 2_500_000);
+        spec.audio.sample_rate = rate;
+        spec.audio.channels = channels;
+        core.handle_spec(&spec).unwrap();
+        frames.extend(run(&mut core, &mut senders, 4_000_000));
+
+        let change = frames
+            .iter()
+            .position(|frame| frame.header.audio.sample_rate == rate && frame.header.audio.channels == channels)
+            .unwrap();
+        let first = &frames[change];
+        assert!(
+            first.track == Track::Video && first.is_key,
+            "{rate}: the change begins with a keyframe"
+        );
+        let audio: Vec<&Arc<Frame>> = frames.iter().filter(|frame| frame.track == Track::Audio).collect();
+        for pair in audio.windows(2) {
+            let end = (pair[0].pts.ticks() + u64::from(pair[0].duration)) as f64 / f64::from(pair[0].pts.rate());
+            let next = pair[1].pts.ticks() as f64 / f64::from(pair[1].pts.rate());
+            assert!((next - end).abs() < 0.000_2, "{rate}: {end} {next}");
+        }
+        // The tone is there on both sides.
+        for header in [&frames[0].header, &first.header] {
+            let mut decoder = AacDecoder::new(&header.audio.config).unwrap();
+            let mut pcm = Vec::new();
+            for frame in audio.iter().filter(|frame| frame.header.audio == header.audio) {
+                decoder.decode(&frame.data, &mut pcm).unwrap();
+            }
+            let second = usize::try_from(header.audio.sample_rate).unwrap() * usize::from(header.audio.channels);
+            let middle = &pcm[pcm.len() - second..pcm.len() - second / 2];
+            let loud = middle.iter().map(|sample| sample * sample).sum::<f32>() / middle.len() as f32;
+            assert!(loud > 0.03, "{rate}: {loud}");
+        }
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@
 //! | picture-in-picture | the main picture (else the first) fills the canvas, the small one lies on it; everybody else is heard only |
 //! | custom | the cells as given: those with a user are kept for it, the others are filled in the order of entering; who finds no cell is neither seen nor heard |
 //!
-//! At most 16 members are mixed: the main picture's and the earliest. A member with a camera and a screen takes two cells.
+//! At most 16 members are mixed: those whom the layout names, then the earliest. A member with a camera and a screen takes two cells.
 
 mod templates;
 #[cfg(test)]
@@ -88,21 +88,36 @@ pub fn lay_out(layout: &Layout, members: &[Member], canvas: Option<Canvas>) -> S
     Scene { placements, heard }
 }
 
-/// The members who publish, at most [`MAX_INPUTS`]: the main picture's, then the earliest; in the order of entering.
+/// The members who publish, at most [`MAX_INPUTS`]: those whom the layout names, then the earliest; in the order of entering.
 fn inputs<'a>(layout: &Layout, members: &'a [Member]) -> Vec<&'a Member> {
-    let is_main = |member: &Member| layout.main.as_ref().is_some_and(|main| main.user == member.user);
-    let publishing = || {
-        members
-            .iter()
-            .filter(|member| member.audio.is_some() || member.has_picture())
-    };
-    let main_waits = publishing().skip(MAX_INPUTS).any(is_main);
-    let room = if main_waits { MAX_INPUTS - 1 } else { MAX_INPUTS };
-    publishing()
-        .enumerate()
-        .filter(|(index, member)| *index < room || is_main(member))
-        .map(|(_, member)| member)
-        .collect()
+    let is_publishing = |member: &&Member| member.audio.is_some() || member.has_picture();
+    let publishing: Vec<&Member> = members.iter().filter(is_publishing).collect();
+    let named = publishing.iter().filter(|member| names(layout, &member.user)).count();
+    let mut others = MAX_INPUTS.saturating_sub(named);
+    let chosen = publishing.into_iter().filter(|member| {
+        if names(layout, &member.user) {
+            return true;
+        }
+        let has_place = others > 0;
+        others = others.saturating_sub(1);
+        has_place
+    });
+    chosen.take(MAX_INPUTS).collect()
+}
+
+/// Whether the layout names a member, for a cell or for its video.
+fn names(layout: &Layout, user: &UserId) -> bool {
+    let is_theirs = |picture: &PictureRef| picture.user == *user;
+    let small = layout.small.as_ref().and_then(|cell| cell.picture.as_ref());
+    let cells = layout.cells.iter().filter_map(|cell| cell.picture.as_ref());
+    match layout.template {
+        Template::Float | Template::ScreenShare => {
+            layout.main.iter().any(is_theirs) || layout.only_users.contains(user)
+        }
+        Template::Grid => layout.only_users.contains(user),
+        Template::PictureInPicture => layout.main.iter().chain(small).any(is_theirs),
+        Template::Custom => cells.into_iter().any(is_theirs),
+    }
 }
 
 /// The pictures that ask for a cell, in the order of entering.
@@ -110,7 +125,12 @@ fn pictures(layout: &Layout, inputs: &[&Member]) -> Vec<(PictureRef, Content)> {
     let sound_alone = layout
         .audio_only_takes_cell
         .unwrap_or(layout.template != Template::ScreenShare);
-    let wanted = |user: &UserId| layout.only_users.is_empty() || layout.only_users.contains(user);
+    // The contract has the list for the first three templates alone.
+    let has_list = matches!(
+        layout.template,
+        Template::Float | Template::Grid | Template::ScreenShare
+    );
+    let wanted = |user: &UserId| !has_list || layout.only_users.is_empty() || layout.only_users.contains(user);
     inputs
         .iter()
         .filter(|member| wanted(&member.user))
@@ -121,6 +141,14 @@ fn pictures(layout: &Layout, inputs: &[&Member]) -> Vec<(PictureRef, Content)> {
 impl Member {
     fn has_picture(&self) -> bool {
         self.camera.is_some() || self.screen.is_some()
+    }
+
+    pub(crate) fn publishes(&self, source: TrackSource) -> bool {
+        match source {
+            TrackSource::Audio => self.audio.is_some(),
+            TrackSource::Camera => self.camera.is_some(),
+            TrackSource::Screen => self.screen.is_some(),
+        }
     }
 
     pub(crate) fn content(&self, source: TrackSource) -> Content {

@@ -191,6 +191,33 @@ fn the_main_picture_is_among_the_sixteen_however_late_its_user_entered() {
     assert_eq!(scene.placements[0].picture.user, user("u19"));
 }
 
+#[test]
+fn a_named_user_is_among_the_sixteen_however_late_they_entered() {
+    let layout = Layout {
+        only_users: vec![user("u18"), user("u2")],
+        ..template(Template::Grid)
+    };
+    let scene = lay_out(&layout, &cameras(20), Some(HD));
+    let users: Vec<&str> = scene
+        .placements
+        .iter()
+        .map(|placement| placement.picture.user.as_str())
+        .collect();
+    assert_eq!(users, ["u2", "u18"]);
+    assert_eq!(scene.heard.len(), MAX_INPUTS);
+    assert!(scene.heard.contains(&user("u18")) && scene.heard.contains(&user("u0")));
+}
+
+#[test]
+fn the_list_of_users_does_not_touch_picture_in_picture() {
+    let layout = Layout {
+        only_users: vec![user("u2")],
+        ..template(Template::PictureInPicture)
+    };
+    let scene = lay_out(&layout, &cameras(3), Some(HD));
+    assert_eq!(scene.placements[0].picture.user, user("u0"));
+}
+
 fn overlap(a: Rect, b: Rect) -> bool {
     a.x < b.x + b.width && b.x < a.x + a.width && a.y < b.y + b.height && b.y < a.y + a.height
 }
