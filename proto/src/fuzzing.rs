@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use crate::ids::{RoomId, RoomKey, SdkAppId, UserId};
+use crate::push_address::PushAddress;
 use crate::room_ticket::Binding;
 use crate::signaling::RequestEnvelope;
 use crate::ticket::ClusterSecret;
@@ -17,6 +18,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("proto_user_sig", sig),
     ("proto_room_ticket", room_ticket),
     ("proto_ticket", ticket),
+    ("proto_push_address", push_address),
 ];
 
 const NOW: Duration = Duration::from_secs(1_700_000_000);
@@ -48,6 +50,32 @@ fn room_ticket(data: &[u8]) {
     if let Some(binding) = Binding::read(data) {
         assert!(binding.user.len() < data.len());
     }
+}
+
+/// An address of `PublishCdnUrls`. What is accepted can be sent, and its key is not printed.
+fn push_address(data: &[u8]) {
+    let Some(address) = std::str::from_utf8(data)
+        .ok()
+        .and_then(|text| text.parse::<PushAddress>().ok())
+    else {
+        return;
+    };
+    assert!(!address.app().is_empty() && !address.stream().is_empty() && address.port() != 0);
+    let scheme = address.scheme();
+    let again: PushAddress = format!(
+        "{scheme}://{}:{}/{}/{}",
+        address.host(),
+        address.port(),
+        address.app(),
+        address.stream()
+    )
+    .parse()
+    .unwrap();
+    assert_eq!(
+        (again.host(), again.app(), again.stream()),
+        (address.host(), address.app(), address.stream())
+    );
+    assert!(address.to_string().ends_with("/***"));
 }
 
 /// A service ticket.

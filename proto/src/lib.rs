@@ -2,8 +2,8 @@
 //!
 //! Ids and units ([`ids`]), the documents of a room ([`room`]), the client protocol ([`signaling`]), the messages between
 //! services ([`sfu`], [`statistics`], [`custom_message`], [`mix`], [`program`], [`recording`]), the [`bus`] they travel on, tickets
-//! ([`user_sig`], [`ticket`]), the gRPC types ([`grpc`]), and what two services decide alike ([`voice_slots`]). No sockets here;
-//! every crate may use it.
+//! ([`user_sig`], [`ticket`]), the gRPC types ([`grpc`]), and what two services decide alike ([`voice_slots`], [`outbound`],
+//! [`push_address`]). No sockets here; every crate may use it.
 
 pub mod bus;
 pub mod clock;
@@ -14,7 +14,9 @@ pub mod fuzzing;
 pub mod grpc;
 pub mod ids;
 pub mod mix;
+pub mod outbound;
 pub mod program;
+pub mod push_address;
 pub mod recording;
 pub mod room;
 pub mod room_ticket;
