@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use crate::voice::{CHANNELS, RATE};
+use crate::audio_input::{CHANNELS, RATE};
 
 /// How much earlier the limiter is given audio than it gives it out, frames: 10 ms.
 pub const LOOK_AHEAD: usize = RATE as usize / 100;

@@ -1,36 +1,36 @@
-//! All voices together, in blocks of 10 ms, whether anybody speaks or not, kept below full scale by a limiter.
+//! All inputs together, in blocks of 10 ms, whether anybody speaks or not, kept below full scale by a limiter.
 
 use std::collections::HashMap;
 
 use rotunda_media::codec::CodecError;
 use rotunda_proto::ids::UserId;
 
+use crate::audio_input::{AudioInput, CHANNELS, RATE, Timing};
 use crate::limiter::{LOOK_AHEAD, Limiter};
-use crate::voice::{CHANNELS, RATE, Timing, Voice};
 
 /// Samples a channel in a block: 10 ms.
 pub const BLOCK: usize = RATE as usize / 100;
 
-/// A voice whose packets come too late is logged this often, samples: 10 s.
+/// An input whose packets come too late is logged this often, samples: 10 s.
 const LOG_EVERY: i64 = 10 * RATE;
 
 /// See the [module](self).
 #[derive(Default)]
 pub struct Mixer {
-    voices: HashMap<UserId, Entry>,
-    /// Voices of those who have left, until they have faded.
-    leaving: Vec<Voice>,
+    inputs: HashMap<UserId, Entry>,
+    /// Inputs of those who have left, until they have faded.
+    leaving: Vec<AudioInput>,
     limiter: Limiter,
     /// First sample of the next block on the mix clock.
     next: i64,
-    /// First sample that the voices have not been asked for yet: the limiter's look-ahead after `next`.
+    /// First sample that the inputs have not been asked for yet: the limiter's look-ahead after `next`.
     taken: i64,
     /// Packets that came too late or too early to be heard, since the start.
     dropped: u64,
 }
 
 struct Entry {
-    voice: Voice,
+    input: AudioInput,
     /// Packets dropped since it was last logged, and when that was.
     unlogged: u64,
     logged_at: Option<i64>,
@@ -40,36 +40,36 @@ impl Mixer {
     /// Members not among `users` are heard no more.
     pub fn handle_heard(&mut self, users: &[UserId]) {
         let gone: Vec<UserId> = self
-            .voices
+            .inputs
             .keys()
             .filter(|user| !users.contains(user))
             .cloned()
             .collect();
         for user in gone {
-            if let Some(mut entry) = self.voices.remove(&user) {
-                entry.voice.handle_mute();
-                self.leaving.push(entry.voice);
+            if let Some(mut entry) = self.inputs.remove(&user) {
+                entry.input.handle_mute();
+                self.leaving.push(entry.input);
             }
         }
     }
 
     /// A packet of a member's audio that is to be heard at sample `at`.
     ///
-    /// Errors: what the voice's decoder says.
+    /// Errors: what the input's decoder says.
     pub fn handle_packet(&mut self, user: &UserId, packet: &[u8], at: i64) -> Result<(), CodecError> {
         let taken = self.taken;
-        if !self.voices.contains_key(user) {
+        if !self.inputs.contains_key(user) {
             let entry = Entry {
-                voice: Voice::new()?,
+                input: AudioInput::new()?,
                 unlogged: 0,
                 logged_at: None,
             };
-            self.voices.insert(user.clone(), entry);
+            self.inputs.insert(user.clone(), entry);
         }
-        let Some(entry) = self.voices.get_mut(user) else {
+        let Some(entry) = self.inputs.get_mut(user) else {
             return Ok(());
         };
-        let timing = entry.voice.handle_packet(packet, at, taken)?;
+        let timing = entry.input.handle_packet(packet, at, taken)?;
         if timing != Timing::InTime {
             self.dropped += 1;
             entry.unlogged += 1;
@@ -98,9 +98,9 @@ impl Mixer {
         while self.taken < self.next + LOOK_AHEAD as i64 {
             out.clear();
             out.resize(BLOCK * CHANNELS, 0.0);
-            let voices = self.voices.values_mut().map(|entry| &mut entry.voice);
-            for voice in voices.chain(&mut self.leaving) {
-                voice.mix_into(self.taken, out);
+            let inputs = self.inputs.values_mut().map(|entry| &mut entry.input);
+            for input in inputs.chain(&mut self.leaving) {
+                input.mix_into(self.taken, out);
             }
             self.limiter.process(out);
             self.taken += BLOCK as i64;
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn silence_comes_at_the_same_rate_as_sound() {
+    fn silence_comes_at_the_same_rate_as_audio() {
         let mixed = mix_blocks(&mut Mixer::default(), 100);
         assert_eq!(mixed.len(), 48_000);
         assert!(mixed.iter().all(|sample| *sample == 0.0));

@@ -4,9 +4,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Instant, SystemTime};
 
 use rotunda_media::codec::VideoCodec;
-use rotunda_media::picture::Rotation;
+use rotunda_media::video_frame::Rotation;
 use rotunda_proto::ids::{TrackSource, UserId};
-use rotunda_proto::mix::PictureRef;
+use rotunda_proto::mix::VideoRef;
 use rotunda_proto::sfu::{Lines, SlotMap, VideoWant};
 use str0m::change::{SdpAnswer, SdpPendingOffer};
 use str0m::error::SdpError;
@@ -18,9 +18,9 @@ use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc, RtcError};
 use thiserror::Error;
 
 use crate::core::{Payload, Sample};
-use crate::picture_input::CodedPicture;
 use crate::slots::Slots;
 use crate::timeline::{Micros, SenderReport, Stamp};
+use crate::video_input::CodedVideo;
 use crate::wants::Wants;
 
 /// Receive lines of each kind: 16 inputs, and some to rest.
@@ -35,10 +35,10 @@ pub struct Receiver {
     pending: Option<SdpPendingOffer>,
     local: Option<SocketAddr>,
     origin: Instant,
-    sound_lines: Vec<Mid>,
-    picture_lines: Vec<Mid>,
-    sounds: Slots<UserId>,
-    pictures: Slots<PictureRef>,
+    audio_lines: Vec<Mid>,
+    video_lines: Vec<Mid>,
+    audio_slots: Slots<UserId>,
+    video_slots: Slots<VideoRef>,
     /// Lines on which a frame was thrown away since their last one: the next one does not follow it.
     damaged: Vec<Mid>,
     /// Distinguishes this session's RTP clocks from those of earlier ones.
@@ -101,12 +101,12 @@ impl Receiver {
                 .map(|_| changes.add_media(kind, Direction::RecvOnly, None, None, None))
                 .collect()
         };
-        let (sound_lines, picture_lines) = (add(MediaKind::Audio), add(MediaKind::Video));
+        let (audio_lines, video_lines) = (add(MediaKind::Audio), add(MediaKind::Video));
         let (offer, pending) = changes.apply().ok_or(ReceiverError::NoOffer)?;
         let names = |lines: &[Mid]| lines.iter().map(Mid::to_string).collect();
         let lines = Lines {
-            audio: names(&sound_lines),
-            video: names(&picture_lines),
+            audio: names(&audio_lines),
+            video: names(&video_lines),
             ..Lines::default()
         };
         let receiver = Self {
@@ -114,10 +114,10 @@ impl Receiver {
             pending: Some(pending),
             local: None,
             origin,
-            sound_lines,
-            picture_lines,
-            sounds: Slots::new(LINES),
-            pictures: Slots::new(LINES),
+            audio_lines,
+            video_lines,
+            audio_slots: Slots::new(LINES),
+            video_slots: Slots::new(LINES),
             damaged: Vec::new(),
             session,
         };
@@ -158,40 +158,40 @@ impl Receiver {
 
     /// What to receive from now on. Answers true when something has to wait for a slot: ask again in a second.
     pub fn handle_wants(&mut self, now: Instant, wants: &Wants) -> bool {
-        let sounds_wait = self.sounds.assign(now, &wants.sounds);
-        let pictures: Vec<PictureRef> = wants.pictures.iter().map(|want| want.picture.clone()).collect();
-        self.pictures.assign(now, &pictures) || sounds_wait
+        let audio_waits = self.audio_slots.assign(now, &wants.audio);
+        let videos: Vec<VideoRef> = wants.video.iter().map(|want| want.video.clone()).collect();
+        self.video_slots.assign(now, &videos) || audio_waits
     }
 
     /// The slots as the SFU is to fill them.
     pub fn slot_map(&self, wants: &Wants) -> SlotMap {
-        let want = |picture: &PictureRef| VideoWant {
-            user: picture.user.clone(),
-            source: picture.source,
+        let want = |video: &VideoRef| VideoWant {
+            user: video.user.clone(),
+            source: video.source,
             max_height: wants
-                .pictures
+                .video
                 .iter()
-                .find(|want| want.picture == *picture)
+                .find(|want| want.video == *video)
                 .map(|want| want.max_height),
         };
         SlotMap {
-            audio: self.sounds.sources().map(|user| user.cloned()).collect(),
+            audio: self.audio_slots.sources().map(|user| user.cloned()).collect(),
             loudest: None,
-            video: self.pictures.sources().map(|picture| picture.map(want)).collect(),
+            video: self.video_slots.sources().map(|video| video.map(want)).collect(),
         }
     }
 
-    /// Asks the sender of a picture for a key frame.
-    pub fn handle_key_request(&mut self, picture: &PictureRef) {
+    /// Asks the sender of a video for a keyframe.
+    pub fn handle_key_request(&mut self, video: &VideoRef) {
         let line = self
-            .pictures
-            .place(picture)
-            .and_then(|slot| self.picture_lines.get(slot))
+            .video_slots
+            .place(video)
+            .and_then(|slot| self.video_lines.get(slot))
             .copied();
         if let Some(mut writer) = line.and_then(|line| self.rtc.writer(line))
             && let Err(error) = writer.request_keyframe(None, KeyframeRequestKind::Pli)
         {
-            tracing::debug!(user = %picture.user, %error, "no key frame can be asked for yet");
+            tracing::debug!(user = %video.user, %error, "no keyframe can be asked for yet");
         }
     }
 
@@ -229,15 +229,17 @@ impl Receiver {
 
     /// A frame was thrown away after it was received: the next one of its track does not follow it.
     pub fn handle_dropped(&mut self, sample: &Sample) {
-        if let Payload::Picture(_) = sample.payload {
-            let picture = PictureRef {
+        if let Payload::Video(_) = sample.payload {
+            let video = VideoRef {
                 user: sample.user.clone(),
                 source: sample.source,
             };
             let mid = self
-                .pictures
-                .place(&picture)
-                .and_then(|slot| self.picture_lines.get(slot));
+                .video_slots
+                .place(&video)
+                .and_then(|slot| self.video_lines.get(slot));
+            let damaged = &self.damaged;
+            let mid = mid.copied().filter(|mid| !damaged.contains(mid));
             self.damaged.extend(mid);
         }
     }
@@ -246,8 +248,8 @@ impl Receiver {
         metrics::counter!("rotunda_mcu_malformed_frames_total").increment(1);
         if !self.damaged.contains(&mid) {
             let slot = |lines: &[Mid]| lines.iter().position(|line| *line == mid);
-            let audio = slot(&self.sound_lines).and_then(|slot| self.sounds.source(slot));
-            let video = slot(&self.picture_lines).and_then(|slot| Some(&self.pictures.source(slot)?.user));
+            let audio = slot(&self.audio_lines).and_then(|slot| self.audio_slots.source(slot));
+            let video = slot(&self.video_lines).and_then(|slot| Some(&self.video_slots.source(slot)?.user));
             tracing::warn!(
                 user = audio.or(video).map(UserId::as_str),
                 reason,
@@ -277,16 +279,16 @@ impl Receiver {
         let slot = |lines: &[Mid]| lines.iter().position(|line| *line == data.mid);
         let codec = match data.params.spec().codec {
             Codec::Opus => {
-                let slot = slot(&self.sound_lines)?;
-                let user = self.sounds.source(slot)?.clone();
+                let slot = slot(&self.audio_lines)?;
+                let user = self.audio_slots.source(slot)?.clone();
                 return Some(Sample {
                     user,
                     source: TrackSource::Audio,
                     stamp: Stamp {
-                        generation: self.generation(self.sounds.generation(slot)),
+                        generation: self.generation(self.audio_slots.generation(slot)),
                         ..stamp
                     },
-                    payload: Payload::Sound(data.data),
+                    payload: Payload::Audio(data.data),
                 });
             }
             Codec::H264 => VideoCodec::H264,
@@ -294,11 +296,11 @@ impl Receiver {
             Codec::Vp9 => VideoCodec::Vp9,
             _ => return None,
         };
-        let slot = slot(&self.picture_lines)?;
-        let picture = self.pictures.source(slot)?.clone();
+        let slot = slot(&self.video_lines)?;
+        let video = self.video_slots.source(slot)?.clone();
         let (is_key, contiguous) = (data.is_keyframe(), data.contiguous && undamaged);
         let rotation = data.ext_vals.video_orientation.map(to_upright);
-        let payload = Payload::Picture(CodedPicture {
+        let payload = Payload::Video(CodedVideo {
             codec,
             data: data.data,
             is_key,
@@ -306,10 +308,10 @@ impl Receiver {
             rotation,
         });
         Some(Sample {
-            user: picture.user,
-            source: picture.source,
+            user: video.user,
+            source: video.source,
             stamp: Stamp {
-                generation: self.generation(self.pictures.generation(slot)),
+                generation: self.generation(self.video_slots.generation(slot)),
                 ..stamp
             },
             payload,

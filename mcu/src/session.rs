@@ -8,7 +8,7 @@ use bytes::Bytes;
 use rotunda_proto::bus::{BusError, BusExt, SharedBus};
 use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::{RoomKey, SessionId};
-use rotunda_proto::mix::{NotMixable, PictureRef};
+use rotunda_proto::mix::{NotMixable, VideoRef};
 use rotunda_proto::room::{RoomInfo, info_key};
 use rotunda_proto::sfu::{Command, ControlError, Event, Identity, Reply, SlotMap, control_subject, session_subject};
 use rotunda_proto::ticket::ClusterSecret;
@@ -35,7 +35,7 @@ pub struct Session {
     /// The mix clock's 0.
     pub origin: Instant,
     pub wants: watch::Receiver<Wants>,
-    pub key_requests: mpsc::Receiver<PictureRef>,
+    pub key_requests: mpsc::Receiver<VideoRef>,
     pub samples: std::sync::mpsc::SyncSender<Sample>,
     /// Tracks that the SFU does not send, as nothing here decodes their codec.
     pub not_mixable: mpsc::Sender<NotMixable>,
@@ -164,7 +164,7 @@ impl Session {
                 }
                 Ok(()) = self.wants.changed() => again_at = Some(Clock.now()),
                 Some(event) = stay.events.recv() => self.handle_event(&event),
-                Some(picture) = self.key_requests.recv() => stay.receiver.handle_key_request(&picture),
+                Some(video) = self.key_requests.recv() => stay.receiver.handle_key_request(&video),
                 () = Clock.sleep_until(next) => {
                     let now = Clock.now();
                     stay.receiver.handle_timeout(now)?;

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use rotunda_media::codec::{CodecError, ForceKey, H264Encoder, H264EncoderConfig, h264};
-use rotunda_media::picture::Picture;
 use rotunda_media::program::VideoHeader;
+use rotunda_media::video_frame::VideoFrame;
 use rotunda_proto::mix::VideoEncode;
 
 /// See the [module](self).
@@ -23,12 +23,12 @@ struct ParameterSets {
     pps: Bytes,
 }
 
-/// One coded picture, ready for a program.
+/// One coded frame, ready for a program.
 pub struct CodedFrame {
     /// NAL units with 4-byte lengths.
     pub data: Bytes,
     pub is_key: bool,
-    /// From this picture on another header is true.
+    /// From this frame on another header is true.
     pub header_changed: bool,
 }
 
@@ -78,7 +78,7 @@ impl VideoOutput {
         self.force_key = ForceKey::Yes;
     }
 
-    /// None before the first picture.
+    /// None before the first frame.
     pub fn header(&self) -> Option<VideoHeader> {
         let sets = self.sets.clone()?;
         Some(VideoHeader {
@@ -95,12 +95,12 @@ impl VideoOutput {
     ///
     /// Errors: [`CodecError::Encode`], [`CodecError::Size`], [`CodecError::SetUp`]; the next frame is given to a new encoder, and is a
     /// keyframe then.
-    pub fn encode(&mut self, picture: &Picture) -> Result<Option<CodedFrame>, CodecError> {
+    pub fn encode(&mut self, frame: &VideoFrame) -> Result<Option<CodedFrame>, CodecError> {
         let mut encoder = match self.encoder.take() {
             Some(encoder) => encoder,
             None => H264Encoder::new(config(self.asked))?,
         };
-        let coded = encoder.encode(picture, self.force_key)?;
+        let coded = encoder.encode(frame, self.force_key)?;
         self.encoder = Some(encoder);
         if coded.data.is_empty() {
             return Ok(None);
@@ -132,7 +132,7 @@ fn config(asked: VideoEncode) -> H264EncoderConfig {
 
 #[cfg(test)]
 mod tests {
-    use rotunda_media::picture::Yuv;
+    use rotunda_media::video_frame::Yuv;
 
     use super::*;
 
@@ -146,14 +146,14 @@ mod tests {
             gop_seconds: 2,
             background_rgb: 0,
         };
-        let frame = Picture::filled(320, 180, Yuv::BLACK);
+        let frame = VideoFrame::filled(320, 180, Yuv::BLACK);
         let mut output = VideoOutput::new(asked).unwrap();
         let keys = |output: &mut VideoOutput| -> Vec<bool> {
             let frames = (0..3).map(|_| output.encode(&frame).unwrap().unwrap());
             frames.map(|coded| coded.is_key).collect()
         };
         assert_eq!(keys(&mut output), [true, false, false]);
-        assert!(output.encode(&Picture::filled(64, 64, Yuv::BLACK)).is_err());
+        assert!(output.encode(&VideoFrame::filled(64, 64, Yuv::BLACK)).is_err());
         assert_eq!(keys(&mut output), [true, false, false]);
     }
 }

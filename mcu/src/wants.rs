@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 
 use rotunda_proto::ids::UserId;
-use rotunda_proto::mix::{PictureRef, RenderMode};
+use rotunda_proto::mix::{RenderMode, VideoRef};
 
 use crate::layout::{Content, Placement, Scene};
-use crate::picture_input::Shape;
+use crate::video_input::Shape;
 
 /// A source of which no frame has been seen yet is taken for a landscape camera.
 const LANDSCAPE: Shape = Shape {
@@ -18,39 +18,39 @@ const LANDSCAPE: Shape = Shape {
 /// See the [module](self).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Wants {
-    pub sounds: Vec<UserId>,
-    pub pictures: Vec<PictureWant>,
+    pub audio: Vec<UserId>,
+    pub video: Vec<WantedVideo>,
 }
 
-/// One picture and how high its biggest cell needs it, in pixels as they are coded: a larger simulcast layer is of no use.
+/// One video and how high its biggest cell needs it, in pixels as they are coded: a larger simulcast layer is of no use.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PictureWant {
-    pub picture: PictureRef,
+pub struct WantedVideo {
+    pub video: VideoRef,
     pub max_height: u16,
 }
 
 impl Wants {
     /// `shapes`: those of the sources seen so far.
-    pub fn of(scene: &Scene, shapes: &HashMap<PictureRef, Shape>) -> Self {
-        let mut pictures: Vec<PictureWant> = Vec::new();
+    pub fn of(scene: &Scene, shapes: &HashMap<VideoRef, Shape>) -> Self {
+        let mut video: Vec<WantedVideo> = Vec::new();
         for placement in scene
             .placements
             .iter()
-            .filter(|placement| placement.content == Content::Picture)
+            .filter(|placement| placement.content == Content::Live)
         {
-            let shape = shapes.get(&placement.picture).copied().unwrap_or(LANDSCAPE);
+            let shape = shapes.get(&placement.video).copied().unwrap_or(LANDSCAPE);
             let max_height = u16::try_from(needed_height(placement, shape)).unwrap_or(u16::MAX);
-            match pictures.iter_mut().find(|want| want.picture == placement.picture) {
+            match video.iter_mut().find(|want| want.video == placement.video) {
                 Some(want) => want.max_height = want.max_height.max(max_height),
-                None => pictures.push(PictureWant {
-                    picture: placement.picture.clone(),
+                None => video.push(WantedVideo {
+                    video: placement.video.clone(),
                     max_height,
                 }),
             }
         }
         Self {
-            sounds: scene.heard.clone(),
-            pictures,
+            audio: scene.heard.clone(),
+            video,
         }
     }
 }
@@ -73,19 +73,19 @@ fn needed_height(placement: &Placement, shape: Shape) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use rotunda_media::picture::Rect;
+    use rotunda_media::video_frame::Rect;
     use rotunda_proto::ids::TrackSource;
 
     use super::*;
 
     fn wanted(rect: (usize, usize), render_mode: RenderMode, shape: Option<Shape>) -> u16 {
-        let picture = PictureRef {
+        let video = VideoRef {
             user: "ann".parse().unwrap(),
             source: TrackSource::Camera,
         };
         let placement = Placement {
-            picture: picture.clone(),
-            content: Content::Picture,
+            video: video.clone(),
+            content: Content::Live,
             rect: Rect {
                 x: 0,
                 y: 0,
@@ -99,8 +99,8 @@ mod tests {
             placements: vec![placement],
             heard: Vec::new(),
         };
-        let shapes = shape.map(|shape| (picture, shape)).into_iter().collect();
-        Wants::of(&scene, &shapes).pictures[0].max_height
+        let shapes = shape.map(|shape| (video, shape)).into_iter().collect();
+        Wants::of(&scene, &shapes).video[0].max_height
     }
 
     #[test]

@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 use rotunda_media::codec::CodecError;
 use rotunda_media::program::ProgramWriter;
 use rotunda_proto::clock::Clock;
-use rotunda_proto::mix::{Health, MixSpec, PictureRef};
+use rotunda_proto::mix::{Health, MixSpec, VideoRef};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::core::{Figures, MixCore, Sample};
 use crate::layout::Scene;
-use crate::picture_input::Shape;
 use crate::timeline::Micros;
+use crate::video_input::Shape;
 
 /// Samples handled between two looks at the clock and the orders.
 const BATCH: usize = 32;
@@ -38,9 +38,9 @@ pub enum Order {
 pub enum Report {
     /// The program has its first frame.
     Begun,
-    NeedsKey(PictureRef),
+    NeedsKey(VideoRef),
     /// What is shown of it has another shape than before.
-    Shape(PictureRef, Shape),
+    Shape(VideoRef, Shape),
     Health(Health),
     /// The encoders have failed again and again, and the worker has ended.
     Failed(CodecError),
@@ -88,11 +88,11 @@ impl Worker {
                     self.report(Report::Begun);
                 }
             }
-            while let Some(picture) = self.core.poll_key_request() {
-                self.report(Report::NeedsKey(picture));
+            while let Some(video) = self.core.poll_key_request() {
+                self.report(Report::NeedsKey(video));
             }
-            while let Some((picture, shape)) = self.core.poll_shape() {
-                self.report(Report::Shape(picture, shape));
+            while let Some((video, shape)) = self.core.poll_shape() {
+                self.report(Report::Shape(video, shape));
             }
             if let Some(health) = health.poll(Clock.now(), &self.core) {
                 self.report(Report::Health(health));
@@ -181,20 +181,21 @@ impl HealthMeter {
         }
         let (figures, seconds) = (core.figures(), passed.as_secs_f32());
         let kbps = |bytes: u64| bytes as f32 * 8.0 / 1000.0 / seconds;
-        let (inputs, live_pictures) = core.inputs();
+        let (inputs, live_videos) = core.inputs();
         let health = Health {
             inputs,
-            live_pictures,
-            fps: (figures.pictures - self.before.pictures) as f32 / seconds,
-            video_kbps: kbps(figures.picture_bytes - self.before.picture_bytes),
-            audio_kbps: kbps(figures.sound_bytes - self.before.sound_bytes),
+            live_videos,
+            fps: (figures.video_frames - self.before.video_frames) as f32 / seconds,
+            video_kbps: kbps(figures.video_bytes - self.before.video_bytes),
+            audio_kbps: kbps(figures.audio_bytes - self.before.audio_bytes),
             tick_ms_max: self.longest.as_secs_f32() * 1000.0,
             late_ticks: figures.late_ticks,
             late_audio: figures.late_audio,
             encoder_failures: figures.encoder_failures,
             program_ms: (figures.program / 1000) as u64,
         };
-        metrics::counter!("rotunda_mcu_frames_encoded_total").increment(figures.pictures - self.before.pictures);
+        metrics::counter!("rotunda_mcu_frames_encoded_total")
+            .increment(figures.video_frames - self.before.video_frames);
         metrics::counter!("rotunda_mcu_encoder_failures_total")
             .increment(figures.encoder_failures - self.before.encoder_failures);
         metrics::counter!("rotunda_mcu_late_audio_packets_total")

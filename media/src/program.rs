@@ -13,7 +13,7 @@ use tokio::sync::broadcast;
 use crate::time::MediaTime;
 
 /// Frames that a slow reader may be behind before it loses some (it is told, and goes on at a later key frame):
-/// 15 s of 15 pictures and 47 sound frames a second.
+/// 15 s of 15 frames and 47 audio frames a second.
 const QUEUE: usize = 1024;
 /// Most frames kept from the last key frame on for those who join; 20 s of the same. A longer GOP is not kept.
 const GOP_FRAMES: usize = 1280;
@@ -35,7 +35,7 @@ pub struct VideoHeader {
     pub bitrate_kbps: u32,
     /// One sequence parameter set, without start code.
     pub sps: Bytes,
-    /// One picture parameter set, without start code.
+    /// One frame parameter set, without start code.
     pub pps: Bytes,
 }
 
@@ -76,18 +76,18 @@ impl AudioHeader {
     }
 }
 
-/// One coded picture or 1024 coded samples of sound.
+/// One coded frame or 1024 coded samples of audio.
 #[derive(Debug, Clone)]
 pub struct Frame {
     pub track: Track,
     /// Presentation time from the program's start, monotonic within a track and on one clock for both tracks: 90 kHz for
-    /// pictures, the sample rate for sound. There are no B-frames, so it is the decoding time too.
+    /// frames, the sample rate for audio. There are no B-frames, so it is the decoding time too.
     pub pts: MediaTime,
     /// Wanted length, in ticks of `pts`.
     pub duration: u32,
-    /// Pictures: an IDR. Sound: true.
+    /// Frames: an IDR. Audio: true.
     pub is_key: bool,
-    /// Pictures: NAL units with 4-byte lengths, parameter sets left out (they are in the header). Sound: raw AAC, no ADTS.
+    /// Frames: NAL units with 4-byte lengths, parameter sets left out (they are in the header). Audio: raw AAC, no ADTS.
     pub data: Bytes,
     pub header: Arc<ProgramHeader>,
 }

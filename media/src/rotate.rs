@@ -5,10 +5,10 @@ use yuv_sys::{
     rs_I420Rotate,
 };
 
-use crate::picture::{Picture, Rotation, Yuv};
+use crate::video_frame::{Rotation, VideoFrame, Yuv};
 
 /// Turns a frame clockwise. Quarter turns swap width and height.
-pub fn rotate(source: &Picture, rotation: Rotation) -> Picture {
+pub fn rotate(source: &VideoFrame, rotation: Rotation) -> VideoFrame {
     let (width, height) = (source.width(), source.height());
     let (mode, turned_width, turned_height): (RotationMode, _, _) = match rotation {
         Rotation::None => (RotationMode_kRotate0, width, height),
@@ -16,7 +16,7 @@ pub fn rotate(source: &Picture, rotation: Rotation) -> Picture {
         Rotation::Half => (RotationMode_kRotate180, width, height),
         Rotation::Clockwise270 => (RotationMode_kRotate270, height, width),
     };
-    let mut turned = Picture::filled(turned_width, turned_height, Yuv::BLACK);
+    let mut turned = VideoFrame::filled(turned_width, turned_height, Yuv::BLACK);
     let [y, u, v] = turned.planes_mut();
     // SAFETY: rows have no padding in either frame, and `turned` has the size that the rotation gives, so libyuv stays
     // within the slices; source and target are different objects.
@@ -45,11 +45,11 @@ pub fn rotate(source: &Picture, rotation: Rotation) -> Picture {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::picture::Rect;
+    use crate::video_frame::Rect;
 
     /// Grey, with a white top left corner.
-    fn cornered() -> Picture {
-        let mut frame = Picture::filled(64, 32, Yuv { y: 100, u: 128, v: 128 });
+    fn cornered() -> VideoFrame {
+        let mut frame = VideoFrame::filled(64, 32, Yuv { y: 100, u: 128, v: 128 });
         let corner = Rect {
             x: 0,
             y: 0,
@@ -62,7 +62,7 @@ mod tests {
 
     #[test]
     fn the_top_left_corner_goes_clockwise() {
-        let is_white = |frame: &Picture, x: usize, y: usize| frame.y()[y * frame.width() + x] == 235;
+        let is_white = |frame: &VideoFrame, x: usize, y: usize| frame.y()[y * frame.width() + x] == 235;
         let right = rotate(&cornered(), Rotation::Clockwise90);
         assert_eq!((right.width(), right.height()), (32, 64));
         assert!(is_white(&right, 31, 0) && !is_white(&right, 0, 0));

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{NodeId, RecordId, RoomKey, StreamId, TrackSource, UserId};
 
-/// At most this many inputs in a task; a member with sound alone counts as one.
+/// At most this many inputs in a task; a member with audio alone counts as one.
 pub const MAX_INPUTS: usize = 16;
 
 /// Subject on which one MCU node answers [`Command`]s with [`Reply`].
@@ -88,7 +88,7 @@ pub struct MixSpec {
     pub room: RoomKey,
     pub stream_id: StreamId,
     pub audio: AudioEncode,
-    /// None: sound alone.
+    /// None: audio alone.
     pub video: Option<VideoEncode>,
     pub layout: Layout,
     pub record: Option<RecordSpec>,
@@ -127,25 +127,25 @@ pub struct VideoEncode {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Layout {
     pub template: Template,
-    /// The big picture of float, screen-share and picture-in-picture.
+    /// The main video of float, screen-share and picture-in-picture.
     #[serde(default)]
-    pub main: Option<PictureRef>,
-    /// The small picture of picture-in-picture.
+    pub main: Option<VideoRef>,
+    /// The small video of picture-in-picture.
     #[serde(default)]
     pub small: Option<Cell>,
-    /// Screen-share: the big picture on the right.
+    /// Screen-share: the main video on the right.
     #[serde(default)]
     pub main_right: bool,
-    /// Only these members' pictures are mixed (float, grid, screen-share); empty: everybody's.
+    /// Only these members' video is mixed (float, grid, screen-share); empty: everybody's.
     #[serde(default)]
     pub only_users: Vec<UserId>,
     /// Custom: the cells.
     #[serde(default)]
     pub cells: Vec<Cell>,
-    /// How a picture fills its cell where the cell does not say.
+    /// How a frame fills its cell where the cell does not say.
     #[serde(default)]
     pub render_mode: Option<RenderMode>,
-    /// Does a member with sound alone take a cell; None: the template's default.
+    /// Does a member with audio alone take a cell; None: the template's default.
     #[serde(default)]
     pub audio_only_takes_cell: Option<bool>,
 }
@@ -162,7 +162,7 @@ pub enum Template {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct PictureRef {
+pub struct VideoRef {
     pub user: UserId,
     pub source: TrackSource,
 }
@@ -171,7 +171,7 @@ pub struct PictureRef {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cell {
     /// None: filled in the order of entering.
-    pub picture: Option<PictureRef>,
+    pub video: Option<VideoRef>,
     pub x: u16,
     pub y: u16,
     pub width: u16,
@@ -193,15 +193,15 @@ pub enum CellInput {
     AudioOnly,
 }
 
-/// How a picture fills its cell.
+/// How a frame fills its cell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RenderMode {
     /// Filled; what does not fit is cut off.
     Crop,
-    /// Whole picture; the background shows beside it.
+    /// Whole frame; the background shows beside it.
     Scale,
-    /// Whole picture on black.
+    /// Whole frame on black.
     ScaleOnBlack,
 }
 
@@ -244,8 +244,8 @@ pub enum Event {
 pub struct Health {
     /// Members seen or heard.
     pub inputs: u32,
-    /// Members whose picture is being shown live.
-    pub live_pictures: u32,
+    /// Videos that are shown live.
+    pub live_videos: u32,
     /// Encoded frames a second.
     pub fps: f32,
     pub video_kbps: f32,

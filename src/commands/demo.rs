@@ -166,12 +166,12 @@ fn progress(seconds: u64, health: &Health, people: &[Person]) -> std::io::Result
     let sent: u64 = people.iter().map(|person| person.statistics.borrow().bytes_sent).sum();
     let rate = sent * 8 / 1000 / seconds.max(1);
     print!(
-        "\r{:02}:{:02}  participants {connected}/{}  in {rate} kbit/s  |  mix: {} pictures live, {:.1} fps, \
+        "\r{:02}:{:02}  participants {connected}/{}  in {rate} kbit/s  |  mix: {} videos live, {:.1} fps, \
          {:.0} + {:.0} kbit/s, tick {:.0} ms, late {}   ",
         seconds / 60,
         seconds % 60,
         people.len(),
-        health.live_pictures,
+        health.live_videos,
         health.fps,
         health.video_kbps,
         health.audio_kbps,

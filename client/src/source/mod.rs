@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rotunda_media::codec::{
-    CodecError, EncodedPicture, ForceKey, H264Encoder, H264EncoderConfig, OpusEncoder, VideoCodec, VpxCodec, VpxEncoder,
+    CodecError, EncodedFrame, ForceKey, H264Encoder, H264EncoderConfig, OpusEncoder, VideoCodec, VpxCodec, VpxEncoder,
 };
 use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::TrackSource;
@@ -194,7 +194,7 @@ impl Generator {
             let (number, captured) = (self.pictures, start + self.picture_time());
             self.pictures += 1;
             let picture = self.painter.paint(number);
-            let EncodedPicture { data, .. } = match &mut self.encoder {
+            let EncodedFrame { data, .. } = match &mut self.encoder {
                 Encoder::H264(encoder) => encoder.encode(picture, force)?,
                 Encoder::Vpx(encoder) => encoder.encode(picture, force)?,
             };

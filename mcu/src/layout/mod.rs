@@ -1,11 +1,11 @@
-//! Where every member's picture goes: a pure function of what was asked and who is there.
+//! Where every member's video goes: a pure function of what was asked and who is there.
 //!
 //! | template | rule |
 //! | --- | --- |
 //! | grid | `ceil(sqrt(n))` columns and as many rows as needed; cells in the order of entering, row by row from the top left; the cells tile the canvas and differ by at most 2 px |
-//! | float | the main picture (else the first) fills the canvas; the others lie on it from the bottom left corner, 4 a row, rows upwards, at most 4; gaps of 1/64 of the shorter side, cells of a quarter less the gaps |
-//! | screen-share | cells of 1/8 by 1/8 on one side, top down, one column for up to 8 pictures and two for more; the main picture takes the rest, and without it the background shows |
-//! | picture-in-picture | the main picture (else the first) fills the canvas, the small one lies on it; everybody else is heard only |
+//! | float | the main video (else the first) fills the canvas; the others lie on it from the bottom left corner, 4 a row, rows upwards, at most 4; gaps of 1/64 of the shorter side, cells of a quarter less the gaps |
+//! | screen-share | cells of 1/8 by 1/8 on one side, top down, one column for up to 8 videos and two for more; the main video takes the rest, and without it the background shows |
+//! | picture-in-picture | the main video (else the first) fills the canvas, the small one lies on it; everybody else is heard only |
 //! | custom | the cells as given: those with a user are kept for it, the others are filled in the order of entering; who finds no cell is neither seen nor heard |
 //!
 //! At most 16 members are mixed: those whom the layout names, then the earliest. A member with a camera and a screen takes two cells.
@@ -14,9 +14,9 @@ mod templates;
 #[cfg(test)]
 mod tests;
 
-use rotunda_media::picture::Rect;
+use rotunda_media::video_frame::Rect;
 use rotunda_proto::ids::{TrackSource, UserId};
-use rotunda_proto::mix::{Layout, MAX_INPUTS, PictureRef, RenderMode, Template};
+use rotunda_proto::mix::{Layout, MAX_INPUTS, RenderMode, Template, VideoRef};
 use rotunda_proto::room::TrackState;
 
 /// A member of the room and what it publishes.
@@ -38,16 +38,16 @@ pub struct Canvas {
 /// What a cell shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Content {
-    /// The live picture, and a card until there is one.
-    Picture,
-    /// The member's name: it has no picture, or has muted it.
+    /// The live video, and a card until there is one.
+    Live,
+    /// The member's name: it has no video, or has muted it.
     Card,
 }
 
-/// One cell of the picture.
+/// One cell of the video.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Placement {
-    pub picture: PictureRef,
+    pub video: VideoRef,
     pub content: Content,
     pub rect: Rect,
     /// Higher is in front.
@@ -60,14 +60,14 @@ pub struct Placement {
 pub struct Scene {
     /// Back to front.
     pub placements: Vec<Placement>,
-    /// Members whose sound is mixed, in the order of entering.
+    /// Members whose audio is mixed, in the order of entering.
     pub heard: Vec<UserId>,
 }
 
-/// Lays the members out; `members` are in the order of entering. Without a canvas (sound alone) nothing is placed.
+/// Lays the members out; `members` are in the order of entering. Without a canvas (audio alone) nothing is placed.
 pub fn lay_out(layout: &Layout, members: &[Member], canvas: Option<Canvas>) -> Scene {
     let inputs = inputs(layout, members);
-    let pictures = pictures(layout, &inputs);
+    let videos = videos(layout, &inputs);
     let custom = layout.template == Template::Custom && !layout.cells.is_empty();
     let (mut placements, heard) = if custom {
         templates::custom(layout, &inputs, canvas)
@@ -78,7 +78,7 @@ pub fn lay_out(layout: &Layout, members: &[Member], canvas: Option<Canvas>) -> S
             .map(|member| member.user.clone());
         (
             canvas
-                .map(|canvas| templates::place(layout, pictures, canvas))
+                .map(|canvas| templates::place(layout, videos, canvas))
                 .unwrap_or_default(),
             heard.collect(),
         )
@@ -90,7 +90,7 @@ pub fn lay_out(layout: &Layout, members: &[Member], canvas: Option<Canvas>) -> S
 
 /// The members who publish, at most [`MAX_INPUTS`]: those whom the layout names, then the earliest; in the order of entering.
 fn inputs<'a>(layout: &Layout, members: &'a [Member]) -> Vec<&'a Member> {
-    let is_publishing = |member: &&Member| member.audio.is_some() || member.has_picture();
+    let is_publishing = |member: &&Member| member.audio.is_some() || member.has_video();
     let publishing: Vec<&Member> = members.iter().filter(is_publishing).collect();
     let named = publishing.iter().filter(|member| names(layout, &member.user)).count();
     let mut others = MAX_INPUTS.saturating_sub(named);
@@ -107,9 +107,9 @@ fn inputs<'a>(layout: &Layout, members: &'a [Member]) -> Vec<&'a Member> {
 
 /// Whether the layout names a member, for a cell or for its video.
 fn names(layout: &Layout, user: &UserId) -> bool {
-    let is_theirs = |picture: &PictureRef| picture.user == *user;
-    let small = layout.small.as_ref().and_then(|cell| cell.picture.as_ref());
-    let cells = layout.cells.iter().filter_map(|cell| cell.picture.as_ref());
+    let is_theirs = |video: &VideoRef| video.user == *user;
+    let small = layout.small.as_ref().and_then(|cell| cell.video.as_ref());
+    let cells = layout.cells.iter().filter_map(|cell| cell.video.as_ref());
     match layout.template {
         Template::Float | Template::ScreenShare => {
             layout.main.iter().any(is_theirs) || layout.only_users.contains(user)
@@ -120,9 +120,9 @@ fn names(layout: &Layout, user: &UserId) -> bool {
     }
 }
 
-/// The pictures that ask for a cell, in the order of entering.
-fn pictures(layout: &Layout, inputs: &[&Member]) -> Vec<(PictureRef, Content)> {
-    let sound_alone = layout
+/// The videos that ask for a cell, in the order of entering.
+fn videos(layout: &Layout, inputs: &[&Member]) -> Vec<(VideoRef, Content)> {
+    let audio_only = layout
         .audio_only_takes_cell
         .unwrap_or(layout.template != Template::ScreenShare);
     // The contract has the list for the first three templates alone.
@@ -134,12 +134,12 @@ fn pictures(layout: &Layout, inputs: &[&Member]) -> Vec<(PictureRef, Content)> {
     inputs
         .iter()
         .filter(|member| wanted(&member.user))
-        .flat_map(|member| member.pictures(sound_alone))
+        .flat_map(|member| member.videos(audio_only))
         .collect()
 }
 
 impl Member {
-    fn has_picture(&self) -> bool {
+    fn has_video(&self) -> bool {
         self.camera.is_some() || self.screen.is_some()
     }
 
@@ -158,16 +158,16 @@ impl Member {
             TrackSource::Screen => self.screen,
         };
         if state == Some(TrackState::On) {
-            Content::Picture
+            Content::Live
         } else {
             Content::Card
         }
     }
 
-    /// Camera, then screen; a card where there is only sound, if that counts.
-    fn pictures(&self, sound_alone: bool) -> Vec<(PictureRef, Content)> {
+    /// Camera, then screen; a card where there is only audio, if that counts.
+    fn videos(&self, audio_only: bool) -> Vec<(VideoRef, Content)> {
         let has = |source: TrackSource| match source {
-            TrackSource::Camera => self.camera.is_some() || (sound_alone && !self.has_picture()),
+            TrackSource::Camera => self.camera.is_some() || (audio_only && !self.has_video()),
             TrackSource::Screen => self.screen.is_some(),
             TrackSource::Audio => false,
         };
@@ -176,7 +176,7 @@ impl Member {
             .filter(|source| has(*source))
             .map(|source| {
                 (
-                    PictureRef {
+                    VideoRef {
                         user: self.user.clone(),
                         source,
                     },

@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rotunda_media::codec::{ForceKey, H264EncoderConfig, VpxCodec, VpxEncoder};
-use rotunda_media::picture::{Picture, Yuv};
+use rotunda_media::video_frame::{VideoFrame, Yuv};
 use rotunda_proto::clock::Clock;
 use str0m::media::Pt;
 use str0m::rtp::{ExtensionValues, RtpWrite};
@@ -26,8 +26,8 @@ fn sfu_address() -> SocketAddr {
     "127.0.0.1:2000".parse().unwrap()
 }
 
-fn camera(user: &str) -> PictureRef {
-    PictureRef {
+fn camera(user: &str) -> VideoRef {
+    VideoRef {
         user: user.parse().unwrap(),
         source: TrackSource::Camera,
     }
@@ -46,11 +46,11 @@ impl Pair {
             .handle_answer(&answer.to_sdp_string(), receiver_address())
             .unwrap();
         let wants = Wants {
-            sounds: users.iter().map(|user| user.parse().unwrap()).collect(),
-            pictures: users
+            audio: users.iter().map(|user| user.parse().unwrap()).collect(),
+            video: users
                 .iter()
-                .map(|user| crate::wants::PictureWant {
-                    picture: camera(user),
+                .map(|user| crate::wants::WantedVideo {
+                    video: camera(user),
                     max_height: 360,
                 })
                 .collect(),
@@ -126,8 +126,8 @@ impl Pair {
         orientation: Option<VideoOrientation>,
     ) {
         let lines = match kind {
-            MediaKind::Audio => &self.receiver.sound_lines,
-            MediaKind::Video => &self.receiver.picture_lines,
+            MediaKind::Audio => &self.receiver.audio_lines,
+            MediaKind::Video => &self.receiver.video_lines,
         };
         let mid = lines[slot];
         let payload_type = self.payload_type(codec);
@@ -155,8 +155,8 @@ impl Pair {
 
     fn video(&self) -> Vec<(&str, VideoCodec, bool, Option<Rotation>)> {
         let frames = self.samples.iter().filter_map(|sample| match &sample.payload {
-            Payload::Picture(coded) => Some((sample.user.as_str(), coded.codec, coded.contiguous, coded.rotation)),
-            Payload::Sound(_) => None,
+            Payload::Video(coded) => Some((sample.user.as_str(), coded.codec, coded.contiguous, coded.rotation)),
+            Payload::Audio(_) => None,
         });
         frames.collect()
     }
@@ -243,7 +243,7 @@ fn vp9_is_received_and_the_orientation_comes_with_its_frame() {
     ];
     for (number, orientation) in orientations.into_iter().enumerate() {
         let coded = encoder
-            .encode(&Picture::filled(64, 64, Yuv::BLACK), ForceKey::No)
+            .encode(&VideoFrame::filled(64, 64, Yuv::BLACK), ForceKey::No)
             .unwrap();
         // RFC 9628 §4.2: picture id, inter-picture predicted, begin and end of frame.
         let mut payload = vec![0x8c | if number == 0 { 0 } else { 0x40 }, number as u8];

@@ -4,14 +4,14 @@ use std::collections::HashMap;
 
 use rotunda_media::codec::CodecError;
 use rotunda_proto::bus::{BusError, BusExt, Change};
-use rotunda_proto::mix::{Event, MixSpec, NotMixable, PictureRef, StopReason};
+use rotunda_proto::mix::{Event, MixSpec, NotMixable, StopReason, VideoRef};
 use rotunda_proto::room::{RoomInfo, Roster, Seats, info_key, key_prefix, roster_key, seats_key};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::announcements::Announcements;
 use crate::layout::{Canvas, Scene, lay_out};
 use crate::members::Members;
-use crate::picture_input::Shape;
+use crate::video_input::Shape;
 use crate::wants::Wants;
 use crate::worker::{Order, Report};
 
@@ -35,7 +35,7 @@ pub struct Inputs {
 pub struct Outputs {
     pub orders: mpsc::Sender<Order>,
     pub wants: watch::Sender<Wants>,
-    pub key_requests: mpsc::Sender<PictureRef>,
+    pub key_requests: mpsc::Sender<VideoRef>,
 }
 
 /// See the [module](self).
@@ -45,7 +45,7 @@ pub struct Controller {
     spec: MixSpec,
     members: Members,
     scene: Scene,
-    shapes: HashMap<PictureRef, Shape>,
+    shapes: HashMap<VideoRef, Shape>,
     /// Published tracks that cannot be mixed.
     not_mixable: Vec<NotMixable>,
 }
@@ -188,12 +188,12 @@ impl Controller {
     async fn handle_report(&mut self, report: Report) {
         let (room, stream_id) = (self.spec.room.clone(), self.spec.stream_id.clone());
         match report {
-            Report::NeedsKey(picture) => {
+            Report::NeedsKey(video) => {
                 // Asked for again while it is needed.
-                let _asked_or_later = self.outputs.key_requests.try_send(picture);
+                let _asked_or_later = self.outputs.key_requests.try_send(video);
             }
-            Report::Shape(picture, shape) => {
-                self.shapes.insert(picture, shape);
+            Report::Shape(video, shape) => {
+                self.shapes.insert(video, shape);
                 let wants = Wants::of(&self.scene, &self.shapes);
                 self.outputs
                     .wants
@@ -225,7 +225,7 @@ impl Controller {
 
     fn adopt(&mut self, scene: Scene) {
         self.shapes
-            .retain(|picture, _| scene.placements.iter().any(|placement| placement.picture == *picture));
+            .retain(|video, _| scene.placements.iter().any(|placement| placement.video == *video));
         self.outputs.wants.send_replace(Wants::of(&scene, &self.shapes));
         self.scene = scene;
     }

@@ -12,8 +12,8 @@ use openh264_sys2::{
     ERROR_CON_DISABLE, SBitrateInfo, SBufferInfo, SPATIAL_LAYER_ALL,
 };
 
-use super::{CodecError, EncodedPicture, ForceKey, Plane, copy_planes};
-use crate::picture::Picture;
+use super::{CodecError, EncodedFrame, ForceKey, Plane, copy_planes};
+use crate::video_frame::VideoFrame;
 
 const IDR: u8 = 5;
 const SPS: u8 = 7;
@@ -38,7 +38,7 @@ pub struct H264EncoderConfig {
     pub gop_frames: u32,
 }
 
-/// Constrained baseline, no B-frames, every picture coded (the frame rate is constant).
+/// Constrained baseline, no B-frames, every frame coded (the frame rate is constant).
 pub struct H264Encoder {
     encoder: Encoder,
     config: H264EncoderConfig,
@@ -132,11 +132,11 @@ impl H264Encoder {
         })
     }
 
-    /// Encodes the next picture of the constant frame rate.
-    pub fn encode(&mut self, picture: &Picture, force_key: ForceKey) -> Result<EncodedPicture, CodecError> {
+    /// Encodes the next frame of the constant frame rate.
+    pub fn encode(&mut self, frame: &VideoFrame, force_key: ForceKey) -> Result<EncodedFrame, CodecError> {
         let (width, height) = (usize::from(self.config.width), usize::from(self.config.height));
-        if (picture.width(), picture.height()) != (width, height) {
-            let (actual_width, actual_height) = (picture.width(), picture.height());
+        if (frame.width(), frame.height()) != (width, height) {
+            let (actual_width, actual_height) = (frame.width(), frame.height());
             return Err(CodecError::Size {
                 width,
                 height,
@@ -149,7 +149,7 @@ impl H264Encoder {
             self.renew(self.coarseness - 1)?;
         }
         loop {
-            match self.encode_once(picture, force_key) {
+            match self.encode_once(frame, force_key) {
                 Err(CodecError::Encode { .. }) if self.coarseness + 1 < LEAST_QP.len() => {
                     self.failures += 1;
                     self.renew(self.coarseness + 1)?;
@@ -168,13 +168,13 @@ impl H264Encoder {
         Ok(())
     }
 
-    fn encode_once(&mut self, picture: &Picture, force_key: ForceKey) -> Result<EncodedPicture, CodecError> {
+    fn encode_once(&mut self, frame: &VideoFrame, force_key: ForceKey) -> Result<EncodedFrame, CodecError> {
         if force_key == ForceKey::Yes {
             self.encoder.force_intra_frame();
         }
         let stream = self
             .encoder
-            .encode(&Source(picture))
+            .encode(&Source(frame))
             .map_err(|error| CodecError::Encode {
                 codec: "H.264",
                 reason: error.to_string(),
@@ -182,7 +182,7 @@ impl H264Encoder {
         let data = stream.to_vec();
         self.has_encoded = true;
         let is_key = nal_units(&data).any(|nal| nal_type(nal) == IDR);
-        Ok(EncodedPicture {
+        Ok(EncodedFrame {
             data: data.into(),
             is_key,
         })
@@ -208,7 +208,7 @@ fn encoder(config: H264EncoderConfig, coarseness: usize) -> Result<Encoder, Code
     })
 }
 
-struct Source<'a>(&'a Picture);
+struct Source<'a>(&'a VideoFrame);
 
 impl YUVSource for Source<'_> {
     fn dimensions(&self) -> (usize, usize) {
@@ -232,9 +232,9 @@ impl YUVSource for Source<'_> {
     }
 }
 
-/// One access unit in, one picture out; no concealment, so after a loss nothing comes until the next IDR.
+/// One access unit in, one frame out; no concealment, so after a loss nothing comes until the next IDR.
 ///
-/// The crate's own decoder turns every non-zero state into an error, also where there is a picture, hence the raw API.
+/// The crate's own decoder turns every non-zero state into an error, also where there is a frame, hence the raw API.
 pub struct H264Decoder {
     decoder: openh264::decoder::Decoder,
 }
@@ -258,7 +258,7 @@ impl H264Decoder {
         Ok(Self { decoder })
     }
 
-    pub fn decode(&mut self, access_unit: &[u8]) -> Result<Option<Picture>, CodecError> {
+    pub fn decode(&mut self, access_unit: &[u8]) -> Result<Option<VideoFrame>, CodecError> {
         let length = i32::try_from(access_unit.len()).map_err(|_| CodecError::Decode {
             codec: "H.264",
             reason: "the access unit is too long".to_owned(),
@@ -292,7 +292,7 @@ impl H264Decoder {
         let half = height.div_ceil(2);
         // SAFETY: the decoder's planes have `stride` bytes in each of their rows and live until its next call, which
         // needs `&mut self`; they are copied before this returns.
-        let picture = unsafe {
+        let frame = unsafe {
             copy_planes(
                 width,
                 height,
@@ -312,7 +312,7 @@ impl H264Decoder {
                 ],
             )
         };
-        Ok(picture)
+        Ok(frame)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Coders and decoders of the two pictures' and the two sounds' formats in use.
+//! Coders and decoders of the two frames' and the two audio' formats in use.
 //!
 //! Nothing here trusts a decoder to report loss: callers gate on continuity and ask for a key frame after a gap.
 
@@ -11,14 +11,14 @@ pub mod vpx;
 use bytes::Bytes;
 use thiserror::Error;
 
-use crate::picture::Picture;
+use crate::video_frame::VideoFrame;
 
 pub use aac::{AacDecoder, AacEncoder};
 pub use h264::{H264Encoder, H264EncoderConfig};
 pub use opus::{OpusDecoder, OpusEncoder};
 pub use vpx::{VpxCodec, VpxEncoder};
 
-/// A picture format that members send.
+/// A frame format that members send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum VideoCodec {
     H264,
@@ -27,15 +27,15 @@ pub enum VideoCodec {
     Vp9,
 }
 
-/// What an encoder made of one picture.
+/// What an encoder made of one frame.
 #[derive(Debug, Clone)]
-pub struct EncodedPicture {
+pub struct EncodedFrame {
     /// H.264: one access unit in Annex B, parameter sets before each IDR. VP8, VP9: one frame.
     pub data: Bytes,
     pub is_key: bool,
 }
 
-/// Whether the next picture must be a key frame.
+/// Whether the next frame must be a key frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ForceKey {
     No,
@@ -51,7 +51,7 @@ pub enum CodecError {
     Encode { codec: &'static str, reason: String },
     #[error("decode {codec}: {reason}")]
     Decode { codec: &'static str, reason: String },
-    #[error("the picture is {actual_width}x{actual_height}, the encoder is for {width}x{height}")]
+    #[error("the frame is {actual_width}x{actual_height}, the encoder is for {width}x{height}")]
     Size {
         width: usize,
         height: usize,
@@ -60,7 +60,7 @@ pub enum CodecError {
     },
 }
 
-/// A decoder of one sender's pictures.
+/// A decoder of one sender's frames.
 pub enum VideoDecoder {
     H264(h264::H264Decoder),
     Vpx(vpx::VpxDecoder),
@@ -75,8 +75,8 @@ impl VideoDecoder {
         })
     }
 
-    /// Decodes one access unit (Annex B) or frame; None when no picture came of it. Odd sizes are cut to even ones.
-    pub fn decode(&mut self, data: &[u8]) -> Result<Option<Picture>, CodecError> {
+    /// Decodes one access unit (Annex B) or frame; None when no frame came of it. Odd sizes are cut to even ones.
+    pub fn decode(&mut self, data: &[u8]) -> Result<Option<VideoFrame>, CodecError> {
         match self {
             Self::H264(decoder) => decoder.decode(data),
             Self::Vpx(decoder) => decoder.decode(data),
@@ -101,19 +101,19 @@ struct Plane<'a> {
 }
 
 /// Copies a decoder's planes; None when the size is not one.
-fn copy_planes(width: usize, height: usize, planes: [Plane<'_>; 3]) -> Option<Picture> {
+fn copy_planes(width: usize, height: usize, planes: [Plane<'_>; 3]) -> Option<VideoFrame> {
     let (width, height) = (width & !1, height & !1);
     if width < 2 || height < 2 {
         return None;
     }
-    let mut picture = Picture::filled(width, height, crate::picture::Yuv::BLACK);
-    for (index, (target, plane)) in picture.planes_mut().into_iter().zip(planes).enumerate() {
+    let mut frame = VideoFrame::filled(width, height, crate::video_frame::Yuv::BLACK);
+    for (index, (target, plane)) in frame.planes_mut().into_iter().zip(planes).enumerate() {
         let row = if index == 0 { width } else { width / 2 };
         for (to, from) in target.chunks_exact_mut(row).zip(plane.data.chunks(plane.stride)) {
             to.copy_from_slice(from.get(..row)?);
         }
     }
-    Some(picture)
+    Some(frame)
 }
 
 #[cfg(test)]

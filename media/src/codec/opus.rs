@@ -26,7 +26,7 @@ impl OpusDecoder {
         Ok(Self { decoder })
     }
 
-    /// Appends a packet's sound to `out`, or 20 ms of concealment for None. Answers samples a channel.
+    /// Appends a packet's audio to `out`, or 20 ms of concealment for None. Answers samples a channel.
     pub fn decode(&mut self, packet: Option<&[u8]>, out: &mut Vec<f32>) -> Result<usize, CodecError> {
         let start = out.len();
         let room = if packet.is_some() { LONGEST } else { FRAME };

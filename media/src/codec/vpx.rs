@@ -5,8 +5,8 @@ use std::mem::MaybeUninit;
 use bytes::Bytes;
 use vpx_sys as vpx;
 
-use super::{CodecError, EncodedPicture, ForceKey, Plane, copy_planes};
-use crate::picture::Picture;
+use super::{CodecError, EncodedFrame, ForceKey, Plane, copy_planes};
+use crate::video_frame::VideoFrame;
 
 /// Speed over quality: libvpx's real-time setting for a call, -16 to 16.
 const CPU_USED: i32 = 8;
@@ -116,8 +116,8 @@ impl VpxEncoder {
         })
     }
 
-    pub fn encode(&mut self, picture: &Picture, force_key: ForceKey) -> Result<EncodedPicture, CodecError> {
-        let (actual_width, actual_height) = (picture.width(), picture.height());
+    pub fn encode(&mut self, frame: &VideoFrame, force_key: ForceKey) -> Result<EncodedFrame, CodecError> {
+        let (actual_width, actual_height) = (frame.width(), frame.height());
         if (actual_width, actual_height) != (self.width, self.height) {
             return Err(CodecError::Size {
                 width: self.width,
@@ -132,7 +132,7 @@ impl VpxEncoder {
         } else {
             0
         };
-        // SAFETY: `vpx_img_wrap` fills the image in for a buffer of I420 rows without padding, which `Picture` is; the
+        // SAFETY: `vpx_img_wrap` fills the image in for a buffer of I420 rows without padding, which `VideoFrame` is; the
         // encoder only reads it, and only within this call.
         let code = unsafe {
             vpx::vpx_img_wrap(
@@ -141,7 +141,7 @@ impl VpxEncoder {
                 self.width as u32,
                 self.height as u32,
                 1,
-                picture.y().as_ptr().cast_mut(),
+                frame.y().as_ptr().cast_mut(),
             );
             vpx::vpx_codec_encode(
                 &raw mut *self.context.0,
@@ -178,7 +178,7 @@ impl VpxEncoder {
             // SAFETY: as above; the packet says how long it is.
             let data = unsafe { std::slice::from_raw_parts(frame.buf.cast::<u8>(), frame.sz as usize) };
             let is_key = frame.flags & vpx::VPX_FRAME_IS_KEY != 0;
-            return Ok(EncodedPicture {
+            return Ok(EncodedFrame {
                 data: Bytes::copy_from_slice(data),
                 is_key,
             });
@@ -226,8 +226,8 @@ impl VpxDecoder {
         self.codec
     }
 
-    /// Decodes one VP8 frame, or all spatial layers of one VP9 picture, of which the highest comes out.
-    pub fn decode(&mut self, frame: &[u8]) -> Result<Option<Picture>, CodecError> {
+    /// Decodes one VP8 frame, or all spatial layers of one VP9 frame, of which the highest comes out.
+    pub fn decode(&mut self, frame: &[u8]) -> Result<Option<VideoFrame>, CodecError> {
         let failed = |reason: String| CodecError::Decode {
             codec: self.codec.name(),
             reason,
@@ -247,7 +247,7 @@ impl VpxDecoder {
         }
         let mut iterator = std::ptr::null();
         // SAFETY: the image lives until the next call of the decoder, which needs `&mut self`; it is copied here.
-        let picture = unsafe {
+        let frame = unsafe {
             let image = vpx::vpx_codec_get_frame(&raw mut *self.context.0, &raw mut iterator);
             let Some(image) = image.as_ref() else { return Ok(None) };
             // Profiles 1 to 3 have other chroma sampling or 16-bit samples, which must not be read as 8-bit 4:2:0.
@@ -265,6 +265,6 @@ impl VpxDecoder {
             let half = height.div_ceil(2);
             copy_planes(width, height, [plane(0, height), plane(1, half), plane(2, half)])
         };
-        Ok(picture)
+        Ok(frame)
     }
 }

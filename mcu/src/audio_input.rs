@@ -12,16 +12,16 @@ pub const CHANNELS: usize = 2;
 const FADE: usize = 240;
 /// Samples that a packet may be beside its place before it is stretched or shortened by [`STRETCH`].
 const TOLERANCE: i64 = 96;
-/// Beyond this (20 ms) the sound takes its new place at once.
+/// Beyond this (20 ms) the audio takes its new place at once.
 const STEP: i64 = 960;
 /// 1/200 of the length at most.
 const STRETCH: i64 = 200;
 /// Lost packets of 20 ms that the decoder makes up; what is longer is silence.
 const CONCEAL: i64 = 3;
-/// Sound waiting to be mixed, at most: 5 s.
+/// Audio waiting to be mixed, at most: 5 s.
 const MOST: i64 = 5 * RATE;
 
-/// When all packets have been too late for so long, samples, the voice is played out later: 500 ms.
+/// When all packets have been too late for so long, samples, the input is played out later: 500 ms.
 const PATIENCE: i64 = RATE / 2;
 /// So much later than needed, samples: 40 ms.
 const MARGIN: i64 = RATE / 25;
@@ -42,7 +42,7 @@ pub enum Timing {
 }
 
 /// See the [module](self).
-pub struct Voice {
+pub struct AudioInput {
     decoder: OpusDecoder,
     /// Interleaved, from `start` on the mix clock.
     buffer: Vec<f32>,
@@ -50,7 +50,7 @@ pub struct Voice {
     /// Whether the buffer's end is at full loudness, so that a gap after it needs a fade.
     loud: bool,
     packet: Vec<f32>,
-    /// How much later than asked for the voice is heard, samples.
+    /// How much later than asked for the input is heard, samples.
     lag: i64,
     /// Since when every packet has been too late.
     late_since: Option<i64>,
@@ -63,7 +63,7 @@ pub fn samples(time: Micros) -> i64 {
     time * RATE / 1_000_000
 }
 
-impl Voice {
+impl AudioInput {
     /// Errors: [`CodecError::SetUp`].
     pub fn new() -> Result<Self, CodecError> {
         Ok(Self {
@@ -115,7 +115,7 @@ impl Voice {
         result.map(|_| timing)
     }
 
-    /// A voice whose packets are always too late would be silent for ever: it is heard later instead.
+    /// An input whose packets are always too late would be silent for ever: it is heard later instead.
     fn handle_late(&mut self, at: i64, heard: i64) {
         if heard - *self.late_since.get_or_insert(heard) >= PATIENCE {
             self.lag += heard - at + MARGIN;
@@ -149,7 +149,7 @@ impl Voice {
         self.drop_before(at + length);
     }
 
-    /// Ends the sound softly: what waits is cut to one fade.
+    /// Ends the audio softly: what waits is cut to one fade.
     pub fn handle_mute(&mut self) {
         self.buffer.truncate(FADE * CHANNELS);
         if self.loud {
@@ -230,10 +230,10 @@ enum Fade {
     Out,
 }
 
-/// Fades the first [`FADE`] samples in, or all of `sound` out.
-fn fade(sound: &mut [f32], which: Fade) {
-    let length = (sound.len() / CHANNELS).min(FADE);
-    for (n, frame) in sound.chunks_exact_mut(CHANNELS).take(length).enumerate() {
+/// Fades the first [`FADE`] samples in, or all of `audio` out.
+fn fade(audio: &mut [f32], which: Fade) {
+    let length = (audio.len() / CHANNELS).min(FADE);
+    for (n, frame) in audio.chunks_exact_mut(CHANNELS).take(length).enumerate() {
         let step = (n as f32 + 0.5) / length as f32;
         let gain = if which == Fade::In { step } else { 1.0 - step };
         frame.iter_mut().for_each(|sample| *sample *= gain);

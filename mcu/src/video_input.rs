@@ -6,8 +6,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use rotunda_media::codec::{VideoCodec, VideoDecoder};
-use rotunda_media::picture::{Picture, Rotation};
 use rotunda_media::rotate::rotate;
+use rotunda_media::video_frame::{Rotation, VideoFrame};
 
 use crate::timeline::Micros;
 
@@ -15,12 +15,12 @@ use crate::timeline::Micros;
 pub const RATE: u32 = 90_000;
 /// Decoded frames that wait, at most.
 const MOST: usize = 48;
-/// A key frame that is needed is asked for this often.
+/// A keyframe that is needed is asked for this often.
 const ASK_AGAIN: Micros = 500_000;
 
-/// One coded picture.
+/// One coded frame.
 #[derive(Debug, Clone)]
-pub struct CodedPicture {
+pub struct CodedVideo {
     pub codec: VideoCodec,
     pub data: Arc<[u8]>,
     pub is_key: bool,
@@ -40,14 +40,14 @@ pub struct Shape {
 }
 
 /// See the [module](self).
-pub struct PictureInput {
+pub struct VideoInput {
     decoder: Option<VideoDecoder>,
     needs_key: bool,
     asked_at: Option<Micros>,
     waiting: VecDeque<Due>,
-    shown: Option<Picture>,
+    shown: Option<VideoFrame>,
     shown_turned: bool,
-    /// Grows with every picture shown.
+    /// Grows with every frame shown.
     serial: u64,
     rotation: Rotation,
     /// The last one told.
@@ -56,17 +56,17 @@ pub struct PictureInput {
 
 struct Due {
     at: Micros,
-    picture: Picture,
+    frame: VideoFrame,
     rotation: Rotation,
 }
 
-impl Default for PictureInput {
+impl Default for VideoInput {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl PictureInput {
+impl VideoInput {
     pub fn new() -> Self {
         Self {
             decoder: None,
@@ -81,9 +81,9 @@ impl PictureInput {
         }
     }
 
-    /// Decodes a picture that is to be shown at `due`. After a gap or a failure the last good picture stays until the next
-    /// key frame.
-    pub fn handle_picture(&mut self, due: Micros, coded: &CodedPicture) {
+    /// Decodes a frame that is to be shown at `due`. After a gap or a failure the last good frame stays until the next
+    /// keyframe.
+    pub fn handle_frame(&mut self, due: Micros, coded: &CodedVideo) {
         // 3GPP TS 26.114 §6.2.3: it comes with keyframes and with changes, and stays true for the frames in between.
         self.rotation = match (coded.rotation, coded.is_key) {
             (Some(rotation), _) => rotation,
@@ -111,19 +111,19 @@ impl PictureInput {
             return;
         };
         match decoder.decode(&coded.data) {
-            Ok(Some(picture)) => {
+            Ok(Some(frame)) => {
                 if self.waiting.len() >= MOST {
                     self.waiting.pop_front();
                 }
                 self.waiting.push_back(Due {
                     at: due,
-                    picture,
+                    frame,
                     rotation: self.rotation,
                 });
             }
             Ok(None) => {}
             Err(error) => {
-                tracing::debug!(%error, "a picture could not be decoded");
+                tracing::debug!(%error, "a frame could not be decoded");
                 self.needs_key = true;
             }
         }
@@ -135,18 +135,18 @@ impl PictureInput {
         while self.waiting.front().is_some_and(|due| due.at <= now) {
             newest = self.waiting.pop_front();
         }
-        if let Some(Due { picture, rotation, .. }) = newest {
+        if let Some(Due { frame, rotation, .. }) = newest {
             self.shown_turned = matches!(rotation, Rotation::Clockwise90 | Rotation::Clockwise270);
             self.shown = Some(match rotation {
-                Rotation::None => picture,
-                turned => rotate(&picture, turned),
+                Rotation::None => frame,
+                turned => rotate(&frame, turned),
             });
             self.serial += 1;
         }
     }
 
     /// The frame to show and its serial number; None: the card.
-    pub fn live(&self) -> Option<(&Picture, u64)> {
+    pub fn live(&self) -> Option<(&VideoFrame, u64)> {
         Some((self.shown.as_ref()?, self.serial))
     }
 
@@ -170,7 +170,7 @@ impl PictureInput {
         self.shape
     }
 
-    /// Whether the sender is to be asked for a key frame now; counts as asked.
+    /// Whether the sender is to be asked for a keyframe now; counts as asked.
     pub fn take_key_request(&mut self, now: Micros) -> bool {
         let ask = self.needs_key && self.asked_at.is_none_or(|at| now - at >= ASK_AGAIN);
         if ask {

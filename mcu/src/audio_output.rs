@@ -1,4 +1,4 @@
-//! The mixed sound as AAC: resampled to the wanted rate, in frames of constant length, the encoder's delay taken out.
+//! The mixed audio as AAC: resampled to the wanted rate, in frames of constant length, the encoder's delay taken out.
 
 use bytes::Bytes;
 use rotunda_media::codec::aac::FRAME;
@@ -9,19 +9,19 @@ use rotunda_proto::mix::AudioEncode;
 use rubato::audioadapter_buffers::direct::InterleavedSlice;
 use rubato::{Fft, FixedSync, Resampler as _};
 
+use crate::audio_input::{CHANNELS, RATE};
 use crate::mixer::BLOCK;
-use crate::voice::{CHANNELS, RATE};
 
 /// One AAC frame.
 #[derive(Debug, Clone)]
-pub struct SoundFrame {
+pub struct AudioFrame {
     /// In samples of the output rate.
     pub pts: MediaTime,
     pub data: Bytes,
 }
 
 /// See the [module](self).
-pub struct SoundEncoder {
+pub struct AudioOutput {
     asked: AudioEncode,
     encoder: AacEncoder,
     resampler: Option<Resampler>,
@@ -45,7 +45,7 @@ struct Resampler {
     out: Vec<f32>,
 }
 
-impl SoundEncoder {
+impl AudioOutput {
     /// `start`: the mix clock's sample (48 kHz) of the first block to come.
     ///
     /// Errors: [`CodecError::SetUp`].
@@ -129,7 +129,7 @@ impl SoundEncoder {
     /// Takes one block of the mixer and appends the frames that are ready.
     ///
     /// Errors: [`CodecError::Encode`]; the next block is given to a new encoder.
-    pub fn handle_block(&mut self, block: &[f32], out: &mut Vec<SoundFrame>) -> Result<(), CodecError> {
+    pub fn handle_block(&mut self, block: &[f32], out: &mut Vec<AudioFrame>) -> Result<(), CodecError> {
         let block = match &mut self.resampler {
             None => block,
             Some(resampler) => resampler.run(block)?,
@@ -159,7 +159,7 @@ impl SoundEncoder {
             let Some(data) = made else { continue };
             if self.next >= self.first {
                 let pts = MediaTime::new(self.next as u64, self.asked.sample_rate);
-                out.push(SoundFrame { pts, data });
+                out.push(AudioFrame { pts, data });
             }
             self.next += FRAME as i64;
         }
