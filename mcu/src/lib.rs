@@ -3,6 +3,7 @@
 pub mod audio_input;
 pub mod audio_output;
 pub mod card;
+mod claims;
 pub mod compositor;
 pub mod config;
 pub mod core;
@@ -11,6 +12,7 @@ pub mod limiter;
 pub mod members;
 pub mod mixer;
 pub mod receiver;
+mod room_mix;
 pub mod service;
 mod session;
 pub mod slots;

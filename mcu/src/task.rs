@@ -28,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::announcements::Announcements;
 use self::controller::{Controller, Inputs, Outputs, Relayout};
+use crate::claims::Claim;
 use crate::core::MixCore;
 use crate::session::Session;
 use crate::timeline::Micros;
@@ -82,10 +83,10 @@ impl From<TaskError> for ControlError {
 }
 
 impl TaskHandle {
-    /// Starts mixing.
+    /// Starts mixing. `claim` is held until everything is closed.
     ///
     /// Errors: [`TaskError`].
-    pub async fn start(surroundings: Surroundings, spec: MixSpec) -> Result<Self, TaskError> {
+    pub async fn start(surroundings: Surroundings, spec: MixSpec, claim: Claim) -> Result<Self, TaskError> {
         let delay = surroundings.play_out_delay.as_micros() as Micros;
         let core = MixCore::new(&spec, delay, Font::system())?;
         let writer = surroundings.hub.open(&spec.stream_id)?;
@@ -156,6 +157,7 @@ impl TaskHandle {
             // The worker ends with its orders, and the program with it: readers see the end before the documents go.
             let _ended_or_panicked = worker_ended.await;
             finish(&announcements, reason).await;
+            drop(claim);
         });
         Ok(Self {
             spec,
@@ -165,8 +167,11 @@ impl TaskHandle {
         })
     }
 
-    pub fn is_finished(&self) -> bool {
-        self.task.is_finished()
+    /// Completes when the task has ended by itself. Cancel-safe; not to be called again after it has completed.
+    pub async fn finished(&mut self) {
+        if let Err(error) = (&mut self.task).await {
+            tracing::error!(%error, "a mix task failed");
+        }
     }
 
     /// Gives the task a new layout and encoding.
