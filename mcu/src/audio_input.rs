@@ -1,4 +1,4 @@
-//! One member's audio on the mix clock: decoded, gaps concealed, drift taken up, and faded where it begins and ends.
+//! One member's audio on the mix clock. It decodes packets, conceals gaps, follows clock drift, and fades where audio begins and ends.
 
 use rotunda_media::codec::{CodecError, OpusDecoder};
 
@@ -12,11 +12,11 @@ pub const CHANNELS: usize = 2;
 const FADE: usize = 240;
 /// Samples that a packet may be beside its place before it is stretched or shortened by [`STRETCH`].
 const TOLERANCE: i64 = 96;
-/// Beyond this (20 ms) the audio takes its new place at once.
+/// Beyond this (20 ms) the audio moves to its new place at once.
 const STEP: i64 = 960;
 /// 1/200 of the length at most.
 const STRETCH: i64 = 200;
-/// Lost packets of 20 ms that the decoder makes up; what is longer is silence.
+/// Lost packets of 20 ms that the decoder conceals. A longer gap is silent.
 const CONCEAL: i64 = 3;
 /// Audio waiting to be mixed, at most: 5 s.
 const MOST: i64 = 5 * RATE;
@@ -127,7 +127,7 @@ impl AudioInput {
         }
     }
 
-    /// Adds what is to be heard from `at` on to `out` (interleaved). What was not there in time stays away.
+    /// Adds the audio from `at` on to `out` (interleaved). A packet that has not come by now is not played.
     pub fn mix_into(&mut self, at: i64, out: &mut [f32]) {
         let length = (out.len() / CHANNELS) as i64;
         while self.loud && self.noise_left > 0 && self.end() < at + length {
@@ -149,7 +149,7 @@ impl AudioInput {
         self.drop_before(at + length);
     }
 
-    /// Ends the audio softly: what waits is cut to one fade.
+    /// Ends the audio with one fade; the rest of the buffer is thrown away.
     pub fn handle_mute(&mut self) {
         self.buffer.truncate(FADE * CHANNELS);
         if self.loud {

@@ -1,4 +1,4 @@
-//! The mixed audio as AAC: resampled to the wanted rate, in frames of constant length, the encoder's delay taken out.
+//! Encodes the mixed audio as AAC. It resamples to the wanted rate and takes the encoder's delay out of the timestamps.
 
 use bytes::Bytes;
 use rotunda_media::codec::aac::FRAME;

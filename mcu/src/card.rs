@@ -1,4 +1,4 @@
-//! What stands in a cell without a frame: a coloured disc and the member's name.
+//! The name card: a cell without video shows a coloured disc and the member's name.
 
 use rotunda_media::draw::{Font, disc};
 use rotunda_media::scale::scale_into;

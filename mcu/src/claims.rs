@@ -1,4 +1,4 @@
-//! What the mixes of a node hold: their stream ids, and their places among the most that the node runs.
+//! Admission of mixes on a node: each holds its stream id and one of the node's places until everything of it is closed.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,4 +1,4 @@
-//! The canvas: cells are drawn again only when what they show has changed, or what lies under them.
+//! Draws the canvas. A cell is drawn again only when its content or a cell under it has changed.
 
 use rotunda_media::draw::Font;
 use rotunda_media::scale::scale_into;
@@ -8,11 +8,11 @@ use rotunda_proto::mix::RenderMode;
 use crate::card;
 use crate::layout::{Canvas, Placement};
 
-/// What a cell shows at a tick.
+/// Content of a cell at one tick.
 #[derive(Clone, Copy)]
 pub enum Shown<'a> {
     Card,
-    /// A frame and a number that differs from the last one's.
+    /// A frame, and a number that changes with each new frame.
     Live(&'a VideoFrame, u64),
 }
 

@@ -1,4 +1,4 @@
-//! One mix without sockets, threads or clocks: members' media in, the program out.
+//! The sans-IO core of a mix: members' frames go in, the frames of the program come out.
 //!
 //! Times are microseconds since the task's start, on one clock for all inputs and both outputs. Call `handle_tick` when
 //! `poll_timeout` says, then drain `poll_frame` and `poll_key_request`.
@@ -66,7 +66,7 @@ pub struct MixCore {
     figures: Figures,
 }
 
-/// What has been done since the start.
+/// Counters since the start.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Figures {
     pub video_frames: u64,
@@ -97,7 +97,7 @@ struct Ticks {
 impl MixCore {
     /// `delay`: how much later than captured everything is played out.
     ///
-    /// Errors: [`CodecError`] when the encoders refuse what is asked.
+    /// Errors: [`CodecError`] when the encoders refuse their parameters.
     pub fn new(spec: &MixSpec, delay: Micros, font: Option<Font>) -> Result<Self, CodecError> {
         let video = match spec.video {
             None => None,
@@ -134,7 +134,7 @@ impl MixCore {
     }
 
     /// Encodes otherwise from the next tick on; the program's time goes on. A program with video keeps it, one without
-    /// gets none: what a program consists of is fixed when it starts.
+    /// gets none: the tracks of a program are fixed when it starts.
     ///
     /// Errors: [`CodecError`] when an encoder refuses; then everything stays as it was.
     pub fn handle_spec(&mut self, spec: &MixSpec) -> Result<(), CodecError> {
@@ -167,7 +167,7 @@ impl MixCore {
         Ok(())
     }
 
-    /// Who is seen where and heard from the next tick on.
+    /// Another layout, from the next tick on.
     pub fn handle_scene(&mut self, scene: Scene) {
         if scene == self.scene {
             return;
@@ -181,7 +181,7 @@ impl MixCore {
         self.scene = scene;
     }
 
-    /// Takes a received frame; one of somebody who is neither seen nor heard is dropped.
+    /// Takes a received frame. It is dropped when the layout has no use for it.
     pub fn handle_sample(&mut self, sample: &Sample) {
         let Self {
             persons,

@@ -47,7 +47,7 @@ impl Default for Limiter {
 }
 
 impl Limiter {
-    /// Takes in interleaved audio and leaves in its place what was taken in [`LOOK_AHEAD`] frames before, limited.
+    /// Replaces interleaved audio by the limited audio of [`LOOK_AHEAD`] frames before.
     pub fn process(&mut self, audio: &mut [f32]) {
         for frame in audio.chunks_exact_mut(CHANNELS) {
             let peak = frame.iter().fold(0.0_f32, |peak, sample| peak.max(sample.abs()));
@@ -58,7 +58,7 @@ impl Limiter {
                 *sample = (delayed * gain).clamp(-CEILING, CEILING);
             }
         }
-        // What additions and subtractions have left of rounding errors goes once a block.
+        // Once a block the sum is made anew, so that rounding errors do not add up.
         self.sum = self.recent.iter().map(|gain| f64::from(*gain)).sum();
     }
 
@@ -102,7 +102,7 @@ mod tests {
         mixed.iter_mut().zip(other).for_each(|(mixed, other)| *mixed += other);
     }
 
-    /// Left channel of what comes out, without the look-ahead.
+    /// Left channel of the output, without the look-ahead.
     fn limited(mut audio: Vec<f32>) -> Vec<f32> {
         let mut limiter = Limiter::default();
         audio
@@ -160,7 +160,7 @@ mod tests {
             strength(steady, 1_000.0),
             strength(steady, 2_500.0),
         );
-        // All are turned down alike, by what the sum of the peaks asks for.
+        // All are turned down alike, by as much as the sum of the peaks needs.
         assert!((decibel(low) - decibel(high)).abs() < 0.1, "{low} {high}");
         assert!((-6.5..-5.5).contains(&decibel(low)), "{}", decibel(low));
         assert!((decibel(quiet / 0.05) - decibel(low)).abs() < 0.1, "{quiet}");

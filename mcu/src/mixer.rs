@@ -1,4 +1,4 @@
-//! All inputs together, in blocks of 10 ms, whether anybody speaks or not, kept below full scale by a limiter.
+//! Mixes all audio inputs in blocks of 10 ms, also when nobody speaks, and limits the sum.
 
 use std::collections::HashMap;
 
@@ -18,7 +18,7 @@ const LOG_EVERY: i64 = 10 * RATE;
 #[derive(Default)]
 pub struct Mixer {
     inputs: HashMap<UserId, Entry>,
-    /// Inputs of those who have left, until they have faded.
+    /// Inputs of members who have left, until they have faded out.
     leaving: Vec<AudioInput>,
     limiter: Limiter,
     /// First sample of the next block on the mix clock.
@@ -55,7 +55,7 @@ impl Mixer {
 
     /// A packet of a member's audio that is to be heard at sample `at`.
     ///
-    /// Errors: what the input's decoder says.
+    /// Errors: those of the input's decoder.
     pub fn handle_packet(&mut self, user: &UserId, packet: &[u8], at: i64) -> Result<(), CodecError> {
         let taken = self.taken;
         if !self.inputs.contains_key(user) {
@@ -109,7 +109,7 @@ impl Mixer {
     }
 }
 
-/// Whole blocks, so that what the limiter gives out last is the wanted block.
+/// Whole blocks, so that the limiter's last output is the wanted block.
 const _: () = assert!(LOOK_AHEAD.is_multiple_of(BLOCK));
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The MCU's end of a session with an SFU node: one offer of receive lines, and whole frames out of them. No sockets.
+//! The MCU's end of a session with an SFU node, sans-IO: one offer of receive lines, from which whole frames come.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Instant, SystemTime};
@@ -45,7 +45,7 @@ pub struct Receiver {
     session: u64,
 }
 
-/// What the receiver wants done or has to tell.
+/// Output of the receiver.
 pub enum Polled {
     Transmit(Transmit),
     Sample(Sample),
@@ -136,7 +136,7 @@ impl Receiver {
 
     pub fn handle_datagram(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) -> Result<(), ReceiverError> {
         let Some(local) = self.local else { return Ok(()) };
-        // What is neither STUN, DTLS nor RTP is dropped, as anybody can send to the port.
+        // Anybody can send to the port: a datagram that is neither STUN, DTLS nor RTP is dropped.
         let Ok(received) = Receive::new(Protocol::Udp, from, local, datagram) else {
             return Ok(());
         };
@@ -144,7 +144,7 @@ impl Receiver {
         if !self.rtc.accepts(&input) {
             return Ok(());
         }
-        // So does what only looks like it. A session that is really lost is not alive any more, which `poll` tells.
+        // So is one that only looks like it. A session that is really lost is no longer alive, and `poll` says so.
         if let Err(error) = self.rtc.handle_input(input) {
             metrics::counter!("rotunda_mcu_datagrams_refused_total").increment(1);
             tracing::debug!(%error, "a datagram was refused");
@@ -156,7 +156,7 @@ impl Receiver {
         Ok(self.rtc.handle_input(Input::Timeout(now))?)
     }
 
-    /// What to receive from now on. Answers true when something has to wait for a slot: ask again in a second.
+    /// Assigns slots to the wanted tracks. Answers true when a track has to wait for a slot: ask again in a second.
     pub fn handle_wants(&mut self, now: Instant, wants: &Wants) -> bool {
         let audio_waits = self.audio_slots.assign(now, &wants.audio);
         let videos: Vec<VideoRef> = wants.video.iter().map(|want| want.video.clone()).collect();
@@ -203,7 +203,7 @@ impl Receiver {
             }
             let output = match self.rtc.poll_output() {
                 Ok(output) => output,
-                // One member's payload is not what its type says. Everybody else goes on, and so do they with their next keyframe.
+                // One publisher's payload is malformed. All others go on, and this one does with the next keyframe.
                 Err(RtcError::Packet(mid, payload_type, error)) => {
                     self.handle_malformed(mid, &format!("payload type {payload_type}: {error}"));
                     continue;

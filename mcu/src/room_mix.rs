@@ -1,4 +1,4 @@
-//! The mix of one room: does the room's commands one after the other.
+//! Runs the commands for one room's mix one after the other.
 
 use rotunda_proto::bus::{BusExt, Request};
 use rotunda_proto::ids::RoomKey;
@@ -93,7 +93,7 @@ impl RoomMix {
         }
     }
 
-    /// Relayout of the room's mix; a new one where there is none, or where what may not change has changed.
+    /// Gives the room's mix a new layout. Starts a new mix where there is none, or where a fixed part of it has changed.
     async fn start(&mut self, spec: MixSpec) -> Result<(), ControlError> {
         self.check_room(&spec.room).await?;
         self.claims.check(&spec.stream_id, &spec.room)?;
@@ -130,7 +130,7 @@ async fn ended(task: &mut Option<TaskHandle>) {
     }
 }
 
-/// A program goes on through a change of layout and encoding, not of what it is.
+/// Whether the program goes on: layout and encoding may change; stream id, recording and tracks may not.
 fn goes_on(before: &MixSpec, after: &MixSpec) -> bool {
     before.stream_id == after.stream_id
         && before.record == after.record

@@ -1,4 +1,4 @@
-//! The shell of a [`Receiver`]: its socket, and the session's control over the bus. Opens it again when it is lost.
+//! The shell of a [`Receiver`]: its socket, and its control over the bus. It opens a new session when one is lost.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::mpsc::TrySendError;
@@ -27,7 +27,7 @@ const LAST_BACK_OFF: Duration = Duration::from_secs(5);
 /// Wants that found no slot are looked at again.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
 
-/// What a session needs to know and to whom it talks.
+/// Parameters and channels of a session.
 pub struct Session {
     pub room: RoomKey,
     pub bus: SharedBus,
@@ -67,7 +67,7 @@ struct Stay {
     socket: UdpSocket,
     session: SessionId,
     subject: String,
-    /// What the SFU tells this session alone.
+    /// Events of the SFU for this session alone.
     events: mpsc::Receiver<Bytes>,
 }
 
@@ -196,13 +196,13 @@ impl Session {
         });
     }
 
-    /// Sends and hands on what there is; answers when the receiver wants to be called again.
+    /// Drains the receiver; answers when it wants to be called again.
     async fn drain(&self, stay: &mut Stay) -> Result<Instant, SessionError> {
         loop {
             match stay.receiver.poll()? {
                 Polled::Timeout(at) => return Ok(at),
                 Polled::Transmit(transmit) => {
-                    // What the network does not take is lost, as on any other hop.
+                    // A datagram that the network does not take is lost, as on any other hop.
                     let _sent_or_lost = stay.socket.send_to(&transmit.contents, transmit.destination).await;
                 }
                 Polled::Sample(sample) => {

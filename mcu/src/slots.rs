@@ -1,4 +1,4 @@
-//! Which receive line of the session shows which source.
+//! Assigns sources to the receive lines (slots) of a session.
 
 use std::time::{Duration, Instant};
 
@@ -63,7 +63,7 @@ impl<T: Clone + PartialEq> Slots<T> {
         waits
     }
 
-    /// What a slot shows.
+    /// The source of a slot.
     pub fn source(&self, index: usize) -> Option<&T> {
         match self.slots.get(index)? {
             Slot::Shows { source, .. } => Some(source),

@@ -1,4 +1,4 @@
-//! One room's mix, as the node that runs it sees it: starts its parts, gives it a new layout, ends it.
+//! A handle on one running mix: starts its parts, gives it a new layout, ends it.
 //!
 //! | part | runs as | what it does |
 //! | --- | --- | --- |
@@ -39,7 +39,7 @@ use crate::worker::Worker;
 const SAMPLES: usize = 4096;
 const QUEUE: usize = 256;
 
-/// What every task of a node shares.
+/// Resources that all mixes of a node share.
 #[derive(Clone)]
 pub struct Surroundings {
     pub node: NodeId,

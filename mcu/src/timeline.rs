@@ -1,4 +1,4 @@
-//! From RTP time to the mix clock.
+//! Maps RTP time to the mix clock.
 //!
 //! Arrival times carry every track: RTP time plus the least delay of the last seconds is its time on the mix clock. Sender reports
 //! only say by how much the tracks of one person are apart on that person's wall clock, so that audio and video keep lip-sync. A
@@ -9,7 +9,7 @@ use rotunda_proto::ids::TrackSource;
 /// Microseconds on the mix clock (0: the task's start) or on a sender's wall clock. Signed: a sender's may be anything.
 pub type Micros = i64;
 
-/// What a sender report says: at `ntp` the RTP clock showed `rtp`.
+/// A sender report: at `ntp` the RTP clock showed `rtp`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SenderReport {
     pub ntp: Micros,
@@ -44,7 +44,7 @@ const PAUSE: Micros = 1_000_000;
 const JUMP_AFTER_PAUSE: Micros = 250_000;
 /// Two reports in a row agree when the wall clock and the RTP clock went equally far between them. Only then they are believed.
 const AGREES: Micros = 50_000;
-/// So many reports in a row that are not believed end what was believed before.
+/// After so many reports in a row that are not believed, the track is no longer compared with others.
 const MISFITS: u8 = 3;
 /// Tracks of one person that seem farther apart than this are not compared: one of their wall clocks has stepped.
 const APART: Micros = 1_000_000;
@@ -132,7 +132,7 @@ struct TrackClock {
     shift: Option<Shift>,
 }
 
-/// What the reports that are believed say.
+/// The wall clock of a track, by the reports that are believed.
 #[derive(Debug, Clone, Copy)]
 struct Wall {
     /// Wall clock at RTP time 0.
@@ -261,7 +261,7 @@ impl TrackClock {
     }
 }
 
-/// The least of what was measured in the last one to two [`WINDOW`]s.
+/// The least value of the last one to two [`WINDOW`]s.
 #[derive(Debug, Clone, Copy, Default)]
 struct LeastOf {
     before: Option<Micros>,

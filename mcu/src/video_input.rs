@@ -1,4 +1,4 @@
-//! One member's video: gated on continuity, decoded, kept until it is due, and turned upright.
+//! One member's video. It decodes frames that follow one another, keeps them until they are due, and turns them upright.
 //!
 //! The last frame stays until the layout takes the video away (muted, unpublished, left): a slide may stand for minutes.
 
@@ -26,11 +26,11 @@ pub struct CodedVideo {
     pub is_key: bool,
     /// Nothing is missing between it and the one before.
     pub contiguous: bool,
-    /// What the sender says about the camera's orientation; None: nothing with this frame.
+    /// Orientation that came with the frame; None: none did.
     pub rotation: Option<Rotation>,
 }
 
-/// What a frame looks like when it stands upright.
+/// Size of a frame when it stands upright.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shape {
     pub width: usize,
@@ -150,7 +150,7 @@ impl VideoInput {
         Some((self.shown.as_ref()?, self.serial))
     }
 
-    /// The shape of what is shown, when it is another one than before. Another size of the same shape is not.
+    /// The shape of the shown frame when it is a new one. Another size of the same shape is not new.
     pub fn take_new_shape(&mut self) -> Option<Shape> {
         let shown = self.shown.as_ref()?;
         let shape = Shape {

@@ -1,4 +1,4 @@
-//! The canvas as H.264.
+//! Encodes the canvas as H.264.
 
 use bytes::Bytes;
 use rotunda_media::codec::{CodecError, ForceKey, H264Encoder, H264EncoderConfig, h264};
@@ -13,7 +13,7 @@ pub struct VideoOutput {
     encoder: Option<H264Encoder>,
     force_key: ForceKey,
     sets: Option<ParameterSets>,
-    /// What the header says, which must not change while the parameter sets do not: readers would start over.
+    /// Bitrate in the header. It changes only with the parameter sets: readers start over with a new header.
     bitrate_kbps: u32,
 }
 

@@ -1,4 +1,4 @@
-//! What a task wants to receive: what its scene shows and lets be heard, and no more.
+//! The tracks that a mix wants to receive: those that its layout shows or makes heard, and no others.
 
 use std::collections::HashMap;
 

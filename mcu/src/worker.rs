@@ -1,4 +1,4 @@
-//! The thread of one mix: owns the core, decodes, ticks by deadline and writes the program.
+//! The thread of one mix. It owns the core, ticks by deadline and writes the program.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
@@ -22,7 +22,7 @@ const SECOND: Duration = Duration::from_secs(1);
 /// A mix whose encoders fail at so many ticks in a row ends with an error: some seconds.
 const MOST_FAILURES: u32 = 100;
 
-/// What a worker is told.
+/// Orders for a worker.
 pub enum Order {
     Scene(Scene),
     /// Both from the same frame on.
@@ -33,13 +33,13 @@ pub enum Order {
     },
 }
 
-/// What a worker tells.
+/// Reports of a worker.
 #[derive(Debug)]
 pub enum Report {
     /// The program has its first frame.
     Begun,
     NeedsKey(VideoRef),
-    /// What is shown of it has another shape than before.
+    /// Its frames have a new shape.
     Shape(VideoRef, Shape),
     Health(Health),
     /// The encoders have failed again and again, and the worker has ended.
@@ -144,7 +144,7 @@ impl Worker {
     }
 
     fn report(&self, report: Report) {
-        // A task that does not read loses reports; key frames are asked for again, and health comes each second.
+        // A task that does not read loses reports; keyframes are asked for again, and health comes each second.
         let _read_or_lost = self.reports.try_send(report);
     }
 

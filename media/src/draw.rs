@@ -1,4 +1,4 @@
-//! Names in frames.
+//! Draws names and discs into frames.
 
 use ab_glyph::{Font as _, FontVec, PxScale, ScaleFont as _, point};
 

@@ -12,10 +12,10 @@ use tokio::sync::broadcast;
 
 use crate::time::MediaTime;
 
-/// Frames that a slow reader may be behind before it loses some (it is told, and goes on at a later key frame):
+/// Frames that a slow reader may be behind before it loses some (it is told, and goes on at a later keyframe):
 /// 15 s of 15 frames and 47 audio frames a second.
 const QUEUE: usize = 1024;
-/// Most frames kept from the last key frame on for those who join; 20 s of the same. A longer GOP is not kept.
+/// Most frames kept from the last keyframe on for those who join; 20 s of the same. A longer GOP is not kept.
 const GOP_FRAMES: usize = 1280;
 
 /// What a decoder must know before the first frame. Shared by every frame until it changes.
@@ -107,7 +107,7 @@ pub struct ProgramHub {
 #[derive(Debug)]
 struct Program {
     frames: broadcast::Sender<Arc<Frame>>,
-    /// Frames since the last key frame, in order.
+    /// Frames since the last keyframe, in order.
     gop: Mutex<Vec<Arc<Frame>>>,
 }
 
@@ -136,7 +136,7 @@ impl ProgramHub {
         })
     }
 
-    /// Reads a running program from its last key frame on; None: no such program runs.
+    /// Reads a running program from its last keyframe on; None: no such program runs.
     pub fn subscribe(&self, stream_id: &StreamId) -> Option<ProgramReader> {
         let program = lock(&self.programs).get(stream_id).cloned()?;
         // Both under the GOP's lock: nothing is missed and nothing comes twice.
@@ -199,7 +199,7 @@ pub struct ProgramReader {
 impl ProgramReader {
     /// The next frame. Cancel-safe.
     ///
-    /// Errors: [`ReadError::Lagged`] says that frames were lost and reading can go on, best from the next key frame;
+    /// Errors: [`ReadError::Lagged`] says that frames were lost and reading can go on, best from the next keyframe;
     /// [`ReadError::Ended`] that the program is over.
     pub async fn next(&mut self) -> Result<Arc<Frame>, ReadError> {
         if let Some(frame) = self.backlog.pop() {

@@ -49,7 +49,7 @@ enum Camera {
     Vpx(VideoCodec, VpxEncoder),
 }
 
-/// A member who sends marked frames_seen at 15/s and a click-free tone, with its own clocks.
+/// A member who sends marked frames at 15/s and a click-free tone, with its own clocks.
 struct Sender {
     id: u8,
     camera: Camera,
@@ -104,7 +104,7 @@ impl Sender {
         })
     }
 
-    /// What was captured until `now`.
+    /// The frames captured until `now`.
     fn samples(&mut self, now: Micros) -> Vec<Sample> {
         let mut samples = Vec::new();
         while i64::from(self.sent_frames) * 1_000_000 / 15 <= now {
@@ -309,7 +309,7 @@ fn who_mutes_the_camera_is_a_card_at_the_next_frame_and_who_leaves_is_gone() {
 }
 
 #[test]
-fn a_gap_freezes_the_frame_until_the_next_key_frame_and_asks_for_it() {
+fn a_gap_freezes_the_frame_until_the_next_keyframe_and_asks_for_it() {
     let spec = spec(640, 360);
     let mut senders = vec![Sender::new(0)];
     let mut core = MixCore::new(&spec, 0, None).unwrap();

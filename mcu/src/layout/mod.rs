@@ -1,4 +1,4 @@
-//! Where every member's video goes: a pure function of what was asked and who is there.
+//! Lays out the members of a room: a pure function of the requested layout and the members present.
 //!
 //! | template | rule |
 //! | --- | --- |
@@ -6,7 +6,7 @@
 //! | float | the main video (else the first) fills the canvas; the others lie on it from the bottom left corner, 4 a row, rows upwards, at most 4; gaps of 1/64 of the shorter side, cells of a quarter less the gaps |
 //! | screen-share | cells of 1/8 by 1/8 on one side, top down, one column for up to 8 videos and two for more; the main video takes the rest, and without it the background shows |
 //! | picture-in-picture | the main video (else the first) fills the canvas, the small one lies on it; everybody else is heard only |
-//! | custom | the cells as given: those with a user are kept for it, the others are filled in the order of entering; who finds no cell is neither seen nor heard |
+//! | custom | the cells as given: those with a user are kept for it, the others are filled in the order of entering; a member without a cell is neither seen nor heard |
 //!
 //! At most 16 members are mixed: those whom the layout names, then the earliest. A member with a camera and a screen takes two cells.
 
@@ -19,7 +19,7 @@ use rotunda_proto::ids::{TrackSource, UserId};
 use rotunda_proto::mix::{Layout, MAX_INPUTS, RenderMode, Template, VideoRef};
 use rotunda_proto::room::TrackState;
 
-/// A member of the room and what it publishes.
+/// A member of the room and their published tracks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
     pub user: UserId,
@@ -35,7 +35,7 @@ pub struct Canvas {
     pub height: usize,
 }
 
-/// What a cell shows.
+/// Content of a cell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Content {
     /// The live video, and a card until there is one.
@@ -55,7 +55,7 @@ pub struct Placement {
     pub render_mode: RenderMode,
 }
 
-/// Who is seen and who is heard.
+/// The cells of a canvas and the members that are heard.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Scene {
     /// Back to front.

@@ -159,7 +159,7 @@ fn picture_in_picture(layout: &Layout, mut videos: Videos, canvas: Canvas) -> Ve
     big.into_iter().chain(little).collect()
 }
 
-/// Placements and who is heard. A cell without a source named shows the camera, or the screen of who has no camera.
+/// Placements, and the members that are heard. A cell without a named source shows the camera, or the screen of a member without a camera.
 pub(super) fn custom(layout: &Layout, inputs: &[&Member], canvas: Option<Canvas>) -> (Vec<Placement>, Vec<UserId>) {
     let mode = layout.render_mode.unwrap_or(RenderMode::Crop);
     let named = |user: &UserId| {

@@ -1,4 +1,4 @@
-//! What a task tells the rest of the system: the documents of its mix and its program, and events.
+//! Publishes the documents of a mix and its program, and tells events.
 
 use rotunda_proto::bus::{BusExt, SharedBus};
 use rotunda_proto::clock::Clock;

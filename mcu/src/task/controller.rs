@@ -1,4 +1,4 @@
-//! The life of one mix: follows the room's documents, lays its members out, and gives the worker its orders.
+//! Controls one mix: follows the room's documents, lays out its members, and gives the worker its orders.
 
 use std::collections::HashMap;
 
@@ -21,7 +21,7 @@ pub struct Relayout {
     pub done: oneshot::Sender<Result<(), CodecError>>,
 }
 
-/// What a controller hears.
+/// Inputs of a controller.
 pub struct Inputs {
     /// Of the room's documents.
     pub changes: mpsc::Receiver<Change>,
@@ -31,7 +31,7 @@ pub struct Inputs {
     pub stop: watch::Receiver<Option<StopReason>>,
 }
 
-/// What a controller steers.
+/// Outputs of a controller.
 pub struct Outputs {
     pub orders: mpsc::Sender<Order>,
     pub wants: watch::Sender<Wants>,

@@ -1,6 +1,6 @@
 //! Coders and decoders of the two frames' and the two audio' formats in use.
 //!
-//! Nothing here trusts a decoder to report loss: callers gate on continuity and ask for a key frame after a gap.
+//! Nothing here trusts a decoder to report loss: callers gate on continuity and ask for a keyframe after a gap.
 
 pub mod aac;
 pub mod h264;
@@ -35,7 +35,7 @@ pub struct EncodedFrame {
     pub is_key: bool,
 }
 
-/// Whether the next frame must be a key frame.
+/// Whether the next frame must be a keyframe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ForceKey {
     No,

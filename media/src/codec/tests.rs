@@ -47,7 +47,7 @@ fn every_coded_frame_decodes_to_its_own_mark() {
 }
 
 #[test]
-fn a_key_frame_comes_when_it_is_asked_for() {
+fn a_keyframe_comes_when_it_is_asked_for() {
     let mut h264 = H264Encoder::new(config()).unwrap();
     let mut vp8 = VpxEncoder::new(VpxCodec::Vp8, config()).unwrap();
     let mut vp9 = VpxEncoder::new(VpxCodec::Vp9, config()).unwrap();
@@ -98,7 +98,7 @@ fn after_a_loss_nothing_is_shown_as_if_it_were_whole() {
         .collect();
     assert!(
         matches!(decoder.decode(&coded[2].data), Err(_) | Ok(None)),
-        "no key frame yet"
+        "no keyframe yet"
     );
     assert!(decoder.decode(&coded[0].data).unwrap().is_some());
 }
