@@ -45,6 +45,8 @@ pub struct History {
 
 /// Bounds of what a new viewer is sent at once: more would be a burst that the link has to carry.
 const GOP_AGE: Duration = Duration::from_millis(1200);
+/// So few packets are given at any age: a source that sends a frame every few seconds, as slides do, is then seen at once.
+const SLOW_GOP_PACKETS: u64 = 100;
 const GOP_BYTES: usize = 400_000;
 const GOP_PACKETS: u64 = 400;
 
@@ -99,11 +101,12 @@ impl History {
         known.skip_while(move |packet| packet.arrived < moment)
     }
 
-    /// The newest group of pictures, when it is complete so far, and small and young enough for a new viewer.
+    /// The newest group of pictures, when it is complete so far, and small or young enough for a new viewer.
     pub fn group_of_pictures(&self, now: Instant) -> Option<impl Iterator<Item = &Arc<Packet>>> {
         let (first, last) = (self.keyframe?, self.newest?);
         let keyframe = self.get(first)?;
-        if now.saturating_duration_since(keyframe.arrived) > GOP_AGE || last.distance_from(first)? >= GOP_PACKETS {
+        let is_young = now.saturating_duration_since(keyframe.arrived) <= GOP_AGE;
+        if last.distance_from(first)? >= if is_young { GOP_PACKETS } else { SLOW_GOP_PACKETS } {
             return None;
         }
         let seqs = move || (first.get()..=last.get()).map(SeqNo::new);
@@ -156,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn the_group_of_pictures_is_given_only_while_it_is_whole_small_and_young() {
+    fn the_group_of_pictures_is_given_only_while_it_is_whole_and_small_or_young() {
         let now = rotunda_proto::clock::Clock.now();
         let mut history = History::new(1024);
         history.insert(&packet(9, false, now));
@@ -171,11 +174,14 @@ mod tests {
             .map(|packet| packet.seq.get())
             .collect();
         assert_eq!(seqs, [10, 11, 12]);
-        assert!(
-            history.group_of_pictures(now + Duration::from_secs(2)).is_none(),
-            "too old"
-        );
-        for seq in 13..500 {
+        let later = now + Duration::from_secs(60);
+        assert!(history.group_of_pictures(later).is_some(), "a slide that stays");
+        for seq in 13..200 {
+            history.insert(&packet(seq, false, now));
+        }
+        assert!(history.group_of_pictures(now).is_some(), "young");
+        assert!(history.group_of_pictures(later).is_none(), "too old");
+        for seq in 200..500 {
             history.insert(&packet(seq, false, now));
         }
         assert!(history.group_of_pictures(now).is_none(), "too large");

@@ -1,8 +1,8 @@
-//! I420 pictures: three planes of 8 bits, chroma at half width and half height.
+//! I420 frames: three planes of 8 bits, chroma at half width and half height.
 
-/// A picture in memory that it owns. Width and height are even and at least 2.
+/// A frame in memory that it owns. Width and height are even and at least 2.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Picture {
+pub struct VideoFrame {
     width: usize,
     height: usize,
     /// Y, then U, then V, rows without padding.
@@ -32,7 +32,7 @@ impl Yuv {
     }
 }
 
-/// A rectangle of a picture, in pixels from the top left. Even numbers, so that chroma does not shift.
+/// A rectangle of a frame, in pixels from the top left. Even numbers, so that chroma does not shift.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Rect {
     pub x: usize,
@@ -41,8 +41,18 @@ pub struct Rect {
     pub height: usize,
 }
 
-impl Picture {
-    /// A picture of one colour. Odd sizes are rounded up to even ones.
+/// How a frame must be turned, clockwise, to stand upright.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Rotation {
+    #[default]
+    None,
+    Clockwise90,
+    Half,
+    Clockwise270,
+}
+
+impl VideoFrame {
+    /// A frame of one colour. Odd sizes are rounded up to even ones.
     pub fn filled(width: usize, height: usize, colour: Yuv) -> Self {
         let (width, height) = ((width.max(2) + 1) & !1, (height.max(2) + 1) & !1);
         let luma = width * height;
@@ -60,7 +70,7 @@ impl Picture {
         self.height
     }
 
-    /// The whole picture.
+    /// The whole frame.
     pub fn rect(&self) -> Rect {
         Rect {
             x: 0,
@@ -92,7 +102,7 @@ impl Picture {
         [y, u, v]
     }
 
-    /// Paints a rectangle (cut to the picture) in one colour.
+    /// Paints a rectangle (cut to the frame) in one colour.
     pub fn fill(&mut self, rect: Rect, colour: Yuv) {
         let (width, height) = (self.width, self.height);
         let [y, u, v] = self.planes_mut();

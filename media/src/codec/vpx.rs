@@ -1,15 +1,32 @@
-//! VP8 by libvpx, behind the smallest safe wrapper that does.
+//! VP8 and VP9 by libvpx, behind a small safe wrapper. Source: RFC 6386; VP9 bitstream specification 0.6.
 
 use std::mem::MaybeUninit;
 
 use bytes::Bytes;
 use vpx_sys as vpx;
 
-use super::{CodecError, EncodedPicture, ForceKey, Plane, copy_planes};
-use crate::picture::Picture;
+use super::{CodecError, EncodedFrame, ForceKey, Plane, copy_planes};
+use crate::video_frame::VideoFrame;
 
 /// Speed over quality: libvpx's real-time setting for a call, -16 to 16.
 const CPU_USED: i32 = 8;
+
+/// Which of libvpx's codecs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VpxCodec {
+    Vp8,
+    /// Profile 0: 8 bits, 4:2:0.
+    Vp9,
+}
+
+impl VpxCodec {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Vp8 => "VP8",
+            Self::Vp9 => "VP9",
+        }
+    }
+}
 
 /// A libvpx codec context, destroyed with its owner.
 struct Context(Box<vpx::vpx_codec_ctx_t>);
@@ -24,7 +41,9 @@ impl Drop for Context {
     }
 }
 
-pub struct Vp8Encoder {
+/// A real-time encoder at constant bitrate, for tests and synthetic participants.
+pub struct VpxEncoder {
+    codec: VpxCodec,
     context: Context,
     width: usize,
     height: usize,
@@ -32,17 +51,24 @@ pub struct Vp8Encoder {
     next_pts: i64,
 }
 
-impl Vp8Encoder {
-    /// A real-time encoder at constant bitrate; key frames on demand and every `gop_frames`.
-    pub fn new(config: super::H264EncoderConfig) -> Result<Self, CodecError> {
+impl VpxEncoder {
+    /// Keyframes come on demand and every `gop_frames`.
+    pub fn new(codec: VpxCodec, config: super::H264EncoderConfig) -> Result<Self, CodecError> {
         let set_up = |code| CodecError::SetUp {
-            codec: "VP8",
+            codec: codec.name(),
             reason: format!("libvpx error {code:?}"),
+        };
+        // SAFETY: both return a pointer to a static table.
+        let interface = unsafe {
+            match codec {
+                VpxCodec::Vp8 => vpx::vpx_codec_vp8_cx(),
+                VpxCodec::Vp9 => vpx::vpx_codec_vp9_cx(),
+            }
         };
         let mut settings = MaybeUninit::<vpx::vpx_codec_enc_cfg_t>::zeroed();
         // SAFETY: libvpx fills the settings in when it answers OK.
         let mut settings = unsafe {
-            let code = vpx::vpx_codec_enc_config_default(vpx::vpx_codec_vp8_cx(), settings.as_mut_ptr(), 0);
+            let code = vpx::vpx_codec_enc_config_default(interface, settings.as_mut_ptr(), 0);
             if code != vpx::vpx_codec_err_t::VPX_CODEC_OK {
                 return Err(set_up(code));
             }
@@ -63,7 +89,7 @@ impl Vp8Encoder {
         let code = unsafe {
             vpx::vpx_codec_enc_init_ver(
                 &raw mut *context,
-                vpx::vpx_codec_vp8_cx(),
+                interface,
                 &raw const settings,
                 0,
                 vpx::VPX_ENCODER_ABI_VERSION as i32,
@@ -82,6 +108,7 @@ impl Vp8Encoder {
             );
         }
         Ok(Self {
+            codec,
             context,
             width: config.width.into(),
             height: config.height.into(),
@@ -89,8 +116,8 @@ impl Vp8Encoder {
         })
     }
 
-    pub fn encode(&mut self, picture: &Picture, force_key: ForceKey) -> Result<EncodedPicture, CodecError> {
-        let (actual_width, actual_height) = (picture.width(), picture.height());
+    pub fn encode(&mut self, frame: &VideoFrame, force_key: ForceKey) -> Result<EncodedFrame, CodecError> {
+        let (actual_width, actual_height) = (frame.width(), frame.height());
         if (actual_width, actual_height) != (self.width, self.height) {
             return Err(CodecError::Size {
                 width: self.width,
@@ -105,7 +132,7 @@ impl Vp8Encoder {
         } else {
             0
         };
-        // SAFETY: `vpx_img_wrap` fills the image in for a buffer of I420 rows without padding, which `Picture` is; the
+        // SAFETY: `vpx_img_wrap` fills the image in for a buffer of I420 rows without padding, which `VideoFrame` is; the
         // encoder only reads it, and only within this call.
         let code = unsafe {
             vpx::vpx_img_wrap(
@@ -114,7 +141,7 @@ impl Vp8Encoder {
                 self.width as u32,
                 self.height as u32,
                 1,
-                picture.y().as_ptr().cast_mut(),
+                frame.y().as_ptr().cast_mut(),
             );
             vpx::vpx_codec_encode(
                 &raw mut *self.context.0,
@@ -128,7 +155,7 @@ impl Vp8Encoder {
         self.next_pts += 1;
         if code != vpx::vpx_codec_err_t::VPX_CODEC_OK {
             return Err(CodecError::Encode {
-                codec: "VP8",
+                codec: self.codec.name(),
                 reason: format!("libvpx error {code:?}"),
             });
         }
@@ -139,7 +166,7 @@ impl Vp8Encoder {
                 let packet = vpx::vpx_codec_get_cx_data(&raw mut *self.context.0, &raw mut iterator);
                 let Some(packet) = packet.as_ref() else {
                     return Err(CodecError::Encode {
-                        codec: "VP8",
+                        codec: self.codec.name(),
                         reason: "no frame came out".to_owned(),
                     });
                 };
@@ -151,7 +178,7 @@ impl Vp8Encoder {
             // SAFETY: as above; the packet says how long it is.
             let data = unsafe { std::slice::from_raw_parts(frame.buf.cast::<u8>(), frame.sz as usize) };
             let is_key = frame.flags & vpx::VPX_FRAME_IS_KEY != 0;
-            return Ok(EncodedPicture {
+            return Ok(EncodedFrame {
                 data: Bytes::copy_from_slice(data),
                 is_key,
             });
@@ -159,18 +186,24 @@ impl Vp8Encoder {
     }
 }
 
-pub struct Vp8Decoder {
+pub struct VpxDecoder {
+    codec: VpxCodec,
     context: Context,
 }
 
-impl Vp8Decoder {
-    pub fn new() -> Result<Self, CodecError> {
+impl VpxDecoder {
+    pub fn new(codec: VpxCodec) -> Result<Self, CodecError> {
         let mut context = Box::new(vpx::vpx_codec_ctx_t::default());
-        // SAFETY: the context lives through the call; the ABI version is that of the bindings.
+        // SAFETY: the interfaces are static tables; the context lives through the call; the ABI version is that of the
+        // bindings.
         let code = unsafe {
+            let interface = match codec {
+                VpxCodec::Vp8 => vpx::vpx_codec_vp8_dx(),
+                VpxCodec::Vp9 => vpx::vpx_codec_vp9_dx(),
+            };
             vpx::vpx_codec_dec_init_ver(
                 &raw mut *context,
-                vpx::vpx_codec_vp8_dx(),
+                interface,
                 std::ptr::null(),
                 0,
                 vpx::VPX_DECODER_ABI_VERSION as i32,
@@ -178,17 +211,27 @@ impl Vp8Decoder {
         };
         if code == vpx::vpx_codec_err_t::VPX_CODEC_OK {
             Ok(Self {
+                codec,
                 context: Context(context),
             })
         } else {
             Err(CodecError::SetUp {
-                codec: "VP8",
+                codec: codec.name(),
                 reason: format!("libvpx error {code:?}"),
             })
         }
     }
 
-    pub fn decode(&mut self, frame: &[u8]) -> Result<Option<Picture>, CodecError> {
+    pub fn codec(&self) -> VpxCodec {
+        self.codec
+    }
+
+    /// Decodes one VP8 frame, or all spatial layers of one VP9 frame, of which the highest comes out.
+    pub fn decode(&mut self, frame: &[u8]) -> Result<Option<VideoFrame>, CodecError> {
+        let failed = |reason: String| CodecError::Decode {
+            codec: self.codec.name(),
+            reason,
+        };
         // SAFETY: the input is valid for its length.
         let code = unsafe {
             vpx::vpx_codec_decode(
@@ -200,16 +243,17 @@ impl Vp8Decoder {
             )
         };
         if code != vpx::vpx_codec_err_t::VPX_CODEC_OK {
-            return Err(CodecError::Decode {
-                codec: "VP8",
-                reason: format!("libvpx error {code:?}"),
-            });
+            return Err(failed(format!("libvpx error {code:?}")));
         }
         let mut iterator = std::ptr::null();
         // SAFETY: the image lives until the next call of the decoder, which needs `&mut self`; it is copied here.
-        let picture = unsafe {
+        let frame = unsafe {
             let image = vpx::vpx_codec_get_frame(&raw mut *self.context.0, &raw mut iterator);
             let Some(image) = image.as_ref() else { return Ok(None) };
+            // Profiles 1 to 3 have other chroma sampling or 16-bit samples, which must not be read as 8-bit 4:2:0.
+            if image.fmt != vpx::vpx_img_fmt_t::VPX_IMG_FMT_I420 {
+                return Err(failed(format!("pixel format {:?} instead of 8-bit 4:2:0", image.fmt)));
+            }
             let (width, height) = (image.d_w as usize, image.d_h as usize);
             let plane = |index: usize, rows: usize| {
                 let stride = image.stride[index].max(1) as usize;
@@ -221,6 +265,6 @@ impl Vp8Decoder {
             let half = height.div_ceil(2);
             copy_planes(width, height, [plane(0, height), plane(1, half), plane(2, half)])
         };
-        Ok(picture)
+        Ok(frame)
     }
 }

@@ -1,4 +1,4 @@
-//! One member's sound on the mix clock: decoded, gaps concealed, drift taken up, and faded where it begins and ends.
+//! One member's audio on the mix clock. It decodes packets, conceals gaps, follows clock drift, and fades where audio begins and ends.
 
 use rotunda_media::codec::{CodecError, OpusDecoder};
 
@@ -12,17 +12,37 @@ pub const CHANNELS: usize = 2;
 const FADE: usize = 240;
 /// Samples that a packet may be beside its place before it is stretched or shortened by [`STRETCH`].
 const TOLERANCE: i64 = 96;
-/// Beyond this (20 ms) the sound takes its new place at once.
+/// Beyond this (20 ms) the audio moves to its new place at once.
 const STEP: i64 = 960;
 /// 1/200 of the length at most.
 const STRETCH: i64 = 200;
-/// Lost packets of 20 ms that the decoder makes up; what is longer is silence.
+/// Lost packets of 20 ms that the decoder conceals. A longer gap is silent.
 const CONCEAL: i64 = 3;
-/// Sound waiting to be mixed, at most: 5 s.
+/// Audio waiting to be mixed, at most: 5 s.
 const MOST: i64 = 5 * RATE;
 
+/// When all packets have been too late for so long, samples, the input is played out later: 500 ms.
+const PATIENCE: i64 = RATE / 2;
+/// So much later than needed, samples: 40 ms.
+const MARGIN: i64 = RATE / 25;
+
+/// A packet this short says that nobody speaks, and that the next one comes later (DTX). Source: RFC 6716 §3.1, RFC 7587 §3.1.3.
+const DTX_BYTES: usize = 2;
+/// The decoder makes comfort noise for so long after it, samples: 1 s. Encoders repeat it every 400 ms.
+const DTX_MOST: i64 = RATE;
+
+/// Whether a packet could be heard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Timing {
+    InTime,
+    /// Its time is over.
+    TooLate,
+    /// Its time is farther away than audio is kept.
+    TooEarly,
+}
+
 /// See the [module](self).
-pub struct Voice {
+pub struct AudioInput {
     decoder: OpusDecoder,
     /// Interleaved, from `start` on the mix clock.
     buffer: Vec<f32>,
@@ -30,6 +50,12 @@ pub struct Voice {
     /// Whether the buffer's end is at full loudness, so that a gap after it needs a fade.
     loud: bool,
     packet: Vec<f32>,
+    /// How much later than asked for the input is heard, samples.
+    lag: i64,
+    /// Since when every packet has been too late.
+    late_since: Option<i64>,
+    /// Comfort noise that may still be made, samples.
+    noise_left: i64,
 }
 
 /// Microseconds on the mix clock as samples.
@@ -37,7 +63,7 @@ pub fn samples(time: Micros) -> i64 {
     time * RATE / 1_000_000
 }
 
-impl Voice {
+impl AudioInput {
     /// Errors: [`CodecError::SetUp`].
     pub fn new() -> Result<Self, CodecError> {
         Ok(Self {
@@ -46,15 +72,23 @@ impl Voice {
             start: 0,
             loud: false,
             packet: Vec::new(),
+            lag: 0,
+            late_since: None,
+            noise_left: 0,
         })
     }
 
-    /// Takes a packet whose first sample is to be heard at `at`. Sound before `heard`, where the mixer is, is too late.
+    /// Takes a packet whose first sample is to be heard at `at`. Audio before `heard`, where the mixer is, is too late.
     ///
     /// Errors: [`CodecError::Decode`]; the packet is as good as lost.
-    pub fn handle_packet(&mut self, packet: &[u8], at: i64, heard: i64) -> Result<(), CodecError> {
-        if at < heard - RATE || at > heard + MOST {
-            return Ok(());
+    pub fn handle_packet(&mut self, packet: &[u8], at: i64, heard: i64) -> Result<Timing, CodecError> {
+        let at = at + self.lag;
+        if at > heard + MOST {
+            return Ok(Timing::TooEarly);
+        }
+        if at < heard - RATE {
+            self.handle_late(at, heard);
+            return Ok(Timing::TooLate);
         }
         self.make_room(heard);
         let gap = at - self.end();
@@ -62,18 +96,45 @@ impl Voice {
             self.conceal(gap)?;
         }
         self.packet.clear();
-        let mut packet_samples = std::mem::take(&mut self.packet);
-        let decoded = self.decoder.decode(Some(packet), &mut packet_samples);
-        if decoded.is_ok() {
-            self.place(&packet_samples, at);
-        }
-        self.packet = packet_samples;
-        decoded.map(|_| ())
+        let mut decoded = std::mem::take(&mut self.packet);
+        let result = self.decoder.decode(Some(packet), &mut decoded);
+        let timing = match result {
+            Ok(_) if at + (decoded.len() / CHANNELS) as i64 <= heard => {
+                self.handle_late(at, heard);
+                Timing::TooLate
+            }
+            Ok(_) => {
+                self.noise_left = if packet.len() <= DTX_BYTES { DTX_MOST } else { 0 };
+                self.late_since = None;
+                self.place(&decoded, at);
+                Timing::InTime
+            }
+            Err(_) => Timing::InTime,
+        };
+        self.packet = decoded;
+        result.map(|_| timing)
     }
 
-    /// Adds what is to be heard from `at` on to `out` (interleaved). What was not there in time stays away.
+    /// An input whose packets are always too late would be silent for ever: it is heard later instead.
+    fn handle_late(&mut self, at: i64, heard: i64) {
+        if heard - *self.late_since.get_or_insert(heard) >= PATIENCE {
+            self.lag += heard - at + MARGIN;
+            self.late_since = None;
+            tracing::warn!(
+                milliseconds = self.lag * 1000 / RATE,
+                "audio comes too late all the time and is played out later"
+            );
+        }
+    }
+
+    /// Adds the audio from `at` on to `out` (interleaved). A packet that has not come by now is not played.
     pub fn mix_into(&mut self, at: i64, out: &mut [f32]) {
         let length = (out.len() / CHANNELS) as i64;
+        while self.loud && self.noise_left > 0 && self.end() < at + length {
+            if self.make_noise().is_err() {
+                break;
+            }
+        }
         if self.loud && self.end() < at + length {
             self.fade_out();
         }
@@ -88,7 +149,7 @@ impl Voice {
         self.drop_before(at + length);
     }
 
-    /// Ends the sound softly: what waits is cut to one fade.
+    /// Ends the audio with one fade; the rest of the buffer is thrown away.
     pub fn handle_mute(&mut self) {
         self.buffer.truncate(FADE * CHANNELS);
         if self.loud {
@@ -113,10 +174,17 @@ impl Voice {
     }
 
     fn conceal(&mut self, gap: i64) -> Result<(), CodecError> {
-        for _ in 0..(gap / STEP).min(CONCEAL) {
+        let most = if self.noise_left > 0 { DTX_MOST / STEP } else { CONCEAL };
+        for _ in 0..(gap / STEP).min(most) {
             self.decoder.decode(None, &mut self.buffer)?;
         }
         Ok(())
+    }
+
+    /// Appends 20 ms of comfort noise.
+    fn make_noise(&mut self) -> Result<(), CodecError> {
+        self.noise_left -= STEP;
+        self.decoder.decode(None, &mut self.buffer).map(|_| ())
     }
 
     fn place(&mut self, packet: &[f32], at: i64) {
@@ -162,10 +230,10 @@ enum Fade {
     Out,
 }
 
-/// Fades the first [`FADE`] samples in, or all of `sound` out.
-fn fade(sound: &mut [f32], which: Fade) {
-    let length = (sound.len() / CHANNELS).min(FADE);
-    for (n, frame) in sound.chunks_exact_mut(CHANNELS).take(length).enumerate() {
+/// Fades the first [`FADE`] samples in, or all of `audio` out.
+fn fade(audio: &mut [f32], which: Fade) {
+    let length = (audio.len() / CHANNELS).min(FADE);
+    for (n, frame) in audio.chunks_exact_mut(CHANNELS).take(length).enumerate() {
         let step = (n as f32 + 0.5) / length as f32;
         let gain = if which == Fade::In { step } else { 1.0 - step };
         frame.iter_mut().for_each(|sample| *sample *= gain);
