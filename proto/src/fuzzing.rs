@@ -54,15 +54,27 @@ fn room_ticket(data: &[u8]) {
 
 /// An address of `PublishCdnUrls`. What is accepted can be sent, and its key is not printed.
 fn push_address(data: &[u8]) {
-    let Some(address) = std::str::from_utf8(data).ok().and_then(|text| text.parse::<PushAddress>().ok()) else {
+    let Some(address) = std::str::from_utf8(data)
+        .ok()
+        .and_then(|text| text.parse::<PushAddress>().ok())
+    else {
         return;
     };
     assert!(!address.app().is_empty() && !address.stream().is_empty() && address.port() != 0);
     let scheme = address.scheme();
-    let again: PushAddress = format!("{scheme}://{}:{}/{}/{}", address.host(), address.port(), address.app(), address.stream())
-        .parse()
-        .unwrap();
-    assert_eq!((again.host(), again.app(), again.stream()), (address.host(), address.app(), address.stream()));
+    let again: PushAddress = format!(
+        "{scheme}://{}:{}/{}/{}",
+        address.host(),
+        address.port(),
+        address.app(),
+        address.stream()
+    )
+    .parse()
+    .unwrap();
+    assert_eq!(
+        (again.host(), again.app(), again.stream()),
+        (address.host(), address.app(), address.stream())
+    );
     assert!(address.to_string().ends_with("/***"));
 }
 

@@ -253,13 +253,7 @@ mod tests {
                 "live-bvc",
                 "?streamname=x&key=y",
             ),
-            (
-                "rtmp://h/live?streamname=x/y",
-                "h",
-                1935,
-                "live",
-                "?streamname=x/y",
-            ),
+            ("rtmp://h/live?streamname=x/y", "h", 1935, "live", "?streamname=x/y"),
             // Characters that a URL library would escape are sent as they are written.
             ("rtmp://h//live/a%2Fb{c}.|d", "h", 1935, "live", "a%2Fb{c}.|d"),
             ("rtmp://h/live/k?", "h", 1935, "live", "k"),
@@ -271,7 +265,11 @@ mod tests {
                 address.app().to_owned(),
                 address.stream().to_owned(),
             );
-            assert_eq!(parts, (host.to_owned(), port, app.to_owned(), stream.to_owned()), "{text}");
+            assert_eq!(
+                parts,
+                (host.to_owned(), port, app.to_owned(), stream.to_owned()),
+                "{text}"
+            );
         }
         assert_eq!(
             parse("rtmps://[::1]/live/k").unwrap().tc_url(),
