@@ -10,6 +10,7 @@ mod open_files;
 mod preflight;
 mod secrets;
 mod server;
+mod tenants;
 
 use std::process::ExitCode;
 

@@ -20,12 +20,14 @@ use crate::cli::Role;
 use crate::config::Config;
 use crate::open_files::raise_limit;
 use crate::secrets::Secrets;
+use crate::tenants::{Purpose, Tenants};
 use crate::{http, preflight};
 
 /// A running server.
 pub struct Server {
     pub bus: SharedBus,
-    pub applications: Vec<Application>,
+    /// The application of the demo mode.
+    pub demo: Option<Application>,
     pub http: SocketAddr,
     config: Config,
     signaling: Option<Running<rotunda_signaling::Service>>,
@@ -45,16 +47,13 @@ struct Running<S> {
 
 impl Server {
     /// Checks everything, then starts. `config` was loaded without mistakes.
-    pub async fn start(config: Config, roles: &[Role]) -> anyhow::Result<Self> {
+    pub async fn start(config: Config, roles: &[Role], purpose: Purpose) -> anyhow::Result<Self> {
         preflight::check(&config, roles)?;
         check_open_files(&config, roles);
         let metrics = http::install_metrics().context("install metrics")?;
         let secrets = Secrets::load_or_make(&config.server.data)?;
-        let applications = if config.applications.is_empty() {
-            vec![secrets.application()]
-        } else {
-            config.applications.clone()
-        };
+        let Tenants { applications, demo } = Tenants::new(&config, secrets.application(), purpose)?;
+        warn_of_demo_mode(demo.as_ref());
 
         let bus: SharedBus = Arc::new(InProcess::new());
         let hub = ProgramHub::new();
@@ -101,10 +100,10 @@ impl Server {
         if has(Role::Signaling) {
             let stop = CancellationToken::new();
             let service = rotunda_signaling::Service::start(
-                config.signaling.clone(),
+                for_signaling(&config, demo.as_ref()),
                 node.clone(),
                 bus.clone(),
-                applications.clone(),
+                applications,
                 db.clone(),
                 stop.clone(),
             )
@@ -131,9 +130,15 @@ impl Server {
         let mut live = None;
         if has(Role::Live) {
             let stop = CancellationToken::new();
-            let service = rotunda_live::Service::start(config.live.clone(), bus.clone(), hub.clone(), stop.clone())
-                .await
-                .context("start live")?;
+            let service = rotunda_live::Service::start(
+                config.live.clone(),
+                bus.clone(),
+                hub.clone(),
+                config.server.outbound_networks.clone(),
+                stop.clone(),
+            )
+            .await
+            .context("start live")?;
             router = router.merge(service.router());
             live = Some(Running { service, stop });
         }
@@ -148,7 +153,7 @@ impl Server {
         info!(%http, roles = %names(roles), "ready");
         Ok(Self {
             bus,
-            applications,
+            demo,
             http,
             config,
             signaling,
@@ -189,6 +194,30 @@ impl Server {
                 "not everything ended in time; stopping anyway"
             ),
         }
+    }
+}
+
+/// Signaling's section and what it needs to know of the process.
+fn for_signaling(config: &Config, demo: Option<&Application>) -> rotunda_signaling::Config {
+    let server = &config.server;
+    rotunda_signaling::Config {
+        process: rotunda_signaling::Process {
+            public_names: server.public_names.clone(),
+            trusted_proxies: server.trusted_proxies.clone(),
+            outbound: server.outbound_networks.clone(),
+            demo: demo.map(|application| application.sdk_app_id),
+        },
+        ..config.signaling.clone()
+    }
+}
+
+fn warn_of_demo_mode(demo: Option<&Application>) {
+    if let Some(application) = demo {
+        warn!(
+            sdk_app_id = %application.sdk_app_id,
+            "demo mode: anybody who reaches this server gets a ticket of the generated application and may start mixes; \
+             configure [[applications]], or set signaling.demo = false"
+        );
     }
 }
 

@@ -11,31 +11,37 @@ use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use metrics::counter;
 use rotunda_media::program::ProgramHub;
 use rotunda_proto::bus::{BusError, Change, SharedBus};
 use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::StreamId;
+use rotunda_proto::outbound::AllowedNetworks;
 use rotunda_proto::program::{PROGRAMS_PREFIX, ProgramDescriptor};
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tower_http::cors::CorsLayer;
-use tracing::{Instrument, debug, error, info, info_span, warn};
+use tracing::{Instrument, debug, info, info_span, warn};
 
 use crate::config::Config;
 use crate::hls::{self, Window};
 use crate::http_flv;
+use crate::on_air::{OnAir, Seen};
 use crate::rtmp_play;
-use crate::rtmp_push::{self, Target};
+use crate::rtmp_push::Outbound;
+use crate::tls::{self, TlsError};
 
 /// An ended stream's last segments stay this long.
 const KEEP_ENDED: Duration = Duration::from_secs(60);
 /// A playlist that has no segment yet is waited for this long.
 const FIRST_SEGMENT_WITHIN: Duration = Duration::from_secs(8);
 
+/// Pause after the programs could not be watched.
+const WATCH_AGAIN: Duration = Duration::from_secs(1);
 /// Pause after a connection could not be accepted.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(500);
 
@@ -50,6 +56,8 @@ pub enum StartError {
     },
     #[error("reach the bus")]
     Bus(#[from] BusError),
+    #[error("set up RTMPS")]
+    Tls(#[from] TlsError),
 }
 
 /// A running live origin.
@@ -72,8 +80,13 @@ impl Service {
         config: Config,
         bus: SharedBus,
         hub: ProgramHub,
+        networks: AllowedNetworks,
         shutdown: CancellationToken,
     ) -> Result<Self, StartError> {
+        let outbound = Outbound {
+            networks,
+            tls: tls::client(config.push_ca_file.as_deref())?,
+        };
         let changes = bus.watch(PROGRAMS_PREFIX).await?;
         let address = SocketAddr::new(config.bind, config.rtmp_port);
         let listener = TcpListener::bind(address)
@@ -85,7 +98,8 @@ impl Service {
             windows: Arc::default(),
             shutdown,
         };
-        let programs = tokio::spawn(origin.clone().follow(changes));
+        let on_air = OnAir::new(origin.hub.clone(), outbound, origin.shutdown.clone());
+        let programs = tokio::spawn(origin.clone().follow(bus, changes, on_air));
         let rtmp = tokio::spawn(origin.clone().accept(listener));
         Ok(Self { origin, programs, rtmp })
     }
@@ -107,35 +121,70 @@ impl Service {
 }
 
 impl Origin {
-    /// Starts a segmenter and the pushes of each program; they end with it.
-    async fn follow(self, mut changes: mpsc::Receiver<Change>) {
-        let mut tasks: JoinSet<()> = JoinSet::new();
+    /// Keeps a segmenter and the wanted pushes of each program; they end with it.
+    async fn follow(self, bus: SharedBus, mut changes: mpsc::Receiver<Change>, mut on_air: OnAir) {
         loop {
-            let change = tokio::select! {
+            tokio::select! {
                 () = self.shutdown.cancelled() => break,
-                Some(_ended) = tasks.join_next() => continue,
-                change = changes.recv() => change,
-            };
-            let Some(change) = change else { break };
-            if let Some(program) = change.parse::<ProgramDescriptor>() {
-                self.begin(&program, &mut tasks);
+                () = on_air.ended() => {}
+                change = changes.recv() => match change {
+                    Some(change) => self.handle_change(&change, &mut on_air),
+                    // It fell too far behind. What is missed of ends shows in the programs themselves.
+                    None => match self.watch_again(&bus).await {
+                        Some(again) => changes = again,
+                        None => break,
+                    },
+                },
             }
         }
-        while tasks.join_next().await.is_some() {}
+        on_air.finish().await;
     }
 
-    fn begin(&self, program: &ProgramDescriptor, tasks: &mut JoinSet<()>) {
-        let id = &program.stream_id;
-        let running = |window: &watch::Receiver<Window>| window.has_changed().is_ok();
-        if self.windows().get(id).is_some_and(running) {
-            return;
+    /// None at shutdown.
+    async fn watch_again(&self, bus: &SharedBus) -> Option<mpsc::Receiver<Change>> {
+        counter!("rotunda_live_watches_lost_total").increment(1);
+        loop {
+            match bus.watch(PROGRAMS_PREFIX).await {
+                Ok(changes) => return Some(changes),
+                Err(error) => warn!(error = &error as &dyn std::error::Error, "watch the programs again"),
+            }
+            tokio::select! {
+                () = self.shutdown.cancelled() => return None,
+                () = Clock.sleep_until(Clock.now() + WATCH_AGAIN) => {}
+            }
         }
+    }
+
+    fn handle_change(&self, change: &Change, on_air: &mut OnAir) {
+        let ended = change.entry.is_none().then(|| change.key.strip_prefix(PROGRAMS_PREFIX));
+        if let Some(id) = ended.flatten().and_then(|id| id.parse().ok()) {
+            on_air.handle_end(&id);
+        }
+        let Some(program) = change.parse::<ProgramDescriptor>() else {
+            return;
+        };
+        if on_air.handle_program(&program) == Seen::New {
+            self.begin(&program, on_air);
+        }
+    }
+
+    fn begin(&self, program: &ProgramDescriptor, on_air: &mut OnAir) {
+        let id = &program.stream_id;
         let Some(reader) = self.hub.subscribe(id) else {
             warn!(stream = %id, "the program is not in this process");
             return;
         };
         let span = info_span!("live", room = %program.room, stream = %id);
-        let (window, receiver) = watch::channel(Window::new(self.config.hls_segment_seconds, self.config.hls_window));
+        let earlier = self.window(id).map(|window| window.borrow().resumed());
+        let window = earlier.unwrap_or_else(|| {
+            let Config {
+                hls_segment_seconds,
+                hls_window,
+                ..
+            } = self.config;
+            Window::new(hls_segment_seconds, hls_window, Clock.unix())
+        });
+        let (window, receiver) = watch::channel(window);
         self.windows().insert(id.clone(), receiver.clone());
         let (origin, stream_id) = (self.clone(), id.clone());
         let segmenter = async move {
@@ -153,17 +202,7 @@ impl Origin {
                 windows.remove(&stream_id);
             }
         };
-        tasks.spawn(segmenter.instrument(span.clone()));
-        for url in &program.push_urls {
-            match (Target::parse(url), self.hub.subscribe(id)) {
-                (Ok(target), Some(reader)) => {
-                    let push = rtmp_push::push(target, reader, self.shutdown.clone());
-                    tasks.spawn(push.instrument(span.clone()));
-                }
-                (Err(error), _) => error!(stream = %id, error = &error as &dyn std::error::Error, "push"),
-                (Ok(_), None) => {}
-            }
-        }
+        on_air.spawn(segmenter.instrument(span));
         info!(stream = %id, pushes = program.push_urls.len(), "on air");
     }
 
@@ -211,7 +250,7 @@ pub enum Asked {
 /// What a path below `/live/<streamId>/` asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AskedPart {
-    Init(usize),
+    Init(u64),
     Segment(u64),
 }
 
@@ -276,10 +315,13 @@ async fn part(State(origin): State<Origin>, Path((id, file)): Path<(String, Stri
         Some(bytes) => {
             let headers = [
                 (header::CONTENT_TYPE, "video/mp4"),
-                (header::CACHE_CONTROL, "public, max-age=60"),
+                (header::CACHE_CONTROL, "public, max-age=3600, immutable"),
             ];
             (headers, bytes).into_response()
         }
         None => (StatusCode::NOT_FOUND, "the segment is not in the window any more").into_response(),
     }
 }
+
+#[cfg(test)]
+mod tests;

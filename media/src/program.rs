@@ -49,6 +49,33 @@ pub struct AudioHeader {
     pub config: Bytes,
 }
 
+impl ProgramHeader {
+    /// Whether one decoder takes frames of both: bitrates and frame rates may differ.
+    pub fn decodes_like(&self, other: &Self) -> bool {
+        let video = match (&self.video, &other.video) {
+            (None, None) => true,
+            (Some(one), Some(other)) => one.decodes_like(other),
+            _ => false,
+        };
+        video && self.audio.decodes_like(&other.audio)
+    }
+}
+
+impl VideoHeader {
+    /// See [`ProgramHeader::decodes_like`].
+    pub fn decodes_like(&self, other: &Self) -> bool {
+        let size = |header: &Self| (header.width, header.height);
+        size(self) == size(other) && self.sps == other.sps && self.pps == other.pps
+    }
+}
+
+impl AudioHeader {
+    /// See [`ProgramHeader::decodes_like`].
+    pub fn decodes_like(&self, other: &Self) -> bool {
+        self.sample_rate == other.sample_rate && self.channels == other.channels && self.config == other.config
+    }
+}
+
 /// One coded picture or 1024 coded samples of sound.
 #[derive(Debug, Clone)]
 pub struct Frame {
@@ -136,6 +163,11 @@ pub struct ProgramWriter {
 }
 
 impl ProgramWriter {
+    /// How many read the program.
+    pub fn readers(&self) -> usize {
+        self.program.frames.receiver_count()
+    }
+
     /// Hands a frame to every reader. Never waits.
     pub fn write(&self, frame: Arc<Frame>) {
         let mut gop = lock(&self.program.gop);

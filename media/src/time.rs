@@ -47,6 +47,16 @@ impl MediaTime {
         Duration::new(whole, (rest * 1_000_000_000 / self.rate as u64) as u32)
     }
 
+    /// Exact, also between different rates.
+    pub const fn is_before(self, other: Self) -> bool {
+        (self.ticks as u128) * (other.rate as u128) < (other.ticks as u128) * (self.rate as u128)
+    }
+
+    /// From an earlier time to this one; zero from a later one.
+    pub const fn since(self, earlier: Self) -> Duration {
+        self.duration().saturating_sub(earlier.duration())
+    }
+
     /// `self` and `ticks` more of the same rate.
     #[must_use]
     pub const fn plus(self, ticks: u64) -> Self {

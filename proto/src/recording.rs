@@ -34,6 +34,24 @@ pub struct RecordingFile {
     pub resolution: Option<(u16, u16)>,
     /// Where it plays.
     pub url: String,
+    /// What is missing in it.
+    #[serde(default)]
+    pub gaps: Vec<Gap>,
+}
+
+/// A time that a recording does not have.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gap {
+    pub from_unix_ms: u64,
+    pub to_unix_ms: u64,
+    pub reason: GapReason,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GapReason {
+    /// The disk took longer than the program's queue lasts.
+    DiskTooSlow,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

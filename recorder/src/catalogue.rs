@@ -8,30 +8,12 @@ use sqlx::{AnyPool, Row};
 pub struct Catalogue(pub AnyPool);
 
 impl Catalogue {
-    pub async fn add(&self, file: &RecordingFile) -> Result<(), sqlx::Error> {
-        let json = serde_json::to_string(file).map_err(|error| sqlx::Error::Encode(error.into()))?;
-        sqlx::query(
-            "INSERT INTO recordings (file_id, name, state, format, size_bytes, duration_ms, started_unix_us, url, file) \
-             VALUES ($1, $2, 'ready', $3, $4, $5, $6, $7, $8)",
-        )
-        .bind(&file.file_id)
-        .bind(&file.name)
-        .bind(file.format.as_str())
-        .bind(file.size_bytes as i64)
-        .bind(file.duration_ms as i64)
-        .bind(file.started_unix_us as i64)
-        .bind(&file.url)
-        .bind(json)
-        .execute(&self.0)
-        .await?;
-        Ok(())
-    }
-
     /// Files whose news has not been accepted yet, oldest first.
     pub async fn unannounced(&self) -> Result<Vec<RecordingFile>, sqlx::Error> {
-        let rows = sqlx::query("SELECT file FROM recordings WHERE announced = 0 ORDER BY started_unix_us")
-            .fetch_all(&self.0)
-            .await?;
+        let rows =
+            sqlx::query("SELECT file FROM recordings WHERE announced = 0 AND state = 'ready' ORDER BY started_unix_us")
+                .fetch_all(&self.0)
+                .await?;
         let parse = |row: &sqlx::any::AnyRow| serde_json::from_str(&row.try_get::<String, _>("file").ok()?).ok();
         Ok(rows.iter().filter_map(parse).collect())
     }

@@ -3,7 +3,11 @@
 use std::path::PathBuf;
 
 use rotunda_proto::config::ConfigMistake;
+use rotunda_proto::recording::FileFormat;
 use serde::{Deserialize, Serialize};
+use tracing::warn;
+
+use crate::name::NameTimeZone;
 
 /// Section `[recorder]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -13,11 +17,19 @@ pub struct Config {
     pub directory: PathBuf,
     /// Address under which clients reach this server, for the URLs in callbacks. Default "http://127.0.0.1:8080".
     pub public_url: String,
-    /// Kinds of files to make of each recording: "mp4", "hls". Default both.
+    /// Kinds of files to make of each recording: "mp4", "hls", "flv", "aac" (audio alone). Default "mp4" and "hls".
     pub formats: Vec<Format>,
-    /// Hours from UTC of the times in file names. Default 8.
-    pub name_utc_offset_hours: i8,
-    /// Milliseconds of film in a fragment: what a crash may lose. Default 1000.
+    /// Time zone of the times in file names: an IANA name ("Asia/Kolkata", "Europe/Berlin"), whose summer time is followed, or
+    /// an offset from UTC ("+05:30"). Default "+08:00".
+    pub name_time_zone: NameTimeZone,
+    /// The earlier form of `name_time_zone`, in whole hours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name_utc_offset_hours: Option<i8>,
+    /// Minutes after which another file begins, at a keyframe; HLS is one for all: 1 to 120. Default 120.
+    pub max_file_minutes: u64,
+    /// No recording begins while the disk has less free space than this, in MB; those that run go on. 0: always. Default 512.
+    pub free_space_floor_mb: u64,
+    /// Milliseconds of video in a fragment: what a crash may lose. Default 1000.
     pub fragment_ms: u64,
     /// Least seconds of an HLS segment; it ends at the next key frame. Default 4.
     pub hls_segment_seconds: u64,
@@ -28,6 +40,19 @@ pub struct Config {
 pub enum Format {
     Mp4,
     Hls,
+    Flv,
+    Aac,
+}
+
+impl Format {
+    pub fn file_format(self) -> FileFormat {
+        match self {
+            Self::Mp4 => FileFormat::Mp4,
+            Self::Hls => FileFormat::Hls,
+            Self::Flv => FileFormat::Flv,
+            Self::Aac => FileFormat::Aac,
+        }
+    }
 }
 
 impl Default for Config {
@@ -36,7 +61,10 @@ impl Default for Config {
             directory: "./data/recordings".into(),
             public_url: "http://127.0.0.1:8080".to_owned(),
             formats: vec![Format::Mp4, Format::Hls],
-            name_utc_offset_hours: 8,
+            name_time_zone: NameTimeZone::default(),
+            name_utc_offset_hours: None,
+            max_file_minutes: 120,
+            free_space_floor_mb: 512,
             fragment_ms: 1000,
             hls_segment_seconds: 4,
         }
@@ -52,9 +80,15 @@ impl Config {
             }
         };
         check(
-            (-23..=23).contains(&self.name_utc_offset_hours),
+            self.name_utc_offset_hours
+                .is_none_or(|hours| (-23..=23).contains(&hours)),
             "recorder.name_utc_offset_hours",
-            "write -23 to 23",
+            "write -23 to 23, or better recorder.name_time_zone in its place",
+        );
+        check(
+            self.name_utc_offset_hours.is_none() || self.name_time_zone == NameTimeZone::default(),
+            "recorder.name_utc_offset_hours",
+            "recorder.name_time_zone is set too and replaces this key; leave this one out",
         );
         check(
             (100..=10_000).contains(&self.fragment_ms),
@@ -67,9 +101,14 @@ impl Config {
             "write 1 to 60",
         );
         check(
+            (1..=120).contains(&self.max_file_minutes),
+            "recorder.max_file_minutes",
+            "write 1 to 120",
+        );
+        check(
             !self.formats.is_empty(),
             "recorder.formats",
-            "write at least one of \"mp4\" and \"hls\"",
+            "write at least one of \"mp4\", \"hls\", \"flv\" and \"aac\"",
         );
         check(
             self.public_url.starts_with("http"),
@@ -77,5 +116,23 @@ impl Config {
             "write http:// or https:// and the host",
         );
         mistakes
+    }
+
+    /// Says what to write in place of a key that still works.
+    pub fn warn_of_old_keys(&self) {
+        if self.name_utc_offset_hours.is_some() {
+            let zone = self.name_zone();
+            warn!(
+                "recorder.name_utc_offset_hours is replaced by recorder.name_time_zone: write name_time_zone = \"{zone}\""
+            );
+        }
+    }
+
+    /// Of the times in file names, by whichever key it is set.
+    pub fn name_zone(&self) -> NameTimeZone {
+        match self.name_utc_offset_hours {
+            Some(hours) => NameTimeZone::whole_hours(hours),
+            None => self.name_time_zone.clone(),
+        }
     }
 }

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::{self, Api};
 use crate::applications::Applications;
-use crate::callbacks::{self, Callbacks};
+use crate::callbacks::{self, Callbacks, Outbox};
 use crate::config::Config;
 use crate::connection;
 use crate::demo;
@@ -59,6 +59,7 @@ pub struct Parts {
     pub rooms: Rooms,
     pub registry: Registry,
     pub db: AnyPool,
+    pub outbox: Outbox,
 }
 
 impl Shared {
@@ -72,7 +73,13 @@ impl Shared {
             rooms: Rooms::default(),
             registry: Registry::default(),
             db,
+            outbox: Outbox::default(),
         }))
+    }
+
+    /// The one that the demo back end serves, in demo mode.
+    pub fn demo_application(&self) -> Option<&Application> {
+        self.applications.by_id(self.config.process.demo?)
     }
 }
 
@@ -123,14 +130,14 @@ impl Service {
         })
     }
 
-    /// `/ws`, `/whip/`, `/whep/`, the Tencent envelope at `/`, `/schema.json` and, where it is on, `/demo/`. `index` answers `GET /` without an
-    /// `Action`.
+    /// `/ws`, `/whip/`, `/whep/`, the Tencent envelope at `/`, `/schema.json` and, in demo mode, `/demo/`. `index` answers `GET /`
+    /// without an `Action`.
     pub fn router(&self, index: MethodRouter) -> Router {
         let mut router = socket_routes(self.shared.clone())
             .route("/schema.json", get(|| async { axum::Json(schema()) }))
             .merge(self.api.router(index))
             .merge(whip::router(self.shared.clone()));
-        if self.shared.config.demo {
+        if self.shared.demo_application().is_some() {
             router = router.merge(demo::router(self.shared.clone(), self.api.mixes()));
         }
         router

@@ -21,6 +21,7 @@ use super::mix::Api;
 use super::{Quiet, asked_to_stop_within, load, sign, start_logging};
 use crate::cli::{self, ConfigFile, MixStart, MixTarget, Role, Size, TemplateName};
 use crate::server::Server;
+use crate::tenants::Purpose;
 
 /// Name, number in the frame mark, codec.
 const PEOPLE: [(&str, u8, VideoCodec); 4] = [
@@ -39,8 +40,8 @@ pub async fn run(arguments: cli::Demo) -> anyhow::Result<()> {
     let directory = config.recorder.directory.clone();
     let grpc = format!("http://127.0.0.1:{}", config.signaling.api.grpc_port);
     println!("Starting the server ...");
-    let server = Server::start(config, &Role::ALL).await?;
-    let application = server.applications.first().context("an application")?.clone();
+    let server = Server::start(config, &Role::ALL, Purpose::Demo).await?;
+    let application = server.demo.clone().context("the demo's application")?;
 
     let stop = CancellationToken::new();
     let mut people = Vec::new();

@@ -9,6 +9,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 pub mod film;
+pub mod hls_rules;
 
 /// `rotunda serve` in a folder of its own, on free ports. Dropping it kills it.
 pub struct Server {
@@ -171,11 +172,15 @@ pub fn settings(folder: &Path, [http, grpc, rtmp, media]: [u16; 4]) -> Vec<(Stri
     [
         ("ROTUNDA__SERVER__DATA", folder.display().to_string()),
         ("ROTUNDA__SERVER__PORT", http.to_string()),
+        // Receivers of callbacks and pushes run here.
+        ("ROTUNDA__SERVER__OUTBOUND_NETWORKS", "[\"127.0.0.0/8\"]".to_owned()),
         ("ROTUNDA__RECORDER__DIRECTORY", recordings),
         ("ROTUNDA__RECORDER__PUBLIC_URL", format!("http://127.0.0.1:{http}")),
         ("ROTUNDA__LIVE__RTMP_PORT", rtmp.to_string()),
         ("ROTUNDA__SIGNALING__API", format!("{{ grpc_port = {grpc} }}")),
         ("ROTUNDA__SFU__PORT", media.to_string()),
+        // Receivers of callbacks and pushes are on this machine.
+        ("ROTUNDA__SERVER__OUTBOUND_NETWORKS", "[\"127.0.0.0/8\"]".to_owned()),
         // Rooms are on both workers, so that every test is also one of what is between them.
         ("ROTUNDA__SFU__WORKERS", "2".to_owned()),
         ("ROTUNDA__SFU__ROOM_SESSIONS", "1".to_owned()),

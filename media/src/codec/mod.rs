@@ -4,6 +4,7 @@
 
 pub mod aac;
 pub mod h264;
+pub mod mp3;
 pub mod opus;
 pub mod vp8;
 

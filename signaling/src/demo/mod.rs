@@ -1,10 +1,10 @@
-//! The demo application's own back end: what a company would have beside its web page. It gives anybody a ticket, so it is
-//! for trying only (`signaling.demo = false` turns it off).
+//! The demo page's own back end: what a company would have beside its web page. It gives anybody a ticket, so it exists in demo
+//! mode alone and serves the generated application alone, never one that is configured.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::State;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use rotunda_proto::clock::Clock;
@@ -25,6 +25,9 @@ use crate::service::Shared;
 /// A ticket for the demo lasts a day.
 const LIFE: Duration = Duration::from_secs(86_400);
 
+/// Largest body of a request, bytes.
+const MAX_BODY: usize = 16 * 1024;
+
 #[derive(Clone)]
 struct Demo {
     shared: Shared,
@@ -37,13 +40,14 @@ pub fn router(shared: Shared, mixes: Arc<Mixes>) -> Router {
         .route("/demo/user-sig", post(ticket))
         .route("/demo/mix/start", post(start))
         .route("/demo/mix/stop", post(stop))
+        .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(Demo { shared, mixes })
 }
 
 async fn info(State(demo): State<Demo>) -> Result<Json<Value>, ApiError> {
     let application = demo.application()?;
     Ok(Json(
-        json!({ "sdkAppId": application.sdk_app_id, "version": env!("CARGO_PKG_VERSION") }),
+        json!({ "sdkAppId": application.sdk_app_id, "version": env!("CARGO_PKG_VERSION"), "demoMode": true }),
     ))
 }
 
@@ -129,8 +133,8 @@ async fn stop(State(demo): State<Demo>, Json(request): Json<MixRequest>) -> Resu
 
 impl Demo {
     fn application(&self) -> Result<&Application, ApiError> {
-        let none = || ApiError::new("ResourceNotFound", "no application is configured");
-        self.shared.applications.first().ok_or_else(none)
+        let none = || ApiError::new("ResourceNotFound", "the server is not in demo mode");
+        self.shared.demo_application().ok_or_else(none)
     }
 }
 

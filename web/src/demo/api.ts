@@ -30,6 +30,11 @@ async function post<Reply>(path: string, body: unknown): Promise<Reply> {
   throw new Error(message);
 }
 
+/** Whether the server is in demo mode: only then does it give tickets to anybody. */
+export async function isDemoMode(): Promise<boolean> {
+  return (await fetch('/demo/info')).ok;
+}
+
 export async function credentials(userId: string): Promise<Credentials> {
   return { userId, ...await post<{ sdkAppId: number; userSig: string }>('/demo/user-sig', { userId }) };
 }
