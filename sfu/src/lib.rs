@@ -9,6 +9,7 @@ mod allocator;
 mod answer;
 mod capture_clock;
 mod config;
+mod constrained_high;
 mod control;
 mod copies;
 mod custom_messages;

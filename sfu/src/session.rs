@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use foldhash::{HashMap, HashMapExt};
 use rotunda_proto::ids::{RoomKey, SessionId, TrackSource, UserId};
 use rotunda_proto::sfu::{Client, ControlError, Lines, Loudest, SlotMap};
-use str0m::change::{SdpAnswer, SdpOffer};
+use str0m::change::SdpOffer;
 use str0m::format::{Codec, PayloadParams};
 use str0m::media::{Direction, KeyframeRequestKind, MediaKind, Mid, Rid};
 use str0m::rtp::Ssrc;
@@ -15,6 +15,7 @@ use str0m::{Candidate, Rtc};
 
 use crate::answer;
 use crate::capture_clock::CaptureClock;
+use crate::constrained_high::AsHigh;
 use crate::custom_messages::CustomMessages;
 use crate::dtls_keys;
 use crate::egress::Egress;
@@ -150,7 +151,7 @@ impl Session {
         for candidate in candidates {
             rtc.add_local_candidate(candidate.clone());
         }
-        let answer = answer::candidates_in_bundle(&accept(&mut rtc, &offer)?.to_sdp_string());
+        let answer = answer::candidates_in_bundle(&accept(&mut rtc, &offer)?);
         let mut session = Self {
             id,
             room,
@@ -220,7 +221,7 @@ impl Session {
         for slot in &self.slots {
             self.rtc.direct_api().remove_stream_tx(slot.ssrc.into());
         }
-        let answer = answer::candidates_in_bundle(&answer?.to_sdp_string());
+        let answer = answer::candidates_in_bundle(&answer?);
         self.ice_password = self.rtc.direct_api().local_ice_credentials().pass;
         self.restarted = true;
         let answer = answer::pair_slots(&answer, &self.lines);
@@ -372,12 +373,13 @@ impl Session {
     }
 }
 
-fn accept(rtc: &mut Rtc, offer: &str) -> Result<SdpAnswer, ControlError> {
+fn accept(rtc: &mut Rtc, offer: &str) -> Result<String, ControlError> {
     let bad_sdp = |reason: String| ControlError::BadSdp { reason };
-    let offer = SdpOffer::from_sdp_string(offer).map_err(|error| bad_sdp(error.to_string()))?;
-    rtc.sdp_api()
-        .accept_offer(offer)
-        .map_err(|error| bad_sdp(error.to_string()))
+    let shown = AsHigh::new(offer);
+    let offer = SdpOffer::from_sdp_string(&shown.offer).map_err(|error| bad_sdp(error.to_string()))?;
+    let answer = rtc.sdp_api().accept_offer(offer);
+    let answer = answer.map_err(|error| bad_sdp(error.to_string()))?;
+    Ok(shown.answer(&answer.to_sdp_string()))
 }
 
 #[cfg(test)]
