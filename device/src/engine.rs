@@ -159,7 +159,7 @@ pub async fn run(
         }
     }
     engine.exit();
-    // The members' orders end with the engine, and they leave the room.
+    engine.relays.close();
     drop(engine);
     let leave = async {
         for member in members {

@@ -30,7 +30,7 @@ struct Relay {
 
 /// See the [module](self).
 pub struct Relays {
-    orders: Vec<mpsc::UnboundedSender<Order>>,
+    orders: RefCell<Vec<mpsc::UnboundedSender<Order>>>,
     users: Vec<UserId>,
     slots: RefCell<Vec<Option<Relay>>>,
 }
@@ -48,17 +48,22 @@ impl Relays {
     pub fn new(orders: Vec<mpsc::UnboundedSender<Order>>, users: Vec<UserId>) -> Self {
         let slots = orders.iter().map(|_| None).collect();
         Self {
-            orders,
+            orders: RefCell::new(orders),
             users,
             slots: RefCell::new(slots),
         }
     }
 
     pub fn order(&self, member: usize, order: Order) {
-        if let Some(orders) = self.orders.get(member) {
+        if let Some(orders) = self.orders.borrow().get(member) {
             // A member ends with the device.
             let _ended = orders.send(order);
         }
+    }
+
+    /// The members leave the room.
+    pub fn close(&self) {
+        self.orders.borrow_mut().clear();
     }
 
     /// Has a member carry this stream, or finds the one that does, and waits until it flows.

@@ -341,7 +341,9 @@ impl Streams {
                 if needs_keyframe && let Some(link) = self.lock().get_mut(&key) {
                     link.needs_keyframe = false;
                 }
-                channel.tell(mark, &self.watchers(&channel));
+                if mark.is_some() {
+                    channel.tell(mark, &self.watchers(&channel));
+                }
                 channel.changed.notify_one();
                 Ok(())
             }

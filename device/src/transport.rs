@@ -61,6 +61,7 @@ impl Transport {
             loop {
                 // An error is an ICMP message about an earlier packet.
                 let Ok((length, from)) = reading.recv_from(&mut buffer).await else {
+                    tokio::task::yield_now().await;
                     continue;
                 };
                 let datagram = Datagram {

@@ -15,6 +15,7 @@ fn targets() -> impl Iterator<Item = (&'static str, Target)> {
         rotunda_signaling::fuzzing::TARGETS,
         rotunda_live::fuzzing::TARGETS,
         rotunda_media::fuzzing::TARGETS,
+        rotunda_device::fuzzing::TARGETS,
     ];
     all.into_iter().flatten().copied()
 }

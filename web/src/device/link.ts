@@ -14,6 +14,8 @@ const DIRECT_LINES = 3;
 /** Milliseconds. */
 const PATIENCE = 15_000;
 const GATHERING = 1500;
+/** Attempts, 200 ms apart. */
+const PUBLISHED_WITHIN = 15;
 /** Between two fragments through the server, after the first twenty: it takes thirty a second. */
 const PACE = 40;
 const AT_ONCE = 20;
@@ -114,7 +116,16 @@ export class Link extends Emitter<{
 
   /** Asks the server for a member's camera, which a stream of the device comes as. */
   async requestVideo(member: string): Promise<void> {
-    await this.signaling.request('requestVideo', { userId: member, source: 'camera' });
+    for (let left = PUBLISHED_WITHIN; ; left -= 1) {
+      try {
+        await this.signaling.request('requestVideo', { userId: member, source: 'camera' });
+        return;
+      } catch (error) {
+        // It has been published; our server may hear of it later than we.
+        if (left === 0 || !(error instanceof RotundaError) || error.code !== 'not_published') throw error;
+        await new Promise((resolve) => { setTimeout(resolve, 200); });
+      }
+    }
   }
 
   async cancelVideo(member: string): Promise<void> {
