@@ -38,7 +38,7 @@ device-demo: setup ## Build the device library and the demo camera in C (docs/de
 	$(CARGO) build -p rotunda-device
 	@mkdir -p target/device
 	cc -std=c99 -O1 -g -Wall -Wextra -Wpedantic -Werror -Idevice/include device/demo/*.c -o target/device/demo \
-	    target/debug/librotunda_device.so -Wl,-rpath,'$$ORIGIN/../debug' -lpthread -lm
+	    -Ltarget/debug -lrotunda_device -Wl,-rpath,'$$ORIGIN/../debug' -lpthread -lm
 
 test: setup web lint test-rust test-fuzz test-web test-browser test-sdk test-whip ## Everything that must pass
 	@echo "make test: everything passed"

@@ -3,10 +3,11 @@
 //! What a callback began (a stream, talk-back, a download) is in the [`Calls::open`] ledger until the callback that ends it has run,
 //! so that each has its end, also when the library exits.
 
+use std::cell::Cell;
 use std::collections::{BTreeSet, VecDeque};
 use std::ffi::{c_int, c_void};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::{JoinHandle, ThreadId};
+use std::thread::JoinHandle;
 
 use tokio::sync::oneshot;
 
@@ -198,6 +199,7 @@ impl Calls {
     }
 
     fn run(self) {
+        IS_OURS.set(true);
         loop {
             let mut queue = lock(&self.0.queue);
             while queue.jobs.is_empty() && !queue.ended {
@@ -236,9 +238,14 @@ impl Open {
     }
 }
 
-/// Waits for the thread, unless it is the one that waits.
-pub fn join(thread: JoinHandle<()>, own: ThreadId) {
-    if thread.thread().id() != own {
+thread_local! {
+    /// Whether this is the callbacks' thread.
+    static IS_OURS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Waits for the callbacks' thread, unless it is the one that waits.
+pub fn join(thread: JoinHandle<()>) {
+    if !IS_OURS.get() {
         let _panicked = thread.join();
     }
 }

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::ffi::c_int;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
 use rotunda_proto::clock::Clock;
@@ -26,13 +25,16 @@ use crate::requests;
 use crate::settings::Avt;
 use crate::streams::{StreamKey, Streams};
 
+/// The waiting end of `iv_avt_send_command`.
+type Answering = crate::reply::Answer<Result<Vec<u8>, c_int>>;
+
 /// What the program's threads ask of the device.
 pub enum Command {
     Send {
         visitor: u32,
         data: Vec<u8>,
         timeout: Duration,
-        reply: SyncSender<Result<Vec<u8>, c_int>>,
+        reply: Answering,
     },
     Finish(StreamKey),
     AnnounceFinish(StreamKey),
@@ -433,16 +435,10 @@ impl Engine {
         }
     }
 
-    fn send_command(
-        self: &Rc<Self>,
-        visitor: u32,
-        data: Vec<u8>,
-        timeout: Duration,
-        reply: SyncSender<Result<Vec<u8>, c_int>>,
-    ) {
+    fn send_command(self: &Rc<Self>, visitor: u32, data: Vec<u8>, timeout: Duration, reply: Answering) {
         let is_playing = !self.streams.of_visitor(visitor).is_empty();
         if !is_playing {
-            let _gone = reply.try_send(Err(err::STATE_ERROR));
+            reply.give(Err(err::STATE_ERROR));
             return;
         }
         let engine = Rc::downgrade(self);
@@ -457,7 +453,7 @@ impl Engine {
                 Err(_late) => Err(err::SEND_DATA_TIMEOUT),
             };
             drop(engine);
-            let _gone = reply.try_send(answered);
+            reply.give(answered);
         });
     }
 

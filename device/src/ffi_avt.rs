@@ -314,19 +314,15 @@ pub unsafe extern "C" fn iv_avt_send_command(
         let data = unsafe { std::slice::from_raw_parts(message.cast::<u8>(), length) }.to_vec();
         match instance.send_command(visitor, data, timeout_ms) {
             Ok(reply) => {
+                let copied = reply.len().min(room);
                 // SAFETY: the caller's promise.
                 unsafe {
-                    let copied = reply.len().min(*buffer_length);
                     std::ptr::copy_nonoverlapping(reply.as_ptr(), buffer, copied);
                     *buffer_length = copied;
                 }
                 err::NONE
             }
-            Err(code) => {
-                // SAFETY: the caller's promise.
-                unsafe { *buffer_length = 0 };
-                code
-            }
+            Err(code) => code,
         }
     })
 }

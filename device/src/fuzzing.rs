@@ -32,7 +32,11 @@ fn read(message: &Message) {
     // Numbers like 1.0e5 are written in another way, which may be longer.
     if let Ok(written) = message.write() {
         let again = Message::read(&written).map(|again| again.binary);
-        assert_eq!(again.as_ref(), Ok(&message.binary), "what was read is written as it was");
+        assert_eq!(
+            again.as_ref(),
+            Ok(&message.binary),
+            "what was read is written as it was"
+        );
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::ffi::{CString, c_int};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -12,13 +11,14 @@ use rotunda_proto::clock::Clock;
 use tokio::sync::mpsc;
 use tokio::task::LocalSet;
 
-use crate::abi::{SendStats, err};
+use crate::abi::{EVENT_PEER_ERROR, SendStats, err};
 use crate::access_unit::FrameKind;
 use crate::calls::{self, Calls, Functions};
 use crate::engine::{self, Command};
 use crate::log::{self, log};
 use crate::member::Config;
 use crate::pipe::PushError;
+use crate::reply::reply;
 use crate::settings::{Avt, System};
 use crate::streams::{SendError, StreamKey, Streams, chain};
 
@@ -57,12 +57,6 @@ impl Instance {
             log::close();
             err::MALLOC_BUFFER_FAILED
         };
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .max_blocking_threads(1)
-            .thread_keep_alive(Duration::from_secs(1))
-            .build()
-            .map_err(failed)?;
         let (calls, calls_thread) = Calls::start(functions).map_err(failed)?;
         let streams = Arc::new(Streams::default());
         let (commands, waiting) = mpsc::unbounded_channel();
@@ -73,11 +67,24 @@ impl Instance {
             tcp_only: avt.tcp_only,
             streams: streams.clone(),
         });
-        let (on_thread, shared) = (calls.clone(), streams.clone());
+        let (on_thread, shared, told) = (calls.clone(), streams.clone(), calls.clone());
         let network = std::thread::Builder::new()
             .name("iv-network".to_owned())
             .spawn(move || {
                 let ran = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                    // Made on this thread: the program's threads get nothing of Rust that would stay with them.
+                    let runtime = tokio::runtime::Builder::new_current_thread()
+                        .enable_all()
+                        .max_blocking_threads(1)
+                        .thread_keep_alive(Duration::from_secs(1))
+                        .build();
+                    let runtime = match runtime {
+                        Ok(runtime) => runtime,
+                        Err(error) => {
+                            log!(Error, "the network thread could not be set up: {error}");
+                            return;
+                        }
+                    };
                     let set = LocalSet::new();
                     set.block_on(&runtime, engine::run(config, avt, on_thread, shared, waiting));
                     drop(set);
@@ -88,6 +95,7 @@ impl Instance {
                         Error,
                         "the network thread has failed: a fault of the library; initialise it again"
                     );
+                    told.event(EVENT_PEER_ERROR);
                 }
             });
         let network = match network {
@@ -122,7 +130,7 @@ impl Instance {
         // Callbacks go on meanwhile: one of them may hold up what the network thread waits for.
         let _panicked = threads.network.join();
         self.calls.end();
-        calls::join(threads.calls, std::thread::current().id());
+        calls::join(threads.calls);
         self.calls.close_all();
         log::close();
     }
@@ -194,7 +202,7 @@ impl Instance {
             0 => COMMAND_TIMEOUT,
             milliseconds => Duration::from_millis(milliseconds.into()),
         };
-        let (reply, answered) = sync_channel(1);
+        let (reply, answered) = reply();
         let sent = self.command(Command::Send {
             visitor,
             data,
@@ -205,7 +213,7 @@ impl Instance {
             return Err(sent);
         }
         // The network thread answers in time; when it ends, so does the waiting.
-        answered.recv().unwrap_or(Err(err::STATE_ERROR))
+        answered.wait().unwrap_or(Err(err::STATE_ERROR))
     }
 
     fn stream_command(&self, key: StreamKey, command: Command) -> c_int {

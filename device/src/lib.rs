@@ -30,6 +30,7 @@ mod message;
 mod pipe;
 mod protocol;
 mod relay;
+mod reply;
 mod requests;
 mod session;
 mod settings;

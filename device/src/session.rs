@@ -87,6 +87,9 @@ const LEAST_RATE: u64 = 40_000;
 /// str0m's own bounds, and what goes through every network.
 const MTU: std::ops::RangeInclusive<usize> = 576..=1200;
 
+/// What str0m warns of, and takes for the bound of what it sends again.
+const LARGEST_DATAGRAM: usize = 1280;
+
 /// Whether the session to the server also receives talk-back and messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
@@ -164,7 +167,7 @@ impl Session {
             .enable_h265(true)
             .enable_bwe(Some(INITIAL))
             .set_stats_interval(Some(Duration::from_secs(1)))
-            .set_mtu(mtu..=usize::MAX)
+            .set_mtu(mtu..=LARGEST_DATAGRAM)
             .set_rtcp_report_interval_audio(Duration::from_secs(1));
         Self {
             rtc: config.build(now),

@@ -1,6 +1,7 @@
 // A camera with the device library (device/demo) and its viewers in real Chromium: live view, talk-back, commands, recordings.
 
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -206,6 +207,12 @@ describe('a camera and its viewers', { skip: cannotRun() ?? noDemo() }, () => {
   });
 });
 
+function noValgrind() {
+  if (spawnSync('valgrind', ['--version']).status === 0) return undefined;
+  if (process.env.CI) throw new Error('CI must have valgrind');
+  return 'SKIPPED: no valgrind (`make setup` installs it)';
+}
+
 describe('a camera on a bad network', { skip: cannotRun() ?? noDemo() }, () => {
   let folder;
   let server;
@@ -258,6 +265,20 @@ describe('a camera on a bad network', { skip: cannotRun() ?? noDemo() }, () => {
     await page.close();
     const { code } = await camera.stop();
     assert.equal(code, 0);
+  });
+
+  test('valgrind has nothing to say about a camera with a viewer, from its start to its exit', { skip: noValgrind() }, async () => {
+    const wrap = ['valgrind', '--quiet', '--leak-check=full', '--errors-for-leak-kinds=definite,indirect,possible', '--error-exitcode=9'];
+    const camera = await startCamera(server, folder, { name: 'checked', clips: [join(folder, 'one.h264')], wrap, waits: 120 });
+    const page = await view('device=cam_checked&user=gus');
+    // It is too slow under valgrind to play well: a few frames by either way are enough.
+    await until(page, 'a frame', shows(41), undefined, 120);
+    await page.evaluate(() => window.rotunda.camera.command(0, new Uint8Array(16 * 1024)));
+    camera.tell('status');
+    const { code, out, err } = await camera.stop();
+    assert.equal(err, '', out);
+    assert.equal(code, 0, out);
+    await page.close();
   });
 
   test('a camera with a wrong ticket says so and does not come', async () => {

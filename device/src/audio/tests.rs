@@ -106,8 +106,8 @@ fn aac_comes_with_adts_headers_or_without() {
         .collect();
     let (mut bare, mut headed) = (Vec::new(), Vec::new());
     let mut converter = ToOpus::new(format).unwrap();
-    for frame in &raw {
-        converter.convert(0, frame, &mut bare).unwrap();
+    for (number, frame) in raw.iter().enumerate() {
+        converter.convert(number as u64 * 64_000, frame, &mut bare).unwrap();
     }
     ToOpus::new(format).unwrap().convert(0, &with, &mut headed).unwrap();
     assert_eq!(bare.len(), headed.len());

@@ -64,8 +64,6 @@ export class Camera extends Emitter<{
   private hasDownloads = false;
   private streamTracks = '';
   private readonly downloads = new Map<number, Download>();
-  /** Pieces that have come before the reply that tells their download's number. */
-  private wish?: { channel: number; quality: Quality; time?: Fragment };
 
   constructor(readonly link: Link) {
     super();
@@ -78,7 +76,6 @@ export class Camera extends Emitter<{
 
   /** Shows a channel in a quality, or a recording, instead of what is shown. */
   async show(channel: number, quality: Quality, time?: Fragment): Promise<void> {
-    this.wish = { channel, quality, time };
     const before = this.shown;
     const { json } = await this.link.request('play', { channel, quality, codecs: codecs(), ...time }, undefined, 30_000);
     const shown: Shown = { channel, quality, path: json['path'] as Shown['path'], member: json['member'] as string, line: json['line'] as number };
@@ -89,7 +86,6 @@ export class Camera extends Emitter<{
 
   async hide(): Promise<void> {
     const { shown } = this;
-    this.wish = undefined;
     this.shown = undefined;
     this.emit('shown', undefined);
     if (shown) {
@@ -186,8 +182,6 @@ export class Camera extends Emitter<{
       this.visitor = Number(json['visitor']);
       this.hasDownloads = json['downloads'] === true;
       this.emit('ready', true);
-      const { wish } = this;
-      if (wish) await this.show(wish.channel, wish.quality, wish.time);
       await this.link.connectDirectly();
     } catch (error) {
       if (error instanceof RotundaError) this.emit('error', error);
@@ -216,7 +210,6 @@ export class Camera extends Emitter<{
       });
     } else if (event['event'] === 'ended' && isShown) {
       this.shown = undefined;
-      this.wish = undefined;
       this.emit('shown', undefined);
     } else if (event['event'] === 'downloadEnded') {
       const number = Number(event['download']);

@@ -233,7 +233,7 @@ export class Link extends Emitter<{
 
   private handle(event: ServerEvent): void {
     switch (event.event) {
-      case 'room': this.see(event.room); return;
+      case 'room': void this.seeAgain(event.room); return;
       case 'memberEntered': if (event.userId === this.device) this.setOnline(true); return;
       case 'memberLeft': if (event.userId === this.device) this.setOnline(false); return;
       case 'slots':
@@ -254,6 +254,18 @@ export class Link extends Emitter<{
 
   private see({ members }: RoomView): void {
     this.setOnline(members.includes(this.device), true);
+  }
+
+  /** After the WebSocket was lost: the device may have forgotten this viewer meanwhile. */
+  private async seeAgain(room: RoomView): Promise<void> {
+    const was = this.isOnline;
+    this.setOnline(room.members.includes(this.device));
+    if (!was || !this.isOnline) return;
+    try {
+      await this.request('ping');
+    } catch (error) {
+      if (error instanceof RotundaError && error.code === 'hello_first') this.emit('online', true);
+    }
   }
 
   private setOnline(is: boolean, always = false): void {
