@@ -214,10 +214,12 @@ impl TrackClock {
             self.misfits = 0;
             return;
         }
-        self.candidate_since = now;
         if before.is_none() {
+            // The first one: no step came before it.
+            self.candidate_since = Micros::MIN;
             return;
         }
+        self.candidate_since = now;
         self.misfits = self.misfits.saturating_add(1);
         if self.misfits >= MISFITS {
             self.wall = None;

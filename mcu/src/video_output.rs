@@ -61,9 +61,12 @@ impl VideoOutput {
         let (before, wanted) = (config(self.asked), config(asked));
         if before != wanted {
             let same_size = (before.width, before.height) == (wanted.width, wanted.height);
-            match &mut self.encoder {
-                Some(encoder) if same_size => encoder.reconfigure(wanted)?,
-                _ => self.encoder = Some(H264Encoder::new(wanted)?),
+            let goes_on = match &mut self.encoder {
+                Some(encoder) if same_size => encoder.reconfigure(wanted).is_ok(),
+                _ => false,
+            };
+            if !goes_on {
+                self.encoder = Some(H264Encoder::new(wanted)?);
             }
             if !same_size {
                 self.sets = None;

@@ -9,7 +9,7 @@ use openh264::encoder::{
 use openh264::formats::YUVSource;
 use openh264_sys2::{
     DECODER_OPTION_ERROR_CON_IDC, ENCODER_OPTION_BITRATE, ENCODER_OPTION_FRAME_RATE, ENCODER_OPTION_IDR_INTERVAL,
-    ERROR_CON_DISABLE, SBitrateInfo, SBufferInfo, SPATIAL_LAYER_ALL,
+    ENCODER_OPTION_MAX_BITRATE, ERROR_CON_DISABLE, SBitrateInfo, SBufferInfo, SPATIAL_LAYER_0, SPATIAL_LAYER_ALL,
 };
 
 use super::{CodecError, EncodedFrame, ForceKey, Plane, copy_planes};
@@ -97,12 +97,24 @@ impl H264Encoder {
             unsafe { self.set_option(ENCODER_OPTION_FRAME_RATE, &mut hertz)? };
         }
         if config.bitrate_kbps != before.bitrate_kbps {
-            let mut bitrate = SBitrateInfo {
-                iLayer: SPATIAL_LAYER_ALL,
-                iBitrate: i32::try_from(config.bitrate_kbps.saturating_mul(1000)).unwrap_or(i32::MAX),
+            let (target, most) = (
+                (ENCODER_OPTION_BITRATE, SPATIAL_LAYER_ALL),
+                (ENCODER_OPTION_MAX_BITRATE, SPATIAL_LAYER_0),
+            );
+            // The layer's limit must never be below its target: it goes first on the way up, and last on the way down.
+            let options = if config.bitrate_kbps > before.bitrate_kbps {
+                [most, target]
+            } else {
+                [target, most]
             };
-            // SAFETY: the option takes a pointer to an SBitrateInfo, which lives through the call.
-            unsafe { self.set_option(ENCODER_OPTION_BITRATE, &mut bitrate)? };
+            for (option, layer) in options {
+                let mut bitrate = SBitrateInfo {
+                    iLayer: layer,
+                    iBitrate: i32::try_from(config.bitrate_kbps.saturating_mul(1000)).unwrap_or(i32::MAX),
+                };
+                // SAFETY: both options take a pointer to an SBitrateInfo, which lives through the call.
+                unsafe { self.set_option(option, &mut bitrate)? };
+            }
         }
         if config.gop_frames != before.gop_frames {
             let mut frames = i32::try_from(config.gop_frames).unwrap_or(i32::MAX);
