@@ -301,6 +301,8 @@ pub unsafe extern "C" fn iv_avt_send_command(
         if message.is_null() || buffer.is_null() || buffer_length.is_null() {
             return err::INPUT_PARAM_NULL;
         }
+        // SAFETY: the caller's promise.
+        let room = std::mem::take(unsafe { &mut *buffer_length });
         if length == 0 {
             return err::INPUT_PARAM_INVALID;
         }

@@ -79,9 +79,9 @@ pub struct Session {
     counted: Vec<(u64, Option<Instant>)>,
 }
 
-const INITIAL: Bitrate = Bitrate::mbps(3);
+const INITIAL: Bitrate = Bitrate::mbps(2);
 /// What the estimate looks for by probing.
-const DESIRED: Bitrate = Bitrate::mbps(10);
+const DESIRED: Bitrate = Bitrate::mbps(4);
 /// A link is believed to carry at least this, bytes a second.
 const LEAST_RATE: u64 = 40_000;
 /// str0m's own bounds, and what goes through every network.

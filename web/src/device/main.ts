@@ -94,6 +94,7 @@ async function watch(device: string): Promise<void> {
     camera.show(channel, quality).catch((error: unknown) => { cover.textContent = text(error); });
   };
   camera.on('ready', (is) => {
+    for (const pane of ['#live', '#playback']) find(pane, HTMLElement).inert = !is;
     if (!is) {
       cover.textContent = 'This camera is offline. It appears as soon as it is back.';
       return;
@@ -147,7 +148,7 @@ async function watch(device: string): Promise<void> {
   sound.onclick = () => {
     video.muted = !video.muted;
     sound.setAttribute('aria-pressed', String(!video.muted));
-    sound.textContent = video.muted ? 'Sound on' : 'Sound off';
+    sound.textContent = video.muted ? 'Unmute' : 'Mute';
   };
   const talk = find('#talk', HTMLButtonElement);
   let microphone: MediaStreamTrack | undefined;
