@@ -67,7 +67,7 @@ async function join(): Promise<void> {
     const url = new URL('/ws', location.href);
     url.protocol = url.protocol.replace('http', 'ws');
     const privateMapKey = parameters.get('privateMapKey') ?? undefined;
-    const room = await Room.enter({ url: url.href, credentials: ticket ? { userId: user.value, ...ticket } : await credentials(user.value), roomId, codec, privateMapKey });
+    const room = await Room.enter({ url: url.href, credentials: ticket ? { userId: user.value, ...ticket } : await credentials(user.value), roomId, codec, privateMapKey, stereo: parameters.get('stereo') === '1' });
     enter(room, roomId);
     await publish(room);
   } catch (error) {

@@ -2,7 +2,7 @@
 
 export type Codec = 'vp8' | 'h264' | 'vp9' | 'av1';
 
-/** A stream each. */
+/** One stream for each layer. */
 export const SIMULCAST: RTCRtpEncodingParameters[] = [
   { rid: 'q', scaleResolutionDownBy: 4, maxBitrate: 150_000 },
   { rid: 'h', scaleResolutionDownBy: 2, maxBitrate: 500_000 },
@@ -31,7 +31,7 @@ export function oneStream({ height = 0 }: { height?: number }, maxHeight?: numbe
   return LAYERS_IN_ONE_STREAM[Math.min(halved, LAYERS_IN_ONE_STREAM.length - 1)] ?? LAYERS_IN_ONE_STREAM[0];
 }
 
-/** Codecs whose layers take less in one stream than in three. */
+/** Codecs whose layers take less bandwidth in one stream than in three. */
 export function hasLayersInOneStream(codec?: Codec): boolean {
   return codec === 'vp9' || codec === 'av1';
 }
@@ -65,8 +65,8 @@ const LOSSY = 5;
 const CLEAN = 1;
 
 /**
- * Whether all pictures are to be of one rate. Browsers do not send pictures of the higher rates again when they are lost, so
- * that of three rates with 10 % loss every third picture is missing.
+ * Whether to send one temporal layer only. Browsers do not retransmit lost frames of the higher temporal layers, so with three
+ * layers and 10 % loss every third frame is missing.
  */
 export function needsOneRate(has: boolean, loss: number): boolean {
   return has ? loss > CLEAN : loss >= LOSSY;

@@ -1,4 +1,4 @@
-// A stay in a room: signaling and media together.
+// Membership of a room: signaling and media together.
 
 import { decode, encode, fromBase64, toBase64, type CustomMessage } from './custom_messages';
 import { Emitter } from './emitter';
@@ -11,23 +11,23 @@ import {
   RotundaError, type Mix, type NetworkQuality, type Permissions, type Publisher, type RoomView, type ServerEvent, type ServerStatistics,
   type Role, type Slot, type Source, type Speaker,
 } from './types';
-import { difference, wantedPictures } from './wishes';
+import { difference, wantedVideos } from './wishes';
 
 export interface RoomOptions {
   url: string;
   credentials: Credentials;
   roomId: number | string;
-  /** `anchor`, who may send, without. */
+  /** `anchor`, which may send, by default. */
   role?: Role;
   /** A room ticket, where the application requires one. */
   privateMapKey?: string;
-  /** The codec to send; the browser's choice without. */
+  /** The codec to send; by default the browser chooses. */
   codec?: Codec;
   /** Send the microphone in stereo: for music. The track needs two channels (`getUserMedia` with `channelCount: 2`). */
   stereo?: boolean;
 }
 
-/** A picture or sound that arrives. */
+/** A video or audio track that arrives. */
 export interface Remote {
   userId: string;
   source: Source;
@@ -52,7 +52,7 @@ export class Room extends Emitter<{
   statistics: Statistics;
   /** What another member sent by {@link Room.sendCustomMessage}. */
   'custom-message': CustomMessage;
-  /** Something does not work that the member should know of; the stay goes on. */
+  /** Something failed that the member should know of; the member stays in the room. */
   error: RotundaError;
   closed: RotundaError;
 }> {
@@ -96,11 +96,11 @@ export class Room extends Emitter<{
       room.iceServers = (reply['iceServers'] as RTCIceServer[] | undefined) ?? [];
       await room.connect();
     } catch (error) {
-      // Nobody has this room: it must not come back by itself, nor stay in the server.
+      // The caller gets no room, so it must not reconnect, nor stay on the server.
       await room.leave();
       throw error;
     }
-    room.askForPictures();
+    room.requestVideos();
     room.timer = setInterval(() => void room.measure(), STATISTICS_INTERVAL);
     return room;
   }
@@ -119,13 +119,13 @@ export class Room extends Emitter<{
     this.sending.add(source);
     this.tracks[source] = track;
     await this.send(source, track);
-    this.askForPictures();
+    this.requestVideos();
   }
 
   async unpublish(source: Source): Promise<void> {
     await this.stopSending(source);
     await this.signaling.request('unpublish', { source });
-    this.askForPictures();
+    this.requestVideos();
   }
 
   async mute(source: Source, muted: boolean): Promise<void> {
@@ -134,7 +134,7 @@ export class Room extends Emitter<{
     await this.signaling.request('mute', { source, muted });
   }
 
-  /** Wants a picture at most so high (pixels), as its tile is small; or in the best quality again. */
+  /** Requests a video at most this high (pixels), because its tile is small; without a height in the best quality again. */
   async limitHeight({ userId, source }: Slot, maxHeight?: number): Promise<void> {
     if (maxHeight === undefined) this.heights.delete(`${source} ${userId}`);
     else this.heights.set(`${source} ${userId}`, maxHeight);
@@ -147,7 +147,7 @@ export class Room extends Emitter<{
     try {
       await this.signaling.request('exitRoom');
     } catch {
-      // The server has gone first.
+      // The connection is closed already.
     }
     this.signaling.close();
     this.stop();
@@ -194,7 +194,7 @@ export class Room extends Emitter<{
     session.connection.onconnectionstatechange = () => {
       const { connectionState } = session.connection;
       const isLost = connectionState === 'disconnected' || connectionState === 'failed';
-      // The server notices later, and cannot tell who is cut off.
+      // The server notices later, and cannot tell a client that is cut off.
       if (isLost && this.session === session) this.emit('network-quality', disconnected);
     };
     for (const channel of Object.values(session.channels)) {
@@ -213,7 +213,7 @@ export class Room extends Emitter<{
     for (const source of this.sending) await this.send(source, this.tracks[source] ?? null);
   }
 
-  /** Media was lost. What fails as signaling is lost, too, is done when that is back. */
+  /** Media was lost. If signaling is lost as well, this is repeated when it is back. */
   private connectAgain(): void {
     this.connect().catch((error: unknown) => {
       if (error instanceof RotundaError && error.code !== 'disconnected') this.emit('error', error);
@@ -254,7 +254,7 @@ export class Room extends Emitter<{
       case 'room':
         this.know(event.room);
         // Any of them may have ended and begun again meanwhile.
-        this.askForPictures(true);
+        this.requestVideos(true);
         break;
       case 'memberEntered': this.members.add(event.userId); break;
       case 'memberLeft': this.members.delete(event.userId); break;
@@ -263,9 +263,9 @@ export class Room extends Emitter<{
         const { userId, audio, camera, screen } = event;
         if (audio ?? camera ?? screen) this.publishers.set(userId, { userId, audio, camera, screen });
         else this.publishers.delete(userId);
-        // The server has forgotten these by itself; they may begin again before another request is answered.
+        // The server has forgotten these requests; the sources may begin again before another request is answered.
         this.asked = this.asked.filter((slot) => slot.userId !== userId || event[slot.source]);
-        this.askForPictures();
+        this.requestVideos();
         break;
       }
       case 'slots':
@@ -296,7 +296,7 @@ export class Room extends Emitter<{
       case 'permissions': {
         const { send, receive } = event;
         for (const source of [...this.sending].filter((sent) => !send.includes(sent))) void this.stopSending(source);
-        this.askForPictures();
+        this.requestVideos();
         this.emit('permissions', { send, receive });
         return;
       }
@@ -311,14 +311,14 @@ export class Room extends Emitter<{
   }
 
   /**
-   * Asks for the pictures that are wanted now, and have not been asked for or are to be asked for `again`; one change after the
-   * other, so that limits are never passed on the way.
+   * Requests the videos that are wanted now and have not been requested, or are to be requested `again`. One change follows the
+   * other, so that the limits are never exceeded in between.
    */
-  private askForPictures(again = false): void {
+  private requestVideos(again = false): void {
     this.wishes = this.wishes.then(async () => {
       const own = this.options.credentials.userId;
       const others = [...this.publishers.values()].filter(({ userId }) => userId !== own);
-      const want = wantedPictures(others, this.sending.has('camera'));
+      const want = wantedVideos(others, this.sending.has('camera'));
       const { request, cancel } = difference(this.asked, want);
       this.asked = want;
       for (const slot of cancel) await this.ask('cancelVideo', slot);
@@ -330,7 +330,7 @@ export class Room extends Emitter<{
     try {
       await this.signaling.request(op, { ...slot, maxHeight: this.heights.get(`${slot.source} ${slot.userId}`) });
     } catch {
-      // Who stopped publishing in this moment; the event about it brings the list up to date. Or the connection is lost.
+      // The publisher has just stopped, and the event about it brings the list up to date. Or the connection is lost.
       if (op === 'cancelVideo') this.asked = [...this.asked, slot];
       else this.asked = this.asked.filter((one) => one !== slot);
     }

@@ -1,6 +1,6 @@
 import { describe, expect, test, vi } from 'vitest';
 import { Signaling } from './signaling';
-import { difference, wantedPictures } from './wishes';
+import { difference, wantedVideos } from './wishes';
 
 /** A server in the page: answers with what the test says. */
 class FakeSocket {
@@ -92,15 +92,15 @@ describe('wanted pictures', () => {
   const publishers = ['a', 'b', 'c', 'd', 'e'].map((userId) => ({ userId, camera: 'on' as const }));
 
   test('are four cameras, three for who sends one, and one screen', () => {
-    expect(wantedPictures(publishers, false)).toHaveLength(4);
-    expect(wantedPictures(publishers, true)).toHaveLength(3);
+    expect(wantedVideos(publishers, false)).toHaveLength(4);
+    expect(wantedVideos(publishers, true)).toHaveLength(3);
     const sharing = [...publishers, { userId: 'f', screen: 'on' as const }, { userId: 'g', screen: 'on' as const }];
-    expect(wantedPictures(sharing, true).at(-1)).toEqual({ userId: 'f', source: 'screen' });
+    expect(wantedVideos(sharing, true).at(-1)).toEqual({ userId: 'f', source: 'screen' });
   });
 
   test('are reached by the fewest requests', () => {
-    const have = wantedPictures(publishers.slice(0, 3), false);
-    const want = wantedPictures(publishers.slice(1, 4), false);
+    const have = wantedVideos(publishers.slice(0, 3), false);
+    const want = wantedVideos(publishers.slice(1, 4), false);
     expect(difference(have, want)).toEqual({
       request: [{ userId: 'd', source: 'camera' }],
       cancel: [{ userId: 'a', source: 'camera' }],

@@ -1,7 +1,7 @@
 // The changes to what browsers offer by themselves.
 
 /** Lost packets of Opus are sent again, both ways (RFC 4585 section 4.2): browsers can, and offer it for video alone. */
-export function askForSoundAgain(offer: string): string {
+export function askForAudioNack(offer: string): string {
   return offer.replace(/^a=rtpmap:(\d+) opus\/.*\r\n/gim, (line, type: string) => {
     const ask = `a=rtcp-fb:${type} nack\r\n`;
     return offer.includes(ask) ? line : line + ask;

@@ -2,7 +2,7 @@
 
 import { ORDERED, UNORDERED } from './custom_messages';
 import { LAYERS_IN_ONE_STREAM, SIMULCAST, encodings, hasLayersInOneStream, needsOneRate, oneStream, type Codec } from './layers';
-import { askForSoundAgain, askForStereo } from './sdp';
+import { askForAudioNack, askForStereo } from './sdp';
 import type { LineUse } from './statistics';
 import type { Lines, Slot, Source } from './types';
 
@@ -14,14 +14,14 @@ export class Session {
   readonly connection: RTCPeerConnection;
   readonly audio: MediaStreamTrack[];
   readonly video: MediaStreamTrack[];
-  /** For members' own messages: reliable and in order; neither. */
+  /** For custom messages: reliable and in order, or neither. */
   readonly channels: { ordered: RTCDataChannel; unordered: RTCDataChannel };
   /** Rids of the camera that the server asks for; all, until it has said. */
   private wanted?: string[];
   /** Height of the largest size in one stream that the server asks for; all, without. */
   private wantedHeight?: number;
   private applied: Promise<void> = Promise.resolve();
-  /** VP8 in three rates is sent in one, as much is lost. */
+  /** VP8 is sent with one temporal layer instead of three, because much is lost. */
   private oneRate = false;
   private readonly microphone: RTCRtpTransceiver;
   private readonly camera: RTCRtpTransceiver;
@@ -52,7 +52,7 @@ export class Session {
   /** The offer, once gathered so far that the server, which is ICE-lite, needs no more. */
   async offer(): Promise<{ offer: string; lines: Lines }> {
     const { type, sdp } = await this.connection.createOffer();
-    await this.connection.setLocalDescription({ type, sdp: askForStereo(askForSoundAgain(sdp ?? ''), this.stereo) });
+    await this.connection.setLocalDescription({ type, sdp: askForStereo(askForAudioNack(sdp ?? ''), this.stereo) });
     const mid = (line: RTCRtpTransceiver) => line.mid ?? '';
     return {
       offer: this.connection.localDescription?.sdp ?? '',
@@ -80,7 +80,7 @@ export class Session {
     await this.applyLayers();
   }
 
-  /** Sends these layers of the camera, and the rest not: nobody watches them. Other sources have no layers. */
+  /** Sends these layers of the camera and not the others, which nobody watches. Other sources have no layers. */
   async setLayers(source: Source, active: string[]): Promise<void> {
     if (source !== 'camera') return;
     this.wanted = active;
@@ -124,7 +124,7 @@ export class Session {
     return this.screen.sender.replaceTrack(track);
   }
 
-  /** What goes and comes on each line, by mid. */
+  /** What each m-line sends or receives, by mid. */
   lineUse(audio: (string | null)[], video: (Slot | null)[]): LineUse {
     const use: LineUse = { sends: new Map(), receives: new Map() };
     const sends: [RTCRtpTransceiver, Source][] = [[this.microphone, 'audio'], [this.camera, 'camera'], [this.screen, 'screen']];

@@ -99,7 +99,7 @@ export interface ServerStatistics extends NetworkQuality {
   }[];
 }
 
-/** Somebody sends what this browser cannot decode; his picture will not come. */
+/** A publisher sends a codec that this browser cannot decode; the source will not arrive. */
 export interface Undecodable extends Slot {
   codec: string;
 }

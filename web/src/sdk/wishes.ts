@@ -1,9 +1,9 @@
-// Which pictures to ask for: everybody's, up to the limits, and stable. Pure.
+// Which videos to request: of all publishers, up to the limits, and stable. Pure.
 
 import type { Publisher, Slot } from './types';
 
 /** At most four cameras, three while sending one, and one screen, in the order of publishing. */
-export function wantedPictures(publishers: Iterable<Publisher>, sendsCamera: boolean): Slot[] {
+export function wantedVideos(publishers: Iterable<Publisher>, sendsCamera: boolean): Slot[] {
   const all = [...publishers];
   const cameras = all.filter(({ camera }) => camera).slice(0, sendsCamera ? 3 : 4);
   const screens = all.filter(({ screen }) => screen).slice(0, 1);
@@ -13,7 +13,7 @@ export function wantedPictures(publishers: Iterable<Publisher>, sendsCamera: boo
   ];
 }
 
-/** What to ask for and what to give back to get from one list to the other. */
+/** What to request and what to cancel to get from one list to the other. */
 export function difference(have: Slot[], want: Slot[]): { request: Slot[]; cancel: Slot[] } {
   const has = (list: Slot[], slot: Slot) => list.some((one) => one.userId === slot.userId && one.source === slot.source);
   return { request: want.filter((slot) => !has(have, slot)), cancel: have.filter((slot) => !has(want, slot)) };
