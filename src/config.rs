@@ -1,10 +1,14 @@
 //! The configuration: one typed struct, defaults < file < environment, every mistake found before anything starts.
 
+mod applications;
+
 use std::path::{Path, PathBuf};
 
+use axum::http::uri::Authority;
+use rotunda_listen::{Limits, TlsFiles, TrustedProxies};
 use rotunda_proto::config::{Application, ConfigMistake};
 use rotunda_proto::ids::NodeId;
-use rotunda_proto::outbound::AllowedNetworks;
+use rotunda_proto::outbound::{AllowedNetworks, Network};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -38,6 +42,10 @@ pub struct Server {
     pub bind: std::net::IpAddr,
     /// Port of HTTP and WebSocket. Default 8080.
     pub port: u16,
+    /// Names under which clients reach this server where they differ from what it sees, as "host" or "host:port": a
+    /// signature that covers the `Host` header is also tried with each of them. Needed behind a proxy that changes `Host`.
+    /// Default none.
+    pub public_names: Vec<String>,
     /// Networks (as "10.0.0.0/8") that callback and push URLs may reach besides public addresses. Loopback, private and
     /// link-local addresses are refused otherwise. Default none.
     pub outbound_networks: AllowedNetworks,
@@ -49,6 +57,13 @@ pub struct Server {
     pub log: String,
     /// Log lines as JSON. Default false.
     pub log_json: bool,
+    /// Addresses of own proxies, as networks: their forwarded headers are believed, and their connections count for the clients
+    /// that they forward. Default this machine: 127.0.0.0/8 and ::1.
+    pub trusted_proxies: Vec<Network>,
+    /// Trusted proxies begin each connection (HTTP, gRPC, RTMP) with a PROXY protocol header, version 1 or 2. Default false.
+    pub proxy_protocol: bool,
+    pub tls: TlsFiles,
+    pub limits: Limits,
 }
 
 impl Default for Server {
@@ -59,12 +74,40 @@ impl Default for Server {
             data: "./data".into(),
             bind: std::net::Ipv4Addr::UNSPECIFIED.into(),
             port: 8080,
+            public_names: Vec::new(),
             outbound_networks: AllowedNetworks::default(),
             database: String::new(),
             shutdown_seconds: 20,
             log: "info".to_owned(),
             log_json: false,
+            trusted_proxies: TrustedProxies::this_machine(),
+            proxy_protocol: false,
+            tls: TlsFiles::default(),
+            limits: Limits::default(),
         }
+    }
+}
+
+impl Server {
+    fn validate(&self) -> Vec<ConfigMistake> {
+        let wrong = self.public_names.iter().filter(|name| !is_public_name(name));
+        let mistake = |name: &String| {
+            let message = format!("write \"host\" or \"host:port\" as clients write it, not {name:?}");
+            ConfigMistake::new("server.public_names", message)
+        };
+        wrong.map(mistake).collect()
+    }
+}
+
+/// `host` or `host:port`, as in a `Host` header.
+fn is_public_name(name: &str) -> bool {
+    let Ok(authority) = name.parse::<Authority>() else {
+        return false;
+    };
+    match name.strip_prefix(authority.host()) {
+        Some("") => true,
+        Some(port) => authority.port_u16().is_some_and(|number| port == format!(":{number}")),
+        None => false,
     }
 }
 
@@ -106,7 +149,7 @@ impl Config {
             mcu: section(&mut settings, "mcu", &mut mistakes),
             recorder: section(&mut settings, "recorder", &mut mistakes),
             live: section(&mut settings, "live", &mut mistakes),
-            applications: applications(&mut settings, &mut mistakes),
+            applications: applications::take(&mut settings, &mut mistakes),
         };
         mistakes.extend(
             settings
@@ -123,16 +166,17 @@ impl Config {
 
     fn validate(&self) -> Vec<ConfigMistake> {
         let mut mistakes = Vec::new();
+        mistakes.extend(self.server.limits.validate());
         mistakes.extend(self.signaling.validate());
         mistakes.extend(self.sfu.validate());
         mistakes.extend(self.mcu.validate());
         mistakes.extend(self.recorder.validate());
         mistakes.extend(self.live.validate());
-        let mut ids: Vec<_> = self.applications.iter().map(|app| app.sdk_app_id).collect();
-        ids.sort();
-        if ids.windows(2).any(|pair| pair[0] == pair[1]) {
-            mistakes.push(ConfigMistake::new("applications", "two have the same sdk_app_id"));
-        }
+        mistakes.extend(self.server.validate());
+        mistakes.extend(applications::validate(
+            &self.applications,
+            &self.server.outbound_networks,
+        ));
         mistakes
     }
 
@@ -199,30 +243,6 @@ fn section<T: DeserializeOwned + Default>(settings: &mut Table, name: &str, mist
     Value::Table(good).try_into().unwrap_or_default()
 }
 
-fn applications(settings: &mut Table, mistakes: &mut Vec<ConfigMistake>) -> Vec<Application> {
-    let entries = match settings.remove("applications") {
-        None => return Vec::new(),
-        Some(Value::Array(entries)) => entries,
-        Some(_) => {
-            mistakes.push(ConfigMistake::new("applications", "write [[applications]]"));
-            return Vec::new();
-        }
-    };
-    let mut applications = Vec::new();
-    for (index, entry) in entries.into_iter().enumerate() {
-        match entry.try_into() {
-            Ok(application) => applications.push(application),
-            Err(error) => {
-                mistakes.push(ConfigMistake::new(
-                    format!("applications[{index}]"),
-                    error.message().to_owned(),
-                ));
-            }
-        }
-    }
-    applications
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -254,6 +274,98 @@ mod tests {
         let ConfigError(mistakes) = Config::load(Some(&file), env(&[("ROTUNDA__SFU__PORT", "70000")])).unwrap_err();
         let keys: Vec<_> = mistakes.iter().map(|mistake| mistake.key.as_str()).collect();
         assert_eq!(keys, ["server.port", "server.prot", "sfu.port", "sfoo"]);
+    }
+
+    fn mistakes(text: &str) -> Vec<ConfigMistake> {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("rotunda.toml");
+        std::fs::write(&file, text).unwrap();
+        match Config::load(Some(&file), env(&[])) {
+            Ok(_) => Vec::new(),
+            Err(ConfigError(mistakes)) => mistakes,
+        }
+    }
+
+    fn wrong_keys(text: &str) -> Vec<String> {
+        mistakes(text).into_iter().map(|mistake| mistake.key).collect()
+    }
+
+    const GOOD: &str = "[[applications]]\nsdk_app_id = 1\nsecret_key = \"a\"\nsecret_id = \"b\"\napi_secret = \"c\"\n";
+
+    #[test]
+    fn an_application_needs_all_its_secrets() {
+        assert_eq!(wrong_keys(GOOD), [] as [&str; 0]);
+        let empty = "[[applications]]\nsdk_app_id = 1\nsecret_key = \"\"\nsecret_id = \" \"\napi_secret = \"\"\n";
+        let keys = [
+            "applications[0].secret_key",
+            "applications[0].secret_id",
+            "applications[0].api_secret",
+        ];
+        assert_eq!(wrong_keys(empty), keys);
+        assert_eq!(wrong_keys("[[applications]]\nsdk_app_id = 1\n"), keys);
+    }
+
+    #[test]
+    fn no_two_applications_share_an_id() {
+        let found = mistakes(&format!("{GOOD}{}", GOOD.replace("\"a\"", "\"d\"")));
+        let keys: Vec<_> = found.iter().map(|mistake| mistake.key.as_str()).collect();
+        assert_eq!(keys, ["applications[1].sdk_app_id", "applications[1].secret_id"]);
+        assert_eq!(
+            found[1].message,
+            "applications[0] has the same; each application needs its own"
+        );
+    }
+
+    #[test]
+    fn every_mistake_of_every_application_is_named_at_once() {
+        let text = format!(
+            "{GOOD}callback_url = \"ftp://example.com\"\ncallback_key = \"not valid!\"\nmax_microphones = 5\n\
+             [[applications]]\nsdk_app_id = 0\nsecret_key = 7\nsecret_id = \"x\"\napi_secret = \"y\"\nname = \"z\"\n"
+        );
+        let keys = [
+            "applications[0].max_microphones",
+            "applications[1].name",
+            "applications[1].sdk_app_id",
+            "applications[1].secret_key",
+            "applications[0].callback_url",
+            "applications[0].callback_key",
+        ];
+        assert_eq!(wrong_keys(&text), keys);
+    }
+
+    #[test]
+    fn a_callback_url_reaches_an_inner_network_only_where_that_is_allowed() {
+        let with = |url: &str| format!("{GOOD}callback_url = \"{url}\"\n");
+        for url in [
+            "http://127.0.0.1:9000/x",
+            "https://[::1]/",
+            "http://localhost/",
+            "http://10.0.0.1/",
+        ] {
+            assert_eq!(wrong_keys(&with(url)), ["applications[0].callback_url"], "{url}");
+        }
+        let allowed = format!(
+            "[server]\noutbound_networks = [\"127.0.0.0/8\"]\n{}",
+            with("http://127.0.0.1/")
+        );
+        assert_eq!(wrong_keys(&allowed), [] as [&str; 0]);
+        assert_eq!(wrong_keys(&with("https://example.com/files")), [] as [&str; 0]);
+    }
+
+    #[test]
+    fn networks_and_public_names_are_checked() {
+        let text = "[server]\npublic_names = [\"a.example\", \"b.example:8443\", \"[::1]:80\", \"http://c\", \"d:x\", \"\"]\n\
+                    trusted_proxies = [\"10.0.0.0/99\"]\noutbound_networks = [\"x\"]\n";
+        assert_eq!(
+            wrong_keys(text),
+            [
+                "server.outbound_networks",
+                "server.trusted_proxies",
+                "server.public_names",
+                "server.public_names",
+                "server.public_names"
+            ]
+        );
     }
 
     #[test]

@@ -8,8 +8,10 @@ mod config;
 mod http;
 mod open_files;
 mod preflight;
+mod public_address;
 mod secrets;
 mod server;
+mod tenants;
 
 use std::process::ExitCode;
 

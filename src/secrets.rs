@@ -4,7 +4,7 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use rand::RngCore;
 use rotunda_proto::config::{Application, Secret};
 use rotunda_proto::ids::SdkAppId;
@@ -29,7 +29,7 @@ impl Secrets {
     pub fn load_or_make(data: &Path) -> anyhow::Result<Self> {
         let path = data.join("secrets.toml");
         match std::fs::read_to_string(&path) {
-            Ok(text) => toml::from_str(&text).with_context(|| format!("read {}", path.display())),
+            Ok(text) => Self::read(&text).with_context(|| format!("read {}", path.display())),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 let secrets = Self::make()?;
                 secrets
@@ -39,6 +39,23 @@ impl Secrets {
             }
             Err(error) => Err(error).with_context(|| format!("read {}", path.display())),
         }
+    }
+
+    /// Errors: a key is missing or empty, and would let anybody in.
+    fn read(text: &str) -> anyhow::Result<Self> {
+        let secrets: Self = toml::from_str(text)?;
+        for (name, key) in [
+            ("cluster_secret", &secrets.cluster_secret),
+            ("secret_key", &secrets.secret_key),
+            ("secret_id", &secrets.secret_id),
+            ("api_secret", &secrets.api_secret),
+        ] {
+            ensure!(
+                !key.trim().is_empty(),
+                "{name} is empty; write a long random text, or remove the file and all keys are made anew"
+            );
+        }
+        Ok(secrets)
     }
 
     pub fn cluster(&self) -> ClusterSecret {
@@ -72,7 +89,7 @@ impl Secrets {
             .open(path)?;
         writeln!(
             file,
-            "# Made at the first start. Whoever has these keys can log in and call the API."
+            "# Made at the first start. These keys let their owner log in and call the API: keep them secret."
         )?;
         file.write_all(toml::to_string(self)?.as_bytes())?;
         Ok(file.sync_all()?)
@@ -83,4 +100,19 @@ fn random_hex(bytes: usize) -> String {
     let mut random = vec![0; bytes];
     rand::rng().fill_bytes(&mut random);
     hex::encode(random)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_with_an_empty_key_is_refused_by_its_name() {
+        let made = Secrets::make().unwrap();
+        let written = toml::to_string(&made).unwrap();
+        assert!(Secrets::read(&written).is_ok());
+        let emptied = written.replace(&made.api_secret, "");
+        let refused = Secrets::read(&emptied).unwrap_err().to_string();
+        assert!(refused.starts_with("api_secret is empty"), "{refused}");
+    }
 }

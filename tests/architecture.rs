@@ -22,6 +22,7 @@ fn every_metric_is_in_its_document_and_no_other_is() {
     let mut made = std::collections::BTreeSet::new();
     for part in [
         "client",
+        "listen",
         "live",
         "mcu",
         "media",

@@ -124,13 +124,11 @@ fn enter_one_after_another(server: &Server) -> Vec<Participant> {
 }
 
 fn finished(server: &Server, suffix: &str) -> Option<PathBuf> {
-    let list: serde_json::Value = serde_json::from_str(&server.get("/recordings")).ok()?;
-    let files = list.as_array().or_else(|| list.get("recordings")?.as_array())?;
+    let files = server.recordings();
     let file = files
         .iter()
         .find(|file| file["state"] == "ready" && file["url"].as_str().is_some_and(|url| url.ends_with(suffix)))?;
-    let path = file["url"].as_str()?.split_once("/recordings/")?.1;
-    Some(server.folder.path().join("recordings").join(path))
+    Some(server.folder.path().join("recordings").join(file["name"].as_str()?))
 }
 
 fn check_recording(recording: &std::path::Path) {

@@ -53,3 +53,33 @@ fn secrets_never_show_in_the_printed_configuration() {
         "{said}"
     );
 }
+
+#[test]
+fn every_mistake_of_the_applications_is_named_at_once_and_before_a_port_is_bound() {
+    let folder = tempfile::tempdir().unwrap();
+    let applications = "\
+        [[applications]]\nsdk_app_id = 1\nsecret_key = \"\"\nsecret_id = \"AKID1\"\napi_secret = \"\"\n\
+        [[applications]]\nsdk_app_id = 1\nsecret_key = \"a\"\nsecret_id = \"AKID1\"\napi_secret = \"b\"\n\
+        callback_url = \"http://10.0.0.1/\"\n";
+    std::fs::write(folder.path().join("rotunda.toml"), applications).unwrap();
+    let settings = [(
+        "ROTUNDA__RECORDER__NAME_TIME_ZONE".to_owned(),
+        "Mars/Olympus".to_owned(),
+    )];
+    let output = rotunda(&["serve", "--config", "rotunda.toml"], folder.path(), &settings)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("6 mistake(s)"), "{said}");
+    for key in [
+        "applications[0].secret_key",
+        "applications[0].api_secret",
+        "applications[1].sdk_app_id",
+        "applications[1].secret_id",
+        "applications[1].callback_url",
+        "recorder.name_time_zone",
+    ] {
+        assert!(said.contains(&format!("- {key}: ")), "{key}: {said}");
+    }
+    assert!(!folder.path().join("data").exists(), "nothing has started");
+}

@@ -13,6 +13,7 @@ fn targets() -> impl Iterator<Item = (&'static str, Target)> {
         rotunda_sfu::fuzzing::TARGETS,
         rotunda_proto::fuzzing::TARGETS,
         rotunda_signaling::fuzzing::TARGETS,
+        rotunda_listen::fuzzing::TARGETS,
         rotunda_live::fuzzing::TARGETS,
         rotunda_media::fuzzing::TARGETS,
     ];

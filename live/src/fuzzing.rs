@@ -1,6 +1,11 @@
 //! Entry points for fuzzing: each reader of network bytes of this crate, by name. Compiled for tests, which replay the saved
 //! inputs, and with the feature `fuzzing`.
 
+use std::time::Duration;
+
+use rotunda_proto::config::Secret;
+
+use crate::play_secret;
 use crate::rtmp_play;
 use crate::service;
 
@@ -31,6 +36,14 @@ fn path(data: &[u8]) {
         let (folder, file) = text.split_once('/').unwrap_or((text, ""));
         let _none = service::asked(folder);
         let _none = service::asked_part(folder, file);
+        let (key, now) = (Secret::new("key"), Duration::from_secs(1));
+        if let Ok(stream) = folder.parse() {
+            assert!(
+                play_secret::check(&key, &stream, file, now).is_err(),
+                "nothing forged is let in"
+            );
+        }
+        let _playlist = play_secret::with_query(text, "a=b");
     }
 }
 

@@ -6,6 +6,8 @@ pub mod fuzzing;
 mod hls;
 mod http_flv;
 mod on_air;
+mod play_keys;
+mod play_secret;
 mod pushes;
 mod rtmp_guard;
 mod rtmp_play;

@@ -136,7 +136,8 @@ impl Node {
             return task.relayout(spec).await;
         }
         if let Some(task) = self.tasks.remove(&spec.room) {
-            task.stop(StopReason::Asked).await;
+            let reason = reason_to_end(&task.spec, &spec);
+            task.stop(reason).await;
         }
         if self.tasks.len() >= self.max_tasks {
             return Err(ControlError::NoCapacity);
@@ -163,6 +164,17 @@ fn goes_on(before: &MixSpec, after: &MixSpec) -> bool {
     before.stream_id == after.stream_id
         && before.record == after.record
         && before.video.is_some() == after.video.is_some()
+}
+
+/// Why the mix `before` ends when `after` takes its place in the room.
+fn reason_to_end(before: &MixSpec, after: &MixSpec) -> StopReason {
+    if before.stream_id == after.stream_id && before.record == after.record {
+        return StopReason::Asked;
+    }
+    StopReason::Replaced {
+        record: before.record.as_ref().map(|record| record.record_id.clone()),
+        by: after.stream_id.clone(),
+    }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
 
@@ -19,11 +20,33 @@ pub enum IdError {
     Character,
     #[error("is out of range")]
     Range,
+    /// Digits that no number is written with: they could mean a numeric room or a text room.
+    #[error("begins with 0: write the number without it, or text: before it for the text room")]
+    LeadingZero,
+}
+
+/// An id that is a text: what its characters may be.
+pub trait TextId: FromStr<Err = IdError> {
+    /// What is allowed, to be read after "write" or "must be".
+    const RULE: &'static str;
+}
+
+/// What a room may be, to be read after "write" or "must be".
+const ROOM_RULE: &str = "a number from 1 to 4294967294, or a text of 1 to 64 letters, digits, spaces and \
+                         !#$%&()+-:;<=.>?@[]^_{}|~,";
+
+/// A value as an error shows it: in quotes, escaped, and its first 40 characters only.
+pub fn shortened(text: &str) -> String {
+    const LONGEST: usize = 40;
+    match text.char_indices().nth(LONGEST) {
+        Some((cut, _)) => format!("{:?}…", &text[..cut]),
+        None => format!("{text:?}"),
+    }
 }
 
 /// Declares a text id: a newtype that only [`FromStr`] and [`TryFrom<String>`] make, so it always obeys its rule.
 macro_rules! text_id {
-    ($(#[$doc:meta])* $name:ident, max $max:literal, $allowed:expr, $pattern:literal) => {
+    ($(#[$doc:meta])* $name:ident, max $max:literal, $allowed:expr, $pattern:literal, $rule:literal) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
         #[serde(transparent)]
@@ -36,19 +59,27 @@ macro_rules! text_id {
             pub fn as_str(&self) -> &str {
                 &self.0
             }
+
+            fn check(text: &str) -> Result<(), IdError> {
+                let allowed: fn(u8) -> bool = $allowed;
+                match text.len() {
+                    0 => Err(IdError::Empty),
+                    n if n > $max => Err(IdError::TooLong($max)),
+                    _ if text.bytes().all(allowed) => Ok(()),
+                    _ => Err(IdError::Character),
+                }
+            }
+        }
+
+        impl TextId for $name {
+            const RULE: &'static str = $rule;
         }
 
         impl TryFrom<String> for $name {
             type Error = IdError;
 
             fn try_from(text: String) -> Result<Self, IdError> {
-                let allowed: fn(u8) -> bool = $allowed;
-                match text.len() {
-                    0 => Err(IdError::Empty),
-                    n if n > $max => Err(IdError::TooLong($max)),
-                    _ if text.bytes().all(allowed) => Ok(Self(text)),
-                    _ => Err(IdError::Character),
-                }
+                Self::check(&text).map(|()| Self(text))
             }
         }
 
@@ -69,7 +100,10 @@ macro_rules! text_id {
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 let text = String::deserialize(deserializer)?;
-                Self::try_from(text).map_err(|error| serde::de::Error::custom(format!("{} {error}", stringify!($name))))
+                match Self::check(&text) {
+                    Ok(()) => Ok(Self(text)),
+                    Err(_) => Err(refused($rule, shortened(&text))),
+                }
             }
         }
 
@@ -87,24 +121,30 @@ macro_rules! text_id {
 
 text_id!(
     /// A person or device within an application: at most 32 bytes of letters, digits, `_` and `-`.
-    UserId, max 32, is_word_byte, "^[A-Za-z0-9_-]+$"
+    UserId, max 32, is_word_byte, "^[A-Za-z0-9_-]+$", "a text of 1 to 32 letters, digits, _ and -"
 );
 text_id!(
     /// A live stream: at most 64 bytes of letters, digits, `_` and `-`.
-    StreamId, max 64, is_word_byte, "^[A-Za-z0-9_-]+$"
+    StreamId, max 64, is_word_byte, "^[A-Za-z0-9_-]+$", "a text of 1 to 64 letters, digits, _ and -"
 );
 text_id!(
     /// The prefix of a recording's file names: at most 64 bytes of letters, digits, `_` and `-`.
-    RecordId, max 64, is_word_byte, "^[A-Za-z0-9_-]+$"
+    RecordId, max 64, is_word_byte, "^[A-Za-z0-9_-]+$", "a text of 1 to 64 letters, digits, _ and -"
 );
 text_id!(
     /// One process of the cluster.
-    NodeId, max 64, is_word_byte, "^[A-Za-z0-9_-]+$"
+    NodeId, max 64, is_word_byte, "^[A-Za-z0-9_-]+$", "a text of 1 to 64 letters, digits, _ and -"
 );
 text_id!(
     /// A text room: at most 64 bytes of the 89 characters of the client contract. Room `"123"` is not room `123`.
-    RoomName, max 64, is_room_byte, r"^[A-Za-z0-9 !#$%&()+\-:;<=.>?@\[\]^_{}|~,]+$"
+    RoomName, max 64, is_room_byte, r"^[A-Za-z0-9 !#$%&()+\-:;<=.>?@\[\]^_{}|~,]+$",
+    "a text of 1 to 64 letters, digits, spaces and !#$%&()+-:;<=.>?@[]^_{}|~,"
 );
+
+/// `value`: as it is to be shown.
+fn refused<E: serde::de::Error>(rule: &str, value: impl fmt::Display) -> E {
+    E::custom(format_args!("write {rule}, not {value}"))
+}
 
 fn is_word_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-'
@@ -115,8 +155,8 @@ fn is_room_byte(byte: u8) -> bool {
 }
 
 /// An application: the tenant that owns rooms, keys and settings. Never 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(try_from = "u32")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
+#[serde(transparent)]
 pub struct SdkAppId(#[schemars(range(min = 1))] u32);
 
 impl SdkAppId {
@@ -134,6 +174,42 @@ impl TryFrom<u32> for SdkAppId {
         } else {
             Ok(Self(number))
         }
+    }
+}
+
+impl<'de> Deserialize<'de> for SdkAppId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        const RULE: &str = "a number from 1 to 4294967295";
+        let number = i128::from(deserializer.deserialize_any(WholeNumber { rule: RULE })?);
+        let id = u32::try_from(number)
+            .ok()
+            .and_then(|number| Self::try_from(number).ok());
+        id.ok_or_else(|| refused(RULE, number))
+    }
+}
+
+/// Reads a whole number of either sign.
+struct WholeNumber {
+    rule: &'static str,
+}
+
+impl Visitor<'_> for WholeNumber {
+    type Value = i64;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.rule)
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<i64, E> {
+        Ok(number)
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<i64, E> {
+        i64::try_from(number).map_err(|_| refused(self.rule, number))
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<i64, E> {
+        Err(refused(self.rule, shortened(text)))
     }
 }
 
@@ -166,14 +242,61 @@ impl TryFrom<u64> for RoomNumber {
 }
 
 /// A room within an application, as the application named it: in JSON a number or a text.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum RoomId {
     Number(RoomNumber),
     Name(RoomName),
 }
 
+impl<'de> Deserialize<'de> for RoomId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(RoomVisitor)
+    }
+}
+
+/// A derived reader of an untagged enum would say only that nothing fits.
+struct RoomVisitor;
+
+impl Visitor<'_> for RoomVisitor {
+    type Value = RoomId;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(ROOM_RULE)
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<RoomId, E> {
+        let room = RoomNumber::try_from(number).map(RoomId::Number);
+        room.map_err(|_| refused(ROOM_RULE, number))
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<RoomId, E> {
+        match u64::try_from(number) {
+            Ok(number) => self.visit_u64(number),
+            Err(_) => Err(refused(ROOM_RULE, number)),
+        }
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<RoomId, E> {
+        Err(refused(ROOM_RULE, number))
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<RoomId, E> {
+        let room = text.parse().map(RoomId::Name);
+        room.map_err(|_| refused(ROOM_RULE, shortened(text)))
+    }
+
+    fn visit_string<E: serde::de::Error>(self, text: String) -> Result<RoomId, E> {
+        self.visit_str(&text)
+    }
+}
+
 /// Digits are a numeric room, and `text:` before a name makes it a text room whatever it looks like.
+impl RoomId {
+    /// What a room may be, to be read after "write" or "must be".
+    pub const RULE: &str = ROOM_RULE;
+}
+
 impl FromStr for RoomId {
     type Err = IdError;
 
@@ -181,10 +304,15 @@ impl FromStr for RoomId {
         if let Some(name) = text.strip_prefix("text:") {
             return name.parse().map(Self::Name);
         }
-        match text.parse::<u64>() {
-            Ok(number) => RoomNumber::try_from(number).map(Self::Number),
-            Err(_) => text.parse().map(Self::Name),
+        if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+            return text.parse().map(Self::Name);
         }
+        // `"007"` is a text room over the WebSocket, so it is not room 7 here.
+        if text.len() > 1 && text.starts_with('0') {
+            return Err(IdError::LeadingZero);
+        }
+        let number: u64 = text.parse().map_err(|_| IdError::Range)?;
+        RoomNumber::try_from(number).map(Self::Number)
     }
 }
 
@@ -287,5 +415,58 @@ mod tests {
         assert_eq!(RoomNumber::try_from(4_294_967_295), Err(IdError::Range));
         assert!(serde_json::from_str::<RoomId>("0").is_err());
         assert!(serde_json::from_str::<SdkAppId>("0").is_err());
+    }
+
+    #[test]
+    fn a_refusal_of_a_json_value_says_what_is_allowed_and_shows_the_value_shortened() {
+        let room = |json: &str| serde_json::from_str::<RoomId>(json).unwrap_err().to_string();
+        for (json, shown) in [
+            ("0", "not 0"),
+            ("-5", "not -5"),
+            ("4294967295", "not 4294967295"),
+            ("1.5", "not 1.5"),
+            ("99999999999999999999", "not 100000000000000000000"),
+            ("\"\"", "not \"\""),
+            ("\"a/b\"", "not \"a/b\""),
+            ("\"a\\nb\"", "not \"a\\nb\""),
+            ("true", "boolean `true`"),
+            ("null", "null"),
+            ("[1]", "sequence"),
+        ] {
+            let refusal = room(json);
+            assert!(
+                refusal.contains("a number from 1 to 4294967294, or a text of 1 to 64"),
+                "{refusal}"
+            );
+            assert!(refusal.contains(shown), "{refusal}");
+        }
+        let long = room(&format!("\"{}\"", "é".repeat(10_000)));
+        assert!(long.contains(&format!("not \"{}\"…", "é".repeat(40))), "{long}");
+        let user = serde_json::from_str::<UserId>("\"a b\"").unwrap_err().to_string();
+        assert!(
+            user.starts_with("write a text of 1 to 32 letters, digits, _ and -, not \"a b\""),
+            "{user}"
+        );
+        let app = |json: &str| serde_json::from_str::<SdkAppId>(json).unwrap_err().to_string();
+        for json in ["0", "-1", "4294967296", "\"x\"", "18446744073709551615"] {
+            assert!(
+                app(json).starts_with(&format!("write a number from 1 to 4294967295, not {json}")),
+                "{}",
+                app(json)
+            );
+        }
+    }
+
+    #[test]
+    fn a_room_in_a_path_or_command_is_a_number_or_a_text_and_never_in_doubt() {
+        let room = |text: &str| text.parse::<RoomId>();
+        assert_eq!(room("7"), Ok(RoomId::Number(7.try_into().unwrap())));
+        assert_eq!(room("text:7"), Ok(RoomId::Name("7".parse().unwrap())));
+        assert_eq!(room("+7"), Ok(RoomId::Name("+7".parse().unwrap())));
+        assert_eq!(room("007"), Err(IdError::LeadingZero));
+        assert_eq!(room("0"), Err(IdError::Range));
+        assert_eq!(room("99999999999999999999"), Err(IdError::Range));
+        assert_eq!(room("text:007"), Ok(RoomId::Name("007".parse().unwrap())));
+        assert_eq!(room(""), Err(IdError::Empty));
     }
 }

@@ -243,7 +243,16 @@ pub struct Health {
 #[serde(tag = "reason", rename_all = "snake_case")]
 pub enum StopReason {
     Asked,
+    /// Another mix was started in the room, which has one. Who started this one has not asked for it.
+    Replaced {
+        /// What this one was to be recorded as.
+        record: Option<RecordId>,
+        /// The stream of the other one.
+        by: StreamId,
+    },
     RoomEmpty,
     Shutdown,
-    Failed { message: String },
+    Failed {
+        message: String,
+    },
 }

@@ -122,7 +122,12 @@ impl AllowedNetworks {
 }
 
 impl Network {
+    /// Whether the address is in the network. An IPv4 address that came over an IPv6 socket (`::ffff:10.0.0.1`) counts as IPv4.
     pub fn contains(&self, address: IpAddr) -> bool {
+        self.has(address) || self.has(address.to_canonical())
+    }
+
+    fn has(&self, address: IpAddr) -> bool {
         match (self.address, address) {
             (IpAddr::V4(network), IpAddr::V4(address)) => {
                 same_prefix(network.to_bits().into(), address.to_bits().into(), self.prefix, 32)
@@ -333,6 +338,7 @@ mod tests {
         assert!(refused(&["192.168.0.7"], "192.168.0.8"));
         assert!(!refused(&["::1", "fd00::/8"], "fd01::1"));
         assert!(refused(&["fd00::/8"], "fc00::1"));
+        assert!(!refused(&["::ffff:0:0/96"], "::ffff:10.0.0.1"));
         assert!(!refused(&["0.0.0.0/0"], "127.0.0.1"));
         assert!(!refused(&["::/0"], "::1"));
         assert!(refused(&["0.0.0.0/0"], "::1"));

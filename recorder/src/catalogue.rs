@@ -1,7 +1,7 @@
 //! The recordings in SQL, and which of them still have to be told of.
 
-use rotunda_proto::recording::RecordingFile;
-use serde_json::{Value, json};
+use rotunda_proto::ids::SdkAppId;
+use rotunda_proto::recording::{ListedFile, RecordingFile};
 use sqlx::{AnyPool, Row};
 
 #[derive(Clone)]
@@ -26,26 +26,56 @@ impl Catalogue {
         Ok(())
     }
 
-    /// The newest 200, newest first, as JSON.
-    pub async fn list(&self) -> Result<Value, sqlx::Error> {
+    /// An application's newest 200, newest first, with the address that `url` makes of a name.
+    pub async fn list(&self, app: SdkAppId, url: impl Fn(&str) -> String) -> Result<Vec<ListedFile>, sqlx::Error> {
         let rows = sqlx::query(
-            "SELECT name, state, format, size_bytes, duration_ms, started_unix_us, url FROM recordings \
-             ORDER BY started_unix_us DESC LIMIT 200",
+            "SELECT name, state, format, size_bytes, duration_ms, started_unix_us FROM recordings \
+             WHERE app = $1 ORDER BY started_unix_us DESC LIMIT 200",
         )
+        .bind(i64::from(app.get()))
         .fetch_all(&self.0)
         .await?;
         let mut list = Vec::new();
         for row in rows {
-            list.push(json!({
-                "name": row.try_get::<String, _>("name")?,
-                "state": row.try_get::<String, _>("state")?,
-                "format": row.try_get::<String, _>("format")?,
-                "size": row.try_get::<i64, _>("size_bytes")?,
-                "durationMs": row.try_get::<i64, _>("duration_ms")?,
-                "startedUnixMs": row.try_get::<i64, _>("started_unix_us")? / 1000,
-                "url": row.try_get::<String, _>("url")?,
-            }));
+            let number = |column| Ok::<_, sqlx::Error>(row.try_get::<i64, _>(column)?.unsigned_abs());
+            let name = row.try_get::<String, _>("name")?;
+            list.push(ListedFile {
+                url: url(&name),
+                name,
+                state: row.try_get("state")?,
+                format: row.try_get("format")?,
+                size: number("size_bytes")?,
+                duration_ms: number("duration_ms")?,
+                started_unix_ms: number("started_unix_us")? / 1000,
+            });
         }
-        Ok(Value::Array(list))
+        Ok(list)
+    }
+
+    /// Whether an application has a recording of this id, which is its folder.
+    pub async fn has(&self, app: SdkAppId, recording_id: &str) -> Result<bool, sqlx::Error> {
+        let found = sqlx::query("SELECT 1 FROM recordings WHERE app = $1 AND recording_id = $2 LIMIT 1")
+            .bind(i64::from(app.get()))
+            .bind(recording_id)
+            .fetch_optional(&self.0)
+            .await?;
+        Ok(found.is_some())
+    }
+
+    /// Fills in whose files those are that were entered before the catalogue knew it.
+    pub async fn fill_in_applications(&self) -> Result<(), sqlx::Error> {
+        let rows = sqlx::query("SELECT file_id, file FROM recordings WHERE app = 0")
+            .fetch_all(&self.0)
+            .await?;
+        for row in rows {
+            let file: Option<RecordingFile> = serde_json::from_str(&row.try_get::<String, _>("file")?).ok();
+            let Some(file) = file else { continue };
+            sqlx::query("UPDATE recordings SET app = $1 WHERE file_id = $2")
+                .bind(i64::from(file.room.app.get()))
+                .bind(&file.file_id)
+                .execute(&self.0)
+                .await?;
+        }
+        Ok(())
     }
 }

@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use rotunda_proto::config::ConfigMistake;
 use rotunda_proto::recording::FileFormat;
 use serde::{Deserialize, Serialize};
+use tracing::warn;
+
+use crate::name::NameTimeZone;
 
 /// Section `[recorder]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -14,10 +17,16 @@ pub struct Config {
     pub directory: PathBuf,
     /// Address under which clients reach this server, for the URLs in callbacks. Default "http://127.0.0.1:8080".
     pub public_url: String,
+    /// Seconds that the address of a file in callbacks and lists is good for: 60 to 315360000 (ten years). Default 604800 (a week).
+    pub link_seconds: u64,
     /// Kinds of files to make of each recording: "mp4", "hls", "flv", "aac" (audio alone). Default "mp4" and "hls".
     pub formats: Vec<Format>,
-    /// Hours from UTC of the times in file names. Default 8.
-    pub name_utc_offset_hours: i8,
+    /// Time zone of the times in file names: an IANA name ("Asia/Kolkata", "Europe/Berlin"), whose summer time is followed, or
+    /// an offset from UTC ("+05:30"). Default "+08:00".
+    pub name_time_zone: NameTimeZone,
+    /// The earlier form of `name_time_zone`, in whole hours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name_utc_offset_hours: Option<i8>,
     /// Minutes after which another file begins, at a keyframe; HLS is one for all: 1 to 120. Default 120.
     pub max_file_minutes: u64,
     /// No recording begins while the disk has less free space than this, in MB; those that run go on. 0: always. Default 512.
@@ -53,8 +62,10 @@ impl Default for Config {
         Self {
             directory: "./data/recordings".into(),
             public_url: "http://127.0.0.1:8080".to_owned(),
+            link_seconds: 604_800,
             formats: vec![Format::Mp4, Format::Hls],
-            name_utc_offset_hours: 8,
+            name_time_zone: NameTimeZone::default(),
+            name_utc_offset_hours: None,
             max_file_minutes: 120,
             free_space_floor_mb: 512,
             fragment_ms: 1000,
@@ -72,9 +83,20 @@ impl Config {
             }
         };
         check(
-            (-23..=23).contains(&self.name_utc_offset_hours),
+            self.name_utc_offset_hours
+                .is_none_or(|hours| (-23..=23).contains(&hours)),
             "recorder.name_utc_offset_hours",
-            "write -23 to 23",
+            "write -23 to 23, or better recorder.name_time_zone in its place",
+        );
+        check(
+            self.name_utc_offset_hours.is_none() || self.name_time_zone == NameTimeZone::default(),
+            "recorder.name_utc_offset_hours",
+            "recorder.name_time_zone is set too and replaces this key; leave this one out",
+        );
+        check(
+            (60..=315_360_000).contains(&self.link_seconds),
+            "recorder.link_seconds",
+            "write 60 to 315360000 (ten years)",
         );
         check(
             (100..=10_000).contains(&self.fragment_ms),
@@ -102,5 +124,23 @@ impl Config {
             "write http:// or https:// and the host",
         );
         mistakes
+    }
+
+    /// Says what to write in place of a key that still works.
+    pub fn warn_of_old_keys(&self) {
+        if self.name_utc_offset_hours.is_some() {
+            let zone = self.name_zone();
+            warn!(
+                "recorder.name_utc_offset_hours is replaced by recorder.name_time_zone: write name_time_zone = \"{zone}\""
+            );
+        }
+    }
+
+    /// Of the times in file names, by whichever key it is set.
+    pub fn name_zone(&self) -> NameTimeZone {
+        match self.name_utc_offset_hours {
+            Some(hours) => NameTimeZone::whole_hours(hours),
+            None => self.name_time_zone.clone(),
+        }
     }
 }

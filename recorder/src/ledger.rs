@@ -74,8 +74,8 @@ impl Ledger {
         for Row { part, state, file } in rows {
             sqlx::query(
                 "INSERT INTO recordings (file_id, name, state, format, size_bytes, duration_ms, started_unix_us, url, file, \
-                 recording_id, part, owner, lease_unix_ms) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+                 recording_id, part, owner, lease_unix_ms, app) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
             )
             .bind(&file.file_id)
             .bind(&file.name)
@@ -90,6 +90,7 @@ impl Ledger {
             .bind(*part as i64)
             .bind(&self.owner)
             .bind(lease.as_millis() as i64)
+            .bind(i64::from(file.room.app.get()))
             .execute(&mut *transaction)
             .await?;
         }

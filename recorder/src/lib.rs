@@ -6,6 +6,7 @@
 mod catalogue;
 mod config;
 mod disk;
+mod files;
 mod finisher;
 mod finishing;
 mod folder;
@@ -18,4 +19,5 @@ mod service;
 mod writer;
 
 pub use config::Config;
+pub use name::NameTimeZone;
 pub use service::{Service, StartError};

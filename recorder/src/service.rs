@@ -4,32 +4,32 @@
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Json, Router};
+use axum::Router;
 use metrics::{counter, gauge};
 use rotunda_media::codec::mp3;
 use rotunda_media::mux::segmenter::Lengths;
 use rotunda_media::program::ProgramHub;
-use rotunda_proto::bus::{BusError, BusExt, Change, SharedBus};
+use rotunda_proto::bus::{BusError, BusExt, Change, Request, SharedBus};
 use rotunda_proto::clock::Clock;
+use rotunda_proto::config::Application;
+use rotunda_proto::file_link::FileLinkKey;
 use rotunda_proto::ids::StreamId;
 use rotunda_proto::program::{PROGRAMS_PREFIX, ProgramDescriptor};
-use rotunda_proto::recording::{Accepted, FILE_READY_SUBJECT, FileFormat, RecordingFile};
+use rotunda_proto::recording::{
+    Accepted, FILE_READY_SUBJECT, FileFormat, LIST_SUBJECT, ListReply, ListRequest, RecordingFile,
+};
 use sqlx::AnyPool;
 use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
-use tower_http::cors::CorsLayer;
-use tower_http::services::ServeDir;
 use tracing::{Instrument, error, info, info_span, warn};
 use uuid::Uuid;
 
 use crate::catalogue::Catalogue;
 use crate::config::Config;
 use crate::disk;
+use crate::files::Files;
 use crate::finishing::{FinishingError, finish};
 use crate::folder::{Folder, Manifest};
 use crate::ledger::{Ledger, Row, State, formats_of_part};
@@ -84,14 +84,15 @@ pub enum StartError {
         #[source]
         source: std::io::Error,
     },
+    #[error("read the catalogue")]
+    Catalogue(#[source] sqlx::Error),
     #[error("reach the bus")]
     Bus(#[from] BusError),
 }
 
 /// A running recorder.
 pub struct Service {
-    config: Config,
-    catalogue: Catalogue,
+    files: Files,
     task: JoinHandle<()>,
 }
 
@@ -116,6 +117,7 @@ struct Recorder {
     bus: SharedBus,
     hub: ProgramHub,
     catalogue: Catalogue,
+    files: Files,
     ledger: Ledger,
     /// By recording id.
     running: HashMap<String, Running>,
@@ -135,16 +137,21 @@ struct Recorder {
 impl Service {
     pub async fn start(
         config: Config,
+        key: FileLinkKey,
+        applications: Vec<Application>,
         bus: SharedBus,
         hub: ProgramHub,
         db: AnyPool,
         shutdown: CancellationToken,
     ) -> Result<Self, StartError> {
-        Self::start_at_pace(config, bus, hub, db, shutdown, Pace::default()).await
+        let catalogue = Catalogue(db.clone());
+        let files = Files::new(&config, key, applications, catalogue.clone());
+        Self::start_at_pace(config, files, bus, hub, db, shutdown, Pace::default()).await
     }
 
     async fn start_at_pace(
         config: Config,
+        files: Files,
         bus: SharedBus,
         hub: ProgramHub,
         db: AnyPool,
@@ -162,15 +169,19 @@ impl Service {
             path: config.directory.clone(),
             source,
         })?;
+        config.warn_of_old_keys();
         let programs = bus.watch(PROGRAMS_PREFIX).await?;
+        let lists = bus.serve(LIST_SUBJECT).await?;
         let catalogue = Catalogue(db.clone());
+        catalogue.fill_in_applications().await.map_err(StartError::Catalogue)?;
         let (notices, noticed) = mpsc::channel(NOTICES);
         let recorder = Recorder {
-            config: config.clone(),
+            config,
             pace,
             bus,
             hub,
-            catalogue: catalogue.clone(),
+            catalogue,
+            files: files.clone(),
             ledger: Ledger::new(db, Uuid::new_v4().to_string()),
             running: HashMap::new(),
             to_finish: HashMap::new(),
@@ -183,20 +194,14 @@ impl Service {
             shutdown,
         };
         Ok(Self {
-            config,
-            catalogue,
-            task: tokio::spawn(recorder.run(programs)),
+            files,
+            task: tokio::spawn(recorder.run(programs, lists)),
         })
     }
 
     /// `/recordings`, a list as JSON, and the files below it.
     pub fn router(&self) -> Router {
-        let catalogue = self.catalogue.clone();
-        let list = move || async move { list(&catalogue).await };
-        Router::new()
-            .route("/recordings", get(list))
-            .nest_service("/recordings/", ServeDir::new(&self.config.directory))
-            .layer(CorsLayer::permissive())
+        self.files.router()
     }
 
     /// Resolves when, after shutdown, every recording is finished and told of as far as anybody listens.
@@ -205,18 +210,8 @@ impl Service {
     }
 }
 
-async fn list(catalogue: &Catalogue) -> Response {
-    match catalogue.list().await {
-        Ok(list) => Json(list).into_response(),
-        Err(error) => {
-            error!(error = &error as &dyn std::error::Error, "list the recordings");
-            (StatusCode::INTERNAL_SERVER_ERROR, "the catalogue does not answer").into_response()
-        }
-    }
-}
-
 impl Recorder {
-    async fn run(mut self, mut programs: mpsc::Receiver<Change>) {
+    async fn run(mut self, mut programs: mpsc::Receiver<Change>, mut lists: mpsc::Receiver<Request>) {
         let clock = Clock;
         let (mut announce_at, mut look_at, mut search_at) = (clock.now(), clock.now(), clock.now());
         loop {
@@ -230,6 +225,7 @@ impl Recorder {
                         None => break,
                     },
                 },
+                Some(request) = lists.recv() => self.list(request).await,
                 Some((id, notice)) = self.noticed.recv() => self.handle_notice(&id, notice).await,
                 Some(done) = self.tasks.join_next() => {
                     self.handle_done(done).await;
@@ -274,6 +270,16 @@ impl Recorder {
                 () = self.shutdown.cancelled() => return None,
                 () = Clock.sleep_until(Clock.now() + WATCH_AGAIN) => {}
             }
+        }
+    }
+
+    async fn list(&self, request: Request) {
+        let Ok(ListRequest { app }) = request.parse() else {
+            return;
+        };
+        match self.files.list(app).await {
+            Ok(files) => request.answer(&ListReply { files }),
+            Err(error) => error!(error = &error as &dyn std::error::Error, "list the recordings"),
         }
     }
 
@@ -511,7 +517,8 @@ impl Recorder {
                 return;
             }
         };
-        for file in waiting {
+        for mut file in waiting {
+            file.url = self.files.url(&file.name, Clock.unix());
             match self.bus.call::<_, Accepted>(FILE_READY_SUBJECT, &file).await {
                 Ok(Accepted {}) => {
                     if let Err(error) = self.catalogue.set_announced(&file.file_id).await {

@@ -6,11 +6,7 @@ use crate::wire::dependency;
 
 /// Whether an offer asks for packets of Opus again (RFC 4585 §4.2): browsers do only when an application adds it.
 pub fn asks_for_sound_again(offer: &str) -> bool {
-    let types = offer.lines().filter_map(|line| {
-        let (number, codec) = line.trim_end().strip_prefix("a=rtpmap:")?.split_once(' ')?;
-        codec.to_ascii_lowercase().starts_with("opus/").then_some(number)
-    });
-    let mut types = types.chain(["*"]);
+    let mut types = opus_types(offer).chain(["*"]);
     types.any(|number| {
         offer
             .lines()
@@ -46,6 +42,91 @@ pub fn candidates_in_bundle(answer: &str) -> String {
         }
     }
     out
+}
+
+/// Answers each line's wish for stereo (RFC 7587 §7.1), which `str0m` leaves out: a client that sends stereo, or wants to, is told
+/// that this end prefers to receive it, and one that prefers to receive it is told that stereo may come. Browsers send mono
+/// to a peer who does not say so.
+pub fn stereo(answer: &str, offer: &str) -> String {
+    let wishes: Vec<(&str, Wish)> = split_sections(offer)
+        .into_iter()
+        .filter_map(|section| Some((mid_of(section)?, Wish::of(section))))
+        .collect();
+    let mut out = String::with_capacity(answer.len());
+    for section in split_sections(answer) {
+        let wish = mid_of(section).and_then(|mid| wishes.iter().find(|(of, _)| *of == mid));
+        let wish = wish.map(|(_, wish)| *wish).unwrap_or_default();
+        let Some(opus) = opus_types(section).next().filter(|_| wish != Wish::default()) else {
+            out.push_str(section);
+            continue;
+        };
+        let direction = |name: &str| section.lines().any(|line| line == name);
+        let (receives, sends) = (!direction("a=sendonly"), !direction("a=recvonly"));
+        let mut said = Vec::new();
+        if receives && (wish.sends || wish.prefers) {
+            said.push("stereo=1");
+        }
+        if sends && wish.prefers {
+            said.push("sprop-stereo=1");
+        }
+        let said = said.join(";");
+        let (map, format) = (format!("a=rtpmap:{opus} "), format!("a=fmtp:{opus} "));
+        let has_format = section.lines().any(|line| line.starts_with(&format));
+        for line in section.split_inclusive("\r\n") {
+            out.push_str(line);
+            let is_place = line.starts_with(if has_format { &format } else { &map });
+            if is_place && !said.is_empty() {
+                if has_format {
+                    out.truncate(out.trim_end().len());
+                    out.push_str(&format!(";{said}\r\n"));
+                } else {
+                    out.push_str(&format!("{format}{said}\r\n"));
+                }
+            }
+        }
+    }
+    out
+}
+
+/// What a line of an offer says of stereo.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Wish {
+    /// `stereo=1`: the client prefers to receive it.
+    prefers: bool,
+    /// `sprop-stereo=1`: the client is likely to send it.
+    sends: bool,
+}
+
+impl Wish {
+    fn of(section: &str) -> Self {
+        let formats = opus_types(section).flat_map(|number| {
+            let prefix = format!("a=fmtp:{number} ");
+            section
+                .lines()
+                .filter_map(move |line| line.trim_end().strip_prefix(&prefix))
+        });
+        let mut wish = Self::default();
+        for parameter in formats.flat_map(|parameters| parameters.split(';')) {
+            match parameter.trim().split_once('=') {
+                Some(("stereo", "1")) => wish.prefers = true,
+                Some(("sprop-stereo", "1")) => wish.sends = true,
+                _ => {}
+            }
+        }
+        wish
+    }
+}
+
+/// The payload types of a line that are Opus.
+fn opus_types(section: &str) -> impl Iterator<Item = &str> {
+    section.lines().filter_map(|line| {
+        let (number, codec) = line.trim_end().strip_prefix("a=rtpmap:")?.split_once(' ')?;
+        codec.to_ascii_lowercase().starts_with("opus/").then_some(number)
+    })
+}
+
+fn mid_of(section: &str) -> Option<&str> {
+    section.lines().find_map(|line| line.trim_end().strip_prefix("a=mid:"))
 }
 
 /// Puts audio slot i and video slot i into one media stream, and takes no dependency descriptor from who sends VP8.
@@ -91,7 +172,7 @@ fn prefers_vp8(section: &str) -> bool {
 /// The session part and each media section.
 fn split_sections(sdp: &str) -> Vec<&str> {
     let mut starts: Vec<usize> = vec![0];
-    starts.extend(sdp.match_indices("\r\nm=").map(|(at, _)| at + 2));
+    starts.extend(sdp.match_indices("\nm=").map(|(at, _)| at + 1));
     starts.push(sdp.len());
     starts.windows(2).map(|range| &sdp[range[0]..range[1]]).collect()
 }
@@ -125,6 +206,62 @@ mod tests {
         assert_eq!(candidates_in_bundle(&refused), answer("1", "", candidates));
         let taken = answer("0 1", candidates, "");
         assert_eq!(candidates_in_bundle(&taken), taken);
+    }
+
+    fn audio(mid: u8, format: &str, direction: &str) -> String {
+        format!(
+            "m=audio 9 X 111 0\r\na=mid:{mid}\r\na={direction}\r\na=rtpmap:111 opus/48000/2\r\n{format}a=rtpmap:0 PCMU/8000\r\n"
+        )
+    }
+
+    #[test]
+    fn stereo_is_answered_line_by_line_as_it_is_asked_for() {
+        let plain = "a=fmtp:111 minptime=10;useinbandfec=1\r\n";
+        let with = |more: &str| format!("a=fmtp:111 minptime=10;useinbandfec=1{more}\r\n");
+        let answered = |wish: &str, direction: &str| {
+            let (theirs, ours) = match direction {
+                "recvonly" => ("sendonly", "recvonly"),
+                "sendonly" => ("recvonly", "sendonly"),
+                both => (both, both),
+            };
+            let offer = ["v=0\r\n", &audio(0, &with(wish), theirs), &audio(1, plain, theirs)].concat();
+            let answer = ["v=0\r\n", &audio(0, plain, ours), &audio(1, plain, ours)].concat();
+            let finished = stereo(&answer, &offer);
+            assert!(
+                finished.ends_with(&audio(1, plain, ours)),
+                "the other line is left alone: {finished}"
+            );
+            let changed = split_sections(&finished)[1]
+                .lines()
+                .find(|line| line.starts_with("a=fmtp:"));
+            changed.unwrap().strip_prefix(plain.trim_end()).unwrap().to_owned()
+        };
+        assert_eq!(answered("", "recvonly"), "");
+        assert_eq!(answered(";stereo=0", "recvonly"), "");
+        assert_eq!(answered(";stereo=1", "recvonly"), ";stereo=1");
+        assert_eq!(
+            answered("; sprop-stereo=1", "recvonly"),
+            ";stereo=1",
+            "a sender that says so is asked for it"
+        );
+        assert_eq!(answered(";stereo=1", "sendonly"), ";sprop-stereo=1");
+        assert_eq!(
+            answered(";sprop-stereo=1", "sendonly"),
+            "",
+            "a viewer who would send stereo does not send"
+        );
+        assert_eq!(
+            answered(";stereo=1;sprop-stereo=1", "sendrecv"),
+            ";stereo=1;sprop-stereo=1"
+        );
+    }
+
+    #[test]
+    fn an_answer_without_parameters_of_opus_gets_them() {
+        let offer = format!("v=0\r\n{}", audio(0, "a=fmtp:111 stereo=1\r\n", "sendonly"));
+        let answer = format!("v=0\r\n{}", audio(0, "", "recvonly"));
+        let expected = format!("v=0\r\n{}", audio(0, "a=fmtp:111 stereo=1\r\n", "recvonly"));
+        assert_eq!(stereo(&answer, &offer), expected);
     }
 
     #[test]

@@ -21,6 +21,12 @@ pub struct Config {
     /// all, loopback included), "interface:eth0", "env:HOST_IP" or "file:/etc/pod/ip" (Kubernetes downward API), and
     /// "stun:stun.example.com:3478" (asked at the start and every 5 minutes). Several are joined. Default none: as "interfaces".
     pub advertise: Vec<Source>,
+    /// Connections of ICE-TCP clients that the node keeps, of all workers together; more are closed at once. Each takes a file
+    /// descriptor, and never more than a quarter of those that the process may open are taken. Default 4096.
+    pub tcp_connections: usize,
+    /// Connections of ICE-TCP clients of one address (IPv6: one /64). A company behind one address needs one for each of
+    /// its members who cannot use UDP. Default 256.
+    pub tcp_connections_per_address: usize,
     /// Seconds in which a session must get through ICE and DTLS. Default 15.
     pub connect_timeout_seconds: u64,
     /// Sessions that a worker takes; a tenth more for members inside who need a new one. Default 2000.
@@ -45,6 +51,8 @@ impl Default for Config {
             port: 40_000,
             bind: Ipv4Addr::UNSPECIFIED.into(),
             advertise: Vec::new(),
+            tcp_connections: 4096,
+            tcp_connections_per_address: 256,
             connect_timeout_seconds: 15,
             max_sessions: 2000,
             room_sessions: 200,
@@ -66,6 +74,15 @@ impl Config {
         }
         if self.connect_timeout_seconds == 0 {
             mistakes.push(ConfigMistake::new("sfu.connect_timeout_seconds", "write at least 1"));
+        }
+        if self.tcp_connections == 0 {
+            mistakes.push(ConfigMistake::new("sfu.tcp_connections", "write at least 1"));
+        }
+        if self.tcp_connections_per_address == 0 {
+            mistakes.push(ConfigMistake::new(
+                "sfu.tcp_connections_per_address",
+                "write at least 1",
+            ));
         }
         if self.room_sessions == 0 {
             mistakes.push(ConfigMistake::new("sfu.room_sessions", "write at least 1"));

@@ -20,7 +20,7 @@ use crate::wire::descriptor::Descriptor;
 use crate::wire::layers::Point;
 use crate::wire::red;
 use crate::wire::rtcp::{self, Feedback};
-use crate::wire::stun::{Answer, read_answer};
+use crate::wire::stun::{self, Answer, read_answer};
 use crate::worker::demux;
 use crate::worker::simulation::{Link, Simulation, ms, room_key};
 
@@ -40,11 +40,17 @@ pub const TARGETS: &[(&str, Target)] = &[
 
 /// Which session a datagram is for.
 fn demux(data: &[u8]) {
-    let kinds = [demux::is_stun(data), demux::is_rtcp(data)];
+    let kinds = [stun::is_stun(data), demux::is_rtcp(data)];
     assert!(!kinds.iter().all(|is| *is), "two kinds at once");
-    if let Some(name) = demux::ice_name(data) {
+    if let Some(name) = stun::ice_name(data) {
         assert!(!name.contains(':'));
     }
+    let facts = (
+        stun::kind(data),
+        stun::nominates(data),
+        stun::is_authentic(data, "password"),
+    );
+    assert!(!facts.2 || data.len() > 44, "{facts:?}");
 }
 
 /// Feedback that was opened.

@@ -13,7 +13,7 @@ use crate::net::{Peer, TcpFrame};
 use crate::worker::spread::Handover;
 
 /// Letters waiting for a worker: commands and the frames of all TCP peers.
-const QUEUE: usize = 4096;
+pub const QUEUE: usize = 4096;
 
 pub enum Letter {
     Order(Order),

@@ -11,18 +11,19 @@ use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::NodeId;
 use rotunda_proto::sfu::{NodeInfo, control_subject};
 use rotunda_proto::ticket::ClusterSecret;
+use rustix::process::{Resource, getrlimit};
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::advertise::{self, AdvertiseError, Advertised};
 use crate::config::Config;
 use crate::control::{Control, Handle, announce};
 use crate::inbox::{Inbox, inbox};
 use crate::load::{Load, Reading};
-use crate::net::{Udp, accept};
+use crate::net::{Connections, Udp, accept, within_descriptors};
 use crate::placement::{self, Placement};
 use crate::shell::{self, Parts, Shell};
 use crate::worker::{Setup, Worker};
@@ -69,8 +70,14 @@ impl Service {
         let (events, event_queue) = mpsc::channel(QUEUE);
         let (mut handles, mut prepared, mut workers) = (Vec::new(), Vec::new(), Vec::new());
         let failed = CancellationToken::new();
+        let node_parts = NodeParts {
+            config: &config,
+            addresses,
+            connections: tcp_connections(&config),
+            shutdown: shutdown.clone(),
+        };
         for (index, port) in config.ports().enumerate() {
-            let (handle, parts) = prepare_worker(&config, &addresses, index, port, &shutdown)?;
+            let (handle, parts) = node_parts.prepare_worker(index, port)?;
             handles.push(handle);
             prepared.push((port, parts));
         }
@@ -123,54 +130,85 @@ impl Service {
     }
 }
 
-/// Opens a worker's sockets.
-fn prepare_worker(
-    config: &Config,
-    addresses: &watch::Receiver<Advertised>,
-    index: usize,
-    port: u16,
-    shutdown: &CancellationToken,
-) -> Result<(Handle, Parts), StartError> {
-    let first = addresses.borrow().first.clone();
-    let advertised: Vec<SocketAddr> = first.into_iter().map(|ip| SocketAddr::new(ip, port)).collect();
-    let listen = SocketAddr::new(config.bind, port);
-    let bound = Udp::bind(listen, advertised.clone()).and_then(|udp| Ok((udp, listen_tcp(listen)?)));
-    let (udp, tcp) = bound.map_err(|source| StartError::Port { port, source })?;
-    let poll = mio::Poll::new().map_err(StartError::Thread)?;
-    let waker = mio::Waker::new(poll.registry(), shell::LETTERS).map_err(StartError::Thread)?;
-    let (inbox, letters) = inbox(waker);
-    let clock = Clock;
-    let worker = Worker::new(Setup {
-        index,
-        connect_timeout: Duration::from_secs(config.connect_timeout_seconds),
-        max_sessions: placement::capacity(config.max_sessions),
-        batch_window: Duration::from_millis(config.batch_window_milliseconds),
-        started: (clock.now(), clock.unix()),
-    });
-    let reading = Arc::new(Reading::default());
-    let gauge = gauge!("rotunda_sfu_load_ratio", "worker" => index.to_string());
-    let parts = Parts {
-        worker,
-        index,
-        poll,
-        udp,
-        letters,
-        read_interval: Duration::from_micros(config.read_interval_microseconds),
-        load: Load::new(clock.now(), config.max_load, Arc::clone(&reading), gauge),
-    };
-    tokio::spawn(accept(tcp, advertised, inbox.clone(), shutdown.clone()));
-    let (stopped, shutdown) = (inbox.clone(), shutdown.clone());
-    tokio::spawn(async move {
-        shutdown.cancelled().await;
-        stopped.wake();
-    });
-    let handle = Handle {
-        inbox,
-        advertised: addresses.clone(),
-        port,
-        load: reading,
-    };
-    Ok((handle, parts))
+/// What the workers of a node have in common when they start.
+struct NodeParts<'a> {
+    config: &'a Config,
+    addresses: watch::Receiver<Advertised>,
+    connections: Arc<Connections>,
+    shutdown: CancellationToken,
+}
+
+impl NodeParts<'_> {
+    /// Opens a worker's sockets.
+    fn prepare_worker(&self, index: usize, port: u16) -> Result<(Handle, Parts), StartError> {
+        let Self {
+            config,
+            addresses,
+            connections,
+            shutdown,
+        } = self;
+        let first = addresses.borrow().first.clone();
+        let advertised: Vec<SocketAddr> = first.into_iter().map(|ip| SocketAddr::new(ip, port)).collect();
+        let listen = SocketAddr::new(config.bind, port);
+        let bound = Udp::bind(listen, advertised.clone()).and_then(|udp| Ok((udp, listen_tcp(listen)?)));
+        let (udp, tcp) = bound.map_err(|source| StartError::Port { port, source })?;
+        let poll = mio::Poll::new().map_err(StartError::Thread)?;
+        let waker = mio::Waker::new(poll.registry(), shell::LETTERS).map_err(StartError::Thread)?;
+        let (inbox, letters) = inbox(waker);
+        let clock = Clock;
+        let worker = Worker::new(Setup {
+            index,
+            connect_timeout: Duration::from_secs(config.connect_timeout_seconds),
+            max_sessions: placement::capacity(config.max_sessions),
+            batch_window: Duration::from_millis(config.batch_window_milliseconds),
+            started: (clock.now(), clock.unix()),
+        });
+        let reading = Arc::new(Reading::default());
+        let gauge = gauge!("rotunda_sfu_load_ratio", "worker" => index.to_string());
+        let parts = Parts {
+            worker,
+            index,
+            poll,
+            udp,
+            letters,
+            read_interval: Duration::from_micros(config.read_interval_microseconds),
+            load: Load::new(clock.now(), config.max_load, Arc::clone(&reading), gauge),
+        };
+        let accepting = accept(
+            tcp,
+            advertised,
+            Arc::clone(connections),
+            inbox.clone(),
+            shutdown.clone(),
+        );
+        tokio::spawn(accepting);
+        let (stopped, shutdown) = (inbox.clone(), shutdown.clone());
+        tokio::spawn(async move {
+            shutdown.cancelled().await;
+            stopped.wake();
+        });
+        let handle = Handle {
+            inbox,
+            advertised: addresses.clone(),
+            port,
+            load: reading,
+        };
+        Ok((handle, parts))
+    }
+}
+
+/// As many as the configuration allows and the process's file descriptors do.
+fn tcp_connections(config: &Config) -> Arc<Connections> {
+    let descriptors = getrlimit(Resource::Nofile).current;
+    let most = within_descriptors(config.tcp_connections, descriptors);
+    if most < config.tcp_connections {
+        let wanted = config.tcp_connections;
+        warn!(
+            most,
+            wanted, "too few open files are allowed for sfu.tcp_connections; raise `ulimit -n` (LimitNOFILE=)"
+        );
+    }
+    Connections::new(most, config.tcp_connections_per_address)
 }
 
 fn start_worker(

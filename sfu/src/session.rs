@@ -46,8 +46,9 @@ pub struct Session {
     pub addresses: VecDeque<SocketAddr>,
     /// By a second offer, and no check of it has come yet that nominates.
     pub restarted: bool,
-    /// No check of his comes any more.
-    pub silent_since: Option<Instant>,
+    /// When the peer last sent something authentic: an ICE check, RTP or RTCP.
+    pub heard_at: Instant,
+    pub ice_password: String,
     pub next_timeout: Instant,
     pub next_tick: Instant,
     /// When its layers are looked at next.
@@ -160,7 +161,8 @@ impl Session {
             connected: false,
             addresses: VecDeque::new(),
             restarted: false,
-            silent_since: None,
+            heard_at: now,
+            ice_password: String::new(),
             next_timeout: now,
             next_tick: now,
             layers_at: now,
@@ -186,6 +188,7 @@ impl Session {
             lines,
         };
         session.take_lines(seed)?;
+        session.ice_password = session.rtc.direct_api().local_ice_credentials().pass;
         if let Some(media) = session.slots.first().and_then(|slot| session.rtc.media(slot.mid)) {
             // One map for the whole bundle (RFC 8843 §9.2), of which a line has its part.
             let mut ids = ExtensionIds::of(media.remote_extmap());
@@ -201,7 +204,7 @@ impl Session {
             session.egress.keep_sound();
         }
         let answer = answer::pair_slots(&answer, &session.lines);
-        Ok((session, answer))
+        Ok((session, answer::stereo(&answer, &offer)))
     }
 
     /// Answers a second offer (ICE restart) with the same streams.
@@ -218,8 +221,10 @@ impl Session {
             self.rtc.direct_api().remove_stream_tx(slot.ssrc.into());
         }
         let answer = answer::candidates_in_bundle(&answer?.to_sdp_string());
+        self.ice_password = self.rtc.direct_api().local_ice_credentials().pass;
         self.restarted = true;
-        Ok(answer::pair_slots(&answer, &self.lines))
+        let answer = answer::pair_slots(&answer, &self.lines);
+        Ok(answer::stereo(&answer, offer))
     }
 
     /// What the peer shows in its ICE requests to mean this session.
@@ -374,3 +379,6 @@ fn accept(rtc: &mut Rtc, offer: &str) -> Result<SdpAnswer, ControlError> {
         .accept_offer(offer)
         .map_err(|error| bad_sdp(error.to_string()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -237,8 +237,8 @@ impl Worker {
         let session = self.sessions[index].as_mut().ok_or(ControlError::NoSuchSession)?;
         let before = session.ice_name();
         let answer = session.restart(offer)?;
-        // Who says so is there again, and his checks are about to come.
-        session.silent_since = session.silent_since.map(|_| now);
+        // The peer's signaling is there again, and its checks are about to come.
+        session.heard_at = now;
         self.by_ice_name.remove(&before);
         self.by_ice_name.insert(session.ice_name(), index);
         self.touched.push(index);

@@ -15,13 +15,24 @@ impl Applications {
         Self(applications)
     }
 
+    pub fn iter(&self) -> impl Iterator<Item = &Application> {
+        self.0.iter()
+    }
+
     pub fn by_id(&self, id: SdkAppId) -> Option<&Application> {
         self.0.iter().find(|application| application.sdk_app_id == id)
     }
 
+    pub fn ids(&self) -> impl Iterator<Item = SdkAppId> {
+        self.0.iter().map(|application| application.sdk_app_id)
+    }
+
     /// Not those without API keys.
     pub fn by_secret_id(&self, secret_id: &str) -> Option<&Application> {
-        let mut with_keys = self.0.iter().filter(|application| !application.secret_id.is_empty());
+        let has_keys = |application: &&Application| {
+            !application.secret_id.is_empty() && !application.api_secret.reveal().is_empty()
+        };
+        let mut with_keys = self.0.iter().filter(has_keys);
         with_keys.find(|application| application.secret_id == secret_id)
     }
 
@@ -49,10 +60,6 @@ impl Applications {
         let rights = room_ticket::verify(ticket, room.app, key, user, &room.room, unix_now)
             .map_err(|_| ErrorCode::PrivateMapKeyInvalid)?;
         rights.may_enter().then_some(rights).ok_or(ErrorCode::NotPermitted)
-    }
-
-    pub fn first(&self) -> Option<&Application> {
-        self.0.first()
     }
 }
 

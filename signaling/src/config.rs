@@ -3,6 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use rotunda_proto::config::{ConfigMistake, Secret};
+use rotunda_proto::ids::SdkAppId;
+use rotunda_proto::outbound::{AllowedNetworks, Network};
 use serde::{Deserialize, Serialize};
 
 /// Section `[signaling]`.
@@ -16,12 +18,28 @@ pub struct Config {
     /// Members that this process takes, of all rooms together; more are told `node_full`. One takes about 12 kB of memory
     /// and an open file. Default 60000.
     pub max_members: u64,
-    /// Serves the demo room's own back end at `/demo/`, which gives anybody a ticket: off in production. Default true.
+    /// Demo mode where no application is configured: the demo page's own back end at `/demo/` gives anybody a ticket of a
+    /// generated application. It never serves a configured application. Default true.
     pub demo: bool,
     /// STUN servers handed to clients: URLs. The server needs none, clients seldom. Default none.
     pub ice_urls: Vec<String>,
     pub turn: Turn,
     pub api: Api,
+    #[serde(skip)]
+    pub process: Process,
+}
+
+/// What is set for the process as a whole and concerns signaling too: no section of its own.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Process {
+    /// `server.public_names`: names that clients may have signed in place of the `Host` header that arrives.
+    pub public_names: Vec<String>,
+    /// `server.trusted_proxies`: who may say by `X-Forwarded-Host` what the client wrote.
+    pub trusted_proxies: Vec<Network>,
+    /// `server.outbound_networks`: what callback and push URLs may reach besides public addresses.
+    pub outbound: AllowedNetworks,
+    /// The application that the demo back end serves; without one there is no demo back end.
+    pub demo: Option<SdkAppId>,
 }
 
 /// TURN servers handed to clients, for networks that let no other media out: section `[signaling.turn]`.
@@ -58,6 +76,7 @@ impl Default for Config {
             ice_urls: Vec::new(),
             turn: Turn::default(),
             api: Api::default(),
+            process: Process::default(),
         }
     }
 }

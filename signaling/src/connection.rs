@@ -14,6 +14,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_tungstenite::tungstenite;
 use tracing::debug;
 
+use crate::bad_request;
 use crate::member::{self, Attachment, Identity, ToMember, failure, json};
 use crate::registry::{Login, random_token};
 use crate::service::Shared;
@@ -26,6 +27,8 @@ const SILENCE: Duration = Duration::from_secs(40);
 const LINGER: Duration = Duration::from_secs(1);
 /// A peer that does not read for this long is disconnected.
 const WRITE_WITHIN: Duration = Duration::from_secs(10);
+/// Longest message of a client that is not known yet, bytes. A UserSig has at most 4 kB.
+const MAX_LOGIN_BYTES: usize = 16 * 1024;
 /// Requests at once, and more a second after that.
 const BURST: f64 = 100.0;
 const PER_SECOND: f64 = 50.0;
@@ -128,13 +131,14 @@ impl Connection {
             counter!("rotunda_signaling_rate_limited_total").increment(1);
             return vec![failed(None, ErrorCode::RateLimited)];
         }
+        if self.login.is_none() && text.len() > MAX_LOGIN_BYTES {
+            return vec![failed(None, ErrorCode::MessageTooLarge)];
+        }
         let RequestEnvelope { id, request } = match serde_json::from_str(text) {
             Ok(envelope) => envelope,
             Err(error) => {
-                let id = serde_json::from_str::<serde_json::Value>(text)
-                    .ok()
-                    .and_then(|json| json["id"].as_u64());
-                let message = format!("{}: {error}", failure(ErrorCode::BadRequest).message);
+                let (id, why) = bad_request::explain(text, &error);
+                let message = format!("{}: {why}", failure(ErrorCode::BadRequest).message);
                 return vec![ServerMessage::Failed {
                     id,
                     error: ErrorBody {

@@ -10,7 +10,8 @@ use rotunda_proto::grpc::v1;
 use rotunda_proto::ids::SdkAppId;
 
 use crate::api::mix::check;
-use crate::api::tencent::call::{Call, RoomKind};
+use crate::api::tencent::call::{self, Call};
+use crate::api::tencent::read::RoomKind;
 use crate::applications::Applications;
 use crate::whip::bearer::Bearer;
 use crate::whip::{fragment, offer};
@@ -82,7 +83,9 @@ fn tencent(data: &[u8]) {
     let (query, headers, body) = http(data);
     let applications = applications();
     for method in ["GET", "POST"] {
-        let Ok(call) = Call::parse(method, &query, &headers, body) else {
+        let _claimed = call::claim(method, &headers, NOW);
+        let hosts = ["localhost:8080".to_owned()];
+        let Ok(call) = Call::parse(method, &query, &headers, &hosts, body.to_vec()) else {
             continue;
         };
         let known = call.authenticate(NOW, |id| applications.by_secret_id(id));

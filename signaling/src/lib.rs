@@ -6,6 +6,7 @@
 
 mod api;
 mod applications;
+mod bad_request;
 mod callbacks;
 mod config;
 mod connection;
@@ -26,5 +27,5 @@ mod turn;
 mod view;
 mod whip;
 
-pub use config::Config;
+pub use config::{Config, Process};
 pub use service::{Service, StartError};

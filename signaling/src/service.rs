@@ -6,6 +6,7 @@ use axum::Router;
 use axum::extract::{State, WebSocketUpgrade};
 use axum::response::Response;
 use axum::routing::{MethodRouter, get};
+use rotunda_listen::Listener;
 use rotunda_proto::bus::SharedBus;
 use rotunda_proto::config::Application;
 use rotunda_proto::ids::NodeId;
@@ -17,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::{self, Api};
 use crate::applications::Applications;
-use crate::callbacks::{self, Callbacks};
+use crate::callbacks::{self, Callbacks, Outbox};
 use crate::config::Config;
 use crate::connection;
 use crate::demo;
@@ -37,12 +38,6 @@ pub enum StartError {
     Migrate(#[source] sqlx::migrate::MigrateError),
     #[error("reach the bus")]
     Bus(#[from] rotunda_proto::bus::BusError),
-    #[error("listen for gRPC on {address}")]
-    Grpc {
-        address: std::net::SocketAddr,
-        #[source]
-        source: std::io::Error,
-    },
     #[error("build the gRPC reflection service")]
     Reflection(#[source] tonic_reflection::server::Error),
 }
@@ -59,6 +54,7 @@ pub struct Parts {
     pub rooms: Rooms,
     pub registry: Registry,
     pub db: AnyPool,
+    pub outbox: Outbox,
 }
 
 impl Shared {
@@ -72,7 +68,13 @@ impl Shared {
             rooms: Rooms::default(),
             registry: Registry::default(),
             db,
+            outbox: Outbox::default(),
         }))
+    }
+
+    /// The one that the demo back end serves, in demo mode.
+    pub fn demo_application(&self) -> Option<&Application> {
+        self.applications.by_id(self.config.process.demo?)
     }
 }
 
@@ -100,6 +102,7 @@ impl Service {
         bus: SharedBus,
         applications: Vec<Application>,
         db: AnyPool,
+        grpc: Listener,
         shutdown: CancellationToken,
     ) -> Result<Self, StartError> {
         let mut migrations = sqlx::migrate!("./migrations");
@@ -111,7 +114,7 @@ impl Service {
             .map_err(StartError::Migrate)?;
         let shared = Shared::new(config, node, bus, applications, db);
         let callbacks = callbacks::start(shared.clone(), shutdown.clone()).await?;
-        let api = api::start(shared.clone(), shutdown.clone()).await?;
+        let api = api::start(shared.clone(), grpc, shutdown.clone()).await?;
         let permissions = permissions::serve(shared.clone(), shutdown.clone()).await?;
         metrics::gauge!("rotunda_signaling_members").set(0.0);
         Ok(Self {
@@ -123,14 +126,14 @@ impl Service {
         })
     }
 
-    /// `/ws`, `/whip/`, `/whep/`, the Tencent envelope at `/`, `/schema.json` and, where it is on, `/demo/`. `index` answers `GET /` without an
-    /// `Action`.
+    /// `/ws`, `/whip/`, `/whep/`, the Tencent envelope at `/`, `/schema.json` and, in demo mode, `/demo/`. `index` answers `GET /`
+    /// without an `Action`.
     pub fn router(&self, index: MethodRouter) -> Router {
         let mut router = socket_routes(self.shared.clone())
             .route("/schema.json", get(|| async { axum::Json(schema()) }))
             .merge(self.api.router(index))
             .merge(whip::router(self.shared.clone()));
-        if self.shared.config.demo {
+        if self.shared.demo_application().is_some() {
             router = router.merge(demo::router(self.shared.clone(), self.api.mixes()));
         }
         router

@@ -31,7 +31,8 @@ describe('an application with room tickets', { skip: cannotRun() }, () => {
     const page = await browser.newPage();
     page.on('pageerror', (error) => console.error(`${user}:`, error));
     await page.addInitScript(`${tools}\nmarkedDevices(11, 700, 640, 360);`);
-    const query = new URLSearchParams({ room: ROOM, user, codec: 'vp8', auto: 1, audioProcessing: 'off', ...(privateMapKey && { privateMapKey }) });
+    const userSig = new tickets.Api(APP, KEY).genUserSig(user, 3600);
+    const query = new URLSearchParams({ sdkAppId: APP, userSig, room: ROOM, user, codec: 'vp8', auto: 1, audioProcessing: 'off', ...(privateMapKey && { privateMapKey }) });
     await page.goto(`${server.url}/?${query}`);
     return page;
   }
@@ -66,6 +67,18 @@ describe('an application with room tickets', { skip: cannotRun() }, () => {
     for (const browser of browsers) await browser.close();
     await server?.stop();
     rmSync(folder, { recursive: true, force: true });
+  });
+
+  test('without a UserSig the page says that it needs one, and nothing gives it a ticket', async () => {
+    const browser = await startBrowser();
+    const page = await browser.newPage();
+    await page.goto(`${server.url}/?room=${ROOM}&user=cat`);
+    assert.match(await until(page, 'a note', () => document.querySelector('#demo-mode')?.textContent), /not in demo mode/);
+    assert.equal(await page.evaluate(() => document.querySelector('#join-button').disabled), true);
+    await browser.close();
+    for (const [path, method] of [['info', 'GET'], ['user-sig', 'POST'], ['mix/start', 'POST'], ['mix/stop', 'POST']]) {
+      assert.ok((await fetch(`${server.url}/demo/${path}`, { method })).status >= 404, path);
+    }
   });
 
   test('who has no ticket, or one of another room, is told so in the lobby', async () => {

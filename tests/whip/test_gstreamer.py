@@ -101,8 +101,8 @@ def gstreamer(*arguments):
         running.process.wait()
 
 
-async def watch_by_aiortc(base, room, ticket):
-    """Brightness of both halves, frequency, loudness."""
+async def watch_by_aiortc(base, room, ticket, frames=60, seconds=4):
+    """Brightness of both halves of so many frames; frequency and loudness of the last of so many seconds."""
     viewer = peer()
     tracks = {}
     viewer.on("track", lambda track: tracks.update({track.kind: track}))
@@ -110,7 +110,7 @@ async def watch_by_aiortc(base, room, ticket):
     viewer.addTransceiver("video", direction="recvonly")
     async with aiohttp.ClientSession() as http:
         session = await post(http, f"{base}/whep/{room}/ann", ticket, viewer)
-        seen = await asyncio.gather(brightness(tracks["video"], 60), loudest_frequency(tracks["audio"], 4))
+        seen = await asyncio.gather(brightness(tracks["video"], frames), loudest_frequency(tracks["audio"], seconds))
         async with http.delete(base + session) as response:
             assert response.status == 200
     await viewer.close()
@@ -138,6 +138,23 @@ def test_what_gstreamer_publishes_is_decoded_by_gstreamer_and_aiortc(server, tic
 
         watch = watch_by_aiortc(base, room, ticket("cat"))
         halves, (frequency, loudness) = asyncio.run(asyncio.wait_for(watch, 60))
+        assert_both_halves_were_bright(halves)
+        assert abs(frequency - TONE) < 10
+        assert loudness > 1000
+        publisher.end()
+
+
+def test_a_publisher_that_keeps_alive_by_binding_indications_is_seen_and_heard_for_more_than_a_minute(
+    server, ticket, certificate
+):
+    """After some seconds webrtcbin sends binding indications alone (RFC 8445 §11), while its RTP and RTCP come whole."""
+    base, room = f"http://127.0.0.1:{server.http}", 2103
+    publish = ["publish", f"{base}/whip/{room}", ticket("ann"), "--codec", "vp8", "--tone", str(TONE)]
+    with gstreamer(*publish, "--certificate", str(certificate)) as publisher:
+        publisher.wait_for("the publisher is connected", lambda said: said.get("state") == "connected")
+        # 25 frames a second.
+        watch = watch_by_aiortc(base, room, ticket("cat"), frames=65 * 25, seconds=65)
+        halves, (frequency, loudness) = asyncio.run(asyncio.wait_for(watch, 120))
         assert_both_halves_were_bright(halves)
         assert abs(frequency - TONE) < 10
         assert loudness > 1000

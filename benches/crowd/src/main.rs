@@ -87,7 +87,7 @@ fn main() -> anyhow::Result<()> {
         }
         Command::Config => {
             println!(
-                "[[applications]]\nsdk_app_id = {APP}\nsecret_key = {SECRET:?}\nsecret_id = \"\"\napi_secret = \"\""
+                "[[applications]]\nsdk_app_id = {APP}\nsecret_key = {SECRET:?}\nsecret_id = \"crowd\"\napi_secret = {SECRET:?}"
             );
             Ok(())
         }

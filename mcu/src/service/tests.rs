@@ -3,7 +3,9 @@ use std::sync::Arc;
 use rotunda_media::program::{ReadError, Track};
 use rotunda_proto::bus::{Bus, InProcess};
 use rotunda_proto::ids::{RoomId, SdkAppId, StreamId};
-use rotunda_proto::mix::{AudioEncode, EVENTS_SUBJECT, Event, Layout, RunningMix, VideoEncode, running_key};
+use rotunda_proto::mix::{
+    AudioEncode, EVENTS_SUBJECT, Event, Layout, RecordSpec, RunningMix, VideoEncode, running_key,
+};
 use rotunda_proto::program::{ProgramDescriptor, program_key};
 use rotunda_proto::room::RosterMember;
 
@@ -187,6 +189,25 @@ async fn a_mix_ends_when_its_room_is_empty() {
     fixture.bus.delete(&roster_key(&room(1)), None).await.unwrap();
     assert_eq!(fixture.stopped(events).await, StopReason::RoomEmpty);
     assert!(fixture.hub.stream_ids().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mix_that_another_one_replaces_says_by_which_and_what_was_to_be_recorded() {
+    let fixture = Fixture::new().await;
+    fixture.open_room(1).await;
+    let events = fixture.bus.subscribe(EVENTS_SUBJECT).await.unwrap();
+    let mut first = spec(1, "first");
+    first.record = Some(RecordSpec {
+        record_id: "film".parse().unwrap(),
+        audio_only: false,
+    });
+    assert_eq!(fixture.start(&first).await, Reply::Done);
+    assert_eq!(fixture.start(&spec(1, "second")).await, Reply::Done);
+    let replaced = StopReason::Replaced {
+        record: Some("film".parse().unwrap()),
+        by: "second".parse().unwrap(),
+    };
+    assert_eq!(fixture.stopped(events).await, replaced);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -90,6 +90,13 @@ fn our_own_ticket_has_the_official_signature() {
 }
 
 #[test]
+fn nobody_gets_in_where_the_key_is_empty() {
+    let user = "ann".parse().unwrap();
+    let ticket = sign(app(1), "", &user, Duration::from_secs(10), Duration::from_secs(60));
+    assert_eq!(check(&ticket, 1, "", "ann", 20), Err(UserSigError::Signature));
+}
+
+#[test]
 fn a_zip_bomb_is_refused() {
     let mut deflate = ZlibEncoder::new(Vec::new(), Compression::best());
     deflate.write_all(&vec![b' '; 2_000_000]).unwrap();

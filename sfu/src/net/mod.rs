@@ -1,11 +1,13 @@
 //! A worker's sockets, and the addresses under which clients reach them.
 
+mod connections;
 mod tcp;
 mod udp;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::OnceLock;
 
+pub use connections::{Connections, within_descriptors};
 pub use tcp::{Peer, TcpFrame, accept};
 pub use udp::Udp;
 

@@ -1,7 +1,9 @@
-//! The one STUN exchange that is ours: asking a server which address it sees (RFC 8489 §2, binding without credentials).
-//! `str0m` reads STUN for ICE alone and refuses an answer without a password.
+//! STUN messages (RFC 8489), as far as `str0m` does not read them: which session a check is for and whether it is authentic, and
+//! asking a server which address it sees (§2, binding without credentials).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use aws_lc_rs::hmac;
 
 /// Chosen at random for each question (RFC 8489 §5): who cannot see it cannot forge the answer.
 pub type TransactionId = [u8; 12];
@@ -9,9 +11,16 @@ pub type TransactionId = [u8; 12];
 const MAGIC_COOKIE: u32 = 0x2112_A442;
 const HEADER: usize = 20;
 const BINDING_REQUEST: u16 = 0x0001;
+const BINDING_INDICATION: u16 = 0x0011;
 const BINDING_SUCCESS: u16 = 0x0101;
 const BINDING_ERROR: u16 = 0x0111;
+const USERNAME: u16 = 0x0006;
+const MESSAGE_INTEGRITY: u16 = 0x0008;
 const ERROR_CODE: u16 = 0x0009;
+const USE_CANDIDATE: u16 = 0x0025;
+/// HMAC-SHA1 (RFC 8489 §14.5), and the attribute's header before it.
+const INTEGRITY: usize = 20;
+const ATTRIBUTE_HEADER: usize = 4;
 const XOR_MAPPED_ADDRESS: u16 = 0x0020;
 
 /// What a server says to a binding request.
@@ -21,6 +30,64 @@ pub enum Answer {
     Mapped(SocketAddr),
     /// An error code (RFC 8489 §14.8), such as 400 or 401.
     Refused(u16),
+}
+
+/// What an ICE peer sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A connectivity check, which is answered.
+    Request,
+    /// Keeps the path open (RFC 8445 §11); nothing is answered.
+    Indication,
+    Other,
+}
+
+/// RFC 7983 §7: first byte 0 to 3.
+pub fn is_stun(bytes: &[u8]) -> bool {
+    bytes.first().is_some_and(|first| *first < 4)
+}
+
+pub fn kind(message: &[u8]) -> Kind {
+    match message.first_chunk().map(|kind| u16::from_be_bytes(*kind)) {
+        Some(BINDING_REQUEST) => Kind::Request,
+        Some(BINDING_INDICATION) => Kind::Indication,
+        _ => Kind::Other,
+    }
+}
+
+/// The receiver's half of the user name in a check (RFC 8445 §7.2.2).
+pub fn ice_name(message: &[u8]) -> Option<&str> {
+    let value = attribute(message, USERNAME)?;
+    std::str::from_utf8(value).ok()?.split(':').next()
+}
+
+/// Whether a check nominates its pair (RFC 8445 §7.1.2).
+pub fn nominates(message: &[u8]) -> bool {
+    attribute(message, USE_CANDIDATE).is_some()
+}
+
+/// Whether the sender of a message knows this password (RFC 8489 §9.1.3).
+pub fn is_authentic(message: &[u8], password: &str) -> bool {
+    let attributes = message.get(HEADER..).unwrap_or_default();
+    let Some((at, received)) = locate(attributes, MESSAGE_INTEGRITY) else {
+        return false;
+    };
+    // §14.5: the length counts up to this attribute, and no further.
+    let Ok(length) = u16::try_from(at + ATTRIBUTE_HEADER + INTEGRITY) else {
+        return false;
+    };
+    let mut signed = message[..HEADER + at].to_vec();
+    signed[2..4].copy_from_slice(&length.to_be_bytes());
+    let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, password.as_bytes());
+    hmac::verify(&key, &signed, received).is_ok()
+}
+
+/// The value of the first attribute of a type.
+fn attribute(message: &[u8], wanted: u16) -> Option<&[u8]> {
+    if message.get(4..8)? != MAGIC_COOKIE.to_be_bytes() {
+        return None;
+    }
+    find(message.get(HEADER..)?, wanted)
 }
 
 /// A binding request without attributes.
@@ -48,14 +115,24 @@ pub fn read_answer(bytes: &[u8], id: &TransactionId) -> Option<Answer> {
     }
 }
 
-/// The value of the first attribute of a type (RFC 8489 §14: values are padded to four bytes).
-fn find(mut rest: &[u8], wanted: u16) -> Option<&[u8]> {
+fn find(attributes: &[u8], wanted: u16) -> Option<&[u8]> {
+    locate(attributes, wanted).map(|(_, value)| value)
+}
+
+/// The first attribute of a type: the bytes before it, and its value (RFC 8489 §14: values are padded to four bytes).
+fn locate(attributes: &[u8], wanted: u16) -> Option<(usize, &[u8])> {
+    let mut rest = attributes;
     loop {
-        let (head, after) = rest.split_first_chunk::<4>()?;
+        let (head, after) = rest.split_first_chunk::<ATTRIBUTE_HEADER>()?;
         let length = usize::from(u16::from_be_bytes([head[2], head[3]]));
         let value = after.get(..length)?;
-        if u16::from_be_bytes([head[0], head[1]]) == wanted {
-            return Some(value);
+        let found = u16::from_be_bytes([head[0], head[1]]);
+        if found == wanted {
+            return Some((attributes.len() - rest.len(), value));
+        }
+        // §14.5: what comes after the proof is not proven.
+        if found == MESSAGE_INTEGRITY {
+            return None;
         }
         rest = after.get(length.next_multiple_of(4)..)?;
     }
@@ -119,6 +196,62 @@ mod tests {
             read_answer(&bytes(IPV6), &ID),
             mapped_to("[2001:db8:1234:5678:11:2233:4455:6677]:32853")
         );
+    }
+
+    /// RFC 5769 §2.1: a check of an ICE agent, and the password that proves it.
+    const REQUEST: &str = "000100582112a442b7e7a701bc34d686fa87dfae802200105354554e207465737420636c69656e74\
+        002400046e0001ff80290008932ff9b151263b36000600096576746a3a68367659202020\
+        000800149aeaa70cbfd8cb56781ef2b5b2d3f249c1b571a280280004e57a3bcf";
+    const PASSWORD: &str = "VOkJxbRl1RmTxUk/WvJxBt";
+
+    #[test]
+    fn the_sample_check_of_rfc_5769_is_authentic_by_its_password_alone() {
+        let request = bytes(REQUEST);
+        assert_eq!(kind(&request), Kind::Request);
+        assert_eq!(ice_name(&request), Some("evtj"));
+        assert!(is_authentic(&request, PASSWORD));
+        assert!(!is_authentic(&request, "VOkJxbRl1RmTxUk/WvJxBT"));
+        // All that is proven: up to the integrity attribute's value.
+        for at in 0..request.len() - 8 {
+            let mut forged = request.clone();
+            forged[at] ^= 0x10;
+            // The length in the header is replaced by what it has to be.
+            assert!((2..4).contains(&at) || !is_authentic(&forged, PASSWORD), "byte {at}");
+        }
+        for length in 0..request.len() - 8 {
+            assert!(!is_authentic(&request[..length], PASSWORD));
+        }
+    }
+
+    #[test]
+    fn a_nomination_counts_only_where_it_is_proven() {
+        let nomination = [0, 0x25, 0, 0];
+        let mut message = bytes("0001001c2112a442");
+        message.extend(ID);
+        assert!(!nominates(&message));
+        let behind = [&message[..], &[0, 8, 0, 20], &[0; 20], &nomination].concat();
+        assert!(!nominates(&behind));
+        let before = [&message[..], &nomination, &[0, 8, 0, 20], &[0; 20]].concat();
+        assert!(nominates(&before));
+    }
+
+    #[test]
+    fn the_first_half_of_the_user_name_is_the_receiver_s() {
+        let mut message = bytes("000100102112a442");
+        message.extend(ID);
+        // An unknown attribute of 3 bytes with padding comes first.
+        message.extend_from_slice(&[0x80, 0x22, 0, 3, 1, 2, 3, 0]);
+        message.extend_from_slice(&[0, 6, 0, 5]);
+        message.extend_from_slice(b"us:me\0\0\0");
+        assert_eq!(ice_name(&message), Some("us"));
+        assert_eq!(ice_name(&message[..20]), None);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_datagram_is_looked_at_without_a_panic(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..80)) {
+            let _facts = (is_stun(&bytes), kind(&bytes), ice_name(&bytes), nominates(&bytes), is_authentic(&bytes, "password"));
+        }
     }
 
     #[test]

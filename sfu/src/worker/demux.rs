@@ -12,11 +12,8 @@ use super::{Worker, drop_datagram};
 use crate::egress::Path;
 use crate::packet::StreamId;
 use crate::slot::Slot;
+use crate::wire::stun::{self, Kind, ice_name, is_stun};
 
-const STUN_HEADER: usize = 20;
-const STUN_COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
-const USERNAME: u16 = 0x0006;
-const USE_CANDIDATE: u16 = 0x0025;
 /// Addresses that a session is known by; the oldest is forgotten. A peer has a handful, and whoever has the password of one
 /// session must not fill the table for all.
 const ADDRESSES: usize = 16;
@@ -70,9 +67,16 @@ impl Worker {
         let input = Input::Receive(now, receive);
         let mut moved = false;
         if is_stun(bytes) {
-            // Checks the message's integrity: only who knows the password makes an address known.
-            if !session.rtc.accepts(&input) {
+            let kind = stun::kind(bytes);
+            // Only a peer who knows the password makes an address known, and is alive by it.
+            if stun::is_authentic(bytes, &session.ice_password) {
+                session.heard_at = now;
+            } else if kind != Kind::Indication {
                 drop_datagram("refused");
+                return;
+            }
+            // Most peers' indications prove nothing: they keep the path open and are not answered.
+            if kind != Kind::Request {
                 return;
             }
             if self.by_address.insert(from, index) != Some(index) {
@@ -94,7 +98,7 @@ impl Worker {
             if let Some(known) = session.egress.path
                 && (known != path || session.restarted)
                 && (proto == Protocol::Udp || proto == known.proto)
-                && nominates(bytes)
+                && stun::nominates(bytes)
             {
                 debug!(session = %session.id, "the peer has moved, or is back");
                 session.egress.path = Some(path);
@@ -126,70 +130,7 @@ impl Worker {
     }
 }
 
-/// RFC 7983 §7: first byte 0 to 3.
-pub fn is_stun(bytes: &[u8]) -> bool {
-    bytes.first().is_some_and(|first| *first < 4)
-}
-
 /// RFC 5761 §4: RTP's version, and a payload type of 64 to 95 with its marker.
 pub(crate) fn is_rtcp(bytes: &[u8]) -> bool {
     bytes.len() >= 8 && bytes[0] >> 6 == 2 && (192..=223).contains(&bytes[1])
-}
-
-/// Our half of the user name in a binding request (RFC 8445 §7.2.2).
-pub(crate) fn ice_name(message: &[u8]) -> Option<&str> {
-    let value = attribute(message, USERNAME)?;
-    std::str::from_utf8(value).ok()?.split(':').next()
-}
-
-/// Whether a check nominates its pair (RFC 8445 §7.1.2).
-pub(crate) fn nominates(message: &[u8]) -> bool {
-    attribute(message, USE_CANDIDATE).is_some()
-}
-
-/// The value of the first attribute of a kind (RFC 8489 §14).
-fn attribute(message: &[u8], wanted: u16) -> Option<&[u8]> {
-    if message.get(4..8)? != STUN_COOKIE {
-        return None;
-    }
-    let mut rest = message.get(STUN_HEADER..)?;
-    while let Some((head, after)) = rest.split_first_chunk::<4>() {
-        let kind = u16::from_be_bytes([head[0], head[1]]);
-        let length = usize::from(u16::from_be_bytes([head[2], head[3]]));
-        let value = after.get(..length)?;
-        if kind == wanted {
-            return Some(value);
-        }
-        rest = after.get(length.next_multiple_of(4)..)?;
-    }
-    None
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn the_first_half_of_the_user_name_is_ours() {
-        let mut message = vec![0, 1, 0, 16];
-        message.extend_from_slice(&STUN_COOKIE);
-        message.extend_from_slice(&[0; 12]);
-        // An unknown attribute of 3 bytes with padding comes first.
-        message.extend_from_slice(&[0x80, 0x22, 0, 3, 1, 2, 3, 0]);
-        message.extend_from_slice(&[0, 6, 0, 5]);
-        message.extend_from_slice(b"us:me\0\0\0");
-        assert_eq!(ice_name(&message), Some("us"));
-        assert_eq!(ice_name(&message[..20]), None);
-        assert!(!nominates(&message));
-        message.extend_from_slice(&[0, 0x25, 0, 0]);
-        assert!(nominates(&message));
-    }
-
-    proptest! {
-        #[test]
-        fn any_datagram_is_looked_at_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
-            let _kind = (is_stun(&bytes), is_rtcp(&bytes), ice_name(&bytes), nominates(&bytes));
-        }
-    }
 }

@@ -3,12 +3,13 @@
 use std::time::Instant;
 
 use rotunda_proto::sfu::Event;
-use str0m::{IceConnectionState, Output};
+use str0m::Output;
 use tracing::{info, warn};
 
-use super::{Datagram, Worker, demux};
+use super::{Datagram, Worker};
 use crate::dtls_keys;
 use crate::egress::Path;
+use crate::wire::stun;
 
 impl Worker {
     /// Lets every touched session say what it has to say.
@@ -44,7 +45,7 @@ impl Worker {
                     };
                     let bytes: Vec<u8> = transmit.contents.into();
                     // What is no STUN goes where the peer has chosen to be reached.
-                    if session.egress.path.is_none() && !demux::is_stun(&bytes) {
+                    if session.egress.path.is_none() && !stun::is_stun(&bytes) {
                         session.egress.path = Some(path);
                     }
                     self.control.push_back(Datagram { path, bytes });
@@ -90,10 +91,6 @@ impl Worker {
                 };
                 self.events.tell(&session.room, event);
             }
-            str0m::Event::IceConnectionStateChange(IceConnectionState::Disconnected) => {
-                session.silent_since.get_or_insert(now);
-            }
-            str0m::Event::IceConnectionStateChange(state) if state.is_connected() => session.silent_since = None,
             str0m::Event::SenderFeedback(report) => session.clock.handle_report(now, &report.sender_info),
             str0m::Event::RtpPacket(packet) => self.handle_rtp(now, index, packet),
             str0m::Event::MediaIngressStats(stats) => self.handle_ingress_stats(index, &stats),

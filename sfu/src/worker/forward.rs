@@ -106,6 +106,9 @@ impl Worker {
     /// A packet of a publisher.
     pub(super) fn handle_rtp(&mut self, now: Instant, index: usize, rtp: RtpPacket) {
         self.counters.received.increment(1);
+        if let Some(Some(session)) = self.sessions.get_mut(index) {
+            session.heard_at = now;
+        }
         let Some((id, redundant)) = self.admit(now, index, &rtp) else {
             self.counters.not_permitted.increment(1);
             return;
@@ -204,6 +207,7 @@ impl Worker {
             && let Some((silent_ssrc, silent)) = silent.map(|(ssrc, id)| (*ssrc, *id))
         {
             session.streams.remove(&silent_ssrc);
+            session.clock.forget(silent_ssrc);
             session.streams.insert(ssrc, id);
             self.forget_stream(silent);
         } else {
@@ -294,6 +298,7 @@ impl Worker {
             self.scratch = scratch;
             return;
         }
+        session.heard_at = now;
         // Who moves to another network goes on from his new address: authentic packets show it first.
         let path = crate::egress::Path {
             proto,

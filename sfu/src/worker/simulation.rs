@@ -29,6 +29,7 @@ use crate::session::{Opening, Session};
 use crate::srtp;
 use crate::wire::dependency::Carried;
 use crate::wire::rtp::dependency_extension;
+use crate::wire::stun;
 use crate::worker::{Setup, Worker};
 pub use network::Link;
 #[cfg(test)]
@@ -158,13 +159,19 @@ impl Simulation {
 
     /// Permits a peer's camera and sound, and lets him send them.
     pub fn publish(&mut self, peer: usize) {
-        let (now, session) = (self.now, self.peers[peer].session);
-        let all = [TrackSource::Audio, TrackSource::Camera].into();
-        self.worker_of(peer).set_ingress(now, session, all).unwrap();
+        let now = self.now;
+        self.permit(peer);
         let publishing = &mut self.peers[peer].publishing;
         publishing.camera = Some(now);
         publishing.sound = Some(now);
         self.peers[peer].want_keyframes();
+    }
+
+    /// Permits a peer's camera and sound.
+    pub fn permit(&mut self, peer: usize) {
+        let (now, session) = (self.now, self.peers[peer].session);
+        let all = [TrackSource::Audio, TrackSource::Camera].into();
+        self.worker_of(peer).set_ingress(now, session, all).unwrap();
     }
 
     /// Takes the permission away; the peer goes on sending all the same.
@@ -320,7 +327,13 @@ impl Simulation {
                 }
                 Output::Transmit(transmit) => {
                     let link = peer.up;
-                    self.send(link, To::Server(index), transmit.contents.to_vec());
+                    let mut bytes = transmit.contents.to_vec();
+                    if stun::kind(&bytes) == stun::Kind::Request && !peer.checks {
+                        // RFC 8445 §11: without credentials.
+                        bytes.truncate(20);
+                        (bytes[1], bytes[3]) = (0x11, 0);
+                    }
+                    self.send(link, To::Server(index), bytes);
                 }
                 Output::Event(event) => peer.handle_event(self.now, event),
             }

@@ -262,6 +262,32 @@ fn who_may_not_send_is_not_heard_from_the_next_packet_on() {
 }
 
 #[test]
+fn a_permission_that_is_told_again_disturbs_nothing() {
+    let mut room = Simulation::new(14);
+    let ann = room.join("ann", Link::default(), Link::default());
+    let bob = room.join("bob", Link::default(), Link::default());
+    room.publish(ann);
+    room.watch(bob, &[ann]);
+    room.run(ms(3000));
+    let asked = room.peers[ann].keyframe_requests.len();
+    for _ in 0..30 {
+        room.permit(ann);
+        room.run(ms(100));
+    }
+    assert_eq!(room.peers[ann].keyframe_requests.len(), asked);
+    let pictures = room.peers[bob].pictures(0);
+    assert_eq!(missing(pictures), 0);
+    assert!(longest_gap(pictures) < ms(50), "{:?}", longest_gap(pictures));
+    // Taken away twice, it stays taken away.
+    room.forbid(ann);
+    room.forbid(ann);
+    room.run(ms(20));
+    let had = room.peers[bob].pictures(0).len();
+    room.run(ms(500));
+    assert_eq!(room.peers[bob].pictures(0).len(), had);
+}
+
+#[test]
 fn hundreds_who_come_and_go_leave_nothing_behind() {
     for workers in [1, 3] {
         hundreds_come_and_go(workers);

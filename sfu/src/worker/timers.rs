@@ -12,8 +12,8 @@ use crate::slot::Slot;
 
 /// Reports, layers, probes, repeated requests.
 const TICK: Duration = Duration::from_millis(100);
-/// After the 15 s in which `str0m` waits for a check: RFC 7675 §5.1 gives a peer 30 s, as long as a WebSocket can be resumed.
-const SILENCE: Duration = Duration::from_secs(15);
+/// A peer who sends nothing authentic for so long is gone (RFC 7675 §5.1); a WebSocket can be resumed as long.
+const SILENCE: Duration = Duration::from_secs(30);
 /// Who speaks is looked at so often.
 const SPEAKERS: Duration = Duration::from_millis(200);
 
@@ -111,10 +111,7 @@ impl Worker {
             }
             return;
         }
-        if session
-            .silent_since
-            .is_some_and(|since| now.saturating_duration_since(since) >= SILENCE)
-        {
+        if now.saturating_duration_since(session.heard_at) >= SILENCE {
             self.lose(now, index, "the peer does not answer any more");
             return;
         }

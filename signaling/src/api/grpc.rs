@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
+use rotunda_listen::Listener;
+use rotunda_listen::http::{Bodies, Serving};
 use rotunda_proto::config::Application;
 use rotunda_proto::grpc::v1;
 use rotunda_proto::grpc::v1::mix_service_server::{MixService, MixServiceServer};
-use tokio::net::TcpListener;
+use rotunda_proto::ids::SdkAppId;
 use tokio::task::JoinHandle;
-use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
-use tonic::metadata::MetadataMap;
-use tonic::transport::Server;
+use tonic::service::Routes;
+use tonic::service::interceptor::InterceptedService;
 use tonic::{Code, Request, Response, Status};
-use tracing::error;
 use uuid::Uuid;
 
 use super::ApiError;
@@ -24,8 +24,15 @@ use super::mix::request::{
 };
 use crate::service::{Shared, StartError};
 
+/// Longest request, bytes.
+const MAX_MESSAGE: usize = 256 * 1024;
+
+/// The application whose key a call has.
+#[derive(Debug, Clone, Copy)]
+struct Caller(SdkAppId);
+
 pub fn serve(
-    listener: TcpListener,
+    listener: Listener,
     shared: Shared,
     mixes: Arc<Mixes>,
     shutdown: CancellationToken,
@@ -35,18 +42,22 @@ pub fn serve(
     let reflection = described().build_v1().map_err(StartError::Reflection)?;
     let reflection_alpha = described().build_v1alpha().map_err(StartError::Reflection)?;
     let (reporter, health) = tonic_health::server::health_reporter();
-    let service = MixServiceServer::new(Face { shared, mixes });
+    let keys = shared.clone();
+    let service = MixServiceServer::new(Face { shared, mixes }).max_decoding_message_size(MAX_MESSAGE);
+    // Before the message is read and decoded.
+    let service = InterceptedService::new(service, move |request| identify(&keys, request));
+    let routes = Routes::new(reflection)
+        .add_service(reflection_alpha)
+        .add_service(health)
+        .add_service(service);
+    let serving = Serving {
+        router: routes.prepare().into_axum_router(),
+        is_of_rooms: |_| false,
+        bodies: Bodies::Endless,
+    };
     Ok(tokio::spawn(async move {
         reporter.set_serving::<MixServiceServer<Face>>().await;
-        let served = Server::builder()
-            .add_service(reflection)
-            .add_service(reflection_alpha)
-            .add_service(health)
-            .add_service(service)
-            .serve_with_incoming_shutdown(TcpListenerStream::new(listener), shutdown.cancelled_owned());
-        if let Err(error) = served.await {
-            error!(error = &error as &dyn std::error::Error, "gRPC ended");
-        }
+        rotunda_listen::http::serve(listener, serving, shutdown).await;
     }))
 }
 
@@ -55,10 +66,22 @@ struct Face {
     mixes: Arc<Mixes>,
 }
 
+/// Refuses a call without a key of an application; otherwise says in it whose it is.
+fn identify(shared: &Shared, mut request: Request<()>) -> Result<Request<()>, Status> {
+    let header = request.metadata().get("authorization");
+    let header = header.and_then(|value| value.to_str().ok());
+    let known = caller(&shared.applications, header);
+    let application = known.map_err(|error| Status::unauthenticated(error.to_string()))?;
+    let caller = Caller(application.sdk_app_id);
+    request.extensions_mut().insert(caller);
+    Ok(request)
+}
+
 impl Face {
-    fn caller(&self, metadata: &MetadataMap) -> Result<&Application, Status> {
-        let header = metadata.get("authorization").and_then(|value| value.to_str().ok());
-        caller(&self.shared.applications, header).map_err(|error| Status::unauthenticated(error.to_string()))
+    fn caller<T>(&self, request: &Request<T>) -> Result<&Application, Status> {
+        let caller = request.extensions().get::<Caller>();
+        let application = caller.and_then(|Caller(id)| self.shared.applications.by_id(*id));
+        application.ok_or_else(|| Status::unauthenticated("the caller is not known"))
     }
 }
 
@@ -68,7 +91,7 @@ impl MixService for Face {
         &self,
         request: Request<v1::StartMcuMixTranscodeRequest>,
     ) -> Result<Response<v1::StartMcuMixTranscodeResponse>, Status> {
-        let caller = self.caller(request.metadata())?;
+        let caller = self.caller(&request)?;
         self.mixes
             .start(caller, request.into_inner().into())
             .await
@@ -82,7 +105,7 @@ impl MixService for Face {
         &self,
         request: Request<v1::StopMcuMixTranscodeRequest>,
     ) -> Result<Response<v1::StopMcuMixTranscodeResponse>, Status> {
-        let caller = self.caller(request.metadata())?;
+        let caller = self.caller(&request)?;
         self.mixes
             .stop(caller, request.into_inner().into())
             .await

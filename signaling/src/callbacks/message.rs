@@ -5,11 +5,14 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use md5::{Digest, Md5};
+use rotunda_proto::ids::{RecordId, RoomKey, StreamId};
 use rotunda_proto::recording::RecordingFile;
 use serde_json::{Value, json};
 
 /// How long a message is good, seconds.
 const LIFE: u64 = 600;
+/// `errcode` of a stream that another mix has replaced. 1 is that of a stop that was asked for.
+const REPLACED: u32 = 2;
 
 /// Event 100, a recording file is ready, without its signature.
 pub fn file_ready(file: &RecordingFile) -> Value {
@@ -44,6 +47,47 @@ pub fn file_ready(file: &RecordingFile) -> Value {
         body["callback_ext"] = Value::String(details.to_string());
     }
     body
+}
+
+/// A mix that ended because another one was started in its room.
+#[derive(Debug)]
+pub struct Replaced<'a> {
+    pub room: &'a RoomKey,
+    pub stream_id: &'a StreamId,
+    pub record_id: Option<&'a RecordId>,
+    /// The stream of the mix in its place.
+    pub by: &'a StreamId,
+    /// When it began, where that is known.
+    pub started: Option<Duration>,
+    pub ended: Duration,
+}
+
+/// Event 0, the stream has stopped, of a mix that was replaced, without its signature.
+pub fn replaced(mix: &Replaced<'_>) -> Value {
+    let app = mix.room.app;
+    let mut pairs = vec![
+        "from=interactive".to_owned(),
+        format!("sdkappid={app}"),
+        format!("groupid={}", mix.room.room),
+    ];
+    pairs.extend(mix.record_id.map(|id| format!("userdefinerecordid={id}")));
+    pairs.push("useMixPlayer=1".to_owned());
+    let run = mix.started.map(|started| mix.ended.saturating_sub(started));
+    json!({
+        "event_type": 0,
+        "app": "rotunda",
+        "appid": app,
+        "appname": format!("trtc_{app}"),
+        "stream_id": mix.stream_id,
+        "channel_id": mix.stream_id,
+        "stream_param": pairs.join("&"),
+        "event_time": mix.ended.as_secs(),
+        "push_duration": run.unwrap_or_default().as_millis().to_string(),
+        "errcode": REPLACED,
+        "errmsg": format!(
+            "replaced: another StartMCUMixTranscode of this room has started stream {}; a room has one mix", mix.by
+        ),
+    })
 }
 
 /// `key=value` pairs; the user id is in Base64, not percent-encoded, so receivers split at the first `=`.
@@ -82,7 +126,7 @@ fn signature(key: &str, expires: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rotunda_proto::ids::{RoomId, RoomKey};
+    use rotunda_proto::ids::RoomId;
     use rotunda_proto::recording::FileFormat;
 
     #[test]
@@ -128,5 +172,33 @@ mod tests {
             "{parameters}"
         );
         assert_eq!(body["t"], 601);
+    }
+
+    #[test]
+    fn who_started_a_mix_that_was_replaced_is_told_of_its_recording_too() {
+        let room = RoomKey {
+            app: 7.try_into().unwrap(),
+            room: RoomId::Number(1001.try_into().unwrap()),
+        };
+        let body = replaced(&Replaced {
+            room: &room,
+            stream_id: &"first".parse().unwrap(),
+            record_id: Some(&"film".parse().unwrap()),
+            by: &"second".parse().unwrap(),
+            started: Some(Duration::from_millis(1500)),
+            ended: Duration::from_millis(4000),
+        });
+        assert_eq!(
+            (&body["event_type"], &body["errcode"], &body["push_duration"]),
+            (&json!(0), &json!(2), &json!("2500"))
+        );
+        assert_eq!(body["stream_id"], "first");
+        assert!(
+            body["stream_param"]
+                .as_str()
+                .unwrap()
+                .contains("userdefinerecordid=film")
+        );
+        assert!(body["errmsg"].as_str().unwrap().contains("stream second"));
     }
 }

@@ -194,11 +194,36 @@ async fn a_message_of_any_length_beyond_the_limit_has_its_named_error() {
             "{bytes}: {told:?}"
         );
     }
-    let mut client = server.open().await;
-    client.say(format!("\"{}\"", "x".repeat(MAX_MESSAGE_BYTES - 2))).await;
+    let longest = format!("\"{}\"", "x".repeat(MAX_MESSAGE_BYTES - 2));
+    let mut client = server.enter("ann").await;
+    client.say(longest.clone()).await;
     assert_eq!(
         code(&client.hear().await.unwrap()),
         Some(ErrorCode::BadRequest),
         "short enough"
     );
+    let mut stranger = server.open().await;
+    stranger.say(longest).await;
+    let told = stranger.hear_all().await;
+    assert_eq!(
+        told.iter().filter_map(code).collect::<Vec<_>>(),
+        [ErrorCode::MessageTooLarge],
+        "too long for a client that has not logged in"
+    );
+}
+
+#[tokio::test]
+async fn a_request_that_cannot_be_read_is_told_by_the_name_of_its_field() {
+    let server = Server::start(Config::default()).await;
+    let mut client = server.enter("ann").await;
+    client.say(r#"{"id":9,"op":"enterRoom","roomId":-5}"#.to_owned()).await;
+    let Some(ServerMessage::Failed { id: Some(9), error }) = client.hear().await else {
+        panic!("a refusal of request 9");
+    };
+    assert!(
+        error.message.contains("roomId: write a number from 1 to 4294967294"),
+        "{}",
+        error.message
+    );
+    assert!(error.message.contains("not -5"), "{}", error.message);
 }

@@ -1,16 +1,18 @@
-//! The demo application's own back end: what a company would have beside its web page. It gives anybody a ticket, so it is
-//! for trying only (`signaling.demo = false` turns it off).
+//! The demo page's own back end: what a company would have beside its web page. It gives anybody a ticket, so it exists in demo
+//! mode alone and serves the generated application alone, never one that is configured.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::State;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use rotunda_proto::bus::BusExt;
 use rotunda_proto::clock::Clock;
 use rotunda_proto::config::Application;
 use rotunda_proto::ids::{RoomId, UserId};
 use rotunda_proto::mix::Template;
+use rotunda_proto::recording::{LIST_SUBJECT, ListReply, ListRequest, ListedFile};
 use rotunda_proto::user_sig;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -25,6 +27,9 @@ use crate::service::Shared;
 /// A ticket for the demo lasts a day.
 const LIFE: Duration = Duration::from_secs(86_400);
 
+/// Largest body of a request, bytes.
+const MAX_BODY: usize = 16 * 1024;
+
 #[derive(Clone)]
 struct Demo {
     shared: Shared,
@@ -37,13 +42,15 @@ pub fn router(shared: Shared, mixes: Arc<Mixes>) -> Router {
         .route("/demo/user-sig", post(ticket))
         .route("/demo/mix/start", post(start))
         .route("/demo/mix/stop", post(stop))
+        .route("/demo/recordings", get(recordings))
+        .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(Demo { shared, mixes })
 }
 
 async fn info(State(demo): State<Demo>) -> Result<Json<Value>, ApiError> {
     let application = demo.application()?;
     Ok(Json(
-        json!({ "sdkAppId": application.sdk_app_id, "version": env!("CARGO_PKG_VERSION") }),
+        json!({ "sdkAppId": application.sdk_app_id, "version": env!("CARGO_PKG_VERSION"), "demoMode": true }),
     ))
 }
 
@@ -112,6 +119,16 @@ async fn start(State(demo): State<Demo>, Json(request): Json<MixRequest>) -> Res
     Ok(Json(json!({ "streamId": stream_id })))
 }
 
+/// The files of the demo's application.
+async fn recordings(State(demo): State<Demo>) -> Result<Json<Vec<ListedFile>>, ApiError> {
+    let app = demo.application()?.sdk_app_id;
+    let listed = demo.shared.bus.call(LIST_SUBJECT, &ListRequest { app }).await;
+    match listed {
+        Ok(ListReply { files }) => Ok(Json(files)),
+        Err(_) => Err(ApiError::new("ResourceUnavailable", "the recorder does not answer")),
+    }
+}
+
 async fn stop(State(demo): State<Demo>, Json(request): Json<MixRequest>) -> Result<Json<Value>, ApiError> {
     let application = demo.application()?;
     let sdk_app_id = Some(application.sdk_app_id.get().into());
@@ -129,8 +146,8 @@ async fn stop(State(demo): State<Demo>, Json(request): Json<MixRequest>) -> Resu
 
 impl Demo {
     fn application(&self) -> Result<&Application, ApiError> {
-        let none = || ApiError::new("ResourceNotFound", "no application is configured");
-        self.shared.applications.first().ok_or_else(none)
+        let none = || ApiError::new("ResourceNotFound", "the server is not in demo mode");
+        self.shared.demo_application().ok_or_else(none)
     }
 }
 

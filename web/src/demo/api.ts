@@ -30,6 +30,11 @@ async function post<Reply>(path: string, body: unknown): Promise<Reply> {
   throw new Error(message);
 }
 
+/** Whether the server is in demo mode: only then does it give tickets to anybody. */
+export async function isDemoMode(): Promise<boolean> {
+  return (await fetch('/demo/info')).ok;
+}
+
 export async function credentials(userId: string): Promise<Credentials> {
   return { userId, ...await post<{ sdkAppId: number; userSig: string }>('/demo/user-sig', { userId }) };
 }
@@ -39,5 +44,7 @@ export const startMix = (roomId: number | string, template: Template) => (
 export const stopMix = (roomId: number | string) => post<object>('/demo/mix/stop', { roomId });
 
 export async function recordings(): Promise<Recording[]> {
-  return await (await fetch('/recordings')).json() as Recording[];
+  const answer = await fetch('/demo/recordings');
+  if (!answer.ok) throw new Error('The list of recordings is not to be had.');
+  return await answer.json() as Recording[];
 }

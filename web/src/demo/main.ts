@@ -1,9 +1,11 @@
 // The demo room: a lobby, the room, its controls.
 // ?room=1001&user=ann&codec=h264|vp8|vp9|av1&privateMapKey=...&auto=1&audioProcessing=off
+// With &sdkAppId=...&userSig=... the ticket is that one; otherwise a server in demo mode gives one.
 
 import '../style.css';
 import { Room } from '../sdk/room';
-import { credentials } from './api';
+import type { Credentials } from '../sdk/signaling';
+import { credentials, isDemoMode } from './api';
 import { list, open } from './devices';
 import { find } from './find';
 import { MixPanel } from './mix_panel';
@@ -16,10 +18,18 @@ const user = find('#user', HTMLInputElement);
 const roomInput = find('#room', HTMLInputElement);
 const cameras = find('#cameras', HTMLSelectElement);
 const microphones = find('#microphones', HTMLSelectElement);
+const ticket = given();
 let local = new MediaStream();
 
 user.value = parameters.get('user') ?? `guest-${Math.floor(Math.random() * 900 + 100)}`;
 roomInput.value = parameters.get('room') ?? '1001';
+
+/** The ticket of the address, where it has one. */
+function given(): Omit<Credentials, 'userId'> | undefined {
+  const sdkAppId = Number(parameters.get('sdkAppId'));
+  const userSig = parameters.get('userSig');
+  return sdkAppId && userSig ? { sdkAppId, userSig } : undefined;
+}
 
 async function openDevices(): Promise<void> {
   local.getTracks().forEach((track) => track.stop());
@@ -29,6 +39,14 @@ async function openDevices(): Promise<void> {
 }
 
 async function lobby(): Promise<void> {
+  const demo = await isDemoMode();
+  const note = find('#demo-mode', HTMLElement);
+  if (demo) note.textContent = 'Demo mode: anybody who opens this page may enter any room.';
+  else if (!ticket) {
+    note.textContent = 'This server is not in demo mode, so this page needs a ticket of your back end: open it with ?sdkAppId=…&user=…&userSig=…';
+    find('#join-button', HTMLButtonElement).disabled = true;
+    return;
+  }
   await openDevices();
   await list(cameras, 'videoinput');
   await list(microphones, 'audioinput');
@@ -49,7 +67,7 @@ async function join(): Promise<void> {
     const url = new URL('/ws', location.href);
     url.protocol = url.protocol.replace('http', 'ws');
     const privateMapKey = parameters.get('privateMapKey') ?? undefined;
-    const room = await Room.enter({ url: url.href, credentials: await credentials(user.value), roomId, codec, privateMapKey });
+    const room = await Room.enter({ url: url.href, credentials: ticket ? { userId: user.value, ...ticket } : await credentials(user.value), roomId, codec, privateMapKey });
     enter(room, roomId);
     await publish(room);
   } catch (error) {
@@ -57,7 +75,7 @@ async function join(): Promise<void> {
   }
 }
 
-/** Sends what there is; a refusal (six voices, four pictures) leaves the member watching. */
+/** Publishes the tracks that there are. A refusal (6 microphones, 4 cameras) leaves the member watching. */
 async function publish(room: Room): Promise<void> {
   const refused: string[] = [];
   for (const [source, track] of [['audio', local.getAudioTracks()[0]], ['camera', local.getVideoTracks()[0]]] as const) {

@@ -69,6 +69,11 @@ impl Simulation {
 
     /// A binding request with any attributes, which the peer's ICE passwords prove (RFC 8489 §14.5).
     pub fn sealed_check(&mut self, peer: usize, attributes: &[u8]) -> Vec<u8> {
+        self.sealed_check_of_kind(peer, 1, attributes)
+    }
+
+    /// As [`sealed_check`](Self::sealed_check), of this message type below 256: a request (0x01) or an indication (0x11).
+    pub fn sealed_check_of_kind(&mut self, peer: usize, kind: u8, attributes: &[u8]) -> Vec<u8> {
         let peer = &mut self.peers[peer];
         let session = self.workers[peer.worker].session_mut(peer.session).unwrap();
         let server = session.rtc.direct_api().local_ice_credentials();
@@ -77,7 +82,7 @@ impl Simulation {
             server.ufrag,
             peer.rtc.direct_api().local_ice_credentials().ufrag
         );
-        let mut message = vec![0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42];
+        let mut message = vec![0, kind, 0, 0, 0x21, 0x12, 0xa4, 0x42];
         message.resize(20, 0);
         message.extend_from_slice(&[0, 6, 0, name.len() as u8]);
         message.extend_from_slice(name.as_bytes());

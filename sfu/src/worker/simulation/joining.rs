@@ -136,6 +136,7 @@ impl Simulation {
             camera,
             slots: audio.iter().chain(&video).copied().collect(),
             audio_slots: audio.len(),
+            checks: true,
             up,
             down,
             down_free_at: self.now,

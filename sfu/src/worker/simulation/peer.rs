@@ -33,6 +33,8 @@ pub struct Peer {
     pub(super) camera: Mid,
     pub(super) slots: Vec<Mid>,
     pub(super) audio_slots: usize,
+    /// Whether its ICE checks leave; if not, each is an indication on the wire.
+    pub checks: bool,
     pub up: Link,
     pub down: Link,
     /// When the link down to it has carried what it was given.

@@ -4,11 +4,11 @@ mod permissions;
 mod statistics;
 
 use axum::Router;
-use axum::extract::{FromRef, FromRequestParts, Path};
+use axum::extract::{DefaultBodyLimit, FromRef, FromRequestParts, Path};
 use axum::http::header;
 use axum::http::request::Parts;
 use axum::routing::{get, put};
-use rotunda_proto::ids::{RoomId, RoomKey, UserId};
+use rotunda_proto::ids::{RoomId, RoomKey, TextId, UserId, shortened};
 
 use super::ApiError;
 use super::caller::caller;
@@ -18,8 +18,12 @@ pub fn router(shared: Shared) -> Router {
     Router::new()
         .route("/api/rooms/{room}/members/{user}/statistics", get(statistics::get))
         .route("/api/rooms/{room}/members/{user}/permissions", put(permissions::put))
+        .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(shared)
 }
+
+/// Longest body, bytes. It is read when the caller is known.
+const MAX_BODY: usize = 16 * 1024;
 
 /// Whom a call is about: a member of a room of the caller's application.
 struct Member {
@@ -41,12 +45,15 @@ where
         let application = caller(&shared.applications, header.and_then(|value| value.to_str().ok()))?;
         let path = Path::<(String, String)>::from_request_parts(parts, state).await;
         let Path((room, user)) = path.map_err(|_| ApiError::new("InvalidRequest", "write the names in UTF-8"))?;
-        let room: RoomId = room
-            .parse()
-            .map_err(|_| ApiError::new("InvalidParameterValue.RoomId", "no room has such a name"))?;
-        let user: UserId = user
-            .parse()
-            .map_err(|_| ApiError::new("InvalidParameterValue.UserId", "no member has such a name"))?;
+        let room: RoomId = room.parse().map_err(|error| {
+            let rule = "digits are a numeric room, and text: before a name makes it a text room";
+            let message = format!("room {} {error}; write {}; {rule}", shortened(&room), RoomId::RULE);
+            ApiError::new("InvalidParameterValue.RoomId", message)
+        })?;
+        let user: UserId = user.parse().map_err(|error| {
+            let message = format!("member {} {error}; write {}", shortened(&user), UserId::RULE);
+            ApiError::new("InvalidParameterValue.UserId", message)
+        })?;
         let app = application.sdk_app_id;
         let room = RoomKey { app, room };
         Ok(Self { room, user })

@@ -165,6 +165,9 @@ async fn a_room_and_a_member_that_are_not_there_have_names_of_their_own() {
         assert_eq!(ask("1001", &"x".repeat(200)).await, bad);
         let bad = named(StatusCode::BAD_REQUEST, "InvalidRequest");
         assert_eq!(ask("1001", "%ff").await, bad);
+        let bad = named(StatusCode::BAD_REQUEST, "InvalidParameterValue.RoomId");
+        assert_eq!(ask("0", "ann").await, bad);
+        assert_eq!(ask("007", "ann").await, bad, "it could mean two rooms");
     }
 }
 

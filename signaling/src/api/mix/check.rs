@@ -1,10 +1,15 @@
 //! From a request to a [`MixSpec`]: every documented check with its documented code. Pure.
 
-use rotunda_proto::ids::{RecordId, RoomId, RoomKey, RoomName, RoomNumber, SdkAppId, StreamId, TrackSource, UserId};
+use std::ops::RangeInclusive;
+
+use rotunda_proto::ids::{
+    RecordId, RoomId, RoomKey, RoomName, RoomNumber, SdkAppId, StreamId, TextId, TrackSource, shortened,
+};
 use rotunda_proto::mix::{
     AudioEncode, Cell, CellInput, Layout, MAX_INPUTS, MixSpec, PictureRef, RecordSpec, RenderMode, Template,
     VideoEncode,
 };
+use rotunda_proto::push_address::PushAddress;
 
 use super::request::{
     EncodeParams, LayoutParams, OutputParams, PresetLayoutConfig, PublishCdnParams, RoomField, SmallVideoLayoutParams,
@@ -14,7 +19,7 @@ use crate::api::ApiError;
 
 type Checked<T> = Result<T, ApiError>;
 
-/// Sound's sample rates, Hz.
+/// Sample rates of audio, Hz.
 const SAMPLE_RATES: [u64; 6] = [48_000, 44_100, 32_000, 24_000, 16_000, 8_000];
 
 pub fn stop(request: StopRequest) -> Checked<RoomKey> {
@@ -30,7 +35,7 @@ pub fn start(request: StartRequest) -> Checked<MixSpec> {
     let audio_only = flag(
         output.pure_audio_stream,
         "InvalidParameter.PureAudioStream",
-        "PureAudioStream",
+        "OutputParams.PureAudioStream",
     )?;
     let record = record(&output)?;
     let stream_id = stream_id(&output, record.as_ref())?;
@@ -54,34 +59,40 @@ pub fn start(request: StartRequest) -> Checked<MixSpec> {
 }
 
 fn room_key(app: Option<u64>, room: RoomField) -> Checked<RoomKey> {
-    let app = app.ok_or_else(|| missing("MissingParameter.SdkAppId", "SdkAppId"))?;
-    let app = u32::try_from(app).ok().and_then(|app| SdkAppId::try_from(app).ok());
-    let app = app.ok_or_else(|| invalid("InvalidParameter.SdkAppId", "SdkAppId is out of range"))?;
+    let number = app.ok_or_else(|| missing("MissingParameter.SdkAppId", "SdkAppId"))?;
+    let app = u32::try_from(number).ok().and_then(|app| SdkAppId::try_from(app).ok());
+    let app = app.ok_or_else(|| {
+        let message = format!("SdkAppId must be 1 to 4294967295, not {number}");
+        invalid("InvalidParameter.SdkAppId", &message)
+    })?;
     let room = match room {
         RoomField::Number(None) => return Err(missing("MissingParameter.RoomId", "RoomId")),
         RoomField::Name(None) => return Err(missing("MissingParameter.RoomId", "StrRoomId")),
-        RoomField::Number(Some(number)) => RoomNumber::try_from(number)
-            .map(RoomId::Number)
-            .map_err(|_| invalid("InvalidParameterValue.RoomId", "RoomId must be 1 to 4294967294"))?,
-        RoomField::Name(Some(name)) => RoomName::try_from(name)
-            .map(RoomId::Name)
-            .map_err(|error| invalid("InvalidParameter.StrRoomId", &format!("StrRoomId {error}")))?,
+        RoomField::Number(Some(number)) => RoomId::Number(room_number(number)?),
+        RoomField::Name(Some(name)) => {
+            RoomId::Name(text_id::<RoomName>(&name, "InvalidParameter.StrRoomId", "StrRoomId")?)
+        }
     };
     Ok(RoomKey { app, room })
+}
+
+fn room_number(number: u64) -> Checked<RoomNumber> {
+    RoomNumber::try_from(number).map_err(|_| {
+        let message = format!("RoomId must be a number from 1 to 4294967294, not {number}");
+        invalid("InvalidParameterValue.RoomId", &message)
+    })
 }
 
 fn record(output: &OutputParams) -> Checked<Option<RecordSpec>> {
     let audio_only = flag(
         output.record_audio_only,
         "InvalidParameter.RecordAudioOnly",
-        "RecordAudioOnly",
+        "OutputParams.RecordAudioOnly",
     )?;
     match output.record_id.as_deref() {
         None | Some("") => Ok(None),
         Some(id) => {
-            let record_id: RecordId = id
-                .parse()
-                .map_err(|error| invalid("InvalidParameter.RecordId", &format!("RecordId {error}")))?;
+            let record_id: RecordId = text_id(id, "InvalidParameter.RecordId", "OutputParams.RecordId")?;
             Ok(Some(RecordSpec { record_id, audio_only }))
         }
     }
@@ -94,24 +105,23 @@ fn stream_id(output: &OutputParams, record: Option<&RecordSpec>) -> Checked<Stre
         (None | Some(""), None) => return Err(missing("MissingParameter.StreamId", "OutputParams.StreamId")),
         (Some(id), _) => id,
     };
-    id.parse()
-        .map_err(|error| invalid("InvalidParameter.StreamId", &format!("StreamId {error}")))
+    text_id(id, "InvalidParameter.StreamId", "OutputParams.StreamId")
 }
 
 fn audio(encode: &EncodeParams) -> Checked<AudioEncode> {
-    let (Some(rate), Some(bitrate), Some(channels)) =
-        (encode.audio_sample_rate, encode.audio_bitrate, encode.audio_channels)
-    else {
-        return Err(missing(
-            "MissingParameter.AudioEncodeParams",
-            "AudioSampleRate, AudioBitrate or AudioChannels",
-        ));
+    let needed = |value: Option<u64>, name: &str| {
+        value.ok_or_else(|| missing("MissingParameter.AudioEncodeParams", &format!("EncodeParams.{name}")))
     };
-    if !SAMPLE_RATES.contains(&rate) || !(8..=500).contains(&bitrate) || !(1..=2).contains(&channels) {
-        let rule = "AudioSampleRate must be 48000, 44100, 32000, 24000, 16000 or 8000, AudioBitrate 8 to 500, \
-                    AudioChannels 1 or 2";
-        return Err(invalid("InvalidParameter.AudioEncodeParams", rule));
+    let rate = needed(encode.audio_sample_rate, "AudioSampleRate")?;
+    let bitrate = needed(encode.audio_bitrate, "AudioBitrate")?;
+    let channels = needed(encode.audio_channels, "AudioChannels")?;
+    let code = "InvalidParameter.AudioEncodeParams";
+    if !SAMPLE_RATES.contains(&rate) {
+        let rule = "EncodeParams.AudioSampleRate must be 48000, 44100, 32000, 24000, 16000 or 8000";
+        return Err(invalid(code, &format!("{rule}, not {rate}")));
     }
+    within(bitrate, 8..=500, code, "EncodeParams.AudioBitrate")?;
+    within(channels, 1..=2, code, "EncodeParams.AudioChannels")?;
     Ok(AudioEncode {
         sample_rate: rate as u32,
         bitrate_kbps: bitrate as u32,
@@ -120,33 +130,23 @@ fn audio(encode: &EncodeParams) -> Checked<AudioEncode> {
 }
 
 fn video(encode: &EncodeParams) -> Checked<VideoEncode> {
-    let (Some(width), Some(height), Some(bitrate), Some(framerate), Some(gop)) = (
-        encode.video_width,
-        encode.video_height,
-        encode.video_bitrate,
-        encode.video_framerate,
-        encode.video_gop,
-    ) else {
-        let names = "VideoWidth, VideoHeight, VideoBitrate, VideoFramerate or VideoGop";
-        return Err(missing("MissingParameter.VideoEncodeParams", names));
+    let needed = |value: Option<u64>, name: &str| {
+        value.ok_or_else(|| missing("MissingParameter.VideoEncodeParams", &format!("EncodeParams.{name}")))
     };
-    if !(16..=1920).contains(&width) || !(16..=1080).contains(&height) {
-        return Err(invalid(
-            "InvalidParameter.VideoResolution",
-            "the picture must be 16x16 to 1920x1080",
-        ));
-    }
-    if !(1..=10_000).contains(&bitrate) || !(1..=60).contains(&framerate) || !(1..=5).contains(&gop) {
-        let rule = "VideoBitrate must be 1 to 10000, VideoFramerate 1 to 60, VideoGop 1 to 5";
-        return Err(invalid("InvalidParameter.EncodeParams", rule));
-    }
+    let width = needed(encode.video_width, "VideoWidth")?;
+    let height = needed(encode.video_height, "VideoHeight")?;
+    let bitrate = needed(encode.video_bitrate, "VideoBitrate")?;
+    let framerate = needed(encode.video_framerate, "VideoFramerate")?;
+    let gop = needed(encode.video_gop, "VideoGop")?;
+    let size = "InvalidParameter.VideoResolution";
+    within(width, 16..=1920, size, "EncodeParams.VideoWidth")?;
+    within(height, 16..=1080, size, "EncodeParams.VideoHeight")?;
+    let code = "InvalidParameter.EncodeParams";
+    within(bitrate, 1..=10_000, code, "EncodeParams.VideoBitrate")?;
+    within(framerate, 1..=60, code, "EncodeParams.VideoFramerate")?;
+    within(gop, 1..=5, code, "EncodeParams.VideoGop")?;
     let colour = encode.background_color.unwrap_or(0);
-    if colour > 0xff_ff_ff {
-        return Err(invalid(
-            "InvalidParameter.EncodeParams",
-            "BackgroundColor must be 0 to 16777215",
-        ));
-    }
+    within(colour, 0..=0xff_ff_ff, code, "EncodeParams.BackgroundColor")?;
     // Half a pixel of colour cannot be coded: odd sides lose their last line.
     let even = |side: u64| (side & !1) as u16;
     Ok(VideoEncode {
@@ -166,12 +166,19 @@ fn layout(layout: LayoutParams, canvas: (u64, u64)) -> Checked<Layout> {
         2 => Template::ScreenShare,
         3 => Template::PictureInPicture,
         4 => Template::Custom,
-        _ => return Err(invalid("InvalidParameter", "LayoutParams.Template must be 0 to 4")),
+        other => {
+            let message = format!("LayoutParams.Template must be 0 to 4, not {other}");
+            return Err(invalid("InvalidParameter", &message));
+        }
     };
-    let main_source = source(layout.main_video_stream_type, "InvalidParameter.MainVideoStreamType")?;
+    let main_source = source(
+        layout.main_video_stream_type,
+        "InvalidParameter.MainVideoStreamType",
+        "LayoutParams.MainVideoStreamType",
+    )?;
     let main = match layout.main_video_user_id.filter(|id| !id.is_empty()) {
         Some(id) => Some(PictureRef {
-            user: user(&id, "InvalidParameter", "MainVideoUserId")?,
+            user: text_id(&id, "InvalidParameter", "LayoutParams.MainVideoUserId")?,
             source: main_source,
         }),
         None => None,
@@ -179,34 +186,38 @@ fn layout(layout: LayoutParams, canvas: (u64, u64)) -> Checked<Layout> {
     let right = flag(
         layout.main_video_right_align,
         "InvalidParameter.MainVideoRightAlign",
-        "MainVideoRightAlign",
+        "LayoutParams.MainVideoRightAlign",
     )?;
-    let small = layout
-        .small_video_layout_params
-        .map(|small| small_cell(small, canvas))
-        .transpose()?;
+    let small = match layout.small_video_layout_params {
+        // Of no use to the other templates, for which clients leave empty values in it.
+        Some(small) if template == Template::PictureInPicture => Some(small_cell(small, canvas)?),
+        _ => None,
+    };
     if template == Template::Custom && layout.preset_layout_config.is_empty() {
         return Err(missing("MissingParameter.PresetLayoutConfig", "PresetLayoutConfig"));
     }
-    if layout.preset_layout_config.len() > MAX_INPUTS || layout.mix_video_uids.len() > MAX_INPUTS {
-        return Err(invalid(
-            "InvalidParameter.PresetLayoutConfig",
-            "at most 16 cells and 16 MixVideoUids",
-        ));
+    let (cells, users) = (layout.preset_layout_config.len(), layout.mix_video_uids.len());
+    if cells > MAX_INPUTS {
+        let message = format!("LayoutParams.PresetLayoutConfig must have at most {MAX_INPUTS} cells, not {cells}");
+        return Err(invalid("InvalidParameter.PresetLayoutConfig", &message));
     }
-    let cells = layout
-        .preset_layout_config
-        .into_iter()
-        .map(|cell| preset_cell(cell, canvas));
-    let only_users = layout
-        .mix_video_uids
-        .iter()
-        .map(|id| user(id, "InvalidParameter", "MixVideoUids"));
+    if users > MAX_INPUTS {
+        let message = format!("LayoutParams.MixVideoUids must have at most {MAX_INPUTS} users, not {users}");
+        return Err(invalid("InvalidParameter", &message));
+    }
+    let cells = layout.preset_layout_config.into_iter().enumerate();
+    let cells = cells.map(|(index, cell)| preset_cell(cell, canvas, index));
+    let only_users = layout.mix_video_uids.iter().enumerate();
+    let only_users =
+        only_users.map(|(index, id)| text_id(id, "InvalidParameter", &format!("LayoutParams.MixVideoUids.{index}")));
     let audio_only_takes_cell = match layout.pure_audio_hold_place_mode.unwrap_or(0) {
         0 => None,
         1 => Some(true),
         2 => Some(false),
-        _ => return Err(invalid("InvalidParameter", "PureAudioHoldPlaceMode must be 0, 1 or 2")),
+        other => {
+            let message = format!("LayoutParams.PureAudioHoldPlaceMode must be 0, 1 or 2, not {other}");
+            return Err(invalid("InvalidParameter", &message));
+        }
     };
     Ok(Layout {
         template,
@@ -215,19 +226,23 @@ fn layout(layout: LayoutParams, canvas: (u64, u64)) -> Checked<Layout> {
         main_right: right,
         only_users: only_users.collect::<Checked<_>>()?,
         cells: cells.collect::<Checked<_>>()?,
-        render_mode: render_mode(layout.render_mode, "InvalidParameter")?,
+        render_mode: render_mode(layout.render_mode, "InvalidParameter", "LayoutParams.RenderMode")?,
         audio_only_takes_cell,
     })
 }
 
 fn small_cell(small: SmallVideoLayoutParams, canvas: (u64, u64)) -> Checked<Cell> {
     let code = "InvalidParameter.SmallVideoLayoutParams";
-    let id = small
-        .user_id
-        .ok_or_else(|| invalid(code, "SmallVideoLayoutParams.UserId is missing"))?;
-    let source = source(small.stream_type, "InvalidParameter.SmallVideoStreamType")?;
+    let name = "LayoutParams.SmallVideoLayoutParams";
+    let id = small.user_id.filter(|id| !id.is_empty());
+    let id = id.ok_or_else(|| missing(code, &format!("{name}.UserId")))?;
+    let source = source(
+        small.stream_type,
+        "InvalidParameter.SmallVideoStreamType",
+        &format!("{name}.StreamType"),
+    )?;
     let picture = PictureRef {
-        user: user(&id, code, "SmallVideoLayoutParams.UserId")?,
+        user: text_id(&id, code, &format!("{name}.UserId"))?,
         source,
     };
     let area = [
@@ -236,7 +251,7 @@ fn small_cell(small: SmallVideoLayoutParams, canvas: (u64, u64)) -> Checked<Cell
         small.image_width,
         small.image_height,
     ];
-    let [x, y, width, height] = rectangle(area, canvas, code)?;
+    let [x, y, width, height] = rectangle(area, canvas, code, name)?;
     Ok(Cell {
         picture: Some(picture),
         x,
@@ -249,93 +264,121 @@ fn small_cell(small: SmallVideoLayoutParams, canvas: (u64, u64)) -> Checked<Cell
     })
 }
 
-fn preset_cell(cell: PresetLayoutConfig, canvas: (u64, u64)) -> Checked<Cell> {
+fn preset_cell(cell: PresetLayoutConfig, canvas: (u64, u64), index: usize) -> Checked<Cell> {
     let code = "InvalidParameter.PresetLayoutConfig";
-    let source = source(cell.stream_type, code)?;
+    let name = format!("LayoutParams.PresetLayoutConfig.{index}");
+    let source = source(cell.stream_type, code, &format!("{name}.StreamType"))?;
     let picture = match cell.user_id.filter(|id| !id.is_empty()) {
         Some(id) => Some(PictureRef {
-            user: user(&id, code, "PresetLayoutConfig.UserId")?,
+            user: text_id(&id, code, &format!("{name}.UserId"))?,
             source,
         }),
         None => None,
     };
     let area = [cell.location_x, cell.location_y, cell.image_width, cell.image_height];
-    let [x, y, width, height] = rectangle(area, canvas, code)?;
+    let [x, y, width, height] = rectangle(area, canvas, code, &name)?;
     let input = match cell.mix_input_type.unwrap_or(0) {
         0 => CellInput::AudioVideo,
         1 => CellInput::VideoOnly,
         2 => CellInput::AudioOnly,
-        _ => return Err(invalid(code, "MixInputType must be 0, 1 or 2")),
+        other => {
+            let message = format!("{name}.MixInputType must be 0, 1 or 2, not {other}");
+            return Err(invalid(code, &message));
+        }
     };
     let z = cell.z_order.unwrap_or(0);
-    let z = u32::try_from(z).map_err(|_| invalid(code, "ZOrder is too large"))?;
+    within(z, 0..=u32::MAX.into(), code, &format!("{name}.ZOrder"))?;
     Ok(Cell {
         picture,
         x,
         y,
         width,
         height,
-        z,
-        render_mode: render_mode(cell.render_mode, code)?,
+        z: z as u32,
+        render_mode: render_mode(cell.render_mode, code, &format!("{name}.RenderMode"))?,
         input,
     })
 }
 
-/// x, y, width, height within the canvas. Sound-only mixes have none, and their cells no size.
-fn rectangle(area: [Option<u64>; 4], canvas: (u64, u64), code: &'static str) -> Checked<[u16; 4]> {
+/// x, y, width, height within the canvas. Audio-only mixes have none, and their cells no size.
+fn rectangle(area: [Option<u64>; 4], canvas: (u64, u64), code: &'static str, name: &str) -> Checked<[u16; 4]> {
     let [x, y, width, height] = area.map(|side| side.unwrap_or(0).min(u64::from(u16::MAX)));
     if canvas != (0, 0) && (x + width > canvas.0 || y + height > canvas.1) {
-        return Err(invalid(code, "the cell is not within the picture"));
+        let message = format!(
+            "{name}: {width}x{height} at {x},{y} is not within the canvas of {}x{}",
+            canvas.0, canvas.1
+        );
+        return Err(invalid(code, &message));
     }
     Ok([x, y, width, height].map(|side| side as u16))
 }
 
+/// The addresses are secret: an error does not repeat them.
 fn push_urls(publish: Option<PublishCdnParams>) -> Checked<Vec<String>> {
     let Some(publish) = publish else { return Ok(Vec::new()) };
-    if publish.biz_id.is_none() {
-        return Err(missing("MissingParameter.BizId", "PublishCdnParams.BizId"));
-    }
-    match publish.publish_cdn_urls.as_slice() {
-        [] => Err(missing(
+    let urls = publish.publish_cdn_urls;
+    let code = "InvalidParameter.PublishCdnUrls";
+    match (publish.biz_id, urls.as_slice()) {
+        // Zero and none: the object is there and not used.
+        (None | Some(0), []) => Ok(Vec::new()),
+        (None, _) => Err(missing("MissingParameter.BizId", "PublishCdnParams.BizId")),
+        (Some(_), []) => Err(missing(
             "MissingParameter.PublishCdnUrls",
             "PublishCdnParams.PublishCdnUrls",
         )),
-        [url] if url.starts_with("rtmp://") || url.starts_with("rtmps://") => Ok(publish.publish_cdn_urls),
-        [_] => Err(invalid(
-            "InvalidParameter.PublishCdnUrls",
-            "the address must begin with rtmp:// or rtmps://",
-        )),
-        _ => Err(invalid("InvalidParameter.PublishCdnUrls", "one address at a time")),
+        (Some(_), [url]) => match url.parse::<PushAddress>() {
+            Ok(_) => Ok(urls),
+            Err(error) => Err(invalid(code, &format!("PublishCdnParams.PublishCdnUrls.0 {error}"))),
+        },
+        (Some(_), _) => {
+            let message = format!(
+                "PublishCdnParams.PublishCdnUrls must have one address, not {}",
+                urls.len()
+            );
+            Err(invalid(code, &message))
+        }
     }
 }
 
-fn render_mode(mode: Option<u64>, code: &'static str) -> Checked<Option<RenderMode>> {
+fn render_mode(mode: Option<u64>, code: &'static str, name: &str) -> Checked<Option<RenderMode>> {
     Ok(match mode {
         None => None,
         Some(0) => Some(RenderMode::Crop),
         Some(1) => Some(RenderMode::Scale),
         Some(2) => Some(RenderMode::ScaleOnBlack),
-        Some(_) => return Err(invalid(code, "RenderMode must be 0, 1 or 2")),
+        Some(other) => return Err(invalid(code, &format!("{name} must be 0, 1 or 2, not {other}"))),
     })
 }
 
-fn source(stream_type: Option<u64>, code: &'static str) -> Checked<TrackSource> {
+fn source(stream_type: Option<u64>, code: &'static str, name: &str) -> Checked<TrackSource> {
     match stream_type.unwrap_or(0) {
         0 => Ok(TrackSource::Camera),
         1 => Ok(TrackSource::Screen),
-        _ => Err(invalid(code, "the stream type must be 0 (camera) or 1 (screen)")),
+        other => Err(invalid(
+            code,
+            &format!("{name} must be 0 (camera) or 1 (screen), not {other}"),
+        )),
     }
 }
 
-fn user(id: &str, code: &'static str, name: &str) -> Checked<UserId> {
-    id.parse().map_err(|error| invalid(code, &format!("{name} {error}")))
+fn text_id<T: TextId>(text: &str, code: &'static str, name: &str) -> Checked<T> {
+    let refused = |_| invalid(code, &format!("{name} must be {}, not {}", T::RULE, shortened(text)));
+    text.parse().map_err(refused)
+}
+
+fn within(value: u64, range: RangeInclusive<u64>, code: &'static str, name: &str) -> Checked<()> {
+    if range.contains(&value) {
+        return Ok(());
+    }
+    let (least, most) = (range.start(), range.end());
+    Err(invalid(code, &format!("{name} must be {least} to {most}, not {value}")))
 }
 
 fn flag(value: Option<u64>, code: &'static str, name: &str) -> Checked<bool> {
     match value.unwrap_or(0) {
         0 => Ok(false),
         1 => Ok(true),
-        _ => Err(invalid(code, &format!("{name} must be 0 or 1"))),
+        other => Err(invalid(code, &format!("{name} must be 0 or 1, not {other}"))),
     }
 }
 
@@ -348,152 +391,4 @@ fn invalid(code: &'static str, message: &str) -> ApiError {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::request::StartBody;
-    use super::*;
-    use serde_json::{Value, json};
-
-    fn good() -> Value {
-        json!({
-            "OutputParams": { "StreamId": "s1" },
-            "EncodeParams": {
-                "AudioSampleRate": 48000, "AudioBitrate": 64, "AudioChannels": 2, "VideoWidth": 1280,
-                "VideoHeight": 720, "VideoBitrate": 1500, "VideoFramerate": 15, "VideoGop": 3
-            },
-            "LayoutParams": { "Template": 1 }
-        })
-    }
-
-    fn check(body: Value) -> Checked<MixSpec> {
-        let body: StartBody = serde_json::from_value(body).unwrap();
-        start(StartRequest {
-            sdk_app_id: Some(1),
-            room: RoomField::Number(Some(1001)),
-            body,
-        })
-    }
-
-    #[test]
-    fn a_complete_request_becomes_a_spec() {
-        let spec = check(good()).unwrap();
-        assert_eq!(spec.layout.template, Template::Grid);
-        assert_eq!(spec.video.unwrap().width, 1280);
-        assert!(spec.record.is_none());
-    }
-
-    #[test]
-    fn each_mistake_has_its_documented_code() {
-        let set = |path: &str, value: Value| {
-            let mut body = good();
-            *body.pointer_mut(path).unwrap() = value;
-            body
-        };
-        let cell = |cell: Value| set("/LayoutParams", json!({ "Template": 4, "PresetLayoutConfig": [cell] }));
-        for (body, code) in [
-            (set("/OutputParams", Value::Null), "MissingParameter.OutputParams"),
-            (set("/OutputParams", json!({})), "MissingParameter.StreamId"),
-            (
-                set("/OutputParams", json!({ "StreamId": "a b" })),
-                "InvalidParameter.StreamId",
-            ),
-            (
-                set("/OutputParams", json!({ "StreamId": "s", "RecordId": "a/b" })),
-                "InvalidParameter.RecordId",
-            ),
-            (
-                set("/OutputParams", json!({ "StreamId": "s", "PureAudioStream": 2 })),
-                "InvalidParameter.PureAudioStream",
-            ),
-            (
-                set("/OutputParams", json!({ "StreamId": "s", "RecordAudioOnly": 2 })),
-                "InvalidParameter.RecordAudioOnly",
-            ),
-            (set("/EncodeParams", Value::Null), "MissingParameter.EncodeParams"),
-            (
-                set("/EncodeParams/AudioBitrate", Value::Null),
-                "MissingParameter.AudioEncodeParams",
-            ),
-            (
-                set("/EncodeParams/AudioSampleRate", json!(11025)),
-                "InvalidParameter.AudioEncodeParams",
-            ),
-            (
-                set("/EncodeParams/VideoGop", Value::Null),
-                "MissingParameter.VideoEncodeParams",
-            ),
-            (set("/EncodeParams/VideoGop", json!(6)), "InvalidParameter.EncodeParams"),
-            (
-                set("/EncodeParams/VideoWidth", json!(1922)),
-                "InvalidParameter.VideoResolution",
-            ),
-            (
-                set("/LayoutParams", json!({ "Template": 4 })),
-                "MissingParameter.PresetLayoutConfig",
-            ),
-            (
-                cell(json!({ "ImageWidth": 1281 })),
-                "InvalidParameter.PresetLayoutConfig",
-            ),
-            (
-                cell(json!({ "MixInputType": 3 })),
-                "InvalidParameter.PresetLayoutConfig",
-            ),
-            (
-                set("/LayoutParams", json!({ "Template": 3, "SmallVideoLayoutParams": {} })),
-                "InvalidParameter.SmallVideoLayoutParams",
-            ),
-            (
-                set("/LayoutParams", json!({ "Template": 2, "MainVideoStreamType": 7 })),
-                "InvalidParameter.MainVideoStreamType",
-            ),
-            (
-                set("/LayoutParams", json!({ "Template": 2, "MainVideoRightAlign": 7 })),
-                "InvalidParameter.MainVideoRightAlign",
-            ),
-        ] {
-            assert_eq!(
-                check(body.clone()).map_err(|error| error.code).unwrap_err(),
-                code,
-                "{body}"
-            );
-        }
-        let mut push = good();
-        for (publish, code) in [
-            (json!({ "PublishCdnUrls": ["rtmp://a/b"] }), "MissingParameter.BizId"),
-            (json!({ "BizId": 1 }), "MissingParameter.PublishCdnUrls"),
-            (
-                json!({ "BizId": 1, "PublishCdnUrls": ["http://a"] }),
-                "InvalidParameter.PublishCdnUrls",
-            ),
-        ] {
-            push["PublishCdnParams"] = publish;
-            assert_eq!(check(push.clone()).unwrap_err().code, code);
-        }
-    }
-
-    #[test]
-    fn rooms_are_checked_by_their_kind() {
-        let key = |room| room_key(Some(1), room).map_err(|error| error.code);
-        assert_eq!(key(RoomField::Number(None)), Err("MissingParameter.RoomId"));
-        assert_eq!(key(RoomField::Number(Some(0))), Err("InvalidParameterValue.RoomId"));
-        assert_eq!(
-            key(RoomField::Name(Some("\n".into()))),
-            Err("InvalidParameter.StrRoomId")
-        );
-        assert_eq!(
-            room_key(None, RoomField::Number(Some(1))).unwrap_err().code,
-            "MissingParameter.SdkAppId"
-        );
-        assert_ne!(
-            key(RoomField::Number(Some(123))),
-            key(RoomField::Name(Some("123".into())))
-        );
-    }
-
-    #[test]
-    fn a_recording_without_a_stream_is_named_after_itself() {
-        let mut body = good();
-        body["OutputParams"] = json!({ "RecordId": "film" });
-        assert_eq!(check(body).unwrap().stream_id.as_str(), "film");
-    }
-}
+mod tests;

@@ -3,10 +3,11 @@
 pub mod check;
 pub mod records;
 pub mod request;
+mod starting;
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use metrics::counter;
 use rotunda_proto::bus::{BusError, BusExt};
@@ -14,11 +15,17 @@ use rotunda_proto::clock::Clock;
 use rotunda_proto::config::Application;
 use rotunda_proto::ids::{NodeId, RoomKey, SdkAppId};
 use rotunda_proto::mix::{Command, ControlError, NODES_PREFIX, Reply, RunningMix, control_subject, running_key};
+use rotunda_proto::outbound::{AllowedNetworks, ResolveError};
+use rotunda_proto::push_address::{Host, PushAddress};
 use rotunda_proto::room::{Roster, roster_key};
 
 use super::ApiError;
 use crate::service::Shared;
 use request::{StartRequest, StopRequest};
+use starting::AnotherStarts;
+
+/// A name server that takes longer keeps no caller waiting.
+const RESOLVE_WITHIN: Duration = Duration::from_secs(2);
 
 /// Starts and stops mixes.
 pub struct Mixes {
@@ -57,7 +64,16 @@ impl Mixes {
         self.limit(caller.sdk_app_id)?;
         let spec = check::start(request)?;
         own(caller, &spec.room)?;
+        self.check_push_hosts(&spec.push_urls).await?;
         self.room_must_exist(&spec.room).await?;
+        let _claim = match starting::claim(&self.shared.bus, &spec).await.map_err(bus)? {
+            Ok(claim) => claim,
+            Err(AnotherStarts(stream_id)) => {
+                let message =
+                    format!("the mix of stream {stream_id} is being started in this room; a room has one mix");
+                return Err(ApiError::new("FailedOperation.RequestRejection", message));
+            }
+        };
         let node = match self.running(&spec.room).await? {
             Some(running) => running.node,
             None => self.any_mcu().await?,
@@ -75,6 +91,35 @@ impl Mixes {
                 Err(no_mix())
             }
         }
+    }
+
+    /// Refuses a push into a network that customers may not reach. A name that cannot be resolved now is tried again by the push.
+    async fn check_push_hosts(&self, urls: &[String]) -> Result<(), ApiError> {
+        for (index, url) in urls.iter().enumerate() {
+            let Ok(address) = url.parse::<PushAddress>() else {
+                continue;
+            };
+            let refused = match address.host() {
+                Host::Ipv4(host) => self.outbound().check((*host).into()).err(),
+                Host::Ipv6(host) => self.outbound().check((*host).into()).err(),
+                Host::Domain(name) => {
+                    let resolving = self.outbound().resolve(name, address.port());
+                    match tokio::time::timeout(RESOLVE_WITHIN, resolving).await {
+                        Ok(Err(ResolveError::Refused(refused))) => Some(refused),
+                        _ => None,
+                    }
+                }
+            };
+            if let Some(refused) = refused {
+                let message = format!("PublishCdnParams.PublishCdnUrls.{index}: {refused}");
+                return Err(ApiError::new("InvalidParameter.PublishCdnUrls", message));
+            }
+        }
+        Ok(())
+    }
+
+    fn outbound(&self) -> &AllowedNetworks {
+        &self.shared.config.process.outbound
     }
 
     async fn command(&self, node: &NodeId, command: Command) -> Result<(), ApiError> {
@@ -171,3 +216,6 @@ fn count(action: &'static str, result: &Result<(), ApiError>) {
     let code = result.as_ref().err().map_or("ok", |error| error.code);
     counter!("rotunda_api_calls_total", "action" => action, "code" => code).increment(1);
 }
+
+#[cfg(test)]
+mod tests;

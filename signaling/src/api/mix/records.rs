@@ -1,24 +1,33 @@
 //! Rows of the mix tasks: what ran when, for operators and usage.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
+use metrics::counter;
 use rotunda_proto::bus::{BusError, BusExt};
 use rotunda_proto::clock::Clock;
-use rotunda_proto::ids::RoomKey;
+use rotunda_proto::ids::{RecordId, RoomKey, StreamId};
 use rotunda_proto::mix::{EVENTS_SUBJECT, Event, RunningMix, StopReason, running_key};
 use sqlx::AnyPool;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tracing::error;
+use tracing::{error, warn};
 use uuid::Uuid;
 
+use crate::callbacks;
 use crate::service::Shared;
+
+/// A task that runs: its row, and when it began.
+struct Running {
+    id: String,
+    at: Duration,
+}
 
 /// Follows the events of all tasks until shutdown.
 pub async fn follow(shared: Shared, shutdown: CancellationToken) -> Result<JoinHandle<()>, BusError> {
     let mut events = shared.bus.subscribe(EVENTS_SUBJECT).await?;
     Ok(tokio::spawn(async move {
-        let mut running: HashMap<RoomKey, String> = HashMap::new();
+        let mut running: HashMap<RoomKey, Running> = HashMap::new();
         loop {
             let event = tokio::select! {
                 () = shutdown.cancelled() => return,
@@ -28,13 +37,25 @@ pub async fn follow(shared: Shared, shutdown: CancellationToken) -> Result<JoinH
             let written = match serde_json::from_slice(&event) {
                 Ok(Event::Started { room, .. }) => {
                     let id = Uuid::new_v4().to_string();
-                    running.insert(room.clone(), id.clone());
-                    started(&shared, &id, &room).await
+                    let at = Clock.unix();
+                    running.insert(room.clone(), Running { id: id.clone(), at });
+                    started(&shared, &id, &room, at).await
                 }
-                Ok(Event::Stopped { room, reason, .. }) => match running.remove(&room) {
-                    Some(id) => stopped(&shared.db, &id, &reason).await,
-                    None => Ok(()),
-                },
+                Ok(Event::Stopped {
+                    room,
+                    stream_id,
+                    reason,
+                }) => {
+                    let ran = running.remove(&room);
+                    if let StopReason::Replaced { record, by } = &reason {
+                        let started = ran.as_ref().map(|ran| ran.at);
+                        tell_of_replaced(&shared, &room, &stream_id, record.as_ref(), by, started).await;
+                    }
+                    match ran {
+                        Some(Running { id, .. }) => stopped(&shared.db, &id, &reason).await,
+                        None => Ok(()),
+                    }
+                }
                 Ok(Event::Health { .. }) | Err(_) => Ok(()),
             };
             if let Err(error) = written {
@@ -44,7 +65,32 @@ pub async fn follow(shared: Shared, shutdown: CancellationToken) -> Result<JoinH
     }))
 }
 
-async fn started(shared: &Shared, id: &str, room: &RoomKey) -> Result<(), sqlx::Error> {
+/// Tells the application that a mix has ended for another one. It may never have had a frame, and so no file either.
+async fn tell_of_replaced(
+    shared: &Shared,
+    room: &RoomKey,
+    stream_id: &StreamId,
+    record_id: Option<&RecordId>,
+    by: &StreamId,
+    started: Option<Duration>,
+) {
+    let record = record_id.map(RecordId::as_str);
+    warn!(%room, %stream_id, record, %by, "a mix was replaced by another StartMCUMixTranscode; a room has one");
+    counter!("rotunda_mixes_replaced_total").increment(1);
+    let body = callbacks::replaced(&callbacks::Replaced {
+        room,
+        stream_id,
+        record_id,
+        by,
+        started,
+        ended: Clock.unix(),
+    });
+    if let Err(error) = callbacks::tell(shared, room, &body).await {
+        error!(error = &error as &dyn std::error::Error, "store a callback");
+    }
+}
+
+async fn started(shared: &Shared, id: &str, room: &RoomKey, at: Duration) -> Result<(), sqlx::Error> {
     let running = shared.bus.load::<RunningMix>(&running_key(room)).await.ok().flatten();
     let Some((RunningMix { spec, .. }, _)) = running else {
         return Ok(());
@@ -55,7 +101,7 @@ async fn started(shared: &Shared, id: &str, room: &RoomKey) -> Result<(), sqlx::
         .bind(room.to_string())
         .bind(spec.stream_id.to_string())
         .bind(json)
-        .bind(Clock.unix().as_millis() as i64)
+        .bind(at.as_millis() as i64)
         .execute(&shared.db)
         .await?;
     Ok(())
@@ -64,6 +110,7 @@ async fn started(shared: &Shared, id: &str, room: &RoomKey) -> Result<(), sqlx::
 async fn stopped(db: &AnyPool, id: &str, reason: &StopReason) -> Result<(), sqlx::Error> {
     let reason = match reason {
         StopReason::Asked => "asked".to_owned(),
+        StopReason::Replaced { by, .. } => format!("replaced: {by}"),
         StopReason::RoomEmpty => "room_empty".to_owned(),
         StopReason::Shutdown => "shutdown".to_owned(),
         StopReason::Failed { message } => format!("failed: {message}"),

@@ -1,7 +1,5 @@
 //! The requests as clients write them: every field optional, so that each that is missing gets its own code.
 
-use serde::Deserialize;
-
 /// A room in either of the two ways of naming it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum RoomField {
@@ -22,8 +20,7 @@ pub struct StopRequest {
     pub room: RoomField,
 }
 
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
+#[derive(Debug, Clone, Default)]
 pub struct StartBody {
     pub output_params: Option<OutputParams>,
     pub encode_params: Option<EncodeParams>,
@@ -31,8 +28,7 @@ pub struct StartBody {
     pub publish_cdn_params: Option<PublishCdnParams>,
 }
 
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
+#[derive(Debug, Clone, Default)]
 pub struct OutputParams {
     pub stream_id: Option<String>,
     pub pure_audio_stream: Option<u64>,
@@ -40,8 +36,7 @@ pub struct OutputParams {
     pub record_audio_only: Option<u64>,
 }
 
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
+#[derive(Debug, Clone, Default)]
 pub struct EncodeParams {
     pub audio_sample_rate: Option<u64>,
     pub audio_bitrate: Option<u64>,
@@ -54,8 +49,7 @@ pub struct EncodeParams {
     pub background_color: Option<u64>,
 }
 
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
+#[derive(Debug, Clone, Default)]
 pub struct LayoutParams {
     pub template: Option<u64>,
     pub main_video_user_id: Option<String>,
@@ -68,8 +62,7 @@ pub struct LayoutParams {
     pub render_mode: Option<u64>,
 }
 
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
+#[derive(Debug, Clone, Default)]
 pub struct SmallVideoLayoutParams {
     pub user_id: Option<String>,
     pub stream_type: Option<u64>,
@@ -79,8 +72,7 @@ pub struct SmallVideoLayoutParams {
     pub location_y: Option<u64>,
 }
 
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
+#[derive(Debug, Clone, Default)]
 pub struct PresetLayoutConfig {
     pub user_id: Option<String>,
     pub stream_type: Option<u64>,
@@ -93,8 +85,7 @@ pub struct PresetLayoutConfig {
     pub mix_input_type: Option<u64>,
 }
 
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
+#[derive(Debug, Clone, Default)]
 pub struct PublishCdnParams {
     pub biz_id: Option<u64>,
     pub publish_cdn_urls: Vec<String>,

@@ -1,24 +1,45 @@
 //! A call as it came in: which action, with what parameters, signed how. Pure.
+//!
+//! The parameters are read when the caller is known, and not before.
 
 use axum::http::HeaderMap;
 use rotunda_proto::config::Application;
-use serde::Deserialize;
 use serde_json::Value;
 
-use super::{json_object, parameters, tc3, v1};
+use super::read::{self, RoomKind};
+use super::{parameters, tc3, v1};
 use crate::api::ApiError;
-use crate::api::mix::request::{RoomField, StartBody, StartRequest, StopRequest};
+use crate::api::mix::request::{StartRequest, StopRequest};
 
 /// How far a timestamp may be off, seconds.
 const MAX_SKEW: u64 = 300;
+/// Some editors and libraries write it before a text; it is no part of it.
+const BYTE_ORDER_MARK: char = '\u{feff}';
 
 #[derive(Debug)]
 pub struct Call {
     pub action: String,
     pub version: String,
     timestamp: u64,
-    parameters: Value,
+    parameters: Parameters,
     signature: Signature,
+}
+
+#[derive(Debug)]
+enum Parameters {
+    Json(Vec<u8>),
+    Pairs(Vec<(String, String)>),
+}
+
+/// What a request says of its caller before its body.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// The key is in the headers.
+    Signed { secret_id: String },
+    /// All is in the query: there is no body.
+    InQuery,
+    /// The key is somewhere in the form that follows.
+    InForm,
 }
 
 #[derive(Debug)]
@@ -27,29 +48,23 @@ enum Signature {
     V1(Box<v1::Signed>),
 }
 
-/// How an action names its room.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RoomKind {
-    Number,
-    Name,
-}
-
 impl Call {
-    /// `method`: GET or POST. `query`: as sent.
-    pub fn parse(method: &'static str, query: &str, headers: &HeaderMap, body: &[u8]) -> Result<Self, ApiError> {
-        let header = |name: &str| {
-            headers
-                .get(name)
-                .and_then(|value| value.to_str().ok())
-                .unwrap_or_default()
-        };
+    /// `method`: GET or POST. `query`: as sent. `hosts`: what the client may have signed as this server's name.
+    pub fn parse(
+        method: &'static str,
+        query: &str,
+        headers: &HeaderMap,
+        hosts: &[String],
+        body: Vec<u8>,
+    ) -> Result<Self, ApiError> {
+        let header = |name: &str| header(headers, name);
         let authorization = header("authorization");
         if authorization.starts_with("TC3-HMAC-SHA256") {
-            let signed = tc3::Signed::parse(authorization, method, query, headers, body)?;
-            let parameters = if method == "GET" {
-                parameters::nest(&parameters::pairs(query))
-            } else {
-                json_object(body)?
+            let authorization = tc3::Authorization::parse(authorization)?;
+            let signed = tc3::Signed::new(authorization, method, query, headers, hosts, &body);
+            let parameters = match method {
+                "GET" => Parameters::Pairs(parameters::pairs(query)),
+                _ => Parameters::Json(body),
             };
             return Ok(Self {
                 action: required(header("x-tc-action"), "X-TC-Action")?,
@@ -65,10 +80,11 @@ impl Call {
                 "Authorization must be TC3-HMAC-SHA256",
             ));
         }
-        let text = if method == "GET" {
-            query
-        } else {
-            std::str::from_utf8(body).unwrap_or_default()
+        let text = match method {
+            "GET" => query,
+            _ => std::str::from_utf8(&body)
+                .unwrap_or_default()
+                .trim_start_matches(BYTE_ORDER_MARK),
         };
         let pairs = parameters::pairs(text);
         let find = |name: &str| {
@@ -82,8 +98,8 @@ impl Call {
             action: required(find("Action"), "Action")?,
             version: required(find("Version"), "Version")?,
             timestamp: timestamp(find("Timestamp"))?,
-            parameters: parameters::nest(&pairs),
-            signature: Signature::V1(Box::new(v1::Signed::parse(method, header("host"), pairs)?)),
+            parameters: Parameters::Pairs(pairs.clone()),
+            signature: Signature::V1(Box::new(v1::Signed::parse(method, hosts, pairs)?)),
         })
     }
 
@@ -97,14 +113,8 @@ impl Call {
             Signature::Tc3(signed) => &signed.secret_id,
             Signature::V1(signed) => &signed.secret_id,
         };
-        if now.abs_diff(self.timestamp) > MAX_SKEW {
-            return Err(ApiError::new(
-                "AuthFailure.SignatureExpire",
-                "the timestamp is over 5 minutes off",
-            ));
-        }
-        let application = find(secret_id)
-            .ok_or_else(|| ApiError::new("AuthFailure.SecretIdNotFound", "the SecretId is not known here"))?;
+        fresh(self.timestamp, now)?;
+        let application = find(secret_id).ok_or_else(unknown_key)?;
         let secret = application.api_secret.reveal();
         let right = match &self.signature {
             Signature::Tc3(signed) => signed.verify(secret, self.timestamp),
@@ -121,34 +131,67 @@ impl Call {
     }
 
     pub fn start(&self, kind: RoomKind) -> Result<StartRequest, ApiError> {
-        let (sdk_app_id, room) = self.room(kind)?;
-        let body = StartBody::deserialize(&self.parameters).map_err(wrong_type)?;
-        Ok(StartRequest { sdk_app_id, room, body })
+        read::start(&self.parameters()?, kind)
     }
 
     pub fn stop(&self, kind: RoomKind) -> Result<StopRequest, ApiError> {
-        let (sdk_app_id, room) = self.room(kind)?;
-        Ok(StopRequest { sdk_app_id, room })
+        read::stop(&self.parameters()?, kind)
     }
 
-    fn room(&self, kind: RoomKind) -> Result<(Option<u64>, RoomField), ApiError> {
-        let number = |name: &'static str, code: &'static str| match &self.parameters[name] {
-            Value::Null => Ok(None),
-            value => match value.as_u64() {
-                Some(number) => Ok(Some(number)),
-                None => Err(ApiError::new(code, format!("{name} must be a number"))),
-            },
-        };
-        let app = number("SdkAppId", "InvalidParameter.SdkAppId")?;
-        let room = match kind {
-            RoomKind::Number => RoomField::Number(number("RoomId", "InvalidParameter.RoomId")?),
-            RoomKind::Name => RoomField::Name(match &self.parameters["StrRoomId"] {
-                Value::Null => None,
-                Value::String(name) => Some(name.clone()),
-                other => Some(other.to_string()),
-            }),
-        };
-        Ok((app, room))
+    fn parameters(&self) -> Result<Value, ApiError> {
+        match &self.parameters {
+            Parameters::Pairs(pairs) => parameters::nest(pairs),
+            Parameters::Json(body) => json_object(body),
+        }
+    }
+}
+
+/// Reads the key of a request before its body. Its time is checked too, as far as the headers have it.
+pub fn claim(method: &str, headers: &HeaderMap, now: u64) -> Result<Claim, ApiError> {
+    if method == "GET" {
+        return Ok(Claim::InQuery);
+    }
+    let authorization = header(headers, "authorization");
+    if authorization.is_empty() {
+        return Ok(Claim::InForm);
+    }
+    let authorization = tc3::Authorization::parse(authorization)?;
+    fresh(timestamp(header(headers, "x-tc-timestamp"))?, now)?;
+    Ok(Claim::Signed {
+        secret_id: authorization.secret_id.to_owned(),
+    })
+}
+
+pub fn unknown_key() -> ApiError {
+    ApiError::new("AuthFailure.SecretIdNotFound", "the SecretId is not known here")
+}
+
+fn header<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
+    let value = headers.get(name).and_then(|value| value.to_str().ok());
+    value.unwrap_or_default()
+}
+
+fn fresh(timestamp: u64, now: u64) -> Result<(), ApiError> {
+    if now.abs_diff(timestamp) <= MAX_SKEW {
+        return Ok(());
+    }
+    Err(ApiError::new(
+        "AuthFailure.SignatureExpire",
+        format!("the timestamp is over 5 minutes off: {timestamp}, and it is {now} here"),
+    ))
+}
+
+/// Errors: `InvalidRequest` for what is no JSON object.
+fn json_object(body: &[u8]) -> Result<Value, ApiError> {
+    let mark = BYTE_ORDER_MARK.to_string();
+    let body = body.strip_prefix(mark.as_bytes()).unwrap_or(body);
+    match serde_json::from_slice(body) {
+        Ok(value @ Value::Object(_)) => Ok(value),
+        Ok(_) => Err(ApiError::new("InvalidRequest", "the body must be a JSON object")),
+        Err(error) => {
+            let message = format!("the body must be a JSON object: {error}");
+            Err(ApiError::new("InvalidRequest", message))
+        }
     }
 }
 
@@ -165,10 +208,6 @@ fn timestamp(text: &str) -> Result<u64, ApiError> {
     }
     text.parse()
         .map_err(|_| ApiError::new("InvalidParameterValue", "Timestamp must be Unix seconds"))
-}
-
-fn wrong_type(error: serde_json::Error) -> ApiError {
-    ApiError::new("InvalidParameter", error.to_string())
 }
 
 #[cfg(test)]

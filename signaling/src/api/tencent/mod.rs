@@ -1,15 +1,19 @@
 //! The Tencent envelope: `POST /` and `GET /?…`, signed by TC3-HMAC-SHA256 or the older HmacSHA1 and HmacSHA256.
 
 pub mod call;
+mod fields;
+pub mod hosts;
+mod intake;
 mod parameters;
+pub mod read;
 mod tc3;
 mod v1;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::{Body, to_bytes};
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::handler::Handler;
 use axum::http::{Method, header};
 use axum::response::{IntoResponse, Response};
@@ -20,19 +24,21 @@ use uuid::Uuid;
 use super::ApiError;
 use super::mix::Mixes;
 use crate::service::Shared;
-use call::Call;
-
-/// Largest body, bytes (TC3 POST).
-const MAX_BODY: usize = 10 * 1024 * 1024;
+use call::{Call, Claim};
+use hosts::signed_hosts;
+use intake::{Intake, Read};
+use read::RoomKind;
 
 #[derive(Clone)]
 struct Face {
     shared: Shared,
     mixes: Arc<Mixes>,
+    intake: Arc<Intake>,
 }
 
 pub fn router(shared: Shared, mixes: Arc<Mixes>, index: MethodRouter) -> Router {
-    let face = Face { shared, mixes };
+    let intake = Arc::new(Intake::new(&shared.applications));
+    let face = Face { shared, mixes, intake };
     let get_face = face.clone();
     let get = move |request: Request| async move {
         let is_call = request.headers().contains_key("x-tc-action")
@@ -69,11 +75,24 @@ fn envelope(result: Result<Value, ApiError>) -> Response {
 
 async fn run(face: &Face, request: Request) -> Result<Value, ApiError> {
     let (parts, body) = request.into_parts();
-    let body = read(body).await?;
     let method = if parts.method == Method::GET { "GET" } else { "POST" };
-    let call = Call::parse(method, parts.uri.query().unwrap_or_default(), &parts.headers, &body)?;
+    let applications = &face.shared.applications;
     let now = rotunda_proto::clock::Clock.unix().as_secs();
-    let caller = call.authenticate(now, |id| face.shared.applications.by_secret_id(id))?;
+    // Who calls comes first: nobody else's body is buffered.
+    let Read { bytes, share: _held } = match call::claim(method, &parts.headers, now)? {
+        Claim::InQuery => Read::nothing(),
+        Claim::InForm => face.intake.form(applications, &parts.headers, body).await?,
+        Claim::Signed { secret_id } => {
+            let caller = applications.by_secret_id(&secret_id).ok_or_else(call::unknown_key)?;
+            face.intake.signed(caller, &parts.headers, body).await?
+        }
+    };
+    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+    let peer = peer.map(|ConnectInfo(address)| address.ip());
+    let hosts = signed_hosts(&parts, peer, &face.shared.config.process);
+    let query = parts.uri.query().unwrap_or_default();
+    let call = Call::parse(method, query, &parts.headers, &hosts, bytes)?;
+    let caller = call.authenticate(now, |id| applications.by_secret_id(id))?;
     if call.version != "2019-07-22" {
         return Err(ApiError::new(
             "NoSuchVersion",
@@ -81,24 +100,14 @@ async fn run(face: &Face, request: Request) -> Result<Value, ApiError> {
         ));
     }
     match call.action.as_str() {
-        "StartMCUMixTranscode" => face.mixes.start(caller, call.start(call::RoomKind::Number)?).await?,
-        "StartMCUMixTranscodeByStrRoomId" => face.mixes.start(caller, call.start(call::RoomKind::Name)?).await?,
-        "StopMCUMixTranscode" => face.mixes.stop(caller, call.stop(call::RoomKind::Number)?).await?,
-        "StopMCUMixTranscodeByStrRoomId" => face.mixes.stop(caller, call.stop(call::RoomKind::Name)?).await?,
+        "StartMCUMixTranscode" => face.mixes.start(caller, call.start(RoomKind::Number)?).await?,
+        "StartMCUMixTranscodeByStrRoomId" => face.mixes.start(caller, call.start(RoomKind::Name)?).await?,
+        "StopMCUMixTranscode" => face.mixes.stop(caller, call.stop(RoomKind::Number)?).await?,
+        "StopMCUMixTranscodeByStrRoomId" => face.mixes.stop(caller, call.stop(RoomKind::Name)?).await?,
         action => return Err(ApiError::new("InvalidAction", format!("there is no action {action}"))),
     }
     Ok(json!({}))
 }
 
-async fn read(body: Body) -> Result<Vec<u8>, ApiError> {
-    let too_large = |_| ApiError::new("RequestSizeLimitExceeded", "a request may have 10 MB");
-    Ok(to_bytes(body, MAX_BODY).await.map_err(too_large)?.to_vec())
-}
-
-/// Errors: `InvalidRequest` for what is no JSON object.
-fn json_object(body: &[u8]) -> Result<Value, ApiError> {
-    match serde_json::from_slice(body) {
-        Ok(value @ Value::Object(_)) => Ok(value),
-        Ok(_) | Err(_) => Err(ApiError::new("InvalidRequest", "the body must be a JSON object")),
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -1,34 +1,21 @@
-//! Parameters of GET and form: dotted names (`LayoutParams.MixVideoUids.0`) to JSON. Pure.
+//! Parameters of GET and form: dotted names (`LayoutParams.MixVideoUids.0`) to JSON, all values as texts. Pure.
 
 use percent_encoding::percent_decode_str;
+use rotunda_proto::ids::shortened;
 use serde_json::{Map, Value};
 
-/// Deepest nesting and most parameters that are looked at.
+use crate::api::ApiError;
+
+/// Deepest nesting and most parameters.
 const MAX_DEPTH: usize = 6;
 const MAX_PARAMETERS: usize = 2000;
 
-/// Fields that are texts whatever they look like; all other values that are whole numbers are numbers.
-const TEXTS: [&str; 8] = [
-    "StreamId",
-    "RecordId",
-    "MainVideoUserId",
-    "UserId",
-    "StrRoomId",
-    "MixVideoUids",
-    "PublishCdnUrls",
-    "Action",
-];
-
 /// Decoded names and values, in the order sent.
 pub fn pairs(text: &str) -> Vec<(String, String)> {
-    let decode = |text: &str| {
-        percent_decode_str(&text.replace('+', " "))
-            .decode_utf8_lossy()
-            .into_owned()
-    };
     text.split('&')
         .filter(|pair| !pair.is_empty())
-        .take(MAX_PARAMETERS)
+        // One more, by which it is seen that there are too many.
+        .take(MAX_PARAMETERS + 1)
         .map(|pair| {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             (decode(name), decode(value))
@@ -36,16 +23,46 @@ pub fn pairs(text: &str) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Dotted names as nested objects and lists; names nested too deep are left out.
-pub fn nest(pairs: &[(String, String)]) -> Value {
+fn decode(text: &str) -> String {
+    percent_decode_str(&text.replace('+', " "))
+        .decode_utf8_lossy()
+        .into_owned()
+}
+
+/// The key of a form of which the first part is known.
+pub fn secret_id(part: &[u8]) -> Option<String> {
+    let name = b"SecretId=";
+    let mut pairs = part.split(|byte| *byte == b'&').peekable();
+    while let Some(pair) = pairs.next() {
+        let is_whole = pairs.peek().is_some();
+        if let Some(value) = pair.strip_prefix(name).filter(|_| is_whole) {
+            return std::str::from_utf8(value).ok().map(decode);
+        }
+    }
+    None
+}
+
+/// Dotted names as nested objects and lists.
+///
+/// Errors: `RequestSizeLimitExceeded` for too many; `UnknownParameter` for a name that is nested too deep.
+pub fn nest(pairs: &[(String, String)]) -> Result<Value, ApiError> {
+    if pairs.len() > MAX_PARAMETERS {
+        let message = format!("a request may have at most {MAX_PARAMETERS} parameters");
+        return Err(ApiError::new("RequestSizeLimitExceeded", message));
+    }
     let mut root = Value::Object(Map::new());
     for (name, text) in pairs {
         let path: Vec<&str> = name.split('.').collect();
-        if path.len() <= MAX_DEPTH {
-            put(&mut root, &path, value(&path, text));
+        if path.len() > MAX_DEPTH {
+            let message = format!("{} is not a parameter of this action", shortened(name));
+            return Err(ApiError::new("UnknownParameter", message));
         }
+        put(&mut root, &path, Value::String(text.clone()));
     }
-    lists(root)
+    // The request itself is no list, whatever its names look like.
+    let Value::Object(fields) = root else { return Ok(root) };
+    let fields = fields.into_iter().map(|(name, value)| (name, lists(value)));
+    Ok(Value::Object(fields.collect()))
 }
 
 fn put(place: &mut Value, path: &[&str], value: Value) {
@@ -76,22 +93,6 @@ fn lists(value: Value) -> Value {
     }
 }
 
-fn value(path: &[&str], text: &str) -> Value {
-    // The field is the last name that is no index.
-    let field = path.iter().rev().find(|name| name.parse::<usize>().is_err());
-    if field.is_some_and(|field| TEXTS.contains(field)) {
-        return Value::String(text.to_owned());
-    }
-    match text.parse::<u64>() {
-        Ok(number) => number.into(),
-        Err(_) => match text.to_ascii_lowercase().as_str() {
-            "true" => true.into(),
-            "false" => false.into(),
-            _ => Value::String(text.to_owned()),
-        },
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,22 +103,37 @@ mod tests {
         let text = "SdkAppId=1&OutputParams.StreamId=123&LayoutParams.MixVideoUids.1=b&LayoutParams.MixVideoUids.0=1\
                     &LayoutParams.PresetLayoutConfig.0.UserId=x%20y&LayoutParams.PresetLayoutConfig.0.ImageWidth=320";
         assert_eq!(
-            nest(&pairs(text)),
+            nest(&pairs(text)).unwrap(),
             json!({
-                "SdkAppId": 1,
+                "SdkAppId": "1",
                 "OutputParams": { "StreamId": "123" },
                 "LayoutParams": {
                     "MixVideoUids": ["1", "b"],
-                    "PresetLayoutConfig": [{ "UserId": "x y", "ImageWidth": 320 }],
+                    "PresetLayoutConfig": [{ "UserId": "x y", "ImageWidth": "320" }],
                 },
             })
         );
     }
 
+    #[test]
+    fn what_is_nested_too_deep_or_too_much_is_not_left_out_in_silence() {
+        let code = |text: &str| nest(&pairs(text)).map_err(|error| error.code);
+        assert_eq!(code("a.b.c.d.e.f.g=1"), Err("UnknownParameter"));
+        assert_eq!(code(&"a=1&".repeat(2001)), Err("RequestSizeLimitExceeded"));
+        assert_eq!(code("0=1"), Ok(json!({ "0": "1" })));
+    }
+
+    #[test]
+    fn the_key_of_a_form_is_found_in_its_first_part_when_it_is_there_whole() {
+        assert_eq!(secret_id(b"A=1&SecretId=AK%49D&B=2").as_deref(), Some("AKID"));
+        assert_eq!(secret_id(b"A=1&SecretId=AKI"), None);
+        assert_eq!(secret_id(b"A=1&XSecretId=AKID&B=2"), None);
+    }
+
     proptest::proptest! {
         #[test]
         fn any_text_is_taken_without_a_panic(text in "[A-Za-z0-9.=&%+]{0,200}") {
-            nest(&pairs(&text));
+            let _refused = nest(&pairs(&text));
         }
     }
 }

@@ -10,6 +10,16 @@ use crate::api::ApiError;
 /// Text of `X-TC-Content-SHA256` that stands for any body.
 const UNSIGNED: &str = "UNSIGNED-PAYLOAD";
 
+/// What the `Authorization` header says.
+#[derive(Debug)]
+pub struct Authorization<'a> {
+    pub secret_id: &'a str,
+    date: &'a str,
+    service: &'a str,
+    signed_headers: &'a str,
+    signature: Vec<u8>,
+}
+
 /// Everything that the signature covers.
 #[derive(Debug)]
 pub struct Signed {
@@ -17,25 +27,20 @@ pub struct Signed {
     date: String,
     service: String,
     signature: Vec<u8>,
-    /// Canonical requests: with the host as it came, and without its port, which some SDKs leave out when they sign.
+    /// Canonical requests: one for each host that may have been signed.
     candidates: Vec<String>,
 }
 
-impl Signed {
-    pub fn parse(
-        authorization: &str,
-        method: &str,
-        query: &str,
-        headers: &HeaderMap,
-        body: &[u8],
-    ) -> Result<Self, ApiError> {
+impl<'a> Authorization<'a> {
+    /// `header`: begins with the name of the scheme.
+    pub fn parse(header: &'a str) -> Result<Self, ApiError> {
         let malformed = || {
             ApiError::new(
                 "AuthFailure.InvalidAuthorization",
                 "the Authorization header is malformed",
             )
         };
-        let fields = authorization.strip_prefix("TC3-HMAC-SHA256").ok_or_else(malformed)?;
+        let fields = header.strip_prefix("TC3-HMAC-SHA256").ok_or_else(malformed)?;
         let field = |name: &str| {
             fields
                 .split(',')
@@ -43,19 +48,40 @@ impl Signed {
                 .ok_or_else(malformed)
         };
         let mut scope = field("Credential")?.split('/');
-        let mut part = || scope.next().map(str::to_owned).ok_or_else(malformed);
+        let mut part = || scope.next().ok_or_else(malformed);
         let (secret_id, date, service) = (part()?, part()?, part()?);
         if scope.next() != Some("tc3_request") {
             return Err(malformed());
         }
-        let names = field("SignedHeaders")?;
+        let signed_headers = field("SignedHeaders")?;
         let signature = hex::decode(field("Signature")?).map_err(|_| malformed())?;
         if !["content-type", "host"]
             .iter()
-            .all(|needed| names.split(';').any(|name| name == *needed))
+            .all(|needed| signed_headers.split(';').any(|name| name == *needed))
         {
             return Err(malformed());
         }
+        Ok(Self {
+            secret_id,
+            date,
+            service,
+            signed_headers,
+            signature,
+        })
+    }
+}
+
+impl Signed {
+    /// `hosts`: what the client may have signed as `host`.
+    pub fn new(
+        authorization: Authorization<'_>,
+        method: &str,
+        query: &str,
+        headers: &HeaderMap,
+        hosts: &[String],
+        body: &[u8],
+    ) -> Self {
+        let names = authorization.signed_headers;
         let unsigned = headers
             .get("x-tc-content-sha256")
             .is_some_and(|value| value == UNSIGNED);
@@ -79,18 +105,13 @@ impl Signed {
             }
             format!("{method}\n/\n{query}\n{lines}\n{names}\n{hash}")
         };
-        let host = headers
-            .get("host")
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default();
-        let candidates = hosts(host).map(canonical).collect();
-        Ok(Self {
-            secret_id,
-            date,
-            service,
-            signature,
-            candidates,
-        })
+        Self {
+            secret_id: authorization.secret_id.to_owned(),
+            date: authorization.date.to_owned(),
+            service: authorization.service.to_owned(),
+            signature: authorization.signature,
+            candidates: hosts.iter().map(|host| canonical(host)).collect(),
+        }
     }
 
     /// `timestamp`: Unix seconds; its UTC date must be the credential's.
@@ -113,12 +134,6 @@ impl Signed {
             mac(&key, &text).verify_slice(&self.signature).is_ok()
         })
     }
-}
-
-/// The host as it came, and without its port.
-pub fn hosts(host: &str) -> impl Iterator<Item = &str> {
-    let bare = host.rsplit_once(':').map(|(bare, _)| bare);
-    std::iter::once(host).chain(bare)
 }
 
 fn utc_date(timestamp: u64) -> Option<String> {

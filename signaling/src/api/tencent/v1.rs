@@ -6,7 +6,6 @@ use hmac::{Hmac, Mac};
 use sha1::Sha1;
 use sha2::Sha256;
 
-use super::tc3::hosts;
 use crate::api::ApiError;
 
 #[derive(Debug)]
@@ -14,7 +13,7 @@ pub struct Signed {
     pub secret_id: String,
     method: Method,
     signature: Vec<u8>,
-    /// Texts that may have been signed: hosts with and without port, and names as they came or with `_` as `.`.
+    /// Texts that may have been signed: for each host, names as they came or with `_` as `.`.
     texts: Vec<String>,
 }
 
@@ -25,8 +24,8 @@ enum Method {
 }
 
 impl Signed {
-    /// `pairs`: decoded.
-    pub fn parse(verb: &str, host: &str, mut pairs: Vec<(String, String)>) -> Result<Self, ApiError> {
+    /// `hosts`: what the client may have signed as this server's. `pairs`: decoded.
+    pub fn parse(verb: &str, hosts: &[String], mut pairs: Vec<(String, String)>) -> Result<Self, ApiError> {
         let find = |name: &str| {
             pairs
                 .iter()
@@ -59,7 +58,8 @@ impl Signed {
             .iter()
             .map(|(name, value)| (name.replace('_', "."), value.clone()))
             .collect();
-        let texts = hosts(host)
+        let texts = hosts
+            .iter()
             .flat_map(|host| [text(host, &pairs), text(host, &dotted)])
             .collect();
         Ok(Self {

@@ -1,6 +1,9 @@
 //! Requests of the official SDKs, replayed byte for byte: clock frozen at 1700000000, keys made for tests.
 
 use super::*;
+use crate::api::mix::request::RoomField;
+use crate::api::tencent::hosts::signed_hosts;
+use crate::config::Process;
 use rotunda_proto::config::Secret;
 
 const NOW: u64 = 1_700_000_000;
@@ -30,14 +33,21 @@ fn tc3(method: &'static str, query: &str, host: &str, kind: &str, scope: &str, s
     ] {
         headers.insert(name, value.parse().unwrap());
     }
-    Call::parse(method, query, &headers, body.as_bytes()).unwrap()
+    parse(method, query, &headers, body.as_bytes()).unwrap()
+}
+
+fn parse(method: &'static str, query: &str, headers: &HeaderMap, body: &[u8]) -> Result<Call, ApiError> {
+    let mut request = axum::http::Request::new(());
+    *request.headers_mut() = headers.clone();
+    let hosts = signed_hosts(&request.into_parts().0, None, &Process::default());
+    Call::parse(method, query, headers, &hosts, body.to_vec())
 }
 
 fn v1(method: &'static str, host: &str, text: &str) -> Call {
     let mut headers = HeaderMap::new();
     headers.insert("host", host.parse().unwrap());
     let (query, body) = if method == "GET" { (text, "") } else { ("", text) };
-    Call::parse(method, query, &headers, body.as_bytes()).unwrap()
+    parse(method, query, &headers, body.as_bytes()).unwrap()
 }
 
 fn check(call: &Call) -> Result<(), &'static str> {
@@ -175,7 +185,7 @@ fn a_stale_timestamp_and_an_unknown_key_have_their_own_codes() {
 #[test]
 fn what_is_missing_or_malformed_is_named() {
     let code = |query: &str| {
-        Call::parse("GET", query, &HeaderMap::new(), b"")
+        parse("GET", query, &HeaderMap::new(), b"")
             .map(|_| ())
             .map_err(|error| error.code)
             .unwrap_err()
@@ -185,7 +195,7 @@ fn what_is_missing_or_malformed_is_named() {
     let mut headers = HeaderMap::new();
     headers.insert("authorization", "Basic abc".parse().unwrap());
     assert_eq!(
-        Call::parse("POST", "", &headers, b"{}").map(|_| ()).unwrap_err().code,
+        parse("POST", "", &headers, b"{}").map(|_| ()).unwrap_err().code,
         "AuthFailure.InvalidAuthorization"
     );
 }

@@ -1,0 +1,133 @@
+//! What a subscriber has not read yet: bounded, and it says when something was left out.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use metrics::counter;
+use serde::de::DeserializeOwned;
+use tokio::sync::Notify;
+
+/// Messages that wait for one subscriber, at most; it loses what comes beyond them.
+const QUEUE: usize = 4096;
+
+/// Messages that match a pattern. Dropped: no more are kept for it.
+#[derive(Debug)]
+pub struct Subscription(Arc<Mailbox>);
+
+/// What reaches a subscriber.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Heard {
+    Message(Message),
+    /// Some messages are missing here. Read again what they were about.
+    Lost,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    pub subject: String,
+    pub payload: Bytes,
+}
+
+impl Message {
+    /// The payload, parsed; None when it is something else.
+    pub fn parse<T: DeserializeOwned>(&self) -> Option<T> {
+        serde_json::from_slice(&self.payload).ok()
+    }
+}
+
+impl Subscription {
+    pub(crate) fn new() -> (Self, Arc<Mailbox>) {
+        let mailbox = Arc::new(Mailbox::default());
+        (Self(mailbox.clone()), mailbox)
+    }
+
+    /// The next message, or that some were lost. Cancel-safe; waits for ever when the bus itself has ended.
+    pub async fn next(&mut self) -> Heard {
+        loop {
+            if let Some(heard) = self.try_next() {
+                return heard;
+            }
+            self.0.pushed.notified().await;
+        }
+    }
+
+    /// What is there already.
+    pub fn try_next(&mut self) -> Option<Heard> {
+        self.0.queue().pop_front()
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.0.dropped.notify_one();
+    }
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Mailbox {
+    queue: Mutex<VecDeque<Heard>>,
+    pushed: Notify,
+    /// The subscriber has gone.
+    dropped: Notify,
+}
+
+impl Mailbox {
+    pub(crate) fn push(&self, message: Message) {
+        {
+            let mut queue = self.queue();
+            if queue.len() < QUEUE {
+                queue.push_back(Heard::Message(message));
+            } else {
+                lose(&mut queue);
+            }
+        }
+        self.pushed.notify_one();
+    }
+
+    /// Says that messages are missing here.
+    pub(crate) fn lost(&self) {
+        lose(&mut self.queue());
+        self.pushed.notify_one();
+    }
+
+    /// Resolves when the subscriber has gone.
+    pub(crate) async fn dropped(&self) {
+        self.dropped.notified().await;
+    }
+
+    fn queue(&self) -> MutexGuard<'_, VecDeque<Heard>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The mark has a place of its own beyond the bound, and one is as good as several in a row.
+fn lose(queue: &mut VecDeque<Heard>) {
+    counter!("rotunda_bus_lost_total").increment(1);
+    if queue.back() != Some(&Heard::Lost) {
+        queue.push_back(Heard::Lost);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_slow_subscriber_learns_where_messages_are_missing() {
+        let (mut subscription, mailbox) = Subscription::new();
+        let message = |number: usize| Message {
+            subject: "s".to_owned(),
+            payload: number.to_string().into(),
+        };
+        for number in 0..QUEUE + 10 {
+            mailbox.push(message(number));
+        }
+        for number in 0..QUEUE {
+            assert_eq!(subscription.next().await, Heard::Message(message(number)));
+        }
+        mailbox.push(message(1_000_000));
+        assert_eq!(subscription.next().await, Heard::Lost);
+        assert_eq!(subscription.next().await, Heard::Message(message(1_000_000)));
+    }
+}

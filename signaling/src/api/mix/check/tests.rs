@@ -1,0 +1,221 @@
+//! Requests as clients write them, and what is made of them.
+
+use super::*;
+use crate::api::tencent::read;
+use serde_json::{Value, json};
+
+fn good() -> Value {
+    json!({
+        "OutputParams": { "StreamId": "s1" },
+        "EncodeParams": {
+            "AudioSampleRate": 48000, "AudioBitrate": 64, "AudioChannels": 2, "VideoWidth": 1280,
+            "VideoHeight": 720, "VideoBitrate": 1500, "VideoFramerate": 15, "VideoGop": 3
+        },
+        "LayoutParams": { "Template": 1 }
+    })
+}
+
+/// As a JSON body.
+fn check(mut body: Value) -> Checked<MixSpec> {
+    body["SdkAppId"] = json!(1);
+    body["RoomId"] = json!(1001);
+    read::start(&body, read::RoomKind::Number).and_then(start)
+}
+
+#[test]
+fn a_complete_request_becomes_a_spec() {
+    let spec = check(good()).unwrap();
+    assert_eq!(spec.layout.template, Template::Grid);
+    assert_eq!(spec.video.unwrap().width, 1280);
+    assert!(spec.record.is_none());
+}
+
+#[test]
+fn each_mistake_has_its_documented_code() {
+    let set = |path: &str, value: Value| {
+        let mut body = good();
+        *body.pointer_mut(path).unwrap() = value;
+        body
+    };
+    let cell = |cell: Value| set("/LayoutParams", json!({ "Template": 4, "PresetLayoutConfig": [cell] }));
+    for (body, code) in [
+        (set("/OutputParams", Value::Null), "MissingParameter.OutputParams"),
+        (set("/OutputParams", json!({})), "MissingParameter.OutputParams"),
+        (
+            set("/OutputParams", json!({ "StreamId": "" })),
+            "MissingParameter.StreamId",
+        ),
+        (
+            set("/OutputParams", json!({ "StreamId": "a b" })),
+            "InvalidParameter.StreamId",
+        ),
+        (
+            set("/OutputParams", json!({ "StreamId": "s", "RecordId": "a/b" })),
+            "InvalidParameter.RecordId",
+        ),
+        (
+            set("/OutputParams", json!({ "StreamId": "s", "PureAudioStream": 2 })),
+            "InvalidParameter.PureAudioStream",
+        ),
+        (
+            set("/OutputParams", json!({ "StreamId": "s", "RecordAudioOnly": 2 })),
+            "InvalidParameter.RecordAudioOnly",
+        ),
+        (set("/EncodeParams", Value::Null), "MissingParameter.EncodeParams"),
+        (
+            set("/EncodeParams/AudioBitrate", Value::Null),
+            "MissingParameter.AudioEncodeParams",
+        ),
+        (
+            set("/EncodeParams/AudioSampleRate", json!(11025)),
+            "InvalidParameter.AudioEncodeParams",
+        ),
+        (
+            set("/EncodeParams/VideoGop", Value::Null),
+            "MissingParameter.VideoEncodeParams",
+        ),
+        (set("/EncodeParams/VideoGop", json!(6)), "InvalidParameter.EncodeParams"),
+        (
+            set("/EncodeParams/VideoWidth", json!(1922)),
+            "InvalidParameter.VideoResolution",
+        ),
+        (
+            set("/LayoutParams", json!({ "Template": 4 })),
+            "MissingParameter.PresetLayoutConfig",
+        ),
+        (
+            cell(json!({ "ImageWidth": 1281 })),
+            "InvalidParameter.PresetLayoutConfig",
+        ),
+        (
+            cell(json!({ "MixInputType": 3 })),
+            "InvalidParameter.PresetLayoutConfig",
+        ),
+        (
+            set(
+                "/LayoutParams",
+                json!({ "Template": 3, "SmallVideoLayoutParams": { "ImageWidth": 9 } }),
+            ),
+            "InvalidParameter.SmallVideoLayoutParams",
+        ),
+        (
+            set("/LayoutParams", json!({ "Template": 2, "MainVideoStreamType": 7 })),
+            "InvalidParameter.MainVideoStreamType",
+        ),
+        (
+            set("/LayoutParams", json!({ "Template": 2, "MainVideoRightAlign": 7 })),
+            "InvalidParameter.MainVideoRightAlign",
+        ),
+    ] {
+        assert_eq!(
+            check(body.clone()).map_err(|error| error.code).unwrap_err(),
+            code,
+            "{body}"
+        );
+    }
+    let mut push = good();
+    for (publish, code) in [
+        (json!({ "PublishCdnUrls": ["rtmp://a/b"] }), "MissingParameter.BizId"),
+        (json!({ "BizId": 1 }), "MissingParameter.PublishCdnUrls"),
+        (
+            json!({ "BizId": 1, "PublishCdnUrls": ["http://a"] }),
+            "InvalidParameter.PublishCdnUrls",
+        ),
+        (
+            json!({ "BizId": 1, "PublishCdnUrls": ["rtmp://user:secret@a/live/key"] }),
+            "InvalidParameter.PublishCdnUrls",
+        ),
+        (
+            json!({ "BizId": 1, "PublishCdnUrls": ["rtmp://a/live/1", "rtmp://a/live/2"] }),
+            "InvalidParameter.PublishCdnUrls",
+        ),
+    ] {
+        push["PublishCdnParams"] = publish;
+        assert_eq!(check(push.clone()).unwrap_err().code, code);
+    }
+}
+
+#[test]
+fn rooms_are_checked_by_their_kind() {
+    let key = |room| room_key(Some(1), room).map_err(|error| error.code);
+    assert_eq!(key(RoomField::Number(None)), Err("MissingParameter.RoomId"));
+    assert_eq!(key(RoomField::Number(Some(0))), Err("InvalidParameterValue.RoomId"));
+    assert_eq!(
+        key(RoomField::Name(Some("\n".into()))),
+        Err("InvalidParameter.StrRoomId")
+    );
+    assert_eq!(
+        room_key(None, RoomField::Number(Some(1))).unwrap_err().code,
+        "MissingParameter.SdkAppId"
+    );
+    assert_ne!(
+        key(RoomField::Number(Some(123))),
+        key(RoomField::Name(Some("123".into())))
+    );
+}
+
+#[test]
+fn a_recording_without_a_stream_is_named_after_itself() {
+    let mut body = good();
+    body["OutputParams"] = json!({ "RecordId": "film" });
+    assert_eq!(check(body).unwrap().stream_id.as_str(), "film");
+}
+
+#[test]
+fn what_a_template_does_not_use_is_not_checked() {
+    let mut body = good();
+    body["LayoutParams"] = json!({
+        "Template": 1, "MainVideoUserId": "", "SmallVideoLayoutParams": { "UserId": "", "StreamType": 0 },
+        "MixVideoUids": null, "PresetLayoutConfig": [],
+    });
+    body["PublishCdnParams"] = json!({ "BizId": 0, "PublishCdnUrls": [] });
+    let spec = check(body).unwrap();
+    assert_eq!((spec.layout.small, spec.push_urls.len()), (None, 0));
+}
+
+#[test]
+fn push_addresses_of_every_kind_are_accepted() {
+    for url in [
+        "rtmp://[2001:db8::1]:1936/live/key",
+        "rtmp://a/live/?streamname=x&key=y",
+        "rtmps://a/live/key?txSecret=1",
+    ] {
+        let mut body = good();
+        body["PublishCdnParams"] = json!({ "BizId": 1, "PublishCdnUrls": [url] });
+        assert_eq!(check(body).unwrap().push_urls, [url]);
+    }
+}
+
+#[test]
+fn a_refusal_names_the_field_the_value_and_what_is_allowed() {
+    let message = |path: &str, value: Value| {
+        let mut body = good();
+        *body.pointer_mut(path).unwrap() = value;
+        check(body).unwrap_err().message
+    };
+    assert_eq!(
+        message("/EncodeParams/VideoGop", json!(6)),
+        "EncodeParams.VideoGop must be 1 to 5, not 6"
+    );
+    assert_eq!(
+        message("/OutputParams/StreamId", json!("a b")),
+        "OutputParams.StreamId must be a text of 1 to 64 letters, digits, _ and -, not \"a b\""
+    );
+    let cell = json!({ "Template": 4, "PresetLayoutConfig": [{}, { "ImageWidth": 1281, "ImageHeight": 9 }] });
+    assert_eq!(
+        message("/LayoutParams", cell),
+        "LayoutParams.PresetLayoutConfig.1: 1281x9 at 0,0 is not within the canvas of 1280x720"
+    );
+    let number = room_key(Some(1), RoomField::Number(Some(4_294_967_295))).unwrap_err();
+    assert_eq!(
+        number.message,
+        "RoomId must be a number from 1 to 4294967294, not 4294967295"
+    );
+    let name = room_key(Some(1), RoomField::Name(Some("x".repeat(100)))).unwrap_err();
+    assert!(
+        name.message.starts_with("StrRoomId must be a text of 1 to 64 letters")
+            && name.message.ends_with(&format!("not \"{}\"…", "x".repeat(40))),
+        "{}",
+        name.message
+    );
+}

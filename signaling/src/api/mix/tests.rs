@@ -1,0 +1,142 @@
+//! Starts and stops, with the mixing server played by the test.
+
+use std::sync::Arc;
+
+use rotunda_proto::bus::{InProcess, Request, SharedBus};
+use rotunda_proto::mix::node_key;
+use rotunda_proto::room::RosterMember;
+use sqlx::any::AnyPoolOptions;
+use tokio::sync::mpsc;
+
+use super::*;
+use crate::api::tencent::read;
+use crate::config::Config;
+use serde_json::{Value, json};
+
+struct Fixture {
+    mixes: Arc<Mixes>,
+    application: Application,
+    commands: mpsc::Receiver<Request>,
+}
+
+fn room(app: SdkAppId) -> RoomKey {
+    RoomKey {
+        app,
+        room: "1001".parse().unwrap(),
+    }
+}
+
+/// With ann in room 1001.
+async fn fixture() -> Fixture {
+    sqlx::any::install_default_drivers();
+    let db = AnyPoolOptions::new().connect_lazy("sqlite::memory:").unwrap();
+    let bus: SharedBus = Arc::new(InProcess::new());
+    let node: NodeId = "mcu-1".parse().unwrap();
+    bus.store(&node_key(&node), &node, None).await.unwrap();
+    let commands = bus.serve(&control_subject(&node)).await.unwrap();
+    let application = Application::new(7.try_into().unwrap(), "key");
+    let ann = RosterMember {
+        user: "ann".parse().unwrap(),
+        entered_unix_ms: 0,
+    };
+    let roster = Roster { members: vec![ann] };
+    bus.store(&roster_key(&room(application.sdk_app_id)), &roster, None)
+        .await
+        .unwrap();
+    let applications = vec![application.clone()];
+    let shared = Shared::new(Config::default(), "node-1".parse().unwrap(), bus, applications, db);
+    Fixture {
+        mixes: Arc::new(Mixes::new(shared)),
+        application,
+        commands,
+    }
+}
+
+fn start(stream: &str, more: Value) -> StartRequest {
+    let mut body = json!({
+        "SdkAppId": 7, "RoomId": 1001,
+        "OutputParams": { "StreamId": stream, "PureAudioStream": 1 },
+        "EncodeParams": { "AudioSampleRate": 48000, "AudioBitrate": 64, "AudioChannels": 2 },
+    });
+    if let (Value::Object(body), Value::Object(more)) = (&mut body, more) {
+        body.extend(more);
+    }
+    read::start(&body, read::RoomKind::Number).unwrap()
+}
+
+impl Fixture {
+    fn spawn(&self, stream: &str) -> tokio::task::JoinHandle<Result<(), ApiError>> {
+        let (mixes, caller, request) = (self.mixes.clone(), self.application.clone(), start(stream, json!({})));
+        tokio::spawn(async move { mixes.start(&caller, request).await })
+    }
+}
+
+fn code(result: Result<(), ApiError>) -> &'static str {
+    result.map_or_else(|error| error.code, |()| "ok")
+}
+
+#[tokio::test]
+async fn of_two_that_start_different_mixes_at_the_same_moment_the_second_is_told() {
+    let mut fixture = fixture().await;
+    let first = fixture.spawn("first");
+    let being_started = fixture.commands.recv().await.unwrap();
+    let second = fixture.spawn("second").await.unwrap().unwrap_err();
+    assert_eq!(second.code, "FailedOperation.RequestRejection");
+    assert!(second.message.contains("stream first"), "{}", second.message);
+    being_started.answer(&Reply::Done);
+    assert_eq!(code(first.await.unwrap()), "ok");
+    // From then on the room's mix may be changed, and be replaced.
+    let third = fixture.spawn("third");
+    fixture.commands.recv().await.unwrap().answer(&Reply::Done);
+    assert_eq!(code(third.await.unwrap()), "ok");
+}
+
+#[tokio::test]
+async fn the_same_mix_may_be_started_twice_at_the_same_moment() {
+    let mut fixture = fixture().await;
+    let starts = [fixture.spawn("one"), fixture.spawn("one")];
+    for _ in &starts {
+        fixture.commands.recv().await.unwrap().answer(&Reply::Done);
+    }
+    for start in starts {
+        assert_eq!(code(start.await.unwrap()), "ok");
+    }
+}
+
+#[tokio::test]
+async fn a_caller_that_hangs_up_keeps_nobody_out() {
+    let mut fixture = fixture().await;
+    let first = fixture.spawn("first");
+    let _never_answered = fixture.commands.recv().await.unwrap();
+    first.abort();
+    assert!(first.await.unwrap_err().is_cancelled());
+    let second = fixture.spawn("second");
+    fixture.commands.recv().await.unwrap().answer(&Reply::Done);
+    assert_eq!(code(second.await.unwrap()), "ok");
+}
+
+#[tokio::test]
+async fn a_push_into_an_inner_network_is_refused_by_name() {
+    let fixture = fixture().await;
+    for url in [
+        "rtmp://127.0.0.1/live/hush",
+        "rtmp://[::1]/live/hush",
+        "rtmp://localhost/live/hush",
+        "rtmp://10.0.0.1/live/hush",
+    ] {
+        let publish = json!({ "PublishCdnParams": { "BizId": 1, "PublishCdnUrls": [url] } });
+        let refused = fixture
+            .mixes
+            .start(&fixture.application, start("s", publish))
+            .await
+            .unwrap_err();
+        assert_eq!(refused.code, "InvalidParameter.PublishCdnUrls");
+        assert!(refused.message.contains("PublishCdnUrls.0"), "{}", refused.message);
+        assert!(
+            refused.message.contains("server.outbound_networks"),
+            "{}",
+            refused.message
+        );
+        assert!(!refused.message.contains("hush"), "the key is secret");
+    }
+}

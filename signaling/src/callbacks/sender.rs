@@ -1,0 +1,139 @@
+//! Sends a callback to its receiver: without redirects, and only to addresses that customers' URLs may reach.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::{StatusCode, Url, redirect};
+use rotunda_proto::outbound::{AllowedNetworks, Refused};
+use thiserror::Error;
+
+/// A receiver that takes longer has failed.
+const ANSWER_WITHIN: Duration = Duration::from_secs(20);
+
+#[derive(Debug, Clone)]
+pub struct Sender {
+    client: reqwest::Client,
+    allowed: AllowedNetworks,
+}
+
+/// Why a callback was not delivered.
+#[derive(Debug, Error)]
+pub enum SendError {
+    #[error("the callback URL is not one")]
+    Url,
+    #[error("the receiver's address is refused")]
+    Refused(#[from] Refused),
+    #[error(
+        "the receiver redirects ({0}), which would turn the callback into another request; write where it leads to into callback_url"
+    )]
+    Redirect(StatusCode),
+    #[error("the receiver answered {0}")]
+    Status(StatusCode),
+    #[error("reach the receiver")]
+    Send(#[source] reqwest::Error),
+}
+
+impl Sender {
+    /// `allowed`: what callbacks may reach besides public addresses.
+    pub fn new(allowed: AllowedNetworks) -> Result<Self, reqwest::Error> {
+        let client = reqwest::Client::builder()
+            .timeout(ANSWER_WITHIN)
+            .redirect(redirect::Policy::none())
+            // A proxy of the environment would connect where we may not.
+            .no_proxy()
+            .dns_resolver(Arc::new(CheckedResolver(allowed.clone())))
+            .build()?;
+        Ok(Self { client, allowed })
+    }
+
+    /// Delivered when the receiver answers any 2xx.
+    pub async fn send(&self, url: &str, body: String) -> Result<(), SendError> {
+        let url: Url = url.parse().map_err(|_| SendError::Url)?;
+        // An address is never resolved, so it is checked here.
+        self.allowed.check_host(&url.host().ok_or(SendError::Url)?)?;
+        let request = self
+            .client
+            .post(url)
+            .header("content-type", "application/json")
+            .body(body);
+        // The URL may hold a secret.
+        let answer = request
+            .send()
+            .await
+            .map_err(|error| SendError::Send(error.without_url()))?;
+        match answer.status() {
+            status if status.is_success() => Ok(()),
+            status if status.is_redirection() => Err(SendError::Redirect(status)),
+            status => Err(SendError::Status(status)),
+        }
+    }
+}
+
+/// A receiver as a log names it: its URL without path, query, name and password, which may be secret.
+pub fn shown(url: &str) -> String {
+    match url.parse::<Url>() {
+        Ok(url) => url.origin().ascii_serialization(),
+        Err(_) => "no URL".to_owned(),
+    }
+}
+
+/// Answers only addresses that may be connected to, and those the client connects to.
+struct CheckedResolver(AllowedNetworks);
+
+impl Resolve for CheckedResolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        let allowed = self.0.clone();
+        Box::pin(async move {
+            // The client puts the URL's port in.
+            let addresses = allowed.resolve(name.as_str(), 0).await?;
+            let addresses: Addrs = Box::new(addresses.into_iter());
+            Ok(addresses)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rotunda_proto::outbound::ResolveError;
+    use std::error::Error;
+
+    #[test]
+    fn a_log_has_no_secret_of_a_url() {
+        assert_eq!(
+            shown("https://user:hush@example.com:8443/path?key=hush"),
+            "https://example.com:8443"
+        );
+    }
+
+    /// The errors of an error, outermost first.
+    fn chain(error: &SendError) -> Vec<&(dyn Error + 'static)> {
+        let mut errors: Vec<&(dyn Error + 'static)> = vec![error];
+        while let Some(source) = errors.last().and_then(|error| error.source()) {
+            errors.push(source);
+        }
+        errors
+    }
+
+    #[tokio::test]
+    async fn a_name_that_leads_to_an_inner_address_is_refused_when_it_is_resolved() {
+        let allowed = AllowedNetworks::default();
+        let resolver = CheckedResolver(allowed.clone());
+        let refused = resolver.resolve("localhost".parse().unwrap()).await.err().unwrap();
+        let refused = refused.downcast_ref::<ResolveError>().unwrap();
+        assert!(matches!(refused, ResolveError::Refused(_)), "{refused}");
+        let sender = Sender::new(allowed).unwrap();
+        for url in [
+            "http://localhost:1/",
+            "http://127.0.0.1:1/",
+            "http://[::ffff:127.0.0.1]:1/",
+        ] {
+            let error = sender.send(url, String::new()).await.unwrap_err();
+            assert!(
+                chain(&error).iter().any(|error| error.to_string().contains("loopback")),
+                "{error:?}"
+            );
+        }
+    }
+}

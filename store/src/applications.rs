@@ -1,0 +1,299 @@
+//! Applications that the API has made, with their sealed secrets.
+
+use std::time::Duration;
+
+use rotunda_proto::ids::SdkAppId;
+use serde_json::Value;
+use sqlx::FromRow;
+
+use crate::StoreError;
+use crate::callbacks::millis;
+use crate::events::application;
+use crate::pool::{Store, retried};
+use crate::seal::SealKey;
+
+/// An application, without the secrets themselves.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ApplicationRow {
+    pub id: SdkAppId,
+    pub name: String,
+    pub settings: Value,
+    pub created: Duration,
+    pub changed: Duration,
+    /// A change names the revision that it is based on.
+    pub revision: i64,
+}
+
+/// What a secret is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Purpose {
+    /// Signs UserSigs.
+    UserSig,
+    /// Signs callbacks.
+    Callback,
+}
+
+/// Two secrets of one purpose are good at one time, so that they can be exchanged without a break.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Slot {
+    First,
+    Second,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SealedSecret {
+    pub purpose: Purpose,
+    pub slot: Slot,
+    pub created: Duration,
+    sealed: Vec<u8>,
+    application: SdkAppId,
+}
+
+#[derive(FromRow)]
+struct Row {
+    id: i64,
+    name: String,
+    settings: String,
+    created_unix_ms: i64,
+    changed_unix_ms: i64,
+    revision: i64,
+}
+
+#[derive(FromRow)]
+struct SecretRow {
+    application_id: i64,
+    purpose: String,
+    slot: i64,
+    sealed: Vec<u8>,
+    created_unix_ms: i64,
+}
+
+impl Purpose {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::UserSig => "user_sig",
+            Self::Callback => "callback",
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        [Self::UserSig, Self::Callback]
+            .into_iter()
+            .find(|purpose| purpose.as_str() == text)
+    }
+}
+
+impl Slot {
+    fn number(self) -> i64 {
+        match self {
+            Self::First => 1,
+            Self::Second => 2,
+        }
+    }
+}
+
+impl SealedSecret {
+    pub fn open(&self, key: &SealKey) -> Result<Vec<u8>, StoreError> {
+        let place = place(self.application, self.purpose, self.slot);
+        Ok(key.open(&place, &self.sealed)?)
+    }
+}
+
+fn place(application: SdkAppId, purpose: Purpose, slot: Slot) -> String {
+    format!("application/{application}/{}/{}", purpose.as_str(), slot.number())
+}
+
+impl Store {
+    pub async fn applications(&self) -> Result<Vec<ApplicationRow>, StoreError> {
+        let rows = retried!(self, pool => {
+            sqlx::query_as::<_, Row>(
+                "SELECT id, name, settings, created_unix_ms, changed_unix_ms, revision FROM applications ORDER BY id",
+            )
+            .fetch_all(pool)
+            .await
+        })?;
+        rows.into_iter().map(Row::application).collect()
+    }
+
+    /// Errors: [`StoreError::Exists`].
+    pub async fn create_application(
+        &self,
+        id: SdkAppId,
+        name: &str,
+        settings: &Value,
+        now: Duration,
+    ) -> Result<(), StoreError> {
+        let settings = settings.to_string();
+        let created = retried!(self, pool => {
+            sqlx::query(
+                "INSERT INTO applications (id, name, settings, created_unix_ms, changed_unix_ms, revision) \
+                 VALUES ($1, $2, $3, $4, $4, 1) ON CONFLICT (id) DO NOTHING",
+            )
+            .bind(i64::from(id.get()))
+            .bind(name)
+            .bind(&settings)
+            .bind(millis(now))
+            .execute(pool)
+            .await
+            .map(|done| done.rows_affected())
+        })?;
+        match created {
+            0 => Err(StoreError::Exists(format!("application {id}"))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Changes an application as it was at `revision`. Errors: [`StoreError::Changed`].
+    pub async fn change_application(
+        &self,
+        id: SdkAppId,
+        revision: i64,
+        name: &str,
+        settings: &Value,
+        now: Duration,
+    ) -> Result<(), StoreError> {
+        let settings = settings.to_string();
+        let changed = retried!(self, pool => {
+            sqlx::query(
+                "UPDATE applications SET name = $1, settings = $2, changed_unix_ms = $3, revision = revision + 1 \
+                 WHERE id = $4 AND revision = $5",
+            )
+            .bind(name)
+            .bind(&settings)
+            .bind(millis(now))
+            .bind(i64::from(id.get()))
+            .bind(revision)
+            .execute(pool)
+            .await
+            .map(|done| done.rows_affected())
+        })?;
+        match changed {
+            0 => Err(StoreError::Changed(format!("application {id}"))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes an application and its secrets.
+    pub async fn delete_application(&self, id: SdkAppId) -> Result<(), StoreError> {
+        retried!(self, pool => {
+            sqlx::query("DELETE FROM applications WHERE id = $1")
+                .bind(i64::from(id.get()))
+                .execute(pool)
+                .await
+                .map(|_| ())
+        })
+    }
+
+    /// Puts a secret into a slot, whatever was there.
+    pub async fn set_secret(
+        &self,
+        application: SdkAppId,
+        purpose: Purpose,
+        slot: Slot,
+        secret: &[u8],
+        key: &SealKey,
+        now: Duration,
+    ) -> Result<(), StoreError> {
+        let sealed = key.seal(&place(application, purpose, slot), secret)?;
+        let known = retried!(self, pool => {
+            let mut transaction = pool.begin().await?;
+            let known = sqlx::query(
+                "UPDATE applications SET changed_unix_ms = $1, revision = revision + 1 WHERE id = $2",
+            )
+            .bind(millis(now))
+            .bind(i64::from(application.get()))
+            .execute(&mut *transaction)
+            .await?
+            .rows_affected();
+            if known > 0 {
+                sqlx::query(
+                    "INSERT INTO application_secrets (application_id, purpose, slot, sealed, created_unix_ms) \
+                     VALUES ($1, $2, $3, $4, $5) ON CONFLICT (application_id, purpose, slot) \
+                     DO UPDATE SET sealed = excluded.sealed, created_unix_ms = excluded.created_unix_ms",
+                )
+                .bind(i64::from(application.get()))
+                .bind(purpose.as_str())
+                .bind(slot.number())
+                .bind(&sealed)
+                .bind(millis(now))
+                .execute(&mut *transaction)
+                .await?;
+            }
+            transaction.commit().await?;
+            Ok(known)
+        })?;
+        match known {
+            0 => Err(StoreError::Missing(format!("application {application}"))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Empties a slot.
+    pub async fn remove_secret(
+        &self,
+        application: SdkAppId,
+        purpose: Purpose,
+        slot: Slot,
+        now: Duration,
+    ) -> Result<(), StoreError> {
+        retried!(self, pool => {
+            let mut transaction = pool.begin().await?;
+            sqlx::query("UPDATE applications SET changed_unix_ms = $1, revision = revision + 1 WHERE id = $2")
+                .bind(millis(now))
+                .bind(i64::from(application.get()))
+                .execute(&mut *transaction)
+                .await?;
+            sqlx::query("DELETE FROM application_secrets WHERE application_id = $1 AND purpose = $2 AND slot = $3")
+                .bind(i64::from(application.get()))
+                .bind(purpose.as_str())
+                .bind(slot.number())
+                .execute(&mut *transaction)
+                .await?;
+            transaction.commit().await
+        })
+    }
+
+    /// The secrets of all applications.
+    pub async fn secrets(&self) -> Result<Vec<SealedSecret>, StoreError> {
+        let rows = retried!(self, pool => {
+            sqlx::query_as::<_, SecretRow>(
+                "SELECT application_id, purpose, slot, sealed, created_unix_ms FROM application_secrets \
+                 ORDER BY application_id, purpose, slot",
+            )
+            .fetch_all(pool)
+            .await
+        })?;
+        rows.into_iter().map(SecretRow::secret).collect()
+    }
+}
+
+impl Row {
+    fn application(self) -> Result<ApplicationRow, StoreError> {
+        let settings = serde_json::from_str(&self.settings).map_err(|error| StoreError::row("applications", error))?;
+        Ok(ApplicationRow {
+            id: application("applications", self.id)?,
+            name: self.name,
+            settings,
+            created: Duration::from_millis(self.created_unix_ms.unsigned_abs()),
+            changed: Duration::from_millis(self.changed_unix_ms.unsigned_abs()),
+            revision: self.revision,
+        })
+    }
+}
+
+impl SecretRow {
+    fn secret(self) -> Result<SealedSecret, StoreError> {
+        let wrong = || StoreError::row("application_secrets", UnknownWord(self.purpose.clone()));
+        Ok(SealedSecret {
+            purpose: Purpose::parse(&self.purpose).ok_or_else(wrong)?,
+            slot: if self.slot == 1 { Slot::First } else { Slot::Second },
+            created: Duration::from_millis(self.created_unix_ms.unsigned_abs()),
+            application: application("application_secrets", self.application_id)?,
+            sealed: self.sealed,
+        })
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("{0:?} is not known to this version")]
+pub(crate) struct UnknownWord(pub String);

@@ -1,0 +1,31 @@
+//! What must survive: rows in SQLite (the embedded default) or PostgreSQL.
+//!
+//! One [`Store`] a process. Each subject has a file with its types and queries; every query runs on both databases, and
+//! `tests/` tries each on both. Two rows that must agree are written in one transaction. Locked rows and lost connections
+//! are tried again; a database that stays away is [`StoreError::Away`], which callers pass on as "try later".
+
+mod api_keys;
+mod applications;
+mod callbacks;
+mod error;
+mod events;
+mod mix_tasks;
+mod pictures;
+mod pool;
+mod recordings;
+mod seal;
+#[cfg(feature = "testing")]
+pub mod testing;
+mod usage;
+
+pub use api_keys::{ApiKey, NewApiKey};
+pub use applications::{ApplicationRow, Purpose, SealedSecret, Slot};
+pub use callbacks::{Callback, CallbackState, ClaimLimits, NewCallback, Settled};
+pub use error::{OpenError, StoreError};
+pub use events::{Effects, JournalEntry, StreamedEvent};
+pub use mix_tasks::{MixTaskEnd, MixTaskRow};
+pub use pictures::{NewPicture, Picture, PictureInfo};
+pub use pool::{Engine, Store};
+pub use recordings::{FileRow, RecordingRow};
+pub use seal::{SealError, SealKey};
+pub use usage::UsageRow;

@@ -1,0 +1,203 @@
+//! The connection to the database, and what is tried again.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use metrics::{counter, gauge};
+use rotunda_proto::clock::Clock;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions};
+use tracing::debug;
+
+use crate::{OpenError, StoreError};
+
+/// Connections of one process.
+const CONNECTIONS: u32 = 8;
+/// A connection is waited for at most this long.
+const ACQUIRE_WITHIN: Duration = Duration::from_secs(3);
+/// A writer of SQLite waits this long for another one.
+const BUSY_FOR: Duration = Duration::from_secs(5);
+/// Attempts of a call whose failure passes, and the pauses before the second and third.
+const PAUSES: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(300)];
+
+/// The database of a cluster. Clone it freely.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pub(crate) pool: Pool,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Pool {
+    Sqlite(SqlitePool),
+    Postgres(PgPool),
+}
+
+/// Which database it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Engine {
+    Sqlite,
+    Postgres,
+}
+
+/// Runs the same code on either pool.
+macro_rules! on_pool {
+    ($store:expr, $pool:ident => $body:expr) => {
+        match &$store.pool {
+            $crate::pool::Pool::Sqlite($pool) => $body,
+            $crate::pool::Pool::Postgres($pool) => $body,
+        }
+    };
+}
+pub(crate) use on_pool;
+
+/// Runs the same code on either pool, once more where the failure passes. The code may be repeated: whatever it writes, it
+/// writes in one statement or transaction, and a second time it changes nothing.
+macro_rules! retried {
+    ($store:expr, $pool:ident => $body:expr) => {{
+        let mut attempt = 0;
+        loop {
+            let done: Result<_, sqlx::Error> = $crate::pool::on_pool!($store, $pool => async { $body }.await);
+            match $crate::pool::outcome(done, attempt).await {
+                $crate::pool::Outcome::Done(result) => break result,
+                $crate::pool::Outcome::Again => attempt += 1,
+            }
+        }
+    }};
+}
+pub(crate) use retried;
+
+impl Store {
+    /// Opens the database and brings its tables up to date. `url`: `sqlite://path` or `postgres://user:password@host/database`.
+    pub async fn open(url: &str) -> Result<Self, OpenError> {
+        let store = match url.split(':').next() {
+            Some("sqlite") => Self::open_sqlite(url).await?,
+            Some("postgres" | "postgresql") => Self::open_postgres(url).await?,
+            _ => return Err(OpenError::Url(url.split("://").next().unwrap_or_default().to_owned())),
+        };
+        store.migrate().await.map_err(OpenError::Migrate)?;
+        Ok(store)
+    }
+
+    /// An empty database in memory, for tests.
+    pub async fn in_memory() -> Result<Self, OpenError> {
+        let store = Self::in_memory_unopened();
+        store.migrate().await.map_err(OpenError::Migrate)?;
+        Ok(store)
+    }
+
+    /// A database in memory without tables, for tests that do not use it.
+    pub fn in_memory_unopened() -> Self {
+        // One connection that is never closed: the database is in it.
+        let pool = SqlitePoolOptions::new()
+            .max_connections(1)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .connect_lazy_with(SqliteConnectOptions::new().in_memory(true));
+        Self {
+            pool: Pool::Sqlite(pool),
+        }
+    }
+
+    async fn open_sqlite(url: &str) -> Result<Self, OpenError> {
+        let options = SqliteConnectOptions::from_str(url)
+            .map_err(OpenError::Connect)?
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .foreign_keys(true)
+            .busy_timeout(BUSY_FOR);
+        let pool = SqlitePoolOptions::new()
+            .max_connections(CONNECTIONS)
+            .acquire_timeout(ACQUIRE_WITHIN)
+            .connect_with(options)
+            .await
+            .map_err(OpenError::Connect)?;
+        Ok(Self {
+            pool: Pool::Sqlite(pool),
+        })
+    }
+
+    async fn open_postgres(url: &str) -> Result<Self, OpenError> {
+        let options = PgConnectOptions::from_str(url).map_err(OpenError::Connect)?;
+        let pool = PgPoolOptions::new()
+            .max_connections(CONNECTIONS)
+            .acquire_timeout(ACQUIRE_WITHIN)
+            .connect_with(options.application_name("rotunda"))
+            .await
+            .map_err(OpenError::Connect)?;
+        Ok(Self {
+            pool: Pool::Postgres(pool),
+        })
+    }
+
+    async fn migrate(&self) -> Result<(), sqlx::migrate::MigrateError> {
+        match &self.pool {
+            Pool::Sqlite(pool) => sqlx::migrate!("./migrations/sqlite").run(pool).await,
+            Pool::Postgres(pool) => sqlx::migrate!("./migrations/postgres").run(pool).await,
+        }
+    }
+
+    pub fn engine(&self) -> Engine {
+        match self.pool {
+            Pool::Sqlite(_) => Engine::Sqlite,
+            Pool::Postgres(_) => Engine::Postgres,
+        }
+    }
+
+    /// Does the database answer?
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        retried!(self, pool => sqlx::query("SELECT 1").execute(pool).await.map(|_| ()))
+    }
+
+    /// Ends the connections when their last query is done.
+    pub async fn close(&self) {
+        on_pool!(self, pool => pool.close().await);
+    }
+}
+
+pub(crate) enum Outcome<T> {
+    Done(Result<T, StoreError>),
+    Again,
+}
+
+/// What becomes of an attempt; waits where it is to be repeated.
+pub(crate) async fn outcome<T>(done: Result<T, sqlx::Error>, attempt: usize) -> Outcome<T> {
+    let error = match done {
+        Ok(value) => {
+            gauge!("rotunda_store_away").set(0.0);
+            return Outcome::Done(Ok(value));
+        }
+        Err(error) => error,
+    };
+    if !passes(&error) {
+        return Outcome::Done(Err(StoreError::Sql(error)));
+    }
+    counter!("rotunda_store_retries_total").increment(1);
+    match PAUSES.get(attempt) {
+        Some(pause) => {
+            debug!(error = &error as &dyn std::error::Error, "the database is asked again");
+            Clock.sleep_until(Clock.now() + *pause).await;
+            Outcome::Again
+        }
+        None => {
+            gauge!("rotunda_store_away").set(1.0);
+            Outcome::Done(Err(StoreError::Away(error)))
+        }
+    }
+}
+
+/// May the same statement succeed when it is repeated?
+fn passes(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => true,
+        sqlx::Error::Database(error) => {
+            let code = error.code().unwrap_or_default();
+            match error.try_downcast_ref::<sqlx::postgres::PgDatabaseError>() {
+                // Connection lost, server stopping or starting, too many connections, serialization failure, deadlock.
+                Some(_) => ["08", "57P", "53", "40"].iter().any(|class| code.starts_with(class)),
+                // SQLITE_BUSY and SQLITE_LOCKED, with their extended codes.
+                None => code.parse::<i32>().is_ok_and(|code| matches!(code & 0xFF, 5 | 6)),
+            }
+        }
+        _ => false,
+    }
+}

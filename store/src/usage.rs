@@ -1,0 +1,50 @@
+//! Usage: amounts per application, day and class.
+
+use rotunda_proto::ids::SdkAppId;
+use sqlx::FromRow;
+
+use crate::StoreError;
+use crate::pool::{Store, retried};
+
+/// An amount of a day, or what is to be added to it.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct UsageRow {
+    pub application_id: i64,
+    /// As in `2026-11-25`.
+    pub day: String,
+    /// What is counted, with its unit: `audio_seconds`, `video_hd_seconds`, `record_seconds` ...
+    pub class: String,
+    pub amount: i64,
+}
+
+impl UsageRow {
+    pub fn new(application: SdkAppId, day: impl Into<String>, class: impl Into<String>, amount: i64) -> Self {
+        Self {
+            application_id: application.get().into(),
+            day: day.into(),
+            class: class.into(),
+            amount,
+        }
+    }
+}
+
+pub(crate) const ADD_USAGE: &str = "INSERT INTO usage_totals (application_id, day, class, amount) \
+    VALUES ($1, $2, $3, $4) ON CONFLICT (application_id, day, class) \
+    DO UPDATE SET amount = usage_totals.amount + excluded.amount";
+
+impl Store {
+    /// What was used from `first` to `last`, both included, by day and class.
+    pub async fn usage(&self, application: SdkAppId, first: &str, last: &str) -> Result<Vec<UsageRow>, StoreError> {
+        retried!(self, pool => {
+            sqlx::query_as::<_, UsageRow>(
+                "SELECT application_id, day, class, amount FROM usage_totals \
+                 WHERE application_id = $1 AND day >= $2 AND day <= $3 ORDER BY day, class",
+            )
+            .bind(i64::from(application.get()))
+            .bind(first)
+            .bind(last)
+            .fetch_all(pool)
+            .await
+        })
+    }
+}
