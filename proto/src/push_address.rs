@@ -6,7 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use thiserror::Error;
-pub use url::Host;
+use url::Host;
 
 /// Longest address, in bytes.
 pub const MAX_BYTES: usize = 2048;
