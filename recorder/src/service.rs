@@ -144,8 +144,7 @@ impl Service {
         db: AnyPool,
         shutdown: CancellationToken,
     ) -> Result<Self, StartError> {
-        let catalogue = Catalogue(db.clone());
-        let files = Files::new(&config, key, applications, catalogue.clone());
+        let files = Files::new(&config, key, applications, Catalogue(db.clone()));
         Self::start_at_pace(config, files, bus, hub, db, shutdown, Pace::default()).await
     }
 
