@@ -37,7 +37,7 @@ impl Live {
         let shutdown = CancellationToken::new();
         let second = Duration::from_secs(1);
         let policy = Policy {
-            trusted: TrustedProxies::default(),
+            trusted: TrustedProxies::new(Vec::new()),
             proxy_protocol: false,
             per_address: 10,
             header: second,
