@@ -3,9 +3,10 @@ use std::process::Command;
 use std::sync::Arc;
 
 use rotunda_media::program::{Frame, ProgramWriter};
-use rotunda_proto::bus::{InProcess, Request};
+use rotunda_proto::bus::{BusExt, InProcess};
 use rotunda_proto::mix::{AudioEncode, RecordSpec, VideoEncode};
 use rotunda_proto::program::program_key;
+use rotunda_proto::recording::{Accepted, FILE_READY_SUBJECT, RecordingFile};
 use sqlx::any::AnyPoolOptions;
 use tokio::time::timeout;
 
