@@ -8,7 +8,7 @@ BIN := target/debug/rotunda
 FUZZ_SECONDS ?= 10
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-demo web build demo run test lint test-rust test-web test-browser test-sdk test-whip test-fuzz fuzz docs-schema clean
+.PHONY: help setup setup-demo web build demo run test lint test-rust test-web test-browser test-sdk test-whip test-fuzz fuzz docs-schema docs-layouts clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -87,6 +87,9 @@ tests/whip/.venv: tests/whip/requirements.txt
 test-whip: tests/whip/.venv web ## WHIP and WHEP with aiortc and GStreamer (Eyevinn's clients and coturn: test-browser)
 	$(CARGO) build --bin rotunda
 	cd tests/whip && .venv/bin/python -m pytest -q
+
+docs-layouts: ## Render the images of docs/layouts.md
+	$(CARGO) run -q -p rotunda-mcu --example layouts -- docs/layouts
 
 clean: ## Remove everything that was built
 	$(CARGO) clean

@@ -162,8 +162,8 @@ impl Server {
                 applications.clone(),
                 bus.clone(),
                 hub.clone(),
-                rtmp,
                 config.server.outbound_networks.clone(),
+                rtmp,
                 stop.clone(),
             )
             .await
@@ -265,6 +265,7 @@ fn for_signaling(config: &Config, demo: Option<&Application>) -> rotunda_signali
     rotunda_signaling::Config {
         process: rotunda_signaling::Process {
             public_names: server.public_names.clone(),
+            public_url: server.public_url.clone(),
             trusted_proxies: server.trusted_proxies.clone(),
             outbound: server.outbound_networks.clone(),
             demo: demo.map(|application| application.sdk_app_id),

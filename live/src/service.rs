@@ -76,8 +76,8 @@ impl Service {
         applications: Vec<Application>,
         bus: SharedBus,
         hub: ProgramHub,
-        rtmp: Listener,
         networks: AllowedNetworks,
+        rtmp: Listener,
         shutdown: CancellationToken,
     ) -> Result<Self, StartError> {
         let outbound = Outbound {

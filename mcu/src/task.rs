@@ -1,36 +1,45 @@
-//! One room's mix: follows the room, keeps the session and the worker, and tells the rest of the system.
+//! A handle on one running mix: starts its parts, gives it a new layout, ends it.
+//!
+//! | part | runs as | what it does |
+//! | --- | --- | --- |
+//! | [`controller`] | a tokio task | follows the room and decides |
+//! | [`announcements`] | with the controller | documents and events |
+//! | [`session`](crate::session) | a tokio task | receives from the SFU |
+//! | [`worker`](crate::worker) | a thread | decodes, mixes, encodes |
+
+mod announcements;
+mod controller;
 
 use std::time::Duration;
 
 use rotunda_media::codec::CodecError;
 use rotunda_media::draw::Font;
 use rotunda_media::program::{ProgramExists, ProgramHub};
-use rotunda_proto::bus::{BusError, BusExt, Change, SharedBus};
+use rotunda_proto::bus::{BusError, SharedBus};
 use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::NodeId;
-use rotunda_proto::mix::{ControlError, EVENTS_SUBJECT, Event, MixSpec, RunningMix, StopReason, running_key};
-use rotunda_proto::program::{ProgramDescriptor, program_key};
-use rotunda_proto::room::{Roster, info_key, key_prefix, roster_key, seats_key};
+use rotunda_proto::mix::{ControlError, Event, MixSpec, StopReason};
+use rotunda_proto::room::key_prefix;
 use rotunda_proto::ticket::ClusterSecret;
-use serde::Serialize;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use self::announcements::Announcements;
+use self::controller::{Controller, Inputs, Outputs, Relayout};
+use crate::claims::Claim;
 use crate::core::MixCore;
-use crate::layout::{Canvas, Scene, lay_out};
-use crate::members::Members;
 use crate::session::Session;
 use crate::timeline::Micros;
 use crate::wants::Wants;
-use crate::worker::{Order, Report, Worker};
+use crate::worker::Worker;
 
 /// Coded frames between network and worker: seconds of a full room.
 const SAMPLES: usize = 4096;
 const QUEUE: usize = 256;
 
-/// What every task of a node shares.
+/// Resources that all mixes of a node share.
 #[derive(Clone)]
 pub struct Surroundings {
     pub node: NodeId,
@@ -46,11 +55,6 @@ pub struct TaskHandle {
     commands: mpsc::Sender<Relayout>,
     stop: watch::Sender<Option<StopReason>>,
     task: JoinHandle<()>,
-}
-
-struct Relayout {
-    spec: Box<MixSpec>,
-    done: oneshot::Sender<Result<(), CodecError>>,
 }
 
 /// Why a task does not start.
@@ -79,10 +83,10 @@ impl From<TaskError> for ControlError {
 }
 
 impl TaskHandle {
-    /// Starts mixing.
+    /// Starts mixing. `claim` is held until everything is closed.
     ///
     /// Errors: [`TaskError`].
-    pub async fn start(surroundings: Surroundings, spec: MixSpec) -> Result<Self, TaskError> {
+    pub async fn start(surroundings: Surroundings, spec: MixSpec, claim: Claim) -> Result<Self, TaskError> {
         let delay = surroundings.play_out_delay.as_micros() as Micros;
         let core = MixCore::new(&spec, delay, Font::system())?;
         let writer = surroundings.hub.open(&spec.stream_id)?;
@@ -108,6 +112,7 @@ impl TaskHandle {
             })?;
 
         let (wants, wanted) = watch::channel(Wants::default());
+        let (cannot_mix, not_mixable) = mpsc::channel(QUEUE);
         let (key_requests, keys_requested) = mpsc::channel(QUEUE);
         let receiving = CancellationToken::new();
         let session = Session {
@@ -118,16 +123,20 @@ impl TaskHandle {
             wants: wanted,
             key_requests: keys_requested,
             samples,
+            not_mixable: cannot_mix,
+            opened: 0,
         };
         let session = tokio::spawn(session.run(receiving.clone()));
 
         let (commands, commanded) = mpsc::channel(8);
         let (stop, stopped) = watch::channel(None);
-        let task = Task {
-            surroundings,
-            spec: spec.clone(),
-            members: Members::default(),
-            scene: Scene::default(),
+        let announcements = Announcements {
+            bus: surroundings.bus,
+            node: surroundings.node,
+            room: spec.room.clone(),
+            stream_id: spec.stream_id.clone(),
+        };
+        let outputs = Outputs {
             orders,
             wants,
             key_requests,
@@ -136,15 +145,19 @@ impl TaskHandle {
             changes,
             reports: reported,
             commands: commanded,
+            not_mixable,
             stop: stopped,
         };
+        let mut controller = Controller::new(spec.clone(), announcements, outputs);
         let task = tokio::spawn(async move {
-            let mut task = task;
-            task.publish_running().await;
-            let reason = task.run(inputs).await;
+            let reason = controller.run(inputs).await;
             receiving.cancel();
             let _ended_or_panicked = session.await;
-            task.finish(reason, worker_ended).await;
+            let announcements = controller.into_announcements();
+            // The worker ends with its orders, and the program with it: readers see the end before the documents go.
+            let _ended_or_panicked = worker_ended.await;
+            finish(&announcements, reason).await;
+            drop(claim);
         });
         Ok(Self {
             spec,
@@ -154,8 +167,11 @@ impl TaskHandle {
         })
     }
 
-    pub fn is_finished(&self) -> bool {
-        self.task.is_finished()
+    /// Completes when the task has ended by itself. Cancel-safe; not to be called again after it has completed.
+    pub async fn finished(&mut self) {
+        if let Err(error) = (&mut self.task).await {
+            tracing::error!(%error, "a mix task failed");
+        }
     }
 
     /// Gives the task a new layout and encoding.
@@ -188,202 +204,14 @@ impl TaskHandle {
     }
 }
 
-struct Inputs {
-    changes: mpsc::Receiver<Change>,
-    reports: mpsc::Receiver<Report>,
-    commands: mpsc::Receiver<Relayout>,
-    stop: watch::Receiver<Option<StopReason>>,
-}
-
-struct Task {
-    surroundings: Surroundings,
-    spec: MixSpec,
-    members: Members,
-    scene: Scene,
-    orders: mpsc::Sender<Order>,
-    wants: watch::Sender<Wants>,
-    key_requests: mpsc::Sender<rotunda_proto::mix::PictureRef>,
-}
-
-impl Task {
-    async fn run(&mut self, mut inputs: Inputs) -> StopReason {
-        loop {
-            tokio::select! {
-                _ = inputs.stop.changed() => {
-                    return inputs.stop.borrow_and_update().clone().unwrap_or(StopReason::Shutdown);
-                }
-                change = inputs.changes.recv() => match change {
-                    Some(change) if self.room_ended(&change) => return StopReason::RoomEmpty,
-                    Some(change) => self.handle_change(&change).await,
-                    // Too far behind: everything is told again.
-                    None => match self.surroundings.bus.watch(&key_prefix(&self.spec.room)).await {
-                        Ok(changes) => inputs.changes = changes,
-                        Err(error) => return StopReason::Failed { message: error.to_string() },
-                    },
-                },
-                report = inputs.reports.recv() => match report {
-                    Some(report) => self.handle_report(report).await,
-                    None => return StopReason::Failed { message: "the mix thread ended".into() },
-                },
-                Some(relayout) = inputs.commands.recv() => self.handle_relayout(relayout).await,
-            }
-        }
-    }
-
-    fn room_ended(&self, change: &Change) -> bool {
-        let room = &self.spec.room;
-        let nobody = || change.parse::<Roster>().is_some_and(|roster| roster.members.is_empty());
-        let gone = change.entry.is_none();
-        (gone && change.key == info_key(room)) || (change.key == roster_key(room) && (gone || nobody()))
-    }
-
-    async fn handle_change(&mut self, change: &Change) {
-        if change.key == seats_key(&self.spec.room) {
-            self.members.handle_seats(change.parse());
-        } else if change.key == roster_key(&self.spec.room) {
-            self.members.handle_roster(change.parse());
-        } else {
-            return;
-        }
-        self.lay_out().await;
-    }
-
-    async fn handle_relayout(&mut self, relayout: Relayout) {
-        let (done, answer) = oneshot::channel();
-        let order = Order::Spec {
-            spec: relayout.spec.clone(),
-            done,
-        };
-        if self.orders.send(order).await.is_err() {
-            return;
-        }
-        let Ok(result) = answer.await else { return };
-        if result.is_ok() {
-            let told = self.spec.clone();
-            self.spec = *relayout.spec;
-            self.lay_out().await;
-            self.publish_running().await;
-            if told.push_urls != self.spec.push_urls || told.video != self.spec.video || told.audio != self.spec.audio {
-                self.publish_program().await;
-            }
-        }
-        let _caller_gave_up = relayout.done.send(result);
-    }
-
-    async fn handle_report(&mut self, report: Report) {
-        let (room, stream_id) = (self.spec.room.clone(), self.spec.stream_id.clone());
-        match report {
-            Report::NeedsKey(picture) => {
-                // Asked for again while it is needed.
-                let _asked_or_later = self.key_requests.try_send(picture);
-            }
-            Report::Health(health) => {
-                self.tell(&Event::Health {
-                    room,
-                    stream_id,
-                    health,
-                })
-                .await
-            }
-            Report::Begun => {
-                self.publish_program().await;
-                self.tell(&Event::Started { room, stream_id }).await;
-            }
-        }
-    }
-
-    async fn lay_out(&mut self) {
-        let video = self.spec.video;
-        let canvas = video.map(|video| Canvas {
-            width: usize::from(video.width),
-            height: usize::from(video.height),
-        });
-        let scene = lay_out(&self.spec.layout, &self.members.in_order(), canvas);
-        if scene == self.scene {
-            return;
-        }
-        self.scene = scene.clone();
-        self.wants.send_replace(Wants::of(&scene));
-        // A worker that has ended is seen at its reports.
-        let _told_or_ended = self.orders.send(Order::Scene(scene)).await;
-    }
-
-    async fn publish_running(&self) {
-        let running = RunningMix {
-            node: self.surroundings.node.clone(),
-            spec: self.spec.clone(),
-        };
-        self.put(&running_key(&self.spec.room), &running).await;
-    }
-
-    async fn publish_program(&self) {
-        let descriptor = ProgramDescriptor {
-            stream_id: self.spec.stream_id.clone(),
-            room: self.spec.room.clone(),
-            node: self.surroundings.node.clone(),
-            audio: self.spec.audio,
-            video: self.spec.video,
-            record: self.spec.record.clone(),
-            push_urls: self.spec.push_urls.clone(),
-            started_unix_ms: Clock.unix().as_millis() as u64,
-        };
-        let key = program_key(&self.spec.stream_id);
-        let began = self
-            .surroundings
-            .bus
-            .load::<ProgramDescriptor>(&key)
-            .await
-            .ok()
-            .flatten();
-        let started_unix_ms = began.map_or(descriptor.started_unix_ms, |(before, _)| before.started_unix_ms);
-        self.put(
-            &key,
-            &ProgramDescriptor {
-                started_unix_ms,
-                ..descriptor
-            },
-        )
-        .await;
-    }
-
-    async fn put<T: Serialize + serde::de::DeserializeOwned + Clone + Send + Sync>(&self, key: &str, document: &T) {
-        let written = self
-            .surroundings
-            .bus
-            .update(key, |_: Option<T>| {
-                Ok::<_, std::convert::Infallible>((Some(document.clone()), ()))
-            })
-            .await;
-        if let Err(error) = written {
-            tracing::error!(room = %self.spec.room, %key, %error, "a document was not written");
-        }
-    }
-
-    async fn tell(&self, event: &Event) {
-        if let Err(error) = self.surroundings.bus.tell(EVENTS_SUBJECT, event).await {
-            tracing::warn!(room = %self.spec.room, %error, "an event was not told");
-        }
-    }
-
-    async fn finish(self, reason: StopReason, worker_ended: oneshot::Receiver<()>) {
-        let (room, stream_id) = (self.spec.room.clone(), self.spec.stream_id.clone());
-        tracing::info!(%room, %stream_id, ?reason, "the mix ends");
-        let bus = self.surroundings.bus.clone();
-        let stopped = Event::Stopped {
-            room: room.clone(),
-            stream_id: stream_id.clone(),
-            reason,
-        };
-        drop(self);
-        // Closing the orders ends the worker, and with it the program: its readers see the end before the key goes.
-        let _ended_or_panicked = worker_ended.await;
-        for key in [program_key(&stream_id), running_key(&room)] {
-            if let Err(error) = bus.delete(&key, None).await {
-                tracing::error!(%room, %key, %error, "a document was not deleted");
-            }
-        }
-        if let Err(error) = bus.tell(EVENTS_SUBJECT, &stopped).await {
-            tracing::warn!(%room, %error, "an event was not told");
-        }
-    }
+async fn finish(announcements: &Announcements, reason: StopReason) {
+    let (room, stream_id) = (announcements.room.clone(), announcements.stream_id.clone());
+    tracing::info!(%room, %stream_id, ?reason, "the mix ends");
+    announcements.withdraw().await;
+    let event = Event::Stopped {
+        room,
+        stream_id,
+        reason,
+    };
+    announcements.tell(&event).await;
 }

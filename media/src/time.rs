@@ -10,7 +10,7 @@ pub struct MediaTime {
     rate: u32,
 }
 
-/// Ticks a second of picture tracks (RFC 6184 §8.1 and every container here).
+/// Ticks a second of frame tracks (RFC 6184 §8.1 and every container here).
 pub const VIDEO_RATE: u32 = 90_000;
 
 impl MediaTime {

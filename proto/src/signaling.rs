@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{RecordId, RoomId, SdkAppId, StreamId, TrackSource, UserId};
-use crate::mix::Template;
+use crate::mix::{NotMixable, Template};
 pub use crate::room::TrackState;
 pub use crate::sfu::{Lines, Speaker};
 use crate::statistics::{NetworkQuality, Statistics};
@@ -185,6 +185,9 @@ pub struct PublisherView {
 pub struct MixView {
     pub stream_id: StreamId,
     pub template: Template,
+    /// Tracks that are missing in the mix, as the server cannot decode their codec: their publishers can change it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_mixable: Vec<NotMixable>,
 }
 
 /// As in `RTCIceServer`.

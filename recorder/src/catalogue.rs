@@ -52,11 +52,17 @@ impl Catalogue {
         Ok(list)
     }
 
-    /// Whether an application has a recording of this id, which is its folder.
-    pub async fn has(&self, app: SdkAppId, recording_id: &str) -> Result<bool, sqlx::Error> {
-        let found = sqlx::query("SELECT 1 FROM recordings WHERE app = $1 AND recording_id = $2 LIMIT 1")
+    /// Whether an application has a file of this path, or a recording whose folder it is in.
+    pub async fn has(&self, app: SdkAppId, path: &str) -> Result<bool, sqlx::Error> {
+        let folder = path.split_once('/').map_or("-", |(folder, _)| folder);
+        let found = sqlx::query(
+            "SELECT 1 FROM recordings WHERE app = $1 AND (name = $2 OR name = $3 OR recording_id = $4) LIMIT 1",
+        )
             .bind(i64::from(app.get()))
-            .bind(recording_id)
+            .bind(path)
+            // Earlier versions entered an HLS recording under the name of its playlist.
+            .bind(format!("{folder}/index.m3u8"))
+            .bind(folder)
             .fetch_optional(&self.0)
             .await?;
         Ok(found.is_some())

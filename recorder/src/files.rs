@@ -106,8 +106,7 @@ impl Files {
             };
         }
         let application = self.caller(headers)?;
-        // All files of a recording are in its folder.
-        match self.0.catalogue.has(application.sdk_app_id, first).await {
+        match self.0.catalogue.has(application.sdk_app_id, path).await {
             Ok(true) => Ok(path.to_owned()),
             Ok(false) => Err(Refused::NotFound),
             Err(error) => {
@@ -156,7 +155,10 @@ async fn file(State(files): State<Files>, Path(path): Path<String>, request: Req
     }
 }
 
+/// Whether a path is made of plain names and names media: what the recorder keeps for itself is not given.
 fn plain(path: &str) -> bool {
+    const MEDIA: [&str; 7] = ["aac", "flv", "m3u8", "m4s", "mp3", "mp4", "ts"];
+    let is_media = path.rsplit_once('.').is_some_and(|(_, ending)| MEDIA.contains(&ending));
     let is_name = |part: &str| {
         !part.is_empty()
             && !part.starts_with('.')
@@ -164,9 +166,6 @@ fn plain(path: &str) -> bool {
                 .bytes()
                 .all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte))
     };
-    // The journal and what is not finished are not to be had.
-    let ending = path.rsplit('.').next().unwrap_or_default();
-    let is_media = ["mp4", "m4s", "m3u8", "flv", "aac", "mp3"].contains(&ending);
     is_media && path.split('/').all(is_name) && FilePath::new(path).is_relative()
 }
 

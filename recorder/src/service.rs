@@ -90,6 +90,12 @@ pub enum StartError {
     Bus(#[from] BusError),
 }
 
+/// Who may have files.
+struct Access {
+    key: FileLinkKey,
+    applications: Vec<Application>,
+}
+
 /// A running recorder.
 pub struct Service {
     files: Files,
@@ -144,13 +150,13 @@ impl Service {
         db: AnyPool,
         shutdown: CancellationToken,
     ) -> Result<Self, StartError> {
-        let files = Files::new(&config, key, applications, Catalogue(db.clone()));
-        Self::start_at_pace(config, files, bus, hub, db, shutdown, Pace::default()).await
+        let access = Access { key, applications };
+        Self::start_at_pace(config, access, bus, hub, db, shutdown, Pace::default()).await
     }
 
     async fn start_at_pace(
         config: Config,
-        files: Files,
+        access: Access,
         bus: SharedBus,
         hub: ProgramHub,
         db: AnyPool,
@@ -170,9 +176,10 @@ impl Service {
         })?;
         config.warn_of_old_keys();
         let programs = bus.watch(PROGRAMS_PREFIX).await?;
-        let lists = bus.serve(LIST_SUBJECT).await?;
         let catalogue = Catalogue(db.clone());
         catalogue.fill_in_applications().await.map_err(StartError::Catalogue)?;
+        let files = Files::new(&config, access.key, access.applications, catalogue.clone());
+        let lists = bus.serve(LIST_SUBJECT).await?;
         let (notices, noticed) = mpsc::channel(NOTICES);
         let recorder = Recorder {
             config,
@@ -224,8 +231,8 @@ impl Recorder {
                         None => break,
                     },
                 },
-                Some(request) = lists.recv() => self.list(request).await,
                 Some((id, notice)) = self.noticed.recv() => self.handle_notice(&id, notice).await,
+                Some(request) = lists.recv() => self.list(request).await,
                 Some(done) = self.tasks.join_next() => {
                     self.handle_done(done).await;
                     announce_at = clock.now();
@@ -257,6 +264,16 @@ impl Recorder {
         announce(&self.catalogue, &self.files, &self.bus).await;
     }
 
+    async fn list(&self, request: Request) {
+        let Ok(ListRequest { app }) = request.parse() else {
+            return;
+        };
+        match self.files.list(app).await {
+            Ok(files) => request.answer(&ListReply { files }),
+            Err(error) => error!(error = &error as &dyn std::error::Error, "list the recordings"),
+        }
+    }
+
     /// None at shutdown.
     async fn watch_again(&self) -> Option<mpsc::Receiver<Change>> {
         counter!("rotunda_recorder_watches_lost_total").increment(1);
@@ -269,16 +286,6 @@ impl Recorder {
                 () = self.shutdown.cancelled() => return None,
                 () = Clock.sleep_until(Clock.now() + WATCH_AGAIN) => {}
             }
-        }
-    }
-
-    async fn list(&self, request: Request) {
-        let Ok(ListRequest { app }) = request.parse() else {
-            return;
-        };
-        match self.files.list(app).await {
-            Ok(files) => request.answer(&ListReply { files }),
-            Err(error) => error!(error = &error as &dyn std::error::Error, "list the recordings"),
         }
     }
 

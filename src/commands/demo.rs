@@ -176,7 +176,7 @@ fn progress(seconds: u64, health: &Health, people: &[Person]) -> std::io::Result
         seconds / 60,
         seconds % 60,
         people.len(),
-        health.live_pictures,
+        health.live_videos,
         health.fps,
         health.video_kbps,
         health.audio_kbps,

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use rotunda_media::codec::aac::FRAME;
 use rotunda_media::codec::{AacEncoder, ForceKey, H264Encoder, H264EncoderConfig, h264};
-use rotunda_media::picture::{Picture, Yuv};
 use rotunda_media::program::{AudioHeader, Frame, ProgramHeader, Track, VideoHeader};
 use rotunda_media::time::{MediaTime, VIDEO_RATE};
+use rotunda_media::video_frame::{VideoFrame, Yuv};
 
 pub const FPS: u32 = 15;
 pub const AUDIO_RATE: u32 = 48_000;
@@ -100,7 +100,7 @@ impl TestProgram {
                 u: 128,
                 v: 128,
             };
-            let picture = Picture::filled(self.size.0.into(), self.size.1.into(), colour);
+            let picture = VideoFrame::filled(self.size.0.into(), self.size.1.into(), colour);
             let coded = video.encode(&picture, key).unwrap();
             if let Some((sps, pps)) = h264::parameter_sets(&coded.data) {
                 let video = VideoHeader {

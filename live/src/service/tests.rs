@@ -57,8 +57,8 @@ impl Live {
             Vec::new(),
             bus.clone(),
             program.hub.clone(),
-            rtmp.await.unwrap(),
             networks,
+            rtmp.await.unwrap(),
             shutdown.clone(),
         )
         .await

@@ -24,7 +24,7 @@ pub struct Keyframe {
 
 /// A tag's bytes besides its body.
 pub const TAG_BYTES: usize = 15;
-/// AAC, 44 kHz, 16 bit, stereo: fixed for AAC, whatever the sound is (E.4.2.1).
+/// AAC, 44 kHz, 16 bit, stereo: fixed for AAC, whatever the audio is (E.4.2.1).
 const AAC: u8 = 0xaf;
 const AVC: u8 = 7;
 const KEY_FRAME: u8 = 1 << 4;

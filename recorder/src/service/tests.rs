@@ -77,13 +77,12 @@ impl Place {
             .await
             .unwrap();
         let shutdown = CancellationToken::new();
-        let key = FileLinkKey::new(&rotunda_proto::ticket::ClusterSecret::new(
-            *b"a secret of thirty-two bytes ....",
-        ));
-        let files = Files::new(&self.config, key, Vec::new(), Catalogue(db.clone()));
         let service = Service::start_at_pace(
             self.config.clone(),
-            files,
+            Access {
+                key: FileLinkKey::new(&rotunda_proto::ticket::ClusterSecret::new("key")),
+                applications: Vec::new(),
+            },
             bus.clone(),
             hub.clone(),
             db.clone(),
@@ -523,10 +522,7 @@ async fn a_recording_whose_rows_were_lost_while_it_ran_is_not_thrown_away() {
     let program = recorder.begin("s", 1, "film").await;
     let mut source = TestProgram::new();
     program.play(source.run(2.5, 1.0)).await;
-    sqlx::query("DELETE FROM recordings")
-        .execute(&recorder.db)
-        .await
-        .unwrap();
+    sqlx::query("DELETE FROM recordings").execute(&recorder.db).await.unwrap();
     program.play(source.run(1.0, 1.0)).await;
     program.end().await;
     for file in recorder.files(2).await {

@@ -56,7 +56,7 @@ pub async fn follow(shared: Shared, shutdown: CancellationToken) -> Result<JoinH
                         None => Ok(()),
                     }
                 }
-                Ok(Event::Health { .. }) | Err(_) => Ok(()),
+                Ok(Event::Health { .. } | Event::NotMixable { .. }) | Err(_) => Ok(()),
             };
             if let Err(error) = written {
                 error!(error = &error as &dyn std::error::Error, "write a mix task's row");
