@@ -8,7 +8,7 @@ BIN := target/debug/rotunda
 FUZZ_SECONDS ?= 10
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-demo web build demo run test lint test-rust test-web test-browser test-sdk test-whip test-fuzz fuzz docs-schema docs-layouts clean
+.PHONY: help setup setup-demo web build demo run device-demo test lint test-rust test-web test-browser test-sdk test-whip test-fuzz fuzz docs-schema docs-layouts clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,12 @@ demo: build ## Run everything once: three participants, a mix, live streams, a r
 
 run: build ## Run the server
 	$(BIN) serve
+
+device-demo: setup ## Build the device library and the demo camera in C (docs/device.md)
+	$(CARGO) build -p rotunda-device
+	@mkdir -p target/device
+	cc -std=c99 -O1 -g -Wall -Wextra -Wpedantic -Werror -Idevice/include device/demo/*.c -o target/device/demo \
+	    -Ltarget/debug -lrotunda_device -Wl,-rpath,'$$ORIGIN/../debug' -lpthread -lm
 
 test: setup web lint test-rust test-fuzz test-web test-browser test-sdk test-whip ## Everything that must pass
 	@echo "make test: everything passed"
@@ -66,7 +72,7 @@ tests/browser/node_modules: tests/browser/package-lock.json
 	cd tests/browser && npm ci --no-audit --no-fund
 	@touch $@
 
-test-browser: tests/browser/node_modules web ## The demo page and the players in real Chromium and Firefox
+test-browser: tests/browser/node_modules web device-demo ## The demo page and the players in real Chromium and Firefox
 	$(CARGO) build --bin rotunda
 	cd tests/browser && node --test --test-concurrency=1 --test-reporter=spec
 

@@ -16,6 +16,7 @@ fn targets() -> impl Iterator<Item = (&'static str, Target)> {
         rotunda_listen::fuzzing::TARGETS,
         rotunda_live::fuzzing::TARGETS,
         rotunda_media::fuzzing::TARGETS,
+        rotunda_device::fuzzing::TARGETS,
     ];
     all.into_iter().flatten().copied()
 }

@@ -114,6 +114,9 @@ pub struct Microphones(u8);
 pub struct MicrophonesError(u8);
 
 impl Microphones {
+    /// Most that an application can permit.
+    pub const MAX: usize = 20;
+
     pub fn count(self) -> usize {
         self.0.into()
     }
@@ -134,7 +137,7 @@ impl TryFrom<u8> for Microphones {
     type Error = MicrophonesError;
 
     fn try_from(count: u8) -> Result<Self, MicrophonesError> {
-        if (6..=20).contains(&count) {
+        if (MEMBER_AUDIO_SLOTS..=Self::MAX).contains(&count.into()) {
             Ok(Self(count))
         } else {
             Err(MicrophonesError(count))

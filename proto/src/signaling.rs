@@ -249,12 +249,16 @@ pub enum ErrorCode {
     TooManyVideoPublishers,
     /// Four cameras (three while sending) or one screen are watched already.
     TooManyVideoRequests,
+    /// A listener mutes as many members already as a room can show.
+    TooManyMuted,
     /// That member does not publish that source.
     NotPublished,
     /// The request needs a connected media session: `connect` first.
     NotConnected,
     /// The SDP offer or its line list was refused.
     BadSdp,
+    /// The offer's line for that source has no codec that the server takes.
+    CodecNotSupported,
     /// No media server is there; try again.
     NoMediaNode,
     /// A message needs a `cmdId` of 1 to 10 and base64.

@@ -1,6 +1,7 @@
 //! One member's (or service's) WebRTC session: its transport, its uplink and its downlink.
 
 mod answer;
+mod constrained_high;
 pub mod custom_messages;
 pub mod dtls_keys;
 pub mod measured;
@@ -12,7 +13,7 @@ use std::time::{Duration, Instant};
 use foldhash::{HashMap, HashMapExt};
 use rotunda_proto::ids::{RoomKey, SessionId, TrackSource, UserId};
 use rotunda_proto::sfu::{Client, ControlError, Lines};
-use str0m::change::{SdpAnswer, SdpOffer};
+use str0m::change::SdpOffer;
 use str0m::media::{Direction, MediaKind, Mid};
 use str0m::rtp::Ssrc;
 use str0m::{Candidate, Rtc};
@@ -22,6 +23,7 @@ use crate::downlink::slot::Slot;
 use crate::ingress::uplink::Uplink;
 use crate::wire::rtp::dependency_extension;
 use crate::wire::srtp;
+use constrained_high::AsHigh;
 use custom_messages::CustomMessages;
 use measured::Measured;
 use transport::Transport;
@@ -83,7 +85,7 @@ impl Session {
         for candidate in candidates {
             rtc.add_local_candidate(candidate.clone());
         }
-        let answer = accept(&mut rtc, &offer)?.to_sdp_string();
+        let answer = accept(&mut rtc, &offer)?;
         let sources = send_lines(&rtc, &lines)?;
         let slots = receive_lines(&mut rtc, &lines, seed)?;
         let transport = Transport::new(now, rtc);
@@ -125,7 +127,7 @@ impl Session {
         for slot in self.downlink.slots() {
             rtc.direct_api().remove_stream_tx(slot.ssrc());
         }
-        let answer = answer?.to_sdp_string();
+        let answer = answer?;
         self.transport.handle_restart();
         Ok(answer::finish(&answer, offer, &self.lines))
     }
@@ -259,12 +261,13 @@ fn line(rtc: &Rtc, name: &str, kind: MediaKind, direction: Direction) -> Result<
     }
 }
 
-fn accept(rtc: &mut Rtc, offer: &str) -> Result<SdpAnswer, ControlError> {
+fn accept(rtc: &mut Rtc, offer: &str) -> Result<String, ControlError> {
     let bad_sdp = |reason: String| ControlError::BadSdp { reason };
-    let offer = SdpOffer::from_sdp_string(offer).map_err(|error| bad_sdp(error.to_string()))?;
-    rtc.sdp_api()
-        .accept_offer(offer)
-        .map_err(|error| bad_sdp(error.to_string()))
+    let shown = AsHigh::new(offer);
+    let offer = SdpOffer::from_sdp_string(&shown.offer).map_err(|error| bad_sdp(error.to_string()))?;
+    let answer = rtc.sdp_api().accept_offer(offer);
+    let answer = answer.map_err(|error| bad_sdp(error.to_string()))?;
+    Ok(shown.answer(&answer.to_sdp_string()))
 }
 
 #[cfg(test)]

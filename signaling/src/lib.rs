@@ -14,7 +14,9 @@ mod demo;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod member;
+mod muted;
 mod permissions;
+mod refused_lines;
 mod registry;
 mod room;
 mod room_documents;

@@ -6,8 +6,8 @@ use rotunda_proto::bus::{BusError, BusExt, Revision, SharedBus};
 use rotunda_proto::config::Microphones;
 use rotunda_proto::ids::{NodeId, RoomKey, TrackSource, UserId};
 use rotunda_proto::room::{
-    MAX_MEMBERS, MemberCounts, RoomInfo, Roster, RosterMember, Seats, TrackState, count_key, info_key, roster_key,
-    seats_key,
+    KeptCell, MAX_MEMBERS, MemberCounts, RoomInfo, Roster, RosterMember, Seats, TrackState, count_key, info_key,
+    roster_key, seats_key,
 };
 use rotunda_proto::sfu::{NODES_PREFIX, NodeInfo};
 use rotunda_proto::signaling::ErrorCode;
@@ -138,6 +138,29 @@ impl RoomDocuments {
         .await
     }
 
+    /// As [`give_all_seats_back`](Self::give_all_seats_back); mixes keep the member's cells until a time.
+    pub async fn keep_cells(&self, member: &RosterMember, until_unix_ms: u64) -> Result<(), Refused> {
+        self.change_seats(|document| {
+            seats::cut_off(document, &member.user, member.entered_unix_ms, until_unix_ms);
+            Ok(())
+        })
+        .await
+    }
+
+    pub async fn drop_expired_cells(&self, unix_ms: u64) -> Result<(), Refused> {
+        self.change_seats(|document| {
+            seats::drop_expired(document, unix_ms);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Cells of publishers who may come back.
+    pub async fn kept_cells(&self) -> Result<Vec<KeptCell>, BusError> {
+        let seats = self.bus.load::<Seats>(&seats_key(&self.room)).await?;
+        Ok(seats.map(|(seats, _)| seats.kept).unwrap_or_default())
+    }
+
     async fn least_loaded_sfu(&self) -> Result<NodeId, Refused> {
         let mut nodes = self.bus.watch(NODES_PREFIX).await?;
         let nodes = std::iter::from_fn(|| nodes.try_recv().ok()).filter_map(|change| change.parse::<NodeInfo>());
@@ -157,7 +180,7 @@ impl RoomDocuments {
         let changed = self.bus.update(&key, |document: Option<Seats>| {
             let mut document = document.unwrap_or_default();
             change(&mut document)?;
-            Ok(((!document.publishers.is_empty()).then_some(document), ()))
+            Ok(((!document.is_empty()).then_some(document), ()))
         });
         changed.await?.map_err(Refused::Code)
     }

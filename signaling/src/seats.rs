@@ -2,8 +2,11 @@
 
 use rotunda_proto::config::Microphones;
 use rotunda_proto::ids::{TrackSource, UserId};
-use rotunda_proto::room::{MAX_VIDEO_PUBLISHERS, Publisher, Seats, TrackState};
+use rotunda_proto::room::{KeptCell, MAX_VIDEO_PUBLISHERS, Publisher, Seats, TrackState};
 use rotunda_proto::signaling::ErrorCode;
+
+/// Cells that are kept for publishers who are away; of more the oldest is given up.
+const MAX_KEPT: usize = 24;
 
 /// Gives a member a seat for a source. Taking it again only changes whether it is muted.
 pub fn take(
@@ -30,15 +33,13 @@ pub fn take(
     }
     let at = seats.publishers.iter().position(|publisher| publisher.user == *user);
     let at = at.unwrap_or_else(|| {
-        seats.publishers.push(Publisher {
-            user: user.clone(),
-            audio: None,
-            camera: None,
-            screen: None,
-        });
-        seats.publishers.len() - 1
+        let last = seats.publishers.len();
+        let at = seats.kept_for(user).map_or(last, |cell| cell.index.min(last));
+        seats.publishers.insert(at, Publisher::of(user.clone()));
+        at
     });
     *seats.publishers[at].track_mut(source) = Some(state);
+    forget_kept(seats, user, source);
     Ok(())
 }
 
@@ -62,11 +63,53 @@ pub fn give_back(seats: &mut Seats, user: &UserId, source: TrackSource) {
     seats
         .publishers
         .retain(|publisher| publisher.audio.or(publisher.camera).or(publisher.screen).is_some());
+    forget_kept(seats, user, source);
 }
 
 /// Gives all of a member's seats back.
 pub fn leave(seats: &mut Seats, user: &UserId) {
     seats.publishers.retain(|publisher| publisher.user != *user);
+    seats.kept.retain(|cell| cell.user != *user);
+}
+
+/// Gives all of a member's seats back, and keeps their cells in mixes until a time: they were cut off and may come back.
+pub fn cut_off(seats: &mut Seats, user: &UserId, entered_unix_ms: u64, until_unix_ms: u64) {
+    let before = seats
+        .kept_for(user)
+        .map(|cell| cell.sources.clone())
+        .unwrap_or_default();
+    let Some(index) = seats.publishers.iter().position(|publisher| publisher.user == *user) else {
+        // What is kept of an earlier time stays until that is over.
+        return;
+    };
+    let publisher = seats.publishers.remove(index);
+    let sources = TrackSource::ALL
+        .into_iter()
+        .filter(|source| publisher.track(*source).is_some());
+    let sources = sources.chain(before).collect();
+    seats.kept.retain(|cell| cell.user != *user);
+    if seats.kept.len() == MAX_KEPT {
+        seats.kept.remove(0);
+    }
+    seats.kept.push(KeptCell {
+        user: user.clone(),
+        sources,
+        entered_unix_ms,
+        index,
+        until_unix_ms,
+    });
+}
+
+/// Forgets the cells whose time is over.
+pub fn drop_expired(seats: &mut Seats, unix_ms: u64) {
+    seats.kept.retain(|cell| cell.until_unix_ms > unix_ms);
+}
+
+fn forget_kept(seats: &mut Seats, user: &UserId, source: TrackSource) {
+    for cell in seats.kept.iter_mut().filter(|cell| cell.user == *user) {
+        cell.sources.remove(&source);
+    }
+    seats.kept.retain(|cell| !cell.sources.is_empty());
 }
 
 #[cfg(test)]
@@ -164,6 +207,43 @@ mod tests {
         .unwrap();
         mute(&mut seats, &user(1), TrackSource::Audio, TrackState::Muted).unwrap();
         assert_eq!(seats.publishers[0].audio, Some(TrackState::Muted));
+    }
+
+    #[test]
+    fn a_publisher_who_was_cut_off_keeps_the_cell_until_everything_is_published_again() {
+        let (mics, on) = (Microphones::default(), TrackState::On);
+        let mut seats = Seats::default();
+        for number in 0..3 {
+            take(&mut seats, mics, &user(number), TrackSource::Camera, on).unwrap();
+        }
+        take(&mut seats, mics, &user(1), TrackSource::Audio, on).unwrap();
+        cut_off(&mut seats, &user(1), 1, 30_000);
+        let publishes = |seats: &Seats| seats.publishers.iter().any(|one| one.user == user(1));
+        assert!(!publishes(&seats), "the seats are free for others");
+        let order = |seats: &Seats| seats.cells().into_iter().map(|one| one.user).collect::<Vec<_>>();
+        assert_eq!(order(&seats), [user(0), user(1), user(2)]);
+        assert_eq!(seats.cells()[1].camera, Some(TrackState::Muted), "a card");
+
+        take(&mut seats, mics, &user(1), TrackSource::Audio, on).unwrap();
+        assert_eq!(order(&seats), [user(0), user(1), user(2)]);
+        assert_eq!(seats.cells()[1].camera, Some(TrackState::Muted), "still to come");
+        take(&mut seats, mics, &user(1), TrackSource::Camera, on).unwrap();
+        assert_eq!((seats.cells(), seats.kept.len()), (seats.publishers.clone(), 0));
+        assert_eq!(order(&seats), [user(0), user(1), user(2)]);
+    }
+
+    #[test]
+    fn a_cell_is_given_up_when_its_time_is_over_or_its_user_leaves_in_order() {
+        let mut seats = Seats::default();
+        for number in 0..2 {
+            let (mics, on) = (Microphones::default(), TrackState::On);
+            take(&mut seats, mics, &user(number), TrackSource::Camera, on).unwrap();
+            cut_off(&mut seats, &user(number), 1, 30_000 + number as u64);
+        }
+        drop_expired(&mut seats, 30_000);
+        assert_eq!(seats.cells()[0].user, user(1));
+        leave(&mut seats, &user(1));
+        assert!(seats.is_empty());
     }
 
     proptest! {
