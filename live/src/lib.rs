@@ -9,8 +9,6 @@ mod on_air;
 mod play_keys;
 mod play_secret;
 mod pushes;
-mod play_keys;
-mod play_secret;
 mod rtmp_guard;
 mod rtmp_play;
 mod rtmp_push;

@@ -522,7 +522,10 @@ async fn a_recording_whose_rows_were_lost_while_it_ran_is_not_thrown_away() {
     let program = recorder.begin("s", 1, "film").await;
     let mut source = TestProgram::new();
     program.play(source.run(2.5, 1.0)).await;
-    sqlx::query("DELETE FROM recordings").execute(&recorder.db).await.unwrap();
+    sqlx::query("DELETE FROM recordings")
+        .execute(&recorder.db)
+        .await
+        .unwrap();
     program.play(source.run(1.0, 1.0)).await;
     program.end().await;
     for file in recorder.files(2).await {
