@@ -112,7 +112,7 @@ async fn clean_up(
     let rows = ledger.rows(recording_id).await?;
     if rows.is_empty() {
         // A recording that has segments and no row is not empty: its rows were not written. The search on the disk finds it.
-        if is_over && blocking(config, folder, |finisher| Ok(finisher.is_empty())).await? {
+        if is_over && folder.exists() && blocking(config, folder, |finisher| Ok(finisher.is_empty())).await? {
             let folder = folder.clone();
             tokio::task::spawn_blocking(move || folder.remove())
                 .await?

@@ -44,7 +44,8 @@ impl Live {
             body: second,
             idle: second,
         };
-        let rtmp = Listeners::new(policy, None).bind(Binding {
+        let listeners = Listeners::new(policy, None);
+        let rtmp = listeners.bind(Binding {
             name: "rtmp",
             address: "127.0.0.1:0".parse().unwrap(),
             open: 10,

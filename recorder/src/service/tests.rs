@@ -516,25 +516,6 @@ fn recordings_come_back_when_the_database_is_lost() {
 }
 
 #[tokio::test]
-async fn a_recording_whose_rows_were_lost_while_it_ran_is_not_thrown_away() {
-    let place = Place::new(|_| {});
-    let mut recorder = place.start().await;
-    let program = recorder.begin("s", 1, "film").await;
-    let mut source = TestProgram::new();
-    program.play(source.run(2.5, 1.0)).await;
-    sqlx::query("DELETE FROM recordings")
-        .execute(&recorder.db)
-        .await
-        .unwrap();
-    program.play(source.run(1.0, 1.0)).await;
-    program.end().await;
-    for file in recorder.files(2).await {
-        check(&place, &file, 3.5);
-    }
-    recorder.stop().await;
-}
-
-#[tokio::test]
 async fn a_file_that_was_finished_and_not_entered_is_entered_by_the_next_process() {
     let place = Place::new(|_| {});
     let mut recorder = place.start().await;
