@@ -58,13 +58,13 @@ impl Catalogue {
         let found = sqlx::query(
             "SELECT 1 FROM recordings WHERE app = $1 AND (name = $2 OR name = $3 OR recording_id = $4) LIMIT 1",
         )
-            .bind(i64::from(app.get()))
-            .bind(path)
-            // Earlier versions entered an HLS recording under the name of its playlist.
-            .bind(format!("{folder}/index.m3u8"))
-            .bind(folder)
-            .fetch_optional(&self.0)
-            .await?;
+        .bind(i64::from(app.get()))
+        .bind(path)
+        // Earlier versions entered an HLS recording under the name of its playlist.
+        .bind(format!("{folder}/index.m3u8"))
+        .bind(folder)
+        .fetch_optional(&self.0)
+        .await?;
         Ok(found.is_some())
     }
 

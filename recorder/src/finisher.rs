@@ -67,6 +67,11 @@ impl<'a> Finisher<'a> {
         &self.manifest
     }
 
+    /// Nothing was recorded.
+    pub fn is_empty(&self) -> bool {
+        self.entries.iter().all(|entry| entry.duration.is_none())
+    }
+
     /// The parts that the recording was split into, and their starts since 1970.
     pub fn parts(&self) -> Vec<(u64, Duration)> {
         let mut parts: Vec<(u64, Duration)> = Vec::new();

@@ -71,7 +71,7 @@ async fn finish_file(config: &Config, ledger: &Ledger, folder: &Folder, row: &Ro
     };
     match made {
         Ok(made) => {
-            let file = ready(config, &row.file, made);
+            let file = ready(&row.file, made);
             ledger.set(State::Ready, &file).await?;
             info!(
                 file = file.name,
@@ -87,10 +87,9 @@ async fn finish_file(config: &Config, ledger: &Ledger, folder: &Folder, row: &Ro
     }
 }
 
-fn ready(config: &Config, known: &RecordingFile, made: Finished) -> RecordingFile {
+fn ready(known: &RecordingFile, made: Finished) -> RecordingFile {
     let name = format!("{}/{}", known.task_id, made.name);
     RecordingFile {
-        url: url(config, &name),
         name,
         size_bytes: made.size_bytes,
         duration_ms: made.duration.as_millis() as u64,
@@ -102,10 +101,6 @@ fn ready(config: &Config, known: &RecordingFile, made: Finished) -> RecordingFil
     }
 }
 
-pub fn url(config: &Config, name: &str) -> String {
-    format!("{}/recordings/{name}", config.public_url.trim_end_matches('/'))
-}
-
 /// Segments go when nobody plays them: not before every file that is made of them is verified.
 async fn clean_up(
     config: &Config,
@@ -115,11 +110,14 @@ async fn clean_up(
     is_over: bool,
 ) -> Result<(), FinishingError> {
     let rows = ledger.rows(recording_id).await?;
-    if rows.is_empty() && is_over {
-        let folder = folder.clone();
-        tokio::task::spawn_blocking(move || folder.remove())
-            .await?
-            .map_err(FinishError::from)?;
+    if rows.is_empty() {
+        // A recording that has segments and no row is not empty: its rows were not written. The search on the disk finds it.
+        if is_over && folder.exists() && blocking(config, folder, |finisher| Ok(finisher.is_empty())).await? {
+            let folder = folder.clone();
+            tokio::task::spawn_blocking(move || folder.remove())
+                .await?
+                .map_err(FinishError::from)?;
+        }
         return Ok(());
     }
     if rows.iter().any(|row| row.file.format == FileFormat::Hls) {

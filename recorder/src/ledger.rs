@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use rotunda_proto::recording::{FileFormat, RecordingFile};
+use rotunda_proto::recording::RecordingFile;
 use sqlx::any::AnyRow;
 use sqlx::{AnyPool, Row as _};
 
@@ -221,12 +221,4 @@ fn parse(row: &AnyRow) -> Result<Row, sqlx::Error> {
         state: State::parse(&row.try_get::<String, _>("state")?),
         file,
     })
-}
-
-/// One row a file: HLS is one file for the whole recording, with its first part.
-pub fn formats_of_part(part: u64, formats: &[FileFormat]) -> impl Iterator<Item = FileFormat> {
-    formats
-        .iter()
-        .copied()
-        .filter(move |format| *format != FileFormat::Hls || part == 0)
 }

@@ -12,9 +12,11 @@ mod finishing;
 mod folder;
 mod ledger;
 mod name;
+mod news;
 mod orphans;
 mod playlist;
 mod recording;
+mod rows;
 mod service;
 mod writer;
 

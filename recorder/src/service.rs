@@ -9,15 +9,13 @@ use metrics::{counter, gauge};
 use rotunda_media::codec::mp3;
 use rotunda_media::mux::segmenter::Lengths;
 use rotunda_media::program::ProgramHub;
-use rotunda_proto::bus::{BusError, BusExt, Change, Request, SharedBus};
+use rotunda_proto::bus::{BusError, Change, Request, SharedBus};
 use rotunda_proto::clock::Clock;
 use rotunda_proto::config::Application;
 use rotunda_proto::file_link::FileLinkKey;
 use rotunda_proto::ids::StreamId;
 use rotunda_proto::program::{PROGRAMS_PREFIX, ProgramDescriptor};
-use rotunda_proto::recording::{
-    Accepted, FILE_READY_SUBJECT, FileFormat, LIST_SUBJECT, ListReply, ListRequest, RecordingFile,
-};
+use rotunda_proto::recording::{FileFormat, LIST_SUBJECT, ListReply, ListRequest};
 use sqlx::AnyPool;
 use thiserror::Error;
 use tokio::sync::mpsc;
@@ -32,9 +30,11 @@ use crate::disk;
 use crate::files::Files;
 use crate::finishing::{FinishingError, finish};
 use crate::folder::{Folder, Manifest};
-use crate::ledger::{Ledger, Row, State, formats_of_part};
+use crate::ledger::{Ledger, Row, State};
+use crate::news::announce;
 use crate::orphans::{self, Found, Orphan};
 use crate::recording::{RecordError, Recording};
+use crate::rows::{decimal_id, rows};
 use crate::writer::Notice;
 
 /// How often what is done.
@@ -238,7 +238,7 @@ impl Recorder {
                     announce_at = clock.now();
                 }
                 () = clock.sleep_until(announce_at) => {
-                    self.announce().await;
+                    announce(&self.catalogue, &self.files, &self.bus).await;
                     announce_at = clock.now() + self.pace.announce;
                 }
                 () = clock.sleep_until(look_at) => {
@@ -261,7 +261,7 @@ impl Recorder {
                 },
             }
         }
-        self.announce().await;
+        announce(&self.catalogue, &self.files, &self.bus).await;
     }
 
     async fn list(&self, request: Request) {
@@ -513,74 +513,6 @@ impl Recorder {
     fn count(&self) {
         gauge!("rotunda_recorder_recordings").set(self.running.len() as f64);
     }
-
-    /// Offers what has not been accepted yet.
-    async fn announce(&self) {
-        let waiting = match self.catalogue.unannounced().await {
-            Ok(waiting) => waiting,
-            Err(error) => {
-                error!(error = &error as &dyn std::error::Error, "read the catalogue");
-                return;
-            }
-        };
-        for mut file in waiting {
-            file.url = self.files.url(&file.name, Clock.unix());
-            match self.bus.call::<_, Accepted>(FILE_READY_SUBJECT, &file).await {
-                Ok(Accepted {}) => {
-                    if let Err(error) = self.catalogue.set_announced(&file.file_id).await {
-                        error!(
-                            error = &error as &dyn std::error::Error,
-                            "write the catalogue; the news may come twice"
-                        );
-                    }
-                }
-                Err(error) => {
-                    info!(
-                        error = &error as &dyn std::error::Error,
-                        file = file.name,
-                        "nobody takes the news yet"
-                    );
-                    return;
-                }
-            }
-        }
-    }
-}
-
-/// The files of a part, as far as they are known at its start.
-fn rows(manifest: &Manifest, part: u64, wall: Duration, state: State) -> Vec<Row> {
-    let program = &manifest.program;
-    let file = |format: FileFormat| RecordingFile {
-        file_id: decimal_id(),
-        task_id: manifest.recording_id.clone(),
-        room: program.room.clone(),
-        stream_id: program.stream_id.clone(),
-        record_id: program.record.as_ref().map(|record| record.record_id.clone()),
-        user: None,
-        format,
-        // Its name ends with its end.
-        name: format!("{}/{}", manifest.recording_id, manifest.prefix),
-        size_bytes: 0,
-        duration_ms: 0,
-        started_unix_us: wall.as_micros() as u64,
-        ended_unix_us: 0,
-        resolution: None,
-        url: String::new(),
-        gaps: Vec::new(),
-    };
-    formats_of_part(part, &manifest.formats)
-        .map(|format| Row {
-            part,
-            state,
-            file: file(format),
-        })
-        .collect()
-}
-
-/// 19 decimal digits, random.
-fn decimal_id() -> String {
-    let number = Uuid::new_v4().as_u128() % 9_000_000_000_000_000_000;
-    (number + 1_000_000_000_000_000_000).to_string()
 }
 
 #[cfg(test)]

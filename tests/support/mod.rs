@@ -68,6 +68,26 @@ impl Server {
         server
     }
 
+    /// Ends the server as `kill -9` does and starts it again in the same folder.
+    pub fn kill_and_restart(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        let log = std::fs::File::options()
+            .append(true)
+            .open(self.folder.path().join("server.log"))
+            .unwrap();
+        self.child = rotunda(&["serve"], self.folder.path(), &self.settings)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::from(log))
+            .spawn()
+            .unwrap();
+        let mut ready = String::new();
+        BufReader::new(self.child.stdout.take().unwrap())
+            .read_line(&mut ready)
+            .unwrap();
+        assert!(ready.contains("ready"), "the server did not start again");
+    }
+
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("server.log")).unwrap()
     }

@@ -1,3 +1,4 @@
+use rotunda_listen::{Binding, Listeners, Policy, Security, TrustedProxies};
 use rotunda_proto::bus::{BusExt, InProcess};
 use rotunda_proto::mix::AudioEncode;
 use rotunda_proto::program::program_key;
@@ -34,15 +35,35 @@ impl Live {
         let bus: SharedBus = Arc::new(InProcess::new());
         let program = run_program("s");
         let shutdown = CancellationToken::new();
-        let config = Config {
-            bind: std::net::Ipv4Addr::LOCALHOST.into(),
-            rtmp_port: 0,
-            ..Config::default()
+        let second = Duration::from_secs(1);
+        let policy = Policy {
+            trusted: TrustedProxies::new(Vec::new()),
+            proxy_protocol: false,
+            per_address: 10,
+            header: second,
+            body: second,
+            idle: second,
         };
+        let listeners = Listeners::new(policy, None);
+        let rtmp = listeners.bind(Binding {
+            name: "rtmp",
+            address: "127.0.0.1:0".parse().unwrap(),
+            open: 10,
+            plain: 10,
+            security: Security::Plain,
+        });
         let networks = AllowedNetworks::new(vec!["127.0.0.0/8".parse().unwrap()]);
-        let service = Service::start(config, bus.clone(), program.hub.clone(), networks, shutdown.clone())
-            .await
-            .unwrap();
+        let service = Service::start(
+            Config::default(),
+            Vec::new(),
+            bus.clone(),
+            program.hub.clone(),
+            networks,
+            rtmp.await.unwrap(),
+            shutdown.clone(),
+        )
+        .await
+        .unwrap();
         Self {
             bus,
             _program: program,

@@ -1,0 +1,53 @@
+//! The rows that a part of a recording has in the ledger. Pure, but for ids.
+
+use std::time::Duration;
+
+use rotunda_proto::recording::{FileFormat, RecordingFile};
+use uuid::Uuid;
+
+use crate::folder::Manifest;
+use crate::ledger::{Row, State};
+
+/// The files of a part, as far as they are known at its start.
+pub fn rows(manifest: &Manifest, part: u64, wall: Duration, state: State) -> Vec<Row> {
+    let program = &manifest.program;
+    let file = |format: FileFormat| RecordingFile {
+        file_id: decimal_id(),
+        task_id: manifest.recording_id.clone(),
+        room: program.room.clone(),
+        stream_id: program.stream_id.clone(),
+        record_id: program.record.as_ref().map(|record| record.record_id.clone()),
+        user: None,
+        format,
+        // Its name ends with its end.
+        name: format!("{}/{}", manifest.recording_id, manifest.prefix),
+        size_bytes: 0,
+        duration_ms: 0,
+        started_unix_us: wall.as_micros() as u64,
+        ended_unix_us: 0,
+        resolution: None,
+        url: String::new(),
+        gaps: Vec::new(),
+    };
+    formats_of_part(part, &manifest.formats)
+        .map(|format| Row {
+            part,
+            state,
+            file: file(format),
+        })
+        .collect()
+}
+
+/// 19 decimal digits, random.
+pub fn decimal_id() -> String {
+    let number = Uuid::new_v4().as_u128() % 9_000_000_000_000_000_000;
+    (number + 1_000_000_000_000_000_000).to_string()
+}
+
+/// One row a file: HLS is one file for the whole recording, with its first part.
+fn formats_of_part(part: u64, formats: &[FileFormat]) -> impl Iterator<Item = FileFormat> {
+    formats
+        .iter()
+        .copied()
+        .filter(move |format| *format != FileFormat::Hls || part == 0)
+}
