@@ -238,7 +238,7 @@ impl Engine {
     }
 
     /// What this visitor watches alone goes directly from now on.
-    fn move_to_direct(self: &Rc<Self>, visitor: u32) {
+    pub fn move_to_direct(self: &Rc<Self>, visitor: u32) {
         for key in self.streams.of_visitor(visitor) {
             let Some(old) = self.streams.channel(key) else { continue };
             let is_alone = self.streams.watchers(&old).len() == 1;

@@ -554,6 +554,10 @@ impl Engine {
 
     fn keep_alive(self: &Rc<Self>, now: Instant) {
         self.relays.release_unwatched(&self.streams);
+        // A stream that began while the connection was being made, or whose other viewers have left.
+        for visitor in self.visitors(|visitor| visitor.direct.is_some()) {
+            self.move_to_direct(visitor);
+        }
         let Some((interval, most)) = self.avt.keep_alive else {
             return;
         };
