@@ -72,7 +72,8 @@ fn offset_minutes(text: &str) -> Option<i32> {
     let (hours, minutes) = text[1..].split_once(':')?;
     let number = |digits: &str, most: i32| {
         let is_number = digits.len() == 2 && digits.bytes().all(|byte| byte.is_ascii_digit());
-        digits.parse().ok().filter(|number| is_number && *number <= most)
+        let number = digits.parse::<i32>().ok();
+        number.filter(|number| is_number && *number <= most)
     };
     Some(sign * (number(hours, 23)? * 60 + number(minutes, 59)?))
 }
@@ -101,7 +102,7 @@ impl<'de> Deserialize<'de> for NameTimeZone {
 pub fn stamp(unix: Duration, zone: &NameTimeZone) -> String {
     let seconds = i64::try_from(unix.as_secs()).unwrap_or(i64::MAX);
     let time = Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX);
-    time.to_zoned(zone.zone.clone())
+    time.to_zoned_datetime(zone.zone.clone())
         .strftime("%Y-%m-%d-%H-%M-%S")
         .to_string()
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use axum::Router;
 use axum::serve::{Listener, ListenerExt};
+use rotunda_listen::{Binding, Limits, Listeners, Policy, Security, TrustedProxies};
 use rotunda_proto::bus::{InProcess, SharedBus};
 use rotunda_proto::config::Application;
 use rotunda_proto::ids::NodeId;
@@ -71,14 +72,35 @@ async fn start(ports: Ports) -> anyhow::Result<Router> {
     let stop = CancellationToken::new();
     let secret = ClusterSecret::new(SECRET);
     let sfu = rotunda_sfu::Service::start(sfu, node.clone(), secret, bus.clone(), stop.clone()).await?;
-    let mut signaling = rotunda_signaling::Config::default();
-    signaling.api.grpc_port = ports.grpc();
+    let signaling = rotunda_signaling::Config::default();
     let applications = vec![Application::new(APP.try_into()?, SECRET)];
-    let signaling = rotunda_signaling::Service::start(signaling, node, bus, applications, database, stop).await?;
+    let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, ports.grpc()));
+    let grpc = listeners().bind(Binding {
+        name: "grpc",
+        address,
+        open: 100,
+        plain: 100,
+        security: Security::Plain,
+    });
+    let grpc = grpc.await.with_context(|| format!("listen for gRPC on {address}"))?;
+    let signaling = rotunda_signaling::Service::start(signaling, node, bus, applications, database, grpc, stop).await?;
     let router = signaling.router(axum::routing::get(|| async { "crowd" }));
     // They end with the process.
     tokio::spawn(async move { tokio::join!(sfu.finish(), signaling.finish()) });
     Ok(router)
+}
+
+fn listeners() -> Listeners {
+    let limits = Limits::default();
+    let policy = Policy {
+        trusted: TrustedProxies::new(TrustedProxies::this_machine()),
+        proxy_protocol: false,
+        per_address: limits.connections_per_address,
+        header: limits.header(),
+        body: limits.body(),
+        idle: limits.idle(),
+    };
+    Listeners::new(policy, None)
 }
 
 async fn listen(port: u16) -> anyhow::Result<TcpListener> {

@@ -83,6 +83,7 @@ async fn a_file_is_in_the_catalogue_once_and_told_until_it_is_accepted(store: &S
         },
         stream_id: "s".parse().unwrap(),
         record_id: None,
+        gaps: Vec::new(),
         user: None,
         format: FileFormat::Mp4,
         name: format!("{id}.mp4"),
