@@ -2,7 +2,7 @@
 
 import { ORDERED, decode, encode, fromBase64, toBase64 } from '../sdk/custom_messages';
 import { Emitter } from '../sdk/emitter';
-import { askForSoundAgain } from '../sdk/sdp';
+import { askForAudioNack } from '../sdk/sdp';
 import { Signaling, type Credentials } from '../sdk/signaling';
 import { RotundaError, type RoomView, type ServerEvent, type Slot } from '../sdk/types';
 import { Assembler, COMMAND_ID, DIRECT_FRAGMENT, ROOM_FRAGMENT, cut, write, type Json, type Message } from './messages';
@@ -241,7 +241,7 @@ export class Link extends Emitter<{
       if (message && !(message instanceof RotundaError) && message.cmdId === COMMAND_ID) this.hear(message.userId, new Uint8Array(message.data));
     };
     const { type, sdp } = await connection.createOffer();
-    await connection.setLocalDescription({ type, sdp: askForSoundAgain(sdp ?? '') });
+    await connection.setLocalDescription({ type, sdp: askForAudioNack(sdp ?? '') });
     const mid = (line?: RTCRtpTransceiver) => line?.mid ?? '';
     const lines = { microphone: mid(this.serverMicrophone), audio: this.serverAudio.map(mid), video: this.serverVideo.map(mid) };
     const reply = await this.signaling.request('connect', { offer: connection.localDescription?.sdp ?? '', lines });

@@ -16,7 +16,7 @@ export interface Mix {
   streamId: string;
   template: Template;
   /** Tracks that are missing in the mix, as the server cannot decode their codec. */
-  notMixable?: { userId: string; source: TrackSource; codec: string }[];
+  notMixable?: { userId: string; source: Source; codec: string }[];
 }
 
 export interface RoomView {
