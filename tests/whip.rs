@@ -258,7 +258,7 @@ async fn a_session_below_a_proxys_path_can_be_ended_at_its_location() {
         let ended = request(server, Method::DELETE, path).send().await.unwrap();
         ended.status() == StatusCode::OK
     };
-    let server = Server::start();
+    let server = Server::start_with(&[("ROTUNDA__SERVER__TRUSTED_PROXIES", "[]")]);
     let session = publish(&server).await;
     assert!(
         session.path.starts_with("/whip/"),

@@ -16,13 +16,12 @@ pub async fn run(arguments: cli::Serve) -> anyhow::Result<()> {
     let server = Server::start(config, &arguments.roles, Purpose::Serve).await?;
     let port = server.http.port();
     // On standard output and flushed, so that a parent process can wait for it.
-    println!("Rotunda is ready: {scheme}://localhost:{port}/  (Ctrl-C ends it)");
+    say(&format!(
+        "Rotunda is ready: {scheme}://localhost:{port}/  (Ctrl-C ends it)"
+    ));
     if server.demo.is_some() {
-        println!(
-            "Demo mode: anybody who reaches this server gets a ticket. Configure [[applications]] for your own use."
-        );
+        say("Demo mode: anybody who reaches this server gets a ticket. Configure [[applications]] for your own use.");
     }
-    std::io::stdout().flush()?;
     let failed = tokio::select! {
         () = asked_to_stop() => false,
         () = server.failed() => true,
@@ -33,4 +32,10 @@ pub async fn run(arguments: cli::Serve) -> anyhow::Result<()> {
         "a part of the server has failed; the log says why. Start it again"
     );
     Ok(())
+}
+
+/// Writes a line. A reader that has closed the pipe, as `head` does, must not end the server.
+fn say(line: &str) {
+    let mut out = std::io::stdout();
+    let _closed = writeln!(out, "{line}").and_then(|()| out.flush());
 }

@@ -75,7 +75,8 @@ async fn start(ports: Ports) -> anyhow::Result<Router> {
     let signaling = rotunda_signaling::Config::default();
     let applications = vec![Application::new(APP.try_into()?, SECRET)];
     let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, ports.grpc()));
-    let grpc = listeners().bind(Binding {
+    let listeners = listeners();
+    let grpc = listeners.bind(Binding {
         name: "grpc",
         address,
         open: 100,

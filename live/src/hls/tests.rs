@@ -96,7 +96,9 @@ async fn another_size_in_the_middle_obeys_the_rfc() {
 #[tokio::test]
 async fn a_second_program_of_the_same_stream_goes_on_where_the_first_ended() {
     let (first, mut playlists) = watch_program(Window::new(2, 3, NOON), TestProgram::new().run(7.0, 1.0)).await;
-    let (_, second) = watch_program(first.resumed(), TestProgram::new().run(40.0, 1.0)).await;
+    let mut other = TestProgram::new();
+    other.resize(96, 64);
+    let (_, second) = watch_program(first.resumed(), other.run(40.0, 1.0)).await;
     playlists.extend(second);
     check(&playlists);
     let names = |playlist: &str| {

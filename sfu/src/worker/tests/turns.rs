@@ -15,7 +15,7 @@ fn still_room() -> (Simulation, [usize; 2]) {
     let [ann, bob] = ["ann", "bob"].map(|name| room.join(name, Link::default(), Link::default()));
     room.publish(ann);
     room.watch(bob, &[ann]);
-    room.run(ms(3000));
+    room.run(ms(6000));
     room.pause(ann);
     // The packets on their way have come, and the last request is long enough ago.
     room.run(ms(1500));
