@@ -158,7 +158,7 @@ pub struct Member {
 /// What a turn of the loop found.
 enum Turn {
     Order(Option<Order>),
-    Connected(Result<Connected, SignalingError>),
+    Connected(Box<Result<Connected, SignalingError>>),
     Frame(Result<rotunda_client::SignalingFrame, SignalingError>),
     Datagram(crate::transport::Datagram),
     Tcp(std::io::Result<TcpStream>),
@@ -208,8 +208,10 @@ impl Member {
             match turn {
                 Turn::Order(Some(order)) => self.handle_order(order),
                 Turn::Order(None) => break,
-                Turn::Connected(Ok(connected)) => self.handle_connected(connected).await,
-                Turn::Connected(Err(error)) => self.handle_failed_attempt(now, &error).await,
+                Turn::Connected(connected) => match *connected {
+                    Ok(connected) => self.handle_connected(connected).await,
+                    Err(error) => self.handle_failed_attempt(now, &error).await,
+                },
                 Turn::Frame(Ok(frame)) => {
                     self.heard = now;
                     if let Some(message) = frame.message {
@@ -792,7 +794,7 @@ async fn next_of_link(link: &mut Link, clock: Clock) -> Turn {
             clock.sleep_until(*until).await;
             Turn::Timeout
         }
-        Link::Connecting(connecting) => Turn::Connected(connecting.await),
+        Link::Connecting(connecting) => Turn::Connected(Box::new(connecting.await)),
         Link::Up(client) => {
             if let Some(event) = client.kept_event() {
                 return Turn::Frame(Ok(rotunda_client::SignalingFrame {

@@ -115,7 +115,7 @@ pub fn file_metadata(duration: Duration, size: u64, keyframes: &[Keyframe]) -> B
         // An object of two arrays, as every player that seeks knows it.
         put_name(&mut out, "keyframes");
         out.put_u8(3);
-        let columns: [(&str, fn(&Keyframe) -> f64); 2] = [
+        let columns: [(&str, Column); 2] = [
             ("times", |keyframe| keyframe.seconds),
             ("filepositions", |keyframe| keyframe.position as f64),
         ];
@@ -203,6 +203,9 @@ fn put_name(out: &mut BytesMut, name: &str) {
     out.put_u16(name.len() as u16);
     out.put_slice(name.as_bytes());
 }
+
+/// What a column of the keyframe index holds of a keyframe.
+type Column = fn(&Keyframe) -> f64;
 
 #[cfg(test)]
 mod tests {

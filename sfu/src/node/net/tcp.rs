@@ -10,11 +10,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metrics::counter;
+use rotunda_proto::clock::Clock;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::connections::{Connections, Place};
@@ -89,7 +90,7 @@ pub async fn accept(
                 // Without a descriptor the connection stays where it is, and the next call fails at once.
                 if !is_of_connection(&error) {
                     refuse("descriptors");
-                    sleep(REST).await;
+                    Clock.sleep_until(Clock.now() + REST).await;
                 }
                 continue;
             }
