@@ -6,7 +6,10 @@ use rotunda_proto::clock::Clock;
 use crate::message::{Assembler, Message};
 use crate::protocol;
 
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[("device_messages", messages)];
+/// Takes any bytes; a panic is a finding.
+pub type Target = fn(&[u8]);
+
+pub const TARGETS: &[(&str, Target)] = &[("device_messages", messages)];
 
 /// Fragments, each with two bytes of length before it; whole messages are read as requests and replies.
 fn messages(data: &[u8]) {

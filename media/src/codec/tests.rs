@@ -241,7 +241,7 @@ impl Hard {
             Self::Checkers => {
                 let [luma, ..] = frame.planes_mut();
                 for (at, sample) in luma.iter_mut().enumerate() {
-                    let white = (at / width + at % width + number as usize) % 2 == 0;
+                    let white = (at / width + at % width + number as usize).is_multiple_of(2);
                     *sample = if white { 255 } else { 0 };
                 }
             }

@@ -99,7 +99,7 @@ async fn a_batch_that_fails_leaves_nothing(store: &Store) {
     let mut bad = effects(21, 102);
     bad.usage[0].amount = i64::MAX;
     let good = effects(21, 101);
-    store.apply_events("fails", &[good.clone()]).await.unwrap();
+    store.apply_events("fails", std::slice::from_ref(&good)).await.unwrap();
     let mut next = effects(21, 103);
     next.usage[0].amount = i64::MAX;
     // On PostgreSQL the sum overflows; SQLite has no such limit, so there is nothing to see.

@@ -81,7 +81,7 @@ fn run(from: f64, said: impl Fn(u32, f64) -> Said) -> [Error; 2] {
                 let info = report(source.ssrc, ntp, source.rtp(age + ahead), source.clock_rate);
                 clock.handle_report(start + at + AUDIO.delay, &info);
             }
-            if at.as_millis() % source.interval.as_millis() == 0 {
+            if at.as_millis().is_multiple_of(source.interval.as_millis()) {
                 let arrival = start + at + source.delay;
                 let captured = clock.capture_time(source.ssrc.into(), source.rtp(age), source.clock_rate, arrival);
                 assert!(captured <= arrival);
