@@ -12,6 +12,7 @@ use rotunda_proto::clock::Clock;
 use rotunda_proto::config::Application;
 use rotunda_proto::user_sig;
 use std::time::Duration;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::cli::{Cli, Command, ConfigFile};
 use crate::config::Config;
@@ -95,21 +96,42 @@ enum Quiet {
     Yes,
 }
 
+/// Ctrl-C and SIGTERM, caught from the moment when this is made.
+struct StopSignals {
+    interrupted: Option<Signal>,
+    terminated: Option<Signal>,
+}
+
+impl StopSignals {
+    fn catch() -> Self {
+        let catch = |kind| signal(kind).ok();
+        Self {
+            interrupted: catch(SignalKind::interrupt()),
+            terminated: catch(SignalKind::terminate()),
+        }
+    }
+
+    /// Resolves when the process is asked to stop.
+    async fn asked(&mut self) {
+        tokio::select! {
+            () = received(&mut self.interrupted) => {}
+            () = received(&mut self.terminated) => {}
+        }
+    }
+}
+
+async fn received(signals: &mut Option<Signal>) {
+    match signals {
+        Some(signals) => {
+            signals.recv().await;
+        }
+        None => std::future::pending().await,
+    }
+}
+
 /// Resolves on Ctrl-C or SIGTERM.
 async fn asked_to_stop() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let terminated = async {
-        match signal(SignalKind::terminate()) {
-            Ok(mut signals) => {
-                signals.recv().await;
-            }
-            Err(_) => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        () = terminated => {}
-    }
+    StopSignals::catch().asked().await;
 }
 
 /// Resolves on Ctrl-C or SIGTERM, or when the seconds are over.

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use anyhow::ensure;
 
-use super::{Quiet, asked_to_stop, load, start_logging};
+use super::{Quiet, StopSignals, load, start_logging};
 use crate::cli;
 use crate::server::Server;
 use crate::tenants::Purpose;
@@ -15,6 +15,8 @@ pub async fn run(arguments: cli::Serve) -> anyhow::Result<()> {
     let scheme = if config.server.tls.is_on() { "https" } else { "http" };
     let server = Server::start(config, &arguments.roles, Purpose::Serve).await?;
     let port = server.http.port();
+    // Before anybody is told that the server is there: from then on a signal ends it in order.
+    let mut signals = StopSignals::catch();
     // On standard output and flushed, so that a parent process can wait for it.
     say(&format!(
         "Rotunda is ready: {scheme}://localhost:{port}/  (Ctrl-C ends it)"
@@ -23,7 +25,7 @@ pub async fn run(arguments: cli::Serve) -> anyhow::Result<()> {
         say("Demo mode: anybody who reaches this server gets a ticket. Configure [[applications]] for your own use.");
     }
     let failed = tokio::select! {
-        () = asked_to_stop() => false,
+        () = signals.asked() => false,
         () = server.failed() => true,
     };
     server.finish().await;
