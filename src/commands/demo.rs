@@ -107,7 +107,7 @@ pub async fn run(arguments: cli::Demo) -> anyhow::Result<()> {
          \x20             http://localhost:{port}/live/{stream}.m3u8\n\
          \x20             rtmp://localhost:{rtmp}/live/{stream}\n\
          \x20 Player      http://localhost:{port}/player.html?stream={stream}&type=flv\n\
-         \x20 Recording   {directory}/{stream}_*.mp4\n",
+         \x20 Recording   {directory}/*/{stream}_*.mp4\n",
         room = arguments.room,
         directory = directory.display(),
     );
@@ -186,24 +186,23 @@ fn progress(seconds: u64, health: &Health, people: &[Person]) -> std::io::Result
     std::io::stdout().flush()
 }
 
-/// Finished MP4 files and HLS playlists.
+/// Finished MP4 files and HLS playlists, in the folders of their recordings.
 fn files(directory: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = std::fs::read_dir(directory) else {
-        return Vec::new();
-    };
-    let mut files: Vec<PathBuf> = entries
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter_map(|path| {
-            let name = path.file_name()?.to_string_lossy().into_owned();
-            match name {
-                name if name.contains(".part") => None,
-                name if name.ends_with(".mp4") => Some(path),
-                _ => Some(path.join("index.m3u8")).filter(|list| list.exists()),
-            }
-        })
+    let entries = |path: &Path| std::fs::read_dir(path).into_iter().flatten().flatten();
+    let mut files: Vec<PathBuf> = entries(directory)
+        .flat_map(|folder| entries(&folder.path()))
+        .map(|file| file.path())
+        .filter(|path| is_finished(path))
         .collect();
     files.sort();
     files
+}
+
+/// Beside the finished files are init segments and the playlist that grows.
+fn is_finished(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let is_mp4 = name.ends_with(".mp4") && !name.starts_with("init-");
+    is_mp4 || name.ends_with(".m3u8") && name != "index.m3u8"
 }
 
 async fn wait_for_files(directory: &Path, known: &[PathBuf]) -> Vec<PathBuf> {
