@@ -8,7 +8,7 @@ use anyhow::Context;
 use axum::Router;
 use axum::serve::ListenerExt;
 use rotunda_media::program::ProgramHub;
-use rotunda_proto::bus::{InProcess, SharedBus};
+use rotunda_bus::{InProcess, SharedBus};
 use rotunda_proto::config::Application;
 use sqlx::any::AnyPoolOptions;
 use tokio::net::TcpListener;

@@ -12,7 +12,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use rotunda_media::program::ProgramHub;
-use rotunda_proto::bus::{BusError, Change, SharedBus};
+use rotunda_bus::{BusError, Change, SharedBus};
 use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::StreamId;
 use rotunda_proto::program::{PROGRAMS_PREFIX, ProgramDescriptor};

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use rotunda_media::program::ProgramHub;
-use rotunda_proto::bus::{BusError, BusExt, Request, SharedBus};
+use rotunda_bus::{BusError, BusExt, Request, SharedBus};
 use rotunda_proto::ids::{NodeId, RoomKey};
 use rotunda_proto::mix::{Command, ControlError, MixSpec, Reply, StopReason, control_subject, node_key};
 use rotunda_proto::room::{RoomInfo, Roster, info_key, roster_key};

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use rotunda_proto::bus::{BusError, BusExt, SharedBus};
+use rotunda_bus::{BusError, BusExt, SharedBus};
 use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::{RoomKey, SessionId};
 use rotunda_proto::mix::PictureRef;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rotunda_media::codec::CodecError;
 use rotunda_media::draw::Font;
 use rotunda_media::program::{ProgramExists, ProgramHub};
-use rotunda_proto::bus::{BusError, BusExt, Change, SharedBus};
+use rotunda_bus::{BusError, BusExt, Change, SharedBus};
 use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::NodeId;
 use rotunda_proto::mix::{ControlError, EVENTS_SUBJECT, Event, MixSpec, RunningMix, StopReason, running_key};

@@ -10,7 +10,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use metrics::gauge;
 use rotunda_media::program::ProgramHub;
-use rotunda_proto::bus::{BusError, BusExt, Change, SharedBus};
+use rotunda_bus::{BusError, BusExt, Change, SharedBus};
 use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::StreamId;
 use rotunda_proto::program::{PROGRAMS_PREFIX, ProgramDescriptor};

@@ -1,6 +1,6 @@
 //! Rights that the server API gives to a member during his stay, by whichever node he is in the room.
 
-use rotunda_proto::bus::{BusError, BusExt, Request};
+use rotunda_bus::{BusError, BusExt, Request};
 use rotunda_proto::ids::{RoomKey, UserId};
 use rotunda_proto::room::{MemberCommand, MemberCounts, MemberReply, count_key, members_subject};
 use rotunda_proto::room_ticket::Rights;

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 
-use rotunda_proto::bus::{BusError, BusExt, Revision, SharedBus};
+use rotunda_bus::{BusError, BusExt, Revision, SharedBus};
 use rotunda_proto::config::Microphones;
 use rotunda_proto::ids::{NodeId, RoomKey, TrackSource, UserId};
 use rotunda_proto::room::{

@@ -6,7 +6,7 @@ use axum::Router;
 use axum::extract::{State, WebSocketUpgrade};
 use axum::response::Response;
 use axum::routing::{MethodRouter, get};
-use rotunda_proto::bus::SharedBus;
+use rotunda_bus::SharedBus;
 use rotunda_proto::config::Application;
 use rotunda_proto::ids::NodeId;
 use rotunda_proto::signaling::{KickReason, MAX_MESSAGE_BYTES, RequestEnvelope, ServerMessage};
@@ -36,7 +36,7 @@ pub enum StartError {
     #[error("bring the database up to date")]
     Migrate(#[source] sqlx::migrate::MigrateError),
     #[error("reach the bus")]
-    Bus(#[from] rotunda_proto::bus::BusError),
+    Bus(#[from] rotunda_bus::BusError),
     #[error("listen for gRPC on {address}")]
     Grpc {
         address: std::net::SocketAddr,

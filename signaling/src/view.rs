@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use rotunda_proto::bus::{Change, Revision};
+use rotunda_bus::{Change, Revision};
 use rotunda_proto::ids::{RoomId, UserId};
 use rotunda_proto::mix::RunningMix;
 use rotunda_proto::room::{MemberCounts, Publisher, RoomInfo, Roster, Seats};

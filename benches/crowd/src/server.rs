@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use axum::Router;
 use axum::serve::{Listener, ListenerExt};
-use rotunda_proto::bus::{InProcess, SharedBus};
+use rotunda_bus::{InProcess, SharedBus};
 use rotunda_proto::config::Application;
 use rotunda_proto::ids::NodeId;
 use rotunda_proto::ticket::ClusterSecret;

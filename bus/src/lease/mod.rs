@@ -6,13 +6,12 @@
 //! that was only cut off finds that its next renewal is refused and begins anew under another incarnation. While the
 //! bus is away nobody is declared dead, and afterwards everybody has the whole time again.
 
-mod incarnation;
 mod ledger;
 mod node_lease;
 
 use serde::{Deserialize, Serialize};
 
-pub use incarnation::{Incarnation, IncarnationError};
+pub use rotunda_proto::incarnation::Incarnation;
 pub use ledger::LeaseTimes;
 pub use node_lease::{LeaseError, Living, NodeLease, Own};
 

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use rotunda_media::program::{ReadError, Track};
-use rotunda_proto::bus::{Bus, InProcess};
+use rotunda_bus::{Bus, InProcess};
 use rotunda_proto::ids::{RoomId, SdkAppId, StreamId};
 use rotunda_proto::mix::{
     AudioEncode, EVENTS_SUBJECT, Event, Layout, RecordSpec, RunningMix, VideoEncode, running_key,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rotunda_proto::bus::InProcess;
+use rotunda_bus::InProcess;
 use rotunda_proto::ids::{NodeId, SdkAppId, UserId};
 use rotunda_proto::sfu::{Lines, control_subject};
 use tokio::time::timeout;

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use metrics::counter;
-use rotunda_proto::bus::{BusError, Request};
+use rotunda_bus::{BusError, Request};
 use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::{RoomKey, SdkAppId};
 use rotunda_proto::recording::{Accepted, FILE_READY_SUBJECT, RecordingFile};

@@ -6,7 +6,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use rotunda_proto::bus::{InProcess, SharedBus};
+use rotunda_bus::{InProcess, SharedBus};
 use rotunda_proto::config::{Application, Secret};
 use rotunda_proto::outbound::AllowedNetworks;
 use serde_json::{Value, json};

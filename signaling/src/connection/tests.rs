@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use rotunda_proto::bus::{BusExt, InProcess, SharedBus};
+use rotunda_bus::{BusExt, InProcess, SharedBus};
 use rotunda_proto::config::Application;
 use rotunda_proto::sfu::{NodeInfo, node_key};
 use rotunda_proto::signaling::{Event, KickReason, MAX_MESSAGE_BYTES, Role};

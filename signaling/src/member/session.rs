@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use rotunda_proto::bus::{BusError, SharedBus};
+use rotunda_bus::{BusError, SharedBus};
 use rotunda_proto::ids::{SessionId, TrackSource, UserId};
 use rotunda_proto::sfu::{self, SlotMap};
 use rotunda_proto::signaling::{Event, MediaState};

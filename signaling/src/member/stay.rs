@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use axum::extract::ws::Utf8Bytes;
 use metrics::gauge;
-use rotunda_proto::bus::BusExt;
+use rotunda_bus::BusExt;
 use rotunda_proto::clock::Clock;
 use rotunda_proto::custom_message;
 use rotunda_proto::ids::{RoomId, RoomKey, TrackSource, UserId};

@@ -6,7 +6,7 @@ mod schedules;
 
 use std::sync::Arc;
 
-use rotunda_proto::bus::{BusExt, InProcess, SharedBus};
+use rotunda_bus::{BusExt, InProcess, SharedBus};
 use rotunda_proto::config::{Application, Microphones};
 use rotunda_proto::ids::NodeId;
 use rotunda_proto::room::{Roster, info_key, key_prefix, roster_key};

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use metrics::counter;
-use rotunda_proto::bus::{BusError, Change, Revision};
+use rotunda_bus::{BusError, Change, Revision};
 use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::UserId;
 use rotunda_proto::mix;

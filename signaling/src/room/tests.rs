@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use rotunda_proto::bus::{Bus, BusError, BusExt, Change, Entry, InProcess, Request, Revision, SharedBus};
+use rotunda_bus::{Bus, BusError, BusExt, Change, Entry, InProcess, Request, Revision, SharedBus};
 use rotunda_proto::ids::{NodeId, TrackSource};
 use rotunda_proto::room::{MAX_MEMBERS, MemberCounts, Roster, Seats, TrackState, count_key, roster_key, seats_key};
 use rotunda_proto::sfu::{self, NodeInfo, events_subject, node_key};

@@ -20,7 +20,7 @@ use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any};
 use metrics::counter;
-use rotunda_proto::bus::BusExt;
+use rotunda_bus::BusExt;
 use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::{RoomId, RoomKey, TrackSource, UserId};
 use rotunda_proto::room::{Seats, seats_key};

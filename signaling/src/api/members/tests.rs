@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use axum::http::StatusCode;
-use rotunda_proto::bus::{BusExt, InProcess, SharedBus};
+use rotunda_bus::{BusExt, InProcess, SharedBus};
 use rotunda_proto::config::{Application, Secret};
 use rotunda_proto::ids::{NodeId, TrackSource};
 use rotunda_proto::room::{

@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use metrics::counter;
-use rotunda_proto::bus::{BusError, BusExt};
+use rotunda_bus::{BusError, BusExt};
 use rotunda_proto::clock::Clock;
 use rotunda_proto::config::Application;
 use rotunda_proto::ids::{NodeId, RoomKey, SdkAppId};

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use metrics::counter;
-use rotunda_proto::bus::{BusError, BusExt};
+use rotunda_bus::{BusError, BusExt};
 use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::{RecordId, RoomKey, StreamId};
 use rotunda_proto::mix::{EVENTS_SUBJECT, Event, RunningMix, StopReason, running_key};

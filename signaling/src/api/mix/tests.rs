@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rotunda_proto::bus::{InProcess, Request, SharedBus};
+use rotunda_bus::{InProcess, Request, SharedBus};
 use rotunda_proto::mix::node_key;
 use rotunda_proto::room::RosterMember;
 use sqlx::any::AnyPoolOptions;

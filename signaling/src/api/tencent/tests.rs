@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use hmac::{Hmac, Mac};
-use rotunda_proto::bus::{InProcess, SharedBus};
+use rotunda_bus::{InProcess, SharedBus};
 use rotunda_proto::clock::Clock;
 use rotunda_proto::config::{Application, Secret};
 use sha2::{Digest, Sha256};

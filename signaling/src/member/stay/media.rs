@@ -1,7 +1,7 @@
 //! A member's media session at the SFU: opened, restarted and told what goes and comes.
 
 use rand::Rng;
-use rotunda_proto::bus::BusExt;
+use rotunda_bus::BusExt;
 use rotunda_proto::ids::SessionId;
 use rotunda_proto::sfu::{self, Client, Command, ControlError, SlotMap, Standing};
 use rotunda_proto::signaling::{ErrorBody, ErrorCode, Lines, MediaState};
