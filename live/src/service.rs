@@ -11,14 +11,14 @@ use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use rotunda_bus::{BusError, SharedBus, Watch, WatchEvent};
 use rotunda_media::program::ProgramHub;
-use rotunda_bus::{BusError, Change, SharedBus};
 use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::StreamId;
 use rotunda_proto::program::{PROGRAMS_PREFIX, ProgramDescriptor};
 use thiserror::Error;
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -108,15 +108,15 @@ impl Service {
 
 impl Origin {
     /// Starts a segmenter and the pushes of each program; they end with it.
-    async fn follow(self, mut changes: mpsc::Receiver<Change>) {
+    async fn follow(self, mut changes: Watch) {
         let mut tasks: JoinSet<()> = JoinSet::new();
         loop {
-            let change = tokio::select! {
+            let event = tokio::select! {
                 () = self.shutdown.cancelled() => break,
                 Some(_ended) = tasks.join_next() => continue,
-                change = changes.recv() => change,
+                event = changes.next() => event,
             };
-            let Some(change) = change else { break };
+            let WatchEvent::Change(change) = event else { continue };
             if let Some(program) = change.parse::<ProgramDescriptor>() {
                 self.begin(&program, &mut tasks);
             }

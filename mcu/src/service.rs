@@ -3,14 +3,13 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use rotunda_bus::{BusError, BusExt, ClusterNode, Requests};
 use rotunda_media::program::ProgramHub;
-use rotunda_bus::{BusError, BusExt, Request, SharedBus};
-use rotunda_proto::ids::{NodeId, RoomKey};
+use rotunda_proto::ids::RoomKey;
 use rotunda_proto::mix::{Command, ControlError, MixSpec, Reply, StopReason, control_subject, node_key};
 use rotunda_proto::room::{RoomInfo, Roster, info_key, roster_key};
 use rotunda_proto::ticket::ClusterSecret;
 use thiserror::Error;
-use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -41,22 +40,16 @@ impl Service {
     /// Errors: [`StartError`].
     pub async fn start(
         config: Config,
-        node: NodeId,
+        node: ClusterNode,
         secret: ClusterSecret,
-        bus: SharedBus,
         hub: ProgramHub,
         shutdown: CancellationToken,
     ) -> Result<Self, StartError> {
-        let requests = bus.serve(&control_subject(&node)).await?;
-        let key = node_key(&node);
-        let announced = bus
-            .update(&key, |_: Option<NodeId>| Ok::<_, ()>((Some(node.clone()), ())))
-            .await;
-        announced?.unwrap_or(());
+        let requests = node.bus().serve(&control_subject(node.name())).await?;
+        announce(&node).await?;
         let play_out_delay = Duration::from_millis(u64::from(config.play_out_delay_ms));
         let surroundings = Surroundings {
             node,
-            bus,
             secret,
             hub,
             play_out_delay,
@@ -80,13 +73,20 @@ impl Service {
 }
 
 impl Node {
-    async fn serve(mut self, mut requests: mpsc::Receiver<Request>, shutdown: CancellationToken) {
+    async fn serve(mut self, mut requests: Requests, shutdown: CancellationToken) {
+        let mut own = self.surroundings.node.own();
         loop {
             let request = tokio::select! {
                 () = shutdown.cancelled() => break,
-                request = requests.recv() => request,
+                request = requests.next() => request,
+                // What was announced before has vanished with the incarnation of before.
+                Ok(()) = own.changed() => {
+                    if let Err(error) = announce(&self.surroundings.node).await {
+                        tracing::warn!(%error, "the node was not announced");
+                    }
+                    continue;
+                }
             };
-            let Some(request) = request else { break };
             self.tasks.retain(|_, task| !task.is_finished());
             match request.parse::<Command>() {
                 Ok(command) => {
@@ -103,8 +103,8 @@ impl Node {
         let stopping = self.tasks.drain().map(|(_, task)| task.stop(StopReason::Shutdown));
         futures::future::join_all(stopping).await;
         metrics::gauge!("rotunda_mcu_tasks").set(0.0);
-        let Surroundings { node, bus, .. } = self.surroundings;
-        if let Err(error) = bus.delete(&node_key(&node), None).await {
+        let node = self.surroundings.node;
+        if let Err(error) = node.bus().remove(&node_key(node.name())).await {
             tracing::warn!(%error, "the node could not take back its announcement");
         }
     }
@@ -149,7 +149,7 @@ impl Node {
     }
 
     async fn check_room(&self, room: &RoomKey) -> Result<(), ControlError> {
-        let bus = &self.surroundings.bus;
+        let bus = self.surroundings.node.bus();
         let info = bus.load::<RoomInfo>(&info_key(room)).await;
         let roster = bus.load::<Roster>(&roster_key(room)).await;
         match (info, roster) {
@@ -157,6 +157,13 @@ impl Node {
             _ => Err(ControlError::RoomNotExist),
         }
     }
+}
+
+/// Says that this node takes mixes.
+async fn announce(node: &ClusterNode) -> Result<(), BusError> {
+    let name = node.name();
+    node.bus().announce(&node_key(name), name, &node.incarnation()).await?;
+    Ok(())
 }
 
 /// A program goes on through a change of layout and encoding, not of what it is.

@@ -1,13 +1,13 @@
 //! One room's mix: follows the room, keeps the session and the worker, and tells the rest of the system.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
+use rotunda_bus::{BusError, BusExt, Change, ClusterNode, Revision, Watch, WatchEvent};
 use rotunda_media::codec::CodecError;
 use rotunda_media::draw::Font;
 use rotunda_media::program::{ProgramExists, ProgramHub};
-use rotunda_bus::{BusError, BusExt, Change, SharedBus};
 use rotunda_proto::clock::Clock;
-use rotunda_proto::ids::NodeId;
 use rotunda_proto::mix::{ControlError, EVENTS_SUBJECT, Event, MixSpec, RunningMix, StopReason, running_key};
 use rotunda_proto::program::{ProgramDescriptor, program_key};
 use rotunda_proto::room::{Roster, info_key, key_prefix, roster_key, seats_key};
@@ -33,8 +33,7 @@ const QUEUE: usize = 256;
 /// What every task of a node shares.
 #[derive(Clone)]
 pub struct Surroundings {
-    pub node: NodeId,
-    pub bus: SharedBus,
+    pub node: ClusterNode,
     pub secret: ClusterSecret,
     pub hub: ProgramHub,
     pub play_out_delay: Duration,
@@ -86,7 +85,7 @@ impl TaskHandle {
         let delay = surroundings.play_out_delay.as_micros() as Micros;
         let core = MixCore::new(&spec, delay, Font::system())?;
         let writer = surroundings.hub.open(&spec.stream_id)?;
-        let changes = surroundings.bus.watch(&key_prefix(&spec.room)).await?;
+        let changes = surroundings.node.bus().watch(&key_prefix(&spec.room)).await?;
         let origin = Clock.now();
         let (samples, received) = std::sync::mpsc::sync_channel(SAMPLES);
         let (orders, ordered) = mpsc::channel(QUEUE);
@@ -112,7 +111,7 @@ impl TaskHandle {
         let receiving = CancellationToken::new();
         let session = Session {
             room: spec.room.clone(),
-            bus: surroundings.bus.clone(),
+            bus: surroundings.node.bus().clone(),
             secret: surroundings.secret.clone(),
             origin,
             wants: wanted,
@@ -131,6 +130,10 @@ impl TaskHandle {
             orders,
             wants,
             key_requests,
+            is_open: false,
+            is_inhabited: false,
+            begun: false,
+            written: HashMap::new(),
         };
         let inputs = Inputs {
             changes,
@@ -189,7 +192,7 @@ impl TaskHandle {
 }
 
 struct Inputs {
-    changes: mpsc::Receiver<Change>,
+    changes: Watch,
     reports: mpsc::Receiver<Report>,
     commands: mpsc::Receiver<Relayout>,
     stop: watch::Receiver<Option<StopReason>>,
@@ -203,24 +206,45 @@ struct Task {
     orders: mpsc::Sender<Order>,
     wants: watch::Sender<Wants>,
     key_requests: mpsc::Sender<rotunda_proto::mix::PictureRef>,
+    /// As the room's documents say.
+    is_open: bool,
+    is_inhabited: bool,
+    /// The program has frames, so it has been told of.
+    begun: bool,
+    /// What this task has written, so that it deletes nothing else.
+    written: HashMap<String, Revision>,
 }
 
 impl Task {
     async fn run(&mut self, mut inputs: Inputs) -> StopReason {
+        let mut own = self.surroundings.node.own();
+        let mut is_synced = false;
         loop {
             tokio::select! {
                 _ = inputs.stop.changed() => {
                     return inputs.stop.borrow_and_update().clone().unwrap_or(StopReason::Shutdown);
                 }
-                change = inputs.changes.recv() => match change {
-                    Some(change) if self.room_ended(&change) => return StopReason::RoomEmpty,
-                    Some(change) => self.handle_change(&change).await,
-                    // Too far behind: everything is told again.
-                    None => match self.surroundings.bus.watch(&key_prefix(&self.spec.room)).await {
-                        Ok(changes) => inputs.changes = changes,
-                        Err(error) => return StopReason::Failed { message: error.to_string() },
-                    },
+                event = inputs.changes.next() => match event {
+                    WatchEvent::Change(change) => {
+                        self.handle_change(&change).await;
+                        if is_synced && self.has_ended() {
+                            return StopReason::RoomEmpty;
+                        }
+                    }
+                    WatchEvent::Synced => {
+                        is_synced = true;
+                        if self.has_ended() {
+                            return StopReason::RoomEmpty;
+                        }
+                    }
                 },
+                // The documents of before have vanished with the incarnation of before.
+                Ok(()) = own.changed() => {
+                    self.publish_running().await;
+                    if self.begun {
+                        self.publish_program().await;
+                    }
+                }
                 report = inputs.reports.recv() => match report {
                     Some(report) => self.handle_report(report).await,
                     None => return StopReason::Failed { message: "the mix thread ended".into() },
@@ -230,18 +254,21 @@ impl Task {
         }
     }
 
-    fn room_ended(&self, change: &Change) -> bool {
-        let room = &self.spec.room;
-        let nobody = || change.parse::<Roster>().is_some_and(|roster| roster.members.is_empty());
-        let gone = change.entry.is_none();
-        (gone && change.key == info_key(room)) || (change.key == roster_key(room) && (gone || nobody()))
+    /// Nobody is in the room any more. Only asked when all of the room's documents are known.
+    fn has_ended(&self) -> bool {
+        !(self.is_open && self.is_inhabited)
     }
 
     async fn handle_change(&mut self, change: &Change) {
-        if change.key == seats_key(&self.spec.room) {
+        if change.key == info_key(&self.spec.room) {
+            self.is_open = change.entry.is_some();
+            return;
+        } else if change.key == seats_key(&self.spec.room) {
             self.members.handle_seats(change.parse());
         } else if change.key == roster_key(&self.spec.room) {
-            self.members.handle_roster(change.parse());
+            let roster: Option<Roster> = change.parse();
+            self.is_inhabited = roster.as_ref().is_some_and(|roster| !roster.members.is_empty());
+            self.members.handle_roster(roster);
         } else {
             return;
         }
@@ -286,6 +313,7 @@ impl Task {
                 .await
             }
             Report::Begun => {
+                self.begun = true;
                 self.publish_program().await;
                 self.tell(&Event::Started { room, stream_id }).await;
             }
@@ -308,59 +336,48 @@ impl Task {
         let _told_or_ended = self.orders.send(Order::Scene(scene)).await;
     }
 
-    async fn publish_running(&self) {
+    async fn publish_running(&mut self) {
         let running = RunningMix {
-            node: self.surroundings.node.clone(),
+            node: self.surroundings.node.name().clone(),
             spec: self.spec.clone(),
         };
         self.put(&running_key(&self.spec.room), &running).await;
     }
 
-    async fn publish_program(&self) {
+    async fn publish_program(&mut self) {
+        let key = program_key(&self.spec.stream_id);
+        let began = self.surroundings.node.bus().load::<ProgramDescriptor>(&key).await;
+        let began = began
+            .ok()
+            .flatten()
+            .filter(|(_, revision)| self.written.get(&key) == Some(revision));
+        let now = Clock.unix().as_millis() as u64;
         let descriptor = ProgramDescriptor {
             stream_id: self.spec.stream_id.clone(),
             room: self.spec.room.clone(),
-            node: self.surroundings.node.clone(),
+            node: self.surroundings.node.name().clone(),
             audio: self.spec.audio,
             video: self.spec.video,
             record: self.spec.record.clone(),
             push_urls: self.spec.push_urls.clone(),
-            started_unix_ms: Clock.unix().as_millis() as u64,
+            started_unix_ms: began.map_or(now, |(before, _)| before.started_unix_ms),
         };
-        let key = program_key(&self.spec.stream_id);
-        let began = self
-            .surroundings
-            .bus
-            .load::<ProgramDescriptor>(&key)
-            .await
-            .ok()
-            .flatten();
-        let started_unix_ms = began.map_or(descriptor.started_unix_ms, |(before, _)| before.started_unix_ms);
-        self.put(
-            &key,
-            &ProgramDescriptor {
-                started_unix_ms,
-                ..descriptor
-            },
-        )
-        .await;
+        self.put(&key, &descriptor).await;
     }
 
-    async fn put<T: Serialize + serde::de::DeserializeOwned + Clone + Send + Sync>(&self, key: &str, document: &T) {
-        let written = self
-            .surroundings
-            .bus
-            .update(key, |_: Option<T>| {
-                Ok::<_, std::convert::Infallible>((Some(document.clone()), ()))
-            })
-            .await;
-        if let Err(error) = written {
-            tracing::error!(room = %self.spec.room, %key, %error, "a document was not written");
+    /// Writes a document that vanishes with this node.
+    async fn put<T: Serialize + Sync>(&mut self, key: &str, document: &T) {
+        let node = &self.surroundings.node;
+        match node.bus().announce(key, document, &node.incarnation()).await {
+            Ok(revision) => {
+                self.written.insert(key.to_owned(), revision);
+            }
+            Err(error) => tracing::error!(room = %self.spec.room, %key, %error, "a document was not written"),
         }
     }
 
     async fn tell(&self, event: &Event) {
-        if let Err(error) = self.surroundings.bus.tell(EVENTS_SUBJECT, event).await {
+        if let Err(error) = self.surroundings.node.bus().tell(EVENTS_SUBJECT, event).await {
             tracing::warn!(room = %self.spec.room, %error, "an event was not told");
         }
     }
@@ -368,7 +385,8 @@ impl Task {
     async fn finish(self, reason: StopReason, worker_ended: oneshot::Receiver<()>) {
         let (room, stream_id) = (self.spec.room.clone(), self.spec.stream_id.clone());
         tracing::info!(%room, %stream_id, ?reason, "the mix ends");
-        let bus = self.surroundings.bus.clone();
+        let bus = self.surroundings.node.bus().clone();
+        let written = self.written.clone();
         let stopped = Event::Stopped {
             room: room.clone(),
             stream_id: stream_id.clone(),
@@ -378,8 +396,11 @@ impl Task {
         // Closing the orders ends the worker, and with it the program: its readers see the end before the key goes.
         let _ended_or_panicked = worker_ended.await;
         for key in [program_key(&stream_id), running_key(&room)] {
-            if let Err(error) = bus.delete(&key, None).await {
-                tracing::error!(%room, %key, %error, "a document was not deleted");
+            let Some(revision) = written.get(&key) else { continue };
+            match bus.delete(&key, *revision).await {
+                // Another revision is a successor's.
+                Ok(_) | Err(BusError::Conflict(_)) => {}
+                Err(error) => tracing::error!(%room, %key, %error, "a document was not deleted"),
             }
         }
         if let Err(error) = bus.tell(EVENTS_SUBJECT, &stopped).await {

@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{NodeId, RoomKey, TrackSource, UserId};
+use crate::incarnation::Incarnation;
 use crate::room_ticket::Rights;
 
 /// At most this many members publish video (camera or screen) at one time.
@@ -147,10 +148,10 @@ pub struct RosterMember {
     pub entered_unix_ms: u64,
 }
 
-/// How many members of a room each signaling node has; one document, so that [`MAX_MEMBERS`] is kept whoever adds one.
+/// How many members of a room each signaling node has, by the node's incarnation; one document, so that [`MAX_MEMBERS`] is kept whoever adds one.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemberCounts {
-    pub by_node: BTreeMap<NodeId, u64>,
+    pub by_node: BTreeMap<Incarnation, u64>,
 }
 
 impl MemberCounts {
@@ -159,7 +160,7 @@ impl MemberCounts {
     }
 
     /// A node's members; without any it is not listed.
-    pub fn set(&mut self, node: &NodeId, members: u64) {
+    pub fn set(&mut self, node: &Incarnation, members: u64) {
         if members > 0 {
             self.by_node.insert(node.clone(), members);
         } else {

@@ -2,7 +2,6 @@
 //!
 //! While a program runs its frames go to a fragmented file, synced with every fragment: a crash loses at most the last one.
 
-mod catalogue;
 mod config;
 mod hls_file;
 mod mp4_file;

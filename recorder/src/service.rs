@@ -9,34 +9,33 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use metrics::gauge;
+use rotunda_bus::{BusError, BusExt, Change, SharedBus, Watch, WatchEvent};
 use rotunda_media::program::ProgramHub;
-use rotunda_bus::{BusError, BusExt, Change, SharedBus};
 use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::StreamId;
 use rotunda_proto::program::{PROGRAMS_PREFIX, ProgramDescriptor};
 use rotunda_proto::recording::{Accepted, FILE_READY_SUBJECT, RecordingFile};
-use sqlx::AnyPool;
+use rotunda_store::{FileRow, Store};
+use serde_json::{Value, json};
 use thiserror::Error;
-use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tower_http::cors::CorsLayer;
 use tower_http::services::ServeDir;
 use tracing::{Instrument, error, info, info_span, warn};
 
-use crate::catalogue::Catalogue;
 use crate::config::Config;
 use crate::mp4_file::{PART, finish_part};
 use crate::recording::{RecordError, record};
 
+/// Files that `/recordings` lists, the newest.
+const LISTED: u32 = 200;
 /// News that is not accepted is offered again after this time.
 const ANNOUNCE_EVERY: Duration = Duration::from_secs(10);
 
 /// Why the recorder did not start.
 #[derive(Debug, Error)]
 pub enum StartError {
-    #[error("bring the database up to date")]
-    Migrate(#[source] sqlx::migrate::MigrateError),
     #[error("make the folder {path}")]
     Folder {
         path: std::path::PathBuf,
@@ -50,7 +49,7 @@ pub enum StartError {
 /// A running recorder.
 pub struct Service {
     config: Config,
-    catalogue: Catalogue,
+    store: Store,
     task: JoinHandle<()>,
 }
 
@@ -62,7 +61,7 @@ struct Recorder {
     config: Config,
     bus: SharedBus,
     hub: ProgramHub,
-    catalogue: Catalogue,
+    store: Store,
     running: HashSet<ProgramKey>,
     tasks: JoinSet<Finished>,
     shutdown: CancellationToken,
@@ -73,16 +72,9 @@ impl Service {
         config: Config,
         bus: SharedBus,
         hub: ProgramHub,
-        db: AnyPool,
+        store: Store,
         shutdown: CancellationToken,
     ) -> Result<Self, StartError> {
-        let mut migrations = sqlx::migrate!("./migrations");
-        // Signaling keeps its tables in the same database, with migrations of its own.
-        migrations
-            .set_ignore_missing(true)
-            .run(&db)
-            .await
-            .map_err(StartError::Migrate)?;
         std::fs::create_dir_all(&config.directory).map_err(|source| StartError::Folder {
             path: config.directory.clone(),
             source,
@@ -90,27 +82,26 @@ impl Service {
         config.warn_of_old_keys();
         recover(&config.directory).await;
         let programs = bus.watch(PROGRAMS_PREFIX).await?;
-        let catalogue = Catalogue(db);
         let recorder = Recorder {
             config: config.clone(),
             bus,
             hub,
-            catalogue: catalogue.clone(),
+            store: store.clone(),
             running: HashSet::new(),
             tasks: JoinSet::new(),
             shutdown,
         };
         Ok(Self {
             config,
-            catalogue,
+            store,
             task: tokio::spawn(recorder.run(programs)),
         })
     }
 
     /// `/recordings`, a list as JSON, and the files below it.
     pub fn router(&self) -> Router {
-        let catalogue = self.catalogue.clone();
-        let list = move || async move { list(&catalogue).await };
+        let store = self.store.clone();
+        let list = move || async move { list(&store).await };
         Router::new()
             .route("/recordings", get(list))
             .nest_service("/recordings/", ServeDir::new(&self.config.directory))
@@ -123,9 +114,9 @@ impl Service {
     }
 }
 
-async fn list(catalogue: &Catalogue) -> Response {
-    match catalogue.list().await {
-        Ok(list) => Json(list).into_response(),
+async fn list(store: &Store) -> Response {
+    match store.newest_files(LISTED).await {
+        Ok(files) => Json(files.into_iter().map(listed).collect::<Vec<_>>()).into_response(),
         Err(error) => {
             error!(error = &error as &dyn std::error::Error, "list the recordings");
             (StatusCode::INTERNAL_SERVER_ERROR, "the catalogue does not answer").into_response()
@@ -133,16 +124,28 @@ async fn list(catalogue: &Catalogue) -> Response {
     }
 }
 
+/// A file as `/recordings` lists it.
+fn listed(file: FileRow) -> Value {
+    json!({
+        "name": file.name,
+        "state": file.state,
+        "format": file.format,
+        "size": file.size_bytes,
+        "durationMs": file.duration_ms,
+        "startedUnixMs": file.started_unix_us / 1000,
+        "url": file.url,
+    })
+}
+
 impl Recorder {
-    async fn run(mut self, mut programs: mpsc::Receiver<Change>) {
+    async fn run(mut self, mut programs: Watch) {
         let clock = Clock;
         let mut announce_at = clock.now();
         loop {
             tokio::select! {
                 () = self.shutdown.cancelled() => break,
-                change = programs.recv() => match change {
-                    Some(change) => self.follow(&change),
-                    None => break,
+                event = programs.next() => if let WatchEvent::Change(change) = event {
+                    self.follow(&change);
                 },
                 Some(done) = self.tasks.join_next() => {
                     if let Ok(finished) = done {
@@ -199,7 +202,7 @@ impl Recorder {
             }
         };
         for file in files {
-            if let Err(error) = self.catalogue.add(&file).await {
+            if let Err(error) = self.store.add_file(&file).await {
                 error!(
                     error = &error as &dyn std::error::Error,
                     file = file.name,
@@ -211,7 +214,7 @@ impl Recorder {
 
     /// Offers what has not been accepted yet.
     async fn announce(&self) {
-        let waiting = match self.catalogue.unannounced().await {
+        let waiting = match self.store.unannounced_files().await {
             Ok(waiting) => waiting,
             Err(error) => {
                 error!(error = &error as &dyn std::error::Error, "read the catalogue");
@@ -221,7 +224,7 @@ impl Recorder {
         for file in waiting {
             match self.bus.call::<_, Accepted>(FILE_READY_SUBJECT, &file).await {
                 Ok(Accepted {}) => {
-                    if let Err(error) = self.catalogue.set_announced(&file.file_id).await {
+                    if let Err(error) = self.store.set_announced(&file.file_id).await {
                         error!(
                             error = &error as &dyn std::error::Error,
                             "write the catalogue; the news may come twice"

@@ -238,7 +238,6 @@ mod tests {
     use std::sync::Arc;
 
     use rotunda_bus::{InProcess, SharedBus};
-    use rotunda_proto::ids::NodeId;
     use tokio::time::timeout;
 
     use super::*;
@@ -265,8 +264,8 @@ mod tests {
                 ..Config::default()
             };
             let bus: SharedBus = Arc::new(InProcess::new());
-            let node = "sfu-1".parse().unwrap();
-            match Service::start(config, node, ClusterSecret::new("secret"), bus, stop.clone()).await {
+            let node = ClusterNode::alone(bus, "sfu-1".parse().unwrap());
+            match Service::start(config, node, ClusterSecret::new("secret"), stop.clone()).await {
                 Err(StartError::Port { .. }) => {}
                 started => return started.unwrap(),
             }

@@ -57,7 +57,7 @@ pub async fn permit(shared: &Shared, room: RoomKey, user: UserId, rights: Rights
     let (MemberCounts { by_node }, _) = counts.ok_or(PermitError::NoSuchRoom)?;
     let command = MemberCommand::Permit { room, user, rights };
     for node in by_node.keys() {
-        match shared.bus.call(&members_subject(node), &command).await {
+        match shared.bus.call(&members_subject(node.node()), &command).await {
             Ok(MemberReply::Done) => return Ok(()),
             Ok(MemberReply::Failed) => return Err(PermitError::Failed),
             Ok(MemberReply::NotHere) => {}
@@ -73,7 +73,8 @@ pub async fn permit(shared: &Shared, room: RoomKey, user: UserId, rights: Rights
 pub async fn serve(shared: Shared, shutdown: CancellationToken) -> Result<JoinHandle<()>, BusError> {
     let mut requests = shared.bus.serve(&members_subject(&shared.node)).await?;
     let serve = async move {
-        while let Some(request) = requests.recv().await {
+        loop {
+            let request = requests.next().await;
             match request.parse() {
                 // A member may be busy; the others do not wait for him.
                 Ok(command) => drop(tokio::spawn(handle(shared.clone(), command, request))),

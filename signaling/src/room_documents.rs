@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 
-use rotunda_bus::{BusError, BusExt, Revision, SharedBus};
+use rotunda_bus::{BusError, BusExt, ClusterNode, Revision, SharedBus};
 use rotunda_proto::config::Microphones;
 use rotunda_proto::ids::{NodeId, RoomKey, TrackSource, UserId};
 use rotunda_proto::room::{
@@ -18,7 +18,7 @@ use crate::{roster, seats};
 #[derive(Clone)]
 pub struct RoomDocuments {
     pub bus: SharedBus,
-    pub node: NodeId,
+    pub cluster: ClusterNode,
     pub room: RoomKey,
     /// Of the room's application.
     pub microphones: Microphones,
@@ -36,13 +36,14 @@ pub struct Counted {
 impl RoomDocuments {
     /// Says that this node has `present` members, and as many of the `entering` as the room has places for.
     pub async fn count(&self, present: u64, entering: u64) -> Result<Counted, BusError> {
+        let node = self.cluster.incarnation();
         let counted = self
             .bus
             .update_at(&count_key(&self.room), |counts: Option<MemberCounts>| {
                 let mut counts = counts.unwrap_or_default();
-                counts.set(&self.node, present);
+                counts.set(&node, present);
                 let admitted = entering.min(MAX_MEMBERS.saturating_sub(counts.total()));
-                counts.set(&self.node, present + admitted);
+                counts.set(&node, present + admitted);
                 let counted = Counted {
                     admitted,
                     total: counts.total(),
@@ -90,8 +91,8 @@ impl RoomDocuments {
 
     /// Ends the room, unless somebody has opened it since.
     pub async fn close(&self, opened_at: Revision) -> Result<(), BusError> {
-        match self.bus.delete(&info_key(&self.room), Some(opened_at)).await {
-            Ok(()) | Err(BusError::Conflict(_)) => Ok(()),
+        match self.bus.delete(&info_key(&self.room), opened_at).await {
+            Ok(_) | Err(BusError::Conflict(_)) => Ok(()),
             Err(error) => Err(error),
         }
     }
@@ -139,8 +140,7 @@ impl RoomDocuments {
     }
 
     async fn least_loaded_sfu(&self) -> Result<NodeId, Refused> {
-        let mut nodes = self.bus.watch(NODES_PREFIX).await?;
-        let nodes = std::iter::from_fn(|| nodes.try_recv().ok()).filter_map(|change| change.parse::<NodeInfo>());
+        let nodes = self.bus.documents::<NodeInfo>(NODES_PREFIX).await?.into_iter();
         // To ten percent, so that of nodes that are as busy the one with fewest sessions is taken.
         match nodes.min_by_key(|node| (node.is_full(), node.load_percent / 10, node.sessions)) {
             None => Err(Refused::Code(ErrorCode::NoMediaNode)),

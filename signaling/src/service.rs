@@ -6,11 +6,11 @@ use axum::Router;
 use axum::extract::{State, WebSocketUpgrade};
 use axum::response::Response;
 use axum::routing::{MethodRouter, get};
-use rotunda_bus::SharedBus;
+use rotunda_bus::{ClusterNode, SharedBus};
 use rotunda_proto::config::Application;
 use rotunda_proto::ids::NodeId;
 use rotunda_proto::signaling::{KickReason, MAX_MESSAGE_BYTES, RequestEnvelope, ServerMessage};
-use sqlx::AnyPool;
+use rotunda_store::Store;
 use thiserror::Error;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -33,8 +33,6 @@ const READ_BUFFER: usize = 1024;
 /// Why signaling did not start.
 #[derive(Debug, Error)]
 pub enum StartError {
-    #[error("bring the database up to date")]
-    Migrate(#[source] sqlx::migrate::MigrateError),
     #[error("reach the bus")]
     Bus(#[from] rotunda_bus::BusError),
     #[error("listen for gRPC on {address}")]
@@ -55,24 +53,26 @@ pub struct Parts {
     pub config: Config,
     pub node: NodeId,
     pub bus: SharedBus,
+    pub cluster: ClusterNode,
     pub applications: Applications,
     pub rooms: Rooms,
     pub registry: Registry,
-    pub db: AnyPool,
+    pub store: Store,
     pub outbox: Outbox,
 }
 
 impl Shared {
-    pub fn new(config: Config, node: NodeId, bus: SharedBus, applications: Vec<Application>, db: AnyPool) -> Self {
+    pub fn new(config: Config, cluster: ClusterNode, applications: Vec<Application>, store: Store) -> Self {
         let applications = Applications::new(applications);
         Self(Arc::new(Parts {
             config,
-            node,
-            bus,
+            node: cluster.name().clone(),
+            bus: cluster.bus().clone(),
+            cluster,
             applications,
             rooms: Rooms::default(),
             registry: Registry::default(),
-            db,
+            store,
             outbox: Outbox::default(),
         }))
     }
@@ -103,20 +103,12 @@ pub struct Service {
 impl Service {
     pub async fn start(
         config: Config,
-        node: NodeId,
-        bus: SharedBus,
+        cluster: ClusterNode,
         applications: Vec<Application>,
-        db: AnyPool,
+        store: Store,
         shutdown: CancellationToken,
     ) -> Result<Self, StartError> {
-        let mut migrations = sqlx::migrate!("./migrations");
-        // The recorder keeps its tables in the same database, with migrations of its own.
-        migrations
-            .set_ignore_missing(true)
-            .run(&db)
-            .await
-            .map_err(StartError::Migrate)?;
-        let shared = Shared::new(config, node, bus, applications, db);
+        let shared = Shared::new(config, cluster, applications, store);
         let callbacks = callbacks::start(shared.clone(), shutdown.clone()).await?;
         let api = api::start(shared.clone(), shutdown.clone()).await?;
         let permissions = permissions::serve(shared.clone(), shutdown.clone()).await?;

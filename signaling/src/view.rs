@@ -47,9 +47,7 @@ impl Default for RoomState {
 impl RoomState {
     /// Takes a change of one of the room's documents in.
     pub fn apply(&mut self, change: &Change) {
-        if let Some(entry) = &change.entry {
-            self.revision = self.revision.max(entry.revision);
-        }
+        self.revision = self.revision.max(change.revision);
         let mut tokens = change.key.split('.');
         let is_mix = tokens.next() == Some("mixes");
         let kind = change.key.split('.').nth(3).unwrap_or_default();

@@ -20,7 +20,7 @@ mod usage;
 
 pub use api_keys::{ApiKey, NewApiKey};
 pub use applications::{ApplicationRow, Purpose, SealedSecret, Slot};
-pub use callbacks::{Callback, CallbackState, ClaimLimits, NewCallback, Settled};
+pub use callbacks::{Callback, CallbackInfo, CallbackState, ClaimLimits, NewCallback, Settled};
 pub use error::{OpenError, StoreError};
 pub use events::{Effects, JournalEntry, StreamedEvent};
 pub use mix_tasks::{MixTaskEnd, MixTaskRow};

@@ -100,7 +100,7 @@ impl Store {
         retried!(self, pool => {
             sqlx::query(
                 "INSERT INTO recording_files (file_id, name, state, format, size_bytes, duration_ms, \
-                 started_unix_us, url, file, application_id, recording_id) \
+                 started_unix_us, url, file, app, recording_id) \
                  VALUES ($1, $2, 'ready', $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (file_id) DO NOTHING",
             )
             .bind(&file.file_id)

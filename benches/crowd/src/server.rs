@@ -7,11 +7,11 @@ use std::sync::Arc;
 use anyhow::Context;
 use axum::Router;
 use axum::serve::{Listener, ListenerExt};
-use rotunda_bus::{InProcess, SharedBus};
+use rotunda_bus::{ClusterNode, InProcess, SharedBus};
 use rotunda_proto::config::Application;
 use rotunda_proto::ids::NodeId;
 use rotunda_proto::ticket::ClusterSecret;
-use sqlx::any::AnyPoolOptions;
+use rotunda_store::Store;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -53,16 +53,9 @@ pub async fn run(ports: Ports, streams: Streams) -> anyhow::Result<()> {
 /// As the server's own start, less what no member of an audience touches.
 async fn start(ports: Ports) -> anyhow::Result<Router> {
     let bus: SharedBus = Arc::new(InProcess::new());
-    sqlx::any::install_default_drivers();
-    // One connection that stays: a database in memory is that connection's.
-    let database = AnyPoolOptions::new()
-        .max_connections(1)
-        .idle_timeout(None)
-        .max_lifetime(None)
-        .connect("sqlite::memory:")
-        .await
-        .context("open the database")?;
-    let node: NodeId = "crowd".parse()?;
+    let store = Store::in_memory().await.context("open the database")?;
+    let name: NodeId = "crowd".parse()?;
+    let node = ClusterNode::alone(bus, name);
     let sfu = rotunda_sfu::Config {
         workers: 1,
         port: ports.media(),
@@ -70,11 +63,11 @@ async fn start(ports: Ports) -> anyhow::Result<Router> {
     };
     let stop = CancellationToken::new();
     let secret = ClusterSecret::new(SECRET);
-    let sfu = rotunda_sfu::Service::start(sfu, node.clone(), secret, bus.clone(), stop.clone()).await?;
+    let sfu = rotunda_sfu::Service::start(sfu, node.clone(), secret, stop.clone()).await?;
     let mut signaling = rotunda_signaling::Config::default();
     signaling.api.grpc_port = ports.grpc();
     let applications = vec![Application::new(APP.try_into()?, SECRET)];
-    let signaling = rotunda_signaling::Service::start(signaling, node, bus, applications, database, stop).await?;
+    let signaling = rotunda_signaling::Service::start(signaling, node, applications, store, stop).await?;
     let router = signaling.router(axum::routing::get(|| async { "crowd" }));
     // They end with the process.
     tokio::spawn(async move { tokio::join!(sfu.finish(), signaling.finish()) });

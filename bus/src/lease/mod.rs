@@ -11,9 +11,9 @@ mod node_lease;
 
 use serde::{Deserialize, Serialize};
 
-pub use rotunda_proto::incarnation::Incarnation;
 pub use ledger::LeaseTimes;
 pub use node_lease::{LeaseError, Living, NodeLease, Own};
+pub use rotunda_proto::incarnation::Incarnation;
 
 /// Prefix of [`lease_key`].
 pub const LEASES_PREFIX: &str = "leases.";

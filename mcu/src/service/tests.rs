@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
+use rotunda_bus::{Bus, Heard, InProcess, Subscription};
 use rotunda_media::program::{ReadError, Track};
-use rotunda_bus::{Bus, InProcess};
-use rotunda_proto::ids::{RoomId, SdkAppId, StreamId};
+use rotunda_proto::ids::{NodeId, RoomId, SdkAppId, StreamId};
 use rotunda_proto::mix::{
     AudioEncode, EVENTS_SUBJECT, Event, Layout, RecordSpec, RunningMix, VideoEncode, running_key,
 };
@@ -60,9 +60,8 @@ impl Fixture {
         let secret = ClusterSecret::new("ours");
         let service = Service::start(
             Config::default(),
-            node(),
+            ClusterNode::alone(bus.clone(), node()),
             secret,
-            bus.clone(),
             hub.clone(),
             shutdown.clone(),
         )
@@ -104,11 +103,13 @@ impl Fixture {
         .await
     }
 
-    async fn stopped(&self, mut events: mpsc::Receiver<bytes::Bytes>) -> StopReason {
+    async fn stopped(&self, mut events: Subscription) -> StopReason {
         let wait = async {
             loop {
-                let event = serde_json::from_slice(&events.recv().await.unwrap()).unwrap();
-                if let Event::Stopped { reason, .. } = event {
+                let Heard::Message(message) = events.next().await else {
+                    continue;
+                };
+                if let Event::Stopped { reason, .. } = message.parse().unwrap() {
                     return reason;
                 }
             }
@@ -186,7 +187,7 @@ async fn a_mix_ends_when_its_room_is_empty() {
     fixture.open_room(1).await;
     let events = fixture.bus.subscribe(EVENTS_SUBJECT).await.unwrap();
     assert_eq!(fixture.start(&spec(1, "one")).await, Reply::Done);
-    fixture.bus.delete(&roster_key(&room(1)), None).await.unwrap();
+    fixture.bus.remove(&roster_key(&room(1))).await.unwrap();
     assert_eq!(fixture.stopped(events).await, StopReason::RoomEmpty);
     assert!(fixture.hub.stream_ids().is_empty());
 }

@@ -4,9 +4,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use metrics::counter;
-use rotunda_bus::{BusError, Change, Revision};
+use rotunda_bus::{BusError, Heard, Message, Revision, Subscription, Watch, WatchEvent};
 use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::UserId;
 use rotunda_proto::mix;
@@ -49,9 +47,9 @@ pub struct Keeper {
 
 /// What the bus tells of a room.
 struct Sources {
-    documents: mpsc::Receiver<Change>,
-    mixes: mpsc::Receiver<Change>,
-    sfu: mpsc::Receiver<Bytes>,
+    documents: Watch,
+    mixes: Watch,
+    sfu: Subscription,
 }
 
 impl Keeper {
@@ -92,15 +90,11 @@ impl Keeper {
                     self.handle_batch(&mut batch, &mut sources).await;
                     began = true;
                 }
-                change = sources.documents.recv() => match change {
-                    Some(change) => self.state.apply(&change),
-                    None => sources = self.watch_again().await,
+                event = sources.documents.next() => self.handle_document(event),
+                event = sources.mixes.next() => self.handle_document(event),
+                heard = sources.sfu.next() => if let Heard::Message(message) = heard {
+                    self.handle_sfu(&message);
                 },
-                change = sources.mixes.recv() => match change {
-                    Some(change) => self.handle_mix(&change),
-                    None => sources = self.watch_again().await,
-                },
-                Some(event) = sources.sfu.recv() => self.handle_sfu(&event),
                 () = Clock.until(next) => {}
                 () = Clock.until(self.repair_at) => self.commit(Vec::new(), &mut sources).await,
             }
@@ -124,43 +118,28 @@ impl Keeper {
             mixes: bus.watch(&mix::running_key(room)).await?,
             sfu: bus.subscribe(&events_subject(room)).await?,
         };
-        // What is not there any more is not told, so nothing of before is kept.
-        self.state = RoomState {
-            number: self.state.number,
-            speakers: self.state.speakers.clone(),
-            said: self.state.said.clone(),
-            ..RoomState::default()
+        let snapshot = async {
+            for change in sources.documents.snapshot().await {
+                self.state.apply(&change);
+            }
+            for change in sources.mixes.snapshot().await {
+                self.state.apply(&change);
+            }
         };
-        while let Ok(change) = sources.documents.try_recv() {
-            self.state.apply(&change);
-        }
-        while let Ok(change) = sources.mixes.try_recv() {
-            self.handle_mix(&change);
-        }
+        // While the bus is away there is no snapshot.
+        let known = timeout(CATCH_UP_WITHIN, snapshot).await;
+        known.map_err(|_| BusError::Timeout(key_prefix(room)))?;
         Ok(sources)
     }
 
-    /// The bus has closed a watcher that was too far behind.
-    async fn watch_again(&mut self) -> Sources {
-        counter!("rotunda_signaling_watches_lost_total").increment(1);
-        loop {
-            match self.watch().await {
-                Ok(sources) => return sources,
-                Err(error) => warn!(error = &error as &dyn std::error::Error, "watch a room again"),
-            }
-            Clock.sleep_until(Clock.now() + TRY_AGAIN).await;
+    fn handle_document(&mut self, event: WatchEvent) {
+        if let WatchEvent::Change(change) = event {
+            self.state.apply(&change);
         }
     }
 
-    fn handle_mix(&mut self, change: &Change) {
-        // The prefix of room 10 is one of room 1001 too.
-        if change.key == mix::running_key(&self.room.documents.room) {
-            self.state.apply(change);
-        }
-    }
-
-    fn handle_sfu(&mut self, event: &[u8]) {
-        match serde_json::from_slice(event) {
+    fn handle_sfu(&mut self, message: &Message) {
+        match serde_json::from_slice(&message.payload) {
             Ok(Event::Connected { session, .. }) => self.room.set_session(session, MediaState::Connected),
             Ok(Event::Disconnected { session, .. }) => self.room.set_session(session, MediaState::Disconnected),
             Ok(Event::CustomMessage { message }) => self.state.said.push(message),
@@ -281,14 +260,12 @@ impl Keeper {
     /// Takes changes in until those just written are among them.
     async fn catch_up(&mut self, revision: Revision, sources: &mut Sources) {
         let follow = async {
-            while let Ok(change) = sources.documents.try_recv() {
-                self.state.apply(&change);
+            while let Some(event) = sources.documents.try_next() {
+                self.handle_document(event);
             }
             while self.state.revision < revision {
-                match sources.documents.recv().await {
-                    Some(change) => self.state.apply(&change),
-                    None => *sources = self.watch_again().await,
-                }
+                let event = sources.documents.next().await;
+                self.handle_document(event);
             }
         };
         if timeout(CATCH_UP_WITHIN, follow).await.is_err() {

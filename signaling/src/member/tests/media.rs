@@ -1,5 +1,6 @@
 //! A member and the SFU, which is played by the test.
 
+use rotunda_bus::Heard;
 use rotunda_proto::custom_message::CustomMessage;
 use rotunda_proto::ids::{SessionId, TrackSource};
 use rotunda_proto::room::{Seats, seats_key};
@@ -157,7 +158,8 @@ async fn connect_with(mut test: Test, offer: &str) -> Connected {
     let is_deaf = sfu_is_deaf.clone();
     tokio::spawn(async move {
         let mut opened = Some(opened);
-        while let Some(request) = commands.recv().await {
+        loop {
+            let request = commands.next().await;
             if is_deaf.load(Ordering::Relaxed) {
                 continue;
             }
@@ -451,7 +453,10 @@ async fn a_message_by_signaling_reaches_those_with_and_without_a_data_channel() 
         Err(ErrorCode::CustomMessageTooLarge)
     );
     assert_eq!(ann.ask(send(7, "aGk=")).await, Ok(Reply::Done {}));
-    let event: sfu::Event = serde_json::from_slice(&told.recv().await.unwrap()).unwrap();
+    let Heard::Message(heard) = told.next().await else {
+        panic!("nothing is lost")
+    };
+    let event: sfu::Event = heard.parse().unwrap();
     let message = CustomMessage::new(&"ann".parse().unwrap(), 7, 1, b"hi");
     assert_eq!(sfu::Event::CustomMessage { message }, event);
     let mut refused = 0;

@@ -50,7 +50,8 @@ pub async fn play(bus: &SharedBus) -> Sessions {
     let mut commands = bus.serve(&control_subject(&"node-1".parse().unwrap())).await.unwrap();
     let kept = sessions.clone();
     tokio::spawn(async move {
-        while let Some(request) = commands.recv().await {
+        loop {
+            let request = commands.next().await;
             let reply = {
                 let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
                 answer(&mut kept, request.parse().unwrap())
