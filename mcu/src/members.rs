@@ -43,14 +43,24 @@ impl Members {
 
 #[cfg(test)]
 mod tests {
-    use rotunda_proto::room::{RosterMember, TrackState};
+    use rotunda_proto::ids::MembershipId;
+    use rotunda_proto::incarnation::Incarnation;
+    use rotunda_proto::room::{Holder, RosterMember, TrackState};
 
     use super::*;
+
+    fn holder() -> Holder {
+        Holder {
+            membership: MembershipId(1),
+            node: Incarnation::new("node-1".parse().unwrap(), 1),
+        }
+    }
 
     #[test]
     fn publishers_come_in_the_order_of_entering_and_strangers_last() {
         let publisher = |name: &str| Publisher {
             user: name.parse().unwrap(),
+            holder: holder(),
             audio: Some(TrackState::On),
             camera: None,
             screen: None,
@@ -58,6 +68,7 @@ mod tests {
         let entered = |name: &str| RosterMember {
             user: name.parse().unwrap(),
             entered_unix_ms: 0,
+            holder: holder(),
         };
         let mut members = Members::default();
         members.handle_seats(Some(Seats {

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{NodeId, RoomKey, TrackSource, UserId};
+use crate::ids::{LoginId, MembershipId, NodeId, RoomKey, SdkAppId, TrackSource, UserId};
 use crate::incarnation::Incarnation;
 use crate::room_ticket::Rights;
 
@@ -23,6 +23,9 @@ pub const ROSTER_WINDOW: usize = 50;
 /// Members in a room, audience included.
 pub const MAX_MEMBERS: u64 = 50_000;
 
+/// Prefix of every key of every room.
+pub const ROOMS_PREFIX: &str = "rooms.";
+
 /// Prefix of every key of a room, with its final dot.
 pub fn key_prefix(room: &RoomKey) -> String {
     format!("rooms.{}.", room.token())
@@ -30,6 +33,12 @@ pub fn key_prefix(room: &RoomKey) -> String {
 
 pub fn info_key(room: &RoomKey) -> String {
     format!("{}info", key_prefix(room))
+}
+
+/// [`info_key`] of the room that another key is of.
+pub fn info_key_beside(key: &str) -> String {
+    let room = key.rsplit_once('.').map_or(key, |(room, _)| room);
+    format!("{room}.info")
 }
 
 pub fn seats_key(room: &RoomKey) -> String {
@@ -53,6 +62,12 @@ pub fn members_subject(node: &NodeId) -> String {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case")]
 pub enum MemberCommand {
+    /// The user has logged in by another node: this login of his ends. Done when it has left its room.
+    Kick {
+        app: SdkAppId,
+        user: UserId,
+        login: LoginId,
+    },
     /// Gives a member other rights for the rest of his stay. Done when nothing more is let in of what is not permitted any more.
     Permit {
         room: RoomKey,
@@ -68,6 +83,18 @@ pub enum MemberReply {
     /// That user is not in that room by this node.
     NotHere,
     Failed,
+}
+
+/// Key of a user's newest login, with [`LoginDocument`] as its value; it vanishes with its node.
+pub fn login_key(app: SdkAppId, user: &UserId) -> String {
+    format!("logins.{app}.{user}")
+}
+
+/// The newest login of a user, on whichever node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoginDocument {
+    pub login: LoginId,
+    pub node: Incarnation,
 }
 
 /// What a member may send and receive, by source.
@@ -95,10 +122,20 @@ pub struct Seats {
     pub publishers: Vec<Publisher>,
 }
 
+/// Who holds a seat or a place in the roster. A seat goes by the membership, so that a late leave never takes what a newer login
+/// of the same user has; and by the node's incarnation, so that it is freed when the node dies.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    pub membership: MembershipId,
+    /// The signaling node that keeps the member.
+    pub node: Incarnation,
+}
+
 /// One publishing member.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Publisher {
     pub user: UserId,
+    pub holder: Holder,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audio: Option<TrackState>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -146,6 +183,7 @@ pub struct Roster {
 pub struct RosterMember {
     pub user: UserId,
     pub entered_unix_ms: u64,
+    pub holder: Holder,
 }
 
 /// How many members of a room each signaling node has, by the node's incarnation; one document, so that [`MAX_MEMBERS`] is kept whoever adds one.

@@ -10,9 +10,11 @@ mod bad_request;
 mod callbacks;
 mod config;
 mod connection;
+mod dead_nodes;
 mod demo;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
+mod logins;
 mod member;
 mod permissions;
 mod registry;

@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use crate::logins;
 use crate::member::ToMember;
 use crate::member::stay::{Message, Stay};
 use crate::service::Shared;
@@ -91,7 +92,12 @@ pub async fn serve(shared: Shared, shutdown: CancellationToken) -> Result<JoinHa
 }
 
 async fn handle(shared: Shared, command: MemberCommand, request: Request) {
-    let MemberCommand::Permit { room, user, rights } = command;
+    let (room, user, rights) = match command {
+        MemberCommand::Permit { room, user, rights } => (room, user, rights),
+        MemberCommand::Kick { app, user, login } => {
+            return request.answer(&logins::kick(&shared, app, &user, login).await);
+        }
+    };
     let member = shared.registry.find(room.app, &user);
     let reply = match member {
         Some(member) => ask(&member, room, rights).await,

@@ -4,10 +4,10 @@ use std::convert::Infallible;
 
 use rotunda_bus::{BusError, BusExt, ClusterNode, Revision, SharedBus};
 use rotunda_proto::config::Microphones;
-use rotunda_proto::ids::{NodeId, RoomKey, TrackSource, UserId};
+use rotunda_proto::ids::{MembershipId, NodeId, RoomKey, TrackSource, UserId};
 use rotunda_proto::room::{
-    MAX_MEMBERS, MemberCounts, RoomInfo, Roster, RosterMember, Seats, TrackState, count_key, info_key, roster_key,
-    seats_key,
+    Holder, MAX_MEMBERS, MemberCounts, RoomInfo, Roster, RosterMember, Seats, TrackState, count_key, info_key,
+    roster_key, seats_key,
 };
 use rotunda_proto::sfu::{NODES_PREFIX, NodeInfo};
 use rotunda_proto::signaling::ErrorCode;
@@ -98,7 +98,7 @@ impl RoomDocuments {
     }
 
     /// Brings the roster's window up to those who are present on this node and those who have left it.
-    pub async fn show(&self, present: &[RosterMember], left: &[UserId]) -> Result<Option<Revision>, BusError> {
+    pub async fn show(&self, present: &[RosterMember], left: &[MembershipId]) -> Result<Option<Revision>, BusError> {
         let shown = self
             .bus
             .update_at(&roster_key(&self.room), |document: Option<Roster>| {
@@ -113,27 +113,37 @@ impl RoomDocuments {
         Ok(shown.ok().and_then(|written| written.revision))
     }
 
-    pub async fn take_seat(&self, user: &UserId, source: TrackSource, state: TrackState) -> Result<(), Refused> {
-        self.change_seats(|document| seats::take(document, self.microphones, user, source, state))
+    pub async fn take_seat(
+        &self,
+        user: &UserId,
+        membership: MembershipId,
+        source: TrackSource,
+        state: TrackState,
+    ) -> Result<(), Refused> {
+        let holder = Holder {
+            membership,
+            node: self.cluster.incarnation(),
+        };
+        self.change_seats(|document| seats::take(document, self.microphones, user, &holder, source, state))
             .await
     }
 
-    pub async fn mute(&self, user: &UserId, source: TrackSource, state: TrackState) -> Result<(), Refused> {
-        self.change_seats(|document| seats::mute(document, user, source, state))
+    pub async fn mute(&self, membership: MembershipId, source: TrackSource, state: TrackState) -> Result<(), Refused> {
+        self.change_seats(|document| seats::mute(document, membership, source, state))
             .await
     }
 
-    pub async fn give_seat_back(&self, user: &UserId, source: TrackSource) -> Result<(), Refused> {
+    pub async fn give_seat_back(&self, membership: MembershipId, source: TrackSource) -> Result<(), Refused> {
         self.change_seats(|document| {
-            seats::give_back(document, user, source);
+            seats::give_back(document, membership, source);
             Ok(())
         })
         .await
     }
 
-    pub async fn give_all_seats_back(&self, user: &UserId) -> Result<(), Refused> {
+    pub async fn give_all_seats_back(&self, membership: MembershipId) -> Result<(), Refused> {
         self.change_seats(|document| {
-            seats::leave(document, user);
+            seats::leave(document, membership);
             Ok(())
         })
         .await

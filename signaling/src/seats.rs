@@ -1,8 +1,9 @@
 //! Who may publish: pure changes of the [`Seats`] document.
 
 use rotunda_proto::config::Microphones;
-use rotunda_proto::ids::{TrackSource, UserId};
-use rotunda_proto::room::{MAX_VIDEO_PUBLISHERS, Publisher, Seats, TrackState};
+use rotunda_proto::ids::{MembershipId, TrackSource, UserId};
+use rotunda_proto::incarnation::Incarnation;
+use rotunda_proto::room::{Holder, MAX_VIDEO_PUBLISHERS, Publisher, Seats, TrackState};
 use rotunda_proto::signaling::ErrorCode;
 
 /// Gives a member a seat for a source. Taking it again only changes whether it is muted.
@@ -10,9 +11,11 @@ pub fn take(
     seats: &mut Seats,
     microphones: Microphones,
     user: &UserId,
+    holder: &Holder,
     source: TrackSource,
     state: TrackState,
 ) -> Result<(), ErrorCode> {
+    // What an older login of the same user still has is the newer one's to use.
     let has = |publisher: &&Publisher, kind: fn(&Publisher) -> bool| publisher.user != *user && kind(publisher);
     let audio = seats
         .publishers
@@ -28,23 +31,35 @@ pub fn take(
         }
         _ => {}
     }
+    seats
+        .publishers
+        .retain(|publisher| publisher.user != *user || publisher.holder.membership == holder.membership);
     let at = seats.publishers.iter().position(|publisher| publisher.user == *user);
     let at = at.unwrap_or_else(|| {
         seats.publishers.push(Publisher {
             user: user.clone(),
+            holder: holder.clone(),
             audio: None,
             camera: None,
             screen: None,
         });
         seats.publishers.len() - 1
     });
+    // The node may have begun anew since.
+    seats.publishers[at].holder = holder.clone();
     *seats.publishers[at].track_mut(source) = Some(state);
     Ok(())
 }
 
 /// Says whether a published source is muted.
-pub fn mute(seats: &mut Seats, user: &UserId, source: TrackSource, state: TrackState) -> Result<(), ErrorCode> {
-    let publisher = seats.publishers.iter_mut().find(|publisher| publisher.user == *user);
+pub fn mute(
+    seats: &mut Seats,
+    membership: MembershipId,
+    source: TrackSource,
+    state: TrackState,
+) -> Result<(), ErrorCode> {
+    let mut publishers = seats.publishers.iter_mut();
+    let publisher = publishers.find(|publisher| publisher.holder.membership == membership);
     match publisher.map(|publisher| publisher.track_mut(source)) {
         Some(track @ Some(_)) => {
             *track = Some(state);
@@ -55,8 +70,9 @@ pub fn mute(seats: &mut Seats, user: &UserId, source: TrackSource, state: TrackS
 }
 
 /// Gives a seat back; also right when there is none.
-pub fn give_back(seats: &mut Seats, user: &UserId, source: TrackSource) {
-    for publisher in seats.publishers.iter_mut().filter(|publisher| publisher.user == *user) {
+pub fn give_back(seats: &mut Seats, membership: MembershipId, source: TrackSource) {
+    let mut publishers = seats.publishers.iter_mut();
+    if let Some(publisher) = publishers.find(|publisher| publisher.holder.membership == membership) {
         *publisher.track_mut(source) = None;
     }
     seats
@@ -64,9 +80,44 @@ pub fn give_back(seats: &mut Seats, user: &UserId, source: TrackSource) {
         .retain(|publisher| publisher.audio.or(publisher.camera).or(publisher.screen).is_some());
 }
 
-/// Gives all of a member's seats back.
-pub fn leave(seats: &mut Seats, user: &UserId) {
-    seats.publishers.retain(|publisher| publisher.user != *user);
+/// Gives all of a membership's seats back.
+pub fn leave(seats: &mut Seats, membership: MembershipId) {
+    seats
+        .publishers
+        .retain(|publisher| publisher.holder.membership != membership);
+}
+
+/// A membership that follows from the user's name, for tests.
+#[cfg(test)]
+pub fn membership_of(user: &UserId) -> MembershipId {
+    MembershipId(
+        user.as_str()
+            .bytes()
+            .fold(7, |id, byte| id.wrapping_mul(31).wrapping_add(u64::from(byte))),
+    )
+}
+
+/// As [`take`], by one node, for tests.
+#[cfg(test)]
+pub fn take_alone(
+    seats: &mut Seats,
+    microphones: Microphones,
+    user: &UserId,
+    source: TrackSource,
+    state: TrackState,
+) -> Result<(), ErrorCode> {
+    let holder = Holder {
+        membership: membership_of(user),
+        node: Incarnation::new("node-1".parse().unwrap(), 1),
+    };
+    take(seats, microphones, user, &holder, source, state)
+}
+
+/// Frees what is held by nodes of which `is_dead` says so; false: nothing is.
+pub fn free_dead(seats: &mut Seats, is_dead: impl Fn(&Incarnation) -> bool) -> bool {
+    let before = seats.publishers.len();
+    seats.publishers.retain(|publisher| !is_dead(&publisher.holder.node));
+    seats.publishers.len() != before
 }
 
 #[cfg(test)]
@@ -78,6 +129,66 @@ mod tests {
         format!("user{number}").parse().unwrap()
     }
 
+    fn membership(number: usize) -> MembershipId {
+        MembershipId(number as u64)
+    }
+
+    fn holder(membership: u64, node: &str) -> Holder {
+        Holder {
+            membership: MembershipId(membership),
+            node: Incarnation::new(node.parse().unwrap(), 1),
+        }
+    }
+
+    /// User and membership of that number, by one node.
+    fn take(
+        seats: &mut Seats,
+        microphones: Microphones,
+        number: usize,
+        source: TrackSource,
+        state: TrackState,
+    ) -> Result<(), ErrorCode> {
+        let holder = holder(number as u64, "node-1");
+        super::take(seats, microphones, &user(number), &holder, source, state)
+    }
+
+    #[test]
+    fn a_late_leave_of_an_older_login_takes_nothing_from_the_newer_one() {
+        let mut seats = Seats::default();
+        let (audio, on) = (TrackSource::Audio, TrackState::On);
+        let (older, newer) = (holder(1, "node-1"), holder(2, "node-2"));
+        super::take(&mut seats, Microphones::default(), &user(1), &older, audio, on).unwrap();
+        super::take(&mut seats, Microphones::default(), &user(1), &newer, audio, on).unwrap();
+        assert_eq!(seats.publishers.len(), 1);
+        give_back(&mut seats, older.membership, audio);
+        leave(&mut seats, older.membership);
+        assert_eq!(seats.publishers[0].holder, newer);
+        leave(&mut seats, newer.membership);
+        assert_eq!(seats, Seats::default());
+    }
+
+    #[test]
+    fn the_seats_of_a_dead_node_are_freed_and_no_others() {
+        let mut seats = Seats::default();
+        let (audio, on) = (TrackSource::Audio, TrackState::On);
+        for (number, node) in [(1, "node-1"), (2, "node-2")] {
+            let holder = holder(number, node);
+            super::take(
+                &mut seats,
+                Microphones::default(),
+                &user(number as usize),
+                &holder,
+                audio,
+                on,
+            )
+            .unwrap();
+        }
+        let dead = |node: &Incarnation| node.node().as_str() == "node-2";
+        assert!(free_dead(&mut seats, dead));
+        assert!(!free_dead(&mut seats, dead));
+        assert_eq!(seats.publishers[0].user, user(1));
+    }
+
     #[test]
     fn the_seventh_voice_and_the_fifth_picture_are_refused_by_name() {
         let mut seats = Seats::default();
@@ -85,7 +196,7 @@ mod tests {
             take(
                 &mut seats,
                 Microphones::default(),
-                &user(number),
+                number,
                 TrackSource::Audio,
                 TrackState::On,
             )
@@ -95,7 +206,7 @@ mod tests {
             take(
                 &mut seats,
                 Microphones::default(),
-                &user(number),
+                number,
                 TrackSource::Camera,
                 TrackState::On,
             )
@@ -105,7 +216,7 @@ mod tests {
         let refused = take(
             &mut seats,
             Microphones::default(),
-            &user(6),
+            6,
             TrackSource::Audio,
             TrackState::On,
         );
@@ -113,7 +224,7 @@ mod tests {
         let refused = take(
             &mut seats,
             Microphones::default(),
-            &user(4),
+            4,
             TrackSource::Screen,
             TrackState::On,
         );
@@ -122,16 +233,16 @@ mod tests {
         take(
             &mut seats,
             Microphones::default(),
-            &user(0),
+            0,
             TrackSource::Screen,
             TrackState::On,
         )
         .unwrap();
-        give_back(&mut seats, &user(5), TrackSource::Audio);
+        give_back(&mut seats, membership(5), TrackSource::Audio);
         take(
             &mut seats,
             Microphones::default(),
-            &user(6),
+            6,
             TrackSource::Audio,
             TrackState::On,
         )
@@ -143,26 +254,26 @@ mod tests {
         let mut seats = Seats::default();
         let nine = Microphones::try_from(9).unwrap();
         for number in 0..9 {
-            take(&mut seats, nine, &user(number), TrackSource::Audio, TrackState::On).unwrap();
+            take(&mut seats, nine, number, TrackSource::Audio, TrackState::On).unwrap();
         }
-        let refused = take(&mut seats, nine, &user(9), TrackSource::Audio, TrackState::On);
+        let refused = take(&mut seats, nine, 9, TrackSource::Audio, TrackState::On);
         assert_eq!(refused, Err(ErrorCode::TooManyAudioPublishers));
     }
 
     #[test]
     fn only_a_published_source_can_be_muted() {
         let mut seats = Seats::default();
-        let muted = mute(&mut seats, &user(1), TrackSource::Audio, TrackState::Muted);
+        let muted = mute(&mut seats, membership(1), TrackSource::Audio, TrackState::Muted);
         assert_eq!(muted, Err(ErrorCode::NotPublished));
         take(
             &mut seats,
             Microphones::default(),
-            &user(1),
+            1,
             TrackSource::Audio,
             TrackState::On,
         )
         .unwrap();
-        mute(&mut seats, &user(1), TrackSource::Audio, TrackState::Muted).unwrap();
+        mute(&mut seats, membership(1), TrackSource::Audio, TrackState::Muted).unwrap();
         assert_eq!(seats.publishers[0].audio, Some(TrackState::Muted));
     }
 
@@ -173,8 +284,8 @@ mod tests {
             for (number, source, step) in steps {
                 let source = TrackSource::ALL[usize::from(source)];
                 match step {
-                    0 | 1 => { let _refused = take(&mut seats, Microphones::default(), &user(number), source, TrackState::On); }
-                    _ => give_back(&mut seats, &user(number), source),
+                    0 | 1 => { let _refused = take(&mut seats, Microphones::default(), number, source, TrackState::On); }
+                    _ => give_back(&mut seats, membership(number), source),
                 }
                 let audio = seats.publishers.iter().filter(|one| one.audio.is_some()).count();
                 let video = seats.publishers.iter().filter(|one| one.camera.is_some() || one.screen.is_some()).count();

@@ -20,6 +20,7 @@ use crate::applications::Applications;
 use crate::callbacks::{self, Callbacks, Outbox};
 use crate::config::Config;
 use crate::connection;
+use crate::dead_nodes;
 use crate::demo;
 use crate::member::ToMember;
 use crate::permissions;
@@ -97,6 +98,7 @@ pub struct Service {
     api: Api,
     callbacks: Callbacks,
     permissions: JoinHandle<()>,
+    cleaning: JoinHandle<()>,
     shutdown: CancellationToken,
 }
 
@@ -112,8 +114,11 @@ impl Service {
         let callbacks = callbacks::start(shared.clone(), shutdown.clone()).await?;
         let api = api::start(shared.clone(), shutdown.clone()).await?;
         let permissions = permissions::serve(shared.clone(), shutdown.clone()).await?;
+        let living = shared.cluster.living();
+        let cleaning = dead_nodes::clean_up(shared.bus.clone(), living, shutdown.clone());
         metrics::gauge!("rotunda_signaling_members").set(0.0);
         Ok(Self {
+            cleaning,
             shared,
             api,
             callbacks,
@@ -149,6 +154,7 @@ impl Service {
         self.api.finish().await;
         self.callbacks.finish().await;
         let _ended = self.permissions.await;
+        let _ended = self.cleaning.await;
     }
 }
 

@@ -192,6 +192,7 @@ fn publishing(before: &RoomState, after: &RoomState) -> Vec<News> {
 fn publisher_view(publisher: &Publisher) -> PublisherView {
     let Publisher {
         user,
+        holder: _,
         audio,
         camera,
         screen,
@@ -208,14 +209,19 @@ fn publisher_view(publisher: &Publisher) -> PublisherView {
 mod tests {
     use super::*;
     use crate::{roster, seats};
-    use rotunda_proto::ids::TrackSource;
-    use rotunda_proto::room::{RosterMember, TrackState};
+    use rotunda_proto::ids::{MembershipId, TrackSource};
+    use rotunda_proto::incarnation::Incarnation;
+    use rotunda_proto::room::{Holder, RosterMember, TrackState};
 
     fn room_of(users: &[(&str, u64)]) -> RoomState {
         let mut state = RoomState::default();
         let members = users.iter().map(|(user, entered_unix_ms)| RosterMember {
             user: user.parse().unwrap(),
             entered_unix_ms: *entered_unix_ms,
+            holder: Holder {
+                membership: MembershipId(*entered_unix_ms),
+                node: Incarnation::new("node-1".parse().unwrap(), 1),
+            },
         });
         state.roster = Arc::new(roster::merged(&Roster::default(), members));
         state
@@ -227,7 +233,7 @@ mod tests {
         let mut after = room_of(&[("ann", 1), ("bob", 2)]);
         let (ann, bob): (UserId, UserId) = ("ann".parse().unwrap(), "bob".parse().unwrap());
         let mut seats = Seats::default();
-        seats::take(&mut seats, Default::default(), &bob, TrackSource::Audio, TrackState::On).unwrap();
+        seats::take_alone(&mut seats, Default::default(), &bob, TrackSource::Audio, TrackState::On).unwrap();
         after.seats = Arc::new(seats);
         let told = diff(&before, &after);
         let about: Vec<_> = told.iter().map(|news| news.about.clone().unwrap()).collect();

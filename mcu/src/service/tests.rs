@@ -1,13 +1,13 @@
 use std::sync::Arc;
 
-use rotunda_bus::{Bus, Heard, InProcess, Subscription};
+use rotunda_bus::{Bus, Heard, InProcess, Incarnation, Subscription};
 use rotunda_media::program::{ReadError, Track};
-use rotunda_proto::ids::{NodeId, RoomId, SdkAppId, StreamId};
+use rotunda_proto::ids::{MembershipId, NodeId, RoomId, SdkAppId, StreamId};
 use rotunda_proto::mix::{
     AudioEncode, EVENTS_SUBJECT, Event, Layout, RecordSpec, RunningMix, VideoEncode, running_key,
 };
 use rotunda_proto::program::{ProgramDescriptor, program_key};
-use rotunda_proto::room::RosterMember;
+use rotunda_proto::room::{Holder, RosterMember};
 
 use super::*;
 
@@ -85,6 +85,10 @@ impl Fixture {
         let alice = RosterMember {
             user: "alice".parse().unwrap(),
             entered_unix_ms: 0,
+            holder: Holder {
+                membership: MembershipId(1),
+                node: Incarnation::new("node-1".parse().unwrap(), 1),
+            },
         };
         self.bus
             .store(&roster_key(&room(number)), &Roster { members: vec![alice] }, None)

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use axum::extract::ws::Utf8Bytes;
 use metrics::gauge;
 use rotunda_bus::BusExt;
+use rotunda_bus::lease::Own;
 use rotunda_proto::clock::Clock;
 use rotunda_proto::custom_message;
 use rotunda_proto::ids::{RoomId, RoomKey, TrackSource, UserId};
@@ -61,6 +62,10 @@ pub struct Stay {
     slots_again_at: Option<Instant>,
     ingress: BTreeSet<TrackSource>,
     seats: Seated,
+    /// As which this node is known.
+    own: watch::Receiver<Own>,
+    /// This node was declared dead, and the seats of its members were freed.
+    seats_lost: bool,
 }
 
 /// A message for the client.
@@ -98,7 +103,11 @@ impl Stay {
         } = shared.rooms.enter(shared, &room, &user, role).await?;
         info!(room = %room.documents.room, "entered");
         gauge!("rotunda_signaling_members").increment(1.0);
+        let mut own = room.documents.cluster.own();
+        own.mark_unchanged();
         Ok(Self {
+            own,
+            seats_lost: false,
             room,
             member,
             role,
@@ -166,7 +175,7 @@ impl Stay {
             .filter(|source| !permitted.may_send(*source))
         {
             let documents = &self.room.documents;
-            let given_back = documents.give_seat_back(&self.member.user, source).await;
+            let given_back = documents.give_seat_back(self.member.holder.membership, source).await;
             done = done.and(given_back.map_err(explain));
         }
         done
@@ -186,12 +195,30 @@ impl Stay {
         self.seats = Seated::Perhaps;
         self.room
             .documents
-            .take_seat(&self.member.user, source, state)
+            .take_seat(&self.member.user, self.member.holder.membership, source, state)
             .await
             .map_err(explain)?;
         self.ingress.insert(source);
         let _logged = self.send_ingress().await;
         Ok(())
+    }
+
+    /// After this node was declared dead and has begun anew. What has no seat any more is not let in.
+    async fn take_seats_again(&mut self) {
+        for source in self.ingress.clone() {
+            let mut publishers = self.told.seats.publishers.iter();
+            let known = publishers.find(|publisher| publisher.user == self.member.user);
+            let state = known
+                .and_then(|publisher| publisher.track(source))
+                .unwrap_or(TrackState::On);
+            let RosterMember { user, holder, .. } = &self.member;
+            let documents = &self.room.documents;
+            if let Err(error) = documents.take_seat(user, holder.membership, source, state).await {
+                warn!(error = &error as &dyn std::error::Error, %source, "a seat was lost while this node was cut off");
+                self.ingress.remove(&source);
+            }
+        }
+        let _logged = self.send_ingress().await;
     }
 
     pub async fn unpublish(&mut self, source: TrackSource) -> Result<(), ErrorBody> {
@@ -200,14 +227,17 @@ impl Stay {
         let _logged = self.send_ingress().await;
         let documents = &self.room.documents;
         documents
-            .give_seat_back(&self.member.user, source)
+            .give_seat_back(self.member.holder.membership, source)
             .await
             .map_err(explain)
     }
 
     pub async fn mute(&mut self, source: TrackSource, state: TrackState) -> Result<(), ErrorBody> {
         let documents = &self.room.documents;
-        documents.mute(&self.member.user, source, state).await.map_err(explain)
+        documents
+            .mute(self.member.holder.membership, source, state)
+            .await
+            .map_err(explain)
     }
 
     pub fn request_video(
@@ -255,11 +285,15 @@ impl Stay {
             },
             () = session_changed(&mut self.session) => {}
             () = Clock.until(self.slots_again_at) => {}
+            Ok(()) = self.own.changed(), if self.seats == Seated::Perhaps => self.seats_lost = true,
         }
     }
 
     /// Takes in what the members are told, brings the SFU's slots up to it and answers what to tell the client.
     pub async fn follow(&mut self) -> Vec<Message> {
+        if std::mem::take(&mut self.seats_lost) {
+            self.take_seats_again().await;
+        }
         let bulletin = self.bulletins.borrow_and_update().clone();
         let mut messages: Vec<Message> = self.rights_news().into_iter().collect();
         if bulletin.after.number > self.told.number {
@@ -359,7 +393,7 @@ impl Stay {
         self.close_session().await;
         let room = &self.room;
         if self.seats == Seated::Perhaps
-            && let Err(error) = room.documents.give_all_seats_back(&self.member.user).await
+            && let Err(error) = room.documents.give_all_seats_back(self.member.holder.membership).await
         {
             warn!(error = &error as &dyn std::error::Error, "give the seats back");
         }

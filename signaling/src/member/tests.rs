@@ -114,18 +114,20 @@ fn room() -> RoomKey {
 }
 
 async fn log_in(shared: &Shared, user: &UserId) -> mpsc::Sender<ToMember> {
-    let (app, token) = (room().app, "token".to_owned());
+    let (app, token, id) = (room().app, "token".to_owned(), LoginId(rand::random()));
     let identity = Identity {
         app,
         user: user.clone(),
         token: token.clone(),
+        login: id,
     };
     let member = start(shared.clone(), identity);
     let login = Login {
+        id,
         token,
         member: member.clone(),
     };
-    shared.registry.take_over(app, user, login).await;
+    crate::logins::take_over(shared, app, user, login).await;
     member
 }
 

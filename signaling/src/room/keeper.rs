@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use rotunda_bus::{BusError, Heard, Message, Revision, Subscription, Watch, WatchEvent};
 use rotunda_proto::clock::Clock;
-use rotunda_proto::ids::UserId;
+use rotunda_proto::ids::MembershipId;
 use rotunda_proto::mix;
-use rotunda_proto::room::{ROSTER_WINDOW, RosterMember, key_prefix};
+use rotunda_proto::room::{Holder, ROSTER_WINDOW, RosterMember, key_prefix};
 use rotunda_proto::sfu::{Event, events_subject};
 use rotunda_proto::signaling::{ErrorCode, MediaState, Role};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -18,6 +18,7 @@ use tracing::{debug, warn};
 use super::lanes::Lanes;
 use super::local_members::LocalMembers;
 use super::{Entered, Entering, Room, ToRoom};
+use crate::member::error_of;
 use crate::room_documents::{Refused, RoomDocuments};
 use crate::view::RoomState;
 
@@ -36,7 +37,7 @@ pub struct Keeper {
     /// Of the member who entered last.
     last_entered_unix_ms: u64,
     /// Left, and perhaps still in the roster's window.
-    gone: Vec<UserId>,
+    gone: Vec<MembershipId>,
     /// What the documents say, as far as they have come.
     state: RoomState,
     /// What the members know of it or will.
@@ -82,6 +83,7 @@ impl Keeper {
             // Who waits is answered by the end of this task, and tries again.
             Err(error) => return warn!(error = &error as &dyn std::error::Error, "watch a room"),
         };
+        let mut own = self.room.documents.cluster.own();
         let (mut batch, mut began) = (Vec::new(), false);
         loop {
             let next = self.lanes.handle_timeout(clock.now());
@@ -95,6 +97,8 @@ impl Keeper {
                 heard = sources.sfu.next() => if let Heard::Message(message) = heard {
                     self.handle_sfu(&message);
                 },
+                // What this node had written has been cleaned up under its incarnation of before.
+                Ok(()) = own.changed() => self.repair_at = Some(clock.now()),
                 () = Clock.until(next) => {}
                 () = Clock.until(self.repair_at) => self.commit(Vec::new(), &mut sources).await,
             }
@@ -173,7 +177,7 @@ impl Keeper {
                 ToRoom::Enter(one) => entering.push(*one),
                 ToRoom::Leave { member, left } => {
                     self.members.remove(&member);
-                    self.gone.push(member.user);
+                    self.gone.push(member.holder.membership);
                     leaving.push(left);
                 }
             }
@@ -197,12 +201,12 @@ impl Keeper {
                     Refused::Code(code) => code,
                     Refused::Bus(error) => {
                         warn!(error = &error as &dyn std::error::Error, "write who is in a room");
-                        ErrorCode::Internal
+                        error_of(&error)
                     }
                 };
                 for Admitted { member, entering } in admitted {
                     self.members.remove(&member);
-                    self.gone.push(member.user);
+                    self.gone.push(member.holder.membership);
                     refuse(entering, code);
                 }
                 if let Err(error) = self.write(Vec::new(), &mut Vec::new()).await {
@@ -221,10 +225,12 @@ impl Keeper {
         let counted = match documents.count(self.members.count(), entering.len() as u64).await {
             Ok(counted) => counted,
             Err(error) => {
-                entering.into_iter().for_each(|one| refuse(one, ErrorCode::Internal));
+                let code = error_of(&error);
+                entering.into_iter().for_each(|one| refuse(one, code));
                 return Err(error.into());
             }
         };
+        let node = documents.cluster.incarnation();
         let mut newest = counted.revision;
         for (index, entering) in entering.into_iter().enumerate() {
             if index as u64 >= counted.admitted {
@@ -237,6 +243,10 @@ impl Keeper {
             let member = RosterMember {
                 user: entering.user.clone(),
                 entered_unix_ms: self.last_entered_unix_ms,
+                holder: Holder {
+                    membership: MembershipId(rand::random()),
+                    node: node.clone(),
+                },
             };
             self.members.insert(member.clone());
             admitted.push(Admitted { member, entering });
@@ -245,7 +255,7 @@ impl Keeper {
             newest = newest.max(documents.open(self.last_entered_unix_ms).await?);
         }
         if self.window_changes() || last {
-            let present: Vec<RosterMember> = self.members.earliest().collect();
+            let present: Vec<RosterMember> = self.members.earliest(&node).collect();
             newest = newest.max(documents.show(&present, &self.gone).await?);
         }
         self.gone.clear();
@@ -276,17 +286,25 @@ impl Keeper {
     /// Whether the roster's window is not what this node's members make of it.
     fn window_changes(&self) -> bool {
         let roster = &self.state.roster.members;
-        let shown = |user: &UserId| roster.iter().any(|member| member.user == *user);
+        let is_there = |id: &MembershipId| roster.iter().any(|member| member.holder.membership == *id);
+        // A newer login of the same user, by whichever node, is in its place.
+        let shown = |member: &RosterMember| {
+            roster.iter().any(|other| {
+                other.holder == member.holder
+                    || (other.user == member.user && other.entered_unix_ms > member.entered_unix_ms)
+            })
+        };
+        let node = self.room.documents.cluster.incarnation();
         let last = roster.last().filter(|_| roster.len() >= ROSTER_WINDOW);
         let belongs = |member: &RosterMember| {
             last.is_none_or(|last| (member.entered_unix_ms, &member.user) < (last.entered_unix_ms, &last.user))
         };
-        self.gone.iter().any(shown)
+        self.gone.iter().any(is_there)
             || self
                 .members
-                .earliest()
+                .earliest(&node)
                 .take_while(belongs)
-                .any(|member| !shown(&member.user))
+                .any(|member| !shown(&member))
     }
 
     fn let_in(&mut self, Admitted { member, entering }: Admitted) {
@@ -306,7 +324,7 @@ impl Keeper {
         if entering.entered.send(Ok(entered)).is_err() {
             // Whoever it was has gone while waiting; its place is given back with the next write.
             self.members.remove(&member);
-            self.gone.push(member.user);
+            self.gone.push(member.holder.membership);
             self.repair_at = Some(Clock.now());
         }
     }

@@ -198,7 +198,7 @@ async fn a_failed_enter_is_taken_back_whole() {
     let test = Test::new().await;
     let _ann = test.enter("ann").await.unwrap();
     test.bus.loses_rosters.store(true, Ordering::Relaxed);
-    assert_eq!(code(test.enter("bob").await), Some(ErrorCode::Internal));
+    assert_eq!(code(test.enter("bob").await), Some(ErrorCode::TryLater));
     assert_eq!(test.counted().await, 1, "only ann is counted");
     test.bus.loses_rosters.store(false, Ordering::Relaxed);
     assert_eq!(test.enter("cat").await.unwrap().state.member_count, 2);
@@ -267,7 +267,7 @@ async fn a_room_that_falls_behind_the_documents_ends_up_with_the_last_of_them() 
         } else {
             TrackState::Muted
         };
-        seats::take(
+        seats::take_alone(
             &mut document,
             Default::default(),
             &"bob".parse().unwrap(),

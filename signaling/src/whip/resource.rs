@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::http::StatusCode;
 use metrics::gauge;
-use rotunda_proto::ids::{RoomKey, TrackSource, UserId};
+use rotunda_proto::ids::{LoginId, RoomKey, TrackSource, UserId};
 use rotunda_proto::room::TrackState;
 use rotunda_proto::room_ticket::Rights;
 use rotunda_proto::sfu::{Client, VideoWant};
@@ -17,6 +17,7 @@ use tracing::{Instrument, info, info_span};
 use super::fragment::{self, Credentials};
 use super::offer::Offer;
 use super::problem::Problem;
+use crate::logins;
 use crate::member::stay::{Message, Stay};
 use crate::member::{ToMember, explain};
 use crate::registry::{Login, random_token};
@@ -142,13 +143,15 @@ async fn run(
     // Held to the very end: who takes over waits for it to close.
     let (member, inbox) = mpsc::channel(QUEUE);
     let owner = opening.claim.clone();
+    let id = LoginId(rand::random());
     let login = Login {
+        id,
         token: token.clone(),
         member,
     };
-    shared.registry.take_over(owner.app, &owner.user, login).await;
+    logins::take_over(&shared, owner.app, &owner.user, login).await;
     let inbox = serve(&shared, &resources, opening, inbox, reply).await;
-    shared.registry.remove(owner.app, &owner.user, &token);
+    logins::forget(&shared, owner.app, &owner.user, &token, id).await;
     drop(inbox);
 }
 

@@ -91,7 +91,9 @@ async fn play_signaling(bus: &SharedBus, node: &NodeId, room: RoomKey) {
     tokio::spawn(async move {
         loop {
             let request = commands.next().await;
-            let MemberCommand::Permit { room: of, user, rights } = request.parse().unwrap();
+            let MemberCommand::Permit { room: of, user, rights } = request.parse().unwrap() else {
+                panic!("nobody logs in")
+            };
             let reply = match of == room && user.as_str() == "ann" {
                 true if rights == wanted => MemberReply::Done,
                 true => MemberReply::Failed,

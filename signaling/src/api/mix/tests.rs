@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use rotunda_bus::{ClusterNode, InProcess, Requests, SharedBus};
+use rotunda_bus::{ClusterNode, InProcess, Incarnation, Requests, SharedBus};
+use rotunda_proto::ids::MembershipId;
 use rotunda_proto::mix::node_key;
-use rotunda_proto::room::RosterMember;
+use rotunda_proto::room::{Holder, RosterMember};
 use rotunda_store::Store;
 
 use super::*;
@@ -36,6 +37,10 @@ async fn fixture() -> Fixture {
     let ann = RosterMember {
         user: "ann".parse().unwrap(),
         entered_unix_ms: 0,
+        holder: Holder {
+            membership: MembershipId(1),
+            node: Incarnation::new("node-1".parse().unwrap(), 1),
+        },
     };
     let roster = Roster { members: vec![ann] };
     bus.store(&roster_key(&room(application.sdk_app_id)), &roster, None)

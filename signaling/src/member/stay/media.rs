@@ -187,5 +187,6 @@ fn refused(error: &ControlError) -> ErrorBody {
     ErrorBody {
         code,
         message: error.to_string(),
+        retry_after_ms: None,
     }
 }

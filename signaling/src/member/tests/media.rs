@@ -49,7 +49,7 @@ impl Connected {
     /// Somebody else publishes.
     pub async fn is_joined_by(&mut self, user: &UserId, source: TrackSource) {
         self.seats_change(|seats| {
-            crate::seats::take(seats, Default::default(), user, source, TrackState::On).unwrap();
+            crate::seats::take_alone(seats, Default::default(), user, source, TrackState::On).unwrap();
         })
         .await;
         assert!(matches!(self.next_event().await, Event::Publishing { .. }));
@@ -473,7 +473,7 @@ async fn who_has_heard_of_an_end_is_told_of_the_new_beginning_too_however_soon_i
     ann.is_joined_by(&bob, camera).await;
 
     // The room is told again after a while; who asks for something hears at once.
-    ann.seats_change(|seats| crate::seats::give_back(seats, &bob, camera))
+    ann.seats_change(|seats| crate::seats::give_back(seats, crate::seats::membership_of(&bob), camera))
         .await;
     let request = Request::RequestVideo {
         user_id: bob.clone(),
@@ -484,7 +484,7 @@ async fn who_has_heard_of_an_end_is_told_of_the_new_beginning_too_however_soon_i
     assert_eq!(ann.next_event().await, publishing(&bob, None));
 
     ann.seats_change(|seats| {
-        crate::seats::take(seats, Default::default(), &bob, camera, TrackState::On).unwrap();
+        crate::seats::take_alone(seats, Default::default(), &bob, camera, TrackState::On).unwrap();
     })
     .await;
     let told = timeout(Duration::from_secs(1), ann.next_event()).await;
