@@ -1,20 +1,23 @@
 # Rotunda: `make demo` shows it, `make test` proves it. Both install what is missing on a Debian 12 machine.
 
 CARGO ?= cargo
-# Real clips for the demo's participants (MP4 with H.264 and AAC); without any, sound and picture are generated.
+# Real clips for the demo's participants (MP4 with H.264 and AAC); without any, audio and video are generated.
 DEMO_CLIPS ?= $(wildcard ../shared/media/speaker_?_360p.mp4)
 BIN := target/debug/rotunda
 # For each fuzz target.
 FUZZ_SECONDS ?= 10
 
 .DEFAULT_GOAL := help
-.PHONY: help setup web build demo run test lint test-rust test-web test-browser test-sdk test-whip test-fuzz fuzz docs-schema clean
+.PHONY: help setup setup-demo web build demo run device-demo test lint test-rust test-web test-browser test-sdk test-whip test-fuzz fuzz docs-schema docs-layouts clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Install system packages that are missing, check the toolchains
 	@scripts/setup
+
+setup-demo:
+	@scripts/setup demo
 
 web/node_modules: web/package-lock.json
 	cd web && npm ci --no-audit --no-fund
@@ -25,14 +28,20 @@ web/dist/index.html: web/node_modules $(shell find web/src web/public web/*.html
 
 web: web/dist/index.html ## Build the web pages
 
-build: setup web ## Build the server
+build: setup-demo web ## Build the server
 	$(CARGO) build --bin rotunda
 
-demo: build ## Run everything once: four participants, a mix, live streams, a recording (DEMO_SECONDS=30 to end by itself)
+demo: build ## Run everything once: three participants, a mix, live streams, a recording (DEMO_SECONDS=30 to end by itself)
 	$(BIN) demo $(addprefix --clip ,$(DEMO_CLIPS))
 
 run: build ## Run the server
 	$(BIN) serve
+
+device-demo: setup ## Build the device library and the demo camera in C (docs/device.md)
+	$(CARGO) build -p rotunda-device
+	@mkdir -p target/device
+	cc -std=c99 -O1 -g -Wall -Wextra -Wpedantic -Werror -Idevice/include device/demo/*.c -o target/device/demo \
+	    -Ltarget/debug -lrotunda_device -Wl,-rpath,'$$ORIGIN/../debug' -lpthread -lm
 
 test: setup web lint test-rust test-fuzz test-web test-browser test-sdk test-whip ## Everything that must pass
 	@echo "make test: everything passed"
@@ -63,7 +72,7 @@ tests/browser/node_modules: tests/browser/package-lock.json
 	cd tests/browser && npm ci --no-audit --no-fund
 	@touch $@
 
-test-browser: tests/browser/node_modules web ## The demo page and the players in real Chromium and Firefox
+test-browser: tests/browser/node_modules web device-demo ## The demo page and the players in real Chromium and Firefox
 	$(CARGO) build --bin rotunda
 	cd tests/browser && node --test --test-concurrency=1 --test-reporter=spec
 
@@ -84,6 +93,9 @@ tests/whip/.venv: tests/whip/requirements.txt
 test-whip: tests/whip/.venv web ## WHIP and WHEP with aiortc and GStreamer (Eyevinn's clients and coturn: test-browser)
 	$(CARGO) build --bin rotunda
 	cd tests/whip && .venv/bin/python -m pytest -q
+
+docs-layouts: ## Render the images of docs/layouts.md
+	$(CARGO) run -q -p rotunda-mcu --example layouts -- docs/layouts
 
 clean: ## Remove everything that was built
 	$(CARGO) clean

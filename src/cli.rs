@@ -21,13 +21,13 @@ pub enum Command {
                             env:VARIABLE, file:PATH or stun:HOST:PORT, as in ROTUNDA__SFU__ADVERTISE='[\"env:HOST_IP\"]'."
     )]
     Serve(Serve),
-    /// Run the server with four participants and a mix, show how it does, and check the recording at the end.
+    /// Run the server with three participants and a mix, show its progress, and check the recording at the end.
     Demo(Demo),
     /// Print a UserSig, the ticket with which a user logs in.
     UserSig(UserSig),
-    /// Join a room with one synthetic participant: a clip, or generated sound and picture.
+    /// Join a room with one synthetic participant: a clip, or generated audio and video.
     Join(Join),
-    /// Fill a room with publishers, viewers and audience, and measure what arrives, how late, and what it costs the server.
+    /// Fill a room with publishers, viewers and audience; measure delivery, delay and the server's cost.
     Load(Box<Load>),
     /// Start or stop the mix of a room through the public API.
     #[command(subcommand)]
@@ -94,7 +94,7 @@ pub struct Demo {
     /// Stop by itself after this many seconds; without it, on Ctrl-C.
     #[arg(long, env = "DEMO_SECONDS")]
     pub seconds: Option<u64>,
-    /// Clips (MP4 with H.264 and AAC) for the participants, in turn; generated sound and picture without.
+    /// Clips (MP4 with H.264 and AAC) for the participants, in turn. Without a clip audio and video are generated.
     #[arg(long, value_name = "FILE")]
     pub clip: Vec<PathBuf>,
     /// The room.
@@ -106,7 +106,7 @@ pub struct Demo {
 pub struct UserSig {
     #[command(flatten)]
     pub file: ConfigFile,
-    /// Who will log in: at most 32 letters, digits, `_` and `-`.
+    /// The user who will log in: at most 32 letters, digits, `_` and `-`.
     pub user: UserId,
     /// Seconds until it expires.
     #[arg(long, default_value_t = 86_400)]

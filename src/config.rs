@@ -4,7 +4,9 @@ mod applications;
 
 use std::path::{Path, PathBuf};
 
+use axum::http::Uri;
 use axum::http::uri::Authority;
+use rotunda_listen::{Limits, TlsFiles, TrustedProxies};
 use rotunda_proto::config::{Application, ConfigMistake};
 use rotunda_proto::ids::NodeId;
 use rotunda_proto::outbound::{AllowedNetworks, Network};
@@ -47,9 +49,9 @@ pub struct Server {
     /// signature that covers the `Host` header is also tried with each of them. Needed behind a proxy that changes `Host`.
     /// Default none.
     pub public_names: Vec<String>,
-    /// Networks (as "10.0.0.0/8") of proxies in front of this server: only from them are forwarded headers
-    /// (`X-Forwarded-Host` and others) believed. Default none.
-    pub trusted_proxies: Vec<Network>,
+    /// Address under which clients reach this server, where a proxy serves it below a path or another name:
+    /// "https://media.example.com/rtc". WHIP and WHEP write it into `Location`. Empty: where the request came. Default "".
+    pub public_url: String,
     /// Networks (as "10.0.0.0/8") that callback and push URLs may reach besides public addresses. Loopback, private and
     /// link-local addresses are refused otherwise. Default none.
     pub outbound_networks: AllowedNetworks,
@@ -61,6 +63,13 @@ pub struct Server {
     pub log: String,
     /// Log lines as JSON. Default false.
     pub log_json: bool,
+    /// Addresses of own proxies, as networks: their forwarded headers are believed, and their connections count for the clients
+    /// that they forward. Default this machine: 127.0.0.0/8 and ::1.
+    pub trusted_proxies: Vec<Network>,
+    /// Trusted proxies begin each connection (HTTP, gRPC, RTMP) with a PROXY protocol header, version 1 or 2. Default false.
+    pub proxy_protocol: bool,
+    pub tls: TlsFiles,
+    pub limits: Limits,
 }
 
 impl Default for Server {
@@ -72,12 +81,16 @@ impl Default for Server {
             bind: std::net::Ipv4Addr::UNSPECIFIED.into(),
             port: 8080,
             public_names: Vec::new(),
-            trusted_proxies: Vec::new(),
+            public_url: String::new(),
             outbound_networks: AllowedNetworks::default(),
             database: String::new(),
             shutdown_seconds: 20,
             log: "info".to_owned(),
             log_json: false,
+            trusted_proxies: TrustedProxies::this_machine(),
+            proxy_protocol: false,
+            tls: TlsFiles::default(),
+            limits: Limits::default(),
         }
     }
 }
@@ -89,8 +102,18 @@ impl Server {
             let message = format!("write \"host\" or \"host:port\" as clients write it, not {name:?}");
             ConfigMistake::new("server.public_names", message)
         };
-        wrong.map(mistake).collect()
+        let mut mistakes: Vec<ConfigMistake> = wrong.map(mistake).collect();
+        if !self.public_url.is_empty() && !is_http_url(&self.public_url) {
+            let message = format!("write \"https://host/path\" without a query, not {:?}", self.public_url);
+            mistakes.push(ConfigMistake::new("server.public_url", message));
+        }
+        mistakes
     }
+}
+
+fn is_http_url(url: &str) -> bool {
+    let Ok(uri) = url.parse::<Uri>() else { return false };
+    matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some() && uri.query().is_none()
 }
 
 /// `host` or `host:port`, as in a `Host` header.
@@ -162,6 +185,7 @@ impl Config {
     fn validate(&self) -> Vec<ConfigMistake> {
         let mut mistakes = Vec::new();
         mistakes.extend(self.bus.validate());
+        mistakes.extend(self.server.limits.validate());
         mistakes.extend(self.signaling.validate());
         mistakes.extend(self.sfu.validate());
         mistakes.extend(self.mcu.validate());
@@ -361,6 +385,24 @@ mod tests {
                 "server.public_names"
             ]
         );
+    }
+
+    #[test]
+    fn a_public_url_is_an_http_address_without_a_query() {
+        for url in ["media.example.com", "ftp://a.example", "https://a.example/?x=1", "/rtc"] {
+            assert_eq!(
+                wrong_keys(&format!("[server]\npublic_url = {url:?}\n")),
+                ["server.public_url"],
+                "{url}"
+            );
+        }
+        for url in ["https://a.example", "http://a.example:8080/rtc/"] {
+            assert_eq!(
+                wrong_keys(&format!("[server]\npublic_url = {url:?}\n")),
+                [] as [&str; 0],
+                "{url}"
+            );
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod config;
 mod http;
 mod open_files;
 mod preflight;
+mod public_address;
 mod secrets;
 mod server;
 mod tenants;

@@ -1,9 +1,10 @@
-//! What must be so before anything starts: ports free, folders writable. All that is not is told at once.
+//! Checks before anything starts: ports are free, folders are writable, the certificate fits. All mistakes are told at once.
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::path::Path;
 
+use rotunda_listen::Tls;
 use rotunda_proto::config::ConfigMistake;
 
 use crate::cli::Role;
@@ -32,6 +33,11 @@ pub fn check(config: &Config, roles: &[Role]) -> Result<(), ConfigError> {
     }
     if roles.contains(&Role::Live) {
         mistakes.extend(tcp("live.rtmp_port", config.live.bind, config.live.rtmp_port));
+    }
+    if let Err(error) = Tls::load(&config.server.tls) {
+        let causes = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());
+        let message: Vec<String> = causes.map(ToString::to_string).collect();
+        mistakes.push(ConfigMistake::new("server.tls", message.join(": ")));
     }
     if mistakes.is_empty() {
         Ok(())

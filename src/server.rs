@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
-use axum::serve::ListenerExt;
+use axum::extract::Request;
 use rotunda_bus::lease::Own;
 use rotunda_bus::{ClusterNode, InProcess, Nats, NatsConfig, NodeLease, SharedBus};
+use rotunda_listen::http::{Bodies, Serving};
+use rotunda_listen::{Binding, Listeners, Policy, Security, Tls, TrustedProxies};
 use rotunda_media::program::ProgramHub;
 use rotunda_proto::config::Application;
+use rotunda_proto::file_link::FileLinkKey;
 use rotunda_store::Store;
-use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -22,7 +24,7 @@ use crate::config::Config;
 use crate::open_files::raise_limit;
 use crate::secrets::Secrets;
 use crate::tenants::{Purpose, Tenants};
-use crate::{http, preflight};
+use crate::{http, preflight, public_address};
 
 /// A running server.
 pub struct Server {
@@ -37,7 +39,7 @@ pub struct Server {
     mcu: Option<Running<rotunda_mcu::Service>>,
     recorder: Option<Running<rotunda_recorder::Service>>,
     live: Option<Running<rotunda_live::Service>>,
-    listener: JoinHandle<std::io::Result<()>>,
+    listener: JoinHandle<()>,
     stop_listener: CancellationToken,
 }
 
@@ -51,11 +53,16 @@ impl Server {
     /// Checks everything, then starts. `config` was loaded without mistakes.
     pub async fn start(config: Config, roles: &[Role], purpose: Purpose) -> anyhow::Result<Self> {
         preflight::check(&config, roles)?;
-        check_open_files(&config, roles);
+        let open_files = check_open_files(&config, roles);
         let metrics = http::install_metrics().context("install metrics")?;
         let secrets = Secrets::load_or_make(&config.server.data)?;
         let Tenants { applications, demo } = Tenants::new(&config, secrets.application(), purpose)?;
         warn_of_demo_mode(demo.as_ref());
+
+        let tls = Tls::load(&config.server.tls).context("server.tls")?;
+        public_address::warn_without_tls(&config);
+        let listeners = Listeners::new(policy(&config), tls.clone());
+        let limits = &config.server.limits;
 
         let hub = ProgramHub::new();
         let store = Store::open(&config.database_url()).await.context("open the database")?;
@@ -92,11 +99,21 @@ impl Server {
         let mut signaling = None;
         if has(Role::Signaling) {
             let stop = CancellationToken::new();
+            let address = SocketAddr::new(config.signaling.api.bind, config.signaling.api.grpc_port);
+            let grpc = listeners.bind(Binding {
+                name: "grpc",
+                address,
+                open: limits.grpc_connections,
+                plain: limits.grpc_connections,
+                security: Security::Tls,
+            });
+            let grpc = grpc.await.with_context(|| format!("listen for gRPC on {address}"))?;
             let service = rotunda_signaling::Service::start(
                 for_signaling(&config, demo.as_ref()),
                 node.clone(),
-                applications,
+                applications.clone(),
                 store.clone(),
+                grpc,
                 stop.clone(),
             )
             .await
@@ -109,6 +126,8 @@ impl Server {
             let stop = CancellationToken::new();
             let service = rotunda_recorder::Service::start(
                 config.recorder.clone(),
+                FileLinkKey::new(&secrets.cluster()),
+                applications.clone(),
                 bus.clone(),
                 hub.clone(),
                 store.clone(),
@@ -122,20 +141,51 @@ impl Server {
         let mut live = None;
         if has(Role::Live) {
             let stop = CancellationToken::new();
-            let service = rotunda_live::Service::start(config.live.clone(), bus.clone(), hub.clone(), stop.clone())
-                .await
-                .context("start live")?;
+            let address = SocketAddr::new(config.live.bind, config.live.rtmp_port);
+            let rtmp = listeners.bind(Binding {
+                name: "rtmp",
+                address,
+                open: limits.rtmp_connections,
+                plain: limits.rtmp_connections,
+                security: Security::Plain,
+            });
+            let rtmp = rtmp.await.with_context(|| format!("listen for RTMP on {address}"))?;
+            let service = rotunda_live::Service::start(
+                config.live.clone(),
+                applications.clone(),
+                bus.clone(),
+                hub.clone(),
+                config.server.outbound_networks.clone(),
+                rtmp,
+                stop.clone(),
+            )
+            .await
+            .context("start live")?;
             router = router.merge(service.router());
             live = Some(Running { service, stop });
         }
 
         let address = SocketAddr::new(config.server.bind, config.server.port);
-        let listener = TcpListener::bind(address)
-            .await
-            .with_context(|| format!("listen on {address}"))?;
+        let open = limits.http(open_files);
+        let listener = listeners.bind(Binding {
+            name: "http",
+            address,
+            open,
+            plain: limits.plain_http(open),
+            security: Security::Tls,
+        });
+        let listener = listener.await.with_context(|| format!("listen on {address}"))?;
         let http = listener.local_addr().context("read the HTTP address")?;
         let stop_listener = CancellationToken::new();
-        let listener = serve(listener, router, stop_listener.clone());
+        let serving = Serving {
+            router,
+            is_of_rooms,
+            bodies: Bodies::Short,
+        };
+        let listener = tokio::spawn(rotunda_listen::http::serve(listener, serving, stop_listener.clone()));
+        if let Some(tls) = tls {
+            tokio::spawn(tls.follow(stop_listener.clone()));
+        }
         info!(%http, roles = %names(roles), "ready");
         Ok(Self {
             bus,
@@ -153,7 +203,7 @@ impl Server {
         })
     }
 
-    /// Resolves when a part of it has ended that should not have, or another process has taken this node's name.
+    /// Resolves when a part of the server has ended unexpectedly, or another process has taken this node's name.
     pub async fn failed(&self) {
         let sfu = async {
             match &self.sfu {
@@ -201,6 +251,23 @@ async fn open_bus(config: &NatsConfig, node: &str) -> anyhow::Result<SharedBus> 
     let nats = Nats::connect(config, node).await.context("connect to NATS")?;
     info!(servers = %config.urls.join(", "), "connected to NATS");
     Ok(Arc::new(nats))
+/// What all listeners of the process obey.
+fn policy(config: &Config) -> Policy {
+    let limits = &config.server.limits;
+    Policy {
+        trusted: TrustedProxies::new(config.server.trusted_proxies.clone()),
+        proxy_protocol: config.server.proxy_protocol,
+        per_address: limits.connections_per_address,
+        header: limits.header(),
+        body: limits.body(),
+        idle: limits.idle(),
+    }
+}
+
+/// Requests that are served where pages and players have all their connections.
+fn is_of_rooms(request: &Request) -> bool {
+    let path = request.uri().path();
+    path == "/ws" || path.starts_with("/whip/") || path.starts_with("/whep/") || path == "/healthz" || path == "/readyz"
 }
 
 /// Signaling's section and what it needs to know of the process.
@@ -209,6 +276,7 @@ fn for_signaling(config: &Config, demo: Option<&Application>) -> rotunda_signali
     rotunda_signaling::Config {
         process: rotunda_signaling::Process {
             public_names: server.public_names.clone(),
+            public_url: server.public_url.clone(),
             trusted_proxies: server.trusted_proxies.clone(),
             outbound: server.outbound_networks.clone(),
             demo: demo.map(|application| application.sdk_app_id),
@@ -227,23 +295,25 @@ fn warn_of_demo_mode(demo: Option<&Application>) {
     }
 }
 
-/// Says so when members will be refused for want of file descriptors; the rest of the server runs all the same.
-fn check_open_files(config: &Config, roles: &[Role]) {
+/// Raises the limit of open files and answers it. Says so when members will be refused for want of file descriptors; the rest
+/// of the server runs all the same.
+fn check_open_files(config: &Config, roles: &[Role]) -> Option<u64> {
+    let limits = &config.server.limits;
+    let others = limits.reserved_files + limits.grpc_connections as u64 + limits.rtmp_connections as u64;
     let needed = match roles.contains(&Role::Signaling) {
-        true => config.signaling.max_members + OTHER_FILES,
-        false => OTHER_FILES,
+        true => config.signaling.max_members + others,
+        false => others,
     };
-    match raise_limit() {
+    let limit = raise_limit();
+    match limit {
         Some(limit) if limit < needed => warn!(
             limit,
             needed, "too few open files are allowed for signaling.max_members; raise `ulimit -Hn` (LimitNOFILE=)"
         ),
         limit => info!(?limit, "open files"),
     }
+    limit
 }
-
-/// Of the database, media sockets, recordings, players.
-const OTHER_FILES: u64 = 2000;
 
 /// Tells a service to end and waits until it has.
 async fn end<S, F: Future<Output = ()>>(running: Option<Running<S>>, finish: impl FnOnce(S) -> F) {
@@ -251,21 +321,6 @@ async fn end<S, F: Future<Output = ()>>(running: Option<Running<S>>, finish: imp
         stop.cancel();
         finish(service).await;
     }
-}
-
-fn serve(listener: TcpListener, router: Router, stop: CancellationToken) -> JoinHandle<std::io::Result<()>> {
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    // Signaling is small messages that somebody waits for: none is held back to be sent with the next one.
-    let listener = listener.tap_io(|stream| {
-        let _works_slower = stream.set_nodelay(true);
-    });
-    // Live players and WebSockets never end by themselves, so connections are dropped with the task, not waited for.
-    tokio::spawn(async move {
-        tokio::select! {
-            served = axum::serve(listener, service) => served,
-            () = stop.cancelled() => Ok(()),
-        }
-    })
 }
 
 fn names(roles: &[Role]) -> String {

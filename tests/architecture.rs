@@ -16,12 +16,96 @@ fn every_path_that_the_architecture_names_exists() {
     }
 }
 
+/// In "Life of a packet" and "Life of a publish" a symbol stands beside the file that it is in; in the glossary, types stand in the
+/// last column.
+#[test]
+fn every_symbol_that_the_architecture_names_exists() {
+    let text = include_str!("../ARCHITECTURE.md");
+    let source = all_sources();
+    let names: Vec<&str> = ["## Life of a packet", "## Life of a publish"]
+        .iter()
+        .flat_map(|title| symbols(section(text, title)))
+        .chain(
+            section(text, "## Glossary")
+                .lines()
+                .filter(|line| line.starts_with("| "))
+                .skip(2)
+                .flat_map(|line| {
+                    let last = line.trim_end_matches(" |").rsplit(" | ").next().unwrap_or_default();
+                    symbols(last)
+                }),
+        )
+        .collect();
+    assert!(names.len() > 60, "{names:?}");
+    for name in names {
+        let symbol = name.rsplit("::").next().unwrap_or(name);
+        let is_foreign = name.starts_with("str0m::");
+        let kinds = ["fn", "struct", "enum", "trait", "type"];
+        let is_defined = kinds.iter().any(|kind| {
+            let start = format!("{kind} {symbol}");
+            let after = source
+                .match_indices(&start)
+                .filter_map(|(at, _)| source[at + start.len()..].chars().next());
+            let mut after = after;
+            after.any(|next| !next.is_alphanumeric() && next != '_')
+        });
+        let is_variant = source.contains(&format!("{symbol} {{")) || source.contains(&format!("{symbol},"));
+        assert!(
+            is_foreign || is_defined || is_variant,
+            "{name} is named and not defined"
+        );
+    }
+}
+
+/// From a title to the next one of its level.
+fn section<'a>(text: &'a str, title: &str) -> &'a str {
+    let (_, after) = text.split_once(title).unwrap_or_else(|| panic!("no {title}"));
+    after.split("\n## ").next().unwrap_or(after)
+}
+
+/// Names in backquotes that are no paths, settings or other crates.
+fn symbols(text: &str) -> Vec<&str> {
+    let quoted = text.split('`').skip(1).step_by(2);
+    let is_symbol = |name: &&str| !name.contains('/') && !name.contains('.') && *name != "str0m" && *name != "publish";
+    quoted.filter(is_symbol).collect()
+}
+
+/// The sources of all crates, one after the other.
+fn all_sources() -> String {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut folders: Vec<_> = [
+        "client",
+        "live",
+        "mcu",
+        "media",
+        "proto",
+        "recorder",
+        "sfu",
+        "signaling",
+    ]
+    .map(|part| root.join(part).join("src"))
+    .into();
+    let mut all = String::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|ending| ending == "rs") {
+                all.push_str(&std::fs::read_to_string(path).unwrap());
+            }
+        }
+    }
+    all
+}
+
 #[test]
 fn every_metric_is_in_its_document_and_no_other_is() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut made = std::collections::BTreeSet::new();
     for part in [
         "client",
+        "listen",
         "live",
         "mcu",
         "media",

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use support::film::{self, Shown};
+use support::hls_rules::{read, violations};
 use support::{Participant, Server, eventually, free_ports, installed};
 
 /// Who takes part: name, number in the frame mark, codec.
@@ -66,13 +67,22 @@ fn a_mix_of_four_is_played_live_pushed_and_recorded() {
             (streams.contains("h264,1280,720") && streams.contains("aac")).then_some(())
         });
     }
+    let first = read(&server.get("/live/grid-1001.m3u8")).media_sequence;
+    let mut playlists: Vec<String> = Vec::new();
     eventually("fourteen seconds of it", 40, || {
         let playlist = server.get("/live/grid-1001.m3u8");
-        let sequence = playlist
-            .lines()
-            .find_map(|line| line.strip_prefix("#EXT-X-MEDIA-SEQUENCE:")?.parse::<u64>().ok())?;
-        (sequence + playlist.matches("#EXTINF").count() as u64 >= 7).then_some(())
+        let list = read(&playlist);
+        playlists.push(playlist);
+        (list.media_sequence + list.segments.len() as u64 >= first + 7).then_some(())
     });
+    for pair in playlists.windows(2) {
+        assert_eq!(
+            violations(Some(&pair[0]), &pair[1]),
+            Vec::<String>::new(),
+            "{}",
+            pair[1]
+        );
+    }
     let metrics = server.get("/metrics");
     assert!(metrics.contains("rotunda_mcu_"), "{metrics}");
 
@@ -84,6 +94,8 @@ fn a_mix_of_four_is_played_live_pushed_and_recorded() {
 
     check_recording(&recording);
     assert_eq!(film::complaints(&playlist.display().to_string()), "");
+    let text = std::fs::read_to_string(&playlist).unwrap();
+    assert_eq!(violations(None, &text), Vec::<String>::new(), "{text}");
     if let Some(nginx) = nginx {
         let recorded = eventually("nginx has closed its recording", 10, || nginx.recording());
         assert_eq!(film::complaints(&recorded.display().to_string()), "");
@@ -112,13 +124,11 @@ fn enter_one_after_another(server: &Server) -> Vec<Participant> {
 }
 
 fn finished(server: &Server, suffix: &str) -> Option<PathBuf> {
-    let list: serde_json::Value = serde_json::from_str(&server.get("/recordings")).ok()?;
-    let files = list.as_array().or_else(|| list.get("recordings")?.as_array())?;
+    let files = server.recordings();
     let file = files
         .iter()
         .find(|file| file["state"] == "ready" && file["url"].as_str().is_some_and(|url| url.ends_with(suffix)))?;
-    let path = file["url"].as_str()?.split_once("/recordings/")?.1;
-    Some(server.folder.path().join("recordings").join(path))
+    Some(server.folder.path().join("recordings").join(file["name"].as_str()?))
 }
 
 fn check_recording(recording: &std::path::Path) {

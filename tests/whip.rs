@@ -98,7 +98,15 @@ async fn each_wrong_request_has_its_status_and_says_why() {
         ("/whip/1001", None, SDP, good.as_str(), 401, "not_logged_in"),
         ("/whip/1001", Some("nonsense"), SDP, &good, 401, "user_sig_invalid"),
         ("/whip/1001", Some(&expired), SDP, &good, 401, "user_sig_expired"),
-        ("/whip/1001", Some(&ann), "text/plain", &good, 415, "wrong_content_type"),
+        (
+            "/whip/1001",
+            Some(&ann),
+            "text/plain",
+            "hello",
+            415,
+            "wrong_content_type",
+        ),
+        ("/whip/1001", Some(&ann), SDP, "", 400, "bad_sdp"),
         ("/whip/1001", Some(&ann), SDP, "this is no SDP", 400, "bad_sdp"),
         (
             "/whip/1001",
@@ -112,6 +120,9 @@ async fn each_wrong_request_has_its_status_and_says_why() {
         ("/whip/1001", Some(&ann), SDP, &three, 406, "bad_sdp"),
         ("/whip/1001", Some(&ann), SDP, &long, 413, "message_too_large"),
         ("/whip/0", Some(&ann), SDP, &good, 404, "not_found"),
+        ("/whip/007", Some(&ann), SDP, &good, 404, "not_found"),
+        ("/whip", Some(&ann), SDP, &good, 404, "not_found"),
+        ("/whep/1001", Some(&bob), SDP, &view, 404, "not_found"),
         ("/whep/1001/a%20b", Some(&bob), SDP, &view, 404, "not_found"),
         (
             "/whep/1001/ann?source=audio",
@@ -130,6 +141,12 @@ async fn each_wrong_request_has_its_status_and_says_why() {
         assert_eq!(header(&answer, "access-control-allow-origin"), "*");
         let body = text(answer).await;
         assert!(body.starts_with(&format!("{code}: ")), "{path}: {body}");
+        if path == "/whip/007" {
+            assert!(
+                body.contains("write the number without it, or text: before it for the text room"),
+                "{body}"
+            );
+        }
     }
     eventually("nobody is left in a room", 5, || members(&server, 0));
 
@@ -162,6 +179,147 @@ async fn each_wrong_request_has_its_status_and_says_why() {
     assert!(header(&put, "allow").contains("POST"));
     let get = request(&server, Method::GET, "/whip/1001").send().await.unwrap();
     assert_eq!(get.status(), StatusCode::NO_CONTENT);
+}
+
+#[tokio::test]
+async fn a_client_that_can_set_no_headers_is_told_what_is_missing_and_publishes_where_that_is_permitted() {
+    let (_, offer) = Peer::offer(Direction::SendOnly);
+    let server = Server::start();
+    let path = format!("/whip?stream=1001&token={}", ticket(&server, "ann", "600"));
+    let post_plain = |server: &Server, path: &str| {
+        let request = request(server, Method::POST, path).header("content-type", "text/plain");
+        request.body(offer.clone()).send()
+    };
+    let refused = post_plain(&server, &path).await.unwrap();
+    assert_eq!(refused.status(), StatusCode::UNAUTHORIZED);
+    assert!(text(refused).await.contains("signaling.whip_query_tokens"));
+    // Such clients print the status line and not the body.
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", server.http)).unwrap();
+    let head = "POST /whip/1001 HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    std::io::Write::write_all(&mut stream, head.as_bytes()).unwrap();
+    let mut answer = String::new();
+    std::io::Read::read_to_string(&mut stream, &mut answer).unwrap();
+    let status = answer.lines().next().unwrap();
+    assert!(
+        status.starts_with("HTTP/1.1 401 not_logged_in: the token is missing"),
+        "{status}"
+    );
+
+    let server = Server::start_with(&[("ROTUNDA__SIGNALING__WHIP_QUERY_TOKENS", "true")]);
+    let token = ticket(&server, "ann", "600");
+    for path in [
+        format!("/whip?stream=1001&token={token}"),
+        format!("/whip/?room=text:a%20b&access_token={token}"),
+        format!("/whip/1001/?access_token={token}"),
+    ] {
+        let session = Session::of(post_plain(&server, &path).await.unwrap()).await;
+        let ended = request(&server, Method::DELETE, &session.path).send().await.unwrap();
+        assert_eq!(ended.status(), StatusCode::OK, "{path} -> {}", session.path);
+    }
+    let roomless = post_plain(&server, &format!("/whip?token={token}")).await.unwrap();
+    assert_eq!(roomless.status(), StatusCode::NOT_FOUND);
+    assert!(text(roomless).await.contains("the room is missing"));
+}
+
+#[tokio::test]
+async fn a_final_slash_changes_nothing() {
+    let server = Server::start();
+    let (ann, bob) = (ticket(&server, "ann", "600"), ticket(&server, "bob", "600"));
+    let (_, offer) = Peer::offer(Direction::SendOnly);
+    let (_, view) = Peer::offer(Direction::RecvOnly);
+    let published = Session::of(post(&server, "/whip/1001/", &ann, &offer).await).await;
+    assert!(
+        published.path.starts_with("/whip/1001/") && !published.path.contains("//"),
+        "{}",
+        published.path
+    );
+    let watched = Session::of(post(&server, "/whep/1001/ann/", &bob, &view).await).await;
+    for path in [watched.path, published.path] {
+        let ended = request(&server, Method::DELETE, &format!("{path}/"))
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(ended.status(), StatusCode::OK);
+    }
+}
+
+#[tokio::test]
+async fn a_session_below_a_proxys_path_can_be_ended_at_its_location() {
+    const PREFIX: &str = "/rtc/v1";
+    let (_, offer) = Peer::offer(Direction::SendOnly);
+    let publish = async |server: &Server| {
+        let request = request(server, Method::POST, "/whip/1001")
+            .bearer_auth(ticket(server, "ann", "600"))
+            .header("content-type", SDP)
+            .header("x-forwarded-prefix", PREFIX);
+        Session::of(request.body(offer.clone()).send().await.unwrap()).await
+    };
+    let is_ended = async |server: &Server, path: &str| {
+        let ended = request(server, Method::DELETE, path).send().await.unwrap();
+        ended.status() == StatusCode::OK
+    };
+    let server = Server::start();
+    let session = publish(&server).await;
+    assert!(
+        session.path.starts_with("/whip/"),
+        "anybody may write the header: {}",
+        session.path
+    );
+
+    let server = Server::start_with(&[("ROTUNDA__SERVER__TRUSTED_PROXIES", "[\"127.0.0.0/8\"]")]);
+    let session = publish(&server).await;
+    let path = session.path.strip_prefix(PREFIX).expect("the client's path");
+    assert!(is_ended(&server, path).await);
+
+    let server = Server::start_with(&[("ROTUNDA__SERVER__PUBLIC_URL", "https://media.example.com/rtc")]);
+    let session = publish(&server).await;
+    let path = session
+        .path
+        .strip_prefix("https://media.example.com/rtc")
+        .expect("the public address");
+    assert!(is_ended(&server, path).await);
+}
+
+#[tokio::test]
+async fn a_line_without_a_codec_that_the_server_takes_is_refused_by_name_and_takes_no_seat() {
+    let server = Server::start();
+    let (_, both) = Peer::offer(Direction::SendOnly);
+    let unknown = both.replace("VP8/90000", "H266/90000");
+    for number in 0..5 {
+        let token = ticket(&server, &format!("user{number}"), "600");
+        let session = Session::of(post(&server, "/whip/1001", &token, &unknown).await).await;
+        assert!(session.answer.contains("m=video 0 "), "{}", session.answer);
+    }
+    let (first, video) = unknown.split_once("m=audio").unwrap();
+    let (_, video) = video.split_once("m=video").unwrap();
+    let mid = video.lines().find_map(|line| line.strip_prefix("a=mid:")).unwrap();
+    let group = first.lines().find(|line| line.starts_with("a=group:BUNDLE")).unwrap();
+    let alone = format!(
+        "{}m=video{video}",
+        first.replace(group, &format!("a=group:BUNDLE {mid}"))
+    );
+    let refused = post(&server, "/whip/1001", &ticket(&server, "cat", "600"), &alone).await;
+    assert_eq!(refused.status(), StatusCode::NOT_ACCEPTABLE);
+    let why = text(refused).await;
+    assert!(
+        why.starts_with("codec_not_supported: ") && why.contains("H266") && why.contains("VP8"),
+        "{why}"
+    );
+    assert!(members(&server, 5).is_some(), "cat is not in the room");
+}
+
+#[tokio::test]
+async fn constrained_high_is_high() {
+    let server = Server::start();
+    let (_, offer) = Peer::offer(Direction::SendOnly);
+    let vp8 = offer.lines().find(|line| line.ends_with("VP8/90000")).unwrap();
+    let payload_type = vp8.strip_prefix("a=rtpmap:").unwrap().split(' ').next().unwrap();
+    let form = "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=640c1f";
+    let h264 = format!("a=rtpmap:{payload_type} H264/90000\r\na=fmtp:{payload_type} {form}");
+    let offer = offer.replace(vp8, &h264);
+    let session = Session::of(post(&server, "/whip/1001", &ticket(&server, "ann", "600"), &offer).await).await;
+    let is_taken = session.answer.contains("profile-level-id=640c1f") && !session.answer.contains("m=video 0");
+    assert!(is_taken, "{}", session.answer);
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@ import { defineConfig } from 'vite';
 
 export default defineConfig({
   build: {
-    rollupOptions: { input: ['index.html', 'player.html'] },
+    rollupOptions: { input: ['index.html', 'player.html', 'device.html'] },
     chunkSizeWarningLimit: 900,
   },
 });

@@ -14,4 +14,4 @@ pub mod source;
 pub use media_session::{MediaSession, Received, Slot};
 pub use participant::{JoinError, Participant, ParticipantConfig, Statistics};
 pub use peer::MediaError;
-pub use signaling_client::{SignalingClient, SignalingError};
+pub use signaling_client::{Frame as SignalingFrame, SignalingClient, SignalingError};

@@ -96,15 +96,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SignalingClient<S> {
         })
     }
 
-    /// Sends a request and waits for its reply; events that come before it are kept for [`next_event`](Self::next_event).
-    pub async fn request(&mut self, request: Request) -> Result<Reply, SignalingError> {
-        let wanted = self.next_id;
+    /// Sends a request and answers its id, without waiting: its reply is among the [`next_frame`](Self::next_frame)s.
+    pub async fn send(&mut self, request: Request) -> Result<u64, SignalingError> {
+        let id = self.next_id;
         self.next_id += 1;
-        let json = serde_json::to_string(&RequestEnvelope { id: wanted, request }).map_err(SignalingError::Protocol)?;
+        let json = serde_json::to_string(&RequestEnvelope { id, request }).map_err(SignalingError::Protocol)?;
         self.socket
             .send(Message::text(json))
             .await
             .map_err(|error| SignalingError::Socket(Box::new(error)))?;
+        Ok(id)
+    }
+
+    /// An event that [`request`](Self::request) kept.
+    pub fn kept_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Sends a request and waits for its reply; events that come before it are kept for [`next_event`](Self::next_event).
+    pub async fn request(&mut self, request: Request) -> Result<Reply, SignalingError> {
+        let wanted = self.send(request).await?;
         loop {
             match self.receive().await? {
                 ServerMessage::Ok { id, reply, .. } if id == wanted => return Ok(reply),

@@ -13,8 +13,10 @@ fn targets() -> impl Iterator<Item = (&'static str, Target)> {
         rotunda_sfu::fuzzing::TARGETS,
         rotunda_proto::fuzzing::TARGETS,
         rotunda_signaling::fuzzing::TARGETS,
+        rotunda_listen::fuzzing::TARGETS,
         rotunda_live::fuzzing::TARGETS,
         rotunda_media::fuzzing::TARGETS,
+        rotunda_device::fuzzing::TARGETS,
     ];
     all.into_iter().flatten().copied()
 }

@@ -1,6 +1,7 @@
 //! What can be set.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
 
 use rotunda_proto::config::ConfigMistake;
 use serde::{Deserialize, Serialize};
@@ -17,6 +18,9 @@ pub struct Config {
     pub hls_segment_seconds: u64,
     /// Segments in the HLS window. Default 6.
     pub hls_window: usize,
+    /// File of certificate authorities (PEM) that are trusted besides the public ones as servers of RTMPS pushes. Default none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub push_ca_file: Option<PathBuf>,
     /// Seconds that a slow RTMP player may block before it is disconnected. Default 10.
     pub stall_seconds: u64,
 }
@@ -28,6 +32,7 @@ impl Default for Config {
             rtmp_port: 1935,
             hls_segment_seconds: 2,
             hls_window: 6,
+            push_ca_file: None,
             stall_seconds: 10,
         }
     }

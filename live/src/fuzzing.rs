@@ -1,8 +1,12 @@
 //! Entry points for fuzzing: each reader of network bytes of this crate, by name. Compiled for tests, which replay the saved
 //! inputs, and with the feature `fuzzing`.
 
+use std::time::Duration;
+
+use rotunda_proto::config::Secret;
+
+use crate::play_secret;
 use crate::rtmp_play;
-use crate::rtmp_push::Target as PushTarget;
 use crate::service;
 
 /// Takes any bytes; a panic is a finding.
@@ -26,13 +30,20 @@ fn rtmp(data: &[u8]) {
     rtmp_play::fuzz(&bytes);
 }
 
-/// The paths that players ask for, and the addresses that are pushed to.
+/// The paths that players ask for.
 fn path(data: &[u8]) {
     if let Ok(text) = std::str::from_utf8(data) {
         let (folder, file) = text.split_once('/').unwrap_or((text, ""));
         let _none = service::asked(folder);
         let _none = service::asked_part(folder, file);
-        let _refused = PushTarget::parse(text);
+        let (key, now) = (Secret::new("key"), Duration::from_secs(1));
+        if let Ok(stream) = folder.parse() {
+            assert!(
+                play_secret::check(&key, &stream, file, now).is_err(),
+                "nothing forged is let in"
+            );
+        }
+        let _playlist = play_secret::with_query(text, "a=b");
     }
 }
 

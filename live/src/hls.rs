@@ -1,65 +1,82 @@
 //! HLS of a running program: a sliding window of segments in memory.
+//!
+//! Names are never used twice: caches keep them. A segment's name is its media sequence number, which goes on where an earlier
+//! program of the same stream ended, else begins at the Unix time, so that it is higher also after a restart.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
 use rotunda_media::mux::MuxError;
-use rotunda_media::mux::fmp4::{Fragment, FragmentMuxer};
-use rotunda_media::mux::hls::{Kind, Segment, playlist};
-use rotunda_media::program::{Frame, ProgramReader, ReadError, Track};
+use rotunda_media::mux::hls::{Head, Kind, Segment, playlist};
+use rotunda_media::mux::segmenter::{Lengths, Output, SegmentStart, Segmenter};
+use rotunda_media::program::{ProgramReader, ReadError};
 use rotunda_proto::clock::Clock;
 use time::OffsetDateTime;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-/// A GOP is at most 5 s, so a segment ends at most that much after its least length.
-const LONGEST_GOP_SECONDS: u64 = 5;
+/// Of a chunk inside a segment.
+const CHUNK: Duration = Duration::from_secs(1);
 
 /// What players see of a stream.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Window {
+    lengths: Lengths,
+    /// Segments in the window, unless three target durations need more.
+    most: usize,
     segments: VecDeque<Stored>,
     /// Number of the first segment; never goes back.
     media_sequence: u64,
     discontinuities: u64,
-    inits: Vec<Bytes>,
-    segment_seconds: u64,
-    most: usize,
     ended: bool,
-}
-
-/// Whether a segment goes on from the one before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Run {
-    New,
-    Same,
-}
-
-/// A segment as it was cut.
-struct Segmented {
-    bytes: Bytes,
-    duration_ms: u64,
-    starts_at: Duration,
 }
 
 #[derive(Debug, Clone)]
 struct Stored {
     bytes: Bytes,
-    duration_ms: u64,
-    init: usize,
+    duration: Duration,
+    /// Named by the number of the first segment that needs it.
+    init_name: u64,
+    init: Bytes,
+    discontinuity: bool,
+    independent: bool,
     /// Its start, since 1970.
     starts_at: Duration,
 }
 
+/// A segment being filled.
+struct Filling {
+    start: SegmentStart,
+    starts_at: Duration,
+    /// The first one of a program.
+    is_first: bool,
+    chunks: Vec<Bytes>,
+}
+
 impl Window {
-    pub fn new(segment_seconds: u64, most: usize) -> Self {
+    /// `now`: since 1970.
+    pub fn new(segment_seconds: u64, most: usize, now: Duration) -> Self {
         Self {
-            segment_seconds,
+            lengths: Lengths {
+                segment: Duration::from_secs(segment_seconds),
+                chunk: CHUNK,
+            },
             most,
-            ..Self::default()
+            segments: VecDeque::new(),
+            media_sequence: now.as_secs(),
+            discontinuities: 0,
+            ended: false,
+        }
+    }
+
+    /// The window in which a new program of the same stream goes on.
+    #[must_use]
+    pub fn resumed(&self) -> Self {
+        Self {
+            ended: false,
+            ..self.clone()
         }
     }
 
@@ -73,32 +90,20 @@ impl Window {
         let segments: Vec<Segment> = numbered
             .map(|(stored, number)| Segment {
                 uri: format!("{stream_id}/{number}.m4s"),
-                duration_ms: stored.duration_ms,
+                duration: stored.duration,
                 program_date_time: Some(rfc3339(stored.starts_at)),
-                init_uri: format!("{stream_id}/init-{}.mp4", stored.init),
+                init_uri: format!("{stream_id}/init-{}.mp4", stored.init_name),
+                discontinuity: stored.discontinuity,
+                independent: stored.independent,
             })
             .collect();
-        let kind = if self.ended { Kind::Ended } else { Kind::Live };
-        playlist(
-            kind,
-            &segments,
-            self.media_sequence,
-            self.discontinuities,
-            self.target_seconds(),
-        )
-    }
-
-    /// The same for the whole life of a stream, so it is made for the longest GOP.
-    fn target_seconds(&self) -> u64 {
-        self.segment_seconds.max(LONGEST_GOP_SECONDS) + 1
-    }
-
-    fn length_ms(&self) -> u64 {
-        self.segments.iter().map(|stored| stored.duration_ms).sum()
-    }
-
-    fn first_ms(&self) -> u64 {
-        self.segments.front().map_or(0, |stored| stored.duration_ms)
+        let head = Head {
+            kind: if self.ended { Kind::Ended } else { Kind::Live },
+            media_sequence: self.media_sequence,
+            discontinuities: self.discontinuities,
+            target_seconds: self.lengths.target_seconds(),
+        };
+        playlist(head, &segments)
     }
 
     pub fn segment(&self, number: u64) -> Option<Bytes> {
@@ -106,144 +111,106 @@ impl Window {
         self.segments.get(index).map(|stored| stored.bytes.clone())
     }
 
-    pub fn init(&self, number: usize) -> Option<Bytes> {
-        self.inits.get(number).cloned()
+    pub fn init(&self, name: u64) -> Option<Bytes> {
+        let stored = self.segments.iter().find(|stored| stored.init_name == name);
+        stored.map(|stored| stored.init.clone())
     }
 
-    /// Segments of one run follow one another in time; a new run is a discontinuity.
-    fn push(&mut self, run: Run, init: &Bytes, segment: Segmented) {
-        if run == Run::New {
-            self.inits.push(init.clone());
-        }
-        let init = self.inits.len().saturating_sub(1);
-        let Segmented {
-            bytes,
-            duration_ms,
-            starts_at,
-        } = segment;
+    fn push(&mut self, filled: Filling, duration: Duration) {
+        let number = self.media_sequence + self.segments.len() as u64;
+        let before = self.segments.back();
+        let same_init = before.filter(|before| before.init == filled.start.init);
         self.segments.push_back(Stored {
-            bytes,
-            duration_ms,
-            init,
-            starts_at,
+            bytes: filled.chunks.concat().into(),
+            duration,
+            init_name: same_init.map_or(number, |before| before.init_name),
+            discontinuity: before.is_some() && (filled.start.discontinuity || filled.is_first),
+            init: filled.start.init,
+            independent: filled.start.independent,
+            starts_at: filled.starts_at,
         });
         // RFC 8216 §6.2.2: a live playlist holds at least three target durations.
-        let least_ms = 3 * 1000 * self.target_seconds();
-        while self.segments.len() > self.most && self.length_ms() - self.first_ms() >= least_ms {
-            let gone = self.segments.pop_front().map(|stored| stored.init);
+        let least = Duration::from_secs(3 * self.lengths.target_seconds());
+        while self.segments.len() > self.most && self.length() - self.first_length() >= least {
+            self.segments.pop_front();
             self.media_sequence += 1;
-            if gone.is_some() && gone != self.segments.front().map(|stored| stored.init) {
-                self.discontinuities += 1;
-            }
+            self.discontinuities += u64::from(self.segments.front().is_some_and(|first| first.discontinuity));
         }
+    }
+
+    fn length(&self) -> Duration {
+        self.segments.iter().map(|stored| stored.duration).sum()
+    }
+
+    fn first_length(&self) -> Duration {
+        self.segments.front().map_or(Duration::ZERO, |stored| stored.duration)
     }
 }
 
 /// Cuts the program into segments until it ends.
 pub async fn segment(mut reader: ProgramReader, window: watch::Sender<Window>, stop: CancellationToken) {
-    let mut segmenter: Option<Segmenter> = None;
+    let mut segmenter = Segmenter::new(window.borrow().lengths, Clock.unix());
+    let mut filler = Filler::default();
     loop {
         let read = tokio::select! {
             read = reader.next() => read,
             () = stop.cancelled() => Err(ReadError::Ended),
         };
-        let done = match read {
-            Ok(frame) => handle(&mut segmenter, frame, &window),
+        let is_over = matches!(read, Err(ReadError::Ended));
+        let done: Result<(), MuxError> = match read {
+            Ok(frame) => segmenter.handle_frame(frame),
             Err(ReadError::Lagged(frames)) => {
                 warn!(frames, "the segmenter was too slow");
-                // Begins again with the next key frame, as a discontinuity.
-                close(&mut segmenter, &window)
+                segmenter.handle_loss()
             }
-            Err(ReadError::Ended) => {
-                let closed = close(&mut segmenter, &window);
-                window.send_modify(|window| window.ended = true);
-                if let Err(error) = closed {
-                    warn!(
-                        error = &error as &dyn std::error::Error,
-                        "the last segment was not made"
-                    );
-                }
-                return;
-            }
+            Err(ReadError::Ended) => segmenter.finish(),
         };
         if let Err(error) = done {
             warn!(error = &error as &dyn std::error::Error, "a segment was not made");
-            segmenter = None;
         }
-    }
-}
-
-/// The segment being filled.
-struct Segmenter {
-    muxer: FragmentMuxer,
-    run: Run,
-    since_ms: u64,
-    starts_at: Duration,
-}
-
-fn handle(
-    segmenter: &mut Option<Segmenter>,
-    frame: Arc<Frame>,
-    window: &watch::Sender<Window>,
-) -> Result<(), MuxError> {
-    let is_key = frame.is_key && (frame.track == Track::Video || frame.header.video.is_none());
-    let at = frame.pts.millis();
-    if segmenter
-        .as_ref()
-        .is_some_and(|open| !Arc::ptr_eq(open.muxer.header(), &frame.header))
-    {
-        close(segmenter, window)?;
-    }
-    let least_ms = window.borrow().segment_seconds * 1000;
-    match segmenter {
-        None if is_key => {
-            let mut muxer = FragmentMuxer::new(frame.header.clone())?;
-            muxer.push(frame);
-            *segmenter = Some(Segmenter {
-                muxer,
-                run: Run::New,
-                since_ms: at,
-                starts_at: Clock.unix(),
-            });
-        }
-        None => {}
-        Some(open) => {
-            open.muxer.push(frame);
-            // Half a frame of tolerance: key frames come at whole GOPs, and rounding must not double the segment.
-            if is_key && at + 30 >= open.since_ms + least_ms {
-                let fragment = open.muxer.flush()?;
-                publish(open, fragment, window);
-                open.run = Run::Same;
-                open.since_ms = at;
-                open.starts_at = Clock.unix();
+        while let Some(output) = segmenter.poll_output() {
+            if let Some((filled, duration)) = filler.handle_output(output, || Clock.unix()) {
+                window.send_modify(|window| window.push(filled, duration));
             }
         }
+        if is_over {
+            window.send_modify(|window| window.ended = true);
+            return;
+        }
     }
-    Ok(())
 }
 
-fn close(segmenter: &mut Option<Segmenter>, window: &watch::Sender<Window>) -> Result<(), MuxError> {
-    if let Some(mut open) = segmenter.take() {
-        let fragment = open.muxer.finish()?;
-        publish(&open, fragment, window);
-    }
-    Ok(())
+/// Puts segments together.
+#[derive(Default)]
+struct Filler {
+    open: Option<Filling>,
+    /// Wall clock of the program's zero.
+    zero: Option<Duration>,
 }
 
-fn publish(open: &Segmenter, fragment: Option<Fragment>, window: &watch::Sender<Window>) {
-    if let (Some(fragment), Some(init)) = (fragment, open.muxer.init_segment()) {
-        window.send_modify(|window| {
-            let Fragment { bytes, duration_ms, .. } = fragment.clone();
-            window.push(
-                open.run,
-                &init,
-                Segmented {
-                    bytes,
-                    duration_ms,
-                    starts_at: open.starts_at,
-                },
-            );
-        });
+impl Filler {
+    fn handle_output(&mut self, output: Output, now: impl FnOnce() -> Duration) -> Option<(Filling, Duration)> {
+        match output {
+            Output::Begin(start) => {
+                let is_first = self.zero.is_none();
+                let at = start.at.duration();
+                let zero = *self.zero.get_or_insert_with(|| now().saturating_sub(at));
+                self.open = Some(Filling {
+                    starts_at: zero + at,
+                    start,
+                    is_first,
+                    chunks: Vec::new(),
+                });
+                None
+            }
+            Output::Chunk(chunk) => {
+                if let Some(open) = &mut self.open {
+                    open.chunks.push(chunk.bytes);
+                }
+                None
+            }
+            Output::End(end) => self.open.take().map(|filled| (filled, end.duration)),
+        }
     }
 }
 
@@ -259,53 +226,13 @@ fn rfc3339(unix: Duration) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
+#[path = "../../tests/support/hls_rules.rs"]
+mod hls_rules;
 
-    #[test]
-    fn the_window_slides_and_its_number_never_goes_back() {
-        let mut window = Window::new(5, 3);
-        let init = Bytes::from_static(b"init");
-        for number in 0..7 {
-            let run = if number == 0 || number == 2 {
-                Run::New
-            } else {
-                Run::Same
-            };
-            let bytes = Bytes::from(vec![number]);
-            window.push(
-                run,
-                &init,
-                Segmented {
-                    bytes,
-                    duration_ms: 6000,
-                    starts_at: Duration::ZERO,
-                },
-            );
-        }
-        // Three target durations of 6 s stay.
-        assert_eq!((window.media_sequence, window.discontinuities), (4, 1));
-        assert_eq!(window.segment(4).as_deref(), Some(&[4][..]));
-        assert_eq!(window.segment(3), None);
-        let text = window.playlist("s");
-        assert!(
-            text.contains("#EXT-X-MEDIA-SEQUENCE:4\n#EXT-X-DISCONTINUITY-SEQUENCE:1\n"),
-            "{text}"
-        );
-        assert!(
-            text.contains("s/init-1.mp4") && !text.contains("#EXT-X-ENDLIST"),
-            "{text}"
-        );
-        window.ended = true;
-        assert!(window.playlist("s").ends_with("#EXT-X-ENDLIST\n"));
-    }
+#[cfg(test)]
+#[path = "../../tests/support/program.rs"]
+#[expect(dead_code, reason = "tests of other crates use the rest")]
+pub mod program;
 
-    #[test]
-    fn times_are_told_in_utc() {
-        assert_eq!(
-            rfc3339(Duration::from_millis(1_581_826_332_005)),
-            "2020-02-16T04:12:12.005Z"
-        );
-        assert_eq!(rfc3339(Duration::ZERO), "1970-01-01T00:00:00.000Z");
-    }
-}
+#[cfg(test)]
+mod tests;

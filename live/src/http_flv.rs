@@ -6,17 +6,13 @@ use axum::response::{IntoResponse, Response};
 use futures::{StreamExt, stream};
 use metrics::gauge;
 use rotunda_media::mux::flv;
-use rotunda_media::program::{ProgramHub, ProgramReader, ReadError};
-use rotunda_proto::ids::StreamId;
+use rotunda_media::program::{ProgramReader, ReadError};
 use tokio_util::sync::CancellationToken;
 
 use crate::timeline::{Step, Timeline};
 
-/// The program as FLV from its last key frame on; 404 when it does not run.
-pub fn serve(hub: &ProgramHub, stream_id: &StreamId, shutdown: CancellationToken) -> Response {
-    let Some(reader) = hub.subscribe(stream_id) else {
-        return no_such_stream();
-    };
+/// The program as FLV from its last keyframe on.
+pub fn serve(reader: ProgramReader, shutdown: CancellationToken) -> Response {
     gauge!("rotunda_live_players", "protocol" => "flv").increment(1.0);
     let player = Player {
         reader,

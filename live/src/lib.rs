@@ -5,11 +5,16 @@ mod config;
 pub mod fuzzing;
 mod hls;
 mod http_flv;
+mod on_air;
+mod pushes;
+mod play_keys;
+mod play_secret;
 mod rtmp_guard;
 mod rtmp_play;
 mod rtmp_push;
 mod service;
 mod timeline;
+mod tls;
 
 pub use config::Config;
 pub use service::{Service, StartError};

@@ -14,6 +14,9 @@ use thiserror::Error;
 const MOST_BYTES: usize = 4096;
 /// Values in values. `connect` has one object of plain values.
 const MOST_NESTED: usize = 8;
+/// Requests of one connection that the session keeps something of. A player sends `connect`, `createStream` and `play` once.
+const MOST_REQUESTS: usize = 16;
+const REQUESTS: [&[u8]; 4] = [b"connect", b"createStream", b"play", b"publish"];
 /// Chunk streams of one player.
 const MOST_STREAMS: usize = 32;
 /// Timestamps from here on follow in a field of their own.
@@ -40,6 +43,8 @@ pub enum GuardError {
     Kind(u8),
     #[error("a command is malformed")]
     Command,
+    #[error("more than {MOST_REQUESTS} requests")]
+    Requests,
 }
 
 /// Follows one player's chunks. Sans-IO.
@@ -54,6 +59,8 @@ pub struct Guard {
     current: Option<u32>,
     chunk_size: usize,
     message: Vec<u8>,
+    /// Of those that the session keeps something of.
+    requests: usize,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -82,6 +89,7 @@ impl Default for Guard {
             current: None,
             chunk_size: 128,
             message: Vec::new(),
+            requests: 0,
         }
     }
 }
@@ -135,12 +143,20 @@ impl Guard {
             return match header.kind {
                 SET_CHUNK_SIZE => self.set_chunk_size(&message),
                 // A name, a transaction number, a command object or null, and any further values.
-                COMMAND if values(&message) >= Some(3) => Ok(()),
+                COMMAND if values(&message) >= Some(3) => self.count(&message),
                 DATA if values(&message) >= Some(2) => Ok(()),
                 COMMAND | DATA => Err(GuardError::Command),
                 kind if CONTROL.contains(&kind) => Ok(()),
                 kind => Err(GuardError::Kind(kind)),
             };
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, command: &[u8]) -> Result<(), GuardError> {
+        self.requests += usize::from(REQUESTS.iter().any(|name| is_named(command, name)));
+        if self.requests > MOST_REQUESTS {
+            return Err(GuardError::Requests);
         }
         Ok(())
     }
@@ -212,6 +228,14 @@ impl Guard {
         self.streams.insert(id, header);
         Ok(Some(header))
     }
+}
+
+/// Whether a command has this name.
+fn is_named(command: &[u8], name: &[u8]) -> bool {
+    let text = command
+        .strip_prefix(&[STRING])
+        .and_then(|rest| rest.split_first_chunk::<2>());
+    text.is_some_and(|(length, rest)| rest.get(..u16::from_be_bytes(*length).into()) == Some(name))
 }
 
 /// How many values there are, a name being the first; None: it does not begin with one, or a value is malformed.
@@ -327,6 +351,25 @@ mod tests {
         assert_eq!(refused(&nested(MOST_NESTED - 1)), Ok(()));
         assert_eq!(refused(&nested(MOST_NESTED)), Err(GuardError::Command));
         assert_eq!(Guard::default().check(&first(0, 9)), Err(GuardError::Kind(9)));
+    }
+
+    #[test]
+    fn a_player_that_repeats_requests_is_refused_and_one_that_pauses_is_not() {
+        let command = |name: &str| {
+            let mut message = vec![2, 0, name.len() as u8];
+            message.extend(name.bytes());
+            message.extend(b"\0\0\0\0\0\0\0\0\0\x05");
+            [first(message.len() as u32, 20), message].concat()
+        };
+        for name in ["connect", "createStream", "play", "publish"] {
+            let mut guard = Guard::default();
+            let taken = (0..100).take_while(|_| guard.check(&command(name)).is_ok()).count();
+            assert_eq!(taken, MOST_REQUESTS, "{name}");
+            assert_eq!(guard.check(&command(name)), Err(GuardError::Requests));
+        }
+        let mut guard = Guard::default();
+        let pauses = (0..1000).all(|_| guard.check(&command("pause")).is_ok());
+        assert!(pauses, "the session keeps nothing of them");
     }
 
     #[test]

@@ -11,16 +11,17 @@ use rml_rtmp::sessions::{
     ServerSession, ServerSessionConfig, ServerSessionError, ServerSessionEvent, ServerSessionResult, StreamMetadata,
 };
 use rml_rtmp::time::RtmpTimestamp;
+use rotunda_listen::{Connection, Incoming, OpenError, Stream};
 use rotunda_media::mux::flv;
-use rotunda_media::program::{Frame, ProgramHeader, ProgramHub, ProgramReader, ReadError, Track};
+use rotunda_media::program::{Frame, ProgramHeader, ProgramReader, ReadError, Track};
 use rotunda_proto::ids::StreamId;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
+use crate::play_secret::PlayRefusal;
 use crate::rtmp_guard::{Guard, GuardError};
 use crate::timeline::{Step, Timeline};
 
@@ -32,6 +33,8 @@ const SET_UP_WITHIN: Duration = Duration::from_secs(10);
 pub enum PlayError {
     #[error("the connection broke")]
     Io(#[from] io::Error),
+    #[error("open the connection")]
+    Open(#[from] OpenError),
     #[error("the RTMP handshake failed: {0:?}")]
     Handshake(HandshakeError),
     #[error("the RTMP session failed: {0}")]
@@ -44,22 +47,36 @@ pub enum PlayError {
     Stalled,
 }
 
+/// What a player is served from.
+pub trait Programs {
+    /// The program of this id, for a player whose address has this query.
+    fn play(&self, id: &StreamId, query: &str) -> Result<ProgramReader, NotPlayed>;
+}
+
+/// Why a player gets nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotPlayed {
+    NoSuchStream,
+    Refused(PlayRefusal),
+}
+
 /// Serves one player until either side ends it.
 pub async fn serve(
-    mut socket: TcpStream,
-    hub: ProgramHub,
+    incoming: Incoming,
+    programs: &impl Programs,
     stall: Duration,
     shutdown: CancellationToken,
 ) -> Result<(), PlayError> {
-    socket.set_nodelay(true)?;
-    let set_up = timeout(SET_UP_WITHIN, set_up(&mut socket, &hub))
+    let Connection { mut stream, .. } = incoming.open().await?;
+    let set_up = timeout(SET_UP_WITHIN, set_up(&mut stream, programs))
         .await
         .map_err(|_| PlayError::Slow)??;
     let Some(ready) = set_up else {
         return Ok(());
     };
+    stream.establish();
     gauge!("rotunda_live_players", "protocol" => "rtmp").increment(1.0);
-    let played = play(&mut socket, ready, stall, shutdown).await;
+    let played = play(stream, ready, stall, shutdown).await;
     gauge!("rotunda_live_players", "protocol" => "rtmp").decrement(1.0);
     played
 }
@@ -89,7 +106,7 @@ trait Socket: AsyncRead + AsyncWrite + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Unpin> Socket for S {}
 
 /// Handshake, connect, play; None when the player asked for what is not to be had and was told so.
-async fn set_up(socket: &mut impl Socket, hub: &ProgramHub) -> Result<Option<Ready>, PlayError> {
+async fn set_up(socket: &mut impl Socket, programs: &impl Programs) -> Result<Option<Ready>, PlayError> {
     let rest = handshake(socket).await?;
     let (inner, first) = ServerSession::new(ServerSessionConfig::new())?;
     let guard = Guard::default();
@@ -120,15 +137,22 @@ async fn set_up(socket: &mut impl Socket, hub: &ProgramHub) -> Result<Option<Rea
                         stream_id,
                         ..
                     } => {
-                        let id: Option<StreamId> = stream_key.split('?').next().and_then(|id| id.parse().ok());
-                        let reader = id.filter(|_| app_name == "live").and_then(|id| hub.subscribe(&id));
-                        let Some(reader) = reader else {
-                            let why = "no stream of that name runs";
-                            let refusal =
-                                session
-                                    .inner
-                                    .reject_request(request_id, "NetStream.Play.StreamNotFound", why)?;
-                            return refuse(socket, refusal).await;
+                        let (id, query) = stream_key.split_once('?').unwrap_or((stream_key.as_str(), ""));
+                        let id: Option<StreamId> = id.parse().ok().filter(|_| app_name == "live");
+                        let found = id.ok_or(NotPlayed::NoSuchStream);
+                        let reader = match found.and_then(|id| programs.play(&id, query)) {
+                            Ok(reader) => reader,
+                            Err(why) => {
+                                let (code, why) = match why {
+                                    NotPlayed::NoSuchStream => (
+                                        "NetStream.Play.StreamNotFound",
+                                        "no stream of that name runs".to_owned(),
+                                    ),
+                                    NotPlayed::Refused(refusal) => ("NetStream.Play.Failed", refusal.to_string()),
+                                };
+                                let refusal = session.inner.reject_request(request_id, code, &why)?;
+                                return refuse(socket, refusal).await;
+                            }
                         };
                         for result in session.inner.accept_request(request_id)? {
                             if let ServerSessionResult::OutboundResponse(packet) = result {
@@ -141,7 +165,8 @@ async fn set_up(socket: &mut impl Socket, hub: &ProgramHub) -> Result<Option<Rea
                             rtmp_stream: stream_id,
                         }));
                     }
-                    event => debug!(?event, "ignored"),
+                    // Not printed: a stream's name may have a secret behind it.
+                    _ => debug!("an event is ignored"),
                 },
                 ServerSessionResult::UnhandleableMessageReceived(_) => {}
             }
@@ -188,18 +213,13 @@ async fn handshake(socket: &mut impl Socket) -> Result<Vec<u8>, PlayError> {
     }
 }
 
-async fn play(
-    socket: &mut TcpStream,
-    ready: Ready,
-    stall: Duration,
-    shutdown: CancellationToken,
-) -> Result<(), PlayError> {
+async fn play(stream: Stream, ready: Ready, stall: Duration, shutdown: CancellationToken) -> Result<(), PlayError> {
     let Ready {
         mut session,
         mut reader,
         rtmp_stream,
     } = ready;
-    let (mut read, mut write) = socket.split();
+    let (mut read, mut write) = tokio::io::split(stream);
     let mut timeline = Timeline::new();
     let mut buffer = vec![0; 4096];
     let mut out = Vec::new();
@@ -285,6 +305,17 @@ pub fn metadata(header: &ProgramHeader) -> StreamMetadata {
     metadata
 }
 
+/// No program runs.
+#[cfg(any(test, feature = "fuzzing"))]
+struct Nothing;
+
+#[cfg(any(test, feature = "fuzzing"))]
+impl Programs for Nothing {
+    fn play(&self, _id: &StreamId, _query: &str) -> Result<ProgramReader, NotPlayed> {
+        Err(NotPlayed::NoSuchStream)
+    }
+}
+
 /// A peer's bytes, whole and then cut small, up to the moment when he would be shown a program.
 #[cfg(any(test, feature = "fuzzing"))]
 pub fn fuzz(bytes: &[u8]) {
@@ -295,7 +326,6 @@ pub fn fuzz(bytes: &[u8]) {
         runtime.block_on(async {
             let (mut ours, theirs) = tokio::io::duplex(1 << 20);
             let (mut read, mut write) = tokio::io::split(theirs);
-            let hub = ProgramHub::default();
             let player = async {
                 for piece in bytes.chunks(piece) {
                     if write.write_all(piece).await.is_err() {
@@ -308,10 +338,48 @@ pub fn fuzz(bytes: &[u8]) {
             let mut nowhere = tokio::io::sink();
             let listener = tokio::io::copy(&mut read, &mut nowhere);
             let server = async {
-                let _refused = set_up(&mut ours, &hub).await;
+                let _refused = set_up(&mut ours, &Nothing).await;
                 drop(ours);
             };
             let _ended = tokio::join!(server, player, async { drop(listener.await) });
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A message of stream 3, in one chunk.
+    fn command(name: &str, after: &[u8]) -> Vec<u8> {
+        let mut message = vec![2, 0, name.len() as u8];
+        message.extend(name.bytes());
+        message.extend(b"\0\0\0\0\0\0\0\0\0");
+        message.extend(after);
+        let mut chunk = vec![3, 0, 0, 0, 0, 0, message.len() as u8, 20, 0, 0, 0, 0];
+        chunk.extend(message);
+        chunk
+    }
+
+    #[tokio::test]
+    async fn a_player_that_repeats_a_request_for_ever_is_let_go() {
+        let connect = command("connect", b"\x03\0\x03app\x02\0\x04live\0\0\x09");
+        let endless = command("createStream", b"\x05");
+        let (mut ours, mut theirs) = tokio::io::duplex(1 << 20);
+        let player = async {
+            // C0, C1 and C2 of the simple handshake.
+            let mut bytes = vec![0; 1 + 2 * 1536];
+            bytes[0] = 3;
+            theirs.write_all(&bytes).await.unwrap();
+            theirs.write_all(&connect).await.unwrap();
+            while theirs.write_all(&endless).await.is_ok() {}
+        };
+        let server = async {
+            let ended = set_up(&mut ours, &Nothing).await;
+            drop(ours);
+            ended
+        };
+        let (ended, ()) = tokio::join!(server, player);
+        assert!(matches!(ended, Err(PlayError::Refused(GuardError::Requests))));
     }
 }

@@ -1,9 +1,10 @@
-//! RTMP push of a program to another server, with back-off, for as long as the program runs.
+//! RTMP and RTMPS push of a program to another server, with back-off, for as long as the program runs and the push is wanted.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
-use metrics::counter;
+use metrics::{counter, gauge};
 use rand::Rng;
 use rml_rtmp::handshake::{Handshake, HandshakeError, HandshakeProcessResult, PeerType};
 use rml_rtmp::sessions::{
@@ -13,12 +14,18 @@ use rml_rtmp::time::RtmpTimestamp;
 use rotunda_media::mux::flv;
 use rotunda_media::program::{Frame, ProgramReader, ReadError, Track};
 use rotunda_proto::clock::Clock;
+use rotunda_proto::outbound::{AllowedNetworks, ResolveError};
+use rotunda_proto::push_address::{PushAddress, Scheme};
 use thiserror::Error;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::ClientConfig;
+use tokio_rustls::rustls::pki_types::{InvalidDnsNameError, ServerName};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
+use url::Host;
 
 use crate::rtmp_guard::{Guard, GuardError};
 use crate::rtmp_play::metadata;
@@ -31,23 +38,16 @@ const DEAD_AFTER: Duration = Duration::from_secs(30);
 const GOODBYE_WITHIN: Duration = Duration::from_secs(3);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-
-/// Where to push: `rtmp://host[:port]/app[/instance]/key`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Target {
-    pub host: String,
-    pub port: u16,
-    pub app: String,
-    pub key: String,
-}
+/// Characters of a server's words that are logged.
+const MOST_SAID: usize = 200;
 
 /// Why a push failed.
 #[derive(Debug, Error)]
 pub enum PushError {
-    #[error("the address is no rtmp://host/app/key")]
-    Address,
-    #[error("rtmps:// is not supported yet; use rtmp://")]
-    Tls,
+    #[error("the server's address is not to be had")]
+    Address(#[from] ResolveError),
+    #[error("the server's name is none for TLS")]
+    ServerName(#[from] InvalidDnsNameError),
     #[error("the connection broke")]
     Io(#[from] io::Error),
     #[error("the peer did not answer in time")]
@@ -62,6 +62,11 @@ pub enum PushError {
     Malformed(#[from] GuardError),
 }
 
+/// A connection, with or without TLS.
+trait Socket: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Socket for S {}
+
 /// A session that is given only what a server may send.
 struct Session {
     inner: ClientSession,
@@ -75,66 +80,37 @@ impl Session {
     }
 }
 
-impl Target {
-    pub fn parse(url: &str) -> Result<Self, PushError> {
-        let parsed = url::Url::parse(url).map_err(|_| PushError::Address)?;
-        match parsed.scheme() {
-            "rtmp" => {}
-            "rtmps" => return Err(PushError::Tls),
-            _ => return Err(PushError::Address),
-        }
-        let host = parsed
-            .host_str()
-            .filter(|host| !host.is_empty())
-            .ok_or(PushError::Address)?
-            .to_owned();
-        let path = parsed.path().trim_start_matches('/');
-        let (app, key) = path.rsplit_once('/').ok_or(PushError::Address)?;
-        if app.is_empty() || key.is_empty() {
-            return Err(PushError::Address);
-        }
-        // Stream keys often carry a signature as their query.
-        let key = match parsed.query() {
-            Some(query) => format!("{key}?{query}"),
-            None => key.to_owned(),
-        };
-        Ok(Self {
-            host,
-            port: parsed.port().unwrap_or(1935),
-            app: app.to_owned(),
-            key,
-        })
-    }
-}
-
 /// How the attempt went.
 enum End {
     ProgramOver,
     Broken(PushError),
 }
 
+/// What every push needs.
+#[derive(Clone)]
+pub struct Outbound {
+    /// Where connections may be made to.
+    pub networks: AllowedNetworks,
+    /// Who is trusted as a server of RTMPS.
+    pub tls: Arc<ClientConfig>,
+}
+
 /// Pushes until the program ends or `stop`.
-pub async fn push(target: Target, mut reader: ProgramReader, stop: CancellationToken) {
+pub async fn push(address: PushAddress, outbound: Outbound, mut reader: ProgramReader, stop: CancellationToken) {
     let clock = Clock;
     let mut timeline = Timeline::new();
     let mut pause = FIRST_PAUSE;
     loop {
         timeline.reconnect();
         let began = clock.now();
-        let error = match attempt(&target, &mut reader, &mut timeline, &stop).await {
+        let error = match attempt(&address, &outbound, &mut reader, &mut timeline, &stop).await {
             End::ProgramOver => {
-                info!(host = target.host, "push ended");
+                info!(%address, "push ended");
                 return;
             }
             End::Broken(error) => error,
         };
-        // The key is a secret: it is not logged.
-        warn!(
-            host = target.host,
-            app = target.app,
-            error = &error as &dyn std::error::Error,
-            "push broke"
-        );
+        warn!(%address, error = &error as &dyn std::error::Error, "push broke");
         counter!("rotunda_live_push_failures_total").increment(1);
         if clock.now().saturating_duration_since(began) > LONGEST_PAUSE {
             pause = FIRST_PAUSE;
@@ -142,7 +118,7 @@ pub async fn push(target: Target, mut reader: ProgramReader, stop: CancellationT
         let jitter = rand::rng().random_range(0.75..1.25);
         let again = clock.now() + pause.mul_f64(jitter);
         pause = (pause * 2).min(LONGEST_PAUSE);
-        // The program goes on meanwhile; what it makes is read and dropped.
+        // The program goes on meanwhile; its frames are read and dropped.
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -156,37 +132,63 @@ pub async fn push(target: Target, mut reader: ProgramReader, stop: CancellationT
 }
 
 async fn attempt(
-    target: &Target,
+    address: &PushAddress,
+    outbound: &Outbound,
     reader: &mut ProgramReader,
     timeline: &mut Timeline,
     stop: &CancellationToken,
 ) -> End {
+    let connected = async {
+        let mut socket = open(address, outbound).await?;
+        let session = publish(&mut socket, address).await?;
+        Ok((socket, session))
+    };
     let connected = tokio::select! {
         () = stop.cancelled() => return End::ProgramOver,
-        connected = timeout(CONNECT_WITHIN, connect(target)) => connected.unwrap_or(Err(PushError::Timeout)),
+        connected = timeout(CONNECT_WITHIN, connected) => connected.unwrap_or(Err(PushError::Timeout)),
     };
     let (socket, session) = match connected {
         Ok(connected) => connected,
         Err(error) => return End::Broken(error),
     };
-    info!(host = target.host, app = target.app, "pushing");
-    match send(socket, session, reader, timeline, stop).await {
+    info!(%address, "pushing");
+    gauge!("rotunda_live_pushes").increment(1.0);
+    let sent = send(socket, session, reader, timeline, stop).await;
+    gauge!("rotunda_live_pushes").decrement(1.0);
+    match sent {
         Ok(()) => End::ProgramOver,
         Err(error) => End::Broken(error),
     }
 }
 
-/// TCP, handshake, connect, publish.
-async fn connect(target: &Target) -> Result<(TcpStream, Session), PushError> {
-    let mut socket = TcpStream::connect((target.host.as_str(), target.port)).await?;
+/// TCP, and TLS where the address asks for it.
+async fn open(address: &PushAddress, outbound: &Outbound) -> Result<Box<dyn Socket>, PushError> {
+    let host = match address.host() {
+        Host::Domain(name) => name.clone(),
+        Host::Ipv4(address) => address.to_string(),
+        Host::Ipv6(address) => address.to_string(),
+    };
+    let addresses = outbound.networks.resolve(&host, address.port()).await?;
+    let socket = TcpStream::connect(addresses.as_slice()).await?;
     socket.set_nodelay(true)?;
+    match address.scheme() {
+        Scheme::Rtmp => Ok(Box::new(socket)),
+        Scheme::Rtmps => {
+            let connector = TlsConnector::from(outbound.tls.clone());
+            Ok(Box::new(connector.connect(ServerName::try_from(host)?, socket).await?))
+        }
+    }
+}
+
+/// Handshake, connect, publish.
+async fn publish(socket: &mut impl Socket, address: &PushAddress) -> Result<Session, PushError> {
     let mut handshake = Handshake::new(PeerType::Client);
     socket
         .write_all(&handshake.generate_outbound_p0_and_p1().map_err(PushError::Handshake)?)
         .await?;
     let mut buffer = vec![0; 4096];
     let rest = loop {
-        let length = read(&mut socket, &mut buffer).await?;
+        let length = read(socket, &mut buffer).await?;
         match handshake
             .process_bytes(&buffer[..length])
             .map_err(PushError::Handshake)?
@@ -202,50 +204,59 @@ async fn connect(target: &Target) -> Result<(TcpStream, Session), PushError> {
         }
     };
     let mut config = ClientSessionConfig::new();
-    config.tc_url = Some(format!("rtmp://{}:{}/{}", target.host, target.port, target.app));
+    config.tc_url = Some(address.tc_url());
     let (inner, mut results) = ClientSession::new(config)?;
     let guard = Guard::default();
     let mut session = Session { inner, guard };
     results.extend(session.handle_input(&rest)?);
-    results.push(session.inner.request_connection(target.app.clone())?);
+    results.push(session.inner.request_connection(address.app().to_owned())?);
     loop {
         for result in std::mem::take(&mut results) {
             match result {
                 ClientSessionResult::OutboundResponse(packet) => socket.write_all(&packet.bytes).await?,
                 ClientSessionResult::RaisedEvent(event) => match event {
                     ClientSessionEvent::ConnectionRequestAccepted => {
-                        results.push(
-                            session
-                                .inner
-                                .request_publishing(target.key.clone(), PublishRequestType::Live)?,
-                        );
+                        let stream = address.stream().to_owned();
+                        results.push(session.inner.request_publishing(stream, PublishRequestType::Live)?);
                     }
-                    ClientSessionEvent::PublishRequestAccepted => return Ok((socket, session)),
+                    ClientSessionEvent::PublishRequestAccepted => return Ok(session),
                     ClientSessionEvent::ConnectionRequestRejected { description } => {
-                        return Err(PushError::Refused(description));
+                        return Err(PushError::Refused(without_key(&description, address)));
                     }
-                    ClientSessionEvent::UnhandleableOnStatusCode { code } => return Err(PushError::Refused(code)),
+                    ClientSessionEvent::UnhandleableOnStatusCode { code } => {
+                        return Err(PushError::Refused(without_key(&code, address)));
+                    }
                     _ => {}
                 },
                 ClientSessionResult::UnhandleableMessageReceived(_) => {}
             }
         }
         if results.is_empty() {
-            let length = read(&mut socket, &mut buffer).await?;
+            let length = read(socket, &mut buffer).await?;
             results = session.handle_input(&buffer[..length])?;
         }
     }
 }
 
+/// What a server says of a refusal, fit for a log: some repeat the key.
+fn without_key(said: &str, address: &PushAddress) -> String {
+    let name = address.stream().split('?').next().unwrap_or_default();
+    let mut said = said.replace(address.stream(), "***");
+    if !name.is_empty() {
+        said = said.replace(name, "***");
+    }
+    said.chars().take(MOST_SAID).collect()
+}
+
 async fn send(
-    mut socket: TcpStream,
+    socket: Box<dyn Socket>,
     mut session: Session,
     reader: &mut ProgramReader,
     timeline: &mut Timeline,
     stop: &CancellationToken,
 ) -> Result<(), PushError> {
     let mut buffer = vec![0; 4096];
-    let (mut input, mut output) = socket.split();
+    let (mut input, mut output) = tokio::io::split(socket);
     loop {
         let mut results = Vec::new();
         tokio::select! {
@@ -306,7 +317,7 @@ fn message(session: &mut ClientSession, frame: &Frame, timestamp_ms: u32) -> Res
     })
 }
 
-async fn read(socket: &mut TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
+async fn read(socket: &mut impl Socket, buffer: &mut [u8]) -> io::Result<usize> {
     match socket.read(buffer).await? {
         0 => Err(io::ErrorKind::UnexpectedEof.into()),
         length => Ok(length),
@@ -314,20 +325,4 @@ async fn read(socket: &mut TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_is_host_app_and_key_with_its_query() {
-        let target = Target::parse("rtmp://a.example:1936/live/inst/key?txSecret=1").unwrap();
-        assert_eq!((target.host.as_str(), target.port), ("a.example", 1936));
-        assert_eq!(
-            (target.app.as_str(), target.key.as_str()),
-            ("live/inst", "key?txSecret=1")
-        );
-        assert!(matches!(Target::parse("rtmps://a/live/k"), Err(PushError::Tls)));
-        for bad in ["rtmp://a/live", "http://a/live/k", "rtmp:///live/k", "nonsense"] {
-            assert!(matches!(Target::parse(bad), Err(PushError::Address)), "{bad}");
-        }
-    }
-}
+pub mod tests;

@@ -1,55 +1,54 @@
 //! The shell: follows the running programs, serves players, pushes.
 
 use std::collections::HashMap;
-use std::io;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::{Path, RawQuery, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use rotunda_bus::{BusError, SharedBus, Watch, WatchEvent};
-use rotunda_media::program::ProgramHub;
+use rotunda_listen::Listener;
+use rotunda_media::program::{ProgramHub, ProgramReader};
+use rotunda_bus::{BusError, Change, SharedBus, Watch, WatchEvent};
 use rotunda_proto::clock::Clock;
+use rotunda_proto::config::Application;
 use rotunda_proto::ids::StreamId;
+use rotunda_proto::outbound::AllowedNetworks;
 use rotunda_proto::program::{PROGRAMS_PREFIX, ProgramDescriptor};
+use serde_json::json;
 use thiserror::Error;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tower_http::cors::CorsLayer;
-use tracing::{Instrument, debug, error, info, info_span, warn};
+use tracing::{Instrument, debug, info, info_span, warn};
 
 use crate::config::Config;
 use crate::hls::{self, Window};
 use crate::http_flv;
-use crate::rtmp_play;
-use crate::rtmp_push::{self, Target};
+use crate::on_air::{OnAir, Seen};
+use crate::play_keys::{PlayKey, PlayKeys};
+use crate::play_secret::with_query;
+use crate::rtmp_play::{self, NotPlayed, Programs};
+use crate::rtmp_push::Outbound;
+use crate::tls::{self, TlsError};
 
 /// An ended stream's last segments stay this long.
 const KEEP_ENDED: Duration = Duration::from_secs(60);
 /// A playlist that has no segment yet is waited for this long.
 const FIRST_SEGMENT_WITHIN: Duration = Duration::from_secs(8);
 
-/// Pause after a connection could not be accepted.
-const ACCEPT_AGAIN: Duration = Duration::from_millis(500);
 
 /// Why live did not start.
 #[derive(Debug, Error)]
 pub enum StartError {
-    #[error("listen for RTMP on {address}")]
-    Rtmp {
-        address: SocketAddr,
-        #[source]
-        source: io::Error,
-    },
     #[error("reach the bus")]
     Bus(#[from] BusError),
+    #[error("set up RTMPS")]
+    Tls(#[from] TlsError),
 }
 
 /// A running live origin.
@@ -64,29 +63,35 @@ struct Origin {
     config: Config,
     hub: ProgramHub,
     windows: Arc<Mutex<HashMap<StreamId, watch::Receiver<Window>>>>,
+    play_keys: Arc<PlayKeys>,
     shutdown: CancellationToken,
 }
 
 impl Service {
     pub async fn start(
         config: Config,
+        applications: Vec<Application>,
         bus: SharedBus,
         hub: ProgramHub,
+        networks: AllowedNetworks,
+        rtmp: Listener,
         shutdown: CancellationToken,
     ) -> Result<Self, StartError> {
+        let outbound = Outbound {
+            networks,
+            tls: tls::client(config.push_ca_file.as_deref())?,
+        };
         let changes = bus.watch(PROGRAMS_PREFIX).await?;
-        let address = SocketAddr::new(config.bind, config.rtmp_port);
-        let listener = TcpListener::bind(address)
-            .await
-            .map_err(|source| StartError::Rtmp { address, source })?;
         let origin = Origin {
             config,
             hub,
             windows: Arc::default(),
+            play_keys: Arc::new(PlayKeys::new(applications)),
             shutdown,
         };
-        let programs = tokio::spawn(origin.clone().follow(changes));
-        let rtmp = tokio::spawn(origin.clone().accept(listener));
+        let on_air = OnAir::new(origin.hub.clone(), outbound, origin.shutdown.clone());
+        let programs = tokio::spawn(origin.clone().follow(changes, on_air));
+        let rtmp = tokio::spawn(origin.clone().accept(rtmp));
         Ok(Self { origin, programs, rtmp })
     }
 
@@ -107,35 +112,51 @@ impl Service {
 }
 
 impl Origin {
-    /// Starts a segmenter and the pushes of each program; they end with it.
-    async fn follow(self, mut changes: Watch) {
-        let mut tasks: JoinSet<()> = JoinSet::new();
+    /// Keeps a segmenter and the wanted pushes of each program; they end with it.
+    async fn follow(self, mut changes: Watch, mut on_air: OnAir) {
         loop {
-            let event = tokio::select! {
+            tokio::select! {
                 () = self.shutdown.cancelled() => break,
-                Some(_ended) = tasks.join_next() => continue,
-                event = changes.next() => event,
-            };
-            let WatchEvent::Change(change) = event else { continue };
-            if let Some(program) = change.parse::<ProgramDescriptor>() {
-                self.begin(&program, &mut tasks);
+                () = on_air.ended() => {}
+                event = changes.next() => if let WatchEvent::Change(change) = event {
+                    self.handle_change(&change, &mut on_air);
+                },
             }
         }
-        while tasks.join_next().await.is_some() {}
+        on_air.finish().await;
     }
 
-    fn begin(&self, program: &ProgramDescriptor, tasks: &mut JoinSet<()>) {
-        let id = &program.stream_id;
-        let running = |window: &watch::Receiver<Window>| window.has_changed().is_ok();
-        if self.windows().get(id).is_some_and(running) {
-            return;
+    fn handle_change(&self, change: &Change, on_air: &mut OnAir) {
+        let ended = change.entry.is_none().then(|| change.key.strip_prefix(PROGRAMS_PREFIX));
+        if let Some(id) = ended.flatten().and_then(|id| id.parse().ok()) {
+            on_air.handle_end(&id);
         }
+        let Some(program) = change.parse::<ProgramDescriptor>() else {
+            return;
+        };
+        if on_air.handle_program(&program) == Seen::New {
+            self.begin(&program, on_air);
+        }
+    }
+
+    fn begin(&self, program: &ProgramDescriptor, on_air: &mut OnAir) {
+        let id = &program.stream_id;
         let Some(reader) = self.hub.subscribe(id) else {
             warn!(stream = %id, "the program is not in this process");
             return;
         };
+        self.play_keys.begin(program);
         let span = info_span!("live", room = %program.room, stream = %id);
-        let (window, receiver) = watch::channel(Window::new(self.config.hls_segment_seconds, self.config.hls_window));
+        let earlier = self.window(id).map(|window| window.borrow().resumed());
+        let window = earlier.unwrap_or_else(|| {
+            let Config {
+                hls_segment_seconds,
+                hls_window,
+                ..
+            } = self.config;
+            Window::new(hls_segment_seconds, hls_window, Clock.unix())
+        });
+        let (window, receiver) = watch::channel(window);
         self.windows().insert(id.clone(), receiver.clone());
         let (origin, stream_id) = (self.clone(), id.clone());
         let segmenter = async move {
@@ -151,41 +172,25 @@ impl Origin {
                 .is_some_and(|known| known.same_channel(&receiver))
             {
                 windows.remove(&stream_id);
+                origin.play_keys.end(&stream_id);
             }
         };
-        tasks.spawn(segmenter.instrument(span.clone()));
-        for url in &program.push_urls {
-            match (Target::parse(url), self.hub.subscribe(id)) {
-                (Ok(target), Some(reader)) => {
-                    let push = rtmp_push::push(target, reader, self.shutdown.clone());
-                    tasks.spawn(push.instrument(span.clone()));
-                }
-                (Err(error), _) => error!(stream = %id, error = &error as &dyn std::error::Error, "push"),
-                (Ok(_), None) => {}
-            }
-        }
+        on_air.spawn(segmenter.instrument(span));
         info!(stream = %id, pushes = program.push_urls.len(), "on air");
     }
 
-    async fn accept(self, listener: TcpListener) {
+    async fn accept(self, mut listener: Listener) {
         loop {
-            let accepted = tokio::select! {
+            let incoming = tokio::select! {
                 () = self.shutdown.cancelled() => return,
-                accepted = listener.accept() => accepted,
-            };
-            let (socket, from) = match accepted {
-                Ok(accepted) => accepted,
-                Err(error) => {
-                    // Out of descriptors, mostly: the next attempt would fail at once too.
-                    warn!(%error, "accept an RTMP connection");
-                    Clock.sleep_until(Clock.now() + ACCEPT_AGAIN).await;
-                    continue;
-                }
+                incoming = listener.accept() => incoming,
             };
             let stall = Duration::from_secs(self.config.stall_seconds);
-            let player = rtmp_play::serve(socket, self.hub.clone(), stall, self.shutdown.clone());
+            let origin = self.clone();
             tokio::spawn(async move {
-                if let Err(error) = player.await {
+                let from = incoming.peer();
+                let shutdown = origin.shutdown.clone();
+                if let Err(error) = rtmp_play::serve(incoming, &origin, stall, shutdown).await {
                     debug!(%from, error = &error as &dyn std::error::Error, "an RTMP player was let go");
                 }
             });
@@ -201,6 +206,13 @@ impl Origin {
     }
 }
 
+impl Programs for Origin {
+    fn play(&self, id: &StreamId, query: &str) -> Result<ProgramReader, NotPlayed> {
+        self.play_keys.check(id, query, Clock.unix())?;
+        self.hub.subscribe(id).ok_or(NotPlayed::NoSuchStream)
+    }
+}
+
 /// What a path below `/live/` asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Asked {
@@ -211,7 +223,7 @@ pub enum Asked {
 /// What a path below `/live/<streamId>/` asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AskedPart {
-    Init(usize),
+    Init(u64),
     Segment(u64),
 }
 
@@ -237,24 +249,44 @@ pub fn asked_part(id: &str, file: &str) -> Option<(StreamId, AskedPart)> {
     Some((id.parse().ok()?, asked))
 }
 
-async fn stream(State(origin): State<Origin>, Path(file): Path<String>) -> Response {
+async fn stream(State(origin): State<Origin>, Path(file): Path<String>, RawQuery(query): RawQuery) -> Response {
+    let query = query.unwrap_or_default();
     match asked(&file) {
-        Some((id, Asked::Flv)) => http_flv::serve(&origin.hub, &id, origin.shutdown.clone()),
-        Some((id, Asked::Playlist)) => playlist(&origin, &id).await,
+        Some((id, Asked::Flv)) => match origin.play(&id, &query) {
+            Ok(reader) => http_flv::serve(reader, origin.shutdown.clone()),
+            Err(why) => not_played(why),
+        },
+        Some((id, Asked::Playlist)) => match origin.play_keys.check(&id, &query, Clock.unix()) {
+            Ok(needed) => playlist(&origin, &id, needed, &query).await,
+            Err(why) => not_played(why),
+        },
         None => http_flv::no_such_stream(),
     }
 }
 
+fn not_played(why: NotPlayed) -> Response {
+    match why {
+        NotPlayed::NoSuchStream => http_flv::no_such_stream(),
+        NotPlayed::Refused(refusal) => {
+            let body = json!({ "error": { "code": "play_not_permitted", "message": refusal.to_string() } });
+            (StatusCode::FORBIDDEN, axum::Json(body)).into_response()
+        }
+    }
+}
+
 /// Right after the start it waits for the first segment: players give up on a playlist that is missing.
-async fn playlist(origin: &Origin, id: &StreamId) -> Response {
+async fn playlist(origin: &Origin, id: &StreamId, needed: PlayKey, query: &str) -> Response {
     let Some(mut window) = origin.window(id) else {
         return http_flv::no_such_stream();
     };
     let first = window.wait_for(|window| !window.is_empty());
-    let text = match timeout(FIRST_SEGMENT_WITHIN, first).await {
+    let mut text = match timeout(FIRST_SEGMENT_WITHIN, first).await {
         Ok(Ok(window)) => window.playlist(id.as_str()),
         Ok(Err(_)) | Err(_) => return http_flv::no_such_stream(),
     };
+    if needed == PlayKey::Needed {
+        text = with_query(&text, query);
+    }
     let headers = [
         (header::CONTENT_TYPE, "application/vnd.apple.mpegurl"),
         (header::CACHE_CONTROL, "no-cache"),
@@ -262,7 +294,17 @@ async fn playlist(origin: &Origin, id: &StreamId) -> Response {
     (headers, text).into_response()
 }
 
-async fn part(State(origin): State<Origin>, Path((id, file)): Path<(String, String)>) -> Response {
+async fn part(
+    State(origin): State<Origin>,
+    Path((id, file)): Path<(String, String)>,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let permitted = id
+        .parse()
+        .map(|id| origin.play_keys.check(&id, &query.unwrap_or_default(), Clock.unix()));
+    if let Ok(Err(why)) = permitted {
+        return not_played(why);
+    }
     let window = id.parse().ok().and_then(|id| origin.window(&id));
     let Some(window) = window else {
         return http_flv::no_such_stream();
@@ -276,10 +318,13 @@ async fn part(State(origin): State<Origin>, Path((id, file)): Path<(String, Stri
         Some(bytes) => {
             let headers = [
                 (header::CONTENT_TYPE, "video/mp4"),
-                (header::CACHE_CONTROL, "public, max-age=60"),
+                (header::CACHE_CONTROL, "public, max-age=3600, immutable"),
             ];
             (headers, bytes).into_response()
         }
         None => (StatusCode::NOT_FOUND, "the segment is not in the window any more").into_response(),
     }
 }
+
+#[cfg(test)]
+mod tests;

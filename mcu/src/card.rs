@@ -1,8 +1,8 @@
-//! What stands in a cell without a picture: a coloured disc and the member's name.
+//! The name card: a cell without video shows a coloured disc and the member's name.
 
 use rotunda_media::draw::{Font, disc};
-use rotunda_media::picture::{Picture, Rect, Yuv};
 use rotunda_media::scale::scale_into;
+use rotunda_media::video_frame::{Rect, VideoFrame, Yuv};
 
 /// Behind the disc.
 const GROUND: u32 = 0x002b_2f36;
@@ -12,8 +12,8 @@ const COLOURS: [u32; 8] = [
 ];
 
 /// Draws the card of `name` into `rect`.
-pub fn draw(canvas: &mut Picture, rect: Rect, name: &str, font: Option<&Font>) {
-    let mut card = Picture::filled(rect.width, rect.height, Yuv::from_rgb(GROUND));
+pub fn draw(canvas: &mut VideoFrame, rect: Rect, name: &str, font: Option<&Font>) {
+    let mut card = VideoFrame::filled(rect.width, rect.height, Yuv::from_rgb(GROUND));
     let sum: usize = name.bytes().map(usize::from).sum();
     let radius = rect.width.min(rect.height) / 6;
     let (x, y) = (rect.width / 2, rect.height * 2 / 5);

@@ -1,24 +1,24 @@
-//! The canvas: cells are drawn again only when what they show has changed, or what lies under them.
+//! Draws the canvas. A cell is drawn again only when its content or a cell under it has changed.
 
 use rotunda_media::draw::Font;
-use rotunda_media::picture::{Picture, Rect, Yuv};
 use rotunda_media::scale::scale_into;
+use rotunda_media::video_frame::{Rect, VideoFrame, Yuv};
 use rotunda_proto::mix::RenderMode;
 
 use crate::card;
 use crate::layout::{Canvas, Placement};
 
-/// What a cell shows at a tick.
+/// Content of a cell at one tick.
 #[derive(Clone, Copy)]
 pub enum Shown<'a> {
     Card,
-    /// A picture and a number that differs from the last one's.
-    Live(&'a Picture, u64),
+    /// A frame, and a number that changes with each new frame.
+    Live(&'a VideoFrame, u64),
 }
 
 /// See the [module](self).
 pub struct Compositor {
-    canvas: Picture,
+    canvas: VideoFrame,
     background: Yuv,
     font: Option<Font>,
     /// Back to front.
@@ -43,7 +43,7 @@ impl Compositor {
     pub fn new(canvas: Canvas, background_rgb: u32, font: Option<Font>) -> Self {
         let background = Yuv::from_rgb(background_rgb);
         Self {
-            canvas: Picture::filled(canvas.width, canvas.height, background),
+            canvas: VideoFrame::filled(canvas.width, canvas.height, background),
             background,
             font,
             cells: Vec::new(),
@@ -51,14 +51,14 @@ impl Compositor {
         }
     }
 
-    /// Another size or background, from the next picture on.
+    /// Another size or background, from the next frame on.
     pub fn handle_canvas(&mut self, canvas: Canvas, background_rgb: u32) {
         let placements = self.cells.drain(..).map(|cell| cell.placement).collect();
         *self = Self::new(canvas, background_rgb, self.font.take());
         self.handle_placements(placements);
     }
 
-    /// Another layout, from the next picture on.
+    /// Another layout, from the next frame on.
     pub fn handle_placements(&mut self, placements: Vec<Placement>) {
         self.cells = placements
             .into_iter()
@@ -68,7 +68,7 @@ impl Compositor {
     }
 
     /// Brings the canvas up to date.
-    pub fn compose<'a>(&mut self, shown: impl Fn(&Placement) -> Shown<'a>) -> &Picture {
+    pub fn compose<'a>(&mut self, shown: impl Fn(&Placement) -> Shown<'a>) -> &VideoFrame {
         if std::mem::take(&mut self.fresh) {
             let whole = self.canvas.rect();
             self.canvas.fill(whole, self.background);
@@ -89,15 +89,15 @@ impl Compositor {
                     card::draw(
                         &mut self.canvas,
                         rect,
-                        cell.placement.picture.user.as_str(),
+                        cell.placement.video.user.as_str(),
                         self.font.as_ref(),
                     );
                 }
-                Shown::Live(picture, _) => {
+                Shown::Live(frame, _) => {
                     paint(
                         &mut self.canvas,
                         rect,
-                        picture,
+                        frame,
                         cell.placement.render_mode,
                         self.background,
                     );
@@ -110,14 +110,14 @@ impl Compositor {
     }
 }
 
-fn paint(canvas: &mut Picture, rect: Rect, picture: &Picture, mode: RenderMode, background: Yuv) {
+fn paint(canvas: &mut VideoFrame, rect: Rect, frame: &VideoFrame, mode: RenderMode, background: Yuv) {
     match mode {
         RenderMode::Crop => {
-            let part = fit(picture.rect(), rect);
-            scale_into(canvas, rect, picture, part);
+            let part = fit(frame.rect(), rect);
+            scale_into(canvas, rect, frame, part);
         }
         RenderMode::Scale | RenderMode::ScaleOnBlack => {
-            let inner = fit(rect, picture.rect());
+            let inner = fit(rect, frame.rect());
             if inner != rect {
                 canvas.fill(
                     rect,
@@ -128,7 +128,7 @@ fn paint(canvas: &mut Picture, rect: Rect, picture: &Picture, mode: RenderMode, 
                     },
                 );
             }
-            scale_into(canvas, inner, picture, picture.rect());
+            scale_into(canvas, inner, frame, frame.rect());
         }
     }
 }
@@ -167,34 +167,34 @@ fn overlap(a: Rect, b: Rect) -> bool {
 mod tests {
     use rotunda_media::mark::{self, Mark};
     use rotunda_proto::ids::TrackSource;
-    use rotunda_proto::mix::PictureRef;
+    use rotunda_proto::mix::VideoRef;
 
     use super::*;
     use crate::layout::Content;
 
     fn placement(name: &str, rect: Rect, z: u32, render_mode: RenderMode) -> Placement {
-        let picture = PictureRef {
+        let video = VideoRef {
             user: name.parse().unwrap(),
             source: TrackSource::Camera,
         };
         Placement {
-            picture,
-            content: Content::Picture,
+            video,
+            content: Content::Live,
             rect,
             z,
             render_mode,
         }
     }
 
-    fn marked(id: u8) -> Picture {
-        let mut picture = Picture::filled(640, 360, Yuv::from_rgb(0x80_8080));
-        let whole = picture.rect();
-        mark::draw(&mut picture, whole, Mark { id, count: 77 });
-        picture
+    fn marked(id: u8) -> VideoFrame {
+        let mut frame = VideoFrame::filled(640, 360, Yuv::from_rgb(0x80_8080));
+        let whole = frame.rect();
+        mark::draw(&mut frame, whole, Mark { id, count: 77 });
+        frame
     }
 
     #[test]
-    fn every_picture_is_in_its_cell() {
+    fn every_frame_is_in_its_cell() {
         let canvas = Canvas {
             width: 1280,
             height: 720,
@@ -214,10 +214,10 @@ mod tests {
             .zip(&cells)
             .map(|(name, rect)| placement(name, *rect, 0, RenderMode::Crop));
         compositor.handle_placements(placements.collect());
-        let pictures: Vec<Picture> = (0..4).map(marked).collect();
+        let frames: Vec<VideoFrame> = (0..4).map(marked).collect();
         let out = compositor.compose(|placement| {
-            let index: usize = placement.picture.user.as_str().parse().unwrap();
-            Shown::Live(&pictures[index], 1)
+            let index: usize = placement.video.user.as_str().parse().unwrap();
+            Shown::Live(&frames[index], 1)
         });
         for (index, rect) in cells.iter().enumerate() {
             assert_eq!(
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_in_front_stays_in_front_when_the_one_behind_changes() {
+    fn a_frame_in_front_stays_in_front_when_the_one_behind_changes() {
         let mut compositor = Compositor::new(
             Canvas {
                 width: 640,
@@ -261,11 +261,11 @@ mod tests {
             placement("front", front, 1, RenderMode::Crop),
         ]);
         let (dark, light) = (
-            Picture::filled(640, 360, Yuv::BLACK),
-            Picture::filled(640, 360, Yuv::WHITE),
+            VideoFrame::filled(640, 360, Yuv::BLACK),
+            VideoFrame::filled(640, 360, Yuv::WHITE),
         );
         for serial in 0..3 {
-            let out = compositor.compose(|placement| match placement.picture.user.as_str() {
+            let out = compositor.compose(|placement| match placement.video.user.as_str() {
                 "back" => Shown::Live(&dark, serial),
                 _ => Shown::Live(&light, 0),
             });
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_picture_leaves_the_background_beside_it() {
+    fn a_whole_frame_leaves_the_background_beside_it() {
         let mut compositor = Compositor::new(
             Canvas {
                 width: 640,
@@ -290,7 +290,7 @@ mod tests {
             width: 640,
             height: 360,
         };
-        let tall = Picture::filled(180, 360, Yuv { y: 100, u: 128, v: 128 });
+        let tall = VideoFrame::filled(180, 360, Yuv { y: 100, u: 128, v: 128 });
         compositor.handle_placements(vec![placement("tall", rect, 0, RenderMode::Scale)]);
         let out = compositor.compose(|_| Shown::Live(&tall, 0));
         let middle_row = &out.y()[180 * 640..181 * 640];

@@ -1,4 +1,4 @@
-//! One mix without sockets, threads or clocks: members' media in, the program out.
+//! The sans-IO core of a mix: members' frames go in, the frames of the program come out.
 //!
 //! Times are microseconds since the task's start, on one clock for all inputs and both outputs. Call `handle_tick` when
 //! `poll_timeout` says, then drain `poll_frame` and `poll_key_request`.
@@ -11,20 +11,20 @@ use rotunda_media::draw::Font;
 use rotunda_media::program::{Frame, ProgramHeader, Track};
 use rotunda_media::time::{MediaTime, VIDEO_RATE};
 use rotunda_proto::ids::{TrackSource, UserId};
-use rotunda_proto::mix::{MixSpec, PictureRef, VideoEncode};
+use rotunda_proto::mix::{MixSpec, VideoEncode, VideoRef};
 
+use crate::audio_input::{RATE, samples};
+use crate::audio_output::{AudioFrame, AudioOutput};
 use crate::compositor::{Compositor, Shown};
 use crate::layout::{Canvas, Content, Placement, Scene};
 use crate::mixer::Mixer;
-use crate::picture_input::{CodedPicture, PictureInput};
-use crate::sound::{SoundEncoder, SoundFrame};
-use crate::timeline::{Micros, PersonClock, Stamp, TrackClock};
+use crate::timeline::{Micros, PersonClock, Stamp};
+use crate::video_input::{self, CodedVideo, Shape, VideoInput};
 use crate::video_output::VideoOutput;
-use crate::voice::{RATE, samples};
 
-/// Ticks a second of a mix with sound alone.
+/// Ticks a second of a mix with audio alone.
 const SOUND_TICKS: u8 = 50;
-/// Picture ticks that may be behind before a picture is left out.
+/// Video ticks that may be behind before a frame is left out.
 const CATCH_UP: i64 = 3;
 
 /// One received frame.
@@ -39,41 +39,46 @@ pub struct Sample {
 #[derive(Debug, Clone)]
 pub enum Payload {
     /// One Opus packet.
-    Sound(Arc<[u8]>),
-    Picture(CodedPicture),
+    Audio(Arc<[u8]>),
+    Video(CodedVideo),
 }
 
 /// See the [module](self).
 pub struct MixCore {
     delay: Micros,
     scene: Scene,
-    persons: HashMap<UserId, Person>,
-    pictures: HashMap<PictureRef, PictureInput>,
+    persons: HashMap<UserId, PersonClock>,
+    video_inputs: HashMap<VideoRef, VideoInput>,
     mixer: Mixer,
     block: Vec<f32>,
-    sound: SoundEncoder,
+    audio: AudioOutput,
+    /// Ends where `audio` begins, after a change of the audio's settings.
+    audio_before: Option<AudioOutput>,
+    /// Frames of a new audio header that wait for the next tick's keyframe.
+    held_audio: Vec<AudioFrame>,
+    audio_waits: bool,
     video: Option<Video>,
     ticks: Ticks,
     header: Option<Arc<ProgramHeader>>,
     frames: VecDeque<Arc<Frame>>,
-    key_requests: VecDeque<PictureRef>,
+    key_requests: VecDeque<VideoRef>,
+    shapes: VecDeque<(VideoRef, Shape)>,
     figures: Figures,
 }
 
-/// What has been done since the start.
+/// Counters since the start.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Figures {
-    pub pictures: u64,
-    pub picture_bytes: u64,
-    pub sound_bytes: u64,
+    pub video_frames: u64,
+    pub video_bytes: u64,
+    pub audio_bytes: u64,
     pub late_ticks: u64,
+    /// Packets of audio that came too late to be heard.
+    pub late_audio: u64,
+    /// Times that an encoder failed, and was made anew.
+    pub encoder_failures: u64,
     /// Length of the program.
     pub program: Micros,
-}
-
-struct Person {
-    clock: PersonClock,
-    sound: TrackClock,
 }
 
 struct Video {
@@ -92,7 +97,7 @@ struct Ticks {
 impl MixCore {
     /// `delay`: how much later than captured everything is played out.
     ///
-    /// Errors: [`CodecError`] when the encoders refuse what is asked.
+    /// Errors: [`CodecError`] when the encoders refuse their parameters.
     pub fn new(spec: &MixSpec, delay: Micros, font: Option<Font>) -> Result<Self, CodecError> {
         let video = match spec.video {
             None => None,
@@ -105,10 +110,13 @@ impl MixCore {
             delay,
             scene: Scene::default(),
             persons: HashMap::new(),
-            pictures: HashMap::new(),
+            video_inputs: HashMap::new(),
             mixer: Mixer::default(),
             block: Vec::new(),
-            sound: SoundEncoder::new(spec.audio, 0)?,
+            audio: AudioOutput::new(spec.audio, 0)?,
+            audio_before: None,
+            held_audio: Vec::new(),
+            audio_waits: false,
             ticks: Ticks {
                 start: 0,
                 rate: tick_rate(spec.video),
@@ -118,20 +126,24 @@ impl MixCore {
             header: None,
             frames: VecDeque::new(),
             key_requests: VecDeque::new(),
+            shapes: VecDeque::new(),
             figures: Figures::default(),
         };
         core.renew_header();
         Ok(core)
     }
 
-    /// Encodes otherwise from the next tick on; the program's time goes on. A program with pictures keeps them, one without
-    /// gets none: what a program consists of is fixed when it starts.
+    /// Encodes otherwise from the next tick on; the program's time goes on. A program with video keeps it, one without
+    /// gets none: the tracks of a program are fixed when it starts.
     ///
     /// Errors: [`CodecError`] when an encoder refuses; then everything stays as it was.
     pub fn handle_spec(&mut self, spec: &MixSpec) -> Result<(), CodecError> {
-        let sound = match spec.audio == self.sound.asked() {
+        let audio = match spec.audio == self.audio.asked() {
             true => None,
-            false => Some(SoundEncoder::new(spec.audio, self.mixer.next())?),
+            false => {
+                let before = self.audio_before.as_ref().unwrap_or(&self.audio);
+                Some(AudioOutput::after(spec.audio, self.mixer.next(), before)?)
+            }
         };
         if let (Some(video), Some(asked)) = (&mut self.video, spec.video) {
             let before = video.output.asked();
@@ -147,20 +159,21 @@ impl MixCore {
                 };
             }
         }
-        if let Some(sound) = sound {
-            self.sound = sound;
-            self.renew_header();
+        if let Some(audio) = audio {
+            let before = std::mem::replace(&mut self.audio, audio);
+            // After two changes in a row, the one between has not begun yet and is left out.
+            self.audio_before.get_or_insert(before).end_at(self.audio.first());
         }
         Ok(())
     }
 
-    /// Who is seen where and heard from the next tick on.
+    /// Another layout, from the next tick on.
     pub fn handle_scene(&mut self, scene: Scene) {
         if scene == self.scene {
             return;
         }
         self.mixer.handle_heard(&scene.heard);
-        self.pictures.retain(|picture, _| scene.shows(picture));
+        self.video_inputs.retain(|video, _| scene.shows(video));
         self.persons.retain(|user, _| scene.has(user));
         if let Some(video) = &mut self.video {
             video.compositor.handle_placements(scene.placements.clone());
@@ -168,38 +181,36 @@ impl MixCore {
         self.scene = scene;
     }
 
-    /// Takes a received frame; one of somebody who is neither seen nor heard is dropped.
+    /// Takes a received frame. It is dropped when the layout has no use for it.
     pub fn handle_sample(&mut self, sample: &Sample) {
         let Self {
             persons,
-            pictures,
+            video_inputs,
             scene,
             mixer,
             delay,
             ..
         } = self;
         match &sample.payload {
-            Payload::Sound(packet) if scene.heard.contains(&sample.user) => {
+            Payload::Audio(packet) if scene.heard.contains(&sample.user) => {
                 let person = persons.entry(sample.user.clone()).or_default();
-                let at = person.sound.mix_time(&mut person.clock, sample.stamp) + *delay;
+                let at = person.mix_time(sample.source, RATE as u32, sample.stamp) + *delay;
                 if let Err(error) = mixer.handle_packet(&sample.user, packet, samples(at)) {
-                    tracing::debug!(user = %sample.user, %error, "a packet of sound is lost");
+                    tracing::debug!(user = %sample.user, %error, "a packet of audio is lost");
                 }
             }
-            Payload::Picture(coded) => {
-                let picture = PictureRef {
+            Payload::Video(coded) => {
+                let video = VideoRef {
                     user: sample.user.clone(),
                     source: sample.source,
                 };
-                if scene.shows(&picture) {
-                    let now = sample.stamp.arrival;
+                if scene.shows(&video) {
                     let person = persons.entry(sample.user.clone()).or_default();
-                    let input = pictures.entry(picture).or_insert_with(|| PictureInput::new(now));
-                    let due = input.clock.mix_time(&mut person.clock, sample.stamp) + *delay;
-                    input.handle_picture(now, due, coded);
+                    let due = person.mix_time(sample.source, video_input::RATE, sample.stamp) + *delay;
+                    video_inputs.entry(video).or_default().handle_frame(due, coded);
                 }
             }
-            Payload::Sound(_) => {}
+            Payload::Audio(_) => {}
         }
     }
 
@@ -208,9 +219,9 @@ impl MixCore {
         self.ticks.at(self.ticks.next)
     }
 
-    /// Runs the next tick, if it is due at `now`: one picture and the sound up to it.
+    /// Runs the next tick, if it is due at `now`: one frame and the audio up to it.
     ///
-    /// Errors: [`CodecError`] when an encoder fails; the tick is over all the same.
+    /// Errors: [`CodecError`] when an encoder fails; the tick is over all the same, and the next one uses a new encoder.
     pub fn handle_tick(&mut self, now: Micros) -> Result<(), CodecError> {
         let at = self.poll_timeout();
         if now < at {
@@ -220,10 +231,19 @@ impl MixCore {
         self.figures.late_ticks += u64::from(behind > 0);
         self.ticks.next += 1;
         self.request_keys(at);
-        let pictured = if behind <= CATCH_UP { self.picture(at) } else { Ok(()) };
-        let sounded = self.sound_until(at);
+        let video = if behind <= CATCH_UP {
+            self.encode_video(at)
+        } else {
+            Ok(())
+        };
+        self.audio_waits = false;
+        let mut held = std::mem::take(&mut self.held_audio);
+        self.push_audio(&mut held);
+        let audio = self.encode_audio_until(at);
         self.figures.program = at;
-        pictured.and(sounded)
+        self.figures.late_audio = self.mixer.dropped();
+        self.figures.encoder_failures += u64::from(video.is_err()) + u64::from(audio.is_err());
+        video.and(audio)
     }
 
     /// The next frame of the program; None: all are out.
@@ -231,28 +251,36 @@ impl MixCore {
         self.frames.pop_front()
     }
 
-    /// A picture that needs a key frame; None: all are told.
-    pub fn poll_key_request(&mut self) -> Option<PictureRef> {
+    /// A video that needs a keyframe; None: all are told.
+    pub fn poll_key_request(&mut self) -> Option<VideoRef> {
         self.key_requests.pop_front()
+    }
+
+    /// A video whose shape is another one than before; None: all are told.
+    pub fn poll_shape(&mut self) -> Option<(VideoRef, Shape)> {
+        self.shapes.pop_front()
     }
 
     pub fn figures(&self) -> Figures {
         self.figures
     }
 
-    /// Members seen or heard, and pictures shown live.
+    /// Members seen or heard, and videos shown live.
     pub fn inputs(&self) -> (u32, u32) {
-        let now = self.figures.program;
         let mut users: Vec<&UserId> = self
             .scene
             .placements
             .iter()
-            .map(|placement| &placement.picture.user)
+            .map(|placement| &placement.video.user)
             .collect();
         users.extend(&self.scene.heard);
         users.sort_unstable();
         users.dedup();
-        let live = self.pictures.values().filter(|input| input.live(now).is_some()).count();
+        let live = self
+            .video_inputs
+            .values()
+            .filter(|input| input.live().is_some())
+            .count();
         (users.len() as u32, live as u32)
     }
 
@@ -261,26 +289,31 @@ impl MixCore {
             .scene
             .placements
             .iter()
-            .filter(|placement| placement.content == Content::Picture)
+            .filter(|placement| placement.content == Content::Live)
         {
-            let input = self
-                .pictures
-                .entry(placement.picture.clone())
-                .or_insert_with(|| PictureInput::new(now));
+            let input = self.video_inputs.entry(placement.video.clone()).or_default();
             if input.take_key_request(now) {
-                self.key_requests.push_back(placement.picture.clone());
+                self.key_requests.push_back(placement.video.clone());
             }
         }
     }
 
-    fn picture(&mut self, at: Micros) -> Result<(), CodecError> {
+    fn encode_video(&mut self, at: Micros) -> Result<(), CodecError> {
         let Some(video) = &mut self.video else { return Ok(()) };
-        for input in self.pictures.values_mut() {
-            input.handle_tick(at);
+        // The nearest tick, not the one after: else video would be half a frame behind audio.
+        let half_a_tick = (self.ticks.at(self.ticks.next) - at) / 2;
+        for (source, input) in &mut self.video_inputs {
+            input.handle_tick(at + half_a_tick);
+            if let Some(shape) = input.take_new_shape() {
+                self.shapes.push_back((source.clone(), shape));
+            }
         }
-        let pictures = &self.pictures;
-        let canvas = video.compositor.compose(|placement| shown(pictures, placement, at));
-        let Some(coded) = video.output.encode(canvas)? else {
+        let inputs = &self.video_inputs;
+        let canvas = video.compositor.compose(|placement| shown(inputs, placement));
+        let failures = video.output.failures();
+        let coded = video.output.encode(canvas)?;
+        self.figures.encoder_failures += video.output.failures().saturating_sub(failures);
+        let Some(coded) = coded else {
             return Ok(());
         };
         if coded.header_changed {
@@ -290,8 +323,8 @@ impl MixCore {
             return Ok(());
         };
         let (pts, next) = (pts(at), pts(self.ticks.at(self.ticks.next)));
-        self.figures.pictures += 1;
-        self.figures.picture_bytes += coded.data.len() as u64;
+        self.figures.video_frames += 1;
+        self.figures.video_bytes += coded.data.len() as u64;
         self.frames.push_back(Arc::new(Frame {
             track: Track::Video,
             pts: MediaTime::new(pts, VIDEO_RATE),
@@ -303,31 +336,51 @@ impl MixCore {
         Ok(())
     }
 
-    fn sound_until(&mut self, at: Micros) -> Result<(), CodecError> {
-        let mut made: Vec<SoundFrame> = Vec::new();
+    fn encode_audio_until(&mut self, at: Micros) -> Result<(), CodecError> {
         let mut result = Ok(());
         while self.mixer.next() < samples(at) {
             self.mixer.mix(&mut self.block);
-            result = result.and(self.sound.handle_block(&self.block, &mut made));
-        }
-        let Some(header) = &self.header else { return result };
-        for SoundFrame { pts, data } in made {
-            self.figures.sound_bytes += data.len() as u64;
-            let duration = rotunda_media::codec::aac::FRAME as u32;
-            let header = header.clone();
-            self.frames.push_back(Arc::new(Frame {
-                track: Track::Audio,
-                pts,
-                duration,
-                is_key: true,
-                data,
-                header,
-            }));
+            let mut made: Vec<AudioFrame> = Vec::new();
+            if let Some(before) = &mut self.audio_before {
+                result = result.and(before.handle_block(&self.block, &mut made));
+                let is_over = before.is_over();
+                self.push_audio(&mut made);
+                if is_over {
+                    self.audio_before = None;
+                    self.renew_header();
+                    // Readers cut at a keyframe: it comes with the next tick, and the audio of the new header after it.
+                    if let Some(video) = &mut self.video {
+                        video.output.force_key();
+                        self.audio_waits = true;
+                    }
+                }
+            }
+            result = result.and(self.audio.handle_block(&self.block, &mut made));
+            if self.audio_waits {
+                self.held_audio.append(&mut made);
+            } else {
+                self.push_audio(&mut made);
+            }
         }
         result
     }
 
-    /// Makes the header anew; a program with pictures has none before the first picture.
+    fn push_audio(&mut self, made: &mut Vec<AudioFrame>) {
+        let Some(header) = &self.header else { return };
+        for AudioFrame { pts, data } in made.drain(..) {
+            self.figures.audio_bytes += data.len() as u64;
+            self.frames.push_back(Arc::new(Frame {
+                track: Track::Audio,
+                pts,
+                duration: rotunda_media::codec::aac::FRAME as u32,
+                is_key: true,
+                data,
+                header: header.clone(),
+            }));
+        }
+    }
+
+    /// Makes the header anew; a program with video has none before the first frame.
     fn renew_header(&mut self) {
         let video = match &self.video {
             None => None,
@@ -336,31 +389,20 @@ impl MixCore {
                 header => header,
             },
         };
-        self.header = Some(Arc::new(ProgramHeader {
-            video,
-            audio: self.sound.header(),
-        }));
-    }
-}
-
-impl Default for Person {
-    fn default() -> Self {
-        Self {
-            clock: PersonClock::default(),
-            sound: TrackClock::new(RATE as u32),
-        }
+        let audio = self.audio_before.as_ref().unwrap_or(&self.audio).header();
+        self.header = Some(Arc::new(ProgramHeader { video, audio }));
     }
 }
 
 impl Scene {
-    fn shows(&self, picture: &PictureRef) -> bool {
+    fn shows(&self, video: &VideoRef) -> bool {
         self.placements
             .iter()
-            .any(|placement| placement.content == Content::Picture && placement.picture == *picture)
+            .any(|placement| placement.content == Content::Live && placement.video == *video)
     }
 
     fn has(&self, user: &UserId) -> bool {
-        self.heard.contains(user) || self.placements.iter().any(|placement| placement.picture.user == *user)
+        self.heard.contains(user) || self.placements.iter().any(|placement| placement.video.user == *user)
     }
 }
 
@@ -370,12 +412,12 @@ impl Ticks {
     }
 }
 
-fn shown<'a>(pictures: &'a HashMap<PictureRef, PictureInput>, placement: &Placement, now: Micros) -> Shown<'a> {
+fn shown<'a>(inputs: &'a HashMap<VideoRef, VideoInput>, placement: &Placement) -> Shown<'a> {
     let live = match placement.content {
         Content::Card => None,
-        Content::Picture => pictures.get(&placement.picture).and_then(|input| input.live(now)),
+        Content::Live => inputs.get(&placement.video).and_then(VideoInput::live),
     };
-    live.map_or(Shown::Card, |(picture, serial)| Shown::Live(picture, serial))
+    live.map_or(Shown::Card, |(frame, serial)| Shown::Live(frame, serial))
 }
 
 fn canvas(asked: VideoEncode) -> Canvas {

@@ -1,22 +1,25 @@
-//! Mix tasks: who is where in the picture, one clock for everything, and a program out of it.
+//! Mix tasks: lay the members of a room out, mix their video and audio on one clock, and encode a program.
 
+pub mod audio_input;
+pub mod audio_output;
 pub mod card;
+mod claims;
 pub mod compositor;
 pub mod config;
 pub mod core;
 pub mod layout;
+pub mod limiter;
 pub mod members;
 pub mod mixer;
-pub mod picture_input;
 pub mod receiver;
+mod room_mix;
 pub mod service;
 mod session;
 pub mod slots;
-pub mod sound;
 mod task;
 pub mod timeline;
+pub mod video_input;
 pub mod video_output;
-pub mod voice;
 pub mod wants;
 mod worker;
 

@@ -1,7 +1,7 @@
 //! Who is in the room and publishes, in the order of entering: what the room's documents say.
 
 use rotunda_proto::ids::UserId;
-use rotunda_proto::room::{Publisher, Roster, Seats};
+use rotunda_proto::room::{ROSTER_WINDOW, Roster, Seats};
 
 use crate::layout::Member;
 
@@ -24,15 +24,28 @@ impl Members {
     }
 
     /// The publishing members: those of the roster in the order of entering, then those beyond its window in the order of
-    /// publishing.
+    /// publishing. Publishers who were cut off and may come back are among them, muted, at their place.
     pub fn in_order(&self) -> Vec<Member> {
-        let place = |user: &UserId| self.roster.members.iter().position(|member| member.user == *user);
-        let mut publishers: Vec<&Publisher> = self.seats.publishers.iter().collect();
-        publishers.sort_by_key(|publisher| place(&publisher.user).unwrap_or(usize::MAX));
-        publishers
+        let entered = |user: &UserId| {
+            let present = self.roster.members.iter().find(|member| member.user == *user);
+            // One who entered later than the whole window keeps the place among the publishers beyond it.
+            let last = self.roster.members.get(ROSTER_WINDOW - 1);
+            let kept = || {
+                let cell = self.seats.kept_for(user)?;
+                last.is_none_or(|last| cell.entered_unix_ms < last.entered_unix_ms)
+                    .then_some(cell.entered_unix_ms)
+            };
+            present.map(|member| member.entered_unix_ms).or_else(kept)
+        };
+        let mut cells = self.seats.cells();
+        cells.sort_by_cached_key(|publisher| match entered(&publisher.user) {
+            Some(entered) => (entered, Some(publisher.user.clone())),
+            None => (u64::MAX, None),
+        });
+        cells
             .into_iter()
             .map(|publisher| Member {
-                user: publisher.user.clone(),
+                user: publisher.user,
                 audio: publisher.audio,
                 camera: publisher.camera,
                 screen: publisher.screen,
@@ -45,7 +58,7 @@ impl Members {
 mod tests {
     use rotunda_proto::ids::MembershipId;
     use rotunda_proto::incarnation::Incarnation;
-    use rotunda_proto::room::{Holder, RosterMember, TrackState};
+    use rotunda_proto::room::{Holder, KeptCell, Publisher, RosterMember, TrackState};
 
     use super::*;
 
@@ -67,12 +80,13 @@ mod tests {
         };
         let entered = |name: &str| RosterMember {
             user: name.parse().unwrap(),
-            entered_unix_ms: 0,
             holder: holder(),
+            entered_unix_ms: 0,
         };
         let mut members = Members::default();
         members.handle_seats(Some(Seats {
             publishers: ["x", "b", "a"].map(publisher).into(),
+            kept: Vec::new(),
         }));
         members.handle_roster(Some(Roster {
             members: ["a", "audience", "b"].map(entered).into(),
@@ -83,5 +97,40 @@ mod tests {
             .map(|member| member.user.to_string())
             .collect();
         assert_eq!(order, ["a", "b", "x"]);
+    }
+
+    #[test]
+    fn a_publisher_who_was_cut_off_keeps_the_cell_muted() {
+        let publisher = |name: &str| Publisher {
+            camera: Some(TrackState::On),
+            ..Publisher::of(name.parse().unwrap(), holder())
+        };
+        let entered = |(name, entered_unix_ms): (&str, u64)| RosterMember {
+            user: name.parse().unwrap(),
+            holder: holder(),
+            entered_unix_ms,
+        };
+        let mut members = Members::default();
+        members.handle_seats(Some(Seats {
+            publishers: ["c", "a", "x"].map(publisher).into(),
+            kept: vec![KeptCell {
+                user: "b".parse().unwrap(),
+                holder: holder(),
+                sources: [rotunda_proto::ids::TrackSource::Camera].into(),
+                entered_unix_ms: 2,
+                index: 3,
+                until_unix_ms: 30_000,
+            }],
+        }));
+        members.handle_roster(Some(Roster {
+            members: [("a", 1), ("c", 3)].map(entered).into(),
+        }));
+        let order = members.in_order();
+        let order: Vec<_> = order
+            .iter()
+            .map(|member| (member.user.as_str(), member.camera))
+            .collect();
+        let (on, muted) = (Some(TrackState::On), Some(TrackState::Muted));
+        assert_eq!(order, [("a", on), ("b", muted), ("c", on), ("x", on)]);
     }
 }

@@ -1,56 +1,85 @@
-//! All voices together, in blocks of 10 ms, whether anybody speaks or not.
+//! Mixes all audio inputs in blocks of 10 ms, also when nobody speaks, and limits the sum.
 
 use std::collections::HashMap;
 
 use rotunda_media::codec::CodecError;
 use rotunda_proto::ids::UserId;
 
-use crate::voice::{CHANNELS, RATE, Voice};
+use crate::audio_input::{AudioInput, CHANNELS, RATE, Timing};
+use crate::limiter::{LOOK_AHEAD, Limiter};
 
 /// Samples a channel in a block: 10 ms.
 pub const BLOCK: usize = RATE as usize / 100;
 
-/// Above this loudness the mix is bent, so that it never clips hard.
-const KNEE: f32 = 0.7;
+/// An input whose packets come too late is logged this often, samples: 10 s.
+const LOG_EVERY: i64 = 10 * RATE;
 
 /// See the [module](self).
 #[derive(Default)]
 pub struct Mixer {
-    voices: HashMap<UserId, Voice>,
-    /// Voices of those who have left, until they have faded.
-    leaving: Vec<Voice>,
+    inputs: HashMap<UserId, Entry>,
+    /// Inputs of members who have left, until they have faded out.
+    leaving: Vec<AudioInput>,
+    limiter: Limiter,
     /// First sample of the next block on the mix clock.
     next: i64,
+    /// First sample that the inputs have not been asked for yet: the limiter's look-ahead after `next`.
+    taken: i64,
+    /// Packets that came too late or too early to be heard, since the start.
+    dropped: u64,
+}
+
+struct Entry {
+    input: AudioInput,
+    /// Packets dropped since it was last logged, and when that was.
+    unlogged: u64,
+    logged_at: Option<i64>,
 }
 
 impl Mixer {
     /// Members not among `users` are heard no more.
     pub fn handle_heard(&mut self, users: &[UserId]) {
         let gone: Vec<UserId> = self
-            .voices
+            .inputs
             .keys()
             .filter(|user| !users.contains(user))
             .cloned()
             .collect();
         for user in gone {
-            if let Some(mut voice) = self.voices.remove(&user) {
-                voice.handle_mute();
-                self.leaving.push(voice);
+            if let Some(mut entry) = self.inputs.remove(&user) {
+                entry.input.handle_mute();
+                self.leaving.push(entry.input);
             }
         }
     }
 
-    /// A packet of a member's sound that is to be heard at sample `at`.
+    /// A packet of a member's audio that is to be heard at sample `at`.
     ///
-    /// Errors: what the voice's decoder says.
+    /// Errors: those of the input's decoder.
     pub fn handle_packet(&mut self, user: &UserId, packet: &[u8], at: i64) -> Result<(), CodecError> {
-        let next = self.next;
-        if !self.voices.contains_key(user) {
-            self.voices.insert(user.clone(), Voice::new()?);
+        let taken = self.taken;
+        if !self.inputs.contains_key(user) {
+            let entry = Entry {
+                input: AudioInput::new()?,
+                unlogged: 0,
+                logged_at: None,
+            };
+            self.inputs.insert(user.clone(), entry);
         }
-        self.voices
-            .get_mut(user)
-            .map_or(Ok(()), |voice| voice.handle_packet(packet, at, next))
+        let Some(entry) = self.inputs.get_mut(user) else {
+            return Ok(());
+        };
+        let timing = entry.input.handle_packet(packet, at, taken)?;
+        if timing != Timing::InTime {
+            self.dropped += 1;
+            entry.unlogged += 1;
+            if entry.logged_at.is_none_or(|logged| taken - logged >= LOG_EVERY) {
+                tracing::warn!(%user, packets = entry.unlogged, ?timing, "audio is dropped, as it is not there at its time");
+                entry.unlogged = 0;
+                entry.logged_at = Some(taken);
+            }
+        }
+        Ok(())
     }
 
     /// First sample of the next block.
@@ -58,28 +87,30 @@ impl Mixer {
         self.next
     }
 
+    /// Packets that came too late or too early to be heard, since the start.
+    pub fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
     /// Mixes the next block: [`BLOCK`] samples a channel, interleaved.
     pub fn mix(&mut self, out: &mut Vec<f32>) {
-        out.clear();
-        out.resize(BLOCK * CHANNELS, 0.0);
-        for voice in self.voices.values_mut().chain(&mut self.leaving) {
-            voice.mix_into(self.next, out);
+        self.next += BLOCK as i64;
+        while self.taken < self.next + LOOK_AHEAD as i64 {
+            out.clear();
+            out.resize(BLOCK * CHANNELS, 0.0);
+            let inputs = self.inputs.values_mut().map(|entry| &mut entry.input);
+            for input in inputs.chain(&mut self.leaving) {
+                input.mix_into(self.taken, out);
+            }
+            self.limiter.process(out);
+            self.taken += BLOCK as i64;
         }
         self.leaving.clear();
-        out.iter_mut().for_each(|sample| *sample = soft_clip(*sample));
-        self.next += BLOCK as i64;
     }
 }
 
-/// Straight up to [`KNEE`], then bent towards 1.
-fn soft_clip(sample: f32) -> f32 {
-    let loud = sample.abs();
-    if loud <= KNEE {
-        return sample;
-    }
-    let room = 1.0 - KNEE;
-    (KNEE + room * ((loud - KNEE) / room).tanh()).copysign(sample)
-}
+/// Whole blocks, so that the limiter's last output is the wanted block.
+const _: () = assert!(LOOK_AHEAD.is_multiple_of(BLOCK));
 
 #[cfg(test)]
 mod tests {
@@ -90,20 +121,26 @@ mod tests {
     struct Tone {
         encoder: OpusEncoder,
         hertz: f32,
+        level: f32,
         at: usize,
     }
 
     impl Tone {
         fn new(hertz: f32) -> Self {
+            Self::with_level(hertz, 0.3)
+        }
+
+        fn with_level(hertz: f32, level: f32) -> Self {
             Self {
                 encoder: OpusEncoder::new(1, 96).unwrap(),
                 hertz,
+                level,
                 at: 0,
             }
         }
 
         fn packet(&mut self) -> bytes::Bytes {
-            let wave = |n: usize| (n as f32 * self.hertz * std::f32::consts::TAU / 48_000.0).sin() * 0.3;
+            let wave = |n: usize| (n as f32 * self.hertz * std::f32::consts::TAU / 48_000.0).sin() * self.level;
             let pcm: Vec<f32> = (self.at..self.at + 960).map(wave).collect();
             self.at += 960;
             self.encoder.encode(&pcm).unwrap()
@@ -154,7 +191,73 @@ mod tests {
     }
 
     #[test]
-    fn silence_comes_at_the_same_rate_as_sound() {
+    fn background_noise_goes_on_while_only_one_packet_in_twenty_comes() {
+        let user: UserId = "a".parse().unwrap();
+        let mut encoder = OpusEncoder::new(1, 12).unwrap();
+        encoder.set_dtx(true).unwrap();
+        let (mut mixer, mut seed, mut sent) = (Mixer::default(), 1_u32, 0);
+        let mut mixed = Vec::new();
+        for n in 0..400_i64 {
+            let mut noise = || {
+                seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                ((seed >> 16) as f32 / 32_768.0 - 1.0) * 0.003
+            };
+            let pcm: Vec<f32> = (0..960).map(|_| noise()).collect();
+            let packet = encoder.encode(&pcm).unwrap();
+            if packet.len() > 2 || n % 20 == 0 {
+                sent += 1;
+                mixer.handle_packet(&user, &packet, 16_800 + n * 960).unwrap();
+            }
+            mixed.extend(mix_blocks(&mut mixer, 2));
+        }
+        assert!(
+            sent < 200,
+            "the encoder did not go over to discontinuous transmission: {sent}"
+        );
+        let loudness = |audio: &[f32]| (audio.iter().map(|s| s * s).sum::<f32>() / audio.len() as f32).sqrt();
+        let steady: Vec<f32> = mixed[200_000..].chunks_exact(4_800).map(loudness).collect();
+        let (least, most) = steady
+            .iter()
+            .fold((1.0_f32, 0.0_f32), |(least, most), l| (least.min(*l), most.max(*l)));
+        assert!(least > most / 10.0 && least > 0.000_1, "{least} {most}");
+    }
+
+    #[test]
+    fn a_lone_voice_near_full_scale_is_not_bent() {
+        let mut tone = Tone::with_level(440.0, 0.95);
+        let user: UserId = "a".parse().unwrap();
+        let mut mixer = Mixer::default();
+        for n in 0..50 {
+            mixer.handle_packet(&user, &tone.packet(), n * 960).unwrap();
+        }
+        let mixed = mix_blocks(&mut mixer, 100);
+        let steady = &mixed[9_600..43_200];
+        let fundamental = strength(steady, 440.0);
+        let harmonics: f32 = (2..10).map(|n| strength(steady, 440.0 * n as f32).powi(2)).sum();
+        let distortion = harmonics.sqrt() / fundamental;
+        assert!(fundamental > 0.85, "{fundamental}");
+        assert!(distortion < 0.003, "{distortion}");
+    }
+
+    #[test]
+    fn audio_that_comes_too_late_is_counted_and_heard_again_soon() {
+        let mut tone = Tone::new(440.0);
+        let user: UserId = "a".parse().unwrap();
+        let mut mixer = Mixer::default();
+        let mut mixed = Vec::new();
+        for n in 0..200_i64 {
+            let late = if n < 50 { 0 } else { 24_000 };
+            mixer
+                .handle_packet(&user, &tone.packet(), 4_800 + n * 960 - late)
+                .unwrap();
+            mixed.extend(mix_blocks(&mut mixer, 2));
+        }
+        assert!((20..40).contains(&mixer.dropped()), "{}", mixer.dropped());
+        assert!(strength(&mixed[96_000..], 440.0) > 0.2);
+    }
+
+    #[test]
+    fn silence_comes_at_the_same_rate_as_audio() {
         let mixed = mix_blocks(&mut Mixer::default(), 100);
         assert_eq!(mixed.len(), 48_000);
         assert!(mixed.iter().all(|sample| *sample == 0.0));

@@ -1,28 +1,33 @@
-//! The MCU's end of a session with an SFU node: one offer of receive lines, and whole frames out of them. No sockets.
+//! The MCU's end of a session with an SFU node, sans-IO: one offer of receive lines, from which whole frames come.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Instant, SystemTime};
 
 use rotunda_media::codec::VideoCodec;
+use rotunda_media::video_frame::Rotation;
 use rotunda_proto::ids::{TrackSource, UserId};
-use rotunda_proto::mix::PictureRef;
+use rotunda_proto::mix::VideoRef;
 use rotunda_proto::sfu::{Lines, SlotMap, VideoWant};
 use str0m::change::{SdpAnswer, SdpPendingOffer};
 use str0m::error::SdpError;
-use str0m::format::Codec;
-use str0m::media::{Direction, KeyframeRequestKind, MediaData, MediaKind, Mid};
+use str0m::format::{Codec, FormatParams};
+use str0m::media::{Direction, Frequency, KeyframeRequestKind, MediaData, MediaKind, Mid};
 use str0m::net::{Protocol, Receive, Transmit};
+use str0m::rtp::VideoOrientation;
 use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc, RtcError};
 use thiserror::Error;
 
 use crate::core::{Payload, Sample};
-use crate::picture_input::CodedPicture;
 use crate::slots::Slots;
 use crate::timeline::{Micros, SenderReport, Stamp};
+use crate::video_input::CodedVideo;
 use crate::wants::Wants;
 
 /// Receive lines of each kind: 16 inputs, and some to rest.
 const LINES: usize = 20;
+/// RTP payload types of VP9, free among those that str0m gives to H.264 and VP8.
+const VP9_TYPE: u8 = 98;
+const VP9_RTX_TYPE: u8 = 99;
 
 /// See the [module](self).
 pub struct Receiver {
@@ -30,13 +35,17 @@ pub struct Receiver {
     pending: Option<SdpPendingOffer>,
     local: Option<SocketAddr>,
     origin: Instant,
-    sound_lines: Vec<Mid>,
-    picture_lines: Vec<Mid>,
-    sounds: Slots<UserId>,
-    pictures: Slots<PictureRef>,
+    audio_lines: Vec<Mid>,
+    video_lines: Vec<Mid>,
+    audio_slots: Slots<UserId>,
+    video_slots: Slots<VideoRef>,
+    /// Lines on which a frame was thrown away since their last one: the next one does not follow it.
+    damaged: Vec<Mid>,
+    /// Distinguishes this session's RTP clocks from those of earlier ones.
+    session: u64,
 }
 
-/// What the receiver wants done or has to tell.
+/// Output of the receiver.
 pub enum Polled {
     Transmit(Transmit),
     Sample(Sample),
@@ -62,28 +71,42 @@ pub enum ReceiverError {
 }
 
 impl Receiver {
-    /// A session, its offer and what its lines are for. `origin`: the mix clock's 0.
+    /// A session, its offer and what its lines are for. `origin`: the mix clock's 0; `session`: a number that no earlier session
+    /// of the mix had.
     ///
     /// Errors: [`ReceiverError::NoOffer`].
-    pub fn new(now: Instant, origin: Instant) -> Result<(Self, String, Lines), ReceiverError> {
-        let mut rtc = Rtc::builder()
+    pub fn new(now: Instant, origin: Instant, session: u64) -> Result<(Self, String, Lines), ReceiverError> {
+        let mut config = Rtc::builder()
             .clear_codecs()
             .enable_opus(true, false)
             .enable_h264(true)
-            .enable_vp8(true)
-            .build(now);
+            .enable_vp8(true);
+        // Profile 0 alone: the others have 10 bits or another chroma sampling, which cannot be mixed.
+        let profile_0 = FormatParams {
+            profile_id: Some(0),
+            ..FormatParams::default()
+        };
+        config.codec_config().add_config(
+            VP9_TYPE.into(),
+            Some(VP9_RTX_TYPE.into()),
+            Codec::Vp9,
+            Frequency::NINETY_KHZ,
+            None,
+            profile_0,
+        );
+        let mut rtc = config.build(now);
         let mut changes = rtc.sdp_api();
         let mut add = |kind| -> Vec<Mid> {
             (0..LINES)
                 .map(|_| changes.add_media(kind, Direction::RecvOnly, None, None, None))
                 .collect()
         };
-        let (sound_lines, picture_lines) = (add(MediaKind::Audio), add(MediaKind::Video));
+        let (audio_lines, video_lines) = (add(MediaKind::Audio), add(MediaKind::Video));
         let (offer, pending) = changes.apply().ok_or(ReceiverError::NoOffer)?;
         let names = |lines: &[Mid]| lines.iter().map(Mid::to_string).collect();
         let lines = Lines {
-            audio: names(&sound_lines),
-            video: names(&picture_lines),
+            audio: names(&audio_lines),
+            video: names(&video_lines),
             ..Lines::default()
         };
         let receiver = Self {
@@ -91,10 +114,12 @@ impl Receiver {
             pending: Some(pending),
             local: None,
             origin,
-            sound_lines,
-            picture_lines,
-            sounds: Slots::new(LINES),
-            pictures: Slots::new(LINES),
+            audio_lines,
+            video_lines,
+            audio_slots: Slots::new(LINES),
+            video_slots: Slots::new(LINES),
+            damaged: Vec::new(),
+            session,
         };
         Ok((receiver, offer.to_sdp_string(), lines))
     }
@@ -111,12 +136,18 @@ impl Receiver {
 
     pub fn handle_datagram(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) -> Result<(), ReceiverError> {
         let Some(local) = self.local else { return Ok(()) };
-        // What is neither STUN, DTLS nor RTP is dropped, as anybody can send to the port.
-        if let Ok(received) = Receive::new(Protocol::Udp, from, local, datagram) {
-            let input = Input::Receive(now, received);
-            if self.rtc.accepts(&input) {
-                self.rtc.handle_input(input)?;
-            }
+        // Anybody can send to the port: a datagram that is neither STUN, DTLS nor RTP is dropped.
+        let Ok(received) = Receive::new(Protocol::Udp, from, local, datagram) else {
+            return Ok(());
+        };
+        let input = Input::Receive(now, received);
+        if !self.rtc.accepts(&input) {
+            return Ok(());
+        }
+        // So is one that only looks like it. A session that is really lost is no longer alive, and `poll` says so.
+        if let Err(error) = self.rtc.handle_input(input) {
+            metrics::counter!("rotunda_mcu_datagrams_refused_total").increment(1);
+            tracing::debug!(%error, "a datagram was refused");
         }
         Ok(())
     }
@@ -125,42 +156,42 @@ impl Receiver {
         Ok(self.rtc.handle_input(Input::Timeout(now))?)
     }
 
-    /// What to receive from now on. Answers true when something has to wait for a slot: ask again in a second.
+    /// Assigns slots to the wanted tracks. Answers true when a track has to wait for a slot: ask again in a second.
     pub fn handle_wants(&mut self, now: Instant, wants: &Wants) -> bool {
-        let sounds_wait = self.sounds.assign(now, &wants.sounds);
-        let pictures: Vec<PictureRef> = wants.pictures.iter().map(|want| want.picture.clone()).collect();
-        self.pictures.assign(now, &pictures) || sounds_wait
+        let audio_waits = self.audio_slots.assign(now, &wants.audio);
+        let videos: Vec<VideoRef> = wants.video.iter().map(|want| want.video.clone()).collect();
+        self.video_slots.assign(now, &videos) || audio_waits
     }
 
     /// The slots as the SFU is to fill them.
     pub fn slot_map(&self, wants: &Wants) -> SlotMap {
-        let want = |picture: &PictureRef| VideoWant {
-            user: picture.user.clone(),
-            source: picture.source,
+        let want = |video: &VideoRef| VideoWant {
+            user: video.user.clone(),
+            source: video.source,
             max_height: wants
-                .pictures
+                .video
                 .iter()
-                .find(|want| want.picture == *picture)
+                .find(|want| want.video == *video)
                 .map(|want| want.max_height),
         };
         SlotMap {
-            audio: self.sounds.sources().map(|user| user.cloned()).collect(),
+            audio: self.audio_slots.sources().map(|user| user.cloned()).collect(),
             loudest: None,
-            video: self.pictures.sources().map(|picture| picture.map(want)).collect(),
+            video: self.video_slots.sources().map(|video| video.map(want)).collect(),
         }
     }
 
-    /// Asks the sender of a picture for a key frame.
-    pub fn handle_key_request(&mut self, picture: &PictureRef) {
+    /// Asks the sender of a video for a keyframe.
+    pub fn handle_key_request(&mut self, video: &VideoRef) {
         let line = self
-            .pictures
-            .place(picture)
-            .and_then(|slot| self.picture_lines.get(slot))
+            .video_slots
+            .place(video)
+            .and_then(|slot| self.video_lines.get(slot))
             .copied();
         if let Some(mut writer) = line.and_then(|line| self.rtc.writer(line))
             && let Err(error) = writer.request_keyframe(None, KeyframeRequestKind::Pli)
         {
-            tracing::debug!(user = %picture.user, %error, "no key frame can be asked for yet");
+            tracing::debug!(user = %video.user, %error, "no keyframe can be asked for yet");
         }
     }
 
@@ -170,7 +201,16 @@ impl Receiver {
             if !self.rtc.is_alive() {
                 return Ok(Polled::Lost);
             }
-            match self.rtc.poll_output()? {
+            let output = match self.rtc.poll_output() {
+                Ok(output) => output,
+                // One publisher's payload is malformed. All others go on, and this one does with the next keyframe.
+                Err(RtcError::Packet(mid, payload_type, error)) => {
+                    self.handle_malformed(mid, &format!("payload type {payload_type}: {error}"));
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
+            match output {
                 Output::Timeout(at) => return Ok(Polled::Timeout(at)),
                 Output::Transmit(transmit) => return Ok(Polled::Transmit(transmit)),
                 Output::Event(Event::Connected) => return Ok(Polled::Connected),
@@ -187,44 +227,100 @@ impl Receiver {
         }
     }
 
-    fn sample(&self, data: MediaData) -> Option<Sample> {
+    /// A frame was thrown away after it was received: the next one of its track does not follow it.
+    pub fn handle_dropped(&mut self, sample: &Sample) {
+        if let Payload::Video(_) = sample.payload {
+            let video = VideoRef {
+                user: sample.user.clone(),
+                source: sample.source,
+            };
+            let mid = self
+                .video_slots
+                .place(&video)
+                .and_then(|slot| self.video_lines.get(slot));
+            let damaged = &self.damaged;
+            let mid = mid.copied().filter(|mid| !damaged.contains(mid));
+            self.damaged.extend(mid);
+        }
+    }
+
+    fn handle_malformed(&mut self, mid: Mid, reason: &str) {
+        metrics::counter!("rotunda_mcu_malformed_frames_total").increment(1);
+        if !self.damaged.contains(&mid) {
+            let slot = |lines: &[Mid]| lines.iter().position(|line| *line == mid);
+            let audio = slot(&self.audio_lines).and_then(|slot| self.audio_slots.source(slot));
+            let video = slot(&self.video_lines).and_then(|slot| Some(&self.video_slots.source(slot)?.user));
+            tracing::warn!(
+                user = audio.or(video).map(UserId::as_str),
+                reason,
+                "a malformed frame is thrown away"
+            );
+            self.damaged.push(mid);
+        }
+    }
+
+    fn sample(&mut self, data: MediaData) -> Option<Sample> {
+        let undamaged = self.damaged.len();
+        self.damaged.retain(|mid| *mid != data.mid);
+        let undamaged = undamaged == self.damaged.len();
         let stamp = Stamp {
+            generation: 0,
             rtp: data.time.numer() as u32,
             arrival: micros_between(self.origin, data.network_time),
-            report: data.last_sender_info.map(|info| SenderReport {
-                ntp: unix_micros(info.ntp_time),
-                rtp: info.rtp_time.numer() as u32,
-            }),
+            // RFC 3550 §6.4.1: a sender without a wall clock may set it to zero.
+            report: data
+                .last_sender_info
+                .map(|info| SenderReport {
+                    ntp: unix_micros(info.ntp_time),
+                    rtp: info.rtp_time.numer() as u32,
+                })
+                .filter(|report| report.ntp > 0),
         };
         let slot = |lines: &[Mid]| lines.iter().position(|line| *line == data.mid);
         let codec = match data.params.spec().codec {
             Codec::Opus => {
-                let user = self.sounds.source(slot(&self.sound_lines)?)?.clone();
+                let slot = slot(&self.audio_lines)?;
+                let user = self.audio_slots.source(slot)?.clone();
                 return Some(Sample {
                     user,
                     source: TrackSource::Audio,
-                    stamp,
-                    payload: Payload::Sound(data.data),
+                    stamp: Stamp {
+                        generation: self.generation(self.audio_slots.generation(slot)),
+                        ..stamp
+                    },
+                    payload: Payload::Audio(data.data),
                 });
             }
             Codec::H264 => VideoCodec::H264,
             Codec::Vp8 => VideoCodec::Vp8,
+            Codec::Vp9 => VideoCodec::Vp9,
             _ => return None,
         };
-        let picture = self.pictures.source(slot(&self.picture_lines)?)?.clone();
-        let (is_key, contiguous) = (data.is_keyframe(), data.contiguous);
-        let payload = Payload::Picture(CodedPicture {
+        let slot = slot(&self.video_lines)?;
+        let video = self.video_slots.source(slot)?.clone();
+        let (is_key, contiguous) = (data.is_keyframe(), data.contiguous && undamaged);
+        let rotation = data.ext_vals.video_orientation.map(to_upright);
+        let payload = Payload::Video(CodedVideo {
             codec,
             data: data.data,
             is_key,
             contiguous,
+            rotation,
         });
         Some(Sample {
-            user: picture.user,
-            source: picture.source,
-            stamp,
+            user: video.user,
+            source: video.source,
+            stamp: Stamp {
+                generation: self.generation(self.video_slots.generation(slot)),
+                ..stamp
+            },
             payload,
         })
+    }
+
+    /// A number for the RTP clock of a slot since it was given to its source.
+    fn generation(&self, slot: u64) -> u64 {
+        self.session << 32 | slot
     }
 }
 
@@ -243,6 +339,17 @@ pub fn first_address(answer: &str) -> Result<SocketAddr, ReceiverError> {
     answer.lines().find_map(address).ok_or(ReceiverError::NoCandidate)
 }
 
+/// How to turn a frame upright. str0m names how the frame lies; the wire's number counts the quarter turns clockwise that put it
+/// right. Source: 3GPP TS 26.114 §7.4.5.
+fn to_upright(orientation: VideoOrientation) -> Rotation {
+    match orientation {
+        VideoOrientation::Deg0 => Rotation::None,
+        VideoOrientation::Deg270 => Rotation::Clockwise90,
+        VideoOrientation::Deg180 => Rotation::Half,
+        VideoOrientation::Deg90 => Rotation::Clockwise270,
+    }
+}
+
 fn micros_between(origin: Instant, at: Instant) -> Micros {
     match at.checked_duration_since(origin) {
         Some(after) => after.as_micros() as Micros,
@@ -256,3 +363,6 @@ fn unix_micros(at: SystemTime) -> Micros {
         Err(before) => -(before.duration().as_micros() as Micros),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,20 +1,25 @@
-//! The MCU node: takes commands, keeps the tasks.
+//! The MCU node: takes commands and hands each to its room, so that rooms do not wait for one another.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
-use rotunda_bus::{BusError, BusExt, ClusterNode, Requests};
 use rotunda_media::program::ProgramHub;
+use rotunda_bus::{BusError, BusExt, ClusterNode, Requests};
 use rotunda_proto::ids::RoomKey;
-use rotunda_proto::mix::{Command, ControlError, MixSpec, Reply, StopReason, control_subject, node_key};
-use rotunda_proto::room::{RoomInfo, Roster, info_key, roster_key};
+use rotunda_proto::mix::{Command, control_subject, node_key};
 use rotunda_proto::ticket::ClusterSecret;
 use thiserror::Error;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::claims::Claims;
 use crate::config::Config;
-use crate::task::{Surroundings, TaskHandle};
+use crate::room_mix::{Job, Progress, RoomMix};
+use crate::task::Surroundings;
+
+/// Commands that wait for one room, at most; further ones are dropped, and their callers time out.
+const JOBS: usize = 64;
 
 /// A running MCU node.
 pub struct Service {
@@ -30,8 +35,16 @@ pub enum StartError {
 
 struct Node {
     surroundings: Surroundings,
-    max_tasks: usize,
-    tasks: HashMap<RoomKey, TaskHandle>,
+    claims: Claims,
+    rooms: HashMap<RoomKey, Room>,
+}
+
+/// Where a room's commands go. It is let go of when they are done and the room has no mix.
+struct Room {
+    jobs: mpsc::Sender<Job>,
+    sent: u64,
+    progress: watch::Receiver<Progress>,
+    task: JoinHandle<()>,
 }
 
 impl Service {
@@ -56,8 +69,8 @@ impl Service {
         };
         let node = Node {
             surroundings,
-            max_tasks: config.max_tasks,
-            tasks: HashMap::new(),
+            claims: Claims::new(config.max_tasks),
+            rooms: HashMap::new(),
         };
         Ok(Self {
             serving: tokio::spawn(node.serve(requests, shutdown)),
@@ -87,74 +100,39 @@ impl Node {
                     continue;
                 }
             };
-            self.tasks.retain(|_, task| !task.is_finished());
             match request.parse::<Command>() {
-                Ok(command) => {
-                    let reply = match self.handle(command).await {
-                        Ok(()) => Reply::Done,
-                        Err(error) => Reply::Refused { error },
-                    };
-                    request.answer(&reply);
-                }
+                Ok(command) => self.hand_over(Job { command, request }, &shutdown),
                 Err(error) => tracing::warn!(%error, "a command was not understood"),
             }
-            metrics::gauge!("rotunda_mcu_tasks").set(self.tasks.len() as f64);
+            self.rooms.retain(|_, room| {
+                let progress = *room.progress.borrow();
+                (progress.has_mix || progress.done < room.sent) && !room.task.is_finished()
+            });
         }
-        let stopping = self.tasks.drain().map(|(_, task)| task.stop(StopReason::Shutdown));
-        futures::future::join_all(stopping).await;
-        metrics::gauge!("rotunda_mcu_tasks").set(0.0);
+        let rooms = self.rooms.drain().map(|(_, room)| room.task);
+        futures::future::join_all(rooms).await;
         let node = self.surroundings.node;
         if let Err(error) = node.bus().remove(&node_key(node.name())).await {
             tracing::warn!(%error, "the node could not take back its announcement");
         }
     }
 
-    async fn handle(&mut self, command: Command) -> Result<(), ControlError> {
-        match command {
-            Command::Start { spec } => self.start(*spec).await,
-            Command::Stop { room } => {
-                let task = self.tasks.remove(&room).ok_or(ControlError::NoSuchMix)?;
-                task.stop(StopReason::Asked).await;
-                Ok(())
+    fn hand_over(&mut self, job: Job, shutdown: &CancellationToken) {
+        let key = job.room().clone();
+        let room = self.rooms.entry(key.clone()).or_insert_with(|| {
+            let (jobs, received) = mpsc::channel(JOBS);
+            let (told, progress) = watch::channel(Progress::default());
+            let mix = RoomMix::new(self.surroundings.clone(), self.claims.clone(), told);
+            Room {
+                jobs,
+                sent: 0,
+                progress,
+                task: tokio::spawn(mix.run(received, shutdown.clone())),
             }
-        }
-    }
-
-    /// Relayout of the room's mix; a new one where there is none, or where what may not change has changed.
-    async fn start(&mut self, spec: MixSpec) -> Result<(), ControlError> {
-        self.check_room(&spec.room).await?;
-        let taken = self
-            .tasks
-            .iter()
-            .any(|(room, task)| *room != spec.room && task.spec.stream_id == spec.stream_id);
-        if taken {
-            return Err(ControlError::StreamIdInUse);
-        }
-        if let Some(task) = self.tasks.get_mut(&spec.room)
-            && goes_on(&task.spec, &spec)
-        {
-            return task.relayout(spec).await;
-        }
-        if let Some(task) = self.tasks.remove(&spec.room) {
-            let reason = reason_to_end(&task.spec, &spec);
-            task.stop(reason).await;
-        }
-        if self.tasks.len() >= self.max_tasks {
-            return Err(ControlError::NoCapacity);
-        }
-        let room = spec.room.clone();
-        let task = TaskHandle::start(self.surroundings.clone(), spec).await?;
-        self.tasks.insert(room, task);
-        Ok(())
-    }
-
-    async fn check_room(&self, room: &RoomKey) -> Result<(), ControlError> {
-        let bus = self.surroundings.node.bus();
-        let info = bus.load::<RoomInfo>(&info_key(room)).await;
-        let roster = bus.load::<Roster>(&roster_key(room)).await;
-        match (info, roster) {
-            (Ok(Some(_)), Ok(Some((roster, _)))) if !roster.members.is_empty() => Ok(()),
-            _ => Err(ControlError::RoomNotExist),
+        });
+        match room.jobs.try_send(job) {
+            Ok(()) => room.sent += 1,
+            Err(error) => tracing::warn!(room = %key, %error, "a command for a mix was dropped"),
         }
     }
 }
@@ -164,24 +142,6 @@ async fn announce(node: &ClusterNode) -> Result<(), BusError> {
     let name = node.name();
     node.bus().announce(&node_key(name), name, &node.incarnation()).await?;
     Ok(())
-}
-
-/// A program goes on through a change of layout and encoding, not of what it is.
-fn goes_on(before: &MixSpec, after: &MixSpec) -> bool {
-    before.stream_id == after.stream_id
-        && before.record == after.record
-        && before.video.is_some() == after.video.is_some()
-}
-
-/// Why the mix `before` ends when `after` takes its place in the room.
-fn reason_to_end(before: &MixSpec, after: &MixSpec) -> StopReason {
-    if before.stream_id == after.stream_id && before.record == after.record {
-        return StopReason::Asked;
-    }
-    StopReason::Replaced {
-        record: before.record.as_ref().map(|record| record.record_id.clone()),
-        by: after.stream_id.clone(),
-    }
 }
 
 #[cfg(test)]

@@ -1,14 +1,15 @@
-//! The shell of a [`Receiver`]: its socket, and the session's control over the bus. Opens it again when it is lost.
+//! The shell of a [`Receiver`]: its socket, and its control over the bus. It opens a new session when one is lost.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::mpsc::TrySendError;
 use std::time::{Duration, Instant};
 
-use rotunda_bus::{BusError, BusExt, SharedBus};
+use rotunda_bus::{BusError, BusExt, Heard, SharedBus, Subscription};
 use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::{RoomKey, SessionId};
-use rotunda_proto::mix::PictureRef;
+use rotunda_proto::mix::{NotMixable, VideoRef};
 use rotunda_proto::room::{RoomInfo, info_key};
-use rotunda_proto::sfu::{Command, ControlError, Identity, Reply, SlotMap, control_subject};
+use rotunda_proto::sfu::{Command, ControlError, Event, Identity, Reply, SlotMap, control_subject, session_subject};
 use rotunda_proto::ticket::ClusterSecret;
 use thiserror::Error;
 use tokio::net::UdpSocket;
@@ -25,7 +26,7 @@ const LAST_BACK_OFF: Duration = Duration::from_secs(5);
 /// Wants that found no slot are looked at again.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
 
-/// What a session needs to know and to whom it talks.
+/// Parameters and channels of a session.
 pub struct Session {
     pub room: RoomKey,
     pub bus: SharedBus,
@@ -33,8 +34,12 @@ pub struct Session {
     /// The mix clock's 0.
     pub origin: Instant,
     pub wants: watch::Receiver<Wants>,
-    pub key_requests: mpsc::Receiver<PictureRef>,
+    pub key_requests: mpsc::Receiver<VideoRef>,
     pub samples: std::sync::mpsc::SyncSender<Sample>,
+    /// Tracks that the SFU does not send, as nothing here decodes their codec.
+    pub not_mixable: mpsc::Sender<NotMixable>,
+    /// Sessions opened so far.
+    pub opened: u64,
 }
 
 #[derive(Debug, Error)]
@@ -61,6 +66,8 @@ struct Stay {
     socket: UdpSocket,
     session: SessionId,
     subject: String,
+    /// Events of the SFU for this session alone.
+    events: Subscription,
 }
 
 impl Session {
@@ -107,15 +114,17 @@ impl Session {
         result
     }
 
-    async fn open(&self) -> Result<Stay, SessionError> {
+    async fn open(&mut self) -> Result<Stay, SessionError> {
+        self.opened += 1;
         let (info, _) = self
             .bus
             .load::<RoomInfo>(&info_key(&self.room))
             .await?
             .ok_or(SessionError::NoRoom)?;
-        let (mut receiver, offer, lines) = Receiver::new(Clock.now(), self.origin)?;
+        let (mut receiver, offer, lines) = Receiver::new(Clock.now(), self.origin, self.opened)?;
         let subject = control_subject(&info.sfu);
         let session = SessionId(rand::random());
+        let events = self.bus.subscribe(&session_subject(session)).await?;
         let ticket = self.secret.issue_ticket(&self.room, Clock.unix());
         let identity = Identity::Service { ticket };
         let open = Command::Open {
@@ -137,6 +146,7 @@ impl Session {
             socket,
             session,
             subject,
+            events,
         })
     }
 
@@ -152,7 +162,8 @@ impl Session {
                     stay.receiver.handle_datagram(Clock.now(), from, &buffer[..length])?;
                 }
                 Ok(()) = self.wants.changed() => again_at = Some(Clock.now()),
-                Some(picture) = self.key_requests.recv() => stay.receiver.handle_key_request(&picture),
+                heard = stay.events.next() => self.handle_event(&heard),
+                Some(video) = self.key_requests.recv() => stay.receiver.handle_key_request(&video),
                 () = Clock.sleep_until(next) => {
                     let now = Clock.now();
                     stay.receiver.handle_timeout(now)?;
@@ -167,18 +178,40 @@ impl Session {
         }
     }
 
-    /// Sends and hands on what there is; answers when the receiver wants to be called again.
+    fn handle_event(&self, heard: &Heard) {
+        // Whatever is lost of these is told again with the next session.
+        let Heard::Message(message) = heard else { return };
+        let Some(Event::CodecNotSupported {
+            user, source, codec, ..
+        }) = message.parse()
+        else {
+            return;
+        };
+        metrics::counter!("rotunda_mcu_not_mixable_total", "codec" => codec_label(&codec)).increment(1);
+        tracing::warn!(room = %self.room, %user, ?source, codec, "a track cannot be mixed, as its codec is not decoded here");
+        // A task that does not read has been told of many others.
+        let _told_or_full = self.not_mixable.try_send(NotMixable {
+            user_id: user,
+            source,
+            codec,
+        });
+    }
+
+    /// Drains the receiver; answers when it wants to be called again.
     async fn drain(&self, stay: &mut Stay) -> Result<Instant, SessionError> {
         loop {
             match stay.receiver.poll()? {
                 Polled::Timeout(at) => return Ok(at),
                 Polled::Transmit(transmit) => {
-                    // What the network does not take is lost, as on any other hop.
+                    // A datagram that the network does not take is lost, as on any other hop.
                     let _sent_or_lost = stay.socket.send_to(&transmit.contents, transmit.destination).await;
                 }
                 Polled::Sample(sample) => {
-                    if self.samples.try_send(sample).is_err() {
+                    if let Err(TrySendError::Full(sample) | TrySendError::Disconnected(sample)) =
+                        self.samples.try_send(sample)
+                    {
                         metrics::counter!("rotunda_mcu_samples_dropped_total").increment(1);
+                        stay.receiver.handle_dropped(&sample);
                     }
                 }
                 Polled::Connected => tracing::info!(room = %self.room, "receiving from the SFU"),
@@ -210,6 +243,15 @@ impl Control {
         }
         Ok(())
     }
+}
+
+/// A label of bounded variety.
+fn codec_label(codec: &str) -> &'static str {
+    const KNOWN: [&str; 6] = ["H265", "H266", "AV1", "VP9", "H264", "VP8"];
+    KNOWN
+        .into_iter()
+        .find(|known| known.eq_ignore_ascii_case(codec))
+        .unwrap_or("other")
 }
 
 /// The own address that packets to `remote` leave from.

@@ -1,4 +1,4 @@
-//! Which receive line of the session shows which source.
+//! Assigns sources to the receive lines (slots) of a session.
 
 use std::time::{Duration, Instant};
 
@@ -10,18 +10,21 @@ const REST: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Slots<T> {
     slots: Vec<Slot<T>>,
+    /// Assignments so far.
+    generation: u64,
 }
 
 #[derive(Debug)]
 enum Slot<T> {
     Idle { since: Option<Instant> },
-    Shows(T),
+    Shows { source: T, generation: u64 },
 }
 
 impl<T: Clone + PartialEq> Slots<T> {
     pub fn new(count: usize) -> Self {
         Self {
             slots: (0..count).map(|_| Slot::Idle { since: None }).collect(),
+            generation: 0,
         }
     }
 
@@ -29,7 +32,7 @@ impl<T: Clone + PartialEq> Slots<T> {
     /// found no rested slot: ask again later.
     pub fn assign(&mut self, now: Instant, wanted: &[T]) -> bool {
         for slot in &mut self.slots {
-            if matches!(slot, Slot::Shows(source) if !wanted.contains(source)) {
+            if matches!(slot, Slot::Shows { source, .. } if !wanted.contains(source)) {
                 *slot = Slot::Idle { since: Some(now) };
             }
         }
@@ -40,25 +43,39 @@ impl<T: Clone + PartialEq> Slots<T> {
             }
             let rested = |slot: &Slot<T>| match slot {
                 Slot::Idle { since } => since.is_none_or(|since| now.saturating_duration_since(since) >= REST),
-                Slot::Shows(_) => false,
+                Slot::Shows { .. } => false,
             };
             let idle_since = |slot: &&mut Slot<T>| match slot {
                 Slot::Idle { since } => *since,
-                Slot::Shows(_) => None,
+                Slot::Shows { .. } => None,
             };
             match self.slots.iter_mut().filter(|slot| rested(slot)).min_by_key(idle_since) {
-                Some(slot) => *slot = Slot::Shows(source.clone()),
+                Some(slot) => {
+                    self.generation += 1;
+                    *slot = Slot::Shows {
+                        source: source.clone(),
+                        generation: self.generation,
+                    };
+                }
                 None => waits = true,
             }
         }
         waits
     }
 
-    /// What a slot shows.
+    /// The source of a slot.
     pub fn source(&self, index: usize) -> Option<&T> {
         match self.slots.get(index)? {
-            Slot::Shows(source) => Some(source),
+            Slot::Shows { source, .. } => Some(source),
             Slot::Idle { .. } => None,
+        }
+    }
+
+    /// Which assignment a slot is in, counted over all slots; 0: none.
+    pub fn generation(&self, index: usize) -> u64 {
+        match self.slots.get(index) {
+            Some(Slot::Shows { generation, .. }) => *generation,
+            Some(Slot::Idle { .. }) | None => 0,
         }
     }
 
@@ -66,7 +83,7 @@ impl<T: Clone + PartialEq> Slots<T> {
     pub fn place(&self, source: &T) -> Option<usize> {
         self.slots
             .iter()
-            .position(|slot| matches!(slot, Slot::Shows(shown) if shown == source))
+            .position(|slot| matches!(slot, Slot::Shows { source: shown, .. } if shown == source))
     }
 
     /// All slots in order.
@@ -90,5 +107,6 @@ mod tests {
         assert_eq!(slots.place(&"c"), None);
         assert!(!slots.assign(start + REST, &["b", "c"]));
         assert_eq!((slots.place(&"c"), slots.place(&"b")), (Some(0), Some(1)));
+        assert_eq!((slots.generation(0), slots.generation(1)), (3, 2));
     }
 }

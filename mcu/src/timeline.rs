@@ -1,14 +1,15 @@
-//! From RTP time to the mix clock.
+//! Maps RTP time to the mix clock.
 //!
-//! A track's RTP time becomes capture time by its sender reports, and capture time becomes mix time by one offset a
-//! person, shared by all of its tracks: so sound and picture of a person stay together. Before the first report (or
-//! without any) the arrival times stand in. Nothing is derived from an own earlier estimate but the slew towards the
-//! target.
+//! Arrival times carry every track: RTP time plus the least delay of the last seconds is its time on the mix clock. Sender reports
+//! only say by how much the tracks of one person are apart on that person's wall clock, so that audio and video keep lip-sync. A
+//! wall clock that is missing, steps, or does not fit its packets therefore moves nothing. Source: RFC 3550 §6.4.1.
+
+use rotunda_proto::ids::TrackSource;
 
 /// Microseconds on the mix clock (0: the task's start) or on a sender's wall clock. Signed: a sender's may be anything.
 pub type Micros = i64;
 
-/// What a sender report says: at `ntp` the RTP clock showed `rtp`.
+/// A sender report: at `ntp` the RTP clock showed `rtp`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SenderReport {
     pub ntp: Micros,
@@ -18,10 +19,12 @@ pub struct SenderReport {
 /// One frame's times as they came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stamp {
+    /// Another number than before: the RTP clock is another one (the track was published anew, or came by another line).
+    pub generation: u64,
     pub rtp: u32,
     /// Mix clock.
     pub arrival: Micros,
-    /// The last report before the frame.
+    /// The last report before the frame; None too when it has no wall clock.
     pub report: Option<SenderReport>,
 }
 
@@ -33,45 +36,110 @@ const STEP: Micros = 40_000;
 const SLEW_DIVISOR: i64 = 200;
 /// The least delay of this long counts; older ones are forgotten, as clocks drift.
 const WINDOW: Micros = 10_000_000;
+/// Packets that are this far off their clock, all of them for [`PATIENCE`], say that the RTP clock has jumped.
+const JUMP: Micros = 1_000_000;
+const PATIENCE: Micros = 500_000;
+/// After this long without a packet a smaller jump is enough: senders stop the RTP clock while they are muted.
+const PAUSE: Micros = 1_000_000;
+const JUMP_AFTER_PAUSE: Micros = 250_000;
+/// Two reports in a row agree when the wall clock and the RTP clock went equally far between them. Only then they are believed.
+const AGREES: Micros = 50_000;
+/// After so many reports in a row that are not believed, the track is no longer compared with others.
+const MISFITS: u8 = 3;
+/// Tracks of one person that seem farther apart than this are not compared: one of their wall clocks has stepped.
+const APART: Micros = 1_000_000;
+/// Tracks without a packet for this long are not compared.
+const SILENT: Micros = 10_000_000;
 
-/// The least of what was measured in the last one to two [`WINDOW`]s.
-#[derive(Debug, Clone, Copy, Default)]
-struct LeastOf {
-    before: Option<Micros>,
-    current: Option<Micros>,
-    since: Micros,
-}
-
-impl LeastOf {
-    fn add(&mut self, now: Micros, value: Micros) -> Micros {
-        if self.current.is_some() && now - self.since > WINDOW {
-            self.before = self.current.take();
-        }
-        if self.current.is_none() {
-            self.since = now;
-        }
-        let current = self.current.map_or(value, |least| least.min(value));
-        self.current = Some(current);
-        self.before.map_or(current, |least| least.min(current))
-    }
-}
-
-/// A person's wall clock against the mix clock: least of (arrival - capture), so it includes the least way there.
+/// The tracks of one person.
 #[derive(Debug, Default)]
 pub struct PersonClock {
-    least: LeastOf,
+    tracks: Vec<(TrackSource, TrackClock)>,
+}
+
+impl PersonClock {
+    /// When the frame was captured, on the mix clock; the play-out delay is still to be added. `rate`: RTP ticks a second.
+    pub fn mix_time(&mut self, source: TrackSource, rate: u32, stamp: Stamp) -> Micros {
+        let index = match self.tracks.iter().position(|(known, _)| *known == source) {
+            Some(index) => index,
+            None => {
+                self.tracks.push((source, TrackClock::new(rate, stamp.generation)));
+                self.tracks.len() - 1
+            }
+        };
+        let (_, track) = &mut self.tracks[index];
+        if track.generation != stamp.generation {
+            *track = TrackClock::new(rate, stamp.generation);
+        }
+        let media = track.handle(stamp);
+        self.compare(index, stamp.arrival);
+        media + self.tracks[index].1.follow(stamp.arrival)
+    }
+
+    /// Finds out how far a track is behind the fastest one of the person.
+    fn compare(&mut self, index: usize, now: Micros) {
+        let track = &self.tracks[index].1;
+        let (Some(own), Some(wall)) = (track.wall_delay(), track.wall) else {
+            return;
+        };
+        let (mut is_alone, mut fastest) = (true, None);
+        for (other, (_, track)) in self.tracks.iter().enumerate() {
+            let (Some(delay), Some(others)) = (track.wall_delay(), track.wall) else {
+                continue;
+            };
+            if other == index || now - track.last_arrival >= SILENT {
+                continue;
+            }
+            is_alone = false;
+            // When the wall clock of one has stepped, the other is not compared before its reports can have said so.
+            let is_comparable = others.newest >= wall.oldest && wall.newest >= others.oldest;
+            if is_comparable && (delay - own).abs() <= APART {
+                fastest = Some(fastest.map_or(delay, |fastest: Micros| fastest.min(delay)));
+            }
+        }
+        let track = &mut self.tracks[index].1;
+        match fastest {
+            Some(fastest) => track.behind = own - own.min(fastest),
+            None if is_alone => track.behind = 0,
+            None => {}
+        }
+    }
 }
 
 /// One track's time.
 #[derive(Debug)]
-pub struct TrackClock {
+struct TrackClock {
+    generation: u64,
     /// RTP ticks a second.
     rate: u32,
     /// RTP time without wrap, ticks.
     unwrapped: Option<i64>,
-    /// Mix time of RTP tick 0.
+    /// Arrival minus RTP time.
+    delay: LeastOf,
+    last_arrival: Micros,
+    /// Since when every packet has been late by more than [`JUMP`].
+    late_since: Option<Micros>,
+    /// The last report, believed or not, and the wall clock at RTP time 0 by it.
+    report: Option<SenderReport>,
+    candidate: Option<Micros>,
+    /// When the candidate first came up.
+    candidate_since: Micros,
+    misfits: u8,
+    wall: Option<Wall>,
+    /// How much longer this track's packets take than those of the person's fastest track.
+    behind: Micros,
+    /// Mix time of RTP time 0.
     shift: Option<Shift>,
-    arrivals: LeastOf,
+}
+
+/// The wall clock of a track, by the reports that are believed.
+#[derive(Debug, Clone, Copy)]
+struct Wall {
+    /// Wall clock at RTP time 0.
+    at_zero: Micros,
+    /// When the last of them came, and the first after the wall clock has stepped.
+    newest: Micros,
+    oldest: Micros,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -81,30 +149,90 @@ struct Shift {
 }
 
 impl TrackClock {
-    pub fn new(rate: u32) -> Self {
+    fn new(rate: u32, generation: u64) -> Self {
         Self {
+            generation,
             rate: rate.max(1),
             unwrapped: None,
+            delay: LeastOf::default(),
+            last_arrival: 0,
+            late_since: None,
+            report: None,
+            candidate: None,
+            candidate_since: 0,
+            misfits: 0,
+            wall: None,
+            behind: 0,
             shift: None,
-            arrivals: LeastOf::default(),
         }
     }
 
-    /// When the frame was captured, on the mix clock; the play-out delay is still to be added.
-    pub fn mix_time(&mut self, person: &mut PersonClock, stamp: Stamp) -> Micros {
+    /// Takes a frame's times in and answers its RTP time.
+    fn handle(&mut self, stamp: Stamp) -> Micros {
         let ticks = self.unwrap(stamp.rtp);
         let media = self.micros(ticks);
-        let by_arrival = self.arrivals.add(stamp.arrival, stamp.arrival - media);
-        let target = stamp.report.map_or(by_arrival, |report| {
-            let since_report = i64::from(stamp.rtp.wrapping_sub(report.rtp) as i32);
-            let captured = report.ntp + self.micros(since_report);
-            let offset = person.least.add(stamp.arrival, stamp.arrival - captured);
-            captured + offset - media
-        });
-        media + self.follow(target, stamp.arrival)
+        if self.has_jumped(stamp.arrival, stamp.arrival - media) {
+            self.delay = LeastOf::default();
+            self.late_since = None;
+            (self.wall, self.candidate) = (None, None);
+            // It belongs to the RTP clock before the jump.
+            self.report = stamp.report;
+        }
+        self.delay.add(stamp.arrival, stamp.arrival - media);
+        self.last_arrival = stamp.arrival;
+        if let Some(report) = stamp.report.filter(|report| self.report != Some(*report)) {
+            let since = i64::from(report.rtp.wrapping_sub(stamp.rtp) as i32);
+            self.handle_report(stamp.arrival, report, ticks + since);
+        }
+        media
     }
 
-    fn follow(&mut self, target: Micros, now: Micros) -> Micros {
+    fn has_jumped(&mut self, arrival: Micros, delay: Micros) -> bool {
+        let Some(least) = self.delay.least() else { return false };
+        let away = delay - least;
+        if away < -JUMP || (away > JUMP_AFTER_PAUSE && arrival - self.last_arrival > PAUSE) {
+            return true;
+        }
+        if away <= JUMP {
+            self.late_since = None;
+            return false;
+        }
+        arrival - *self.late_since.get_or_insert(arrival) >= PATIENCE
+    }
+
+    /// `ticks`: the report's RTP time without wrap.
+    fn handle_report(&mut self, now: Micros, report: SenderReport, ticks: i64) {
+        self.report = Some(report);
+        let candidate = report.ntp - self.micros(ticks);
+        let before = self.candidate.replace(candidate);
+        if before.is_some_and(|before| (candidate - before).abs() <= AGREES) {
+            self.wall = Some(Wall {
+                at_zero: candidate,
+                newest: now,
+                oldest: self.candidate_since,
+            });
+            self.misfits = 0;
+            return;
+        }
+        self.candidate_since = now;
+        if before.is_none() {
+            return;
+        }
+        self.misfits = self.misfits.saturating_add(1);
+        if self.misfits >= MISFITS {
+            self.wall = None;
+            self.behind = 0;
+        }
+    }
+
+    /// Arrival minus capture by the sender's wall clock, for the fastest packets.
+    fn wall_delay(&self) -> Option<Micros> {
+        Some(self.delay.least()? - self.wall?.at_zero)
+    }
+
+    /// Mix time of RTP time 0, moved towards its target.
+    fn follow(&mut self, now: Micros) -> Micros {
+        let target = self.delay.least().unwrap_or(0) - self.behind;
         let shift = self.shift.get_or_insert(Shift {
             value: target,
             moved_at: now,
@@ -133,78 +261,32 @@ impl TrackClock {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// The least value of the last one to two [`WINDOW`]s.
+#[derive(Debug, Clone, Copy, Default)]
+struct LeastOf {
+    before: Option<Micros>,
+    current: Option<Micros>,
+    since: Micros,
+}
 
-    const SECOND: Micros = 1_000_000;
-
-    fn stamp(rtp: u32, arrival: Micros, report: Option<SenderReport>) -> Stamp {
-        Stamp { rtp, arrival, report }
-    }
-
-    #[test]
-    fn sound_and_picture_captured_together_get_one_mix_time() {
-        let mut person = PersonClock::default();
-        let (mut sound, mut picture) = (TrackClock::new(48_000), TrackClock::new(90_000));
-        let ntp = 1_700_000_000 * SECOND;
-        let (sound_report, picture_report) = (SenderReport { ntp, rtp: 5 }, SenderReport { ntp, rtp: 777 });
-        for n in 0..100_u32 {
-            let at = Micros::from(n) * 20_000;
-            let s = sound.mix_time(&mut person, stamp(5 + n * 960, at + 30_000, Some(sound_report)));
-            let p = picture.mix_time(&mut person, stamp(777 + n * 1800, at + 110_000, Some(picture_report)));
-            assert!((s - p).abs() <= DEAD_BAND, "{n}: {s} {p}");
+impl LeastOf {
+    fn add(&mut self, now: Micros, value: Micros) {
+        if self.current.is_some() && now - self.since > WINDOW {
+            self.before = self.current.take();
         }
-    }
-
-    #[test]
-    fn the_mix_time_goes_on_over_the_wrap_of_rtp_time_on_either_side_of_a_report() {
-        for report in [None, Some(u32::MAX - 4_000), Some(2_000)] {
-            let mut person = PersonClock::default();
-            let mut track = TrackClock::new(48_000);
-            let report = report.map(|rtp| SenderReport { ntp: 7, rtp });
-            let first = u32::MAX - 10_000;
-            let times: Vec<Micros> = (0..30_u32)
-                .map(|n| {
-                    let arrival = Micros::from(n) * 20_000;
-                    track.mix_time(&mut person, stamp(first.wrapping_add(n * 960), arrival, report))
-                })
-                .collect();
-            assert!(
-                times.windows(2).all(|pair| (pair[1] - pair[0] - 20_000).abs() <= 1),
-                "{times:?}"
-            );
+        if self.current.is_none() {
+            self.since = now;
         }
+        self.current = Some(self.current.map_or(value, |least| least.min(value)));
     }
 
-    #[test]
-    fn without_a_report_the_earliest_arrival_counts() {
-        let mut person = PersonClock::default();
-        let mut track = TrackClock::new(90_000);
-        assert_eq!(track.mix_time(&mut person, stamp(0, 100_000, None)), 100_000);
-        assert_eq!(track.mix_time(&mut person, stamp(9_000, 230_000, None)), 200_000);
-    }
-
-    #[test]
-    fn a_report_that_comes_late_pulls_the_track_to_the_persons_clock() {
-        let mut person = PersonClock::default();
-        let (mut sound, mut picture) = (TrackClock::new(48_000), TrackClock::new(90_000));
-        let report = SenderReport { ntp: 0, rtp: 0 };
-        sound.mix_time(&mut person, stamp(0, 10_000, Some(report)));
-        assert_eq!(picture.mix_time(&mut person, stamp(0, 130_000, None)), 130_000);
-        assert_eq!(
-            picture.mix_time(&mut person, stamp(3_000, 163_000, Some(report))),
-            43_333
-        );
-    }
-
-    #[test]
-    fn a_small_change_is_followed_slowly() {
-        let mut person = PersonClock::default();
-        let mut track = TrackClock::new(1_000);
-        let at = |n: u32, ntp: Micros| stamp(n * 1000, Micros::from(n) * SECOND, Some(SenderReport { ntp, rtp: 0 }));
-        track.mix_time(&mut person, at(0, 0));
-        let moved = track.mix_time(&mut person, at(1, 20_000)) - SECOND;
-        assert!(moved.abs() <= 5_000, "{moved}");
+    fn least(&self) -> Option<Micros> {
+        match (self.before, self.current) {
+            (Some(before), Some(current)) => Some(before.min(current)),
+            (before, current) => current.or(before),
+        }
     }
 }
+
+#[cfg(test)]
+mod tests;

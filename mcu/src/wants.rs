@@ -1,44 +1,131 @@
-//! What a task wants to receive: what its scene shows and lets be heard, and no more.
+//! The tracks that a mix wants to receive: those that its layout shows or makes heard, and no others.
+
+use std::collections::HashMap;
 
 use rotunda_proto::ids::UserId;
-use rotunda_proto::mix::PictureRef;
+use rotunda_proto::mix::{RenderMode, VideoRef};
 
-use crate::layout::{Content, Scene};
+use crate::layout::{Content, Placement, Scene};
+use crate::video_input::Shape;
+
+/// A source of which no frame has been seen yet is taken for a landscape camera.
+const LANDSCAPE: Shape = Shape {
+    width: 16,
+    height: 9,
+    is_turned: false,
+};
 
 /// See the [module](self).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Wants {
-    pub sounds: Vec<UserId>,
-    pub pictures: Vec<PictureWant>,
+    pub audio: Vec<UserId>,
+    pub video: Vec<WantedVideo>,
 }
 
-/// One picture and how high its biggest cell is, pixels: a bigger simulcast layer is of no use.
+/// One video and how high its biggest cell needs it, in pixels as they are coded: a larger simulcast layer is of no use.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PictureWant {
-    pub picture: PictureRef,
+pub struct WantedVideo {
+    pub video: VideoRef,
     pub max_height: u16,
 }
 
 impl Wants {
-    pub fn of(scene: &Scene) -> Self {
-        let mut pictures: Vec<PictureWant> = Vec::new();
+    /// `shapes`: those of the sources seen so far.
+    pub fn of(scene: &Scene, shapes: &HashMap<VideoRef, Shape>) -> Self {
+        let mut video: Vec<WantedVideo> = Vec::new();
         for placement in scene
             .placements
             .iter()
-            .filter(|placement| placement.content == Content::Picture)
+            .filter(|placement| placement.content == Content::Live)
         {
-            let max_height = u16::try_from(placement.rect.height).unwrap_or(u16::MAX);
-            match pictures.iter_mut().find(|want| want.picture == placement.picture) {
+            let shape = shapes.get(&placement.video).copied().unwrap_or(LANDSCAPE);
+            let max_height = u16::try_from(needed_height(placement, shape)).unwrap_or(u16::MAX);
+            match video.iter_mut().find(|want| want.video == placement.video) {
                 Some(want) => want.max_height = want.max_height.max(max_height),
-                None => pictures.push(PictureWant {
-                    picture: placement.picture.clone(),
+                None => video.push(WantedVideo {
+                    video: placement.video.clone(),
                     max_height,
                 }),
             }
         }
         Self {
-            sounds: scene.heard.clone(),
-            pictures,
+            audio: scene.heard.clone(),
+            video,
         }
+    }
+}
+
+/// Coded height at which a frame of this shape needs no enlarging in its cell.
+fn needed_height(placement: &Placement, shape: Shape) -> usize {
+    let (rect, width, height) = (placement.rect, shape.width.max(1), shape.height.max(1));
+    let to_fill_width = (rect.width * height).div_ceil(width);
+    let upright = match placement.render_mode {
+        RenderMode::Crop => rect.height.max(to_fill_width),
+        RenderMode::Scale | RenderMode::ScaleOnBlack => rect.height.min(to_fill_width),
+    };
+    if shape.is_turned {
+        // It was coded on its side, so the coded height is the width that it stands with.
+        (upright * width).div_ceil(height)
+    } else {
+        upright
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rotunda_media::video_frame::Rect;
+    use rotunda_proto::ids::TrackSource;
+
+    use super::*;
+
+    fn wanted(rect: (usize, usize), render_mode: RenderMode, shape: Option<Shape>) -> u16 {
+        let video = VideoRef {
+            user: "ann".parse().unwrap(),
+            source: TrackSource::Camera,
+        };
+        let placement = Placement {
+            video: video.clone(),
+            content: Content::Live,
+            rect: Rect {
+                x: 0,
+                y: 0,
+                width: rect.0,
+                height: rect.1,
+            },
+            z: 0,
+            render_mode,
+        };
+        let scene = Scene {
+            placements: vec![placement],
+            heard: Vec::new(),
+        };
+        let shapes = shape.map(|shape| (video, shape)).into_iter().collect();
+        Wants::of(&scene, &shapes).video[0].max_height
+    }
+
+    #[test]
+    fn a_landscape_source_is_wanted_as_high_as_its_cell_or_as_its_width_asks_for() {
+        assert_eq!(wanted((640, 360), RenderMode::Crop, None), 360);
+        assert_eq!(wanted((1280, 360), RenderMode::Crop, None), 720);
+        assert_eq!(wanted((320, 360), RenderMode::Crop, None), 360);
+        assert_eq!(wanted((320, 360), RenderMode::Scale, None), 180);
+    }
+
+    #[test]
+    fn a_portrait_source_is_not_enlarged_in_a_wide_cell() {
+        let portrait = Shape {
+            width: 360,
+            height: 640,
+            is_turned: false,
+        };
+        assert_eq!(wanted((640, 360), RenderMode::Crop, Some(portrait)), 1138);
+        assert_eq!(wanted((640, 360), RenderMode::Scale, Some(portrait)), 360);
+        let phone = Shape {
+            is_turned: true,
+            ..portrait
+        };
+        // Coded as 640x360 and turned: its height is the width that it stands with.
+        assert_eq!(wanted((640, 360), RenderMode::Crop, Some(phone)), 641);
+        assert_eq!(wanted((640, 360), RenderMode::Scale, Some(phone)), 203);
     }
 }

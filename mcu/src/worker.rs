@@ -1,4 +1,4 @@
-//! The thread of one mix: owns the core, decodes, ticks by deadline and writes the program.
+//! The thread of one mix. It owns the core, ticks by deadline and writes the program.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
@@ -6,35 +6,44 @@ use std::time::{Duration, Instant};
 use rotunda_media::codec::CodecError;
 use rotunda_media::program::ProgramWriter;
 use rotunda_proto::clock::Clock;
-use rotunda_proto::mix::{Health, MixSpec, PictureRef};
+use rotunda_proto::mix::{Health, MixSpec, VideoRef};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::core::{Figures, MixCore, Sample};
 use crate::layout::Scene;
 use crate::timeline::Micros;
+use crate::video_input::Shape;
 
 /// Samples handled between two looks at the clock and the orders.
 const BATCH: usize = 32;
 /// Ticks run in one go when late.
 const TICKS: usize = 8;
 const SECOND: Duration = Duration::from_secs(1);
+/// A mix whose encoders fail at so many ticks in a row ends with an error: some seconds.
+const MOST_FAILURES: u32 = 100;
 
-/// What a worker is told.
+/// Orders for a worker.
 pub enum Order {
     Scene(Scene),
+    /// Both from the same frame on.
     Spec {
         spec: Box<MixSpec>,
+        scene: Scene,
         done: oneshot::Sender<Result<(), CodecError>>,
     },
 }
 
-/// What a worker tells.
+/// Reports of a worker.
 #[derive(Debug)]
 pub enum Report {
     /// The program has its first frame.
     Begun,
-    NeedsKey(PictureRef),
+    NeedsKey(VideoRef),
+    /// Its frames have a new shape.
+    Shape(VideoRef, Shape),
     Health(Health),
+    /// The encoders have failed again and again, and the worker has ended.
+    Failed(CodecError),
 }
 
 /// See the [module](self).
@@ -53,26 +62,37 @@ impl Worker {
     pub fn run(mut self) {
         let mut health = HealthMeter::new(Clock.now());
         let mut begun = false;
+        let mut failures = 0;
         loop {
             loop {
                 match self.orders.try_recv() {
                     Ok(Order::Scene(scene)) => self.core.handle_scene(scene),
-                    Ok(Order::Spec { spec, done }) => {
-                        let _caller_gave_up = done.send(self.core.handle_spec(&spec));
+                    Ok(Order::Spec { spec, scene, done }) => {
+                        let result = self.core.handle_spec(&spec);
+                        if result.is_ok() {
+                            self.core.handle_scene(scene);
+                        }
+                        let _caller_gave_up = done.send(result);
                     }
                     Err(mpsc::error::TryRecvError::Empty) => break,
                     Err(mpsc::error::TryRecvError::Disconnected) => return,
                 }
             }
-            self.tick(&mut health);
+            if let Err(error) = self.tick(&mut health, &mut failures) {
+                let _task_is_gone = self.reports.blocking_send(Report::Failed(error));
+                return;
+            }
             while let Some(frame) = self.core.poll_frame() {
                 self.writer.write(frame);
                 if !std::mem::replace(&mut begun, true) {
                     self.report(Report::Begun);
                 }
             }
-            while let Some(picture) = self.core.poll_key_request() {
-                self.report(Report::NeedsKey(picture));
+            while let Some(video) = self.core.poll_key_request() {
+                self.report(Report::NeedsKey(video));
+            }
+            while let Some((video, shape)) = self.core.poll_shape() {
+                self.report(Report::Shape(video, shape));
             }
             if let Some(health) = health.poll(Clock.now(), &self.core) {
                 self.report(Report::Health(health));
@@ -81,18 +101,31 @@ impl Worker {
         }
     }
 
-    fn tick(&mut self, health: &mut HealthMeter) {
+    /// Runs the ticks that are due. `failures`: those in a row up to now.
+    ///
+    /// Errors: the last of [`MOST_FAILURES`].
+    fn tick(&mut self, health: &mut HealthMeter, failures: &mut u32) -> Result<(), CodecError> {
         for _ in 0..TICKS {
             let now = self.now();
             if self.core.poll_timeout() > now {
-                return;
+                break;
             }
             let began = Clock.now();
-            if let Err(error) = self.core.handle_tick(now) {
-                tracing::warn!(%error, "a mix tick failed");
+            match self.core.handle_tick(now) {
+                Ok(()) => *failures = 0,
+                Err(error) => {
+                    *failures += 1;
+                    if *failures == 1 {
+                        tracing::warn!(%error, "an encoder failed and is made anew");
+                    }
+                    if *failures >= MOST_FAILURES {
+                        return Err(error);
+                    }
+                }
             }
             health.handle_tick(Clock.now().saturating_duration_since(began));
         }
+        Ok(())
     }
 
     /// Waits for samples until the next tick.
@@ -111,7 +144,7 @@ impl Worker {
     }
 
     fn report(&self, report: Report) {
-        // A task that does not read loses reports; key frames are asked for again, and health comes each second.
+        // A task that does not read loses reports; keyframes are asked for again, and health comes each second.
         let _read_or_lost = self.reports.try_send(report);
     }
 
@@ -148,18 +181,25 @@ impl HealthMeter {
         }
         let (figures, seconds) = (core.figures(), passed.as_secs_f32());
         let kbps = |bytes: u64| bytes as f32 * 8.0 / 1000.0 / seconds;
-        let (inputs, live_pictures) = core.inputs();
+        let (inputs, live_videos) = core.inputs();
         let health = Health {
             inputs,
-            live_pictures,
-            fps: (figures.pictures - self.before.pictures) as f32 / seconds,
-            video_kbps: kbps(figures.picture_bytes - self.before.picture_bytes),
-            audio_kbps: kbps(figures.sound_bytes - self.before.sound_bytes),
+            live_videos,
+            fps: (figures.video_frames - self.before.video_frames) as f32 / seconds,
+            video_kbps: kbps(figures.video_bytes - self.before.video_bytes),
+            audio_kbps: kbps(figures.audio_bytes - self.before.audio_bytes),
             tick_ms_max: self.longest.as_secs_f32() * 1000.0,
             late_ticks: figures.late_ticks,
+            late_audio: figures.late_audio,
+            encoder_failures: figures.encoder_failures,
             program_ms: (figures.program / 1000) as u64,
         };
-        metrics::counter!("rotunda_mcu_frames_encoded_total").increment(figures.pictures - self.before.pictures);
+        metrics::counter!("rotunda_mcu_frames_encoded_total")
+            .increment(figures.video_frames - self.before.video_frames);
+        metrics::counter!("rotunda_mcu_encoder_failures_total")
+            .increment(figures.encoder_failures - self.before.encoder_failures);
+        metrics::counter!("rotunda_mcu_late_audio_packets_total")
+            .increment(figures.late_audio - self.before.late_audio);
         metrics::counter!("rotunda_mcu_late_ticks_total").increment(figures.late_ticks - self.before.late_ticks);
         *self = Self {
             since: now,

@@ -28,22 +28,23 @@ fn decoders(data: &[u8]) {
     let Some((kind, mut rest)) = data.split_first() else {
         return;
     };
-    let mut video = match kind % 3 {
+    let mut video = match kind % 4 {
         0 => VideoDecoder::new(VideoCodec::Vp8).ok(),
         1 => VideoDecoder::new(VideoCodec::H264).ok(),
+        3 => VideoDecoder::new(VideoCodec::Vp9).ok(),
         _ => None,
     };
-    let mut sound = OpusDecoder::new().ok();
+    let mut audio = OpusDecoder::new().ok();
     let mut pcm = Vec::new();
     while let Some((length, after)) = rest.split_first_chunk::<2>() {
         let length = usize::from(u16::from_be_bytes(*length)).min(after.len());
         let (frame, after) = after.split_at(length);
         rest = after;
-        match (&mut video, &mut sound) {
+        match (&mut video, &mut audio) {
             (Some(video), _) => drop(video.decode(frame)),
-            (None, Some(sound)) => {
+            (None, Some(audio)) => {
                 pcm.clear();
-                let _damaged = sound.decode(Some(frame), &mut pcm);
+                let _damaged = audio.decode(Some(frame), &mut pcm);
             }
             (None, None) => {}
         }

@@ -1,11 +1,11 @@
-//! Media without sockets: time, pictures, sound, codecs, scaling and containers.
+//! Media without sockets: time, frames, audio, codecs, scaling and containers.
 //!
 //! | module | what |
 //! | --- | --- |
 //! | [`time`] | media time: ticks of a stated rate |
-//! | [`program`] | an encoded program (one picture track, one sound track) and its hand-over inside a process |
-//! | [`picture`], [`scale`], [`draw`], [`mark`] | I420 pictures, scaling into a canvas, names, machine-readable frame marks |
-//! | [`codec`] | H.264, VP8, Opus, AAC |
+//! | [`program`] | an encoded program (one frame track, one audio track) and its hand-over inside a process |
+//! | [`video_frame`], [`scale`], [`rotate`], [`draw`], [`mark`] | I420 frames, scaling into a canvas, turning upright, names, machine-readable frame marks |
+//! | [`codec`] | H.264, VP8, VP9, Opus, AAC |
 //! | [`mux`] | fragmented and fast-start MP4, FLV |
 
 pub mod codec;
@@ -14,7 +14,8 @@ pub mod draw;
 pub mod fuzzing;
 pub mod mark;
 pub mod mux;
-pub mod picture;
 pub mod program;
+pub mod rotate;
 pub mod scale;
 pub mod time;
+pub mod video_frame;

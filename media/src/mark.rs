@@ -1,10 +1,10 @@
-//! A mark that a program reads off a picture after coding and scaling: who it is from and which frame it is.
+//! A mark that a program reads off a frame after coding and scaling: who it is from and which frame it is.
 //!
-//! A strip of 40 x 2 cells over the picture's width, from 1/18 to 3/18 of its height. The upper row carries the bits
+//! A strip of 40 x 2 cells over the frame's width, from 1/18 to 3/18 of its height. The upper row carries the bits
 //! (white is 1), the lower row the same inverted, so that a bit needs no threshold. Bits, first to last: `1010`, id (8),
 //! count (16), CRC-8 of both (polynomial 0x07, initial value 0xFF), `0101`.
 
-use crate::picture::{Picture, Rect, Yuv};
+use crate::video_frame::{Rect, VideoFrame, Yuv};
 
 const CELLS: usize = 40;
 const HEAD: u64 = 0b1010;
@@ -21,14 +21,14 @@ pub struct Mark {
     pub count: u16,
 }
 
-/// Paints the strip over a rectangle of the picture.
-pub fn draw(picture: &mut Picture, rect: Rect, mark: Mark) {
+/// Paints the strip over a rectangle of the frame.
+pub fn draw(frame: &mut VideoFrame, rect: Rect, mark: Mark) {
     let bits = encode(mark);
     let row = |n: usize| rect.y + (n * rect.height + 9) / 18;
     let (top, middle, bottom) = (row(1), row(2), row(3));
     let column = |cell: usize| rect.x + (cell * rect.width + CELLS / 2) / CELLS;
-    let (width, height) = (picture.width(), picture.height());
-    let [luma, u, v] = picture.planes_mut();
+    let (width, height) = (frame.width(), frame.height());
+    let [luma, u, v] = frame.planes_mut();
     for cell in 0..CELLS {
         let one = bits >> (CELLS - 1 - cell) & 1 == 1;
         let [upper, lower] = if one {
@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn a_drawn_mark_is_read_back_in_any_rectangle() {
-        let mut picture = Picture::filled(1280, 720, Yuv::BLACK);
+        let mut frame = VideoFrame::filled(1280, 720, Yuv::BLACK);
         let rect = Rect {
             x: 640,
             y: 360,
@@ -116,12 +116,12 @@ mod tests {
             Mark { id: 255, count: 65535 },
             Mark { id: 11, count: 300 },
         ] {
-            draw(&mut picture, rect, mark);
-            assert_eq!(read(picture.y(), 1280, rect), Some(mark));
+            draw(&mut frame, rect, mark);
+            assert_eq!(read(frame.y(), 1280, rect), Some(mark));
         }
         assert_eq!(
             read(
-                picture.y(),
+                frame.y(),
                 1280,
                 Rect {
                     x: 0,

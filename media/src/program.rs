@@ -12,10 +12,10 @@ use tokio::sync::broadcast;
 
 use crate::time::MediaTime;
 
-/// Frames that a slow reader may be behind before it loses some (it is told, and goes on at a later key frame):
-/// 15 s of 15 pictures and 47 sound frames a second.
+/// Frames that a slow reader may be behind before it loses some (it is told, and goes on at a later keyframe):
+/// 15 s of 15 frames and 47 audio frames a second.
 const QUEUE: usize = 1024;
-/// Most frames kept from the last key frame on for those who join; 20 s of the same. A longer GOP is not kept.
+/// Most frames kept from the last keyframe on for those who join; 20 s of the same. A longer GOP is not kept.
 const GOP_FRAMES: usize = 1280;
 
 /// What a decoder must know before the first frame. Shared by every frame until it changes.
@@ -35,7 +35,7 @@ pub struct VideoHeader {
     pub bitrate_kbps: u32,
     /// One sequence parameter set, without start code.
     pub sps: Bytes,
-    /// One picture parameter set, without start code.
+    /// One frame parameter set, without start code.
     pub pps: Bytes,
 }
 
@@ -49,18 +49,45 @@ pub struct AudioHeader {
     pub config: Bytes,
 }
 
-/// One coded picture or 1024 coded samples of sound.
+impl ProgramHeader {
+    /// Whether one decoder takes frames of both: bitrates and frame rates may differ.
+    pub fn decodes_like(&self, other: &Self) -> bool {
+        let video = match (&self.video, &other.video) {
+            (None, None) => true,
+            (Some(one), Some(other)) => one.decodes_like(other),
+            _ => false,
+        };
+        video && self.audio.decodes_like(&other.audio)
+    }
+}
+
+impl VideoHeader {
+    /// See [`ProgramHeader::decodes_like`].
+    pub fn decodes_like(&self, other: &Self) -> bool {
+        let size = |header: &Self| (header.width, header.height);
+        size(self) == size(other) && self.sps == other.sps && self.pps == other.pps
+    }
+}
+
+impl AudioHeader {
+    /// See [`ProgramHeader::decodes_like`].
+    pub fn decodes_like(&self, other: &Self) -> bool {
+        self.sample_rate == other.sample_rate && self.channels == other.channels && self.config == other.config
+    }
+}
+
+/// One coded frame or 1024 coded samples of audio.
 #[derive(Debug, Clone)]
 pub struct Frame {
     pub track: Track,
     /// Presentation time from the program's start, monotonic within a track and on one clock for both tracks: 90 kHz for
-    /// pictures, the sample rate for sound. There are no B-frames, so it is the decoding time too.
+    /// frames, the sample rate for audio. There are no B-frames, so it is the decoding time too.
     pub pts: MediaTime,
     /// Wanted length, in ticks of `pts`.
     pub duration: u32,
-    /// Pictures: an IDR. Sound: true.
+    /// Frames: an IDR. Audio: true.
     pub is_key: bool,
-    /// Pictures: NAL units with 4-byte lengths, parameter sets left out (they are in the header). Sound: raw AAC, no ADTS.
+    /// Frames: NAL units with 4-byte lengths, parameter sets left out (they are in the header). Audio: raw AAC, no ADTS.
     pub data: Bytes,
     pub header: Arc<ProgramHeader>,
 }
@@ -80,7 +107,7 @@ pub struct ProgramHub {
 #[derive(Debug)]
 struct Program {
     frames: broadcast::Sender<Arc<Frame>>,
-    /// Frames since the last key frame, in order.
+    /// Frames since the last keyframe, in order.
     gop: Mutex<Vec<Arc<Frame>>>,
 }
 
@@ -109,7 +136,7 @@ impl ProgramHub {
         })
     }
 
-    /// Reads a running program from its last key frame on; None: no such program runs.
+    /// Reads a running program from its last keyframe on; None: no such program runs.
     pub fn subscribe(&self, stream_id: &StreamId) -> Option<ProgramReader> {
         let program = lock(&self.programs).get(stream_id).cloned()?;
         // Both under the GOP's lock: nothing is missed and nothing comes twice.
@@ -136,6 +163,11 @@ pub struct ProgramWriter {
 }
 
 impl ProgramWriter {
+    /// How many read the program.
+    pub fn readers(&self) -> usize {
+        self.program.frames.receiver_count()
+    }
+
     /// Hands a frame to every reader. Never waits.
     pub fn write(&self, frame: Arc<Frame>) {
         let mut gop = lock(&self.program.gop);
@@ -167,7 +199,7 @@ pub struct ProgramReader {
 impl ProgramReader {
     /// The next frame. Cancel-safe.
     ///
-    /// Errors: [`ReadError::Lagged`] says that frames were lost and reading can go on, best from the next key frame;
+    /// Errors: [`ReadError::Lagged`] says that frames were lost and reading can go on, best from the next keyframe;
     /// [`ReadError::Ended`] that the program is over.
     pub async fn next(&mut self) -> Result<Arc<Frame>, ReadError> {
         if let Some(frame) = self.backlog.pop() {

@@ -2,13 +2,13 @@
 
 use yuv_sys::{FilterMode, FilterMode_kFilterBilinear, FilterMode_kFilterBox, rs_I420Scale};
 
-use crate::picture::{Picture, Rect};
+use crate::video_frame::{Rect, VideoFrame};
 
 /// Scales a part of `source` into a rectangle of `canvas`.
 ///
-/// Both rectangles are cut to their pictures and to even numbers; an empty one does nothing. Box filter for halving and
+/// Both rectangles are cut to their frames and to even numbers; an empty one does nothing. Box filter for halving and
 /// less (bilinear would alias), bilinear otherwise.
-pub fn scale_into(canvas: &mut Picture, dest: Rect, source: &Picture, crop: Rect) {
+pub fn scale_into(canvas: &mut VideoFrame, dest: Rect, source: &VideoFrame, crop: Rect) {
     let dest = inside(dest, canvas.rect());
     let crop = inside(crop, source.rect());
     if dest.width == 0 || dest.height == 0 || crop.width == 0 || crop.height == 0 {
@@ -24,7 +24,7 @@ pub fn scale_into(canvas: &mut Picture, dest: Rect, source: &Picture, crop: Rect
     let luma = |rect: Rect, stride: usize| rect.y * stride + rect.x;
     let chroma = |rect: Rect, stride: usize| rect.y / 2 * (stride / 2) + rect.x / 2;
     let [y, u, v] = canvas.planes_mut();
-    // SAFETY: `inside` has put both rectangles within their pictures, whose rows have no padding, so every row that
+    // SAFETY: `inside` has put both rectangles within their frames, whose rows have no padding, so every row that
     // libyuv reads or writes is within the slices; source and canvas are different objects.
     unsafe {
         rs_I420Scale(

@@ -10,7 +10,7 @@ pub struct MediaTime {
     rate: u32,
 }
 
-/// Ticks a second of picture tracks (RFC 6184 §8.1 and every container here).
+/// Ticks a second of frame tracks (RFC 6184 §8.1 and every container here).
 pub const VIDEO_RATE: u32 = 90_000;
 
 impl MediaTime {
@@ -45,6 +45,16 @@ impl MediaTime {
         let whole = self.ticks / self.rate as u64;
         let rest = self.ticks % self.rate as u64;
         Duration::new(whole, (rest * 1_000_000_000 / self.rate as u64) as u32)
+    }
+
+    /// Exact, also between different rates.
+    pub const fn is_before(self, other: Self) -> bool {
+        (self.ticks as u128) * (other.rate as u128) < (other.ticks as u128) * (self.rate as u128)
+    }
+
+    /// From an earlier time to this one; zero from a later one.
+    pub const fn since(self, earlier: Self) -> Duration {
+        self.duration().saturating_sub(earlier.duration())
     }
 
     /// `self` and `ticks` more of the same rate.

@@ -75,6 +75,9 @@ pub struct Application {
     /// Signs callbacks: letters and digits, at most 32.
     #[serde(default)]
     pub callback_key: Secret,
+    /// Signs playback addresses (`txSecret`, `txTime`); none by default, and everybody may play.
+    #[serde(default)]
+    pub play_key: Secret,
     /// Members of a room who may publish sound at one time; of more than 6 the loudest 6 are heard. Default 6.
     #[serde(default)]
     pub max_microphones: Microphones,
@@ -93,6 +96,7 @@ impl Application {
             api_secret: Secret::default(),
             callback_url: None,
             callback_key: Secret::default(),
+            play_key: Secret::default(),
             max_microphones: Microphones::default(),
             requires_private_map_key: false,
         }
@@ -110,6 +114,9 @@ pub struct Microphones(u8);
 pub struct MicrophonesError(u8);
 
 impl Microphones {
+    /// Most that an application can permit.
+    pub const MAX: usize = 20;
+
     pub fn count(self) -> usize {
         self.0.into()
     }
@@ -130,7 +137,7 @@ impl TryFrom<u8> for Microphones {
     type Error = MicrophonesError;
 
     fn try_from(count: u8) -> Result<Self, MicrophonesError> {
-        if (6..=20).contains(&count) {
+        if (MEMBER_AUDIO_SLOTS..=Self::MAX).contains(&count.into()) {
             Ok(Self(count))
         } else {
             Err(MicrophonesError(count))

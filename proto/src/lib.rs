@@ -2,12 +2,14 @@
 //!
 //! Ids and units ([`ids`]), the documents of a room ([`room`]), the client protocol ([`signaling`]), the messages between
 //! services ([`sfu`], [`statistics`], [`custom_message`], [`mix`], [`program`], [`recording`]), tickets
-//! ([`user_sig`], [`ticket`]), the gRPC types ([`grpc`]), and what two services decide alike ([`voice_slots`], [`outbound`],
+//! ([`user_sig`], [`ticket`], [`file_link`]), the gRPC types ([`grpc`]), and what two services decide alike ([`voice_slots`], [`outbound`],
 //! [`push_address`]). No sockets here; every crate may use it.
 
+pub mod api_key;
 pub mod clock;
 pub mod config;
 pub mod custom_message;
+pub mod file_link;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 pub mod grpc;

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{NodeId, RecordId, RoomKey, StreamId, TrackSource, UserId};
 
-/// At most this many inputs in a task; a member with sound alone counts as one.
+/// At most this many inputs in a task; a member with audio alone counts as one.
 pub const MAX_INPUTS: usize = 16;
 
 /// Subject on which one MCU node answers [`Command`]s with [`Reply`].
@@ -36,6 +36,19 @@ pub const RUNNING_PREFIX: &str = "mixes.";
 pub struct RunningMix {
     pub node: NodeId,
     pub spec: MixSpec,
+    /// Tracks that are missing in it, as nothing decodes their codec.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_mixable: Vec<NotMixable>,
+}
+
+/// A track that cannot be mixed, as nothing decodes its codec.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NotMixable {
+    pub user_id: UserId,
+    pub source: TrackSource,
+    /// As in SDP: `H265`.
+    pub codec: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -75,7 +88,7 @@ pub struct MixSpec {
     pub room: RoomKey,
     pub stream_id: StreamId,
     pub audio: AudioEncode,
-    /// None: sound alone.
+    /// None: audio alone.
     pub video: Option<VideoEncode>,
     pub layout: Layout,
     pub record: Option<RecordSpec>,
@@ -114,25 +127,25 @@ pub struct VideoEncode {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Layout {
     pub template: Template,
-    /// The big picture of float, screen-share and picture-in-picture.
+    /// The main video of float, screen-share and picture-in-picture.
     #[serde(default)]
-    pub main: Option<PictureRef>,
-    /// The small picture of picture-in-picture.
+    pub main: Option<VideoRef>,
+    /// The small video of picture-in-picture.
     #[serde(default)]
     pub small: Option<Cell>,
-    /// Screen-share: the big picture on the right.
+    /// Screen-share: the main video on the right.
     #[serde(default)]
     pub main_right: bool,
-    /// Only these members' pictures are mixed (float, grid, screen-share); empty: everybody's.
+    /// Only these members' video is mixed (float, grid, screen-share); empty: everybody's.
     #[serde(default)]
     pub only_users: Vec<UserId>,
     /// Custom: the cells.
     #[serde(default)]
     pub cells: Vec<Cell>,
-    /// How a picture fills its cell where the cell does not say.
+    /// How a frame fills its cell where the cell does not say.
     #[serde(default)]
     pub render_mode: Option<RenderMode>,
-    /// Does a member with sound alone take a cell; None: the template's default.
+    /// Does a member with audio alone take a cell; None: the template's default.
     #[serde(default)]
     pub audio_only_takes_cell: Option<bool>,
 }
@@ -149,7 +162,7 @@ pub enum Template {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct PictureRef {
+pub struct VideoRef {
     pub user: UserId,
     pub source: TrackSource,
 }
@@ -158,7 +171,7 @@ pub struct PictureRef {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cell {
     /// None: filled in the order of entering.
-    pub picture: Option<PictureRef>,
+    pub video: Option<VideoRef>,
     pub x: u16,
     pub y: u16,
     pub width: u16,
@@ -180,15 +193,15 @@ pub enum CellInput {
     AudioOnly,
 }
 
-/// How a picture fills its cell.
+/// How a frame fills its cell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RenderMode {
     /// Filled; what does not fit is cut off.
     Crop,
-    /// Whole picture; the background shows beside it.
+    /// Whole frame; the background shows beside it.
     Scale,
-    /// Whole picture on black.
+    /// Whole frame on black.
     ScaleOnBlack,
 }
 
@@ -213,6 +226,12 @@ pub enum Event {
         stream_id: StreamId,
         health: Health,
     },
+    /// A member's track cannot be mixed, as nothing here decodes its codec; told once for each track and codec.
+    NotMixable {
+        room: RoomKey,
+        stream_id: StreamId,
+        track: NotMixable,
+    },
     Stopped {
         room: RoomKey,
         stream_id: StreamId,
@@ -225,8 +244,8 @@ pub enum Event {
 pub struct Health {
     /// Members seen or heard.
     pub inputs: u32,
-    /// Members whose picture is being shown live.
-    pub live_pictures: u32,
+    /// Videos that are shown live.
+    pub live_videos: u32,
     /// Encoded frames a second.
     pub fps: f32,
     pub video_kbps: f32,
@@ -235,6 +254,12 @@ pub struct Health {
     pub tick_ms_max: f32,
     /// Ticks that came too late, since the start.
     pub late_ticks: u64,
+    /// Packets of audio that came too late to be heard, since the start.
+    #[serde(default)]
+    pub late_audio: u64,
+    /// Times that an encoder failed and was made anew, since the start.
+    #[serde(default)]
+    pub encoder_failures: u64,
     /// Length of the program so far, milliseconds.
     pub program_ms: u64,
 }

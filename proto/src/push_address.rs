@@ -3,10 +3,10 @@
 //! The API checks a request with [`PushAddress`], and the push connects by it, so that what is accepted can be pushed.
 
 use std::fmt;
-use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use thiserror::Error;
+use url::Host;
 
 /// Longest address, in bytes.
 pub const MAX_BYTES: usize = 2048;
@@ -15,7 +15,7 @@ pub const MAX_BYTES: usize = 2048;
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct PushAddress {
     scheme: Scheme,
-    host: Host,
+    host: Host<String>,
     port: u16,
     app: String,
     stream: String,
@@ -26,14 +26,6 @@ pub enum Scheme {
     Rtmp,
     /// RTMP over TLS.
     Rtmps,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Host {
-    /// To be resolved.
-    Name(String),
-    V4(Ipv4Addr),
-    V6(Ipv6Addr),
 }
 
 /// Why a text is no push address.
@@ -62,7 +54,7 @@ impl PushAddress {
         self.scheme
     }
 
-    pub fn host(&self) -> &Host {
+    pub fn host(&self) -> &Host<String> {
         &self.host
     }
 
@@ -142,7 +134,7 @@ impl FromStr for PushAddress {
     }
 }
 
-fn host_and_port(authority: &str, scheme: Scheme) -> Result<(Host, u16), PushAddressError> {
+fn host_and_port(authority: &str, scheme: Scheme) -> Result<(Host<String>, u16), PushAddressError> {
     let (host, port) = match authority.strip_prefix('[') {
         Some(rest) => {
             let (address, port) = rest.split_once(']').ok_or(PushAddressError::Host)?;
@@ -152,7 +144,7 @@ fn host_and_port(authority: &str, scheme: Scheme) -> Result<(Host, u16), PushAdd
                 None if port.is_empty() => None,
                 None => return Err(PushAddressError::Host),
             };
-            (Host::V6(address), port)
+            (Host::Ipv6(address), port)
         }
         None => {
             let (name, port) = match authority.split_once(':') {
@@ -176,9 +168,9 @@ fn host_and_port(authority: &str, scheme: Scheme) -> Result<(Host, u16), PushAdd
     Ok((host, port))
 }
 
-fn named_host(name: &str) -> Result<Host, PushAddressError> {
+fn named_host(name: &str) -> Result<Host<String>, PushAddressError> {
     if let Ok(address) = name.parse() {
-        return Ok(Host::V4(address));
+        return Ok(Host::Ipv4(address));
     }
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
     // `127.1` and `0x7f000001` are addresses to some resolvers; a name's last label is never a number (RFC 3696 §2).
@@ -187,7 +179,7 @@ fn named_host(name: &str) -> Result<Host, PushAddressError> {
     if name.len() > 253 || is_number || !name.bytes().all(allowed) {
         return Err(PushAddressError::Host);
     }
-    Ok(Host::Name(name.to_ascii_lowercase()))
+    Ok(Host::Domain(name.to_ascii_lowercase()))
 }
 
 impl fmt::Display for Scheme {
@@ -196,16 +188,6 @@ impl fmt::Display for Scheme {
             Self::Rtmp => "rtmp",
             Self::Rtmps => "rtmps",
         })
-    }
-}
-
-impl fmt::Display for Host {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Name(name) => f.write_str(name),
-            Self::V4(address) => address.fmt(f),
-            Self::V6(address) => write!(f, "[{address}]"),
-        }
     }
 }
 

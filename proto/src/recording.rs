@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{RecordId, RoomKey, StreamId, UserId};
+use crate::ids::{RecordId, RoomKey, SdkAppId, StreamId, UserId};
 
 /// Subject of the request that hands a [`RecordingFile`] to the callback outbox. Answered with [`Accepted`] once it is
 /// stored there; until then the recorder offers it again.
@@ -10,6 +10,36 @@ pub const FILE_READY_SUBJECT: &str = "callbacks.file_ready";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Accepted {}
+
+/// Subject of the request for an application's newest files: a [`ListRequest`], answered with [`ListReply`].
+pub const LIST_SUBJECT: &str = "recorder.list";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListRequest {
+    pub app: SdkAppId,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListReply {
+    /// Newest first, at most 200.
+    pub files: Vec<ListedFile>,
+}
+
+/// A file of the catalogue.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ListedFile {
+    pub name: String,
+    /// `ready` or `failed`.
+    pub state: String,
+    pub format: String,
+    /// Bytes.
+    pub size: u64,
+    pub duration_ms: u64,
+    pub started_unix_ms: u64,
+    /// A signed address that expires.
+    pub url: String,
+}
 
 /// A finished file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,8 +62,26 @@ pub struct RecordingFile {
     pub ended_unix_us: u64,
     /// Pixels; None for sound alone.
     pub resolution: Option<(u16, u16)>,
-    /// Where it plays.
+    /// Where it plays: a signed address that expires.
     pub url: String,
+    /// What is missing in it.
+    #[serde(default)]
+    pub gaps: Vec<Gap>,
+}
+
+/// A time that a recording does not have.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gap {
+    pub from_unix_ms: u64,
+    pub to_unix_ms: u64,
+    pub reason: GapReason,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GapReason {
+    /// The disk took longer than the program's queue lasts.
+    DiskTooSlow,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -120,6 +120,54 @@ pub struct RoomInfo {
 pub struct Seats {
     /// In the order in which they began to publish.
     pub publishers: Vec<Publisher>,
+    /// Publishers who were cut off and may come back: mixes keep their cells for that time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kept: Vec<KeptCell>,
+}
+
+/// The cell that a publisher has in mixes, kept while they are away. Signaling removes it when the time is over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptCell {
+    pub user: UserId,
+    /// Of the membership that was cut off.
+    pub holder: Holder,
+    /// What they published, and have not published again.
+    pub sources: BTreeSet<TrackSource>,
+    /// They come back with this time, and so to the same place in the order of entering.
+    pub entered_unix_ms: u64,
+    /// Their place among [`Seats::publishers`].
+    pub index: usize,
+    pub until_unix_ms: u64,
+}
+
+impl Seats {
+    pub fn is_empty(&self) -> bool {
+        self.publishers.is_empty() && self.kept.is_empty()
+    }
+
+    /// Everybody who has a cell in a mix, in the order in which they began to publish. What a publisher who was cut off has not
+    /// published again counts as muted.
+    pub fn cells(&self) -> Vec<Publisher> {
+        let mut cells = self.publishers.clone();
+        let mut kept: Vec<&KeptCell> = self.kept.iter().collect();
+        kept.sort_by_key(|cell| cell.index);
+        for cell in kept {
+            let at = cells.iter().position(|publisher| publisher.user == cell.user);
+            let at = at.unwrap_or_else(|| {
+                let at = cell.index.min(cells.len());
+                cells.insert(at, Publisher::of(cell.user.clone(), cell.holder.clone()));
+                at
+            });
+            for source in &cell.sources {
+                cells[at].track_mut(*source).get_or_insert(TrackState::Muted);
+            }
+        }
+        cells
+    }
+
+    pub fn kept_for(&self, user: &UserId) -> Option<&KeptCell> {
+        self.kept.iter().find(|cell| cell.user == *user)
+    }
 }
 
 /// Who holds a seat or a place in the roster. A seat goes by the membership, so that a late leave never takes what a newer login
@@ -145,6 +193,17 @@ pub struct Publisher {
 }
 
 impl Publisher {
+    /// One who publishes nothing yet.
+    pub fn of(user: UserId, holder: Holder) -> Self {
+        Self {
+            user,
+            holder,
+            audio: None,
+            camera: None,
+            screen: None,
+        }
+    }
+
     pub fn track(&self, source: TrackSource) -> Option<TrackState> {
         match source {
             TrackSource::Audio => self.audio,

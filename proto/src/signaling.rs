@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{RecordId, RoomId, SdkAppId, StreamId, TrackSource, UserId};
-use crate::mix::Template;
+use crate::mix::{NotMixable, Template};
 pub use crate::room::TrackState;
 pub use crate::sfu::{Lines, Speaker};
 use crate::statistics::{NetworkQuality, Statistics};
@@ -185,6 +185,9 @@ pub struct PublisherView {
 pub struct MixView {
     pub stream_id: StreamId,
     pub template: Template,
+    /// Tracks that are missing in the mix, as the server cannot decode their codec: their publishers can change it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_mixable: Vec<NotMixable>,
 }
 
 /// As in `RTCIceServer`.
@@ -249,12 +252,16 @@ pub enum ErrorCode {
     TooManyVideoPublishers,
     /// Four cameras (three while sending) or one screen are watched already.
     TooManyVideoRequests,
+    /// A listener mutes as many members already as a room can show.
+    TooManyMuted,
     /// That member does not publish that source.
     NotPublished,
     /// The request needs a connected media session: `connect` first.
     NotConnected,
     /// The SDP offer or its line list was refused.
     BadSdp,
+    /// The offer's line for that source has no codec that the server takes.
+    CodecNotSupported,
     /// No media server is there; try again.
     NoMediaNode,
     /// A message needs a `cmdId` of 1 to 10 and base64.

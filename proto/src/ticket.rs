@@ -44,6 +44,14 @@ impl ClusterSecret {
         }
     }
 
+    /// A key of its own for one purpose, which tells nothing of the secret.
+    pub fn derive(&self, purpose: &str) -> [u8; 32] {
+        #[expect(clippy::expect_used, reason = "HMAC takes a key of any length (RFC 2104 §2)")]
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("any key length");
+        mac.update(format!("rotunda derived key\n{purpose}").as_bytes());
+        mac.finalize().into_bytes().into()
+    }
+
     fn mac(&self, room: &RoomKey, expires: u64) -> Hmac<Sha256> {
         #[expect(clippy::expect_used, reason = "HMAC takes a key of any length (RFC 2104 §2)")]
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("any key length");

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use rotunda_proto::config::ConfigMistake;
+use rotunda_proto::recording::FileFormat;
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
@@ -16,7 +17,9 @@ pub struct Config {
     pub directory: PathBuf,
     /// Address under which clients reach this server, for the URLs in callbacks. Default "http://127.0.0.1:8080".
     pub public_url: String,
-    /// Kinds of files to make of each recording: "mp4", "hls". Default both.
+    /// Seconds that the address of a file in callbacks and lists is good for: 60 to 315360000 (ten years). Default 604800 (a week).
+    pub link_seconds: u64,
+    /// Kinds of files to make of each recording: "mp4", "hls", "flv", "aac" (audio alone). Default "mp4" and "hls".
     pub formats: Vec<Format>,
     /// Time zone of the times in file names: an IANA name ("Asia/Kolkata", "Europe/Berlin"), whose summer time is followed, or
     /// an offset from UTC ("+05:30"). Default "+08:00".
@@ -24,7 +27,11 @@ pub struct Config {
     /// The earlier form of `name_time_zone`, in whole hours.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name_utc_offset_hours: Option<i8>,
-    /// Milliseconds of film in a fragment: what a crash may lose. Default 1000.
+    /// Minutes after which another file begins, at a keyframe; HLS is one for all: 1 to 120. Default 120.
+    pub max_file_minutes: u64,
+    /// No recording begins while the disk has less free space than this, in MB; those that run go on. 0: always. Default 512.
+    pub free_space_floor_mb: u64,
+    /// Milliseconds of video in a fragment: what a crash may lose. Default 1000.
     pub fragment_ms: u64,
     /// Least seconds of an HLS segment; it ends at the next key frame. Default 4.
     pub hls_segment_seconds: u64,
@@ -35,6 +42,19 @@ pub struct Config {
 pub enum Format {
     Mp4,
     Hls,
+    Flv,
+    Aac,
+}
+
+impl Format {
+    pub fn file_format(self) -> FileFormat {
+        match self {
+            Self::Mp4 => FileFormat::Mp4,
+            Self::Hls => FileFormat::Hls,
+            Self::Flv => FileFormat::Flv,
+            Self::Aac => FileFormat::Aac,
+        }
+    }
 }
 
 impl Default for Config {
@@ -42,9 +62,12 @@ impl Default for Config {
         Self {
             directory: "./data/recordings".into(),
             public_url: "http://127.0.0.1:8080".to_owned(),
+            link_seconds: 604_800,
             formats: vec![Format::Mp4, Format::Hls],
             name_time_zone: NameTimeZone::default(),
             name_utc_offset_hours: None,
+            max_file_minutes: 120,
+            free_space_floor_mb: 512,
             fragment_ms: 1000,
             hls_segment_seconds: 4,
         }
@@ -71,6 +94,11 @@ impl Config {
             "recorder.name_time_zone is set too and replaces this key; leave this one out",
         );
         check(
+            (60..=315_360_000).contains(&self.link_seconds),
+            "recorder.link_seconds",
+            "write 60 to 315360000 (ten years)",
+        );
+        check(
             (100..=10_000).contains(&self.fragment_ms),
             "recorder.fragment_ms",
             "write 100 to 10000",
@@ -81,9 +109,14 @@ impl Config {
             "write 1 to 60",
         );
         check(
+            (1..=120).contains(&self.max_file_minutes),
+            "recorder.max_file_minutes",
+            "write 1 to 120",
+        );
+        check(
             !self.formats.is_empty(),
             "recorder.formats",
-            "write at least one of \"mp4\" and \"hls\"",
+            "write at least one of \"mp4\", \"hls\", \"flv\" and \"aac\"",
         );
         check(
             self.public_url.starts_with("http"),

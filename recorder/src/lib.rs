@@ -1,13 +1,21 @@
-//! Recordings: fast-start MP4 and HLS files of programs, their catalogue, and the news that a file is ready.
+//! Recordings: segments on the disk, the files that are made of them, their ledger, and the news that a file is ready.
 //!
-//! While a program runs its frames go to a fragmented file, synced with every fragment: a crash loses at most the last one.
+//! While a program runs its frames go to CMAF segments, synced every second: a crash loses at most the last one. Files in the
+//! wanted formats are made of the segments afterwards, by this process or by another one.
 
 mod config;
-mod hls_file;
-mod mp4_file;
+mod disk;
+mod files;
+mod finisher;
+mod finishing;
+mod folder;
+mod ledger;
 mod name;
+mod orphans;
+mod playlist;
 mod recording;
 mod service;
+mod writer;
 
 pub use config::Config;
 pub use name::NameTimeZone;

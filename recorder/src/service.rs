@@ -1,37 +1,74 @@
-//! The shell: follows the running programs, records those that are to be, tells of finished files, and serves them.
+//! The shell: follows the running programs, records those that are to be, brings their files to an end, tells of them, and serves
+//! them.
 
-use std::collections::HashSet;
-use std::path::Path;
-use std::time::Duration;
+use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
 
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Json, Router};
-use metrics::gauge;
-use rotunda_bus::{BusError, BusExt, Change, SharedBus, Watch, WatchEvent};
+use axum::Router;
+use metrics::{counter, gauge};
+use rotunda_media::codec::mp3;
+use rotunda_media::mux::segmenter::Lengths;
 use rotunda_media::program::ProgramHub;
+use rotunda_bus::{BusError, BusExt, Change, Request, Requests, SharedBus, Watch, WatchEvent};
 use rotunda_proto::clock::Clock;
+use rotunda_proto::config::Application;
+use rotunda_proto::file_link::FileLinkKey;
 use rotunda_proto::ids::StreamId;
 use rotunda_proto::program::{PROGRAMS_PREFIX, ProgramDescriptor};
-use rotunda_proto::recording::{Accepted, FILE_READY_SUBJECT, RecordingFile};
-use rotunda_store::{FileRow, Store};
-use serde_json::{Value, json};
+use rotunda_proto::recording::{
+    Accepted, FILE_READY_SUBJECT, FileFormat, LIST_SUBJECT, ListReply, ListRequest, RecordingFile,
+};
+use rotunda_store::{Store, StoreError};
 use thiserror::Error;
+use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
-use tower_http::cors::CorsLayer;
-use tower_http::services::ServeDir;
 use tracing::{Instrument, error, info, info_span, warn};
+use uuid::Uuid;
 
 use crate::config::Config;
-use crate::mp4_file::{PART, finish_part};
-use crate::recording::{RecordError, record};
+use crate::disk;
+use crate::files::Files;
+use crate::finishing::{FinishingError, finish};
+use crate::folder::{Folder, Manifest};
+use crate::ledger::{Ledger, Row, State, formats_of_part};
+use crate::orphans::{self, Found, Orphan};
+use crate::recording::{RecordError, Recording};
+use crate::writer::Notice;
 
-/// Files that `/recordings` lists, the newest.
-const LISTED: u32 = 200;
-/// News that is not accepted is offered again after this time.
-const ANNOUNCE_EVERY: Duration = Duration::from_secs(10);
+/// How often what is done.
+#[derive(Debug, Clone, Copy)]
+struct Pace {
+    /// News that is not accepted is offered again.
+    announce: Duration,
+    /// Leases are renewed, and others' looked at.
+    look: Duration,
+    /// A process that is silent for so long is gone.
+    lease: Duration,
+    /// The disk is searched for recordings without a row.
+    search: Duration,
+    /// A younger folder may get its row in a moment.
+    orphan_age: Duration,
+    /// A file that could not be made is tried again.
+    finish_again: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            announce: Duration::from_secs(10),
+            look: Duration::from_secs(5),
+            lease: Duration::from_secs(15),
+            search: Duration::from_secs(60),
+            orphan_age: Duration::from_secs(60),
+            finish_again: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Recordings whose files are made at one time.
+const FINISH_AT_ONCE: usize = 2;
+const NOTICES: usize = 256;
 
 /// Why the recorder did not start.
 #[derive(Debug, Error)]
@@ -42,70 +79,122 @@ pub enum StartError {
         #[source]
         source: std::io::Error,
     },
+    #[error("read the catalogue")]
+    Catalogue(#[source] StoreError),
     #[error("reach the bus")]
     Bus(#[from] BusError),
 }
 
+/// Who may have files.
+struct Access {
+    key: FileLinkKey,
+    applications: Vec<Application>,
+}
+
 /// A running recorder.
 pub struct Service {
-    config: Config,
-    store: Store,
+    files: Files,
     task: JoinHandle<()>,
 }
 
 /// A program: its stream, and when it began. The same stream may run again while its last files are being finished.
 type ProgramKey = (StreamId, u64);
-type Finished = (ProgramKey, Result<Vec<RecordingFile>, RecordError>);
+
+struct Running {
+    key: ProgramKey,
+    manifest: Manifest,
+}
+
+/// A task that is over.
+enum Done {
+    Recorded(String, Result<(), RecordError>),
+    Finished(String, Result<(), FinishingError>),
+    Searched(Found),
+}
 
 struct Recorder {
     config: Config,
+    pace: Pace,
     bus: SharedBus,
     hub: ProgramHub,
     store: Store,
-    running: HashSet<ProgramKey>,
-    tasks: JoinSet<Finished>,
+    files: Files,
+    ledger: Ledger,
+    /// By recording id.
+    running: HashMap<String, Running>,
+    /// Recordings whose files are to be made, and whether they are over.
+    to_finish: HashMap<String, bool>,
+    finishing: HashSet<String>,
+    /// When a recording whose files could not be made is tried again.
+    again: HashMap<String, Instant>,
+    /// Recordings on the disk that have a row; None while the disk is searched.
+    known: Option<HashSet<String>>,
+    tasks: JoinSet<Done>,
+    notices: mpsc::Sender<(String, Notice)>,
+    noticed: mpsc::Receiver<(String, Notice)>,
     shutdown: CancellationToken,
 }
 
 impl Service {
     pub async fn start(
         config: Config,
+        key: FileLinkKey,
+        applications: Vec<Application>,
         bus: SharedBus,
         hub: ProgramHub,
         store: Store,
         shutdown: CancellationToken,
+    ) -> Result<Self, StartError> {
+        let access = Access { key, applications };
+        Self::start_at_pace(config, access, bus, hub, store, shutdown, Pace::default()).await
+    }
+
+    async fn start_at_pace(
+        config: Config,
+        access: Access,
+        bus: SharedBus,
+        hub: ProgramHub,
+        store: Store,
+        shutdown: CancellationToken,
+        pace: Pace,
     ) -> Result<Self, StartError> {
         std::fs::create_dir_all(&config.directory).map_err(|source| StartError::Folder {
             path: config.directory.clone(),
             source,
         })?;
         config.warn_of_old_keys();
-        recover(&config.directory).await;
         let programs = bus.watch(PROGRAMS_PREFIX).await?;
+        store.fill_in_applications().await.map_err(StartError::Catalogue)?;
+        let files = Files::new(&config, access.key, access.applications, store.clone());
+        let lists = bus.serve(LIST_SUBJECT).await?;
+        let (notices, noticed) = mpsc::channel(NOTICES);
         let recorder = Recorder {
-            config: config.clone(),
+            config,
+            pace,
             bus,
             hub,
             store: store.clone(),
-            running: HashSet::new(),
+            files: files.clone(),
+            ledger: Ledger::new(store, Uuid::new_v4().to_string()),
+            running: HashMap::new(),
+            to_finish: HashMap::new(),
+            finishing: HashSet::new(),
+            again: HashMap::new(),
+            known: Some(HashSet::new()),
             tasks: JoinSet::new(),
+            notices,
+            noticed,
             shutdown,
         };
         Ok(Self {
-            config,
-            store,
-            task: tokio::spawn(recorder.run(programs)),
+            files,
+            task: tokio::spawn(recorder.run(programs, lists)),
         })
     }
 
     /// `/recordings`, a list as JSON, and the files below it.
     pub fn router(&self) -> Router {
-        let store = self.store.clone();
-        let list = move || async move { list(&store).await };
-        Router::new()
-            .route("/recordings", get(list))
-            .nest_service("/recordings/", ServeDir::new(&self.config.directory))
-            .layer(CorsLayer::permissive())
+        self.files.router()
     }
 
     /// Resolves when, after shutdown, every recording is finished and told of as far as anybody listens.
@@ -114,102 +203,282 @@ impl Service {
     }
 }
 
-async fn list(store: &Store) -> Response {
-    match store.newest_files(LISTED).await {
-        Ok(files) => Json(files.into_iter().map(listed).collect::<Vec<_>>()).into_response(),
-        Err(error) => {
-            error!(error = &error as &dyn std::error::Error, "list the recordings");
-            (StatusCode::INTERNAL_SERVER_ERROR, "the catalogue does not answer").into_response()
-        }
-    }
-}
-
-/// A file as `/recordings` lists it.
-fn listed(file: FileRow) -> Value {
-    json!({
-        "name": file.name,
-        "state": file.state,
-        "format": file.format,
-        "size": file.size_bytes,
-        "durationMs": file.duration_ms,
-        "startedUnixMs": file.started_unix_us / 1000,
-        "url": file.url,
-    })
-}
-
 impl Recorder {
-    async fn run(mut self, mut programs: Watch) {
+    async fn run(mut self, mut programs: Watch, mut lists: Requests) {
         let clock = Clock;
-        let mut announce_at = clock.now();
+        let (mut announce_at, mut look_at, mut search_at) = (clock.now(), clock.now(), clock.now());
         loop {
             tokio::select! {
                 () = self.shutdown.cancelled() => break,
                 event = programs.next() => if let WatchEvent::Change(change) = event {
                     self.follow(&change);
                 },
+                Some((id, notice)) = self.noticed.recv() => self.handle_notice(&id, notice).await,
+                request = lists.next() => self.list(request).await,
                 Some(done) = self.tasks.join_next() => {
-                    if let Ok(finished) = done {
-                        self.take(finished).await;
-                    }
+                    self.handle_done(done).await;
                     announce_at = clock.now();
                 }
                 () = clock.sleep_until(announce_at) => {
                     self.announce().await;
-                    announce_at = clock.now() + ANNOUNCE_EVERY;
+                    announce_at = clock.now() + self.pace.announce;
+                }
+                () = clock.sleep_until(look_at) => {
+                    self.look().await;
+                    look_at = clock.now() + self.pace.look;
+                }
+                () = clock.sleep_until(search_at) => {
+                    self.search();
+                    search_at = clock.now() + self.pace.search;
                 }
             }
         }
-        while let Some(done) = self.tasks.join_next().await {
-            if let Ok(finished) = done {
-                self.take(finished).await;
+        // Recordings end by the same token; their files are made before the process ends, or by the next one.
+        loop {
+            tokio::select! {
+                Some((id, notice)) = self.noticed.recv() => self.handle_notice(&id, notice).await,
+                done = self.tasks.join_next() => match done {
+                    Some(done) => self.handle_done(done).await,
+                    None => break,
+                },
             }
         }
         self.announce().await;
     }
 
-    fn follow(&mut self, change: &Change) {
-        let Some(program) = change
-            .parse::<ProgramDescriptor>()
-            .filter(|program| program.record.is_some())
-        else {
+    async fn list(&self, request: Request) {
+        let Ok(ListRequest { app }) = request.parse() else {
             return;
         };
+        match self.files.list(app).await {
+            Ok(files) => request.answer(&ListReply { files }),
+            Err(error) => error!(error = &error as &dyn std::error::Error, "list the recordings"),
+        }
+    }
+
+    fn follow(&mut self, change: &Change) {
+        let Some(program) = change.parse::<ProgramDescriptor>() else {
+            return;
+        };
+        let Some(record) = program.record.clone() else { return };
         let key = (program.stream_id.clone(), program.started_unix_ms);
-        if !self.running.insert(key.clone()) {
+        if self.running.values().any(|running| running.key == key) {
             return;
         }
         let Some(reader) = self.hub.subscribe(&program.stream_id) else {
             warn!(stream = %program.stream_id, "the program is not in this process");
-            self.running.remove(&key);
             return;
         };
-        gauge!("rotunda_recorder_recordings").set(self.running.len() as f64);
-        let (config, stop) = (self.config.clone(), self.shutdown.clone());
+        let floor = self.config.free_space_floor_mb << 20;
+        if let Some(free) = disk::free(&self.config.directory).filter(|free| *free < floor) {
+            counter!("rotunda_recorder_refused_total", "reason" => "disk").increment(1);
+            error!(
+                stream = %program.stream_id, record = %record.record_id, free_mb = free >> 20,
+                floor_mb = self.config.free_space_floor_mb,
+                "not recorded: the disk has less free space than recorder.free_space_floor_mb"
+            );
+            return;
+        }
         let span = info_span!("recording", room = %program.room, stream = %program.stream_id);
-        let recording = async move { (key, record(config, program, reader, stop).await) };
+        let manifest = Manifest {
+            recording_id: decimal_id(),
+            formats: self.formats(record.audio_only),
+            prefix: record.record_id.to_string(),
+            segment_seconds: self.config.hls_segment_seconds,
+            program: ProgramDescriptor {
+                push_urls: Vec::new(),
+                ..program
+            },
+        };
+        let id = manifest.recording_id.clone();
+        let recording = Recording {
+            folder: Folder::new(&self.config.directory, &id),
+            manifest: manifest.clone(),
+            lengths: Lengths {
+                segment: Duration::from_secs(self.config.hls_segment_seconds),
+                chunk: Duration::from_millis(self.config.fragment_ms),
+            },
+            longest_part: Duration::from_secs(self.config.max_file_minutes * 60),
+            audio_only: record.audio_only,
+            notices: self.notices.clone(),
+        };
+        self.running.insert(id.clone(), Running { key, manifest });
+        self.count();
+        let stop = self.shutdown.clone();
+        let recording = async move { Done::Recorded(id, recording.run(reader, stop).await) };
         self.tasks.spawn(recording.instrument(span));
     }
 
-    async fn take(&mut self, (key, finished): Finished) {
-        self.running.remove(&key);
-        gauge!("rotunda_recorder_recordings").set(self.running.len() as f64);
-        let files = match finished {
-            Ok(files) => files,
-            Err(error) => {
-                error!(error = &error as &dyn std::error::Error, stream = %key.0, "the recording has failed");
-                metrics::counter!("rotunda_recorder_failed_total").increment(1);
-                return;
+    /// What is made of a recording. `audio_only`: as `RecordAudioOnly` asks.
+    fn formats(&self, audio_only: bool) -> Vec<FileFormat> {
+        if !audio_only {
+            let mut formats: Vec<FileFormat> = Vec::new();
+            for format in self.config.formats.iter().map(|format| format.file_format()) {
+                if !formats.contains(&format) {
+                    formats.push(format);
+                }
+            }
+            return formats;
+        }
+        if mp3::is_available() {
+            return vec![FileFormat::Mp3];
+        }
+        warn!("libmp3lame is not installed (Debian: libmp3lame0): RecordAudioOnly is recorded as AAC");
+        vec![FileFormat::Aac]
+    }
+
+    async fn handle_notice(&mut self, id: &str, notice: Notice) {
+        let Some(running) = self.running.get(id) else { return };
+        let result = match notice {
+            Notice::PartBegan { part, wall } => {
+                let rows = rows(&running.manifest, part, wall, State::Recording);
+                self.ledger.add(&rows, Clock.unix() + self.pace.lease).await
+            }
+            Notice::PartEnded { part } => {
+                self.to_finish.entry(id.to_owned()).or_insert(false);
+                self.ledger.close(id, Some(part)).await
             }
         };
-        for file in files {
-            if let Err(error) = self.store.add_file(&file).await {
-                error!(
+        if let Err(error) = result {
+            // The folder knows; the next start enters what is missing.
+            error!(
+                error = &error as &dyn std::error::Error,
+                recording = id,
+                "write the ledger"
+            );
+        }
+        self.finish_next();
+    }
+
+    async fn handle_done(&mut self, done: Result<Done, tokio::task::JoinError>) {
+        match done {
+            Ok(Done::Searched(found)) => self.handle_orphans(found).await,
+            Ok(Done::Recorded(id, ended)) => {
+                // All that it has told is here, and comes first.
+                while let Ok((id, notice)) = self.noticed.try_recv() {
+                    self.handle_notice(&id, notice).await;
+                }
+                if let Err(error) = ended {
+                    counter!("rotunda_recorder_failed_total").increment(1);
+                    error!(
+                        error = &error as &dyn std::error::Error,
+                        recording = id,
+                        "the recording ends early"
+                    );
+                }
+                self.handle_recorded(id).await;
+            }
+            Ok(Done::Finished(id, finished)) => {
+                self.finishing.remove(&id);
+                if let Err(error) = finished {
+                    error!(
+                        error = &error as &dyn std::error::Error,
+                        recording = id,
+                        "finish a recording; it is tried again"
+                    );
+                    self.again.insert(id, Clock.now() + self.pace.finish_again);
+                }
+            }
+            Err(error) => error!(error = &error as &dyn std::error::Error, "a task of the recorder"),
+        }
+        self.finish_next();
+    }
+
+    async fn handle_recorded(&mut self, id: String) {
+        if let Err(error) = self.ledger.close(&id, None).await {
+            error!(
+                error = &error as &dyn std::error::Error,
+                recording = id,
+                "write the ledger"
+            );
+        }
+        self.running.remove(&id);
+        self.count();
+        self.to_finish.insert(id, true);
+    }
+
+    fn finish_next(&mut self) {
+        let next = |recorder: &Self| {
+            let free = |id: &&String| !recorder.finishing.contains(*id);
+            recorder.to_finish.keys().find(free).cloned()
+        };
+        while self.finishing.len() < FINISH_AT_ONCE
+            && let Some(id) = next(self)
+        {
+            let is_over = self.to_finish.remove(&id).unwrap_or_default();
+            self.finishing.insert(id.clone());
+            let (config, ledger) = (self.config.clone(), self.ledger.clone());
+            self.tasks.spawn(async move {
+                let finished = finish(config, ledger, id.clone(), is_over).await;
+                Done::Finished(id, finished)
+            });
+        }
+    }
+
+    fn search(&mut self) {
+        if let Some(known) = self.known.take() {
+            let (config, ledger, age) = (self.config.clone(), self.ledger.clone(), self.pace.orphan_age);
+            self.tasks
+                .spawn(async move { Done::Searched(orphans::find(config, ledger, known, age).await) });
+        }
+    }
+
+    /// Renews leases, takes over recordings of processes that are gone, and tries again what could not be finished.
+    async fn look(&mut self) {
+        let now = Clock.unix();
+        let renewed = self.ledger.renew(now + self.pace.lease).await;
+        let open = match renewed {
+            Ok(()) => self.ledger.take_over(now, now + self.pace.lease).await,
+            Err(error) => Err(error),
+        };
+        match open {
+            Ok(open) => {
+                let now = Clock.now();
+                self.again.retain(|_, at| *at > now);
+                for id in open {
+                    let waits = self.again.contains_key(&id) || self.finishing.contains(&id);
+                    if !waits && !self.running.contains_key(&id) {
+                        self.to_finish.insert(id, true);
+                    }
+                }
+            }
+            Err(error) => error!(error = &error as &dyn std::error::Error, "read the ledger"),
+        }
+        self.finish_next();
+    }
+
+    /// Enters recordings that have a folder and no row.
+    async fn handle_orphans(&mut self, found: Found) {
+        self.known = Some(found.known);
+        for Orphan { manifest, parts } in found.orphans {
+            let id = manifest.recording_id.clone();
+            if self.running.contains_key(&id) {
+                continue;
+            }
+            let rows: Vec<Row> = parts
+                .into_iter()
+                .flat_map(|(part, wall)| rows(&manifest, part, wall, State::Closed))
+                .collect();
+            info!(
+                recording = id,
+                files = rows.len(),
+                "a recording without an entry is found"
+            );
+            match self.ledger.add(&rows, Clock.unix() + self.pace.lease).await {
+                Ok(()) => {
+                    self.to_finish.insert(id, true);
+                }
+                Err(error) => error!(
                     error = &error as &dyn std::error::Error,
-                    file = file.name,
-                    "enter the file in the catalogue"
-                );
+                    recording = id,
+                    "write the ledger"
+                ),
             }
         }
+    }
+
+    fn count(&self) {
+        gauge!("rotunda_recorder_recordings").set(self.running.len() as f64);
     }
 
     /// Offers what has not been accepted yet.
@@ -221,7 +490,8 @@ impl Recorder {
                 return;
             }
         };
-        for file in waiting {
+        for mut file in waiting {
+            file.url = self.files.url(&file.name, Clock.unix());
             match self.bus.call::<_, Accepted>(FILE_READY_SUBJECT, &file).await {
                 Ok(Accepted {}) => {
                     if let Err(error) = self.store.set_announced(&file.file_id).await {
@@ -244,33 +514,49 @@ impl Recorder {
     }
 }
 
-/// Finishes the parts that an earlier process left when it ended without warning.
-async fn recover(directory: &Path) {
-    let Ok(entries) = std::fs::read_dir(directory) else {
-        return;
+/// The files of a part, as far as they are known at its start.
+fn rows(manifest: &Manifest, part: u64, wall: Duration, state: State) -> Vec<Row> {
+    let program = &manifest.program;
+    let file = |format: FileFormat| RecordingFile {
+        file_id: decimal_id(),
+        task_id: manifest.recording_id.clone(),
+        room: program.room.clone(),
+        stream_id: program.stream_id.clone(),
+        record_id: program.record.as_ref().map(|record| record.record_id.clone()),
+        user: None,
+        format,
+        // Its name ends with its end.
+        name: format!("{}/{}", manifest.recording_id, manifest.prefix),
+        size_bytes: 0,
+        duration_ms: 0,
+        started_unix_us: wall.as_micros() as u64,
+        ended_unix_us: 0,
+        resolution: None,
+        url: String::new(),
+        gaps: Vec::new(),
     };
-    for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
-        let name = path
-            .file_name()
-            .map(|name| name.to_string_lossy().into_owned())
-            .unwrap_or_default();
-        let Some(base) = name.strip_suffix(PART) else { continue };
-        let out = directory.join(format!("{base}_recovered.mp4"));
-        let part = path.clone();
-        match tokio::task::spawn_blocking(move || finish_part(&part, &out)).await {
-            Ok(Ok(summary)) => info!(
-                file = base,
-                seconds = summary.duration_ms / 1000,
-                "a cut recording is recovered"
-            ),
-            Ok(Err(error)) => {
-                warn!(
-                    error = &error as &dyn std::error::Error,
-                    file = name,
-                    "a cut recording has nothing to recover"
-                );
-            }
-            Err(error) => error!(error = &error as &dyn std::error::Error, "recover a recording"),
-        }
-    }
+    formats_of_part(part, &manifest.formats)
+        .map(|format| Row {
+            part,
+            state,
+            file: file(format),
+        })
+        .collect()
 }
+
+/// 19 decimal digits, random.
+fn decimal_id() -> String {
+    let number = Uuid::new_v4().as_u128() % 9_000_000_000_000_000_000;
+    (number + 1_000_000_000_000_000_000).to_string()
+}
+
+#[cfg(test)]
+#[path = "../../tests/support/hls_rules.rs"]
+mod hls_rules;
+
+#[cfg(test)]
+#[path = "../../tests/support/program.rs"]
+mod program;
+
+#[cfg(test)]
+mod tests;

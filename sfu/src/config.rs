@@ -1,11 +1,11 @@
-//! What can be set.
+//! The settings of the SFU.
 
 use std::net::{IpAddr, Ipv4Addr};
 
 use rotunda_proto::config::ConfigMistake;
 use serde::{Deserialize, Serialize};
 
-use crate::advertise::Source;
+use crate::node::advertise::Source;
 
 /// Section `[sfu]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -17,8 +17,8 @@ pub struct Config {
     pub port: u16,
     /// Address that media sockets listen on. Default "0.0.0.0".
     pub bind: IpAddr,
-    /// Addresses told to clients, for servers behind NAT, and where to take them from: an address, "interfaces" (those of
-    /// all, loopback included), "interface:eth0", "env:HOST_IP" or "file:/etc/pod/ip" (Kubernetes downward API), and
+    /// Addresses told to clients, for servers behind NAT, and where to take them from: an address, "interfaces" (the addresses of
+    /// all of them, loopback included), "interface:eth0", "env:HOST_IP" or "file:/etc/pod/ip" (Kubernetes downward API), and
     /// "stun:stun.example.com:3478" (asked at the start and every 5 minutes). Several are joined. Default none: as "interfaces".
     pub advertise: Vec<Source>,
     /// Connections of ICE-TCP clients that the node keeps, of all workers together; more are closed at once. Each takes a file
@@ -29,17 +29,17 @@ pub struct Config {
     pub tcp_connections_per_address: usize,
     /// Seconds in which a session must get through ICE and DTLS. Default 15.
     pub connect_timeout_seconds: u64,
-    /// Sessions that a worker takes; a tenth more for members inside who need a new one. Default 2000.
+    /// Sessions that a worker takes. Members inside who need a new session find a tenth more. Default 2000.
     pub max_sessions: usize,
     /// Sessions of one room that a worker takes before the room goes on at another worker as well. Default 200.
     pub room_sessions: usize,
     /// Share of a worker thread's time, 0.1 to 1: past it for 3 s the worker takes no more sessions (`node_full`) until it is
-    /// less by 0.1, so that those inside keep their quality. Default 0.85; 1: never refused for it.
+    /// less by 0.1, so that the members inside keep their quality. Default 0.85; 1: no limit.
     pub max_load: f64,
-    /// Milliseconds in which packets for one viewer are collected to leave in one send, unless a picture is complete
+    /// Milliseconds in which packets for one viewer are collected to leave in one send, unless a frame is complete
     /// before. Default 2; more saves CPU time and costs delay.
     pub batch_window_milliseconds: u64,
-    /// Least microseconds between two looks at the media socket while packets come in. Default 1000; 0: none. More saves
+    /// Least microseconds between two reads of the media socket while packets come in. Default 1000; 0: none. More saves
     /// CPU time with many viewers and costs delay.
     pub read_interval_microseconds: u64,
 }

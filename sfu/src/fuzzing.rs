@@ -12,14 +12,14 @@ use str0m::crypto::dtls::SrtpProfile;
 use str0m::format::Codec;
 use str0m::net::Protocol;
 
-use crate::dtls_keys;
+use crate::session::dtls_keys;
 use crate::session::{Opening, Session};
-use crate::srtp::{Material, Receiver, Sender};
 use crate::wire::dependency::Dependency;
 use crate::wire::descriptor::Descriptor;
-use crate::wire::layers::Point;
+use crate::wire::layers::OperatingPoint;
 use crate::wire::red;
 use crate::wire::rtcp::{self, Feedback};
+use crate::wire::srtp::{Material, Receiver, Sender};
 use crate::wire::stun::{self, Answer, read_answer};
 use crate::worker::demux;
 use crate::worker::simulation::{Link, Simulation, ms, room_key};
@@ -66,7 +66,7 @@ fn rtcp(data: &[u8]) {
     });
 }
 
-/// What a STUN server answers; its request's id is taken from the answer itself, so that the rest is read.
+/// The answer of a STUN server. The request's id is taken from the answer itself, so that the rest is read.
 fn stun(data: &[u8]) {
     let id = data.get(8..20).and_then(|id| id.try_into().ok()).unwrap_or_default();
     if let Some(Answer::Refused(code)) = read_answer(data, &id) {
@@ -74,7 +74,7 @@ fn stun(data: &[u8]) {
     }
 }
 
-/// What is no report of the peer is refused, and what is comes out as it went in.
+/// RTCP that is not the peer's is refused, and the peer's own comes out as it went in.
 fn srtcp(data: &[u8]) {
     for profile in [
         SrtpProfile::AEAD_AES_128_GCM,
@@ -144,7 +144,7 @@ fn dependency(data: &[u8]) {
     let known = first.as_ref().map(|first| &first.structure);
     for read in first.iter().cloned().chain(Dependency::read(second, known)) {
         let layer = read.layer_frame();
-        assert!(layer.point.is_within(Point::WHOLE));
+        assert!(layer.point.is_within(OperatingPoint::WHOLE));
         let mut bytes = Vec::new();
         let active = read.structure.targets_within(layer.point);
         read.write(7, Some(active), &mut bytes);
@@ -224,7 +224,7 @@ impl Room {
         simulation.publish(ann);
         simulation.watch(bob, &[ann]);
         simulation.run(ms(700));
-        assert!(!simulation.peers[bob].pictures(0).is_empty());
+        assert!(!simulation.peers[bob].video(0).is_empty());
         for peer in &mut simulation.peers {
             peer.tolerant = true;
         }
@@ -261,15 +261,15 @@ fn worker(data: &[u8]) {
     let mut room = ROOMS
         .with_borrow_mut(|rooms| rooms[place].take())
         .unwrap_or_else(Room::new);
-    let before = room.simulation.peers[room.bob].pictures(0).len();
+    let before = room.simulation.peers[room.bob].video(0).len();
     for (kind, bytes) in steps {
         room.step(kind, bytes);
     }
-    // What was said has to be lived with: packets go on.
+    // Packets still flow after all of it.
     room.simulation.run(ms(40));
     room.inputs += 1;
     let alive = room.simulation.is_open(room.ann) && room.simulation.is_open(room.bob);
-    let shown = room.simulation.peers[room.bob].pictures(0).len() > before;
+    let shown = room.simulation.peers[room.bob].video(0).len() > before;
     assert!(authentic || alive && shown, "strangers have ended or stopped a member");
     if alive && room.inputs < INPUTS {
         ROOMS.with_borrow_mut(|rooms| rooms[place] = Some(room));
@@ -287,7 +287,7 @@ impl Room {
             0 => simulation.inject(stranger, Protocol::Udp, bytes),
             1 => simulation.inject(bob_is, Protocol::Udp, bytes),
             2 => simulation.inject(stranger, Protocol::Tcp, bytes),
-            // What only the member himself can send: his reports, and his packets, whatever is in them.
+            // Packets that only the member can send: authentic RTCP and RTP, with any content.
             3 | 4 => {
                 let (who, from) = if kind == 3 { (*bob, bob_is) } else { (*ann, ann_is) };
                 if let Some(sealed) = simulation.sealed_report(who, bytes) {

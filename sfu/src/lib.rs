@@ -1,45 +1,32 @@
 //! WebRTC transport and selective forwarding (RFC 7667 §3.7).
 //!
-//! [`Service`] starts one thread a worker; each has its own UDP socket and ICE-TCP listener and drives one sans-IO
-//! [`worker::Worker`]. No locks: a session belongs to one thread. A room is on one worker until it is large; then its workers hand
-//! each other what their members publish ([`worker::spread`]).
+//! [`Service`] starts one thread for each worker. A worker has its own UDP socket and ICE-TCP listener and drives one sans-IO
+//! [`worker::Worker`]. There are no locks: a session belongs to one thread. A room is on one worker until it is large; then its
+//! workers hand each other what their members publish ([`worker::relay`]).
+//!
+//! The folders are the districts, and imports go one way: [`wire`] <- [`ingress`] <- [`downlink`] and [`room`] <- [`session`] <-
+//! [`worker`] <- [`node`].
+//!
+//! - [`wire`]: formats of RTP, RTCP, STUN and payloads that `str0m` does not read or write for us.
+//! - [`ingress`]: what a publisher sends: tracks, streams, packets and their history, capture times.
+//! - [`downlink`]: what a viewer is sent: slots, layers, the estimate of the link, protection, the packet queue.
+//! - [`room`]: who speaks in a room, and who is heard.
+//! - [`session`]: one WebRTC session: its transport, its uplink and its downlink.
+//! - [`worker`]: the hub that routes between the sessions of one thread.
+//! - [`node`]: sockets, threads, the bus: everything that is not sans-IO.
 
-mod advertise;
-mod allocator;
-mod answer;
-mod capture_clock;
 mod config;
-mod control;
-mod copies;
-mod custom_messages;
-mod demand;
-mod dtls_keys;
-mod egress;
-mod estimate;
+mod downlink;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
-mod inbox;
-mod layers;
-mod load;
-mod loudest;
-mod net;
-mod omissions;
-mod packet;
-mod placement;
-mod protection;
-mod quality;
-mod resends;
-mod selector;
-mod sent_log;
-mod service;
+mod ingress;
+mod node;
+mod room;
 mod session;
-mod shell;
-mod slot;
-mod speakers;
-mod srtp;
-mod track;
+mod slab;
+mod units;
 mod wire;
 mod worker;
 
 pub use config::Config;
-pub use service::{Service, StartError};
+pub use node::service::{Service, StartError};

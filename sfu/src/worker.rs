@@ -1,116 +1,109 @@
-//! A worker's state: rooms, sessions, tracks. Sans-IO: datagrams, commands and time come in by `handle_*`, datagrams and
-//! events go out by `poll_*`.
+//! A worker: the hub between the sessions of one thread. It routes, and each concern has a part or a file of its own.
 //!
-//! This file makes and ends sessions; [`drain`] takes what they have to say, [`demux`] finds whose datagram it is, [`forward`]
-//! takes packets from publishers, [`fan_out`] gives them to viewers, [`transmit`] sends them, [`subscribe`] decides who gets what, [`timers`] does what
-//! time brings, [`statistics`] measures, [`layers`] pauses what nobody watches, [`voices`] lets the loudest be heard,
-//! [`messages`] carries members' own messages, [`spread`] is between the workers that share a room.
+//! Parts with private state: [`sessions`], [`tracks`], [`rooms`], [`send_queues`], [`relay`] (to the other workers), [`timers`],
+//! [`events`]. What the worker does with them: [`demux`] finds the session of a datagram, [`turn`] drives `str0m`, [`forward`] takes
+//! packets from publishers, [`fan_out`] gives them to viewers, [`transmit`] sends them, [`feedback`] reads viewers' RTCP and
+//! retransmits, [`keyframes`] asks for keyframes, [`subscribe`] attaches slots to tracks, [`allocate`] chooses their layers,
+//! [`layer_demand`] pauses layers without viewers, [`audio_slots`] lets the loudest be heard, [`statistics`] measures,
+//! [`custom_messages`] carries members' own messages.
 
+mod allocate;
+mod audio_slots;
+mod counters;
+mod custom_messages;
 pub(crate) mod demux;
-mod drain;
 mod events;
 mod fan_out;
+mod feedback;
 mod forward;
-mod layers;
-mod messages;
+mod keyframes;
+mod layer_demand;
+pub mod relay;
+mod rooms;
+mod send_queues;
+mod sessions;
 #[cfg(any(test, feature = "fuzzing"))]
 #[cfg_attr(not(test), expect(dead_code, reason = "fuzz targets use a part of it"))]
 pub(crate) mod simulation;
-pub mod spread;
-pub mod statistics;
+mod statistics;
 mod subscribe;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod tracks;
 mod transmit;
-mod voices;
+mod turn;
 
-use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use foldhash::{HashMap, HashMapExt};
 use metrics::{counter, gauge};
 use rotunda_proto::ids::{RoomKey, SessionId, TrackSource, UserId};
 use rotunda_proto::sfu::{ControlError, Event, SlotMap};
-use std::collections::BTreeSet;
 use tracing::info;
 
-use crate::egress::Path;
-use crate::loudest::Loudest;
-use crate::packet::StreamId;
+use crate::downlink::egress::Path;
+use crate::ingress::track::{Publisher, Track};
 use crate::session::Session;
-use crate::speakers::Speakers;
-use crate::track::{Publisher, Stream, Track};
+use crate::slab::{SessionIndex, TrackIndex, WorkerIndex};
+use counters::Counters;
 use events::Events;
 pub use events::RoomEvent;
-pub use fan_out::Pending;
-use fan_out::Repeat;
-use spread::{Member, Place, Waiting};
+use relay::Relay;
+use rooms::{Location, Member, Rooms};
+use send_queues::SendQueues;
+use sessions::Sessions;
 use timers::Timers;
+use tracks::Tracks;
 
+/// A worker's state. Sans-IO: its shell calls it in turns, and it does nothing between them.
+///
+/// There are four kinds of method, and a turn calls them in this order:
+///
+/// 1. **Input**: [`handle_datagram`](Self::handle_datagram), [`handle_relay_message`](Self::handle_relay_message),
+///    [`handle_timeout`](Self::handle_timeout), and the commands ([`adopt`](Self::adopt), [`restart`](Self::restart),
+///    [`set_ingress`](Self::set_ingress), [`set_slots`](Self::set_slots), [`set_neighbours`](Self::set_neighbours),
+///    [`carry_message`](Self::carry_message), [`close`](Self::close)): any number of them, in any order.
+/// 2. **Media out**: [`send_media`](Self::send_media) once, which gives packets to their viewers and sends them.
+/// 3. **The end of the turn**: [`finish_turn`](Self::finish_turn) once. It does what 1 and 2 have left undone.
+/// 4. **Output**: [`poll_control`](Self::poll_control), [`poll_event`](Self::poll_event) and
+///    [`take_relay_messages`](Self::take_relay_messages) until they are empty, then [`poll_timeout`](Self::poll_timeout): when the next
+///    turn is due, if nothing comes before.
+///
+/// [`statistics`](Self::statistics) only reads and may be called at any time. The shell ([`crate::node`]) calls everything on the
+/// worker's thread, and the simulation does in virtual time.
 pub struct Worker {
     setup: Setup,
-    /// Free places are None and used again.
-    sessions: Vec<Option<Session>>,
-    by_id: HashMap<SessionId, usize>,
-    by_address: HashMap<SocketAddr, usize>,
-    /// By the name that a peer shows in its ICE requests.
-    by_ice_name: HashMap<String, usize>,
-    rooms: HashMap<RoomKey, Room>,
-    tracks: Vec<Option<Track>>,
-    streams: HashMap<StreamId, Stream>,
-    next_stream: u64,
-    /// Tracks of other workers: theirs to ours.
-    replicas: HashMap<(usize, usize), usize>,
-    handovers: Waiting,
+    sessions: Sessions,
+    tracks: Tracks,
+    rooms: Rooms,
+    queues: SendQueues,
+    relay: Relay,
     timers: Timers,
-    /// Sessions whose `str0m` has something new to say.
-    touched: Vec<usize>,
-    /// Tracks with a complete picture that no viewer has yet; and tracks whose packets wait for more of the same moment.
-    complete: Vec<usize>,
-    unsent: VecDeque<(Instant, usize)>,
-    /// In the order in which they are due.
-    repeats: VecDeque<Repeat>,
-    /// Empty; keeps its memory.
-    fanning: Vec<usize>,
-    /// Sessions whose packets wait for more of the same moment, and those whose turn it is.
-    waiting: VecDeque<(Instant, usize)>,
-    ready: VecDeque<usize>,
-    control: VecDeque<Datagram>,
     events: Events,
-    outbox: messages::Outbox,
-    seatings: voices::Seatings,
-    scratch: forward::Scratch,
-    idle: transmit::Buffers,
-    counters: forward::Counters,
+    custom_messages: custom_messages::Outbox,
+    audio_slots: audio_slots::Changes,
+    /// Sessions whose `str0m` has something new to say, until the [end of the turn](Self::finish_turn).
+    touched: Vec<SessionIndex>,
+    turn_ended_at: Instant,
+    control: VecDeque<Datagram>,
+    /// Memory that is used again.
+    scratch: feedback::Scratch,
+    buffers: transmit::Buffers,
+    counters: Counters,
 }
 
-/// A datagram that is not forwarded media: ICE, DTLS, reports.
+/// A datagram that is not forwarded media: ICE, DTLS, RTCP.
 #[derive(Debug)]
 pub struct Datagram {
     pub path: Path,
     pub bytes: Vec<u8>,
 }
 
-#[derive(Default)]
-struct Room {
-    sessions: Vec<usize>,
-    members: HashMap<UserId, Member>,
-    /// Other workers that the room is on.
-    neighbours: Vec<usize>,
-    speakers: Speakers,
-    /// Who is heard, where more may speak than there are slots.
-    loudest: Option<Loudest>,
-    /// Tracks with packets that no viewer has yet.
-    pending: Vec<usize>,
-}
-
-/// What a worker is made with.
+/// The settings of a worker.
 #[derive(Debug, Clone)]
 pub struct Setup {
-    /// Among the workers of the node.
-    pub index: usize,
+    pub index: WorkerIndex,
     pub connect_timeout: Duration,
     pub max_sessions: usize,
     /// Packets of one moment for one viewer are collected for so long, to leave in one send.
@@ -122,273 +115,192 @@ pub struct Setup {
 impl Worker {
     pub fn new(setup: Setup) -> Self {
         Self {
-            sessions: Vec::new(),
-            by_id: HashMap::new(),
-            by_address: HashMap::new(),
-            by_ice_name: HashMap::new(),
-            rooms: HashMap::new(),
-            tracks: Vec::new(),
-            streams: HashMap::new(),
-            // Unique among all workers of a node.
-            next_stream: (setup.index as u64) << 48,
-            replicas: HashMap::new(),
-            handovers: Waiting::default(),
+            sessions: Sessions::new(),
+            tracks: Tracks::new(setup.index),
+            rooms: Rooms::new(),
+            queues: SendQueues::new(setup.batch_window),
+            relay: Relay::default(),
             timers: Timers::default(),
-            touched: Vec::new(),
-            complete: Vec::new(),
-            unsent: VecDeque::new(),
-            repeats: VecDeque::new(),
-            fanning: Vec::new(),
-            waiting: VecDeque::new(),
-            ready: VecDeque::new(),
-            control: VecDeque::new(),
             events: Events::default(),
-            outbox: messages::Outbox::default(),
-            seatings: voices::Seatings::default(),
-            scratch: forward::Scratch::default(),
-            idle: transmit::Buffers::default(),
-            counters: forward::Counters::default(),
+            custom_messages: custom_messages::Outbox::default(),
+            audio_slots: audio_slots::Changes::default(),
+            touched: Vec::new(),
+            turn_ended_at: setup.started.0,
+            control: VecDeque::new(),
+            scratch: feedback::Scratch::default(),
+            buffers: transmit::Buffers::default(),
+            counters: Counters::default(),
             setup,
         }
     }
 
-    /// Takes a session that was opened elsewhere; one of the same id is replaced.
-    pub fn adopt(&mut self, now: Instant, mut session: Session) -> Result<(), ControlError> {
-        if self.by_id.len() >= self.setup.max_sessions {
+    /// Takes a session that was opened elsewhere. A session of the same id is replaced.
+    pub fn adopt(&mut self, now: Instant, session: Session) -> Result<(), ControlError> {
+        if self.sessions.len() >= self.setup.max_sessions {
             return Err(ControlError::NodeFull);
         }
-        self.close(now, session.id);
-        let index = self.sessions.iter().position(Option::is_none).unwrap_or_else(|| {
-            self.sessions.push(None);
-            self.sessions.len() - 1
-        });
-        self.by_id.insert(session.id, index);
-        self.by_ice_name.insert(session.ice_name(), index);
-        let user = session.user.clone();
-        let sources: Vec<TrackSource> = session.sources.values().copied().collect();
-        for source in sources {
-            if user.is_some() {
-                let track = self.add_track(Track::new(Publisher::Here(index), session.room.clone(), source));
-                session.tracks.insert(source, track);
+        self.close(now, session.id());
+        let (key, serial) = (session.room().clone(), session.serial());
+        let (user, sources) = (session.user().cloned(), session.uplink.sources());
+        let index = self.sessions.insert(session);
+        for source in sources.into_iter().filter(|_| user.is_some()) {
+            let track = self.tracks.add(Track::new(Publisher::Here(index), key.clone(), source));
+            if let Some(session) = self.sessions.get_mut(index) {
+                session.uplink.set_track(source, track);
             }
         }
-        let room = self.rooms.entry(session.room.clone()).or_default();
-        room.sessions.push(index);
-        let (key, serial) = (session.room.clone(), session.serial);
-        self.sessions[index] = Some(session);
+        self.rooms.get_or_create(&key).add_session(index);
         gauge!("rotunda_sfu_sessions").increment(1.0);
         if let Some(user) = user {
-            self.take_place_of(now, &key, &user, serial, index);
+            self.publish_from(now, &key, &user, serial, index);
         }
         self.touched.push(index);
-        self.settle(now);
         Ok(())
     }
 
     /// A member's newest session is the one that publishes.
-    fn take_place_of(&mut self, now: Instant, key: &RoomKey, user: &UserId, serial: u64, index: usize) {
+    fn publish_from(&mut self, now: Instant, key: &RoomKey, user: &UserId, serial: u64, index: SessionIndex) {
         let room = self.rooms.get(key);
-        let known = room.and_then(|room| room.members.get(user)).map(|member| member.serial);
+        let known = room.and_then(|room| room.member(user)).map(|member| member.serial);
         if known.is_some_and(|known| known > serial) {
             return;
         }
         self.forget_replicas(now, key, user);
         if let Some(room) = self.rooms.get_mut(key) {
-            let place = Place::Here(index);
-            room.members.insert(user.clone(), Member { serial, place });
+            let location = Location::Here(index);
+            room.set_member(user.clone(), Member { serial, location });
         }
-        self.tell_neighbours(index);
+        self.announce_to_neighbours(index);
         self.resubscribe_viewers_of(now, key, user);
-    }
-
-    fn add_track(&mut self, track: Track) -> usize {
-        match self.tracks.iter().position(Option::is_none) {
-            Some(free) => {
-                self.tracks[free] = Some(track);
-                free
-            }
-            None => {
-                self.tracks.push(Some(track));
-                self.tracks.len() - 1
-            }
-        }
-    }
-
-    /// Its place is used again, so nobody may keep it.
-    fn remove_track(&mut self, track: usize) {
-        let Some(removed) = self.tracks.get_mut(track).and_then(Option::take) else {
-            return;
-        };
-        for stream in &removed.streams {
-            self.streams.remove(stream);
-        }
-        for viewer in removed.viewers {
-            if let Some(Some(session)) = self.sessions.get_mut(viewer.session) {
-                let slot = &mut session.slots[viewer.slot];
-                (slot.track, slot.target, slot.chosen) = (None, None, None);
-                slot.stop();
-            }
-        }
     }
 
     /// Answers a second offer (ICE restart).
     pub fn restart(&mut self, now: Instant, id: SessionId, offer: &str) -> Result<String, ControlError> {
-        let index = *self.by_id.get(&id).ok_or(ControlError::NoSuchSession)?;
-        let session = self.sessions[index].as_mut().ok_or(ControlError::NoSuchSession)?;
-        let before = session.ice_name();
-        let answer = session.restart(offer)?;
-        // The peer's signaling is there again, and its checks are about to come.
-        session.heard_at = now;
-        self.by_ice_name.remove(&before);
-        self.by_ice_name.insert(session.ice_name(), index);
+        let index = self.sessions.with_id(id).ok_or(ControlError::NoSuchSession)?;
+        let restart = |session: &mut Session| {
+            let answer = session.restart(offer)?;
+            // The peer's signaling is there again, and its checks are about to come.
+            session.transport.handle_sign_of_life(now);
+            Ok::<_, ControlError>(answer)
+        };
+        let restarted = self.sessions.rename(index, restart);
+        let answer = restarted.ok_or(ControlError::NoSuchSession)??;
         self.touched.push(index);
-        self.settle(now);
         Ok(answer)
     }
 
-    /// From now on packets of any other source are dropped.
+    /// From now on packets of any other source are dropped. May be told again and again.
     pub fn set_ingress(
         &mut self,
         now: Instant,
         id: SessionId,
         sources: BTreeSet<TrackSource>,
     ) -> Result<(), ControlError> {
-        let index = *self.by_id.get(&id).ok_or(ControlError::NoSuchSession)?;
-        let Some(session) = self.sessions[index].as_mut() else {
-            return Err(ControlError::NoSuchSession);
-        };
-        session.set_ingress(sources);
-        // What may not be sent any more does not wait for its turn either.
-        let ended: Vec<usize> = session
-            .tracks
-            .iter()
-            .filter(|(source, _)| !session.may_send(**source))
-            .map(|(_, track)| *track)
+        let index = self.sessions.with_id(id).ok_or(ControlError::NoSuchSession)?;
+        let session = self.sessions.get_mut(index).ok_or(ControlError::NoSuchSession)?;
+        if !session.uplink.permit(sources) {
+            return Ok(());
+        }
+        // Packets that may not be sent any more do not wait for their turn either.
+        let tracks = session.uplink.tracks();
+        let ended: Vec<TrackIndex> = tracks
+            .filter(|(source, _)| !session.uplink.may_send(*source))
+            .map(|(_, track)| track)
             .collect();
-        let (user, room) = (session.user.clone(), session.room.clone());
+        let (user, room) = (session.user().cloned(), session.room().clone());
         for track in ended {
             self.drop_pending(track);
         }
         if let Some(user) = user {
-            self.tell_neighbours(index);
+            self.announce_to_neighbours(index);
             self.resubscribe_viewers_of(now, &room, &user);
         }
-        self.settle(now);
         Ok(())
     }
 
-    /// What the session's slots show from now on.
+    /// Sets the sources that the session's slots show from now on.
     pub fn set_slots(&mut self, now: Instant, id: SessionId, slots: &SlotMap) -> Result<(), ControlError> {
-        let index = *self.by_id.get(&id).ok_or(ControlError::NoSuchSession)?;
-        if let Some(session) = self.sessions[index].as_mut() {
-            session.set_slots(slots);
+        let index = self.sessions.with_id(id).ok_or(ControlError::NoSuchSession)?;
+        if let Some(session) = self.sessions.get_mut(index) {
+            session.downlink.set_slots(slots);
         }
-        self.seat_voices(index);
+        self.assign_audio_slots(index);
         self.subscribe(now, index);
-        self.settle(now);
         Ok(())
     }
 
     /// Ends a session; also right when there is none.
     pub fn close(&mut self, now: Instant, id: SessionId) {
-        if let Some(index) = self.by_id.get(&id).copied()
+        if let Some(index) = self.sessions.with_id(id)
             && let Some(mut closed) = self.remove(now, index)
         {
-            closed.rtc.disconnect();
+            closed.transport.disconnect();
         }
-        self.settle(now);
     }
 
     /// Takes a session out of everything that knows it.
-    fn remove(&mut self, now: Instant, index: usize) -> Option<Session> {
-        let mut session = self.sessions.get_mut(index)?.take()?;
+    fn remove(&mut self, now: Instant, index: SessionIndex) -> Option<Session> {
+        let session = self.sessions.remove(index)?;
         gauge!("rotunda_sfu_sessions").decrement(1.0);
-        self.by_id.remove(&session.id);
-        for address in &session.addresses {
-            // Somebody else may have come to it since.
-            if self.by_address.get(address) == Some(&index) {
-                self.by_address.remove(address);
+        for slot in session.downlink.slots() {
+            if let Some(track) = slot.track().and_then(|track| self.tracks.get_mut(track)) {
+                track.retain_viewers(|viewer| viewer.session != index);
             }
         }
-        self.by_ice_name.remove(&session.ice_name());
-        for slot in &session.slots {
-            if let Some(Some(track)) = slot.track.and_then(|track| self.tracks.get_mut(track)) {
-                track.viewers.retain(|viewer| viewer.session != index);
-            }
+        for (_, track) in session.uplink.tracks() {
+            self.remove_track(track);
         }
-        for track in session.tracks.values() {
-            self.remove_track(*track);
+        self.announce_end(&session);
+        let Some(room) = self.rooms.get_mut(session.room()) else {
+            return Some(session);
+        };
+        room.remove_session(index);
+        let published = session.user().filter(|user| room.publishes(user, index));
+        if let Some(user) = published {
+            room.remove_member(user);
+            self.resubscribe_viewers_of(now, session.room(), user);
         }
-        self.tell_gone(&session);
-        if let Some(room) = self.rooms.get_mut(&session.room) {
-            room.sessions.retain(|other| *other != index);
-            let is_here = |member: &Member| matches!(member.place, Place::Here(here) if here == index);
-            let published = session
-                .user
-                .as_ref()
-                .is_some_and(|user| room.members.get(user).is_some_and(is_here));
-            if room.sessions.is_empty() && room.neighbours.is_empty() {
-                self.rooms.remove(&session.room);
-            } else if let (true, Some(user)) = (published, &session.user) {
-                room.members.remove(user);
-                self.resubscribe_viewers_of(now, &session.room, user);
-            }
-        }
+        self.rooms.remove_if_unused(session.room());
         Some(session)
     }
 
-    fn lose(&mut self, now: Instant, index: usize, reason: &str) {
-        if let Some(session) = self.remove(now, index) {
-            info!(session = %session.id, room = %session.room, reason, "session lost");
-            let event = Event::Disconnected {
-                session: session.id,
-                user: session.user,
-                reason: reason.to_owned(),
-            };
-            self.events.tell(&session.room, event);
+    /// Its viewers show nothing of it any more.
+    fn remove_track(&mut self, track: TrackIndex) {
+        if let Some(removed) = self.tracks.remove(track) {
+            self.detach_viewers(&removed);
         }
     }
 
-    #[cfg(any(test, feature = "fuzzing"))]
-    fn session_mut(&mut self, id: SessionId) -> Option<&mut Session> {
-        self.sessions.get_mut(*self.by_id.get(&id)?)?.as_mut()
+    fn detach_viewers(&mut self, removed: &Track) {
+        for viewer in removed.viewers() {
+            let session = self.sessions.get_mut(viewer.session);
+            if let Some(slot) = session.and_then(|session| session.downlink.slot_mut(viewer.slot)) {
+                slot.detach();
+            }
+        }
     }
 
-    /// How much of everything the worker remembers.
-    #[cfg(test)]
-    fn remembered(&self) -> Vec<(&'static str, usize)> {
-        let sessions = self.sessions.iter().flatten();
-        vec![
-            ("sessions", sessions.count()),
-            ("ids", self.by_id.len()),
-            ("addresses", self.by_address.len()),
-            ("names", self.by_ice_name.len()),
-            ("rooms", self.rooms.len()),
-            ("tracks", self.tracks.iter().flatten().count()),
-            ("streams", self.streams.len()),
-            ("replicas", self.replicas.len()),
-            ("deadlines", self.timers.len()),
-            ("touched", self.touched.len()),
-            ("waiting to send", self.waiting.len() + self.ready.len()),
-            ("datagrams", self.control.len()),
-            ("events", self.events.len()),
-            ("voices", self.seatings.len()),
-        ]
+    fn lose(&mut self, now: Instant, index: SessionIndex, reason: &str) {
+        if let Some(session) = self.remove(now, index) {
+            info!(session = %session.id(), room = %session.room(), reason, "session lost");
+            let event = Event::Disconnected {
+                session: session.id(),
+                user: session.user().cloned(),
+                reason: reason.to_owned(),
+            };
+            self.events.tell(session.room(), event);
+        }
     }
 
-    /// Places for sessions and tracks, free ones included.
-    #[cfg(test)]
-    fn places(&self) -> (usize, usize) {
-        (self.sessions.len(), self.tracks.len())
+    /// Wall clock of `now`. Steps of the system's clock do not reach it.
+    fn unix(&self, now: Instant) -> Duration {
+        let (started, unix) = self.setup.started;
+        unix + now.saturating_duration_since(started)
     }
+}
 
-    /// What a session's link carries, bits a second; None: it is not known.
-    #[cfg(test)]
-    fn estimate_of(&self, id: SessionId) -> Option<u64> {
-        let session = self.sessions.get(*self.by_id.get(&id)?)?.as_ref()?;
-        session.egress.estimator.estimate()
-    }
-
+/// Output.
+impl Worker {
     pub fn poll_control(&mut self) -> Option<Datagram> {
         self.control.pop_front()
     }
@@ -401,20 +313,66 @@ impl Worker {
         !self.events.is_empty()
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) or [`send_media`](Self::send_media) is next due; None: never.
+    /// When [`handle_timeout`](Self::handle_timeout) or [`send_media`](Self::send_media) is next due; None: never. Only right after
+    /// [`finish_turn`](Self::finish_turn).
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let flush = self.waiting.front().map(|(due, _)| *due);
-        let unsent = self.unsent.front().map(|(due, _)| *due);
-        let repeat = self.repeats.front().map(|repeat| repeat.due);
-        let timer = self.timers.next();
-        let message = self.outbox.next();
-        let voice = self.seatings.next();
-        let all = [flush, unsent, repeat, timer, message, voice];
-        all.into_iter().flatten().min()
+        debug_assert!(self.touched.is_empty(), "the turn has not been finished");
+        let urgent = self.queues.is_urgent().then_some(self.turn_ended_at);
+        let due = [
+            urgent,
+            self.queues.poll_timeout(),
+            self.timers.next(),
+            self.custom_messages.due(),
+            self.audio_slots.due(),
+        ];
+        due.into_iter().flatten().min()
     }
 }
 
-/// Counts a datagram that nobody gets.
+/// For tests.
+#[cfg(any(test, feature = "fuzzing"))]
+impl Worker {
+    fn session_mut(&mut self, id: SessionId) -> Option<&mut Session> {
+        self.sessions.get_mut(self.sessions.with_id(id)?)
+    }
+
+    /// Nothing is left that only the next turn would do.
+    fn is_finished(&self) -> bool {
+        self.touched.is_empty()
+    }
+}
+
+#[cfg(test)]
+impl Worker {
+    /// How much of everything the worker remembers.
+    fn remembered(&self) -> Vec<(&'static str, usize)> {
+        let mut all = self.sessions.remembered().to_vec();
+        all.extend(self.tracks.remembered());
+        all.extend([
+            ("rooms", self.rooms.len()),
+            ("deadlines", self.timers.len()),
+            ("touched", self.touched.len()),
+            ("waiting to send", self.queues.len()),
+            ("datagrams", self.control.len()),
+            ("events", self.events.len()),
+            ("audio slot changes", self.audio_slots.len()),
+        ]);
+        all
+    }
+
+    /// Places for sessions and tracks, free ones included.
+    fn places(&self) -> (usize, usize) {
+        (self.sessions.places(), self.tracks.places())
+    }
+
+    /// The estimate of a session's link; None: it is not known.
+    fn estimate_of(&self, id: SessionId) -> Option<u64> {
+        let session = self.sessions.get(self.sessions.with_id(id)?)?;
+        Some(session.downlink.estimator().estimate()?.get())
+    }
+}
+
+/// Counts a datagram that comes to nothing.
 fn drop_datagram(reason: &'static str) {
     counter!("rotunda_sfu_datagrams_dropped_total", "reason" => reason).increment(1);
 }

@@ -15,6 +15,10 @@ impl Applications {
         Self(applications)
     }
 
+    pub fn iter(&self) -> impl Iterator<Item = &Application> {
+        self.0.iter()
+    }
+
     pub fn by_id(&self, id: SdkAppId) -> Option<&Application> {
         self.0.iter().find(|application| application.sdk_app_id == id)
     }

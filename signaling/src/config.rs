@@ -24,6 +24,9 @@ pub struct Config {
     /// STUN servers handed to clients: URLs. The server needs none, clients seldom. Default none.
     pub ice_urls: Vec<String>,
     pub turn: Turn,
+    /// Whether a WHIP or WHEP client may send its token in the query (`?token=`), for clients that cannot set headers. Proxies
+    /// and browsers keep such addresses in logs and histories. Default false.
+    pub whip_query_tokens: bool,
     pub api: Api,
     #[serde(skip)]
     pub process: Process,
@@ -34,7 +37,9 @@ pub struct Config {
 pub struct Process {
     /// `server.public_names`: names that clients may have signed in place of the `Host` header that arrives.
     pub public_names: Vec<String>,
-    /// `server.trusted_proxies`: who may say by `X-Forwarded-Host` what the client wrote.
+    /// `server.public_url`: where clients reach this server. Empty: where they sent their request.
+    pub public_url: String,
+    /// `server.trusted_proxies`: the proxies whose `X-Forwarded-Host` and `X-Forwarded-Prefix` are believed.
     pub trusted_proxies: Vec<Network>,
     /// `server.outbound_networks`: what callback and push URLs may reach besides public addresses.
     pub outbound: AllowedNetworks,
@@ -75,6 +80,7 @@ impl Default for Config {
             demo: true,
             ice_urls: Vec::new(),
             turn: Turn::default(),
+            whip_query_tokens: false,
             api: Api::default(),
             process: Process::default(),
         }

@@ -69,7 +69,7 @@ impl<'a> Cleaner<'a> {
                     let dead = self.dead(holders.map(|publisher| publisher.holder.node)).await?;
                     let free = |seats: &mut Seats| {
                         seats::free_dead(seats, |node| dead.contains(node));
-                        seats.publishers.is_empty()
+                        seats.is_empty()
                     };
                     self.change(&key, &dead, free).await?;
                 }

@@ -13,8 +13,10 @@ use crate::api::mix::check;
 use crate::api::tencent::call::{self, Call};
 use crate::api::tencent::read::RoomKind;
 use crate::applications::Applications;
-use crate::whip::bearer::Bearer;
-use crate::whip::{fragment, offer};
+use crate::refused_lines::refused_lines;
+use crate::whip::bearer::{Bearer, QueryTokens, Token};
+use crate::whip::location::location;
+use crate::whip::{fragment, names, offer};
 
 /// Takes any bytes; a panic is a finding.
 pub type Target = fn(&[u8]);
@@ -57,8 +59,14 @@ fn http(data: &[u8]) -> (String, HeaderMap, &[u8]) {
 
 /// A WHIP or WHEP request: its token, and its body as an offer and as a fragment.
 fn whip(data: &[u8]) {
-    let (_, headers, body) = http(data);
-    let bearer = Bearer::read(&headers, &applications(), Duration::from_secs(NOW));
+    let (query, headers, body) = http(data);
+    let _refused = (
+        names::room(&query),
+        names::user(&query),
+        location("", Some(query.as_str()), "/whip/1/x"),
+    );
+    let token = Token::of(&headers, Some(query.as_str()), QueryTokens::Permitted);
+    let bearer = Bearer::read(token, &applications(), Duration::from_secs(NOW));
     assert!(bearer.is_err(), "a forged ticket was taken");
     let Ok(body) = std::str::from_utf8(body) else {
         return;
@@ -70,6 +78,7 @@ fn whip(data: &[u8]) {
         };
         assert_eq!(offer, again);
         assert!(offer.sdp.ends_with("\r\n"));
+        let _either = refused_lines(&offer.sdp, body);
     }
     if let Ok(Some(credentials)) = fragment::read(body) {
         let restarted = fragment::restart_offer(body, &credentials);

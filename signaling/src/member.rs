@@ -1,5 +1,6 @@
 //! One login: a task that owns the user's stay in a room and outlives its WebSocket by the resume time.
 
+mod desired;
 mod session;
 pub mod stay;
 
@@ -21,7 +22,7 @@ use crate::permissions::Permit;
 use crate::room_documents::Refused;
 use crate::service::Shared;
 use crate::turn;
-use stay::{Message, Stay};
+use stay::{Leaving, Message, Stay};
 
 /// Clients are asked to come back after so long when the bus is away.
 const RETRY_AFTER_MS: u64 = 2000;
@@ -98,8 +99,9 @@ struct Member {
 impl Member {
     async fn run(mut self, mut inbox: mpsc::Receiver<ToMember>) {
         let clock = Clock;
+        let resume_time = Duration::from_secs(self.shared.config.resume_seconds.into());
+        let mut leaving = Leaving::ForGood;
         loop {
-            let resume_time = Duration::from_secs(self.shared.config.resume_seconds.into());
             let deadline = self.lost_at.map(|lost| lost + resume_time);
             tokio::select! {
                 message = inbox.recv() => match message {
@@ -120,6 +122,7 @@ impl Member {
                     Some(ToMember::Permit(permit)) => Box::pin(self.permit(*permit)).await,
                     Some(ToMember::Kick(reason)) => {
                         self.tell(Event::Kicked { reason });
+                        leaving = Leaving::when_kicked(reason, resume_time);
                         break;
                     }
                     None => break,
@@ -135,7 +138,7 @@ impl Member {
                 self.lost_at = Some(clock.now());
             }
         }
-        self.exit_room().await;
+        self.exit_room(leaving).await;
         let Identity {
             app,
             user,
@@ -251,7 +254,7 @@ impl Member {
             }
             Request::ExitRoom {} => {
                 self.in_room()?;
-                self.exit_room().await;
+                self.exit_room(Leaving::ForGood).await;
                 Ok(Reply::Done {})
             }
             Request::Connect { offer, lines } => {
@@ -279,10 +282,7 @@ impl Member {
                     statistics: Box::new(statistics),
                 })
             }
-            Request::MuteRemoteAudio { user_id, muted } => {
-                self.in_room()?.mute_remote(user_id, muted);
-                Ok(Reply::Done {})
-            }
+            Request::MuteRemoteAudio { user_id, muted } => self.in_room()?.mute_remote(user_id, muted).map(done),
         }
     }
 
@@ -298,9 +298,9 @@ impl Member {
         self.stay.as_mut().ok_or_else(|| failure(ErrorCode::NotInRoom))
     }
 
-    async fn exit_room(&mut self) {
+    async fn exit_room(&mut self, leaving: Leaving) {
         if let Some(stay) = self.stay.take() {
-            stay.leave().await;
+            stay.leave(leaving).await;
         }
     }
 }
@@ -372,41 +372,47 @@ pub fn json(message: &ServerMessage) -> Utf8Bytes {
 /// An error with the words for a person.
 pub fn failure(code: ErrorCode) -> ErrorBody {
     let message = match code {
-        ErrorCode::BadRequest => "this is no request of the protocol; see docs/signaling.md",
-        ErrorCode::MessageTooLarge => "a message may have 256 KiB; the connection closes",
-        ErrorCode::RateLimited => "too many requests; the connection closes",
-        ErrorCode::NotLoggedIn => "the first request must be login",
-        ErrorCode::AlreadyLoggedIn => "this connection is logged in; open another one",
-        ErrorCode::UnknownApplication => "this server does not know that sdkAppId",
+        ErrorCode::BadRequest => "the message is not a request of the protocol; see docs/signaling.md",
+        ErrorCode::MessageTooLarge => "the message has more than 256 KiB; the connection closes",
+        ErrorCode::RateLimited => "the connection sent too many requests (50 a second after 100 at once); it closes",
+        ErrorCode::NotLoggedIn => "the connection is not logged in; send login first",
+        ErrorCode::AlreadyLoggedIn => "the connection is logged in already; open another one for another user",
+        ErrorCode::UnknownApplication => "this server does not know the sdkAppId",
         ErrorCode::UserSigInvalid => "the UserSig is malformed or not signed with the application's key",
-        ErrorCode::UserSigExpired => "the UserSig is expired; get a new one",
+        ErrorCode::UserSigExpired => "the UserSig has expired; get a new one",
         ErrorCode::UserSigUserMismatch => "the UserSig is for another user",
         ErrorCode::UserSigAppMismatch => "the UserSig is for another application",
-        ErrorCode::ResumeFailed => "there is nothing to resume; log in without resumeToken and enter the room again",
-        ErrorCode::NotInRoom => "enter a room first",
-        ErrorCode::AlreadyInRoom => "leave the present room first",
-        ErrorCode::RoomFull => "the room has 50,000 members",
+        ErrorCode::ResumeFailed => {
+            "the login cannot be resumed any more; log in without resumeToken and enter the room again"
+        }
+        ErrorCode::NotInRoom => "the member is in no room; enter one first",
+        ErrorCode::AlreadyInRoom => "the member is in a room already; leave it first",
+        ErrorCode::RoomFull => "the room has 50,000 members, which is the limit",
         ErrorCode::NotPermitted => {
             "the role or the room ticket does not permit it; switch the role or get another ticket"
         }
-        ErrorCode::PrivateMapKeyInvalid => "this application needs a privateMapKey of this user for this room",
-        ErrorCode::TooManyAudioPublishers => "as many members speak as the room permits; wait until one stops",
-        ErrorCode::TooManyVideoPublishers => "four members show themselves already; wait until one stops",
-        ErrorCode::TooManyVideoRequests => {
-            "cancel another picture first: 4 cameras, 3 while sending one, and one screen"
+        ErrorCode::PrivateMapKeyInvalid => "the application requires a privateMapKey of this user for this room",
+        ErrorCode::TooManyAudioPublishers => {
+            "the room already has as many open microphones as the application permits; ask someone to turn theirs off"
         }
-        ErrorCode::NotPublished => "that member does not publish that source",
-        ErrorCode::NotConnected => "connect first: there is no media session",
+        ErrorCode::TooManyVideoPublishers => "the room already has 4 cameras; ask someone to turn theirs off",
+        ErrorCode::TooManyVideoRequests => {
+            "the member already watches 4 cameras (3 while sending one) or a screen; cancel one first"
+        }
+        ErrorCode::TooManyMuted => "the member already mutes 74 members; unmute one first",
+        ErrorCode::NotPublished => "the member does not publish that source",
+        ErrorCode::NotConnected => "there is no media session; connect first",
         ErrorCode::BadSdp => "the offer was refused",
+        ErrorCode::CodecNotSupported => "the offer has no codec for that source that this server takes",
         ErrorCode::NoMediaNode => "no media server is available; try again",
-        ErrorCode::BadCustomMessage => "a message needs a cmdId of 1 to 10 and base64",
-        ErrorCode::CustomMessageTooLarge => "a message has at most 1024 bytes",
-        ErrorCode::CustomMessageRate => "at most 30 messages a second; this one reached nobody",
+        ErrorCode::BadCustomMessage => "a custom message needs a cmdId from 1 to 10 and data in base64",
+        ErrorCode::CustomMessageTooLarge => "a custom message has at most 1024 bytes",
+        ErrorCode::CustomMessageRate => "a member sends at most 30 custom messages a second; this one reached nobody",
         ErrorCode::NodeFull => "the server is full; try again later",
         ErrorCode::TryLater => {
             "the servers cannot reach one another for now; those inside go on; try again in two seconds"
         }
-        ErrorCode::Internal => "something failed here; try again",
+        ErrorCode::Internal => "the server failed; try again",
     };
     ErrorBody {
         code,

@@ -6,7 +6,7 @@ use rotunda_bus::{BusError, BusExt, ClusterNode, Revision, SharedBus};
 use rotunda_proto::config::Microphones;
 use rotunda_proto::ids::{MembershipId, NodeId, RoomKey, TrackSource, UserId};
 use rotunda_proto::room::{
-    Holder, MAX_MEMBERS, MemberCounts, RoomInfo, Roster, RosterMember, Seats, TrackState, count_key, info_key,
+    Holder, KeptCell, MAX_MEMBERS, MemberCounts, RoomInfo, Roster, RosterMember, Seats, TrackState, count_key, info_key,
     roster_key, seats_key,
 };
 use rotunda_proto::sfu::{NODES_PREFIX, NodeInfo};
@@ -133,20 +133,48 @@ impl RoomDocuments {
             .await
     }
 
-    pub async fn give_seat_back(&self, membership: MembershipId, source: TrackSource) -> Result<(), Refused> {
+    pub async fn give_seat_back(&self, member: &RosterMember, source: TrackSource) -> Result<(), Refused> {
         self.change_seats(|document| {
-            seats::give_back(document, membership, source);
+            seats::give_back(document, &member.user, member.holder.membership, source);
             Ok(())
         })
         .await
     }
 
-    pub async fn give_all_seats_back(&self, membership: MembershipId) -> Result<(), Refused> {
+    pub async fn give_all_seats_back(&self, member: &RosterMember) -> Result<(), Refused> {
         self.change_seats(|document| {
-            seats::leave(document, membership);
+            seats::leave(document, &member.user, member.holder.membership);
             Ok(())
         })
         .await
+    }
+
+    /// As [`give_all_seats_back`](Self::give_all_seats_back); mixes keep the member's cells until a time.
+    pub async fn keep_cells(&self, member: &RosterMember, until_unix_ms: u64) -> Result<(), Refused> {
+        self.change_seats(|document| {
+            let RosterMember {
+                user,
+                entered_unix_ms,
+                holder,
+            } = member;
+            seats::cut_off(document, user, holder.membership, *entered_unix_ms, until_unix_ms);
+            Ok(())
+        })
+        .await
+    }
+
+    pub async fn drop_expired_cells(&self, unix_ms: u64) -> Result<(), Refused> {
+        self.change_seats(|document| {
+            seats::drop_expired(document, unix_ms);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Cells of publishers who may come back.
+    pub async fn kept_cells(&self) -> Result<Vec<KeptCell>, BusError> {
+        let seats = self.bus.load::<Seats>(&seats_key(&self.room)).await?;
+        Ok(seats.map(|(seats, _)| seats.kept).unwrap_or_default())
     }
 
     async fn least_loaded_sfu(&self) -> Result<NodeId, Refused> {
@@ -167,7 +195,7 @@ impl RoomDocuments {
         let changed = self.bus.update(&key, |document: Option<Seats>| {
             let mut document = document.unwrap_or_default();
             change(&mut document)?;
-            Ok(((!document.publishers.is_empty()).then_some(document), ()))
+            Ok(((!document.is_empty()).then_some(document), ()))
         });
         changed.await?.map_err(Refused::Code)
     }

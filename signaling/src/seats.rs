@@ -3,8 +3,11 @@
 use rotunda_proto::config::Microphones;
 use rotunda_proto::ids::{MembershipId, TrackSource, UserId};
 use rotunda_proto::incarnation::Incarnation;
-use rotunda_proto::room::{Holder, MAX_VIDEO_PUBLISHERS, Publisher, Seats, TrackState};
+use rotunda_proto::room::{Holder, KeptCell, MAX_VIDEO_PUBLISHERS, Publisher, Seats, TrackState};
 use rotunda_proto::signaling::ErrorCode;
+
+/// Cells that are kept for publishers who are away; of more the oldest is given up.
+const MAX_KEPT: usize = 24;
 
 /// Gives a member a seat for a source. Taking it again only changes whether it is muted.
 pub fn take(
@@ -36,18 +39,15 @@ pub fn take(
         .retain(|publisher| publisher.user != *user || publisher.holder.membership == holder.membership);
     let at = seats.publishers.iter().position(|publisher| publisher.user == *user);
     let at = at.unwrap_or_else(|| {
-        seats.publishers.push(Publisher {
-            user: user.clone(),
-            holder: holder.clone(),
-            audio: None,
-            camera: None,
-            screen: None,
-        });
-        seats.publishers.len() - 1
+        let last = seats.publishers.len();
+        let at = seats.kept_for(user).map_or(last, |cell| cell.index.min(last));
+        seats.publishers.insert(at, Publisher::of(user.clone(), holder.clone()));
+        at
     });
     // The node may have begun anew since.
     seats.publishers[at].holder = holder.clone();
     *seats.publishers[at].track_mut(source) = Some(state);
+    forget_kept(seats, user, source);
     Ok(())
 }
 
@@ -70,7 +70,7 @@ pub fn mute(
 }
 
 /// Gives a seat back; also right when there is none.
-pub fn give_back(seats: &mut Seats, membership: MembershipId, source: TrackSource) {
+pub fn give_back(seats: &mut Seats, user: &UserId, membership: MembershipId, source: TrackSource) {
     let mut publishers = seats.publishers.iter_mut();
     if let Some(publisher) = publishers.find(|publisher| publisher.holder.membership == membership) {
         *publisher.track_mut(source) = None;
@@ -78,13 +78,7 @@ pub fn give_back(seats: &mut Seats, membership: MembershipId, source: TrackSourc
     seats
         .publishers
         .retain(|publisher| publisher.audio.or(publisher.camera).or(publisher.screen).is_some());
-}
-
-/// Gives all of a membership's seats back.
-pub fn leave(seats: &mut Seats, membership: MembershipId) {
-    seats
-        .publishers
-        .retain(|publisher| publisher.holder.membership != membership);
+    forget_kept(seats, user, source);
 }
 
 /// A membership that follows from the user's name, for tests.
@@ -118,6 +112,68 @@ pub fn free_dead(seats: &mut Seats, is_dead: impl Fn(&Incarnation) -> bool) -> b
     let before = seats.publishers.len();
     seats.publishers.retain(|publisher| !is_dead(&publisher.holder.node));
     seats.publishers.len() != before
+}
+
+/// Gives all of a membership's seats back.
+pub fn leave(seats: &mut Seats, user: &UserId, membership: MembershipId) {
+    seats
+        .publishers
+        .retain(|publisher| publisher.holder.membership != membership);
+    // A newer login of the same user may still need them.
+    if !seats.publishers.iter().any(|publisher| publisher.user == *user) {
+        seats.kept.retain(|cell| cell.user != *user);
+    }
+}
+
+/// Gives all of a member's seats back, and keeps their cells in mixes until a time: they were cut off and may come back.
+pub fn cut_off(
+    seats: &mut Seats,
+    user: &UserId,
+    membership: MembershipId,
+    entered_unix_ms: u64,
+    until_unix_ms: u64,
+) {
+    let before = seats
+        .kept_for(user)
+        .map(|cell| cell.sources.clone())
+        .unwrap_or_default();
+    let Some(index) = seats
+        .publishers
+        .iter()
+        .position(|publisher| publisher.holder.membership == membership)
+    else {
+        // What is kept of an earlier time stays until that is over.
+        return;
+    };
+    let publisher = seats.publishers.remove(index);
+    let sources = TrackSource::ALL
+        .into_iter()
+        .filter(|source| publisher.track(*source).is_some());
+    let sources = sources.chain(before).collect();
+    seats.kept.retain(|cell| cell.user != *user);
+    if seats.kept.len() == MAX_KEPT {
+        seats.kept.remove(0);
+    }
+    seats.kept.push(KeptCell {
+        user: user.clone(),
+        holder: publisher.holder.clone(),
+        sources,
+        entered_unix_ms,
+        index,
+        until_unix_ms,
+    });
+}
+
+/// Forgets the cells whose time is over.
+pub fn drop_expired(seats: &mut Seats, unix_ms: u64) {
+    seats.kept.retain(|cell| cell.until_unix_ms > unix_ms);
+}
+
+fn forget_kept(seats: &mut Seats, user: &UserId, source: TrackSource) {
+    for cell in seats.kept.iter_mut().filter(|cell| cell.user == *user) {
+        cell.sources.remove(&source);
+    }
+    seats.kept.retain(|cell| !cell.sources.is_empty());
 }
 
 #[cfg(test)]
@@ -160,10 +216,10 @@ mod tests {
         super::take(&mut seats, Microphones::default(), &user(1), &older, audio, on).unwrap();
         super::take(&mut seats, Microphones::default(), &user(1), &newer, audio, on).unwrap();
         assert_eq!(seats.publishers.len(), 1);
-        give_back(&mut seats, older.membership, audio);
-        leave(&mut seats, older.membership);
+        give_back(&mut seats, &user(1), older.membership, audio);
+        leave(&mut seats, &user(1), older.membership);
         assert_eq!(seats.publishers[0].holder, newer);
-        leave(&mut seats, newer.membership);
+        leave(&mut seats, &user(1), newer.membership);
         assert_eq!(seats, Seats::default());
     }
 
@@ -238,7 +294,7 @@ mod tests {
             TrackState::On,
         )
         .unwrap();
-        give_back(&mut seats, membership(5), TrackSource::Audio);
+        give_back(&mut seats, &user(5), membership(5), TrackSource::Audio);
         take(
             &mut seats,
             Microphones::default(),
@@ -277,6 +333,43 @@ mod tests {
         assert_eq!(seats.publishers[0].audio, Some(TrackState::Muted));
     }
 
+    #[test]
+    fn a_publisher_who_was_cut_off_keeps_the_cell_until_everything_is_published_again() {
+        let (mics, on) = (Microphones::default(), TrackState::On);
+        let mut seats = Seats::default();
+        for number in 0..3 {
+            take(&mut seats, mics, number, TrackSource::Camera, on).unwrap();
+        }
+        take(&mut seats, mics, 1, TrackSource::Audio, on).unwrap();
+        cut_off(&mut seats, &user(1), membership(1), 1, 30_000);
+        let publishes = |seats: &Seats| seats.publishers.iter().any(|one| one.user == user(1));
+        assert!(!publishes(&seats), "the seats are free for others");
+        let order = |seats: &Seats| seats.cells().into_iter().map(|one| one.user).collect::<Vec<_>>();
+        assert_eq!(order(&seats), [user(0), user(1), user(2)]);
+        assert_eq!(seats.cells()[1].camera, Some(TrackState::Muted), "a card");
+
+        take(&mut seats, mics, 1, TrackSource::Audio, on).unwrap();
+        assert_eq!(order(&seats), [user(0), user(1), user(2)]);
+        assert_eq!(seats.cells()[1].camera, Some(TrackState::Muted), "still to come");
+        take(&mut seats, mics, 1, TrackSource::Camera, on).unwrap();
+        assert_eq!((seats.cells(), seats.kept.len()), (seats.publishers.clone(), 0));
+        assert_eq!(order(&seats), [user(0), user(1), user(2)]);
+    }
+
+    #[test]
+    fn a_cell_is_given_up_when_its_time_is_over_or_its_user_leaves_in_order() {
+        let mut seats = Seats::default();
+        for number in 0..2 {
+            let (mics, on) = (Microphones::default(), TrackState::On);
+            take(&mut seats, mics, number, TrackSource::Camera, on).unwrap();
+            cut_off(&mut seats, &user(number), membership(number), 1, 30_000 + number as u64);
+        }
+        drop_expired(&mut seats, 30_000);
+        assert_eq!(seats.cells()[0].user, user(1));
+        leave(&mut seats, &user(1), membership(1));
+        assert!(seats.is_empty());
+    }
+
     proptest! {
         #[test]
         fn no_order_of_requests_exceeds_the_limits(steps in prop::collection::vec((0..12_usize, 0..3_u8, 0..3_u8), 0..200)) {
@@ -285,7 +378,7 @@ mod tests {
                 let source = TrackSource::ALL[usize::from(source)];
                 match step {
                     0 | 1 => { let _refused = take(&mut seats, Microphones::default(), number, source, TrackState::On); }
-                    _ => give_back(&mut seats, membership(number), source),
+                    _ => give_back(&mut seats, &user(number), membership(number), source),
                 }
                 let audio = seats.publishers.iter().filter(|one| one.audio.is_some()).count();
                 let video = seats.publishers.iter().filter(|one| one.camera.is_some() || one.screen.is_some()).count();

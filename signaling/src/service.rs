@@ -7,6 +7,7 @@ use axum::extract::{State, WebSocketUpgrade};
 use axum::response::Response;
 use axum::routing::{MethodRouter, get};
 use rotunda_bus::{ClusterNode, SharedBus};
+use rotunda_listen::Listener;
 use rotunda_proto::config::Application;
 use rotunda_proto::ids::NodeId;
 use rotunda_proto::signaling::{KickReason, MAX_MESSAGE_BYTES, RequestEnvelope, ServerMessage};
@@ -36,12 +37,6 @@ const READ_BUFFER: usize = 1024;
 pub enum StartError {
     #[error("reach the bus")]
     Bus(#[from] rotunda_bus::BusError),
-    #[error("listen for gRPC on {address}")]
-    Grpc {
-        address: std::net::SocketAddr,
-        #[source]
-        source: std::io::Error,
-    },
     #[error("build the gRPC reflection service")]
     Reflection(#[source] tonic_reflection::server::Error),
 }
@@ -108,11 +103,12 @@ impl Service {
         cluster: ClusterNode,
         applications: Vec<Application>,
         store: Store,
+        grpc: Listener,
         shutdown: CancellationToken,
     ) -> Result<Self, StartError> {
         let shared = Shared::new(config, cluster, applications, store);
         let callbacks = callbacks::start(shared.clone(), shutdown.clone()).await?;
-        let api = api::start(shared.clone(), shutdown.clone()).await?;
+        let api = api::start(shared.clone(), grpc, shutdown.clone()).await?;
         let permissions = permissions::serve(shared.clone(), shutdown.clone()).await?;
         let living = shared.cluster.living();
         let cleaning = dead_nodes::clean_up(shared.bus.clone(), living, shutdown.clone());

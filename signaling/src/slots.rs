@@ -1,7 +1,5 @@
 //! Which receive slot shows whom: a pure function of a member's wishes and the room, stable from call to call.
 
-use std::collections::BTreeSet;
-
 use rotunda_proto::config::Microphones;
 use rotunda_proto::ids::{TrackSource, UserId};
 use rotunda_proto::room::Seats;
@@ -10,12 +8,14 @@ use rotunda_proto::sfu::{Loudest, MEMBER_AUDIO_SLOTS, MEMBER_CAMERA_SLOTS, SlotM
 use rotunda_proto::signaling::ErrorCode;
 use rotunda_proto::voice_slots::seat_voices;
 
+use crate::muted::Muted;
+
 /// What one member wants to see and not to hear.
 #[derive(Debug, Clone, Default)]
 pub struct Wishes {
     /// In the order of asking.
     pub pictures: Vec<VideoWant>,
-    pub muted: BTreeSet<UserId>,
+    pub muted: Muted,
 }
 
 impl Wishes {
@@ -87,7 +87,7 @@ pub fn assign(microphones: Microphones, before: &SlotMap, seats: &Seats, wishes:
     }
 
     if microphones.exceed_slots() {
-        let except = wishes.muted.clone();
+        let except = wishes.muted.all();
         return SlotMap {
             audio: Vec::new(),
             loudest: Some(Loudest { except }),
@@ -99,7 +99,7 @@ pub fn assign(microphones: Microphones, before: &SlotMap, seats: &Seats, wishes:
         .iter()
         .filter(|publisher| publisher.audio.is_some() && publisher.user != *me)
         .map(|publisher| &publisher.user)
-        .filter(|user| !wishes.muted.contains(*user))
+        .filter(|user| !wishes.muted.contains(user))
         .collect();
     let cameras = video.iter().take(MEMBER_CAMERA_SLOTS);
     let cameras: Vec<Option<&UserId>> = cameras.map(|want| want.as_ref().map(|want| &want.user)).collect();
@@ -138,7 +138,7 @@ mod tests {
     use super::*;
     use crate::seats;
     use proptest::prelude::*;
-    use rotunda_proto::room::TrackState;
+    use rotunda_proto::room::{Roster, TrackState};
 
     fn user(number: usize) -> UserId {
         format!("user{number}").parse().unwrap()
@@ -167,6 +167,12 @@ mod tests {
             .unwrap();
         }
         room
+    }
+
+    fn muted(seats: &Seats, number: usize) -> Muted {
+        let mut muted = Muted::default();
+        muted.mute(seats, &Roster::default(), user(number)).unwrap();
+        muted
     }
 
     fn camera(number: usize) -> VideoWant {
@@ -219,7 +225,7 @@ mod tests {
     fn nobody_hears_himself_or_whom_he_muted() {
         let (seats, me) = (room(3, 0), user(0));
         let wishes = Wishes {
-            muted: [user(1)].into(),
+            muted: muted(&seats, 1),
             ..Wishes::default()
         };
         let slots = assign(Microphones::default(), &SlotMap::default(), &seats, &wishes, &me);
@@ -230,7 +236,7 @@ mod tests {
     fn where_more_may_speak_the_sfu_chooses_but_never_whom_one_has_muted() {
         let (seats, me) = (room(6, 0), user(0));
         let wishes = Wishes {
-            muted: [user(1)].into(),
+            muted: muted(&seats, 1),
             ..Wishes::default()
         };
         let nine = Microphones::try_from(9).unwrap();

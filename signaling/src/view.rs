@@ -62,10 +62,11 @@ impl RoomState {
     }
 
     pub fn mix_view(&self) -> Option<MixView> {
-        let spec = &self.mix.as_ref()?.spec;
+        let RunningMix { spec, not_mixable, .. } = self.mix.as_deref()?;
         Some(MixView {
             stream_id: spec.stream_id.clone(),
             template: spec.layout.template,
+            not_mixable: not_mixable.clone(),
         })
     }
 

@@ -1,11 +1,11 @@
-//! `rotunda demo`: the main job end to end, with figures a person can check.
+//! `rotunda demo`: the main job end to end, with figures that a person can check.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use rotunda_bus::Heard;
 use rotunda_client::source::{Sound, SourceConfig};
 use rotunda_client::{JoinError, Participant, ParticipantConfig, Statistics};
@@ -25,11 +25,12 @@ use crate::server::Server;
 use crate::tenants::Purpose;
 
 /// Name, number in the frame mark, codec.
-const PEOPLE: [(&str, u8, VideoCodec); 4] = [
+///
+/// Three: the fourth camera seat of the room is the visitor's.
+const PEOPLE: [(&str, u8, VideoCodec); 3] = [
     ("ann", 11, VideoCodec::H264),
     ("bob", 22, VideoCodec::Vp8),
     ("cat", 33, VideoCodec::H264),
-    ("dan", 44, VideoCodec::Vp8),
 ];
 /// Files are finished within this time after the mix has ended.
 const FINISH_WITHIN: Duration = Duration::from_secs(30);
@@ -37,6 +38,10 @@ const FINISH_WITHIN: Duration = Duration::from_secs(30);
 pub async fn run(arguments: cli::Demo) -> anyhow::Result<()> {
     let config = load(&arguments.file)?;
     start_logging(&config, Quiet::Yes);
+    ensure!(
+        !config.server.tls.is_on(),
+        "the demo's participants speak to this server without TLS: run it without server.tls, or use `rotunda serve`"
+    );
     let (port, rtmp) = (config.server.port, config.live.rtmp_port);
     let directory = config.recorder.directory.clone();
     let grpc = format!("http://127.0.0.1:{}", config.signaling.api.grpc_port);
@@ -98,7 +103,7 @@ pub async fn run(arguments: cli::Demo) -> anyhow::Result<()> {
     let known = files(&directory);
     api.start(&mix).await.context("start the mix")?;
     println!(
-        "\n  Demo room   http://localhost:{port}/?room={room}   (open it, and you are in the mix)\n\
+        "\n  Demo room   http://localhost:{port}/?room={room}   (open it, and you are in the mix as the fourth)\n\
          \x20 Live        http://localhost:{port}/live/{stream}.flv\n\
          \x20             http://localhost:{port}/live/{stream}.m3u8\n\
          \x20             rtmp://localhost:{rtmp}/live/{stream}\n\
@@ -170,12 +175,12 @@ fn progress(seconds: u64, health: &Health, people: &[Person]) -> std::io::Result
     let sent: u64 = people.iter().map(|person| person.statistics.borrow().bytes_sent).sum();
     let rate = sent * 8 / 1000 / seconds.max(1);
     print!(
-        "\r{:02}:{:02}  participants {connected}/{}  in {rate} kbit/s  |  mix: {} pictures live, {:.1} fps, \
+        "\r{:02}:{:02}  participants {connected}/{}  in {rate} kbit/s  |  mix: {} videos live, {:.1} fps, \
          {:.0} + {:.0} kbit/s, tick {:.0} ms, late {}   ",
         seconds / 60,
         seconds % 60,
         people.len(),
-        health.live_pictures,
+        health.live_videos,
         health.fps,
         health.video_kbps,
         health.audio_kbps,
@@ -221,7 +226,7 @@ async fn wait_for_files(directory: &Path, known: &[PathBuf]) -> Vec<PathBuf> {
 
 fn summary(made: &[PathBuf], health: &Health) {
     println!(
-        "\nSummary: {:.1} s of programme, {} late ticks",
+        "\nSummary: {:.1} s of program, {} late ticks",
         health.program_ms as f64 / 1000.0,
         health.late_ticks
     );
@@ -244,7 +249,7 @@ fn summary(made: &[PathBuf], health: &Health) {
                     println!("    {line}");
                 }
             }
-            Err(_) => println!("    (install ffmpeg to see what is in it)"),
+            Err(_) => println!("    (install ffmpeg to see the streams in it)"),
         }
         println!(
             "  check it yourself: ffprobe -v error -show_format -show_streams '{}'",

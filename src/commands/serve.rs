@@ -12,10 +12,11 @@ use crate::tenants::Purpose;
 pub async fn run(arguments: cli::Serve) -> anyhow::Result<()> {
     let config = load(&arguments.file)?;
     start_logging(&config, Quiet::No);
+    let scheme = if config.server.tls.is_on() { "https" } else { "http" };
     let server = Server::start(config, &arguments.roles, Purpose::Serve).await?;
     let port = server.http.port();
-    // On standard output and flushed, so that who started the process can wait for it.
-    println!("Rotunda is ready: http://localhost:{port}/  (Ctrl-C ends it)");
+    // On standard output and flushed, so that a parent process can wait for it.
+    println!("Rotunda is ready: {scheme}://localhost:{port}/  (Ctrl-C ends it)");
     if server.demo.is_some() {
         println!(
             "Demo mode: anybody who reaches this server gets a ticket. Configure [[applications]] for your own use."
@@ -29,7 +30,7 @@ pub async fn run(arguments: cli::Serve) -> anyhow::Result<()> {
     server.finish().await;
     ensure!(
         !failed,
-        "a part of the server has failed, as the log tells: start it again"
+        "a part of the server has failed; the log says why. Start it again"
     );
     Ok(())
 }

@@ -12,7 +12,7 @@ mod events;
 mod mix_tasks;
 mod pictures;
 mod pool;
-mod recordings;
+mod recording_files;
 mod seal;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -26,6 +26,6 @@ pub use events::{Effects, JournalEntry, StreamedEvent};
 pub use mix_tasks::{MixTaskEnd, MixTaskRow};
 pub use pictures::{NewPicture, Picture, PictureInfo};
 pub use pool::{Engine, Store};
-pub use recordings::{FileRow, RecordingRow};
+pub use recording_files::{CatalogueRow, FileRow};
 pub use seal::{SealError, SealKey};
 pub use usage::UsageRow;

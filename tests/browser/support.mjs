@@ -45,8 +45,8 @@ async function freePort() {
 /** What somebody else took between our look and the server's. */
 const TAKEN = 'is taken by another program';
 
-/** Starts `rotunda serve` in a folder of its own; `stop()` ends it in order and fails if it cannot. */
-export async function startServer(settings = {}, tries = 5) {
+/** Settings of a server of its own on free ports, in a folder of its own. */
+async function ownSettings(settings) {
   const data = mkdtempSync(join(tmpdir(), 'rotunda-test-'));
   const [http, grpc, rtmp, media] = [await freePort(), await freePort(), await freePort(), await freePort()];
   const env = {
@@ -63,6 +63,38 @@ export async function startServer(settings = {}, tries = 5) {
     ROTUNDA__SFU__ROOM_SESSIONS: '1',
     ...settings,
   };
+  return { data, http, env };
+}
+
+/** Starts `rotunda demo`; `stop()` lets it finish its files. */
+export async function startDemo() {
+  const { data, http, env } = await ownSettings({});
+  const demo = spawn(binary, ['demo'], { env, cwd: data, stdio: ['ignore', 'pipe', 'pipe'] });
+  let out = '';
+  demo.stderr.on('data', (text) => { out += text; });
+  const ended = await new Promise((resolve) => {
+    demo.stdout.on('data', (text) => {
+      out += text;
+      if (out.includes('Demo room')) resolve(undefined);
+    });
+    demo.on('close', (code) => resolve(`the demo ended with ${code}:\n${out}`));
+  });
+  if (ended) throw new Error(ended);
+  return {
+    url: `http://localhost:${http}`,
+    async stop() {
+      const exited = once(demo, 'exit');
+      demo.kill('SIGINT');
+      const [code] = await exited;
+      rmSync(data, { recursive: true, force: true });
+      if (code !== 0) throw new Error(`the demo ended with ${code}:\n${out}`);
+    },
+  };
+}
+
+/** Starts `rotunda serve` in a folder of its own; `stop()` ends it in order and fails if it cannot. */
+export async function startServer(settings = {}, tries = 5) {
+  const { data, http, env } = await ownSettings(settings);
   const server = spawn(binary, ['serve'], { env, cwd: data, stdio: ['ignore', 'pipe', 'pipe'] });
   let log = '';
   server.stderr.on('data', (text) => { log += text; });

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use rotunda_media::mark::{self, Mark};
-use rotunda_media::picture::Rect;
+use rotunda_media::video_frame::Rect;
 
 /// Samples a second of the sound that [`sound`] answers.
 pub const SAMPLE_RATE: usize = 48_000;

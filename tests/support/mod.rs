@@ -9,6 +9,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 pub mod film;
+pub mod hls_rules;
 
 /// `rotunda serve` in a folder of its own, on free ports. Dropping it kills it.
 pub struct Server {
@@ -93,20 +94,35 @@ impl Server {
 
     /// The body of a page, by curl's standard manners: any status.
     pub fn get(&self, path: &str) -> String {
+        self.request(path, &[]).1
+    }
+
+    /// Status and body of a page.
+    pub fn request(&self, path: &str, headers: &[&str]) -> (u16, String) {
         let mut stream = std::net::TcpStream::connect(("127.0.0.1", self.http)).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-        std::io::Write::write_all(
-            &mut stream,
-            format!("GET {path} HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n").as_bytes(),
-        )
-        .unwrap();
+        let headers: String = headers.iter().map(|line| format!("{line}\r\n")).collect();
+        let request = format!("GET {path} HTTP/1.0\r\nHost: 127.0.0.1\r\n{headers}\r\n");
+        std::io::Write::write_all(&mut stream, request.as_bytes()).unwrap();
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).unwrap();
         let answer = String::from_utf8_lossy(&answer);
-        answer
-            .split_once("\r\n\r\n")
-            .map(|(_, body)| body.to_owned())
-            .unwrap_or_default()
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+        (status.unwrap_or(0), body.to_owned())
+    }
+
+    /// The newest recordings, as their application's key lists them.
+    pub fn recordings(&self) -> Vec<serde_json::Value> {
+        let keys = std::fs::read_to_string(self.folder.path().join("secrets.toml")).unwrap();
+        let value = |name: &str| {
+            let line = keys.lines().find_map(|line| line.strip_prefix(&format!("{name} = ")));
+            line.unwrap().trim_matches('"').to_owned()
+        };
+        let key = format!("authorization: Bearer {}:{}", value("secret_id"), value("api_secret"));
+        let (status, list) = self.request("/recordings", &[&key]);
+        assert_eq!(status, 200, "{list}");
+        serde_json::from_str(&list).unwrap()
     }
 
     /// Ends the server with SIGTERM and says whether it ended by itself.
@@ -171,6 +187,8 @@ pub fn settings(folder: &Path, [http, grpc, rtmp, media]: [u16; 4]) -> Vec<(Stri
     [
         ("ROTUNDA__SERVER__DATA", folder.display().to_string()),
         ("ROTUNDA__SERVER__PORT", http.to_string()),
+        // Receivers of callbacks and pushes run here.
+        ("ROTUNDA__SERVER__OUTBOUND_NETWORKS", "[\"127.0.0.0/8\"]".to_owned()),
         ("ROTUNDA__RECORDER__DIRECTORY", recordings),
         ("ROTUNDA__RECORDER__PUBLIC_URL", format!("http://127.0.0.1:{http}")),
         ("ROTUNDA__LIVE__RTMP_PORT", rtmp.to_string()),

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use rotunda_media::codec::{AacDecoder, VideoCodec, VideoDecoder, h264};
-use rotunda_media::picture::Picture;
+use rotunda_media::video_frame::VideoFrame;
 use shiguredo_mp4::TrackKind;
 use shiguredo_mp4::boxes::SampleEntry;
 use shiguredo_mp4::demux::{Input, Mp4FileDemuxer};
@@ -119,12 +119,12 @@ pub struct Player {
     decoder: VideoDecoder,
     /// Pictures decoded so far, all loops counted.
     next: u64,
-    shown: Option<Picture>,
+    shown: Option<VideoFrame>,
 }
 
 impl Player {
     /// The picture at a time; times go up from call to call.
-    pub fn at(&mut self, seconds: f64) -> Option<&Picture> {
+    pub fn at(&mut self, seconds: f64) -> Option<&VideoFrame> {
         let wanted = (seconds * self.clip.fps) as u64;
         while self.next <= wanted {
             let length = self.clip.pictures.len() as u64;

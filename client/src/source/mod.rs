@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rotunda_media::codec::{
-    CodecError, EncodedPicture, ForceKey, H264Encoder, H264EncoderConfig, OpusEncoder, VideoCodec, Vp8Encoder,
+    CodecError, EncodedFrame, ForceKey, H264Encoder, H264EncoderConfig, OpusEncoder, VideoCodec, VpxCodec, VpxEncoder,
 };
 use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::TrackSource;
@@ -153,7 +153,7 @@ struct Generator {
 
 enum Encoder {
     H264(Box<H264Encoder>),
-    Vp8(Vp8Encoder),
+    Vpx(VpxEncoder),
 }
 
 impl Generator {
@@ -173,7 +173,8 @@ impl Generator {
             painter: Painter::new(config.name.clone(), config.mark, fps, clip)?,
             encoder: match config.codec {
                 VideoCodec::H264 => Encoder::H264(Box::new(H264Encoder::new(settings)?)),
-                VideoCodec::Vp8 => Encoder::Vp8(Vp8Encoder::new(settings)?),
+                VideoCodec::Vp8 => Encoder::Vpx(VpxEncoder::new(VpxCodec::Vp8, settings)?),
+                VideoCodec::Vp9 => Encoder::Vpx(VpxEncoder::new(VpxCodec::Vp9, settings)?),
             },
             opus: OpusEncoder::new(1, AUDIO_KBPS)?,
             codec: config.codec,
@@ -193,9 +194,9 @@ impl Generator {
             let (number, captured) = (self.pictures, start + self.picture_time());
             self.pictures += 1;
             let picture = self.painter.paint(number);
-            let EncodedPicture { data, .. } = match &mut self.encoder {
+            let EncodedFrame { data, .. } = match &mut self.encoder {
                 Encoder::H264(encoder) => encoder.encode(picture, force)?,
-                Encoder::Vp8(encoder) => encoder.encode(picture, force)?,
+                Encoder::Vpx(encoder) => encoder.encode(picture, force)?,
             };
             let ticks = number * 90_000 / self.fps;
             Ok(Encoded {

@@ -2,8 +2,8 @@
 
 use rotunda_media::draw::{Font, disc};
 use rotunda_media::mark::{self, Mark};
-use rotunda_media::picture::{Picture, Rect, Yuv};
 use rotunda_media::scale::scale_into;
+use rotunda_media::video_frame::{Rect, VideoFrame, Yuv};
 
 use super::clip::{Clip, Player};
 use super::{HEIGHT, SourceError, WIDTH};
@@ -14,12 +14,12 @@ pub struct Painter {
     fps: u64,
     clip: Option<Player>,
     font: Option<Font>,
-    canvas: Picture,
+    canvas: VideoFrame,
 }
 
 impl Painter {
     pub fn new(name: String, mark: u8, fps: u8, clip: Option<Clip>) -> Result<Self, SourceError> {
-        let canvas = Picture::filled(WIDTH.into(), HEIGHT.into(), Yuv::BLACK);
+        let canvas = VideoFrame::filled(WIDTH.into(), HEIGHT.into(), Yuv::BLACK);
         let clip = clip.map(Clip::player).transpose()?;
         Ok(Self {
             name,
@@ -32,7 +32,7 @@ impl Painter {
     }
 
     /// The picture with this number.
-    pub fn paint(&mut self, number: u64) -> &Picture {
+    pub fn paint(&mut self, number: u64) -> &VideoFrame {
         let seconds = number as f64 / self.fps as f64;
         match self.clip.as_mut().and_then(|clip| clip.at(seconds)) {
             Some(picture) => {
@@ -77,7 +77,7 @@ impl Painter {
 }
 
 /// A calm background of the participant's own colour, and a ball that goes round once in four seconds.
-fn pattern(canvas: &mut Picture, mark: u8, seconds: f64) {
+fn pattern(canvas: &mut VideoFrame, mark: u8, seconds: f64) {
     let hue = f64::from(mark) * 47.0;
     let channel = |shift: f64| (90.0 + 60.0 * ((hue + shift).to_radians()).cos()) as u32;
     let background = Yuv::from_rgb(channel(0.0) << 16 | channel(120.0) << 8 | channel(240.0));

@@ -1,8 +1,10 @@
 use rotunda_media::codec::{
-    AacDecoder, ForceKey, H264Encoder, H264EncoderConfig, OpusEncoder, VideoCodec, VideoDecoder, Vp8Encoder, h264,
+    AacDecoder, ForceKey, H264Encoder, H264EncoderConfig, OpusEncoder, VideoCodec, VideoDecoder, VpxCodec, VpxEncoder,
+    h264,
 };
 use rotunda_media::mark::{self, Mark};
-use rotunda_media::picture::{Picture, Rect, Yuv};
+use rotunda_media::rotate::rotate;
+use rotunda_media::video_frame::{Rect, Rotation, VideoFrame, Yuv};
 use rotunda_proto::ids::{RoomId, RoomKey, SdkAppId};
 use rotunda_proto::mix::{AudioEncode, Layout, Template};
 use rotunda_proto::room::TrackState;
@@ -44,16 +46,18 @@ fn spec(width: u16, height: u16) -> MixSpec {
 
 enum Camera {
     H264(Box<H264Encoder>),
-    Vp8(Vp8Encoder),
+    Vpx(VideoCodec, VpxEncoder),
 }
 
-/// A member who sends marked pictures at 15/s and a click-free tone, with its own clocks.
+/// A member who sends marked frames at 15/s and a click-free tone, with its own clocks.
 struct Sender {
     id: u8,
     camera: Camera,
     microphone: OpusEncoder,
-    sent_pictures: u32,
-    sent_sounds: u32,
+    sent_frames: u32,
+    sent_packets: u32,
+    /// How the camera is held, by the number of the frame.
+    rotation: fn(u32) -> Option<Rotation>,
 }
 
 impl Sender {
@@ -65,16 +69,18 @@ impl Sender {
             framerate: 15,
             gop_frames: 15,
         };
-        let camera = match id % 2 {
+        let camera = match id % 3 {
             0 => Camera::H264(Box::new(H264Encoder::new(config).unwrap())),
-            _ => Camera::Vp8(Vp8Encoder::new(config).unwrap()),
+            1 => Camera::Vpx(VideoCodec::Vp8, VpxEncoder::new(VpxCodec::Vp8, config).unwrap()),
+            _ => Camera::Vpx(VideoCodec::Vp9, VpxEncoder::new(VpxCodec::Vp9, config).unwrap()),
         };
         Self {
             id,
             camera,
             microphone: OpusEncoder::new(1, 48).unwrap(),
-            sent_pictures: 0,
-            sent_sounds: 0,
+            sent_frames: 0,
+            sent_packets: 0,
+            rotation: |_| None,
         }
     }
 
@@ -98,16 +104,16 @@ impl Sender {
         })
     }
 
-    /// What was captured until `now`.
+    /// The frames captured until `now`.
     fn samples(&mut self, now: Micros) -> Vec<Sample> {
         let mut samples = Vec::new();
-        while i64::from(self.sent_pictures) * 1_000_000 / 15 <= now {
-            let count = self.sent_pictures;
-            self.sent_pictures += 1;
-            let mut picture = Picture::filled(640, 360, Yuv::from_rgb(0x60_6060));
-            let whole = picture.rect();
+        while i64::from(self.sent_frames) * 1_000_000 / 15 <= now {
+            let count = self.sent_frames;
+            self.sent_frames += 1;
+            let mut frame = VideoFrame::filled(640, 360, Yuv::from_rgb(0x60_6060));
+            let whole = frame.rect();
             mark::draw(
-                &mut picture,
+                &mut frame,
                 whole,
                 Mark {
                     id: self.id,
@@ -115,41 +121,44 @@ impl Sender {
                 },
             );
             let (codec, coded) = match &mut self.camera {
-                Camera::H264(encoder) => (VideoCodec::H264, encoder.encode(&picture, ForceKey::No).unwrap()),
-                Camera::Vp8(encoder) => (VideoCodec::Vp8, encoder.encode(&picture, ForceKey::No).unwrap()),
+                Camera::H264(encoder) => (VideoCodec::H264, encoder.encode(&frame, ForceKey::No).unwrap()),
+                Camera::Vpx(codec, encoder) => (*codec, encoder.encode(&frame, ForceKey::No).unwrap()),
             };
             let (data, is_key) = (coded.data.as_ref().into(), coded.is_key);
             samples.push(Sample {
                 user: self.user(),
                 source: TrackSource::Camera,
                 stamp: Stamp {
+                    generation: 0,
                     rtp: count * 6_000,
                     arrival: now + 20_000,
                     report: self.report(),
                 },
-                payload: Payload::Picture(CodedPicture {
+                payload: Payload::Video(CodedVideo {
                     codec,
                     data,
                     is_key,
                     contiguous: true,
+                    rotation: (self.rotation)(count),
                 }),
             });
         }
-        while i64::from(self.sent_sounds) * 20_000 <= now {
+        while i64::from(self.sent_packets) * 20_000 <= now {
             let wave = |n: usize| (n as f32 * 440.0 * std::f32::consts::TAU / 48_000.0).sin() * 0.3;
-            let from = self.sent_sounds as usize * 960;
+            let from = self.sent_packets as usize * 960;
             let pcm: Vec<f32> = (from..from + 960).map(wave).collect();
             samples.push(Sample {
                 user: self.user(),
                 source: TrackSource::Audio,
                 stamp: Stamp {
-                    rtp: self.sent_sounds * 960,
+                    generation: 0,
+                    rtp: self.sent_packets * 960,
                     arrival: now + 20_000,
                     report: self.report(),
                 },
-                payload: Payload::Sound(self.microphone.encode(&pcm).unwrap().as_ref().into()),
+                payload: Payload::Audio(self.microphone.encode(&pcm).unwrap().as_ref().into()),
             });
-            self.sent_sounds += 1;
+            self.sent_packets += 1;
         }
         samples
     }
@@ -176,9 +185,9 @@ fn scene(spec: &MixSpec, senders: &[Sender]) -> Scene {
     lay_out(&spec.layout, &members, spec.video.map(canvas))
 }
 
-fn decode(frames: &[Arc<Frame>]) -> Vec<Picture> {
+fn decode(frames: &[Arc<Frame>]) -> Vec<VideoFrame> {
     let mut decoder = VideoDecoder::new(VideoCodec::H264).unwrap();
-    let mut pictures = Vec::new();
+    let mut frames_seen = Vec::new();
     for frame in frames.iter().filter(|frame| frame.track == Track::Video) {
         let mut unit = Vec::new();
         if frame.is_key {
@@ -189,9 +198,9 @@ fn decode(frames: &[Arc<Frame>]) -> Vec<Picture> {
             }
         }
         unit.extend_from_slice(&h264::to_annex_b(&frame.data));
-        pictures.extend(decoder.decode(&unit).unwrap());
+        frames_seen.extend(decoder.decode(&unit).unwrap());
     }
-    pictures
+    frames_seen
 }
 
 fn times(frames: &[Arc<Frame>], track: Track) -> Vec<u64> {
@@ -219,13 +228,13 @@ fn four_members_are_seen_in_their_cells_at_their_time_and_heard() {
     core.handle_scene(scene(&spec, &senders));
     let frames = run(&mut core, &mut senders, 2_000_000);
 
-    let pictures = decode(&frames);
-    assert_eq!(pictures.len(), 30);
-    let last = &pictures[29];
+    let frames_seen = decode(&frames);
+    assert_eq!(frames_seen.len(), 30);
+    let last = &frames_seen[29];
     for n in 0..4 {
         let mark = mark::read(last.y(), last.width(), quarter(n)).unwrap();
         assert_eq!(usize::from(mark.id), n);
-        // Shown 300 ms after it came in at the earliest: 4 to 6 pictures after it was taken.
+        // Shown 300 ms after it came in at the earliest: 4 to 6 frames_seen after it was taken.
         assert!((23..=25).contains(&mark.count), "{}", mark.count);
     }
     let pts = times(&frames, Track::Video);
@@ -244,7 +253,7 @@ fn four_members_are_seen_in_their_cells_at_their_time_and_heard() {
     for frame in frames.iter().filter(|frame| frame.track == Track::Audio) {
         decoder.decode(&frame.data, &mut pcm).unwrap();
     }
-    let loud = |sound: &[f32]| sound.iter().map(|s| s * s).sum::<f32>() / sound.len() as f32;
+    let loud = |audio: &[f32]| audio.iter().map(|s| s * s).sum::<f32>() / audio.len() as f32;
     assert!(loud(&pcm[..19_200]) < 0.000_1);
     assert!(loud(&pcm[pcm.len() - 48_000..]) > 0.05);
 }
@@ -272,15 +281,15 @@ fn a_new_layout_size_and_frame_rate_do_not_break_the_time() {
     );
     let pts = times(&frames, Track::Audio);
     assert!(pts.windows(2).all(|pair| pair[1] - pair[0] == 1_024));
-    let pictures = decode(&frames);
-    let last = pictures.last().unwrap();
+    let frames_seen = decode(&frames);
+    let last = frames_seen.last().unwrap();
     assert_eq!((last.width(), last.height()), (640, 360));
     let newest = frames.last().unwrap().header.video.clone().unwrap();
     assert_eq!((newest.width, newest.framerate), (640, 30));
 }
 
 #[test]
-fn who_mutes_the_camera_is_a_card_at_the_next_picture_and_who_leaves_is_gone() {
+fn who_mutes_the_camera_is_a_card_at_the_next_frame_and_who_leaves_is_gone() {
     let spec = spec(1280, 720);
     let mut senders: Vec<Sender> = (0..4).map(Sender::new).collect();
     let mut core = MixCore::new(&spec, DELAY, None).unwrap();
@@ -292,15 +301,15 @@ fn who_mutes_the_camera_is_a_card_at_the_next_picture_and_who_leaves_is_gone() {
     core.handle_scene(lay_out(&spec.layout, &members, spec.video.map(canvas)));
     frames.extend(run(&mut core, &mut senders, 1_200_000));
 
-    let pictures = decode(&frames);
+    let frames_seen = decode(&frames);
     let seen =
-        |picture: &Picture| [0, 1, 2, 3].map(|n| mark::read(picture.y(), picture.width(), quarter(n)).map(|m| m.id));
-    assert_eq!(seen(&pictures[14]), [Some(0), Some(1), Some(2), Some(3)]);
-    assert_eq!(seen(&pictures[15]), [Some(0), None, Some(2), None]);
+        |frame: &VideoFrame| [0, 1, 2, 3].map(|n| mark::read(frame.y(), frame.width(), quarter(n)).map(|m| m.id));
+    assert_eq!(seen(&frames_seen[14]), [Some(0), Some(1), Some(2), Some(3)]);
+    assert_eq!(seen(&frames_seen[15]), [Some(0), None, Some(2), None]);
 }
 
 #[test]
-fn a_gap_freezes_the_picture_until_the_next_key_frame_and_asks_for_it() {
+fn a_gap_freezes_the_frame_until_the_next_keyframe_and_asks_for_it() {
     let spec = spec(640, 360);
     let mut senders = vec![Sender::new(0)];
     let mut core = MixCore::new(&spec, 0, None).unwrap();
@@ -310,7 +319,7 @@ fn a_gap_freezes_the_picture_until_the_next_key_frame_and_asks_for_it() {
     for tick in 0..30_i64 {
         let now = core.poll_timeout();
         for (n, mut sample) in senders[0].samples(now).into_iter().enumerate() {
-            if let Payload::Picture(coded) = &mut sample.payload {
+            if let Payload::Video(coded) = &mut sample.payload {
                 coded.contiguous = n > 0 || tick != 7;
             }
             core.handle_sample(&sample);
@@ -325,7 +334,7 @@ fn a_gap_freezes_the_picture_until_the_next_key_frame_and_asks_for_it() {
     }
     let counts: Vec<Option<u16>> = decode(&frames)
         .iter()
-        .map(|picture| mark::read(picture.y(), picture.width(), picture.rect()).map(|mark| mark.count))
+        .map(|frame| mark::read(frame.y(), frame.width(), frame.rect()).map(|mark| mark.count))
         .collect();
     assert!(
         counts[9..14].iter().all(|count| *count == counts[9] && count.is_some()),
@@ -333,6 +342,124 @@ fn a_gap_freezes_the_picture_until_the_next_key_frame_and_asks_for_it() {
     );
     assert!(counts[20] > counts[9], "{counts:?}");
     assert!(asked >= 1);
+}
+
+#[test]
+fn the_last_frame_stays_until_the_camera_is_muted() {
+    let spec = spec(640, 360);
+    let mut senders = vec![Sender::new(0)];
+    let mut core = MixCore::new(&spec, 0, None).unwrap();
+    core.handle_scene(scene(&spec, &senders));
+    run(&mut core, &mut senders, 200_000);
+    // A slide: nothing for a minute.
+    let frames = run(&mut core, &mut [], 60_000_000);
+    let mut members: Vec<Member> = senders.iter().map(Sender::member).collect();
+    members[0].camera = Some(TrackState::Muted);
+    core.handle_scene(lay_out(&spec.layout, &members, spec.video.map(canvas)));
+    let muted = run(&mut core, &mut [], 62_100_000);
+
+    let ids = |frames: &[Arc<Frame>]| -> Vec<Option<u8>> {
+        let from = frames
+            .iter()
+            .position(|frame| frame.track == Track::Video && frame.is_key);
+        decode(&frames[from.unwrap()..])
+            .iter()
+            .map(|frame| mark::read(frame.y(), frame.width(), frame.rect()).map(|mark| mark.id))
+            .collect()
+    };
+    assert!(ids(&frames).iter().all(|id| *id == Some(0)));
+    assert!(ids(&muted).iter().all(Option::is_none));
+}
+
+#[test]
+fn a_phone_that_is_turned_stands_upright_from_that_frame_on() {
+    let spec = spec(640, 360);
+    let mut senders = vec![Sender::new(0)];
+    // Held upright for a second, told with the keyframe alone; then laid down.
+    senders[0].rotation = |frame| match frame {
+        0 | 1 => Some(Rotation::Clockwise90),
+        15.. => Some(Rotation::None),
+        _ => None,
+    };
+    let mut core = MixCore::new(&spec, 0, None).unwrap();
+    let mut scene = scene(&spec, &senders);
+    scene.placements[0].render_mode = rotunda_proto::mix::RenderMode::ScaleOnBlack;
+    core.handle_scene(scene);
+    let frames_seen = decode(&run(&mut core, &mut senders, 2_000_000));
+
+    // Upright it is 202 wide in the middle; turned back in there, the mark is read.
+    let upright = &frames_seen[10];
+    assert!(upright.y()[180 * 640 + 20] < 20, "black beside the upright frame");
+    let mut column = VideoFrame::filled(202, 360, Yuv::BLACK);
+    let rect = Rect {
+        x: 219 & !1,
+        y: 0,
+        width: 202,
+        height: 360,
+    };
+    let whole = column.rect();
+    rotunda_media::scale::scale_into(&mut column, whole, upright, rect);
+    let lying = rotate(&column, Rotation::Clockwise270);
+    assert!(mark::read(lying.y(), lying.width(), lying.rect()).is_some());
+    let landscape = &frames_seen[25];
+    assert!(mark::read(landscape.y(), 640, landscape.rect()).is_some());
+}
+
+#[test]
+fn another_bitrate_changes_neither_header_nor_keyframes() {
+    let mut spec = spec(320, 180);
+    let mut core = MixCore::new(&spec, DELAY, None).unwrap();
+    let before = run(&mut core, &mut [], 1_000_000);
+    if let Some(video) = &mut spec.video {
+        video.bitrate_kbps = 300;
+    }
+    core.handle_spec(&spec).unwrap();
+    let after = run(&mut core, &mut [], 1_900_000);
+    assert!(after.iter().all(|frame| frame.header == before[0].header));
+    assert!(!after.iter().any(|frame| frame.track == Track::Video && frame.is_key));
+}
+
+#[test]
+fn other_audio_settings_lose_no_audio_and_begin_at_a_keyframe() {
+    for (rate, channels) in [(44_100, 2), (48_000, 1), (8_000, 1)] {
+        let mut spec = spec(320, 180);
+        let mut senders = vec![Sender::new(0)];
+        let mut core = MixCore::new(&spec, DELAY, None).unwrap();
+        core.handle_scene(scene(&spec, &senders));
+        let mut frames = run(&mut core, &mut senders, 2_500_000);
+        spec.audio.sample_rate = rate;
+        spec.audio.channels = channels;
+        core.handle_spec(&spec).unwrap();
+        frames.extend(run(&mut core, &mut senders, 4_000_000));
+
+        let change = frames
+            .iter()
+            .position(|frame| frame.header.audio.sample_rate == rate && frame.header.audio.channels == channels)
+            .unwrap();
+        let first = &frames[change];
+        assert!(
+            first.track == Track::Video && first.is_key,
+            "{rate}: the change begins with a keyframe"
+        );
+        let audio: Vec<&Arc<Frame>> = frames.iter().filter(|frame| frame.track == Track::Audio).collect();
+        for pair in audio.windows(2) {
+            let end = (pair[0].pts.ticks() + u64::from(pair[0].duration)) as f64 / f64::from(pair[0].pts.rate());
+            let next = pair[1].pts.ticks() as f64 / f64::from(pair[1].pts.rate());
+            assert!((next - end).abs() < 0.000_2, "{rate}: {end} {next}");
+        }
+        // The tone is there on both sides.
+        for header in [&frames[0].header, &first.header] {
+            let mut decoder = AacDecoder::new(&header.audio.config).unwrap();
+            let mut pcm = Vec::new();
+            for frame in audio.iter().filter(|frame| frame.header.audio == header.audio) {
+                decoder.decode(&frame.data, &mut pcm).unwrap();
+            }
+            let second = usize::try_from(header.audio.sample_rate).unwrap() * usize::from(header.audio.channels);
+            let middle = &pcm[pcm.len() - second..pcm.len() - second / 2];
+            let loud = middle.iter().map(|sample| sample * sample).sum::<f32>() / middle.len() as f32;
+            assert!(loud > 0.03, "{rate}: {loud}");
+        }
+    }
 }
 
 #[test]

@@ -1,25 +1,25 @@
-//! Where every member's picture goes: a pure function of what was asked and who is there.
+//! Lays out the members of a room: a pure function of the requested layout and the members present.
 //!
 //! | template | rule |
 //! | --- | --- |
 //! | grid | `ceil(sqrt(n))` columns and as many rows as needed; cells in the order of entering, row by row from the top left; the cells tile the canvas and differ by at most 2 px |
-//! | float | the main picture (else the first) fills the canvas; the others lie on it from the bottom left corner, 4 a row, rows upwards, at most 4; gaps of 1/64 of the shorter side, cells of a quarter less the gaps |
-//! | screen-share | cells of 1/8 by 1/8 on one side, top down, one column for up to 8 pictures and two for more; the main picture takes the rest, and without it the background shows |
-//! | picture-in-picture | the main picture (else the first) fills the canvas, the small one lies on it; everybody else is heard only |
-//! | custom | the cells as given: those with a user are kept for it, the others are filled in the order of entering; who finds no cell is neither seen nor heard |
+//! | float | the main video (else the first) fills the canvas; the others lie on it from the bottom left corner, 4 a row, rows upwards, at most 4; gaps of 1/64 of the shorter side, cells of a quarter less the gaps |
+//! | screen-share | cells of 1/8 by 1/8 on one side, top down, one column for up to 8 videos and two for more; the main video takes the rest, and without it the background shows |
+//! | picture-in-picture | the main video (else the first) fills the canvas, the small one lies on it; everybody else is heard only |
+//! | custom | the cells as given: those with a user are kept for it, the others are filled in the order of entering; a member without a cell is neither seen nor heard |
 //!
-//! At most 16 members are mixed: the main picture's and the earliest. A member with a camera and a screen takes two cells.
+//! At most 16 members are mixed: those whom the layout names, then the earliest. A member with a camera and a screen takes two cells.
 
 mod templates;
 #[cfg(test)]
 mod tests;
 
-use rotunda_media::picture::Rect;
+use rotunda_media::video_frame::Rect;
 use rotunda_proto::ids::{TrackSource, UserId};
-use rotunda_proto::mix::{Layout, MAX_INPUTS, PictureRef, RenderMode, Template};
+use rotunda_proto::mix::{Layout, MAX_INPUTS, RenderMode, Template, VideoRef};
 use rotunda_proto::room::TrackState;
 
-/// A member of the room and what it publishes.
+/// A member of the room and their published tracks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
     pub user: UserId,
@@ -35,19 +35,19 @@ pub struct Canvas {
     pub height: usize,
 }
 
-/// What a cell shows.
+/// Content of a cell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Content {
-    /// The live picture, and a card until there is one.
-    Picture,
-    /// The member's name: it has no picture, or has muted it.
+    /// The live video, and a card until there is one.
+    Live,
+    /// The member's name: it has no video, or has muted it.
     Card,
 }
 
-/// One cell of the picture.
+/// One cell of the video.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Placement {
-    pub picture: PictureRef,
+    pub video: VideoRef,
     pub content: Content,
     pub rect: Rect,
     /// Higher is in front.
@@ -55,19 +55,19 @@ pub struct Placement {
     pub render_mode: RenderMode,
 }
 
-/// Who is seen and who is heard.
+/// The cells of a canvas and the members that are heard.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Scene {
     /// Back to front.
     pub placements: Vec<Placement>,
-    /// Members whose sound is mixed, in the order of entering.
+    /// Members whose audio is mixed, in the order of entering.
     pub heard: Vec<UserId>,
 }
 
-/// Lays the members out; `members` are in the order of entering. Without a canvas (sound alone) nothing is placed.
+/// Lays the members out; `members` are in the order of entering. Without a canvas (audio alone) nothing is placed.
 pub fn lay_out(layout: &Layout, members: &[Member], canvas: Option<Canvas>) -> Scene {
     let inputs = inputs(layout, members);
-    let pictures = pictures(layout, &inputs);
+    let videos = videos(layout, &inputs);
     let custom = layout.template == Template::Custom && !layout.cells.is_empty();
     let (mut placements, heard) = if custom {
         templates::custom(layout, &inputs, canvas)
@@ -78,7 +78,7 @@ pub fn lay_out(layout: &Layout, members: &[Member], canvas: Option<Canvas>) -> S
             .map(|member| member.user.clone());
         (
             canvas
-                .map(|canvas| templates::place(layout, pictures, canvas))
+                .map(|canvas| templates::place(layout, videos, canvas))
                 .unwrap_or_default(),
             heard.collect(),
         )
@@ -88,39 +88,67 @@ pub fn lay_out(layout: &Layout, members: &[Member], canvas: Option<Canvas>) -> S
     Scene { placements, heard }
 }
 
-/// The members who publish, at most [`MAX_INPUTS`]: the main picture's, then the earliest; in the order of entering.
+/// The members who publish, at most [`MAX_INPUTS`]: those whom the layout names, then the earliest; in the order of entering.
 fn inputs<'a>(layout: &Layout, members: &'a [Member]) -> Vec<&'a Member> {
-    let is_main = |member: &Member| layout.main.as_ref().is_some_and(|main| main.user == member.user);
-    let publishing = || {
-        members
-            .iter()
-            .filter(|member| member.audio.is_some() || member.has_picture())
-    };
-    let main_waits = publishing().skip(MAX_INPUTS).any(is_main);
-    let room = if main_waits { MAX_INPUTS - 1 } else { MAX_INPUTS };
-    publishing()
-        .enumerate()
-        .filter(|(index, member)| *index < room || is_main(member))
-        .map(|(_, member)| member)
-        .collect()
+    let is_publishing = |member: &&Member| member.audio.is_some() || member.has_video();
+    let publishing: Vec<&Member> = members.iter().filter(is_publishing).collect();
+    let named = publishing.iter().filter(|member| names(layout, &member.user)).count();
+    let mut others = MAX_INPUTS.saturating_sub(named);
+    let chosen = publishing.into_iter().filter(|member| {
+        if names(layout, &member.user) {
+            return true;
+        }
+        let has_place = others > 0;
+        others = others.saturating_sub(1);
+        has_place
+    });
+    chosen.take(MAX_INPUTS).collect()
 }
 
-/// The pictures that ask for a cell, in the order of entering.
-fn pictures(layout: &Layout, inputs: &[&Member]) -> Vec<(PictureRef, Content)> {
-    let sound_alone = layout
+/// Whether the layout names a member, for a cell or for its video.
+fn names(layout: &Layout, user: &UserId) -> bool {
+    let is_theirs = |video: &VideoRef| video.user == *user;
+    let small = layout.small.as_ref().and_then(|cell| cell.video.as_ref());
+    let cells = layout.cells.iter().filter_map(|cell| cell.video.as_ref());
+    match layout.template {
+        Template::Float | Template::ScreenShare => {
+            layout.main.iter().any(is_theirs) || layout.only_users.contains(user)
+        }
+        Template::Grid => layout.only_users.contains(user),
+        Template::PictureInPicture => layout.main.iter().chain(small).any(is_theirs),
+        Template::Custom => cells.into_iter().any(is_theirs),
+    }
+}
+
+/// The videos that ask for a cell, in the order of entering.
+fn videos(layout: &Layout, inputs: &[&Member]) -> Vec<(VideoRef, Content)> {
+    let audio_only = layout
         .audio_only_takes_cell
         .unwrap_or(layout.template != Template::ScreenShare);
-    let wanted = |user: &UserId| layout.only_users.is_empty() || layout.only_users.contains(user);
+    // The contract has the list for the first three templates alone.
+    let has_list = matches!(
+        layout.template,
+        Template::Float | Template::Grid | Template::ScreenShare
+    );
+    let wanted = |user: &UserId| !has_list || layout.only_users.is_empty() || layout.only_users.contains(user);
     inputs
         .iter()
         .filter(|member| wanted(&member.user))
-        .flat_map(|member| member.pictures(sound_alone))
+        .flat_map(|member| member.videos(audio_only))
         .collect()
 }
 
 impl Member {
-    fn has_picture(&self) -> bool {
+    fn has_video(&self) -> bool {
         self.camera.is_some() || self.screen.is_some()
+    }
+
+    pub(crate) fn publishes(&self, source: TrackSource) -> bool {
+        match source {
+            TrackSource::Audio => self.audio.is_some(),
+            TrackSource::Camera => self.camera.is_some(),
+            TrackSource::Screen => self.screen.is_some(),
+        }
     }
 
     pub(crate) fn content(&self, source: TrackSource) -> Content {
@@ -130,16 +158,16 @@ impl Member {
             TrackSource::Screen => self.screen,
         };
         if state == Some(TrackState::On) {
-            Content::Picture
+            Content::Live
         } else {
             Content::Card
         }
     }
 
-    /// Camera, then screen; a card where there is only sound, if that counts.
-    fn pictures(&self, sound_alone: bool) -> Vec<(PictureRef, Content)> {
+    /// Camera, then screen; a card where there is only audio, if that counts.
+    fn videos(&self, audio_only: bool) -> Vec<(VideoRef, Content)> {
         let has = |source: TrackSource| match source {
-            TrackSource::Camera => self.camera.is_some() || (sound_alone && !self.has_picture()),
+            TrackSource::Camera => self.camera.is_some() || (audio_only && !self.has_video()),
             TrackSource::Screen => self.screen.is_some(),
             TrackSource::Audio => false,
         };
@@ -148,7 +176,7 @@ impl Member {
             .filter(|source| has(*source))
             .map(|source| {
                 (
-                    PictureRef {
+                    VideoRef {
                         user: self.user.clone(),
                         source,
                     },

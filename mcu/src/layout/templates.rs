@@ -1,35 +1,35 @@
 //! The templates' geometry.
 
-use rotunda_media::picture::Rect;
+use rotunda_media::video_frame::Rect;
 use rotunda_proto::ids::{TrackSource, UserId};
-use rotunda_proto::mix::{Cell, CellInput, Layout, MAX_INPUTS, PictureRef, RenderMode, Template};
+use rotunda_proto::mix::{Cell, CellInput, Layout, MAX_INPUTS, RenderMode, Template, VideoRef};
 
 use super::{Canvas, Content, Member, Placement};
 
-type Pictures = Vec<(PictureRef, Content)>;
+type Videos = Vec<(VideoRef, Content)>;
 
-/// Small pictures in a row or column of the float template, and of the screen-share one.
+/// Small videos in a row or column of the float template, and of the screen-share one.
 const FLOAT_SIDE: usize = 4;
 const SHARE_ROWS: usize = 8;
 
-pub(super) fn place(layout: &Layout, pictures: Pictures, canvas: Canvas) -> Vec<Placement> {
+pub(super) fn place(layout: &Layout, videos: Videos, canvas: Canvas) -> Vec<Placement> {
     match layout.template {
-        Template::Float => float(layout, pictures, canvas),
-        Template::ScreenShare => screen_share(layout, pictures, canvas),
-        Template::PictureInPicture => picture_in_picture(layout, pictures, canvas),
-        Template::Grid | Template::Custom => grid(layout, pictures, canvas),
+        Template::Float => float(layout, videos, canvas),
+        Template::ScreenShare => screen_share(layout, videos, canvas),
+        Template::PictureInPicture => picture_in_picture(layout, videos, canvas),
+        Template::Grid | Template::Custom => grid(layout, videos, canvas),
     }
 }
 
-fn grid(layout: &Layout, mut pictures: Pictures, canvas: Canvas) -> Vec<Placement> {
-    pictures.truncate(MAX_INPUTS);
+fn grid(layout: &Layout, mut videos: Videos, canvas: Canvas) -> Vec<Placement> {
+    videos.truncate(MAX_INPUTS);
     let columns = (1..=MAX_INPUTS)
-        .find(|side| side * side >= pictures.len())
+        .find(|side| side * side >= videos.len())
         .unwrap_or(MAX_INPUTS);
-    let rows = pictures.len().div_ceil(columns);
+    let rows = videos.len().div_ceil(columns);
     let edge = |index: usize, count: usize, length: usize| (index * length / count) & !1;
     let mode = layout.render_mode.unwrap_or(RenderMode::Crop);
-    let cell = |(index, (picture, content))| {
+    let cell = |(index, (video, content))| {
         let (column, row) = (index % columns, index / columns);
         let (x, y) = (edge(column, columns, canvas.width), edge(row, rows, canvas.height));
         let (right, bottom) = (
@@ -43,23 +43,23 @@ fn grid(layout: &Layout, mut pictures: Pictures, canvas: Canvas) -> Vec<Placemen
             height: bottom - y,
         };
         Placement {
-            picture,
+            video,
             content,
             rect,
             z: 0,
             render_mode: mode,
         }
     };
-    pictures.into_iter().enumerate().map(cell).collect()
+    videos.into_iter().enumerate().map(cell).collect()
 }
 
-fn float(layout: &Layout, mut pictures: Pictures, canvas: Canvas) -> Vec<Placement> {
+fn float(layout: &Layout, mut videos: Videos, canvas: Canvas) -> Vec<Placement> {
     let mode = layout.render_mode.unwrap_or(RenderMode::Crop);
-    let Some((picture, content)) = take_main(layout, &mut pictures).or_else(|| take_first(&mut pictures)) else {
+    let Some((video, content)) = take_main(layout, &mut videos).or_else(|| take_first(&mut videos)) else {
         return Vec::new();
     };
     let mut placements = vec![Placement {
-        picture,
+        video,
         content,
         rect: canvas.rect(),
         z: 0,
@@ -68,7 +68,7 @@ fn float(layout: &Layout, mut pictures: Pictures, canvas: Canvas) -> Vec<Placeme
     let gap = (canvas.width.min(canvas.height) / 64) & !1;
     let side = |length: usize| (length.saturating_sub((FLOAT_SIDE + 1) * gap) / FLOAT_SIDE) & !1;
     let (width, height) = (side(canvas.width), side(canvas.height));
-    for (index, (picture, content)) in pictures.into_iter().take(MAX_INPUTS - 1).enumerate() {
+    for (index, (video, content)) in videos.into_iter().take(MAX_INPUTS - 1).enumerate() {
         let (column, row) = (index % FLOAT_SIDE, index / FLOAT_SIDE);
         let rect = Rect {
             x: gap + column * (width + gap),
@@ -77,7 +77,7 @@ fn float(layout: &Layout, mut pictures: Pictures, canvas: Canvas) -> Vec<Placeme
             height,
         };
         placements.push(Placement {
-            picture,
+            video,
             content,
             rect,
             z: 1,
@@ -87,17 +87,17 @@ fn float(layout: &Layout, mut pictures: Pictures, canvas: Canvas) -> Vec<Placeme
     placements
 }
 
-fn screen_share(layout: &Layout, mut pictures: Pictures, canvas: Canvas) -> Vec<Placement> {
-    let main = take_main(layout, &mut pictures);
-    pictures.truncate(MAX_INPUTS - 1);
+fn screen_share(layout: &Layout, mut videos: Videos, canvas: Canvas) -> Vec<Placement> {
+    let main = take_main(layout, &mut videos);
+    videos.truncate(MAX_INPUTS - 1);
     let (width, height) = ((canvas.width / SHARE_ROWS) & !1, (canvas.height / SHARE_ROWS) & !1);
-    let columns = pictures.len().div_ceil(SHARE_ROWS).max(1);
+    let columns = videos.len().div_ceil(SHARE_ROWS).max(1);
     let side = columns * width;
     let big_x = if layout.main_right { side } else { 0 };
     let small_x = if layout.main_right { 0 } else { canvas.width - side };
     let small_mode = layout.render_mode.unwrap_or(RenderMode::Crop);
     let mut placements: Vec<Placement> = main
-        .map(|(picture, content)| {
+        .map(|(video, content)| {
             let rect = Rect {
                 x: big_x,
                 y: 0,
@@ -106,7 +106,7 @@ fn screen_share(layout: &Layout, mut pictures: Pictures, canvas: Canvas) -> Vec<
             };
             let render_mode = layout.render_mode.unwrap_or(RenderMode::Scale);
             Placement {
-                picture,
+                video,
                 content,
                 rect,
                 z: 0,
@@ -115,7 +115,7 @@ fn screen_share(layout: &Layout, mut pictures: Pictures, canvas: Canvas) -> Vec<
         })
         .into_iter()
         .collect();
-    for (index, (picture, content)) in pictures.into_iter().enumerate() {
+    for (index, (video, content)) in videos.into_iter().enumerate() {
         let (column, row) = (index / SHARE_ROWS, index % SHARE_ROWS);
         let rect = Rect {
             x: small_x + column * width,
@@ -124,7 +124,7 @@ fn screen_share(layout: &Layout, mut pictures: Pictures, canvas: Canvas) -> Vec<
             height,
         };
         placements.push(Placement {
-            picture,
+            video,
             content,
             rect,
             z: 0,
@@ -134,23 +134,23 @@ fn screen_share(layout: &Layout, mut pictures: Pictures, canvas: Canvas) -> Vec<
     placements
 }
 
-fn picture_in_picture(layout: &Layout, mut pictures: Pictures, canvas: Canvas) -> Vec<Placement> {
+fn picture_in_picture(layout: &Layout, mut videos: Videos, canvas: Canvas) -> Vec<Placement> {
     let mode = layout.render_mode.unwrap_or(RenderMode::Crop);
     let small_cell = layout.small.as_ref();
-    let small = small_cell.and_then(|cell| Some((cell, take(&mut pictures, cell.picture.as_ref()?)?)));
+    let small = small_cell.and_then(|cell| Some((cell, take(&mut videos, cell.video.as_ref()?)?)));
     let main = match layout.main {
-        Some(_) => take_main(layout, &mut pictures),
-        None => take_first(&mut pictures),
+        Some(_) => take_main(layout, &mut videos),
+        None => take_first(&mut videos),
     };
-    let big = main.map(|(picture, content)| Placement {
-        picture,
+    let big = main.map(|(video, content)| Placement {
+        video,
         content,
         rect: canvas.rect(),
         z: 0,
         render_mode: mode,
     });
-    let little = small.map(|(cell, (picture, content))| Placement {
-        picture,
+    let little = small.map(|(cell, (video, content))| Placement {
+        video,
         content,
         rect: canvas.cut(cell),
         z: 1,
@@ -159,19 +159,19 @@ fn picture_in_picture(layout: &Layout, mut pictures: Pictures, canvas: Canvas) -
     big.into_iter().chain(little).collect()
 }
 
-/// Placements and who is heard. A cell without a source named shows the camera, or the screen of who has no camera.
+/// Placements, and the members that are heard. A cell without a named source shows the camera, or the screen of a member without a camera.
 pub(super) fn custom(layout: &Layout, inputs: &[&Member], canvas: Option<Canvas>) -> (Vec<Placement>, Vec<UserId>) {
     let mode = layout.render_mode.unwrap_or(RenderMode::Crop);
     let named = |user: &UserId| {
         layout
             .cells
             .iter()
-            .any(|cell| cell.picture.as_ref().is_some_and(|p| p.user == *user))
+            .any(|cell| cell.video.as_ref().is_some_and(|p| p.user == *user))
     };
     let mut unnamed = inputs.iter().filter(|member| !named(&member.user));
     let (mut placements, mut heard) = (Vec::new(), Vec::new());
     for cell in layout.cells.iter().take(MAX_INPUTS) {
-        let (member, source) = match &cell.picture {
+        let (member, source) = match &cell.video {
             Some(wanted) => (
                 inputs.iter().find(|member| member.user == wanted.user),
                 Some(wanted.source),
@@ -182,7 +182,7 @@ pub(super) fn custom(layout: &Layout, inputs: &[&Member], canvas: Option<Canvas>
         if cell.input != CellInput::VideoOnly && member.audio.is_some() && !heard.contains(&member.user) {
             heard.push(member.user.clone());
         }
-        let has_cell = layout.audio_only_takes_cell.unwrap_or(true) || member.has_picture();
+        let has_cell = layout.audio_only_takes_cell.unwrap_or(true) || member.has_video();
         let (Some(canvas), true, true) = (canvas, has_cell, cell.input != CellInput::AudioOnly) else {
             continue;
         };
@@ -193,7 +193,7 @@ pub(super) fn custom(layout: &Layout, inputs: &[&Member], canvas: Option<Canvas>
         };
         let source = source.unwrap_or(default);
         placements.push(Placement {
-            picture: PictureRef {
+            video: VideoRef {
                 user: member.user.clone(),
                 source,
             },
@@ -206,17 +206,17 @@ pub(super) fn custom(layout: &Layout, inputs: &[&Member], canvas: Option<Canvas>
     (placements, heard)
 }
 
-fn take_main(layout: &Layout, pictures: &mut Pictures) -> Option<(PictureRef, Content)> {
-    take(pictures, layout.main.as_ref()?)
+fn take_main(layout: &Layout, videos: &mut Videos) -> Option<(VideoRef, Content)> {
+    take(videos, layout.main.as_ref()?)
 }
 
-fn take(pictures: &mut Pictures, wanted: &PictureRef) -> Option<(PictureRef, Content)> {
-    let index = pictures.iter().position(|(picture, _)| picture == wanted)?;
-    Some(pictures.remove(index))
+fn take(videos: &mut Videos, wanted: &VideoRef) -> Option<(VideoRef, Content)> {
+    let index = videos.iter().position(|(video, _)| video == wanted)?;
+    Some(videos.remove(index))
 }
 
-fn take_first(pictures: &mut Pictures) -> Option<(PictureRef, Content)> {
-    (!pictures.is_empty()).then(|| pictures.remove(0))
+fn take_first(videos: &mut Videos) -> Option<(VideoRef, Content)> {
+    (!videos.is_empty()).then(|| videos.remove(0))
 }
 
 impl Canvas {

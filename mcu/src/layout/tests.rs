@@ -53,19 +53,19 @@ fn four_in_a_grid_are_two_by_two_in_reading_order_of_entering() {
     let users: Vec<&str> = scene
         .placements
         .iter()
-        .map(|placement| placement.picture.user.as_str())
+        .map(|placement| placement.video.user.as_str())
         .collect();
     assert_eq!(users, ["u0", "u1", "u2", "u3"]);
 }
 
 #[test]
-fn a_muted_camera_and_a_member_with_sound_alone_show_cards() {
+fn a_muted_camera_and_a_member_with_audio_alone_show_cards() {
     let mut members = cameras(3);
     members[0].camera = Some(TrackState::Muted);
     members[1].camera = None;
     let scene = lay_out(&template(Template::Grid), &members, Some(HD));
     let contents: Vec<Content> = scene.placements.iter().map(|placement| placement.content).collect();
-    assert_eq!(contents, [Content::Card, Content::Card, Content::Picture]);
+    assert_eq!(contents, [Content::Card, Content::Card, Content::Live]);
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn only_named_users_are_seen_and_all_are_heard() {
 }
 
 #[test]
-fn float_puts_small_pictures_from_the_bottom_left() {
+fn float_puts_small_videos_from_the_bottom_left() {
     let scene = lay_out(&template(Template::Float), &cameras(6), Some(HD));
     assert_eq!(scene.placements[0].rect, rect(0, 0, 1280, 720));
     let first = scene.placements[1].rect;
@@ -92,7 +92,7 @@ fn float_puts_small_pictures_from_the_bottom_left() {
 
 #[test]
 fn screen_share_without_its_main_user_leaves_the_background() {
-    let main = Some(PictureRef {
+    let main = Some(VideoRef {
         user: user("absent"),
         source: TrackSource::Screen,
     });
@@ -111,7 +111,7 @@ fn screen_share_without_its_main_user_leaves_the_background() {
 #[test]
 fn picture_in_picture_shows_two_and_lets_everybody_be_heard() {
     let cell = |name: &str| Cell {
-        picture: Some(PictureRef {
+        video: Some(VideoRef {
             user: user(name),
             source: TrackSource::Camera,
         }),
@@ -131,7 +131,7 @@ fn picture_in_picture_shows_two_and_lets_everybody_be_heard() {
     let users: Vec<&str> = scene
         .placements
         .iter()
-        .map(|placement| placement.picture.user.as_str())
+        .map(|placement| placement.video.user.as_str())
         .collect();
     assert_eq!(users, ["u1", "u0"]);
     assert_eq!(scene.heard.len(), 3);
@@ -139,8 +139,8 @@ fn picture_in_picture_shows_two_and_lets_everybody_be_heard() {
 
 #[test]
 fn custom_cells_beyond_the_last_are_neither_seen_nor_heard() {
-    let cell = |picture: Option<&str>, x: u16, input: CellInput| Cell {
-        picture: picture.map(|name| PictureRef {
+    let cell = |name: Option<&str>, x: u16, input: CellInput| Cell {
+        video: name.map(|name| VideoRef {
             user: user(name),
             source: TrackSource::Camera,
         }),
@@ -167,15 +167,15 @@ fn custom_cells_beyond_the_last_are_neither_seen_nor_heard() {
     let users: Vec<&str> = scene
         .placements
         .iter()
-        .map(|placement| placement.picture.user.as_str())
+        .map(|placement| placement.video.user.as_str())
         .collect();
     assert_eq!(users, ["u1", "u0"]);
     assert_eq!(scene.heard, [user("u1")]);
 }
 
 #[test]
-fn the_main_picture_is_among_the_sixteen_however_late_its_user_entered() {
-    let main = Some(PictureRef {
+fn the_main_video_is_among_the_sixteen_however_late_its_user_entered() {
+    let main = Some(VideoRef {
         user: user("u19"),
         source: TrackSource::Camera,
     });
@@ -188,7 +188,34 @@ fn the_main_picture_is_among_the_sixteen_however_late_its_user_entered() {
         Some(HD),
     );
     assert_eq!(scene.placements.len(), 16);
-    assert_eq!(scene.placements[0].picture.user, user("u19"));
+    assert_eq!(scene.placements[0].video.user, user("u19"));
+}
+
+#[test]
+fn a_named_user_is_among_the_sixteen_however_late_they_entered() {
+    let layout = Layout {
+        only_users: vec![user("u18"), user("u2")],
+        ..template(Template::Grid)
+    };
+    let scene = lay_out(&layout, &cameras(20), Some(HD));
+    let users: Vec<&str> = scene
+        .placements
+        .iter()
+        .map(|placement| placement.video.user.as_str())
+        .collect();
+    assert_eq!(users, ["u2", "u18"]);
+    assert_eq!(scene.heard.len(), MAX_INPUTS);
+    assert!(scene.heard.contains(&user("u18")) && scene.heard.contains(&user("u0")));
+}
+
+#[test]
+fn the_list_of_users_does_not_touch_picture_in_picture() {
+    let layout = Layout {
+        only_users: vec![user("u2")],
+        ..template(Template::PictureInPicture)
+    };
+    let scene = lay_out(&layout, &cameras(3), Some(HD));
+    assert_eq!(scene.placements[0].video.user, user("u0"));
 }
 
 fn overlap(a: Rect, b: Rect) -> bool {
@@ -206,7 +233,7 @@ proptest! {
     ) {
         let canvas = Canvas { width: width * 2, height: height * 2 };
         let kinds = [Template::Grid, Template::Float, Template::ScreenShare];
-        let main = Some(PictureRef { user: user(&format!("u{main}")), source: TrackSource::Camera });
+        let main = Some(VideoRef { user: user(&format!("u{main}")), source: TrackSource::Camera });
         let layout = Layout { main, main_right, ..template(kinds[kind]) };
         let scene = lay_out(&layout, &cameras(count), Some(canvas));
         prop_assert!(scene.placements.len() <= MAX_INPUTS);

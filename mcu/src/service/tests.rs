@@ -1,13 +1,14 @@
 use std::sync::Arc;
 
-use rotunda_bus::{Bus, Heard, InProcess, Incarnation, Subscription};
 use rotunda_media::program::{ReadError, Track};
+use rotunda_bus::{Bus, Heard, InProcess, Incarnation, Subscription};
 use rotunda_proto::ids::{MembershipId, NodeId, RoomId, SdkAppId, StreamId};
 use rotunda_proto::mix::{
-    AudioEncode, EVENTS_SUBJECT, Event, Layout, RecordSpec, RunningMix, VideoEncode, running_key,
+    AudioEncode, ControlError, EVENTS_SUBJECT, Event, Layout, MixSpec, RecordSpec, Reply, RunningMix, StopReason,
+    VideoEncode, running_key,
 };
 use rotunda_proto::program::{ProgramDescriptor, program_key};
-use rotunda_proto::room::{Holder, RosterMember};
+use rotunda_proto::room::{Holder, RoomInfo, Roster, RosterMember, info_key, roster_key};
 
 use super::*;
 
@@ -56,17 +57,15 @@ fn spec(number: u64, stream_id: &str) -> MixSpec {
 
 impl Fixture {
     async fn new() -> Self {
+        Self::with(Config::default()).await
+    }
+
+    async fn with(config: Config) -> Self {
         let (bus, hub, shutdown) = (Arc::new(InProcess::new()), ProgramHub::new(), CancellationToken::new());
         let secret = ClusterSecret::new("ours");
-        let service = Service::start(
-            Config::default(),
-            ClusterNode::alone(bus.clone(), node()),
-            secret,
-            hub.clone(),
-            shutdown.clone(),
-        )
-        .await
-        .unwrap();
+        let service = Service::start(config, ClusterNode::alone(bus.clone(), node()), secret, hub.clone(), shutdown.clone())
+            .await
+            .unwrap();
         Self {
             bus,
             hub,
@@ -241,4 +240,62 @@ async fn a_start_is_refused_without_a_room_or_with_another_rooms_stream() {
         fixture.start(&spec(2, "one")).await,
         refused(ControlError::StreamIdInUse)
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn start_and_stop_at_any_speed_end_as_the_last_command_says() {
+    let fixture = Fixture::new().await;
+    fixture.open_room(1).await;
+    fixture.open_room(2).await;
+    let events = fixture.bus.subscribe(EVENTS_SUBJECT).await.unwrap();
+    let (one, two) = (spec(1, "one"), spec(2, "two"));
+    let stop = || fixture.command(Command::Stop { room: room(1) });
+    let results = tokio::join!(
+        fixture.start(&one),
+        stop(),
+        fixture.start(&one),
+        stop(),
+        fixture.start(&one),
+        fixture.start(&two)
+    );
+    assert_eq!(
+        results,
+        (
+            Reply::Done,
+            Reply::Done,
+            Reply::Done,
+            Reply::Done,
+            Reply::Done,
+            Reply::Done
+        )
+    );
+    let mut running = fixture.hub.stream_ids();
+    running.sort();
+    assert_eq!(running, ["one".parse().unwrap(), "two".parse().unwrap()]);
+    fixture.shutdown.cancel();
+    assert_eq!(fixture.stopped(events).await, StopReason::Asked);
+    tokio::time::timeout(LIMIT, fixture.service.finish()).await.unwrap();
+    assert!(fixture.hub.stream_ids().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_runs_as_many_mixes_as_it_may_and_a_place_is_free_again_when_one_ends() {
+    let fixture = Fixture::with(Config {
+        max_tasks: 1,
+        ..Config::default()
+    })
+    .await;
+    fixture.open_room(1).await;
+    fixture.open_room(2).await;
+    let events = fixture.bus.subscribe(EVENTS_SUBJECT).await.unwrap();
+    assert_eq!(fixture.start(&spec(1, "one")).await, Reply::Done);
+    assert_eq!(fixture.start(&spec(2, "two")).await, refused(ControlError::NoCapacity));
+    fixture.bus.remove(&roster_key(&room(1))).await.unwrap();
+    assert_eq!(fixture.stopped(events).await, StopReason::RoomEmpty);
+    let free = async {
+        while fixture.start(&spec(2, "two")).await != Reply::Done {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(LIMIT, free).await.unwrap();
 }

@@ -16,7 +16,7 @@ pub struct AacEncoder {
 }
 
 impl AacEncoder {
-    /// How many samples a channel the sound comes out later than it went in: subtract it from the frames' times.
+    /// How many samples a channel the audio comes out later than it went in: subtract it from the frames' times.
     pub const DELAY_SAMPLES: u32 = 2048;
 
     /// `sample_rate`: Hz; `channels`: 1 or 2.

@@ -3,19 +3,28 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use openh264::OpenH264API;
 use openh264::encoder::{
-    BitRate, Complexity, Encoder, EncoderConfig, FrameRate, IntraFramePeriod, Profile, RateControlMode, UsageType,
-    VuiConfig,
+    BitRate, Complexity, Encoder, EncoderConfig, FrameRate, IntraFramePeriod, Profile, QpRange, RateControlMode,
+    UsageType, VuiConfig,
 };
 use openh264::formats::YUVSource;
-use openh264_sys2::{DECODER_OPTION_ERROR_CON_IDC, ERROR_CON_DISABLE, SBufferInfo};
+use openh264_sys2::{
+    DECODER_OPTION_ERROR_CON_IDC, ENCODER_OPTION_BITRATE, ENCODER_OPTION_FRAME_RATE, ENCODER_OPTION_IDR_INTERVAL,
+    ERROR_CON_DISABLE, SBitrateInfo, SBufferInfo, SPATIAL_LAYER_ALL,
+};
 
-use super::{CodecError, EncodedPicture, ForceKey, Plane, copy_planes};
-use crate::picture::Picture;
+use super::{CodecError, EncodedFrame, ForceKey, Plane, copy_planes};
+use crate::video_frame::VideoFrame;
 
 const IDR: u8 = 5;
 const SPS: u8 = 7;
 const PPS: u8 = 8;
 const ACCESS_UNIT_DELIMITER: u8 = 9;
+/// Least quantisers, fine to coarse. OpenH264's buffer holds as much as the frame has without coding; a frame that needs more, as noise
+/// does, is an error after which the encoder does not go on. Then the frame is encoded again with the next one.
+const LEAST_QP: [u8; 4] = [18, 28, 36, 44];
+const MOST_QP: u8 = 51;
+/// So many frames later a finer quantiser is tried again, at least.
+const COARSE_FRAMES: u32 = 150;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct H264EncoderConfig {
@@ -29,41 +38,105 @@ pub struct H264EncoderConfig {
     pub gop_frames: u32,
 }
 
-/// Constrained baseline, no B-frames, every picture coded (the frame rate is constant).
+/// Constrained baseline, no B-frames, every frame coded (the frame rate is constant).
 pub struct H264Encoder {
     encoder: Encoder,
     config: H264EncoderConfig,
+    /// The library is set up at the first frame; before that it takes no options.
+    has_encoded: bool,
+    /// Index into [`LEAST_QP`].
+    coarseness: usize,
+    /// Frames since it was last changed.
+    frames: u32,
+    failures: u64,
 }
 
 impl H264Encoder {
     pub fn new(config: H264EncoderConfig) -> Result<Self, CodecError> {
-        let options = EncoderConfig::new()
-            .bitrate(BitRate::from_bps(config.bitrate_kbps.saturating_mul(1000)))
-            .max_frame_rate(FrameRate::from_hz(f32::from(config.framerate)))
-            .rate_control_mode(RateControlMode::Bitrate)
-            .skip_frames(false)
-            .profile(Profile::Baseline)
-            .complexity(Complexity::Low)
-            .usage_type(UsageType::CameraVideoRealTime)
-            .intra_frame_period(IntraFramePeriod::from_num_frames(config.gop_frames))
-            .vui(VuiConfig::bt601());
-        let encoder =
-            Encoder::with_api_config(OpenH264API::from_source(), options).map_err(|error| CodecError::SetUp {
-                codec: "H.264",
-                reason: error.to_string(),
-            })?;
-        Ok(Self { encoder, config })
+        Ok(Self {
+            encoder: encoder(config, 0)?,
+            config,
+            has_encoded: false,
+            coarseness: 0,
+            frames: 0,
+            failures: 0,
+        })
+    }
+
+    /// Frames that had to be encoded again with a coarser quantiser, since the start.
+    pub fn failures(&self) -> u64 {
+        self.failures
     }
 
     pub fn config(&self) -> H264EncoderConfig {
         self.config
     }
 
-    /// Encodes the next picture of the constant frame rate.
-    pub fn encode(&mut self, picture: &Picture, force_key: ForceKey) -> Result<EncodedPicture, CodecError> {
+    /// Changes bitrate, frame rate and GOP length from the next frame on. The stream goes on: no keyframe, no new parameter sets.
+    ///
+    /// Errors: [`CodecError::Size`] when the size differs (that needs a new encoder), [`CodecError::SetUp`] when OpenH264
+    /// refuses a value.
+    pub fn reconfigure(&mut self, config: H264EncoderConfig) -> Result<(), CodecError> {
+        let before = self.config;
+        if (config.width, config.height) != (before.width, before.height) {
+            return Err(CodecError::Size {
+                width: before.width.into(),
+                height: before.height.into(),
+                actual_width: config.width.into(),
+                actual_height: config.height.into(),
+            });
+        }
+        if !self.has_encoded {
+            self.encoder = encoder(config, self.coarseness)?;
+            self.config = config;
+            return Ok(());
+        }
+        if config.framerate != before.framerate {
+            let mut hertz = f32::from(config.framerate);
+            // SAFETY: the option takes a pointer to a float, which lives through the call.
+            unsafe { self.set_option(ENCODER_OPTION_FRAME_RATE, &mut hertz)? };
+        }
+        if config.bitrate_kbps != before.bitrate_kbps {
+            let mut bitrate = SBitrateInfo {
+                iLayer: SPATIAL_LAYER_ALL,
+                iBitrate: i32::try_from(config.bitrate_kbps.saturating_mul(1000)).unwrap_or(i32::MAX),
+            };
+            // SAFETY: the option takes a pointer to an SBitrateInfo, which lives through the call.
+            unsafe { self.set_option(ENCODER_OPTION_BITRATE, &mut bitrate)? };
+        }
+        if config.gop_frames != before.gop_frames {
+            let mut frames = i32::try_from(config.gop_frames).unwrap_or(i32::MAX);
+            // SAFETY: the option takes a pointer to an int, which lives through the call.
+            unsafe { self.set_option(ENCODER_OPTION_IDR_INTERVAL, &mut frames)? };
+        }
+        self.config = config;
+        Ok(())
+    }
+
+    /// # Safety
+    ///
+    /// `value` has the type that the library expects of `option`.
+    unsafe fn set_option<T>(&mut self, option: openh264_sys2::ENCODER_OPTION, value: &mut T) -> Result<(), CodecError> {
+        // SAFETY: the caller keeps the type; the pointer is valid through the call, and the library copies the value.
+        let code = unsafe {
+            self.encoder
+                .raw_api()
+                .set_option(option, std::ptr::from_mut(value).cast())
+        };
+        if code == 0 {
+            return Ok(());
+        }
+        Err(CodecError::SetUp {
+            codec: "H.264",
+            reason: format!("option {option} was refused with code {code}"),
+        })
+    }
+
+    /// Encodes the next frame of the constant frame rate.
+    pub fn encode(&mut self, frame: &VideoFrame, force_key: ForceKey) -> Result<EncodedFrame, CodecError> {
         let (width, height) = (usize::from(self.config.width), usize::from(self.config.height));
-        if (picture.width(), picture.height()) != (width, height) {
-            let (actual_width, actual_height) = (picture.width(), picture.height());
+        if (frame.width(), frame.height()) != (width, height) {
+            let (actual_width, actual_height) = (frame.width(), frame.height());
             return Err(CodecError::Size {
                 width,
                 height,
@@ -71,26 +144,71 @@ impl H264Encoder {
                 actual_height,
             });
         }
+        self.frames = self.frames.saturating_add(1);
+        if self.coarseness > 0 && self.frames > COARSE_FRAMES.max(self.config.gop_frames) {
+            self.renew(self.coarseness - 1)?;
+        }
+        loop {
+            match self.encode_once(frame, force_key) {
+                Err(CodecError::Encode { .. }) if self.coarseness + 1 < LEAST_QP.len() => {
+                    self.failures += 1;
+                    self.renew(self.coarseness + 1)?;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    /// Starts over with another least quantiser. The parameter sets stay as they are; the next frame is a keyframe.
+    fn renew(&mut self, coarseness: usize) -> Result<(), CodecError> {
+        self.encoder = encoder(self.config, coarseness)?;
+        self.coarseness = coarseness;
+        self.has_encoded = false;
+        self.frames = 0;
+        Ok(())
+    }
+
+    fn encode_once(&mut self, frame: &VideoFrame, force_key: ForceKey) -> Result<EncodedFrame, CodecError> {
         if force_key == ForceKey::Yes {
             self.encoder.force_intra_frame();
         }
         let stream = self
             .encoder
-            .encode(&Source(picture))
+            .encode(&Source(frame))
             .map_err(|error| CodecError::Encode {
                 codec: "H.264",
                 reason: error.to_string(),
             })?;
         let data = stream.to_vec();
+        self.has_encoded = true;
         let is_key = nal_units(&data).any(|nal| nal_type(nal) == IDR);
-        Ok(EncodedPicture {
+        Ok(EncodedFrame {
             data: data.into(),
             is_key,
         })
     }
 }
 
-struct Source<'a>(&'a Picture);
+/// `coarseness`: index into [`LEAST_QP`].
+fn encoder(config: H264EncoderConfig, coarseness: usize) -> Result<Encoder, CodecError> {
+    let options = EncoderConfig::new()
+        .bitrate(BitRate::from_bps(config.bitrate_kbps.saturating_mul(1000)))
+        .max_frame_rate(FrameRate::from_hz(f32::from(config.framerate)))
+        .rate_control_mode(RateControlMode::Bitrate)
+        .skip_frames(false)
+        .profile(Profile::Baseline)
+        .complexity(Complexity::Low)
+        .qp(QpRange::new(LEAST_QP[coarseness.min(LEAST_QP.len() - 1)], MOST_QP))
+        .usage_type(UsageType::CameraVideoRealTime)
+        .intra_frame_period(IntraFramePeriod::from_num_frames(config.gop_frames))
+        .vui(VuiConfig::bt601());
+    Encoder::with_api_config(OpenH264API::from_source(), options).map_err(|error| CodecError::SetUp {
+        codec: "H.264",
+        reason: error.to_string(),
+    })
+}
+
+struct Source<'a>(&'a VideoFrame);
 
 impl YUVSource for Source<'_> {
     fn dimensions(&self) -> (usize, usize) {
@@ -114,9 +232,9 @@ impl YUVSource for Source<'_> {
     }
 }
 
-/// One access unit in, one picture out; no concealment, so after a loss nothing comes until the next IDR.
+/// One access unit in, one frame out; no concealment, so after a loss nothing comes until the next IDR.
 ///
-/// The crate's own decoder turns every non-zero state into an error, also where there is a picture, hence the raw API.
+/// The crate's own decoder turns every non-zero state into an error, also where there is a frame, hence the raw API.
 pub struct H264Decoder {
     decoder: openh264::decoder::Decoder,
 }
@@ -140,7 +258,7 @@ impl H264Decoder {
         Ok(Self { decoder })
     }
 
-    pub fn decode(&mut self, access_unit: &[u8]) -> Result<Option<Picture>, CodecError> {
+    pub fn decode(&mut self, access_unit: &[u8]) -> Result<Option<VideoFrame>, CodecError> {
         let length = i32::try_from(access_unit.len()).map_err(|_| CodecError::Decode {
             codec: "H.264",
             reason: "the access unit is too long".to_owned(),
@@ -174,7 +292,7 @@ impl H264Decoder {
         let half = height.div_ceil(2);
         // SAFETY: the decoder's planes have `stride` bytes in each of their rows and live until its next call, which
         // needs `&mut self`; they are copied before this returns.
-        let picture = unsafe {
+        let frame = unsafe {
             copy_planes(
                 width,
                 height,
@@ -194,7 +312,7 @@ impl H264Decoder {
                 ],
             )
         };
-        Ok(picture)
+        Ok(frame)
     }
 }
 

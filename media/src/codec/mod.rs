@@ -1,38 +1,41 @@
-//! Coders and decoders of the two pictures' and the two sounds' formats in use.
+//! Coders and decoders of the two frames' and the two audio' formats in use.
 //!
-//! Nothing here trusts a decoder to report loss: callers gate on continuity and ask for a key frame after a gap.
+//! Nothing here trusts a decoder to report loss: callers gate on continuity and ask for a keyframe after a gap.
 
 pub mod aac;
 pub mod h264;
+pub mod mp3;
 pub mod opus;
-pub mod vp8;
+pub mod vpx;
 
 use bytes::Bytes;
 use thiserror::Error;
 
-use crate::picture::Picture;
+use crate::video_frame::VideoFrame;
 
 pub use aac::{AacDecoder, AacEncoder};
 pub use h264::{H264Encoder, H264EncoderConfig};
 pub use opus::{OpusDecoder, OpusEncoder};
-pub use vp8::Vp8Encoder;
+pub use vpx::{VpxCodec, VpxEncoder};
 
-/// A picture format that members send.
+/// A frame format that members send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum VideoCodec {
     H264,
     Vp8,
+    /// Profile 0, with spatial layers or without.
+    Vp9,
 }
 
-/// What an encoder made of one picture.
+/// What an encoder made of one frame.
 #[derive(Debug, Clone)]
-pub struct EncodedPicture {
-    /// H.264: one access unit in Annex B, parameter sets before each IDR. VP8: one frame.
+pub struct EncodedFrame {
+    /// H.264: one access unit in Annex B, parameter sets before each IDR. VP8, VP9: one frame.
     pub data: Bytes,
     pub is_key: bool,
 }
 
-/// Whether the next picture must be a key frame.
+/// Whether the next frame must be a keyframe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ForceKey {
     No,
@@ -48,7 +51,7 @@ pub enum CodecError {
     Encode { codec: &'static str, reason: String },
     #[error("decode {codec}: {reason}")]
     Decode { codec: &'static str, reason: String },
-    #[error("the picture is {actual_width}x{actual_height}, the encoder is for {width}x{height}")]
+    #[error("the frame is {actual_width}x{actual_height}, the encoder is for {width}x{height}")]
     Size {
         width: usize,
         height: usize,
@@ -57,32 +60,36 @@ pub enum CodecError {
     },
 }
 
-/// A decoder of one sender's pictures.
+/// A decoder of one sender's frames.
 pub enum VideoDecoder {
     H264(h264::H264Decoder),
-    Vp8(vp8::Vp8Decoder),
+    Vpx(vpx::VpxDecoder),
 }
 
 impl VideoDecoder {
     pub fn new(codec: VideoCodec) -> Result<Self, CodecError> {
         Ok(match codec {
             VideoCodec::H264 => Self::H264(h264::H264Decoder::new()?),
-            VideoCodec::Vp8 => Self::Vp8(vp8::Vp8Decoder::new()?),
+            VideoCodec::Vp8 => Self::Vpx(vpx::VpxDecoder::new(VpxCodec::Vp8)?),
+            VideoCodec::Vp9 => Self::Vpx(vpx::VpxDecoder::new(VpxCodec::Vp9)?),
         })
     }
 
-    /// Decodes one access unit (Annex B) or frame; None when no picture came of it. Odd sizes are cut to even ones.
-    pub fn decode(&mut self, data: &[u8]) -> Result<Option<Picture>, CodecError> {
+    /// Decodes one access unit (Annex B) or frame; None when no frame came of it. Odd sizes are cut to even ones.
+    pub fn decode(&mut self, data: &[u8]) -> Result<Option<VideoFrame>, CodecError> {
         match self {
             Self::H264(decoder) => decoder.decode(data),
-            Self::Vp8(decoder) => decoder.decode(data),
+            Self::Vpx(decoder) => decoder.decode(data),
         }
     }
 
     pub fn codec(&self) -> VideoCodec {
         match self {
             Self::H264(_) => VideoCodec::H264,
-            Self::Vp8(_) => VideoCodec::Vp8,
+            Self::Vpx(decoder) => match decoder.codec() {
+                VpxCodec::Vp8 => VideoCodec::Vp8,
+                VpxCodec::Vp9 => VideoCodec::Vp9,
+            },
         }
     }
 }
@@ -94,19 +101,19 @@ struct Plane<'a> {
 }
 
 /// Copies a decoder's planes; None when the size is not one.
-fn copy_planes(width: usize, height: usize, planes: [Plane<'_>; 3]) -> Option<Picture> {
+fn copy_planes(width: usize, height: usize, planes: [Plane<'_>; 3]) -> Option<VideoFrame> {
     let (width, height) = (width & !1, height & !1);
     if width < 2 || height < 2 {
         return None;
     }
-    let mut picture = Picture::filled(width, height, crate::picture::Yuv::BLACK);
-    for (index, (target, plane)) in picture.planes_mut().into_iter().zip(planes).enumerate() {
+    let mut frame = VideoFrame::filled(width, height, crate::video_frame::Yuv::BLACK);
+    for (index, (target, plane)) in frame.planes_mut().into_iter().zip(planes).enumerate() {
         let row = if index == 0 { width } else { width / 2 };
         for (to, from) in target.chunks_exact_mut(row).zip(plane.data.chunks(plane.stride)) {
             to.copy_from_slice(from.get(..row)?);
         }
     }
-    Some(picture)
+    Some(frame)
 }
 
 #[cfg(test)]

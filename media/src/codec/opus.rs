@@ -26,7 +26,7 @@ impl OpusDecoder {
         Ok(Self { decoder })
     }
 
-    /// Appends a packet's sound to `out`, or 20 ms of concealment for None. Answers samples a channel.
+    /// Appends a packet's audio to `out`, or 20 ms of concealment for None. Answers samples a channel.
     pub fn decode(&mut self, packet: Option<&[u8]>, out: &mut Vec<f32>) -> Result<usize, CodecError> {
         let start = out.len();
         let room = if packet.is_some() { LONGEST } else { FRAME };
@@ -64,6 +64,14 @@ impl OpusEncoder {
             .map_err(set_up)?;
         encoder.set_inband_fec(true).map_err(set_up)?;
         Ok(Self { encoder })
+    }
+
+    /// Discontinuous transmission: background noise alone becomes packets of at most 2 bytes, of which senders send one in 400 ms.
+    pub fn set_dtx(&mut self, on: bool) -> Result<(), CodecError> {
+        self.encoder.set_dtx(on).map_err(|error| CodecError::SetUp {
+            codec: "Opus",
+            reason: error.to_string(),
+        })
     }
 
     /// `pcm`: 20 ms, interleaved.

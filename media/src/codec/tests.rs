@@ -1,15 +1,15 @@
-//! What goes in comes out: pictures by their marks, sounds by their tones.
+//! What goes in comes out: frames by their marks, audio by their tones.
 
 use super::*;
 use crate::mark::{self, Mark};
-use crate::picture::{Rect, Yuv};
 use crate::scale::scale_into;
+use crate::video_frame::{Rect, Yuv};
 
-fn marked(count: u16) -> Picture {
-    let mut picture = Picture::filled(640, 360, Yuv::from_rgb(0x20_60_80));
-    let whole = picture.rect();
-    mark::draw(&mut picture, whole, Mark { id: 7, count });
-    picture
+fn marked(count: u16) -> VideoFrame {
+    let mut frame = VideoFrame::filled(640, 360, Yuv::from_rgb(0x20_60_80));
+    let whole = frame.rect();
+    mark::draw(&mut frame, whole, Mark { id: 7, count });
+    frame
 }
 
 fn config() -> H264EncoderConfig {
@@ -22,36 +22,35 @@ fn config() -> H264EncoderConfig {
     }
 }
 
-type Encode<'a> = &'a mut dyn FnMut(&Picture) -> EncodedPicture;
+type Encode<'a> = &'a mut dyn FnMut(&VideoFrame) -> EncodedFrame;
 
 #[test]
-fn every_coded_picture_decodes_to_its_own_mark() {
+fn every_coded_frame_decodes_to_its_own_mark() {
     let mut h264 = H264Encoder::new(config()).unwrap();
-    let mut vp8 = Vp8Encoder::new(config()).unwrap();
-    let encoders: [(VideoCodec, Encode<'_>); 2] = [
-        (VideoCodec::H264, &mut |picture| {
-            h264.encode(picture, ForceKey::No).unwrap()
-        }),
-        (VideoCodec::Vp8, &mut |picture| {
-            vp8.encode(picture, ForceKey::No).unwrap()
-        }),
+    let mut vp8 = VpxEncoder::new(VpxCodec::Vp8, config()).unwrap();
+    let mut vp9 = VpxEncoder::new(VpxCodec::Vp9, config()).unwrap();
+    let encoders: [(VideoCodec, Encode<'_>); 3] = [
+        (VideoCodec::H264, &mut |frame| h264.encode(frame, ForceKey::No).unwrap()),
+        (VideoCodec::Vp8, &mut |frame| vp8.encode(frame, ForceKey::No).unwrap()),
+        (VideoCodec::Vp9, &mut |frame| vp9.encode(frame, ForceKey::No).unwrap()),
     ];
     for (codec, encode) in encoders {
         let mut decoder = VideoDecoder::new(codec).unwrap();
         for count in 0..20 {
             let coded = encode(&marked(count));
             assert_eq!(coded.is_key, count == 0, "{codec:?} {count}");
-            let picture = decoder.decode(&coded.data).unwrap().unwrap();
-            let read = mark::read(picture.y(), 640, picture.rect());
+            let frame = decoder.decode(&coded.data).unwrap().unwrap();
+            let read = mark::read(frame.y(), 640, frame.rect());
             assert_eq!(read, Some(Mark { id: 7, count }), "{codec:?}");
         }
     }
 }
 
 #[test]
-fn a_key_frame_comes_when_it_is_asked_for() {
+fn a_keyframe_comes_when_it_is_asked_for() {
     let mut h264 = H264Encoder::new(config()).unwrap();
-    let mut vp8 = Vp8Encoder::new(config()).unwrap();
+    let mut vp8 = VpxEncoder::new(VpxCodec::Vp8, config()).unwrap();
+    let mut vp9 = VpxEncoder::new(VpxCodec::Vp9, config()).unwrap();
     for count in 0..5 {
         let force = if count == 3 { ForceKey::Yes } else { ForceKey::No };
         assert_eq!(
@@ -60,6 +59,10 @@ fn a_key_frame_comes_when_it_is_asked_for() {
         );
         assert_eq!(
             vp8.encode(&marked(count), force).unwrap().is_key,
+            count == 0 || count == 3
+        );
+        assert_eq!(
+            vp9.encode(&marked(count), force).unwrap().is_key,
             count == 0 || count == 3
         );
     }
@@ -95,14 +98,14 @@ fn after_a_loss_nothing_is_shown_as_if_it_were_whole() {
         .collect();
     assert!(
         matches!(decoder.decode(&coded[2].data), Err(_) | Ok(None)),
-        "no key frame yet"
+        "no keyframe yet"
     );
     assert!(decoder.decode(&coded[0].data).unwrap().is_some());
 }
 
 #[test]
-fn a_mark_is_read_in_a_picture_scaled_to_a_quarter() {
-    let mut canvas = Picture::filled(1280, 720, Yuv::BLACK);
+fn a_mark_is_read_in_a_frame_scaled_to_a_quarter() {
+    let mut canvas = VideoFrame::filled(1280, 720, Yuv::BLACK);
     let cell = Rect {
         x: 320,
         y: 180,
@@ -125,7 +128,7 @@ fn loudness(samples: &[f32]) -> f32 {
 }
 
 #[test]
-fn opus_gives_the_sound_back_and_conceals_a_lost_packet() {
+fn opus_gives_the_audio_back_and_conceals_a_lost_packet() {
     let mut encoder = OpusEncoder::new(2, 64).unwrap();
     let mut decoder = OpusDecoder::new().unwrap();
     let mut out = Vec::new();
@@ -144,7 +147,7 @@ fn opus_gives_the_sound_back_and_conceals_a_lost_packet() {
 }
 
 #[test]
-fn aac_gives_the_sound_back_after_its_delay() {
+fn aac_gives_the_audio_back_after_its_delay() {
     let mut encoder = AacEncoder::new(48_000, 2, 96).unwrap();
     let mut decoder = AacDecoder::new(&encoder.config()).unwrap();
     let mut out = Vec::new();
@@ -162,6 +165,168 @@ fn aac_gives_the_sound_back_after_its_delay() {
     let quiet = (AacEncoder::DELAY_SAMPLES as usize - 1024) * 2;
     assert!(
         loudness(&out[..quiet]) < 0.1,
-        "the sound does not come before its delay"
+        "the audio does not come before its delay"
     );
+}
+
+/// xorshift: the same frames in every run.
+struct Noise(u64);
+
+impl Noise {
+    fn next(&mut self) -> u8 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 32) as u8
+    }
+}
+
+/// Contents that are hard to encode: each gives the frame of a number.
+#[derive(Debug, Clone, Copy)]
+enum Hard {
+    /// The same random frame again and again.
+    StaticNoise,
+    /// Every frame random.
+    Snow,
+    /// Small coloured squares on grey, each frame elsewhere.
+    Confetti,
+    /// Black and white pixels that swap places.
+    Checkers,
+    /// A small part of the frame random, the rest grey: no scene change.
+    Patch,
+}
+
+impl Hard {
+    fn frame(self, width: usize, height: usize, number: u64) -> VideoFrame {
+        let mut frame = VideoFrame::filled(width, height, Yuv::from_rgb(0x80_8080));
+        let seed = match self {
+            Self::StaticNoise => 1,
+            Self::Snow | Self::Confetti | Self::Checkers | Self::Patch => number + 1,
+        };
+        let mut noise = Noise(u64::wrapping_mul(seed, 0x9e37_79b9_7f4a_7c15));
+        match self {
+            Self::StaticNoise | Self::Snow => {
+                for plane in frame.planes_mut() {
+                    plane.iter_mut().for_each(|sample| *sample = noise.next());
+                }
+            }
+            Self::Confetti => {
+                for _ in 0..width * height / 64 {
+                    let colour = Yuv {
+                        y: noise.next(),
+                        u: noise.next(),
+                        v: noise.next(),
+                    };
+                    let at = |noise: &mut Noise, length: usize| {
+                        (usize::from(noise.next()) * 256 + usize::from(noise.next())) % length
+                    };
+                    let (x, y) = (at(&mut noise, width), at(&mut noise, height));
+                    let rect = Rect {
+                        x,
+                        y,
+                        width: 4,
+                        height: 4,
+                    };
+                    frame.fill(rect, colour);
+                }
+            }
+            Self::Patch => {
+                let [luma, ..] = frame.planes_mut();
+                for row in luma.chunks_exact_mut(width).take(height / 4) {
+                    row[..width / 4]
+                        .iter_mut()
+                        .for_each(|sample| *sample = 96 + noise.next() / 4);
+                }
+            }
+            Self::Checkers => {
+                let [luma, ..] = frame.planes_mut();
+                for (at, sample) in luma.iter_mut().enumerate() {
+                    let white = (at / width + at % width + number as usize) % 2 == 0;
+                    *sample = if white { 255 } else { 0 };
+                }
+            }
+        }
+        frame
+    }
+}
+
+#[test]
+fn noise_confetti_and_snow_are_encoded_at_every_size_and_bitrate() {
+    for (width, height) in [(16, 16), (160, 90), (320, 180), (640, 360), (1280, 720)] {
+        for hard in [Hard::StaticNoise, Hard::Snow, Hard::Confetti, Hard::Checkers] {
+            let count = if width > 640 { 6 } else { 20 };
+            let frames: Vec<VideoFrame> = (0..count)
+                .map(|number| hard.frame(width.into(), height.into(), number))
+                .collect();
+            for bitrate_kbps in [1, 200, 1_500, 10_000] {
+                let mut encoder = H264Encoder::new(H264EncoderConfig {
+                    width,
+                    height,
+                    bitrate_kbps,
+                    framerate: 15,
+                    gop_frames: 15,
+                })
+                .unwrap();
+                for (number, frame) in frames.iter().enumerate() {
+                    let coded = encoder.encode(frame, ForceKey::No);
+                    let what = format!("{hard:?} {width}x{height} at {bitrate_kbps} kbit/s, frame {number}");
+                    assert!(!coded.expect(&what).data.is_empty(), "{what}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn after_frames_that_were_too_much_an_h264_stream_becomes_fine_again_with_the_same_parameter_sets() {
+    let mut encoder = H264Encoder::new(H264EncoderConfig {
+        width: 320,
+        height: 180,
+        bitrate_kbps: 10_000,
+        framerate: 15,
+        gop_frames: 30,
+    })
+    .unwrap();
+    let mut sets = Vec::new();
+    let mut sizes = Vec::new();
+    for number in 0..400 {
+        let hard = if number < 20 { Hard::Snow } else { Hard::Patch };
+        let coded = encoder.encode(&hard.frame(320, 180, number), ForceKey::No).unwrap();
+        sets.extend(h264::parameter_sets(&coded.data));
+        sizes.push(coded.data.len());
+    }
+    assert!(encoder.failures() > 0, "the frames were not hard enough");
+    assert!(sets.windows(2).all(|pair| pair[0] == pair[1]));
+    let mean = |sizes: &[usize]| sizes.iter().sum::<usize>() / sizes.len();
+    assert!(mean(&sizes[360..]) > mean(&sizes[60..100]), "it stayed coarse");
+}
+
+#[test]
+fn a_new_bitrate_frame_rate_and_gop_do_not_restart_an_h264_stream() {
+    let mut encoder = H264Encoder::new(config()).unwrap();
+    let sets = |coded: &EncodedFrame| h264::parameter_sets(&coded.data);
+    let first = sets(&encoder.encode(&Hard::Patch.frame(640, 360, 0), ForceKey::No).unwrap());
+    let mut bytes = [0, 0];
+    for number in 1..90 {
+        if number == 45 {
+            let config = H264EncoderConfig {
+                bitrate_kbps: 2_000,
+                gop_frames: 300,
+                ..config()
+            };
+            encoder.reconfigure(config).unwrap();
+        }
+        let coded = encoder
+            .encode(&Hard::Patch.frame(640, 360, number), ForceKey::No)
+            .unwrap();
+        assert_eq!(coded.is_key, number == 30, "frame {number}");
+        if (15..45).contains(&number) || number >= 60 {
+            bytes[usize::from(number >= 60)] += coded.data.len();
+        }
+    }
+    assert!(bytes[1] > 2 * bytes[0], "{bytes:?}");
+    let again = sets(&encoder.encode(&Hard::Patch.frame(640, 360, 90), ForceKey::Yes).unwrap());
+    assert_eq!(first, again);
+    let other_size = H264EncoderConfig { width: 320, ..config() };
+    assert!(matches!(encoder.reconfigure(other_size), Err(CodecError::Size { .. })));
 }

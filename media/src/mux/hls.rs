@@ -1,16 +1,21 @@
-//! The text of HLS media playlists with fragmented MP4 segments. Source: RFC 8216.
+//! The text of HLS media playlists with CMAF segments. Source: RFC 8216.
 
 use std::fmt::Write;
+use std::time::Duration;
 
 /// One segment of a playlist.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Segment {
     pub uri: String,
-    pub duration_ms: u64,
+    pub duration: Duration,
     /// Its start as RFC 3339 time, where it is told.
     pub program_date_time: Option<String>,
-    /// The init segment it needs; told when it is another than the segment's before.
+    /// The init segment that it needs.
     pub init_uri: String,
+    /// It does not go on where the one before ended.
+    pub discontinuity: bool,
+    /// It begins with a keyframe.
+    pub independent: bool,
 }
 
 /// Where a stream stands.
@@ -26,45 +31,52 @@ pub enum Kind {
     Ended,
 }
 
-/// The playlist. `media_sequence`: number of the first segment; `discontinuities`: how many have left the window;
-/// `target_seconds`: the same for the whole life of a stream.
-pub fn playlist(
-    kind: Kind,
-    segments: &[Segment],
-    media_sequence: u64,
-    discontinuities: u64,
-    target_seconds: u64,
-) -> String {
+/// What stands before the segments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    pub kind: Kind,
+    /// Number of the first segment.
+    pub media_sequence: u64,
+    /// How many discontinuities have left the window.
+    pub discontinuities: u64,
+    /// The same for the whole life of a stream (RFC 8216 §6.2.1).
+    pub target_seconds: u64,
+}
+
+/// The playlist.
+pub fn playlist(head: Head, segments: &[Segment]) -> String {
     // Writing to a string does not fail.
-    let mut text = String::from("#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-INDEPENDENT-SEGMENTS\n");
-    let _ = writeln!(
-        text,
-        "#EXT-X-TARGETDURATION:{target_seconds}\n#EXT-X-MEDIA-SEQUENCE:{media_sequence}"
-    );
-    if discontinuities > 0 {
-        let _ = writeln!(text, "#EXT-X-DISCONTINUITY-SEQUENCE:{discontinuities}");
+    let mut text = String::from("#EXTM3U\n#EXT-X-VERSION:7\n");
+    if segments.iter().all(|segment| segment.independent) {
+        text.push_str("#EXT-X-INDEPENDENT-SEGMENTS\n");
     }
-    match kind {
+    let _ = writeln!(text, "#EXT-X-TARGETDURATION:{}", head.target_seconds);
+    let _ = writeln!(text, "#EXT-X-MEDIA-SEQUENCE:{}", head.media_sequence);
+    if head.discontinuities > 0 {
+        let _ = writeln!(text, "#EXT-X-DISCONTINUITY-SEQUENCE:{}", head.discontinuities);
+    }
+    match head.kind {
         Kind::Event => text.push_str("#EXT-X-PLAYLIST-TYPE:EVENT\n"),
         Kind::Vod => text.push_str("#EXT-X-PLAYLIST-TYPE:VOD\n"),
         Kind::Live | Kind::Ended => {}
     }
     let mut init: Option<&str> = None;
     for segment in segments {
+        // A discontinuity before the first segment of the window is in the discontinuity sequence.
+        if segment.discontinuity && init.is_some() {
+            text.push_str("#EXT-X-DISCONTINUITY\n");
+        }
         if init != Some(&segment.init_uri) {
-            if init.is_some() {
-                text.push_str("#EXT-X-DISCONTINUITY\n");
-            }
             let _ = writeln!(text, "#EXT-X-MAP:URI=\"{}\"", segment.init_uri);
             init = Some(&segment.init_uri);
         }
         if let Some(time) = &segment.program_date_time {
             let _ = writeln!(text, "#EXT-X-PROGRAM-DATE-TIME:{time}");
         }
-        let (seconds, rest) = (segment.duration_ms / 1000, segment.duration_ms % 1000);
-        let _ = writeln!(text, "#EXTINF:{seconds}.{rest:03},\n{}", segment.uri);
+        let (seconds, micros) = (segment.duration.as_secs(), segment.duration.subsec_micros());
+        let _ = writeln!(text, "#EXTINF:{seconds}.{micros:06},\n{}", segment.uri);
     }
-    if matches!(kind, Kind::Vod | Kind::Ended) {
+    if matches!(head.kind, Kind::Vod | Kind::Ended) {
         text.push_str("#EXT-X-ENDLIST\n");
     }
     text
@@ -74,21 +86,54 @@ pub fn playlist(
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_new_init_segment_is_a_discontinuity_and_only_a_complete_list_has_an_end() {
-        let segment = |number: u32, init: &str| Segment {
+    fn segment(number: u32, init: &str) -> Segment {
+        Segment {
             uri: format!("{number}.m4s"),
-            duration_ms: 2005,
+            duration: Duration::from_millis(2005),
             program_date_time: None,
             init_uri: init.to_owned(),
+            discontinuity: false,
+            independent: true,
+        }
+    }
+
+    fn head(kind: Kind, media_sequence: u64) -> Head {
+        Head {
+            kind,
+            media_sequence,
+            discontinuities: 0,
+            target_seconds: 3,
+        }
+    }
+
+    #[test]
+    fn a_discontinuity_stands_before_its_init_segment() {
+        let other = Segment {
+            discontinuity: true,
+            ..segment(8, "b.mp4")
         };
-        let live = playlist(Kind::Live, &[segment(7, "a.mp4"), segment(8, "b.mp4")], 7, 0, 3);
         assert_eq!(
-            live,
+            playlist(head(Kind::Live, 7), &[segment(7, "a.mp4"), other]),
             "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-INDEPENDENT-SEGMENTS\n#EXT-X-TARGETDURATION:3\n\
-             #EXT-X-MEDIA-SEQUENCE:7\n#EXT-X-MAP:URI=\"a.mp4\"\n#EXTINF:2.005,\n7.m4s\n#EXT-X-DISCONTINUITY\n\
-             #EXT-X-MAP:URI=\"b.mp4\"\n#EXTINF:2.005,\n8.m4s\n"
+             #EXT-X-MEDIA-SEQUENCE:7\n#EXT-X-MAP:URI=\"a.mp4\"\n#EXTINF:2.005000,\n7.m4s\n#EXT-X-DISCONTINUITY\n\
+             #EXT-X-MAP:URI=\"b.mp4\"\n#EXTINF:2.005000,\n8.m4s\n"
         );
-        assert!(playlist(Kind::Vod, &[segment(0, "a.mp4")], 0, 0, 3).ends_with("#EXT-X-ENDLIST\n"));
+    }
+
+    #[test]
+    fn only_a_complete_list_has_an_end() {
+        let ended = |kind| playlist(head(kind, 0), &[segment(0, "a.mp4")]).ends_with("#EXT-X-ENDLIST\n");
+        assert!(ended(Kind::Vod) && ended(Kind::Ended));
+        assert!(!ended(Kind::Live) && !ended(Kind::Event));
+    }
+
+    #[test]
+    fn segments_that_begin_without_a_keyframe_are_not_called_independent() {
+        let dependent = Segment {
+            independent: false,
+            ..segment(1, "a.mp4")
+        };
+        let text = playlist(head(Kind::Live, 0), &[segment(0, "a.mp4"), dependent]);
+        assert!(!text.contains("INDEPENDENT"), "{text}");
     }
 }

@@ -6,7 +6,7 @@ mod extension;
 
 use std::sync::Arc;
 
-use super::layers::{LayerFrame, Point, Points};
+use super::layers::{LayerFrame, OperatingPoint, OperatingPoints};
 use bits::{Reader, Writer};
 pub use extension::{Carried, DependencyExtension, URI};
 
@@ -69,7 +69,7 @@ pub struct Resolution {
     pub height: u32,
 }
 
-/// The layers of a stream from a key frame on.
+/// The layers of a stream, from a keyframe on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Structure {
     /// Id of the first template, 0 to 63.
@@ -209,8 +209,8 @@ impl Structure {
     }
 
     /// The operating point that a decode target is: the highest layers of the frames in it (A.8.2.3, decode_target_layers).
-    pub fn point(&self, target: u8) -> Point {
-        let mut point = Point::default();
+    pub fn point(&self, target: u8) -> OperatingPoint {
+        let mut point = OperatingPoint::default();
         for template in &self.templates {
             if template.indications.get(target) != Indication::NotPresent {
                 point.spatial = point.spatial.max(template.spatial);
@@ -221,12 +221,12 @@ impl Structure {
     }
 
     /// The decode targets that need nothing above `point`; bit 0 is the first.
-    pub fn targets_within(&self, point: Point) -> u32 {
+    pub fn targets_within(&self, point: OperatingPoint) -> u32 {
         let within = (0..self.targets).filter(|target| self.point(*target).is_within(point));
         within.fold(0, |mask, target| mask | 1 << target)
     }
 
-    /// Picture height of a spatial layer.
+    /// Frame height of a spatial layer.
     pub fn height(&self, spatial: u8) -> Option<u16> {
         let resolution = self.resolutions.get(usize::from(spatial))?;
         u16::try_from(resolution.height).ok()
@@ -291,7 +291,7 @@ impl Dependency {
     }
 
     /// The decode targets that are sent and need nothing above `point`.
-    pub fn active_within(&self, point: Point) -> u32 {
+    pub fn active_within(&self, point: OperatingPoint) -> u32 {
         self.structure.targets_within(point) & self.active.unwrap_or(u32::MAX)
     }
 
@@ -364,7 +364,7 @@ impl Dependency {
             return LayerFrame::default();
         };
         let indications = self.indications.unwrap_or(template.indications);
-        let mut switches = Points::default();
+        let mut switches = OperatingPoints::default();
         let templates = self.structure.templates.iter();
         let every = templates.map(|template| template.temporal).max().unwrap_or(0);
         for target in 0..self.structure.targets {
@@ -372,13 +372,13 @@ impl Dependency {
                 let mut point = self.structure.point(target);
                 switches.insert(point);
                 if point.temporal == every {
-                    point.temporal = Point::EVERY_PICTURE;
+                    point.temporal = OperatingPoint::EVERY_FRAME;
                     switches.insert(point);
                 }
             }
         }
         LayerFrame {
-            point: Point {
+            point: OperatingPoint {
                 spatial: template.spatial,
                 temporal: template.temporal,
             },

@@ -1,11 +1,11 @@
-//! What forwarding must know of a packet's payload: where key frames start, and the numbers that have to go on when a slot
+//! What forwarding must know of a packet's payload: where keyframes start, and the numbers that have to go on when a slot
 //! changes its source.
 
 use str0m::format::Codec;
 
 use super::dependency::Dependency;
-use super::layers::{LayerFrame, Point, Points};
-use super::picture_height;
+use super::frame_height;
+use super::layers::{LayerFrame, OperatingPoint, OperatingPoints};
 
 /// Spatial layers of one stream that are told apart; browsers send three at most.
 pub const SPATIAL_LAYERS: usize = 4;
@@ -13,11 +13,11 @@ pub const SPATIAL_LAYERS: usize = 4;
 /// Parsed once a packet, used for every viewer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Descriptor {
-    /// A decoder can begin with this packet. Sound: always.
+    /// A decoder can begin with this packet. Audio: always.
     pub starts_keyframe: bool,
     pub picture_id: Option<PictureId>,
     pub tl0: Option<Tl0>,
-    /// Picture height, where this packet says it.
+    /// Frame height, if this packet has it.
     pub height: Option<u16>,
     /// By spatial layer, lowest first, where this packet says it; 0: there is none.
     pub heights: [u16; SPATIAL_LAYERS],
@@ -32,7 +32,7 @@ pub struct PictureId {
     pub offset: u8,
     /// 15 bits; else 7, which are left as they are.
     pub wide: bool,
-    /// VP8 waits for a number that is missing, as it says nowhere which pictures a picture needs.
+    /// VP8 decoders wait for a missing number, as nothing tells which pictures a picture needs.
     pub counted: bool,
 }
 
@@ -44,14 +44,14 @@ pub struct Tl0 {
 }
 
 impl Descriptor {
-    /// What cannot be understood is a packet like any other, with no key frame.
+    /// A payload that cannot be read is a packet without a keyframe.
     pub fn read(codec: Codec, payload: &[u8]) -> Self {
         match codec {
             Codec::Vp8 => vp8(payload).unwrap_or_default(),
             Codec::Vp9 => vp9(payload).unwrap_or_default(),
             Codec::H264 => Self {
                 starts_keyframe: starts_h264(payload),
-                height: picture_height::h264(payload),
+                height: frame_height::h264(payload),
                 ..Self::default()
             },
             Codec::H265 => Self {
@@ -61,7 +61,7 @@ impl Descriptor {
             Codec::Av1 => Self {
                 // N: the first packet of a coded video sequence (AV1 RTP §4.4).
                 starts_keyframe: payload.first().is_some_and(|aggregation| aggregation & 0x08 != 0),
-                height: picture_height::av1(payload),
+                height: frame_height::av1(payload),
                 ..Self::default()
             },
             codec => Self {
@@ -87,7 +87,7 @@ impl Descriptor {
         self
     }
 
-    /// Writes the viewer's numbers into his copy of the payload.
+    /// Writes the viewer's numbers into its copy of the payload.
     pub fn patch(&self, payload: &mut [u8], picture_id: u16, tl0: u8) {
         if let Some(PictureId { offset, wide: true, .. }) = self.picture_id
             && let Some(field) = payload.get_mut(usize::from(offset)..usize::from(offset) + 2)
@@ -152,17 +152,17 @@ fn vp8(payload: &[u8]) -> Option<Descriptor> {
     let begins_frame = first & 0x10 != 0 && first & 0x07 == 0;
     let frame = payload.get(at..)?;
     found.starts_keyframe = begins_frame && frame.first().is_some_and(|byte| byte & 1 == 0);
-    // Numbers of 7 bits are left as they are, so that no picture can be left out.
+    // Numbers of 7 bits stay as they are, so that no picture can be dropped.
     if let (Some((temporal, needs_base)), Some(PictureId { wide: true, .. })) = (temporal, found.picture_id) {
         found.layer = Some(LayerFrame {
-            point: Point { spatial: 0, temporal },
+            point: OperatingPoint { spatial: 0, temporal },
             begins: begins_frame,
             // The marker says it.
             ends: false,
             switches: if found.starts_keyframe {
-                Points::ALL
+                OperatingPoints::ALL
             } else {
-                Points::default()
+                OperatingPoints::default()
             },
             needs_base_alone: needs_base,
         });
@@ -195,13 +195,13 @@ fn vp9(payload: &[u8]) -> Option<Descriptor> {
         let indices = *payload.get(at)?;
         spatial = indices >> 1 & 7;
         let switches = match (first & INTER == 0 && spatial == 0, indices & 0x10 != 0) {
-            (true, _) => Points::ALL,
+            (true, _) => OperatingPoints::ALL,
             // U: later pictures need none before this one that is above it in time.
-            (false, true) => Points::of_spatial(spatial),
-            (false, false) => Points::default(),
+            (false, true) => OperatingPoints::of_spatial(spatial),
+            (false, false) => OperatingPoints::default(),
         };
         found.layer = Some(LayerFrame {
-            point: Point {
+            point: OperatingPoint {
                 spatial,
                 temporal: indices >> 5,
             },
@@ -242,7 +242,7 @@ fn vp9(payload: &[u8]) -> Option<Descriptor> {
             found.height = highest;
         }
     } else if found.starts_keyframe {
-        found.height = picture_height::vp9(payload.get(at..)?);
+        found.height = frame_height::vp9(payload.get(at..)?);
     }
     Some(found)
 }
@@ -335,7 +335,7 @@ mod tests {
     #[test]
     fn vp9_packets_say_their_layer_and_where_one_can_go_up() {
         let layer = |payload: &[u8]| Descriptor::read(Codec::Vp9, payload).layer;
-        let point = |spatial, temporal| Point { spatial, temporal };
+        let point = |spatial, temporal| OperatingPoint { spatial, temporal };
         // I, L, F, B: a key picture's base layer, then its second layer, which needs the first (D).
         let base = layer(&[0xb8, 0x81, 0x02, 0x00, 0]).unwrap();
         assert_eq!((base.point, base.begins, base.ends), (point(0, 0), true, false));
@@ -368,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn sound_can_begin_anywhere() {
+    fn audio_can_begin_anywhere() {
         assert!(Descriptor::read(Codec::Opus, &[0x78]).starts_keyframe);
     }
 

@@ -1,32 +1,32 @@
-//! Layers inside one RTP stream: what a packet says of its place among them, whatever codec says it.
+//! Layers inside one RTP stream: where a packet stands among them, whatever the codec.
 
 /// An operating point of a stream: the highest spatial and temporal layer that is shown.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Point {
+pub struct OperatingPoint {
     pub spatial: u8,
     pub temporal: u8,
 }
 
-impl Point {
+impl OperatingPoint {
     /// Every layer that there can be.
     pub const WHOLE: Self = Self {
         spatial: 7,
-        temporal: Self::EVERY_PICTURE,
+        temporal: Self::EVERY_FRAME,
     };
-    /// Temporal layer of who is shown all pictures, however many layers they are of.
-    pub const EVERY_PICTURE: u8 = 7;
+    /// The temporal layer that stands for the full frame rate, whatever the number of layers.
+    pub const EVERY_FRAME: u8 = 7;
 
-    /// Whether who is shown `other` sees what belongs to this.
+    /// Whether a viewer who is shown `other` sees this layer.
     pub fn is_within(self, other: Self) -> bool {
         self.spatial <= other.spatial && self.temporal <= other.temporal
     }
 
-    /// Whether who is shown `other` sees pictures of this rate, of whatever size.
+    /// Whether a viewer who is shown `other` sees frames of this temporal layer, of whatever size.
     pub fn is_within_rate(self, other: Self) -> bool {
         self.temporal <= other.temporal
     }
 
-    /// The part that both have.
+    /// The layers that both have.
     pub fn and(self, other: Self) -> Self {
         Self {
             spatial: self.spatial.min(other.spatial),
@@ -37,9 +37,9 @@ impl Point {
 
 /// A set of operating points.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Points(u64);
+pub struct OperatingPoints(u64);
 
-impl Points {
+impl OperatingPoints {
     pub const ALL: Self = Self(u64::MAX);
 
     /// Every temporal layer of one spatial layer.
@@ -47,15 +47,15 @@ impl Points {
         Self(0xff << (8 * u32::from(spatial & 7)))
     }
 
-    pub fn insert(&mut self, point: Point) {
+    pub fn insert(&mut self, point: OperatingPoint) {
         self.0 |= Self::bit(point);
     }
 
-    pub fn contains(self, point: Point) -> bool {
+    pub fn contains(self, point: OperatingPoint) -> bool {
         self.0 & Self::bit(point) != 0
     }
 
-    fn bit(Point { spatial, temporal }: Point) -> u64 {
+    fn bit(OperatingPoint { spatial, temporal }: OperatingPoint) -> u64 {
         1 << (8 * u32::from(spatial & 7) + u32::from(temporal & 7))
     }
 }
@@ -63,12 +63,12 @@ impl Points {
 /// Where a packet stands among the layers of its stream.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LayerFrame {
-    pub point: Point,
-    /// First and last packet of the frame, which is one layer's part of a picture.
+    pub point: OperatingPoint,
+    /// First and last packet of the frame: one layer's part of a picture.
     pub begins: bool,
     pub ends: bool,
-    /// Who can decode this frame can decode all later ones of these operating points.
-    pub switches: Points,
-    /// It needs the base layer alone, so that who is shown the layer right below can be shown this one from here on (VP8, Y).
+    /// A decoder of this frame can decode all later ones of these operating points.
+    pub switches: OperatingPoints,
+    /// It needs the base layer alone, so that a viewer of the layer right below can be shown this one from here on (VP8, Y).
     pub needs_base_alone: bool,
 }

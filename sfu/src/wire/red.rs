@@ -1,6 +1,8 @@
-//! Redundant audio (RFC 2198): several blocks of sound in one packet.
+//! Redundant audio (RFC 2198): several blocks of audio in one packet.
 
-/// Most redundant blocks that are looked at.
+use crate::units::SeqNo;
+
+/// Redundant blocks that are read at most.
 const MAX_BLOCKS: usize = 8;
 /// Timestamp offsets have 14 bits, block lengths 10 (RFC 2198 §3).
 const MAX_OFFSET: u32 = 0x3fff;
@@ -10,28 +12,27 @@ const MAX_LENGTH: usize = 0x3ff;
 #[derive(Debug, PartialEq, Eq)]
 pub struct Blocks<'a> {
     pub primary: &'a [u8],
-    /// Older sound, oldest first: how much older in timestamp units, and the block.
+    /// Older audio, oldest first: how much older in timestamp units, and the block.
     pub redundant: Vec<(u32, &'a [u8])>,
 }
 
 /// An older block whose own packet was lost.
 #[derive(Debug, PartialEq, Eq)]
 pub struct StandIn<'a> {
-    pub seq: u64,
+    pub seq: SeqNo,
     /// How much older than the primary block, in timestamp units.
     pub offset: u32,
     pub block: &'a [u8],
 }
 
 impl<'a> Blocks<'a> {
-    /// The older blocks of packets that were `missed`, oldest first. `seq`: of this packet; its blocks are those of the packets
-    /// just before it, one each.
-    pub fn stand_ins(&self, seq: u64, missed: impl Fn(u64) -> bool) -> Vec<StandIn<'a>> {
+    /// The blocks of packets that were `missed`, oldest first. `seq`: of this packet; it has one block of each packet just before it.
+    pub fn stand_ins(&self, seq: SeqNo, missed: impl Fn(SeqNo) -> bool) -> Vec<StandIn<'a>> {
         let newest_first = self.redundant.iter().rev().zip(1..);
         let mut found: Vec<StandIn<'_>> = newest_first
             .filter(|((_, block), _)| !block.is_empty())
             .filter_map(|((offset, block), before)| {
-                let seq = seq.checked_sub(before)?;
+                let seq = seq.before(before)?;
                 let offset = *offset;
                 missed(seq).then_some(StandIn { seq, offset, block })
             })
@@ -71,7 +72,7 @@ pub fn split(payload: &[u8]) -> Option<Blocks<'_>> {
     })
 }
 
-/// Older sound: how much older in timestamp units, and the payload.
+/// Older audio: how much older in timestamp units, and the payload.
 pub type Block<'a> = (u32, &'a [u8]);
 
 /// Appends `primary` after older blocks, oldest first, all of payload type `inner`. Blocks that do not fit are left out.
@@ -132,13 +133,18 @@ mod tests {
         let mut packet = Vec::new();
         join(111, &[4], &older, &mut packet);
         let blocks = split(&packet).unwrap();
-        let stand_in = |seq, offset, block| StandIn { seq, offset, block };
+        let stand_in = |seq, offset, block| StandIn {
+            seq: SeqNo::new(seq),
+            offset,
+            block,
+        };
+        let stand_ins = |seq, missed: fn(u64) -> bool| blocks.stand_ins(SeqNo::new(seq), |seq| missed(seq.get()));
         assert_eq!(
-            blocks.stand_ins(100, |seq| seq != 98),
+            stand_ins(100, |seq| seq != 98),
             [stand_in(97, 2880, &[1]), stand_in(99, 960, &[3])]
         );
-        assert_eq!(blocks.stand_ins(100, |_| false), []);
-        assert_eq!(blocks.stand_ins(2, |_| true).len(), 2, "nothing is before the first");
+        assert_eq!(stand_ins(100, |_| false), []);
+        assert_eq!(stand_ins(2, |_| true).len(), 2, "nothing is before the first");
     }
 
     proptest! {

@@ -1,9 +1,13 @@
-//! RTCP between us and a viewer: his feedback read, our sender reports written.
+//! RTCP with a viewer: its feedback is read, and sender reports are written.
 //!
 //! Source: RFC 3550 §6.4 (reports), RFC 4585 §6 (NACK, PLI), RFC 5104 §4.3.1 (FIR),
 //! draft-holmer-rmcat-transport-wide-cc-extensions-01 §3.1, draft-alvestrand-rmcat-remb-03 §2.2.
 
 use std::time::Duration;
+
+use str0m::rtp::Ssrc;
+
+use crate::units::Bitrate;
 
 const SENDER_REPORT: u8 = 200;
 const RECEIVER_REPORT: u8 = 201;
@@ -13,36 +17,36 @@ const PAYLOAD_FEEDBACK: u8 = 206;
 const REFERENCE_UNIT: i64 = 64_000;
 /// Its deltas count 250 us.
 const DELTA_UNIT: i64 = 250;
-/// More is no measurement: a report from before, or a wrong clock.
+/// A longer round trip is no measurement: the report is old, or the clock is wrong.
 const MOST_ROUND_TRIP: Duration = Duration::from_secs(60);
-/// Packets that one transport feedback may tell of. Browsers send 4 to 20 a second; who tells of more makes work, not sense.
+/// Packets that one transport feedback may report on. Browsers send 4 to 20 feedbacks a second, with far fewer packets in each.
 const MOST_ARRIVALS: u16 = 16_384;
 /// Transport feedback in one compound packet; browsers send one.
 const MOST_TRANSPORT: usize = 4;
 /// Seconds from 1900 to 1970 (RFC 868).
 const NTP_EPOCH: u64 = 2_208_988_800;
 
-/// One thing that a compound packet says.
+/// One part of a compound packet.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Feedback<'a> {
-    /// How a viewer receives one stream of ours.
+    /// How a viewer receives one of the streams that it is sent.
     Reception(Reception),
-    /// Packets he misses.
-    Nack { ssrc: u32, lost: NackList<'a> },
+    /// Packets that the viewer misses.
+    Nack { ssrc: Ssrc, lost: NackList<'a> },
     /// PLI or FIR.
-    Keyframe { ssrc: u32 },
+    Keyframe { ssrc: Ssrc },
     /// When transport-wide numbered packets arrived.
     Transport(TransportFeedback<'a>),
-    /// Receiver estimated maximum bitrate, bits a second.
-    Remb { bitrate: u64 },
-    /// A packet about what he sends (sender report, description, goodbye): for who receives from him.
+    /// Receiver estimated maximum bitrate.
+    Remb { bitrate: Bitrate },
+    /// A packet about what the peer sends (sender report, description, goodbye): it concerns the receiving side.
     AboutSending,
 }
 
 /// RFC 3550 §6.4.1, a report block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reception {
-    pub ssrc: u32,
+    pub ssrc: Ssrc,
     /// Share lost since the last report, of 256.
     pub fraction_lost: u8,
     /// In units of the stream's clock.
@@ -53,8 +57,8 @@ pub struct Reception {
 }
 
 impl Reception {
-    /// Time there and back, for a report that came at `unix` (RFC 3550 §6.4.1, LSR and DLSR). None: the receiver has seen no
-    /// sender report yet, or tells nonsense.
+    /// Round-trip time, for a report that came at `unix` (RFC 3550 §6.4.1, LSR and DLSR). None: the receiver has got no sender report
+    /// yet, or the values are impossible.
     pub fn round_trip(&self, unix: Duration) -> Option<Duration> {
         if self.last_report == 0 {
             return None;
@@ -68,8 +72,8 @@ impl Reception {
     }
 }
 
-/// Everything in a compound packet that is well-formed; what follows a malformed packet is left out, and so is transport
-/// feedback past the first few: each stands for much more work than it has bytes.
+/// Reads a compound packet up to the first malformed part. Transport feedback past the first few is left out, as each of them makes
+/// much more work than it has bytes.
 pub fn read<'a>(compound: &'a [u8], mut take: impl FnMut(Feedback<'a>)) {
     let mut rest = compound;
     let mut transport = 0;
@@ -82,7 +86,7 @@ pub fn read<'a>(compound: &'a [u8], mut take: impl FnMut(Feedback<'a>)) {
             }
             RECEIVER_REPORT => read_blocks(body.get(4..).unwrap_or_default(), &mut take),
             TRANSPORT_FEEDBACK => {
-                let (Some(ssrc), Some(entries)) = (word(body, 4), body.get(8..)) else {
+                let (Some(ssrc), Some(entries)) = (ssrc(body, 4), body.get(8..)) else {
                     continue;
                 };
                 match count {
@@ -103,13 +107,13 @@ pub fn read<'a>(compound: &'a [u8], mut take: impl FnMut(Feedback<'a>)) {
             }
             PAYLOAD_FEEDBACK => match count {
                 1 => {
-                    if let Some(ssrc) = word(body, 4) {
+                    if let Some(ssrc) = ssrc(body, 4) {
                         take(Feedback::Keyframe { ssrc });
                     }
                 }
                 4 => {
                     for entry in body.get(8..).unwrap_or_default().chunks_exact(8) {
-                        if let Some(ssrc) = word(entry, 0) {
+                        if let Some(ssrc) = ssrc(entry, 0) {
                             take(Feedback::Keyframe { ssrc });
                         }
                     }
@@ -117,7 +121,7 @@ pub fn read<'a>(compound: &'a [u8], mut take: impl FnMut(Feedback<'a>)) {
                 15 if body.get(8..12) == Some(b"REMB") => {
                     if let Some(value) = word(body, 12) {
                         let (exponent, mantissa) = (value >> 18 & 0x3f, u64::from(value & 0x3_ffff));
-                        let bitrate = mantissa.checked_shl(exponent).unwrap_or(u64::MAX);
+                        let bitrate = Bitrate::bits(mantissa.checked_shl(exponent).unwrap_or(u64::MAX));
                         take(Feedback::Remb { bitrate });
                     }
                 }
@@ -144,7 +148,7 @@ fn split_packet(bytes: &[u8]) -> Option<(u8, u8, &[u8], &[u8])> {
 fn read_blocks<'a>(blocks: &'a [u8], take: &mut impl FnMut(Feedback<'a>)) {
     for block in blocks.chunks_exact(24) {
         if let (Some(ssrc), Some(jitter), Some(last), Some(since)) =
-            (word(block, 0), word(block, 12), word(block, 16), word(block, 20))
+            (ssrc(block, 0), word(block, 12), word(block, 16), word(block, 20))
         {
             take(Feedback::Reception(Reception {
                 ssrc,
@@ -155,6 +159,10 @@ fn read_blocks<'a>(blocks: &'a [u8], take: &mut impl FnMut(Feedback<'a>)) {
             }));
         }
     }
+}
+
+fn ssrc(bytes: &[u8], at: usize) -> Option<Ssrc> {
+    word(bytes, at).map(Ssrc::from)
 }
 
 fn word(bytes: &[u8], at: usize) -> Option<u32> {
@@ -284,7 +292,7 @@ fn push_symbol(out: &mut Vec<Arrival>, base: u16, first: usize, symbol: i64) {
 /// A sender report without report blocks (RFC 3550 §6.4.1).
 #[derive(Debug, Clone, Copy)]
 pub struct SenderReport {
-    pub ssrc: u32,
+    pub ssrc: Ssrc,
     /// Since the Unix epoch.
     pub time: Duration,
     pub timestamp: u32,
@@ -322,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn a_compound_of_report_nack_and_picture_loss_is_read() {
+    fn a_compound_of_report_nack_and_pli_is_read() {
         let compound = [
             &[0x81, 201, 0, 7, 0, 0, 0, 1][..],
             &[0, 0, 0, 9, 64, 0, 0, 3, 0, 0, 1, 0, 0, 0, 0, 20, 0, 0, 0, 5, 0, 0, 0, 6],
@@ -334,19 +342,20 @@ mod tests {
         let Feedback::Reception(report) = found[0] else {
             panic!("{found:?}");
         };
-        assert_eq!((report.ssrc, report.fraction_lost, report.jitter), (9, 64, 20));
-        let Feedback::Nack { ssrc: 9, lost } = found[1] else {
+        assert_eq!((*report.ssrc, report.fraction_lost, report.jitter), (9, 64, 20));
+        let Feedback::Nack { ssrc, lost } = found[1] else {
             panic!("{found:?}");
         };
+        assert_eq!(*ssrc, 9);
         assert_eq!(lost.sequences().collect::<Vec<_>>(), [0xffff, 0, 2]);
-        assert_eq!(found[2], Feedback::Keyframe { ssrc: 9 });
+        assert_eq!(found[2], Feedback::Keyframe { ssrc: 9.into() });
     }
 
     #[test]
-    fn a_report_on_a_sender_report_tells_the_time_there_and_back() {
+    fn a_report_on_a_sender_report_tells_the_round_trip_time() {
         let sent = Duration::from_millis(1_700_000_000_000);
         let report = Reception {
-            ssrc: 9,
+            ssrc: 9.into(),
             fraction_lost: 0,
             jitter: 0,
             last_report: (ntp(sent) >> 16) as u32,
@@ -415,7 +424,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_be_much_work_is_left_out() {
+    fn feedback_that_would_be_much_work_is_left_out() {
         // A count of 65535 in nine runs.
         let mut huge = vec![0x8f, 205, 0, 9, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0xff, 0xff, 0, 0, 0, 0];
         huge.resize(40, 0x1f);
@@ -427,11 +436,12 @@ mod tests {
     }
 
     #[test]
-    fn a_receiver_s_limit_is_read() {
+    fn a_receiver_s_estimate_is_read() {
         let packet = [
             0x8f, 206, 0, 5, 0, 0, 0, 1, 0, 0, 0, 0, b'R', b'E', b'M', b'B', 1, 0x07, 0xd0, 0x00, 0, 0, 0, 9,
         ];
-        assert_eq!(all(&packet), [Feedback::Remb { bitrate: 0x3_d000 << 1 }]);
+        let bitrate = Bitrate::bits(0x3_d000 << 1);
+        assert_eq!(all(&packet), [Feedback::Remb { bitrate }]);
     }
 
     proptest! {

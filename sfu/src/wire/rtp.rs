@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use str0m::media::Mid;
-use str0m::rtp::{Extension, ExtensionMap};
+use str0m::rtp::{Extension, ExtensionMap, Ssrc};
 
 use super::dependency::{self, Dependency, DependencyExtension};
 
@@ -16,7 +16,7 @@ const MARKER: u8 = 0x80;
 const ONE_BYTE_IDS: u8 = 14;
 const ONE_BYTE_LENGTH: usize = 16;
 const TWO_BYTE_LENGTH: usize = 255;
-/// What begins a block of the one-byte form, and of the two-byte form (RFC 8285 §4.3).
+/// The first bytes of a block of the one-byte form, and of the two-byte form (RFC 8285 §4.3).
 const ONE_BYTE_FORM: [u8; 2] = [0xbe, 0xde];
 const TWO_BYTE_FORM: [u8; 2] = [0x10, 0x00];
 
@@ -33,7 +33,7 @@ pub struct ExtensionIds {
 
 impl ExtensionIds {
     pub fn of(map: &ExtensionMap) -> Self {
-        // Ids above need the two-byte form, which nobody offers for these.
+        // Higher ids need the two-byte form, which no client offers for these.
         let id = |extension| map.id_of(extension).filter(|id| *id <= ONE_BYTE_IDS);
         Self {
             mid: id(Extension::RtpMid),
@@ -46,7 +46,7 @@ impl ExtensionIds {
     }
 }
 
-/// The dependency descriptor, as `str0m` is to take it.
+/// The dependency descriptor, for `str0m`.
 pub fn dependency_extension() -> Extension {
     Extension::with_serializer(dependency::URI, DependencyExtension)
 }
@@ -56,7 +56,7 @@ pub fn dependency_extension() -> Extension {
 pub struct DependencyField<'a> {
     pub dependency: &'a Dependency,
     pub frame: u16,
-    /// None: as the packet says.
+    /// None: as in the packet.
     pub active: Option<u32>,
 }
 
@@ -67,7 +67,7 @@ pub struct Header<'a> {
     pub marker: bool,
     pub sequence: u16,
     pub timestamp: u32,
-    pub ssrc: u32,
+    pub ssrc: Ssrc,
     pub mid: &'a Mid,
     pub transport_sequence: u16,
     /// Time of sending on any clock; 24 bits of it are written (abs-send-time).
@@ -194,7 +194,7 @@ mod tests {
             marker: true,
             sequence: 0x1234,
             timestamp: 0x0102_0304,
-            ssrc: 0x0a0b_0c0d,
+            ssrc: 0x0a0b_0c0d.into(),
             mid,
             transport_sequence: 0x5678,
             sent: Duration::from_millis(1500),

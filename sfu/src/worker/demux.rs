@@ -1,34 +1,51 @@
-//! Whose datagram it is (RFC 7983), and what is done with it.
+//! Finds the session of a datagram (RFC 7983), and hands it on.
 
 use std::net::SocketAddr;
 use std::time::Instant;
 
 use str0m::Input;
-use str0m::media::MediaKind;
 use str0m::net::{Protocol, Receive};
 use tracing::debug;
 
 use super::{Worker, drop_datagram};
-use crate::egress::Path;
-use crate::packet::StreamId;
-use crate::slot::Slot;
+use crate::downlink::egress::Path;
+use crate::ingress::packet::StreamId;
+use crate::slab::SessionIndex;
 use crate::wire::stun::{self, Kind, ice_name, is_stun};
 
-/// Addresses that a session is known by; the oldest is forgotten. A peer has a handful, and whoever has the password of one
-/// session must not fill the table for all.
-const ADDRESSES: usize = 16;
-/// Longest report, bytes: RTCP fits the path's MTU (RFC 3550 §6.1). What a report asks for is much more work than its bytes.
-const MOST_REPORT: usize = 2048;
+/// Longest RTCP packet, bytes: RTCP fits the path's MTU (RFC 3550 §6.1). Much work can be asked for in few bytes.
+const MOST_RTCP: usize = 2048;
+
+/// A datagram, or a frame of ICE-TCP.
+#[derive(Debug, Clone, Copy)]
+pub struct Arrival<'a> {
+    pub proto: Protocol,
+    /// The peer.
+    pub from: SocketAddr,
+    /// This side.
+    pub to: SocketAddr,
+    pub bytes: &'a [u8],
+}
+
+impl Arrival<'_> {
+    /// The way back.
+    pub fn path(&self) -> Path {
+        Path {
+            proto: self.proto,
+            from: self.to,
+            to: self.from,
+        }
+    }
+}
 
 impl Worker {
-    /// One datagram, or one frame of ICE-TCP.
-    pub fn handle_datagram(&mut self, now: Instant, from: SocketAddr, to: SocketAddr, proto: Protocol, bytes: &[u8]) {
-        let known = self.by_address.get(&from).copied();
-        if is_stun(bytes) {
-            // A known address may belong to somebody else by now: the name decides.
-            let named = ice_name(bytes).and_then(|name| self.by_ice_name.get(name).copied());
+    pub fn handle_datagram(&mut self, now: Instant, arrival: Arrival<'_>) {
+        let known = self.sessions.at_address(arrival.from);
+        if is_stun(arrival.bytes) {
+            // A known address may belong to another peer by now: the name decides.
+            let named = ice_name(arrival.bytes).and_then(|name| self.sessions.with_ice_name(name));
             match named.or(known) {
-                Some(index) => self.give(now, index, from, to, proto, bytes),
+                Some(index) => self.handle_stun(now, index, arrival),
                 None => self.counters.unknown_peer.increment(1),
             }
             return;
@@ -37,93 +54,83 @@ impl Worker {
             self.counters.unknown_peer.increment(1);
             return;
         };
-        if is_rtcp(bytes) && bytes.len() > MOST_REPORT {
-            drop_datagram("refused");
-        } else if is_rtcp(bytes) {
-            self.handle_rtcp(now, index, from, to, proto, bytes);
+        if !is_rtcp(arrival.bytes) {
+            self.receive(now, index, arrival);
+        } else if arrival.bytes.len() <= MOST_RTCP {
+            self.handle_rtcp(now, index, arrival);
         } else {
-            self.give(now, index, from, to, proto, bytes);
+            drop_datagram("refused");
         }
-        self.settle(now);
+    }
+
+    /// A message of ICE. Only a peer who knows the password makes an address known, and is alive by it.
+    fn handle_stun(&mut self, now: Instant, index: SessionIndex, arrival: Arrival<'_>) {
+        let Some(session) = self.sessions.get_mut(index) else {
+            return;
+        };
+        let kind = stun::kind(arrival.bytes);
+        if session.transport.is_authentic(arrival.bytes) {
+            session.transport.handle_sign_of_life(now);
+        } else if kind != Kind::Indication {
+            drop_datagram("refused");
+            return;
+        }
+        // Indications keep the path open and are not answered; most of them are not signed.
+        if kind != Kind::Request {
+            return;
+        }
+        let moved = self.follow(index, arrival);
+        self.sessions.learn_address(index, arrival.from);
+        self.receive(now, index, arrival);
+        if moved {
+            self.request_keyframes_for(now, index);
+        }
+    }
+
+    /// RFC 8445 §7.3.1.5: the client, which controls, sends on the pair that it nominates from now on. It may have moved to another
+    /// network. A client that nominates all pairs that work means the best of them, so TCP does not take over from UDP.
+    /// Answers whether the peer has moved, or is back.
+    fn follow(&mut self, index: SessionIndex, check: Arrival<'_>) -> bool {
+        let Some(session) = self.sessions.get_mut(index) else {
+            return false;
+        };
+        let path = check.path();
+        let moves = session.downlink.path().is_some_and(|known| {
+            (known != path || session.transport.is_restarted())
+                && (path.proto == Protocol::Udp || path.proto == known.proto)
+                && stun::nominates(check.bytes)
+        });
+        if moves {
+            debug!(session = %session.id(), "the peer has moved, or is back");
+            session.downlink.set_path(path);
+            session.transport.handle_nomination();
+        }
+        moves
     }
 
     /// Hands a datagram to a session's `str0m`.
-    pub(super) fn give(
-        &mut self,
-        now: Instant,
-        index: usize,
-        from: SocketAddr,
-        to: SocketAddr,
-        proto: Protocol,
-        bytes: &[u8],
-    ) {
-        let Ok(receive) = Receive::new(proto, from, to, bytes) else {
+    pub(super) fn receive(&mut self, now: Instant, index: SessionIndex, arrival: Arrival<'_>) {
+        let Ok(receive) = Receive::new(arrival.proto, arrival.from, arrival.to, arrival.bytes) else {
             drop_datagram("unparsable");
             return;
         };
-        let Some(Some(session)) = self.sessions.get_mut(index) else {
+        let Some(session) = self.sessions.get_mut(index) else {
             return;
         };
-        let input = Input::Receive(now, receive);
-        let mut moved = false;
-        if is_stun(bytes) {
-            let kind = stun::kind(bytes);
-            // Only a peer who knows the password makes an address known, and is alive by it.
-            if stun::is_authentic(bytes, &session.ice_password) {
-                session.heard_at = now;
-            } else if kind != Kind::Indication {
-                drop_datagram("refused");
-                return;
-            }
-            // Most peers' indications prove nothing: they keep the path open and are not answered.
-            if kind != Kind::Request {
-                return;
-            }
-            if self.by_address.insert(from, index) != Some(index) {
-                session.addresses.push_back(from);
-                if session.addresses.len() > ADDRESSES
-                    && let Some(oldest) = session.addresses.pop_front()
-                    && self.by_address.get(&oldest) == Some(&index)
-                {
-                    self.by_address.remove(&oldest);
-                }
-            }
-            // RFC 8445 §7.3.1.5: the client, which controls, sends on this pair from now on, having moved to another network
-            // perhaps. Who nominates all that work means the best of them, so TCP does not take over from UDP.
-            let path = Path {
-                proto,
-                from: to,
-                to: from,
-            };
-            if let Some(known) = session.egress.path
-                && (known != path || session.restarted)
-                && (proto == Protocol::Udp || proto == known.proto)
-                && stun::nominates(bytes)
-            {
-                debug!(session = %session.id, "the peer has moved, or is back");
-                session.egress.path = Some(path);
-                session.restarted = false;
-                moved = true;
-            }
-        }
-        if let Err(error) = session.rtc.handle_input(input) {
-            debug!(%error, session = %session.id, "a datagram was refused");
+        if let Err(error) = session.transport.handle_input(Input::Receive(now, receive)) {
+            debug!(%error, session = %session.id(), "a datagram was refused");
             drop_datagram("refused");
         }
-        // str0m holds one packet: drain before the next comes.
         self.drain(now, index);
-        if moved {
-            self.want_keyframes_for(now, index);
-        }
     }
 
-    /// Begins every picture of a viewer anew: he has missed more than is worth sending again.
-    fn want_keyframes_for(&mut self, now: Instant, index: usize) {
-        let Some(Some(session)) = self.sessions.get(index) else {
+    /// All video of a viewer begins anew: it has missed more than is worth retransmitting.
+    fn request_keyframes_for(&mut self, now: Instant, index: SessionIndex) {
+        let Some(session) = self.sessions.get(index) else {
             return;
         };
-        let pictures = session.slots.iter().filter(|slot| slot.kind == MediaKind::Video);
-        let shown: Vec<StreamId> = pictures.filter_map(Slot::flowing).collect();
+        let video = session.downlink.slots().iter().filter(|slot| slot.is_video());
+        let shown: Vec<StreamId> = video.filter_map(|slot| slot.flowing()).collect();
         for stream in shown {
             self.want_keyframe(now, stream);
         }

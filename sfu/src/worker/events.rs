@@ -1,4 +1,4 @@
-//! What a worker has to tell the control task.
+//! Events on their way from a worker to the control task.
 
 use std::collections::VecDeque;
 
@@ -6,7 +6,7 @@ use metrics::counter;
 use rotunda_proto::ids::RoomKey;
 use rotunda_proto::sfu::Event;
 
-/// Events that wait; of more, only ends of sessions are kept, of which there is one for each session.
+/// Events that wait. Beyond it only the ends of sessions are kept, of which there is one for each session.
 const MOST: usize = 65_536;
 
 /// An event and the room it happened in.
@@ -52,7 +52,7 @@ mod tests {
     use crate::worker::simulation;
 
     #[test]
-    fn the_end_of_a_session_is_told_also_when_there_is_no_place_for_more() {
+    fn the_end_of_a_session_is_told_even_when_there_is_no_place_for_other_events() {
         let room = simulation::room_key();
         let mut events = Events::default();
         for _ in 0..MOST + 5 {

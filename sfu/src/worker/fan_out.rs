@@ -1,262 +1,246 @@
-//! From a track to its viewers: packets of one moment are given to each viewer together, so that his state is looked at once
+//! From a track to its viewers. Packets of one moment are given to each viewer together, so that the viewer's state is looked at once
 //! for all of them and they leave in one send.
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use str0m::format::PayloadParams;
-
 use super::Worker;
-use super::transmit::{Outlet, make_ready};
-use crate::egress::{Body, Path};
-use crate::packet::{Packet, StreamId};
-use crate::protection::{MOST_OLDER, REPEAT_AFTER};
+use super::send_queues::{Repeat, SendQueues};
+use super::transmit::Outlet;
+use crate::downlink::egress::Path;
+use crate::downlink::slot::Pace;
+use crate::downlink::{REPEAT_AFTER, Sent};
+use crate::ingress::packet::{Packet, StreamId};
+use crate::ingress::stream::Stream;
+use crate::ingress::track::{Pending, Viewer};
 use crate::session::Session;
-use crate::slot::Take;
-use crate::track::Viewer;
+use crate::slab::TrackIndex;
 
-/// A packet that its track's viewers have not been given yet.
-#[derive(Debug)]
-pub struct Pending {
-    pub stream: StreamId,
-    pub params: PayloadParams,
-    pub packet: Arc<Packet>,
-    /// Sound: the packets before it, newest first, for redundancy.
-    pub older: [Option<Arc<Packet>>; MOST_OLDER],
-}
-
-/// A packet that a viewer who loses much is sent again, unasked.
-#[derive(Debug, Clone, Copy)]
-pub struct Repeat {
-    pub due: Instant,
-    pub viewer: Viewer,
-    /// In the viewer's slot.
-    pub seq: u16,
-    /// 1: the first time again.
-    pub time: usize,
-}
-
-/// What giving packets to viewers came to.
+/// The outcome of packets for viewers.
 #[derive(Debug, Default)]
-struct Given {
+struct Outcome {
     packets: u64,
     undecodable: u64,
-    /// Streams whose key frame a slot waits for; few.
+    /// Streams of which a slot waits for a keyframe; few.
     wanted: Vec<StreamId>,
-    /// What is sent again, as the viewer loses much: his slot, and the number there.
+    /// To be retransmitted unasked: the slot, and the sequence number there.
     repeats: Vec<(Viewer, u16)>,
 }
 
 impl Worker {
-    /// A track's viewers shall have this packet: now, or when the batch window is over. `urgent`: it ends a picture.
-    pub(super) fn want_fan_out(&mut self, now: Instant, track: usize, pending: Pending, urgent: bool) {
-        let Some(Some(state)) = self.tracks.get_mut(track) else {
+    /// A track's viewers are to get this packet: in this turn if it ends a frame, else when the batch window is over.
+    pub(super) fn want_fan_out(&mut self, now: Instant, track: TrackIndex, pending: Pending, ends_frame: bool) {
+        let Some(state) = self.tracks.get_mut(track) else {
             return;
         };
-        if state.pending.is_empty() {
-            if let Some(room) = self.rooms.get_mut(&state.room) {
-                room.pending.push(track);
+        if state.add_pending(pending) {
+            if let Some(room) = self.rooms.get_mut(state.room()) {
+                room.add_pending(track);
             }
-            if !urgent {
-                self.unsent.push_back((now + self.setup.batch_window, track));
+            if !ends_frame {
+                self.queues.add_gathering(now, track);
             }
         }
-        state.pending.push(pending);
-        if urgent {
-            self.complete.push(track);
+        if ends_frame {
+            self.queues.add_complete(track);
         }
     }
 
-    /// Forgets what a track's viewers have not been given.
-    pub(super) fn drop_pending(&mut self, track: usize) {
-        let Some(Some(state)) = self.tracks.get_mut(track) else {
+    /// Forgets the packets that a track's viewers have not got yet.
+    pub(super) fn drop_pending(&mut self, track: TrackIndex) {
+        let Some(state) = self.tracks.get_mut(track) else {
             return;
         };
-        state.pending.clear();
-        if let Some(room) = self.rooms.get_mut(&state.room) {
-            room.pending.retain(|other| *other != track);
+        state.clear_pending();
+        if let Some(room) = self.rooms.get_mut(state.room()) {
+            room.remove_pending(track);
         }
     }
 
-    /// Fans out what is complete or due.
+    /// Fans out the tracks that are complete or due.
     pub(super) fn fan_out_due<C, S>(&mut self, now: Instant, outlet: &mut Outlet<C, S>)
     where
         C: Fn() -> Instant,
         S: FnMut(&Path, &[u8], usize),
     {
-        while let Some(track) = self.complete.pop() {
+        while let Some(track) = self.queues.next_track(now) {
             self.fan_out_room_of(now, track, outlet);
         }
-        while let Some((due, track)) = self.unsent.front().copied() {
-            if due > now {
-                break;
-            }
-            self.unsent.pop_front();
-            self.fan_out_room_of(now, track, outlet);
-        }
-        self.repeat_due(now);
-    }
-
-    /// Sends again what nobody has asked for yet.
-    fn repeat_due(&mut self, now: Instant) {
-        while let Some(repeat) = self.repeats.pop_front_if(|repeat| repeat.due <= now) {
-            let Repeat { viewer, seq, time, .. } = repeat;
-            self.resend(viewer.session, viewer.slot, seq);
-            self.want_flush(now, viewer.session, false);
-            let session = self.sessions.get(viewer.session).and_then(Option::as_ref);
-            if session.is_some_and(|session| session.protection.repeats() > time) {
-                self.repeats.push_back(Repeat {
-                    due: now + REPEAT_AFTER,
-                    time: time + 1,
-                    ..repeat
-                });
-            }
+        while let Some(repeat) = self.queues.next_repeat(now) {
+            self.repeat(now, repeat);
         }
     }
 
-    /// Everything that waits in a track's room leaves with it, so that it shares the sends: the last track's viewers are sent
-    /// all that they were given, one after the other.
-    fn fan_out_room_of<C, S>(&mut self, now: Instant, track: usize, outlet: &mut Outlet<C, S>)
+    /// Retransmits a packet that nobody has asked for yet.
+    fn repeat(&mut self, now: Instant, repeat: Repeat) {
+        let Repeat { viewer, seq, time, .. } = repeat;
+        self.retransmit(viewer, seq);
+        self.send_soon(now, viewer.session);
+        let session = self.sessions.get(viewer.session);
+        if session.is_some_and(|session| session.downlink.repeats() > time) {
+            self.queues.add_repeats([Repeat {
+                due: now + REPEAT_AFTER,
+                time: time + 1,
+                ..repeat
+            }]);
+        }
+    }
+
+    /// All pending packets of a track's room leave with it, so that they share the sends. The viewers of the last track are sent
+    /// everything at once, one viewer after the other.
+    fn fan_out_room_of<C, S>(&mut self, now: Instant, track: TrackIndex, outlet: &mut Outlet<C, S>)
     where
         C: Fn() -> Instant,
         S: FnMut(&Path, &[u8], usize),
     {
-        let Some(Some(state)) = self.tracks.get(track) else {
+        let pending = self.tracks.get(track).filter(|track| track.has_pending());
+        let Some(room) = pending.and_then(|track| self.rooms.get_mut(track.room())) else {
             return;
         };
-        if state.pending.is_empty() {
-            return;
-        }
-        let Some(room) = self.rooms.get_mut(&state.room) else {
-            return;
-        };
-        let mut tracks = std::mem::take(&mut self.fanning);
-        tracks.append(&mut room.pending);
+        let mut tracks = self.queues.take_tracks();
+        room.take_pending(&mut tracks);
         let last = tracks.pop();
         for track in tracks.drain(..) {
             self.fan_out(now, track);
         }
-        self.fanning = tracks;
+        self.queues.give_back_tracks(tracks);
         if let Some(last) = last {
-            self.serve(now, last, |session, viewer, pending, given| {
-                outlet.serve(session, |session| {
-                    give(now, session, viewer, pending, given);
+            self.serve(now, last, |session, viewer, pending, outcome, _| {
+                let Session {
+                    downlink, transport, ..
+                } = session;
+                outlet.serve(downlink, |downlink| {
+                    for pending in pending {
+                        let types = |line| transport.payload_types(line, pending.params);
+                        let sent = downlink.send(now, viewer.slot, pending, Pace::RealTime, types);
+                        outcome.add(viewer, pending.stream, sent);
+                    }
                 });
             });
         }
     }
 
-    /// Gives what waits of a stream's track to its viewers at once.
+    /// Gives the pending packets of a stream's track to its viewers at once.
     pub(super) fn fan_out_stream(&mut self, now: Instant, id: StreamId) {
-        if let Some(stream) = self.streams.get(&id) {
-            self.fan_out(now, stream.track);
+        if let Some(track) = self.tracks.stream(id).map(Stream::track) {
+            self.fan_out(now, track);
         }
     }
 
-    /// Gives a track's waiting packets to its viewers; they leave when it is their turn.
-    pub(super) fn fan_out(&mut self, now: Instant, track: usize) {
-        let mut ready = std::mem::take(&mut self.ready);
-        self.serve(now, track, |session, viewer, pending, given| {
-            if give(now, session, viewer, pending, given) {
-                make_ready(session, viewer.session, &mut ready);
+    /// Queues a track's pending packets for its viewers; they are sent in this turn.
+    pub(super) fn fan_out(&mut self, now: Instant, track: TrackIndex) {
+        self.serve(now, track, |session, viewer, pending, outcome, queues| {
+            if send_all(now, session, viewer, pending, Pace::RealTime, outcome) {
+                queues.add_ready(viewer.session, &mut session.downlink);
             }
         });
-        self.ready = ready;
     }
 
-    /// Has `each` of a track's viewers given its waiting packets.
+    /// Calls `each` for every viewer of a track, with the track's pending packets.
     fn serve(
         &mut self,
         now: Instant,
-        track: usize,
-        mut each: impl FnMut(&mut Session, Viewer, &[Pending], &mut Given),
+        track: TrackIndex,
+        mut each: impl FnMut(&mut Session, Viewer, &[Pending], &mut Outcome, &mut SendQueues),
     ) {
-        let Some(Some(state)) = self.tracks.get_mut(track) else {
+        let Some(state) = self.tracks.get_mut(track).filter(|track| track.has_pending()) else {
             return;
         };
-        let Some(first) = state.pending.first() else {
-            return;
-        };
-        let is_audio = first.params.spec().codec.is_audio();
-        let mut pending = std::mem::take(&mut state.pending);
-        let mut given = Given::default();
-        for viewer in &state.viewers {
-            if let Some(Some(session)) = self.sessions.get_mut(viewer.session) {
-                each(session, *viewer, &pending, &mut given);
+        let is_audio = !state.source().is_video();
+        let pending = state.take_pending();
+        let mut outcome = Outcome::default();
+        for viewer in state.viewers() {
+            if let Some(session) = self.sessions.get_mut(viewer.session) {
+                each(session, *viewer, &pending, &mut outcome, &mut self.queues);
             }
         }
-        pending.clear();
-        state.pending = pending;
+        state.reuse_pending(pending);
         let forwarded = if is_audio {
             &self.counters.forwarded_audio
         } else {
             &self.counters.forwarded_video
         };
-        forwarded.increment(given.packets);
-        self.counters.undecodable.increment(given.undecodable);
-        for stream in given.wanted {
+        forwarded.increment(outcome.packets);
+        self.counters.undecodable.increment(outcome.undecodable);
+        for stream in outcome.wanted {
             self.want_keyframe(now, stream);
         }
         let due = now + REPEAT_AFTER;
-        let repeats = given.repeats.into_iter().map(|(viewer, seq)| Repeat {
+        let repeats = outcome.repeats.into_iter().map(|(viewer, seq)| Repeat {
             due,
             viewer,
             seq,
             time: 1,
         });
-        self.repeats.extend(repeats);
+        self.queues.add_repeats(repeats);
+    }
+
+    /// Sends one viewer cached packets of a stream at once, the first of which begins it in the slot. Answers whether any was sent.
+    pub(super) fn send_cached(
+        &mut self,
+        now: Instant,
+        viewer: Viewer,
+        id: StreamId,
+        packets: &[Arc<Packet>],
+        pace: Pace,
+    ) -> bool {
+        let (Some(stream), Some(session)) = (self.tracks.stream(id), self.sessions.get_mut(viewer.session)) else {
+            return false;
+        };
+        let pending = packets.iter().map(|packet| Pending {
+            stream: id,
+            params: stream.params(),
+            packet: Arc::clone(packet),
+            older: Default::default(),
+        });
+        let pending: Vec<Pending> = pending.collect();
+        let mut outcome = Outcome::default();
+        if !send_all(now, session, viewer, &pending, pace, &mut outcome) {
+            return false;
+        }
+        if pace == Pace::CatchUp
+            && let Some(last) = packets.last()
+            && let Some(slot) = session.downlink.slot_mut(viewer.slot)
+        {
+            slot.finish_catch_up(last);
+        }
+        self.queues.add_ready(viewer.session, &mut session.downlink);
+        true
     }
 }
 
-/// Queues for one viewer what his slot takes. Answers whether it is anything.
-fn give(now: Instant, session: &mut Session, viewer: Viewer, pending: &[Pending], given: &mut Given) -> bool {
-    let before = given.packets;
-    for Pending {
-        stream,
-        params,
-        packet,
-        older,
-    } in pending
-    {
-        let source_type = *params.pt();
-        let slot = &mut session.slots[viewer.slot];
-        match slot.takes(*stream, source_type, packet) {
-            Take::Forward => {}
-            Take::Switch => {
-                let mid = slot.mid;
-                let Some(types) = session.payload_types(mid, *params) else {
-                    given.undecodable += 1;
-                    continue;
-                };
-                let rate = params.spec().clock_rate.get();
-                session.slots[viewer.slot].switch(*stream, source_type, packet, rate, types);
-            }
-            Take::Leave => {
-                if slot.waits_for() == Some(*stream) && !given.wanted.contains(stream) {
-                    given.wanted.push(*stream);
-                }
-                continue;
-            }
-        }
-        let Some(rewritten) = session.slots[viewer.slot].rewrite(packet) else {
-            continue;
-        };
-        let body = match (rewritten.types.red, session.protection.older()) {
-            (Some(red), count @ 1..) => Body::Redundant {
-                packet: Arc::clone(packet),
-                older: Box::new(std::array::from_fn(|at| older[at].clone().filter(|_| at < count))),
-                red,
-            },
-            _ => Body::Media(Arc::clone(packet)),
-        };
-        if session.protection.repeats() > 0
-            && rewritten.types.resend.is_some()
-            && !session.egress.estimator.is_congested(now)
-        {
-            given.repeats.push((viewer, rewritten.seq as u16));
-        }
-        session.egress.push(&session.slots, viewer.slot, rewritten, body);
-        given.packets += 1;
+/// Queues packets for one viewer. Answers whether any is in the queue.
+fn send_all(
+    now: Instant,
+    session: &mut Session,
+    viewer: Viewer,
+    pending: &[Pending],
+    pace: Pace,
+    outcome: &mut Outcome,
+) -> bool {
+    let before = outcome.packets;
+    let Session {
+        downlink, transport, ..
+    } = session;
+    for pending in pending {
+        let types = |line| transport.payload_types(line, pending.params);
+        let sent = downlink.send(now, viewer.slot, pending, pace, types);
+        outcome.add(viewer, pending.stream, sent);
     }
-    given.packets > before
+    outcome.packets > before
+}
+
+impl Outcome {
+    fn add(&mut self, viewer: Viewer, stream: StreamId, sent: Sent) {
+        match sent {
+            Sent::Queued => self.packets += 1,
+            Sent::ToRepeat(seq) => {
+                self.packets += 1;
+                self.repeats.push((viewer, seq.on_wire()));
+            }
+            Sent::WaitsForKeyframe if !self.wanted.contains(&stream) => self.wanted.push(stream),
+            Sent::Undecodable => self.undecodable += 1,
+            Sent::WaitsForKeyframe | Sent::NotShown => {}
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! A room in virtual time: workers, WebRTC clients, and links between them that lose, delay and reorder. No sockets.
+//! A room in virtual time: workers, WebRTC clients, and links between them that lose, delay and reorder packets. No sockets.
 
 mod by_hand;
 mod joining;
@@ -23,12 +23,13 @@ use str0m::net::{Protocol, Receive};
 use str0m::rtp::{Extension, ExtensionValues, RtpWrite};
 use str0m::{Candidate, Event as PeerEvent, Input, Output, Rtc};
 
-use crate::dtls_keys;
-use crate::placement::{Placement, Spread};
+use crate::node::placement::{Placement, Spread};
+use crate::session::dtls_keys;
 use crate::session::{Opening, Session};
-use crate::srtp;
+use crate::slab::{Index, WorkerIndex};
 use crate::wire::dependency::Carried;
 use crate::wire::rtp::dependency_extension;
+use crate::wire::srtp;
 use crate::wire::stun;
 use crate::worker::{Setup, Worker};
 pub use network::Link;
@@ -41,7 +42,7 @@ pub use peer::{Layer, Peer};
 
 pub const FRAME: Duration = Duration::from_millis(33);
 const FRAME_PACKETS: u16 = 3;
-const SOUND: Duration = Duration::from_millis(20);
+const AUDIO: Duration = Duration::from_millis(20);
 /// Marks payloads of the simulation.
 const MAGIC: [u8; 4] = *b"sim!";
 
@@ -60,20 +61,23 @@ pub struct Simulation {
     seed: u64,
     room: RoomKey,
     pub events: Vec<(Instant, Event)>,
-    /// Who joins from now on opens the channels for messages.
+    /// Peers that join from now on open the channels for messages.
     pub with_channels: bool,
-    /// Who joins from now on asks for missed sound again.
-    pub with_sound_again: bool,
-    /// Those who join from now on report no arrival times (transport-wide feedback).
+    /// Peers that join from now on send NACKs for audio.
+    pub with_audio_nack: bool,
+    /// Peers that join from now on report no arrival times (transport-wide feedback).
     pub without_feedback: bool,
-    /// Sound slots of those who join from now on.
+    /// Audio slots of the peers that join from now on.
     pub audio_slots: usize,
-    /// What those can be told who join from now on.
+    /// The client of the peers that join from now on.
     pub client: Client,
-    /// Allocations on the packet path, from this peer's packets on, and packets that it has sent to viewers.
+    /// Allocations on the packet path, for this peer's packets, and packets that were sent to viewers.
     pub counted: Option<Counted>,
     /// The longest that a worker took for one datagram, on the real clock.
     pub longest: Duration,
+    /// Turns of all workers, and those that left something undone for the next one.
+    pub turns: usize,
+    pub unfinished_turns: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,12 +98,12 @@ impl Simulation {
         Self::with_workers(seed, 1)
     }
 
-    /// Who joins comes to the worker with the fewest sessions.
+    /// Peers come to the worker with the fewest sessions.
     pub fn with_workers(seed: u64, workers: usize) -> Self {
         let start = rotunda_proto::clock::Clock.now();
         let worker = |index| {
             Worker::new(Setup {
-                index,
+                index: WorkerIndex::at(index),
                 connect_timeout: Duration::from_secs(15),
                 max_sessions: 2000,
                 batch_window: ms(2),
@@ -118,12 +122,14 @@ impl Simulation {
             room: room_key(),
             events: Vec::new(),
             with_channels: false,
-            with_sound_again: false,
+            with_audio_nack: false,
             without_feedback: false,
             audio_slots: 3,
             client: Client::Signaled,
             counted: None,
             longest: Duration::ZERO,
+            turns: 0,
+            unfinished_turns: 0,
         }
     }
 
@@ -140,7 +146,7 @@ impl Simulation {
             return;
         };
         for worker in spread.concerned {
-            let others: Vec<usize> = match spread.workers.contains(&worker) {
+            let others: Vec<WorkerIndex> = match spread.workers.contains(&worker) {
                 true => spread
                     .workers
                     .iter()
@@ -149,7 +155,7 @@ impl Simulation {
                     .collect(),
                 false => Vec::new(),
             };
-            self.workers[worker].set_neighbours(self.now, &self.room, &others);
+            self.workers[worker.position()].set_neighbours(self.now, &self.room, &others);
         }
     }
 
@@ -157,17 +163,28 @@ impl Simulation {
         &mut self.workers[self.peers[peer].worker]
     }
 
-    /// Permits a peer's camera and sound, and lets him send them.
+    /// Permits a peer's camera and audio, and lets the peer send them.
     pub fn publish(&mut self, peer: usize) {
         let now = self.now;
         self.permit(peer);
         let publishing = &mut self.peers[peer].publishing;
         publishing.camera = Some(now);
-        publishing.sound = Some(now);
+        publishing.audio = Some(now);
         self.peers[peer].want_keyframes();
     }
 
-    /// Permits a peer's camera and sound.
+    /// The peer sends nothing more; its permission stays.
+    pub fn pause(&mut self, peer: usize) {
+        self.peers[peer].publishing.camera = None;
+        self.peers[peer].publishing.audio = None;
+    }
+
+    /// The peer goes on with its camera, from a frame that needs the ones before.
+    pub fn publish_without_keyframe(&mut self, peer: usize) {
+        self.peers[peer].publishing.camera = Some(self.now);
+    }
+
+    /// Permits a peer's camera and audio.
     pub fn permit(&mut self, peer: usize) {
         let (now, session) = (self.now, self.peers[peer].session);
         let all = [TrackSource::Audio, TrackSource::Camera].into();
@@ -180,13 +197,13 @@ impl Simulation {
         self.worker_of(peer).set_ingress(now, session, [].into()).unwrap();
     }
 
-    /// Shows the cameras of these peers in the picture slots, and lets their sound be heard in the same order.
+    /// Shows the cameras of these peers in the video slots, and their audio in the audio slots, in the same order.
     pub fn watch(&mut self, viewer: usize, watched: &[usize]) {
         let watched: Vec<_> = watched.iter().map(|peer| (*peer, None)).collect();
         self.watch_at(viewer, &watched);
     }
 
-    /// As [`watch`](Self::watch), each picture at most so high.
+    /// As [`watch`](Self::watch), each video at most so high.
     pub fn watch_at(&mut self, viewer: usize, watched: &[(usize, Option<u16>)]) {
         let user = |peer: usize| self.peers[peer].user.clone();
         let slots = SlotMap {
@@ -207,17 +224,17 @@ impl Simulation {
         self.worker_of(viewer).set_slots(now, session, &slots).unwrap();
     }
 
-    /// Permits a peer's sound alone, and lets him send it.
+    /// Permits a peer's audio alone, and lets the peer send it.
     pub fn speak(&mut self, peer: usize, level: i8) {
         let (now, session) = (self.now, self.peers[peer].session);
         self.worker_of(peer)
             .set_ingress(now, session, [TrackSource::Audio].into())
             .unwrap();
-        self.peers[peer].publishing.sound = Some(now);
+        self.peers[peer].publishing.audio = Some(now);
         self.peers[peer].level = Some(level);
     }
 
-    /// Lets a viewer hear the loudest, but for these.
+    /// Lets a viewer hear the loudest, except for these peers.
     pub fn hear_loudest(&mut self, viewer: usize, except: &[usize]) {
         let slots = SlotMap {
             loudest: Some(Loudest {
@@ -238,7 +255,7 @@ impl Simulation {
         self.workers[peer.worker].statistics(&self.room, &peer.user)
     }
 
-    /// What a peer was told of his connection, and when.
+    /// What a peer was told of its connection, and when.
     pub fn qualities(&self, peer: usize) -> Vec<(Instant, NetworkQuality)> {
         let own = self.peers[peer].session;
         let told = self.events.iter().filter_map(|(at, event)| match event {
@@ -281,14 +298,14 @@ impl Simulation {
             }
             for peer in &self.peers {
                 next = next.min(peer.due);
-                for due in [peer.publishing.camera, peer.publishing.sound].into_iter().flatten() {
+                for due in [peer.publishing.camera, peer.publishing.audio].into_iter().flatten() {
                     next = next.min(due);
                 }
             }
             if let Some(Reverse((at, _))) = self.flying.peek() {
                 next = next.min(*at);
             }
-            // Time never goes back, and deadlines in the past are due now.
+            // Time never goes back: deadlines in the past are due now.
             self.now = self.now.max(next);
             if self.now >= end {
                 self.now = end;
@@ -296,9 +313,7 @@ impl Simulation {
             }
             self.deliver();
             for worker in &mut self.workers {
-                if worker.poll_timeout().is_some_and(|due| due <= self.now) {
-                    worker.handle_timeout(self.now);
-                }
+                worker.handle_timeout(self.now);
             }
             for index in 0..self.peers.len() {
                 self.publish_due(index);
@@ -346,7 +361,7 @@ impl Simulation {
         if !peer.connected {
             // Nothing piles up before the session is there.
             let publishing = &mut peer.publishing;
-            for due in [&mut publishing.camera, &mut publishing.sound].into_iter().flatten() {
+            for due in [&mut publishing.camera, &mut publishing.audio].into_iter().flatten() {
                 *due = (*due).max(now + ms(5));
             }
             return;
@@ -357,9 +372,9 @@ impl Simulation {
             peer.send_frame(now, index as u8);
             wrote = true;
         }
-        if peer.publishing.sound.is_some_and(|due| due <= now) {
-            peer.publishing.sound = peer.publishing.sound.map(|due| due + SOUND);
-            peer.send_sound(now, index as u8);
+        if peer.publishing.audio.is_some_and(|due| due <= now) {
+            peer.publishing.audio = peer.publishing.audio.map(|due| due + AUDIO);
+            peer.send_audio(now, index as u8);
             wrote = true;
         }
         if wrote {

@@ -1,17 +1,18 @@
+mod audio_slots;
 mod codecs;
+mod custom_messages;
 mod layers;
 mod layers_in_one_stream;
-mod messages;
 mod narrow_link;
 mod outage;
 mod quality;
 mod receiver_estimate;
+mod relay;
 mod schedules;
 mod sleeping_layers;
-mod spread;
 mod steady_link;
+mod turns;
 mod viewing;
-mod voices;
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -36,7 +37,7 @@ fn longest_gap(got: &[Got]) -> Duration {
 }
 
 #[test]
-fn a_viewer_gets_every_packet_of_whom_he_watches_from_a_key_frame_on() {
+fn a_viewer_gets_every_packet_of_a_watched_publisher_from_a_keyframe_on() {
     let mut room = Simulation::new(1);
     let (ann, bob) = (
         room.join("ann", Link::default(), Link::default()),
@@ -47,16 +48,16 @@ fn a_viewer_gets_every_packet_of_whom_he_watches_from_a_key_frame_on() {
     room.watch(bob, &[ann]);
     room.run(ms(3000));
     let bob = &room.peers[bob];
-    let pictures = bob.pictures(0);
+    let pictures = bob.video(0);
     assert!(pictures.len() > 3 * 85, "{}", pictures.len());
     assert!(pictures.iter().all(|got| got.from == ann as u8));
     assert_eq!(missing(pictures), 0);
-    assert!(bob.sounds(0).len() > 140, "{}", bob.sounds(0).len());
-    assert_eq!(missing(bob.sounds(0)), 0);
+    assert!(bob.audio(0).len() > 140, "{}", bob.audio(0).len());
+    assert_eq!(missing(bob.audio(0)), 0);
 }
 
 #[test]
-fn viewers_who_come_together_share_one_key_frame_request() {
+fn viewers_who_come_together_share_one_keyframe_request() {
     let mut room = Simulation::new(2);
     let ann = room.join("ann", Link::default(), Link::default());
     let viewers: Vec<usize> = (0..5)
@@ -72,12 +73,12 @@ fn viewers_who_come_together_share_one_key_frame_request() {
     room.run(ms(900));
     assert_eq!(room.peers[ann].keyframe_requests.len() - asked, 1);
     for viewer in viewers {
-        assert!(room.peers[viewer].pictures(0).len() > 50);
+        assert!(room.peers[viewer].video(0).len() > 50);
     }
 }
 
 #[test]
-fn a_joiner_right_after_a_key_frame_is_given_the_cached_pictures_without_asking_again() {
+fn a_new_viewer_right_after_a_keyframe_gets_the_cached_frames_without_another_request() {
     let mut room = Simulation::new(3);
     let ann = room.join("ann", Link::default(), Link::default());
     let (bob, cat) = (
@@ -92,10 +93,10 @@ fn a_joiner_right_after_a_key_frame_is_given_the_cached_pictures_without_asking_
     room.watch(cat, &[ann]);
     let begun = room.now;
     room.run(ms(300));
-    let first = room.peers[cat].pictures(0).first().copied().unwrap();
+    let first = room.peers[cat].video(0).first().copied().unwrap();
     assert!(first.at - begun < ms(30), "a picture at once: {:?}", first.at - begun);
     assert_eq!(room.peers[ann].keyframe_requests.len(), asked);
-    assert_eq!(missing(room.peers[cat].pictures(0)), 0);
+    assert_eq!(missing(room.peers[cat].video(0)), 0);
 }
 
 #[test]
@@ -110,7 +111,7 @@ fn a_slot_shows_one_and_then_the_other_in_one_stream() {
     room.run(ms(2000));
     room.watch(cat, &[bob]);
     room.run(ms(2000));
-    let pictures = room.peers[cat].pictures(0);
+    let pictures = room.peers[cat].video(0);
     assert_eq!(missing(pictures), 0);
     let turn = pictures.iter().position(|got| got.from == bob as u8).unwrap();
     assert!(pictures[..turn].iter().all(|got| got.from == ann as u8));
@@ -120,7 +121,7 @@ fn a_slot_shows_one_and_then_the_other_in_one_stream() {
 }
 
 #[test]
-fn who_moves_to_another_address_is_sent_to_there_from_his_first_check_that_nominates_it() {
+fn a_peer_that_moves_is_sent_to_its_new_address_from_the_first_nominating_check_on() {
     let mut room = Simulation::new(6);
     let ann = room.join("ann", Link::default(), Link::default());
     let bob = room.join("bob", Link::default(), Link::default());
@@ -137,21 +138,17 @@ fn who_moves_to_another_address_is_sent_to_there_from_his_first_check_that_nomin
     let check = room.sealed_check(bob, &nominating);
     let forged = check.iter().rev().copied().collect::<Vec<u8>>();
     room.inject(address, Protocol::Udp, &forged);
-    let had = room.peers[bob].pictures(0).len();
+    let had = room.peers[bob].video(0).len();
     room.run(ms(40));
-    assert_eq!(
-        room.peers[bob].pictures(0).len(),
-        had,
-        "what was sent to {before} is lost"
-    );
+    assert_eq!(room.peers[bob].video(0).len(), had, "what was sent to {before} is lost");
     room.inject(address, Protocol::Udp, &check);
     room.run(ms(100));
-    let came = room.peers[bob].pictures(0).len() - had;
+    let came = room.peers[bob].video(0).len() - had;
     assert!(came > 5, "{came} packets");
 }
 
 #[test]
-fn a_publisher_who_was_cut_off_is_asked_for_a_key_frame_as_soon_as_he_is_back() {
+fn a_publisher_that_was_cut_off_is_asked_for_a_keyframe_as_soon_as_it_is_back() {
     let mut room = Simulation::new(7);
     let ann = room.join("ann", Link::default(), Link::default());
     let bob = room.join("bob", Link::default(), Link::default());
@@ -178,43 +175,43 @@ fn losses_on_a_viewer_s_link_are_repaired_and_are_nobody_else_s() {
     room.watch(bob, &[ann]);
     room.watch(cat, &[ann]);
     room.run(ms(6000));
-    let (bob, cat) = (room.peers[bob].pictures(0), room.peers[cat].pictures(0));
+    let (bob, cat) = (room.peers[bob].video(0), room.peers[cat].video(0));
     assert_eq!(missing(cat), 0);
-    // What was lost in the last moments may still be on its way.
+    // A packet that was lost in the last moments may still be on its way.
     let settled = &bob[..bob.len() - 60];
     assert!(missing(settled) <= 3, "{} of {}", missing(settled), settled.len());
 }
 
 #[test]
-fn on_a_link_that_loses_a_third_sound_and_pictures_are_nearly_whole_and_in_time() {
+fn on_a_link_that_loses_a_third_audio_and_video_are_nearly_whole_and_in_time() {
     let mut room = Simulation::new(12);
     let ann = room.join("ann", Link::default(), Link::default());
     let bob = room.join("bob", lossy(0.3), lossy(0.3));
     room.publish(ann);
     room.watch(bob, &[ann]);
-    // Until his reports have told of it.
+    // Until the viewer's reports have told of it.
     room.run(ms(12_000));
     let first = room.peers[bob].heard[&0].last().copied().unwrap();
     room.run(ms(10_000));
     let heard = room.peers[bob].heard[&0].range(first..).count();
     assert!(heard >= 485, "{heard} of 500 packets of sound");
-    let pictures = room.peers[bob].pictures(0);
+    let pictures = room.peers[bob].video(0);
     let (missed, all) = (missing(pictures), pictures.len());
     assert!(missed * 100 <= all as u64, "{missed} of {all}");
     assert!(pictures.last().unwrap().at + ms(150) > room.now);
 }
 
 #[test]
-fn sound_that_a_viewer_misses_comes_again_when_he_asks() {
+fn audio_that_a_viewer_misses_is_retransmitted_on_a_nack() {
     let heard = |asks: bool| {
         let mut room = Simulation::new(13);
-        room.with_sound_again = asks;
+        room.with_audio_nack = asks;
         let ann = room.join("ann", Link::default(), Link::default());
         let bob = room.join("bob", Link::default(), lossy(0.1));
         room.publish(ann);
         room.watch(bob, &[ann]);
         room.run(ms(10_000));
-        let packets = room.peers[bob].sounds(0).len();
+        let packets = room.peers[bob].audio(0).len();
         let resent = room.statistics(bob).downlink.iter().map(|slot| slot.resent).min();
         (packets, resent)
     };
@@ -239,26 +236,26 @@ fn a_publisher_s_losses_do_not_lower_the_viewers_estimates() {
 }
 
 #[test]
-fn who_may_not_send_is_not_heard_from_the_next_packet_on() {
+fn a_forbidden_publisher_is_not_heard_from_the_next_packet_on() {
     let mut room = Simulation::new(7);
     let ann = room.join("ann", Link::default(), Link::default());
-    // Losses, so that he also asks for packets from before.
+    // With losses, so that the viewer also asks for packets from before.
     let bob = room.join("bob", Link::default(), lossy(0.2));
     room.publish(ann);
     room.watch(bob, &[ann]);
     room.run(ms(2000));
     room.forbid(ann);
-    // What was on its way: the batch window and the link.
+    // Packets were on their way: the batch window and the link.
     room.run(ms(20));
-    let (pictures, sounds) = (room.peers[bob].pictures(0).len(), room.peers[bob].sounds(0).len());
+    let (pictures, sounds) = (room.peers[bob].video(0).len(), room.peers[bob].audio(0).len());
     room.run(ms(2000));
     assert_eq!(
-        (room.peers[bob].pictures(0).len(), room.peers[bob].sounds(0).len()),
+        (room.peers[bob].video(0).len(), room.peers[bob].audio(0).len()),
         (pictures, sounds)
     );
     room.publish(ann);
     room.run(ms(1500));
-    assert!(room.peers[bob].pictures(0).len() > pictures + 60);
+    assert!(room.peers[bob].video(0).len() > pictures + 60);
 }
 
 #[test]
@@ -275,20 +272,20 @@ fn a_permission_that_is_told_again_disturbs_nothing() {
         room.run(ms(100));
     }
     assert_eq!(room.peers[ann].keyframe_requests.len(), asked);
-    let pictures = room.peers[bob].pictures(0);
+    let pictures = room.peers[bob].video(0);
     assert_eq!(missing(pictures), 0);
     assert!(longest_gap(pictures) < ms(50), "{:?}", longest_gap(pictures));
     // Taken away twice, it stays taken away.
     room.forbid(ann);
     room.forbid(ann);
     room.run(ms(20));
-    let had = room.peers[bob].pictures(0).len();
+    let had = room.peers[bob].video(0).len();
     room.run(ms(500));
-    assert_eq!(room.peers[bob].pictures(0).len(), had);
+    assert_eq!(room.peers[bob].video(0).len(), had);
 }
 
 #[test]
-fn hundreds_who_come_and_go_leave_nothing_behind() {
+fn hundreds_of_sessions_that_come_and_go_leave_nothing_behind() {
     for workers in [1, 3] {
         hundreds_come_and_go(workers);
     }
@@ -336,7 +333,7 @@ fn hundreds_come_and_go(workers: usize) {
 }
 
 #[test]
-fn who_has_the_password_fills_his_own_place_alone() {
+fn a_client_with_a_password_fills_the_addresses_of_its_own_session_alone() {
     let mut room = Simulation::new(10);
     let ann = room.join("ann", Link::default(), Link::default());
     room.run(ms(500));
@@ -351,7 +348,7 @@ fn who_has_the_password_fills_his_own_place_alone() {
 }
 
 #[test]
-fn who_asks_for_everything_again_and_again_gets_little_more_than_he_watches() {
+fn a_flood_of_nacks_brings_little_more_than_is_watched() {
     let mut room = Simulation::new(11);
     let [ann, bob] = ["ann", "bob"].map(|name| room.join(name, Link::default(), Link::default()));
     room.publish(ann);
@@ -359,7 +356,7 @@ fn who_asks_for_everything_again_and_again_gets_little_more_than_he_watches() {
     room.watch(bob, &[ann]);
     room.run(ms(3000));
     let ssrc = room.slot_ssrc(bob).unwrap();
-    let newest = room.peers[bob].pictures(0).last().unwrap().seq as u16;
+    let newest = room.peers[bob].video(0).last().unwrap().seq as u16;
     // Generic NACK (RFC 4585 §6.2.1): 14 entries of 17 packets each.
     let entries = 14u16;
     let mut nack = vec![0x81, 205, 0, 2 + entries as u8];
@@ -369,7 +366,7 @@ fn who_asks_for_everything_again_and_again_gets_little_more_than_he_watches() {
         nack.extend_from_slice(&newest.wrapping_sub(250 - entry * 17).to_be_bytes());
         nack.extend_from_slice(&[0xff, 0xff]);
     }
-    let before = room.peers[bob].pictures(0).len();
+    let before = room.peers[bob].video(0).len();
     for _ in 0..100 {
         let sealed = room.sealed_report(bob, &nack).unwrap();
         let from = room.peers[bob].address;
@@ -384,10 +381,10 @@ fn who_asks_for_everything_again_and_again_gets_little_more_than_he_watches() {
         .max()
         .unwrap();
     assert!((200..5000).contains(&resent), "{resent} of 23,800");
-    assert!(room.peers[bob].pictures(0).len() - before > 250, "he still sees ann");
+    assert!(room.peers[bob].video(0).len() - before > 250, "he still sees ann");
 }
 
-/// What the packet path allocates in two seconds, with so many viewers.
+/// Allocations of the packet path in two seconds, with so many viewers.
 fn allocations(viewers: usize) -> Counted {
     let mut room = Simulation::new(8);
     let ann = room.join("ann", Link::default(), Link::default());

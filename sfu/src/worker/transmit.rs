@@ -1,11 +1,11 @@
-//! What viewers have in their queues leaves, one segmented send after the other.
+//! Empties viewers' packet queues, one segmented send after the other.
 
-use std::collections::VecDeque;
 use std::time::Instant;
 
 use super::Worker;
-use crate::egress::{Outgoing, Path};
-use crate::session::{Flush, Session};
+use crate::downlink::egress::{Outgoing, Path};
+use crate::downlink::{Downlink, Flush};
+use crate::slab::SessionIndex;
 
 /// Memory of [`Worker::send_media`], kept from call to call.
 #[derive(Default)]
@@ -14,7 +14,7 @@ pub(super) struct Buffers {
     queue: Vec<Outgoing>,
 }
 
-/// The way out: the time of each send, and who sends.
+/// The way out: a clock for the time of each send, and the function that sends.
 pub(super) struct Outlet<C, S> {
     clock: C,
     send: S,
@@ -22,67 +22,45 @@ pub(super) struct Outlet<C, S> {
 }
 
 impl<C: Fn() -> Instant, S: FnMut(&Path, &[u8], usize)> Outlet<C, S> {
-    /// Lets everything out that a viewer is `given`. His packets are in memory that the viewer before him has just used: a
-    /// queue of his own would have to be fetched.
-    pub(super) fn serve(&mut self, session: &mut Session, give: impl FnOnce(&mut Session)) {
-        session.egress.trade_queue(&mut self.buffers.queue);
-        give(session);
-        self.empty(session);
-        session.egress.trade_queue(&mut self.buffers.queue);
+    /// Sends at once all that `queue` puts into a viewer's queue. The memory of the queue is that of the viewer before, which is still
+    /// in the CPU's cache: a queue of its own would have to be fetched.
+    pub(super) fn serve(&mut self, downlink: &mut Downlink, queue: impl FnOnce(&mut Downlink)) {
+        downlink.trade_queue(&mut self.buffers.queue);
+        queue(downlink);
+        self.empty(downlink);
+        downlink.trade_queue(&mut self.buffers.queue);
     }
 
-    fn empty(&mut self, session: &mut Session) {
+    fn empty(&mut self, downlink: &mut Downlink) {
         let Buffers { datagrams, .. } = &mut self.buffers;
-        while let Some((path, segment)) = session.egress.poll((self.clock)(), &session.slots, datagrams) {
+        while let Some((path, segment)) = downlink.poll((self.clock)(), datagrams) {
             (self.send)(&path, datagrams, segment);
         }
     }
 }
 
 impl Worker {
-    /// Sends all that is complete or due. `send` is given where to, datagrams side by side, and the size of each but the last.
+    /// Sends all that is complete or due. `send` is given the path, datagrams side by side, and the size of each but the last.
     pub fn send_media(&mut self, clock: impl Fn() -> Instant, send: impl FnMut(&Path, &[u8], usize)) {
         let now = clock();
-        let buffers = std::mem::take(&mut self.idle);
+        let buffers = std::mem::take(&mut self.buffers);
         let mut outlet = Outlet { clock, send, buffers };
         self.fan_out_due(now, &mut outlet);
-        while let Some(index) = self.next_ready(now) {
-            if let Some(Some(session)) = self.sessions.get_mut(index) {
-                session.flush = Flush::Idle;
-                outlet.empty(session);
+        while let Some(index) = self.queues.next_session(now) {
+            if let Some(session) = self.sessions.get_mut(index) {
+                session.downlink.set_flush(Flush::Idle);
+                outlet.empty(&mut session.downlink);
             }
         }
-        self.idle = outlet.buffers;
+        self.buffers = outlet.buffers;
     }
 
-    fn next_ready(&mut self, now: Instant) -> Option<usize> {
-        if let Some(index) = self.ready.pop_front() {
-            return Some(index);
+    /// A session has packets that wait for more of the same moment.
+    pub(super) fn send_soon(&mut self, now: Instant, index: SessionIndex) {
+        if let Some(session) = self.sessions.get_mut(index)
+            && !session.downlink.is_empty()
+        {
+            self.queues.add_waiting(now, index, &mut session.downlink);
         }
-        let is_due = |(due, _): &mut (Instant, usize)| *due <= now;
-        let (_, index) = self.waiting.pop_front_if(is_due)?;
-        Some(index)
-    }
-
-    /// A session has packets to send: now, or when the moment is over.
-    pub(super) fn want_flush(&mut self, now: Instant, index: usize, urgent: bool) {
-        let Some(Some(session)) = self.sessions.get_mut(index) else {
-            return;
-        };
-        match (session.flush, urgent) {
-            (Flush::Idle | Flush::Waiting, true) => make_ready(session, index, &mut self.ready),
-            (Flush::Idle, false) => {
-                session.flush = Flush::Waiting;
-                self.waiting.push_back((now + self.setup.batch_window, index));
-            }
-            (Flush::Waiting, false) | (Flush::Ready, _) => {}
-        }
-    }
-}
-
-pub(super) fn make_ready(session: &mut Session, index: usize, ready: &mut VecDeque<usize>) {
-    if session.flush != Flush::Ready {
-        session.flush = Flush::Ready;
-        ready.push_back(index);
     }
 }

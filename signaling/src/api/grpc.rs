@@ -2,18 +2,17 @@
 
 use std::sync::Arc;
 
+use rotunda_listen::Listener;
+use rotunda_listen::http::{Bodies, Serving};
 use rotunda_proto::config::Application;
 use rotunda_proto::grpc::v1;
 use rotunda_proto::grpc::v1::mix_service_server::{MixService, MixServiceServer};
 use rotunda_proto::ids::SdkAppId;
-use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
-use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
 use tonic::service::interceptor::InterceptedService;
-use tonic::transport::Server;
 use tonic::{Code, Request, Response, Status};
-use tracing::error;
 use uuid::Uuid;
 
 use super::ApiError;
@@ -33,7 +32,7 @@ const MAX_MESSAGE: usize = 256 * 1024;
 struct Caller(SdkAppId);
 
 pub fn serve(
-    listener: TcpListener,
+    listener: Listener,
     shared: Shared,
     mixes: Arc<Mixes>,
     shutdown: CancellationToken,
@@ -47,17 +46,18 @@ pub fn serve(
     let service = MixServiceServer::new(Face { shared, mixes }).max_decoding_message_size(MAX_MESSAGE);
     // Before the message is read and decoded.
     let service = InterceptedService::new(service, move |request| identify(&keys, request));
+    let routes = Routes::new(reflection)
+        .add_service(reflection_alpha)
+        .add_service(health)
+        .add_service(service);
+    let serving = Serving {
+        router: routes.prepare().into_axum_router(),
+        is_of_rooms: |_| false,
+        bodies: Bodies::Endless,
+    };
     Ok(tokio::spawn(async move {
         reporter.set_serving::<MixServiceServer<Face>>().await;
-        let served = Server::builder()
-            .add_service(reflection)
-            .add_service(reflection_alpha)
-            .add_service(health)
-            .add_service(service)
-            .serve_with_incoming_shutdown(TcpListenerStream::new(listener), shutdown.cancelled_owned());
-        if let Err(error) = served.await {
-            error!(error = &error as &dyn std::error::Error, "gRPC ended");
-        }
+        rotunda_listen::http::serve(listener, serving, shutdown).await;
     }))
 }
 

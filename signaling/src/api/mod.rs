@@ -8,12 +8,11 @@ mod members;
 pub mod mix;
 pub mod tencent;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::MethodRouter;
-use tokio::net::TcpListener;
+use rotunda_listen::Listener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -30,13 +29,10 @@ pub struct Api {
     records: JoinHandle<()>,
 }
 
-pub async fn start(shared: Shared, shutdown: CancellationToken) -> Result<Api, StartError> {
+pub async fn start(shared: Shared, grpc: Listener, shutdown: CancellationToken) -> Result<Api, StartError> {
     let mixes = Arc::new(Mixes::new(shared.clone()));
     let records = mix::records::follow(shared.clone(), shutdown.clone()).await?;
-    let address = SocketAddr::new(shared.config.api.bind, shared.config.api.grpc_port);
-    let listen = |source| StartError::Grpc { address, source };
-    let listener = TcpListener::bind(address).await.map_err(listen)?;
-    let grpc = grpc::serve(listener, shared.clone(), mixes.clone(), shutdown)?;
+    let grpc = grpc::serve(grpc, shared.clone(), mixes.clone(), shutdown)?;
     Ok(Api {
         shared,
         mixes,

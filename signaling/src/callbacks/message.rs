@@ -155,6 +155,7 @@ mod tests {
             ended_unix_us: 1_581_926_462_000_002,
             resolution: Some((1280, 720)),
             url: "http://h/f.mp4".into(),
+            gaps: Vec::new(),
         };
         let body: Value =
             serde_json::from_str(&signed(&file_ready(&file).to_string(), "k", Duration::from_secs(1))).unwrap();

@@ -109,9 +109,12 @@ mod tests {
 
     /// The errors of an error, outermost first.
     fn chain(error: &SendError) -> Vec<&(dyn Error + 'static)> {
-        let mut errors: Vec<&(dyn Error + 'static)> = vec![error];
-        while let Some(source) = errors.last().and_then(|error| error.source()) {
-            errors.push(source);
+        let first: &(dyn Error + 'static) = error;
+        let mut errors = vec![first];
+        let mut next = first.source();
+        while let Some(error) = next {
+            errors.push(error);
+            next = error.source();
         }
         errors
     }

@@ -7,10 +7,12 @@ use std::time::Duration;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use rotunda_bus::BusExt;
 use rotunda_proto::clock::Clock;
 use rotunda_proto::config::Application;
 use rotunda_proto::ids::{RoomId, UserId};
 use rotunda_proto::mix::Template;
+use rotunda_proto::recording::{LIST_SUBJECT, ListReply, ListRequest, ListedFile};
 use rotunda_proto::user_sig;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -40,6 +42,7 @@ pub fn router(shared: Shared, mixes: Arc<Mixes>) -> Router {
         .route("/demo/user-sig", post(ticket))
         .route("/demo/mix/start", post(start))
         .route("/demo/mix/stop", post(stop))
+        .route("/demo/recordings", get(recordings))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(Demo { shared, mixes })
 }
@@ -114,6 +117,16 @@ async fn start(State(demo): State<Demo>, Json(request): Json<MixRequest>) -> Res
     };
     demo.mixes.start(application, request).await?;
     Ok(Json(json!({ "streamId": stream_id })))
+}
+
+/// The files of the demo's application.
+async fn recordings(State(demo): State<Demo>) -> Result<Json<Vec<ListedFile>>, ApiError> {
+    let app = demo.application()?.sdk_app_id;
+    let listed = demo.shared.bus.call(LIST_SUBJECT, &ListRequest { app }).await;
+    match listed {
+        Ok(ListReply { files }) => Ok(Json(files)),
+        Err(_) => Err(ApiError::new("ResourceUnavailable", "the recorder does not answer")),
+    }
 }
 
 async fn stop(State(demo): State<Demo>, Json(request): Json<MixRequest>) -> Result<Json<Value>, ApiError> {

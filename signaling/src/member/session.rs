@@ -1,6 +1,7 @@
 //! A member's media session at the SFU, as signaling knows it, and what the SFU tells of it alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
 
 use rotunda_bus::{BusError, Heard, SharedBus, Subscription};
 use rotunda_proto::ids::{SessionId, TrackSource, UserId};
@@ -9,10 +10,16 @@ use rotunda_proto::signaling::{Event, MediaState};
 use tokio::sync::watch;
 use tracing::warn;
 
+use super::desired::Desired;
+
 pub struct Session {
     pub id: SessionId,
     /// Subject of the node that has it.
     pub sfu: String,
+    /// The sources that the SFU lets in.
+    pub ingress: Desired<BTreeSet<TrackSource>>,
+    /// What the SFU shows.
+    pub slots: Desired<SlotMap>,
     state: watch::Receiver<Option<MediaState>>,
     /// What the client has been told of it.
     told: Option<MediaState>,
@@ -41,6 +48,8 @@ impl Session {
         Ok(Self {
             id,
             sfu,
+            ingress: Desired::default(),
+            slots: Desired::default(),
             state,
             told: None,
             events: bus.subscribe(&sfu::session_subject(id)).await?,
@@ -93,8 +102,14 @@ impl Session {
         std::mem::take(&mut self.news)
     }
 
-    /// What holds still, for a client that has come back. `slots`: what it is shown.
-    pub fn retell(&self, slots: &SlotMap) -> Vec<Event> {
+    /// When the SFU is to be told again what it has not confirmed.
+    pub fn due_at(&self) -> Option<Instant> {
+        [self.ingress.due_at(), self.slots.due_at()].into_iter().flatten().min()
+    }
+
+    /// What holds still, for a client that has come back.
+    pub fn retell(&self) -> Vec<Event> {
+        let slots = self.slots.value();
         let layers = self.layers.iter().map(|(source, active)| Event::Layers {
             source: *source,
             active: active.clone(),

@@ -2,7 +2,7 @@
 
 mod media;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,13 +16,16 @@ use rotunda_proto::ids::{RoomId, RoomKey, TrackSource, UserId};
 use rotunda_proto::room::{Permissions, RosterMember, info_key};
 use rotunda_proto::room_ticket::Rights;
 use rotunda_proto::sfu::{self, Command, MEMBER_AUDIO_SLOTS, SlotMap, Standing, VideoWant};
-use rotunda_proto::signaling::{ErrorBody, ErrorCode, Event, MediaState, Role, RoomView, SlotView, TrackState};
+use rotunda_proto::signaling::{
+    ErrorBody, ErrorCode, Event, KickReason, MediaState, Role, RoomView, SlotView, TrackState,
+};
 use rotunda_proto::statistics::NetworkQuality;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::session::Session;
 use super::{explain, failure};
+use crate::refused_lines::RefusedLine;
 use crate::room::{Bulletin, Entered, Place, Room};
 use crate::room_documents::Refused;
 use crate::said::Speaking;
@@ -30,8 +33,8 @@ use crate::service::Shared;
 use crate::slots::{Wishes, assign, permit, show_only};
 use crate::view::{Hears, RoomState, diff};
 
-/// An SFU that has not answered is told so much later.
-const TELL_SLOTS_AGAIN: Duration = Duration::from_secs(1);
+/// A seat that could not be given back is given back again this much later.
+const GIVE_BACK_AGAIN: Duration = Duration::from_secs(1);
 
 pub struct Stay {
     room: Arc<Room>,
@@ -53,19 +56,42 @@ pub struct Stay {
     standing: Standing,
     /// His offer has a line for data channels.
     offers_channels: bool,
+    /// Sources whose line of the offer has no codec that the server takes.
+    refused: BTreeMap<TrackSource, RefusedLine>,
     speaking: Speaking,
     wishes: Wishes,
     /// Set: nothing but this is shown, whatever the wishes are.
     only: Option<VideoWant>,
-    slots: SlotMap,
-    /// When the SFU is told of them again: it did not answer, and may show something else.
-    slots_again_at: Option<Instant>,
-    ingress: BTreeSet<TrackSource>,
-    seats: Seated,
+    /// What this member publishes. The SFU lets in this and nothing else, once it has confirmed it.
+    published: BTreeSet<TrackSource>,
+    /// Sources for which this member may have a seat. A seat is given back when the SFU has confirmed that it lets nothing more in.
+    seats: BTreeSet<TrackSource>,
+    /// When seats are given back again: the bus has failed.
+    give_back_at: Option<Instant>,
     /// As which this node is known.
     own: watch::Receiver<Own>,
     /// This node was declared dead, and the seats of its members were freed.
     seats_lost: bool,
+}
+
+/// How a member goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leaving {
+    ForGood,
+    /// The connection or the media was lost, or a newer login takes over. Mixes keep the member's cells for this time.
+    CutOff {
+        may_return_within: Duration,
+    },
+}
+
+impl Leaving {
+    /// A newer login of the same user takes over: they come back at once.
+    pub fn when_kicked(reason: KickReason, may_return_within: Duration) -> Self {
+        match reason {
+            KickReason::Kick => Self::CutOff { may_return_within },
+            KickReason::Banned | KickReason::RoomDisband | KickReason::Shutdown => Self::ForGood,
+        }
+    }
 }
 
 /// A message for the client.
@@ -74,13 +100,6 @@ pub enum Message {
     /// The same for many members: JSON already.
     Shared(Utf8Bytes),
     Own(Event),
-}
-
-/// Whether there may be seats to give back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Seated {
-    Never,
-    Perhaps,
 }
 
 impl Stay {
@@ -121,13 +140,13 @@ impl Stay {
             media_lost: false,
             standing: Standing::Newcomer,
             offers_channels: false,
+            refused: BTreeMap::new(),
             speaking: Speaking::new(Clock.now()),
             wishes: Wishes::default(),
             only: None,
-            slots: SlotMap::default(),
-            slots_again_at: None,
-            ingress: BTreeSet::new(),
-            seats: Seated::Never,
+            published: BTreeSet::new(),
+            seats: BTreeSet::new(),
+            give_back_at: None,
         })
     }
 
@@ -151,34 +170,51 @@ impl Stay {
     /// As the server API says, for the rest of the stay.
     pub async fn permit(&mut self, rights: Rights) -> Result<(), ErrorBody> {
         (self.rights, self.are_rights_given) = (rights, true);
-        // Who tries again does not wait.
-        self.slots_again_at = self.slots_again_at.map(|_| Clock.now());
+        if let Some(session) = &mut self.session {
+            // A caller that tries again does not wait for the next second.
+            session.slots.hurry(Clock.now());
+        }
         self.end_what_is_not_permitted().await
     }
 
-    /// Whether the SFU shows this member what it was last told to, and nothing else.
+    /// Whether the SFU shows this member what it was last told to show, and nothing else.
     pub fn are_slots_confirmed(&self) -> bool {
-        self.slots_again_at.is_none()
+        self.session.as_ref().is_none_or(|session| session.slots.is_confirmed())
     }
 
-    /// At the SFU before anybody is told.
+    /// Errors: the SFU or the bus has not confirmed it. Both are asked again until they do.
     async fn end_what_is_not_permitted(&mut self) -> Result<(), ErrorBody> {
         let permitted = permitted(self.role, self.rights);
-        if self.seats == Seated::Never {
-            return Ok(());
-        }
-        self.ingress.retain(|source| permitted.may_send(*source));
-        // All of it again, as any of it may have failed before.
-        let mut done = self.send_ingress().await;
-        for source in TrackSource::ALL
-            .into_iter()
-            .filter(|source| !permitted.may_send(*source))
-        {
+        self.published.retain(|source| permitted.may_send(*source));
+        self.settle_publishing().await
+    }
+
+    /// Brings the SFU's ingress up to what is published, and then gives back the seats of what is not: nobody is told that a
+    /// source has ended while the SFU may still let it in.
+    ///
+    /// Errors: one of both is not confirmed. It is tried again when [`settle_at`](Self::settle_at) says.
+    async fn settle_publishing(&mut self) -> Result<(), ErrorBody> {
+        self.send_ingress().await?;
+        let ended: Vec<TrackSource> = self.seats.difference(&self.published).copied().collect();
+        self.give_back_at = None;
+        for source in ended {
             let documents = &self.room.documents;
-            let given_back = documents.give_seat_back(self.member.holder.membership, source).await;
-            done = done.and(given_back.map_err(explain));
+            match documents.give_seat_back(&self.member, source).await {
+                Ok(()) => drop(self.seats.remove(&source)),
+                Err(refused) => {
+                    self.give_back_at = Some(Clock.now() + GIVE_BACK_AGAIN);
+                    return Err(explain(refused));
+                }
+            }
         }
-        done
+        Ok(())
+    }
+
+    /// When the SFU or the bus is to be asked again; None: both have confirmed everything.
+    fn settle_at(&self) -> Option<Instant> {
+        let session = self.session.as_ref();
+        let times = session.into_iter().flat_map(Session::due_at);
+        times.chain(self.give_back_at).min()
     }
 
     /// What he may do, when the client does not know it.
@@ -192,20 +228,31 @@ impl Stay {
         if !permitted(self.role, self.rights).may_send(source) {
             return Err(failure(ErrorCode::NotPermitted));
         }
-        self.seats = Seated::Perhaps;
-        self.room
-            .documents
-            .take_seat(&self.member.user, self.member.holder.membership, source, state)
-            .await
-            .map_err(explain)?;
-        self.ingress.insert(source);
-        let _logged = self.send_ingress().await;
-        Ok(())
+        if let Some(line) = self.refused.get(&source) {
+            return Err(codec_not_supported(line));
+        }
+        let is_new = self.seats.insert(source);
+        let RosterMember { user, holder, .. } = &self.member;
+        let documents = &self.room.documents;
+        let taken = documents.take_seat(user, holder.membership, source, state).await;
+        if let Err(refused) = taken {
+            if is_new && matches!(refused, Refused::Code(_)) {
+                self.seats.remove(&source);
+            }
+            return Err(explain(refused));
+        }
+        let is_new = self.published.insert(source);
+        let let_in = self.settle_publishing().await;
+        if let_in.is_err() && is_new {
+            // The SFU may let it in or not: it is told to let it in no more, and then the seat is given back.
+            self.published.remove(&source);
+        }
+        let_in
     }
 
     /// After this node was declared dead and has begun anew. What has no seat any more is not let in.
     async fn take_seats_again(&mut self) {
-        for source in self.ingress.clone() {
+        for source in self.published.clone() {
             let mut publishers = self.told.seats.publishers.iter();
             let known = publishers.find(|publisher| publisher.user == self.member.user);
             let state = known
@@ -215,21 +262,15 @@ impl Stay {
             let documents = &self.room.documents;
             if let Err(error) = documents.take_seat(user, holder.membership, source, state).await {
                 warn!(error = &error as &dyn std::error::Error, %source, "a seat was lost while this node was cut off");
-                self.ingress.remove(&source);
+                self.published.remove(&source);
             }
         }
-        let _logged = self.send_ingress().await;
+        let _tried_again_later = self.settle_publishing().await;
     }
 
     pub async fn unpublish(&mut self, source: TrackSource) -> Result<(), ErrorBody> {
-        // Nothing more is let in before anybody is told.
-        self.ingress.remove(&source);
-        let _logged = self.send_ingress().await;
-        let documents = &self.room.documents;
-        documents
-            .give_seat_back(self.member.holder.membership, source)
-            .await
-            .map_err(explain)
+        self.published.remove(&source);
+        self.settle_publishing().await
     }
 
     pub async fn mute(&mut self, source: TrackSource, state: TrackState) -> Result<(), ErrorBody> {
@@ -269,23 +310,26 @@ impl Stay {
         self.only = Some(want);
     }
 
-    pub fn mute_remote(&mut self, user: UserId, muted: bool) {
+    pub fn mute_remote(&mut self, user: UserId, muted: bool) -> Result<(), ErrorBody> {
         if muted {
-            self.wishes.muted.insert(user);
+            let room = self.room.latest();
+            self.wishes.muted.mute(&room.seats, &room.roster, user).map_err(failure)
         } else {
-            self.wishes.muted.remove(&user);
+            self.wishes.muted.unmute(&user);
+            Ok(())
         }
     }
 
     /// Resolves when the members are told of the room, or the SFU tells of this one's session, or is to be told again. Cancel-safe.
     pub async fn changed(&mut self) {
+        let settle_at = self.settle_at();
         tokio::select! {
             told = self.bulletins.changed() => if told.is_err() {
                 std::future::pending::<()>().await;
             },
             () = session_changed(&mut self.session) => {}
-            () = Clock.until(self.slots_again_at) => {}
-            Ok(()) = self.own.changed(), if self.seats == Seated::Perhaps => self.seats_lost = true,
+            () = Clock.until(settle_at) => {}
+            Ok(()) = self.own.changed(), if !self.seats.is_empty() => self.seats_lost = true,
         }
     }
 
@@ -342,11 +386,7 @@ impl Stay {
             messages.push(Message::Own(Event::MediaState { state }));
         }
         let session = self.session.iter();
-        messages.extend(
-            session
-                .flat_map(|session| session.retell(&self.slots))
-                .map(Message::Own),
-        );
+        messages.extend(session.flat_map(|session| session.retell()).map(Message::Own));
         messages
     }
 
@@ -389,13 +429,20 @@ impl Stay {
         })
     }
 
-    pub async fn leave(mut self) {
+    pub async fn leave(mut self, leaving: Leaving) {
         self.close_session().await;
         let room = &self.room;
-        if self.seats == Seated::Perhaps
-            && let Err(error) = room.documents.give_all_seats_back(self.member.holder.membership).await
-        {
-            warn!(error = &error as &dyn std::error::Error, "give the seats back");
+        if !self.seats.is_empty() {
+            let given_back = match leaving {
+                Leaving::ForGood => room.documents.give_all_seats_back(&self.member).await,
+                Leaving::CutOff { may_return_within } => {
+                    let until = Clock.unix() + may_return_within;
+                    room.documents.keep_cells(&self.member, until.as_millis() as u64).await
+                }
+            };
+            if let Err(error) = given_back {
+                warn!(error = &error as &dyn std::error::Error, "give the seats back");
+            }
         }
         room.leave(self.member).await;
         info!(room = %room.documents.room, "left");
@@ -412,59 +459,92 @@ impl Stay {
 
     async fn follow_media(&mut self, messages: &mut Vec<Message>) {
         self.wishes.drop_ended(&self.told.seats);
-        let Some(session) = &mut self.session else { return };
-        messages.extend(session.poll_news().into_iter().map(Message::Own));
-        if let Some(state) = session.poll_state() {
-            if state == MediaState::Disconnected {
-                let quality = NetworkQuality::disconnected();
-                messages.push(Message::Own(Event::NetworkQuality { quality }));
-            }
-            messages.push(Message::Own(Event::MediaState { state }));
-            if state == MediaState::Disconnected {
-                self.forget_session();
-                self.media_lost = true;
-                return;
-            }
+        self.follow_session(messages);
+        if self.settle_at().is_some_and(|at| at <= Clock.now()) {
+            let _logged_and_tried_again = self.settle_publishing().await;
         }
-        let slots = match &self.only {
-            Some(want) => show_only(&self.told.seats, want),
-            None => {
-                let microphones = self.room.documents.microphones;
-                let (seats, me) = (&self.told.seats, &self.member.user);
-                assign(microphones, &self.slots, seats, &self.wishes, me)
-            }
-        };
-        let slots = permit(slots, self.rights);
-        let voices_changed = session.poll_voices();
-        let slots_changed = slots != self.slots;
-        self.slots = slots;
-        if slots_changed || self.slots_again_at.is_some_and(|at| at <= Clock.now()) {
-            let unheard = self.send_slots().await.is_err();
-            self.slots_again_at = unheard.then(|| Clock.now() + TELL_SLOTS_AGAIN);
-        }
+        let voices_changed = self.session.as_mut().is_some_and(Session::poll_voices);
+        let slots_changed = self.settle_slots().await;
         if slots_changed || voices_changed {
             messages.push(Message::Own(self.slots_event()));
         }
     }
 
+    /// Takes in what the SFU tells of the session, and its end.
+    fn follow_session(&mut self, messages: &mut Vec<Message>) {
+        let Some(session) = &mut self.session else { return };
+        messages.extend(session.poll_news().into_iter().map(Message::Own));
+        let Some(state) = session.poll_state() else { return };
+        if state == MediaState::Disconnected {
+            let quality = NetworkQuality::disconnected();
+            messages.push(Message::Own(Event::NetworkQuality { quality }));
+        }
+        messages.push(Message::Own(Event::MediaState { state }));
+        if state == MediaState::Disconnected {
+            self.forget_session();
+            self.media_lost = true;
+        }
+    }
+
+    /// Brings the SFU's slots up to what is wanted, published and permitted now. Answers whether they are others than before.
+    async fn settle_slots(&mut self) -> bool {
+        let slots = self.wanted_slots();
+        let Some(session) = &mut self.session else { return false };
+        let changed = slots != *session.slots.value();
+        session.slots.set(Clock.now(), slots);
+        if session.slots.is_due(Clock.now()) {
+            self.send_slots().await;
+        }
+        changed
+    }
+
+    fn wanted_slots(&self) -> SlotMap {
+        let Some(session) = &self.session else {
+            return SlotMap::default();
+        };
+        let slots = match &self.only {
+            Some(want) => show_only(&self.told.seats, want),
+            None => {
+                let microphones = self.room.documents.microphones;
+                let (seats, me) = (&self.told.seats, &self.member.user);
+                assign(microphones, session.slots.value(), seats, &self.wishes, me)
+            }
+        };
+        permit(slots, self.rights)
+    }
+
     fn slots_event(&self) -> Event {
-        let video = self.slots.video.iter();
+        let Some(session) = &self.session else {
+            return Event::Slots {
+                audio: Vec::new(),
+                video: Vec::new(),
+            };
+        };
+        let slots = session.slots.value();
+        let video = slots.video.iter();
         let video = video.map(|slot| {
             slot.as_ref().map(|want| SlotView {
                 user_id: want.user.clone(),
                 source: want.source,
             })
         });
-        let mut audio = self.slots.audio.clone();
-        if self.slots.loudest.is_some() {
-            let voices = self.session.as_ref().map(Session::voices);
-            audio = voices.unwrap_or_default().to_vec();
+        let mut audio = slots.audio.clone();
+        if slots.loudest.is_some() {
+            audio = session.voices().to_vec();
             audio.resize(MEMBER_AUDIO_SLOTS, None);
         }
         Event::Slots {
             audio,
             video: video.collect(),
         }
+    }
+}
+
+/// `line`: of the offer, which the answer refuses.
+pub fn codec_not_supported(line: &RefusedLine) -> ErrorBody {
+    ErrorBody {
+        code: ErrorCode::CodecNotSupported,
+        message: line.to_string(),
     }
 }
 

@@ -44,6 +44,15 @@ pub struct Keeper {
     lanes: Lanes,
     /// The documents are not as they should be.
     repair_at: Option<Instant>,
+    /// The next cell that is kept no longer.
+    expiry: Option<Expiry>,
+}
+
+/// The end of the time for which a cell is kept.
+#[derive(Debug, Clone, Copy)]
+struct Expiry {
+    unix_ms: u64,
+    at: Instant,
 }
 
 /// What the bus tells of a room.
@@ -72,6 +81,7 @@ impl Keeper {
             state: RoomState::default(),
             lanes,
             repair_at: None,
+            expiry: None,
         }
     }
 
@@ -101,8 +111,10 @@ impl Keeper {
                 Ok(()) = own.changed() => self.repair_at = Some(clock.now()),
                 () = Clock.until(next) => {}
                 () = Clock.until(self.repair_at) => self.commit(Vec::new(), &mut sources).await,
+                () = Clock.until(self.expiry.map(|expiry| expiry.at)) => self.drop_expired_cells().await,
             }
             self.show();
+            self.follow_kept_cells();
             if began && self.members.is_empty() && self.repair_at.is_none() {
                 // Who comes in this moment finds the door closed and begins the room anew.
                 return inbox.close();
@@ -111,6 +123,30 @@ impl Keeper {
             if self.window_changes() && self.repair_at.is_none() {
                 self.commit(Vec::new(), &mut sources).await;
             }
+        }
+    }
+
+    /// Each node does this: the one that was told of the publisher's end may be gone.
+    fn follow_kept_cells(&mut self) {
+        let next = self.state.seats.kept.iter().map(|cell| cell.until_unix_ms).min();
+        if next == self.expiry.map(|expiry| expiry.unix_ms) {
+            return;
+        }
+        self.expiry = next.map(|unix_ms| {
+            let rest = Duration::from_millis(unix_ms).saturating_sub(Clock.unix());
+            Expiry {
+                unix_ms,
+                at: Clock.now() + rest,
+            }
+        });
+    }
+
+    async fn drop_expired_cells(&mut self) {
+        let Some(expiry) = &mut self.expiry else { return };
+        // Until the change comes round; a bus that has failed is tried again.
+        expiry.at = Clock.now() + TRY_AGAIN;
+        if let Err(error) = self.room.documents.drop_expired_cells(expiry.unix_ms).await {
+            warn!(error = &error as &dyn std::error::Error, "give a publisher's cell up");
         }
     }
 
@@ -231,6 +267,11 @@ impl Keeper {
             }
         };
         let node = documents.cluster.incarnation();
+        let kept = match entering.is_empty() {
+            true => Vec::new(),
+            // A publisher who comes back is late for the old place, at worst.
+            false => documents.kept_cells().await.unwrap_or_default(),
+        };
         let mut newest = counted.revision;
         for (index, entering) in entering.into_iter().enumerate() {
             if index as u64 >= counted.admitted {
@@ -240,9 +281,12 @@ impl Keeper {
             // One after the other, also in one millisecond.
             let now = Clock.unix().as_millis() as u64;
             self.last_entered_unix_ms = now.max(self.last_entered_unix_ms + 1);
+            let before = kept
+                .iter()
+                .find(|cell| cell.user == entering.user && cell.until_unix_ms > now);
             let member = RosterMember {
                 user: entering.user.clone(),
-                entered_unix_ms: self.last_entered_unix_ms,
+                entered_unix_ms: before.map_or(self.last_entered_unix_ms, |cell| cell.entered_unix_ms),
                 holder: Holder {
                     membership: MembershipId(rand::random()),
                     node: node.clone(),
@@ -263,6 +307,7 @@ impl Keeper {
             && counted.total == 0
         {
             documents.close(opened_at).await?;
+            documents.drop_expired_cells(u64::MAX).await?;
         }
         Ok(newest.unwrap_or(Revision(0)))
     }

@@ -1,4 +1,4 @@
-//! Who asks: the UserSig in `Authorization: Bearer`, which names application and user by itself.
+//! The user who asks: the UserSig in `Authorization: Bearer`, which names application and user by itself.
 
 use std::time::Duration;
 
@@ -12,6 +12,50 @@ use super::problem::Problem;
 use crate::applications::Applications;
 use crate::member::failure;
 
+/// The token of a request, from where the client could put it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Token<'a> {
+    Given(&'a str),
+    /// It came in the query, which the configuration does not permit.
+    OnlyInQuery,
+    Missing,
+}
+
+/// Whether a token in the query counts: `signaling.whip_query_tokens`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QueryTokens {
+    Permitted,
+    Refused,
+}
+
+impl<'a> Token<'a> {
+    /// `query`: the value of `token` or `access_token` in the query. The header comes first.
+    pub fn of(headers: &'a HeaderMap, query: Option<&'a str>, permitted: QueryTokens) -> Self {
+        match (Self::in_header(headers), query) {
+            (Some(token), _) => Self::Given(token),
+            (None, Some(token)) if permitted == QueryTokens::Permitted => Self::Given(token),
+            (None, Some(_)) => Self::OnlyInQuery,
+            (None, None) => Self::Missing,
+        }
+    }
+
+    fn in_header(headers: &HeaderMap) -> Option<&str> {
+        let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+        let (scheme, token) = value.split_once(' ')?;
+        // RFC 9110 §11.1: schemes have no case.
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    }
+
+    /// Errors: 401 that says where the token belongs.
+    fn given(self) -> Result<&'a str, Problem> {
+        match self {
+            Self::Given(token) => Ok(token),
+            Self::OnlyInQuery => Err(Problem::token_in_query()),
+            Self::Missing => Err(Problem::no_token()),
+        }
+    }
+}
+
 /// A token that was given, with its signature proved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Bearer {
@@ -22,8 +66,8 @@ pub enum Bearer {
 
 impl Bearer {
     /// Errors: 401 without a token, and with one that is malformed or wrong.
-    pub fn read(headers: &HeaderMap, applications: &Applications, unix_now: Duration) -> Result<Self, Problem> {
-        let token = Self::token(headers).ok_or_else(Problem::no_token)?;
+    pub fn read(token: Token<'_>, applications: &Applications, unix_now: Duration) -> Result<Self, Problem> {
+        let token = token.given()?;
         let invalid = || Problem::unauthorized(ErrorCode::UserSigInvalid);
         let claim = user_sig::claim(token).map_err(|_| invalid())?;
         let application = applications
@@ -47,21 +91,14 @@ impl Bearer {
 
     /// What the token permits in a room: where room tickets are required, it must be one.
     pub fn rights(
-        headers: &HeaderMap,
+        token: Token<'_>,
         applications: &Applications,
         claim: &Claim,
         room: &RoomKey,
         unix_now: Duration,
     ) -> Result<Rights, Problem> {
-        let rights = applications.rights(room, &claim.user, Self::token(headers), unix_now);
+        let rights = applications.rights(room, &claim.user, token.given().ok(), unix_now);
         rights.map_err(|code| failure(code).into())
-    }
-
-    fn token(headers: &HeaderMap) -> Option<&str> {
-        let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-        let (scheme, token) = value.split_once(' ')?;
-        // RFC 9110 §11.1: schemes have no case.
-        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
     }
 
     /// For what belongs to a session that is running.
@@ -86,7 +123,29 @@ mod tests {
         let applications = Applications::new(vec![Application::new(app(1), "key")]);
         let mut headers = HeaderMap::new();
         headers.insert(header::AUTHORIZATION, value.parse().unwrap());
-        Bearer::read(&headers, &applications, NOW)
+        Bearer::read(Token::of(&headers, None, QueryTokens::Refused), &applications, NOW)
+    }
+
+    #[test]
+    fn a_token_in_the_query_counts_where_that_is_permitted_and_after_the_header() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(Token::of(&headers, None, QueryTokens::Permitted), Token::Missing);
+        assert_eq!(
+            Token::of(&headers, Some("q"), QueryTokens::Permitted),
+            Token::Given("q")
+        );
+        let refused = Token::of(&headers, Some("q"), QueryTokens::Refused);
+        assert_eq!(refused, Token::OnlyInQuery);
+        let problem = Bearer::read(refused, &Applications::new(Vec::new()), NOW).unwrap_err();
+        assert!(
+            format!("{problem:?}").contains("signaling.whip_query_tokens"),
+            "{problem:?}"
+        );
+        headers.insert(header::AUTHORIZATION, "Bearer h".parse().unwrap());
+        assert_eq!(
+            Token::of(&headers, Some("q"), QueryTokens::Permitted),
+            Token::Given("h")
+        );
     }
 
     fn app(number: u32) -> SdkAppId {

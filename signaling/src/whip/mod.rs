@@ -5,31 +5,37 @@
 
 pub mod bearer;
 pub mod fragment;
+pub mod location;
+pub mod names;
 pub mod offer;
 mod problem;
+mod request;
 mod resource;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
-use axum::extract::{DefaultBodyLimit, Path, Query, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
+use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any};
 use metrics::counter;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use rotunda_bus::BusExt;
 use rotunda_proto::clock::Clock;
-use rotunda_proto::ids::{RoomId, RoomKey, TrackSource, UserId};
+use rotunda_proto::ids::{RoomKey, UserId};
 use rotunda_proto::room::{Seats, seats_key};
-use serde::Deserialize;
+use rotunda_proto::room_ticket::Rights;
+use rotunda_proto::user_sig::Claim;
 
 use crate::service::Shared;
 use crate::turn;
-use bearer::Bearer;
+use bearer::{Bearer, QueryTokens, Token};
+use location::location;
 use problem::Problem;
+use request::Request;
 use resource::{IfMatch, Opened, Opening, Patched, Purpose, Resource, Resources};
 
 /// Longest body: several times the longest offer of a browser with a line of each kind.
@@ -39,17 +45,25 @@ const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
 const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
 const ACCEPT_PATCH: HeaderName = HeaderName::from_static("accept-patch");
 
-/// `/whip/` and `/whep/`.
+/// `/whip/` and `/whep/`, each address with and without a final slash.
 pub fn router(shared: Shared) -> Router {
     let whip = Whip {
         shared,
         resources: Arc::default(),
     };
-    Router::new()
-        .route("/whip/{room}", endpoint().post(publish))
-        .route("/whip/{room}/{id}", session())
-        .route("/whep/{room}/{user}", endpoint().post(watch))
-        .route("/whep/{room}/{user}/{id}", session())
+    let routes = [
+        ("/whip", endpoint().post(publish)),
+        ("/whip/{room}", endpoint().post(publish)),
+        ("/whip/{room}/{id}", session()),
+        ("/whep", endpoint().post(watch_nobody)),
+        ("/whep/{room}", endpoint().post(watch_nobody)),
+        ("/whep/{room}/{user}", endpoint().post(watch)),
+        ("/whep/{room}/{user}/{id}", session()),
+    ];
+    let router = routes.into_iter().fold(Router::new(), |router, (path, methods)| {
+        router.route(path, methods.clone()).route(&format!("{path}/"), methods)
+    });
+    router
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(map_response(with_cors))
         .with_state(whip)
@@ -60,8 +74,6 @@ struct Whip {
     shared: Shared,
     resources: Arc<Resources>,
 }
-
-type Body = Result<Bytes, BytesRejection>;
 
 /// RFC 9725 §4.2: GET has nothing to show; what is not there is reserved.
 fn endpoint() -> MethodRouter<Whip> {
@@ -78,98 +90,85 @@ fn session() -> MethodRouter<Whip> {
         .delete(end)
 }
 
-/// OPTIONS of an endpoint. Who shows a good token gets the ICE servers here already, before gathering.
-async fn describe(State(whip): State<Whip>, headers: HeaderMap) -> Response {
+/// OPTIONS of an endpoint. A client that shows a good token gets the ICE servers here already, before gathering.
+async fn describe(State(whip): State<Whip>, request: Request) -> Response {
     let mut response = ([(ACCEPT_POST, SDP)], StatusCode::OK).into_response();
-    let now = Clock.unix();
-    let bearer = Bearer::read(&headers, &whip.shared.applications, now);
-    if let Ok(claim) = bearer.and_then(Bearer::valid) {
+    if let Ok(claim) = whip.bearer(&request).and_then(Bearer::valid) {
         add_ice_servers(&whip.shared, &claim.user, response.headers_mut());
     }
     response
 }
 
-async fn publish(
-    State(whip): State<Whip>,
-    Path(room): Path<String>,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Body,
-) -> Response {
+async fn publish(State(whip): State<Whip>, room: Option<Path<String>>, request: Request) -> Response {
     let opened = async {
-        let claim = Bearer::read(&headers, &whip.shared.applications, Clock.unix())?.valid()?;
-        let room = room_key(&claim, &room)?;
-        let rights = Bearer::rights(&headers, &whip.shared.applications, &claim, &room, Clock.unix())?;
-        let sdp = text(&headers, SDP, body)?;
-        let opening = Opening {
-            room,
-            claim,
-            rights,
-            purpose: Purpose::Publish,
-            offer: offer::publishing(&sdp)?,
-            endpoint: uri.path().to_owned(),
+        let claim = whip.bearer(&request)?.valid()?;
+        // A client that can set no path names the room in the query.
+        let path = match &room {
+            Some(Path(room)) => room.as_str(),
+            None => request.room_in_query()?,
         };
-        whip.open(opening).await
+        let room = RoomKey {
+            app: claim.app,
+            room: names::room(path)?,
+        };
+        let offer = offer::publishing(&request.sdp()?)?;
+        let opening = Opening {
+            rights: whip.rights(&request, &claim, &room)?,
+            endpoint: format!("/whip/{}", segment(path)),
+            purpose: Purpose::Publish,
+            claim,
+            room,
+            offer,
+        };
+        whip.open(&request, opening).await
     };
     finish("whip", opened.await)
 }
 
-#[derive(Deserialize)]
-struct Watched {
-    #[serde(default = "camera")]
-    source: TrackSource,
-}
-
-fn camera() -> TrackSource {
-    TrackSource::Camera
-}
-
 async fn watch(
     State(whip): State<Whip>,
-    Path((room, user)): Path<(String, String)>,
-    query: Result<Query<Watched>, axum::extract::rejection::QueryRejection>,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Body,
+    Path((room_name, user_name)): Path<(String, String)>,
+    request: Request,
 ) -> Response {
     let opened = async {
-        let claim = Bearer::read(&headers, &whip.shared.applications, Clock.unix())?.valid()?;
-        let sdp = text(&headers, SDP, body)?;
-        let room = room_key(&claim, &room)?;
-        let rights = Bearer::rights(&headers, &whip.shared.applications, &claim, &room, Clock.unix())?;
-        let user: UserId = user.parse().map_err(|_| not_found("no member has such a name"))?;
-        let source = query.map(|Query(Watched { source })| source);
-        let Ok(source @ (TrackSource::Camera | TrackSource::Screen)) = source else {
-            let message = "source is camera (the default) or screen";
-            return Err(Problem::new(StatusCode::BAD_REQUEST, "bad_request", message));
+        let claim = whip.bearer(&request)?.valid()?;
+        let sdp = request.sdp()?;
+        let room = RoomKey {
+            app: claim.app,
+            room: names::room(&room_name)?,
         };
+        let rights = whip.rights(&request, &claim, &room)?;
+        let user = names::user(&user_name)?;
+        let source = names::video_source(request.query.source.as_deref())?;
         if user == claim.user {
-            let message = "nobody can watch himself: use the token of another user";
+            let message = format!("{user} is the token's own user; use the token of another user to watch them");
             return Err(Problem::new(StatusCode::FORBIDDEN, "not_permitted", message));
         }
         let offer = offer::watching(&sdp)?;
         whip.must_be_live(&room, &user).await?;
-        let purpose = Purpose::Watch { user, source };
-        let endpoint = uri.path().to_owned();
         let opening = Opening {
+            purpose: Purpose::Watch { user, source },
+            endpoint: format!("/whep/{}/{}", segment(&room_name), segment(&user_name)),
             claim,
             rights,
             room,
-            purpose,
             offer,
-            endpoint,
         };
-        whip.open(opening).await
+        whip.open(&request, opening).await
     };
     finish("whep", opened.await)
 }
 
-async fn patch(State(whip): State<Whip>, uri: Uri, headers: HeaderMap, body: Body) -> Response {
+async fn watch_nobody() -> Response {
+    let message = "the path names no publisher; write /whep/{room}/{user}";
+    finish("whep", Err(Problem::not_found(message)))
+}
+
+async fn patch(State(whip): State<Whip>, request: Request) -> Response {
     let patched = async {
-        let resource = whip.resource(&uri, &headers)?;
-        let fragment = text(&headers, FRAGMENT, body)?;
-        let credentials = fragment::read(&fragment)?;
-        let if_match = match headers.get(header::IF_MATCH).map(|value| value.to_str()) {
+        let resource = whip.resource(&request)?;
+        let credentials = fragment::read(&request.fragment()?)?;
+        let if_match = match request.headers.get(header::IF_MATCH).map(|value| value.to_str()) {
             None => IfMatch::Missing,
             // The RFC's own example has the star in quotes.
             Some(Ok("*" | "\"*\"")) => IfMatch::Any,
@@ -188,8 +187,8 @@ async fn patch(State(whip): State<Whip>, uri: Uri, headers: HeaderMap, body: Bod
     }
 }
 
-async fn end(State(whip): State<Whip>, uri: Uri, headers: HeaderMap) -> Response {
-    match whip.resource(&uri, &headers) {
+async fn end(State(whip): State<Whip>, request: Request) -> Response {
+    match whip.resource(&request) {
         Ok(resource) => {
             resource.end().await;
             StatusCode::OK.into_response()
@@ -199,13 +198,13 @@ async fn end(State(whip): State<Whip>, uri: Uri, headers: HeaderMap) -> Response
 }
 
 impl Whip {
-    async fn open(&self, opening: Opening) -> Result<Response, Problem> {
+    async fn open(&self, request: &Request, opening: Opening) -> Result<Response, Problem> {
         let user = opening.claim.user.clone();
         let opened = resource::open(self.shared.clone(), self.resources.clone(), opening).await?;
         let Opened { path, answer, etag } = opened;
         let headers = [
             (header::CONTENT_TYPE, SDP.to_owned()),
-            (header::LOCATION, path),
+            (header::LOCATION, self.location(request, &path)),
             (header::ETAG, etag),
             (ACCEPT_PATCH, FRAGMENT.to_owned()),
         ];
@@ -214,12 +213,38 @@ impl Whip {
         Ok(response)
     }
 
+    fn location(&self, request: &Request, path: &str) -> String {
+        let process = &self.shared.config.process;
+        let is_trusted = |peer: IpAddr| process.trusted_proxies.iter().any(|network| network.contains(peer));
+        let prefix = request
+            .forwarded_prefix()
+            .filter(|_| request.peer.is_some_and(is_trusted));
+        location(&process.public_url, prefix, path)
+    }
+
+    fn token<'a>(&self, request: &'a Request) -> Token<'a> {
+        let permitted = match self.shared.config.whip_query_tokens {
+            true => QueryTokens::Permitted,
+            false => QueryTokens::Refused,
+        };
+        Token::of(&request.headers, request.query.token(), permitted)
+    }
+
+    fn bearer(&self, request: &Request) -> Result<Bearer, Problem> {
+        Bearer::read(self.token(request), &self.shared.applications, Clock.unix())
+    }
+
+    fn rights(&self, request: &Request, claim: &Claim, room: &RoomKey) -> Result<Rights, Problem> {
+        let (token, applications) = (self.token(request), &self.shared.applications);
+        Bearer::rights(token, applications, claim, room, Clock.unix())
+    }
+
     /// The session that a request names. Its address cannot be guessed, so a token is not asked for again; one that is
     /// there must be its owner's.
-    fn resource(&self, uri: &Uri, headers: &HeaderMap) -> Result<Resource, Problem> {
-        let resource = self.resources.at(uri.path()).ok_or_else(no_session)?;
-        if headers.contains_key(header::AUTHORIZATION) {
-            let bearer = Bearer::read(headers, &self.shared.applications, Clock.unix())?;
+    fn resource(&self, request: &Request) -> Result<Resource, Problem> {
+        let resource = self.resources.with_id(request.last_segment()).ok_or_else(no_session)?;
+        if let token @ Token::Given(_) = self.token(request) {
+            let bearer = Bearer::read(token, &self.shared.applications, Clock.unix())?;
             if bearer.even_expired() != resource.owner {
                 let message = "this session belongs to another user";
                 return Err(Problem::new(StatusCode::FORBIDDEN, "not_permitted", message));
@@ -230,40 +255,27 @@ impl Whip {
 
     /// Watching makes no room: the publisher must be there first.
     async fn must_be_live(&self, room: &RoomKey, user: &UserId) -> Result<(), Problem> {
+        if self.publishes(room, user).await? {
+            return Ok(());
+        }
+        let mut message = format!("{user} publishes nothing in this room; try again");
+        if let Some((other, path)) = names::other_room_of_these_digits(&room.room) {
+            let other = RoomKey {
+                app: room.app,
+                room: other,
+            };
+            if self.publishes(&other, user).await? {
+                message = format!("{user} publishes in another room of the same digits: use /whep/{path}/{user}");
+            }
+        }
+        Err(Problem::not_live(message))
+    }
+
+    async fn publishes(&self, room: &RoomKey, user: &UserId) -> Result<bool, Problem> {
         let seats = self.shared.bus.load::<Seats>(&seats_key(room)).await;
         let seats = seats.map_err(|_| Problem::internal())?;
-        let publishes = seats.is_some_and(|(seats, _)| {
-            let mut publishers = seats.publishers.iter();
-            publishers.any(|publisher| publisher.user == *user)
-        });
-        let not_live = || Problem::not_live(format!("{user} publishes nothing in this room; try again"));
-        publishes.then_some(()).ok_or_else(not_live)
+        Ok(seats.is_some_and(|(seats, _)| seats.publishers.iter().any(|publisher| publisher.user == *user)))
     }
-}
-
-fn room_key(claim: &rotunda_proto::user_sig::Claim, room: &str) -> Result<RoomKey, Problem> {
-    let room: RoomId = room.parse().map_err(|_| not_found("no room has such a name"))?;
-    Ok(RoomKey { app: claim.app, room })
-}
-
-/// The body, when it is of the type that it must be.
-fn text(headers: &HeaderMap, wanted: &'static str, body: Body) -> Result<String, Problem> {
-    let found = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let found = found.and_then(|value| value.split(';').next()).unwrap_or_default();
-    if !found.trim().eq_ignore_ascii_case(wanted) {
-        let message = format!("send Content-Type: {wanted}");
-        return Err(Problem::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "wrong_content_type",
-            message,
-        ));
-    }
-    let body = body.map_err(|rejection| {
-        let message = format!("the body could not be read (at most {MAX_BODY_BYTES} bytes)");
-        Problem::new(rejection.status(), "message_too_large", message)
-    })?;
-    let utf8 = String::from_utf8(body.to_vec());
-    utf8.map_err(|_| Problem::from(offer::OfferError::NotSdp))
 }
 
 fn finish(protocol: &'static str, opened: Result<Response, Problem>) -> Response {
@@ -272,12 +284,19 @@ fn finish(protocol: &'static str, opened: Result<Response, Problem>) -> Response
     opened.unwrap_or_else(IntoResponse::into_response)
 }
 
-fn not_found(message: &str) -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, "not_found", message)
+fn no_session() -> Problem {
+    Problem::not_found("there is no such session, or it has ended")
 }
 
-fn no_session() -> Problem {
-    not_found("there is no such session, or it has ended")
+/// A name as one segment of a path.
+fn segment(name: &str) -> impl std::fmt::Display {
+    const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
+        .remove(b'-')
+        .remove(b'_')
+        .remove(b'.')
+        .remove(b'~')
+        .remove(b':');
+    utf8_percent_encode(name, ESCAPED)
 }
 
 fn not_allowed(allow: &'static str) -> Response {

@@ -2,6 +2,7 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use hyper::ext::ReasonPhrase;
 use rotunda_proto::signaling::{ErrorBody, ErrorCode};
 
 use super::fragment::FragmentError;
@@ -48,8 +49,18 @@ impl Problem {
     }
 
     pub fn no_token() -> Self {
-        let message = "send `Authorization: Bearer <UserSig>`; see docs/whip.md";
+        let message = "the token is missing; send `Authorization: Bearer <UserSig>`";
         Self::new(StatusCode::UNAUTHORIZED, "not_logged_in", message)
+    }
+
+    pub fn token_in_query() -> Self {
+        let message = "a token in the query is taken where signaling.whip_query_tokens is true; send `Authorization: Bearer \
+                       <UserSig>`";
+        Self::new(StatusCode::UNAUTHORIZED, "not_logged_in", message)
+    }
+
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", message)
     }
 
     pub fn internal() -> Self {
@@ -71,6 +82,7 @@ impl From<ErrorBody> for Problem {
         let (status, retry) = match code {
             ErrorCode::TooManyAudioPublishers | ErrorCode::TooManyVideoPublishers => (StatusCode::CONFLICT, Retry::No),
             ErrorCode::BadSdp => (StatusCode::UNPROCESSABLE_ENTITY, Retry::No),
+            ErrorCode::CodecNotSupported => (StatusCode::NOT_ACCEPTABLE, Retry::No),
             ErrorCode::NotPermitted | ErrorCode::PrivateMapKeyInvalid => (StatusCode::FORBIDDEN, Retry::No),
             ErrorCode::NoMediaNode | ErrorCode::NodeFull | ErrorCode::RoomFull | ErrorCode::TryLater => {
                 (StatusCode::SERVICE_UNAVAILABLE, RETRY)
@@ -109,6 +121,7 @@ impl From<FragmentError> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
+        let reason = self.reason();
         let body = format!("{}: {}\n", self.code, self.message);
         let mut response = (self.status, body).into_response();
         let headers = response.headers_mut();
@@ -119,6 +132,25 @@ impl IntoResponse for Problem {
         if let Retry::After { seconds } = self.retry {
             headers.insert(header::RETRY_AFTER, seconds.into());
         }
+        if let Ok(reason) = ReasonPhrase::try_from(reason) {
+            response.extensions_mut().insert(reason);
+        }
         response
+    }
+}
+
+impl Problem {
+    /// The text beside the status in HTTP/1.1: many clients that publish print it and not the body.
+    fn reason(&self) -> Vec<u8> {
+        const LONGEST: usize = 200;
+        let text = format!("{}: {}", self.code, self.message);
+        let printable = text.chars().map(|c| {
+            if c == ' ' || c.is_ascii_graphic() {
+                c as u8
+            } else {
+                b'?'
+            }
+        });
+        printable.take(LONGEST).collect()
     }
 }

@@ -2,24 +2,26 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use axum::http::StatusCode;
 use metrics::gauge;
 use rotunda_proto::ids::{LoginId, RoomKey, TrackSource, UserId};
 use rotunda_proto::room::TrackState;
 use rotunda_proto::room_ticket::Rights;
-use rotunda_proto::sfu::{Client, VideoWant};
-use rotunda_proto::signaling::{Event, MediaState, Role};
+use rotunda_proto::sfu::{Client, Lines, VideoWant};
+use rotunda_proto::signaling::{Event, KickReason, MediaState, Role};
 use rotunda_proto::user_sig::Claim;
 use tokio::sync::{mpsc, oneshot};
-use tracing::{Instrument, info, info_span};
+use tracing::{Instrument, info, info_span, warn};
 
 use super::fragment::{self, Credentials};
 use super::offer::Offer;
 use super::problem::Problem;
 use crate::logins;
-use crate::member::stay::{Message, Stay};
+use crate::member::stay::{Leaving, Message, Stay, codec_not_supported};
 use crate::member::{ToMember, explain};
+use crate::refused_lines::refused_lines;
 use crate::registry::{Login, random_token};
 use crate::service::Shared;
 
@@ -42,7 +44,7 @@ pub struct Opening {
     pub room: RoomKey,
     pub purpose: Purpose,
     pub offer: Offer,
-    /// Path of the endpoint; the session's own path is one segment longer.
+    /// Path of the endpoint without a final slash; the session's own path is one segment longer.
     pub endpoint: String,
 }
 
@@ -68,7 +70,7 @@ pub enum IfMatch {
     Tags(String),
 }
 
-/// The sessions of this node, by path.
+/// The sessions of this node, by id: the last segment of their path, whatever a proxy makes of the rest.
 #[derive(Default)]
 pub struct Resources(Mutex<HashMap<String, Resource>>);
 
@@ -91,8 +93,8 @@ enum ToSession {
 }
 
 impl Resources {
-    pub fn at(&self, path: &str) -> Option<Resource> {
-        self.all().get(path).cloned()
+    pub fn with_id(&self, id: &str) -> Option<Resource> {
+        self.all().get(id).cloned()
     }
 
     fn all(&self) -> MutexGuard<'_, HashMap<String, Resource>> {
@@ -163,7 +165,8 @@ async fn serve(
     reply: oneshot::Sender<Result<Opened, Problem>>,
 ) -> mpsc::Receiver<ToMember> {
     let owner = opening.claim.clone();
-    let path = format!("{}/{}", opening.endpoint, random_token());
+    let id = random_token();
+    let path = format!("{}/{id}", opening.endpoint);
     let (mut session, answer) = match Session::open(shared, opening, inbox).await {
         Ok(opened) => opened,
         Err((problem, inbox)) => {
@@ -172,24 +175,40 @@ async fn serve(
         }
     };
     let (requests, queue) = mpsc::channel(QUEUE);
-    resources.all().insert(path.clone(), Resource { owner, requests });
+    resources.all().insert(id.clone(), Resource { owner, requests });
     gauge!("rotunda_signaling_whip_sessions").increment(1.0);
     let opened = Opened {
-        path: path.clone(),
+        path,
         answer,
         etag: session.etag.clone(),
     };
+    let may_return_within = Duration::from_secs(shared.config.resume_seconds.into());
     let ended = match reply.send(Ok(opened)) {
         Ok(()) => session.run(queue).await,
-        Err(_) => None,
+        // The client has gone before it was answered.
+        Err(_) => End::MediaLost,
     };
-    resources.all().remove(&path);
+    resources.all().remove(&id);
     gauge!("rotunda_signaling_whip_sessions").decrement(1.0);
-    session.stay.leave().await;
-    if let Some(reply) = ended {
+    let leaving = match &ended {
+        End::Asked(_) | End::Stopped => Leaving::ForGood,
+        End::Kicked(reason) => Leaving::when_kicked(*reason, may_return_within),
+        End::MediaLost => Leaving::CutOff { may_return_within },
+    };
+    session.stay.leave(leaving).await;
+    if let End::Asked(reply) = ended {
         let _nobody_waits = reply.send(());
     }
     session.inbox
+}
+
+/// Why a session is over.
+enum End {
+    /// By DELETE, which is answered when the member has left.
+    Asked(oneshot::Sender<()>),
+    Kicked(KickReason),
+    MediaLost,
+    Stopped,
 }
 
 struct Session {
@@ -230,14 +249,14 @@ impl Session {
                 Ok((session, answer))
             }
             Err(problem) => {
-                stay.leave().await;
+                stay.leave(Leaving::ForGood).await;
                 Err((problem, inbox))
             }
         }
     }
 
-    /// Follows the room until the session is over. Answers whom to tell, when DELETE ended it.
-    async fn run(&mut self, mut requests: mpsc::Receiver<ToSession>) -> Option<oneshot::Sender<()>> {
+    /// Follows the room until the session is over.
+    async fn run(&mut self, mut requests: mpsc::Receiver<ToSession>) -> End {
         loop {
             let messages = self.stay.follow().await;
             let lost = Message::Own(Event::MediaState {
@@ -245,27 +264,28 @@ impl Session {
             });
             if messages.contains(&lost) {
                 info!("the media session was lost");
-                return None;
+                return End::MediaLost;
             }
             tokio::select! {
                 message = self.inbox.recv() => match message {
                     Some(ToMember::Kick(reason)) => {
                         info!(?reason, "ended by the server");
-                        return None;
+                        return End::Kicked(reason);
                     }
                     Some(ToMember::Permit(permit)) => {
                         permit.apply(Some(&mut self.stay)).await;
                     }
                     // Nobody else knows this login; who attaches all the same is let go.
                     Some(ToMember::Attach { .. } | ToMember::Detach { .. } | ToMember::Request { .. }) => {}
-                    None => return None,
+                    None => return End::Stopped,
                 },
-                request = requests.recv() => match request? {
-                    ToSession::Patch { if_match, credentials, reply } => {
+                request = requests.recv() => match request {
+                    None => return End::Stopped,
+                    Some(ToSession::Patch { if_match, credentials, reply }) => {
                         let patched = self.patch(&if_match, credentials).await;
                         let _nobody_waits = reply.send(patched);
                     }
-                    ToSession::End { reply } => return Some(reply),
+                    Some(ToSession::End { reply }) => return End::Asked(reply),
                 },
                 () = self.stay.changed() => {}
             }
@@ -305,6 +325,7 @@ async fn connect(stay: &mut Stay, purpose: Purpose, offer: &Offer) -> Result<Str
     let answer = stay
         .connect(offer.sdp.clone(), offer.lines.clone(), Client::MediaAlone)
         .await?;
+    must_carry_something(offer, &answer)?;
     match purpose {
         Purpose::Publish => {
             let sent = [
@@ -312,9 +333,11 @@ async fn connect(stay: &mut Stay, purpose: Purpose, offer: &Offer) -> Result<Str
                 (TrackSource::Camera, &offer.lines.camera),
                 (TrackSource::Screen, &offer.lines.screen),
             ];
-            for (source, line) in sent {
-                if line.is_some() {
-                    stay.publish(source, TrackState::On).await?;
+            for (source, _) in sent.into_iter().filter(|(_, line)| line.is_some()) {
+                match stay.refused(source) {
+                    // The client sees it in the answer; nobody is told of a source that cannot come.
+                    Some(line) => warn!(%source, %line, "a line is refused, and the others are published"),
+                    None => stay.publish(source, TrackState::On).await?,
                 }
             }
         }
@@ -325,6 +348,25 @@ async fn connect(stay: &mut Stay, purpose: Purpose, offer: &Offer) -> Result<Str
         }),
     }
     Ok(answer)
+}
+
+/// Errors: 406 when the answer refuses every line that the session is there for.
+fn must_carry_something(offer: &Offer, answer: &str) -> Result<(), Problem> {
+    let refused = refused_lines(&offer.sdp, answer);
+    let Lines {
+        microphone,
+        camera,
+        screen,
+        audio,
+        video,
+    } = &offer.lines;
+    let sent = microphone.iter().chain(camera).chain(screen);
+    let mut used = sent.chain(audio).chain(video);
+    let is_taken = |mid: &String| !refused.iter().any(|line| line.mid == *mid);
+    match refused.first() {
+        Some(first) if !used.any(is_taken) => Err(codec_not_supported(first).into()),
+        _ => Ok(()),
+    }
 }
 
 /// Strong (RFC 9110 §8.8.3), and new with each ICE session.

@@ -133,25 +133,6 @@ CREATE TABLE usage_totals (
     PRIMARY KEY (application_id, day, class)
 );
 
--- A recording as it was begun. Its files are rows of recording_files.
-CREATE TABLE recordings (
-    id TEXT NOT NULL PRIMARY KEY,
-    application_id BIGINT NOT NULL,
-    room TEXT NOT NULL,
-    stream_id TEXT NOT NULL,
-    -- Null: a mix.
-    user_id TEXT,
-    state TEXT NOT NULL,
-    -- The incarnation of a node that works on it.
-    owner TEXT,
-    -- JSON: all that its files and callbacks need.
-    spec TEXT NOT NULL,
-    started_unix_us BIGINT NOT NULL,
-    ended_unix_us BIGINT
-);
-
-CREATE INDEX recordings_state ON recordings (state);
-
 CREATE TABLE pictures (
     application_id BIGINT NOT NULL,
     id BIGINT NOT NULL,

@@ -44,5 +44,7 @@ export const startMix = (roomId: number | string, template: Template) => (
 export const stopMix = (roomId: number | string) => post<object>('/demo/mix/stop', { roomId });
 
 export async function recordings(): Promise<Recording[]> {
-  return await (await fetch('/recordings')).json() as Recording[];
+  const answer = await fetch('/demo/recordings');
+  if (!answer.ok) throw new Error('The list of recordings is not to be had.');
+  return await answer.json() as Recording[];
 }

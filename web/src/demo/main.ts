@@ -75,7 +75,7 @@ async function join(): Promise<void> {
   }
 }
 
-/** Sends what there is; a refusal (six voices, four pictures) leaves the member watching. */
+/** Publishes the tracks that there are. A refusal (6 microphones, 4 cameras) leaves the member watching. */
 async function publish(room: Room): Promise<void> {
   const refused: string[] = [];
   for (const [source, track] of [['audio', local.getAudioTracks()[0]], ['camera', local.getVideoTracks()[0]]] as const) {

@@ -1,13 +1,16 @@
-// The panel beside the room: start and stop the mix, watch it, what was recorded.
+// The panel beside the room: starts, stops and plays the mix, and lists the recordings.
 
 import { play, type Protocol } from '../player/play';
 import type { Room } from '../sdk/room';
 import type { Template } from '../sdk/types';
 import { recordings, startMix, stopMix } from './api';
+import { soundButton } from '../player/sound';
 import { find } from './find';
 
 export class MixPanel {
   private stopWatching?: () => void;
+  /** The stream that is played. */
+  private watched?: string;
 
   constructor(private readonly room: Room, private readonly roomId: number | string) {
     const run = (action: () => Promise<unknown>) => async () => {
@@ -21,7 +24,8 @@ export class MixPanel {
     const template = find('#template', HTMLSelectElement);
     find('#mix-start', HTMLButtonElement).onclick = run(() => startMix(this.roomId, template.value as Template));
     find('#mix-stop', HTMLButtonElement).onclick = run(() => stopMix(this.roomId));
-    find('#watch', HTMLButtonElement).onclick = () => this.watch();
+    find('#protocol', HTMLSelectElement).onchange = () => this.watch();
+    soundButton(find('#mix-sound', HTMLButtonElement), find('#mix-player', HTMLVideoElement));
     room.on('changed', () => this.draw());
     this.draw();
     void this.listRecordings();
@@ -33,16 +37,16 @@ export class MixPanel {
     find('#mix-stop', HTMLButtonElement).disabled = !mix;
     find('#mix-start', HTMLButtonElement).textContent = mix ? 'Change' : 'Start';
     find('#live', HTMLElement).hidden = !mix;
-    if (!mix) {
-      this.stopWatching?.();
-      this.stopWatching = undefined;
-    }
+    if (mix?.streamId !== this.watched) this.watch();
   }
 
+  /** Plays the mix that runs, muted until somebody wants its sound, and nothing where none runs. */
   private watch(): void {
     const { mix } = this.room;
-    if (!mix) return;
     this.stopWatching?.();
+    this.stopWatching = undefined;
+    this.watched = mix?.streamId;
+    if (!mix) return;
     const protocol = find('#protocol', HTMLSelectElement).value as Protocol;
     this.stopWatching = play(find('#mix-player', HTMLVideoElement), mix.streamId, protocol, (text) => this.say(text));
   }
@@ -63,7 +67,7 @@ export class MixPanel {
       item.append(link, ` · ${Math.round(durationMs / 1000)} s · ${(size / 1e6).toFixed(1)} MB`);
       return item;
     }));
-    if (mp4.length === 0) list.textContent = 'Nothing yet. Start a mix, and stop it again.';
+    if (mp4.length === 0) list.textContent = 'No recordings yet. Start a mix and stop it.';
   }
 
   private say(text: string): void {

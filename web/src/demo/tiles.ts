@@ -1,4 +1,4 @@
-// Who is seen and heard: a tile for each person and screen, an <audio> for each voice.
+// The participants: a tile for each member and screen, an <audio> element for each remote microphone.
 
 import type { Remote, Room } from '../sdk/room';
 import type { Speaker } from '../sdk/types';

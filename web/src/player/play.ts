@@ -5,15 +5,22 @@ import mpegts from 'mpegts.js';
 
 export type Protocol = 'flv' | 'hls';
 
+/** The permission to play in the page's address: a query, or nothing. */
+export function permission(parameters: URLSearchParams): string {
+  const [secret, time] = [parameters.get('txSecret'), parameters.get('txTime')];
+  return secret && time ? `?${new URLSearchParams({ txSecret: secret, txTime: time }).toString()}` : '';
+}
+
 /** Starts to play; answers how to stop. `failed` hears what went wrong, in words. */
 export function play(
   video: HTMLVideoElement,
   streamId: string,
   protocol: Protocol,
   failed: (message: string) => void,
+  query = '',
 ): () => void {
   if (protocol === 'flv') {
-    const url = new URL(`/live/${streamId}.flv`, location.href).href;
+    const url = new URL(`/live/${streamId}.flv${query}`, location.href).href;
     const player = mpegts.createPlayer(
       { type: 'flv', isLive: true, url },
       { enableWorker: false, liveBufferLatencyChasing: true, liveBufferLatencyMaxLatency: 2, lazyLoad: false },
@@ -24,7 +31,7 @@ export function play(
     void Promise.resolve(player.play()).catch(() => undefined);
     return () => player.destroy();
   }
-  const url = `/live/${streamId}.m3u8`;
+  const url = `/live/${streamId}.m3u8${query}`;
   if (!Hls.isSupported()) {
     video.src = url;
     return () => video.removeAttribute('src');

@@ -23,6 +23,8 @@ export interface RoomOptions {
   privateMapKey?: string;
   /** The codec to send; the browser's choice without. */
   codec?: Codec;
+  /** Send the microphone in stereo: for music. The track needs two channels (`getUserMedia` with `channelCount: 2`). */
+  stereo?: boolean;
 }
 
 /** A picture or sound that arrives. */
@@ -186,7 +188,7 @@ export class Room extends Emitter<{
 
   private async connect(): Promise<void> {
     this.session?.close();
-    const session = new Session(this.iceServers, this.options.codec);
+    const session = new Session(this.iceServers, this.options.codec, this.options.stereo);
     this.session = session;
     this.sample = undefined;
     session.connection.onconnectionstatechange = () => {

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 
-import { askForSoundAgain } from './sdp';
+import { askForSoundAgain, askForStereo } from './sdp';
 
 const offer = 'm=audio 9 UDP/TLS/RTP/SAVPF 111 63\r\na=rtpmap:111 opus/48000/2\r\na=rtcp-fb:111 transport-cc\r\n'
   + 'a=rtpmap:63 red/48000/2\r\nm=video 9 UDP/TLS/RTP/SAVPF 96\r\na=rtpmap:96 VP8/90000\r\na=rtcp-fb:96 nack\r\n';
@@ -14,4 +14,22 @@ test('lost sound is asked for, and nothing else is changed', () => {
 test('an offer that asks already stays as it is', () => {
   const asked = askForSoundAgain(offer);
   expect(askForSoundAgain(asked)).toBe(asked);
+});
+
+const line = (direction: string, format: string) =>
+  `m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=${direction}\r\na=rtpmap:111 opus/48000/2\r\n${format}`;
+const format = (more = '') => `a=fmtp:111 minptime=10;useinbandfec=1${more}\r\n`;
+
+test('lines that receive ask for stereo, and the line that sends says it where that is wanted', () => {
+  const offer = `v=0\r\n${line('sendonly', format())}${line('recvonly', format())}`;
+  expect(askForStereo(offer, false)).toBe(`v=0\r\n${line('sendonly', format())}${line('recvonly', format(';stereo=1'))}`);
+  const both = askForStereo(offer, true);
+  expect(both).toBe(`v=0\r\n${line('sendonly', format(';stereo=1;sprop-stereo=1'))}${line('recvonly', format(';stereo=1'))}`);
+  expect(askForStereo(both, true)).toBe(both);
+});
+
+test('a line without parameters of Opus gets them, and one without Opus stays as it is', () => {
+  expect(askForStereo(line('recvonly', ''), false)).toBe(line('recvonly', 'a=fmtp:111 stereo=1\r\n'));
+  const other = 'm=audio 9 X 8\r\na=recvonly\r\na=rtpmap:8 PCMA/8000\r\n';
+  expect(askForStereo(other, true)).toBe(other);
 });

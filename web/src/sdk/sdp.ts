@@ -1,9 +1,35 @@
-// The one change to what browsers offer by themselves.
+// The changes to what browsers offer by themselves.
 
-/** Lost packets of Opus are sent again, both ways (RFC 4585 section 4.2): browsers can, and offer it for pictures alone. */
+/** Lost packets of Opus are sent again, both ways (RFC 4585 section 4.2): browsers can, and offer it for video alone. */
 export function askForSoundAgain(offer: string): string {
   return offer.replace(/^a=rtpmap:(\d+) opus\/.*\r\n/gim, (line, type: string) => {
     const ask = `a=rtcp-fb:${type} nack\r\n`;
     return offer.includes(ask) ? line : line + ask;
   });
+}
+
+/**
+ * Stereo (RFC 7587 section 7.1): without `stereo=1` in the offer, browsers decode to mono what others send in stereo. On the
+ * lines that receive it is always asked for, which costs nothing where the sender is mono. A line that sends says
+ * `sprop-stereo=1` where `sends` is set; browsers then take twice the bitrate, also for a mono microphone.
+ */
+export function askForStereo(offer: string, sends: boolean): string {
+  const sections = offer.split(/^(?=m=)/m);
+  return sections.map((section) => {
+    if (!section.startsWith('m=audio')) return section;
+    if (section.includes('a=recvonly')) return withOpusParameters(section, ['stereo=1']);
+    return sends ? withOpusParameters(section, ['stereo=1', 'sprop-stereo=1']) : section;
+  }).join('');
+}
+
+function withOpusParameters(section: string, wanted: string[]): string {
+  const type = /^a=rtpmap:(\d+) opus\//im.exec(section)?.[1];
+  if (type === undefined) return section;
+  const format = new RegExp(`^a=fmtp:${type} (.*)\\r\\n`, 'm');
+  const present = format.exec(section)?.[1]?.split(';').map((one) => one.trim()) ?? [];
+  const names = wanted.map((one) => `${one.split('=')[0] ?? ''}=`);
+  const kept = present.filter((one) => !names.some((name) => one.startsWith(name)));
+  const line = `a=fmtp:${type} ${[...kept, ...wanted].join(';')}\r\n`;
+  if (format.test(section)) return section.replace(format, line);
+  return section.replace(new RegExp(`^a=rtpmap:${type} .*\\r\\n`, 'm'), (map) => map + line);
 }

@@ -2,7 +2,7 @@
 
 import { ORDERED, UNORDERED } from './custom_messages';
 import { LAYERS_IN_ONE_STREAM, SIMULCAST, encodings, hasLayersInOneStream, needsOneRate, oneStream, type Codec } from './layers';
-import { askForSoundAgain } from './sdp';
+import { askForSoundAgain, askForStereo } from './sdp';
 import type { LineUse } from './statistics';
 import type { Lines, Slot, Source } from './types';
 
@@ -29,7 +29,7 @@ export class Session {
   private readonly receiveAudio: RTCRtpTransceiver[];
   private readonly receiveVideo: RTCRtpTransceiver[];
 
-  constructor(iceServers: RTCIceServer[], private readonly codec?: Codec) {
+  constructor(iceServers: RTCIceServer[], private readonly codec?: Codec, private readonly stereo = false) {
     this.connection = new RTCPeerConnection({ iceServers, bundlePolicy: 'max-bundle' });
     const add = (kind: string, init: RTCRtpTransceiverInit) => this.connection.addTransceiver(kind, init);
     this.microphone = add('audio', { direction: 'sendonly' });
@@ -52,7 +52,7 @@ export class Session {
   /** The offer, once gathered so far that the server, which is ICE-lite, needs no more. */
   async offer(): Promise<{ offer: string; lines: Lines }> {
     const { type, sdp } = await this.connection.createOffer();
-    await this.connection.setLocalDescription({ type, sdp: askForSoundAgain(sdp ?? '') });
+    await this.connection.setLocalDescription({ type, sdp: askForStereo(askForSoundAgain(sdp ?? ''), this.stereo) });
     const mid = (line: RTCRtpTransceiver) => line.mid ?? '';
     return {
       offer: this.connection.localDescription?.sdp ?? '',

@@ -15,6 +15,8 @@ export interface Publisher {
 export interface Mix {
   streamId: string;
   template: Template;
+  /** Tracks that are missing in the mix, as the server cannot decode their codec. */
+  notMixable?: { userId: string; source: TrackSource; codec: string }[];
 }
 
 export interface RoomView {

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// L2T2 with inter-layer prediction at key frames alone, as browsers write it: templates of key and other frames.
+/// L2T2 with inter-layer prediction at keyframes alone, as browsers write it: templates of key and other frames.
 pub(crate) fn l2t2_key() -> Structure {
     let template = |spatial, temporal, indications: [u64; 4], references: &[u8], chains: [u8; 2]| Template {
         spatial,
@@ -81,7 +81,7 @@ fn a_structure_and_the_frames_that_go_by_it_are_read_as_they_were_written() {
 fn the_decode_targets_are_the_operating_points() {
     let structure = l2t2_key();
     let points: Vec<_> = (0..4).map(|target| structure.point(target)).collect();
-    let point = |spatial, temporal| Point { spatial, temporal };
+    let point = |spatial, temporal| OperatingPoint { spatial, temporal };
     assert_eq!(points, [point(0, 0), point(0, 1), point(1, 0), point(1, 1)]);
     assert_eq!(structure.targets_within(point(0, 1)), 0b0011);
     assert_eq!(structure.targets_within(point(1, 0)), 0b0101);
@@ -89,10 +89,10 @@ fn the_decode_targets_are_the_operating_points() {
 }
 
 #[test]
-fn a_key_frame_is_a_switch_to_every_layer_and_a_later_one_to_its_own() {
+fn a_keyframe_is_a_switch_to_every_layer_and_a_later_frame_to_its_own() {
     let structure = Arc::new(l2t2_key());
     let layer = |template| dependency(&structure, template, 9, false).layer_frame();
-    let point = |spatial, temporal| Point { spatial, temporal };
+    let point = |spatial, temporal| OperatingPoint { spatial, temporal };
     assert!(layer(0).switches.contains(point(1, 1)) && layer(0).switches.contains(point(0, 0)));
     assert!(layer(1).switches.contains(point(0, 1)) && !layer(1).switches.contains(point(1, 0)));
     assert_eq!(layer(5).point, point(1, 1));

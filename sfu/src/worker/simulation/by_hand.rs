@@ -1,6 +1,8 @@
 //! Packets that no peer of the simulation would send by itself.
 
 use super::*;
+use crate::units::SeqNo;
+use crate::worker::demux::Arrival;
 
 impl Simulation {
     /// Sends a packet of a peer's camera: AV1 with a dependency descriptor.
@@ -16,7 +18,7 @@ impl Simulation {
         self.drive_peer(peer);
     }
 
-    /// The peer's signaling carries a second offer (ICE restart) and its answer; what it is sent comes from then on.
+    /// The peer's signaling carries a second offer (ICE restart) and its answer.
     pub fn restart_ice(&mut self, peer: usize) {
         let own = &mut self.peers[peer];
         let mut changes = own.rtc.sdp_api();
@@ -34,7 +36,8 @@ impl Simulation {
 
     /// A datagram reaches the first worker right now, from anywhere.
     pub fn inject(&mut self, from: SocketAddr, proto: Protocol, bytes: &[u8]) {
-        self.workers[0].handle_datagram(self.now, from, server(0), proto, bytes);
+        let arrival = network::arrival(from, server(0), bytes);
+        self.workers[0].handle_datagram(self.now, Arrival { proto, ..arrival });
     }
 
     /// `plain` as the peer's SRTCP. None: too short, or before the handshake.
@@ -52,11 +55,17 @@ impl Simulation {
         let seq = u16::from_be_bytes([fixed[2], fixed[3]]);
         let ssrc = u32::from_be_bytes([fixed[8], fixed[9], fixed[10], fixed[11]]);
         let mut packet = plain.to_vec();
-        sender.protect_rtp(&mut packet, 0, header.min(plain.len()), ssrc, seq.into());
+        sender.protect_rtp(
+            &mut packet,
+            0,
+            header.min(plain.len()),
+            ssrc.into(),
+            SeqNo::new(seq.into()),
+        );
         Some(packet)
     }
 
-    /// What a peer sends his camera (or sound) with: SSRC and payload type.
+    /// SSRC and payload type of a peer's camera, or of its audio.
     pub fn sending(&mut self, peer: usize, codec: Codec) -> (u32, u8) {
         let peer = &mut self.peers[peer];
         let (mid, pt) = (
@@ -67,7 +76,7 @@ impl Simulation {
         (*api.stream_tx_by_mid(mid, None).unwrap().ssrc(), *pt)
     }
 
-    /// A binding request with any attributes, which the peer's ICE passwords prove (RFC 8489 §14.5).
+    /// A binding request with any attributes, signed with the peer's ICE password (RFC 8489 §14.5).
     pub fn sealed_check(&mut self, peer: usize, attributes: &[u8]) -> Vec<u8> {
         self.sealed_check_of_kind(peer, 1, attributes)
     }
@@ -76,7 +85,7 @@ impl Simulation {
     pub fn sealed_check_of_kind(&mut self, peer: usize, kind: u8, attributes: &[u8]) -> Vec<u8> {
         let peer = &mut self.peers[peer];
         let session = self.workers[peer.worker].session_mut(peer.session).unwrap();
-        let server = session.rtc.direct_api().local_ice_credentials();
+        let server = session.transport.rtc().direct_api().local_ice_credentials();
         let name = format!(
             "{}:{}",
             server.ufrag,
@@ -106,10 +115,10 @@ impl Simulation {
         self.worker_of(peer).session_mut(session).is_some()
     }
 
-    /// What the server sends a peer's first picture slot with.
+    /// The SSRC of a peer's first video slot.
     pub fn slot_ssrc(&mut self, peer: usize) -> Option<u32> {
         let peer = &self.peers[peer];
         let session = self.workers[peer.worker].session_mut(peer.session)?;
-        session.slots.get(peer.audio_slots).map(|slot| slot.ssrc)
+        session.downlink.slots().get(peer.audio_slots).map(|slot| *slot.ssrc())
     }
 }

@@ -1,9 +1,9 @@
-//! How a peer comes: its offer, its session on a worker, its handshake.
+//! How a peer joins: its offer, its session on a worker, its handshake.
 
 use super::*;
 
 impl Simulation {
-    /// Joins with every line that a person has.
+    /// Joins with all lines of a member.
     pub fn join(&mut self, name: &str, up: Link, down: Link) -> usize {
         self.join_with(name, [up, down], Codec::Vp8, vec![Layer::new(None, 360, FRAME_PACKETS)])
     }
@@ -22,7 +22,7 @@ impl Simulation {
         self.join_with(name, [link, link], Codec::Vp8, layers.into())
     }
 
-    /// As [`join`](Self::join), with VP9 of three sizes and three rates in one stream, the sizes apart but for key frames.
+    /// As [`join`](Self::join), with VP9 of three sizes and three rates in one stream, the sizes apart but for keyframes.
     pub fn join_with_layers_in_one_stream(&mut self, name: &str) -> usize {
         let link = Link::default();
         let mut layer = Layer::new(None, 720, 2);
@@ -58,7 +58,7 @@ impl Simulation {
             .enable_av1(takes(Codec::Av1))
             .set_extension(12, dependency_extension());
         for params in config.codec_config().iter_mut() {
-            params.set_fb_nack(self.with_sound_again || params.spec().codec.is_video());
+            params.set_fb_nack(self.with_audio_nack || params.spec().codec.is_video());
         }
         let mut rtc = config.build(self.now);
         rtc.add_local_candidate(Candidate::host(address, "udp").unwrap());
@@ -116,6 +116,7 @@ impl Simulation {
             .placement
             .open(session, &self.room, Standing::Newcomer, |_| false)
             .unwrap();
+        let worker = worker.position();
         self.tell(spread);
         let server = Candidate::host(server(worker), "udp").unwrap();
         let (opened, answer) = Session::open(self.now, opening, &[server]).unwrap();
@@ -144,7 +145,7 @@ impl Simulation {
             got: BTreeMap::new(),
             heard: BTreeMap::new(),
             keyframe_requests: Vec::new(),
-            sound_again: self.with_sound_again,
+            audio_nack: self.with_audio_nack,
             dependencies: Vec::new(),
             channels,
             messages: Vec::new(),

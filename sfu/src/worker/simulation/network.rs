@@ -1,8 +1,9 @@
-//! What goes between the workers, and over the links to the peers.
+//! Messages between the workers, and the links to the peers.
 
 use super::*;
+use crate::worker::demux::Arrival;
 
-/// Of a link with a rate: what would wait longer is lost.
+/// Of a link with a rate: packets that would wait longer are lost.
 pub(super) const QUEUE: Duration = Duration::from_millis(300);
 /// Of IP and UDP, bytes.
 const HEADERS: usize = 28;
@@ -13,7 +14,7 @@ pub struct Link {
     pub delay: Duration,
     pub jitter: Duration,
     pub loss: f64,
-    /// Bits a second that it carries; more waits, up to [`QUEUE`], and what is beyond that is lost. None: all.
+    /// Bits a second that it carries. More packets wait, up to [`QUEUE`], and further ones are lost. None: no limit.
     pub rate: Option<u64>,
 }
 
@@ -61,7 +62,7 @@ impl Simulation {
                     let clock = rotunda_proto::clock::Clock;
                     let begun = clock.now();
                     let allocations = allocations_of(|| {
-                        here.handle_datagram(now, address, server(worker), Protocol::Udp, &bytes);
+                        here.handle_datagram(now, arrival(address, server(worker), &bytes));
                     });
                     self.longest = self.longest.max(clock.now().saturating_duration_since(begun));
                     if let Some(counted) = self.counted.as_mut().filter(|counted| counted.publisher == from) {
@@ -81,7 +82,7 @@ impl Simulation {
 
     pub(super) fn send(&mut self, link: Link, to: To, bytes: Vec<u8>) {
         let (To::Server(peer) | To::Peer(peer)) = to;
-        // A handshake that loses packets takes seconds, more or less: not what is looked at here.
+        // A handshake that loses packets takes seconds, more or less, and is not tested here.
         if self.chance() < link.loss && self.peers[peer].connected {
             return;
         }
@@ -94,7 +95,7 @@ impl Simulation {
         self.datagrams.insert(self.sent, (to, bytes));
     }
 
-    /// When a link has carried so many bytes more; None: too much waits already. Ways up have no limit.
+    /// When a link will have carried so many bytes more; None: too much waits already. Uplinks have no limit.
     fn carry(&mut self, link: Link, to: To, bytes: usize) -> Option<Instant> {
         let (Some(rate), To::Peer(peer)) = (link.rate, to) else {
             return Some(self.now);
@@ -111,14 +112,30 @@ impl Simulation {
 
     pub(super) fn flush_server(&mut self) {
         for worker in 0..self.workers.len() {
-            self.flush_control(worker);
-            self.flush_media(worker);
+            self.finish_turn(worker);
         }
         self.hand_over();
         for worker in 0..self.workers.len() {
-            self.flush_control(worker);
+            self.finish_turn(worker);
             self.flush_events(worker);
         }
+    }
+
+    /// As the shell does.
+    fn finish_turn(&mut self, worker: usize) {
+        self.flush_control(worker);
+        self.flush_media(worker);
+        self.workers[worker].finish_turn(self.now);
+        self.flush_control(worker);
+        self.turns += 1;
+        self.unfinished_turns += usize::from(!self.workers[worker].is_finished());
+    }
+
+    /// Datagrams on their way to a peer.
+    #[cfg(test)]
+    pub fn in_flight(&self, peer: usize) -> usize {
+        let to_peer = |(to, _): &&(To, Vec<u8>)| matches!(to, To::Peer(index) if *index == peer);
+        self.datagrams.values().filter(to_peer).count()
     }
 
     pub(super) fn find(&self, address: SocketAddr) -> Option<usize> {
@@ -137,7 +154,7 @@ impl Simulation {
         let (now, here) = (self.now, &mut self.workers[worker]);
         let (mut sends, mut storing) = (Vec::new(), 0);
         let allocations = allocations_of(|| {
-            let store = |path: &crate::egress::Path, datagrams: &[u8], segment: usize| {
+            let store = |path: &crate::downlink::egress::Path, datagrams: &[u8], segment: usize| {
                 storing += allocations_of(|| sends.push((*path, datagrams.to_vec(), segment)));
             };
             here.send_media(|| now, store);
@@ -163,10 +180,9 @@ impl Simulation {
             .clone()
             .flat_map(|from| workers.clone().map(move |to| (from, to)))
         {
-            for handover in self.workers[from].take_handovers(to) {
-                self.workers[to].handle_handover(self.now, from, handover);
+            for message in self.workers[from].take_relay_messages(WorkerIndex::at(to)) {
+                self.workers[to].handle_relay_message(self.now, WorkerIndex::at(from), message);
             }
-            self.workers[to].settle(self.now);
         }
     }
 
@@ -196,5 +212,15 @@ impl Simulation {
             }
             self.events.push((self.now, told.event));
         }
+    }
+}
+
+/// A UDP datagram at a worker.
+pub(super) fn arrival(from: SocketAddr, to: SocketAddr, bytes: &[u8]) -> Arrival<'_> {
+    Arrival {
+        proto: Protocol::Udp,
+        from,
+        to,
+        bytes,
     }
 }

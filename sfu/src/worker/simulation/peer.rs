@@ -1,4 +1,4 @@
-//! What a peer of the simulation sends, and what it makes of what it gets.
+//! A peer of the simulation: it sends frames and audio, and notes what it gets.
 
 use str0m::rtp::ExtensionValues;
 
@@ -10,10 +10,10 @@ pub struct Got {
     pub at: Instant,
     pub seq: u64,
     pub time: u32,
-    /// Number of the publisher in the simulation.
+    /// The publisher's number in the simulation.
     pub from: u8,
     pub source: TrackSource,
-    /// Picture height, as the publisher has marked it; 0: sound.
+    /// Frame height, as the publisher has marked it; 0: audio.
     pub height: u16,
     pub count: u32,
 }
@@ -40,23 +40,23 @@ pub struct Peer {
     /// When the link down to it has carried what it was given.
     pub(super) down_free_at: Instant,
     pub(super) publishing: Publishing,
-    /// By slot: sound first.
+    /// By slot: audio first.
     pub got: BTreeMap<usize, Vec<Got>>,
-    /// Counts of all packets of a slot's sources, those within redundant sound too.
+    /// Counts of all packets of a slot's sources, including those within redundant audio.
     pub heard: BTreeMap<usize, BTreeSet<u32>>,
     pub keyframe_requests: Vec<Instant>,
-    pub(super) sound_again: bool,
+    pub(super) audio_nack: bool,
     /// Dependency descriptors that came, and whether their packets had the marker.
     pub dependencies: Vec<(Vec<u8>, bool)>,
     pub(super) channels: Vec<(ChannelId, String)>,
-    /// What came on data channels, by their labels.
+    /// Messages from data channels, with their labels.
     pub messages: Vec<(String, Vec<u8>)>,
     pub layers: Vec<Layer>,
     /// Pauses the layers that the server names.
     pub obeys: bool,
-    /// Takes packets that are not of the simulation.
+    /// Accepts packets that are not of the simulation.
     pub tolerant: bool,
-    /// How loud his sound is, dBov (RFC 6464); None: he does not tell.
+    /// Audio level, dBov (RFC 6464); None: it is not sent.
     pub level: Option<i8>,
 }
 
@@ -74,7 +74,7 @@ pub struct Layer {
     pub active: bool,
     pub(super) keyframe: bool,
     pub(super) seq: u64,
-    /// Pictures since the key frame, and of the lowest rate ever.
+    /// Frames since the keyframe, and all frames of the lowest temporal layer.
     pub(super) phase: usize,
     pub(super) base: u8,
 }
@@ -100,9 +100,9 @@ impl Layer {
 #[derive(Default)]
 pub(super) struct Publishing {
     pub(super) camera: Option<Instant>,
-    pub(super) sound: Option<Instant>,
+    pub(super) audio: Option<Instant>,
     pub(super) frames: u32,
-    pub(super) sounds: u32,
+    pub(super) audio_packets: u32,
 }
 
 impl Peer {
@@ -128,13 +128,13 @@ impl Peer {
                 let stream = api.stream_rx(&ssrc).unwrap();
                 let mid = stream.mid();
                 let slot = self.slots.iter().position(|slot| *slot == mid).unwrap();
-                if self.sound_again {
+                if self.audio_nack {
                     stream.suppress_nack(false);
                 }
                 if let Some(Carried(bytes)) = packet.header.ext_vals.user_values.get() {
                     self.dependencies.push((bytes.clone(), packet.header.marker));
                 }
-                // Redundant sound has several marks; its own is the last.
+                // Redundant audio has several marks; its own is the last.
                 let marks = packet.payload.windows(11).filter(|bytes| bytes.starts_with(&MAGIC));
                 let marks: Vec<[u8; 7]> = marks.map(|bytes| bytes[4..].try_into().unwrap()).collect();
                 let counts = marks
@@ -168,7 +168,7 @@ impl Peer {
         self.layers.iter_mut().for_each(|layer| layer.keyframe = true);
     }
 
-    /// As a browser does: what begins to be sent begins with a key frame.
+    /// As a browser does: a layer begins with a keyframe.
     pub(super) fn set_active(&mut self, active: &[String]) {
         for layer in &mut self.layers {
             let is = layer.rid.is_some_and(|rid| active.iter().any(|name| **name == *rid));
@@ -177,7 +177,7 @@ impl Peer {
         }
     }
 
-    /// As a browser with another scalability mode does: its encoder begins anew, with a key frame.
+    /// As a browser with another scalability mode does: its encoder starts again, with a keyframe.
     pub(super) fn set_max_height(&mut self, max_height: Option<u16>) {
         for layer in self.layers.iter_mut().filter(|layer| !layer.within.is_empty()) {
             layer.max_height = max_height;
@@ -197,7 +197,7 @@ impl Peer {
         }
     }
 
-    /// RFC 9628 §4.2, not flexible: every size of a picture, in one of three rates.
+    /// RFC 9628 §4.2, not flexible mode: every spatial layer of a picture, in one of three temporal layers.
     fn send_layers_in_one(&mut self, now: Instant, number: u8, frame: u32, layer: usize) {
         const TEMPORAL: [u8; 4] = [0, 2, 1, 2];
         let pt = self.pt(Codec::Vp9);
@@ -271,9 +271,9 @@ impl Peer {
         }
     }
 
-    pub(super) fn send_sound(&mut self, now: Instant, number: u8) {
-        let count = self.publishing.sounds;
-        self.publishing.sounds += 1;
+    pub(super) fn send_audio(&mut self, now: Instant, number: u8) {
+        let count = self.publishing.audio_packets;
+        self.publishing.audio_packets += 1;
         let mut payload = vec![0x78];
         mark(&mut payload, number, count, 0);
         payload.resize(80, 0);
@@ -295,18 +295,18 @@ impl Peer {
         params.unwrap().pt()
     }
 
-    /// What came into the n-th picture slot.
-    pub fn pictures(&self, slot: usize) -> &[Got] {
+    /// Packets of the n-th video slot.
+    pub fn video(&self, slot: usize) -> &[Got] {
         self.got.get(&(self.audio_slots + slot)).map_or(&[], Vec::as_slice)
     }
 
-    /// Packets of sound that he has sent.
+    /// Audio packets that the peer has sent.
     #[cfg(test)]
-    pub fn sound_count(&self) -> u32 {
-        self.publishing.sounds
+    pub fn audio_count(&self) -> u32 {
+        self.publishing.audio_packets
     }
 
-    pub fn sounds(&self, slot: usize) -> &[Got] {
+    pub fn audio(&self, slot: usize) -> &[Got] {
         self.got.get(&slot).map_or(&[], Vec::as_slice)
     }
 }

@@ -6,7 +6,7 @@ use str0m::format::Codec;
 
 use super::simulation::{Link, Simulation, ms};
 
-/// Whose what in which codec the server has said cannot be decoded.
+/// The publishers, sources and codecs that the server has said cannot be decoded.
 fn refusals(room: &Simulation) -> Vec<(String, TrackSource, String)> {
     let told = room.events.iter().filter_map(|(_, event)| match event {
         Event::CodecNotSupported {
@@ -18,7 +18,7 @@ fn refusals(room: &Simulation) -> Vec<(String, TrackSource, String)> {
 }
 
 #[test]
-fn a_codec_that_a_viewer_cannot_decode_is_named_to_him_once() {
+fn a_codec_that_a_viewer_cannot_decode_is_told_once_by_name() {
     let mut room = Simulation::new(41);
     let ann = room.join("ann", Link::default(), Link::default());
     let bob = room.join_with_codec("bob", Codec::H264);
@@ -32,13 +32,13 @@ fn a_codec_that_a_viewer_cannot_decode_is_named_to_him_once() {
         refusals(&room),
         [("ann".to_owned(), TrackSource::Camera, "VP8".to_owned())]
     );
-    assert!(room.peers[bob].pictures(0).is_empty());
-    assert!(room.peers[bob].sounds(0).len() > 200, "her sound he can decode");
+    assert!(room.peers[bob].video(0).is_empty());
+    assert!(room.peers[bob].audio(0).len() > 200, "her sound he can decode");
     let now = room.peers[ann].keyframe_requests.len();
-    assert_eq!(now, asked, "nobody asks for key frames that he could not show");
+    assert_eq!(now, asked, "nobody asks for keyframes that he could not show");
     room.watch(cat, &[ann]);
     room.run(ms(2_000));
-    assert!(room.peers[cat].pictures(0).len() > 100);
+    assert!(room.peers[cat].video(0).len() > 100);
     assert_eq!(refusals(&room).len(), 1, "it is nothing to the others");
 }
 

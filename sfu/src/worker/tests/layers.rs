@@ -22,7 +22,7 @@ impl Simulation {
 
     /// The height of the newest picture in a viewer's first slot.
     fn height(&self, viewer: usize) -> u16 {
-        self.peers[viewer].pictures(0).last().map_or(0, |got| got.height)
+        self.peers[viewer].video(0).last().map_or(0, |got| got.height)
     }
 }
 
@@ -40,7 +40,7 @@ fn without_a_viewer_only_the_lowest_layer_is_sent_after_five_seconds() {
 }
 
 #[test]
-fn a_publisher_by_whip_cannot_be_told_and_his_layers_are_ready_at_once() {
+fn a_publisher_by_whip_cannot_be_told_and_its_layers_are_ready_at_once() {
     let mut room = Simulation::new(36);
     room.client = Client::MediaAlone;
     let ann = room.join_with_simulcast("ann");
@@ -55,7 +55,7 @@ fn a_publisher_by_whip_cannot_be_told_and_his_layers_are_ready_at_once() {
 }
 
 #[test]
-fn who_watches_the_best_keeps_it_and_what_is_between_is_paused() {
+fn a_viewer_of_the_best_layer_keeps_it_and_the_layers_between_are_paused() {
     let mut room = Simulation::new(32);
     let ann = room.join_with_simulcast("ann");
     let bob = room.join("bob", Default::default(), Default::default());
@@ -67,7 +67,7 @@ fn who_watches_the_best_keeps_it_and_what_is_between_is_paused() {
 }
 
 #[test]
-fn a_small_picture_does_not_keep_the_large_layers_alive() {
+fn a_small_view_does_not_keep_the_large_layers_alive() {
     let mut room = Simulation::new(33);
     let ann = room.join_with_simulcast("ann");
     let bob = room.join("bob", Default::default(), Default::default());
@@ -91,10 +91,10 @@ fn a_new_viewer_sees_the_lowest_at_once_and_the_best_soon_after() {
     room.run(ms(200));
     let better = &room.active(ann)[1..];
     assert!(better.contains(&true), "asked for at once: {better:?}");
-    let first = room.peers[bob].pictures(0)[0];
+    let first = room.peers[bob].video(0)[0];
     assert!(first.at - begun < ms(150), "{:?}", first.at - begun);
     room.run(ms(3_000));
-    let pictures = room.peers[bob].pictures(0);
+    let pictures = room.peers[bob].video(0);
     let best = pictures.iter().find(|got| got.height == 720).expect("the best layer");
     assert!(best.at - begun < ms(1_500), "{:?}", best.at - begun);
     assert_eq!(missing(pictures), 0);
@@ -103,7 +103,7 @@ fn a_new_viewer_sees_the_lowest_at_once_and_the_best_soon_after() {
 }
 
 #[test]
-fn a_viewer_who_changes_his_mind_twice_a_second_does_not_make_layers_flap() {
+fn a_viewer_who_changes_the_size_twice_a_second_does_not_make_layers_flap() {
     let mut room = Simulation::new(35);
     let ann = room.join_with_simulcast("ann");
     let bob = room.join("bob", Default::default(), Default::default());
@@ -130,7 +130,7 @@ fn a_publisher_that_pauses_nothing_is_shown_as_before() {
     room.watch(bob, &[ann]);
     room.run(ms(4_000));
     assert_eq!(room.height(bob), 720);
-    assert!(longest_gap(room.peers[bob].pictures(0)) < ms(200));
+    assert!(longest_gap(room.peers[bob].video(0)) < ms(200));
 }
 
 #[test]
@@ -140,11 +140,11 @@ fn a_layer_that_does_not_wake_leaves_the_viewer_with_the_next_one() {
     let bob = room.join("bob", Default::default(), Default::default());
     room.publish(ann);
     room.run(ms(8_000));
-    // From now on he does not hear what he is asked.
+    // From now on requests do not reach the publisher.
     room.peers[ann].obeys = false;
     room.watch(bob, &[ann]);
     room.run(ms(9_000));
-    let pictures = room.peers[bob].pictures(0);
+    let pictures = room.peers[bob].video(0);
     assert!(pictures.iter().all(|got| got.height == 180));
     let longest = longest_gap(pictures);
     assert!(longest < ms(200), "{longest:?}");

@@ -1,4 +1,4 @@
-//! A publisher whose sizes and rates are layers of one stream: each viewer is sent as many of them as he has a use for.
+//! A publisher whose sizes and frame rates are layers of one stream: each viewer is sent as many of them as are of use.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -48,7 +48,7 @@ fn viewers_of_one_stream_get_the_sizes_that_they_ask_for() {
     let begun = room.now;
     room.run(ms(4_000));
     for (viewer, wish) in viewers {
-        let got = room.peers[viewer].pictures(0);
+        let got = room.peers[viewer].video(0);
         assert_eq!(missing(got), 0, "one stream without gaps");
         let later: Vec<Got> = got.iter().copied().filter(|got| got.at > begun + ms(50)).collect();
         let (first, last) = (later[0].count, later[later.len() - 1].count);
@@ -62,7 +62,7 @@ fn viewers_of_one_stream_get_the_sizes_that_they_ask_for() {
 }
 
 #[test]
-fn a_smaller_size_comes_with_the_next_picture_and_a_larger_one_with_one_key_frame() {
+fn a_smaller_size_comes_with_the_next_frame_and_a_larger_one_with_one_keyframe() {
     let mut room = Simulation::with_workers(42, 2);
     let ann = room.join_with_layers_in_one_stream("ann");
     let bob = room.join_as_viewer("bob", Default::default());
@@ -73,16 +73,12 @@ fn a_smaller_size_comes_with_the_next_picture_and_a_larger_one_with_one_key_fram
     room.watch_at(bob, &[(ann, Some(180))]);
     let down = room.now;
     room.run(ms(2_000));
-    assert_eq!(
-        room.peers[ann].keyframe_requests.len(),
-        asked,
-        "down costs no key frame"
-    );
+    assert_eq!(room.peers[ann].keyframe_requests.len(), asked, "down costs no keyframe");
     room.watch(bob, &[ann]);
     let up = room.now;
     room.run(ms(2_000));
     assert_eq!(room.peers[ann].keyframe_requests.len(), asked + 1);
-    let got = room.peers[bob].pictures(0);
+    let got = room.peers[bob].video(0);
     assert_eq!(missing(got), 0);
     let longest = longest_gap(got);
     assert!(longest < ms(100), "{longest:?}");
@@ -107,7 +103,7 @@ fn losses_among_layers_are_repaired() {
     room.publish(ann);
     room.watch_at(bob, &[(ann, Some(360))]);
     room.run(ms(8_000));
-    let got = room.peers[bob].pictures(0);
+    let got = room.peers[bob].video(0);
     let pictures = pictures(got);
     // Before, the sizes were not known; what was lost in the last moments may still be on its way.
     let last = got.iter().map(|got| got.count).max().unwrap();

@@ -1,4 +1,4 @@
-//! A viewer's link that carries little for a while and then more: the estimate follows, and what he is shown follows that.
+//! A viewer's link that carries little for a while and then more: the estimate follows, and the layers follow the estimate.
 
 use std::collections::BTreeSet;
 
@@ -58,7 +58,7 @@ fn a_link_that_halves_and_widens_again_is_followed() {
 }
 
 #[test]
-fn a_link_that_halves_takes_the_picture_down_within_a_second_and_it_never_stands_still() {
+fn a_link_that_halves_lowers_the_layer_within_a_second_and_video_never_stands_still() {
     for sends in [Sends::Simulcast, Sends::LayersInOneStream] {
         for seed in 1..9 {
             let mut viewing = Viewing::new(sends, true, ms(10), seed);
@@ -70,7 +70,7 @@ fn a_link_that_halves_takes_the_picture_down_within_a_second_and_it_never_stands
             assert_eq!(viewing.heights(ms(5_000)), [360], "{sends:?}, seed {seed}");
             let halved = viewing.room.now;
             viewing.carry(500, ms(15_000));
-            let pictures = viewing.room.peers[viewing.bob].pictures(0);
+            let pictures = viewing.room.peers[viewing.bob].video(0);
             let since = pictures.partition_point(|got| got.at < halved);
             let early = pictures[since..].iter().take_while(|got| got.at < halved + ms(5_000));
             let last = early.filter(|got| got.height == 360).map(|got| got.count).max();
@@ -87,14 +87,14 @@ fn a_link_that_halves_takes_the_picture_down_within_a_second_and_it_never_stands
 /// Less than the smallest size takes, and at 100 and 80 kbit/s less than its fewest pictures (50 kbit/s) and the sound (56): what is
 /// sent against loss must not be what fills the link.
 #[test]
-fn a_link_that_does_not_carry_the_smallest_size_shows_pictures_all_the_time() {
+fn a_link_that_does_not_carry_the_smallest_size_shows_frames_all_the_time() {
     for (kilobits, least) in [(80, 4), (100, 6), (120, 7), (160, 7), (200, 7)] {
         for seed in 1..5 {
             let jitter = ms(if seed % 2 == 0 { 0 } else { 20 });
             let mut viewing = Viewing::new(Sends::LayersInOneStream, true, jitter, seed);
             viewing.carry(3000, ms(5_000)).carry(kilobits, ms(30_000));
             let since = viewing.room.now - ms(24_000);
-            let pictures = viewing.room.peers[viewing.bob].pictures(0);
+            let pictures = viewing.room.peers[viewing.bob].video(0);
             let late = &pictures[pictures.partition_point(|got| got.at < since)..];
             let counts: BTreeSet<u32> = late.iter().map(|got| got.count).collect();
             let (rate, longest) = (counts.len() as f64 / 24.0, longest_gap(late));

@@ -1,4 +1,4 @@
-//! What members are told of their connections, and what is measured of their streams.
+//! The quality that members are told, and the figures of their streams.
 
 use rotunda_proto::ids::TrackSource;
 
@@ -134,7 +134,7 @@ fn statistics_name_every_stream_and_slot_with_its_rates() {
 }
 
 #[test]
-fn who_has_left_has_no_statistics() {
+fn a_member_who_has_left_has_no_statistics() {
     let mut room = Simulation::new(25);
     let ann = room.join("ann", Link::default(), Link::default());
     room.publish(ann);

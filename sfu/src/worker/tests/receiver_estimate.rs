@@ -21,7 +21,7 @@ impl Simulation {
 
     /// The height of what a viewer was sent last.
     fn shown(&self, viewer: usize) -> u16 {
-        self.peers[viewer].pictures(0).last().map_or(0, |got| got.height)
+        self.peers[viewer].video(0).last().map_or(0, |got| got.height)
     }
 }
 

@@ -43,8 +43,8 @@ fn cases() -> ProptestConfig {
 proptest! {
     #![proptest_config(cases())]
 
-    /// Whatever happens in a room: nobody gets what he has not asked for or what may not be sent, each slot is one stream,
-    /// and in the end everybody sees whom he watches.
+    /// Whatever happens in a room: nobody gets media that they have not asked for or that may not be sent, each slot is one stream, and in
+    /// the end all viewers see the publishers that they watch.
     #[test]
     fn no_order_of_events_breaks_a_room(seed in any::<u64>(), workers in 1usize..4, loss in 0.0f64..0.08, steps in proptest::collection::vec(step(), 1..25)) {
         let mut room = Simulation::with_workers(seed, workers);
@@ -113,9 +113,9 @@ proptest! {
                 if *watched == viewer || !permitted[*watched] {
                     continue;
                 }
-                let pictures = room.peers[viewer].pictures(slot);
+                let pictures = room.peers[viewer].video(slot);
                 prop_assert!(pictures.iter().any(|got| got.at > since), "picture slot {} of {} is stuck", slot, viewer);
-                prop_assert!(room.peers[viewer].sounds(slot).iter().any(|got| got.at > since), "sound slot {} of {} is stuck", slot, viewer);
+                prop_assert!(room.peers[viewer].audio(slot).iter().any(|got| got.at > since), "sound slot {} of {} is stuck", slot, viewer);
             }
         }
     }

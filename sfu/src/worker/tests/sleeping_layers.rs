@@ -54,26 +54,26 @@ fn sizes_above_what_is_watched_are_paused_and_come_back_at_once_when_wanted() {
             let (wanted, asked) = (room.now, room.peers[ann].keyframe_requests.len());
             room.watch_at(bob, &[(ann, wish)]);
             room.run(ms(3_000));
-            let came = first_of(room.peers[bob].pictures(0), height, wanted);
+            let came = first_of(room.peers[bob].video(0), height, wanted);
             assert!(came - wanted < ms(250), "{:?}", came - wanted);
             assert_eq!(
                 room.peers[ann].keyframe_requests.len(),
                 asked,
-                "they come with a key frame"
+                "they come with a keyframe"
             );
         }
         room.watch_at(bob, &[(ann, Some(360))]);
         room.run(ms(5_000));
         assert_eq!(room.sent_height(ann), Some(360));
         assert_eq!(room.asked_sizes(), [Some(180), Some(360), None, Some(360)]);
-        let pictures = room.peers[bob].pictures(0);
+        let pictures = room.peers[bob].video(0);
         assert_eq!(missing(pictures), 0);
         assert!(longest_gap(pictures) < ms(100), "{:?}", longest_gap(pictures));
     }
 }
 
 #[test]
-fn who_wants_the_smallest_gets_no_more_when_somebody_else_wants_all() {
+fn a_viewer_of_the_smallest_layer_gets_no_more_when_another_one_wants_all() {
     let mut room = Simulation::with_workers(73, 2);
     let ann = room.join_with_layers_in_one_stream("ann");
     let bob = room.join_as_viewer("bob", Default::default());
@@ -85,22 +85,22 @@ fn who_wants_the_smallest_gets_no_more_when_somebody_else_wants_all() {
     let wanted = room.now;
     room.watch(eve, &[ann]);
     room.run(ms(4_000));
-    let pictures = room.peers[eve].pictures(0);
+    let pictures = room.peers[eve].video(0);
     assert!(first_of(pictures, 720, wanted) - wanted < ms(1_500));
     assert!(pictures[0].at - wanted < ms(150), "the smallest until then");
     assert!(longest_gap(pictures) < ms(200));
     assert!(
         room.peers[bob]
-            .pictures(0)
+            .video(0)
             .iter()
             .filter(|got| got.at > wanted)
             .all(|got| got.height == 180)
     );
-    assert_eq!(missing(room.peers[bob].pictures(0)), 0);
+    assert_eq!(missing(room.peers[bob].video(0)), 0);
 }
 
 #[test]
-fn a_viewer_who_changes_his_mind_twice_a_second_does_not_make_sizes_flap() {
+fn a_viewer_who_changes_the_size_twice_a_second_does_not_make_sizes_flap() {
     let mut room = Simulation::new(74);
     let ann = room.join_with_layers_in_one_stream("ann");
     let bob = room.join_as_viewer("bob", Default::default());
@@ -114,7 +114,7 @@ fn a_viewer_who_changes_his_mind_twice_a_second_does_not_make_sizes_flap() {
 }
 
 #[test]
-fn a_publisher_who_pauses_nothing_or_cannot_be_told_is_shown_as_before() {
+fn a_publisher_that_pauses_nothing_or_cannot_be_told_is_shown_as_before() {
     for client in [Client::Signaled, Client::MediaAlone] {
         let mut room = Simulation::new(75);
         room.client = client;
@@ -126,7 +126,7 @@ fn a_publisher_who_pauses_nothing_or_cannot_be_told_is_shown_as_before() {
         assert_eq!(room.asked_sizes().is_empty(), client == Client::MediaAlone);
         room.watch(bob, &[ann]);
         room.run(ms(4_000));
-        let pictures = room.peers[bob].pictures(0);
+        let pictures = room.peers[bob].video(0);
         assert_eq!(pictures.last().unwrap().height, 720);
         assert!(longest_gap(pictures) < ms(200));
     }
@@ -139,11 +139,11 @@ fn sizes_that_do_not_wake_leave_the_viewer_with_what_comes() {
     let bob = room.join_as_viewer("bob", Default::default());
     room.publish(ann);
     room.run(ms(8_000));
-    // From now on he does not hear what he is asked.
+    // From now on requests do not reach the publisher.
     room.peers[ann].obeys = false;
     room.watch(bob, &[ann]);
     room.run(ms(9_000));
-    let pictures = room.peers[bob].pictures(0);
+    let pictures = room.peers[bob].video(0);
     assert!(pictures.iter().all(|got| got.height == 180));
     assert!(longest_gap(pictures) < ms(200), "{:?}", longest_gap(pictures));
     assert_eq!(

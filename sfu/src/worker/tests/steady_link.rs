@@ -1,4 +1,4 @@
-//! A viewer's link that carries the same all the time: what he is shown stays the same, too.
+//! A viewer's link that carries the same all the time: the layers stay the same, too.
 
 use super::simulation::ms;
 use super::viewing::{Sends, Viewing};
@@ -15,8 +15,8 @@ fn changes(sends: Sends, kilobits: u64, seed: u64) -> usize {
     viewing.heights(ms(60_000)).len() - 1
 }
 
-fn a_picture_does_not_flap(sends: Sends) {
-    // What just does not fit is tried after 15 s and 30 s more: up and down again, each time.
+fn a_layer_does_not_flap(sends: Sends) {
+    // A layer that just does not fit is tried after 15 s and after 30 s more: up and down again, each time.
     for (rates, most) in [(CLEAR, 1), (CLOSE, 4)] {
         for kilobits in rates {
             let changes = [1, 2, 3].map(|seed| changes(sends, kilobits, seed));
@@ -29,11 +29,11 @@ fn a_picture_does_not_flap(sends: Sends) {
 }
 
 #[test]
-fn a_picture_of_several_streams_does_not_flap() {
-    a_picture_does_not_flap(Sends::Simulcast);
+fn a_simulcast_layer_does_not_flap() {
+    a_layer_does_not_flap(Sends::Simulcast);
 }
 
 #[test]
-fn a_picture_of_layers_in_one_stream_does_not_flap() {
-    a_picture_does_not_flap(Sends::LayersInOneStream);
+fn a_layer_inside_one_stream_does_not_flap() {
+    a_layer_does_not_flap(Sends::LayersInOneStream);
 }

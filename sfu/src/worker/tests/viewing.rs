@@ -57,10 +57,7 @@ impl Viewing {
     /// Heights shown, one after the other, in the last `time`.
     pub fn heights(&self, time: Duration) -> Vec<u16> {
         let since = self.room.now - time;
-        let later = self.room.peers[self.bob]
-            .pictures(0)
-            .iter()
-            .filter(|got| got.at > since);
+        let later = self.room.peers[self.bob].video(0).iter().filter(|got| got.at > since);
         // The largest size of each picture; what was missed comes later.
         let mut largest: BTreeMap<u32, u16> = BTreeMap::new();
         for got in later {

@@ -6,8 +6,7 @@ use rotunda_proto::ids::{
     RecordId, RoomId, RoomKey, RoomName, RoomNumber, SdkAppId, StreamId, TextId, TrackSource, shortened,
 };
 use rotunda_proto::mix::{
-    AudioEncode, Cell, CellInput, Layout, MAX_INPUTS, MixSpec, PictureRef, RecordSpec, RenderMode, Template,
-    VideoEncode,
+    AudioEncode, Cell, CellInput, Layout, MAX_INPUTS, MixSpec, RecordSpec, RenderMode, Template, VideoEncode, VideoRef,
 };
 use rotunda_proto::push_address::PushAddress;
 
@@ -177,7 +176,7 @@ fn layout(layout: LayoutParams, canvas: (u64, u64)) -> Checked<Layout> {
         "LayoutParams.MainVideoStreamType",
     )?;
     let main = match layout.main_video_user_id.filter(|id| !id.is_empty()) {
-        Some(id) => Some(PictureRef {
+        Some(id) => Some(VideoRef {
             user: text_id(&id, "InvalidParameter", "LayoutParams.MainVideoUserId")?,
             source: main_source,
         }),
@@ -241,7 +240,7 @@ fn small_cell(small: SmallVideoLayoutParams, canvas: (u64, u64)) -> Checked<Cell
         "InvalidParameter.SmallVideoStreamType",
         &format!("{name}.StreamType"),
     )?;
-    let picture = PictureRef {
+    let video = VideoRef {
         user: text_id(&id, code, &format!("{name}.UserId"))?,
         source,
     };
@@ -253,7 +252,7 @@ fn small_cell(small: SmallVideoLayoutParams, canvas: (u64, u64)) -> Checked<Cell
     ];
     let [x, y, width, height] = rectangle(area, canvas, code, name)?;
     Ok(Cell {
-        picture: Some(picture),
+        video: Some(video),
         x,
         y,
         width,
@@ -268,8 +267,8 @@ fn preset_cell(cell: PresetLayoutConfig, canvas: (u64, u64), index: usize) -> Ch
     let code = "InvalidParameter.PresetLayoutConfig";
     let name = format!("LayoutParams.PresetLayoutConfig.{index}");
     let source = source(cell.stream_type, code, &format!("{name}.StreamType"))?;
-    let picture = match cell.user_id.filter(|id| !id.is_empty()) {
-        Some(id) => Some(PictureRef {
+    let video = match cell.user_id.filter(|id| !id.is_empty()) {
+        Some(id) => Some(VideoRef {
             user: text_id(&id, code, &format!("{name}.UserId"))?,
             source,
         }),
@@ -289,7 +288,7 @@ fn preset_cell(cell: PresetLayoutConfig, canvas: (u64, u64), index: usize) -> Ch
     let z = cell.z_order.unwrap_or(0);
     within(z, 0..=u32::MAX.into(), code, &format!("{name}.ZOrder"))?;
     Ok(Cell {
-        picture,
+        video,
         x,
         y,
         width,

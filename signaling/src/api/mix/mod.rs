@@ -16,8 +16,9 @@ use rotunda_proto::config::Application;
 use rotunda_proto::ids::{NodeId, RoomKey, SdkAppId};
 use rotunda_proto::mix::{Command, ControlError, NODES_PREFIX, Reply, RunningMix, control_subject, running_key};
 use rotunda_proto::outbound::{AllowedNetworks, ResolveError};
-use rotunda_proto::push_address::{Host, PushAddress};
+use rotunda_proto::push_address::PushAddress;
 use rotunda_proto::room::{Roster, roster_key};
+use url::Host;
 
 use super::ApiError;
 use crate::service::Shared;
@@ -100,9 +101,9 @@ impl Mixes {
                 continue;
             };
             let refused = match address.host() {
-                Host::V4(host) => self.outbound().check((*host).into()).err(),
-                Host::V6(host) => self.outbound().check((*host).into()).err(),
-                Host::Name(name) => {
+                Host::Ipv4(host) => self.outbound().check((*host).into()).err(),
+                Host::Ipv6(host) => self.outbound().check((*host).into()).err(),
+                Host::Domain(name) => {
                     let resolving = self.outbound().resolve(name, address.port());
                     match tokio::time::timeout(RESOLVE_WITHIN, resolving).await {
                         Ok(Err(ResolveError::Refused(refused))) => Some(refused),

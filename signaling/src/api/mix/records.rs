@@ -62,7 +62,7 @@ pub async fn follow(shared: Shared, shutdown: CancellationToken) -> Result<JoinH
                         None => Ok(()),
                     }
                 }
-                Some(Event::Health { .. }) | None => Ok(()),
+                Some(Event::Health { .. } | Event::NotMixable { .. }) | None => Ok(()),
             };
             if let Err(error) = written {
                 error!(error = &error as &dyn std::error::Error, "write a mix task's row");

@@ -1,16 +1,27 @@
 //! A member's media session at the SFU: opened, restarted and told what goes and comes.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use metrics::counter;
 use rand::Rng;
-use rotunda_bus::BusExt;
-use rotunda_proto::ids::SessionId;
-use rotunda_proto::sfu::{self, Client, Command, ControlError, SlotMap, Standing};
+use rotunda_bus::{BusExt, SharedBus};
+use rotunda_proto::clock::Clock;
+use rotunda_proto::ids::{SessionId, TrackSource};
+use rotunda_proto::sfu::{self, Client, Command, ControlError, Standing};
 use rotunda_proto::signaling::{ErrorBody, ErrorCode, Lines, MediaState};
 use rotunda_proto::statistics::Statistics;
 use tracing::warn;
 
-use super::Stay;
+use super::{Stay, codec_not_supported};
+use crate::member::desired::Answer;
 use crate::member::session::Session;
 use crate::member::{explain, failure};
+use crate::refused_lines::{RefusedLine, refused_lines};
+
+/// A session that was not closed is closed again after this time, and so many times.
+const CLOSE_AGAIN: Duration = Duration::from_secs(1);
+const CLOSE_TRIES: u32 = 600;
 
 impl Stay {
     /// `client`: what it can be told.
@@ -58,21 +69,29 @@ impl Stay {
             }
         };
         let is_restart = matches!(command, Command::Restart { .. });
-        let answer = self.ask_for_answer(&sfu, &command).await;
+        let mut answer = self.ask_for_answer(&sfu, &command).await;
+        if let (Command::Open { offer, lines, .. }, Ok(sdp)) = (&command, &answer) {
+            self.refused = refused_sources(lines, refused_lines(offer, sdp));
+            let mut published = self.published.iter().filter_map(|source| self.refused.get(source));
+            if let Some(line) = published.next() {
+                answer = Err(codec_not_supported(line));
+            }
+        }
         // A refused restart leaves the session as it was. A refused opening may have happened all the same (the reply was
         // late), and media that nobody can stop must not be left behind.
-        if !is_restart {
-            // A new session knows nothing yet.
-            self.slots = SlotMap::default();
-            if answer.is_err() {
-                self.close_session().await;
-            }
+        if !is_restart && answer.is_err() {
+            self.close_session().await;
         }
         if answer.is_ok() {
             self.standing = Standing::Inside;
-            let _logged = self.send_ingress().await;
+            let _logged_and_tried_again = self.settle_publishing().await;
         }
         answer
+    }
+
+    /// Why nothing can be sent of a source: its line of the offer has no codec that the server takes.
+    pub fn refused(&self, source: TrackSource) -> Option<&RefusedLine> {
+        self.refused.get(&source)
     }
 
     /// Answers an ICE restart of the session that there is, connected or not yet.
@@ -116,33 +135,56 @@ impl Stay {
         }
     }
 
-    /// Errors: it is not known whether the SFU lets in no more than this.
-    pub(super) async fn send_ingress(&self) -> Result<(), ErrorBody> {
-        let Some(Session { id, .. }) = &self.session else {
+    /// What the SFU should let in from now on.
+    pub(super) fn set_ingress(&mut self) {
+        if let Some(session) = &mut self.session {
+            session.ingress.set(Clock.now(), self.published.clone());
+        }
+    }
+
+    /// Errors: it is not known whether the SFU lets in this and nothing else. It is told again.
+    pub(super) async fn send_ingress(&mut self) -> Result<(), ErrorBody> {
+        self.set_ingress();
+        let Some(session) = &self.session else { return Ok(()) };
+        let Some(sources) = session.ingress.to_send() else {
             return Ok(());
         };
         let command = Command::SetIngress {
-            session: *id,
-            sources: self.ingress.clone(),
+            session: session.id,
+            sources: sources.clone(),
         };
-        self.command(command).await
+        let answer = self.command(&command).await;
+        if let Some(session) = &mut self.session {
+            session.ingress.handle_answer(Clock.now(), answer);
+        }
+        match answer {
+            Answer::Confirmed => Ok(()),
+            Answer::Lost => Err(unconfirmed()),
+        }
     }
 
-    /// Errors: it is not known whether the SFU shows no more than this.
-    pub(super) async fn send_slots(&self) -> Result<(), ErrorBody> {
-        let Some(Session { id, .. }) = &self.session else {
-            return Ok(());
-        };
+    /// What is not confirmed is told again.
+    pub(super) async fn send_slots(&mut self) {
+        let Some(session) = &self.session else { return };
+        let Some(slots) = session.slots.to_send() else { return };
         let command = Command::SetSlots {
-            session: *id,
-            slots: self.slots.clone(),
+            session: session.id,
+            slots: slots.clone(),
         };
-        self.command(command).await
+        let answer = self.command(&command).await;
+        if let Some(session) = &mut self.session {
+            session.slots.handle_answer(Clock.now(), answer);
+        }
     }
 
     pub(super) async fn close_session(&mut self) {
-        if let Some(Session { id, .. }) = &self.session {
-            let _logged = self.command(Command::Close { session: *id }).await;
+        if let Some(Session { id, sfu, .. }) = &self.session {
+            let command = Command::Close { session: *id };
+            if self.command(&command).await == Answer::Lost {
+                // Nobody waits for it any more, and media that nobody can stop must not be left behind.
+                let (bus, sfu) = (self.room.documents.bus.clone(), sfu.clone());
+                tokio::spawn(close_until_confirmed(bus, sfu, command));
+            }
         }
         self.forget_session();
     }
@@ -151,29 +193,73 @@ impl Stay {
         if let Some(Session { id, .. }) = self.session.take() {
             self.room.forget_session(id);
         }
-        self.slots = SlotMap::default();
-        self.slots_again_at = None;
+        if !self.seats.is_subset(&self.published) {
+            // They waited for the session to let nothing more in, which it does not any more.
+            self.give_back_at = Some(Clock.now());
+        }
     }
 
-    /// Errors: the SFU does not answer.
-    async fn command(&self, command: Command) -> Result<(), ErrorBody> {
+    async fn command(&self, command: &Command) -> Answer {
         let Some(session) = &self.session else {
-            return Ok(());
+            return Answer::Confirmed;
         };
         let bus = &self.room.documents.bus;
-        match bus.call::<_, sfu::Reply>(&session.sfu, &command).await {
+        match bus.call::<_, sfu::Reply>(&session.sfu, command).await {
             // Its end was not heard of.
             Ok(sfu::Reply::Refused {
                 error: ControlError::NoSuchSession,
             }) => self.room.set_session(session.id, MediaState::Disconnected),
-            Ok(sfu::Reply::Refused { error }) => warn!(%error, "the SFU refused a command"),
+            Ok(sfu::Reply::Refused { error }) => {
+                warn!(%error, "the SFU refused a command");
+                return lost();
+            }
             Ok(_) => {}
             Err(error) => {
                 warn!(error = &error as &dyn std::error::Error, "command the SFU");
-                return Err(failure(ErrorCode::NoMediaNode));
+                return lost();
             }
         }
-        Ok(())
+        Answer::Confirmed
+    }
+}
+
+/// The sources that cannot be sent, as the answer refuses their lines.
+fn refused_sources(lines: &Lines, refused: Vec<RefusedLine>) -> BTreeMap<TrackSource, RefusedLine> {
+    let source_of = |line: &RefusedLine| {
+        let sends = [
+            (TrackSource::Audio, &lines.microphone),
+            (TrackSource::Camera, &lines.camera),
+            (TrackSource::Screen, &lines.screen),
+        ];
+        let found = sends.into_iter().find(|(_, mid)| mid.as_ref() == Some(&line.mid));
+        found.map(|(source, _)| source)
+    };
+    let with_source = refused.into_iter().filter_map(|line| Some((source_of(&line)?, line)));
+    with_source.collect()
+}
+
+fn lost() -> Answer {
+    counter!("rotunda_signaling_sfu_commands_unconfirmed_total").increment(1);
+    Answer::Lost
+}
+
+/// Ends a session whose member has gone.
+async fn close_until_confirmed(bus: SharedBus, sfu: String, close: Command) {
+    for _ in 0..CLOSE_TRIES {
+        Clock.sleep_until(Clock.now() + CLOSE_AGAIN).await;
+        if bus.call::<_, sfu::Reply>(&sfu, &close).await.is_ok() {
+            return;
+        }
+    }
+    warn!(%sfu, "a media session was not closed: the SFU does not answer");
+}
+
+/// The SFU may have done it or not.
+fn unconfirmed() -> ErrorBody {
+    ErrorBody {
+        code: ErrorCode::NoMediaNode,
+        message: "the media server has not confirmed the change yet; it is asked again every second until it does"
+            .to_owned(),
     }
 }
 

@@ -27,6 +27,8 @@ pub(super) struct Connected {
     ingress: mpsc::UnboundedReceiver<BTreeSet<TrackSource>>,
     /// What the SFU was told to show, each time.
     slots: mpsc::UnboundedReceiver<SlotMap>,
+    /// Sessions that the SFU was told to close.
+    closed: mpsc::UnboundedReceiver<SessionId>,
 }
 
 impl Connected {
@@ -145,7 +147,11 @@ async fn connect(test: Test) -> Connected {
     connect_with(test, "v=0").await
 }
 
-async fn connect_with(mut test: Test, offer: &str) -> Connected {
+async fn connect_with(test: Test, offer: &str) -> Connected {
+    connect_and_answer(test, offer, Lines::default(), "v=0").await
+}
+
+async fn connect_and_answer(mut test: Test, offer: &str, lines: Lines, answer: &str) -> Connected {
     let mut commands = test
         .bus
         .serve(&control_subject(&"node-1".parse().unwrap()))
@@ -154,8 +160,10 @@ async fn connect_with(mut test: Test, offer: &str) -> Connected {
     let (opened, session) = oneshot::channel();
     let (let_in, ingress) = mpsc::unbounded_channel();
     let (show, slots) = mpsc::unbounded_channel();
+    let (close, closed) = mpsc::unbounded_channel();
     let sfu_is_deaf = Arc::new(AtomicBool::new(false));
     let is_deaf = sfu_is_deaf.clone();
+    let answer = answer.to_owned();
     tokio::spawn(async move {
         let mut opened = Some(opened);
         loop {
@@ -166,7 +174,7 @@ async fn connect_with(mut test: Test, offer: &str) -> Connected {
             let reply = match request.parse().unwrap() {
                 Command::Open { session, .. } => {
                     opened.take().unwrap().send(session).unwrap();
-                    let answer = "v=0".to_owned();
+                    let answer = answer.clone();
                     sfu::Reply::Opened { answer }
                 }
                 Command::SetIngress { sources, .. } => {
@@ -175,6 +183,10 @@ async fn connect_with(mut test: Test, offer: &str) -> Connected {
                 }
                 Command::SetSlots { slots, .. } => {
                     let _nobody_looks = show.send(slots);
+                    sfu::Reply::Done
+                }
+                Command::Close { session } => {
+                    let _nobody_looks = close.send(session);
                     sfu::Reply::Done
                 }
                 Command::Statistics { user, .. } => {
@@ -187,7 +199,6 @@ async fn connect_with(mut test: Test, offer: &str) -> Connected {
             request.answer(&reply);
         }
     });
-    let lines = Lines::default();
     let offer = offer.to_owned();
     ask(&mut test, 2, Request::Connect { offer, lines }).await.unwrap();
     Connected {
@@ -197,6 +208,7 @@ async fn connect_with(mut test: Test, offer: &str) -> Connected {
         next_id: 2,
         ingress,
         slots,
+        closed,
     }
 }
 
@@ -473,7 +485,7 @@ async fn who_has_heard_of_an_end_is_told_of_the_new_beginning_too_however_soon_i
     ann.is_joined_by(&bob, camera).await;
 
     // The room is told again after a while; who asks for something hears at once.
-    ann.seats_change(|seats| crate::seats::give_back(seats, crate::seats::membership_of(&bob), camera))
+    ann.seats_change(|seats| crate::seats::give_back(seats, &bob, crate::seats::membership_of(&bob), camera))
         .await;
     let request = Request::RequestVideo {
         user_id: bob.clone(),
@@ -511,6 +523,191 @@ async fn an_sfu_that_did_not_answer_is_told_again_also_when_nothing_happens() {
         .unwrap()
         .unwrap();
     assert!(told.video.iter().flatten().any(|want| want.user == bob));
+}
+
+async fn seats(test: &Test) -> Seats {
+    let seats = test.bus.load::<Seats>(&seats_key(&test.room)).await.unwrap();
+    seats.map(|(seats, _)| seats).unwrap_or_default()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unpublish_that_the_sfu_has_not_confirmed_is_not_called_done_and_nobody_is_told_before_it_is() {
+    let (source, muted) = (TrackSource::Camera, false);
+    let mut ann = connected().await;
+    ann.ask(Request::Publish { source, muted }).await.unwrap();
+    assert_eq!(ann.let_in(), Some([source].into()));
+
+    ann.sfu_is_deaf.store(true, Ordering::Relaxed);
+    assert_eq!(
+        ann.ask(Request::Unpublish { source }).await,
+        Err(ErrorCode::NoMediaNode)
+    );
+    ann.test.pass(3).await;
+    assert_eq!(
+        seats(&ann.test).await.publishers.len(),
+        1,
+        "the camera may still be forwarded"
+    );
+
+    ann.sfu_is_deaf.store(false, Ordering::Relaxed);
+    ann.test.pass(2).await;
+    assert_eq!(ann.let_in(), Some([].into()), "told again without another request");
+    assert_eq!(seats(&ann.test).await.publishers, []);
+    assert_eq!(ann.ask(Request::Unpublish { source }).await, Ok(Reply::Done {}));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_publish_that_the_sfu_has_not_confirmed_is_refused_and_taken_back() {
+    let (source, muted) = (TrackSource::Camera, false);
+    let mut ann = connected().await;
+    ann.sfu_is_deaf.store(true, Ordering::Relaxed);
+    let refused = ann.ask(Request::Publish { source, muted }).await;
+    assert_eq!(refused, Err(ErrorCode::NoMediaNode));
+    ann.sfu_is_deaf.store(false, Ordering::Relaxed);
+    ann.test.pass(2).await;
+    assert_eq!(ann.let_in(), Some([].into()), "the command may have arrived");
+    assert_eq!(seats(&ann.test).await.publishers, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_whose_end_the_sfu_has_not_confirmed_is_closed_again_after_its_member_has_left() {
+    let mut ann = connected().await;
+    ann.sfu_is_deaf.store(true, Ordering::Relaxed);
+    ann.ask(Request::ExitRoom {}).await.unwrap();
+    ann.test.pass(5).await;
+    assert!(ann.closed.try_recv().is_err());
+    ann.sfu_is_deaf.store(false, Ordering::Relaxed);
+    ann.test.pass(2).await;
+    assert_eq!(ann.closed.try_recv(), Ok(ann.session));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_publisher_who_logs_in_anew_keeps_the_cell_in_mixes_and_gives_it_up_by_leaving() {
+    let mut ann = ann_in_the_room().await;
+    let (bob, source): (UserId, _) = ("bob".parse().unwrap(), TrackSource::Camera);
+    ask(&mut ann, 2, Request::Publish { source, muted: false })
+        .await
+        .unwrap();
+    let roster = async |test: &Test| {
+        test.bus
+            .load::<Roster>(&roster_key(&test.room))
+            .await
+            .unwrap()
+            .unwrap()
+            .0
+    };
+    let entered = roster(&ann).await.members[0].clone();
+    // Bob is there, so that the room goes on.
+    let other = log_in(&ann.shared, &bob).await;
+    let (messages, attachment) = attach(&other).await;
+    let mut bob = Test {
+        shared: ann.shared.clone(),
+        bus: ann.bus.clone(),
+        member: other,
+        room: ann.room.clone(),
+        messages,
+        attachment,
+    };
+    let enter = || Request::EnterRoom {
+        room_id: room().room,
+        role: rotunda_proto::signaling::Role::Anchor,
+        user_define_record_id: None,
+        stream_id: None,
+        private_map_key: None,
+    };
+    ask(&mut bob, 1, enter()).await.unwrap();
+    ask(&mut bob, 2, Request::Publish { source, muted: false })
+        .await
+        .unwrap();
+    let cells = async |test: &Test| {
+        let cells = seats(test).await.cells().into_iter();
+        cells
+            .map(|cell| (cell.user.to_string(), cell.camera.unwrap()))
+            .collect::<Vec<_>>()
+    };
+    let (on, muted) = (TrackState::On, TrackState::Muted);
+    let both = |ann| vec![("ann".to_owned(), ann), ("bob".to_owned(), on)];
+    assert_eq!(cells(&bob).await, both(on));
+
+    ann.member = log_in(&ann.shared, &"ann".parse().unwrap()).await;
+    assert_eq!(cells(&bob).await, both(muted), "her cell waits for her");
+    (ann.messages, ann.attachment) = attach(&ann.member).await;
+    ask(&mut ann, 1, enter()).await.unwrap();
+    assert_eq!(
+        roster(&bob).await.members[0],
+        entered,
+        "the same place in the order of entering"
+    );
+    ask(&mut ann, 2, Request::Publish { source, muted: false })
+        .await
+        .unwrap();
+    assert_eq!(cells(&bob).await, both(on));
+    assert_eq!(seats(&bob).await.kept, []);
+
+    ann.member = log_in(&ann.shared, &"ann".parse().unwrap()).await;
+    assert_eq!(cells(&bob).await, both(muted));
+    bob.pass(31).await;
+    assert_eq!(
+        cells(&bob).await,
+        [("bob".to_owned(), on)],
+        "as long as a member may resume"
+    );
+
+    ask(&mut bob, 3, Request::ExitRoom {}).await.unwrap();
+    assert!(seats(&bob).await.is_empty());
+}
+
+fn some_publisher(number: u64) -> rotunda_proto::room::Publisher {
+    let holder = rotunda_proto::room::Holder {
+        membership: rotunda_proto::ids::MembershipId(number),
+        node: rotunda_proto::incarnation::Incarnation::new("node-1".parse().unwrap(), 1),
+    };
+    rotunda_proto::room::Publisher::of(format!("user{number}").parse().unwrap(), holder)
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_more_muted_member_than_a_room_can_show_is_refused_by_name() {
+    let mut ann = connected().await;
+    let mute = |number: usize| Request::MuteRemoteAudio {
+        user_id: format!("user{number}").parse().unwrap(),
+        muted: true,
+    };
+    for number in 0..1000 {
+        // Nobody of them is in the room: the oldest make room.
+        ann.ask(mute(number)).await.unwrap();
+    }
+    ann.seats_change(|seats| {
+        for number in 0..100 {
+            seats.publishers.push(rotunda_proto::room::Publisher {
+                audio: Some(TrackState::On),
+                ..some_publisher(number)
+            });
+        }
+    })
+    .await;
+    ann.test.pass(1).await;
+    let mut refused = Vec::new();
+    for number in 0..100 {
+        refused.extend(ann.ask(mute(number)).await.err());
+    }
+    assert!(!refused.is_empty() && refused.iter().all(|code| *code == ErrorCode::TooManyMuted));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_whose_line_was_refused_for_its_codec_takes_no_seat() {
+    let offer = "v=0\r\nm=audio 9 X 111\r\na=mid:0\r\nm=video 9 X 96\r\na=mid:1\r\na=rtpmap:96 H266/90000\r\n";
+    let answer = offer.replace("m=video 9", "m=video 0");
+    let lines = Lines {
+        microphone: Some("0".to_owned()),
+        camera: Some("1".to_owned()),
+        ..Lines::default()
+    };
+    let mut ann = connect_and_answer(ann_in_the_room().await, offer, lines, &answer).await;
+    let publish = |source| Request::Publish { source, muted: false };
+    let refused = ann.ask(publish(TrackSource::Camera)).await;
+    assert_eq!(refused, Err(ErrorCode::CodecNotSupported));
+    assert!(seats(&ann.test).await.is_empty());
+    ann.ask(publish(TrackSource::Audio)).await.unwrap();
 }
 
 fn publishing(user: &UserId, camera: Option<TrackState>) -> Event {

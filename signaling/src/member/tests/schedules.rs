@@ -1,5 +1,5 @@
-//! Whatever three members of two nodes and the operator do, in whatever order and however close together: when it is quiet
-//! again, all of them and the SFU know what there is.
+//! Whatever three members of two nodes and the operator do, in whatever order and however close together, and whatever is lost on
+//! the way to the SFU: when it is quiet again, all of them and the SFU know what there is.
 
 mod client;
 mod sfu;
@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::permissions::{self, PermitError};
 use client::Client;
-use sfu::{Sessions, Told};
+use sfu::{Lost, Sessions, Told, Way};
 
 const USERS: [&str; 3] = ["ann", "bob", "cat"];
 /// Cat alone shares a screen: of two, each could watch one only.
@@ -37,6 +37,8 @@ enum Step {
     ComeBack(usize),
     /// The SFU says that nothing comes any more.
     LoseMedia(usize),
+    /// From now on, between signaling and the SFU.
+    Lose(Lost),
     Leave(usize),
     Enter(usize),
     /// Turns of all tasks.
@@ -57,6 +59,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => member().prop_map(Step::LoseSocket),
         2 => member().prop_map(Step::ComeBack),
         1 => member().prop_map(Step::LoseMedia),
+        1 => prop::sample::select(vec![Lost::Commands, Lost::Answers]).prop_map(Step::Lose),
+        2 => Just(Step::Lose(Lost::Nothing)),
         1 => member().prop_map(Step::Leave),
         2 => member().prop_map(Step::Enter),
         6 => (0..40_usize).prop_map(Step::Turns),
@@ -69,6 +73,7 @@ struct House {
     nodes: [Shared; 2],
     bus: SharedBus,
     sessions: Sessions,
+    way: Way,
     clients: Vec<Client>,
     permits: Vec<JoinHandle<Result<(), PermitError>>>,
 }
@@ -78,7 +83,7 @@ impl House {
         let (first, bus) = node_for(Microphones::default()).await;
         let second = signaling_node("node-2".parse().unwrap(), &bus, Microphones::default());
         let nodes = [first, second];
-        let sessions = sfu::play(&bus).await;
+        let (sessions, way) = sfu::play(&bus).await;
         for node in &nodes {
             permissions::serve(node.clone(), CancellationToken::new())
                 .await
@@ -92,6 +97,7 @@ impl House {
             nodes,
             bus,
             sessions,
+            way,
             clients,
             permits: Vec::new(),
         };
@@ -162,6 +168,7 @@ impl House {
                     self.bus.tell(&event.subject(&room()), &event).await.unwrap();
                 }
             }
+            Step::Lose(lost) => self.way.lose(lost),
             Step::Leave(who) => self.clients[who].leave().await,
             Step::Enter(who) => self.clients[who].enter().await,
             Step::Turns(turns) => self.turns(turns).await,
@@ -173,6 +180,7 @@ impl House {
     }
 
     async fn check(&mut self) {
+        self.way.lose(Lost::Nothing);
         for who in 0..USERS.len() {
             self.take(Step::ComeBack(who)).await;
             self.take(Step::Enter(who)).await;
@@ -182,7 +190,7 @@ impl House {
             let permitted = permit.await.unwrap();
             let is_fine = matches!(
                 permitted,
-                Ok(()) | Err(PermitError::NoSuchMember | PermitError::NoSuchRoom)
+                Ok(()) | Err(PermitError::NoSuchMember | PermitError::NoSuchRoom | PermitError::Failed)
             );
             assert!(is_fine, "{permitted:?}");
         }

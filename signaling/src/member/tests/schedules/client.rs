@@ -128,6 +128,9 @@ impl Client {
                     }
                 }
                 ServerMessage::Failed { id, .. } => {
+                    if self.connects == id {
+                        self.connect().await;
+                    }
                     if let Some(Request::RequestVideo { user_id, source, .. }) = self.pending.remove(&id.unwrap()) {
                         self.asked.remove(&(user_id, source));
                     }

@@ -1,4 +1,4 @@
-//! An SFU that says yes to everything, and keeps it.
+//! An SFU that says yes to everything and keeps it, when it answers.
 
 use std::sync::Mutex;
 
@@ -12,6 +12,27 @@ use super::*;
 pub struct Told {
     pub ingress: BTreeSet<TrackSource>,
     pub slots: SlotMap,
+}
+
+/// What is lost between signaling and the SFU.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lost {
+    Nothing,
+    Commands,
+    Answers,
+}
+
+#[derive(Clone)]
+pub struct Way(Arc<Mutex<Lost>>);
+
+impl Way {
+    pub fn lose(&self, lost: Lost) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = lost;
+    }
+
+    fn lost(&self) -> Lost {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 pub type Sessions = Arc<Mutex<BTreeMap<SessionId, (UserId, Told)>>>;
@@ -45,19 +66,25 @@ fn answer(sessions: &mut BTreeMap<SessionId, (UserId, Told)>, command: Command) 
     }
 }
 
-pub async fn play(bus: &SharedBus) -> Sessions {
-    let sessions = Sessions::default();
+pub async fn play(bus: &SharedBus) -> (Sessions, Way) {
+    let (sessions, way) = (Sessions::default(), Way(Arc::new(Mutex::new(Lost::Nothing))));
     let mut commands = bus.serve(&control_subject(&"node-1".parse().unwrap())).await.unwrap();
-    let kept = sessions.clone();
+    let (kept, road) = (sessions.clone(), way.clone());
     tokio::spawn(async move {
         loop {
             let request = commands.next().await;
+            let lost = road.lost();
+            if lost == Lost::Commands {
+                continue;
+            }
             let reply = {
                 let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
                 answer(&mut kept, request.parse().unwrap())
             };
-            request.answer(&reply);
+            if lost == Lost::Nothing {
+                request.answer(&reply);
+            }
         }
     });
-    sessions
+    (sessions, way)
 }

@@ -1,0 +1,7 @@
+/* The newer name of iv_avt.h. */
+#ifndef IV_AV_H
+#define IV_AV_H
+
+#include "iv_avt.h"
+
+#endif

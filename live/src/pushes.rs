@@ -1,0 +1,64 @@
+//! The pushes of one program: what is wanted against what runs. Pure.
+
+use std::collections::HashMap;
+
+use rotunda_proto::push_address::PushAddress;
+
+/// What to do so that what runs is what is wanted.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Action {
+    Start(PushAddress),
+    Stop(PushAddress),
+}
+
+/// The difference between the addresses that are wanted and those that are pushed to: first the ends, then the starts, so that
+/// a server that allows one push sees the old one leave.
+pub fn diff<R>(wanted: &[PushAddress], running: &HashMap<PushAddress, R>) -> Vec<Action> {
+    let mut actions: Vec<Action> = running
+        .keys()
+        .filter(|address| !wanted.contains(address))
+        .cloned()
+        .map(Action::Stop)
+        .collect();
+    for (at, address) in wanted.iter().enumerate() {
+        if !running.contains_key(address) && !wanted[..at].contains(address) {
+            actions.push(Action::Start(address.clone()));
+        }
+    }
+    actions
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(key: &str) -> PushAddress {
+        format!("rtmp://h/live/{key}").parse().unwrap()
+    }
+
+    fn running(keys: &[&str]) -> HashMap<PushAddress, ()> {
+        keys.iter().map(|key| (address(key), ())).collect()
+    }
+
+    #[test]
+    fn a_changed_address_ends_the_old_push_and_starts_the_new_one() {
+        assert_eq!(
+            diff(&[address("b")], &running(&["a"])),
+            [Action::Stop(address("a")), Action::Start(address("b"))]
+        );
+    }
+
+    #[test]
+    fn an_address_that_is_left_out_ends_and_one_that_stays_is_not_touched() {
+        assert_eq!(diff(&[], &running(&["a"])), [Action::Stop(address("a"))]);
+        assert_eq!(diff(&[address("a")], &running(&["a"])), []);
+    }
+
+    #[test]
+    fn an_address_that_is_named_twice_is_pushed_to_once() {
+        assert_eq!(
+            diff(&[address("a"), address("a")], &running(&[])),
+            [Action::Start(address("a"))]
+        );
+    }
+}

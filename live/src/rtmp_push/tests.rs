@@ -1,0 +1,256 @@
+use std::net::SocketAddr;
+
+use rml_rtmp::sessions::{ServerSession, ServerSessionConfig, ServerSessionEvent, ServerSessionResult};
+use rotunda_media::program::ProgramHub;
+use rotunda_proto::outbound::Network;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use tokio_rustls::rustls::{RootCertStore, ServerConfig, crypto::aws_lc_rs};
+
+use super::*;
+use crate::hls::program::TestProgram;
+
+/// What a server sees of a push.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Seen {
+    Published {
+        app: String,
+        stream: String,
+    },
+    /// With the codec's header.
+    Video,
+    Finished,
+}
+
+/// An RTMP server that takes every push.
+pub struct TestServer {
+    pub address: SocketAddr,
+    pub seen: mpsc::UnboundedReceiver<Seen>,
+}
+
+impl TestServer {
+    pub async fn start(bind: &str, tls: Option<TlsAcceptor>) -> Self {
+        let listener = TcpListener::bind(bind).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (tell, seen) = mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            loop {
+                let (socket, _) = listener.accept().await.unwrap();
+                let (tls, tell) = (tls.clone(), tell.clone());
+                tokio::spawn(async move {
+                    match tls {
+                        None => take(socket, tell).await,
+                        Some(tls) => take(tls.accept(socket).await.unwrap(), tell).await,
+                    }
+                });
+            }
+        });
+        Self { address, seen }
+    }
+
+    pub async fn next(&mut self) -> Seen {
+        timeout(Duration::from_secs(10), self.seen.recv())
+            .await
+            .unwrap()
+            .unwrap()
+    }
+
+    /// Reads until the first video.
+    pub async fn published(&mut self) -> (String, String) {
+        let Seen::Published { app, stream } = self.next().await else {
+            panic!("something before the publish");
+        };
+        assert_eq!(self.next().await, Seen::Video);
+        (app, stream)
+    }
+
+    /// Reads until the push is over.
+    pub async fn finished(&mut self) {
+        while self.next().await != Seen::Finished {}
+    }
+}
+
+async fn take(mut socket: impl Socket, tell: mpsc::UnboundedSender<Seen>) {
+    let mut handshake = Handshake::new(PeerType::Server);
+    let mut buffer = vec![0; 4096];
+    let rest = loop {
+        let length = socket.read(&mut buffer).await.unwrap();
+        match handshake.process_bytes(&buffer[..length]).unwrap() {
+            HandshakeProcessResult::InProgress { response_bytes } => socket.write_all(&response_bytes).await.unwrap(),
+            HandshakeProcessResult::Completed {
+                response_bytes,
+                remaining_bytes,
+            } => {
+                socket.write_all(&response_bytes).await.unwrap();
+                break remaining_bytes;
+            }
+        }
+    };
+    let (mut session, mut results) = ServerSession::new(ServerSessionConfig::new()).unwrap();
+    results.extend(session.handle_input(&rest).unwrap());
+    loop {
+        for result in std::mem::take(&mut results) {
+            match result {
+                ServerSessionResult::OutboundResponse(packet) => socket.write_all(&packet.bytes).await.unwrap(),
+                ServerSessionResult::RaisedEvent(event) => match event {
+                    ServerSessionEvent::ConnectionRequested { request_id, .. } => {
+                        results.extend(session.accept_request(request_id).unwrap());
+                    }
+                    ServerSessionEvent::PublishStreamRequested {
+                        request_id,
+                        app_name,
+                        stream_key,
+                        ..
+                    } => {
+                        results.extend(session.accept_request(request_id).unwrap());
+                        let _gone = tell.send(Seen::Published {
+                            app: app_name,
+                            stream: stream_key,
+                        });
+                    }
+                    // AVC sequence header: packet type 0.
+                    ServerSessionEvent::VideoDataReceived { data, .. } if data.get(1) == Some(&0) => {
+                        let _gone = tell.send(Seen::Video);
+                    }
+                    ServerSessionEvent::PublishStreamFinished { .. } => {
+                        let _gone = tell.send(Seen::Finished);
+                    }
+                    _ => {}
+                },
+                ServerSessionResult::UnhandleableMessageReceived(_) => {}
+            }
+        }
+        if !results.is_empty() {
+            continue;
+        }
+        match socket.read(&mut buffer).await {
+            Ok(0) | Err(_) => {
+                let _gone = tell.send(Seen::Finished);
+                return;
+            }
+            Ok(length) => results = session.handle_input(&buffer[..length]).unwrap(),
+        }
+    }
+}
+
+/// A program that runs until it is dropped.
+pub struct Running {
+    pub hub: ProgramHub,
+    _task: tokio_util::task::AbortOnDropHandle<()>,
+}
+
+pub fn run_program(id: &str) -> Running {
+    let hub = ProgramHub::new();
+    let writer = hub.open(&id.parse().unwrap()).unwrap();
+    let mut program = TestProgram::new();
+    for frame in program.run(1.0, 1.0) {
+        writer.write(frame);
+    }
+    let task = tokio::spawn(async move {
+        loop {
+            Clock.sleep_until(Clock.now() + Duration::from_millis(20)).await;
+            for frame in program.run(0.2, 1.0) {
+                writer.write(frame);
+            }
+        }
+    });
+    Running {
+        hub,
+        _task: tokio_util::task::AbortOnDropHandle::new(task),
+    }
+}
+
+pub fn outbound(networks: &[&str]) -> Outbound {
+    let networks: Vec<Network> = networks.iter().map(|network| network.parse().unwrap()).collect();
+    Outbound {
+        networks: AllowedNetworks::new(networks),
+        tls: crate::tls::client(None).unwrap(),
+    }
+}
+
+fn start(running: &Running, url: &str, outbound: Outbound) -> CancellationToken {
+    let reader = running.hub.subscribe(&"s".parse().unwrap()).unwrap();
+    let stop = CancellationToken::new();
+    tokio::spawn(push(url.parse().unwrap(), outbound, reader, stop.clone()));
+    stop
+}
+
+#[tokio::test]
+async fn a_program_is_pushed_to_its_app_and_stream_until_it_is_stopped() {
+    let mut server = TestServer::start("127.0.0.1:0", None).await;
+    let program = run_program("s");
+    let url = format!("rtmp://{}/live/inst/key?txSecret=1", server.address);
+    let stop = start(&program, &url, outbound(&["127.0.0.0/8"]));
+    assert_eq!(server.published().await, ("live/inst".into(), "key?txSecret=1".into()));
+    stop.cancel();
+    server.finished().await;
+}
+
+#[tokio::test]
+async fn an_ipv6_host_and_a_stream_that_is_all_query_are_pushed_to() {
+    let mut server = TestServer::start("[::1]:0", None).await;
+    let program = run_program("s");
+    let url = format!("rtmp://{}/live-bvc/?streamname=x&key=y", server.address);
+    let _stop = start(&program, &url, outbound(&["::1"]));
+    assert_eq!(
+        server.published().await,
+        ("live-bvc".into(), "?streamname=x&key=y".into())
+    );
+}
+
+#[tokio::test]
+async fn rtmps_is_pushed_by_tls_to_a_server_that_is_trusted() {
+    let certified = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(certified.signing_key.serialize_der()));
+    let provider = std::sync::Arc::new(aws_lc_rs::default_provider());
+    let config = ServerConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certified.cert.der().clone()], key)
+        .unwrap();
+    let mut server = TestServer::start("127.0.0.1:0", Some(TlsAcceptor::from(std::sync::Arc::new(config)))).await;
+    let program = run_program("s");
+    let mut roots = RootCertStore::empty();
+    roots.add(certified.cert.der().clone()).unwrap();
+    let trusting = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let outbound = Outbound {
+        tls: std::sync::Arc::new(trusting),
+        ..outbound(&["127.0.0.0/8", "::1"])
+    };
+    let url = format!("rtmps://localhost:{}/live/k", server.address.port());
+    let _stop = start(&program, &url, outbound);
+    assert_eq!(server.published().await, ("live".into(), "k".into()));
+}
+
+#[tokio::test]
+async fn a_private_address_is_not_connected_to_unless_it_is_allowed() {
+    let mut server = TestServer::start("127.0.0.1:0", None).await;
+    for host in ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]"] {
+        let address: PushAddress = format!("rtmp://{host}:{}/live/k", server.address.port())
+            .parse()
+            .unwrap();
+        let refused = open(&address, &outbound(&[])).await;
+        assert!(
+            matches!(refused, Err(PushError::Address(ResolveError::Refused(_)))),
+            "{host}"
+        );
+    }
+    assert!(server.seen.try_recv().is_err());
+}
+
+#[test]
+fn what_a_server_says_is_logged_without_the_key() {
+    let address: PushAddress = "rtmp://h/live/SECRET?sign=SECRET2".parse().unwrap();
+    for said in ["no SECRET?sign=SECRET2 here", "BadName: SECRET"] {
+        let logged = without_key(said, &address);
+        assert!(!logged.contains("SECRET"), "{logged}");
+    }
+    assert!(without_key(&"x".repeat(10_000), &address).len() <= MOST_SAID);
+}

@@ -1,0 +1,272 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use rotunda_media::codec::{ForceKey, H264EncoderConfig, VpxCodec, VpxEncoder};
+use rotunda_media::video_frame::{VideoFrame, Yuv};
+use rotunda_proto::clock::Clock;
+use str0m::media::Pt;
+use str0m::rtp::{ExtensionValues, RtpWrite};
+
+use super::*;
+
+/// A receiver and an SFU's end of its session, with a virtual clock and no network between them.
+struct Pair {
+    now: Instant,
+    receiver: Receiver,
+    sfu: Rtc,
+    samples: Vec<Sample>,
+    sent: u64,
+}
+
+fn receiver_address() -> SocketAddr {
+    "127.0.0.1:1000".parse().unwrap()
+}
+
+fn sfu_address() -> SocketAddr {
+    "127.0.0.1:2000".parse().unwrap()
+}
+
+fn camera(user: &str) -> VideoRef {
+    VideoRef {
+        user: user.parse().unwrap(),
+        source: TrackSource::Camera,
+    }
+}
+
+impl Pair {
+    /// Connected, with the cameras and microphones of `users` in its slots.
+    fn new(users: &[&str]) -> Self {
+        let now = Clock.now();
+        let (mut receiver, offer, _) = Receiver::new(now, now, 1).unwrap();
+        let mut sfu = Rtc::builder().set_rtp_mode(true).set_ice_lite(true).build(now);
+        sfu.add_local_candidate(Candidate::host(sfu_address(), "udp").unwrap());
+        let offer = str0m::change::SdpOffer::from_sdp_string(&offer).unwrap();
+        let answer = sfu.sdp_api().accept_offer(offer).unwrap();
+        receiver
+            .handle_answer(&answer.to_sdp_string(), receiver_address())
+            .unwrap();
+        let wants = Wants {
+            audio: users.iter().map(|user| user.parse().unwrap()).collect(),
+            video: users
+                .iter()
+                .map(|user| crate::wants::WantedVideo {
+                    video: camera(user),
+                    max_height: 360,
+                })
+                .collect(),
+        };
+        assert!(!receiver.handle_wants(now, &wants));
+        let mut pair = Self {
+            now,
+            receiver,
+            sfu,
+            samples: Vec::new(),
+            sent: 0,
+        };
+        for _ in 0..200 {
+            pair.run();
+            if pair.sfu.is_connected() {
+                return pair;
+            }
+        }
+        panic!("the pair did not connect");
+    }
+
+    /// 10 ms.
+    fn run(&mut self) {
+        loop {
+            let mut is_idle = true;
+            loop {
+                match self.receiver.poll().unwrap() {
+                    Polled::Timeout(_) => break,
+                    Polled::Transmit(transmit) => {
+                        let received =
+                            Receive::new(Protocol::Udp, receiver_address(), sfu_address(), &transmit.contents).unwrap();
+                        self.sfu.handle_input(Input::Receive(self.now, received)).unwrap();
+                        is_idle = false;
+                    }
+                    Polled::Sample(sample) => self.samples.push(sample),
+                    Polled::Connected => {}
+                    Polled::Lost => panic!("the receiver is lost"),
+                }
+            }
+            loop {
+                match self.sfu.poll_output().unwrap() {
+                    Output::Timeout(_) => break,
+                    Output::Transmit(transmit) => {
+                        self.receiver
+                            .handle_datagram(self.now, sfu_address(), &transmit.contents)
+                            .unwrap();
+                        is_idle = false;
+                    }
+                    Output::Event(_) => {}
+                }
+            }
+            if is_idle {
+                break;
+            }
+        }
+        self.now += Duration::from_millis(10);
+        self.receiver.handle_timeout(self.now).unwrap();
+        self.sfu.handle_input(Input::Timeout(self.now)).unwrap();
+    }
+
+    fn payload_type(&self, codec: Codec) -> Pt {
+        let config = self.sfu.codec_config();
+        config.find(|params| params.spec().codec == codec).unwrap().pt()
+    }
+
+    /// Sends one packet in a slot, whole frame or not.
+    fn send(
+        &mut self,
+        kind: MediaKind,
+        slot: usize,
+        codec: Codec,
+        payload: &[u8],
+        orientation: Option<VideoOrientation>,
+    ) {
+        let lines = match kind {
+            MediaKind::Audio => &self.receiver.audio_lines,
+            MediaKind::Video => &self.receiver.video_lines,
+        };
+        let mid = lines[slot];
+        let payload_type = self.payload_type(codec);
+        self.sent += 1;
+        let extensions = ExtensionValues {
+            video_orientation: orientation,
+            ..ExtensionValues::default()
+        };
+        let payload: Arc<[u8]> = payload.into();
+        let time = (self.sent * 3_000) as u32;
+        let mut api = self.sfu.direct_api();
+        let stream = api.stream_tx_by_mid(mid, None).unwrap();
+        // One stream a slot, and this slot's packets without gaps.
+        let seq = 100 + self.sent;
+        let write = RtpWrite::new(payload_type, seq.into(), time, self.now, payload)
+            .marker(true)
+            .ext_vals(extensions);
+        stream.write_rtp(write);
+        self.run();
+    }
+
+    fn send_audio(&mut self, slot: usize) {
+        self.send(MediaKind::Audio, slot, Codec::Opus, &[0xf8, 0xff, 0xfe], None);
+    }
+
+    fn video(&self) -> Vec<(&str, VideoCodec, bool, Option<Rotation>)> {
+        let frames = self.samples.iter().filter_map(|sample| match &sample.payload {
+            Payload::Video(coded) => Some((sample.user.as_str(), coded.codec, coded.contiguous, coded.rotation)),
+            Payload::Audio(_) => None,
+        });
+        frames.collect()
+    }
+}
+
+/// RFC 7741 §4.2: no extension, start of partition 0; then a frame that is not a keyframe.
+const VP8_DELTA: [u8; 4] = [0x10, 0x01, 0, 0];
+
+#[test]
+fn a_malformed_payload_of_one_member_leaves_the_session_open() {
+    let malformed: [(Codec, &[u8]); 5] = [
+        // A STAP-A whose unit is longer than the packet, an unknown NAL type, an FU-A without a header.
+        (Codec::H264, &[0x78, 0xff, 0xff, 0x65]),
+        (Codec::H264, &[0x1e, 0x00]),
+        (Codec::H264, &[0x1c]),
+        // Descriptors that end before they are complete.
+        (Codec::Vp8, &[0x90]),
+        (Codec::Vp9, &[0x88, 0x80]),
+    ];
+    for (codec, payload) in malformed {
+        let mut pair = Pair::new(&["ann", "bob"]);
+        pair.send(MediaKind::Video, 0, codec, payload, None);
+        pair.send(MediaKind::Video, 0, codec, payload, None);
+        for _ in 0..20 {
+            pair.send_audio(1);
+        }
+        let heard = pair.samples.iter().filter(|sample| sample.user.as_str() == "bob");
+        assert!(heard.count() > 10, "{codec:?} {payload:?}");
+    }
+}
+
+#[test]
+fn the_frame_after_a_malformed_one_does_not_follow_it() {
+    let mut pair = Pair::new(&["ann"]);
+    pair.send(MediaKind::Video, 0, Codec::Vp8, &VP8_DELTA, None);
+    pair.send(MediaKind::Video, 0, Codec::Vp8, &[0x90], None);
+    pair.send(MediaKind::Video, 0, Codec::Vp8, &VP8_DELTA, None);
+    pair.send(MediaKind::Video, 0, Codec::Vp8, &VP8_DELTA, None);
+    for _ in 0..20 {
+        pair.run();
+    }
+    let contiguous: Vec<bool> = pair.video().iter().map(|(_, _, contiguous, _)| *contiguous).collect();
+    assert_eq!(contiguous[contiguous.len() - 2..], [false, true]);
+}
+
+#[test]
+fn garbage_at_the_port_does_not_close_the_session() {
+    let mut pair = Pair::new(&["ann"]);
+    // Looks like DTLS, STUN, RTP and RTCP.
+    for garbage in [
+        [22, 254, 253, 0, 0, 0, 0, 0, 0, 0, 1, 0, 3, 1, 2, 3].as_slice(),
+        &[
+            0, 1, 0, 8, 0x21, 0x12, 0xa4, 0x42, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12,
+        ],
+        &[0x80, 96, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 9, 9],
+        &[0x80, 200, 0, 1, 0, 0, 0, 1],
+    ] {
+        let now = pair.now;
+        pair.receiver.handle_datagram(now, sfu_address(), garbage).unwrap();
+        pair.run();
+    }
+    pair.send_audio(0);
+    pair.send_audio(0);
+    assert!(!pair.samples.is_empty());
+}
+
+#[test]
+fn vp9_is_received_and_the_orientation_comes_with_its_frame() {
+    let mut pair = Pair::new(&["ann"]);
+    let config = H264EncoderConfig {
+        width: 64,
+        height: 64,
+        bitrate_kbps: 100,
+        framerate: 15,
+        gop_frames: 15,
+    };
+    let mut encoder = VpxEncoder::new(VpxCodec::Vp9, config).unwrap();
+    let orientations = [
+        None,
+        Some(VideoOrientation::Deg270),
+        Some(VideoOrientation::Deg180),
+        Some(VideoOrientation::Deg90),
+        Some(VideoOrientation::Deg0),
+    ];
+    for (number, orientation) in orientations.into_iter().enumerate() {
+        let coded = encoder
+            .encode(&VideoFrame::filled(64, 64, Yuv::BLACK), ForceKey::No)
+            .unwrap();
+        // RFC 9628 §4.2: picture id, inter-picture predicted, begin and end of frame.
+        let mut payload = vec![0x8c | if number == 0 { 0 } else { 0x40 }, number as u8];
+        payload.extend_from_slice(&coded.data);
+        pair.send(MediaKind::Video, 0, Codec::Vp9, &payload, orientation);
+    }
+    for _ in 0..20 {
+        pair.run();
+    }
+    let rotations: Vec<Option<Rotation>> = pair.video().iter().map(|(_, _, _, rotation)| *rotation).collect();
+    assert_eq!(
+        rotations,
+        [
+            None,
+            Some(Rotation::Clockwise90),
+            Some(Rotation::Half),
+            Some(Rotation::Clockwise270),
+            Some(Rotation::None)
+        ]
+    );
+    assert!(
+        pair.video()
+            .iter()
+            .all(|(user, codec, _, _)| *user == "ann" && *codec == VideoCodec::Vp9)
+    );
+}

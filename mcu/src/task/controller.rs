@@ -1,0 +1,239 @@
+//! Controls one mix: follows the room's documents, lays out its members, and gives the worker its orders.
+
+use std::collections::HashMap;
+
+use rotunda_media::codec::CodecError;
+use rotunda_bus::{Change, Watch, WatchEvent};
+use rotunda_proto::mix::{Event, MixSpec, NotMixable, StopReason, VideoRef};
+use rotunda_proto::room::{Roster, info_key, roster_key, seats_key};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::announcements::Announcements;
+use crate::layout::{Canvas, Scene, lay_out};
+use crate::members::Members;
+use crate::video_input::Shape;
+use crate::wants::Wants;
+use crate::worker::{Order, Report};
+
+/// A new layout and encoding for a running mix.
+pub struct Relayout {
+    pub spec: Box<MixSpec>,
+    pub done: oneshot::Sender<Result<(), CodecError>>,
+}
+
+/// Inputs of a controller.
+pub struct Inputs {
+    /// Of the room's documents.
+    pub changes: Watch,
+    pub reports: mpsc::Receiver<Report>,
+    pub commands: mpsc::Receiver<Relayout>,
+    pub not_mixable: mpsc::Receiver<NotMixable>,
+    pub stop: watch::Receiver<Option<StopReason>>,
+}
+
+/// Outputs of a controller.
+pub struct Outputs {
+    pub orders: mpsc::Sender<Order>,
+    pub wants: watch::Sender<Wants>,
+    pub key_requests: mpsc::Sender<VideoRef>,
+}
+
+/// See the [module](self).
+pub struct Controller {
+    announcements: Announcements,
+    outputs: Outputs,
+    spec: MixSpec,
+    members: Members,
+    scene: Scene,
+    shapes: HashMap<VideoRef, Shape>,
+    /// Published tracks that cannot be mixed.
+    not_mixable: Vec<NotMixable>,
+    /// The room's documents are known.
+    is_synced: bool,
+    /// As they say.
+    is_open: bool,
+    is_inhabited: bool,
+}
+
+impl Controller {
+    pub fn new(spec: MixSpec, announcements: Announcements, outputs: Outputs) -> Self {
+        Self {
+            announcements,
+            outputs,
+            spec,
+            members: Members::default(),
+            scene: Scene::default(),
+            shapes: HashMap::new(),
+            not_mixable: Vec::new(),
+            is_synced: false,
+            is_open: false,
+            is_inhabited: false,
+        }
+    }
+
+    /// Runs until the mix is to end, and answers why.
+    pub async fn run(&mut self, mut inputs: Inputs) -> StopReason {
+        let mut own = self.announcements.node().own();
+        self.publish_running().await;
+        loop {
+            tokio::select! {
+                _ = inputs.stop.changed() => {
+                    return inputs.stop.borrow_and_update().clone().unwrap_or(StopReason::Shutdown);
+                }
+                event = inputs.changes.next() => {
+                    match event {
+                        WatchEvent::Change(change) => self.handle_change(&change).await,
+                        WatchEvent::Synced => self.is_synced = true,
+                    }
+                    if self.room_has_ended() {
+                        return StopReason::RoomEmpty;
+                    }
+                }
+                // The documents of before have vanished with the incarnation of before.
+                Ok(()) = own.changed() => {
+                    self.publish_running().await;
+                    if self.announcements.has_program() {
+                        self.announcements.publish_program(&self.spec).await;
+                    }
+                }
+                report = inputs.reports.recv() => match report {
+                    Some(Report::Failed(error)) => return StopReason::Failed { message: error.to_string() },
+                    Some(report) => self.handle_report(report).await,
+                    None => return StopReason::Failed { message: "the mix thread ended".into() },
+                },
+                Some(track) = inputs.not_mixable.recv() => self.handle_not_mixable(track).await,
+                Some(relayout) = inputs.commands.recv() => self.handle_relayout(relayout).await,
+            }
+        }
+    }
+
+    /// Lets go of the worker, which ends, and gives back what the end is told with.
+    pub fn into_announcements(self) -> Announcements {
+        self.announcements
+    }
+
+    /// Nobody is in the room any more.
+    fn room_has_ended(&self) -> bool {
+        self.is_synced && !(self.is_open && self.is_inhabited)
+    }
+
+    async fn handle_change(&mut self, change: &Change) {
+        if change.key == info_key(&self.spec.room) {
+            self.is_open = change.entry.is_some();
+            return;
+        } else if change.key == seats_key(&self.spec.room) {
+            self.members.handle_seats(change.parse());
+        } else if change.key == roster_key(&self.spec.room) {
+            let roster: Option<Roster> = change.parse();
+            self.is_inhabited = roster.as_ref().is_some_and(|roster| !roster.members.is_empty());
+            self.members.handle_roster(roster);
+        } else {
+            return;
+        }
+        self.handle_members().await;
+    }
+
+    async fn handle_members(&mut self) {
+        let members = self.members.in_order();
+        let told = self.not_mixable.len();
+        self.not_mixable.retain(|track| {
+            let mut publishers = members.iter().filter(|member| member.user == track.user_id);
+            publishers.any(|member| member.publishes(track.source))
+        });
+        if self.not_mixable.len() != told {
+            self.publish_running().await;
+        }
+        let scene = self.scene_of(&self.spec);
+        if scene != self.scene {
+            self.adopt(scene.clone());
+            // A worker that has ended is seen at its reports.
+            let _told_or_ended = self.outputs.orders.send(Order::Scene(scene)).await;
+        }
+    }
+
+    /// The new encoding and the new layout begin with one and the same frame.
+    async fn handle_relayout(&mut self, relayout: Relayout) {
+        let (done, answer) = oneshot::channel();
+        let scene = self.scene_of(&relayout.spec);
+        let order = Order::Spec {
+            spec: relayout.spec.clone(),
+            scene: scene.clone(),
+            done,
+        };
+        if self.outputs.orders.send(order).await.is_err() {
+            return;
+        }
+        let Ok(result) = answer.await else { return };
+        if result.is_ok() {
+            let told = std::mem::replace(&mut self.spec, *relayout.spec);
+            self.adopt(scene);
+            self.publish_running().await;
+            if told.push_urls != self.spec.push_urls || told.video != self.spec.video || told.audio != self.spec.audio {
+                self.announcements.publish_program(&self.spec).await;
+            }
+        }
+        let _caller_gave_up = relayout.done.send(result);
+    }
+
+    async fn handle_not_mixable(&mut self, track: NotMixable) {
+        // A session that was opened again is told again.
+        if self.not_mixable.contains(&track) {
+            return;
+        }
+        self.not_mixable.push(track.clone());
+        self.publish_running().await;
+        let (room, stream_id) = (self.spec.room.clone(), self.spec.stream_id.clone());
+        self.announcements
+            .tell(&Event::NotMixable { room, stream_id, track })
+            .await;
+    }
+
+    async fn handle_report(&mut self, report: Report) {
+        let (room, stream_id) = (self.spec.room.clone(), self.spec.stream_id.clone());
+        match report {
+            Report::NeedsKey(video) => {
+                // Asked for again while it is needed.
+                let _asked_or_later = self.outputs.key_requests.try_send(video);
+            }
+            Report::Shape(video, shape) => {
+                self.shapes.insert(video, shape);
+                let wants = Wants::of(&self.scene, &self.shapes);
+                self.outputs
+                    .wants
+                    .send_if_modified(|before| std::mem::replace(before, wants.clone()) != wants);
+            }
+            Report::Failed(_) => {}
+            Report::Health(health) => {
+                let event = Event::Health {
+                    room,
+                    stream_id,
+                    health,
+                };
+                self.announcements.tell(&event).await;
+            }
+            Report::Begun => {
+                self.announcements.publish_program(&self.spec).await;
+                self.announcements.tell(&Event::Started { room, stream_id }).await;
+            }
+        }
+    }
+
+    fn scene_of(&self, spec: &MixSpec) -> Scene {
+        let canvas = spec.video.map(|video| Canvas {
+            width: usize::from(video.width),
+            height: usize::from(video.height),
+        });
+        lay_out(&spec.layout, &self.members.in_order(), canvas)
+    }
+
+    fn adopt(&mut self, scene: Scene) {
+        self.shapes
+            .retain(|video, _| scene.placements.iter().any(|placement| placement.video == *video));
+        self.outputs.wants.send_replace(Wants::of(&scene, &self.shapes));
+        self.scene = scene;
+    }
+
+    async fn publish_running(&mut self) {
+        self.announcements.publish_running(&self.spec, &self.not_mixable).await;
+    }
+}

@@ -1,0 +1,342 @@
+//! Cuts a program into CMAF segments: for live HLS and for recordings alike. Sans-IO: frames in, [`Output`] out.
+//!
+//! Frames are put in order of decode time first, so that a segment has all audio up to its end. Every time is the
+//! program's, from the first keyframe on: a gap stays a gap, and audio is never early.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::MuxError;
+use super::cmaf::{TimedFrame, chunk, init_segment};
+use crate::program::{Frame, ProgramHeader, Track};
+use crate::time::MediaTime;
+
+/// Longest time between keyframes that a mix may ask for.
+pub const LONGEST_GOP: Duration = Duration::from_secs(5);
+/// One track may be this far behind the other; then the other does not wait for it any more.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+/// Keyframes come at whole seconds, and rounding must not double a segment.
+const TOLERANCE: Duration = Duration::from_millis(30);
+
+/// How long segments and chunks are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lengths {
+    /// Least length of a segment; it ends at the next keyframe.
+    pub segment: Duration,
+    /// Length of a chunk.
+    pub chunk: Duration,
+}
+
+impl Lengths {
+    /// Longest segment in whole seconds, by the rounding of RFC 8216 §4.3.3.1: it holds for the whole life of a stream.
+    ///
+    /// Keyframes at whole seconds never end a segment before its least length.
+    pub fn target_seconds(self) -> u64 {
+        self.segment.as_secs() + LONGEST_GOP.as_secs() - 1
+    }
+
+    /// A segment that is longer is rounded to more than the target.
+    fn limit(self) -> Duration {
+        Duration::from_secs(self.target_seconds()) + Duration::from_millis(499)
+    }
+}
+
+/// What is made, in this order: a beginning, its chunks, its end.
+#[derive(Debug, Clone)]
+pub enum Output {
+    Begin(SegmentStart),
+    Chunk(Chunk),
+    End(SegmentEnd),
+}
+
+#[derive(Debug, Clone)]
+pub struct SegmentStart {
+    /// The init segment, the same [`Bytes`] until it changes.
+    pub init: Bytes,
+    pub header: Arc<ProgramHeader>,
+    /// It does not go on where the one before ended, or needs another init segment.
+    pub discontinuity: bool,
+    /// It begins with a keyframe.
+    pub independent: bool,
+    /// Program time.
+    pub at: MediaTime,
+}
+
+#[derive(Debug, Clone)]
+pub struct Chunk {
+    pub bytes: Bytes,
+    pub duration: Duration,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SegmentEnd {
+    pub duration: Duration,
+}
+
+/// See the [module](self).
+pub struct Segmenter {
+    lengths: Lengths,
+    /// In MP4 headers, since 1970.
+    created: Duration,
+    /// Frames that wait for their turn, video and audio.
+    waiting: [VecDeque<Arc<Frame>>; 2],
+    /// End of the newest frame of each track.
+    seen: [Option<MediaTime>; 2],
+    /// Program time of the stream's zero.
+    origin: Option<MediaTime>,
+    open: Option<Open>,
+    /// Where the last segment ended, when frames go on there.
+    cut_at: Option<MediaTime>,
+    init: Option<(Arc<ProgramHeader>, Bytes)>,
+    /// A segment was made before the one that is to come.
+    is_later: bool,
+    chunks: u32,
+    out: VecDeque<Output>,
+}
+
+/// The segment being filled.
+struct Open {
+    header: Arc<ProgramHeader>,
+    since: MediaTime,
+    chunk_since: MediaTime,
+    /// The newest frame of each track, whose duration is not known yet.
+    held: [Option<Arc<Frame>>; 2],
+    ready: Vec<TimedFrame>,
+    /// End of the newest leading frame.
+    end: MediaTime,
+}
+
+impl Segmenter {
+    /// `created`: time of creation in MP4 headers, since 1970.
+    pub fn new(lengths: Lengths, created: Duration) -> Self {
+        Self {
+            lengths,
+            created,
+            waiting: Default::default(),
+            seen: [None, None],
+            origin: None,
+            open: None,
+            cut_at: None,
+            init: None,
+            is_later: false,
+            chunks: 0,
+            out: VecDeque::new(),
+        }
+    }
+
+    /// Takes the next frame.
+    ///
+    /// Errors: [`MuxError`]; then the segment is given up, and the next keyframe begins another.
+    pub fn handle_frame(&mut self, frame: Arc<Frame>) -> Result<(), MuxError> {
+        let track = index(frame.track);
+        self.seen[track] = Some(frame.pts.plus(frame.duration.into()));
+        self.waiting[track].push_back(frame);
+        self.release(Wait::ForOther)
+    }
+
+    /// Frames were lost: the segment ends, and the next keyframe begins another.
+    ///
+    /// Errors: [`MuxError`]; the segment may lack its end.
+    pub fn handle_loss(&mut self) -> Result<(), MuxError> {
+        let released = self.release(Wait::No);
+        self.seen = [None, None];
+        released.and(self.close(None))
+    }
+
+    /// The program is over.
+    ///
+    /// Errors: [`MuxError`]; the segment may lack its end.
+    pub fn finish(&mut self) -> Result<(), MuxError> {
+        self.handle_loss()
+    }
+
+    /// The next piece; None: all are out.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.out.pop_front()
+    }
+
+    fn release(&mut self, wait: Wait) -> Result<(), MuxError> {
+        while let Some(track) = self.next_track(wait) {
+            let Some(frame) = self.waiting[track].pop_front() else {
+                break;
+            };
+            if let Err(error) = self.place(frame) {
+                self.open = None;
+                self.cut_at = None;
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// The track whose first waiting frame is next; None: it may not be known yet.
+    fn next_track(&self, wait: Wait) -> Option<usize> {
+        let [video, audio] = [self.waiting[0].front(), self.waiting[1].front()];
+        let (track, frame) = match (video, audio) {
+            (None, None) => return None,
+            (Some(video), Some(audio)) => return Some(usize::from(audio.pts.is_before(video.pts))),
+            (Some(video), None) => (0, video),
+            (None, Some(audio)) => (1, audio),
+        };
+        let alone = frame.header.video.is_none();
+        let other_is_further = self.seen[1 - track].is_some_and(|seen| !seen.is_before(frame.pts));
+        let newest = self.waiting[track].back().unwrap_or(frame).pts.duration();
+        let waited = newest.saturating_sub(frame.pts.duration()) > LONGEST_WAIT;
+        (wait == Wait::No || alone || other_is_further || waited).then_some(track)
+    }
+
+    /// Takes a frame in order.
+    fn place(&mut self, frame: Arc<Frame>) -> Result<(), MuxError> {
+        let leads = frame.track == Track::Video || frame.header.video.is_none();
+        if leads && self.ends_before(&frame) {
+            self.close(Some(&frame))?;
+        }
+        if self.open.is_none() {
+            // One that is no keyframe begins a segment only right behind one that would have been too long.
+            if !leads || !(frame.is_key || self.cut_at == Some(frame.pts)) {
+                return Ok(());
+            }
+            self.begin(&frame)?;
+        }
+        let (Some(origin), Some(open)) = (self.origin, &mut self.open) else {
+            return Ok(());
+        };
+        // Audio of another configuration waits for the init segment that begins with the next keyframe.
+        let fits = leads || open.header.audio.decodes_like(&frame.header.audio);
+        if !fits || frame.pts.is_before(origin) {
+            return Ok(());
+        }
+        if leads {
+            if frame.pts.since(open.chunk_since) + TOLERANCE >= self.lengths.chunk {
+                open.settle(origin, frame.track, Some(frame.pts));
+                self.out
+                    .extend(open.take_chunk(&mut self.chunks, frame.pts)?.map(Output::Chunk));
+            }
+            open.end = frame.pts.plus(frame.duration.into());
+        }
+        open.hold(origin, frame);
+        Ok(())
+    }
+
+    /// Whether the open segment ends before this leading frame.
+    fn ends_before(&self, frame: &Frame) -> bool {
+        let Some(open) = &self.open else { return false };
+        let length = frame.pts.since(open.since);
+        if frame.is_key {
+            let changed = !open.header.decodes_like(&frame.header);
+            let long_enough = length + TOLERANCE >= self.lengths.segment;
+            // The next chance may be a whole GOP away.
+            let too_late_then = open.header.video.is_some() && length + LONGEST_GOP > self.lengths.limit();
+            return changed || long_enough || too_late_then;
+        }
+        // A busy encoder may make keyframes later than it was asked to.
+        let with_it = length + MediaTime::new(frame.duration.into(), frame.pts.rate()).duration();
+        with_it > self.lengths.limit()
+    }
+
+    fn begin(&mut self, frame: &Arc<Frame>) -> Result<(), MuxError> {
+        self.origin.get_or_insert(frame.pts);
+        let known = self
+            .init
+            .as_ref()
+            .filter(|(header, _)| header.decodes_like(&frame.header));
+        let (init, is_new) = match known {
+            Some((_, init)) => (init.clone(), false),
+            None => (init_segment(&frame.header, self.created)?, true),
+        };
+        self.init = Some((frame.header.clone(), init.clone()));
+        let follows = self.cut_at == Some(frame.pts);
+        self.out.push_back(Output::Begin(SegmentStart {
+            init,
+            header: frame.header.clone(),
+            discontinuity: self.is_later && (is_new || !follows),
+            independent: frame.is_key,
+            at: frame.pts,
+        }));
+        self.is_later = true;
+        self.open = Some(Open {
+            header: frame.header.clone(),
+            since: frame.pts,
+            chunk_since: frame.pts,
+            held: [None, None],
+            ready: Vec::new(),
+            end: frame.pts,
+        });
+        Ok(())
+    }
+
+    /// Ends the open segment, before `next` or with what it has.
+    fn close(&mut self, next: Option<&Frame>) -> Result<(), MuxError> {
+        self.cut_at = next.map(|frame| frame.pts);
+        let (Some(origin), Some(mut open)) = (self.origin, self.open.take()) else {
+            return Ok(());
+        };
+        let end = next.map_or(open.end, |frame| frame.pts);
+        let leading = match open.header.video {
+            Some(_) => Track::Video,
+            None => Track::Audio,
+        };
+        for track in [Track::Video, Track::Audio] {
+            open.settle(origin, track, (track == leading).then_some(end));
+        }
+        self.out
+            .extend(open.take_chunk(&mut self.chunks, end)?.map(Output::Chunk));
+        let duration = end.since(open.since);
+        self.out.push_back(Output::End(SegmentEnd { duration }));
+        Ok(())
+    }
+}
+
+impl Open {
+    /// Takes a frame; it is ready when the next one of its track is there.
+    fn hold(&mut self, origin: MediaTime, frame: Arc<Frame>) {
+        let track = frame.track;
+        self.settle(origin, track, Some(frame.pts));
+        self.held[index(track)] = Some(frame);
+    }
+
+    /// The track's newest frame lasts until `next`, or as long as it says.
+    fn settle(&mut self, origin: MediaTime, track: Track, next: Option<MediaTime>) {
+        let Some(frame) = self.held[index(track)].take() else {
+            return;
+        };
+        let duration = match next {
+            Some(next) => next.ticks().saturating_sub(frame.pts.ticks()),
+            None => frame.duration.into(),
+        };
+        let zero = origin.rescale(frame.pts.rate()).ticks();
+        self.ready.push(TimedFrame {
+            decode_time: frame.pts.ticks().saturating_sub(zero),
+            duration: u32::try_from(duration).unwrap_or(u32::MAX),
+            frame,
+        });
+    }
+
+    fn take_chunk(&mut self, chunks: &mut u32, end: MediaTime) -> Result<Option<Chunk>, MuxError> {
+        let frames = std::mem::take(&mut self.ready);
+        if frames.is_empty() {
+            return Ok(None);
+        }
+        *chunks = chunks.wrapping_add(1);
+        let duration = end.since(std::mem::replace(&mut self.chunk_since, end));
+        let bytes = chunk(*chunks, &frames)?;
+        Ok(Some(Chunk { bytes, duration }))
+    }
+}
+
+/// Whether a frame waits until the other track cannot bring an earlier one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wait {
+    ForOther,
+    No,
+}
+
+fn index(track: Track) -> usize {
+    match track {
+        Track::Video => 0,
+        Track::Audio => 1,
+    }
+}

@@ -1,0 +1,214 @@
+//! Recorded files over HTTP: `/recordings`. Nothing is listed or given without a key or a signed address.
+
+use std::path::Path as FilePath;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use metrics::counter;
+use rotunda_proto::api_key::{self, ApiKeyError};
+use rotunda_proto::clock::Clock;
+use rotunda_proto::config::Application;
+use rotunda_proto::file_link::FileLinkKey;
+use rotunda_proto::ids::SdkAppId;
+use rotunda_proto::recording::ListedFile;
+use rotunda_store::{CatalogueRow, Store, StoreError};
+use serde_json::json;
+use tower::ServiceExt;
+use tower_http::cors::CorsLayer;
+use tower_http::services::ServeDir;
+use tracing::error;
+
+use crate::config::Config;
+
+/// Files of a list, the newest.
+const LISTED: u32 = 200;
+
+/// The files, and who may have them.
+#[derive(Clone)]
+pub struct Files(Arc<Parts>);
+
+struct Parts {
+    key: FileLinkKey,
+    public_url: String,
+    life: Duration,
+    folder: ServeDir,
+    applications: Vec<Application>,
+    store: Store,
+}
+
+/// Why a file is not given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Refused {
+    Key(ApiKeyError),
+    /// An address whose signature is wrong or expired.
+    Link(&'static str, String),
+    NotFound,
+    Catalogue,
+}
+
+impl Files {
+    pub fn new(config: &Config, key: FileLinkKey, applications: Vec<Application>, store: Store) -> Self {
+        Self(Arc::new(Parts {
+            key,
+            public_url: config.public_url.trim_end_matches('/').to_owned(),
+            life: Duration::from_secs(config.link_seconds),
+            folder: ServeDir::new(&config.directory).append_index_html_on_directories(false),
+            applications,
+            store,
+        }))
+    }
+
+    /// `/recordings`, a list as JSON, and the files below it.
+    pub fn router(&self) -> Router {
+        Router::new()
+            .route("/recordings", get(list))
+            .route("/recordings/{*path}", get(file))
+            .layer(CorsLayer::permissive())
+            .with_state(self.clone())
+    }
+
+    /// The signed address of a file of the catalogue, good from now on.
+    pub fn url(&self, name: &str, unix_now: Duration) -> String {
+        let first = name.split('/').next().unwrap_or_default();
+        let signed = self.0.key.sign(first, unix_now + self.0.life);
+        format!("{}/recordings/{signed}/{name}", self.0.public_url)
+    }
+
+    /// An application's newest files, with addresses that are good from now on.
+    pub async fn list(&self, app: SdkAppId) -> Result<Vec<ListedFile>, StoreError> {
+        let now = Clock.unix();
+        let rows = self.0.store.newest_files(app, LISTED).await?;
+        let listed = |row: CatalogueRow| ListedFile {
+            url: self.url(&row.name, now),
+            name: row.name,
+            state: row.state,
+            format: row.format,
+            size: row.size_bytes.unsigned_abs(),
+            duration_ms: row.duration_ms.unsigned_abs(),
+            started_unix_ms: row.started_unix_us.unsigned_abs() / 1000,
+        };
+        Ok(rows.into_iter().map(listed).collect())
+    }
+
+    /// Whether an application has a file of this path, or a recording whose folder it is in.
+    async fn has(&self, app: SdkAppId, path: &str) -> Result<bool, StoreError> {
+        let folder = path.split_once('/').map_or("-", |(folder, _)| folder);
+        // Earlier versions entered an HLS recording under the name of its playlist.
+        let playlist = format!("{folder}/index.m3u8");
+        self.0.store.has_file(app, [path, &playlist], folder).await
+    }
+
+    fn caller(&self, headers: &HeaderMap) -> Result<&Application, Refused> {
+        let header = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        api_key::application(self.0.applications.iter(), header).map_err(Refused::Key)
+    }
+
+    /// The path below the folder of the files, where the request may have it.
+    async fn permitted(&self, path: &str, headers: &HeaderMap) -> Result<String, Refused> {
+        let (first, rest) = path.split_once('/').unwrap_or((path, ""));
+        if FileLinkKey::is_signed(first) {
+            let name = rest.split('/').next().unwrap_or_default();
+            let verified = self.0.key.verify(first, name, Clock.unix());
+            return match verified {
+                Ok(()) => Ok(rest.to_owned()),
+                Err(error) => {
+                    let code = match error {
+                        rotunda_proto::file_link::FileLinkError::Expired => "link_expired",
+                        rotunda_proto::file_link::FileLinkError::Signature => "link_invalid",
+                    };
+                    Err(Refused::Link(code, error.to_string()))
+                }
+            };
+        }
+        let application = self.caller(headers)?;
+        match self.has(application.sdk_app_id, path).await {
+            Ok(true) => Ok(path.to_owned()),
+            Ok(false) => Err(Refused::NotFound),
+            Err(error) => {
+                error!(error = &error as &dyn std::error::Error, "look a file up");
+                Err(Refused::Catalogue)
+            }
+        }
+    }
+}
+
+async fn list(State(files): State<Files>, headers: HeaderMap) -> Response {
+    let application = match files.caller(&headers) {
+        Ok(application) => application,
+        Err(refused) => return refused.into_response(),
+    };
+    match files.list(application.sdk_app_id).await {
+        Ok(list) => Json(list).into_response(),
+        Err(error) => {
+            error!(error = &error as &dyn std::error::Error, "list the recordings");
+            Refused::Catalogue.into_response()
+        }
+    }
+}
+
+async fn file(State(files): State<Files>, Path(path): Path<String>, request: Request) -> Response {
+    let (mut parts, _) = request.into_parts();
+    let path = match files.permitted(&path, &parts.headers).await {
+        Ok(path) => path,
+        Err(refused) => return refused.into_response(),
+    };
+    // Names are letters, digits, `_`, `-` and `.`: everything else names no file of ours.
+    let Some(uri) = plain(&path).then(|| format!("/{path}").parse::<Uri>().ok()).flatten() else {
+        return Refused::NotFound.into_response();
+    };
+    parts.uri = uri;
+    let given = files
+        .0
+        .folder
+        .clone()
+        .oneshot(Request::from_parts(parts, Body::empty()))
+        .await;
+    match given {
+        Ok(response) if response.status() == StatusCode::NOT_FOUND => Refused::NotFound.into_response(),
+        Ok(response) => response.into_response(),
+        Err(never) => match never {},
+    }
+}
+
+/// Whether a path is made of plain names and names media: what the recorder keeps for itself is not given.
+fn plain(path: &str) -> bool {
+    const MEDIA: [&str; 7] = ["aac", "flv", "m3u8", "m4s", "mp3", "mp4", "ts"];
+    let is_media = path.rsplit_once('.').is_some_and(|(_, ending)| MEDIA.contains(&ending));
+    let is_name = |part: &str| {
+        !part.is_empty()
+            && !part.starts_with('.')
+            && part
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte))
+    };
+    is_media && path.split('/').all(is_name) && FilePath::new(path).is_relative()
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let (status, code, message) = match self {
+            Self::Key(error) => (StatusCode::UNAUTHORIZED, "api_key_needed", error.to_string()),
+            Self::Link(code, message) => (StatusCode::FORBIDDEN, code, message),
+            Self::NotFound => (
+                StatusCode::NOT_FOUND,
+                "no_such_file",
+                "there is no such file".to_owned(),
+            ),
+            Self::Catalogue => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "internal",
+                "the catalogue does not answer".to_owned(),
+            ),
+        };
+        if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+            counter!("rotunda_recorder_file_refusals_total", "reason" => code).increment(1);
+        }
+        (status, Json(json!({ "error": { "code": code, "message": message } }))).into_response()
+    }
+}

@@ -1,0 +1,257 @@
+//! Makes the files of a recording from its segments. Blocking; each step may be repeated.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rotunda_media::mux::hls::Kind;
+use rotunda_media::mux::mp4::{Source, Summary};
+use rotunda_media::mux::segmenter::Lengths;
+use rotunda_media::mux::stored::{self, StoredSample};
+use rotunda_media::mux::{MuxError, adts, flv_file, mp3_file, mp4};
+use rotunda_media::program::Track;
+use rotunda_media::time::MediaTime;
+use rotunda_proto::recording::{FileFormat, Gap};
+use thiserror::Error;
+
+use crate::folder::{Entry, Folder, Line, Manifest};
+use crate::playlist::playlist;
+
+/// Frames of audio before a part's start, with which its decoder begins.
+const AUDIO_LEAD: usize = 2;
+
+/// Why a file was not made.
+#[derive(Debug, Error)]
+pub enum FinishError {
+    #[error("read or write the recording's folder")]
+    Folder(#[from] io::Error),
+    #[error("make the file")]
+    Mux(#[from] MuxError),
+}
+
+/// A file that is whole on the disk.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Finished {
+    /// Without folder.
+    pub name: String,
+    pub size_bytes: u64,
+    pub duration: Duration,
+    /// Since 1970.
+    pub started: Duration,
+    pub ended: Duration,
+    pub resolution: Option<(u16, u16)>,
+    pub gaps: Vec<Gap>,
+}
+
+/// A recording whose files are to be made.
+pub struct Finisher<'a> {
+    folder: &'a Folder,
+    manifest: Manifest,
+    entries: Vec<Entry>,
+    stamp: &'a dyn Fn(Duration) -> String,
+}
+
+impl<'a> Finisher<'a> {
+    /// `stamp`: a time as it stands in names.
+    pub fn open(folder: &'a Folder, stamp: &'a dyn Fn(Duration) -> String) -> Result<Self, FinishError> {
+        Ok(Self {
+            manifest: folder.manifest()?,
+            entries: folder.entries()?,
+            folder,
+            stamp,
+        })
+    }
+
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The parts that the recording was split into, and their starts since 1970.
+    pub fn parts(&self) -> Vec<(u64, Duration)> {
+        let mut parts: Vec<(u64, Duration)> = Vec::new();
+        for entry in &self.entries {
+            if parts.last().is_none_or(|(part, _)| *part != entry.begun.part) {
+                parts.push((entry.begun.part, Duration::from_micros(entry.begun.wall_unix_us)));
+            }
+        }
+        parts
+    }
+
+    /// The recording is over: a segment that was being written ends with its last whole chunk.
+    pub fn seal(&mut self) -> Result<(), FinishError> {
+        for entry in &mut self.entries {
+            if entry.duration.is_some() {
+                continue;
+            }
+            let path = self.folder.segment(entry.begun.number);
+            let mut samples = Vec::new();
+            let whole = match stored::scan(&path, 0, &mut samples) {
+                Ok(whole) => whole,
+                Err(MuxError::Io(_, error)) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(error.into()),
+            };
+            let leading = if entry.begun.resolution.is_some() {
+                Track::Video
+            } else {
+                Track::Audio
+            };
+            let ends = samples
+                .iter()
+                .filter(|sample| sample.track == leading)
+                .map(|sample| sample.decode_time + u64::from(sample.duration));
+            let Some(end) = ends.max() else { continue };
+            let file = fs::OpenOptions::new().write(true).open(&path)?;
+            file.set_len(whole)?;
+            file.sync_all()?;
+            let duration = MediaTime::new(end, entry.begun.rate).since(entry.start());
+            self.folder.append(&Line::End {
+                number: entry.begun.number,
+                duration_us: duration.as_micros() as u64,
+            })?;
+            entry.duration = Some(duration);
+        }
+        Ok(())
+    }
+
+    /// Makes one file: of a part, or of all of it where the format is HLS.
+    ///
+    /// Errors: [`FinishError`]; [`MuxError::Empty`] where nothing was recorded.
+    pub fn finish(&self, part: u64, format: FileFormat) -> Result<Finished, FinishError> {
+        let of_part =
+            |entry: &&Entry| entry.duration.is_some() && (format == FileFormat::Hls || entry.begun.part == part);
+        let entries: Vec<&Entry> = self.entries.iter().filter(of_part).collect();
+        let (Some(first), Some(last)) = (entries.first(), entries.last()) else {
+            return Err(MuxError::Empty.into());
+        };
+        let wall = |entry: &Entry| Duration::from_micros(entry.begun.wall_unix_us);
+        let (started, ended) = (wall(first), wall(last) + last.length());
+        let stamp = self.stamp;
+        let name = format!("{}_{}_{}", self.manifest.prefix, stamp(started), stamp(ended));
+        let (name, summary) = match format {
+            FileFormat::Hls => self.finish_hls(format!("{name}.m3u8"), &entries)?,
+            _ => self.derive(format!("{name}.{}", format.as_str()), format, &entries, started)?,
+        };
+        let has_video = matches!(format, FileFormat::Hls | FileFormat::Mp4 | FileFormat::Flv);
+        Ok(Finished {
+            name,
+            size_bytes: summary.size_bytes,
+            duration: Duration::from_millis(summary.duration_ms),
+            started,
+            ended,
+            resolution: first.begun.resolution.filter(|_| has_video),
+            gaps: entries
+                .iter()
+                .skip(1)
+                .filter_map(|entry| entry.begun.gap.clone())
+                .collect(),
+        })
+    }
+
+    fn finish_hls(&self, name: String, entries: &[&Entry]) -> Result<(String, Summary), FinishError> {
+        let entries: Vec<Entry> = entries.iter().map(|entry| (*entry).clone()).collect();
+        let lengths = Lengths {
+            segment: Duration::from_secs(self.manifest.segment_seconds),
+            chunk: Duration::ZERO,
+        };
+        self.folder
+            .replace(&name, playlist(Kind::Vod, &entries, lengths).as_bytes())?;
+        self.folder.remove_growing_playlist()?;
+        let mut size_bytes = 0;
+        for entry in &entries {
+            size_bytes += fs::metadata(self.folder.segment(entry.begun.number))?.len();
+        }
+        let duration: Duration = entries.iter().map(Entry::length).sum();
+        let summary = Summary {
+            duration_ms: duration.as_millis() as u64,
+            size_bytes,
+        };
+        Ok((name, summary))
+    }
+
+    /// Writes a file beside the segments and gives it its name when it is whole.
+    fn derive(
+        &self,
+        name: String,
+        format: FileFormat,
+        entries: &[&Entry],
+        started: Duration,
+    ) -> Result<(String, Summary), FinishError> {
+        let (Some(first), Some(last)) = (entries.first(), entries.last()) else {
+            return Err(MuxError::Empty.into());
+        };
+        let tracks = stored::read_init(&self.folder.init(first.begun.init))?;
+        let (mut files, mut samples) = self.lead(first)?;
+        for entry in entries {
+            let path = self.folder.segment(entry.begun.number);
+            stored::scan(&path, files.len() as u32, &mut samples)?;
+            files.push(path);
+        }
+        let source = Source {
+            tracks: &tracks,
+            files: &files,
+            samples: &samples,
+            start: first.start(),
+            end: end(last),
+        };
+        let unfinished = self.folder.file(&format!("{name}.unfinished"));
+        let summary = make(format, &source, started, &unfinished)?;
+        fs::rename(&unfinished, self.folder.file(&name))?;
+        self.folder.sync()?;
+        Ok((name, summary))
+    }
+
+    /// The audio right before a part, where it goes on from the part before.
+    fn lead(&self, first: &Entry) -> Result<(Vec<PathBuf>, Vec<StoredSample>), FinishError> {
+        let before = first.begun.number.checked_sub(1).and_then(|number| {
+            let found = self.entries.iter().find(|entry| entry.begun.number == number);
+            found.filter(|before| before.begun.init == first.begun.init && !first.begun.discontinuity)
+        });
+        let Some(before) = before else {
+            return Ok((Vec::new(), Vec::new()));
+        };
+        let path = self.folder.segment(before.begun.number);
+        let mut samples = Vec::new();
+        stored::scan(&path, 0, &mut samples)?;
+        samples.retain(|sample| sample.track == Track::Audio);
+        let lead = samples.split_off(samples.len().saturating_sub(AUDIO_LEAD));
+        Ok((vec![path], lead))
+    }
+
+    /// Removes the segments of parts that are finished in every format, where nobody plays them. The newest one stays: the next
+    /// part begins with its audio.
+    pub fn remove_segments(&self, finished: impl Fn(u64) -> bool, is_over: bool) -> io::Result<()> {
+        let newest = self.entries.last().map(|entry| entry.begun.number);
+        for entry in &self.entries {
+            let number = entry.begun.number;
+            let is_needed = !is_over && (Some(number) == newest || self.is_last_of_part(number));
+            if finished(entry.begun.part) && !is_needed {
+                self.folder.remove_segment(number)?;
+            }
+        }
+        self.folder.sync()
+    }
+
+    fn is_last_of_part(&self, number: u64) -> bool {
+        let part = |number: u64| {
+            let found = self.entries.iter().find(|entry| entry.begun.number == number);
+            found.map(|entry| entry.begun.part)
+        };
+        part(number) != part(number + 1)
+    }
+}
+
+fn end(last: &Entry) -> MediaTime {
+    let ticks = last.length().as_nanos() * u128::from(last.begun.rate);
+    last.start().plus(((ticks + 500_000_000) / 1_000_000_000) as u64)
+}
+
+fn make(format: FileFormat, source: &Source<'_>, started: Duration, out: &Path) -> Result<Summary, MuxError> {
+    match format {
+        FileFormat::Mp4 => mp4::write(source, started, out),
+        FileFormat::Flv => flv_file::write(source, out),
+        FileFormat::Aac => adts::write(source, out),
+        FileFormat::Mp3 => mp3_file::write(source, out),
+        FileFormat::Hls => Err(MuxError::Codec),
+    }
+}

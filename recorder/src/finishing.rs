@@ -1,0 +1,153 @@
+//! Brings the files of a recording that are closed to their end: made, verified, entered as ready.
+
+use std::time::Duration;
+
+use metrics::counter;
+use rotunda_media::mux::MuxError;
+use rotunda_proto::recording::{FileFormat, RecordingFile};
+use thiserror::Error;
+use tracing::{error, info};
+
+use crate::config::Config;
+use crate::finisher::{FinishError, Finished, Finisher};
+use crate::folder::Folder;
+use crate::ledger::{Ledger, Row, State};
+use crate::name::stamp;
+
+/// Why a recording's files are not finished yet.
+#[derive(Debug, Error)]
+pub enum FinishingError {
+    #[error("read or write the ledger")]
+    Ledger(#[from] rotunda_store::StoreError),
+    #[error(transparent)]
+    Finish(#[from] FinishError),
+    #[error("a finishing task ended")]
+    Task(#[from] tokio::task::JoinError),
+    #[error("{0} files are not made yet")]
+    Left(usize),
+}
+
+/// Makes every file of the recording whose part is closed. `is_over`: no more segments come.
+///
+/// Errors: [`FinishingError`]; it may be called again.
+pub async fn finish(config: Config, ledger: Ledger, recording_id: String, is_over: bool) -> Result<(), FinishingError> {
+    let rows = ledger.rows(&recording_id).await?;
+    let folder = Folder::new(&config.directory, &recording_id);
+    if is_over && folder.exists() {
+        blocking(&config, &folder, |finisher| {
+            finisher.seal()?;
+            Ok(())
+        })
+        .await?;
+    }
+    let mut left = 0;
+    for row in rows
+        .iter()
+        .filter(|row| matches!(row.state, State::Closed | State::Finishing))
+    {
+        if let Err(failed) = finish_file(&config, &ledger, &folder, row).await {
+            // One format that fails keeps no other one back.
+            counter!("rotunda_recorder_failed_total").increment(1);
+            error!(
+                error = &failed as &dyn std::error::Error,
+                file = row.file.name,
+                "a file was not made; it is tried again"
+            );
+            left += 1;
+        }
+    }
+    if left > 0 {
+        return Err(FinishingError::Left(left));
+    }
+    clean_up(&config, &ledger, &folder, &recording_id, is_over).await
+}
+
+async fn finish_file(config: &Config, ledger: &Ledger, folder: &Folder, row: &Row) -> Result<(), FinishingError> {
+    ledger.set(State::Finishing, &row.file).await?;
+    let (part, format) = (row.part, row.file.format);
+    let made = match folder.exists() {
+        true => blocking(config, folder, move |finisher| finisher.finish(part, format)).await,
+        false => Err(FinishError::from(MuxError::Empty).into()),
+    };
+    match made {
+        Ok(made) => {
+            let file = ready(config, &row.file, made);
+            ledger.set(State::Ready, &file).await?;
+            info!(
+                file = file.name,
+                seconds = file.duration_ms / 1000,
+                bytes = file.size_bytes,
+                "file finished"
+            );
+            Ok(())
+        }
+        // It ended before its first frame: there is nothing to tell of.
+        Err(FinishingError::Finish(FinishError::Mux(MuxError::Empty))) => Ok(ledger.remove(&row.file.file_id).await?),
+        Err(failed) => Err(failed),
+    }
+}
+
+fn ready(config: &Config, known: &RecordingFile, made: Finished) -> RecordingFile {
+    let name = format!("{}/{}", known.task_id, made.name);
+    RecordingFile {
+        url: url(config, &name),
+        name,
+        size_bytes: made.size_bytes,
+        duration_ms: made.duration.as_millis() as u64,
+        started_unix_us: made.started.as_micros() as u64,
+        ended_unix_us: made.ended.as_micros() as u64,
+        resolution: made.resolution,
+        gaps: made.gaps,
+        ..known.clone()
+    }
+}
+
+pub fn url(config: &Config, name: &str) -> String {
+    format!("{}/recordings/{name}", config.public_url.trim_end_matches('/'))
+}
+
+/// Segments go when nobody plays them: not before every file that is made of them is verified.
+async fn clean_up(
+    config: &Config,
+    ledger: &Ledger,
+    folder: &Folder,
+    recording_id: &str,
+    is_over: bool,
+) -> Result<(), FinishingError> {
+    let rows = ledger.rows(recording_id).await?;
+    if rows.is_empty() && is_over {
+        let folder = folder.clone();
+        tokio::task::spawn_blocking(move || folder.remove())
+            .await?
+            .map_err(FinishError::from)?;
+        return Ok(());
+    }
+    if rows.iter().any(|row| row.file.format == FileFormat::Hls) {
+        return Ok(());
+    }
+    let open: Vec<u64> = rows
+        .iter()
+        .filter(|row| !row.state.is_done())
+        .map(|row| row.part)
+        .collect();
+    blocking(config, folder, move |finisher| {
+        let newest = finisher.parts().last().map(|(part, _)| *part);
+        let is_finished = |part| !open.contains(&part) && (is_over || Some(part) != newest);
+        Ok(finisher.remove_segments(is_finished, is_over)?)
+    })
+    .await
+}
+
+/// Disks block; the runtime's threads do not.
+async fn blocking<T: Send + 'static>(
+    config: &Config,
+    folder: &Folder,
+    work: impl FnOnce(&mut Finisher<'_>) -> Result<T, FinishError> + Send + 'static,
+) -> Result<T, FinishingError> {
+    let (zone, folder) = (config.name_zone(), folder.clone());
+    let done = tokio::task::spawn_blocking(move || {
+        let stamp = |time: Duration| stamp(time, &zone);
+        work(&mut Finisher::open(&folder, &stamp)?)
+    });
+    Ok(done.await??)
+}

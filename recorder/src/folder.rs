@@ -1,0 +1,221 @@
+//! A recording on the disk: a folder by its id with segments, and a journal from which everything else can be made again.
+//!
+//! | file | what is in it |
+//! | --- | --- |
+//! | `recording.json` | [`Manifest`]: what is recorded, for whom, as which files |
+//! | `journal.jsonl` | one [`Line`] when a segment begins and one when it ends |
+//! | `init-<n>.mp4`, `<n>.m4s` | CMAF init segments and segments |
+//! | `index.m3u8` | the playlist while it grows |
+//! | `<name>.<ending>` | finished files, and the complete playlist |
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use rotunda_media::time::MediaTime;
+use rotunda_proto::program::ProgramDescriptor;
+use rotunda_proto::recording::{FileFormat, Gap};
+use serde::{Deserialize, Serialize};
+
+const MANIFEST: &str = "recording.json";
+const JOURNAL: &str = "journal.jsonl";
+const GROWING: &str = "index.m3u8";
+
+/// What is recorded.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    pub recording_id: String,
+    /// Without the addresses it is pushed to, which are secret.
+    pub program: ProgramDescriptor,
+    pub formats: Vec<FileFormat>,
+    /// Names of files begin with it.
+    pub prefix: String,
+    /// Least length of a segment, seconds.
+    pub segment_seconds: u64,
+}
+
+/// A line of the journal.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "snake_case")]
+pub enum Line {
+    Begin(Begun),
+    End { number: u64, duration_us: u64 },
+}
+
+/// A segment that has begun.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Begun {
+    pub number: u64,
+    pub init: u64,
+    /// Which file of those that the recording is split into.
+    pub part: u64,
+    pub discontinuity: bool,
+    pub independent: bool,
+    /// Since the recording's zero, in ticks of `rate`: its decode time.
+    pub start_ticks: u64,
+    pub rate: u32,
+    /// Its start, since 1970.
+    pub wall_unix_us: u64,
+    /// Pixels; None for audio alone.
+    pub resolution: Option<(u16, u16)>,
+    /// What is missing before it.
+    #[serde(default)]
+    pub gap: Option<Gap>,
+}
+
+/// A segment as the journal has it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    pub begun: Begun,
+    /// None: it was being written when the process ended.
+    pub duration: Option<Duration>,
+}
+
+impl Entry {
+    pub fn start(&self) -> MediaTime {
+        MediaTime::new(self.begun.start_ticks, self.begun.rate)
+    }
+
+    pub fn length(&self) -> Duration {
+        self.duration.unwrap_or_default()
+    }
+}
+
+/// See the [module](self).
+#[derive(Debug, Clone)]
+pub struct Folder(PathBuf);
+
+impl Folder {
+    pub fn new(directory: &Path, recording_id: &str) -> Self {
+        Self(directory.join(recording_id))
+    }
+
+    /// Makes the folder and writes down what is recorded.
+    pub fn create(&self, manifest: &Manifest) -> io::Result<()> {
+        fs::create_dir_all(&self.0)?;
+        let json = serde_json::to_vec_pretty(manifest).map_err(io::Error::other)?;
+        self.replace(MANIFEST, &json)?;
+        File::create(self.0.join(JOURNAL))?.sync_all()?;
+        self.sync()?;
+        // The folder's own name lasts when its parent is on the disk.
+        self.0.parent().map_or(Ok(()), sync_folder)
+    }
+
+    pub fn exists(&self) -> bool {
+        self.0.join(MANIFEST).exists()
+    }
+
+    pub fn manifest(&self) -> io::Result<Manifest> {
+        serde_json::from_slice(&fs::read(self.0.join(MANIFEST))?).map_err(io::Error::other)
+    }
+
+    /// The journal's segments; a line that was being written is left out.
+    pub fn entries(&self) -> io::Result<Vec<Entry>> {
+        let text = fs::read(self.0.join(JOURNAL))?;
+        let mut entries: Vec<Entry> = Vec::new();
+        for line in text.split(|byte| *byte == b'\n') {
+            match serde_json::from_slice(line) {
+                Ok(Line::Begin(begun)) => entries.push(Entry { begun, duration: None }),
+                Ok(Line::End { number, duration_us }) => {
+                    if let Some(entry) = entries.iter_mut().find(|entry| entry.begun.number == number) {
+                        entry.duration = Some(Duration::from_micros(duration_us));
+                    }
+                }
+                Err(_) => {}
+            }
+        }
+        Ok(entries)
+    }
+
+    pub fn append(&self, line: &Line) -> io::Result<()> {
+        let mut text = serde_json::to_vec(line).map_err(io::Error::other)?;
+        text.push(b'\n');
+        let mut journal = OpenOptions::new().append(true).open(self.0.join(JOURNAL))?;
+        journal.write_all(&text)?;
+        journal.sync_data()
+    }
+
+    pub fn segment(&self, number: u64) -> PathBuf {
+        self.0.join(segment_name(number))
+    }
+
+    pub fn init(&self, number: u64) -> PathBuf {
+        self.0.join(init_name(number))
+    }
+
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// Whole or not at all: players read it at any moment.
+    pub fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let new = self.0.join(format!("{name}.new"));
+        let mut file = File::create(&new)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(new, self.0.join(name))?;
+        self.sync()
+    }
+
+    /// The playlist while it grows.
+    pub fn replace_growing_playlist(&self, text: &str) -> io::Result<()> {
+        self.replace(GROWING, text.as_bytes())
+    }
+
+    pub fn remove_growing_playlist(&self) -> io::Result<()> {
+        remove(&self.0.join(GROWING))
+    }
+
+    /// What is in the folder is on the disk, names too.
+    pub fn sync(&self) -> io::Result<()> {
+        sync_folder(&self.0)
+    }
+
+    /// Removes a segment.
+    pub fn remove_segment(&self, number: u64) -> io::Result<()> {
+        remove(&self.segment(number))
+    }
+
+    /// Removes all of it.
+    pub fn remove(&self) -> io::Result<()> {
+        match fs::remove_dir_all(&self.0) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+pub fn segment_name(number: u64) -> String {
+    format!("{number}.m4s")
+}
+
+pub fn init_name(number: u64) -> String {
+    format!("init-{number}.mp4")
+}
+
+/// The recordings that have had a folder for so long, by their ids.
+pub fn recordings_in(directory: &Path, now: SystemTime, least: Duration) -> io::Result<Vec<String>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        let Ok(manifest) = fs::metadata(directory.join(&name).join(MANIFEST)) else {
+            continue;
+        };
+        if now.duration_since(manifest.modified()?).unwrap_or_default() >= least {
+            found.push(name);
+        }
+    }
+    Ok(found)
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}

@@ -1,0 +1,64 @@
+//! Recordings that have a folder and no row: the database was lost, or the process ended in between.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use rotunda_proto::clock::Clock;
+use tracing::error;
+
+use crate::config::Config;
+use crate::finisher::Finisher;
+use crate::folder::{Folder, Manifest, recordings_in};
+use crate::ledger::Ledger;
+
+/// A recording that is to be entered.
+pub struct Orphan {
+    pub manifest: Manifest,
+    /// Its parts, and their starts since 1970.
+    pub parts: Vec<(u64, Duration)>,
+}
+
+/// What a search has found.
+#[derive(Default)]
+pub struct Found {
+    pub orphans: Vec<Orphan>,
+    /// Recordings that have a row: not looked up again.
+    pub known: HashSet<String>,
+}
+
+/// Looks through the recordings that have been on the disk for `age`.
+pub async fn find(config: Config, ledger: Ledger, known: HashSet<String>, age: Duration) -> Found {
+    let directory = config.directory.clone();
+    let folders = tokio::task::spawn_blocking(move || recordings_in(&directory, Clock.wall(), age)).await;
+    let folders = match folders {
+        Ok(Ok(folders)) => folders,
+        Ok(Err(error)) => {
+            error!(error = &error as &dyn std::error::Error, folder = %config.directory.display(), "look for recordings");
+            return Found {
+                orphans: Vec::new(),
+                known,
+            };
+        }
+        Err(_) => Vec::new(),
+    };
+    let mut found = Found::default();
+    for id in folders {
+        // A database that does not answer does not make orphans.
+        if known.contains(&id) || ledger.knows(&id).await.unwrap_or(true) {
+            found.known.insert(id);
+            continue;
+        }
+        let folder = Folder::new(&config.directory, &id);
+        let read = tokio::task::spawn_blocking(move || {
+            let finisher = Finisher::open(&folder, &|_| String::new()).ok()?;
+            Some(Orphan {
+                manifest: finisher.manifest().clone(),
+                parts: finisher.parts(),
+            })
+        });
+        if let Ok(Some(orphan)) = read.await {
+            found.orphans.push(orphan);
+        }
+    }
+    found
+}

@@ -1,0 +1,30 @@
+//! The playlist of a recording. Pure.
+
+use rotunda_media::mux::hls::{Head, Kind, Segment, playlist as text};
+use rotunda_media::mux::segmenter::Lengths;
+
+use crate::folder::{Entry, init_name, segment_name};
+
+/// The playlist of the segments that are whole.
+pub fn playlist(kind: Kind, entries: &[Entry], lengths: Lengths) -> String {
+    let segments: Vec<Segment> = entries
+        .iter()
+        .filter_map(|entry| {
+            Some(Segment {
+                uri: segment_name(entry.begun.number),
+                duration: entry.duration?,
+                program_date_time: None,
+                init_uri: init_name(entry.begun.init),
+                discontinuity: entry.begun.discontinuity,
+                independent: entry.begun.independent,
+            })
+        })
+        .collect();
+    let head = Head {
+        kind,
+        media_sequence: 0,
+        discontinuities: 0,
+        target_seconds: lengths.target_seconds(),
+    };
+    text(head, &segments)
+}

@@ -1,0 +1,526 @@
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+
+use rotunda_media::program::{Frame, ProgramWriter};
+use rotunda_bus::{InProcess, Requests};
+use rotunda_proto::mix::{AudioEncode, RecordSpec, VideoEncode};
+use rotunda_proto::program::program_key;
+use sqlx::Connection;
+use tokio::time::timeout;
+
+use super::hls_rules::{read, violations};
+use super::program::TestProgram;
+use super::*;
+
+const QUICK: Pace = Pace {
+    announce: Duration::from_millis(100),
+    look: Duration::from_millis(100),
+    lease: Duration::from_millis(600),
+    search: Duration::from_millis(200),
+    orphan_age: Duration::ZERO,
+    finish_again: Duration::from_millis(200),
+};
+
+/// The folder and the database that outlive a recorder.
+struct Place {
+    folder: tempfile::TempDir,
+    database: &'static str,
+    config: Config,
+}
+
+impl Place {
+    fn new(change: impl FnOnce(&mut Config)) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = Config {
+            directory: folder.path().join("recordings"),
+            hls_segment_seconds: 1,
+            free_space_floor_mb: 0,
+            ..Config::default()
+        };
+        change(&mut config);
+        Self {
+            folder,
+            database: "db",
+            config,
+        }
+    }
+
+    fn database(&self) -> String {
+        format!("sqlite://{}?mode=rwc", self.folder.path().join(self.database).display())
+    }
+
+    fn path(&self, file: &RecordingFile) -> PathBuf {
+        self.config.directory.join(&file.name)
+    }
+
+    /// Everything that lies in the recordings' folder.
+    fn files(&self) -> Vec<PathBuf> {
+        let folders = std::fs::read_dir(&self.config.directory).unwrap();
+        let mut files = Vec::new();
+        for folder in folders {
+            let folder = folder.unwrap().path();
+            files.extend(std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()));
+        }
+        files
+    }
+
+    async fn start(&self) -> Running {
+        let bus: SharedBus = Arc::new(InProcess::new());
+        let hub = ProgramHub::new();
+        let news = bus.serve(FILE_READY_SUBJECT).await.unwrap();
+        let store = Store::open(&self.database()).await.unwrap();
+        let shutdown = CancellationToken::new();
+        let service = Service::start_at_pace(
+            self.config.clone(),
+            Access {
+                key: FileLinkKey::new(&rotunda_proto::ticket::ClusterSecret::new("key")),
+                applications: Vec::new(),
+            },
+            bus.clone(),
+            hub.clone(),
+            store,
+            shutdown.clone(),
+            QUICK,
+        )
+        .await
+        .unwrap();
+        Running {
+            bus,
+            hub,
+            news,
+            service,
+            shutdown,
+        }
+    }
+}
+
+/// A recorder, and an outbox that takes its news.
+struct Running {
+    bus: SharedBus,
+    hub: ProgramHub,
+    news: Requests,
+    service: Service,
+    shutdown: CancellationToken,
+}
+
+impl Running {
+    async fn file(&mut self) -> RecordingFile {
+        let request = timeout(Duration::from_secs(20), self.news.next())
+            .await
+            .expect("a file");
+        let file = request.parse().unwrap();
+        request.answer(&Accepted {});
+        file
+    }
+
+    /// The files that come, in order of format.
+    async fn files(&mut self, count: usize) -> Vec<RecordingFile> {
+        let mut files = Vec::new();
+        for _ in 0..count {
+            files.push(self.file().await);
+        }
+        files.sort_by_key(|file| (file.format.as_str(), file.started_unix_us));
+        files
+    }
+
+    async fn no_file(&mut self) {
+        let more = timeout(Duration::from_millis(700), self.news.next()).await;
+        assert!(more.is_err(), "another file came");
+    }
+
+    async fn begin(&self, stream: &str, room: u32, record: &str) -> Program {
+        self.begin_as(stream, room, record, false).await
+    }
+
+    async fn begin_as(&self, stream: &str, room: u32, record: &str, audio_only: bool) -> Program {
+        let stream_id: StreamId = stream.parse().unwrap();
+        let writer = self.hub.open(&stream_id).unwrap();
+        let descriptor = ProgramDescriptor {
+            stream_id: stream_id.clone(),
+            room: serde_json::from_value(serde_json::json!({ "app": 1, "room": room })).unwrap(),
+            node: "node".parse().unwrap(),
+            audio: AudioEncode {
+                sample_rate: 48_000,
+                bitrate_kbps: 64,
+                channels: 2,
+            },
+            video: Some(VideoEncode {
+                width: 64,
+                height: 48,
+                bitrate_kbps: 200,
+                framerate: 15,
+                gop_seconds: 1,
+                background_rgb: 0,
+            }),
+            record: Some(RecordSpec {
+                record_id: record.parse().unwrap(),
+                audio_only,
+            }),
+            push_urls: vec!["rtmp://h/live/SECRET".to_owned()],
+            started_unix_ms: 1,
+        };
+        let key = program_key(&stream_id);
+        self.bus
+            .update(&key, |_: Option<ProgramDescriptor>| {
+                Ok::<_, std::convert::Infallible>((Some(descriptor.clone()), ()))
+            })
+            .await
+            .unwrap()
+            .unwrap();
+        // A recorder that has not yet subscribed begins at the last keyframe: the test's first one shall be recorded.
+        let subscribed = async {
+            while writer.readers() == 0 {
+                Clock.sleep_until(Clock.now() + Duration::from_millis(5)).await;
+            }
+        };
+        let _refused = timeout(Duration::from_secs(2), subscribed).await;
+        Program {
+            writer,
+            bus: self.bus.clone(),
+            key,
+        }
+    }
+
+    async fn stop(self) {
+        self.shutdown.cancel();
+        self.service.finish().await;
+    }
+}
+
+struct Program {
+    writer: ProgramWriter,
+    bus: SharedBus,
+    key: String,
+}
+
+impl Program {
+    /// Faster than real time, and no faster than a reader reads.
+    async fn play(&self, frames: Vec<Arc<Frame>>) {
+        for some in frames.chunks(200) {
+            for frame in some {
+                self.writer.write(frame.clone());
+            }
+            Clock.sleep_until(Clock.now() + Duration::from_millis(50)).await;
+        }
+    }
+
+    async fn end(self) {
+        drop(self.writer);
+        self.bus.remove(&self.key).await.unwrap();
+    }
+}
+
+/// What ffmpeg says when it decodes all of it: nothing, for a sound file.
+fn complaints(file: &std::path::Path) -> String {
+    let output = Command::new("ffmpeg")
+        .args(["-v", "warning", "-i"])
+        .arg(file)
+        .args(["-f", "null", "-"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    // A file of ADTS frames does not say how long it is.
+    said.lines()
+        .filter(|line| !line.contains("Estimating duration"))
+        .collect()
+}
+
+fn seconds(file: &std::path::Path) -> f64 {
+    let output = Command::new("ffprobe")
+        .args(["-v", "error", "-show_entries", "format=duration", "-of", "csv=p=0"])
+        .arg(file)
+        .output()
+        .unwrap();
+    String::from_utf8_lossy(&output.stdout).trim().parse().unwrap()
+}
+
+fn check(place: &Place, file: &RecordingFile, expected: f64) {
+    let path = place.path(file);
+    assert_eq!(complaints(&path), "", "{}", file.name);
+    assert!(
+        (seconds(&path) - expected).abs() < 0.15,
+        "{} s of {}",
+        seconds(&path),
+        file.name
+    );
+    assert!((file.duration_ms as f64 / 1000.0 - expected).abs() < 0.15, "{file:?}");
+}
+
+#[tokio::test]
+async fn a_program_becomes_an_mp4_and_hls_that_obeys_the_rfc() {
+    let place = Place::new(|_| {});
+    let mut recorder = place.start().await;
+    let program = recorder.begin("s", 1, "film").await;
+    program.play(TestProgram::new().run(5.0, 1.0)).await;
+    program.end().await;
+    let files = recorder.files(2).await;
+    assert_eq!(files[0].format, FileFormat::Hls);
+    for file in &files {
+        check(&place, file, 5.0);
+        let name = file.name.split_once('/').unwrap().1;
+        assert!(name.starts_with("film_20"), "the contract's name: {name}");
+    }
+    assert_eq!(files[0].task_id, files[1].task_id);
+    let playlist = std::fs::read_to_string(place.path(&files[0])).unwrap();
+    assert_eq!(violations(None, &playlist), Vec::<String>::new(), "{playlist}");
+    assert_eq!(read(&playlist).segments.len(), 5);
+    assert_eq!(
+        std::fs::metadata(place.path(&files[1])).unwrap().len(),
+        files[1].size_bytes
+    );
+    for file in place.files() {
+        let bytes = std::fs::read(&file).unwrap();
+        assert!(
+            !bytes.windows(6).any(|part| part == b"SECRET"),
+            "a push key in {}",
+            file.display()
+        );
+    }
+    recorder.stop().await;
+}
+
+#[tokio::test]
+async fn two_mixes_with_one_name_in_one_second_are_both_recorded() {
+    let place = Place::new(|_| {});
+    let mut recorder = place.start().await;
+    let (one, other) = (
+        recorder.begin("s1", 1, "film").await,
+        recorder.begin("s2", 2, "film").await,
+    );
+    let (mut first, mut second) = (TestProgram::new(), TestProgram::sized(96, 64));
+    for _ in 0..4 {
+        one.play(first.run(1.0, 1.0)).await;
+        other.play(second.run(1.0, 1.0)).await;
+    }
+    one.end().await;
+    other.end().await;
+    let files = recorder.files(4).await;
+    for file in &files {
+        check(&place, file, 4.0);
+        let expected = if file.stream_id.as_str() == "s1" {
+            (64, 48)
+        } else {
+            (96, 64)
+        };
+        assert_eq!(file.resolution, Some(expected));
+    }
+    recorder.stop().await;
+}
+
+#[tokio::test]
+async fn a_program_that_ends_before_its_first_keyframe_leaves_nothing() {
+    let place = Place::new(|_| {});
+    let mut recorder = place.start().await;
+    let program = recorder.begin("s", 1, "film").await;
+    program.end().await;
+    let program = recorder.begin("t", 1, "film").await;
+    let frames = TestProgram::new().run(1.0, 10.0).into_iter().skip(1).collect();
+    program.play(frames).await;
+    program.end().await;
+    recorder.no_file().await;
+    recorder.stop().await;
+    assert_eq!(place.files(), Vec::<PathBuf>::new());
+}
+
+#[tokio::test]
+async fn a_program_of_less_than_a_second_is_a_whole_file() {
+    let place = Place::new(|_| {});
+    let mut recorder = place.start().await;
+    let program = recorder.begin("s", 1, "film").await;
+    program.play(TestProgram::new().run(0.4, 1.0)).await;
+    program.end().await;
+    for file in recorder.files(2).await {
+        check(&place, &file, 0.4);
+    }
+    recorder.stop().await;
+}
+
+#[tokio::test]
+async fn another_bitrate_does_not_split_a_recording() {
+    let place = Place::new(|_| {});
+    let mut recorder = place.start().await;
+    let program = recorder.begin("s", 1, "film").await;
+    let mut source = TestProgram::new();
+    program.play(source.run(2.0, 1.0)).await;
+    source.set_bitrate(900);
+    program.play(source.run(2.0, 1.0)).await;
+    program.end().await;
+    for file in recorder.files(2).await {
+        check(&place, &file, 4.0);
+    }
+    recorder.no_file().await;
+    recorder.stop().await;
+}
+
+#[tokio::test]
+async fn another_size_begins_another_file_and_the_first_is_told_of_at_once() {
+    let place = Place::new(|_| {});
+    let mut recorder = place.start().await;
+    let program = recorder.begin("s", 1, "film").await;
+    let mut source = TestProgram::new();
+    program.play(source.run(2.0, 1.0)).await;
+    source.resize(96, 64);
+    program.play(source.run(2.0, 1.0)).await;
+    let first = recorder.file().await;
+    assert_eq!((first.format, first.resolution), (FileFormat::Mp4, Some((64, 48))));
+    check(&place, &first, 2.0);
+    program.play(source.run(1.0, 1.0)).await;
+    program.end().await;
+    let files = recorder.files(2).await;
+    assert_eq!(files[1].resolution, Some((96, 64)));
+    check(&place, &files[1], 3.0);
+    // HLS goes on in one list.
+    let playlist = std::fs::read_to_string(place.path(&files[0])).unwrap();
+    assert_eq!(violations(None, &playlist), Vec::<String>::new(), "{playlist}");
+    assert_eq!(playlist.matches("#EXT-X-DISCONTINUITY\n").count(), 1);
+    assert!((seconds(&place.path(&files[0])) - 5.0).abs() < 0.15);
+    recorder.stop().await;
+}
+
+#[tokio::test]
+async fn every_format_is_made_of_one_recording() {
+    let place = Place::new(|config| {
+        config.formats = serde_json::from_str(r#"["mp4", "flv", "aac"]"#).unwrap();
+    });
+    let mut recorder = place.start().await;
+    let program = recorder.begin("s", 1, "film").await;
+    program.play(TestProgram::new().run(3.0, 1.0)).await;
+    program.end().await;
+    let files = recorder.files(3).await;
+    let formats: Vec<&str> = files.iter().map(|file| file.format.as_str()).collect();
+    assert_eq!(formats, ["aac", "flv", "mp4"]);
+    for file in &files {
+        check(&place, file, 3.0);
+    }
+    assert_eq!(files[0].resolution, None);
+    recorder.stop().await;
+    let left = place.files();
+    assert!(
+        left.iter()
+            .all(|file| file.extension().is_some_and(|ending| ending != "m4s")),
+        "{left:?}"
+    );
+}
+
+#[tokio::test]
+async fn record_audio_only_is_one_mp3() {
+    if !mp3::is_available() {
+        eprintln!("SKIPPED: libmp3lame is not installed");
+        return;
+    }
+    let place = Place::new(|_| {});
+    let mut recorder = place.start().await;
+    let program = recorder.begin_as("s", 1, "voice", true).await;
+    program.play(TestProgram::new().run(4.0, 1.0)).await;
+    program.end().await;
+    let file = recorder.file().await;
+    assert_eq!((file.format, file.resolution), (FileFormat::Mp3, None));
+    check(&place, &file, 3.95);
+    recorder.no_file().await;
+    recorder.stop().await;
+}
+
+#[tokio::test]
+async fn a_full_disk_begins_no_recording() {
+    let place = Place::new(|config| config.free_space_floor_mb = 1 << 40);
+    let mut recorder = place.start().await;
+    let program = recorder.begin("s", 1, "film").await;
+    program.play(TestProgram::new().run(1.0, 1.0)).await;
+    program.end().await;
+    recorder.no_file().await;
+    recorder.stop().await;
+    assert_eq!(place.files(), Vec::<PathBuf>::new());
+}
+
+/// Records a while in a process that then ends without a word.
+fn crash_while_recording(place: &Place, length: f64) {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let recorder = place.start().await;
+        let program = recorder.begin("s", 1, "film").await;
+        program.play(TestProgram::new().run(length, 1.0)).await;
+        // Until all of it is on the disk, but for the second that is being gathered.
+        let least = length - 1.5;
+        let written = async {
+            while written_seconds(place) < least {
+                Clock.sleep_until(Clock.now() + Duration::from_millis(20)).await;
+            }
+        };
+        timeout(Duration::from_secs(10), written).await.unwrap();
+        std::mem::forget((recorder, program));
+    });
+    runtime.shutdown_background();
+}
+
+fn written_seconds(place: &Place) -> f64 {
+    let segments = place
+        .files()
+        .into_iter()
+        .filter(|file| file.extension().is_some_and(|ending| ending == "m4s"));
+    let mut samples = Vec::new();
+    for (number, segment) in segments.enumerate() {
+        rotunda_media::mux::stored::scan(&segment, number as u32, &mut samples).unwrap();
+    }
+    let ends = samples
+        .iter()
+        .filter(|sample| sample.track == rotunda_media::program::Track::Video)
+        .map(|sample| sample.decode_time + u64::from(sample.duration));
+    ends.max().unwrap_or(0) as f64 / 90_000.0
+}
+
+#[test]
+fn what_a_crash_leaves_is_finished_by_the_next_process_beside_its_service() {
+    let place = Place::new(|_| {});
+    crash_while_recording(&place, 5.5);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let mut recorder = place.start().await;
+        let files = recorder.files(2).await;
+        for file in &files {
+            let path = place.path(file);
+            assert_eq!(complaints(&path), "", "{}", file.name);
+            assert!(seconds(&path) >= 3.9, "{} s of {}", seconds(&path), file.name);
+        }
+        recorder.no_file().await;
+        recorder.stop().await;
+    });
+}
+
+#[test]
+fn recordings_come_back_when_the_database_is_lost() {
+    let mut place = Place::new(|_| {});
+    crash_while_recording(&place, 4.5);
+    place.database = "another";
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let mut recorder = place.start().await;
+        for file in recorder.files(2).await {
+            assert_eq!(complaints(&place.path(&file)), "", "{}", file.name);
+        }
+        recorder.stop().await;
+    });
+}
+
+#[tokio::test]
+async fn a_file_that_was_finished_and_not_entered_is_entered_by_the_next_process() {
+    let place = Place::new(|_| {});
+    let mut recorder = place.start().await;
+    let program = recorder.begin("s", 1, "film").await;
+    program.play(TestProgram::new().run(2.0, 1.0)).await;
+    program.end().await;
+    let files = recorder.files(2).await;
+    recorder.stop().await;
+    // As a kill between the file's name and its row leaves it.
+    sqlx::query("UPDATE recording_files SET state = 'finishing', announced = 0, owner = 'gone', lease_unix_ms = 0")
+        .execute(&mut sqlx::SqliteConnection::connect(&place.database()).await.unwrap())
+        .await
+        .unwrap();
+    let mut recorder = place.start().await;
+    assert_eq!(recorder.files(2).await, files);
+    recorder.stop().await;
+}

@@ -1,0 +1,10 @@
+//! What publishers send: tracks, their streams and packets.
+
+pub mod capture_clock;
+pub mod demand;
+pub mod layer;
+pub mod packet;
+pub mod stream;
+pub mod stream_layers;
+pub mod track;
+pub mod uplink;

@@ -1,0 +1,437 @@
+//! The control task of a node: commands from the bus to the workers, and the workers' events to the bus.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use metrics::counter;
+use rand::RngCore;
+use rotunda_bus::{BusError, BusExt, ClusterNode, Request, Requests};
+use rotunda_proto::clock::Clock;
+use rotunda_proto::custom_message::CustomMessage;
+use rotunda_proto::ids::{RoomKey, SessionId, UserId};
+use rotunda_proto::sfu::{
+    Client, Command, ControlError, Event, Identity, MAX_SLOTS, NodeInfo, Reply, Standing, node_key,
+};
+use rotunda_proto::ticket::ClusterSecret;
+use str0m::Candidate;
+use str0m::net::TcpType;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use super::advertise::Advertised;
+use super::load::Reading;
+use super::placement::{Placement, Spread};
+use super::worker_message::{Command as WorkerCommand, Inbox, Task, WorkerMessage};
+use crate::session::{Opening, Session};
+use crate::slab::{Index, WorkerIndex};
+use crate::worker::RoomEvent;
+
+/// Least time between two announcements of the number of sessions.
+const ANNOUNCE_EVERY: Duration = Duration::from_millis(200);
+/// The workers' load is read so often, and announced when it has changed by so much, percent.
+const LOAD_EVERY: Duration = Duration::from_secs(1);
+const LOAD_STEP: u8 = 5;
+/// Sessions that were not opened, waiting to be forgotten.
+const REFUSED: usize = 1024;
+
+/// How a worker is reached.
+#[derive(Clone)]
+pub struct Handle {
+    pub inbox: Inbox,
+    /// The addresses where clients find it.
+    pub advertised: watch::Receiver<Advertised>,
+    pub port: u16,
+    pub load: Arc<Reading>,
+}
+
+/// Routes commands to workers and events to the bus.
+pub struct Control {
+    /// As it was announced last.
+    info: NodeInfo,
+    announced_at: Option<Instant>,
+    /// When the workers' load is read next.
+    load_at: Instant,
+    node: ClusterNode,
+    secret: ClusterSecret,
+    workers: Vec<Handle>,
+    placement: Placement,
+    /// Sessions opened so far.
+    openings: u64,
+    /// Sessions that got a place and were not opened.
+    refused: (mpsc::Sender<SessionId>, mpsc::Receiver<SessionId>),
+}
+
+impl Control {
+    /// `info`: as it has been [announced](announce). `placement`: of no session, on these workers.
+    pub fn new(
+        info: NodeInfo,
+        node: ClusterNode,
+        secret: ClusterSecret,
+        workers: Vec<Handle>,
+        placement: Placement,
+    ) -> Self {
+        Self {
+            info,
+            announced_at: None,
+            load_at: Clock.now() + LOAD_EVERY,
+            node,
+            secret,
+            workers,
+            placement,
+            openings: 0,
+            refused: mpsc::channel(REFUSED),
+        }
+    }
+
+    pub async fn run(
+        mut self,
+        mut requests: Requests,
+        mut events: mpsc::Receiver<RoomEvent>,
+        shutdown: CancellationToken,
+    ) {
+        let mut own = self.node.own();
+        loop {
+            let announce_at = self.announce_at();
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                () = Clock.until(announce_at) => self.announce().await,
+                // The list of before has vanished with the incarnation of before.
+                Ok(()) = own.changed() => self.announce().await,
+                () = Clock.sleep_until(self.load_at) => self.look_at_load(),
+                Some(session) = self.refused.1.recv() => {
+                    self.close(session).await;
+                }
+                request = requests.next() => self.handle_request(request).await,
+                Some(RoomEvent { room, event }) = events.recv() => {
+                    if let Event::Disconnected { session, .. } = &event {
+                        self.close(*session).await;
+                    }
+                    if let Err(error) = self.node.bus().tell(&event.subject(&room), &event).await {
+                        warn!(%error, "an event was not told");
+                    }
+                }
+            }
+        }
+        if let Err(error) = self.node.bus().remove(&node_key(&self.info.node)).await {
+            warn!(%error, "the node could not be taken off the list");
+        }
+    }
+
+    /// None: what was announced still holds.
+    fn announce_at(&self) -> Option<Instant> {
+        let told = &self.info;
+        let (load_percent, open_workers) = self.load();
+        let is_true = told.sessions == self.placement.len() as u64
+            && told.open_workers == open_workers
+            && told.load_percent.abs_diff(load_percent) < LOAD_STEP;
+        let earliest = || self.announced_at.map_or_else(|| Clock.now(), |at| at + ANNOUNCE_EVERY);
+        (!is_true).then(earliest)
+    }
+
+    async fn announce(&mut self) {
+        self.info.sessions = self.placement.len() as u64;
+        (self.info.load_percent, self.info.open_workers) = self.load();
+        self.announced_at = Some(Clock.now());
+        if let Err(error) = announce(&self.node, &self.info).await {
+            warn!(%error, "the node's load was not announced");
+        }
+    }
+
+    /// The mean load of the workers, percent, and how many of them take more sessions.
+    fn load(&self) -> (u8, u64) {
+        let readings = self.workers.iter().map(|worker| &worker.load);
+        let open = readings.clone().filter(|load| !load.is_full()).count();
+        let sum: usize = readings.map(|load| usize::from(load.percent())).sum();
+        let mean = sum.checked_div(self.workers.len()).unwrap_or_default();
+        (mean as u8, open as u64)
+    }
+
+    fn look_at_load(&mut self) {
+        self.load_at = Clock.now() + LOAD_EVERY;
+        // A worker that has nothing to do any more would never measure its load.
+        let full = self.workers.iter().filter(|worker| worker.load.is_full());
+        full.for_each(|worker| worker.inbox.wake());
+    }
+
+    async fn handle_request(&mut self, request: Request) {
+        let command: Command = match request.parse() {
+            Ok(command) => command,
+            Err(error) => {
+                warn!(%error, "a command was not understood");
+                return;
+            }
+        };
+        let task = match command {
+            Command::Open {
+                session,
+                room,
+                identity,
+                offer,
+                lines,
+            } => {
+                let (user, client, standing) = match self.admit(&room, identity) {
+                    Ok(admitted) => admitted,
+                    Err(error) => return request.answer(&Reply::Refused { error }),
+                };
+                let Some(worker) = self.place(session, &room, standing).await else {
+                    return request.answer(&NODE_FULL);
+                };
+                self.openings += 1;
+                let opening = Opening {
+                    id: session,
+                    room,
+                    user,
+                    serial: self.openings,
+                    client,
+                    offer,
+                    lines,
+                    seed: rand::rng().next_u64(),
+                };
+                let refused = self.refused.0.clone();
+                tokio::spawn(async move {
+                    if open(worker, opening, request).await == Opened::No {
+                        // Without a listener the node has ended.
+                        let _ended = refused.send(session).await;
+                    }
+                });
+                return;
+            }
+            Command::Restart { session, offer } => Task::Restart { session, offer },
+            Command::SetIngress { session, sources } => Task::SetIngress { session, sources },
+            Command::SetSlots { session, slots } => Task::SetSlots { session, slots },
+            Command::Close { session } => return self.handle_close(session, request).await,
+            Command::CustomMessage { room, message } => return self.carry_message(&room, &message, request).await,
+            Command::Statistics { room, user } => return self.handle_statistics(room, user, request),
+        };
+        let worker = match &task {
+            Task::Restart { session, .. } | Task::SetIngress { session, .. } | Task::SetSlots { session, .. } => {
+                self.placement.worker_of(*session)
+            }
+            _ => None,
+        };
+        let Some(worker) = worker.and_then(|worker| self.workers.get(worker.position())) else {
+            return request.answer(&Reply::Refused {
+                error: ControlError::NoSuchSession,
+            });
+        };
+        send(worker, task, request);
+    }
+
+    /// Finds a worker for a session, and tells the workers that share its room from now on.
+    async fn place(&mut self, session: SessionId, room: &RoomKey, standing: Standing) -> Option<Handle> {
+        self.close(session).await;
+        let workers = &self.workers;
+        let is_busy = |worker: WorkerIndex| {
+            workers
+                .get(worker.position())
+                .is_none_or(|worker| worker.load.is_full())
+        };
+        let Some((worker, spread)) = self.placement.open(session, room, standing, is_busy) else {
+            let by_load = workers.iter().any(|worker| worker.load.is_full());
+            let reason = if by_load { "load" } else { "sessions" };
+            counter!("rotunda_sfu_sessions_refused_total", "reason" => reason).increment(1);
+            return None;
+        };
+        self.tell_spread(spread).await;
+        self.workers.get(worker.position()).cloned()
+    }
+
+    /// Forgets a session. Answers the worker that has it.
+    async fn close(&mut self, session: SessionId) -> Option<&Handle> {
+        let (worker, spread) = self.placement.close(session)?;
+        self.tell_spread(spread).await;
+        self.workers.get(worker.position())
+    }
+
+    async fn tell_spread(&self, spread: Option<Spread>) {
+        let Some(Spread {
+            room,
+            concerned,
+            workers,
+        }) = spread
+        else {
+            return;
+        };
+        for worker in concerned {
+            let is_there = workers.contains(&worker);
+            let others = workers.iter().copied().filter(|other| is_there && *other != worker);
+            let message = WorkerMessage::Neighbours {
+                room: room.clone(),
+                workers: others.collect(),
+            };
+            if let Some(handle) = self.workers.get(worker.position()) {
+                // It fails when the worker has ended, and with it the node.
+                let _ended = handle.inbox.send(message).await;
+            }
+        }
+    }
+
+    async fn handle_close(&mut self, session: SessionId, request: Request) {
+        // The worker first: the other workers are then told of a room without the session.
+        match self
+            .placement
+            .worker_of(session)
+            .and_then(|worker| self.workers.get(worker.position()))
+        {
+            Some(worker) => send(worker, Task::Close { session }, request),
+            None => request.answer(&Reply::Done),
+        }
+        self.close(session).await;
+    }
+
+    /// To each worker that the room is on. Malformed messages have been refused where they came from.
+    async fn carry_message(&self, room: &RoomKey, message: &CustomMessage, request: Request) {
+        match message.to_channel() {
+            Ok(bytes) => {
+                let bytes: Arc<[u8]> = bytes.into();
+                for worker in self
+                    .placement
+                    .workers_of(room)
+                    .filter_map(|worker| self.workers.get(worker.position()))
+                {
+                    let (room, bytes) = (room.clone(), Arc::clone(&bytes));
+                    // It fails when the worker has ended, and with it the node.
+                    let _ended = worker.inbox.send(WorkerMessage::CustomMessage { room, bytes }).await;
+                }
+            }
+            Err(error) => warn!(
+                error = &error as &dyn std::error::Error,
+                "a custom message was not understood"
+            ),
+        }
+        request.answer(&Reply::Done);
+    }
+
+    /// Asks each worker that the room is on.
+    fn handle_statistics(&self, room: RoomKey, user: UserId, request: Request) {
+        let workers = self.placement.workers_of(&room);
+        let workers: Vec<Handle> = workers
+            .filter_map(|worker| self.workers.get(worker.position()).cloned())
+            .collect();
+        tokio::spawn(async move {
+            let mut reply = Reply::Refused {
+                error: ControlError::NoSuchSession,
+            };
+            for worker in workers {
+                let (room, user) = (room.clone(), user.clone());
+                reply = ask(&worker, Task::Statistics { room, user }).await.unwrap_or(NODE_FULL);
+                if matches!(reply, Reply::Statistics { .. }) {
+                    break;
+                }
+            }
+            request.answer(&reply);
+        });
+    }
+
+    /// The member (None: a service), which events its client takes, and whether it can be refused a place.
+    fn admit(&self, room: &RoomKey, identity: Identity) -> Result<(Option<UserId>, Client, Standing), ControlError> {
+        match identity {
+            Identity::Member { user, client, standing } => Ok((Some(user), client, standing)),
+            Identity::Service { ticket } => self
+                .secret
+                .verify_ticket(&ticket, room, Clock.unix())
+                .map(|()| (None, Client::MediaAlone, Standing::Newcomer))
+                .map_err(|_| ControlError::BadTicket),
+        }
+    }
+}
+
+const NODE_FULL: Reply = Reply::Refused {
+    error: ControlError::NodeFull,
+};
+
+/// In order: the queue is entered here, and only the reply is waited for on a task of its own.
+fn send(worker: &Handle, task: Task, request: Request) {
+    let reply = ask(worker, task);
+    tokio::spawn(async move {
+        request.answer(&reply.await.unwrap_or(NODE_FULL));
+    });
+}
+
+/// Enters a worker's queue at once. None: it is full, or the worker has ended.
+fn ask(worker: &Handle, task: Task) -> impl Future<Output = Option<Reply>> + use<> {
+    let (reply, answer) = oneshot::channel();
+    let sent = worker
+        .inbox
+        .try_send(WorkerMessage::Command(WorkerCommand { task, reply }));
+    async move {
+        match sent {
+            Ok(()) => answer.await.ok(),
+            Err(_) => None,
+        }
+    }
+}
+
+/// Writes how many sessions a node has and takes, for those who choose a node.
+pub async fn announce(node: &ClusterNode, info: &NodeInfo) -> Result<(), BusError> {
+    let key = node_key(&info.node);
+    node.bus().announce(&key, info, &node.incarnation()).await?;
+    Ok(())
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Opened {
+    Yes,
+    No,
+}
+
+/// Answers an offer away from the packets, as it takes milliseconds, and hands the session to its worker.
+async fn open(worker: Handle, opening: Opening, request: Request) -> Opened {
+    let reply = opened(worker, opening)
+        .await
+        .unwrap_or_else(|error| Reply::Refused { error });
+    let opened = match &reply {
+        Reply::Opened { .. } => Opened::Yes,
+        Reply::Done | Reply::Refused { .. } | Reply::Statistics { .. } => Opened::No,
+    };
+    request.answer(&reply);
+    opened
+}
+
+async fn opened(worker: Handle, opening: Opening) -> Result<Reply, ControlError> {
+    let lines = &opening.lines;
+    if lines.audio.len() > MAX_SLOTS || lines.video.len() > MAX_SLOTS {
+        let reason = format!("more than {MAX_SLOTS} receive lines of a kind");
+        return Err(ControlError::BadSdp { reason });
+    }
+    let Advertised { addresses, first } = worker.advertised.borrow().clone();
+    let told = candidates(addresses.iter().copied(), worker.port);
+    // Not told any more, but datagrams that come through a NAT count as arrived there.
+    let kept = candidates(first.into_iter().filter(|ip| !addresses.contains(ip)), worker.port);
+    let open = move || {
+        let (mut session, answer) = Session::open(Clock.now(), opening, &told)?;
+        for candidate in kept {
+            session.transport.rtc().add_local_candidate(candidate);
+        }
+        Ok::<_, ControlError>((session, answer))
+    };
+    let opened = tokio::task::spawn_blocking(open).await;
+    // A panic in there is a bug, and only this session ends.
+    let (session, answer) = opened.map_err(|_| ControlError::NodeFull)??;
+    let (reply, adopted) = oneshot::channel();
+    let task = Task::Adopt {
+        session: Box::new(session),
+        answer,
+    };
+    let sent = worker
+        .inbox
+        .send(WorkerMessage::Command(WorkerCommand { task, reply }))
+        .await;
+    sent.map_err(|_| ControlError::NodeFull)?;
+    adopted.await.map_err(|_| ControlError::NodeFull)
+}
+
+fn candidates(addresses: impl Iterator<Item = IpAddr>, port: u16) -> Vec<Candidate> {
+    let mut candidates = Vec::new();
+    for address in addresses.map(|ip| SocketAddr::new(ip, port)) {
+        candidates.extend(Candidate::host(address, "udp"));
+        let tcp = Candidate::builder().tcp().host(address);
+        candidates.extend(tcp.tcptype(TcpType::Passive).build());
+    }
+    candidates
+}
+
+#[cfg(test)]
+mod tests;

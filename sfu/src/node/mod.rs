@@ -1,0 +1,10 @@
+//! A node of the SFU: its threads and sockets, its place on the bus, and which worker serves which session.
+
+pub mod advertise;
+mod control;
+mod load;
+mod net;
+pub mod placement;
+pub mod service;
+mod shell;
+pub mod worker_message;

@@ -1,0 +1,51 @@
+//! Whether the server is reachable by the public without encryption.
+
+use std::net::IpAddr;
+
+use rotunda_listen::TrustedProxies;
+use rotunda_proto::outbound::AllowedNetworks;
+use tracing::warn;
+
+use crate::config::Config;
+
+/// One clear warning where tickets and keys would go over the internet as plain text.
+pub fn warn_without_tls(config: &Config) {
+    let is_behind_proxy = TrustedProxies::new(config.server.trusted_proxies.clone()).has_others();
+    if config.server.tls.is_on() || is_behind_proxy {
+        return;
+    }
+    let own = if_addrs::get_if_addrs().unwrap_or_default();
+    let own: Vec<IpAddr> = own.iter().map(|interface| interface.ip()).collect();
+    let bound = [config.server.bind, config.signaling.api.bind];
+    if let Some(address) = bound.into_iter().find_map(|bound| public(bound, &own)) {
+        warn!(
+            %address,
+            "HTTP, WebSocket and gRPC are served on a public address without TLS: tickets and keys can be read on the way, and \
+             browsers give no camera. Set server.tls, or put a proxy in front and name it in server.trusted_proxies"
+        );
+    }
+}
+
+/// The public address on which a listener that is bound to `bound` is reached.
+fn public(bound: IpAddr, own: &[IpAddr]) -> Option<IpAddr> {
+    let is_public = |address: &IpAddr| !AllowedNetworks::default().is_refused(*address);
+    match bound.is_unspecified() {
+        true => own.iter().copied().find(is_public),
+        false => Some(bound).filter(is_public),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listener_is_public_by_its_own_address_or_by_that_of_an_interface() {
+        let address = |text: &str| text.parse::<IpAddr>().unwrap();
+        let own = [address("127.0.0.1"), address("10.0.0.7"), address("8.8.8.8")];
+        assert_eq!(public(address("0.0.0.0"), &own), Some(address("8.8.8.8")));
+        assert_eq!(public(address("::"), &own[..2]), None);
+        assert_eq!(public(address("10.0.0.7"), &own), None);
+        assert_eq!(public(address("8.8.8.8"), &[]), Some(address("8.8.8.8")));
+    }
+}

@@ -1,0 +1,69 @@
+// `rotunda demo` as a new user meets it: three participants, a mix that plays by itself, and the visitor in it as the fourth.
+
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { after, before, describe, test } from 'node:test';
+import { cannotRun, startBrowser, startDemo, until } from './support.mjs';
+
+const tools = readFileSync(new URL('./mark.js', import.meta.url), 'utf8');
+
+describe('the demo', { skip: cannotRun() }, () => {
+  let demo;
+  let browser;
+  let page;
+
+  before(async () => {
+    demo = await startDemo();
+    browser = await startBrowser();
+    page = await browser.newPage({ viewport: { width: 1280, height: 800 } });
+    await page.addInitScript(tools);
+    await page.goto(`${demo.url}/?room=1001&user=visitor`, { waitUntil: 'domcontentloaded' });
+  });
+
+  after(async () => {
+    await browser?.close();
+    await demo?.stop();
+  });
+
+  test('a visitor is in the grid as the fourth', async () => {
+    await page.locator('#join button').click();
+    // Nobody presses play.
+    const marks = await until(page, 'the three participants in the mix', () => {
+      const video = document.getElementById('mix-player');
+      if (!video || video.videoWidth === 0 || video.paused) return false;
+      const found = [0, 1, 2].map((cell) => window.frameMark.readVideo(video, 2, 2, cell % 2, cell >> 1));
+      return found.every(Boolean) && found;
+    }, undefined, 40);
+    assert.deepEqual(marks.map((mark) => mark.id).sort(), [11, 22, 33]);
+    await until(page, "the visitor's own camera in the fourth cell", () => {
+      const video = document.getElementById('mix-player');
+      const canvas = Object.assign(document.createElement('canvas'), { width: 2, height: 2 });
+      const context = canvas.getContext('2d');
+      context.drawImage(video, 0, 0, 2, 2);
+      const [red, green, blue] = context.getImageData(1, 1, 1, 1).data;
+      // Chromium's fake camera is green.
+      return green > 80 && green > 2 * red && green > 2 * blue;
+    });
+    assert.equal(await page.locator('#banner').textContent(), '', 'nothing was refused');
+    if (process.env.SCREENSHOT) await page.screenshot({ path: process.env.SCREENSHOT });
+  });
+
+  test('the mix is muted until its sound is asked for', async () => {
+    const muted = () => page.locator('#mix-player').evaluate((video) => video.muted);
+    assert.equal(await muted(), true);
+    await page.locator('#mix-sound').click();
+    assert.equal(await muted(), false);
+    await until(page, 'the button offers silence', () => document.getElementById('mix-sound').textContent === 'Sound off');
+  });
+
+  test('names on the page do not cover the names in the video', async () => {
+    const covered = await page.locator('.tile').evaluateAll((tiles) => tiles.map((tile) => {
+      const [whole, chip] = [tile.getBoundingClientRect(), tile.querySelector('.name').getBoundingClientRect()];
+      // Drawn in at the lower left, 56 of 360 lines high; the mark is at the upper left.
+      const inVideo = { right: whole.left + whole.width / 3, top: whole.bottom - whole.height * 0.16 };
+      return chip.left < inVideo.right && chip.bottom > inVideo.top;
+    }));
+    assert.deepEqual(covered, covered.map(() => false));
+    assert.equal(covered.length, 4);
+  });
+});

@@ -1,0 +1,321 @@
+// A camera with the device library (device/demo) and its viewers in real Chromium: live view, talk-back, commands, recordings.
+
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { markedClip, noDemo, record, startCamera, startProxy } from './device_camera.mjs';
+import { cannotRun, startBrowser, startServer, until } from './support.mjs';
+
+
+import { createServer as httpServer, request as httpRequest } from 'node:http';
+import { connect as tcpConnect } from 'node:net';
+const dist = new URL('../../web/dist/', import.meta.url);
+const types = { html: 'text/html', js: 'text/javascript', css: 'text/css' };
+async function pages(server) {
+  const port = Number(new URL(server.url).port);
+  const front = httpServer((ask, answer) => {
+    const path = new URL(ask.url, 'http://x').pathname.slice(1);
+    if (/^(device\.html|assets\/)/.test(path)) {
+      answer.writeHead(200, { 'content-type': types[path.split('.').pop()] });
+      answer.end(readFileSync(new URL(path, dist)));
+      return;
+    }
+    const on = httpRequest({ host: '127.0.0.1', port, path: ask.url, method: ask.method, headers: ask.headers }, (got) => { answer.writeHead(got.statusCode, got.headers); got.pipe(answer); });
+    ask.pipe(on);
+  });
+  front.on('upgrade', (ask, near, head) => {
+    const far = tcpConnect(port, '127.0.0.1', () => {
+      far.write(`${ask.method} ${ask.url} HTTP/1.1\r\n${Object.entries(ask.headers).map(([k, v]) => `${k}: ${v}`).join('\r\n')}\r\n\r\n`);
+      far.write(head); near.pipe(far); far.pipe(near);
+    });
+    near.on('error', () => far.destroy()); far.on('error', () => near.destroy());
+    near.on('close', () => far.destroy()); far.on('close', () => near.destroy());
+  });
+  await new Promise((ok) => front.listen(0, ok));
+  front.unref();
+  return `http://localhost:${front.address().port}`;
+}
+
+const tools = readFileSync(new URL('./mark.js', import.meta.url), 'utf8');
+
+/** In the page: the mark of the frame that is shown. */
+const mark = () => window.frameMark.readVideo(document.querySelector('#video'));
+const shows = (id) => `(${mark})()?.id === ${id} && (${mark})()`;
+
+async function frames(page, id, seconds = 30) {
+  const first = await until(page, `a frame of ${id}`, shows(id), undefined, seconds);
+  await until(page, `another frame of ${id}`, `(() => { const mark = (${mark})(); return mark?.id === ${id} && mark.count !== ${first.count}; })()`, undefined, 10);
+}
+
+const badge = (page, text, seconds = 20) => until(page, `path ${text}`, (wanted) => document.querySelector('#path').textContent === wanted, text, seconds);
+
+describe('a camera and its viewers', { skip: cannotRun() ?? noDemo() }, () => {
+  let folder;
+  let server;
+  let camera;
+  const browsers = [];
+
+  async function view(query, hertz = 700) {
+    const browser = await startBrowser();
+    browsers.push(browser);
+    const page = await browser.newPage({ viewport: { width: 1200, height: 760 } });
+    page.on('console', (m) => { if (process.env.CONSOLE) console.error(m.text()); });
+    page.on('pageerror', (error) => console.error(error));
+    await page.addInitScript(`${tools}\nmarkedDevices(11, ${hertz});`);
+    await page.goto(`${server.pages ??= await pages(server)}/device.html?${query}`);
+    return page;
+  }
+
+  before(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'rotunda-device-'));
+    markedClip(join(folder, 'one.h264'), 21, 4);
+    markedClip(join(folder, 'two.h264'), 22, 4);
+    server = await startServer();
+    const clips = ['one.h264', 'two.h264'].map((name) => join(folder, name));
+    camera = await startCamera(server, folder, { clips, options: ['--viewers', '2'] });
+  });
+
+  after(async () => {
+    for (const browser of browsers) await browser.close();
+    camera?.kill();
+    await server?.stop();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  let ann;
+  let bob;
+
+  test('one viewer gets the stream directly, two get it through the server, and the device sends it once', async () => {
+    ann = await view('device=cam_front&user=ann');
+    await frames(ann, 21);
+    await badge(ann, 'Direct');
+    await frames(ann, 21);
+    const [alone] = await camera.status();
+    assert.equal(alone.mode, 1, JSON.stringify(alone));
+    bob = await view('device=cam_front&user=bob&direct=off');
+    await frames(bob, 21);
+    await badge(ann, 'Through the server');
+    await badge(bob, 'Through the server');
+    await frames(ann, 21);
+    const both = await camera.status();
+    assert.deepEqual(both.map(({ mode }) => mode), [2, 2], JSON.stringify(both));
+    await camera.says(/event 3 visitor=0/);
+  });
+
+  test('audio of the camera, G.711 transcoded to Opus, is heard with its tone', async () => {
+    const [tone, other] = await bob.evaluate(() => window.toneLevels(document.querySelector('#video').srcObject, [600, 1500]));
+    assert.ok(tone > other + 20, `600 Hz: ${tone} dB, 1500 Hz: ${other} dB`);
+  });
+
+  test('statistics of a link are true', async () => {
+    const from = await camera.status();
+    await new Promise((resolve) => { setTimeout(resolve, 3000); });
+    const to = await camera.status();
+    const [link] = to;
+    assert.ok(link.acked > from[0].acked, JSON.stringify([from, to]));
+    // 600 kbit/s of video and 32 of audio.
+    assert.ok(link.acked_rate > 30_000 && link.acked_rate < 160_000, JSON.stringify(link));
+    assert.equal(link.buffered < 100_000, true, JSON.stringify(link));
+  });
+
+  test('the third viewer of a device for two is told so', async () => {
+    const cat = await view('device=cam_front&user=cat');
+    await until(cat, 'the refusal', () => document.querySelector('#message').textContent.includes('2 viewers are there already'));
+    await cat.close();
+  });
+
+  test('another channel is another picture, and its quality can be changed', async () => {
+    await bob.selectOption('#channel', '1');
+    await frames(bob, 22);
+    const from = camera.output().length;
+    await bob.click('[data-quality="fl"]');
+    await camera.says(/start visitor=1 channel=1 quality=0/, from);
+    await camera.says(/stop visitor=1 channel=1 quality=2/, from);
+    await frames(bob, 22);
+  });
+
+  test('a talking viewer is heard at the device, through the server and directly', async () => {
+    for (const page of [bob, ann]) {
+      const from = camera.output().length;
+      await page.click('#talk');
+      const [, visitor] = await camera.says(/talk start visitor=(\d)/, from);
+      const [, hertz, share] = await camera.says(new RegExp(`heard visitor=${visitor} channel=\\d hertz=(\\d+) share=(0\\.[89]|1)`), from);
+      assert.equal(Number(hertz), 700, `share ${share}`);
+      await page.click('#talk');
+      await camera.says(/talk stop/, from);
+    }
+  });
+
+  test('the camera is moved, and commands of 16 KiB come back whole, both ways', async () => {
+    await ann.click('[aria-label="Right"]');
+    await until(ann, 'the position', () => document.querySelector('#position').textContent === '{"pan":1,"tilt":0}');
+    for (const page of [ann, bob]) {
+      const same = await page.evaluate(async () => {
+        const sent = Uint8Array.from({ length: 16 * 1024 }, (_, at) => (at * 7) % 256);
+        const got = await window.rotunda.camera.command(0, sent);
+        return got.length === sent.length && got.every((byte, at) => byte === sent[at]);
+      });
+      assert.ok(same);
+      const refused = await page.evaluate(() => window.rotunda.link.request('command', { channel: 0 }, new Uint8Array(16 * 1024 + 1)).catch(({ code }) => code));
+      assert.equal(refused, 'too_large');
+      await page.evaluate(() => window.rotunda.link.answer('command', ({ binary }) => new TextEncoder().encode(`got ${new TextDecoder().decode(binary)}`)));
+      const visitor = await page.evaluate(() => window.rotunda.camera.visitor);
+      const from = camera.output().length;
+      camera.tell(`command ${visitor} hello`);
+      await camera.says(/command code=0 reply=got hello/, from);
+    }
+    const codes = await ann.evaluate(() => Promise.all([
+      ['play', { channel: 9, quality: 'hd' }], ['stop', { channel: 0, quality: 'sd' }], ['nonsense', {}], ['seek', { channel: 0, time: 1 }],
+      ['download', { channel: 0, name: '../secret' }], ['month', { channel: 0, year: 2026, month: 13 }],
+    ].map(([op, fields]) => window.rotunda.link.request(op, fields).then(() => 'ok', ({ code }) => code))));
+    assert.deepEqual(codes, ['no_such_channel', 'not_playing', 'bad_request', 'not_playing', 'bad_request', 'bad_request']);
+  });
+
+  test('recordings: calendar, play, pause, seek, speed, keyframes only, end', async () => {
+    const now = new Date();
+    const noon = new Date(now.getFullYear(), now.getMonth(), 2, 12).getTime() / 1000;
+    record(camera, noon, 20, 33);
+    record(camera, noon + 100, 4, 34);
+    await ann.click('#tab-playback');
+    const days = () => [...document.querySelectorAll('#calendar button.has')].map((button) => button.textContent);
+    await until(ann, 'the day with recordings', `(${days})().join() === '2'`);
+    await ann.click('#calendar button.has');
+    await frames(ann, 33);
+    const shown = () => ann.evaluate(mark);
+    await ann.click('#pause');
+    await until(ann, 'paused', () => document.querySelector('#pause').textContent === 'Resume');
+    await new Promise((resolve) => { setTimeout(resolve, 700); });
+    const [paused] = [await shown(), await new Promise((resolve) => { setTimeout(resolve, 1000); })];
+    assert.deepEqual(await shown(), paused, 'the frame stays');
+    await ann.click('#pause');
+    await frames(ann, 33);
+    const request = (op, fields) => ann.evaluate(([name, given]) => window.rotunda.link.request(name, { channel: 0, ...given }).then(() => 'ok', ({ code }) => code), [op, fields]);
+    assert.equal(await request('seek', { time: (noon + 12) * 1000 }), 'ok');
+    await until(ann, 'what was sought', `(() => { const mark = (${mark})(); return mark?.id === 33 && mark.count >= 300; })()`);
+    assert.equal(await request('seek', { time: noon * 1000 }), 'ok');
+    await until(ann, 'the beginning', `(() => { const mark = (${mark})(); return mark?.id === 33 && mark.count < 100; })()`);
+    await ann.click('#keys');
+    await until(ann, 'keyframes only', `(() => { const mark = (${mark})(); return mark?.count >= 100 && mark.count % 25 === 0; })()`);
+    await ann.click('#keys');
+    await ann.selectOption('#speed', '10');
+    assert.equal(await request('seek', { time: (noon + 18) * 1000 }), 'ok');
+    // After the first recording comes the next one, and then the end.
+    await until(ann, 'the next recording', shows(34));
+    await until(ann, 'the end', () => document.querySelector('#cover').textContent.includes('ended'));
+    await camera.says(/stop visitor=0 channel=0 quality=3/);
+  });
+
+  test('a file is downloaded whole, and goes on where it was stopped', async () => {
+    const name = await ann.evaluate(() => document.querySelector('#files button').dataset.file);
+    const bytes = readFileSync(join(camera.card, name));
+    const [download] = await Promise.all([ann.waitForEvent('download'), ann.click('#files button')]);
+    assert.deepEqual(readFileSync(await download.path()), bytes);
+    const resumed = await ann.evaluate(async ([file, size]) => {
+      const had = [];
+      const abort = new AbortController();
+      const stopAtOnce = ({ received }) => { if (received >= size / 4) abort.abort(); };
+      await window.rotunda.camera.download(0, { name: file, size }, stopAtOnce, abort.signal, had);
+      const first = had.reduce((sum, piece) => sum + piece.length, 0);
+      await window.rotunda.camera.download(0, { name: file, size }, () => {}, new AbortController().signal, had);
+      return { first, bytes: [...new Uint8Array(await new Blob(had).arrayBuffer())] };
+    }, [name, bytes.length]);
+    assert.ok(resumed.first > 0 && resumed.first < bytes.length, `stopped at ${resumed.first} of ${bytes.length}`);
+    assert.deepEqual(Buffer.from(resumed.bytes), bytes);
+    await camera.says(/download start visitor=0 name=\S+ offset=[1-9]/);
+  });
+
+  test('each start has its stop, and the camera exits in order', async () => {
+    await ann.click('#tab-live');
+    await frames(ann, 21);
+    const { code, out, err } = await camera.stop();
+    assert.equal(code, 0, `${out}\n${err}`);
+    const count = (word) => out.split('\n').filter((line) => line.startsWith(`${word} visitor=`)).sort().map((line) => line.slice(word.length));
+    assert.deepEqual(count('start'), count('stop'));
+    await until(ann, 'the camera is offline', () => document.querySelector('#cover').textContent.includes('offline'), undefined, 40);
+  });
+});
+
+function noValgrind() {
+  if (spawnSync('valgrind', ['--version']).status === 0) return undefined;
+  if (process.env.CI) throw new Error('CI must have valgrind');
+  return 'SKIPPED: no valgrind (`make setup` installs it)';
+}
+
+describe('a camera on a bad network', { skip: cannotRun() ?? noDemo() }, () => {
+  let folder;
+  let server;
+  let browser;
+
+  before(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'rotunda-device-'));
+    markedClip(join(folder, 'one.h264'), 41, 4);
+    server = await startServer();
+    browser = await startBrowser();
+  });
+
+  after(async () => {
+    await browser?.close();
+    await server?.stop();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  async function view(query) {
+    const page = await browser.newPage();
+    page.on('console', (m) => { if (process.env.CONSOLE) console.error(m.text()); });
+    page.on('pageerror', (error) => console.error(error));
+    await page.addInitScript(tools);
+    await page.goto(`${server.pages ??= await pages(server)}/device.html?${query}`);
+    return page;
+  }
+
+  test('the WebSocket is cut and comes back; the stream goes on', async () => {
+    const proxy = await startProxy(Number(new URL(server.url).port));
+    const camera = await startCamera(server, folder, { name: 'cut', url: `ws://127.0.0.1:${proxy.port}/ws`, clips: [join(folder, 'one.h264')] });
+    const page = await view('device=cam_cut&user=dan&direct=off');
+    await frames(page, 41);
+    const from = camera.output().length;
+    proxy.cut();
+    await camera.says(/offline 0/, from);
+    await camera.says(/event 2 /, from);
+    await frames(page, 41);
+    proxy.mend();
+    await camera.says(/online /, from, 40);
+    await frames(page, 41);
+    await page.close();
+    const { code } = await camera.stop();
+    assert.equal(code, 0);
+    proxy.close();
+  });
+
+  test('media goes over TCP where the camera is told so', async () => {
+    const camera = await startCamera(server, folder, { name: 'tcp', clips: [join(folder, 'one.h264')], options: ['--tcp'] });
+    const page = await view('device=cam_tcp&user=eve&direct=off');
+    await frames(page, 41);
+    await page.close();
+    const { code } = await camera.stop();
+    assert.equal(code, 0);
+  });
+
+  test('valgrind has nothing to say about a camera with a viewer, from its start to its exit', { skip: noValgrind() }, async () => {
+    const wrap = ['valgrind', '--quiet', '--leak-check=full', '--errors-for-leak-kinds=definite,indirect,possible', '--error-exitcode=9'];
+    const camera = await startCamera(server, folder, { name: 'checked', clips: [join(folder, 'one.h264')], wrap, waits: 120 });
+    const page = await view('device=cam_checked&user=gus');
+    // It is too slow under valgrind to play well: a few frames by either way are enough.
+    await until(page, 'a frame', shows(41), undefined, 120);
+    await page.evaluate(() => window.rotunda.camera.command(0, new Uint8Array(16 * 1024)));
+    camera.tell('status');
+    const { code, out, err } = await camera.stop();
+    assert.equal(err, '', out);
+    assert.equal(code, 0, out);
+    await page.close();
+  });
+
+  test('a camera with a wrong ticket says so and does not come', async () => {
+    const other = await startServer();
+    await assert.rejects(startCamera({ ...server, run: other.run }, folder, { name: 'wrong', clips: [join(folder, 'one.h264')], waits: 5 }), /the server refuses cam_wrong/);
+    await other.stop();
+  });
+});

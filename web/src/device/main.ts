@@ -1,0 +1,214 @@
+// The viewer of cameras: a list, live view, recordings.
+// ?device=cam_front&user=ann&direct=off&privateMapKey=...&userSig=...&sdkAppId=...
+
+import '../style.css';
+import './device.css';
+import { credentials as demoCredentials } from '../demo/api';
+import { find } from '../demo/find';
+import type { Credentials } from '../sdk/signaling';
+import { Camera, type Quality } from './camera';
+import { Link } from './link';
+import { forget, known, look, remember } from './list';
+import { Recordings, save } from './recordings';
+
+const parameters = new URLSearchParams(location.search);
+const user = parameters.get('user') ?? `viewer-${Math.floor(Math.random() * 900_000 + 100_000)}`;
+const url = new URL('/ws', location.href);
+url.protocol = url.protocol.replace('http', 'ws');
+
+/** The application's ticket from the address, or one of the demo's back end. */
+async function credentials(): Promise<Credentials> {
+  const [userSig, sdkAppId] = [parameters.get('userSig'), parameters.get('sdkAppId')];
+  return userSig && sdkAppId ? { userId: user, userSig, sdkAppId: Number(sdkAppId) } : await demoCredentials(user);
+}
+
+const text = (error: unknown) => (error instanceof Error ? error.message : String(error));
+
+async function list(): Promise<void> {
+  const devices = known();
+  const message = find('#list-message', HTMLElement);
+  message.textContent = '';
+  find('#no-devices', HTMLElement).hidden = devices.length > 0;
+  const dots = new Map<string, HTMLElement>();
+  const rows = devices.map((device) => {
+    const row = document.createElement('li');
+    const enter = document.createElement('button');
+    enter.className = 'enter';
+    const dot = document.createElement('span');
+    dot.className = 'dot';
+    dots.set(device, dot);
+    const name = document.createElement('span');
+    name.textContent = device.replace('_', ' · ');
+    enter.append(dot, name);
+    enter.onclick = () => { location.search = `?device=${encodeURIComponent(device)}`; };
+    const remove = document.createElement('button');
+    remove.className = 'remove';
+    remove.textContent = '×';
+    remove.setAttribute('aria-label', `Remove ${device}`);
+    remove.onclick = () => { forget(device); void list(); };
+    row.append(enter, remove);
+    return row;
+  });
+  find('#device-list', HTMLElement).replaceChildren(...rows);
+  if (devices.length === 0) return;
+  try {
+    await look(url.href, await credentials(), devices, (device, isOnline) => {
+      const dot = dots.get(device);
+      dot?.classList.toggle('online', isOnline);
+      dot?.setAttribute('title', isOnline ? 'online' : 'offline');
+    });
+  } catch (error) {
+    message.textContent = text(error);
+  }
+}
+
+function lobby(): void {
+  find('#refresh', HTMLButtonElement).onclick = () => void list();
+  find('#add', HTMLFormElement).onsubmit = (event) => {
+    event.preventDefault();
+    remember(`${find('#product', HTMLInputElement).value}_${find('#name', HTMLInputElement).value}`);
+    find('#add', HTMLFormElement).reset();
+    void list();
+  };
+  void list();
+}
+
+async function watch(device: string): Promise<void> {
+  find('#devices', HTMLElement).hidden = true;
+  find('#camera', HTMLElement).hidden = false;
+  find('#title', HTMLElement).textContent = device.replace('_', ' · ');
+  const message = find('#message', HTMLElement);
+  const cover = find('#cover', HTMLElement);
+  const report = (error: unknown) => { message.textContent = text(error); };
+  const link = new Link(url.href, await credentials(), device, parameters.get('privateMapKey') ?? undefined);
+  if (parameters.get('direct') === 'off') link.connectDirectly = () => Promise.resolve();
+  const camera = new Camera(link);
+  Object.assign(window, { rotunda: { link, camera } });
+  const video = find('#video', HTMLVideoElement);
+  let quality: Quality = 'hd';
+  let channel = 0;
+
+  const live = () => {
+    message.textContent = '';
+    cover.textContent = 'Connecting …';
+    camera.show(channel, quality).catch((error: unknown) => { cover.textContent = text(error); });
+  };
+  camera.on('ready', (is) => {
+    if (!is) {
+      cover.textContent = 'This camera is offline. It appears as soon as it is back.';
+      return;
+    }
+    remember(device);
+    const select = find('#channel', HTMLSelectElement);
+    select.replaceChildren(...camera.channels.map(({ channel: number, name, online }) => {
+      const option = new Option(online ? name : `${name} (offline)`, String(number));
+      option.disabled = !online;
+      return option;
+    }));
+    select.value = String(channel);
+    find('#channel-row', HTMLElement).hidden = camera.channels.length < 2;
+    if (!camera.shown) live();
+  });
+  camera.on('stream', (stream) => { video.srcObject = stream; });
+  video.onplaying = () => { cover.textContent = ''; };
+  camera.on('shown', (shown) => {
+    const badge = find('#path', HTMLElement);
+    badge.textContent = shown ? { direct: 'Direct', relayed: 'Through the server' }[shown.path] : '';
+    badge.className = `badge ${shown?.path ?? ''}`;
+    if (!shown && camera.link.isOnline) cover.textContent = 'The recording has ended.';
+  });
+  camera.on('error', report);
+  link.on('reconnecting', (is) => { message.textContent = is ? 'Connection lost. Coming back …' : ''; });
+  link.on('closed', (error) => { cover.textContent = error.message; });
+
+  find('#back', HTMLButtonElement).onclick = () => {
+    void link.close().finally(() => { location.search = ''; });
+  };
+  find('#channel', HTMLSelectElement).onchange = ({ target }) => {
+    channel = Number((target as HTMLSelectElement).value);
+    live();
+  };
+  const segments = [...document.querySelectorAll<HTMLButtonElement>('[data-quality]')];
+  for (const segment of segments) {
+    segment.onclick = () => {
+      if (camera.shown?.quality === segment.dataset['quality']) return;
+      quality = segment.dataset['quality'] as Quality;
+      segments.forEach((one) => one.setAttribute('aria-checked', String(one === segment)));
+      live();
+    };
+  }
+  for (const button of document.querySelectorAll<HTMLButtonElement>('[data-move]')) {
+    button.onclick = () => {
+      const [dx = 0, dy = 0] = (button.dataset['move'] ?? '').split(' ').map(Number);
+      camera.move(channel, dx, dy).then((position) => { find('#position', HTMLElement).textContent = position; }, report);
+    };
+  }
+  const sound = find('#sound', HTMLButtonElement);
+  sound.onclick = () => {
+    video.muted = !video.muted;
+    sound.setAttribute('aria-pressed', String(!video.muted));
+    sound.textContent = video.muted ? 'Sound on' : 'Sound off';
+  };
+  const talk = find('#talk', HTMLButtonElement);
+  let microphone: MediaStreamTrack | undefined;
+  const endTalk = () => {
+    microphone?.stop();
+    microphone = undefined;
+    talk.setAttribute('aria-pressed', 'false');
+    talk.textContent = 'Talk';
+  };
+  talk.onclick = () => {
+    const change = async () => {
+      if (microphone) {
+        endTalk();
+        await camera.talk(channel, null);
+        return;
+      }
+      const stream = await navigator.mediaDevices.getUserMedia({ audio: { echoCancellation: true } });
+      microphone = stream.getAudioTracks()[0];
+      if (!microphone) return;
+      talk.setAttribute('aria-pressed', 'true');
+      talk.textContent = 'Stop talking';
+      await camera.talk(channel, microphone);
+    };
+    change().catch((error: unknown) => {
+      endTalk();
+      report(error);
+    });
+  };
+  link.on('event', (event) => { if (event['event'] === 'talkEnded') endTalk(); });
+  find('#snapshot', HTMLButtonElement).onclick = () => {
+    const canvas = Object.assign(document.createElement('canvas'), { width: video.videoWidth, height: video.videoHeight });
+    canvas.getContext('2d')?.drawImage(video, 0, 0);
+    canvas.toBlob((blob) => { if (blob) save(blob, `${device}-${new Date().toISOString().replace(/[:.]/g, '-')}.png`); });
+  };
+
+  const recordings = new Recordings(camera, () => channel, report);
+  const tabs = [['#tab-live', '#live'], ['#tab-playback', '#playback']] as const;
+  for (const [tab, pane] of tabs) {
+    find(tab, HTMLButtonElement).onclick = () => {
+      for (const [other, otherPane] of tabs) {
+        find(other, HTMLElement).setAttribute('aria-selected', String(other === tab));
+        find(otherPane, HTMLElement).hidden = otherPane !== pane;
+      }
+      message.textContent = '';
+      if (pane === '#playback') recordings.open();
+      else if (camera.shown?.quality === 'pb' || !camera.shown) live();
+    };
+  }
+
+  let last = { at: performance.now(), frames: 0 };
+  setInterval(() => {
+    const frames = video.getVideoPlaybackQuality().totalVideoFrames;
+    const now = performance.now();
+    const rate = Math.round(((frames - last.frames) * 1000) / (now - last.at));
+    last = { at: now, frames };
+    find('#numbers', HTMLElement).textContent = camera.shown && video.videoWidth ? `${video.videoWidth} × ${video.videoHeight} · ${Math.max(0, rate)} fps` : '';
+  }, 2000);
+  addEventListener('pagehide', () => void link.close());
+  await link.open();
+}
+
+const device = parameters.get('device');
+if (device) watch(device).catch((error: unknown) => { find('#cover', HTMLElement).textContent = text(error); });
+else lobby();
