@@ -251,6 +251,8 @@ async fn open_bus(config: &NatsConfig, node: &str) -> anyhow::Result<SharedBus> 
     let nats = Nats::connect(config, node).await.context("connect to NATS")?;
     info!(servers = %config.urls.join(", "), "connected to NATS");
     Ok(Arc::new(nats))
+}
+
 /// What all listeners of the process obey.
 fn policy(config: &Config) -> Policy {
     let limits = &config.server.limits;

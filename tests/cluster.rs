@@ -225,14 +225,15 @@ async fn a_room_over_two_signaling_nodes_survives_the_death_of_one_and_an_outage
     let mut bob = Client::enter(&two, "bob").await;
     ann.hears("bob enters", SOON, about("memberEntered", "bob")).await;
     assert_eq!(bob.ask(json!({"op": "publish", "source": "audio"})).await, "");
-    let bob_publishes =
-        |value: &Value| value["event"] == "publishing" && value["publisher"]["userId"] == "bob";
+    let bob_publishes = |value: &Value| value["event"] == "publishing" && value["publisher"]["userId"] == "bob";
     ann.hears("bob publishes", SOON, bob_publishes).await;
 
     // A second login by the other node kicks the first.
     let mut kicked = Client::enter(&one, "eve").await;
     let eve = Client::log_in(&two, "eve").await;
-    kicked.hears("eve is kicked", SOON, |value| value["event"] == "kicked").await;
+    kicked
+        .hears("eve is kicked", SOON, |value| value["event"] == "kicked")
+        .await;
     ann.hears("eve has left", SOON, about("memberLeft", "eve")).await;
     drop(eve);
 
@@ -246,7 +247,9 @@ async fn a_room_over_two_signaling_nodes_survives_the_death_of_one_and_an_outage
     // While NATS is away media goes on, and who wants to enter is told to try later.
     nats.stop();
     let away: Instant = Clock.now();
-    eventually("the node knows", 20, || (one.metric("rotunda_bus_away") == 1.0).then_some(()));
+    eventually("the node knows", 20, || {
+        (one.metric("rotunda_bus_away") == 1.0).then_some(())
+    });
     let mut fay = Client::log_in(&one, "fay").await;
     assert_eq!(fay.ask(json!({"op": "enterRoom", "roomId": 1001})).await, "try_later");
     for _ in 0..6 {
@@ -257,7 +260,9 @@ async fn a_room_over_two_signaling_nodes_survives_the_death_of_one_and_an_outage
         assert!(more > 50.0, "media goes on while NATS is away: {more} packets in 5 s");
     }
     nats.resume();
-    eventually("the bus is back", 20, || (one.metric("rotunda_bus_away") == 0.0).then_some(()));
+    eventually("the bus is back", 20, || {
+        (one.metric("rotunda_bus_away") == 0.0).then_some(())
+    });
     eprintln!("NATS was away for {:?}", Clock.now() - away);
     let clock = Clock;
     let deadline = clock.now() + SOON;
@@ -272,7 +277,8 @@ async fn a_room_over_two_signaling_nodes_survives_the_death_of_one_and_an_outage
     // A node that is killed frees the seats of its members.
     two.kill();
     let killed = Clock.now();
-    ann.hears("bob has left", Duration::from_secs(15), about("memberLeft", "bob")).await;
+    ann.hears("bob has left", Duration::from_secs(15), about("memberLeft", "bob"))
+        .await;
     let took = Clock.now() - killed;
     assert!(took < Duration::from_secs(10), "{took:?}");
     drop(bob);

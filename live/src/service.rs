@@ -9,9 +9,9 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use rotunda_bus::{BusError, Change, SharedBus, Watch, WatchEvent};
 use rotunda_listen::Listener;
 use rotunda_media::program::{ProgramHub, ProgramReader};
-use rotunda_bus::{BusError, Change, SharedBus, Watch, WatchEvent};
 use rotunda_proto::clock::Clock;
 use rotunda_proto::config::Application;
 use rotunda_proto::ids::StreamId;
@@ -40,7 +40,6 @@ use crate::tls::{self, TlsError};
 const KEEP_ENDED: Duration = Duration::from_secs(60);
 /// A playlist that has no segment yet is waited for this long.
 const FIRST_SEGMENT_WITHIN: Duration = Duration::from_secs(8);
-
 
 /// Why live did not start.
 #[derive(Debug, Error)]

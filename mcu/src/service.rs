@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use rotunda_media::program::ProgramHub;
 use rotunda_bus::{BusError, BusExt, ClusterNode, Requests};
+use rotunda_media::program::ProgramHub;
 use rotunda_proto::ids::RoomKey;
 use rotunda_proto::mix::{Command, control_subject, node_key};
 use rotunda_proto::ticket::ClusterSecret;

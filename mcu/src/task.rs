@@ -12,10 +12,10 @@ mod controller;
 
 use std::time::Duration;
 
+use rotunda_bus::{BusError, ClusterNode};
 use rotunda_media::codec::CodecError;
 use rotunda_media::draw::Font;
 use rotunda_media::program::{ProgramExists, ProgramHub};
-use rotunda_bus::{BusError, ClusterNode};
 use rotunda_proto::clock::Clock;
 use rotunda_proto::mix::{ControlError, Event, MixSpec, StopReason};
 use rotunda_proto::room::key_prefix;

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use metrics::{counter, gauge};
+use rotunda_bus::{BusError, BusExt, Change, Request, Requests, SharedBus, Watch, WatchEvent};
 use rotunda_media::codec::mp3;
 use rotunda_media::mux::segmenter::Lengths;
 use rotunda_media::program::ProgramHub;
-use rotunda_bus::{BusError, BusExt, Change, Request, Requests, SharedBus, Watch, WatchEvent};
 use rotunda_proto::clock::Clock;
 use rotunda_proto::config::Application;
 use rotunda_proto::file_link::FileLinkKey;

@@ -6,8 +6,8 @@ use rotunda_bus::{BusError, BusExt, ClusterNode, Revision, SharedBus};
 use rotunda_proto::config::Microphones;
 use rotunda_proto::ids::{MembershipId, NodeId, RoomKey, TrackSource, UserId};
 use rotunda_proto::room::{
-    Holder, KeptCell, MAX_MEMBERS, MemberCounts, RoomInfo, Roster, RosterMember, Seats, TrackState, count_key, info_key,
-    roster_key, seats_key,
+    Holder, KeptCell, MAX_MEMBERS, MemberCounts, RoomInfo, Roster, RosterMember, Seats, TrackState, count_key,
+    info_key, roster_key, seats_key,
 };
 use rotunda_proto::sfu::{NODES_PREFIX, NodeInfo};
 use rotunda_proto::signaling::ErrorCode;

@@ -126,13 +126,7 @@ pub fn leave(seats: &mut Seats, user: &UserId, membership: MembershipId) {
 }
 
 /// Gives all of a member's seats back, and keeps their cells in mixes until a time: they were cut off and may come back.
-pub fn cut_off(
-    seats: &mut Seats,
-    user: &UserId,
-    membership: MembershipId,
-    entered_unix_ms: u64,
-    until_unix_ms: u64,
-) {
+pub fn cut_off(seats: &mut Seats, user: &UserId, membership: MembershipId, entered_unix_ms: u64, until_unix_ms: u64) {
     let before = seats
         .kept_for(user)
         .map(|cell| cell.sources.clone())

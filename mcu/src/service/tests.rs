@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
-use rotunda_media::program::{ReadError, Track};
 use rotunda_bus::{Bus, Heard, InProcess, Incarnation, Subscription};
+use rotunda_media::program::{ReadError, Track};
 use rotunda_proto::ids::{MembershipId, NodeId, RoomId, SdkAppId, StreamId};
 use rotunda_proto::mix::{
     AudioEncode, ControlError, EVENTS_SUBJECT, Event, Layout, MixSpec, RecordSpec, Reply, RunningMix, StopReason,
@@ -63,9 +63,15 @@ impl Fixture {
     async fn with(config: Config) -> Self {
         let (bus, hub, shutdown) = (Arc::new(InProcess::new()), ProgramHub::new(), CancellationToken::new());
         let secret = ClusterSecret::new("ours");
-        let service = Service::start(config, ClusterNode::alone(bus.clone(), node()), secret, hub.clone(), shutdown.clone())
-            .await
-            .unwrap();
+        let service = Service::start(
+            config,
+            ClusterNode::alone(bus.clone(), node()),
+            secret,
+            hub.clone(),
+            shutdown.clone(),
+        )
+        .await
+        .unwrap();
         Self {
             bus,
             hub,

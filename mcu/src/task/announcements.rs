@@ -78,7 +78,9 @@ impl Announcements {
     /// Neither mix nor program are there any more.
     pub async fn withdraw(&self) {
         for key in [program_key(&self.stream_id), running_key(&self.room)] {
-            let Some(revision) = self.written.get(&key) else { continue };
+            let Some(revision) = self.written.get(&key) else {
+                continue;
+            };
             match self.node.bus().delete(&key, *revision).await {
                 // Another revision is a successor's.
                 Ok(_) | Err(BusError::Conflict(_)) => {}

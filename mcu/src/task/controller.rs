@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use rotunda_media::codec::CodecError;
 use rotunda_bus::{Change, Watch, WatchEvent};
+use rotunda_media::codec::CodecError;
 use rotunda_proto::mix::{Event, MixSpec, NotMixable, StopReason, VideoRef};
 use rotunda_proto::room::{Roster, info_key, roster_key, seats_key};
 use tokio::sync::{mpsc, oneshot, watch};

@@ -79,11 +79,17 @@ async fn a_file_is_in_the_catalogue_once_and_told_until_it_is_accepted(store: &S
         ..row(id, "ready")
     });
     store.add_files(&rows, "node", at(100)).await.unwrap();
-    assert_eq!(store.unannounced_files().await.unwrap(), [file("f1", 10), file("f2", 20)]);
+    assert_eq!(
+        store.unannounced_files().await.unwrap(),
+        [file("f1", 10), file("f2", 20)]
+    );
     store.set_announced("f1").await.unwrap();
     assert_eq!(store.unannounced_files().await.unwrap(), [file("f2", 20)]);
     let newest = store.newest_files(app(32), 1).await.unwrap();
-    assert_eq!((newest[0].name.as_str(), newest[0].size_bytes), ("f2.mp4", 5_000_000_000));
+    assert_eq!(
+        (newest[0].name.as_str(), newest[0].size_bytes),
+        ("f2.mp4", 5_000_000_000)
+    );
     assert!(store.has_file(app(32), ["f1.mp4", "-"], "-").await.unwrap());
     assert!(store.has_file(app(32), ["-", "-"], "recording f1").await.unwrap());
     assert!(!store.has_file(app(33), ["f1.mp4", "-"], "-").await.unwrap());
@@ -94,14 +100,26 @@ async fn a_recording_of_a_silent_process_is_taken_over_by_one_other(store: &Stor
     let rows = [row("g1", "recording"), row("g2", "finishing"), row("g3", "ready")];
     store.add_files(&rows, "gone", at(100)).await.unwrap();
     assert!(store.knows_recording("recording g1").await.unwrap());
-    assert_eq!(store.take_over_files("next", at(99), at(200)).await.unwrap(), Vec::<String>::new());
+    assert_eq!(
+        store.take_over_files("next", at(99), at(200)).await.unwrap(),
+        Vec::<String>::new()
+    );
     store.renew_files("gone", at(150)).await.unwrap();
-    assert_eq!(store.take_over_files("next", at(149), at(200)).await.unwrap(), Vec::<String>::new());
+    assert_eq!(
+        store.take_over_files("next", at(149), at(200)).await.unwrap(),
+        Vec::<String>::new()
+    );
     let taken = store.take_over_files("next", at(151), at(200)).await.unwrap();
     assert_eq!(taken, ["recording g1", "recording g2"]);
-    assert_eq!(store.take_over_files("other", at(151), at(200)).await.unwrap(), Vec::<String>::new());
+    assert_eq!(
+        store.take_over_files("other", at(151), at(200)).await.unwrap(),
+        Vec::<String>::new()
+    );
     assert_eq!(store.files_of("recording g1").await.unwrap()[0].state, "closed");
-    let whole = RecordingFile { duration_ms: 7, ..file("g1", 1) };
+    let whole = RecordingFile {
+        duration_ms: 7,
+        ..file("g1", 1)
+    };
     store.set_file("ready", &whole).await.unwrap();
     assert_eq!(store.files_of("recording g1").await.unwrap()[0].file, whole);
     store.remove_file("g1").await.unwrap();
@@ -112,10 +130,22 @@ async fn a_part_is_closed_alone_or_with_all_that_follow(store: &Store) {
     let part = |part: u64, format: FileFormat| {
         let id = format!("{part}{}", format.as_str());
         let task_id = "parts".to_owned();
-        let file = RecordingFile { task_id, format, ..file(&id, 1) };
-        FileRow { part, state: "recording".to_owned(), file }
+        let file = RecordingFile {
+            task_id,
+            format,
+            ..file(&id, 1)
+        };
+        FileRow {
+            part,
+            state: "recording".to_owned(),
+            file,
+        }
     };
-    let rows = [part(0, FileFormat::Hls), part(0, FileFormat::Mp4), part(1, FileFormat::Mp4)];
+    let rows = [
+        part(0, FileFormat::Hls),
+        part(0, FileFormat::Mp4),
+        part(1, FileFormat::Mp4),
+    ];
     store.add_files(&rows, "node", at(100)).await.unwrap();
     let states = async || {
         let rows = store.files_of("parts").await.unwrap();
