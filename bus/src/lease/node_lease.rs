@@ -87,6 +87,7 @@ impl NodeLease {
             own,
             living,
             under_way: JoinSet::new(),
+            has_superseded: false,
         };
         Ok(Self {
             own: own_known,
@@ -133,6 +134,8 @@ struct Keeper {
     own: watch::Sender<Own>,
     living: watch::Sender<Living>,
     under_way: JoinSet<()>,
+    /// The predecessors of this process have been declared dead. A later process of its name is none, and will say so of this one.
+    has_superseded: bool,
 }
 
 impl Keeper {
@@ -271,7 +274,7 @@ impl Keeper {
 
     /// Earlier incarnations of this node are dead, for their process was this one's predecessor.
     fn supersede(&mut self) {
-        if matches!(*self.own.borrow(), Own::Superseded(_)) {
+        if std::mem::replace(&mut self.has_superseded, true) {
             return;
         }
         for (lease, revision) in self.ledger.older(&self.incarnation) {

@@ -36,7 +36,7 @@ struct Inner {
 
 /// What is known of the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Link {
+pub(super) struct Link {
     connected: bool,
     /// Grows whenever messages may have been missed.
     losses: u64,
@@ -99,9 +99,11 @@ impl Connection {
         &self.0.client
     }
 
-    /// Changes whenever messages may have been missed.
-    pub(super) fn losses(&self) -> watch::Receiver<impl Sized + use<>> {
-        self.0.state.clone()
+    /// Changes whenever messages may have been missed from now on.
+    pub(super) fn losses(&self) -> watch::Receiver<Link> {
+        let mut losses = self.0.state.clone();
+        losses.mark_unchanged();
+        losses
     }
 
     /// Resolves when the connection is there.
@@ -144,9 +146,9 @@ impl Connection {
 
 fn take(link: &watch::Sender<Link>, event: Event) {
     match event {
-        Event::Connected => link.send_modify(|link| {
-            link.connected = true;
-        }),
+        Event::Connected => {
+            link.send_if_modified(|link| !std::mem::replace(&mut link.connected, true));
+        }
         Event::Disconnected | Event::Closed => {
             warn!("the connection to NATS is lost");
             link.send_modify(|link| {

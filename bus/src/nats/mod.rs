@@ -29,7 +29,7 @@ use crate::{Bus, BusError, Entry, Incarnation, Presence, Request, Requests, Revi
 
 use bucket::{Bucket, DELETED, JETSTREAM_TIMEOUT, Names, OPERATION, is_deletion};
 pub use config::NatsConfig;
-use connection::Connection;
+use connection::{Connection, Link};
 use copy::Copy;
 pub use error::ConnectError;
 use error::{ask_error, failed};
@@ -142,6 +142,7 @@ impl Bus for Nats {
     async fn subscribe(&self, pattern: &str) -> Result<Subscription, BusError> {
         check_pattern(pattern)?;
         self.check_here()?;
+        let losses = self.connection.losses();
         let messages = self
             .connection
             .client()
@@ -151,7 +152,7 @@ impl Bus for Nats {
         self.registered(pattern).await?;
         let (subscription, mailbox) = Subscription::new();
         let (connection, names) = (self.connection.clone(), self.bucket.names.clone());
-        tokio::spawn(take_messages(connection, names, messages, mailbox));
+        tokio::spawn(take_messages(connection, losses, names, messages, mailbox));
         Ok(subscription)
     }
 
@@ -296,11 +297,11 @@ async fn take_requests(client: async_nats::Client, mut asked: async_nats::Subscr
 /// Hands messages on, and says when some may have been missed, until the subscriber has gone.
 async fn take_messages(
     connection: Connection,
+    mut losses: watch::Receiver<Link>,
     names: Names,
     mut messages: async_nats::Subscriber,
     mailbox: Arc<Mailbox>,
 ) {
-    let mut losses = connection.losses();
     loop {
         tokio::select! {
             biased;
