@@ -6,7 +6,17 @@ import itertools
 import aiohttp
 import av
 import pytest
-from aiortc_peer import TONE, assert_both_halves_were_bright, brightness, loudest_frequency, peer, post, publisher_of
+from aiortc import RTCRtpSender
+from aiortc_peer import (
+    TONE,
+    Tone,
+    assert_both_halves_were_bright,
+    brightness,
+    loudest_frequency,
+    peer,
+    post,
+    publisher_of,
+)
 
 MIX_FRAMES_A_SECOND = 15
 MIX_UP_WITHIN = 20  # seconds
@@ -83,3 +93,27 @@ async def publish_into_a_mix(server, ticket):
 
 def test_a_mix_shows_what_aiortc_publishes(server, ticket):
     assert_both_halves_were_bright(asyncio.run(asyncio.wait_for(publish_into_a_mix(server, ticket), 60)))
+
+
+async def refused_offer(server, ticket):
+    """Of a microphone in PCMU alone, as a telephone gateway would send it, posted as text/plain."""
+    publisher = peer()
+    publisher.addTrack(Tone())
+    known = RTCRtpSender.getCapabilities("audio").codecs
+    publisher.getTransceivers()[0].setCodecPreferences([one for one in known if one.mimeType == "audio/PCMU"])
+    await publisher.setLocalDescription(await publisher.createOffer())
+    headers = {"Authorization": f"Bearer {ticket('dan')}", "Content-Type": "text/plain"}
+    url = f"http://127.0.0.1:{server.http}/whip/2004/"
+    async with aiohttp.ClientSession() as http:
+        async with http.post(url, data=publisher.localDescription.sdp, headers=headers) as response:
+            answer = response.status, response.reason, await response.text()
+    await publisher.close()
+    return answer
+
+
+def test_codecs_that_the_server_does_not_take_are_refused_by_name(server, ticket):
+    status, reason, text = asyncio.run(asyncio.wait_for(refused_offer(server, ticket), 30))
+    print(status, reason, text)
+    assert status == 406
+    for told in reason, text:
+        assert told.startswith("codec_not_supported: ") and "PCMU" in told and "opus" in text
