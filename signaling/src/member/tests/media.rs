@@ -639,7 +639,8 @@ async fn a_publisher_who_logs_in_anew_keeps_the_cell_in_mixes_and_gives_it_up_by
     assert_eq!(cells(&bob).await, both(on));
     assert_eq!(seats(&bob).await.kept, []);
 
-    ann.member = log_in(&ann.shared, &"ann".parse().unwrap()).await;
+    ann.member.send(ToMember::Kick(KickReason::Kick)).await.unwrap();
+    ann.member.closed().await;
     assert_eq!(cells(&bob).await, both(muted));
     bob.pass(31).await;
     assert_eq!(
