@@ -29,12 +29,7 @@ const MOST_WAITING: usize = 16_384;
 #[derive(Debug)]
 pub enum RelayMessage {
     /// A member publishes at the sending worker, or may send something else than before.
-    Member {
-        room: RoomKey,
-        user: UserId,
-        serial: u64,
-        tracks: Vec<Published>,
-    },
+    Member(PublishingMember),
     /// The member's session has ended.
     Gone {
         room: RoomKey,
@@ -73,6 +68,16 @@ pub enum RelayMessage {
         delivery: Delivery,
         bytes: Arc<[u8]>,
     },
+}
+
+/// A member as other workers are told of it.
+#[derive(Debug, Clone)]
+pub struct PublishingMember {
+    room: RoomKey,
+    user: UserId,
+    /// Of the opening of its newest session.
+    serial: u64,
+    tracks: Vec<Published>,
 }
 
 /// A track as other workers are told of it.
@@ -196,12 +201,13 @@ impl Worker {
         let Some(user) = session.user().filter(|_| session.uplink.is_announced()) else {
             return false;
         };
-        self.relay.push_all(to, || RelayMessage::Member {
+        let member = PublishingMember {
             room: session.room().clone(),
             user: user.clone(),
             serial: session.serial(),
-            tracks: tracks.clone(),
-        });
+            tracks,
+        };
+        self.relay.push_all(to, || RelayMessage::Member(member.clone()));
         true
     }
 
@@ -296,12 +302,7 @@ impl Worker {
                 self.note_replica_level(now, stream, &packet);
                 self.forward(now, stream, &packet);
             }
-            RelayMessage::Member {
-                room,
-                user,
-                serial,
-                tracks,
-            } => self.handle_member(now, from, &room, &user, serial, &tracks),
+            RelayMessage::Member(member) => self.handle_member(now, from, &member),
             RelayMessage::Gone { room, user, serial } => {
                 let member = self.rooms.get(&room).and_then(|room| room.member(&user));
                 let is_there =
@@ -343,27 +344,25 @@ impl Worker {
         }
     }
 
-    fn handle_member(
-        &mut self,
-        now: Instant,
-        from: WorkerIndex,
-        key: &RoomKey,
-        user: &UserId,
-        serial: u64,
-        published: &[Published],
-    ) {
+    fn handle_member(&mut self, now: Instant, from: WorkerIndex, member: &PublishingMember) {
+        let PublishingMember {
+            room: key,
+            user,
+            serial,
+            tracks,
+        } = member;
         let Some(room) = self.rooms.get(key).filter(|room| room.neighbours().contains(&from)) else {
             return;
         };
         let known = room.member(user).map_or(0, |member| member.serial);
-        if known > serial {
+        if known > *serial {
             return;
         }
-        if known < serial {
+        if known < *serial {
             self.forget_replicas(now, key, user);
-            self.add_replicas(from, key, user, serial, published);
+            self.add_replicas(from, member);
         }
-        for Published { track, permitted, .. } in published {
+        for Published { track, permitted, .. } in tracks {
             let Some(track) = self.tracks.replica_of(from, *track) else {
                 continue;
             };
@@ -377,21 +376,22 @@ impl Worker {
         self.resubscribe_viewers_of(now, key, user);
     }
 
-    fn add_replicas(&mut self, from: WorkerIndex, key: &RoomKey, user: &UserId, serial: u64, published: &[Published]) {
-        let mut tracks = Vec::with_capacity(published.len());
-        for Published { source, track, .. } in published {
+    fn add_replicas(&mut self, from: WorkerIndex, member: &PublishingMember) {
+        let mut tracks = Vec::with_capacity(member.tracks.len());
+        for Published { source, track, .. } in &member.tracks {
             let publisher = Publisher::Elsewhere(Replica {
                 worker: from,
                 track: *track,
-                user: user.clone(),
+                user: member.user.clone(),
                 permitted: false,
             });
-            let replica = Track::new(publisher, key.clone(), *source);
+            let replica = Track::new(publisher, member.room.clone(), *source);
             tracks.push((*source, self.tracks.add_replica(from, *track, replica)));
         }
         let location = Location::Elsewhere { worker: from, tracks };
-        if let Some(room) = self.rooms.get_mut(key) {
-            room.set_member(user.clone(), Member { serial, location });
+        if let Some(room) = self.rooms.get_mut(&member.room) {
+            let serial = member.serial;
+            room.set_member(member.user.clone(), Member { serial, location });
         }
     }
 

@@ -384,6 +384,30 @@ fn a_flood_of_nacks_brings_little_more_than_is_watched() {
     assert!(room.peers[bob].video(0).len() - before > 250, "he still sees ann");
 }
 
+#[test]
+fn a_nack_that_is_repeated_at_once_brings_one_retransmission_even_before_the_first_report() {
+    let mut room = Simulation::new(15);
+    let [ann, bob] = ["ann", "bob"].map(|name| room.join(name, Link::default(), Link::default()));
+    room.publish(ann);
+    room.watch(bob, &[ann]);
+    room.run(ms(900));
+    let ssrc = room.slot_ssrc(bob).unwrap();
+    let newest = room.peers[bob].video(0).last().unwrap().seq as u16;
+    // Generic NACK (RFC 4585 §6.2.1): one entry of 17 packets.
+    let mut nack = vec![0x81, 205, 0, 3, 0, 0, 0, 1];
+    nack.extend_from_slice(&ssrc.to_be_bytes());
+    nack.extend_from_slice(&newest.wrapping_sub(20).to_be_bytes());
+    nack.extend_from_slice(&[0xff, 0xff]);
+    for _ in 0..5 {
+        let sealed = room.sealed_report(bob, &nack).unwrap();
+        let from = room.peers[bob].address;
+        room.inject(from, Protocol::Udp, &sealed);
+    }
+    room.run(ms(4000));
+    let resent = room.statistics(bob).downlink.iter().map(|slot| slot.resent).max();
+    assert!(resent.is_some_and(|resent| (9..=17).contains(&resent)), "{resent:?}");
+}
+
 /// Allocations of the packet path in two seconds, with so many viewers.
 fn allocations(viewers: usize) -> Counted {
     let mut room = Simulation::new(8);
