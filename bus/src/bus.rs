@@ -12,7 +12,7 @@ use crate::{BusError, Incarnation, Requests, Subscription, Watch};
 /// The bus, shared by every part of a process.
 pub type SharedBus = Arc<dyn Bus>;
 
-/// What every implementation offers. Payloads are JSON; [`BusExt`](crate::BusExt) has the typed calls.
+/// The operations of every implementation. Payloads are JSON; [`BusExt`](crate::BusExt) has the typed calls.
 ///
 /// Keys and subjects obey the rules of NATS: tokens of letters, digits, `-`, `_`, `=` and `/` with dots between them. A
 /// *prefix* is tokens with a final dot and stands for every key below; without the final dot it is one key. No value, message,

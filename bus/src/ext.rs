@@ -11,7 +11,7 @@ use crate::{Bus, BusError, Incarnation, Revision};
 /// How long a caller waits for a reply when it does not say.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What came of a change of a document.
+/// The outcome of a change of a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Written<R> {
     pub result: R,

@@ -22,7 +22,7 @@ use crate::{
 /// Changes that may overtake one another.
 const REORDERED: usize = 16;
 
-/// What goes wrong, and how often.
+/// The faults that the decorator makes, and how often.
 #[derive(Debug, Clone, Copy)]
 pub struct Faults {
     pub seed: u64,
@@ -74,7 +74,7 @@ pub struct Faulty {
     tasks: Mutex<JoinSet<()>>,
 }
 
-/// What befalls a call.
+/// The fault of one call.
 enum Fate {
     Done,
     /// Its effect is there, its answer is not.
@@ -368,7 +368,7 @@ async fn hand_on_changes(
     }
 }
 
-/// What is there, with the changes of different keys between two synced marks in any order.
+/// The present state, with the changes of different keys between two synced marks in any order.
 fn hand_on(
     changes: &mut Watch,
     first: Option<WatchEvent>,

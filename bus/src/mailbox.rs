@@ -1,4 +1,4 @@
-//! What a subscriber has not read yet: bounded, and it says when something was left out.
+//! The unread messages of a subscriber: bounded, and it says when some were left out.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,7 +15,7 @@ const QUEUE: usize = 4096;
 #[derive(Debug)]
 pub struct Subscription(Arc<Mailbox>);
 
-/// What reaches a subscriber.
+/// A delivery to a subscriber.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Heard {
     Message(Message),
@@ -52,7 +52,7 @@ impl Subscription {
         }
     }
 
-    /// What is there already.
+    /// The next delivery that is there already.
     pub fn try_next(&mut self) -> Option<Heard> {
         self.0.queue().pop_front()
     }

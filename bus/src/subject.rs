@@ -6,7 +6,7 @@ use crate::BusError;
 /// for those.
 pub const MAX_BYTES: usize = 1_048_576 - HEADERS;
 
-/// What the headers of a message may need.
+/// Bytes that the headers of a message may need.
 const HEADERS: usize = 4096;
 /// Longest name in bytes.
 const MAX_NAME: usize = 1024;

@@ -1,4 +1,4 @@
-//! What a watcher has not seen yet. Of each key only the newest state waits, so that a slow watcher costs no more than the
+//! The unseen changes of a watcher. Of each key only the newest state waits, so that a slow watcher costs no more than the
 //! keys that it watches, and misses nothing that still counts.
 
 use std::collections::{BTreeMap, HashMap};
@@ -64,7 +64,7 @@ impl Watch {
         (Self(queue.clone()), queue)
     }
 
-    /// What comes next. Cancel-safe; waits for ever when the bus itself has ended.
+    /// The next step of the watch. Cancel-safe; waits for ever when the bus itself has ended.
     pub async fn next(&mut self) -> WatchEvent {
         loop {
             if let Some(event) = self.try_next() {
@@ -74,7 +74,7 @@ impl Watch {
         }
     }
 
-    /// What is there already.
+    /// The next step that is there already.
     pub fn try_next(&mut self) -> Option<WatchEvent> {
         self.0.queue().pop()
     }

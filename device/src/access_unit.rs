@@ -1,4 +1,4 @@
-//! What a camera's video frame is, by its own bytes. Sources: ITU-T H.264 §7.4.1, H.265 §7.4.2.2, Annex B of both.
+//! The kind of a camera's video frame, read from its bytes. Sources: ITU-T H.264 §7.4.1, H.265 §7.4.2.2, Annex B of both.
 
 use thiserror::Error;
 

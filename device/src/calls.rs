@@ -1,6 +1,6 @@
 //! The program's callbacks: they run one after the other on a thread of their own, so that a slow one delays no media.
 //!
-//! What a callback began (a stream, talk-back, a download) is in the [`Calls::open`] ledger until the callback that ends it has run,
+//! The [`Calls::open`] ledger holds each stream, talk-back and download from the callback that begins it to the one that ends it,
 //! so that each has its end, also when the library exits.
 
 use std::cell::Cell;
@@ -66,7 +66,7 @@ impl Functions {
     }
 }
 
-/// What is begun and not ended.
+/// A callback that has begun something, until the callback that ends it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Open {
     Play(StreamKey),

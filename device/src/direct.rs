@@ -22,14 +22,14 @@ use crate::session::{Session, SessionError, Told};
 use crate::streams::{Channel, Coding, Path, StreamKey, Streams, chain};
 use crate::transport::Transport;
 
-/// What the engine wants of a connection.
+/// An order of the engine to a connection.
 enum Order {
     Data(Vec<u8>),
     Carry { line: usize, channel: Arc<Channel> },
     Release { line: usize },
 }
 
-/// What a connection tells.
+/// A report of a connection.
 pub enum News {
     Connected,
     ChannelOpen,
@@ -225,7 +225,7 @@ impl Engine {
         Ok(opened)
     }
 
-    /// Who had this stream directly gets it from the server, too: the device sends it once.
+    /// A visitor that had this stream directly gets it from the server, too: the device sends it once.
     pub fn move_to_relay(self: &Rc<Self>, source: Source, relayed: &Relayed) {
         for key in self.streams.of_stream(source.channel, source.quality) {
             let old = self.streams.channel(key);
@@ -237,7 +237,7 @@ impl Engine {
         }
     }
 
-    /// What this visitor watches alone goes directly from now on.
+    /// A stream that this visitor alone watches goes directly from now on.
     pub fn move_to_direct(self: &Rc<Self>, visitor: u32) {
         for key in self.streams.of_visitor(visitor) {
             let Some(old) = self.streams.channel(key) else { continue };

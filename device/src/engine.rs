@@ -28,7 +28,7 @@ use crate::streams::{StreamKey, Streams};
 /// The waiting end of `iv_avt_send_command`.
 type Answering = crate::reply::Answer<Result<Vec<u8>, c_int>>;
 
-/// What the program's threads ask of the device.
+/// A request of the program's threads to the device.
 pub enum Command {
     Send {
         visitor: u32,

@@ -28,7 +28,7 @@ use crate::settings::{System, Ticket};
 use crate::streams::{Channel, Streams, chain};
 use crate::transport::Transport;
 
-/// What the device wants of a member.
+/// An order of the device to a member.
 pub enum Order {
     /// A fragment of a message, to the room.
     Say(Vec<u8>),
@@ -40,7 +40,7 @@ pub enum Order {
     Listen(bool),
 }
 
-/// What a member tells.
+/// A report of a member.
 #[derive(Debug)]
 pub enum News {
     /// In the room.
@@ -55,7 +55,7 @@ pub enum News {
         from: UserId,
         bytes: Vec<u8>,
     },
-    /// What was to be carried is published and flows.
+    /// The streams that were to be carried are published and flow.
     Carrying,
     CarryFailed(String),
     Audio {
@@ -72,7 +72,7 @@ pub enum Offline {
     ForGood,
 }
 
-/// What every member of the device needs to know.
+/// The settings that every member of the device needs.
 pub struct Config {
     pub system: System,
     pub mtu: usize,
@@ -114,7 +114,7 @@ enum Link {
     Up(Box<SignalingClient>),
 }
 
-/// What a request was for.
+/// The purpose of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Asked {
     Connect,
@@ -155,7 +155,7 @@ pub struct Member {
     allowed_at: Instant,
 }
 
-/// What a turn of the loop found.
+/// The event of one turn of the loop.
 enum Turn {
     Order(Option<Order>),
     Connected(Box<Result<Connected, SignalingError>>),

@@ -68,7 +68,7 @@ pub struct Pipe {
     recent: VecDeque<(Instant, usize)>,
 }
 
-/// What may leave at once after a pause.
+/// The bytes that may leave at once after a pause.
 const BURST: Duration = Duration::from_millis(100);
 /// Over which the rate now is measured.
 const WINDOW: Duration = Duration::from_millis(250);
@@ -151,7 +151,7 @@ impl Pipe {
         u32::try_from(bytes as u128 * 1000 / WINDOW.as_millis()).unwrap_or(u32::MAX)
     }
 
-    /// What waits is of no use any more: the path has changed, or another visitor's frames follow.
+    /// Drops the queue: the path has changed, or another visitor's frames follow.
     pub fn begin_again(&mut self) -> Option<Watermark> {
         self.queue.clear();
         self.bytes = 0;

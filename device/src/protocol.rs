@@ -32,7 +32,7 @@ impl Refusal {
     }
 }
 
-/// What a viewer asks.
+/// A request of a viewer.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(tag = "op", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Request {
@@ -153,7 +153,7 @@ impl Quality {
     }
 }
 
-/// What a message is.
+/// The kind of a message.
 #[derive(Debug, PartialEq)]
 pub enum Incoming {
     Request {

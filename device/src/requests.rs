@@ -1,4 +1,4 @@
-//! What each request of a viewer does.
+//! The effect of each request of a viewer.
 
 use std::ffi::{c_char, c_int, c_void};
 use std::rc::Rc;
@@ -285,7 +285,7 @@ fn start(functions: &Functions, calls: &crate::calls::Calls, key: StreamKey, tim
     unsafe { (functions.start_real_play)(key.visitor, key.channel, key.quality, args) }
 }
 
-/// What the stream is made of, if it can be sent and the viewer can take it.
+/// The codecs of the stream, if it can be sent and the viewer can take it.
 fn coding(info: &AvDataInfo, codecs: &[String]) -> Result<Coding, Refusal> {
     let refused = |text: String| Refusal::new("codec_not_supported", text);
     let video = match info.video_type {

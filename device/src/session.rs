@@ -32,7 +32,7 @@ pub enum SessionError {
     Rtc(#[from] RtcError),
 }
 
-/// What the session tells.
+/// A report of the session.
 #[derive(Debug)]
 pub enum Told {
     Connected,
@@ -80,14 +80,14 @@ pub struct Session {
 }
 
 const INITIAL: Bitrate = Bitrate::mbps(2);
-/// What the estimate looks for by probing.
+/// The bitrate that the estimate probes for.
 const DESIRED: Bitrate = Bitrate::mbps(4);
 /// A link is believed to carry at least this, bytes a second.
 const LEAST_RATE: u64 = 40_000;
 /// str0m's own bounds, and what goes through every network.
 const MTU: std::ops::RangeInclusive<usize> = 576..=1200;
 
-/// What str0m warns of, and takes for the bound of what it sends again.
+/// The packet size from which str0m warns, which is also its limit for retransmissions.
 const LARGEST_DATAGRAM: usize = 1280;
 
 /// Whether the session to the server also receives talk-back and messages.
@@ -200,7 +200,7 @@ impl Session {
         self.handle_timeout(now)
     }
 
-    /// What is no packet of this session is ignored.
+    /// Ignores datagrams that are no packets of this session.
     pub fn handle_datagram(
         &mut self,
         now: Instant,

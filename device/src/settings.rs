@@ -1,4 +1,4 @@
-//! What the program gives to `iv_sys_init` and `iv_avt_init`, checked and copied.
+//! The arguments of `iv_sys_init` and `iv_avt_init`, checked and copied.
 
 use std::ffi::{CStr, c_char, c_int};
 use std::net::IpAddr;

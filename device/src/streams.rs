@@ -51,7 +51,7 @@ impl Path {
     }
 }
 
-/// What a stream is made of.
+/// The codecs of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Coding {
     pub video: VideoCodec,
@@ -88,7 +88,7 @@ struct Inner {
     acknowledged: Acknowledged,
 }
 
-/// What the other end has told to have got.
+/// The bytes that the other end has acknowledged.
 #[derive(Debug, Clone, Copy, Default)]
 struct Acknowledged {
     bytes: u64,
@@ -147,7 +147,7 @@ impl Channel {
         told.rate = u32::try_from(u128::from(bytes) * 1000 / milliseconds).unwrap_or(u32::MAX);
     }
 
-    /// What waits is dropped, and the next frame is a keyframe: the session behind it is a new one.
+    /// Drops the queue, and the next frame is a keyframe: the session behind it is a new one.
     pub fn begin_again(&self, now: Instant, watchers: &[StreamKey]) {
         let mark = {
             let mut inner = self.lock();
@@ -304,7 +304,7 @@ impl Streams {
         keys
     }
 
-    /// Who watches this quality of this channel, in the order of visitors.
+    /// The watchers of this quality of this channel, in the order of visitors.
     pub fn of_stream(&self, channel: u32, quality: Enum) -> Vec<StreamKey> {
         let is = |key: &&StreamKey| key.channel == channel && key.quality == quality;
         let mut keys: Vec<StreamKey> = self.lock().keys().filter(is).copied().collect();

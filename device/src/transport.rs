@@ -123,7 +123,7 @@ impl Transport {
         }
     }
 
-    /// What cannot be sent now is lost.
+    /// A datagram that cannot be sent now is lost.
     pub fn send(&self, transmit: &Transmit) {
         if transmit.proto == Protocol::Udp {
             let socket = self.udp.iter().find(|(local, _)| *local == transmit.source);

@@ -1,4 +1,4 @@
-//! What can be set.
+//! The settings of listeners.
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Who the client is behind an HTTP proxy, and forwarded headers that nobody may forge.
+//! The client's address behind an HTTP proxy, and forwarded headers that nobody may forge.
 
 use std::net::{IpAddr, SocketAddr};
 

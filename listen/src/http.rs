@@ -122,7 +122,7 @@ async fn serve_connection(
     }
 }
 
-/// What is known of a request beside itself.
+/// The facts about a request that are not in it.
 struct RequestContext {
     name: &'static str,
     peer: std::net::SocketAddr,

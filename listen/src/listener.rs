@@ -24,7 +24,7 @@ const ACCEPT_AGAIN: Duration = Duration::from_millis(200);
 /// A limit that is reached is logged this often at most.
 const WARN_EVERY: Duration = Duration::from_secs(60);
 
-/// What all listeners of the process have in common.
+/// The rules that all listeners of the process share.
 #[derive(Debug, Clone)]
 pub struct Policy {
     pub trusted: TrustedProxies,
@@ -43,7 +43,7 @@ pub struct Listeners {
     tls: Option<Tls>,
 }
 
-/// What one listener is.
+/// The name, address and limits of one listener.
 #[derive(Debug, Clone, Copy)]
 pub struct Binding {
     /// Label of its metrics.

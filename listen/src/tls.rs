@@ -54,7 +54,7 @@ pub enum TlsError {
     Setup(#[source] rustls::Error),
 }
 
-/// What every TLS listener of the process shares.
+/// The state that every TLS listener of the process shares.
 #[derive(Clone)]
 pub struct Tls {
     acceptor: TlsAcceptor,
@@ -128,7 +128,7 @@ impl Tls {
         }
     }
 
-    /// What says that a file has changed; links are followed, as Kubernetes replaces those.
+    /// A value that changes with the file; links are followed, as Kubernetes replaces those.
     fn changed(&self) -> [Option<(SystemTime, u64)>; 2] {
         let known = |metadata: Metadata| Some((metadata.modified().ok()?, metadata.len()));
         [&self.files.certificate, &self.files.key].map(|path| std::fs::metadata(path).ok().and_then(known))

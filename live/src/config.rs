@@ -1,4 +1,4 @@
-//! What can be set.
+//! The settings of live streams.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;

@@ -14,7 +14,7 @@ pub type Target = fn(&[u8]);
 
 pub const TARGETS: &[(&str, Target)] = &[("live_rtmp", rtmp), ("live_path", path)];
 
-/// What an RTMP player sends: the first byte says whether his handshake is made for him.
+/// The bytes of an RTMP player: the first byte says whether their handshake is made for them.
 fn rtmp(data: &[u8]) {
     let Some((first, rest)) = data.split_first() else {
         return;

@@ -20,7 +20,7 @@ use tracing::warn;
 /// Of a chunk inside a segment.
 const CHUNK: Duration = Duration::from_secs(1);
 
-/// What players see of a stream.
+/// The part of a stream that players can see.
 #[derive(Debug, Clone)]
 pub struct Window {
     lengths: Lengths,

@@ -26,11 +26,11 @@ struct Running {
     /// Tells programs of one stream apart.
     began_unix_ms: u64,
     span: Span,
-    /// What ends each.
+    /// The token that ends each.
     pushes: HashMap<PushAddress, CancellationToken>,
 }
 
-/// What a descriptor means.
+/// The meaning of a descriptor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Seen {
     /// A program that did not run before.

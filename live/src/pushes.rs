@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use rotunda_proto::push_address::PushAddress;
 
-/// What to do so that what runs is what is wanted.
+/// A step from the running pushes to the wanted ones.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Action {
     Start(PushAddress),

@@ -1,4 +1,4 @@
-//! What an RTMP player, or a server that is pushed to, may send, checked before `rml_rtmp` sees it.
+//! The limits of an RTMP player, or of a server that is pushed to, checked before `rml_rtmp` sees their bytes.
 //!
 //! `rml_rtmp` 0.8 trusts its peer: a message of 16 MB of nested values overflows the stack (and ends the process), a command
 //! of less than three values is a panic, messages whose chunks do not fit together grow without end or panic. Both peers
@@ -259,7 +259,7 @@ const ECMA_ARRAY: u8 = 8;
 const OBJECT_END: u8 = 9;
 const STRICT_ARRAY: u8 = 10;
 
-/// What follows the first AMF0 value; None: it is malformed or nested too deep.
+/// The bytes after the first AMF0 value; None: it is malformed or nested too deep.
 fn skip_value(bytes: &[u8], nested: usize) -> Option<&[u8]> {
     let nested = nested.checked_sub(1)?;
     let (kind, rest) = bytes.split_first()?;

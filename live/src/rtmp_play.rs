@@ -47,7 +47,7 @@ pub enum PlayError {
     Stalled,
 }
 
-/// What a player is served from.
+/// The programs that a player is served from.
 pub trait Programs {
     /// The program of this id, for a player whose address has this query.
     fn play(&self, id: &StreamId, query: &str) -> Result<ProgramReader, NotPlayed>;
@@ -81,7 +81,7 @@ pub async fn serve(
     played
 }
 
-/// A player who gets what he asked for.
+/// A player that is sent the program they asked for.
 struct Ready {
     session: Session,
     reader: ProgramReader,
@@ -316,7 +316,7 @@ impl Programs for Nothing {
     }
 }
 
-/// A peer's bytes, whole and then cut small, up to the moment when he would be shown a program.
+/// A peer's bytes, whole and then cut small, up to the moment when they would be sent a program.
 #[cfg(any(test, feature = "fuzzing"))]
 pub fn fuzz(bytes: &[u8]) {
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {

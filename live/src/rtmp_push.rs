@@ -86,12 +86,12 @@ enum End {
     Broken(PushError),
 }
 
-/// What every push needs.
+/// The rules that every push obeys.
 #[derive(Clone)]
 pub struct Outbound {
     /// Where connections may be made to.
     pub networks: AllowedNetworks,
-    /// Who is trusted as a server of RTMPS.
+    /// The trust anchors for servers of RTMPS.
     pub tls: Arc<ClientConfig>,
 }
 
@@ -238,7 +238,7 @@ async fn publish(socket: &mut impl Socket, address: &PushAddress) -> Result<Sess
     }
 }
 
-/// What a server says of a refusal, fit for a log: some repeat the key.
+/// A server's refusal, fit for a log: some servers repeat the key.
 fn without_key(said: &str, address: &PushAddress) -> String {
     let name = address.stream().split('?').next().unwrap_or_default();
     let mut said = said.replace(address.stream(), "***");

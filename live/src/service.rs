@@ -236,14 +236,14 @@ impl Programs for Origin {
     }
 }
 
-/// What a path below `/live/` asks for.
+/// The resource that a path below `/live/` names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Asked {
     Flv,
     Playlist,
 }
 
-/// What a path below `/live/<streamId>/` asks for.
+/// The resource that a path below `/live/<streamId>/` names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AskedPart {
     Init(u64),

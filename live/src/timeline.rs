@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rotunda_media::program::{Frame, ProgramHeader, Track};
 
-/// What to do with a frame.
+/// The treatment of a frame.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Step {
     /// Not yet: a key frame has to come first.

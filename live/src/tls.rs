@@ -1,4 +1,4 @@
-//! Who is trusted as a server of RTMPS.
+//! Trust anchors for servers of RTMPS.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

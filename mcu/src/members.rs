@@ -1,4 +1,4 @@
-//! Who is in the room and publishes, in the order of entering: what the room's documents say.
+//! The members that publish, in the order of entering, by the room's documents.
 
 use rotunda_proto::ids::UserId;
 use rotunda_proto::room::{ROSTER_WINDOW, Roster, Seats};

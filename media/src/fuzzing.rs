@@ -23,7 +23,7 @@ fn h264(data: &[u8]) {
     let _any = to_annex_b(data);
 }
 
-/// What members publish, as the mixer decodes it: the first byte chooses the codec, and frames follow with their lengths.
+/// Members' media as the mixer decodes it: the first byte chooses the codec, and frames follow with their lengths.
 fn decoders(data: &[u8]) {
     let Some((kind, mut rest)) = data.split_first() else {
         return;

@@ -12,7 +12,7 @@ const TAIL: u64 = 0b0101;
 /// Least difference of the two cells of a bit, in luma steps.
 const LEAST_CONTRAST: i64 = 8;
 
-/// What the strip says.
+/// The values in the strip.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Mark {
     /// Which source.

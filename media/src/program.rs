@@ -18,7 +18,7 @@ const QUEUE: usize = 1024;
 /// Most frames kept from the last keyframe on for those who join; 20 s of the same. A longer GOP is not kept.
 const GOP_FRAMES: usize = 1280;
 
-/// What a decoder must know before the first frame. Shared by every frame until it changes.
+/// The decoder configuration that precedes the first frame. Shared by every frame until it changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProgramHeader {
     pub video: Option<VideoHeader>,

@@ -117,7 +117,7 @@ fn probe(file: &Path, arguments: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
-/// What ffmpeg says when it decodes all of it: nothing, for a sound file.
+/// The complaints of ffmpeg when it decodes all of a file: none, for a sound file.
 fn complaints(file: &Path) -> String {
     let output = Command::new("ffmpeg")
         .args(["-v", "warning", "-i"])

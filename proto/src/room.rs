@@ -52,7 +52,7 @@ pub fn members_subject(node: &NodeId) -> String {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case")]
 pub enum MemberCommand {
-    /// Gives a member other rights for the rest of his stay. Done when nothing more is let in of what is not permitted any more.
+    /// Gives a member other rights for the rest of their stay. Done when no media comes in any more that is not permitted any more.
     Permit {
         room: RoomKey,
         user: UserId,

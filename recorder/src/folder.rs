@@ -22,7 +22,7 @@ const MANIFEST: &str = "recording.json";
 const JOURNAL: &str = "journal.jsonl";
 const GROWING: &str = "index.m3u8";
 
-/// What is recorded.
+/// The source, the formats and the names of a recording.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
     pub recording_id: String,
@@ -59,7 +59,7 @@ pub struct Begun {
     pub wall_unix_us: u64,
     /// Pixels; None for audio alone.
     pub resolution: Option<(u16, u16)>,
-    /// What is missing before it.
+    /// The gap before it.
     #[serde(default)]
     pub gap: Option<Gap>,
 }
@@ -167,7 +167,7 @@ impl Folder {
         remove(&self.0.join(GROWING))
     }
 
-    /// What is in the folder is on the disk, names too.
+    /// Returns when the content of the folder is on the disk, names too.
     pub fn sync(&self) -> io::Result<()> {
         sync_folder(&self.0)
     }

@@ -51,7 +51,7 @@ impl State {
 pub struct Row {
     pub part: u64,
     pub state: State,
-    /// What is known of it so far.
+    /// The file as far as it is known.
     pub file: RecordingFile,
 }
 

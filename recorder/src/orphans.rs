@@ -18,7 +18,7 @@ pub struct Orphan {
     pub parts: Vec<(u64, Duration)>,
 }
 
-/// What a search has found.
+/// The result of a search.
 #[derive(Default)]
 pub struct Found {
     pub orphans: Vec<Orphan>,

@@ -25,7 +25,7 @@ pub enum RecordError {
     Task(#[from] tokio::task::JoinError),
 }
 
-/// What is recorded, how, and where to.
+/// The program to record, how, and where to.
 pub struct Recording {
     pub folder: Folder,
     pub manifest: Manifest,

@@ -90,7 +90,7 @@ pub enum StartError {
     Bus(#[from] BusError),
 }
 
-/// Who may have files.
+/// The key of signed addresses, and the applications whose API keys may have files.
 struct Access {
     key: FileLinkKey,
     applications: Vec<Application>,
@@ -342,7 +342,7 @@ impl Recorder {
         self.tasks.spawn(recording.instrument(span));
     }
 
-    /// What is made of a recording. `audio_only`: as `RecordAudioOnly` asks.
+    /// The formats of a recording. `audio_only`: as `RecordAudioOnly` asks.
     fn formats(&self, audio_only: bool) -> Vec<FileFormat> {
         if !audio_only {
             let mut formats: Vec<FileFormat> = Vec::new();

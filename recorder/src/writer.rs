@@ -33,7 +33,7 @@ pub struct Writer {
     gap_reason: Option<GapReason>,
 }
 
-/// What became of the parts of a recording.
+/// A change of a recording's parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Notice {
     PartBegan { part: u64, wall: Duration },
@@ -145,7 +145,7 @@ impl Writer {
         Ok(notices)
     }
 
-    /// What is missing between the last segment and this one.
+    /// The gap between the last segment and this one.
     fn gap_before(&mut self, start: &SegmentStart) -> Option<Gap> {
         let reason = self.gap_reason.take()?;
         let last = self.entries.last()?;

@@ -24,7 +24,7 @@ pub struct ApplicationRow {
     pub revision: i64,
 }
 
-/// What a secret is for.
+/// The purpose of a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Purpose {
     /// Signs UserSigs.

@@ -18,7 +18,7 @@ pub struct StreamedEvent {
     pub body: String,
 }
 
-/// What one event leads to.
+/// The rows that follow from one event.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Effects {
     /// Of the event in its stream.

@@ -1,4 +1,4 @@
-//! What must survive: rows in SQLite (the embedded default) or PostgreSQL.
+//! Durable rows in SQLite (the embedded default) or PostgreSQL.
 //!
 //! One [`Store`] a process. Each subject has a file with its types and queries; every query runs on both databases, and
 //! `tests/` tries each on both. Two rows that must agree are written in one transaction. Locked rows and lost connections

@@ -159,7 +159,7 @@ pub(crate) enum Outcome<T> {
     Again,
 }
 
-/// What becomes of an attempt; waits where it is to be repeated.
+/// The result of an attempt; waits before one that is to be repeated.
 pub(crate) async fn outcome<T>(done: Result<T, sqlx::Error>, attempt: usize) -> Outcome<T> {
     let error = match done {
         Ok(value) => {

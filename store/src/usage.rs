@@ -12,7 +12,7 @@ pub struct UsageRow {
     pub application_id: i64,
     /// As in `2026-11-25`.
     pub day: String,
-    /// What is counted, with its unit: `audio_seconds`, `video_hd_seconds`, `record_seconds` ...
+    /// The measure, with its unit: `audio_seconds`, `video_hd_seconds`, `record_seconds` ...
     pub class: String,
     pub amount: i64,
 }
@@ -33,7 +33,7 @@ pub(crate) const ADD_USAGE: &str = "INSERT INTO usage_totals (application_id, da
     DO UPDATE SET amount = usage_totals.amount + excluded.amount";
 
 impl Store {
-    /// What was used from `first` to `last`, both included, by day and class.
+    /// The usage from `first` to `last`, both included, by day and class.
     pub async fn usage(&self, application: SdkAppId, first: &str, last: &str) -> Result<Vec<UsageRow>, StoreError> {
         retried!(self, pool => {
             sqlx::query_as::<_, UsageRow>(

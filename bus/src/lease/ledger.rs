@@ -54,7 +54,7 @@ struct Seen {
     at: Instant,
 }
 
-/// What the shell is to do. Several nodes may do it, and more than once: revisions decide.
+/// An order to the shell. Several nodes may carry it out, and more than once: revisions decide.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Action {
     /// Write into the lease that its holder is dead; whoever succeeds deletes the keys that are bound to it.
@@ -143,7 +143,7 @@ impl Ledger {
         self.leases.values().map(|seen| seen.at + silence).min()
     }
 
-    /// Who is alive, when that has changed and everybody is known.
+    /// The nodes that are alive, when that has changed and all of them are known.
     pub(crate) fn poll_living(&mut self) -> Option<BTreeSet<Incarnation>> {
         if !self.synced || !std::mem::take(&mut self.changed) {
             return None;
@@ -198,7 +198,7 @@ mod tests {
             self.start + Duration::from_secs(seconds)
         }
 
-        /// What is to be done at that time.
+        /// The order that is due at that time.
         fn actions(&mut self, seconds: u64) -> Vec<Action> {
             let now = self.at(seconds);
             self.ledger.handle_timeout(now);

@@ -30,7 +30,7 @@ pub struct LeaseDocument {
     pub standing: Standing,
     /// Grows with every renewal.
     pub beat: u64,
-    /// Who has declared the death.
+    /// The node that declared the death.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub declared_by: Option<Incarnation>,
 }

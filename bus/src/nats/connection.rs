@@ -34,7 +34,7 @@ struct Inner {
     state: watch::Receiver<Link>,
 }
 
-/// What is known of the connection.
+/// The state of the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Link {
     connected: bool,

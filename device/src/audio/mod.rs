@@ -26,7 +26,7 @@ pub enum AudioError {
     Convert(#[from] CodecError),
 }
 
-/// What a camera's audio is, checked.
+/// The checked format of a camera's audio.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Format {
     pub codec: Codec,

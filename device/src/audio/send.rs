@@ -215,7 +215,7 @@ pub fn adts_header(rate: u32, channels: u8, frame: usize) -> [u8; 7] {
 
 #[cfg(test)]
 impl ToOpus {
-    /// What the camera's speaker would play.
+    /// The audio that the camera's speaker would play.
     pub fn decode_for_test(&mut self, frame: &[u8], pcm: &mut Vec<f32>) {
         self.decode(frame, pcm).expect("it was encoded by us");
     }

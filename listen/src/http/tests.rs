@@ -150,7 +150,7 @@ async fn everything(socket: &mut TcpStream) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// What comes next, up to the end of a header.
+/// Reads up to the end of a header.
 async fn answer(socket: &mut TcpStream) -> String {
     let mut bytes = vec![0; 4096];
     let length = timeout(Duration::from_secs(10), socket.read(&mut bytes))

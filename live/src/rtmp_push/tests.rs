@@ -12,7 +12,7 @@ use tokio_rustls::rustls::{RootCertStore, ServerConfig, crypto::aws_lc_rs};
 use super::*;
 use crate::hls::program::TestProgram;
 
-/// What a server sees of a push.
+/// The commands that a server sees of a push.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Seen {
     Published {

@@ -17,11 +17,11 @@ fn stamp(rtp: u32, arrival: Micros, report: Option<SenderReport>) -> Stamp {
 /// A person whose audio takes 20 ms and whose video takes 60 ms to arrive, with a sender report a second for each.
 struct Person {
     clock: PersonClock,
-    /// What is added to the wall clock of the reports of each track.
+    /// Added to the wall clock of the reports of each track.
     wall: fn(track: TrackSource, now: Micros) -> Micros,
-    /// What is added to the RTP time of the reports.
+    /// Added to the RTP time of the reports.
     ahead: fn(now: Micros) -> Micros,
-    /// What is added to the RTP time of reports and packets.
+    /// Added to the RTP time of reports and packets.
     jump: fn(track: TrackSource, now: Micros) -> Micros,
 }
 

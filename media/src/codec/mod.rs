@@ -27,7 +27,7 @@ pub enum VideoCodec {
     Vp9,
 }
 
-/// What an encoder made of one frame.
+/// One coded frame.
 #[derive(Debug, Clone)]
 pub struct EncodedFrame {
     /// H.264: one access unit in Annex B, parameter sets before each IDR. VP8, VP9: one frame.

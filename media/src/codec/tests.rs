@@ -1,4 +1,4 @@
-//! What goes in comes out: frames by their marks, audio by their tones.
+//! Coded and decoded media equal the source: frames by their marks, audio by their tones.
 
 use super::*;
 use crate::mark::{self, Mark};

@@ -6,7 +6,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::program::{Frame, ProgramHeader, Track, VideoHeader};
 
-/// What a tag carries.
+/// The content of a tag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum TagKind {
@@ -204,7 +204,7 @@ fn put_name(out: &mut BytesMut, name: &str) {
     out.put_slice(name.as_bytes());
 }
 
-/// What a column of the keyframe index holds of a keyframe.
+/// The value of a keyframe in one column of the keyframe index.
 type Column = fn(&Keyframe) -> f64;
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ pub enum Kind {
     Ended,
 }
 
-/// What stands before the segments.
+/// The lines before the segments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Head {
     pub kind: Kind,

@@ -29,7 +29,7 @@ pub struct TrackDescription {
     pub size: (u16, u16),
 }
 
-/// What a track has in a whole file.
+/// The samples of a track in a whole file.
 pub struct TrackTables {
     pub stbl: StblBox,
     /// Ticks of the track.

@@ -20,7 +20,7 @@ use super::stored::StoredSample;
 use crate::program::Track;
 use crate::time::MediaTime;
 
-/// What is to be in a file, where it lies, and which part of it is presented.
+/// The content of a file, where it lies, and which part of it is presented.
 #[derive(Debug, Clone, Copy)]
 pub struct Source<'a> {
     pub tracks: &'a [TrackDescription],
@@ -32,7 +32,7 @@ pub struct Source<'a> {
     pub end: MediaTime,
 }
 
-/// What a finished file holds.
+/// The content of a finished file, measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Summary {
     pub duration_ms: u64,

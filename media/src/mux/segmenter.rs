@@ -44,7 +44,7 @@ impl Lengths {
     }
 }
 
-/// What is made, in this order: a beginning, its chunks, its end.
+/// The outputs, in this order: a beginning, its chunks, its end.
 #[derive(Debug, Clone)]
 pub enum Output {
     Begin(SegmentStart),

@@ -220,7 +220,7 @@ impl Program {
     }
 }
 
-/// What ffmpeg says when it decodes all of it: nothing, for a sound file.
+/// The complaints of ffmpeg when it decodes all of a file: none, for a sound file.
 fn complaints(file: &std::path::Path) -> String {
     let output = Command::new("ffmpeg")
         .args(["-v", "warning", "-i"])

@@ -56,7 +56,7 @@ struct Report {
     rtp: u32,
 }
 
-/// What a report that is believed says.
+/// The content of a report that is believed.
 #[derive(Debug, Clone, Copy)]
 struct Wall {
     came: Instant,
