@@ -4,6 +4,8 @@ CARGO ?= cargo
 # Real clips for the demo's participants (MP4 with H.264 and AAC); without any, audio and video are generated.
 DEMO_CLIPS ?= $(wildcard ../shared/media/speaker_?_360p.mp4)
 BIN := target/debug/rotunda
+# All of the workspace in one: with a part of it alone Cargo chooses other features for what it depends on, and builds that again.
+BUILD = $(CARGO) build --workspace --lib --bins --tests
 # For each fuzz target.
 FUZZ_SECONDS ?= 10
 
@@ -38,7 +40,7 @@ run: build ## Run the server
 	$(BIN) serve
 
 device-demo: setup ## Build the device library and the demo camera in C (docs/device.md)
-	$(CARGO) build -p rotunda-device
+	$(BUILD)
 	@mkdir -p target/device
 	cc -std=c99 -O1 -g -Wall -Wextra -Wpedantic -Werror -Idevice/include device/demo/*.c -o target/device/demo \
 	    -Ltarget/debug -lrotunda_device -Wl,-rpath,'$$ORIGIN/../debug' -lpthread -lm
@@ -48,7 +50,7 @@ test: setup web lint test-rust test-fuzz test-web test-browser test-sdk test-whi
 
 lint: web ## Formatting, clippy
 	$(CARGO) fmt --all -- --check
-	$(CARGO) clippy --workspace --lib --bins -- -D warnings
+	$(CARGO) clippy --workspace --lib --bins --examples -- -D warnings
 	@# Helpers of tests may panic: that is how a test fails.
 	$(CARGO) clippy --workspace --tests -- -D warnings -A clippy::unwrap-used -A clippy::expect-used
 
@@ -73,7 +75,7 @@ tests/browser/node_modules: tests/browser/package-lock.json
 	@touch $@
 
 test-browser: tests/browser/node_modules web device-demo ## The demo page and the players in real Chromium and Firefox
-	$(CARGO) build --bin rotunda
+	$(BUILD)
 	cd tests/browser && node --test --test-concurrency=1 --test-reporter=spec
 
 tests/tencent_sdk/.venv: tests/tencent_sdk/requirements.txt
@@ -82,7 +84,7 @@ tests/tencent_sdk/.venv: tests/tencent_sdk/requirements.txt
 	@touch $@
 
 test-sdk: tests/tencent_sdk/.venv web ## The official Tencent Cloud SDK and a gRPC reflection client
-	$(CARGO) build --bin rotunda
+	$(BUILD)
 	cd tests/tencent_sdk && .venv/bin/python -m pytest -q
 
 tests/whip/.venv: tests/whip/requirements.txt
@@ -91,7 +93,7 @@ tests/whip/.venv: tests/whip/requirements.txt
 	@touch $@
 
 test-whip: tests/whip/.venv web ## WHIP and WHEP with aiortc and GStreamer (Eyevinn's clients and coturn: test-browser)
-	$(CARGO) build --bin rotunda
+	$(BUILD)
 	cd tests/whip && .venv/bin/python -m pytest -q
 
 docs-layouts: ## Render the images of docs/layouts.md
