@@ -24,6 +24,7 @@ mod roster;
 mod said;
 mod seats;
 mod service;
+mod shared;
 mod slots;
 mod turn;
 mod view;

@@ -18,7 +18,7 @@ use tracing::{Instrument, info, info_span, warn};
 
 use crate::permissions::Permit;
 use crate::room_documents::Refused;
-use crate::service::Shared;
+use crate::shared::Shared;
 use crate::turn;
 use stay::{Leaving, Message, Stay};
 

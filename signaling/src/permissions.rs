@@ -12,7 +12,7 @@ use tracing::warn;
 
 use crate::member::ToMember;
 use crate::member::stay::{Message, Stay};
-use crate::service::Shared;
+use crate::shared::Shared;
 
 /// To a member: other rights from now on.
 pub struct Permit {

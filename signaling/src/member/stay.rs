@@ -28,7 +28,7 @@ use crate::refused_lines::RefusedLine;
 use crate::room::{Bulletin, Entered, Place, Room};
 use crate::room_documents::Refused;
 use crate::said::Speaking;
-use crate::service::Shared;
+use crate::shared::Shared;
 use crate::slots::{Wishes, assign, permit, show_only};
 use crate::view::{Hears, RoomState, diff};
 

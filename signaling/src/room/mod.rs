@@ -19,7 +19,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 pub use bulletin::Bulletin;
 
 use crate::room_documents::{Refused, RoomDocuments};
-use crate::service::Parts;
+use crate::shared::Parts;
 use crate::view::RoomState;
 use keeper::Keeper;
 

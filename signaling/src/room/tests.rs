@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use super::*;
 use crate::config::Config;
 use crate::seats;
-use crate::service::Shared;
+use crate::shared::Shared;
 
 /// The in-process bus, which can be told not to write rosters.
 #[derive(Default)]

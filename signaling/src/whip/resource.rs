@@ -22,7 +22,7 @@ use crate::member::stay::{Leaving, Message, Stay, codec_not_supported};
 use crate::member::{ToMember, explain};
 use crate::refused_lines::refused_lines;
 use crate::registry::{Login, random_token};
-use crate::service::Shared;
+use crate::shared::Shared;
 
 /// Requests waiting for a session's task.
 const QUEUE: usize = 8;
