@@ -27,7 +27,7 @@ use super::{explain, failure};
 use crate::refused_lines::RefusedLine;
 use crate::room::{Bulletin, Entered, Place, Room};
 use crate::room_documents::Refused;
-use crate::said::Speaking;
+use crate::room_messages::MessageLimiter;
 use crate::shared::Shared;
 use crate::slots::{Wishes, assign, permit, show_only};
 use crate::view::{Hears, RoomState, diff};
@@ -57,7 +57,7 @@ pub struct Stay {
     offers_channels: bool,
     /// Sources whose line of the offer has no codec that the server takes.
     refused: BTreeMap<TrackSource, RefusedLine>,
-    speaking: Speaking,
+    message_limiter: MessageLimiter,
     wishes: Wishes,
     /// Set: nothing but this is shown, whatever the wishes are.
     only: Option<VideoWant>,
@@ -132,7 +132,7 @@ impl Stay {
             standing: Standing::Newcomer,
             offers_channels: false,
             refused: BTreeMap::new(),
-            speaking: Speaking::new(Clock.now()),
+            message_limiter: MessageLimiter::new(Clock.now()),
             wishes: Wishes::default(),
             only: None,
             published: BTreeSet::new(),
@@ -364,7 +364,9 @@ impl Stay {
 
     /// To everybody else in the room: those who have a data channel, and those who have not.
     pub async fn send_custom_message(&mut self, command: u8, data: &str) -> Result<(), ErrorBody> {
-        let admitted = self.speaking.admit(Clock.now(), &self.member.user, command, data);
+        let admitted = self
+            .message_limiter
+            .admit(Clock.now(), &self.member.user, command, data);
         let message = admitted.map_err(|refused| {
             failure(match refused {
                 custom_message::Refused::Malformed => ErrorCode::BadCustomMessage,

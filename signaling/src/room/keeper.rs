@@ -164,7 +164,7 @@ impl Keeper {
         self.state = RoomState {
             number: self.state.number,
             speakers: self.state.speakers.clone(),
-            said: self.state.said.clone(),
+            messages: self.state.messages.clone(),
             ..RoomState::default()
         };
         while let Ok(change) = sources.documents.try_recv() {
@@ -199,7 +199,7 @@ impl Keeper {
         match serde_json::from_slice(event) {
             Ok(Event::Connected { session, .. }) => self.room.set_session(session, MediaState::Connected),
             Ok(Event::Disconnected { session, .. }) => self.room.set_session(session, MediaState::Disconnected),
-            Ok(Event::CustomMessage { message }) => self.state.said.push(message),
+            Ok(Event::CustomMessage { message }) => self.state.messages.push(message),
             Ok(Event::Speakers { speakers }) => self.state.speakers = Arc::new(speakers),
             // Told to the session's member alone, and not here.
             Ok(

@@ -26,7 +26,7 @@ pub fn urgency(told: &RoomState, now: &RoomState) -> Urgency {
     if !same_seats || told.mix != now.mix || told.info != now.info {
         return Urgency::Sources;
     }
-    if told.said != now.said {
+    if told.messages != now.messages {
         return Urgency::Messages;
     }
     let same_roster = Arc::ptr_eq(&told.roster, &now.roster) || told.roster == now.roster;
