@@ -25,7 +25,7 @@ use tracing::{info, warn};
 use super::session::Session;
 use super::{explain, failure};
 use crate::refused_lines::RefusedLine;
-use crate::room::{Bulletin, Entered, Place, Room};
+use crate::room::{Bulletin, Capacity, Entered, Room};
 use crate::room_documents::Refused;
 use crate::room_messages::MessageLimiter;
 use crate::shared::Shared;
@@ -45,7 +45,7 @@ pub struct Stay {
     /// What the client knows of what it may do.
     told_rights: Rights,
     bulletins: watch::Receiver<Arc<Bulletin>>,
-    _place: Option<Place>,
+    _capacity: Option<Capacity>,
     /// What the client has been told.
     told: Arc<RoomState>,
     session: Option<Session>,
@@ -113,7 +113,7 @@ impl Stay {
             member,
             state,
             bulletins,
-            place,
+            capacity,
         } = shared.rooms.enter(shared, &room, &user, role).await?;
         info!(room = %room.documents.room, "entered");
         gauge!("rotunda_signaling_members").increment(1.0);
@@ -125,7 +125,7 @@ impl Stay {
             are_rights_given: false,
             told_rights: permitted(role, Rights::ALL),
             bulletins,
-            _place: place,
+            _capacity: capacity,
             told: state,
             session: None,
             media_lost: false,
