@@ -247,7 +247,7 @@ impl Attached {
     }
 }
 
-/// What the member says next; never, before the login.
+/// The member's next message; never before the login.
 async fn next_message(login: &mut Option<Attached>) -> Option<Utf8Bytes> {
     match login {
         Some(login) => login.attachment.messages.recv().await,

@@ -90,12 +90,12 @@ fn document<T: Default + DeserializeOwned>(change: &Change) -> Arc<T> {
 /// Something to tell the members of a room.
 #[derive(Debug, Clone, PartialEq)]
 pub struct News {
-    /// This member alone is not told: it is about himself.
+    /// The event is about this member, who alone is not told.
     pub about: Option<UserId>,
     pub event: Event,
 }
 
-/// Whether a member has other members' own messages from the room, or on his data channel.
+/// Whether a member gets custom messages as events, or on a data channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hears {
     Here,
@@ -109,7 +109,7 @@ impl News {
     }
 }
 
-/// What members are told when the room goes from one state to the next.
+/// The events that tell members how the room went from one state to the next.
 pub fn diff(before: &RoomState, after: &RoomState) -> Vec<News> {
     let mut news = Vec::new();
     let about = |user: &UserId, event| News {

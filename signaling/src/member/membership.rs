@@ -1,8 +1,9 @@
-//! A member's stay in one room: rights, seats, wishes, the SFU session, and what of the room it has been told.
+//! A member of one room: a hub that routes between the rights, what is published, the wishes, the media session and the room.
 
 mod media;
+mod publishing;
+mod rights;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,17 +13,14 @@ use rotunda_proto::bus::BusExt;
 use rotunda_proto::clock::Clock;
 use rotunda_proto::custom_message;
 use rotunda_proto::ids::{RoomId, RoomKey, TrackSource, UserId};
-use rotunda_proto::room::{Permissions, RosterMember, info_key};
+use rotunda_proto::room::{RosterMember, info_key};
 use rotunda_proto::room_ticket::Rights;
-use rotunda_proto::sfu::{self, Command, MEMBER_AUDIO_SLOTS, SlotMap, Standing, VideoWant};
-use rotunda_proto::signaling::{
-    ErrorBody, ErrorCode, Event, KickReason, MediaState, Role, RoomView, SlotView, TrackState,
-};
-use rotunda_proto::statistics::NetworkQuality;
+use rotunda_proto::sfu::{self, Client, Command, SlotMap, VideoWant};
+use rotunda_proto::signaling::{ErrorBody, ErrorCode, Event, KickReason, Lines, Role, RoomView, TrackState};
+use rotunda_proto::statistics::Statistics;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
-use super::session::Session;
 use super::{explain, failure};
 use crate::refused_lines::RefusedLine;
 use crate::room::{Bulletin, Capacity, Entered, Room};
@@ -30,43 +28,31 @@ use crate::room_documents::Refused;
 use crate::room_messages::MessageLimiter;
 use crate::shared::Shared;
 use crate::slots::{Wishes, assign, permit, show_only};
-use crate::view::{Hears, RoomState, diff};
+use crate::view::{RoomState, diff};
+pub use media::codec_not_supported;
+use media::{Media, NextOffer};
+use publishing::{Before, Publishing};
+use rights::MemberRights;
 
-/// A seat that could not be given back is given back again this much later.
-const GIVE_BACK_AGAIN: Duration = Duration::from_secs(1);
-
-pub struct Stay {
+/// Made by [`enter`](Self::enter), ended by [`leave`](Self::leave).
+///
+/// Its task calls [`follow`](Self::follow) whenever [`changed`](Self::changed) resolves, and [`catch_up`](Self::catch_up) after
+/// each request: both answer what to tell the client, and bring the SFU up to what the room and the member's wishes are now. The
+/// other methods do what one request asks.
+pub struct Membership {
     room: Arc<Room>,
     member: RosterMember,
-    role: Role,
-    rights: Rights,
-    /// The server API has given him his rights: tickets do not change them any more.
-    are_rights_given: bool,
-    /// What the client knows of what it may do.
-    told_rights: Rights,
-    bulletins: watch::Receiver<Arc<Bulletin>>,
-    _capacity: Option<Capacity>,
-    /// What the client has been told.
-    told: Arc<RoomState>,
-    session: Option<Session>,
-    /// The last session has ended by itself, and no other was opened since.
-    media_lost: bool,
-    /// Of his next session.
-    standing: Standing,
-    /// His offer has a line for data channels.
-    offers_channels: bool,
-    /// Sources whose line of the offer has no codec that the server takes.
-    refused: BTreeMap<TrackSource, RefusedLine>,
-    message_limiter: MessageLimiter,
+    rights: MemberRights,
+    publishing: Publishing,
+    media: Media,
     wishes: Wishes,
     /// Set: nothing but this is shown, whatever the wishes are.
     only: Option<VideoWant>,
-    /// What this member publishes. The SFU lets in this and nothing else, once it has confirmed it.
-    published: BTreeSet<TrackSource>,
-    /// Sources for which this member may have a seat. A seat is given back when the SFU has confirmed that it lets nothing more in.
-    seats: BTreeSet<TrackSource>,
-    /// When seats are given back again: the bus has failed.
-    give_back_at: Option<Instant>,
+    message_limiter: MessageLimiter,
+    bulletins: watch::Receiver<Arc<Bulletin>>,
+    /// What the client has been told of the room.
+    told: Arc<RoomState>,
+    _capacity: Option<Capacity>,
 }
 
 /// How a member goes.
@@ -97,7 +83,7 @@ pub enum Message {
     Own(Event),
 }
 
-impl Stay {
+impl Membership {
     pub async fn enter(
         shared: &Shared,
         room: RoomKey,
@@ -118,26 +104,17 @@ impl Stay {
         info!(room = %room.documents.room, "entered");
         gauge!("rotunda_signaling_members").increment(1.0);
         Ok(Self {
+            media: Media::new(room.clone(), user),
             room,
             member,
-            role,
-            rights,
-            are_rights_given: false,
-            told_rights: permitted(role, Rights::ALL),
-            bulletins,
-            _capacity: capacity,
-            told: state,
-            session: None,
-            media_lost: false,
-            standing: Standing::Newcomer,
-            offers_channels: false,
-            refused: BTreeMap::new(),
-            message_limiter: MessageLimiter::new(Clock.now()),
+            rights: MemberRights::new(role, rights),
+            publishing: Publishing::default(),
             wishes: Wishes::default(),
             only: None,
-            published: BTreeSet::new(),
-            seats: BTreeSet::new(),
-            give_back_at: None,
+            message_limiter: MessageLimiter::new(Clock.now()),
+            bulletins,
+            told: state,
+            _capacity: capacity,
         })
     }
 
@@ -151,49 +128,39 @@ impl Stay {
 
     /// `rights`: of another ticket.
     pub async fn switch_role(&mut self, role: Role, rights: Option<Rights>) -> Result<(), ErrorBody> {
-        self.role = role;
-        if !self.are_rights_given {
-            self.rights = rights.unwrap_or(self.rights);
-        }
+        self.rights.switch_role(role, rights);
         self.end_what_is_not_permitted().await
     }
 
-    /// As the server API says, for the rest of the stay.
+    /// As the server API says, for as long as the member is in the room.
     pub async fn permit(&mut self, rights: Rights) -> Result<(), ErrorBody> {
-        (self.rights, self.are_rights_given) = (rights, true);
-        if let Some(session) = &mut self.session {
-            // A caller that tries again does not wait for the next second.
-            session.slots.hurry(Clock.now());
-        }
+        self.rights.permit(rights);
+        self.media.hurry();
         self.end_what_is_not_permitted().await
     }
 
     /// Whether the SFU shows this member what it was last told to show, and nothing else.
     pub fn are_slots_confirmed(&self) -> bool {
-        self.session.as_ref().is_none_or(|session| session.slots.is_confirmed())
+        self.media.are_slots_confirmed()
     }
 
     /// Errors: the SFU or the bus has not confirmed it. Both are asked again until they do.
     async fn end_what_is_not_permitted(&mut self) -> Result<(), ErrorBody> {
-        let permitted = permitted(self.role, self.rights);
-        self.published.retain(|source| permitted.may_send(*source));
+        self.publishing.retain(|source| self.rights.may_send(source));
         self.settle_publishing().await
     }
 
-    /// Brings the SFU's ingress up to what is published, and then gives back the seats of what is not: nobody is told that a
-    /// source has ended while the SFU may still let it in.
+    /// Brings the SFU to let in what is published, and then releases the seats of what is not: nobody is told that a source has
+    /// ended while the SFU may still let it in.
     ///
     /// Errors: one of both is not confirmed. It is tried again when [`settle_at`](Self::settle_at) says.
     async fn settle_publishing(&mut self) -> Result<(), ErrorBody> {
-        self.send_ingress().await?;
-        let ended: Vec<TrackSource> = self.seats.difference(&self.published).copied().collect();
-        self.give_back_at = None;
-        for source in ended {
-            let documents = &self.room.documents;
-            match documents.give_seat_back(&self.member.user, source).await {
-                Ok(()) => drop(self.seats.remove(&source)),
+        self.media.let_in(self.publishing.sources()).await?;
+        for source in self.publishing.seats_to_release() {
+            match self.room.documents.release_seat(&self.member.user, source).await {
+                Ok(()) => self.publishing.handle_released(source),
                 Err(refused) => {
-                    self.give_back_at = Some(Clock.now() + GIVE_BACK_AGAIN);
+                    self.publishing.handle_release_failed(Clock.now());
                     return Err(explain(refused));
                 }
             }
@@ -203,50 +170,72 @@ impl Stay {
 
     /// When the SFU or the bus is to be asked again; None: both have confirmed everything.
     fn settle_at(&self) -> Option<Instant> {
-        let session = self.session.as_ref();
-        let times = session.into_iter().flat_map(Session::due_at);
-        times.chain(self.give_back_at).min()
-    }
-
-    /// What he may do, when the client does not know it.
-    fn rights_news(&mut self) -> Option<Message> {
-        let permitted = permitted(self.role, self.rights);
-        let before = std::mem::replace(&mut self.told_rights, permitted);
-        (permitted != before).then(|| Message::Own(permissions(permitted)))
+        let times = [self.media.due_at(), self.publishing.release_at()];
+        times.into_iter().flatten().min()
     }
 
     pub async fn publish(&mut self, source: TrackSource, state: TrackState) -> Result<(), ErrorBody> {
-        if !permitted(self.role, self.rights).may_send(source) {
+        if !self.rights.may_send(source) {
             return Err(failure(ErrorCode::NotPermitted));
         }
-        if let Some(line) = self.refused.get(&source) {
+        if let Some(line) = self.media.refused(source) {
             return Err(codec_not_supported(line));
         }
-        let is_new = self.seats.insert(source);
+        let seat = self.publishing.handle_seat_wanted(source);
         let taken = self.room.documents.take_seat(&self.member.user, source, state).await;
         if let Err(refused) = taken {
-            if is_new && matches!(refused, Refused::Code(_)) {
-                self.seats.remove(&source);
+            if matches!(refused, Refused::Code(_)) {
+                self.publishing.handle_seat_refused(source, seat);
             }
             return Err(explain(refused));
         }
-        let is_new = self.published.insert(source);
+        let before = self.publishing.begin(source);
         let let_in = self.settle_publishing().await;
-        if let_in.is_err() && is_new {
-            // The SFU may let it in or not: it is told to let it in no more, and then the seat is given back.
-            self.published.remove(&source);
+        if let_in.is_err() && before == Before::New {
+            // The SFU may let it in or not: it is told to let it in no more, and then the seat is released.
+            self.publishing.end(source);
         }
         let_in
     }
 
     pub async fn unpublish(&mut self, source: TrackSource) -> Result<(), ErrorBody> {
-        self.published.remove(&source);
+        self.publishing.end(source);
         self.settle_publishing().await
     }
 
     pub async fn mute(&mut self, source: TrackSource, state: TrackState) -> Result<(), ErrorBody> {
         let documents = &self.room.documents;
         documents.mute(&self.member.user, source, state).await.map_err(explain)
+    }
+
+    /// Answers an offer: a new session, or an ICE restart of the one that is connected. `client`: what it can be told.
+    pub async fn connect(&mut self, offer: String, lines: Lines, client: Client) -> Result<String, ErrorBody> {
+        if self.media.next_offer() == NextOffer::IceRestart {
+            return self.media.restart(offer).await;
+        }
+        // The slots follow what others publish, so members with media are told first.
+        self.bulletins = self.room.front();
+        let answer = self.media.open(offer, lines, client, self.publishing.sources()).await;
+        self.publishing.handle_session_end(Clock.now());
+        if answer.is_ok() {
+            let _logged_and_tried_again = self.settle_publishing().await;
+        }
+        answer
+    }
+
+    /// Answers an ICE restart of the session that there is, connected or not yet.
+    pub async fn restart(&mut self, offer: String) -> Result<String, ErrorBody> {
+        self.media.restart(offer).await
+    }
+
+    /// Why nothing can be sent of a source: its line of the offer has no codec that the server takes.
+    pub fn refused(&self, source: TrackSource) -> Option<&RefusedLine> {
+        self.media.refused(source)
+    }
+
+    /// How this member's media fares.
+    pub async fn statistics(&self) -> Result<Statistics, ErrorBody> {
+        self.media.statistics().await
     }
 
     pub fn request_video(
@@ -288,14 +277,15 @@ impl Stay {
         }
     }
 
-    /// Resolves when the members are told of the room, or the SFU tells of this one's session, or is to be told again. Cancel-safe.
+    /// Resolves when the members are told of the room, when the SFU tells of this member's session, and when the SFU or the bus is to
+    /// be asked again. Cancel-safe.
     pub async fn changed(&mut self) {
         let settle_at = self.settle_at();
         tokio::select! {
             told = self.bulletins.changed() => if told.is_err() {
                 std::future::pending::<()>().await;
             },
-            () = session_changed(&mut self.session) => {}
+            () = self.media.changed() => {}
             () = Clock.until(settle_at) => {}
         }
     }
@@ -303,14 +293,11 @@ impl Stay {
     /// Takes in what the members are told, brings the SFU's slots up to it and answers what to tell the client.
     pub async fn follow(&mut self) -> Vec<Message> {
         let bulletin = self.bulletins.borrow_and_update().clone();
-        let mut messages: Vec<Message> = self.rights_news().into_iter().collect();
+        let mut messages: Vec<Message> = self.rights.poll_event().map(Message::Own).into_iter().collect();
         if bulletin.after.number > self.told.number {
             if Arc::ptr_eq(&bulletin.before, &self.told) {
-                messages.extend(
-                    bulletin
-                        .for_member(&self.member.user, self.hears())
-                        .map(Message::Shared),
-                );
+                let shared = bulletin.for_member(&self.member.user, self.media.hears());
+                messages.extend(shared.map(Message::Shared));
             } else {
                 messages.extend(self.news_since(&self.told, &bulletin.after));
             }
@@ -323,7 +310,7 @@ impl Stay {
     /// As [`follow`](Self::follow), of the room as it is now: for a member that has just changed something.
     pub async fn catch_up(&mut self) -> Vec<Message> {
         let latest = self.room.latest();
-        let mut messages: Vec<Message> = self.rights_news().into_iter().collect();
+        let mut messages: Vec<Message> = self.rights.poll_event().map(Message::Own).into_iter().collect();
         if latest.number > self.told.number {
             messages.extend(self.news_since(&self.told, &latest));
             self.told = latest;
@@ -333,33 +320,11 @@ impl Stay {
     }
 
     /// Everything again, for a client that has come back.
-    pub fn retell(&mut self) -> Vec<Message> {
-        let mut messages = vec![
-            Message::Own(Event::Room {
-                room: self.view(&self.key().room),
-            }),
-            Message::Own(Event::Speakers {
-                speakers: self.told.speakers.to_vec(),
-            }),
-            Message::Own(permissions(self.told_rights)),
-            Message::Own(self.slots_event()),
-        ];
-        if self.media_lost {
-            // It may have been told to a WebSocket that was dead already.
-            let state = MediaState::Disconnected;
-            messages.push(Message::Own(Event::MediaState { state }));
-        }
-        let session = self.session.iter();
-        messages.extend(session.flat_map(|session| session.retell()).map(Message::Own));
-        messages
-    }
-
-    fn hears(&self) -> Hears {
-        let has_media = self.session.as_ref().is_some_and(Session::is_connected);
-        match has_media && self.offers_channels {
-            true => Hears::ByChannel,
-            false => Hears::Here,
-        }
+    pub fn retell(&self) -> Vec<Message> {
+        let room = self.view(&self.key().room);
+        let speakers = self.told.speakers.to_vec();
+        let known = [Event::Room { room }, Event::Speakers { speakers }, self.rights.event()];
+        known.into_iter().chain(self.media.retell()).map(Message::Own).collect()
     }
 
     /// To everybody else in the room: those who have a data channel, and those who have not.
@@ -396,18 +361,18 @@ impl Stay {
     }
 
     pub async fn leave(mut self, leaving: Leaving) {
-        self.close_session().await;
+        self.media.close().await;
         let (room, user) = (&self.room, &self.member.user);
-        if !self.seats.is_empty() {
-            let given_back = match leaving {
-                Leaving::ForGood => room.documents.give_all_seats_back(user).await,
+        if self.publishing.has_seats() {
+            let released = match leaving {
+                Leaving::ForGood => room.documents.release_all_seats(user).await,
                 Leaving::CutOff { may_return_within } => {
                     let until = Clock.unix() + may_return_within;
                     room.documents.keep_cells(&self.member, until.as_millis() as u64).await
                 }
             };
-            if let Err(error) = given_back {
-                warn!(error = &error as &dyn std::error::Error, "give the seats back");
+            if let Err(error) = released {
+                warn!(error = &error as &dyn std::error::Error, "release the seats");
             }
         }
         room.leave(self.member).await;
@@ -417,7 +382,7 @@ impl Stay {
 
     fn news_since(&self, before: &RoomState, after: &RoomState) -> Vec<Message> {
         let news = diff(before, after).into_iter();
-        let hears = self.hears();
+        let hears = self.media.hears();
         news.filter(|news| news.is_for(&self.member.user, hears))
             .map(|news| Message::Own(news.event))
             .collect()
@@ -425,111 +390,35 @@ impl Stay {
 
     async fn follow_media(&mut self, messages: &mut Vec<Message>) {
         self.wishes.drop_ended(&self.told.seats);
-        self.follow_session(messages);
+        let had_session = self.media.has_session();
+        messages.extend(self.media.poll_events().into_iter().map(Message::Own));
+        if had_session && !self.media.has_session() {
+            self.publishing.handle_session_end(Clock.now());
+        }
         if self.settle_at().is_some_and(|at| at <= Clock.now()) {
             let _logged_and_tried_again = self.settle_publishing().await;
         }
-        let voices_changed = self.session.as_mut().is_some_and(Session::poll_voices);
-        let slots_changed = self.settle_slots().await;
-        if slots_changed || voices_changed {
-            messages.push(Message::Own(self.slots_event()));
-        }
-    }
-
-    /// Takes in what the SFU tells of the session, and its end.
-    fn follow_session(&mut self, messages: &mut Vec<Message>) {
-        let Some(session) = &mut self.session else { return };
-        messages.extend(session.poll_news().into_iter().map(Message::Own));
-        let Some(state) = session.poll_state() else { return };
-        if state == MediaState::Disconnected {
-            let quality = NetworkQuality::disconnected();
-            messages.push(Message::Own(Event::NetworkQuality { quality }));
-        }
-        messages.push(Message::Own(Event::MediaState { state }));
-        if state == MediaState::Disconnected {
-            self.forget_session();
-            self.media_lost = true;
-        }
-    }
-
-    /// Brings the SFU's slots up to what is wanted, published and permitted now. Answers whether they are others than before.
-    async fn settle_slots(&mut self) -> bool {
-        let slots = self.wanted_slots();
-        let Some(session) = &mut self.session else { return false };
-        let changed = slots != *session.slots.value();
-        session.slots.set(Clock.now(), slots);
-        if session.slots.is_due(Clock.now()) {
-            self.send_slots().await;
-        }
-        changed
-    }
-
-    fn wanted_slots(&self) -> SlotMap {
-        let Some(session) = &self.session else {
-            return SlotMap::default();
+        let voices_changed = self.media.poll_voices();
+        let slots_changed = match self.wanted_slots() {
+            Some(slots) => self.media.show(slots).await,
+            None => false,
         };
+        if slots_changed || voices_changed {
+            messages.push(Message::Own(self.media.slots_event()));
+        }
+    }
+
+    /// What is wanted, published and permitted now; None: there is no session.
+    fn wanted_slots(&self) -> Option<SlotMap> {
+        let before = self.media.slots()?;
         let slots = match &self.only {
             Some(want) => show_only(&self.told.seats, want),
             None => {
                 let microphones = self.room.documents.microphones;
                 let (seats, me) = (&self.told.seats, &self.member.user);
-                assign(microphones, session.slots.value(), seats, &self.wishes, me)
+                assign(microphones, before, seats, &self.wishes, me)
             }
         };
-        permit(slots, self.rights)
-    }
-
-    fn slots_event(&self) -> Event {
-        let Some(session) = &self.session else {
-            return Event::Slots {
-                audio: Vec::new(),
-                video: Vec::new(),
-            };
-        };
-        let slots = session.slots.value();
-        let video = slots.video.iter();
-        let video = video.map(|slot| {
-            slot.as_ref().map(|want| SlotView {
-                user_id: want.user.clone(),
-                source: want.source,
-            })
-        });
-        let mut audio = slots.audio.clone();
-        if slots.loudest.is_some() {
-            audio = session.voices().to_vec();
-            audio.resize(MEMBER_AUDIO_SLOTS, None);
-        }
-        Event::Slots {
-            audio,
-            video: video.collect(),
-        }
-    }
-}
-
-/// `line`: of the offer, which the answer refuses.
-pub fn codec_not_supported(line: &RefusedLine) -> ErrorBody {
-    ErrorBody {
-        code: ErrorCode::CodecNotSupported,
-        message: line.to_string(),
-    }
-}
-
-fn permitted(role: Role, rights: Rights) -> Rights {
-    match role {
-        Role::Anchor => rights,
-        Role::Audience => rights.receive_only(),
-    }
-}
-
-fn permissions(permitted: Rights) -> Event {
-    let Permissions { send, receive } = permitted.permissions();
-    Event::Permissions { send, receive }
-}
-
-/// Resolves when the SFU has told something of this session alone; never without one. Cancel-safe.
-async fn session_changed(session: &mut Option<Session>) {
-    match session {
-        Some(session) => session.changed().await,
-        None => std::future::pending().await,
+        Some(permit(slots, self.rights.to_receive()))
     }
 }
