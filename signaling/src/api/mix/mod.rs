@@ -17,8 +17,8 @@ use rotunda_proto::ids::{NodeId, RoomKey, SdkAppId};
 use rotunda_proto::mix::{Command, ControlError, NODES_PREFIX, Reply, RunningMix, control_subject, running_key};
 use rotunda_proto::outbound::{AllowedNetworks, ResolveError};
 use rotunda_proto::push_address::PushAddress;
-use url::Host;
 use rotunda_proto::room::{Roster, roster_key};
+use url::Host;
 
 use super::ApiError;
 use crate::shared::Shared;
