@@ -87,7 +87,7 @@ fn whip(data: &[u8]) {
     }
 }
 
-/// A call in the Tencent envelope: read, its signature checked, and what it asks for checked.
+/// A call in the Tencent envelope: parsed, its signature verified, and its parameters checked.
 fn tencent(data: &[u8]) {
     let (query, headers, body) = http(data);
     let applications = applications();

@@ -1,4 +1,4 @@
-//! Rights that the server API gives to a member while they are in the room, whichever node they are on.
+//! Rights that the server API grants to a member who is in a room, on any node.
 
 use rotunda_proto::bus::{BusError, BusExt, Request};
 use rotunda_proto::ids::{RoomKey, UserId};
@@ -14,7 +14,7 @@ use crate::member::ToMember;
 use crate::member::membership::{Membership, Message};
 use crate::shared::Shared;
 
-/// To a member: other rights from now on.
+/// A message to a member's task: new rights.
 pub struct Permit {
     room: RoomKey,
     rights: Rights,
@@ -22,7 +22,7 @@ pub struct Permit {
 }
 
 impl Permit {
-    /// `membership`: the member's. Answers what to tell their client.
+    /// `membership`: the member's. Answers messages for their client.
     pub async fn apply(self, membership: Option<&mut Membership>) -> Vec<Message> {
         let Some(membership) = membership.filter(|membership| *membership.key() == self.room) else {
             let _gave_up = self.done.send(MemberReply::NotHere);
@@ -38,7 +38,7 @@ impl Permit {
     }
 }
 
-/// Why a member has not been given other rights.
+/// Why a member's rights were not changed.
 #[derive(Debug, Error)]
 pub enum PermitError {
     #[error("nobody is in the room")]
@@ -51,7 +51,7 @@ pub enum PermitError {
     Bus(#[from] BusError),
 }
 
-/// Gives a member other rights, and waits until the SFU lets in only what they may still send.
+/// Changes a member's rights, and waits until the SFU has confirmed that it forwards only permitted sources.
 pub async fn permit(shared: &Shared, room: RoomKey, user: UserId, rights: Rights) -> Result<(), PermitError> {
     let counts = shared.bus.load::<MemberCounts>(&count_key(&room)).await?;
     let (MemberCounts { by_node }, _) = counts.ok_or(PermitError::NoSuchRoom)?;
@@ -61,7 +61,7 @@ pub async fn permit(shared: &Shared, room: RoomKey, user: UserId, rights: Rights
             Ok(MemberReply::Done) => return Ok(()),
             Ok(MemberReply::Failed) => return Err(PermitError::Failed),
             Ok(MemberReply::NotHere) => {}
-            // A node that has died is still counted for a while.
+            // The documents still count a dead node for a while.
             Err(BusError::NoResponder(_)) => {}
             Err(error) => return Err(error.into()),
         }
@@ -69,13 +69,13 @@ pub async fn permit(shared: &Shared, room: RoomKey, user: UserId, rights: Rights
     Err(PermitError::NoSuchMember)
 }
 
-/// Takes what is for this node's members, until shutdown.
+/// Serves changes for this node's members, until shutdown.
 pub async fn serve(shared: Shared, shutdown: CancellationToken) -> Result<JoinHandle<()>, BusError> {
     let mut requests = shared.bus.serve(&members_subject(&shared.node)).await?;
     let serve = async move {
         while let Some(request) = requests.recv().await {
             match request.parse() {
-                // A member may be busy; the others do not wait for them.
+                // A busy member does not delay the others.
                 Ok(command) => drop(tokio::spawn(handle(shared.clone(), command, request))),
                 Err(error) => warn!(
                     error = &error as &dyn std::error::Error,
@@ -103,7 +103,7 @@ async fn ask(member: &mpsc::Sender<ToMember>, room: RoomKey, rights: Rights) -> 
     let (done, answer) = oneshot::channel();
     let permit = Box::new(Permit { room, rights, done });
     match member.send(ToMember::Permit(permit)).await {
-        // A member who ends meanwhile is not here any more.
+        // A member that has ended is not in the room any more.
         Ok(()) => answer.await.unwrap_or(MemberReply::NotHere),
         Err(_) => MemberReply::NotHere,
     }

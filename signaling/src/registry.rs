@@ -1,4 +1,4 @@
-//! The logins of this node: the newest of each user, and the tokens with which they are carried on.
+//! The logins of this node: the newest of each user, and its resume token.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -23,7 +23,7 @@ pub struct Login {
     pub member: mpsc::Sender<ToMember>,
 }
 
-/// 128 random bits in hex: nobody guesses them.
+/// 128 random bits in hex, which cannot be guessed.
 pub fn random_token() -> String {
     let mut random = [0; 16];
     rand::rng().fill_bytes(&mut random);
@@ -45,7 +45,7 @@ impl Registry {
         logins.get(&(app, user.clone())).map(|login| login.member.clone())
     }
 
-    /// Makes this login the user's newest. The one before is told and ends, and this waits until it has left its room.
+    /// Makes this login the user's newest. Notifies and ends the previous one, and waits until it has left its room.
     pub async fn take_over(&self, app: SdkAppId, user: &UserId, login: Login) {
         if let Some(before) = self.replace(app, user, login)
             && before.member.send(ToMember::Kick(KickReason::Kick)).await.is_ok()

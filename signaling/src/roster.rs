@@ -1,4 +1,4 @@
-//! The members whom everybody sees: pure changes of the [`Roster`] document, the window of the earliest members present.
+//! The members that everybody sees: pure changes of the [`Roster`] document, the window of the earliest members present.
 
 use std::collections::BTreeSet;
 
@@ -7,8 +7,7 @@ use rotunda_proto::room::{ROSTER_WINDOW, Roster, RosterMember};
 
 /// The window when these are present too: the [`ROSTER_WINDOW`] earliest of both, in order of entering.
 ///
-/// However the nodes of a room take turns with this, the window comes to hold the earliest of all: who entered earlier
-/// takes the place of the latest.
+/// In any order of the nodes' changes, the window ends with the earliest members of all: an earlier member replaces the latest one.
 pub fn merged(roster: &Roster, present: impl IntoIterator<Item = RosterMember>) -> Roster {
     let mut known: BTreeSet<(u64, UserId)> = roster.members.iter().cloned().map(order_key).collect();
     let shown: BTreeSet<UserId> = roster.members.iter().map(|member| member.user.clone()).collect();
@@ -33,7 +32,7 @@ pub fn without(roster: &Roster, left: &[UserId]) -> Roster {
     roster
 }
 
-/// Two members of one millisecond have an order too, and the same one on every node.
+/// Two members of one millisecond have the same order on every node.
 fn order_key(member: RosterMember) -> (u64, UserId) {
     (member.entered_unix_ms, member.user)
 }
@@ -54,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn the_window_holds_the_fifty_earliest_and_a_leaver_makes_room_for_the_next() {
+    fn the_window_has_the_fifty_earliest_and_after_a_leave_the_next_one() {
         let roster = merged(&Roster::default(), (0..60).map(member));
         assert_eq!(times(&roster), (0..50).collect::<Vec<_>>());
         let roster = without(&roster, &[member(3).user]);
@@ -64,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn of_two_nodes_that_fill_a_place_the_earlier_member_has_it_whoever_was_first() {
+    fn the_earlier_of_two_members_is_in_the_window_whichever_node_writes_first() {
         let full = merged(&Roster::default(), (0..50).map(member));
         let vacant = without(&full, &[member(7).user]);
         let (earlier, later) = (member(60), member(70));

@@ -5,10 +5,10 @@ use rotunda_proto::ids::{TrackSource, UserId};
 use rotunda_proto::room::{KeptCell, MAX_VIDEO_PUBLISHERS, Publisher, Seats, TrackState};
 use rotunda_proto::signaling::ErrorCode;
 
-/// Cells that are kept for publishers who are away; of more the oldest is given up.
+/// Most cells that are kept for absent publishers; beyond it the oldest is removed.
 const MAX_KEPT: usize = 24;
 
-/// Gives a member a seat for a source. Taking it again only changes whether it is muted.
+/// Takes a seat for a member's source. Taking it again only changes whether the source is muted.
 pub fn take(
     seats: &mut Seats,
     microphones: Microphones,
@@ -43,7 +43,7 @@ pub fn take(
     Ok(())
 }
 
-/// Says whether a published source is muted.
+/// Mutes or unmutes a published source.
 pub fn mute(seats: &mut Seats, user: &UserId, source: TrackSource, state: TrackState) -> Result<(), ErrorCode> {
     let publisher = seats.publishers.iter_mut().find(|publisher| publisher.user == *user);
     match publisher.map(|publisher| publisher.track_mut(source)) {
@@ -55,7 +55,7 @@ pub fn mute(seats: &mut Seats, user: &UserId, source: TrackSource, state: TrackS
     }
 }
 
-/// Releases a seat; also right when there is none.
+/// Releases a seat, if there is one.
 pub fn release(seats: &mut Seats, user: &UserId, source: TrackSource) {
     for publisher in seats.publishers.iter_mut().filter(|publisher| publisher.user == *user) {
         *publisher.track_mut(source) = None;
@@ -72,14 +72,14 @@ pub fn release_all(seats: &mut Seats, user: &UserId) {
     seats.kept.retain(|cell| cell.user != *user);
 }
 
-/// Releases all seats of a member, and keeps their cells in mixes until a time: they were cut off and may come back.
+/// Releases all seats of a member, and keeps their cells in mixes until a time: the member lost the connection and may come back.
 pub fn cut_off(seats: &mut Seats, user: &UserId, entered_unix_ms: u64, until_unix_ms: u64) {
     let before = seats
         .kept_for(user)
         .map(|cell| cell.sources.clone())
         .unwrap_or_default();
     let Some(index) = seats.publishers.iter().position(|publisher| publisher.user == *user) else {
-        // What is kept of an earlier time stays until that is over.
+        // An earlier kept cell stays until its own time is over.
         return;
     };
     let publisher = seats.publishers.remove(index);
@@ -100,7 +100,7 @@ pub fn cut_off(seats: &mut Seats, user: &UserId, entered_unix_ms: u64, until_uni
     });
 }
 
-/// Forgets the cells whose time is over.
+/// Removes the kept cells whose time is over.
 pub fn drop_expired(seats: &mut Seats, unix_ms: u64) {
     seats.kept.retain(|cell| cell.until_unix_ms > unix_ms);
 }
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn where_nine_may_speak_the_tenth_is_refused() {
+    fn with_a_limit_of_nine_microphones_the_tenth_is_refused() {
         let mut seats = Seats::default();
         let nine = Microphones::try_from(9).unwrap();
         for number in 0..9 {
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_publisher_who_was_cut_off_keeps_the_cell_until_everything_is_published_again() {
+    fn a_publisher_who_lost_the_connection_keeps_the_cell_until_everything_is_published_again() {
         let (mics, on) = (Microphones::default(), TrackState::On);
         let mut seats = Seats::default();
         for number in 0..3 {
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cell_is_given_up_when_its_time_is_over_or_its_user_leaves_in_order() {
+    fn a_kept_cell_is_removed_after_its_time_or_if_its_user_leaves_in_order() {
         let mut seats = Seats::default();
         for number in 0..2 {
             let (mics, on) = (Microphones::default(), TrackState::On);

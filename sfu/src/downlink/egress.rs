@@ -403,7 +403,7 @@ impl Egress {
             let rewritten = Rewritten {
                 seq,
                 time: slot.last_time(),
-                picture: 0,
+                picture_id: 0,
                 tl0: 0,
                 types: PayloadTypes {
                     media: payload_type,

@@ -327,7 +327,7 @@ fn hundreds_come_and_go(workers: usize) {
     // Whoever vanished without a word is missed after a while.
     room.run(Duration::from_secs(60));
     assert_eq!(remembered(&room), before);
-    let (sessions, tracks) = room.workers[0].places();
+    let (sessions, tracks) = room.workers[0].capacities();
     // 133 vanish, and are missed within some 20 s: in the 22 s of this, few leave before the end.
     assert!(sessions <= 145 && tracks <= 2 * 145, "{sessions} {tracks}");
 }

@@ -1,5 +1,5 @@
-//! Which deliveries may run at one time: one a room, so that its order is kept, and a few an application, so that receivers
-//! which do not answer hold up nobody else's. Pure.
+//! Limits the deliveries that run at one time. A room has one, which keeps its order. An application has a few, so that receivers
+//! that do not answer delay no other application. Pure.
 
 use std::collections::{HashMap, HashSet};
 
@@ -20,7 +20,7 @@ pub struct Lane {
 }
 
 impl Lanes {
-    /// None: something of the room is on its way, or enough of the application.
+    /// None: a delivery of the room is running, or as many of the application as are allowed.
     pub fn enter(&mut self, application: i64, room: &str) -> Option<Lane> {
         let running = self.by_application.entry(application).or_default();
         if *running >= PER_APPLICATION || self.rooms.contains(room) {

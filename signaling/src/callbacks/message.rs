@@ -9,9 +9,9 @@ use rotunda_proto::ids::{RecordId, RoomKey, StreamId};
 use rotunda_proto::recording::RecordingFile;
 use serde_json::{Value, json};
 
-/// How long a message is good, seconds.
+/// Seconds for which a message is valid.
 const LIFE: u64 = 600;
-/// `errcode` of a stream that another mix has replaced. 1 is that of a stop that was asked for.
+/// `errcode` of a stream that another mix has replaced. A requested stop has 1.
 const REPLACED: u32 = 2;
 
 /// Event 100, a recording file is ready, without its signature.
@@ -55,9 +55,9 @@ pub struct Replaced<'a> {
     pub room: &'a RoomKey,
     pub stream_id: &'a StreamId,
     pub record_id: Option<&'a RecordId>,
-    /// The stream of the mix in its place.
+    /// The stream of the mix that replaced it.
     pub by: &'a StreamId,
-    /// When it began, where that is known.
+    /// Its start time, if known.
     pub started: Option<Duration>,
     pub ended: Duration,
 }
@@ -110,7 +110,7 @@ fn stream_param(file: &RecordingFile) -> String {
     pairs.join("&")
 }
 
-/// The stored body with `t`, when it expires, and `sign`, the MD5 of key and `t`.
+/// The stored body with `t`, its time of expiry, and `sign`, the MD5 of key and `t`.
 pub fn signed(body: &str, key: &str, unix_now: Duration) -> String {
     let mut body: Value = serde_json::from_str(body).unwrap_or_default();
     let expires = unix_now.as_secs() + LIFE;
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_told_with_the_contract_s_fields() {
+    fn a_file_callback_has_the_contract_s_fields() {
         let room = RoomKey {
             app: 1_400_000_123.try_into().unwrap(),
             room: RoomId::Number(1001.try_into().unwrap()),
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn who_started_a_mix_that_was_replaced_is_told_of_its_recording_too() {
+    fn the_callback_of_a_replaced_mix_names_its_recording_too() {
         let room = RoomKey {
             app: 7.try_into().unwrap(),
             room: RoomId::Number(1001.try_into().unwrap()),

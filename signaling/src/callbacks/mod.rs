@@ -28,7 +28,7 @@ pub use outbox::Outbox;
 use schedule::{Outcome, next_attempt};
 use sender::{Sender, shown};
 
-/// How often the outbox is looked at besides when something comes in.
+/// The outbox is read at this interval, and whenever a callback is stored.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// The running outbox.
@@ -51,7 +51,7 @@ pub async fn start(shared: Shared, shutdown: CancellationToken) -> Result<Callba
     Ok(Callbacks { intake, delivery })
 }
 
-/// Stores what the recorder tells; only what is stored is accepted.
+/// Stores the recorder's finished files. A file is acknowledged only after it was stored.
 async fn take_in(shared: Shared, mut requests: mpsc::Receiver<Request>, shutdown: CancellationToken) {
     loop {
         let request = tokio::select! {
@@ -64,7 +64,7 @@ async fn take_in(shared: Shared, mut requests: mpsc::Receiver<Request>, shutdown
             Err(error) => {
                 warn!(
                     error = &error as &dyn std::error::Error,
-                    "a file's news was not understood"
+                    "a message about a file could not be read"
                 );
                 continue;
             }
@@ -79,7 +79,7 @@ async fn take_in(shared: Shared, mut requests: mpsc::Receiver<Request>, shutdown
     }
 }
 
-/// Stores a callback about a room, where its application wants callbacks.
+/// Stores a callback about a room, if its application has a callback URL.
 pub async fn tell(shared: &Shared, room: &RoomKey, body: &serde_json::Value) -> Result<(), sqlx::Error> {
     let application = shared.applications.by_id(room.app);
     let url = application.and_then(|application| application.callback_url.as_deref());
@@ -130,7 +130,7 @@ async fn deliver(shared: Shared, shutdown: CancellationToken) {
     }
 }
 
-/// Tries once and writes down how it went.
+/// Makes one attempt and stores its outcome.
 async fn attempt(shared: Shared, sender: Sender, due: Due) {
     let clock = Clock;
     let app = u32::try_from(due.app).ok().and_then(|app| SdkAppId::try_from(app).ok());

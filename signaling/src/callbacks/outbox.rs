@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::lanes::PER_APPLICATION;
 use super::schedule::Outcome;
 
-/// Rows of all applications together that are looked at in one go.
+/// Most rows of all applications together that one query reads.
 const AT_ONCE: i64 = 1024;
 
 /// Takes callbacks in.
@@ -42,7 +42,7 @@ impl Outbox {
              VALUES ($1, $2, $3, $4, $5, $6, $6)",
         )
         .bind(Uuid::new_v4().to_string())
-        // Not as it is shown: room 123 and the text room "123" are two.
+        // This is not the displayed form, as room 123 and the text room "123" differ.
         .bind(room.token())
         .bind(url)
         .bind(i64::from(room.app.get()))
@@ -54,7 +54,7 @@ impl Outbox {
         Ok(())
     }
 
-    /// Resolves when something was stored since it resolved the last time.
+    /// Resolves when a callback was stored since it last resolved.
     pub async fn stored(&self) {
         self.stored.notified().await;
     }
@@ -66,9 +66,9 @@ impl Outbox {
     }
 }
 
-/// The oldest waiting row of each room, where it is due: of each application the first few, so that none fills the answer.
+/// The oldest waiting row of each room, if it is due. Each application has a few at most, so that none fills the answer.
 pub async fn due(db: &AnyPool, now: i64) -> Result<Vec<Due>, sqlx::Error> {
-    // Those on their way are among them: twice as many as may run contain all that may begin.
+    // Running deliveries are among them, so twice the limit contains all that may begin.
     let each = 2 * PER_APPLICATION as i64;
     let rows = sqlx::query(
         "SELECT id, room, url, sdk_app_id, body, attempts FROM (\
@@ -98,7 +98,7 @@ pub async fn due(db: &AnyPool, now: i64) -> Result<Vec<Due>, sqlx::Error> {
         .collect()
 }
 
-/// Writes down how an attempt went. `attempts`: that one included.
+/// Stores the outcome of an attempt. `attempts`: this one included.
 pub async fn write(
     db: &AnyPool,
     id: &str,

@@ -1,4 +1,4 @@
-//! WebSockets of clients that do it right and wrong, over TCP.
+//! WebSockets of correct and incorrect clients, over TCP.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -102,7 +102,7 @@ impl Client {
         heard.await.expect("the server says something or closes")
     }
 
-    /// What the server says until it closes.
+    /// Every message of the server until it closes.
     async fn hear_all(&mut self) -> Vec<ServerMessage> {
         let mut all = Vec::new();
         while let Some(message) = self.hear().await {
@@ -124,7 +124,7 @@ fn code(message: &ServerMessage) -> Option<ErrorCode> {
 }
 
 #[tokio::test]
-async fn the_newest_login_of_a_user_takes_over_and_the_older_one_is_told() {
+async fn the_newest_login_of_a_user_takes_over_and_the_older_one_is_notified() {
     let server = Server::start(Config::default()).await;
     let mut older = server.enter("ann").await;
     let mut newer = server.enter("ann").await;
@@ -140,10 +140,10 @@ async fn the_newest_login_of_a_user_takes_over_and_the_older_one_is_told() {
 }
 
 #[tokio::test]
-async fn who_asks_too_much_is_told_so_and_disconnected() {
+async fn a_client_with_too_many_requests_gets_an_error_and_is_disconnected() {
     let server = Server::start(Config::default()).await;
     let mut client = server.enter("ann").await;
-    // More than the burst that is allowed and what is added while this runs.
+    // More than the allowed burst, and than the budget that is added while this runs.
     for id in 10..1_000 {
         client.ask(id, Request::ExitRoom {}).await;
     }
@@ -158,7 +158,7 @@ async fn who_asks_too_much_is_told_so_and_disconnected() {
 }
 
 #[tokio::test]
-async fn who_does_not_log_in_is_disconnected_after_the_deadline_and_not_before() {
+async fn a_client_that_does_not_log_in_is_disconnected_after_the_deadline_and_not_before() {
     let config = Config {
         login_seconds: 1,
         ..Config::default()
@@ -213,7 +213,7 @@ async fn a_message_of_any_length_beyond_the_limit_has_its_named_error() {
 }
 
 #[tokio::test]
-async fn a_request_that_cannot_be_read_is_told_by_the_name_of_its_field() {
+async fn a_request_that_cannot_be_read_gets_an_error_that_names_the_field() {
     let server = Server::start(Config::default()).await;
     let mut client = server.enter("ann").await;
     client.say(r#"{"id":9,"op":"enterRoom","roomId":-5}"#.to_owned()).await;

@@ -1,7 +1,7 @@
-//! What the bus tells of a room: its documents, its mix and the SFU's events, taken into one state.
+//! Follows a room on the bus: its documents, its mix and the SFU's events, as one state.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use metrics::counter;
@@ -19,15 +19,17 @@ use tracing::{debug, warn};
 use crate::room_documents::RoomDocuments;
 use crate::view::RoomState;
 
-/// How long members who enter wait until the documents that were written for them come back by the watch.
+/// Most time that entering members wait until the watch delivers the documents that were written for them.
 const CATCH_UP_WITHIN: Duration = Duration::from_secs(1);
-/// A watch that could not be opened is opened again after this time.
+/// If a watch cannot be opened, the next attempt comes after this time.
 const OPEN_AGAIN: Duration = Duration::from_secs(1);
 
 pub struct Feed {
     documents: RoomDocuments,
     state: RoomState,
     watches: Watches,
+    /// When a lost watch is opened again, after a failed attempt.
+    open_at: Option<Instant>,
 }
 
 struct Watches {
@@ -36,36 +38,37 @@ struct Watches {
     sfu: mpsc::Receiver<Bytes>,
 }
 
-/// The SFU says that a session's media is up or gone.
+/// The SFU reports that a session's media is connected or has ended.
 pub struct SessionState {
     pub session: SessionId,
     pub state: MediaState,
 }
 
 impl Feed {
-    /// Begins to follow the room and takes its documents in as they are.
+    /// Begins to follow the room, and reads its documents.
     pub async fn open(documents: RoomDocuments) -> Result<Self, BusError> {
         let watches = Watches::open(&documents).await?;
         let mut feed = Self {
             documents,
             state: RoomState::default(),
             watches,
+            open_at: None,
         };
-        feed.take_what_is_there();
+        feed.read_present_documents();
         Ok(feed)
     }
 
-    /// What the bus has told so far.
+    /// The state by everything that has arrived.
     pub fn state(&self) -> &RoomState {
         &self.state
     }
 
-    /// The next number of the state, for members who are told of it.
+    /// Counts a state that members are notified of.
     pub fn count_up(&mut self) {
         self.state.number += 1;
     }
 
-    /// Takes the next change in. Answers what concerns one session alone. Cancel-safe.
+    /// Applies the next change. Answers a change that concerns only one session. Cancel-safe.
     pub async fn changed(&mut self) -> Option<SessionState> {
         tokio::select! {
             change = self.watches.documents.recv() => match change {
@@ -81,7 +84,7 @@ impl Feed {
         None
     }
 
-    /// Takes changes in until those of this revision are among them, or for a second.
+    /// Applies changes until this revision has arrived, for at most a second.
     pub async fn catch_up(&mut self, revision: Revision) {
         let follow = async {
             while let Ok(change) = self.watches.documents.try_recv() {
@@ -95,33 +98,37 @@ impl Feed {
             }
         };
         if timeout(CATCH_UP_WITHIN, follow).await.is_err() {
-            warn!("the room's documents are slow to come round");
+            warn!("the watch of a room is slow: its own documents have not arrived");
         }
     }
 
-    /// The bus has closed a watch that was too far behind.
+    /// The bus has closed a watch that was too slow.
     async fn open_again(&mut self) {
-        counter!("rotunda_signaling_watches_lost_total").increment(1);
         loop {
+            // It is kept here, as a caller may drop this future and call again.
+            if let Some(at) = self.open_at {
+                Clock.sleep_until(at).await;
+            }
             match Watches::open(&self.documents).await {
                 Ok(watches) => {
-                    self.watches = watches;
-                    // A document that is not there any more is not told, so nothing of before is kept.
+                    counter!("rotunda_signaling_watches_lost_total").increment(1);
+                    (self.watches, self.open_at) = (watches, None);
+                    // A watch does not report documents that are gone, so none of the old state is kept.
                     self.state = RoomState {
                         number: self.state.number,
                         speakers: self.state.speakers.clone(),
                         messages: self.state.messages.clone(),
                         ..RoomState::default()
                     };
-                    return self.take_what_is_there();
+                    return self.read_present_documents();
                 }
                 Err(error) => warn!(error = &error as &dyn std::error::Error, "watch a room again"),
             }
-            Clock.sleep_until(Clock.now() + OPEN_AGAIN).await;
+            self.open_at = Some(Clock.now() + OPEN_AGAIN);
         }
     }
 
-    fn take_what_is_there(&mut self) {
+    fn read_present_documents(&mut self) {
         while let Ok(change) = self.watches.documents.try_recv() {
             self.state.apply(&change);
         }
@@ -149,7 +156,7 @@ impl Feed {
             }
             Ok(Event::CustomMessage { message }) => self.state.messages.push(message),
             Ok(Event::Speakers { speakers }) => self.state.speakers = Arc::new(speakers),
-            // Told to the session's member alone, and not here.
+            // These go only to the session's member.
             Ok(
                 Event::Quality { .. }
                 | Event::Layers { .. }
@@ -157,7 +164,7 @@ impl Feed {
                 | Event::Voices { .. }
                 | Event::CodecNotSupported { .. },
             ) => {}
-            Err(error) => debug!(%error, "an event of the SFU was not understood"),
+            Err(error) => debug!(%error, "an event of the SFU could not be read"),
         }
         None
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use rotunda_proto::ids::UserId;
 use rotunda_proto::room::{ROSTER_WINDOW, RosterMember};
 
-/// Takes one entry of about 80 bytes for each.
+/// Each member takes an entry of about 80 bytes.
 #[derive(Debug, Default)]
 pub struct LocalMembers(BTreeSet<(u64, UserId)>);
 
@@ -26,7 +26,7 @@ impl LocalMembers {
         self.0.remove(&(member.entered_unix_ms, member.user.clone()));
     }
 
-    /// Those that may be in the roster's window: no node has more than a window of them.
+    /// The members that may be in the roster's window: from one node, at most as many as the window has.
     pub fn earliest(&self) -> impl Iterator<Item = RosterMember> {
         self.0
             .iter()

@@ -1,4 +1,4 @@
-//! The members of a room on this node, and this node's part of the room's documents, which follows from them.
+//! The members of a room on this node, and this node's part of the room's documents.
 
 use rotunda_proto::bus::Revision;
 use rotunda_proto::clock::Clock;
@@ -10,18 +10,18 @@ use super::Entering;
 use super::local_members::LocalMembers;
 use crate::room_documents::{Refused, RoomDocuments};
 
-/// Only the room's task writes this part, for all members who came in one turn together: a thousand joins a second are a few
-/// hundred writes without contention.
+/// Only the room's task writes this part, once for all members who came at the same time: a thousand joins a second need a few
+/// hundred writes, without contention.
 pub struct Presence {
     documents: RoomDocuments,
     members: LocalMembers,
-    /// Of the member who entered last.
+    /// The time of the member who entered last.
     last_entered_unix_ms: u64,
     /// Members who have left and may still be in the roster's window.
     left: Vec<UserId>,
 }
 
-/// A member who is counted in and has not been told yet.
+/// A member who is counted in and has no answer yet.
 pub struct Admitted {
     pub member: RosterMember,
     pub entering: Entering,
@@ -47,9 +47,9 @@ impl Presence {
         self.left.push(member.user);
     }
 
-    /// Writes who is here now, and admits as many of `entering` as the room has capacity for. `roster`: as the documents have it.
+    /// Writes the present members, and admits as many of `entering` as the room has capacity for. `roster`: by the documents.
     ///
-    /// Answers the newest revision of what was written. `admitted` is filled also when it fails.
+    /// Answers the newest revision that was written. On an error `admitted` has the members that were counted in.
     pub async fn write(
         &mut self,
         roster: &Roster,
@@ -68,7 +68,7 @@ impl Presence {
         };
         let kept = match entering.is_empty() {
             true => Vec::new(),
-            // Without it a publisher who comes back only loses their place in the order of entering.
+            // Without these a returning publisher only loses their position in the order of entering.
             false => documents.kept_cells().await.unwrap_or_default(),
         };
         let mut newest = counted.revision;
@@ -97,7 +97,7 @@ impl Presence {
         Ok(newest.unwrap_or(Revision(0)))
     }
 
-    /// A publisher whose cell is kept enters with the time of before, and so to the same place in the order of entering.
+    /// A publisher with a kept cell enters with the earlier time, and so keeps their position in the order of entering.
     fn enter(&mut self, user: &UserId, kept: &[KeptCell]) -> RosterMember {
         let now = Clock.unix().as_millis() as u64;
         // Members that enter in one millisecond have an order, too.
@@ -111,7 +111,7 @@ impl Presence {
         member
     }
 
-    /// Whether the roster's window is not what it should be with this node's members.
+    /// Whether the roster's window has to change for this node's members.
     pub fn window_changes(&self, roster: &Roster) -> bool {
         let roster = &roster.members;
         let shown = |user: &UserId| roster.iter().any(|member| member.user == *user);

@@ -1,4 +1,4 @@
-//! Rows of the mix tasks: what ran when, for operators and usage.
+//! Rows of the mix tasks: their start and end times, for operators and usage.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use uuid::Uuid;
 use crate::callbacks;
 use crate::shared::Shared;
 
-/// A task that runs: its row, and when it began.
+/// The row of a running task, and its start time.
 struct Running {
     id: String,
     at: Duration,
@@ -65,7 +65,7 @@ pub async fn follow(shared: Shared, shutdown: CancellationToken) -> Result<JoinH
     }))
 }
 
-/// Tells the application that a mix has ended for another one. It may never have had a frame, and so no file either.
+/// Sends the callbacks of a mix that another one has replaced. If it never had a frame, there is no file.
 async fn tell_of_replaced(
     shared: &Shared,
     room: &RoomKey,

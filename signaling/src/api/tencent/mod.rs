@@ -78,7 +78,7 @@ async fn run(face: &Face, request: Request) -> Result<Value, ApiError> {
     let method = if parts.method == Method::GET { "GET" } else { "POST" };
     let applications = &face.shared.applications;
     let now = rotunda_proto::clock::Clock.unix().as_secs();
-    // Who calls comes first: nobody else's body is buffered.
+    // The caller is identified first: no unknown caller's body is buffered.
     let Read { bytes, share: _held } = match call::claim(method, &parts.headers, now)? {
         Claim::InQuery => Read::nothing(),
         Claim::InForm => face.intake.form(applications, &parts.headers, body).await?,
