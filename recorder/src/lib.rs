@@ -11,6 +11,7 @@ mod finisher;
 mod finishing;
 mod folder;
 mod ledger;
+mod migrations;
 mod name;
 mod news;
 mod orphans;

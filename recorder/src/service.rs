@@ -163,7 +163,7 @@ impl Service {
         shutdown: CancellationToken,
         pace: Pace,
     ) -> Result<Self, StartError> {
-        let mut migrations = sqlx::migrate!("./migrations");
+        let mut migrations = crate::migrations::migrator();
         // Signaling keeps its tables in the same database, with migrations of its own.
         migrations
             .set_ignore_missing(true)

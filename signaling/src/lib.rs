@@ -14,6 +14,7 @@ mod demo;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod member;
+mod migrations;
 mod muted;
 mod permissions;
 mod refused_lines;

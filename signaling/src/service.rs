@@ -105,7 +105,7 @@ impl Service {
         grpc: Listener,
         shutdown: CancellationToken,
     ) -> Result<Self, StartError> {
-        let mut migrations = sqlx::migrate!("./migrations");
+        let mut migrations = crate::migrations::migrator();
         // The recorder keeps its tables in the same database, with migrations of its own.
         migrations
             .set_ignore_missing(true)

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use rotunda_proto::ids::SdkAppId;
-use sqlx::FromRow;
 
 use crate::StoreError;
 use crate::pool::{Store, retried};
+use crate::row::columns;
 
 /// A callback on its way in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub struct NewCallback {
 }
 
 /// A callback to deliver, claimed for this node.
-#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Callback {
     pub id: String,
     pub room: String,
@@ -33,6 +33,15 @@ pub struct Callback {
     /// Before this one.
     pub attempts: i64,
 }
+
+columns!(Callback {
+    id,
+    room,
+    url,
+    sdk_app_id,
+    body,
+    attempts
+});
 
 impl Callback {
     pub fn application(&self) -> Option<SdkAppId> {

@@ -9,10 +9,12 @@ mod applications;
 mod callbacks;
 mod error;
 mod events;
+mod migrations;
 mod mix_tasks;
 mod pictures;
 mod pool;
 mod recordings;
+mod row;
 mod seal;
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -1,13 +1,13 @@
 //! Recordings, and the files that came of them.
 
 use rotunda_proto::recording::RecordingFile;
-use sqlx::FromRow;
 
 use crate::StoreError;
 use crate::pool::{Store, retried};
+use crate::row::columns;
 
 /// A recording as it was begun, and how far it is.
-#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordingRow {
     pub id: String,
     pub application_id: i64,
@@ -24,8 +24,21 @@ pub struct RecordingRow {
     pub ended_unix_us: Option<i64>,
 }
 
+columns!(RecordingRow {
+    id,
+    application_id,
+    room,
+    stream_id,
+    user_id,
+    state,
+    owner,
+    spec,
+    started_unix_us,
+    ended_unix_us
+});
+
 /// A file as the catalogue lists it.
-#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileRow {
     pub file_id: String,
     pub name: String,
@@ -37,6 +50,17 @@ pub struct FileRow {
     pub started_unix_us: i64,
     pub url: String,
 }
+
+columns!(FileRow {
+    file_id,
+    name,
+    state,
+    format,
+    size_bytes,
+    duration_ms,
+    started_unix_us,
+    url
+});
 
 impl Store {
     /// Enters a recording at its start; one that is there already is left alone.

@@ -89,7 +89,7 @@ async fn fixture(receivers: &[&Receiver], outbound: AllowedNetworks) -> Fixture 
         .connect(&database)
         .await
         .unwrap();
-    sqlx::migrate!("./migrations").run(&db).await.unwrap();
+    crate::migrations::migrator().run(&db).await.unwrap();
     let applications = receivers.iter().zip(1..).map(|(receiver, id)| Application {
         callback_url: Some(receiver.url.clone()),
         callback_key: Secret::new("testkey"),
