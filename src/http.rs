@@ -6,8 +6,8 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use rotunda_store::Store;
 use rust_embed::RustEmbed;
-use sqlx::AnyPool;
 
 /// The built web pages.
 #[derive(RustEmbed)]
@@ -27,14 +27,14 @@ pub fn install_metrics() -> anyhow::Result<PrometheusHandle> {
 /// The routes that belong to the process as a whole.
 ///
 /// `/healthz` answers as long as the process runs; `/readyz` only while the database answers too.
-pub fn router(metrics: PrometheusHandle, db: AnyPool) -> Router {
+pub fn router(metrics: PrometheusHandle, store: Store) -> Router {
     Router::new()
         .route("/healthz", get(|| async { "ok" }))
         .route(
             "/readyz",
             get(move || async move {
-                match sqlx::query("SELECT 1").execute(&db).await {
-                    Ok(_) => (StatusCode::OK, "ready"),
+                match store.ping().await {
+                    Ok(()) => (StatusCode::OK, "ready"),
                     Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer"),
                 }
             }),

@@ -9,10 +9,9 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use metrics::counter;
+use rotunda_bus::{BusError, Change, SharedBus, Watch, WatchEvent};
 use rotunda_listen::Listener;
 use rotunda_media::program::{ProgramHub, ProgramReader};
-use rotunda_proto::bus::{BusError, Change, SharedBus};
 use rotunda_proto::clock::Clock;
 use rotunda_proto::config::Application;
 use rotunda_proto::ids::StreamId;
@@ -20,7 +19,7 @@ use rotunda_proto::outbound::AllowedNetworks;
 use rotunda_proto::program::{PROGRAMS_PREFIX, ProgramDescriptor};
 use serde_json::json;
 use thiserror::Error;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -41,9 +40,6 @@ use crate::tls::{self, TlsError};
 const KEEP_ENDED: Duration = Duration::from_secs(60);
 /// A playlist that has no segment yet is waited for this long.
 const FIRST_SEGMENT_WITHIN: Duration = Duration::from_secs(8);
-
-/// Pause after the programs could not be watched.
-const WATCH_AGAIN: Duration = Duration::from_secs(1);
 
 /// Why live did not start.
 #[derive(Debug, Error)]
@@ -93,7 +89,7 @@ impl Service {
             shutdown,
         };
         let on_air = OnAir::new(origin.hub.clone(), outbound, origin.shutdown.clone());
-        let programs = tokio::spawn(origin.clone().follow(bus, changes, on_air));
+        let programs = tokio::spawn(origin.clone().follow(changes, on_air));
         let rtmp = tokio::spawn(origin.clone().accept(rtmp));
         Ok(Self { origin, programs, rtmp })
     }
@@ -116,37 +112,17 @@ impl Service {
 
 impl Origin {
     /// Keeps a segmenter and the wanted pushes of each program; they end with it.
-    async fn follow(self, bus: SharedBus, mut changes: mpsc::Receiver<Change>, mut on_air: OnAir) {
+    async fn follow(self, mut changes: Watch, mut on_air: OnAir) {
         loop {
             tokio::select! {
                 () = self.shutdown.cancelled() => break,
                 () = on_air.ended() => {}
-                change = changes.recv() => match change {
-                    Some(change) => self.handle_change(&change, &mut on_air),
-                    // It fell too far behind. What is missed of ends shows in the programs themselves.
-                    None => match self.watch_again(&bus).await {
-                        Some(again) => changes = again,
-                        None => break,
-                    },
+                event = changes.next() => if let WatchEvent::Change(change) = event {
+                    self.handle_change(&change, &mut on_air);
                 },
             }
         }
         on_air.finish().await;
-    }
-
-    /// None at shutdown.
-    async fn watch_again(&self, bus: &SharedBus) -> Option<mpsc::Receiver<Change>> {
-        counter!("rotunda_live_watches_lost_total").increment(1);
-        loop {
-            match bus.watch(PROGRAMS_PREFIX).await {
-                Ok(changes) => return Some(changes),
-                Err(error) => warn!(error = &error as &dyn std::error::Error, "watch the programs again"),
-            }
-            tokio::select! {
-                () = self.shutdown.cancelled() => return None,
-                () = Clock.sleep_until(Clock.now() + WATCH_AGAIN) => {}
-            }
-        }
     }
 
     fn handle_change(&self, change: &Change, on_air: &mut OnAir) {

@@ -1,6 +1,6 @@
 //! Runs the commands for one room's mix one after the other.
 
-use rotunda_proto::bus::{BusExt, Request};
+use rotunda_bus::{BusExt, Request};
 use rotunda_proto::ids::RoomKey;
 use rotunda_proto::mix::{Command, ControlError, MixSpec, Reply, StopReason};
 use rotunda_proto::room::{RoomInfo, Roster, info_key, roster_key};
@@ -112,7 +112,7 @@ impl RoomMix {
     }
 
     async fn check_room(&self, room: &RoomKey) -> Result<(), ControlError> {
-        let bus = &self.surroundings.bus;
+        let bus = self.surroundings.node.bus();
         let info = bus.load::<RoomInfo>(&info_key(room)).await;
         let roster = bus.load::<Roster>(&roster_key(room)).await;
         match (info, roster) {

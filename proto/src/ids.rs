@@ -362,6 +362,17 @@ impl fmt::Display for SessionId {
     }
 }
 
+/// One login of a user. Random, so that it is unique without coordination.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct LoginId(pub u64);
+
+/// One membership of a user in a room, from entering to leaving. Random, so that it is unique without coordination: another login
+/// of the same user is another membership.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct MembershipId(pub u64);
+
 /// What a member can publish; each at most once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]

@@ -12,7 +12,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{NodeId, RoomKey, TrackSource, UserId};
+use crate::ids::{LoginId, MembershipId, NodeId, RoomKey, SdkAppId, TrackSource, UserId};
+use crate::incarnation::Incarnation;
 use crate::room_ticket::Rights;
 
 /// At most this many members publish video (camera or screen) at one time.
@@ -22,6 +23,9 @@ pub const ROSTER_WINDOW: usize = 50;
 /// Members in a room, audience included.
 pub const MAX_MEMBERS: u64 = 50_000;
 
+/// Prefix of every key of every room.
+pub const ROOMS_PREFIX: &str = "rooms.";
+
 /// Prefix of every key of a room, with its final dot.
 pub fn key_prefix(room: &RoomKey) -> String {
     format!("rooms.{}.", room.token())
@@ -29,6 +33,12 @@ pub fn key_prefix(room: &RoomKey) -> String {
 
 pub fn info_key(room: &RoomKey) -> String {
     format!("{}info", key_prefix(room))
+}
+
+/// [`info_key`] of the room that another key is of.
+pub fn info_key_beside(key: &str) -> String {
+    let room = key.rsplit_once('.').map_or(key, |(room, _)| room);
+    format!("{room}.info")
 }
 
 pub fn seats_key(room: &RoomKey) -> String {
@@ -52,6 +62,12 @@ pub fn members_subject(node: &NodeId) -> String {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case")]
 pub enum MemberCommand {
+    /// The user has logged in by another node: this login of theirs ends. Done when it has left its room.
+    Kick {
+        app: SdkAppId,
+        user: UserId,
+        login: LoginId,
+    },
     /// Gives a member other rights for the rest of their stay. Done when no media comes in any more that is not permitted any more.
     Permit {
         room: RoomKey,
@@ -67,6 +83,18 @@ pub enum MemberReply {
     /// That user is not in that room by this node.
     NotHere,
     Failed,
+}
+
+/// Key of a user's newest login, with [`LoginDocument`] as its value; it vanishes with its node.
+pub fn login_key(app: SdkAppId, user: &UserId) -> String {
+    format!("logins.{app}.{user}")
+}
+
+/// The newest login of a user, on whichever node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoginDocument {
+    pub login: LoginId,
+    pub node: Incarnation,
 }
 
 /// What a member may send and receive, by source.
@@ -101,6 +129,8 @@ pub struct Seats {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeptCell {
     pub user: UserId,
+    /// Of the membership that was cut off.
+    pub holder: Holder,
     /// What they published, and have not published again.
     pub sources: BTreeSet<TrackSource>,
     /// They come back with this time, and so to the same place in the order of entering.
@@ -125,7 +155,7 @@ impl Seats {
             let at = cells.iter().position(|publisher| publisher.user == cell.user);
             let at = at.unwrap_or_else(|| {
                 let at = cell.index.min(cells.len());
-                cells.insert(at, Publisher::of(cell.user.clone()));
+                cells.insert(at, Publisher::of(cell.user.clone(), cell.holder.clone()));
                 at
             });
             for source in &cell.sources {
@@ -140,10 +170,20 @@ impl Seats {
     }
 }
 
+/// Who holds a seat or a place in the roster. A seat goes by the membership, so that a late leave never takes what a newer login
+/// of the same user has; and by the node's incarnation, so that it is freed when the node dies.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    pub membership: MembershipId,
+    /// The signaling node that keeps the member.
+    pub node: Incarnation,
+}
+
 /// One publishing member.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Publisher {
     pub user: UserId,
+    pub holder: Holder,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audio: Option<TrackState>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -154,9 +194,10 @@ pub struct Publisher {
 
 impl Publisher {
     /// One who publishes nothing yet.
-    pub fn of(user: UserId) -> Self {
+    pub fn of(user: UserId, holder: Holder) -> Self {
         Self {
             user,
+            holder,
             audio: None,
             camera: None,
             screen: None,
@@ -201,12 +242,13 @@ pub struct Roster {
 pub struct RosterMember {
     pub user: UserId,
     pub entered_unix_ms: u64,
+    pub holder: Holder,
 }
 
-/// How many members of a room each signaling node has; one document, so that [`MAX_MEMBERS`] is kept whoever adds one.
+/// How many members of a room each signaling node has, by the node's incarnation; one document, so that [`MAX_MEMBERS`] is kept whoever adds one.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemberCounts {
-    pub by_node: BTreeMap<NodeId, u64>,
+    pub by_node: BTreeMap<Incarnation, u64>,
 }
 
 impl MemberCounts {
@@ -215,7 +257,7 @@ impl MemberCounts {
     }
 
     /// A node's members; without any it is not listed.
-    pub fn set(&mut self, node: &NodeId, members: u64) {
+    pub fn set(&mut self, node: &Incarnation, members: u64) {
         if members > 0 {
             self.by_node.insert(node.clone(), members);
         } else {

@@ -49,6 +49,33 @@ impl Callback {
     }
 }
 
+/// A callback as operators see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallbackInfo {
+    pub id: String,
+    pub room: String,
+    pub url: String,
+    pub sdk_app_id: i64,
+    /// `waiting`, `delivered` or `failed`
+    pub state: String,
+    pub attempts: i64,
+    pub created_unix_ms: i64,
+    pub next_attempt_unix_ms: i64,
+    pub last_error: Option<String>,
+}
+
+columns!(CallbackInfo {
+    id,
+    room,
+    url,
+    sdk_app_id,
+    state,
+    attempts,
+    created_unix_ms,
+    next_attempt_unix_ms,
+    last_error
+});
+
 /// How a delivery went.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Settled {
@@ -160,6 +187,19 @@ impl Store {
             .execute(pool)
             .await
             .map(|_| ())
+        })
+    }
+
+    /// The newest rows, newest first.
+    pub async fn newest_callbacks(&self, most: u32) -> Result<Vec<CallbackInfo>, StoreError> {
+        retried!(self, pool => {
+            sqlx::query_as::<_, CallbackInfo>(
+                "SELECT id, room, url, sdk_app_id, state, attempts, created_unix_ms, next_attempt_unix_ms, last_error \
+                 FROM callback_outbox ORDER BY created_unix_ms DESC, sequence DESC, id LIMIT $1",
+            )
+            .bind(i64::from(most))
+            .fetch_all(pool)
+            .await
         })
     }
 

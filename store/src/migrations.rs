@@ -18,9 +18,12 @@ type Files = &'static [(&'static str, &'static str)];
 const SQLITE: Files = folder!("sqlite":
     "20261121000001_mix_tasks_and_callbacks",
     "20261121000002_recordings",
-    "20261125000003_store",
+    "20261125000001_callback_heads",
+    "20261125000002_recording_app",
+    "20261125000003_recording_ledger",
+    "20261125000010_store",
 );
-const POSTGRES: Files = folder!("postgres": "20261125000003_store");
+const POSTGRES: Files = folder!("postgres": "20261125000010_store");
 
 pub fn sqlite() -> Migrator {
     migrator(SQLITE)

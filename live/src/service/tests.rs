@@ -1,5 +1,5 @@
+use rotunda_bus::{BusExt, InProcess};
 use rotunda_listen::{Binding, Listeners, Policy, Security, TrustedProxies};
-use rotunda_proto::bus::{BusExt, InProcess};
 use rotunda_proto::mix::AudioEncode;
 use rotunda_proto::program::program_key;
 

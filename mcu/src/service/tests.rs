@@ -1,14 +1,14 @@
 use std::sync::Arc;
 
+use rotunda_bus::{Bus, Heard, InProcess, Incarnation, Subscription};
 use rotunda_media::program::{ReadError, Track};
-use rotunda_proto::bus::{Bus, InProcess};
-use rotunda_proto::ids::{RoomId, SdkAppId, StreamId};
+use rotunda_proto::ids::{MembershipId, NodeId, RoomId, SdkAppId, StreamId};
 use rotunda_proto::mix::{
     AudioEncode, ControlError, EVENTS_SUBJECT, Event, Layout, MixSpec, RecordSpec, Reply, RunningMix, StopReason,
     VideoEncode, running_key,
 };
 use rotunda_proto::program::{ProgramDescriptor, program_key};
-use rotunda_proto::room::{RoomInfo, Roster, RosterMember, info_key, roster_key};
+use rotunda_proto::room::{Holder, RoomInfo, Roster, RosterMember, info_key, roster_key};
 
 use super::*;
 
@@ -63,9 +63,15 @@ impl Fixture {
     async fn with(config: Config) -> Self {
         let (bus, hub, shutdown) = (Arc::new(InProcess::new()), ProgramHub::new(), CancellationToken::new());
         let secret = ClusterSecret::new("ours");
-        let service = Service::start(config, node(), secret, bus.clone(), hub.clone(), shutdown.clone())
-            .await
-            .unwrap();
+        let service = Service::start(
+            config,
+            ClusterNode::alone(bus.clone(), node()),
+            secret,
+            hub.clone(),
+            shutdown.clone(),
+        )
+        .await
+        .unwrap();
         Self {
             bus,
             hub,
@@ -84,6 +90,10 @@ impl Fixture {
         let alice = RosterMember {
             user: "alice".parse().unwrap(),
             entered_unix_ms: 0,
+            holder: Holder {
+                membership: MembershipId(1),
+                node: Incarnation::new("node-1".parse().unwrap(), 1),
+            },
         };
         self.bus
             .store(&roster_key(&room(number)), &Roster { members: vec![alice] }, None)
@@ -102,11 +112,13 @@ impl Fixture {
         .await
     }
 
-    async fn stopped(&self, mut events: mpsc::Receiver<bytes::Bytes>) -> StopReason {
+    async fn stopped(&self, mut events: Subscription) -> StopReason {
         let wait = async {
             loop {
-                let event = serde_json::from_slice(&events.recv().await.unwrap()).unwrap();
-                if let Event::Stopped { reason, .. } = event {
+                let Heard::Message(message) = events.next().await else {
+                    continue;
+                };
+                if let Event::Stopped { reason, .. } = message.parse().unwrap() {
                     return reason;
                 }
             }
@@ -184,7 +196,7 @@ async fn a_mix_ends_when_its_room_is_empty() {
     fixture.open_room(1).await;
     let events = fixture.bus.subscribe(EVENTS_SUBJECT).await.unwrap();
     assert_eq!(fixture.start(&spec(1, "one")).await, Reply::Done);
-    fixture.bus.delete(&roster_key(&room(1)), None).await.unwrap();
+    fixture.bus.remove(&roster_key(&room(1))).await.unwrap();
     assert_eq!(fixture.stopped(events).await, StopReason::RoomEmpty);
     assert!(fixture.hub.stream_ids().is_empty());
 }
@@ -284,7 +296,7 @@ async fn a_node_runs_as_many_mixes_as_it_may_and_a_place_is_free_again_when_one_
     let events = fixture.bus.subscribe(EVENTS_SUBJECT).await.unwrap();
     assert_eq!(fixture.start(&spec(1, "one")).await, Reply::Done);
     assert_eq!(fixture.start(&spec(2, "two")).await, refused(ControlError::NoCapacity));
-    fixture.bus.delete(&roster_key(&room(1)), None).await.unwrap();
+    fixture.bus.remove(&roster_key(&room(1))).await.unwrap();
     assert_eq!(fixture.stopped(events).await, StopReason::RoomEmpty);
     let free = async {
         while fixture.start(&spec(2, "two")).await != Reply::Done {

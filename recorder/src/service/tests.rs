@@ -2,12 +2,12 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 
+use rotunda_bus::{InProcess, Requests};
 use rotunda_media::program::{Frame, ProgramWriter};
-use rotunda_proto::bus::{BusExt, InProcess};
 use rotunda_proto::mix::{AudioEncode, RecordSpec, VideoEncode};
 use rotunda_proto::program::program_key;
 use rotunda_proto::recording::{Accepted, FILE_READY_SUBJECT, RecordingFile};
-use sqlx::any::AnyPoolOptions;
+use sqlx::Connection;
 use tokio::time::timeout;
 
 use super::hls_rules::{read, violations};
@@ -70,12 +70,7 @@ impl Place {
         let bus: SharedBus = Arc::new(InProcess::new());
         let hub = ProgramHub::new();
         let news = bus.serve(FILE_READY_SUBJECT).await.unwrap();
-        sqlx::any::install_default_drivers();
-        let db = AnyPoolOptions::new()
-            .max_connections(4)
-            .connect(&self.database())
-            .await
-            .unwrap();
+        let store = Store::open(&self.database()).await.unwrap();
         let shutdown = CancellationToken::new();
         let service = Service::start_at_pace(
             self.config.clone(),
@@ -85,7 +80,7 @@ impl Place {
             },
             bus.clone(),
             hub.clone(),
-            db.clone(),
+            store,
             shutdown.clone(),
             QUICK,
         )
@@ -94,7 +89,6 @@ impl Place {
         Running {
             bus,
             hub,
-            db,
             news,
             service,
             shutdown,
@@ -106,18 +100,16 @@ impl Place {
 struct Running {
     bus: SharedBus,
     hub: ProgramHub,
-    db: AnyPool,
-    news: mpsc::Receiver<Request>,
+    news: Requests,
     service: Service,
     shutdown: CancellationToken,
 }
 
 impl Running {
     async fn file(&mut self) -> RecordingFile {
-        let request = timeout(Duration::from_secs(20), self.news.recv())
+        let request = timeout(Duration::from_secs(20), self.news.next())
             .await
-            .expect("a file")
-            .unwrap();
+            .expect("a file");
         let file = request.parse().unwrap();
         request.answer(&Accepted {});
         file
@@ -134,7 +126,7 @@ impl Running {
     }
 
     async fn no_file(&mut self) {
-        let more = timeout(Duration::from_millis(700), self.news.recv()).await;
+        let more = timeout(Duration::from_millis(700), self.news.next()).await;
         assert!(more.is_err(), "another file came");
     }
 
@@ -216,7 +208,7 @@ impl Program {
 
     async fn end(self) {
         drop(self.writer);
-        self.bus.delete(&self.key, None).await.unwrap();
+        self.bus.remove(&self.key).await.unwrap();
     }
 }
 
@@ -523,11 +515,10 @@ async fn a_file_that_was_finished_and_not_entered_is_entered_by_the_next_process
     program.play(TestProgram::new().run(2.0, 1.0)).await;
     program.end().await;
     let files = recorder.files(2).await;
-    let db = recorder.db.clone();
     recorder.stop().await;
     // As a kill between the file's name and its row leaves it.
-    sqlx::query("UPDATE recordings SET state = 'finishing', announced = 0, owner = 'gone', lease_unix_ms = 0")
-        .execute(&db)
+    sqlx::query("UPDATE recording_files SET state = 'finishing', announced = 0, owner = 'gone', lease_unix_ms = 0")
+        .execute(&mut sqlx::SqliteConnection::connect(&place.database()).await.unwrap())
         .await
         .unwrap();
     let mut recorder = place.start().await;
