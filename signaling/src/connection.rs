@@ -17,7 +17,7 @@ use tracing::debug;
 use crate::bad_request;
 use crate::member::{self, Attachment, Identity, ToMember, failure, json};
 use crate::registry::{Login, random_token};
-use crate::service::Shared;
+use crate::shared::Shared;
 
 const PING: Duration = Duration::from_secs(15);
 /// Nothing heard for this long, pongs included: the peer is dead.
@@ -247,7 +247,7 @@ impl Attached {
     }
 }
 
-/// What the member says next; never, before the login.
+/// The member's next message; never before the login.
 async fn next_message(login: &mut Option<Attached>) -> Option<Utf8Bytes> {
     match login {
         Some(login) => login.attachment.messages.recv().await,

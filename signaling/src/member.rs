@@ -1,8 +1,8 @@
-//! One login: a task that owns the user's stay in a room and outlives its WebSocket by the resume time.
+//! One login: a task that owns the user's membership of a room and outlives its WebSocket by the resume time.
 
 mod desired;
+pub mod membership;
 mod session;
-pub mod stay;
 
 use std::time::{Duration, Instant};
 
@@ -18,16 +18,16 @@ use tracing::{Instrument, info, info_span, warn};
 
 use crate::permissions::Permit;
 use crate::room_documents::Refused;
-use crate::service::Shared;
+use crate::shared::Shared;
 use crate::turn;
-use stay::{Leaving, Message, Stay};
+use membership::{Leaving, Membership, Message};
 
 /// Requests waiting for a member task.
 const QUEUE: usize = 64;
 /// Messages waiting for a client; one that is further behind is disconnected.
 const MESSAGES: usize = 256;
 
-/// What reaches a member task.
+/// A message to a member's task.
 pub enum ToMember {
     /// A WebSocket has logged in as this member (or carries it on). The old one, if any, is let go.
     Attach {
@@ -56,7 +56,7 @@ pub struct Attachment {
     pub messages: mpsc::Receiver<Utf8Bytes>,
 }
 
-/// Who has logged in.
+/// The user who has logged in.
 #[derive(Debug, Clone)]
 pub struct Identity {
     pub app: SdkAppId,
@@ -73,7 +73,7 @@ pub fn start(shared: Shared, identity: Identity) -> mpsc::Sender<ToMember> {
         identity,
         out: None,
         attachments: 0,
-        stay: None,
+        membership: None,
         lost_at: None,
     };
     tokio::spawn(member.run(receiver).instrument(span));
@@ -86,7 +86,7 @@ struct Member {
     /// The present WebSocket.
     out: Option<mpsc::Sender<Utf8Bytes>>,
     attachments: u64,
-    stay: Option<Stay>,
+    membership: Option<Membership>,
     /// When the WebSocket was lost.
     lost_at: Option<Instant>,
 }
@@ -104,7 +104,7 @@ impl Member {
                     Some(ToMember::Detach { number }) if number == self.attachments => {
                         self.out = None;
                         self.lost_at = Some(clock.now());
-                        if self.stay.is_none() {
+                        if self.membership.is_none() {
                             break;
                         }
                     }
@@ -122,7 +122,7 @@ impl Member {
                     }
                     None => break,
                 },
-                () = changed(&mut self.stay) => Box::pin(self.follow_room()).await,
+                () = changed(&mut self.membership) => Box::pin(self.follow_room()).await,
                 () = Clock.until(deadline) => {
                     info!("the WebSocket was lost and not resumed");
                     break;
@@ -146,8 +146,8 @@ impl Member {
         self.lost_at = None;
         let number = self.attachments;
         let _socket_is_gone = attached.send(Attachment { number, messages });
-        // Who comes back has missed an unknown part: the whole state is told again.
-        let messages = self.stay.as_mut().map(Stay::retell).unwrap_or_default();
+        // A client that comes back has missed an unknown part, so it is told the whole state again.
+        let messages = self.membership.as_ref().map(Membership::retell).unwrap_or_default();
         self.tell_all(messages);
     }
 
@@ -177,13 +177,13 @@ impl Member {
     }
 
     async fn follow_room(&mut self) {
-        let Some(stay) = &mut self.stay else { return };
-        let messages = stay.follow().await;
+        let Some(membership) = &mut self.membership else { return };
+        let messages = membership.follow().await;
         self.tell_all(messages);
     }
 
     async fn permit(&mut self, permit: Permit) {
-        let messages = permit.apply(self.stay.as_mut()).await;
+        let messages = permit.apply(self.membership.as_mut()).await;
         self.tell_all(messages);
     }
 
@@ -200,8 +200,8 @@ impl Member {
             Err(error) => ServerMessage::Failed { id: Some(id), error },
         }));
         // Events that follow from the request come after its reply.
-        if let Some(stay) = &mut self.stay {
-            let messages = stay.catch_up().await;
+        if let Some(membership) = &mut self.membership {
+            let messages = membership.catch_up().await;
             self.tell_all(messages);
         }
     }
@@ -215,7 +215,7 @@ impl Member {
                 private_map_key,
                 ..
             } => {
-                if self.stay.is_some() {
+                if self.membership.is_some() {
                     return Err(failure(ErrorCode::AlreadyInRoom));
                 }
                 let room = RoomKey {
@@ -223,11 +223,11 @@ impl Member {
                     room: room_id.clone(),
                 };
                 let rights = self.rights(&room, private_map_key.as_deref())?;
-                let stay = Stay::enter(&self.shared, room, self.identity.user.clone(), role, rights)
+                let membership = Membership::enter(&self.shared, room, self.identity.user.clone(), role, rights)
                     .await
                     .map_err(explain)?;
-                let view = stay.view(&room_id);
-                self.stay = Some(stay);
+                let view = membership.view(&room_id);
+                self.membership = Some(membership);
                 let ice_servers = turn::ice_servers(&self.shared.config, &self.identity.user, Clock.unix());
                 Ok(Reply::Entered {
                     room: view,
@@ -284,13 +284,13 @@ impl Member {
         rights.map_err(failure)
     }
 
-    fn in_room(&mut self) -> Result<&mut Stay, ErrorBody> {
-        self.stay.as_mut().ok_or_else(|| failure(ErrorCode::NotInRoom))
+    fn in_room(&mut self) -> Result<&mut Membership, ErrorBody> {
+        self.membership.as_mut().ok_or_else(|| failure(ErrorCode::NotInRoom))
     }
 
     async fn exit_room(&mut self, leaving: Leaving) {
-        if let Some(stay) = self.stay.take() {
-            stay.leave(leaving).await;
+        if let Some(membership) = self.membership.take() {
+            membership.leave(leaving).await;
         }
     }
 }
@@ -303,10 +303,10 @@ fn state(muted: bool) -> TrackState {
     if muted { TrackState::Muted } else { TrackState::On }
 }
 
-/// Resolves when the room has changed or the SFU has said something; never without a stay.
-async fn changed(stay: &mut Option<Stay>) {
-    match stay {
-        Some(stay) => stay.changed().await,
+/// Resolves when the room has changed or the SFU has said something; never outside a room.
+async fn changed(membership: &mut Option<Membership>) {
+    match membership {
+        Some(membership) => membership.changed().await,
         None => std::future::pending().await,
     }
 }

@@ -1,4 +1,4 @@
-//! Whom one listener has muted.
+//! The members whom one listener has muted.
 
 use std::collections::BTreeSet;
 

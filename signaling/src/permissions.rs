@@ -1,4 +1,4 @@
-//! Rights that the server API gives to a member during his stay, by whichever node he is in the room.
+//! Rights that the server API gives to a member while they are in the room, whichever node they are on.
 
 use rotunda_proto::bus::{BusError, BusExt, Request};
 use rotunda_proto::ids::{RoomKey, UserId};
@@ -11,8 +11,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::member::ToMember;
-use crate::member::stay::{Message, Stay};
-use crate::service::Shared;
+use crate::member::membership::{Membership, Message};
+use crate::shared::Shared;
 
 /// To a member: other rights from now on.
 pub struct Permit {
@@ -22,16 +22,16 @@ pub struct Permit {
 }
 
 impl Permit {
-    /// `stay`: the member's. Answers what to tell his client.
-    pub async fn apply(self, stay: Option<&mut Stay>) -> Vec<Message> {
-        let Some(stay) = stay.filter(|stay| *stay.key() == self.room) else {
+    /// `membership`: the member's. Answers what to tell their client.
+    pub async fn apply(self, membership: Option<&mut Membership>) -> Vec<Message> {
+        let Some(membership) = membership.filter(|membership| *membership.key() == self.room) else {
             let _gave_up = self.done.send(MemberReply::NotHere);
             return Vec::new();
         };
-        let permitted = stay.permit(self.rights).await;
-        let messages = stay.catch_up().await;
+        let permitted = membership.permit(self.rights).await;
+        let messages = membership.catch_up().await;
         let _gave_up = self.done.send(match permitted {
-            Ok(()) if stay.are_slots_confirmed() => MemberReply::Done,
+            Ok(()) if membership.are_slots_confirmed() => MemberReply::Done,
             _ => MemberReply::Failed,
         });
         messages
@@ -51,7 +51,7 @@ pub enum PermitError {
     Bus(#[from] BusError),
 }
 
-/// Gives a member other rights, and waits until nothing more is let in of what he may not send any more.
+/// Gives a member other rights, and waits until the SFU lets in only what they may still send.
 pub async fn permit(shared: &Shared, room: RoomKey, user: UserId, rights: Rights) -> Result<(), PermitError> {
     let counts = shared.bus.load::<MemberCounts>(&count_key(&room)).await?;
     let (MemberCounts { by_node }, _) = counts.ok_or(PermitError::NoSuchRoom)?;
@@ -75,7 +75,7 @@ pub async fn serve(shared: Shared, shutdown: CancellationToken) -> Result<JoinHa
     let serve = async move {
         while let Some(request) = requests.recv().await {
             match request.parse() {
-                // A member may be busy; the others do not wait for him.
+                // A member may be busy; the others do not wait for them.
                 Ok(command) => drop(tokio::spawn(handle(shared.clone(), command, request))),
                 Err(error) => warn!(
                     error = &error as &dyn std::error::Error,
@@ -103,7 +103,7 @@ async fn ask(member: &mpsc::Sender<ToMember>, room: RoomKey, rights: Rights) -> 
     let (done, answer) = oneshot::channel();
     let permit = Box::new(Permit { room, rights, done });
     match member.send(ToMember::Permit(permit)).await {
-        // Who ends meanwhile is not here any more.
+        // A member who ends meanwhile is not here any more.
         Ok(()) => answer.await.unwrap_or(MemberReply::NotHere),
         Err(_) => MemberReply::NotHere,
     }

@@ -82,7 +82,7 @@ impl RoomDocuments {
         Ok(written.revision)
     }
 
-    /// What [`close`](Self::close) is to be given, known before the last member is counted out.
+    /// The revision for [`close`](Self::close), to be read before the last member is counted out.
     pub async fn opened_at(&self) -> Result<Option<Revision>, BusError> {
         let info = self.bus.get(&info_key(&self.room)).await?;
         Ok(info.map(|info| info.revision))
@@ -122,23 +122,23 @@ impl RoomDocuments {
             .await
     }
 
-    pub async fn give_seat_back(&self, user: &UserId, source: TrackSource) -> Result<(), Refused> {
+    pub async fn release_seat(&self, user: &UserId, source: TrackSource) -> Result<(), Refused> {
         self.change_seats(|document| {
-            seats::give_back(document, user, source);
+            seats::release(document, user, source);
             Ok(())
         })
         .await
     }
 
-    pub async fn give_all_seats_back(&self, user: &UserId) -> Result<(), Refused> {
+    pub async fn release_all_seats(&self, user: &UserId) -> Result<(), Refused> {
         self.change_seats(|document| {
-            seats::leave(document, user);
+            seats::release_all(document, user);
             Ok(())
         })
         .await
     }
 
-    /// As [`give_all_seats_back`](Self::give_all_seats_back); mixes keep the member's cells until a time.
+    /// As [`release_all_seats`](Self::release_all_seats); mixes keep the member's cells until a time.
     pub async fn keep_cells(&self, member: &RosterMember, until_unix_ms: u64) -> Result<(), Refused> {
         self.change_seats(|document| {
             seats::cut_off(document, &member.user, member.entered_unix_ms, until_unix_ms);

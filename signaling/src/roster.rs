@@ -1,4 +1,4 @@
-//! Who is seen: pure changes of the [`Roster`] document, the window of the earliest members present.
+//! The members whom everybody sees: pure changes of the [`Roster`] document, the window of the earliest members present.
 
 use std::collections::BTreeSet;
 
@@ -10,13 +10,13 @@ use rotunda_proto::room::{ROSTER_WINDOW, Roster, RosterMember};
 /// However the nodes of a room take turns with this, the window comes to hold the earliest of all: who entered earlier
 /// takes the place of the latest.
 pub fn merged(roster: &Roster, present: impl IntoIterator<Item = RosterMember>) -> Roster {
-    let mut known: BTreeSet<(u64, UserId)> = roster.members.iter().cloned().map(place).collect();
+    let mut known: BTreeSet<(u64, UserId)> = roster.members.iter().cloned().map(order_key).collect();
     let shown: BTreeSet<UserId> = roster.members.iter().map(|member| member.user.clone()).collect();
     known.extend(
         present
             .into_iter()
             .filter(|member| !shown.contains(&member.user))
-            .map(place),
+            .map(order_key),
     );
     let earliest = known.into_iter().take(ROSTER_WINDOW);
     Roster {
@@ -34,7 +34,7 @@ pub fn without(roster: &Roster, left: &[UserId]) -> Roster {
 }
 
 /// Two members of one millisecond have an order too, and the same one on every node.
-fn place(member: RosterMember) -> (u64, UserId) {
+fn order_key(member: RosterMember) -> (u64, UserId) {
     (member.entered_unix_ms, member.user)
 }
 

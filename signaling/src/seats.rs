@@ -1,4 +1,4 @@
-//! Who may publish: pure changes of the [`Seats`] document.
+//! Seats of publishers: pure changes of the [`Seats`] document.
 
 use rotunda_proto::config::Microphones;
 use rotunda_proto::ids::{TrackSource, UserId};
@@ -55,8 +55,8 @@ pub fn mute(seats: &mut Seats, user: &UserId, source: TrackSource, state: TrackS
     }
 }
 
-/// Gives a seat back; also right when there is none.
-pub fn give_back(seats: &mut Seats, user: &UserId, source: TrackSource) {
+/// Releases a seat; also right when there is none.
+pub fn release(seats: &mut Seats, user: &UserId, source: TrackSource) {
     for publisher in seats.publishers.iter_mut().filter(|publisher| publisher.user == *user) {
         *publisher.track_mut(source) = None;
     }
@@ -66,13 +66,13 @@ pub fn give_back(seats: &mut Seats, user: &UserId, source: TrackSource) {
     forget_kept(seats, user, source);
 }
 
-/// Gives all of a member's seats back.
-pub fn leave(seats: &mut Seats, user: &UserId) {
+/// Releases all seats of a member.
+pub fn release_all(seats: &mut Seats, user: &UserId) {
     seats.publishers.retain(|publisher| publisher.user != *user);
     seats.kept.retain(|cell| cell.user != *user);
 }
 
-/// Gives all of a member's seats back, and keeps their cells in mixes until a time: they were cut off and may come back.
+/// Releases all seats of a member, and keeps their cells in mixes until a time: they were cut off and may come back.
 pub fn cut_off(seats: &mut Seats, user: &UserId, entered_unix_ms: u64, until_unix_ms: u64) {
     let before = seats
         .kept_for(user)
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn the_seventh_voice_and_the_fifth_picture_are_refused_by_name() {
+    fn the_seventh_microphone_and_the_fifth_camera_are_refused_by_name() {
         let mut seats = Seats::default();
         for number in 0..6 {
             take(
@@ -170,7 +170,7 @@ mod tests {
             TrackState::On,
         )
         .unwrap();
-        give_back(&mut seats, &user(5), TrackSource::Audio);
+        release(&mut seats, &user(5), TrackSource::Audio);
         take(
             &mut seats,
             Microphones::default(),
@@ -242,7 +242,7 @@ mod tests {
         }
         drop_expired(&mut seats, 30_000);
         assert_eq!(seats.cells()[0].user, user(1));
-        leave(&mut seats, &user(1));
+        release_all(&mut seats, &user(1));
         assert!(seats.is_empty());
     }
 
@@ -254,7 +254,7 @@ mod tests {
                 let source = TrackSource::ALL[usize::from(source)];
                 match step {
                     0 | 1 => { let _refused = take(&mut seats, Microphones::default(), &user(number), source, TrackState::On); }
-                    _ => give_back(&mut seats, &user(number), source),
+                    _ => release(&mut seats, &user(number), source),
                 }
                 let audio = seats.publishers.iter().filter(|one| one.audio.is_some()).count();
                 let video = seats.publishers.iter().filter(|one| one.camera.is_some() || one.screen.is_some()).count();

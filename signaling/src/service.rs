@@ -1,6 +1,4 @@
-//! The shell: what every connection shares, the routes, start and end.
-
-use std::sync::Arc;
+//! The shell: the routes, start and end.
 
 use axum::Router;
 use axum::extract::{State, WebSocketUpgrade};
@@ -17,15 +15,13 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{self, Api};
-use crate::applications::Applications;
-use crate::callbacks::{self, Callbacks, Outbox};
+use crate::callbacks::{self, Callbacks};
 use crate::config::Config;
 use crate::connection;
 use crate::demo;
 use crate::member::ToMember;
 use crate::permissions;
-use crate::registry::Registry;
-use crate::room::Rooms;
+use crate::shared::Shared;
 use crate::whip;
 
 /// Most of what a client sends is shorter; each connection keeps such a buffer.
@@ -40,50 +36,6 @@ pub enum StartError {
     Bus(#[from] rotunda_proto::bus::BusError),
     #[error("build the gRPC reflection service")]
     Reflection(#[source] tonic_reflection::server::Error),
-}
-
-/// What all parts of signaling share.
-#[derive(Clone)]
-pub struct Shared(Arc<Parts>);
-
-pub struct Parts {
-    pub config: Config,
-    pub node: NodeId,
-    pub bus: SharedBus,
-    pub applications: Applications,
-    pub rooms: Rooms,
-    pub registry: Registry,
-    pub db: AnyPool,
-    pub outbox: Outbox,
-}
-
-impl Shared {
-    pub fn new(config: Config, node: NodeId, bus: SharedBus, applications: Vec<Application>, db: AnyPool) -> Self {
-        let applications = Applications::new(applications);
-        Self(Arc::new(Parts {
-            config,
-            node,
-            bus,
-            applications,
-            rooms: Rooms::default(),
-            registry: Registry::default(),
-            db,
-            outbox: Outbox::default(),
-        }))
-    }
-
-    /// The one that the demo back end serves, in demo mode.
-    pub fn demo_application(&self) -> Option<&Application> {
-        self.applications.by_id(self.config.process.demo?)
-    }
-}
-
-impl std::ops::Deref for Shared {
-    type Target = Parts;
-
-    fn deref(&self) -> &Parts {
-        &self.0
-    }
 }
 
 /// A running signaling node.

@@ -10,7 +10,7 @@ use rotunda_proto::room::{MemberCounts, Publisher, RoomInfo, Roster, Seats};
 use rotunda_proto::signaling::{Event, MixView, PublisherView, RoomView, Speaker};
 use serde::de::DeserializeOwned;
 
-use crate::said::Said;
+use crate::room_messages::RoomMessages;
 
 /// The documents of a room, and who speaks in it. Cheap to clone.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,7 +25,7 @@ pub struct RoomState {
     pub member_count: u64,
     pub mix: Option<Arc<RunningMix>>,
     pub speakers: Arc<Vec<Speaker>>,
-    pub said: Said,
+    pub messages: RoomMessages,
 }
 
 impl Default for RoomState {
@@ -39,7 +39,7 @@ impl Default for RoomState {
             member_count: 0,
             mix: None,
             speakers: Arc::default(),
-            said: Said::default(),
+            messages: RoomMessages::default(),
         }
     }
 }
@@ -90,12 +90,12 @@ fn document<T: Default + DeserializeOwned>(change: &Change) -> Arc<T> {
 /// Something to tell the members of a room.
 #[derive(Debug, Clone, PartialEq)]
 pub struct News {
-    /// This member alone is not told: it is about himself.
+    /// The event is about this member, who alone is not told.
     pub about: Option<UserId>,
     pub event: Event,
 }
 
-/// Whether a member has other members' own messages from the room, or on his data channel.
+/// Whether a member gets custom messages as events, or on a data channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hears {
     Here,
@@ -109,7 +109,7 @@ impl News {
     }
 }
 
-/// What members are told when the room goes from one state to the next.
+/// The events that tell members how the room went from one state to the next.
 pub fn diff(before: &RoomState, after: &RoomState) -> Vec<News> {
     let mut news = Vec::new();
     let about = |user: &UserId, event| News {
@@ -137,7 +137,7 @@ pub fn diff(before: &RoomState, after: &RoomState) -> Vec<News> {
             about(&member.user, Event::MemberLeft { user_id })
         }));
     }
-    news.extend(after.said.since(&before.said).map(|message| {
+    news.extend(after.messages.since(&before.messages).map(|message| {
         let event = Event::CustomMessage {
             user_id: message.user.clone(),
             cmd_id: message.command,

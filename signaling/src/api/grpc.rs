@@ -22,7 +22,8 @@ use super::mix::request::{
     EncodeParams, LayoutParams, OutputParams, PresetLayoutConfig, PublishCdnParams, RoomField, SmallVideoLayoutParams,
     StartBody, StartRequest, StopRequest,
 };
-use crate::service::{Shared, StartError};
+use crate::service::StartError;
+use crate::shared::Shared;
 
 /// Longest request, bytes.
 const MAX_MESSAGE: usize = 256 * 1024;

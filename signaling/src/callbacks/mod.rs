@@ -20,7 +20,7 @@ use tokio::task::{Id, JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::service::Shared;
+use crate::shared::Shared;
 use lanes::{Lane, Lanes};
 pub use message::{Replaced, replaced};
 use outbox::Due;

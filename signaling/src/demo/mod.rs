@@ -22,7 +22,7 @@ use crate::api::mix::Mixes;
 use crate::api::mix::request::{
     EncodeParams, LayoutParams, OutputParams, RoomField, StartBody, StartRequest, StopRequest,
 };
-use crate::service::Shared;
+use crate::shared::Shared;
 
 /// A ticket for the demo lasts a day.
 const LIFE: Duration = Duration::from_secs(86_400);

@@ -27,7 +27,7 @@ pub struct Session {
     events: mpsc::Receiver<Bytes>,
     /// To tell with the next round.
     news: Vec<Event>,
-    /// Whom the sound slots carry, where the SFU chooses.
+    /// The publishers in the audio slots, where the SFU chooses them.
     voices: Vec<Option<UserId>>,
     voices_changed: bool,
     /// The simulcast layers that the SFU wants, where it does not want all.
@@ -39,7 +39,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// One that is about to be opened: nothing that is told of it is missed. `state`: as the room's task hears of it.
+    /// For a session that is about to be opened, so that no event of it is missed. `state`: as the room's task hears of it.
     pub async fn new(
         bus: &SharedBus,
         id: SessionId,
@@ -88,7 +88,7 @@ impl Session {
         news
     }
 
-    /// Whom the sound slots carry, where the SFU chooses.
+    /// The publishers in the audio slots, where the SFU chooses them.
     pub fn voices(&self) -> &[Option<UserId>] {
         &self.voices
     }
@@ -111,7 +111,7 @@ impl Session {
         [self.ingress.due_at(), self.slots.due_at()].into_iter().flatten().min()
     }
 
-    /// What holds still, for a client that has come back.
+    /// The events that still hold, for a client that has come back.
     pub fn retell(&self) -> Vec<Event> {
         let slots = self.slots.value();
         let layers = self.layers.iter().map(|(source, active)| Event::Layers {

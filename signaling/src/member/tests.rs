@@ -17,7 +17,7 @@ use tokio::time::advance;
 use super::*;
 use crate::config::Config;
 use crate::registry::Login;
-use crate::service::Shared;
+use crate::shared::Shared;
 
 struct Test {
     shared: Shared,

@@ -1,4 +1,4 @@
-//! What many members are told at once: worked out and written as JSON one time for all of them.
+//! Messages for many members at once: computed and written as JSON one time for all of them.
 
 use std::sync::Arc;
 

@@ -19,7 +19,7 @@ const FILL: usize = 50;
 pub struct Lanes {
     /// Of the room, as it is now.
     state: Arc<RoomState>,
-    /// Who has media or may have.
+    /// Members who have media or may have.
     front: Lane,
     crowd: Vec<Lane>,
     /// When the crowd may be told again.
@@ -299,7 +299,7 @@ mod tests {
         assert_eq!(told.iter().map(|(_, members)| members).sum::<usize>(), 50_000);
     }
 
-    /// Who comes between, or asks something, knows a state that the rest was never told.
+    /// A member who enters in between, or asks for something, knows a state that the others were never told.
     #[test]
     fn a_change_that_is_taken_back_is_told_to_who_knows_of_it() {
         let mut test = Test::with_crowd(3);

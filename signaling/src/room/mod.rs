@@ -1,11 +1,14 @@
-//! A room on this node: one task for each that counts its local members in and out, follows its documents and tells the
-//! members what changes.
+//! A room on this node. One task counts its members in and out ([`presence`]), follows its documents ([`feed`]) and tells the
+//! members what changes ([`lanes`]).
 
 mod bulletin;
-mod keeper;
+mod feed;
+mod kept_cells;
 mod lanes;
 mod local_members;
 mod pace;
+mod presence;
+mod task;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,9 +22,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 pub use bulletin::Bulletin;
 
 use crate::room_documents::{Refused, RoomDocuments};
-use crate::service::Parts;
+use crate::shared::Parts;
 use crate::view::RoomState;
-use keeper::Keeper;
 
 /// Members on their way in and out; more wait at the sender.
 const QUEUE: usize = 4096;
@@ -36,7 +38,7 @@ pub struct Rooms {
     members: Arc<AtomicU64>,
 }
 
-/// What reaches a room's task.
+/// A message to a room's task.
 pub enum ToRoom {
     Enter(Box<Entering>),
     Leave {
@@ -45,14 +47,14 @@ pub enum ToRoom {
     },
 }
 
-/// Who wants to enter.
+/// A member who wants to enter.
 pub struct Entering {
     pub user: UserId,
     pub role: Role,
     pub entered: oneshot::Sender<Result<Entered, Refused>>,
 }
 
-/// What a member has of its room.
+/// The room as a member holds it.
 pub struct Entered {
     pub room: Arc<Room>,
     /// Under this entry it [leaves](Room::leave).
@@ -61,14 +63,14 @@ pub struct Entered {
     pub state: Arc<RoomState>,
     pub bulletins: watch::Receiver<Arc<Bulletin>>,
     /// Held while the member is there.
-    pub place: Option<Place>,
+    pub capacity: Option<Capacity>,
 }
 
-/// One of the places that a node has for members; given back when dropped.
+/// The share of a node's capacity that one member takes; released when dropped.
 #[derive(Debug)]
-pub struct Place(Arc<AtomicU64>);
+pub struct Capacity(Arc<AtomicU64>);
 
-/// What the members of a room share.
+/// The part of a room that its members share.
 pub struct Room {
     pub documents: RoomDocuments,
     inbox: mpsc::Sender<ToRoom>,
@@ -77,7 +79,7 @@ pub struct Room {
     sessions: Mutex<HashMap<SessionId, watch::Sender<Option<MediaState>>>>,
 }
 
-impl Place {
+impl Capacity {
     fn take(members: Arc<AtomicU64>, most: u64) -> Result<Self, Refused> {
         let one_more = |members: u64| (members < most).then_some(members + 1);
         match members.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more) {
@@ -87,7 +89,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for Capacity {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -96,7 +98,7 @@ impl Drop for Place {
 impl Rooms {
     /// Enters a room and waits until it is so.
     pub async fn enter(&self, shared: &Parts, key: &RoomKey, user: &UserId, role: Role) -> Result<Entered, Refused> {
-        let place = Place::take(self.members.clone(), shared.config.max_members)?;
+        let capacity = Capacity::take(self.members.clone(), shared.config.max_members)?;
         for _ in 0..TRIES {
             let inbox = self.inbox(shared, key);
             let (entered, answer) = oneshot::channel();
@@ -110,7 +112,7 @@ impl Rooms {
             }
             if let Ok(answer) = answer.await {
                 return answer.map(|entered| Entered {
-                    place: Some(place),
+                    capacity: Some(capacity),
                     ..entered
                 });
             }
@@ -132,10 +134,9 @@ impl Rooms {
             room: key.clone(),
             microphones: shared.applications.microphones(key.app),
         };
-        let keeper = Keeper::new(documents, inbox.clone());
-        let (rooms, key) = (self.clone(), key.clone());
+        let (rooms, key, way) = (self.clone(), key.clone(), inbox.clone());
         tokio::spawn(async move {
-            keeper.run(queue).await;
+            task::run(documents, way, queue).await;
             rooms.forget(&key);
         });
         inbox
@@ -185,7 +186,7 @@ impl Room {
         self.sessions().remove(&session);
     }
 
-    /// What the SFU says of a session.
+    /// As the SFU says.
     pub fn set_session(&self, session: SessionId, state: MediaState) {
         if let Some(follower) = self.sessions().get(&session) {
             follower.send_replace(Some(state));

@@ -6,27 +6,27 @@ use std::time::{Duration, Instant};
 
 use crate::view::RoomState;
 
-/// What is new in a room, the most urgent of it.
+/// The most urgent change in a room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Urgency {
     Nothing,
-    /// Who speaks.
+    /// The list of speakers.
     Speakers,
-    /// Who is there and how many.
+    /// The members of the window, and their number.
     Members,
-    /// What members say to one another.
+    /// Custom messages.
     Messages,
-    /// What can be seen and heard.
+    /// Published sources, the mix, the room's SFU.
     Sources,
 }
 
-/// What somebody who was told one state has not been told of the other.
+/// The most urgent difference between the state that members were told and the state now.
 pub fn urgency(told: &RoomState, now: &RoomState) -> Urgency {
     let same_seats = Arc::ptr_eq(&told.seats, &now.seats) || told.seats == now.seats;
     if !same_seats || told.mix != now.mix || told.info != now.info {
         return Urgency::Sources;
     }
-    if told.said != now.said {
+    if told.messages != now.messages {
         return Urgency::Messages;
     }
     let same_roster = Arc::ptr_eq(&told.roster, &now.roster) || told.roster == now.roster;
@@ -57,8 +57,8 @@ pub fn gap(urgency: Urgency, members: usize) -> Duration {
     }
 }
 
-/// What storms of changes (publishers who mute and unmute all the time) may take of each connection of a large room: some
-/// bytes at once, and then so many a second that an idle member gets less than 3 kB in any minute.
+/// The bytes that continuous changes (publishers who mute and unmute all the time) may take of each connection of a large room:
+/// some at once, and then so many a second that an idle member gets less than 3 kB in any minute.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Allowance {
     /// Bytes spent of [`Self::BURST`], at the time of the last telling.

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use super::*;
 use crate::config::Config;
 use crate::seats;
-use crate::service::Shared;
+use crate::shared::Shared;
 
 /// The in-process bus, which can be told not to write rosters.
 #[derive(Default)]
@@ -228,10 +228,10 @@ async fn a_node_with_all_its_places_taken_says_so_until_somebody_leaves() {
     let ann = test.enter("ann").await.unwrap();
     assert_eq!(code(test.enter("bob").await), Some(ErrorCode::NodeFull));
     let Entered {
-        room, member, place, ..
+        room, member, capacity, ..
     } = ann;
     room.leave(member).await;
-    drop(place);
+    drop(capacity);
     test.enter("bob").await.unwrap();
 }
 

@@ -89,7 +89,7 @@ impl Bearer {
         }
     }
 
-    /// What the token permits in a room: where room tickets are required, it must be one.
+    /// The rights that the token gives in a room: where room tickets are required, it must be one.
     pub fn rights(
         token: Token<'_>,
         applications: &Applications,

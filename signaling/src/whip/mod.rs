@@ -30,7 +30,7 @@ use rotunda_proto::room::{Seats, seats_key};
 use rotunda_proto::room_ticket::Rights;
 use rotunda_proto::user_sig::Claim;
 
-use crate::service::Shared;
+use crate::shared::Shared;
 use crate::turn;
 use bearer::{Bearer, QueryTokens, Token};
 use location::location;

@@ -1,4 +1,4 @@
-//! What an SDP offer of a WHIP or WHEP client is for: pure text work, before the SFU sees it.
+//! The purpose of each line of a WHIP or WHEP client's offer. Pure text work, before the SFU sees it.
 
 use std::borrow::Cow;
 
@@ -110,9 +110,9 @@ fn with_directions(
     Ok(joined(&out))
 }
 
-/// What to add to a line that offers H.264 and says nothing of its form.
+/// The parameters to add to a line that offers H.264 without any.
 ///
-/// RFC 6184 §8.1 takes that for packetization mode 0, which is single NAL units and which nobody sends. Clients that write it
+/// RFC 6184 §8.1 reads that as packetization mode 0 (single NAL units), which nobody sends. Clients that write it
 /// (GStreamer's, unless told otherwise) send and take mode 1.
 fn h264_without_parameters(section: &[&str]) -> Vec<String> {
     let types = section.iter().filter_map(|line| {

@@ -18,16 +18,16 @@ use tracing::{Instrument, info, info_span, warn};
 use super::fragment::{self, Credentials};
 use super::offer::Offer;
 use super::problem::Problem;
-use crate::member::stay::{Leaving, Message, Stay, codec_not_supported};
+use crate::member::membership::{Leaving, Membership, Message, codec_not_supported};
 use crate::member::{ToMember, explain};
 use crate::refused_lines::refused_lines;
 use crate::registry::{Login, random_token};
-use crate::service::Shared;
+use crate::shared::Shared;
 
 /// Requests waiting for a session's task.
 const QUEUE: usize = 8;
 
-/// What a session is there for.
+/// The purpose of a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Purpose {
     /// WHIP: sends what its offer sends.
@@ -36,7 +36,7 @@ pub enum Purpose {
     Watch { user: UserId, source: TrackSource },
 }
 
-/// Who opens a session, where and for what.
+/// A request for a session.
 pub struct Opening {
     pub claim: Claim,
     pub rights: Rights,
@@ -47,14 +47,14 @@ pub struct Opening {
     pub endpoint: String,
 }
 
-/// What the client is told of its new session.
+/// The answer to the client.
 pub struct Opened {
     pub path: String,
     pub answer: String,
     pub etag: String,
 }
 
-/// What a PATCH did.
+/// The outcome of a PATCH.
 pub enum Patched {
     /// Candidates were taken notice of.
     Trickled,
@@ -141,7 +141,7 @@ async fn run(
 ) {
     // Nobody is told this token: a session of this kind is not resumed.
     let token = random_token();
-    // Held to the very end: who takes over waits for it to close.
+    // Held to the very end: a newer login waits for it to close.
     let (member, inbox) = mpsc::channel(QUEUE);
     let owner = opening.claim.clone();
     let login = Login {
@@ -192,7 +192,7 @@ async fn serve(
         End::Kicked(reason) => Leaving::when_kicked(*reason, may_return_within),
         End::MediaLost => Leaving::CutOff { may_return_within },
     };
-    session.stay.leave(leaving).await;
+    session.membership.leave(leaving).await;
     if let End::Asked(reply) = ended {
         let _nobody_waits = reply.send(());
     }
@@ -209,7 +209,7 @@ enum End {
 }
 
 struct Session {
-    stay: Stay,
+    membership: Membership,
     inbox: mpsc::Receiver<ToMember>,
     /// The offer as the SFU has it; an ICE restart offers it again.
     offer: String,
@@ -229,15 +229,15 @@ impl Session {
             Purpose::Publish => Role::Anchor,
             Purpose::Watch { .. } => Role::Audience,
         };
-        let entered = Stay::enter(shared, opening.room, opening.claim.user, role, opening.rights).await;
-        let mut stay = match entered {
-            Ok(stay) => stay,
+        let entered = Membership::enter(shared, opening.room, opening.claim.user, role, opening.rights).await;
+        let mut membership = match entered {
+            Ok(membership) => membership,
             Err(refused) => return Err((explain(refused).into(), inbox)),
         };
-        match connect(&mut stay, opening.purpose, &opening.offer).await {
+        match connect(&mut membership, opening.purpose, &opening.offer).await {
             Ok(answer) => {
                 let session = Self {
-                    stay,
+                    membership,
                     inbox,
                     credentials: Credentials::of(&opening.offer.sdp),
                     offer: opening.offer.sdp,
@@ -246,7 +246,7 @@ impl Session {
                 Ok((session, answer))
             }
             Err(problem) => {
-                stay.leave(Leaving::ForGood).await;
+                membership.leave(Leaving::ForGood).await;
                 Err((problem, inbox))
             }
         }
@@ -255,7 +255,7 @@ impl Session {
     /// Follows the room until the session is over.
     async fn run(&mut self, mut requests: mpsc::Receiver<ToSession>) -> End {
         loop {
-            let messages = self.stay.follow().await;
+            let messages = self.membership.follow().await;
             let lost = Message::Own(Event::MediaState {
                 state: MediaState::Disconnected,
             });
@@ -270,9 +270,9 @@ impl Session {
                         return End::Kicked(reason);
                     }
                     Some(ToMember::Permit(permit)) => {
-                        permit.apply(Some(&mut self.stay)).await;
+                        permit.apply(Some(&mut self.membership)).await;
                     }
-                    // Nobody else knows this login; who attaches all the same is let go.
+                    // Nobody else knows this login, so nobody attaches.
                     Some(ToMember::Attach { .. } | ToMember::Detach { .. } | ToMember::Request { .. }) => {}
                     None => return End::Stopped,
                 },
@@ -284,7 +284,7 @@ impl Session {
                     }
                     Some(ToSession::End { reply }) => return End::Asked(reply),
                 },
-                () = self.stay.changed() => {}
+                () = self.membership.changed() => {}
             }
         }
     }
@@ -306,7 +306,7 @@ impl Session {
             return Ok(Patched::Trickled);
         };
         let answer = self
-            .stay
+            .membership
             .restart(fragment::restart_offer(&self.offer, &credentials))
             .await?;
         self.credentials = Some(credentials);
@@ -318,8 +318,8 @@ impl Session {
     }
 }
 
-async fn connect(stay: &mut Stay, purpose: Purpose, offer: &Offer) -> Result<String, Problem> {
-    let answer = stay
+async fn connect(membership: &mut Membership, purpose: Purpose, offer: &Offer) -> Result<String, Problem> {
+    let answer = membership
         .connect(offer.sdp.clone(), offer.lines.clone(), Client::MediaAlone)
         .await?;
     must_carry_something(offer, &answer)?;
@@ -331,14 +331,14 @@ async fn connect(stay: &mut Stay, purpose: Purpose, offer: &Offer) -> Result<Str
                 (TrackSource::Screen, &offer.lines.screen),
             ];
             for (source, _) in sent.into_iter().filter(|(_, line)| line.is_some()) {
-                match stay.refused(source) {
+                match membership.refused(source) {
                     // The client sees it in the answer; nobody is told of a source that cannot come.
                     Some(line) => warn!(%source, %line, "a line is refused, and the others are published"),
-                    None => stay.publish(source, TrackState::On).await?,
+                    None => membership.publish(source, TrackState::On).await?,
                 }
             }
         }
-        Purpose::Watch { user, source } => stay.watch_only(VideoWant {
+        Purpose::Watch { user, source } => membership.watch_only(VideoWant {
             user,
             source,
             max_height: None,

@@ -12,7 +12,7 @@ use rotunda_proto::ids::{RoomId, RoomKey, TextId, UserId, shortened};
 
 use super::ApiError;
 use super::caller::caller;
-use crate::service::Shared;
+use crate::shared::Shared;
 
 pub fn router(shared: Shared) -> Router {
     Router::new()

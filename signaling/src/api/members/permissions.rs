@@ -11,7 +11,7 @@ use rotunda_proto::room_ticket::Rights;
 use super::Member;
 use crate::api::ApiError;
 use crate::permissions::{PermitError, permit};
-use crate::service::Shared;
+use crate::shared::Shared;
 
 /// Answered when nothing more is let in of what the member may not send any more.
 pub async fn put(

@@ -9,7 +9,7 @@ use rotunda_proto::statistics::Statistics;
 
 use super::Member;
 use crate::api::ApiError;
-use crate::service::Shared;
+use crate::shared::Shared;
 
 pub async fn get(State(shared): State<Shared>, member: Member) -> Result<Json<Statistics>, ApiError> {
     find(&shared, member).await.map(Json)

@@ -21,7 +21,7 @@ use rotunda_proto::room::{Roster, roster_key};
 use url::Host;
 
 use super::ApiError;
-use crate::service::Shared;
+use crate::shared::Shared;
 use request::{StartRequest, StopRequest};
 use starting::AnotherStarts;
 

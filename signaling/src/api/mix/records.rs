@@ -15,7 +15,7 @@ use tracing::{error, warn};
 use uuid::Uuid;
 
 use crate::callbacks;
-use crate::service::Shared;
+use crate::shared::Shared;
 
 /// A task that runs: its row, and when it began.
 struct Running {

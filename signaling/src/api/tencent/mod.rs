@@ -23,7 +23,7 @@ use uuid::Uuid;
 
 use super::ApiError;
 use super::mix::Mixes;
-use crate::service::Shared;
+use crate::shared::Shared;
 use call::{Call, Claim};
 use hosts::signed_hosts;
 use intake::{Intake, Read};

@@ -298,7 +298,7 @@ async fn where_more_than_six_may_speak_the_sfu_says_whom_the_slots_carry() {
     ann.sfu_tells(tells(slots.clone())).await;
     assert_eq!(ann.next_sounds().await, vec![None; 6], "before the SFU has chosen");
     assert_eq!(ann.next_sounds().await, slots);
-    // Who comes back is told again.
+    // A member who comes back is told again.
     (ann.test.messages, ann.test.attachment) = attach(&ann.test.member).await;
     assert_eq!(ann.next_sounds().await, slots);
 }
@@ -480,7 +480,7 @@ async fn who_has_heard_of_an_end_is_told_of_the_new_beginning_too_however_soon_i
     ann.is_joined_by(&bob, camera).await;
 
     // The room is told again after a while; who asks for something hears at once.
-    ann.seats_change(|seats| crate::seats::give_back(seats, &bob, camera))
+    ann.seats_change(|seats| crate::seats::release(seats, &bob, camera))
         .await;
     let request = Request::RequestVideo {
         user_id: bob.clone(),

@@ -1,4 +1,4 @@
-//! What a member may do, and how that changes while he is in the room.
+//! The rights of a member, and how they change while the member is in the room.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
@@ -186,7 +186,7 @@ async fn only_who_may_create_a_room_is_its_first_member() {
             app: test.room.app,
             room: serde_json::from_str(room).unwrap(),
         };
-        Stay::enter(&test.shared, room, user.parse().unwrap(), Role::Anchor, rights(bits)).await
+        Membership::enter(&test.shared, room, user.parse().unwrap(), Role::Anchor, rights(bits)).await
     };
     assert!(matches!(
         enter("1002", "bob", ENTER).await,

@@ -31,7 +31,7 @@ enum Step {
     Unpublish(usize, TrackSource),
     Mute(usize, TrackSource, bool),
     Role(usize, Role),
-    /// By the server API: what he may send, and receive.
+    /// By the server API: the sources to send, and to receive.
     Permit(usize, BTreeSet<TrackSource>, BTreeSet<TrackSource>),
     LoseSocket(usize),
     ComeBack(usize),
@@ -241,7 +241,7 @@ impl House {
             .collect();
         let shown = client.slots.iter().flatten();
         let shown: BTreeSet<_> = shown.map(|slot| (slot.user_id.clone(), slot.source)).collect();
-        assert_eq!(shown, pictures, "what {me} is told that he sees");
+        assert_eq!(shown, pictures, "what {me} is told that they see");
         let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         let own_sessions: Vec<&Told> = sessions
             .values()

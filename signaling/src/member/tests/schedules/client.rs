@@ -1,4 +1,4 @@
-//! A client that wants every picture there is, as the web SDK does.
+//! A client that watches every video, as the web SDK does.
 
 use rotunda_proto::signaling::{Lines, MediaState, RoomView, SlotView};
 
@@ -22,7 +22,7 @@ pub struct Client {
     pub slots: Vec<Option<SlotView>>,
     pub permissions: Permissions,
     asked: BTreeSet<(UserId, TrackSource)>,
-    /// Its newest request to connect, in this stay.
+    /// Its newest request to connect, in this membership.
     connects: Option<u64>,
     /// That has been answered.
     has_media: bool,

@@ -1,0 +1,419 @@
+//! A member's media: the session at the SFU, opened, restarted, told what to let in and to show, and closed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use metrics::counter;
+use rand::Rng;
+use rotunda_proto::bus::{BusExt, SharedBus};
+use rotunda_proto::clock::Clock;
+use rotunda_proto::ids::{SessionId, TrackSource, UserId};
+use rotunda_proto::sfu::{self, Client, Command, ControlError, MEMBER_AUDIO_SLOTS, SlotMap, Standing};
+use rotunda_proto::signaling::{ErrorBody, ErrorCode, Event, Lines, MediaState, SlotView};
+use rotunda_proto::statistics::{NetworkQuality, Statistics};
+use tracing::warn;
+
+use crate::member::desired::Answer;
+use crate::member::session::Session;
+use crate::member::{explain, failure};
+use crate::refused_lines::{RefusedLine, refused_lines};
+use crate::room::Room;
+use crate::view::Hears;
+
+/// A session that was not closed is closed again after this time, and so many times.
+const CLOSE_AGAIN: Duration = Duration::from_secs(1);
+const CLOSE_TRIES: u32 = 600;
+
+/// At most one session at a time. What the SFU should let in and show is a desired value each; a value that the SFU has not
+/// confirmed is due again every second ([`due_at`](Self::due_at)).
+pub struct Media {
+    room: Arc<Room>,
+    user: UserId,
+    session: Option<Session>,
+    /// The last session has ended by itself, and no other was opened since.
+    is_lost: bool,
+    /// Of the next session.
+    standing: Standing,
+    /// The offer has a line for data channels.
+    offers_channels: bool,
+    /// Sources whose line of the offer has no codec that the server takes.
+    refused: BTreeMap<TrackSource, RefusedLine>,
+}
+
+/// What a second offer is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NextOffer {
+    NewSession,
+    IceRestart,
+}
+
+impl Media {
+    pub fn new(room: Arc<Room>, user: UserId) -> Self {
+        Self {
+            room,
+            user,
+            session: None,
+            is_lost: false,
+            standing: Standing::Newcomer,
+            offers_channels: false,
+            refused: BTreeMap::new(),
+        }
+    }
+
+    /// What an offer is for that comes now.
+    pub fn next_offer(&self) -> NextOffer {
+        match &self.session {
+            Some(session) if session.is_connected() => NextOffer::IceRestart,
+            _ => NextOffer::NewSession,
+        }
+    }
+
+    /// Opens a session in place of the one before. `client`: what it can be told. `published`: sources that have seats already.
+    ///
+    /// Errors: the offer is refused, or its line for one of these sources. There is no session then.
+    pub async fn open(
+        &mut self,
+        offer: String,
+        lines: Lines,
+        client: Client,
+        published: &BTreeSet<TrackSource>,
+    ) -> Result<String, ErrorBody> {
+        let state = self.room.latest();
+        let Some(info) = &state.info else {
+            return Err(failure(ErrorCode::Internal));
+        };
+        let sfu = sfu::control_subject(&info.sfu);
+        self.close().await;
+        let id = SessionId(rand::rng().random());
+        // Before it is opened, so that nothing is missed.
+        let state = self.room.follow_session(id);
+        let session = Session::new(&self.room.documents.bus, id, sfu.clone(), state).await;
+        self.session = Some(session.map_err(|error| {
+            self.room.forget_session(id);
+            explain(error.into())
+        })?);
+        self.is_lost = false;
+        self.offers_channels = offer.contains("\nm=application ");
+        let command = Command::Open {
+            session: id,
+            room: self.room.documents.room.clone(),
+            identity: sfu::Identity::Member {
+                user: self.user.clone(),
+                client,
+                standing: self.standing,
+            },
+            offer: offer.clone(),
+            lines: lines.clone(),
+        };
+        let mut answer = self.ask_for_answer(&sfu, &command).await;
+        if let Ok(sdp) = &answer {
+            self.refused = refused_sources(&lines, refused_lines(&offer, sdp));
+            if let Some(line) = published.iter().find_map(|source| self.refused.get(source)) {
+                answer = Err(codec_not_supported(line));
+            }
+        }
+        match &answer {
+            Ok(_) => self.standing = Standing::Inside,
+            // It may have been opened all the same (the reply was late), and media that nobody can stop must not be left behind.
+            Err(_) => self.close().await,
+        }
+        answer
+    }
+
+    /// Answers an ICE restart of the session that there is, connected or not yet. A refused restart leaves it as it was.
+    pub async fn restart(&self, offer: String) -> Result<String, ErrorBody> {
+        let Some(Session { id, sfu, .. }) = &self.session else {
+            return Err(failure(ErrorCode::NoMediaNode));
+        };
+        let command = Command::Restart { session: *id, offer };
+        self.ask_for_answer(sfu, &command).await
+    }
+
+    async fn ask_for_answer(&self, sfu: &str, command: &Command) -> Result<String, ErrorBody> {
+        match self.room.documents.bus.call(sfu, command).await {
+            Ok(sfu::Reply::Opened { answer }) => Ok(answer),
+            Ok(sfu::Reply::Refused { error }) => Err(refused(&error)),
+            Ok(sfu::Reply::Done | sfu::Reply::Statistics { .. }) => Err(failure(ErrorCode::Internal)),
+            Err(error) => {
+                warn!(error = &error as &dyn std::error::Error, "open a media session");
+                Err(failure(ErrorCode::NoMediaNode))
+            }
+        }
+    }
+
+    /// Why nothing can be sent of a source: its line of the offer has no codec that the server takes.
+    pub fn refused(&self, source: TrackSource) -> Option<&RefusedLine> {
+        self.refused.get(&source)
+    }
+
+    /// How this member's media fares.
+    pub async fn statistics(&self) -> Result<Statistics, ErrorBody> {
+        let Some(session) = &self.session else {
+            return Err(failure(ErrorCode::NotConnected));
+        };
+        let command = Command::Statistics {
+            room: self.room.documents.room.clone(),
+            user: self.user.clone(),
+        };
+        match self.room.documents.bus.call(&session.sfu, &command).await {
+            Ok(sfu::Reply::Statistics { statistics }) => Ok(*statistics),
+            Ok(sfu::Reply::Refused { .. }) => Err(failure(ErrorCode::NotConnected)),
+            Ok(sfu::Reply::Opened { .. } | sfu::Reply::Done) => Err(failure(ErrorCode::Internal)),
+            Err(error) => {
+                warn!(error = &error as &dyn std::error::Error, "ask for statistics");
+                Err(failure(ErrorCode::NoMediaNode))
+            }
+        }
+    }
+
+    /// Brings the SFU to let in these sources and nothing else.
+    ///
+    /// Errors: it is not known whether it does. It is due again in a second.
+    pub async fn let_in(&mut self, sources: &BTreeSet<TrackSource>) -> Result<(), ErrorBody> {
+        let Some(session) = &mut self.session else {
+            return Ok(());
+        };
+        session.ingress.set(Clock.now(), sources.clone());
+        let Some(sources) = session.ingress.to_send() else {
+            return Ok(());
+        };
+        let command = Command::SetIngress {
+            session: session.id,
+            sources: sources.clone(),
+        };
+        let answer = self.command(&command).await;
+        if let Some(session) = &mut self.session {
+            session.ingress.handle_answer(Clock.now(), answer);
+        }
+        match answer {
+            Answer::Confirmed => Ok(()),
+            Answer::Lost => Err(unconfirmed()),
+        }
+    }
+
+    /// What the session's receive slots should show. None: there is no session.
+    pub fn slots(&self) -> Option<&SlotMap> {
+        self.session.as_ref().map(|session| session.slots.value())
+    }
+
+    /// Brings the SFU to show these. Answers whether they are others than before. What is not confirmed is due again in a second.
+    pub async fn show(&mut self, slots: SlotMap) -> bool {
+        let Some(session) = &mut self.session else { return false };
+        let changed = slots != *session.slots.value();
+        session.slots.set(Clock.now(), slots);
+        if !session.slots.is_due(Clock.now()) {
+            return changed;
+        }
+        let command = Command::SetSlots {
+            session: session.id,
+            slots: session.slots.value().clone(),
+        };
+        let answer = self.command(&command).await;
+        if let Some(session) = &mut self.session {
+            session.slots.handle_answer(Clock.now(), answer);
+        }
+        changed
+    }
+
+    /// A caller that tries again does not wait for the next second.
+    pub fn hurry(&mut self) {
+        if let Some(session) = &mut self.session {
+            session.slots.hurry(Clock.now());
+        }
+    }
+
+    /// Whether the SFU shows this member what it was last told to show, and nothing else.
+    pub fn are_slots_confirmed(&self) -> bool {
+        self.session.as_ref().is_none_or(|session| session.slots.is_confirmed())
+    }
+
+    /// When the SFU is to be told again; None: it has confirmed everything.
+    pub fn due_at(&self) -> Option<Instant> {
+        self.session.as_ref()?.due_at()
+    }
+
+    /// Resolves when the SFU has told something of this session alone; never without one. Cancel-safe.
+    pub async fn changed(&mut self) {
+        match &mut self.session {
+            Some(session) => session.changed().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// What the SFU has told of the session, and its end.
+    pub fn poll_events(&mut self) -> Vec<Event> {
+        let Some(session) = &mut self.session else {
+            return Vec::new();
+        };
+        let mut events = session.poll_news();
+        let Some(state) = session.poll_state() else {
+            return events;
+        };
+        if state == MediaState::Disconnected {
+            let quality = NetworkQuality::disconnected();
+            events.push(Event::NetworkQuality { quality });
+            self.forget();
+            self.is_lost = true;
+        }
+        events.push(Event::MediaState { state });
+        events
+    }
+
+    /// Whether the audio slots carry others than when this was last asked, by the SFU's own choice.
+    pub fn poll_voices(&mut self) -> bool {
+        self.session.as_mut().is_some_and(Session::poll_voices)
+    }
+
+    pub fn has_session(&self) -> bool {
+        self.session.is_some()
+    }
+
+    /// How this member has other members' messages.
+    pub fn hears(&self) -> Hears {
+        let has_media = self.session.as_ref().is_some_and(Session::is_connected);
+        match has_media && self.offers_channels {
+            true => Hears::ByChannel,
+            false => Hears::Here,
+        }
+    }
+
+    /// The events that still hold, for a client that has come back.
+    pub fn retell(&self) -> Vec<Event> {
+        let mut events = vec![self.slots_event()];
+        if self.is_lost {
+            // It may have been told to a WebSocket that was dead already.
+            let state = MediaState::Disconnected;
+            events.push(Event::MediaState { state });
+        }
+        events.extend(self.session.iter().flat_map(Session::retell));
+        events
+    }
+
+    pub fn slots_event(&self) -> Event {
+        let Some(session) = &self.session else {
+            return Event::Slots {
+                audio: Vec::new(),
+                video: Vec::new(),
+            };
+        };
+        let slots = session.slots.value();
+        let video = slots.video.iter().map(|slot| {
+            slot.as_ref().map(|want| SlotView {
+                user_id: want.user.clone(),
+                source: want.source,
+            })
+        });
+        let mut audio = slots.audio.clone();
+        if slots.loudest.is_some() {
+            audio = session.voices().to_vec();
+            audio.resize(MEMBER_AUDIO_SLOTS, None);
+        }
+        Event::Slots {
+            audio,
+            video: video.collect(),
+        }
+    }
+
+    /// Ends the session, if there is one. An SFU that does not answer is asked again after this has returned.
+    pub async fn close(&mut self) {
+        if let Some(Session { id, sfu, .. }) = &self.session {
+            let command = Command::Close { session: *id };
+            if self.command(&command).await == Answer::Lost {
+                // Nobody waits for it any more, and media that nobody can stop must not be left behind.
+                let (bus, sfu) = (self.room.documents.bus.clone(), sfu.clone());
+                tokio::spawn(close_until_confirmed(bus, sfu, command));
+            }
+        }
+        self.forget();
+    }
+
+    fn forget(&mut self) {
+        if let Some(Session { id, .. }) = self.session.take() {
+            self.room.forget_session(id);
+        }
+    }
+
+    async fn command(&self, command: &Command) -> Answer {
+        let Some(session) = &self.session else {
+            return Answer::Confirmed;
+        };
+        let bus = &self.room.documents.bus;
+        match bus.call::<_, sfu::Reply>(&session.sfu, command).await {
+            // Its end was not heard of.
+            Ok(sfu::Reply::Refused {
+                error: ControlError::NoSuchSession,
+            }) => self.room.set_session(session.id, MediaState::Disconnected),
+            Ok(sfu::Reply::Refused { error }) => {
+                warn!(%error, "the SFU refused a command");
+                return lost();
+            }
+            Ok(_) => {}
+            Err(error) => {
+                warn!(error = &error as &dyn std::error::Error, "command the SFU");
+                return lost();
+            }
+        }
+        Answer::Confirmed
+    }
+}
+/// The sources that cannot be sent, as the answer refuses their lines.
+fn refused_sources(lines: &Lines, refused: Vec<RefusedLine>) -> BTreeMap<TrackSource, RefusedLine> {
+    let source_of = |line: &RefusedLine| {
+        let sends = [
+            (TrackSource::Audio, &lines.microphone),
+            (TrackSource::Camera, &lines.camera),
+            (TrackSource::Screen, &lines.screen),
+        ];
+        let found = sends.into_iter().find(|(_, mid)| mid.as_ref() == Some(&line.mid));
+        found.map(|(source, _)| source)
+    };
+    let with_source = refused.into_iter().filter_map(|line| Some((source_of(&line)?, line)));
+    with_source.collect()
+}
+
+fn lost() -> Answer {
+    counter!("rotunda_signaling_sfu_commands_unconfirmed_total").increment(1);
+    Answer::Lost
+}
+
+/// Ends a session whose member has gone.
+async fn close_until_confirmed(bus: SharedBus, sfu: String, close: Command) {
+    for _ in 0..CLOSE_TRIES {
+        Clock.sleep_until(Clock.now() + CLOSE_AGAIN).await;
+        if bus.call::<_, sfu::Reply>(&sfu, &close).await.is_ok() {
+            return;
+        }
+    }
+    warn!(%sfu, "a media session was not closed: the SFU does not answer");
+}
+
+/// The SFU may have done it or not.
+fn unconfirmed() -> ErrorBody {
+    ErrorBody {
+        code: ErrorCode::NoMediaNode,
+        message: "the media server has not confirmed the change yet; it is asked again every second until it does"
+            .to_owned(),
+    }
+}
+
+fn refused(error: &ControlError) -> ErrorBody {
+    let code = match error {
+        ControlError::BadSdp { .. } | ControlError::NoSuchLine { .. } => ErrorCode::BadSdp,
+        ControlError::NodeFull => ErrorCode::NodeFull,
+        ControlError::NoSuchSession => ErrorCode::NoMediaNode,
+        ControlError::BadTicket => ErrorCode::Internal,
+    };
+    ErrorBody {
+        code,
+        message: error.to_string(),
+    }
+}
+
+/// `line`: of the offer, which the answer refuses.
+pub fn codec_not_supported(line: &RefusedLine) -> ErrorBody {
+    ErrorBody {
+        code: ErrorCode::CodecNotSupported,
+        message: line.to_string(),
+    }
+}

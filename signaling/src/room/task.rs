@@ -1,0 +1,188 @@
+//! The task of a room on this node: a hub between the members, the bus and the groups in which members are told.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use rotunda_proto::clock::Clock;
+use rotunda_proto::signaling::{ErrorCode, Role};
+use tokio::sync::{mpsc, oneshot, watch};
+use tracing::warn;
+
+use super::feed::{Feed, SessionState};
+use super::kept_cells::KeptCells;
+use super::lanes::Lanes;
+use super::presence::{Admitted, Presence, refuse};
+use super::{Entered, Entering, Room, ToRoom};
+use crate::room_documents::{Refused, RoomDocuments};
+use crate::view::RoomState;
+
+/// Members that come and go with one write, at most.
+const BATCH: usize = 1024;
+/// After this time the bus is tried again.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
+/// Members who may publish and are told first; more of them are told like the crowd until they have media.
+const FRONT: usize = 1000;
+
+struct RoomTask {
+    room: Arc<Room>,
+    presence: Presence,
+    /// What the documents say, as far as they have come.
+    feed: Feed,
+    /// What the members know of it or will.
+    lanes: Lanes,
+    kept_cells: KeptCells,
+    /// When this node's part of the documents is written again: it is not as it should be.
+    repair_at: Option<Instant>,
+}
+
+/// Runs until the last member has left. `inbox`: the way to `queue`, for members who leave.
+pub async fn run(documents: RoomDocuments, inbox: mpsc::Sender<ToRoom>, queue: mpsc::Receiver<ToRoom>) {
+    match Feed::open(documents.clone()).await {
+        Ok(feed) => RoomTask::new(documents, inbox, feed).run(queue).await,
+        // Members who wait are answered by the end of this task, and try again.
+        Err(error) => warn!(error = &error as &dyn std::error::Error, "watch a room"),
+    }
+}
+
+impl RoomTask {
+    fn new(documents: RoomDocuments, inbox: mpsc::Sender<ToRoom>, feed: Feed) -> Self {
+        let state = Arc::new(RoomState::default());
+        let lanes = Lanes::new(&state);
+        let room = Room {
+            documents: documents.clone(),
+            inbox,
+            latest: watch::Sender::new(state),
+            front: lanes.front(),
+            sessions: Mutex::default(),
+        };
+        Self {
+            room: Arc::new(room),
+            presence: Presence::new(documents),
+            feed,
+            lanes,
+            kept_cells: KeptCells::default(),
+            repair_at: None,
+        }
+    }
+
+    async fn run(mut self, mut inbox: mpsc::Receiver<ToRoom>) {
+        let clock = Clock;
+        let (mut batch, mut began) = (Vec::new(), false);
+        loop {
+            let next = self.lanes.handle_timeout(clock.now());
+            tokio::select! {
+                _ = inbox.recv_many(&mut batch, BATCH) => {
+                    self.handle_batch(&mut batch).await;
+                    began = true;
+                }
+                news = self.feed.changed() => if let Some(SessionState { session, state }) = news {
+                    self.room.set_session(session, state);
+                },
+                () = Clock.until(next) => {}
+                () = Clock.until(self.repair_at) => self.commit(Vec::new()).await,
+                () = Clock.until(self.kept_cells.due_at()) => self.drop_expired_cells().await,
+            }
+            self.show();
+            self.kept_cells
+                .handle_seats(clock.now(), clock.unix(), &self.feed.state().seats);
+            if began && self.presence.is_empty() && self.repair_at.is_none() {
+                // A member who comes in this moment finds the inbox closed and begins the room anew.
+                return inbox.close();
+            }
+            // Another node's member may have left the roster's window, and one of ours moves up.
+            if self.presence.window_changes(&self.feed.state().roster) && self.repair_at.is_none() {
+                self.commit(Vec::new()).await;
+            }
+        }
+    }
+
+    /// Gives the members the state that is known now.
+    fn show(&mut self) {
+        if *self.feed.state() != **self.lanes.state() {
+            self.feed.count_up();
+            let state = Arc::new(self.feed.state().clone());
+            self.lanes.set_state(state.clone());
+            self.room.latest.send_replace(state);
+        }
+    }
+
+    async fn handle_batch(&mut self, batch: &mut Vec<ToRoom>) {
+        let (mut entering, mut leaving) = (Vec::new(), Vec::new());
+        for message in batch.drain(..) {
+            match message {
+                ToRoom::Enter(one) => entering.push(*one),
+                ToRoom::Leave { member, left } => {
+                    self.presence.remove(member);
+                    leaving.push(left);
+                }
+            }
+        }
+        self.commit(entering).await;
+        leaving.into_iter().for_each(tell_left);
+    }
+
+    /// Writes who is here now. Members who enter are let in when all of it is written, or not at all.
+    async fn commit(&mut self, entering: Vec<Entering>) {
+        self.repair_at = None;
+        let mut admitted = Vec::new();
+        let roster = self.feed.state().roster.clone();
+        match self.presence.write(&roster, entering, &mut admitted).await {
+            Ok(revision) => {
+                self.feed.catch_up(revision).await;
+                self.show();
+                admitted.into_iter().for_each(|one| self.let_in(one));
+            }
+            Err(refused) => {
+                let code = match refused {
+                    Refused::Code(code) => code,
+                    Refused::Bus(error) => {
+                        warn!(error = &error as &dyn std::error::Error, "write who is in a room");
+                        ErrorCode::Internal
+                    }
+                };
+                for Admitted { member, entering } in admitted {
+                    self.presence.remove(member);
+                    refuse(entering, code);
+                }
+                if let Err(error) = self.presence.write(&roster, Vec::new(), &mut Vec::new()).await {
+                    warn!(error = &error as &dyn std::error::Error, "take back who did not get in");
+                    self.repair_at = Some(Clock.now() + TRY_AGAIN);
+                }
+            }
+        }
+    }
+
+    async fn drop_expired_cells(&mut self) {
+        let Some(unix_ms) = self.kept_cells.poll_expired(Clock.now()) else {
+            return;
+        };
+        if let Err(error) = self.room.documents.drop_expired_cells(unix_ms).await {
+            warn!(error = &error as &dyn std::error::Error, "give a publisher's cell up");
+        }
+    }
+
+    fn let_in(&mut self, Admitted { member, entering }: Admitted) {
+        let front = entering.role == Role::Anchor && self.lanes.front_members() < FRONT;
+        let bulletins = if front {
+            self.lanes.join_front()
+        } else {
+            self.lanes.join_crowd()
+        };
+        let entered = Entered {
+            room: self.room.clone(),
+            member: member.clone(),
+            state: self.lanes.state().clone(),
+            bulletins,
+            capacity: None,
+        };
+        if entering.entered.send(Ok(entered)).is_err() {
+            // The member has gone while waiting; the next write takes them out again.
+            self.presence.remove(member);
+            self.repair_at = Some(Clock.now());
+        }
+    }
+}
+
+fn tell_left(left: oneshot::Sender<()>) {
+    let _gone_meanwhile = left.send(());
+}

@@ -1,0 +1,59 @@
+//! What all parts of signaling share.
+
+use std::sync::Arc;
+
+use rotunda_proto::bus::SharedBus;
+use rotunda_proto::config::Application;
+use rotunda_proto::ids::NodeId;
+use sqlx::AnyPool;
+
+use crate::applications::Applications;
+use crate::callbacks::Outbox;
+use crate::config::Config;
+use crate::registry::Registry;
+use crate::room::Rooms;
+
+/// Cheap to clone.
+#[derive(Clone)]
+pub struct Shared(Arc<Parts>);
+
+/// One for the process; see [`Shared`].
+pub struct Parts {
+    pub config: Config,
+    pub node: NodeId,
+    pub bus: SharedBus,
+    pub applications: Applications,
+    pub rooms: Rooms,
+    pub registry: Registry,
+    pub db: AnyPool,
+    pub outbox: Outbox,
+}
+
+impl Shared {
+    pub fn new(config: Config, node: NodeId, bus: SharedBus, applications: Vec<Application>, db: AnyPool) -> Self {
+        let applications = Applications::new(applications);
+        Self(Arc::new(Parts {
+            config,
+            node,
+            bus,
+            applications,
+            rooms: Rooms::default(),
+            registry: Registry::default(),
+            db,
+            outbox: Outbox::default(),
+        }))
+    }
+
+    /// The one that the demo back end serves, in demo mode.
+    pub fn demo_application(&self) -> Option<&Application> {
+        self.applications.by_id(self.config.process.demo?)
+    }
+}
+
+impl std::ops::Deref for Shared {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
