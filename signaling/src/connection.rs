@@ -6,7 +6,7 @@ use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, close_code};
 use futures::{SinkExt, StreamExt};
 use metrics::{counter, gauge};
 use rotunda_proto::clock::Clock;
-use rotunda_proto::ids::{SdkAppId, UserId};
+use rotunda_proto::ids::{LoginId, SdkAppId, UserId};
 use rotunda_proto::signaling::{ErrorBody, ErrorCode, Reply, Request, RequestEnvelope, ServerMessage};
 use rotunda_proto::user_sig::{self, UserSigError};
 use tokio::sync::{mpsc, oneshot};
@@ -15,6 +15,7 @@ use tokio_tungstenite::tungstenite;
 use tracing::debug;
 
 use crate::bad_request;
+use crate::logins;
 use crate::member::{self, Attachment, Identity, ToMember, failure, json};
 use crate::registry::{Login, random_token};
 use crate::shared::Shared;
@@ -144,6 +145,7 @@ impl Connection {
                     error: ErrorBody {
                         code: ErrorCode::BadRequest,
                         message,
+                        retry_after_ms: None,
                     },
                 }];
             }
@@ -227,14 +229,16 @@ impl Connection {
     /// A new login; the user's earlier one is told and ends, and this one waits until it has left its room.
     async fn start_member(&self, app: SdkAppId, user: UserId) -> Login {
         let token = random_token();
+        let id = LoginId(rand::random());
         let identity = Identity {
             app,
             user: user.clone(),
             token: token.clone(),
+            login: id,
         };
         let member = member::start(self.shared.clone(), identity);
-        let login = Login { token, member };
-        self.shared.registry.take_over(app, &user, login.clone()).await;
+        let login = Login { id, token, member };
+        logins::take_over(&self.shared, app, &user, login.clone()).await;
         login
     }
 }

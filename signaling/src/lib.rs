@@ -10,11 +10,12 @@ mod bad_request;
 mod callbacks;
 mod config;
 mod connection;
+mod dead_nodes;
 mod demo;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
+mod logins;
 mod member;
-mod migrations;
 mod muted;
 mod permissions;
 mod refused_lines;

@@ -1,6 +1,6 @@
 //! Rights that the server API gives to a member while they are in the room, whichever node they are on.
 
-use rotunda_proto::bus::{BusError, BusExt, Request};
+use rotunda_bus::{BusError, BusExt, Request};
 use rotunda_proto::ids::{RoomKey, UserId};
 use rotunda_proto::room::{MemberCommand, MemberCounts, MemberReply, count_key, members_subject};
 use rotunda_proto::room_ticket::Rights;
@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use crate::logins;
 use crate::member::ToMember;
 use crate::member::membership::{Membership, Message};
 use crate::shared::Shared;
@@ -57,7 +58,7 @@ pub async fn permit(shared: &Shared, room: RoomKey, user: UserId, rights: Rights
     let (MemberCounts { by_node }, _) = counts.ok_or(PermitError::NoSuchRoom)?;
     let command = MemberCommand::Permit { room, user, rights };
     for node in by_node.keys() {
-        match shared.bus.call(&members_subject(node), &command).await {
+        match shared.bus.call(&members_subject(node.node()), &command).await {
             Ok(MemberReply::Done) => return Ok(()),
             Ok(MemberReply::Failed) => return Err(PermitError::Failed),
             Ok(MemberReply::NotHere) => {}
@@ -73,7 +74,8 @@ pub async fn permit(shared: &Shared, room: RoomKey, user: UserId, rights: Rights
 pub async fn serve(shared: Shared, shutdown: CancellationToken) -> Result<JoinHandle<()>, BusError> {
     let mut requests = shared.bus.serve(&members_subject(&shared.node)).await?;
     let serve = async move {
-        while let Some(request) = requests.recv().await {
+        loop {
+            let request = requests.next().await;
             match request.parse() {
                 // A member may be busy; the others do not wait for them.
                 Ok(command) => drop(tokio::spawn(handle(shared.clone(), command, request))),
@@ -90,7 +92,12 @@ pub async fn serve(shared: Shared, shutdown: CancellationToken) -> Result<JoinHa
 }
 
 async fn handle(shared: Shared, command: MemberCommand, request: Request) {
-    let MemberCommand::Permit { room, user, rights } = command;
+    let (room, user, rights) = match command {
+        MemberCommand::Permit { room, user, rights } => (room, user, rights),
+        MemberCommand::Kick { app, user, login } => {
+            return request.answer(&logins::kick(&shared, app, &user, login).await);
+        }
+    };
     let member = shared.registry.find(room.app, &user);
     let reply = match member {
         Some(member) => ask(&member, room, rights).await,

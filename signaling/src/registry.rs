@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rand::RngCore;
-use rotunda_proto::ids::{SdkAppId, UserId};
+use rotunda_proto::ids::{LoginId, SdkAppId, UserId};
 use rotunda_proto::signaling::KickReason;
 use subtle::ConstantTimeEq;
 use tokio::sync::mpsc;
@@ -19,6 +19,7 @@ pub struct Registry {
 /// A member task's address.
 #[derive(Clone)]
 pub struct Login {
+    pub id: LoginId,
     pub token: String,
     pub member: mpsc::Sender<ToMember>,
 }
@@ -39,7 +40,12 @@ impl Registry {
         (same && !login.member.is_closed()).then(|| login.clone())
     }
 
-    /// The user's newest login.
+    /// The user's newest login on this node.
+    pub fn login(&self, app: SdkAppId, user: &UserId) -> Option<Login> {
+        self.logins().get(&(app, user.clone())).cloned()
+    }
+
+    /// The task of the user's newest login on this node.
     pub fn find(&self, app: SdkAppId, user: &UserId) -> Option<mpsc::Sender<ToMember>> {
         let logins = self.logins();
         logins.get(&(app, user.clone())).map(|login| login.member.clone())

@@ -3,12 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use bytes::Bytes;
-use rotunda_proto::bus::{BusError, SharedBus};
+use rotunda_bus::{BusError, Heard, SharedBus, Subscription};
 use rotunda_proto::ids::{SessionId, TrackSource, UserId};
 use rotunda_proto::sfu::{self, SlotMap};
 use rotunda_proto::signaling::{Event, MediaState};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tracing::warn;
 
 use super::desired::Desired;
@@ -24,7 +23,7 @@ pub struct Session {
     state: watch::Receiver<Option<MediaState>>,
     /// What the client has been told of it.
     told: Option<MediaState>,
-    events: mpsc::Receiver<Bytes>,
+    events: Subscription,
     /// To tell with the next round.
     news: Vec<Event>,
     /// The publishers in the audio slots, where the SFU chooses them.
@@ -66,10 +65,7 @@ impl Session {
     /// Resolves when there is something to tell. Cancel-safe.
     pub async fn changed(&mut self) {
         tokio::select! {
-            event = self.events.recv() => match event {
-                Some(event) => self.hear(&event),
-                None => std::future::pending().await,
-            },
+            heard = self.events.next() => self.hear(heard),
             changed = self.state.changed() => if changed.is_err() {
                 std::future::pending().await
             },
@@ -100,8 +96,8 @@ impl Session {
 
     /// What the client is to be told now.
     pub fn poll_news(&mut self) -> Vec<Event> {
-        while let Ok(event) = self.events.try_recv() {
-            self.hear(&event);
+        while let Some(heard) = self.events.try_next() {
+            self.hear(heard);
         }
         std::mem::take(&mut self.news)
     }
@@ -148,13 +144,14 @@ impl Session {
         layers.chain(spatial_layers).chain(undecodable).collect()
     }
 
-    fn hear(&mut self, event: &Bytes) {
-        let event = match serde_json::from_slice(event) {
-            Ok(event) => event,
-            Err(error) => {
-                warn!(%error, "an event of the SFU was not understood");
-                return;
-            }
+    fn hear(&mut self, heard: Heard) {
+        let event = match heard {
+            Heard::Message(message) => message.parse(),
+            // Each event tells a state whole, and comes again when it changes.
+            Heard::Lost => return,
+        };
+        let Some(event) = event else {
+            return warn!("an event of the SFU was not understood");
         };
         match event {
             sfu::Event::Quality { quality, .. } => self.news.push(Event::NetworkQuality { quality }),

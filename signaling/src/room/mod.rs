@@ -130,7 +130,7 @@ impl Rooms {
         rooms.insert(key.clone(), inbox.clone());
         let documents = RoomDocuments {
             bus: shared.bus.clone(),
-            node: shared.node.clone(),
+            cluster: shared.cluster.clone(),
             room: key.clone(),
             microphones: shared.applications.microphones(key.app),
         };

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use rotunda_bus::lease::Own;
 use rotunda_proto::clock::Clock;
 use rotunda_proto::signaling::{ErrorCode, Role};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -13,6 +14,7 @@ use super::kept_cells::KeptCells;
 use super::lanes::Lanes;
 use super::presence::{Admitted, Presence, refuse};
 use super::{Entered, Entering, Room, ToRoom};
+use crate::member::error_of;
 use crate::room_documents::{Refused, RoomDocuments};
 use crate::view::RoomState;
 
@@ -33,14 +35,18 @@ struct RoomTask {
     kept_cells: KeptCells,
     /// When this node's part of the documents is written again: it is not as it should be.
     repair_at: Option<Instant>,
+    /// The incarnation under which this node is known.
+    own: watch::Receiver<Own>,
 }
 
 /// Runs until the last member has left. `inbox`: the way to `queue`, for members who leave.
 pub async fn run(documents: RoomDocuments, inbox: mpsc::Sender<ToRoom>, queue: mpsc::Receiver<ToRoom>) {
     match Feed::open(documents.clone()).await {
         Ok(feed) => RoomTask::new(documents, inbox, feed).run(queue).await,
-        // Members who wait are answered by the end of this task, and try again.
-        Err(error) => warn!(error = &error as &dyn std::error::Error, "watch a room"),
+        Err(error) => {
+            warn!(error = &error as &dyn std::error::Error, "watch a room");
+            refuse_all(queue, error_of(&error)).await;
+        }
     }
 }
 
@@ -48,6 +54,8 @@ impl RoomTask {
     fn new(documents: RoomDocuments, inbox: mpsc::Sender<ToRoom>, feed: Feed) -> Self {
         let state = Arc::new(RoomState::default());
         let lanes = Lanes::new(&state);
+        let mut own = documents.cluster.own();
+        own.mark_unchanged();
         let room = Room {
             documents: documents.clone(),
             inbox,
@@ -62,6 +70,7 @@ impl RoomTask {
             lanes,
             kept_cells: KeptCells::default(),
             repair_at: None,
+            own,
         }
     }
 
@@ -78,6 +87,8 @@ impl RoomTask {
                 news = self.feed.changed() => if let Some(SessionState { session, state }) = news {
                     self.room.set_session(session, state);
                 },
+                // What this node had written has been cleaned up under its incarnation of before.
+                Ok(()) = self.own.changed() => self.repair_at = Some(clock.now()),
                 () = Clock.until(next) => {}
                 () = Clock.until(self.repair_at) => self.commit(Vec::new()).await,
                 () = Clock.until(self.kept_cells.due_at()) => self.drop_expired_cells().await,
@@ -127,8 +138,8 @@ impl RoomTask {
         let mut admitted = Vec::new();
         let roster = self.feed.state().roster.clone();
         match self.presence.write(&roster, entering, &mut admitted).await {
-            Ok(revision) => {
-                self.feed.catch_up(revision).await;
+            Ok(written) => {
+                self.feed.catch_up(written).await;
                 self.show();
                 admitted.into_iter().for_each(|one| self.let_in(one));
             }
@@ -137,7 +148,7 @@ impl RoomTask {
                     Refused::Code(code) => code,
                     Refused::Bus(error) => {
                         warn!(error = &error as &dyn std::error::Error, "write who is in a room");
-                        ErrorCode::Internal
+                        error_of(&error)
                     }
                 };
                 for Admitted { member, entering } in admitted {
@@ -179,6 +190,17 @@ impl RoomTask {
             // The member has gone while waiting; the next write takes them out again.
             self.presence.remove(member);
             self.repair_at = Some(Clock.now());
+        }
+    }
+}
+
+/// Answers those who wait for a room that cannot be followed.
+async fn refuse_all(mut queue: mpsc::Receiver<ToRoom>, code: ErrorCode) {
+    queue.close();
+    while let Some(message) = queue.recv().await {
+        match message {
+            ToRoom::Enter(entering) => refuse(*entering, code),
+            ToRoom::Leave { left, .. } => tell_left(left),
         }
     }
 }

@@ -6,11 +6,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use rotunda_proto::bus::{Bus, BusError, BusExt, Change, Entry, InProcess, Request, Revision, SharedBus};
+use rotunda_bus::{
+    Bus, BusError, BusExt, ClusterNode, Entry, InProcess, Incarnation, Presence, Requests, Revision, SharedBus,
+    Subscription, Watch,
+};
 use rotunda_proto::ids::{NodeId, TrackSource};
 use rotunda_proto::room::{MAX_MEMBERS, MemberCounts, Roster, Seats, TrackState, count_key, roster_key, seats_key};
 use rotunda_proto::sfu::{self, NodeInfo, events_subject, node_key};
-use sqlx::any::AnyPoolOptions;
+use rotunda_store::Store;
 use tokio::time::timeout;
 
 use super::*;
@@ -37,7 +40,7 @@ impl Bus for Flaky {
         self.bus.request(subject, payload, limit).await
     }
 
-    async fn serve(&self, subject: &str) -> Result<mpsc::Receiver<Request>, BusError> {
+    async fn serve(&self, subject: &str) -> Result<Requests, BusError> {
         self.bus.serve(subject).await
     }
 
@@ -45,7 +48,7 @@ impl Bus for Flaky {
         self.bus.publish(subject, payload).await
     }
 
-    async fn subscribe(&self, subject: &str) -> Result<mpsc::Receiver<Bytes>, BusError> {
+    async fn subscribe(&self, subject: &str) -> Result<Subscription, BusError> {
         self.bus.subscribe(subject).await
     }
 
@@ -53,18 +56,36 @@ impl Bus for Flaky {
         self.bus.get(key).await
     }
 
-    async fn put(&self, key: &str, value: Bytes, expected: Option<Revision>) -> Result<Revision, BusError> {
+    async fn put(
+        &self,
+        key: &str,
+        value: Bytes,
+        expected: Option<Revision>,
+        lease: Option<&Incarnation>,
+    ) -> Result<Revision, BusError> {
         if self.loses(key) {
-            return Err(BusError::Away("no rosters today".to_owned()));
+            return Err(BusError::Timeout(key.to_owned()));
         }
-        self.bus.put(key, value, expected).await
+        self.bus.put(key, value, expected, lease).await
     }
 
-    async fn delete(&self, key: &str, expected: Option<Revision>) -> Result<(), BusError> {
+    async fn delete(&self, key: &str, expected: Revision) -> Result<Revision, BusError> {
         self.bus.delete(key, expected).await
     }
 
-    async fn watch(&self, prefix: &str) -> Result<mpsc::Receiver<Change>, BusError> {
+    async fn list(&self, prefix: &str) -> Result<Vec<(String, Entry)>, BusError> {
+        self.bus.list(prefix).await
+    }
+
+    async fn bound(&self, lease: &Incarnation) -> Result<Vec<(String, Revision)>, BusError> {
+        self.bus.bound(lease).await
+    }
+
+    fn presence(&self) -> watch::Receiver<Presence> {
+        self.bus.presence()
+    }
+
+    async fn watch(&self, prefix: &str) -> Result<Watch, BusError> {
         self.bus.watch(prefix).await
     }
 }
@@ -81,8 +102,7 @@ impl Test {
     }
 
     async fn with(config: Config) -> Self {
-        sqlx::any::install_default_drivers();
-        let db = AnyPoolOptions::new().connect_lazy("sqlite::memory:").unwrap();
+        let store = Store::in_memory_unopened();
         let bus = Arc::new(Flaky::default());
         let node: NodeId = "node-1".parse().unwrap();
         let info = NodeInfo {
@@ -94,7 +114,7 @@ impl Test {
         };
         bus.store(&node_key(&node), &info, None).await.unwrap();
         let shared_bus: SharedBus = bus.clone();
-        let shared = Shared::new(config, node, shared_bus, Vec::new(), db);
+        let shared = Shared::new(config, ClusterNode::alone(shared_bus, node), Vec::new(), store);
         let key = RoomKey {
             app: rotunda_proto::ids::SdkAppId::try_from(1).unwrap(),
             room: serde_json::from_str("1001").unwrap(),
@@ -123,7 +143,7 @@ impl Test {
 
     /// Another node says how many members it has.
     async fn elsewhere(&self, members: u64) {
-        let by_node = BTreeMap::from([("node-2".parse().unwrap(), members)]);
+        let by_node = BTreeMap::from([(Incarnation::new("node-2".parse().unwrap(), 1), members)]);
         let counts = MemberCounts { by_node };
         self.bus.store(&count_key(&self.key), &counts, None).await.unwrap();
     }
@@ -164,8 +184,8 @@ async fn who_enters_sees_himself_and_the_last_one_takes_the_room_with_him() {
     ann.room.leave(ann.member).await;
     assert_eq!((test.counted().await, test.roster().await), (1, vec!["bob".to_owned()]));
     bob.room.leave(bob.member).await;
-    let left = test.bus.watch("rooms.").await.unwrap().try_recv();
-    assert!(left.is_err(), "nothing of the room is left: {left:?}");
+    let left = test.bus.list("rooms.").await.unwrap();
+    assert!(left.is_empty(), "nothing of the room is left: {left:?}");
     assert_eq!(
         test.enter("cat").await.unwrap().state.member_count,
         1,
@@ -178,7 +198,7 @@ async fn a_failed_enter_is_taken_back_whole() {
     let test = Test::new().await;
     let _ann = test.enter("ann").await.unwrap();
     test.bus.loses_rosters.store(true, Ordering::Relaxed);
-    assert_eq!(code(test.enter("bob").await), Some(ErrorCode::Internal));
+    assert_eq!(code(test.enter("bob").await), Some(ErrorCode::TryLater));
     assert_eq!(test.counted().await, 1, "only ann is counted");
     test.bus.loses_rosters.store(false, Ordering::Relaxed);
     assert_eq!(test.enter("cat").await.unwrap().state.member_count, 2);
@@ -236,10 +256,10 @@ async fn a_node_with_all_its_places_taken_says_so_until_somebody_leaves() {
 }
 
 #[tokio::test]
-async fn a_watcher_that_was_closed_is_opened_again() {
+async fn a_room_that_falls_behind_the_documents_ends_up_with_the_last_of_them() {
     let test = Test::new().await;
     let ann = test.enter("ann").await.unwrap();
-    // More changes than a watcher's queue holds, without a turn for the room's task in between.
+    // Without a turn for the room's task in between.
     let mut document = Seats::default();
     for number in 0..5_000_u32 {
         let state = if number % 2 == 0 {
@@ -247,7 +267,7 @@ async fn a_watcher_that_was_closed_is_opened_again() {
         } else {
             TrackState::Muted
         };
-        seats::take(
+        seats::take_alone(
             &mut document,
             Default::default(),
             &"bob".parse().unwrap(),

@@ -1,5 +1,6 @@
 //! A member and the SFU, which is played by the test.
 
+use rotunda_bus::Heard;
 use rotunda_proto::custom_message::CustomMessage;
 use rotunda_proto::ids::{SessionId, TrackSource};
 use rotunda_proto::room::{Seats, seats_key};
@@ -50,7 +51,7 @@ impl Connected {
     /// Somebody else publishes.
     pub async fn is_joined_by(&mut self, user: &UserId, source: TrackSource) {
         self.seats_change(|seats| {
-            crate::seats::take(seats, Default::default(), user, source, TrackState::On).unwrap();
+            crate::seats::take_alone(seats, Default::default(), user, source, TrackState::On).unwrap();
         })
         .await;
         assert!(matches!(self.next_event().await, Event::Publishing { .. }));
@@ -165,7 +166,8 @@ async fn connect_and_answer(mut test: Test, offer: &str, lines: Lines, answer: &
     let answer = answer.to_owned();
     tokio::spawn(async move {
         let mut opened = Some(opened);
-        while let Some(request) = commands.recv().await {
+        loop {
+            let request = commands.next().await;
             if is_deaf.load(Ordering::Relaxed) {
                 continue;
             }
@@ -463,7 +465,10 @@ async fn a_message_by_signaling_reaches_those_with_and_without_a_data_channel() 
         Err(ErrorCode::CustomMessageTooLarge)
     );
     assert_eq!(ann.ask(send(7, "aGk=")).await, Ok(Reply::Done {}));
-    let event: sfu::Event = serde_json::from_slice(&told.recv().await.unwrap()).unwrap();
+    let Heard::Message(heard) = told.next().await else {
+        panic!("nothing is lost")
+    };
+    let event: sfu::Event = heard.parse().unwrap();
     let message = CustomMessage::new(&"ann".parse().unwrap(), 7, 1, b"hi");
     assert_eq!(sfu::Event::CustomMessage { message }, event);
     let mut refused = 0;
@@ -480,7 +485,7 @@ async fn who_has_heard_of_an_end_is_told_of_the_new_beginning_too_however_soon_i
     ann.is_joined_by(&bob, camera).await;
 
     // The room is told again after a while; who asks for something hears at once.
-    ann.seats_change(|seats| crate::seats::release(seats, &bob, camera))
+    ann.seats_change(|seats| crate::seats::release(seats, &bob, crate::seats::membership_of(&bob), camera))
         .await;
     let request = Request::RequestVideo {
         user_id: bob.clone(),
@@ -491,7 +496,7 @@ async fn who_has_heard_of_an_end_is_told_of_the_new_beginning_too_however_soon_i
     assert_eq!(ann.next_event().await, publishing(&bob, None));
 
     ann.seats_change(|seats| {
-        crate::seats::take(seats, Default::default(), &bob, camera, TrackState::On).unwrap();
+        crate::seats::take_alone(seats, Default::default(), &bob, camera, TrackState::On).unwrap();
     })
     .await;
     let told = timeout(Duration::from_secs(1), ann.next_event()).await;
@@ -653,6 +658,14 @@ async fn a_publisher_who_logs_in_anew_keeps_the_cell_in_mixes_and_gives_it_up_by
     assert!(seats(&bob).await.is_empty());
 }
 
+fn some_publisher(number: u64) -> rotunda_proto::room::Publisher {
+    let holder = rotunda_proto::room::Holder {
+        membership: rotunda_proto::ids::MembershipId(number),
+        node: rotunda_proto::incarnation::Incarnation::new("node-1".parse().unwrap(), 1),
+    };
+    rotunda_proto::room::Publisher::of(format!("user{number}").parse().unwrap(), holder)
+}
+
 #[tokio::test(start_paused = true)]
 async fn one_more_muted_member_than_a_room_can_show_is_refused_by_name() {
     let mut ann = connected().await;
@@ -668,7 +681,7 @@ async fn one_more_muted_member_than_a_room_can_show_is_refused_by_name() {
         for number in 0..100 {
             seats.publishers.push(rotunda_proto::room::Publisher {
                 audio: Some(TrackState::On),
-                ..rotunda_proto::room::Publisher::of(format!("user{number}").parse().unwrap())
+                ..some_publisher(number)
             });
         }
     })
