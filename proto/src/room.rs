@@ -37,8 +37,17 @@ pub fn info_key(room: &RoomKey) -> String {
 
 /// [`info_key`] of the room that another key is of.
 pub fn info_key_beside(key: &str) -> String {
+    key_beside(key, "info")
+}
+
+/// [`seats_key`] of the room that another key is of.
+pub fn seats_key_beside(key: &str) -> String {
+    key_beside(key, "seats")
+}
+
+fn key_beside(key: &str, kind: &str) -> String {
     let room = key.rsplit_once('.').map_or(key, |(room, _)| room);
-    format!("{room}.info")
+    format!("{room}.{kind}")
 }
 
 pub fn seats_key(room: &RoomKey) -> String {

@@ -7,7 +7,7 @@ use metrics::counter;
 use rotunda_bus::lease::{LeaseDocument, Living, Standing, lease_key};
 use rotunda_bus::{BusError, BusExt, Incarnation, SharedBus};
 use rotunda_proto::clock::Clock;
-use rotunda_proto::room::{MemberCounts, ROOMS_PREFIX, Roster, Seats, info_key_beside};
+use rotunda_proto::room::{MemberCounts, ROOMS_PREFIX, Roster, Seats, info_key_beside, seats_key_beside};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
@@ -104,13 +104,21 @@ impl<'a> Cleaner<'a> {
             counts.total() == 0
         };
         let ended = self.change(key, dead, free).await?;
-        if let (true, Some(opened_at)) = (ended, opened_at) {
-            match self.bus.delete(&info_key, opened_at).await {
-                // Somebody has opened it since.
-                Ok(_) | Err(BusError::Conflict(_)) => {}
-                Err(error) => return Err(error),
-            }
+        let (true, Some(opened_at)) = (ended, opened_at) else {
+            return Ok(());
+        };
+        match self.bus.delete(&info_key, opened_at).await {
+            Ok(_) => {}
+            // Somebody has opened it since.
+            Err(BusError::Conflict(_)) => return Ok(()),
+            Err(error) => return Err(error),
         }
+        // No node is left that would give the kept cells up.
+        let forget = |seats: &mut Seats| {
+            seats.kept.clear();
+            seats.is_empty()
+        };
+        self.change(&seats_key_beside(key), dead, forget).await?;
         Ok(())
     }
 

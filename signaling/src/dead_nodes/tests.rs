@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use super::*;
 use crate::config::Config;
 use crate::room::Entered;
-use crate::service::Shared;
+use crate::shared::Shared;
 
 const TIMES: LeaseTimes = LeaseTimes {
     lease: Duration::from_secs(10),
@@ -54,8 +54,8 @@ impl Node {
             .enter(&self.shared, &room(), &user, Role::Anchor)
             .await;
         let entered = entered.unwrap();
-        let (documents, holder) = (&entered.room.documents, &entered.member.holder);
-        let taken = documents.take_seat(&user, holder.membership, TrackSource::Audio, TrackState::On);
+        let documents = &entered.room.documents;
+        let taken = documents.take_seat(&entered.member, TrackSource::Audio, TrackState::On);
         taken.await.unwrap();
         entered
     }

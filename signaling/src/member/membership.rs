@@ -24,7 +24,7 @@ use tracing::{info, warn};
 
 use super::{explain, failure};
 use crate::refused_lines::RefusedLine;
-use crate::room::{Bulletin, Capacity, Entered, Room};
+use crate::room::{Bulletin, Capacity, Entered, Room, SeatsLeft};
 use crate::room_documents::Refused;
 use crate::room_messages::MessageLimiter;
 use crate::shared::Shared;
@@ -394,20 +394,15 @@ impl Membership {
 
     pub async fn leave(mut self, leaving: Leaving) {
         self.media.close().await;
+        let seats = match leaving {
+            _ if !self.publishing.has_seats() => SeatsLeft::None,
+            Leaving::ForGood => SeatsLeft::Released,
+            Leaving::CutOff { may_return_within } => SeatsLeft::CellsKept {
+                until_unix_ms: (Clock.unix() + may_return_within).as_millis() as u64,
+            },
+        };
         let room = &self.room;
-        if self.publishing.has_seats() {
-            let released = match leaving {
-                Leaving::ForGood => room.documents.release_all_seats(&self.member).await,
-                Leaving::CutOff { may_return_within } => {
-                    let until = Clock.unix() + may_return_within;
-                    room.documents.keep_cells(&self.member, until.as_millis() as u64).await
-                }
-            };
-            if let Err(error) = released {
-                warn!(error = &error as &dyn std::error::Error, "release the seats");
-            }
-        }
-        room.leave(self.member).await;
+        room.leave(self.member, seats).await;
         info!(room = %room.documents.room, "left");
         gauge!("rotunda_signaling_members").decrement(1.0);
     }

@@ -6,9 +6,9 @@ use rotunda_proto::incarnation::Incarnation;
 use rotunda_proto::room::{Holder, KeptCell, ROSTER_WINDOW, Roster, RosterMember};
 use rotunda_proto::signaling::ErrorCode;
 
-use super::Entering;
 use super::feed::Written;
 use super::local_members::LocalMembers;
+use super::{Entering, SeatsLeft};
 use crate::member::error_of;
 use crate::room_documents::{Refused, RoomDocuments};
 
@@ -21,6 +21,8 @@ pub struct Presence {
     last_entered_unix_ms: u64,
     /// Memberships that have ended and may still be in the roster's window.
     left: Vec<MembershipId>,
+    /// Members who have left and may still have seats.
+    seats_left: Vec<(RosterMember, SeatsLeft)>,
 }
 
 /// A member who is counted in and has not been told yet.
@@ -36,6 +38,7 @@ impl Presence {
             members: LocalMembers::default(),
             last_entered_unix_ms: 0,
             left: Vec::new(),
+            seats_left: Vec::new(),
         }
     }
 
@@ -47,6 +50,27 @@ impl Presence {
     pub fn remove(&mut self, member: RosterMember) {
         self.members.remove(&member);
         self.left.push(member.holder.membership);
+    }
+
+    /// As [`remove`](Self::remove), of a member who may have seats. They are released by [`release_seats`](Self::release_seats).
+    pub fn leave(&mut self, member: RosterMember, seats: SeatsLeft) {
+        if seats != SeatsLeft::None {
+            self.seats_left.push((member.clone(), seats));
+        }
+        self.remove(member);
+    }
+
+    /// Releases the seats of members who have left. Errors: to be called again.
+    pub async fn release_seats(&mut self) -> Result<(), Refused> {
+        while let Some((member, seats)) = self.seats_left.first() {
+            match *seats {
+                SeatsLeft::None => {}
+                SeatsLeft::Released => self.documents.release_all_seats(member).await?,
+                SeatsLeft::CellsKept { until_unix_ms } => self.documents.keep_cells(member, until_unix_ms).await?,
+            }
+            self.seats_left.remove(0);
+        }
+        Ok(())
     }
 
     /// Writes who is here now, and admits as many of `entering` as the room has capacity for. `roster`: as the documents have it.

@@ -122,8 +122,8 @@ impl RoomTask {
         for message in batch.drain(..) {
             match message {
                 ToRoom::Enter(one) => entering.push(*one),
-                ToRoom::Leave { member, left } => {
-                    self.presence.remove(member);
+                ToRoom::Leave { member, seats, left } => {
+                    self.presence.leave(member, seats);
                     leaving.push(left);
                 }
             }
@@ -135,6 +135,13 @@ impl RoomTask {
     /// Writes who is here now. Members who enter are let in when all of it is written, or not at all.
     async fn commit(&mut self, entering: Vec<Entering>) {
         self.repair_at = None;
+        if let Err(error) = self.presence.release_seats().await {
+            warn!(
+                error = &error as &dyn std::error::Error,
+                "release the seats of who has left; it is tried again"
+            );
+            self.repair_at = Some(Clock.now() + TRY_AGAIN);
+        }
         let mut admitted = Vec::new();
         let roster = self.feed.state().roster.clone();
         match self.presence.write(&roster, entering, &mut admitted).await {

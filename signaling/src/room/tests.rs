@@ -181,9 +181,9 @@ async fn who_enters_sees_himself_and_the_last_one_takes_the_room_with_him() {
         .map(|member| member.user.as_str())
         .collect();
     assert_eq!(shown, ["ann", "bob"]);
-    ann.room.leave(ann.member).await;
+    ann.room.leave(ann.member, SeatsLeft::None).await;
     assert_eq!((test.counted().await, test.roster().await), (1, vec!["bob".to_owned()]));
-    bob.room.leave(bob.member).await;
+    bob.room.leave(bob.member, SeatsLeft::None).await;
     let left = test.bus.list("rooms.").await.unwrap();
     assert!(left.is_empty(), "nothing of the room is left: {left:?}");
     assert_eq!(
@@ -232,7 +232,7 @@ async fn fifty_thousand_enter_the_next_is_refused_and_the_window_is_always_the_e
     assert_eq!(test.roster().await, window(0));
     for _ in 0..10 {
         let Entered { room, member, .. } = members.remove(0);
-        room.leave(member).await;
+        room.leave(member, SeatsLeft::None).await;
     }
     assert_eq!(test.roster().await, window(10), "the next ten moved in, oldest first");
     assert_eq!(test.counted().await, MAX_MEMBERS - 10);
@@ -250,7 +250,7 @@ async fn a_node_with_all_its_places_taken_says_so_until_somebody_leaves() {
     let Entered {
         room, member, capacity, ..
     } = ann;
-    room.leave(member).await;
+    room.leave(member, SeatsLeft::None).await;
     drop(capacity);
     test.enter("bob").await.unwrap();
 }
