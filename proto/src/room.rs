@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{LoginId, MembershipId, NodeId, RoomKey, SdkAppId, TrackSource, UserId};
 use crate::incarnation::Incarnation;
 use crate::room_ticket::Rights;
+use crate::signaling::Request;
 
 /// At most this many members publish video (camera or screen) at one time.
 pub const MAX_VIDEO_PUBLISHERS: usize = 4;
@@ -67,8 +68,8 @@ pub fn members_subject(node: &NodeId) -> String {
     format!("signaling.{node}.members")
 }
 
-/// To a signaling node that has members in the room ([`MemberCounts`]): the others do not know them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// To the signaling node that has the member: the others do not know them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case")]
 pub enum MemberCommand {
     /// The user has logged in by another node: this login of theirs ends. Done when it has left its room.
@@ -83,12 +84,38 @@ pub enum MemberCommand {
         user: UserId,
         rights: Rights,
     },
+    /// A client has come back by another node, which carries its messages from now on.
+    Resume {
+        app: SdkAppId,
+        user: UserId,
+        token: String,
+        /// The node that the client is at: when it dies, the WebSocket is lost.
+        via: Incarnation,
+        /// Subject for the messages to the client, each as it goes over the WebSocket; an empty one says that the WebSocket is to be
+        /// closed.
+        to: String,
+    },
+    /// A request of a client that another node carries.
+    Ask {
+        app: SdkAppId,
+        user: UserId,
+        /// As [`MemberReply::Resumed`] gave it.
+        number: u64,
+        id: u64,
+        request: Box<Request>,
+    },
+    /// The WebSocket at the other node is gone.
+    Detach { app: SdkAppId, user: UserId, number: u64 },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MemberReply {
     Done,
+    /// Names the WebSocket in the commands that follow.
+    Resumed {
+        number: u64,
+    },
     /// That user is not in that room by this node.
     NotHere,
     Failed,

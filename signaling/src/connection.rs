@@ -15,8 +15,9 @@ use tokio_tungstenite::tungstenite;
 use tracing::debug;
 
 use crate::bad_request;
+use crate::carried;
 use crate::logins;
-use crate::member::{self, Attachment, Identity, ToMember, failure, json};
+use crate::member::{self, Attachment, Identity, ToMember, error_of, failure, json};
 use crate::registry::{Login, random_token};
 use crate::shared::Shared;
 
@@ -53,9 +54,17 @@ struct Connection {
 }
 
 /// The member's task and this connection's place in it.
-struct Attached {
-    member: mpsc::Sender<ToMember>,
-    attachment: Attachment,
+pub struct Attached {
+    pub member: mpsc::Sender<ToMember>,
+    pub attachment: Attachment,
+}
+
+/// None: the member has just ended.
+pub async fn attach(member: mpsc::Sender<ToMember>) -> Option<Attached> {
+    let (attached, attachment) = oneshot::channel();
+    member.send(ToMember::Attach { attached }).await.ok()?;
+    let attachment = attachment.await.ok()?;
+    Some(Attached { member, attachment })
 }
 
 impl Connection {
@@ -199,28 +208,25 @@ impl Connection {
                 }
             },
         )?;
-        let (login, resumed) = match resume_token {
+        let (token, attached, resumed) = match resume_token {
             Some(token) => {
-                let login = self
-                    .shared
-                    .registry
-                    .resume(app, &user, &token)
-                    .ok_or(ErrorCode::ResumeFailed)?;
-                (login, true)
+                let attached = match self.shared.registry.resume(app, &user, &token) {
+                    Some(login) => attach(login.member).await,
+                    None => carried::resume(&self.shared, app, &user, &token)
+                        .await
+                        .map_err(|error| error_of(&error))?,
+                };
+                (token, attached, true)
             }
-            None => (self.start_member(app, user).await, false),
+            None => {
+                let login = self.start_member(app, user).await;
+                (login.token, attach(login.member).await, false)
+            }
         };
-        let (attached, attachment) = oneshot::channel();
-        let attach = ToMember::Attach { attached };
-        login.member.send(attach).await.map_err(|_| ErrorCode::ResumeFailed)?;
-        let attachment = attachment.await.map_err(|_| ErrorCode::ResumeFailed)?;
-        self.login = Some(Attached {
-            member: login.member,
-            attachment,
-        });
+        self.login = Some(attached.ok_or(ErrorCode::ResumeFailed)?);
         let resume_seconds = self.shared.config.resume_seconds;
         Ok(Reply::LoggedIn {
-            resume_token: login.token,
+            resume_token: token,
             resume_seconds,
             resumed,
         })
@@ -237,7 +243,12 @@ impl Connection {
             login: id,
         };
         let member = member::start(self.shared.clone(), identity);
-        let login = Login { id, token, member };
+        let login = Login {
+            id,
+            token,
+            member,
+            told: false,
+        };
         logins::take_over(&self.shared, app, &user, login.clone()).await;
         login
     }

@@ -1,27 +1,77 @@
 //! The newest login of a user, anywhere, takes over: on this node by the [`Registry`](crate::registry::Registry), on the others by a
 //! document of the login on the bus.
 
+use std::time::Duration;
+
 use rotunda_bus::{BusError, BusExt};
+use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::{LoginId, SdkAppId, UserId};
 use rotunda_proto::room::{LoginDocument, MemberCommand, MemberReply, login_key, members_subject};
 use rotunda_proto::signaling::KickReason;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::member::ToMember;
-use crate::registry::Login;
-use crate::service::Shared;
+use crate::registry::{Login, UserLogin};
+use crate::shared::Shared;
+
+/// A login that was not told to the other nodes is told again after this time.
+const TELL_AGAIN: Duration = Duration::from_secs(2);
 
 /// Makes this login the user's newest. The one before is told and ends, wherever it is, and this waits until it has left its room.
 pub async fn take_over(shared: &Shared, app: SdkAppId, user: &UserId, login: Login) {
     let id = login.id;
     shared.registry.take_over(app, user, login).await;
-    // While the bus is away a login is of this node alone; it counts everywhere once the user enters a room.
-    if let Err(error) = take_over_elsewhere(shared, app, user, id).await {
-        warn!(
+    match take_over_elsewhere(shared, app, user, id).await {
+        Ok(()) => shared.registry.set_told(app, user, id, true),
+        // While the bus is away a login is of this node alone.
+        Err(error) => warn!(
             error = &error as &dyn std::error::Error,
-            "a login was not told to the other nodes"
-        );
+            "a login was not told to the other nodes; it is tried again"
+        ),
     }
+}
+
+/// Tells logins to the other nodes that could not be told before, and all of them when this node was declared dead.
+pub fn keep_told(shared: Shared, shutdown: CancellationToken) -> JoinHandle<()> {
+    let work = async move {
+        let (mut own, mut presence) = (shared.cluster.own(), shared.bus.presence());
+        own.mark_unchanged();
+        let mut tell_at = None;
+        loop {
+            tokio::select! {
+                Ok(()) = own.changed() => {
+                    // The documents have vanished with the incarnation of before.
+                    for UserLogin { app, user, login } in shared.registry.all() {
+                        shared.registry.set_told(app, &user, login.id, false);
+                    }
+                }
+                Ok(()) = presence.changed() => {}
+                () = Clock.until(tell_at) => {}
+            }
+            let all_told = presence.borrow().is_away() || tell_untold(&shared).await;
+            tell_at = (!all_told).then(|| Clock.now() + TELL_AGAIN);
+        }
+    };
+    tokio::spawn(async move {
+        let _stopped = shutdown.run_until_cancelled(work).await;
+    })
+}
+
+/// False: not all could be told.
+async fn tell_untold(shared: &Shared) -> bool {
+    let mut all_told = true;
+    for UserLogin { app, user, login } in shared.registry.all() {
+        if login.told {
+            continue;
+        }
+        match take_over_elsewhere(shared, app, &user, login.id).await {
+            Ok(()) => shared.registry.set_told(app, &user, login.id, true),
+            Err(_) => all_told = false,
+        }
+    }
+    all_told
 }
 
 async fn take_over_elsewhere(shared: &Shared, app: SdkAppId, user: &UserId, id: LoginId) -> Result<(), BusError> {
@@ -57,7 +107,7 @@ async fn take_over_elsewhere(shared: &Shared, app: SdkAppId, user: &UserId, id: 
     }
 }
 
-/// Ends a login of this node that has been replaced by another node's. Done when it has left its room.
+/// Ends a login of this node that was replaced by another node's. Done when it has left its room.
 pub async fn kick(shared: &Shared, app: SdkAppId, user: &UserId, login: LoginId) -> MemberReply {
     let found = shared.registry.login(app, user).filter(|found| found.id == login);
     let Some(found) = found else {

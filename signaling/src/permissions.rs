@@ -1,25 +1,20 @@
 //! Rights that the server API gives to a member while they are in the room, whichever node they are on.
 
-use rotunda_bus::{BusError, BusExt, Request};
+use rotunda_bus::{BusError, BusExt};
 use rotunda_proto::ids::{RoomKey, UserId};
 use rotunda_proto::room::{MemberCommand, MemberCounts, MemberReply, count_key, members_subject};
 use rotunda_proto::room_ticket::Rights;
 use thiserror::Error;
-use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tokio::sync::oneshot;
 
-use crate::logins;
-use crate::member::ToMember;
 use crate::member::membership::{Membership, Message};
 use crate::shared::Shared;
 
 /// To a member: other rights from now on.
 pub struct Permit {
-    room: RoomKey,
-    rights: Rights,
-    done: oneshot::Sender<MemberReply>,
+    pub room: RoomKey,
+    pub rights: Rights,
+    pub done: oneshot::Sender<MemberReply>,
 }
 
 impl Permit {
@@ -68,50 +63,4 @@ pub async fn permit(shared: &Shared, room: RoomKey, user: UserId, rights: Rights
         }
     }
     Err(PermitError::NoSuchMember)
-}
-
-/// Takes what is for this node's members, until shutdown.
-pub async fn serve(shared: Shared, shutdown: CancellationToken) -> Result<JoinHandle<()>, BusError> {
-    let mut requests = shared.bus.serve(&members_subject(&shared.node)).await?;
-    let serve = async move {
-        loop {
-            let request = requests.next().await;
-            match request.parse() {
-                // A member may be busy; the others do not wait for them.
-                Ok(command) => drop(tokio::spawn(handle(shared.clone(), command, request))),
-                Err(error) => warn!(
-                    error = &error as &dyn std::error::Error,
-                    "a command for a member was not understood"
-                ),
-            }
-        }
-    };
-    Ok(tokio::spawn(async move {
-        let _stopped = shutdown.run_until_cancelled(serve).await;
-    }))
-}
-
-async fn handle(shared: Shared, command: MemberCommand, request: Request) {
-    let (room, user, rights) = match command {
-        MemberCommand::Permit { room, user, rights } => (room, user, rights),
-        MemberCommand::Kick { app, user, login } => {
-            return request.answer(&logins::kick(&shared, app, &user, login).await);
-        }
-    };
-    let member = shared.registry.find(room.app, &user);
-    let reply = match member {
-        Some(member) => ask(&member, room, rights).await,
-        None => MemberReply::NotHere,
-    };
-    request.answer(&reply);
-}
-
-async fn ask(member: &mpsc::Sender<ToMember>, room: RoomKey, rights: Rights) -> MemberReply {
-    let (done, answer) = oneshot::channel();
-    let permit = Box::new(Permit { room, rights, done });
-    match member.send(ToMember::Permit(permit)).await {
-        // A member who ends meanwhile is not here any more.
-        Ok(()) => answer.await.unwrap_or(MemberReply::NotHere),
-        Err(_) => MemberReply::NotHere,
-    }
 }

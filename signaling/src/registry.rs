@@ -22,6 +22,15 @@ pub struct Login {
     pub id: LoginId,
     pub token: String,
     pub member: mpsc::Sender<ToMember>,
+    /// The other nodes know of it.
+    pub told: bool,
+}
+
+/// A user's newest login on this node.
+pub struct UserLogin {
+    pub app: SdkAppId,
+    pub user: UserId,
+    pub login: Login,
 }
 
 /// 128 random bits in hex: nobody guesses them.
@@ -73,8 +82,22 @@ impl Registry {
         }
     }
 
-    pub fn all(&self) -> Vec<Login> {
-        self.logins().values().cloned().collect()
+    /// Whether the other nodes know of a login.
+    pub fn set_told(&self, app: SdkAppId, user: &UserId, id: LoginId, told: bool) {
+        let mut logins = self.logins();
+        if let Some(login) = logins.get_mut(&(app, user.clone())).filter(|login| login.id == id) {
+            login.told = told;
+        }
+    }
+
+    pub fn all(&self) -> Vec<UserLogin> {
+        let logins = self.logins();
+        let one = |((app, user), login): (&(SdkAppId, UserId), &Login)| UserLogin {
+            app: *app,
+            user: user.clone(),
+            login: login.clone(),
+        };
+        logins.iter().map(one).collect()
     }
 
     fn logins(&self) -> MutexGuard<'_, HashMap<(SdkAppId, UserId), Login>> {

@@ -19,8 +19,9 @@ use crate::config::Config;
 use crate::connection;
 use crate::dead_nodes;
 use crate::demo;
+use crate::logins;
 use crate::member::ToMember;
-use crate::permissions;
+use crate::member_commands;
 use crate::shared::Shared;
 use crate::whip;
 
@@ -41,8 +42,9 @@ pub struct Service {
     shared: Shared,
     api: Api,
     callbacks: Callbacks,
-    permissions: JoinHandle<()>,
+    commands: JoinHandle<()>,
     cleaning: JoinHandle<()>,
+    logins: JoinHandle<()>,
     shutdown: CancellationToken,
 }
 
@@ -58,16 +60,18 @@ impl Service {
         let shared = Shared::new(config, cluster, applications, store);
         let callbacks = callbacks::start(shared.clone(), shutdown.clone()).await?;
         let api = api::start(shared.clone(), grpc, shutdown.clone()).await?;
-        let permissions = permissions::serve(shared.clone(), shutdown.clone()).await?;
+        let commands = member_commands::serve(shared.clone(), shutdown.clone()).await?;
         let living = shared.cluster.living();
         let cleaning = dead_nodes::clean_up(shared.bus.clone(), living, shutdown.clone());
+        let logins = logins::keep_told(shared.clone(), shutdown.clone());
         metrics::gauge!("rotunda_signaling_members").set(0.0);
         Ok(Self {
             cleaning,
+            logins,
             shared,
             api,
             callbacks,
-            permissions,
+            commands,
             shutdown,
         })
     }
@@ -90,16 +94,17 @@ impl Service {
         self.shutdown.cancelled().await;
         // All are told before the first is waited for: they leave together.
         let logins = self.shared.registry.all();
-        for login in &logins {
-            let _gone_already = login.member.send(ToMember::Kick(KickReason::Shutdown)).await;
+        for found in &logins {
+            let _gone_already = found.login.member.send(ToMember::Kick(KickReason::Shutdown)).await;
         }
-        for login in logins {
-            login.member.closed().await;
+        for found in logins {
+            found.login.member.closed().await;
         }
         self.api.finish().await;
         self.callbacks.finish().await;
-        let _ended = self.permissions.await;
+        let _ended = self.commands.await;
         let _ended = self.cleaning.await;
+        let _ended = self.logins.await;
     }
 }
 

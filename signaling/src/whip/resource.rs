@@ -150,6 +150,7 @@ async fn run(
         id,
         token: token.clone(),
         member,
+        told: false,
     };
     logins::take_over(&shared, owner.app, &owner.user, login).await;
     let inbox = serve(&shared, &resources, opening, inbox, reply).await;
