@@ -87,7 +87,7 @@ impl TaskHandle {
     pub async fn start(surroundings: Surroundings, spec: MixSpec, claim: Claim) -> Result<Self, TaskError> {
         let delay = surroundings.play_out_delay.as_micros() as Micros;
         let core = MixCore::new(&spec, delay, Font::system())?;
-        let writer = surroundings.hub.open(&spec.stream_id)?;
+        let writer = surroundings.hub.open(&spec.stream())?;
         let changes = surroundings.node.bus().watch(&key_prefix(&spec.room)).await?;
         let origin = Clock.now();
         let (samples, received) = std::sync::mpsc::sync_channel(SAMPLES);

@@ -351,6 +351,50 @@ impl fmt::Display for RoomKey {
     }
 }
 
+/// A live stream of the whole system: two applications may use one name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct StreamKey {
+    pub app: SdkAppId,
+    pub id: StreamId,
+}
+
+impl StreamKey {
+    /// The stream as two tokens of a bus key: `1400000001.film`.
+    pub fn token(&self) -> String {
+        format!("{}.{}", self.app, self.id)
+    }
+
+    /// Reads what [`token`](Self::token) has written.
+    pub fn from_token(token: &str) -> Option<Self> {
+        let (app, id) = token.split_once('.')?;
+        Self::of(app, id).ok()
+    }
+
+    fn of(app: &str, id: &str) -> Result<Self, IdError> {
+        let app: u32 = app.parse().map_err(|_| IdError::Range)?;
+        Ok(Self {
+            app: app.try_into()?,
+            id: id.parse()?,
+        })
+    }
+}
+
+/// `1400000001/film`, as it is shown.
+impl FromStr for StreamKey {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        let (app, id) = text.split_once('/').ok_or(IdError::Character)?;
+        Self::of(app, id)
+    }
+}
+
+impl fmt::Display for StreamKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.app, self.id)
+    }
+}
+
 /// One stay of a member (or of a service) on an SFU node. Random, so that it is unique without coordination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -415,6 +459,20 @@ mod tests {
         let app = SdkAppId::try_from(1).unwrap();
         assert_eq!(RoomKey { app, room: number }.token(), "1.n123");
         assert_eq!(RoomKey { app, room: name }.token(), "1.s313233");
+    }
+
+    #[test]
+    fn the_same_name_of_two_applications_is_two_streams() {
+        let stream = |app: u32| StreamKey {
+            app: app.try_into().unwrap(),
+            id: "film".parse().unwrap(),
+        };
+        assert_ne!(stream(1).token(), stream(2).token());
+        assert_eq!(StreamKey::from_token(&stream(1).token()), Some(stream(1)));
+        assert_eq!(stream(1).to_string().parse(), Ok(stream(1)));
+        for wrong in ["film", "0.film", "1.", "x.film", "1.a.b"] {
+            assert_eq!(StreamKey::from_token(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

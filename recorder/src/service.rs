@@ -13,7 +13,7 @@ use rotunda_media::program::ProgramHub;
 use rotunda_proto::clock::Clock;
 use rotunda_proto::config::Application;
 use rotunda_proto::file_link::FileLinkKey;
-use rotunda_proto::ids::StreamId;
+use rotunda_proto::ids::StreamKey;
 use rotunda_proto::program::{PROGRAMS_PREFIX, ProgramDescriptor};
 use rotunda_proto::recording::{FileFormat, LIST_SUBJECT, ListReply, ListRequest};
 use rotunda_store::{Store, StoreError};
@@ -98,7 +98,7 @@ pub struct Service {
 }
 
 /// A program: its stream, and when it began. The same stream may run again while its last files are being finished.
-type ProgramKey = (StreamId, u64);
+type ProgramKey = (StreamKey, u64);
 
 struct Running {
     key: ProgramKey,
@@ -261,11 +261,11 @@ impl Recorder {
             return;
         };
         let Some(record) = program.record.clone() else { return };
-        let key = (program.stream_id.clone(), program.started_unix_ms);
+        let key = (program.stream(), program.started_unix_ms);
         if self.running.values().any(|running| running.key == key) {
             return;
         }
-        let Some(reader) = self.hub.subscribe(&program.stream_id) else {
+        let Some(reader) = self.hub.subscribe(&program.stream()) else {
             warn!(stream = %program.stream_id, "the program is not in this process");
             return;
         };

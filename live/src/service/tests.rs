@@ -75,7 +75,7 @@ impl Live {
     async fn want(&self, urls: &[&str]) {
         let program = descriptor(urls);
         self.bus
-            .update(&program_key(&program.stream_id), |_: Option<ProgramDescriptor>| {
+            .update(&program_key(&program.stream()), |_: Option<ProgramDescriptor>| {
                 Ok::<_, std::convert::Infallible>((Some(program.clone()), ()))
             })
             .await

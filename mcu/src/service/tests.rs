@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use rotunda_bus::{Bus, Heard, InProcess, Incarnation, Subscription};
 use rotunda_media::program::{ReadError, Track};
-use rotunda_proto::ids::{MembershipId, NodeId, RoomId, SdkAppId, StreamId};
+use rotunda_proto::ids::{MembershipId, NodeId, RoomId, SdkAppId, StreamKey};
 use rotunda_proto::mix::{
     AudioEncode, ControlError, EVENTS_SUBJECT, Event, Layout, MixSpec, RecordSpec, Reply, RunningMix, StopReason,
     VideoEncode, running_key,
@@ -29,6 +29,13 @@ fn room(number: u64) -> RoomKey {
     RoomKey {
         app: SdkAppId::try_from(1).unwrap(),
         room: RoomId::Number(number.try_into().unwrap()),
+    }
+}
+
+fn stream(id: &str) -> StreamKey {
+    StreamKey {
+        app: room(1).app,
+        id: id.parse().unwrap(),
     }
 }
 
@@ -137,7 +144,7 @@ async fn a_mix_runs_through_a_relayout_until_it_is_stopped_even_without_an_sfu()
     fixture.open_room(1).await;
     let first = spec(1, "one");
     assert_eq!(fixture.start(&first).await, Reply::Done);
-    let stream_id: StreamId = "one".parse().unwrap();
+    let stream_id = stream("one");
     let mut reader = fixture.hub.subscribe(&stream_id).unwrap();
     let mut second = first.clone();
     if let Some(video) = &mut second.video {
@@ -198,7 +205,7 @@ async fn a_mix_ends_when_its_room_is_empty() {
     assert_eq!(fixture.start(&spec(1, "one")).await, Reply::Done);
     fixture.bus.remove(&roster_key(&room(1))).await.unwrap();
     assert_eq!(fixture.stopped(events).await, StopReason::RoomEmpty);
-    assert!(fixture.hub.stream_ids().is_empty());
+    assert!(fixture.hub.streams().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -275,13 +282,13 @@ async fn start_and_stop_at_any_speed_end_as_the_last_command_says() {
             Reply::Done
         )
     );
-    let mut running = fixture.hub.stream_ids();
+    let mut running = fixture.hub.streams();
     running.sort();
-    assert_eq!(running, ["one".parse().unwrap(), "two".parse().unwrap()]);
+    assert_eq!(running, [stream("one"), stream("two")]);
     fixture.shutdown.cancel();
     assert_eq!(fixture.stopped(events).await, StopReason::Asked);
     tokio::time::timeout(LIMIT, fixture.service.finish()).await.unwrap();
-    assert!(fixture.hub.stream_ids().is_empty());
+    assert!(fixture.hub.streams().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 
-use rotunda_bus::{BusError, BusExt, ClusterNode, Revision};
+use bytes::Bytes;
+use rotunda_bus::{BusError, BusExt, ClusterNode, Incarnation, Revision, SharedBus};
 use rotunda_proto::clock::Clock;
-use rotunda_proto::ids::{RoomKey, StreamId};
+use rotunda_proto::ids::{RoomKey, StreamId, StreamKey};
 use rotunda_proto::mix::{EVENTS_SUBJECT, Event, MixSpec, NotMixable, RunningMix, running_key};
 use rotunda_proto::program::{ProgramDescriptor, program_key};
 use serde::Serialize;
@@ -52,7 +53,7 @@ impl Announcements {
 
     /// The program is there to be read. It keeps the start that it was first published with.
     pub async fn publish_program(&mut self, spec: &MixSpec) {
-        let key = program_key(&self.stream_id);
+        let key = program_key(&self.stream());
         let started_unix_ms = *self
             .program_started_unix_ms
             .get_or_insert_with(|| Clock.unix().as_millis() as u64);
@@ -77,7 +78,7 @@ impl Announcements {
 
     /// Neither mix nor program are there any more.
     pub async fn withdraw(&self) {
-        for key in [program_key(&self.stream_id), running_key(&self.room)] {
+        for key in [program_key(&self.stream()), running_key(&self.room)] {
             let Some(revision) = self.written.get(&key) else {
                 continue;
             };
@@ -89,14 +90,42 @@ impl Announcements {
         }
     }
 
-    /// Writes a document that vanishes with this node.
+    fn stream(&self) -> StreamKey {
+        StreamKey {
+            app: self.room.app,
+            id: self.stream_id.clone(),
+        }
+    }
+
+    /// Writes a document that vanishes with this node, unless a successor's is there already.
     async fn put<T: Serialize + Sync>(&mut self, key: &str, document: &T) {
         let lease = self.node.incarnation();
-        match self.node.bus().announce(key, document, &lease).await {
+        let bus = self.node.bus();
+        let written = match self.written.get(key) {
+            Some(known) => replace(bus, key, document, *known, &lease).await,
+            None => bus.announce(key, document, &lease).await,
+        };
+        match written {
             Ok(revision) => {
                 self.written.insert(key.to_owned(), revision);
             }
             Err(error) => tracing::error!(room = %self.room, %key, %error, "a document was not written"),
         }
+    }
+}
+
+/// Errors: [`BusError::Conflict`] when somebody else has written the document since.
+async fn replace<T: Serialize + Sync>(
+    bus: &SharedBus,
+    key: &str,
+    document: &T,
+    known: Revision,
+    lease: &Incarnation,
+) -> Result<Revision, BusError> {
+    let value: Bytes = serde_json::to_vec(document).map_err(BusError::Encode)?.into();
+    match bus.put(key, value.clone(), Some(known), Some(lease)).await {
+        // It has vanished with this node's incarnation of before; a document of somebody else is a conflict once more.
+        Err(BusError::Conflict(_)) => bus.put(key, value, None, Some(lease)).await,
+        done => done,
     }
 }

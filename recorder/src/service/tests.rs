@@ -10,6 +10,8 @@ use rotunda_proto::recording::{Accepted, FILE_READY_SUBJECT, RecordingFile};
 use sqlx::Connection;
 use tokio::time::timeout;
 
+use rotunda_proto::ids::StreamId;
+
 use super::hls_rules::{read, violations};
 use super::program::TestProgram;
 use super::*;
@@ -136,7 +138,8 @@ impl Running {
 
     async fn begin_as(&self, stream: &str, room: u32, record: &str, audio_only: bool) -> Program {
         let stream_id: StreamId = stream.parse().unwrap();
-        let writer = self.hub.open(&stream_id).unwrap();
+        let stream: StreamKey = format!("1/{stream}").parse().unwrap();
+        let writer = self.hub.open(&stream).unwrap();
         let descriptor = ProgramDescriptor {
             stream_id: stream_id.clone(),
             room: serde_json::from_value(serde_json::json!({ "app": 1, "room": room })).unwrap(),
@@ -161,7 +164,7 @@ impl Running {
             push_urls: vec!["rtmp://h/live/SECRET".to_owned()],
             started_unix_ms: 1,
         };
-        let key = program_key(&stream_id);
+        let key = program_key(&stream);
         self.bus
             .update(&key, |_: Option<ProgramDescriptor>| {
                 Ok::<_, std::convert::Infallible>((Some(descriptor.clone()), ()))

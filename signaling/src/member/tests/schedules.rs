@@ -85,7 +85,7 @@ impl House {
         let nodes = [first, second];
         let (sessions, way) = sfu::play(&bus).await;
         for node in &nodes {
-            permissions::serve(node.clone(), CancellationToken::new())
+            crate::member_commands::serve(node.clone(), CancellationToken::new())
                 .await
                 .unwrap();
         }
