@@ -71,7 +71,7 @@ impl Server {
         let lease = NodeLease::take(bus.clone(), name.clone(), config.bus.lease_times()).await?;
         let node = ClusterNode::new(bus.clone(), name, &lease);
         let has = |role| roles.contains(&role);
-        let mut router = http::router(metrics, store.clone());
+        let mut router = http::router(metrics, store.clone(), bus.clone());
 
         let mut sfu = None;
         if has(Role::Sfu) {

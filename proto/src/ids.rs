@@ -295,6 +295,14 @@ impl Visitor<'_> for RoomVisitor {
 impl RoomId {
     /// What a room may be, to be read after "write" or "must be".
     pub const RULE: &str = ROOM_RULE;
+
+    /// The bare number or name, as the contract's messages have it. Room 123 and the text room `123` look the same in it.
+    pub fn bare(&self) -> String {
+        match self {
+            Self::Number(number) => number.0.to_string(),
+            Self::Name(name) => name.0.clone(),
+        }
+    }
 }
 
 impl FromStr for RoomId {
@@ -316,10 +324,14 @@ impl FromStr for RoomId {
     }
 }
 
+/// As [`FromStr`] reads it: with `text:` before a name that would be read as something else.
 impl fmt::Display for RoomId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Number(number) => number.0.fmt(f),
+            Self::Name(name) if name.0.bytes().all(|byte| byte.is_ascii_digit()) || name.0.starts_with("text:") => {
+                write!(f, "text:{name}")
+            }
             Self::Name(name) => name.fmt(f),
         }
     }
@@ -524,6 +536,17 @@ mod tests {
                 app(json)
             );
         }
+    }
+
+    #[test]
+    fn a_room_as_text_is_read_as_the_same_room() {
+        for name in ["123", "007", "text:7", "text:", "class 1", "+7"] {
+            let room = RoomId::Name(name.parse().unwrap());
+            assert_eq!(room.to_string().parse(), Ok(room.clone()), "{room}");
+            assert_eq!(room.bare(), name);
+        }
+        let number = RoomId::Number(123.try_into().unwrap());
+        assert_eq!(number.to_string().parse(), Ok(number));
     }
 
     #[test]
