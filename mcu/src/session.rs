@@ -4,8 +4,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::mpsc::TrySendError;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use rotunda_proto::bus::{BusError, BusExt, SharedBus};
+use rotunda_bus::{BusError, BusExt, Heard, SharedBus, Subscription};
 use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::{RoomKey, SessionId};
 use rotunda_proto::mix::{NotMixable, VideoRef};
@@ -68,7 +67,7 @@ struct Stay {
     session: SessionId,
     subject: String,
     /// Events of the SFU for this session alone.
-    events: mpsc::Receiver<Bytes>,
+    events: Subscription,
 }
 
 impl Session {
@@ -163,7 +162,7 @@ impl Session {
                     stay.receiver.handle_datagram(Clock.now(), from, &buffer[..length])?;
                 }
                 Ok(()) = self.wants.changed() => again_at = Some(Clock.now()),
-                Some(event) = stay.events.recv() => self.handle_event(&event),
+                heard = stay.events.next() => self.handle_event(&heard),
                 Some(video) = self.key_requests.recv() => stay.receiver.handle_key_request(&video),
                 () = Clock.sleep_until(next) => {
                     let now = Clock.now();
@@ -179,10 +178,12 @@ impl Session {
         }
     }
 
-    fn handle_event(&self, event: &Bytes) {
-        let Ok(Event::CodecNotSupported {
+    fn handle_event(&self, heard: &Heard) {
+        // Whatever is lost of these is told again with the next session.
+        let Heard::Message(message) = heard else { return };
+        let Some(Event::CodecNotSupported {
             user, source, codec, ..
-        }) = serde_json::from_slice(event)
+        }) = message.parse()
         else {
             return;
         };

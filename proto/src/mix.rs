@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{NodeId, RecordId, RoomKey, StreamId, TrackSource, UserId};
+use crate::ids::{NodeId, RecordId, RoomKey, StreamId, StreamKey, TrackSource, UserId};
 
 /// At most this many inputs in a task; a member with audio alone counts as one.
 pub const MAX_INPUTS: usize = 16;
@@ -95,6 +95,16 @@ pub struct MixSpec {
     /// RTMP(S) addresses that the program is pushed to.
     #[serde(default)]
     pub push_urls: Vec<String>,
+}
+
+impl MixSpec {
+    /// The stream that the program goes out on.
+    pub fn stream(&self) -> StreamKey {
+        StreamKey {
+            app: self.room.app,
+            id: self.stream_id.clone(),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -205,6 +205,9 @@ pub struct ErrorBody {
     pub code: ErrorCode,
     /// For a person: what happened and what to do.
     pub message: String,
+    /// The same request may succeed after this time.
+    #[serde(rename = "retryAfterMs", default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u64>,
 }
 
 /// Why a request failed. The names are stable; clients may switch on them.
@@ -269,6 +272,8 @@ pub enum ErrorCode {
     CustomMessageRate,
     /// The servers have as many members or sessions as they serve well; those inside keep their quality. Try again later.
     NodeFull,
+    /// The servers cannot reach one another for now. Media and those inside go on; try again after `retryAfterMs`.
+    TryLater,
     /// Our fault; try again.
     Internal,
 }

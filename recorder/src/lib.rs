@@ -3,7 +3,6 @@
 //! While a program runs its frames go to CMAF segments, synced every second: a crash loses at most the last one. Files in the
 //! wanted formats are made of the segments afterwards, by this process or by another one.
 
-mod catalogue;
 mod config;
 mod disk;
 mod files;

@@ -6,7 +6,7 @@ use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, close_code};
 use futures::{SinkExt, StreamExt};
 use metrics::{counter, gauge};
 use rotunda_proto::clock::Clock;
-use rotunda_proto::ids::{SdkAppId, UserId};
+use rotunda_proto::ids::{LoginId, SdkAppId, UserId};
 use rotunda_proto::signaling::{ErrorBody, ErrorCode, Reply, Request, RequestEnvelope, ServerMessage};
 use rotunda_proto::user_sig::{self, UserSigError};
 use tokio::sync::{mpsc, oneshot};
@@ -15,7 +15,9 @@ use tokio_tungstenite::tungstenite;
 use tracing::debug;
 
 use crate::bad_request;
-use crate::member::{self, Attachment, Identity, ToMember, failure, json};
+use crate::carried;
+use crate::logins;
+use crate::member::{self, Attachment, Identity, ToMember, error_of, failure, json};
 use crate::registry::{Login, random_token};
 use crate::shared::Shared;
 
@@ -52,9 +54,17 @@ struct Connection {
 }
 
 /// The member's task, and the number of this connection there.
-struct Attached {
-    member: mpsc::Sender<ToMember>,
-    attachment: Attachment,
+pub struct Attached {
+    pub member: mpsc::Sender<ToMember>,
+    pub attachment: Attachment,
+}
+
+/// None: the member has just ended.
+pub async fn attach(member: mpsc::Sender<ToMember>) -> Option<Attached> {
+    let (attached, attachment) = oneshot::channel();
+    member.send(ToMember::Attach { attached }).await.ok()?;
+    let attachment = attachment.await.ok()?;
+    Some(Attached { member, attachment })
 }
 
 impl Connection {
@@ -144,6 +154,7 @@ impl Connection {
                     error: ErrorBody {
                         code: ErrorCode::BadRequest,
                         message,
+                        retry_after_ms: None,
                     },
                 }];
             }
@@ -197,28 +208,25 @@ impl Connection {
                 }
             },
         )?;
-        let (login, resumed) = match resume_token {
+        let (token, attached, resumed) = match resume_token {
             Some(token) => {
-                let login = self
-                    .shared
-                    .registry
-                    .resume(app, &user, &token)
-                    .ok_or(ErrorCode::ResumeFailed)?;
-                (login, true)
+                let attached = match self.shared.registry.resume(app, &user, &token) {
+                    Some(login) => attach(login.member).await,
+                    None => carried::resume(&self.shared, app, &user, &token)
+                        .await
+                        .map_err(|error| error_of(&error))?,
+                };
+                (token, attached, true)
             }
-            None => (self.start_member(app, user).await, false),
+            None => {
+                let login = self.start_member(app, user).await;
+                (login.token, attach(login.member).await, false)
+            }
         };
-        let (attached, attachment) = oneshot::channel();
-        let attach = ToMember::Attach { attached };
-        login.member.send(attach).await.map_err(|_| ErrorCode::ResumeFailed)?;
-        let attachment = attachment.await.map_err(|_| ErrorCode::ResumeFailed)?;
-        self.login = Some(Attached {
-            member: login.member,
-            attachment,
-        });
+        self.login = Some(attached.ok_or(ErrorCode::ResumeFailed)?);
         let resume_seconds = self.shared.config.resume_seconds;
         Ok(Reply::LoggedIn {
-            resume_token: login.token,
+            resume_token: token,
             resume_seconds,
             resumed,
         })
@@ -227,14 +235,21 @@ impl Connection {
     /// A new login. The user's earlier login is notified and ends, and this one waits until that has left its room.
     async fn start_member(&self, app: SdkAppId, user: UserId) -> Login {
         let token = random_token();
+        let id = LoginId(rand::random());
         let identity = Identity {
             app,
             user: user.clone(),
             token: token.clone(),
+            login: id,
         };
         let member = member::start(self.shared.clone(), identity);
-        let login = Login { token, member };
-        self.shared.registry.take_over(app, &user, login.clone()).await;
+        let login = Login {
+            id,
+            token,
+            member,
+            told: false,
+        };
+        logins::take_over(&self.shared, app, &user, login.clone()).await;
         login
     }
 }

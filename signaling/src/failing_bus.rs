@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use rotunda_proto::bus::{Bus, BusError, Change, Entry, InProcess, Request, Revision};
-use tokio::sync::mpsc;
+use rotunda_bus::{Bus, BusError, Entry, InProcess, Incarnation, Presence, Requests, Revision, Subscription, Watch};
+use tokio::sync::watch;
 
 #[derive(Default)]
 pub struct FailingBus {
@@ -40,7 +40,7 @@ impl Bus for FailingBus {
         self.bus.request(subject, payload, limit).await
     }
 
-    async fn serve(&self, subject: &str) -> Result<mpsc::Receiver<Request>, BusError> {
+    async fn serve(&self, subject: &str) -> Result<Requests, BusError> {
         self.bus.serve(subject).await
     }
 
@@ -48,7 +48,7 @@ impl Bus for FailingBus {
         self.bus.publish(subject, payload).await
     }
 
-    async fn subscribe(&self, subject: &str) -> Result<mpsc::Receiver<Bytes>, BusError> {
+    async fn subscribe(&self, subject: &str) -> Result<Subscription, BusError> {
         self.bus.subscribe(subject).await
     }
 
@@ -56,23 +56,40 @@ impl Bus for FailingBus {
         self.bus.get(key).await
     }
 
-    async fn put(&self, key: &str, value: Bytes, expected: Option<Revision>) -> Result<Revision, BusError> {
-        let away = || BusError::Away("a fault of the test".to_owned());
+    async fn put(
+        &self,
+        key: &str,
+        value: Bytes,
+        expected: Option<Revision>,
+        lease: Option<&Incarnation>,
+    ) -> Result<Revision, BusError> {
         match self.fault() {
-            Some(Fault::Refuses(ending)) if key.ends_with(ending) => Err(away()),
+            Some(Fault::Refuses(ending)) if key.ends_with(ending) => Err(BusError::Timeout(key.to_owned())),
             Some(Fault::LosesAnswers(ending)) if key.ends_with(ending) => {
-                self.bus.put(key, value, expected).await?;
-                Err(away())
+                self.bus.put(key, value, expected, lease).await?;
+                Err(BusError::Timeout(key.to_owned()))
             }
-            _ => self.bus.put(key, value, expected).await,
+            _ => self.bus.put(key, value, expected, lease).await,
         }
     }
 
-    async fn delete(&self, key: &str, expected: Option<Revision>) -> Result<(), BusError> {
+    async fn delete(&self, key: &str, expected: Revision) -> Result<Revision, BusError> {
         self.bus.delete(key, expected).await
     }
 
-    async fn watch(&self, prefix: &str) -> Result<mpsc::Receiver<Change>, BusError> {
+    async fn list(&self, prefix: &str) -> Result<Vec<(String, Entry)>, BusError> {
+        self.bus.list(prefix).await
+    }
+
+    async fn bound(&self, lease: &Incarnation) -> Result<Vec<(String, Revision)>, BusError> {
+        self.bus.bound(lease).await
+    }
+
+    fn presence(&self) -> watch::Receiver<Presence> {
+        self.bus.presence()
+    }
+
+    async fn watch(&self, prefix: &str) -> Result<Watch, BusError> {
         self.bus.watch(prefix).await
     }
 }

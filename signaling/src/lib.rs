@@ -8,14 +8,18 @@ mod api;
 mod applications;
 mod bad_request;
 mod callbacks;
+mod carried;
 mod config;
 mod connection;
+mod dead_nodes;
 mod demo;
 #[cfg(test)]
 mod failing_bus;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
+mod logins;
 mod member;
+mod member_commands;
 mod muted;
 mod permissions;
 mod refused_lines;

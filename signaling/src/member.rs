@@ -8,20 +8,24 @@ use std::time::{Duration, Instant};
 
 use axum::extract::ws::Utf8Bytes;
 use metrics::counter;
+use rotunda_bus::BusError;
 use rotunda_proto::clock::Clock;
-use rotunda_proto::ids::{RoomKey, SdkAppId, UserId};
+use rotunda_proto::ids::{LoginId, RoomKey, SdkAppId, UserId};
 use rotunda_proto::room_ticket::Rights;
 use rotunda_proto::sfu::Client;
 use rotunda_proto::signaling::{ErrorBody, ErrorCode, Event, KickReason, Reply, Request, ServerMessage, TrackState};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{Instrument, info, info_span, warn};
 
+use crate::logins;
 use crate::permissions::Permit;
 use crate::room_documents::Refused;
 use crate::shared::Shared;
 use crate::turn;
 use membership::{Leaving, Membership, Message};
 
+/// Clients are asked to come back after so long when the bus is away.
+const RETRY_AFTER_MS: u64 = 2000;
 /// Requests waiting for a member task.
 const QUEUE: usize = 64;
 /// Most messages waiting for a client. A client that is slower is disconnected.
@@ -62,6 +66,7 @@ pub struct Identity {
     pub app: SdkAppId,
     pub user: UserId,
     pub token: String,
+    pub login: LoginId,
 }
 
 /// Starts a member's task.
@@ -134,8 +139,13 @@ impl Member {
             }
         }
         self.exit_room(leaving).await;
-        let Identity { app, user, token } = &self.identity;
-        self.shared.registry.remove(*app, user, token);
+        let Identity {
+            app,
+            user,
+            token,
+            login,
+        } = &self.identity;
+        logins::forget(&self.shared, *app, user, token, *login).await;
     }
 
     fn attach(&mut self, attached: oneshot::Sender<Attachment>) {
@@ -342,8 +352,16 @@ pub fn explain(refused: Refused) -> ErrorBody {
                 error = &error as &dyn std::error::Error,
                 "a room document was not changed"
             );
-            failure(ErrorCode::Internal)
+            failure(error_of(&error))
         }
+    }
+}
+
+/// Why something that needs the bus was not done, for a client.
+pub fn error_of(error: &BusError) -> ErrorCode {
+    match error.is_passing() {
+        true => ErrorCode::TryLater,
+        false => ErrorCode::Internal,
     }
 }
 
@@ -395,11 +413,15 @@ pub fn failure(code: ErrorCode) -> ErrorBody {
         ErrorCode::CustomMessageTooLarge => "a custom message has at most 1024 bytes",
         ErrorCode::CustomMessageRate => "a member sends at most 30 custom messages a second; this one reached nobody",
         ErrorCode::NodeFull => "the server is full; try again later",
+        ErrorCode::TryLater => {
+            "the servers cannot reach one another for now; those inside go on; try again in two seconds"
+        }
         ErrorCode::Internal => "the server failed; try again",
     };
     ErrorBody {
         code,
         message: message.to_owned(),
+        retry_after_ms: (code == ErrorCode::TryLater).then_some(RETRY_AFTER_MS),
     }
 }
 

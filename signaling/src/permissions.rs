@@ -1,24 +1,20 @@
 //! Rights that the server API grants to a member who is in a room, on any node.
 
-use rotunda_proto::bus::{BusError, BusExt, Request};
+use rotunda_bus::{BusError, BusExt};
 use rotunda_proto::ids::{RoomKey, UserId};
 use rotunda_proto::room::{MemberCommand, MemberCounts, MemberReply, count_key, members_subject};
 use rotunda_proto::room_ticket::Rights;
 use thiserror::Error;
-use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tokio::sync::oneshot;
 
-use crate::member::ToMember;
 use crate::member::membership::{Membership, Message};
 use crate::shared::Shared;
 
 /// A message to a member's task: new rights.
 pub struct Permit {
-    room: RoomKey,
-    rights: Rights,
-    done: oneshot::Sender<MemberReply>,
+    pub room: RoomKey,
+    pub rights: Rights,
+    pub done: oneshot::Sender<MemberReply>,
 }
 
 impl Permit {
@@ -57,7 +53,7 @@ pub async fn permit(shared: &Shared, room: RoomKey, user: UserId, rights: Rights
     let (MemberCounts { by_node }, _) = counts.ok_or(PermitError::NoSuchRoom)?;
     let command = MemberCommand::Permit { room, user, rights };
     for node in by_node.keys() {
-        match shared.bus.call(&members_subject(node), &command).await {
+        match shared.bus.call(&members_subject(node.node()), &command).await {
             Ok(MemberReply::Done) => return Ok(()),
             Ok(MemberReply::Failed) => return Err(PermitError::Failed),
             Ok(MemberReply::NotHere) => {}
@@ -67,44 +63,4 @@ pub async fn permit(shared: &Shared, room: RoomKey, user: UserId, rights: Rights
         }
     }
     Err(PermitError::NoSuchMember)
-}
-
-/// Serves changes for this node's members, until shutdown.
-pub async fn serve(shared: Shared, shutdown: CancellationToken) -> Result<JoinHandle<()>, BusError> {
-    let mut requests = shared.bus.serve(&members_subject(&shared.node)).await?;
-    let serve = async move {
-        while let Some(request) = requests.recv().await {
-            match request.parse() {
-                // A busy member does not delay the others.
-                Ok(command) => drop(tokio::spawn(handle(shared.clone(), command, request))),
-                Err(error) => warn!(
-                    error = &error as &dyn std::error::Error,
-                    "a command for a member was not understood"
-                ),
-            }
-        }
-    };
-    Ok(tokio::spawn(async move {
-        let _stopped = shutdown.run_until_cancelled(serve).await;
-    }))
-}
-
-async fn handle(shared: Shared, command: MemberCommand, request: Request) {
-    let MemberCommand::Permit { room, user, rights } = command;
-    let member = shared.registry.find(room.app, &user);
-    let reply = match member {
-        Some(member) => ask(&member, room, rights).await,
-        None => MemberReply::NotHere,
-    };
-    request.answer(&reply);
-}
-
-async fn ask(member: &mpsc::Sender<ToMember>, room: RoomKey, rights: Rights) -> MemberReply {
-    let (done, answer) = oneshot::channel();
-    let permit = Box::new(Permit { room, rights, done });
-    match member.send(ToMember::Permit(permit)).await {
-        // A member that has ended is not in the room any more.
-        Ok(()) => answer.await.unwrap_or(MemberReply::NotHere),
-        Err(_) => MemberReply::NotHere,
-    }
 }

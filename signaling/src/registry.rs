@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rand::RngCore;
-use rotunda_proto::ids::{SdkAppId, UserId};
+use rotunda_proto::ids::{LoginId, SdkAppId, UserId};
 use rotunda_proto::signaling::KickReason;
 use subtle::ConstantTimeEq;
 use tokio::sync::mpsc;
@@ -19,8 +19,18 @@ pub struct Registry {
 /// A member task's address.
 #[derive(Clone)]
 pub struct Login {
+    pub id: LoginId,
     pub token: String,
     pub member: mpsc::Sender<ToMember>,
+    /// The other nodes know of it.
+    pub told: bool,
+}
+
+/// A user's newest login on this node.
+pub struct UserLogin {
+    pub app: SdkAppId,
+    pub user: UserId,
+    pub login: Login,
 }
 
 /// 128 random bits in hex, which cannot be guessed.
@@ -39,7 +49,12 @@ impl Registry {
         (same && !login.member.is_closed()).then(|| login.clone())
     }
 
-    /// The user's newest login.
+    /// The user's newest login on this node.
+    pub fn login(&self, app: SdkAppId, user: &UserId) -> Option<Login> {
+        self.logins().get(&(app, user.clone())).cloned()
+    }
+
+    /// The task of the user's newest login on this node.
     pub fn find(&self, app: SdkAppId, user: &UserId) -> Option<mpsc::Sender<ToMember>> {
         let logins = self.logins();
         logins.get(&(app, user.clone())).map(|login| login.member.clone())
@@ -67,8 +82,22 @@ impl Registry {
         }
     }
 
-    pub fn all(&self) -> Vec<Login> {
-        self.logins().values().cloned().collect()
+    /// Whether the other nodes know of a login.
+    pub fn set_told(&self, app: SdkAppId, user: &UserId, id: LoginId, told: bool) {
+        let mut logins = self.logins();
+        if let Some(login) = logins.get_mut(&(app, user.clone())).filter(|login| login.id == id) {
+            login.told = told;
+        }
+    }
+
+    pub fn all(&self) -> Vec<UserLogin> {
+        let logins = self.logins();
+        let one = |((app, user), login): (&(SdkAppId, UserId), &Login)| UserLogin {
+            app: *app,
+            user: user.clone(),
+            login: login.clone(),
+        };
+        logins.iter().map(one).collect()
     }
 
     fn logins(&self) -> MutexGuard<'_, HashMap<(SdkAppId, UserId), Login>> {

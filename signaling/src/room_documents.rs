@@ -2,12 +2,12 @@
 
 use std::convert::Infallible;
 
-use rotunda_proto::bus::{BusError, BusExt, Revision, SharedBus};
+use rotunda_bus::{BusError, BusExt, ClusterNode, Revision, SharedBus};
 use rotunda_proto::config::Microphones;
-use rotunda_proto::ids::{NodeId, RoomKey, TrackSource, UserId};
+use rotunda_proto::ids::{MembershipId, NodeId, RoomKey, TrackSource};
 use rotunda_proto::room::{
-    KeptCell, MAX_MEMBERS, MemberCounts, RoomInfo, Roster, RosterMember, Seats, TrackState, count_key, info_key,
-    roster_key, seats_key,
+    Holder, KeptCell, MAX_MEMBERS, MemberCounts, RoomInfo, Roster, RosterMember, Seats, TrackState, count_key,
+    info_key, roster_key, seats_key,
 };
 use rotunda_proto::sfu::{NODES_PREFIX, NodeInfo};
 use rotunda_proto::signaling::ErrorCode;
@@ -18,7 +18,7 @@ use crate::{roster, seats};
 #[derive(Clone)]
 pub struct RoomDocuments {
     pub bus: SharedBus,
-    pub node: NodeId,
+    pub cluster: ClusterNode,
     pub room: RoomKey,
     /// Of the room's application.
     pub microphones: Microphones,
@@ -36,13 +36,14 @@ pub struct Counted {
 impl RoomDocuments {
     /// Writes that this node has `present` members, and as many of the `entering` as the room has capacity for.
     pub async fn count(&self, present: u64, entering: u64) -> Result<Counted, BusError> {
+        let node = self.cluster.incarnation();
         let counted = self
             .bus
             .update_at(&count_key(&self.room), |counts: Option<MemberCounts>| {
                 let mut counts = counts.unwrap_or_default();
-                counts.set(&self.node, present);
+                counts.set(&node, present);
                 let admitted = entering.min(MAX_MEMBERS.saturating_sub(counts.total()));
-                counts.set(&self.node, present + admitted);
+                counts.set(&node, present + admitted);
                 let counted = Counted {
                     admitted,
                     total: counts.total(),
@@ -90,14 +91,14 @@ impl RoomDocuments {
 
     /// Ends the room, unless it was opened again since.
     pub async fn close(&self, opened_at: Revision) -> Result<(), BusError> {
-        match self.bus.delete(&info_key(&self.room), Some(opened_at)).await {
-            Ok(()) | Err(BusError::Conflict(_)) => Ok(()),
+        match self.bus.delete(&info_key(&self.room), opened_at).await {
+            Ok(_) | Err(BusError::Conflict(_)) => Ok(()),
             Err(error) => Err(error),
         }
     }
 
     /// Updates the roster's window with the members who are present on this node and those who have left it.
-    pub async fn show(&self, present: &[RosterMember], left: &[UserId]) -> Result<Option<Revision>, BusError> {
+    pub async fn show(&self, present: &[RosterMember], left: &[MembershipId]) -> Result<Option<Revision>, BusError> {
         let shown = self
             .bus
             .update_at(&roster_key(&self.room), |document: Option<Roster>| {
@@ -112,27 +113,38 @@ impl RoomDocuments {
         Ok(shown.ok().and_then(|written| written.revision))
     }
 
-    pub async fn take_seat(&self, user: &UserId, source: TrackSource, state: TrackState) -> Result<(), Refused> {
-        self.change_seats(|document| seats::take(document, self.microphones, user, source, state))
+    pub async fn take_seat(
+        &self,
+        member: &RosterMember,
+        source: TrackSource,
+        state: TrackState,
+    ) -> Result<(), Refused> {
+        let user = &member.user;
+        let holder = Holder {
+            membership: member.holder.membership,
+            // It may be another one than when the member entered.
+            node: self.cluster.incarnation(),
+        };
+        self.change_seats(|document| seats::take(document, self.microphones, user, &holder, source, state))
             .await
     }
 
-    pub async fn mute(&self, user: &UserId, source: TrackSource, state: TrackState) -> Result<(), Refused> {
-        self.change_seats(|document| seats::mute(document, user, source, state))
+    pub async fn mute(&self, membership: MembershipId, source: TrackSource, state: TrackState) -> Result<(), Refused> {
+        self.change_seats(|document| seats::mute(document, membership, source, state))
             .await
     }
 
-    pub async fn release_seat(&self, user: &UserId, source: TrackSource) -> Result<(), Refused> {
+    pub async fn release_seat(&self, member: &RosterMember, source: TrackSource) -> Result<(), Refused> {
         self.change_seats(|document| {
-            seats::release(document, user, source);
+            seats::release(document, &member.user, member.holder.membership, source);
             Ok(())
         })
         .await
     }
 
-    pub async fn release_all_seats(&self, user: &UserId) -> Result<(), Refused> {
+    pub async fn release_all_seats(&self, member: &RosterMember) -> Result<(), Refused> {
         self.change_seats(|document| {
-            seats::release_all(document, user);
+            seats::release_all(document, &member.user, member.holder.membership);
             Ok(())
         })
         .await
@@ -141,7 +153,12 @@ impl RoomDocuments {
     /// As [`release_all_seats`](Self::release_all_seats), but mixes keep the member's cells until a time.
     pub async fn keep_cells(&self, member: &RosterMember, until_unix_ms: u64) -> Result<(), Refused> {
         self.change_seats(|document| {
-            seats::cut_off(document, &member.user, member.entered_unix_ms, until_unix_ms);
+            let RosterMember {
+                user,
+                entered_unix_ms,
+                holder,
+            } = member;
+            seats::cut_off(document, user, holder.membership, *entered_unix_ms, until_unix_ms);
             Ok(())
         })
         .await
@@ -162,8 +179,7 @@ impl RoomDocuments {
     }
 
     async fn least_loaded_sfu(&self) -> Result<NodeId, Refused> {
-        let mut nodes = self.bus.watch(NODES_PREFIX).await?;
-        let nodes = std::iter::from_fn(|| nodes.try_recv().ok()).filter_map(|change| change.parse::<NodeInfo>());
+        let nodes = self.bus.documents::<NodeInfo>(NODES_PREFIX).await?.into_iter();
         // Rounded to ten percent, so that among equally loaded nodes the one with the fewest sessions is chosen.
         match nodes.min_by_key(|node| (node.is_full(), node.load_percent / 10, node.sessions)) {
             None => Err(Refused::Code(ErrorCode::NoMediaNode)),

@@ -1,8 +1,9 @@
 //! Seats of publishers: pure changes of the [`Seats`] document.
 
 use rotunda_proto::config::Microphones;
-use rotunda_proto::ids::{TrackSource, UserId};
-use rotunda_proto::room::{KeptCell, MAX_VIDEO_PUBLISHERS, Publisher, Seats, TrackState};
+use rotunda_proto::ids::{MembershipId, TrackSource, UserId};
+use rotunda_proto::incarnation::Incarnation;
+use rotunda_proto::room::{Holder, KeptCell, MAX_VIDEO_PUBLISHERS, Publisher, Seats, TrackState};
 use rotunda_proto::signaling::ErrorCode;
 
 /// Most cells that are kept for absent publishers; beyond it the oldest is removed.
@@ -13,9 +14,11 @@ pub fn take(
     seats: &mut Seats,
     microphones: Microphones,
     user: &UserId,
+    holder: &Holder,
     source: TrackSource,
     state: TrackState,
 ) -> Result<(), ErrorCode> {
+    // What an older login of the same user still has is the newer one's to use.
     let has = |publisher: &&Publisher, kind: fn(&Publisher) -> bool| publisher.user != *user && kind(publisher);
     let audio = seats
         .publishers
@@ -31,21 +34,32 @@ pub fn take(
         }
         _ => {}
     }
+    seats
+        .publishers
+        .retain(|publisher| publisher.user != *user || publisher.holder.membership == holder.membership);
     let at = seats.publishers.iter().position(|publisher| publisher.user == *user);
     let at = at.unwrap_or_else(|| {
         let last = seats.publishers.len();
         let at = seats.kept_for(user).map_or(last, |cell| cell.index.min(last));
-        seats.publishers.insert(at, Publisher::of(user.clone()));
+        seats.publishers.insert(at, Publisher::of(user.clone(), holder.clone()));
         at
     });
+    // The node may have begun anew since.
+    seats.publishers[at].holder = holder.clone();
     *seats.publishers[at].track_mut(source) = Some(state);
     forget_kept(seats, user, source);
     Ok(())
 }
 
 /// Mutes or unmutes a published source.
-pub fn mute(seats: &mut Seats, user: &UserId, source: TrackSource, state: TrackState) -> Result<(), ErrorCode> {
-    let publisher = seats.publishers.iter_mut().find(|publisher| publisher.user == *user);
+pub fn mute(
+    seats: &mut Seats,
+    membership: MembershipId,
+    source: TrackSource,
+    state: TrackState,
+) -> Result<(), ErrorCode> {
+    let mut publishers = seats.publishers.iter_mut();
+    let publisher = publishers.find(|publisher| publisher.holder.membership == membership);
     match publisher.map(|publisher| publisher.track_mut(source)) {
         Some(track @ Some(_)) => {
             *track = Some(state);
@@ -56,8 +70,9 @@ pub fn mute(seats: &mut Seats, user: &UserId, source: TrackSource, state: TrackS
 }
 
 /// Releases a seat, if there is one.
-pub fn release(seats: &mut Seats, user: &UserId, source: TrackSource) {
-    for publisher in seats.publishers.iter_mut().filter(|publisher| publisher.user == *user) {
+pub fn release(seats: &mut Seats, user: &UserId, membership: MembershipId, source: TrackSource) {
+    let mut publishers = seats.publishers.iter_mut();
+    if let Some(publisher) = publishers.find(|publisher| publisher.holder.membership == membership) {
         *publisher.track_mut(source) = None;
     }
     seats
@@ -66,19 +81,61 @@ pub fn release(seats: &mut Seats, user: &UserId, source: TrackSource) {
     forget_kept(seats, user, source);
 }
 
-/// Releases all seats of a member.
-pub fn release_all(seats: &mut Seats, user: &UserId) {
-    seats.publishers.retain(|publisher| publisher.user != *user);
-    seats.kept.retain(|cell| cell.user != *user);
+/// A membership that follows from the user's name, for tests.
+#[cfg(test)]
+pub fn membership_of(user: &UserId) -> MembershipId {
+    MembershipId(
+        user.as_str()
+            .bytes()
+            .fold(7, |id, byte| id.wrapping_mul(31).wrapping_add(u64::from(byte))),
+    )
 }
 
-/// Releases all seats of a member, and keeps their cells in mixes until a time: the member lost the connection and may come back.
-pub fn cut_off(seats: &mut Seats, user: &UserId, entered_unix_ms: u64, until_unix_ms: u64) {
+/// As [`take`], by one node, for tests.
+#[cfg(test)]
+pub fn take_alone(
+    seats: &mut Seats,
+    microphones: Microphones,
+    user: &UserId,
+    source: TrackSource,
+    state: TrackState,
+) -> Result<(), ErrorCode> {
+    let holder = Holder {
+        membership: membership_of(user),
+        node: Incarnation::new("node-1".parse().unwrap(), 1),
+    };
+    take(seats, microphones, user, &holder, source, state)
+}
+
+/// Frees what is held by nodes of which `is_dead` says so; false: nothing is.
+pub fn free_dead(seats: &mut Seats, is_dead: impl Fn(&Incarnation) -> bool) -> bool {
+    let before = seats.publishers.len();
+    seats.publishers.retain(|publisher| !is_dead(&publisher.holder.node));
+    seats.publishers.len() != before
+}
+
+/// Releases all seats of a membership.
+pub fn release_all(seats: &mut Seats, user: &UserId, membership: MembershipId) {
+    seats
+        .publishers
+        .retain(|publisher| publisher.holder.membership != membership);
+    // A newer login of the same user may still need them.
+    if !seats.publishers.iter().any(|publisher| publisher.user == *user) {
+        seats.kept.retain(|cell| cell.user != *user);
+    }
+}
+
+/// Releases all seats of a membership, and keeps their cells in mixes until a time: they were cut off and may come back.
+pub fn cut_off(seats: &mut Seats, user: &UserId, membership: MembershipId, entered_unix_ms: u64, until_unix_ms: u64) {
     let before = seats
         .kept_for(user)
         .map(|cell| cell.sources.clone())
         .unwrap_or_default();
-    let Some(index) = seats.publishers.iter().position(|publisher| publisher.user == *user) else {
+    let Some(index) = seats
+        .publishers
+        .iter()
+        .position(|publisher| publisher.holder.membership == membership)
+    else {
         // An earlier kept cell stays until its own time is over.
         return;
     };
@@ -93,6 +150,7 @@ pub fn cut_off(seats: &mut Seats, user: &UserId, entered_unix_ms: u64, until_uni
     }
     seats.kept.push(KeptCell {
         user: user.clone(),
+        holder: publisher.holder.clone(),
         sources,
         entered_unix_ms,
         index,
@@ -121,6 +179,66 @@ mod tests {
         format!("user{number}").parse().unwrap()
     }
 
+    fn membership(number: usize) -> MembershipId {
+        MembershipId(number as u64)
+    }
+
+    fn holder(membership: u64, node: &str) -> Holder {
+        Holder {
+            membership: MembershipId(membership),
+            node: Incarnation::new(node.parse().unwrap(), 1),
+        }
+    }
+
+    /// User and membership of that number, by one node.
+    fn take(
+        seats: &mut Seats,
+        microphones: Microphones,
+        number: usize,
+        source: TrackSource,
+        state: TrackState,
+    ) -> Result<(), ErrorCode> {
+        let holder = holder(number as u64, "node-1");
+        super::take(seats, microphones, &user(number), &holder, source, state)
+    }
+
+    #[test]
+    fn a_late_leave_of_an_older_login_takes_nothing_from_the_newer_one() {
+        let mut seats = Seats::default();
+        let (audio, on) = (TrackSource::Audio, TrackState::On);
+        let (older, newer) = (holder(1, "node-1"), holder(2, "node-2"));
+        super::take(&mut seats, Microphones::default(), &user(1), &older, audio, on).unwrap();
+        super::take(&mut seats, Microphones::default(), &user(1), &newer, audio, on).unwrap();
+        assert_eq!(seats.publishers.len(), 1);
+        release(&mut seats, &user(1), older.membership, audio);
+        release_all(&mut seats, &user(1), older.membership);
+        assert_eq!(seats.publishers[0].holder, newer);
+        release_all(&mut seats, &user(1), newer.membership);
+        assert_eq!(seats, Seats::default());
+    }
+
+    #[test]
+    fn the_seats_of_a_dead_node_are_freed_and_no_others() {
+        let mut seats = Seats::default();
+        let (audio, on) = (TrackSource::Audio, TrackState::On);
+        for (number, node) in [(1, "node-1"), (2, "node-2")] {
+            let holder = holder(number, node);
+            super::take(
+                &mut seats,
+                Microphones::default(),
+                &user(number as usize),
+                &holder,
+                audio,
+                on,
+            )
+            .unwrap();
+        }
+        let dead = |node: &Incarnation| node.node().as_str() == "node-2";
+        assert!(free_dead(&mut seats, dead));
+        assert!(!free_dead(&mut seats, dead));
+        assert_eq!(seats.publishers[0].user, user(1));
+    }
+
     #[test]
     fn the_seventh_microphone_and_the_fifth_camera_are_refused_by_name() {
         let mut seats = Seats::default();
@@ -128,7 +246,7 @@ mod tests {
             take(
                 &mut seats,
                 Microphones::default(),
-                &user(number),
+                number,
                 TrackSource::Audio,
                 TrackState::On,
             )
@@ -138,7 +256,7 @@ mod tests {
             take(
                 &mut seats,
                 Microphones::default(),
-                &user(number),
+                number,
                 TrackSource::Camera,
                 TrackState::On,
             )
@@ -148,7 +266,7 @@ mod tests {
         let refused = take(
             &mut seats,
             Microphones::default(),
-            &user(6),
+            6,
             TrackSource::Audio,
             TrackState::On,
         );
@@ -156,7 +274,7 @@ mod tests {
         let refused = take(
             &mut seats,
             Microphones::default(),
-            &user(4),
+            4,
             TrackSource::Screen,
             TrackState::On,
         );
@@ -165,16 +283,16 @@ mod tests {
         take(
             &mut seats,
             Microphones::default(),
-            &user(0),
+            0,
             TrackSource::Screen,
             TrackState::On,
         )
         .unwrap();
-        release(&mut seats, &user(5), TrackSource::Audio);
+        release(&mut seats, &user(5), membership(5), TrackSource::Audio);
         take(
             &mut seats,
             Microphones::default(),
-            &user(6),
+            6,
             TrackSource::Audio,
             TrackState::On,
         )
@@ -186,26 +304,26 @@ mod tests {
         let mut seats = Seats::default();
         let nine = Microphones::try_from(9).unwrap();
         for number in 0..9 {
-            take(&mut seats, nine, &user(number), TrackSource::Audio, TrackState::On).unwrap();
+            take(&mut seats, nine, number, TrackSource::Audio, TrackState::On).unwrap();
         }
-        let refused = take(&mut seats, nine, &user(9), TrackSource::Audio, TrackState::On);
+        let refused = take(&mut seats, nine, 9, TrackSource::Audio, TrackState::On);
         assert_eq!(refused, Err(ErrorCode::TooManyAudioPublishers));
     }
 
     #[test]
     fn only_a_published_source_can_be_muted() {
         let mut seats = Seats::default();
-        let muted = mute(&mut seats, &user(1), TrackSource::Audio, TrackState::Muted);
+        let muted = mute(&mut seats, membership(1), TrackSource::Audio, TrackState::Muted);
         assert_eq!(muted, Err(ErrorCode::NotPublished));
         take(
             &mut seats,
             Microphones::default(),
-            &user(1),
+            1,
             TrackSource::Audio,
             TrackState::On,
         )
         .unwrap();
-        mute(&mut seats, &user(1), TrackSource::Audio, TrackState::Muted).unwrap();
+        mute(&mut seats, membership(1), TrackSource::Audio, TrackState::Muted).unwrap();
         assert_eq!(seats.publishers[0].audio, Some(TrackState::Muted));
     }
 
@@ -214,20 +332,20 @@ mod tests {
         let (mics, on) = (Microphones::default(), TrackState::On);
         let mut seats = Seats::default();
         for number in 0..3 {
-            take(&mut seats, mics, &user(number), TrackSource::Camera, on).unwrap();
+            take(&mut seats, mics, number, TrackSource::Camera, on).unwrap();
         }
-        take(&mut seats, mics, &user(1), TrackSource::Audio, on).unwrap();
-        cut_off(&mut seats, &user(1), 1, 30_000);
+        take(&mut seats, mics, 1, TrackSource::Audio, on).unwrap();
+        cut_off(&mut seats, &user(1), membership(1), 1, 30_000);
         let publishes = |seats: &Seats| seats.publishers.iter().any(|one| one.user == user(1));
         assert!(!publishes(&seats), "the seats are free for others");
         let order = |seats: &Seats| seats.cells().into_iter().map(|one| one.user).collect::<Vec<_>>();
         assert_eq!(order(&seats), [user(0), user(1), user(2)]);
         assert_eq!(seats.cells()[1].camera, Some(TrackState::Muted), "a card");
 
-        take(&mut seats, mics, &user(1), TrackSource::Audio, on).unwrap();
+        take(&mut seats, mics, 1, TrackSource::Audio, on).unwrap();
         assert_eq!(order(&seats), [user(0), user(1), user(2)]);
         assert_eq!(seats.cells()[1].camera, Some(TrackState::Muted), "still to come");
-        take(&mut seats, mics, &user(1), TrackSource::Camera, on).unwrap();
+        take(&mut seats, mics, 1, TrackSource::Camera, on).unwrap();
         assert_eq!((seats.cells(), seats.kept.len()), (seats.publishers.clone(), 0));
         assert_eq!(order(&seats), [user(0), user(1), user(2)]);
     }
@@ -237,12 +355,12 @@ mod tests {
         let mut seats = Seats::default();
         for number in 0..2 {
             let (mics, on) = (Microphones::default(), TrackState::On);
-            take(&mut seats, mics, &user(number), TrackSource::Camera, on).unwrap();
-            cut_off(&mut seats, &user(number), 1, 30_000 + number as u64);
+            take(&mut seats, mics, number, TrackSource::Camera, on).unwrap();
+            cut_off(&mut seats, &user(number), membership(number), 1, 30_000 + number as u64);
         }
         drop_expired(&mut seats, 30_000);
         assert_eq!(seats.cells()[0].user, user(1));
-        release_all(&mut seats, &user(1));
+        release_all(&mut seats, &user(1), membership(1));
         assert!(seats.is_empty());
     }
 
@@ -253,8 +371,8 @@ mod tests {
             for (number, source, step) in steps {
                 let source = TrackSource::ALL[usize::from(source)];
                 match step {
-                    0 | 1 => { let _refused = take(&mut seats, Microphones::default(), &user(number), source, TrackState::On); }
-                    _ => release(&mut seats, &user(number), source),
+                    0 | 1 => { let _refused = take(&mut seats, Microphones::default(), number, source, TrackState::On); }
+                    _ => release(&mut seats, &user(number), membership(number), source),
                 }
                 let audio = seats.publishers.iter().filter(|one| one.audio.is_some()).count();
                 let video = seats.publishers.iter().filter(|one| one.camera.is_some() || one.screen.is_some()).count();

@@ -4,12 +4,11 @@ use axum::Router;
 use axum::extract::{State, WebSocketUpgrade};
 use axum::response::Response;
 use axum::routing::{MethodRouter, get};
+use rotunda_bus::ClusterNode;
 use rotunda_listen::Listener;
-use rotunda_proto::bus::SharedBus;
 use rotunda_proto::config::Application;
-use rotunda_proto::ids::NodeId;
 use rotunda_proto::signaling::{KickReason, MAX_MESSAGE_BYTES, RequestEnvelope, ServerMessage};
-use sqlx::AnyPool;
+use rotunda_store::Store;
 use thiserror::Error;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -18,9 +17,11 @@ use crate::api::{self, Api};
 use crate::callbacks::{self, Callbacks};
 use crate::config::Config;
 use crate::connection;
+use crate::dead_nodes;
 use crate::demo;
+use crate::logins;
 use crate::member::ToMember;
-use crate::permissions;
+use crate::member_commands;
 use crate::shared::Shared;
 use crate::whip;
 
@@ -30,10 +31,8 @@ const READ_BUFFER: usize = 1024;
 /// Why signaling did not start.
 #[derive(Debug, Error)]
 pub enum StartError {
-    #[error("bring the database up to date")]
-    Migrate(#[source] sqlx::migrate::MigrateError),
     #[error("reach the bus")]
-    Bus(#[from] rotunda_proto::bus::BusError),
+    Bus(#[from] rotunda_bus::BusError),
     #[error("build the gRPC reflection service")]
     Reflection(#[source] tonic_reflection::server::Error),
 }
@@ -43,37 +42,36 @@ pub struct Service {
     shared: Shared,
     api: Api,
     callbacks: Callbacks,
-    permissions: JoinHandle<()>,
+    commands: JoinHandle<()>,
+    cleaning: JoinHandle<()>,
+    logins: JoinHandle<()>,
     shutdown: CancellationToken,
 }
 
 impl Service {
     pub async fn start(
         config: Config,
-        node: NodeId,
-        bus: SharedBus,
+        cluster: ClusterNode,
         applications: Vec<Application>,
-        db: AnyPool,
+        store: Store,
         grpc: Listener,
         shutdown: CancellationToken,
     ) -> Result<Self, StartError> {
-        let mut migrations = sqlx::migrate!("./migrations");
-        // The recorder keeps its tables in the same database, with migrations of its own.
-        migrations
-            .set_ignore_missing(true)
-            .run(&db)
-            .await
-            .map_err(StartError::Migrate)?;
-        let shared = Shared::new(config, node, bus, applications, db);
+        let shared = Shared::new(config, cluster, applications, store);
         let callbacks = callbacks::start(shared.clone(), shutdown.clone()).await?;
         let api = api::start(shared.clone(), grpc, shutdown.clone()).await?;
-        let permissions = permissions::serve(shared.clone(), shutdown.clone()).await?;
+        let commands = member_commands::serve(shared.clone(), shutdown.clone()).await?;
+        let living = shared.cluster.living();
+        let cleaning = dead_nodes::clean_up(shared.bus.clone(), living, shutdown.clone());
+        let logins = logins::keep_told(shared.clone(), shutdown.clone());
         metrics::gauge!("rotunda_signaling_members").set(0.0);
         Ok(Self {
+            cleaning,
+            logins,
             shared,
             api,
             callbacks,
-            permissions,
+            commands,
             shutdown,
         })
     }
@@ -96,15 +94,17 @@ impl Service {
         self.shutdown.cancelled().await;
         // All are notified before the first one is awaited, so that they leave together.
         let logins = self.shared.registry.all();
-        for login in &logins {
-            let _gone_already = login.member.send(ToMember::Kick(KickReason::Shutdown)).await;
+        for found in &logins {
+            let _gone_already = found.login.member.send(ToMember::Kick(KickReason::Shutdown)).await;
         }
-        for login in logins {
-            login.member.closed().await;
+        for found in logins {
+            found.login.member.closed().await;
         }
         self.api.finish().await;
         self.callbacks.finish().await;
-        let _ended = self.permissions.await;
+        let _ended = self.commands.await;
+        let _ended = self.cleaning.await;
+        let _ended = self.logins.await;
     }
 }
 

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use rotunda_proto::bus::SharedBus;
+use rotunda_bus::{ClusterNode, SharedBus};
 use rotunda_proto::config::Application;
 use rotunda_proto::ids::NodeId;
-use sqlx::AnyPool;
+use rotunda_store::Store;
 
 use crate::applications::Applications;
 use crate::callbacks::Outbox;
@@ -22,24 +22,27 @@ pub struct Parts {
     pub config: Config,
     pub node: NodeId,
     pub bus: SharedBus,
+    /// This process in the cluster.
+    pub cluster: ClusterNode,
     pub applications: Applications,
     pub rooms: Rooms,
     pub registry: Registry,
-    pub db: AnyPool,
+    pub store: Store,
     pub outbox: Outbox,
 }
 
 impl Shared {
-    pub fn new(config: Config, node: NodeId, bus: SharedBus, applications: Vec<Application>, db: AnyPool) -> Self {
+    pub fn new(config: Config, cluster: ClusterNode, applications: Vec<Application>, store: Store) -> Self {
         let applications = Applications::new(applications);
         Self(Arc::new(Parts {
             config,
-            node,
-            bus,
+            node: cluster.name().clone(),
+            bus: cluster.bus().clone(),
+            cluster,
             applications,
             rooms: Rooms::default(),
             registry: Registry::default(),
-            db,
+            store,
             outbox: Outbox::default(),
         }))
     }

@@ -147,7 +147,7 @@ mod tests {
     fn room(voices: usize, cameras: usize) -> Seats {
         let mut room = Seats::default();
         for number in 0..voices {
-            seats::take(
+            seats::take_alone(
                 &mut room,
                 Default::default(),
                 &user(number),
@@ -157,7 +157,7 @@ mod tests {
             .unwrap();
         }
         for number in 0..cameras {
-            seats::take(
+            seats::take_alone(
                 &mut room,
                 Default::default(),
                 &user(number),
@@ -253,7 +253,7 @@ mod tests {
             ("bob", TrackSource::Audio),
             ("bob", TrackSource::Camera),
         ] {
-            seats::take(
+            seats::take_alone(
                 &mut seats,
                 Default::default(),
                 &name.parse().unwrap(),

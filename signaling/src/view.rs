@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use rotunda_proto::bus::{Change, Revision};
+use rotunda_bus::Change;
 use rotunda_proto::ids::{RoomId, UserId};
 use rotunda_proto::mix::RunningMix;
 use rotunda_proto::room::{MemberCounts, Publisher, RoomInfo, Roster, Seats};
@@ -13,12 +13,10 @@ use serde::de::DeserializeOwned;
 use crate::room_messages::RoomMessages;
 
 /// The documents of a room, and its speakers. Cheap to clone.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct RoomState {
     /// Counts the states that a node has seen of a room; a later one has a greater number.
     pub number: u64,
-    /// Of the newest document in it.
-    pub revision: Revision,
     pub info: Option<Arc<RoomInfo>>,
     pub seats: Arc<Seats>,
     pub roster: Arc<Roster>,
@@ -28,28 +26,9 @@ pub struct RoomState {
     pub messages: RoomMessages,
 }
 
-impl Default for RoomState {
-    fn default() -> Self {
-        Self {
-            number: 0,
-            revision: Revision(0),
-            info: None,
-            seats: Arc::default(),
-            roster: Arc::default(),
-            member_count: 0,
-            mix: None,
-            speakers: Arc::default(),
-            messages: RoomMessages::default(),
-        }
-    }
-}
-
 impl RoomState {
     /// Applies a change of one of the room's documents.
     pub fn apply(&mut self, change: &Change) {
-        if let Some(entry) = &change.entry {
-            self.revision = self.revision.max(entry.revision);
-        }
         let mut tokens = change.key.split('.');
         let is_mix = tokens.next() == Some("mixes");
         let kind = change.key.split('.').nth(3).unwrap_or_default();
@@ -195,6 +174,7 @@ fn publishing(before: &RoomState, after: &RoomState) -> Vec<RoomEvent> {
 fn publisher_view(publisher: &Publisher) -> PublisherView {
     let Publisher {
         user,
+        holder: _,
         audio,
         camera,
         screen,
@@ -211,14 +191,19 @@ fn publisher_view(publisher: &Publisher) -> PublisherView {
 mod tests {
     use super::*;
     use crate::{roster, seats};
-    use rotunda_proto::ids::TrackSource;
-    use rotunda_proto::room::{RosterMember, TrackState};
+    use rotunda_proto::ids::{MembershipId, TrackSource};
+    use rotunda_proto::incarnation::Incarnation;
+    use rotunda_proto::room::{Holder, RosterMember, TrackState};
 
     fn room_of(users: &[(&str, u64)]) -> RoomState {
         let mut state = RoomState::default();
         let members = users.iter().map(|(user, entered_unix_ms)| RosterMember {
             user: user.parse().unwrap(),
             entered_unix_ms: *entered_unix_ms,
+            holder: Holder {
+                membership: MembershipId(*entered_unix_ms),
+                node: Incarnation::new("node-1".parse().unwrap(), 1),
+            },
         });
         state.roster = Arc::new(roster::merged(&Roster::default(), members));
         state
@@ -230,7 +215,7 @@ mod tests {
         let mut after = room_of(&[("ann", 1), ("bob", 2)]);
         let (ann, bob): (UserId, UserId) = ("ann".parse().unwrap(), "bob".parse().unwrap());
         let mut seats = Seats::default();
-        seats::take(&mut seats, Default::default(), &bob, TrackSource::Audio, TrackState::On).unwrap();
+        seats::take_alone(&mut seats, Default::default(), &bob, TrackSource::Audio, TrackState::On).unwrap();
         after.seats = Arc::new(seats);
         let told = diff(&before, &after);
         let about: Vec<_> = told.iter().map(|event| event.about.clone().unwrap()).collect();

@@ -143,7 +143,7 @@ pub struct Running {
 
 pub fn run_program(id: &str) -> Running {
     let hub = ProgramHub::new();
-    let writer = hub.open(&id.parse().unwrap()).unwrap();
+    let writer = hub.open(&format!("1/{id}").parse().unwrap()).unwrap();
     let mut program = TestProgram::new();
     for frame in program.run(1.0, 1.0) {
         writer.write(frame);
@@ -171,7 +171,7 @@ pub fn outbound(networks: &[&str]) -> Outbound {
 }
 
 fn start(running: &Running, url: &str, outbound: Outbound) -> CancellationToken {
-    let reader = running.hub.subscribe(&"s".parse().unwrap()).unwrap();
+    let reader = running.hub.subscribe(&"1/s".parse().unwrap()).unwrap();
     let stop = CancellationToken::new();
     tokio::spawn(push(url.parse().unwrap(), outbound, reader, stop.clone()));
     stop

@@ -68,7 +68,7 @@ pub fn replaced(mix: &Replaced<'_>) -> Value {
     let mut pairs = vec![
         "from=interactive".to_owned(),
         format!("sdkappid={app}"),
-        format!("groupid={}", mix.room.room),
+        format!("groupid={}", mix.room.room.bare()),
     ];
     pairs.extend(mix.record_id.map(|id| format!("userdefinerecordid={id}")));
     pairs.push("useMixPlayer=1".to_owned());
@@ -97,7 +97,7 @@ fn stream_param(file: &RecordingFile) -> String {
         "client_business_type=0".to_owned(),
         format!("sdkappid={}", file.room.app),
         "sdkapptype=1".to_owned(),
-        format!("groupid={}", file.room.room),
+        format!("groupid={}", file.room.room.bare()),
     ];
     if let Some(user) = &file.user {
         pairs.push(format!("userid={}", STANDARD.encode(user.as_str())));

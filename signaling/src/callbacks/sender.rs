@@ -9,7 +9,7 @@ use rotunda_proto::outbound::{AllowedNetworks, Refused};
 use thiserror::Error;
 
 /// A receiver that takes longer has failed.
-const ANSWER_WITHIN: Duration = Duration::from_secs(20);
+pub const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 
 #[derive(Debug, Clone)]
 pub struct Sender {

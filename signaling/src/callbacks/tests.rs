@@ -6,12 +6,11 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use rotunda_proto::bus::{InProcess, SharedBus};
+use rotunda_bus::{ClusterNode, InProcess, SharedBus};
 use rotunda_proto::config::{Application, Secret};
 use rotunda_proto::outbound::AllowedNetworks;
+use rotunda_store::Store;
 use serde_json::{Value, json};
-use sqlx::AnyPool;
-use sqlx::any::AnyPoolOptions;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
@@ -81,15 +80,9 @@ fn loopback() -> AllowedNetworks {
 
 /// Applications 1, 2 ..., whose callbacks go to these receivers.
 async fn fixture(receivers: &[&Receiver], outbound: AllowedNetworks) -> Fixture {
-    sqlx::any::install_default_drivers();
     let folder = tempfile::tempdir().unwrap();
-    let database = format!("sqlite://{}?mode=rwc", folder.path().join("test.db").display());
-    let db = AnyPoolOptions::new()
-        .max_connections(4)
-        .connect(&database)
-        .await
-        .unwrap();
-    sqlx::migrate!("./migrations").run(&db).await.unwrap();
+    let database = format!("sqlite://{}", folder.path().join("test.db").display());
+    let store = Store::open(&database).await.unwrap();
     let applications = receivers.iter().zip(1..).map(|(receiver, id)| Application {
         callback_url: Some(receiver.url.clone()),
         callback_key: Secret::new("testkey"),
@@ -103,7 +96,12 @@ async fn fixture(receivers: &[&Receiver], outbound: AllowedNetworks) -> Fixture 
         ..Config::default()
     };
     let bus: SharedBus = std::sync::Arc::new(InProcess::new());
-    let shared = Shared::new(config, "node-1".parse().unwrap(), bus, applications.collect(), db);
+    let shared = Shared::new(
+        config,
+        ClusterNode::alone(bus, "node-1".parse().unwrap()),
+        applications.collect(),
+        store,
+    );
     let shutdown = CancellationToken::new();
     let callbacks = start(shared.clone(), shutdown.clone()).await.unwrap();
     Fixture {
@@ -125,16 +123,12 @@ impl Fixture {
 
     /// The states of the rows, when no row is on its first attempt any more.
     async fn settled(&self) -> Vec<(String, i64)> {
-        let db: &AnyPool = &self.shared.db;
         let states = async {
             loop {
-                let rows: Vec<(String, i64)> =
-                    sqlx::query_as("SELECT state, attempts FROM callback_outbox ORDER BY created_unix_ms")
-                        .fetch_all(db)
-                        .await
-                        .unwrap();
-                if rows.iter().all(|(_, attempts)| *attempts > 0) {
-                    return rows;
+                let mut rows = self.shared.store.newest_callbacks(1000).await.unwrap();
+                rows.reverse();
+                if rows.iter().all(|row| row.attempts > 0) {
+                    return rows.into_iter().map(|row| (row.state, row.attempts)).collect();
                 }
                 tokio::task::yield_now().await;
             }

@@ -3,11 +3,11 @@
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use rotunda_proto::bus::{BusExt, InProcess, SharedBus};
+use rotunda_bus::{BusExt, ClusterNode, InProcess, SharedBus};
 use rotunda_proto::config::Application;
 use rotunda_proto::sfu::{NodeInfo, node_key};
 use rotunda_proto::signaling::{Event, KickReason, MAX_MESSAGE_BYTES, Role};
-use sqlx::any::AnyPoolOptions;
+use rotunda_store::Store;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
@@ -26,8 +26,7 @@ struct Client(WebSocketStream<MaybeTlsStream<TcpStream>>);
 
 impl Server {
     async fn start(config: Config) -> Self {
-        sqlx::any::install_default_drivers();
-        let db = AnyPoolOptions::new().connect_lazy("sqlite::memory:").unwrap();
+        let store = Store::in_memory_unopened();
         let bus: SharedBus = Arc::new(InProcess::new());
         let node: rotunda_proto::ids::NodeId = "node-1".parse().unwrap();
         let info = NodeInfo {
@@ -39,7 +38,7 @@ impl Server {
         };
         bus.store(&node_key(&node), &info, None).await.unwrap();
         let application = Application::new(app(), KEY);
-        let shared = Shared::new(config, node, bus, vec![application], db);
+        let shared = Shared::new(config, ClusterNode::alone(bus, node), vec![application], store);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let url = format!("ws://{}/ws", listener.local_addr().unwrap());
         let router = socket_routes(shared.clone());

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use axum::extract::ws::Utf8Bytes;
 use metrics::gauge;
-use rotunda_proto::bus::BusExt;
+use rotunda_bus::BusExt;
+use rotunda_bus::lease::Own;
 use rotunda_proto::clock::Clock;
 use rotunda_proto::custom_message;
 use rotunda_proto::ids::{RoomId, RoomKey, TrackSource, UserId};
@@ -23,7 +24,7 @@ use tracing::{info, warn};
 
 use super::{explain, failure};
 use crate::refused_lines::RefusedLine;
-use crate::room::{Bulletin, Capacity, Entered, Room};
+use crate::room::{Bulletin, Capacity, Entered, Room, SeatsLeft};
 use crate::room_documents::Refused;
 use crate::room_messages::MessageLimiter;
 use crate::shared::Shared;
@@ -53,6 +54,10 @@ pub struct Membership {
     /// The state of the room that the client knows.
     known: Arc<RoomState>,
     _capacity: Option<Capacity>,
+    /// The incarnation under which this node is known.
+    own: watch::Receiver<Own>,
+    /// This node was declared dead, and the seats of its members were freed.
+    seats_lost: bool,
 }
 
 /// How a member leaves.
@@ -103,8 +108,12 @@ impl Membership {
         } = shared.rooms.enter(shared, &room, &user, role).await?;
         info!(room = %room.documents.room, "entered");
         gauge!("rotunda_signaling_members").increment(1.0);
+        let mut own = room.documents.cluster.own();
+        own.mark_unchanged();
         Ok(Self {
             media: Media::new(room.clone(), user),
+            own,
+            seats_lost: false,
             room,
             member,
             rights: MemberRights::new(role, rights),
@@ -157,7 +166,7 @@ impl Membership {
     async fn settle_publishing(&mut self) -> Result<(), ErrorBody> {
         self.media.set_ingress(self.publishing.sources()).await?;
         for source in self.publishing.seats_to_release() {
-            match self.room.documents.release_seat(&self.member.user, source).await {
+            match self.room.documents.release_seat(&self.member, source).await {
                 Ok(()) => self.publishing.handle_released(source),
                 Err(refused) => {
                     self.publishing.handle_release_failed(Clock.now());
@@ -182,7 +191,7 @@ impl Membership {
             return Err(codec_not_supported(line));
         }
         let seat = self.publishing.handle_seat_wanted(source);
-        let taken = self.room.documents.take_seat(&self.member.user, source, state).await;
+        let taken = self.room.documents.take_seat(&self.member, source, state).await;
         if let Err(refused) = taken {
             match refused {
                 Refused::Code(_) => self.publishing.handle_seat_refused(source, seat),
@@ -199,6 +208,22 @@ impl Membership {
         settled
     }
 
+    /// After this node was declared dead and has begun anew. A source without a seat is not let in any more.
+    async fn take_seats_again(&mut self) {
+        for source in self.publishing.sources().clone() {
+            let mut publishers = self.known.seats.publishers.iter();
+            let known = publishers.find(|publisher| publisher.user == self.member.user);
+            let state = known
+                .and_then(|publisher| publisher.track(source))
+                .unwrap_or(TrackState::On);
+            if let Err(error) = self.room.documents.take_seat(&self.member, source, state).await {
+                warn!(error = &error as &dyn std::error::Error, %source, "a seat was lost while this node was cut off");
+                self.publishing.end(source);
+            }
+        }
+        let _tried_again_later = self.settle_publishing().await;
+    }
+
     pub async fn unpublish(&mut self, source: TrackSource) -> Result<(), ErrorBody> {
         self.publishing.end(source);
         self.settle_publishing().await
@@ -206,7 +231,10 @@ impl Membership {
 
     pub async fn mute(&mut self, source: TrackSource, state: TrackState) -> Result<(), ErrorBody> {
         let documents = &self.room.documents;
-        documents.mute(&self.member.user, source, state).await.map_err(explain)
+        documents
+            .mute(self.member.holder.membership, source, state)
+            .await
+            .map_err(explain)
     }
 
     /// Answers an offer: a new session, or an ICE restart of the connected one. `client`: the kind of client.
@@ -288,11 +316,15 @@ impl Membership {
             },
             () = self.media.changed() => {}
             () = Clock.until(settle_at) => {}
+            Ok(()) = self.own.changed() => self.seats_lost = self.publishing.has_seats(),
         }
     }
 
     /// Applies the newest bulletin, updates the SFU's slots and answers messages for the client.
     pub async fn follow(&mut self) -> Vec<Message> {
+        if std::mem::take(&mut self.seats_lost) {
+            self.take_seats_again().await;
+        }
         let bulletin = self.bulletins.borrow_and_update().clone();
         let mut messages: Vec<Message> = self.rights.poll_event().map(Message::Own).into_iter().collect();
         if bulletin.after.number > self.known.number {
@@ -370,20 +402,15 @@ impl Membership {
 
     pub async fn leave(mut self, leaving: Leaving) {
         self.media.close().await;
-        let (room, user) = (&self.room, &self.member.user);
-        if self.publishing.has_seats() {
-            let released = match leaving {
-                Leaving::ForGood => room.documents.release_all_seats(user).await,
-                Leaving::CutOff { may_return_within } => {
-                    let until = Clock.unix() + may_return_within;
-                    room.documents.keep_cells(&self.member, until.as_millis() as u64).await
-                }
-            };
-            if let Err(error) = released {
-                warn!(error = &error as &dyn std::error::Error, "release the seats");
-            }
-        }
-        room.leave(self.member).await;
+        let seats = match leaving {
+            _ if !self.publishing.has_seats() => SeatsLeft::None,
+            Leaving::ForGood => SeatsLeft::Released,
+            Leaving::CutOff { may_return_within } => SeatsLeft::CellsKept {
+                until_unix_ms: (Clock.unix() + may_return_within).as_millis() as u64,
+            },
+        };
+        let room = &self.room;
+        room.leave(self.member, seats).await;
         info!(room = %room.documents.room, "left");
         gauge!("rotunda_signaling_members").decrement(1.0);
     }

@@ -3,12 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use bytes::Bytes;
-use rotunda_proto::bus::{BusError, SharedBus};
+use rotunda_bus::{BusError, Heard, SharedBus, Subscription};
 use rotunda_proto::ids::{SessionId, TrackSource, UserId};
 use rotunda_proto::sfu::{self, SlotMap};
 use rotunda_proto::signaling::{Event, MediaState};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tracing::warn;
 
 use super::desired::Desired;
@@ -24,7 +23,7 @@ pub struct Session {
     state: watch::Receiver<Option<MediaState>>,
     /// The state that the client knows.
     known: Option<MediaState>,
-    events: mpsc::Receiver<Bytes>,
+    events: Subscription,
     /// Events for the client that were not polled yet.
     new_events: Vec<Event>,
     /// The publishers in the audio slots, if the SFU chooses them.
@@ -66,10 +65,7 @@ impl Session {
     /// Resolves when there are new events or a new state. Cancel-safe.
     pub async fn changed(&mut self) {
         tokio::select! {
-            event = self.events.recv() => match event {
-                Some(event) => self.handle_event(&event),
-                None => std::future::pending().await,
-            },
+            heard = self.events.next() => self.handle_event(heard),
             changed = self.state.changed() => if changed.is_err() {
                 std::future::pending().await
             },
@@ -100,8 +96,8 @@ impl Session {
 
     /// The events for the client.
     pub fn poll_events(&mut self) -> Vec<Event> {
-        while let Ok(event) = self.events.try_recv() {
-            self.handle_event(&event);
+        while let Some(heard) = self.events.try_next() {
+            self.handle_event(heard);
         }
         std::mem::take(&mut self.new_events)
     }
@@ -148,13 +144,14 @@ impl Session {
         layers.chain(spatial_layers).chain(undecodable).collect()
     }
 
-    fn handle_event(&mut self, event: &Bytes) {
-        let event = match serde_json::from_slice(event) {
-            Ok(event) => event,
-            Err(error) => {
-                warn!(%error, "an event of the SFU could not be read");
-                return;
-            }
+    fn handle_event(&mut self, heard: Heard) {
+        let event = match heard {
+            Heard::Message(message) => message.parse(),
+            // Each event has a complete state, and comes again when that changes.
+            Heard::Lost => return,
+        };
+        let Some(event) = event else {
+            return warn!("an event of the SFU could not be read");
         };
         match event {
             sfu::Event::Quality { quality, .. } => self.new_events.push(Event::NetworkQuality { quality }),

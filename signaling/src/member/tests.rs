@@ -9,12 +9,12 @@ mod unconfirmed;
 
 use std::sync::Arc;
 
-use rotunda_proto::bus::{BusExt, SharedBus};
+use rotunda_bus::{BusExt, ClusterNode, InProcess, SharedBus};
 use rotunda_proto::config::{Application, Microphones};
 use rotunda_proto::ids::NodeId;
 use rotunda_proto::room::{Roster, info_key, key_prefix, roster_key};
 use rotunda_proto::sfu::{NodeInfo, node_key};
-use sqlx::any::AnyPoolOptions;
+use rotunda_store::Store;
 use tokio::time::advance;
 
 use super::*;
@@ -98,13 +98,17 @@ async fn node_for(max_microphones: Microphones) -> (Shared, Arc<FailingBus>) {
 }
 
 fn signaling_node(node: NodeId, bus: &SharedBus, max_microphones: Microphones) -> Shared {
-    sqlx::any::install_default_drivers();
-    let db = AnyPoolOptions::new().connect_lazy("sqlite::memory:").unwrap();
+    let store = Store::in_memory_unopened();
     let application = Application {
         max_microphones,
         ..Application::new(room().app, "")
     };
-    Shared::new(Config::default(), node, bus.clone(), vec![application], db)
+    Shared::new(
+        Config::default(),
+        ClusterNode::alone(bus.clone(), node),
+        vec![application],
+        store,
+    )
 }
 
 fn room() -> RoomKey {
@@ -115,18 +119,20 @@ fn room() -> RoomKey {
 }
 
 async fn log_in(shared: &Shared, user: &UserId) -> mpsc::Sender<ToMember> {
-    let (app, token) = (room().app, "token".to_owned());
+    let (app, token, id) = (room().app, "token".to_owned(), LoginId(rand::random()));
     let identity = Identity {
         app,
         user: user.clone(),
         token: token.clone(),
+        login: id,
     };
     let member = start(shared.clone(), identity);
     let login = Login {
+        id,
         token,
         member: member.clone(),
     };
-    shared.registry.take_over(app, user, login).await;
+    crate::logins::take_over(shared, app, user, login).await;
     member
 }
 
@@ -179,8 +185,8 @@ async fn a_member_without_a_connection_leaves_after_thirty_seconds_and_not_befor
     test.pass(2).await;
     test.member.closed().await;
     assert!(!test.is_in_the_room().await);
-    let left = test.bus.watch(&key_prefix(&test.room)).await.unwrap().try_recv();
-    assert!(left.is_err(), "nothing of the room is left: {left:?}");
+    let left = test.bus.list(&key_prefix(&test.room)).await.unwrap();
+    assert!(left.is_empty(), "nothing of the room is left: {left:?}");
     assert!(test.bus.get(&info_key(&test.room)).await.unwrap().is_none());
 }
 

@@ -1,18 +1,14 @@
 //! Follows a room on the bus: its documents, its mix and the SFU's events, as one state.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use bytes::Bytes;
-use metrics::counter;
-use rotunda_proto::bus::{BusError, Change, Revision};
-use rotunda_proto::clock::Clock;
+use rotunda_bus::{BusError, Change, Heard, Message, Revision, Subscription, Watch, WatchEvent};
 use rotunda_proto::ids::SessionId;
 use rotunda_proto::mix;
-use rotunda_proto::room::key_prefix;
+use rotunda_proto::room::{count_key, info_key, key_prefix, roster_key};
 use rotunda_proto::sfu::{Event, events_subject};
 use rotunda_proto::signaling::MediaState;
-use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
@@ -21,21 +17,27 @@ use crate::view::RoomState;
 
 /// Most time that entering members wait until the watch delivers the documents that were written for them.
 const CATCH_UP_WITHIN: Duration = Duration::from_secs(1);
-/// If a watch cannot be opened, the next attempt comes after this time.
-const OPEN_AGAIN: Duration = Duration::from_secs(1);
 
 pub struct Feed {
     documents: RoomDocuments,
     state: RoomState,
+    seen: Written,
     watches: Watches,
-    /// When a lost watch is opened again, after a failed attempt.
-    open_at: Option<Instant>,
 }
 
 struct Watches {
-    documents: mpsc::Receiver<Change>,
-    mixes: mpsc::Receiver<Change>,
-    sfu: mpsc::Receiver<Bytes>,
+    documents: Watch,
+    mixes: Watch,
+    sfu: Subscription,
+}
+
+/// Revisions of the documents that the room's task writes; of one that is not there, None. Each document has its own, because
+/// changes of different documents may come in another order than they were made.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Written {
+    pub count: Option<Revision>,
+    pub info: Option<Revision>,
+    pub roster: Option<Revision>,
 }
 
 /// The SFU reports that a session's media is connected or has ended.
@@ -46,15 +48,18 @@ pub struct SessionState {
 
 impl Feed {
     /// Begins to follow the room, and reads its documents.
+    ///
+    /// Errors: also when the documents do not come, because the bus is away.
     pub async fn open(documents: RoomDocuments) -> Result<Self, BusError> {
         let watches = Watches::open(&documents).await?;
         let mut feed = Self {
             documents,
             state: RoomState::default(),
+            seen: Written::default(),
             watches,
-            open_at: None,
         };
-        feed.read_present_documents();
+        let known = timeout(CATCH_UP_WITHIN, feed.take_snapshot()).await;
+        known.map_err(|_| BusError::Away)?;
         Ok(feed)
     }
 
@@ -71,30 +76,28 @@ impl Feed {
     /// Applies the next change. Answers a change that concerns only one session. Cancel-safe.
     pub async fn changed(&mut self) -> Option<SessionState> {
         tokio::select! {
-            change = self.watches.documents.recv() => match change {
-                Some(change) => self.state.apply(&change),
-                None => self.open_again().await,
+            event = self.watches.documents.next() => self.handle_document(event),
+            event = self.watches.mixes.next() => if let WatchEvent::Change(change) = event {
+                self.state.apply(&change);
             },
-            change = self.watches.mixes.recv() => match change {
-                Some(change) => self.handle_mix(&change),
-                None => self.open_again().await,
+            heard = self.watches.sfu.next() => match heard {
+                Heard::Message(message) => return self.handle_sfu(&message),
+                // Speakers come again and again. The end of a session is noticed with the next command for it.
+                Heard::Lost => {}
             },
-            Some(event) = self.watches.sfu.recv() => return self.handle_sfu(&event),
         }
         None
     }
 
-    /// Applies changes until this revision has arrived, for at most a second.
-    pub async fn catch_up(&mut self, revision: Revision) {
+    /// Takes changes in until those that were written are among them, or for a second.
+    pub async fn catch_up(&mut self, written: Written) {
         let follow = async {
-            while let Ok(change) = self.watches.documents.try_recv() {
-                self.state.apply(&change);
+            while let Some(event) = self.watches.documents.try_next() {
+                self.handle_document(event);
             }
-            while self.state.revision < revision {
-                match self.watches.documents.recv().await {
-                    Some(change) => self.state.apply(&change),
-                    None => self.open_again().await,
-                }
+            while !self.seen.includes(written) {
+                let event = self.watches.documents.next().await;
+                self.handle_document(event);
             }
         };
         if timeout(CATCH_UP_WITHIN, follow).await.is_err() {
@@ -102,50 +105,24 @@ impl Feed {
         }
     }
 
-    /// The bus has closed a watch that was too slow.
-    async fn open_again(&mut self) {
-        loop {
-            // It is kept here, as a caller may drop this future and call again.
-            if let Some(at) = self.open_at {
-                Clock.sleep_until(at).await;
-            }
-            match Watches::open(&self.documents).await {
-                Ok(watches) => {
-                    counter!("rotunda_signaling_watches_lost_total").increment(1);
-                    (self.watches, self.open_at) = (watches, None);
-                    // A watch does not report documents that are gone, so none of the old state is kept.
-                    self.state = RoomState {
-                        number: self.state.number,
-                        speakers: self.state.speakers.clone(),
-                        messages: self.state.messages.clone(),
-                        ..RoomState::default()
-                    };
-                    return self.read_present_documents();
-                }
-                Err(error) => warn!(error = &error as &dyn std::error::Error, "watch a room again"),
-            }
-            self.open_at = Some(Clock.now() + OPEN_AGAIN);
+    async fn take_snapshot(&mut self) {
+        for change in self.watches.documents.snapshot().await {
+            self.handle_document(WatchEvent::Change(change));
         }
-    }
-
-    fn read_present_documents(&mut self) {
-        while let Ok(change) = self.watches.documents.try_recv() {
+        for change in self.watches.mixes.snapshot().await {
             self.state.apply(&change);
         }
-        while let Ok(change) = self.watches.mixes.try_recv() {
-            self.handle_mix(&change);
+    }
+
+    fn handle_document(&mut self, event: WatchEvent) {
+        if let WatchEvent::Change(change) = event {
+            self.seen.handle_change(&self.documents, &change);
+            self.state.apply(&change);
         }
     }
 
-    fn handle_mix(&mut self, change: &Change) {
-        // The prefix of room 10 is one of room 1001 too.
-        if change.key == mix::running_key(&self.documents.room) {
-            self.state.apply(change);
-        }
-    }
-
-    fn handle_sfu(&mut self, event: &[u8]) -> Option<SessionState> {
-        match serde_json::from_slice(event) {
+    fn handle_sfu(&mut self, message: &Message) -> Option<SessionState> {
+        match serde_json::from_slice(&message.payload) {
             Ok(Event::Connected { session, .. }) => {
                 let state = MediaState::Connected;
                 return Some(SessionState { session, state });
@@ -177,5 +154,48 @@ impl Watches {
             mixes: bus.watch(&mix::running_key(room)).await?,
             sfu: bus.subscribe(&events_subject(room)).await?,
         })
+    }
+}
+
+impl Written {
+    fn handle_change(&mut self, documents: &RoomDocuments, change: &Change) {
+        let room = &documents.room;
+        for (key, seen) in [
+            (count_key(room), &mut self.count),
+            (info_key(room), &mut self.info),
+            (roster_key(room), &mut self.roster),
+        ] {
+            if change.key == key {
+                *seen = (*seen).max(Some(change.revision));
+            }
+        }
+    }
+
+    fn includes(self, written: Self) -> bool {
+        self.count >= written.count && self.info >= written.info && self.roster >= written.roster
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_newer_revision_of_one_document_does_not_stand_for_another() {
+        let written = Written {
+            count: Some(Revision(7)),
+            info: None,
+            roster: Some(Revision(8)),
+        };
+        let roster_alone = Written {
+            roster: Some(Revision(9)),
+            ..Written::default()
+        };
+        assert!(!roster_alone.includes(written));
+        let both = Written {
+            count: Some(Revision(7)),
+            ..roster_alone
+        };
+        assert!(both.includes(written));
     }
 }

@@ -43,7 +43,20 @@ pub enum ToRoom {
     Enter(Box<Entering>),
     Leave {
         member: RosterMember,
+        seats: SeatsLeft,
         left: oneshot::Sender<()>,
+    },
+}
+
+/// What becomes of the seats of a member who leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SeatsLeft {
+    /// There are none.
+    None,
+    Released,
+    /// Released; mixes keep the member's cells until a time.
+    CellsKept {
+        until_unix_ms: u64,
     },
 }
 
@@ -130,7 +143,7 @@ impl Rooms {
         rooms.insert(key.clone(), inbox.clone());
         let documents = RoomDocuments {
             bus: shared.bus.clone(),
-            node: shared.node.clone(),
+            cluster: shared.cluster.clone(),
             room: key.clone(),
             microphones: shared.applications.microphones(key.app),
         };
@@ -166,10 +179,11 @@ impl Room {
         self.front.subscribe()
     }
 
-    /// Returns when the member has left.
-    pub async fn leave(&self, member: RosterMember) {
+    /// Returns when it is so, or will be when the bus is back.
+    pub async fn leave(&self, member: RosterMember, seats: SeatsLeft) {
         let (left, done) = oneshot::channel();
-        if self.inbox.send(ToRoom::Leave { member, left }).await.is_ok() {
+        let leave = ToRoom::Leave { member, seats, left };
+        if self.inbox.send(leave).await.is_ok() {
             let _done_or_ended = done.await;
         }
     }

@@ -264,7 +264,7 @@ mod tests {
         let seats = |state: TrackState| {
             let mut seats = Seats::default();
             for user in &publishers {
-                seats::take(&mut seats, Default::default(), user, TrackSource::Camera, state).unwrap();
+                seats::take_alone(&mut seats, Default::default(), user, TrackSource::Camera, state).unwrap();
             }
             Arc::new(seats)
         };

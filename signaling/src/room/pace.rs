@@ -120,7 +120,7 @@ mod tests {
         assert_eq!(urgency(&known, &now), Urgency::Members);
         let mut seats = rotunda_proto::room::Seats::default();
         let on = rotunda_proto::room::TrackState::On;
-        crate::seats::take(
+        crate::seats::take_alone(
             &mut seats,
             Default::default(),
             &"ann".parse().unwrap(),

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use rotunda_bus::lease::Own;
 use rotunda_proto::clock::Clock;
 use rotunda_proto::signaling::{ErrorCode, Role};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -13,6 +14,7 @@ use super::kept_cells::KeptCells;
 use super::notification_groups::NotificationGroups;
 use super::presence::{Admitted, Presence, refuse};
 use super::{Entered, Entering, Room, ToRoom};
+use crate::member::error_of;
 use crate::room_documents::{Refused, RoomDocuments};
 use crate::view::RoomState;
 
@@ -33,14 +35,18 @@ struct RoomTask {
     kept_cells: KeptCells,
     /// When this node's part of the documents is written again, after a failed write.
     repair_at: Option<Instant>,
+    /// The incarnation under which this node is known.
+    own: watch::Receiver<Own>,
 }
 
 /// Runs until the last member has left. `inbox`: the way to `queue`, for members who leave.
 pub async fn run(documents: RoomDocuments, inbox: mpsc::Sender<ToRoom>, queue: mpsc::Receiver<ToRoom>) {
     match Feed::open(documents.clone()).await {
         Ok(feed) => RoomTask::new(documents, inbox, feed).run(queue).await,
-        // The end of this task drops the waiting requests, and their members try again.
-        Err(error) => warn!(error = &error as &dyn std::error::Error, "watch a room"),
+        Err(error) => {
+            warn!(error = &error as &dyn std::error::Error, "watch a room");
+            refuse_all(queue, error_of(&error)).await;
+        }
     }
 }
 
@@ -48,6 +54,8 @@ impl RoomTask {
     fn new(documents: RoomDocuments, inbox: mpsc::Sender<ToRoom>, feed: Feed) -> Self {
         let state = Arc::new(RoomState::default());
         let groups = NotificationGroups::new(&state);
+        let mut own = documents.cluster.own();
+        own.mark_unchanged();
         let room = Room {
             documents: documents.clone(),
             inbox,
@@ -62,6 +70,7 @@ impl RoomTask {
             groups,
             kept_cells: KeptCells::default(),
             repair_at: None,
+            own,
         }
     }
 
@@ -78,6 +87,8 @@ impl RoomTask {
                 news = self.feed.changed() => if let Some(SessionState { session, state }) = news {
                     self.room.set_session(session, state);
                 },
+                // What this node had written has been cleaned up under its incarnation of before.
+                Ok(()) = self.own.changed() => self.repair_at = Some(clock.now()),
                 () = Clock.until(next) => {}
                 () = Clock.until(self.repair_at) => self.commit(Vec::new()).await,
                 () = Clock.until(self.kept_cells.due_at()) => self.drop_expired_cells().await,
@@ -111,8 +122,8 @@ impl RoomTask {
         for message in batch.drain(..) {
             match message {
                 ToRoom::Enter(one) => entering.push(*one),
-                ToRoom::Leave { member, left } => {
-                    self.presence.remove(member);
+                ToRoom::Leave { member, seats, left } => {
+                    self.presence.leave(member, seats);
                     leaving.push(left);
                 }
             }
@@ -124,11 +135,18 @@ impl RoomTask {
     /// Writes the members who are here now. Entering members are admitted after every document was written, or refused.
     async fn commit(&mut self, entering: Vec<Entering>) {
         self.repair_at = None;
+        if let Err(error) = self.presence.release_seats().await {
+            warn!(
+                error = &error as &dyn std::error::Error,
+                "release the seats of who has left; it is tried again"
+            );
+            self.repair_at = Some(Clock.now() + TRY_AGAIN);
+        }
         let mut admitted = Vec::new();
         let roster = self.feed.state().roster.clone();
         match self.presence.write(&roster, entering, &mut admitted).await {
-            Ok(revision) => {
-                self.feed.catch_up(revision).await;
+            Ok(written) => {
+                self.feed.catch_up(written).await;
                 self.show();
                 admitted.into_iter().for_each(|one| self.admit(one));
             }
@@ -137,7 +155,7 @@ impl RoomTask {
                     Refused::Code(code) => code,
                     Refused::Bus(error) => {
                         warn!(error = &error as &dyn std::error::Error, "write the members of a room");
-                        ErrorCode::Internal
+                        error_of(&error)
                     }
                 };
                 for Admitted { member, entering } in admitted {
@@ -185,6 +203,17 @@ impl RoomTask {
             // The member has left while waiting; the next write removes them again.
             self.presence.remove(member);
             self.repair_at = Some(Clock.now());
+        }
+    }
+}
+
+/// Answers those who wait for a room that cannot be followed.
+async fn refuse_all(mut queue: mpsc::Receiver<ToRoom>, code: ErrorCode) {
+    queue.close();
+    while let Some(message) = queue.recv().await {
+        match message {
+            ToRoom::Enter(entering) => refuse(*entering, code),
+            ToRoom::Leave { left, .. } => tell_left(left),
         }
     }
 }

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use rotunda_proto::bus::{BusExt, SharedBus};
+use rotunda_bus::{BusExt, ClusterNode, Incarnation, SharedBus};
 use rotunda_proto::ids::{NodeId, TrackSource};
 use rotunda_proto::room::{MAX_MEMBERS, MemberCounts, Roster, Seats, TrackState, count_key, roster_key, seats_key};
 use rotunda_proto::sfu::{self, NodeInfo, events_subject, node_key};
-use sqlx::any::AnyPoolOptions;
+use rotunda_store::Store;
 use tokio::time::timeout;
 
 use super::*;
@@ -28,8 +28,7 @@ impl Test {
     }
 
     async fn with(config: Config) -> Self {
-        sqlx::any::install_default_drivers();
-        let db = AnyPoolOptions::new().connect_lazy("sqlite::memory:").unwrap();
+        let store = Store::in_memory_unopened();
         let bus = Arc::new(FailingBus::default());
         let node: NodeId = "node-1".parse().unwrap();
         let info = NodeInfo {
@@ -41,7 +40,7 @@ impl Test {
         };
         bus.store(&node_key(&node), &info, None).await.unwrap();
         let shared_bus: SharedBus = bus.clone();
-        let shared = Shared::new(config, node, shared_bus, Vec::new(), db);
+        let shared = Shared::new(config, ClusterNode::alone(shared_bus, node), Vec::new(), store);
         let key = RoomKey {
             app: rotunda_proto::ids::SdkAppId::try_from(1).unwrap(),
             room: serde_json::from_str("1001").unwrap(),
@@ -70,7 +69,7 @@ impl Test {
 
     /// Another node writes its number of members.
     async fn elsewhere(&self, members: u64) {
-        let by_node = BTreeMap::from([("node-2".parse().unwrap(), members)]);
+        let by_node = BTreeMap::from([(Incarnation::new("node-2".parse().unwrap(), 1), members)]);
         let counts = MemberCounts { by_node };
         self.bus.store(&count_key(&self.key), &counts, None).await.unwrap();
     }
@@ -108,11 +107,11 @@ async fn a_member_who_enters_is_in_the_roster_and_the_last_one_to_leave_ends_the
         .map(|member| member.user.as_str())
         .collect();
     assert_eq!(shown, ["ann", "bob"]);
-    ann.room.leave(ann.member).await;
+    ann.room.leave(ann.member, SeatsLeft::None).await;
     assert_eq!((test.counted().await, test.roster().await), (1, vec!["bob".to_owned()]));
-    bob.room.leave(bob.member).await;
-    let left = test.bus.watch("rooms.").await.unwrap().try_recv();
-    assert!(left.is_err(), "nothing of the room is left: {left:?}");
+    bob.room.leave(bob.member, SeatsLeft::None).await;
+    let left = test.bus.list("rooms.").await.unwrap();
+    assert!(left.is_empty(), "nothing of the room is left: {left:?}");
     assert_eq!(
         test.enter("cat").await.unwrap().state.member_count,
         1,
@@ -125,7 +124,7 @@ async fn a_failed_enter_is_undone_completely() {
     let test = Test::new().await;
     let _ann = test.enter("ann").await.unwrap();
     test.bus.set_fault(Some(Fault::Refuses(".roster")));
-    assert_eq!(code(test.enter("bob").await), Some(ErrorCode::Internal));
+    assert_eq!(code(test.enter("bob").await), Some(ErrorCode::TryLater));
     assert_eq!(test.counted().await, 1, "only ann is counted");
     test.bus.set_fault(None);
     assert_eq!(test.enter("cat").await.unwrap().state.member_count, 2);
@@ -159,7 +158,7 @@ async fn fifty_thousand_enter_the_next_is_refused_and_the_window_always_has_the_
     assert_eq!(test.roster().await, window(0));
     for _ in 0..10 {
         let Entered { room, member, .. } = members.remove(0);
-        room.leave(member).await;
+        room.leave(member, SeatsLeft::None).await;
     }
     assert_eq!(test.roster().await, window(10), "the next ten moved in, oldest first");
     assert_eq!(test.counted().await, MAX_MEMBERS - 10);
@@ -177,16 +176,16 @@ async fn a_full_node_refuses_members_until_one_leaves() {
     let Entered {
         room, member, capacity, ..
     } = ann;
-    room.leave(member).await;
+    room.leave(member, SeatsLeft::None).await;
     drop(capacity);
     test.enter("bob").await.unwrap();
 }
 
 #[tokio::test]
-async fn a_watcher_that_was_closed_is_opened_again() {
+async fn a_room_that_falls_behind_the_documents_ends_up_with_the_last_of_them() {
     let test = Test::new().await;
     let ann = test.enter("ann").await.unwrap();
-    // More changes than a watcher's queue holds, without a turn for the room's task in between.
+    // Without a turn for the room's task in between.
     let mut document = Seats::default();
     for number in 0..5_000_u32 {
         let state = if number % 2 == 0 {
@@ -194,7 +193,7 @@ async fn a_watcher_that_was_closed_is_opened_again() {
         } else {
             TrackState::Muted
         };
-        seats::take(
+        seats::take_alone(
             &mut document,
             Default::default(),
             &"bob".parse().unwrap(),

@@ -23,7 +23,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any};
 use metrics::counter;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use rotunda_proto::bus::BusExt;
+use rotunda_bus::BusExt;
 use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::{RoomKey, UserId};
 use rotunda_proto::room::{Seats, seats_key};

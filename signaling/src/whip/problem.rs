@@ -78,13 +78,13 @@ impl Problem {
 
 /// The same refusals as over the WebSocket, with the same codes.
 impl From<ErrorBody> for Problem {
-    fn from(ErrorBody { code, message }: ErrorBody) -> Self {
+    fn from(ErrorBody { code, message, .. }: ErrorBody) -> Self {
         let (status, retry) = match code {
             ErrorCode::TooManyAudioPublishers | ErrorCode::TooManyVideoPublishers => (StatusCode::CONFLICT, Retry::No),
             ErrorCode::BadSdp => (StatusCode::UNPROCESSABLE_ENTITY, Retry::No),
             ErrorCode::CodecNotSupported => (StatusCode::NOT_ACCEPTABLE, Retry::No),
             ErrorCode::NotPermitted | ErrorCode::PrivateMapKeyInvalid => (StatusCode::FORBIDDEN, Retry::No),
-            ErrorCode::NoMediaNode | ErrorCode::NodeFull | ErrorCode::RoomFull => {
+            ErrorCode::NoMediaNode | ErrorCode::NodeFull | ErrorCode::RoomFull | ErrorCode::TryLater => {
                 (StatusCode::SERVICE_UNAVAILABLE, RETRY)
             }
             ErrorCode::Internal => (StatusCode::INTERNAL_SERVER_ERROR, Retry::No),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use metrics::gauge;
-use rotunda_proto::ids::{RoomKey, TrackSource, UserId};
+use rotunda_proto::ids::{LoginId, RoomKey, TrackSource, UserId};
 use rotunda_proto::room::TrackState;
 use rotunda_proto::room_ticket::Rights;
 use rotunda_proto::sfu::{Client, Lines, VideoWant};
@@ -18,6 +18,7 @@ use tracing::{Instrument, info, info_span, warn};
 use super::fragment::{self, Credentials};
 use super::offer::Offer;
 use super::problem::Problem;
+use crate::logins;
 use crate::member::membership::{Leaving, Membership, Message, codec_not_supported};
 use crate::member::{ToMember, explain};
 use crate::refused_lines::refused_lines;
@@ -143,13 +144,16 @@ async fn run(
     // Dropped last: a newer login waits for it to close.
     let (member, inbox) = mpsc::channel(QUEUE);
     let owner = opening.claim.clone();
+    let id = LoginId(rand::random());
     let login = Login {
+        id,
         token: token.clone(),
         member,
+        told: false,
     };
-    shared.registry.take_over(owner.app, &owner.user, login).await;
+    logins::take_over(&shared, owner.app, &owner.user, login).await;
     let inbox = serve(&shared, &resources, opening, inbox, reply).await;
-    shared.registry.remove(owner.app, &owner.user, &token);
+    logins::forget(&shared, owner.app, &owner.user, &token, id).await;
     drop(inbox);
 }
 

@@ -17,7 +17,7 @@ async fn a_database_of_before_keeps_its_rows() {
     let migrator = sqlx::migrate::Migrator::new(std::path::Path::new("migrations/sqlite"))
         .await
         .unwrap();
-    for migration in migrator.iter().take(2) {
+    for migration in migrator.iter().take(5) {
         sqlx::raw_sql(sqlx::AssertSqlSafe(migration.sql.as_str().to_owned()))
             .execute(&mut old)
             .await
@@ -39,8 +39,8 @@ async fn a_database_of_before_keeps_its_rows() {
             .unwrap();
     }
     sqlx::query(
-        "INSERT INTO recordings (file_id, name, state, format, size_bytes, duration_ms, started_unix_us, url, file) \
-         VALUES ('1', 'old.mp4', 'ready', 'mp4', 1, 2, 3, 'u', '{}')",
+        "INSERT INTO recordings (file_id, name, state, format, size_bytes, duration_ms, started_unix_us, url, file, app) \
+         VALUES ('1', 'old.mp4', 'ready', 'mp4', 1, 2, 3, 'u', '{}', 7)",
     )
     .execute(&mut old)
     .await
@@ -48,7 +48,8 @@ async fn a_database_of_before_keeps_its_rows() {
     old.close().await.unwrap();
     let store = Store::open(&url).await.unwrap();
     assert_eq!(store.engine(), Engine::Sqlite);
-    assert_eq!(store.newest_files(10).await.unwrap()[0].name, "old.mp4");
+    let app = 7.try_into().unwrap();
+    assert_eq!(store.newest_files(app, 10).await.unwrap()[0].name, "old.mp4");
     store.close().await;
     Store::open(&url).await.unwrap();
 }

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
 use axum::http::StatusCode;
-use rotunda_proto::bus::BusError;
+use rotunda_bus::BusError;
 use rotunda_proto::room::Permissions;
 use rotunda_proto::room_ticket::Rights;
 

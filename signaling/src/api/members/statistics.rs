@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use rotunda_proto::bus::{BusError, BusExt};
+use rotunda_bus::{BusError, BusExt};
 use rotunda_proto::room::{RoomInfo, info_key};
 use rotunda_proto::sfu::{self, Command};
 use rotunda_proto::statistics::Statistics;

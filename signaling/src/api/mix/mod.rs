@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use metrics::counter;
-use rotunda_proto::bus::{BusError, BusExt};
+use rotunda_bus::{BusError, BusExt};
 use rotunda_proto::clock::Clock;
 use rotunda_proto::config::Application;
 use rotunda_proto::ids::{NodeId, RoomKey, SdkAppId};
@@ -161,11 +161,8 @@ impl Mixes {
     }
 
     async fn any_mcu(&self) -> Result<NodeId, ApiError> {
-        let mut nodes = self.shared.bus.watch(NODES_PREFIX).await.map_err(bus)?;
-        let key = nodes.try_recv().map(|change| change.key).ok();
-        let node = key
-            .as_deref()
-            .and_then(|key| key.strip_prefix(NODES_PREFIX)?.parse().ok());
+        let nodes = self.shared.bus.documents::<NodeId>(NODES_PREFIX).await.map_err(bus)?;
+        let node = nodes.into_iter().next();
         node.ok_or_else(|| ApiError::new("ResourceInsufficient.RequestRejection", "no mixing server is available"))
     }
 

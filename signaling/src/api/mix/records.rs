@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use metrics::counter;
-use rotunda_proto::bus::{BusError, BusExt};
+use rotunda_bus::{BusError, BusExt, Heard};
 use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::{RecordId, RoomKey, StreamId};
 use rotunda_proto::mix::{EVENTS_SUBJECT, Event, RunningMix, StopReason, running_key};
-use sqlx::AnyPool;
+use rotunda_store::{MixTaskEnd, MixTaskRow, StoreError};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
@@ -29,19 +29,25 @@ pub async fn follow(shared: Shared, shutdown: CancellationToken) -> Result<JoinH
     Ok(tokio::spawn(async move {
         let mut running: HashMap<RoomKey, Running> = HashMap::new();
         loop {
-            let event = tokio::select! {
+            let event: Heard = tokio::select! {
                 () = shutdown.cancelled() => return,
-                event = events.recv() => event,
+                heard = events.next() => heard,
             };
-            let Some(event) = event else { return };
-            let written = match serde_json::from_slice(&event) {
-                Ok(Event::Started { room, .. }) => {
+            let event = match event {
+                Heard::Message(message) => message.parse(),
+                Heard::Lost => {
+                    warn!("events of mixes were lost; their rows may miss an end");
+                    None
+                }
+            };
+            let written = match event {
+                Some(Event::Started { room, .. }) => {
                     let id = Uuid::new_v4().to_string();
                     let at = Clock.unix();
                     running.insert(room.clone(), Running { id: id.clone(), at });
                     started(&shared, &id, &room, at).await
                 }
-                Ok(Event::Stopped {
+                Some(Event::Stopped {
                     room,
                     stream_id,
                     reason,
@@ -52,11 +58,11 @@ pub async fn follow(shared: Shared, shutdown: CancellationToken) -> Result<JoinH
                         tell_of_replaced(&shared, &room, &stream_id, record.as_ref(), by, started).await;
                     }
                     match ran {
-                        Some(Running { id, .. }) => stopped(&shared.db, &id, &reason).await,
+                        Some(Running { id, .. }) => stopped(&shared, &id, &reason).await,
                         None => Ok(()),
                     }
                 }
-                Ok(Event::Health { .. } | Event::NotMixable { .. }) | Err(_) => Ok(()),
+                Some(Event::Health { .. } | Event::NotMixable { .. }) | None => Ok(()),
             };
             if let Err(error) = written {
                 error!(error = &error as &dyn std::error::Error, "write a mix task's row");
@@ -90,24 +96,26 @@ async fn tell_of_replaced(
     }
 }
 
-async fn started(shared: &Shared, id: &str, room: &RoomKey, at: Duration) -> Result<(), sqlx::Error> {
+async fn started(shared: &Shared, id: &str, room: &RoomKey, at: Duration) -> Result<(), StoreError> {
     let running = shared.bus.load::<RunningMix>(&running_key(room)).await.ok().flatten();
     let Some((RunningMix { spec, .. }, _)) = running else {
         return Ok(());
     };
-    let json = serde_json::to_string(&spec).unwrap_or_default();
-    sqlx::query("INSERT INTO mix_tasks (id, room, stream_id, spec, started_unix_ms) VALUES ($1, $2, $3, $4, $5)")
-        .bind(id)
-        .bind(room.to_string())
-        .bind(spec.stream_id.to_string())
-        .bind(json)
-        .bind(at.as_millis() as i64)
-        .execute(&shared.db)
-        .await?;
-    Ok(())
+    let task = MixTaskRow {
+        id: id.to_owned(),
+        application_id: room.app.get().into(),
+        room: room.to_string(),
+        stream_id: spec.stream_id.to_string(),
+        spec: serde_json::to_string(&spec).unwrap_or_default(),
+        origin: "api".to_owned(),
+        started_unix_ms: at.as_millis() as i64,
+        ended_unix_ms: None,
+        end_reason: None,
+    };
+    shared.store.start_mix_task(&task).await
 }
 
-async fn stopped(db: &AnyPool, id: &str, reason: &StopReason) -> Result<(), sqlx::Error> {
+async fn stopped(shared: &Shared, id: &str, reason: &StopReason) -> Result<(), StoreError> {
     let reason = match reason {
         StopReason::Asked => "asked".to_owned(),
         StopReason::Replaced { by, .. } => format!("replaced: {by}"),
@@ -115,11 +123,9 @@ async fn stopped(db: &AnyPool, id: &str, reason: &StopReason) -> Result<(), sqlx
         StopReason::Shutdown => "shutdown".to_owned(),
         StopReason::Failed { message } => format!("failed: {message}"),
     };
-    sqlx::query("UPDATE mix_tasks SET ended_unix_ms = $1, end_reason = $2 WHERE id = $3")
-        .bind(Clock.unix().as_millis() as i64)
-        .bind(reason)
-        .bind(id)
-        .execute(db)
-        .await?;
-    Ok(())
+    let end = MixTaskEnd {
+        at: Clock.unix(),
+        reason,
+    };
+    shared.store.end_mix_task(id, &end).await
 }

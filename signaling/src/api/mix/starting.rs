@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use rotunda_proto::bus::{BusError, BusExt, SharedBus};
+use rotunda_bus::{BusError, BusExt, SharedBus};
 use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::{RecordId, RoomKey, StreamId};
 use rotunda_proto::mix::MixSpec;

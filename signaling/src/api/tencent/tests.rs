@@ -4,11 +4,11 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use hmac::{Hmac, Mac};
-use rotunda_proto::bus::{InProcess, SharedBus};
+use rotunda_bus::{ClusterNode, InProcess, SharedBus};
 use rotunda_proto::clock::Clock;
 use rotunda_proto::config::{Application, Secret};
+use rotunda_store::Store;
 use sha2::{Digest, Sha256};
-use sqlx::any::AnyPoolOptions;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
@@ -19,8 +19,7 @@ use crate::config::{Config, Process};
 const SECRET: &str = "secret";
 
 async fn start(process: Process) -> SocketAddr {
-    sqlx::any::install_default_drivers();
-    let db = AnyPoolOptions::new().connect_lazy("sqlite::memory:").unwrap();
+    let store = Store::in_memory_unopened();
     let bus: SharedBus = Arc::new(InProcess::new());
     let application = Application {
         secret_id: "AKID".into(),
@@ -31,7 +30,12 @@ async fn start(process: Process) -> SocketAddr {
         process,
         ..Config::default()
     };
-    let shared = Shared::new(config, "node-1".parse().unwrap(), bus, vec![application], db);
+    let shared = Shared::new(
+        config,
+        ClusterNode::alone(bus, "node-1".parse().unwrap()),
+        vec![application],
+        store,
+    );
     let mixes = Arc::new(Mixes::new(shared.clone()));
     let routes = router(shared, mixes, axum::routing::get(|| async { "index" }));
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();

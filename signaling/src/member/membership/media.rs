@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use metrics::counter;
 use rand::Rng;
-use rotunda_proto::bus::{BusExt, SharedBus};
+use rotunda_bus::{BusExt, SharedBus};
 use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::{SessionId, TrackSource, UserId};
 use rotunda_proto::sfu::{self, Client, Command, ControlError, MEMBER_AUDIO_SLOTS, SlotMap, Standing};
@@ -394,6 +394,7 @@ fn unconfirmed() -> ErrorBody {
         code: ErrorCode::NoMediaNode,
         message: "the media server has not confirmed the change yet; the server repeats it every second until it does"
             .to_owned(),
+        retry_after_ms: None,
     }
 }
 
@@ -407,6 +408,7 @@ fn refused(error: &ControlError) -> ErrorBody {
     ErrorBody {
         code,
         message: error.to_string(),
+        retry_after_ms: None,
     }
 }
 
@@ -415,5 +417,6 @@ pub fn codec_not_supported(line: &RefusedLine) -> ErrorBody {
     ErrorBody {
         code: ErrorCode::CodecNotSupported,
         message: line.to_string(),
+        retry_after_ms: None,
     }
 }

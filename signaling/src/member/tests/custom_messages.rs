@@ -1,5 +1,6 @@
 //! Custom messages by signaling, for members with and without a data channel.
 
+use rotunda_bus::Heard;
 use rotunda_proto::custom_message::CustomMessage;
 use rotunda_proto::sfu;
 use rotunda_proto::signaling::MediaState;
@@ -70,7 +71,10 @@ async fn a_custom_message_by_signaling_reaches_members_with_and_without_a_data_c
         Err(ErrorCode::CustomMessageTooLarge)
     );
     assert_eq!(ann.ask(send(7, "aGk=")).await, Ok(Reply::Done {}));
-    let event: sfu::Event = serde_json::from_slice(&told.recv().await.unwrap()).unwrap();
+    let Heard::Message(heard) = told.next().await else {
+        panic!("nothing is lost")
+    };
+    let event: sfu::Event = heard.parse().unwrap();
     let message = CustomMessage::new(&"ann".parse().unwrap(), 7, 1, b"hi");
     assert_eq!(sfu::Event::CustomMessage { message }, event);
     let mut refused = 0;

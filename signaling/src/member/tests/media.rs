@@ -1,5 +1,6 @@
 //! A member and the SFU; the test stands in for the SFU.
 
+use rotunda_bus::Heard;
 use rotunda_proto::custom_message::CustomMessage;
 use rotunda_proto::ids::{SessionId, TrackSource};
 use rotunda_proto::room::{Seats, seats_key};
@@ -50,7 +51,7 @@ impl Connected {
     /// Another member publishes.
     pub async fn is_joined_by(&mut self, user: &UserId, source: TrackSource) {
         self.seats_change(|seats| {
-            crate::seats::take(seats, Default::default(), user, source, TrackState::On).unwrap();
+            crate::seats::take_alone(seats, Default::default(), user, source, TrackState::On).unwrap();
         })
         .await;
         assert!(matches!(self.next_event().await, Event::Publishing { .. }));
@@ -165,7 +166,8 @@ async fn connect_and_answer(mut test: Test, offer: &str, lines: Lines, answer: &
     let answer = answer.to_owned();
     tokio::spawn(async move {
         let mut opened = Some(opened);
-        while let Some(request) = commands.recv().await {
+        loop {
+            let request = commands.next().await;
             if is_deaf.load(Ordering::Relaxed) {
                 continue;
             }
@@ -407,7 +409,7 @@ async fn a_member_who_knows_of_an_end_is_notified_of_the_new_beginning_however_s
     ann.is_joined_by(&bob, camera).await;
 
     // The room is notified after a while; a member with a request gets the state at once.
-    ann.seats_change(|seats| crate::seats::release(seats, &bob, camera))
+    ann.seats_change(|seats| crate::seats::release(seats, &bob, crate::seats::membership_of(&bob), camera))
         .await;
     let request = Request::RequestVideo {
         user_id: bob.clone(),
@@ -418,7 +420,7 @@ async fn a_member_who_knows_of_an_end_is_notified_of_the_new_beginning_however_s
     assert_eq!(ann.next_event().await, publishing(&bob, None));
 
     ann.seats_change(|seats| {
-        crate::seats::take(seats, Default::default(), &bob, camera, TrackState::On).unwrap();
+        crate::seats::take_alone(seats, Default::default(), &bob, camera, TrackState::On).unwrap();
     })
     .await;
     let told = timeout(Duration::from_secs(1), ann.next_event()).await;
@@ -428,6 +430,14 @@ async fn a_member_who_knows_of_an_end_is_notified_of_the_new_beginning_however_s
 pub(super) async fn seats(test: &Test) -> Seats {
     let seats = test.bus.load::<Seats>(&seats_key(&test.room)).await.unwrap();
     seats.map(|(seats, _)| seats).unwrap_or_default()
+}
+
+fn some_publisher(number: u64) -> rotunda_proto::room::Publisher {
+    let holder = rotunda_proto::room::Holder {
+        membership: rotunda_proto::ids::MembershipId(number),
+        node: rotunda_proto::incarnation::Incarnation::new("node-1".parse().unwrap(), 1),
+    };
+    rotunda_proto::room::Publisher::of(format!("user{number}").parse().unwrap(), holder)
 }
 
 #[tokio::test(start_paused = true)]
@@ -445,7 +455,7 @@ async fn one_more_muted_member_than_a_room_can_show_is_refused_by_name() {
         for number in 0..100 {
             seats.publishers.push(rotunda_proto::room::Publisher {
                 audio: Some(TrackState::On),
-                ..rotunda_proto::room::Publisher::of(format!("user{number}").parse().unwrap())
+                ..some_publisher(number)
             });
         }
     })

@@ -32,7 +32,7 @@ async fn permit(test: &Test, user: &str, rights: Rights) -> Result<(), PermitErr
 
 async fn ann_who_can_be_reached() -> Connected {
     let ann = connected().await;
-    permissions::serve(ann.test.shared.clone(), CancellationToken::new())
+    crate::member_commands::serve(ann.test.shared.clone(), CancellationToken::new())
         .await
         .unwrap();
     ann

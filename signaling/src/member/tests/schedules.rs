@@ -86,7 +86,7 @@ impl Schedule {
         let nodes = [first, second];
         let (sessions, way) = sfu::play(&bus).await;
         for node in &nodes {
-            permissions::serve(node.clone(), CancellationToken::new())
+            crate::member_commands::serve(node.clone(), CancellationToken::new())
                 .await
                 .unwrap();
         }

@@ -71,7 +71,8 @@ pub async fn play(bus: &SharedBus) -> (Sessions, Way) {
     let mut commands = bus.serve(&control_subject(&"node-1".parse().unwrap())).await.unwrap();
     let (kept, road) = (sessions.clone(), way.clone());
     tokio::spawn(async move {
-        while let Some(request) = commands.recv().await {
+        loop {
+            let request = commands.next().await;
             let lost = road.lost();
             if lost == Lost::Commands {
                 continue;

@@ -1,0 +1,140 @@
+//! The newest login of a user, anywhere, takes over: on this node by the [`Registry`](crate::registry::Registry), on the others by a
+//! document of the login on the bus.
+
+use std::time::Duration;
+
+use rotunda_bus::{BusError, BusExt};
+use rotunda_proto::clock::Clock;
+use rotunda_proto::ids::{LoginId, SdkAppId, UserId};
+use rotunda_proto::room::{LoginDocument, MemberCommand, MemberReply, login_key, members_subject};
+use rotunda_proto::signaling::KickReason;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use crate::member::ToMember;
+use crate::registry::{Login, UserLogin};
+use crate::shared::Shared;
+
+/// A login that was not told to the other nodes is told again after this time.
+const TELL_AGAIN: Duration = Duration::from_secs(2);
+
+/// Makes this login the user's newest. The one before is told and ends, wherever it is, and this waits until it has left its room.
+pub async fn take_over(shared: &Shared, app: SdkAppId, user: &UserId, login: Login) {
+    let id = login.id;
+    shared.registry.take_over(app, user, login).await;
+    match take_over_elsewhere(shared, app, user, id).await {
+        Ok(()) => shared.registry.set_told(app, user, id, true),
+        // While the bus is away a login is of this node alone.
+        Err(error) => warn!(
+            error = &error as &dyn std::error::Error,
+            "a login was not told to the other nodes; it is tried again"
+        ),
+    }
+}
+
+/// Tells logins to the other nodes that could not be told before, and all of them when this node was declared dead.
+pub fn keep_told(shared: Shared, shutdown: CancellationToken) -> JoinHandle<()> {
+    let work = async move {
+        let (mut own, mut presence) = (shared.cluster.own(), shared.bus.presence());
+        own.mark_unchanged();
+        let mut tell_at = None;
+        loop {
+            tokio::select! {
+                Ok(()) = own.changed() => {
+                    // The documents have vanished with the incarnation of before.
+                    for UserLogin { app, user, login } in shared.registry.all() {
+                        shared.registry.set_told(app, &user, login.id, false);
+                    }
+                }
+                Ok(()) = presence.changed() => {}
+                () = Clock.until(tell_at) => {}
+            }
+            let all_told = presence.borrow().is_away() || tell_untold(&shared).await;
+            tell_at = (!all_told).then(|| Clock.now() + TELL_AGAIN);
+        }
+    };
+    tokio::spawn(async move {
+        let _stopped = shutdown.run_until_cancelled(work).await;
+    })
+}
+
+/// False: not all could be told.
+async fn tell_untold(shared: &Shared) -> bool {
+    let mut all_told = true;
+    for UserLogin { app, user, login } in shared.registry.all() {
+        if login.told {
+            continue;
+        }
+        match take_over_elsewhere(shared, app, &user, login.id).await {
+            Ok(()) => shared.registry.set_told(app, &user, login.id, true),
+            Err(_) => all_told = false,
+        }
+    }
+    all_told
+}
+
+async fn take_over_elsewhere(shared: &Shared, app: SdkAppId, user: &UserId, id: LoginId) -> Result<(), BusError> {
+    let key = login_key(app, user);
+    let node = shared.cluster.incarnation();
+    let document = LoginDocument {
+        login: id,
+        node: node.clone(),
+    };
+    let value = bytes::Bytes::from(serde_json::to_vec(&document).map_err(BusError::Encode)?);
+    let before = loop {
+        let before = shared.bus.load::<LoginDocument>(&key).await?;
+        let revision = before.as_ref().map(|(_, revision)| *revision);
+        match shared.bus.put(&key, value.clone(), revision, Some(&node)).await {
+            Ok(_) => break before,
+            Err(BusError::Conflict(_)) => {}
+            Err(error) => return Err(error),
+        }
+    };
+    let Some((before, _)) = before.filter(|(before, _)| before.node != node) else {
+        return Ok(());
+    };
+    let command = MemberCommand::Kick {
+        app,
+        user: user.clone(),
+        login: before.login,
+    };
+    let subject = members_subject(before.node.node());
+    match shared.bus.call::<_, MemberReply>(&subject, &command).await {
+        // A node that has died has no logins either.
+        Ok(_) | Err(BusError::NoResponder(_)) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Ends a login of this node that was replaced by another node's. Done when it has left its room.
+pub async fn kick(shared: &Shared, app: SdkAppId, user: &UserId, login: LoginId) -> MemberReply {
+    let found = shared.registry.login(app, user).filter(|found| found.id == login);
+    let Some(found) = found else {
+        return MemberReply::NotHere;
+    };
+    if found.member.send(ToMember::Kick(KickReason::Kick)).await.is_ok() {
+        found.member.closed().await;
+    }
+    MemberReply::Done
+}
+
+/// Forgets a login that has ended, unless a newer one has taken its place.
+pub async fn forget(shared: &Shared, app: SdkAppId, user: &UserId, token: &str, id: LoginId) {
+    shared.registry.remove(app, user, token);
+    let key = login_key(app, user);
+    let forgotten = async {
+        match shared.bus.load::<LoginDocument>(&key).await? {
+            Some((document, revision)) if document.login == id => shared.bus.delete(&key, revision).await.map(|_| ()),
+            _ => Ok(()),
+        }
+    };
+    match forgotten.await {
+        Ok(()) | Err(BusError::Conflict(_) | BusError::Away) => {}
+        // It vanishes with this node at the latest.
+        Err(error) => warn!(
+            error = &error as &dyn std::error::Error,
+            "a login that has ended was not taken back"
+        ),
+    }
+}
