@@ -40,7 +40,10 @@ pub fn router(metrics: PrometheusHandle, store: Store, bus: SharedBus) -> Router
                 let presence = *presence.borrow();
                 match store.ping().await {
                     Ok(()) => (StatusCode::OK, readiness(presence)),
-                    Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer".to_owned()),
+                    Err(_) => (
+                        StatusCode::SERVICE_UNAVAILABLE,
+                        "the database does not answer".to_owned(),
+                    ),
                 }
             }),
         )
