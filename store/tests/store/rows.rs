@@ -43,7 +43,7 @@ async fn a_mix_task_runs_until_its_first_end(store: &Store) {
     assert_eq!(store.running_mix_tasks().await.unwrap(), []);
 }
 
-fn file(id: &str, started: u64) -> RecordingFile {
+pub fn file(id: &str, started: u64) -> RecordingFile {
     RecordingFile {
         file_id: id.to_owned(),
         task_id: format!("recording {id}"),
