@@ -1,5 +1,5 @@
-//! The newest login of a user, anywhere, takes over: on this node by the [`Registry`](crate::registry::Registry), on the others by a
-//! document of the login on the bus.
+//! The newest login of a user takes over on all nodes: here by the [`Registry`](crate::registry::Registry), on the others by
+//! a document on the bus.
 
 use std::time::Duration;
 
@@ -16,24 +16,24 @@ use crate::member::ToMember;
 use crate::registry::{Login, UserLogin};
 use crate::shared::Shared;
 
-/// A login that was not told to the other nodes is told again after this time.
+/// An unpublished login is published to the other nodes again after this time.
 const TELL_AGAIN: Duration = Duration::from_secs(2);
 
-/// Makes this login the user's newest. The one before is told and ends, wherever it is, and this waits until it has left its room.
+/// Makes this login the user's newest. Notifies and ends the previous one on any node, and waits until it has left its room.
 pub async fn take_over(shared: &Shared, app: SdkAppId, user: &UserId, login: Login) {
     let id = login.id;
     shared.registry.take_over(app, user, login).await;
     match take_over_elsewhere(shared, app, user, id).await {
         Ok(()) => shared.registry.set_told(app, user, id, true),
-        // While the bus is away a login is of this node alone.
+        // While the bus is away, only this node knows the login.
         Err(error) => warn!(
             error = &error as &dyn std::error::Error,
-            "a login was not told to the other nodes; it is tried again"
+            "a login was not published to the other nodes; it is tried again"
         ),
     }
 }
 
-/// Tells logins to the other nodes that could not be told before, and all of them when this node was declared dead.
+/// Publishes logins that could not be published before, and all of them after this node was declared dead.
 pub fn keep_told(shared: Shared, shutdown: CancellationToken) -> JoinHandle<()> {
     let work = async move {
         let (mut own, mut presence) = (shared.cluster.own(), shared.bus.presence());
@@ -42,7 +42,7 @@ pub fn keep_told(shared: Shared, shutdown: CancellationToken) -> JoinHandle<()> 
         loop {
             tokio::select! {
                 Ok(()) = own.changed() => {
-                    // The documents have vanished with the incarnation of before.
+                    // The documents were removed with the earlier incarnation.
                     for UserLogin { app, user, login } in shared.registry.all() {
                         shared.registry.set_told(app, &user, login.id, false);
                     }
@@ -59,7 +59,7 @@ pub fn keep_told(shared: Shared, shutdown: CancellationToken) -> JoinHandle<()> 
     })
 }
 
-/// False: not all could be told.
+/// False: not all could be published.
 async fn tell_untold(shared: &Shared) -> bool {
     let mut all_told = true;
     for UserLogin { app, user, login } in shared.registry.all() {
@@ -101,13 +101,13 @@ async fn take_over_elsewhere(shared: &Shared, app: SdkAppId, user: &UserId, id: 
     };
     let subject = members_subject(before.node.node());
     match shared.bus.call::<_, MemberReply>(&subject, &command).await {
-        // A node that has died has no logins either.
+        // A dead node has no logins.
         Ok(_) | Err(BusError::NoResponder(_)) => Ok(()),
         Err(error) => Err(error),
     }
 }
 
-/// Ends a login of this node that was replaced by another node's. Done when it has left its room.
+/// Ends a login of this node that one of another node has replaced. Returns when it has left its room.
 pub async fn kick(shared: &Shared, app: SdkAppId, user: &UserId, login: LoginId) -> MemberReply {
     let found = shared.registry.login(app, user).filter(|found| found.id == login);
     let Some(found) = found else {
@@ -119,7 +119,7 @@ pub async fn kick(shared: &Shared, app: SdkAppId, user: &UserId, login: LoginId)
     MemberReply::Done
 }
 
-/// Forgets a login that has ended, unless a newer one has taken its place.
+/// Removes a login that has ended, unless a newer one has replaced it.
 pub async fn forget(shared: &Shared, app: SdkAppId, user: &UserId, token: &str, id: LoginId) {
     shared.registry.remove(app, user, token);
     let key = login_key(app, user);
@@ -131,10 +131,10 @@ pub async fn forget(shared: &Shared, app: SdkAppId, user: &UserId, token: &str, 
     };
     match forgotten.await {
         Ok(()) | Err(BusError::Conflict(_) | BusError::Away) => {}
-        // It vanishes with this node at the latest.
+        // It is removed with this node's lease at the latest.
         Err(error) => warn!(
             error = &error as &dyn std::error::Error,
-            "a login that has ended was not taken back"
+            "the document of an ended login was not removed"
         ),
     }
 }

@@ -24,7 +24,7 @@ use crate::shared::Shared;
 use crate::turn;
 use membership::{Leaving, Membership, Message};
 
-/// Clients are asked to come back after so long when the bus is away.
+/// Clients try again after this time when the bus is away.
 const RETRY_AFTER_MS: u64 = 2000;
 /// Requests waiting for a member task.
 const QUEUE: usize = 64;
@@ -357,7 +357,7 @@ pub fn explain(refused: Refused) -> ErrorBody {
     }
 }
 
-/// Why something that needs the bus was not done, for a client.
+/// The error for a client when the bus has failed.
 pub fn error_of(error: &BusError) -> ErrorCode {
     match error.is_passing() {
         true => ErrorCode::TryLater,
@@ -414,7 +414,7 @@ pub fn failure(code: ErrorCode) -> ErrorBody {
         ErrorCode::CustomMessageRate => "a member sends at most 30 custom messages a second; this one reached nobody",
         ErrorCode::NodeFull => "the server is full; try again later",
         ErrorCode::TryLater => {
-            "the servers cannot reach one another for now; those inside go on; try again in two seconds"
+            "the servers cannot reach each other at the moment; members inside are not affected; try again in two seconds"
         }
         ErrorCode::Internal => "the server failed; try again",
     };

@@ -1,4 +1,4 @@
-//! Commands of other nodes, and of the server API, for the members of this node.
+//! Serves commands of other nodes and of the server API for the members of this node.
 
 use rotunda_bus::{BusError, Request};
 use rotunda_proto::ids::RoomKey;
@@ -26,7 +26,7 @@ pub async fn serve(shared: Shared, shutdown: CancellationToken) -> Result<JoinHa
                 Ok(command) => drop(tokio::spawn(handle(shared.clone(), command, request))),
                 Err(error) => warn!(
                     error = &error as &dyn std::error::Error,
-                    "a command for a member was not understood"
+                    "a command for a member could not be read"
                 ),
             }
         }

@@ -22,7 +22,7 @@ pub struct Login {
     pub id: LoginId,
     pub token: String,
     pub member: mpsc::Sender<ToMember>,
-    /// The other nodes know of it.
+    /// Whether the other nodes know of it.
     pub told: bool,
 }
 

@@ -122,7 +122,7 @@ impl RoomDocuments {
         let user = &member.user;
         let holder = Holder {
             membership: member.holder.membership,
-            // It may be another one than when the member entered.
+            // It may differ from the incarnation under which the member entered.
             node: self.cluster.incarnation(),
         };
         self.change_seats(|document| seats::take(document, self.microphones, user, &holder, source, state))
@@ -172,7 +172,7 @@ impl RoomDocuments {
         .await
     }
 
-    /// Tiles of publishers who may come back.
+    /// Cells of publishers who may come back.
     pub async fn kept_cells(&self) -> Result<Vec<KeptCell>, BusError> {
         let seats = self.bus.load::<Seats>(&seats_key(&self.room)).await?;
         Ok(seats.map(|(seats, _)| seats.kept).unwrap_or_default())

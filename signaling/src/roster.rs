@@ -12,7 +12,7 @@ use rotunda_proto::room::{ROSTER_WINDOW, Roster, RosterMember};
 pub fn merged(roster: &Roster, present: impl IntoIterator<Item = RosterMember>) -> Roster {
     let mut known: BTreeMap<UserId, RosterMember> = BTreeMap::new();
     for member in roster.members.iter().cloned().chain(present) {
-        // Of two logins of one user the newer one counts.
+        // The newer of two logins of one user counts.
         let newer = known
             .get(&member.user)
             .is_none_or(|known| known.entered_unix_ms <= member.entered_unix_ms);
@@ -21,7 +21,7 @@ pub fn merged(roster: &Roster, present: impl IntoIterator<Item = RosterMember>) 
         }
     }
     let mut members: Vec<RosterMember> = known.into_values().collect();
-    // Two members of one millisecond have an order too, and the same one on every node.
+    // Two members of one millisecond have the same order on every node.
     members.sort_by(|one, other| (one.entered_unix_ms, &one.user).cmp(&(other.entered_unix_ms, &other.user)));
     members.truncate(ROSTER_WINDOW);
     Roster { members }
@@ -36,7 +36,7 @@ pub fn without(roster: &Roster, left: &[MembershipId]) -> Roster {
     roster
 }
 
-/// Takes out who is held by nodes of which `is_dead` says so; false: nobody is.
+/// Removes the members of dead nodes. False: there are none.
 pub fn free_dead(roster: &mut Roster, is_dead: impl Fn(&Incarnation) -> bool) -> bool {
     let before = roster.members.len();
     roster.members.retain(|member| !is_dead(&member.holder.node));
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn a_newer_login_of_a_user_takes_the_older_ones_place_and_not_the_other_way_round() {
+    fn a_newer_login_of_a_user_replaces_the_older_one_and_not_the_other_way_round() {
         let (older, mut newer) = (member(5), member(9));
         newer.user = older.user.clone();
         let roster = merged(&Roster::default(), [older.clone()]);

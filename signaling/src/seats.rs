@@ -18,7 +18,7 @@ pub fn take(
     source: TrackSource,
     state: TrackState,
 ) -> Result<(), ErrorCode> {
-    // What an older login of the same user still has is the newer one's to use.
+    // A newer login of the same user takes over the seats of the older one.
     let has = |publisher: &&Publisher, kind: fn(&Publisher) -> bool| publisher.user != *user && kind(publisher);
     let audio = seats
         .publishers
@@ -44,7 +44,7 @@ pub fn take(
         seats.publishers.insert(at, Publisher::of(user.clone(), holder.clone()));
         at
     });
-    // The node may have begun anew since.
+    // The node may have a new incarnation since.
     seats.publishers[at].holder = holder.clone();
     *seats.publishers[at].track_mut(source) = Some(state);
     forget_kept(seats, user, source);
@@ -81,7 +81,7 @@ pub fn release(seats: &mut Seats, user: &UserId, membership: MembershipId, sourc
     forget_kept(seats, user, source);
 }
 
-/// A membership that follows from the user's name, for tests.
+/// A membership derived from the user's name, for tests.
 #[cfg(test)]
 pub fn membership_of(user: &UserId) -> MembershipId {
     MembershipId(
@@ -91,7 +91,7 @@ pub fn membership_of(user: &UserId) -> MembershipId {
     )
 }
 
-/// As [`take`], by one node, for tests.
+/// As [`take`], on one node, for tests.
 #[cfg(test)]
 pub fn take_alone(
     seats: &mut Seats,
@@ -107,7 +107,7 @@ pub fn take_alone(
     take(seats, microphones, user, &holder, source, state)
 }
 
-/// Frees what is held by nodes of which `is_dead` says so; false: nothing is.
+/// Releases the seats and cells of dead nodes. False: there are none.
 pub fn free_dead(seats: &mut Seats, is_dead: impl Fn(&Incarnation) -> bool) -> bool {
     let before = seats.publishers.len();
     seats.publishers.retain(|publisher| !is_dead(&publisher.holder.node));
@@ -125,7 +125,7 @@ pub fn release_all(seats: &mut Seats, user: &UserId, membership: MembershipId) {
     }
 }
 
-/// Releases all seats of a membership, and keeps their cells in mixes until a time: they were cut off and may come back.
+/// Releases all seats of a membership, and keeps their cells in mixes until a time: the member lost the connection and may return.
 pub fn cut_off(seats: &mut Seats, user: &UserId, membership: MembershipId, entered_unix_ms: u64, until_unix_ms: u64) {
     let before = seats
         .kept_for(user)
@@ -190,7 +190,7 @@ mod tests {
         }
     }
 
-    /// User and membership of that number, by one node.
+    /// User and membership of that number, on one node.
     fn take(
         seats: &mut Seats,
         microphones: Microphones,
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_late_leave_of_an_older_login_takes_nothing_from_the_newer_one() {
+    fn a_late_leave_of_an_older_login_releases_no_seat_of_the_newer_one() {
         let mut seats = Seats::default();
         let (audio, on) = (TrackSource::Audio, TrackState::On);
         let (older, newer) = (holder(1, "node-1"), holder(2, "node-2"));

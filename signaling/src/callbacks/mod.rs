@@ -29,9 +29,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// Deliveries of this node at one time.
 const AT_ONCE: usize = 256;
-/// Deliveries of one application at one time, so that receivers which do not answer hold up nobody else's.
+/// Deliveries of one application at one time, so that receivers that do not answer delay no other application.
 const PER_APPLICATION: u32 = 8;
-/// Another node takes a row over when it was claimed so long ago.
+/// A row that was claimed this long ago may be claimed by another node.
 const CLAIMED_FOR: Duration = ANSWER_WITHIN.saturating_add(Duration::from_secs(20));
 
 /// The running outbox.

@@ -1,4 +1,4 @@
-//! Takes callbacks in, and says when there is something to deliver.
+//! Stores callbacks, and wakes the delivery.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;

@@ -208,7 +208,7 @@ impl Membership {
         settled
     }
 
-    /// After this node was declared dead and has begun anew. A source without a seat is not let in any more.
+    /// Call after this node was declared dead and has a new incarnation. The SFU stops forwarding sources without a seat.
     async fn take_seats_again(&mut self) {
         for source in self.publishing.sources().clone() {
             let mut publishers = self.known.seats.publishers.iter();
@@ -217,7 +217,7 @@ impl Membership {
                 .and_then(|publisher| publisher.track(source))
                 .unwrap_or(TrackState::On);
             if let Err(error) = self.room.documents.take_seat(&self.member, source, state).await {
-                warn!(error = &error as &dyn std::error::Error, %source, "a seat was lost while this node was cut off");
+                warn!(error = &error as &dyn std::error::Error, %source, "a seat was lost while this node had no bus");
                 self.publishing.end(source);
             }
         }

@@ -48,13 +48,13 @@ pub enum ToRoom {
     },
 }
 
-/// What becomes of the seats of a member who leaves.
+/// The handling of a leaving member's seats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SeatsLeft {
-    /// There are none.
+    /// The member has none.
     None,
     Released,
-    /// Released; mixes keep the member's cells until a time.
+    /// They are released, and mixes keep the member's cells until a time.
     CellsKept {
         until_unix_ms: u64,
     },
@@ -179,7 +179,7 @@ impl Room {
         self.front.subscribe()
     }
 
-    /// Returns when it is so, or will be when the bus is back.
+    /// Returns when the member has left. While the bus is away the documents follow later.
     pub async fn leave(&self, member: RosterMember, seats: SeatsLeft) {
         let (left, done) = oneshot::channel();
         let leave = ToRoom::Leave { member, seats, left };

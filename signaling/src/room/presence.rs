@@ -60,7 +60,7 @@ impl Presence {
         self.remove(member);
     }
 
-    /// Releases the seats of members who have left. Errors: to be called again.
+    /// Releases the seats of members who have left. Errors: call it again.
     pub async fn release_seats(&mut self) -> Result<(), Refused> {
         while let Some((member, seats)) = self.seats_left.first() {
             match *seats {
@@ -75,7 +75,7 @@ impl Presence {
 
     /// Writes the present members, and admits as many of `entering` as the room has capacity for. `roster`: by the documents.
     ///
-    /// Answers the revisions of what was written. `admitted` is filled also when it fails.
+    /// Answers the revisions that were written. On an error `admitted` has the members that were counted in.
     pub async fn write(
         &mut self,
         roster: &Roster,
@@ -150,7 +150,7 @@ impl Presence {
     pub fn window_changes(&self, roster: &Roster) -> bool {
         let roster = &roster.members;
         let is_there = |id: &MembershipId| roster.iter().any(|member| member.holder.membership == *id);
-        // A newer membership of the same user, on whichever node, is in its place.
+        // A newer membership of the same user, on any node, has replaced it.
         let shown = |member: &RosterMember| {
             roster.iter().any(|other| {
                 other.holder == member.holder

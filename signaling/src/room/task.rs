@@ -87,7 +87,7 @@ impl RoomTask {
                 news = self.feed.changed() => if let Some(SessionState { session, state }) = news {
                     self.room.set_session(session, state);
                 },
-                // What this node had written has been cleaned up under its incarnation of before.
+                // Other nodes have removed the entries of this node's earlier incarnation.
                 Ok(()) = self.own.changed() => self.repair_at = Some(clock.now()),
                 () = Clock.until(next) => {}
                 () = Clock.until(self.repair_at) => self.commit(Vec::new()).await,
@@ -138,7 +138,7 @@ impl RoomTask {
         if let Err(error) = self.presence.release_seats().await {
             warn!(
                 error = &error as &dyn std::error::Error,
-                "release the seats of who has left; it is tried again"
+                "release the seats of members who have left; it is tried again"
             );
             self.repair_at = Some(Clock.now() + TRY_AGAIN);
         }
@@ -207,7 +207,7 @@ impl RoomTask {
     }
 }
 
-/// Answers those who wait for a room that cannot be followed.
+/// Answers members who wait for a room that cannot be followed.
 async fn refuse_all(mut queue: mpsc::Receiver<ToRoom>, code: ErrorCode) {
     queue.close();
     while let Some(message) = queue.recv().await {
