@@ -60,7 +60,7 @@ pub struct RecordingFile {
     pub duration_ms: u64,
     pub started_unix_us: u64,
     pub ended_unix_us: u64,
-    /// Pixels; None for sound alone.
+    /// Pixels; None for audio only.
     pub resolution: Option<(u16, u16)>,
     /// Where it plays: a signed address that expires.
     pub url: String,

@@ -136,7 +136,7 @@ pub enum Identity {
 pub enum Standing {
     #[default]
     Newcomer,
-    /// He had media in this stay, and has it again on another session: his place is his.
+    /// The member already had media in this membership, and has it again on another session: their capacity is reserved.
     Inside,
 }
 
@@ -164,7 +164,7 @@ pub struct Lines {
     /// Send line of the screen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub screen: Option<String>,
-    /// Receive lines for sound, in slot order.
+    /// Receive m-lines for audio, in slot order.
     #[serde(default)]
     pub audio: Vec<String>,
     /// Receive lines for pictures, in slot order; a person's last one is the screen slot.
@@ -176,7 +176,7 @@ pub struct Lines {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SlotMap {
     pub audio: Vec<Option<UserId>>,
-    /// Set: `audio` counts for nothing, and the sound slots carry the room's loudest members.
+    /// If set, `audio` is ignored, and the audio slots carry the room's loudest members.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loudest: Option<Loudest>,
     pub video: Vec<Option<VideoWant>>,
@@ -236,7 +236,7 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         max_height: Option<u16>,
     },
-    /// Whom the session's sound slots carry now, where it hears the [`Loudest`].
+    /// The publishers in the session's audio slots, if these carry the [`Loudest`].
     Voices {
         session: SessionId,
         audio: Vec<Option<UserId>>,

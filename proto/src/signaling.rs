@@ -76,7 +76,7 @@ pub enum Request {
     },
     /// Gives a picture back. Replied by [`Reply::Done`].
     CancelVideo { user_id: UserId, source: TrackSource },
-    /// Stops (or starts again) one publisher's sound for this listener alone. Replied by [`Reply::Done`].
+    /// Stops (or starts again) one publisher's audio for this listener alone. Replied by [`Reply::Done`].
     MuteRemoteAudio { user_id: UserId, muted: bool },
     /// Sends a message to everybody else in the room: for a client without a data channel. Replied by [`Reply::Done`].
     SendCustomMessage {

@@ -1,4 +1,4 @@
-//! Which sound slot carries whose voice: a pure function, stable from call to call.
+//! Assigns speakers to audio slots: a pure function, stable from call to call.
 
 use crate::ids::UserId;
 use crate::sfu::MEMBER_CAMERA_SLOTS;

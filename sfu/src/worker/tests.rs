@@ -194,7 +194,7 @@ fn on_a_link_that_loses_a_third_audio_and_video_are_nearly_whole_and_in_time() {
     let first = room.peers[bob].heard[&0].last().copied().unwrap();
     room.run(ms(10_000));
     let heard = room.peers[bob].heard[&0].range(first..).count();
-    assert!(heard >= 485, "{heard} of 500 packets of sound");
+    assert!(heard >= 485, "{heard} of 500 audio packets");
     let pictures = room.peers[bob].video(0);
     let (missed, all) = (missing(pictures), pictures.len());
     assert!(missed * 100 <= all as u64, "{missed} of {all}");
@@ -247,15 +247,15 @@ fn a_forbidden_publisher_is_not_heard_from_the_next_packet_on() {
     room.forbid(ann);
     // Packets were on their way: the batch window and the link.
     room.run(ms(20));
-    let (pictures, sounds) = (room.peers[bob].video(0).len(), room.peers[bob].audio(0).len());
+    let (video, audio) = (room.peers[bob].video(0).len(), room.peers[bob].audio(0).len());
     room.run(ms(2000));
     assert_eq!(
         (room.peers[bob].video(0).len(), room.peers[bob].audio(0).len()),
-        (pictures, sounds)
+        (video, audio)
     );
     room.publish(ann);
     room.run(ms(1500));
-    assert!(room.peers[bob].video(0).len() > pictures + 60);
+    assert!(room.peers[bob].video(0).len() > video + 60);
 }
 
 #[test]
@@ -381,7 +381,7 @@ fn a_flood_of_nacks_brings_little_more_than_is_watched() {
         .max()
         .unwrap();
     assert!((200..5000).contains(&resent), "{resent} of 23,800");
-    assert!(room.peers[bob].video(0).len() - before > 250, "he still sees ann");
+    assert!(room.peers[bob].video(0).len() - before > 250, "bob still sees ann");
 }
 
 /// Allocations of the packet path in two seconds, with so many viewers.

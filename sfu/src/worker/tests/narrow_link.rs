@@ -84,7 +84,7 @@ fn a_link_that_halves_lowers_the_layer_within_a_second_and_video_never_stands_st
     }
 }
 
-/// Less than the smallest size takes, and at 100 and 80 kbit/s less than its fewest pictures (50 kbit/s) and the sound (56): what is
+/// Less than the smallest size takes, and at 100 and 80 kbit/s less than its lowest frame rate (50 kbit/s) and the audio (56): what is
 /// sent against loss must not be what fills the link.
 #[test]
 fn a_link_that_does_not_carry_the_smallest_size_shows_frames_all_the_time() {

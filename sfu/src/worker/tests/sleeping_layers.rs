@@ -149,6 +149,6 @@ fn sizes_that_do_not_wake_leave_the_viewer_with_what_comes() {
     assert_eq!(
         room.asked_sizes(),
         [Some(180), None],
-        "and he is not asked again and again"
+        "and the publisher is not asked again and again"
     );
 }
