@@ -150,8 +150,8 @@ pub struct RoomInfo {
     pub created_unix_ms: u64,
 }
 
-/// Who publishes what: at most [`MAX_VIDEO_PUBLISHERS`] pictures, and as many sounds as the application
-/// [has](crate::config::Microphones).
+/// The published sources: at most [`MAX_VIDEO_PUBLISHERS`] videos, and as many microphones as the application
+/// [permits](crate::config::Microphones).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seats {
     /// In the order in which they began to publish.

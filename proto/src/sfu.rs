@@ -167,7 +167,7 @@ pub struct Lines {
     /// Receive m-lines for audio, in slot order.
     #[serde(default)]
     pub audio: Vec<String>,
-    /// Receive lines for pictures, in slot order; a person's last one is the screen slot.
+    /// Receive m-lines for video, in slot order. The last one of a member is the screen slot.
     #[serde(default)]
     pub video: Vec<String>,
 }
@@ -190,12 +190,12 @@ pub struct Loudest {
     pub except: BTreeSet<UserId>,
 }
 
-/// One picture that a slot shows.
+/// The video that a slot shows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VideoWant {
     pub user: UserId,
     pub source: TrackSource,
-    /// The highest simulcast layer of use: its picture height in pixels. None: the best there is.
+    /// The highest useful simulcast layer, by its frame height in pixels. None: the best one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_height: Option<u16>,
 }

@@ -65,16 +65,16 @@ pub enum Request {
     Unpublish { source: TrackSource },
     /// Says that a published source is silent or dark for now, or back. Replied by [`Reply::Done`].
     Mute { source: TrackSource, muted: bool },
-    /// Asks for a picture: at most 4 cameras (3 while sending one) and one screen. Replied by [`Reply::Done`]; the slot
+    /// Asks for a video: at most 4 cameras (3 while sending one) and one screen. Replied by [`Reply::Done`]; the slot
     /// comes with [`Event::Slots`].
     RequestVideo {
         user_id: UserId,
         source: TrackSource,
-        /// The largest picture of use, in pixels of height.
+        /// The largest useful frame height, pixels.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         max_height: Option<u16>,
     },
-    /// Gives a picture back. Replied by [`Reply::Done`].
+    /// Cancels a video. Replied by [`Reply::Done`].
     CancelVideo { user_id: UserId, source: TrackSource },
     /// Stops (or starts again) one publisher's audio for this listener alone. Replied by [`Reply::Done`].
     MuteRemoteAudio { user_id: UserId, muted: bool },

@@ -55,7 +55,7 @@ pub struct Statistics {
     pub downlink_estimate: Option<u64>,
     /// The bitrate of everything that the member watches in the best quality, bits a second.
     pub downlink_wanted: u64,
-    /// Pictures that are not sent, as the link does not carry them.
+    /// Videos that are not sent, as the link does not carry them.
     pub paused_slots: u16,
     /// The streams that the member sends, one for each simulcast layer.
     pub uplink: Vec<UplinkStream>,

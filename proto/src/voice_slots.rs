@@ -3,11 +3,11 @@
 use crate::ids::UserId;
 use crate::sfu::MEMBER_CAMERA_SLOTS;
 
-/// Assigns `count` sound slots of a person's session. `cameras`: who is shown in each camera slot. `voices`: who is to be
-/// heard; more than there are slots are left out from the end.
+/// Assigns `count` audio slots of a member's session. `cameras`: the publisher in each camera slot. `voices`: the speakers; if
+/// there are more than slots, the last ones get none.
 ///
-/// Whoever has a slot keeps it; a person shown in camera slot i is heard in sound slot i, because browsers play sound and
-/// picture in sync only within such a pair.
+/// A speaker in a slot keeps it. The publisher in camera slot i has audio slot i, because browsers synchronize audio and video
+/// only within such a pair.
 pub fn seat_voices(
     count: usize,
     before: &[Option<UserId>],
@@ -33,7 +33,7 @@ pub fn seat_voices(
     for slot in (0..count).filter(|slot| camera(*slot).is_none()) {
         seat(slot, &mut voices, before.get(slot).and_then(Option::as_ref));
     }
-    // Those who are only heard go where no picture is wanted first, from the end.
+    // Speakers without a camera slot get the free slots, from the end.
     let mut voices = voices.into_iter();
     for slot in slots.iter_mut().rev().filter(|slot| slot.is_none()) {
         *slot = voices.next().cloned();

@@ -48,10 +48,10 @@ fn a_viewer_gets_every_packet_of_a_watched_publisher_from_a_keyframe_on() {
     room.watch(bob, &[ann]);
     room.run(ms(3000));
     let bob = &room.peers[bob];
-    let pictures = bob.video(0);
-    assert!(pictures.len() > 3 * 85, "{}", pictures.len());
-    assert!(pictures.iter().all(|got| got.from == ann as u8));
-    assert_eq!(missing(pictures), 0);
+    let video = bob.video(0);
+    assert!(video.len() > 3 * 85, "{}", video.len());
+    assert!(video.iter().all(|got| got.from == ann as u8));
+    assert_eq!(missing(video), 0);
     assert!(bob.audio(0).len() > 140, "{}", bob.audio(0).len());
     assert_eq!(missing(bob.audio(0)), 0);
 }
@@ -64,7 +64,7 @@ fn viewers_who_come_together_share_one_keyframe_request() {
         .map(|index| room.join(&format!("viewer{index}"), Link::default(), Link::default()))
         .collect();
     room.publish(ann);
-    // Long enough that no cached picture is young enough to be shown.
+    // Long enough that no cached frame is young enough to be shown.
     room.run(ms(5000));
     let asked = room.peers[ann].keyframe_requests.len();
     for viewer in &viewers {
@@ -94,7 +94,7 @@ fn a_new_viewer_right_after_a_keyframe_gets_the_cached_frames_without_another_re
     let begun = room.now;
     room.run(ms(300));
     let first = room.peers[cat].video(0).first().copied().unwrap();
-    assert!(first.at - begun < ms(30), "a picture at once: {:?}", first.at - begun);
+    assert!(first.at - begun < ms(30), "a frame at once: {:?}", first.at - begun);
     assert_eq!(room.peers[ann].keyframe_requests.len(), asked);
     assert_eq!(missing(room.peers[cat].video(0)), 0);
 }
@@ -111,12 +111,12 @@ fn a_slot_shows_one_and_then_the_other_in_one_stream() {
     room.run(ms(2000));
     room.watch(cat, &[bob]);
     room.run(ms(2000));
-    let pictures = room.peers[cat].video(0);
-    assert_eq!(missing(pictures), 0);
-    let turn = pictures.iter().position(|got| got.from == bob as u8).unwrap();
-    assert!(pictures[..turn].iter().all(|got| got.from == ann as u8));
-    assert!(pictures[turn..].iter().all(|got| got.from == bob as u8));
-    let step = pictures[turn].time.wrapping_sub(pictures[turn - 1].time);
+    let video = room.peers[cat].video(0);
+    assert_eq!(missing(video), 0);
+    let turn = video.iter().position(|got| got.from == bob as u8).unwrap();
+    assert!(video[..turn].iter().all(|got| got.from == ann as u8));
+    assert!(video[turn..].iter().all(|got| got.from == bob as u8));
+    let step = video[turn].time.wrapping_sub(video[turn - 1].time);
     assert!(step > 0 && step < 90_000, "{step}");
 }
 
@@ -195,10 +195,10 @@ fn on_a_link_that_loses_a_third_audio_and_video_are_nearly_whole_and_in_time() {
     room.run(ms(10_000));
     let heard = room.peers[bob].heard[&0].range(first..).count();
     assert!(heard >= 485, "{heard} of 500 audio packets");
-    let pictures = room.peers[bob].video(0);
-    let (missed, all) = (missing(pictures), pictures.len());
+    let video = room.peers[bob].video(0);
+    let (missed, all) = (missing(video), video.len());
     assert!(missed * 100 <= all as u64, "{missed} of {all}");
-    assert!(pictures.last().unwrap().at + ms(150) > room.now);
+    assert!(video.last().unwrap().at + ms(150) > room.now);
 }
 
 #[test]
@@ -272,9 +272,9 @@ fn a_permission_that_is_told_again_disturbs_nothing() {
         room.run(ms(100));
     }
     assert_eq!(room.peers[ann].keyframe_requests.len(), asked);
-    let pictures = room.peers[bob].video(0);
-    assert_eq!(missing(pictures), 0);
-    assert!(longest_gap(pictures) < ms(50), "{:?}", longest_gap(pictures));
+    let video = room.peers[bob].video(0);
+    assert_eq!(missing(video), 0);
+    assert!(longest_gap(video) < ms(50), "{:?}", longest_gap(video));
     // Taken away twice, it stays taken away.
     room.forbid(ann);
     room.forbid(ann);

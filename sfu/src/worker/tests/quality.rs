@@ -117,14 +117,14 @@ fn statistics_name_every_stream_and_slot_with_its_rates() {
     let got = room.statistics(bob);
     assert!(got.uplink.is_empty());
     assert_eq!(got.downlink.len(), 2, "one video, one audio: {got:?}");
-    let picture = got
+    let video = got
         .downlink
         .iter()
         .find(|slot| slot.source == TrackSource::Camera)
         .unwrap();
-    assert_eq!(picture.user_id, room.peers[ann].user);
-    assert!((600_000..=700_000).contains(&picture.bitrate), "{picture:?}");
-    assert!(picture.resent > 30, "{picture:?}");
+    assert_eq!(video.user_id, room.peers[ann].user);
+    assert!((600_000..=700_000).contains(&video.bitrate), "{video:?}");
+    assert!(video.resent > 30, "{video:?}");
     assert!((2..=19).contains(&got.quality.downlink_loss), "{got:?}");
     assert!(
         got.downlink_estimate.is_some() && got.downlink_wanted > 600_000,
