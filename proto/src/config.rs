@@ -1,4 +1,4 @@
-//! What the configuration of every service has in common.
+//! The parts of the configuration that all services share.
 
 use std::fmt;
 
@@ -40,7 +40,7 @@ impl Serialize for Secret {
 pub struct ConfigMistake {
     /// `section.key`.
     pub key: String,
-    /// What is wrong and what to write instead.
+    /// The mistake, and the text to write instead.
     pub message: String,
 }
 

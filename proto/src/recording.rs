@@ -1,4 +1,4 @@
-//! What the recorder tells: a file is ready.
+//! Messages of the recorder: a file is ready.
 
 use serde::{Deserialize, Serialize};
 
@@ -64,7 +64,7 @@ pub struct RecordingFile {
     pub resolution: Option<(u16, u16)>,
     /// Where it plays: a signed address that expires.
     pub url: String,
-    /// What is missing in it.
+    /// The gaps in it.
     #[serde(default)]
     pub gaps: Vec<Gap>,
 }

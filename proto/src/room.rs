@@ -133,7 +133,7 @@ pub struct LoginDocument {
     pub node: Incarnation,
 }
 
-/// What a member may send and receive, by source.
+/// The sources that a member may send and receive.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Permissions {
@@ -167,7 +167,7 @@ pub struct KeptCell {
     pub user: UserId,
     /// Of the membership that was cut off.
     pub holder: Holder,
-    /// What they published, and have not published again.
+    /// The sources that they published, and have not published again.
     pub sources: BTreeSet<TrackSource>,
     /// They come back with this time, and so to the same place in the order of entering.
     pub entered_unix_ms: u64,
@@ -206,7 +206,7 @@ impl Seats {
     }
 }
 
-/// Who holds a seat or a place in the roster. A seat goes by the membership, so that a late leave never takes what a newer login
+/// The holder of a seat or of a roster entry. A seat belongs to a membership, so that a late leave never takes what a newer login
 /// of the same user has; and by the node's incarnation, so that it is freed when the node dies.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holder {

@@ -79,7 +79,7 @@ pub enum Command {
         session: SessionId,
         sources: BTreeSet<TrackSource>,
     },
-    /// What the session's receive slots show from now on.
+    /// Sets the publishers in the session's receive slots.
     SetSlots { session: SessionId, slots: SlotMap },
     /// Ends a session; also right when there is none.
     Close { session: SessionId },
@@ -114,7 +114,7 @@ pub enum ControlError {
     NodeFull,
 }
 
-/// Who a session belongs to.
+/// The owner of a session.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Identity {
@@ -140,7 +140,7 @@ pub enum Standing {
     Inside,
 }
 
-/// What a member's client can be told.
+/// The kinds of event that a member's client accepts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Client {
@@ -172,7 +172,7 @@ pub struct Lines {
     pub video: Vec<String>,
 }
 
-/// What each receive slot shows; shorter than the session's lines means the rest are empty.
+/// The publisher in each receive slot. Slots beyond the end of a list are empty.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SlotMap {
     pub audio: Vec<Option<UserId>>,
@@ -214,7 +214,7 @@ pub enum Event {
     /// A member's own message, for those who have no data channel: the others have it already, or get it by
     /// [`Command::CustomMessage`].
     CustomMessage { message: CustomMessage },
-    /// Who speaks, loudest first; sent when it changes, at most every 200 ms.
+    /// The speakers, loudest first; sent when they change, at most every 200 ms.
     Speakers { speakers: Vec<Speaker> },
     /// How good the session's connection is; sent when a score changes, at most every 2 s, and at least every 10 s.
     Quality {

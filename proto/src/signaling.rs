@@ -26,11 +26,11 @@ pub struct RequestEnvelope {
     pub request: Request,
 }
 
-/// What a client asks.
+/// A request of a client.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "op", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Request {
-    /// Who the client is; the first request on every WebSocket. Replied by [`Reply::LoggedIn`].
+    /// Identifies the client; the first request on every WebSocket. Replied by [`Reply::LoggedIn`].
     Login {
         sdk_app_id: SdkAppId,
         user_id: UserId,
@@ -108,7 +108,7 @@ pub enum Role {
     Audience,
 }
 
-/// What the server sends: a reply or an event.
+/// A message of the server: a reply or an event.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum ServerMessage {
@@ -278,7 +278,7 @@ pub enum ErrorCode {
     Internal,
 }
 
-/// What the server tells.
+/// An event of the server.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "event", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Event {
@@ -295,17 +295,17 @@ pub enum Event {
         #[serde(flatten)]
         publisher: PublisherView,
     },
-    /// What this client's receive slots show now, whole, after a change.
+    /// The publishers in this client's receive slots, complete, after a change.
     Slots {
         audio: Vec<Option<UserId>>,
         video: Vec<Option<SlotView>>,
     },
-    /// What this client may send and receive from now on, as its role and rights say; what it sent of the rest has ended.
+    /// The sources that this client may send and receive from now on, by its role and rights. Other sources that it sent have ended.
     Permissions {
         send: BTreeSet<TrackSource>,
         receive: BTreeSet<TrackSource>,
     },
-    /// Who speaks, loudest first; empty: nobody.
+    /// The speakers, loudest first; empty: nobody speaks.
     Speakers { speakers: Vec<Speaker> },
     /// The session's media is up or gone.
     MediaState { state: MediaState },
@@ -324,7 +324,7 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         max_height: Option<u16>,
     },
-    /// What this client has asked for is sent in a codec that its offer does not have: nothing of it will come.
+    /// A source that this client watches is sent in a codec that its offer does not have, so it cannot be received.
     CodecNotSupported {
         user_id: UserId,
         source: TrackSource,

@@ -90,13 +90,13 @@ pub struct UplinkStream {
     pub height: Option<u16>,
 }
 
-/// What one receive slot of a member shows.
+/// The source in one receive slot of a member.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DownlinkSlot {
     pub user_id: UserId,
     pub source: TrackSource,
-    /// What flows; absent: nothing.
+    /// The source that is sent; absent: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub codec: Option<String>,
     /// The simulcast layer that flows.

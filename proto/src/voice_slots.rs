@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_a_slot_keeps_it_and_a_picture_draws_its_voice_to_it() {
+    fn a_speaker_in_a_slot_keeps_it_and_audio_follows_video_into_its_pair() {
         let all = users(&["ann", "bob", "cat"]);
         let voices = || all.iter().collect::<Vec<_>>();
         let first = seat_voices(6, &[], &[], voices());

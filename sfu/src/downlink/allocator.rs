@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_failed_comes_again_before_its_time_on_a_much_wider_link_alone() {
+    fn a_failed_layer_comes_back_early_only_on_a_much_wider_link() {
         let mut request = simulcast(1, Some(0));
         request.waits_from = Some(1);
         assert_eq!(layers(600, std::slice::from_ref(&request)), [Some(0)]);

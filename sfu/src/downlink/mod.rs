@@ -239,7 +239,7 @@ impl Downlink {
         self.wanted
     }
 
-    /// What the link carries for video, beside this many audio slots in use.
+    /// The bitrate that the link carries for video, beside this many used audio slots.
     pub fn link(&self, now: Instant, audio_slots: usize) -> Link {
         let estimator = self.egress.estimator();
         let audio: Bitrate = std::iter::repeat_n(AUDIO, audio_slots).sum();

@@ -91,7 +91,7 @@ impl TwccSendLog {
         }
     }
 
-    /// What feedback newly reports.
+    /// The packets that this feedback reports for the first time.
     pub fn handle_feedback<'a>(&mut self, feedback: TransportFeedback<'_>, readings: &'a mut Readings) -> &'a [Report] {
         let Readings { arrivals, reports } = readings;
         arrivals.clear();

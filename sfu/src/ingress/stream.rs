@@ -265,7 +265,7 @@ impl Stream {
         self.keyframe.made
     }
 
-    /// What can be chosen of the stream, lowest first. `is_lowest`: there is no smaller stream of the same source, so that a narrow
+    /// The layers of the stream that can be chosen, lowest first. `is_lowest`: there is no smaller stream of the same source, so that a narrow
     /// link is sent fewer frames.
     pub fn choices(&self, id: StreamId, is_lowest: bool) -> Vec<Layer> {
         let top = self.top();
@@ -288,7 +288,7 @@ impl Stream {
             .map_or(OperatingPoint::default(), |layers| layers.top())
     }
 
-    /// What its publisher is asked for: the stream (0), and the spatial layers above the lowest that are inside it.
+    /// The layers that its publisher is asked for: the stream (0), and the spatial layers above the lowest that are inside it.
     pub fn demands(&self) -> impl Iterator<Item = (u8, Demand)> + use<> {
         let inside = self.layers.as_ref().map(|layers| layers.demands());
         let inside = inside.into_iter().flatten().zip(0..).skip(1);
@@ -384,7 +384,7 @@ impl Stream {
     }
 }
 
-/// What a packet brings besides itself.
+/// The effects of a new packet on its stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum News {
     Packet,
@@ -417,7 +417,7 @@ impl Counts {
     }
 }
 
-/// What came of a stream between two looks.
+/// The packets of a stream between two measurements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {
     pub packets: u64,

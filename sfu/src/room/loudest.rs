@@ -1,4 +1,4 @@
-//! Which microphones of a room are heard, where more may speak than there are places: the loudest, without clipping a first
+//! Chooses the microphones of a room that are heard if more may speak than there are audio slots: the loudest, without clipping a first
 //! syllable and without flapping. Sans-IO: audio levels of packets come in, and the speakers who are heard come out.
 //!
 //! A free place goes to the next member who sends. When all places are taken, one changes hands in two ways alone. A member who

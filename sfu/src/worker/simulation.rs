@@ -255,7 +255,7 @@ impl Simulation {
         self.workers[peer.worker].statistics(&self.room, &peer.user)
     }
 
-    /// What a peer was told of its connection, and when.
+    /// The qualities that a peer got for its connection, with their times.
     pub fn qualities(&self, peer: usize) -> Vec<(Instant, NetworkQuality)> {
         let own = self.peers[peer].session;
         let told = self.events.iter().filter_map(|(at, event)| match event {

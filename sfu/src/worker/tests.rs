@@ -324,7 +324,7 @@ fn hundreds_come_and_go(workers: usize) {
     for peer in here {
         room.leave(peer);
     }
-    // Whoever vanished without a word is missed after a while.
+    // A peer that vanished without a message times out.
     room.run(Duration::from_secs(60));
     assert_eq!(remembered(&room), before);
     let (sessions, tracks) = room.workers[0].capacities();

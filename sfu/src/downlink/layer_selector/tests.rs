@@ -215,7 +215,7 @@ fn a_higher_frame_rate_comes_back_without_a_keyframe() {
 proptest! {
     /// Over every change of what is wanted.
     #[test]
-    fn what_is_shown_can_be_decoded_and_is_one_stream_without_gaps(shape in shapes(), pictures in pictures()) {
+    fn shown_packets_can_be_decoded_and_are_one_stream_without_gaps(shape in shapes(), pictures in pictures()) {
         let mut source = Source::new(shape, rotunda_proto::clock::Clock.now());
         let mut viewer = Viewer::new(top(shape));
         let mut wanted = top(shape);
@@ -295,9 +295,9 @@ proptest! {
         }
     }
 
-    /// What is missing and is not wanted leaves no gap where that is sure, and never is a packet left out that is wanted.
+    /// Missing packets that are certainly not wanted leave no gap, and no wanted packet is dropped.
     #[test]
-    fn what_is_wanted_is_shown_however_late_it_comes(shape in shapes(), wanted in any::<[u8; 2]>(), fates in vec(0u8..10, 64)) {
+    fn wanted_packets_are_shown_however_late_they_come(shape in shapes(), wanted in any::<[u8; 2]>(), fates in vec(0u8..10, 64)) {
         let mut source = Source::new(shape, rotunda_proto::clock::Clock.now());
         let mut viewer = Viewer::new(top(shape));
         let wanted = target(shape, wanted);
@@ -322,7 +322,7 @@ proptest! {
 
     /// Packets that never come, and some that come late.
     #[test]
-    fn what_was_sent_is_found_again_and_no_number_is_used_twice(
+    fn sent_packets_are_found_again_and_no_number_is_used_twice(
         shape in shapes(),
         pictures in pictures(),
         fates in vec(0u8..12, 64),

@@ -105,7 +105,7 @@ fn a_new_speaker_is_heard_from_the_first_syllable() {
 }
 
 #[test]
-fn what_is_told_is_what_is_sent_after_any_number_of_changes() {
+fn the_events_name_the_sent_speakers_after_any_number_of_changes() {
     let (mut room, listener) = room_of(9, 43);
     for step in 0..40_usize {
         for peer in 0..9 {
