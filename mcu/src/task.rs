@@ -198,13 +198,8 @@ impl TaskHandle {
 }
 
 async fn finish(announcements: &Announcements, reason: StopReason) {
-    let (room, stream_id) = (announcements.room.clone(), announcements.stream_id.clone());
+    let (room, stream_id) = (&announcements.room, &announcements.stream_id);
     tracing::info!(%room, %stream_id, ?reason, "the mix ends");
     announcements.withdraw().await;
-    let event = Event::Stopped {
-        room,
-        stream_id,
-        reason,
-    };
-    announcements.tell(&event).await;
+    announcements.tell_stopped(reason).await;
 }

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{NodeId, RecordId, RoomKey, StreamId, StreamKey, TrackSource, UserId};
+use crate::ids::{MixId, NodeId, RecordId, RoomKey, StreamId, StreamKey, TrackSource, UserId};
 
 /// At most this many inputs in a task; a member with audio alone counts as one.
 pub const MAX_INPUTS: usize = 16;
@@ -227,8 +227,10 @@ pub struct RecordSpec {
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
     Started {
+        mix: MixId,
         room: RoomKey,
         stream_id: StreamId,
+        started_unix_ms: u64,
     },
     /// Once a second while a task runs.
     Health {
@@ -243,8 +245,11 @@ pub enum Event {
         track: NotMixable,
     },
     Stopped {
+        mix: MixId,
         room: RoomKey,
         stream_id: StreamId,
+        /// None: its program has never begun.
+        started_unix_ms: Option<u64>,
         reason: StopReason,
     },
 }

@@ -5,14 +5,15 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use rotunda_bus::{BusError, BusExt, ClusterNode, Incarnation, Revision, SharedBus};
 use rotunda_proto::clock::Clock;
-use rotunda_proto::ids::{RoomKey, StreamId, StreamKey};
-use rotunda_proto::mix::{EVENTS_SUBJECT, Event, MixSpec, NotMixable, RunningMix, running_key};
+use rotunda_proto::ids::{MixId, RoomKey, StreamId, StreamKey};
+use rotunda_proto::mix::{EVENTS_SUBJECT, Event, MixSpec, NotMixable, RunningMix, StopReason, running_key};
 use rotunda_proto::program::{ProgramDescriptor, program_key};
 use serde::Serialize;
 
 /// The documents and events of one mix.
 pub struct Announcements {
     node: ClusterNode,
+    mix: MixId,
     pub room: RoomKey,
     pub stream_id: StreamId,
     /// When the program was published first.
@@ -25,6 +26,7 @@ impl Announcements {
     pub fn new(node: ClusterNode, room: RoomKey, stream_id: StreamId) -> Self {
         Self {
             node,
+            mix: MixId(rand::random()),
             room,
             stream_id,
             program_started_unix_ms: None,
@@ -74,6 +76,28 @@ impl Announcements {
         if let Err(error) = self.node.bus().tell(EVENTS_SUBJECT, event).await {
             tracing::warn!(room = %self.room, %error, "an event was not told");
         }
+    }
+
+    /// The program runs.
+    pub async fn tell_started(&self) {
+        let event = Event::Started {
+            mix: self.mix,
+            room: self.room.clone(),
+            stream_id: self.stream_id.clone(),
+            started_unix_ms: self.program_started_unix_ms.unwrap_or_default(),
+        };
+        self.tell(&event).await;
+    }
+
+    pub async fn tell_stopped(&self, reason: StopReason) {
+        let event = Event::Stopped {
+            mix: self.mix,
+            room: self.room.clone(),
+            stream_id: self.stream_id.clone(),
+            started_unix_ms: self.program_started_unix_ms,
+            reason,
+        };
+        self.tell(&event).await;
     }
 
     /// Neither mix nor program are there any more.

@@ -213,7 +213,7 @@ impl Controller {
             }
             Report::Begun => {
                 self.announcements.publish_program(&self.spec).await;
-                self.announcements.tell(&Event::Started { room, stream_id }).await;
+                self.announcements.tell_started().await;
             }
         }
     }

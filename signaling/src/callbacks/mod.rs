@@ -71,7 +71,11 @@ async fn take_in(shared: Shared, mut requests: Requests, shutdown: CancellationT
                 continue;
             }
         };
-        match tell(&shared, &file.room, &message::file_ready(&file)).await {
+        let news = News {
+            id: format!("file-{}", file.file_id),
+            body: message::file_ready(&file),
+        };
+        match tell(&shared, &file.room, news).await {
             Ok(()) => request.answer(&Accepted {}),
             Err(error) => error!(
                 error = &error as &dyn std::error::Error,
@@ -81,12 +85,19 @@ async fn take_in(shared: Shared, mut requests: Requests, shutdown: CancellationT
     }
 }
 
+/// A callback to be.
+pub struct News {
+    /// The same news by another node, or once more, has the same id, and is told once.
+    pub id: String,
+    pub body: serde_json::Value,
+}
+
 /// Stores a callback about a room, if its application has a callback URL.
-pub async fn tell(shared: &Shared, room: &RoomKey, body: &serde_json::Value) -> Result<(), StoreError> {
+pub async fn tell(shared: &Shared, room: &RoomKey, news: News) -> Result<(), StoreError> {
     let application = shared.applications.by_id(room.app);
     let url = application.and_then(|application| application.callback_url.as_deref());
     match url {
-        Some(url) => shared.outbox.store(&shared.store, room, url, body).await,
+        Some(url) => shared.outbox.store(&shared.store, room, url, news).await,
         None => Ok(()),
     }
 }

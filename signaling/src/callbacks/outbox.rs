@@ -6,9 +6,9 @@ use std::time::Duration;
 use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::RoomKey;
 use rotunda_store::{NewCallback, Store, StoreError};
-use serde_json::Value;
 use tokio::sync::Notify;
-use uuid::Uuid;
+
+use super::News;
 
 #[derive(Debug, Default)]
 pub struct Outbox {
@@ -18,16 +18,16 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    pub async fn store(&self, store: &Store, room: &RoomKey, url: &str, body: &Value) -> Result<(), StoreError> {
+    pub async fn store(&self, store: &Store, room: &RoomKey, url: &str, news: News) -> Result<(), StoreError> {
         let now = self.next_time(Clock.unix());
         let callback = NewCallback {
-            id: Uuid::new_v4().to_string(),
+            id: news.id,
             application: room.app,
             // This is not the displayed form, as room 123 and the text room "123" differ.
             room: room.token(),
             sequence: now,
             url: url.to_owned(),
-            body: body.to_string(),
+            body: news.body.to_string(),
             created: Duration::from_millis(now.unsigned_abs()),
         };
         store.add_callback(&callback).await?;

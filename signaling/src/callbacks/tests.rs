@@ -118,7 +118,11 @@ impl Fixture {
             app: app.try_into().unwrap(),
             room: rotunda_proto::ids::RoomId::Number(room.try_into().unwrap()),
         };
-        tell(&self.shared, &room, &json!({ "number": number })).await.unwrap();
+        let news = News {
+            id: format!("{app}-{}-{number}", room.room),
+            body: json!({ "number": number }),
+        };
+        tell(&self.shared, &room, news).await.unwrap();
     }
 
     /// The states of the rows, when no row is on its first attempt any more.
