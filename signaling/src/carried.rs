@@ -139,8 +139,12 @@ impl Carried {
             };
             match step {
                 Step::Done => {}
-                Step::Tell(json) if self.out.try_send(json).is_ok() => {}
-                Step::Tell(_) | Step::End => break,
+                Step::Tell(json) => {
+                    if self.out.try_send(json).is_err() {
+                        break;
+                    }
+                }
+                Step::End => break,
             }
         }
         // This ends the WebSocket's connection.

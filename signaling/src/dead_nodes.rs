@@ -29,8 +29,10 @@ pub fn clean_up(bus: SharedBus, mut living: watch::Receiver<Living>, shutdown: C
             if let Some(alive) = alive
                 && let Err(error) = Cleaner::new(&bus, &alive).clean().await
             {
-                let error = &error as &dyn std::error::Error;
-                warn!(error, "clean up after dead nodes; it is tried again");
+                warn!(
+                    error = &error as &dyn std::error::Error,
+                    "clean up after dead nodes; it is tried again"
+                );
                 clock.sleep_until(clock.now() + TRY_AGAIN).await;
                 continue;
             }

@@ -57,7 +57,9 @@ impl Muted {
 
 #[cfg(test)]
 mod tests {
-    use rotunda_proto::room::RosterMember;
+    use rotunda_proto::ids::MembershipId;
+    use rotunda_proto::incarnation::Incarnation;
+    use rotunda_proto::room::{Holder, RosterMember};
 
     use super::*;
 
@@ -68,6 +70,10 @@ mod tests {
     fn roster(users: std::ops::Range<usize>) -> Roster {
         let members = users.map(|number| RosterMember {
             user: user(number),
+            holder: Holder {
+                membership: MembershipId(number as u64),
+                node: Incarnation::new("node-1".parse().unwrap(), 1),
+            },
             entered_unix_ms: number as u64,
         });
         Roster {

@@ -57,6 +57,7 @@ pub async fn permit(shared: &Shared, room: RoomKey, user: UserId, rights: Rights
             Ok(MemberReply::Done) => return Ok(()),
             Ok(MemberReply::Failed) => return Err(PermitError::Failed),
             Ok(MemberReply::NotHere) => {}
+            Ok(MemberReply::Resumed { .. }) => return Err(PermitError::Failed),
             // The documents still count a dead node for a while.
             Err(BusError::NoResponder(_)) => {}
             Err(error) => return Err(error.into()),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rotunda_bus::lease::LeaseTimes;
-use rotunda_bus::{Bus, ClusterNode, Faults, Faulty, InProcess, NodeLease};
+use rotunda_bus::{ClusterNode, Faults, Faulty, InProcess, NodeLease};
 use rotunda_proto::ids::{RoomKey, TrackSource};
 use rotunda_proto::room::{TrackState, key_prefix};
 use rotunda_proto::sfu::{NodeInfo, node_key};

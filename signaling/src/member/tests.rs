@@ -9,7 +9,7 @@ mod unconfirmed;
 
 use std::sync::Arc;
 
-use rotunda_bus::{BusExt, ClusterNode, InProcess, SharedBus};
+use rotunda_bus::{Bus, BusExt, ClusterNode, SharedBus};
 use rotunda_proto::config::{Application, Microphones};
 use rotunda_proto::ids::NodeId;
 use rotunda_proto::room::{Roster, info_key, key_prefix, roster_key};
@@ -131,6 +131,7 @@ async fn log_in(shared: &Shared, user: &UserId) -> mpsc::Sender<ToMember> {
         id,
         token,
         member: member.clone(),
+        told: false,
     };
     crate::logins::take_over(shared, app, user, login).await;
     member

@@ -47,7 +47,9 @@ impl KeptCells {
 #[cfg(test)]
 mod tests {
     use rotunda_proto::clock::Clock;
-    use rotunda_proto::room::KeptCell;
+    use rotunda_proto::ids::MembershipId;
+    use rotunda_proto::incarnation::Incarnation;
+    use rotunda_proto::room::{Holder, KeptCell};
 
     use super::*;
 
@@ -58,6 +60,10 @@ mod tests {
         let until = |seconds| (unix + Duration::from_secs(seconds)).as_millis() as u64;
         let cell = |user: &str, seconds| KeptCell {
             user: user.parse().unwrap(),
+            holder: Holder {
+                membership: MembershipId(1),
+                node: Incarnation::new("node-1".parse().unwrap(), 1),
+            },
             sources: Default::default(),
             entered_unix_ms: 0,
             index: 0,

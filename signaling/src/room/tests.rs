@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use rotunda_bus::{BusExt, ClusterNode, Incarnation, SharedBus};
+use rotunda_bus::{Bus, BusExt, ClusterNode, Incarnation, SharedBus};
 use rotunda_proto::ids::{NodeId, TrackSource};
 use rotunda_proto::room::{MAX_MEMBERS, MemberCounts, Roster, Seats, TrackState, count_key, roster_key, seats_key};
 use rotunda_proto::sfu::{self, NodeInfo, events_subject, node_key};

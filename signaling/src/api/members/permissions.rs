@@ -31,7 +31,7 @@ fn explain(error: &PermitError) -> ApiError {
     let code = match error {
         PermitError::NoSuchRoom => "FailedOperation.RoomNotExist",
         PermitError::NoSuchMember => "FailedOperation.UserNotExist",
-        PermitError::Failed | PermitError::Bus(BusError::Timeout(_) | BusError::Away(_)) => "ResourceUnavailable",
+        PermitError::Failed | PermitError::Bus(BusError::Timeout(_) | BusError::Away) => "ResourceUnavailable",
         PermitError::Bus(error) => return ApiError::internal(error),
     };
     ApiError::new(code, error.to_string())

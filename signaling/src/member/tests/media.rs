@@ -1,7 +1,5 @@
 //! A member and the SFU; the test stands in for the SFU.
 
-use rotunda_bus::Heard;
-use rotunda_proto::custom_message::CustomMessage;
 use rotunda_proto::ids::{SessionId, TrackSource};
 use rotunda_proto::room::{Seats, seats_key};
 use rotunda_proto::sfu::{self, Command, SlotMap, control_subject, session_subject};
