@@ -92,7 +92,7 @@ fn tencent(data: &[u8]) {
     let (query, headers, body) = http(data);
     let applications = applications();
     for method in ["GET", "POST"] {
-        let _claimed = call::claim(method, &headers, NOW);
+        let _named = call::credentials(method, &headers, NOW);
         let hosts = ["localhost:8080".to_owned()];
         let Ok(call) = Call::parse(method, &query, &headers, &hosts, body.to_vec()) else {
             continue;

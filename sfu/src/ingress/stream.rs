@@ -161,7 +161,7 @@ impl Stream {
     }
 
     /// Takes a packet into the history. Answers what is new by it; None: the packet was there already, or is too old.
-    pub fn handle_packet(&mut self, now: Instant, packet: &Arc<Packet>) -> Option<News> {
+    pub fn handle_packet(&mut self, now: Instant, packet: &Arc<Packet>) -> Option<Inserted> {
         if !self.history.insert(packet) {
             return None;
         }
@@ -175,15 +175,15 @@ impl Stream {
         {
             self.structure = Some(Arc::clone(&dependency.structure));
         }
-        let mut news = News::Packet;
+        let mut inserted = Inserted::Packet;
         if packet.descriptor.starts_keyframe {
             self.keyframe.wanted = false;
             if packet.descriptor.height.is_some() && packet.descriptor.height != self.height {
                 self.height = packet.descriptor.height;
-                news = News::OtherHeight;
+                inserted = Inserted::OtherHeight;
             }
         }
-        Some(news)
+        Some(inserted)
     }
 
     fn measure(&mut self, now: Instant, packet: &Packet) {
@@ -386,7 +386,7 @@ impl Stream {
 
 /// The effects of a new packet on its stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum News {
+pub enum Inserted {
     Packet,
     /// The frames have another height from this keyframe on.
     OtherHeight,

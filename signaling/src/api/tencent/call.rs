@@ -33,7 +33,7 @@ enum Parameters {
 
 /// The credentials that a request has before its body.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Claim {
+pub enum Credentials {
     /// The key is in the headers.
     Signed { secret_id: String },
     /// All is in the query: there is no body.
@@ -147,17 +147,17 @@ impl Call {
 }
 
 /// Reads the key of a request before its body. Its time is checked too, as far as the headers have it.
-pub fn claim(method: &str, headers: &HeaderMap, now: u64) -> Result<Claim, ApiError> {
+pub fn credentials(method: &str, headers: &HeaderMap, now: u64) -> Result<Credentials, ApiError> {
     if method == "GET" {
-        return Ok(Claim::InQuery);
+        return Ok(Credentials::InQuery);
     }
     let authorization = header(headers, "authorization");
     if authorization.is_empty() {
-        return Ok(Claim::InForm);
+        return Ok(Credentials::InForm);
     }
     let authorization = tc3::Authorization::parse(authorization)?;
     fresh(timestamp(header(headers, "x-tc-timestamp"))?, now)?;
-    Ok(Claim::Signed {
+    Ok(Credentials::Signed {
         secret_id: authorization.secret_id.to_owned(),
     })
 }
