@@ -1,4 +1,4 @@
-//! One WebSocket: reads requests, logs in, hands requests to the member's task and writes what it sends.
+//! One WebSocket: reads requests, logs in, passes requests to the member's task and writes its messages.
 
 use std::time::{Duration, Instant};
 

@@ -87,7 +87,7 @@ async fn take_in(shared: Shared, mut requests: Requests, shutdown: CancellationT
 
 /// A callback to be.
 pub struct News {
-    /// The same news by another node, or once more, has the same id, and is told once.
+    /// The same message from another node, or a repeated one, has the same id and is stored once.
     pub id: String,
     pub body: serde_json::Value,
 }
