@@ -18,7 +18,7 @@ use crate::bad_request;
 use crate::carried;
 use crate::logins;
 use crate::member::{self, Attachment, Identity, ToMember, error_of, failure, json};
-use crate::registry::{Login, random_token};
+use crate::registry::{Login, Told, random_token};
 use crate::shared::Shared;
 
 const PING: Duration = Duration::from_secs(15);
@@ -247,7 +247,7 @@ impl Connection {
             id,
             token,
             member,
-            told: false,
+            told: Told::NotYet,
         };
         logins::take_over(&self.shared, app, &user, login.clone()).await;
         login

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::member::ToMember;
-use crate::registry::{Login, UserLogin};
+use crate::registry::{Login, Told, UserLogin};
 use crate::shared::Shared;
 
 /// An unpublished login is published to the other nodes again after this time.
@@ -24,19 +24,22 @@ pub async fn take_over(shared: &Shared, app: SdkAppId, user: &UserId, login: Log
     let id = login.id;
     shared.registry.take_over(app, user, login).await;
     match take_over_elsewhere(shared, app, user, id).await {
-        Ok(()) => shared.registry.set_told(app, user, id, true),
+        Ok(()) => shared.registry.set_told(app, user, id, Told::Told),
         // While the bus is away, only this node knows the login.
-        Err(error) => warn!(
-            error = &error as &dyn std::error::Error,
-            "a login was not published to the other nodes; it is tried again"
-        ),
+        Err(error) => {
+            warn!(
+                error = &error as &dyn std::error::Error,
+                "a login was not published to the other nodes; it is tried again"
+            );
+            shared.registry.untold.notify_one();
+        }
     }
 }
 
 /// Publishes logins that could not be published before, and all of them after this node was declared dead.
 pub fn keep_told(shared: Shared, shutdown: CancellationToken) -> JoinHandle<()> {
     let work = async move {
-        let (mut own, mut presence) = (shared.cluster.own(), shared.bus.presence());
+        let mut own = shared.cluster.own();
         own.mark_unchanged();
         let mut tell_at = None;
         loop {
@@ -44,14 +47,18 @@ pub fn keep_told(shared: Shared, shutdown: CancellationToken) -> JoinHandle<()> 
                 Ok(()) = own.changed() => {
                     // The documents were removed with the earlier incarnation.
                     for UserLogin { app, user, login } in shared.registry.all() {
-                        shared.registry.set_told(app, &user, login.id, false);
+                        if login.told == Told::Told {
+                            shared.registry.set_told(app, &user, login.id, Told::Forgotten);
+                        }
                     }
+                    tell_at = Some(Clock.now());
                 }
-                Ok(()) = presence.changed() => {}
-                () = Clock.until(tell_at) => {}
+                () = shared.registry.untold.notified() => tell_at = Some(Clock.now() + TELL_AGAIN),
+                () = Clock.until(tell_at) => {
+                    let all_told = tell_untold(&shared).await;
+                    tell_at = (!all_told).then(|| Clock.now() + TELL_AGAIN);
+                }
             }
-            let all_told = presence.borrow().is_away() || tell_untold(&shared).await;
-            tell_at = (!all_told).then(|| Clock.now() + TELL_AGAIN);
         }
     };
     tokio::spawn(async move {
@@ -63,15 +70,39 @@ pub fn keep_told(shared: Shared, shutdown: CancellationToken) -> JoinHandle<()> 
 async fn tell_untold(shared: &Shared) -> bool {
     let mut all_told = true;
     for UserLogin { app, user, login } in shared.registry.all() {
-        if login.told {
-            continue;
-        }
-        match take_over_elsewhere(shared, app, &user, login.id).await {
-            Ok(()) => shared.registry.set_told(app, &user, login.id, true),
+        let told = match login.told {
+            Told::Told => continue,
+            Told::NotYet => take_over_elsewhere(shared, app, &user, login.id).await,
+            Told::Forgotten => tell_again(shared, app, &user, &login).await,
+        };
+        match told {
+            Ok(()) => shared.registry.set_told(app, &user, login.id, Told::Told),
             Err(_) => all_told = false,
         }
     }
     all_told
+}
+
+/// Writes a login's document again, unless the user has since logged in on another node: then this login ends.
+async fn tell_again(shared: &Shared, app: SdkAppId, user: &UserId, login: &Login) -> Result<(), BusError> {
+    let node = shared.cluster.incarnation();
+    let key = login_key(app, user);
+    let document = LoginDocument {
+        login: login.id,
+        node: node.clone(),
+    };
+    let value = bytes::Bytes::from(serde_json::to_vec(&document).map_err(BusError::Encode)?);
+    match shared.bus.put(&key, value, None, Some(&node)).await {
+        Ok(_) => Ok(()),
+        Err(BusError::Conflict(_)) => {
+            let newer = shared.bus.load::<LoginDocument>(&key).await?;
+            if newer.is_some_and(|(newer, _)| newer.login != login.id) {
+                let _ended_already = login.member.send(ToMember::Kick(KickReason::Kick)).await;
+            }
+            Ok(())
+        }
+        Err(error) => Err(error),
+    }
 }
 
 async fn take_over_elsewhere(shared: &Shared, app: SdkAppId, user: &UserId, id: LoginId) -> Result<(), BusError> {

@@ -7,13 +7,15 @@ use rand::RngCore;
 use rotunda_proto::ids::{LoginId, SdkAppId, UserId};
 use rotunda_proto::signaling::KickReason;
 use subtle::ConstantTimeEq;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use crate::member::ToMember;
 
 #[derive(Default)]
 pub struct Registry {
     logins: Mutex<HashMap<(SdkAppId, UserId), Login>>,
+    /// Notified when a login could not be published to the other nodes.
+    pub untold: Notify,
 }
 
 /// A member task's address.
@@ -22,8 +24,16 @@ pub struct Login {
     pub id: LoginId,
     pub token: String,
     pub member: mpsc::Sender<ToMember>,
-    /// Whether the other nodes know of it.
-    pub told: bool,
+    pub told: Told,
+}
+
+/// Whether the other nodes know of a login.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told {
+    NotYet,
+    Told,
+    /// They knew it until this node was declared dead.
+    Forgotten,
 }
 
 /// A user's newest login on this node.
@@ -82,8 +92,7 @@ impl Registry {
         }
     }
 
-    /// Whether the other nodes know of a login.
-    pub fn set_told(&self, app: SdkAppId, user: &UserId, id: LoginId, told: bool) {
+    pub fn set_told(&self, app: SdkAppId, user: &UserId, id: LoginId, told: Told) {
         let mut logins = self.logins();
         if let Some(login) = logins.get_mut(&(app, user.clone())).filter(|login| login.id == id) {
             login.told = told;

@@ -20,7 +20,7 @@ use tokio::time::advance;
 use super::*;
 use crate::config::Config;
 use crate::failing_bus::FailingBus;
-use crate::registry::Login;
+use crate::registry::{Login, Told};
 use crate::shared::Shared;
 
 struct Test {
@@ -131,7 +131,7 @@ async fn log_in(shared: &Shared, user: &UserId) -> mpsc::Sender<ToMember> {
         id,
         token,
         member: member.clone(),
-        told: false,
+        told: Told::NotYet,
     };
     crate::logins::take_over(shared, app, user, login).await;
     member

@@ -22,7 +22,7 @@ use crate::logins;
 use crate::member::membership::{Leaving, Membership, Message, codec_not_supported};
 use crate::member::{ToMember, explain};
 use crate::refused_lines::refused_lines;
-use crate::registry::{Login, random_token};
+use crate::registry::{Login, Told, random_token};
 use crate::shared::Shared;
 
 /// Requests waiting for a session's task.
@@ -149,7 +149,7 @@ async fn run(
         id,
         token: token.clone(),
         member,
-        told: false,
+        told: Told::NotYet,
     };
     logins::take_over(&shared, owner.app, &owner.user, login).await;
     let inbox = serve(&shared, &resources, opening, inbox, reply).await;
