@@ -27,11 +27,11 @@ pub enum IdError {
 
 /// An id that is a text: what its characters may be.
 pub trait TextId: FromStr<Err = IdError> {
-    /// The allowed values, worded to follow "write" or "must be".
+    /// What is allowed, to be read after "write" or "must be".
     const RULE: &'static str;
 }
 
-/// The allowed rooms, worded to follow "write" or "must be".
+/// What a room may be, to be read after "write" or "must be".
 const ROOM_RULE: &str = "a number from 1 to 4294967294, or a text of 1 to 64 letters, digits, spaces and \
                          !#$%&()+-:;<=.>?@[]^_{}|~,";
 
@@ -293,7 +293,7 @@ impl Visitor<'_> for RoomVisitor {
 
 /// Digits are a numeric room, and `text:` before a name makes it a text room whatever it looks like.
 impl RoomId {
-    /// The allowed rooms, worded to follow "write" or "must be".
+    /// What a room may be, to be read after "write" or "must be".
     pub const RULE: &str = ROOM_RULE;
 
     /// The bare number or name, as the contract's messages have it. Room 123 and the text room `123` look the same in it.
@@ -441,7 +441,7 @@ impl fmt::Display for MixId {
 #[serde(transparent)]
 pub struct MembershipId(pub u64);
 
-/// A source that a member can publish, each at most once.
+/// What a member can publish; each at most once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum TrackSource {

@@ -133,7 +133,7 @@ pub struct VideoEncode {
     pub background_rgb: u32,
 }
 
-/// The requested layout. The layout engine of the MCU places the members by it.
+/// What is asked of the layout; which member is where follows from it and the room (mcu's layout engine).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Layout {
     pub template: Template,
@@ -285,7 +285,7 @@ pub enum StopReason {
     Asked,
     /// Another mix was started in the room, which has one. Who started this one has not asked for it.
     Replaced {
-        /// The record id of this mix, if it was recorded.
+        /// What this one was to be recorded as.
         record: Option<RecordId>,
         /// The stream of the other one.
         by: StreamId,

@@ -1,4 +1,4 @@
-//! The descriptor of a running program (an encoded mix): the MCU writes it to the key-value store; recorder and live follow it.
+//! What a running program (an encoded mix) is: told by the MCU in the key-value store, followed by recorder and live.
 
 use serde::{Deserialize, Serialize};
 

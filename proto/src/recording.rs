@@ -1,4 +1,4 @@
-//! Messages of the recorder: a file is ready.
+//! What the recorder tells: a file is ready.
 
 use serde::{Deserialize, Serialize};
 
@@ -60,11 +60,11 @@ pub struct RecordingFile {
     pub duration_ms: u64,
     pub started_unix_us: u64,
     pub ended_unix_us: u64,
-    /// Pixels; None for audio only.
+    /// Pixels; None for sound alone.
     pub resolution: Option<(u16, u16)>,
     /// Where it plays: a signed address that expires.
     pub url: String,
-    /// The gaps in it.
+    /// What is missing in it.
     #[serde(default)]
     pub gaps: Vec<Gap>,
 }

@@ -133,7 +133,7 @@ pub struct LoginDocument {
     pub node: Incarnation,
 }
 
-/// The sources that a member may send and receive.
+/// What a member may send and receive, by source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Permissions {
@@ -150,8 +150,8 @@ pub struct RoomInfo {
     pub created_unix_ms: u64,
 }
 
-/// The published sources: at most [`MAX_VIDEO_PUBLISHERS`] videos, and as many microphones as the application
-/// [permits](crate::config::Microphones).
+/// Who publishes what: at most [`MAX_VIDEO_PUBLISHERS`] pictures, and as many sounds as the application
+/// [has](crate::config::Microphones).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seats {
     /// In the order in which they began to publish.
@@ -167,7 +167,7 @@ pub struct KeptCell {
     pub user: UserId,
     /// Of the membership that was cut off.
     pub holder: Holder,
-    /// The sources that they published, and have not published again.
+    /// What they published, and have not published again.
     pub sources: BTreeSet<TrackSource>,
     /// They come back with this time, and so to the same place in the order of entering.
     pub entered_unix_ms: u64,
@@ -206,7 +206,7 @@ impl Seats {
     }
 }
 
-/// The holder of a seat or of a roster entry. A seat belongs to a membership, so that a late leave never takes what a newer login
+/// Who holds a seat or a place in the roster. A seat goes by the membership, so that a late leave never takes what a newer login
 /// of the same user has; and by the node's incarnation, so that it is freed when the node dies.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holder {

@@ -26,7 +26,7 @@ pub struct NetworkQuality {
     pub uplink_rtt: Option<u32>,
     /// Percent of the packets that did not arrive at the first sending.
     pub uplink_loss: u8,
-    /// Milliseconds there and back, from the member's receiver reports; absent: not measured.
+    /// Milliseconds there and back, from the member's reports on what he gets; absent: not measured.
     #[serde(default, rename = "downlinkRTT", skip_serializing_if = "Option::is_none")]
     pub downlink_rtt: Option<u32>,
     /// Percent of the packets that did not arrive at the first sending.
@@ -50,16 +50,16 @@ impl NetworkQuality {
 pub struct Statistics {
     #[serde(flatten)]
     pub quality: NetworkQuality,
-    /// The estimated bitrate of the member's downlink, bits a second; absent: the client sends no feedback.
+    /// What the member's downlink carries, bits a second; absent: he gives no feedback.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub downlink_estimate: Option<u64>,
-    /// The bitrate of everything that the member watches in the best quality, bits a second.
+    /// What all that he watches would take in the best quality, bits a second.
     pub downlink_wanted: u64,
-    /// Videos that are not sent, as the link does not carry them.
+    /// Pictures that are not sent, as the link does not carry them.
     pub paused_slots: u16,
-    /// The streams that the member sends, one for each simulcast layer.
+    /// What he sends; a simulcast layer each.
     pub uplink: Vec<UplinkStream>,
-    /// The streams that the member gets, one for each receive slot in use.
+    /// What he gets; receive slots in use.
     pub downlink: Vec<DownlinkSlot>,
 }
 
@@ -85,18 +85,18 @@ pub struct UplinkStream {
     pub jitter: u32,
     /// Key frames that the server asked for since it began.
     pub keyframe_requests: u32,
-    /// Pixels; absent: audio, or not known yet.
+    /// Pixels; absent: sound, or not seen yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub height: Option<u16>,
 }
 
-/// The source in one receive slot of a member.
+/// What one receive slot of a member shows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DownlinkSlot {
     pub user_id: UserId,
     pub source: TrackSource,
-    /// The source that is sent; absent: none.
+    /// What flows; absent: nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub codec: Option<String>,
     /// The simulcast layer that flows.
@@ -105,9 +105,9 @@ pub struct DownlinkSlot {
     /// Of that layer, pixels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub height: Option<u16>,
-    /// Bits a second of payload, without retransmissions.
+    /// Bits a second of payload, resends left out.
     pub bitrate: u64,
-    /// Since the session began, whatever was shown, without retransmissions.
+    /// Since the session began, whatever was shown; resends left out.
     pub packets: u32,
     /// Packets sent again because the member missed them.
     pub resent: u32,

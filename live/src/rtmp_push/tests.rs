@@ -246,7 +246,7 @@ async fn a_private_address_is_not_connected_to_unless_it_is_allowed() {
 }
 
 #[test]
-fn a_message_of_the_server_is_logged_without_the_key() {
+fn what_a_server_says_is_logged_without_the_key() {
     let address: PushAddress = "rtmp://h/live/SECRET?sign=SECRET2".parse().unwrap();
     for said in ["no SECRET?sign=SECRET2 here", "BadName: SECRET"] {
         let logged = without_key(said, &address);
