@@ -26,11 +26,11 @@ use uuid::Uuid;
 
 use crate::config::Config;
 use crate::disk;
-use crate::file_ready::announce;
 use crate::files::Files;
 use crate::finishing::{FinishingError, finish};
 use crate::folder::{Folder, Manifest};
 use crate::ledger::{Ledger, Row, State};
+use crate::news::announce;
 use crate::orphans::{self, Found, Orphan};
 use crate::recording::{RecordError, Recording};
 use crate::rows::{decimal_id, rows};
