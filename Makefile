@@ -4,8 +4,10 @@ CARGO ?= cargo
 # Real clips for the demo's participants (MP4 with H.264 and AAC); without any, audio and video are generated.
 DEMO_CLIPS ?= $(wildcard ../shared/media/speaker_?_360p.mp4)
 BIN := target/debug/rotunda
-# All of the workspace in one: with a part of it alone Cargo chooses other features for what it depends on, and builds that again.
-BUILD = $(CARGO) build --workspace --lib --bins --tests
+# The build of all tests. It names the whole workspace, as Cargo chooses other features for the dependencies of a part of it, and
+# builds those again. Clippy does it (scripts/lint).
+TESTED = RUSTC_WORKSPACE_WRAPPER=$(CURDIR)/scripts/lint $(CARGO)
+BUILD = $(TESTED) build --workspace --lib --bins --tests --examples
 # For each fuzz target.
 FUZZ_SECONDS ?= 10
 
@@ -48,17 +50,15 @@ device-demo: setup ## Build the device library and the demo camera in C (docs/de
 test: setup web lint test-rust test-fuzz test-web test-browser test-sdk test-whip ## Everything that must pass
 	@echo "make test: everything passed"
 
-lint: web ## Formatting, clippy
+lint: web ## Formatting, and Clippy while the tests are built
 	$(CARGO) fmt --all -- --check
-	$(CARGO) clippy --workspace --lib --bins --examples -- -D warnings
-	@# Helpers of tests may panic: that is how a test fails.
-	$(CARGO) clippy --workspace --tests -- -D warnings -A clippy::unwrap-used -A clippy::expect-used
+	$(BUILD)
 
 test-rust: web ## Unit and end-to-end tests in Rust
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
-	    $(CARGO) nextest run --workspace; \
+	    $(TESTED) nextest run --workspace; \
 	else \
-	    $(CARGO) test --workspace; \
+	    $(TESTED) test --workspace --lib --bins --tests; \
 	fi
 
 test-fuzz: web ## Every fuzz target from its saved inputs on, 2 seconds each
