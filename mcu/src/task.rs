@@ -17,7 +17,7 @@ use rotunda_media::codec::CodecError;
 use rotunda_media::draw::Font;
 use rotunda_media::program::{ProgramExists, ProgramHub};
 use rotunda_proto::clock::Clock;
-use rotunda_proto::mix::{ControlError, Event, MixSpec, StopReason};
+use rotunda_proto::mix::{ControlError, MixSpec, StopReason};
 use rotunda_proto::room::key_prefix;
 use rotunda_proto::ticket::ClusterSecret;
 use thiserror::Error;

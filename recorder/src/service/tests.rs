@@ -2,7 +2,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 
-use rotunda_bus::{InProcess, Requests};
+use rotunda_bus::{BusExt, InProcess, Requests};
 use rotunda_media::program::{Frame, ProgramWriter};
 use rotunda_proto::mix::{AudioEncode, RecordSpec, VideoEncode};
 use rotunda_proto::program::program_key;
