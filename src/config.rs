@@ -22,6 +22,8 @@ const ENV_PREFIX: &str = "ROTUNDA__";
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Config {
     pub server: Server,
+    /// How the nodes of a cluster reach one another.
+    pub bus: rotunda_bus::NatsConfig,
     pub signaling: rotunda_signaling::Config,
     pub sfu: rotunda_sfu::Config,
     pub mcu: rotunda_mcu::Config,
@@ -159,6 +161,7 @@ impl Config {
         }
         let config = Self {
             server: section(&mut settings, "server", &mut mistakes),
+            bus: section(&mut settings, "bus", &mut mistakes),
             signaling: section(&mut settings, "signaling", &mut mistakes),
             sfu: section(&mut settings, "sfu", &mut mistakes),
             mcu: section(&mut settings, "mcu", &mut mistakes),
@@ -181,6 +184,7 @@ impl Config {
 
     fn validate(&self) -> Vec<ConfigMistake> {
         let mut mistakes = Vec::new();
+        mistakes.extend(self.bus.validate());
         mistakes.extend(self.server.limits.validate());
         mistakes.extend(self.signaling.validate());
         mistakes.extend(self.sfu.validate());

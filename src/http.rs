@@ -6,8 +6,10 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use rotunda_bus::{Presence, SharedBus};
+use rotunda_proto::clock::Clock;
+use rotunda_store::Store;
 use rust_embed::RustEmbed;
-use sqlx::AnyPool;
 
 /// The built web pages.
 #[derive(RustEmbed)]
@@ -26,16 +28,22 @@ pub fn install_metrics() -> anyhow::Result<PrometheusHandle> {
 
 /// The routes that belong to the process as a whole.
 ///
-/// `/healthz` answers as long as the process runs; `/readyz` only while the database answers too.
-pub fn router(metrics: PrometheusHandle, db: AnyPool) -> Router {
+/// `/healthz` answers as long as the process runs; `/readyz` only while the database answers too. A node without the bus is still
+/// ready: it keeps its members and tells new ones to try later, which a closed door would not.
+pub fn router(metrics: PrometheusHandle, store: Store, bus: SharedBus) -> Router {
+    let presence = bus.presence();
     Router::new()
         .route("/healthz", get(|| async { "ok" }))
         .route(
             "/readyz",
             get(move || async move {
-                match sqlx::query("SELECT 1").execute(&db).await {
-                    Ok(_) => (StatusCode::OK, "ready"),
-                    Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer"),
+                let presence = *presence.borrow();
+                match store.ping().await {
+                    Ok(()) => (StatusCode::OK, readiness(presence)),
+                    Err(_) => (
+                        StatusCode::SERVICE_UNAVAILABLE,
+                        "the database does not answer".to_owned(),
+                    ),
                 }
             }),
         )
@@ -49,6 +57,16 @@ pub fn router(metrics: PrometheusHandle, db: AnyPool) -> Router {
             }),
         )
         .route("/{*path}", get(|Path(path): Path<String>| async move { page(&path) }))
+}
+
+fn readiness(presence: Presence) -> String {
+    match presence {
+        Presence::Here => "ready".to_owned(),
+        Presence::Away { since } => format!(
+            "ready; the bus is away since {} s: media goes on, new members are told to try later",
+            Clock.now().saturating_duration_since(since).as_secs()
+        ),
+    }
 }
 
 /// The demo room's page.

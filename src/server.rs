@@ -5,14 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use axum::Router;
 use axum::extract::Request;
+use rotunda_bus::lease::Own;
+use rotunda_bus::{ClusterNode, InProcess, Nats, NatsConfig, NodeLease, SharedBus};
 use rotunda_listen::http::{Bodies, Serving};
 use rotunda_listen::{Binding, Listeners, Policy, Security, Tls, TrustedProxies};
 use rotunda_media::program::ProgramHub;
-use rotunda_proto::bus::{InProcess, SharedBus};
 use rotunda_proto::config::Application;
 use rotunda_proto::file_link::FileLinkKey;
-use sqlx::any::AnyPoolOptions;
+use rotunda_store::Store;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -31,6 +33,7 @@ pub struct Server {
     pub demo: Option<Application>,
     pub http: SocketAddr,
     config: Config,
+    lease: NodeLease,
     signaling: Option<Running<rotunda_signaling::Service>>,
     sfu: Option<Running<rotunda_sfu::Service>>,
     mcu: Option<Running<rotunda_mcu::Service>>,
@@ -61,30 +64,22 @@ impl Server {
         let listeners = Listeners::new(policy(&config), tls.clone());
         let limits = &config.server.limits;
 
-        let bus: SharedBus = Arc::new(InProcess::new());
         let hub = ProgramHub::new();
-        sqlx::any::install_default_drivers();
-        let db = AnyPoolOptions::new()
-            .max_connections(8)
-            .connect(&config.database_url())
-            .await
-            .context("open the database")?;
-        let node = config.server.node.clone();
+        let store = Store::open(&config.database_url()).await.context("open the database")?;
+        let bus = open_bus(&config.bus, config.server.node.as_str()).await?;
+        let name = config.server.node.clone();
+        let lease = NodeLease::take(bus.clone(), name.clone(), config.bus.lease_times()).await?;
+        let node = ClusterNode::new(bus.clone(), name, &lease);
         let has = |role| roles.contains(&role);
-        let mut router = http::router(metrics, db.clone());
+        let mut router = http::router(metrics, store.clone(), bus.clone());
 
         let mut sfu = None;
         if has(Role::Sfu) {
             let stop = CancellationToken::new();
-            let service = rotunda_sfu::Service::start(
-                config.sfu.clone(),
-                node.clone(),
-                secrets.cluster(),
-                bus.clone(),
-                stop.clone(),
-            )
-            .await
-            .context("start the sfu")?;
+            let service =
+                rotunda_sfu::Service::start(config.sfu.clone(), node.clone(), secrets.cluster(), stop.clone())
+                    .await
+                    .context("start the sfu")?;
             sfu = Some(Running { service, stop });
         }
         let mut mcu = None;
@@ -94,7 +89,6 @@ impl Server {
                 config.mcu.clone(),
                 node.clone(),
                 secrets.cluster(),
-                bus.clone(),
                 hub.clone(),
                 stop.clone(),
             )
@@ -117,9 +111,8 @@ impl Server {
             let service = rotunda_signaling::Service::start(
                 for_signaling(&config, demo.as_ref()),
                 node.clone(),
-                bus.clone(),
                 applications.clone(),
-                db.clone(),
+                store.clone(),
                 grpc,
                 stop.clone(),
             )
@@ -137,7 +130,7 @@ impl Server {
                 applications.clone(),
                 bus.clone(),
                 hub.clone(),
-                db.clone(),
+                store.clone(),
                 stop.clone(),
             )
             .await
@@ -199,6 +192,7 @@ impl Server {
             demo,
             http,
             config,
+            lease,
             signaling,
             sfu,
             mcu,
@@ -209,11 +203,19 @@ impl Server {
         })
     }
 
-    /// Resolves when a part of the server has ended unexpectedly.
+    /// Resolves when a part of the server has ended unexpectedly, or another process has taken this node's name.
     pub async fn failed(&self) {
-        match &self.sfu {
-            Some(sfu) => sfu.service.failed().await,
-            None => std::future::pending().await,
+        let sfu = async {
+            match &self.sfu {
+                Some(sfu) => sfu.service.failed().await,
+                None => std::future::pending().await,
+            }
+        };
+        let mut own = self.lease.own();
+        let superseded = own.wait_for(|own| matches!(own, Own::Superseded(_)));
+        tokio::select! {
+            () = sfu => {}
+            _ = superseded => {}
         }
     }
 
@@ -227,6 +229,7 @@ impl Server {
             end(self.recorder, rotunda_recorder::Service::finish).await;
             end(self.signaling, rotunda_signaling::Service::finish).await;
             end(self.sfu, rotunda_sfu::Service::finish).await;
+            self.lease.end().await;
             self.stop_listener.cancel();
             let _ended = self.listener.await;
         };
@@ -238,6 +241,16 @@ impl Server {
             ),
         }
     }
+}
+
+/// Inside this process, or at NATS where that is configured.
+async fn open_bus(config: &NatsConfig, node: &str) -> anyhow::Result<SharedBus> {
+    if !config.is_remote() {
+        return Ok(Arc::new(InProcess::new()));
+    }
+    let nats = Nats::connect(config, node).await.context("connect to NATS")?;
+    info!(servers = %config.urls.join(", "), "connected to NATS");
+    Ok(Arc::new(nats))
 }
 
 /// What all listeners of the process obey.

@@ -161,7 +161,7 @@ impl Drop for Janus {
 }
 
 #[test]
-fn what_viewers_lose_is_sent_again() {
+fn packets_that_viewers_lose_are_retransmitted() {
     let server = support::Server::start();
     let report = load(&server, &["--viewers", "4", "--loss", "0.1", "--audio-packets", "0"]);
 

@@ -19,7 +19,7 @@ const SDP: &str = "application/sdp";
 const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
 
 #[tokio::test]
-async fn what_is_published_by_whip_is_seen_by_whep_until_delete() {
+async fn a_whip_publisher_is_seen_by_whep_until_delete() {
     let server = Server::start();
     let (ann, bob) = (ticket(&server, "ann", "600"), ticket(&server, "bob", "600"));
 

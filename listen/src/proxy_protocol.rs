@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_header_is_refused() {
+    fn a_malformed_header_is_refused() {
         assert_eq!(read(b"GET / HTTP/1.1\r\n"), Err(ProxyHeaderError::Missing));
         for wrong in [
             &b"PROXY TCP4 192.0.2.7 198.51.100.1 56324\r\n"[..],

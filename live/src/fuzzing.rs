@@ -34,8 +34,8 @@ fn rtmp(data: &[u8]) {
 fn path(data: &[u8]) {
     if let Ok(text) = std::str::from_utf8(data) {
         let (folder, file) = text.split_once('/').unwrap_or((text, ""));
-        let _none = service::asked(folder);
-        let _none = service::asked_part(folder, file);
+        let _none = service::asked(text);
+        let _none = service::asked_part(text);
         let (key, now) = (Secret::new("key"), Duration::from_secs(1));
         if let Ok(stream) = folder.parse() {
             assert!(

@@ -6,13 +6,13 @@ pub mod fuzzing;
 mod hls;
 mod http_flv;
 mod on_air;
-mod play_keys;
 mod play_secret;
 mod pushes;
 mod rtmp_guard;
 mod rtmp_play;
 mod rtmp_push;
 mod service;
+mod streams;
 mod timeline;
 mod tls;
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use rotunda_media::program::ProgramHub;
-use rotunda_proto::ids::StreamId;
+use rotunda_proto::ids::StreamKey;
 use rotunda_proto::program::ProgramDescriptor;
 use rotunda_proto::push_address::PushAddress;
 use tokio::task::JoinSet;
@@ -18,7 +18,7 @@ pub struct OnAir {
     hub: ProgramHub,
     outbound: Outbound,
     shutdown: CancellationToken,
-    programs: HashMap<StreamId, Running>,
+    programs: HashMap<StreamKey, Running>,
     tasks: JoinSet<()>,
 }
 
@@ -51,7 +51,7 @@ impl OnAir {
 
     /// A program has begun or wants something else: its pushes become those that it wants.
     pub fn handle_program(&mut self, program: &ProgramDescriptor) -> Seen {
-        let id = &program.stream_id;
+        let id = &program.stream();
         let known = self.programs.get(id).map(|running| running.began_unix_ms);
         let seen = match known == Some(program.started_unix_ms) {
             true => Seen::Known,
@@ -72,7 +72,7 @@ impl OnAir {
     }
 
     /// The program is over; its pushes say goodbye by themselves.
-    pub fn handle_end(&mut self, id: &StreamId) {
+    pub fn handle_end(&mut self, id: &StreamKey) {
         self.programs.remove(id);
     }
 
@@ -93,7 +93,7 @@ impl OnAir {
         while self.tasks.join_next().await.is_some() {}
     }
 
-    fn reconcile(&mut self, id: &StreamId, wanted: &[PushAddress]) {
+    fn reconcile(&mut self, id: &StreamKey, wanted: &[PushAddress]) {
         let Some(running) = self.programs.get_mut(id) else {
             return;
         };
@@ -126,7 +126,7 @@ fn wanted(program: &ProgramDescriptor) -> Vec<PushAddress> {
         Ok(address) => Some(address),
         Err(why) => {
             // The address itself has a key in it.
-            error!(stream = %program.stream_id, error = &why as &dyn std::error::Error, "an address to push to");
+            error!(stream = %program.stream(), error = &why as &dyn std::error::Error, "an address to push to");
             None
         }
     };

@@ -14,7 +14,6 @@ use rml_rtmp::time::RtmpTimestamp;
 use rotunda_listen::{Connection, Incoming, OpenError, Stream};
 use rotunda_media::mux::flv;
 use rotunda_media::program::{Frame, ProgramHeader, ProgramReader, ReadError, Track};
-use rotunda_proto::ids::StreamId;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
@@ -23,6 +22,7 @@ use tracing::debug;
 
 use crate::play_secret::PlayRefusal;
 use crate::rtmp_guard::{Guard, GuardError};
+use crate::streams::StreamName;
 use crate::timeline::{Step, Timeline};
 
 /// Handshake and commands must be through in this time.
@@ -49,14 +49,19 @@ pub enum PlayError {
 
 /// The programs that a player is served from.
 pub trait Programs {
-    /// The program of this id, for a player whose address has this query.
-    fn play(&self, id: &StreamId, query: &str) -> Result<ProgramReader, NotPlayed>;
+    /// The program of this name, for a player whose address has this query.
+    fn play(&self, name: &StreamName, query: &str) -> Result<ProgramReader, NotPlayed>;
 }
+
+/// Told to players of an address that is not clear.
+pub const NOT_UNIQUE: &str = "streams of several applications have this name; play live/<sdkAppId>/<streamId>";
 
 /// Why a player gets nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NotPlayed {
     NoSuchStream,
+    /// Streams of several applications have that name.
+    NotUnique,
     Refused(PlayRefusal),
 }
 
@@ -138,9 +143,8 @@ async fn set_up(socket: &mut impl Socket, programs: &impl Programs) -> Result<Op
                         ..
                     } => {
                         let (id, query) = stream_key.split_once('?').unwrap_or((stream_key.as_str(), ""));
-                        let id: Option<StreamId> = id.parse().ok().filter(|_| app_name == "live");
-                        let found = id.ok_or(NotPlayed::NoSuchStream);
-                        let reader = match found.and_then(|id| programs.play(&id, query)) {
+                        let found = name_of(&app_name, id).ok_or(NotPlayed::NoSuchStream);
+                        let reader = match found.and_then(|name| programs.play(&name, query)) {
                             Ok(reader) => reader,
                             Err(why) => {
                                 let (code, why) = match why {
@@ -148,6 +152,7 @@ async fn set_up(socket: &mut impl Socket, programs: &impl Programs) -> Result<Op
                                         "NetStream.Play.StreamNotFound",
                                         "no stream of that name runs".to_owned(),
                                     ),
+                                    NotPlayed::NotUnique => ("NetStream.Play.Failed", NOT_UNIQUE.to_owned()),
                                     NotPlayed::Refused(refusal) => ("NetStream.Play.Failed", refusal.to_string()),
                                 };
                                 let refusal = session.inner.reject_request(request_id, code, &why)?;
@@ -176,6 +181,14 @@ async fn set_up(socket: &mut impl Socket, programs: &impl Programs) -> Result<Op
             return Ok(None);
         }
         results.extend(session.handle_input(&buffer[..length])?);
+    }
+}
+
+/// Of `live` and `<streamId>`, or with an `<sdkAppId>` between them, which players take to either side.
+fn name_of(app_name: &str, stream_key: &str) -> Option<StreamName> {
+    match app_name.strip_prefix("live")? {
+        "" => StreamName::parse(stream_key),
+        app => StreamName::parse(&format!("{}/{stream_key}", app.strip_prefix('/')?)),
     }
 }
 
@@ -311,7 +324,7 @@ struct Nothing;
 
 #[cfg(any(test, feature = "fuzzing"))]
 impl Programs for Nothing {
-    fn play(&self, _id: &StreamId, _query: &str) -> Result<ProgramReader, NotPlayed> {
+    fn play(&self, _name: &StreamName, _query: &str) -> Result<ProgramReader, NotPlayed> {
         Err(NotPlayed::NoSuchStream)
     }
 }

@@ -1,4 +1,4 @@
-//! What the configuration of every service has in common.
+//! The parts of the configuration that all services share.
 
 use std::fmt;
 
@@ -40,7 +40,7 @@ impl Serialize for Secret {
 pub struct ConfigMistake {
     /// `section.key`.
     pub key: String,
-    /// What is wrong and what to write instead.
+    /// The mistake, and the text to write instead.
     pub message: String,
 }
 
@@ -78,7 +78,7 @@ pub struct Application {
     /// Signs playback addresses (`txSecret`, `txTime`); none by default, and everybody may play.
     #[serde(default)]
     pub play_key: Secret,
-    /// Members of a room who may publish sound at one time; of more than 6 the loudest 6 are heard. Default 6.
+    /// Members of a room who may publish audio at one time; of more than 6 the loudest 6 are heard. Default 6.
     #[serde(default)]
     pub max_microphones: Microphones,
     /// Members need a room ticket (`privateMapKey`) for each room, which says what they may do there. Default false.
@@ -103,7 +103,7 @@ impl Application {
     }
 }
 
-/// How many members of a room may publish sound at one time: 6 to 20, as many as a mix takes.
+/// The number of members of a room who may publish audio at one time: 6 to 20, as many as a mix takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "u8", into = "u8")]
 pub struct Microphones(u8);

@@ -72,7 +72,7 @@ pub fn decode(command: u8, data: &str) -> Result<Vec<u8>, Refused> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Kind {
-    /// Command id; the sender's count of messages, four bytes, big-endian; length of his user id, one byte; the id; data.
+    /// Command id; the sender's count of messages, four bytes, big-endian; length of their user id, one byte; the id; data.
     Message = 1,
     /// The code of a [`Refused`] in ASCII: what this member sent before reached nobody.
     Refused = 2,

@@ -45,7 +45,7 @@ fn sig(data: &[u8]) {
     }
 }
 
-/// What a room ticket is bound to: nothing in it is longer than all of it.
+/// Reads a room ticket: no part of it is longer than the whole.
 fn room_ticket(data: &[u8]) {
     if let Some(binding) = Binding::read(data) {
         assert!(binding.user.len() < data.len());

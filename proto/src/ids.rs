@@ -27,11 +27,11 @@ pub enum IdError {
 
 /// An id that is a text: what its characters may be.
 pub trait TextId: FromStr<Err = IdError> {
-    /// What is allowed, to be read after "write" or "must be".
+    /// The allowed values, worded to follow "write" or "must be".
     const RULE: &'static str;
 }
 
-/// What a room may be, to be read after "write" or "must be".
+/// The allowed rooms, worded to follow "write" or "must be".
 const ROOM_RULE: &str = "a number from 1 to 4294967294, or a text of 1 to 64 letters, digits, spaces and \
                          !#$%&()+-:;<=.>?@[]^_{}|~,";
 
@@ -293,8 +293,16 @@ impl Visitor<'_> for RoomVisitor {
 
 /// Digits are a numeric room, and `text:` before a name makes it a text room whatever it looks like.
 impl RoomId {
-    /// What a room may be, to be read after "write" or "must be".
+    /// The allowed rooms, worded to follow "write" or "must be".
     pub const RULE: &str = ROOM_RULE;
+
+    /// The bare number or name, as the contract's messages have it. Room 123 and the text room `123` look the same in it.
+    pub fn bare(&self) -> String {
+        match self {
+            Self::Number(number) => number.0.to_string(),
+            Self::Name(name) => name.0.clone(),
+        }
+    }
 }
 
 impl FromStr for RoomId {
@@ -316,10 +324,14 @@ impl FromStr for RoomId {
     }
 }
 
+/// As [`FromStr`] reads it: with `text:` before a name that would be read as something else.
 impl fmt::Display for RoomId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Number(number) => number.0.fmt(f),
+            Self::Name(name) if name.0.bytes().all(|byte| byte.is_ascii_digit()) || name.0.starts_with("text:") => {
+                write!(f, "text:{name}")
+            }
             Self::Name(name) => name.fmt(f),
         }
     }
@@ -351,6 +363,50 @@ impl fmt::Display for RoomKey {
     }
 }
 
+/// A live stream of the whole system: two applications may use one name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct StreamKey {
+    pub app: SdkAppId,
+    pub id: StreamId,
+}
+
+impl StreamKey {
+    /// The stream as two tokens of a bus key: `1400000001.film`.
+    pub fn token(&self) -> String {
+        format!("{}.{}", self.app, self.id)
+    }
+
+    /// Reads what [`token`](Self::token) has written.
+    pub fn from_token(token: &str) -> Option<Self> {
+        let (app, id) = token.split_once('.')?;
+        Self::of(app, id).ok()
+    }
+
+    fn of(app: &str, id: &str) -> Result<Self, IdError> {
+        let app: u32 = app.parse().map_err(|_| IdError::Range)?;
+        Ok(Self {
+            app: app.try_into()?,
+            id: id.parse()?,
+        })
+    }
+}
+
+/// `1400000001/film`, as it is shown.
+impl FromStr for StreamKey {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        let (app, id) = text.split_once('/').ok_or(IdError::Character)?;
+        Self::of(app, id)
+    }
+}
+
+impl fmt::Display for StreamKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.app, self.id)
+    }
+}
+
 /// One stay of a member (or of a service) on an SFU node. Random, so that it is unique without coordination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -362,7 +418,30 @@ impl fmt::Display for SessionId {
     }
 }
 
-/// What a member can publish; each at most once.
+/// One login of a user. Random, so that it is unique without coordination.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct LoginId(pub u64);
+
+/// One mix from its start to its end. Random, so that it is unique without coordination: whoever writes down what becomes of a mix
+/// writes it under this id, and so once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct MixId(pub u64);
+
+impl fmt::Display for MixId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+/// One membership of a user in a room, from entering to leaving. Random, so that it is unique without coordination: another login
+/// of the same user is another membership.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct MembershipId(pub u64);
+
+/// A source that a member can publish, each at most once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum TrackSource {
@@ -404,6 +483,20 @@ mod tests {
         let app = SdkAppId::try_from(1).unwrap();
         assert_eq!(RoomKey { app, room: number }.token(), "1.n123");
         assert_eq!(RoomKey { app, room: name }.token(), "1.s313233");
+    }
+
+    #[test]
+    fn the_same_name_of_two_applications_is_two_streams() {
+        let stream = |app: u32| StreamKey {
+            app: app.try_into().unwrap(),
+            id: "film".parse().unwrap(),
+        };
+        assert_ne!(stream(1).token(), stream(2).token());
+        assert_eq!(StreamKey::from_token(&stream(1).token()), Some(stream(1)));
+        assert_eq!(stream(1).to_string().parse(), Ok(stream(1)));
+        for wrong in ["film", "0.film", "1.", "x.film", "1.a.b"] {
+            assert_eq!(StreamKey::from_token(wrong), None, "{wrong}");
+        }
     }
 
     #[test]
@@ -455,6 +548,17 @@ mod tests {
                 app(json)
             );
         }
+    }
+
+    #[test]
+    fn a_room_as_text_is_read_as_the_same_room() {
+        for name in ["123", "007", "text:7", "text:", "class 1", "+7"] {
+            let room = RoomId::Name(name.parse().unwrap());
+            assert_eq!(room.to_string().parse(), Ok(room.clone()), "{room}");
+            assert_eq!(room.bare(), name);
+        }
+        let number = RoomId::Number(123.try_into().unwrap());
+        assert_eq!(number.to_string().parse(), Ok(number));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{NodeId, RecordId, RoomKey, StreamId, TrackSource, UserId};
+use crate::ids::{MixId, NodeId, RecordId, RoomKey, StreamId, StreamKey, TrackSource, UserId};
 
 /// At most this many inputs in a task; a member with audio alone counts as one.
 pub const MAX_INPUTS: usize = 16;
@@ -97,6 +97,16 @@ pub struct MixSpec {
     pub push_urls: Vec<String>,
 }
 
+impl MixSpec {
+    /// The stream that the program goes out on.
+    pub fn stream(&self) -> StreamKey {
+        StreamKey {
+            app: self.room.app,
+            id: self.stream_id.clone(),
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AudioEncode {
     /// Hz: 48000, 44100, 32000, 24000, 16000 or 8000.
@@ -123,7 +133,7 @@ pub struct VideoEncode {
     pub background_rgb: u32,
 }
 
-/// What is asked of the layout; which member is where follows from it and the room (mcu's layout engine).
+/// The requested layout. The layout engine of the MCU places the members by it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Layout {
     pub template: Template,
@@ -217,8 +227,10 @@ pub struct RecordSpec {
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
     Started {
+        mix: MixId,
         room: RoomKey,
         stream_id: StreamId,
+        started_unix_ms: u64,
     },
     /// Once a second while a task runs.
     Health {
@@ -228,13 +240,17 @@ pub enum Event {
     },
     /// A member's track cannot be mixed, as nothing here decodes its codec; told once for each track and codec.
     NotMixable {
+        mix: MixId,
         room: RoomKey,
         stream_id: StreamId,
         track: NotMixable,
     },
     Stopped {
+        mix: MixId,
         room: RoomKey,
         stream_id: StreamId,
+        /// None: its program has never begun.
+        started_unix_ms: Option<u64>,
         reason: StopReason,
     },
 }
@@ -270,7 +286,7 @@ pub enum StopReason {
     Asked,
     /// Another mix was started in the room, which has one. Who started this one has not asked for it.
     Replaced {
-        /// What this one was to be recorded as.
+        /// The record id of this mix, if it was recorded.
         record: Option<RecordId>,
         /// The stream of the other one.
         by: StreamId,

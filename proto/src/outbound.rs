@@ -50,7 +50,7 @@ pub enum ResolveError {
     NoAddress,
 }
 
-/// What an address that is not public is for.
+/// The purpose of an address that is not public.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Unspecified,
@@ -366,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_network_is_named() {
+    fn an_invalid_network_is_named() {
         for wrong in [
             "",
             "10.0.0.0/33",

@@ -1,4 +1,4 @@
-//! What the recorder tells: a file is ready.
+//! Messages of the recorder: a file is ready.
 
 use serde::{Deserialize, Serialize};
 
@@ -60,11 +60,11 @@ pub struct RecordingFile {
     pub duration_ms: u64,
     pub started_unix_us: u64,
     pub ended_unix_us: u64,
-    /// Pixels; None for sound alone.
+    /// Pixels; None for audio only.
     pub resolution: Option<(u16, u16)>,
     /// Where it plays: a signed address that expires.
     pub url: String,
-    /// What is missing in it.
+    /// The gaps in it.
     #[serde(default)]
     pub gaps: Vec<Gap>,
 }

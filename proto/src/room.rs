@@ -12,8 +12,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{NodeId, RoomKey, TrackSource, UserId};
+use crate::ids::{LoginId, MembershipId, NodeId, RoomKey, SdkAppId, TrackSource, UserId};
+use crate::incarnation::Incarnation;
 use crate::room_ticket::Rights;
+use crate::signaling::Request;
 
 /// At most this many members publish video (camera or screen) at one time.
 pub const MAX_VIDEO_PUBLISHERS: usize = 4;
@@ -22,6 +24,9 @@ pub const ROSTER_WINDOW: usize = 50;
 /// Members in a room, audience included.
 pub const MAX_MEMBERS: u64 = 50_000;
 
+/// Prefix of every key of every room.
+pub const ROOMS_PREFIX: &str = "rooms.";
+
 /// Prefix of every key of a room, with its final dot.
 pub fn key_prefix(room: &RoomKey) -> String {
     format!("rooms.{}.", room.token())
@@ -29,6 +34,21 @@ pub fn key_prefix(room: &RoomKey) -> String {
 
 pub fn info_key(room: &RoomKey) -> String {
     format!("{}info", key_prefix(room))
+}
+
+/// [`info_key`] of the room that another key is of.
+pub fn info_key_beside(key: &str) -> String {
+    key_beside(key, "info")
+}
+
+/// [`seats_key`] of the room that another key is of.
+pub fn seats_key_beside(key: &str) -> String {
+    key_beside(key, "seats")
+}
+
+fn key_beside(key: &str, kind: &str) -> String {
+    let room = key.rsplit_once('.').map_or(key, |(room, _)| room);
+    format!("{room}.{kind}")
 }
 
 pub fn seats_key(room: &RoomKey) -> String {
@@ -48,28 +68,72 @@ pub fn members_subject(node: &NodeId) -> String {
     format!("signaling.{node}.members")
 }
 
-/// To a signaling node that has members in the room ([`MemberCounts`]): the others do not know them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// To the signaling node that has the member: the others do not know them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case")]
 pub enum MemberCommand {
+    /// The user has logged in by another node: this login of theirs ends. Done when it has left its room.
+    Kick {
+        app: SdkAppId,
+        user: UserId,
+        login: LoginId,
+    },
     /// Gives a member other rights for the rest of their stay. Done when no media comes in any more that is not permitted any more.
     Permit {
         room: RoomKey,
         user: UserId,
         rights: Rights,
     },
+    /// A client has come back by another node, which carries its messages from now on.
+    Resume {
+        app: SdkAppId,
+        user: UserId,
+        token: String,
+        /// The node that the client is at: when it dies, the WebSocket is lost.
+        via: Incarnation,
+        /// Subject for the messages to the client, each as it goes over the WebSocket; an empty one says that the WebSocket is to be
+        /// closed.
+        to: String,
+    },
+    /// A request of a client that another node carries.
+    Ask {
+        app: SdkAppId,
+        user: UserId,
+        /// As [`MemberReply::Resumed`] gave it.
+        number: u64,
+        id: u64,
+        request: Box<Request>,
+    },
+    /// The WebSocket at the other node is gone.
+    Detach { app: SdkAppId, user: UserId, number: u64 },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MemberReply {
     Done,
+    /// Names the WebSocket in the commands that follow.
+    Resumed {
+        number: u64,
+    },
     /// That user is not in that room by this node.
     NotHere,
     Failed,
 }
 
-/// What a member may send and receive, by source.
+/// Key of a user's newest login, with [`LoginDocument`] as its value; it vanishes with its node.
+pub fn login_key(app: SdkAppId, user: &UserId) -> String {
+    format!("logins.{app}.{user}")
+}
+
+/// The newest login of a user, on whichever node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoginDocument {
+    pub login: LoginId,
+    pub node: Incarnation,
+}
+
+/// The sources that a member may send and receive.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Permissions {
@@ -86,8 +150,8 @@ pub struct RoomInfo {
     pub created_unix_ms: u64,
 }
 
-/// Who publishes what: at most [`MAX_VIDEO_PUBLISHERS`] pictures, and as many sounds as the application
-/// [has](crate::config::Microphones).
+/// The published sources: at most [`MAX_VIDEO_PUBLISHERS`] videos, and as many microphones as the application
+/// [permits](crate::config::Microphones).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seats {
     /// In the order in which they began to publish.
@@ -101,7 +165,9 @@ pub struct Seats {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeptCell {
     pub user: UserId,
-    /// What they published, and have not published again.
+    /// Of the membership that was cut off.
+    pub holder: Holder,
+    /// The sources that they published, and have not published again.
     pub sources: BTreeSet<TrackSource>,
     /// They come back with this time, and so to the same place in the order of entering.
     pub entered_unix_ms: u64,
@@ -125,7 +191,7 @@ impl Seats {
             let at = cells.iter().position(|publisher| publisher.user == cell.user);
             let at = at.unwrap_or_else(|| {
                 let at = cell.index.min(cells.len());
-                cells.insert(at, Publisher::of(cell.user.clone()));
+                cells.insert(at, Publisher::of(cell.user.clone(), cell.holder.clone()));
                 at
             });
             for source in &cell.sources {
@@ -140,10 +206,20 @@ impl Seats {
     }
 }
 
+/// The holder of a seat or of a roster entry. A seat belongs to a membership, so that a late leave never takes what a newer login
+/// of the same user has; and by the node's incarnation, so that it is freed when the node dies.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    pub membership: MembershipId,
+    /// The signaling node that keeps the member.
+    pub node: Incarnation,
+}
+
 /// One publishing member.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Publisher {
     pub user: UserId,
+    pub holder: Holder,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audio: Option<TrackState>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -154,9 +230,10 @@ pub struct Publisher {
 
 impl Publisher {
     /// One who publishes nothing yet.
-    pub fn of(user: UserId) -> Self {
+    pub fn of(user: UserId, holder: Holder) -> Self {
         Self {
             user,
+            holder,
             audio: None,
             camera: None,
             screen: None,
@@ -201,12 +278,13 @@ pub struct Roster {
 pub struct RosterMember {
     pub user: UserId,
     pub entered_unix_ms: u64,
+    pub holder: Holder,
 }
 
-/// How many members of a room each signaling node has; one document, so that [`MAX_MEMBERS`] is kept whoever adds one.
+/// How many members of a room each signaling node has, by the node's incarnation; one document, so that [`MAX_MEMBERS`] is kept whoever adds one.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemberCounts {
-    pub by_node: BTreeMap<NodeId, u64>,
+    pub by_node: BTreeMap<Incarnation, u64>,
 }
 
 impl MemberCounts {
@@ -215,7 +293,7 @@ impl MemberCounts {
     }
 
     /// A node's members; without any it is not listed.
-    pub fn set(&mut self, node: &NodeId, members: u64) {
+    pub fn set(&mut self, node: &Incarnation, members: u64) {
         if members > 0 {
             self.by_node.insert(node.clone(), members);
         } else {

@@ -25,7 +25,7 @@ pub enum RoomTicketError {
     Room,
 }
 
-/// What a member may do in a room; unknown bits are ignored.
+/// The rights of a member in a room. Unknown bits are ignored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rights(u32);
 

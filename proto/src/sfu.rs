@@ -79,7 +79,7 @@ pub enum Command {
         session: SessionId,
         sources: BTreeSet<TrackSource>,
     },
-    /// What the session's receive slots show from now on.
+    /// Sets the publishers in the session's receive slots.
     SetSlots { session: SessionId, slots: SlotMap },
     /// Ends a session; also right when there is none.
     Close { session: SessionId },
@@ -114,7 +114,7 @@ pub enum ControlError {
     NodeFull,
 }
 
-/// Who a session belongs to.
+/// The owner of a session.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Identity {
@@ -136,11 +136,11 @@ pub enum Identity {
 pub enum Standing {
     #[default]
     Newcomer,
-    /// He had media in this stay, and has it again on another session: his place is his.
+    /// The member already had media in this membership, and has it again on another session: their capacity is reserved.
     Inside,
 }
 
-/// What a member's client can be told.
+/// The kinds of event that a member's client accepts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Client {
@@ -164,19 +164,19 @@ pub struct Lines {
     /// Send line of the screen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub screen: Option<String>,
-    /// Receive lines for sound, in slot order.
+    /// Receive m-lines for audio, in slot order.
     #[serde(default)]
     pub audio: Vec<String>,
-    /// Receive lines for pictures, in slot order; a person's last one is the screen slot.
+    /// Receive m-lines for video, in slot order. The last one of a member is the screen slot.
     #[serde(default)]
     pub video: Vec<String>,
 }
 
-/// What each receive slot shows; shorter than the session's lines means the rest are empty.
+/// The publisher in each receive slot. Slots beyond the end of a list are empty.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SlotMap {
     pub audio: Vec<Option<UserId>>,
-    /// Set: `audio` counts for nothing, and the sound slots carry the room's loudest members.
+    /// If set, `audio` is ignored, and the audio slots carry the room's loudest members.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loudest: Option<Loudest>,
     pub video: Vec<Option<VideoWant>>,
@@ -190,12 +190,12 @@ pub struct Loudest {
     pub except: BTreeSet<UserId>,
 }
 
-/// One picture that a slot shows.
+/// The video that a slot shows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VideoWant {
     pub user: UserId,
     pub source: TrackSource,
-    /// The highest simulcast layer of use: its picture height in pixels. None: the best there is.
+    /// The highest useful simulcast layer, by its frame height in pixels. None: the best one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_height: Option<u16>,
 }
@@ -214,7 +214,7 @@ pub enum Event {
     /// A member's own message, for those who have no data channel: the others have it already, or get it by
     /// [`Command::CustomMessage`].
     CustomMessage { message: CustomMessage },
-    /// Who speaks, loudest first; sent when it changes, at most every 200 ms.
+    /// The speakers, loudest first; sent when they change, at most every 200 ms.
     Speakers { speakers: Vec<Speaker> },
     /// How good the session's connection is; sent when a score changes, at most every 2 s, and at least every 10 s.
     Quality {
@@ -236,7 +236,7 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         max_height: Option<u16>,
     },
-    /// Whom the session's sound slots carry now, where it hears the [`Loudest`].
+    /// The publishers in the session's audio slots, if these carry the [`Loudest`].
     Voices {
         session: SessionId,
         audio: Vec<Option<UserId>>,

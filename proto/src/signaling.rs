@@ -26,11 +26,11 @@ pub struct RequestEnvelope {
     pub request: Request,
 }
 
-/// What a client asks.
+/// A request of a client.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "op", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Request {
-    /// Who the client is; the first request on every WebSocket. Replied by [`Reply::LoggedIn`].
+    /// Identifies the client; the first request on every WebSocket. Replied by [`Reply::LoggedIn`].
     Login {
         sdk_app_id: SdkAppId,
         user_id: UserId,
@@ -65,18 +65,18 @@ pub enum Request {
     Unpublish { source: TrackSource },
     /// Says that a published source is silent or dark for now, or back. Replied by [`Reply::Done`].
     Mute { source: TrackSource, muted: bool },
-    /// Asks for a picture: at most 4 cameras (3 while sending one) and one screen. Replied by [`Reply::Done`]; the slot
+    /// Asks for a video: at most 4 cameras (3 while sending one) and one screen. Replied by [`Reply::Done`]; the slot
     /// comes with [`Event::Slots`].
     RequestVideo {
         user_id: UserId,
         source: TrackSource,
-        /// The largest picture of use, in pixels of height.
+        /// The largest useful frame height, pixels.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         max_height: Option<u16>,
     },
-    /// Gives a picture back. Replied by [`Reply::Done`].
+    /// Cancels a video. Replied by [`Reply::Done`].
     CancelVideo { user_id: UserId, source: TrackSource },
-    /// Stops (or starts again) one publisher's sound for this listener alone. Replied by [`Reply::Done`].
+    /// Stops (or starts again) one publisher's audio for this listener alone. Replied by [`Reply::Done`].
     MuteRemoteAudio { user_id: UserId, muted: bool },
     /// Sends a message to everybody else in the room: for a client without a data channel. Replied by [`Reply::Done`].
     SendCustomMessage {
@@ -108,7 +108,7 @@ pub enum Role {
     Audience,
 }
 
-/// What the server sends: a reply or an event.
+/// A message of the server: a reply or an event.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum ServerMessage {
@@ -205,6 +205,9 @@ pub struct ErrorBody {
     pub code: ErrorCode,
     /// For a person: what happened and what to do.
     pub message: String,
+    /// The same request may succeed after this time.
+    #[serde(rename = "retryAfterMs", default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u64>,
 }
 
 /// Why a request failed. The names are stable; clients may switch on them.
@@ -269,11 +272,13 @@ pub enum ErrorCode {
     CustomMessageRate,
     /// The servers have as many members or sessions as they serve well; those inside keep their quality. Try again later.
     NodeFull,
+    /// The servers cannot reach one another for now. Media and those inside go on; try again after `retryAfterMs`.
+    TryLater,
     /// Our fault; try again.
     Internal,
 }
 
-/// What the server tells.
+/// An event of the server.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "event", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Event {
@@ -290,17 +295,17 @@ pub enum Event {
         #[serde(flatten)]
         publisher: PublisherView,
     },
-    /// What this client's receive slots show now, whole, after a change.
+    /// The publishers in this client's receive slots, complete, after a change.
     Slots {
         audio: Vec<Option<UserId>>,
         video: Vec<Option<SlotView>>,
     },
-    /// What this client may send and receive from now on, as its role and rights say; what it sent of the rest has ended.
+    /// The sources that this client may send and receive from now on, by its role and rights. Other sources that it sent have ended.
     Permissions {
         send: BTreeSet<TrackSource>,
         receive: BTreeSet<TrackSource>,
     },
-    /// Who speaks, loudest first; empty: nobody.
+    /// The speakers, loudest first; empty: nobody speaks.
     Speakers { speakers: Vec<Speaker> },
     /// The session's media is up or gone.
     MediaState { state: MediaState },
@@ -319,7 +324,7 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         max_height: Option<u16>,
     },
-    /// What this client has asked for is sent in a codec that its offer does not have: nothing of it will come.
+    /// A source that this client watches is sent in a codec that its offer does not have, so it cannot be received.
     CodecNotSupported {
         user_id: UserId,
         source: TrackSource,

@@ -26,7 +26,7 @@ pub struct NetworkQuality {
     pub uplink_rtt: Option<u32>,
     /// Percent of the packets that did not arrive at the first sending.
     pub uplink_loss: u8,
-    /// Milliseconds there and back, from the member's reports on what he gets; absent: not measured.
+    /// Milliseconds there and back, from the member's receiver reports; absent: not measured.
     #[serde(default, rename = "downlinkRTT", skip_serializing_if = "Option::is_none")]
     pub downlink_rtt: Option<u32>,
     /// Percent of the packets that did not arrive at the first sending.
@@ -50,16 +50,16 @@ impl NetworkQuality {
 pub struct Statistics {
     #[serde(flatten)]
     pub quality: NetworkQuality,
-    /// What the member's downlink carries, bits a second; absent: he gives no feedback.
+    /// The estimated bitrate of the member's downlink, bits a second; absent: the client sends no feedback.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub downlink_estimate: Option<u64>,
-    /// What all that he watches would take in the best quality, bits a second.
+    /// The bitrate of everything that the member watches in the best quality, bits a second.
     pub downlink_wanted: u64,
-    /// Pictures that are not sent, as the link does not carry them.
+    /// Videos that are not sent, as the link does not carry them.
     pub paused_slots: u16,
-    /// What he sends; a simulcast layer each.
+    /// The streams that the member sends, one for each simulcast layer.
     pub uplink: Vec<UplinkStream>,
-    /// What he gets; receive slots in use.
+    /// The streams that the member gets, one for each receive slot in use.
     pub downlink: Vec<DownlinkSlot>,
 }
 
@@ -85,18 +85,18 @@ pub struct UplinkStream {
     pub jitter: u32,
     /// Key frames that the server asked for since it began.
     pub keyframe_requests: u32,
-    /// Pixels; absent: sound, or not seen yet.
+    /// Pixels; absent: audio, or not known yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub height: Option<u16>,
 }
 
-/// What one receive slot of a member shows.
+/// The source in one receive slot of a member.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DownlinkSlot {
     pub user_id: UserId,
     pub source: TrackSource,
-    /// What flows; absent: nothing.
+    /// The source that is sent; absent: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub codec: Option<String>,
     /// The simulcast layer that flows.
@@ -105,9 +105,9 @@ pub struct DownlinkSlot {
     /// Of that layer, pixels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub height: Option<u16>,
-    /// Bits a second of payload, resends left out.
+    /// Bits a second of payload, without retransmissions.
     pub bitrate: u64,
-    /// Since the session began, whatever was shown; resends left out.
+    /// Since the session began, whatever was shown, without retransmissions.
     pub packets: u32,
     /// Packets sent again because the member missed them.
     pub resent: u32,

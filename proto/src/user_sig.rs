@@ -73,7 +73,7 @@ pub(crate) fn pack(json: &[u8]) -> String {
     STANDARD.encode(packed).chars().map(swap).collect()
 }
 
-/// Whom a UserSig says it is for. Nothing of it is proved until [`verify`] has accepted it.
+/// The user and application that a UserSig names. They are not proved until [`verify`] has accepted it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
     pub app: SdkAppId,

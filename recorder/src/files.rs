@@ -17,14 +17,17 @@ use rotunda_proto::config::Application;
 use rotunda_proto::file_link::FileLinkKey;
 use rotunda_proto::ids::SdkAppId;
 use rotunda_proto::recording::ListedFile;
+use rotunda_store::{CatalogueRow, Store, StoreError};
 use serde_json::json;
 use tower::ServiceExt;
 use tower_http::cors::CorsLayer;
 use tower_http::services::ServeDir;
 use tracing::error;
 
-use crate::catalogue::Catalogue;
 use crate::config::Config;
+
+/// Files of a list, the newest.
+const LISTED: u32 = 200;
 
 /// The files, and who may have them.
 #[derive(Clone)]
@@ -36,7 +39,7 @@ struct Parts {
     life: Duration,
     folder: ServeDir,
     applications: Vec<Application>,
-    catalogue: Catalogue,
+    store: Store,
 }
 
 /// Why a file is not given.
@@ -50,14 +53,14 @@ enum Refused {
 }
 
 impl Files {
-    pub fn new(config: &Config, key: FileLinkKey, applications: Vec<Application>, catalogue: Catalogue) -> Self {
+    pub fn new(config: &Config, key: FileLinkKey, applications: Vec<Application>, store: Store) -> Self {
         Self(Arc::new(Parts {
             key,
             public_url: config.public_url.trim_end_matches('/').to_owned(),
             life: Duration::from_secs(config.link_seconds),
             folder: ServeDir::new(&config.directory).append_index_html_on_directories(false),
             applications,
-            catalogue,
+            store,
         }))
     }
 
@@ -78,9 +81,27 @@ impl Files {
     }
 
     /// An application's newest files, with addresses that are good from now on.
-    pub async fn list(&self, app: SdkAppId) -> Result<Vec<ListedFile>, sqlx::Error> {
+    pub async fn list(&self, app: SdkAppId) -> Result<Vec<ListedFile>, StoreError> {
         let now = Clock.unix();
-        self.0.catalogue.list(app, |name| self.url(name, now)).await
+        let rows = self.0.store.newest_files(app, LISTED).await?;
+        let listed = |row: CatalogueRow| ListedFile {
+            url: self.url(&row.name, now),
+            name: row.name,
+            state: row.state,
+            format: row.format,
+            size: row.size_bytes.unsigned_abs(),
+            duration_ms: row.duration_ms.unsigned_abs(),
+            started_unix_ms: row.started_unix_us.unsigned_abs() / 1000,
+        };
+        Ok(rows.into_iter().map(listed).collect())
+    }
+
+    /// Whether an application has a file of this path, or a recording whose folder it is in.
+    async fn has(&self, app: SdkAppId, path: &str) -> Result<bool, StoreError> {
+        let folder = path.split_once('/').map_or("-", |(folder, _)| folder);
+        // Earlier versions entered an HLS recording under the name of its playlist.
+        let playlist = format!("{folder}/index.m3u8");
+        self.0.store.has_file(app, [path, &playlist], folder).await
     }
 
     fn caller(&self, headers: &HeaderMap) -> Result<&Application, Refused> {
@@ -106,7 +127,7 @@ impl Files {
             };
         }
         let application = self.caller(headers)?;
-        match self.0.catalogue.has(application.sdk_app_id, path).await {
+        match self.has(application.sdk_app_id, path).await {
             Ok(true) => Ok(path.to_owned()),
             Ok(false) => Err(Refused::NotFound),
             Err(error) => {

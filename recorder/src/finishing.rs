@@ -18,7 +18,7 @@ use crate::name::stamp;
 #[derive(Debug, Error)]
 pub enum FinishingError {
     #[error("read or write the ledger")]
-    Ledger(#[from] sqlx::Error),
+    Ledger(#[from] rotunda_store::StoreError),
     #[error(transparent)]
     Finish(#[from] FinishError),
     #[error("a finishing task ended")]

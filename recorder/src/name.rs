@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_time_zone_is_named() {
+    fn an_unknown_time_zone_is_named() {
         for wrong in [
             "",
             "8",

@@ -6,17 +6,17 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use metrics::{counter, gauge};
+use rotunda_bus::{BusError, Change, Request, Requests, SharedBus, Watch, WatchEvent};
 use rotunda_media::codec::mp3;
 use rotunda_media::mux::segmenter::Lengths;
 use rotunda_media::program::ProgramHub;
-use rotunda_proto::bus::{BusError, Change, Request, SharedBus};
 use rotunda_proto::clock::Clock;
 use rotunda_proto::config::Application;
 use rotunda_proto::file_link::FileLinkKey;
-use rotunda_proto::ids::StreamId;
+use rotunda_proto::ids::StreamKey;
 use rotunda_proto::program::{PROGRAMS_PREFIX, ProgramDescriptor};
 use rotunda_proto::recording::{FileFormat, LIST_SUBJECT, ListReply, ListRequest};
-use sqlx::AnyPool;
+use rotunda_store::{Store, StoreError};
 use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
@@ -24,14 +24,13 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error, info, info_span, warn};
 use uuid::Uuid;
 
-use crate::catalogue::Catalogue;
 use crate::config::Config;
 use crate::disk;
+use crate::file_ready::announce;
 use crate::files::Files;
 use crate::finishing::{FinishingError, finish};
 use crate::folder::{Folder, Manifest};
 use crate::ledger::{Ledger, Row, State};
-use crate::news::announce;
 use crate::orphans::{self, Found, Orphan};
 use crate::recording::{RecordError, Recording};
 use crate::rows::{decimal_id, rows};
@@ -67,8 +66,6 @@ impl Default for Pace {
     }
 }
 
-/// Pause after the programs could not be watched.
-const WATCH_AGAIN: Duration = Duration::from_secs(1);
 /// Recordings whose files are made at one time.
 const FINISH_AT_ONCE: usize = 2;
 const NOTICES: usize = 256;
@@ -76,8 +73,6 @@ const NOTICES: usize = 256;
 /// Why the recorder did not start.
 #[derive(Debug, Error)]
 pub enum StartError {
-    #[error("bring the database up to date")]
-    Migrate(#[source] sqlx::migrate::MigrateError),
     #[error("make the folder {path}")]
     Folder {
         path: std::path::PathBuf,
@@ -85,7 +80,7 @@ pub enum StartError {
         source: std::io::Error,
     },
     #[error("read the catalogue")]
-    Catalogue(#[source] sqlx::Error),
+    Catalogue(#[source] StoreError),
     #[error("reach the bus")]
     Bus(#[from] BusError),
 }
@@ -103,7 +98,7 @@ pub struct Service {
 }
 
 /// A program: its stream, and when it began. The same stream may run again while its last files are being finished.
-type ProgramKey = (StreamId, u64);
+type ProgramKey = (StreamKey, u64);
 
 struct Running {
     key: ProgramKey,
@@ -122,7 +117,7 @@ struct Recorder {
     pace: Pace,
     bus: SharedBus,
     hub: ProgramHub,
-    catalogue: Catalogue,
+    store: Store,
     files: Files,
     ledger: Ledger,
     /// By recording id.
@@ -147,11 +142,11 @@ impl Service {
         applications: Vec<Application>,
         bus: SharedBus,
         hub: ProgramHub,
-        db: AnyPool,
+        store: Store,
         shutdown: CancellationToken,
     ) -> Result<Self, StartError> {
         let access = Access { key, applications };
-        Self::start_at_pace(config, access, bus, hub, db, shutdown, Pace::default()).await
+        Self::start_at_pace(config, access, bus, hub, store, shutdown, Pace::default()).await
     }
 
     async fn start_at_pace(
@@ -159,26 +154,18 @@ impl Service {
         access: Access,
         bus: SharedBus,
         hub: ProgramHub,
-        db: AnyPool,
+        store: Store,
         shutdown: CancellationToken,
         pace: Pace,
     ) -> Result<Self, StartError> {
-        let mut migrations = sqlx::migrate!("./migrations");
-        // Signaling keeps its tables in the same database, with migrations of its own.
-        migrations
-            .set_ignore_missing(true)
-            .run(&db)
-            .await
-            .map_err(StartError::Migrate)?;
         std::fs::create_dir_all(&config.directory).map_err(|source| StartError::Folder {
             path: config.directory.clone(),
             source,
         })?;
         config.warn_of_old_keys();
         let programs = bus.watch(PROGRAMS_PREFIX).await?;
-        let catalogue = Catalogue(db.clone());
-        catalogue.fill_in_applications().await.map_err(StartError::Catalogue)?;
-        let files = Files::new(&config, access.key, access.applications, catalogue.clone());
+        store.fill_in_applications().await.map_err(StartError::Catalogue)?;
+        let files = Files::new(&config, access.key, access.applications, store.clone());
         let lists = bus.serve(LIST_SUBJECT).await?;
         let (notices, noticed) = mpsc::channel(NOTICES);
         let recorder = Recorder {
@@ -186,9 +173,9 @@ impl Service {
             pace,
             bus,
             hub,
-            catalogue,
+            store: store.clone(),
             files: files.clone(),
-            ledger: Ledger::new(db, Uuid::new_v4().to_string()),
+            ledger: Ledger::new(store, Uuid::new_v4().to_string()),
             running: HashMap::new(),
             to_finish: HashMap::new(),
             finishing: HashSet::new(),
@@ -217,28 +204,23 @@ impl Service {
 }
 
 impl Recorder {
-    async fn run(mut self, mut programs: mpsc::Receiver<Change>, mut lists: mpsc::Receiver<Request>) {
+    async fn run(mut self, mut programs: Watch, mut lists: Requests) {
         let clock = Clock;
         let (mut announce_at, mut look_at, mut search_at) = (clock.now(), clock.now(), clock.now());
         loop {
             tokio::select! {
                 () = self.shutdown.cancelled() => break,
-                change = programs.recv() => match change {
-                    Some(change) => self.follow(&change),
-                    // It fell too far behind: what runs is told anew.
-                    None => match self.watch_again().await {
-                        Some(again) => programs = again,
-                        None => break,
-                    },
+                event = programs.next() => if let WatchEvent::Change(change) = event {
+                    self.follow(&change);
                 },
                 Some((id, notice)) = self.noticed.recv() => self.handle_notice(&id, notice).await,
-                Some(request) = lists.recv() => self.list(request).await,
+                request = lists.next() => self.list(request).await,
                 Some(done) = self.tasks.join_next() => {
                     self.handle_done(done).await;
                     announce_at = clock.now();
                 }
                 () = clock.sleep_until(announce_at) => {
-                    announce(&self.catalogue, &self.files, &self.bus).await;
+                    announce(&self.store, &self.files, &self.bus).await;
                     announce_at = clock.now() + self.pace.announce;
                 }
                 () = clock.sleep_until(look_at) => {
@@ -261,7 +243,7 @@ impl Recorder {
                 },
             }
         }
-        announce(&self.catalogue, &self.files, &self.bus).await;
+        announce(&self.store, &self.files, &self.bus).await;
     }
 
     async fn list(&self, request: Request) {
@@ -274,31 +256,16 @@ impl Recorder {
         }
     }
 
-    /// None at shutdown.
-    async fn watch_again(&self) -> Option<mpsc::Receiver<Change>> {
-        counter!("rotunda_recorder_watches_lost_total").increment(1);
-        loop {
-            match self.bus.watch(PROGRAMS_PREFIX).await {
-                Ok(changes) => return Some(changes),
-                Err(error) => warn!(error = &error as &dyn std::error::Error, "watch the programs again"),
-            }
-            tokio::select! {
-                () = self.shutdown.cancelled() => return None,
-                () = Clock.sleep_until(Clock.now() + WATCH_AGAIN) => {}
-            }
-        }
-    }
-
     fn follow(&mut self, change: &Change) {
         let Some(program) = change.parse::<ProgramDescriptor>() else {
             return;
         };
         let Some(record) = program.record.clone() else { return };
-        let key = (program.stream_id.clone(), program.started_unix_ms);
+        let key = (program.stream(), program.started_unix_ms);
         if self.running.values().any(|running| running.key == key) {
             return;
         }
-        let Some(reader) = self.hub.subscribe(&program.stream_id) else {
+        let Some(reader) = self.hub.subscribe(&program.stream()) else {
             warn!(stream = %program.stream_id, "the program is not in this process");
             return;
         };

@@ -6,6 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
+use rotunda_bus::Heard;
 use rotunda_client::source::{Sound, SourceConfig};
 use rotunda_client::{JoinError, Participant, ParticipantConfig, Statistics};
 use rotunda_media::codec::VideoCodec;
@@ -121,8 +122,11 @@ pub async fn run(arguments: cli::Demo) -> anyhow::Result<()> {
     loop {
         tokio::select! {
             () = &mut asked => break,
-            event = events.recv() => {
-                let event = event.and_then(|event| serde_json::from_slice(&event).ok());
+            heard = events.next() => {
+                let event = match heard {
+                    Heard::Message(message) => message.parse(),
+                    Heard::Lost => None,
+                };
                 match event {
                     Some(Event::Health { health: now, .. }) => health = now,
                     Some(Event::Stopped { reason, .. }) => bail!("the mix has ended: {reason:?}"),

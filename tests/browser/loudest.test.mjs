@@ -1,4 +1,4 @@
-// Nine microphones in one room: Chromium hears six, and each who begins to talk from his first syllable.
+// Nine microphones in one room: Chromium hears six, and every new speaker from the first syllable.
 
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -143,7 +143,7 @@ describe('nine microphones', { skip: cannotRun() }, () => {
     assert.equal(refused, 'publish: too_many_audio_publishers');
   });
 
-  test('who begins to talk is heard from his first syllable', async () => {
+  test('a new speaker is heard from the first syllable', async () => {
     for (let round = 0; round < 3; round += 1) {
       const silent = Array.from({ length: MICROPHONES }, (_, index) => `user${index + 1}`);
       const before = await slots();
@@ -152,7 +152,7 @@ describe('nine microphones', { skip: cannotRun() }, () => {
       await page.evaluate(([user]) => window.talk(user, 1000, 2000), [talker]);
       await until(page, `${talker} has a slot`, (user) => window.members.listener.told.slots.includes(user), talker, 5);
       const slot = (await slots()).indexOf(talker);
-      await until(page, 'the rest of his words', (index) => window.members.listener.heard[index].filter((pitch) => pitch === 2000).length > 20, slot, 5);
+      await until(page, 'the rest of the words', (index) => window.members.listener.heard[index].filter((pitch) => pitch === 2000).length > 20, slot, 5);
       const heard = await page.evaluate((index) => window.members.listener.heard[index], slot);
       const syllable = heard.filter((pitch) => Math.abs(pitch - 1000) <= 50).length * 10;
       // Of its 50 ms the loud rest covers a part, as the analyser looks through windows of 43 ms.
@@ -175,7 +175,7 @@ describe('nine microphones', { skip: cannotRun() }, () => {
     }));
     assert.deepEqual(changes, [JSON.stringify(six)]);
     await page.evaluate((user) => window.hush(user), six[0]);
-    await until(page, 'the seventh takes his place', (user) => window.members.listener.told.slots.includes(user), seventh, 5);
+    await until(page, 'the seventh replaces the quietest', (user) => window.members.listener.told.slots.includes(user), seventh, 5);
     const now = await slots();
     assert.ok(!now.includes(six[0]), JSON.stringify(now));
   });

@@ -90,7 +90,7 @@ describe('an application with room tickets', { skip: cannotRun() }, () => {
     }
   });
 
-  test('who may watch alone does not create the room; as a guest he sees and sends nothing', async () => {
+  test('a user who may only watch does not create the room; as a guest they see, and send nothing', async () => {
     const early = await open('eve', ticket('eve', WATCH));
     await until(early, 'a refusal', () => document.querySelector('#lobby-message')?.textContent.includes('ticket'));
     await browsers.pop().close();
@@ -103,7 +103,7 @@ describe('an application with room tickets', { skip: cannotRun() }, () => {
     assert.deepEqual(await eve.evaluate(() => [...window.rotunda.room.publishers.keys()]), ['ann']);
   });
 
-  test('what the operator forbids ends at once for everybody, and may begin again when he permits it', async () => {
+  test('a source that the operator forbids ends at once for everybody, and may begin again once permitted', async () => {
     const forbidden = await permit('ann', ['audio']);
     assert.equal(forbidden.status, 204);
     // The last packets are on their way; nothing is let in from now on.

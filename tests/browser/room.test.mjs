@@ -1,4 +1,4 @@
-// Two people meet in a room through the demo page, each in a Chromium of his own.
+// Two people meet in a room through the demo page, each in their own Chromium.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';

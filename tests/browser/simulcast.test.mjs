@@ -1,4 +1,4 @@
-// A viewer asks for a smaller picture and for a larger one again; the size of what he decodes follows, without a freeze.
+// A viewer asks for a smaller video and for a larger one again; the size of the decoded frames follows, without a freeze.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';

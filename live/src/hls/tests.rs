@@ -13,7 +13,7 @@ async fn watch_program(
     frames: Vec<std::sync::Arc<rotunda_media::program::Frame>>,
 ) -> (Window, Vec<String>) {
     let hub = ProgramHub::new();
-    let id = "s".parse().unwrap();
+    let id = "1/s".parse().unwrap();
     let writer = hub.open(&id).unwrap();
     let reader = hub.subscribe(&id).unwrap();
     let (sender, mut receiver) = watch::channel(window);

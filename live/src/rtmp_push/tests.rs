@@ -143,7 +143,7 @@ pub struct Running {
 
 pub fn run_program(id: &str) -> Running {
     let hub = ProgramHub::new();
-    let writer = hub.open(&id.parse().unwrap()).unwrap();
+    let writer = hub.open(&format!("1/{id}").parse().unwrap()).unwrap();
     let mut program = TestProgram::new();
     for frame in program.run(1.0, 1.0) {
         writer.write(frame);
@@ -171,7 +171,7 @@ pub fn outbound(networks: &[&str]) -> Outbound {
 }
 
 fn start(running: &Running, url: &str, outbound: Outbound) -> CancellationToken {
-    let reader = running.hub.subscribe(&"s".parse().unwrap()).unwrap();
+    let reader = running.hub.subscribe(&"1/s".parse().unwrap()).unwrap();
     let stop = CancellationToken::new();
     tokio::spawn(push(url.parse().unwrap(), outbound, reader, stop.clone()));
     stop
@@ -246,7 +246,7 @@ async fn a_private_address_is_not_connected_to_unless_it_is_allowed() {
 }
 
 #[test]
-fn what_a_server_says_is_logged_without_the_key() {
+fn a_message_of_the_server_is_logged_without_the_key() {
     let address: PushAddress = "rtmp://h/live/SECRET?sign=SECRET2".parse().unwrap();
     for said in ["no SECRET?sign=SECRET2 here", "BadName: SECRET"] {
         let logged = without_key(said, &address);

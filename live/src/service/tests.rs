@@ -1,5 +1,5 @@
+use rotunda_bus::{BusExt, InProcess};
 use rotunda_listen::{Binding, Listeners, Policy, Security, TrustedProxies};
-use rotunda_proto::bus::{BusExt, InProcess};
 use rotunda_proto::mix::AudioEncode;
 use rotunda_proto::program::program_key;
 
@@ -75,7 +75,7 @@ impl Live {
     async fn want(&self, urls: &[&str]) {
         let program = descriptor(urls);
         self.bus
-            .update(&program_key(&program.stream_id), |_: Option<ProgramDescriptor>| {
+            .update(&program_key(&program.stream()), |_: Option<ProgramDescriptor>| {
                 Ok::<_, std::convert::Infallible>((Some(program.clone()), ()))
             })
             .await

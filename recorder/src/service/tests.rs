@@ -2,13 +2,15 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 
+use rotunda_bus::{BusExt, InProcess, Requests};
 use rotunda_media::program::{Frame, ProgramWriter};
-use rotunda_proto::bus::{BusExt, InProcess};
 use rotunda_proto::mix::{AudioEncode, RecordSpec, VideoEncode};
 use rotunda_proto::program::program_key;
 use rotunda_proto::recording::{Accepted, FILE_READY_SUBJECT, RecordingFile};
-use sqlx::any::AnyPoolOptions;
+use sqlx::Connection;
 use tokio::time::timeout;
+
+use rotunda_proto::ids::StreamId;
 
 use super::hls_rules::{read, violations};
 use super::program::TestProgram;
@@ -70,12 +72,7 @@ impl Place {
         let bus: SharedBus = Arc::new(InProcess::new());
         let hub = ProgramHub::new();
         let news = bus.serve(FILE_READY_SUBJECT).await.unwrap();
-        sqlx::any::install_default_drivers();
-        let db = AnyPoolOptions::new()
-            .max_connections(4)
-            .connect(&self.database())
-            .await
-            .unwrap();
+        let store = Store::open(&self.database()).await.unwrap();
         let shutdown = CancellationToken::new();
         let service = Service::start_at_pace(
             self.config.clone(),
@@ -85,7 +82,7 @@ impl Place {
             },
             bus.clone(),
             hub.clone(),
-            db.clone(),
+            store,
             shutdown.clone(),
             QUICK,
         )
@@ -94,7 +91,6 @@ impl Place {
         Running {
             bus,
             hub,
-            db,
             news,
             service,
             shutdown,
@@ -106,18 +102,16 @@ impl Place {
 struct Running {
     bus: SharedBus,
     hub: ProgramHub,
-    db: AnyPool,
-    news: mpsc::Receiver<Request>,
+    news: Requests,
     service: Service,
     shutdown: CancellationToken,
 }
 
 impl Running {
     async fn file(&mut self) -> RecordingFile {
-        let request = timeout(Duration::from_secs(20), self.news.recv())
+        let request = timeout(Duration::from_secs(20), self.news.next())
             .await
-            .expect("a file")
-            .unwrap();
+            .expect("a file");
         let file = request.parse().unwrap();
         request.answer(&Accepted {});
         file
@@ -134,7 +128,7 @@ impl Running {
     }
 
     async fn no_file(&mut self) {
-        let more = timeout(Duration::from_millis(700), self.news.recv()).await;
+        let more = timeout(Duration::from_millis(700), self.news.next()).await;
         assert!(more.is_err(), "another file came");
     }
 
@@ -144,7 +138,8 @@ impl Running {
 
     async fn begin_as(&self, stream: &str, room: u32, record: &str, audio_only: bool) -> Program {
         let stream_id: StreamId = stream.parse().unwrap();
-        let writer = self.hub.open(&stream_id).unwrap();
+        let stream: StreamKey = format!("1/{stream}").parse().unwrap();
+        let writer = self.hub.open(&stream).unwrap();
         let descriptor = ProgramDescriptor {
             stream_id: stream_id.clone(),
             room: serde_json::from_value(serde_json::json!({ "app": 1, "room": room })).unwrap(),
@@ -169,7 +164,7 @@ impl Running {
             push_urls: vec!["rtmp://h/live/SECRET".to_owned()],
             started_unix_ms: 1,
         };
-        let key = program_key(&stream_id);
+        let key = program_key(&stream);
         self.bus
             .update(&key, |_: Option<ProgramDescriptor>| {
                 Ok::<_, std::convert::Infallible>((Some(descriptor.clone()), ()))
@@ -216,7 +211,7 @@ impl Program {
 
     async fn end(self) {
         drop(self.writer);
-        self.bus.delete(&self.key, None).await.unwrap();
+        self.bus.remove(&self.key).await.unwrap();
     }
 }
 
@@ -523,11 +518,10 @@ async fn a_file_that_was_finished_and_not_entered_is_entered_by_the_next_process
     program.play(TestProgram::new().run(2.0, 1.0)).await;
     program.end().await;
     let files = recorder.files(2).await;
-    let db = recorder.db.clone();
     recorder.stop().await;
     // As a kill between the file's name and its row leaves it.
-    sqlx::query("UPDATE recordings SET state = 'finishing', announced = 0, owner = 'gone', lease_unix_ms = 0")
-        .execute(&db)
+    sqlx::query("UPDATE recording_files SET state = 'finishing', announced = 0, owner = 'gone', lease_unix_ms = 0")
+        .execute(&mut sqlx::SqliteConnection::connect(&place.database()).await.unwrap())
         .await
         .unwrap();
     let mut recorder = place.start().await;

@@ -10,9 +10,9 @@ use rotunda_proto::mix::NotMixable;
 use rotunda_proto::recording::RecordingFile;
 use serde_json::{Value, json};
 
-/// How long a message is good, seconds.
+/// Seconds for which a message is valid.
 const LIFE: u64 = 600;
-/// `errcode` of a stream that another mix has replaced. 1 is that of a stop that was asked for.
+/// `errcode` of a stream that another mix has replaced. A requested stop has 1.
 const REPLACED: u32 = 2;
 /// `event_type` of an input that is missing in a mix. The contract has none; receivers ignore types that they do not know.
 const INPUT_MISSING: u32 = 1001;
@@ -60,9 +60,9 @@ pub struct Replaced<'a> {
     pub room: &'a RoomKey,
     pub stream_id: &'a StreamId,
     pub record_id: Option<&'a RecordId>,
-    /// The stream of the mix in its place.
+    /// The stream of the mix that replaced it.
     pub by: &'a StreamId,
-    /// When it began, where that is known.
+    /// Its start time, if known.
     pub started: Option<Duration>,
     pub ended: Duration,
 }
@@ -73,7 +73,7 @@ pub fn replaced(mix: &Replaced<'_>) -> Value {
     let mut pairs = vec![
         "from=interactive".to_owned(),
         format!("sdkappid={app}"),
-        format!("groupid={}", mix.room.room),
+        format!("groupid={}", mix.room.room.bare()),
     ];
     pairs.extend(mix.record_id.map(|id| format!("userdefinerecordid={id}")));
     pairs.push("useMixPlayer=1".to_owned());
@@ -125,7 +125,7 @@ fn stream_param(file: &RecordingFile) -> String {
         "client_business_type=0".to_owned(),
         format!("sdkappid={}", file.room.app),
         "sdkapptype=1".to_owned(),
-        format!("groupid={}", file.room.room),
+        format!("groupid={}", file.room.room.bare()),
     ];
     if let Some(user) = &file.user {
         pairs.push(format!("userid={}", STANDARD.encode(user.as_str())));
@@ -138,7 +138,7 @@ fn stream_param(file: &RecordingFile) -> String {
     pairs.join("&")
 }
 
-/// The stored body with `t`, when it expires, and `sign`, the MD5 of key and `t`.
+/// The stored body with `t`, its time of expiry, and `sign`, the MD5 of key and `t`.
 pub fn signed(body: &str, key: &str, unix_now: Duration) -> String {
     let mut body: Value = serde_json::from_str(body).unwrap_or_default();
     let expires = unix_now.as_secs() + LIFE;
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_told_with_the_contract_s_fields() {
+    fn a_file_callback_has_the_contract_s_fields() {
         let room = RoomKey {
             app: 1_400_000_123.try_into().unwrap(),
             room: RoomId::Number(1001.try_into().unwrap()),
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn who_started_a_mix_that_was_replaced_is_told_of_its_recording_too() {
+    fn the_callback_of_a_replaced_mix_names_its_recording_too() {
         let room = RoomKey {
             app: 7.try_into().unwrap(),
             room: RoomId::Number(1001.try_into().unwrap()),

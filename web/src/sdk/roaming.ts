@@ -99,7 +99,7 @@ export class Roaming {
     connection.restartIce();
     const before = await answeredChecks(connection);
     const reply = session.offer().then((offer) => this.signaling.request('connect', { ...offer }));
-    // What was refused stays as it is; a session may have been closed; who was cut off meanwhile begins again when he is back.
+    // A refused restart changes nothing. The session may have been closed. After a lost connection the client begins again.
     const applied = reply.then(({ answer }) => session.answer(String(answer))).then(() => true, () => true);
     if (!await within(applied, ANSWER)) return 'unanswered';
     for (const until = performance.now() + CHECKS; performance.now() < until;) {

@@ -98,14 +98,8 @@ impl WhipSession {
 /// The address of the endpoint of a room and of a publisher in it.
 fn endpoint(template: &str, room: &RoomId, publisher: &UserId) -> Result<Url, WhipError> {
     let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
-    let room = match room {
-        RoomId::Number(_) => room.to_string(),
-        // Digits alone would be a number.
-        RoomId::Name(name) if name.as_str().bytes().all(|byte| byte.is_ascii_digit()) => format!("text:{name}"),
-        RoomId::Name(name) => name.to_string(),
-    };
     let url = template
-        .replace("{room}", &encoded(&room))
+        .replace("{room}", &encoded(&room.to_string()))
         .replace("{user}", &encoded(publisher.as_str()));
     Url::parse(&url).map_err(|_| WhipError::Url(url))
 }
