@@ -113,7 +113,7 @@ fn enter_one_after_another(server: &Server) -> Vec<Participant> {
     for (name, mark, codec) in PEOPLE {
         let mark = mark.to_string();
         people.push(server.join(&[
-            "1001", "--user", name, "--mark", &mark, "--codec", codec, "--sound", "beeps", "--fps", "15",
+            "1001", "--user", name, "--mark", &mark, "--codec", codec, "--audio", "beeps", "--fps", "15",
         ]));
         let present = format!("rotunda_signaling_members {}", people.len());
         eventually("the participant is in the room", 20, || {

@@ -18,7 +18,7 @@ fn every_second_until_shortly_before_a_kill_is_in_files_that_play() {
     let mut server = Server::start();
     // After the first fragment, within a segment, and after some segments.
     for (round, lasts) in [1.5, 6.2, 11.0].into_iter().enumerate() {
-        let ann = server.join(&["1001", "--user", "ann", "--fps", "15", "--sound", "beeps"]);
+        let ann = server.join(&["1001", "--user", "ann", "--fps", "15", "--audio", "beeps"]);
         let (stream, record) = (format!("s{round}"), format!("film{round}"));
         let start = [
             "mix",
