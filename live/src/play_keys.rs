@@ -1,4 +1,4 @@
-//! Which streams need a permission to be played: those of applications with a play key.
+//! Knows which streams need a permission to play: those of applications with a play key.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,14 +12,14 @@ use rotunda_proto::program::ProgramDescriptor;
 use crate::play_secret;
 use crate::rtmp_play::NotPlayed;
 
-/// The play keys, and whose stream each running one is.
+/// The play keys, and the application of each running stream.
 #[derive(Debug)]
 pub struct PlayKeys {
     keys: HashMap<SdkAppId, Secret>,
     owners: Mutex<HashMap<StreamId, SdkAppId>>,
 }
 
-/// Whether a stream that may be played needed a permission for it.
+/// Whether a playable stream needed a permission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PlayKey {
     Needed,
@@ -35,18 +35,18 @@ impl PlayKeys {
         }
     }
 
-    /// A program runs.
+    /// A program has begun.
     pub fn begin(&self, program: &ProgramDescriptor) {
         self.owners().insert(program.stream_id.clone(), program.room.app);
     }
 
-    /// Nothing of a stream is left.
+    /// A stream has ended and its last segments are gone.
     pub fn end(&self, stream: &StreamId) {
         self.owners().remove(stream);
     }
 
-    /// Whether the query of an address lets its holder play the stream. A stream that nobody has told of yet is not played
-    /// while any application has a play key: it could be that one's.
+    /// Whether the query of an address permits playing the stream. An unknown stream is not played while any
+    /// application has a play key, because it could belong to that application.
     pub fn check(&self, stream: &StreamId, query: &str, unix_now: Duration) -> Result<PlayKey, NotPlayed> {
         if self.keys.is_empty() {
             return Ok(PlayKey::NotNeeded);

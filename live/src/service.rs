@@ -1,4 +1,4 @@
-//! The shell: follows the running programs, serves players, pushes.
+//! The shell: follows the running programs, serves players, starts pushes.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -37,15 +37,15 @@ use crate::rtmp_play::{self, NotPlayed, Programs};
 use crate::rtmp_push::Outbound;
 use crate::tls::{self, TlsError};
 
-/// An ended stream's last segments stay this long.
+/// The last segments of an ended stream stay for this time.
 const KEEP_ENDED: Duration = Duration::from_secs(60);
-/// A playlist that has no segment yet is waited for this long.
+/// How long a request for a playlist waits for the first segment.
 const FIRST_SEGMENT_WITHIN: Duration = Duration::from_secs(8);
 
-/// Pause after the programs could not be watched.
+/// Pause before the next attempt to watch the programs.
 const WATCH_AGAIN: Duration = Duration::from_secs(1);
 
-/// Why live did not start.
+/// Why the live service did not start.
 #[derive(Debug, Error)]
 pub enum StartError {
     #[error("reach the bus")]
@@ -107,7 +107,7 @@ impl Service {
             .with_state(self.origin.clone())
     }
 
-    /// Resolves when, after shutdown, pushes have ended in order.
+    /// Resolves when all pushes have ended in order after shutdown.
     pub async fn finish(self) {
         let _ended = self.programs.await;
         let _ended = self.rtmp.await;
@@ -115,7 +115,7 @@ impl Service {
 }
 
 impl Origin {
-    /// Keeps a segmenter and the wanted pushes of each program; they end with it.
+    /// Runs a segmenter and the wanted pushes of each program; they end with it.
     async fn follow(self, bus: SharedBus, mut changes: mpsc::Receiver<Change>, mut on_air: OnAir) {
         loop {
             tokio::select! {
@@ -123,7 +123,7 @@ impl Origin {
                 () = on_air.ended() => {}
                 change = changes.recv() => match change {
                     Some(change) => self.handle_change(&change, &mut on_air),
-                    // It fell too far behind. What is missed of ends shows in the programs themselves.
+                    // The watch fell too far behind. Missed ends show in the programs themselves.
                     None => match self.watch_again(&bus).await {
                         Some(again) => changes = again,
                         None => break,
@@ -140,7 +140,10 @@ impl Origin {
         loop {
             match bus.watch(PROGRAMS_PREFIX).await {
                 Ok(changes) => return Some(changes),
-                Err(error) => warn!(error = &error as &dyn std::error::Error, "watch the programs again"),
+                Err(error) => warn!(
+                    error = &error as &dyn std::error::Error,
+                    "the programs cannot be watched"
+                ),
             }
             tokio::select! {
                 () = self.shutdown.cancelled() => return None,
@@ -189,7 +192,7 @@ impl Origin {
                 () = origin.shutdown.cancelled() => {}
             }
             let mut windows = origin.windows();
-            // A newer program of the same id may have taken the place.
+            // A newer program of the same id may have replaced it.
             if windows
                 .get(&stream_id)
                 .is_some_and(|known| known.same_channel(&receiver))
@@ -214,7 +217,7 @@ impl Origin {
                 let from = incoming.peer();
                 let shutdown = origin.shutdown.clone();
                 if let Err(error) = rtmp_play::serve(incoming, &origin, stall, shutdown).await {
-                    debug!(%from, error = &error as &dyn std::error::Error, "an RTMP player was let go");
+                    debug!(%from, error = &error as &dyn std::error::Error, "an RTMP player was disconnected");
                 }
             });
         }
@@ -297,7 +300,7 @@ fn not_played(why: NotPlayed) -> Response {
     }
 }
 
-/// Right after the start it waits for the first segment: players give up on a playlist that is missing.
+/// Right after the start the request waits for the first segment: players give up on a missing playlist.
 async fn playlist(origin: &Origin, id: &StreamId, needed: PlayKey, query: &str) -> Response {
     let Some(mut window) = origin.window(id) else {
         return http_flv::no_such_stream();
@@ -345,7 +348,7 @@ async fn part(
             ];
             (headers, bytes).into_response()
         }
-        None => (StatusCode::NOT_FOUND, "the segment is not in the window any more").into_response(),
+        None => (StatusCode::NOT_FOUND, "the segment is no longer in the window").into_response(),
     }
 }
 

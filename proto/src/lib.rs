@@ -1,9 +1,10 @@
-//! What the services of Rotunda say to one another, and in which words.
+//! The messages and documents that the services of Rotunda exchange.
 //!
-//! Ids and units ([`ids`]), the documents of a room ([`room`]), the client protocol ([`signaling`]), the messages between
-//! services ([`sfu`], [`statistics`], [`custom_message`], [`mix`], [`program`], [`recording`]), the [`bus`] they travel on, tickets
-//! ([`user_sig`], [`ticket`], [`file_link`]), the gRPC types ([`grpc`]), and what two services decide alike ([`voice_slots`], [`outbound`],
-//! [`push_address`]). No sockets here; every crate may use it.
+//! Ids and units ([`ids`]), the documents of a room ([`room`]), the client protocol ([`signaling`]), the messages
+//! between services ([`sfu`], [`statistics`], [`custom_message`], [`mix`], [`program`], [`recording`]), the [`bus`]
+//! that carries them, tickets ([`user_sig`], [`ticket`], [`file_link`]), the gRPC types ([`grpc`]), and decisions
+//! that two services must make in the same way ([`voice_slots`], [`outbound`], [`push_address`]). No sockets here;
+//! every crate may use it.
 
 pub mod api_key;
 pub mod bus;

@@ -1,4 +1,5 @@
-//! What a running program (an encoded mix) is: told by the MCU in the key-value store, followed by recorder and live.
+//! The description of a running program (an encoded mix): the MCU writes it to the key-value store, recorder and
+//! live follow it.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +18,7 @@ pub fn program_key(stream_id: &StreamId) -> String {
 pub struct ProgramDescriptor {
     pub stream_id: StreamId,
     pub room: RoomKey,
-    /// Where its frames come from.
+    /// The node that produces its frames.
     pub node: NodeId,
     pub audio: AudioEncode,
     pub video: Option<VideoEncode>,

@@ -1,7 +1,7 @@
 //! The documents of a room in the bus's key-value store. No node owns a room; every change is a compare-and-set of one of
-//! these documents, and who wants to follow a room watches them.
+//! these documents, and services that follow a room watch them.
 //!
-//! | key | document | who writes | who watches |
+//! | key | document | writer | watchers |
 //! | --- | --- | --- | --- |
 //! | `rooms.<token>.info` | [`RoomInfo`] | signaling, once | signaling, mcu |
 //! | `rooms.<token>.seats` | [`Seats`] | signaling | signaling, mcu |
@@ -43,16 +43,17 @@ pub fn count_key(room: &RoomKey) -> String {
     format!("{}count", key_prefix(room))
 }
 
-/// Where a signaling node takes [`MemberCommand`]s.
+/// The subject on which a signaling node receives [`MemberCommand`]s.
 pub fn members_subject(node: &NodeId) -> String {
     format!("signaling.{node}.members")
 }
 
-/// To a signaling node that has members in the room ([`MemberCounts`]): the others do not know them.
+/// Sent to a signaling node that has members in the room ([`MemberCounts`]); other nodes do not know the members.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case")]
 pub enum MemberCommand {
-    /// Gives a member other rights for the rest of their stay. Done when no media comes in any more that is not permitted any more.
+    /// Gives a member other rights for the rest of their membership. It is done when the SFU forwards nothing that
+    /// is no longer permitted.
     Permit {
         room: RoomKey,
         user: UserId,
@@ -64,12 +65,12 @@ pub enum MemberCommand {
 #[serde(rename_all = "snake_case")]
 pub enum MemberReply {
     Done,
-    /// That user is not in that room by this node.
+    /// The user is not in that room through this node.
     NotHere,
     Failed,
 }
 
-/// What a member may send and receive, by source.
+/// The sources that a member may send and receive.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Permissions {
@@ -77,7 +78,7 @@ pub struct Permissions {
     pub receive: BTreeSet<TrackSource>,
 }
 
-/// Where a room's media is; written by the member who enters first, deleted when the last one leaves.
+/// The node that has a room's media; written when the first member enters, deleted when the last one leaves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoomInfo {
     pub room: RoomKey,
@@ -86,26 +87,26 @@ pub struct RoomInfo {
     pub created_unix_ms: u64,
 }
 
-/// Who publishes what: at most [`MAX_VIDEO_PUBLISHERS`] pictures, and as many sounds as the application
-/// [has](crate::config::Microphones).
+/// The publishers and their sources: at most [`MAX_VIDEO_PUBLISHERS`] videos, and as many audio sources as the
+/// application [permits](crate::config::Microphones).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seats {
     /// In the order in which they began to publish.
     pub publishers: Vec<Publisher>,
-    /// Publishers who were cut off and may come back: mixes keep their cells for that time.
+    /// Publishers who were cut off and may come back; mixes keep their cells for that time.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kept: Vec<KeptCell>,
 }
 
-/// The cell that a publisher has in mixes, kept while they are away. Signaling removes it when the time is over.
+/// A publisher's cell in mixes, kept while the publisher is away. Signaling removes it when the time is over.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeptCell {
     pub user: UserId,
-    /// What they published, and have not published again.
+    /// The sources that the publisher had published and has not published again.
     pub sources: BTreeSet<TrackSource>,
-    /// They come back with this time, and so to the same place in the order of entering.
+    /// The publisher comes back with this time, and so to the same position in the order of entering.
     pub entered_unix_ms: u64,
-    /// Their place among [`Seats::publishers`].
+    /// The publisher's position in [`Seats::publishers`].
     pub index: usize,
     pub until_unix_ms: u64,
 }
@@ -115,8 +116,8 @@ impl Seats {
         self.publishers.is_empty() && self.kept.is_empty()
     }
 
-    /// Everybody who has a cell in a mix, in the order in which they began to publish. What a publisher who was cut off has not
-    /// published again counts as muted.
+    /// All members with a cell in a mix, in the order in which they began to publish. A source that a returning
+    /// publisher has not published again counts as muted.
     pub fn cells(&self) -> Vec<Publisher> {
         let mut cells = self.publishers.clone();
         let mut kept: Vec<&KeptCell> = self.kept.iter().collect();
@@ -153,7 +154,7 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// One who publishes nothing yet.
+    /// A member who publishes nothing yet.
     pub fn of(user: UserId) -> Self {
         Self {
             user,
@@ -186,11 +187,11 @@ impl Publisher {
 pub enum TrackState {
     /// Being sent.
     On,
-    /// Published, and for now silent or dark by the publisher's wish.
+    /// Published, and currently muted by the publisher.
     Muted,
 }
 
-/// The members whom everybody sees: the [`ROSTER_WINDOW`] earliest who are still present.
+/// The members that all clients see: the [`ROSTER_WINDOW`] earliest who are still present.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Roster {
     /// In the order of entering.
@@ -203,7 +204,8 @@ pub struct RosterMember {
     pub entered_unix_ms: u64,
 }
 
-/// How many members of a room each signaling node has; one document, so that [`MAX_MEMBERS`] is kept whoever adds one.
+/// How many members of a room each signaling node has. It is one document, so that [`MAX_MEMBERS`] holds across
+/// nodes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemberCounts {
     pub by_node: BTreeMap<NodeId, u64>,
@@ -214,7 +216,7 @@ impl MemberCounts {
         self.by_node.values().sum()
     }
 
-    /// A node's members; without any it is not listed.
+    /// Sets a node's members; a node without members is not listed.
     pub fn set(&mut self, node: &NodeId, members: u64) {
         if members > 0 {
             self.by_node.insert(node.clone(), members);

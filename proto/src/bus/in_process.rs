@@ -1,4 +1,4 @@
-//! The bus of one process: maps behind one short lock, bounded channels to everybody else.
+//! The bus of one process: maps behind one short lock, and bounded channels to the receivers.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,11 +11,11 @@ use tokio::time::timeout;
 
 use super::{Bus, BusError, Change, Entry, Request, Revision};
 
-/// Requests, messages and changes waiting for one receiver, at most. A subscriber beyond it misses messages; a watcher
-/// beyond it is closed and watches again.
+/// Requests, messages and changes that wait for one receiver, at most. A subscriber beyond it misses messages. A
+/// watcher beyond it is closed and must watch again.
 const QUEUE: usize = 4096;
 
-/// See the [module](super). Clone the `Arc` it is in, not the bus.
+/// See the [module](super). Clone the `Arc` that contains it, not the bus.
 #[derive(Default)]
 pub struct InProcess {
     state: Mutex<State>,
@@ -56,7 +56,7 @@ impl State {
     }
 
     fn changed(&mut self, key: &str, entry: Option<Entry>) {
-        // Watchers that have gone are forgotten with the next write, whatever its key.
+        // Closed watchers are removed with the next write of any key.
         self.watchers.retain(|watcher| {
             if watcher.changes.is_closed() {
                 return false;
@@ -164,7 +164,7 @@ impl Bus for InProcess {
             .collect();
         let (changes, receiver) = mpsc::channel(QUEUE + present.len());
         for change in present {
-            // The channel was made with room for all of them.
+            // The channel has room for all of them.
             let _fits = changes.try_send(change);
         }
         state.watchers.push(Watcher {

@@ -1,5 +1,5 @@
 //! The control plane between services: request and reply, publish and subscribe, and a key-value store with
-//! compare-and-set, revisions and watches. Nothing else may talk across nodes for control.
+//! compare-and-set, revisions and watches. Control messages between nodes must use it.
 //!
 //! [`InProcess`] is the embedded default.
 
@@ -17,22 +17,25 @@ use tokio::sync::{mpsc, oneshot};
 
 pub use in_process::InProcess;
 
-/// How long a caller waits for a reply, when it does not say.
+/// How long a caller waits for a reply by default.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The bus, shared by every part of a process.
 pub type SharedBus = Arc<dyn Bus>;
 
-/// What every implementation offers. Payloads are JSON of the types in this crate; [`BusExt`] has the typed calls.
+/// The operations of every implementation. Payloads are JSON of the types in this crate; [`BusExt`] has the typed
+/// calls.
 #[async_trait]
 pub trait Bus: Send + Sync + 'static {
-    /// Sends a request to the one who [serves](Bus::serve) `subject` and waits for the answer.
+    /// Sends a request to the server of `subject` (see [`serve`](Bus::serve)) and waits for the answer.
     async fn request(&self, subject: &str, payload: Bytes, timeout: Duration) -> Result<Bytes, BusError>;
 
-    /// Takes requests on `subject` until the receiver is dropped. A second server of one subject replaces the first.
+    /// Receives requests on `subject` until the receiver is dropped. A second server of one subject replaces the
+    /// first.
     async fn serve(&self, subject: &str) -> Result<mpsc::Receiver<Request>, BusError>;
 
-    /// Tells every present subscriber of exactly `subject`; a subscriber whose queue is full misses it.
+    /// Sends a message to every current subscriber of exactly `subject`; a subscriber whose queue is full misses
+    /// it.
     async fn publish(&self, subject: &str, payload: Bytes) -> Result<(), BusError>;
 
     /// Messages on `subject`, from now on; bounded, see [`publish`](Bus::publish).
@@ -41,15 +44,15 @@ pub trait Bus: Send + Sync + 'static {
     /// A key's value, if it has one.
     async fn get(&self, key: &str) -> Result<Option<Entry>, BusError>;
 
-    /// Writes `key` if its revision is `expected` (None: if it does not exist); answers the new revision.
-    /// Errors: [`BusError::Conflict`] when somebody else was first.
+    /// Writes `key` if its revision is `expected` (None: if it does not exist); returns the new revision. Errors:
+    /// [`BusError::Conflict`] when another writer was first.
     async fn put(&self, key: &str, value: Bytes, expected: Option<Revision>) -> Result<Revision, BusError>;
 
-    /// Deletes `key` if its revision is `expected` (None: whatever it is). Deleting nothing is no error.
+    /// Deletes `key` if its revision is `expected` (None: any revision). Deleting a missing key is not an error.
     async fn delete(&self, key: &str, expected: Option<Revision>) -> Result<(), BusError>;
 
-    /// Every key that begins with `prefix` as it is now, and then every change of one, in order, until the receiver is
-    /// dropped. A watcher that falls too far behind sees its channel close, and watches again.
+    /// Every key that begins with `prefix` as it is now, and then every change of one, in order, until the receiver
+    /// is dropped. When a watcher falls too far behind, its channel closes, and it must watch again.
     async fn watch(&self, prefix: &str) -> Result<mpsc::Receiver<Change>, BusError>;
 }
 
@@ -64,15 +67,15 @@ pub struct Entry {
     pub revision: Revision,
 }
 
-/// What came of a change of a document.
+/// The result of a change of a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Written<R> {
     pub result: R,
-    /// Of the document as it stands now; None: it was deleted.
+    /// Of the current document; None: it was deleted.
     pub revision: Option<Revision>,
 }
 
-/// What happened to a key under watch.
+/// A change of a watched key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
     pub key: String,
@@ -81,13 +84,13 @@ pub struct Change {
 }
 
 impl Change {
-    /// The new value, parsed; None when the key was deleted or holds something else.
+    /// The new value, parsed; None when the key was deleted or has another type.
     pub fn parse<T: DeserializeOwned>(&self) -> Option<T> {
         serde_json::from_slice(&self.entry.as_ref()?.value).ok()
     }
 }
 
-/// A request to answer; dropping it unanswered makes the caller time out at once.
+/// A request to answer. If it is dropped unanswered, the caller times out at once.
 #[derive(Debug)]
 pub struct Request {
     pub payload: Bytes,
@@ -104,7 +107,7 @@ impl Request {
         serde_json::from_slice(&self.payload).map_err(BusError::Decode)
     }
 
-    /// Answers; the caller may have given up, which is no error here.
+    /// Answers; a caller that has given up is not an error here.
     pub fn answer<T: Serialize>(self, reply: &T) {
         if let Ok(json) = serde_json::to_vec(reply) {
             let _caller_gave_up = self.reply.send(json.into());
@@ -112,10 +115,10 @@ impl Request {
     }
 }
 
-/// Why the bus did not do it.
+/// Why a bus operation failed.
 #[derive(Debug, Error)]
 pub enum BusError {
-    #[error("nobody serves {0}")]
+    #[error("no service answers on {0}")]
     NoResponder(String),
     #[error("no reply in time on {0}")]
     Timeout(String),
@@ -125,14 +128,14 @@ pub enum BusError {
     Encode(#[source] serde_json::Error),
     #[error("decode a bus message")]
     Decode(#[source] serde_json::Error),
-    #[error("the bus is away: {0}")]
+    #[error("the bus is not reachable: {0}")]
     Away(String),
 }
 
 /// Typed calls over any [`Bus`].
 #[async_trait]
 pub trait BusExt: Bus {
-    /// [`Bus::request`] with JSON both ways and [`REQUEST_TIMEOUT`].
+    /// [`Bus::request`] with JSON in both directions and [`REQUEST_TIMEOUT`].
     async fn call<Q: Serialize + Sync, R: DeserializeOwned>(&self, subject: &str, query: &Q) -> Result<R, BusError> {
         let payload = serde_json::to_vec(query).map_err(BusError::Encode)?;
         let reply = self.request(subject, payload.into(), REQUEST_TIMEOUT).await?;
@@ -167,7 +170,7 @@ pub trait BusExt: Bus {
         self.put(key, value.into(), expected).await
     }
 
-    /// [`update_at`](Self::update_at) for who does not need the revision.
+    /// [`update_at`](Self::update_at) for callers that do not need the revision.
     async fn update<T, R, E, F>(&self, key: &str, change: F) -> Result<Result<R, E>, BusError>
     where
         T: Serialize + DeserializeOwned + Send + Sync,
@@ -179,10 +182,10 @@ pub trait BusExt: Bus {
         Ok(written.map(|written| written.result))
     }
 
-    /// Changes a document by compare-and-set, again and again until nobody was in between.
+    /// Changes a document by compare-and-set, and repeats it until no other writer was in between.
     ///
-    /// `change` gets the document (None: there is none) and answers what is to stand there (None: delete it) with a
-    /// result of its own, or an error, which leaves the document as it was.
+    /// `change` gets the document (None: there is none) and returns the new document (None: delete it) with a
+    /// result of its own, or an error, which leaves the document unchanged.
     async fn update_at<T, R, E, F>(&self, key: &str, mut change: F) -> Result<Result<Written<R>, E>, BusError>
     where
         T: Serialize + DeserializeOwned + Send + Sync,
