@@ -1,4 +1,4 @@
-//! The recordings in SQL, and which of them still have to be told of.
+//! The recordings in SQL, and the files that are not announced yet.
 
 use rotunda_proto::ids::SdkAppId;
 use rotunda_proto::recording::{ListedFile, RecordingFile};
@@ -8,7 +8,7 @@ use sqlx::{AnyPool, Row};
 pub struct Catalogue(pub AnyPool);
 
 impl Catalogue {
-    /// Files whose news has not been accepted yet, oldest first.
+    /// Files whose announcement has not been accepted yet, oldest first.
     pub async fn unannounced(&self) -> Result<Vec<RecordingFile>, sqlx::Error> {
         let rows =
             sqlx::query("SELECT file FROM recordings WHERE announced = 0 AND state = 'ready' ORDER BY started_unix_us")
@@ -26,7 +26,7 @@ impl Catalogue {
         Ok(())
     }
 
-    /// An application's newest 200, newest first, with the address that `url` makes of a name.
+    /// The newest 200 files of an application, newest first, with the address that `url` makes from a name.
     pub async fn list(&self, app: SdkAppId, url: impl Fn(&str) -> String) -> Result<Vec<ListedFile>, sqlx::Error> {
         let rows = sqlx::query(
             "SELECT name, state, format, size_bytes, duration_ms, started_unix_us FROM recordings \
@@ -52,7 +52,7 @@ impl Catalogue {
         Ok(list)
     }
 
-    /// Whether an application has a file of this path, or a recording whose folder it is in.
+    /// Whether an application has a file with this path, or a recording with this folder.
     pub async fn has(&self, app: SdkAppId, path: &str) -> Result<bool, sqlx::Error> {
         let folder = path.split_once('/').map_or("-", |(folder, _)| folder);
         let found = sqlx::query(
@@ -68,7 +68,7 @@ impl Catalogue {
         Ok(found.is_some())
     }
 
-    /// Fills in whose files those are that were entered before the catalogue knew it.
+    /// Fills in the application of files that were entered before the catalogue had this column.
     pub async fn fill_in_applications(&self) -> Result<(), sqlx::Error> {
         let rows = sqlx::query("SELECT file_id, file FROM recordings WHERE app = 0")
             .fetch_all(&self.0)

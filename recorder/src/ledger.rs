@@ -1,5 +1,5 @@
-//! The state of every file of every recording, in SQL, from its first segment on. Whoever holds a file's lease works on it; when
-//! that process is gone another one goes on.
+//! The state of every file of every recording, in SQL, from its first segment on. The process that holds a file's
+//! lease works on it; when that process is gone, another one continues.
 
 use std::time::Duration;
 
@@ -7,16 +7,16 @@ use rotunda_proto::recording::RecordingFile;
 use sqlx::any::AnyRow;
 use sqlx::{AnyPool, Row as _};
 
-/// Where a file stands.
+/// The state of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
     /// Segments are being written.
     Recording,
-    /// No more segments come; the file is to be made.
+    /// No more segments will come; the file is to be made.
     Closed,
     /// The file is being made.
     Finishing,
-    /// Whole and verified.
+    /// Complete and verified.
     Ready,
     /// There is no file.
     Failed,
@@ -40,7 +40,7 @@ impl State {
             .unwrap_or(Self::Failed)
     }
 
-    /// Nothing is left to do but to tell of it.
+    /// Nothing is left to do except the announcement.
     pub fn is_done(self) -> bool {
         matches!(self, Self::Ready | Self::Failed)
     }
@@ -51,7 +51,7 @@ impl State {
 pub struct Row {
     pub part: u64,
     pub state: State,
-    /// The file as far as it is known.
+    /// The known facts about the file.
     pub file: RecordingFile,
 }
 
@@ -59,7 +59,7 @@ pub struct Row {
 #[derive(Clone)]
 pub struct Ledger {
     db: AnyPool,
-    /// This process, unlike every other one.
+    /// The unique name of this process.
     owner: String,
 }
 
@@ -68,7 +68,7 @@ impl Ledger {
         Self { db, owner }
     }
 
-    /// `lease`: until when this process may be silent, since 1970.
+    /// `lease`: how long this process may be silent, as a time since 1970.
     pub async fn add(&self, rows: &[Row], lease: Duration) -> Result<(), sqlx::Error> {
         let mut transaction = self.db.begin().await?;
         for Row { part, state, file } in rows {
@@ -107,7 +107,7 @@ impl Ledger {
         rows.iter().map(parse).collect()
     }
 
-    /// No more segments come for a part, or for all parts and the HLS of all of it.
+    /// Closes a part, or all parts and the HLS of the whole recording: no more segments will come.
     pub async fn close(&self, recording_id: &str, part: Option<u64>) -> Result<(), sqlx::Error> {
         let query = match part {
             Some(_) => {
@@ -126,7 +126,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// Writes a file's state with what is known of it.
+    /// Writes a file's state with the known facts.
     pub async fn set(&self, state: State, file: &RecordingFile) -> Result<(), sqlx::Error> {
         sqlx::query(
             "UPDATE recordings SET state = $1, name = $2, size_bytes = $3, duration_ms = $4, started_unix_us = $5, url = $6, \
@@ -145,7 +145,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// Forgets a file that has nothing in it.
+    /// Removes an empty file.
     pub async fn remove(&self, file_id: &str) -> Result<(), sqlx::Error> {
         sqlx::query("DELETE FROM recordings WHERE file_id = $1")
             .bind(file_id)
@@ -162,7 +162,7 @@ impl Ledger {
         Ok(found.is_some())
     }
 
-    /// This process still works on its files.
+    /// Renews the lease on this process's files.
     pub async fn renew(&self, lease: Duration) -> Result<(), sqlx::Error> {
         sqlx::query(
             "UPDATE recordings SET lease_unix_ms = $1 WHERE owner = $2 AND state IN ('recording', 'closed', 'finishing')",
@@ -174,7 +174,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// Takes over the recordings whose owner is silent, and answers them with those of this process that are not finished.
+    /// Takes over the recordings whose owner is silent, and returns them with this process's unfinished ones.
     pub async fn take_over(&self, now: Duration, lease: Duration) -> Result<Vec<String>, sqlx::Error> {
         let silent = sqlx::query(
             "SELECT DISTINCT recording_id, owner FROM recordings WHERE owner <> $1 AND lease_unix_ms < $2 AND recording_id <> '' \
@@ -185,7 +185,7 @@ impl Ledger {
         .fetch_all(&self.db)
         .await?;
         for row in silent {
-            // Of two processes that see it one changes the rows.
+            // If two processes see it, only one changes the rows.
             sqlx::query(
                 "UPDATE recordings SET owner = $1, lease_unix_ms = $2, \
                  state = CASE state WHEN 'recording' THEN 'closed' ELSE state END \

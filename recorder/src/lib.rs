@@ -1,7 +1,8 @@
-//! Recordings: segments on the disk, the files that are made of them, their ledger, and the news that a file is ready.
+//! Recordings: segments on the disk, the files made from them, their ledger, and the announcement of finished
+//! files.
 //!
-//! While a program runs its frames go to CMAF segments, synced every second: a crash loses at most the last one. Files in the
-//! wanted formats are made of the segments afterwards, by this process or by another one.
+//! While a program runs, its frames go to CMAF segments, synced every second: a crash loses at most the last
+//! second. Files in the wanted formats are made from the segments afterwards, by this process or by another one.
 
 mod catalogue;
 mod config;

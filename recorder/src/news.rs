@@ -1,4 +1,4 @@
-//! The news of finished files, offered to the callback outbox until it is taken.
+//! Announces finished files to the callback outbox until it accepts them.
 
 use rotunda_proto::bus::{BusExt, SharedBus};
 use rotunda_proto::clock::Clock;
@@ -8,12 +8,15 @@ use tracing::{error, info};
 use crate::catalogue::Catalogue;
 use crate::files::Files;
 
-/// Offers what has not been accepted yet.
+/// Announces the files that have not been accepted yet.
 pub async fn announce(catalogue: &Catalogue, files: &Files, bus: &SharedBus) {
     let waiting = match catalogue.unannounced().await {
         Ok(waiting) => waiting,
         Err(error) => {
-            error!(error = &error as &dyn std::error::Error, "read the catalogue");
+            error!(
+                error = &error as &dyn std::error::Error,
+                "the catalogue could not be read"
+            );
             return;
         }
     };
@@ -24,7 +27,7 @@ pub async fn announce(catalogue: &Catalogue, files: &Files, bus: &SharedBus) {
                 if let Err(error) = catalogue.set_announced(&file.file_id).await {
                     error!(
                         error = &error as &dyn std::error::Error,
-                        "write the catalogue; the news may come twice"
+                        "the catalogue could not be written; a file may be announced twice"
                     );
                 }
             }
@@ -32,7 +35,7 @@ pub async fn announce(catalogue: &Catalogue, files: &Files, bus: &SharedBus) {
                 info!(
                     error = &error as &dyn std::error::Error,
                     file = file.name,
-                    "nobody takes the news yet"
+                    "the callback outbox does not accept the announcement yet"
                 );
                 return;
             }

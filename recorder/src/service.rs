@@ -1,4 +1,4 @@
-//! The shell: follows the running programs, records those that are to be, brings their files to an end, tells of them, and serves
+//! The shell: follows the running programs, records the requested ones, finishes their files, announces and serves
 //! them.
 
 use std::collections::{HashMap, HashSet};
@@ -37,18 +37,18 @@ use crate::recording::{RecordError, Recording};
 use crate::rows::{decimal_id, rows};
 use crate::writer::Notice;
 
-/// How often what is done.
+/// The intervals of the service.
 #[derive(Debug, Clone, Copy)]
 struct Pace {
-    /// News that is not accepted is offered again.
+    /// An announcement that is not accepted is repeated.
     announce: Duration,
-    /// Leases are renewed, and others' looked at.
+    /// Leases are renewed, and those of other processes are checked.
     look: Duration,
-    /// A process that is silent for so long is gone.
+    /// A process that is silent for this time is gone.
     lease: Duration,
     /// The disk is searched for recordings without a row.
     search: Duration,
-    /// A younger folder may get its row in a moment.
+    /// A younger folder may get its row soon.
     orphan_age: Duration,
     /// A file that could not be made is tried again.
     finish_again: Duration,
@@ -67,18 +67,18 @@ impl Default for Pace {
     }
 }
 
-/// Pause after the programs could not be watched.
+/// Pause before the next attempt to watch the programs.
 const WATCH_AGAIN: Duration = Duration::from_secs(1);
-/// Recordings whose files are made at one time.
+/// Recordings whose files are made at the same time.
 const FINISH_AT_ONCE: usize = 2;
 const NOTICES: usize = 256;
 
 /// Why the recorder did not start.
 #[derive(Debug, Error)]
 pub enum StartError {
-    #[error("bring the database up to date")]
+    #[error("migrate the database")]
     Migrate(#[source] sqlx::migrate::MigrateError),
-    #[error("make the folder {path}")]
+    #[error("create the folder {path}")]
     Folder {
         path: std::path::PathBuf,
         #[source]
@@ -90,7 +90,7 @@ pub enum StartError {
     Bus(#[from] BusError),
 }
 
-/// The key of signed addresses, and the applications whose API keys may have files.
+/// The key of signed addresses, and the applications whose API keys give access to files.
 struct Access {
     key: FileLinkKey,
     applications: Vec<Application>,
@@ -102,7 +102,8 @@ pub struct Service {
     task: JoinHandle<()>,
 }
 
-/// A program: its stream, and when it began. The same stream may run again while its last files are being finished.
+/// A program: its stream, and its start time. The same stream may run again while its last files are being
+/// finished.
 type ProgramKey = (StreamId, u64);
 
 struct Running {
@@ -110,7 +111,7 @@ struct Running {
     manifest: Manifest,
 }
 
-/// A task that is over.
+/// A task that has ended.
 enum Done {
     Recorded(String, Result<(), RecordError>),
     Finished(String, Result<(), FinishingError>),
@@ -127,10 +128,10 @@ struct Recorder {
     ledger: Ledger,
     /// By recording id.
     running: HashMap<String, Running>,
-    /// Recordings whose files are to be made, and whether they are over.
+    /// Recordings whose files are to be made, and whether they have ended.
     to_finish: HashMap<String, bool>,
     finishing: HashSet<String>,
-    /// When a recording whose files could not be made is tried again.
+    /// When to try again the recordings whose files could not be made.
     again: HashMap<String, Instant>,
     /// Recordings on the disk that have a row; None while the disk is searched.
     known: Option<HashSet<String>>,
@@ -164,7 +165,7 @@ impl Service {
         pace: Pace,
     ) -> Result<Self, StartError> {
         let mut migrations = sqlx::migrate!("./migrations");
-        // Signaling keeps its tables in the same database, with migrations of its own.
+        // Signaling keeps its tables in the same database, with its own migrations.
         migrations
             .set_ignore_missing(true)
             .run(&db)
@@ -210,7 +211,7 @@ impl Service {
         self.files.router()
     }
 
-    /// Resolves when, after shutdown, every recording is finished and told of as far as anybody listens.
+    /// Resolves when, after shutdown, every recording is finished and announced, as far as a receiver is there.
     pub async fn finish(self) {
         let _ended = self.task.await;
     }
@@ -225,7 +226,7 @@ impl Recorder {
                 () = self.shutdown.cancelled() => break,
                 change = programs.recv() => match change {
                     Some(change) => self.follow(&change),
-                    // It fell too far behind: what runs is told anew.
+                    // The watch fell too far behind: all running programs are reported again.
                     None => match self.watch_again().await {
                         Some(again) => programs = again,
                         None => break,
@@ -251,7 +252,7 @@ impl Recorder {
                 }
             }
         }
-        // Recordings end by the same token; their files are made before the process ends, or by the next one.
+        // The same token ends recordings; their files are made before the process ends, or by the next process.
         loop {
             tokio::select! {
                 Some((id, notice)) = self.noticed.recv() => self.handle_notice(&id, notice).await,
@@ -270,7 +271,10 @@ impl Recorder {
         };
         match self.files.list(app).await {
             Ok(files) => request.answer(&ListReply { files }),
-            Err(error) => error!(error = &error as &dyn std::error::Error, "list the recordings"),
+            Err(error) => error!(
+                error = &error as &dyn std::error::Error,
+                "the recordings could not be listed"
+            ),
         }
     }
 
@@ -280,7 +284,10 @@ impl Recorder {
         loop {
             match self.bus.watch(PROGRAMS_PREFIX).await {
                 Ok(changes) => return Some(changes),
-                Err(error) => warn!(error = &error as &dyn std::error::Error, "watch the programs again"),
+                Err(error) => warn!(
+                    error = &error as &dyn std::error::Error,
+                    "the programs cannot be watched"
+                ),
             }
             tokio::select! {
                 () = self.shutdown.cancelled() => return None,
@@ -342,7 +349,7 @@ impl Recorder {
         self.tasks.spawn(recording.instrument(span));
     }
 
-    /// The formats of a recording. `audio_only`: as `RecordAudioOnly` asks.
+    /// The formats of a recording. `audio_only`: the request's `RecordAudioOnly`.
     fn formats(&self, audio_only: bool) -> Vec<FileFormat> {
         if !audio_only {
             let mut formats: Vec<FileFormat> = Vec::new();
@@ -373,11 +380,11 @@ impl Recorder {
             }
         };
         if let Err(error) = result {
-            // The folder knows; the next start enters what is missing.
+            // The folder has the facts; the next start enters the missing rows.
             error!(
                 error = &error as &dyn std::error::Error,
                 recording = id,
-                "write the ledger"
+                "the ledger could not be written"
             );
         }
         self.finish_next();
@@ -387,7 +394,7 @@ impl Recorder {
         match done {
             Ok(Done::Searched(found)) => self.handle_orphans(found).await,
             Ok(Done::Recorded(id, ended)) => {
-                // All that it has told is here, and comes first.
+                // The queue has all its notices, and they come first.
                 while let Ok((id, notice)) = self.noticed.try_recv() {
                     self.handle_notice(&id, notice).await;
                 }
@@ -407,12 +414,15 @@ impl Recorder {
                     error!(
                         error = &error as &dyn std::error::Error,
                         recording = id,
-                        "finish a recording; it is tried again"
+                        "a recording could not be finished; it is tried again"
                     );
                     self.again.insert(id, Clock.now() + self.pace.finish_again);
                 }
             }
-            Err(error) => error!(error = &error as &dyn std::error::Error, "a task of the recorder"),
+            Err(error) => error!(
+                error = &error as &dyn std::error::Error,
+                "a task of the recorder failed"
+            ),
         }
         self.finish_next();
     }
@@ -422,7 +432,7 @@ impl Recorder {
             error!(
                 error = &error as &dyn std::error::Error,
                 recording = id,
-                "write the ledger"
+                "the ledger could not be written"
             );
         }
         self.running.remove(&id);
@@ -456,7 +466,7 @@ impl Recorder {
         }
     }
 
-    /// Renews leases, takes over recordings of processes that are gone, and tries again what could not be finished.
+    /// Renews leases, takes over recordings of processes that are gone, and tries unfinished ones again.
     async fn look(&mut self) {
         let now = Clock.unix();
         let renewed = self.ledger.renew(now + self.pace.lease).await;
@@ -475,7 +485,7 @@ impl Recorder {
                     }
                 }
             }
-            Err(error) => error!(error = &error as &dyn std::error::Error, "read the ledger"),
+            Err(error) => error!(error = &error as &dyn std::error::Error, "the ledger could not be read"),
         }
         self.finish_next();
     }
@@ -495,7 +505,7 @@ impl Recorder {
             info!(
                 recording = id,
                 files = rows.len(),
-                "a recording without an entry is found"
+                "a recording without a row was found"
             );
             match self.ledger.add(&rows, Clock.unix() + self.pace.lease).await {
                 Ok(()) => {
@@ -504,7 +514,7 @@ impl Recorder {
                 Err(error) => error!(
                     error = &error as &dyn std::error::Error,
                     recording = id,
-                    "write the ledger"
+                    "the ledger could not be written"
                 ),
             }
         }
