@@ -1,4 +1,4 @@
-//! What ARCHITECTURE.md names exists.
+//! Everything that ARCHITECTURE.md names exists.
 
 #[test]
 fn every_path_that_the_architecture_names_exists() {
@@ -12,12 +12,12 @@ fn every_path_that_the_architecture_names_exists() {
         .collect();
     assert!(named.len() > 10, "the document names its paths in backquotes");
     for name in named {
-        assert!(root.join(name).exists(), "{name} is named and does not exist");
+        assert!(root.join(name).exists(), "{name} is named but does not exist");
     }
 }
 
-/// In "Life of a packet" and "Life of a publish" a symbol stands beside the file that it is in; in the glossary, types stand in the
-/// last column.
+/// In "Life of a packet" and "Life of a publish" a symbol is beside the file that defines it; in the glossary, types
+/// are in the last column.
 #[test]
 fn every_symbol_that_the_architecture_names_exists() {
     let text = include_str!("../ARCHITECTURE.md");
@@ -52,25 +52,25 @@ fn every_symbol_that_the_architecture_names_exists() {
         let is_variant = source.contains(&format!("{symbol} {{")) || source.contains(&format!("{symbol},"));
         assert!(
             is_foreign || is_defined || is_variant,
-            "{name} is named and not defined"
+            "{name} is named but not defined"
         );
     }
 }
 
-/// From a title to the next one of its level.
+/// The text from a title to the next one of the same level.
 fn section<'a>(text: &'a str, title: &str) -> &'a str {
     let (_, after) = text.split_once(title).unwrap_or_else(|| panic!("no {title}"));
     after.split("\n## ").next().unwrap_or(after)
 }
 
-/// Names in backquotes that are no paths, settings or other crates.
+/// Names in backquotes that are not paths, settings or other crates.
 fn symbols(text: &str) -> Vec<&str> {
     let quoted = text.split('`').skip(1).step_by(2);
     let is_symbol = |name: &&str| !name.contains('/') && !name.contains('.') && *name != "str0m" && *name != "publish";
     quoted.filter(is_symbol).collect()
 }
 
-/// The sources of all crates, one after the other.
+/// The sources of all crates, concatenated.
 fn all_sources() -> String {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut folders: Vec<_> = [
@@ -136,7 +136,7 @@ fn every_metric_is_in_its_document_and_no_other_is() {
     assert_eq!(made, named);
 }
 
-/// The names with which a source file counts.
+/// The names of the metrics in a source file.
 fn metrics_of(source: &str) -> Vec<String> {
     let macros = ["counter!(", "gauge!(", "histogram!("];
     let after = macros.iter().flat_map(|name| source.split(name).skip(1));

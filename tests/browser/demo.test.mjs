@@ -1,4 +1,5 @@
-// `rotunda demo` as a new user meets it: three participants, a mix that plays by itself, and the visitor in it as the fourth.
+// `rotunda demo` as a new user sees it: three participants, a mix that plays automatically, and the visitor in it as
+// the fourth.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -25,9 +26,9 @@ describe('the demo', { skip: cannotRun() }, () => {
     await demo?.stop();
   });
 
-  test('a visitor is in the grid as the fourth', async () => {
+  test('a visitor is in the grid as the fourth participant', async () => {
     await page.locator('#join button').click();
-    // Nobody presses play.
+    // The video plays without a click.
     const marks = await until(page, 'the three participants in the mix', () => {
       const video = document.getElementById('mix-player');
       if (!video || video.videoWidth === 0 || video.paused) return false;
@@ -48,18 +49,18 @@ describe('the demo', { skip: cannotRun() }, () => {
     if (process.env.SCREENSHOT) await page.screenshot({ path: process.env.SCREENSHOT });
   });
 
-  test('the mix is muted until its sound is asked for', async () => {
+  test('the mix is muted until the visitor unmutes it', async () => {
     const muted = () => page.locator('#mix-player').evaluate((video) => video.muted);
     assert.equal(await muted(), true);
-    await page.locator('#mix-sound').click();
+    await page.locator('#mix-mute').click();
     assert.equal(await muted(), false);
-    await until(page, 'the button offers silence', () => document.getElementById('mix-sound').textContent === 'Sound off');
+    await until(page, 'the button offers to mute', () => document.getElementById('mix-mute').textContent === 'Mute');
   });
 
   test('names on the page do not cover the names in the video', async () => {
     const covered = await page.locator('.tile').evaluateAll((tiles) => tiles.map((tile) => {
       const [whole, chip] = [tile.getBoundingClientRect(), tile.querySelector('.name').getBoundingClientRect()];
-      // Drawn in at the lower left, 56 of 360 lines high; the mark is at the upper left.
+      // The name in the video is at the lower left, 56 of 360 lines high; the mark is at the upper left.
       const inVideo = { right: whole.left + whole.width / 3, top: whole.bottom - whole.height * 0.16 };
       return chip.left < inVideo.right && chip.bottom > inVideo.top;
     }));
