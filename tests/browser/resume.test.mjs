@@ -91,7 +91,7 @@ describe('a member without a WebSocket', { skip: cannotRun() }, () => {
     await until(pages.ann, 'cat has left', () => !window.rotunda.room.members.has('cat') && window.rotunda.room.memberCount === 2);
     assert.deepEqual(await pages.ann.evaluate(() => [...window.rotunda.room.publishers.keys()].sort()), ['ann', 'bob']);
     await until(pages.ann, 'the banner has gone', () => document.querySelector('#banner').textContent === '');
-    await until(pages.ann, 'the frame counter of bob's video advances', (mark) => {
+    await until(pages.ann, 'the frame counter of bob advances', (mark) => {
       const read = window.frameMark.readVideo(document.querySelector('video[data-user="bob"]'));
       if (read?.id !== mark) return false;
       window.firstOfBob ??= read.count;

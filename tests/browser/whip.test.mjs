@@ -37,7 +37,7 @@ describe('WHIP and WHEP by Eyevinn', { skip: cannotRun() }, () => {
   const ticket = async (user) => (await server.run('user-sig', user)).trim();
   const metrics = async () => (await fetch(`${server.url}/metrics`)).text();
 
-  test('the player plays the publisher's audio and video', async () => {
+  test('the player plays the audio and video of the publisher', async () => {
     await pages.ann.evaluate(async ([endpoint, authkey, id, tone]) => {
       window.markedDevices(id, tone);
       const stream = await navigator.mediaDevices.getUserMedia({ audio: true, video: true });
