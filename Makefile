@@ -4,8 +4,10 @@ CARGO ?= cargo
 # Clips for the demo's participants (MP4 with H.264 and AAC). Without clips, audio and video are generated.
 DEMO_CLIPS ?= $(wildcard ../shared/media/speaker_?_360p.mp4)
 BIN := target/debug/rotunda
-# Builds the whole workspace at once: for a part of it Cargo would choose other features and build the dependencies again.
-BUILD = $(CARGO) build --workspace --lib --bins --tests
+# The build of all tests. It names the whole workspace: for a part of it Cargo would choose other features and build the
+# dependencies again. Clippy compiles it (scripts/lint).
+TESTED = RUSTC_WORKSPACE_WRAPPER=$(CURDIR)/scripts/lint $(CARGO)
+BUILD = $(TESTED) build --workspace --lib --bins --tests --examples
 # Seconds per fuzz target.
 FUZZ_SECONDS ?= 10
 
@@ -48,17 +50,15 @@ device-demo: setup ## Build the device library and the demo camera in C (docs/de
 test: setup web lint test-rust test-fuzz test-web test-browser test-sdk test-whip ## All tests and lints
 	@echo "make test: everything passed"
 
-lint: web ## Formatting, clippy
+lint: web ## Formatting, and Clippy while the tests are built
 	$(CARGO) fmt --all -- --check
-	$(CARGO) clippy --workspace --lib --bins --examples -- -D warnings
-	@# Test helpers may panic: a panic makes the test fail.
-	$(CARGO) clippy --workspace --tests -- -D warnings -A clippy::unwrap-used -A clippy::expect-used
+	$(BUILD)
 
 test-rust: web ## Unit and end-to-end tests in Rust
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
-	    $(CARGO) nextest run --workspace; \
+	    $(TESTED) nextest run --workspace; \
 	else \
-	    $(CARGO) test --workspace; \
+	    $(TESTED) test --workspace --lib --bins --tests; \
 	fi
 
 test-fuzz: web ## Every fuzz target for 2 seconds, starting from its saved inputs

@@ -125,6 +125,7 @@ impl TaskHandle {
             samples,
             not_mixable: cannot_mix,
             opened: 0,
+            barred: Vec::new(),
         };
         let session = tokio::spawn(session.run(receiving.clone()));
 

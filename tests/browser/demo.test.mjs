@@ -6,6 +6,44 @@ import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { cannotRun, startBrowser, startDemo, until } from './support.mjs';
 
+/**
+ * In the page: records when the visitor's camera is published, and the frame (of the participant in the first cell) with which it
+ * appears in the mix. The participants' own counters are the clock, so the delay of the live player does not count.
+ */
+function watchVisitor() {
+  const seen = {};
+  window.seen = seen;
+  const green = (video) => {
+    const canvas = Object.assign(document.createElement('canvas'), { width: 2, height: 2 });
+    const context = canvas.getContext('2d');
+    context.drawImage(video, 0, 0, 2, 2);
+    const [red, is, blue] = context.getImageData(1, 1, 1, 1).data;
+    // Chromium's fake camera is green.
+    return is > 80 && is > 2 * red && is > 2 * blue;
+  };
+  setInterval(() => {
+    if (window.rotunda?.room.publishers.get('visitor')?.camera === 'on') seen.published ??= performance.now();
+    const video = document.getElementById('mix-player');
+    if (seen.mark || !video || video.videoWidth === 0 || video.paused || !green(video)) return;
+    seen.mark = window.frameMark.readVideo(video, 2, 2, 0, 0) ?? undefined;
+  }, 20);
+  /** When the frame of a mark was sent, calculated from the mark that its publisher's tile shows now. */
+  window.sentAt = async (mark) => {
+    const look = () => [...document.querySelectorAll('.tile video')]
+      .map((video) => window.frameMark.readVideo(video, 1, 1, 0, 0)).find((found) => found?.id === mark.id);
+    const readings = [];
+    while (readings.length < 2) {
+      const found = look();
+      const at = performance.now();
+      const first = readings[0];
+      if (found && (!first || found.count - first.count >= 30)) readings.push({ count: found.count, at });
+      await new Promise((resolve) => { setTimeout(resolve, 10); });
+    }
+    const [from, to] = readings;
+    return from.at - ((from.count - mark.count) * (to.at - from.at)) / (to.count - from.count);
+  };
+}
+
 const tools = readFileSync(new URL('./mark.js', import.meta.url), 'utf8');
 
 describe('the demo', { skip: cannotRun() }, () => {
@@ -19,6 +57,7 @@ describe('the demo', { skip: cannotRun() }, () => {
     page = await browser.newPage({ viewport: { width: 1280, height: 800 } });
     await page.addInitScript(tools);
     await page.goto(`${demo.url}/?room=1001&user=visitor`, { waitUntil: 'domcontentloaded' });
+    await page.evaluate(`(${watchVisitor})()`);
   });
 
   after(async () => {
@@ -36,15 +75,10 @@ describe('the demo', { skip: cannotRun() }, () => {
       return found.every(Boolean) && found;
     }, undefined, 40);
     assert.deepEqual(marks.map((mark) => mark.id).sort(), [11, 22, 33]);
-    await until(page, "the visitor's own camera in the fourth cell", () => {
-      const video = document.getElementById('mix-player');
-      const canvas = Object.assign(document.createElement('canvas'), { width: 2, height: 2 });
-      const context = canvas.getContext('2d');
-      context.drawImage(video, 0, 0, 2, 2);
-      const [red, green, blue] = context.getImageData(1, 1, 1, 1).data;
-      // Chromium's fake camera is green.
-      return green > 80 && green > 2 * red && green > 2 * blue;
-    });
+    const { mark, published } = await until(page, "the visitor's own camera in the fourth cell", () => window.seen.mark && window.seen);
+    const after = await page.evaluate((first) => window.sentAt(first), mark) - published;
+    console.log(`the visitor is in the mix ${after.toFixed(0)} ms after their camera was published`);
+    assert.ok(after < 1000, `${after} ms`);
     assert.equal(await page.locator('#banner').textContent(), '', 'nothing was refused');
     if (process.env.SCREENSHOT) await page.screenshot({ path: process.env.SCREENSHOT });
   });

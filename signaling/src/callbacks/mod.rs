@@ -22,7 +22,7 @@ use tracing::{error, info, warn};
 
 use crate::service::Shared;
 use lanes::{Lane, Lanes};
-pub use message::{Replaced, replaced};
+pub use message::{Replaced, not_mixable, replaced};
 use outbox::Due;
 pub use outbox::Outbox;
 use schedule::{Outcome, next_attempt};

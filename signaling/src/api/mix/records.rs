@@ -7,7 +7,7 @@ use metrics::counter;
 use rotunda_proto::bus::{BusError, BusExt};
 use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::{RecordId, RoomKey, StreamId};
-use rotunda_proto::mix::{EVENTS_SUBJECT, Event, RunningMix, StopReason, running_key};
+use rotunda_proto::mix::{EVENTS_SUBJECT, Event, NotMixable, RunningMix, StopReason, running_key};
 use sqlx::AnyPool;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -56,7 +56,11 @@ pub async fn follow(shared: Shared, shutdown: CancellationToken) -> Result<JoinH
                         None => Ok(()),
                     }
                 }
-                Ok(Event::Health { .. } | Event::NotMixable { .. }) | Err(_) => Ok(()),
+                Ok(Event::NotMixable { room, stream_id, track }) => {
+                    tell_of_not_mixable(&shared, &room, &stream_id, &track).await;
+                    Ok(())
+                }
+                Ok(Event::Health { .. }) | Err(_) => Ok(()),
             };
             if let Err(error) = written {
                 error!(error = &error as &dyn std::error::Error, "write a mix task's row");
@@ -85,6 +89,14 @@ async fn tell_of_replaced(
         started,
         ended: Clock.unix(),
     });
+    if let Err(error) = callbacks::tell(shared, room, &body).await {
+        error!(error = &error as &dyn std::error::Error, "store a callback");
+    }
+}
+
+/// Tells the application that a member is missing in its mix.
+async fn tell_of_not_mixable(shared: &Shared, room: &RoomKey, stream_id: &StreamId, track: &NotMixable) {
+    let body = callbacks::not_mixable(room, stream_id, track, Clock.unix());
     if let Err(error) = callbacks::tell(shared, room, &body).await {
         error!(error = &error as &dyn std::error::Error, "store a callback");
     }
