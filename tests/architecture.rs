@@ -1,4 +1,4 @@
-//! What ARCHITECTURE.md names exists.
+//! Everything that ARCHITECTURE.md names exists.
 
 #[test]
 fn every_path_that_the_architecture_names_exists() {
@@ -12,7 +12,7 @@ fn every_path_that_the_architecture_names_exists() {
         .collect();
     assert!(named.len() > 10, "the document names its paths in backquotes");
     for name in named {
-        assert!(root.join(name).exists(), "{name} is named and does not exist");
+        assert!(root.join(name).exists(), "{name} is named but does not exist");
     }
 }
 
@@ -120,7 +120,7 @@ fn defines(source: &str, symbol: &str) -> bool {
     is_defined || is_variant
 }
 
-/// From a title to the next one of its level.
+/// The text from a title to the next one of the same level.
 fn section<'a>(text: &'a str, title: &str) -> &'a str {
     let (_, after) = text.split_once(title).unwrap_or_else(|| panic!("no {title}"));
     after.split("\n## ").next().unwrap_or(after)
@@ -144,7 +144,7 @@ fn symbols(text: &str) -> Vec<&str> {
     quoted.filter(is_symbol).collect()
 }
 
-/// The sources of all crates, one after the other.
+/// The sources of all crates, concatenated.
 fn all_sources() -> String {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut folders: Vec<_> = [
@@ -210,7 +210,7 @@ fn every_metric_is_in_its_document_and_no_other_is() {
     assert_eq!(made, named);
 }
 
-/// The names with which a source file counts.
+/// The names of the metrics in a source file.
 fn metrics_of(source: &str) -> Vec<String> {
     let macros = ["counter!(", "gauge!(", "histogram!("];
     let after = macros.iter().flat_map(|name| source.split(name).skip(1));

@@ -22,7 +22,7 @@ pub fn stream_of_key(key: &str) -> Option<StreamKey> {
 pub struct ProgramDescriptor {
     pub stream_id: StreamId,
     pub room: RoomKey,
-    /// Where its frames come from.
+    /// The node that produces its frames.
     pub node: NodeId,
     pub audio: AudioEncode,
     pub video: Option<VideoEncode>,

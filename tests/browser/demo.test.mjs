@@ -1,4 +1,5 @@
-// `rotunda demo` as a new user meets it: three participants, a mix that plays by itself, and the visitor in it as the fourth.
+// `rotunda demo` as a new user sees it: three participants, a mix that plays automatically, and the visitor in it as
+// the fourth.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -6,7 +7,7 @@ import { after, before, describe, test } from 'node:test';
 import { cannotRun, startBrowser, startDemo, until } from './support.mjs';
 
 /**
- * In the page: notes when the visitor's camera is published, and the frame (of the participant in the first cell) with which it
+ * In the page: records when the visitor's camera is published, and the frame (of the participant in the first cell) with which it
  * appears in the mix. The participants' own counters are the clock, so the delay of the live player does not count.
  */
 function watchVisitor() {
@@ -26,7 +27,7 @@ function watchVisitor() {
     if (seen.mark || !video || video.videoWidth === 0 || video.paused || !green(video)) return;
     seen.mark = window.frameMark.readVideo(video, 2, 2, 0, 0) ?? undefined;
   }, 20);
-  /** When the frame of a mark was sent, by what its publisher's tile shows now. */
+  /** When the frame of a mark was sent, calculated from the mark that its publisher's tile shows now. */
   window.sentAt = async (mark) => {
     const look = () => [...document.querySelectorAll('.tile video')]
       .map((video) => window.frameMark.readVideo(video, 1, 1, 0, 0)).find((found) => found?.id === mark.id);
@@ -64,9 +65,9 @@ describe('the demo', { skip: cannotRun() }, () => {
     await demo?.stop();
   });
 
-  test('a visitor is in the grid as the fourth', async () => {
+  test('a visitor is in the grid as the fourth participant', async () => {
     await page.locator('#join button').click();
-    // Nobody presses play.
+    // The video plays without a click.
     const marks = await until(page, 'the three participants in the mix', () => {
       const video = document.getElementById('mix-player');
       if (!video || video.videoWidth === 0 || video.paused) return false;
@@ -82,18 +83,18 @@ describe('the demo', { skip: cannotRun() }, () => {
     if (process.env.SCREENSHOT) await page.screenshot({ path: process.env.SCREENSHOT });
   });
 
-  test('the mix is muted until its sound is asked for', async () => {
+  test('the mix is muted until the visitor unmutes it', async () => {
     const muted = () => page.locator('#mix-player').evaluate((video) => video.muted);
     assert.equal(await muted(), true);
-    await page.locator('#mix-sound').click();
+    await page.locator('#mix-mute').click();
     assert.equal(await muted(), false);
-    await until(page, 'the button offers silence', () => document.getElementById('mix-sound').textContent === 'Sound off');
+    await until(page, 'the button offers to mute', () => document.getElementById('mix-mute').textContent === 'Mute');
   });
 
   test('names on the page do not cover the names in the video', async () => {
     const covered = await page.locator('.tile').evaluateAll((tiles) => tiles.map((tile) => {
       const [whole, chip] = [tile.getBoundingClientRect(), tile.querySelector('.name').getBoundingClientRect()];
-      // Drawn in at the lower left, 56 of 360 lines high; the mark is at the upper left.
+      // The name in the video is at the lower left, 56 of 360 lines high; the mark is at the upper left.
       const inVideo = { right: whole.left + whole.width / 3, top: whole.bottom - whole.height * 0.16 };
       return chip.left < inVideo.right && chip.bottom > inVideo.top;
     }));

@@ -1,4 +1,4 @@
-// A mix as its viewers see it: cells stay where they are, and the application learns what is missing.
+// A mix as its viewers see it: cells keep their positions, and the application learns which tracks are missing.
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -12,7 +12,7 @@ import { cannotRun, eventually, startBrowser, startServer, until } from './suppo
 const APP = 1400000001;
 const tools = readFileSync(new URL('./mark.js', import.meta.url), 'utf8');
 
-/** In the page: notes which marks each cell of the grid has shown, in order and each once in a row. */
+/** In the page: records the marks that each cell of the grid has shown, in order and without repetitions. */
 function watchCells() {
   window.shown = [[], [], [], []];
   setInterval(() => {
@@ -24,7 +24,7 @@ function watchCells() {
   }, 50);
 }
 
-/** In the page: enters a room and publishes a camera of one codec alone. */
+/** In the page: enters a room and publishes a camera with only one codec. */
 async function publishWith(codec, url, sdkAppId, userSig) {
   const socket = new WebSocket(url);
   await new Promise((resolve) => { socket.onopen = resolve; });
@@ -104,7 +104,7 @@ describe('a mix', { skip: cannotRun() }, () => {
     rmSync(folder, { recursive: true, force: true });
   });
 
-  test('a publisher who reconnects finds their cell, and nobody else moves', async () => {
+  test('a publisher who reconnects gets the same cell, and no other cell moves', async () => {
     await page.evaluate(() => { window.shown.forEach((seen) => seen.splice(0)); });
     await members.ann.kill();
     const { currentTime } = await page.evaluate(() => ({ currentTime: document.getElementById('player').currentTime }));
@@ -115,7 +115,7 @@ describe('a mix', { skip: cannotRun() }, () => {
     assert.deepEqual(await shown(), [[11], [22], [33], []]);
   });
 
-  test('the application is told of a camera whose codec is not mixed', async () => {
+  test('the application gets a callback for a camera whose codec is not mixed', async () => {
     const sig = (await server.run('user-sig', 'dan')).trim().split('\n').at(-1);
     const url = `${server.url.replace('http', 'ws')}/ws`;
     const dan = await browser.newPage();
