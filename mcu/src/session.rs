@@ -40,6 +40,8 @@ pub struct Session {
     pub not_mixable: mpsc::Sender<NotMixable>,
     /// Sessions opened so far.
     pub opened: u64,
+    /// Videos that are not asked for any more, as they were malformed in a way that fills the memory.
+    pub barred: Vec<VideoRef>,
 }
 
 #[derive(Debug, Error)]
@@ -58,6 +60,8 @@ enum SessionError {
     Receiver(#[from] ReceiverError),
     #[error("the connection is lost")]
     Lost,
+    #[error("the video of {} was malformed and filled the memory", video.user)]
+    Hoarded { video: VideoRef },
 }
 
 /// A session that is open at an SFU node.
@@ -81,6 +85,9 @@ impl Session {
                 result = self.run_session(&stop) => result,
             };
             if let Err(error) = result {
+                if let SessionError::Hoarded { video } = &error {
+                    self.bar(video);
+                }
                 if Clock.now().saturating_duration_since(opened_at) > LAST_BACK_OFF {
                     back_off = FIRST_BACK_OFF;
                 }
@@ -168,7 +175,8 @@ impl Session {
                     let now = Clock.now();
                     open.receiver.handle_timeout(now)?;
                     if again_at.is_some_and(|at| at <= now) {
-                        let wants = self.wants.borrow_and_update().clone();
+                        let mut wants = self.wants.borrow_and_update().clone();
+                        wants.video.retain(|want| !self.barred.contains(&want.video));
                         again_at = open.receiver.handle_wants(now, &wants).then(|| now + ASK_AGAIN);
                         let map = open.receiver.slot_map(&wants);
                         slots.send_if_modified(|before| std::mem::replace(before, map.clone()) != map);
@@ -176,6 +184,17 @@ impl Session {
                 }
             }
         }
+    }
+
+    /// Never asks for a video again. A new user would need a new ticket, so these do not grow without end.
+    fn bar(&mut self, video: &VideoRef) {
+        metrics::counter!("rotunda_mcu_barred_videos_total").increment(1);
+        let _told_or_full = self.not_mixable.try_send(NotMixable {
+            user_id: video.user.clone(),
+            source: video.source,
+            codec: "malformed H264".to_owned(),
+        });
+        self.barred.push(video.clone());
     }
 
     fn handle_event(&self, heard: &Heard) {
@@ -216,6 +235,7 @@ impl Session {
                 }
                 Polled::Connected => tracing::info!(room = %self.room, "receiving from the SFU"),
                 Polled::Lost => return Err(SessionError::Lost),
+                Polled::Hoarded(video) => return Err(SessionError::Hoarded { video }),
             }
         }
     }

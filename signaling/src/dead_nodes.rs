@@ -67,8 +67,9 @@ impl<'a> Cleaner<'a> {
             let value = &entry.value;
             match key.rsplit('.').next() {
                 Some("seats") => {
-                    let holders = parsed::<Seats>(value).publishers.into_iter();
-                    let dead = self.dead(holders.map(|publisher| publisher.holder.node)).await?;
+                    let publishers = parsed::<Seats>(value).publishers.into_iter();
+                    let holders = publishers.map(|publisher| publisher.holder.node).collect();
+                    let dead = self.dead(holders).await?;
                     let free = |seats: &mut Seats| {
                         seats::free_dead(seats, |node| dead.contains(node));
                         seats.is_empty()
@@ -76,8 +77,8 @@ impl<'a> Cleaner<'a> {
                     self.change(&key, &dead, free).await?;
                 }
                 Some("roster") => {
-                    let holders = parsed::<Roster>(value).members.into_iter();
-                    let dead = self.dead(holders.map(|member| member.holder.node)).await?;
+                    let members = parsed::<Roster>(value).members.into_iter();
+                    let dead = self.dead(members.map(|member| member.holder.node).collect()).await?;
                     let free = |roster: &mut Roster| {
                         roster::free_dead(roster, |node| dead.contains(node));
                         roster.members.is_empty()
@@ -85,7 +86,8 @@ impl<'a> Cleaner<'a> {
                     self.change(&key, &dead, free).await?;
                 }
                 Some("count") => {
-                    let dead = self.dead(parsed::<MemberCounts>(value).by_node.into_keys()).await?;
+                    let counted = parsed::<MemberCounts>(value).by_node.into_keys();
+                    let dead = self.dead(counted.collect()).await?;
                     self.uncount(&key, &dead).await?;
                 }
                 _ => {}
@@ -155,7 +157,7 @@ impl<'a> Cleaner<'a> {
     }
 
     /// The dead ones of these nodes. A node that has just started may not be listed yet, so its lease decides.
-    async fn dead(&mut self, nodes: impl Iterator<Item = Incarnation>) -> Result<BTreeSet<Incarnation>, BusError> {
+    async fn dead(&mut self, nodes: Vec<Incarnation>) -> Result<BTreeSet<Incarnation>, BusError> {
         let mut dead = BTreeSet::new();
         for node in nodes {
             if self.alive.contains(&node) {

@@ -6,6 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use md5::{Digest, Md5};
 use rotunda_proto::ids::{RecordId, RoomKey, StreamId};
+use rotunda_proto::mix::NotMixable;
 use rotunda_proto::recording::RecordingFile;
 use serde_json::{Value, json};
 
@@ -13,6 +14,10 @@ use serde_json::{Value, json};
 const LIFE: u64 = 600;
 /// `errcode` of a stream that another mix has replaced. A requested stop has 1.
 const REPLACED: u32 = 2;
+/// `event_type` of an input that is missing in a mix. The contract has none; receivers ignore types that they do not know.
+const INPUT_MISSING: u32 = 1001;
+/// `errcode` of an input whose codec the mixer does not decode.
+const NOT_MIXABLE: u32 = 3;
 
 /// Event 100, a recording file is ready, without its signature.
 pub fn file_ready(file: &RecordingFile) -> Value {
@@ -87,6 +92,29 @@ pub fn replaced(mix: &Replaced<'_>) -> Value {
         "errmsg": format!(
             "replaced: another StartMCUMixTranscode of this room has started stream {}; a room has one mix", mix.by
         ),
+    })
+}
+
+/// Event 1001: a published track is missing in a mix, as the mixer does not decode its codec. Without its signature.
+pub fn not_mixable(room: &RoomKey, stream_id: &StreamId, track: &NotMixable, at: Duration) -> Value {
+    let app = room.app;
+    let NotMixable { user_id, source, codec } = track;
+    json!({
+        "event_type": INPUT_MISSING,
+        "app": "rotunda",
+        "appid": app,
+        "appname": format!("trtc_{app}"),
+        "stream_id": stream_id,
+        "channel_id": stream_id,
+        "stream_param": format!(
+            "from=interactive&sdkappid={app}&groupid={}&userid={}&useMixPlayer=1", room.room, STANDARD.encode(user_id.as_str())
+        ),
+        "event_time": at.as_secs(),
+        "user_id": user_id,
+        "track": source,
+        "codec": codec,
+        "errcode": NOT_MIXABLE,
+        "errmsg": format!("the {source:?} of {user_id} is missing in the mix: {codec} is not decoded; publish H.264, VP8 or VP9"),
     })
 }
 

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::shared::Shared;
-pub use message::{Replaced, replaced};
+pub use message::{Replaced, not_mixable, replaced};
 pub use outbox::Outbox;
 use schedule::{Outcome, next_attempt};
 use sender::{ANSWER_WITHIN, Sender, shown};

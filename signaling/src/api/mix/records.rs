@@ -5,8 +5,8 @@ use std::time::Duration;
 use metrics::counter;
 use rotunda_bus::{BusError, BusExt, Heard};
 use rotunda_proto::clock::Clock;
-use rotunda_proto::ids::{MixId, RecordId, RoomKey};
-use rotunda_proto::mix::{EVENTS_SUBJECT, Event, RunningMix, StopReason, running_key};
+use rotunda_proto::ids::{MixId, RecordId, RoomKey, StreamId};
+use rotunda_proto::mix::{EVENTS_SUBJECT, Event, NotMixable, RunningMix, StopReason, running_key};
 use rotunda_store::{MixTaskEnd, MixTaskRow, StoreError};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -59,7 +59,16 @@ pub async fn follow(shared: Shared, shutdown: CancellationToken) -> Result<JoinH
                     }
                     stopped(&shared, mix, &reason).await
                 }
-                Some(Event::Health { .. } | Event::NotMixable { .. }) | None => Ok(()),
+                Some(Event::NotMixable {
+                    mix,
+                    room,
+                    stream_id,
+                    track,
+                }) => {
+                    tell_of_not_mixable(&shared, mix, &room, &stream_id, &track).await;
+                    Ok(())
+                }
+                Some(Event::Health { .. }) | None => Ok(()),
             };
             if let Err(error) = written {
                 error!(error = &error as &dyn std::error::Error, "write a mix task's row");
@@ -79,6 +88,18 @@ async fn tell_of_replaced(shared: &Shared, mix: MixId, replaced: &callbacks::Rep
     let callback = callbacks::News {
         id: format!("replaced-{mix}"),
         body: callbacks::replaced(replaced),
+    };
+    if let Err(error) = callbacks::tell(shared, room, callback).await {
+        error!(error = &error as &dyn std::error::Error, "store a callback");
+    }
+}
+
+/// Tells the application that a member is missing in its mix.
+async fn tell_of_not_mixable(shared: &Shared, mix: MixId, room: &RoomKey, stream_id: &StreamId, track: &NotMixable) {
+    let NotMixable { user_id, source, codec } = track;
+    let callback = callbacks::News {
+        id: format!("not-mixable-{mix}-{source:?}-{codec}-{user_id}"),
+        body: callbacks::not_mixable(room, stream_id, track, Clock.unix()),
     };
     if let Err(error) = callbacks::tell(shared, room, callback).await {
         error!(error = &error as &dyn std::error::Error, "store a callback");

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::PoisonError;
 
 use proptest::prelude::*;
+use rotunda_bus::{Faults, Faulty};
 use rotunda_proto::ids::TrackSource;
 use rotunda_proto::room::{Permissions, Seats, TrackState, seats_key};
 use rotunda_proto::sfu::Event as SfuEvent;
@@ -79,11 +80,14 @@ struct Schedule {
 }
 
 impl Schedule {
-    async fn open() -> Self {
-        let (first, bus) = node_for(Microphones::default()).await;
+    /// `faults`: of the bus, as each node has it.
+    async fn open(faults: Faults) -> Self {
+        let (_, bus) = node_for(Microphones::default()).await;
         let bus: SharedBus = bus;
-        let second = signaling_node("node-2".parse().unwrap(), &bus, Microphones::default());
-        let nodes = [first, second];
+        let nodes = ["node-1", "node-2"].map(|name| {
+            let faulty: SharedBus = Arc::new(Faulty::new(bus.clone(), faults));
+            signaling_node(name.parse().unwrap(), &faulty, Microphones::default())
+        });
         let (sessions, way) = sfu::play(&bus).await;
         for node in &nodes {
             crate::member_commands::serve(node.clone(), CancellationToken::new())
@@ -259,17 +263,40 @@ impl Schedule {
     }
 }
 
+fn play(faults: Faults, steps: Vec<Step>) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    let played = async {
+        let mut test = Schedule::open(faults).await;
+        for step in steps {
+            test.take(step).await;
+        }
+        test.check().await;
+    };
+    runtime.block_on(async {
+        timeout(Duration::from_secs(600), played)
+            .await
+            .expect("nobody waits for ever")
+    });
+}
+
 proptest! {
     #[test]
     fn after_the_last_notification_everybody_knows_the_state_of_the_room(steps in prop::collection::vec(step(), 0..80)) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
-        let played = async {
-            let mut test = Schedule::open().await;
-            for step in steps {
-                test.take(step).await;
-            }
-            test.check().await;
+        play(Faults::none(1), steps);
+    }
+
+    /// Each call, message and change takes its time, and changes of different documents overtake one another.
+    #[test]
+    fn also_on_a_slow_bus_that_reorders(steps in prop::collection::vec(step(), 0..40), seed in any::<u64>()) {
+        let faults = Faults {
+            delay: Duration::from_millis(20),
+            reorder: true,
+            ..Faults::none(seed)
         };
-        runtime.block_on(async { timeout(Duration::from_secs(600), played).await.expect("nobody waits for ever") });
+        play(faults, steps);
     }
 }
