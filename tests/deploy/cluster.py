@@ -78,7 +78,7 @@ class Cluster:
         return self
 
     def __exit__(self, *_):
-        for process in [*self.clients, *(pod.process for pod in self.pods)]:
+        for process in [*self.clients, *(pod.process for pod in self.pods if pod.process)]:
             process.kill()
             process.wait()
         for namespace in self.namespaces:
