@@ -1,4 +1,4 @@
-"""Pods of the chart without a cluster: each is a process with a network, an address and a root folder of its own.
+"""Pods without a cluster: each is a process with a network, an address and a root folder of its own.
 
 A pod runs with exactly the command, environment, user, volumes and read-only root that the chart renders. Different from a
 cluster are: the node's address is a second address of the pod (there is no forwarding of host ports), Services are names in
@@ -139,6 +139,11 @@ class Cluster:
     def as_client(self, *command, **more):
         return subprocess.Popen(["ip", "netns", "exec", self.client, *map(str, command)], **more)
 
+    def listens(self, address, port):
+        """Whether a client can connect."""
+        words = ["ip", "netns", "exec", self.client, "bash", "-c", f"exec 3<>/dev/tcp/{address}/{port}"]
+        return subprocess.run(words, stderr=subprocess.DEVNULL).returncode == 0
+
     def fetch(self, url, *options):
         """Status and body of an HTTP resource, as a client sees it. Status 0: no answer."""
         command = ["ip", "netns", "exec", self.client, "curl", "--silent", "--insecure", "--max-time", "5"]
@@ -269,6 +274,9 @@ class Pod:
 
     def port(self, name):
         return next(port["containerPort"] for port in self.container["ports"] if port["name"] == name)
+
+    def tcp_ports(self):
+        return [port["containerPort"] for port in self.container["ports"] if port["protocol"] == "TCP"]
 
     def passes(self, probe):
         if "exec" in probe:

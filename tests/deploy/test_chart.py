@@ -12,7 +12,7 @@ import yaml
 from chart import CHART, LEAST, ROOT, Refused, component, containers, environment, helm, render, workloads
 from value_sets import MOST, SETS
 
-VERSIONS = ["1.28", "1.34", "1.37"]
+VERSIONS = ["1.25", "1.34", "1.37"]
 
 every_set = pytest.mark.parametrize("values", SETS.values(), ids=SETS.keys())
 
@@ -71,6 +71,13 @@ def test_media_goes_by_ports_of_the_node_and_never_through_a_service(values, fol
     }
     assert environment(sfu)["ROTUNDA__SFU__PORT"] == str(settings["port"])
     assert environment(sfu)["ROTUNDA__SFU__WORKERS"] == str(settings["workers"])
+
+
+def test_names_of_pods_are_names_of_nodes_for_the_server(folder):
+    """At most 64 letters, digits, `_` and `-`, with what a Deployment and a StatefulSet add."""
+    for one in workloads(render(folder, {"fullnameOverride": "a.long-" + "n" * 60})):
+        added = "-0123456789-01234" if one["kind"] == "Deployment" else "-1000"
+        assert re.fullmatch(r"[A-Za-z0-9_-]{1,64}", one["metadata"]["name"] + added)
 
 
 @every_set

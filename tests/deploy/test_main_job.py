@@ -1,5 +1,5 @@
-"""Every role as a process of its own, as the chart runs it, on a real NATS and PostgreSQL: three participants publish, their mix is
-recorded, and the file is right."""
+"""The pods of the chart and the containers of the compose file as processes, on a real NATS and PostgreSQL: three participants
+publish, their mix is recorded, and the file is right."""
 
 import json
 import os
@@ -13,11 +13,13 @@ import pytest
 
 from chart import ROOT, render
 from cluster import Cluster, eventually
+from test_compose import SETTINGS, compose
 
 IMAGE = ROOT / "target/test-dist"
 ROOM = "1001"
 # Name, number in the marks of the frames, codec.
 PEOPLE = [("ann", 1, "h264"), ("bob", 2, "vp8"), ("cat", 3, "h264")]
+PUBLIC = SETTINGS["ROTUNDA_URL"]
 VALUES = {"signaling": {"replicas": 2}, "sfu": {"workers": 1}}
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="pods are network and mount namespaces, which only root makes")
@@ -31,21 +33,14 @@ def secrets(tmp_path):
     return {path.name: path.read_text() for path in folder.iterdir()}
 
 
-@pytest.fixture
-def cluster(tmp_path, secrets):
-    with Cluster(render(tmp_path, VALUES), tmp_path, secrets, IMAGE) as cluster:
-        cluster.add_pods()
-        yield cluster
-
-
 class Client:
     """The command line of another machine, which has the application's keys."""
 
     def __init__(self, cluster, folder, secrets):
         self.cluster, self.folder = cluster, folder / "client"
         self.folder.mkdir()
-        (self.folder / "secrets.toml").write_text(secrets["secrets.toml"])
-        self.keys = tomllib.loads(secrets["secrets.toml"])
+        (self.folder / "secrets.toml").write_text(secrets)
+        self.keys = tomllib.loads(secrets)
         self.log = open(self.folder / "log", "w")
 
     def start(self, *words):
@@ -81,58 +76,115 @@ def complaints(path):
 
 
 @needs_root
-def test_three_participants_are_mixed_and_recorded_by_the_pods_of_the_chart(cluster, secrets, tmp_path):
-    # Given: all pods of the chart, ready by their own probes.
-    cluster.start("nats", "postgresql")
-    cluster.start("signaling", "sfu", "mcu")
-    signaling, (sfu,), (mcu,) = cluster.of("signaling"), cluster.of("sfu"), cluster.of("mcu")
-    assert [pod.container["args"][-1] for pod in (*signaling, sfu, mcu)] == [
-        "--roles=signaling", "--roles=signaling", "--roles=sfu", "--roles=mcu,recorder,live",
-    ]
-    client = Client(cluster, tmp_path, secrets)
+def test_the_pods_of_the_chart_mix_and_record_three_participants(secrets, tmp_path):
+    with Cluster(render(tmp_path, VALUES), tmp_path, secrets, IMAGE) as cluster:
+        cluster.add_pods()
+        cluster.start("nats", "postgresql")
+        cluster.start("signaling", "sfu", "mcu")
+        signaling, (sfu,), (mcu,) = cluster.of("signaling"), cluster.of("sfu"), cluster.of("mcu")
+        assert [pod.container["args"][-1] for pod in (*signaling, sfu, mcu)] == [
+            "--roles=signaling", "--roles=signaling", "--roles=sfu", "--roles=mcu,recorder,live",
+        ]
+        for pod in (*signaling, sfu, mcu):
+            assert [port for port in pod.tcp_ports() if not cluster.listens(pod.address, port)] == [], pod.name
+        film = do_the_main_job(cluster, Client(cluster, tmp_path, secrets["secrets.toml"]), signaling, mcu)
+        assert (mcu.folder / "volumes/recordings" / film.name).read_bytes() == film.read_bytes()
+        for pod in (mcu, *signaling, sfu):
+            assert pod.terminate() == 0, f"{pod.name}:\n{pod.text()}"
 
-    # When: three people enter, at one signaling pod and the other.
+
+@needs_root
+def test_the_containers_of_the_compose_file_mix_and_record_three_participants(tmp_path):
+    with Cluster(list(objects_of(json.loads(compose(tmp_path).stdout))), tmp_path, {}, IMAGE) as cluster:
+        cluster.add_pods()
+        cluster.start("nats", "postgresql")
+        cluster.start("rotunda")
+        (rotunda,) = cluster.of("rotunda")
+        data = rotunda.folder / "volumes/data"
+        film = do_the_main_job(cluster, Client(cluster, tmp_path, (data / "secrets.toml").read_text()), [rotunda], rotunda)
+        assert (data / "recordings" / film.name).read_bytes() == film.read_bytes()
+        assert rotunda.terminate() == 0, rotunda.text()
+
+
+def do_the_main_job(cluster, client, signaling, mcu):
+    """Three people enter, their mix is recorded, and the file is right; it is answered. `signaling`: pods that are used in turn."""
     people = []
     for index, (name, mark, codec) in enumerate(PEOPLE):
-        at = signaling[index % 2]
+        at = signaling[index % len(signaling)]
         person = client.start(
-            "join", ROOM, "--url", f"ws://{at.address}:{at.port('http')}/ws", "--user", name, "--mark", mark, "--codec", codec,
+            "join", ROOM, "--url", f"ws://{at.address}:8080/ws", "--user", name, "--mark", mark, "--codec", codec,
             "--fps", "15", "--sound", "beeps",
         )
         people.append(person)
         assert "entered" in person.stdout.readline(), (client.folder / "log").read_text()
 
-    # And: their mix is started with a record id, by the API.
-    api = f"http://{signaling[1].address}:{signaling[1].port('grpc')}"
+    api = f"http://{signaling[-1].address}:9090"
     client.run("mix", "start", ROOM, "--url", api, "--stream-id", "grid", "--record-id", "film")
-
-    # Then: it plays live,
-    live = f"http://{mcu.address}:{mcu.port('http')}"
+    live = f"http://{mcu.address}:8080"
     playlist = eventually("the live playlist", lambda: playable(cluster, f"{live}/live/grid.m3u8"))
     first = media_sequence(playlist)
     eventually("ten seconds of the mix", lambda: media_sequence(cluster.fetch(f"{live}/live/grid.m3u8")[1]) >= first + 5)
 
-    # and when it is stopped, at the other signaling pod,
-    client.run("mix", "stop", ROOM, "--url", f"http://{signaling[0].address}:{signaling[0].port('grpc')}")
+    # Of several signaling pods another one stops it.
+    client.run("mix", "stop", ROOM, "--url", f"http://{signaling[0].address}:9090")
     files = eventually("the recording is finished", lambda: finished(client.recordings(live)))
     for person in people:
         person.send_signal(signal.SIGINT)
-        assert person.wait(30) == 0
+        assert person.wait(30) == 0, (client.folder / "log").read_text()
 
-    # its file is there under the address that callbacks tell, and is right.
+    # The file is there under the address that callbacks tell.
     (film,) = [file for file in files if file["name"].endswith(".mp4")]
-    public = "https://media.example.com"
-    assert film["url"].startswith(f"{public}/recordings/")
-    copy = tmp_path / "film.mp4"
-    status, _ = cluster.fetch(film["url"].replace(public, live), "--output", copy)
+    assert film["url"].startswith(f"{PUBLIC}/recordings/")
+    copy = client.folder / film["name"]
+    copy.parent.mkdir(exist_ok=True)
+    status, _ = cluster.fetch(film["url"].replace(PUBLIC, live), "--output", str(copy))
     assert status == 200
-    on_volume = mcu.folder / "volumes/recordings" / film["name"]
-    assert copy.read_bytes() == on_volume.read_bytes()
     check_film(copy)
+    return copy
 
-    # And: every pod ends in order when it is asked to.
-    for pod in (mcu, *signaling, sfu):
-        assert pod.terminate() == 0, f"{pod.name}:\n{pod.text()}"
+
+def objects_of(compose):
+    """The services of a compose file that stay, as if they were a chart's objects."""
+    for name, service in compose["services"].items():
+        if service.get("network_mode") == "none":
+            continue
+        user, group = map(int, service["user"].split(":"))
+        config = compose["configs"] if service.get("configs") else {}
+        mounts = [{"name": one["source"], "mountPath": one["target"]} for one in service.get("volumes", [])]
+        claims = [{"metadata": {"name": mount["name"]}} for mount in mounts]
+        volumes = []
+        for one in service.get("configs", []):
+            volumes.append({"name": "config", "configMap": {"name": one["source"]}})
+            folder, _, file = one["target"].rpartition("/")
+            mounts.append({"name": "config", "mountPath": folder, "readOnly": True})
+            text = pathlib.Path(config[one["source"]]["file"]).read_text()
+            yield {"kind": "ConfigMap", "metadata": {"name": one["source"]}, "data": {file: text}}
+        for number, path in enumerate(service.get("tmpfs", [])):
+            volumes.append({"name": f"tmpfs-{number}", "emptyDir": {}})
+            mounts.append({"name": f"tmpfs-{number}", "mountPath": path.partition(":")[0]})
+        _, *check = service["healthcheck"]["test"]
+        labels = {"app.kubernetes.io/component": name}
+        container = {
+            "name": name,
+            "command": service.get("command") or (["/usr/local/bin/rotunda", "serve"] if name == "rotunda" else []),
+            "env": [{"name": key, "value": value} for key, value in service["environment"].items()],
+            "livenessProbe": {"exec": {"command": check}},
+            "readinessProbe": {"exec": {"command": check}},
+            "securityContext": {"readOnlyRootFilesystem": service["read_only"]},
+            "volumeMounts": mounts,
+        }
+        pod = {
+            "securityContext": {"runAsUser": user, "runAsGroup": group, "fsGroup": group},
+            "terminationGracePeriodSeconds": 60,
+            "containers": [container],
+            "volumes": volumes,
+        }
+        yield {"kind": "Service", "metadata": {"name": name}, "spec": {"selector": labels}}
+        yield {
+            "kind": "StatefulSet",
+            "metadata": {"name": name, "labels": labels},
+            "spec": {"replicas": 1, "volumeClaimTemplates": claims, "template": {"metadata": {"labels": labels}, "spec": pod}},
+        }
 
 
 def playable(cluster, url):

@@ -1,10 +1,10 @@
 {{- define "rotunda.fullname" -}}
 {{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | replace "." "-" | trunc 40 | trimSuffix "-" -}}
+{{- .Values.fullnameOverride | replace "." "-" | trunc 36 | trimSuffix "-" -}}
 {{- else -}}
 {{- $name := default .Chart.Name .Values.nameOverride -}}
 {{- $full := ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) -}}
-{{- $full | replace "." "-" | trunc 40 | trimSuffix "-" -}}
+{{- $full | replace "." "-" | trunc 36 | trimSuffix "-" -}}
 {{- end -}}
 {{- end -}}
 
