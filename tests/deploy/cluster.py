@@ -5,13 +5,11 @@ cluster are: the node's address is a second address of the pod (there is no forw
 `/etc/hosts`, the image's folders are this machine's, and PostgreSQL's image is imitated by a script. It needs root.
 """
 
-import base64
 import itertools
 import os
 import pathlib
 import re
 import shlex
-import shutil
 import signal
 import subprocess
 import time
@@ -32,6 +30,7 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 POSTGRES = """
 set -e
 bin=$(ls -d /usr/lib/postgresql/*/bin | tail -1)
+export PGDATA=${PGDATA:-/var/lib/postgresql/data}
 if [ ! -e "$PGDATA/PG_VERSION" ]; then
     printf %s "$POSTGRES_PASSWORD" >/tmp/password
     "$bin/initdb" -D "$PGDATA" -U "$POSTGRES_USER" --pwfile=/tmp/password -A scram-sha-256 -E UTF8 --no-locale --no-sync >/dev/null
@@ -245,7 +244,8 @@ class Pod:
                 os.chown(folder / file, 0, group)
                 mode = volume["secret"]["defaultMode"] if "secret" in volume else 0o644
                 (folder / file).chmod(mode)
-        os.chown(folder, 0, group)
+        # A volume of Docker belongs to the user to whom the image gives its folder.
+        os.chown(folder, self.spec.get("volumeOwner", 0), group)
         folder.chmod(0o2775)
         return folder
 
@@ -284,7 +284,8 @@ class Pod:
             bin = max(pathlib.Path("/usr/lib/postgresql").glob("*/bin"))
             env = {"PATH": f"{bin}:{PATH}"}
             command = ["ip", "netns", "exec", self.namespace, *probe["exec"]["command"]]
-            return subprocess.run(command, env=env, stdout=subprocess.DEVNULL).returncode == 0
+            done = subprocess.run(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            return done.returncode == 0
         get = probe["httpGet"]
         url = f"{get.get('scheme', 'HTTP').lower()}://{self.address}:{self.port(get['port'])}{get['path']}"
         return 200 <= self.cluster.fetch(url)[0] < 400

@@ -4,7 +4,6 @@ publish, their mix is recorded, and the file is right."""
 import json
 import os
 import pathlib
-import shutil
 import signal
 import subprocess
 import tomllib
@@ -175,6 +174,7 @@ def objects_of(compose):
         }
         pod = {
             "securityContext": {"runAsUser": user, "runAsGroup": group, "fsGroup": group},
+            "volumeOwner": user,
             "terminationGracePeriodSeconds": 60,
             "containers": [container],
             "volumes": volumes,
