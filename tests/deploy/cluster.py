@@ -76,7 +76,10 @@ class Cluster:
     def __enter__(self):
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, failure, *_):
+        if failure:
+            for pod in self.pods:
+                print(f"--- {pod.name} ---\n{pod.text()[-4000:]}")
         for process in [*self.clients, *(pod.process for pod in self.pods if pod.process)]:
             process.kill()
             process.wait()
@@ -291,7 +294,9 @@ class Pod:
         return 200 <= self.cluster.fetch(url)[0] < 400
 
     def text(self):
-        return (self.folder / "log").read_text(errors="replace")
+        """What it has written."""
+        log = self.folder / "log"
+        return log.read_text(errors="replace") if log.exists() else "(not started)"
 
     def terminate(self):
         """SIGTERM, as the kubelet does; the exit status."""

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from chart import CHART, ROOT, Refused, component, containers, environment, helm, render, workloads
+from server import SETTINGS, is_known
 from value_sets import MOST, SETS
 
 VERSIONS = ["1.25", "1.34", "1.37"]
@@ -103,14 +104,12 @@ def test_volumes_that_are_mounted_exist(values, folder):
 @every_set
 def test_settings_are_those_of_the_server(values, folder):
     """Each variable names a key of the configuration, and holds TOML of the type that it has there."""
-    sample = tomllib.loads((ROOT / "deploy/config.sample.toml").read_text())
     for workload in workloads(render(folder, values)):
         for name, text in environment(workload).items():
-            if not name.startswith("ROTUNDA__"):
-                continue
-            _, section, key = name.lower().split("__")
-            value = tomllib.loads(f"value = {text}")["value"]
-            same_type(sample[section][key], value, name)
+            if name.startswith("ROTUNDA__") and is_known(name):
+                _, section, key = name.lower().split("__")
+                value = tomllib.loads(f"value = {text}")["value"]
+                same_type(SETTINGS[section][key], value, name)
 
 
 def same_type(default, value, name):
