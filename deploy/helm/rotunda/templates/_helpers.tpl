@@ -216,7 +216,7 @@ spec:
         {{- with .ports }}
         {{- . | nindent 8 }}
         {{- end }}
-      # A process that starts waits for NATS and the database; it has 2 minutes before it is started again.
+      # A process that starts waits for NATS and the database. It ends when they do not answer, and is started again.
       startupProbe:
         httpGet: { path: /healthz, port: http, scheme: {{ include "rotunda.scheme" $root }} }
         periodSeconds: 2
@@ -231,7 +231,8 @@ spec:
         httpGet: { path: /readyz, port: http, scheme: {{ include "rotunda.scheme" $root }} }
         periodSeconds: 5
         timeoutSeconds: 5
-        failureThreshold: 2
+        # A failover of the database takes no pod out of its Service.
+        failureThreshold: 6
       resources:
         {{- toYaml .values.resources | nindent 8 }}
       {{- include "rotunda.containerSecurity" . | nindent 6 }}
