@@ -66,7 +66,7 @@ fn every_type_of_the_glossary_exists() {
     for row in rows.skip(2) {
         let last = row.trim_end_matches(" |").rsplit(" | ").next().unwrap_or_default();
         for name in symbols(last).into_iter().filter(|name| !name.starts_with("str0m::")) {
-            assert!(defines(&source, name), "{name} is named and not defined");
+            assert!(defines(&source, name), "{name} is named but not defined");
             checked += 1;
         }
     }
@@ -137,7 +137,7 @@ const OF_THE_PROTOCOL: [&str; 7] = [
     "StopMCUMixTranscode",
 ];
 
-/// Names in backquotes that are no paths, settings, requests or other crates.
+/// Names in backquotes that are not paths, settings, requests or other crates.
 fn symbols(text: &str) -> Vec<&str> {
     let quoted = text.split('`').skip(1).step_by(2);
     let is_symbol = |name: &&str| !name.contains('/') && !name.contains('.') && !OF_THE_PROTOCOL.contains(name);
