@@ -305,7 +305,7 @@ async fn a_room_over_two_signaling_nodes_survives_the_death_of_one_and_an_outage
     eprintln!("NATS was away for {:?}", Clock.now() - away);
     let clock = Clock;
     let deadline = clock.now() + SOON;
-    while fay.ask(json!({"op": "enterRoom", "roomId": 1001})).await != "" {
+    while !fay.ask(json!({"op": "enterRoom", "roomId": 1001})).await.is_empty() {
         assert!(clock.now() < deadline, "fay cannot enter");
         clock.sleep_until(clock.now() + Duration::from_millis(200)).await;
     }

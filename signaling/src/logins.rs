@@ -24,7 +24,7 @@ pub async fn take_over(shared: &Shared, app: SdkAppId, user: &UserId, login: Log
     let id = login.id;
     shared.registry.take_over(app, user, login).await;
     match take_over_elsewhere(shared, app, user, id).await {
-        Ok(()) => shared.registry.set_told(app, user, id, Told::Told),
+        Ok(()) => shared.registry.set_told(app, user, id, Told::Known),
         // While the bus is away, only this node knows the login.
         Err(error) => {
             warn!(
@@ -47,7 +47,7 @@ pub fn keep_told(shared: Shared, shutdown: CancellationToken) -> JoinHandle<()> 
                 Ok(()) = own.changed() => {
                     // The documents were removed with the earlier incarnation.
                     for UserLogin { app, user, login } in shared.registry.all() {
-                        if login.told == Told::Told {
+                        if login.told == Told::Known {
                             shared.registry.set_told(app, &user, login.id, Told::Forgotten);
                         }
                     }
@@ -71,12 +71,12 @@ async fn tell_untold(shared: &Shared) -> bool {
     let mut all_told = true;
     for UserLogin { app, user, login } in shared.registry.all() {
         let told = match login.told {
-            Told::Told => continue,
+            Told::Known => continue,
             Told::NotYet => take_over_elsewhere(shared, app, &user, login.id).await,
             Told::Forgotten => tell_again(shared, app, &user, &login).await,
         };
         match told {
-            Ok(()) => shared.registry.set_told(app, &user, login.id, Told::Told),
+            Ok(()) => shared.registry.set_told(app, &user, login.id, Told::Known),
             Err(_) => all_told = false,
         }
     }

@@ -31,7 +31,7 @@ pub struct Login {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Told {
     NotYet,
-    Told,
+    Known,
     /// They knew it until this node was declared dead.
     Forgotten,
 }
