@@ -21,8 +21,13 @@ function watchVisitor() {
     // Chromium's fake camera is green.
     return is > 80 && is > 2 * red && is > 2 * blue;
   };
+  const { send } = WebSocket.prototype;
+  WebSocket.prototype.send = function (data) {
+    const { op, source } = JSON.parse(data);
+    if (op === 'publish' && source === 'camera') seen.published ??= performance.now();
+    return send.call(this, data);
+  };
   setInterval(() => {
-    if (window.rotunda?.room.publishers.get('visitor')?.camera === 'on') seen.published ??= performance.now();
     const video = document.getElementById('mix-player');
     if (seen.mark || !video || video.videoWidth === 0 || video.paused || !green(video)) return;
     seen.mark = window.frameMark.readVideo(video, 2, 2, 0, 0) ?? undefined;

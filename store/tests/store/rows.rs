@@ -79,13 +79,16 @@ async fn a_file_is_in_the_catalogue_once_and_told_until_it_is_accepted(store: &S
         file: file(id, started),
         ..row(id, "ready")
     });
+    // On PostgreSQL the rows of the other tests are there, too.
+    let unannounced = async || {
+        let mut files = store.unannounced_files().await.unwrap();
+        files.retain(|file| file.file_id.starts_with('f'));
+        files
+    };
     store.add_files(&rows, "node", at(100)).await.unwrap();
-    assert_eq!(
-        store.unannounced_files().await.unwrap(),
-        [file("f1", 10), file("f2", 20)]
-    );
+    assert_eq!(unannounced().await, [file("f1", 10), file("f2", 20)]);
     store.set_announced("f1").await.unwrap();
-    assert_eq!(store.unannounced_files().await.unwrap(), [file("f2", 20)]);
+    assert_eq!(unannounced().await, [file("f2", 20)]);
     let newest = store.newest_files(app(32), 1).await.unwrap();
     assert_eq!(
         (newest[0].name.as_str(), newest[0].size_bytes),
