@@ -245,6 +245,7 @@ async fn a_room_over_two_signaling_nodes_survives_the_death_of_one_and_an_outage
 
     // A second login by the other node kicks the first.
     let mut kicked = Client::enter(&one, "eve").await;
+    ann.hears("eve enters", SOON, about("memberEntered", "eve")).await;
     let eve = Client::log_in(&two, "eve").await;
     kicked
         .hears("eve is kicked", SOON, |value| value["event"] == "kicked")
@@ -265,11 +266,8 @@ async fn a_room_over_two_signaling_nodes_survives_the_death_of_one_and_an_outage
         gil.ask(json!({"op": "mute", "source": "audio", "muted": true})).await,
         ""
     );
-    let is_muted = |value: &Value| {
-        value["event"] == "publishing"
-            && value["userId"] == "gil"
-            && value["audio"] == "muted"
-    };
+    let is_muted =
+        |value: &Value| value["event"] == "publishing" && value["userId"] == "gil" && value["audio"] == "muted";
     bob.hears("gil is muted", SOON, is_muted).await;
     assert!(!ann.events.iter().any(about("memberLeft", "gil")), "{:?}", ann.events);
     drop(gil);
