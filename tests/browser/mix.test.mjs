@@ -10,6 +10,7 @@ import { after, before, describe, test } from 'node:test';
 import { cannotRun, eventually, startBrowser, startServer, until } from './support.mjs';
 
 const APP = 1400000001;
+const MARKS = { ann: '11', bob: '22', cat: '33' };
 const tools = readFileSync(new URL('./mark.js', import.meta.url), 'utf8');
 
 /** In the page: records the marks that each cell of the grid has shown, in order and without repetitions. */
@@ -82,18 +83,14 @@ describe('a mix', { skip: cannotRun() }, () => {
     writeFileSync(config, `[server]\noutbound_networks = ["127.0.0.0/8"]\n[[applications]]\nsdk_app_id = ${APP}\nsecret_key = "key"\n`
       + `secret_id = "id"\napi_secret = "secret"\ncallback_url = "http://127.0.0.1:${backend.address().port}/"\ncallback_key = "testkey"\n`);
     server = await startServer({ ROTUNDA_CONFIG: config });
-    member('ann', '11');
-    await eventually('ann is in the room', () => server.run('mix', 'start', '1001', '--stream-id', 's1', '--size', '640x360').then(() => true, () => false));
+    for (const [user, mark] of Object.entries(MARKS)) member(user, mark);
+    await eventually('the mix starts', () => server.run('mix', 'start', '1001', '--stream-id', 's1', '--size', '640x360').then(() => true, () => false));
     browser = await startBrowser();
     page = await browser.newPage();
     await page.addInitScript(tools);
     await page.goto(`${server.url}/player.html?stream=s1&type=flv`);
     await page.evaluate(`(${watchCells})()`);
-    await until(page, 'ann in the first cell', () => window.shown[0].includes(11), undefined, 40);
-    member('bob', '22');
-    await until(page, 'bob', () => window.shown.flat().includes(22), undefined, 40);
-    member('cat', '33');
-    await until(page, 'four cells, as three members need', () => window.shown[2].includes(33), undefined, 40);
+    await until(page, 'three members in a grid of two by two', () => window.shown.slice(0, 3).every((seen) => seen.length > 0), undefined, 40);
   });
 
   after(async () => {
@@ -105,14 +102,16 @@ describe('a mix', { skip: cannotRun() }, () => {
   });
 
   test('a publisher who reconnects gets the same cell, and no other cell moves', async () => {
+    const before = (await shown()).map((seen) => seen.at(-1));
+    const first = Object.keys(MARKS).find((user) => Number(MARKS[user]) === before[0]);
     await page.evaluate(() => { window.shown.forEach((seen) => seen.splice(0)); });
-    await members.ann.kill();
-    const { currentTime } = await page.evaluate(() => ({ currentTime: document.getElementById('player').currentTime }));
-    await until(page, 'two seconds of the mix without ann', (from) => document.getElementById('player').currentTime > from + 4, currentTime, 40);
+    await members[first].kill();
+    const from = await page.evaluate(() => document.getElementById('player').currentTime);
+    await until(page, 'four seconds of the mix without them', (then) => document.getElementById('player').currentTime > then + 4, from, 40);
     await page.evaluate(() => { window.shown[0].splice(0); });
-    member('ann', '11');
-    await until(page, 'ann in the first cell again', () => window.shown[0].includes(11), undefined, 40);
-    assert.deepEqual(await shown(), [[11], [22], [33], []]);
+    member(first, MARKS[first]);
+    await until(page, 'they are in the first cell again', (mark) => window.shown[0].includes(mark), before[0], 40);
+    assert.deepEqual(await shown(), [[before[0]], [before[1]], [before[2]], []]);
   });
 
   test('the application gets a callback for a camera whose codec is not mixed', async () => {

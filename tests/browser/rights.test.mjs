@@ -115,7 +115,7 @@ describe('an application with room tickets', { skip: cannotRun() }, () => {
     const rightAfter = await packets();
     await until(eve, 'no video of ann', isNotSeen);
     await until(ann, 'the camera is off', () => window.rotunda.peerConnection().getSenders().every(({ track }) => track?.kind !== 'video'));
-    assert.match(await ann.evaluate(() => document.querySelector('#banner').textContent), /may not send camera/);
+    assert.match(await ann.evaluate(() => document.querySelector('#banner').textContent), /no longer allowed to send camera/);
     assert.equal(await packets(), rightAfter);
     assert.equal(await publish('camera'), 'not_permitted');
 
