@@ -100,11 +100,7 @@ pub unsafe extern "C" fn iv_avt_send_stream(
         if stream.is_null() {
             return err::INPUT_PARAM_NULL;
         }
-        let key = StreamKey {
-            visitor,
-            channel,
-            quality,
-        };
+        let key = StreamKey::new(visitor, channel, quality);
         // SAFETY: the caller's promise, for each of the three.
         unsafe {
             match kind {
@@ -230,11 +226,7 @@ pub unsafe extern "C" fn iv_avt_get_send_stream_status(
             return err::INPUT_PARAM_NULL;
         };
         *out = SendStats::default();
-        let key = StreamKey {
-            visitor,
-            channel,
-            quality,
-        };
+        let key = StreamKey::new(visitor, channel, quality);
         match running().and_then(|instance| instance.statistics(key)) {
             Some(statistics) => {
                 *out = statistics;
@@ -247,21 +239,13 @@ pub unsafe extern "C" fn iv_avt_get_send_stream_status(
 
 #[unsafe(no_mangle)]
 pub extern "C" fn iv_avt_get_send_stream_buf(visitor: u32, channel: u32, quality: Enum) -> usize {
-    let key = StreamKey {
-        visitor,
-        channel,
-        quality,
-    };
+    let key = StreamKey::new(visitor, channel, quality);
     guard(0, || running().map_or(0, |instance| instance.buffered(key)))
 }
 
 #[unsafe(no_mangle)]
 pub extern "C" fn iv_avt_send_finish_stream(visitor: u32, channel: u32, quality: Enum) -> c_int {
-    let key = StreamKey {
-        visitor,
-        channel,
-        quality,
-    };
+    let key = StreamKey::new(visitor, channel, quality);
     guard(err::FAILED, || {
         running().map_or(err::STATE_ERROR, |instance| instance.finish(key))
     })
@@ -269,11 +253,7 @@ pub extern "C" fn iv_avt_send_finish_stream(visitor: u32, channel: u32, quality:
 
 #[unsafe(no_mangle)]
 pub extern "C" fn iv_avt_send_finish_stream_msg(visitor: u32, channel: u32, quality: Enum) -> c_int {
-    let key = StreamKey {
-        visitor,
-        channel,
-        quality,
-    };
+    let key = StreamKey::new(visitor, channel, quality);
     guard(err::FAILED, || {
         running().map_or(err::STATE_ERROR, |instance| instance.announce_finish(key))
     })

@@ -28,6 +28,16 @@ pub struct StreamKey {
     pub quality: Enum,
 }
 
+impl StreamKey {
+    pub fn new(visitor: u32, channel: u32, quality: Enum) -> Self {
+        Self {
+            visitor,
+            channel,
+            quality,
+        }
+    }
+}
+
 /// How a stream's frames travel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Path {

@@ -9,9 +9,6 @@ import { after, before, describe, test } from 'node:test';
 import { markedClip, noDemo, record, startCamera, startProxy } from './device_camera.mjs';
 import { cannotRun, startBrowser, startServer, until } from './support.mjs';
 
-/** These run and may fail: what stands on a second viewer does not work yet (docs/device.md, Known faults). */
-const MORE_VIEWERS = 'a second viewer is not served yet';
-
 const tools = readFileSync(new URL('./mark.js', import.meta.url), 'utf8');
 
 /** In the page: the mark of the frame that is shown. */
@@ -22,6 +19,9 @@ async function frames(page, id, seconds = 30) {
   const first = await until(page, `a frame of ${id}`, shows(id), undefined, seconds);
   await until(page, `another frame of ${id}`, `(() => { const mark = (${mark})(); return mark?.id === ${id} && mark.count !== ${first.count}; })()`, undefined, 10);
 }
+
+/** The state of a connection of the page: `direct` or `server`. */
+const selected = (page, name) => page.evaluate((which) => window.rotunda.link.connections[which]?.connectionState, name);
 
 const badge = (page, text, seconds = 20) => until(page, `path ${text}`, (wanted) => document.querySelector('#path').textContent === wanted, text, seconds);
 
@@ -60,7 +60,7 @@ describe('a camera and its viewers', { skip: cannotRun() ?? noDemo() }, () => {
   let ann;
   let bob;
 
-  test('one viewer gets the stream directly, two get it through the server, and the device sends it once', { todo: MORE_VIEWERS }, async () => {
+  test('one viewer gets the stream directly, two get it through the server, and the device sends it once', async () => {
     ann = await view('device=cam_front&user=ann');
     await frames(ann, 21);
     await badge(ann, 'Direct');
@@ -77,7 +77,7 @@ describe('a camera and its viewers', { skip: cannotRun() ?? noDemo() }, () => {
     await camera.says(/event 3 visitor=0/);
   });
 
-  test('audio of the camera, G.711 transcoded to Opus, is heard with its tone', { todo: MORE_VIEWERS }, async () => {
+  test('audio of the camera, G.711 transcoded to Opus, is heard with its tone', async () => {
     const [tone, other] = await bob.evaluate(() => window.toneLevels(document.querySelector('#video').srcObject, [600, 1500]));
     assert.ok(tone > other + 20, `600 Hz: ${tone} dB, 1500 Hz: ${other} dB`);
   });
@@ -93,15 +93,29 @@ describe('a camera and its viewers', { skip: cannotRun() ?? noDemo() }, () => {
     assert.equal(link.buffered < 100_000, true, JSON.stringify(link));
   });
 
-  test('the third viewer of a device for two is told so', { todo: MORE_VIEWERS }, async () => {
+  test('the third viewer of a device for two is told so', async () => {
     const cat = await view('device=cam_front&user=cat');
     await until(cat, 'the refusal', () => document.querySelector('#message').textContent.includes('2 viewers are there already'));
     await cat.close();
   });
 
-  test('another channel is another picture, and its quality can be changed', { todo: MORE_VIEWERS }, async () => {
+  test('two viewers of two streams are served at once, one directly and one through the server', async () => {
+    const from = camera.output().length;
     await bob.selectOption('#channel', '1');
     await frames(bob, 22);
+    // The first stream has one viewer again.
+    await badge(ann, 'Direct');
+    await badge(bob, 'Through the server');
+    await Promise.all([frames(ann, 21), frames(bob, 22)]);
+    await camera.says(/event 3 visitor=0 channel=0/, from);
+    const links = await camera.status();
+    assert.deepEqual(links.map(({ visitor, channel, mode }) => ({ visitor, channel, mode })), [
+      { visitor: 0, channel: 0, mode: 1 }, { visitor: 1, channel: 1, mode: 2 },
+    ], JSON.stringify(links));
+    assert.equal(await selected(ann, 'direct'), 'connected');
+  });
+
+  test('another quality of a channel is another stream', async () => {
     const from = camera.output().length;
     await bob.click('[data-quality="fl"]');
     await camera.says(/start visitor=1 channel=1 quality=0/, from);
@@ -109,7 +123,7 @@ describe('a camera and its viewers', { skip: cannotRun() ?? noDemo() }, () => {
     await frames(bob, 22);
   });
 
-  test('a talking viewer is heard at the device, through the server and directly', { todo: MORE_VIEWERS }, async () => {
+  test('a talking viewer is heard at the device, through the server and directly', async () => {
     for (const page of [bob, ann]) {
       const from = camera.output().length;
       await page.click('#talk');
@@ -121,7 +135,7 @@ describe('a camera and its viewers', { skip: cannotRun() ?? noDemo() }, () => {
     }
   });
 
-  test('the camera is moved, and commands of 16 KiB come back whole, both ways', { todo: MORE_VIEWERS }, async () => {
+  test('the camera is moved, and commands of 16 KiB come back whole, both ways', async () => {
     await ann.click('[aria-label="Right"]');
     await until(ann, 'the position', () => document.querySelector('#position').textContent === '{"pan":1,"tilt":0}');
     for (const page of [ann, bob]) {

@@ -16,8 +16,6 @@ const PATIENCE = 15_000;
 const GATHERING = 1500;
 /** Attempts, 200 ms apart. */
 const PUBLISHED_WITHIN = 15;
-/** Attempts. */
-const SETTLES_WITHIN = 10;
 /** Between two fragments through the server, after the first twenty: it takes thirty a second. */
 const PACE = 40;
 const AT_ONCE = 20;
@@ -114,22 +112,6 @@ export class Link extends Emitter<{
       this.pending.set(id, { resolve, reject, timer });
       this.say({ json: { id, op, ...fields }, binary });
     });
-  }
-
-  /**
-   * Waits until the device answers again. With its first viewer it connects media, and what is said to it until its data channel is
-   * open is lost: the server takes it for one that has a channel already.
-   */
-  async settled(): Promise<void> {
-    for (let left = SETTLES_WITHIN; ; left -= 1) {
-      await new Promise((resolve) => { setTimeout(resolve, 300); });
-      try {
-        await this.request('ping', {}, undefined, 1000);
-        return;
-      } catch (error) {
-        if (left === 0 || !(error instanceof RotundaError) || error.code !== 'timeout') throw error;
-      }
-    }
   }
 
   /** Asks the server for a member's camera, which a stream of the device comes as. */
