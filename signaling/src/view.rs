@@ -93,18 +93,27 @@ pub struct News {
     /// This member alone is not told: it is about himself.
     pub about: Option<UserId>,
     pub event: Event,
+    /// A member's own message: its number in the room.
+    pub said: Option<u64>,
 }
 
-/// Whether a member has other members' own messages from the room, or on his data channel.
+/// Whether a member has other members' own messages from the room, or on their data channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hears {
     Here,
-    ByChannel,
+    /// On the channel, from the messages after this number on: the SFU keeps them until the channel is open. Earlier ones came before
+    /// the session was connected, however late they are told.
+    ByChannel {
+        after: u64,
+    },
 }
 
 impl News {
     pub fn is_for(&self, me: &UserId, hears: Hears) -> bool {
-        let has_it = hears == Hears::ByChannel && matches!(self.event, Event::CustomMessage { .. });
+        let has_it = match (hears, self.said) {
+            (Hears::ByChannel { after }, Some(number)) => number > after,
+            _ => false,
+        };
         self.about.as_ref() != Some(me) && !has_it
     }
 }
@@ -115,6 +124,7 @@ pub fn diff(before: &RoomState, after: &RoomState) -> Vec<News> {
     let about = |user: &UserId, event| News {
         about: Some(user.clone()),
         event,
+        said: None,
     };
     let same_roster = Arc::ptr_eq(&before.roster, &after.roster);
     let (old, new) = (&before.roster.members, &after.roster.members);
@@ -137,16 +147,25 @@ pub fn diff(before: &RoomState, after: &RoomState) -> Vec<News> {
             about(&member.user, Event::MemberLeft { user_id })
         }));
     }
-    news.extend(after.said.since(&before.said).map(|message| {
+    news.extend(after.said.since(&before.said).map(|(number, message)| {
         let event = Event::CustomMessage {
             user_id: message.user.clone(),
             cmd_id: message.command,
             seq: message.count,
             data: message.data.clone(),
         };
-        about(&message.user, event)
+        News {
+            said: Some(number),
+            ..about(&message.user, event)
+        }
     }));
-    let mut all = |event| news.push(News { about: None, event });
+    let mut all = |event| {
+        news.push(News {
+            about: None,
+            event,
+            said: None,
+        });
+    };
     if before.mix != after.mix && before.mix_view() != after.mix_view() {
         all(Event::Mix { mix: after.mix_view() });
     }
@@ -188,6 +207,7 @@ fn publishing(before: &RoomState, after: &RoomState) -> Vec<News> {
         .map(|publisher| News {
             about: Some(publisher.user_id.clone()),
             event: Event::Publishing { publisher },
+            said: None,
         })
         .collect()
 }

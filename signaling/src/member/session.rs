@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, watch};
 use tracing::warn;
 
 use super::desired::Desired;
+use crate::room::SessionNews;
 
 pub struct Session {
     pub id: SessionId,
@@ -21,7 +22,7 @@ pub struct Session {
     pub ingress: Desired<BTreeSet<TrackSource>>,
     /// What the SFU shows.
     pub slots: Desired<SlotMap>,
-    state: watch::Receiver<Option<MediaState>>,
+    state: watch::Receiver<Option<SessionNews>>,
     /// What the client has been told of it.
     told: Option<MediaState>,
     events: mpsc::Receiver<Bytes>,
@@ -44,7 +45,7 @@ impl Session {
         bus: &SharedBus,
         id: SessionId,
         sfu: String,
-        state: watch::Receiver<Option<MediaState>>,
+        state: watch::Receiver<Option<SessionNews>>,
     ) -> Result<Self, BusError> {
         Ok(Self {
             id,
@@ -77,12 +78,18 @@ impl Session {
     }
 
     pub fn is_connected(&self) -> bool {
-        *self.state.borrow() == Some(MediaState::Connected)
+        self.connected_after().is_some()
+    }
+
+    /// The number of the newest message in the room when the session was connected; None: it is not.
+    pub fn connected_after(&self) -> Option<u64> {
+        let news = (*self.state.borrow())?;
+        (news.state == MediaState::Connected).then_some(news.said)
     }
 
     /// A state that the client has not been told of.
     pub fn poll_state(&mut self) -> Option<MediaState> {
-        let state = *self.state.borrow_and_update();
+        let state = self.state.borrow_and_update().map(|news| news.state);
         let news = state.filter(|state| self.told != Some(*state));
         self.told = state;
         news

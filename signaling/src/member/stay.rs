@@ -355,10 +355,10 @@ impl Stay {
     }
 
     fn hears(&self) -> Hears {
-        let has_media = self.session.as_ref().is_some_and(Session::is_connected);
-        match has_media && self.offers_channels {
-            true => Hears::ByChannel,
-            false => Hears::Here,
+        let connected = self.session.as_ref().and_then(Session::connected_after);
+        match connected.filter(|_| self.offers_channels) {
+            Some(after) => Hears::ByChannel { after },
+            None => Hears::Here,
         }
     }
 
@@ -373,24 +373,25 @@ impl Stay {
             })
         })?;
         let (bus, room) = (&self.room.documents.bus, self.room.documents.room.clone());
+        // First, so that a session that gets connected meanwhile has the message: it counts as one from before.
+        let event = sfu::Event::CustomMessage {
+            message: message.clone(),
+        };
+        let told = bus.tell(&event.subject(&room), &event).await;
+        told.map_err(|error| {
+            warn!(error = &error as &dyn std::error::Error, "tell a custom message");
+            failure(ErrorCode::Internal)
+        })?;
         if let Some(info) = &self.room.latest().info {
-            let (subject, message) = (sfu::control_subject(&info.sfu), message.clone());
-            let command = Command::CustomMessage {
-                room: room.clone(),
-                message,
-            };
+            let subject = sfu::control_subject(&info.sfu);
+            let command = Command::CustomMessage { room, message };
             let carried = bus.call::<_, sfu::Reply>(&subject, &command).await;
             carried.map_err(|error| {
                 warn!(error = &error as &dyn std::error::Error, "carry a custom message");
                 failure(ErrorCode::NoMediaNode)
             })?;
         }
-        let event = sfu::Event::CustomMessage { message };
-        let told = bus.tell(&event.subject(&room), &event).await;
-        told.map_err(|error| {
-            warn!(error = &error as &dyn std::error::Error, "tell a custom message");
-            failure(ErrorCode::Internal)
-        })
+        Ok(())
     }
 
     pub async fn leave(mut self, leaving: Leaving) {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use metrics::counter;
 use rotunda_proto::bus::{BusError, Change, Revision};
 use rotunda_proto::clock::Clock;
-use rotunda_proto::ids::UserId;
+use rotunda_proto::ids::{SessionId, UserId};
 use rotunda_proto::mix;
 use rotunda_proto::room::{ROSTER_WINDOW, RosterMember, key_prefix};
 use rotunda_proto::sfu::{Event, events_subject};
@@ -19,7 +19,7 @@ use tracing::{debug, warn};
 
 use super::lanes::Lanes;
 use super::local_members::LocalMembers;
-use super::{Entered, Entering, Room, ToRoom};
+use super::{Entered, Entering, Room, SessionNews, ToRoom};
 use crate::room_documents::{Refused, RoomDocuments};
 use crate::view::RoomState;
 
@@ -197,8 +197,8 @@ impl Keeper {
 
     fn handle_sfu(&mut self, event: &[u8]) {
         match serde_json::from_slice(event) {
-            Ok(Event::Connected { session, .. }) => self.room.set_session(session, MediaState::Connected),
-            Ok(Event::Disconnected { session, .. }) => self.room.set_session(session, MediaState::Disconnected),
+            Ok(Event::Connected { session, .. }) => self.handle_session(session, MediaState::Connected),
+            Ok(Event::Disconnected { session, .. }) => self.handle_session(session, MediaState::Disconnected),
             Ok(Event::CustomMessage { message }) => self.state.said.push(message),
             Ok(Event::Speakers { speakers }) => self.state.speakers = Arc::new(speakers),
             // Told to the session's member alone, and not here.
@@ -211,6 +211,11 @@ impl Keeper {
             ) => {}
             Err(error) => debug!(%error, "an event of the SFU was not understood"),
         }
+    }
+
+    fn handle_session(&self, session: SessionId, state: MediaState) {
+        let said = self.state.said.count();
+        self.room.set_session(session, SessionNews { state, said });
     }
 
     /// Gives the members the state that is known now.

@@ -68,13 +68,21 @@ pub struct Entered {
 #[derive(Debug)]
 pub struct Place(Arc<AtomicU64>);
 
+/// The newest state of a media session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionNews {
+    pub state: MediaState,
+    /// The number of the newest message in the room when the state came.
+    pub said: u64,
+}
+
 /// What the members of a room share.
 pub struct Room {
     pub documents: RoomDocuments,
     inbox: mpsc::Sender<ToRoom>,
     latest: watch::Sender<Arc<RoomState>>,
     front: watch::Sender<Arc<Bulletin>>,
-    sessions: Mutex<HashMap<SessionId, watch::Sender<Option<MediaState>>>>,
+    sessions: Mutex<HashMap<SessionId, watch::Sender<Option<SessionNews>>>>,
 }
 
 impl Place {
@@ -174,7 +182,7 @@ impl Room {
     }
 
     /// The state of a media session from now on: a state and not events, so that nothing is missed.
-    pub fn follow_session(&self, session: SessionId) -> watch::Receiver<Option<MediaState>> {
+    pub fn follow_session(&self, session: SessionId) -> watch::Receiver<Option<SessionNews>> {
         self.sessions()
             .entry(session)
             .or_insert_with(|| watch::Sender::new(None))
@@ -185,14 +193,14 @@ impl Room {
         self.sessions().remove(&session);
     }
 
-    /// What the SFU says of a session.
-    pub fn set_session(&self, session: SessionId, state: MediaState) {
+    /// Takes the SFU's news of a session.
+    pub fn set_session(&self, session: SessionId, news: SessionNews) {
         if let Some(follower) = self.sessions().get(&session) {
-            follower.send_replace(Some(state));
+            follower.send_replace(Some(news));
         }
     }
 
-    fn sessions(&self) -> MutexGuard<'_, HashMap<SessionId, watch::Sender<Option<MediaState>>>> {
+    fn sessions(&self) -> MutexGuard<'_, HashMap<SessionId, watch::Sender<Option<SessionNews>>>> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

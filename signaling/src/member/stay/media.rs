@@ -18,6 +18,7 @@ use crate::member::desired::Answer;
 use crate::member::session::Session;
 use crate::member::{explain, failure};
 use crate::refused_lines::{RefusedLine, refused_lines};
+use crate::room::SessionNews;
 
 /// A session that was not closed is closed again after this time, and so many times.
 const CLOSE_AGAIN: Duration = Duration::from_secs(1);
@@ -208,7 +209,13 @@ impl Stay {
             // Its end was not heard of.
             Ok(sfu::Reply::Refused {
                 error: ControlError::NoSuchSession,
-            }) => self.room.set_session(session.id, MediaState::Disconnected),
+            }) => {
+                let news = SessionNews {
+                    state: MediaState::Disconnected,
+                    said: self.room.latest().said.count(),
+                };
+                self.room.set_session(session.id, news);
+            }
             Ok(sfu::Reply::Refused { error }) => {
                 warn!(%error, "the SFU refused a command");
                 return lost();

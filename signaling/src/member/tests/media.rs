@@ -445,6 +445,36 @@ async fn who_has_a_data_channel_is_not_told_by_signaling_too() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_message_from_before_the_connection_is_told_by_signaling_though_it_is_told_after_it() {
+    let offer = "v=0\r\nm=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\n";
+    let mut ann = connect_with(ann_in_the_room().await, offer).await;
+    let says = |count| sfu::Event::CustomMessage {
+        message: CustomMessage::new(&"bob".parse().unwrap(), 3, count, b"hi"),
+    };
+    let (session, user) = (ann.session, Some("ann".parse().unwrap()));
+    // Members are told together, a while after each event.
+    ann.sfu_tells(says(1)).await;
+    ann.sfu_tells(sfu::Event::Connected { session, user }).await;
+    ann.sfu_tells(says(2)).await;
+    advance(Duration::from_millis(500)).await;
+    let lost = sfu::Event::Disconnected {
+        session,
+        user: None,
+        reason: String::new(),
+    };
+    ann.sfu_tells(lost).await;
+    let mut told = Vec::new();
+    loop {
+        match ann.next_event().await {
+            Event::CustomMessage { seq, .. } => told.push(seq),
+            Event::NetworkQuality { .. } => break,
+            _ => {}
+        }
+    }
+    assert_eq!(told, [1], "the second one waits for her data channel at the SFU");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_message_by_signaling_reaches_those_with_and_without_a_data_channel() {
     let mut ann = connected().await;
     let mut told = ann
