@@ -182,7 +182,7 @@ impl Calls {
         lock(&self.0.open).insert(what);
     }
 
-    /// In its turn, ends what is begun then and matches.
+    /// In its turn, ends the streams, talk-backs and downloads that match then.
     pub fn post_end(&self, matches: impl Fn(&Open) -> bool + Send + 'static) {
         let shared = Arc::downgrade(&self.0);
         self.post(move |functions| {

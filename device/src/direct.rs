@@ -341,7 +341,7 @@ impl Connection {
                 match self.news(now, told) {
                     Some(News::Closed) => is_over = true,
                     Some(News::Audio(packet)) => {
-                        // A frame of sound is not worth waiting for.
+                        // A packet of audio is not worth waiting for.
                         let _lost = events.try_send((visitor, (number, News::Audio(packet))));
                     }
                     Some(news) => {
@@ -416,7 +416,7 @@ impl Connection {
                 None
             }
             Told::Estimate(rate) => {
-                // What is shared is divided: each stream may have an equal part at least.
+                // The streams share the link: each may have an equal part at least.
                 let carried = self.carried.iter().flatten().count().max(1) as u64;
                 for channel in self.carried.iter().flatten() {
                     channel.set_rate(now, rate / carried);

@@ -226,7 +226,7 @@ impl Engine {
                 self.mailbox.borrow_mut().settle(from, id, reply);
             }
             Some(Incoming::Event) => {}
-            None => log!(Debug, "{from} sent what is no message"),
+            None => log!(Debug, "{from} sent no message of this protocol"),
         }
     }
 

@@ -38,7 +38,7 @@ use crate::streams::{Channel, Streams, chain};
 pub enum Order {
     /// A fragment of a message, to the room.
     Say(Vec<u8>),
-    /// Publish what comes out of this channel.
+    /// Publish this channel's frames.
     Carry(Arc<Channel>),
     /// Publish nothing any more.
     Release,
@@ -111,7 +111,7 @@ pub struct Member {
     outbox: Outbox,
 }
 
-/// What the server knows of the stream that this member carries.
+/// How far the publication of the carried stream is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Publishing {
     No,
@@ -210,7 +210,7 @@ impl Member {
         }
     }
 
-    /// Does what is wanted and is not so yet.
+    /// Brings login, media and publication to the wanted state.
     async fn reconcile(&mut self) {
         let now = Clock.now();
         if self.is_wanted() {
@@ -329,7 +329,7 @@ impl Member {
                 match asked {
                     Some(Asked::Connect) => {
                         self.media = None;
-                        // What is refused is not asked again for the same stream.
+                        // A refusal is final for the stream: it is not asked for again.
                         self.carry_failed(error.message).await;
                     }
                     Some(Asked::Publish) => {

@@ -165,7 +165,7 @@ impl Relays {
         })
     }
 
-    /// Whose camera this stream is; None: it does not go through the server.
+    /// The member whose camera this stream is; None: it does not go through the server.
     pub fn member_of(&self, channel: &Arc<Channel>) -> Option<UserId> {
         let slots = self.slots.borrow();
         let is_it = |slot: &Option<Relay>| slot.as_ref().is_some_and(|relay| Arc::ptr_eq(&relay.channel, channel));

@@ -91,7 +91,7 @@ struct Inner {
     pipe: Pipe,
     timeline: Timeline,
     to_opus: Option<ToOpus>,
-    /// Whose frames go out.
+    /// The visitor whose frames go out.
     video_from: Option<StreamKey>,
     audio_from: Option<StreamKey>,
     keyframe_asked: Option<Instant>,

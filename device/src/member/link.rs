@@ -48,7 +48,7 @@ enum State {
     Up(Box<SignalingClient>),
 }
 
-/// What comes next on the link.
+/// The next event of the link.
 pub enum Turn {
     /// A pause between attempts is over: [`Link::retry`].
     Due,
@@ -58,7 +58,7 @@ pub enum Turn {
     Lost(SignalingError),
 }
 
-/// What follows from a failed attempt or a lost connection.
+/// The consequence of a failed attempt or a lost connection.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Then {
     /// Another attempt runs already.
@@ -131,7 +131,7 @@ impl Link {
         self.is_up() && now.saturating_duration_since(self.heard) >= SILENCE
     }
 
-    /// What comes next. Cancel-safe.
+    /// The next event. Cancel-safe.
     pub async fn next(&mut self, clock: Clock) -> Turn {
         match &mut self.state {
             State::Idle => std::future::pending().await,

@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// How often a session that is not connected yet is looked at.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// What comes next.
+/// The next event.
 pub enum Turn {
     Datagram(Datagram),
     Tcp(std::io::Result<TcpStream>),
@@ -83,7 +83,7 @@ impl Media {
         Ok(())
     }
 
-    /// What comes next. Cancel-safe.
+    /// The next event. Cancel-safe.
     pub async fn next(&mut self) -> Turn {
         let Self {
             transport,
