@@ -39,11 +39,15 @@ demo: build ## Run everything once: three participants, a mix, live streams, a r
 run: build ## Run the server
 	$(BIN) serve
 
+DEMO_CAMERA = cc -std=c99 -O1 -g -Wall -Wextra -Wpedantic -Werror -Idevice/include device/demo/*.c \
+    -Ltarget/debug -lrotunda_device -Wl,-rpath,'$$ORIGIN/../debug' -lpthread -lm
+
 device-demo: setup ## Build the device library and the demo camera in C (docs/device.md)
 	$(BUILD)
 	@mkdir -p target/device
-	cc -std=c99 -O1 -g -Wall -Wextra -Wpedantic -Werror -Idevice/include device/demo/*.c -o target/device/demo \
-	    -Ltarget/debug -lrotunda_device -Wl,-rpath,'$$ORIGIN/../debug' -lpthread -lm
+	$(DEMO_CAMERA) -o target/device/demo
+	@# For the tests: memory errors, undefined behaviour and leaks of the program, and of memory that it shares with the library.
+	$(DEMO_CAMERA) -fsanitize=address,undefined -fno-sanitize-recover=all -o target/device/demo-checked
 
 test: setup web lint test-rust test-fuzz test-web test-browser test-sdk test-whip ## Everything that must pass
 	@echo "make test: everything passed"

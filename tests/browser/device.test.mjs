@@ -1,29 +1,17 @@
 // A camera with the device library (device/demo) and its viewers in real Chromium: live view, talk-back, commands, recordings.
 
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { markedClip, noDemo, record, startCamera, startProxy } from './device_camera.mjs';
+import { badge, frames, mark, markedClip, noDemo, record, shows, startCamera } from './device_camera.mjs';
 import { cannotRun, startBrowser, startServer, until } from './support.mjs';
 
 const tools = readFileSync(new URL('./mark.js', import.meta.url), 'utf8');
 
-/** In the page: the mark of the frame that is shown. */
-const mark = () => window.frameMark.readVideo(document.querySelector('#video'));
-const shows = (id) => `(${mark})()?.id === ${id} && (${mark})()`;
-
-async function frames(page, id, seconds = 30) {
-  const first = await until(page, `a frame of ${id}`, shows(id), undefined, seconds);
-  await until(page, `another frame of ${id}`, `(() => { const mark = (${mark})(); return mark?.id === ${id} && mark.count !== ${first.count}; })()`, undefined, 10);
-}
-
 /** The state of a connection of the page: `direct` or `server`. */
 const selected = (page, name) => page.evaluate((which) => window.rotunda.link.connections[which]?.connectionState, name);
-
-const badge = (page, text, seconds = 20) => until(page, `path ${text}`, (wanted) => document.querySelector('#path').textContent === wanted, text, seconds);
 
 describe('a camera and its viewers', { skip: cannotRun() ?? noDemo() }, () => {
   let folder;
@@ -221,86 +209,5 @@ describe('a camera and its viewers', { skip: cannotRun() ?? noDemo() }, () => {
     const count = (word) => out.split('\n').filter((line) => line.startsWith(`${word} visitor=`)).sort().map((line) => line.slice(word.length));
     assert.deepEqual(count('start'), count('stop'));
     await until(ann, 'the camera is offline', () => document.querySelector('#cover').textContent.includes('offline'), undefined, 40);
-  });
-});
-
-function noValgrind() {
-  if (spawnSync('valgrind', ['--version']).status === 0) return undefined;
-  if (process.env.CI) throw new Error('CI must have valgrind');
-  return 'SKIPPED: no valgrind (`make setup` installs it)';
-}
-
-describe('a camera on a bad network', { skip: cannotRun() ?? noDemo() }, () => {
-  let folder;
-  let server;
-  let browser;
-
-  before(async () => {
-    folder = mkdtempSync(join(tmpdir(), 'rotunda-device-'));
-    markedClip(join(folder, 'one.h264'), 41, 4);
-    server = await startServer();
-    browser = await startBrowser();
-  });
-
-  after(async () => {
-    await browser?.close();
-    await server?.stop();
-    rmSync(folder, { recursive: true, force: true });
-  });
-
-  async function view(query) {
-    const page = await browser.newPage();
-    page.on('pageerror', (error) => console.error(error));
-    await page.addInitScript(tools);
-    await page.goto(`${server.url}/device.html?${query}`);
-    return page;
-  }
-
-  test('the WebSocket is cut and comes back; the stream goes on', async () => {
-    const proxy = await startProxy(Number(new URL(server.url).port));
-    const camera = await startCamera(server, folder, { name: 'cut', url: `ws://127.0.0.1:${proxy.port}/ws`, clips: [join(folder, 'one.h264')] });
-    const page = await view('device=cam_cut&user=dan&direct=off');
-    await frames(page, 41);
-    const from = camera.output().length;
-    proxy.cut();
-    await camera.says(/offline 0/, from);
-    await camera.says(/event 2 /, from);
-    await frames(page, 41);
-    proxy.mend();
-    await camera.says(/online /, from, 40);
-    await frames(page, 41);
-    await page.close();
-    const { code } = await camera.stop();
-    assert.equal(code, 0);
-    proxy.close();
-  });
-
-  test('media goes over TCP where the camera is told so', async () => {
-    const camera = await startCamera(server, folder, { name: 'tcp', clips: [join(folder, 'one.h264')], options: ['--tcp'] });
-    const page = await view('device=cam_tcp&user=eve&direct=off');
-    await frames(page, 41);
-    await page.close();
-    const { code } = await camera.stop();
-    assert.equal(code, 0);
-  });
-
-  test('valgrind has nothing to say about a camera with a viewer, from its start to its exit', { skip: noValgrind() }, async () => {
-    const wrap = ['valgrind', '--quiet', '--leak-check=full', '--errors-for-leak-kinds=definite,indirect,possible', '--error-exitcode=9'];
-    const camera = await startCamera(server, folder, { name: 'checked', clips: [join(folder, 'one.h264')], wrap, waits: 120 });
-    const page = await view('device=cam_checked&user=gus');
-    // It is too slow under valgrind to play well: a few frames by either way are enough.
-    await until(page, 'a frame', shows(41), undefined, 120);
-    await page.evaluate(() => window.rotunda.camera.command(0, new Uint8Array(16 * 1024)));
-    camera.tell('status');
-    const { code, out, err } = await camera.stop();
-    assert.equal(err, '', out);
-    assert.equal(code, 0, out);
-    await page.close();
-  });
-
-  test('a camera with a wrong ticket says so and does not come', async () => {
-    const other = await startServer();
-    await assert.rejects(startCamera({ ...server, run: other.run }, folder, { name: 'wrong', clips: [join(folder, 'one.h264')], waits: 5 }), /the server refuses cam_wrong/);
-    await other.stop();
   });
 });

@@ -88,6 +88,7 @@ export class Link extends Emitter<{
     } catch {
       // It has gone first.
     }
+    this.isOnline = false;
     this.closeDirect();
     this.server?.close();
     this.signaling.close();
