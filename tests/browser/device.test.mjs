@@ -81,7 +81,7 @@ describe('a camera and its viewers', { skip: cannotRun() ?? noDemo() }, () => {
     assert.equal(link.buffered < 100_000, true, JSON.stringify(link));
   });
 
-  test('the third viewer of a device for two is told so', async () => {
+  test('the third viewer of a device for two gets an error', async () => {
     const cat = await view('device=cam_front&user=cat');
     await until(cat, 'the refusal', () => document.querySelector('#message').textContent.includes('2 viewers are there already'));
     await cat.close();
@@ -123,7 +123,7 @@ describe('a camera and its viewers', { skip: cannotRun() ?? noDemo() }, () => {
     }
   });
 
-  test('the camera is moved, and commands of 16 KiB come back whole, both ways', async () => {
+  test('the camera is moved, and commands of 16 KiB come back complete, in both directions', async () => {
     await ann.click('[aria-label="Right"]');
     await until(ann, 'the position', () => document.querySelector('#position').textContent === '{"pan":1,"tilt":0}');
     for (const page of [ann, bob]) {
@@ -176,13 +176,13 @@ describe('a camera and its viewers', { skip: cannotRun() ?? noDemo() }, () => {
     await ann.click('#keys');
     await ann.selectOption('#speed', '10');
     assert.equal(await request('seek', { time: (noon + 18) * 1000 }), 'ok');
-    // After the first recording comes the next one, and then the end.
+    // After the first recording the next one plays, and then the end comes.
     await until(ann, 'the next recording', shows(34));
     await until(ann, 'the end', () => document.querySelector('#cover').textContent.includes('ended'));
     await camera.says(/stop visitor=0 channel=0 quality=3/);
   });
 
-  test('a file is downloaded whole, and goes on where it was stopped', async () => {
+  test('a file is downloaded completely, and continues where it was stopped', async () => {
     const name = await ann.evaluate(() => document.querySelector('#files button').dataset.file);
     const bytes = readFileSync(join(camera.card, name));
     const [download] = await Promise.all([ann.waitForEvent('download'), ann.click('#files button')]);

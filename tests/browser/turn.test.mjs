@@ -1,4 +1,4 @@
-// Clients that may send to nothing but a TURN server get their media through it, with the name and password we hand out.
+// Clients that can only reach a TURN server get their media through it, with the name and password from the server.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -8,7 +8,7 @@ import { eyevinnScript } from './eyevinn.mjs';
 import { cannotRun, startBrowser, startServer, until } from './support.mjs';
 
 const tools = readFileSync(new URL('./mark.js', import.meta.url), 'utf8');
-/** Every pair in use begins at a relay. */
+/** Every selected pair begins at a relay. */
 async function assertRelayed(page, connection) {
   const kinds = await page.evaluate(async (expression) => {
     const stats = [...(await window.eval(expression).getStats()).values()];
@@ -41,7 +41,7 @@ describe('media through coturn', { skip: cannotRun() ?? noCoturn() }, () => {
     await turn?.stop();
   });
 
-  test('the SDK passes the servers of enterRoom on, and sees the other through the relay', async () => {
+  test('the SDK uses the servers of enterRoom, and receives the other member through the relay', async () => {
     const page = await browser.newPage();
     page.on('pageerror', (error) => console.error(error));
     await page.addInitScript(`${tools}
@@ -58,7 +58,7 @@ describe('media through coturn', { skip: cannotRun() ?? noCoturn() }, () => {
     await page.close();
   });
 
-  test('a WHIP publisher gets through with the servers of the Link headers', async () => {
+  test('a WHIP publisher connects with the servers of the Link headers', async () => {
     const page = await browser.newPage();
     await page.goto(`${server.url}/player.html`);
     await page.addScriptTag({ content: tools });
