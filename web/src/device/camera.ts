@@ -192,6 +192,7 @@ export class Camera extends Emitter<{
       this.channels = json['channels'] as Channel[];
       this.visitor = Number(json['visitor']);
       this.hasDownloads = json['downloads'] === true;
+      await this.link.settled();
       this.emit('ready', true);
       await this.link.connectDirectly();
     } catch (error) {

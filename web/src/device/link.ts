@@ -18,6 +18,8 @@ const GATHERING = 1500;
 const CHANNEL = 3000;
 /** Attempts, 200 ms apart. */
 const PUBLISHED_WITHIN = 15;
+/** Attempts. */
+const SETTLES_WITHIN = 10;
 /** Milliseconds between two fragments through the server, after the first twenty: it accepts thirty per second. */
 const PACE = 40;
 const AT_ONCE = 20;
@@ -116,6 +118,18 @@ export class Link extends Emitter<{
       this.pending.set(id, { resolve, reject, timer });
       this.say({ json: { id, op, ...fields }, binary });
     });
+  }
+
+  /** Waits until the device answers again: with its first viewer it connects media, and a server of an earlier version loses messages meanwhile. */
+  async settled(): Promise<void> {
+    for (let left = SETTLES_WITHIN; ; left -= 1) {
+      try {
+        await this.request('ping', {}, undefined, 1000);
+        return;
+      } catch (error) {
+        if (left === 0 || !(error instanceof RotundaError) || error.code !== 'timeout') throw error;
+      }
+    }
   }
 
   /** Requests a member's camera from the server: it carries a stream of the device. */
