@@ -41,6 +41,9 @@ demo: build ## Run the demo: three participants, a mix, live streams, a recordin
 run: build ## Run the server
 	$(BIN) serve
 
+DEMO_CAMERA = cc -std=c99 -O1 -g -Wall -Wextra -Wpedantic -Werror -Idevice/include device/demo/*.c \
+    -Ltarget/debug -lrotunda_device -Wl,-rpath,'$$ORIGIN/../debug' -lpthread -lm
+
 # PROFILE=dev is the build of the tests.
 PROFILE ?= release
 DIST ?= target/dist
@@ -55,8 +58,9 @@ dist: setup-demo web ## What the image contains (deploy/Dockerfile): the server 
 device-demo: setup ## Build the device library and the demo camera in C (docs/device.md)
 	$(BUILD)
 	@mkdir -p target/device
-	cc -std=c99 -O1 -g -Wall -Wextra -Wpedantic -Werror -Idevice/include device/demo/*.c -o target/device/demo \
-	    -Ltarget/debug -lrotunda_device -Wl,-rpath,'$$ORIGIN/../debug' -lpthread -lm
+	$(DEMO_CAMERA) -o target/device/demo
+	@# For the tests: memory errors, undefined behaviour and leaks of the program, and of memory that it shares with the library.
+	$(DEMO_CAMERA) -fsanitize=address,undefined -fno-sanitize-recover=all -o target/device/demo-checked
 
 test: setup web lint test-rust test-fuzz test-web test-browser test-sdk test-whip test-deploy ## All tests and lints
 	@echo "make test: everything passed"
