@@ -13,5 +13,6 @@ pub mod source;
 
 pub use media_session::{MediaSession, Received, Slot};
 pub use participant::{JoinError, Participant, ParticipantConfig, Statistics};
-pub use peer::MediaError;
+pub use local_address::local_address;
+pub use peer::{MediaError, Peer};
 pub use signaling_client::{Frame as SignalingFrame, SignalingClient, SignalingError};
