@@ -10,7 +10,7 @@ BUILD = $(CARGO) build --workspace --lib --bins --tests
 FUZZ_SECONDS ?= 10
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-demo web build demo run device-demo test lint test-rust test-web test-browser test-sdk test-whip test-fuzz fuzz docs-schema docs-layouts clean
+.PHONY: help setup setup-demo web build demo run device-demo test lint test-rust test-web test-browser test-sdk test-whip test-avatar test-fuzz fuzz docs-schema docs-layouts clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,7 +45,7 @@ device-demo: setup ## Build the device library and the demo camera in C (docs/de
 	cc -std=c99 -O1 -g -Wall -Wextra -Wpedantic -Werror -Idevice/include device/demo/*.c -o target/device/demo \
 	    -Ltarget/debug -lrotunda_device -Wl,-rpath,'$$ORIGIN/../debug' -lpthread -lm
 
-test: setup web lint test-rust test-fuzz test-web test-browser test-sdk test-whip ## Everything that must pass
+test: setup web lint test-rust test-fuzz test-web test-browser test-sdk test-whip test-avatar ## Everything that must pass
 	@echo "make test: everything passed"
 
 lint: web ## Formatting, clippy
@@ -96,9 +96,18 @@ test-whip: tests/whip/.venv web ## WHIP and WHEP with aiortc and GStreamer (Eyev
 	$(BUILD)
 	cd tests/whip && .venv/bin/python -m pytest -q
 
+tests/avatar/.venv: tests/avatar/requirements.txt
+	python3 -m venv $@
+	$@/bin/pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+test-avatar: tests/avatar/.venv web ## Avatars with aiortc, espeak-ng and nginx (their page in Chromium: test-browser)
+	$(BUILD)
+	cd tests/avatar && .venv/bin/python -m pytest -q
+
 docs-layouts: ## Render the images of docs/layouts.md
 	$(CARGO) run -q -p rotunda-mcu --example layouts -- docs/layouts
 
 clean: ## Remove everything that was built
 	$(CARGO) clean
-	rm -rf web/dist web/node_modules tests/browser/node_modules tests/tencent_sdk/.venv tests/whip/.venv
+	rm -rf web/dist web/node_modules tests/browser/node_modules tests/tencent_sdk/.venv tests/whip/.venv tests/avatar/.venv

@@ -265,7 +265,9 @@ async fn start_avatar(
         plain: AVATAR_CONNECTIONS,
         security: Security::Tls,
     });
-    let listener = listener.await.with_context(|| format!("listen for avatars on {address}"))?;
+    let listener = listener
+        .await
+        .with_context(|| format!("listen for avatars on {address}"))?;
     let scheme = if config.server.tls.is_on() { "wss" } else { "ws" };
     let surroundings = rotunda_avatar::Surroundings {
         applications,

@@ -48,7 +48,11 @@ impl Resampler {
         };
         let (out, skip, chunk) = match &fft {
             None => (Vec::new(), 0, chunk),
-            Some(fft) => (vec![0.0; fft.output_frames_max()], fft.output_delay(), fft.input_frames_next()),
+            Some(fft) => (
+                vec![0.0; fft.output_frames_max()],
+                fft.output_delay(),
+                fft.input_frames_next(),
+            ),
         };
         Ok(Self {
             fft,

@@ -14,6 +14,7 @@ use thiserror::Error;
 use tokio::runtime;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
+use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
 use crate::config::Config;
@@ -21,7 +22,6 @@ use crate::face::{Clips, Show, StateError};
 use crate::notify::{Notification, Notifier};
 use crate::output::{OutputError, Outputs};
 use crate::pace::Pace;
-use crate::record::RecordError;
 use crate::reply::chain;
 use crate::session::{Event, Order, QueueFull, Session, UtteranceId};
 use crate::speech::Speech;
@@ -44,6 +44,8 @@ pub struct Shared {
     pub words: Arc<dyn Words>,
     pub notifier: Notifier,
     pub runtime: runtime::Handle,
+    /// The avatars' threads.
+    pub threads: TaskTracker,
 }
 
 /// Why an avatar did not do it.
@@ -55,8 +57,6 @@ pub enum AvatarError {
     Questions(#[from] QuestionsFull),
     #[error(transparent)]
     State(#[from] StateError),
-    #[error(transparent)]
-    Record(#[from] RecordError),
     #[error(transparent)]
     Output(#[from] OutputError),
     #[error("{0}")]
@@ -73,20 +73,57 @@ type Reply<T = ()> = oneshot::Sender<Result<T, AvatarError>>;
 
 /// An order to an avatar.
 enum Command {
-    Say { sentences: Vec<String>, interrupt: bool, reply: Reply },
-    Ask { question: String, interrupt: bool, reply: Reply },
-    Play { pcm: Vec<i16>, reply: Reply },
-    Interrupt { reply: Reply },
-    SetState { audiotype: u32, reinit: bool, reply: Reply },
-    StartRecord { reply: Reply },
-    EndRecord { reply: Reply<Option<oneshot::Receiver<Result<(), String>>>> },
-    AddOutput { codec: VideoCodec, sink: mpsc::Sender<Encoded> },
-    AddProgram { sink: rotunda_media::program::ProgramWriter },
+    Say {
+        sentences: Vec<String>,
+        interrupt: bool,
+        reply: Reply,
+    },
+    Ask {
+        question: String,
+        interrupt: bool,
+        reply: Reply,
+    },
+    Play {
+        pcm: Vec<i16>,
+        reply: Reply,
+    },
+    Interrupt {
+        reply: Reply,
+    },
+    SetState {
+        audiotype: u32,
+        reinit: bool,
+        reply: Reply,
+    },
+    StartRecord {
+        reply: Reply,
+    },
+    EndRecord {
+        reply: Reply<Option<oneshot::Receiver<Result<(), String>>>>,
+    },
+    AddOutput {
+        codec: VideoCodec,
+        sink: mpsc::Sender<Encoded>,
+    },
+    AddProgram {
+        sink: rotunda_media::program::ProgramWriter,
+    },
     ForceKeyframe,
-    Pcm { id: UtteranceId, pcm: Vec<i16> },
-    SynthesisEnd { id: UtteranceId, error: Option<String> },
-    AnswerText { number: u64, text: String },
-    AnswerEnd { number: u64 },
+    Pcm {
+        id: UtteranceId,
+        pcm: Vec<i16>,
+    },
+    SynthesisEnd {
+        id: UtteranceId,
+        error: Option<String>,
+    },
+    AnswerText {
+        number: u64,
+        text: String,
+    },
+    AnswerEnd {
+        number: u64,
+    },
     End,
 }
 
@@ -104,13 +141,17 @@ impl Avatar {
     pub fn start(id: u32, shared: Shared) -> Result<Self, AvatarError> {
         let (commands, received) = channel();
         let is_speaking = Arc::new(AtomicBool::new(false));
+        let alive = shared.threads.token();
         let handle = Handle {
             commands: commands.clone(),
             is_speaking: is_speaking.clone(),
         };
         std::thread::Builder::new()
             .name(format!("avatar-{id}"))
-            .spawn(move || Actor::new(id, shared, commands, is_speaking).run(&received))
+            .spawn(move || {
+                Actor::new(id, shared, commands, is_speaking).run(&received);
+                drop(alive);
+            })
             .map_err(AvatarError::Thread)?;
         Ok(Self(handle))
     }
@@ -129,12 +170,23 @@ impl Drop for Avatar {
 impl Handle {
     /// Speaks sentences. `interrupt`: everything else is dropped first.
     pub async fn say(&self, sentences: Vec<String>, interrupt: bool) -> Result<(), AvatarError> {
-        self.ask_for(|reply| Command::Say { sentences, interrupt, reply }).await
+        self.ask_for(|reply| Command::Say {
+            sentences,
+            interrupt,
+            reply,
+        })
+        .await
     }
 
     /// Answers a question; ready when the answer begins.
     pub async fn chat(&self, question: String, interrupt: bool) -> Result<(), AvatarError> {
-        let asked = self.ask_for(|reply| Command::Ask { question, interrupt, reply }).await;
+        let asked = self
+            .ask_for(|reply| Command::Ask {
+                question,
+                interrupt,
+                reply,
+            })
+            .await;
         match asked {
             Err(AvatarError::Ended) => Err(AvatarError::Interrupted),
             asked => asked,
@@ -151,7 +203,12 @@ impl Handle {
     }
 
     pub async fn set_state(&self, audiotype: u32, reinit: bool) -> Result<(), AvatarError> {
-        self.ask_for(|reply| Command::SetState { audiotype, reinit, reply }).await
+        self.ask_for(|reply| Command::SetState {
+            audiotype,
+            reinit,
+            reply,
+        })
+        .await
     }
 
     /// A recording that runs already goes on.
@@ -246,15 +303,23 @@ impl Actor {
             }
             let late = now - due;
             if late > LOST {
-                let skipped = (late.as_millis() / TICK.as_millis()) as u32;
+                // Even, so that frames stay at even numbers.
+                let skipped = (late.as_millis() / TICK.as_millis()) as u32 & !1;
                 counter!("rotunda_avatar_skipped_pieces_total").increment(skipped.into());
-                warn!(session = self.id, skipped, "this machine is too slow for its avatars; 20 ms pieces were left out");
+                warn!(
+                    session = self.id,
+                    skipped, "this machine is too slow for its avatars; 20 ms pieces were left out"
+                );
                 self.stage.skip(skipped);
                 due += TICK * skipped;
                 continue;
             }
             self.tick(due, late);
             due += TICK;
+        }
+        if let Some(finished) = self.outputs.end_record() {
+            // The file is told of in the log.
+            let _told = finished.blocking_recv();
         }
         for task in self.synthesis.into_values().chain(self.answering) {
             task.abort();
@@ -267,8 +332,10 @@ impl Actor {
     fn tick(&mut self, due: Instant, late: Duration) {
         let piece = self.session.next_piece();
         let block = self.stage.handle_piece(piece);
-        self.is_speaking
-            .store(self.session.is_speaking() || self.stage.is_speaking(), Ordering::Relaxed);
+        self.is_speaking.store(
+            self.session.is_speaking() || self.stage.is_speaking(),
+            Ordering::Relaxed,
+        );
         if let Err(error) = self.outputs.audio(&block, due) {
             debug!(session = self.id, %error, "20 ms of audio were not encoded");
         }
@@ -280,7 +347,11 @@ impl Actor {
                 let frame = self.stage.paint();
                 let painted = Clock.now();
                 if let Err(error) = self.outputs.video(frame, &block, due) {
-                    warn!(session = self.id, error = &error as &dyn std::error::Error, "a frame was not encoded");
+                    warn!(
+                        session = self.id,
+                        error = &error as &dyn std::error::Error,
+                        "a frame was not encoded"
+                    );
                 }
                 self.pace.handle_frame(self.id, began, painted);
             }
@@ -290,14 +361,22 @@ impl Actor {
 
     fn handle(&mut self, command: Command) {
         match command {
-            Command::Say { sentences, interrupt, reply } => {
+            Command::Say {
+                sentences,
+                interrupt,
+                reply,
+            } => {
                 if interrupt {
                     self.interrupt();
                 }
                 let said = sentences.iter().try_for_each(|sentence| self.session.say(sentence));
                 answer(reply, said.map_err(AvatarError::from));
             }
-            Command::Ask { question, interrupt, reply } => {
+            Command::Ask {
+                question,
+                interrupt,
+                reply,
+            } => {
                 if interrupt {
                     self.interrupt();
                 }
@@ -308,8 +387,15 @@ impl Actor {
                 self.interrupt();
                 answer(reply, Ok(()));
             }
-            Command::SetState { audiotype, reinit, reply } => {
-                answer(reply, self.stage.set_state(audiotype, reinit).map_err(AvatarError::from));
+            Command::SetState {
+                audiotype,
+                reinit,
+                reply,
+            } => {
+                answer(
+                    reply,
+                    self.stage.set_state(audiotype, reinit).map_err(AvatarError::from),
+                );
             }
             Command::StartRecord { reply } => {
                 let piece = self.stage.next_number();
@@ -320,7 +406,11 @@ impl Actor {
             Command::AddProgram { sink } => {
                 let piece = self.stage.next_number();
                 if let Err(error) = self.outputs.add_program(sink, piece) {
-                    warn!(session = self.id, error = &error as &dyn std::error::Error, "the avatar is not pushed");
+                    warn!(
+                        session = self.id,
+                        error = &error as &dyn std::error::Error,
+                        "the avatar is not pushed"
+                    );
                 }
             }
             Command::ForceKeyframe => self.outputs.force_key(),
@@ -407,7 +497,10 @@ impl Actor {
                 counter!("rotunda_avatar_sentences_total").increment(1);
                 debug!(session = self.id, %text, "speaking");
             }
-            Event::Ended { end: crate::session::End::Failed(error), .. } => {
+            Event::Ended {
+                end: crate::session::End::Failed(error),
+                ..
+            } => {
                 counter!("rotunda_avatar_speech_failures_total").increment(1);
                 warn!(session = self.id, %error, "a sentence was not spoken");
             }
@@ -442,7 +535,11 @@ impl Actor {
             let result = words.answer(&messages, &mut accepted, &mut text).await;
             if let Err(error) = result {
                 counter!("rotunda_avatar_chat_failures_total").increment(1);
-                warn!(session = id, error = &error as &dyn std::error::Error, "a question was not answered");
+                warn!(
+                    session = id,
+                    error = &error as &dyn std::error::Error,
+                    "a question was not answered"
+                );
                 if let Some(reply) = reply.take() {
                     answer(reply, Err(AvatarError::Words(chain(&error))));
                 }

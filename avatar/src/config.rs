@@ -1,5 +1,6 @@
 //! The settings of avatars.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
@@ -99,14 +100,14 @@ pub struct Chat {
 pub struct Face {
     /// MP4 with H.264 that is shown while nothing is said; empty: the drawn face. Default "".
     pub idle_clip: PathBuf,
-    /// MP4 files by their `audiotype`, which is over 1, as in { 2 = "wave.mp4" }. Default none.
-    pub clips: std::collections::BTreeMap<String, PathBuf>,
     /// Program that renders the face (`docs/avatar.md`), and its arguments. Default none.
     pub renderer_command: Vec<String>,
     /// Unix socket of a renderer that runs already, instead of a program. Default "".
     pub renderer_socket: PathBuf,
     /// Milliseconds that a renderer may take for a frame; the audio waits for so long: 40 to 2000. Default 200.
     pub renderer_delay_ms: u32,
+    /// MP4 files by their `audiotype`, which is over 1, as in { 2 = "wave.mp4" }. Default none.
+    pub clips: BTreeMap<String, PathBuf>,
 }
 
 /// Section `[avatar.room]`: the room that session 0 enters as a participant.
@@ -183,10 +184,10 @@ impl Default for Face {
     fn default() -> Self {
         Self {
             idle_clip: PathBuf::new(),
-            clips: std::collections::BTreeMap::new(),
             renderer_command: Vec::new(),
             renderer_socket: PathBuf::new(),
             renderer_delay_ms: 200,
+            clips: BTreeMap::new(),
         }
     }
 }
@@ -266,7 +267,10 @@ impl Config {
             "push_url",
             "write \"rtmp://host/app/stream\", or the address of a WHIP endpoint with http or https",
         );
-        let is_http = |url: &str| url.parse::<Url>().is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
+        let is_http = |url: &str| {
+            url.parse::<Url>()
+                .is_ok_and(|url| matches!(url.scheme(), "http" | "https"))
+        };
         let endpoint = "write the whole address of the endpoint, with http or https";
         for (key, url) in [
             ("webhook_url", &self.webhook_url),

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use rotunda_media::codec::{CodecError, OpusDecoder};
 use symphonia::core::audio::SampleBuffer;
 use symphonia::core::codecs::{CODEC_TYPE_NULL, CODEC_TYPE_OPUS, CodecParameters, Decoder, DecoderOptions};
-use symphonia::core::errors::Error;
+use symphonia::core::errors::Error as SymphoniaError;
 use symphonia::core::formats::FormatOptions;
 use symphonia::core::io::MediaSourceStream;
 use symphonia::core::meta::{Limit, MetadataOptions};
@@ -61,12 +61,8 @@ pub fn decode(file: Bytes, max_samples: usize) -> Result<Vec<i16>, DecodeError> 
     let mut decoder = PacketDecoder::new(&parameters)?;
     let mut sink = Sink::new(max_samples);
     let mut damage = 0;
-    loop {
-        let packet = match format.next_packet() {
-            Ok(packet) => packet,
-            // The end, or a file that is cut off: what came before is played.
-            Err(_) => break,
-        };
+    // An error is the end, or a file that is cut off: what came before is played.
+    while let Ok(packet) = format.next_packet() {
         if packet.track_id() != id {
             continue;
         }
@@ -116,7 +112,7 @@ impl PacketDecoder {
                     samples.copy_interleaved_ref(decoded);
                     Ok(Some((spec.rate, mono(samples.samples(), spec.channels.count()))))
                 }
-                Err(Error::DecodeError(_) | Error::IoError(_)) => Ok(None),
+                Err(SymphoniaError::DecodeError(_) | SymphoniaError::IoError(_)) => Ok(None),
                 Err(_) => Err(DecodeError::Damaged),
             },
         }

@@ -77,7 +77,11 @@ impl Ears {
 
     /// When [`handle_timeout`](Self::handle_timeout) is next due.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.slots.values().filter_map(|ear| ear.speaking).min().map(|loud| loud + END_AFTER)
+        self.slots
+            .values()
+            .filter_map(|ear| ear.speaking)
+            .min()
+            .map(|loud| loud + END_AFTER)
     }
 }
 
@@ -150,7 +154,8 @@ mod tests {
                     .map(|at| level * (std::f32::consts::TAU * 500.0 * at as f32 / 48_000.0).sin())
                     .collect();
                 let packet = self.encoder.encode(&pcm).unwrap();
-                self.heard.extend(self.ears.handle_packet(self.now, 1, &packet).unwrap());
+                self.heard
+                    .extend(self.ears.handle_packet(self.now, 1, &packet).unwrap());
                 self.heard.extend(self.ears.handle_timeout(self.now));
                 self.now += Duration::from_millis(20);
             }

@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
+use axum::Json;
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Json, RequestExt};
-use futures::TryStreamExt;
 use multer::{Constraints, Multipart, SizeLimit};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
@@ -55,7 +54,9 @@ pub fn router(sessions: Sessions, shared: Shared) -> Router {
         .merge(routes)
         .route("/", get(|| async { page("dashboard.html") }))
         .route("/{*path}", get(|Path(path): Path<String>| async move { page(&path) }))
-        .method_not_allowed_fallback(|| async { Refusal::new("this path is not asked with this method; see docs/avatar.md") })
+        .method_not_allowed_fallback(|| async {
+            Refusal::new("this path is not asked with this method; see docs/avatar.md")
+        })
         .fallback(|| async { Refusal::new("there is no such path; see docs/avatar.md") })
         // Every origin, with whatever it sends: the answers depend on nothing that a browser keeps.
         .layer(CorsLayer::very_permissive())
@@ -143,19 +144,20 @@ async fn upload(headers: &HeaderMap, body: Body) -> Result<Upload, Refusal> {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     let boundary = kind.and_then(|kind| multer::parse_boundary(kind).ok());
     let boundary = boundary.ok_or_else(|| Refusal::new(form))?;
-    let limits = SizeLimit::new()
-        .whole_stream(LONGEST_UPLOAD)
-        .for_field("sessionid", 64);
+    let limits = SizeLimit::new().whole_stream(LONGEST_UPLOAD).for_field("sessionid", 64);
     let constraints = Constraints::new().size_limit(limits);
-    let stream = body.into_data_stream().map_err(std::io::Error::other);
-    let mut parts = Multipart::with_constraints(stream, boundary, constraints);
+    let mut parts = Multipart::with_constraints(body.into_data_stream(), boundary, constraints);
     let (mut session, mut file) = (None, None);
     while let Some(part) = parts.next_field().await.map_err(told)? {
-        match part.name() {
+        let name = part.name().map(str::to_owned);
+        match name.as_deref() {
             Some("sessionid") => {
                 let text = part.text().await.map_err(told)?;
                 let number = text.trim().parse().map_err(|_| {
-                    Refusal::new(format!("sessionid: {:?} is no whole number", text.chars().take(64).collect::<String>()))
+                    Refusal::new(format!(
+                        "sessionid: {:?} is no whole number",
+                        text.chars().take(64).collect::<String>()
+                    ))
                 })?;
                 session = Some(SessionId(number));
             }
@@ -179,10 +181,11 @@ fn told(error: multer::Error) -> Refusal {
 }
 
 async fn json_body(request: Request) -> Result<Bytes, Refusal> {
-    let body = request.with_limited_body().into_body();
-    to_bytes(body, LONGEST_JSON)
-        .await
-        .map_err(|_| Refusal::new(format!("the body was not received whole; it has at most {LONGEST_JSON} bytes")))
+    to_bytes(request.into_body(), LONGEST_JSON).await.map_err(|_| {
+        Refusal::new(format!(
+            "the body was not received whole; it has at most {LONGEST_JSON} bytes"
+        ))
+    })
 }
 
 /// The pages by their documented names.

@@ -82,7 +82,10 @@ async fn deliver(url: String, mut notifications: mpsc::Receiver<Notification>) {
             Ok(_) => "delivered",
             Err(error) => {
                 // The address may have a key in it.
-                warn!(error = &error.without_url() as &dyn std::error::Error, "avatar.webhook_url was not told");
+                warn!(
+                    error = &error.without_url() as &dyn std::error::Error,
+                    "avatar.webhook_url was not told"
+                );
                 "failed"
             }
         };
@@ -101,7 +104,10 @@ mod tests {
             json(Event::Started { text: "Hi.".into() }),
             serde_json::json!({ "status": "start", "text": "Hi.", "sessionid": 123_456 })
         );
-        let end = |end| Event::Ended { text: "Hi.".into(), end };
+        let end = |end| Event::Ended {
+            text: "Hi.".into(),
+            end,
+        };
         assert_eq!(
             json(end(End::Interrupted)),
             serde_json::json!({ "status": "end", "text": "Hi.", "sessionid": 123_456, "interrupted": true })

@@ -156,13 +156,18 @@ impl Outputs {
         }
         let has_program = self.program.is_some();
         let outputs = &self.outputs;
-        let is_wanted = |codec| {
-            (codec == VideoCodec::H264 && has_program) || outputs.iter().any(|output| output.codec == codec)
-        };
+        let is_wanted =
+            |codec| (codec == VideoCodec::H264 && has_program) || outputs.iter().any(|output| output.codec == codec);
         self.encoders.keep(is_wanted);
-        let wanted: Vec<VideoCodec> = [VideoCodec::H264, VideoCodec::Vp8].into_iter().filter(|codec| is_wanted(*codec)).collect();
+        let wanted: Vec<VideoCodec> = [VideoCodec::H264, VideoCodec::Vp8]
+            .into_iter()
+            .filter(|codec| is_wanted(*codec))
+            .collect();
         for codec in wanted {
-            let waits = self.outputs.iter().any(|output| output.codec == codec && output.waits_for_key);
+            let waits = self
+                .outputs
+                .iter()
+                .any(|output| output.codec == codec && output.waits_for_key);
             if waits {
                 self.encoders.force_key(codec);
             }

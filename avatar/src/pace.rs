@@ -34,7 +34,12 @@ impl Pace {
         let (infer, last) = self.rates(painted);
         histogram!("rotunda_avatar_infer_fps").record(infer);
         histogram!("rotunda_avatar_final_fps").record(last);
-        info!(session, inferfps = (10.0 * infer).round() / 10.0, finalfps = (10.0 * last).round() / 10.0, "frames");
+        info!(
+            session,
+            inferfps = (10.0 * infer).round() / 10.0,
+            finalfps = (10.0 * last).round() / 10.0,
+            "frames"
+        );
         *self = Self::new(painted);
     }
 

@@ -99,7 +99,11 @@ impl Ended {
                 seconds = CONNECT_WITHIN.as_secs(),
                 "the WebRTC session was not connected in time; can the client reach the UDP ports of this machine (avatar.advertise)?"
             ),
-            Self::Failed(error) => warn!(session, error = error as &dyn std::error::Error, "the WebRTC session failed"),
+            Self::Failed(error) => warn!(
+                session,
+                error = error as &dyn std::error::Error,
+                "the WebRTC session failed"
+            ),
         }
     }
 }

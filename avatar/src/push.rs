@@ -57,7 +57,10 @@ pub async fn rtmp(address: PushAddress, avatar: Handle, stop: CancellationToken)
     };
     avatar.add_program(writer);
     // The operator chose the address, so it may be in their own network.
-    let everywhere: Vec<Network> = ["0.0.0.0/0", "::/0"].iter().filter_map(|network| network.parse().ok()).collect();
+    let everywhere: Vec<Network> = ["0.0.0.0/0", "::/0"]
+        .iter()
+        .filter_map(|network| network.parse().ok())
+        .collect();
     let outbound = Outbound {
         networks: AllowedNetworks::new(everywhere),
         tls: rotunda_live::push_trust(None)?,
@@ -77,7 +80,10 @@ pub async fn whip(url: Url, token: Secret, avatar: Handle, stop: CancellationTok
         match attempt(&http, &url, &token, &avatar, &stop).await {
             Ok(Ended::Asked) => return,
             Ok(ended) => ended.log(STANDING),
-            Err(error) => warn!(error = &error as &dyn std::error::Error, "the push by WHIP failed; it is tried again"),
+            Err(error) => warn!(
+                error = &error as &dyn std::error::Error,
+                "the push by WHIP failed; it is tried again"
+            ),
         }
         counter!("rotunda_avatar_push_failures_total").increment(1);
         if clock.now().saturating_duration_since(began) > LONGEST_PAUSE {

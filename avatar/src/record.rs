@@ -112,7 +112,9 @@ impl Recording {
         if let Err(error) = self.frames.send(Message::End(reply))
             && let Message::End(reply) = error.0
         {
-            let _gone = reply.send(Err("the recording has ended already; the server's log says why".to_owned()));
+            let _gone = reply.send(Err(
+                "the recording has ended already; the server's log says why".to_owned()
+            ));
         }
     }
 }

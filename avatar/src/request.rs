@@ -162,10 +162,25 @@ mod tests {
 
     #[test]
     fn a_session_id_is_a_number_or_its_digits() {
-        for body in ["{\"sessionid\":123456}", "{\"sessionid\":\"123456\"}", "{\"sessionid\":123456,\"x\":1}"] {
-            assert_eq!(read::<OfSession>(body.as_bytes()).unwrap().sessionid, SessionId(123_456));
+        for body in [
+            "{\"sessionid\":123456}",
+            "{\"sessionid\":\"123456\"}",
+            "{\"sessionid\":123456,\"x\":1}",
+        ] {
+            assert_eq!(
+                read::<OfSession>(body.as_bytes()).unwrap().sessionid,
+                SessionId(123_456)
+            );
         }
-        for body in ["{}", "{\"sessionid\":1.5}", "{\"sessionid\":\"x\"}", "{\"sessionid\":null}", "[]", "", "{"] {
+        for body in [
+            "{}",
+            "{\"sessionid\":1.5}",
+            "{\"sessionid\":\"x\"}",
+            "{\"sessionid\":null}",
+            "[]",
+            "",
+            "{",
+        ] {
             assert!(read::<OfSession>(body.as_bytes()).is_err(), "{body}");
         }
     }
@@ -192,7 +207,13 @@ mod tests {
         };
         assert_eq!(human(" .. ".to_owned()).sentences(), Err(RequestError::NoText));
         assert_eq!(human(" ".to_owned()).question(), Err(RequestError::NoText));
-        assert_eq!(human("x".repeat(LONGEST_TEXT + 1)).question(), Err(RequestError::LongText));
-        assert_eq!(human("Hi. ".repeat(MAX_WAITING + 1)).sentences(), Err(RequestError::ManySentences));
+        assert_eq!(
+            human("x".repeat(LONGEST_TEXT + 1)).question(),
+            Err(RequestError::LongText)
+        );
+        assert_eq!(
+            human("Hi. ".repeat(MAX_WAITING + 1)).sentences(),
+            Err(RequestError::ManySentences)
+        );
     }
 }

@@ -125,7 +125,10 @@ async fn visit(
             match received {
                 Received::Connected | Received::KeyframeWanted => avatar.force_keyframe(),
                 Received::Disconnected => return Err(JoinError::MediaLost),
-                Received::Frame { slot: Slot::Audio(slot), frame } => {
+                Received::Frame {
+                    slot: Slot::Audio(slot),
+                    frame,
+                } => {
                     if let Some((ears, heard)) = &mut listener
                         // A packet that is none is not heard.
                         && let Ok(Some(utterance)) = ears.handle_packet(clock.now(), slot, &frame.data)
@@ -175,7 +178,10 @@ pub fn listen(avatar: Handle, engine: Arc<dyn Transcribe>) -> mpsc::Sender<Utter
                     }
                 },
                 Err(error) => {
-                    warn!(error = &error as &dyn std::error::Error, "what was said in the room is not understood");
+                    warn!(
+                        error = &error as &dyn std::error::Error,
+                        "what was said in the room is not understood"
+                    );
                     "failed"
                 }
             };

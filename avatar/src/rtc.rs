@@ -24,7 +24,9 @@ pub enum OfferError {
     TooLong,
     #[error("the offer is not accepted")]
     Media(#[from] MediaError),
-    #[error("the offer has no audio or video section in which something can be received; add recvonly transceivers to it")]
+    #[error(
+        "the offer has no audio or video section in which something can be received; add recvonly transceivers to it"
+    )]
     NothingToSend,
     #[error("the offer has no codec that the avatar sends: H.264 or VP8, and Opus")]
     Codec,
@@ -88,7 +90,8 @@ impl Session {
     pub fn offer(now: Instant, local: SocketAddr) -> Result<(Self, String, [Mid; 2]), OfferError> {
         let mut session = Self::new(now, &[local])?;
         let (offer, mids) = session.peer.offer(|changes| {
-            [MediaKind::Audio, MediaKind::Video].map(|kind| changes.add_media(kind, Direction::SendOnly, None, None, None))
+            [MediaKind::Audio, MediaKind::Video]
+                .map(|kind| changes.add_media(kind, Direction::SendOnly, None, None, None))
         })?;
         Ok((session, offer, mids))
     }
@@ -228,7 +231,10 @@ fn config() -> RtcConfig {
 }
 
 fn payload(rtc: &mut Rtc, mid: Mid, is_it: impl Fn(&PayloadParams) -> bool) -> Option<Pt> {
-    rtc.writer(mid)?.payload_params().find(|params| is_it(params)).map(PayloadParams::pt)
+    rtc.writer(mid)?
+        .payload_params()
+        .find(|params| is_it(params))
+        .map(PayloadParams::pt)
 }
 
 /// Without the candidates that are mDNS names of the browser: they are found when it sends from there.
@@ -279,7 +285,9 @@ mod tests {
         for step in 0..200_u32 {
             let mut to_receiver: VecDeque<Transmit> = std::iter::from_fn(|| sender.poll_transmit()).collect();
             while let Some(packet) = receiver.poll_transmit() {
-                sender.handle_datagram(now, address(2), address(1), &packet.contents).unwrap();
+                sender
+                    .handle_datagram(now, address(2), address(1), &packet.contents)
+                    .unwrap();
             }
             while let Some(packet) = to_receiver.pop_front() {
                 receiver.handle_datagram(now, address(1), &packet.contents).unwrap();

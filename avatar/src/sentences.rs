@@ -108,7 +108,11 @@ mod tests {
         let long = "word ".repeat(100);
         let cut = sentences(&long);
         assert!(cut.len() > 1 && cut.iter().all(|sentence| sentence.len() <= LONG));
-        assert!(sentences(&"x".repeat(1000)).iter().all(|sentence| sentence.len() <= 2 * LONG + 1));
+        assert!(
+            sentences(&"x".repeat(1000))
+                .iter()
+                .all(|sentence| sentence.len() <= 2 * LONG + 1)
+        );
     }
 
     proptest! {

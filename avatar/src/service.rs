@@ -57,15 +57,21 @@ pub struct Service {
     serving: JoinHandle<()>,
     standing: Option<Avatar>,
     outputs: TaskTracker,
+    threads: TaskTracker,
     notifying: Option<JoinHandle<()>>,
     notifier: Notifier,
 }
 
 impl Service {
-    pub async fn start(config: Config, surroundings: Surroundings, stop: CancellationToken) -> Result<Self, StartError> {
+    pub async fn start(
+        config: Config,
+        surroundings: Surroundings,
+        stop: CancellationToken,
+    ) -> Result<Self, StartError> {
         let face = config.face.clone();
         let clips = tokio::task::spawn_blocking(move || Clips::load(&face)).await;
         let clips = clips.unwrap_or_else(|_| Ok(Clips::default()))?;
+        let threads = TaskTracker::new();
         let (notifier, notifying) = Notifier::start(&config.webhook_url);
         let shared = Shared {
             clips: Arc::new(clips),
@@ -73,6 +79,7 @@ impl Service {
             words: Arc::new(ChatEndpoint::new(config.chat.clone())),
             notifier: notifier.clone(),
             runtime: tokio::runtime::Handle::current(),
+            threads: threads.clone(),
             config: Arc::new(config),
         };
         if let Err(error) = shared.speech.check().await {
@@ -95,6 +102,7 @@ impl Service {
             serving,
             standing,
             outputs,
+            threads,
             notifying,
             notifier,
         })
@@ -107,6 +115,9 @@ impl Service {
         self.outputs.close();
         self.outputs.wait().await;
         drop(self.standing);
+        // Recordings are finished with their avatars.
+        self.threads.close();
+        self.threads.wait().await;
         drop(self.sessions);
         drop(self.notifier);
         if let Some(notifying) = self.notifying {
@@ -143,7 +154,10 @@ fn standing(
     if let Some(entry) = entry(config, surroundings)? {
         let ears = match config.hearing.url.is_empty() {
             true => None,
-            false => Some(room::listen(handle.clone(), Arc::new(Endpoint::new(config.hearing.clone())))),
+            false => Some(room::listen(
+                handle.clone(),
+                Arc::new(Endpoint::new(config.hearing.clone())),
+            )),
         };
         outputs.spawn(room::stay(entry, handle.clone(), ears, stop.clone()));
     }

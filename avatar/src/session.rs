@@ -27,7 +27,10 @@ pub struct QueueFull;
 /// A wish to the shell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Order {
-    Synthesise { id: UtteranceId, text: Arc<str> },
+    Synthesise {
+        id: UtteranceId,
+        text: Arc<str>,
+    },
     /// Nobody needs the rest.
     Abandon(UtteranceId),
 }
@@ -302,7 +305,10 @@ mod tests {
             session.say(text).unwrap();
         }
         let first = ordered(&mut session);
-        assert_eq!(first.iter().map(|(_, text)| text.as_str()).collect::<Vec<_>>(), ["one", "two"]);
+        assert_eq!(
+            first.iter().map(|(_, text)| text.as_str()).collect::<Vec<_>>(),
+            ["one", "two"]
+        );
         session.handle_synthesis_end(first[0].0, None);
         session.next_piece();
         assert_eq!(ordered(&mut session)[0].1, "three");

@@ -104,11 +104,6 @@ impl Sessions {
         handle.ok_or(UnknownSession(id))
     }
 
-    /// WebRTC sessions, those that are being connected included.
-    pub fn count(&self) -> usize {
-        self.live().keys().filter(|id| **id != STANDING).count()
-    }
-
     /// Waits until all have ended; `stop` ends them.
     pub async fn finish(&self) {
         self.tasks.close();

@@ -29,6 +29,8 @@ pub struct Stage {
     /// Pieces whose frames a renderer is making. Always as many.
     ahead: VecDeque<Piece>,
     number: u64,
+    /// Pieces that the renderer has got.
+    fed: u64,
 }
 
 impl Stage {
@@ -46,6 +48,7 @@ impl Stage {
             show,
             ahead: std::iter::repeat_n(Piece::SILENCE, delay).collect(),
             number: 0,
+            fed: 0,
         }
     }
 
@@ -57,6 +60,7 @@ impl Stage {
             _ => piece,
         };
         self.show.feed(&piece);
+        self.fed += 1;
         self.ahead.push_back(piece);
         let piece = self.ahead.pop_front().unwrap_or(Piece::SILENCE);
         self.show.hear(&piece);
@@ -67,7 +71,8 @@ impl Stage {
 
     /// The frame of the last block.
     pub fn paint(&mut self) -> &VideoFrame {
-        self.show.paint((self.number - 1) / 2).0
+        let fed = self.fed.saturating_sub(1 + self.ahead.len() as u64);
+        self.show.paint(fed / 2).0
     }
 
     /// The number of the next block.
@@ -75,7 +80,7 @@ impl Stage {
         self.number
     }
 
-    /// Time passes without pieces.
+    /// Time passes without pieces; an even number of them.
     pub fn skip(&mut self, pieces: u32) {
         self.number += u64::from(pieces);
     }
@@ -114,7 +119,9 @@ mod tests {
     #[test]
     fn audio_waits_for_the_renderer_and_no_longer() {
         let mut stage = stage(4);
-        let heard: Vec<i16> = (1..=6).map(|value| stage.handle_piece(speech(value)).piece.samples[0]).collect();
+        let heard: Vec<i16> = (1..=6)
+            .map(|value| stage.handle_piece(speech(value)).piece.samples[0])
+            .collect();
         assert_eq!(heard, [0, 0, 0, 0, 1, 2]);
         assert!(stage.is_speaking());
     }

@@ -123,7 +123,12 @@ mod tests {
             ..config::Hearing::default()
         };
         let body = String::from_utf8_lossy(&form("b", &config, &pcm)).into_owned();
-        for part in ["name=\"model\"\r\n\r\nwhisper-1", "name=\"language\"\r\n\r\nde", "name=\"file\"", "\r\n--b--\r\n"] {
+        for part in [
+            "name=\"model\"\r\n\r\nwhisper-1",
+            "name=\"language\"\r\n\r\nde",
+            "name=\"file\"",
+            "\r\n--b--\r\n",
+        ] {
             assert!(body.contains(part), "{part}");
         }
     }

@@ -43,7 +43,8 @@ struct StateClip {
 impl Clips {
     /// Reads the files. Blocking.
     pub fn load(config: &config::Face) -> Result<Self, ClipsError> {
-        let read = |key: String, path: &PathBuf| StateClip::read(path).map_err(|source| ClipsError::Clip { key, source });
+        let read =
+            |key: String, path: &PathBuf| StateClip::read(path).map_err(|source| ClipsError::Clip { key, source });
         let idle = match config.idle_clip.as_os_str().is_empty() {
             true => None,
             false => Some(Arc::new(read("idle_clip".to_owned(), &config.idle_clip)?)),

@@ -102,7 +102,11 @@ fn ellipse(canvas: &mut VideoFrame, x: f32, y: f32, half_width: f32, half_height
     let colour = Yuv::from_rgb(colour);
     let (width, height) = (canvas.width(), canvas.height());
     let [luma, u, v] = canvas.planes_mut();
-    let planes = [(luma, width, height, 1.0, colour.y), (u, width / 2, height / 2, 0.5, colour.u), (v, width / 2, height / 2, 0.5, colour.v)];
+    let planes = [
+        (luma, width, height, 1.0, colour.y),
+        (u, width / 2, height / 2, 0.5, colour.u),
+        (v, width / 2, height / 2, 0.5, colour.v),
+    ];
     for (plane, width, height, scale, value) in planes {
         let (x, y, half_width, half_height) = (x * scale, y * scale, half_width * scale, half_height * scale);
         if half_height <= 0.0 || width == 0 {

@@ -82,7 +82,9 @@ mod tests {
     use super::*;
 
     fn tone(hertz: f32, level: f32) -> [i16; PIECE] {
-        std::array::from_fn(|at| (level * 32_767.0 * (std::f32::consts::TAU * hertz * at as f32 / 16_000.0).sin()) as i16)
+        std::array::from_fn(|at| {
+            (level * 32_767.0 * (std::f32::consts::TAU * hertz * at as f32 / 16_000.0).sin()) as i16
+        })
     }
 
     fn after(samples: &[i16; PIECE], pieces: usize) -> Lips {

@@ -1,7 +1,7 @@
 //! A face that another program renders: 20 ms of PCM in, I420 frames out, over the program's standard streams or a Unix socket.
 //!
-//! The protocol is in `docs/avatar.md`: one line of JSON, then 640 bytes of PCM every 20 ms; a frame after every second piece. The
-//! n-th frame belongs to pieces 2n and 2n + 1, so frames that are late are known by their number.
+//! The protocol is in `docs/avatar.md`: one line of JSON to the renderer, one frame from it when it is ready. Then 640 bytes of PCM every
+//! 20 ms, and a frame after every second piece. The frames are counted, so each is known to belong to its audio.
 
 use std::collections::VecDeque;
 use std::io;
@@ -34,6 +34,10 @@ const STALE: u64 = 12;
 const GIVE_UP: u64 = 50;
 /// Pieces after which it is started again: 5 s.
 const AGAIN: u64 = 250;
+/// Pieces in which it must be ready: two minutes, for models that are loaded.
+const READY_WITHIN: u64 = 6000;
+/// A renderer that is ready and has got no audio yet.
+const NOT_FED: u64 = u64::MAX;
 
 #[derive(Debug, Clone)]
 pub struct RendererConfig {
@@ -60,8 +64,10 @@ pub struct Renderer {
 struct Link {
     pieces: Sender<[i16; PIECE]>,
     frames: Receiver<(u64, Vec<u8>)>,
-    /// Frame number of its first.
-    base: u64,
+    /// The piece with which it was started.
+    started: u64,
+    /// Number of the frame that belongs to the first audio that it got; None: it is not ready.
+    base: Option<u64>,
     task: JoinHandle<()>,
 }
 
@@ -90,12 +96,23 @@ impl Renderer {
             self.link = Some(self.start());
             self.late = 0;
         }
+        self.collect();
+        let number = self.fed;
         self.fed += 1;
-        let full = self
-            .link
-            .as_ref()
-            .is_some_and(|link| link.pieces.try_send(piece.samples).is_err());
-        if full {
+        let Some(link) = &mut self.link else { return };
+        if link.base.is_none() {
+            if number - link.started > READY_WITHIN {
+                self.give_up("it did not send its first frame within two minutes");
+            }
+            return;
+        }
+        if link.base == Some(NOT_FED) {
+            if !number.is_multiple_of(2) {
+                return;
+            }
+            link.base = Some(number / 2);
+        }
+        if link.pieces.try_send(piece.samples).is_err() {
             self.give_up("it has ended, or does not read its audio");
         }
     }
@@ -110,7 +127,7 @@ impl Renderer {
         let lateness = front.map_or(u64::MAX, |(known, _)| number - known);
         match lateness {
             0 => self.late = 0,
-            _ if self.link.is_some() => {
+            _ if self.expects(number) => {
                 self.late += 1;
                 counter!("rotunda_avatar_renderer_late_total").increment(1);
             }
@@ -126,12 +143,20 @@ impl Renderer {
         shown
     }
 
+    /// Whether the renderer has got the audio of the frame with this number.
+    fn expects(&self, number: u64) -> bool {
+        let base = self.link.as_ref().and_then(|link| link.base);
+        base.is_some_and(|base| base <= number)
+    }
+
     fn collect(&mut self) {
         loop {
             let Some(link) = &mut self.link else { return };
             match link.frames.try_recv() {
+                // The first says that it is ready.
+                Ok((0, _)) => link.base = Some(NOT_FED),
                 Ok((number, frame)) => {
-                    let number = number + link.base;
+                    let number = (number - 1).saturating_add(link.base.unwrap_or(NOT_FED));
                     self.frames.push_back((number, frame));
                     if self.frames.len() > FRAMES {
                         self.frames.pop_front();
@@ -167,7 +192,8 @@ impl Renderer {
         Link {
             pieces,
             frames,
-            base: self.fed / 2,
+            started: self.fed,
+            base: None,
             task,
         }
     }
@@ -225,7 +251,7 @@ async fn exchange(
             write.write_all(&bytes).await?;
             write.flush().await?;
         }
-        Ok(())
+        Ok::<(), io::Error>(())
     };
     let receive = async {
         for number in 0.. {
@@ -235,7 +261,7 @@ async fn exchange(
                 break;
             }
         }
-        Ok(())
+        Ok::<(), io::Error>(())
     };
     tokio::select! {
         sent = send => sent,
@@ -254,12 +280,12 @@ mod tests {
     const RENDERER: &str = "import json, sys, struct\n\
         h = json.loads(sys.stdin.buffer.readline())\n\
         size = h['width'] * h['height']\n\
-        while True:\n\
-        \x20   pcm = sys.stdin.buffer.read(1280)\n\
-        \x20   if len(pcm) < 1280: break\n\
+        pcm = bytes(1280)\n\
+        while len(pcm) == 1280:\n\
         \x20   grey = max(struct.unpack('<640h', pcm)) >> 7\n\
         \x20   sys.stdout.buffer.write(bytes([grey]) * size + bytes([128]) * (size // 2))\n\
-        \x20   sys.stdout.buffer.flush()\n";
+        \x20   sys.stdout.buffer.flush()\n\
+        \x20   pcm = sys.stdin.buffer.read(1280)\n";
 
     fn config(command: &[&str]) -> RendererConfig {
         RendererConfig {
@@ -277,43 +303,51 @@ mod tests {
         }
     }
 
-    /// Paints the frame until it is there, at most 10 s.
-    async fn shown(renderer: &mut Renderer, number: u64) -> Option<u8> {
-        let until = Clock.now() + Duration::from_secs(10);
-        let mut canvas = VideoFrame::filled(64, 64, Yuv::BLACK);
-        while Clock.now() < until {
+    /// Until `check` is true, at most 10 s.
+    async fn until(renderer: &mut Renderer, mut check: impl FnMut(&mut Renderer) -> bool) -> bool {
+        let by = Clock.now() + Duration::from_secs(10);
+        while Clock.now() < by {
+            renderer.collect();
             renderer.late = 0;
-            if renderer.paint(number, &mut canvas) && renderer.frames.front().is_some_and(|(at, _)| *at == number) {
-                return Some(canvas.y()[0]);
+            if check(renderer) {
+                return true;
             }
             Clock.sleep_until(Clock.now() + Duration::from_millis(5)).await;
         }
-        None
+        false
+    }
+
+    fn is_ready(renderer: &mut Renderer) -> bool {
+        renderer.link.as_ref().is_some_and(|link| link.base.is_some())
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn each_frame_is_that_of_its_audio() {
         let mut renderer = Renderer::new(config(&["python3", "-c", RENDERER]), Handle::current());
-        for grey in [10, 10, 20, 20, 30, 30] {
+        let mut canvas = VideoFrame::filled(64, 64, Yuv::BLACK);
+        renderer.feed(&piece(99));
+        assert!(until(&mut renderer, is_ready).await);
+        // The piece before it was ready is not rendered, nor is half of a frame.
+        for grey in [98, 10, 10, 20, 20, 30, 30] {
             renderer.feed(&piece(grey));
         }
-        assert_eq!(shown(&mut renderer, 0).await, Some(10));
-        assert_eq!(shown(&mut renderer, 1).await, Some(20));
-        assert_eq!(shown(&mut renderer, 2).await, Some(30));
+        for (number, grey) in [(1, 10), (2, 20), (3, 30)] {
+            let shown = until(&mut renderer, |renderer| {
+                renderer.paint(number, &mut canvas) && renderer.frames.front().is_some_and(|(at, _)| *at == number)
+            });
+            assert!(shown.await, "frame {number}");
+            assert_eq!(canvas.y()[0], grey);
+        }
+        // Later the newest one stays for half a second.
+        assert!(renderer.paint(3 + STALE, &mut canvas));
+        assert!(!renderer.paint(4 + STALE, &mut canvas));
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn one_that_dies_is_given_up_and_started_again() {
         let mut renderer = Renderer::new(config(&["true"]), Handle::current());
-        let mut canvas = VideoFrame::filled(64, 64, Yuv::BLACK);
         renderer.feed(&piece(1));
-        let until = Clock.now() + Duration::from_secs(10);
-        while renderer.link.is_some() && Clock.now() < until {
-            assert!(!renderer.paint(0, &mut canvas), "there is no frame to show");
-            renderer.late = 0;
-            Clock.sleep_until(Clock.now() + Duration::from_millis(5)).await;
-        }
-        assert!(renderer.link.is_none());
+        assert!(until(&mut renderer, |renderer| renderer.link.is_none()).await);
         let fed = renderer.fed;
         while renderer.link.is_none() && renderer.fed < 1000 {
             renderer.feed(&piece(1));
@@ -322,10 +356,15 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn one_that_makes_no_frames_is_given_up() {
-        let mut renderer = Renderer::new(config(&["sleep", "60"]), Handle::current());
+    async fn one_that_makes_no_more_frames_is_given_up() {
+        // It is ready, and does nothing more.
+        let ready = "head -c 6144 /dev/zero; sleep 60";
+        let mut renderer = Renderer::new(config(&["sh", "-c", ready]), Handle::current());
         let mut canvas = VideoFrame::filled(64, 64, Yuv::BLACK);
-        for number in 0..=GIVE_UP {
+        renderer.feed(&piece(1));
+        assert!(until(&mut renderer, is_ready).await);
+        renderer.feed(&piece(1));
+        for number in 1..=GIVE_UP + 1 {
             renderer.feed(&piece(1));
             renderer.feed(&piece(1));
             assert!(!renderer.paint(number, &mut canvas));

@@ -36,7 +36,11 @@ impl Endpoint {
         let body = match config.engine {
             SpeechEngine::Http => json!({ "text": text, "voice": config.voice, "sample_rate": RATE }),
             _ => {
-                let voice = if config.voice.is_empty() { "alloy" } else { &config.voice };
+                let voice = if config.voice.is_empty() {
+                    "alloy"
+                } else {
+                    &config.voice
+                };
                 json!({ "model": config.model, "input": text, "voice": voice, "response_format": "pcm" })
             }
         };

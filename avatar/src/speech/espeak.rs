@@ -69,11 +69,16 @@ impl Speech for Espeak {
             if let Some(complaint) = complaint {
                 let _cut = complaint.take(4096).read_to_end(&mut said).await;
             }
-            String::from_utf8_lossy(&said).chars().take(MOST_SAID).collect::<String>()
+            String::from_utf8_lossy(&said)
+                .chars()
+                .take(MOST_SAID)
+                .collect::<String>()
         };
         let mut converter = Converter::new(RATE);
         let read = async {
-            let Some(mut output) = output else { return Ok(true) };
+            let Some(mut output) = output else {
+                return Ok::<bool, SpeechError>(true);
+            };
             let mut buffer = vec![0; 8192];
             loop {
                 let length = output.read(&mut buffer).await.map_err(SpeechError::Process)?;
@@ -116,8 +121,15 @@ mod tests {
     #[tokio::test]
     async fn a_sentence_becomes_audio_of_its_length() {
         let short = speak("", "Hello.").await.unwrap();
-        let long = speak("", "Hello, this is a sentence of more than one second.").await.unwrap();
-        assert!(short.len() > 4000 && long.len() > 2 * short.len(), "{} {}", short.len(), long.len());
+        let long = speak("", "Hello, this is a sentence of more than one second.")
+            .await
+            .unwrap();
+        assert!(
+            short.len() > 4000 && long.len() > 2 * short.len(),
+            "{} {}",
+            short.len(),
+            long.len()
+        );
         assert!(long.iter().any(|sample| sample.unsigned_abs() > 3000));
     }
 
@@ -130,6 +142,9 @@ mod tests {
     #[tokio::test]
     async fn a_voice_that_is_none_is_named() {
         let error = speak("no-such-voice", "Hello.").await.unwrap_err();
-        assert!(matches!(&error, SpeechError::Espeak(said) if said.contains("no-such-voice") || said.contains("voice")), "{error}");
+        assert!(
+            matches!(&error, SpeechError::Espeak(said) if said.contains("no-such-voice") || said.contains("voice")),
+            "{error}"
+        );
     }
 }

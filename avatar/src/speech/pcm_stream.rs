@@ -10,7 +10,9 @@ const LONGEST_HEADER: usize = 4096;
 pub enum PcmError {
     #[error("the WAV header is longer than {LONGEST_HEADER} bytes, or broken")]
     Header,
-    #[error("the WAV file is in format {format} with {channels} channels of {bits} bits; PCM of 16 bits, mono or stereo, is understood")]
+    #[error(
+        "the WAV file is in format {format} with {channels} channels of {bits} bits; PCM of 16 bits, mono or stereo, is understood"
+    )]
     Format { format: u16, channels: u16, bits: u16 },
     #[error("a sample rate of {0} Hz; 4000 to 192000 is understood")]
     Rate(u32),
@@ -194,7 +196,10 @@ mod tests {
     #[test]
     fn what_is_not_16_bit_pcm_is_refused() {
         assert!(matches!(read(&[&wav(1, 8)]), Err(PcmError::Format { bits: 8, .. })));
-        assert!(matches!(read(&[&wav(6, 16)]), Err(PcmError::Format { channels: 6, .. })));
+        assert!(matches!(
+            read(&[&wav(6, 16)]),
+            Err(PcmError::Format { channels: 6, .. })
+        ));
         assert_eq!(read(&[b"RIFF....AVI "]), Err(PcmError::Header));
         assert_eq!(read(&[b"RIFF....WAVEjunk\xff\xff\xff\xff"]), Err(PcmError::Header));
     }

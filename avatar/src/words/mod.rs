@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use crate::config;
 use crate::speech::refusal;
-pub use conversation::{Asked, Conversation, Message, QuestionsFull, Role};
+pub use conversation::{Conversation, Message, QuestionsFull};
 use event_stream::{EventStream, EventStreamError};
 
 /// An endpoint that is silent for so long has failed.
@@ -36,6 +36,11 @@ pub enum WordsError {
     Slow(u64),
 }
 
+/// Is called when an answer begins.
+pub type Accepted<'a> = dyn FnMut() + Send + 'a;
+/// Takes an answer's text as it comes.
+pub type Text<'a> = dyn FnMut(&str) + Send + 'a;
+
 /// A language model.
 #[async_trait]
 pub trait Words: Send + Sync {
@@ -49,8 +54,8 @@ pub trait Words: Send + Sync {
     async fn answer(
         &self,
         messages: &[Message],
-        accepted: &mut (dyn FnMut() + Send),
-        text: &mut (dyn FnMut(&str) + Send),
+        accepted: &mut Accepted<'_>,
+        text: &mut Text<'_>,
     ) -> Result<(), WordsError>;
 }
 
@@ -81,8 +86,8 @@ impl Words for ChatEndpoint {
     async fn answer(
         &self,
         messages: &[Message],
-        accepted: &mut (dyn FnMut() + Send),
-        text: &mut (dyn FnMut(&str) + Send),
+        accepted: &mut Accepted<'_>,
+        text: &mut Text<'_>,
     ) -> Result<(), WordsError> {
         self.check()?;
         let slow = |_| WordsError::Slow(PATIENCE.as_secs());
