@@ -7,7 +7,7 @@ use bytes::Bytes;
 use rotunda_proto::clock::Clock;
 
 use crate::decode::decode;
-use crate::request::{self, read};
+use crate::request::{AudioType, Human, OfSession, Offer, Record};
 use crate::rtc::Session;
 use crate::sentences::sentences;
 use crate::speech::pcm_stream::PcmStream;
@@ -26,11 +26,11 @@ pub const TARGETS: &[(&str, Target)] = &[
 
 /// Bodies of every route.
 fn requests(data: &[u8]) {
-    let _offer = read::<request::Offer>(data);
-    let _asked = read::<request::OfSession>(data);
-    let _state = read::<request::AudioType>(data);
-    let _record = read::<request::Record>(data);
-    if let Ok(human) = read::<request::Human>(data) {
+    let _offer = Offer::read(data);
+    let _asked = OfSession::read(data);
+    let _state = AudioType::read(data);
+    let _record = Record::read(data);
+    if let Ok(human) = Human::read(data) {
         let _question = human.question();
         let letters = |text: &str| text.chars().filter(|c| c.is_alphanumeric()).count();
         if let Ok(sentences) = human.sentences() {

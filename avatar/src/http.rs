@@ -17,7 +17,7 @@ use tower_http::cors::CorsLayer;
 use crate::avatar::Shared;
 use crate::decode::decode;
 use crate::reply::{self, Refusal};
-use crate::request::{self, AudioType, HumanKind, OfSession, Offer, Record, RecordKind, SessionId, read};
+use crate::request::{AudioType, Human, HumanKind, OfSession, Offer, Record, RecordKind, SessionId};
 use crate::sessions::Sessions;
 
 /// Longest body.
@@ -65,15 +65,15 @@ pub fn router(sessions: Sessions, shared: Shared) -> Router {
 
 async fn offer(State(api): State<Arc<Api>>, request: Request) -> Answer {
     let body = json_body(request).await?;
-    let offer: Offer = read(&body)?;
+    let offer = Offer::read(&body)?;
     let (sessionid, sdp) = api.sessions.start(&offer.sdp).await?;
     Ok(Json(json!({ "sdp": sdp, "type": "answer", "sessionid": sessionid })))
 }
 
 async fn human(State(api): State<Arc<Api>>, request: Request) -> Answer {
     let body = json_body(request).await?;
-    let human: request::Human = read(&body)?;
-    let avatar = api.sessions.find(human.sessionid.0)?;
+    let human = Human::read(&body)?;
+    let avatar = api.sessions.find(human.session.0)?;
     match human.kind {
         HumanKind::Echo => {
             let sentences = human.sentences()?;
@@ -92,32 +92,32 @@ async fn human(State(api): State<Arc<Api>>, request: Request) -> Answer {
 
 async fn interrupt_talk(State(api): State<Arc<Api>>, request: Request) -> Answer {
     let body = json_body(request).await?;
-    let asked: OfSession = read(&body)?;
-    api.sessions.find(asked.sessionid.0)?.interrupt().await?;
+    let asked = OfSession::read(&body)?;
+    api.sessions.find(asked.session.0)?.interrupt().await?;
     Ok(reply::ok())
 }
 
 async fn set_audiotype(State(api): State<Arc<Api>>, request: Request) -> Answer {
     let body = json_body(request).await?;
-    let asked: AudioType = read(&body)?;
-    let avatar = api.sessions.find(asked.sessionid.0)?;
+    let asked = AudioType::read(&body)?;
+    let avatar = api.sessions.find(asked.session.0)?;
     avatar.set_state(asked.audiotype, asked.reinit).await?;
     Ok(reply::ok())
 }
 
 async fn is_speaking(State(api): State<Arc<Api>>, request: Request) -> Answer {
     let body = json_body(request).await?;
-    let asked: OfSession = read(&body)?;
-    Ok(reply::data(api.sessions.find(asked.sessionid.0)?.is_speaking()))
+    let asked = OfSession::read(&body)?;
+    Ok(reply::data(api.sessions.find(asked.session.0)?.is_speaking()))
 }
 
 async fn record(State(api): State<Arc<Api>>, request: Request) -> Answer {
     let body = json_body(request).await?;
-    let asked: Record = read(&body)?;
-    let avatar = api.sessions.find(asked.sessionid.0)?;
+    let asked = Record::read(&body)?;
+    let avatar = api.sessions.find(asked.session.0)?;
     match asked.kind {
-        RecordKind::StartRecord => avatar.start_record().await?,
-        RecordKind::EndRecord => avatar.end_record().await?,
+        RecordKind::Start => avatar.start_record().await?,
+        RecordKind::End => avatar.end_record().await?,
     }
     Ok(reply::ok())
 }

@@ -1,7 +1,6 @@
 //! What clients ask, checked. Pure.
 
-use serde::Deserialize;
-use serde::de::{self, Deserializer, Visitor};
+use serde_json::{Map, Value};
 use thiserror::Error;
 
 use crate::sentences::sentences;
@@ -13,8 +12,15 @@ const LONGEST_TEXT: usize = 20_000;
 /// Why a request is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum RequestError {
-    #[error("the body is no JSON object of this request: {0}")]
+    #[error("the body is no JSON object: {0}")]
     Json(String),
+    #[error("{0} is missing")]
+    Missing(&'static str),
+    #[error("{field}: write {expected}")]
+    Wrong {
+        field: &'static str,
+        expected: &'static str,
+    },
     #[error("text: there is nothing in it that can be spoken")]
     NoText,
     #[error("text: at most {LONGEST_TEXT} characters are taken")]
@@ -27,31 +33,20 @@ pub enum RequestError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SessionId(pub i64);
 
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Offer {
     pub sdp: String,
-    #[serde(rename = "type")]
-    pub kind: OfferKind,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum OfferKind {
-    Offer,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Human {
-    pub sessionid: SessionId,
-    #[serde(rename = "type")]
+    pub session: SessionId,
     pub kind: HumanKind,
     pub text: String,
-    #[serde(default, deserialize_with = "or_false")]
     pub interrupt: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HumanKind {
     /// The text itself is spoken.
     Echo,
@@ -59,39 +54,141 @@ pub enum HumanKind {
     Chat,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OfSession {
-    pub sessionid: SessionId,
+    pub session: SessionId,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AudioType {
-    pub sessionid: SessionId,
+    pub session: SessionId,
     pub audiotype: u32,
-    #[serde(default, deserialize_with = "or_false")]
     pub reinit: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Record {
-    pub sessionid: SessionId,
-    #[serde(rename = "type")]
+    pub session: SessionId,
     pub kind: RecordKind,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RecordKind {
-    StartRecord,
-    EndRecord,
+    Start,
+    End,
 }
 
-/// Reads a body.
-pub fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, RequestError> {
-    serde_json::from_slice(body).map_err(|error| RequestError::Json(error.to_string()))
+/// The fields of a body.
+struct Fields(Map<String, Value>);
+
+impl Fields {
+    fn read(body: &[u8]) -> Result<Self, RequestError> {
+        serde_json::from_slice(body)
+            .map(Self)
+            .map_err(|error| RequestError::Json(error.to_string()))
+    }
+
+    fn get(&self, field: &'static str) -> Result<&Value, RequestError> {
+        self.0.get(field).ok_or(RequestError::Missing(field))
+    }
+
+    fn text(&self, field: &'static str) -> Result<&str, RequestError> {
+        let expected = "a text";
+        self.get(field)?.as_str().ok_or(RequestError::Wrong { field, expected })
+    }
+
+    fn session(&self) -> Result<SessionId, RequestError> {
+        let field = "sessionid";
+        let id = match self.get(field)? {
+            Value::Number(number) => number.as_i64(),
+            Value::String(text) => text.trim().parse().ok(),
+            _ => None,
+        };
+        let expected = "a whole number";
+        id.map(SessionId).ok_or(RequestError::Wrong { field, expected })
+    }
+
+    /// False also where it is left out or `null`, as clients send it.
+    fn flag(&self, field: &'static str) -> Result<bool, RequestError> {
+        match self.0.get(field) {
+            None | Some(Value::Null) => Ok(false),
+            Some(Value::Bool(flag)) => Ok(*flag),
+            Some(_) => Err(RequestError::Wrong {
+                field,
+                expected: "true or false",
+            }),
+        }
+    }
+
+    /// `type`, by its names.
+    fn kind<T: Copy>(&self, names: &[(&str, T)], expected: &'static str) -> Result<T, RequestError> {
+        let field = "type";
+        let text = self.text(field)?;
+        let known = names.iter().find(|(name, _)| *name == text);
+        known
+            .map(|(_, kind)| *kind)
+            .ok_or(RequestError::Wrong { field, expected })
+    }
+}
+
+impl Offer {
+    pub fn read(body: &[u8]) -> Result<Self, RequestError> {
+        let fields = Fields::read(body)?;
+        fields.kind(&[("offer", ())], "\"offer\"")?;
+        Ok(Self {
+            sdp: fields.text("sdp")?.to_owned(),
+        })
+    }
+}
+
+impl OfSession {
+    pub fn read(body: &[u8]) -> Result<Self, RequestError> {
+        Ok(Self {
+            session: Fields::read(body)?.session()?,
+        })
+    }
+}
+
+impl AudioType {
+    pub fn read(body: &[u8]) -> Result<Self, RequestError> {
+        let fields = Fields::read(body)?;
+        let field = "audiotype";
+        let expected = "a whole number from 0 on";
+        let number = fields
+            .get(field)?
+            .as_u64()
+            .and_then(|number| u32::try_from(number).ok());
+        Ok(Self {
+            session: fields.session()?,
+            audiotype: number.ok_or(RequestError::Wrong { field, expected })?,
+            reinit: fields.flag("reinit")?,
+        })
+    }
+}
+
+impl Record {
+    pub fn read(body: &[u8]) -> Result<Self, RequestError> {
+        let fields = Fields::read(body)?;
+        let kinds = [("start_record", RecordKind::Start), ("end_record", RecordKind::End)];
+        Ok(Self {
+            session: fields.session()?,
+            kind: fields.kind(&kinds, "\"start_record\" or \"end_record\"")?,
+        })
+    }
 }
 
 impl Human {
+    pub fn read(body: &[u8]) -> Result<Self, RequestError> {
+        let fields = Fields::read(body)?;
+        let kinds = [("echo", HumanKind::Echo), ("chat", HumanKind::Chat)];
+        Ok(Self {
+            session: fields.session()?,
+            kind: fields.kind(&kinds, "\"echo\" or \"chat\"")?,
+            text: fields.text("text")?.to_owned(),
+            interrupt: fields.flag("interrupt")?,
+        })
+    }
+
     /// What is spoken of the text, sentence by sentence.
     pub fn sentences(&self) -> Result<Vec<String>, RequestError> {
         let text = self.checked()?;
@@ -120,45 +217,13 @@ impl Human {
     }
 }
 
-impl<'a> Deserialize<'a> for SessionId {
-    fn deserialize<D: Deserializer<'a>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Numbers;
-        impl Visitor<'_> for Numbers {
-            type Value = SessionId;
-
-            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                formatter.write_str("sessionid as a whole number")
-            }
-
-            fn visit_i64<E: de::Error>(self, number: i64) -> Result<SessionId, E> {
-                Ok(SessionId(number))
-            }
-
-            fn visit_u64<E: de::Error>(self, number: u64) -> Result<SessionId, E> {
-                i64::try_from(number)
-                    .map(SessionId)
-                    .map_err(|_| E::invalid_value(de::Unexpected::Unsigned(number), &self))
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<SessionId, E> {
-                text.trim()
-                    .parse()
-                    .map(SessionId)
-                    .map_err(|_| E::invalid_value(de::Unexpected::Str(text), &self))
-            }
-        }
-        deserializer.deserialize_any(Numbers)
-    }
-}
-
-/// Clients send `null` for what they leave out.
-fn or_false<'a, D: Deserializer<'a>>(deserializer: D) -> Result<bool, D::Error> {
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn told<T: std::fmt::Debug>(read: Result<T, RequestError>) -> String {
+        read.unwrap_err().to_string()
+    }
 
     #[test]
     fn a_session_id_is_a_number_or_its_digits() {
@@ -167,40 +232,69 @@ mod tests {
             "{\"sessionid\":\"123456\"}",
             "{\"sessionid\":123456,\"x\":1}",
         ] {
+            assert_eq!(OfSession::read(body.as_bytes()).unwrap().session, SessionId(123_456));
+        }
+        for id in ["1.5", "\"x\"", "null", "99999999999999999999", "[]"] {
+            let body = format!("{{\"sessionid\":{id}}}");
             assert_eq!(
-                read::<OfSession>(body.as_bytes()).unwrap().sessionid,
-                SessionId(123_456)
+                told(OfSession::read(body.as_bytes())),
+                "sessionid: write a whole number",
+                "{id}"
             );
         }
-        for body in [
-            "{}",
-            "{\"sessionid\":1.5}",
-            "{\"sessionid\":\"x\"}",
-            "{\"sessionid\":null}",
-            "[]",
-            "",
-            "{",
-        ] {
-            assert!(read::<OfSession>(body.as_bytes()).is_err(), "{body}");
+        assert_eq!(told(OfSession::read(b"{}")), "sessionid is missing");
+        for body in ["[]", "", "{", "1"] {
+            assert!(
+                told(OfSession::read(body.as_bytes())).starts_with("the body is no JSON object"),
+                "{body}"
+            );
         }
     }
 
     #[test]
     fn human_speaks_or_answers() {
         let body = br#"{"sessionid":1,"type":"echo","text":"Hello there. How are you?","interrupt":null}"#;
-        let human: Human = read(body).unwrap();
+        let human = Human::read(body).unwrap();
         assert_eq!((human.kind, human.interrupt), (HumanKind::Echo, false));
         assert_eq!(human.sentences().unwrap(), ["Hello there.", "How are you?"]);
-        let error = read::<Human>(br#"{"sessionid":1,"type":"sing","text":"x"}"#).unwrap_err();
-        assert!(error.to_string().contains("expected `echo` or `chat`"), "{error}");
-        let error = read::<Human>(br#"{"sessionid":1,"type":"echo"}"#).unwrap_err();
-        assert!(error.to_string().contains("missing field `text`"), "{error}");
+        for (body, message) in [
+            (
+                r#"{"sessionid":1,"type":"sing","text":"x"}"#,
+                "type: write \"echo\" or \"chat\"",
+            ),
+            (r#"{"sessionid":1,"type":"echo"}"#, "text is missing"),
+            (r#"{"sessionid":1,"type":"echo","text":5}"#, "text: write a text"),
+            (
+                r#"{"sessionid":1,"type":"echo","text":"x","interrupt":1}"#,
+                "interrupt: write true or false",
+            ),
+        ] {
+            assert_eq!(told(Human::read(body.as_bytes())), message);
+        }
+    }
+
+    #[test]
+    fn every_wrong_field_is_named() {
+        let wrong = |body: &str| told(AudioType::read(body.as_bytes()));
+        assert_eq!(
+            wrong(r#"{"sessionid":1,"audiotype":-1}"#),
+            "audiotype: write a whole number from 0 on"
+        );
+        assert_eq!(wrong(r#"{"sessionid":1}"#), "audiotype is missing");
+        let wrong = |body: &str| told(Record::read(body.as_bytes()));
+        assert_eq!(
+            wrong(r#"{"sessionid":1,"type":"pause"}"#),
+            "type: write \"start_record\" or \"end_record\""
+        );
+        let wrong = |body: &str| told(Offer::read(body.as_bytes()));
+        assert_eq!(wrong(r#"{"sdp":1,"type":"offer"}"#), "sdp: write a text");
+        assert_eq!(wrong(r#"{"sdp":"v=0","type":"answer"}"#), "type: write \"offer\"");
     }
 
     #[test]
     fn texts_have_bounds() {
         let human = |text: String| Human {
-            sessionid: SessionId(1),
+            session: SessionId(1),
             kind: HumanKind::Echo,
             text,
             interrupt: false,

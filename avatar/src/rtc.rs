@@ -67,15 +67,7 @@ impl Session {
         }
         let mut session = Self::new(now, local)?;
         let answer = session.peer.handle_offer(now, &without_names(offer))?;
-        let mut mids = [None, None];
-        while let Some(event) = session.peer.poll_event() {
-            if let Event::MediaAdded(added) = event {
-                let mid = &mut mids[usize::from(added.kind == MediaKind::Video)];
-                if mid.is_none() && matches!(added.direction, Direction::SendOnly | Direction::SendRecv) {
-                    *mid = Some(added.mid);
-                }
-            }
-        }
+        let mids = session.sending(&answer);
         if mids == [None, None] {
             return Err(OfferError::NothingToSend);
         }
@@ -116,6 +108,22 @@ impl Session {
             audio: None,
             video: None,
         })
+    }
+
+    /// The first audio and the first video section of our answer in which we send. str0m tells of them only when it is connected.
+    fn sending(&mut self, answer: &str) -> [Option<Mid>; 2] {
+        let names = answer.lines().filter_map(|line| line.strip_prefix("a=mid:"));
+        let mut mids = [None, None];
+        for mid in names.map(|name| Mid::from(name.trim())) {
+            let Some(media) = self.peer.rtc().media(mid) else {
+                continue;
+            };
+            let first = &mut mids[usize::from(media.kind() == MediaKind::Video)];
+            if first.is_none() && media.direction().is_sending() {
+                *first = Some(mid);
+            }
+        }
+        mids
     }
 
     /// Finds what the peer receives: H.264 first, then VP8.

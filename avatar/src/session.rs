@@ -194,7 +194,8 @@ impl Session {
     }
 
     /// Nothing is spoken and nothing waits.
-    pub fn is_idle(&self) -> bool {
+    #[cfg(test)]
+    fn is_idle(&self) -> bool {
         self.utterances.is_empty()
     }
 
