@@ -1,18 +1,20 @@
-//! One process: starts the chosen roles over one bus, and ends them in the order in which nothing is lost.
+//! One process: starts the chosen roles on one bus, and ends them in an order that loses nothing.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use axum::Router;
 use axum::extract::Request;
+use rotunda_bus::lease::Own;
+use rotunda_bus::{ClusterNode, InProcess, Nats, NatsConfig, NodeLease, SharedBus};
 use rotunda_listen::http::{Bodies, Serving};
 use rotunda_listen::{Binding, Listeners, Policy, Security, Tls, TrustedProxies};
 use rotunda_media::program::ProgramHub;
-use rotunda_proto::bus::{InProcess, SharedBus};
 use rotunda_proto::config::Application;
 use rotunda_proto::file_link::FileLinkKey;
-use sqlx::any::AnyPoolOptions;
+use rotunda_store::Store;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -30,10 +32,11 @@ const AVATAR_CONNECTIONS: usize = 1000;
 /// A running server.
 pub struct Server {
     pub bus: SharedBus,
-    /// The application of the demo mode.
+    /// The application of demo mode.
     pub demo: Option<Application>,
     pub http: SocketAddr,
     config: Config,
+    lease: NodeLease,
     signaling: Option<Running<rotunda_signaling::Service>>,
     sfu: Option<Running<rotunda_sfu::Service>>,
     mcu: Option<Running<rotunda_mcu::Service>>,
@@ -44,14 +47,14 @@ pub struct Server {
     stop_listener: CancellationToken,
 }
 
-/// A service and what ends it.
+/// A service and the means to end it.
 struct Running<S> {
     service: S,
     stop: CancellationToken,
 }
 
 impl Server {
-    /// Checks everything, then starts. `config` was loaded without mistakes.
+    /// Checks everything, then starts. `config` must have been loaded without mistakes.
     pub async fn start(config: Config, roles: &[Role], purpose: Purpose) -> anyhow::Result<Self> {
         preflight::check(&config, roles)?;
         let open_files = check_open_files(&config, roles);
@@ -65,30 +68,22 @@ impl Server {
         let listeners = Listeners::new(policy(&config), tls.clone());
         let limits = &config.server.limits;
 
-        let bus: SharedBus = Arc::new(InProcess::new());
         let hub = ProgramHub::new();
-        sqlx::any::install_default_drivers();
-        let db = AnyPoolOptions::new()
-            .max_connections(8)
-            .connect(&config.database_url())
-            .await
-            .context("open the database")?;
-        let node = config.server.node.clone();
+        let store = Store::open(&config.database_url()).await.context("open the database")?;
+        let bus = open_bus(&config.bus, config.server.node.as_str()).await?;
+        let name = config.server.node.clone();
+        let lease = NodeLease::take(bus.clone(), name.clone(), config.bus.lease_times()).await?;
+        let node = ClusterNode::new(bus.clone(), name, &lease);
         let has = |role| roles.contains(&role);
-        let mut router = http::router(metrics, db.clone());
+        let mut router = http::router(metrics, store.clone(), bus.clone());
 
         let mut sfu = None;
         if has(Role::Sfu) {
             let stop = CancellationToken::new();
-            let service = rotunda_sfu::Service::start(
-                config.sfu.clone(),
-                node.clone(),
-                secrets.cluster(),
-                bus.clone(),
-                stop.clone(),
-            )
-            .await
-            .context("start the sfu")?;
+            let service =
+                rotunda_sfu::Service::start(config.sfu.clone(), node.clone(), secrets.cluster(), stop.clone())
+                    .await
+                    .context("start the sfu")?;
             sfu = Some(Running { service, stop });
         }
         let mut mcu = None;
@@ -98,7 +93,6 @@ impl Server {
                 config.mcu.clone(),
                 node.clone(),
                 secrets.cluster(),
-                bus.clone(),
                 hub.clone(),
                 stop.clone(),
             )
@@ -121,9 +115,8 @@ impl Server {
             let service = rotunda_signaling::Service::start(
                 for_signaling(&config, demo.as_ref()),
                 node.clone(),
-                bus.clone(),
                 applications.clone(),
-                db.clone(),
+                store.clone(),
                 grpc,
                 stop.clone(),
             )
@@ -141,7 +134,7 @@ impl Server {
                 applications.clone(),
                 bus.clone(),
                 hub.clone(),
-                db.clone(),
+                store.clone(),
                 stop.clone(),
             )
             .await
@@ -207,6 +200,7 @@ impl Server {
             demo,
             http,
             config,
+            lease,
             signaling,
             sfu,
             mcu,
@@ -218,15 +212,23 @@ impl Server {
         })
     }
 
-    /// Resolves when a part of the server has ended unexpectedly.
+    /// Resolves when a part of the server has ended unexpectedly, or another process has taken this node's name.
     pub async fn failed(&self) {
-        match &self.sfu {
-            Some(sfu) => sfu.service.failed().await,
-            None => std::future::pending().await,
+        let sfu = async {
+            match &self.sfu {
+                Some(sfu) => sfu.service.failed().await,
+                None => std::future::pending().await,
+            }
+        };
+        let mut own = self.lease.own();
+        let superseded = own.wait_for(|own| matches!(own, Own::Superseded(_)));
+        tokio::select! {
+            () = sfu => {}
+            _ = superseded => {}
         }
     }
 
-    /// Ends mixes first, then what reads them, then the rooms; within `server.shutdown_seconds`.
+    /// Ends mixes first, then their consumers, then the rooms; within `server.shutdown_seconds`.
     pub async fn finish(self) {
         let limit = Duration::from_secs(self.config.server.shutdown_seconds);
         let in_order = async {
@@ -238,6 +240,7 @@ impl Server {
             end(self.recorder, rotunda_recorder::Service::finish).await;
             end(self.signaling, rotunda_signaling::Service::finish).await;
             end(self.sfu, rotunda_sfu::Service::finish).await;
+            self.lease.end().await;
             self.stop_listener.cancel();
             let _ended = self.listener.await;
         };
@@ -245,7 +248,7 @@ impl Server {
             Ok(()) => info!("stopped"),
             Err(_) => warn!(
                 seconds = limit.as_secs(),
-                "not everything ended in time; stopping anyway"
+                "the services did not end in time; stopping anyway"
             ),
         }
     }
@@ -281,6 +284,16 @@ async fn start_avatar(
     Ok(Running { service, stop })
 }
 
+/// Inside this process, or at NATS where that is configured.
+async fn open_bus(config: &NatsConfig, node: &str) -> anyhow::Result<SharedBus> {
+    if !config.is_remote() {
+        return Ok(Arc::new(InProcess::new()));
+    }
+    let nats = Nats::connect(config, node).await.context("connect to NATS")?;
+    info!(servers = %config.urls.join(", "), "connected to NATS");
+    Ok(Arc::new(nats))
+}
+
 /// What all listeners of the process obey.
 fn policy(config: &Config) -> Policy {
     let limits = &config.server.limits;
@@ -294,13 +307,13 @@ fn policy(config: &Config) -> Policy {
     }
 }
 
-/// Requests that are served where pages and players have all their connections.
+/// Requests that are served even when pages and players use all their connections.
 fn is_of_rooms(request: &Request) -> bool {
     let path = request.uri().path();
     path == "/ws" || path.starts_with("/whip/") || path.starts_with("/whep/") || path == "/healthz" || path == "/readyz"
 }
 
-/// Signaling's section and what it needs to know of the process.
+/// The signaling section, with the facts that signaling needs about the process.
 fn for_signaling(config: &Config, demo: Option<&Application>) -> rotunda_signaling::Config {
     let server = &config.server;
     rotunda_signaling::Config {
@@ -325,8 +338,8 @@ fn warn_of_demo_mode(demo: Option<&Application>) {
     }
 }
 
-/// Raises the limit of open files and answers it. Says so when members will be refused for want of file descriptors; the rest
-/// of the server runs all the same.
+/// Raises the limit of open files and returns it. Logs a warning when members will be refused for lack of file
+/// descriptors; the rest of the server still runs.
 fn check_open_files(config: &Config, roles: &[Role]) -> Option<u64> {
     let limits = &config.server.limits;
     let others = limits.reserved_files + limits.grpc_connections as u64 + limits.rtmp_connections as u64;
@@ -338,14 +351,14 @@ fn check_open_files(config: &Config, roles: &[Role]) -> Option<u64> {
     match limit {
         Some(limit) if limit < needed => warn!(
             limit,
-            needed, "too few open files are allowed for signaling.max_members; raise `ulimit -Hn` (LimitNOFILE=)"
+            needed, "the limit of open files is too low for signaling.max_members; raise `ulimit -Hn` (LimitNOFILE=)"
         ),
         limit => info!(?limit, "open files"),
     }
     limit
 }
 
-/// Tells a service to end and waits until it has.
+/// Tells a service to end and waits for its end.
 async fn end<S, F: Future<Output = ()>>(running: Option<Running<S>>, finish: impl FnOnce(S) -> F) {
     if let Some(Running { service, stop }) = running {
         stop.cancel();

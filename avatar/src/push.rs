@@ -12,7 +12,7 @@ use rotunda_live::Outbound;
 use rotunda_media::program::ProgramHub;
 use rotunda_proto::clock::Clock;
 use rotunda_proto::config::Secret;
-use rotunda_proto::ids::StreamId;
+use rotunda_proto::ids::{SdkAppId, StreamKey};
 use rotunda_proto::outbound::{AllowedNetworks, Network};
 use rotunda_proto::push_address::PushAddress;
 use thiserror::Error;
@@ -49,8 +49,11 @@ pub enum PushError {
 /// Pushes by RTMP until `stop`.
 pub async fn rtmp(address: PushAddress, avatar: Handle, stop: CancellationToken) -> Result<(), PushError> {
     let hub = ProgramHub::new();
-    #[expect(clippy::expect_used, reason = "a literal that obeys the rule of ids")]
-    let stream: StreamId = "avatar".parse().expect("a valid stream id");
+    // The hub has this one program, so its name is read by nobody else.
+    let (Ok(app), Ok(id)) = (SdkAppId::try_from(1), "avatar".parse()) else {
+        return Ok(());
+    };
+    let stream = StreamKey { app, id };
     let writer = hub.open(&stream)?;
     let Some(reader) = hub.subscribe(&stream) else {
         return Ok(());

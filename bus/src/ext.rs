@@ -15,7 +15,7 @@ pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Written<R> {
     pub result: R,
-    /// Of the document as it stands now, or of its deletion; None: there was none and is none.
+    /// Of the document as it stands now; None: there is none.
     pub revision: Option<Revision>,
 }
 
@@ -129,7 +129,7 @@ pub trait BusExt: Bus {
             };
             let written = match (&after, revision) {
                 (Some(document), _) => self.store(key, document, revision).await.map(Some),
-                (None, Some(revision)) => self.delete(key, revision).await.map(Some),
+                (None, Some(revision)) => self.delete(key, revision).await.map(|_| None),
                 (None, None) => Ok(None),
             };
             match written {

@@ -5,6 +5,7 @@
 //! from a seed for tests. `tests/conformance.rs` holds all three to the contract. [`lease`] is the same code on each of them.
 
 mod bus;
+mod cluster_node;
 mod error;
 mod ext;
 mod faulty;
@@ -20,6 +21,7 @@ pub mod testing;
 mod watch;
 
 pub use bus::{Bus, Entry, Presence, Revision, SharedBus};
+pub use cluster_node::ClusterNode;
 pub use error::BusError;
 pub use ext::{BusExt, REQUEST_TIMEOUT, Written};
 pub use faulty::{Faults, Faulty};

@@ -1,4 +1,4 @@
-//! CDN bypass: programs out by HTTP-FLV, HLS and RTMP, and pushed to other RTMP servers.
+//! Live streams: serves programs by HTTP-FLV, HLS and RTMP, and pushes them to other RTMP servers.
 
 mod config;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -6,13 +6,13 @@ pub mod fuzzing;
 mod hls;
 mod http_flv;
 mod on_air;
-mod play_keys;
 mod play_secret;
 mod pushes;
 mod rtmp_guard;
 mod rtmp_play;
 mod rtmp_push;
 mod service;
+mod streams;
 mod timeline;
 mod tls;
 

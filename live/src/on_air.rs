@@ -1,9 +1,9 @@
-//! The programs that run: each has a segmenter, and the pushes that it wants.
+//! The running programs: each has a segmenter, and its wanted pushes.
 
 use std::collections::HashMap;
 
 use rotunda_media::program::ProgramHub;
-use rotunda_proto::ids::StreamId;
+use rotunda_proto::ids::StreamKey;
 use rotunda_proto::program::ProgramDescriptor;
 use rotunda_proto::push_address::PushAddress;
 use tokio::task::JoinSet;
@@ -18,15 +18,15 @@ pub struct OnAir {
     hub: ProgramHub,
     outbound: Outbound,
     shutdown: CancellationToken,
-    programs: HashMap<StreamId, Running>,
+    programs: HashMap<StreamKey, Running>,
     tasks: JoinSet<()>,
 }
 
 struct Running {
-    /// Tells programs of one stream apart.
+    /// Distinguishes programs of one stream.
     began_unix_ms: u64,
     span: Span,
-    /// The token that ends each.
+    /// The token that ends each push.
     pushes: HashMap<PushAddress, CancellationToken>,
 }
 
@@ -49,9 +49,9 @@ impl OnAir {
         }
     }
 
-    /// A program has begun or wants something else: its pushes become those that it wants.
+    /// A program has begun or has changed its wanted pushes: starts and ends pushes to match.
     pub fn handle_program(&mut self, program: &ProgramDescriptor) -> Seen {
-        let id = &program.stream_id;
+        let id = &program.stream();
         let known = self.programs.get(id).map(|running| running.began_unix_ms);
         let seen = match known == Some(program.started_unix_ms) {
             true => Seen::Known,
@@ -72,16 +72,16 @@ impl OnAir {
     }
 
     /// The program is over; its pushes say goodbye by themselves.
-    pub fn handle_end(&mut self, id: &StreamId) {
+    pub fn handle_end(&mut self, id: &StreamKey) {
         self.programs.remove(id);
     }
 
-    /// Runs a task beside the pushes.
+    /// Runs a task in addition to the pushes.
     pub fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {
         self.tasks.spawn(task);
     }
 
-    /// Resolves with a task that has ended; never when none runs.
+    /// Resolves when a task has ended; never when none runs.
     pub async fn ended(&mut self) {
         if self.tasks.join_next().await.is_none() {
             std::future::pending().await
@@ -93,14 +93,14 @@ impl OnAir {
         while self.tasks.join_next().await.is_some() {}
     }
 
-    fn reconcile(&mut self, id: &StreamId, wanted: &[PushAddress]) {
+    fn reconcile(&mut self, id: &StreamKey, wanted: &[PushAddress]) {
         let Some(running) = self.programs.get_mut(id) else {
             return;
         };
         for action in diff(wanted, &running.pushes) {
             match action {
                 Action::Stop(address) => {
-                    info!(parent: &running.span, %address, "the push is not wanted any more");
+                    info!(parent: &running.span, %address, "the push is no longer wanted");
                     if let Some(stop) = running.pushes.remove(&address) {
                         stop.cancel();
                     }
@@ -126,7 +126,7 @@ fn wanted(program: &ProgramDescriptor) -> Vec<PushAddress> {
         Ok(address) => Some(address),
         Err(why) => {
             // The address itself has a key in it.
-            error!(stream = %program.stream_id, error = &why as &dyn std::error::Error, "an address to push to");
+            error!(stream = %program.stream(), error = &why as &dyn std::error::Error, "an address to push to");
             None
         }
     };

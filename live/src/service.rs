@@ -1,4 +1,4 @@
-//! The shell: follows the running programs, serves players, pushes.
+//! The shell: follows the running programs, serves players, starts pushes.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,18 +9,17 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use metrics::counter;
+use rotunda_bus::{BusError, Change, SharedBus, Watch, WatchEvent};
 use rotunda_listen::Listener;
 use rotunda_media::program::{ProgramHub, ProgramReader};
-use rotunda_proto::bus::{BusError, Change, SharedBus};
 use rotunda_proto::clock::Clock;
 use rotunda_proto::config::Application;
-use rotunda_proto::ids::StreamId;
+use rotunda_proto::ids::StreamKey;
 use rotunda_proto::outbound::AllowedNetworks;
-use rotunda_proto::program::{PROGRAMS_PREFIX, ProgramDescriptor};
+use rotunda_proto::program::{PROGRAMS_PREFIX, ProgramDescriptor, stream_of_key};
 use serde_json::json;
 use thiserror::Error;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -31,19 +30,16 @@ use crate::config::Config;
 use crate::hls::{self, Window};
 use crate::http_flv;
 use crate::on_air::{OnAir, Seen};
-use crate::play_keys::{PlayKey, PlayKeys};
 use crate::play_secret::with_query;
-use crate::rtmp_play::{self, NotPlayed, Programs};
+use crate::rtmp_play::{self, NOT_UNIQUE, NotPlayed, Programs};
 use crate::rtmp_push::Outbound;
+use crate::streams::{Found, PlayKey, StreamName, Streams};
 use crate::tls::{self, TlsError};
 
-/// An ended stream's last segments stay this long.
+/// The last segments of an ended stream stay for this time.
 const KEEP_ENDED: Duration = Duration::from_secs(60);
-/// A playlist that has no segment yet is waited for this long.
+/// How long a request for a playlist waits for the first segment.
 const FIRST_SEGMENT_WITHIN: Duration = Duration::from_secs(8);
-
-/// Pause after the programs could not be watched.
-const WATCH_AGAIN: Duration = Duration::from_secs(1);
 
 /// Why live did not start.
 #[derive(Debug, Error)]
@@ -65,8 +61,8 @@ pub struct Service {
 struct Origin {
     config: Config,
     hub: ProgramHub,
-    windows: Arc<Mutex<HashMap<StreamId, watch::Receiver<Window>>>>,
-    play_keys: Arc<PlayKeys>,
+    windows: Arc<Mutex<HashMap<StreamKey, watch::Receiver<Window>>>>,
+    streams: Arc<Streams>,
     shutdown: CancellationToken,
 }
 
@@ -89,25 +85,25 @@ impl Service {
             config,
             hub,
             windows: Arc::default(),
-            play_keys: Arc::new(PlayKeys::new(applications)),
+            streams: Arc::new(Streams::new(applications)),
             shutdown,
         };
         let on_air = OnAir::new(origin.hub.clone(), outbound, origin.shutdown.clone());
-        let programs = tokio::spawn(origin.clone().follow(bus, changes, on_air));
+        let programs = tokio::spawn(origin.clone().follow(changes, on_air));
         let rtmp = tokio::spawn(origin.clone().accept(rtmp));
         Ok(Self { origin, programs, rtmp })
     }
 
-    /// `/live/<streamId>.flv`, `/live/<streamId>.m3u8` and the segments below `/live/<streamId>/`.
+    /// `/live/<streamId>.flv`, `/live/<streamId>.m3u8` and the segments below `/live/<streamId>/`; the same with an `<sdkAppId>/`
+    /// before the stream's id, where several applications use one.
     pub fn router(&self) -> Router {
         Router::new()
-            .route("/live/{file}", get(stream))
-            .route("/live/{stream_id}/{file}", get(part))
+            .route("/live/{*path}", get(serve))
             .layer(CorsLayer::permissive())
             .with_state(self.origin.clone())
     }
 
-    /// Resolves when, after shutdown, pushes have ended in order.
+    /// Resolves when all pushes have ended in order after shutdown.
     pub async fn finish(self) {
         let _ended = self.programs.await;
         let _ended = self.rtmp.await;
@@ -116,43 +112,24 @@ impl Service {
 
 impl Origin {
     /// Keeps a segmenter and the wanted pushes of each program; they end with it.
-    async fn follow(self, bus: SharedBus, mut changes: mpsc::Receiver<Change>, mut on_air: OnAir) {
+    async fn follow(self, mut changes: Watch, mut on_air: OnAir) {
         loop {
             tokio::select! {
                 () = self.shutdown.cancelled() => break,
                 () = on_air.ended() => {}
-                change = changes.recv() => match change {
-                    Some(change) => self.handle_change(&change, &mut on_air),
-                    // It fell too far behind. What is missed of ends shows in the programs themselves.
-                    None => match self.watch_again(&bus).await {
-                        Some(again) => changes = again,
-                        None => break,
-                    },
+                event = changes.next() => if let WatchEvent::Change(change) = event {
+                    self.handle_change(&change, &mut on_air);
                 },
             }
         }
         on_air.finish().await;
     }
 
-    /// None at shutdown.
-    async fn watch_again(&self, bus: &SharedBus) -> Option<mpsc::Receiver<Change>> {
-        counter!("rotunda_live_watches_lost_total").increment(1);
-        loop {
-            match bus.watch(PROGRAMS_PREFIX).await {
-                Ok(changes) => return Some(changes),
-                Err(error) => warn!(error = &error as &dyn std::error::Error, "watch the programs again"),
-            }
-            tokio::select! {
-                () = self.shutdown.cancelled() => return None,
-                () = Clock.sleep_until(Clock.now() + WATCH_AGAIN) => {}
-            }
-        }
-    }
-
     fn handle_change(&self, change: &Change, on_air: &mut OnAir) {
-        let ended = change.entry.is_none().then(|| change.key.strip_prefix(PROGRAMS_PREFIX));
-        if let Some(id) = ended.flatten().and_then(|id| id.parse().ok()) {
-            on_air.handle_end(&id);
+        if change.entry.is_none()
+            && let Some(stream) = stream_of_key(&change.key)
+        {
+            on_air.handle_end(&stream);
         }
         let Some(program) = change.parse::<ProgramDescriptor>() else {
             return;
@@ -163,12 +140,12 @@ impl Origin {
     }
 
     fn begin(&self, program: &ProgramDescriptor, on_air: &mut OnAir) {
-        let id = &program.stream_id;
+        let id = &program.stream();
         let Some(reader) = self.hub.subscribe(id) else {
             warn!(stream = %id, "the program is not in this process");
             return;
         };
-        self.play_keys.begin(program);
+        self.streams.begin(id);
         let span = info_span!("live", room = %program.room, stream = %id);
         let earlier = self.window(id).map(|window| window.borrow().resumed());
         let window = earlier.unwrap_or_else(|| {
@@ -189,13 +166,13 @@ impl Origin {
                 () = origin.shutdown.cancelled() => {}
             }
             let mut windows = origin.windows();
-            // A newer program of the same id may have taken the place.
+            // A newer program of the same id may have replaced it.
             if windows
                 .get(&stream_id)
                 .is_some_and(|known| known.same_channel(&receiver))
             {
                 windows.remove(&stream_id);
-                origin.play_keys.end(&stream_id);
+                origin.streams.end(&stream_id);
             }
         };
         on_air.spawn(segmenter.instrument(span));
@@ -214,25 +191,25 @@ impl Origin {
                 let from = incoming.peer();
                 let shutdown = origin.shutdown.clone();
                 if let Err(error) = rtmp_play::serve(incoming, &origin, stall, shutdown).await {
-                    debug!(%from, error = &error as &dyn std::error::Error, "an RTMP player was let go");
+                    debug!(%from, error = &error as &dyn std::error::Error, "an RTMP player was disconnected");
                 }
             });
         }
     }
 
-    fn windows(&self) -> MutexGuard<'_, HashMap<StreamId, watch::Receiver<Window>>> {
+    fn windows(&self) -> MutexGuard<'_, HashMap<StreamKey, watch::Receiver<Window>>> {
         self.windows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn window(&self, id: &StreamId) -> Option<watch::Receiver<Window>> {
+    fn window(&self, id: &StreamKey) -> Option<watch::Receiver<Window>> {
         self.windows().get(id).cloned()
     }
 }
 
 impl Programs for Origin {
-    fn play(&self, id: &StreamId, query: &str) -> Result<ProgramReader, NotPlayed> {
-        self.play_keys.check(id, query, Clock.unix())?;
-        self.hub.subscribe(id).ok_or(NotPlayed::NoSuchStream)
+    fn play(&self, name: &StreamName, query: &str) -> Result<ProgramReader, NotPlayed> {
+        let Found { stream, .. } = self.streams.find(name, query, Clock.unix())?;
+        self.hub.subscribe(&stream).ok_or(NotPlayed::NoSuchStream)
     }
 }
 
@@ -243,44 +220,53 @@ pub enum Asked {
     Playlist,
 }
 
-/// The resource that a path below `/live/<streamId>/` names.
+/// The resource that a path in the folder of a stream names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AskedPart {
     Init(u64),
     Segment(u64),
 }
 
-/// `<streamId>.flv` or `<streamId>.m3u8`.
-pub fn asked(file: &str) -> Option<(StreamId, Asked)> {
-    let (id, kind) = file.rsplit_once('.')?;
+/// `<streamId>.flv` or `<streamId>.m3u8`, also below `<sdkAppId>/`.
+pub fn asked(path: &str) -> Option<(StreamName, Asked)> {
+    let (name, kind) = path.rsplit_once('.')?;
     let asked = match kind {
         "flv" => Asked::Flv,
         "m3u8" => Asked::Playlist,
         _ => return None,
     };
-    Some((id.parse().ok()?, asked))
+    Some((StreamName::parse(name)?, asked))
 }
 
-/// `init-<number>.mp4` or `<number>.m4s`.
-pub fn asked_part(id: &str, file: &str) -> Option<(StreamId, AskedPart)> {
+/// `init-<number>.mp4` or `<number>.m4s` in the folder `<streamId>/`, also below `<sdkAppId>/`.
+pub fn asked_part(path: &str) -> Option<(StreamName, AskedPart)> {
+    let (name, file) = path.rsplit_once('/')?;
     let init = file.strip_prefix("init-").and_then(|name| name.strip_suffix(".mp4"));
     let asked = match (init, file.strip_suffix(".m4s")) {
         (Some(number), _) => AskedPart::Init(number.parse().ok()?),
         (None, Some(number)) => AskedPart::Segment(number.parse().ok()?),
         (None, None) => return None,
     };
-    Some((id.parse().ok()?, asked))
+    Some((StreamName::parse(name)?, asked))
 }
 
-async fn stream(State(origin): State<Origin>, Path(file): Path<String>, RawQuery(query): RawQuery) -> Response {
+async fn serve(State(origin): State<Origin>, Path(path): Path<String>, RawQuery(query): RawQuery) -> Response {
     let query = query.unwrap_or_default();
-    match asked(&file) {
-        Some((id, Asked::Flv)) => match origin.play(&id, &query) {
-            Ok(reader) => http_flv::serve(reader, origin.shutdown.clone()),
-            Err(why) => not_played(why),
-        },
-        Some((id, Asked::Playlist)) => match origin.play_keys.check(&id, &query, Clock.unix()) {
-            Ok(needed) => playlist(&origin, &id, needed, &query).await,
+    if let Some((name, asked)) = asked(&path) {
+        return match asked {
+            Asked::Flv => match origin.play(&name, &query) {
+                Ok(reader) => http_flv::serve(reader, origin.shutdown.clone()),
+                Err(why) => not_played(why),
+            },
+            Asked::Playlist => match origin.streams.find(&name, &query, Clock.unix()) {
+                Ok(found) => playlist(&origin, &found, &query).await,
+                Err(why) => not_played(why),
+            },
+        };
+    }
+    match asked_part(&path) {
+        Some((name, asked)) => match origin.streams.find(&name, &query, Clock.unix()) {
+            Ok(found) => part(&origin, &found.stream, asked),
             Err(why) => not_played(why),
         },
         None => http_flv::no_such_stream(),
@@ -290,6 +276,10 @@ async fn stream(State(origin): State<Origin>, Path(file): Path<String>, RawQuery
 fn not_played(why: NotPlayed) -> Response {
     match why {
         NotPlayed::NoSuchStream => http_flv::no_such_stream(),
+        NotPlayed::NotUnique => {
+            let body = json!({ "error": { "code": "stream_name_not_unique", "message": NOT_UNIQUE } });
+            (StatusCode::CONFLICT, axum::Json(body)).into_response()
+        }
         NotPlayed::Refused(refusal) => {
             let body = json!({ "error": { "code": "play_not_permitted", "message": refusal.to_string() } });
             (StatusCode::FORBIDDEN, axum::Json(body)).into_response()
@@ -298,16 +288,16 @@ fn not_played(why: NotPlayed) -> Response {
 }
 
 /// Right after the start it waits for the first segment: players give up on a playlist that is missing.
-async fn playlist(origin: &Origin, id: &StreamId, needed: PlayKey, query: &str) -> Response {
-    let Some(mut window) = origin.window(id) else {
+async fn playlist(origin: &Origin, found: &Found, query: &str) -> Response {
+    let Some(mut window) = origin.window(&found.stream) else {
         return http_flv::no_such_stream();
     };
     let first = window.wait_for(|window| !window.is_empty());
     let mut text = match timeout(FIRST_SEGMENT_WITHIN, first).await {
-        Ok(Ok(window)) => window.playlist(id.as_str()),
+        Ok(Ok(window)) => window.playlist(found.stream.id.as_str()),
         Ok(Err(_)) | Err(_) => return http_flv::no_such_stream(),
     };
-    if needed == PlayKey::Needed {
+    if found.key == PlayKey::Needed {
         text = with_query(&text, query);
     }
     let headers = [
@@ -317,26 +307,15 @@ async fn playlist(origin: &Origin, id: &StreamId, needed: PlayKey, query: &str) 
     (headers, text).into_response()
 }
 
-async fn part(
-    State(origin): State<Origin>,
-    Path((id, file)): Path<(String, String)>,
-    RawQuery(query): RawQuery,
-) -> Response {
-    let permitted = id
-        .parse()
-        .map(|id| origin.play_keys.check(&id, &query.unwrap_or_default(), Clock.unix()));
-    if let Ok(Err(why)) = permitted {
-        return not_played(why);
-    }
-    let window = id.parse().ok().and_then(|id| origin.window(&id));
-    let Some(window) = window else {
+fn part(origin: &Origin, stream: &StreamKey, asked: AskedPart) -> Response {
+    let Some(window) = origin.window(stream) else {
         return http_flv::no_such_stream();
     };
     let window = window.borrow().clone();
-    let bytes = asked_part(&id, &file).and_then(|(_, asked)| match asked {
+    let bytes = match asked {
         AskedPart::Init(number) => window.init(number),
         AskedPart::Segment(number) => window.segment(number),
-    });
+    };
     match bytes {
         Some(bytes) => {
             let headers = [
@@ -345,7 +324,7 @@ async fn part(
             ];
             (headers, bytes).into_response()
         }
-        None => (StatusCode::NOT_FOUND, "the segment is not in the window any more").into_response(),
+        None => (StatusCode::NOT_FOUND, "the segment is no longer in the window").into_response(),
     }
 }
 

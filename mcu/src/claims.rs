@@ -1,23 +1,23 @@
-//! Admission of mixes on a node: each holds its stream id and one of the node's places until everything of it is closed.
+//! Admission of mixes on a node: each holds its stream and one of the node's places until everything of it is closed.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rotunda_proto::ids::{RoomKey, StreamId};
+use rotunda_proto::ids::{RoomKey, StreamKey};
 use rotunda_proto::mix::ControlError;
 
 /// See the [module](self).
 #[derive(Debug, Clone)]
 pub struct Claims {
     most: usize,
-    held: Arc<Mutex<HashMap<StreamId, RoomKey>>>,
+    held: Arc<Mutex<HashMap<StreamKey, RoomKey>>>,
 }
 
 /// One mix's place, until it is dropped.
 #[derive(Debug)]
 pub struct Claim {
     claims: Claims,
-    stream_id: StreamId,
+    stream: StreamKey,
 }
 
 impl Claims {
@@ -28,11 +28,11 @@ impl Claims {
         }
     }
 
-    /// Whether a stream id is free, or this room's.
+    /// Whether a stream is free, or this room's.
     ///
     /// Errors: [`ControlError::StreamIdInUse`].
-    pub fn check(&self, stream_id: &StreamId, room: &RoomKey) -> Result<(), ControlError> {
-        match self.lock().get(stream_id) {
+    pub fn check(&self, stream: &StreamKey, room: &RoomKey) -> Result<(), ControlError> {
+        match self.lock().get(stream) {
             Some(holder) if holder != room => Err(ControlError::StreamIdInUse),
             _ => Ok(()),
         }
@@ -41,23 +41,23 @@ impl Claims {
     /// A place for a mix.
     ///
     /// Errors: [`ControlError::StreamIdInUse`], [`ControlError::NoCapacity`].
-    pub fn claim(&self, stream_id: &StreamId, room: &RoomKey) -> Result<Claim, ControlError> {
+    pub fn claim(&self, stream: &StreamKey, room: &RoomKey) -> Result<Claim, ControlError> {
         let mut held = self.lock();
-        if held.contains_key(stream_id) {
+        if held.contains_key(stream) {
             return Err(ControlError::StreamIdInUse);
         }
         if held.len() >= self.most {
             return Err(ControlError::NoCapacity);
         }
-        held.insert(stream_id.clone(), room.clone());
+        held.insert(stream.clone(), room.clone());
         metrics::gauge!("rotunda_mcu_tasks").set(held.len() as f64);
         Ok(Claim {
             claims: self.clone(),
-            stream_id: stream_id.clone(),
+            stream: stream.clone(),
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<StreamId, RoomKey>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<StreamKey, RoomKey>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -65,7 +65,7 @@ impl Claims {
 impl Drop for Claim {
     fn drop(&mut self) {
         let mut held = self.claims.lock();
-        held.remove(&self.stream_id);
+        held.remove(&self.stream);
         metrics::gauge!("rotunda_mcu_tasks").set(held.len() as f64);
     }
 }

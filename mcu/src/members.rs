@@ -56,20 +56,31 @@ impl Members {
 
 #[cfg(test)]
 mod tests {
-    use rotunda_proto::room::{KeptCell, Publisher, RosterMember, TrackState};
+    use rotunda_proto::ids::MembershipId;
+    use rotunda_proto::incarnation::Incarnation;
+    use rotunda_proto::room::{Holder, KeptCell, Publisher, RosterMember, TrackState};
 
     use super::*;
+
+    fn holder() -> Holder {
+        Holder {
+            membership: MembershipId(1),
+            node: Incarnation::new("node-1".parse().unwrap(), 1),
+        }
+    }
 
     #[test]
     fn publishers_come_in_the_order_of_entering_and_strangers_last() {
         let publisher = |name: &str| Publisher {
             user: name.parse().unwrap(),
+            holder: holder(),
             audio: Some(TrackState::On),
             camera: None,
             screen: None,
         };
         let entered = |name: &str| RosterMember {
             user: name.parse().unwrap(),
+            holder: holder(),
             entered_unix_ms: 0,
         };
         let mut members = Members::default();
@@ -92,10 +103,11 @@ mod tests {
     fn a_publisher_who_was_cut_off_keeps_the_cell_muted() {
         let publisher = |name: &str| Publisher {
             camera: Some(TrackState::On),
-            ..Publisher::of(name.parse().unwrap())
+            ..Publisher::of(name.parse().unwrap(), holder())
         };
         let entered = |(name, entered_unix_ms): (&str, u64)| RosterMember {
             user: name.parse().unwrap(),
+            holder: holder(),
             entered_unix_ms,
         };
         let mut members = Members::default();
@@ -103,6 +115,7 @@ mod tests {
             publishers: ["c", "a", "x"].map(publisher).into(),
             kept: vec![KeptCell {
                 user: "b".parse().unwrap(),
+                holder: holder(),
                 sources: [rotunda_proto::ids::TrackSource::Camera].into(),
                 entered_unix_ms: 2,
                 index: 3,

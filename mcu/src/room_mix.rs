@@ -1,8 +1,9 @@
 //! Runs the commands for one room's mix one after the other.
 
-use rotunda_proto::bus::{BusExt, Request};
+use rotunda_bus::{BusExt, Request};
 use rotunda_proto::ids::RoomKey;
 use rotunda_proto::mix::{Command, ControlError, MixSpec, Reply, StopReason};
+use rotunda_proto::program::{ProgramDescriptor, program_key};
 use rotunda_proto::room::{RoomInfo, Roster, info_key, roster_key};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -96,7 +97,8 @@ impl RoomMix {
     /// Gives the room's mix a new layout. Starts a new mix where there is none, or where a fixed part of it has changed.
     async fn start(&mut self, spec: MixSpec) -> Result<(), ControlError> {
         self.check_room(&spec.room).await?;
-        self.claims.check(&spec.stream_id, &spec.room)?;
+        self.claims.check(&spec.stream(), &spec.room)?;
+        self.check_stream(&spec).await?;
         if let Some(task) = &mut self.task
             && goes_on(&task.spec, &spec)
         {
@@ -106,13 +108,26 @@ impl RoomMix {
             let reason = reason_to_end(&task.spec, &spec);
             task.stop(reason).await;
         }
-        let claim = self.claims.claim(&spec.stream_id, &spec.room)?;
+        let claim = self.claims.claim(&spec.stream(), &spec.room)?;
         self.task = Some(TaskHandle::start(self.surroundings.clone(), spec, claim).await?);
         Ok(())
     }
 
+    /// Whether the stream is another room's, on whichever node.
+    async fn check_stream(&self, spec: &MixSpec) -> Result<(), ControlError> {
+        let bus = self.surroundings.node.bus();
+        match bus.load::<ProgramDescriptor>(&program_key(&spec.stream())).await {
+            Ok(Some((program, _))) if program.room != spec.room => Err(ControlError::StreamIdInUse),
+            Ok(_) => Ok(()),
+            Err(error) => {
+                tracing::warn!(%error, "read whether a stream is in use");
+                Ok(())
+            }
+        }
+    }
+
     async fn check_room(&self, room: &RoomKey) -> Result<(), ControlError> {
-        let bus = &self.surroundings.bus;
+        let bus = self.surroundings.node.bus();
         let info = bus.load::<RoomInfo>(&info_key(room)).await;
         let roster = bus.load::<Roster>(&roster_key(room)).await;
         match (info, roster) {

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use rotunda_bus::{BusError, BusExt, ClusterNode, Requests};
 use rotunda_media::program::ProgramHub;
-use rotunda_proto::bus::{BusError, BusExt, Request, SharedBus};
-use rotunda_proto::ids::{NodeId, RoomKey};
+use rotunda_proto::ids::RoomKey;
 use rotunda_proto::mix::{Command, control_subject, node_key};
 use rotunda_proto::ticket::ClusterSecret;
 use thiserror::Error;
@@ -53,22 +53,16 @@ impl Service {
     /// Errors: [`StartError`].
     pub async fn start(
         config: Config,
-        node: NodeId,
+        node: ClusterNode,
         secret: ClusterSecret,
-        bus: SharedBus,
         hub: ProgramHub,
         shutdown: CancellationToken,
     ) -> Result<Self, StartError> {
-        let requests = bus.serve(&control_subject(&node)).await?;
-        let key = node_key(&node);
-        let announced = bus
-            .update(&key, |_: Option<NodeId>| Ok::<_, ()>((Some(node.clone()), ())))
-            .await;
-        announced?.unwrap_or(());
+        let requests = node.bus().serve(&control_subject(node.name())).await?;
+        announce(&node).await?;
         let play_out_delay = Duration::from_millis(u64::from(config.play_out_delay_ms));
         let surroundings = Surroundings {
             node,
-            bus,
             secret,
             hub,
             play_out_delay,
@@ -92,13 +86,20 @@ impl Service {
 }
 
 impl Node {
-    async fn serve(mut self, mut requests: mpsc::Receiver<Request>, shutdown: CancellationToken) {
+    async fn serve(mut self, mut requests: Requests, shutdown: CancellationToken) {
+        let mut own = self.surroundings.node.own();
         loop {
             let request = tokio::select! {
                 () = shutdown.cancelled() => break,
-                request = requests.recv() => request,
+                request = requests.next() => request,
+                // What was announced before has vanished with the incarnation of before.
+                Ok(()) = own.changed() => {
+                    if let Err(error) = announce(&self.surroundings.node).await {
+                        tracing::warn!(%error, "the node was not announced");
+                    }
+                    continue;
+                }
             };
-            let Some(request) = request else { break };
             match request.parse::<Command>() {
                 Ok(command) => self.hand_over(Job { command, request }, &shutdown),
                 Err(error) => tracing::warn!(%error, "a command was not understood"),
@@ -110,8 +111,8 @@ impl Node {
         }
         let rooms = self.rooms.drain().map(|(_, room)| room.task);
         futures::future::join_all(rooms).await;
-        let Surroundings { node, bus, .. } = self.surroundings;
-        if let Err(error) = bus.delete(&node_key(&node), None).await {
+        let node = self.surroundings.node;
+        if let Err(error) = node.bus().remove(&node_key(node.name())).await {
             tracing::warn!(%error, "the node could not take back its announcement");
         }
     }
@@ -134,6 +135,13 @@ impl Node {
             Err(error) => tracing::warn!(room = %key, %error, "a command for a mix was dropped"),
         }
     }
+}
+
+/// Says that this node takes mixes.
+async fn announce(node: &ClusterNode) -> Result<(), BusError> {
+    let name = node.name();
+    node.bus().announce(&node_key(name), name, &node.incarnation()).await?;
+    Ok(())
 }
 
 #[cfg(test)]

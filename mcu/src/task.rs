@@ -12,13 +12,12 @@ mod controller;
 
 use std::time::Duration;
 
+use rotunda_bus::{BusError, ClusterNode};
 use rotunda_media::codec::CodecError;
 use rotunda_media::draw::Font;
 use rotunda_media::program::{ProgramExists, ProgramHub};
-use rotunda_proto::bus::{BusError, SharedBus};
 use rotunda_proto::clock::Clock;
-use rotunda_proto::ids::NodeId;
-use rotunda_proto::mix::{ControlError, Event, MixSpec, StopReason};
+use rotunda_proto::mix::{ControlError, MixSpec, StopReason};
 use rotunda_proto::room::key_prefix;
 use rotunda_proto::ticket::ClusterSecret;
 use thiserror::Error;
@@ -42,8 +41,7 @@ const QUEUE: usize = 256;
 /// Resources that all mixes of a node share.
 #[derive(Clone)]
 pub struct Surroundings {
-    pub node: NodeId,
-    pub bus: SharedBus,
+    pub node: ClusterNode,
     pub secret: ClusterSecret,
     pub hub: ProgramHub,
     pub play_out_delay: Duration,
@@ -89,8 +87,8 @@ impl TaskHandle {
     pub async fn start(surroundings: Surroundings, spec: MixSpec, claim: Claim) -> Result<Self, TaskError> {
         let delay = surroundings.play_out_delay.as_micros() as Micros;
         let core = MixCore::new(&spec, delay, Font::system())?;
-        let writer = surroundings.hub.open(&spec.stream_id)?;
-        let changes = surroundings.bus.watch(&key_prefix(&spec.room)).await?;
+        let writer = surroundings.hub.open(&spec.stream())?;
+        let changes = surroundings.node.bus().watch(&key_prefix(&spec.room)).await?;
         let origin = Clock.now();
         let (samples, received) = std::sync::mpsc::sync_channel(SAMPLES);
         let (orders, ordered) = mpsc::channel(QUEUE);
@@ -117,7 +115,7 @@ impl TaskHandle {
         let receiving = CancellationToken::new();
         let session = Session {
             room: spec.room.clone(),
-            bus: surroundings.bus.clone(),
+            bus: surroundings.node.bus().clone(),
             secret: surroundings.secret.clone(),
             origin,
             wants: wanted,
@@ -125,17 +123,13 @@ impl TaskHandle {
             samples,
             not_mixable: cannot_mix,
             opened: 0,
+            barred: Vec::new(),
         };
         let session = tokio::spawn(session.run(receiving.clone()));
 
         let (commands, commanded) = mpsc::channel(8);
         let (stop, stopped) = watch::channel(None);
-        let announcements = Announcements {
-            bus: surroundings.bus,
-            node: surroundings.node,
-            room: spec.room.clone(),
-            stream_id: spec.stream_id.clone(),
-        };
+        let announcements = Announcements::new(surroundings.node, spec.room.clone(), spec.stream_id.clone());
         let outputs = Outputs {
             orders,
             wants,
@@ -205,13 +199,8 @@ impl TaskHandle {
 }
 
 async fn finish(announcements: &Announcements, reason: StopReason) {
-    let (room, stream_id) = (announcements.room.clone(), announcements.stream_id.clone());
+    let (room, stream_id) = (&announcements.room, &announcements.stream_id);
     tracing::info!(%room, %stream_id, ?reason, "the mix ends");
     announcements.withdraw().await;
-    let event = Event::Stopped {
-        room,
-        stream_id,
-        reason,
-    };
-    announcements.tell(&event).await;
+    announcements.tell_stopped(reason).await;
 }

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use rotunda_proto::ids::StreamId;
+use rotunda_proto::ids::StreamKey;
 use thiserror::Error;
 use tokio::sync::broadcast;
 
@@ -98,10 +98,10 @@ pub enum Track {
     Audio,
 }
 
-/// The running programs of a process, by stream id.
+/// The running programs of a process, by stream.
 #[derive(Debug, Clone, Default)]
 pub struct ProgramHub {
-    programs: Arc<Mutex<HashMap<StreamId, Arc<Program>>>>,
+    programs: Arc<Mutex<HashMap<StreamKey, Arc<Program>>>>,
 }
 
 #[derive(Debug)]
@@ -118,27 +118,27 @@ impl ProgramHub {
 
     /// Starts a program. It ends when the writer is dropped.
     ///
-    /// Errors: [`ProgramExists`] when one of that id runs.
-    pub fn open(&self, stream_id: &StreamId) -> Result<ProgramWriter, ProgramExists> {
+    /// Errors: [`ProgramExists`] when one of that stream runs.
+    pub fn open(&self, stream: &StreamKey) -> Result<ProgramWriter, ProgramExists> {
         let mut programs = lock(&self.programs);
-        if programs.contains_key(stream_id) {
-            return Err(ProgramExists(stream_id.clone()));
+        if programs.contains_key(stream) {
+            return Err(ProgramExists(stream.clone()));
         }
         let program = Arc::new(Program {
             frames: broadcast::channel(QUEUE).0,
             gop: Mutex::default(),
         });
-        programs.insert(stream_id.clone(), program.clone());
+        programs.insert(stream.clone(), program.clone());
         Ok(ProgramWriter {
             hub: self.clone(),
-            stream_id: stream_id.clone(),
+            stream: stream.clone(),
             program,
         })
     }
 
     /// Reads a running program from its last keyframe on; None: no such program runs.
-    pub fn subscribe(&self, stream_id: &StreamId) -> Option<ProgramReader> {
-        let program = lock(&self.programs).get(stream_id).cloned()?;
+    pub fn subscribe(&self, stream: &StreamKey) -> Option<ProgramReader> {
+        let program = lock(&self.programs).get(stream).cloned()?;
         // Both under the GOP's lock: nothing is missed and nothing comes twice.
         let gop = lock(&program.gop);
         let live = program.frames.subscribe();
@@ -148,8 +148,8 @@ impl ProgramHub {
         })
     }
 
-    /// The running programs' ids.
-    pub fn stream_ids(&self) -> Vec<StreamId> {
+    /// The streams of the running programs.
+    pub fn streams(&self) -> Vec<StreamKey> {
         lock(&self.programs).keys().cloned().collect()
     }
 }
@@ -158,7 +158,7 @@ impl ProgramHub {
 #[derive(Debug)]
 pub struct ProgramWriter {
     hub: ProgramHub,
-    stream_id: StreamId,
+    stream: StreamKey,
     program: Arc<Program>,
 }
 
@@ -184,7 +184,7 @@ impl ProgramWriter {
 
 impl Drop for ProgramWriter {
     fn drop(&mut self) {
-        lock(&self.hub.programs).remove(&self.stream_id);
+        lock(&self.hub.programs).remove(&self.stream);
     }
 }
 
@@ -213,8 +213,8 @@ impl ProgramReader {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("a program with stream id {0} runs already")]
-pub struct ProgramExists(pub StreamId);
+#[error("a program of stream {0} runs already")]
+pub struct ProgramExists(pub StreamKey);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum ReadError {

@@ -1,4 +1,4 @@
-//! Names and numbers with a meaning, parsed once at the edge.
+//! Ids and names, parsed once at the edge of the program.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -20,22 +20,22 @@ pub enum IdError {
     Character,
     #[error("is out of range")]
     Range,
-    /// Digits that no number is written with: they could mean a numeric room or a text room.
+    /// Digits with a leading zero: they could mean a numeric room or a text room.
     #[error("begins with 0: write the number without it, or text: before it for the text room")]
     LeadingZero,
 }
 
-/// An id that is a text: what its characters may be.
+/// A text id with its rule.
 pub trait TextId: FromStr<Err = IdError> {
-    /// What is allowed, to be read after "write" or "must be".
+    /// The allowed values, worded to follow "write" or "must be".
     const RULE: &'static str;
 }
 
-/// What a room may be, to be read after "write" or "must be".
+/// The allowed rooms, worded to follow "write" or "must be".
 const ROOM_RULE: &str = "a number from 1 to 4294967294, or a text of 1 to 64 letters, digits, spaces and \
                          !#$%&()+-:;<=.>?@[]^_{}|~,";
 
-/// A value as an error shows it: in quotes, escaped, and its first 40 characters only.
+/// A value as errors show it: in quotes, escaped, and only its first 40 characters.
 pub fn shortened(text: &str) -> String {
     const LONGEST: usize = 40;
     match text.char_indices().nth(LONGEST) {
@@ -44,7 +44,8 @@ pub fn shortened(text: &str) -> String {
     }
 }
 
-/// Declares a text id: a newtype that only [`FromStr`] and [`TryFrom<String>`] make, so it always obeys its rule.
+/// Declares a text id: a newtype that only [`FromStr`] and [`TryFrom<String>`] can make, so it always obeys its
+/// rule.
 macro_rules! text_id {
     ($(#[$doc:meta])* $name:ident, max $max:literal, $allowed:expr, $pattern:literal, $rule:literal) => {
         $(#[$doc])*
@@ -120,7 +121,7 @@ macro_rules! text_id {
 }
 
 text_id!(
-    /// A person or device within an application: at most 32 bytes of letters, digits, `_` and `-`.
+    /// A user or device within an application: at most 32 bytes of letters, digits, `_` and `-`.
     UserId, max 32, is_word_byte, "^[A-Za-z0-9_-]+$", "a text of 1 to 32 letters, digits, _ and -"
 );
 text_id!(
@@ -141,7 +142,7 @@ text_id!(
     "a text of 1 to 64 letters, digits, spaces and !#$%&()+-:;<=.>?@[]^_{}|~,"
 );
 
-/// `value`: as it is to be shown.
+/// `value`: in the form to show.
 fn refused<E: serde::de::Error>(rule: &str, value: impl fmt::Display) -> E {
     E::custom(format_args!("write {rule}, not {value}"))
 }
@@ -255,7 +256,7 @@ impl<'de> Deserialize<'de> for RoomId {
     }
 }
 
-/// A derived reader of an untagged enum would say only that nothing fits.
+/// A derived deserializer of an untagged enum would not name the mistake.
 struct RoomVisitor;
 
 impl Visitor<'_> for RoomVisitor {
@@ -291,10 +292,18 @@ impl Visitor<'_> for RoomVisitor {
     }
 }
 
-/// Digits are a numeric room, and `text:` before a name makes it a text room whatever it looks like.
+/// Digits mean a numeric room. `text:` before a name means a text room, even if the name has only digits.
 impl RoomId {
-    /// What a room may be, to be read after "write" or "must be".
+    /// The allowed rooms, worded to follow "write" or "must be".
     pub const RULE: &str = ROOM_RULE;
+
+    /// The bare number or name, as the contract's messages have it. Room 123 and the text room `123` look the same in it.
+    pub fn bare(&self) -> String {
+        match self {
+            Self::Number(number) => number.0.to_string(),
+            Self::Name(name) => name.0.clone(),
+        }
+    }
 }
 
 impl FromStr for RoomId {
@@ -316,16 +325,20 @@ impl FromStr for RoomId {
     }
 }
 
+/// As [`FromStr`] reads it: with `text:` before a name that would be read as something else.
 impl fmt::Display for RoomId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Number(number) => number.0.fmt(f),
+            Self::Name(name) if name.0.bytes().all(|byte| byte.is_ascii_digit()) || name.0.starts_with("text:") => {
+                write!(f, "text:{name}")
+            }
             Self::Name(name) => name.fmt(f),
         }
     }
 }
 
-/// A room of the whole system: application and room.
+/// A room with its application: unique in the whole system.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct RoomKey {
     pub app: SdkAppId,
@@ -351,6 +364,50 @@ impl fmt::Display for RoomKey {
     }
 }
 
+/// A live stream of the whole system: two applications may use one name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct StreamKey {
+    pub app: SdkAppId,
+    pub id: StreamId,
+}
+
+impl StreamKey {
+    /// The stream as two tokens of a bus key: `1400000001.film`.
+    pub fn token(&self) -> String {
+        format!("{}.{}", self.app, self.id)
+    }
+
+    /// Reads what [`token`](Self::token) has written.
+    pub fn from_token(token: &str) -> Option<Self> {
+        let (app, id) = token.split_once('.')?;
+        Self::of(app, id).ok()
+    }
+
+    fn of(app: &str, id: &str) -> Result<Self, IdError> {
+        let app: u32 = app.parse().map_err(|_| IdError::Range)?;
+        Ok(Self {
+            app: app.try_into()?,
+            id: id.parse()?,
+        })
+    }
+}
+
+/// `1400000001/film`, as it is shown.
+impl FromStr for StreamKey {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        let (app, id) = text.split_once('/').ok_or(IdError::Character)?;
+        Self::of(app, id)
+    }
+}
+
+impl fmt::Display for StreamKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.app, self.id)
+    }
+}
+
 /// One stay of a member (or of a service) on an SFU node. Random, so that it is unique without coordination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -362,7 +419,30 @@ impl fmt::Display for SessionId {
     }
 }
 
-/// What a member can publish; each at most once.
+/// One login of a user. Random, so that it is unique without coordination.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct LoginId(pub u64);
+
+/// One mix from its start to its end. Random, so that it is unique without coordination: whoever writes down what becomes of a mix
+/// writes it under this id, and so once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct MixId(pub u64);
+
+impl fmt::Display for MixId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+/// One membership of a user in a room, from entering to leaving. Random, so that it is unique without coordination: another login
+/// of the same user is another membership.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct MembershipId(pub u64);
+
+/// A source that a member can publish, each at most once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum TrackSource {
@@ -404,6 +484,20 @@ mod tests {
         let app = SdkAppId::try_from(1).unwrap();
         assert_eq!(RoomKey { app, room: number }.token(), "1.n123");
         assert_eq!(RoomKey { app, room: name }.token(), "1.s313233");
+    }
+
+    #[test]
+    fn the_same_name_of_two_applications_is_two_streams() {
+        let stream = |app: u32| StreamKey {
+            app: app.try_into().unwrap(),
+            id: "film".parse().unwrap(),
+        };
+        assert_ne!(stream(1).token(), stream(2).token());
+        assert_eq!(StreamKey::from_token(&stream(1).token()), Some(stream(1)));
+        assert_eq!(stream(1).to_string().parse(), Ok(stream(1)));
+        for wrong in ["film", "0.film", "1.", "x.film", "1.a.b"] {
+            assert_eq!(StreamKey::from_token(wrong), None, "{wrong}");
+        }
     }
 
     #[test]
@@ -455,6 +549,17 @@ mod tests {
                 app(json)
             );
         }
+    }
+
+    #[test]
+    fn a_room_as_text_is_read_as_the_same_room() {
+        for name in ["123", "007", "text:7", "text:", "class 1", "+7"] {
+            let room = RoomId::Name(name.parse().unwrap());
+            assert_eq!(room.to_string().parse(), Ok(room.clone()), "{room}");
+            assert_eq!(room.bare(), name);
+        }
+        let number = RoomId::Number(123.try_into().unwrap());
+        assert_eq!(number.to_string().parse(), Ok(number));
     }
 
     #[test]

@@ -1,12 +1,11 @@
-//! What the services of Rotunda say to one another, and in which words.
+//! The messages between the services of Rotunda, and their types.
 //!
 //! Ids and units ([`ids`]), the documents of a room ([`room`]), the client protocol ([`signaling`]), the messages between
-//! services ([`sfu`], [`statistics`], [`custom_message`], [`mix`], [`program`], [`recording`]), the [`bus`] they travel on, tickets
+//! services ([`sfu`], [`statistics`], [`custom_message`], [`mix`], [`program`], [`recording`]), tickets
 //! ([`user_sig`], [`ticket`], [`file_link`]), the gRPC types ([`grpc`]), and what two services decide alike ([`voice_slots`], [`outbound`],
 //! [`push_address`]). No sockets here; every crate may use it.
 
 pub mod api_key;
-pub mod bus;
 pub mod clock;
 pub mod config;
 pub mod custom_message;
@@ -15,6 +14,7 @@ pub mod file_link;
 pub mod fuzzing;
 pub mod grpc;
 pub mod ids;
+pub mod incarnation;
 pub mod mix;
 pub mod outbound;
 pub mod program;

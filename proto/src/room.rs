@@ -1,7 +1,7 @@
 //! The documents of a room in the bus's key-value store. No node owns a room; every change is a compare-and-set of one of
-//! these documents, and who wants to follow a room watches them.
+//! these documents, and services that follow a room watch them.
 //!
-//! | key | document | who writes | who watches |
+//! | key | document | writer | watchers |
 //! | --- | --- | --- | --- |
 //! | `rooms.<token>.info` | [`RoomInfo`] | signaling, once | signaling, mcu |
 //! | `rooms.<token>.seats` | [`Seats`] | signaling | signaling, mcu |
@@ -12,8 +12,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{NodeId, RoomKey, TrackSource, UserId};
+use crate::ids::{LoginId, MembershipId, NodeId, RoomKey, SdkAppId, TrackSource, UserId};
+use crate::incarnation::Incarnation;
 use crate::room_ticket::Rights;
+use crate::signaling::Request;
 
 /// At most this many members publish video (camera or screen) at one time.
 pub const MAX_VIDEO_PUBLISHERS: usize = 4;
@@ -22,6 +24,9 @@ pub const ROSTER_WINDOW: usize = 50;
 /// Members in a room, audience included.
 pub const MAX_MEMBERS: u64 = 50_000;
 
+/// Prefix of every key of every room.
+pub const ROOMS_PREFIX: &str = "rooms.";
+
 /// Prefix of every key of a room, with its final dot.
 pub fn key_prefix(room: &RoomKey) -> String {
     format!("rooms.{}.", room.token())
@@ -29,6 +34,21 @@ pub fn key_prefix(room: &RoomKey) -> String {
 
 pub fn info_key(room: &RoomKey) -> String {
     format!("{}info", key_prefix(room))
+}
+
+/// [`info_key`] of the room that another key is of.
+pub fn info_key_beside(key: &str) -> String {
+    key_beside(key, "info")
+}
+
+/// [`seats_key`] of the room that another key is of.
+pub fn seats_key_beside(key: &str) -> String {
+    key_beside(key, "seats")
+}
+
+fn key_beside(key: &str, kind: &str) -> String {
+    let room = key.rsplit_once('.').map_or(key, |(room, _)| room);
+    format!("{room}.{kind}")
 }
 
 pub fn seats_key(room: &RoomKey) -> String {
@@ -43,33 +63,77 @@ pub fn count_key(room: &RoomKey) -> String {
     format!("{}count", key_prefix(room))
 }
 
-/// Where a signaling node takes [`MemberCommand`]s.
+/// The subject on which a signaling node receives [`MemberCommand`]s.
 pub fn members_subject(node: &NodeId) -> String {
     format!("signaling.{node}.members")
 }
 
-/// To a signaling node that has members in the room ([`MemberCounts`]): the others do not know them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// To the signaling node that has the member: the others do not know them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case")]
 pub enum MemberCommand {
+    /// The user has logged in by another node: this login of theirs ends. Done when it has left its room.
+    Kick {
+        app: SdkAppId,
+        user: UserId,
+        login: LoginId,
+    },
     /// Gives a member other rights for the rest of their stay. Done when no media comes in any more that is not permitted any more.
     Permit {
         room: RoomKey,
         user: UserId,
         rights: Rights,
     },
+    /// A client has come back by another node, which carries its messages from now on.
+    Resume {
+        app: SdkAppId,
+        user: UserId,
+        token: String,
+        /// The node that the client is at: when it dies, the WebSocket is lost.
+        via: Incarnation,
+        /// Subject for the messages to the client, each as it goes over the WebSocket; an empty one says that the WebSocket is to be
+        /// closed.
+        to: String,
+    },
+    /// A request of a client that another node carries.
+    Ask {
+        app: SdkAppId,
+        user: UserId,
+        /// As [`MemberReply::Resumed`] gave it.
+        number: u64,
+        id: u64,
+        request: Box<Request>,
+    },
+    /// The WebSocket at the other node is gone.
+    Detach { app: SdkAppId, user: UserId, number: u64 },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MemberReply {
     Done,
+    /// Names the WebSocket in the commands that follow.
+    Resumed {
+        number: u64,
+    },
     /// That user is not in that room by this node.
     NotHere,
     Failed,
 }
 
-/// What a member may send and receive, by source.
+/// Key of a user's newest login, with [`LoginDocument`] as its value; it vanishes with its node.
+pub fn login_key(app: SdkAppId, user: &UserId) -> String {
+    format!("logins.{app}.{user}")
+}
+
+/// The newest login of a user, on whichever node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoginDocument {
+    pub login: LoginId,
+    pub node: Incarnation,
+}
+
+/// The sources that a member may send and receive.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Permissions {
@@ -77,7 +141,7 @@ pub struct Permissions {
     pub receive: BTreeSet<TrackSource>,
 }
 
-/// Where a room's media is; written by the member who enters first, deleted when the last one leaves.
+/// The node that has a room's media; written when the first member enters, deleted when the last one leaves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoomInfo {
     pub room: RoomKey,
@@ -86,26 +150,28 @@ pub struct RoomInfo {
     pub created_unix_ms: u64,
 }
 
-/// Who publishes what: at most [`MAX_VIDEO_PUBLISHERS`] pictures, and as many sounds as the application
-/// [has](crate::config::Microphones).
+/// The published sources: at most [`MAX_VIDEO_PUBLISHERS`] videos, and as many microphones as the application
+/// [permits](crate::config::Microphones).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seats {
     /// In the order in which they began to publish.
     pub publishers: Vec<Publisher>,
-    /// Publishers who were cut off and may come back: mixes keep their cells for that time.
+    /// Publishers who were cut off and may come back; mixes keep their cells for that time.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kept: Vec<KeptCell>,
 }
 
-/// The cell that a publisher has in mixes, kept while they are away. Signaling removes it when the time is over.
+/// A publisher's cell in mixes, kept while the publisher is away. Signaling removes it when the time is over.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeptCell {
     pub user: UserId,
-    /// What they published, and have not published again.
+    /// Of the membership that was cut off.
+    pub holder: Holder,
+    /// The sources that they published, and have not published again.
     pub sources: BTreeSet<TrackSource>,
-    /// They come back with this time, and so to the same place in the order of entering.
+    /// The publisher comes back with this time, and so to the same position in the order of entering.
     pub entered_unix_ms: u64,
-    /// Their place among [`Seats::publishers`].
+    /// The publisher's position in [`Seats::publishers`].
     pub index: usize,
     pub until_unix_ms: u64,
 }
@@ -115,8 +181,8 @@ impl Seats {
         self.publishers.is_empty() && self.kept.is_empty()
     }
 
-    /// Everybody who has a cell in a mix, in the order in which they began to publish. What a publisher who was cut off has not
-    /// published again counts as muted.
+    /// All members with a cell in a mix, in the order in which they began to publish. A source that a returning
+    /// publisher has not published again counts as muted.
     pub fn cells(&self) -> Vec<Publisher> {
         let mut cells = self.publishers.clone();
         let mut kept: Vec<&KeptCell> = self.kept.iter().collect();
@@ -125,7 +191,7 @@ impl Seats {
             let at = cells.iter().position(|publisher| publisher.user == cell.user);
             let at = at.unwrap_or_else(|| {
                 let at = cell.index.min(cells.len());
-                cells.insert(at, Publisher::of(cell.user.clone()));
+                cells.insert(at, Publisher::of(cell.user.clone(), cell.holder.clone()));
                 at
             });
             for source in &cell.sources {
@@ -140,10 +206,20 @@ impl Seats {
     }
 }
 
+/// The holder of a seat or of a roster entry. A seat belongs to a membership, so that a late leave never takes what a newer login
+/// of the same user has; and by the node's incarnation, so that it is freed when the node dies.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    pub membership: MembershipId,
+    /// The signaling node that keeps the member.
+    pub node: Incarnation,
+}
+
 /// One publishing member.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Publisher {
     pub user: UserId,
+    pub holder: Holder,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audio: Option<TrackState>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -154,9 +230,10 @@ pub struct Publisher {
 
 impl Publisher {
     /// One who publishes nothing yet.
-    pub fn of(user: UserId) -> Self {
+    pub fn of(user: UserId, holder: Holder) -> Self {
         Self {
             user,
+            holder,
             audio: None,
             camera: None,
             screen: None,
@@ -186,11 +263,11 @@ impl Publisher {
 pub enum TrackState {
     /// Being sent.
     On,
-    /// Published, and for now silent or dark by the publisher's wish.
+    /// Published, and currently muted by the publisher.
     Muted,
 }
 
-/// The members whom everybody sees: the [`ROSTER_WINDOW`] earliest who are still present.
+/// The members that all clients see: the [`ROSTER_WINDOW`] earliest who are still present.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Roster {
     /// In the order of entering.
@@ -201,12 +278,13 @@ pub struct Roster {
 pub struct RosterMember {
     pub user: UserId,
     pub entered_unix_ms: u64,
+    pub holder: Holder,
 }
 
-/// How many members of a room each signaling node has; one document, so that [`MAX_MEMBERS`] is kept whoever adds one.
+/// How many members of a room each signaling node has, by the node's incarnation; one document, so that [`MAX_MEMBERS`] is kept whoever adds one.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemberCounts {
-    pub by_node: BTreeMap<NodeId, u64>,
+    pub by_node: BTreeMap<Incarnation, u64>,
 }
 
 impl MemberCounts {
@@ -215,7 +293,7 @@ impl MemberCounts {
     }
 
     /// A node's members; without any it is not listed.
-    pub fn set(&mut self, node: &NodeId, members: u64) {
+    pub fn set(&mut self, node: &Incarnation, members: u64) {
         if members > 0 {
             self.by_node.insert(node.clone(), members);
         } else {

@@ -1,4 +1,4 @@
-//! Recorded files over HTTP: `/recordings`. Nothing is listed or given without a key or a signed address.
+//! Recorded files over HTTP: `/recordings`. Every request needs a key or a signed address.
 
 use std::path::Path as FilePath;
 use std::sync::Arc;
@@ -17,14 +17,17 @@ use rotunda_proto::config::Application;
 use rotunda_proto::file_link::FileLinkKey;
 use rotunda_proto::ids::SdkAppId;
 use rotunda_proto::recording::ListedFile;
+use rotunda_store::{CatalogueRow, Store, StoreError};
 use serde_json::json;
 use tower::ServiceExt;
 use tower_http::cors::CorsLayer;
 use tower_http::services::ServeDir;
 use tracing::error;
 
-use crate::catalogue::Catalogue;
 use crate::config::Config;
+
+/// Files of a list, the newest.
+const LISTED: u32 = 200;
 
 /// The files, and who may have them.
 #[derive(Clone)]
@@ -36,10 +39,10 @@ struct Parts {
     life: Duration,
     folder: ServeDir,
     applications: Vec<Application>,
-    catalogue: Catalogue,
+    store: Store,
 }
 
-/// Why a file is not given.
+/// Why a file is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Refused {
     Key(ApiKeyError),
@@ -50,14 +53,14 @@ enum Refused {
 }
 
 impl Files {
-    pub fn new(config: &Config, key: FileLinkKey, applications: Vec<Application>, catalogue: Catalogue) -> Self {
+    pub fn new(config: &Config, key: FileLinkKey, applications: Vec<Application>, store: Store) -> Self {
         Self(Arc::new(Parts {
             key,
             public_url: config.public_url.trim_end_matches('/').to_owned(),
             life: Duration::from_secs(config.link_seconds),
             folder: ServeDir::new(&config.directory).append_index_html_on_directories(false),
             applications,
-            catalogue,
+            store,
         }))
     }
 
@@ -70,7 +73,7 @@ impl Files {
             .with_state(self.clone())
     }
 
-    /// The signed address of a file of the catalogue, good from now on.
+    /// The signed address of a file of the catalogue, valid from now on.
     pub fn url(&self, name: &str, unix_now: Duration) -> String {
         let first = name.split('/').next().unwrap_or_default();
         let signed = self.0.key.sign(first, unix_now + self.0.life);
@@ -78,9 +81,27 @@ impl Files {
     }
 
     /// An application's newest files, with addresses that are good from now on.
-    pub async fn list(&self, app: SdkAppId) -> Result<Vec<ListedFile>, sqlx::Error> {
+    pub async fn list(&self, app: SdkAppId) -> Result<Vec<ListedFile>, StoreError> {
         let now = Clock.unix();
-        self.0.catalogue.list(app, |name| self.url(name, now)).await
+        let rows = self.0.store.newest_files(app, LISTED).await?;
+        let listed = |row: CatalogueRow| ListedFile {
+            url: self.url(&row.name, now),
+            name: row.name,
+            state: row.state,
+            format: row.format,
+            size: row.size_bytes.unsigned_abs(),
+            duration_ms: row.duration_ms.unsigned_abs(),
+            started_unix_ms: row.started_unix_us.unsigned_abs() / 1000,
+        };
+        Ok(rows.into_iter().map(listed).collect())
+    }
+
+    /// Whether an application has a file of this path, or a recording whose folder it is in.
+    async fn has(&self, app: SdkAppId, path: &str) -> Result<bool, StoreError> {
+        let folder = path.split_once('/').map_or("-", |(folder, _)| folder);
+        // Earlier versions entered an HLS recording under the name of its playlist.
+        let playlist = format!("{folder}/index.m3u8");
+        self.0.store.has_file(app, [path, &playlist], folder).await
     }
 
     fn caller(&self, headers: &HeaderMap) -> Result<&Application, Refused> {
@@ -88,7 +109,7 @@ impl Files {
         api_key::application(self.0.applications.iter(), header).map_err(Refused::Key)
     }
 
-    /// The path below the folder of the files, where the request may have it.
+    /// The path below the folder of the files, if the request may have it.
     async fn permitted(&self, path: &str, headers: &HeaderMap) -> Result<String, Refused> {
         let (first, rest) = path.split_once('/').unwrap_or((path, ""));
         if FileLinkKey::is_signed(first) {
@@ -106,11 +127,14 @@ impl Files {
             };
         }
         let application = self.caller(headers)?;
-        match self.0.catalogue.has(application.sdk_app_id, path).await {
+        match self.has(application.sdk_app_id, path).await {
             Ok(true) => Ok(path.to_owned()),
             Ok(false) => Err(Refused::NotFound),
             Err(error) => {
-                error!(error = &error as &dyn std::error::Error, "look a file up");
+                error!(
+                    error = &error as &dyn std::error::Error,
+                    "a file could not be looked up"
+                );
                 Err(Refused::Catalogue)
             }
         }
@@ -125,7 +149,10 @@ async fn list(State(files): State<Files>, headers: HeaderMap) -> Response {
     match files.list(application.sdk_app_id).await {
         Ok(list) => Json(list).into_response(),
         Err(error) => {
-            error!(error = &error as &dyn std::error::Error, "list the recordings");
+            error!(
+                error = &error as &dyn std::error::Error,
+                "the recordings could not be listed"
+            );
             Refused::Catalogue.into_response()
         }
     }
@@ -137,7 +164,7 @@ async fn file(State(files): State<Files>, Path(path): Path<String>, request: Req
         Ok(path) => path,
         Err(refused) => return refused.into_response(),
     };
-    // Names are letters, digits, `_`, `-` and `.`: everything else names no file of ours.
+    // Names consist of letters, digits, `_`, `-` and `.`: any other path is not a recorded file.
     let Some(uri) = plain(&path).then(|| format!("/{path}").parse::<Uri>().ok()).flatten() else {
         return Refused::NotFound.into_response();
     };
@@ -155,7 +182,7 @@ async fn file(State(files): State<Files>, Path(path): Path<String>, request: Req
     }
 }
 
-/// Whether a path is made of plain names and names media: what the recorder keeps for itself is not given.
+/// Whether a path consists of plain names and names media: the recorder's internal files are not served.
 fn plain(path: &str) -> bool {
     const MEDIA: [&str; 7] = ["aac", "flv", "m3u8", "m4s", "mp3", "mp4", "ts"];
     let is_media = path.rsplit_once('.').is_some_and(|(_, ending)| MEDIA.contains(&ending));
@@ -177,7 +204,7 @@ impl IntoResponse for Refused {
             Self::NotFound => (
                 StatusCode::NOT_FOUND,
                 "no_such_file",
-                "there is no such file".to_owned(),
+                "this file does not exist".to_owned(),
             ),
             Self::Catalogue => (
                 StatusCode::INTERNAL_SERVER_ERROR,

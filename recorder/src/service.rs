@@ -1,4 +1,4 @@
-//! The shell: follows the running programs, records those that are to be, brings their files to an end, tells of them, and serves
+//! The shell: follows the running programs, records the requested ones, finishes their files, announces and serves
 //! them.
 
 use std::collections::{HashMap, HashSet};
@@ -6,17 +6,17 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use metrics::{counter, gauge};
+use rotunda_bus::{BusError, Change, Request, Requests, SharedBus, Watch, WatchEvent};
 use rotunda_media::codec::mp3;
 use rotunda_media::mux::segmenter::Lengths;
 use rotunda_media::program::ProgramHub;
-use rotunda_proto::bus::{BusError, Change, Request, SharedBus};
 use rotunda_proto::clock::Clock;
 use rotunda_proto::config::Application;
 use rotunda_proto::file_link::FileLinkKey;
-use rotunda_proto::ids::StreamId;
+use rotunda_proto::ids::StreamKey;
 use rotunda_proto::program::{PROGRAMS_PREFIX, ProgramDescriptor};
 use rotunda_proto::recording::{FileFormat, LIST_SUBJECT, ListReply, ListRequest};
-use sqlx::AnyPool;
+use rotunda_store::{Store, StoreError};
 use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
@@ -24,31 +24,30 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error, info, info_span, warn};
 use uuid::Uuid;
 
-use crate::catalogue::Catalogue;
 use crate::config::Config;
 use crate::disk;
+use crate::file_ready::announce;
 use crate::files::Files;
 use crate::finishing::{FinishingError, finish};
 use crate::folder::{Folder, Manifest};
 use crate::ledger::{Ledger, Row, State};
-use crate::news::announce;
 use crate::orphans::{self, Found, Orphan};
 use crate::recording::{RecordError, Recording};
 use crate::rows::{decimal_id, rows};
 use crate::writer::Notice;
 
-/// How often what is done.
+/// The intervals of the service.
 #[derive(Debug, Clone, Copy)]
 struct Pace {
-    /// News that is not accepted is offered again.
+    /// An announcement that is not accepted is repeated.
     announce: Duration,
-    /// Leases are renewed, and others' looked at.
+    /// Leases are renewed, and those of other processes are checked.
     look: Duration,
-    /// A process that is silent for so long is gone.
+    /// A process that is silent for this time is gone.
     lease: Duration,
     /// The disk is searched for recordings without a row.
     search: Duration,
-    /// A younger folder may get its row in a moment.
+    /// A younger folder may get its row soon.
     orphan_age: Duration,
     /// A file that could not be made is tried again.
     finish_again: Duration,
@@ -67,8 +66,6 @@ impl Default for Pace {
     }
 }
 
-/// Pause after the programs could not be watched.
-const WATCH_AGAIN: Duration = Duration::from_secs(1);
 /// Recordings whose files are made at one time.
 const FINISH_AT_ONCE: usize = 2;
 const NOTICES: usize = 256;
@@ -76,8 +73,6 @@ const NOTICES: usize = 256;
 /// Why the recorder did not start.
 #[derive(Debug, Error)]
 pub enum StartError {
-    #[error("bring the database up to date")]
-    Migrate(#[source] sqlx::migrate::MigrateError),
     #[error("make the folder {path}")]
     Folder {
         path: std::path::PathBuf,
@@ -85,12 +80,12 @@ pub enum StartError {
         source: std::io::Error,
     },
     #[error("read the catalogue")]
-    Catalogue(#[source] sqlx::Error),
+    Catalogue(#[source] StoreError),
     #[error("reach the bus")]
     Bus(#[from] BusError),
 }
 
-/// The key of signed addresses, and the applications whose API keys may have files.
+/// The key of signed addresses, and the applications whose API keys give access to files.
 struct Access {
     key: FileLinkKey,
     applications: Vec<Application>,
@@ -103,14 +98,14 @@ pub struct Service {
 }
 
 /// A program: its stream, and when it began. The same stream may run again while its last files are being finished.
-type ProgramKey = (StreamId, u64);
+type ProgramKey = (StreamKey, u64);
 
 struct Running {
     key: ProgramKey,
     manifest: Manifest,
 }
 
-/// A task that is over.
+/// A task that has ended.
 enum Done {
     Recorded(String, Result<(), RecordError>),
     Finished(String, Result<(), FinishingError>),
@@ -122,15 +117,15 @@ struct Recorder {
     pace: Pace,
     bus: SharedBus,
     hub: ProgramHub,
-    catalogue: Catalogue,
+    store: Store,
     files: Files,
     ledger: Ledger,
     /// By recording id.
     running: HashMap<String, Running>,
-    /// Recordings whose files are to be made, and whether they are over.
+    /// Recordings whose files are to be made, and whether they have ended.
     to_finish: HashMap<String, bool>,
     finishing: HashSet<String>,
-    /// When a recording whose files could not be made is tried again.
+    /// When to try again the recordings whose files could not be made.
     again: HashMap<String, Instant>,
     /// Recordings on the disk that have a row; None while the disk is searched.
     known: Option<HashSet<String>>,
@@ -147,11 +142,11 @@ impl Service {
         applications: Vec<Application>,
         bus: SharedBus,
         hub: ProgramHub,
-        db: AnyPool,
+        store: Store,
         shutdown: CancellationToken,
     ) -> Result<Self, StartError> {
         let access = Access { key, applications };
-        Self::start_at_pace(config, access, bus, hub, db, shutdown, Pace::default()).await
+        Self::start_at_pace(config, access, bus, hub, store, shutdown, Pace::default()).await
     }
 
     async fn start_at_pace(
@@ -159,26 +154,18 @@ impl Service {
         access: Access,
         bus: SharedBus,
         hub: ProgramHub,
-        db: AnyPool,
+        store: Store,
         shutdown: CancellationToken,
         pace: Pace,
     ) -> Result<Self, StartError> {
-        let mut migrations = sqlx::migrate!("./migrations");
-        // Signaling keeps its tables in the same database, with migrations of its own.
-        migrations
-            .set_ignore_missing(true)
-            .run(&db)
-            .await
-            .map_err(StartError::Migrate)?;
         std::fs::create_dir_all(&config.directory).map_err(|source| StartError::Folder {
             path: config.directory.clone(),
             source,
         })?;
         config.warn_of_old_keys();
         let programs = bus.watch(PROGRAMS_PREFIX).await?;
-        let catalogue = Catalogue(db.clone());
-        catalogue.fill_in_applications().await.map_err(StartError::Catalogue)?;
-        let files = Files::new(&config, access.key, access.applications, catalogue.clone());
+        store.fill_in_applications().await.map_err(StartError::Catalogue)?;
+        let files = Files::new(&config, access.key, access.applications, store.clone());
         let lists = bus.serve(LIST_SUBJECT).await?;
         let (notices, noticed) = mpsc::channel(NOTICES);
         let recorder = Recorder {
@@ -186,9 +173,9 @@ impl Service {
             pace,
             bus,
             hub,
-            catalogue,
+            store: store.clone(),
             files: files.clone(),
-            ledger: Ledger::new(db, Uuid::new_v4().to_string()),
+            ledger: Ledger::new(store, Uuid::new_v4().to_string()),
             running: HashMap::new(),
             to_finish: HashMap::new(),
             finishing: HashSet::new(),
@@ -210,35 +197,30 @@ impl Service {
         self.files.router()
     }
 
-    /// Resolves when, after shutdown, every recording is finished and told of as far as anybody listens.
+    /// Resolves when, after shutdown, every recording is finished and announced, as far as a receiver is there.
     pub async fn finish(self) {
         let _ended = self.task.await;
     }
 }
 
 impl Recorder {
-    async fn run(mut self, mut programs: mpsc::Receiver<Change>, mut lists: mpsc::Receiver<Request>) {
+    async fn run(mut self, mut programs: Watch, mut lists: Requests) {
         let clock = Clock;
         let (mut announce_at, mut look_at, mut search_at) = (clock.now(), clock.now(), clock.now());
         loop {
             tokio::select! {
                 () = self.shutdown.cancelled() => break,
-                change = programs.recv() => match change {
-                    Some(change) => self.follow(&change),
-                    // It fell too far behind: what runs is told anew.
-                    None => match self.watch_again().await {
-                        Some(again) => programs = again,
-                        None => break,
-                    },
+                event = programs.next() => if let WatchEvent::Change(change) = event {
+                    self.follow(&change);
                 },
                 Some((id, notice)) = self.noticed.recv() => self.handle_notice(&id, notice).await,
-                Some(request) = lists.recv() => self.list(request).await,
+                request = lists.next() => self.list(request).await,
                 Some(done) = self.tasks.join_next() => {
                     self.handle_done(done).await;
                     announce_at = clock.now();
                 }
                 () = clock.sleep_until(announce_at) => {
-                    announce(&self.catalogue, &self.files, &self.bus).await;
+                    announce(&self.store, &self.files, &self.bus).await;
                     announce_at = clock.now() + self.pace.announce;
                 }
                 () = clock.sleep_until(look_at) => {
@@ -251,7 +233,7 @@ impl Recorder {
                 }
             }
         }
-        // Recordings end by the same token; their files are made before the process ends, or by the next one.
+        // The same token ends recordings; their files are made before the process ends, or by the next process.
         loop {
             tokio::select! {
                 Some((id, notice)) = self.noticed.recv() => self.handle_notice(&id, notice).await,
@@ -261,7 +243,7 @@ impl Recorder {
                 },
             }
         }
-        announce(&self.catalogue, &self.files, &self.bus).await;
+        announce(&self.store, &self.files, &self.bus).await;
     }
 
     async fn list(&self, request: Request) {
@@ -270,22 +252,10 @@ impl Recorder {
         };
         match self.files.list(app).await {
             Ok(files) => request.answer(&ListReply { files }),
-            Err(error) => error!(error = &error as &dyn std::error::Error, "list the recordings"),
-        }
-    }
-
-    /// None at shutdown.
-    async fn watch_again(&self) -> Option<mpsc::Receiver<Change>> {
-        counter!("rotunda_recorder_watches_lost_total").increment(1);
-        loop {
-            match self.bus.watch(PROGRAMS_PREFIX).await {
-                Ok(changes) => return Some(changes),
-                Err(error) => warn!(error = &error as &dyn std::error::Error, "watch the programs again"),
-            }
-            tokio::select! {
-                () = self.shutdown.cancelled() => return None,
-                () = Clock.sleep_until(Clock.now() + WATCH_AGAIN) => {}
-            }
+            Err(error) => error!(
+                error = &error as &dyn std::error::Error,
+                "the recordings could not be listed"
+            ),
         }
     }
 
@@ -294,11 +264,11 @@ impl Recorder {
             return;
         };
         let Some(record) = program.record.clone() else { return };
-        let key = (program.stream_id.clone(), program.started_unix_ms);
+        let key = (program.stream(), program.started_unix_ms);
         if self.running.values().any(|running| running.key == key) {
             return;
         }
-        let Some(reader) = self.hub.subscribe(&program.stream_id) else {
+        let Some(reader) = self.hub.subscribe(&program.stream()) else {
             warn!(stream = %program.stream_id, "the program is not in this process");
             return;
         };
@@ -342,7 +312,7 @@ impl Recorder {
         self.tasks.spawn(recording.instrument(span));
     }
 
-    /// The formats of a recording. `audio_only`: as `RecordAudioOnly` asks.
+    /// The formats of a recording. `audio_only`: the request's `RecordAudioOnly`.
     fn formats(&self, audio_only: bool) -> Vec<FileFormat> {
         if !audio_only {
             let mut formats: Vec<FileFormat> = Vec::new();
@@ -373,11 +343,11 @@ impl Recorder {
             }
         };
         if let Err(error) = result {
-            // The folder knows; the next start enters what is missing.
+            // The folder has the facts; the next start enters the missing rows.
             error!(
                 error = &error as &dyn std::error::Error,
                 recording = id,
-                "write the ledger"
+                "the ledger could not be written"
             );
         }
         self.finish_next();
@@ -387,7 +357,7 @@ impl Recorder {
         match done {
             Ok(Done::Searched(found)) => self.handle_orphans(found).await,
             Ok(Done::Recorded(id, ended)) => {
-                // All that it has told is here, and comes first.
+                // The queue has all its notices, and they come first.
                 while let Ok((id, notice)) = self.noticed.try_recv() {
                     self.handle_notice(&id, notice).await;
                 }
@@ -407,12 +377,15 @@ impl Recorder {
                     error!(
                         error = &error as &dyn std::error::Error,
                         recording = id,
-                        "finish a recording; it is tried again"
+                        "a recording could not be finished; it is tried again"
                     );
                     self.again.insert(id, Clock.now() + self.pace.finish_again);
                 }
             }
-            Err(error) => error!(error = &error as &dyn std::error::Error, "a task of the recorder"),
+            Err(error) => error!(
+                error = &error as &dyn std::error::Error,
+                "a task of the recorder failed"
+            ),
         }
         self.finish_next();
     }
@@ -422,7 +395,7 @@ impl Recorder {
             error!(
                 error = &error as &dyn std::error::Error,
                 recording = id,
-                "write the ledger"
+                "the ledger could not be written"
             );
         }
         self.running.remove(&id);
@@ -456,7 +429,7 @@ impl Recorder {
         }
     }
 
-    /// Renews leases, takes over recordings of processes that are gone, and tries again what could not be finished.
+    /// Renews leases, takes over recordings of processes that are gone, and tries unfinished ones again.
     async fn look(&mut self) {
         let now = Clock.unix();
         let renewed = self.ledger.renew(now + self.pace.lease).await;
@@ -475,7 +448,7 @@ impl Recorder {
                     }
                 }
             }
-            Err(error) => error!(error = &error as &dyn std::error::Error, "read the ledger"),
+            Err(error) => error!(error = &error as &dyn std::error::Error, "the ledger could not be read"),
         }
         self.finish_next();
     }
@@ -495,7 +468,7 @@ impl Recorder {
             info!(
                 recording = id,
                 files = rows.len(),
-                "a recording without an entry is found"
+                "a recording without a row was found"
             );
             match self.ledger.add(&rows, Clock.unix() + self.pace.lease).await {
                 Ok(()) => {
@@ -504,7 +477,7 @@ impl Recorder {
                 Err(error) => error!(
                     error = &error as &dyn std::error::Error,
                     recording = id,
-                    "write the ledger"
+                    "the ledger could not be written"
                 ),
             }
         }

@@ -1,4 +1,4 @@
-//! One WebSocket: reads requests, logs in, hands requests to the member's task and writes what it sends.
+//! One WebSocket: reads requests, logs in, passes requests to the member's task and writes its messages.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, close_code};
 use futures::{SinkExt, StreamExt};
 use metrics::{counter, gauge};
 use rotunda_proto::clock::Clock;
-use rotunda_proto::ids::{SdkAppId, UserId};
+use rotunda_proto::ids::{LoginId, SdkAppId, UserId};
 use rotunda_proto::signaling::{ErrorBody, ErrorCode, Reply, Request, RequestEnvelope, ServerMessage};
 use rotunda_proto::user_sig::{self, UserSigError};
 use tokio::sync::{mpsc, oneshot};
@@ -15,19 +15,21 @@ use tokio_tungstenite::tungstenite;
 use tracing::debug;
 
 use crate::bad_request;
-use crate::member::{self, Attachment, Identity, ToMember, failure, json};
-use crate::registry::{Login, random_token};
-use crate::service::Shared;
+use crate::carried;
+use crate::logins;
+use crate::member::{self, Attachment, Identity, ToMember, error_of, failure, json};
+use crate::registry::{Login, Told, random_token};
+use crate::shared::Shared;
 
 const PING: Duration = Duration::from_secs(15);
-/// Nothing heard for this long, pongs included: the peer is dead.
+/// A peer that sends nothing for this long, not even pongs, is dead.
 const SILENCE: Duration = Duration::from_secs(40);
-/// After an error that ends the connection: until the peer has read it. Closing at once would reset the connection, as
-/// the peer's bytes are not read any more, and the error could be lost.
+/// Time for the peer to read an error that ends the connection. Closing at once would reset the connection, as unread bytes of
+/// the peer remain, and the error could be lost.
 const LINGER: Duration = Duration::from_secs(1);
 /// A peer that does not read for this long is disconnected.
 const WRITE_WITHIN: Duration = Duration::from_secs(10);
-/// Longest message of a client that is not known yet, bytes. A UserSig has at most 4 kB.
+/// Longest message of a client that has not logged in, bytes. A UserSig has at most 4 kB.
 const MAX_LOGIN_BYTES: usize = 16 * 1024;
 /// Requests at once, and more a second after that.
 const BURST: f64 = 100.0;
@@ -51,10 +53,18 @@ struct Connection {
     bucket: Bucket,
 }
 
-/// The member's task and this connection's place in it.
-struct Attached {
-    member: mpsc::Sender<ToMember>,
-    attachment: Attachment,
+/// The member's task, and the number of this connection there.
+pub struct Attached {
+    pub member: mpsc::Sender<ToMember>,
+    pub attachment: Attachment,
+}
+
+/// None: the member has just ended.
+pub async fn attach(member: mpsc::Sender<ToMember>) -> Option<Attached> {
+    let (attached, attachment) = oneshot::channel();
+    member.send(ToMember::Attach { attached }).await.ok()?;
+    let attachment = attachment.await.ok()?;
+    Some(Attached { member, attachment })
 }
 
 impl Connection {
@@ -71,7 +81,7 @@ impl Connection {
                 message = read.next() => {
                     heard_at = clock.now();
                     let replies = match message {
-                        // On the heap and only for now: an idle connection's task is small.
+                        // Boxed, so that the task of an idle connection is small.
                         Some(Ok(Message::Text(text))) => Box::pin(self.handle_text(text.as_str())).await,
                         Some(Ok(Message::Binary(_))) => vec![failed(None, ErrorCode::BadRequest)],
                         Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
@@ -91,7 +101,7 @@ impl Connection {
                     }
                 }
                 message = next_message(&mut self.login) => {
-                    // The member has ended, or let this connection go.
+                    // The member has ended, or has closed this connection.
                     let Some(message) = message else { break };
                     if send(&mut write, message).await.is_err() {
                         break;
@@ -125,7 +135,7 @@ impl Connection {
         }
     }
 
-    /// Answers what is to be sent at once; what the member's task answers comes through the queue.
+    /// Answers messages to send at once. Replies of the member's task come through the queue.
     async fn handle_text(&mut self, text: &str) -> Vec<ServerMessage> {
         if !self.bucket.take(Clock.now()) {
             counter!("rotunda_signaling_rate_limited_total").increment(1);
@@ -144,6 +154,7 @@ impl Connection {
                     error: ErrorBody {
                         code: ErrorCode::BadRequest,
                         message,
+                        retry_after_ms: None,
                     },
                 }];
             }
@@ -197,44 +208,48 @@ impl Connection {
                 }
             },
         )?;
-        let (login, resumed) = match resume_token {
+        let (token, attached, resumed) = match resume_token {
             Some(token) => {
-                let login = self
-                    .shared
-                    .registry
-                    .resume(app, &user, &token)
-                    .ok_or(ErrorCode::ResumeFailed)?;
-                (login, true)
+                let attached = match self.shared.registry.resume(app, &user, &token) {
+                    Some(login) => attach(login.member).await,
+                    None => carried::resume(&self.shared, app, &user, &token)
+                        .await
+                        .map_err(|error| error_of(&error))?,
+                };
+                (token, attached, true)
             }
-            None => (self.start_member(app, user).await, false),
+            None => {
+                let login = self.start_member(app, user).await;
+                (login.token, attach(login.member).await, false)
+            }
         };
-        let (attached, attachment) = oneshot::channel();
-        let attach = ToMember::Attach { attached };
-        login.member.send(attach).await.map_err(|_| ErrorCode::ResumeFailed)?;
-        let attachment = attachment.await.map_err(|_| ErrorCode::ResumeFailed)?;
-        self.login = Some(Attached {
-            member: login.member,
-            attachment,
-        });
+        self.login = Some(attached.ok_or(ErrorCode::ResumeFailed)?);
         let resume_seconds = self.shared.config.resume_seconds;
         Ok(Reply::LoggedIn {
-            resume_token: login.token,
+            resume_token: token,
             resume_seconds,
             resumed,
         })
     }
 
-    /// A new login; the user's earlier one is told and ends, and this one waits until it has left its room.
+    /// A new login. The user's earlier login is notified and ends, and this one waits until that has left its room.
     async fn start_member(&self, app: SdkAppId, user: UserId) -> Login {
         let token = random_token();
+        let id = LoginId(rand::random());
         let identity = Identity {
             app,
             user: user.clone(),
             token: token.clone(),
+            login: id,
         };
         let member = member::start(self.shared.clone(), identity);
-        let login = Login { token, member };
-        self.shared.registry.take_over(app, &user, login.clone()).await;
+        let login = Login {
+            id,
+            token,
+            member,
+            told: Told::NotYet,
+        };
+        logins::take_over(&self.shared, app, &user, login.clone()).await;
         login
     }
 }
@@ -247,7 +262,7 @@ impl Attached {
     }
 }
 
-/// What the member says next; never, before the login.
+/// The member's next message; never before the login.
 async fn next_message(login: &mut Option<Attached>) -> Option<Utf8Bytes> {
     match login {
         Some(login) => login.attachment.messages.recv().await,

@@ -1,29 +1,36 @@
 //! Rooms over WebSocket, authentication, seats, the public API and callbacks.
 //!
 //! A login is one task ([`member`]) that outlives its WebSocket by the resume time. Room state is documents on the bus
-//! ([`rotunda_proto::room`]); one task a room and node ([`room`]) writes and watches them, and every member works out its
-//! own wishes.
+//! ([`rotunda_proto::room`]); one task a room and node ([`room`]) writes and watches them, and every member's task
+//! assigns the publishers that it wants to its own slots.
 
 mod api;
 mod applications;
 mod bad_request;
 mod callbacks;
+mod carried;
 mod config;
 mod connection;
+mod dead_nodes;
 mod demo;
+#[cfg(test)]
+mod failing_bus;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
+mod logins;
 mod member;
+mod member_commands;
 mod muted;
 mod permissions;
 mod refused_lines;
 mod registry;
 mod room;
 mod room_documents;
+mod room_messages;
 mod roster;
-mod said;
 mod seats;
 mod service;
+mod shared;
 mod slots;
 mod turn;
 mod view;

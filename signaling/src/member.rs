@@ -1,35 +1,39 @@
-//! One login: a task that owns the user's stay in a room and outlives its WebSocket by the resume time.
+//! One login: a task that owns the user's membership of a room and outlives its WebSocket by the resume time.
 
 mod desired;
+pub mod membership;
 mod session;
-pub mod stay;
 
 use std::time::{Duration, Instant};
 
 use axum::extract::ws::Utf8Bytes;
 use metrics::counter;
+use rotunda_bus::BusError;
 use rotunda_proto::clock::Clock;
-use rotunda_proto::ids::{RoomKey, SdkAppId, UserId};
+use rotunda_proto::ids::{LoginId, RoomKey, SdkAppId, UserId};
 use rotunda_proto::room_ticket::Rights;
 use rotunda_proto::sfu::Client;
 use rotunda_proto::signaling::{ErrorBody, ErrorCode, Event, KickReason, Reply, Request, ServerMessage, TrackState};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{Instrument, info, info_span, warn};
 
+use crate::logins;
 use crate::permissions::Permit;
 use crate::room_documents::Refused;
-use crate::service::Shared;
+use crate::shared::Shared;
 use crate::turn;
-use stay::{Leaving, Message, Stay};
+use membership::{Leaving, Membership, Message};
 
+/// Clients try again after this time when the bus is away.
+const RETRY_AFTER_MS: u64 = 2000;
 /// Requests waiting for a member task.
 const QUEUE: usize = 64;
-/// Messages waiting for a client; one that is further behind is disconnected.
+/// Most messages waiting for a client. A client that is slower is disconnected.
 const MESSAGES: usize = 256;
 
-/// What reaches a member task.
+/// A message to a member's task.
 pub enum ToMember {
-    /// A WebSocket has logged in as this member (or carries it on). The old one, if any, is let go.
+    /// A WebSocket has logged in as this member, or resumes it. The old WebSocket, if any, is closed.
     Attach {
         attached: oneshot::Sender<Attachment>,
     },
@@ -37,31 +41,32 @@ pub enum ToMember {
     Detach {
         number: u64,
     },
-    /// `number` came with the attachment; what an older WebSocket still asks is ignored.
+    /// `number` came with the attachment. Requests of an older WebSocket are ignored.
     Request {
         number: u64,
         id: u64,
-        /// Boxed, because a queue has places for many.
+        /// Boxed, because the queue allocates space for many messages.
         request: Box<Request>,
     },
-    /// The server API gives this member other rights.
+    /// The server API changes the rights of this member.
     Permit(Box<Permit>),
     Kick(KickReason),
 }
 
-/// A WebSocket's side of a member: its messages end when the member lets it go.
+/// A WebSocket's side of a member. Its messages end when the member closes it.
 pub struct Attachment {
     pub number: u64,
     /// As JSON.
     pub messages: mpsc::Receiver<Utf8Bytes>,
 }
 
-/// Who has logged in.
+/// The user who has logged in.
 #[derive(Debug, Clone)]
 pub struct Identity {
     pub app: SdkAppId,
     pub user: UserId,
     pub token: String,
+    pub login: LoginId,
 }
 
 /// Starts a member's task.
@@ -73,7 +78,7 @@ pub fn start(shared: Shared, identity: Identity) -> mpsc::Sender<ToMember> {
         identity,
         out: None,
         attachments: 0,
-        stay: None,
+        membership: None,
         lost_at: None,
     };
     tokio::spawn(member.run(receiver).instrument(span));
@@ -86,7 +91,7 @@ struct Member {
     /// The present WebSocket.
     out: Option<mpsc::Sender<Utf8Bytes>>,
     attachments: u64,
-    stay: Option<Stay>,
+    membership: Option<Membership>,
     /// When the WebSocket was lost.
     lost_at: Option<Instant>,
 }
@@ -104,13 +109,13 @@ impl Member {
                     Some(ToMember::Detach { number }) if number == self.attachments => {
                         self.out = None;
                         self.lost_at = Some(clock.now());
-                        if self.stay.is_none() {
+                        if self.membership.is_none() {
                             break;
                         }
                     }
                     Some(ToMember::Detach { .. }) => {}
                     Some(ToMember::Request { number, id, request }) if number == self.attachments => {
-                        // On the heap and only for now: a member's task is small while it waits.
+                        // Boxed, so that the task of a waiting member is small.
                         Box::pin(self.handle_request(id, *request)).await;
                     }
                     Some(ToMember::Request { .. }) => {}
@@ -122,7 +127,7 @@ impl Member {
                     }
                     None => break,
                 },
-                () = changed(&mut self.stay) => Box::pin(self.follow_room()).await,
+                () = changed(&mut self.membership) => Box::pin(self.follow_room()).await,
                 () = Clock.until(deadline) => {
                     info!("the WebSocket was lost and not resumed");
                     break;
@@ -134,24 +139,33 @@ impl Member {
             }
         }
         self.exit_room(leaving).await;
-        let Identity { app, user, token } = &self.identity;
-        self.shared.registry.remove(*app, user, token);
+        let Identity {
+            app,
+            user,
+            token,
+            login,
+        } = &self.identity;
+        logins::forget(&self.shared, *app, user, token, *login).await;
     }
 
     fn attach(&mut self, attached: oneshot::Sender<Attachment>) {
-        // The only sender is here: dropping it (for a newer WebSocket, or a slow one) ends the connection that reads.
+        // This is the only sender: dropping it (for a newer WebSocket, or a slow one) ends the old connection.
         let (out, messages) = mpsc::channel(MESSAGES);
         self.attachments += 1;
         self.out = Some(out);
         self.lost_at = None;
         let number = self.attachments;
         let _socket_is_gone = attached.send(Attachment { number, messages });
-        // Who comes back has missed an unknown part: the whole state is told again.
-        let messages = self.stay.as_mut().map(Stay::retell).unwrap_or_default();
+        // A client that comes back has missed some events, so it gets the whole state again.
+        let messages = self
+            .membership
+            .as_ref()
+            .map(Membership::current_state)
+            .unwrap_or_default();
         self.tell_all(messages);
     }
 
-    /// A client that does not read is let go: its queue is bounded, and it can resume.
+    /// A client that does not read is disconnected, as its queue is bounded. It can resume.
     fn send(&mut self, json: Utf8Bytes) {
         if let Some(out) = &self.out
             && out.try_send(json).is_err()
@@ -177,13 +191,13 @@ impl Member {
     }
 
     async fn follow_room(&mut self) {
-        let Some(stay) = &mut self.stay else { return };
-        let messages = stay.follow().await;
+        let Some(membership) = &mut self.membership else { return };
+        let messages = membership.follow().await;
         self.tell_all(messages);
     }
 
     async fn permit(&mut self, permit: Permit) {
-        let messages = permit.apply(self.stay.as_mut()).await;
+        let messages = permit.apply(self.membership.as_mut()).await;
         self.tell_all(messages);
     }
 
@@ -199,9 +213,9 @@ impl Member {
             Ok(reply) => ServerMessage::Ok { id, ok: true, reply },
             Err(error) => ServerMessage::Failed { id: Some(id), error },
         }));
-        // Events that follow from the request come after its reply.
-        if let Some(stay) = &mut self.stay {
-            let messages = stay.catch_up().await;
+        // Events caused by the request come after its reply.
+        if let Some(membership) = &mut self.membership {
+            let messages = membership.catch_up().await;
             self.tell_all(messages);
         }
     }
@@ -215,7 +229,7 @@ impl Member {
                 private_map_key,
                 ..
             } => {
-                if self.stay.is_some() {
+                if self.membership.is_some() {
                     return Err(failure(ErrorCode::AlreadyInRoom));
                 }
                 let room = RoomKey {
@@ -223,11 +237,11 @@ impl Member {
                     room: room_id.clone(),
                 };
                 let rights = self.rights(&room, private_map_key.as_deref())?;
-                let stay = Stay::enter(&self.shared, room, self.identity.user.clone(), role, rights)
+                let membership = Membership::enter(&self.shared, room, self.identity.user.clone(), role, rights)
                     .await
                     .map_err(explain)?;
-                let view = stay.view(&room_id);
-                self.stay = Some(stay);
+                let view = membership.view(&room_id);
+                self.membership = Some(membership);
                 let ice_servers = turn::ice_servers(&self.shared.config, &self.identity.user, Clock.unix());
                 Ok(Reply::Entered {
                     room: view,
@@ -284,13 +298,13 @@ impl Member {
         rights.map_err(failure)
     }
 
-    fn in_room(&mut self) -> Result<&mut Stay, ErrorBody> {
-        self.stay.as_mut().ok_or_else(|| failure(ErrorCode::NotInRoom))
+    fn in_room(&mut self) -> Result<&mut Membership, ErrorBody> {
+        self.membership.as_mut().ok_or_else(|| failure(ErrorCode::NotInRoom))
     }
 
     async fn exit_room(&mut self, leaving: Leaving) {
-        if let Some(stay) = self.stay.take() {
-            stay.leave(leaving).await;
+        if let Some(membership) = self.membership.take() {
+            membership.leave(leaving).await;
         }
     }
 }
@@ -303,10 +317,10 @@ fn state(muted: bool) -> TrackState {
     if muted { TrackState::Muted } else { TrackState::On }
 }
 
-/// Resolves when the room has changed or the SFU has said something; never without a stay.
-async fn changed(stay: &mut Option<Stay>) {
-    match stay {
-        Some(stay) => stay.changed().await,
+/// Resolves when the room or the media session has changed; never outside a room.
+async fn changed(membership: &mut Option<Membership>) {
+    match membership {
+        Some(membership) => membership.changed().await,
         None => std::future::pending().await,
     }
 }
@@ -329,7 +343,7 @@ fn name(request: &Request) -> &'static str {
     }
 }
 
-/// The class of a refusal decides what the client hears: its own mistakes by name, ours without detail.
+/// Mistakes of the client are answered by name, and failures of the server without detail.
 pub fn explain(refused: Refused) -> ErrorBody {
     match refused {
         Refused::Code(code) => failure(code),
@@ -338,20 +352,28 @@ pub fn explain(refused: Refused) -> ErrorBody {
                 error = &error as &dyn std::error::Error,
                 "a room document was not changed"
             );
-            failure(ErrorCode::Internal)
+            failure(error_of(&error))
         }
     }
 }
 
-/// A message as it goes over the WebSocket.
+/// The error for a client when the bus has failed.
+pub fn error_of(error: &BusError) -> ErrorCode {
+    match error.is_passing() {
+        true => ErrorCode::TryLater,
+        false => ErrorCode::Internal,
+    }
+}
+
+/// A message as JSON for the WebSocket.
 pub fn json(message: &ServerMessage) -> Utf8Bytes {
-    // Nothing in these types can fail to be written; an empty object would be the least that a client can ignore.
+    // Serializing these types cannot fail. A client ignores an empty object.
     serde_json::to_string(message)
         .unwrap_or_else(|_| "{}".to_owned())
         .into()
 }
 
-/// An error with the words for a person.
+/// An error with a message for people.
 pub fn failure(code: ErrorCode) -> ErrorBody {
     let message = match code {
         ErrorCode::BadRequest => "the message is not a request of the protocol; see docs/signaling.md",
@@ -391,11 +413,15 @@ pub fn failure(code: ErrorCode) -> ErrorBody {
         ErrorCode::CustomMessageTooLarge => "a custom message has at most 1024 bytes",
         ErrorCode::CustomMessageRate => "a member sends at most 30 custom messages a second; this one reached nobody",
         ErrorCode::NodeFull => "the server is full; try again later",
+        ErrorCode::TryLater => {
+            "the servers cannot reach each other at the moment; members inside are not affected; try again in two seconds"
+        }
         ErrorCode::Internal => "the server failed; try again",
     };
     ErrorBody {
         code,
         message: message.to_owned(),
+        retry_after_ms: (code == ErrorCode::TryLater).then_some(RETRY_AFTER_MS),
     }
 }
 

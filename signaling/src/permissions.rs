@@ -1,44 +1,40 @@
-//! Rights that the server API gives to a member during his stay, by whichever node he is in the room.
+//! Rights that the server API grants to a member who is in a room, on any node.
 
-use rotunda_proto::bus::{BusError, BusExt, Request};
+use rotunda_bus::{BusError, BusExt};
 use rotunda_proto::ids::{RoomKey, UserId};
 use rotunda_proto::room::{MemberCommand, MemberCounts, MemberReply, count_key, members_subject};
 use rotunda_proto::room_ticket::Rights;
 use thiserror::Error;
-use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tokio::sync::oneshot;
 
-use crate::member::ToMember;
-use crate::member::stay::{Message, Stay};
-use crate::service::Shared;
+use crate::member::membership::{Membership, Message};
+use crate::shared::Shared;
 
-/// To a member: other rights from now on.
+/// A message to a member's task: new rights.
 pub struct Permit {
-    room: RoomKey,
-    rights: Rights,
-    done: oneshot::Sender<MemberReply>,
+    pub room: RoomKey,
+    pub rights: Rights,
+    pub done: oneshot::Sender<MemberReply>,
 }
 
 impl Permit {
-    /// `stay`: the member's. Answers what to tell his client.
-    pub async fn apply(self, stay: Option<&mut Stay>) -> Vec<Message> {
-        let Some(stay) = stay.filter(|stay| *stay.key() == self.room) else {
+    /// `membership`: the member's. Answers messages for their client.
+    pub async fn apply(self, membership: Option<&mut Membership>) -> Vec<Message> {
+        let Some(membership) = membership.filter(|membership| *membership.key() == self.room) else {
             let _gave_up = self.done.send(MemberReply::NotHere);
             return Vec::new();
         };
-        let permitted = stay.permit(self.rights).await;
-        let messages = stay.catch_up().await;
+        let permitted = membership.permit(self.rights).await;
+        let messages = membership.catch_up().await;
         let _gave_up = self.done.send(match permitted {
-            Ok(()) if stay.are_slots_confirmed() => MemberReply::Done,
+            Ok(()) if membership.are_slots_confirmed() => MemberReply::Done,
             _ => MemberReply::Failed,
         });
         messages
     }
 }
 
-/// Why a member has not been given other rights.
+/// Why a member's rights were not changed.
 #[derive(Debug, Error)]
 pub enum PermitError {
     #[error("nobody is in the room")]
@@ -51,60 +47,21 @@ pub enum PermitError {
     Bus(#[from] BusError),
 }
 
-/// Gives a member other rights, and waits until nothing more is let in of what he may not send any more.
+/// Changes a member's rights, and waits until the SFU has confirmed that it forwards only permitted sources.
 pub async fn permit(shared: &Shared, room: RoomKey, user: UserId, rights: Rights) -> Result<(), PermitError> {
     let counts = shared.bus.load::<MemberCounts>(&count_key(&room)).await?;
     let (MemberCounts { by_node }, _) = counts.ok_or(PermitError::NoSuchRoom)?;
     let command = MemberCommand::Permit { room, user, rights };
     for node in by_node.keys() {
-        match shared.bus.call(&members_subject(node), &command).await {
+        match shared.bus.call(&members_subject(node.node()), &command).await {
             Ok(MemberReply::Done) => return Ok(()),
             Ok(MemberReply::Failed) => return Err(PermitError::Failed),
             Ok(MemberReply::NotHere) => {}
-            // A node that has died is still counted for a while.
+            Ok(MemberReply::Resumed { .. }) => return Err(PermitError::Failed),
+            // The documents still count a dead node for a while.
             Err(BusError::NoResponder(_)) => {}
             Err(error) => return Err(error.into()),
         }
     }
     Err(PermitError::NoSuchMember)
-}
-
-/// Takes what is for this node's members, until shutdown.
-pub async fn serve(shared: Shared, shutdown: CancellationToken) -> Result<JoinHandle<()>, BusError> {
-    let mut requests = shared.bus.serve(&members_subject(&shared.node)).await?;
-    let serve = async move {
-        while let Some(request) = requests.recv().await {
-            match request.parse() {
-                // A member may be busy; the others do not wait for him.
-                Ok(command) => drop(tokio::spawn(handle(shared.clone(), command, request))),
-                Err(error) => warn!(
-                    error = &error as &dyn std::error::Error,
-                    "a command for a member was not understood"
-                ),
-            }
-        }
-    };
-    Ok(tokio::spawn(async move {
-        let _stopped = shutdown.run_until_cancelled(serve).await;
-    }))
-}
-
-async fn handle(shared: Shared, command: MemberCommand, request: Request) {
-    let MemberCommand::Permit { room, user, rights } = command;
-    let member = shared.registry.find(room.app, &user);
-    let reply = match member {
-        Some(member) => ask(&member, room, rights).await,
-        None => MemberReply::NotHere,
-    };
-    request.answer(&reply);
-}
-
-async fn ask(member: &mpsc::Sender<ToMember>, room: RoomKey, rights: Rights) -> MemberReply {
-    let (done, answer) = oneshot::channel();
-    let permit = Box::new(Permit { room, rights, done });
-    match member.send(ToMember::Permit(permit)).await {
-        // Who ends meanwhile is not here any more.
-        Ok(()) => answer.await.unwrap_or(MemberReply::NotHere),
-        Err(_) => MemberReply::NotHere,
-    }
 }

@@ -1,29 +1,49 @@
-//! The logins of this node: the newest of each user, and the tokens with which they are carried on.
+//! The logins of this node: the newest of each user, and its resume token.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rand::RngCore;
-use rotunda_proto::ids::{SdkAppId, UserId};
+use rotunda_proto::ids::{LoginId, SdkAppId, UserId};
 use rotunda_proto::signaling::KickReason;
 use subtle::ConstantTimeEq;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use crate::member::ToMember;
 
 #[derive(Default)]
 pub struct Registry {
     logins: Mutex<HashMap<(SdkAppId, UserId), Login>>,
+    /// Notified when a login could not be published to the other nodes.
+    pub untold: Notify,
 }
 
 /// A member task's address.
 #[derive(Clone)]
 pub struct Login {
+    pub id: LoginId,
     pub token: String,
     pub member: mpsc::Sender<ToMember>,
+    pub told: Told,
 }
 
-/// 128 random bits in hex: nobody guesses them.
+/// Whether the other nodes know of a login.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told {
+    NotYet,
+    Told,
+    /// They knew it until this node was declared dead.
+    Forgotten,
+}
+
+/// A user's newest login on this node.
+pub struct UserLogin {
+    pub app: SdkAppId,
+    pub user: UserId,
+    pub login: Login,
+}
+
+/// 128 random bits in hex, which cannot be guessed.
 pub fn random_token() -> String {
     let mut random = [0; 16];
     rand::rng().fill_bytes(&mut random);
@@ -39,13 +59,18 @@ impl Registry {
         (same && !login.member.is_closed()).then(|| login.clone())
     }
 
-    /// The user's newest login.
+    /// The user's newest login on this node.
+    pub fn login(&self, app: SdkAppId, user: &UserId) -> Option<Login> {
+        self.logins().get(&(app, user.clone())).cloned()
+    }
+
+    /// The task of the user's newest login on this node.
     pub fn find(&self, app: SdkAppId, user: &UserId) -> Option<mpsc::Sender<ToMember>> {
         let logins = self.logins();
         logins.get(&(app, user.clone())).map(|login| login.member.clone())
     }
 
-    /// Makes this login the user's newest. The one before is told and ends, and this waits until it has left its room.
+    /// Makes this login the user's newest. Notifies and ends the previous one, and waits until it has left its room.
     pub async fn take_over(&self, app: SdkAppId, user: &UserId, login: Login) {
         if let Some(before) = self.replace(app, user, login)
             && before.member.send(ToMember::Kick(KickReason::Kick)).await.is_ok()
@@ -67,8 +92,21 @@ impl Registry {
         }
     }
 
-    pub fn all(&self) -> Vec<Login> {
-        self.logins().values().cloned().collect()
+    pub fn set_told(&self, app: SdkAppId, user: &UserId, id: LoginId, told: Told) {
+        let mut logins = self.logins();
+        if let Some(login) = logins.get_mut(&(app, user.clone())).filter(|login| login.id == id) {
+            login.told = told;
+        }
+    }
+
+    pub fn all(&self) -> Vec<UserLogin> {
+        let logins = self.logins();
+        let one = |((app, user), login): (&(SdkAppId, UserId), &Login)| UserLogin {
+            app: *app,
+            user: user.clone(),
+            login: login.clone(),
+        };
+        logins.iter().map(one).collect()
     }
 
     fn logins(&self) -> MutexGuard<'_, HashMap<(SdkAppId, UserId), Login>> {

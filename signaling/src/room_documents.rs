@@ -2,12 +2,12 @@
 
 use std::convert::Infallible;
 
-use rotunda_proto::bus::{BusError, BusExt, Revision, SharedBus};
+use rotunda_bus::{BusError, BusExt, ClusterNode, Revision, SharedBus};
 use rotunda_proto::config::Microphones;
-use rotunda_proto::ids::{NodeId, RoomKey, TrackSource, UserId};
+use rotunda_proto::ids::{MembershipId, NodeId, RoomKey, TrackSource};
 use rotunda_proto::room::{
-    KeptCell, MAX_MEMBERS, MemberCounts, RoomInfo, Roster, RosterMember, Seats, TrackState, count_key, info_key,
-    roster_key, seats_key,
+    Holder, KeptCell, MAX_MEMBERS, MemberCounts, RoomInfo, Roster, RosterMember, Seats, TrackState, count_key,
+    info_key, roster_key, seats_key,
 };
 use rotunda_proto::sfu::{NODES_PREFIX, NodeInfo};
 use rotunda_proto::signaling::ErrorCode;
@@ -18,13 +18,13 @@ use crate::{roster, seats};
 #[derive(Clone)]
 pub struct RoomDocuments {
     pub bus: SharedBus,
-    pub node: NodeId,
+    pub cluster: ClusterNode,
     pub room: RoomKey,
     /// Of the room's application.
     pub microphones: Microphones,
 }
 
-/// How many were counted in.
+/// The outcome of counting members in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Counted {
     pub admitted: u64,
@@ -34,15 +34,16 @@ pub struct Counted {
 }
 
 impl RoomDocuments {
-    /// Says that this node has `present` members, and as many of the `entering` as the room has places for.
+    /// Writes that this node has `present` members, and as many of the `entering` as the room has capacity for.
     pub async fn count(&self, present: u64, entering: u64) -> Result<Counted, BusError> {
+        let node = self.cluster.incarnation();
         let counted = self
             .bus
             .update_at(&count_key(&self.room), |counts: Option<MemberCounts>| {
                 let mut counts = counts.unwrap_or_default();
-                counts.set(&self.node, present);
+                counts.set(&node, present);
                 let admitted = entering.min(MAX_MEMBERS.saturating_sub(counts.total()));
-                counts.set(&self.node, present + admitted);
+                counts.set(&node, present + admitted);
                 let counted = Counted {
                     admitted,
                     total: counts.total(),
@@ -58,10 +59,10 @@ impl RoomDocuments {
         })
     }
 
-    /// Makes sure that the room has an SFU node: the first member chooses, of those with a place, the least
-    /// busy one. Call after counting: a node that took its last member out at the same time then does not close the room.
+    /// Makes sure that the room has an SFU node. The first member chooses the least loaded node with free capacity. Call after
+    /// counting, so that a node whose last member leaves at the same time does not close the room.
     pub async fn open(&self, unix_ms: u64) -> Result<Option<Revision>, Refused> {
-        // A room that is open already stays where it is.
+        // An open room stays on its node.
         let known = self.bus.load::<RoomInfo>(&info_key(&self.room)).await?;
         let sfu = match known {
             Some((info, _)) => info.sfu,
@@ -82,22 +83,22 @@ impl RoomDocuments {
         Ok(written.revision)
     }
 
-    /// What [`close`](Self::close) is to be given, known before the last member is counted out.
+    /// The revision for [`close`](Self::close). Read it before the last member is counted out.
     pub async fn opened_at(&self) -> Result<Option<Revision>, BusError> {
         let info = self.bus.get(&info_key(&self.room)).await?;
         Ok(info.map(|info| info.revision))
     }
 
-    /// Ends the room, unless somebody has opened it since.
+    /// Ends the room, unless it was opened again since.
     pub async fn close(&self, opened_at: Revision) -> Result<(), BusError> {
-        match self.bus.delete(&info_key(&self.room), Some(opened_at)).await {
-            Ok(()) | Err(BusError::Conflict(_)) => Ok(()),
+        match self.bus.delete(&info_key(&self.room), opened_at).await {
+            Ok(_) | Err(BusError::Conflict(_)) => Ok(()),
             Err(error) => Err(error),
         }
     }
 
-    /// Brings the roster's window up to those who are present on this node and those who have left it.
-    pub async fn show(&self, present: &[RosterMember], left: &[UserId]) -> Result<Option<Revision>, BusError> {
+    /// Updates the roster's window with the members who are present on this node and those who have left it.
+    pub async fn show(&self, present: &[RosterMember], left: &[MembershipId]) -> Result<Option<Revision>, BusError> {
         let shown = self
             .bus
             .update_at(&roster_key(&self.room), |document: Option<Roster>| {
@@ -112,36 +113,52 @@ impl RoomDocuments {
         Ok(shown.ok().and_then(|written| written.revision))
     }
 
-    pub async fn take_seat(&self, user: &UserId, source: TrackSource, state: TrackState) -> Result<(), Refused> {
-        self.change_seats(|document| seats::take(document, self.microphones, user, source, state))
+    pub async fn take_seat(
+        &self,
+        member: &RosterMember,
+        source: TrackSource,
+        state: TrackState,
+    ) -> Result<(), Refused> {
+        let user = &member.user;
+        let holder = Holder {
+            membership: member.holder.membership,
+            // It may differ from the incarnation under which the member entered.
+            node: self.cluster.incarnation(),
+        };
+        self.change_seats(|document| seats::take(document, self.microphones, user, &holder, source, state))
             .await
     }
 
-    pub async fn mute(&self, user: &UserId, source: TrackSource, state: TrackState) -> Result<(), Refused> {
-        self.change_seats(|document| seats::mute(document, user, source, state))
+    pub async fn mute(&self, membership: MembershipId, source: TrackSource, state: TrackState) -> Result<(), Refused> {
+        self.change_seats(|document| seats::mute(document, membership, source, state))
             .await
     }
 
-    pub async fn give_seat_back(&self, user: &UserId, source: TrackSource) -> Result<(), Refused> {
+    pub async fn release_seat(&self, member: &RosterMember, source: TrackSource) -> Result<(), Refused> {
         self.change_seats(|document| {
-            seats::give_back(document, user, source);
+            seats::release(document, &member.user, member.holder.membership, source);
             Ok(())
         })
         .await
     }
 
-    pub async fn give_all_seats_back(&self, user: &UserId) -> Result<(), Refused> {
+    pub async fn release_all_seats(&self, member: &RosterMember) -> Result<(), Refused> {
         self.change_seats(|document| {
-            seats::leave(document, user);
+            seats::release_all(document, &member.user, member.holder.membership);
             Ok(())
         })
         .await
     }
 
-    /// As [`give_all_seats_back`](Self::give_all_seats_back); mixes keep the member's cells until a time.
+    /// As [`release_all_seats`](Self::release_all_seats), but mixes keep the member's cells until a time.
     pub async fn keep_cells(&self, member: &RosterMember, until_unix_ms: u64) -> Result<(), Refused> {
         self.change_seats(|document| {
-            seats::cut_off(document, &member.user, member.entered_unix_ms, until_unix_ms);
+            let RosterMember {
+                user,
+                entered_unix_ms,
+                holder,
+            } = member;
+            seats::cut_off(document, user, holder.membership, *entered_unix_ms, until_unix_ms);
             Ok(())
         })
         .await
@@ -162,9 +179,8 @@ impl RoomDocuments {
     }
 
     async fn least_loaded_sfu(&self) -> Result<NodeId, Refused> {
-        let mut nodes = self.bus.watch(NODES_PREFIX).await?;
-        let nodes = std::iter::from_fn(|| nodes.try_recv().ok()).filter_map(|change| change.parse::<NodeInfo>());
-        // To ten percent, so that of nodes that are as busy the one with fewest sessions is taken.
+        let nodes = self.bus.documents::<NodeInfo>(NODES_PREFIX).await?.into_iter();
+        // Rounded to ten percent, so that among equally loaded nodes the one with the fewest sessions is chosen.
         match nodes.min_by_key(|node| (node.is_full(), node.load_percent / 10, node.sessions)) {
             None => Err(Refused::Code(ErrorCode::NoMediaNode)),
             Some(node) if node.is_full() => Err(Refused::Code(ErrorCode::NodeFull)),
@@ -186,7 +202,7 @@ impl RoomDocuments {
     }
 }
 
-/// The document is right as it is.
+/// The document needs no change.
 struct Unchanged;
 
 /// Why a document was not changed.

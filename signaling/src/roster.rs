@@ -1,51 +1,62 @@
-//! Who is seen: pure changes of the [`Roster`] document, the window of the earliest members present.
+//! The members that everybody sees: pure changes of the [`Roster`] document, the window of the earliest members present.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
-use rotunda_proto::ids::UserId;
+use rotunda_proto::ids::{MembershipId, UserId};
+use rotunda_proto::incarnation::Incarnation;
 use rotunda_proto::room::{ROSTER_WINDOW, Roster, RosterMember};
 
 /// The window when these are present too: the [`ROSTER_WINDOW`] earliest of both, in order of entering.
 ///
-/// However the nodes of a room take turns with this, the window comes to hold the earliest of all: who entered earlier
-/// takes the place of the latest.
+/// In any order of the nodes' changes, the window ends with the earliest members of all: an earlier member replaces the latest one.
 pub fn merged(roster: &Roster, present: impl IntoIterator<Item = RosterMember>) -> Roster {
-    let mut known: BTreeSet<(u64, UserId)> = roster.members.iter().cloned().map(place).collect();
-    let shown: BTreeSet<UserId> = roster.members.iter().map(|member| member.user.clone()).collect();
-    known.extend(
-        present
-            .into_iter()
-            .filter(|member| !shown.contains(&member.user))
-            .map(place),
-    );
-    let earliest = known.into_iter().take(ROSTER_WINDOW);
-    Roster {
-        members: earliest
-            .map(|(entered_unix_ms, user)| RosterMember { user, entered_unix_ms })
-            .collect(),
+    let mut known: BTreeMap<UserId, RosterMember> = BTreeMap::new();
+    for member in roster.members.iter().cloned().chain(present) {
+        // The newer of two logins of one user counts.
+        let newer = known
+            .get(&member.user)
+            .is_none_or(|known| known.entered_unix_ms <= member.entered_unix_ms);
+        if newer {
+            known.insert(member.user.clone(), member);
+        }
     }
+    let mut members: Vec<RosterMember> = known.into_values().collect();
+    // Two members of one millisecond have the same order on every node.
+    members.sort_by(|one, other| (one.entered_unix_ms, &one.user).cmp(&(other.entered_unix_ms, &other.user)));
+    members.truncate(ROSTER_WINDOW);
+    Roster { members }
 }
 
 /// The window without those who have left.
-pub fn without(roster: &Roster, left: &[UserId]) -> Roster {
+pub fn without(roster: &Roster, left: &[MembershipId]) -> Roster {
     let mut roster = roster.clone();
-    roster.members.retain(|member| !left.contains(&member.user));
+    roster
+        .members
+        .retain(|member| !left.contains(&member.holder.membership));
     roster
 }
 
-/// Two members of one millisecond have an order too, and the same one on every node.
-fn place(member: RosterMember) -> (u64, UserId) {
-    (member.entered_unix_ms, member.user)
+/// Removes the members of dead nodes. False: there are none.
+pub fn free_dead(roster: &mut Roster, is_dead: impl Fn(&Incarnation) -> bool) -> bool {
+    let before = roster.members.len();
+    roster.members.retain(|member| !is_dead(&member.holder.node));
+    roster.members.len() != before
 }
 
 #[cfg(test)]
 mod tests {
+    use rotunda_proto::room::Holder;
+
     use super::*;
 
     fn member(number: u64) -> RosterMember {
         RosterMember {
             user: format!("user{number}").parse().unwrap(),
             entered_unix_ms: number,
+            holder: Holder {
+                membership: MembershipId(number),
+                node: Incarnation::new("node-1".parse().unwrap(), 1),
+            },
         }
     }
 
@@ -54,19 +65,30 @@ mod tests {
     }
 
     #[test]
-    fn the_window_holds_the_fifty_earliest_and_a_leaver_makes_room_for_the_next() {
+    fn the_window_has_the_fifty_earliest_and_after_a_leave_the_next_one() {
         let roster = merged(&Roster::default(), (0..60).map(member));
         assert_eq!(times(&roster), (0..50).collect::<Vec<_>>());
-        let roster = without(&roster, &[member(3).user]);
+        let roster = without(&roster, &[MembershipId(3)]);
         let roster = merged(&roster, (50..60).map(member));
         assert_eq!(times(&roster).last(), Some(&50));
         assert_eq!(roster.members.len(), ROSTER_WINDOW);
     }
 
     #[test]
-    fn of_two_nodes_that_fill_a_place_the_earlier_member_has_it_whoever_was_first() {
+    fn a_newer_login_of_a_user_replaces_the_older_one_and_not_the_other_way_round() {
+        let (older, mut newer) = (member(5), member(9));
+        newer.user = older.user.clone();
+        let roster = merged(&Roster::default(), [older.clone()]);
+        let roster = merged(&roster, [newer.clone()]);
+        assert_eq!(roster.members, [newer.clone()]);
+        assert_eq!(merged(&roster, [older.clone()]).members, [newer.clone()]);
+        assert_eq!(without(&roster, &[older.holder.membership]).members, [newer]);
+    }
+
+    #[test]
+    fn the_earlier_of_two_members_is_in_the_window_whichever_node_writes_first() {
         let full = merged(&Roster::default(), (0..50).map(member));
-        let vacant = without(&full, &[member(7).user]);
+        let vacant = without(&full, &[MembershipId(7)]);
         let (earlier, later) = (member(60), member(70));
         let one = merged(&merged(&vacant, [earlier.clone()]), [later.clone()]);
         let other = merged(&merged(&vacant, [later]), [earlier]);

@@ -1,21 +1,24 @@
-//! Who may publish: pure changes of the [`Seats`] document.
+//! Seats of publishers: pure changes of the [`Seats`] document.
 
 use rotunda_proto::config::Microphones;
-use rotunda_proto::ids::{TrackSource, UserId};
-use rotunda_proto::room::{KeptCell, MAX_VIDEO_PUBLISHERS, Publisher, Seats, TrackState};
+use rotunda_proto::ids::{MembershipId, TrackSource, UserId};
+use rotunda_proto::incarnation::Incarnation;
+use rotunda_proto::room::{Holder, KeptCell, MAX_VIDEO_PUBLISHERS, Publisher, Seats, TrackState};
 use rotunda_proto::signaling::ErrorCode;
 
-/// Cells that are kept for publishers who are away; of more the oldest is given up.
+/// Most cells that are kept for absent publishers; beyond it the oldest is removed.
 const MAX_KEPT: usize = 24;
 
-/// Gives a member a seat for a source. Taking it again only changes whether it is muted.
+/// Takes a seat for a member's source. Taking it again only changes whether the source is muted.
 pub fn take(
     seats: &mut Seats,
     microphones: Microphones,
     user: &UserId,
+    holder: &Holder,
     source: TrackSource,
     state: TrackState,
 ) -> Result<(), ErrorCode> {
+    // A newer login of the same user takes over the seats of the older one.
     let has = |publisher: &&Publisher, kind: fn(&Publisher) -> bool| publisher.user != *user && kind(publisher);
     let audio = seats
         .publishers
@@ -31,21 +34,32 @@ pub fn take(
         }
         _ => {}
     }
+    seats
+        .publishers
+        .retain(|publisher| publisher.user != *user || publisher.holder.membership == holder.membership);
     let at = seats.publishers.iter().position(|publisher| publisher.user == *user);
     let at = at.unwrap_or_else(|| {
         let last = seats.publishers.len();
         let at = seats.kept_for(user).map_or(last, |cell| cell.index.min(last));
-        seats.publishers.insert(at, Publisher::of(user.clone()));
+        seats.publishers.insert(at, Publisher::of(user.clone(), holder.clone()));
         at
     });
+    // The node may have a new incarnation since.
+    seats.publishers[at].holder = holder.clone();
     *seats.publishers[at].track_mut(source) = Some(state);
     forget_kept(seats, user, source);
     Ok(())
 }
 
-/// Says whether a published source is muted.
-pub fn mute(seats: &mut Seats, user: &UserId, source: TrackSource, state: TrackState) -> Result<(), ErrorCode> {
-    let publisher = seats.publishers.iter_mut().find(|publisher| publisher.user == *user);
+/// Mutes or unmutes a published source.
+pub fn mute(
+    seats: &mut Seats,
+    membership: MembershipId,
+    source: TrackSource,
+    state: TrackState,
+) -> Result<(), ErrorCode> {
+    let mut publishers = seats.publishers.iter_mut();
+    let publisher = publishers.find(|publisher| publisher.holder.membership == membership);
     match publisher.map(|publisher| publisher.track_mut(source)) {
         Some(track @ Some(_)) => {
             *track = Some(state);
@@ -55,9 +69,10 @@ pub fn mute(seats: &mut Seats, user: &UserId, source: TrackSource, state: TrackS
     }
 }
 
-/// Gives a seat back; also right when there is none.
-pub fn give_back(seats: &mut Seats, user: &UserId, source: TrackSource) {
-    for publisher in seats.publishers.iter_mut().filter(|publisher| publisher.user == *user) {
+/// Releases a seat, if there is one.
+pub fn release(seats: &mut Seats, user: &UserId, membership: MembershipId, source: TrackSource) {
+    let mut publishers = seats.publishers.iter_mut();
+    if let Some(publisher) = publishers.find(|publisher| publisher.holder.membership == membership) {
         *publisher.track_mut(source) = None;
     }
     seats
@@ -66,20 +81,62 @@ pub fn give_back(seats: &mut Seats, user: &UserId, source: TrackSource) {
     forget_kept(seats, user, source);
 }
 
-/// Gives all of a member's seats back.
-pub fn leave(seats: &mut Seats, user: &UserId) {
-    seats.publishers.retain(|publisher| publisher.user != *user);
-    seats.kept.retain(|cell| cell.user != *user);
+/// A membership derived from the user's name, for tests.
+#[cfg(test)]
+pub fn membership_of(user: &UserId) -> MembershipId {
+    MembershipId(
+        user.as_str()
+            .bytes()
+            .fold(7, |id, byte| id.wrapping_mul(31).wrapping_add(u64::from(byte))),
+    )
 }
 
-/// Gives all of a member's seats back, and keeps their cells in mixes until a time: they were cut off and may come back.
-pub fn cut_off(seats: &mut Seats, user: &UserId, entered_unix_ms: u64, until_unix_ms: u64) {
+/// As [`take`], on one node, for tests.
+#[cfg(test)]
+pub fn take_alone(
+    seats: &mut Seats,
+    microphones: Microphones,
+    user: &UserId,
+    source: TrackSource,
+    state: TrackState,
+) -> Result<(), ErrorCode> {
+    let holder = Holder {
+        membership: membership_of(user),
+        node: Incarnation::new("node-1".parse().unwrap(), 1),
+    };
+    take(seats, microphones, user, &holder, source, state)
+}
+
+/// Releases the seats and cells of dead nodes. False: there are none.
+pub fn free_dead(seats: &mut Seats, is_dead: impl Fn(&Incarnation) -> bool) -> bool {
+    let before = seats.publishers.len();
+    seats.publishers.retain(|publisher| !is_dead(&publisher.holder.node));
+    seats.publishers.len() != before
+}
+
+/// Releases all seats of a membership.
+pub fn release_all(seats: &mut Seats, user: &UserId, membership: MembershipId) {
+    seats
+        .publishers
+        .retain(|publisher| publisher.holder.membership != membership);
+    // A newer login of the same user may still need them.
+    if !seats.publishers.iter().any(|publisher| publisher.user == *user) {
+        seats.kept.retain(|cell| cell.user != *user);
+    }
+}
+
+/// Releases all seats of a membership, and keeps their cells in mixes until a time: the member lost the connection and may return.
+pub fn cut_off(seats: &mut Seats, user: &UserId, membership: MembershipId, entered_unix_ms: u64, until_unix_ms: u64) {
     let before = seats
         .kept_for(user)
         .map(|cell| cell.sources.clone())
         .unwrap_or_default();
-    let Some(index) = seats.publishers.iter().position(|publisher| publisher.user == *user) else {
-        // What is kept of an earlier time stays until that is over.
+    let Some(index) = seats
+        .publishers
+        .iter()
+        .position(|publisher| publisher.holder.membership == membership)
+    else {
+        // An earlier kept cell stays until its own time is over.
         return;
     };
     let publisher = seats.publishers.remove(index);
@@ -93,6 +150,7 @@ pub fn cut_off(seats: &mut Seats, user: &UserId, entered_unix_ms: u64, until_uni
     }
     seats.kept.push(KeptCell {
         user: user.clone(),
+        holder: publisher.holder.clone(),
         sources,
         entered_unix_ms,
         index,
@@ -100,7 +158,7 @@ pub fn cut_off(seats: &mut Seats, user: &UserId, entered_unix_ms: u64, until_uni
     });
 }
 
-/// Forgets the cells whose time is over.
+/// Removes the kept cells whose time is over.
 pub fn drop_expired(seats: &mut Seats, unix_ms: u64) {
     seats.kept.retain(|cell| cell.until_unix_ms > unix_ms);
 }
@@ -121,14 +179,74 @@ mod tests {
         format!("user{number}").parse().unwrap()
     }
 
+    fn membership(number: usize) -> MembershipId {
+        MembershipId(number as u64)
+    }
+
+    fn holder(membership: u64, node: &str) -> Holder {
+        Holder {
+            membership: MembershipId(membership),
+            node: Incarnation::new(node.parse().unwrap(), 1),
+        }
+    }
+
+    /// User and membership of that number, on one node.
+    fn take(
+        seats: &mut Seats,
+        microphones: Microphones,
+        number: usize,
+        source: TrackSource,
+        state: TrackState,
+    ) -> Result<(), ErrorCode> {
+        let holder = holder(number as u64, "node-1");
+        super::take(seats, microphones, &user(number), &holder, source, state)
+    }
+
     #[test]
-    fn the_seventh_voice_and_the_fifth_picture_are_refused_by_name() {
+    fn a_late_leave_of_an_older_login_releases_no_seat_of_the_newer_one() {
+        let mut seats = Seats::default();
+        let (audio, on) = (TrackSource::Audio, TrackState::On);
+        let (older, newer) = (holder(1, "node-1"), holder(2, "node-2"));
+        super::take(&mut seats, Microphones::default(), &user(1), &older, audio, on).unwrap();
+        super::take(&mut seats, Microphones::default(), &user(1), &newer, audio, on).unwrap();
+        assert_eq!(seats.publishers.len(), 1);
+        release(&mut seats, &user(1), older.membership, audio);
+        release_all(&mut seats, &user(1), older.membership);
+        assert_eq!(seats.publishers[0].holder, newer);
+        release_all(&mut seats, &user(1), newer.membership);
+        assert_eq!(seats, Seats::default());
+    }
+
+    #[test]
+    fn the_seats_of_a_dead_node_are_freed_and_no_others() {
+        let mut seats = Seats::default();
+        let (audio, on) = (TrackSource::Audio, TrackState::On);
+        for (number, node) in [(1, "node-1"), (2, "node-2")] {
+            let holder = holder(number, node);
+            super::take(
+                &mut seats,
+                Microphones::default(),
+                &user(number as usize),
+                &holder,
+                audio,
+                on,
+            )
+            .unwrap();
+        }
+        let dead = |node: &Incarnation| node.node().as_str() == "node-2";
+        assert!(free_dead(&mut seats, dead));
+        assert!(!free_dead(&mut seats, dead));
+        assert_eq!(seats.publishers[0].user, user(1));
+    }
+
+    #[test]
+    fn the_seventh_microphone_and_the_fifth_camera_are_refused_by_name() {
         let mut seats = Seats::default();
         for number in 0..6 {
             take(
                 &mut seats,
                 Microphones::default(),
-                &user(number),
+                number,
                 TrackSource::Audio,
                 TrackState::On,
             )
@@ -138,7 +256,7 @@ mod tests {
             take(
                 &mut seats,
                 Microphones::default(),
-                &user(number),
+                number,
                 TrackSource::Camera,
                 TrackState::On,
             )
@@ -148,7 +266,7 @@ mod tests {
         let refused = take(
             &mut seats,
             Microphones::default(),
-            &user(6),
+            6,
             TrackSource::Audio,
             TrackState::On,
         );
@@ -156,7 +274,7 @@ mod tests {
         let refused = take(
             &mut seats,
             Microphones::default(),
-            &user(4),
+            4,
             TrackSource::Screen,
             TrackState::On,
         );
@@ -165,16 +283,16 @@ mod tests {
         take(
             &mut seats,
             Microphones::default(),
-            &user(0),
+            0,
             TrackSource::Screen,
             TrackState::On,
         )
         .unwrap();
-        give_back(&mut seats, &user(5), TrackSource::Audio);
+        release(&mut seats, &user(5), membership(5), TrackSource::Audio);
         take(
             &mut seats,
             Microphones::default(),
-            &user(6),
+            6,
             TrackSource::Audio,
             TrackState::On,
         )
@@ -182,67 +300,67 @@ mod tests {
     }
 
     #[test]
-    fn where_nine_may_speak_the_tenth_is_refused() {
+    fn with_a_limit_of_nine_microphones_the_tenth_is_refused() {
         let mut seats = Seats::default();
         let nine = Microphones::try_from(9).unwrap();
         for number in 0..9 {
-            take(&mut seats, nine, &user(number), TrackSource::Audio, TrackState::On).unwrap();
+            take(&mut seats, nine, number, TrackSource::Audio, TrackState::On).unwrap();
         }
-        let refused = take(&mut seats, nine, &user(9), TrackSource::Audio, TrackState::On);
+        let refused = take(&mut seats, nine, 9, TrackSource::Audio, TrackState::On);
         assert_eq!(refused, Err(ErrorCode::TooManyAudioPublishers));
     }
 
     #[test]
     fn only_a_published_source_can_be_muted() {
         let mut seats = Seats::default();
-        let muted = mute(&mut seats, &user(1), TrackSource::Audio, TrackState::Muted);
+        let muted = mute(&mut seats, membership(1), TrackSource::Audio, TrackState::Muted);
         assert_eq!(muted, Err(ErrorCode::NotPublished));
         take(
             &mut seats,
             Microphones::default(),
-            &user(1),
+            1,
             TrackSource::Audio,
             TrackState::On,
         )
         .unwrap();
-        mute(&mut seats, &user(1), TrackSource::Audio, TrackState::Muted).unwrap();
+        mute(&mut seats, membership(1), TrackSource::Audio, TrackState::Muted).unwrap();
         assert_eq!(seats.publishers[0].audio, Some(TrackState::Muted));
     }
 
     #[test]
-    fn a_publisher_who_was_cut_off_keeps_the_cell_until_everything_is_published_again() {
+    fn a_publisher_who_lost_the_connection_keeps_the_cell_until_everything_is_published_again() {
         let (mics, on) = (Microphones::default(), TrackState::On);
         let mut seats = Seats::default();
         for number in 0..3 {
-            take(&mut seats, mics, &user(number), TrackSource::Camera, on).unwrap();
+            take(&mut seats, mics, number, TrackSource::Camera, on).unwrap();
         }
-        take(&mut seats, mics, &user(1), TrackSource::Audio, on).unwrap();
-        cut_off(&mut seats, &user(1), 1, 30_000);
+        take(&mut seats, mics, 1, TrackSource::Audio, on).unwrap();
+        cut_off(&mut seats, &user(1), membership(1), 1, 30_000);
         let publishes = |seats: &Seats| seats.publishers.iter().any(|one| one.user == user(1));
         assert!(!publishes(&seats), "the seats are free for others");
         let order = |seats: &Seats| seats.cells().into_iter().map(|one| one.user).collect::<Vec<_>>();
         assert_eq!(order(&seats), [user(0), user(1), user(2)]);
         assert_eq!(seats.cells()[1].camera, Some(TrackState::Muted), "a card");
 
-        take(&mut seats, mics, &user(1), TrackSource::Audio, on).unwrap();
+        take(&mut seats, mics, 1, TrackSource::Audio, on).unwrap();
         assert_eq!(order(&seats), [user(0), user(1), user(2)]);
         assert_eq!(seats.cells()[1].camera, Some(TrackState::Muted), "still to come");
-        take(&mut seats, mics, &user(1), TrackSource::Camera, on).unwrap();
+        take(&mut seats, mics, 1, TrackSource::Camera, on).unwrap();
         assert_eq!((seats.cells(), seats.kept.len()), (seats.publishers.clone(), 0));
         assert_eq!(order(&seats), [user(0), user(1), user(2)]);
     }
 
     #[test]
-    fn a_cell_is_given_up_when_its_time_is_over_or_its_user_leaves_in_order() {
+    fn a_kept_cell_is_removed_after_its_time_or_if_its_user_leaves_in_order() {
         let mut seats = Seats::default();
         for number in 0..2 {
             let (mics, on) = (Microphones::default(), TrackState::On);
-            take(&mut seats, mics, &user(number), TrackSource::Camera, on).unwrap();
-            cut_off(&mut seats, &user(number), 1, 30_000 + number as u64);
+            take(&mut seats, mics, number, TrackSource::Camera, on).unwrap();
+            cut_off(&mut seats, &user(number), membership(number), 1, 30_000 + number as u64);
         }
         drop_expired(&mut seats, 30_000);
         assert_eq!(seats.cells()[0].user, user(1));
-        leave(&mut seats, &user(1));
+        release_all(&mut seats, &user(1), membership(1));
         assert!(seats.is_empty());
     }
 
@@ -253,8 +371,8 @@ mod tests {
             for (number, source, step) in steps {
                 let source = TrackSource::ALL[usize::from(source)];
                 match step {
-                    0 | 1 => { let _refused = take(&mut seats, Microphones::default(), &user(number), source, TrackState::On); }
-                    _ => give_back(&mut seats, &user(number), source),
+                    0 | 1 => { let _refused = take(&mut seats, Microphones::default(), number, source, TrackState::On); }
+                    _ => release(&mut seats, &user(number), membership(number), source),
                 }
                 let audio = seats.publishers.iter().filter(|one| one.audio.is_some()).count();
                 let video = seats.publishers.iter().filter(|one| one.camera.is_some() || one.screen.is_some()).count();

@@ -1,89 +1,40 @@
-//! The shell: what every connection shares, the routes, start and end.
-
-use std::sync::Arc;
+//! The shell of signaling: routes, start and end.
 
 use axum::Router;
 use axum::extract::{State, WebSocketUpgrade};
 use axum::response::Response;
 use axum::routing::{MethodRouter, get};
+use rotunda_bus::ClusterNode;
 use rotunda_listen::Listener;
-use rotunda_proto::bus::SharedBus;
 use rotunda_proto::config::Application;
-use rotunda_proto::ids::NodeId;
 use rotunda_proto::signaling::{KickReason, MAX_MESSAGE_BYTES, RequestEnvelope, ServerMessage};
-use sqlx::AnyPool;
+use rotunda_store::Store;
 use thiserror::Error;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{self, Api};
-use crate::applications::Applications;
-use crate::callbacks::{self, Callbacks, Outbox};
+use crate::callbacks::{self, Callbacks};
 use crate::config::Config;
 use crate::connection;
+use crate::dead_nodes;
 use crate::demo;
+use crate::logins;
 use crate::member::ToMember;
-use crate::permissions;
-use crate::registry::Registry;
-use crate::room::Rooms;
+use crate::member_commands;
+use crate::shared::Shared;
 use crate::whip;
 
-/// Most of what a client sends is shorter; each connection keeps such a buffer.
+/// Read buffer of each connection, bytes. Most messages of clients are shorter.
 const READ_BUFFER: usize = 1024;
 
 /// Why signaling did not start.
 #[derive(Debug, Error)]
 pub enum StartError {
-    #[error("bring the database up to date")]
-    Migrate(#[source] sqlx::migrate::MigrateError),
     #[error("reach the bus")]
-    Bus(#[from] rotunda_proto::bus::BusError),
+    Bus(#[from] rotunda_bus::BusError),
     #[error("build the gRPC reflection service")]
     Reflection(#[source] tonic_reflection::server::Error),
-}
-
-/// What all parts of signaling share.
-#[derive(Clone)]
-pub struct Shared(Arc<Parts>);
-
-pub struct Parts {
-    pub config: Config,
-    pub node: NodeId,
-    pub bus: SharedBus,
-    pub applications: Applications,
-    pub rooms: Rooms,
-    pub registry: Registry,
-    pub db: AnyPool,
-    pub outbox: Outbox,
-}
-
-impl Shared {
-    pub fn new(config: Config, node: NodeId, bus: SharedBus, applications: Vec<Application>, db: AnyPool) -> Self {
-        let applications = Applications::new(applications);
-        Self(Arc::new(Parts {
-            config,
-            node,
-            bus,
-            applications,
-            rooms: Rooms::default(),
-            registry: Registry::default(),
-            db,
-            outbox: Outbox::default(),
-        }))
-    }
-
-    /// The one that the demo back end serves, in demo mode.
-    pub fn demo_application(&self) -> Option<&Application> {
-        self.applications.by_id(self.config.process.demo?)
-    }
-}
-
-impl std::ops::Deref for Shared {
-    type Target = Parts;
-
-    fn deref(&self) -> &Parts {
-        &self.0
-    }
 }
 
 /// A running signaling node.
@@ -91,37 +42,36 @@ pub struct Service {
     shared: Shared,
     api: Api,
     callbacks: Callbacks,
-    permissions: JoinHandle<()>,
+    commands: JoinHandle<()>,
+    cleaning: JoinHandle<()>,
+    logins: JoinHandle<()>,
     shutdown: CancellationToken,
 }
 
 impl Service {
     pub async fn start(
         config: Config,
-        node: NodeId,
-        bus: SharedBus,
+        cluster: ClusterNode,
         applications: Vec<Application>,
-        db: AnyPool,
+        store: Store,
         grpc: Listener,
         shutdown: CancellationToken,
     ) -> Result<Self, StartError> {
-        let mut migrations = sqlx::migrate!("./migrations");
-        // The recorder keeps its tables in the same database, with migrations of its own.
-        migrations
-            .set_ignore_missing(true)
-            .run(&db)
-            .await
-            .map_err(StartError::Migrate)?;
-        let shared = Shared::new(config, node, bus, applications, db);
+        let shared = Shared::new(config, cluster, applications, store);
         let callbacks = callbacks::start(shared.clone(), shutdown.clone()).await?;
         let api = api::start(shared.clone(), grpc, shutdown.clone()).await?;
-        let permissions = permissions::serve(shared.clone(), shutdown.clone()).await?;
+        let commands = member_commands::serve(shared.clone(), shutdown.clone()).await?;
+        let living = shared.cluster.living();
+        let cleaning = dead_nodes::clean_up(shared.bus.clone(), living, shutdown.clone());
+        let logins = logins::keep_told(shared.clone(), shutdown.clone());
         metrics::gauge!("rotunda_signaling_members").set(0.0);
         Ok(Self {
+            cleaning,
+            logins,
             shared,
             api,
             callbacks,
-            permissions,
+            commands,
             shutdown,
         })
     }
@@ -139,20 +89,22 @@ impl Service {
         router
     }
 
-    /// Resolves when everything has ended after shutdown: members are told, files' callbacks are stored.
+    /// Resolves when everything has ended after shutdown: members are notified, and callbacks of files are stored.
     pub async fn finish(self) {
         self.shutdown.cancelled().await;
-        // All are told before the first is waited for: they leave together.
+        // All are notified before the first one is awaited, so that they leave together.
         let logins = self.shared.registry.all();
-        for login in &logins {
-            let _gone_already = login.member.send(ToMember::Kick(KickReason::Shutdown)).await;
+        for found in &logins {
+            let _gone_already = found.login.member.send(ToMember::Kick(KickReason::Shutdown)).await;
         }
-        for login in logins {
-            login.member.closed().await;
+        for found in logins {
+            found.login.member.closed().await;
         }
         self.api.finish().await;
         self.callbacks.finish().await;
-        let _ended = self.permissions.await;
+        let _ended = self.commands.await;
+        let _ended = self.cleaning.await;
+        let _ended = self.logins.await;
     }
 }
 

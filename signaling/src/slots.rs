@@ -1,4 +1,4 @@
-//! Which receive slot shows whom: a pure function of a member's wishes and the room, stable from call to call.
+//! Assigns publishers to a member's receive slots: a pure function of the member's wishes and the room, stable from call to call.
 
 use rotunda_proto::config::Microphones;
 use rotunda_proto::ids::{TrackSource, UserId};
@@ -10,16 +10,16 @@ use rotunda_proto::voice_slots::seat_voices;
 
 use crate::muted::Muted;
 
-/// What one member wants to see and not to hear.
+/// The videos that one member wants to watch, and the members that they have muted.
 #[derive(Debug, Clone, Default)]
 pub struct Wishes {
     /// In the order of asking.
-    pub pictures: Vec<VideoWant>,
+    pub videos: Vec<VideoWant>,
     pub muted: Muted,
 }
 
 impl Wishes {
-    /// Adds a picture, or changes its size. At most 4 cameras, 3 for who sends a camera, and one screen.
+    /// Adds a video, or changes its size. At most 4 cameras, 3 for a member who sends one, and one screen.
     pub fn request(&mut self, seats: &Seats, me: &UserId, want: VideoWant) -> Result<(), ErrorCode> {
         let published = |user: &UserId, source| {
             seats
@@ -31,7 +31,7 @@ impl Wishes {
             return Err(ErrorCode::NotPublished);
         }
         let same = |other: &&mut VideoWant| other.user == want.user && other.source == want.source;
-        if let Some(known) = self.pictures.iter_mut().find(same) {
+        if let Some(known) = self.videos.iter_mut().find(same) {
             known.max_height = want.max_height;
             return Ok(());
         }
@@ -40,32 +40,32 @@ impl Wishes {
             _ if published(me, TrackSource::Camera) => MEMBER_CAMERA_SLOTS - 1,
             _ => MEMBER_CAMERA_SLOTS,
         };
-        if self.pictures.iter().filter(|other| other.source == want.source).count() >= most {
+        if self.videos.iter().filter(|other| other.source == want.source).count() >= most {
             return Err(ErrorCode::TooManyVideoRequests);
         }
-        self.pictures.push(want);
+        self.videos.push(want);
         Ok(())
     }
 
     pub fn cancel(&mut self, user: &UserId, source: TrackSource) {
-        self.pictures.retain(|want| want.user != *user || want.source != source);
+        self.videos.retain(|want| want.user != *user || want.source != source);
     }
 
-    /// Forgets pictures that are not published any more. `seats`: as the client knows them.
+    /// Removes videos that are not published any more. `seats`: as the client knows them.
     pub fn drop_ended(&mut self, seats: &Seats) {
-        self.pictures.retain(|want| {
+        self.videos.retain(|want| {
             let publisher = seats.publishers.iter().find(|publisher| publisher.user == want.user);
             publisher.is_some_and(|publisher| publisher.track(want.source).is_some())
         });
     }
 }
 
-/// Assigns slots. Whoever has one keeps it; the screen has the slot after the cameras. Whom the sound slots carry is the
-/// SFU's choice where more may speak than there are slots.
+/// Assigns slots. A publisher in a slot keeps it; the screen has the slot after the cameras. The SFU chooses the publishers in
+/// the audio slots if more may speak than there are slots.
 pub fn assign(microphones: Microphones, before: &SlotMap, seats: &Seats, wishes: &Wishes, me: &UserId) -> SlotMap {
     let mut video: Vec<Option<VideoWant>> = vec![None; MEMBER_CAMERA_SLOTS + 1];
     let (screens, cameras): (Vec<_>, Vec<_>) = wishes
-        .pictures
+        .videos
         .iter()
         .partition(|want| want.source == TrackSource::Screen);
     video[MEMBER_CAMERA_SLOTS] = screens.into_iter().next().cloned();
@@ -110,7 +110,7 @@ pub fn assign(microphones: Microphones, before: &SlotMap, seats: &Seats, wishes:
     }
 }
 
-/// The slots of a viewer of one publisher: its picture and its voice, each while it is published.
+/// The slots of a viewer of one publisher: their video and audio, each while it is published.
 pub fn show_only(seats: &Seats, want: &VideoWant) -> SlotMap {
     let publisher = seats.publishers.iter().find(|publisher| publisher.user == want.user);
     let publishes = |source| publisher.is_some_and(|publisher| publisher.track(source).is_some());
@@ -121,7 +121,7 @@ pub fn show_only(seats: &Seats, want: &VideoWant) -> SlotMap {
     }
 }
 
-/// Without what the member may not receive.
+/// Removes sources that the member may not receive.
 pub fn permit(mut slots: SlotMap, rights: Rights) -> SlotMap {
     if !rights.may_receive(TrackSource::Audio) {
         slots.audio.clear();
@@ -147,7 +147,7 @@ mod tests {
     fn room(voices: usize, cameras: usize) -> Seats {
         let mut room = Seats::default();
         for number in 0..voices {
-            seats::take(
+            seats::take_alone(
                 &mut room,
                 Default::default(),
                 &user(number),
@@ -157,7 +157,7 @@ mod tests {
             .unwrap();
         }
         for number in 0..cameras {
-            seats::take(
+            seats::take_alone(
                 &mut room,
                 Default::default(),
                 &user(number),
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_person_is_heard_in_the_slot_of_the_same_number_as_the_picture() {
+    fn a_publisher_s_audio_slot_has_the_same_number_as_their_video_slot() {
         let (seats, me) = (room(6, 4), user(99));
         let mut wishes = Wishes::default();
         for number in [2, 0, 3] {
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn who_sends_a_camera_watches_three_and_the_limit_has_a_name() {
+    fn a_member_who_sends_a_camera_watches_three_and_the_limit_has_a_name() {
         let seats = room(4, 4);
         let mut wishes = Wishes::default();
         for number in 1..4 {
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_hears_himself_or_whom_he_muted() {
+    fn members_hear_neither_themselves_nor_members_that_they_muted() {
         let (seats, me) = (room(3, 0), user(0));
         let wishes = Wishes {
             muted: muted(&seats, 1),
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn where_more_may_speak_the_sfu_chooses_but_never_whom_one_has_muted() {
+    fn with_more_microphones_the_sfu_chooses_but_never_a_muted_member() {
         let (seats, me) = (room(6, 0), user(0));
         let wishes = Wishes {
             muted: muted(&seats, 1),
@@ -246,14 +246,14 @@ mod tests {
     }
 
     #[test]
-    fn a_viewer_of_one_sees_and_hears_that_one_alone_and_only_what_is_published() {
+    fn a_viewer_of_one_publisher_gets_only_the_published_sources_of_that_publisher() {
         let mut seats = Seats::default();
         for (name, source) in [
             ("ann", TrackSource::Screen),
             ("bob", TrackSource::Audio),
             ("bob", TrackSource::Camera),
         ] {
-            seats::take(
+            seats::take_alone(
                 &mut seats,
                 Default::default(),
                 &name.parse().unwrap(),
@@ -281,7 +281,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn pictures_keep_their_slot_whatever_else_comes_and_goes(
+        fn videos_keep_their_slot_whatever_else_comes_and_goes(
             steps in prop::collection::vec((1..4_usize, any::<bool>()), 1..40)
         ) {
             let (seats, me) = (room(6, 4), user(0));
@@ -295,11 +295,11 @@ mod tests {
                 }
                 let after = assign(Microphones::default(), &slots, &seats, &wishes, &me);
                 for (before, now) in slots.video.iter().zip(&after.video) {
-                    if let Some(shown) = before && wishes.pictures.contains(shown) {
+                    if let Some(shown) = before && wishes.videos.contains(shown) {
                         prop_assert_eq!(Some(shown), now.as_ref());
                     }
                 }
-                prop_assert_eq!(after.video.iter().flatten().count(), wishes.pictures.len());
+                prop_assert_eq!(after.video.iter().flatten().count(), wishes.videos.len());
                 prop_assert_eq!(after.audio.iter().flatten().count(), 5);
                 slots = after;
             }

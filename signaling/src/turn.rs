@@ -1,4 +1,4 @@
-//! The ICE servers handed to clients, with names and passwords that end by themselves.
+//! The ICE servers handed to clients, with names and passwords that expire.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use sha1::Sha1;
 
 use crate::config::Config;
 
-/// What goes into the client's `RTCPeerConnection`; empty where nothing is configured.
+/// The ICE servers for the client's `RTCPeerConnection`; empty where none is configured.
 pub fn ice_servers(config: &Config, user: &UserId, unix_now: Duration) -> Vec<IceServer> {
     let mut servers = Vec::new();
     if !config.ice_urls.is_empty() {

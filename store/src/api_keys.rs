@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rotunda_proto::ids::SdkAppId;
-use sqlx::FromRow;
 
 use crate::StoreError;
 use crate::callbacks::millis;
 use crate::events::application;
 use crate::pool::{Store, retried};
+use crate::row::columns;
 use crate::seal::SealKey;
 
 /// A key to be made.
@@ -45,7 +45,6 @@ fn place(id: &str) -> String {
     format!("api_key/{id}")
 }
 
-#[derive(FromRow)]
 struct Row {
     id: String,
     application_id: Option<i64>,
@@ -55,6 +54,16 @@ struct Row {
     created_unix_ms: i64,
     expires_unix_ms: Option<i64>,
 }
+
+columns!(Row {
+    id,
+    application_id,
+    name,
+    sealed,
+    scopes,
+    created_unix_ms,
+    expires_unix_ms
+});
 
 impl Store {
     /// Errors: [`StoreError::Exists`].

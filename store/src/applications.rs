@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use rotunda_proto::ids::SdkAppId;
 use serde_json::Value;
-use sqlx::FromRow;
 
 use crate::StoreError;
 use crate::callbacks::millis;
 use crate::events::application;
 use crate::pool::{Store, retried};
+use crate::row::columns;
 use crate::seal::SealKey;
 
 /// An application, without the secrets themselves.
@@ -49,7 +49,6 @@ pub struct SealedSecret {
     application: SdkAppId,
 }
 
-#[derive(FromRow)]
 struct Row {
     id: i64,
     name: String,
@@ -59,7 +58,15 @@ struct Row {
     revision: i64,
 }
 
-#[derive(FromRow)]
+columns!(Row {
+    id,
+    name,
+    settings,
+    created_unix_ms,
+    changed_unix_ms,
+    revision
+});
+
 struct SecretRow {
     application_id: i64,
     purpose: String,
@@ -67,6 +74,14 @@ struct SecretRow {
     sealed: Vec<u8>,
     created_unix_ms: i64,
 }
+
+columns!(SecretRow {
+    application_id,
+    purpose,
+    slot,
+    sealed,
+    created_unix_ms
+});
 
 impl Purpose {
     fn as_str(self) -> &'static str {

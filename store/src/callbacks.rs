@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use rotunda_proto::ids::SdkAppId;
-use sqlx::FromRow;
 
 use crate::StoreError;
 use crate::pool::{Store, retried};
+use crate::row::columns;
 
 /// A callback on its way in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub struct NewCallback {
 }
 
 /// A callback to deliver, claimed for this node.
-#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Callback {
     pub id: String,
     pub room: String,
@@ -34,11 +34,47 @@ pub struct Callback {
     pub attempts: i64,
 }
 
+columns!(Callback {
+    id,
+    room,
+    url,
+    sdk_app_id,
+    body,
+    attempts
+});
+
 impl Callback {
     pub fn application(&self) -> Option<SdkAppId> {
         u32::try_from(self.sdk_app_id).ok()?.try_into().ok()
     }
 }
+
+/// A callback as operators see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallbackInfo {
+    pub id: String,
+    pub room: String,
+    pub url: String,
+    pub sdk_app_id: i64,
+    /// `waiting`, `delivered` or `failed`
+    pub state: String,
+    pub attempts: i64,
+    pub created_unix_ms: i64,
+    pub next_attempt_unix_ms: i64,
+    pub last_error: Option<String>,
+}
+
+columns!(CallbackInfo {
+    id,
+    room,
+    url,
+    sdk_app_id,
+    state,
+    attempts,
+    created_unix_ms,
+    next_attempt_unix_ms,
+    last_error
+});
 
 /// How a delivery went.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -151,6 +187,19 @@ impl Store {
             .execute(pool)
             .await
             .map(|_| ())
+        })
+    }
+
+    /// The newest rows, newest first.
+    pub async fn newest_callbacks(&self, most: u32) -> Result<Vec<CallbackInfo>, StoreError> {
+        retried!(self, pool => {
+            sqlx::query_as::<_, CallbackInfo>(
+                "SELECT id, room, url, sdk_app_id, state, attempts, created_unix_ms, next_attempt_unix_ms, last_error \
+                 FROM callback_outbox ORDER BY created_unix_ms DESC, sequence DESC, id LIMIT $1",
+            )
+            .bind(i64::from(most))
+            .fetch_all(pool)
+            .await
         })
     }
 

@@ -4,19 +4,21 @@
 use std::time::Duration;
 
 use rotunda_proto::ids::SdkAppId;
-use sqlx::FromRow;
 
 use crate::StoreError;
 use crate::callbacks::{INSERT_CALLBACK, NewCallback, millis};
 use crate::pool::{Pool, Store, retried};
+use crate::row::columns;
 use crate::usage::{ADD_USAGE, UsageRow};
 
 /// An event of the embedded stream.
-#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StreamedEvent {
     pub sequence: i64,
     pub body: String,
 }
+
+columns!(StreamedEvent { sequence, body });
 
 /// The rows that follow from one event.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -40,7 +42,6 @@ pub struct JournalEntry {
     pub body: String,
 }
 
-#[derive(FromRow)]
 struct JournalRow {
     sequence: i64,
     application_id: i64,
@@ -49,6 +50,15 @@ struct JournalRow {
     at_unix_ms: i64,
     body: String,
 }
+
+columns!(JournalRow {
+    sequence,
+    application_id,
+    room,
+    kind,
+    at_unix_ms,
+    body
+});
 
 impl Store {
     /// Appends events to the embedded stream; they are there for good when this returns. After an error they may be there, too:

@@ -9,10 +9,12 @@ mod applications;
 mod callbacks;
 mod error;
 mod events;
+mod migrations;
 mod mix_tasks;
 mod pictures;
 mod pool;
-mod recordings;
+mod recording_files;
+mod row;
 mod seal;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -20,12 +22,12 @@ mod usage;
 
 pub use api_keys::{ApiKey, NewApiKey};
 pub use applications::{ApplicationRow, Purpose, SealedSecret, Slot};
-pub use callbacks::{Callback, CallbackState, ClaimLimits, NewCallback, Settled};
+pub use callbacks::{Callback, CallbackInfo, CallbackState, ClaimLimits, NewCallback, Settled};
 pub use error::{OpenError, StoreError};
 pub use events::{Effects, JournalEntry, StreamedEvent};
 pub use mix_tasks::{MixTaskEnd, MixTaskRow};
 pub use pictures::{NewPicture, Picture, PictureInfo};
 pub use pool::{Engine, Store};
-pub use recordings::{FileRow, RecordingRow};
+pub use recording_files::{CatalogueRow, FileRow};
 pub use seal::{SealError, SealKey};
 pub use usage::UsageRow;

@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use sqlx::FromRow;
-
 use crate::StoreError;
 use crate::callbacks::millis;
 use crate::pool::{Store, retried};
+use crate::row::columns;
 
 /// A mix that ran or runs.
-#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MixTaskRow {
     pub id: String,
     pub application_id: i64,
@@ -24,6 +23,18 @@ pub struct MixTaskRow {
     pub ended_unix_ms: Option<i64>,
     pub end_reason: Option<String>,
 }
+
+columns!(MixTaskRow {
+    id,
+    application_id,
+    room,
+    stream_id,
+    spec,
+    origin,
+    started_unix_ms,
+    ended_unix_ms,
+    end_reason
+});
 
 /// How a mix ended.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use rotunda_proto::ids::SdkAppId;
-use sqlx::FromRow;
 
 use crate::StoreError;
 use crate::callbacks::millis;
 use crate::pool::{Store, retried};
+use crate::row::columns;
 
 /// A picture to keep.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub struct NewPicture {
 }
 
 /// A picture without its content.
-#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PictureInfo {
     pub id: i64,
     pub name: String,
@@ -36,12 +36,27 @@ pub struct PictureInfo {
     pub created_unix_ms: i64,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+columns!(PictureInfo {
+    id,
+    name,
+    kind,
+    suffix,
+    placement,
+    created_unix_ms
+});
+
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Picture {
     pub suffix: String,
     pub placement: String,
     pub content: Vec<u8>,
 }
+
+columns!(Picture {
+    suffix,
+    placement,
+    content
+});
 
 impl Store {
     /// Keeps a picture, in the place of one with the same id.

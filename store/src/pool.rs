@@ -9,7 +9,7 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions};
 use tracing::debug;
 
-use crate::{OpenError, StoreError};
+use crate::{OpenError, StoreError, migrations};
 
 /// Connections of one process.
 const CONNECTIONS: u32 = 8;
@@ -131,8 +131,8 @@ impl Store {
 
     async fn migrate(&self) -> Result<(), sqlx::migrate::MigrateError> {
         match &self.pool {
-            Pool::Sqlite(pool) => sqlx::migrate!("./migrations/sqlite").run(pool).await,
-            Pool::Postgres(pool) => sqlx::migrate!("./migrations/postgres").run(pool).await,
+            Pool::Sqlite(pool) => migrations::sqlite().run(pool).await,
+            Pool::Postgres(pool) => migrations::postgres().run(pool).await,
         }
     }
 

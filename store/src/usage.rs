@@ -1,13 +1,13 @@
 //! Usage: amounts per application, day and class.
 
 use rotunda_proto::ids::SdkAppId;
-use sqlx::FromRow;
 
 use crate::StoreError;
 use crate::pool::{Store, retried};
+use crate::row::columns;
 
 /// An amount of a day, or what is to be added to it.
-#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UsageRow {
     pub application_id: i64,
     /// As in `2026-11-25`.
@@ -16,6 +16,13 @@ pub struct UsageRow {
     pub class: String,
     pub amount: i64,
 }
+
+columns!(UsageRow {
+    application_id,
+    day,
+    class,
+    amount
+});
 
 impl UsageRow {
     pub fn new(application: SdkAppId, day: impl Into<String>, class: impl Into<String>, amount: i64) -> Self {

@@ -1,4 +1,5 @@
-//! Signaling and SFU as the server starts them, with one more listener whose connections need no file descriptors.
+//! Signaling and SFU as the server starts them, with one additional listener whose connections need no file
+//! descriptors.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -7,12 +8,12 @@ use std::sync::Arc;
 use anyhow::Context;
 use axum::Router;
 use axum::serve::{Listener, ListenerExt};
+use rotunda_bus::{ClusterNode, InProcess, SharedBus};
 use rotunda_listen::{Binding, Limits, Listeners, Policy, Security, TrustedProxies};
-use rotunda_proto::bus::{InProcess, SharedBus};
 use rotunda_proto::config::Application;
 use rotunda_proto::ids::NodeId;
 use rotunda_proto::ticket::ClusterSecret;
-use sqlx::any::AnyPoolOptions;
+use rotunda_store::Store;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -21,16 +22,16 @@ use tokio_util::sync::CancellationToken;
 use crate::mux::{Mux, Stream};
 use crate::{APP, Ports, SECRET};
 
-/// What becomes of the streams.
+/// The use of the streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Streams {
     /// Each is a connection to the server.
     Served,
-    /// Each is kept after its first byte: what remains is what the harness itself takes.
+    /// Each is kept after its first byte: the remaining memory is that of the harness.
     Held,
 }
 
-/// Serves until the process is ended.
+/// Serves until the process ends.
 pub async fn run(ports: Ports, streams: Streams) -> anyhow::Result<()> {
     let (opened, incoming) = mpsc::unbounded_channel();
     let router = start(ports).await?;
@@ -51,19 +52,12 @@ pub async fn run(ports: Ports, streams: Streams) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// As the server's own start, less what no member of an audience touches.
+/// Like the server's own start, without the parts that no audience member uses.
 async fn start(ports: Ports) -> anyhow::Result<Router> {
     let bus: SharedBus = Arc::new(InProcess::new());
-    sqlx::any::install_default_drivers();
-    // One connection that stays: a database in memory is that connection's.
-    let database = AnyPoolOptions::new()
-        .max_connections(1)
-        .idle_timeout(None)
-        .max_lifetime(None)
-        .connect("sqlite::memory:")
-        .await
-        .context("open the database")?;
-    let node: NodeId = "crowd".parse()?;
+    let store = Store::in_memory().await.context("open the database")?;
+    let name: NodeId = "crowd".parse()?;
+    let node = ClusterNode::alone(bus, name);
     let sfu = rotunda_sfu::Config {
         workers: 1,
         port: ports.media(),
@@ -71,7 +65,7 @@ async fn start(ports: Ports) -> anyhow::Result<Router> {
     };
     let stop = CancellationToken::new();
     let secret = ClusterSecret::new(SECRET);
-    let sfu = rotunda_sfu::Service::start(sfu, node.clone(), secret, bus.clone(), stop.clone()).await?;
+    let sfu = rotunda_sfu::Service::start(sfu, node.clone(), secret, stop.clone()).await?;
     let signaling = rotunda_signaling::Config::default();
     let applications = vec![Application::new(APP.try_into()?, SECRET)];
     let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, ports.grpc()));
@@ -84,7 +78,7 @@ async fn start(ports: Ports) -> anyhow::Result<Router> {
         security: Security::Plain,
     });
     let grpc = grpc.await.with_context(|| format!("listen for gRPC on {address}"))?;
-    let signaling = rotunda_signaling::Service::start(signaling, node, bus, applications, database, grpc, stop).await?;
+    let signaling = rotunda_signaling::Service::start(signaling, node, applications, store, grpc, stop).await?;
     let router = signaling.router(axum::routing::get(|| async { "crowd" }));
     // They end with the process.
     tokio::spawn(async move { tokio::join!(sfu.finish(), signaling.finish()) });
@@ -111,7 +105,7 @@ async fn listen(port: u16) -> anyhow::Result<TcpListener> {
         .with_context(|| format!("listen on {address}"))
 }
 
-/// Takes connections that carry many streams.
+/// Accepts connections that carry many streams.
 async fn accept(carrier: TcpListener, opened: mpsc::UnboundedSender<Stream>) -> io::Result<()> {
     let mut carriers = Vec::new();
     loop {

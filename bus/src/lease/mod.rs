@@ -6,15 +6,14 @@
 //! that was only cut off finds that its next renewal is refused and begins anew under another incarnation. While the
 //! bus is away nobody is declared dead, and afterwards everybody has the whole time again.
 
-mod incarnation;
 mod ledger;
 mod node_lease;
 
 use serde::{Deserialize, Serialize};
 
-pub use incarnation::{Incarnation, IncarnationError};
 pub use ledger::LeaseTimes;
 pub use node_lease::{LeaseError, Living, NodeLease, Own};
+pub use rotunda_proto::incarnation::Incarnation;
 
 /// Prefix of [`lease_key`].
 pub const LEASES_PREFIX: &str = "leases.";

@@ -1,14 +1,14 @@
 use std::sync::Arc;
 
+use rotunda_bus::{Bus, Heard, InProcess, Incarnation, Subscription};
 use rotunda_media::program::{ReadError, Track};
-use rotunda_proto::bus::{Bus, InProcess};
-use rotunda_proto::ids::{RoomId, SdkAppId, StreamId};
+use rotunda_proto::ids::{MembershipId, NodeId, RoomId, SdkAppId, StreamKey};
 use rotunda_proto::mix::{
     AudioEncode, ControlError, EVENTS_SUBJECT, Event, Layout, MixSpec, RecordSpec, Reply, RunningMix, StopReason,
     VideoEncode, running_key,
 };
 use rotunda_proto::program::{ProgramDescriptor, program_key};
-use rotunda_proto::room::{RoomInfo, Roster, RosterMember, info_key, roster_key};
+use rotunda_proto::room::{Holder, RoomInfo, Roster, RosterMember, info_key, roster_key};
 
 use super::*;
 
@@ -29,6 +29,13 @@ fn room(number: u64) -> RoomKey {
     RoomKey {
         app: SdkAppId::try_from(1).unwrap(),
         room: RoomId::Number(number.try_into().unwrap()),
+    }
+}
+
+fn stream(id: &str) -> StreamKey {
+    StreamKey {
+        app: room(1).app,
+        id: id.parse().unwrap(),
     }
 }
 
@@ -63,9 +70,15 @@ impl Fixture {
     async fn with(config: Config) -> Self {
         let (bus, hub, shutdown) = (Arc::new(InProcess::new()), ProgramHub::new(), CancellationToken::new());
         let secret = ClusterSecret::new("ours");
-        let service = Service::start(config, node(), secret, bus.clone(), hub.clone(), shutdown.clone())
-            .await
-            .unwrap();
+        let service = Service::start(
+            config,
+            ClusterNode::alone(bus.clone(), node()),
+            secret,
+            hub.clone(),
+            shutdown.clone(),
+        )
+        .await
+        .unwrap();
         Self {
             bus,
             hub,
@@ -84,6 +97,10 @@ impl Fixture {
         let alice = RosterMember {
             user: "alice".parse().unwrap(),
             entered_unix_ms: 0,
+            holder: Holder {
+                membership: MembershipId(1),
+                node: Incarnation::new("node-1".parse().unwrap(), 1),
+            },
         };
         self.bus
             .store(&roster_key(&room(number)), &Roster { members: vec![alice] }, None)
@@ -102,11 +119,13 @@ impl Fixture {
         .await
     }
 
-    async fn stopped(&self, mut events: mpsc::Receiver<bytes::Bytes>) -> StopReason {
+    async fn stopped(&self, mut events: Subscription) -> StopReason {
         let wait = async {
             loop {
-                let event = serde_json::from_slice(&events.recv().await.unwrap()).unwrap();
-                if let Event::Stopped { reason, .. } = event {
+                let Heard::Message(message) = events.next().await else {
+                    continue;
+                };
+                if let Event::Stopped { reason, .. } = message.parse().unwrap() {
                     return reason;
                 }
             }
@@ -125,7 +144,7 @@ async fn a_mix_runs_through_a_relayout_until_it_is_stopped_even_without_an_sfu()
     fixture.open_room(1).await;
     let first = spec(1, "one");
     assert_eq!(fixture.start(&first).await, Reply::Done);
-    let stream_id: StreamId = "one".parse().unwrap();
+    let stream_id = stream("one");
     let mut reader = fixture.hub.subscribe(&stream_id).unwrap();
     let mut second = first.clone();
     if let Some(video) = &mut second.video {
@@ -184,9 +203,9 @@ async fn a_mix_ends_when_its_room_is_empty() {
     fixture.open_room(1).await;
     let events = fixture.bus.subscribe(EVENTS_SUBJECT).await.unwrap();
     assert_eq!(fixture.start(&spec(1, "one")).await, Reply::Done);
-    fixture.bus.delete(&roster_key(&room(1)), None).await.unwrap();
+    fixture.bus.remove(&roster_key(&room(1))).await.unwrap();
     assert_eq!(fixture.stopped(events).await, StopReason::RoomEmpty);
-    assert!(fixture.hub.stream_ids().is_empty());
+    assert!(fixture.hub.streams().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -263,13 +282,13 @@ async fn start_and_stop_at_any_speed_end_as_the_last_command_says() {
             Reply::Done
         )
     );
-    let mut running = fixture.hub.stream_ids();
+    let mut running = fixture.hub.streams();
     running.sort();
-    assert_eq!(running, ["one".parse().unwrap(), "two".parse().unwrap()]);
+    assert_eq!(running, [stream("one"), stream("two")]);
     fixture.shutdown.cancel();
     assert_eq!(fixture.stopped(events).await, StopReason::Asked);
     tokio::time::timeout(LIMIT, fixture.service.finish()).await.unwrap();
-    assert!(fixture.hub.stream_ids().is_empty());
+    assert!(fixture.hub.streams().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -284,7 +303,7 @@ async fn a_node_runs_as_many_mixes_as_it_may_and_a_place_is_free_again_when_one_
     let events = fixture.bus.subscribe(EVENTS_SUBJECT).await.unwrap();
     assert_eq!(fixture.start(&spec(1, "one")).await, Reply::Done);
     assert_eq!(fixture.start(&spec(2, "two")).await, refused(ControlError::NoCapacity));
-    fixture.bus.delete(&roster_key(&room(1)), None).await.unwrap();
+    fixture.bus.remove(&roster_key(&room(1))).await.unwrap();
     assert_eq!(fixture.stopped(events).await, StopReason::RoomEmpty);
     let free = async {
         while fixture.start(&spec(2, "two")).await != Reply::Done {

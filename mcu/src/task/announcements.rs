@@ -1,26 +1,52 @@
 //! Publishes the documents of a mix and its program, and tells events.
 
-use rotunda_proto::bus::{BusExt, SharedBus};
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use rotunda_bus::{BusError, BusExt, ClusterNode, Incarnation, Revision, SharedBus};
 use rotunda_proto::clock::Clock;
-use rotunda_proto::ids::{NodeId, RoomKey, StreamId};
-use rotunda_proto::mix::{EVENTS_SUBJECT, Event, MixSpec, NotMixable, RunningMix, running_key};
+use rotunda_proto::ids::{MixId, RoomKey, StreamId, StreamKey};
+use rotunda_proto::mix::{EVENTS_SUBJECT, Event, MixSpec, NotMixable, RunningMix, StopReason, running_key};
 use rotunda_proto::program::{ProgramDescriptor, program_key};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 
 /// The documents and events of one mix.
 pub struct Announcements {
-    pub bus: SharedBus,
-    pub node: NodeId,
+    node: ClusterNode,
+    mix: MixId,
     pub room: RoomKey,
     pub stream_id: StreamId,
+    /// When the program was published first.
+    program_started_unix_ms: Option<u64>,
+    /// The documents as this mix has written them, so that it takes back nothing else.
+    written: HashMap<String, Revision>,
 }
 
 impl Announcements {
+    pub fn new(node: ClusterNode, room: RoomKey, stream_id: StreamId) -> Self {
+        Self {
+            node,
+            mix: MixId(rand::random()),
+            room,
+            stream_id,
+            program_started_unix_ms: None,
+            written: HashMap::new(),
+        }
+    }
+
+    pub fn node(&self) -> &ClusterNode {
+        &self.node
+    }
+
+    /// The program has been published.
+    pub fn has_program(&self) -> bool {
+        self.program_started_unix_ms.is_some()
+    }
+
     /// The room has this mix.
-    pub async fn publish_running(&self, spec: &MixSpec, not_mixable: &[NotMixable]) {
+    pub async fn publish_running(&mut self, spec: &MixSpec, not_mixable: &[NotMixable]) {
         let running = RunningMix {
-            node: self.node.clone(),
+            node: self.node.name().clone(),
             spec: spec.clone(),
             not_mixable: not_mixable.to_vec(),
         };
@@ -28,17 +54,15 @@ impl Announcements {
     }
 
     /// The program is there to be read. It keeps the start that it was first published with.
-    pub async fn publish_program(&self, spec: &MixSpec) {
-        let key = program_key(&self.stream_id);
-        let before = self.bus.load::<ProgramDescriptor>(&key).await.ok().flatten();
-        let started_unix_ms = before.map_or_else(
-            || Clock.unix().as_millis() as u64,
-            |(descriptor, _)| descriptor.started_unix_ms,
-        );
+    pub async fn publish_program(&mut self, spec: &MixSpec) {
+        let key = program_key(&self.stream());
+        let started_unix_ms = *self
+            .program_started_unix_ms
+            .get_or_insert_with(|| Clock.unix().as_millis() as u64);
         let descriptor = ProgramDescriptor {
             stream_id: self.stream_id.clone(),
             room: self.room.clone(),
-            node: self.node.clone(),
+            node: self.node.name().clone(),
             audio: spec.audio,
             video: spec.video,
             record: spec.record.clone(),
@@ -49,24 +73,94 @@ impl Announcements {
     }
 
     pub async fn tell(&self, event: &Event) {
-        if let Err(error) = self.bus.tell(EVENTS_SUBJECT, event).await {
+        if let Err(error) = self.node.bus().tell(EVENTS_SUBJECT, event).await {
             tracing::warn!(room = %self.room, %error, "an event was not told");
         }
     }
 
+    pub async fn tell_not_mixable(&self, track: NotMixable) {
+        let (mix, room, stream_id) = (self.mix, self.room.clone(), self.stream_id.clone());
+        let event = Event::NotMixable {
+            mix,
+            room,
+            stream_id,
+            track,
+        };
+        self.tell(&event).await;
+    }
+
+    /// The program runs.
+    pub async fn tell_started(&self) {
+        let event = Event::Started {
+            mix: self.mix,
+            room: self.room.clone(),
+            stream_id: self.stream_id.clone(),
+            started_unix_ms: self.program_started_unix_ms.unwrap_or_default(),
+        };
+        self.tell(&event).await;
+    }
+
+    pub async fn tell_stopped(&self, reason: StopReason) {
+        let event = Event::Stopped {
+            mix: self.mix,
+            room: self.room.clone(),
+            stream_id: self.stream_id.clone(),
+            started_unix_ms: self.program_started_unix_ms,
+            reason,
+        };
+        self.tell(&event).await;
+    }
+
     /// Neither mix nor program are there any more.
     pub async fn withdraw(&self) {
-        for key in [program_key(&self.stream_id), running_key(&self.room)] {
-            if let Err(error) = self.bus.delete(&key, None).await {
-                tracing::error!(room = %self.room, %key, %error, "a document was not deleted");
+        for key in [program_key(&self.stream()), running_key(&self.room)] {
+            let Some(revision) = self.written.get(&key) else {
+                continue;
+            };
+            match self.node.bus().delete(&key, *revision).await {
+                // Another revision is a successor's.
+                Ok(_) | Err(BusError::Conflict(_)) => {}
+                Err(error) => tracing::error!(room = %self.room, %key, %error, "a document was not deleted"),
             }
         }
     }
 
-    async fn put<T: Serialize + DeserializeOwned + Clone + Send + Sync>(&self, key: &str, document: &T) {
-        let change = |_: Option<T>| Ok::<_, std::convert::Infallible>((Some(document.clone()), ()));
-        if let Err(error) = self.bus.update(key, change).await {
-            tracing::error!(room = %self.room, %key, %error, "a document was not written");
+    fn stream(&self) -> StreamKey {
+        StreamKey {
+            app: self.room.app,
+            id: self.stream_id.clone(),
         }
+    }
+
+    /// Writes a document that vanishes with this node, unless a successor's is there already.
+    async fn put<T: Serialize + Sync>(&mut self, key: &str, document: &T) {
+        let lease = self.node.incarnation();
+        let bus = self.node.bus();
+        let written = match self.written.get(key) {
+            Some(known) => replace(bus, key, document, *known, &lease).await,
+            None => bus.announce(key, document, &lease).await,
+        };
+        match written {
+            Ok(revision) => {
+                self.written.insert(key.to_owned(), revision);
+            }
+            Err(error) => tracing::error!(room = %self.room, %key, %error, "a document was not written"),
+        }
+    }
+}
+
+/// Errors: [`BusError::Conflict`] when somebody else has written the document since.
+async fn replace<T: Serialize + Sync>(
+    bus: &SharedBus,
+    key: &str,
+    document: &T,
+    known: Revision,
+    lease: &Incarnation,
+) -> Result<Revision, BusError> {
+    let value: Bytes = serde_json::to_vec(document).map_err(BusError::Encode)?.into();
+    match bus.put(key, value.clone(), Some(known), Some(lease)).await {
+        // It has vanished with this node's incarnation of before; a document of somebody else is a conflict once more.
+        Err(BusError::Conflict(_)) => bus.put(key, value, None, Some(lease)).await,
+        done => done,
     }
 }

@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
+use rotunda_bus::{Change, Watch, WatchEvent};
 use rotunda_media::codec::CodecError;
-use rotunda_proto::bus::{BusError, BusExt, Change};
 use rotunda_proto::mix::{Event, MixSpec, NotMixable, StopReason, VideoRef};
-use rotunda_proto::room::{RoomInfo, Roster, Seats, info_key, key_prefix, roster_key, seats_key};
+use rotunda_proto::room::{Roster, info_key, roster_key, seats_key};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::announcements::Announcements;
@@ -24,7 +24,7 @@ pub struct Relayout {
 /// Inputs of a controller.
 pub struct Inputs {
     /// Of the room's documents.
-    pub changes: mpsc::Receiver<Change>,
+    pub changes: Watch,
     pub reports: mpsc::Receiver<Report>,
     pub commands: mpsc::Receiver<Relayout>,
     pub not_mixable: mpsc::Receiver<NotMixable>,
@@ -48,6 +48,11 @@ pub struct Controller {
     shapes: HashMap<VideoRef, Shape>,
     /// Published tracks that cannot be mixed.
     not_mixable: Vec<NotMixable>,
+    /// The room's documents are known.
+    is_synced: bool,
+    /// As they say.
+    is_open: bool,
+    is_inhabited: bool,
 }
 
 impl Controller {
@@ -60,26 +65,37 @@ impl Controller {
             scene: Scene::default(),
             shapes: HashMap::new(),
             not_mixable: Vec::new(),
+            is_synced: false,
+            is_open: false,
+            is_inhabited: false,
         }
     }
 
     /// Runs until the mix is to end, and answers why.
     pub async fn run(&mut self, mut inputs: Inputs) -> StopReason {
+        let mut own = self.announcements.node().own();
         self.publish_running().await;
         loop {
             tokio::select! {
                 _ = inputs.stop.changed() => {
                     return inputs.stop.borrow_and_update().clone().unwrap_or(StopReason::Shutdown);
                 }
-                change = inputs.changes.recv() => match change {
-                    Some(change) if self.room_ended(&change) => return StopReason::RoomEmpty,
-                    Some(change) => self.handle_change(&change).await,
-                    None => match self.watch_again(&mut inputs).await {
-                        Ok(None) => {}
-                        Ok(Some(reason)) => return reason,
-                        Err(error) => return StopReason::Failed { message: error.to_string() },
-                    },
-                },
+                event = inputs.changes.next() => {
+                    match event {
+                        WatchEvent::Change(change) => self.handle_change(&change).await,
+                        WatchEvent::Synced => self.is_synced = true,
+                    }
+                    if self.room_has_ended() {
+                        return StopReason::RoomEmpty;
+                    }
+                }
+                // The documents of before have vanished with the incarnation of before.
+                Ok(()) = own.changed() => {
+                    self.publish_running().await;
+                    if self.announcements.has_program() {
+                        self.announcements.publish_program(&self.spec).await;
+                    }
+                }
                 report = inputs.reports.recv() => match report {
                     Some(Report::Failed(error)) => return StopReason::Failed { message: error.to_string() },
                     Some(report) => self.handle_report(report).await,
@@ -96,34 +112,21 @@ impl Controller {
         self.announcements
     }
 
-    /// The watch fell too far behind. Another one tells what is there, but not what has gone meanwhile.
-    async fn watch_again(&mut self, inputs: &mut Inputs) -> Result<Option<StopReason>, BusError> {
-        let (bus, room) = (self.announcements.bus.clone(), self.spec.room.clone());
-        inputs.changes = bus.watch(&key_prefix(&room)).await?;
-        let info = bus.load::<RoomInfo>(&info_key(&room)).await?;
-        let roster = bus.load::<Roster>(&roster_key(&room)).await?;
-        let Some((roster, _)) = roster.filter(|(roster, _)| info.is_some() && !roster.members.is_empty()) else {
-            return Ok(Some(StopReason::RoomEmpty));
-        };
-        let seats = bus.load::<Seats>(&seats_key(&room)).await?;
-        self.members.handle_roster(Some(roster));
-        self.members.handle_seats(seats.map(|(seats, _)| seats));
-        self.handle_members().await;
-        Ok(None)
-    }
-
-    fn room_ended(&self, change: &Change) -> bool {
-        let room = &self.spec.room;
-        let nobody = || change.parse::<Roster>().is_some_and(|roster| roster.members.is_empty());
-        let gone = change.entry.is_none();
-        (gone && change.key == info_key(room)) || (change.key == roster_key(room) && (gone || nobody()))
+    /// Nobody is in the room any more.
+    fn room_has_ended(&self) -> bool {
+        self.is_synced && !(self.is_open && self.is_inhabited)
     }
 
     async fn handle_change(&mut self, change: &Change) {
-        if change.key == seats_key(&self.spec.room) {
+        if change.key == info_key(&self.spec.room) {
+            self.is_open = change.entry.is_some();
+            return;
+        } else if change.key == seats_key(&self.spec.room) {
             self.members.handle_seats(change.parse());
         } else if change.key == roster_key(&self.spec.room) {
-            self.members.handle_roster(change.parse());
+            let roster: Option<Roster> = change.parse();
+            self.is_inhabited = roster.as_ref().is_some_and(|roster| !roster.members.is_empty());
+            self.members.handle_roster(roster);
         } else {
             return;
         }
@@ -179,10 +182,7 @@ impl Controller {
         }
         self.not_mixable.push(track.clone());
         self.publish_running().await;
-        let (room, stream_id) = (self.spec.room.clone(), self.spec.stream_id.clone());
-        self.announcements
-            .tell(&Event::NotMixable { room, stream_id, track })
-            .await;
+        self.announcements.tell_not_mixable(track).await;
     }
 
     async fn handle_report(&mut self, report: Report) {
@@ -210,7 +210,7 @@ impl Controller {
             }
             Report::Begun => {
                 self.announcements.publish_program(&self.spec).await;
-                self.announcements.tell(&Event::Started { room, stream_id }).await;
+                self.announcements.tell_started().await;
             }
         }
     }
@@ -230,7 +230,7 @@ impl Controller {
         self.scene = scene;
     }
 
-    async fn publish_running(&self) {
+    async fn publish_running(&mut self) {
         self.announcements.publish_running(&self.spec, &self.not_mixable).await;
     }
 }

@@ -2,13 +2,15 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 
+use rotunda_bus::{BusExt, InProcess, Requests};
 use rotunda_media::program::{Frame, ProgramWriter};
-use rotunda_proto::bus::{BusExt, InProcess};
 use rotunda_proto::mix::{AudioEncode, RecordSpec, VideoEncode};
 use rotunda_proto::program::program_key;
 use rotunda_proto::recording::{Accepted, FILE_READY_SUBJECT, RecordingFile};
-use sqlx::any::AnyPoolOptions;
+use sqlx::Connection;
 use tokio::time::timeout;
+
+use rotunda_proto::ids::StreamId;
 
 use super::hls_rules::{read, violations};
 use super::program::TestProgram;
@@ -55,7 +57,7 @@ impl Place {
         self.config.directory.join(&file.name)
     }
 
-    /// Everything that lies in the recordings' folder.
+    /// All files in the recordings' folder.
     fn files(&self) -> Vec<PathBuf> {
         let folders = std::fs::read_dir(&self.config.directory).unwrap();
         let mut files = Vec::new();
@@ -70,12 +72,7 @@ impl Place {
         let bus: SharedBus = Arc::new(InProcess::new());
         let hub = ProgramHub::new();
         let news = bus.serve(FILE_READY_SUBJECT).await.unwrap();
-        sqlx::any::install_default_drivers();
-        let db = AnyPoolOptions::new()
-            .max_connections(4)
-            .connect(&self.database())
-            .await
-            .unwrap();
+        let store = Store::open(&self.database()).await.unwrap();
         let shutdown = CancellationToken::new();
         let service = Service::start_at_pace(
             self.config.clone(),
@@ -85,7 +82,7 @@ impl Place {
             },
             bus.clone(),
             hub.clone(),
-            db.clone(),
+            store,
             shutdown.clone(),
             QUICK,
         )
@@ -94,7 +91,6 @@ impl Place {
         Running {
             bus,
             hub,
-            db,
             news,
             service,
             shutdown,
@@ -102,28 +98,26 @@ impl Place {
     }
 }
 
-/// A recorder, and an outbox that takes its news.
+/// A recorder, and an outbox that accepts its announcements.
 struct Running {
     bus: SharedBus,
     hub: ProgramHub,
-    db: AnyPool,
-    news: mpsc::Receiver<Request>,
+    news: Requests,
     service: Service,
     shutdown: CancellationToken,
 }
 
 impl Running {
     async fn file(&mut self) -> RecordingFile {
-        let request = timeout(Duration::from_secs(20), self.news.recv())
+        let request = timeout(Duration::from_secs(20), self.news.next())
             .await
-            .expect("a file")
-            .unwrap();
+            .expect("a file");
         let file = request.parse().unwrap();
         request.answer(&Accepted {});
         file
     }
 
-    /// The files that come, in order of format.
+    /// The announced files, in order of format.
     async fn files(&mut self, count: usize) -> Vec<RecordingFile> {
         let mut files = Vec::new();
         for _ in 0..count {
@@ -134,7 +128,7 @@ impl Running {
     }
 
     async fn no_file(&mut self) {
-        let more = timeout(Duration::from_millis(700), self.news.recv()).await;
+        let more = timeout(Duration::from_millis(700), self.news.next()).await;
         assert!(more.is_err(), "another file came");
     }
 
@@ -144,7 +138,8 @@ impl Running {
 
     async fn begin_as(&self, stream: &str, room: u32, record: &str, audio_only: bool) -> Program {
         let stream_id: StreamId = stream.parse().unwrap();
-        let writer = self.hub.open(&stream_id).unwrap();
+        let stream: StreamKey = format!("1/{stream}").parse().unwrap();
+        let writer = self.hub.open(&stream).unwrap();
         let descriptor = ProgramDescriptor {
             stream_id: stream_id.clone(),
             room: serde_json::from_value(serde_json::json!({ "app": 1, "room": room })).unwrap(),
@@ -169,7 +164,7 @@ impl Running {
             push_urls: vec!["rtmp://h/live/SECRET".to_owned()],
             started_unix_ms: 1,
         };
-        let key = program_key(&stream_id);
+        let key = program_key(&stream);
         self.bus
             .update(&key, |_: Option<ProgramDescriptor>| {
                 Ok::<_, std::convert::Infallible>((Some(descriptor.clone()), ()))
@@ -177,7 +172,8 @@ impl Running {
             .await
             .unwrap()
             .unwrap();
-        // A recorder that has not yet subscribed begins at the last keyframe: the test's first one shall be recorded.
+        // A recorder that has not subscribed yet begins at the last keyframe; the recording should include the
+        // test's first keyframe.
         let subscribed = async {
             while writer.readers() == 0 {
                 Clock.sleep_until(Clock.now() + Duration::from_millis(5)).await;
@@ -204,7 +200,7 @@ struct Program {
 }
 
 impl Program {
-    /// Faster than real time, and no faster than a reader reads.
+    /// Faster than real time, but not faster than a reader reads.
     async fn play(&self, frames: Vec<Arc<Frame>>) {
         for some in frames.chunks(200) {
             for frame in some {
@@ -216,11 +212,11 @@ impl Program {
 
     async fn end(self) {
         drop(self.writer);
-        self.bus.delete(&self.key, None).await.unwrap();
+        self.bus.remove(&self.key).await.unwrap();
     }
 }
 
-/// The complaints of ffmpeg when it decodes all of a file: none, for a sound file.
+/// The messages of ffmpeg when it decodes a whole file: none for a correct file.
 fn complaints(file: &std::path::Path) -> String {
     let output = Command::new("ffmpeg")
         .args(["-v", "warning", "-i"])
@@ -229,7 +225,7 @@ fn complaints(file: &std::path::Path) -> String {
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    // A file of ADTS frames does not say how long it is.
+    // A file of ADTS frames does not contain its length.
     said.lines()
         .filter(|line| !line.contains("Estimating duration"))
         .collect()
@@ -363,7 +359,7 @@ async fn another_bitrate_does_not_split_a_recording() {
 }
 
 #[tokio::test]
-async fn another_size_begins_another_file_and_the_first_is_told_of_at_once() {
+async fn another_size_begins_another_file_and_the_first_is_announced_at_once() {
     let place = Place::new(|_| {});
     let mut recorder = place.start().await;
     let program = recorder.begin("s", 1, "film").await;
@@ -379,7 +375,7 @@ async fn another_size_begins_another_file_and_the_first_is_told_of_at_once() {
     let files = recorder.files(2).await;
     assert_eq!(files[1].resolution, Some((96, 64)));
     check(&place, &files[1], 3.0);
-    // HLS goes on in one list.
+    // HLS continues in one playlist.
     let playlist = std::fs::read_to_string(place.path(&files[0])).unwrap();
     assert_eq!(violations(None, &playlist), Vec::<String>::new(), "{playlist}");
     assert_eq!(playlist.matches("#EXT-X-DISCONTINUITY\n").count(), 1);
@@ -388,7 +384,7 @@ async fn another_size_begins_another_file_and_the_first_is_told_of_at_once() {
 }
 
 #[tokio::test]
-async fn every_format_is_made_of_one_recording() {
+async fn every_format_is_made_from_one_recording() {
     let place = Place::new(|config| {
         config.formats = serde_json::from_str(r#"["mp4", "flv", "aac"]"#).unwrap();
     });
@@ -442,7 +438,7 @@ async fn a_full_disk_begins_no_recording() {
     assert_eq!(place.files(), Vec::<PathBuf>::new());
 }
 
-/// Records a while in a process that then ends without a word.
+/// Records for a while in a process that then ends abruptly.
 fn crash_while_recording(place: &Place, length: f64) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -453,7 +449,7 @@ fn crash_while_recording(place: &Place, length: f64) {
         let recorder = place.start().await;
         let program = recorder.begin("s", 1, "film").await;
         program.play(TestProgram::new().run(length, 1.0)).await;
-        // Until all of it is on the disk, but for the second that is being gathered.
+        // Waits until everything is on the disk, except for the second that is being collected.
         let least = length - 1.5;
         let written = async {
             while written_seconds(place) < least {
@@ -483,7 +479,7 @@ fn written_seconds(place: &Place) -> f64 {
 }
 
 #[test]
-fn what_a_crash_leaves_is_finished_by_the_next_process_beside_its_service() {
+fn a_crashed_recording_is_finished_by_the_next_process_during_its_service() {
     let place = Place::new(|_| {});
     crash_while_recording(&place, 5.5);
     let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -523,11 +519,10 @@ async fn a_file_that_was_finished_and_not_entered_is_entered_by_the_next_process
     program.play(TestProgram::new().run(2.0, 1.0)).await;
     program.end().await;
     let files = recorder.files(2).await;
-    let db = recorder.db.clone();
     recorder.stop().await;
     // As a kill between the file's name and its row leaves it.
-    sqlx::query("UPDATE recordings SET state = 'finishing', announced = 0, owner = 'gone', lease_unix_ms = 0")
-        .execute(&db)
+    sqlx::query("UPDATE recording_files SET state = 'finishing', announced = 0, owner = 'gone', lease_unix_ms = 0")
+        .execute(&mut sqlx::SqliteConnection::connect(&place.database()).await.unwrap())
         .await
         .unwrap();
     let mut recorder = place.start().await;

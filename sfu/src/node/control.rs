@@ -1,13 +1,12 @@
 //! The control task of a node: commands from the bus to the workers, and the workers' events to the bus.
 
-use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use metrics::counter;
 use rand::RngCore;
-use rotunda_proto::bus::{BusError, BusExt, Request, SharedBus};
+use rotunda_bus::{BusError, BusExt, ClusterNode, Request, Requests};
 use rotunda_proto::clock::Clock;
 use rotunda_proto::custom_message::CustomMessage;
 use rotunda_proto::ids::{RoomKey, SessionId, UserId};
@@ -23,7 +22,7 @@ use tracing::warn;
 
 use super::advertise::Advertised;
 use super::load::Reading;
-use super::placement::{Placement, Spread};
+use super::placement::{Placement, RoomWorkers};
 use super::worker_message::{Command as WorkerCommand, Inbox, Task, WorkerMessage};
 use crate::session::{Opening, Session};
 use crate::slab::{Index, WorkerIndex};
@@ -54,7 +53,7 @@ pub struct Control {
     announced_at: Option<Instant>,
     /// When the workers' load is read next.
     load_at: Instant,
-    bus: SharedBus,
+    node: ClusterNode,
     secret: ClusterSecret,
     workers: Vec<Handle>,
     placement: Placement,
@@ -68,7 +67,7 @@ impl Control {
     /// `info`: as it has been [announced](announce). `placement`: of no session, on these workers.
     pub fn new(
         info: NodeInfo,
-        bus: SharedBus,
+        node: ClusterNode,
         secret: ClusterSecret,
         workers: Vec<Handle>,
         placement: Placement,
@@ -77,7 +76,7 @@ impl Control {
             info,
             announced_at: None,
             load_at: Clock.now() + LOAD_EVERY,
-            bus,
+            node,
             secret,
             workers,
             placement,
@@ -88,32 +87,34 @@ impl Control {
 
     pub async fn run(
         mut self,
-        mut requests: mpsc::Receiver<Request>,
+        mut requests: Requests,
         mut events: mpsc::Receiver<RoomEvent>,
         shutdown: CancellationToken,
     ) {
+        let mut own = self.node.own();
         loop {
             let announce_at = self.announce_at();
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 () = Clock.until(announce_at) => self.announce().await,
+                // The list of before has vanished with the incarnation of before.
+                Ok(()) = own.changed() => self.announce().await,
                 () = Clock.sleep_until(self.load_at) => self.look_at_load(),
                 Some(session) = self.refused.1.recv() => {
                     self.close(session).await;
                 }
-                Some(request) = requests.recv() => self.handle_request(request).await,
+                request = requests.next() => self.handle_request(request).await,
                 Some(RoomEvent { room, event }) = events.recv() => {
                     if let Event::Disconnected { session, .. } = &event {
                         self.close(*session).await;
                     }
-                    if let Err(error) = self.bus.tell(&event.subject(&room), &event).await {
+                    if let Err(error) = self.node.bus().tell(&event.subject(&room), &event).await {
                         warn!(%error, "an event was not told");
                     }
                 }
-                else => break,
             }
         }
-        if let Err(error) = self.bus.delete(&node_key(&self.info.node), None).await {
+        if let Err(error) = self.node.bus().remove(&node_key(&self.info.node)).await {
             warn!(%error, "the node could not be taken off the list");
         }
     }
@@ -133,7 +134,7 @@ impl Control {
         self.info.sessions = self.placement.len() as u64;
         (self.info.load_percent, self.info.open_workers) = self.load();
         self.announced_at = Some(Clock.now());
-        if let Err(error) = announce(&self.bus, &self.info).await {
+        if let Err(error) = announce(&self.node, &self.info).await {
             warn!(%error, "the node's load was not announced");
         }
     }
@@ -174,7 +175,7 @@ impl Control {
                     Ok(admitted) => admitted,
                     Err(error) => return request.answer(&Reply::Refused { error }),
                 };
-                let Some(worker) = self.place(session, &room, standing).await else {
+                let Some(worker) = self.assign_worker(session, &room, standing).await else {
                     return request.answer(&NODE_FULL);
                 };
                 self.openings += 1;
@@ -219,7 +220,7 @@ impl Control {
     }
 
     /// Finds a worker for a session, and tells the workers that share its room from now on.
-    async fn place(&mut self, session: SessionId, room: &RoomKey, standing: Standing) -> Option<Handle> {
+    async fn assign_worker(&mut self, session: SessionId, room: &RoomKey, standing: Standing) -> Option<Handle> {
         self.close(session).await;
         let workers = &self.workers;
         let is_busy = |worker: WorkerIndex| {
@@ -227,29 +228,29 @@ impl Control {
                 .get(worker.position())
                 .is_none_or(|worker| worker.load.is_full())
         };
-        let Some((worker, spread)) = self.placement.open(session, room, standing, is_busy) else {
+        let Some((worker, room_workers)) = self.placement.open(session, room, standing, is_busy) else {
             let by_load = workers.iter().any(|worker| worker.load.is_full());
             let reason = if by_load { "load" } else { "sessions" };
             counter!("rotunda_sfu_sessions_refused_total", "reason" => reason).increment(1);
             return None;
         };
-        self.tell_spread(spread).await;
+        self.tell_room_workers(room_workers).await;
         self.workers.get(worker.position()).cloned()
     }
 
     /// Forgets a session. Answers the worker that has it.
     async fn close(&mut self, session: SessionId) -> Option<&Handle> {
-        let (worker, spread) = self.placement.close(session)?;
-        self.tell_spread(spread).await;
+        let (worker, room_workers) = self.placement.close(session)?;
+        self.tell_room_workers(room_workers).await;
         self.workers.get(worker.position())
     }
 
-    async fn tell_spread(&self, spread: Option<Spread>) {
-        let Some(Spread {
+    async fn tell_room_workers(&self, room_workers: Option<RoomWorkers>) {
+        let Some(RoomWorkers {
             room,
             concerned,
             workers,
-        }) = spread
+        }) = room_workers
         else {
             return;
         };
@@ -364,12 +365,9 @@ fn ask(worker: &Handle, task: Task) -> impl Future<Output = Option<Reply>> + use
 }
 
 /// Writes how many sessions a node has and takes, for those who choose a node.
-pub async fn announce(bus: &SharedBus, info: &NodeInfo) -> Result<(), BusError> {
+pub async fn announce(node: &ClusterNode, info: &NodeInfo) -> Result<(), BusError> {
     let key = node_key(&info.node);
-    let announced = bus.update(&key, |_: Option<NodeInfo>| {
-        Ok::<_, Infallible>((Some(info.clone()), ()))
-    });
-    let Ok(()) = announced.await?;
+    node.bus().announce(&key, info, &node.incarnation()).await?;
     Ok(())
 }
 

@@ -6,9 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metrics::gauge;
-use rotunda_proto::bus::{BusError, SharedBus};
+use rotunda_bus::{BusError, ClusterNode};
 use rotunda_proto::clock::Clock;
-use rotunda_proto::ids::NodeId;
 use rotunda_proto::sfu::{NodeInfo, control_subject};
 use rotunda_proto::ticket::ClusterSecret;
 use rustix::process::{Resource, getrlimit};
@@ -60,14 +59,13 @@ impl Service {
     /// Binds every port and takes commands on the bus until `shutdown`.
     pub async fn start(
         config: Config,
-        node: NodeId,
+        node: ClusterNode,
         secret: ClusterSecret,
-        bus: SharedBus,
         shutdown: CancellationToken,
     ) -> Result<Self, StartError> {
         let advertised = advertise::addresses(&config).await?;
         let (changed, addresses) = watch::channel(advertised.clone());
-        let requests = bus.serve(&control_subject(&node)).await?;
+        let requests = node.bus().serve(&control_subject(node.name())).await?;
         let (events, event_queue) = mpsc::channel(QUEUE);
         let (mut handles, mut prepared, mut workers) = (Vec::new(), Vec::new(), Vec::new());
         let failed = CancellationToken::new();
@@ -89,17 +87,17 @@ impl Service {
         }
         drop(events);
         let info = NodeInfo {
-            node,
+            node: node.name().clone(),
             sessions: 0,
             capacity: handles.len() as u64 * config.max_sessions as u64,
             load_percent: 0,
             open_workers: handles.len() as u64,
         };
-        announce(&bus, &info).await?;
+        announce(&node, &info).await?;
         let first = config.port;
         info!(workers = handles.len(), first_port = first, addresses = ?advertised.addresses, "sfu listens");
         let sessions = Placement::new(handles.len(), config.max_sessions, config.room_sessions);
-        let control = Control::new(info, bus, secret, handles, sessions);
+        let control = Control::new(info, node, secret, handles, sessions);
         let control = tokio::spawn(control.run(requests, event_queue, shutdown.clone()));
         tokio::spawn(async move {
             shutdown
@@ -240,7 +238,7 @@ fn listen_tcp(address: SocketAddr) -> io::Result<TcpListener> {
 mod tests {
     use std::sync::Arc;
 
-    use rotunda_proto::bus::InProcess;
+    use rotunda_bus::{InProcess, SharedBus};
     use tokio::time::timeout;
 
     use super::*;
@@ -267,8 +265,8 @@ mod tests {
                 ..Config::default()
             };
             let bus: SharedBus = Arc::new(InProcess::new());
-            let node = "sfu-1".parse().unwrap();
-            match Service::start(config, node, ClusterSecret::new("secret"), bus, stop.clone()).await {
+            let node = ClusterNode::alone(bus, "sfu-1".parse().unwrap());
+            match Service::start(config, node, ClusterSecret::new("secret"), stop.clone()).await {
                 Err(StartError::Port { .. }) => {}
                 started => return started.unwrap(),
             }

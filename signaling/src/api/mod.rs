@@ -19,7 +19,8 @@ use tokio_util::sync::CancellationToken;
 pub use error::ApiError;
 use mix::Mixes;
 
-use crate::service::{Shared, StartError};
+use crate::service::StartError;
+use crate::shared::Shared;
 
 /// The running API.
 pub struct Api {

@@ -1,35 +1,38 @@
 //! Callbacks: taken into an outbox in the database, then delivered at least once, in order for each room. A receiver that
 //! fails delays the later callbacks of the same room alone.
 
-mod lanes;
 mod message;
 mod outbox;
 mod schedule;
 mod sender;
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use metrics::counter;
-use rotunda_proto::bus::{BusError, Request};
+use rotunda_bus::{BusError, Requests};
 use rotunda_proto::clock::Clock;
-use rotunda_proto::ids::{RoomKey, SdkAppId};
+use rotunda_proto::ids::RoomKey;
 use rotunda_proto::recording::{Accepted, FILE_READY_SUBJECT, RecordingFile};
-use tokio::sync::mpsc;
-use tokio::task::{Id, JoinHandle, JoinSet};
+use rotunda_store::{Callback, ClaimLimits, Settled, StoreError};
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::service::Shared;
-use lanes::{Lane, Lanes};
-pub use message::{Replaced, replaced};
-use outbox::Due;
+use crate::shared::Shared;
+pub use message::{Replaced, not_mixable, replaced};
 pub use outbox::Outbox;
 use schedule::{Outcome, next_attempt};
-use sender::{Sender, shown};
+use sender::{ANSWER_WITHIN, Sender, shown};
 
-/// How often the outbox is looked at besides when something comes in.
+/// The outbox is read at this interval, and whenever a callback is stored.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// Deliveries of this node at one time.
+const AT_ONCE: usize = 256;
+/// Deliveries of one application at one time, so that receivers that do not answer delay no other application.
+const PER_APPLICATION: u32 = 8;
+/// A row that was claimed this long ago may be claimed by another node.
+const CLAIMED_FOR: Duration = ANSWER_WITHIN.saturating_add(Duration::from_secs(20));
 
 /// The running outbox.
 pub struct Callbacks {
@@ -51,25 +54,28 @@ pub async fn start(shared: Shared, shutdown: CancellationToken) -> Result<Callba
     Ok(Callbacks { intake, delivery })
 }
 
-/// Stores what the recorder tells; only what is stored is accepted.
-async fn take_in(shared: Shared, mut requests: mpsc::Receiver<Request>, shutdown: CancellationToken) {
+/// Stores the recorder's finished files. A file is acknowledged only after it was stored.
+async fn take_in(shared: Shared, mut requests: Requests, shutdown: CancellationToken) {
     loop {
         let request = tokio::select! {
             () = shutdown.cancelled() => return,
-            request = requests.recv() => request,
+            request = requests.next() => request,
         };
-        let Some(request) = request else { return };
         let file: RecordingFile = match request.parse() {
             Ok(file) => file,
             Err(error) => {
                 warn!(
                     error = &error as &dyn std::error::Error,
-                    "a file's news was not understood"
+                    "a message about a file could not be read"
                 );
                 continue;
             }
         };
-        match tell(&shared, &file.room, &message::file_ready(&file)).await {
+        let news = News {
+            id: format!("file-{}", file.file_id),
+            body: message::file_ready(&file),
+        };
+        match tell(&shared, &file.room, news).await {
             Ok(()) => request.answer(&Accepted {}),
             Err(error) => error!(
                 error = &error as &dyn std::error::Error,
@@ -79,12 +85,19 @@ async fn take_in(shared: Shared, mut requests: mpsc::Receiver<Request>, shutdown
     }
 }
 
-/// Stores a callback about a room, where its application wants callbacks.
-pub async fn tell(shared: &Shared, room: &RoomKey, body: &serde_json::Value) -> Result<(), sqlx::Error> {
+/// A callback to be.
+pub struct News {
+    /// The same message from another node, or a repeated one, has the same id and is stored once.
+    pub id: String,
+    pub body: serde_json::Value,
+}
+
+/// Stores a callback about a room, if its application has a callback URL.
+pub async fn tell(shared: &Shared, room: &RoomKey, news: News) -> Result<(), StoreError> {
     let application = shared.applications.by_id(room.app);
     let url = application.and_then(|application| application.callback_url.as_deref());
     match url {
-        Some(url) => shared.outbox.store(&shared.db, room, url, body).await,
+        Some(url) => shared.outbox.store(&shared.store, room, url, news).await,
         None => Ok(()),
     }
 }
@@ -101,47 +114,43 @@ async fn deliver(shared: Shared, shutdown: CancellationToken) {
         }
     };
     let clock = Clock;
-    let mut lanes = Lanes::default();
-    let mut running: HashMap<Id, Lane> = HashMap::new();
+    let node = shared.cluster.incarnation().to_string();
     let mut deliveries: JoinSet<()> = JoinSet::new();
     loop {
-        match outbox::due(&shared.db, clock.unix().as_millis() as i64).await {
-            Ok(rows) => {
-                for row in rows {
-                    if let Some(lane) = lanes.enter(row.app, &row.room) {
-                        let delivery = deliveries.spawn(attempt(shared.clone(), sender.clone(), row));
-                        running.insert(delivery.id(), lane);
-                    }
+        let limits = ClaimLimits {
+            rows: AT_ONCE.saturating_sub(deliveries.len()) as u32,
+            of_application: PER_APPLICATION,
+            hold: CLAIMED_FOR,
+        };
+        match shared.store.claim_callbacks(&node, clock.unix(), limits).await {
+            Ok(claimed) => {
+                for callback in claimed {
+                    deliveries.spawn(attempt(shared.clone(), node.clone(), sender.clone(), callback));
                 }
             }
             Err(error) => error!(error = &error as &dyn std::error::Error, "read the callback outbox"),
         }
         tokio::select! {
             () = shutdown.cancelled() => return,
-            Some(done) = deliveries.join_next_with_id() => {
-                let id = done.map_or_else(|failed| failed.id(), |(id, ())| id);
-                if let Some(lane) = running.remove(&id) {
-                    lanes.leave(lane);
-                }
-            }
+            Some(_done) = deliveries.join_next() => {}
             () = shared.outbox.stored() => {}
             () = clock.sleep_until(clock.now() + LOOK_EVERY) => {}
         }
     }
 }
 
-/// Tries once and writes down how it went.
-async fn attempt(shared: Shared, sender: Sender, due: Due) {
+/// Makes one attempt and stores its outcome.
+async fn attempt(shared: Shared, node: String, sender: Sender, callback: Callback) {
     let clock = Clock;
-    let app = u32::try_from(due.app).ok().and_then(|app| SdkAppId::try_from(app).ok());
-    let key = app
+    let key = callback
+        .application()
         .and_then(|app| shared.applications.by_id(app))
         .map(|application| application.callback_key.clone());
-    let body = message::signed(&due.body, key.unwrap_or_default().reveal(), clock.unix());
-    let sent = sender.send(&due.url, body).await;
-    let attempts = due.attempts + 1;
+    let body = message::signed(&callback.body, key.unwrap_or_default().reveal(), clock.unix());
+    let sent = sender.send(&callback.url, body).await;
+    let attempts = callback.attempts + 1;
     let outcome = next_attempt(sent.is_ok(), attempts, clock.unix());
-    let receiver = shown(&due.url);
+    let receiver = shown(&callback.url);
     match &sent {
         Ok(()) => info!(receiver, attempts, "callback delivered"),
         Err(error) => {
@@ -152,7 +161,13 @@ async fn attempt(shared: Shared, sender: Sender, due: Due) {
     }
     let result = if sent.is_ok() { "delivered" } else { "failed" };
     counter!("rotunda_callbacks_total", "result" => result).increment(1);
-    if let Err(error) = outbox::write(&shared.db, &due.id, attempts, outcome, clock.unix()).await {
+    let error = sent.err().map(|error| error.to_string()).unwrap_or_default();
+    let how = match outcome {
+        Outcome::Delivered => Settled::Delivered,
+        Outcome::Again { at } => Settled::Again { at, error },
+        Outcome::GivenUp => Settled::GivenUp { error },
+    };
+    if let Err(error) = shared.store.settle_callback(&node, &callback, &how).await {
         error!(
             error = &error as &dyn std::error::Error,
             "write a callback's row; it may come twice"

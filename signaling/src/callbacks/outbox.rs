@@ -1,22 +1,15 @@
-//! The callbacks that are to be delivered, as rows of the database.
+//! Stores callbacks, and wakes the delivery.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::RoomKey;
-use serde_json::Value;
-use sqlx::{AnyPool, Row};
+use rotunda_store::{NewCallback, Store, StoreError};
 use tokio::sync::Notify;
-use uuid::Uuid;
 
-use super::lanes::PER_APPLICATION;
-use super::schedule::Outcome;
+use super::News;
 
-/// Rows of all applications together that are looked at in one go.
-const AT_ONCE: i64 = 1024;
-
-/// Takes callbacks in.
 #[derive(Debug, Default)]
 pub struct Outbox {
     /// Time of the last row, milliseconds since 1970: no two have the same, so that their order is known.
@@ -24,37 +17,25 @@ pub struct Outbox {
     stored: Notify,
 }
 
-/// A row that is due.
-pub struct Due {
-    pub id: String,
-    pub room: String,
-    pub url: String,
-    pub app: i64,
-    pub body: String,
-    pub attempts: i64,
-}
-
 impl Outbox {
-    pub async fn store(&self, db: &AnyPool, room: &RoomKey, url: &str, body: &Value) -> Result<(), sqlx::Error> {
+    pub async fn store(&self, store: &Store, room: &RoomKey, url: &str, news: News) -> Result<(), StoreError> {
         let now = self.next_time(Clock.unix());
-        sqlx::query(
-            "INSERT INTO callback_outbox (id, room, url, sdk_app_id, body, created_unix_ms, next_attempt_unix_ms) \
-             VALUES ($1, $2, $3, $4, $5, $6, $6)",
-        )
-        .bind(Uuid::new_v4().to_string())
-        // Not as it is shown: room 123 and the text room "123" are two.
-        .bind(room.token())
-        .bind(url)
-        .bind(i64::from(room.app.get()))
-        .bind(body.to_string())
-        .bind(now)
-        .execute(db)
-        .await?;
+        let callback = NewCallback {
+            id: news.id,
+            application: room.app,
+            // This is not the displayed form, as room 123 and the text room "123" differ.
+            room: room.token(),
+            sequence: now,
+            url: url.to_owned(),
+            body: news.body.to_string(),
+            created: Duration::from_millis(now.unsigned_abs()),
+        };
+        store.add_callback(&callback).await?;
         self.stored.notify_one();
         Ok(())
     }
 
-    /// Resolves when something was stored since it resolved the last time.
+    /// Resolves when a callback was stored since it last resolved.
     pub async fn stored(&self) {
         self.stored.notified().await;
     }
@@ -64,59 +45,4 @@ impl Outbox {
         *last = (unix_now.as_millis() as i64).max(*last + 1);
         *last
     }
-}
-
-/// The oldest waiting row of each room, where it is due: of each application the first few, so that none fills the answer.
-pub async fn due(db: &AnyPool, now: i64) -> Result<Vec<Due>, sqlx::Error> {
-    // Those on their way are among them: twice as many as may run contain all that may begin.
-    let each = 2 * PER_APPLICATION as i64;
-    let rows = sqlx::query(
-        "SELECT id, room, url, sdk_app_id, body, attempts FROM (\
-             SELECT o.*, ROW_NUMBER() OVER (\
-                 PARTITION BY o.sdk_app_id ORDER BY o.next_attempt_unix_ms, o.created_unix_ms) AS place \
-             FROM callback_outbox o WHERE o.state = 'waiting' AND o.next_attempt_unix_ms <= $1 AND NOT EXISTS (\
-                 SELECT 1 FROM callback_outbox e WHERE e.room = o.room AND e.state = 'waiting' \
-                 AND e.created_unix_ms < o.created_unix_ms)\
-         ) AS heads WHERE place <= $2 ORDER BY place LIMIT $3",
-    )
-    .bind(now)
-    .bind(each)
-    .bind(AT_ONCE)
-    .fetch_all(db)
-    .await?;
-    rows.iter()
-        .map(|row| {
-            Ok(Due {
-                id: row.try_get("id")?,
-                room: row.try_get("room")?,
-                url: row.try_get("url")?,
-                app: row.try_get("sdk_app_id")?,
-                body: row.try_get("body")?,
-                attempts: row.try_get("attempts")?,
-            })
-        })
-        .collect()
-}
-
-/// Writes down how an attempt went. `attempts`: that one included.
-pub async fn write(
-    db: &AnyPool,
-    id: &str,
-    attempts: i64,
-    outcome: Outcome,
-    unix_now: Duration,
-) -> Result<(), sqlx::Error> {
-    let (state, next) = match outcome {
-        Outcome::Delivered => ("delivered", unix_now),
-        Outcome::Again { at } => ("waiting", at),
-        Outcome::GivenUp => ("failed", unix_now),
-    };
-    sqlx::query("UPDATE callback_outbox SET state = $1, attempts = $2, next_attempt_unix_ms = $3 WHERE id = $4")
-        .bind(state)
-        .bind(attempts)
-        .bind(next.as_millis() as i64)
-        .bind(id)
-        .execute(db)
-        .await?;
-    Ok(())
 }

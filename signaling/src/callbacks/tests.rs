@@ -1,4 +1,4 @@
-//! Receivers of every kind, and what becomes of the callbacks that they are sent.
+//! Receivers of every kind, and the outcome of their callbacks.
 
 use std::net::Ipv4Addr;
 
@@ -6,23 +6,23 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use rotunda_proto::bus::{InProcess, SharedBus};
+use rotunda_bus::{ClusterNode, InProcess, SharedBus};
 use rotunda_proto::config::{Application, Secret};
 use rotunda_proto::outbound::AllowedNetworks;
+use rotunda_store::Store;
 use serde_json::{Value, json};
-use sqlx::AnyPool;
-use sqlx::any::AnyPoolOptions;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::*;
 use crate::config::{Config, Process};
 
-/// Long for a computer, short beside a minute.
+/// Long enough for a slow computer, and short compared to a minute.
 const SOON: Duration = Duration::from_secs(10);
 
-/// How a receiver answers.
+/// The answer of a receiver.
 #[derive(Debug, Clone, Copy)]
 enum Answers {
     With(StatusCode),
@@ -81,15 +81,9 @@ fn loopback() -> AllowedNetworks {
 
 /// Applications 1, 2 ..., whose callbacks go to these receivers.
 async fn fixture(receivers: &[&Receiver], outbound: AllowedNetworks) -> Fixture {
-    sqlx::any::install_default_drivers();
     let folder = tempfile::tempdir().unwrap();
-    let database = format!("sqlite://{}?mode=rwc", folder.path().join("test.db").display());
-    let db = AnyPoolOptions::new()
-        .max_connections(4)
-        .connect(&database)
-        .await
-        .unwrap();
-    sqlx::migrate!("./migrations").run(&db).await.unwrap();
+    let database = format!("sqlite://{}", folder.path().join("test.db").display());
+    let store = Store::open(&database).await.unwrap();
     let applications = receivers.iter().zip(1..).map(|(receiver, id)| Application {
         callback_url: Some(receiver.url.clone()),
         callback_key: Secret::new("testkey"),
@@ -103,7 +97,12 @@ async fn fixture(receivers: &[&Receiver], outbound: AllowedNetworks) -> Fixture 
         ..Config::default()
     };
     let bus: SharedBus = std::sync::Arc::new(InProcess::new());
-    let shared = Shared::new(config, "node-1".parse().unwrap(), bus, applications.collect(), db);
+    let shared = Shared::new(
+        config,
+        ClusterNode::alone(bus, "node-1".parse().unwrap()),
+        applications.collect(),
+        store,
+    );
     let shutdown = CancellationToken::new();
     let callbacks = start(shared.clone(), shutdown.clone()).await.unwrap();
     Fixture {
@@ -120,21 +119,21 @@ impl Fixture {
             app: app.try_into().unwrap(),
             room: rotunda_proto::ids::RoomId::Number(room.try_into().unwrap()),
         };
-        tell(&self.shared, &room, &json!({ "number": number })).await.unwrap();
+        let news = News {
+            id: format!("{app}-{}-{number}", room.room),
+            body: json!({ "number": number }),
+        };
+        tell(&self.shared, &room, news).await.unwrap();
     }
 
     /// The states of the rows, when no row is on its first attempt any more.
     async fn settled(&self) -> Vec<(String, i64)> {
-        let db: &AnyPool = &self.shared.db;
         let states = async {
             loop {
-                let rows: Vec<(String, i64)> =
-                    sqlx::query_as("SELECT state, attempts FROM callback_outbox ORDER BY created_unix_ms")
-                        .fetch_all(db)
-                        .await
-                        .unwrap();
-                if rows.iter().all(|(_, attempts)| *attempts > 0) {
-                    return rows;
+                let mut rows = self.shared.store.newest_callbacks(1000).await.unwrap();
+                rows.reverse();
+                if rows.iter().all(|row| row.attempts > 0) {
+                    return rows.into_iter().map(|row| (row.state, row.attempts)).collect();
                 }
                 tokio::task::yield_now().await;
             }
@@ -171,7 +170,7 @@ async fn any_2xx_is_delivered_and_the_rooms_next_callback_follows_at_once() {
 }
 
 #[tokio::test]
-async fn a_redirect_is_not_followed_and_not_taken_for_a_delivery() {
+async fn a_redirect_is_not_followed_and_is_no_delivery() {
     let mut receiver = Receiver::start(Answers::ToElsewhere).await;
     let fixture = fixture(&[&receiver], loopback()).await;
     fixture.tell(1, 1001, 1).await;
@@ -198,7 +197,7 @@ async fn a_receiver_in_an_inner_network_is_not_reached_unless_that_is_allowed() 
 }
 
 #[tokio::test]
-async fn receivers_that_never_answer_delay_nobody_else() {
+async fn receivers_that_never_answer_delay_no_other_application() {
     let hanging = Receiver::start(Answers::Never).await;
     let mut other = Receiver::start(Answers::With(StatusCode::OK)).await;
     let fixture = fixture(&[&hanging, &other], loopback()).await;

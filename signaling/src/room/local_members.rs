@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use rotunda_proto::ids::UserId;
-use rotunda_proto::room::{ROSTER_WINDOW, RosterMember};
+use rotunda_proto::ids::{MembershipId, UserId};
+use rotunda_proto::incarnation::Incarnation;
+use rotunda_proto::room::{Holder, ROSTER_WINDOW, RosterMember};
 
-/// Takes one entry of about 80 bytes for each.
+/// Each member takes an entry of about 80 bytes.
 #[derive(Debug, Default)]
-pub struct LocalMembers(BTreeSet<(u64, UserId)>);
+pub struct LocalMembers(BTreeSet<(u64, UserId, MembershipId)>);
 
 impl LocalMembers {
     pub fn count(&self) -> u64 {
@@ -19,21 +20,27 @@ impl LocalMembers {
     }
 
     pub fn insert(&mut self, member: RosterMember) {
-        self.0.insert((member.entered_unix_ms, member.user));
+        self.0
+            .insert((member.entered_unix_ms, member.user, member.holder.membership));
     }
 
     pub fn remove(&mut self, member: &RosterMember) {
-        self.0.remove(&(member.entered_unix_ms, member.user.clone()));
+        let key = (member.entered_unix_ms, member.user.clone(), member.holder.membership);
+        self.0.remove(&key);
     }
 
-    /// Those that may be in the roster's window: no node has more than a window of them.
-    pub fn earliest(&self) -> impl Iterator<Item = RosterMember> {
+    /// The members that may be in the roster's window: from one node, at most as many as the window has.
+    pub fn earliest(&self, node: &Incarnation) -> impl Iterator<Item = RosterMember> {
         self.0
             .iter()
             .take(ROSTER_WINDOW)
-            .map(|(entered_unix_ms, user)| RosterMember {
+            .map(move |(entered_unix_ms, user, membership)| RosterMember {
                 user: user.clone(),
                 entered_unix_ms: *entered_unix_ms,
+                holder: Holder {
+                    membership: *membership,
+                    node: node.clone(),
+                },
             })
     }
 }

@@ -1,11 +1,14 @@
-//! A room on this node: one task for each that counts its local members in and out, follows its documents and tells the
-//! members what changes.
+//! A room on this node. One task counts its members in and out ([`presence`]), follows its documents ([`feed`]) and notifies the
+//! members of changes ([`notification_groups`]).
 
 mod bulletin;
-mod keeper;
-mod lanes;
+mod feed;
+mod kept_cells;
 mod local_members;
+mod notification_groups;
 mod pace;
+mod presence;
+mod task;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,13 +22,12 @@ use tokio::sync::{mpsc, oneshot, watch};
 pub use bulletin::Bulletin;
 
 use crate::room_documents::{Refused, RoomDocuments};
-use crate::service::Parts;
+use crate::shared::Parts;
 use crate::view::RoomState;
-use keeper::Keeper;
 
 /// Members on their way in and out; more wait at the sender.
 const QUEUE: usize = 4096;
-/// A room can end in the moment in which somebody enters; twice in a row is a mistake of ours.
+/// A room may end at the moment at which a member enters. The member then tries again, at most so often.
 const TRIES: usize = 3;
 
 /// The rooms that have members on this node.
@@ -36,39 +38,52 @@ pub struct Rooms {
     members: Arc<AtomicU64>,
 }
 
-/// What reaches a room's task.
+/// A message to a room's task.
 pub enum ToRoom {
     Enter(Box<Entering>),
     Leave {
         member: RosterMember,
+        seats: SeatsLeft,
         left: oneshot::Sender<()>,
     },
 }
 
-/// Who wants to enter.
+/// The handling of a leaving member's seats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SeatsLeft {
+    /// The member has none.
+    None,
+    Released,
+    /// They are released, and mixes keep the member's cells until a time.
+    CellsKept {
+        until_unix_ms: u64,
+    },
+}
+
+/// A member who wants to enter.
 pub struct Entering {
     pub user: UserId,
     pub role: Role,
     pub entered: oneshot::Sender<Result<Entered, Refused>>,
 }
 
-/// What a member has of its room.
+/// The room as a member sees it.
 pub struct Entered {
     pub room: Arc<Room>,
     /// Under this entry it [leaves](Room::leave).
     pub member: RosterMember,
-    /// The member is in it.
+    /// A state that contains the member.
     pub state: Arc<RoomState>,
     pub bulletins: watch::Receiver<Arc<Bulletin>>,
-    /// Held while the member is there.
-    pub place: Option<Place>,
+    /// Released when the member leaves.
+    pub capacity: Option<Capacity>,
 }
 
-/// One of the places that a node has for members; given back when dropped.
+/// The share of a node's capacity that one member takes; released when dropped.
 #[derive(Debug)]
-pub struct Place(Arc<AtomicU64>);
+pub struct Capacity(Arc<AtomicU64>);
 
-/// What the members of a room share.
+/// The part of a room that its members share.
 pub struct Room {
     pub documents: RoomDocuments,
     inbox: mpsc::Sender<ToRoom>,
@@ -77,7 +92,7 @@ pub struct Room {
     sessions: Mutex<HashMap<SessionId, watch::Sender<Option<MediaState>>>>,
 }
 
-impl Place {
+impl Capacity {
     fn take(members: Arc<AtomicU64>, most: u64) -> Result<Self, Refused> {
         let one_more = |members: u64| (members < most).then_some(members + 1);
         match members.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more) {
@@ -87,16 +102,16 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for Capacity {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 impl Rooms {
-    /// Enters a room and waits until it is so.
+    /// Enters a room. Returns when the documents show it.
     pub async fn enter(&self, shared: &Parts, key: &RoomKey, user: &UserId, role: Role) -> Result<Entered, Refused> {
-        let place = Place::take(self.members.clone(), shared.config.max_members)?;
+        let capacity = Capacity::take(self.members.clone(), shared.config.max_members)?;
         for _ in 0..TRIES {
             let inbox = self.inbox(shared, key);
             let (entered, answer) = oneshot::channel();
@@ -110,7 +125,7 @@ impl Rooms {
             }
             if let Ok(answer) = answer.await {
                 return answer.map(|entered| Entered {
-                    place: Some(place),
+                    capacity: Some(capacity),
                     ..entered
                 });
             }
@@ -118,7 +133,7 @@ impl Rooms {
         Err(Refused::Code(ErrorCode::Internal))
     }
 
-    /// Of the room's task, which is started when there is none.
+    /// The inbox of the room's task, which is started if there is none.
     fn inbox(&self, shared: &Parts, key: &RoomKey) -> mpsc::Sender<ToRoom> {
         let mut rooms = self.rooms();
         if let Some(inbox) = rooms.get(key).filter(|inbox| !inbox.is_closed()) {
@@ -128,14 +143,13 @@ impl Rooms {
         rooms.insert(key.clone(), inbox.clone());
         let documents = RoomDocuments {
             bus: shared.bus.clone(),
-            node: shared.node.clone(),
+            cluster: shared.cluster.clone(),
             room: key.clone(),
             microphones: shared.applications.microphones(key.app),
         };
-        let keeper = Keeper::new(documents, inbox.clone());
-        let (rooms, key) = (self.clone(), key.clone());
+        let (rooms, key, way) = (self.clone(), key.clone(), inbox.clone());
         tokio::spawn(async move {
-            keeper.run(queue).await;
+            task::run(documents, way, queue).await;
             rooms.forget(&key);
         });
         inbox
@@ -155,25 +169,26 @@ impl Rooms {
 }
 
 impl Room {
-    /// The room as it is now; members are [told](Bulletin) of it in their turn.
+    /// The newest state of the room. Members are [notified](Bulletin) of it group by group.
     pub fn latest(&self) -> Arc<RoomState> {
         self.latest.borrow().clone()
     }
 
-    /// A place among those who are told first, for a member with media.
+    /// The bulletins of the group that is notified first, for a member with media.
     pub fn front(&self) -> watch::Receiver<Arc<Bulletin>> {
         self.front.subscribe()
     }
 
-    /// Returns when it is so.
-    pub async fn leave(&self, member: RosterMember) {
+    /// Returns when the member has left. While the bus is away the documents follow later.
+    pub async fn leave(&self, member: RosterMember, seats: SeatsLeft) {
         let (left, done) = oneshot::channel();
-        if self.inbox.send(ToRoom::Leave { member, left }).await.is_ok() {
+        let leave = ToRoom::Leave { member, seats, left };
+        if self.inbox.send(leave).await.is_ok() {
             let _done_or_ended = done.await;
         }
     }
 
-    /// The state of a media session from now on: a state and not events, so that nothing is missed.
+    /// Follows the state of a media session. It is a state and not a series of events, so that none is missed.
     pub fn follow_session(&self, session: SessionId) -> watch::Receiver<Option<MediaState>> {
         self.sessions()
             .entry(session)
@@ -185,7 +200,7 @@ impl Room {
         self.sessions().remove(&session);
     }
 
-    /// What the SFU says of a session.
+    /// Sets the state that the SFU has reported.
     pub fn set_session(&self, session: SessionId, state: MediaState) {
         if let Some(follower) = self.sessions().get(&session) {
             follower.send_replace(Some(state));

@@ -1,76 +1,23 @@
-//! A room on one node, over the in-process bus and over one that fails.
+//! A room on one node, over the in-process bus and over a failing one.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use bytes::Bytes;
-use rotunda_proto::bus::{Bus, BusError, BusExt, Change, Entry, InProcess, Request, Revision, SharedBus};
+use rotunda_bus::{Bus, BusExt, ClusterNode, Incarnation, SharedBus};
 use rotunda_proto::ids::{NodeId, TrackSource};
 use rotunda_proto::room::{MAX_MEMBERS, MemberCounts, Roster, Seats, TrackState, count_key, roster_key, seats_key};
 use rotunda_proto::sfu::{self, NodeInfo, events_subject, node_key};
-use sqlx::any::AnyPoolOptions;
+use rotunda_store::Store;
 use tokio::time::timeout;
 
 use super::*;
 use crate::config::Config;
+use crate::failing_bus::{FailingBus, Fault};
 use crate::seats;
-use crate::service::Shared;
-
-/// The in-process bus, which can be told not to write rosters.
-#[derive(Default)]
-struct Flaky {
-    bus: InProcess,
-    loses_rosters: AtomicBool,
-}
-
-impl Flaky {
-    fn loses(&self, key: &str) -> bool {
-        key.ends_with(".roster") && self.loses_rosters.load(Ordering::Relaxed)
-    }
-}
-
-#[async_trait]
-impl Bus for Flaky {
-    async fn request(&self, subject: &str, payload: Bytes, limit: Duration) -> Result<Bytes, BusError> {
-        self.bus.request(subject, payload, limit).await
-    }
-
-    async fn serve(&self, subject: &str) -> Result<mpsc::Receiver<Request>, BusError> {
-        self.bus.serve(subject).await
-    }
-
-    async fn publish(&self, subject: &str, payload: Bytes) -> Result<(), BusError> {
-        self.bus.publish(subject, payload).await
-    }
-
-    async fn subscribe(&self, subject: &str) -> Result<mpsc::Receiver<Bytes>, BusError> {
-        self.bus.subscribe(subject).await
-    }
-
-    async fn get(&self, key: &str) -> Result<Option<Entry>, BusError> {
-        self.bus.get(key).await
-    }
-
-    async fn put(&self, key: &str, value: Bytes, expected: Option<Revision>) -> Result<Revision, BusError> {
-        if self.loses(key) {
-            return Err(BusError::Away("no rosters today".to_owned()));
-        }
-        self.bus.put(key, value, expected).await
-    }
-
-    async fn delete(&self, key: &str, expected: Option<Revision>) -> Result<(), BusError> {
-        self.bus.delete(key, expected).await
-    }
-
-    async fn watch(&self, prefix: &str) -> Result<mpsc::Receiver<Change>, BusError> {
-        self.bus.watch(prefix).await
-    }
-}
+use crate::shared::Shared;
 
 struct Test {
-    bus: Arc<Flaky>,
+    bus: Arc<FailingBus>,
     shared: Shared,
     key: RoomKey,
 }
@@ -81,9 +28,8 @@ impl Test {
     }
 
     async fn with(config: Config) -> Self {
-        sqlx::any::install_default_drivers();
-        let db = AnyPoolOptions::new().connect_lazy("sqlite::memory:").unwrap();
-        let bus = Arc::new(Flaky::default());
+        let store = Store::in_memory_unopened();
+        let bus = Arc::new(FailingBus::default());
         let node: NodeId = "node-1".parse().unwrap();
         let info = NodeInfo {
             node: node.clone(),
@@ -94,7 +40,7 @@ impl Test {
         };
         bus.store(&node_key(&node), &info, None).await.unwrap();
         let shared_bus: SharedBus = bus.clone();
-        let shared = Shared::new(config, node, shared_bus, Vec::new(), db);
+        let shared = Shared::new(config, ClusterNode::alone(shared_bus, node), Vec::new(), store);
         let key = RoomKey {
             app: rotunda_proto::ids::SdkAppId::try_from(1).unwrap(),
             room: serde_json::from_str("1001").unwrap(),
@@ -121,9 +67,9 @@ impl Test {
         members.iter().map(|member| member.user.to_string()).collect()
     }
 
-    /// Another node says how many members it has.
+    /// Another node writes its number of members.
     async fn elsewhere(&self, members: u64) {
-        let by_node = BTreeMap::from([("node-2".parse().unwrap(), members)]);
+        let by_node = BTreeMap::from([(Incarnation::new("node-2".parse().unwrap(), 1), members)]);
         let counts = MemberCounts { by_node };
         self.bus.store(&count_key(&self.key), &counts, None).await.unwrap();
     }
@@ -148,7 +94,7 @@ async fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
 }
 
 #[tokio::test]
-async fn who_enters_sees_himself_and_the_last_one_takes_the_room_with_him() {
+async fn a_member_who_enters_is_in_the_roster_and_the_last_one_to_leave_ends_the_room() {
     let test = Test::new().await;
     let ann = test.enter("ann").await.unwrap();
     let bob = test.enter("bob").await.unwrap();
@@ -161,11 +107,11 @@ async fn who_enters_sees_himself_and_the_last_one_takes_the_room_with_him() {
         .map(|member| member.user.as_str())
         .collect();
     assert_eq!(shown, ["ann", "bob"]);
-    ann.room.leave(ann.member).await;
+    ann.room.leave(ann.member, SeatsLeft::None).await;
     assert_eq!((test.counted().await, test.roster().await), (1, vec!["bob".to_owned()]));
-    bob.room.leave(bob.member).await;
-    let left = test.bus.watch("rooms.").await.unwrap().try_recv();
-    assert!(left.is_err(), "nothing of the room is left: {left:?}");
+    bob.room.leave(bob.member, SeatsLeft::None).await;
+    let left = test.bus.list("rooms.").await.unwrap();
+    assert!(left.is_empty(), "nothing of the room is left: {left:?}");
     assert_eq!(
         test.enter("cat").await.unwrap().state.member_count,
         1,
@@ -174,19 +120,19 @@ async fn who_enters_sees_himself_and_the_last_one_takes_the_room_with_him() {
 }
 
 #[tokio::test]
-async fn a_failed_enter_is_taken_back_whole() {
+async fn a_failed_enter_is_undone_completely() {
     let test = Test::new().await;
     let _ann = test.enter("ann").await.unwrap();
-    test.bus.loses_rosters.store(true, Ordering::Relaxed);
-    assert_eq!(code(test.enter("bob").await), Some(ErrorCode::Internal));
+    test.bus.set_fault(Some(Fault::Refuses(".roster")));
+    assert_eq!(code(test.enter("bob").await), Some(ErrorCode::TryLater));
     assert_eq!(test.counted().await, 1, "only ann is counted");
-    test.bus.loses_rosters.store(false, Ordering::Relaxed);
+    test.bus.set_fault(None);
     assert_eq!(test.enter("cat").await.unwrap().state.member_count, 2);
     assert_eq!(test.roster().await, ["ann", "cat"]);
 }
 
 #[tokio::test]
-async fn of_two_who_want_the_last_place_one_gets_it() {
+async fn only_one_of_two_members_gets_the_last_free_place() {
     let test = Test::new().await;
     test.elsewhere(MAX_MEMBERS - 1).await;
     let (one, other) = tokio::join!(test.enter("ann"), test.enter("bob"));
@@ -197,7 +143,7 @@ async fn of_two_who_want_the_last_place_one_gets_it() {
 }
 
 #[tokio::test]
-async fn fifty_thousand_enter_the_next_is_refused_and_the_window_is_always_the_earliest() {
+async fn fifty_thousand_enter_the_next_is_refused_and_the_window_always_has_the_earliest() {
     let test = Test::new().await;
     let mut members = Vec::new();
     for number in 0..MAX_MEMBERS {
@@ -212,14 +158,14 @@ async fn fifty_thousand_enter_the_next_is_refused_and_the_window_is_always_the_e
     assert_eq!(test.roster().await, window(0));
     for _ in 0..10 {
         let Entered { room, member, .. } = members.remove(0);
-        room.leave(member).await;
+        room.leave(member, SeatsLeft::None).await;
     }
     assert_eq!(test.roster().await, window(10), "the next ten moved in, oldest first");
     assert_eq!(test.counted().await, MAX_MEMBERS - 10);
 }
 
 #[tokio::test]
-async fn a_node_with_all_its_places_taken_says_so_until_somebody_leaves() {
+async fn a_full_node_refuses_members_until_one_leaves() {
     let config = Config {
         max_members: 1,
         ..Config::default()
@@ -228,18 +174,18 @@ async fn a_node_with_all_its_places_taken_says_so_until_somebody_leaves() {
     let ann = test.enter("ann").await.unwrap();
     assert_eq!(code(test.enter("bob").await), Some(ErrorCode::NodeFull));
     let Entered {
-        room, member, place, ..
+        room, member, capacity, ..
     } = ann;
-    room.leave(member).await;
-    drop(place);
+    room.leave(member, SeatsLeft::None).await;
+    drop(capacity);
     test.enter("bob").await.unwrap();
 }
 
 #[tokio::test]
-async fn a_watcher_that_was_closed_is_opened_again() {
+async fn a_room_that_falls_behind_the_documents_ends_up_with_the_last_of_them() {
     let test = Test::new().await;
     let ann = test.enter("ann").await.unwrap();
-    // More changes than a watcher's queue holds, without a turn for the room's task in between.
+    // Without a turn for the room's task in between.
     let mut document = Seats::default();
     for number in 0..5_000_u32 {
         let state = if number % 2 == 0 {
@@ -247,7 +193,7 @@ async fn a_watcher_that_was_closed_is_opened_again() {
         } else {
             TrackState::Muted
         };
-        seats::take(
+        seats::take_alone(
             &mut document,
             Default::default(),
             &"bob".parse().unwrap(),
@@ -288,7 +234,7 @@ async fn the_end_of_a_media_session_is_not_lost_among_many_events() {
 }
 
 #[tokio::test]
-async fn a_room_is_opened_on_the_least_loaded_node_and_on_none_when_all_are_full() {
+async fn a_room_is_opened_on_the_least_loaded_node_and_on_none_if_all_are_full() {
     let test = Test::new().await;
     let say = async |node: &str, sessions| {
         let info = NodeInfo {

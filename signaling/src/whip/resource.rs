@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use metrics::gauge;
-use rotunda_proto::ids::{RoomKey, TrackSource, UserId};
+use rotunda_proto::ids::{LoginId, RoomKey, TrackSource, UserId};
 use rotunda_proto::room::TrackState;
 use rotunda_proto::room_ticket::Rights;
 use rotunda_proto::sfu::{Client, Lines, VideoWant};
@@ -18,25 +18,26 @@ use tracing::{Instrument, info, info_span, warn};
 use super::fragment::{self, Credentials};
 use super::offer::Offer;
 use super::problem::Problem;
-use crate::member::stay::{Leaving, Message, Stay, codec_not_supported};
+use crate::logins;
+use crate::member::membership::{Leaving, Membership, Message, codec_not_supported};
 use crate::member::{ToMember, explain};
 use crate::refused_lines::refused_lines;
-use crate::registry::{Login, random_token};
-use crate::service::Shared;
+use crate::registry::{Login, Told, random_token};
+use crate::shared::Shared;
 
 /// Requests waiting for a session's task.
 const QUEUE: usize = 8;
 
-/// What a session is there for.
+/// The purpose of a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Purpose {
-    /// WHIP: sends what its offer sends.
+    /// WHIP: publishes the m-lines that its offer sends.
     Publish,
-    /// WHEP: sees and hears one publisher.
+    /// WHEP: receives one publisher.
     Watch { user: UserId, source: TrackSource },
 }
 
-/// Who opens a session, where and for what.
+/// A request for a session.
 pub struct Opening {
     pub claim: Claim,
     pub rights: Rights,
@@ -47,16 +48,16 @@ pub struct Opening {
     pub endpoint: String,
 }
 
-/// What the client is told of its new session.
+/// The answer to the client.
 pub struct Opened {
     pub path: String,
     pub answer: String,
     pub etag: String,
 }
 
-/// What a PATCH did.
+/// The outcome of a PATCH.
 pub enum Patched {
-    /// Candidates were taken notice of.
+    /// Candidates were accepted.
     Trickled,
     /// ICE was restarted: the fragment to answer with, and the new entity tag.
     Restarted { fragment: String, etag: String },
@@ -69,7 +70,7 @@ pub enum IfMatch {
     Tags(String),
 }
 
-/// The sessions of this node, by id: the last segment of their path, whatever a proxy makes of the rest.
+/// The sessions of this node, by id: the last segment of their path, as a proxy may change the rest.
 #[derive(Default)]
 pub struct Resources(Mutex<HashMap<String, Resource>>);
 
@@ -123,8 +124,7 @@ impl Resource {
     }
 }
 
-/// Opens a session. It is left again when the caller goes away before the answer: on a task of its own, so that it is done to
-/// the end.
+/// Opens a session, on a task of its own that always completes. If the caller goes away before the answer, the session is closed.
 pub async fn open(shared: Shared, resources: Arc<Resources>, opening: Opening) -> Result<Opened, Problem> {
     let (reply, opened) = oneshot::channel();
     let Claim { app, user } = &opening.claim;
@@ -139,18 +139,21 @@ async fn run(
     opening: Opening,
     reply: oneshot::Sender<Result<Opened, Problem>>,
 ) {
-    // Nobody is told this token: a session of this kind is not resumed.
+    // This token is not sent to anybody, as a session of this kind is not resumed.
     let token = random_token();
-    // Held to the very end: who takes over waits for it to close.
+    // Dropped last: a newer login waits for it to close.
     let (member, inbox) = mpsc::channel(QUEUE);
     let owner = opening.claim.clone();
+    let id = LoginId(rand::random());
     let login = Login {
+        id,
         token: token.clone(),
         member,
+        told: Told::NotYet,
     };
-    shared.registry.take_over(owner.app, &owner.user, login).await;
+    logins::take_over(&shared, owner.app, &owner.user, login).await;
     let inbox = serve(&shared, &resources, opening, inbox, reply).await;
-    shared.registry.remove(owner.app, &owner.user, &token);
+    logins::forget(&shared, owner.app, &owner.user, &token, id).await;
     drop(inbox);
 }
 
@@ -182,7 +185,7 @@ async fn serve(
     let may_return_within = Duration::from_secs(shared.config.resume_seconds.into());
     let ended = match reply.send(Ok(opened)) {
         Ok(()) => session.run(queue).await,
-        // The client has gone before it was answered.
+        // The client went away before the answer.
         Err(_) => End::MediaLost,
     };
     resources.all().remove(&id);
@@ -192,14 +195,14 @@ async fn serve(
         End::Kicked(reason) => Leaving::when_kicked(*reason, may_return_within),
         End::MediaLost => Leaving::CutOff { may_return_within },
     };
-    session.stay.leave(leaving).await;
+    session.membership.leave(leaving).await;
     if let End::Asked(reply) = ended {
         let _nobody_waits = reply.send(());
     }
     session.inbox
 }
 
-/// Why a session is over.
+/// Why a session has ended.
 enum End {
     /// By DELETE, which is answered when the member has left.
     Asked(oneshot::Sender<()>),
@@ -209,7 +212,7 @@ enum End {
 }
 
 struct Session {
-    stay: Stay,
+    membership: Membership,
     inbox: mpsc::Receiver<ToMember>,
     /// The offer as the SFU has it; an ICE restart offers it again.
     offer: String,
@@ -219,7 +222,7 @@ struct Session {
 }
 
 impl Session {
-    /// Enters the room and connects; on refusal the room is as it was.
+    /// Enters the room and connects. On an error the member leaves the room again.
     async fn open(
         shared: &Shared,
         opening: Opening,
@@ -229,15 +232,15 @@ impl Session {
             Purpose::Publish => Role::Anchor,
             Purpose::Watch { .. } => Role::Audience,
         };
-        let entered = Stay::enter(shared, opening.room, opening.claim.user, role, opening.rights).await;
-        let mut stay = match entered {
-            Ok(stay) => stay,
+        let entered = Membership::enter(shared, opening.room, opening.claim.user, role, opening.rights).await;
+        let mut membership = match entered {
+            Ok(membership) => membership,
             Err(refused) => return Err((explain(refused).into(), inbox)),
         };
-        match connect(&mut stay, opening.purpose, &opening.offer).await {
+        match connect(&mut membership, opening.purpose, &opening.offer).await {
             Ok(answer) => {
                 let session = Self {
-                    stay,
+                    membership,
                     inbox,
                     credentials: Credentials::of(&opening.offer.sdp),
                     offer: opening.offer.sdp,
@@ -246,7 +249,7 @@ impl Session {
                 Ok((session, answer))
             }
             Err(problem) => {
-                stay.leave(Leaving::ForGood).await;
+                membership.leave(Leaving::ForGood).await;
                 Err((problem, inbox))
             }
         }
@@ -255,7 +258,7 @@ impl Session {
     /// Follows the room until the session is over.
     async fn run(&mut self, mut requests: mpsc::Receiver<ToSession>) -> End {
         loop {
-            let messages = self.stay.follow().await;
+            let messages = self.membership.follow().await;
             let lost = Message::Own(Event::MediaState {
                 state: MediaState::Disconnected,
             });
@@ -270,9 +273,9 @@ impl Session {
                         return End::Kicked(reason);
                     }
                     Some(ToMember::Permit(permit)) => {
-                        permit.apply(Some(&mut self.stay)).await;
+                        permit.apply(Some(&mut self.membership)).await;
                     }
-                    // Nobody else knows this login; who attaches all the same is let go.
+                    // No WebSocket knows this login, so none attaches.
                     Some(ToMember::Attach { .. } | ToMember::Detach { .. } | ToMember::Request { .. }) => {}
                     None => return End::Stopped,
                 },
@@ -284,7 +287,7 @@ impl Session {
                     }
                     Some(ToSession::End { reply }) => return End::Asked(reply),
                 },
-                () = self.stay.changed() => {}
+                () = self.membership.changed() => {}
             }
         }
     }
@@ -306,7 +309,7 @@ impl Session {
             return Ok(Patched::Trickled);
         };
         let answer = self
-            .stay
+            .membership
             .restart(fragment::restart_offer(&self.offer, &credentials))
             .await?;
         self.credentials = Some(credentials);
@@ -318,8 +321,8 @@ impl Session {
     }
 }
 
-async fn connect(stay: &mut Stay, purpose: Purpose, offer: &Offer) -> Result<String, Problem> {
-    let answer = stay
+async fn connect(membership: &mut Membership, purpose: Purpose, offer: &Offer) -> Result<String, Problem> {
+    let answer = membership
         .connect(offer.sdp.clone(), offer.lines.clone(), Client::MediaAlone)
         .await?;
     must_carry_something(offer, &answer)?;
@@ -331,14 +334,14 @@ async fn connect(stay: &mut Stay, purpose: Purpose, offer: &Offer) -> Result<Str
                 (TrackSource::Screen, &offer.lines.screen),
             ];
             for (source, _) in sent.into_iter().filter(|(_, line)| line.is_some()) {
-                match stay.refused(source) {
-                    // The client sees it in the answer; nobody is told of a source that cannot come.
-                    Some(line) => warn!(%source, %line, "a line is refused, and the others are published"),
-                    None => stay.publish(source, TrackState::On).await?,
+                match membership.refused(source) {
+                    // The client sees it in the answer, and the room is not notified of a source that cannot come.
+                    Some(line) => warn!(%source, %line, "an m-line was refused; the others are published"),
+                    None => membership.publish(source, TrackState::On).await?,
                 }
             }
         }
-        Purpose::Watch { user, source } => stay.watch_only(VideoWant {
+        Purpose::Watch { user, source } => membership.watch_only(VideoWant {
             user,
             source,
             max_height: None,
@@ -347,7 +350,7 @@ async fn connect(stay: &mut Stay, purpose: Purpose, offer: &Offer) -> Result<Str
     Ok(answer)
 }
 
-/// Errors: 406 when the answer refuses every line that the session is there for.
+/// Errors: 406 if the answer refuses every line that the session needs.
 fn must_carry_something(offer: &Offer, answer: &str) -> Result<(), Problem> {
     let refused = refused_lines(&offer.sdp, answer);
     let Lines {

@@ -171,6 +171,12 @@ async fn what_was_given_up_can_be_replayed_and_is_pruned(store: &Store) {
     };
     store.settle_callback("n1", &due[0], &given_up).await.unwrap();
     assert_eq!(store.count_callbacks(CallbackState::Failed).await.unwrap(), 1);
+    let failed = store.newest_callbacks(100).await.unwrap();
+    let failed = failed.iter().find(|callback| callback.id == "p1").unwrap();
+    assert_eq!(
+        (failed.state.as_str(), failed.last_error.as_deref()),
+        ("failed", Some("refused"))
+    );
     store.replay_callback("p1", at(300)).await.unwrap();
     let twice = store.replay_callback("p1", at(300)).await;
     assert!(matches!(twice, Err(StoreError::Missing(_))), "{twice:?}");

@@ -1,12 +1,13 @@
 use rotunda_proto::ids::{RoomId, RoomKey};
 use rotunda_proto::recording::{FileFormat, RecordingFile};
-use rotunda_store::{MixTaskEnd, MixTaskRow, NewPicture, RecordingRow, Store, StoreError};
+use rotunda_store::{FileRow, MixTaskEnd, MixTaskRow, NewPicture, Store};
 
 use crate::{app, at, on_both};
 
 on_both!(
     a_mix_task_runs_until_its_first_end,
-    a_recording_moves_on_from_the_state_that_was_read,
+    a_recording_of_a_silent_process_is_taken_over_by_one_other,
+    a_part_is_closed_alone_or_with_all_that_follow,
     a_file_is_in_the_catalogue_once_and_told_until_it_is_accepted,
     a_picture_is_kept_by_application_and_id,
     the_database_answers,
@@ -42,41 +43,10 @@ async fn a_mix_task_runs_until_its_first_end(store: &Store) {
     assert_eq!(store.running_mix_tasks().await.unwrap(), []);
 }
 
-async fn a_recording_moves_on_from_the_state_that_was_read(store: &Store) {
-    let recording = RecordingRow {
-        id: "1".to_owned(),
-        application_id: 31,
-        room: "31/1".to_owned(),
-        stream_id: "s".to_owned(),
-        user_id: Some("ann".to_owned()),
-        state: "recording".to_owned(),
-        owner: Some("node-1.0000000000000001".to_owned()),
-        spec: "{}".to_owned(),
-        started_unix_us: 1,
-        ended_unix_us: None,
-    };
-    store.start_recording(&recording).await.unwrap();
-    store.start_recording(&recording).await.unwrap();
-    assert_eq!(
-        store.recordings_in("recording").await.unwrap(),
-        std::slice::from_ref(&recording)
-    );
-    store
-        .move_recording("1", "recording", "finishing", Some("node-2"))
-        .await
-        .unwrap();
-    let late = store.move_recording("1", "recording", "closed", None).await;
-    assert!(matches!(late, Err(StoreError::Changed(_))), "{late:?}");
-    assert_eq!(
-        store.recordings_in("finishing").await.unwrap()[0].owner.as_deref(),
-        Some("node-2")
-    );
-}
-
-async fn a_file_is_in_the_catalogue_once_and_told_until_it_is_accepted(store: &Store) {
-    let file = |id: &str, started: u64| RecordingFile {
+pub fn file(id: &str, started: u64) -> RecordingFile {
+    RecordingFile {
         file_id: id.to_owned(),
-        task_id: "7".to_owned(),
+        task_id: format!("recording {id}"),
         room: RoomKey {
             app: app(32),
             room: "1".parse::<RoomId>().unwrap(),
@@ -93,21 +63,99 @@ async fn a_file_is_in_the_catalogue_once_and_told_until_it_is_accepted(store: &S
         ended_unix_us: started + 1,
         resolution: Some((1280, 720)),
         url: "http://files".to_owned(),
-    };
-    for (id, started) in [("f2", 20), ("f1", 10), ("f1", 10)] {
-        store.add_file(&file(id, started)).await.unwrap();
     }
+}
+
+fn row(id: &str, state: &str) -> FileRow {
+    FileRow {
+        part: 0,
+        state: state.to_owned(),
+        file: file(id, 1),
+    }
+}
+
+async fn a_file_is_in_the_catalogue_once_and_told_until_it_is_accepted(store: &Store) {
+    let rows = [("f2", 20), ("f1", 10), ("f1", 10)].map(|(id, started)| FileRow {
+        file: file(id, started),
+        ..row(id, "ready")
+    });
+    store.add_files(&rows, "node", at(100)).await.unwrap();
     assert_eq!(
         store.unannounced_files().await.unwrap(),
         [file("f1", 10), file("f2", 20)]
     );
     store.set_announced("f1").await.unwrap();
     assert_eq!(store.unannounced_files().await.unwrap(), [file("f2", 20)]);
-    let newest = store.newest_files(1).await.unwrap();
+    let newest = store.newest_files(app(32), 1).await.unwrap();
     assert_eq!(
         (newest[0].name.as_str(), newest[0].size_bytes),
         ("f2.mp4", 5_000_000_000)
     );
+    assert!(store.has_file(app(32), ["f1.mp4", "-"], "-").await.unwrap());
+    assert!(store.has_file(app(32), ["-", "-"], "recording f1").await.unwrap());
+    assert!(!store.has_file(app(33), ["f1.mp4", "-"], "-").await.unwrap());
+    store.fill_in_applications().await.unwrap();
+}
+
+async fn a_recording_of_a_silent_process_is_taken_over_by_one_other(store: &Store) {
+    let rows = [row("g1", "recording"), row("g2", "finishing"), row("g3", "ready")];
+    store.add_files(&rows, "gone", at(100)).await.unwrap();
+    assert!(store.knows_recording("recording g1").await.unwrap());
+    assert_eq!(
+        store.take_over_files("next", at(99), at(200)).await.unwrap(),
+        Vec::<String>::new()
+    );
+    store.renew_files("gone", at(150)).await.unwrap();
+    assert_eq!(
+        store.take_over_files("next", at(149), at(200)).await.unwrap(),
+        Vec::<String>::new()
+    );
+    let taken = store.take_over_files("next", at(151), at(200)).await.unwrap();
+    assert_eq!(taken, ["recording g1", "recording g2"]);
+    assert_eq!(
+        store.take_over_files("other", at(151), at(200)).await.unwrap(),
+        Vec::<String>::new()
+    );
+    assert_eq!(store.files_of("recording g1").await.unwrap()[0].state, "closed");
+    let whole = RecordingFile {
+        duration_ms: 7,
+        ..file("g1", 1)
+    };
+    store.set_file("ready", &whole).await.unwrap();
+    assert_eq!(store.files_of("recording g1").await.unwrap()[0].file, whole);
+    store.remove_file("g1").await.unwrap();
+    assert!(!store.knows_recording("recording g1").await.unwrap());
+}
+
+async fn a_part_is_closed_alone_or_with_all_that_follow(store: &Store) {
+    let part = |part: u64, format: FileFormat| {
+        let id = format!("{part}{}", format.as_str());
+        let task_id = "parts".to_owned();
+        let file = RecordingFile {
+            task_id,
+            format,
+            ..file(&id, 1)
+        };
+        FileRow {
+            part,
+            state: "recording".to_owned(),
+            file,
+        }
+    };
+    let rows = [
+        part(0, FileFormat::Hls),
+        part(0, FileFormat::Mp4),
+        part(1, FileFormat::Mp4),
+    ];
+    store.add_files(&rows, "node", at(100)).await.unwrap();
+    let states = async || {
+        let rows = store.files_of("parts").await.unwrap();
+        rows.into_iter().map(|row| row.state).collect::<Vec<_>>()
+    };
+    store.close_files("parts", Some(0)).await.unwrap();
+    assert_eq!(states().await, ["recording", "closed", "recording"]);
+    store.close_files("parts", None).await.unwrap();
+    assert_eq!(states().await, ["closed", "closed", "closed"]);
 }
 
 async fn a_picture_is_kept_by_application_and_id(store: &Store) {

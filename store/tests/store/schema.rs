@@ -3,33 +3,51 @@
 use std::time::Duration;
 
 use rotunda_store::testing::PostgresServer;
-use rotunda_store::{Engine, OpenError, Store};
+use rotunda_store::{ClaimLimits, Engine, OpenError, Store};
 use sqlx::{Connection, Row};
 
-use crate::Database;
+use crate::rows::file;
+use crate::{Database, app};
 
-/// A database as the first version of the server left it.
-#[tokio::test]
-async fn a_database_of_before_keeps_its_rows() {
-    let folder = tempfile::tempdir().unwrap();
-    let url = format!("sqlite://{}?mode=rwc", folder.path().join("rotunda.db").display());
-    let mut old = sqlx::SqliteConnection::connect(&url).await.unwrap();
+/// The migrations of versions that are in use, with the first bytes of their checksums: none of them may ever change.
+const INSTALLED: [(i64, &str); 5] = [
+    (20_261_121_000_001, "85bbf3e7864b"),
+    (20_261_121_000_002, "85f814c24dbb"),
+    (20_261_125_000_001, "ecc5acf188a4"),
+    (20_261_125_000_002, "33771efcd16c"),
+    (20_261_125_000_003, "3a5365f10397"),
+];
+
+/// A database as a version of the server left it that knew these migrations.
+async fn old_database(url: &str, known: usize) -> sqlx::SqliteConnection {
+    let mut old = sqlx::SqliteConnection::connect(url).await.unwrap();
     let migrator = sqlx::migrate::Migrator::new(std::path::Path::new("migrations/sqlite"))
         .await
         .unwrap();
-    for migration in migrator.iter().take(2) {
+    sqlx::query(
+        "CREATE TABLE _sqlx_migrations (version BIGINT PRIMARY KEY, description TEXT NOT NULL, \
+         installed_on TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP, success BOOLEAN NOT NULL, \
+         checksum BLOB NOT NULL, execution_time BIGINT NOT NULL)",
+    )
+    .execute(&mut old)
+    .await
+    .unwrap();
+    for (migration, (version, checksum)) in migrator.iter().zip(INSTALLED).take(known) {
+        let sum: String = migration
+            .checksum
+            .iter()
+            .take(6)
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        assert_eq!(
+            (migration.version, sum.as_str()),
+            (version, checksum),
+            "a migration in use has changed"
+        );
         sqlx::raw_sql(sqlx::AssertSqlSafe(migration.sql.as_str().to_owned()))
             .execute(&mut old)
             .await
             .unwrap();
-        sqlx::query(
-            "CREATE TABLE IF NOT EXISTS _sqlx_migrations (version BIGINT PRIMARY KEY, description TEXT NOT NULL, \
-             installed_on TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP, success BOOLEAN NOT NULL, \
-             checksum BLOB NOT NULL, execution_time BIGINT NOT NULL)",
-        )
-        .execute(&mut old)
-        .await
-        .unwrap();
         sqlx::query("INSERT INTO _sqlx_migrations VALUES ($1, $2, CURRENT_TIMESTAMP, TRUE, $3, 0)")
             .bind(migration.version)
             .bind(migration.description.as_ref())
@@ -38,19 +56,50 @@ async fn a_database_of_before_keeps_its_rows() {
             .await
             .unwrap();
     }
-    sqlx::query(
-        "INSERT INTO recordings (file_id, name, state, format, size_bytes, duration_ms, started_unix_us, url, file) \
-         VALUES ('1', 'old.mp4', 'ready', 'mp4', 1, 2, 3, 'u', '{}')",
-    )
-    .execute(&mut old)
-    .await
-    .unwrap();
-    old.close().await.unwrap();
-    let store = Store::open(&url).await.unwrap();
-    assert_eq!(store.engine(), Engine::Sqlite);
-    assert_eq!(store.newest_files(10).await.unwrap()[0].name, "old.mp4");
-    store.close().await;
-    Store::open(&url).await.unwrap();
+    old
+}
+
+#[tokio::test]
+async fn a_database_of_before_keeps_its_rows() {
+    for known in [2, 5] {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}?mode=rwc", folder.path().join("rotunda.db").display());
+        let mut old = old_database(&url, known).await;
+        let file = serde_json::to_string(&file("1", 3)).unwrap();
+        sqlx::query(
+            "INSERT INTO recordings (file_id, name, state, format, size_bytes, duration_ms, started_unix_us, url, file) \
+             VALUES ('1', 'old.mp4', 'ready', 'mp4', 1, 2, 3, 'u', $1)",
+        )
+        .bind(&file)
+        .execute(&mut old)
+        .await
+        .unwrap();
+        sqlx::query(
+            "INSERT INTO callback_outbox (id, room, url, sdk_app_id, body, created_unix_ms, next_attempt_unix_ms) \
+             VALUES ('c', '32/1', 'http://receiver', 32, '{}', 1, 1)",
+        )
+        .execute(&mut old)
+        .await
+        .unwrap();
+        old.close().await.unwrap();
+
+        let store = Store::open(&url).await.unwrap();
+        assert_eq!(store.engine(), Engine::Sqlite);
+        store.fill_in_applications().await.unwrap();
+        assert_eq!(store.newest_files(app(32), 10).await.unwrap()[0].name, "old.mp4");
+        let limits = ClaimLimits {
+            rows: 10,
+            of_application: 10,
+            hold: Duration::from_secs(10),
+        };
+        let waiting = store
+            .claim_callbacks("node", Duration::from_secs(1), limits)
+            .await
+            .unwrap();
+        assert_eq!(waiting.len(), 1, "a callback of before is delivered");
+        store.close().await;
+        Store::open(&url).await.unwrap();
+    }
 }
 
 /// Both schemas have the same tables with the same columns.

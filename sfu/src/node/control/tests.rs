@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rotunda_proto::bus::InProcess;
+use rotunda_bus::{InProcess, SharedBus, WatchEvent};
 use rotunda_proto::ids::{NodeId, SdkAppId, UserId};
 use rotunda_proto::sfu::{Lines, control_subject};
 use tokio::time::timeout;
@@ -38,7 +38,8 @@ impl Node {
             load_percent: 0,
             open_workers: 1,
         };
-        announce(&bus, &info).await.unwrap();
+        let node = ClusterNode::alone(bus.clone(), id.clone());
+        announce(&node, &info).await.unwrap();
         let load = Arc::new(Reading::default());
         let poll = mio::Poll::new().unwrap();
         let waker = mio::Waker::new(poll.registry(), mio::Token(0)).unwrap();
@@ -65,7 +66,7 @@ impl Node {
         };
         let control = Control::new(
             info,
-            bus.clone(),
+            node,
             ClusterSecret::new("secret"),
             vec![worker],
             Placement::new(1, 100, 100),
@@ -123,8 +124,10 @@ impl Node {
     async fn says_that(&self, is_so: impl Fn(&NodeInfo) -> bool) {
         let mut told = self.bus.watch(&node_key(&self.id)).await.unwrap();
         let said = async {
-            while let Some(change) = told.recv().await {
-                if change.parse::<NodeInfo>().is_some_and(|info| is_so(&info)) {
+            loop {
+                if let WatchEvent::Change(change) = told.next().await
+                    && change.parse::<NodeInfo>().is_some_and(|info| is_so(&info))
+                {
                     return;
                 }
             }
@@ -144,7 +147,7 @@ async fn a_worker_that_is_too_busy_takes_no_session_and_the_node_says_so_while_t
     let again = node.open_for(1, OFFER, Standing::Inside).await;
     assert!(
         matches!(again, Reply::Opened { .. }),
-        "who is inside keeps his place: {again:?}"
+        "a member who is inside keeps the reserved capacity: {again:?}"
     );
     node.says_that(|info| info.is_full() && info.load_percent == 93 && info.sessions == 1)
         .await;

@@ -1,15 +1,15 @@
-//! How a member's media fares.
+//! Statistics of a member's media.
 
 use axum::Json;
 use axum::extract::State;
-use rotunda_proto::bus::{BusError, BusExt};
+use rotunda_bus::{BusError, BusExt};
 use rotunda_proto::room::{RoomInfo, info_key};
 use rotunda_proto::sfu::{self, Command};
 use rotunda_proto::statistics::Statistics;
 
 use super::Member;
 use crate::api::ApiError;
-use crate::service::Shared;
+use crate::shared::Shared;
 
 pub async fn get(State(shared): State<Shared>, member: Member) -> Result<Json<Statistics>, ApiError> {
     find(&shared, member).await.map(Json)

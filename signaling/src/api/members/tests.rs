@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use axum::http::StatusCode;
-use rotunda_proto::bus::{BusExt, InProcess, SharedBus};
+use rotunda_bus::{BusExt, ClusterNode, InProcess, Incarnation, SharedBus};
 use rotunda_proto::config::{Application, Secret};
 use rotunda_proto::ids::{NodeId, TrackSource};
 use rotunda_proto::room::{
@@ -13,8 +13,8 @@ use rotunda_proto::room::{
 use rotunda_proto::room_ticket::Rights;
 use rotunda_proto::sfu::{self, Command};
 use rotunda_proto::statistics::Statistics;
+use rotunda_store::Store;
 use serde_json::{Value, json};
-use sqlx::any::AnyPoolOptions;
 use tokio::net::TcpListener;
 
 use super::*;
@@ -22,10 +22,9 @@ use crate::config::Config;
 
 const KEYS: &str = "AKID:secret";
 
-/// A node with one application and one room, 1001, in which ann alone is, by another node. Answers its address.
+/// A node with one application and one room, 1001. Its only member is ann, at another node. Answers the node's address.
 async fn start() -> String {
-    sqlx::any::install_default_drivers();
-    let db = AnyPoolOptions::new().connect_lazy("sqlite::memory:").unwrap();
+    let store = Store::in_memory_unopened();
     let bus: SharedBus = Arc::new(InProcess::new());
     let application = Application {
         secret_id: "AKID".into(),
@@ -44,12 +43,17 @@ async fn start() -> String {
     };
     bus.store(&info_key(&room), &info, None).await.unwrap();
     let counts = MemberCounts {
-        by_node: [(node.clone(), 1)].into(),
+        by_node: [(Incarnation::new(node.clone(), 1), 1)].into(),
     };
     bus.store(&count_key(&room), &counts, None).await.unwrap();
     play_sfu(&bus, &node, room.clone()).await;
     play_signaling(&bus, &node, room).await;
-    let shared = Shared::new(Config::default(), "node-1".parse().unwrap(), bus, vec![application], db);
+    let shared = Shared::new(
+        Config::default(),
+        ClusterNode::alone(bus, "node-1".parse().unwrap()),
+        vec![application],
+        store,
+    );
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let routes = router(shared);
@@ -60,7 +64,8 @@ async fn start() -> String {
 async fn play_sfu(bus: &SharedBus, node: &NodeId, room: RoomKey) {
     let mut commands = bus.serve(&sfu::control_subject(node)).await.unwrap();
     tokio::spawn(async move {
-        while let Some(request) = commands.recv().await {
+        loop {
+            let request = commands.next().await;
             let reply = match request.parse().unwrap() {
                 Command::Statistics { room: of, user } if of == room && user.as_str() == "ann" => {
                     let mut statistics = Box::new(Statistics::default());
@@ -76,7 +81,7 @@ async fn play_sfu(bus: &SharedBus, node: &NodeId, room: RoomKey) {
     });
 }
 
-/// Ann may be given the right to speak and to watch everything, and no other.
+/// Accepts one change for ann: send audio, and receive everything. Refuses any other.
 async fn play_signaling(bus: &SharedBus, node: &NodeId, room: RoomKey) {
     let mut commands = bus.serve(&members_subject(node)).await.unwrap();
     let wanted = Rights::of(&Permissions {
@@ -84,8 +89,11 @@ async fn play_signaling(bus: &SharedBus, node: &NodeId, room: RoomKey) {
         receive: TrackSource::ALL.into(),
     });
     tokio::spawn(async move {
-        while let Some(request) = commands.recv().await {
-            let MemberCommand::Permit { room: of, user, rights } = request.parse().unwrap();
+        loop {
+            let request = commands.next().await;
+            let MemberCommand::Permit { room: of, user, rights } = request.parse().unwrap() else {
+                panic!("nobody logs in")
+            };
             let reply = match of == room && user.as_str() == "ann" {
                 true if rights == wanted => MemberReply::Done,
                 true => MemberReply::Failed,
@@ -125,14 +133,14 @@ fn named(status: StatusCode, code: &str) -> (StatusCode, String) {
 }
 
 #[tokio::test]
-async fn an_operator_with_the_application_s_key_is_given_a_member_s_statistics() {
+async fn an_operator_with_the_application_s_key_gets_a_member_s_statistics() {
     let url = member(&start().await, "1001", "ann", "statistics");
     let (status, statistics) = call(&url, Some(KEYS), None).await;
     assert_eq!((status, &statistics["downlinkWanted"]), (StatusCode::OK, &42.into()));
 }
 
 #[tokio::test]
-async fn without_the_right_key_nothing_is_told_or_done() {
+async fn a_call_with_a_wrong_key_reveals_and_changes_nothing() {
     let server = start().await;
     let all = json!({ "send": [], "receive": [] });
     for (what, body) in [("statistics", None), ("permissions", Some(all))] {
@@ -150,7 +158,7 @@ async fn without_the_right_key_nothing_is_told_or_done() {
 }
 
 #[tokio::test]
-async fn a_room_and_a_member_that_are_not_there_have_names_of_their_own() {
+async fn an_unknown_room_and_an_unknown_member_have_errors_of_their_own() {
     let server = start().await;
     let all = json!({ "send": ["audio"], "receive": ["audio", "camera", "screen"] });
     for (what, body) in [("statistics", None), ("permissions", Some(all))] {

@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use metrics::counter;
-use rotunda_proto::bus::{BusError, BusExt};
+use rotunda_bus::{BusError, BusExt};
 use rotunda_proto::clock::Clock;
 use rotunda_proto::config::Application;
 use rotunda_proto::ids::{NodeId, RoomKey, SdkAppId};
@@ -21,17 +21,17 @@ use rotunda_proto::room::{Roster, roster_key};
 use url::Host;
 
 use super::ApiError;
-use crate::service::Shared;
+use crate::shared::Shared;
 use request::{StartRequest, StopRequest};
 use starting::AnotherStarts;
 
-/// A name server that takes longer keeps no caller waiting.
+/// A caller does not wait longer than this for a name server.
 const RESOLVE_WITHIN: Duration = Duration::from_secs(2);
 
 /// Starts and stops mixes.
 pub struct Mixes {
     shared: Shared,
-    /// Starts of the present second, by application.
+    /// Number of starts in the current second, by application.
     starts: Mutex<HashMap<SdkAppId, Window>>,
 }
 
@@ -94,7 +94,7 @@ impl Mixes {
         }
     }
 
-    /// Refuses a push into a network that customers may not reach. A name that cannot be resolved now is tried again by the push.
+    /// Refuses a push into a network that customers may not reach. If a name cannot be resolved now, the push resolves it again.
     async fn check_push_hosts(&self, urls: &[String]) -> Result<(), ApiError> {
         for (index, url) in urls.iter().enumerate() {
             let Ok(address) = url.parse::<PushAddress>() else {
@@ -161,11 +161,8 @@ impl Mixes {
     }
 
     async fn any_mcu(&self) -> Result<NodeId, ApiError> {
-        let mut nodes = self.shared.bus.watch(NODES_PREFIX).await.map_err(bus)?;
-        let key = nodes.try_recv().map(|change| change.key).ok();
-        let node = key
-            .as_deref()
-            .and_then(|key| key.strip_prefix(NODES_PREFIX)?.parse().ok());
+        let nodes = self.shared.bus.documents::<NodeId>(NODES_PREFIX).await.map_err(bus)?;
+        let node = nodes.into_iter().next();
         node.ok_or_else(|| ApiError::new("ResourceInsufficient.RequestRejection", "no mixing server is available"))
     }
 

@@ -1,62 +1,74 @@
-//! Rows of the mix tasks: what ran when, for operators and usage.
+//! Rows of the mix tasks: their start and end times, for operators and usage.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use metrics::counter;
-use rotunda_proto::bus::{BusError, BusExt};
+use rotunda_bus::{BusError, BusExt, Heard};
 use rotunda_proto::clock::Clock;
-use rotunda_proto::ids::{RecordId, RoomKey, StreamId};
-use rotunda_proto::mix::{EVENTS_SUBJECT, Event, RunningMix, StopReason, running_key};
-use sqlx::AnyPool;
+use rotunda_proto::ids::{MixId, RecordId, RoomKey, StreamId};
+use rotunda_proto::mix::{EVENTS_SUBJECT, Event, NotMixable, RunningMix, StopReason, running_key};
+use rotunda_store::{MixTaskEnd, MixTaskRow, StoreError};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
-use uuid::Uuid;
 
 use crate::callbacks;
-use crate::service::Shared;
+use crate::shared::Shared;
 
-/// A task that runs: its row, and when it began.
-struct Running {
-    id: String,
-    at: Duration,
-}
-
-/// Follows the events of all tasks until shutdown.
+/// Follows the events of all tasks until shutdown. Every signaling node does; rows and callbacks have ids that follow from the mix's,
+/// so they are written once.
 pub async fn follow(shared: Shared, shutdown: CancellationToken) -> Result<JoinHandle<()>, BusError> {
     let mut events = shared.bus.subscribe(EVENTS_SUBJECT).await?;
     Ok(tokio::spawn(async move {
-        let mut running: HashMap<RoomKey, Running> = HashMap::new();
         loop {
-            let event = tokio::select! {
+            let heard = tokio::select! {
                 () = shutdown.cancelled() => return,
-                event = events.recv() => event,
+                heard = events.next() => heard,
             };
-            let Some(event) = event else { return };
-            let written = match serde_json::from_slice(&event) {
-                Ok(Event::Started { room, .. }) => {
-                    let id = Uuid::new_v4().to_string();
-                    let at = Clock.unix();
-                    running.insert(room.clone(), Running { id: id.clone(), at });
-                    started(&shared, &id, &room, at).await
+            let event = match heard {
+                Heard::Message(message) => message.parse(),
+                Heard::Lost => {
+                    warn!("events of mixes were lost; their rows may miss an end");
+                    None
                 }
-                Ok(Event::Stopped {
+            };
+            let written = match event {
+                Some(Event::Started {
+                    mix,
+                    room,
+                    started_unix_ms,
+                    ..
+                }) => started(&shared, mix, &room, started_unix_ms).await,
+                Some(Event::Stopped {
+                    mix,
                     room,
                     stream_id,
+                    started_unix_ms,
                     reason,
                 }) => {
-                    let ran = running.remove(&room);
                     if let StopReason::Replaced { record, by } = &reason {
-                        let started = ran.as_ref().map(|ran| ran.at);
-                        tell_of_replaced(&shared, &room, &stream_id, record.as_ref(), by, started).await;
+                        let replaced = callbacks::Replaced {
+                            room: &room,
+                            stream_id: &stream_id,
+                            record_id: record.as_ref(),
+                            by,
+                            started: started_unix_ms.map(Duration::from_millis),
+                            ended: Clock.unix(),
+                        };
+                        tell_of_replaced(&shared, mix, &replaced).await;
                     }
-                    match ran {
-                        Some(Running { id, .. }) => stopped(&shared.db, &id, &reason).await,
-                        None => Ok(()),
-                    }
+                    stopped(&shared, mix, &reason).await
                 }
-                Ok(Event::Health { .. } | Event::NotMixable { .. }) | Err(_) => Ok(()),
+                Some(Event::NotMixable {
+                    mix,
+                    room,
+                    stream_id,
+                    track,
+                }) => {
+                    tell_of_not_mixable(&shared, mix, &room, &stream_id, &track).await;
+                    Ok(())
+                }
+                Some(Event::Health { .. }) | None => Ok(()),
             };
             if let Err(error) = written {
                 error!(error = &error as &dyn std::error::Error, "write a mix task's row");
@@ -65,49 +77,55 @@ pub async fn follow(shared: Shared, shutdown: CancellationToken) -> Result<JoinH
     }))
 }
 
-/// Tells the application that a mix has ended for another one. It may never have had a frame, and so no file either.
-async fn tell_of_replaced(
-    shared: &Shared,
-    room: &RoomKey,
-    stream_id: &StreamId,
-    record_id: Option<&RecordId>,
-    by: &StreamId,
-    started: Option<Duration>,
-) {
-    let record = record_id.map(RecordId::as_str);
+/// Sends the callbacks of a mix that another one has replaced. If it never had a frame, there is no file.
+async fn tell_of_replaced(shared: &Shared, mix: MixId, replaced: &callbacks::Replaced<'_>) {
+    let callbacks::Replaced {
+        room, stream_id, by, ..
+    } = replaced;
+    let record = replaced.record_id.map(RecordId::as_str);
     warn!(%room, %stream_id, record, %by, "a mix was replaced by another StartMCUMixTranscode; a room has one");
     counter!("rotunda_mixes_replaced_total").increment(1);
-    let body = callbacks::replaced(&callbacks::Replaced {
-        room,
-        stream_id,
-        record_id,
-        by,
-        started,
-        ended: Clock.unix(),
-    });
-    if let Err(error) = callbacks::tell(shared, room, &body).await {
+    let callback = callbacks::News {
+        id: format!("replaced-{mix}"),
+        body: callbacks::replaced(replaced),
+    };
+    if let Err(error) = callbacks::tell(shared, room, callback).await {
         error!(error = &error as &dyn std::error::Error, "store a callback");
     }
 }
 
-async fn started(shared: &Shared, id: &str, room: &RoomKey, at: Duration) -> Result<(), sqlx::Error> {
+/// Tells the application that a member is missing in its mix.
+async fn tell_of_not_mixable(shared: &Shared, mix: MixId, room: &RoomKey, stream_id: &StreamId, track: &NotMixable) {
+    let NotMixable { user_id, source, codec } = track;
+    let callback = callbacks::News {
+        id: format!("not-mixable-{mix}-{source:?}-{codec}-{user_id}"),
+        body: callbacks::not_mixable(room, stream_id, track, Clock.unix()),
+    };
+    if let Err(error) = callbacks::tell(shared, room, callback).await {
+        error!(error = &error as &dyn std::error::Error, "store a callback");
+    }
+}
+
+async fn started(shared: &Shared, mix: MixId, room: &RoomKey, unix_ms: u64) -> Result<(), StoreError> {
     let running = shared.bus.load::<RunningMix>(&running_key(room)).await.ok().flatten();
     let Some((RunningMix { spec, .. }, _)) = running else {
         return Ok(());
     };
-    let json = serde_json::to_string(&spec).unwrap_or_default();
-    sqlx::query("INSERT INTO mix_tasks (id, room, stream_id, spec, started_unix_ms) VALUES ($1, $2, $3, $4, $5)")
-        .bind(id)
-        .bind(room.to_string())
-        .bind(spec.stream_id.to_string())
-        .bind(json)
-        .bind(at.as_millis() as i64)
-        .execute(&shared.db)
-        .await?;
-    Ok(())
+    let task = MixTaskRow {
+        id: mix.to_string(),
+        application_id: room.app.get().into(),
+        room: room.to_string(),
+        stream_id: spec.stream_id.to_string(),
+        spec: serde_json::to_string(&spec).unwrap_or_default(),
+        origin: "api".to_owned(),
+        started_unix_ms: unix_ms as i64,
+        ended_unix_ms: None,
+        end_reason: None,
+    };
+    shared.store.start_mix_task(&task).await
 }
 
-async fn stopped(db: &AnyPool, id: &str, reason: &StopReason) -> Result<(), sqlx::Error> {
+async fn stopped(shared: &Shared, mix: MixId, reason: &StopReason) -> Result<(), StoreError> {
     let reason = match reason {
         StopReason::Asked => "asked".to_owned(),
         StopReason::Replaced { by, .. } => format!("replaced: {by}"),
@@ -115,11 +133,9 @@ async fn stopped(db: &AnyPool, id: &str, reason: &StopReason) -> Result<(), sqlx
         StopReason::Shutdown => "shutdown".to_owned(),
         StopReason::Failed { message } => format!("failed: {message}"),
     };
-    sqlx::query("UPDATE mix_tasks SET ended_unix_ms = $1, end_reason = $2 WHERE id = $3")
-        .bind(Clock.unix().as_millis() as i64)
-        .bind(reason)
-        .bind(id)
-        .execute(db)
-        .await?;
-    Ok(())
+    let end = MixTaskEnd {
+        at: Clock.unix(),
+        reason,
+    };
+    shared.store.end_mix_task(&mix.to_string(), &end).await
 }

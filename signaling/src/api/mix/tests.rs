@@ -1,12 +1,12 @@
-//! Starts and stops, with the mixing server played by the test.
+//! Starts and stops of mixes; the test stands in for the MCU.
 
 use std::sync::Arc;
 
-use rotunda_proto::bus::{InProcess, Request, SharedBus};
+use rotunda_bus::{ClusterNode, InProcess, Incarnation, Requests, SharedBus};
+use rotunda_proto::ids::MembershipId;
 use rotunda_proto::mix::node_key;
-use rotunda_proto::room::RosterMember;
-use sqlx::any::AnyPoolOptions;
-use tokio::sync::mpsc;
+use rotunda_proto::room::{Holder, RosterMember};
+use rotunda_store::Store;
 
 use super::*;
 use crate::api::tencent::read;
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 struct Fixture {
     mixes: Arc<Mixes>,
     application: Application,
-    commands: mpsc::Receiver<Request>,
+    commands: Requests,
 }
 
 fn room(app: SdkAppId) -> RoomKey {
@@ -28,8 +28,7 @@ fn room(app: SdkAppId) -> RoomKey {
 
 /// With ann in room 1001.
 async fn fixture() -> Fixture {
-    sqlx::any::install_default_drivers();
-    let db = AnyPoolOptions::new().connect_lazy("sqlite::memory:").unwrap();
+    let store = Store::in_memory_unopened();
     let bus: SharedBus = Arc::new(InProcess::new());
     let node: NodeId = "mcu-1".parse().unwrap();
     bus.store(&node_key(&node), &node, None).await.unwrap();
@@ -38,13 +37,22 @@ async fn fixture() -> Fixture {
     let ann = RosterMember {
         user: "ann".parse().unwrap(),
         entered_unix_ms: 0,
+        holder: Holder {
+            membership: MembershipId(1),
+            node: Incarnation::new("node-1".parse().unwrap(), 1),
+        },
     };
     let roster = Roster { members: vec![ann] };
     bus.store(&roster_key(&room(application.sdk_app_id)), &roster, None)
         .await
         .unwrap();
     let applications = vec![application.clone()];
-    let shared = Shared::new(Config::default(), "node-1".parse().unwrap(), bus, applications, db);
+    let shared = Shared::new(
+        Config::default(),
+        ClusterNode::alone(bus, "node-1".parse().unwrap()),
+        applications,
+        store,
+    );
     Fixture {
         mixes: Arc::new(Mixes::new(shared)),
         application,
@@ -76,10 +84,10 @@ fn code(result: Result<(), ApiError>) -> &'static str {
 }
 
 #[tokio::test]
-async fn of_two_that_start_different_mixes_at_the_same_moment_the_second_is_told() {
+async fn if_two_callers_start_different_mixes_at_the_same_moment_the_second_gets_an_error() {
     let mut fixture = fixture().await;
     let first = fixture.spawn("first");
-    let being_started = fixture.commands.recv().await.unwrap();
+    let being_started = fixture.commands.next().await;
     let second = fixture.spawn("second").await.unwrap().unwrap_err();
     assert_eq!(second.code, "FailedOperation.RequestRejection");
     assert!(second.message.contains("stream first"), "{}", second.message);
@@ -87,7 +95,7 @@ async fn of_two_that_start_different_mixes_at_the_same_moment_the_second_is_told
     assert_eq!(code(first.await.unwrap()), "ok");
     // From then on the room's mix may be changed, and be replaced.
     let third = fixture.spawn("third");
-    fixture.commands.recv().await.unwrap().answer(&Reply::Done);
+    fixture.commands.next().await.answer(&Reply::Done);
     assert_eq!(code(third.await.unwrap()), "ok");
 }
 
@@ -96,7 +104,7 @@ async fn the_same_mix_may_be_started_twice_at_the_same_moment() {
     let mut fixture = fixture().await;
     let starts = [fixture.spawn("one"), fixture.spawn("one")];
     for _ in &starts {
-        fixture.commands.recv().await.unwrap().answer(&Reply::Done);
+        fixture.commands.next().await.answer(&Reply::Done);
     }
     for start in starts {
         assert_eq!(code(start.await.unwrap()), "ok");
@@ -104,14 +112,14 @@ async fn the_same_mix_may_be_started_twice_at_the_same_moment() {
 }
 
 #[tokio::test]
-async fn a_caller_that_hangs_up_keeps_nobody_out() {
+async fn a_caller_that_hangs_up_blocks_no_other_start() {
     let mut fixture = fixture().await;
     let first = fixture.spawn("first");
-    let _never_answered = fixture.commands.recv().await.unwrap();
+    let _never_answered = fixture.commands.next().await;
     first.abort();
     assert!(first.await.unwrap_err().is_cancelled());
     let second = fixture.spawn("second");
-    fixture.commands.recv().await.unwrap().answer(&Reply::Done);
+    fixture.commands.next().await.answer(&Reply::Done);
     assert_eq!(code(second.await.unwrap()), "ok");
 }
 

@@ -1,14 +1,14 @@
-//! Over HTTP: who calls is known before anything of a body is read.
+//! Over HTTP: the caller is identified before the body is read.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use hmac::{Hmac, Mac};
-use rotunda_proto::bus::{InProcess, SharedBus};
+use rotunda_bus::{ClusterNode, InProcess, SharedBus};
 use rotunda_proto::clock::Clock;
 use rotunda_proto::config::{Application, Secret};
+use rotunda_store::Store;
 use sha2::{Digest, Sha256};
-use sqlx::any::AnyPoolOptions;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
@@ -19,8 +19,7 @@ use crate::config::{Config, Process};
 const SECRET: &str = "secret";
 
 async fn start(process: Process) -> SocketAddr {
-    sqlx::any::install_default_drivers();
-    let db = AnyPoolOptions::new().connect_lazy("sqlite::memory:").unwrap();
+    let store = Store::in_memory_unopened();
     let bus: SharedBus = Arc::new(InProcess::new());
     let application = Application {
         secret_id: "AKID".into(),
@@ -31,7 +30,12 @@ async fn start(process: Process) -> SocketAddr {
         process,
         ..Config::default()
     };
-    let shared = Shared::new(config, "node-1".parse().unwrap(), bus, vec![application], db);
+    let shared = Shared::new(
+        config,
+        ClusterNode::alone(bus, "node-1".parse().unwrap()),
+        vec![application],
+        store,
+    );
     let mixes = Arc::new(Mixes::new(shared.clone()));
     let routes = router(shared, mixes, axum::routing::get(|| async { "index" }));
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
@@ -72,7 +76,7 @@ fn head(key: &str, host: &str, signed_host: &str, more: &str, body: &str, length
     )
 }
 
-/// Sends this and answers the code of what comes back, without sending any more.
+/// Sends these bytes and no more. Answers the code of the response.
 async fn code(server: SocketAddr, request: &str) -> String {
     let mut socket = TcpStream::connect(server).await.unwrap();
     socket.write_all(request.as_bytes()).await.unwrap();
@@ -106,7 +110,7 @@ async fn signed_as(server: SocketAddr, signed_host: &str, more: &str, body: &str
 }
 
 #[tokio::test]
-async fn a_caller_that_is_not_known_is_answered_before_its_body_comes() {
+async fn an_unknown_caller_is_answered_before_its_body_comes() {
     let server = start(Process::default()).await;
     let unknown = head("AKIDother", "h", "h", "", "", 9_000_000);
     assert_eq!(code(server, &unknown).await, "AuthFailure.SecretIdNotFound");
@@ -121,7 +125,7 @@ async fn a_caller_that_is_not_known_is_answered_before_its_body_comes() {
 }
 
 #[tokio::test]
-async fn what_is_no_json_is_not_read_before_the_signature_is_right() {
+async fn a_body_is_parsed_only_after_its_signature_was_verified() {
     let server = start(Process::default()).await;
     let body = "no JSON";
     let forged = head("AKID", "inner:8080", "inner:8080", "", "another body", body.len());
@@ -143,7 +147,7 @@ async fn a_body_may_begin_with_a_byte_order_mark() {
 }
 
 #[tokio::test]
-async fn a_client_may_have_signed_another_name_where_configuration_or_a_trusted_proxy_says_so() {
+async fn a_client_may_sign_another_name_if_configuration_or_a_trusted_proxy_names_it() {
     const FORWARDED: &str = "X-Forwarded-Host: media.example.com\r\n";
     const REFUSED: &str = "AuthFailure.SignatureFailure";
     let signed =

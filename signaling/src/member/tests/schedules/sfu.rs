@@ -1,4 +1,4 @@
-//! An SFU that says yes to everything and keeps it, when it answers.
+//! An SFU that confirms and keeps every command that it answers.
 
 use std::sync::Mutex;
 
@@ -7,14 +7,14 @@ use rotunda_proto::sfu::{self, Command, ControlError, SlotMap, control_subject};
 
 use super::*;
 
-/// What the SFU was told last of a session.
+/// The last commands for a session.
 #[derive(Debug, Default)]
 pub struct Told {
     pub ingress: BTreeSet<TrackSource>,
     pub slots: SlotMap,
 }
 
-/// What is lost between signaling and the SFU.
+/// The messages between signaling and the SFU that are lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lost {
     Nothing,
@@ -71,7 +71,8 @@ pub async fn play(bus: &SharedBus) -> (Sessions, Way) {
     let mut commands = bus.serve(&control_subject(&"node-1".parse().unwrap())).await.unwrap();
     let (kept, road) = (sessions.clone(), way.clone());
     tokio::spawn(async move {
-        while let Some(request) = commands.recv().await {
+        loop {
+            let request = commands.next().await;
             let lost = road.lost();
             if lost == Lost::Commands {
                 continue;

@@ -1,19 +1,19 @@
-//! The news of finished files, offered to the callback outbox until it is taken.
+//! Offers finished files to the callback outbox until it accepts them.
 
-use rotunda_proto::bus::{BusExt, SharedBus};
+use rotunda_bus::{BusExt, SharedBus};
 use rotunda_proto::clock::Clock;
 use rotunda_proto::recording::{Accepted, FILE_READY_SUBJECT};
+use rotunda_store::Store;
 use tracing::{error, info};
 
-use crate::catalogue::Catalogue;
 use crate::files::Files;
 
 /// Offers what has not been accepted yet.
-pub async fn announce(catalogue: &Catalogue, files: &Files, bus: &SharedBus) {
-    let waiting = match catalogue.unannounced().await {
+pub async fn announce(store: &Store, files: &Files, bus: &SharedBus) {
+    let waiting = match store.unannounced_files().await {
         Ok(waiting) => waiting,
         Err(error) => {
-            error!(error = &error as &dyn std::error::Error, "read the catalogue");
+            error!(error = &error as &dyn std::error::Error, "read the files to announce");
             return;
         }
     };
@@ -21,10 +21,10 @@ pub async fn announce(catalogue: &Catalogue, files: &Files, bus: &SharedBus) {
         file.url = files.url(&file.name, Clock.unix());
         match bus.call::<_, Accepted>(FILE_READY_SUBJECT, &file).await {
             Ok(Accepted {}) => {
-                if let Err(error) = catalogue.set_announced(&file.file_id).await {
+                if let Err(error) = store.set_announced(&file.file_id).await {
                     error!(
                         error = &error as &dyn std::error::Error,
-                        "write the catalogue; the news may come twice"
+                        "keep that a file was announced; it is announced twice"
                     );
                 }
             }
@@ -32,7 +32,7 @@ pub async fn announce(catalogue: &Catalogue, files: &Files, bus: &SharedBus) {
                 info!(
                     error = &error as &dyn std::error::Error,
                     file = file.name,
-                    "nobody takes the news yet"
+                    "no callback outbox accepts the file yet"
                 );
                 return;
             }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use rotunda_proto::ids::NodeId;
+use crate::ids::NodeId;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 

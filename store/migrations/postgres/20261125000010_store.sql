@@ -1,23 +1,64 @@
--- The rows of before, with what several nodes and tenants need.
-ALTER TABLE mix_tasks ADD COLUMN application_id BIGINT NOT NULL DEFAULT 0;
-ALTER TABLE mix_tasks ADD COLUMN origin TEXT NOT NULL DEFAULT 'api';
-ALTER TABLE mix_tasks ADD COLUMN epoch BIGINT NOT NULL DEFAULT 0;
-ALTER TABLE mix_tasks ADD COLUMN owner TEXT;
-ALTER TABLE mix_tasks ADD COLUMN program_ms BIGINT NOT NULL DEFAULT 0;
+CREATE TABLE mix_tasks (
+    id TEXT NOT NULL PRIMARY KEY,
+    room TEXT NOT NULL,
+    stream_id TEXT NOT NULL,
+    spec TEXT NOT NULL,
+    started_unix_ms BIGINT NOT NULL,
+    ended_unix_ms BIGINT,
+    end_reason TEXT,
+    application_id BIGINT NOT NULL DEFAULT 0,
+    origin TEXT NOT NULL DEFAULT 'api',
+    epoch BIGINT NOT NULL DEFAULT 0,
+    owner TEXT,
+    program_ms BIGINT NOT NULL DEFAULT 0
+);
 
-ALTER TABLE callback_outbox ADD COLUMN sequence BIGINT NOT NULL DEFAULT 0;
-ALTER TABLE callback_outbox ADD COLUMN last_error TEXT;
-ALTER TABLE callback_outbox ADD COLUMN claimed_by TEXT;
-ALTER TABLE callback_outbox ADD COLUMN claimed_until_unix_ms BIGINT NOT NULL DEFAULT 0;
+CREATE TABLE callback_outbox (
+    id TEXT NOT NULL PRIMARY KEY,
+    room TEXT NOT NULL,
+    url TEXT NOT NULL,
+    sdk_app_id BIGINT NOT NULL,
+    body TEXT NOT NULL,
+    created_unix_ms BIGINT NOT NULL,
+    next_attempt_unix_ms BIGINT NOT NULL,
+    attempts BIGINT NOT NULL DEFAULT 0,
+    -- waiting, delivered or failed
+    state TEXT NOT NULL DEFAULT 'waiting',
+    sequence BIGINT NOT NULL DEFAULT 0,
+    last_error TEXT,
+    claimed_by TEXT,
+    claimed_until_unix_ms BIGINT NOT NULL DEFAULT 0
+);
 
-ALTER TABLE recordings RENAME TO recording_files;
-DROP INDEX recordings_started;
-ALTER TABLE recording_files ADD COLUMN application_id BIGINT NOT NULL DEFAULT 0;
-ALTER TABLE recording_files ADD COLUMN recording_id TEXT;
+CREATE TABLE recording_files (
+    file_id TEXT NOT NULL PRIMARY KEY,
+    name TEXT NOT NULL,
+    -- recording, closed, finishing, ready or failed
+    state TEXT NOT NULL,
+    format TEXT NOT NULL,
+    size_bytes BIGINT NOT NULL,
+    duration_ms BIGINT NOT NULL,
+    started_unix_us BIGINT NOT NULL,
+    url TEXT NOT NULL,
+    -- The whole RecordingFile as JSON, for its callback.
+    file TEXT NOT NULL,
+    announced BIGINT NOT NULL DEFAULT 0,
+    -- Whose file it is: sdk_app_id.
+    app BIGINT NOT NULL DEFAULT 0,
+    recording_id TEXT NOT NULL DEFAULT '',
+    part BIGINT NOT NULL DEFAULT 0,
+    -- Which process works on it, and until when it may be silent.
+    owner TEXT NOT NULL DEFAULT '',
+    lease_unix_ms BIGINT NOT NULL DEFAULT 0
+);
 
 CREATE INDEX mix_tasks_running ON mix_tasks (ended_unix_ms);
+CREATE INDEX callback_outbox_waiting ON callback_outbox (state, created_unix_ms);
 CREATE INDEX callback_outbox_due ON callback_outbox (state, sdk_app_id, room, sequence, created_unix_ms);
-CREATE INDEX recording_files_started ON recording_files (started_unix_us);
+CREATE INDEX recording_files_app ON recording_files (app, started_unix_us);
+CREATE INDEX recording_files_name ON recording_files (name);
+CREATE INDEX recording_files_of_recording ON recording_files (recording_id);
+CREATE INDEX recording_files_open ON recording_files (state, lease_unix_ms);
 CREATE INDEX recording_files_announced ON recording_files (announced, started_unix_us);
 
 -- Tenants that the API has made. Those of the configuration file have no row.
@@ -39,7 +80,7 @@ CREATE TABLE application_secrets (
     purpose TEXT NOT NULL,
     slot BIGINT NOT NULL,
     -- Encrypted with the key of the configuration.
-    sealed BLOB NOT NULL,
+    sealed BYTEA NOT NULL,
     created_unix_ms BIGINT NOT NULL,
     PRIMARY KEY (application_id, purpose, slot)
 );
@@ -49,7 +90,7 @@ CREATE TABLE api_keys (
     -- Null: of every application.
     application_id BIGINT,
     name TEXT NOT NULL,
-    sealed BLOB NOT NULL,
+    sealed BYTEA NOT NULL,
     -- Words with spaces between them.
     scopes TEXT NOT NULL,
     created_unix_ms BIGINT NOT NULL,
@@ -72,7 +113,7 @@ CREATE INDEX journal_time ON journal (at_unix_ms);
 
 -- The stream of events itself, where there is no other server for it.
 CREATE TABLE event_stream (
-    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+    sequence BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     body TEXT NOT NULL,
     appended_unix_ms BIGINT NOT NULL
 );
@@ -92,25 +133,6 @@ CREATE TABLE usage_totals (
     PRIMARY KEY (application_id, day, class)
 );
 
--- A recording as it was begun. Its files are rows of recording_files.
-CREATE TABLE recordings (
-    id TEXT NOT NULL PRIMARY KEY,
-    application_id BIGINT NOT NULL,
-    room TEXT NOT NULL,
-    stream_id TEXT NOT NULL,
-    -- Null: a mix.
-    user_id TEXT,
-    state TEXT NOT NULL,
-    -- The incarnation of a node that works on it.
-    owner TEXT,
-    -- JSON: all that its files and callbacks need.
-    spec TEXT NOT NULL,
-    started_unix_us BIGINT NOT NULL,
-    ended_unix_us BIGINT
-);
-
-CREATE INDEX recordings_state ON recordings (state);
-
 CREATE TABLE pictures (
     application_id BIGINT NOT NULL,
     id BIGINT NOT NULL,
@@ -121,7 +143,7 @@ CREATE TABLE pictures (
     suffix TEXT NOT NULL,
     -- JSON: position and size that the caller has given.
     placement TEXT NOT NULL,
-    content BLOB NOT NULL,
+    content BYTEA NOT NULL,
     created_unix_ms BIGINT NOT NULL,
     PRIMARY KEY (application_id, id)
 );

@@ -1,0 +1,422 @@
+//! A member's media: opens, restarts and closes the session at the SFU, and keeps its ingress and slots as desired.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use metrics::counter;
+use rand::Rng;
+use rotunda_bus::{BusExt, SharedBus};
+use rotunda_proto::clock::Clock;
+use rotunda_proto::ids::{SessionId, TrackSource, UserId};
+use rotunda_proto::sfu::{self, Client, Command, ControlError, MEMBER_AUDIO_SLOTS, SlotMap, Standing};
+use rotunda_proto::signaling::{ErrorBody, ErrorCode, Event, Lines, MediaState, SlotView};
+use rotunda_proto::statistics::{NetworkQuality, Statistics};
+use tracing::warn;
+
+use crate::member::desired::Answer;
+use crate::member::session::Session;
+use crate::member::{explain, failure};
+use crate::refused_lines::{RefusedLine, refused_lines};
+use crate::room::Room;
+use crate::view::MessagePath;
+
+/// An unconfirmed close is repeated after this time, at most so many times.
+const CLOSE_AGAIN: Duration = Duration::from_secs(1);
+const CLOSE_TRIES: u32 = 600;
+
+/// There is at most one session at a time. Its ingress and its slots are a desired value each. A value that the SFU has not
+/// confirmed is sent again every second ([`due_at`](Self::due_at)).
+pub struct Media {
+    room: Arc<Room>,
+    user: UserId,
+    session: Option<Session>,
+    /// The SFU has ended the last session, and no other was opened since.
+    is_lost: bool,
+    /// Standing of the next session.
+    standing: Standing,
+    /// The offer has an m-line for data channels.
+    offers_channels: bool,
+    /// Sources whose m-line of the offer has no codec that the server accepts.
+    refused: BTreeMap<TrackSource, RefusedLine>,
+}
+
+/// The purpose of an offer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NextOffer {
+    NewSession,
+    IceRestart,
+}
+
+impl Media {
+    pub fn new(room: Arc<Room>, user: UserId) -> Self {
+        Self {
+            room,
+            user,
+            session: None,
+            is_lost: false,
+            standing: Standing::Newcomer,
+            offers_channels: false,
+            refused: BTreeMap::new(),
+        }
+    }
+
+    /// The purpose of the next offer.
+    pub fn next_offer(&self) -> NextOffer {
+        match &self.session {
+            Some(session) if session.is_connected() => NextOffer::IceRestart,
+            _ => NextOffer::NewSession,
+        }
+    }
+
+    /// Opens a session in place of the previous one. `client`: the kind of client. `published`: sources that have seats already.
+    ///
+    /// Errors: the offer is refused, or its line for one of these sources. There is no session then.
+    pub async fn open(
+        &mut self,
+        offer: String,
+        lines: Lines,
+        client: Client,
+        published: &BTreeSet<TrackSource>,
+    ) -> Result<String, ErrorBody> {
+        let state = self.room.latest();
+        let Some(info) = &state.info else {
+            return Err(failure(ErrorCode::Internal));
+        };
+        let sfu = sfu::control_subject(&info.sfu);
+        self.close().await;
+        let id = SessionId(rand::rng().random());
+        // The subscription comes before the command, so that no event is missed.
+        let state = self.room.follow_session(id);
+        let session = Session::new(&self.room.documents.bus, id, sfu.clone(), state).await;
+        self.session = Some(session.map_err(|error| {
+            self.room.forget_session(id);
+            explain(error.into())
+        })?);
+        self.is_lost = false;
+        self.offers_channels = offer.contains("\nm=application ");
+        let command = Command::Open {
+            session: id,
+            room: self.room.documents.room.clone(),
+            identity: sfu::Identity::Member {
+                user: self.user.clone(),
+                client,
+                standing: self.standing,
+            },
+            offer: offer.clone(),
+            lines: lines.clone(),
+        };
+        let mut answer = self.ask_for_answer(&sfu, &command).await;
+        if let Ok(sdp) = &answer {
+            self.refused = refused_sources(&lines, refused_lines(&offer, sdp));
+            if let Some(line) = published.iter().find_map(|source| self.refused.get(source)) {
+                answer = Err(codec_not_supported(line));
+            }
+        }
+        match &answer {
+            Ok(_) => self.standing = Standing::Inside,
+            // The SFU may have opened it (only the reply was late), and no session without an owner may remain.
+            Err(_) => self.close().await,
+        }
+        answer
+    }
+
+    /// Answers an ICE restart of the session, connected or not. A refused restart leaves it as it was.
+    pub async fn restart(&self, offer: String) -> Result<String, ErrorBody> {
+        let Some(Session { id, sfu, .. }) = &self.session else {
+            return Err(failure(ErrorCode::NoMediaNode));
+        };
+        let command = Command::Restart { session: *id, offer };
+        self.ask_for_answer(sfu, &command).await
+    }
+
+    async fn ask_for_answer(&self, sfu: &str, command: &Command) -> Result<String, ErrorBody> {
+        match self.room.documents.bus.call(sfu, command).await {
+            Ok(sfu::Reply::Opened { answer }) => Ok(answer),
+            Ok(sfu::Reply::Refused { error }) => Err(refused(&error)),
+            Ok(sfu::Reply::Done | sfu::Reply::Statistics { .. }) => Err(failure(ErrorCode::Internal)),
+            Err(error) => {
+                warn!(error = &error as &dyn std::error::Error, "open a media session");
+                Err(failure(ErrorCode::NoMediaNode))
+            }
+        }
+    }
+
+    /// Why a source cannot be sent: its m-line of the offer has no codec that the server accepts.
+    pub fn refused(&self, source: TrackSource) -> Option<&RefusedLine> {
+        self.refused.get(&source)
+    }
+
+    /// Statistics of this member's media.
+    pub async fn statistics(&self) -> Result<Statistics, ErrorBody> {
+        let Some(session) = &self.session else {
+            return Err(failure(ErrorCode::NotConnected));
+        };
+        let command = Command::Statistics {
+            room: self.room.documents.room.clone(),
+            user: self.user.clone(),
+        };
+        match self.room.documents.bus.call(&session.sfu, &command).await {
+            Ok(sfu::Reply::Statistics { statistics }) => Ok(*statistics),
+            Ok(sfu::Reply::Refused { .. }) => Err(failure(ErrorCode::NotConnected)),
+            Ok(sfu::Reply::Opened { .. } | sfu::Reply::Done) => Err(failure(ErrorCode::Internal)),
+            Err(error) => {
+                warn!(error = &error as &dyn std::error::Error, "ask for statistics");
+                Err(failure(ErrorCode::NoMediaNode))
+            }
+        }
+    }
+
+    /// Makes the SFU forward these sources and no others.
+    ///
+    /// Errors: the SFU has not confirmed it. The command is sent again in a second.
+    pub async fn set_ingress(&mut self, sources: &BTreeSet<TrackSource>) -> Result<(), ErrorBody> {
+        let Some(session) = &mut self.session else {
+            return Ok(());
+        };
+        session.ingress.set(Clock.now(), sources.clone());
+        let Some(sources) = session.ingress.to_send() else {
+            return Ok(());
+        };
+        let command = Command::SetIngress {
+            session: session.id,
+            sources: sources.clone(),
+        };
+        let answer = self.command(&command).await;
+        if let Some(session) = &mut self.session {
+            session.ingress.handle_answer(Clock.now(), answer);
+        }
+        match answer {
+            Answer::Confirmed => Ok(()),
+            Answer::Lost => Err(unconfirmed()),
+        }
+    }
+
+    /// The desired assignment of the receive slots. None: there is no session.
+    pub fn slots(&self) -> Option<&SlotMap> {
+        self.session.as_ref().map(|session| session.slots.value())
+    }
+
+    /// Makes the SFU show these. Answers whether they have changed. Without a confirmation the command is sent again in a second.
+    pub async fn show(&mut self, slots: SlotMap) -> bool {
+        let Some(session) = &mut self.session else { return false };
+        let changed = slots != *session.slots.value();
+        session.slots.set(Clock.now(), slots);
+        if !session.slots.is_due(Clock.now()) {
+            return changed;
+        }
+        let command = Command::SetSlots {
+            session: session.id,
+            slots: session.slots.value().clone(),
+        };
+        let answer = self.command(&command).await;
+        if let Some(session) = &mut self.session {
+            session.slots.handle_answer(Clock.now(), answer);
+        }
+        changed
+    }
+
+    /// Sends unconfirmed slots with the next call: a caller who tries again does not wait for the next second.
+    pub fn hurry(&mut self) {
+        if let Some(session) = &mut self.session {
+            session.slots.hurry(Clock.now());
+        }
+    }
+
+    /// Whether the SFU has confirmed the slots.
+    pub fn are_slots_confirmed(&self) -> bool {
+        self.session.as_ref().is_none_or(|session| session.slots.is_confirmed())
+    }
+
+    /// When an unconfirmed command is sent again; None: everything is confirmed.
+    pub fn due_at(&self) -> Option<Instant> {
+        self.session.as_ref()?.due_at()
+    }
+
+    /// Resolves on an event of this session; never without a session. Cancel-safe.
+    pub async fn changed(&mut self) {
+        match &mut self.session {
+            Some(session) => session.changed().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// New events of the session, its end included.
+    pub fn poll_events(&mut self) -> Vec<Event> {
+        let Some(session) = &mut self.session else {
+            return Vec::new();
+        };
+        let mut events = session.poll_events();
+        let Some(state) = session.poll_state() else {
+            return events;
+        };
+        if state == MediaState::Disconnected {
+            let quality = NetworkQuality::disconnected();
+            events.push(Event::NetworkQuality { quality });
+            self.forget();
+            self.is_lost = true;
+        }
+        events.push(Event::MediaState { state });
+        events
+    }
+
+    /// Whether the SFU has changed its choice for the audio slots since the last call.
+    pub fn poll_voices(&mut self) -> bool {
+        self.session.as_mut().is_some_and(Session::poll_voices)
+    }
+
+    pub fn has_session(&self) -> bool {
+        self.session.is_some()
+    }
+
+    /// The way on which this member gets custom messages.
+    pub fn message_path(&self) -> MessagePath {
+        let has_media = self.session.as_ref().is_some_and(Session::is_connected);
+        match has_media && self.offers_channels {
+            true => MessagePath::DataChannel,
+            false => MessagePath::Signaling,
+        }
+    }
+
+    /// The current state as events, for a client that has come back.
+    pub fn current_events(&self) -> Vec<Event> {
+        let mut events = vec![self.slots_event()];
+        if self.is_lost {
+            // The first notification may have gone to a dead WebSocket.
+            let state = MediaState::Disconnected;
+            events.push(Event::MediaState { state });
+        }
+        events.extend(self.session.iter().flat_map(Session::current_events));
+        events
+    }
+
+    pub fn slots_event(&self) -> Event {
+        let Some(session) = &self.session else {
+            return Event::Slots {
+                audio: Vec::new(),
+                video: Vec::new(),
+            };
+        };
+        let slots = session.slots.value();
+        let video = slots.video.iter().map(|slot| {
+            slot.as_ref().map(|want| SlotView {
+                user_id: want.user.clone(),
+                source: want.source,
+            })
+        });
+        let mut audio = slots.audio.clone();
+        if slots.loudest.is_some() {
+            audio = session.voices().to_vec();
+            audio.resize(MEMBER_AUDIO_SLOTS, None);
+        }
+        Event::Slots {
+            audio,
+            video: video.collect(),
+        }
+    }
+
+    /// Ends the session, if there is one. Without an answer of the SFU, a background task repeats the command.
+    pub async fn close(&mut self) {
+        if let Some(Session { id, sfu, .. }) = &self.session {
+            let command = Command::Close { session: *id };
+            if self.command(&command).await == Answer::Lost {
+                // No caller waits for it, and no session without an owner may remain.
+                let (bus, sfu) = (self.room.documents.bus.clone(), sfu.clone());
+                tokio::spawn(close_until_confirmed(bus, sfu, command));
+            }
+        }
+        self.forget();
+    }
+
+    fn forget(&mut self) {
+        if let Some(Session { id, .. }) = self.session.take() {
+            self.room.forget_session(id);
+        }
+    }
+
+    async fn command(&self, command: &Command) -> Answer {
+        let Some(session) = &self.session else {
+            return Answer::Confirmed;
+        };
+        let bus = &self.room.documents.bus;
+        match bus.call::<_, sfu::Reply>(&session.sfu, command).await {
+            // The event of its end was lost.
+            Ok(sfu::Reply::Refused {
+                error: ControlError::NoSuchSession,
+            }) => self.room.set_session(session.id, MediaState::Disconnected),
+            Ok(sfu::Reply::Refused { error }) => {
+                warn!(%error, "the SFU refused a command");
+                return lost();
+            }
+            Ok(_) => {}
+            Err(error) => {
+                warn!(error = &error as &dyn std::error::Error, "send a command to the SFU");
+                return lost();
+            }
+        }
+        Answer::Confirmed
+    }
+}
+/// The sources whose m-lines the answer refuses.
+fn refused_sources(lines: &Lines, refused: Vec<RefusedLine>) -> BTreeMap<TrackSource, RefusedLine> {
+    let source_of = |line: &RefusedLine| {
+        let sends = [
+            (TrackSource::Audio, &lines.microphone),
+            (TrackSource::Camera, &lines.camera),
+            (TrackSource::Screen, &lines.screen),
+        ];
+        let found = sends.into_iter().find(|(_, mid)| mid.as_ref() == Some(&line.mid));
+        found.map(|(source, _)| source)
+    };
+    let with_source = refused.into_iter().filter_map(|line| Some((source_of(&line)?, line)));
+    with_source.collect()
+}
+
+fn lost() -> Answer {
+    counter!("rotunda_signaling_sfu_commands_unconfirmed_total").increment(1);
+    Answer::Lost
+}
+
+/// Ends a session whose member has left.
+async fn close_until_confirmed(bus: SharedBus, sfu: String, close: Command) {
+    for _ in 0..CLOSE_TRIES {
+        Clock.sleep_until(Clock.now() + CLOSE_AGAIN).await;
+        if bus.call::<_, sfu::Reply>(&sfu, &close).await.is_ok() {
+            return;
+        }
+    }
+    warn!(%sfu, "a media session was not closed: the SFU does not answer");
+}
+
+/// The command may have taken effect or not.
+fn unconfirmed() -> ErrorBody {
+    ErrorBody {
+        code: ErrorCode::NoMediaNode,
+        message: "the media server has not confirmed the change yet; the server repeats it every second until it does"
+            .to_owned(),
+        retry_after_ms: None,
+    }
+}
+
+fn refused(error: &ControlError) -> ErrorBody {
+    let code = match error {
+        ControlError::BadSdp { .. } | ControlError::NoSuchLine { .. } => ErrorCode::BadSdp,
+        ControlError::NodeFull => ErrorCode::NodeFull,
+        ControlError::NoSuchSession => ErrorCode::NoMediaNode,
+        ControlError::BadTicket => ErrorCode::Internal,
+    };
+    ErrorBody {
+        code,
+        message: error.to_string(),
+        retry_after_ms: None,
+    }
+}
+
+/// `line`: an m-line of the offer that the answer refuses.
+pub fn codec_not_supported(line: &RefusedLine) -> ErrorBody {
+    ErrorBody {
+        code: ErrorCode::CodecNotSupported,
+        message: line.to_string(),
+        retry_after_ms: None,
+    }
+}

@@ -1,0 +1,117 @@
+//! The sources that a member may send and receive, by role, room ticket and server API. Pure.
+
+use rotunda_proto::ids::TrackSource;
+use rotunda_proto::room::Permissions;
+use rotunda_proto::room_ticket::Rights;
+use rotunda_proto::signaling::{Event, Role};
+
+#[derive(Debug)]
+pub struct MemberRights {
+    role: Role,
+    rights: Rights,
+    given_by: Giver,
+    /// The rights that the client knows.
+    known: Rights,
+}
+
+/// The origin of the rights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Giver {
+    /// The room ticket. A ticket that comes with a change of role replaces it.
+    Ticket,
+    /// The server API. Later tickets change nothing.
+    ServerApi,
+}
+
+impl MemberRights {
+    /// For a member who enters. The client assumes the full rights of its role until it is notified of others.
+    pub fn new(role: Role, rights: Rights) -> Self {
+        Self {
+            role,
+            rights,
+            given_by: Giver::Ticket,
+            known: permitted(role, Rights::ALL),
+        }
+    }
+
+    pub fn may_send(&self, source: TrackSource) -> bool {
+        permitted(self.role, self.rights).may_send(source)
+    }
+
+    pub fn may_receive(&self, source: TrackSource) -> bool {
+        self.rights.may_receive(source)
+    }
+
+    /// The rights to receive do not depend on the role.
+    pub fn to_receive(&self) -> Rights {
+        self.rights
+    }
+
+    /// `rights`: of another ticket.
+    pub fn switch_role(&mut self, role: Role, rights: Option<Rights>) {
+        self.role = role;
+        if self.given_by == Giver::Ticket {
+            self.rights = rights.unwrap_or(self.rights);
+        }
+    }
+
+    /// Sets the rights of the server API, which last until the member leaves the room.
+    pub fn permit(&mut self, rights: Rights) {
+        (self.rights, self.given_by) = (rights, Giver::ServerApi);
+    }
+
+    /// The rights, if the client does not know them yet.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        let now = permitted(self.role, self.rights);
+        let before = std::mem::replace(&mut self.known, now);
+        (now != before).then(|| self.event())
+    }
+
+    /// The rights that the client knows.
+    pub fn event(&self) -> Event {
+        let Permissions { send, receive } = self.known.permissions();
+        Event::Permissions { send, receive }
+    }
+}
+
+fn permitted(role: Role, rights: Rights) -> Rights {
+    match role {
+        Role::Anchor => rights,
+        Role::Audience => rights.receive_only(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sends(sources: &[TrackSource]) -> Rights {
+        Rights::of(&Permissions {
+            send: sources.iter().copied().collect(),
+            receive: TrackSource::ALL.into(),
+        })
+    }
+
+    #[test]
+    fn the_audience_sends_nothing_and_receives_what_the_ticket_permits() {
+        let mut rights = MemberRights::new(Role::Audience, Rights::ALL);
+        assert!(!rights.may_send(TrackSource::Audio) && rights.may_receive(TrackSource::Screen));
+        assert_eq!(rights.poll_event(), None, "the client knows it");
+        rights.switch_role(Role::Anchor, None);
+        assert!(rights.may_send(TrackSource::Audio));
+        assert!(
+            matches!(rights.poll_event(), Some(Event::Permissions { send, .. }) if send == TrackSource::ALL.into())
+        );
+        assert_eq!(rights.poll_event(), None, "told once");
+    }
+
+    #[test]
+    fn a_ticket_does_not_override_the_server_api() {
+        let mut rights = MemberRights::new(Role::Anchor, sends(&[TrackSource::Audio]));
+        rights.switch_role(Role::Anchor, Some(Rights::ALL));
+        assert!(rights.may_send(TrackSource::Camera));
+        rights.permit(sends(&[]));
+        rights.switch_role(Role::Anchor, Some(Rights::ALL));
+        assert!(!rights.may_send(TrackSource::Camera));
+    }
+}

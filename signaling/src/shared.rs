@@ -1,0 +1,62 @@
+//! State that all parts of signaling share.
+
+use std::sync::Arc;
+
+use rotunda_bus::{ClusterNode, SharedBus};
+use rotunda_proto::config::Application;
+use rotunda_proto::ids::NodeId;
+use rotunda_store::Store;
+
+use crate::applications::Applications;
+use crate::callbacks::Outbox;
+use crate::config::Config;
+use crate::registry::Registry;
+use crate::room::Rooms;
+
+/// Cheap to clone.
+#[derive(Clone)]
+pub struct Shared(Arc<Parts>);
+
+/// There is one in the process; see [`Shared`].
+pub struct Parts {
+    pub config: Config,
+    pub node: NodeId,
+    pub bus: SharedBus,
+    /// This process in the cluster.
+    pub cluster: ClusterNode,
+    pub applications: Applications,
+    pub rooms: Rooms,
+    pub registry: Registry,
+    pub store: Store,
+    pub outbox: Outbox,
+}
+
+impl Shared {
+    pub fn new(config: Config, cluster: ClusterNode, applications: Vec<Application>, store: Store) -> Self {
+        let applications = Applications::new(applications);
+        Self(Arc::new(Parts {
+            config,
+            node: cluster.name().clone(),
+            bus: cluster.bus().clone(),
+            cluster,
+            applications,
+            rooms: Rooms::default(),
+            registry: Registry::default(),
+            store,
+            outbox: Outbox::default(),
+        }))
+    }
+
+    /// The application that the demo back end serves, in demo mode.
+    pub fn demo_application(&self) -> Option<&Application> {
+        self.applications.by_id(self.config.process.demo?)
+    }
+}
+
+impl std::ops::Deref for Shared {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
