@@ -89,7 +89,7 @@ impl Clip {
 
     /// How long its frames last.
     pub fn seconds(&self) -> f64 {
-        self.frames.len() as f64 / self.fps
+        self.access_units.len() as f64 / self.fps
     }
 
     /// The whole audio, 48 kHz mono; empty for a clip without audio.
