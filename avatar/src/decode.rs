@@ -209,4 +209,35 @@ mod tests {
         assert!(refused(&wav(16_000, 1.0), 8000).contains("max_audio_seconds"));
         assert_eq!(refused(&wav(16_000, 0.0), 8000), "the file has no audio in it");
     }
+
+    /// The seeds are those of fuzzing, with a few bytes changed or the end cut off.
+    #[test]
+    fn damaged_files_are_played_or_refused() {
+        let seeds = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/avatar_upload");
+        let mut chance = 0x2545_f491_4f6c_dd1d_u64;
+        let mut roll = |sides: usize| {
+            chance ^= chance << 13;
+            chance ^= chance >> 7;
+            chance ^= chance << 17;
+            (chance % sides.max(1) as u64) as usize
+        };
+        for seed in std::fs::read_dir(seeds).unwrap() {
+            let seed = std::fs::read(seed.unwrap().path()).unwrap();
+            for _ in 0..200 {
+                let mut file = seed.clone();
+                for _ in 0..=roll(4) {
+                    let at = roll(file.len());
+                    if let Some(byte) = file.get_mut(at) {
+                        *byte = roll(256) as u8;
+                    }
+                }
+                if roll(4) == 0 {
+                    file.truncate(roll(file.len()));
+                }
+                if let Ok(pcm) = decode(file.into(), 32_000) {
+                    assert!(!pcm.is_empty() && pcm.len() < 64_000);
+                }
+            }
+        }
+    }
 }

@@ -44,7 +44,7 @@ class Server:
             ROTUNDA__SFU__WORKERS="1",
         )
         for key, value in avatar.items():
-            self.env[f"ROTUNDA__AVATAR__{key.upper()}"] = value.replace("HTTP", str(http))
+            self.env[f"ROTUNDA__AVATAR__{key.upper()}"] = value
         self.http = http
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = open(folder / "server.log", "w")
@@ -69,8 +69,12 @@ class Server:
     def resources(self):
         """Threads, open files and child processes."""
         process = pathlib.Path(f"/proc/{self.process.pid}")
-        children = (process / "task" / str(self.process.pid) / "children").read_text().split()
-        return len(list((process / "task").iterdir())), len(list((process / "fd").iterdir())), len(children)
+        return len(list((process / "task").iterdir())), len(list((process / "fd").iterdir())), len(self.children())
+
+    def children(self):
+        """Process ids: each thread has those that it has started."""
+        threads = pathlib.Path(f"/proc/{self.process.pid}/task").iterdir()
+        return [int(pid) for thread in threads for pid in (thread / "children").read_text().split()]
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)

@@ -9,7 +9,7 @@ import av
 import numpy
 from aiortc import RTCSessionDescription
 from avatar_client import LOUD, RATE, Session, loudest_frequency, mouth, new_peer, ordered
-from conftest import ROOMS, free_ports
+from conftest import ROOMS, free_ports, running
 from engines import TONE
 from test_engines import CHAT, with_engines
 
@@ -112,7 +112,7 @@ def test_an_avatar_in_a_room_hears_a_member_and_answers(tmp_path):
 def test_a_push_by_whip_is_a_publisher_of_the_room(tmp_path):
     # A server that has the room, and one whose avatar is published there.
     async def job(rooms, engines, http):
-        async def pushed(server, more, http):
+        async def pushed(server):
             await ordered(http, server, "human", sessionid=0, type="echo", text="Hello.")
             viewer = await watch_by_whep(http, rooms, 1002, "face")
             await viewer.until("frames", lambda: len(viewer.frames) > 20, 30)
@@ -128,12 +128,10 @@ def test_a_push_by_whip_is_a_publisher_of_the_room(tmp_path):
             "push_url": f"http://127.0.0.1:{rooms.http}/whip/1002",
             "push_token": rooms.ticket("face"),
         }
-        from conftest import running
-
         manager = running(tmp_path / "pusher", **settings)
         server = await asyncio.to_thread(manager.__enter__)
         try:
-            await pushed(server, engines, http)
+            await pushed(server)
         finally:
             await asyncio.to_thread(manager.__exit__, None, None, None)
         # It has left the room in order.
