@@ -36,10 +36,10 @@ pub struct Config {
     /// Longest audio of one sentence or upload, seconds: 1 to 3600. Default 600.
     pub max_audio_seconds: u32,
     /// Address that is told by POST when a sentence begins and ends; empty: none. Default "".
-    pub webhook_url: String,
+    pub webhook_url: Secret,
     /// Where session 0, which is always there, is pushed to: "rtmp://host/app/stream" or, by WHIP, "http://host/whip/room"; empty:
     /// nowhere. Default "".
-    pub push_url: String,
+    pub push_url: Secret,
     /// Bearer token of a push by WHIP. Default "".
     pub push_token: Secret,
     pub speech: Speech,
@@ -155,8 +155,8 @@ impl Default for Config {
             video_kbps: 800,
             record_directory: "./data".into(),
             max_audio_seconds: 600,
-            webhook_url: String::new(),
-            push_url: String::new(),
+            webhook_url: Secret::default(),
+            push_url: Secret::default(),
             push_token: Secret::default(),
             speech: Speech::default(),
             chat: Chat::default(),
@@ -263,7 +263,7 @@ impl Config {
             "write two ports, the first no higher than the last, or 0 for both",
         );
         check(
-            self.push_url.is_empty() || self.push().is_some(),
+            self.push_url.reveal().is_empty() || self.push().is_some(),
             "push_url",
             "write \"rtmp://host/app/stream\", or the address of a WHIP endpoint with http or https",
         );
@@ -273,10 +273,10 @@ impl Config {
         };
         let endpoint = "write the whole address of the endpoint, with http or https";
         for (key, url) in [
-            ("webhook_url", &self.webhook_url),
-            ("speech.url", &self.speech.url),
-            ("chat.url", &self.chat.url),
-            ("hearing.url", &self.hearing.url),
+            ("webhook_url", self.webhook_url.reveal()),
+            ("speech.url", self.speech.url.as_str()),
+            ("chat.url", self.chat.url.as_str()),
+            ("hearing.url", self.hearing.url.as_str()),
         ] {
             check(url.is_empty() || is_http(url), key, endpoint);
         }
@@ -322,10 +322,10 @@ impl Config {
     }
 
     pub fn push(&self) -> Option<Push> {
-        if let Ok(address) = self.push_url.parse() {
+        if let Ok(address) = self.push_url.reveal().parse() {
             return Some(Push::Rtmp(address));
         }
-        let url: Url = self.push_url.parse().ok()?;
+        let url: Url = self.push_url.reveal().parse().ok()?;
         (matches!(url.scheme(), "http" | "https") && url.has_host()).then_some(Push::Whip(url))
     }
 
@@ -335,7 +335,7 @@ impl Config {
 
     /// Whether there is an avatar without a client: session 0.
     pub fn has_standing(&self) -> bool {
-        !self.push_url.is_empty() || !self.room.room.is_empty()
+        !self.push_url.reveal().is_empty() || !self.room.room.is_empty()
     }
 
     /// The most samples of one sentence or upload.
@@ -372,8 +372,8 @@ mod tests {
             max_session: 0,
             width: 513,
             media_port_min: 5,
-            push_url: "ftp://x/y".to_owned(),
-            webhook_url: "nothing".to_owned(),
+            push_url: Secret::new("ftp://x/y"),
+            webhook_url: Secret::new("nothing"),
             ..Config::default()
         };
         config.speech.engine = SpeechEngine::OpenAi;
@@ -398,7 +398,7 @@ mod tests {
     #[test]
     fn a_push_goes_by_rtmp_or_whip() {
         let with = |url: &str| Config {
-            push_url: url.to_owned(),
+            push_url: Secret::new(url),
             ..Config::default()
         };
         assert!(matches!(with("rtmp://h/live/k").push(), Some(Push::Rtmp(_))));

@@ -72,7 +72,7 @@ impl Service {
         let clips = tokio::task::spawn_blocking(move || Clips::load(&face)).await;
         let clips = clips.unwrap_or_else(|_| Ok(Clips::default()))?;
         let threads = TaskTracker::new();
-        let (notifier, notifying) = Notifier::start(&config.webhook_url);
+        let (notifier, notifying) = Notifier::start(config.webhook_url.reveal());
         let shared = Shared {
             clips: Arc::new(clips),
             speech: speech::engine(&config.speech),

@@ -21,8 +21,12 @@ pub struct UtteranceId(u64);
 
 /// Why it is not said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("{MAX_WAITING} sentences wait to be spoken already; interrupt them or try again later")]
-pub struct QueueFull;
+pub enum QueueFull {
+    #[error("{MAX_WAITING} sentences wait to be spoken already; interrupt them or try again later")]
+    Sentences,
+    #[error("too much audio waits to be played already (avatar.max_audio_seconds); interrupt it or try again later")]
+    Audio,
+}
 
 /// A wish to the shell.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,6 +114,10 @@ impl Session {
 
     /// Queues audio as it is.
     pub fn play(&mut self, pcm: Vec<i16>) -> Result<(), QueueFull> {
+        let waiting: usize = self.utterances.iter().map(|utterance| utterance.pcm.len()).sum();
+        if waiting > 0 && waiting + pcm.len() > self.max_samples {
+            return Err(QueueFull::Audio);
+        }
         self.push("", Synthesis::Whole, pcm.into())
     }
 
@@ -221,7 +229,7 @@ impl Session {
 
     fn push(&mut self, text: &str, synthesis: Synthesis, pcm: VecDeque<i16>) -> Result<(), QueueFull> {
         if self.utterances.len() >= MAX_WAITING {
-            return Err(QueueFull);
+            return Err(QueueFull::Sentences);
         }
         let id = UtteranceId(self.next_id);
         self.next_id += 1;
@@ -372,9 +380,19 @@ mod tests {
         for _ in 0..MAX_WAITING {
             session.say("x").unwrap();
         }
-        assert_eq!(session.say("x"), Err(QueueFull));
+        assert_eq!(session.say("x"), Err(QueueFull::Sentences));
         let id = ordered(&mut session)[0].0;
         assert!(!session.handle_pcm(id, &[1; 101]));
         assert_eq!(session.utterances[0].pcm.len(), 100);
+    }
+
+    #[test]
+    fn uploads_wait_up_to_the_longest_audio_in_all() {
+        let mut session = Session::new(1000);
+        session.play(vec![1; 600]).unwrap();
+        session.play(vec![1; 400]).unwrap();
+        assert_eq!(session.play(vec![1; 1]), Err(QueueFull::Audio));
+        session.next_piece();
+        assert_eq!(session.play(vec![1; PIECE]), Ok(()), "what is played makes room");
     }
 }

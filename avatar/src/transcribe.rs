@@ -61,7 +61,10 @@ impl Transcribe for Endpoint {
         if !self.config.key.reveal().is_empty() {
             request = request.bearer_auth(self.config.key.reveal());
         }
-        let response = request.send().await.map_err(TranscribeError::Http)?;
+        let response = request
+            .send()
+            .await
+            .map_err(|error| TranscribeError::Http(error.without_url()))?;
         let status = response.status();
         if !status.is_success() {
             return Err(TranscribeError::Refused {
@@ -69,7 +72,10 @@ impl Transcribe for Endpoint {
                 body: refusal(response).await,
             });
         }
-        let answer: Answer = response.json().await.map_err(TranscribeError::Http)?;
+        let answer: Answer = response
+            .json()
+            .await
+            .map_err(|error| TranscribeError::Http(error.without_url()))?;
         Ok(answer.text.trim().to_owned())
     }
 }

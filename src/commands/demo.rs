@@ -110,7 +110,7 @@ pub async fn run(arguments: cli::Demo) -> anyhow::Result<()> {
          \x20             rtmp://localhost:{rtmp}/live/{stream}\n\
          \x20 Player      http://localhost:{port}/player.html?stream={stream}&type=flv\n\
          \x20 Recording   {directory}/*/{stream}_*.mp4\n\
-         \x20 Avatar      run `rotunda serve --roles avatar` with another server.port, and open http://localhost:{avatar}/\n",
+         \x20 Avatar      ROTUNDA__SERVER__PORT=8081 rotunda serve --roles avatar   (then open http://localhost:{avatar}/)\n",
         room = arguments.room,
         directory = directory.display(),
         avatar = avatar_port,

@@ -65,7 +65,7 @@ impl Speech for Endpoint {
     async fn speak(&self, text: &str, sink: &mut Sink<'_>) -> Result<(), SpeechError> {
         let slow = |_| SpeechError::Slow(PATIENCE.as_secs());
         let response = timeout(PATIENCE, self.request(text).send()).await.map_err(slow)?;
-        let response = response.map_err(SpeechError::Http)?;
+        let response = response.map_err(|error| SpeechError::Http(error.without_url()))?;
         let status = response.status();
         if !status.is_success() {
             return Err(SpeechError::Refused {
@@ -84,7 +84,7 @@ impl Speech for Endpoint {
         let mut converter = Converter::new(self.rate());
         let mut body = response.bytes_stream();
         while let Some(bytes) = timeout(PATIENCE, body.next()).await.map_err(slow)? {
-            if !converter.handle_bytes(&bytes.map_err(SpeechError::Http)?, sink)? {
+            if !converter.handle_bytes(&bytes.map_err(|error| SpeechError::Http(error.without_url()))?, sink)? {
                 return Ok(());
             }
         }

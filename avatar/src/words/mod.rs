@@ -97,7 +97,7 @@ impl Words for ChatEndpoint {
             request = request.bearer_auth(self.config.key.reveal());
         }
         let response = timeout(PATIENCE, request.send()).await.map_err(slow)?;
-        let response = response.map_err(WordsError::Http)?;
+        let response = response.map_err(|error| WordsError::Http(error.without_url()))?;
         let status = response.status();
         if !status.is_success() {
             return Err(WordsError::Refused {
@@ -110,7 +110,7 @@ impl Words for ChatEndpoint {
         let mut body = response.bytes_stream();
         let mut length = 0;
         while let Some(bytes) = timeout(PATIENCE, body.next()).await.map_err(slow)? {
-            events.handle_bytes(&bytes.map_err(WordsError::Http)?)?;
+            events.handle_bytes(&bytes.map_err(|error| WordsError::Http(error.without_url()))?)?;
             while let Some(words) = events.poll_text()? {
                 length += words.len();
                 text(&words);
