@@ -79,8 +79,8 @@ fn still(size: (usize, usize)) -> VideoFrame {
     let (x, y) = centre(size);
     ellipse(&mut canvas, x, y + 0.85 * unit, 0.62 * unit, 0.35 * unit, SHOULDERS);
     ellipse(&mut canvas, x, y + 0.45 * unit, 0.13 * unit, 0.2 * unit, SKIN);
-    ellipse(&mut canvas, x, y - 0.08 * unit, 0.40 * unit, 0.46 * unit, HAIR);
-    ellipse(&mut canvas, x, y + 0.03 * unit, 0.35 * unit, 0.43 * unit, SKIN);
+    ellipse(&mut canvas, x, y - 0.05 * unit, 0.40 * unit, 0.42 * unit, HAIR);
+    ellipse(&mut canvas, x, y + 0.05 * unit, 0.35 * unit, 0.41 * unit, SKIN);
     for side in [-1.0, 1.0] {
         let brow = x + side * 0.17 * unit;
         ellipse(&mut canvas, brow, y - 0.17 * unit, 0.08 * unit, 0.012 * unit, HAIR);
