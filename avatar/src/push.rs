@@ -50,7 +50,7 @@ pub enum PushError {
 pub async fn rtmp(address: PushAddress, avatar: Handle, stop: CancellationToken) -> Result<(), PushError> {
     let hub = ProgramHub::new();
     // The hub has this one program, so its name is read by nobody else.
-    let (Ok(app), Ok(id)) = (SdkAppId::try_from(1), "avatar".parse()) else {
+    let (Ok(app), Ok(id)) = (SdkAppId::try_from(1_u32), "avatar".parse()) else {
         return Ok(());
     };
     let stream = StreamKey { app, id };
