@@ -3,10 +3,8 @@
 
 use std::net::SocketAddr;
 
-use bytes::Bytes;
 use rotunda_proto::clock::Clock;
 
-use crate::decode::decode;
 use crate::request::{AudioType, Human, OfSession, Offer, Record};
 use crate::rtc::Session;
 use crate::sentences::sentences;
@@ -19,7 +17,6 @@ pub type Target = fn(&[u8]);
 pub const TARGETS: &[(&str, Target)] = &[
     ("avatar_request", requests),
     ("avatar_offer", offer),
-    ("avatar_upload", upload),
     ("avatar_speech", speech),
     ("avatar_chat", chat),
 ];
@@ -45,13 +42,6 @@ fn offer(data: &[u8]) {
     let local = SocketAddr::from(([127, 0, 0, 1], 9));
     if let Ok((_, answer)) = Session::answer(Clock.now(), &[local], offer) {
         assert!(answer.starts_with("v=0"), "an answer is SDP");
-    }
-}
-
-/// Uploaded files, of at most 10 s.
-fn upload(data: &[u8]) {
-    if let Ok(pcm) = decode(Bytes::copy_from_slice(data), 160_000) {
-        assert!(pcm.len() < 2 * 160_000, "the limit holds");
     }
 }
 

@@ -189,7 +189,7 @@ mod tests {
     fn noise_is_nothing_and_a_long_talk_is_cut() {
         let mut talk = Talk::new();
         talk.pass(3000, 0.002);
-        talk.pass(60, 0.3);
+        talk.pass(40, 0.3);
         talk.pass(1500, 0.0);
         assert!(talk.heard.is_empty());
         talk.pass(31_000, 0.3);
