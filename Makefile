@@ -91,7 +91,7 @@ tests/browser/node_modules: tests/browser/package-lock.json
 
 test-browser: tests/browser/node_modules web device-demo ## The demo page and the players in real Chromium and Firefox
 	$(BUILD)
-	cd tests/browser && node --test --test-concurrency=1 --test-reporter=spec
+	cd tests/browser && node --test --test-concurrency=1 --test-timeout=600000 --test-force-exit --test-reporter=spec
 
 tests/tencent_sdk/.venv: tests/tencent_sdk/requirements.txt
 	python3 -m venv $@

@@ -109,7 +109,13 @@ export async function startCamera(server, folder, { name = 'front', tickets = 3,
     },
     kill() { child.kill('SIGKILL'); },
   };
-  await camera.says(/event 0 /, 0, waits);
+  try {
+    await camera.says(/event 0 /, 0, waits);
+  } catch (error) {
+    // A camera that goes on would keep the test's process alive for ever.
+    child.kill('SIGKILL');
+    throw error;
+  }
   return camera;
 }
 
