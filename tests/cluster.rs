@@ -265,11 +265,8 @@ async fn a_room_over_two_signaling_nodes_survives_the_death_of_one_and_an_outage
         gil.ask(json!({"op": "mute", "source": "audio", "muted": true})).await,
         ""
     );
-    let is_muted = |value: &Value| {
-        value["event"] == "publishing"
-            && value["userId"] == "gil"
-            && value["audio"] == "muted"
-    };
+    let is_muted =
+        |value: &Value| value["event"] == "publishing" && value["userId"] == "gil" && value["audio"] == "muted";
     bob.hears("gil is muted", SOON, is_muted).await;
     assert!(!ann.events.iter().any(about("memberLeft", "gil")), "{:?}", ann.events);
     drop(gil);

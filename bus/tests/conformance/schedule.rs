@@ -82,7 +82,9 @@ async fn run(mut cluster: Cluster, seed: u64, cuts: bool) {
                 }
             };
             let is_whole = acknowledged.iter().all(|(writer, key, step)| {
-                let entry = list.get(key).map(|entry| serde_json::from_slice::<Document>(&entry.value).unwrap());
+                let entry = list
+                    .get(key)
+                    .map(|entry| serde_json::from_slice::<Document>(&entry.value).unwrap());
                 entry.is_some_and(|document| document.get(writer).is_some_and(|written| written >= step))
             });
             *there.lock().unwrap() = list;

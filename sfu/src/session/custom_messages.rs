@@ -178,6 +178,8 @@ impl CustomMessages {
 
 #[cfg(test)]
 mod tests {
+    use rotunda_proto::clock::Clock;
+
     use super::*;
 
     #[test]
