@@ -12,7 +12,7 @@ BUILD = $(TESTED) build --workspace --lib --bins --tests --examples
 FUZZ_SECONDS ?= 10
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-demo web build demo run device-demo test lint test-rust test-web test-browser test-sdk test-whip test-deploy test-fuzz fuzz dist docs-layouts clean
+.PHONY: help setup setup-demo web build demo run device-demo test lint test-rust test-web test-browser test-sdk test-whip test-avatar test-deploy test-fuzz fuzz dist docs-layouts clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ demo: build ## Run the demo: three participants, a mix, live streams, a recordin
 run: build ## Run the server
 	$(BIN) serve
 
+DEMO_CAMERA = cc -std=c99 -O1 -g -Wall -Wextra -Wpedantic -Werror -Idevice/include device/demo/*.c \
+    -Ltarget/debug -lrotunda_device -Wl,-rpath,'$$ORIGIN/../debug' -lpthread -lm
+
 # PROFILE=dev is the build of the tests.
 PROFILE ?= release
 DIST ?= target/dist
@@ -55,10 +58,11 @@ dist: setup-demo web ## What the image contains (deploy/Dockerfile): the server 
 device-demo: setup ## Build the device library and the demo camera in C (docs/device.md)
 	$(BUILD)
 	@mkdir -p target/device
-	cc -std=c99 -O1 -g -Wall -Wextra -Wpedantic -Werror -Idevice/include device/demo/*.c -o target/device/demo \
-	    -Ltarget/debug -lrotunda_device -Wl,-rpath,'$$ORIGIN/../debug' -lpthread -lm
+	$(DEMO_CAMERA) -o target/device/demo
+	@# For the tests: memory errors, undefined behaviour and leaks of the program, and of memory that it shares with the library.
+	$(DEMO_CAMERA) -fsanitize=address,undefined -fno-sanitize-recover=all -o target/device/demo-checked
 
-test: setup web lint test-rust test-fuzz test-web test-browser test-sdk test-whip test-deploy ## All tests and lints
+test: setup web lint test-rust test-fuzz test-web test-browser test-sdk test-whip test-avatar test-deploy ## All tests and lints
 	@echo "make test: everything passed"
 
 lint: web ## Formatting, and Clippy while the tests are built
@@ -107,6 +111,15 @@ test-whip: tests/whip/.venv web ## WHIP and WHEP with aiortc and GStreamer (Eyev
 	$(BUILD)
 	cd tests/whip && .venv/bin/python -m pytest -q
 
+tests/avatar/.venv: tests/avatar/requirements.txt
+	python3 -m venv $@
+	$@/bin/pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+test-avatar: tests/avatar/.venv web ## Avatars with aiortc, espeak-ng and nginx (their page in Chromium: test-browser)
+	$(BUILD)
+	cd tests/avatar && .venv/bin/python -m pytest -q
+
 tests/deploy/.venv: tests/deploy/requirements.txt
 	python3 -m venv $@
 	$@/bin/pip install --quiet --disable-pip-version-check -r $<
@@ -125,4 +138,4 @@ docs-layouts: ## Render the images of docs/layouts.md
 
 clean: ## Remove all build outputs
 	$(CARGO) clean
-	rm -rf web/dist web/node_modules tests/browser/node_modules tests/tencent_sdk/.venv tests/whip/.venv tests/deploy/.venv tests/deploy/node_modules
+	rm -rf web/dist web/node_modules tests/browser/node_modules tests/tencent_sdk/.venv tests/whip/.venv tests/avatar/.venv tests/deploy/.venv tests/deploy/node_modules

@@ -52,8 +52,8 @@ pub struct ConfigFile {
 pub struct Serve {
     #[command(flatten)]
     pub file: ConfigFile,
-    /// The services to run in this process.
-    #[arg(long, value_delimiter = ',', default_values_t = Role::ALL)]
+    /// The services to run in this process; `avatar` runs only where it is named.
+    #[arg(long, value_delimiter = ',', default_values_t = Role::ROOMS)]
     pub roles: Vec<Role>,
 }
 
@@ -69,10 +69,13 @@ pub enum Role {
     Recorder,
     /// HTTP-FLV, HLS and RTMP.
     Live,
+    /// Talking avatars over HTTP and WebRTC. Anybody who reaches its port can use them.
+    Avatar,
 }
 
 impl Role {
-    pub const ALL: [Self; 5] = [Self::Signaling, Self::Sfu, Self::Mcu, Self::Recorder, Self::Live];
+    /// What rooms need: all but the avatar.
+    pub const ROOMS: [Self; 5] = [Self::Signaling, Self::Sfu, Self::Mcu, Self::Recorder, Self::Live];
 }
 
 impl std::fmt::Display for Role {
@@ -83,6 +86,7 @@ impl std::fmt::Display for Role {
             Self::Mcu => "mcu",
             Self::Recorder => "recorder",
             Self::Live => "live",
+            Self::Avatar => "avatar",
         })
     }
 }

@@ -29,6 +29,7 @@ pub struct Config {
     pub mcu: rotunda_mcu::Config,
     pub recorder: rotunda_recorder::Config,
     pub live: rotunda_live::Config,
+    pub avatar: rotunda_avatar::Config,
     /// Tenants. Without any, the first start generates one with random keys and keeps it in `<data>/secrets.toml`.
     pub applications: Vec<Application>,
 }
@@ -168,6 +169,7 @@ impl Config {
             mcu: section(&mut settings, "mcu", &mut mistakes),
             recorder: section(&mut settings, "recorder", &mut mistakes),
             live: section(&mut settings, "live", &mut mistakes),
+            avatar: section(&mut settings, "avatar", &mut mistakes),
             applications: applications::take(&mut settings, &mut mistakes),
         };
         mistakes.extend(
@@ -192,6 +194,7 @@ impl Config {
         mistakes.extend(self.mcu.validate());
         mistakes.extend(self.recorder.validate());
         mistakes.extend(self.live.validate());
+        mistakes.extend(self.avatar.validate());
         mistakes.extend(self.server.validate());
         mistakes.extend(applications::validate(
             &self.applications,

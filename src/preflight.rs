@@ -35,6 +35,10 @@ pub fn check(config: &Config, roles: &[Role]) -> Result<(), ConfigError> {
     if roles.contains(&Role::Live) {
         mistakes.extend(tcp("live.rtmp_port", config.live.bind, config.live.rtmp_port));
     }
+    if roles.contains(&Role::Avatar) {
+        mistakes.extend(tcp("avatar.port", config.avatar.bind, config.avatar.port));
+        mistakes.extend(folder("avatar.record_directory", &config.avatar.record_directory));
+    }
     if let Err(error) = Tls::load(&config.server.tls) {
         let causes = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());
         let message: Vec<String> = causes.map(ToString::to_string).collect();

@@ -25,6 +25,9 @@ use crate::secrets::Secrets;
 use crate::tenants::{Purpose, Tenants};
 use crate::{http, preflight, public_address};
 
+/// Connections of the avatars' HTTP API.
+const AVATAR_CONNECTIONS: usize = 1000;
+
 /// A running server.
 pub struct Server {
     pub bus: SharedBus,
@@ -38,6 +41,7 @@ pub struct Server {
     mcu: Option<Running<rotunda_mcu::Service>>,
     recorder: Option<Running<rotunda_recorder::Service>>,
     live: Option<Running<rotunda_live::Service>>,
+    avatar: Option<Running<rotunda_avatar::Service>>,
     listener: JoinHandle<()>,
     stop_listener: CancellationToken,
 }
@@ -175,6 +179,10 @@ impl Server {
         });
         let listener = listener.await.with_context(|| format!("listen on {address}"))?;
         let http = listener.local_addr().context("read the HTTP address")?;
+        let mut avatar = None;
+        if has(Role::Avatar) {
+            avatar = Some(start_avatar(&config, &listeners, applications.clone()).await?);
+        }
         let stop_listener = CancellationToken::new();
         let serving = Serving {
             router,
@@ -197,6 +205,7 @@ impl Server {
             mcu,
             recorder,
             live,
+            avatar,
             listener,
             stop_listener,
         })
@@ -222,6 +231,8 @@ impl Server {
     pub async fn finish(self) {
         let limit = Duration::from_secs(self.config.server.shutdown_seconds);
         let in_order = async {
+            // Avatars leave rooms and end pushes that may lead here.
+            end(self.avatar, rotunda_avatar::Service::finish).await;
             end(self.mcu, rotunda_mcu::Service::finish).await;
             end(self.live, rotunda_live::Service::finish).await;
             // The recorder hands its last files to the callback outbox, so signaling ends after it.
@@ -240,6 +251,36 @@ impl Server {
             ),
         }
     }
+}
+
+async fn start_avatar(
+    config: &Config,
+    listeners: &Listeners,
+    applications: Vec<Application>,
+) -> anyhow::Result<Running<rotunda_avatar::Service>> {
+    let stop = CancellationToken::new();
+    let address = SocketAddr::new(config.avatar.bind, config.avatar.port);
+    let listener = listeners.bind(Binding {
+        name: "avatar",
+        address,
+        open: AVATAR_CONNECTIONS,
+        plain: AVATAR_CONNECTIONS,
+        security: Security::Tls,
+    });
+    let listener = listener
+        .await
+        .with_context(|| format!("listen for avatars on {address}"))?;
+    let scheme = if config.server.tls.is_on() { "wss" } else { "ws" };
+    let surroundings = rotunda_avatar::Surroundings {
+        applications,
+        signaling_url: format!("{scheme}://127.0.0.1:{}/ws", config.server.port),
+        listener,
+    };
+    let service = rotunda_avatar::Service::start(config.avatar.clone(), surroundings, stop.clone())
+        .await
+        .context("start avatars")?;
+    info!(%address, "avatars are ready");
+    Ok(Running { service, stop })
 }
 
 /// Inside this process, or at NATS where that is configured.

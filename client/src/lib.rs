@@ -11,7 +11,8 @@ mod peer;
 mod signaling_client;
 pub mod source;
 
+pub use local_address::local_address;
 pub use media_session::{MediaSession, Received, Slot};
 pub use participant::{JoinError, Participant, ParticipantConfig, Statistics};
-pub use peer::MediaError;
+pub use peer::{MediaError, Peer};
 pub use signaling_client::{Frame as SignalingFrame, SignalingClient, SignalingError};

@@ -24,6 +24,7 @@ pub enum MediaError {
     Rtc(#[from] RtcError),
 }
 
+/// See the [module](self).
 pub struct Peer {
     rtc: Rtc,
     local: SocketAddr,
@@ -46,6 +47,13 @@ impl Peer {
             transmits: VecDeque::new(),
             next_timeout: now,
         })
+    }
+
+    /// Adds another local address as candidate; its datagrams are for [`handle_datagram_at`](Self::handle_datagram_at).
+    pub fn add_address(&mut self, local: SocketAddr) -> Result<(), MediaError> {
+        self.rtc
+            .add_local_candidate(Candidate::host(local, "udp").map_err(MediaError::Candidate)?);
+        Ok(())
     }
 
     /// Offers the m-lines that `add` adds; returns the offer together with the result of `add`.
@@ -75,7 +83,18 @@ impl Peer {
 
     /// Ignores datagrams that do not belong to this session.
     pub fn handle_datagram(&mut self, now: Instant, from: SocketAddr, bytes: &[u8]) -> Result<(), MediaError> {
-        if let Ok(receive) = Receive::new(Protocol::Udp, from, self.local, bytes) {
+        self.handle_datagram_at(now, from, self.local, bytes)
+    }
+
+    /// A datagram that came to this address of ours.
+    pub fn handle_datagram_at(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        local: SocketAddr,
+        bytes: &[u8],
+    ) -> Result<(), MediaError> {
+        if let Ok(receive) = Receive::new(Protocol::Udp, from, local, bytes) {
             let input = Input::Receive(now, receive);
             if self.rtc.accepts(&input) {
                 self.rtc.handle_input(input)?;

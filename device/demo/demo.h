@@ -7,7 +7,7 @@
 
 #include "iv_avt.h"
 
-/* ---- clip.c: an H.264 file in Annex B as camera ---- */
+/* ---- clip.c: an H.264 or H.265 file in Annex B as camera ---- */
 
 typedef struct {
     uint8_t *bytes;
@@ -15,6 +15,7 @@ typedef struct {
     struct { size_t offset, length; int is_key; } *frames;
     size_t count;
     unsigned fps;
+    int is_h265; /* by the file's name */
 } clip_t;
 
 /* 0, or -1 with a message on stderr. */

@@ -16,7 +16,9 @@
 #define MAX_CLIPS 8
 
 static const char *card;
+static clip_t clips[MAX_CLIPS];
 static size_t channel_count;
+static unsigned width = 640, height = 360, fps = 25;
 static unsigned max_talkers = 1;
 static int pan, tilt;
 
@@ -25,17 +27,16 @@ static int pan, tilt;
 static void get_enc_info(uint32_t visitor, uint32_t channel, iv_avt_video_res_type_e quality, iv_cm_av_data_info_s *info)
 {
     (void)visitor;
-    (void)channel;
-    (void)quality;
     info->eAudioType = IV_CM_AENC_TYPE_G711A;
     info->eAudioMode = IV_CM_AENC_MODE_MONO;
     info->eAudioBitWidth = IV_CM_AENC_BIT_WIDTH_16;
     info->eAudioSampleRate = IV_CM_AENC_SAMPLE_RATE_8000;
     info->u32SampleNumPerFrame = 160;
-    info->eVideoType = IV_CM_VENC_TYPE_H264;
-    info->u32VideoWidth = 640;
-    info->u32VideoHeight = 360;
-    info->u32Framerate = 25;
+    /* Recordings are H.264. */
+    info->eVideoType = quality != IV_AVT_VIDEO_RES_PB && clips[channel % channel_count].is_h265 ? IV_CM_VENC_TYPE_H265 : IV_CM_VENC_TYPE_H264;
+    info->u32VideoWidth = width;
+    info->u32VideoHeight = height;
+    info->u32Framerate = fps;
 }
 
 static void start_play(uint32_t visitor, uint32_t channel, iv_avt_video_res_type_e quality, void *args)
@@ -385,7 +386,9 @@ static int usage(void)
             "  --server URL      the server's WebSocket address: ws://127.0.0.1:8080/ws\n"
             "  --product ID      --device NAME\n"
             "  --key TICKETS     UserSig of PRODUCT_DEVICE and, separated by spaces, of PRODUCT_DEVICE-1 ...\n"
-            "  --clip FILE       H.264 byte stream (.h264), 25 frames a second; again for each further channel\n"
+            "  --clip FILE       byte stream of H.264 (.h264) or H.265 (.h265); again for each further channel\n"
+            "  --size WxH        of the clips (640x360)\n"
+            "  --fps N           of the clips (25)\n"
             "  --card FOLDER     recordings, as BEGIN-END.h264 (Unix seconds)\n"
             "  --viewers N       at once (4)\n"
             "  --keep-alive S    seconds between looks whether viewers are there (10)\n"
@@ -399,8 +402,8 @@ static int usage(void)
 int main(int count, char **arguments)
 {
     const char *server = NULL, *product = "cam", *device = "front", *key = NULL;
+    const char *files[MAX_CLIPS];
     unsigned viewers = 4, max_frame = 384, keep_alive = 10;
-    clip_t clips[MAX_CLIPS];
     int at, code, has_tcp = 0;
     setvbuf(stdout, NULL, _IOLBF, 0);
     for (at = 1; at < count; at += 1) {
@@ -423,12 +426,18 @@ int main(int count, char **arguments)
         else if (strcmp(name, "--viewers") == 0) viewers = (unsigned)atoi(value);
         else if (strcmp(name, "--max-frame") == 0) max_frame = (unsigned)atoi(value);
         else if (strcmp(name, "--keep-alive") == 0) keep_alive = (unsigned)atoi(value);
-        else if (strcmp(name, "--clip") == 0 && channel_count < MAX_CLIPS) {
-            if (clip_open(&clips[channel_count], value, 25) != 0) return 1;
+        else if (strcmp(name, "--fps") == 0) fps = (unsigned)atoi(value);
+        else if (strcmp(name, "--size") == 0) {
+            if (sscanf(value, "%ux%u", &width, &height) != 2) return usage();
+        } else if (strcmp(name, "--clip") == 0 && channel_count < MAX_CLIPS) {
+            files[channel_count] = value;
             channel_count += 1;
         } else return usage();
     }
-    if (!server || !key || channel_count == 0) return usage();
+    if (!server || !key || channel_count == 0 || fps == 0) return usage();
+    for (at = 0; at < (int)channel_count; at += 1) {
+        if (clip_open(&clips[at], files[at], fps) != 0) return 1;
+    }
     senders_init(clips, channel_count, card);
     code = start(server, product, device, key, viewers, has_tcp, max_frame, keep_alive);
     if (code != IV_ERR_NONE) {

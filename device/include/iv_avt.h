@@ -102,8 +102,32 @@ typedef enum {
     IV_AVT_COMMAND_TYPE_BUTT = 12
 } iv_avt_command_type_e;
 
-/* Of the newer interface: iv_cm_query_file_list_s *, the files that can be downloaded. */
+/* ---- Values of the newer interface, for programs that know them ---- */
+
+/* Raised: iv_cm_query_file_list_s *, the files that can be downloaded. */
 #define IV_AVT_COMMAND_QUERY_FILE_LIST ((iv_avt_command_type_e)13)
+
+/* Never raised: there are no calls here, and no progress of a playback is asked for. */
+#define IV_AVT_COMMAND_PLAYBACK_PROGRESS ((iv_avt_command_type_e)12)
+#define IV_AVT_COMMAND_CALL_ANSWER ((iv_avt_command_type_e)14)
+#define IV_AVT_COMMAND_CALL_HANG_UP ((iv_avt_command_type_e)15)
+#define IV_AVT_COMMAND_CALL_REJECT ((iv_avt_command_type_e)16)
+#define IV_AVT_COMMAND_CALL_CANCEL ((iv_avt_command_type_e)17)
+#define IV_AVT_COMMAND_CALL_BUSY ((iv_avt_command_type_e)18)
+#define IV_AVT_COMMAND_CALL_TIMEOUT ((iv_avt_command_type_e)19)
+#define IV_AVT_COMMAND_CALL_AV_CLOSE ((iv_avt_command_type_e)20)
+#define IV_AVT_COMMAND_CALL_AV_AUDIO_ONLY ((iv_avt_command_type_e)21)
+#define IV_AVT_COMMAND_CALL_AV_VIDEO_ONLY ((iv_avt_command_type_e)22)
+#define IV_AVT_COMMAND_CALL_AV_AUDIO_VIDEO ((iv_avt_command_type_e)23)
+/* Never raised: iv_avt_stop_real_play_cb tells it. */
+#define IV_AVT_EVENT_P2P_LINK_DISCONNECT ((iv_avt_event_e)8)
+#define IV_AVT_EVENT_P2P_CLI_SEND_CLOSE ((iv_avt_event_e)9)
+/* Refused by iv_avt_send_stream: IV_ERR_AVT_INPUT_PARAM_INVAILD. */
+#define IV_AVT_STREAM_TYPE_MJPG ((iv_avt_stream_type_e)3)
+/* Never asked for by a viewer. */
+#define IV_AVT_VIDEO_AUDIO ((iv_avt_video_res_type_e)4)
+/* As IV_AVT_P2P_UDP, which goes on by TCP where UDP does not get through. */
+#define IV_AVT_P2P_AUTO ((iv_avt_p2p_tp_type_e)2)
 
 /* ---- Structures ---- */
 

@@ -11,8 +11,9 @@ use std::thread::JoinHandle;
 
 use tokio::sync::oneshot;
 
-use crate::abi::{self, Enum, InitParm};
+use crate::abi::{self, Enum, InitParm, err};
 use crate::log::log;
+use crate::protocol::Refusal;
 use crate::streams::StreamKey;
 
 /// The program's functions.
@@ -100,17 +101,22 @@ const MAX_AUDIO: usize = 100;
 
 impl Calls {
     pub fn start(functions: Functions) -> std::io::Result<(Self, JoinHandle<()>)> {
-        let calls = Self(Arc::new(Shared {
-            functions,
-            queue: Mutex::new(Queue::default()),
-            more: Condvar::new(),
-            open: Mutex::new(BTreeSet::new()),
-        }));
+        let calls = Self::idle(functions);
         let on_thread = calls.clone();
         let thread = std::thread::Builder::new()
             .name("iv-calls".to_owned())
             .spawn(move || on_thread.run())?;
         Ok((calls, thread))
+    }
+
+    /// Without a thread: nothing runs.
+    pub fn idle(functions: Functions) -> Self {
+        Self(Arc::new(Shared {
+            functions,
+            queue: Mutex::new(Queue::default()),
+            more: Condvar::new(),
+            open: Mutex::new(BTreeSet::new()),
+        }))
     }
 
     /// Runs a callback in its turn.
@@ -140,14 +146,25 @@ impl Calls {
         true
     }
 
-    /// Runs a callback in its turn and answers what it answers; None: the library exits.
-    pub async fn ask<T: Send + 'static>(&self, job: impl FnOnce(&Functions) -> T + Send + 'static) -> Option<T> {
+    /// Runs a callback in its turn and answers what it answers, or that the library exits.
+    pub async fn ask<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Functions) -> T + Send + 'static,
+    ) -> Result<T, Refusal> {
         let (answer, answered) = oneshot::channel();
         self.post(move |functions| {
             // The asker may have gone: a viewer who left.
             let _gone = answer.send(job(functions));
         });
-        answered.await.ok()
+        answered.await.map_err(|_exits| Refusal::exiting())
+    }
+
+    /// Runs a callback in its turn; any answer but `IV_ERR_NONE` is a refusal.
+    pub async fn agree(&self, job: impl FnOnce(&Functions) -> c_int + Send + 'static) -> Result<(), Refusal> {
+        match self.ask(job).await? {
+            err::NONE => Ok(()),
+            code => Err(Refusal::by_program(code)),
+        }
     }
 
     /// Whether the program has files to download.
@@ -165,7 +182,7 @@ impl Calls {
         lock(&self.0.open).insert(what);
     }
 
-    /// In its turn, ends what is begun then and matches.
+    /// In its turn, ends the streams, talk-backs and downloads that match then.
     pub fn post_end(&self, matches: impl Fn(&Open) -> bool + Send + 'static) {
         let shared = Arc::downgrade(&self.0);
         self.post(move |functions| {
@@ -252,4 +269,60 @@ pub fn join(thread: JoinHandle<()>) {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+pub mod tests {
+    use std::ffi::c_int;
+
+    use super::*;
+    use crate::abi::AvDataInfo;
+
+    /// Of a program that does nothing.
+    pub fn no_functions() -> Functions {
+        extern "C" fn info(_: u32, _: u32, _: Enum, _: *mut AvDataInfo) {}
+        extern "C" fn start(_: u32, _: u32, _: Enum, _: *mut c_void) {}
+        extern "C" fn stop(_: u32, _: u32, _: Enum) {}
+        extern "C" fn start_recv(_: u32, _: u32, _: *mut AvDataInfo) -> c_int {
+            0
+        }
+        extern "C" fn stop_recv(_: u32, _: u32, _: Enum) -> c_int {
+            0
+        }
+        extern "C" fn recv(_: u32, _: u32, _: Enum, _: *mut c_void) -> c_int {
+            0
+        }
+        extern "C" fn notify(_: Enum, _: u32, _: u32, _: Enum) {}
+        extern "C" fn command(_: Enum, _: u32, _: u32, _: Enum, _: *mut c_void) -> c_int {
+            0
+        }
+        Functions {
+            get_av_enc_info: info,
+            start_real_play: start,
+            stop_real_play: stop,
+            start_recv_stream: start_recv,
+            stop_recv_stream: stop_recv,
+            recv_stream: recv,
+            notify,
+            recv_command: command,
+            download_file: None,
+        }
+    }
+
+    #[test]
+    fn callbacks_run_in_their_turn_and_each_begin_has_its_end() {
+        let (calls, thread) = Calls::start(no_functions()).unwrap();
+        let key = StreamKey::new(1, 0, 2);
+        let opened = calls.clone();
+        calls.post(move |_| opened.open(Open::Play(key)));
+        calls.post_end(|open| matches!(open, Open::Talk { .. }));
+        let still = calls.clone();
+        let (seen, see) = std::sync::mpsc::channel();
+        calls.post(move |_| seen.send(lock(&still.0.open).len()).unwrap());
+        assert_eq!(see.recv(), Ok(1), "a stream is no talk-back");
+        calls.end();
+        join(thread);
+        calls.close_all();
+        assert!(lock(&calls.0.open).is_empty());
+    }
 }

@@ -1,6 +1,7 @@
 //! Direct connections: a viewer's offer is answered with the device's own addresses, and media and messages go past the server.
 
-use std::net::IpAddr;
+mod addresses;
+
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -53,6 +54,12 @@ pub struct Handle {
     has_h265: bool,
 }
 
+impl Handle {
+    fn carries_messages(&self) -> bool {
+        self.is_connected && self.has_channel
+    }
+}
+
 impl Drop for Handle {
     fn drop(&mut self) {
         self.task.abort();
@@ -82,15 +89,9 @@ impl Engine {
                 format!("an offer has at most {MAX_OFFER} bytes"),
             ));
         }
+        let servers = self.nat_servers.borrow().clone();
+        let (transport, local) = addresses::gather(&self.avt, &servers).await;
         let now = Clock.now();
-        let mut transport = Transport::new();
-        let mut local = Vec::new();
-        for ip in self.direct_addresses() {
-            match transport.add_udp(ip, self.avt.direct_port).await {
-                Ok(address) => local.push(address),
-                Err(error) => log!(Info, "no direct connections by {ip}: {error}"),
-            }
-        }
         let offer = without_names(offer);
         let answered = Session::answer(now, self.avt.mtu, &local, &offer);
         let (mut session, answer) = answered.map_err(|error| Refusal::new("bad_request", chain(&error)))?;
@@ -118,19 +119,15 @@ impl Engine {
             has_h265,
         };
         self.lose_direct(visitor);
-        if let Some(visitor) = self.state.borrow_mut().visitors.get_mut(&visitor) {
-            visitor.direct = Some(handle);
-        }
+        self.visitors.borrow_mut().set_direct(visitor, handle);
         Ok(Answer::of(json!({ "answer": answer })))
     }
 
     pub fn handle_direct(self: &Rc<Self>, visitor: u32, (number, news): (Number, News)) {
-        let user = {
-            let mut state = self.state.borrow_mut();
-            let Some(known) = state.visitors.get_mut(&visitor) else {
-                return;
-            };
-            let Some(direct) = known.direct.as_mut().filter(|direct| direct.number == number) else {
+        {
+            let mut visitors = self.visitors.borrow_mut();
+            let direct = visitors.direct_mut(visitor);
+            let Some(direct) = direct.filter(|direct| direct.number == number) else {
                 return;
             };
             match news {
@@ -138,8 +135,9 @@ impl Engine {
                 News::ChannelOpen => direct.has_channel = true,
                 _ => {}
             }
-            known.user.clone()
-        };
+        }
+        let user = self.visitors.borrow().user_of(visitor);
+        let Some(user) = user else { return };
         match news {
             News::Connected => {
                 log!(Info, "visitor {visitor} is connected directly");
@@ -156,17 +154,17 @@ impl Engine {
     }
 
     pub fn has_direct(&self, visitor: u32) -> bool {
-        let state = self.state.borrow();
-        let direct = state.visitors.get(&visitor).and_then(|visitor| visitor.direct.as_ref());
-        direct.is_some_and(|direct| direct.is_connected && direct.has_channel)
+        self.visitors
+            .borrow()
+            .direct(visitor)
+            .is_some_and(Handle::carries_messages)
     }
 
     /// Sends a message by a direct connection, if there is one.
     pub fn say_directly(&self, to: &UserId, message: &[u8], number: u32) -> bool {
-        let state = self.state.borrow();
-        let visitor = state.visitors.values().find(|visitor| visitor.user == *to);
-        let direct = visitor.and_then(|visitor| visitor.direct.as_ref());
-        let Some(direct) = direct.filter(|direct| direct.is_connected && direct.has_channel) else {
+        let visitors = self.visitors.borrow();
+        let direct = visitors.number_of(to).and_then(|visitor| visitors.direct(visitor));
+        let Some(direct) = direct.filter(|direct| direct.carries_messages()) else {
             return false;
         };
         for fragment in cut(message, to, number, DIRECT_FRAGMENT) {
@@ -192,20 +190,21 @@ impl Engine {
     }
 
     /// Which line of the direct connection a stream is on.
-    pub fn place(&self, key: StreamKey, channel: &Channel) -> Option<usize> {
+    pub fn line_of(&self, key: StreamKey, channel: &Channel) -> Option<usize> {
         if channel.path != Path::Direct {
             return None;
         }
-        let state = self.state.borrow();
-        let direct = state.visitors.get(&key.visitor)?.direct.as_ref()?;
-        direct.lines.iter().position(|line| *line == Some(key))
+        let visitors = self.visitors.borrow();
+        visitors
+            .direct(key.visitor)?
+            .lines
+            .iter()
+            .position(|line| *line == Some(key))
     }
 
     pub fn release_direct(&self, key: StreamKey, channel: &Channel) {
-        let Some(line) = self.place(key, channel) else { return };
-        if let Some(visitor) = self.state.borrow_mut().visitors.get_mut(&key.visitor)
-            && let Some(direct) = &mut visitor.direct
-        {
+        let Some(line) = self.line_of(key, channel) else { return };
+        if let Some(direct) = self.visitors.borrow_mut().direct_mut(key.visitor) {
             direct.lines[line] = None;
         }
         self.order_direct(key.visitor, Order::Release { line });
@@ -225,7 +224,7 @@ impl Engine {
         Ok(opened)
     }
 
-    /// A visitor that had this stream directly gets it from the server, too: the device sends it once.
+    /// Moves the direct viewers of this stream to the server, so that the device sends it once.
     pub fn move_to_relay(self: &Rc<Self>, source: Source, relayed: &Relayed) {
         for key in self.streams.of_stream(source.channel, source.quality) {
             let old = self.streams.channel(key);
@@ -233,11 +232,11 @@ impl Engine {
                 continue;
             };
             self.release_direct(key, &old);
-            self.change_path(key, &relayed.channel, Some(&relayed.member));
+            self.change_path(key, &relayed.channel);
         }
     }
 
-    /// A stream that this visitor alone watches goes directly from now on.
+    /// Moves the streams that this visitor alone watches to the direct connection.
     pub fn move_to_direct(self: &Rc<Self>, visitor: u32) {
         for key in self.streams.of_visitor(visitor) {
             let Some(old) = self.streams.channel(key) else { continue };
@@ -247,7 +246,7 @@ impl Engine {
             }
             match self.open_direct(key, old.coding) {
                 Ok(Some(channel)) => {
-                    self.change_path(key, &channel, None);
+                    self.change_path(key, &channel);
                     self.relays.release_unwatched(&self.streams);
                 }
                 Ok(None) => {}
@@ -256,11 +255,11 @@ impl Engine {
         }
     }
 
-    fn change_path(self: &Rc<Self>, key: StreamKey, channel: &Arc<Channel>, member: Option<&UserId>) {
+    fn change_path(self: &Rc<Self>, key: StreamKey, channel: &Arc<Channel>) {
         self.streams.set(key, channel.clone());
         let event = json!({
             "event": "path", "channel": key.channel, "quality": Quality::name_of(key.quality), "path": channel.path.name(),
-            "member": member, "line": self.place(key, channel),
+            "member": self.relays.member_of(channel), "line": self.line_of(key, channel),
         });
         self.tell(key.visitor, &event);
         self.calls
@@ -270,29 +269,17 @@ impl Engine {
 
     /// The connection is gone (or was never there): its streams go through the server.
     pub fn lose_direct(self: &Rc<Self>, visitor: u32) {
-        let direct = {
-            let mut state = self.state.borrow_mut();
-            state
-                .visitors
-                .get_mut(&visitor)
-                .and_then(|visitor| visitor.direct.take())
-        };
+        let direct = self.visitors.borrow_mut().take_direct(visitor);
         let Some(direct) = direct else { return };
         for key in direct.lines.iter().flatten().copied() {
             let Some(old) = self.streams.channel(key) else { continue };
             let engine = self.clone();
             spawn_local(async move {
-                let is_playback = key.quality == abi::VIDEO_RES_PB;
-                let source = Source {
-                    channel: key.channel,
-                    quality: key.quality,
-                    owner: is_playback.then_some(key.visitor),
-                };
-                let opened = engine.open_relay(source, old.coding).await;
+                let opened = engine.open_relay(Source::of(key), old.coding).await;
                 // It may have ended meanwhile.
                 let same = engine.streams.channel(key).is_some_and(|now| Arc::ptr_eq(&now, &old));
                 match opened {
-                    Ok(relayed) if same => engine.change_path(key, &relayed.channel, Some(&relayed.member)),
+                    Ok(relayed) if same => engine.change_path(key, &relayed.channel),
                     Ok(_) => engine.relays.release_unwatched(&engine.streams),
                     Err(refusal) if same => {
                         log!(Warn, "a stream ends with its direct connection: {}", refusal.message);
@@ -312,8 +299,8 @@ impl Engine {
     }
 
     fn take_line(&self, key: StreamKey, coding: Coding) -> Option<usize> {
-        let mut state = self.state.borrow_mut();
-        let direct = state.visitors.get_mut(&key.visitor)?.direct.as_mut()?;
+        let mut visitors = self.visitors.borrow_mut();
+        let direct = visitors.direct_mut(key.visitor)?;
         let can = direct.is_connected && (coding.video == crate::access_unit::VideoCodec::H264 || direct.has_h265);
         let line = direct.lines.iter().position(Option::is_none).filter(|_| can)?;
         direct.lines[line] = Some(key);
@@ -321,23 +308,9 @@ impl Engine {
     }
 
     fn order_direct(&self, visitor: u32, order: Order) {
-        let state = self.state.borrow();
-        if let Some(direct) = state.visitors.get(&visitor).and_then(|visitor| visitor.direct.as_ref()) {
+        if let Some(direct) = self.visitors.borrow().direct(visitor) {
             let _closing = direct.orders.send(order);
         }
-    }
-
-    fn direct_addresses(&self) -> Vec<IpAddr> {
-        if let Some(address) = self.avt.direct_address {
-            return vec![address];
-        }
-        let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
-        let usable = interfaces.iter().map(if_addrs::Interface::ip).filter(|ip| match ip {
-            IpAddr::V4(ip) => !ip.is_link_local(),
-            // Link-local addresses have no meaning without their interface.
-            IpAddr::V6(ip) => ip.segments()[0] & 0xffc0 != 0xfe80,
-        });
-        usable.take(8).collect()
     }
 }
 
@@ -368,7 +341,7 @@ impl Connection {
                 match self.news(now, told) {
                     Some(News::Closed) => is_over = true,
                     Some(News::Audio(packet)) => {
-                        // A frame of sound is not worth waiting for.
+                        // A packet of audio is not worth waiting for.
                         let _lost = events.try_send((visitor, (number, News::Audio(packet))));
                     }
                     Some(news) => {
@@ -443,7 +416,7 @@ impl Connection {
                 None
             }
             Told::Estimate(rate) => {
-                // What is shared is divided: each stream may have an equal part at least.
+                // The streams share the link: each may have an equal part at least.
                 let carried = self.carried.iter().flatten().count().max(1) as u64;
                 for channel in self.carried.iter().flatten() {
                     channel.set_rate(now, rate / carried);

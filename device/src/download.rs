@@ -17,8 +17,14 @@ use crate::protocol::{Answer, Refusal};
 
 /// A running download; dropping it stops the task, the program is told by the engine.
 pub struct Handle {
-    pub channel: u32,
+    channel: u32,
     task: JoinHandle<()>,
+}
+
+impl Handle {
+    pub fn channel(&self) -> u32 {
+        self.channel
+    }
 }
 
 impl Drop for Handle {
@@ -44,24 +50,12 @@ pub async fn begin(
     offset: u64,
 ) -> Result<Answer, Refusal> {
     let param = parameter(name, offset)?;
-    let busy = {
-        let state = engine.state.borrow();
-        let downloads = state.visitors.get(&visitor).map(|visitor| &visitor.downloads);
-        downloads.is_some_and(|downloads| downloads.values().any(|other| other.channel == channel))
-    };
-    if busy {
+    if engine.visitors.borrow().has_download(visitor, channel) {
         return Err(Refusal::new("busy", "a file of this channel is on its way already"));
     }
     let calls = engine.calls.clone();
-    let started = engine
-        .calls
-        .ask(move |functions| start(functions, &calls, visitor, channel, param))
-        .await;
-    match started {
-        Some(err::NONE) => {}
-        Some(code) => return Err(Refusal::by_program(code)),
-        None => return Err(Refusal::exiting()),
-    }
+    let start = move |functions: &Functions| start(functions, &calls, visitor, channel, param);
+    engine.calls.agree(start).await?;
     let number = engine.next_id();
     let sending = engine.clone();
     let task = spawn_local(async move {
@@ -70,21 +64,14 @@ pub async fn begin(
         sending.tell(visitor, &event);
         end(&sending, visitor, number);
     });
-    if let Some(visitor) = engine.state.borrow_mut().visitors.get_mut(&visitor) {
-        visitor.downloads.insert(number, Handle { channel, task });
-    }
+    let handle = Handle { channel, task };
+    engine.visitors.borrow_mut().add_download(visitor, number, handle);
     Ok(Answer::of(json!({ "download": number })))
 }
 
 /// Ends a download, whether it is complete or not; answers whether it was there.
 pub fn end(engine: &Rc<Engine>, visitor: u32, number: u64) -> bool {
-    let handle = {
-        let mut state = engine.state.borrow_mut();
-        state
-            .visitors
-            .get_mut(&visitor)
-            .and_then(|visitor| visitor.downloads.remove(&number))
-    };
+    let handle = engine.visitors.borrow_mut().take_download(visitor, number);
     let Some(handle) = handle else { return false };
     let channel = handle.channel;
     engine
@@ -160,7 +147,7 @@ async fn send_all(engine: &Rc<Engine>, visitor: u32, channel: u32, number: u64, 
             .calls
             .ask(move |functions| next_block(functions, visitor, channel))
             .await;
-        let Some((block, code)) = block else {
+        let Ok((block, code)) = block else {
             return (at, err::STATE_ERROR);
         };
         if block.is_empty() {

@@ -1,7 +1,6 @@
 //! The device: its members, its visitors, and what each of them asks. One task on a thread of its own.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
 use std::ffi::c_int;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -10,20 +9,22 @@ use std::time::{Duration, Instant};
 use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::UserId;
 use serde_json::{Value, json};
-use tokio::sync::{mpsc, oneshot};
-use tokio::task::{JoinHandle, spawn_local};
+use tokio::sync::mpsc;
+use tokio::task::spawn_local;
 
 use crate::abi::{self, err};
-use crate::audio::FromOpus;
 use crate::calls::{Calls, Open};
+use crate::ice_servers::{self, NatServer};
 use crate::log::log;
+use crate::mailbox::{Mailbox, Reply};
 use crate::member::{Config, Member, News, Offline, Order};
-use crate::message::{Assembler, Message, ROOM_FRAGMENT, cut};
+use crate::message::{Message, ROOM_FRAGMENT, cut};
 use crate::protocol::{self, Answer, Incoming, Refusal, Request};
 use crate::relay::Relays;
-use crate::requests;
+use crate::requests::{self, ChannelState};
 use crate::settings::Avt;
 use crate::streams::{StreamKey, Streams};
+use crate::visitors::{Asked, MAX_REQUESTS, Visitor, Visitors};
 
 /// The waiting end of `iv_avt_send_command`.
 type Answering = crate::reply::Answer<Result<Vec<u8>, c_int>>;
@@ -45,70 +46,30 @@ pub enum Command {
     Exit,
 }
 
-/// A viewer who has said `hello`.
-pub struct Visitor {
-    pub user: UserId,
-    requests: mpsc::Sender<Asked>,
-    task: JoinHandle<()>,
-    heard: Instant,
-    probes: u8,
-    pub talk: Option<Talk>,
-    pub downloads: BTreeMap<u64, crate::download::Handle>,
-    pub direct: Option<crate::direct::Handle>,
-}
-
-pub struct Talk {
-    pub channel: u32,
-    pub from_opus: FromOpus,
-    pub seq: u32,
-}
-
-/// A request that waits for its turn.
-struct Asked {
-    id: u64,
-    request: Request,
-    binary: Vec<u8>,
-}
-
-struct Pending {
-    visitor: u32,
-    reply: oneshot::Sender<Result<Message, Refusal>>,
-}
-
-#[derive(Default)]
-pub struct State {
-    pub visitors: BTreeMap<u32, Visitor>,
-    pending: HashMap<u64, Pending>,
-    next_message: u32,
-    next_id: u64,
-    /// Channels that work, by number; None: not asked yet.
-    pub channels: Option<Vec<ChannelState>>,
-}
-
-#[derive(Debug, Clone)]
-pub struct ChannelState {
-    pub name: String,
-    pub is_online: bool,
-}
-
 /// See the [module](self).
 pub struct Engine {
     pub config: Arc<Config>,
     pub avt: Avt,
     pub calls: Calls,
     pub streams: Arc<Streams>,
-    pub state: RefCell<State>,
     pub relays: Relays,
     pub direct: crate::direct::Events,
-    assembler: RefCell<Assembler>,
+    pub visitors: RefCell<Visitors>,
+    mailbox: RefCell<Mailbox>,
+    /// By number, as the program told the newest visitor; empty before the first one.
+    channels: RefCell<Vec<ChannelState>>,
+    /// As the server named them when the device entered its room.
+    pub nat_servers: RefCell<Vec<NatServer>>,
     own: UserId,
 }
 
-/// Requests of one visitor that wait.
-const MAX_REQUESTS: usize = 32;
 const TICK: Duration = Duration::from_secs(1);
 /// Of the window of members that the server tells.
 const WINDOW: usize = 50;
+/// How long the rest of a finished stream may take to leave.
+const REST_PATIENCE: Duration = Duration::from_secs(5);
+/// How long the members may take to leave the room.
+const LEAVE_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Runs the device until [`Command::Exit`], or until nobody can give it commands any more.
 pub async fn run(
@@ -134,11 +95,13 @@ pub async fn run(
         relays: Relays::new(orders, users),
         direct: direct_sender,
         config,
-        avt,
         calls,
         streams,
-        state: RefCell::default(),
-        assembler: RefCell::new(Assembler::new(own.clone())),
+        visitors: RefCell::new(Visitors::new(avt.max_viewers)),
+        mailbox: RefCell::new(Mailbox::new(own.clone(), Clock.unix().as_millis() as u32)),
+        channels: RefCell::default(),
+        nat_servers: RefCell::default(),
+        avt,
         own,
     });
     if engine.avt.local_net {
@@ -170,7 +133,7 @@ pub async fn run(
     };
     // News of leaving are not waited for.
     news.close();
-    let _late = tokio::time::timeout(Duration::from_secs(3), leave).await;
+    let _late = tokio::time::timeout(LEAVE_PATIENCE, leave).await;
 }
 
 impl Engine {
@@ -209,6 +172,7 @@ impl Engine {
                     self.end_all();
                 }
             }
+            News::IceServers(servers) => *self.nat_servers.borrow_mut() = ice_servers::usable(&servers),
             News::AttemptFailed(number) => {
                 if number == self.avt.attempts_until_told {
                     self.calls.event(abi::EVENT_PEER_CONNECT_FAIL);
@@ -221,8 +185,7 @@ impl Engine {
             }
             News::Present(members) => {
                 if members.len() < WINDOW {
-                    let gone = |visitor: &Visitor| !members.contains(&visitor.user);
-                    let gone: Vec<u32> = self.visitors(|visitor| gone(visitor));
+                    let gone = self.visitors.borrow().missing_in(&members);
                     for visitor in gone {
                         self.end_visitor(visitor);
                     }
@@ -238,7 +201,7 @@ impl Engine {
     }
 
     pub fn handle_fragment(self: &Rc<Self>, from: &UserId, bytes: &[u8]) {
-        let whole = self.assembler.borrow_mut().handle_fragment(Clock.now(), from, bytes);
+        let whole = self.mailbox.borrow_mut().handle_fragment(Clock.now(), from, bytes);
         match whole {
             Some(Ok(message)) => self.handle_message(from, message),
             Some(Err(error)) => log!(Info, "a message of {from} was left alone: {error}"),
@@ -247,101 +210,62 @@ impl Engine {
     }
 
     fn handle_message(self: &Rc<Self>, from: &UserId, message: Message) {
-        if let Some(number) = self.visitor_of(from)
-            && let Some(visitor) = self.state.borrow_mut().visitors.get_mut(&number)
-        {
-            visitor.heard = Clock.now();
-            visitor.probes = 0;
-        }
+        self.visitors.borrow_mut().note_heard(Clock.now(), from);
         match protocol::read(&message.json) {
-            Some(Incoming::Request {
-                id,
-                request: Ok(request),
-            }) => self.handle_request(from, id, request, message.binary),
-            Some(Incoming::Request {
-                id,
-                request: Err(refusal),
-            }) => {
-                self.say(from, &protocol::write_reply(id, Err(refusal)));
-            }
-            Some(Incoming::Reply { id, refused }) => {
-                let pending = {
-                    let mut state = self.state.borrow_mut();
-                    // Somebody else's answer is none.
-                    let user = state
-                        .pending
-                        .get(&id)
-                        .and_then(|pending| state.visitors.get(&pending.visitor));
-                    if user.is_none_or(|visitor| visitor.user != *from) {
-                        return;
-                    }
-                    state.pending.remove(&id)
-                };
-                if let Some(pending) = pending {
-                    let answered = match refused {
-                        Some(reason) => Err(Refusal::new("refused", reason)),
-                        None => Ok(message),
-                    };
-                    let _gone = pending.reply.send(answered);
+            Some(Incoming::Request { id, request }) => {
+                let done = request.and_then(|request| self.handle_request(from, id, request, message.binary));
+                if let Err(refusal) = done {
+                    self.say(from, &protocol::write_reply(id, Err(refusal)));
                 }
             }
+            Some(Incoming::Reply { id, refused }) => {
+                let reply = match refused {
+                    Some(reason) => Err(Refusal::new("refused", reason)),
+                    None => Ok(message),
+                };
+                self.mailbox.borrow_mut().settle(from, id, reply);
+            }
             Some(Incoming::Event) => {}
-            None => log!(Debug, "{from} sent what is no message"),
+            None => log!(Debug, "{from} sent no message of this protocol"),
         }
     }
 
-    fn handle_request(self: &Rc<Self>, from: &UserId, id: u64, request: Request, binary: Vec<u8>) {
+    /// Does a request, or queues it among its visitor's.
+    fn handle_request(
+        self: &Rc<Self>,
+        from: &UserId,
+        id: u64,
+        request: Request,
+        binary: Vec<u8>,
+    ) -> Result<(), Refusal> {
         let known = self.visitor_of(from);
         let number = match (&request, known) {
             (Request::Hello {}, known) => {
                 if let Some(old) = known {
                     self.end_visitor(old);
                 }
-                match self.begin_visitor(from) {
-                    Ok(number) => number,
-                    Err(refusal) => {
-                        self.say(from, &protocol::write_reply(id, Err(refusal)));
-                        return;
-                    }
-                }
+                self.begin_visitor(from)?
             }
             (Request::Bye {}, known) => {
                 self.say(from, &protocol::write_reply(id, Ok(Answer::done())));
                 if let Some(number) = known {
                     self.end_visitor(number);
                 }
-                return;
+                return Ok(());
             }
             (_, Some(number)) => number,
             (_, None) => {
-                let refusal = Refusal::new("hello_first", "the device does not know you: say hello first");
-                self.say(from, &protocol::write_reply(id, Err(refusal)));
-                return;
+                return Err(Refusal::new(
+                    "hello_first",
+                    "the device does not know you: say hello first",
+                ));
             }
         };
-        let queue = self
-            .state
-            .borrow()
-            .visitors
-            .get(&number)
-            .map(|visitor| visitor.requests.clone());
-        let Some(queue) = queue else { return };
-        if queue.try_send(Asked { id, request, binary }).is_err() {
-            let refusal = Refusal::new("busy", format!("{MAX_REQUESTS} requests wait already"));
-            self.say(from, &protocol::write_reply(id, Err(refusal)));
-        }
+        self.visitors.borrow().queue(number, Asked { id, request, binary })
     }
 
     fn begin_visitor(self: &Rc<Self>, user: &UserId) -> Result<u32, Refusal> {
-        let mut state = self.state.borrow_mut();
-        let free = (0..self.avt.max_viewers).find(|number| !state.visitors.contains_key(number));
-        let Some(number) = free else {
-            let message = format!(
-                "{} viewers are there already, the most of this device",
-                self.avt.max_viewers
-            );
-            return Err(Refusal::new("too_many_visitors", message));
-        };
+        let number = self.visitors.borrow().free()?;
         let (requests, mut waiting) = mpsc::channel::<Asked>(MAX_REQUESTS);
         let engine = Rc::downgrade(self);
         let asker = user.clone();
@@ -352,37 +276,21 @@ impl Engine {
                 engine.say(&asker, &protocol::write_reply(id, answered));
             }
         });
-        state.visitors.insert(
-            number,
-            Visitor {
-                user: user.clone(),
-                requests,
-                task,
-                heard: Clock.now(),
-                probes: 0,
-                talk: None,
-                downloads: BTreeMap::new(),
-                direct: None,
-            },
-        );
+        let visitor = Visitor::new(Clock.now(), user.clone(), requests, task);
+        self.visitors.borrow_mut().insert(number, visitor);
         log!(Info, "visitor {number} is {user}");
-        drop(state);
         self.listen();
         Ok(number)
     }
 
     /// Ends all that a visitor has, and forgets the visitor.
     pub fn end_visitor(self: &Rc<Self>, number: u32) {
-        let Some(visitor) = self.state.borrow_mut().visitors.remove(&number) else {
+        let Some(visitor) = self.visitors.borrow_mut().remove(number) else {
             return;
         };
-        log!(Info, "visitor {number} ({}) has left", visitor.user);
-        visitor.task.abort();
-        self.state
-            .borrow_mut()
-            .pending
-            .retain(|_, pending| pending.visitor != number);
-        self.assembler.borrow_mut().forget(&visitor.user);
+        log!(Info, "visitor {number} ({}) has left", visitor.user());
+        self.mailbox.borrow_mut().forget(visitor.user());
+        drop(visitor);
         for key in self.streams.of_visitor(number) {
             self.end_stream(key);
         }
@@ -396,7 +304,7 @@ impl Engine {
     }
 
     fn end_all(self: &Rc<Self>) {
-        for number in self.visitors(|_| true) {
+        for number in self.numbers() {
             self.end_visitor(number);
         }
     }
@@ -426,8 +334,7 @@ impl Engine {
             }
             Command::AnnounceFinish(key) => self.stream_event("ending", key),
             Command::FinishTalk { visitor, channel } => {
-                let ended = self.end_talk(visitor, Some(channel));
-                if ended {
+                if self.end_talk(visitor, Some(channel)) {
                     self.tell(visitor, &json!({"event": "talkEnded", "channel": channel}));
                 }
             }
@@ -462,7 +369,7 @@ impl Engine {
         let Some(channel) = self.streams.channel(key) else {
             return;
         };
-        let deadline = Clock.now() + Duration::from_secs(5);
+        let deadline = Clock.now() + REST_PATIENCE;
         while self.streams.buffered(key) > 0 && Clock.now() < deadline {
             Clock.sleep_until(Clock.now() + Duration::from_millis(20)).await;
         }
@@ -480,9 +387,7 @@ impl Engine {
     }
 
     pub fn next_id(&self) -> u64 {
-        let mut state = self.state.borrow_mut();
-        state.next_id += 1;
-        state.next_id
+        self.mailbox.borrow_mut().next_id()
     }
 
     fn stream_event(&self, event: &str, key: StreamKey) {
@@ -493,142 +398,44 @@ impl Engine {
         );
     }
 
-    /// Ends a visitor's talk-back (of this channel); answers whether there was one.
-    pub fn end_talk(&self, visitor: u32, channel: Option<u32>) -> bool {
-        let talk = {
-            let mut state = self.state.borrow_mut();
-            let Some(visitor) = state.visitors.get_mut(&visitor) else {
-                return false;
-            };
-            let of_channel = visitor
-                .talk
-                .as_ref()
-                .is_some_and(|talk| channel.is_none_or(|channel| talk.channel == channel));
-            if of_channel { visitor.talk.take() } else { None }
-        };
-        let Some(talk) = talk else { return false };
-        let channel = talk.channel;
-        self.calls
-            .post_end(move |open| *open == Open::Talk { visitor, channel });
-        true
-    }
-
-    /// A packet of talk-back.
-    pub fn hear(&self, number: u32, packet: &[u8]) {
-        let mut frames = Vec::new();
-        let mut state = self.state.borrow_mut();
-        let Some(talk) = state
-            .visitors
-            .get_mut(&number)
-            .and_then(|visitor| visitor.talk.as_mut())
-        else {
-            return;
-        };
-        if let Err(error) = talk.from_opus.convert(packet, &mut frames) {
-            log!(Debug, "a packet of talk-back was not converted: {error}");
-        }
-        let channel = talk.channel;
-        for (pts, mut data) in frames {
-            talk.seq = talk.seq.wrapping_add(1);
-            let seq = talk.seq;
-            let taken = self.calls.post_audio(move |functions| {
-                let mut pack = abi::AudioPack {
-                    address: data.as_mut_ptr(),
-                    length: data.len() as u32,
-                    pts,
-                    seq,
-                };
-                let mut packs = [std::ptr::null_mut(); 8];
-                packs[0] = &raw mut pack;
-                let mut stream = abi::AudioStream { packs, count: 1 };
-                // SAFETY: the program promised such a function; what it gets lives through the call.
-                unsafe {
-                    (functions.recv_stream)(number, channel, abi::STREAM_TYPE_AUDIO, (&raw mut stream).cast());
-                }
-            });
-            if !taken {
-                log!(Debug, "talk-back was dropped: the program does not keep up");
-            }
-        }
-    }
-
     fn keep_alive(self: &Rc<Self>, now: Instant) {
         self.relays.release_unwatched(&self.streams);
         // A stream that began while the connection was being made, or whose other viewers have left.
-        for visitor in self.visitors(|visitor| visitor.direct.is_some()) {
+        let with_direct = self.visitors.borrow().with_direct();
+        for visitor in with_direct {
             self.move_to_direct(visitor);
         }
         let Some((interval, most)) = self.avt.keep_alive else {
             return;
         };
-        let mut gone = Vec::new();
-        let mut probe = Vec::new();
-        for (number, visitor) in &mut self.state.borrow_mut().visitors {
-            let silent = now.saturating_duration_since(visitor.heard);
-            if silent < interval * (u32::from(visitor.probes) + 1) {
-                continue;
-            }
-            if visitor.probes >= most {
-                gone.push(*number);
-            } else {
-                visitor.probes += 1;
-                probe.push(*number);
-            }
-        }
+        let (probe, gone) = self.visitors.borrow_mut().silent(now, interval, most);
         for visitor in gone {
             log!(Info, "visitor {visitor} does not answer");
             self.end_visitor(visitor);
         }
         for visitor in probe {
-            let asked = self.ask(visitor, json!({"op": "ping"}), Vec::new());
-            spawn_local(async move {
-                // Any answer has been noted when it came.
-                let _answered = asked.await;
-            });
+            // Any answer is noted when it comes.
+            drop(self.ask(visitor, json!({"op": "ping"}), Vec::new()));
         }
     }
 
     /// Sends a request to a visitor; the future is its answer, and may be dropped.
-    pub fn ask(
-        self: &Rc<Self>,
-        visitor: u32,
-        mut json: Value,
-        binary: Vec<u8>,
-    ) -> impl Future<Output = Result<Message, Refusal>> + use<> {
-        let (reply, answered) = oneshot::channel();
-        let id = {
-            let mut state = self.state.borrow_mut();
-            state.next_id += 1;
-            let id = state.next_id;
-            // Requests that were given up: their askers have gone.
-            state.pending.retain(|_, pending| !pending.reply.is_closed());
-            state.pending.insert(id, Pending { visitor, reply });
-            id
-        };
-        json["id"] = id.into();
-        let user = self
-            .state
-            .borrow()
-            .visitors
-            .get(&visitor)
-            .map(|visitor| visitor.user.clone());
-        if let Some(user) = user {
-            self.say(&user, &Message { json, binary });
-        }
+    pub fn ask(self: &Rc<Self>, visitor: u32, fields: Value, binary: Vec<u8>) -> impl Future<Output = Reply> + use<> {
+        let user = self.visitors.borrow().user_of(visitor);
+        let answered = user.map(|user| {
+            let (message, answered) = self.mailbox.borrow_mut().ask(user.clone(), fields, binary);
+            self.say(&user, &message);
+            answered
+        });
         async move {
             let gone = || Refusal::new("gone", "the viewer has left");
-            answered.await.unwrap_or_else(|_| Err(gone()))
+            answered.ok_or_else(gone)?.await.unwrap_or_else(|_| Err(gone()))
         }
     }
 
     /// Tells a visitor an event.
     pub fn tell(&self, visitor: u32, event: &Value) {
-        let user = self
-            .state
-            .borrow()
-            .visitors
-            .get(&visitor)
-            .map(|visitor| visitor.user.clone());
+        let user = self.visitors.borrow().user_of(visitor);
         if let Some(user) = user {
             self.say(&user, &Message::new(event.clone()));
         }
@@ -643,11 +450,7 @@ impl Engine {
                 return;
             }
         };
-        let number = {
-            let mut state = self.state.borrow_mut();
-            state.next_message = state.next_message.wrapping_add(1);
-            state.next_message
-        };
+        let number = self.mailbox.borrow_mut().number();
         if self.say_directly(to, &bytes, number) {
             return;
         }
@@ -657,37 +460,36 @@ impl Engine {
     }
 
     pub fn visitor_of(&self, user: &UserId) -> Option<u32> {
-        let state = self.state.borrow();
-        state
-            .visitors
-            .iter()
-            .find(|(_, visitor)| visitor.user == *user)
-            .map(|(number, _)| *number)
+        self.visitors.borrow().number_of(user)
     }
 
-    fn visitors(&self, matches: impl Fn(&Visitor) -> bool) -> Vec<u32> {
-        let state = self.state.borrow();
-        state
-            .visitors
-            .iter()
-            .filter(|(_, visitor)| matches(visitor))
-            .map(|(number, _)| *number)
-            .collect()
+    pub fn set_channels(&self, channels: Vec<ChannelState>) {
+        *self.channels.borrow_mut() = channels;
+    }
+
+    /// Whether the channel is online; a refusal where there is none.
+    pub fn is_online(&self, channel: u32) -> Result<bool, Refusal> {
+        let channels = self.channels.borrow();
+        let known = channels.get(channel as usize).map(|state| state.is_online);
+        known.ok_or_else(|| Refusal::new("no_such_channel", format!("there is no channel {channel}")))
+    }
+
+    fn numbers(&self) -> Vec<u32> {
+        self.visitors.borrow().numbers()
     }
 
     /// Media for messages and talk-back is there while somebody is.
     fn listen(&self) {
-        let somebody = !self.state.borrow().visitors.is_empty();
+        let somebody = !self.visitors.borrow().is_empty();
         self.relays.order(0, Order::Listen(somebody));
     }
 
     fn exit(self: &Rc<Self>) {
-        for number in self.visitors(|_| true) {
+        for number in self.numbers() {
             self.tell(number, &json!({"event": "exit"}));
-            if let Some(visitor) = self.state.borrow_mut().visitors.remove(&number) {
-                visitor.task.abort();
-            }
+            let visitor = self.visitors.borrow_mut().remove(number);
+            drop(visitor);
         }
-        self.state.borrow_mut().pending.clear();
+        self.mailbox.borrow_mut().close();
     }
 }

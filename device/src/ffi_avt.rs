@@ -100,11 +100,7 @@ pub unsafe extern "C" fn iv_avt_send_stream(
         if stream.is_null() {
             return err::INPUT_PARAM_NULL;
         }
-        let key = StreamKey {
-            visitor,
-            channel,
-            quality,
-        };
+        let key = StreamKey::new(visitor, channel, quality);
         // SAFETY: the caller's promise, for each of the three.
         unsafe {
             match kind {
@@ -131,12 +127,15 @@ unsafe fn send_audio(instance: &Instance, key: StreamKey, stream: &AudioStream) 
         Ok(packs) => packs,
         Err(code) => return code,
     };
+    if too_big(instance, packs.iter().map(|pack| pack.length)) {
+        return err::SEND_STREAM_TOO_BIG;
+    }
     for pack in packs {
         let AudioPack {
             address, length, pts, ..
         } = *pack;
         // SAFETY: the caller's promise.
-        let data = match unsafe { bytes(address, length, instance.max_frame()) } {
+        let data = match unsafe { bytes(address, length) } {
             Ok(data) => data,
             Err(code) => return code,
         };
@@ -156,6 +155,9 @@ unsafe fn send_video(instance: &Instance, key: StreamKey, stream: &VideoStream) 
         Ok(packs) => packs,
         Err(code) => return code,
     };
+    if too_big(instance, packs.iter().map(|pack| pack.length)) {
+        return err::SEND_STREAM_TOO_BIG;
+    }
     // Packs of one time are one access unit.
     for unit in packs.chunk_by(|one, other| one.pts == other.pts) {
         let mut data = BytesMut::new();
@@ -173,7 +175,7 @@ unsafe fn send_video(instance: &Instance, key: StreamKey, stream: &VideoStream) 
                 _ => return err::INPUT_PARAM_INVALID,
             };
             // SAFETY: the caller's promise.
-            match unsafe { bytes(address, length, instance.max_frame()) } {
+            match unsafe { bytes(address, length) } {
                 Ok(piece) => data.extend_from_slice(piece),
                 Err(code) => return code,
             }
@@ -185,6 +187,11 @@ unsafe fn send_video(instance: &Instance, key: StreamKey, stream: &VideoStream) 
         }
     }
     err::NONE
+}
+
+/// `max_frame_size` limits all data of a call, not each pack.
+fn too_big(instance: &Instance, lengths: impl Iterator<Item = u32>) -> bool {
+    lengths.map(|length| length as usize).sum::<usize>() >= instance.max_frame()
 }
 
 /// # Safety
@@ -203,13 +210,12 @@ unsafe fn packs<T>(packs: &[*mut T], count: u32) -> Result<Vec<&T>, c_int> {
 
 /// # Safety
 /// `length` bytes are there.
-unsafe fn bytes<'a>(address: *const u8, length: u32, most: usize) -> Result<&'a [u8], c_int> {
+unsafe fn bytes<'a>(address: *const u8, length: u32) -> Result<&'a [u8], c_int> {
     if address.is_null() {
         return Err(err::INPUT_PARAM_NULL);
     }
     match length as usize {
         0 => Err(err::INPUT_PARAM_INVALID),
-        length if length >= most => Err(err::SEND_STREAM_TOO_BIG),
         // SAFETY: the caller's promise.
         length => Ok(unsafe { std::slice::from_raw_parts(address, length) }),
     }
@@ -230,11 +236,7 @@ pub unsafe extern "C" fn iv_avt_get_send_stream_status(
             return err::INPUT_PARAM_NULL;
         };
         *out = SendStats::default();
-        let key = StreamKey {
-            visitor,
-            channel,
-            quality,
-        };
+        let key = StreamKey::new(visitor, channel, quality);
         match running().and_then(|instance| instance.statistics(key)) {
             Some(statistics) => {
                 *out = statistics;
@@ -247,21 +249,13 @@ pub unsafe extern "C" fn iv_avt_get_send_stream_status(
 
 #[unsafe(no_mangle)]
 pub extern "C" fn iv_avt_get_send_stream_buf(visitor: u32, channel: u32, quality: Enum) -> usize {
-    let key = StreamKey {
-        visitor,
-        channel,
-        quality,
-    };
+    let key = StreamKey::new(visitor, channel, quality);
     guard(0, || running().map_or(0, |instance| instance.buffered(key)))
 }
 
 #[unsafe(no_mangle)]
 pub extern "C" fn iv_avt_send_finish_stream(visitor: u32, channel: u32, quality: Enum) -> c_int {
-    let key = StreamKey {
-        visitor,
-        channel,
-        quality,
-    };
+    let key = StreamKey::new(visitor, channel, quality);
     guard(err::FAILED, || {
         running().map_or(err::STATE_ERROR, |instance| instance.finish(key))
     })
@@ -269,11 +263,7 @@ pub extern "C" fn iv_avt_send_finish_stream(visitor: u32, channel: u32, quality:
 
 #[unsafe(no_mangle)]
 pub extern "C" fn iv_avt_send_finish_stream_msg(visitor: u32, channel: u32, quality: Enum) -> c_int {
-    let key = StreamKey {
-        visitor,
-        channel,
-        quality,
-    };
+    let key = StreamKey::new(visitor, channel, quality);
     guard(err::FAILED, || {
         running().map_or(err::STATE_ERROR, |instance| instance.announce_finish(key))
     })
@@ -306,10 +296,14 @@ pub unsafe extern "C" fn iv_avt_send_command(
         if length == 0 {
             return err::INPUT_PARAM_INVALID;
         }
-        if length > MAX_COMMAND {
+        let instance = running();
+        let most = instance
+            .as_ref()
+            .map_or(usize::MAX, |instance| instance.max_frame() - 1);
+        if length > most.min(MAX_COMMAND) {
             return err::SEND_STREAM_TOO_BIG;
         }
-        let Some(instance) = running() else {
+        let Some(instance) = instance else {
             return err::STATE_ERROR;
         };
         // SAFETY: the caller's promise.

@@ -11,7 +11,7 @@ use crate::instance::{SLOT, SYSTEM, Slot, lock, report};
 use crate::log::{self, Handler, log};
 use crate::settings::{SettingsError, System};
 
-/// What `iv_sys_set_time` has set, as a difference from the device's clock in milliseconds.
+/// The time of `iv_sys_set_time`, as a difference from the device's clock in milliseconds.
 static TIME_OFFSET: AtomicI64 = AtomicI64::new(0);
 
 /// # Safety

@@ -48,6 +48,8 @@ impl Instance {
             log!(Error, "p2p_init_params.log_file_path cannot be written: {error}");
             return Err(err::INIT_PRM_RANGE);
         }
+        // Several are compiled in, and TLS does not choose among them. One may be installed already: by an earlier start.
+        let _already = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let vendor = avt.vendor.as_deref().unwrap_or(&system.product);
         let device = avt.device.as_deref().unwrap_or(&system.name);
         let info = format!("{} room={} vendor={vendor} device={device}", system.url, system.room);
@@ -140,9 +142,6 @@ impl Instance {
     }
 
     pub fn send_video(&self, key: StreamKey, pts_ms: u64, data: Bytes, flagged: FrameKind) -> c_int {
-        if data.len() >= self.max_frame {
-            return err::SEND_STREAM_TOO_BIG;
-        }
         let sent = self
             .streams
             .send_video(Clock.now(), key, pts_ms.saturating_mul(1000), data, flagged);
@@ -150,9 +149,6 @@ impl Instance {
     }
 
     pub fn send_audio(&self, key: StreamKey, pts_ms: u64, data: &[u8]) -> c_int {
-        if data.len() >= self.max_frame {
-            return err::SEND_STREAM_TOO_BIG;
-        }
         let sent = self
             .streams
             .send_audio(Clock.now(), key, pts_ms.saturating_mul(1000), data);

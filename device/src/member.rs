@@ -1,38 +1,44 @@
-//! A member that the device is: its login, its stay in the room, its media session. One task each.
+//! A member that the device is: its stay in the room and its media session. One task each.
 //!
 //! The first member is always there: it hears and says messages, and hears talk-back. Further ones come for one stream and go with it.
+//!
+//! | part | subject |
+//! | --- | --- |
+//! | `link` | the login, and the connection to the server |
+//! | `media` | the media session and its sockets |
+//! | `outbox` | fragments of messages that wait for their turn |
+
+mod link;
+mod media;
+mod outbox;
 
 use std::collections::HashMap;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use rotunda_client::{SignalingClient, SignalingError};
+use rotunda_client::SignalingError;
 use rotunda_proto::clock::Clock;
 use rotunda_proto::custom_message;
 use rotunda_proto::ids::{TrackSource, UserId};
-use rotunda_proto::signaling::{
-    ErrorCode, Event, KickReason, MediaState, Reply, Request, Role, RoomView, ServerMessage,
-};
-use str0m::net::Protocol;
-use tokio::net::TcpStream;
+use rotunda_proto::signaling::{Event, IceServer, KickReason, MediaState, Reply, Request, ServerMessage};
 use tokio::sync::mpsc;
 
+use self::link::{Connected, Link, Then};
+use self::media::{Media, Progress};
+use self::outbox::Outbox;
 use crate::log::log;
 use crate::message::COMMAND_ID;
-use crate::session::{Part, Session, SessionError, Told};
+use crate::session::{Part, SessionError, Told};
 use crate::settings::{System, Ticket};
 use crate::streams::{Channel, Streams, chain};
-use crate::transport::Transport;
 
 /// An order of the device to a member.
 pub enum Order {
     /// A fragment of a message, to the room.
     Say(Vec<u8>),
-    /// Publish what comes out of this channel.
+    /// Publish this channel's frames.
     Carry(Arc<Channel>),
     /// Publish nothing any more.
     Release,
@@ -48,6 +54,8 @@ pub enum News {
     Offline(Offline),
     /// An attempt to connect has failed, the one with this number.
     AttemptFailed(u32),
+    /// The STUN and TURN servers for a new stay.
+    IceServers(Vec<IceServer>),
     Left(UserId),
     /// Everybody of the window who is here now, after coming back.
     Present(Vec<UserId>),
@@ -80,40 +88,6 @@ pub struct Config {
     pub streams: Arc<Streams>,
 }
 
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// How long media may take to get through before TCP is tried, and before it is begun anew.
-const UDP_PATIENCE: Duration = Duration::from_secs(4);
-const MEDIA_PATIENCE: Duration = Duration::from_secs(15);
-/// How long the WebSocket may block.
-const SEND_PATIENCE: Duration = Duration::from_secs(5);
-/// A server silent for so long is gone.
-const SILENCE: Duration = Duration::from_secs(40);
-/// Fragments a second, and at once: a little less than the server takes.
-const FRAGMENTS_PER_SECOND: f64 = 25.0;
-const FRAGMENTS_AT_ONCE: f64 = 25.0;
-/// Fragments that wait for their turn: two whole messages.
-const MAX_WAITING: usize = 160;
-
-type Connecting = Pin<Box<dyn Future<Output = Result<Connected, SignalingError>>>>;
-
-struct Connected {
-    client: SignalingClient,
-    token: String,
-    /// Empty after a resume: the event `room` brings it.
-    room: Option<RoomView>,
-}
-
-enum Link {
-    /// Nothing is wanted, or it is over for good.
-    Idle,
-    Waiting {
-        until: Instant,
-    },
-    Connecting(Connecting),
-    Up(Box<SignalingClient>),
-}
-
 /// The purpose of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Asked {
@@ -122,71 +96,56 @@ enum Asked {
     Other,
 }
 
-struct Media {
-    session: Session,
-    transport: Transport,
-    since: Instant,
-    tried_tcp: bool,
-    /// The server's TCP candidates.
-    tcp: Vec<std::net::SocketAddr>,
-    connecting_tcp: Option<Pin<Box<dyn Future<Output = std::io::Result<TcpStream>>>>>,
-}
-
+/// See the [module](self).
 pub struct Member {
     index: usize,
     config: Arc<Config>,
-    ticket: Ticket,
     news: mpsc::Sender<(usize, News)>,
     link: Link,
-    token: Option<String>,
-    attempts: u32,
     requests: HashMap<u64, Asked>,
     media: Option<Media>,
     wants_media: bool,
     carries: Option<Arc<Channel>>,
-    /// Publications that are not answered yet; None: not asked for.
-    publishing: Option<u8>,
-    told_carrying: bool,
+    publishing: Publishing,
     audio_slots: Vec<Option<UserId>>,
-    /// When the server was heard last: it pings every 15 s.
-    heard: Instant,
-    waiting: std::collections::VecDeque<Vec<u8>>,
-    allowance: f64,
-    allowed_at: Instant,
+    outbox: Outbox,
+}
+
+/// How far the publication of the carried stream is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Publishing {
+    No,
+    /// So many requests are not answered yet.
+    Asked(u8),
+    /// Published, and the engine does not know it yet.
+    Done,
+    Told,
 }
 
 /// The event of one turn of the loop.
 enum Turn {
     Order(Option<Order>),
-    Connected(Box<Result<Connected, SignalingError>>),
-    Frame(Result<rotunda_client::SignalingFrame, SignalingError>),
-    Datagram(crate::transport::Datagram),
-    Tcp(std::io::Result<TcpStream>),
+    Link(link::Turn),
+    Media(media::Turn),
     Changed,
     Timeout,
 }
 
 impl Member {
     pub fn new(index: usize, config: Arc<Config>, ticket: Ticket, news: mpsc::Sender<(usize, News)>) -> Self {
+        let now = Clock.now();
         Self {
             index,
+            link: Link::new(now, config.clone(), ticket),
             config,
-            ticket,
             news,
-            link: Link::Idle,
-            token: None,
-            attempts: 0,
             requests: HashMap::new(),
             media: None,
             wants_media: false,
             carries: None,
-            publishing: None,
-            told_carrying: false,
+            publishing: Publishing::No,
             audio_slots: Vec::new(),
-            heard: Clock.now(),
-            waiting: std::collections::VecDeque::new(),
-            allowance: FRAGMENTS_AT_ONCE,
-            allowed_at: Clock.now(),
+            outbox: Outbox::new(now),
         }
     }
 
@@ -195,12 +154,14 @@ impl Member {
         let clock = Clock;
         loop {
             self.reconcile().await;
-            self.flush();
+            if let Some(media) = &mut self.media {
+                media.flush();
+            }
             let due = self.due(clock.now());
             let turn = tokio::select! {
                 order = orders.recv() => Turn::Order(order),
-                turn = next_of_link(&mut self.link, clock) => turn,
-                turn = next_of_media(&mut self.media) => turn,
+                turn = self.link.next(clock) => Turn::Link(turn),
+                turn = next_of_media(self.media.as_mut()) => Turn::Media(turn),
                 () = changed(self.carries.as_ref()) => Turn::Changed,
                 () = clock.until(due) => Turn::Timeout,
             };
@@ -208,19 +169,13 @@ impl Member {
             match turn {
                 Turn::Order(Some(order)) => self.handle_order(order),
                 Turn::Order(None) => break,
-                Turn::Connected(connected) => match *connected {
-                    Ok(connected) => self.handle_connected(connected).await,
-                    Err(error) => self.handle_failed_attempt(now, &error).await,
-                },
-                Turn::Frame(Ok(frame)) => {
-                    self.heard = now;
-                    if let Some(message) = frame.message {
-                        self.handle_message(now, message).await;
+                Turn::Link(turn) => self.handle_link(now, turn).await,
+                Turn::Media(turn) => {
+                    if let Some(media) = &mut self.media {
+                        let handled = media.handle_turn(now, turn);
+                        self.after_session(now, handled).await;
                     }
                 }
-                Turn::Frame(Err(error)) => self.handle_lost(now, &error).await,
-                Turn::Datagram(datagram) => self.handle_datagram(now, &datagram).await,
-                Turn::Tcp(stream) => self.handle_tcp(now, stream),
                 Turn::Changed => {}
                 Turn::Timeout => self.handle_timeout(now).await,
             }
@@ -237,17 +192,17 @@ impl Member {
     fn handle_order(&mut self, order: Order) {
         match order {
             Order::Say(bytes) => {
-                if self.waiting.len() < MAX_WAITING {
-                    self.waiting.push_back(bytes);
-                } else {
+                if !self.outbox.push(bytes) {
                     log!(Warn, "a message was dropped: too many wait to be sent");
                 }
             }
             Order::Carry(channel) => {
                 self.carries = Some(channel);
-                self.told_carrying = false;
-                if matches!(self.link, Link::Idle) && self.index > 0 {
-                    self.attempts = 0;
+                if self.publishing == Publishing::Told {
+                    self.publishing = Publishing::Done;
+                }
+                if self.index > 0 {
+                    self.link.forgive();
                 }
             }
             Order::Release => self.carries = None,
@@ -255,19 +210,23 @@ impl Member {
         }
     }
 
-    /// Does what is wanted and is not so yet.
+    /// Brings login, media and publication to the wanted state.
     async fn reconcile(&mut self) {
         let now = Clock.now();
-        if matches!(self.link, Link::Idle) && self.is_wanted() && self.attempts == 0 {
-            self.link = Link::Connecting(self.connect());
-        }
-        if self.index > 0 && !self.is_wanted() && !matches!(self.link, Link::Idle) {
+        if self.is_wanted() {
+            self.link.want();
+        } else if !self.link.is_idle() {
             self.leave().await;
-            self.link = Link::Idle;
             return;
         }
-        if !matches!(self.link, Link::Up(_)) {
+        if !self.link.is_up() {
             return;
+        }
+        if self.carries.is_none() && self.publishing != Publishing::No {
+            self.publishing = Publishing::No;
+            for source in [TrackSource::Camera, TrackSource::Audio] {
+                self.request(Request::Unpublish { source }, Asked::Other).await;
+            }
         }
         let wants_media = self.wants_media || self.carries.is_some();
         if wants_media && self.media.is_none() {
@@ -275,157 +234,76 @@ impl Member {
                 log!(Error, "media was not set up: {error}");
                 self.carry_failed(error).await;
             }
-        } else if !wants_media && let Some(mut media) = self.media.take() {
-            media.session.close(now);
-            flush(&mut media);
+        } else if !wants_media {
+            self.lose_media(now);
         }
-        let connected = self.media.as_ref().is_some_and(|media| media.session.is_connected());
-        match (self.carries.is_some(), self.publishing) {
-            (true, None) if connected => {
-                self.publishing = Some(2);
+        if self.carries.is_none() || !self.media.as_ref().is_some_and(Media::is_connected) {
+            return;
+        }
+        match self.publishing {
+            Publishing::No => {
+                self.publishing = Publishing::Asked(2);
                 for source in [TrackSource::Camera, TrackSource::Audio] {
                     self.request(Request::Publish { source, muted: false }, Asked::Publish)
                         .await;
                 }
             }
-            (true, Some(0)) if connected && !self.told_carrying => {
-                self.told_carrying = true;
+            Publishing::Done => {
+                self.publishing = Publishing::Told;
                 self.tell(News::Carrying).await;
             }
-            (false, Some(_)) => {
-                self.publishing = None;
-                for source in [TrackSource::Camera, TrackSource::Audio] {
-                    self.request(Request::Unpublish { source }, Asked::Other).await;
-                }
-            }
-            _ => {}
+            Publishing::Asked(_) | Publishing::Told => {}
         }
     }
 
-    fn connect(&self) -> Connecting {
-        let system = &self.config.system;
-        let (url, room) = (system.url.clone(), system.room.clone());
-        let (ticket, token, patience) = (self.ticket.clone(), self.token.clone(), system.command_timeout);
-        Box::pin(async move {
-            let connect = async {
-                let mut client = SignalingClient::connect(&url).await?;
-                let login = Request::Login {
-                    sdk_app_id: ticket.app,
-                    user_id: ticket.user,
-                    user_sig: ticket.user_sig,
-                    resume_token: token,
-                };
-                let Reply::LoggedIn {
-                    resume_token, resumed, ..
-                } = client.request(login).await?
-                else {
-                    return Err(SignalingError::Closed);
-                };
-                let mut room_view = None;
-                if !resumed {
-                    let enter = Request::EnterRoom {
-                        room_id: room,
-                        role: Role::Anchor,
-                        user_define_record_id: None,
-                        stream_id: None,
-                        private_map_key: ticket.private_map_key,
-                    };
-                    if let Reply::Entered { room, .. } = client.request(enter).await? {
-                        room_view = Some(room);
+    async fn handle_link(&mut self, now: Instant, turn: link::Turn) {
+        match turn {
+            link::Turn::Due => self.link.retry(now),
+            link::Turn::Attempted(Ok(connected)) => self.handle_connected(now, connected).await,
+            link::Turn::Attempted(Err(error)) => match self.link.handle_failed(now, &error) {
+                Then::Again => {}
+                Then::Later { attempt } => {
+                    self.tell(News::AttemptFailed(attempt)).await;
+                    if self.index > 0 {
+                        self.carry_failed(error.to_string()).await;
                     }
                 }
-                Ok(Connected {
-                    client,
-                    token: resume_token,
-                    room: room_view,
-                })
-            };
-            let connected = tokio::time::timeout(2 * patience, connect).await;
-            connected.unwrap_or(Err(SignalingError::Closed))
-        })
+                Then::Never(reason) => self.give_up(reason).await,
+            },
+            link::Turn::Heard(Some(message)) => self.handle_message(now, message).await,
+            link::Turn::Heard(None) => {}
+            link::Turn::Lost(error) => self.handle_lost(now, &error).await,
+        }
     }
 
-    async fn handle_connected(&mut self, connected: Connected) {
-        self.attempts = 0;
-        self.heard = Clock.now();
-        self.token = Some(connected.token);
+    async fn handle_connected(&mut self, now: Instant, connected: Connected) {
         self.requests.clear();
-        let resumed = connected.room.is_none();
-        self.link = Link::Up(Box::new(connected.client));
-        if !resumed {
+        let entered = self.link.handle_connected(now, connected);
+        if entered.is_some() {
             // A new stay: the server knows nothing of earlier media.
             self.media = None;
-            self.publishing = None;
-            self.told_carrying = false;
-        } else if self.publishing.is_some_and(|left| left > 0) {
-            // Those that were not answered are asked again; twice does no harm.
-            self.publishing = None;
+            self.publishing = Publishing::No;
+        } else if matches!(self.publishing, Publishing::Asked(_)) {
+            // Requests that were not answered are sent again; twice does no harm.
+            self.publishing = Publishing::No;
         }
         self.tell(News::Online).await;
-        if let Some(room) = connected.room {
-            self.tell(News::Present(room.members)).await;
+        if let Some(entered) = entered {
+            self.tell(News::IceServers(entered.ice_servers)).await;
+            self.tell(News::Present(entered.room.members)).await;
         }
-    }
-
-    async fn handle_failed_attempt(&mut self, now: Instant, error: &SignalingError) {
-        self.attempts += 1;
-        if let SignalingError::Refused(body) = error {
-            if body.code == ErrorCode::ResumeFailed {
-                self.token = None;
-                self.link = Link::Connecting(self.connect());
-                return;
-            }
-            if is_final(body.code) {
-                log!(Error, "the server refuses {}: {}", self.ticket.user, body.message);
-                self.give_up(body.message.clone()).await;
-                return;
-            }
-        }
-        log!(
-            Warn,
-            "attempt {} to reach the server has failed: {}",
-            self.attempts,
-            chain(error)
-        );
-        self.tell(News::AttemptFailed(self.attempts)).await;
-        if self.index > 0 {
-            self.carry_failed(error.to_string()).await;
-        }
-        self.wait(now);
     }
 
     async fn handle_lost(&mut self, now: Instant, error: &SignalingError) {
-        log!(
-            Warn,
-            "the connection of {} to the server is lost: {}",
-            self.ticket.user,
-            chain(error)
-        );
-        self.attempts = 1;
-        if !self.config.system.reconnects {
-            self.give_up("the connection to the server is lost".to_owned()).await;
-            return;
+        match self.link.handle_lost(now, error) {
+            Then::Never(reason) => self.give_up(reason).await,
+            Then::Again | Then::Later { .. } => self.tell(News::Offline(Offline::Retrying)).await,
         }
-        self.tell(News::Offline(Offline::Retrying)).await;
-        self.wait(now);
-    }
-
-    fn wait(&mut self, now: Instant) {
-        if !self.config.system.reconnects {
-            self.link = Link::Idle;
-            return;
-        }
-        let pause = FIRST_PAUSE
-            .saturating_mul(1 << (self.attempts - 1).min(10))
-            .min(LONGEST_PAUSE);
-        self.link = Link::Waiting { until: now + pause };
     }
 
     async fn give_up(&mut self, reason: String) {
-        self.attempts = self.attempts.max(1);
-        self.link = Link::Idle;
+        self.link.give_up();
         self.media = None;
-        self.token = None;
         self.carry_failed(reason).await;
         self.tell(News::Offline(Offline::ForGood)).await;
     }
@@ -437,7 +315,11 @@ impl Member {
                 match (asked, reply) {
                     (Some(Asked::Connect), Reply::Connected { answer }) => self.handle_answer(now, &answer).await,
                     (Some(Asked::Publish), _) => {
-                        self.publishing = self.publishing.map(|left| left.saturating_sub(1));
+                        self.publishing = match self.publishing {
+                            Publishing::Asked(0 | 1) => Publishing::Done,
+                            Publishing::Asked(left) => Publishing::Asked(left - 1),
+                            other => other,
+                        };
                     }
                     _ => {}
                 }
@@ -447,11 +329,11 @@ impl Member {
                 match asked {
                     Some(Asked::Connect) => {
                         self.media = None;
-                        // What is refused is not asked again for the same stream.
+                        // A refusal is final for the stream: it is not asked for again.
                         self.carry_failed(error.message).await;
                     }
                     Some(Asked::Publish) => {
-                        self.publishing = None;
+                        self.publishing = Publishing::No;
                         self.carry_failed(error.message).await;
                     }
                     _ => log!(Info, "the server refused a request: {}", error.message),
@@ -478,11 +360,11 @@ impl Member {
             } => self.lose_media(now),
             Event::Kicked { reason } => match reason {
                 KickReason::Shutdown | KickReason::RoomDisband => {
-                    self.token = None;
+                    self.link.forget_stay();
                     self.handle_lost(now, &SignalingError::Closed).await;
                 }
                 KickReason::Kick | KickReason::Banned => {
-                    log!(Error, "{} was removed from its room: {reason:?}", self.ticket.user);
+                    log!(Error, "{} was removed from its room: {reason:?}", self.link.user());
                     self.give_up("the device was removed from its room".to_owned()).await;
                 }
             },
@@ -491,93 +373,40 @@ impl Member {
     }
 
     async fn begin_media(&mut self, now: Instant) -> Result<(), String> {
-        let mut transport = Transport::new();
-        let mut local = None;
-        if !self.config.tcp_only {
-            let ip = address_towards(&self.config.system.url)
-                .await
-                .map_err(|error| error.to_string())?;
-            local = Some(transport.add_udp(ip, 0).await.map_err(|error| error.to_string())?);
-        }
         let part = if self.index == 0 { Part::Control } else { Part::Carrier };
-        let (session, offer, lines) =
-            Session::offer(now, self.config.mtu, local, part).map_err(|error| chain(&error))?;
-        self.media = Some(Media {
-            session,
-            transport,
-            since: now,
-            tried_tcp: false,
-            tcp: Vec::new(),
-            connecting_tcp: None,
-        });
-        self.publishing = None;
-        self.told_carrying = false;
+        let (media, offer, lines) = Media::begin(now, &self.config, part).await?;
+        self.media = Some(media);
+        self.publishing = Publishing::No;
         self.audio_slots.clear();
         self.request(Request::Connect { offer, lines }, Asked::Connect).await;
         Ok(())
     }
 
     async fn handle_answer(&mut self, now: Instant, answer: &str) {
-        let tcp_only = self.config.tcp_only;
         let Some(media) = &mut self.media else { return };
-        media.tcp = tcp_candidates(answer);
-        if let Err(error) = media.session.handle_answer(now, answer) {
+        if let Err(error) = media.handle_answer(now, answer) {
             log!(Error, "the server's answer was not understood: {}", chain(&error));
             self.media = None;
             self.carry_failed("the media session failed".to_owned()).await;
-            return;
-        }
-        if tcp_only {
-            media.try_tcp();
-        }
-    }
-
-    async fn handle_datagram(&mut self, now: Instant, datagram: &crate::transport::Datagram) {
-        let Some(media) = &mut self.media else { return };
-        let handled =
-            media
-                .session
-                .handle_datagram(now, datagram.protocol, datagram.from, datagram.local, &datagram.bytes);
-        self.after_session(now, handled).await;
-    }
-
-    fn handle_tcp(&mut self, now: Instant, stream: std::io::Result<TcpStream>) {
-        let Some(media) = &mut self.media else { return };
-        media.connecting_tcp = None;
-        let added = stream.and_then(|stream| media.transport.add_tcp(stream));
-        match added {
-            Ok(local) => {
-                log!(Info, "media to the server goes over TCP");
-                if let Err(error) = media.session.add_tcp(now, local) {
-                    log!(Warn, "TCP cannot be used: {}", chain(&error));
-                }
-            }
-            Err(error) => log!(Warn, "the server's TCP port cannot be reached: {error}"),
         }
     }
 
     async fn handle_timeout(&mut self, now: Instant) {
-        if matches!(self.link, Link::Waiting { until } if until <= now) {
-            self.link = Link::Connecting(self.connect());
-        }
-        if matches!(self.link, Link::Up(_)) && now.saturating_duration_since(self.heard) >= SILENCE {
+        self.link.retry(now);
+        if self.link.is_silent(now) {
             self.handle_lost(now, &SignalingError::Closed).await;
         }
         let Some(media) = &mut self.media else { return };
-        if !media.session.is_connected() {
-            if now.saturating_duration_since(media.since) > MEDIA_PATIENCE {
+        match media.handle_timeout(now) {
+            Ok(Progress::Fine) => self.after_session(now, Ok(())).await,
+            Ok(Progress::TooLate) => {
                 log!(Warn, "media did not get through to the server");
                 self.lose_media(now);
                 self.carry_failed("media does not get through to the server".to_owned())
                     .await;
-                return;
             }
-            if !media.tried_tcp && now.saturating_duration_since(media.since) > UDP_PATIENCE {
-                media.try_tcp();
-            }
+            Err(error) => self.after_session(now, Err(error)).await,
         }
-        let handled = media.session.handle_timeout(now);
-        self.after_session(now, handled).await;
     }
 
     async fn after_session(&mut self, now: Instant, handled: Result<(), SessionError>) {
@@ -586,7 +415,7 @@ impl Member {
             self.lose_media(now);
             return;
         }
-        while let Some(told) = self.media.as_mut().and_then(|media| media.session.poll_told()) {
+        while let Some(told) = self.media.as_mut().and_then(Media::poll_told) {
             self.handle_told(now, told).await;
         }
     }
@@ -609,7 +438,7 @@ impl Member {
             Told::Audio { line, data } => {
                 if let Some(Some(from)) = self.audio_slots.get(line) {
                     let from = from.clone();
-                    // A frame of sound is not worth waiting for.
+                    // A packet of audio is not worth waiting for.
                     let _lost = self.news.try_send((self.index, News::Audio { from, data }));
                 }
             }
@@ -633,111 +462,76 @@ impl Member {
     }
 
     fn lose_media(&mut self, now: Instant) {
-        if let Some(mut media) = self.media.take() {
-            media.session.close(now);
-            flush(&mut media);
+        if let Some(media) = self.media.take() {
+            media.close(now);
+            self.publishing = Publishing::No;
+            self.audio_slots.clear();
         }
-        self.publishing = None;
-        self.told_carrying = false;
-        self.audio_slots.clear();
+    }
+
+    fn is_published(&self) -> bool {
+        matches!(self.publishing, Publishing::Done | Publishing::Told)
     }
 
     async fn send_frames(&mut self, now: Instant) {
+        let is_published = self.is_published();
         let (Some(channel), Some(media)) = (&self.carries, &mut self.media) else {
             return;
         };
-        if !media.session.is_connected() || self.publishing != Some(0) {
+        if !is_published || !media.is_connected() {
             return;
         }
         let watchers = self.config.streams.watchers(channel);
         let mut sent = Ok(());
-        while let Some(frame) = channel.pop(now, &watchers) {
-            let one = media.session.send(now, 0, channel.coding.video, &frame);
-            flush(media);
-            if let Err(error) = one {
-                sent = Err(error);
-                break;
-            }
+        while sent.is_ok()
+            && let Some(frame) = channel.pop(now, &watchers)
+        {
+            sent = media.send(now, channel.coding.video, &frame);
         }
         self.after_session(now, sent).await;
     }
 
     async fn send_fragments(&mut self, now: Instant) {
-        if self.waiting.is_empty() {
-            return;
-        }
-        let passed = now.saturating_duration_since(self.allowed_at).as_secs_f64();
-        self.allowed_at = now;
-        self.allowance = (self.allowance + passed * FRAGMENTS_PER_SECOND).min(FRAGMENTS_AT_ONCE);
-        while self.allowance >= 1.0 && matches!(self.link, Link::Up(_)) {
-            let Some(fragment) = self.waiting.pop_front() else {
-                return;
-            };
-            self.allowance -= 1.0;
-            if let Some(media) = &mut self.media
-                && media.session.has_channel()
-            {
+        while self.link.is_up()
+            && let Some(fragment) = self.outbox.pop(now)
+        {
+            if let Some(media) = &mut self.media {
                 let bytes = [&[COMMAND_ID], fragment.as_slice()].concat();
-                let sent = media.session.send_data(now, &bytes);
-                flush(media);
-                if matches!(sent, Ok(true)) {
+                if media.send_data(now, &bytes) {
                     continue;
                 }
             }
-            let data = BASE64_STANDARD.encode(&fragment);
-            self.request(
-                Request::SendCustomMessage {
-                    cmd_id: COMMAND_ID,
-                    data,
-                },
-                Asked::Other,
-            )
-            .await;
+            let message = Request::SendCustomMessage {
+                cmd_id: COMMAND_ID,
+                data: BASE64_STANDARD.encode(&fragment),
+            };
+            self.request(message, Asked::Other).await;
         }
     }
 
     /// When something is to be done though nothing comes.
     fn due(&self, now: Instant) -> Option<Instant> {
-        let mut due: Vec<Instant> = Vec::new();
-        match self.link {
-            Link::Waiting { until } => due.push(until),
-            Link::Up(_) => due.push(self.heard + SILENCE),
-            Link::Idle | Link::Connecting(_) => {}
-        }
+        let mut due: Vec<Instant> = self.link.due().into_iter().collect();
         if let Some(media) = &self.media {
-            due.push(media.session.poll_timeout());
-            if !media.session.is_connected() {
-                due.push(now + Duration::from_millis(500));
-            }
-            if self.publishing == Some(0) && media.session.is_connected() {
+            due.push(media.due(now));
+            if self.is_published() && media.is_connected() {
                 due.extend(self.carries.as_ref().and_then(|channel| channel.due(now)));
             }
         }
-        if !self.waiting.is_empty() && matches!(self.link, Link::Up(_)) {
-            let missing = (1.0 - self.allowance).max(0.0);
-            due.push(self.allowed_at + Duration::from_secs_f64(missing / FRAGMENTS_PER_SECOND + 0.001));
+        if self.link.is_up() {
+            due.extend(self.outbox.due());
         }
         due.into_iter().min()
     }
 
     async fn request(&mut self, request: Request, asked: Asked) {
-        let Link::Up(client) = &mut self.link else { return };
-        let sent = tokio::time::timeout(SEND_PATIENCE, client.send(request)).await;
-        match sent.unwrap_or(Err(SignalingError::Closed)) {
-            Ok(id) => {
-                self.requests.insert(id, asked);
-            }
-            Err(error) => self.handle_lost_later(&error),
+        if let Some(id) = self.link.send(request).await {
+            self.requests.insert(id, asked);
         }
     }
 
-    /// As [`handle_lost`](Self::handle_lost), where the loss is seen while sending: the loop's next turn reads it from the socket.
-    fn handle_lost_later(&mut self, error: &SignalingError) {
-        log!(Debug, "a request was not sent: {}", chain(error));
-    }
-
     async fn carry_failed(&mut self, reason: String) {
-        if self.carries.is_some() && !self.told_carrying {
+        if self.carries.is_some() && self.publishing != Publishing::Told {
             self.carries = None;
             self.tell(News::CarryFailed(reason)).await;
         }
@@ -748,82 +542,17 @@ impl Member {
         let _ended = self.news.send((self.index, news)).await;
     }
 
-    fn flush(&mut self) {
-        if let Some(media) = &mut self.media {
-            flush(media);
-        }
-    }
-
     async fn leave(&mut self) {
-        let now = Clock.now();
-        self.lose_media(now);
-        self.token = None;
-        self.attempts = 0;
+        self.lose_media(Clock.now());
         self.requests.clear();
-        if let Link::Up(mut client) = std::mem::replace(&mut self.link, Link::Idle) {
-            let goodbye = async {
-                client.request(Request::ExitRoom {}).await?;
-                client.close().await;
-                Ok::<(), SignalingError>(())
-            };
-            // A server that is gone already does not have to be told.
-            let _told = tokio::time::timeout(Duration::from_secs(1), goodbye).await;
-        }
+        self.link.leave().await;
     }
 }
 
-impl Media {
-    fn try_tcp(&mut self) {
-        self.tried_tcp = true;
-        if let Some(address) = self.tcp.first().copied() {
-            self.connecting_tcp = Some(Box::pin(TcpStream::connect(address)));
-        }
-    }
-}
-
-fn flush(media: &mut Media) {
-    while let Some(transmit) = media.session.poll_transmit() {
-        media.transport.send(&transmit);
-    }
-}
-
-async fn next_of_link(link: &mut Link, clock: Clock) -> Turn {
-    match link {
-        Link::Idle => std::future::pending().await,
-        Link::Waiting { until } => {
-            clock.sleep_until(*until).await;
-            Turn::Timeout
-        }
-        Link::Connecting(connecting) => Turn::Connected(Box::new(connecting.await)),
-        Link::Up(client) => {
-            if let Some(event) = client.kept_event() {
-                return Turn::Frame(Ok(rotunda_client::SignalingFrame {
-                    bytes: 0,
-                    message: Some(ServerMessage::Event(event)),
-                }));
-            }
-            Turn::Frame(client.next_frame().await)
-        }
-    }
-}
-
-async fn next_of_media(media: &mut Option<Media>) -> Turn {
-    let Some(media) = media else {
-        return std::future::pending().await;
-    };
-    let Media {
-        transport,
-        connecting_tcp,
-        ..
-    } = media;
-    tokio::select! {
-        datagram = transport.receive() => Turn::Datagram(datagram),
-        stream = async {
-            match connecting_tcp {
-                Some(connecting) => connecting.await,
-                None => std::future::pending().await,
-            }
-        } => Turn::Tcp(stream),
+async fn next_of_media(media: Option<&mut Media>) -> media::Turn {
+    match media {
+        Some(media) => media.next().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -832,21 +561,6 @@ async fn changed(channel: Option<&Arc<Channel>>) {
         Some(channel) => channel.changed.notified().await,
         None => std::future::pending().await,
     }
-}
-
-/// Refusals that the same ticket will get again.
-fn is_final(code: ErrorCode) -> bool {
-    matches!(
-        code,
-        ErrorCode::UnknownApplication
-            | ErrorCode::UserSigInvalid
-            | ErrorCode::UserSigExpired
-            | ErrorCode::UserSigUserMismatch
-            | ErrorCode::UserSigAppMismatch
-            | ErrorCode::PrivateMapKeyInvalid
-            | ErrorCode::NotPermitted
-            | ErrorCode::BadRequest
-    )
 }
 
 /// Sender and fragment of another member's message on our data channel (`proto/src/custom_message.rs`).
@@ -865,55 +579,4 @@ fn room_message(bytes: &[u8]) -> Option<(UserId, Vec<u8>)> {
     let (user, data) = rest.split_at_checked(usize::from(header[6]))?;
     let user = std::str::from_utf8(user).ok()?.parse().ok()?;
     Some((user, data.to_vec()))
-}
-
-/// The server's passive TCP candidates in its SDP (RFC 6544 §4.5).
-fn tcp_candidates(sdp: &str) -> Vec<std::net::SocketAddr> {
-    let mut found = Vec::new();
-    for line in sdp.lines().filter_map(|line| line.strip_prefix("a=candidate:")) {
-        let fields: Vec<&str> = line.split_whitespace().collect();
-        if let [_, _, protocol, _, ip, port, ..] = fields.as_slice()
-            && protocol.eq_ignore_ascii_case(&Protocol::Tcp.to_string())
-            && let (Ok(ip), Ok(port)) = (ip.parse(), port.parse())
-        {
-            let address = std::net::SocketAddr::new(ip, port);
-            if !found.contains(&address) {
-                found.push(address);
-            }
-        }
-    }
-    found
-}
-
-/// Our address on the way to the server.
-async fn address_towards(url: &str) -> std::io::Result<std::net::IpAddr> {
-    let authority = url
-        .split("://")
-        .nth(1)
-        .unwrap_or(url)
-        .split(['/', '?'])
-        .next()
-        .unwrap_or_default();
-    let default = if url.starts_with("wss") { ":443" } else { ":80" };
-    let has_port = authority
-        .rsplit_once(':')
-        .is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-    let target = if has_port {
-        authority.to_owned()
-    } else {
-        format!("{authority}{default}")
-    };
-    let servers: Vec<std::net::SocketAddr> = tokio::net::lookup_host(target).await?.collect();
-    // Media listens on IPv4 by default.
-    let server = servers.iter().find(|server| server.is_ipv4()).or(servers.first());
-    let server = server.ok_or_else(|| std::io::Error::other("the server's name has no address"))?;
-    let any: std::net::IpAddr = if server.is_ipv4() {
-        std::net::Ipv4Addr::UNSPECIFIED.into()
-    } else {
-        std::net::Ipv6Addr::UNSPECIFIED.into()
-    };
-    let probe = tokio::net::UdpSocket::bind((any, 0)).await?;
-    // Connecting a UDP socket sends nothing; it only looks the route up.
-    probe.connect(server).await?;
-    Ok(probe.local_addr()?.ip())
 }

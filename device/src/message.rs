@@ -23,14 +23,16 @@ pub const DIRECT_FRAGMENT: usize = 16 * 1024;
 const PROTOCOL: u8 = 1;
 /// Protocol, length of the addressee, message, index, count.
 const HEADER: usize = 1 + 1 + 4 + 2 + 2;
-/// Messages of one sender that may be incomplete at a time.
 /// Fragments of a message.
 const MAX_FRAGMENTS: usize = 1024;
+/// Messages of one sender that may be incomplete at a time.
 const OPEN_PER_SENDER: usize = 4;
 /// Bytes of incomplete messages of all senders.
 const OPEN_BYTES: usize = 1024 * 1024;
-/// How long an incomplete message waits for its rest.
+/// How long an incomplete message waits for its rest, and a complete one is remembered.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Complete messages that are remembered.
+const REMEMBERED: usize = 256;
 
 /// A whole message: JSON, and binary data behind it.
 #[derive(Debug, Clone, PartialEq)]
@@ -134,9 +136,18 @@ impl<'a> Fragment<'a> {
 }
 
 /// Puts the fragments for one user together again.
+///
+/// A message may come twice: while a data channel opens, the server sends it by both ways. The second one is dropped.
 pub struct Assembler {
     own: UserId,
     open: VecDeque<Open>,
+    complete: VecDeque<Complete>,
+}
+
+struct Complete {
+    from: UserId,
+    number: u32,
+    at: Instant,
 }
 
 struct Open {
@@ -153,6 +164,7 @@ impl Assembler {
         Self {
             own,
             open: VecDeque::new(),
+            complete: VecDeque::new(),
         }
     }
 
@@ -163,13 +175,19 @@ impl Assembler {
         from: &UserId,
         bytes: &[u8],
     ) -> Option<Result<Message, MessageError>> {
-        self.open
-            .retain(|open| now.saturating_duration_since(open.since) < PATIENCE);
+        let is_recent = |at: Instant| now.saturating_duration_since(at) < PATIENCE;
+        self.open.retain(|open| is_recent(open.since));
+        self.complete.retain(|complete| is_recent(complete.at));
         let fragment = Fragment::read(bytes)?;
         if fragment.to != self.own.as_str().as_bytes() {
             return None;
         }
+        let is_again = |complete: &Complete| complete.number == fragment.number && complete.from == *from;
+        if self.complete.iter().any(is_again) {
+            return None;
+        }
         if fragment.count == 1 {
+            self.remember(now, from, fragment.number);
             return Some(Message::read(fragment.piece));
         }
         let known = self
@@ -199,12 +217,24 @@ impl Assembler {
             .flatten()
             .copied()
             .collect();
+        self.remember(now, from, fragment.number);
         Some(Message::read(&whole))
     }
 
-    /// Forgets what has come of a user who has gone.
+    /// Forgets the incomplete messages of a user who has gone.
     pub fn forget(&mut self, from: &UserId) {
         self.open.retain(|open| open.from != *from);
+    }
+
+    fn remember(&mut self, now: Instant, from: &UserId, number: u32) {
+        if self.complete.len() == REMEMBERED {
+            self.complete.pop_front();
+        }
+        self.complete.push_back(Complete {
+            from: from.clone(),
+            number,
+            at: now,
+        });
     }
 
     fn begin(&mut self, now: Instant, from: &UserId, fragment: Fragment<'_>) -> usize {
@@ -270,6 +300,31 @@ mod tests {
             .filter_map(|fragment| at.handle_fragment(now, &user("ann"), fragment));
         assert_eq!(got.next(), Some(Ok(sent)));
         assert_eq!(got.next(), None);
+    }
+
+    #[test]
+    fn a_message_that_comes_twice_is_read_once() {
+        let (now, mut at) = (Clock.now(), Assembler::new(user("cam")));
+        for binary in [10, 3000] {
+            let fragments = cut(
+                &message(binary).write().unwrap(),
+                &user("cam"),
+                binary as u32,
+                ROOM_FRAGMENT,
+            );
+            let twice = fragments.iter().chain(&fragments);
+            let got = twice.filter_map(|fragment| at.handle_fragment(now, &user("ann"), fragment));
+            assert_eq!(got.count(), 1, "{binary} bytes");
+        }
+        let another = cut(&message(10).write().unwrap(), &user("cam"), 10, ROOM_FRAGMENT);
+        assert!(
+            at.handle_fragment(now, &user("bob"), &another[0]).is_some(),
+            "each sender counts alone"
+        );
+        assert!(
+            at.handle_fragment(now + PATIENCE, &user("ann"), &another[0]).is_some(),
+            "numbers come again later"
+        );
     }
 
     #[test]

@@ -129,6 +129,16 @@ pub struct TimeSpan {
     pub end: u64,
 }
 
+impl From<TimeSpan> for abi::TimeFragment {
+    fn from(time: TimeSpan) -> Self {
+        Self {
+            kind: time.kind,
+            begin: time.begin,
+            end: time.end,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Quality {

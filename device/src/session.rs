@@ -32,6 +32,22 @@ pub enum SessionError {
     Rtc(#[from] RtcError),
 }
 
+/// An address of ours at which the other end may reach us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Address {
+    Host(SocketAddr),
+    /// The one that a NAT gives our socket at `base`.
+    Reflexive {
+        address: SocketAddr,
+        base: SocketAddr,
+    },
+    /// One of a TURN server, which we reach from `local`.
+    Relayed {
+        address: SocketAddr,
+        local: SocketAddr,
+    },
+}
+
 /// A report of the session.
 #[derive(Debug)]
 pub enum Told {
@@ -107,7 +123,7 @@ impl Session {
     ) -> Result<(Self, String, Lines), SessionError> {
         let mut session = Self::new(now, mtu);
         if let Some(local) = local {
-            session.add_udp(local)?;
+            session.add_address(Address::Host(local))?;
         }
         let mut changes = session.rtc.sdp_api();
         let mut add = |kind, direction| changes.add_media(kind, direction, None, None, None);
@@ -147,13 +163,18 @@ impl Session {
     }
 
     /// Answers a viewer's offer: its video lines and the audio lines in their order are the streams it can get at once.
-    pub fn answer(now: Instant, mtu: usize, local: &[SocketAddr], offer: &str) -> Result<(Self, String), SessionError> {
+    pub fn answer(now: Instant, mtu: usize, local: &[Address], offer: &str) -> Result<(Self, String), SessionError> {
         let mut session = Self::new(now, mtu);
         for address in local {
-            session.add_udp(*address)?;
+            session.add_address(*address)?;
         }
+        let mids = mids(offer);
         let offer = SdpOffer::from_sdp_string(offer).map_err(SessionError::Sdp)?;
         let answer = session.rtc.sdp_api().accept_offer(offer)?;
+        // str0m's `MediaAdded` comes only when DTLS is done: too late, for streams take their lines from now on.
+        for mid in mids {
+            session.add_line(mid);
+        }
         session.handle_timeout(now)?;
         Ok((session, answer.to_sdp_string()))
     }
@@ -182,9 +203,14 @@ impl Session {
         }
     }
 
-    pub fn add_udp(&mut self, local: SocketAddr) -> Result<(), SessionError> {
-        let candidate = Candidate::host(local, "udp").map_err(SessionError::Candidate)?;
-        self.rtc.add_local_candidate(candidate);
+    fn add_address(&mut self, address: Address) -> Result<(), SessionError> {
+        let candidate = match address {
+            Address::Host(address) => Candidate::host(address, "udp"),
+            Address::Reflexive { address, base } => Candidate::server_reflexive(address, base, "udp"),
+            Address::Relayed { address, local } => Candidate::relayed(address, local, "udp"),
+        };
+        self.rtc
+            .add_local_candidate(candidate.map_err(SessionError::Candidate)?);
         Ok(())
     }
 
@@ -339,10 +365,6 @@ impl Session {
                 Told::Connected
             }
             Event::IceConnectionStateChange(IceConnectionState::Disconnected) | Event::Closed => Told::Disconnected,
-            Event::MediaAdded(added) => {
-                self.add_line(added.mid, added.kind, added.direction);
-                return;
-            }
             Event::KeyframeRequest(request) => {
                 let line = self.send.iter().position(|line| line.video == request.mid);
                 let Some(line) = line else { return };
@@ -395,16 +417,10 @@ impl Session {
         self.told.push_back(told);
     }
 
-    /// A line of a viewer's offer; ours are known already.
-    fn add_line(&mut self, mid: Mid, kind: MediaKind, direction: Direction) {
-        let known = self.receive.contains(&mid)
-            || self
-                .send
-                .iter()
-                .any(|line| line.video == mid || line.audio == Some(mid));
-        if known {
-            return;
-        }
+    /// Takes a line of a viewer's offer.
+    fn add_line(&mut self, mid: Mid) {
+        let Some(media) = self.rtc.media(mid) else { return };
+        let (kind, direction) = (media.kind(), media.direction());
         if kind == MediaKind::Video {
             if direction.is_sending() {
                 self.send.push(SendLine {
@@ -425,3 +441,12 @@ impl Session {
         }
     }
 }
+
+/// The lines of an SDP, in its order (RFC 9143).
+fn mids(sdp: &str) -> Vec<Mid> {
+    let mids = sdp.lines().filter_map(|line| line.strip_prefix("a=mid:"));
+    mids.map(|mid| Mid::from(mid.trim())).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -28,6 +28,16 @@ pub struct StreamKey {
     pub quality: Enum,
 }
 
+impl StreamKey {
+    pub fn new(visitor: u32, channel: u32, quality: Enum) -> Self {
+        Self {
+            visitor,
+            channel,
+            quality,
+        }
+    }
+}
+
 /// How a stream's frames travel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Path {
@@ -81,7 +91,7 @@ struct Inner {
     pipe: Pipe,
     timeline: Timeline,
     to_opus: Option<ToOpus>,
-    /// Whose frames go out.
+    /// The visitor whose frames go out.
     video_from: Option<StreamKey>,
     audio_from: Option<StreamKey>,
     keyframe_asked: Option<Instant>,

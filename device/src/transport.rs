@@ -1,13 +1,21 @@
-//! The sockets of a session: UDP on one or several addresses, and TCP to the server (RFC 4571 framing) where UDP does not get through.
+//! The sockets of a session: UDP on one or several addresses, TCP to the server (RFC 4571 framing) where UDP does not get through, and
+//! addresses at TURN servers.
+
+mod stun;
+mod turn;
 
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
+use std::time::Duration;
 
 use str0m::net::{Protocol, Transmit};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, spawn_local};
+
+use self::stun::Binding;
+use self::turn::Turn;
 
 /// A packet that came.
 pub struct Datagram {
@@ -21,6 +29,7 @@ pub struct Datagram {
 pub struct Transport {
     udp: Vec<(SocketAddr, Rc<UdpSocket>)>,
     tcp: Option<Tcp>,
+    turn: Vec<Turn>,
     readers: Vec<JoinHandle<()>>,
     arrived: mpsc::Receiver<Datagram>,
     arrival: mpsc::Sender<Datagram>,
@@ -34,6 +43,9 @@ struct Tcp {
 /// Packets between the sockets and the session, either way; more are lost, as on the network.
 const QUEUE: usize = 256;
 const LONGEST: usize = 2048;
+/// A STUN server that has not answered is asked again after this, and after twice this.
+const STUN_PAUSE: Duration = Duration::from_millis(250);
+const STUN_ATTEMPTS: u32 = 3;
 
 impl Transport {
     pub fn new() -> Self {
@@ -41,6 +53,7 @@ impl Transport {
         Self {
             udp: Vec::new(),
             tcp: None,
+            turn: Vec::new(),
             readers: Vec::new(),
             arrived,
             arrival,
@@ -77,6 +90,44 @@ impl Transport {
         }));
         self.udp.push((local, socket));
         Ok(local)
+    }
+
+    /// Asks a STUN server which address a NAT gives our socket. Before the session begins: other packets are lost meanwhile.
+    pub async fn reflexive(&mut self, local: SocketAddr, server: SocketAddr) -> std::io::Result<SocketAddr> {
+        let socket = self.udp.iter().find(|(address, _)| *address == local);
+        let socket = socket.map(|(_, socket)| socket.clone());
+        let socket = socket.ok_or_else(|| std::io::Error::other("there is no such socket"))?;
+        let binding = Binding::new();
+        for attempt in 1..=STUN_ATTEMPTS {
+            socket.send_to(binding.request(), server).await?;
+            let answer = async {
+                loop {
+                    let datagram = self.receive().await;
+                    if datagram.from == server
+                        && let Some(address) = binding.read(&datagram.bytes)
+                    {
+                        return address;
+                    }
+                }
+            };
+            if let Ok(address) = tokio::time::timeout(attempt * STUN_PAUSE, answer).await {
+                return Ok(address);
+            }
+        }
+        Err(std::io::ErrorKind::TimedOut.into())
+    }
+
+    /// Gets an address of a TURN server; answers with it, and with our end of the way to the server.
+    pub async fn add_turn(
+        &mut self,
+        server: SocketAddr,
+        username: &str,
+        password: &str,
+    ) -> std::io::Result<(SocketAddr, SocketAddr)> {
+        let turn = Turn::allocate(server, username, password, self.arrival.clone()).await?;
+        let addresses = (turn.relayed(), turn.local());
+        self.turn.push(turn);
+        Ok(addresses)
     }
 
     /// Takes a connection to the server's TCP candidate; answers with our end's address.
@@ -127,8 +178,11 @@ impl Transport {
     pub fn send(&self, transmit: &Transmit) {
         if transmit.proto == Protocol::Udp {
             let socket = self.udp.iter().find(|(local, _)| *local == transmit.source);
+            let turn = self.turn.iter().find(|turn| turn.relayed() == transmit.source);
             if let Some((_, socket)) = socket {
                 let _lost = socket.try_send_to(&transmit.contents, transmit.destination);
+            } else if let Some(turn) = turn {
+                turn.send(transmit.destination, &transmit.contents);
             }
         } else if let Some(tcp) = self.tcp.as_ref().filter(|tcp| tcp.peer == transmit.destination) {
             let contents: &[u8] = &transmit.contents;

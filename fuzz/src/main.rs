@@ -18,6 +18,7 @@ fn targets() -> impl Iterator<Item = (&'static str, Target)> {
         rotunda_live::fuzzing::TARGETS,
         rotunda_media::fuzzing::TARGETS,
         rotunda_device::fuzzing::TARGETS,
+        rotunda_avatar::fuzzing::TARGETS,
     ];
     all.into_iter().flatten().copied()
 }

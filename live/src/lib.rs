@@ -17,4 +17,6 @@ mod timeline;
 mod tls;
 
 pub use config::Config;
+pub use rtmp_push::{Outbound, push};
 pub use service::{Service, StartError};
+pub use tls::{TlsError, client as push_trust};

@@ -44,6 +44,7 @@ pub struct Session {
     /// Later openings of a node have larger ones.
     serial: u64,
     lines: Lines,
+    offers_channels: bool,
     next_tick: Instant,
     pub transport: Transport,
     pub uplink: Uplink,
@@ -98,6 +99,7 @@ impl Session {
             downlink.keep_audio();
         }
         let answer = answer::finish(&answer, &offer, &lines);
+        let offers_channels = offer.lines().any(|line| line.starts_with("m=application "));
         let session = Self {
             id,
             room,
@@ -105,6 +107,7 @@ impl Session {
             client,
             serial,
             lines,
+            offers_channels,
             next_tick: now,
             transport,
             uplink: Uplink::new(now, sources, audio_nack),
@@ -147,6 +150,11 @@ impl Session {
 
     pub fn client(&self) -> Client {
         self.client
+    }
+
+    /// Whether the client's offer has a line for data channels (RFC 8841).
+    pub fn offers_channels(&self) -> bool {
+        self.offers_channels
     }
 
     /// Later openings of a node have larger ones.

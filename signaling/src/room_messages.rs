@@ -43,11 +43,18 @@ impl RoomMessages {
         self.count += 1;
     }
 
-    /// The messages after `before`, as far as they are kept.
-    pub fn since(&self, before: &Self) -> impl Iterator<Item = &CustomMessage> {
+    /// The number of the newest message.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// The messages after `before` with their numbers, as far as they are kept.
+    pub fn since(&self, before: &Self) -> impl Iterator<Item = (u64, &CustomMessage)> {
         let new = usize::try_from(self.count.saturating_sub(before.count)).unwrap_or(KEPT);
         let skipped = self.newest.len().saturating_sub(new);
-        self.newest.iter().skip(skipped).map(Arc::as_ref)
+        let first = self.count + 1 - self.newest.len() as u64;
+        let numbered = (first..).zip(self.newest.iter().map(Arc::as_ref));
+        numbered.skip(skipped)
     }
 }
 
@@ -94,13 +101,19 @@ mod tests {
         (1..=3).for_each(|count| messages.push(message(count)));
         let before = messages.clone();
         (4..=5).for_each(|count| messages.push(message(count)));
-        let counts = |since: &RoomMessages| messages.since(since).map(|message| message.count).collect::<Vec<_>>();
+        let counts = |since: &RoomMessages| {
+            messages
+                .since(since)
+                .map(|(_, message)| message.count)
+                .collect::<Vec<_>>()
+        };
         assert_eq!(counts(&before), [4, 5]);
         assert_eq!(counts(&nothing), [1, 2, 3, 4, 5]);
         assert_eq!(counts(&messages), Vec::<u32>::new());
         let mut many = messages.clone();
         (6..=100).for_each(|count| many.push(message(count)));
-        assert_eq!(many.since(&messages).count(), KEPT);
+        let numbers: Vec<u64> = many.since(&messages).map(|(number, _)| number).collect();
+        assert_eq!(numbers, (37..=100).collect::<Vec<u64>>());
     }
 
     #[test]

@@ -72,18 +72,27 @@ pub struct RoomEvent {
     /// The event is about this member, who does not get it.
     pub about: Option<UserId>,
     pub event: Event,
+    /// The number of a custom message in the room.
+    pub message: Option<u64>,
 }
 
 /// Whether a member gets custom messages as events, or on a data channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MessagePath {
     Signaling,
-    DataChannel,
+    /// The messages after this number: the SFU keeps them until the channel is open. The earlier ones came before the session was
+    /// connected, even if the member is notified of them later.
+    DataChannel {
+        after: u64,
+    },
 }
 
 impl RoomEvent {
     pub fn is_for(&self, me: &UserId, path: MessagePath) -> bool {
-        let has_it = path == MessagePath::DataChannel && matches!(self.event, Event::CustomMessage { .. });
+        let has_it = match (path, self.message) {
+            (MessagePath::DataChannel { after }, Some(number)) => number > after,
+            _ => false,
+        };
         self.about.as_ref() != Some(me) && !has_it
     }
 }
@@ -94,6 +103,7 @@ pub fn diff(before: &RoomState, after: &RoomState) -> Vec<RoomEvent> {
     let about = |user: &UserId, event| RoomEvent {
         about: Some(user.clone()),
         event,
+        message: None,
     };
     let same_roster = Arc::ptr_eq(&before.roster, &after.roster);
     let (old, new) = (&before.roster.members, &after.roster.members);
@@ -116,16 +126,25 @@ pub fn diff(before: &RoomState, after: &RoomState) -> Vec<RoomEvent> {
             about(&member.user, Event::MemberLeft { user_id })
         }));
     }
-    events.extend(after.messages.since(&before.messages).map(|message| {
+    events.extend(after.messages.since(&before.messages).map(|(number, message)| {
         let event = Event::CustomMessage {
             user_id: message.user.clone(),
             cmd_id: message.command,
             seq: message.count,
             data: message.data.clone(),
         };
-        about(&message.user, event)
+        RoomEvent {
+            message: Some(number),
+            ..about(&message.user, event)
+        }
     }));
-    let mut all = |event| events.push(RoomEvent { about: None, event });
+    let mut all = |event| {
+        events.push(RoomEvent {
+            about: None,
+            event,
+            message: None,
+        });
+    };
     if before.mix != after.mix && before.mix_view() != after.mix_view() {
         all(Event::Mix { mix: after.mix_view() });
     }
@@ -167,6 +186,7 @@ fn publishing(before: &RoomState, after: &RoomState) -> Vec<RoomEvent> {
         .map(|publisher| RoomEvent {
             about: Some(publisher.user_id.clone()),
             event: Event::Publishing { publisher },
+            message: None,
         })
         .collect()
 }

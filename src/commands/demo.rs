@@ -44,9 +44,10 @@ pub async fn run(arguments: cli::Demo) -> anyhow::Result<()> {
     );
     let (port, rtmp) = (config.server.port, config.live.rtmp_port);
     let directory = config.recorder.directory.clone();
+    let avatar_port = config.avatar.port;
     let grpc = format!("http://127.0.0.1:{}", config.signaling.api.grpc_port);
     println!("Starting the server ...");
-    let server = Server::start(config, &Role::ALL, Purpose::Demo).await?;
+    let server = Server::start(config, &Role::ROOMS, Purpose::Demo).await?;
     let application = server.demo.clone().context("the demo's application")?;
 
     let stop = CancellationToken::new();
@@ -108,9 +109,11 @@ pub async fn run(arguments: cli::Demo) -> anyhow::Result<()> {
          \x20             http://localhost:{port}/live/{stream}.m3u8\n\
          \x20             rtmp://localhost:{rtmp}/live/{stream}\n\
          \x20 Player      http://localhost:{port}/player.html?stream={stream}&type=flv\n\
-         \x20 Recording   {directory}/*/{stream}_*.mp4\n",
+         \x20 Recording   {directory}/*/{stream}_*.mp4\n\
+         \x20 Avatar      ROTUNDA__SERVER__PORT=8081 rotunda serve --roles avatar   (then open http://localhost:{avatar}/)\n",
         room = arguments.room,
         directory = directory.display(),
+        avatar = avatar_port,
     );
 
     let clock = Clock;

@@ -1,29 +1,17 @@
 // A camera with the device library (device/demo) and its viewers in real Chromium: live view, talk-back, commands, recordings.
 
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { markedClip, noDemo, record, startCamera, startProxy } from './device_camera.mjs';
+import { badge, frames, mark, markedClip, noDemo, record, shows, startCamera } from './device_camera.mjs';
 import { cannotRun, startBrowser, startServer, until } from './support.mjs';
-
-/** These tests run and may fail: a second viewer does not work yet (docs/device.md, Known faults). */
-const MORE_VIEWERS = 'a second viewer is not served yet';
 
 const tools = readFileSync(new URL('./mark.js', import.meta.url), 'utf8');
 
-/** In the page: the mark of the current frame. */
-const mark = () => window.frameMark.readVideo(document.querySelector('#video'));
-const shows = (id) => `(${mark})()?.id === ${id} && (${mark})()`;
-
-async function frames(page, id, seconds = 30) {
-  const first = await until(page, `a frame of ${id}`, shows(id), undefined, seconds);
-  await until(page, `another frame of ${id}`, `(() => { const mark = (${mark})(); return mark?.id === ${id} && mark.count !== ${first.count}; })()`, undefined, 10);
-}
-
-const badge = (page, text, seconds = 20) => until(page, `path ${text}`, (wanted) => document.querySelector('#path').textContent === wanted, text, seconds);
+/** The state of a connection of the page: `direct` or `server`. */
+const selected = (page, name) => page.evaluate((which) => window.rotunda.link.connections[which]?.connectionState, name);
 
 describe('a camera and its viewers', { skip: cannotRun() ?? noDemo() }, () => {
   let folder;
@@ -60,7 +48,7 @@ describe('a camera and its viewers', { skip: cannotRun() ?? noDemo() }, () => {
   let ann;
   let bob;
 
-  test('one viewer gets the stream directly, two get it through the server, and the device sends it once', { todo: MORE_VIEWERS }, async () => {
+  test('one viewer gets the stream directly, two get it through the server, and the device sends it once', async () => {
     ann = await view('device=cam_front&user=ann');
     await frames(ann, 21);
     await badge(ann, 'Direct');
@@ -77,7 +65,7 @@ describe('a camera and its viewers', { skip: cannotRun() ?? noDemo() }, () => {
     await camera.says(/event 3 visitor=0/);
   });
 
-  test('audio of the camera, G.711 transcoded to Opus, is heard with its tone', { todo: MORE_VIEWERS }, async () => {
+  test('audio of the camera, G.711 transcoded to Opus, is heard with its tone', async () => {
     const [tone, other] = await bob.evaluate(() => window.toneLevels(document.querySelector('#video').srcObject, [600, 1500]));
     assert.ok(tone > other + 20, `600 Hz: ${tone} dB, 1500 Hz: ${other} dB`);
   });
@@ -93,15 +81,29 @@ describe('a camera and its viewers', { skip: cannotRun() ?? noDemo() }, () => {
     assert.equal(link.buffered < 100_000, true, JSON.stringify(link));
   });
 
-  test('the third viewer of a device for two gets an error', { todo: MORE_VIEWERS }, async () => {
+  test('the third viewer of a device for two gets an error', async () => {
     const cat = await view('device=cam_front&user=cat');
     await until(cat, 'the refusal', () => document.querySelector('#message').textContent.includes('2 viewers are there already'));
     await cat.close();
   });
 
-  test('another channel has another video, and its quality can be changed', { todo: MORE_VIEWERS }, async () => {
+  test('two viewers of two streams are served at once, one directly and one through the server', async () => {
+    const from = camera.output().length;
     await bob.selectOption('#channel', '1');
     await frames(bob, 22);
+    // The first stream has one viewer again.
+    await badge(ann, 'Direct');
+    await badge(bob, 'Through the server');
+    await Promise.all([frames(ann, 21), frames(bob, 22)]);
+    await camera.says(/event 3 visitor=0 channel=0/, from);
+    const links = await camera.status();
+    assert.deepEqual(links.map(({ visitor, channel, mode }) => ({ visitor, channel, mode })), [
+      { visitor: 0, channel: 0, mode: 1 }, { visitor: 1, channel: 1, mode: 2 },
+    ], JSON.stringify(links));
+    assert.equal(await selected(ann, 'direct'), 'connected');
+  });
+
+  test('another quality of a channel is another stream', async () => {
     const from = camera.output().length;
     await bob.click('[data-quality="fl"]');
     await camera.says(/start visitor=1 channel=1 quality=0/, from);
@@ -109,7 +111,7 @@ describe('a camera and its viewers', { skip: cannotRun() ?? noDemo() }, () => {
     await frames(bob, 22);
   });
 
-  test('a talking viewer is heard at the device, through the server and directly', { todo: MORE_VIEWERS }, async () => {
+  test('a talking viewer is heard at the device, through the server and directly', async () => {
     for (const page of [bob, ann]) {
       const from = camera.output().length;
       await page.click('#talk');
@@ -121,7 +123,7 @@ describe('a camera and its viewers', { skip: cannotRun() ?? noDemo() }, () => {
     }
   });
 
-  test('the camera is moved, and commands of 16 KiB come back complete, in both directions', { todo: MORE_VIEWERS }, async () => {
+  test('the camera is moved, and commands of 16 KiB come back complete, in both directions', async () => {
     await ann.click('[aria-label="Right"]');
     await until(ann, 'the position', () => document.querySelector('#position').textContent === '{"pan":1,"tilt":0}');
     for (const page of [ann, bob]) {
@@ -207,86 +209,5 @@ describe('a camera and its viewers', { skip: cannotRun() ?? noDemo() }, () => {
     const count = (word) => out.split('\n').filter((line) => line.startsWith(`${word} visitor=`)).sort().map((line) => line.slice(word.length));
     assert.deepEqual(count('start'), count('stop'));
     await until(ann, 'the camera is offline', () => document.querySelector('#cover').textContent.includes('offline'), undefined, 40);
-  });
-});
-
-function noValgrind() {
-  if (spawnSync('valgrind', ['--version']).status === 0) return undefined;
-  if (process.env.CI) throw new Error('CI must have valgrind');
-  return 'SKIPPED: no valgrind (`make setup` installs it)';
-}
-
-describe('a camera on a bad network', { skip: cannotRun() ?? noDemo() }, () => {
-  let folder;
-  let server;
-  let browser;
-
-  before(async () => {
-    folder = mkdtempSync(join(tmpdir(), 'rotunda-device-'));
-    markedClip(join(folder, 'one.h264'), 41, 4);
-    server = await startServer();
-    browser = await startBrowser();
-  });
-
-  after(async () => {
-    await browser?.close();
-    await server?.stop();
-    rmSync(folder, { recursive: true, force: true });
-  });
-
-  async function view(query) {
-    const page = await browser.newPage();
-    page.on('pageerror', (error) => console.error(error));
-    await page.addInitScript(tools);
-    await page.goto(`${server.url}/device.html?${query}`);
-    return page;
-  }
-
-  test('the WebSocket is cut and reconnects; the stream continues', async () => {
-    const proxy = await startProxy(Number(new URL(server.url).port));
-    const camera = await startCamera(server, folder, { name: 'cut', url: `ws://127.0.0.1:${proxy.port}/ws`, clips: [join(folder, 'one.h264')] });
-    const page = await view('device=cam_cut&user=dan&direct=off');
-    await frames(page, 41);
-    const from = camera.output().length;
-    proxy.cut();
-    await camera.says(/offline 0/, from);
-    await camera.says(/event 2 /, from);
-    await frames(page, 41);
-    proxy.mend();
-    await camera.says(/online /, from, 40);
-    await frames(page, 41);
-    await page.close();
-    const { code } = await camera.stop();
-    assert.equal(code, 0);
-    proxy.close();
-  });
-
-  test('media uses TCP if the camera is configured so', async () => {
-    const camera = await startCamera(server, folder, { name: 'tcp', clips: [join(folder, 'one.h264')], options: ['--tcp'] });
-    const page = await view('device=cam_tcp&user=eve&direct=off');
-    await frames(page, 41);
-    await page.close();
-    const { code } = await camera.stop();
-    assert.equal(code, 0);
-  });
-
-  test('valgrind finds no error in a camera with a viewer, from its start to its exit', { skip: noValgrind() }, async () => {
-    const wrap = ['valgrind', '--quiet', '--leak-check=full', '--errors-for-leak-kinds=definite,indirect,possible', '--error-exitcode=9'];
-    const camera = await startCamera(server, folder, { name: 'checked', clips: [join(folder, 'one.h264')], wrap, waits: 120 });
-    const page = await view('device=cam_checked&user=gus');
-    // It is too slow under valgrind to play smoothly: a few frames over either path are enough.
-    await until(page, 'a frame', shows(41), undefined, 120);
-    await page.evaluate(() => window.rotunda.camera.command(0, new Uint8Array(16 * 1024)));
-    camera.tell('status');
-    const { code, out, err } = await camera.stop();
-    assert.equal(err, '', out);
-    assert.equal(code, 0, out);
-    await page.close();
-  });
-
-  test('a camera with a wrong ticket reports it and does not come online', async () => {
-    const other = await startServer();
-    await assert.rejects(startCamera({ ...server, run: other.run }, folder, { name: 'wrong', clips: [join(folder, 'one.h264')], waits: 5 }), /the server refuses cam_wrong/);
-    await other.stop();
   });
 });

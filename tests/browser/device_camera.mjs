@@ -1,4 +1,4 @@
-// The demo camera of device/demo as a process, with clips whose frames are marked.
+// The demo camera of device/demo as a process, with clips whose frames are marked, and what its viewer page shows of them.
 
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -6,11 +6,13 @@ import { existsSync, mkdirSync } from 'node:fs';
 import { createServer, connect } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { eventually } from './support.mjs';
+import { eventually, until } from './support.mjs';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const target = process.env.CARGO_TARGET_DIR ?? join(root, 'target');
-export const demo = join(target, 'device/demo');
+const demo = join(target, 'device/demo');
+/** The same, built with AddressSanitizer and UndefinedBehaviorSanitizer. */
+export const checkedDemo = join(target, 'device/demo-checked');
 
 /** A reason to skip, or undefined. */
 export function noDemo() {
@@ -48,30 +50,35 @@ function frame(id, count) {
   return pixels;
 }
 
-/** Writes an H.264 clip of marked frames at 25 fps, with a keyframe each second. */
+const ENCODERS = {
+  h264: ['-c:v', 'libx264', '-profile:v', 'baseline', '-bf', '0', '-g', '25', '-keyint_min', '25', '-sc_threshold', '0'],
+  h265: ['-c:v', 'libx265', '-x265-params', 'log-level=error:bframes=0:keyint=25:min-keyint=25:scenecut=0:repeat-headers=1'],
+};
+
+/** Writes a clip of marked frames at 25 a second, a keyframe each second; the codec is by the file's ending, .h264 or .h265. */
 export function markedClip(path, id, seconds) {
+  const codec = path.split('.').pop();
   const frames = Buffer.concat(Array.from({ length: seconds * 25 }, (_, count) => frame(id, count)));
   const made = spawnSync('ffmpeg', [
     '-v', 'error', '-f', 'rawvideo', '-pix_fmt', 'gray', '-s', `${WIDTH}x${HEIGHT}`, '-r', '25', '-i', '-', '-pix_fmt', 'yuv420p',
-    '-c:v', 'libx264', '-profile:v', 'baseline', '-bf', '0', '-g', '25', '-keyint_min', '25', '-sc_threshold', '0',
-    '-b:v', '600k', '-f', 'h264', '-y', path,
+    ...ENCODERS[codec], '-b:v', '600k', '-f', { h264: 'h264', h265: 'hevc' }[codec], '-y', path,
   ], { input: frames });
   if (made.status !== 0) throw new Error(`ffmpeg: ${made.stderr}`);
 }
 
-/** Starts a camera; `wrap`: a program that runs it, for example valgrind. */
-export async function startCamera(server, folder, { name = 'front', tickets = 3, options = [], url, clips, wrap = [], waits = 20 } = {}) {
+/** Starts a camera; `wrap`: a program that runs it, as valgrind. */
+export async function startCamera(server, folder, { name = 'front', tickets = 3, options = [], url, clips, wrap = [], waits = 20, program: own = demo, env = {} } = {}) {
   const user = `cam_${name}`;
   const users = [user, ...Array.from({ length: tickets - 1 }, (_, at) => `${user}-${at + 1}`)];
   const keys = [];
   for (const one of users) keys.push((await server.run('user-sig', one)).trim());
   const card = join(folder, `card-${name}`);
   mkdirSync(card, { recursive: true });
-  const [program, ...before] = [...wrap, demo];
+  const [program, ...before] = [...wrap, own];
   const child = spawn(program, [
     ...before, '--server', url ?? `${server.url.replace('http', 'ws').replace('localhost', '127.0.0.1')}/ws`, '--product', 'cam', '--device', name,
     '--key', keys.join(' '), '--card', card, ...clips.flatMap((clip) => ['--clip', clip]), ...options,
-  ], { stdio: ['pipe', 'pipe', 'pipe'] });
+  ], { stdio: ['pipe', 'pipe', 'pipe'], env: { ...process.env, ...env } });
   let out = '';
   let err = '';
   child.stdout.on('data', (text) => { out += text; });
@@ -80,6 +87,7 @@ export async function startCamera(server, folder, { name = 'front', tickets = 3,
   const camera = {
     user,
     card,
+    pid: child.pid,
     output: () => out,
     errors: () => err,
     /** Waits for a line that matches and was not there at `from`. */
@@ -150,3 +158,15 @@ export async function startProxy(port) {
   };
 }
 
+/** In the page: the mark of the frame that is shown. */
+export const mark = () => window.frameMark.readVideo(document.querySelector('#video'));
+export const shows = (id) => `(${mark})()?.id === ${id} && (${mark})()`;
+
+/** Waits for a frame of this clip, and for a later one. */
+export async function frames(page, id, seconds = 30) {
+  const first = await until(page, `a frame of ${id}`, shows(id), undefined, seconds);
+  await until(page, `another frame of ${id}`, `(() => { const mark = (${mark})(); return mark?.id === ${id} && mark.count !== ${first.count}; })()`, undefined, 10);
+}
+
+/** Waits until the page names this path. */
+export const badge = (page, text, seconds = 20) => until(page, `path ${text}`, (wanted) => document.querySelector('#path').textContent === wanted, text, seconds);

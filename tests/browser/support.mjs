@@ -29,7 +29,7 @@ async function listen(port) {
 }
 
 /** A port that is free together with the next one: each media worker has its own. */
-async function freePort() {
+export async function freePort() {
   for (;;) {
     const first = await listen(0);
     const { port } = first.address();
@@ -96,10 +96,10 @@ export async function startDemo(tries = 5) {
   };
 }
 
-/** Starts `rotunda serve` in its own folder; `stop()` ends it in order and fails if that is not possible. */
-export async function startServer(settings = {}, tries = 5) {
+/** Starts `rotunda serve` in its own folder; `stop()` ends it in order and fails if that is not possible. `roles`: empty for those of rooms. */
+export async function startServer(settings = {}, roles = [], tries = 5) {
   const { data, http, env } = await ownSettings(settings);
-  const server = spawn(binary, ['serve'], { env, cwd: data, stdio: ['ignore', 'pipe', 'pipe'] });
+  const server = spawn(binary, roles.length ? ['serve', '--roles', roles.join(',')] : ['serve'], { env, cwd: data, stdio: ['ignore', 'pipe', 'pipe'] });
   let log = '';
   server.stderr.on('data', (text) => { log += text; });
   const ended = await new Promise((resolve) => {
@@ -109,7 +109,7 @@ export async function startServer(settings = {}, tries = 5) {
   });
   if (ended) {
     rmSync(data, { recursive: true, force: true });
-    if (ended.includes(TAKEN) && tries > 1) return startServer(settings, tries - 1);
+    if (ended.includes(TAKEN) && tries > 1) return startServer(settings, roles, tries - 1);
     throw new Error(ended);
   }
   return {

@@ -27,7 +27,7 @@ mod viewer;
 
 pub use cpu::CpuClock;
 pub use delay::{Delays, Quantiles};
-pub use entrance::{JanusError, WhipError};
+pub use entrance::{JanusError, WhipError, WhipSession};
 pub use link::{Bandwidth, BandwidthError};
 pub use memory::resident_bytes;
 pub use plan::{Entrance, Flow, Plan, PlanError};

@@ -11,6 +11,8 @@ use shiguredo_mp4::demux::{Input, Mp4FileDemuxer};
 
 use super::SourceError;
 
+/// A clip in memory; a copy shares what it has read.
+#[derive(Clone)]
 pub struct Clip {
     path: PathBuf,
     /// Access units in Annex B, parameter sets first.
@@ -85,6 +87,11 @@ impl Clip {
         Ok(clip)
     }
 
+    /// How long its frames last.
+    pub fn seconds(&self) -> f64 {
+        self.access_units.len() as f64 / self.fps
+    }
+
     /// The whole audio, 48 kHz mono; empty for a clip without audio.
     pub fn speech(&self) -> Result<Vec<f32>, SourceError> {
         let Some(config) = &self.audio_config else {
@@ -114,6 +121,7 @@ impl Clip {
     }
 }
 
+/// A clip's frames, decoded one by one.
 pub struct Player {
     clip: Clip,
     decoder: VideoDecoder,

@@ -19,7 +19,7 @@ use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::TrackSource;
 use thiserror::Error;
 
-use clip::Clip;
+pub use clip::{Clip, Player};
 use painter::Painter;
 use voice::Voice;
 

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 static int failures;
 
@@ -22,7 +23,7 @@ static int failures;
         } \
     } while (0)
 
-/* Whether the last log line names what is wrong. */
+/* Whether the last log line names the mistake. */
 static char last_line[1024];
 
 static bool log_line(const char *line)
@@ -45,7 +46,36 @@ static void stop_cb(uint32_t v, uint32_t c, iv_avt_video_res_type_e q) { (void)v
 static int start_recv_cb(uint32_t v, uint32_t c, iv_cm_av_data_info_s *i) { (void)v; (void)c; (void)i; return 0; }
 static int stop_recv_cb(uint32_t v, uint32_t c, iv_avt_stream_type_e t) { (void)v; (void)c; (void)t; return 0; }
 static int recv_cb(uint32_t v, uint32_t c, iv_avt_stream_type_e t, void *s) { (void)v; (void)c; (void)t; (void)s; return 0; }
-static void notify_cb(iv_avt_event_e e, uint32_t v, uint32_t c, iv_avt_video_res_type_e q) { (void)e; (void)v; (void)c; (void)q; }
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
+static int connect_failures;
+
+static void notify_cb(iv_avt_event_e e, uint32_t v, uint32_t c, iv_avt_video_res_type_e q)
+{
+    (void)v;
+    (void)c;
+    (void)q;
+    pthread_mutex_lock(&lock);
+    if (e == IV_AVT_EVENT_P2P_PEER_CONNECT_FAIL) connect_failures += 1;
+    pthread_cond_signal(&changed);
+    pthread_mutex_unlock(&lock);
+}
+
+/* Nothing listens at the server's address: after three times access_retry_times attempts the program is told. */
+static int wait_for_connect_failure(void)
+{
+    struct timespec until;
+    int count;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += 30;
+    pthread_mutex_lock(&lock);
+    while (connect_failures == 0 && pthread_cond_timedwait(&changed, &lock, &until) == 0) {}
+    count = connect_failures;
+    pthread_mutex_unlock(&lock);
+    return count;
+}
+
 static int command_cb(iv_avt_command_type_e k, uint32_t v, uint32_t c, iv_avt_video_res_type_e q, void *a) { (void)k; (void)v; (void)c; (void)q; (void)a; return 0; }
 
 static iv_avt_init_parm_s good(void)
@@ -153,7 +183,7 @@ static void init_parameters(void)
 static void stream_calls(int is_up)
 {
     uint8_t bytes[16] = {0};
-    iv_cm_venc_pack_s pack;
+    iv_cm_venc_pack_s pack, half;
     iv_cm_venc_stream_s video;
     iv_cm_aenc_stream_s audio;
     iv_p2p_send_stats_s stats;
@@ -161,6 +191,9 @@ static void stream_calls(int is_up)
     size_t length = sizeof reply;
     memset(&video, 0, sizeof video);
     memset(&audio, 0, sizeof audio);
+    memset(&half, 0, sizeof half);
+    half.pu8Addr = bytes;
+    half.u32Len = 192 * 1024;
     pack.pu8Addr = bytes;
     pack.u32Len = sizeof bytes;
     pack.u64PTS = 0;
@@ -181,6 +214,12 @@ static void stream_calls(int is_up)
         video.u32PackCount = 1;
         pack.u32Len = 384 * 1024;
         IS(iv_avt_send_stream(0, 0, IV_AVT_VIDEO_RES_HD, IV_AVT_STREAM_TYPE_VIDEO, &video), IV_ERR_AVT_SEND_STREAM_TOO_BIG);
+        /* All packs of a call count. */
+        video.pstVencPack[0] = video.pstVencPack[1] = &half;
+        video.u32PackCount = 2;
+        IS(iv_avt_send_stream(0, 0, IV_AVT_VIDEO_RES_HD, IV_AVT_STREAM_TYPE_VIDEO, &video), IV_ERR_AVT_SEND_STREAM_TOO_BIG);
+        video.pstVencPack[0] = &pack;
+        video.u32PackCount = 1;
         pack.u32Len = 0;
         IS(iv_avt_send_stream(0, 0, IV_AVT_VIDEO_RES_HD, IV_AVT_STREAM_TYPE_VIDEO, &video), IV_ERR_AVT_INPUT_PARAM_INVAILD);
     }
@@ -219,6 +258,7 @@ int main(void)
     IS(iv_avt_exit(), IV_ERR_AVT_STATE_ERROR);
     IS(init_system("cam", "front", "ws://127.0.0.1:9/ws", TICKET), IV_ERR_NONE);
     IS(init_system("cam", "front", "ws://127.0.0.1:9/ws", TICKET), IV_ERR_SYS_STATE_ERROR);
+    parm.p2p_init_params.access_retry_times = 1;
     IS(iv_avt_init(&parm), IV_ERR_NONE);
     IS(iv_avt_init(&parm), IV_ERR_AVT_STATE_ERROR);
     IS(strstr(iv_avt_get_peerinfo(), "iv:cam_front") != NULL, 1);
@@ -227,6 +267,7 @@ int main(void)
     /* The log line is shared by the threads, and of no use then. */
     for (at = 0; at < 4; at += 1) pthread_create(&threads[at], NULL, many_calls, &is_up);
     for (at = 0; at < 4; at += 1) pthread_join(threads[at], NULL);
+    IS(wait_for_connect_failure(), 1);
     IS(iv_avt_exit(), IV_ERR_NONE);
     IS(iv_avt_exit(), IV_ERR_AVT_STATE_ERROR);
     stream_calls(0);

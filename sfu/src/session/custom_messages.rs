@@ -1,5 +1,7 @@
-//! A member's custom messages: the data channels, and how many messages may be sent. Pure.
+//! A member's custom messages: the data channels, what waits until they are open, and how many messages may be sent. Pure.
 
+use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rotunda_proto::custom_message::{ORDERED, PER_SECOND, Refused, UNORDERED, read};
@@ -7,6 +9,10 @@ use str0m::channel::ChannelId;
 
 /// Refusals are told no more often: a flood of messages is not answered with a flood.
 const REFUSALS: Duration = Duration::from_secs(1);
+
+/// Messages for a client whose data channels are about to open; with more, the oldest are dropped. The channels open within a few
+/// round trips after the connection.
+const WAITING: usize = 64;
 
 /// How a message is carried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,11 +37,29 @@ impl Delivery {
 pub struct CustomMessages {
     ordered: Option<ChannelId>,
     unordered: Option<ChannelId>,
+    waiting: Waiting,
     /// Messages that may be sent now (a token bucket).
     tokens: f64,
     filled_at: Instant,
     count: u32,
     refused_at: Option<Instant>,
+}
+
+/// What comes for a client before its first data channel is open. From the moment when the session is connected, nobody else gives
+/// the client these messages.
+#[derive(Debug)]
+enum Waiting {
+    /// The session is not connected, or its client opens no channels.
+    No,
+    ForChannel(VecDeque<Arc<[u8]>>),
+}
+
+/// How a message gets to a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    By(ChannelId),
+    /// It waits for the channel: see [`CustomMessages::keep`].
+    Waits,
 }
 
 /// A message for the others in the room.
@@ -52,6 +76,7 @@ impl CustomMessages {
         Self {
             ordered: None,
             unordered: None,
+            waiting: Waiting::No,
             tokens: f64::from(PER_SECOND),
             filled_at: now,
             count: 0,
@@ -59,12 +84,23 @@ impl CustomMessages {
         }
     }
 
-    /// The newest channel of a label counts.
-    pub fn handle_open(&mut self, channel: ChannelId, label: &str) {
+    /// The session is connected, and its client will open channels.
+    pub fn expect_channel(&mut self) {
+        if self.way(Delivery::Ordered).is_none() {
+            self.waiting = Waiting::ForChannel(VecDeque::new());
+        }
+    }
+
+    /// The newest channel of a label counts. Answers the messages that have waited for it, oldest first.
+    pub fn handle_open(&mut self, channel: ChannelId, label: &str) -> VecDeque<Arc<[u8]>> {
         match Delivery::of(label) {
             Some(Delivery::Ordered) => self.ordered = Some(channel),
             Some(Delivery::Unordered) => self.unordered = Some(channel),
-            None => {}
+            None => return VecDeque::new(),
+        }
+        match std::mem::replace(&mut self.waiting, Waiting::No) {
+            Waiting::ForChannel(messages) => messages,
+            Waiting::No => VecDeque::new(),
         }
     }
 
@@ -83,12 +119,30 @@ impl CustomMessages {
         }
     }
 
-    /// The channel to write to. A client that has opened one channel gets everything on it.
-    pub fn channel(&self, delivery: Delivery) -> Option<ChannelId> {
-        match delivery {
+    /// The way of a message to the client; None: it gets none from here. A client that has opened one channel gets everything on it.
+    pub fn way(&self, delivery: Delivery) -> Option<Way> {
+        let channel = match delivery {
             Delivery::Ordered => self.ordered.or(self.unordered),
             Delivery::Unordered => self.unordered.or(self.ordered),
+        };
+        match (channel, &self.waiting) {
+            (Some(channel), _) => Some(Way::By(channel)),
+            (None, Waiting::ForChannel(_)) => Some(Way::Waits),
+            (None, Waiting::No) => None,
         }
+    }
+
+    /// Keeps a message until a channel is open. Answers whether an older one was dropped for it.
+    pub fn keep(&mut self, bytes: Arc<[u8]>) -> bool {
+        let Waiting::ForChannel(messages) = &mut self.waiting else {
+            return true;
+        };
+        let is_full = messages.len() == WAITING;
+        if is_full {
+            messages.pop_front();
+        }
+        messages.push_back(bytes);
+        is_full
     }
 
     pub fn admit<'a>(&mut self, now: Instant, bytes: &'a [u8]) -> Result<Admitted<'a>, Refused> {
@@ -124,6 +178,8 @@ impl CustomMessages {
 
 #[cfg(test)]
 mod tests {
+    use rotunda_proto::clock::Clock;
+
     use super::*;
 
     #[test]
@@ -159,5 +215,25 @@ mod tests {
         assert!(messages.may_tell(start));
         assert!(!messages.may_tell(start + Duration::from_millis(900)));
         assert!(messages.may_tell(start + Duration::from_millis(1000)));
+    }
+
+    #[test]
+    fn messages_wait_for_the_channel_of_a_connected_client_and_the_oldest_are_dropped() {
+        let mut messages = CustomMessages::new(Clock.now());
+        assert_eq!(
+            messages.way(Delivery::Ordered),
+            None,
+            "signaling still gives the client everything"
+        );
+        messages.expect_channel();
+        assert_eq!(messages.way(Delivery::Unordered), Some(Way::Waits));
+        let dropped = (0..=WAITING as u8).filter(|number| messages.keep([*number].into()));
+        assert_eq!(dropped.count(), 1);
+        let channel = str0m::Rtc::new(Clock.now()).sdp_api().add_channel(ORDERED.to_owned());
+        let waited = messages.handle_open(channel, ORDERED);
+        assert_eq!(waited.len(), WAITING);
+        assert_eq!(waited.front().map(|bytes| bytes[0]), Some(1));
+        assert_eq!(messages.way(Delivery::Ordered), Some(Way::By(channel)));
+        assert!(messages.handle_open(channel, ORDERED).is_empty(), "once");
     }
 }

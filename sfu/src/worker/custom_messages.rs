@@ -12,7 +12,7 @@ use str0m::channel::{ChannelData, ChannelId};
 
 use super::Worker;
 use super::relay::RelayMessage;
-use crate::session::custom_messages::{Admitted, Delivery};
+use crate::session::custom_messages::{Admitted, Delivery, Way};
 use crate::slab::SessionIndex;
 
 /// Receivers that are served in a row. Each costs an encryption, and media must not wait for a room of thousands: the next ones are
@@ -79,6 +79,16 @@ impl Worker {
         self.deliver_to_room(now, &key, delivery, bytes, Some(sender));
     }
 
+    /// A member's data channel is open: what has come since the session was connected goes out.
+    pub(super) fn handle_channel_open(&mut self, index: SessionIndex, channel: ChannelId, label: &str) {
+        let Some(session) = self.sessions.get_mut(index) else {
+            return;
+        };
+        for bytes in session.messages.handle_open(channel, label) {
+            self.write_message(index, channel, &bytes);
+        }
+    }
+
     /// A message that came by signaling, for everybody in a room who is at this worker.
     pub fn carry_message(&mut self, now: Instant, key: &RoomKey, bytes: Arc<[u8]>) {
         self.deliver_to_room(now, key, Delivery::Ordered, bytes, None);
@@ -101,8 +111,7 @@ impl Worker {
             return;
         }
         let sessions = room.sessions().iter().filter_map(|index| self.sessions.get(*index));
-        let receivers =
-            sessions.filter(|other| Some(other.id()) != sender && other.messages.channel(delivery).is_some());
+        let receivers = sessions.filter(|other| Some(other.id()) != sender && other.messages.way(delivery).is_some());
         let message = Message {
             delivery,
             bytes,
@@ -127,10 +136,17 @@ impl Worker {
             let (delivery, bytes) = (message.delivery, Arc::clone(&message.bytes));
             served += 1;
             if let Some(index) = self.sessions.with_id(receiver)
-                && let Some(session) = self.sessions.get(index)
-                && let Some(channel) = session.messages.channel(delivery)
+                && let Some(session) = self.sessions.get_mut(index)
             {
-                self.write_message(index, channel, &bytes);
+                match session.messages.way(delivery) {
+                    Some(Way::By(channel)) => self.write_message(index, channel, &bytes),
+                    Some(Way::Waits) => {
+                        if session.messages.keep(bytes) {
+                            counter!("rotunda_sfu_custom_messages_dropped_total").increment(1);
+                        }
+                    }
+                    None => {}
+                }
             }
         }
         self.custom_messages.due = (!self.custom_messages.queue.is_empty()).then(|| now + PAUSE);

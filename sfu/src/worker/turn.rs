@@ -87,6 +87,9 @@ impl Worker {
         match event {
             str0m::Event::Connected => {
                 session.transport.set_connected();
+                if session.offers_channels() {
+                    session.messages.expect_channel();
+                }
                 let event = Event::Connected {
                     session: session.id(),
                     user: session.user().cloned(),
@@ -96,7 +99,7 @@ impl Worker {
             str0m::Event::SenderFeedback(report) => session.uplink.handle_sender_report(now, &report.sender_info),
             str0m::Event::RtpPacket(packet) => self.handle_rtp(now, index, packet),
             str0m::Event::MediaIngressStats(stats) => self.handle_ingress_stats(index, &stats),
-            str0m::Event::ChannelOpen(channel, label) => session.messages.handle_open(channel, &label),
+            str0m::Event::ChannelOpen(channel, label) => self.handle_channel_open(index, channel, &label),
             str0m::Event::ChannelClose(channel) => session.messages.handle_close(channel),
             str0m::Event::ChannelData(data) => self.handle_channel_data(now, index, &data),
             str0m::Event::Closed => return Some("the peer has closed the session"),

@@ -377,12 +377,18 @@ impl Membership {
             })
         })?;
         let (bus, room) = (&self.room.documents.bus, self.room.documents.room.clone());
+        // First, so that a session that is connected meanwhile has the message: it counts as one from before.
+        let event = sfu::Event::CustomMessage {
+            message: message.clone(),
+        };
+        let published = bus.tell(&event.subject(&room), &event).await;
+        published.map_err(|error| {
+            warn!(error = &error as &dyn std::error::Error, "publish a custom message");
+            failure(ErrorCode::Internal)
+        })?;
         if let Some(info) = &self.room.latest().info {
-            let (subject, message) = (sfu::control_subject(&info.sfu), message.clone());
-            let command = Command::CustomMessage {
-                room: room.clone(),
-                message,
-            };
+            let subject = sfu::control_subject(&info.sfu);
+            let command = Command::CustomMessage { room, message };
             let sent = bus.call::<_, sfu::Reply>(&subject, &command).await;
             sent.map_err(|error| {
                 warn!(
@@ -392,12 +398,7 @@ impl Membership {
                 failure(ErrorCode::NoMediaNode)
             })?;
         }
-        let event = sfu::Event::CustomMessage { message };
-        let published = bus.tell(&event.subject(&room), &event).await;
-        published.map_err(|error| {
-            warn!(error = &error as &dyn std::error::Error, "publish a custom message");
-            failure(ErrorCode::Internal)
-        })
+        Ok(())
     }
 
     pub async fn leave(mut self, leaving: Leaving) {

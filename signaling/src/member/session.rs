@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tracing::warn;
 
 use super::desired::Desired;
+use crate::room::SessionMedia;
 
 pub struct Session {
     pub id: SessionId,
@@ -20,7 +21,7 @@ pub struct Session {
     pub ingress: Desired<BTreeSet<TrackSource>>,
     /// The assignment of the receive slots.
     pub slots: Desired<SlotMap>,
-    state: watch::Receiver<Option<MediaState>>,
+    state: watch::Receiver<Option<SessionMedia>>,
     /// The state that the client knows.
     known: Option<MediaState>,
     events: Subscription,
@@ -43,7 +44,7 @@ impl Session {
         bus: &SharedBus,
         id: SessionId,
         sfu: String,
-        state: watch::Receiver<Option<MediaState>>,
+        state: watch::Receiver<Option<SessionMedia>>,
     ) -> Result<Self, BusError> {
         Ok(Self {
             id,
@@ -73,12 +74,18 @@ impl Session {
     }
 
     pub fn is_connected(&self) -> bool {
-        *self.state.borrow() == Some(MediaState::Connected)
+        self.connected_after().is_some()
+    }
+
+    /// The number of the newest custom message in the room when the session was connected; None: it is not.
+    pub fn connected_after(&self) -> Option<u64> {
+        let media = (*self.state.borrow())?;
+        (media.state == MediaState::Connected).then_some(media.messages)
     }
 
     /// The state, if the client does not know it yet.
     pub fn poll_state(&mut self) -> Option<MediaState> {
-        let state = *self.state.borrow_and_update();
+        let state = self.state.borrow_and_update().map(|media| media.state);
         let new = state.filter(|state| self.known != Some(*state));
         self.known = state;
         new

@@ -67,6 +67,14 @@ pub struct Entering {
     pub entered: oneshot::Sender<Result<Entered, Refused>>,
 }
 
+/// The newest state of a media session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionMedia {
+    pub state: MediaState,
+    /// The number of the newest custom message in the room when the state came.
+    pub messages: u64,
+}
+
 /// The room as a member sees it.
 pub struct Entered {
     pub room: Arc<Room>,
@@ -89,7 +97,7 @@ pub struct Room {
     inbox: mpsc::Sender<ToRoom>,
     latest: watch::Sender<Arc<RoomState>>,
     front: watch::Sender<Arc<Bulletin>>,
-    sessions: Mutex<HashMap<SessionId, watch::Sender<Option<MediaState>>>>,
+    sessions: Mutex<HashMap<SessionId, watch::Sender<Option<SessionMedia>>>>,
 }
 
 impl Capacity {
@@ -189,7 +197,7 @@ impl Room {
     }
 
     /// Follows the state of a media session. It is a state and not a series of events, so that none is missed.
-    pub fn follow_session(&self, session: SessionId) -> watch::Receiver<Option<MediaState>> {
+    pub fn follow_session(&self, session: SessionId) -> watch::Receiver<Option<SessionMedia>> {
         self.sessions()
             .entry(session)
             .or_insert_with(|| watch::Sender::new(None))
@@ -201,13 +209,13 @@ impl Room {
     }
 
     /// Sets the state that the SFU has reported.
-    pub fn set_session(&self, session: SessionId, state: MediaState) {
+    pub fn set_session(&self, session: SessionId, media: SessionMedia) {
         if let Some(follower) = self.sessions().get(&session) {
-            follower.send_replace(Some(state));
+            follower.send_replace(Some(media));
         }
     }
 
-    fn sessions(&self) -> MutexGuard<'_, HashMap<SessionId, watch::Sender<Option<MediaState>>>> {
+    fn sessions(&self) -> MutexGuard<'_, HashMap<SessionId, watch::Sender<Option<SessionMedia>>>> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -13,7 +13,7 @@ use super::feed::{Feed, SessionState};
 use super::kept_cells::KeptCells;
 use super::notification_groups::NotificationGroups;
 use super::presence::{Admitted, Presence, refuse};
-use super::{Entered, Entering, Room, ToRoom};
+use super::{Entered, Entering, Room, SessionMedia, ToRoom};
 use crate::member::error_of;
 use crate::room_documents::{Refused, RoomDocuments};
 use crate::view::RoomState;
@@ -85,7 +85,8 @@ impl RoomTask {
                     began = true;
                 }
                 news = self.feed.changed() => if let Some(SessionState { session, state }) = news {
-                    self.room.set_session(session, state);
+                    let messages = self.feed.state().messages.count();
+                    self.room.set_session(session, SessionMedia { state, messages });
                 },
                 // Other nodes have removed the entries of this node's earlier incarnation.
                 Ok(()) = self.own.changed() => self.repair_at = Some(clock.now()),

@@ -228,7 +228,9 @@ async fn the_end_of_a_media_session_is_not_lost_among_many_events() {
     };
     test.bus.tell(&subject, &end).await.unwrap();
     eventually("the session is gone", || {
-        *state.borrow() == Some(MediaState::Disconnected)
+        state
+            .borrow()
+            .is_some_and(|news| news.state == MediaState::Disconnected)
     })
     .await;
 }

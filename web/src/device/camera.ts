@@ -5,6 +5,10 @@ import { RotundaError } from '../sdk/types';
 import { MAX_COMMAND, type Json } from './messages';
 import { Link } from './link';
 
+/** Milliseconds until a direct connection is tried again; each failure doubles it, up to the second. */
+const DIRECT_AGAIN = 5_000;
+const DIRECT_AGAIN_MOST = 60_000;
+
 export type Quality = 'fl' | 'sd' | 'hd' | 'pb';
 
 export interface Channel {
@@ -64,13 +68,19 @@ export class Camera extends Emitter<{
   private hasDownloads = false;
   private streamTracks = '';
   private readonly downloads = new Map<number, Download>();
+  private directPause = DIRECT_AGAIN;
+  private directTimer?: ReturnType<typeof setTimeout>;
 
   constructor(readonly link: Link) {
     super();
     link.on('online', (is) => void this.begin(is));
     link.on('tracks', () => this.attach());
     link.on('event', (event) => this.handle(event));
-    link.on('direct', () => this.attach());
+    link.on('direct', (is) => {
+      this.attach();
+      if (is) this.directPause = DIRECT_AGAIN;
+      else this.connectDirectlyLater();
+    });
     link.answer('piece', ({ json, binary }) => this.take(Number(json['download']), Number(json['offset']), binary));
   }
 
@@ -171,6 +181,7 @@ export class Camera extends Emitter<{
 
   private async begin(isOnline: boolean): Promise<void> {
     this.shown = undefined;
+    clearTimeout(this.directTimer);
     if (!isOnline) {
       this.emit('ready', false);
       this.emit('shown', undefined);
@@ -187,6 +198,15 @@ export class Camera extends Emitter<{
     } catch (error) {
       if (error instanceof RotundaError) this.emit('error', error);
     }
+  }
+
+  /** The network may be another one by then. */
+  private connectDirectlyLater(): void {
+    clearTimeout(this.directTimer);
+    this.directTimer = setTimeout(() => {
+      if (this.link.isOnline) this.link.connectDirectly().catch(() => this.connectDirectlyLater());
+    }, this.directPause);
+    this.directPause = Math.min(2 * this.directPause, DIRECT_AGAIN_MOST);
   }
 
   private async stop({ channel, quality }: Shown): Promise<void> {

@@ -14,6 +14,8 @@ const DIRECT_LINES = 3;
 /** Milliseconds. */
 const PATIENCE = 15_000;
 const GATHERING = 1500;
+/** How long the first message waits for the data channel, which opens within a few round trips after the connection. */
+const CHANNEL = 3000;
 /** Attempts, 200 ms apart. */
 const PUBLISHED_WITHIN = 15;
 /** Attempts. */
@@ -81,6 +83,7 @@ export class Link extends Emitter<{
     const reply = await this.signaling.request('enterRoom', { roomId: `iv:${this.device}`, role: 'anchor', privateMapKey: this.privateMapKey });
     this.iceServers = (reply['iceServers'] as RTCIceServer[] | undefined) ?? [];
     await this.connect();
+    await this.channelOpens();
     this.see(reply['room'] as RoomView);
   }
 
@@ -90,6 +93,7 @@ export class Link extends Emitter<{
     } catch {
       // It has left already.
     }
+    this.isOnline = false;
     this.closeDirect();
     this.server?.close();
     this.signaling.close();
@@ -116,13 +120,9 @@ export class Link extends Emitter<{
     });
   }
 
-  /**
-   * Waits until the device answers again. With its first viewer the device connects media. Messages to it are lost until its
-   * data channel is open, because the server assumes that the channel is open already.
-   */
+  /** Waits until the device answers again: with its first viewer it connects media, and a server of an earlier version loses messages meanwhile. */
   async settled(): Promise<void> {
     for (let left = SETTLES_WITHIN; ; left -= 1) {
-      await new Promise((resolve) => { setTimeout(resolve, 300); });
       try {
         await this.request('ping', {}, undefined, 1000);
         return;
@@ -247,6 +247,14 @@ export class Link extends Emitter<{
     const reply = await this.signaling.request('connect', { offer: connection.localDescription?.sdp ?? '', lines });
     await connection.setRemoteDescription({ type: 'answer', sdp: String(reply['answer']) });
     this.emit('tracks', undefined);
+  }
+
+  /** Resolves when the data channel is open, or does not come: messages go by signaling then. */
+  private async channelOpens(): Promise<void> {
+    const by = performance.now() + CHANNEL;
+    while (this.serverChannel?.readyState !== 'open' && performance.now() < by) {
+      await new Promise((resolve) => { setTimeout(resolve, 20); });
+    }
   }
 
   private handle(event: ServerEvent): void {

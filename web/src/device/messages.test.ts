@@ -35,4 +35,15 @@ describe('messages with a device', () => {
     at.take(0, 'cam', first ?? new Uint8Array());
     expect(rest.map((fragment) => at.take(10_001, 'cam', fragment)).some(Boolean)).toBe(false);
   });
+
+  test('that come twice are read once', () => {
+    const at = new Assembler('ann');
+    for (const [number, bytes] of [[1, 10], [2, 3000]] as const) {
+      const fragments = cut(write(message(bytes)), 'ann', number, ROOM_FRAGMENT);
+      const got = [...fragments, ...fragments].map((fragment) => at.take(0, 'cam', fragment));
+      expect(got.filter(Boolean)).toHaveLength(1);
+    }
+    const [again] = cut(write(message(10)), 'ann', 1, ROOM_FRAGMENT);
+    expect(at.take(10_001, 'cam', again ?? new Uint8Array()), 'numbers come again later').toBeDefined();
+  });
 });

@@ -8,8 +8,11 @@ export const DIRECT_FRAGMENT = 16 * 1024;
 export const MAX_COMMAND = 16 * 1024;
 const MAX_MESSAGE = 64 * 1024;
 const PROTOCOL = 1;
-/** How many messages of one sender may be incomplete, and for how many milliseconds. */
+/** Messages of one sender that may be incomplete. */
 const MAX_OPEN = 16;
+/** Complete messages that are remembered. */
+const MAX_COMPLETE = 256;
+/** How long an incomplete message waits for its rest, and a complete one is remembered, in milliseconds. */
 const PATIENCE = 10_000;
 
 export type Json = Record<string, unknown>;
@@ -68,15 +71,21 @@ interface Open {
   pieces: Map<number, Uint8Array>;
 }
 
-/** Reassembles the fragments for one user. */
+/**
+ * Reassembles the fragments for one user. A message may come twice: while a data channel opens, the server sends it by both
+ * ways. The second one is dropped.
+ */
 export class Assembler {
   private readonly open = new Map<string, Open>();
+  /** When they came. */
+  private readonly complete = new Map<string, number>();
 
   constructor(private readonly own: string) {}
 
   /** The message that this fragment completes. */
   take(now: number, from: string, bytes: Uint8Array): Message | undefined {
     for (const [key, { since }] of this.open) if (now - since > PATIENCE) this.open.delete(key);
+    for (const [key, at] of this.complete) if (now - at > PATIENCE || this.complete.size > MAX_COMPLETE) this.complete.delete(key);
     if (bytes.length < 2 || bytes[0] !== PROTOCOL) return undefined;
     const length = bytes[1] ?? 0;
     const header = 10 + length;
@@ -85,8 +94,12 @@ export class Assembler {
     const [number, index, count] = [view.getUint32(2 + length), view.getUint16(6 + length), view.getUint16(8 + length)];
     if (index >= count) return undefined;
     const piece = bytes.slice(header);
-    if (count === 1) return read(piece);
     const key = `${from} ${number}`;
+    if (this.complete.has(key)) return undefined;
+    if (count === 1) {
+      this.complete.set(key, now);
+      return read(piece);
+    }
     const open = this.open.get(key) ?? { since: now, count, pieces: new Map<number, Uint8Array>() };
     this.open.set(key, open);
     if (open.count !== count) return undefined;
@@ -98,6 +111,7 @@ export class Assembler {
       return undefined;
     }
     this.open.delete(key);
+    this.complete.set(key, now);
     if (total > MAX_MESSAGE) return undefined;
     const whole = new Uint8Array(total);
     let at = 0;

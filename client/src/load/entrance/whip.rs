@@ -64,7 +64,7 @@ pub async fn enter(
 
 impl WhipSession {
     /// RFC 9725 §4.2: 201, with the answer, and the session's own address in `Location`.
-    async fn post(
+    pub async fn post(
         http: &reqwest::Client,
         endpoint: Url,
         token: &str,

@@ -126,3 +126,33 @@ fn those_without_channels_are_told_of_a_message_once_and_theirs_reaches_all_chan
     assert_eq!(got(&room, ann, ORDERED), std::slice::from_ref(&by_signaling));
     assert_eq!(got(&room, bob, ORDERED).last(), Some(&by_signaling));
 }
+
+#[test]
+fn a_message_between_the_connection_and_its_data_channel_waits_for_the_channel() {
+    let mut room = Simulation::new(59);
+    room.with_channels = true;
+    let ann = room.join("ann", Link::default(), Link::default());
+    room.run(ms(2_000));
+    let bob = room.join("bob", Link::default(), Link::default());
+    let is_connected = |room: &Simulation| {
+        room.events.iter().any(
+            |(_, event)| matches!(event, Event::Connected { user: Some(user), .. } if *user == room.peers[bob].user),
+        )
+    };
+    let patience = room.now + ms(2_000);
+    while !is_connected(&room) && room.now < patience {
+        room.run(ms(1));
+    }
+    assert!(is_connected(&room));
+    let by_signaling = CustomMessage::new(&"eve".parse().unwrap(), 2, 1, b"hi")
+        .to_channel()
+        .unwrap();
+    let (now, key) = (room.now, simulation::room_key());
+    for worker in &mut room.workers {
+        worker.carry_message(now, &key, by_signaling.clone().into());
+    }
+    room.send_message(ann, ORDERED, b"\x07early");
+    room.run(ms(2_000));
+    let early = write(&room.peers[ann].user, 7, 1, b"early");
+    assert_eq!(got(&room, bob, ORDERED), [by_signaling, early]);
+}

@@ -18,7 +18,7 @@ use crate::member::desired::Answer;
 use crate::member::session::Session;
 use crate::member::{explain, failure};
 use crate::refused_lines::{RefusedLine, refused_lines};
-use crate::room::Room;
+use crate::room::{Room, SessionMedia};
 use crate::view::MessagePath;
 
 /// An unconfirmed close is repeated after this time, at most so many times.
@@ -271,10 +271,10 @@ impl Media {
 
     /// The way on which this member gets custom messages.
     pub fn message_path(&self) -> MessagePath {
-        let has_media = self.session.as_ref().is_some_and(Session::is_connected);
-        match has_media && self.offers_channels {
-            true => MessagePath::DataChannel,
-            false => MessagePath::Signaling,
+        let connected = self.session.as_ref().and_then(Session::connected_after);
+        match connected.filter(|_| self.offers_channels) {
+            Some(after) => MessagePath::DataChannel { after },
+            None => MessagePath::Signaling,
         }
     }
 
@@ -343,7 +343,13 @@ impl Media {
             // The event of its end was lost.
             Ok(sfu::Reply::Refused {
                 error: ControlError::NoSuchSession,
-            }) => self.room.set_session(session.id, MediaState::Disconnected),
+            }) => {
+                let media = SessionMedia {
+                    state: MediaState::Disconnected,
+                    messages: self.room.latest().messages.count(),
+                };
+                self.room.set_session(session.id, media);
+            }
             Ok(sfu::Reply::Refused { error }) => {
                 warn!(%error, "the SFU refused a command");
                 return lost();

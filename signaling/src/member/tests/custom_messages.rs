@@ -83,3 +83,33 @@ async fn a_custom_message_by_signaling_reaches_members_with_and_without_a_data_c
     }
     assert!(refused >= 10, "{refused}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_message_from_before_the_connection_comes_by_signaling_even_if_the_member_is_notified_after_it() {
+    let offer = "v=0\r\nm=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\n";
+    let mut ann = connect_with(ann_in_the_room().await, offer).await;
+    let says = |count| sfu::Event::CustomMessage {
+        message: CustomMessage::new(&"bob".parse().unwrap(), 3, count, b"hi"),
+    };
+    let (session, user) = (ann.session, Some("ann".parse().unwrap()));
+    // Members are notified of several changes together, some time after each.
+    ann.sfu_tells(says(1)).await;
+    ann.sfu_tells(sfu::Event::Connected { session, user }).await;
+    ann.sfu_tells(says(2)).await;
+    advance(Duration::from_millis(500)).await;
+    let lost = sfu::Event::Disconnected {
+        session,
+        user: None,
+        reason: String::new(),
+    };
+    ann.sfu_tells(lost).await;
+    let mut got = Vec::new();
+    loop {
+        match ann.next_event().await {
+            Event::CustomMessage { seq, .. } => got.push(seq),
+            Event::NetworkQuality { .. } => break,
+            _ => {}
+        }
+    }
+    assert_eq!(got, [1], "the SFU keeps the second one for her data channel");
+}
