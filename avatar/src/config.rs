@@ -242,7 +242,7 @@ impl Config {
                 mistakes.push(ConfigMistake::new(format!("avatar.{key}"), message));
             }
         };
-        let is_side = |side: u16| (64..=1920).contains(&side) && side % 2 == 0;
+        let is_side = |side: u16| (64..=1920).contains(&side) && side.is_multiple_of(2);
         check((1..=1000).contains(&self.max_session), "max_session", "write 1 to 1000");
         check(is_side(self.width), "width", "write an even number from 64 to 1920");
         check(is_side(self.height), "height", "write an even number from 64 to 1920");

@@ -259,7 +259,7 @@ impl Member {
     async fn handle_link(&mut self, now: Instant, turn: link::Turn) {
         match turn {
             link::Turn::Due => self.link.retry(now),
-            link::Turn::Attempted(Ok(connected)) => self.handle_connected(now, connected).await,
+            link::Turn::Attempted(Ok(connected)) => self.handle_connected(now, *connected).await,
             link::Turn::Attempted(Err(error)) => match self.link.handle_failed(now, &error) {
                 Then::Again => {}
                 Then::Later { attempt } => {

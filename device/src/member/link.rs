@@ -52,7 +52,7 @@ enum State {
 pub enum Turn {
     /// A pause between attempts is over: [`Link::retry`].
     Due,
-    Attempted(Result<Connected, SignalingError>),
+    Attempted(Result<Box<Connected>, SignalingError>),
     /// None: a ping.
     Heard(Option<ServerMessage>),
     Lost(SignalingError),
@@ -139,7 +139,7 @@ impl Link {
                 clock.sleep_until(*until).await;
                 Turn::Due
             }
-            State::Connecting(connecting) => Turn::Attempted(connecting.await),
+            State::Connecting(connecting) => Turn::Attempted(connecting.await.map(Box::new)),
             State::Up(client) => {
                 if let Some(event) = client.kept_event() {
                     return Turn::Heard(Some(ServerMessage::Event(event)));

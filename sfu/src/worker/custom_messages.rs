@@ -141,7 +141,8 @@ impl Worker {
                 match session.messages.way(delivery) {
                     Some(Way::By(channel)) => self.write_message(index, channel, &bytes),
                     Some(Way::Waits) => {
-                        if session.messages.keep(bytes) {
+                        let one_was_dropped = session.messages.keep(bytes);
+                        if one_was_dropped {
                             counter!("rotunda_sfu_custom_messages_dropped_total").increment(1);
                         }
                     }
