@@ -177,7 +177,11 @@ mod tests {
                 .zip(&expected[800..15_000])
                 .map(|(a, b)| (a - b).abs())
                 .fold(0.0, f32::max);
-            assert!(error < 0.05, "{from} Hz: {error}");
+            // What one sample of displacement makes: the filter's delay is no whole number of samples at every rate.
+            assert!(
+                error < 0.5 * std::f32::consts::TAU * 440.0 / RATE as f32,
+                "{from} Hz: {error}"
+            );
         }
     }
 

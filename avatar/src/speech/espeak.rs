@@ -141,9 +141,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_voice_that_is_none_is_named() {
-        let error = speak("no-such-voice", "Hello.").await.unwrap_err();
+        let error = speak("zz-none", "Hello.").await.unwrap_err();
         assert!(
-            matches!(&error, SpeechError::Espeak(said) if said.contains("no-such-voice") || said.contains("voice")),
+            matches!(&error, SpeechError::Espeak(said) if said.contains("voice")),
             "{error}"
         );
     }

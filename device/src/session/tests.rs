@@ -18,6 +18,7 @@ struct Viewer {
     frames: Vec<MediaData>,
     messages: Vec<Vec<u8>>,
     channel: ChannelId,
+    is_channel_open: bool,
 }
 
 fn device_address() -> SocketAddr {
@@ -46,6 +47,7 @@ impl Viewer {
             frames: Vec::new(),
             messages: Vec::new(),
             channel,
+            is_channel_open: false,
         }
     }
 
@@ -79,6 +81,7 @@ impl Viewer {
                 Output::Timeout(_) => return,
                 Output::Transmit(packet) => sent.push(packet),
                 Output::Event(Event::MediaData(frame)) => self.frames.push(frame),
+                Output::Event(Event::ChannelOpen(..)) => self.is_channel_open = true,
                 Output::Event(Event::ChannelData(message)) => self.messages.push(message.data),
                 Output::Event(_) => {}
             }
@@ -171,7 +174,9 @@ fn frames_of_both_codecs_reach_the_viewer_on_their_lines() {
 fn messages_go_both_ways_on_the_data_channel() {
     let start = Clock.now();
     let (mut device, mut viewer) = Viewer::answered(start, both_codecs);
-    let now = run(start, &mut device, &mut viewer, |device, _| device.has_channel());
+    let now = run(start, &mut device, &mut viewer, |device, viewer| {
+        device.has_channel() && viewer.is_channel_open
+    });
     assert!(device.send_data(now, b"hello viewer").unwrap());
     let id = viewer.channel;
     assert!(viewer.rtc.channel(id).unwrap().write(true, b"hello device").unwrap());
