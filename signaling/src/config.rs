@@ -27,6 +27,8 @@ pub struct Config {
     /// Whether a WHIP or WHEP client may send its token in the query (`?token=`), for clients that cannot set headers. Proxies
     /// and browsers keep such addresses in logs and histories. Default false.
     pub whip_query_tokens: bool,
+    /// Days for which the journal of events and delivered callbacks are kept. Default 30.
+    pub journal_days: u32,
     pub api: Api,
     #[serde(skip)]
     pub process: Process,
@@ -81,6 +83,7 @@ impl Default for Config {
             ice_urls: Vec::new(),
             turn: Turn::default(),
             whip_query_tokens: false,
+            journal_days: 30,
             api: Api::default(),
             process: Process::default(),
         }

@@ -13,6 +13,7 @@ mod config;
 mod connection;
 mod dead_nodes;
 mod demo;
+mod events;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod logins;

@@ -19,6 +19,7 @@ use crate::config::Config;
 use crate::connection;
 use crate::dead_nodes;
 use crate::demo;
+use crate::events;
 use crate::logins;
 use crate::member::ToMember;
 use crate::member_commands;
@@ -45,6 +46,7 @@ pub struct Service {
     commands: JoinHandle<()>,
     cleaning: JoinHandle<()>,
     logins: JoinHandle<()>,
+    events: events::Running,
     shutdown: CancellationToken,
 }
 
@@ -58,6 +60,7 @@ impl Service {
         shutdown: CancellationToken,
     ) -> Result<Self, StartError> {
         let shared = Shared::new(config, cluster, applications, store);
+        let events = events::start(shared.clone());
         let callbacks = callbacks::start(shared.clone(), shutdown.clone()).await?;
         let api = api::start(shared.clone(), grpc, shutdown.clone()).await?;
         let commands = member_commands::serve(shared.clone(), shutdown.clone()).await?;
@@ -68,6 +71,7 @@ impl Service {
         Ok(Self {
             cleaning,
             logins,
+            events,
             shared,
             api,
             callbacks,
@@ -105,6 +109,7 @@ impl Service {
         let _ended = self.commands.await;
         let _ended = self.cleaning.await;
         let _ended = self.logins.await;
+        self.events.finish().await;
     }
 }
 

@@ -10,6 +10,7 @@ use rotunda_store::Store;
 use crate::applications::Applications;
 use crate::callbacks::Outbox;
 use crate::config::Config;
+use crate::events::Events;
 use crate::registry::Registry;
 use crate::room::Rooms;
 
@@ -29,6 +30,7 @@ pub struct Parts {
     pub registry: Registry,
     pub store: Store,
     pub outbox: Outbox,
+    pub events: Events,
 }
 
 impl Shared {
@@ -44,6 +46,7 @@ impl Shared {
             registry: Registry::default(),
             store,
             outbox: Outbox::default(),
+            events: Events::default(),
         }))
     }
 

@@ -11,6 +11,14 @@ use crate::pool::{Pool, Store, retried};
 use crate::row::columns;
 use crate::usage::{ADD_USAGE, UsageRow};
 
+/// An event to be appended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewEvent {
+    pub id: String,
+    /// JSON
+    pub body: String,
+}
+
 /// An event of the embedded stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StreamedEvent {
@@ -61,34 +69,24 @@ columns!(JournalRow {
 });
 
 impl Store {
-    /// Appends events to the embedded stream; they are there for good when this returns. After an error they may be there, too:
-    /// events carry an id of their own.
-    pub async fn append_events(&self, bodies: &[String], now: Duration) -> Result<(), StoreError> {
-        const INSERT: &str = "INSERT INTO event_stream (body, appended_unix_ms) VALUES ($1, $2)";
-        match &self.pool {
-            Pool::Sqlite(_) => {}
-            Pool::Postgres(_) => return self.append_to_postgres(bodies, now).await,
-        }
+    /// Appends events to the embedded stream; they are there for good when this returns. An event that is there already stays where
+    /// it is, so after an error the same events may be appended again.
+    pub async fn append_events(&self, events: &[NewEvent], now: Duration) -> Result<(), StoreError> {
         retried!(self, pool => {
             let mut transaction = pool.begin().await?;
-            for body in bodies {
-                sqlx::query(INSERT).bind(body).bind(millis(now)).execute(&mut *transaction).await?;
+            // One writer at a time, so that numbers become visible in their order and the reader skips none. SQLite has one anyway.
+            if matches!(self.pool, Pool::Postgres(_)) {
+                sqlx::query("LOCK TABLE event_stream IN SHARE ROW EXCLUSIVE MODE").execute(&mut *transaction).await?;
             }
-            transaction.commit().await
-        })
-    }
-
-    /// One writer at a time, so that numbers become visible in their order and the reader skips none.
-    async fn append_to_postgres(&self, bodies: &[String], now: Duration) -> Result<(), StoreError> {
-        retried!(self, pool => {
-            let mut transaction = pool.begin().await?;
-            sqlx::query("LOCK TABLE event_stream IN SHARE ROW EXCLUSIVE MODE").execute(&mut *transaction).await?;
-            for body in bodies {
-                sqlx::query("INSERT INTO event_stream (body, appended_unix_ms) VALUES ($1, $2)")
-                    .bind(body)
-                    .bind(millis(now))
-                    .execute(&mut *transaction)
-                    .await?;
+            for event in events {
+                sqlx::query(
+                    "INSERT INTO event_stream (id, body, appended_unix_ms) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING",
+                )
+                .bind(&event.id)
+                .bind(&event.body)
+                .bind(millis(now))
+                .execute(&mut *transaction)
+                .await?;
             }
             transaction.commit().await
         })

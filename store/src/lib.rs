@@ -24,7 +24,7 @@ pub use api_keys::{ApiKey, NewApiKey};
 pub use applications::{ApplicationRow, Purpose, SealedSecret, Slot};
 pub use callbacks::{Callback, CallbackInfo, CallbackState, ClaimLimits, NewCallback, Settled};
 pub use error::{OpenError, StoreError};
-pub use events::{Effects, JournalEntry, StreamedEvent};
+pub use events::{Effects, JournalEntry, NewEvent, StreamedEvent};
 pub use mix_tasks::{MixTaskEnd, MixTaskRow};
 pub use pictures::{NewPicture, Picture, PictureInfo};
 pub use pool::{Engine, Store};

@@ -1,4 +1,4 @@
-//! Callbacks: taken into an outbox in the database, then delivered at least once, in order for each room. A receiver that
+//! Callbacks: put into an outbox in the database by the consumer of events, then delivered at least once, in order for each room. A receiver that
 //! fails delays the later callbacks of the same room alone.
 
 mod message;
@@ -11,15 +11,15 @@ use std::time::Duration;
 use metrics::counter;
 use rotunda_bus::{BusError, Requests};
 use rotunda_proto::clock::Clock;
-use rotunda_proto::ids::RoomKey;
 use rotunda_proto::recording::{Accepted, FILE_READY_SUBJECT, RecordingFile};
-use rotunda_store::{Callback, ClaimLimits, Settled, StoreError};
+use rotunda_store::{Callback, ClaimLimits, Settled};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use crate::events::{self, Fact, What};
 use crate::shared::Shared;
-pub use message::{Replaced, replaced};
+pub use message::{Replaced, file_ready, replaced};
 pub use outbox::Outbox;
 use schedule::{Outcome, next_attempt};
 use sender::{ANSWER_WITHIN, Sender, shown};
@@ -54,7 +54,7 @@ pub async fn start(shared: Shared, shutdown: CancellationToken) -> Result<Callba
     Ok(Callbacks { intake, delivery })
 }
 
-/// Stores what the recorder tells; only what is stored is accepted.
+/// Appends what the recorder tells to the stream of events; only what is in it is accepted.
 async fn take_in(shared: Shared, mut requests: Requests, shutdown: CancellationToken) {
     loop {
         let request = tokio::select! {
@@ -71,34 +71,19 @@ async fn take_in(shared: Shared, mut requests: Requests, shutdown: CancellationT
                 continue;
             }
         };
-        let news = News {
+        let fact = Fact {
             id: format!("file-{}", file.file_id),
-            body: message::file_ready(&file),
+            room: file.room.clone(),
+            at_unix_ms: Clock.unix().as_millis() as u64,
+            what: What::FileReady { file: Box::new(file) },
         };
-        match tell(&shared, &file.room, news).await {
+        match events::append(&shared, &fact).await {
             Ok(()) => request.answer(&Accepted {}),
             Err(error) => error!(
                 error = &error as &dyn std::error::Error,
-                "store a callback; it is offered again"
+                "append a file to the stream of events; it is offered again"
             ),
         }
-    }
-}
-
-/// A callback to be.
-pub struct News {
-    /// The same news by another node, or once more, has the same id, and is told once.
-    pub id: String,
-    pub body: serde_json::Value,
-}
-
-/// Stores a callback about a room, where its application wants callbacks.
-pub async fn tell(shared: &Shared, room: &RoomKey, news: News) -> Result<(), StoreError> {
-    let application = shared.applications.by_id(room.app);
-    let url = application.and_then(|application| application.callback_url.as_deref());
-    match url {
-        Some(url) => shared.outbox.store(&shared.store, room, url, news).await,
-        None => Ok(()),
     }
 }
 
@@ -133,7 +118,7 @@ async fn deliver(shared: Shared, shutdown: CancellationToken) {
         tokio::select! {
             () = shutdown.cancelled() => return,
             Some(_done) = deliveries.join_next() => {}
-            () = shared.outbox.stored() => {}
+            () = shared.outbox.changed() => {}
             () = clock.sleep_until(clock.now() + LOOK_EVERY) => {}
         }
     }

@@ -23,6 +23,7 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::{explain, failure};
+use crate::events::{Fact, LeftBecause, What};
 use crate::refused_lines::RefusedLine;
 use crate::room::{Bulletin, Capacity, Entered, Room, SeatsLeft};
 use crate::room_documents::Refused;
@@ -41,6 +42,7 @@ use rights::MemberRights;
 /// each request: both answer what to tell the client, and bring the SFU up to what the room and the member's wishes are now. The
 /// other methods do what one request asks.
 pub struct Membership {
+    shared: Shared,
     room: Arc<Room>,
     member: RosterMember,
     rights: MemberRights,
@@ -58,6 +60,7 @@ pub struct Membership {
     own: watch::Receiver<Own>,
     /// This node was declared dead, and the seats of its members were freed.
     seats_lost: bool,
+    entered_at: Instant,
 }
 
 /// How a member goes.
@@ -110,7 +113,18 @@ impl Membership {
         gauge!("rotunda_signaling_members").increment(1.0);
         let mut own = room.documents.cluster.own();
         own.mark_unchanged();
+        let membership = member.holder.membership;
+        let entered = What::Entered {
+            user: user.clone(),
+            membership,
+            role,
+        };
+        shared
+            .events
+            .tell(Fact::of_member(&room.documents.room, Clock.unix(), membership, entered));
         Ok(Self {
+            shared: shared.clone(),
+            entered_at: Clock.now(),
             media: Media::new(room.clone(), user),
             own,
             seats_lost: false,
@@ -167,7 +181,15 @@ impl Membership {
         self.media.let_in(self.publishing.sources()).await?;
         for source in self.publishing.seats_to_release() {
             match self.room.documents.release_seat(&self.member, source).await {
-                Ok(()) => self.publishing.handle_released(source),
+                Ok(()) => {
+                    self.publishing.handle_released(source);
+                    let (user, membership) = (self.member.user.clone(), self.member.holder.membership);
+                    self.tell(What::Unpublished {
+                        user,
+                        membership,
+                        source,
+                    });
+                }
                 Err(refused) => {
                     self.publishing.handle_release_failed(Clock.now());
                     return Err(explain(refused));
@@ -204,7 +226,22 @@ impl Membership {
             // The SFU may let it in or not: it is told to let it in no more, and then the seat is released.
             self.publishing.end(source);
         }
+        if let_in.is_ok() && before == Before::New {
+            let (user, membership) = (self.member.user.clone(), self.member.holder.membership);
+            self.tell(What::Published {
+                user,
+                membership,
+                source,
+            });
+        }
         let_in
+    }
+
+    /// Into the stream of events.
+    fn tell(&self, what: What) {
+        let membership = self.member.holder.membership;
+        let fact = Fact::of_member(&self.room.documents.room, Clock.unix(), membership, what);
+        self.shared.events.tell(fact);
     }
 
     /// After this node was declared dead and has begun anew. A source without a seat is not let in any more.
@@ -401,6 +438,16 @@ impl Membership {
                 until_unix_ms: (Clock.unix() + may_return_within).as_millis() as u64,
             },
         };
+        self.tell(What::Left {
+            user: self.member.user.clone(),
+            membership: self.member.holder.membership,
+            role: self.rights.role(),
+            reason: match leaving {
+                Leaving::ForGood => LeftBecause::Asked,
+                Leaving::CutOff { .. } => LeftBecause::CutOff,
+            },
+            stayed_ms: Clock.now().saturating_duration_since(self.entered_at).as_millis() as u64,
+        });
         let room = &self.room;
         room.leave(self.member, seats).await;
         info!(room = %room.documents.room, "left");

@@ -1,4 +1,4 @@
-use rotunda_store::{CallbackState, Effects, JournalEntry, NewCallback, Store, UsageRow};
+use rotunda_store::{CallbackState, Effects, JournalEntry, NewCallback, NewEvent, Store, UsageRow};
 
 use crate::{app, at, on_both};
 
@@ -8,13 +8,22 @@ on_both!(
     a_batch_that_fails_leaves_nothing,
 );
 
+/// Of that body, which is its id, too.
+pub fn event(body: String) -> NewEvent {
+    NewEvent { id: body.clone(), body }
+}
+
 async fn events_are_read_in_the_order_in_which_they_were_appended(store: &Store) {
     let writers = (0..8).map(|writer| {
         let store = store.clone();
         tokio::spawn(async move {
             for number in 0..5 {
-                let bodies = [format!("{writer}.{number}.a"), format!("{writer}.{number}.b")];
-                store.append_events(&bodies, at(10)).await.unwrap();
+                let events = [
+                    event(format!("{writer}.{number}.a")),
+                    event(format!("{writer}.{number}.b")),
+                ];
+                store.append_events(&events, at(10)).await.unwrap();
+                store.append_events(&events, at(10)).await.unwrap();
             }
         })
     });
@@ -41,7 +50,7 @@ async fn events_are_read_in_the_order_in_which_they_were_appended(store: &Store)
     assert_eq!(store.prune_events(after, at(10)).await.unwrap(), 0);
     assert_eq!(store.prune_events(after - 1, at(11)).await.unwrap(), 79);
     // Numbers are not used again.
-    store.append_events(&["next".to_owned()], at(12)).await.unwrap();
+    store.append_events(&[event("next".to_owned())], at(12)).await.unwrap();
     let next = store.read_events(after, 7).await.unwrap();
     assert_eq!(next.len(), 1);
     assert!(next[0].sequence > after);

@@ -6,6 +6,7 @@ use rotunda_store::testing::PostgresServer;
 use rotunda_store::{ClaimLimits, Engine, OpenError, Store};
 use sqlx::{Connection, Row};
 
+use crate::events::event;
 use crate::rows::file;
 use crate::{Database, app};
 
@@ -149,8 +150,8 @@ async fn many_writers_of_sqlite_wait_for_one_another() {
         let store = database.store.clone();
         tokio::spawn(async move {
             for number in 0..10 {
-                let bodies = [format!("{writer} {number}")];
-                store.append_events(&bodies, Duration::ZERO).await.unwrap();
+                let events = [event(format!("{writer} {number}"))];
+                store.append_events(&events, Duration::ZERO).await.unwrap();
             }
         })
     });
@@ -181,7 +182,7 @@ async fn a_database_that_is_away_is_said_to_be_and_works_again_when_it_is_back()
     back.unwrap();
     // Connections of before are dead; a call finds that out and is made again.
     store
-        .append_events(&["after".to_owned()], Duration::ZERO)
+        .append_events(&[event("after".to_owned())], Duration::ZERO)
         .await
         .unwrap();
 }

@@ -1,18 +1,16 @@
 //! Rows of the mix tasks: what ran when, for operators and usage.
 
-use std::time::Duration;
-
 use metrics::counter;
 use rotunda_bus::{BusError, BusExt, Heard};
 use rotunda_proto::clock::Clock;
-use rotunda_proto::ids::{MixId, RecordId, RoomKey};
+use rotunda_proto::ids::{MixId, RoomKey};
 use rotunda_proto::mix::{EVENTS_SUBJECT, Event, RunningMix, StopReason, running_key};
 use rotunda_store::{MixTaskEnd, MixTaskRow, StoreError};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
-use crate::callbacks;
+use crate::events::{Fact, What};
 use crate::shared::Shared;
 
 /// Follows the events of all tasks until shutdown. Every signaling node does; rows and callbacks have ids that follow from the mix's,
@@ -36,9 +34,14 @@ pub async fn follow(shared: Shared, shutdown: CancellationToken) -> Result<JoinH
                 Some(Event::Started {
                     mix,
                     room,
+                    stream_id,
                     started_unix_ms,
-                    ..
-                }) => started(&shared, mix, &room, started_unix_ms).await,
+                }) => {
+                    shared
+                        .events
+                        .tell(of_mix(mix, &room, What::MixBegun { mix, stream_id }));
+                    started(&shared, mix, &room, started_unix_ms).await
+                }
                 Some(Event::Stopped {
                     mix,
                     room,
@@ -46,17 +49,23 @@ pub async fn follow(shared: Shared, shutdown: CancellationToken) -> Result<JoinH
                     started_unix_ms,
                     reason,
                 }) => {
-                    if let StopReason::Replaced { record, by } = &reason {
-                        let replaced = callbacks::Replaced {
-                            room: &room,
-                            stream_id: &stream_id,
-                            record_id: record.as_ref(),
-                            by,
-                            started: started_unix_ms.map(Duration::from_millis),
-                            ended: Clock.unix(),
-                        };
-                        tell_of_replaced(&shared, mix, &replaced).await;
+                    let (record_id, replaced_by) = match &reason {
+                        StopReason::Replaced { record, by } => (record.clone(), Some(by.clone())),
+                        _ => (None, None),
+                    };
+                    if let Some(by) = &replaced_by {
+                        warn!(%room, %stream_id, %by, "a mix was replaced by another StartMCUMixTranscode; a room has one");
+                        counter!("rotunda_mixes_replaced_total").increment(1);
                     }
+                    let what = What::MixEnded {
+                        mix,
+                        stream_id,
+                        record_id,
+                        replaced_by,
+                        started_unix_ms,
+                        reason: in_words(&reason),
+                    };
+                    shared.events.tell(of_mix(mix, &room, what));
                     stopped(&shared, mix, &reason).await
                 }
                 Some(Event::Health { .. } | Event::NotMixable { .. }) | None => Ok(()),
@@ -68,20 +77,12 @@ pub async fn follow(shared: Shared, shutdown: CancellationToken) -> Result<JoinH
     }))
 }
 
-/// Tells the application that a mix has ended for another one. It may never have had a frame, and so no file either.
-async fn tell_of_replaced(shared: &Shared, mix: MixId, replaced: &callbacks::Replaced<'_>) {
-    let callbacks::Replaced {
-        room, stream_id, by, ..
-    } = replaced;
-    let record = replaced.record_id.map(RecordId::as_str);
-    warn!(%room, %stream_id, record, %by, "a mix was replaced by another StartMCUMixTranscode; a room has one");
-    counter!("rotunda_mixes_replaced_total").increment(1);
-    let callback = callbacks::News {
-        id: format!("replaced-{mix}"),
-        body: callbacks::replaced(replaced),
-    };
-    if let Err(error) = callbacks::tell(shared, room, callback).await {
-        error!(error = &error as &dyn std::error::Error, "store a callback");
+fn of_mix(mix: MixId, room: &RoomKey, what: What) -> Fact {
+    Fact {
+        id: format!("{}-{mix}", what.kind()),
+        room: room.clone(),
+        at_unix_ms: Clock.unix().as_millis() as u64,
+        what,
     }
 }
 
@@ -105,16 +106,19 @@ async fn started(shared: &Shared, mix: MixId, room: &RoomKey, unix_ms: u64) -> R
 }
 
 async fn stopped(shared: &Shared, mix: MixId, reason: &StopReason) -> Result<(), StoreError> {
-    let reason = match reason {
+    let end = MixTaskEnd {
+        at: Clock.unix(),
+        reason: in_words(reason),
+    };
+    shared.store.end_mix_task(&mix.to_string(), &end).await
+}
+
+fn in_words(reason: &StopReason) -> String {
+    match reason {
         StopReason::Asked => "asked".to_owned(),
         StopReason::Replaced { by, .. } => format!("replaced: {by}"),
         StopReason::RoomEmpty => "room_empty".to_owned(),
         StopReason::Shutdown => "shutdown".to_owned(),
         StopReason::Failed { message } => format!("failed: {message}"),
-    };
-    let end = MixTaskEnd {
-        at: Clock.unix(),
-        reason,
-    };
-    shared.store.end_mix_task(&mix.to_string(), &end).await
+    }
 }
