@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use rotunda_proto::signaling::Role;
 use rotunda_store::{Effects, JournalEntry, NewCallback, StreamedEvent, UsageRow};
+use time::OffsetDateTime;
 
 use super::fact::{Fact, What};
 use crate::applications::Applications;
@@ -87,6 +86,6 @@ fn usage(fact: &Fact) -> Option<UsageRow> {
 
 /// `2026-11-25`, in UTC.
 fn day(unix_ms: u64) -> String {
-    let timestamp = Timestamp::from_millisecond(unix_ms as i64).unwrap_or(Timestamp::UNIX_EPOCH);
-    timestamp.to_zoned(TimeZone::UTC).date().to_string()
+    let at = OffsetDateTime::from_unix_timestamp((unix_ms / 1000) as i64).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    at.date().to_string()
 }
