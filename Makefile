@@ -1,21 +1,23 @@
-# Rotunda: `make demo` shows it, `make test` proves it. Both install what is missing on a Debian 12 machine.
+# Rotunda: `make demo` shows it, `make test` tests it. Both install the missing packages on a Debian 12 machine.
 
 CARGO ?= cargo
-# Real clips for the demo's participants (MP4 with H.264 and AAC); without any, audio and video are generated.
+# Clips for the demo's participants (MP4 with H.264 and AAC). Without clips, audio and video are generated.
 DEMO_CLIPS ?= $(wildcard ../shared/media/speaker_?_360p.mp4)
 BIN := target/debug/rotunda
-# All of the workspace in one: with a part of it alone Cargo chooses other features for what it depends on, and builds that again.
-BUILD = $(CARGO) build --workspace --lib --bins --tests
-# For each fuzz target.
+# The build of all tests. It names the whole workspace: for a part of it Cargo would choose other features and build the
+# dependencies again. Clippy compiles it (scripts/lint).
+TESTED = RUSTC_WORKSPACE_WRAPPER=$(CURDIR)/scripts/lint $(CARGO)
+BUILD = $(TESTED) build --workspace --lib --bins --tests --examples
+# Seconds per fuzz target.
 FUZZ_SECONDS ?= 10
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-demo web build demo run device-demo test lint test-rust test-web test-browser test-sdk test-whip test-fuzz fuzz docs-schema docs-layouts clean
+.PHONY: help setup setup-demo web build demo run device-demo test lint test-rust test-web test-browser test-sdk test-whip test-fuzz fuzz docs-layouts clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: ## Install system packages that are missing, check the toolchains
+setup: ## Install missing system packages, check the toolchains
 	@scripts/setup
 
 setup-demo:
@@ -33,7 +35,7 @@ web: web/dist/index.html ## Build the web pages
 build: setup-demo web ## Build the server
 	$(CARGO) build --bin rotunda
 
-demo: build ## Run everything once: three participants, a mix, live streams, a recording (DEMO_SECONDS=30 to end by itself)
+demo: build ## Run the demo: three participants, a mix, live streams, a recording (DEMO_SECONDS=30 to end by itself)
 	$(BIN) demo $(addprefix --clip ,$(DEMO_CLIPS))
 
 run: build ## Run the server
@@ -45,26 +47,24 @@ device-demo: setup ## Build the device library and the demo camera in C (docs/de
 	cc -std=c99 -O1 -g -Wall -Wextra -Wpedantic -Werror -Idevice/include device/demo/*.c -o target/device/demo \
 	    -Ltarget/debug -lrotunda_device -Wl,-rpath,'$$ORIGIN/../debug' -lpthread -lm
 
-test: setup web lint test-rust test-fuzz test-web test-browser test-sdk test-whip ## Everything that must pass
+test: setup web lint test-rust test-fuzz test-web test-browser test-sdk test-whip ## All tests and lints
 	@echo "make test: everything passed"
 
-lint: web ## Formatting, clippy
+lint: web ## Formatting, and Clippy while the tests are built
 	$(CARGO) fmt --all -- --check
-	$(CARGO) clippy --workspace --lib --bins --examples -- -D warnings
-	@# Helpers of tests may panic: that is how a test fails.
-	$(CARGO) clippy --workspace --tests -- -D warnings -A clippy::unwrap-used -A clippy::expect-used
+	$(BUILD)
 
 test-rust: web ## Unit and end-to-end tests in Rust
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
-	    $(CARGO) nextest run --workspace; \
+	    $(TESTED) nextest run --workspace; \
 	else \
-	    $(CARGO) test --workspace; \
+	    $(TESTED) test --workspace --lib --bins --tests; \
 	fi
 
-test-fuzz: web ## Every fuzz target from its saved inputs on, 2 seconds each
+test-fuzz: web ## Every fuzz target for 2 seconds, starting from its saved inputs
 	CARGO="$(CARGO)" fuzz/run --seconds 2
 
-fuzz: web ## The same for longer: FUZZ_SECONDS each; FUZZ_ALL=1 gives the dependencies coverage too
+fuzz: web ## Every fuzz target for FUZZ_SECONDS; FUZZ_ALL=1 also covers the dependencies
 	CARGO="$(CARGO)" fuzz/run --seconds $(FUZZ_SECONDS)
 
 test-web: web ## Unit tests of the web SDK
@@ -99,6 +99,6 @@ test-whip: tests/whip/.venv web ## WHIP and WHEP with aiortc and GStreamer (Eyev
 docs-layouts: ## Render the images of docs/layouts.md
 	$(CARGO) run -q -p rotunda-mcu --example layouts -- docs/layouts
 
-clean: ## Remove everything that was built
+clean: ## Remove all build outputs
 	$(CARGO) clean
 	rm -rf web/dist web/node_modules tests/browser/node_modules tests/tencent_sdk/.venv tests/whip/.venv

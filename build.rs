@@ -1,4 +1,4 @@
-//! Makes sure that there is something to embed where the web pages have not been built.
+//! Makes a placeholder page when the web pages have not been built, so that the binary has something to embed.
 
 use std::path::Path;
 

@@ -40,7 +40,7 @@ def main():
         if due <= 0:
             time.sleep(0.0005)
             continue
-        # What could not be sent in time is not sent later in a burst.
+        # Packets that could not be sent in time are skipped, not sent later in a burst.
         if due > rate // 50:
             sent += due - rate // 50
             due = rate // 50

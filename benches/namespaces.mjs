@@ -1,5 +1,5 @@
-// What the benches with browsers share: network namespaces, cables between them that lose and delay, the server in one of them
-// and Chromium in any.
+// The common part of the benches with browsers: network namespaces, links between them with loss and delay, the
+// server in one of them and Chromium in any.
 
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -26,7 +26,7 @@ export const sleep = (seconds) => new Promise((resolve) => { setTimeout(resolve,
 export const percentile = (sorted, share) => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))];
 export const ip = (...args) => execFileSync('ip', args, { stdio: ['ignore', 'pipe', 'pipe'] });
 
-/** Runs `work` on a stage of namespaces by these names, and clears everything away. */
+/** Runs `work` on a stage of namespaces with these names, and removes everything afterwards. */
 export async function onStage(names, values, work) {
   const stage = new Stage(names, values);
   try {
@@ -60,7 +60,7 @@ class Stage {
     rmSync(this.folder, { recursive: true, force: true });
   }
 
-  /** A cable between the server and another one, by an interface of this name on both sides; `set` changes it while it runs. */
+  /** A link between the server and another namespace, with an interface of this name on both sides; `set` changes it while it runs. */
   async startLink(to = 'viewer', name = 'cable', network = '10.78.0') {
     const control = join(this.folder, `link-${to}-${name}`);
     const { server, [to]: other } = this.namespaces;
@@ -91,11 +91,11 @@ s.recv(4096)`, control, text]);
     };
   }
 
-  /** Drops every UDP datagram that comes to a role by an interface; answers how to let them in again. */
+  /** Drops every UDP datagram that arrives at a role by an interface; returns a function that ends this. */
   blockUdp(role, name) {
     const tc = (...args) => execFileSync('ip', ['netns', 'exec', this.namespaces[role], 'tc', ...args]);
     tc('qdisc', 'add', 'dev', name, 'clsact');
-    // Classic BPF: the protocol of an IPv4 packet in an Ethernet frame; 17 is shot.
+    // Classic BPF: the protocol of an IPv4 packet in an Ethernet frame; 17 (UDP) is dropped.
     tc('filter', 'add', 'dev', name, 'ingress', 'bpf', 'da', 'bytecode', '4,48 0 0 23,21 0 1 17,6 0 0 2,6 0 0 0');
     return () => tc('qdisc', 'del', 'dev', name, 'clsact');
   }
@@ -152,7 +152,7 @@ s.recv(4096)`, control, text]);
     });
   }
 
-  /** The demo page in a Chromium of its own; with a marked camera of this size, or watching alone. */
+  /** The demo page in its own Chromium; with a marked camera of this size, or only watching. */
   async enterByPage(role, user, camera) {
     const browser = await this.startBrowser(role, user);
     const page = await browser.newPage();
@@ -168,7 +168,7 @@ s.recv(4096)`, control, text]);
     return { browser, page };
   }
 
-  /** What the server knows of a member's connection. */
+  /** The server's statistics of a member's connection. */
   memberStatistics(user) {
     const secrets = readFileSync(join(this.folder, 'secrets.toml'), 'utf8');
     const [id, secret] = ['secret_id', 'api_secret'].map((key) => new RegExp(`${key} = "([^"]+)"`).exec(secrets)[1]);

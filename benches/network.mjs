@@ -1,13 +1,13 @@
 #!/usr/bin/env node
-// A viewer behind a bad network: Chromium in one namespace, the server with a publisher in another, a cable with loss, delay
-// and a rate limit between them. A second Chromium beside the server is the clock: what it shows of the same frame marks says
-// how much later the viewer shows them.
+// A viewer behind a bad network: Chromium in one namespace, the server with a publisher in another, a link with
+// loss, delay and a rate limit between them. A second Chromium beside the server is the clock: it shows the same
+// frame marks, so the bench can tell how much later the viewer shows them.
 //
 //   sudo node benches/network.mjs [--link PROGRAM] [--server BINARY] [--camera vp8|vp9|av1] [--rates KBIT,KBIT]
 //     [good|loss|jitter|narrow|narrowing|lossy-publisher|tcp ...]
 //
-// `narrow`: a Chromium publishes its camera with that codec, and the cable carries so much, one after the other.
-// PROGRAM: netem_link (default: built from ../shared/tools/netem_link). Prints a line of JSON for each scenario.
+// `narrow`: a Chromium publishes its camera with that codec, and the link has these rates, one after the other.
+// PROGRAM: netem_link (default: built from ../shared/tools/netem_link). Prints a line of JSON per scenario.
 
 import { parseArgs } from 'node:util';
 import { URL_OF_SERVER, marks, onStage, options, percentile, sleep } from './namespaces.mjs';
@@ -25,7 +25,7 @@ const { values, positionals } = parseArgs({
   },
 });
 
-/** A WHEP viewer in a Chromium of its own in a namespace; its page keeps what it has shown and when. */
+/** A WHEP viewer in its own Chromium in a namespace; its page records the frames that it has shown, with times. */
 async function startViewer(stage, role, server, user, publishers) {
   const browser = await stage.startBrowser(role, user);
   const page = await browser.newPage();
@@ -64,7 +64,7 @@ async function startViewer(stage, role, server, user, publishers) {
   return {
     page,
     close: () => browser.close(),
-    /** Statistics of a publisher's sound and picture as they are now. */
+    /** The current statistics of a publisher's audio and video. */
     statistics: (publisher) => page.evaluate(async (name) => {
       const all = [...(await window.viewers[name].peer.getStats()).values()];
       const find = (kind) => all.find((entry) => entry.type === 'inbound-rtp' && entry.kind === kind) ?? {};
@@ -96,7 +96,7 @@ async function startViewer(stage, role, server, user, publishers) {
   };
 }
 
-/** What the viewer had between two looks: rates, and how much later than beside the server each frame was shown. */
+/** The viewer's figures between two readings: rates, and how much later than beside the server each frame was shown. */
 async function measure(viewer, reference, publisher, seconds) {
   await viewer.shown(publisher);
   await reference.shown(publisher);
@@ -123,7 +123,7 @@ async function measure(viewer, reference, publisher, seconds) {
   };
 }
 
-/** Seconds from now until frames are shown again within `within` ms of those beside the server, for half a second. */
+/** Seconds until frames are shown again within `within` ms of those beside the server, for half a second. */
 async function liveAgain(viewer, reference, publisher, within) {
   const began = Date.now();
   let since;
@@ -174,7 +174,7 @@ const scenarios = {
     await browser.close();
     return result;
   },
-  /** Good, then 500 kbit/s from one moment to the next, three times: the first 5 s. */
+  /** A good link that drops to 500 kbit/s from one moment to the next, three times: the first 5 s. */
   async narrowing({ stage, link, server, viewer: other }) {
     await other.close();
     const { browser } = await stage.enterByPage('server', 'cam', CAMERA);
@@ -193,7 +193,7 @@ const scenarios = {
     await browser.close();
     return { times };
   },
-  /** A publisher whose packets are lost on the way up, and what it does to who watches, and to who watches another. */
+  /** A publisher with uplink loss, and its effect on its viewer and on a viewer of another publisher. */
   async 'lossy-publisher'({ stage, link, server }) {
     await link.set('both', 'clear,delay=30');
     const { browser, page } = await stage.enterByPage('viewer', 'cam', CAMERA);
@@ -218,7 +218,7 @@ const scenarios = {
     await browser.close();
     return result;
   },
-  /** A member whose network lets no UDP through publishes and watches by ICE-TCP. */
+  /** A member whose network blocks UDP publishes and watches by ICE-TCP. */
   async tcp({ stage, link }) {
     await link.set('both', 'clear,delay=20');
     const near = await stage.enterByPage('server', 'beside', { ...SMALL, mark: 11 });
@@ -250,14 +250,14 @@ const scenarios = {
   },
 };
 
-/** In a publisher's page: what it sends now. */
+/** Runs in a publisher's page: the layers that it sends now. */
 async function layersSent() {
   const stats = [...(await window.rotunda.peerConnection().getStats()).values()];
   const sent = stats.filter(({ type, kind, framesPerSecond }) => type === 'outbound-rtp' && kind === 'video' && framesPerSecond > 0);
   return sent.map(({ rid, framesPerSecond, scalabilityMode, qualityLimitationReason: limit }) => ({ rid, fps: framesPerSecond, scalabilityMode, limit }));
 }
 
-/** What a viewer gets of a publisher from now on. */
+/** The media that a viewer receives from a publisher, from now on. */
 async function received(viewer, publisher, seconds) {
   await viewer.shown(publisher);
   const before = await viewer.statistics(publisher);
@@ -278,7 +278,7 @@ async function received(viewer, publisher, seconds) {
   };
 }
 
-/** The estimate of the far viewer's link once a second, and what he saw meanwhile. */
+/** The estimate of the far viewer's link once per second, and the frames shown meanwhile. */
 async function estimates(stage, viewer, publisher, seconds) {
   const found = [];
   const before = await viewer.statistics(publisher);

@@ -1,12 +1,13 @@
 #!/usr/bin/env node
-// A member changes networks: Chromium, by the demo page, publishes and watches over one cable; that goes down and another one,
-// with another address, comes up. How long until he sees the others, and they him, again; and whether he stayed in the room.
+// A member changes networks. Chromium, on the demo page, publishes and watches over one link; that goes down and
+// another one, with another address, comes up. Measures how long until the member sees the others and is seen
+// again, and whether the member stayed in the room.
 //
 //   sudo node benches/roaming.mjs [--link PROGRAM] [--server BINARY] [--trace] [overlap|gap|silence|long ...]
 //
-// Prints a line of JSON for each scenario. Seconds count from the moment in which the new network is there and the old one is
-// not. `overlap`: the new network comes 4 s before the old one goes; `gap`: 1 s without any; `silence`: 10 s; `long`: 25 s, a little less than
-// the server keeps a silent media session.
+// Prints a line of JSON per scenario. Seconds count from the moment when the new network is up and the old one is
+// down. `overlap`: the new network comes 4 s before the old one goes; `gap`: 1 s without a network; `silence`: 10
+// s; `long`: 25 s, a little less than the server keeps a silent media session.
 
 import { execFileSync } from 'node:child_process';
 import { parseArgs } from 'node:util';
@@ -17,14 +18,14 @@ const { values, positionals } = parseArgs({
   options: { ...options, trace: { type: 'boolean', default: false } },
 });
 const NETWORKS = [{ name: 'wifi', network: '10.78.0' }, { name: 'mobile', network: '10.79.0' }];
-/** Milliseconds each way. */
+/** Milliseconds in each direction. */
 const DELAY = 20;
-/** Seconds. Chromium for Linux gathers events of its networks for 2 s before it looks at them. */
+/** Seconds. Chromium for Linux gathers events of its networks for 2 s before it processes them. */
 const OVERLAP = 4;
 
 const scenarios = { overlap: 0, gap: 1, silence: 10, long: 25 };
 
-/** Notes when each new frame of a user is shown, in a page. */
+/** Records in a page when each new frame of a user is shown. */
 function note(user) {
   const state = { shown: [], left: 0, media: [], log: [] };
   const log = (what) => state.log.push([Date.now(), what]);
@@ -82,7 +83,7 @@ await onStage(['server', 'member'], values, async (stage) => {
     await links[name].set('both', `clear,delay=${DELAY}`);
   }
   const { member } = stage.namespaces;
-  // What is sent from an address goes by its own network or not at all.
+  // Packets from an address use its own network or none.
   NETWORKS.forEach(({ network }, index) => {
     ip('-n', member, 'rule', 'add', 'from', `${network}.2`, 'lookup', String(100 + index), 'prio', '100');
     ip('-n', member, 'rule', 'add', 'from', `${network}.2`, 'unreachable', 'prio', '200');

@@ -1,4 +1,4 @@
-//! The command line: what can be typed, and the words of `--help`.
+//! The command line: its commands and options, and the text of `--help`.
 
 use std::path::PathBuf;
 
@@ -18,7 +18,7 @@ pub enum Command {
     /// Run the server until Ctrl-C or SIGTERM.
     #[command(
         after_help = "Behind NAT, sfu.advertise says how clients reach the media ports: addresses, interface:NAME, \
-                            env:VARIABLE, file:PATH or stun:HOST:PORT, as in ROTUNDA__SFU__ADVERTISE='[\"env:HOST_IP\"]'."
+                            env:VARIABLE, file:PATH or stun:HOST:PORT, for example ROTUNDA__SFU__ADVERTISE='[\"env:HOST_IP\"]'."
     )]
     Serve(Serve),
     /// Run the server with three participants and a mix, show its progress, and check the recording at the end.
@@ -52,7 +52,7 @@ pub struct ConfigFile {
 pub struct Serve {
     #[command(flatten)]
     pub file: ConfigFile,
-    /// The parts to run in this process.
+    /// The services to run in this process.
     #[arg(long, value_delimiter = ',', default_values_t = Role::ALL)]
     pub roles: Vec<Role>,
 }
@@ -91,10 +91,10 @@ impl std::fmt::Display for Role {
 pub struct Demo {
     #[command(flatten)]
     pub file: ConfigFile,
-    /// Stop by itself after this many seconds; without it, on Ctrl-C.
+    /// Stop after this many seconds; by default on Ctrl-C.
     #[arg(long, env = "DEMO_SECONDS")]
     pub seconds: Option<u64>,
-    /// Clips (MP4 with H.264 and AAC) for the participants, in turn. Without a clip audio and video are generated.
+    /// Clips (MP4 with H.264 and AAC) for the participants, in turn. Without a clip, audio and video are generated.
     #[arg(long, value_name = "FILE")]
     pub clip: Vec<PathBuf>,
     /// The room.
@@ -108,7 +108,7 @@ pub struct UserSig {
     pub file: ConfigFile,
     /// The user who will log in: at most 32 letters, digits, `_` and `-`.
     pub user: UserId,
-    /// Seconds until it expires.
+    /// Seconds until the ticket expires.
     #[arg(long, default_value_t = 86_400)]
     pub life: u64,
 }
@@ -120,31 +120,31 @@ pub struct Join {
     /// The room: a number, or text (write `text:123` for the text room "123").
     #[arg(value_parser = parse_room)]
     pub room: RoomId,
-    /// The participant's id, also drawn into the picture.
+    /// The participant's id, also drawn into the video.
     #[arg(long, default_value = "guest")]
     pub user: UserId,
-    /// The server's WebSocket; by default the local one of the configuration.
+    /// The server's WebSocket address; by default the local one of the configuration.
     #[arg(long)]
     pub url: Option<String>,
-    /// A ticket; by default made with the application's key of the configuration.
+    /// A ticket; by default it is made with the application's key from the configuration.
     #[arg(long)]
     pub user_sig: Option<String>,
-    /// A clip (MP4 with H.264 and AAC) to send in a loop; generated sound and picture without.
+    /// A clip (MP4 with H.264 and AAC) to send in a loop; without it audio and video are generated.
     #[arg(long, value_name = "FILE")]
     pub clip: Option<PathBuf>,
-    /// How the picture is encoded.
+    /// The video codec.
     #[arg(long, value_enum, default_value_t = Codec::H264)]
     pub codec: Codec,
-    /// Number in the picture's frame mark (0 to 255); it also sets the pitch of the beep, 400 + 50 * mark Hz.
+    /// Number in the video's frame mark (0 to 255); it also sets the pitch of the beep, 400 + 50 * mark Hz.
     #[arg(long, default_value_t = 1)]
     pub mark: u8,
-    /// Pictures a second.
+    /// Frames per second.
     #[arg(long, default_value_t = 30)]
     pub fps: u8,
-    /// What is heard besides the beep at each full second.
-    #[arg(long, value_enum, default_value_t = SoundName::Speech)]
-    pub sound: SoundName,
-    /// Leave by itself after this many seconds; without it, on Ctrl-C.
+    /// The audio besides the beep at each full second.
+    #[arg(long, alias = "sound", value_enum, default_value_t = AudioName::Speech)]
+    pub audio: AudioName,
+    /// Leave after this many seconds; by default on Ctrl-C.
     #[arg(long)]
     pub seconds: Option<u64>,
 }
@@ -156,10 +156,10 @@ pub enum Codec {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum SoundName {
+pub enum AudioName {
     /// The clip's speech, or a generated voice.
     Speech,
-    /// Nothing else.
+    /// Only the beep.
     Beeps,
 }
 
@@ -167,29 +167,29 @@ pub enum SoundName {
 pub struct Load {
     #[command(flatten)]
     pub file: ConfigFile,
-    /// The server's WebSocket; by default the local one of the configuration.
+    /// The server's WebSocket address; by default the local one of the configuration.
     #[arg(long, conflicts_with_all = ["whip", "janus"])]
     pub url: Option<String>,
-    /// Publishers join by WHIP here, with any server. `{room}` and `{user}`, the publisher, are filled in, as in
+    /// WHIP address by which publishers join, of any server. `{room}` and `{user}` (the publisher) are replaced, as in
     /// `http://127.0.0.1:8080/whip/{room}`.
     #[arg(long, value_name = "URL", requires = "whep", conflicts_with = "janus")]
     pub whip: Option<String>,
-    /// Viewers join by WHEP here, as in `http://127.0.0.1:8080/whep/{room}/{user}`; each watches one publisher of its room.
+    /// WHEP address by which viewers join, as in `http://127.0.0.1:8080/whep/{room}/{user}`; each watches one publisher of its room.
     #[arg(long, value_name = "URL", requires = "whip")]
     pub whep: Option<String>,
-    /// The bearer token of all of them; by default each has the UserSig of its user.
+    /// The bearer token of all members; by default each member uses the UserSig of its user.
     #[arg(long, requires = "whip")]
     pub token: Option<String>,
-    /// Members join Janus's video room here, as in `ws://127.0.0.1:8188`; the room must exist there.
+    /// Janus's WebSocket address, as in `ws://127.0.0.1:8188`: members join its video room, which must exist.
     #[arg(long, value_name = "URL")]
     pub janus: Option<String>,
     /// The room: a number, or text (write `text:123` for the text room "123").
     #[arg(long, default_value = "load", value_parser = parse_room)]
     pub room: RoomId,
-    /// Fill this many rooms, ROOM-1 to ROOM-K; publishers and viewers are then counted for each.
+    /// Fill this many rooms, ROOM-1 to ROOM-K; the numbers of publishers and viewers are then per room.
     #[arg(long, value_name = "K")]
     pub rooms: Option<u32>,
-    /// Members who send sound and picture; a room takes at most 4.
+    /// Members who send audio and video; a room takes at most 4.
     #[arg(long, default_value_t = 1)]
     pub publishers: u32,
     /// Members who watch all publishers of their room.
@@ -198,65 +198,65 @@ pub struct Load {
     /// Members without media, who enter as audience after the others and stay.
     #[arg(long, default_value_t = 0)]
     pub audience: u32,
-    /// Addresses of this machine that audience members connect from, in turn: one has ports for some 28,000 connections.
-    /// By default the route's; on loopback one of 127.0.x.1 for every 10,000 members.
+    /// Local addresses for the connections of audience members, in turn: one address has ports for about 28,000 connections.
+    /// By default the address of the route; on loopback one of 127.0.x.1 for every 10,000 members.
     #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
     pub sources: Vec<std::net::IpAddr>,
-    /// Joins a second.
+    /// Joins per second.
     #[arg(long, default_value_t = 20.0)]
     pub join_rate: f64,
-    /// Seconds after all have joined that are not measured.
+    /// Seconds between the last join and the measurement.
     #[arg(long, value_name = "SECONDS", default_value_t = 3.0)]
     pub warm_up: f64,
-    /// Seconds that are measured, after the warm-up.
+    /// Measured seconds, after the warm-up.
     #[arg(long, default_value_t = 30.0)]
     pub seconds: f64,
-    /// Video packets a second of each publisher.
+    /// Video packets per second of each publisher.
     #[arg(long, value_name = "PACKETS", default_value_t = 200)]
     pub video_packets: u32,
     /// Payload of a video packet, bytes.
     #[arg(long, value_name = "BYTES", default_value_t = 1100)]
     pub video_bytes: usize,
-    /// Packets of one picture, which leave together.
+    /// Packets of one video frame, which leave together.
     #[arg(long, value_name = "PACKETS", default_value_t = 6)]
     pub frame_packets: u32,
-    /// Seconds from key frame to key frame; viewers get more when they ask.
+    /// Seconds between keyframes; viewers can request more.
     #[arg(long, value_name = "SECONDS", default_value_t = 2.0)]
     pub gop: f64,
-    /// Audio packets a second of each publisher; 0: no microphone.
+    /// Audio packets per second of each publisher; 0: no microphone.
     #[arg(long, value_name = "PACKETS", default_value_t = 50)]
     pub audio_packets: u32,
     /// Payload of an audio packet, bytes.
     #[arg(long, value_name = "BYTES", default_value_t = 80)]
     pub audio_bytes: usize,
-    /// Times a second that each publisher mutes or unmutes its camera while it is measured, at most 40; at the end all are muted,
-    /// and it is counted who of the audience has not been told so within 15 s.
+    /// How often per second each publisher mutes or unmutes its camera in the measured time, at most 40. At the end all are muted,
+    /// and the report counts audience members who do not know that within 15 s.
     #[arg(long, value_name = "TIMES", default_value_t = 0.0, conflicts_with_all = ["whip", "janus"])]
     pub mutes: f64,
-    /// Publishers of a room take turns speaking, so many seconds each: whose turn it is publishes its microphone, speaks, pauses, and
-    /// unpublishes it. By default all speak all the time.
+    /// Publishers of a room take turns speaking, this many seconds each: in its turn a publisher publishes its microphone, speaks, pauses
+    /// and unpublishes it. By default all speak all the time.
     #[arg(long, value_name = "SECONDS", default_value_t = 0.0, conflicts_with_all = ["whip", "janus"])]
     pub talk_turns: f64,
-    /// Share of the media packets that viewers drop on arrival, 0 to 1; they ask for them again.
+    /// Share of the media packets that viewers drop on arrival, 0 to 1; they send NACKs for them.
     #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
     pub loss: f64,
-    /// What each viewer's link carries, with changes so many seconds after it began to join, as in `2000,20:500,40:2000`; its queue
+    /// Rate of each viewer's link, with changes at seconds after the viewer began to join, as in `2000,20:500,40:2000`; its queue
     /// is 300 ms long. By default there is no limit.
     #[arg(long, value_name = "KBIT[,SECONDS:KBIT]…")]
     pub bandwidth: Option<rotunda_client::load::Bandwidth>,
     /// Chooses which packets are dropped; the same seed drops the same ones.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    /// The server's process on this machine: its CPU time for each forwarded packet is measured.
+    /// The server's process on this machine: the report then has its CPU time per forwarded packet.
     #[arg(long, value_name = "PID")]
     pub server_pid: Option<u32>,
-    /// Threads of this tool that members are spread over; more when it warns of being saturated.
+    /// Threads that run the members; use more when the tool warns that it is saturated.
     #[arg(long, default_value_t = 1)]
     pub threads: u32,
-    /// How members' ids begin; two loads at the same time need different ones.
+    /// Prefix of the members' ids; two loads at the same time need different ones.
     #[arg(long, default_value = "load")]
     pub user_prefix: String,
-    /// Write parameters and result to this file.
+    /// Write the parameters and the result to this file.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
 }
@@ -288,25 +288,25 @@ pub struct MixStart {
     /// Id of the live stream; `mix-ROOM` by default.
     #[arg(long)]
     pub stream_id: Option<StreamId>,
-    /// Record, with this prefix of the file names.
+    /// Record the mix, with this prefix of the file names.
     #[arg(long)]
     pub record_id: Option<RecordId>,
-    /// How the members are laid out.
+    /// The layout of the members.
     #[arg(long, value_enum, default_value_t = TemplateName::Grid)]
     pub template: TemplateName,
-    /// Picture size in pixels.
+    /// Frame size in pixels.
     #[arg(long, default_value = "1280x720", value_parser = parse_size)]
     pub size: Size,
-    /// Frames a second.
+    /// Frames per second.
     #[arg(long, default_value_t = 15)]
     pub fps: u64,
-    /// Picture, kbit/s.
+    /// Video bitrate, kbit/s.
     #[arg(long, default_value_t = 1500)]
     pub video_kbps: u64,
-    /// Sound, kbit/s.
+    /// Audio bitrate, kbit/s.
     #[arg(long, default_value_t = 96)]
     pub audio_kbps: u64,
-    /// Push the program to this RTMP address too.
+    /// Also push the program to this RTMP address.
     #[arg(long, value_name = "URL")]
     pub push: Option<String>,
 }

@@ -15,10 +15,10 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use toml::{Table, Value};
 
-/// Prefix of environment overrides; then section and key, joined by two underscores.
+/// Prefix of environment variables; section and key follow, joined by two underscores.
 const ENV_PREFIX: &str = "ROTUNDA__";
 
-/// Everything that can be set. `deploy/config.sample.toml` shows it all with its defaults.
+/// All settings. `deploy/config.sample.toml` lists them with their defaults.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Config {
     pub server: Server,
@@ -29,11 +29,11 @@ pub struct Config {
     pub mcu: rotunda_mcu::Config,
     pub recorder: rotunda_recorder::Config,
     pub live: rotunda_live::Config,
-    /// Tenants. None: one is made at the first start, with random keys, and kept in `<data>/secrets.toml`.
+    /// Tenants. Without any, the first start generates one with random keys and keeps it in `<data>/secrets.toml`.
     pub applications: Vec<Application>,
 }
 
-/// What concerns the process as a whole.
+/// Settings of the whole process.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Server {
@@ -45,26 +45,27 @@ pub struct Server {
     pub bind: std::net::IpAddr,
     /// Port of HTTP and WebSocket. Default 8080.
     pub port: u16,
-    /// Names under which clients reach this server where they differ from what it sees, as "host" or "host:port": a
-    /// signature that covers the `Host` header is also tried with each of them. Needed behind a proxy that changes `Host`.
-    /// Default none.
+    /// Names that clients use for this server, when they differ from the received `Host` header, as "host" or
+    /// "host:port". A signature that covers the `Host` header is also checked with each of them. Needed behind a
+    /// proxy that changes `Host`. Default none.
     pub public_names: Vec<String>,
-    /// Address under which clients reach this server, where a proxy serves it below a path or another name:
-    /// "https://media.example.com/rtc". WHIP and WHEP write it into `Location`. Empty: where the request came. Default "".
+    /// Address that clients use for this server, when a proxy serves it below a path or under another name:
+    /// "https://media.example.com/rtc". WHIP and WHEP write it into `Location`. Empty: the address of the request.
+    /// Default "".
     pub public_url: String,
-    /// Networks (as "10.0.0.0/8") that callback and push URLs may reach besides public addresses. Loopback, private and
-    /// link-local addresses are refused otherwise. Default none.
+    /// Networks (for example "10.0.0.0/8") that callback and push URLs may reach besides public addresses. Other
+    /// loopback, private and link-local addresses are refused. Default none.
     pub outbound_networks: AllowedNetworks,
     /// Database URL; empty: SQLite in the data folder. Default "".
     pub database: String,
     /// Seconds that an orderly shutdown may take before the process ends anyway. Default 20.
     pub shutdown_seconds: u64,
-    /// What is logged, in the syntax of `tracing`'s EnvFilter. Default "info".
+    /// Log filter, in the syntax of `tracing`'s EnvFilter. Default "info".
     pub log: String,
     /// Log lines as JSON. Default false.
     pub log_json: bool,
-    /// Addresses of own proxies, as networks: their forwarded headers are believed, and their connections count for the clients
-    /// that they forward. Default this machine: 127.0.0.0/8 and ::1.
+    /// Networks of your own proxies: the server trusts their forwarded headers, and counts their connections for
+    /// the clients that they forward. Default this machine: 127.0.0.0/8 and ::1.
     pub trusted_proxies: Vec<Network>,
     /// Trusted proxies begin each connection (HTTP, gRPC, RTMP) with a PROXY protocol header, version 1 or 2. Default false.
     pub proxy_protocol: bool,
@@ -116,7 +117,7 @@ fn is_http_url(url: &str) -> bool {
     matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some() && uri.query().is_none()
 }
 
-/// `host` or `host:port`, as in a `Host` header.
+/// `host` or `host:port`, like a `Host` header.
 fn is_public_name(name: &str) -> bool {
     let Ok(authority) = name.parse::<Authority>() else {
         return false;
@@ -128,7 +129,7 @@ fn is_public_name(name: &str) -> bool {
     }
 }
 
-/// All that is wrong with a configuration.
+/// All mistakes of a configuration.
 #[derive(Debug, Error)]
 #[error("the configuration has {} mistake(s):\n{}", .0.len(), list(.0))]
 pub struct ConfigError(pub Vec<ConfigMistake>);
@@ -172,7 +173,7 @@ impl Config {
         mistakes.extend(
             settings
                 .keys()
-                .map(|key| ConfigMistake::new(key.clone(), "there is no such section")),
+                .map(|key| ConfigMistake::new(key.clone(), "this section does not exist")),
         );
         mistakes.extend(config.validate());
         if mistakes.is_empty() {
@@ -216,7 +217,8 @@ fn read(path: &Path) -> Result<Table, ConfigMistake> {
         .map_err(|error: toml::de::Error| ConfigMistake::new(key, error.to_string()))
 }
 
-/// Sets `SECTION__KEY` in the table. The text is taken as TOML where it is that (numbers, booleans, lists), else as text.
+/// Sets `SECTION__KEY` in the table. The text is parsed as TOML if possible (numbers, booleans, lists), otherwise
+/// it is a string.
 fn overlay(settings: &mut Table, path: &str, text: &str, mistakes: &mut Vec<ConfigMistake>) {
     let path = path.to_lowercase();
     let Some((section, key)) = path.split_once("__") else {
@@ -239,7 +241,8 @@ fn overlay(settings: &mut Table, path: &str, text: &str, mistakes: &mut Vec<Conf
     }
 }
 
-/// Takes a section out of the table. Each key is tried alone, so that every wrong one is named and not just the first.
+/// Removes a section from the table and reads it. Each key is tried separately, so that every wrong one is named
+/// and not only the first.
 fn section<T: DeserializeOwned + Default>(settings: &mut Table, name: &str, mistakes: &mut Vec<ConfigMistake>) -> T {
     let mut good = match settings.remove(name) {
         None => return T::default(),
@@ -331,7 +334,7 @@ mod tests {
         assert_eq!(keys, ["applications[1].sdk_app_id", "applications[1].secret_id"]);
         assert_eq!(
             found[1].message,
-            "applications[0] has the same; each application needs its own"
+            "applications[0] has the same value; each application needs its own"
         );
     }
 

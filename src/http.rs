@@ -1,4 +1,4 @@
-//! The one HTTP listener: embedded pages, health, metrics, and whatever the services add.
+//! The process's HTTP listener: embedded pages, health, metrics, and the routes of the services.
 
 use axum::Router;
 use axum::extract::Path;
@@ -19,14 +19,14 @@ struct Pages;
 /// Upper bounds of the buckets of every `_seconds` histogram.
 const SECONDS_BUCKETS: [f64; 12] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0];
 
-/// Starts collecting metrics; once a process.
+/// Starts collecting metrics; call it once per process.
 pub fn install_metrics() -> anyhow::Result<PrometheusHandle> {
     let builder =
         PrometheusBuilder::new().set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS_BUCKETS)?;
     Ok(builder.install_recorder()?)
 }
 
-/// The routes that belong to the process as a whole.
+/// The routes that belong to the whole process.
 ///
 /// `/healthz` answers as long as the process runs; `/readyz` only while the database answers too. A node without the bus is still
 /// ready: it keeps its members and tells new ones to try later, which a closed door would not.
@@ -78,7 +78,7 @@ fn page(path: &str) -> Response {
     let Some(file) = Pages::get(path) else {
         return (StatusCode::NOT_FOUND, "there is no such page\n").into_response();
     };
-    // The bundler names assets by content, so they never change; pages are asked for again.
+    // The bundler names assets by their content, so they never change; browsers revalidate pages.
     let caching = if path.starts_with("assets/") {
         "public, max-age=31536000, immutable"
     } else {

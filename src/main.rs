@@ -1,6 +1,6 @@
 //! Rotunda: rooms, forwarding, mixing, recording and live streams in one binary.
 //!
-//! Only wiring here: command line -> configuration -> roles -> shutdown.
+//! This file only connects the parts: command line -> configuration -> roles -> shutdown.
 
 mod cli;
 mod commands;
@@ -27,7 +27,7 @@ fn main() -> ExitCode {
         }
     };
     let ended = runtime.block_on(commands::run(cli));
-    // What had to be waited for has been: a thread that hangs does not keep the process.
+    // All required work has ended: a thread that hangs must not keep the process alive.
     runtime.shutdown_background();
     match ended {
         Ok(()) => ExitCode::SUCCESS,

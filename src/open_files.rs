@@ -1,10 +1,10 @@
-//! How many files and sockets this process may have open: every WebSocket is one.
+//! The limit of open files and sockets of this process: every WebSocket is one.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Raises the soft limit to the hard one, which needs no privilege, and answers it; None: unlimited.
+/// Raises the soft limit to the hard limit, which needs no privilege, and returns it; None: unlimited.
 ///
-/// The soft limit is 1024 on most systems, for programs that use `select`; we do not.
+/// The soft limit is 1024 on most systems, for programs that use `select`. This one does not.
 pub fn raise_limit() -> Option<u64> {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {

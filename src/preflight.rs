@@ -1,4 +1,5 @@
-//! Checks before anything starts: ports are free, folders are writable, the certificate fits. All mistakes are told at once.
+//! Checks before anything starts: ports are free, folders are writable, the certificate matches its key. All
+//! mistakes are reported at once.
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
@@ -10,7 +11,7 @@ use rotunda_proto::config::ConfigMistake;
 use crate::cli::Role;
 use crate::config::{Config, ConfigError};
 
-/// Tries every port and folder that the roles will use, and lets go of it again.
+/// Tries every port and folder that the roles will use, and releases it again.
 pub fn check(config: &Config, roles: &[Role]) -> Result<(), ConfigError> {
     let mut mistakes = Vec::new();
     mistakes.extend(folder("server.data", &config.server.data));

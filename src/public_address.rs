@@ -1,4 +1,4 @@
-//! Whether the server is reachable by the public without encryption.
+//! Checks whether the public can reach the server without encryption.
 
 use std::net::IpAddr;
 
@@ -8,7 +8,7 @@ use tracing::warn;
 
 use crate::config::Config;
 
-/// One clear warning where tickets and keys would go over the internet as plain text.
+/// Logs one clear warning when tickets and keys would cross the internet as plain text.
 pub fn warn_without_tls(config: &Config) {
     let is_behind_proxy = TrustedProxies::new(config.server.trusted_proxies.clone()).has_others();
     if config.server.tls.is_on() || is_behind_proxy {
@@ -26,7 +26,7 @@ pub fn warn_without_tls(config: &Config) {
     }
 }
 
-/// The public address on which a listener that is bound to `bound` is reached.
+/// The public address of a listener that is bound to `bound`.
 fn public(bound: IpAddr, own: &[IpAddr]) -> Option<IpAddr> {
     let is_public = |address: &IpAddr| !AllowedNetworks::default().is_refused(*address);
     match bound.is_unspecified() {

@@ -1,4 +1,4 @@
-//! One process: starts the chosen roles over one bus, and ends them in the order in which nothing is lost.
+//! One process: starts the chosen roles on one bus, and ends them in an order that loses nothing.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ use crate::{http, preflight, public_address};
 /// A running server.
 pub struct Server {
     pub bus: SharedBus,
-    /// The application of the demo mode.
+    /// The application of demo mode.
     pub demo: Option<Application>,
     pub http: SocketAddr,
     config: Config,
@@ -43,14 +43,14 @@ pub struct Server {
     stop_listener: CancellationToken,
 }
 
-/// A service and what ends it.
+/// A service and the means to end it.
 struct Running<S> {
     service: S,
     stop: CancellationToken,
 }
 
 impl Server {
-    /// Checks everything, then starts. `config` was loaded without mistakes.
+    /// Checks everything, then starts. `config` must have been loaded without mistakes.
     pub async fn start(config: Config, roles: &[Role], purpose: Purpose) -> anyhow::Result<Self> {
         preflight::check(&config, roles)?;
         let open_files = check_open_files(&config, roles);
@@ -219,7 +219,7 @@ impl Server {
         }
     }
 
-    /// Ends mixes first, then what reads them, then the rooms; within `server.shutdown_seconds`.
+    /// Ends mixes first, then their consumers, then the rooms; within `server.shutdown_seconds`.
     pub async fn finish(self) {
         let limit = Duration::from_secs(self.config.server.shutdown_seconds);
         let in_order = async {
@@ -237,7 +237,7 @@ impl Server {
             Ok(()) => info!("stopped"),
             Err(_) => warn!(
                 seconds = limit.as_secs(),
-                "not everything ended in time; stopping anyway"
+                "the services did not end in time; stopping anyway"
             ),
         }
     }
@@ -266,13 +266,13 @@ fn policy(config: &Config) -> Policy {
     }
 }
 
-/// Requests that are served where pages and players have all their connections.
+/// Requests that are served even when pages and players use all their connections.
 fn is_of_rooms(request: &Request) -> bool {
     let path = request.uri().path();
     path == "/ws" || path.starts_with("/whip/") || path.starts_with("/whep/") || path == "/healthz" || path == "/readyz"
 }
 
-/// Signaling's section and what it needs to know of the process.
+/// The signaling section, with the facts that signaling needs about the process.
 fn for_signaling(config: &Config, demo: Option<&Application>) -> rotunda_signaling::Config {
     let server = &config.server;
     rotunda_signaling::Config {
@@ -297,8 +297,8 @@ fn warn_of_demo_mode(demo: Option<&Application>) {
     }
 }
 
-/// Raises the limit of open files and answers it. Says so when members will be refused for want of file descriptors; the rest
-/// of the server runs all the same.
+/// Raises the limit of open files and returns it. Logs a warning when members will be refused for lack of file
+/// descriptors; the rest of the server still runs.
 fn check_open_files(config: &Config, roles: &[Role]) -> Option<u64> {
     let limits = &config.server.limits;
     let others = limits.reserved_files + limits.grpc_connections as u64 + limits.rtmp_connections as u64;
@@ -310,14 +310,14 @@ fn check_open_files(config: &Config, roles: &[Role]) -> Option<u64> {
     match limit {
         Some(limit) if limit < needed => warn!(
             limit,
-            needed, "too few open files are allowed for signaling.max_members; raise `ulimit -Hn` (LimitNOFILE=)"
+            needed, "the limit of open files is too low for signaling.max_members; raise `ulimit -Hn` (LimitNOFILE=)"
         ),
         limit => info!(?limit, "open files"),
     }
     limit
 }
 
-/// Tells a service to end and waits until it has.
+/// Tells a service to end and waits for its end.
 async fn end<S, F: Future<Output = ()>>(running: Option<Running<S>>, finish: impl FnOnce(S) -> F) {
     if let Some(Running { service, stop }) = running {
         stop.cancel();

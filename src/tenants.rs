@@ -1,28 +1,29 @@
-//! The applications that the server has, and the one of them that the demo back end serves. Pure.
+//! The applications of the server, and the one that the demo back end serves. Pure.
 
 use anyhow::ensure;
 use rotunda_proto::config::Application;
 
 use crate::config::Config;
 
-/// What the server is started for.
+/// The command that started the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// `rotunda serve`: the configured applications. Without any it runs in demo mode, unless that is turned off.
+    /// `rotunda serve`: the configured applications. Without any it runs in demo mode, unless demo mode is turned
+    /// off.
     Serve,
-    /// `rotunda demo`: the generated application, beside those that are configured.
+    /// `rotunda demo`: the generated application in addition to the configured ones.
     Demo,
 }
 
 #[derive(Debug)]
 pub struct Tenants {
     pub applications: Vec<Application>,
-    /// Anybody gets a ticket of this application. It is always the generated one, never one that was configured.
+    /// Anybody gets a ticket of this application. It is always the generated one, never a configured one.
     pub demo: Option<Application>,
 }
 
 impl Tenants {
-    /// `generated`: made at the first start, with random keys.
+    /// `generated`: the application that the first start made, with random keys.
     ///
     /// Errors: a configured application has an id or key of the generated one, which the demo needs.
     pub fn new(config: &Config, generated: Application, purpose: Purpose) -> anyhow::Result<Self> {

@@ -1,4 +1,4 @@
-//! Who may have recorded files and live streams.
+//! Access to recorded files and live streams.
 
 mod support;
 
@@ -12,7 +12,7 @@ const OTHER: &str = "authorization: Bearer AKIDother:s2";
 const PERMISSION: &str = "txSecret=0d529b91d5b35d26974d6f562fc97a8f&txTime=ffffffff";
 
 #[test]
-fn files_need_a_key_or_a_signed_address_and_streams_what_their_application_asks() {
+fn files_need_a_key_or_a_signed_address_and_streams_the_permission_of_their_application() {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("rotunda.toml");
     let applications = "[[applications]]\nsdk_app_id = 1400000701\nsecret_key = \"k1\"\nsecret_id = \"AKIDone\"\napi_secret = \"s1\"\n                        play_key = \"playkey\"\n                        [[applications]]\nsdk_app_id = 1400000702\nsecret_key = \"k2\"\nsecret_id = \"AKIDother\"\napi_secret = \"s2\"\n";
@@ -83,7 +83,7 @@ fn check_playing(server: &Server) {
     assert!(!server.log().contains(secret), "no permission is logged");
 }
 
-/// `path`: of a signed address of an HLS recording.
+/// `path`: from a signed address of an HLS recording.
 fn check_files(server: &Server, path: &str) {
     let get = |path: &str, headers: &[&str]| server.request(path, headers);
     let (status, playlist) = get(path, &[]);

@@ -1,4 +1,4 @@
-//! What ARCHITECTURE.md names exists.
+//! Everything that ARCHITECTURE.md names exists.
 
 #[test]
 fn every_path_that_the_architecture_names_exists() {
@@ -12,65 +12,139 @@ fn every_path_that_the_architecture_names_exists() {
         .collect();
     assert!(named.len() > 10, "the document names its paths in backquotes");
     for name in named {
-        assert!(root.join(name).exists(), "{name} is named and does not exist");
+        assert!(root.join(name).exists(), "{name} is named but does not exist");
     }
 }
 
-/// In "Life of a packet" and "Life of a publish" a symbol stands beside the file that it is in; in the glossary, types stand in the
-/// last column.
+/// The chapters that walk through the code.
+const WALKS: [&str; 4] = [
+    "## Entering a room",
+    "## Life of a packet",
+    "## Life of a publish",
+    "## Life of a mix",
+];
+
 #[test]
-fn every_symbol_that_the_architecture_names_exists() {
+fn every_step_of_a_walk_names_its_files_and_symbols_and_each_symbol_is_in_one_of_the_files() {
+    let text = include_str!("../ARCHITECTURE.md");
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut checked = 0;
+    for (chapter, paragraph) in WALKS.iter().flat_map(|title| paragraphs(section(text, title))) {
+        let quoted: Vec<&str> = paragraph.split('`').skip(1).step_by(2).collect();
+        let sources: Vec<String> = quoted
+            .iter()
+            .filter(|name| name.ends_with(".rs"))
+            .map(|name| std::fs::read_to_string(root.join(name)).unwrap_or_else(|error| panic!("{name}: {error}")))
+            .collect();
+        let symbols = symbols(&paragraph);
+        if chapter == Paragraph::Step {
+            assert!(
+                !sources.is_empty() && !symbols.is_empty(),
+                "a step without code: {paragraph}"
+            );
+        }
+        for name in symbols {
+            for part in name.split("::") {
+                let is_there = sources.iter().any(|source| defines(source, part));
+                assert!(is_there, "{name} is not defined in the files of its step: {paragraph}");
+                checked += 1;
+            }
+        }
+    }
+    assert!(checked > 90, "{checked}");
+}
+
+/// In the glossary, types stand in the last column.
+#[test]
+fn every_type_of_the_glossary_exists() {
     let text = include_str!("../ARCHITECTURE.md");
     let source = all_sources();
-    let names: Vec<&str> = ["## Life of a packet", "## Life of a publish"]
-        .iter()
-        .flat_map(|title| symbols(section(text, title)))
-        .chain(
-            section(text, "## Glossary")
-                .lines()
-                .filter(|line| line.starts_with("| "))
-                .skip(2)
-                .flat_map(|line| {
-                    let last = line.trim_end_matches(" |").rsplit(" | ").next().unwrap_or_default();
-                    symbols(last)
-                }),
-        )
-        .collect();
-    assert!(names.len() > 60, "{names:?}");
-    for name in names {
-        let symbol = name.rsplit("::").next().unwrap_or(name);
-        let is_foreign = name.starts_with("str0m::");
-        let kinds = ["fn", "struct", "enum", "trait", "type"];
-        let is_defined = kinds.iter().any(|kind| {
-            let start = format!("{kind} {symbol}");
-            let after = source
-                .match_indices(&start)
-                .filter_map(|(at, _)| source[at + start.len()..].chars().next());
-            let mut after = after;
-            after.any(|next| !next.is_alphanumeric() && next != '_')
-        });
-        let is_variant = source.contains(&format!("{symbol} {{")) || source.contains(&format!("{symbol},"));
-        assert!(
-            is_foreign || is_defined || is_variant,
-            "{name} is named and not defined"
-        );
+    let rows = section(text, "## Glossary")
+        .lines()
+        .filter(|line| line.starts_with("| "));
+    let mut checked = 0;
+    for row in rows.skip(2) {
+        let last = row.trim_end_matches(" |").rsplit(" | ").next().unwrap_or_default();
+        for name in symbols(last).into_iter().filter(|name| !name.starts_with("str0m::")) {
+            assert!(defines(&source, name), "{name} is named and not defined");
+            checked += 1;
+        }
     }
+    assert!(checked > 25, "{checked}");
 }
 
-/// From a title to the next one of its level.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Paragraph {
+    /// It begins with a number.
+    Step,
+    Text,
+}
+
+/// The numbered steps of a chapter, and the text between them.
+fn paragraphs(chapter: &str) -> Vec<(Paragraph, String)> {
+    let mut all: Vec<(Paragraph, String)> = Vec::new();
+    let mut is_open = false;
+    for line in chapter.lines().skip(1) {
+        let number = line.split_once(". ").map(|(number, _)| number);
+        let is_step = number.is_some_and(|number| !number.is_empty() && number.chars().all(|c| c.is_ascii_digit()));
+        if line.is_empty() {
+            is_open = false;
+        } else if is_step || !is_open {
+            let kind = if is_step { Paragraph::Step } else { Paragraph::Text };
+            all.push((kind, line.to_owned()));
+            is_open = true;
+        } else if let Some((_, last)) = all.last_mut() {
+            last.push('\n');
+            last.push_str(line);
+        }
+    }
+    all
+}
+
+/// Whether a source has a definition of this name: a function, a type or a variant.
+fn defines(source: &str, symbol: &str) -> bool {
+    let ends = |after: &str| !after.starts_with(|next: char| next.is_alphanumeric() || next == '_');
+    let kinds = ["fn", "struct", "enum", "trait", "type", "const"];
+    let is_defined = kinds.iter().any(|kind| {
+        let start = format!("{kind} {symbol}");
+        source
+            .match_indices(&start)
+            .any(|(at, _)| ends(&source[at + start.len()..]))
+    });
+    // A variant stands alone on its line, with or without values.
+    let is_variant = source.lines().map(str::trim).any(|line| {
+        line.strip_prefix(symbol).is_some_and(|rest| {
+            rest == "," || rest.starts_with('(') || rest == " {" || rest.starts_with(" {") && rest.ends_with("},")
+        })
+    });
+    is_defined || is_variant
+}
+
+/// The text from a title to the next one of the same level.
 fn section<'a>(text: &'a str, title: &str) -> &'a str {
     let (_, after) = text.split_once(title).unwrap_or_else(|| panic!("no {title}"));
     after.split("\n## ").next().unwrap_or(after)
 }
 
-/// Names in backquotes that are no paths, settings or other crates.
+/// Requests of clients and backends, and other crates.
+const OF_THE_PROTOCOL: [&str; 7] = [
+    "str0m",
+    "login",
+    "enterRoom",
+    "connect",
+    "publish",
+    "StartMCUMixTranscode",
+    "StopMCUMixTranscode",
+];
+
+/// Names in backquotes that are no paths, settings, requests or other crates.
 fn symbols(text: &str) -> Vec<&str> {
     let quoted = text.split('`').skip(1).step_by(2);
-    let is_symbol = |name: &&str| !name.contains('/') && !name.contains('.') && *name != "str0m" && *name != "publish";
+    let is_symbol = |name: &&str| !name.contains('/') && !name.contains('.') && !OF_THE_PROTOCOL.contains(name);
     quoted.filter(is_symbol).collect()
 }
 
-/// The sources of all crates, one after the other.
+/// The sources of all crates, concatenated.
 fn all_sources() -> String {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut folders: Vec<_> = [
@@ -136,7 +210,7 @@ fn every_metric_is_in_its_document_and_no_other_is() {
     assert_eq!(made, named);
 }
 
-/// The names with which a source file counts.
+/// The names of the metrics in a source file.
 fn metrics_of(source: &str) -> Vec<String> {
     let macros = ["counter!(", "gauge!(", "histogram!("];
     let after = macros.iter().flat_map(|name| source.split(name).skip(1));

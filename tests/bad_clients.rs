@@ -1,4 +1,5 @@
-//! Clients that do it wrong get a named error or are dropped; nobody else notices, and nothing is left behind.
+//! Clients that break the protocol get a named error or are disconnected. Other clients do not notice, and no state
+//! remains.
 
 mod support;
 
@@ -28,7 +29,7 @@ async fn bad_clients_get_named_errors_and_leave_nothing_behind() {
     assert_eq!(said(&mut garbage, r#"{"id":1,"op":"exitRoom"}"#).await, "not_logged_in");
 
     let mut huge = open(&server).await;
-    // The server may close before all of it is written.
+    // The server may close before everything is written.
     let _closed_early = huge.send(Message::text("x".repeat(10_000_000))).await;
     let ended = tokio::time::timeout(Duration::from_secs(10), async {
         while let Some(Ok(_)) = huge.next().await {}
@@ -66,12 +67,12 @@ async fn bad_clients_get_named_errors_and_leave_nothing_behind() {
     let metrics = server.get("/metrics");
     assert!(
         metrics.contains("rotunda_sfu_sessions 1"),
-        "the neighbour's session alone:\n{metrics}"
+        "only the neighbour's session:\n{metrics}"
     );
     assert!(server.stop());
 }
 
-/// An offer that is right and that nobody follows up with ICE.
+/// A correct offer without ICE after it.
 const HALF_OFFER: &str = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\n\
 m=audio 9 UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 0.0.0.0\r\na=ice-ufrag:abcd\r\na=ice-pwd:abcdefghijklmnopqrstuvwx\r\n\
 a=fingerprint:sha-256 00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF:00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF\r\n\
@@ -94,7 +95,7 @@ async fn enter(server: &Server, app: u64, user: &str) -> Socket {
     socket
 }
 
-/// Sends a message; answers the error code of the reply, or nothing for success.
+/// Sends a message; returns the error code of the reply, or nothing for success.
 async fn said(socket: &mut Socket, message: &str) -> String {
     socket.send(Message::text(message)).await.unwrap();
     loop {
@@ -148,7 +149,7 @@ fn media_port(server: &Server) -> u16 {
     line.parse().unwrap()
 }
 
-/// Datagrams that are nothing: too short, STUN-like, DTLS-like and RTP-like.
+/// Junk datagrams: too short, STUN-like, DTLS-like and RTP-like.
 fn shower_with_junk(port: u16) {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     for first in 0..=255_u8 {

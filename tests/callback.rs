@@ -1,4 +1,4 @@
-//! A backend is told where the recording is.
+//! A backend gets a callback with the address of the recording.
 
 mod support;
 
@@ -10,7 +10,7 @@ use std::time::Duration;
 use support::{Server, eventually};
 
 #[test]
-fn a_finished_recording_is_told_to_the_application_with_a_signature() {
+fn a_finished_recording_causes_a_signed_callback_to_the_application() {
     let folder = tempfile::tempdir().unwrap();
     let backend = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/files", backend.local_addr().unwrap());

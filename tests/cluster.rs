@@ -136,6 +136,8 @@ struct Client {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
     events: Vec<Value>,
     last_id: u64,
+    /// With which the login is resumed.
+    token: String,
 }
 
 impl Client {
@@ -145,12 +147,23 @@ impl Client {
             socket: connect_async(url).await.unwrap().0,
             events: Vec::new(),
             last_id: 0,
+            token: String::new(),
         }
     }
 
     async fn log_in(node: &Node, user: &str) -> Self {
         let mut client = Self::open(node).await;
         let login = json!({"op": "login", "sdkAppId": node.app(), "userId": user, "userSig": node.user_sig(user)});
+        assert_eq!(client.ask(login).await, "");
+        client
+    }
+
+    /// Goes on with a login whose WebSocket is lost, at any node.
+    async fn resume(node: &Node, user: &str, token: &str) -> Self {
+        let mut client = Self::open(node).await;
+        let login = json!({
+            "op": "login", "sdkAppId": node.app(), "userId": user, "userSig": node.user_sig(user), "resumeToken": token
+        });
         assert_eq!(client.ask(login).await, "");
         client
     }
@@ -169,6 +182,9 @@ impl Client {
         loop {
             let message = self.next(Duration::from_secs(15)).await.expect("a reply");
             if message["id"] == self.last_id {
+                if let Some(token) = message["resumeToken"].as_str() {
+                    self.token = token.to_owned();
+                }
                 return message["error"]["code"].as_str().unwrap_or_default().to_owned();
             }
             self.events.push(message);
@@ -236,6 +252,29 @@ async fn a_room_over_two_signaling_nodes_survives_the_death_of_one_and_an_outage
         .await;
     ann.hears("eve has left", SOON, about("memberLeft", "eve")).await;
     drop(eve);
+    ann.events.clear();
+
+    // A lost WebSocket is resumed by the other node, and nobody sees the member leave.
+    let mut gil = Client::enter(&one, "gil").await;
+    assert_eq!(gil.ask(json!({"op": "publish", "source": "audio"})).await, "");
+    let token = gil.token.clone();
+    drop(gil);
+    let mut gil = Client::resume(&two, "gil", &token).await;
+    gil.hears("the room again", SOON, |value| value["event"] == "room")
+        .await;
+    assert_eq!(
+        gil.ask(json!({"op": "mute", "source": "audio", "muted": true})).await,
+        ""
+    );
+    let is_muted = |value: &Value| {
+        value["event"] == "publishing"
+            && value["publisher"]["userId"] == "gil"
+            && value["publisher"]["audio"] == "muted"
+    };
+    bob.hears("gil is muted", SOON, is_muted).await;
+    assert!(!ann.events.iter().any(about("memberLeft", "gil")), "{:?}", ann.events);
+    drop(gil);
+    let _gil = Client::resume(&one, "gil", &token).await;
 
     // Media between members of different nodes.
     let _cat = one.join(&["1001", "--user", "cat"]);

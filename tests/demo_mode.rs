@@ -1,4 +1,4 @@
-//! Anybody gets a ticket in demo mode alone.
+//! Only in demo mode anybody gets a ticket.
 
 mod support;
 
@@ -27,7 +27,9 @@ fn without_a_configured_application_the_server_is_in_demo_mode_and_says_so() {
     let server = Server::start();
     assert!(post(&server, TICKET, "{\"userId\":\"eve\"}").contains("userSig"));
     assert!(server.get("/demo/info").contains("\"demoMode\":true"));
-    eventually("the log tells", 5, || server.log().contains("demo mode").then_some(()));
+    eventually("the log says so", 5, || {
+        server.log().contains("demo mode").then_some(())
+    });
     assert!(server.stop());
 }
 
@@ -46,7 +48,7 @@ fn a_configured_application_is_never_served_by_the_demo_back_end() {
     let application =
         "[[applications]]\nsdk_app_id = 7\nsecret_key = \"k\"\nsecret_id = \"AKID7\"\napi_secret = \"s\"\n";
     std::fs::write(&config, application).unwrap();
-    // As the default has it.
+    // Like the default.
     let server = Server::start_with(&[
         ("ROTUNDA_CONFIG", &config.display().to_string()),
         ("ROTUNDA__SIGNALING__DEMO", "true"),

@@ -1,4 +1,4 @@
-//! `rotunda load` against a real server: what it says of a run is true.
+//! `rotunda load` against a real server: its report is correct.
 
 mod support;
 
@@ -37,7 +37,8 @@ fn every_viewer_gets_every_packet_of_every_publisher() {
     assert_eq!(number(&report, "/viewers_up"), 5.0);
     assert_eq!(number(&report, "/failed"), 0.0);
     assert_eq!(number(&report, "/foreign"), 0.0);
-    // Two publishers, 250 packets a second, 3 seconds, 5 viewers: 7500, more or less as a busy machine keeps time.
+    // Two publishers, 250 packets per second, 3 seconds, 5 viewers: 7500, with a tolerance for a busy machine's
+    // timing.
     let delivered = number(&report, "/delivered");
     assert!((6_750.0..=8_250.0).contains(&delivered), "{report:#}");
     assert!(number(&report, "/loss") < 0.001, "{report:#}");
@@ -47,7 +48,7 @@ fn every_viewer_gets_every_packet_of_every_publisher() {
 }
 
 #[test]
-fn members_who_come_by_whip_and_whep_get_every_packet_of_whom_they_watch() {
+fn whip_and_whep_members_get_every_packet_of_the_publisher_that_they_watch() {
     let server = support::Server::start();
     let (whip, whep) = (server.url("/whip/{room}"), server.url("/whep/{room}/{user}"));
     let entrance = ["--whip", &whip, "--whep", &whep];
@@ -60,7 +61,7 @@ fn members_who_come_by_whip_and_whep_get_every_packet_of_whom_they_watch() {
     assert_eq!(number(&report, "/viewers_up"), 5.0);
     assert_eq!(number(&report, "/failed"), 0.0);
     assert_eq!(number(&report, "/foreign"), 0.0);
-    // Each of the five watches one of the two publishers: 250 packets a second, 3 seconds, 3750, more or less.
+    // Each of the five watches one of the two publishers: 250 packets per second, 3 seconds, about 3750.
     let delivered = number(&report, "/delivered");
     assert!((3_375.0..=4_125.0).contains(&delivered), "{report:#}");
     assert!(number(&report, "/loss") < 0.001, "{report:#}");
@@ -87,7 +88,7 @@ fn members_of_a_room_of_janus_are_measured_by_the_same_rule() {
         return;
     }
     let Some(address) = outside_address() else {
-        eprintln!("SKIPPED: this machine has no address beside loopback's, which Janus does not use");
+        eprintln!("SKIPPED: this machine has only loopback addresses, which Janus does not use");
         return;
     };
     let folder = tempfile::tempdir().unwrap();
@@ -117,17 +118,18 @@ fn members_of_a_room_of_janus_are_measured_by_the_same_rule() {
 
     assert_eq!(number(&report, "/viewers_up"), 3.0, "{report:#}");
     assert_eq!(number(&report, "/failed"), 0.0);
-    // Two publishers, 250 packets a second, 3 seconds, 3 viewers: 4500, more or less as a busy machine keeps time.
+    // Two publishers, 250 packets per second, 3 seconds, 3 viewers: 4500, with a tolerance for a busy machine's
+    // timing.
     let delivered = number(&report, "/delivered");
     assert!((4_050.0..=4_950.0).contains(&delivered), "{report:#}");
     assert!(number(&report, "/loss") < 0.01, "{report:#}");
     assert!(number(&report, "/server_cpu_us_per_packet") > 0.0, "{report:#}");
 }
 
-/// The address that this machine goes out by.
+/// The source address of this machine's default route.
 fn outside_address() -> Option<IpAddr> {
     let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
-    // Sends nothing; only looks the route up.
+    // Sends nothing; only looks up the route.
     socket.connect("198.51.100.1:9").ok()?;
     Some(socket.local_addr().unwrap().ip())
 }
@@ -139,7 +141,7 @@ struct Janus {
 
 impl Janus {
     fn start(folder: &std::path::Path, address: IpAddr) -> Self {
-        // Below those that the system hands out, so that none is taken in between.
+        // Below the system's ephemeral ports, so that no other program takes one in between.
         let first = 20_000 + (std::process::id() % 10_000) as u16;
         let is_free = |port: &u16| TcpListener::bind((address, *port)).is_ok();
         let port = (first..).find(is_free).unwrap();
@@ -161,18 +163,18 @@ impl Drop for Janus {
 }
 
 #[test]
-fn what_viewers_lose_is_sent_again() {
+fn packets_that_viewers_lose_are_retransmitted() {
     let server = support::Server::start();
     let report = load(&server, &["--viewers", "4", "--loss", "0.1", "--audio-packets", "0"]);
 
     let (delivered, lost) = (number(&report, "/delivered"), number(&report, "/lost"));
     assert!(delivered > 2_000.0, "{report:#}");
-    // One packet in ten is dropped on arrival, its resends as well: after a few tries next to none is missing.
+    // One packet in ten is dropped on arrival, retransmissions too: after a few attempts almost none is missing.
     assert!(lost / (delivered + lost) < 0.01, "{report:#}");
 }
 
 #[test]
-fn an_audience_without_media_gets_in_stays_and_its_cost_is_told() {
+fn an_audience_without_media_joins_and_stays_and_the_report_has_its_cost() {
     let server = support::Server::start();
     let pid = server.pid().to_string();
     let nobody_else = ["--publishers", "0", "--viewers", "0"];
@@ -210,7 +212,7 @@ fn a_storm_of_mutes_costs_the_audience_little_and_leaves_nobody_behind() {
     let rate = number(&report, "/mutes/per_second");
     assert!((30.0..=42.0).contains(&rate), "{report:#}");
     assert_eq!(number(&report, "/mutes/members_behind"), 0.0, "{report:#}");
-    // In three seconds of it: what may come at once, and 32 bytes a second.
+    // In its three seconds: the burst that is allowed at once, and 32 bytes per second.
     let bytes = number(&report, "/audience/most_bytes_per_minute") / 20.0;
     assert!((100.0..1_500.0).contains(&bytes), "{report:#}");
 }
@@ -221,20 +223,20 @@ fn publishers_who_take_turns_are_heard_one_after_the_other() {
     let cast = ["--publishers", "2", "--viewers", "3", "--talk-turns", "0.5"];
     let report = load(&server, &cast);
 
-    // Six turns in three seconds, more or less as a busy machine keeps time.
+    // Six turns in three seconds, with a tolerance for a busy machine's timing.
     let turns = number(&report, "/turns");
     assert!((4.0..=7.0).contains(&turns), "{report:#}");
-    // One microphone at a time, of 50 packets a second; opening it takes a moment of each turn.
+    // One microphone at a time, with 50 packets per second; opening it takes a part of each turn.
     let heard = number(&report, "/audio/delivered");
     assert!((225.0..=475.0).contains(&heard), "{report:#}");
-    // Pictures go on all the while: two publishers, 200 packets a second, 3 seconds, 3 viewers.
+    // Video continues all the time: two publishers, 200 packets per second, 3 seconds, 3 viewers.
     let seen = number(&report, "/video/delivered");
     assert!((3_240.0..=3_960.0).contains(&seen), "{report:#}");
     assert_eq!(number(&report, "/lost"), 0.0, "{report:#}");
 }
 
 #[test]
-fn a_plan_that_cannot_be_is_refused_by_name() {
+fn an_impossible_plan_is_refused_by_name() {
     let server = support::Server::start();
     let output = server.run(&["load", "--publishers", "5"]);
     assert!(!output.status.success());

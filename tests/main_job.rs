@@ -1,4 +1,5 @@
-//! The main job: four people in a room, a backend asks for a mix, it plays live, is pushed on, and is recorded.
+//! The main job: four members in a room, a backend requests a mix, it plays live, is pushed to another server, and is
+//! recorded.
 
 mod support;
 
@@ -9,14 +10,14 @@ use support::film::{self, Shown};
 use support::hls_rules::{read, violations};
 use support::{Participant, Server, eventually, free_ports, installed};
 
-/// Who takes part: name, number in the frame mark, codec.
+/// The members: name, number in the frame mark, codec.
 const PEOPLE: [(&str, u8, &str); 4] = [
     ("ann", 11, "h264"),
     ("bob", 22, "vp8"),
     ("cat", 33, "h264"),
     ("dan", 44, "vp8"),
 ];
-/// Pictures a second of every participant.
+/// Frames per second of every participant.
 const INPUT_FPS: f64 = 15.0;
 
 #[test]
@@ -42,7 +43,7 @@ fn a_mix_of_four_is_played_live_pushed_and_recorded() {
     let started = server.run(&start);
     assert!(started.status.success(), "{}", String::from_utf8_lossy(&started.stderr));
 
-    // Live, while it runs: every protocol carries H.264 and AAC of the asked size.
+    // Live, while it runs: every protocol carries H.264 and AAC of the requested size.
     let rtmp = format!("rtmp://127.0.0.1:{}/live/grid-1001", server.rtmp);
     for live in [
         server.url("/live/grid-1001.flv"),
@@ -107,13 +108,13 @@ fn a_mix_of_four_is_played_live_pushed_and_recorded() {
     assert!(server.stop(), "the server ends in order");
 }
 
-/// Each enters when the one before is there, so that the order of the grid is known.
+/// Each enters when the previous one is present, so that the order of the grid is known.
 fn enter_one_after_another(server: &Server) -> Vec<Participant> {
     let mut people = Vec::new();
     for (name, mark, codec) in PEOPLE {
         let mark = mark.to_string();
         people.push(server.join(&[
-            "1001", "--user", name, "--mark", &mark, "--codec", codec, "--sound", "beeps", "--fps", "15",
+            "1001", "--user", name, "--mark", &mark, "--codec", codec, "--audio", "beeps", "--fps", "15",
         ]));
         let present = format!("rotunda_signaling_members {}", people.len());
         eventually("the participant is in the room", 20, || {
@@ -137,17 +138,17 @@ fn check_recording(recording: &std::path::Path) {
     assert!(name.starts_with("file001_20"), "the contract's name: {name}");
     assert_eq!(film::complaints(&path), "");
     let video: f64 = film::probe(&path, "format=duration").parse().unwrap();
-    let pictures = film::marks(recording, 2, 2);
-    let sound = film::sound(recording);
-    let heard = sound.len() as f64 / film::SAMPLE_RATE as f64;
-    assert!((video - heard).abs() < 0.5, "{video} s of picture, {heard} s of sound");
+    let frames = film::marks(recording, 2, 2);
+    let audio = film::audio(recording);
+    let heard = audio.len() as f64 / film::SAMPLE_RATE as f64;
+    assert!((video - heard).abs() < 0.5, "{video} s of video, {heard} s of audio");
     assert!(
-        (pictures.len() as f64 / 15.0 - video).abs() < 0.5,
-        "{} pictures in {video} s at 15 a second",
-        pictures.len()
+        (frames.len() as f64 / 15.0 - video).abs() < 0.5,
+        "{} frames in {video} s at 15 fps",
+        frames.len()
     );
 
-    let steady: Vec<&Shown> = pictures
+    let steady: Vec<&Shown> = frames
         .iter()
         .filter(|shown| shown.seconds > 2.0 && shown.seconds < video - 1.0)
         .collect();
@@ -158,42 +159,42 @@ fn check_recording(recording: &std::path::Path) {
             .count();
         assert!(
             right as f64 > 0.95 * steady.len() as f64,
-            "{name} is in cell {cell} in {right} of {} pictures",
+            "{name} is in cell {cell} in {right} of {} frames",
             steady.len()
         );
-        check_beep(name, *id, cell, &steady, &sound);
+        check_beep(name, *id, cell, &steady, &audio);
     }
 }
 
-/// The beep begins with the picture whose counter is a multiple of the frame rate: sound and picture fit.
-fn check_beep(name: &str, id: u8, cell: usize, pictures: &[&Shown], sound: &[f32]) {
+/// The beep begins with the frame whose counter is a multiple of the frame rate, so audio and video are in sync.
+fn check_beep(name: &str, id: u8, cell: usize, frames: &[&Shown], audio: &[f32]) {
     let hertz = 400.0 + 50.0 * f64::from(id);
-    let loud = film::beeps(sound, hertz);
+    let loud = film::beeps(audio, hertz);
     assert!(
         loud.len() >= 5,
         "{name}'s tone of {hertz} Hz is heard {} times",
         loud.len()
     );
-    let offsets = pictures.iter().filter_map(|shown| {
+    let offsets = frames.iter().filter_map(|shown| {
         let mark = shown.marks[cell].filter(|mark| mark.id == id)?;
         Some((shown.seconds - f64::from(mark.count) / INPUT_FPS).rem_euclid(1.0))
     });
-    // The beep's phase within the second against that of the counter, from -0.5 to 0.5 s.
+    // The beep's phase within the second relative to that of the counter, from -0.5 to 0.5 s.
     let offset = film::median(offsets.collect());
     let apart = loud
         .iter()
         .map(|at| (at - offset + 0.5).rem_euclid(1.0) - 0.5)
         .collect();
     let apart = film::median(apart);
-    println!("{name}: sound is {:.0} ms behind the picture", apart * 1000.0);
+    println!("{name}: audio is {:.0} ms behind the video", apart * 1000.0);
     assert!(
         apart.abs() < 0.08,
-        "{name}: sound and picture are {:.0} ms apart",
+        "{name}: audio and video are {:.0} ms apart",
         apart * 1000.0
     );
 }
 
-/// Debian's nginx with its RTMP module, which records what is pushed to it.
+/// Debian's nginx with its RTMP module, which records pushed streams.
 struct Nginx {
     child: Child,
     folder: tempfile::TempDir,

@@ -1,4 +1,4 @@
-//! A server that is killed while it records: what was recorded is in files that play, and is told of.
+//! A server is killed while it records: the recorded part is in playable files, and they are announced.
 
 mod support;
 
@@ -7,7 +7,7 @@ use std::time::Duration;
 use rotunda_proto::clock::Clock;
 use support::{Server, eventually, film, installed};
 
-/// What a kill may take: the fragment that is being gathered, and what is on its way.
+/// What a kill may lose: the fragment that is being collected, and data that is in flight.
 const LOST: f64 = 2.5;
 
 #[test]
@@ -18,7 +18,7 @@ fn every_second_until_shortly_before_a_kill_is_in_files_that_play() {
     let mut server = Server::start();
     // After the first fragment, within a segment, and after some segments.
     for (round, lasts) in [1.5, 6.2, 11.0].into_iter().enumerate() {
-        let ann = server.join(&["1001", "--user", "ann", "--fps", "15", "--sound", "beeps"]);
+        let ann = server.join(&["1001", "--user", "ann", "--fps", "15", "--audio", "beeps"]);
         let (stream, record) = (format!("s{round}"), format!("film{round}"));
         let start = [
             "mix",

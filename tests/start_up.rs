@@ -1,4 +1,4 @@
-//! What a person sees who starts it wrong.
+//! The errors of a wrong start.
 
 mod support;
 

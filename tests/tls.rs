@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use support::{Server, eventually, free_ports, installed, rotunda, settings};
 
 #[test]
-fn every_face_is_served_over_tls_and_a_new_certificate_is_taken() {
+fn every_protocol_is_served_over_tls_and_a_new_certificate_is_used() {
     if !installed("curl") {
         return;
     }
@@ -63,12 +63,16 @@ fn every_face_is_served_over_tls_and_a_new_certificate_is_taken() {
         &format!("https://localhost:{grpc}/grpc.health.v1.Health/Check"),
     ];
     assert_eq!(curl(&certificate, &health), " 2 200");
-    assert_eq!(server.request("/healthz", &[]).0, 0, "nothing is answered without TLS");
+    assert_eq!(
+        server.request("/healthz", &[]).0,
+        0,
+        "no request is answered without TLS"
+    );
 
     let old = folder.path().join("old.crt");
     std::fs::copy(&certificate, &old).unwrap();
     write_certificate(folder.path());
-    eventually("the new certificate is shown", 20, || {
+    eventually("the new certificate is used", 20, || {
         (curl(&certificate, &[&format!("{https}/healthz")]).starts_with("ok")).then_some(())
     });
     assert_eq!(curl(&old, &[&format!("{https}/healthz")]), " 0 000");
@@ -76,7 +80,7 @@ fn every_face_is_served_over_tls_and_a_new_certificate_is_taken() {
 }
 
 #[test]
-fn a_key_that_does_not_fit_is_named_before_anything_starts() {
+fn a_key_that_does_not_match_is_named_before_anything_starts() {
     let folder = tempfile::tempdir().unwrap();
     let [certificate, _] = write_certificate(folder.path());
     let other = tempfile::tempdir().unwrap();
@@ -92,7 +96,7 @@ fn a_key_that_does_not_fit_is_named_before_anything_starts() {
     assert!(said.contains("server.tls: the key in"), "{said}");
 }
 
-/// What the server says, the version of HTTP and the status; " 0 000" where TLS or the certificate is not right.
+/// The server's answer, the version of HTTP and the status; " 0 000" if TLS or the certificate is wrong.
 fn curl(certificate: &Path, arguments: &[&str]) -> String {
     let output = Command::new("curl")
         .args([

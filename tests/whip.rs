@@ -1,4 +1,4 @@
-//! Publishing by WHIP and watching by WHEP, with a WebRTC peer made by hand; and what each wrong request is answered.
+//! Publishing by WHIP and watching by WHEP, with a WebRTC peer on `str0m`; and the answer to each wrong request.
 
 mod support;
 
@@ -19,7 +19,7 @@ const SDP: &str = "application/sdp";
 const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
 
 #[tokio::test]
-async fn what_is_published_by_whip_is_seen_by_whep_until_delete() {
+async fn a_whip_publisher_is_seen_by_whep_until_delete() {
     let server = Server::start();
     let (ann, bob) = (ticket(&server, "ann", "600"), ticket(&server, "bob", "600"));
 
@@ -40,7 +40,7 @@ async fn what_is_published_by_whip_is_seen_by_whep_until_delete() {
     assert!(watched.answer.contains("a=sendonly"));
     viewer.accept(&watched.answer);
     eventually("bob is a member too", 5, || members(&server, 2));
-    drive("sound and picture arrive", &mut publisher, &mut viewer, |viewer| {
+    drive("audio and video arrive", &mut publisher, &mut viewer, |viewer| {
         viewer.received(MediaKind::Audio) >= 50 && viewer.received(MediaKind::Video) >= 50
     });
 
@@ -56,12 +56,12 @@ async fn what_is_published_by_whip_is_seen_by_whep_until_delete() {
     let restarted = patch(&server, &watched.path, Some("*"), &fragment).await;
     assert_eq!(restarted.status(), StatusCode::OK);
     assert_eq!(restarted.headers()["content-type"], FRAGMENT);
-    assert_ne!(header(&restarted, "etag"), watched.etag, "an ICE session of its own");
+    assert_ne!(header(&restarted, "etag"), watched.etag, "a new ICE session");
     let reply = text(restarted).await;
     assert!(reply.contains("a=candidate:"), "{reply}");
     viewer.accept(&with_credentials(&watched.answer, &reply));
     let before = viewer.received(MediaKind::Video);
-    drive("pictures go on", &mut publisher, &mut viewer, |viewer| {
+    drive("video continues", &mut publisher, &mut viewer, |viewer| {
         viewer.received(MediaKind::Video) >= before + 100
     });
     let old = patch(&server, &watched.path, Some(&watched.etag), candidate).await;
@@ -182,7 +182,7 @@ async fn each_wrong_request_has_its_status_and_says_why() {
 }
 
 #[tokio::test]
-async fn a_client_that_can_set_no_headers_is_told_what_is_missing_and_publishes_where_that_is_permitted() {
+async fn a_client_that_cannot_set_headers_learns_what_is_missing_and_publishes_where_that_is_permitted() {
     let (_, offer) = Peer::offer(Direction::SendOnly);
     let server = Server::start();
     let path = format!("/whip?stream=1001&token={}", ticket(&server, "ann", "600"));
@@ -193,7 +193,7 @@ async fn a_client_that_can_set_no_headers_is_told_what_is_missing_and_publishes_
     let refused = post_plain(&server, &path).await.unwrap();
     assert_eq!(refused.status(), StatusCode::UNAUTHORIZED);
     assert!(text(refused).await.contains("signaling.whip_query_tokens"));
-    // Such clients print the status line and not the body.
+    // Such clients print the status line but not the body.
     let mut stream = std::net::TcpStream::connect(("127.0.0.1", server.http)).unwrap();
     let head = "POST /whip/1001 HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
     std::io::Write::write_all(&mut stream, head.as_bytes()).unwrap();
@@ -281,7 +281,7 @@ async fn a_session_below_a_proxys_path_can_be_ended_at_its_location() {
 }
 
 #[tokio::test]
-async fn a_line_without_a_codec_that_the_server_takes_is_refused_by_name_and_takes_no_seat() {
+async fn a_line_without_a_supported_codec_is_refused_by_name_and_takes_no_seat() {
     let server = Server::start();
     let (_, both) = Peer::offer(Direction::SendOnly);
     let unknown = both.replace("VP8/90000", "H266/90000");
@@ -344,7 +344,7 @@ async fn seats_are_those_of_the_room_and_refused_by_name() {
     let seventh = post(&server, "/whip/1001", &ticket(&server, "seventh", "600"), &audio_only).await;
     assert_eq!(seventh.status(), StatusCode::CONFLICT);
     assert!(text(seventh).await.starts_with("too_many_audio_publishers: "));
-    assert!(members(&server, 6).is_some(), "who was refused is not in the room");
+    assert!(members(&server, 6).is_some(), "the refused member is not in the room");
 }
 
 #[tokio::test]
@@ -372,7 +372,7 @@ async fn a_session_without_media_ends_by_itself_and_a_newer_one_takes_over() {
     assert_eq!(gone.status(), StatusCode::NOT_FOUND, "the newer session took over");
     assert!(members(&server, 1).is_some());
 
-    eventually("no ICE came, so the member leaves", 15, || members(&server, 0));
+    eventually("no ICE check came, so the member leaves", 15, || members(&server, 0));
     let gone = patch(&server, &second.path, Some("*"), "a=end-of-candidates\r\n").await;
     assert_eq!(gone.status(), StatusCode::NOT_FOUND);
 }
@@ -460,7 +460,7 @@ fn with_credentials(answer: &str, fragment: &str) -> String {
     lines.map(|line| format!("{line}\r\n")).collect()
 }
 
-/// Turns both until `done`; the publisher sends one picture and one frame of sound every 20 ms.
+/// Drives both peers until `done`; the publisher sends one video and one audio frame every 20 ms.
 fn drive(what: &str, publisher: &mut Peer, viewer: &mut Peer, done: impl Fn(&Peer) -> bool) {
     let clock = Clock;
     let deadline = clock.now() + Duration::from_secs(20);
@@ -520,7 +520,7 @@ impl Peer {
         self.rtc.sdp_api().accept_answer(pending, answer).unwrap();
     }
 
-    /// Makes new ICE credentials; answers the fragment that tells them.
+    /// Makes new ICE credentials; returns the fragment that contains them.
     fn restart_ice(&mut self) -> String {
         let mut changes = self.rtc.sdp_api();
         changes.ice_restart(true);
@@ -531,7 +531,7 @@ impl Peer {
         format!("{}\r\n{}\r\n", of("a=ice-ufrag:"), of("a=ice-pwd:"))
     }
 
-    /// Sends what is due and takes in what comes within 2 ms.
+    /// Sends what is due, and receives for 2 ms.
     fn turn(&mut self) {
         let clock = Clock;
         self.rtc.handle_input(Input::Timeout(clock.now())).unwrap();
@@ -568,18 +568,18 @@ impl Peer {
         self.frames.get(&mid).copied().unwrap_or_default()
     }
 
-    /// A little key frame of VP8 and 20 ms of Opus.
+    /// A small VP8 keyframe and 20 ms of Opus.
     fn send(&mut self) {
         if !self.rtc.is_connected() {
             return;
         }
         let now = Clock.now();
         let elapsed = now.saturating_duration_since(self.started);
-        // RFC 6386 §9.1: key frame, start code, 320x240.
-        let picture = [0x10, 0x02, 0, 0x9d, 0x01, 0x2a, 0x40, 0x01, 0xf0, 0, 1, 2, 3, 4, 5, 6];
+        // RFC 6386 §9.1: keyframe, start code, 320x240.
+        let frame = [0x10, 0x02, 0, 0x9d, 0x01, 0x2a, 0x40, 0x01, 0xf0, 0, 1, 2, 3, 4, 5, 6];
         let frames = [
             (self.audio, Codec::Opus, Frequency::FORTY_EIGHT_KHZ, vec![0xfc; 40]),
-            (self.video, Codec::Vp8, Frequency::NINETY_KHZ, picture.to_vec()),
+            (self.video, Codec::Vp8, Frequency::NINETY_KHZ, frame.to_vec()),
         ];
         for (mid, codec, frequency, data) in frames {
             let Some(writer) = self.rtc.writer(mid) else { return };

@@ -1,14 +1,14 @@
-//! Why the bus did not do it.
+//! Why a bus operation failed.
 
 use thiserror::Error;
 
-/// Of one call.
+/// The error of one call.
 ///
-/// [`Timeout`](BusError::Timeout) and [`Failed`](BusError::Failed) leave it open whether the call had an effect: read again,
-/// or repeat what may be repeated. Every other error means that it had none.
+/// [`Timeout`](BusError::Timeout) and [`Failed`](BusError::Failed) do not tell whether the call had an effect: read
+/// again, or repeat calls that may be repeated. Every other error means that it had none.
 #[derive(Debug, Error)]
 pub enum BusError {
-    #[error("nobody serves {0}")]
+    #[error("no service answers on {0}")]
     NoResponder(String),
     #[error("the server of {0} did not answer the request")]
     Unanswered(String),
@@ -16,7 +16,7 @@ pub enum BusError {
     Timeout(String),
     #[error("another writer changed {0} first")]
     Conflict(String),
-    #[error("{what} has {bytes} bytes, and the bus takes {limit}", limit = crate::MAX_BYTES)]
+    #[error("{what} has {bytes} bytes, and the limit of the bus is {limit}", limit = crate::MAX_BYTES)]
     TooLarge { what: String, bytes: usize },
     #[error("{0:?} is not a valid key, prefix or subject")]
     Name(String),
@@ -24,7 +24,7 @@ pub enum BusError {
     Encode(#[source] serde_json::Error),
     #[error("decode a bus message")]
     Decode(#[source] serde_json::Error),
-    #[error("the bus is away")]
+    #[error("the bus is not reachable")]
     Away,
     #[error("{doing}")]
     Failed {
@@ -35,7 +35,7 @@ pub enum BusError {
 }
 
 impl BusError {
-    /// The bus or the other side cannot be reached for now; the same call may succeed later.
+    /// The bus or the other side is not reachable at the moment; the same call may succeed later.
     pub fn is_passing(&self) -> bool {
         matches!(
             self,

@@ -1,4 +1,4 @@
-//! A bus that does everything that the contract allows and nobody wishes for, from a seed.
+//! A bus that makes every fault that the contract allows, from a seed.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -19,27 +19,27 @@ use crate::{
     Watch, WatchEvent,
 };
 
-/// Changes that may overtake one another.
+/// Changes that may overtake each other.
 const REORDERED: usize = 16;
 
-/// The faults that the decorator makes, and how often.
+/// The faults of the decorator, and their rates.
 #[derive(Debug, Clone, Copy)]
 pub struct Faults {
     pub seed: u64,
-    /// Each call, message and change waits up to this long.
+    /// The maximum delay of each call, message and change.
     pub delay: Duration,
-    /// Share of the calls of the store and of requests that time out; half of these have had their effect.
+    /// Share of store calls and requests that time out; half of them have had their effect.
     pub fail: f64,
-    /// Share of messages that do not reach a subscriber, who is told that some were lost.
+    /// Share of messages that do not reach a subscriber, which then learns of the loss.
     pub lose: f64,
-    /// Share of the requests that are served twice.
+    /// Share of requests that are served twice.
     pub duplicate: f64,
-    /// Changes of different keys overtake one another.
+    /// Changes of different keys overtake each other.
     pub reorder: bool,
 }
 
 impl Faults {
-    /// None of them: only [cuts](Faulty::cut).
+    /// No faults: only [cuts](Faulty::cut).
     pub fn none(seed: u64) -> Self {
         Self {
             seed,
@@ -51,7 +51,7 @@ impl Faults {
         }
     }
 
-    /// Some of each.
+    /// Some of each fault.
     pub fn some(seed: u64) -> Self {
         Self {
             seed,
@@ -77,7 +77,7 @@ pub struct Faulty {
 /// The fault of one call.
 enum Fate {
     Done,
-    /// Its effect is there, its answer is not.
+    /// It had its effect, but its answer is lost.
     AnswerLost,
     NeverSent,
 }
@@ -101,7 +101,7 @@ impl Faulty {
         faulty
     }
 
-    /// Cuts this node off: the bus is away for it.
+    /// Cuts this node off: the bus is away for this node.
     pub fn cut(&self) {
         self.cut.send_replace(true);
         let since = Clock.now();
@@ -128,7 +128,7 @@ impl Faulty {
         }
     }
 
-    /// Waits as long as the call is to take.
+    /// Waits for the delay of the call.
     async fn wait(&self) -> Result<(), BusError> {
         self.check_here()?;
         wait(&self.random, self.faults.delay).await;
@@ -143,7 +143,7 @@ impl Faulty {
         }
     }
 
-    /// Does a call, or not, or does it without saying so.
+    /// Makes a call, or skips it, or makes it and loses the answer.
     async fn attempt<T>(
         &self,
         what: &str,
@@ -278,7 +278,7 @@ async fn hand_on_requests(
             () = sender.closed() => return,
         };
         if *cut.borrow_and_update() {
-            // It never arrives; its caller waits in vain.
+            // It never arrives; its caller waits until its timeout.
             let mut cut = cut.clone();
             tokio::spawn(async move {
                 let _faulty_has_ended = cut.wait_for(|cut| !cut).await;
@@ -358,7 +358,7 @@ async fn hand_on_changes(
                 if changed.is_err() {
                     return;
                 }
-                // It may be over already.
+                // The cut may have ended already.
                 was_cut = true;
                 continue;
             }
@@ -368,7 +368,7 @@ async fn hand_on_changes(
     }
 }
 
-/// The present state, with the changes of different keys between two synced marks in any order.
+/// The current state, with the changes of different keys between two synced marks in any order.
 fn hand_on(
     changes: &mut Watch,
     first: Option<WatchEvent>,

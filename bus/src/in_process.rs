@@ -1,4 +1,4 @@
-//! The bus of one process: maps behind one short lock, bounded queues to everybody else.
+//! The bus of one process: maps behind one short lock, and bounded queues to the receivers.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,10 +15,10 @@ use crate::subject::{check_name, check_pattern, check_prefix, check_size, is_pat
 use crate::table::Table;
 use crate::{Bus, BusError, Entry, Incarnation, Presence, Request, Requests, Revision, Subscription, Watch};
 
-/// See `State::prune_at`: at least this many.
+/// The minimum of `State::prune_at`.
 const PRUNE_AT: usize = 256;
 
-/// The embedded default. Clone the `Arc` it is in, not the bus.
+/// The embedded default. Clone the `Arc` that contains it, not the bus.
 pub struct InProcess {
     state: Mutex<State>,
     presence: watch::Sender<Presence>,
@@ -27,15 +27,15 @@ pub struct InProcess {
 struct State {
     table: Table,
     servers: HashMap<String, Servers>,
-    /// Of subjects without wildcards.
+    /// The subscribers of subjects without wildcards.
     subscribers: HashMap<String, Vec<Arc<Mailbox>>>,
-    /// Subjects without a subscriber are forgotten when there are this many.
+    /// Subjects without a subscriber are removed when there are this many.
     prune_at: usize,
-    /// With wildcards.
+    /// The subscribers with wildcards.
     patterns: Vec<(String, Arc<Mailbox>)>,
 }
 
-/// Of one subject; the next request goes to the first of them, and then it is the last.
+/// The servers of one subject; the next request goes to the first, which then becomes the last.
 #[derive(Default)]
 struct Servers(std::collections::VecDeque<mpsc::Sender<Request>>);
 
@@ -94,7 +94,7 @@ impl State {
         self.prune_at = PRUNE_AT.max(2 * self.subscribers.len());
     }
 
-    /// A server of the subject; without any it is forgotten.
+    /// A server of the subject; a subject without servers is removed.
     fn server(&mut self, subject: &str) -> Option<mpsc::Sender<Request>> {
         let server = self.servers.get_mut(subject)?.next();
         if server.is_none() {
@@ -104,7 +104,7 @@ impl State {
     }
 }
 
-/// The subscriber has gone: no one else holds its mailbox.
+/// The subscriber is gone: only the bus holds its mailbox.
 fn is_abandoned(mailbox: &Arc<Mailbox>) -> bool {
     Arc::strong_count(mailbox) == 1
 }

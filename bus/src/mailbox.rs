@@ -1,4 +1,4 @@
-//! The unread messages of a subscriber: bounded, and it says when some were left out.
+//! The unread messages of a subscriber: a bounded queue that marks lost messages.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,10 +8,10 @@ use metrics::counter;
 use serde::de::DeserializeOwned;
 use tokio::sync::Notify;
 
-/// Messages that wait for one subscriber, at most; it loses what comes beyond them.
+/// Maximum messages that wait for one subscriber; further ones are lost.
 const QUEUE: usize = 4096;
 
-/// Messages that match a pattern. Dropped: no more are kept for it.
+/// Messages that match a pattern. After a drop no more are kept.
 #[derive(Debug)]
 pub struct Subscription(Arc<Mailbox>);
 
@@ -19,7 +19,7 @@ pub struct Subscription(Arc<Mailbox>);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Heard {
     Message(Message),
-    /// Some messages are missing here. Read again what they were about.
+    /// Some messages are missing here. Read the affected documents again.
     Lost,
 }
 
@@ -30,7 +30,7 @@ pub struct Message {
 }
 
 impl Message {
-    /// The payload, parsed; None when it is something else.
+    /// The payload, parsed; None when it has another type.
     pub fn parse<T: DeserializeOwned>(&self) -> Option<T> {
         serde_json::from_slice(&self.payload).ok()
     }
@@ -42,7 +42,7 @@ impl Subscription {
         (Self(mailbox.clone()), mailbox)
     }
 
-    /// The next message, or that some were lost. Cancel-safe; waits for ever when the bus itself has ended.
+    /// The next message, or a mark that some were lost. Cancel-safe; waits for ever when the bus itself has ended.
     pub async fn next(&mut self) -> Heard {
         loop {
             if let Some(heard) = self.try_next() {
@@ -52,7 +52,7 @@ impl Subscription {
         }
     }
 
-    /// The next delivery that is there already.
+    /// The next delivery that is already available.
     pub fn try_next(&mut self) -> Option<Heard> {
         self.0.queue().pop_front()
     }
@@ -68,7 +68,7 @@ impl Drop for Subscription {
 pub(crate) struct Mailbox {
     queue: Mutex<VecDeque<Heard>>,
     pushed: Notify,
-    /// The subscriber has gone.
+    /// The subscriber is gone.
     dropped: Notify,
 }
 
@@ -85,13 +85,13 @@ impl Mailbox {
         self.pushed.notify_one();
     }
 
-    /// Says that messages are missing here.
+    /// Marks that messages are missing here.
     pub(crate) fn lost(&self) {
         lose(&mut self.queue());
         self.pushed.notify_one();
     }
 
-    /// Resolves when the subscriber has gone.
+    /// Resolves when the subscriber is gone.
     pub(crate) async fn dropped(&self) {
         self.dropped.notified().await;
     }
@@ -101,7 +101,7 @@ impl Mailbox {
     }
 }
 
-/// The mark has a place of its own beyond the bound, and one is as good as several in a row.
+/// The mark has a place of its own beyond the bound, and one mark stands for several in a row.
 fn lose(queue: &mut VecDeque<Heard>) {
     counter!("rotunda_bus_lost_total").increment(1);
     if queue.back() != Some(&Heard::Lost) {

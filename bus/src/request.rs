@@ -1,4 +1,4 @@
-//! Requests as their server sees them.
+//! Requests as their server receives them.
 
 use std::fmt;
 
@@ -9,10 +9,10 @@ use tokio::sync::mpsc;
 
 use crate::BusError;
 
-/// Requests that wait for one server, at most; the next ones wait at their callers.
+/// Maximum requests that wait for one server; further ones wait at their callers.
 pub(crate) const QUEUE: usize = 4096;
 
-/// Requests on a subject. Dropped: this server takes no more of them.
+/// Requests on a subject. After a drop this server receives no more of them.
 #[derive(Debug)]
 pub struct Requests(mpsc::Receiver<Request>);
 
@@ -25,19 +25,19 @@ impl Requests {
     pub async fn next(&mut self) -> Request {
         match self.0.recv().await {
             Some(request) => request,
-            // The bus itself has ended: nobody will ask any more.
+            // The bus itself has ended: there will be no more requests.
             None => std::future::pending().await,
         }
     }
 }
 
-/// A request to answer; dropped, its caller gets [`BusError::Unanswered`] at once.
+/// A request to answer; if it is dropped, its caller gets [`BusError::Unanswered`] at once.
 pub struct Request {
     pub payload: Bytes,
     reply: Option<Reply>,
 }
 
-/// Takes the reply, or None for "dropped".
+/// Receives the reply, or None for "dropped".
 pub(crate) type Reply = Box<dyn FnOnce(Option<Bytes>) + Send + Sync>;
 
 impl Request {
@@ -52,7 +52,7 @@ impl Request {
         serde_json::from_slice(&self.payload).map_err(BusError::Decode)
     }
 
-    /// Answers; the caller may have given up, which is no error here. An answer larger than
+    /// Answers; a caller that has given up is not an error here. An answer larger than
     /// [`MAX_BYTES`](crate::MAX_BYTES) is [unanswered](BusError::Unanswered).
     pub fn answer<T: Serialize>(mut self, reply: &T) {
         let bytes = serde_json::to_vec(reply).ok().map(Bytes::from);

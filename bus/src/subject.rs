@@ -2,8 +2,8 @@
 
 use crate::BusError;
 
-/// Largest value of a key, and largest payload of a message, request or reply. NATS takes 1 MiB with headers; the rest is
-/// for those.
+/// Largest value of a key, and largest payload of a message, request or reply. NATS accepts 1 MiB including
+/// headers; the rest is for those.
 pub const MAX_BYTES: usize = 1_048_576 - HEADERS;
 
 /// Bytes that the headers of a message may need.
@@ -20,7 +20,7 @@ pub fn check_name(name: &str) -> Result<(), BusError> {
     }
 }
 
-/// A whole key, which stands for itself; or tokens with a final dot, which stand for every key below; or "", which stands for
+/// A whole key, which means itself; or tokens with a final dot, which mean every key below; or "", which means
 /// every key.
 pub fn check_prefix(prefix: &str) -> Result<(), BusError> {
     match prefix {
@@ -29,7 +29,7 @@ pub fn check_prefix(prefix: &str) -> Result<(), BusError> {
     }
 }
 
-/// A subject in which `*` stands for any one token, and a final `>` for one or more.
+/// A subject in which `*` means any one token, and a final `>` means one or more.
 pub fn check_pattern(pattern: &str) -> Result<(), BusError> {
     let tokens = pattern.strip_suffix(".>").unwrap_or(pattern);
     let valid = pattern == ">" || tokens.split('.').all(|token| token == "*" || is_token(token));
@@ -68,13 +68,13 @@ pub fn matches(pattern: &str, subject: &str) -> bool {
     tokens.next().is_none()
 }
 
-/// Every prefix that stands for `key`, itself included.
+/// Every prefix that includes `key`, the key itself among them.
 pub fn prefixes(key: &str) -> impl Iterator<Item = &str> {
     let dots = key.match_indices('.').map(|(at, _)| &key[..=at]);
     std::iter::once("").chain(dots).chain(std::iter::once(key))
 }
 
-/// Does `prefix` stand for `key`?
+/// Whether `prefix` includes `key`.
 pub fn covers(prefix: &str, key: &str) -> bool {
     if prefix.is_empty() || prefix.ends_with('.') {
         key.len() > prefix.len() && key.starts_with(prefix)

@@ -1,4 +1,4 @@
-//! Keys with their values and watchers, in memory: the store of the in-process bus, and the copy that a node has of NATS.
+//! Keys with their values and watchers, in memory: the store of the in-process bus, and a node's copy of NATS.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use crate::subject::{covers, prefixes};
 use crate::watch::WatchQueue;
 use crate::{Change, Entry, Incarnation, Revision, Watch};
 
-/// Watchers that have gone are looked for when there are this many, and then at twice the number that was left.
+/// Abandoned watchers are removed when there are this many, and then at twice the remaining number.
 const PRUNE_AT: usize = 256;
 
 #[derive(Debug)]
@@ -18,9 +18,9 @@ pub(crate) struct Table {
     watchers: HashMap<String, Vec<Arc<WatchQueue>>>,
     registered: usize,
     prune_at: usize,
-    /// Is this all that there is? Watchers get their synced mark when it is so.
+    /// Whether this is the complete state. Watchers get their synced mark when it is.
     complete: bool,
-    /// The highest that was seen.
+    /// The highest revision so far.
     revision: Revision,
 }
 
@@ -51,7 +51,7 @@ impl Table {
         self.values.get(key)
     }
 
-    /// Gives `key` a value under the next revision.
+    /// Gives `key` a value with the next revision.
     pub(crate) fn write(&mut self, key: &str, value: Bytes, lease: Option<Incarnation>) -> Revision {
         let revision = Revision(self.revision.0 + 1);
         let entry = Entry { value, revision };
@@ -103,13 +103,13 @@ impl Table {
         watch
     }
 
-    /// This is not all any more: changes may have been missed.
+    /// Marks the state as incomplete: changes may have been missed.
     pub(crate) fn interrupted(&mut self) {
         self.complete = false;
     }
 
-    /// This is what there is as of `at`: tells the watchers what differs, then that they are up to date. `anew`: it is
-    /// another store than before, whose revisions have begun anew.
+    /// Sets the state as of `at`: sends the differences to the watchers, then the synced mark. `anew`: it is
+    /// another store than before, whose revisions have restarted.
     pub(crate) fn replace(&mut self, values: BTreeMap<String, Held>, at: Revision, anew: bool) {
         if anew {
             self.revision = Revision(0);
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_that_was_cut_off_tells_what_has_changed_meanwhile() {
+    fn a_copy_that_was_cut_off_reports_the_changes_meanwhile() {
         let mut table = Table::new(false);
         let mut watch = table.watch("a.");
         assert_eq!(keys(&mut watch), Vec::<String>::new());
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn another_store_in_its_place_is_told_whole() {
+    fn another_store_in_its_place_is_reported_completely() {
         let mut table = Table::new(true);
         table.put("a.1", held("old", 50));
         table.put("a.2", held("old", 51));
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn watchers_that_have_gone_are_forgotten() {
+    fn abandoned_watchers_are_removed() {
         let mut table = Table::new(true);
         for number in 0..10 * PRUNE_AT {
             drop(table.watch(&format!("rooms.{number}.")));

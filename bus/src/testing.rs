@@ -1,4 +1,4 @@
-//! A NATS server for tests, on a free port, with its store in a folder of its own.
+//! A NATS server for tests, on a free port, with its store in its own folder.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -9,7 +9,7 @@ use rotunda_proto::clock::Clock;
 
 use crate::NatsConfig;
 
-/// Longer takes no server to start on a busy machine.
+/// The time limit for a server to start on a busy machine.
 const START_WITHIN: Duration = Duration::from_secs(30);
 
 /// A running `nats-server` with JetStream; it ends with this value.
@@ -21,7 +21,7 @@ pub struct NatsServer {
 }
 
 impl NatsServer {
-    /// None: `nats-server` is not installed, which is said on stderr. A test returns then.
+    /// None: `nats-server` is not installed, which is printed on stderr. The test then returns.
     pub fn start() -> Option<Self> {
         match Command::new("nats-server").arg("--version").output() {
             Ok(_) => {}
@@ -45,7 +45,7 @@ impl NatsServer {
         format!("nats://127.0.0.1:{}", self.port)
     }
 
-    /// For this server.
+    /// The configuration for this server.
     pub fn config(&self) -> NatsConfig {
         NatsConfig {
             urls: vec![self.url()],
@@ -61,7 +61,7 @@ impl NatsServer {
         }
     }
 
-    /// Starts it again, with what it had stored.
+    /// Starts it again, with its stored data.
     pub fn resume(&mut self) {
         self.stop();
         let process = Command::new("nats-server")
@@ -74,7 +74,7 @@ impl NatsServer {
         self.wait();
     }
 
-    /// Starts it again with nothing stored.
+    /// Starts it again with an empty store.
     pub fn wipe_and_resume(&mut self) {
         self.stop();
         let store: &Path = self.folder.path();

@@ -1,5 +1,5 @@
-//! The unseen changes of a watcher. Of each key only the newest state waits, so that a slow watcher costs no more than the
-//! keys that it watches, and misses nothing that still counts.
+//! The unseen changes of a watcher. Only the newest state of each key waits, so a slow watcher costs no more than
+//! the keys that it watches, and misses no current state.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,19 +9,19 @@ use tokio::sync::Notify;
 
 use crate::{Entry, Revision};
 
-/// The state of every key under a prefix, kept up to date.
+/// The state of every key under a prefix, kept current.
 ///
-/// First comes each key that has a value, then [`Synced`](WatchEvent::Synced), then changes. The revisions of one key only grow;
-/// changes of different keys may come in another order than they were made. States in between may be left out: after a put and
-/// a deletion a watcher may see both, the last, or (if it has never seen the key) nothing. After an
-/// interruption the differences come, and then `Synced` once more.
+/// First comes each key that has a value, then [`Synced`](WatchEvent::Synced), then changes. The revisions of one
+/// key only grow. Changes of different keys may arrive in another order than they were made. States in between may
+/// be left out: after a put and a deletion a watcher may see both, the last, or (if it has never seen the key)
+/// nothing. After an interruption the differences come, and then `Synced` again.
 #[derive(Debug)]
 pub struct Watch(Arc<WatchQueue>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WatchEvent {
     Change(Change),
-    /// Everything that was there when the watch began, or when the bus came back, has been told.
+    /// Everything that existed when the watch began, or when the bus came back, has been sent.
     Synced,
 }
 
@@ -29,9 +29,9 @@ pub enum WatchEvent {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
     pub key: String,
-    /// None: deleted.
+    /// None if deleted.
     pub entry: Option<Entry>,
-    /// Of the write or deletion; a deletion that was missed has a later one.
+    /// The revision of the write or deletion; a missed deletion has a later one.
     pub revision: Revision,
 }
 
@@ -52,7 +52,7 @@ impl Change {
         }
     }
 
-    /// The new value, parsed; None when the key was deleted or holds something else.
+    /// The new value, parsed; None when the key was deleted or has another type.
     pub fn parse<T: DeserializeOwned>(&self) -> Option<T> {
         serde_json::from_slice(&self.entry.as_ref()?.value).ok()
     }
@@ -74,7 +74,7 @@ impl Watch {
         }
     }
 
-    /// The next step that is there already.
+    /// The next step that is already available.
     pub fn try_next(&mut self) -> Option<WatchEvent> {
         self.0.queue().pop()
     }
@@ -106,12 +106,12 @@ impl WatchQueue {
         self.pushed.notify_one();
     }
 
-    /// The store has begun anew: revisions from before are older than every new one.
+    /// The store has restarted: earlier revisions are older than every new one.
     pub(crate) fn restart_revisions(&self) {
         self.queue().restart_revisions();
     }
 
-    /// The watcher has gone; the caller holds the one reference that is left.
+    /// The watcher is gone; the caller holds the last reference.
     pub(crate) fn is_abandoned(self: &Arc<Self>) -> bool {
         Arc::strong_count(self) == 1
     }
@@ -123,7 +123,7 @@ impl WatchQueue {
 
 #[derive(Debug, Default)]
 struct Queue {
-    /// The keys that have a value as far as the watcher was told. None: a revision of a store that is gone.
+    /// The keys that have a value in the watcher's view. None: a revision of a store that is gone.
     told: HashMap<String, Option<Revision>>,
     waiting: BTreeMap<Turn, Waiting>,
     turns: HashMap<String, Turn>,
@@ -137,7 +137,7 @@ type Turn = u64;
 enum Waiting {
     Change {
         change: Change,
-        /// Of a store that is gone.
+        /// From a store that is gone.
         old: bool,
     },
     Synced,
@@ -197,7 +197,7 @@ impl Queue {
         }
     }
 
-    /// Of the key as the watcher knows it or will.
+    /// The newest state of the key that the watcher knows or will get.
     fn newest(&self, key: &str) -> Option<Revision> {
         match self.turns.get(key).and_then(|turn| self.waiting.get(turn)) {
             Some(Waiting::Change { change, old }) => (!old).then_some(change.revision),
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn what_came_and_went_unseen_is_not_told_and_what_was_seen_is() {
+    fn a_key_that_came_and_went_unseen_is_not_reported_and_a_seen_one_is() {
         let (mut watch, queue) = Watch::new();
         queue.push(put("seen", 1));
         assert!(watch.try_next().is_some());
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_store_that_began_anew_smaller_revisions_are_news() {
+    fn after_a_store_restart_smaller_revisions_are_new() {
         let (mut watch, queue) = Watch::new();
         queue.push(put("a", 100));
         assert!(watch.try_next().is_some());
@@ -270,10 +270,10 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever is written and whenever the watcher reads: it knows in the end what is there, revisions of a key only
-        /// grow, and no more waits than there are keys.
+        /// For any writes and any times of reading: the watcher finally knows the current state, revisions of a key
+        /// only grow, and no more changes wait than there are keys.
         #[test]
-        fn a_watcher_ends_up_with_what_is_there(steps in prop::collection::vec((0..5_u8, 0..4_u8), 1..200)) {
+        fn a_watcher_ends_up_with_the_current_state(steps in prop::collection::vec((0..5_u8, 0..4_u8), 1..200)) {
             let (mut watch, queue) = Watch::new();
             let mut there: BTreeMap<String, Revision> = BTreeMap::new();
             let mut seen: BTreeMap<String, Revision> = BTreeMap::new();

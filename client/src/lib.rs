@@ -1,7 +1,7 @@
 //! Rust client of the public signaling and WebRTC: synthetic participants for the demo, load and tests.
 //!
-//! [`Participant`] joins a room and publishes a [`source`]; [`SignalingClient`] and [`MediaSession`] are its two halves.
-//! [`load`] has members by the thousand, which send and count packets.
+//! [`Participant`] joins a room and publishes a [`source`]; [`SignalingClient`] and [`MediaSession`] are its two
+//! halves. [`load`] runs thousands of members that send and count packets.
 
 pub mod load;
 mod local_address;

@@ -1,4 +1,4 @@
-//! Which of our addresses the server sees.
+//! The local address that the server sees.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -6,7 +6,7 @@ use tokio::net::UdpSocket;
 
 use crate::JoinError;
 
-/// Our address on the way to the server.
+/// The local address of the route to the server.
 pub async fn local_address(url: &str) -> Result<IpAddr, JoinError> {
     let parsed = url::Url::parse(url).map_err(|_| JoinError::Url(url.to_owned()))?;
     let host = parsed.host_str().ok_or_else(|| JoinError::Url(url.to_owned()))?;
@@ -16,7 +16,7 @@ pub async fn local_address(url: &str) -> Result<IpAddr, JoinError> {
     let server = servers
         .find(SocketAddr::is_ipv4)
         .ok_or_else(|| JoinError::Url(url.to_owned()))?;
-    // Connecting a UDP socket sends nothing; it only looks the route up.
+    // Connecting a UDP socket sends nothing; it only looks up the route.
     let probe = UdpSocket::bind("0.0.0.0:0").await.map_err(JoinError::Socket)?;
     probe.connect(server).await.map_err(JoinError::Socket)?;
     Ok(probe.local_addr().map_err(JoinError::Socket)?.ip())

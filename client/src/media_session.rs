@@ -1,4 +1,5 @@
-//! The WebRTC half: one offer, fixed slots, whole frames in and out. Sans-IO; [`crate::Participant`] has the socket.
+//! The WebRTC half: one offer, fixed slots, whole frames in and out. Sans-IO; [`crate::Participant`] has the
+//! socket.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,14 +16,14 @@ use str0m::{Event, IceConnectionState, Rtc};
 use crate::peer::{MediaError, Peer};
 use crate::source::Encoded;
 
-/// What the session tells.
+/// Events of the session.
 #[derive(Debug)]
 pub enum Received {
     Connected,
     Disconnected,
-    /// A viewer needs a key frame of this session's camera.
+    /// A viewer needs a keyframe of this session's camera.
     KeyframeWanted,
-    /// A whole frame of a slot.
+    /// A complete frame of a slot.
     Frame {
         slot: Slot,
         frame: Box<MediaData>,
@@ -36,7 +37,7 @@ pub enum Slot {
     Video(usize),
 }
 
-/// One person's session.
+/// The session of one participant.
 pub struct MediaSession {
     peer: Peer,
     microphone: Mid,
@@ -89,7 +90,7 @@ impl MediaSession {
         self.peer.handle_answer(now, answer)
     }
 
-    /// What is no packet of this session is ignored.
+    /// Ignores datagrams that do not belong to this session.
     pub fn handle_datagram(&mut self, now: Instant, from: SocketAddr, bytes: &[u8]) -> Result<(), MediaError> {
         self.peer.handle_datagram(now, from, bytes)
     }
@@ -98,7 +99,7 @@ impl MediaSession {
         self.peer.handle_timeout(now)
     }
 
-    /// Sends a frame of this session's own source. Before the session is up it is dropped.
+    /// Sends a frame of this session's own source. The frame is dropped if the session is not connected yet.
     pub fn send(&mut self, now: Instant, frame: Encoded) -> Result<(), MediaError> {
         if !self.peer.rtc().is_connected() {
             return Ok(());

@@ -18,12 +18,12 @@ use crate::peer::MediaError;
 use crate::signaling_client::{SignalingClient, SignalingError};
 use crate::source::{Source, SourceConfig, SourceError};
 
-/// Frames of the source waiting to be sent: half a second.
+/// Frames of the source that wait to be sent: half a second.
 const QUEUE: usize = 40;
 
 #[derive(Debug, Clone)]
 pub struct ParticipantConfig {
-    /// As in `ws://127.0.0.1:8080/ws`.
+    /// For example `ws://127.0.0.1:8080/ws`.
     pub url: String,
     pub app: SdkAppId,
     pub user: UserId,
@@ -32,7 +32,7 @@ pub struct ParticipantConfig {
     pub source: SourceConfig,
 }
 
-/// What a participant has done so far.
+/// The counters of a participant.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Statistics {
     pub connected: bool,
@@ -41,7 +41,7 @@ pub struct Statistics {
     pub frames_received: u64,
 }
 
-/// Why a participant is not in the room (any more).
+/// Why a participant could not join or had to leave.
 #[derive(Debug, Error)]
 pub enum JoinError {
     #[error("signaling")]
@@ -54,13 +54,13 @@ pub enum JoinError {
     Media(#[from] MediaError),
     #[error("source")]
     Source(#[from] SourceError),
-    #[error("the server's address {0} is not one")]
+    #[error("the server's address {0} is not valid")]
     Url(String),
     #[error("open a UDP socket")]
     Socket(#[source] std::io::Error),
-    #[error("the server answered {0:?}, which is no reply to that request")]
+    #[error("the server answered {0:?}, which does not fit the request")]
     Reply(Box<Reply>),
-    #[error("the server ended the stay: {0}")]
+    #[error("the server ended the membership: {0}")]
     Kicked(String),
     #[error("the media session was lost")]
     MediaLost,
@@ -77,7 +77,7 @@ pub struct Participant {
 }
 
 impl Participant {
-    /// Logs in, enters the room, connects and publishes sound and picture.
+    /// Logs in, enters the room, connects and publishes audio and video.
     pub async fn join(config: ParticipantConfig) -> Result<Self, JoinError> {
         let clock = Clock;
         let mut signaling = SignalingClient::connect(&config.url).await?;
@@ -129,12 +129,12 @@ impl Participant {
         })
     }
 
-    /// Follows what the participant does.
+    /// The participant's counters, updated while it runs.
     pub fn statistics(&self) -> watch::Receiver<Statistics> {
         self.statistics.subscribe()
     }
 
-    /// Sends and receives until `stop`, then leaves the room in order.
+    /// Sends and receives until `stop`, then leaves the room.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), JoinError> {
         let clock = Clock;
         let mut buffer = vec![0; 2048];
@@ -176,7 +176,7 @@ impl Participant {
             }
         }
         let goodbye = self.signaling.request(Request::ExitRoom {});
-        // A server that is gone already does not have to be told.
+        // The server may be gone already.
         let _told = tokio::time::timeout(Duration::from_secs(2), goodbye).await;
         self.session.close(clock.now());
         self.flush().await;
@@ -186,7 +186,7 @@ impl Participant {
 
     async fn flush(&mut self) {
         while let Some(transmit) = self.session.poll_transmit() {
-            // A datagram that cannot be sent is a lost one.
+            // A datagram that cannot be sent counts as lost.
             let _lost = self.socket.send_to(&transmit.contents, transmit.destination).await;
         }
     }

@@ -1,4 +1,4 @@
-//! Our end of a WebRTC session: drives `str0m`, and keeps what it puts out until it is polled. Sans-IO.
+//! The client's end of a WebRTC session: drives `str0m`, and keeps its output until it is polled. Sans-IO.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -12,13 +12,13 @@ use thiserror::Error;
 /// Why the session failed.
 #[derive(Debug, Error)]
 pub enum MediaError {
-    #[error("the local address is no candidate")]
+    #[error("the local address cannot be an ICE candidate")]
     Candidate(#[source] str0m::error::IceError),
-    #[error("the session has nothing to offer")]
+    #[error("the session has no m-line to offer")]
     NoOffer,
-    #[error("understand the server's offer")]
+    #[error("apply the server's offer")]
     Offer(#[source] str0m::error::SdpError),
-    #[error("understand the server's answer")]
+    #[error("apply the server's answer")]
     Answer(#[source] str0m::error::SdpError),
     #[error("drive the WebRTC session")]
     Rtc(#[from] RtcError),
@@ -48,7 +48,7 @@ impl Peer {
         })
     }
 
-    /// Offers the lines that `add` adds; what it returns comes with the offer.
+    /// Offers the m-lines that `add` adds; returns the offer together with the result of `add`.
     pub fn offer<T>(&mut self, add: impl FnOnce(&mut SdpApi<'_>) -> T) -> Result<(String, T), MediaError> {
         let mut changes = self.rtc.sdp_api();
         let added = add(&mut changes);
@@ -65,7 +65,7 @@ impl Peer {
         self.handle_timeout(now)
     }
 
-    /// Takes the server's offer and returns the answer: what it sends is received.
+    /// Processes the server's offer and returns an answer that receives everything the server sends.
     pub fn handle_offer(&mut self, now: Instant, offer: &str) -> Result<String, MediaError> {
         let offer = SdpOffer::from_sdp_string(offer).map_err(MediaError::Offer)?;
         let answer = self.rtc.sdp_api().accept_offer(offer)?;
@@ -73,13 +73,13 @@ impl Peer {
         Ok(answer.to_sdp_string())
     }
 
-    /// What is no packet of this session is ignored.
+    /// Ignores datagrams that do not belong to this session.
     pub fn handle_datagram(&mut self, now: Instant, from: SocketAddr, bytes: &[u8]) -> Result<(), MediaError> {
         if let Ok(receive) = Receive::new(Protocol::Udp, from, self.local, bytes) {
             let input = Input::Receive(now, receive);
             if self.rtc.accepts(&input) {
                 self.rtc.handle_input(input)?;
-                // str0m holds one packet: drain before the next comes.
+                // str0m holds one packet: drain it before the next one.
                 self.drain()?;
             }
         }
@@ -97,7 +97,7 @@ impl Peer {
         let _ending_anyway = self.handle_timeout(now);
     }
 
-    /// What happened, in its order.
+    /// Events in the order in which they happened.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
     }
@@ -110,7 +110,7 @@ impl Peer {
         self.next_timeout
     }
 
-    /// To write with; what is written leaves with the next [`handle_timeout`](Self::handle_timeout).
+    /// For writing; the written data leaves with the next [`handle_timeout`](Self::handle_timeout).
     pub fn rtc(&mut self) -> &mut Rtc {
         &mut self.rtc
     }

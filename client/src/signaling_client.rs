@@ -14,10 +14,11 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async_with_config, connect_async_with_config};
 
-/// A connection reads this much at once. The default of 128 KiB would be kept for each, and filled with zeros for every look.
+/// The read buffer of a connection. The default of 128 KiB would be kept per connection and filled with zeros at
+/// every poll.
 const READ_BUFFER: usize = 2048;
 
-/// Why signaling did not do it.
+/// Why a signaling operation failed.
 #[derive(Debug, Error)]
 pub enum SignalingError {
     #[error("reach {url}")]
@@ -30,22 +31,22 @@ pub enum SignalingError {
     Socket(#[source] Box<tungstenite::Error>),
     #[error("the server closed the connection")]
     Closed,
-    #[error("the server sent what is no message of the protocol")]
+    #[error("the server sent a message that is not part of the protocol")]
     Protocol(#[source] serde_json::Error),
     #[error("refused ({code:?}): {message}", code = .0.code, message = .0.message)]
     Refused(ErrorBody),
 }
 
-/// One WebSocket frame that came.
+/// A received WebSocket frame.
 #[derive(Debug)]
 pub struct Frame {
-    /// With its header.
+    /// Header included.
     pub bytes: usize,
-    /// None: a ping or pong.
+    /// None for a ping or pong.
     pub message: Option<ServerMessage>,
 }
 
-/// One connection to `/ws`, over TCP if not said otherwise.
+/// One connection to `/ws`, over TCP unless stated otherwise.
 pub struct SignalingClient<S = MaybeTlsStream<TcpStream>> {
     socket: WebSocketStream<S>,
     next_id: u64,
@@ -53,7 +54,7 @@ pub struct SignalingClient<S = MaybeTlsStream<TcpStream>> {
 }
 
 impl SignalingClient {
-    /// `url`: as in `ws://127.0.0.1:8080/ws`.
+    /// `url`: for example `ws://127.0.0.1:8080/ws`.
     pub async fn connect(url: &str) -> Result<Self, SignalingError> {
         let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER);
         let connected = connect_async_with_config(url, Some(config), false).await;
@@ -68,7 +69,7 @@ impl SignalingClient {
         })
     }
 
-    /// As [`connect`](Self::connect), from this address of ours and with small buffers: for members by the thousand.
+    /// Like [`connect`](Self::connect), from this local address and with small buffers: for thousands of members.
     pub async fn connect_from(url: &str, source: IpAddr) -> Result<Self, SignalingError> {
         let stream = tcp_from(url, source).await.map_err(|source| SignalingError::Connect {
             url: url.to_owned(),
@@ -79,7 +80,7 @@ impl SignalingClient {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> SignalingClient<S> {
-    /// Over a stream that leads to the server of `url`, with small buffers: for members by the thousand.
+    /// Over a stream that leads to the server of `url`, with small buffers: for thousands of members.
     pub async fn over(stream: S, url: &str) -> Result<Self, SignalingError> {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
@@ -96,7 +97,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SignalingClient<S> {
         })
     }
 
-    /// Sends a request and answers its id, without waiting: its reply is among the [`next_frame`](Self::next_frame)s.
+    /// Sends a request and returns its id, without waiting: its reply is one of the
+    /// [`next_frame`](Self::next_frame)s.
     pub async fn send(&mut self, request: Request) -> Result<u64, SignalingError> {
         let id = self.next_id;
         self.next_id += 1;
@@ -108,12 +110,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SignalingClient<S> {
         Ok(id)
     }
 
-    /// An event that [`request`](Self::request) kept.
+    /// An event that arrived during [`request`](Self::request).
     pub fn kept_event(&mut self) -> Option<Event> {
         self.events.pop_front()
     }
 
-    /// Sends a request and waits for its reply; events that come before it are kept for [`next_event`](Self::next_event).
+    /// Sends a request and waits for its reply; events that arrive before it are kept for
+    /// [`next_event`](Self::next_event).
     pub async fn request(&mut self, request: Request) -> Result<Reply, SignalingError> {
         let wanted = self.send(request).await?;
         loop {
@@ -145,7 +148,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SignalingClient<S> {
         let _already_gone = self.socket.close(None).await;
     }
 
-    /// The next frame, whatever it is; events that [`request`](Self::request) keeps are not among them. Cancel-safe.
+    /// The next frame of any kind, without the events that [`request`](Self::request) has kept. Cancel-safe.
     pub async fn next_frame(&mut self) -> Result<Frame, SignalingError> {
         match self.socket.next().await {
             Some(Ok(Message::Text(text))) => Ok(Frame {
@@ -170,7 +173,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SignalingClient<S> {
     }
 }
 
-/// With the header of a frame that is not masked (RFC 6455 §5.2).
+/// With the header of an unmasked frame (RFC 6455 §5.2).
 fn frame_bytes(payload: usize) -> usize {
     let header = match payload {
         0..=125 => 2,
@@ -196,7 +199,7 @@ async fn tcp_from(url: &str, source: IpAddr) -> Result<TcpStream, tungstenite::E
         TcpSocket::new_v6()?
     };
     socket.bind(SocketAddr::new(source, 0))?;
-    // A request is not to wait for the acknowledgement of the one before.
+    // A request must not wait for the acknowledgement of the previous one.
     socket.set_nodelay(true)?;
     Ok(socket.connect(server).await?)
 }

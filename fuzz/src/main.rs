@@ -1,4 +1,5 @@
-//! One libFuzzer program for all targets: `ROTUNDA_FUZZ_TARGET` names the one, `list` names them all. See `fuzz/run`.
+//! One libFuzzer program for all targets: `ROTUNDA_FUZZ_TARGET` names the target, `list` lists them all. See
+//! `fuzz/run`.
 
 #![no_main]
 

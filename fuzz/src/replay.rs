@@ -5,7 +5,7 @@ use std::path::Path;
 use super::TARGETS;
 
 #[test]
-fn every_saved_input_is_taken_without_a_panic() {
+fn every_saved_input_is_processed_without_a_panic() {
     for (name, target) in TARGETS {
         let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(name);
         let mut inputs = 0;

@@ -1,4 +1,4 @@
-//! How many connections a listener has, of each address and in all.
+//! Limits the connections of a listener, per address and in total.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -8,23 +8,23 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use metrics::gauge;
 use thiserror::Error;
 
-/// The most connections that a listener takes.
+/// The maximum connections of a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Most {
     pub open: usize,
-    /// Of them, those that are not upgraded to WebSocket.
+    /// How many of them may be other than WebSocket.
     pub plain: usize,
     pub per_address: usize,
 }
 
-/// Why a connection is not taken.
+/// Why a connection is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum Refusal {
-    #[error("the listener has all the connections that it takes")]
+    #[error("the listener has reached its limit of connections")]
     Full,
-    #[error("the rest of the connections is kept for rooms")]
+    #[error("the remaining connections are reserved for rooms")]
     Plain,
-    #[error("the address has all the connections that one address may have")]
+    #[error("the address has reached its limit of connections")]
     Address,
 }
 
@@ -51,7 +51,7 @@ impl Admission {
         Arc::new(Self { name, most, counts })
     }
 
-    /// A place for a connection, until it is dropped.
+    /// Takes a place for a connection, until it is dropped.
     pub fn enter(self: &Arc<Self>) -> Result<Place, Refusal> {
         let mut counts = self.counts();
         if counts.open >= self.most.open {
@@ -67,7 +67,7 @@ impl Admission {
         })
     }
 
-    /// A place among those of an address, until it is dropped.
+    /// Takes a place among those of an address, until it is dropped.
     pub fn enter_from(self: &Arc<Self>, address: IpAddr) -> Result<AddressPlace, Refusal> {
         let address = counted(address);
         let mut counts = self.counts();
@@ -82,7 +82,7 @@ impl Admission {
         })
     }
 
-    /// Whether connections that are no WebSocket have all their places.
+    /// Whether connections other than WebSocket use all their places.
     pub fn plain_is_over(&self) -> bool {
         let counts = self.counts();
         counts.open - counts.upgraded > self.most.plain
@@ -93,7 +93,7 @@ impl Admission {
     }
 }
 
-/// An attacker has a whole /64 network of IPv6, so one counts as one address (RFC 6177 §2).
+/// An attacker can use a whole /64 network of IPv6, so a /64 counts as one address (RFC 6177 §2).
 fn counted(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
@@ -105,7 +105,7 @@ fn counted(address: IpAddr) -> IpAddr {
 #[derive(Debug)]
 pub struct Place {
     admission: Arc<Admission>,
-    /// It has said what it wants: from now on the idle limit counts.
+    /// The peer has sent its first request: from now on the idle limit applies.
     established: AtomicBool,
     upgraded: AtomicBool,
     addresses: Mutex<Vec<AddressPlace>>,
@@ -124,7 +124,7 @@ impl Place {
         self.established.load(Ordering::Relaxed)
     }
 
-    /// It has become a WebSocket.
+    /// The connection has become a WebSocket.
     pub fn upgrade(&self) {
         if !self.upgraded.swap(true, Ordering::Relaxed) {
             self.admission.counts().upgraded += 1;
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_listener_takes_the_next_connection_when_one_has_ended() {
+    fn a_full_listener_accepts_the_next_connection_when_one_has_ended() {
         let admission = admission(2, 2, 9);
         let (one, _two) = (admission.enter().unwrap(), admission.enter().unwrap());
         assert_eq!(admission.enter().unwrap_err(), Refusal::Full);
@@ -213,7 +213,7 @@ mod tests {
         assert!(admission.enter_from(address("192.0.2.1")).is_ok());
         assert!(
             admission.counts().addresses.is_empty(),
-            "nothing is left of those who went"
+            "nothing remains of closed connections"
         );
     }
 

@@ -10,18 +10,19 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// Open files and sockets that no listener may take: they are for media, recordings and the database. Default 2000.
+    /// Open files and sockets that no listener may use: they are reserved for media, recordings and the database.
+    /// Default 2000.
     pub reserved_files: u64,
-    /// Connections of HTTP and WebSocket; 0: as many as the limit of open files leaves. Default 0.
+    /// HTTP and WebSocket connections; 0: as many as the limit of open files allows. Default 0.
     pub http_connections: usize,
-    /// Of them, those that are no WebSocket: pages, files, live players, the API. The rest is kept for rooms; a request beyond
-    /// the limit is answered 503. 0: a quarter. Default 0.
+    /// How many of them may be other than WebSocket: pages, files, live players, the API. The rest is reserved for
+    /// rooms. A request over this limit gets 503. 0: a quarter. Default 0.
     pub plain_http_connections: usize,
-    /// Connections of gRPC. Default 1000.
+    /// gRPC connections. Default 1000.
     pub grpc_connections: usize,
-    /// Connections of RTMP. Default 2000.
+    /// RTMP connections. Default 2000.
     pub rtmp_connections: usize,
-    /// Connections of one address (IPv6: of one /64 network) at one listener. Connections of a trusted proxy count for the
+    /// Connections per address (IPv6: per /64 network) and listener. Connections of a trusted proxy count for the
     /// addresses that it forwards. Default 4096.
     pub connections_per_address: usize,
     /// Seconds in which TLS, the header of the PROXY protocol and the header of a request must be complete. Default 15.
@@ -61,7 +62,7 @@ impl Limits {
         Duration::from_secs(self.idle_seconds)
     }
 
-    /// Connections of HTTP where the process may open this many files; None: any number.
+    /// HTTP connections if the process may open this many files; None: any number.
     pub fn http(&self, open_files: Option<u64>) -> usize {
         if self.http_connections > 0 {
             return self.http_connections;
@@ -70,12 +71,12 @@ impl Limits {
             return MOST_HTTP;
         };
         let others = self.reserved_files + self.grpc_connections as u64 + self.rtmp_connections as u64;
-        // A machine with few open files shares them all the same: half is better than none.
+        // A machine with few open files shares them anyway: half is better than none.
         let left = open_files.saturating_sub(others).max(open_files / 2);
         usize::try_from(left).unwrap_or(MOST_HTTP).min(MOST_HTTP)
     }
 
-    /// Of them, those that are no WebSocket.
+    /// How many of them may be other than WebSocket.
     pub fn plain_http(&self, http: usize) -> usize {
         match self.plain_http_connections {
             0 => (http / 4).max(1),
@@ -107,7 +108,7 @@ impl Limits {
             "body_seconds",
             "write 1 to 3600",
         );
-        // The server pings a WebSocket every 15 s; a connection must outlive two of them.
+        // The server pings a WebSocket every 15 s; a connection must survive two missed pings.
         check(
             (45..=3600).contains(&self.idle_seconds),
             "idle_seconds",
@@ -117,14 +118,14 @@ impl Limits {
     }
 }
 
-/// No limit of open files: as many connections all the same.
+/// The number of connections without a limit of open files.
 const MOST_HTTP: usize = 1_000_000;
 
-/// Where the certificate is: section `[server.tls]`. PEM files; both empty: no TLS.
+/// The certificate: section `[server.tls]`. PEM files; both empty: no TLS.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TlsFiles {
-    /// The certificate and those of its issuers, in this order. Read again when the file changes. Default "".
+    /// The certificate, followed by those of its issuers. Read again when the file changes. Default "".
     pub certificate: PathBuf,
     /// The private key of the certificate. Default "".
     pub key: PathBuf,
@@ -141,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn http_takes_what_the_limit_of_open_files_leaves() {
+    fn http_gets_the_rest_of_the_limit_of_open_files() {
         let limits = Limits::default();
         assert_eq!(limits.http(Some(100_000)), 95_000);
         assert_eq!(limits.http(Some(1024)), 512, "half of what is too little");

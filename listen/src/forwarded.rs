@@ -1,4 +1,4 @@
-//! The client's address behind an HTTP proxy, and forwarded headers that nobody may forge.
+//! The client's address behind an HTTP proxy, and protection against forged forwarded headers.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, HeaderName};
 
 use crate::trusted::TrustedProxies;
 
-/// Extension of a request: the address of the client itself, behind trusted proxies too.
+/// Extension of a request: the address of the client itself, even behind trusted proxies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClientAddress(pub IpAddr);
 
@@ -14,7 +14,7 @@ const FORWARDED_FOR: &str = "x-forwarded-for";
 const FORWARDED: &str = "forwarded";
 const PREFIX: &str = "x-forwarded-";
 
-/// Takes away all forwarded headers: of a client that is no trusted proxy.
+/// Removes all forwarded headers: for a client that is not a trusted proxy.
 pub fn remove(headers: &mut HeaderMap) {
     let forged: Vec<HeaderName> = headers
         .keys()
@@ -26,8 +26,8 @@ pub fn remove(headers: &mut HeaderMap) {
     }
 }
 
-/// The client in `X-Forwarded-For`: the last address that is no trusted proxy, as everything before it can be forged. None:
-/// the proxy names nobody.
+/// The client in `X-Forwarded-For`: the last address that is not a trusted proxy, because everything before it can
+/// be forged. None: the proxy names no client.
 pub fn client(headers: &HeaderMap, trusted: &TrustedProxies) -> Option<IpAddr> {
     let lines = headers.get_all(FORWARDED_FOR).into_iter().rev();
     let addresses = lines
@@ -70,19 +70,23 @@ mod tests {
     }
 
     #[test]
-    fn the_client_is_the_last_address_that_is_no_proxy_of_ours() {
+    fn the_client_is_the_last_address_that_is_no_trusted_proxy() {
         assert_eq!(seen(&["192.0.2.1"]).as_deref(), Some("192.0.2.1"));
         assert_eq!(seen(&["6.6.6.6, 192.0.2.1, 10.0.0.7"]).as_deref(), Some("192.0.2.1"));
         assert_eq!(seen(&["6.6.6.6", "192.0.2.1"]).as_deref(), Some("192.0.2.1"));
         assert_eq!(seen(&["192.0.2.1:4711"]).as_deref(), Some("192.0.2.1"));
         assert_eq!(seen(&["[2001:db8::1]:4711"]).as_deref(), Some("2001:db8::1"));
-        assert_eq!(seen(&["10.0.0.8"]).as_deref(), Some("10.0.0.8"), "a client inside");
-        assert_eq!(seen(&["6.6.6.6, unknown"]), None, "nothing before it is believed");
+        assert_eq!(
+            seen(&["10.0.0.8"]).as_deref(),
+            Some("10.0.0.8"),
+            "a client in the internal network"
+        );
+        assert_eq!(seen(&["6.6.6.6, unknown"]), None, "nothing before it is trusted");
         assert_eq!(seen(&[]), None);
     }
 
     #[test]
-    fn forged_headers_are_taken_away_and_others_stay() {
+    fn forged_headers_are_removed_and_others_stay() {
         let mut headers = headers(&[
             ("x-forwarded-for", "1.1.1.1"),
             ("x-forwarded-for", "2.2.2.2"),

@@ -1,20 +1,20 @@
-//! Entry points for fuzzing: each reader of network bytes of this crate, by name. Compiled for tests, which replay the saved
-//! inputs, and with the feature `fuzzing`.
+//! Entry points for fuzzing: each parser of network input of this crate, by name. Compiled for tests, which replay
+//! the saved inputs, and with the feature `fuzzing`.
 
 use crate::forwarded;
 use crate::proxy_protocol::{self, Parsed};
 use crate::trusted::TrustedProxies;
 
-/// Takes any bytes; a panic is a finding.
+/// Accepts any bytes; a panic is a finding.
 pub type Target = fn(&[u8]);
 
 pub const TARGETS: &[(&str, Target)] = &[("listen_proxy", proxy)];
 
-/// A PROXY protocol header as a socket gives it, and the same bytes as a forwarded header.
+/// A PROXY protocol header in pieces as a socket delivers it, and the same bytes as a forwarded header.
 fn proxy(data: &[u8]) {
     let mut end = 0;
     while let Ok(Parsed::Needs(more)) = proxy_protocol::parse(&data[..end]) {
-        assert!(more > 0, "it gets on");
+        assert!(more > 0, "the parser makes progress");
         end += more;
         if end > data.len() {
             break;

@@ -30,18 +30,18 @@ use crate::listener::{Connection, Listener, Policy, count};
 
 /// Longest header of a request, bytes.
 const MOST_HEADER: usize = 64 * 1024;
-/// Requests at one time on a connection of HTTP/2.
+/// Maximum concurrent requests on an HTTP/2 connection.
 const MOST_STREAMS: u32 = 128;
-/// After the end was asked for, requests that run have this long.
+/// The time for running requests after the stop.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// How a router is served.
+/// How the listener serves a router.
 #[derive(Clone)]
 pub struct Serving {
     pub router: Router,
-    /// Requests that belong to rooms: they are served where the others' places are taken.
+    /// Requests that belong to rooms: they are served even when the places of all other requests are taken.
     pub is_of_rooms: fn(&Request) -> bool,
-    /// Bodies must be complete within the listener's time for them. gRPC has bodies without end.
+    /// Whether bodies must be complete within the listener's time limit. gRPC has endless bodies.
     pub bodies: Bodies,
 }
 
@@ -52,7 +52,7 @@ pub enum Bodies {
     Endless,
 }
 
-/// Serves until `stop`; then requests that run have 2 s more.
+/// Serves until `stop`; after that, running requests have 2 s.
 pub async fn serve(mut listener: Listener, serving: Serving, stop: CancellationToken) {
     let connections = TaskTracker::new();
     loop {
@@ -63,7 +63,7 @@ pub async fn serve(mut listener: Listener, serving: Serving, stop: CancellationT
         let (name, policy) = (listener.name(), listener.policy().clone());
         let (serving, stop) = (serving.clone(), stop.clone());
         connections.spawn(async move {
-            // The handshake is not kept in the task of a connection that lives for hours.
+            // Boxed, so that the handshake takes no memory in the task of a connection that lives for hours.
             let Ok(connection) = Box::pin(incoming.open()).await else {
                 return;
             };
@@ -87,14 +87,14 @@ async fn serve_connection(
     builder
         .http1()
         .timer(TokioTimer::new())
-        // Proxies keep connections for requests to come; their clients' headers are complete when they send them.
+        // Proxies keep connections open between requests, and send complete headers.
         .header_read_timeout(if is_proxy { policy.idle } else { policy.header })
         .max_buf_size(MOST_HEADER);
     builder
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(MOST_STREAMS)
-        // A dead peer is found, and a living one without requests is not taken for idle.
+        // Finds a dead peer, and keeps a live peer without requests from counting as idle.
         .keep_alive_interval(policy.idle / 3)
         .keep_alive_timeout(policy.idle / 3);
     let context = Arc::new(RequestContext {
@@ -122,7 +122,7 @@ async fn serve_connection(
     }
 }
 
-/// The facts about a request that are not in it.
+/// Facts about a request that the request itself does not contain.
 struct RequestContext {
     name: &'static str,
     peer: std::net::SocketAddr,
@@ -139,7 +139,7 @@ impl RequestContext {
         let mut client = self.peer.ip();
         let mut address_place = None;
         if self.is_proxy {
-            // Without a name for the client, the connection is the proxy's own.
+            // If the proxy names no client, the connection counts for the proxy.
             if let Some(forwarded) = forwarded::client(request.headers(), &self.policy.trusted) {
                 client = forwarded;
                 match self.place.admission().enter_from(client) {
@@ -184,7 +184,7 @@ impl RequestContext {
         };
         let headers = [(header::RETRY_AFTER, "5")];
         let mut response = (status, headers, format!("{refusal}; try again\n")).into_response();
-        // A proxy's connection carries other clients' requests.
+        // A proxy's connection also carries other clients' requests.
         if !self.is_proxy {
             response
                 .headers_mut()
@@ -194,7 +194,7 @@ impl RequestContext {
     }
 }
 
-/// The body, that fails when it is not complete in time.
+/// A body that fails when it is not complete in time.
 fn ending(body: Body, by: Instant) -> Body {
     let chunks = stream::unfold(Some(body.into_data_stream()), move |body| async move {
         let mut body = body?;
@@ -202,13 +202,13 @@ fn ending(body: Body, by: Instant) -> Body {
             Ok(None) => None,
             Ok(Some(Ok(bytes))) => Some((Ok(bytes), Some(body))),
             Ok(Some(Err(error))) => Some((Err(axum::BoxError::from(error)), None)),
-            Err(_) => Some((Err("the body did not come in time".into()), None)),
+            Err(_) => Some((Err("the body did not arrive in time".into()), None)),
         }
     });
     Body::from_stream(chunks)
 }
 
-/// A body that keeps a client's place until all of it is sent.
+/// A body that keeps a client's place until it has been sent.
 struct Holding {
     body: Body,
     _place: AddressPlace,

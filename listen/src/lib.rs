@@ -1,5 +1,5 @@
-//! The TCP side of every listener of the process (HTTP, gRPC, RTMP): how many connections it takes, of one address and in all,
-//! how long a connection may be silent, who the client is behind a proxy, and TLS.
+//! The TCP side of every listener of the process (HTTP, gRPC, RTMP): limits of connections per address and in
+//! total, time limits of silence, the client's address behind a proxy, and TLS.
 //!
 //! [`Listeners`] binds; a [`Listener`] admits connections; [`http::serve`] serves an axum router on one.
 

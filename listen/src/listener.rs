@@ -1,4 +1,4 @@
-//! Accepting connections.
+//! Accepts connections.
 
 use std::io;
 use std::net::SocketAddr;
@@ -19,9 +19,9 @@ use crate::stream::{Patience, Stream};
 use crate::tls::Tls;
 use crate::trusted::TrustedProxies;
 
-/// Pause after a connection could not be accepted.
+/// Pause after a failed accept.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(200);
-/// A limit that is reached is logged this often at most.
+/// The shortest time between two log lines about a reached limit.
 const WARN_EVERY: Duration = Duration::from_secs(60);
 
 /// The rules that all listeners of the process share.
@@ -49,16 +49,16 @@ pub struct Binding {
     /// Label of its metrics.
     pub name: &'static str,
     pub address: SocketAddr,
-    /// Connections at one time.
+    /// Maximum concurrent connections.
     pub open: usize,
-    /// Of them, those that are no WebSocket.
+    /// How many of them may be other than WebSocket.
     pub plain: usize,
     pub security: Security,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Security {
-    /// TLS where it is configured.
+    /// TLS if it is configured.
     Tls,
     Plain,
 }
@@ -73,7 +73,7 @@ pub struct Listener {
     warned_at: Option<Instant>,
 }
 
-/// A connection that is admitted, and whose first bytes are not read yet.
+/// An admitted connection whose first bytes have not been read yet.
 pub struct Incoming {
     name: &'static str,
     socket: TcpStream,
@@ -88,18 +88,18 @@ pub struct Incoming {
 #[derive(Debug)]
 pub struct Connection {
     pub stream: Stream,
-    /// The client, or the proxy that is nearest to the server and does not say who the client is.
+    /// The client, or the nearest proxy that does not name the client.
     pub peer: SocketAddr,
-    /// The peer is a trusted proxy, so its forwarded headers are believed.
+    /// The peer is a trusted proxy, so its forwarded headers are trusted.
     pub is_proxy: bool,
 }
 
-/// Why a connection did not come to be.
+/// Why a connection could not be opened.
 #[derive(Debug, Error)]
 pub enum OpenError {
     #[error("the connection broke")]
     Io(#[from] io::Error),
-    #[error("the connection did not begin in time")]
+    #[error("the client did not send its first bytes in time")]
     Slow,
     #[error("the proxy's header is refused")]
     ProxyHeader(#[from] ProxyHeaderError),
@@ -146,7 +146,7 @@ impl Listener {
         &self.policy
     }
 
-    /// The next connection that is admitted; those that are not are closed at once. Cancel-safe.
+    /// The next admitted connection; refused ones are closed at once. Cancel-safe.
     pub async fn accept(&mut self) -> Incoming {
         let listener = self.name;
         loop {
@@ -154,8 +154,11 @@ impl Listener {
                 Ok(accepted) => accepted,
                 Err(error) if is_of_connection(&error) => continue,
                 Err(error) => {
-                    // Out of descriptors, mostly: the next attempt would fail at once too.
-                    self.warn(Clock.now(), || warn!(%error, listener, "accept a connection"));
+                    // Usually the process has no file descriptor left: the next attempt would fail at once too.
+                    self.warn(
+                        Clock.now(),
+                        || warn!(%error, listener, "a connection could not be accepted"),
+                    );
                     Clock.sleep_until(Clock.now() + ACCEPT_AGAIN).await;
                     continue;
                 }
@@ -168,7 +171,7 @@ impl Listener {
             });
             match admitted {
                 Ok(place) => {
-                    // Signaling is small messages that somebody waits for: none is held back to be sent with the next one.
+                    // Signaling consists of small messages that a client waits for: none may wait for the next one.
                     let _works_slower = socket.set_nodelay(true);
                     return Incoming {
                         name: self.name,
@@ -183,9 +186,9 @@ impl Listener {
                 Err(refusal) => {
                     count(self.name, refusal);
                     let hint = match refusal {
-                        Refusal::Full | Refusal::Plain => "raise server.limits, or look who connects",
+                        Refusal::Full | Refusal::Plain => "raise server.limits, or check the clients that connect",
                         Refusal::Address => {
-                            "one address has many connections: add it to server.trusted_proxies if it is a proxy of yours"
+                            "one address has many connections: add it to server.trusted_proxies if it is your own proxy"
                         }
                     };
                     self.warn(
@@ -213,7 +216,7 @@ impl Incoming {
         self.peer
     }
 
-    /// Reads the proxy's header, where there is to be one, and does the TLS handshake.
+    /// Reads the proxy's header, if one is expected, and does the TLS handshake.
     pub async fn open(self) -> Result<Connection, OpenError> {
         let name = self.name;
         let opened = self.try_open().await;
@@ -229,7 +232,7 @@ impl Incoming {
             debug!(
                 listener = name,
                 error = error as &dyn std::error::Error,
-                "a connection did not come to be"
+                "a connection could not be opened"
             );
         }
         opened
@@ -297,7 +300,7 @@ async fn proxy_header(socket: &mut TcpStream) -> Result<Option<SocketAddr>, Open
     }
 }
 
-/// Errors of one connection that was given up while it waited, not of the listener.
+/// Errors of one connection that ended while it waited, not of the listener.
 fn is_of_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),

@@ -1,4 +1,4 @@
-//! The PROXY protocol, versions 1 and 2: a load balancer's word on who the client is. Sans-IO.
+//! The PROXY protocol, versions 1 and 2: a load balancer names the client. Sans-IO.
 //!
 //! Source: haproxy's proxy-protocol.txt (2020/03/05), §2.1 (text) and §2.2 (binary).
 
@@ -10,19 +10,19 @@ const V1: &[u8] = b"PROXY ";
 const V2: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
 /// Longest line of version 1, line end included.
 const MOST_V1: usize = 107;
-/// Longest addresses and additional fields of version 2. HAProxy sends below 200 bytes.
+/// Maximum length of the addresses and additional fields of version 2. HAProxy sends less than 200 bytes.
 const MOST_V2: usize = 2048;
 
-/// How far a header is.
+/// The progress of a header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Parsed {
-    /// Read so many bytes more: never any of what follows the header.
+    /// Read this many more bytes: never any byte after the header.
     Needs(usize),
-    /// The client; None: the connection is the proxy's own, as its health checks are.
+    /// The client; None: the connection is the proxy's own, for example a health check.
     Done(Option<SocketAddr>),
 }
 
-/// The bytes are no header of the PROXY protocol.
+/// The bytes are not a header of the PROXY protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum ProxyHeaderError {
     #[error("the connection does not begin with a PROXY protocol header, and server.proxy_protocol is on")]
@@ -33,9 +33,9 @@ pub enum ProxyHeaderError {
     Long,
 }
 
-/// Reads what there is of a header. `bytes`: all so far, and nothing else.
+/// Parses the received part of a header. `bytes`: everything so far, and nothing else.
 pub fn parse(bytes: &[u8]) -> Result<Parsed, ProxyHeaderError> {
-    // Both begin alike in no byte, and both have at least 12.
+    // The first bytes of the two versions differ, and both have at least 12 bytes.
     let Some(first) = bytes.first_chunk::<12>() else {
         return Ok(Parsed::Needs(12 - bytes.len()));
     };
@@ -89,7 +89,7 @@ fn v2(bytes: &[u8]) -> Result<Parsed, ProxyHeaderError> {
         return Ok(Parsed::Needs(length - rest.len()));
     }
     match (command, family) {
-        // LOCAL, whatever follows.
+        // LOCAL: the rest does not matter.
         (0x20, _) => Ok(Parsed::Done(None)),
         // TCP over IPv4: source, destination, ports.
         (0x21, 0x11) => {
@@ -110,7 +110,7 @@ fn v2(bytes: &[u8]) -> Result<Parsed, ProxyHeaderError> {
                 port,
             ))))
         }
-        // Other families tell nothing that could be used: the connection is taken as the proxy's.
+        // Other families contain no usable address: the connection counts as the proxy's own.
         (0x21, _) => Ok(Parsed::Done(None)),
         _ => Err(ProxyHeaderError::Malformed),
     }
@@ -120,7 +120,7 @@ fn v2(bytes: &[u8]) -> Result<Parsed, ProxyHeaderError> {
 mod tests {
     use super::*;
 
-    /// Reads a header as a socket would give it, and says how many bytes it took.
+    /// Reads a header in pieces as a socket would deliver it, and returns the number of bytes it took.
     fn read(bytes: &[u8]) -> Result<(Option<SocketAddr>, usize), ProxyHeaderError> {
         let mut end = 0;
         loop {
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn the_client_of_either_version_is_told_and_nothing_after_it_is_read() {
+    fn both_versions_name_the_client_and_nothing_after_the_header_is_read() {
         let line = b"PROXY TCP4 192.0.2.7 198.51.100.1 56324 443\r\n";
         let request = [&line[..], b"GET / HTTP/1.1\r\n"].concat();
         assert_eq!(
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_header_is_refused() {
+    fn a_malformed_header_is_refused() {
         assert_eq!(read(b"GET / HTTP/1.1\r\n"), Err(ProxyHeaderError::Missing));
         for wrong in [
             &b"PROXY TCP4 192.0.2.7 198.51.100.1 56324\r\n"[..],

@@ -1,4 +1,4 @@
-//! A connection's bytes, with or without TLS, that end when nothing moves any more.
+//! A connection's bytes, with or without TLS, with an idle limit.
 
 use std::future::Future;
 use std::io;
@@ -16,8 +16,8 @@ use tokio_rustls::server::TlsStream;
 
 use crate::admission::Place;
 
-/// An open connection. Reading and writing fail with [`io::ErrorKind::TimedOut`] when the peer has not said in time what it
-/// wants, or no byte has moved for the idle time.
+/// An open connection. Reading and writing fail with [`io::ErrorKind::TimedOut`] when the peer has not sent its
+/// first request in time, or no byte has moved for the idle time.
 #[derive(Debug)]
 pub struct Stream {
     inner: Inner,
@@ -36,7 +36,7 @@ enum Inner {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-/// How long a connection may take.
+/// The time limits of a connection.
 #[derive(Debug, Clone, Copy)]
 pub struct Patience {
     pub established_by: Instant,
@@ -69,7 +69,7 @@ impl Stream {
         }
     }
 
-    /// The peer has said what it wants: from now on only silence ends the connection.
+    /// The peer has sent its first request: from now on only silence ends the connection.
     pub fn establish(&self) {
         self.place.establish();
     }
@@ -85,15 +85,15 @@ impl Stream {
         }
     }
 
-    /// The end, when nothing moves and the time is over.
+    /// The timeout error, when no byte moves and the time is over.
     fn wait<T>(&mut self, context: &mut Context<'_>) -> Poll<io::Result<T>> {
         loop {
             let over_at = self.over_at();
             let timer = self
                 .timer
                 .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(over_at.into())));
-            // The end comes nearer once, when the connection is established; otherwise it only moves away, and is looked at when
-            // the timer fires.
+            // The deadline moves closer only once, when the connection is established. Otherwise it only moves
+            // away, and is checked when the timer fires.
             if timer.deadline() > over_at.into() {
                 timer.as_mut().reset(over_at.into());
             }

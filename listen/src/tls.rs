@@ -21,10 +21,10 @@ use tracing::{error, info};
 
 use crate::config::TlsFiles;
 
-/// The files are looked at this often.
+/// The interval between checks of the files.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
-/// Why there is no TLS.
+/// Why TLS is not available.
 #[derive(Debug, Error)]
 pub enum TlsError {
     #[error("write both server.tls.certificate and server.tls.key")]
@@ -43,7 +43,7 @@ pub enum TlsError {
     },
     #[error("{path} has no certificate")]
     NoCertificate { path: PathBuf },
-    #[error("the key in {key} is not that of the certificate in {certificate}")]
+    #[error("the key in {key} does not match the certificate in {certificate}")]
     Mismatch {
         key: PathBuf,
         certificate: PathBuf,
@@ -97,7 +97,8 @@ impl Tls {
         &self.acceptor
     }
 
-    /// Takes a new certificate when the files have changed. Files that are wrong are told of, and the old certificate stays.
+    /// Loads a new certificate when the files have changed. If the files are wrong, it logs that and keeps the old
+    /// certificate.
     pub async fn follow(self, stop: CancellationToken) {
         let mut known = self.changed();
         loop {
@@ -107,7 +108,7 @@ impl Tls {
             }
             let now = self.changed();
             if now != known {
-                // A file that is being written fails, and is read again when it has changed once more.
+                // A file that is still being written fails, and is read again after its next change.
                 known = now;
                 self.reload();
             }
@@ -119,7 +120,7 @@ impl Tls {
         match read(&self.files, &provider) {
             Ok(certified) => {
                 *self.current.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(certified);
-                info!(certificate = %self.files.certificate.display(), "new connections get the new certificate");
+                info!(certificate = %self.files.certificate.display(), "new connections use the new certificate");
             }
             Err(error) => error!(
                 error = &error as &dyn std::error::Error,
@@ -128,7 +129,7 @@ impl Tls {
         }
     }
 
-    /// A value that changes with the file; links are followed, as Kubernetes replaces those.
+    /// A value that changes with the file; links are followed, because Kubernetes replaces those.
     fn changed(&self) -> [Option<(SystemTime, u64)>; 2] {
         let known = |metadata: Metadata| Some((metadata.modified().ok()?, metadata.len()));
         [&self.files.certificate, &self.files.key].map(|path| std::fs::metadata(path).ok().and_then(known))
@@ -194,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_certificate_is_taken_and_a_broken_one_is_not() {
+    fn a_new_certificate_is_used_and_a_broken_one_is_not() {
         let folder = tempfile::tempdir().unwrap();
         let files = certificate(folder.path(), "one");
         let tls = Tls::load(&files).unwrap().unwrap();

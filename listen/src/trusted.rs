@@ -1,10 +1,10 @@
-//! The addresses of our own proxies.
+//! The networks of trusted proxies.
 
 use std::net::IpAddr;
 
 use rotunda_proto::outbound::Network;
 
-/// Networks whose PROXY protocol headers and forwarded headers are believed.
+/// Networks whose PROXY protocol headers and forwarded headers are trusted.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrustedProxies(Vec<Network>);
 
@@ -26,7 +26,7 @@ impl TrustedProxies {
         self.0.iter().any(|network| network.contains(address))
     }
 
-    /// Whether there are any besides this machine.
+    /// Whether there are trusted networks besides this machine.
     pub fn has_others(&self) -> bool {
         self.0.iter().any(|network| !Self::this_machine().contains(network))
     }

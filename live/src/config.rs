@@ -14,14 +14,14 @@ pub struct Config {
     pub bind: IpAddr,
     /// Port of RTMP. Default 1935.
     pub rtmp_port: u16,
-    /// Least seconds of an HLS segment; it ends at the next key frame. Default 2.
+    /// Minimum seconds of an HLS segment; it ends at the next keyframe. Default 2.
     pub hls_segment_seconds: u64,
     /// Segments in the HLS window. Default 6.
     pub hls_window: usize,
-    /// File of certificate authorities (PEM) that are trusted besides the public ones as servers of RTMPS pushes. Default none.
+    /// File of certificate authorities (PEM) that RTMPS pushes trust besides the public ones. Default none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub push_ca_file: Option<PathBuf>,
-    /// Seconds that a slow RTMP player may block before it is disconnected. Default 10.
+    /// Seconds for which a slow RTMP player may block before it is disconnected. Default 10.
     pub stall_seconds: u64,
 }
 

@@ -1,5 +1,5 @@
-//! Entry points for fuzzing: each reader of network bytes of this crate, by name. Compiled for tests, which replay the saved
-//! inputs, and with the feature `fuzzing`.
+//! Entry points for fuzzing: each parser of network input of this crate, by name. Compiled for tests, which replay
+//! the saved inputs, and with the feature `fuzzing`.
 
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ use crate::play_secret;
 use crate::rtmp_play;
 use crate::service;
 
-/// Takes any bytes; a panic is a finding.
+/// Accepts any bytes; a panic is a finding.
 pub type Target = fn(&[u8]);
 
 pub const TARGETS: &[(&str, Target)] = &[("live_rtmp", rtmp), ("live_path", path)];
 
-/// The bytes of an RTMP player: the first byte says whether their handshake is made for them.
+/// The bytes of an RTMP player: the first byte says whether the target adds a handshake.
 fn rtmp(data: &[u8]) {
     let Some((first, rest)) = data.split_first() else {
         return;
@@ -23,14 +23,14 @@ fn rtmp(data: &[u8]) {
         rtmp_play::fuzz(rest);
         return;
     }
-    // C0 and C1 of the simple handshake, and a C2 of zeros, which is not compared.
+    // C0 and C1 of the simple handshake, and a C2 of zeros, which the server does not compare.
     let mut bytes = vec![0; 1 + 2 * 1536];
     bytes[0] = 3;
     bytes.extend_from_slice(rest);
     rtmp_play::fuzz(&bytes);
 }
 
-/// The paths that players ask for.
+/// The paths that players request.
 fn path(data: &[u8]) {
     if let Ok(text) = std::str::from_utf8(data) {
         let (folder, file) = text.split_once('/').unwrap_or((text, ""));
@@ -40,7 +40,7 @@ fn path(data: &[u8]) {
         if let Ok(stream) = folder.parse() {
             assert!(
                 play_secret::check(&key, &stream, file, now).is_err(),
-                "nothing forged is let in"
+                "nothing forged is accepted"
             );
         }
         let _playlist = play_secret::with_query(text, "a=b");

@@ -1,7 +1,8 @@
 //! HLS of a running program: a sliding window of segments in memory.
 //!
-//! Names are never used twice: caches keep them. A segment's name is its media sequence number, which goes on where an earlier
-//! program of the same stream ended, else begins at the Unix time, so that it is higher also after a restart.
+//! Names are never reused, because caches keep them. A segment's name is its media sequence number. It continues
+//! after the last number of an earlier program of the same stream; otherwise it begins at the Unix time, so that it
+//! grows even after a restart.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -17,7 +18,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-/// Of a chunk inside a segment.
+/// The length of a chunk inside a segment.
 const CHUNK: Duration = Duration::from_secs(1);
 
 /// The part of a stream that players can see.
@@ -27,7 +28,7 @@ pub struct Window {
     /// Segments in the window, unless three target durations need more.
     most: usize,
     segments: VecDeque<Stored>,
-    /// Number of the first segment; never goes back.
+    /// Number of the first segment; never decreases.
     media_sequence: u64,
     discontinuities: u64,
     ended: bool,
@@ -50,7 +51,7 @@ struct Stored {
 struct Filling {
     start: SegmentStart,
     starts_at: Duration,
-    /// The first one of a program.
+    /// The first segment of a program.
     is_first: bool,
     chunks: Vec<Bytes>,
 }
@@ -71,7 +72,7 @@ impl Window {
         }
     }
 
-    /// The window in which a new program of the same stream goes on.
+    /// The window in which a new program of the same stream continues.
     #[must_use]
     pub fn resumed(&self) -> Self {
         Self {
@@ -166,7 +167,7 @@ pub async fn segment(mut reader: ProgramReader, window: watch::Sender<Window>, s
             Err(ReadError::Ended) => segmenter.finish(),
         };
         if let Err(error) = done {
-            warn!(error = &error as &dyn std::error::Error, "a segment was not made");
+            warn!(error = &error as &dyn std::error::Error, "a segment could not be made");
         }
         while let Some(output) = segmenter.poll_output() {
             if let Some((filled, duration)) = filler.handle_output(output, || Clock.unix()) {
@@ -180,11 +181,11 @@ pub async fn segment(mut reader: ProgramReader, window: watch::Sender<Window>, s
     }
 }
 
-/// Puts segments together.
+/// Assembles segments.
 #[derive(Default)]
 struct Filler {
     open: Option<Filling>,
-    /// Wall clock of the program's zero.
+    /// The wall-clock time of the program's zero.
     zero: Option<Duration>,
 }
 

@@ -1,4 +1,4 @@
-//! HTTP-FLV: one endless response a player.
+//! HTTP-FLV: one endless response per player.
 
 use axum::body::{Body, Bytes};
 use axum::http::{StatusCode, header};
@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::timeline::{Step, Timeline};
 
-/// The program as FLV from its last keyframe on.
+/// The program as FLV, from its last keyframe on.
 pub fn serve(reader: ProgramReader, shutdown: CancellationToken) -> Response {
     gauge!("rotunda_live_players", "protocol" => "flv").increment(1.0);
     let player = Player {
@@ -32,7 +32,8 @@ pub fn serve(reader: ProgramReader, shutdown: CancellationToken) -> Response {
 }
 
 pub fn no_such_stream() -> Response {
-    let body = serde_json::json!({ "error": { "code": "no_such_stream", "message": "no stream of that id runs" } });
+    let body =
+        serde_json::json!({ "error": { "code": "no_such_stream", "message": "no stream with that id is running" } });
     (StatusCode::NOT_FOUND, axum::Json(body)).into_response()
 }
 
@@ -44,7 +45,8 @@ struct Player {
 }
 
 impl Player {
-    /// The next bytes; None at the end of the program. A player too slow for the program's queue goes on at a key frame.
+    /// The next bytes; None at the end of the program. A player that is too slow for the program's queue continues
+    /// at a keyframe.
     async fn next(&mut self) -> Option<Bytes> {
         loop {
             let read = tokio::select! {

@@ -1,4 +1,4 @@
-//! CDN bypass: programs out by HTTP-FLV, HLS and RTMP, and pushed to other RTMP servers.
+//! Live streams: serves programs by HTTP-FLV, HLS and RTMP, and pushes them to other RTMP servers.
 
 mod config;
 #[cfg(any(test, feature = "fuzzing"))]

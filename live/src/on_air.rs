@@ -1,4 +1,4 @@
-//! The programs that run: each has a segmenter, and the pushes that it wants.
+//! The running programs: each has a segmenter, and its wanted pushes.
 
 use std::collections::HashMap;
 
@@ -23,10 +23,10 @@ pub struct OnAir {
 }
 
 struct Running {
-    /// Tells programs of one stream apart.
+    /// Distinguishes programs of one stream.
     began_unix_ms: u64,
     span: Span,
-    /// The token that ends each.
+    /// The token that ends each push.
     pushes: HashMap<PushAddress, CancellationToken>,
 }
 
@@ -49,7 +49,7 @@ impl OnAir {
         }
     }
 
-    /// A program has begun or wants something else: its pushes become those that it wants.
+    /// A program has begun or has changed its wanted pushes: starts and ends pushes to match.
     pub fn handle_program(&mut self, program: &ProgramDescriptor) -> Seen {
         let id = &program.stream();
         let known = self.programs.get(id).map(|running| running.began_unix_ms);
@@ -76,12 +76,12 @@ impl OnAir {
         self.programs.remove(id);
     }
 
-    /// Runs a task beside the pushes.
+    /// Runs a task in addition to the pushes.
     pub fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {
         self.tasks.spawn(task);
     }
 
-    /// Resolves with a task that has ended; never when none runs.
+    /// Resolves when a task has ended; never when none runs.
     pub async fn ended(&mut self) {
         if self.tasks.join_next().await.is_none() {
             std::future::pending().await
@@ -100,7 +100,7 @@ impl OnAir {
         for action in diff(wanted, &running.pushes) {
             match action {
                 Action::Stop(address) => {
-                    info!(parent: &running.span, %address, "the push is not wanted any more");
+                    info!(parent: &running.span, %address, "the push is no longer wanted");
                     if let Some(stop) = running.pushes.remove(&address) {
                         stop.cancel();
                     }

@@ -1,7 +1,7 @@
-//! Playback addresses that only the application's backend can make: `?txSecret=…&txTime=…`, as Tencent's CDN has them.
+//! Playback addresses that only the application's backend can make: `?txSecret=…&txTime=…`, as on Tencent's CDN.
 //!
-//! `txTime` is when the address expires, Unix seconds in hexadecimal; `txSecret` is the MD5 of the application's play key, the
-//! stream's name and `txTime`, one after the other.
+//! `txTime` is the expiry of the address, Unix seconds in hexadecimal. `txSecret` is the MD5 of the application's
+//! play key, the stream's name and `txTime`, concatenated.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use rotunda_proto::ids::StreamId;
 use subtle::ConstantTimeEq;
 use thiserror::Error;
 
-/// Why a stream is not played.
+/// Why a player is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum PlayRefusal {
     #[error("this stream needs txSecret and txTime in its address; the application's backend makes them")]
@@ -33,7 +33,7 @@ impl PlayRefusal {
     }
 }
 
-/// Whether the query of an address lets its holder play the stream.
+/// Whether the query of an address permits playing the stream.
 pub fn check(key: &Secret, stream: &StreamId, query: &str, unix_now: Duration) -> Result<(), PlayRefusal> {
     let field = |name: &str| {
         let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
@@ -57,7 +57,7 @@ fn secret_of(key: &Secret, stream: &StreamId, time: &str) -> String {
     hex::encode(Md5::digest(format!("{}{stream}{time}", key.reveal())))
 }
 
-/// The playlist with this query at each of its addresses, so that a player that is let in gets the segments too.
+/// The playlist with this query added to each of its addresses, so that an accepted player gets the segments too.
 pub fn with_query(playlist: &str, query: &str) -> String {
     let mut out = String::with_capacity(playlist.len() * 2);
     for line in playlist.lines() {
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_playlist_hands_its_query_on() {
+    fn a_playlist_adds_its_query_to_its_addresses() {
         let playlist = "#EXTM3U\n#EXT-X-MAP:URI=\"s/init-0.mp4\"\n#EXTINF:2.0,\ns/1.m4s\n";
         assert_eq!(
             with_query(playlist, "a=b"),

@@ -1,4 +1,4 @@
-//! The pushes of one program: what is wanted against what runs. Pure.
+//! The pushes of one program: compares the wanted with the running ones. Pure.
 
 use std::collections::HashMap;
 
@@ -11,8 +11,8 @@ pub enum Action {
     Stop(PushAddress),
 }
 
-/// The difference between the addresses that are wanted and those that are pushed to: first the ends, then the starts, so that
-/// a server that allows one push sees the old one leave.
+/// The difference between the wanted and the running pushes: first the ends, then the starts, so that a server that
+/// allows one push sees the old one end first.
 pub fn diff<R>(wanted: &[PushAddress], running: &HashMap<PushAddress, R>) -> Vec<Action> {
     let mut actions: Vec<Action> = running
         .keys()
@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_is_named_twice_is_pushed_to_once() {
+    fn an_address_that_is_named_twice_has_one_push() {
         assert_eq!(
             diff(&[address("a"), address("a")], &running(&[])),
             [Action::Start(address("a"))]

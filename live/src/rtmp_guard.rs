@@ -1,34 +1,37 @@
-//! The limits of an RTMP player, or of a server that is pushed to, checked before `rml_rtmp` sees their bytes.
+//! The limits of an RTMP player, or of a push target, checked before `rml_rtmp` parses their bytes.
 //!
-//! `rml_rtmp` 0.8 trusts its peer: a message of 16 MB of nested values overflows the stack (and ends the process), a command
-//! of less than three values is a panic, messages whose chunks do not fit together grow without end or panic. Both peers
-//! only send short commands, one after the other, so this follows the chunk stream and refuses everything else.
+//! `rml_rtmp` 0.8 trusts its peer. A message of 16 MB of nested values overflows the stack (and ends the process).
+//! A command of less than three values causes a panic. Messages with inconsistent chunks grow without end or cause
+//! a panic. Both kinds of peers only send short commands, one after the other, so this guard follows the chunk
+//! stream and refuses everything else.
 //!
-//! Source: Adobe's RTMP specification 1.0, §5.3.1 (chunks), §5.4 (control messages), §7.1.1 (commands); AMF0 specification.
+//! Source: Adobe's RTMP specification 1.0, §5.3.1 (chunks), §5.4 (control messages), §7.1.1 (commands); AMF0
+//! specification.
 
 use std::collections::HashMap;
 
 use thiserror::Error;
 
-/// Longest message, bytes. `connect` of ffmpeg, VLC and OBS has some hundreds.
+/// Longest message, bytes. `connect` of ffmpeg, VLC and OBS has a few hundred.
 const MOST_BYTES: usize = 4096;
-/// Values in values. `connect` has one object of plain values.
+/// Maximum nesting of values. `connect` has one object of plain values.
 const MOST_NESTED: usize = 8;
-/// Requests of one connection that the session keeps something of. A player sends `connect`, `createStream` and `play` once.
+/// Maximum requests of one connection for which the session keeps state. A player sends `connect`, `createStream`
+/// and `play` once.
 const MOST_REQUESTS: usize = 16;
 const REQUESTS: [&[u8]; 4] = [b"connect", b"createStream", b"play", b"publish"];
-/// Chunk streams of one player.
+/// Maximum chunk streams of one player.
 const MOST_STREAMS: usize = 32;
-/// Timestamps from here on follow in a field of their own.
+/// From this value on, timestamps are in the extended field.
 const EXTENDED: u32 = 0x00ff_ffff;
 const SET_CHUNK_SIZE: u8 = 1;
 /// Abort, Acknowledgement, User Control, Window Acknowledgement Size, Set Peer Bandwidth.
 const CONTROL: std::ops::RangeInclusive<u8> = 2..=6;
 const COMMAND: u8 = 20;
-/// As `|RtmpSampleAccess` of some servers.
+/// For example `|RtmpSampleAccess` of some servers.
 const DATA: u8 = 18;
 
-/// Why a player is let go.
+/// Why a player is disconnected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum GuardError {
     #[error("a message is longer than {MOST_BYTES} bytes")]
@@ -50,16 +53,16 @@ pub enum GuardError {
 /// Follows one player's chunks. Sans-IO.
 #[derive(Debug)]
 pub struct Guard {
-    /// Of a header that is not complete.
+    /// The bytes of an incomplete header.
     partial: Vec<u8>,
     /// The last header of each chunk stream.
     streams: HashMap<u32, Header>,
     state: State,
-    /// The chunk stream of the message that is being sent.
+    /// The chunk stream of the current message.
     current: Option<u32>,
     chunk_size: usize,
     message: Vec<u8>,
-    /// Of those that the session keeps something of.
+    /// Requests for which the session keeps state.
     requests: usize,
 }
 
@@ -73,7 +76,7 @@ struct Header {
 #[derive(Debug, Clone, Copy)]
 enum State {
     Header,
-    /// So many bytes of the chunk are to come.
+    /// This many bytes of the chunk are missing.
     Payload {
         header: Header,
         left: usize,
@@ -95,9 +98,9 @@ impl Default for Guard {
 }
 
 impl Guard {
-    /// The next bytes after the handshake, cut anywhere.
+    /// Checks the next bytes after the handshake, split at any point.
     ///
-    /// Errors: [`GuardError`]; the bytes must not be given to anybody, and the connection is over.
+    /// Errors: [`GuardError`]; the bytes must not be processed, and the connection must be closed.
     pub fn check(&mut self, mut bytes: &[u8]) -> Result<(), GuardError> {
         loop {
             match self.state {
@@ -132,7 +135,7 @@ impl Guard {
         }
     }
 
-    /// A chunk of which `left` bytes are to come: 0, it is complete.
+    /// A chunk with `left` missing bytes; 0: it is complete.
     fn chunk(&mut self, header: Header, left: usize) -> Result<(), GuardError> {
         if left > 0 {
             return Ok(());
@@ -173,7 +176,7 @@ impl Guard {
         }
     }
 
-    /// The chunk header, when all of it is there.
+    /// The chunk header, once it is complete.
     fn header(&mut self) -> Result<Option<Header>, GuardError> {
         let bytes = &self.partial;
         let Some(first) = bytes.first() else { return Ok(None) };
@@ -213,7 +216,7 @@ impl Guard {
                 return Err(GuardError::Order);
             }
         }
-        // Messages are not woven into one another: what is begun is gone on with.
+        // Messages are not interleaved: a message that has begun must continue.
         let going_on = !self.message.is_empty();
         if going_on && (format != 3 || self.current != Some(id)) {
             return Err(GuardError::Order);
@@ -238,7 +241,7 @@ fn is_named(command: &[u8], name: &[u8]) -> bool {
     text.is_some_and(|(length, rest)| rest.get(..u16::from_be_bytes(*length).into()) == Some(name))
 }
 
-/// How many values there are, a name being the first; None: it does not begin with one, or a value is malformed.
+/// The number of values, including the name; None: the first value is not a name, or a value is malformed.
 fn values(message: &[u8]) -> Option<usize> {
     let mut rest = message.strip_prefix(&[STRING]).map(|_| message)?;
     let mut count = 0;
@@ -259,7 +262,7 @@ const ECMA_ARRAY: u8 = 8;
 const OBJECT_END: u8 = 9;
 const STRICT_ARRAY: u8 = 10;
 
-/// The bytes after the first AMF0 value; None: it is malformed or nested too deep.
+/// The bytes after the first AMF0 value; None: it is malformed or nested too deeply.
 fn skip_value(bytes: &[u8], nested: usize) -> Option<&[u8]> {
     let nested = nested.checked_sub(1)?;
     let (kind, rest) = bytes.split_first()?;
@@ -304,7 +307,7 @@ mod tests {
         vec![3, 0, 0, 0, a, b, c, kind, 0, 0, 0, 0]
     }
 
-    /// `connect` with an object, and then so many bytes of a text.
+    /// `connect` with an object, padded with text to this length.
     fn command(length: usize) -> Vec<u8> {
         let mut message = b"\x02\0\x07connect\0\0\0\0\0\0\0\0\0\x03\0\x03app\x02\0\x04live\0\0\x09\x02".to_vec();
         message.extend(((length - message.len() - 2) as u16).to_be_bytes());
@@ -338,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn commands_that_are_cut_short_or_nested_too_deep_are_refused() {
+    fn commands_that_are_cut_short_or_nested_too_deeply_are_refused() {
         let refused = |message: &[u8]| {
             let mut sent = first(message.len() as u32, 20);
             sent.extend(message);
@@ -369,7 +372,7 @@ mod tests {
         }
         let mut guard = Guard::default();
         let pauses = (0..1000).all(|_| guard.check(&command("pause")).is_ok());
-        assert!(pauses, "the session keeps nothing of them");
+        assert!(pauses, "the session keeps no state for them");
     }
 
     #[test]
@@ -384,7 +387,7 @@ mod tests {
         assert_eq!(Guard::default().check(&sizeless), Err(GuardError::ChunkSize));
         let mut guard = Guard::default();
         let many = (2..=40u8).map(|id| {
-            // Acknowledgements without a number: only their place is looked at here.
+            // Acknowledgements without a number: the test only checks the framing.
             let mut chunk = first(0, 3);
             chunk[0] = id;
             guard.check(&chunk)

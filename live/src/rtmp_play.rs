@@ -25,10 +25,10 @@ use crate::rtmp_guard::{Guard, GuardError};
 use crate::streams::StreamName;
 use crate::timeline::{Step, Timeline};
 
-/// Handshake and commands must be through in this time.
+/// Handshake and commands must be complete within this time.
 const SET_UP_WITHIN: Duration = Duration::from_secs(10);
 
-/// Why a player was let go.
+/// Why a player was disconnected.
 #[derive(Debug, Error)]
 pub enum PlayError {
     #[error("the connection broke")]
@@ -39,15 +39,15 @@ pub enum PlayError {
     Handshake(HandshakeError),
     #[error("the RTMP session failed: {0}")]
     Session(#[from] ServerSessionError),
-    #[error("the player sent what no player sends")]
+    #[error("the player sent a message that players do not send")]
     Refused(#[from] GuardError),
-    #[error("the player did not ask for a stream in time")]
+    #[error("the player did not request a stream in time")]
     Slow,
-    #[error("the player does not keep up")]
+    #[error("the player is too slow")]
     Stalled,
 }
 
-/// The programs that a player is served from.
+/// The programs that players can play.
 pub trait Programs {
     /// The program of this name, for a player whose address has this query.
     fn play(&self, name: &StreamName, query: &str) -> Result<ProgramReader, NotPlayed>;
@@ -86,14 +86,14 @@ pub async fn serve(
     played
 }
 
-/// A player that is sent the program they asked for.
+/// A player that receives the requested program.
 struct Ready {
     session: Session,
     reader: ProgramReader,
     rtmp_stream: u32,
 }
 
-/// A session that is given only what a player may send.
+/// A session that gets only bytes that a player may send.
 struct Session {
     inner: ServerSession,
     guard: Guard,
@@ -110,7 +110,7 @@ trait Socket: AsyncRead + AsyncWrite + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Socket for S {}
 
-/// Handshake, connect, play; None when the player asked for what is not to be had and was told so.
+/// Handshake, connect, play; None when the requested program is not available and the player was told so.
 async fn set_up(socket: &mut impl Socket, programs: &impl Programs) -> Result<Option<Ready>, PlayError> {
     let rest = handshake(socket).await?;
     let (inner, first) = ServerSession::new(ServerSessionConfig::new())?;
@@ -150,7 +150,7 @@ async fn set_up(socket: &mut impl Socket, programs: &impl Programs) -> Result<Op
                                 let (code, why) = match why {
                                     NotPlayed::NoSuchStream => (
                                         "NetStream.Play.StreamNotFound",
-                                        "no stream of that name runs".to_owned(),
+                                        "no stream with that name is running".to_owned(),
                                     ),
                                     NotPlayed::NotUnique => ("NetStream.Play.Failed", NOT_UNIQUE.to_owned()),
                                     NotPlayed::Refused(refusal) => ("NetStream.Play.Failed", refusal.to_string()),
@@ -170,7 +170,7 @@ async fn set_up(socket: &mut impl Socket, programs: &impl Programs) -> Result<Op
                             rtmp_stream: stream_id,
                         }));
                     }
-                    // Not printed: a stream's name may have a secret behind it.
+                    // Not printed: the stream's name may be followed by a secret.
                     _ => debug!("an event is ignored"),
                 },
                 ServerSessionResult::UnhandleableMessageReceived(_) => {}
@@ -299,7 +299,7 @@ fn message(
     Ok(packet.bytes)
 }
 
-/// What RTMP tells of a program before its frames.
+/// The RTMP metadata of a program, sent before its frames.
 pub fn metadata(header: &ProgramHeader) -> StreamMetadata {
     let mut metadata = StreamMetadata::new();
     if let Some(video) = &header.video {
@@ -318,7 +318,7 @@ pub fn metadata(header: &ProgramHeader) -> StreamMetadata {
     metadata
 }
 
-/// No program runs.
+/// A source without programs.
 #[cfg(any(test, feature = "fuzzing"))]
 struct Nothing;
 
@@ -329,7 +329,7 @@ impl Programs for Nothing {
     }
 }
 
-/// A peer's bytes, whole and then cut small, up to the moment when they would be sent a program.
+/// A peer's bytes, first in one piece and then in small pieces, up to the point where a program would be sent.
 #[cfg(any(test, feature = "fuzzing"))]
 pub fn fuzz(bytes: &[u8]) {
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {

@@ -1,4 +1,5 @@
-//! RTMP and RTMPS push of a program to another server, with back-off, for as long as the program runs and the push is wanted.
+//! RTMP and RTMPS push of a program to another server, with back-off, as long as the program runs and the push is
+//! wanted.
 
 use std::io;
 use std::sync::Arc;
@@ -31,22 +32,22 @@ use crate::rtmp_guard::{Guard, GuardError};
 use crate::rtmp_play::metadata;
 use crate::timeline::{Step, Timeline};
 
-/// Connecting, and any single write: a peer that takes longer is dead.
+/// Time limit for connecting and for any single write.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 const DEAD_AFTER: Duration = Duration::from_secs(30);
-/// The orderly end of a stream.
+/// Time limit for ending a stream in order.
 const GOODBYE_WITHIN: Duration = Duration::from_secs(3);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// Characters of a server's words that are logged.
+/// Characters of a server's message that are logged.
 const MOST_SAID: usize = 200;
 
 /// Why a push failed.
 #[derive(Debug, Error)]
 pub enum PushError {
-    #[error("the server's address is not to be had")]
+    #[error("the server's name cannot be resolved or is refused")]
     Address(#[from] ResolveError),
-    #[error("the server's name is none for TLS")]
+    #[error("the server's name is not valid for TLS")]
     ServerName(#[from] InvalidDnsNameError),
     #[error("the connection broke")]
     Io(#[from] io::Error),
@@ -58,7 +59,7 @@ pub enum PushError {
     Session(#[from] ClientSessionError),
     #[error("the server refused: {0}")]
     Refused(String),
-    #[error("the server sent what no server sends")]
+    #[error("the server sent a message that servers do not send")]
     Malformed(#[from] GuardError),
 }
 
@@ -67,7 +68,7 @@ trait Socket: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Socket for S {}
 
-/// A session that is given only what a server may send.
+/// A session that gets only bytes that a server may send.
 struct Session {
     inner: ClientSession,
     guard: Guard,
@@ -80,18 +81,18 @@ impl Session {
     }
 }
 
-/// How the attempt went.
+/// The result of an attempt.
 enum End {
     ProgramOver,
     Broken(PushError),
 }
 
-/// The rules that every push obeys.
+/// The rules of all pushes.
 #[derive(Clone)]
 pub struct Outbound {
-    /// Where connections may be made to.
+    /// The networks that pushes may connect to.
     pub networks: AllowedNetworks,
-    /// The trust anchors for servers of RTMPS.
+    /// The trust anchors for RTMPS servers.
     pub tls: Arc<ClientConfig>,
 }
 
@@ -110,7 +111,7 @@ pub async fn push(address: PushAddress, outbound: Outbound, mut reader: ProgramR
             }
             End::Broken(error) => error,
         };
-        warn!(%address, error = &error as &dyn std::error::Error, "push broke");
+        warn!(%address, error = &error as &dyn std::error::Error, "push failed");
         counter!("rotunda_live_push_failures_total").increment(1);
         if clock.now().saturating_duration_since(began) > LONGEST_PAUSE {
             pause = FIRST_PAUSE;
@@ -118,7 +119,7 @@ pub async fn push(address: PushAddress, outbound: Outbound, mut reader: ProgramR
         let jitter = rand::rng().random_range(0.75..1.25);
         let again = clock.now() + pause.mul_f64(jitter);
         pause = (pause * 2).min(LONGEST_PAUSE);
-        // The program goes on meanwhile; its frames are read and dropped.
+        // The program continues meanwhile; its frames are read and dropped.
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -161,7 +162,7 @@ async fn attempt(
     }
 }
 
-/// TCP, and TLS where the address asks for it.
+/// TCP, and TLS if the address requires it.
 async fn open(address: &PushAddress, outbound: &Outbound) -> Result<Box<dyn Socket>, PushError> {
     let host = match address.host() {
         Host::Domain(name) => name.clone(),
@@ -238,7 +239,7 @@ async fn publish(socket: &mut impl Socket, address: &PushAddress) -> Result<Sess
     }
 }
 
-/// A server's refusal, fit for a log: some servers repeat the key.
+/// A server's refusal without the key, for the log: some servers repeat the key.
 fn without_key(said: &str, address: &PushAddress) -> String {
     let name = address.stream().split('?').next().unwrap_or_default();
     let mut said = said.replace(address.stream(), "***");

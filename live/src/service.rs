@@ -1,4 +1,4 @@
-//! The shell: follows the running programs, serves players, pushes.
+//! The shell: follows the running programs, serves players, starts pushes.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -36,9 +36,9 @@ use crate::rtmp_push::Outbound;
 use crate::streams::{Found, PlayKey, StreamName, Streams};
 use crate::tls::{self, TlsError};
 
-/// An ended stream's last segments stay this long.
+/// The last segments of an ended stream stay for this time.
 const KEEP_ENDED: Duration = Duration::from_secs(60);
-/// A playlist that has no segment yet is waited for this long.
+/// How long a request for a playlist waits for the first segment.
 const FIRST_SEGMENT_WITHIN: Duration = Duration::from_secs(8);
 
 /// Why live did not start.
@@ -103,7 +103,7 @@ impl Service {
             .with_state(self.origin.clone())
     }
 
-    /// Resolves when, after shutdown, pushes have ended in order.
+    /// Resolves when all pushes have ended in order after shutdown.
     pub async fn finish(self) {
         let _ended = self.programs.await;
         let _ended = self.rtmp.await;
@@ -166,7 +166,7 @@ impl Origin {
                 () = origin.shutdown.cancelled() => {}
             }
             let mut windows = origin.windows();
-            // A newer program of the same id may have taken the place.
+            // A newer program of the same id may have replaced it.
             if windows
                 .get(&stream_id)
                 .is_some_and(|known| known.same_channel(&receiver))
@@ -191,7 +191,7 @@ impl Origin {
                 let from = incoming.peer();
                 let shutdown = origin.shutdown.clone();
                 if let Err(error) = rtmp_play::serve(incoming, &origin, stall, shutdown).await {
-                    debug!(%from, error = &error as &dyn std::error::Error, "an RTMP player was let go");
+                    debug!(%from, error = &error as &dyn std::error::Error, "an RTMP player was disconnected");
                 }
             });
         }
@@ -324,7 +324,7 @@ fn part(origin: &Origin, stream: &StreamKey, asked: AskedPart) -> Response {
             ];
             (headers, bytes).into_response()
         }
-        None => (StatusCode::NOT_FOUND, "the segment is not in the window any more").into_response(),
+        None => (StatusCode::NOT_FOUND, "the segment is no longer in the window").into_response(),
     }
 }
 

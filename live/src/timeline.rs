@@ -1,4 +1,5 @@
-//! A player's own time and what it must be sent next: from the first key frame on, and after a loss from the next one. Pure.
+//! A player's own timeline, and what it needs next: it begins at a keyframe, and continues at a keyframe after a
+//! loss. Pure.
 
 use std::sync::Arc;
 
@@ -7,7 +8,7 @@ use rotunda_media::program::{Frame, ProgramHeader, Track};
 /// The treatment of a frame.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Not yet: a key frame has to come first.
+    /// Not yet: a keyframe must come first.
     Skip,
     /// Send the codecs' headers, then the frame.
     Begin { timestamp_ms: u32 },
@@ -40,7 +41,7 @@ impl Timeline {
         self.needs_key = false;
         let at = frame.pts.millis();
         let origin = *self.origin_ms.get_or_insert(at);
-        // 32 bits of milliseconds go round after 49 days, as the protocols say.
+        // 32 bits of milliseconds wrap after 49 days, as the protocols specify.
         let timestamp_ms = at.saturating_sub(origin) as u32;
         let same = self
             .header
@@ -53,12 +54,12 @@ impl Timeline {
         Step::Begin { timestamp_ms }
     }
 
-    /// Frames were lost, or the receiver begins again: the next one must be a key frame.
+    /// Frames were lost, or the receiver restarts: the next frame must be a keyframe.
     pub fn lose(&mut self) {
         self.needs_key = true;
     }
 
-    /// A new connection of the same receiver: headers again, and time goes on.
+    /// A new connection of the same receiver: the headers are sent again, and its time continues.
     pub fn reconnect(&mut self) {
         self.needs_key = true;
         self.header = None;
@@ -106,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_receiver_begins_at_zero_with_a_key_frame_and_goes_on_with_one_after_a_loss() {
+    fn a_receiver_begins_at_zero_with_a_keyframe_and_continues_with_one_after_a_loss() {
         let header = header();
         let mut timeline = Timeline::new();
         assert_eq!(timeline.step(&frame(&header, 5000, false)), Step::Skip);

@@ -1,4 +1,4 @@
-//! Trust anchors for servers of RTMPS.
+//! Trust anchors for RTMPS servers.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ pub enum TlsError {
         #[source]
         source: pem::Error,
     },
-    #[error("take a certificate of {path} (live.push_ca_file)")]
+    #[error("use a certificate of {path} (live.push_ca_file)")]
     Certificate {
         path: PathBuf,
         #[source]

@@ -1,5 +1,8 @@
 //! The MCU's end of a session with an SFU node, sans-IO: one offer of receive lines, from which whole frames come.
 
+mod fragments;
+
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Instant, SystemTime};
 
@@ -13,10 +16,11 @@ use str0m::error::SdpError;
 use str0m::format::{Codec, FormatParams};
 use str0m::media::{Direction, Frequency, KeyframeRequestKind, MediaData, MediaKind, Mid};
 use str0m::net::{Protocol, Receive, Transmit};
-use str0m::rtp::VideoOrientation;
+use str0m::rtp::{RawPacket, Ssrc, VideoOrientation};
 use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc, RtcError};
 use thiserror::Error;
 
+use self::fragments::Fragments;
 use crate::core::{Payload, Sample};
 use crate::slots::Slots;
 use crate::timeline::{Micros, SenderReport, Stamp};
@@ -41,6 +45,10 @@ pub struct Receiver {
     video_slots: Slots<VideoRef>,
     /// Lines on which a frame was thrown away since their last one: the next one does not follow it.
     damaged: Vec<Mid>,
+    /// What the depacketizers of the video lines hold back.
+    fragments: HashMap<Mid, Fragments>,
+    /// Video lines by the SSRC of their packets.
+    streams: HashMap<Ssrc, Mid>,
     /// Distinguishes this session's RTP clocks from those of earlier ones.
     session: u64,
 }
@@ -51,6 +59,8 @@ pub enum Polled {
     Sample(Sample),
     Connected,
     Lost,
+    /// This publisher's malformed video fills the session's memory: close the session, and never ask for that video again.
+    Hoarded(VideoRef),
     /// Nothing until then.
     Timeout(Instant),
 }
@@ -80,7 +90,9 @@ impl Receiver {
             .clear_codecs()
             .enable_opus(true, false)
             .enable_h264(true)
-            .enable_vp8(true);
+            .enable_vp8(true)
+            // For `fragments`.
+            .enable_raw_packets(true);
         // Profile 0 alone: the others have 10 bits or another chroma sampling, which cannot be mixed.
         let profile_0 = FormatParams {
             profile_id: Some(0),
@@ -119,6 +131,8 @@ impl Receiver {
             audio_slots: Slots::new(LINES),
             video_slots: Slots::new(LINES),
             damaged: Vec::new(),
+            fragments: HashMap::new(),
+            streams: HashMap::new(),
             session,
         };
         Ok((receiver, offer.to_sdp_string(), lines))
@@ -206,6 +220,10 @@ impl Receiver {
                 // One publisher's payload is malformed. All others go on, and this one does with the next keyframe.
                 Err(RtcError::Packet(mid, payload_type, error)) => {
                     self.handle_malformed(mid, &format!("payload type {payload_type}: {error}"));
+                    let hoards = self.fragments.get_mut(&mid).is_some_and(Fragments::handle_malformed);
+                    if let Some(video) = self.video_of(mid).filter(|_| hoards) {
+                        return Ok(Polled::Hoarded(video));
+                    }
                     continue;
                 }
                 Err(error) => return Err(error.into()),
@@ -217,7 +235,15 @@ impl Receiver {
                 Output::Event(Event::IceConnectionStateChange(IceConnectionState::Disconnected)) => {
                     return Ok(Polled::Lost);
                 }
+                Output::Event(Event::RawPacket(packet)) => self.handle_raw(&packet),
                 Output::Event(Event::MediaData(data)) => {
+                    if data.params.spec().codec == Codec::H264
+                        && let Some(fragments) = self.fragments.get_mut(&data.mid)
+                        && fragments.handle_frame(**data.seq_range.start()..=**data.seq_range.end())
+                        && let Some(video) = self.video_of(data.mid)
+                    {
+                        return Ok(Polled::Hoarded(video));
+                    }
                     if let Some(sample) = self.sample(data) {
                         return Ok(Polled::Sample(sample));
                     }
@@ -242,6 +268,31 @@ impl Receiver {
             let mid = mid.copied().filter(|mid| !damaged.contains(mid));
             self.damaged.extend(mid);
         }
+    }
+
+    fn handle_raw(&mut self, packet: &RawPacket) {
+        let RawPacket::RtpRx(header, payload) = packet else {
+            return;
+        };
+        let mid = match self.streams.get(&header.ssrc) {
+            Some(mid) => *mid,
+            None => {
+                let Some(mid) = self.rtc.direct_api().stream_rx(&header.ssrc).map(|stream| stream.mid()) else {
+                    return;
+                };
+                self.streams.insert(header.ssrc, mid);
+                mid
+            }
+        };
+        if self.video_lines.contains(&mid) {
+            let fragments = self.fragments.entry(mid).or_default();
+            fragments.handle_packet(header.sequence_number, payload);
+        }
+    }
+
+    fn video_of(&self, mid: Mid) -> Option<VideoRef> {
+        let slot = self.video_lines.iter().position(|line| *line == mid)?;
+        self.video_slots.source(slot).cloned()
     }
 
     fn handle_malformed(&mut self, mid: Mid, reason: &str) {

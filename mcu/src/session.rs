@@ -40,6 +40,8 @@ pub struct Session {
     pub not_mixable: mpsc::Sender<NotMixable>,
     /// Sessions opened so far.
     pub opened: u64,
+    /// Videos that are not asked for any more, as they were malformed in a way that fills the memory.
+    pub barred: Vec<VideoRef>,
 }
 
 #[derive(Debug, Error)]
@@ -58,10 +60,12 @@ enum SessionError {
     Receiver(#[from] ReceiverError),
     #[error("the connection is lost")]
     Lost,
+    #[error("the video of {} was malformed and filled the memory", video.user)]
+    Hoarded { video: VideoRef },
 }
 
-/// One stay on an SFU node.
-struct Stay {
+/// A session that is open at an SFU node.
+struct OpenSession {
     receiver: Receiver,
     socket: UdpSocket,
     session: SessionId,
@@ -78,9 +82,12 @@ impl Session {
             let opened_at = Clock.now();
             let result = tokio::select! {
                 () = stop.cancelled() => Ok(()),
-                result = self.stay(&stop) => result,
+                result = self.run_session(&stop) => result,
             };
             if let Err(error) = result {
+                if let SessionError::Hoarded { video } = &error {
+                    self.bar(video);
+                }
                 if Clock.now().saturating_duration_since(opened_at) > LAST_BACK_OFF {
                     back_off = FIRST_BACK_OFF;
                 }
@@ -94,18 +101,18 @@ impl Session {
         }
     }
 
-    async fn stay(&mut self, stop: &CancellationToken) -> Result<(), SessionError> {
-        let mut stay = self.open().await?;
+    async fn run_session(&mut self, stop: &CancellationToken) -> Result<(), SessionError> {
+        let mut open = self.open().await?;
         let (slots, changed_slots) = watch::channel(SlotMap::default());
         let control = Control {
             bus: self.bus.clone(),
-            subject: stay.subject.clone(),
-            session: stay.session,
+            subject: open.subject.clone(),
+            session: open.session,
         };
         let leave = control.clone();
         let result = tokio::select! {
             () = stop.cancelled() => Ok(()),
-            result = self.receive(&mut stay, &slots) => result,
+            result = self.receive(&mut open, &slots) => result,
             result = control.follow(changed_slots) => result,
         };
         let close = Command::Close { session: leave.session };
@@ -114,7 +121,7 @@ impl Session {
         result
     }
 
-    async fn open(&mut self) -> Result<Stay, SessionError> {
+    async fn open(&mut self) -> Result<OpenSession, SessionError> {
         self.opened += 1;
         let (info, _) = self
             .bus
@@ -127,21 +134,21 @@ impl Session {
         let events = self.bus.subscribe(&session_subject(session)).await?;
         let ticket = self.secret.issue_ticket(&self.room, Clock.unix());
         let identity = Identity::Service { ticket };
-        let open = Command::Open {
+        let command = Command::Open {
             session,
             room: self.room.clone(),
             identity,
             offer,
             lines,
         };
-        let answer = match self.bus.call::<_, Reply>(&subject, &open).await? {
+        let answer = match self.bus.call::<_, Reply>(&subject, &command).await? {
             Reply::Opened { answer } => answer,
             Reply::Refused { error } => return Err(error.into()),
             Reply::Done | Reply::Statistics { .. } => return Err(SessionError::WrongReply),
         };
         let socket = UdpSocket::bind((local_ip_towards(first_address(&answer)?).await?, 0)).await?;
         receiver.handle_answer(&answer, socket.local_addr()?)?;
-        Ok(Stay {
+        Ok(OpenSession {
             receiver,
             socket,
             session,
@@ -150,32 +157,44 @@ impl Session {
         })
     }
 
-    async fn receive(&mut self, stay: &mut Stay, slots: &watch::Sender<SlotMap>) -> Result<(), SessionError> {
+    async fn receive(&mut self, open: &mut OpenSession, slots: &watch::Sender<SlotMap>) -> Result<(), SessionError> {
         let mut buffer = vec![0; 2048];
         let mut again_at = Some(Clock.now());
         loop {
-            let timeout = self.drain(stay).await?;
+            let timeout = self.drain(open).await?;
             let next = again_at.map_or(timeout, |at: Instant| at.min(timeout));
             tokio::select! {
-                received = stay.socket.recv_from(&mut buffer) => {
+                received = open.socket.recv_from(&mut buffer) => {
                     let (length, from) = received?;
-                    stay.receiver.handle_datagram(Clock.now(), from, &buffer[..length])?;
+                    open.receiver.handle_datagram(Clock.now(), from, &buffer[..length])?;
                 }
                 Ok(()) = self.wants.changed() => again_at = Some(Clock.now()),
-                heard = stay.events.next() => self.handle_event(&heard),
-                Some(video) = self.key_requests.recv() => stay.receiver.handle_key_request(&video),
+                heard = open.events.next() => self.handle_event(&heard),
+                Some(video) = self.key_requests.recv() => open.receiver.handle_key_request(&video),
                 () = Clock.sleep_until(next) => {
                     let now = Clock.now();
-                    stay.receiver.handle_timeout(now)?;
+                    open.receiver.handle_timeout(now)?;
                     if again_at.is_some_and(|at| at <= now) {
-                        let wants = self.wants.borrow_and_update().clone();
-                        again_at = stay.receiver.handle_wants(now, &wants).then(|| now + ASK_AGAIN);
-                        let map = stay.receiver.slot_map(&wants);
+                        let mut wants = self.wants.borrow_and_update().clone();
+                        wants.video.retain(|want| !self.barred.contains(&want.video));
+                        again_at = open.receiver.handle_wants(now, &wants).then(|| now + ASK_AGAIN);
+                        let map = open.receiver.slot_map(&wants);
                         slots.send_if_modified(|before| std::mem::replace(before, map.clone()) != map);
                     }
                 }
             }
         }
+    }
+
+    /// Never asks for a video again. A new user would need a new ticket, so these do not grow without end.
+    fn bar(&mut self, video: &VideoRef) {
+        metrics::counter!("rotunda_mcu_barred_videos_total").increment(1);
+        let _told_or_full = self.not_mixable.try_send(NotMixable {
+            user_id: video.user.clone(),
+            source: video.source,
+            codec: "malformed H264".to_owned(),
+        });
+        self.barred.push(video.clone());
     }
 
     fn handle_event(&self, heard: &Heard) {
@@ -198,24 +217,25 @@ impl Session {
     }
 
     /// Drains the receiver; answers when it wants to be called again.
-    async fn drain(&self, stay: &mut Stay) -> Result<Instant, SessionError> {
+    async fn drain(&self, open: &mut OpenSession) -> Result<Instant, SessionError> {
         loop {
-            match stay.receiver.poll()? {
+            match open.receiver.poll()? {
                 Polled::Timeout(at) => return Ok(at),
                 Polled::Transmit(transmit) => {
                     // A datagram that the network does not take is lost, as on any other hop.
-                    let _sent_or_lost = stay.socket.send_to(&transmit.contents, transmit.destination).await;
+                    let _sent_or_lost = open.socket.send_to(&transmit.contents, transmit.destination).await;
                 }
                 Polled::Sample(sample) => {
                     if let Err(TrySendError::Full(sample) | TrySendError::Disconnected(sample)) =
                         self.samples.try_send(sample)
                     {
                         metrics::counter!("rotunda_mcu_samples_dropped_total").increment(1);
-                        stay.receiver.handle_dropped(&sample);
+                        open.receiver.handle_dropped(&sample);
                     }
                 }
                 Polled::Connected => tracing::info!(room = %self.room, "receiving from the SFU"),
                 Polled::Lost => return Err(SessionError::Lost),
+                Polled::Hoarded(video) => return Err(SessionError::Hoarded { video }),
             }
         }
     }

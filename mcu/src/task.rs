@@ -17,7 +17,7 @@ use rotunda_media::codec::CodecError;
 use rotunda_media::draw::Font;
 use rotunda_media::program::{ProgramExists, ProgramHub};
 use rotunda_proto::clock::Clock;
-use rotunda_proto::mix::{ControlError, Event, MixSpec, StopReason};
+use rotunda_proto::mix::{ControlError, MixSpec, StopReason};
 use rotunda_proto::room::key_prefix;
 use rotunda_proto::ticket::ClusterSecret;
 use thiserror::Error;
@@ -123,6 +123,7 @@ impl TaskHandle {
             samples,
             not_mixable: cannot_mix,
             opened: 0,
+            barred: Vec::new(),
         };
         let session = tokio::spawn(session.run(receiving.clone()));
 

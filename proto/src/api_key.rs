@@ -5,7 +5,7 @@ use thiserror::Error;
 
 use crate::config::Application;
 
-/// Why a header names no application.
+/// Why a header identifies no application.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum ApiKeyError {
     #[error("send `authorization: Bearer <secret id>:<api secret>`")]

@@ -1,4 +1,4 @@
-//! What the configuration of every service has in common.
+//! The parts of the configuration that all services share.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::ids::SdkAppId;
 use crate::sfu::MEMBER_AUDIO_SLOTS;
 
-/// A text that never reaches a log: printed as `***`, also by [`Serialize`].
+/// A text that never reaches a log: printed as `***`, and serialized as `***` too.
 #[derive(Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(String);
@@ -40,7 +40,7 @@ impl Serialize for Secret {
 pub struct ConfigMistake {
     /// `section.key`.
     pub key: String,
-    /// What is wrong and what to write instead.
+    /// The mistake, and the text to write instead.
     pub message: String,
 }
 
@@ -59,12 +59,12 @@ impl fmt::Display for ConfigMistake {
     }
 }
 
-/// An application (tenant): who may log in to it and call the API for it, and where its callbacks go.
+/// An application (tenant): its keys, its callbacks and its limits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Application {
     pub sdk_app_id: SdkAppId,
-    /// Signs UserSigs. Used as text.
+    /// Signs UserSigs. Its bytes are used as they are.
     pub secret_key: Secret,
     /// API keys: id and secret of the Tencent envelope and of gRPC.
     pub secret_id: String,
@@ -75,19 +75,19 @@ pub struct Application {
     /// Signs callbacks: letters and digits, at most 32.
     #[serde(default)]
     pub callback_key: Secret,
-    /// Signs playback addresses (`txSecret`, `txTime`); none by default, and everybody may play.
+    /// Signs playback addresses (`txSecret`, `txTime`); none by default, which lets anybody play.
     #[serde(default)]
     pub play_key: Secret,
-    /// Members of a room who may publish sound at one time; of more than 6 the loudest 6 are heard. Default 6.
+    /// Members of a room who may publish audio at one time; of more than 6 the loudest 6 are heard. Default 6.
     #[serde(default)]
     pub max_microphones: Microphones,
-    /// Members need a room ticket (`privateMapKey`) for each room, which says what they may do there. Default false.
+    /// Members need a room ticket (`privateMapKey`) for each room, which gives their rights there. Default false.
     #[serde(default)]
     pub requires_private_map_key: bool,
 }
 
 impl Application {
-    /// With defaults for the rest, and no API keys: without them nobody can call the API for it.
+    /// An application with defaults for the rest, and without API keys: nobody can call the API for it.
     pub fn new(sdk_app_id: SdkAppId, secret_key: impl Into<String>) -> Self {
         Self {
             sdk_app_id,
@@ -103,25 +103,25 @@ impl Application {
     }
 }
 
-/// How many members of a room may publish sound at one time: 6 to 20, as many as a mix takes.
+/// The number of members of a room who may publish audio at one time: 6 to 20, as many as a mix takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "u8", into = "u8")]
 pub struct Microphones(u8);
 
-/// Not 6 to 20.
+/// The number is not 6 to 20.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("max_microphones: write 6 to 20, not {0}")]
 pub struct MicrophonesError(u8);
 
 impl Microphones {
-    /// Most that an application can permit.
+    /// The largest number that an application can permit.
     pub const MAX: usize = 20;
 
     pub fn count(self) -> usize {
         self.0.into()
     }
 
-    /// Whether there may be more than a member has slots for, so that the loudest are heard.
+    /// Whether more members may publish audio than a listener has slots, so that only the loudest are heard.
     pub fn exceed_slots(self) -> bool {
         self.count() > MEMBER_AUDIO_SLOTS
     }

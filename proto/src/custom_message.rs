@@ -1,6 +1,7 @@
-//! Members' own messages on the data channels of their media sessions: the bytes of both directions, and their limits.
+//! Members' own messages on the data channels of their media sessions: the bytes of both directions, and their
+//! limits.
 //!
-//! To the server: command id, data. From the server: [`Kind`], and what follows it.
+//! To the server: command id, data. From the server: [`Kind`], then the content of that kind.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -9,23 +10,23 @@ use thiserror::Error;
 
 use crate::ids::UserId;
 
-/// Label of the channel that is reliable and in order.
+/// Label of the reliable, ordered channel.
 pub const ORDERED: &str = "custom-message";
-/// Label of the one that is neither.
+/// Label of the unreliable, unordered channel.
 pub const UNORDERED: &str = "custom-message-unordered";
-/// Most data of a message, bytes.
+/// Maximum data of a message, bytes.
 pub const MAX_DATA: usize = 1024;
-/// Most messages of a member in a second; so many may come at once.
+/// Maximum number of a member's messages per second, and at once.
 pub const PER_SECOND: u32 = 30;
-/// Command ids are 1 to this.
+/// Command ids are 1 to this number.
 pub const MAX_COMMAND: u8 = 10;
 
-/// A message on its way between data channels and signaling.
+/// A message between data channels and signaling.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CustomMessage {
     pub user: UserId,
     pub command: u8,
-    /// Of the sender's messages on the same way, from 1.
+    /// Counts the sender's messages on the same path, from 1.
     pub count: u32,
     /// In base64 (RFC 4648 §4).
     pub data: String,
@@ -41,20 +42,20 @@ impl CustomMessage {
         }
     }
 
-    /// As it goes out on a data channel.
+    /// The message's bytes on a data channel.
     ///
-    /// Errors: as [`read`].
+    /// Errors: like [`read`].
     pub fn to_channel(&self) -> Result<Vec<u8>, Refused> {
         let data = decode(self.command, &self.data)?;
         Ok(write(&self.user, self.command, self.count, &data))
     }
 }
 
-/// The data of a message that came by signaling, base64.
+/// The data of a message that arrived by signaling, base64.
 ///
-/// Errors: as [`read`].
+/// Errors: like [`read`].
 pub fn decode(command: u8, data: &str) -> Result<Vec<u8>, Refused> {
-    // Four characters for three bytes: what is longer need not be looked at.
+    // Four characters hold three bytes: a longer text cannot be valid.
     if data.len() > MAX_DATA.div_ceil(3) * 4 {
         return Err(Refused::TooLarge);
     }
@@ -68,13 +69,13 @@ pub fn decode(command: u8, data: &str) -> Result<Vec<u8>, Refused> {
     Ok(data)
 }
 
-/// First byte of what the server sends.
+/// First byte of a message from the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Kind {
-    /// Command id; the sender's count of messages, four bytes, big-endian; length of his user id, one byte; the id; data.
+    /// Command id; the sender's count of messages, four bytes, big-endian; length of their user id, one byte; the id; data.
     Message = 1,
-    /// The code of a [`Refused`] in ASCII: what this member sent before reached nobody.
+    /// The code of a [`Refused`] in ASCII: this member's previous message reached nobody.
     Refused = 2,
 }
 
@@ -85,7 +86,7 @@ pub enum Refused {
     Malformed,
     #[error("a message has at most {MAX_DATA} bytes of data")]
     TooLarge,
-    #[error("a member sends at most {PER_SECOND} messages a second")]
+    #[error("a member sends at most {PER_SECOND} messages per second")]
     TooMany,
     #[error("too many messages wait in this room")]
     Busy,
@@ -102,7 +103,7 @@ impl Refused {
         }
     }
 
-    /// As the server tells it.
+    /// The bytes that the server sends.
     pub fn write(self) -> Vec<u8> {
         let mut out = vec![Kind::Refused as u8];
         out.extend_from_slice(self.code().as_bytes());
@@ -122,7 +123,7 @@ pub fn read(bytes: &[u8]) -> Result<(u8, &[u8]), Refused> {
     Ok((*command, data))
 }
 
-/// A message as the other members get it.
+/// The bytes of a message that the other members get.
 pub fn write(sender: &UserId, command: u8, count: u32, data: &[u8]) -> Vec<u8> {
     let name = sender.as_str().as_bytes();
     let mut out = Vec::with_capacity(7 + name.len() + data.len());

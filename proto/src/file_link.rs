@@ -1,7 +1,7 @@
 //! Signed, expiring addresses of recorded files: `/recordings/<expires>-<signature>/<file>`.
 //!
-//! The signature covers the first part of the path: a file's name, or the folder of an HLS recording. So a playlist's relative
-//! addresses are signed with it.
+//! The signature covers the first part of the path: a file's name, or the folder of an HLS recording. So it also
+//! covers a playlist's relative addresses.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::ticket::ClusterSecret;
 #[derive(Clone)]
 pub struct FileLinkKey([u8; 32]);
 
-/// Why an address gives no file.
+/// Why an address is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum FileLinkError {
     #[error("the signature of the address is wrong")]
@@ -25,7 +25,7 @@ pub enum FileLinkError {
 }
 
 impl FileLinkKey {
-    /// The key that follows from the secret of the cluster, so that every process signs alike.
+    /// The key derived from the secret of the cluster, so that all processes make the same signatures.
     pub fn new(secret: &ClusterSecret) -> Self {
         Self(secret.derive("recorded files"))
     }
@@ -37,7 +37,7 @@ impl FileLinkKey {
         format!("{expires}-{signature}")
     }
 
-    /// Whether `signed`, the first part of a path, opens the second one, `name`.
+    /// Whether `signed`, the first part of a path, permits access to the second part, `name`.
     pub fn verify(&self, signed: &str, name: &str, unix_now: Duration) -> Result<(), FileLinkError> {
         let (expires, signature) = signed.split_once('-').ok_or(FileLinkError::Signature)?;
         let expires: u64 = expires.parse().map_err(|_| FileLinkError::Signature)?;
@@ -52,7 +52,8 @@ impl FileLinkKey {
         }
     }
 
-    /// Whether the first part of a path has the form of a signature. Names of files never have it: they have a `_`.
+    /// Whether the first part of a path has the form of a signature. Names of files never have it, because they
+    /// contain a `_`.
     pub fn is_signed(first: &str) -> bool {
         let parts = first.split_once('-');
         parts.is_some_and(|(expires, signature)| {

@@ -1,5 +1,5 @@
-//! Entry points for fuzzing: each reader of network bytes of this crate, by name. Compiled for tests, which replay the saved
-//! inputs, and with the feature `fuzzing`.
+//! Entry points for fuzzing: each parser of network input of this crate, by name. Compiled for tests, which replay
+//! the saved inputs, and with the feature `fuzzing`.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::signaling::RequestEnvelope;
 use crate::ticket::ClusterSecret;
 use crate::user_sig;
 
-/// Takes any bytes; a panic is a finding.
+/// Accepts any bytes; a panic is a finding.
 pub type Target = fn(&[u8]);
 
 pub const TARGETS: &[(&str, Target)] = &[
@@ -23,7 +23,7 @@ pub const TARGETS: &[(&str, Target)] = &[
 
 const NOW: Duration = Duration::from_secs(1_700_000_000);
 
-/// A client's message. What is understood is understood again as it is written.
+/// A client's message. A parsed message must parse again after it is written.
 fn request(data: &[u8]) {
     if let Ok(envelope) = serde_json::from_slice::<RequestEnvelope>(data) {
         let written = serde_json::to_string(&envelope).unwrap();
@@ -32,7 +32,7 @@ fn request(data: &[u8]) {
     }
 }
 
-/// A UserSig as it comes, and one whose document is the input.
+/// A UserSig as received, and one whose document is the input.
 fn sig(data: &[u8]) {
     let user: UserId = "ann".parse().unwrap();
     let app = SdkAppId::try_from(1_400_000_001).unwrap();
@@ -41,18 +41,18 @@ fn sig(data: &[u8]) {
     for ticket in tickets {
         let _refused = user_sig::claim(&ticket);
         let verified = user_sig::verify(&ticket, app, "a key that nobody knows", &user, NOW);
-        assert!(verified.is_err(), "a forged ticket was taken");
+        assert!(verified.is_err(), "a forged ticket was accepted");
     }
 }
 
-/// What a room ticket is bound to: nothing in it is longer than all of it.
+/// Reads a room ticket: no part of it is longer than the whole.
 fn room_ticket(data: &[u8]) {
     if let Some(binding) = Binding::read(data) {
         assert!(binding.user.len() < data.len());
     }
 }
 
-/// An address of `PublishCdnUrls`. What is accepted can be sent, and its key is not printed.
+/// An address of `PublishCdnUrls`. An accepted address can be sent, and its key is not printed.
 fn push_address(data: &[u8]) {
     let Some(address) = std::str::from_utf8(data)
         .ok()
@@ -88,7 +88,7 @@ fn ticket(data: &[u8]) {
         let secret = ClusterSecret::new(*b"a secret that nobody knows");
         assert!(
             secret.verify_ticket(text, &room, NOW).is_err(),
-            "a forged ticket was taken"
+            "a forged ticket was accepted"
         );
         let _refused = text.parse::<UserId>();
     }

@@ -1,4 +1,4 @@
-//! The gRPC face of the public API, generated from `rotunda/v1/*.proto`.
+//! The gRPC interface of the public API, generated from `rotunda/v1/*.proto`.
 
 /// `rotunda.v1`.
 #[expect(clippy::allow_attributes, reason = "the generator writes `allow`")]

@@ -1,4 +1,4 @@
-//! Names and numbers with a meaning, parsed once at the edge.
+//! Ids and names, parsed once at the edge of the program.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -20,22 +20,22 @@ pub enum IdError {
     Character,
     #[error("is out of range")]
     Range,
-    /// Digits that no number is written with: they could mean a numeric room or a text room.
+    /// Digits with a leading zero: they could mean a numeric room or a text room.
     #[error("begins with 0: write the number without it, or text: before it for the text room")]
     LeadingZero,
 }
 
-/// An id that is a text: what its characters may be.
+/// A text id with its rule.
 pub trait TextId: FromStr<Err = IdError> {
-    /// What is allowed, to be read after "write" or "must be".
+    /// The allowed values, worded to follow "write" or "must be".
     const RULE: &'static str;
 }
 
-/// What a room may be, to be read after "write" or "must be".
+/// The allowed rooms, worded to follow "write" or "must be".
 const ROOM_RULE: &str = "a number from 1 to 4294967294, or a text of 1 to 64 letters, digits, spaces and \
                          !#$%&()+-:;<=.>?@[]^_{}|~,";
 
-/// A value as an error shows it: in quotes, escaped, and its first 40 characters only.
+/// A value as errors show it: in quotes, escaped, and only its first 40 characters.
 pub fn shortened(text: &str) -> String {
     const LONGEST: usize = 40;
     match text.char_indices().nth(LONGEST) {
@@ -44,7 +44,8 @@ pub fn shortened(text: &str) -> String {
     }
 }
 
-/// Declares a text id: a newtype that only [`FromStr`] and [`TryFrom<String>`] make, so it always obeys its rule.
+/// Declares a text id: a newtype that only [`FromStr`] and [`TryFrom<String>`] can make, so it always obeys its
+/// rule.
 macro_rules! text_id {
     ($(#[$doc:meta])* $name:ident, max $max:literal, $allowed:expr, $pattern:literal, $rule:literal) => {
         $(#[$doc])*
@@ -120,7 +121,7 @@ macro_rules! text_id {
 }
 
 text_id!(
-    /// A person or device within an application: at most 32 bytes of letters, digits, `_` and `-`.
+    /// A user or device within an application: at most 32 bytes of letters, digits, `_` and `-`.
     UserId, max 32, is_word_byte, "^[A-Za-z0-9_-]+$", "a text of 1 to 32 letters, digits, _ and -"
 );
 text_id!(
@@ -141,7 +142,7 @@ text_id!(
     "a text of 1 to 64 letters, digits, spaces and !#$%&()+-:;<=.>?@[]^_{}|~,"
 );
 
-/// `value`: as it is to be shown.
+/// `value`: in the form to show.
 fn refused<E: serde::de::Error>(rule: &str, value: impl fmt::Display) -> E {
     E::custom(format_args!("write {rule}, not {value}"))
 }
@@ -255,7 +256,7 @@ impl<'de> Deserialize<'de> for RoomId {
     }
 }
 
-/// A derived reader of an untagged enum would say only that nothing fits.
+/// A derived deserializer of an untagged enum would not name the mistake.
 struct RoomVisitor;
 
 impl Visitor<'_> for RoomVisitor {
@@ -291,9 +292,9 @@ impl Visitor<'_> for RoomVisitor {
     }
 }
 
-/// Digits are a numeric room, and `text:` before a name makes it a text room whatever it looks like.
+/// Digits mean a numeric room. `text:` before a name means a text room, even if the name has only digits.
 impl RoomId {
-    /// What a room may be, to be read after "write" or "must be".
+    /// The allowed rooms, worded to follow "write" or "must be".
     pub const RULE: &str = ROOM_RULE;
 
     /// The bare number or name, as the contract's messages have it. Room 123 and the text room `123` look the same in it.
@@ -337,7 +338,7 @@ impl fmt::Display for RoomId {
     }
 }
 
-/// A room of the whole system: application and room.
+/// A room with its application: unique in the whole system.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct RoomKey {
     pub app: SdkAppId,
@@ -441,7 +442,7 @@ impl fmt::Display for MixId {
 #[serde(transparent)]
 pub struct MembershipId(pub u64);
 
-/// What a member can publish; each at most once.
+/// A source that a member can publish, each at most once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum TrackSource {

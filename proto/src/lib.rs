@@ -1,4 +1,4 @@
-//! What the services of Rotunda say to one another, and in which words.
+//! The messages between the services of Rotunda, and their types.
 //!
 //! Ids and units ([`ids`]), the documents of a room ([`room`]), the client protocol ([`signaling`]), the messages between
 //! services ([`sfu`], [`statistics`], [`custom_message`], [`mix`], [`program`], [`recording`]), tickets

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{MixId, NodeId, RecordId, RoomKey, StreamId, StreamKey, TrackSource, UserId};
 
-/// At most this many inputs in a task; a member with audio alone counts as one.
+/// Maximum inputs of a task; a member with only audio counts as one.
 pub const MAX_INPUTS: usize = 16;
 
 /// Subject on which one MCU node answers [`Command`]s with [`Reply`].
@@ -36,12 +36,12 @@ pub const RUNNING_PREFIX: &str = "mixes.";
 pub struct RunningMix {
     pub node: NodeId,
     pub spec: MixSpec,
-    /// Tracks that are missing in it, as nothing decodes their codec.
+    /// Tracks that are missing in the mix, because the mixer has no decoder for their codec.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub not_mixable: Vec<NotMixable>,
 }
 
-/// A track that cannot be mixed, as nothing decodes its codec.
+/// A track that cannot be mixed, because the mixer has no decoder for its codec.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct NotMixable {
@@ -54,7 +54,7 @@ pub struct NotMixable {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case")]
 pub enum Command {
-    /// Starts the room's mix, or gives the running one a new layout and encoding without a break.
+    /// Starts the room's mix, or gives the running one a new layout and encoding without interruption.
     Start { spec: Box<MixSpec> },
     /// Ends the room's mix.
     Stop { room: RoomKey },
@@ -82,13 +82,13 @@ pub enum ControlError {
     Encoder { reason: String },
 }
 
-/// One mix, whole: what is asked, checked and typed.
+/// One complete mix request, checked and typed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MixSpec {
     pub room: RoomKey,
     pub stream_id: StreamId,
     pub audio: AudioEncode,
-    /// None: audio alone.
+    /// None: audio only.
     pub video: Option<VideoEncode>,
     pub layout: Layout,
     pub record: Option<RecordSpec>,
@@ -125,15 +125,15 @@ pub struct VideoEncode {
     pub height: u16,
     /// kbit/s, 1 to 10000.
     pub bitrate_kbps: u32,
-    /// Frames a second, 1 to 60.
+    /// Frames per second, 1 to 60.
     pub framerate: u8,
-    /// Seconds between key frames, 1 to 5.
+    /// Seconds between keyframes, 1 to 5.
     pub gop_seconds: u8,
     /// 0xRRGGBB.
     pub background_rgb: u32,
 }
 
-/// What is asked of the layout; which member is where follows from it and the room (mcu's layout engine).
+/// The requested layout. The layout engine of the MCU places the members by it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Layout {
     pub template: Template,
@@ -146,16 +146,16 @@ pub struct Layout {
     /// Screen-share: the main video on the right.
     #[serde(default)]
     pub main_right: bool,
-    /// Only these members' video is mixed (float, grid, screen-share); empty: everybody's.
+    /// Only these members' video is mixed (float, grid, screen-share); empty: all members'.
     #[serde(default)]
     pub only_users: Vec<UserId>,
     /// Custom: the cells.
     #[serde(default)]
     pub cells: Vec<Cell>,
-    /// How a frame fills its cell where the cell does not say.
+    /// How a frame fills its cell if the cell does not say.
     #[serde(default)]
     pub render_mode: Option<RenderMode>,
-    /// Does a member with audio alone take a cell; None: the template's default.
+    /// Whether a member with only audio takes a cell; None: the template's default.
     #[serde(default)]
     pub audio_only_takes_cell: Option<bool>,
 }
@@ -177,10 +177,10 @@ pub struct VideoRef {
     pub source: TrackSource,
 }
 
-/// A rectangle of the canvas, pixels from the top left, and who is in it.
+/// A rectangle of the canvas, in pixels from the top left, and its member.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cell {
-    /// None: filled in the order of entering.
+    /// None: filled in the order in which members entered.
     pub video: Option<VideoRef>,
     pub x: u16,
     pub y: u16,
@@ -207,11 +207,11 @@ pub enum CellInput {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RenderMode {
-    /// Filled; what does not fit is cut off.
+    /// The frame fills the cell, and the rest is cut off.
     Crop,
-    /// Whole frame; the background shows beside it.
+    /// The whole frame, with the background beside it.
     Scale,
-    /// Whole frame on black.
+    /// The whole frame on black.
     ScaleOnBlack,
 }
 
@@ -219,7 +219,7 @@ pub enum RenderMode {
 pub struct RecordSpec {
     /// Prefix of the files' names.
     pub record_id: RecordId,
-    /// An audio file (mp3 by the contract) instead of a film.
+    /// An audio file (mp3 by the contract) instead of audio and video.
     pub audio_only: bool,
 }
 
@@ -232,14 +232,16 @@ pub enum Event {
         stream_id: StreamId,
         started_unix_ms: u64,
     },
-    /// Once a second while a task runs.
+    /// Sent once per second while a task runs.
     Health {
         room: RoomKey,
         stream_id: StreamId,
         health: Health,
     },
-    /// A member's track cannot be mixed, as nothing here decodes its codec; told once for each track and codec.
+    /// A member's track cannot be mixed, because the mixer has no decoder for its codec; sent once for each track
+    /// and codec.
     NotMixable {
+        mix: MixId,
         room: RoomKey,
         stream_id: StreamId,
         track: NotMixable,
@@ -254,25 +256,25 @@ pub enum Event {
     },
 }
 
-/// How a task does, over the last second.
+/// The health of a task, over the last second.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Health {
-    /// Members seen or heard.
+    /// Members that are seen or heard.
     pub inputs: u32,
-    /// Videos that are shown live.
+    /// Videos that are live in the mix.
     pub live_videos: u32,
-    /// Encoded frames a second.
+    /// Encoded frames per second.
     pub fps: f32,
     pub video_kbps: f32,
     pub audio_kbps: f32,
     /// Longest mix tick of the second, milliseconds.
     pub tick_ms_max: f32,
-    /// Ticks that came too late, since the start.
+    /// Ticks that were too late, since the start.
     pub late_ticks: u64,
-    /// Packets of audio that came too late to be heard, since the start.
+    /// Audio packets that arrived too late for play-out, since the start.
     #[serde(default)]
     pub late_audio: u64,
-    /// Times that an encoder failed and was made anew, since the start.
+    /// Failures after which an encoder was replaced, since the start.
     #[serde(default)]
     pub encoder_failures: u64,
     /// Length of the program so far, milliseconds.
@@ -283,11 +285,11 @@ pub struct Health {
 #[serde(tag = "reason", rename_all = "snake_case")]
 pub enum StopReason {
     Asked,
-    /// Another mix was started in the room, which has one. Who started this one has not asked for it.
+    /// Another request started a different mix in the room, which replaces this one.
     Replaced {
-        /// What this one was to be recorded as.
+        /// The record id of this mix, if it was recorded.
         record: Option<RecordId>,
-        /// The stream of the other one.
+        /// The stream of the new mix.
         by: StreamId,
     },
     RoomEmpty,

@@ -1,9 +1,9 @@
-//! Which addresses the server may connect to because a customer named them: callback and push URLs.
+//! Decides which addresses the server may connect to when a customer names them: callback and push URLs.
 //!
-//! A customer must not reach the operator's own network through the server. Public addresses are allowed; all others are
-//! refused unless the operator allows their network (`server.outbound_networks`). A host name is resolved first, and each of
-//! its addresses is checked: connect only to the addresses that [`AllowedNetworks::resolve`] answers, so that a second look
-//! at the name service cannot answer another address.
+//! A customer must not reach the operator's own network through the server. Public addresses are allowed; all
+//! others are refused unless the operator allows their network (`server.outbound_networks`). A host name is
+//! resolved first, and each of its addresses is checked. Callers must connect only to the addresses that
+//! [`AllowedNetworks::resolve`] returns: a second DNS query could return another address.
 
 use std::fmt;
 use std::io;
@@ -21,9 +21,9 @@ pub struct Network {
     prefix: u8,
 }
 
-/// The text is no network.
+/// The text is not a network.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("write a network as in \"10.0.0.0/8\" or \"fd00::/8\", or one address, not {0:?}")]
+#[error("write a network like \"10.0.0.0/8\" or \"fd00::/8\", or one address, not {0:?}")]
 pub struct NetworkError(String);
 
 /// Networks that are allowed besides public addresses.
@@ -50,7 +50,7 @@ pub enum ResolveError {
     NoAddress,
 }
 
-/// What an address that is not public is for.
+/// The purpose of an address that is not public.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Unspecified,
@@ -83,7 +83,7 @@ impl AllowedNetworks {
         self.check(address).is_err()
     }
 
-    /// Checks a URL's host as far as it can be without the name service: addresses and `localhost`.
+    /// Checks a URL's host as far as possible without DNS: addresses and `localhost`.
     pub fn check_host<S: AsRef<str>>(&self, host: &Host<S>) -> Result<(), Refused> {
         match host {
             Host::Ipv4(address) => self.check((*address).into()),
@@ -101,9 +101,10 @@ impl AllowedNetworks {
         }
     }
 
-    /// The addresses of a host to which a connection may be made. `host`: a name or an address, IPv6 without brackets.
+    /// The addresses of a host to which a connection may be made. `host`: a name or an address, IPv6 without
+    /// brackets.
     ///
-    /// Errors: [`ResolveError::Refused`] where any address of the host is refused: the name service of a customer could
+    /// Errors: [`ResolveError::Refused`] if any address of the host is refused: a customer's DNS server could
     /// otherwise hide one among others.
     pub async fn resolve(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, ResolveError> {
         let addresses = tokio::net::lookup_host((host, port)).await;
@@ -122,7 +123,8 @@ impl AllowedNetworks {
 }
 
 impl Network {
-    /// Whether the address is in the network. An IPv4 address that came over an IPv6 socket (`::ffff:10.0.0.1`) counts as IPv4.
+    /// Whether the address is in the network. An IPv4 address from an IPv6 socket (`::ffff:10.0.0.1`) counts as
+    /// IPv4.
     pub fn contains(&self, address: IpAddr) -> bool {
         self.has(address) || self.has(address.to_canonical())
     }
@@ -145,13 +147,13 @@ fn same_prefix(one: u128, other: u128, prefix: u8, width: u8) -> bool {
     (one ^ other).checked_shr(ignored).unwrap_or(0) == 0
 }
 
-/// The IPv4 address that an IPv6 address stands for, where a host or gateway on the way would use that; else the address.
+/// The IPv4 address inside an IPv6 address, if a host or gateway on the path would use it; otherwise the address.
 fn carried(address: IpAddr) -> IpAddr {
     let IpAddr::V6(six) = address else { return address };
     let octets = six.octets();
     let four = |from: usize| Ipv4Addr::from_bits((six.to_bits() >> (8 * (12 - from))) as u32);
     let is_v4 = match octets {
-        // RFC 4291 §2.5.5: mapped and compatible. `::` and `::1` are addresses of their own.
+        // RFC 4291 §2.5.5: mapped and compatible. `::` and `::1` are separate addresses.
         [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, ..] => Some(four(12)),
         [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, a, b, c, _] if (a, b, c) != (0, 0, 0) => Some(four(12)),
         // RFC 6052 §2.1: the well-known prefix of NAT64.
@@ -173,7 +175,7 @@ fn kind(address: IpAddr) -> Option<Kind> {
     }
 }
 
-/// The registry of RFC 6890 as far as it concerns what a server may connect to.
+/// The registry of RFC 6890, for the networks that matter here.
 fn kind_v4(address: Ipv4Addr) -> Option<Kind> {
     match address.octets() {
         [0, ..] => Some(Kind::Unspecified),
@@ -197,11 +199,11 @@ fn kind_v6(address: Ipv6Addr) -> Option<Kind> {
     match address.octets() {
         [0xfc..=0xfd, ..] => Some(Kind::UniqueLocal),
         [0xfe, 0x80..=0xbf, ..] => Some(Kind::LinkLocal),
-        // RFC 3879: site-local, given up and still private.
+        // RFC 3879: site-local, deprecated and still private.
         [0xfe, 0xc0..=0xff, ..] => Some(Kind::Private),
         [0xff, ..] => Some(Kind::Multicast),
         [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, ..] => Some(Kind::Reserved),
-        // RFC 8215: NAT64 within a network. RFC 6666: discarded.
+        // RFC 8215: NAT64 within a network. RFC 6666: discard-only.
         [0, 0x64, 0xff, 0x9b, 0, 1, ..] | [1, 0, 0, 0, 0, 0, 0, 0, ..] => Some(Kind::Reserved),
         _ => None,
     }
@@ -210,12 +212,12 @@ fn kind_v6(address: Ipv6Addr) -> Option<Kind> {
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Unspecified => "no address of a host",
+            Self::Unspecified => "not an address of a host",
             Self::Loopback => "a loopback address",
             Self::Private => "an address of a private network",
             Self::LinkLocal => "a link-local address",
             Self::UniqueLocal => "a unique local address",
-            Self::SharedByProvider => "an address of a provider's inner network",
+            Self::SharedByProvider => "an address of a provider's internal network",
             Self::Multicast => "a multicast address",
             Self::Reserved => "a reserved address",
         })
@@ -345,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_the_local_host_are_refused_without_asking_the_name_service() {
+    fn names_of_the_local_host_are_refused_without_dns() {
         let none = AllowedNetworks::default();
         for host in ["localhost", "LOCALHOST", "localhost.", "a.localhost", "127.1", "[::1]"] {
             let host = Host::parse(host).unwrap();
@@ -366,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_network_is_named() {
+    fn an_invalid_network_is_named() {
         for wrong in [
             "",
             "10.0.0.0/33",

@@ -1,4 +1,4 @@
-//! What a running program (an encoded mix) is: told by the MCU in the key-value store, followed by recorder and live.
+//! The descriptor of a running program (an encoded mix): the MCU writes it to the key-value store; recorder and live follow it.
 
 use serde::{Deserialize, Serialize};
 
@@ -22,7 +22,7 @@ pub fn stream_of_key(key: &str) -> Option<StreamKey> {
 pub struct ProgramDescriptor {
     pub stream_id: StreamId,
     pub room: RoomKey,
-    /// Where its frames come from.
+    /// The node that produces its frames.
     pub node: NodeId,
     pub audio: AudioEncode,
     pub video: Option<VideoEncode>,

@@ -1,6 +1,7 @@
-//! Addresses that a program is pushed to: `rtmp[s]://host[:port]/app[/instance]/stream[?query]`. Pure.
+//! Addresses to push a program to: `rtmp[s]://host[:port]/app[/instance]/stream[?query]`. Pure.
 //!
-//! The API checks a request with [`PushAddress`], and the push connects by it, so that what is accepted can be pushed.
+//! The API checks a request with [`PushAddress`], and the push uses the same value, so an accepted address can
+//! always be pushed to.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,7 +12,8 @@ use url::Host;
 /// Longest address, in bytes.
 pub const MAX_BYTES: usize = 2048;
 
-/// Where to push. `Display` and `Debug` leave the stream name and the query out: they are the key of the push.
+/// The target of a push. `Display` and `Debug` omit the stream name and the query, because they contain the key of
+/// the push.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct PushAddress {
     scheme: Scheme,
@@ -28,7 +30,7 @@ pub enum Scheme {
     Rtmps,
 }
 
-/// Why a text is no push address.
+/// Why a text is not a push address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum PushAddressError {
     #[error("is longer than {MAX_BYTES} bytes")]
@@ -58,7 +60,7 @@ impl PushAddress {
         &self.host
     }
 
-    /// As written, else 1935 for `rtmp` and 443 for `rtmps`.
+    /// The written port, otherwise 1935 for `rtmp` and 443 for `rtmps`.
     pub fn port(&self) -> u16 {
         self.port
     }
@@ -68,7 +70,7 @@ impl PushAddress {
         &self.app
     }
 
-    /// Stream name and query as RTMP sends them. Secret. Where the name is empty it begins with `?`.
+    /// Stream name and query as RTMP sends them. Secret. With an empty name it begins with `?`.
     pub fn stream(&self) -> &str {
         &self.stream
     }
@@ -102,7 +104,7 @@ impl FromStr for PushAddress {
             return Err(Error::Credentials);
         }
         let (host, port) = host_and_port(authority, scheme)?;
-        // Keys are often signatures in the query, and may have slashes there.
+        // Keys are often signatures in the query, where they may contain slashes.
         let (path, query) = match rest.split_once('?') {
             Some((path, query)) => (path, Some(query)),
             None => (rest, None),
@@ -173,7 +175,8 @@ fn named_host(name: &str) -> Result<Host<String>, PushAddressError> {
         return Ok(Host::Ipv4(address));
     }
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
-    // `127.1` and `0x7f000001` are addresses to some resolvers; a name's last label is never a number (RFC 3696 §2).
+    // Some resolvers accept `127.1` and `0x7f000001` as addresses; a name's last label is never a number (RFC 3696
+    // §2).
     let last = name.trim_end_matches('.').rsplit('.').next().unwrap_or_default();
     let is_number = last.starts_with("0x") || last.bytes().all(|byte| byte.is_ascii_digit());
     if name.len() > 253 || is_number || !name.bytes().all(allowed) {
@@ -193,7 +196,7 @@ impl fmt::Display for Scheme {
 
 impl fmt::Display for PushAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Some servers want the key in the application's path, so only its first part is shown.
+        // Some servers expect the key in the application's path, so only its first part is shown.
         let app = self.app.split('/').next().unwrap_or_default();
         write!(f, "{}://{}:{}/{app}/***", self.scheme, self.host, self.port)
     }
@@ -227,7 +230,7 @@ mod tests {
             ("RTMP://192.0.2.1/live/k", "192.0.2.1", 1935, "live", "k"),
             ("rtmp://[2001:db8::1]:19350/live/k", "[2001:db8::1]", 19350, "live", "k"),
             ("rtmp://[::1]/live/k", "[::1]", 1935, "live", "k"),
-            // The stream's name and key are all in the query.
+            // The query contains the stream's name and key.
             (
                 "rtmp://h/live-bvc/?streamname=x&key=y",
                 "h",
@@ -236,7 +239,7 @@ mod tests {
                 "?streamname=x&key=y",
             ),
             ("rtmp://h/live?streamname=x/y", "h", 1935, "live", "?streamname=x/y"),
-            // Characters that a URL library would escape are sent as they are written.
+            // Characters that a URL library would escape are sent unchanged.
             ("rtmp://h//live/a%2Fb{c}.|d", "h", 1935, "live", "a%2Fb{c}.|d"),
             ("rtmp://h/live/k?", "h", 1935, "live", "k"),
         ] {
@@ -260,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn each_mistake_is_told_by_name() {
+    fn each_mistake_is_named() {
         use PushAddressError as Error;
         let long = format!("rtmp://h/live/{}", "k".repeat(MAX_BYTES));
         for (text, error) in [

@@ -1,11 +1,11 @@
-//! What the recorder tells: a file is ready.
+//! Messages of the recorder: a file is ready.
 
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{RecordId, RoomKey, SdkAppId, StreamId, UserId};
 
-/// Subject of the request that hands a [`RecordingFile`] to the callback outbox. Answered with [`Accepted`] once it is
-/// stored there; until then the recorder offers it again.
+/// Subject of the request that passes a [`RecordingFile`] to the callback outbox. The outbox answers [`Accepted`]
+/// once it has stored the file; until then the recorder repeats the request.
 pub const FILE_READY_SUBJECT: &str = "callbacks.file_ready";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,7 +51,7 @@ pub struct RecordingFile {
     pub room: RoomKey,
     pub stream_id: StreamId,
     pub record_id: Option<RecordId>,
-    /// Whose single stream it is; None for a mix.
+    /// The user of a single stream; None for a mix.
     pub user: Option<UserId>,
     pub format: FileFormat,
     /// Name without folder.
@@ -60,16 +60,16 @@ pub struct RecordingFile {
     pub duration_ms: u64,
     pub started_unix_us: u64,
     pub ended_unix_us: u64,
-    /// Pixels; None for sound alone.
+    /// Pixels; None for audio only.
     pub resolution: Option<(u16, u16)>,
-    /// Where it plays: a signed address that expires.
+    /// The playback address, signed and expiring.
     pub url: String,
-    /// What is missing in it.
+    /// The gaps in it.
     #[serde(default)]
     pub gaps: Vec<Gap>,
 }
 
-/// A time that a recording does not have.
+/// A span of time that is missing in a recording.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gap {
     pub from_unix_ms: u64,
@@ -80,7 +80,7 @@ pub struct Gap {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GapReason {
-    /// The disk took longer than the program's queue lasts.
+    /// The disk was slow for longer than the program's queue can hold.
     DiskTooSlow,
 }
 

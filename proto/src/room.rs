@@ -1,7 +1,7 @@
 //! The documents of a room in the bus's key-value store. No node owns a room; every change is a compare-and-set of one of
-//! these documents, and who wants to follow a room watches them.
+//! these documents, and services that follow a room watch them.
 //!
-//! | key | document | who writes | who watches |
+//! | key | document | writer | watchers |
 //! | --- | --- | --- | --- |
 //! | `rooms.<token>.info` | [`RoomInfo`] | signaling, once | signaling, mcu |
 //! | `rooms.<token>.seats` | [`Seats`] | signaling | signaling, mcu |
@@ -63,7 +63,7 @@ pub fn count_key(room: &RoomKey) -> String {
     format!("{}count", key_prefix(room))
 }
 
-/// Where a signaling node takes [`MemberCommand`]s.
+/// The subject on which a signaling node receives [`MemberCommand`]s.
 pub fn members_subject(node: &NodeId) -> String {
     format!("signaling.{node}.members")
 }
@@ -133,7 +133,7 @@ pub struct LoginDocument {
     pub node: Incarnation,
 }
 
-/// What a member may send and receive, by source.
+/// The sources that a member may send and receive.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Permissions {
@@ -141,7 +141,7 @@ pub struct Permissions {
     pub receive: BTreeSet<TrackSource>,
 }
 
-/// Where a room's media is; written by the member who enters first, deleted when the last one leaves.
+/// The node that has a room's media; written when the first member enters, deleted when the last one leaves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoomInfo {
     pub room: RoomKey,
@@ -150,28 +150,28 @@ pub struct RoomInfo {
     pub created_unix_ms: u64,
 }
 
-/// Who publishes what: at most [`MAX_VIDEO_PUBLISHERS`] pictures, and as many sounds as the application
-/// [has](crate::config::Microphones).
+/// The published sources: at most [`MAX_VIDEO_PUBLISHERS`] videos, and as many microphones as the application
+/// [permits](crate::config::Microphones).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seats {
     /// In the order in which they began to publish.
     pub publishers: Vec<Publisher>,
-    /// Publishers who were cut off and may come back: mixes keep their cells for that time.
+    /// Publishers who were cut off and may come back; mixes keep their cells for that time.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kept: Vec<KeptCell>,
 }
 
-/// The cell that a publisher has in mixes, kept while they are away. Signaling removes it when the time is over.
+/// A publisher's cell in mixes, kept while the publisher is away. Signaling removes it when the time is over.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeptCell {
     pub user: UserId,
     /// Of the membership that was cut off.
     pub holder: Holder,
-    /// What they published, and have not published again.
+    /// The sources that they published, and have not published again.
     pub sources: BTreeSet<TrackSource>,
-    /// They come back with this time, and so to the same place in the order of entering.
+    /// The publisher comes back with this time, and so to the same position in the order of entering.
     pub entered_unix_ms: u64,
-    /// Their place among [`Seats::publishers`].
+    /// The publisher's position in [`Seats::publishers`].
     pub index: usize,
     pub until_unix_ms: u64,
 }
@@ -181,8 +181,8 @@ impl Seats {
         self.publishers.is_empty() && self.kept.is_empty()
     }
 
-    /// Everybody who has a cell in a mix, in the order in which they began to publish. What a publisher who was cut off has not
-    /// published again counts as muted.
+    /// All members with a cell in a mix, in the order in which they began to publish. A source that a returning
+    /// publisher has not published again counts as muted.
     pub fn cells(&self) -> Vec<Publisher> {
         let mut cells = self.publishers.clone();
         let mut kept: Vec<&KeptCell> = self.kept.iter().collect();
@@ -206,7 +206,7 @@ impl Seats {
     }
 }
 
-/// Who holds a seat or a place in the roster. A seat goes by the membership, so that a late leave never takes what a newer login
+/// The holder of a seat or of a roster entry. A seat belongs to a membership, so that a late leave never takes what a newer login
 /// of the same user has; and by the node's incarnation, so that it is freed when the node dies.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holder {
@@ -263,11 +263,11 @@ impl Publisher {
 pub enum TrackState {
     /// Being sent.
     On,
-    /// Published, and for now silent or dark by the publisher's wish.
+    /// Published, and currently muted by the publisher.
     Muted,
 }
 
-/// The members whom everybody sees: the [`ROSTER_WINDOW`] earliest who are still present.
+/// The members that all clients see: the [`ROSTER_WINDOW`] earliest who are still present.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Roster {
     /// In the order of entering.

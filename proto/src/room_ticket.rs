@@ -1,7 +1,7 @@
 //! `PrivateMapKey`: a UserSig that is bound to one room and a set of rights in it.
 //!
-//! It is the UserSig document with `TLS.userbuf`: Base64 of version, user, application, room, expiry and rights, all integers
-//! big-endian. Version 0 has the room as a number, version 1 as text.
+//! It is the UserSig document with `TLS.userbuf`: Base64 of version, user, application, room, expiry and rights,
+//! all integers big-endian. Version 0 has the room as a number, version 1 as text.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ pub enum RoomTicketError {
     Room,
 }
 
-/// What a member may do in a room; unknown bits are ignored.
+/// The rights of a member in a room. Unknown bits are ignored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rights(u32);
 
@@ -42,7 +42,7 @@ impl Rights {
         self.0 & Self::ENTER != 0
     }
 
-    /// As [`Permissions`] say, for who is in the room already.
+    /// The rights that the [`Permissions`] give, for a member who is already in the room.
     pub fn of(permissions: &Permissions) -> Self {
         let send = permissions.send.iter().map(|source| Self::send_bit(*source));
         let receive = permissions.receive.iter().map(|source| Self::send_bit(*source) << 1);
@@ -87,7 +87,7 @@ impl Rights {
     }
 }
 
-/// Checks a room ticket as [`user_sig::verify`] does, and that it is for this room. Answers what it permits there.
+/// Checks a room ticket like [`user_sig::verify`], and that it is for this room. Returns the rights that it gives.
 pub fn verify(
     ticket: &str,
     app: SdkAppId,
@@ -120,7 +120,7 @@ pub fn verify(
     Ok(Rights(bound.rights))
 }
 
-/// `userbuf`, read.
+/// A parsed `userbuf`.
 pub(crate) struct Binding<'a> {
     pub user: &'a [u8],
     app: u32,
@@ -136,7 +136,7 @@ enum BoundTo<'a> {
 }
 
 impl<'a> Binding<'a> {
-    /// None: not exactly of the form.
+    /// None: the bytes do not have exactly this form.
     pub fn read(bytes: &'a [u8]) -> Option<Self> {
         let (version, rest) = bytes.split_first()?;
         let (user, rest) = text(rest)?;
@@ -160,7 +160,7 @@ impl<'a> Binding<'a> {
     }
 }
 
-/// With two bytes of length before it.
+/// A text with its length in two bytes before it.
 fn text(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (length, rest) = bytes.split_first_chunk()?;
     rest.split_at_checked(u16::from_be_bytes(*length).into())

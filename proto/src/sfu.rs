@@ -1,8 +1,8 @@
-//! Control of an SFU node: requests on [`control_subject`], events on [`events_subject`] and, for one session alone, on
+//! Control of an SFU node: requests on [`control_subject`], events on [`events_subject`] and, for one session, on
 //! [`session_subject`].
 //!
-//! Sessions are declarative where they can be: who controls a session says what it wants ([`Command::SetIngress`],
-//! [`Command::SetSlots`]) and the SFU works out the steps.
+//! Sessions are declarative as far as possible: the controller says the desired state ([`Command::SetIngress`],
+//! [`Command::SetSlots`]) and the SFU derives the steps.
 
 use std::collections::BTreeSet;
 
@@ -12,11 +12,11 @@ use crate::custom_message::CustomMessage;
 use crate::ids::{NodeId, RoomKey, SessionId, TrackSource, UserId};
 use crate::statistics::{NetworkQuality, Statistics};
 
-/// Receive lines of a person's session: audio slots.
+/// Receive lines of a member's session: audio slots.
 pub const MEMBER_AUDIO_SLOTS: usize = 6;
-/// Receive lines of a person's session: video slots for cameras; the screen slot comes after them.
+/// Receive lines of a member's session: video slots for cameras; the screen slot comes after them.
 pub const MEMBER_CAMERA_SLOTS: usize = 4;
-/// Most receive lines of one kind in any session (a service's included).
+/// Maximum receive lines of one kind in any session (including a service's).
 pub const MAX_SLOTS: usize = 24;
 
 /// Subject on which one SFU node answers [`Command`]s with [`Reply`].
@@ -29,7 +29,7 @@ pub fn events_subject(room: &RoomKey) -> String {
     format!("sfu.events.{}", room.token())
 }
 
-/// Subject on which the [`Event`]s that are for one session alone are published: nobody else has to read them.
+/// Subject for the [`Event`]s of one session, so that other receivers do not read them.
 pub fn session_subject(session: SessionId) -> String {
     format!("sfu.session.{session}")
 }
@@ -45,13 +45,13 @@ pub const NODES_PREFIX: &str = "nodes.sfu.";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeInfo {
     pub node: NodeId,
-    /// Open now; told at most five times a second.
+    /// Currently open; sent at most five times per second.
     pub sessions: u64,
-    /// Sessions that the node takes.
+    /// Sessions that the node can take.
     pub capacity: u64,
-    /// Share of their time that its workers are busy, percent, on the whole.
+    /// Busy share of its workers' time, percent, averaged over the workers.
     pub load_percent: u8,
-    /// Workers that are not too busy for more sessions.
+    /// Workers that have capacity for more sessions.
     pub open_workers: u64,
 }
 
@@ -64,7 +64,7 @@ impl NodeInfo {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case")]
 pub enum Command {
-    /// Makes a session out of its one SDP offer; answered by [`Reply::Opened`].
+    /// Creates a session from its one SDP offer; answered by [`Reply::Opened`].
     Open {
         session: SessionId,
         room: RoomKey,
@@ -79,13 +79,13 @@ pub enum Command {
         session: SessionId,
         sources: BTreeSet<TrackSource>,
     },
-    /// What the session's receive slots show from now on.
+    /// Sets the publishers in the session's receive slots.
     SetSlots { session: SessionId, slots: SlotMap },
-    /// Ends a session; also right when there is none.
+    /// Ends a session; no error if it does not exist.
     Close { session: SessionId },
-    /// A member's own message that came by signaling, for all of the room who have a data channel.
+    /// A member's own message that arrived by signaling, for all members of the room with a data channel.
     CustomMessage { room: RoomKey, message: CustomMessage },
-    /// How a member's media fares; answered by [`Reply::Statistics`].
+    /// The statistics of a member's media; answered by [`Reply::Statistics`].
     Statistics { room: RoomKey, user: UserId },
 }
 
@@ -102,19 +102,19 @@ pub enum Reply {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(tag = "code", rename_all = "snake_case")]
 pub enum ControlError {
-    #[error("the SDP offer was not understood: {reason}")]
+    #[error("the SDP offer could not be parsed: {reason}")]
     BadSdp { reason: String },
-    #[error("the offer has no line with mid {mid:?}, or not of that kind and direction")]
+    #[error("the offer has no line with mid {mid:?}, or the line has another kind or direction")]
     NoSuchLine { mid: String },
     #[error("the service ticket is wrong or expired")]
     BadTicket,
-    #[error("the session is not known")]
+    #[error("the session does not exist")]
     NoSuchSession,
     #[error("the node takes no more sessions")]
     NodeFull,
 }
 
-/// Who a session belongs to.
+/// The owner of a session.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Identity {
@@ -126,32 +126,33 @@ pub enum Identity {
         #[serde(default)]
         standing: Standing,
     },
-    /// A receiver of ours (MCU, recorder), admitted by a [ticket](crate::ticket).
+    /// An internal receiver (MCU, recorder), admitted by a [ticket](crate::ticket).
     Service { ticket: String },
 }
 
-/// Whether a member can be refused because there are enough already.
+/// Whether a full node may refuse the member.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Standing {
     #[default]
     Newcomer,
-    /// He had media in this stay, and has it again on another session: his place is his.
+    /// The member already had media in this membership, and has it again on another session: their capacity is reserved.
     Inside,
 }
 
-/// What a member's client can be told.
+/// The kinds of event that a member's client accepts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Client {
-    /// Events, such as which layers to pause.
+    /// Events, for example which layers to pause.
     #[default]
     Signaled,
-    /// Nothing but what is in its media: it came by WHIP or WHEP. Its layers are never taken for paused.
+    /// Only media: the member joined by WHIP or WHEP. Its layers never count as paused.
     MediaAlone,
 }
 
-/// Which line (by mid) of the offer is for what. Lines that are not named are refused with port 0 or left inactive.
+/// The purpose of each line (by mid) of the offer. Lines that are not named are refused with port 0 or left
+/// inactive.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Lines {
@@ -164,38 +165,38 @@ pub struct Lines {
     /// Send line of the screen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub screen: Option<String>,
-    /// Receive lines for sound, in slot order.
+    /// Receive m-lines for audio, in slot order.
     #[serde(default)]
     pub audio: Vec<String>,
-    /// Receive lines for pictures, in slot order; a person's last one is the screen slot.
+    /// Receive m-lines for video, in slot order. The last one of a member is the screen slot.
     #[serde(default)]
     pub video: Vec<String>,
 }
 
-/// What each receive slot shows; shorter than the session's lines means the rest are empty.
+/// The publisher in each receive slot. Slots beyond the end of a list are empty.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SlotMap {
     pub audio: Vec<Option<UserId>>,
-    /// Set: `audio` counts for nothing, and the sound slots carry the room's loudest members.
+    /// If set, `audio` is ignored, and the audio slots carry the room's loudest members.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loudest: Option<Loudest>,
     pub video: Vec<Option<VideoWant>>,
 }
 
-/// The SFU chooses whom a session hears: the [`MEMBER_AUDIO_SLOTS`] loudest of the room but itself, told by
-/// [`Event::Voices`].
+/// The SFU chooses the voices that a session hears: the [`MEMBER_AUDIO_SLOTS`] loudest of the other members.
+/// [`Event::Voices`] names them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Loudest {
-    /// Those whom this member does not want to hear.
+    /// The members that this member has muted.
     pub except: BTreeSet<UserId>,
 }
 
-/// One picture that a slot shows.
+/// The video that a slot shows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VideoWant {
     pub user: UserId,
     pub source: TrackSource,
-    /// The highest simulcast layer of use: its picture height in pixels. None: the best there is.
+    /// The highest useful simulcast layer, by its frame height in pixels. None: the best one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_height: Option<u16>,
 }
@@ -203,46 +204,47 @@ pub struct VideoWant {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
-    /// ICE and DTLS are up.
+    /// ICE and DTLS are connected.
     Connected { session: SessionId, user: Option<UserId> },
-    /// Gone without a `Close`: ICE timed out or DTLS failed.
+    /// The session ended without a `Close`: ICE timed out or DTLS failed.
     Disconnected {
         session: SessionId,
         user: Option<UserId>,
         reason: String,
     },
-    /// A member's own message, for those who have no data channel: the others have it already, or get it by
+    /// A member's own message, for members without a data channel. The others have it already, or get it by
     /// [`Command::CustomMessage`].
     CustomMessage { message: CustomMessage },
-    /// Who speaks, loudest first; sent when it changes, at most every 200 ms.
+    /// The speakers, loudest first; sent when they change, at most every 200 ms.
     Speakers { speakers: Vec<Speaker> },
-    /// How good the session's connection is; sent when a score changes, at most every 2 s, and at least every 10 s.
+    /// The quality of the session's connection; sent when a score changes, at most every 2 s, and at least every 10
+    /// s.
     Quality {
         session: SessionId,
         quality: NetworkQuality,
     },
-    /// The simulcast layers (by rid) of a source that the session is to send from now on; the others have no viewer. Never
-    /// none. Nothing is told as long as all are to be sent.
+    /// The simulcast layers (by rid) of a source that the session should send from now on; the others have no
+    /// viewer. The list is never empty. No event is sent while all layers are wanted.
     Layers {
         session: SessionId,
         source: TrackSource,
         active: Vec<String>,
     },
-    /// Of one stream with layers inside (SVC), those higher than this (pixels) have no viewer and are not to be sent from now
-    /// on; None: all are. Nothing is told as long as all are to be sent.
+    /// In one stream with layers inside (SVC), layers higher than this (pixels) have no viewer and should not be
+    /// sent from now on; None: all should be sent. No event is sent while all layers are wanted.
     SpatialLayers {
         session: SessionId,
         source: TrackSource,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         max_height: Option<u16>,
     },
-    /// Whom the session's sound slots carry now, where it hears the [`Loudest`].
+    /// The publishers in the session's audio slots, if these carry the [`Loudest`].
     Voices {
         session: SessionId,
         audio: Vec<Option<UserId>>,
     },
-    /// The session watches (or hears) a source that it cannot decode, and is sent nothing of it; told once for each slot,
-    /// source and codec.
+    /// The session watches (or hears) a source that it cannot decode, and receives nothing of it; sent once for
+    /// each slot, source and codec.
     CodecNotSupported {
         session: SessionId,
         user: UserId,
@@ -253,7 +255,7 @@ pub enum Event {
 }
 
 impl Event {
-    /// Where the event is published.
+    /// The subject of the event.
     pub fn subject(&self, room: &RoomKey) -> String {
         match self {
             Self::Connected { .. } | Self::Disconnected { .. } | Self::CustomMessage { .. } | Self::Speakers { .. } => {

@@ -1,8 +1,8 @@
 //! The client protocol: JSON text messages over one WebSocket at `/ws`.
 //!
-//! A request is `{"id": 7, "op": "enterRoom", ...}`; its reply is `{"id": 7, "ok": true, ...}` or
-//! `{"id": 7, "error": {"code": "room_full", "message": "..."}}`; what the server tells by itself is
-//! `{"event": "memberEntered", ...}`. `docs/signaling.md` explains the order; the schema is generated from these types.
+//! A request is `{"id": 7, "op": "enterRoom", ...}`; its reply is `{"id": 7, "ok": true, ...}` or `{"id": 7,
+//! "error": {"code": "room_full", "message": "..."}}`. Events of the server are `{"event": "memberEntered", ...}`.
+//! `docs/signaling.md` explains the order; the schema is generated from these types.
 
 use std::collections::BTreeSet;
 
@@ -18,7 +18,7 @@ use crate::statistics::{NetworkQuality, Statistics};
 /// Longest message in either direction, bytes. An SDP offer of a browser is about 41 kB.
 pub const MAX_MESSAGE_BYTES: usize = 256 * 1024;
 
-/// A request with the number that its reply repeats.
+/// A request with the id that its reply repeats.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RequestEnvelope {
     pub id: u64,
@@ -26,16 +26,16 @@ pub struct RequestEnvelope {
     pub request: Request,
 }
 
-/// What a client asks.
+/// A request of a client.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "op", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Request {
-    /// Who the client is; the first request on every WebSocket. Replied by [`Reply::LoggedIn`].
+    /// Identifies the client; the first request on every WebSocket. Replied by [`Reply::LoggedIn`].
     Login {
         sdk_app_id: SdkAppId,
         user_id: UserId,
         user_sig: String,
-        /// From an earlier [`Reply::LoggedIn`]: carries on with that login's room and media.
+        /// From an earlier [`Reply::LoggedIn`]: continues that login's room and media.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         resume_token: Option<String>,
     },
@@ -53,7 +53,7 @@ pub enum Request {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         private_map_key: Option<String>,
     },
-    /// The one SDP offer of this stay (or, later, an ICE restart). Replied by [`Reply::Connected`].
+    /// The one SDP offer of this membership (or, later, an ICE restart). Replied by [`Reply::Connected`].
     Connect { offer: String, lines: Lines },
     /// Takes a seat for a source and begins to send it. Replied by [`Reply::Done`].
     Publish {
@@ -61,34 +61,35 @@ pub enum Request {
         #[serde(default)]
         muted: bool,
     },
-    /// Gives the seat back. Replied by [`Reply::Done`].
+    /// Releases the seat. Replied by [`Reply::Done`].
     Unpublish { source: TrackSource },
-    /// Says that a published source is silent or dark for now, or back. Replied by [`Reply::Done`].
+    /// Mutes a published source or unmutes it. Replied by [`Reply::Done`].
     Mute { source: TrackSource, muted: bool },
-    /// Asks for a picture: at most 4 cameras (3 while sending one) and one screen. Replied by [`Reply::Done`]; the slot
+    /// Asks for a video: at most 4 cameras (3 while sending one) and one screen. Replied by [`Reply::Done`]; the slot
     /// comes with [`Event::Slots`].
     RequestVideo {
         user_id: UserId,
         source: TrackSource,
-        /// The largest picture of use, in pixels of height.
+        /// The largest useful frame height, pixels.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         max_height: Option<u16>,
     },
-    /// Gives a picture back. Replied by [`Reply::Done`].
+    /// Cancels a video. Replied by [`Reply::Done`].
     CancelVideo { user_id: UserId, source: TrackSource },
-    /// Stops (or starts again) one publisher's sound for this listener alone. Replied by [`Reply::Done`].
+    /// Stops (or starts again) one publisher's audio for this listener alone. Replied by [`Reply::Done`].
     MuteRemoteAudio { user_id: UserId, muted: bool },
-    /// Sends a message to everybody else in the room: for a client without a data channel. Replied by [`Reply::Done`].
+    /// Sends a message to all other members of the room: for a client without a data channel. Replied by
+    /// [`Reply::Done`].
     SendCustomMessage {
         /// 1 to 10.
         cmd_id: u8,
         /// Base64 of at most 1024 bytes.
         data: String,
     },
-    /// How this member's media fares, as the server sees it. Replied by [`Reply::Stats`].
+    /// Statistics of this member's media, as the server measures them. Replied by [`Reply::Stats`].
     GetStats {},
-    /// Takes another role, and (where room tickets are required) the rights of another ticket. What is not permitted any more is
-    /// not sent any more before this is replied by [`Reply::Done`].
+    /// Takes another role, and (where room tickets are required) the rights of another ticket. [`Reply::Done`]
+    /// comes when the server forwards only the sources that are still permitted.
     SwitchRole {
         role: Role,
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -104,11 +105,11 @@ pub enum Role {
     /// May publish.
     #[default]
     Anchor,
-    /// Watches only.
+    /// Only watches.
     Audience,
 }
 
-/// What the server sends: a reply or an event.
+/// A message of the server: a reply or an event.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum ServerMessage {
@@ -120,7 +121,7 @@ pub enum ServerMessage {
         reply: Reply,
     },
     Failed {
-        /// The request's id; null when the message had none that could be read.
+        /// The request's id; null when the message had no readable id.
         id: Option<u64>,
         error: ErrorBody,
     },
@@ -132,16 +133,16 @@ pub enum ServerMessage {
 #[serde(tag = "result", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Reply {
     LoggedIn {
-        /// Presented in the next [`Request::Login`] when this WebSocket is lost.
+        /// For the next [`Request::Login`] after this WebSocket is lost.
         resume_token: String,
-        /// How long the room waits for that, seconds.
+        /// How long the room waits for that login, seconds.
         resume_seconds: u32,
-        /// True when the token carried an earlier stay on: room, seats and media are as they were.
+        /// True when the token continued an earlier membership: room, seats and media are unchanged.
         resumed: bool,
     },
     Entered {
         room: RoomView,
-        /// For `RTCPeerConnection`; empty where none is needed.
+        /// For `RTCPeerConnection`; empty when none is configured.
         ice_servers: Vec<IceServer>,
     },
     Connected {
@@ -158,12 +159,12 @@ pub enum Reply {
 #[serde(rename_all = "camelCase")]
 pub struct RoomView {
     pub room_id: RoomId,
-    /// The 50 earliest members present, in order of entering.
+    /// The 50 earliest members present, in the order in which they entered.
     pub members: Vec<UserId>,
-    /// Everybody, audience included.
+    /// All members, audience included.
     pub member_count: u64,
     pub publishers: Vec<PublisherView>,
-    /// The mix that runs in this room, if one does.
+    /// The running mix of this room, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mix: Option<MixView>,
 }
@@ -185,7 +186,8 @@ pub struct PublisherView {
 pub struct MixView {
     pub stream_id: StreamId,
     pub template: Template,
-    /// Tracks that are missing in the mix, as the server cannot decode their codec: their publishers can change it.
+    /// Tracks that are missing in the mix, because the server cannot decode their codec: their publishers can
+    /// change it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub not_mixable: Vec<NotMixable>,
 }
@@ -203,7 +205,7 @@ pub struct IceServer {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ErrorBody {
     pub code: ErrorCode,
-    /// For a person: what happened and what to do.
+    /// For people: the error and the next step.
     pub message: String,
     /// The same request may succeed after this time.
     #[serde(rename = "retryAfterMs", default, skip_serializing_if = "Option::is_none")]
@@ -224,35 +226,35 @@ pub enum ErrorCode {
     NotLoggedIn,
     /// A second `login` on one WebSocket.
     AlreadyLoggedIn,
-    /// The application is not known here.
+    /// The server does not know the application.
     UnknownApplication,
-    /// The UserSig is not one, or its signature is wrong.
+    /// The text is not a UserSig, or its signature is wrong.
     UserSigInvalid,
-    /// The UserSig's time is over.
+    /// The UserSig has expired.
     UserSigExpired,
     /// The UserSig is for another user.
     UserSigUserMismatch,
     /// The UserSig is for another application.
     UserSigAppMismatch,
-    /// The resume token is wrong or its time is over; log in without it.
+    /// The resume token is wrong or expired; log in without it.
     ResumeFailed,
     /// The request needs a room.
     NotInRoom,
     /// `enterRoom` while in a room.
     AlreadyInRoom,
-    /// 50,000 members.
+    /// The room has 50,000 members.
     RoomFull,
     /// The role or the room ticket does not permit it.
     NotPermitted,
     /// The application requires a room ticket: there is none, it is wrong or expired, or for another room or user.
     PrivateMapKeyInvalid,
-    /// As many members publish audio already as the application permits: six by default.
+    /// The room already has as many audio publishers as the application permits: six by default.
     TooManyAudioPublishers,
-    /// Four members publish video already.
+    /// The room already has four video publishers.
     TooManyVideoPublishers,
-    /// Four cameras (three while sending) or one screen are watched already.
+    /// The member already watches four cameras (three while sending) or one screen.
     TooManyVideoRequests,
-    /// A listener mutes as many members already as a room can show.
+    /// The listener already mutes as many members as a room can have.
     TooManyMuted,
     /// That member does not publish that source.
     NotPublished,
@@ -260,17 +262,18 @@ pub enum ErrorCode {
     NotConnected,
     /// The SDP offer or its line list was refused.
     BadSdp,
-    /// The offer's line for that source has no codec that the server takes.
+    /// The offer's line for that source has no codec that the server supports.
     CodecNotSupported,
-    /// No media server is there; try again.
+    /// No media server is available; try again.
     NoMediaNode,
     /// A message needs a `cmdId` of 1 to 10 and base64.
     BadCustomMessage,
     /// A message has at most 1024 bytes.
     CustomMessageTooLarge,
-    /// At most 30 messages a second.
+    /// At most 30 messages per second.
     CustomMessageRate,
-    /// The servers have as many members or sessions as they serve well; those inside keep their quality. Try again later.
+    /// The servers have reached their limit of members or sessions, so that the members inside keep their quality.
+    /// Try again later.
     NodeFull,
     /// The servers cannot reach one another for now. Media and those inside go on; try again after `retryAfterMs`.
     TryLater,
@@ -278,53 +281,57 @@ pub enum ErrorCode {
     Internal,
 }
 
-/// What the server tells.
+/// An event of the server.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "event", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Event {
-    /// The whole room, for a client that has come back and may have missed anything; it replaces what the client knew.
+    /// The whole room, for a client that has reconnected and may have missed events; it replaces the client's
+    /// state.
     Room { room: RoomView },
     /// A member within the window of 50 entered (or moved into the window).
     MemberEntered { user_id: UserId },
     /// A member of the window left.
     MemberLeft { user_id: UserId },
-    /// The number of members, audience included; at most once a second.
+    /// The number of members, audience included; at most once per second.
     MemberCount { count: u64 },
-    /// A member's published sources, whole, after a change; all absent: publishes nothing any more.
+    /// All published sources of a member, after a change; all absent: the member publishes nothing.
     Publishing {
         #[serde(flatten)]
         publisher: PublisherView,
     },
-    /// What this client's receive slots show now, whole, after a change.
+    /// The publishers in this client's receive slots, complete, after a change.
     Slots {
         audio: Vec<Option<UserId>>,
         video: Vec<Option<SlotView>>,
     },
-    /// What this client may send and receive from now on, as its role and rights say; what it sent of the rest has ended.
+    /// The sources that this client may send and receive from now on, by its role and rights. Other sources that it sent have ended.
     Permissions {
         send: BTreeSet<TrackSource>,
         receive: BTreeSet<TrackSource>,
     },
-    /// Who speaks, loudest first; empty: nobody.
+    /// The speakers, loudest first; empty: nobody speaks.
     Speakers { speakers: Vec<Speaker> },
-    /// The session's media is up or gone.
+    /// The session's media is connected or lost.
     MediaState { state: MediaState },
-    /// How good this client's connection is; at most every 2 s, when a score has changed, and at least every 10 s.
+    /// The quality of this client's connection; at most every 2 s, when a score has changed, and at least every 10
+    /// s.
     NetworkQuality {
         #[serde(flatten)]
         quality: NetworkQuality,
     },
-    /// The simulcast layers (by rid) of a source that this client is to send from now on: set `active` of its encodings.
-    /// Nobody watches the others. Named layers that the client does not send by its own choice stay so.
+    /// The simulcast layers (by rid) of a source that this client should send from now on: set `active` of its
+    /// encodings. Nobody watches the others. A layer that the client has chosen not to send stays off even if it is
+    /// named.
     Layers { source: TrackSource, active: Vec<String> },
-    /// Of a source that this client sends as one stream with layers inside (SVC), those higher than `max_height` (pixels) have no
-    /// viewer: send only those up to it, in the same size, and begin with a key frame. Absent: send all.
+    /// For a source that this client sends as one stream with layers inside (SVC): layers higher than `max_height`
+    /// (pixels) have no viewer. Send only those up to it, in the same size, and begin with a keyframe. Absent: send
+    /// all.
     SpatialLayers {
         source: TrackSource,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         max_height: Option<u16>,
     },
-    /// What this client has asked for is sent in a codec that its offer does not have: nothing of it will come.
+    /// A source that this client watches is sent in a codec that its offer does not have, so it cannot be received.
     CodecNotSupported {
         user_id: UserId,
         source: TrackSource,
@@ -335,14 +342,14 @@ pub enum Event {
     CustomMessage {
         user_id: UserId,
         cmd_id: u8,
-        /// Counts what that member has sent the same way.
+        /// Counts that member's messages on the same path.
         seq: u32,
         /// Base64.
         data: String,
     },
     /// A mix began, changed or (null) ended.
     Mix { mix: Option<MixView> },
-    /// This login is over; the WebSocket closes next.
+    /// This login has ended; the WebSocket closes next.
     Kicked { reason: KickReason },
 }
 
@@ -357,19 +364,19 @@ pub struct SlotView {
 #[serde(rename_all = "snake_case")]
 pub enum MediaState {
     Connected,
-    /// Make a new `RTCPeerConnection` and `connect` again.
+    /// Create a new `RTCPeerConnection` and `connect` again.
     Disconnected,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum KickReason {
-    /// The same user logged in again elsewhere.
+    /// The same user logged in elsewhere.
     Kick,
     /// Removed through the server API.
     Banned,
     /// The room was dismissed.
     RoomDisband,
-    /// The server is shutting down; come back.
+    /// The server is shutting down; reconnect later.
     Shutdown,
 }

@@ -1,4 +1,4 @@
-//! How a member's media fares, as the SFU sees it: a score for people, figures for who looks closer.
+//! The quality and statistics of a member's media, as the SFU measures them: a score, and figures with the details.
 //!
 //! Names and scale of the score are those of the TRTC SDKs (`network-quality`, `onNetworkQuality`).
 
@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{TrackSource, UserId};
 
-/// Nothing was measured yet, or nothing is sent that way.
+/// Nothing was measured yet, or nothing is sent in that direction.
 pub const UNKNOWN: u8 = 0;
-/// The best score; the worst of a connection that is there is 5.
+/// The best score; the worst of a live connection is 5.
 pub const EXCELLENT: u8 = 1;
 /// There is no connection.
 pub const DISCONNECTED: u8 = 6;
@@ -21,20 +21,20 @@ pub const DISCONNECTED: u8 = 6;
 pub struct NetworkQuality {
     pub uplink_network_quality: u8,
     pub downlink_network_quality: u8,
-    /// Milliseconds there and back, from the reports on what the member sends; absent: not measured.
+    /// Round-trip time in milliseconds, from the reports on the member's media; absent: not measured.
     #[serde(default, rename = "uplinkRTT", skip_serializing_if = "Option::is_none")]
     pub uplink_rtt: Option<u32>,
-    /// Percent of the packets that did not arrive at the first sending.
+    /// Percentage of the packets that did not arrive at the first sending.
     pub uplink_loss: u8,
-    /// Milliseconds there and back, from the member's reports on what he gets; absent: not measured.
+    /// Milliseconds there and back, from the member's receiver reports; absent: not measured.
     #[serde(default, rename = "downlinkRTT", skip_serializing_if = "Option::is_none")]
     pub downlink_rtt: Option<u32>,
-    /// Percent of the packets that did not arrive at the first sending.
+    /// Percentage of the packets that did not arrive at the first sending.
     pub downlink_loss: u8,
 }
 
 impl NetworkQuality {
-    /// Of a member without a media connection.
+    /// The values of a member without a media connection.
     pub fn disconnected() -> Self {
         Self {
             uplink_network_quality: DISCONNECTED,
@@ -44,22 +44,22 @@ impl NetworkQuality {
     }
 }
 
-/// Everything that is measured of a member's session; rates are of the last two seconds.
+/// All measurements of a member's session; rates are of the last two seconds.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Statistics {
     #[serde(flatten)]
     pub quality: NetworkQuality,
-    /// What the member's downlink carries, bits a second; absent: he gives no feedback.
+    /// The estimated bitrate of the member's downlink, bits a second; absent: the client sends no feedback.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub downlink_estimate: Option<u64>,
-    /// What all that he watches would take in the best quality, bits a second.
+    /// The bitrate of everything that the member watches in the best quality, bits a second.
     pub downlink_wanted: u64,
-    /// Pictures that are not sent, as the link does not carry them.
+    /// Videos that are not sent, as the link does not carry them.
     pub paused_slots: u16,
-    /// What he sends; a simulcast layer each.
+    /// The streams that the member sends, one for each simulcast layer.
     pub uplink: Vec<UplinkStream>,
-    /// What he gets; receive slots in use.
+    /// The streams that the member gets, one for each receive slot in use.
     pub downlink: Vec<DownlinkSlot>,
 }
 
@@ -73,46 +73,46 @@ pub struct UplinkStream {
     /// Simulcast layer; absent: the stream is the only one of its source.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rid: Option<String>,
-    /// Bits a second of payload.
+    /// Bit/s of payload.
     pub bitrate: u64,
-    /// Since it began; those that came by resending included.
+    /// Since the stream began, including packets that arrived by retransmission.
     pub packets: u64,
-    /// Since it began: those that never came.
+    /// Since the stream began: packets that never arrived.
     pub lost: u64,
-    /// Percent lost at the first sending.
+    /// Percentage lost at the first sending.
     pub loss: u8,
     /// Interarrival jitter (RFC 3550 §6.4.1), milliseconds.
     pub jitter: u32,
-    /// Key frames that the server asked for since it began.
+    /// Keyframe requests from the server since the stream began.
     pub keyframe_requests: u32,
-    /// Pixels; absent: sound, or not seen yet.
+    /// Pixels; absent: audio, or not known yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub height: Option<u16>,
 }
 
-/// What one receive slot of a member shows.
+/// The source in one receive slot of a member.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DownlinkSlot {
     pub user_id: UserId,
     pub source: TrackSource,
-    /// What flows; absent: nothing.
+    /// The source that is sent; absent: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub codec: Option<String>,
-    /// The simulcast layer that flows.
+    /// The simulcast layer that is sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rid: Option<String>,
     /// Of that layer, pixels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub height: Option<u16>,
-    /// Bits a second of payload, resends left out.
+    /// Bits a second of payload, without retransmissions.
     pub bitrate: u64,
-    /// Since the session began, whatever was shown; resends left out.
+    /// Since the session began, whatever was shown, without retransmissions.
     pub packets: u32,
-    /// Packets sent again because the member missed them.
+    /// Retransmitted packets that the member had missed.
     pub resent: u32,
-    /// Percent lost at the first sending, as the member reports (RFC 3550 §6.4.1).
+    /// Percentage lost at the first sending, as the member reports (RFC 3550 §6.4.1).
     pub loss: u8,
-    /// Not sent, as the link does not carry it.
+    /// Paused, because the link does not carry it.
     pub paused: bool,
 }

@@ -1,4 +1,4 @@
-//! Service tickets: how an internal receiver (MCU, recorder) proves to an SFU node that it belongs to the cluster.
+//! Service tickets: an internal receiver (MCU, recorder) proves to an SFU node that it belongs to the cluster.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use crate::ids::RoomKey;
 
-/// How long a ticket is good: it is used at once, so this only covers clocks that differ.
+/// The lifetime of a ticket: it is used at once, so this only covers clock differences.
 const LIFE: Duration = Duration::from_secs(120);
 
 /// The secret that all processes of one cluster share.
@@ -22,14 +22,14 @@ impl ClusterSecret {
         Self(bytes.into())
     }
 
-    /// A ticket for one room, good for two minutes from `unix_now`.
+    /// A ticket for one room, valid for two minutes from `unix_now`.
     pub fn issue_ticket(&self, room: &RoomKey, unix_now: Duration) -> String {
         let expires = (unix_now + LIFE).as_secs();
         let tag = URL_SAFE_NO_PAD.encode(self.mac(room, expires).finalize().into_bytes());
         format!("{expires}.{tag}")
     }
 
-    /// Errors: [`TicketError`] says which check failed; all of them mean "not one of us".
+    /// Errors: [`TicketError`] says which check failed; each means that the peer does not belong to the cluster.
     pub fn verify_ticket(&self, ticket: &str, room: &RoomKey, unix_now: Duration) -> Result<(), TicketError> {
         let (expires, tag) = ticket.split_once('.').ok_or(TicketError::Malformed)?;
         let expires: u64 = expires.parse().map_err(|_| TicketError::Malformed)?;
@@ -44,7 +44,7 @@ impl ClusterSecret {
         }
     }
 
-    /// A key of its own for one purpose, which tells nothing of the secret.
+    /// A separate key for one purpose, which does not reveal the secret.
     pub fn derive(&self, purpose: &str) -> [u8; 32] {
         #[expect(clippy::expect_used, reason = "HMAC takes a key of any length (RFC 2104 §2)")]
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("any key length");

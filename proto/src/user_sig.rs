@@ -1,8 +1,8 @@
 //! UserSig: the bearer ticket for one user id in one application.
 //!
-//! A JSON document signed with HMAC-SHA256, compressed with zlib, in Base64 with `+/=` written `*-_`. The signature is
-//! checked from the parsed fields, never from the text, because packages of different languages order and compress
-//! differently.
+//! It is a JSON document signed with HMAC-SHA256, compressed with zlib, in Base64 with `+/=` written `*-_`. The
+//! signature is checked from the parsed fields, never from the text, because packages of different languages order
+//! and compress differently.
 
 use std::io::{Read, Write};
 use std::time::Duration;
@@ -17,11 +17,11 @@ use thiserror::Error;
 
 use crate::ids::{SdkAppId, UserId};
 
-/// Longest ticket that is looked at, bytes.
+/// Longest accepted ticket, bytes.
 const MAX_TICKET_BYTES: usize = 4 * 1024;
 /// Largest document that a ticket may inflate to, bytes.
 const MAX_DOCUMENT_BYTES: u64 = 16 * 1024;
-/// How far in the future a ticket may have been made: clocks differ.
+/// How far in the future a ticket's start may be, because clocks differ.
 const MAX_CLOCK_SKEW: Duration = Duration::from_secs(10 * 60);
 
 /// Why a UserSig is refused.
@@ -41,7 +41,7 @@ pub enum UserSigError {
     NotYetValid,
 }
 
-/// A UserSig for `user`, good from `unix_now` for `life` (seconds; fractions are cut).
+/// A UserSig for `user`, valid from `unix_now` for `life` (whole seconds; fractions are cut).
 pub fn sign(app: SdkAppId, secret_key: &str, user: &UserId, unix_now: Duration, life: Duration) -> String {
     let mut document = Document {
         version: "2.0".to_owned(),
@@ -56,7 +56,7 @@ pub fn sign(app: SdkAppId, secret_key: &str, user: &UserId, unix_now: Duration, 
     pack(&serde_json::to_vec(&document).unwrap_or_default())
 }
 
-/// Compressed and in letters.
+/// Compressed, in Base64.
 pub(crate) fn pack(json: &[u8]) -> String {
     let mut deflate = ZlibEncoder::new(Vec::new(), Compression::default());
     // Writing to a vector does not fail.
@@ -73,14 +73,14 @@ pub(crate) fn pack(json: &[u8]) -> String {
     STANDARD.encode(packed).chars().map(swap).collect()
 }
 
-/// Whom a UserSig says it is for. Nothing of it is proved until [`verify`] has accepted it.
+/// The user and application that a UserSig names. They are not proved until [`verify`] has accepted it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
     pub app: SdkAppId,
     pub user: UserId,
 }
 
-/// Reads whom a UserSig is for, where the request does not say it.
+/// Reads the application and user of a UserSig, for requests that do not name them.
 pub fn claim(ticket: &str) -> Result<Claim, UserSigError> {
     let document = Document::unpack(ticket)?;
     let app = u32::try_from(document.app).ok().and_then(|app| app.try_into().ok());
@@ -101,7 +101,7 @@ pub fn verify(
     verify_with_userbuf(ticket, app, secret_key, user, unix_now).map(drop)
 }
 
-/// The same; answers what else was signed, as it is in the document.
+/// Like [`verify`], and returns the signed `userbuf` as it is in the document.
 pub(crate) fn verify_with_userbuf(
     ticket: &str,
     app: SdkAppId,
@@ -119,11 +119,11 @@ pub(crate) fn verify_with_userbuf(
     let signature = STANDARD
         .decode(&document.signature)
         .map_err(|_| UserSigError::Malformed)?;
-    // Everybody can sign with an empty key.
+    // Anybody can sign with an empty key.
     if secret_key.is_empty() {
         return Err(UserSigError::Signature);
     }
-    // Constant time: `verify_slice` compares without leaving early.
+    // Constant time: `verify_slice` does not stop at the first difference.
     document
         .mac(secret_key)
         .verify_slice(&signature)
@@ -210,7 +210,7 @@ impl Document {
     }
 }
 
-/// Some packages of other languages write the numbers as text.
+/// Some packages of other languages write the numbers as strings.
 fn number_or_digits<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]

@@ -1,13 +1,13 @@
-//! Which sound slot carries whose voice: a pure function, stable from call to call.
+//! Assigns speakers to audio slots: a pure function, stable from call to call.
 
 use crate::ids::UserId;
 use crate::sfu::MEMBER_CAMERA_SLOTS;
 
-/// Assigns `count` sound slots of a person's session. `cameras`: who is shown in each camera slot. `voices`: who is to be
-/// heard; more than there are slots are left out from the end.
+/// Assigns `count` audio slots of a member's session. `cameras`: the publisher in each camera slot. `voices`: the speakers; if
+/// there are more than slots, the last ones get none.
 ///
-/// Whoever has a slot keeps it; a person shown in camera slot i is heard in sound slot i, because browsers play sound and
-/// picture in sync only within such a pair.
+/// A speaker in a slot keeps it. The publisher in camera slot i has audio slot i, because browsers synchronize audio and video
+/// only within such a pair.
 pub fn seat_voices(
     count: usize,
     before: &[Option<UserId>],
@@ -33,7 +33,7 @@ pub fn seat_voices(
     for slot in (0..count).filter(|slot| camera(*slot).is_none()) {
         seat(slot, &mut voices, before.get(slot).and_then(Option::as_ref));
     }
-    // Those who are only heard go where no picture is wanted first, from the end.
+    // Speakers without a camera slot get the free slots, from the end.
     let mut voices = voices.into_iter();
     for slot in slots.iter_mut().rev().filter(|slot| slot.is_none()) {
         *slot = voices.next().cloned();
@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_a_slot_keeps_it_and_a_picture_draws_its_voice_to_it() {
+    fn a_speaker_in_a_slot_keeps_it_and_audio_follows_video_into_its_pair() {
         let all = users(&["ann", "bob", "cat"]);
         let voices = || all.iter().collect::<Vec<_>>();
         let first = seat_voices(6, &[], &[], voices());

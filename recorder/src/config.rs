@@ -15,25 +15,28 @@ use crate::name::NameTimeZone;
 pub struct Config {
     /// Folder of the files. Default "./data/recordings".
     pub directory: PathBuf,
-    /// Address under which clients reach this server, for the URLs in callbacks. Default "http://127.0.0.1:8080".
+    /// Address that clients use for this server, for the URLs in callbacks. Default "http://127.0.0.1:8080".
     pub public_url: String,
-    /// Seconds that the address of a file in callbacks and lists is good for: 60 to 315360000 (ten years). Default 604800 (a week).
+    /// Seconds for which the address of a file in callbacks and lists is valid: 60 to 315360000 (ten years).
+    /// Default 604800 (a week).
     pub link_seconds: u64,
-    /// Kinds of files to make of each recording: "mp4", "hls", "flv", "aac" (audio alone). Default "mp4" and "hls".
+    /// Formats in which each recording is written: "mp4", "hls", "flv", "aac" (only audio). Default "mp4" and
+    /// "hls".
     pub formats: Vec<Format>,
-    /// Time zone of the times in file names: an IANA name ("Asia/Kolkata", "Europe/Berlin"), whose summer time is followed, or
-    /// an offset from UTC ("+05:30"). Default "+08:00".
+    /// Time zone of the times in file names: an IANA name ("Asia/Kolkata", "Europe/Berlin"), with its summer time,
+    /// or an offset from UTC ("+05:30"). Default "+08:00".
     pub name_time_zone: NameTimeZone,
     /// The earlier form of `name_time_zone`, in whole hours.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name_utc_offset_hours: Option<i8>,
-    /// Minutes after which another file begins, at a keyframe; HLS is one for all: 1 to 120. Default 120.
+    /// Minutes after which a new file begins, at a keyframe; HLS continues in one playlist. 1 to 120. Default 120.
     pub max_file_minutes: u64,
-    /// No recording begins while the disk has less free space than this, in MB; those that run go on. 0: always. Default 512.
+    /// No recording begins while the disk has less free space than this, in MB; running ones continue. 0: no limit.
+    /// Default 512.
     pub free_space_floor_mb: u64,
-    /// Milliseconds of video in a fragment: what a crash may lose. Default 1000.
+    /// Milliseconds of video in a fragment; a crash may lose this much. Default 1000.
     pub fragment_ms: u64,
-    /// Least seconds of an HLS segment; it ends at the next key frame. Default 4.
+    /// Minimum seconds of an HLS segment; it ends at the next keyframe. Default 4.
     pub hls_segment_seconds: u64,
 }
 
@@ -91,7 +94,7 @@ impl Config {
         check(
             self.name_utc_offset_hours.is_none() || self.name_time_zone == NameTimeZone::default(),
             "recorder.name_utc_offset_hours",
-            "recorder.name_time_zone is set too and replaces this key; leave this one out",
+            "recorder.name_time_zone is set too and replaces this key; remove this one",
         );
         check(
             (60..=315_360_000).contains(&self.link_seconds),
@@ -126,7 +129,7 @@ impl Config {
         mistakes
     }
 
-    /// Says what to write in place of a key that still works.
+    /// Logs the replacement of a key that still works.
     pub fn warn_of_old_keys(&self) {
         if self.name_utc_offset_hours.is_some() {
             let zone = self.name_zone();
@@ -136,7 +139,7 @@ impl Config {
         }
     }
 
-    /// Of the times in file names, by whichever key it is set.
+    /// The time zone of file names, from the key that sets it.
     pub fn name_zone(&self) -> NameTimeZone {
         match self.name_utc_offset_hours {
             Some(hours) => NameTimeZone::whole_hours(hours),

@@ -1,8 +1,8 @@
-//! How much space is left.
+//! The free space of a disk.
 
 use std::path::Path;
 
-/// Bytes that may still be written where `folder` is; None where the system does not say.
+/// Free bytes on the disk of `folder`; None if the system does not report it.
 pub fn free(folder: &Path) -> Option<u64> {
     let found = rustix::fs::statvfs(folder).ok()?;
     Some(found.f_bavail.saturating_mul(found.f_frsize))

@@ -1,4 +1,4 @@
-//! Recorded files over HTTP: `/recordings`. Nothing is listed or given without a key or a signed address.
+//! Recorded files over HTTP: `/recordings`. Every request needs a key or a signed address.
 
 use std::path::Path as FilePath;
 use std::sync::Arc;
@@ -42,7 +42,7 @@ struct Parts {
     store: Store,
 }
 
-/// Why a file is not given.
+/// Why a file is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Refused {
     Key(ApiKeyError),
@@ -73,7 +73,7 @@ impl Files {
             .with_state(self.clone())
     }
 
-    /// The signed address of a file of the catalogue, good from now on.
+    /// The signed address of a file of the catalogue, valid from now on.
     pub fn url(&self, name: &str, unix_now: Duration) -> String {
         let first = name.split('/').next().unwrap_or_default();
         let signed = self.0.key.sign(first, unix_now + self.0.life);
@@ -109,7 +109,7 @@ impl Files {
         api_key::application(self.0.applications.iter(), header).map_err(Refused::Key)
     }
 
-    /// The path below the folder of the files, where the request may have it.
+    /// The path below the folder of the files, if the request may have it.
     async fn permitted(&self, path: &str, headers: &HeaderMap) -> Result<String, Refused> {
         let (first, rest) = path.split_once('/').unwrap_or((path, ""));
         if FileLinkKey::is_signed(first) {
@@ -131,7 +131,10 @@ impl Files {
             Ok(true) => Ok(path.to_owned()),
             Ok(false) => Err(Refused::NotFound),
             Err(error) => {
-                error!(error = &error as &dyn std::error::Error, "look a file up");
+                error!(
+                    error = &error as &dyn std::error::Error,
+                    "a file could not be looked up"
+                );
                 Err(Refused::Catalogue)
             }
         }
@@ -146,7 +149,10 @@ async fn list(State(files): State<Files>, headers: HeaderMap) -> Response {
     match files.list(application.sdk_app_id).await {
         Ok(list) => Json(list).into_response(),
         Err(error) => {
-            error!(error = &error as &dyn std::error::Error, "list the recordings");
+            error!(
+                error = &error as &dyn std::error::Error,
+                "the recordings could not be listed"
+            );
             Refused::Catalogue.into_response()
         }
     }
@@ -158,7 +164,7 @@ async fn file(State(files): State<Files>, Path(path): Path<String>, request: Req
         Ok(path) => path,
         Err(refused) => return refused.into_response(),
     };
-    // Names are letters, digits, `_`, `-` and `.`: everything else names no file of ours.
+    // Names consist of letters, digits, `_`, `-` and `.`: any other path is not a recorded file.
     let Some(uri) = plain(&path).then(|| format!("/{path}").parse::<Uri>().ok()).flatten() else {
         return Refused::NotFound.into_response();
     };
@@ -176,7 +182,7 @@ async fn file(State(files): State<Files>, Path(path): Path<String>, request: Req
     }
 }
 
-/// Whether a path is made of plain names and names media: what the recorder keeps for itself is not given.
+/// Whether a path consists of plain names and names media: the recorder's internal files are not served.
 fn plain(path: &str) -> bool {
     const MEDIA: [&str; 7] = ["aac", "flv", "m3u8", "m4s", "mp3", "mp4", "ts"];
     let is_media = path.rsplit_once('.').is_some_and(|(_, ending)| MEDIA.contains(&ending));
@@ -198,7 +204,7 @@ impl IntoResponse for Refused {
             Self::NotFound => (
                 StatusCode::NOT_FOUND,
                 "no_such_file",
-                "there is no such file".to_owned(),
+                "this file does not exist".to_owned(),
             ),
             Self::Catalogue => (
                 StatusCode::INTERNAL_SERVER_ERROR,

@@ -1,4 +1,4 @@
-//! Makes the files of a recording from its segments. Blocking; each step may be repeated.
+//! Makes the files of a recording from its segments. Blocking; each step can be repeated.
 
 use std::fs;
 use std::io;
@@ -18,10 +18,10 @@ use thiserror::Error;
 use crate::folder::{Entry, Folder, Line, Manifest};
 use crate::playlist::playlist;
 
-/// Frames of audio before a part's start, with which its decoder begins.
+/// Audio frames before a part's start, which its decoder needs to begin.
 const AUDIO_LEAD: usize = 2;
 
-/// Why a file was not made.
+/// Why a file could not be made.
 #[derive(Debug, Error)]
 pub enum FinishError {
     #[error("read or write the recording's folder")]
@@ -30,7 +30,7 @@ pub enum FinishError {
     Mux(#[from] MuxError),
 }
 
-/// A file that is whole on the disk.
+/// A complete file on the disk.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Finished {
     /// Without folder.
@@ -53,7 +53,7 @@ pub struct Finisher<'a> {
 }
 
 impl<'a> Finisher<'a> {
-    /// `stamp`: a time as it stands in names.
+    /// `stamp`: formats a time for file names.
     pub fn open(folder: &'a Folder, stamp: &'a dyn Fn(Duration) -> String) -> Result<Self, FinishError> {
         Ok(Self {
             manifest: folder.manifest()?,
@@ -83,7 +83,7 @@ impl<'a> Finisher<'a> {
         parts
     }
 
-    /// The recording is over: a segment that was being written ends with its last whole chunk.
+    /// Ends the recording: an unfinished segment ends with its last complete chunk.
     pub fn seal(&mut self) -> Result<(), FinishError> {
         for entry in &mut self.entries {
             if entry.duration.is_some() {
@@ -119,9 +119,9 @@ impl<'a> Finisher<'a> {
         Ok(())
     }
 
-    /// Makes one file: of a part, or of all of it where the format is HLS.
+    /// Makes one file: of a part, or of the whole recording if the format is HLS.
     ///
-    /// Errors: [`FinishError`]; [`MuxError::Empty`] where nothing was recorded.
+    /// Errors: [`FinishError`]; [`MuxError::Empty`] if nothing was recorded.
     pub fn finish(&self, part: u64, format: FileFormat) -> Result<Finished, FinishError> {
         let of_part =
             |entry: &&Entry| entry.duration.is_some() && (format == FileFormat::Hls || entry.begun.part == part);
@@ -174,7 +174,7 @@ impl<'a> Finisher<'a> {
         Ok((name, summary))
     }
 
-    /// Writes a file beside the segments and gives it its name when it is whole.
+    /// Writes a file beside the segments, and renames it to its name when it is complete.
     fn derive(
         &self,
         name: String,
@@ -206,7 +206,7 @@ impl<'a> Finisher<'a> {
         Ok((name, summary))
     }
 
-    /// The audio right before a part, where it goes on from the part before.
+    /// The audio right before a part, if it continues the previous part.
     fn lead(&self, first: &Entry) -> Result<(Vec<PathBuf>, Vec<StoredSample>), FinishError> {
         let before = first.begun.number.checked_sub(1).and_then(|number| {
             let found = self.entries.iter().find(|entry| entry.begun.number == number);
@@ -223,8 +223,8 @@ impl<'a> Finisher<'a> {
         Ok((vec![path], lead))
     }
 
-    /// Removes the segments of parts that are finished in every format, where nobody plays them. The newest one stays: the next
-    /// part begins with its audio.
+    /// Removes the segments of parts that are finished in every format, unless a player needs them. The newest one
+    /// stays: the next part begins with its audio.
     pub fn remove_segments(&self, finished: impl Fn(u64) -> bool, is_over: bool) -> io::Result<()> {
         let newest = self.entries.last().map(|entry| entry.begun.number);
         for entry in &self.entries {

@@ -1,4 +1,4 @@
-//! Brings the files of a recording that are closed to their end: made, verified, entered as ready.
+//! Finishes the closed files of a recording: makes, verifies and enters them as ready.
 
 use std::time::Duration;
 
@@ -23,11 +23,11 @@ pub enum FinishingError {
     Finish(#[from] FinishError),
     #[error("a finishing task ended")]
     Task(#[from] tokio::task::JoinError),
-    #[error("{0} files are not made yet")]
+    #[error("{0} files are not finished yet")]
     Left(usize),
 }
 
-/// Makes every file of the recording whose part is closed. `is_over`: no more segments come.
+/// Makes every file of the recording whose part is closed. `is_over`: no more segments will come.
 ///
 /// Errors: [`FinishingError`]; it may be called again.
 pub async fn finish(config: Config, ledger: Ledger, recording_id: String, is_over: bool) -> Result<(), FinishingError> {
@@ -46,12 +46,12 @@ pub async fn finish(config: Config, ledger: Ledger, recording_id: String, is_ove
         .filter(|row| matches!(row.state, State::Closed | State::Finishing))
     {
         if let Err(failed) = finish_file(&config, &ledger, &folder, row).await {
-            // One format that fails keeps no other one back.
+            // A format that fails does not delay the others.
             counter!("rotunda_recorder_failed_total").increment(1);
             error!(
                 error = &failed as &dyn std::error::Error,
                 file = row.file.name,
-                "a file was not made; it is tried again"
+                "a file could not be made; it is tried again"
             );
             left += 1;
         }
@@ -81,7 +81,7 @@ async fn finish_file(config: &Config, ledger: &Ledger, folder: &Folder, row: &Ro
             );
             Ok(())
         }
-        // It ended before its first frame: there is nothing to tell of.
+        // It ended before its first frame: there is nothing to announce.
         Err(FinishingError::Finish(FinishError::Mux(MuxError::Empty))) => Ok(ledger.remove(&row.file.file_id).await?),
         Err(failed) => Err(failed),
     }
@@ -101,7 +101,7 @@ fn ready(known: &RecordingFile, made: Finished) -> RecordingFile {
     }
 }
 
-/// Segments go when nobody plays them: not before every file that is made of them is verified.
+/// Removes segments that no player needs: not before every file made from them is verified.
 async fn clean_up(
     config: &Config,
     ledger: &Ledger,
@@ -111,7 +111,8 @@ async fn clean_up(
 ) -> Result<(), FinishingError> {
     let rows = ledger.rows(recording_id).await?;
     if rows.is_empty() {
-        // A recording that has segments and no row is not empty: its rows were not written. The search on the disk finds it.
+        // A recording with segments and without a row is not empty: its rows were not written. The search on the
+        // disk will find it.
         if is_over && folder.exists() && blocking(config, folder, |finisher| Ok(finisher.is_empty())).await? {
             let folder = folder.clone();
             tokio::task::spawn_blocking(move || folder.remove())
@@ -136,7 +137,7 @@ async fn clean_up(
     .await
 }
 
-/// Disks block; the runtime's threads do not.
+/// Disk access blocks; the runtime's threads must not.
 async fn blocking<T: Send + 'static>(
     config: &Config,
     folder: &Folder,

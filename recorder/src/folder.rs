@@ -1,11 +1,12 @@
-//! A recording on the disk: a folder by its id with segments, and a journal from which everything else can be made again.
+//! A recording on the disk: a folder named by its id, with segments, and a journal from which everything else can
+//! be rebuilt.
 //!
-//! | file | what is in it |
+//! | file | content |
 //! | --- | --- |
-//! | `recording.json` | [`Manifest`]: what is recorded, for whom, as which files |
+//! | `recording.json` | [`Manifest`]: the source, the tenant and the files of the recording |
 //! | `journal.jsonl` | one [`Line`] when a segment begins and one when it ends |
 //! | `init-<n>.mp4`, `<n>.m4s` | CMAF init segments and segments |
-//! | `index.m3u8` | the playlist while it grows |
+//! | `index.m3u8` | the growing playlist |
 //! | `<name>.<ending>` | finished files, and the complete playlist |
 
 use std::fs::{self, File, OpenOptions};
@@ -26,12 +27,12 @@ const GROWING: &str = "index.m3u8";
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
     pub recording_id: String,
-    /// Without the addresses it is pushed to, which are secret.
+    /// Without its push addresses, which are secret.
     pub program: ProgramDescriptor,
     pub formats: Vec<FileFormat>,
-    /// Names of files begin with it.
+    /// The prefix of file names.
     pub prefix: String,
-    /// Least length of a segment, seconds.
+    /// Minimum length of a segment, seconds.
     pub segment_seconds: u64,
 }
 
@@ -48,7 +49,7 @@ pub enum Line {
 pub struct Begun {
     pub number: u64,
     pub init: u64,
-    /// Which file of those that the recording is split into.
+    /// The index of the file, if the recording is split.
     pub part: u64,
     pub discontinuity: bool,
     pub independent: bool,
@@ -57,14 +58,14 @@ pub struct Begun {
     pub rate: u32,
     /// Its start, since 1970.
     pub wall_unix_us: u64,
-    /// Pixels; None for audio alone.
+    /// Pixels; None for audio only.
     pub resolution: Option<(u16, u16)>,
     /// The gap before it.
     #[serde(default)]
     pub gap: Option<Gap>,
 }
 
-/// A segment as the journal has it.
+/// A segment in the journal.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
     pub begun: Begun,
@@ -91,14 +92,14 @@ impl Folder {
         Self(directory.join(recording_id))
     }
 
-    /// Makes the folder and writes down what is recorded.
+    /// Creates the folder and writes its manifest.
     pub fn create(&self, manifest: &Manifest) -> io::Result<()> {
         fs::create_dir_all(&self.0)?;
         let json = serde_json::to_vec_pretty(manifest).map_err(io::Error::other)?;
         self.replace(MANIFEST, &json)?;
         File::create(self.0.join(JOURNAL))?.sync_all()?;
         self.sync()?;
-        // The folder's own name lasts when its parent is on the disk.
+        // The folder's own name is durable once its parent is on the disk.
         self.0.parent().map_or(Ok(()), sync_folder)
     }
 
@@ -110,7 +111,7 @@ impl Folder {
         serde_json::from_slice(&fs::read(self.0.join(MANIFEST))?).map_err(io::Error::other)
     }
 
-    /// The journal's segments; a line that was being written is left out.
+    /// The journal's segments, without an incomplete last line.
     pub fn entries(&self) -> io::Result<Vec<Entry>> {
         let text = fs::read(self.0.join(JOURNAL))?;
         let mut entries: Vec<Entry> = Vec::new();
@@ -148,7 +149,7 @@ impl Folder {
         self.0.join(name)
     }
 
-    /// Whole or not at all: players read it at any moment.
+    /// Replaces the file atomically: players read it at any moment.
     pub fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         let new = self.0.join(format!("{name}.new"));
         let mut file = File::create(&new)?;
@@ -158,7 +159,7 @@ impl Folder {
         self.sync()
     }
 
-    /// The playlist while it grows.
+    /// Replaces the growing playlist.
     pub fn replace_growing_playlist(&self, text: &str) -> io::Result<()> {
         self.replace(GROWING, text.as_bytes())
     }
@@ -167,7 +168,7 @@ impl Folder {
         remove(&self.0.join(GROWING))
     }
 
-    /// Returns when the content of the folder is on the disk, names too.
+    /// Returns when the content of the folder is on the disk, including its names.
     pub fn sync(&self) -> io::Result<()> {
         sync_folder(&self.0)
     }
@@ -177,7 +178,7 @@ impl Folder {
         remove(&self.segment(number))
     }
 
-    /// Removes all of it.
+    /// Removes the whole folder.
     pub fn remove(&self) -> io::Result<()> {
         match fs::remove_dir_all(&self.0) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -194,7 +195,7 @@ pub fn init_name(number: u64) -> String {
     format!("init-{number}.mp4")
 }
 
-/// The recordings that have had a folder for so long, by their ids.
+/// The ids of the recordings whose folder is at least `least` old.
 pub fn recordings_in(directory: &Path, now: SystemTime, least: Duration) -> io::Result<Vec<String>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(directory)? {

@@ -1,21 +1,21 @@
-//! The state of every file of every recording, in SQL, from its first segment on. Whoever holds a file's lease works on it; when
-//! that process is gone another one goes on.
+//! The state of every file of every recording, in SQL, from its first segment on. The process that holds a file's
+//! lease works on it; when that process is gone, another one continues.
 
 use std::time::Duration;
 
 use rotunda_proto::recording::RecordingFile;
 use rotunda_store::{FileRow, Store, StoreError};
 
-/// Where a file stands.
+/// The state of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
     /// Segments are being written.
     Recording,
-    /// No more segments come; the file is to be made.
+    /// No more segments will come; the file is to be made.
     Closed,
     /// The file is being made.
     Finishing,
-    /// Whole and verified.
+    /// Complete and verified.
     Ready,
     /// There is no file.
     Failed,
@@ -39,7 +39,7 @@ impl State {
             .unwrap_or(Self::Failed)
     }
 
-    /// Nothing is left to do but to tell of it.
+    /// Nothing is left to do except the announcement.
     pub fn is_done(self) -> bool {
         matches!(self, Self::Ready | Self::Failed)
     }
@@ -50,7 +50,7 @@ impl State {
 pub struct Row {
     pub part: u64,
     pub state: State,
-    /// The file as far as it is known.
+    /// The known facts about the file.
     pub file: RecordingFile,
 }
 

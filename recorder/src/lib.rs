@@ -1,17 +1,17 @@
-//! Recordings: segments on the disk, the files that are made of them, their ledger, and the news that a file is ready.
+//! Recordings: segments on the disk, the files that are made of them, their ledger, and the message that a file is ready.
 //!
-//! While a program runs its frames go to CMAF segments, synced every second: a crash loses at most the last one. Files in the
-//! wanted formats are made of the segments afterwards, by this process or by another one.
+//! While a program runs, its frames go to CMAF segments, synced every second: a crash loses at most the last
+//! second. Files in the wanted formats are made from the segments afterwards, by this process or by another one.
 
 mod config;
 mod disk;
+mod file_ready;
 mod files;
 mod finisher;
 mod finishing;
 mod folder;
 mod ledger;
 mod name;
-mod news;
 mod orphans;
 mod playlist;
 mod recording;

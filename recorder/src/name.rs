@@ -9,16 +9,16 @@ use jiff::tz::{Offset, TimeZone, TimeZoneDatabase};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 
-/// The time zone of the times in names: an IANA name, whose summer time is followed, or an offset from UTC.
+/// The time zone of the times in names: an IANA name, with its summer time, or an offset from UTC.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NameTimeZone {
     text: String,
     zone: TimeZone,
 }
 
-/// The text is no time zone.
+/// The text is not a time zone.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("there is no time zone {0:?}; write an IANA name such as \"Asia/Shanghai\", or an offset such as \"+05:30\"")]
+#[error("{0:?} is not a time zone; write an IANA name such as \"Asia/Shanghai\", or an offset such as \"+05:30\"")]
 pub struct TimeZoneError(String);
 
 impl NameTimeZone {
@@ -38,7 +38,7 @@ impl NameTimeZone {
     }
 }
 
-/// That of the recording contract.
+/// The time zone of the recording contract.
 impl Default for NameTimeZone {
     fn default() -> Self {
         Self::whole_hours(8)
@@ -52,7 +52,7 @@ impl FromStr for NameTimeZone {
         if let Some(minutes) = offset_minutes(text) {
             return Ok(Self::offset(minutes));
         }
-        // The zones come with the program: what the host has installed makes no difference.
+        // The time zones are compiled in, so the host's database makes no difference.
         let zone = TimeZoneDatabase::bundled().get(text);
         let zone = zone.map_err(|_| TimeZoneError(text.chars().take(64).collect()))?;
         Ok(Self {
@@ -62,7 +62,7 @@ impl FromStr for NameTimeZone {
     }
 }
 
-/// Of `+hh:mm` or `-hh:mm`.
+/// Parses `+hh:mm` or `-hh:mm`.
 fn offset_minutes(text: &str) -> Option<i32> {
     let sign = match text.get(..1)? {
         "+" => 1,
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_time_zone_is_named() {
+    fn an_unknown_time_zone_is_named() {
         for wrong in [
             "",
             "8",

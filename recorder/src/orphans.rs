@@ -11,7 +11,7 @@ use crate::finisher::Finisher;
 use crate::folder::{Folder, Manifest, recordings_in};
 use crate::ledger::Ledger;
 
-/// A recording that is to be entered.
+/// A recording to enter.
 pub struct Orphan {
     pub manifest: Manifest,
     /// Its parts, and their starts since 1970.
@@ -22,18 +22,18 @@ pub struct Orphan {
 #[derive(Default)]
 pub struct Found {
     pub orphans: Vec<Orphan>,
-    /// Recordings that have a row: not looked up again.
+    /// Recordings that have a row: they are not looked up again.
     pub known: HashSet<String>,
 }
 
-/// Looks through the recordings that have been on the disk for `age`.
+/// Searches the recordings that have been on the disk for `age`.
 pub async fn find(config: Config, ledger: Ledger, known: HashSet<String>, age: Duration) -> Found {
     let directory = config.directory.clone();
     let folders = tokio::task::spawn_blocking(move || recordings_in(&directory, Clock.wall(), age)).await;
     let folders = match folders {
         Ok(Ok(folders)) => folders,
         Ok(Err(error)) => {
-            error!(error = &error as &dyn std::error::Error, folder = %config.directory.display(), "look for recordings");
+            error!(error = &error as &dyn std::error::Error, folder = %config.directory.display(), "the folder of recordings could not be searched");
             return Found {
                 orphans: Vec::new(),
                 known,

@@ -5,7 +5,7 @@ use rotunda_media::mux::segmenter::Lengths;
 
 use crate::folder::{Entry, init_name, segment_name};
 
-/// The playlist of the segments that are whole.
+/// The playlist of the complete segments.
 pub fn playlist(kind: Kind, entries: &[Entry], lengths: Lengths) -> String {
     let segments: Vec<Segment> = entries
         .iter()

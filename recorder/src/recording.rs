@@ -25,27 +25,27 @@ pub enum RecordError {
     Task(#[from] tokio::task::JoinError),
 }
 
-/// The program to record, how, and where to.
+/// The program to record, its formats and its folder.
 pub struct Recording {
     pub folder: Folder,
     pub manifest: Manifest,
     pub lengths: Lengths,
     pub longest_part: Duration,
-    /// Audio alone, also of a program with video.
+    /// Only audio, even if the program has video.
     pub audio_only: bool,
-    /// Told of with the recording's id.
+    /// Receives the notices, with the recording's id.
     pub notices: mpsc::Sender<(String, Notice)>,
 }
 
 impl Recording {
-    /// Records until the program ends or `stop`. What was written before an error is whole.
+    /// Records until the program ends or `stop`. Data written before an error is complete.
     pub async fn run(self, mut reader: ProgramReader, stop: CancellationToken) -> Result<(), RecordError> {
         let mut segmenter = Segmenter::new(self.lengths, Clock.unix());
         let mut audio = AudioOnly::default();
         let mut writer: Option<Writer> = None;
         loop {
             let read = tokio::select! {
-                // What waits is written before it ends.
+                // Waiting frames are written before the recording ends.
                 biased;
                 read = reader.next() => read,
                 () = stop.cancelled() => Err(ReadError::Ended),
@@ -60,7 +60,7 @@ impl Recording {
                 Err(ReadError::Lagged(frames)) => {
                     warn!(
                         frames,
-                        "the disk was too slow; the recording goes on at the next keyframe"
+                        "the disk was too slow; the recording continues at the next keyframe"
                     );
                     counter!("rotunda_recorder_frames_lost_total").increment(frames);
                     if let Some(writer) = &mut writer {
@@ -72,7 +72,7 @@ impl Recording {
             };
             if let Err(error) = cut {
                 counter!("rotunda_recorder_failed_total").increment(1);
-                error!(error = &error as &dyn std::error::Error, "a segment was not made");
+                error!(error = &error as &dyn std::error::Error, "a segment could not be made");
             }
             let outputs: Vec<Output> = std::iter::from_fn(|| segmenter.poll_output()).collect();
             if !outputs.is_empty() {
@@ -95,7 +95,7 @@ impl Recording {
             self.lengths,
             self.longest_part,
         );
-        // Disks block; the runtime's threads do not.
+        // Disk access blocks; the runtime's threads must not.
         let written = tokio::task::spawn_blocking(move || {
             let mut writer = writer;
             let mut notices = Vec::new();
@@ -123,7 +123,7 @@ impl Recording {
     }
 
     async fn tell(&self, notice: Notice) {
-        // Nobody listens only when the process ends; then the journal knows.
+        // The receiver is gone only when the process ends; then the journal has the facts.
         let _told_or_ended = self.notices.send((self.manifest.recording_id.clone(), notice)).await;
     }
 }
@@ -131,7 +131,7 @@ impl Recording {
 /// A program's audio as a program of its own.
 #[derive(Default)]
 struct AudioOnly {
-    /// The program's header, and the one without video.
+    /// The program's header, and the header without video.
     headers: Option<(Arc<ProgramHeader>, Arc<ProgramHeader>)>,
 }
 

@@ -1,4 +1,4 @@
-//! The rows that a part of a recording has in the ledger. Pure, but for ids.
+//! The rows of a part of a recording in the ledger. Pure, except for random ids.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::folder::Manifest;
 use crate::ledger::{Row, State};
 
-/// The files of a part, as far as they are known at its start.
+/// The files of a part, with the facts that are known at its start.
 pub fn rows(manifest: &Manifest, part: u64, wall: Duration, state: State) -> Vec<Row> {
     let program = &manifest.program;
     let file = |format: FileFormat| RecordingFile {
@@ -19,7 +19,7 @@ pub fn rows(manifest: &Manifest, part: u64, wall: Duration, state: State) -> Vec
         record_id: program.record.as_ref().map(|record| record.record_id.clone()),
         user: None,
         format,
-        // Its name ends with its end.
+        // The name is completed with the end time.
         name: format!("{}/{}", manifest.recording_id, manifest.prefix),
         size_bytes: 0,
         duration_ms: 0,
@@ -44,7 +44,7 @@ pub fn decimal_id() -> String {
     (number + 1_000_000_000_000_000_000).to_string()
 }
 
-/// One row a file: HLS is one file for the whole recording, with its first part.
+/// One row per file: HLS is one file for the whole recording, with its first part.
 fn formats_of_part(part: u64, formats: &[FileFormat]) -> impl Iterator<Item = FileFormat> {
     formats
         .iter()

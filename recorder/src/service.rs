@@ -1,4 +1,4 @@
-//! The shell: follows the running programs, records those that are to be, brings their files to an end, tells of them, and serves
+//! The shell: follows the running programs, records the requested ones, finishes their files, announces and serves
 //! them.
 
 use std::collections::{HashMap, HashSet};
@@ -26,28 +26,28 @@ use uuid::Uuid;
 
 use crate::config::Config;
 use crate::disk;
+use crate::file_ready::announce;
 use crate::files::Files;
 use crate::finishing::{FinishingError, finish};
 use crate::folder::{Folder, Manifest};
 use crate::ledger::{Ledger, Row, State};
-use crate::news::announce;
 use crate::orphans::{self, Found, Orphan};
 use crate::recording::{RecordError, Recording};
 use crate::rows::{decimal_id, rows};
 use crate::writer::Notice;
 
-/// How often what is done.
+/// The intervals of the service.
 #[derive(Debug, Clone, Copy)]
 struct Pace {
-    /// News that is not accepted is offered again.
+    /// An announcement that is not accepted is repeated.
     announce: Duration,
-    /// Leases are renewed, and others' looked at.
+    /// Leases are renewed, and those of other processes are checked.
     look: Duration,
-    /// A process that is silent for so long is gone.
+    /// A process that is silent for this time is gone.
     lease: Duration,
     /// The disk is searched for recordings without a row.
     search: Duration,
-    /// A younger folder may get its row in a moment.
+    /// A younger folder may get its row soon.
     orphan_age: Duration,
     /// A file that could not be made is tried again.
     finish_again: Duration,
@@ -85,7 +85,7 @@ pub enum StartError {
     Bus(#[from] BusError),
 }
 
-/// The key of signed addresses, and the applications whose API keys may have files.
+/// The key of signed addresses, and the applications whose API keys give access to files.
 struct Access {
     key: FileLinkKey,
     applications: Vec<Application>,
@@ -105,7 +105,7 @@ struct Running {
     manifest: Manifest,
 }
 
-/// A task that is over.
+/// A task that has ended.
 enum Done {
     Recorded(String, Result<(), RecordError>),
     Finished(String, Result<(), FinishingError>),
@@ -122,10 +122,10 @@ struct Recorder {
     ledger: Ledger,
     /// By recording id.
     running: HashMap<String, Running>,
-    /// Recordings whose files are to be made, and whether they are over.
+    /// Recordings whose files are to be made, and whether they have ended.
     to_finish: HashMap<String, bool>,
     finishing: HashSet<String>,
-    /// When a recording whose files could not be made is tried again.
+    /// When to try again the recordings whose files could not be made.
     again: HashMap<String, Instant>,
     /// Recordings on the disk that have a row; None while the disk is searched.
     known: Option<HashSet<String>>,
@@ -197,7 +197,7 @@ impl Service {
         self.files.router()
     }
 
-    /// Resolves when, after shutdown, every recording is finished and told of as far as anybody listens.
+    /// Resolves when, after shutdown, every recording is finished and announced, as far as a receiver is there.
     pub async fn finish(self) {
         let _ended = self.task.await;
     }
@@ -233,7 +233,7 @@ impl Recorder {
                 }
             }
         }
-        // Recordings end by the same token; their files are made before the process ends, or by the next one.
+        // The same token ends recordings; their files are made before the process ends, or by the next process.
         loop {
             tokio::select! {
                 Some((id, notice)) = self.noticed.recv() => self.handle_notice(&id, notice).await,
@@ -252,7 +252,10 @@ impl Recorder {
         };
         match self.files.list(app).await {
             Ok(files) => request.answer(&ListReply { files }),
-            Err(error) => error!(error = &error as &dyn std::error::Error, "list the recordings"),
+            Err(error) => error!(
+                error = &error as &dyn std::error::Error,
+                "the recordings could not be listed"
+            ),
         }
     }
 
@@ -309,7 +312,7 @@ impl Recorder {
         self.tasks.spawn(recording.instrument(span));
     }
 
-    /// The formats of a recording. `audio_only`: as `RecordAudioOnly` asks.
+    /// The formats of a recording. `audio_only`: the request's `RecordAudioOnly`.
     fn formats(&self, audio_only: bool) -> Vec<FileFormat> {
         if !audio_only {
             let mut formats: Vec<FileFormat> = Vec::new();
@@ -340,11 +343,11 @@ impl Recorder {
             }
         };
         if let Err(error) = result {
-            // The folder knows; the next start enters what is missing.
+            // The folder has the facts; the next start enters the missing rows.
             error!(
                 error = &error as &dyn std::error::Error,
                 recording = id,
-                "write the ledger"
+                "the ledger could not be written"
             );
         }
         self.finish_next();
@@ -354,7 +357,7 @@ impl Recorder {
         match done {
             Ok(Done::Searched(found)) => self.handle_orphans(found).await,
             Ok(Done::Recorded(id, ended)) => {
-                // All that it has told is here, and comes first.
+                // The queue has all its notices, and they come first.
                 while let Ok((id, notice)) = self.noticed.try_recv() {
                     self.handle_notice(&id, notice).await;
                 }
@@ -374,12 +377,15 @@ impl Recorder {
                     error!(
                         error = &error as &dyn std::error::Error,
                         recording = id,
-                        "finish a recording; it is tried again"
+                        "a recording could not be finished; it is tried again"
                     );
                     self.again.insert(id, Clock.now() + self.pace.finish_again);
                 }
             }
-            Err(error) => error!(error = &error as &dyn std::error::Error, "a task of the recorder"),
+            Err(error) => error!(
+                error = &error as &dyn std::error::Error,
+                "a task of the recorder failed"
+            ),
         }
         self.finish_next();
     }
@@ -389,7 +395,7 @@ impl Recorder {
             error!(
                 error = &error as &dyn std::error::Error,
                 recording = id,
-                "write the ledger"
+                "the ledger could not be written"
             );
         }
         self.running.remove(&id);
@@ -423,7 +429,7 @@ impl Recorder {
         }
     }
 
-    /// Renews leases, takes over recordings of processes that are gone, and tries again what could not be finished.
+    /// Renews leases, takes over recordings of processes that are gone, and tries unfinished ones again.
     async fn look(&mut self) {
         let now = Clock.unix();
         let renewed = self.ledger.renew(now + self.pace.lease).await;
@@ -442,7 +448,7 @@ impl Recorder {
                     }
                 }
             }
-            Err(error) => error!(error = &error as &dyn std::error::Error, "read the ledger"),
+            Err(error) => error!(error = &error as &dyn std::error::Error, "the ledger could not be read"),
         }
         self.finish_next();
     }
@@ -462,7 +468,7 @@ impl Recorder {
             info!(
                 recording = id,
                 files = rows.len(),
-                "a recording without an entry is found"
+                "a recording without a row was found"
             );
             match self.ledger.add(&rows, Clock.unix() + self.pace.lease).await {
                 Ok(()) => {
@@ -471,7 +477,7 @@ impl Recorder {
                 Err(error) => error!(
                     error = &error as &dyn std::error::Error,
                     recording = id,
-                    "write the ledger"
+                    "the ledger could not be written"
                 ),
             }
         }

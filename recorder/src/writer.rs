@@ -20,15 +20,15 @@ pub struct Writer {
     manifest: Manifest,
     lengths: Lengths,
     longest_part: Duration,
-    /// Wall clock of the program's zero, since 1970.
+    /// The wall-clock time of the program's zero, since 1970.
     wall_zero: Duration,
-    /// Program time of the recording's zero.
+    /// The program time of the recording's zero.
     origin: MediaTime,
     entries: Vec<Entry>,
     open: Option<File>,
     init: Option<Bytes>,
     inits: u64,
-    /// The part being written, and where it began.
+    /// The current part, and its start.
     part: Option<(u64, MediaTime)>,
     gap_reason: Option<GapReason>,
 }
@@ -41,7 +41,8 @@ pub enum Notice {
 }
 
 impl Writer {
-    /// Makes the folder. `origin`: program time of the first segment; `wall_zero`: wall clock of the program's zero.
+    /// Creates the folder. `origin`: program time of the first segment; `wall_zero`: wall-clock time of the
+    /// program's zero.
     pub fn create(
         folder: Folder,
         manifest: Manifest,
@@ -67,12 +68,12 @@ impl Writer {
         })
     }
 
-    /// Why the next discontinuity in time is there.
+    /// Sets the reason of the next discontinuity in time.
     pub fn explain_gap(&mut self, reason: GapReason) {
         self.gap_reason = Some(reason);
     }
 
-    /// Writes it, and syncs it to the disk.
+    /// Writes the output, and syncs it to the disk.
     pub fn write(&mut self, output: Output) -> io::Result<Vec<Notice>> {
         match output {
             Output::Begin(start) => self.begin(start),
@@ -91,7 +92,7 @@ impl Writer {
         }
     }
 
-    /// The last part is over.
+    /// Ends the last part.
     pub fn finish(&mut self) -> Option<Notice> {
         self.open = None;
         let (part, _) = self.part.take()?;

@@ -29,11 +29,11 @@ macro_rules! index {
 }
 
 index!(
-    /// A session's place at its worker. When the session has ended, another one may get the place.
+    /// A session's index at its worker. When the session has ended, another one may get the same entry.
     SessionIndex
 );
 index!(
-    /// A track's place at its worker. When the track has ended, another one may get the place.
+    /// A track's index at its worker. When the track has ended, another one may get the same entry.
     TrackIndex
 );
 index!(
@@ -45,17 +45,17 @@ index!(
     WorkerIndex
 );
 
-/// A vector whose places are used again.
+/// A vector whose entries are used again.
 #[derive(Debug)]
 pub struct Slab<I, T> {
-    places: Vec<Option<T>>,
+    entries: Vec<Option<T>>,
     index: PhantomData<I>,
 }
 
 impl<I, T> Default for Slab<I, T> {
     fn default() -> Self {
         Self {
-            places: Vec::new(),
+            entries: Vec::new(),
             index: PhantomData,
         }
     }
@@ -64,38 +64,38 @@ impl<I, T> Default for Slab<I, T> {
 impl<I: Index, T> Slab<I, T> {
     #[inline]
     pub fn get(&self, index: I) -> Option<&T> {
-        self.places.get(index.position())?.as_ref()
+        self.entries.get(index.position())?.as_ref()
     }
 
     #[inline]
     pub fn get_mut(&mut self, index: I) -> Option<&mut T> {
-        self.places.get_mut(index.position())?.as_mut()
+        self.entries.get_mut(index.position())?.as_mut()
     }
 
-    /// Puts a value into the first free place.
+    /// Puts a value into the first free entry.
     pub fn insert(&mut self, value: T) -> I {
-        let position = self.places.iter().position(Option::is_none).unwrap_or_else(|| {
-            self.places.push(None);
-            self.places.len() - 1
+        let position = self.entries.iter().position(Option::is_none).unwrap_or_else(|| {
+            self.entries.push(None);
+            self.entries.len() - 1
         });
-        self.places[position] = Some(value);
+        self.entries[position] = Some(value);
         I::at(position)
     }
 
     pub fn remove(&mut self, index: I) -> Option<T> {
-        self.places.get_mut(index.position())?.take()
+        self.entries.get_mut(index.position())?.take()
     }
 
     /// Values that are there.
     #[cfg(test)]
     pub fn count(&self) -> usize {
-        self.places.iter().flatten().count()
+        self.entries.iter().flatten().count()
     }
 
-    /// Places, free ones included.
+    /// Entries, free ones included.
     #[cfg(test)]
-    pub fn places(&self) -> usize {
-        self.places.len()
+    pub fn capacity(&self) -> usize {
+        self.entries.len()
     }
 }
 
@@ -104,14 +104,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_free_place_is_used_again_and_an_index_without_a_value_finds_nothing() {
+    fn a_free_entry_is_used_again_and_an_index_without_a_value_finds_nothing() {
         let mut slab: Slab<TrackIndex, &str> = Slab::default();
         let [first, second] = ["first", "second"].map(|value| slab.insert(value));
         assert_eq!(slab.remove(first), Some("first"));
         assert_eq!(slab.get(first), None);
         assert_eq!(slab.remove(first), None);
         assert_eq!(slab.insert("third"), first);
-        assert_eq!((slab.get(second), slab.count(), slab.places()), (Some(&"second"), 2, 2));
+        assert_eq!(
+            (slab.get(second), slab.count(), slab.capacity()),
+            (Some(&"second"), 2, 2)
+        );
         assert_eq!(slab.get_mut(TrackIndex::at(7)), None);
     }
 }

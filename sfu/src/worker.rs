@@ -360,9 +360,9 @@ impl Worker {
         all
     }
 
-    /// Places for sessions and tracks, free ones included.
-    fn places(&self) -> (usize, usize) {
-        (self.sessions.places(), self.tracks.places())
+    /// Entries for sessions and tracks, free ones included.
+    fn capacities(&self) -> (usize, usize) {
+        (self.sessions.capacity(), self.tracks.capacity())
     }
 
     /// The estimate of a session's link; None: it is not known.

@@ -27,7 +27,7 @@ impl Applications {
         self.0.iter().map(|application| application.sdk_app_id)
     }
 
-    /// Not those without API keys.
+    /// Applications without API keys are not in it.
     pub fn by_secret_id(&self, secret_id: &str) -> Option<&Application> {
         let has_keys = |application: &&Application| {
             !application.secret_id.is_empty() && !application.api_secret.reveal().is_empty()
@@ -36,14 +36,14 @@ impl Applications {
         with_keys.find(|application| application.secret_id == secret_id)
     }
 
-    /// How many may speak in a room of this application.
+    /// The number of open microphones in a room of this application.
     pub fn microphones(&self, id: SdkAppId) -> Microphones {
         self.by_id(id)
             .map(|application| application.max_microphones)
             .unwrap_or_default()
     }
 
-    /// What a user may do in a room. `ticket`: counts where the application requires one.
+    /// The rights of a user in a room. `ticket`: used if the application requires room tickets.
     pub fn rights(
         &self,
         room: &RoomKey,
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn a_room_ticket_counts_where_the_application_requires_one() {
+    fn a_room_ticket_is_used_if_the_application_requires_one() {
         assert_eq!(rights(false, "10000", None), Ok(Rights::ALL));
         assert_eq!(rights(false, "10000", Some("nonsense")), Ok(Rights::ALL));
         assert_eq!(rights(true, "10000", Some(TICKET)), Ok(Rights::ALL));

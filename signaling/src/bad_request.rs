@@ -1,16 +1,16 @@
-//! What is wrong with a message that is no request, told by the field's name. Pure.
+//! Explains why a message is not a request, by the name of the field. Pure.
 
 use rotunda_proto::ids::{RecordId, RoomId, SdkAppId, StreamId, TrackSource, UserId};
 use rotunda_proto::signaling::{Lines, Role};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-/// Longest explanation, in characters: it repeats what the client wrote.
+/// Longest explanation, in characters. It repeats text of the client.
 const LONGEST: usize = 400;
 
-/// The id of a message that could not be read, where it has one, and what to write instead. `error`: of reading it.
+/// The id of a message that could not be read, if it has one, and an explanation. `error`: of the reader.
 ///
-/// The reader of requests looks at `op` first and keeps the other fields for later, so its error does not say which field is wrong.
+/// Serde reads `op` first and buffers the other fields, so its error does not name the wrong field.
 pub fn explain(text: &str, error: &serde_json::Error) -> (Option<u64>, String) {
     let Ok(message) = serde_json::from_str::<Value>(text) else {
         return (None, shortened(format!("write JSON: {error}")));
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn a_room_id_that_is_none_is_named_with_its_value_and_what_is_allowed() {
+    fn an_invalid_room_id_is_named_with_its_value_and_the_allowed_ones() {
         let rule = "a number from 1 to 4294967294, or a text of 1 to 64 letters";
         for (room, shown) in [
             ("0", "not 0"),
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn every_other_mistake_has_its_name_too() {
+    fn every_other_mistake_is_named_too() {
         for (text, begins) in [
             (r#"{"id":1,"op":"publish","source":"video"}"#, "source: unknown variant"),
             (

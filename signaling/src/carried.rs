@@ -1,7 +1,7 @@
-//! Logins of other nodes: a client whose login is on another node resumes it here, and this node carries the messages to and fro.
+//! Proxies logins of other nodes: a client whose login is on another node resumes it here, and this node relays the messages.
 //!
-//! The login and the membership stay where they are, and media is not touched. When either node dies, or a message is lost, the
-//! WebSocket is closed and the client resumes again, by which it learns the whole state.
+//! The login and the membership stay on their node, and media is not affected. When either node dies, or a message is lost, the
+//! WebSocket is closed. The client then resumes again and gets the whole state.
 
 use axum::extract::ws::Utf8Bytes;
 use metrics::{counter, gauge};
@@ -18,12 +18,12 @@ use crate::member::{Attachment, ToMember, error_of, failure, json};
 use crate::registry::random_token;
 use crate::shared::Shared;
 
-/// Requests of a carried client that wait for the other node.
+/// Most requests of a client that wait for the other node.
 const QUEUE: usize = 64;
-/// Messages that wait for a carried client; one that is further behind is disconnected.
+/// Most messages that wait for a client. A client that is slower is disconnected.
 const MESSAGES: usize = 256;
 
-/// Resumes a login that is on another node. None: there is no such login, or another one has taken its place.
+/// Resumes a login that is on another node. None: there is no such login, or another one has replaced it.
 pub async fn resume(shared: &Shared, app: SdkAppId, user: &UserId, token: &str) -> Result<Option<Attached>, BusError> {
     let document = shared.bus.load::<LoginDocument>(&login_key(app, user)).await?;
     let via = shared.cluster.incarnation();
@@ -79,7 +79,7 @@ impl Remote {
         self.shared.bus.call(&self.subject, command).await
     }
 
-    /// Hands a request over; what the member answers comes with the messages.
+    /// Passes a request on. The reply comes with the messages.
     async fn ask(&self, number: u64, id: u64, request: Box<Request>) -> Step {
         let command = MemberCommand::Ask {
             app: self.app,
@@ -107,7 +107,7 @@ impl Remote {
         if let Err(error) = self.call(&command).await {
             debug!(
                 error = &error as &dyn std::error::Error,
-                "the end of a carried WebSocket was not told"
+                "the end of a proxied WebSocket was not published"
             );
         }
     }
@@ -116,14 +116,14 @@ impl Remote {
 /// A client of this node whose login is on another one.
 struct Carried {
     remote: Remote,
-    /// As the other node knows the WebSocket.
+    /// The number of the WebSocket at the other node.
     number: u64,
     node: Incarnation,
     out: mpsc::Sender<Utf8Bytes>,
 }
 
 impl Carried {
-    /// Stands in for the member's task until either side ends.
+    /// Runs in place of the member's task until either side ends.
     async fn run(self, mut inbox: mpsc::Receiver<ToMember>, mut messages: Subscription) {
         gauge!("rotunda_signaling_carried_connections").increment(1.0);
         let mut living = self.remote.shared.cluster.living();
@@ -139,18 +139,22 @@ impl Carried {
             };
             match step {
                 Step::Done => {}
-                Step::Tell(json) if self.out.try_send(json).is_ok() => {}
-                Step::Tell(_) | Step::End => break,
+                Step::Tell(json) => {
+                    if self.out.try_send(json).is_err() {
+                        break;
+                    }
+                }
+                Step::End => break,
             }
         }
-        // This ends the connection that reads.
+        // This ends the WebSocket's connection.
         drop(self.out);
         self.remote.detach(self.number).await;
         gauge!("rotunda_signaling_carried_connections").decrement(1.0);
     }
 }
 
-/// What follows from a message of either side.
+/// The next step after a message of either side.
 enum Step {
     Done,
     Tell(Utf8Bytes),
@@ -168,7 +172,7 @@ fn read(heard: Heard) -> Step {
     }
 }
 
-/// Resumes a login of this node for a client that is at another one.
+/// Resumes a login of this node for a client at another node.
 pub async fn resume_here(shared: &Shared, resume: Resume) -> MemberReply {
     let Resume {
         app,
@@ -197,7 +201,7 @@ pub struct Resume {
     pub to: String,
 }
 
-/// Sends a member's messages to the node where its client is, until the member lets it go or that node dies.
+/// Sends a member's messages to the node of its client, until the member closes it or that node dies.
 async fn send_there(shared: Shared, attached: Attached, via: Incarnation, to: String) {
     let Attached { member, attachment } = attached;
     let Attachment { number, mut messages } = attachment;
@@ -210,7 +214,10 @@ async fn send_there(shared: Shared, attached: Attached, via: Incarnation, to: St
         let is_end = message.is_none();
         let payload = message.map(Into::into).unwrap_or_default();
         if let Err(error) = shared.bus.publish(&to, payload).await {
-            debug!(error = &error as &dyn std::error::Error, "a carried client is let go");
+            debug!(
+                error = &error as &dyn std::error::Error,
+                "a proxied client is disconnected"
+            );
             break;
         }
         if is_end {
@@ -220,7 +227,7 @@ async fn send_there(shared: Shared, attached: Attached, via: Incarnation, to: St
     let _member_is_gone = member.send(ToMember::Detach { number }).await;
 }
 
-/// Hands a request of a carried client to the member's task.
+/// Passes a request of a proxied client to the member's task.
 pub async fn ask_here(shared: &Shared, app: SdkAppId, user: &UserId, message: ToMember) -> MemberReply {
     let Some(member) = shared.registry.find(app, user) else {
         return MemberReply::NotHere;
@@ -231,7 +238,7 @@ pub async fn ask_here(shared: &Shared, app: SdkAppId, user: &UserId, message: To
     }
 }
 
-/// Resolves when a node is not among the living any more.
+/// Resolves when a node has died.
 async fn gone(living: &mut watch::Receiver<Living>, node: &Incarnation) {
     let is_dead = |living: &Living| living.as_ref().is_some_and(|alive| !alive.contains(node));
     if living.wait_for(is_dead).await.is_err() {

@@ -1,4 +1,4 @@
-//! What can be set.
+//! The configuration of signaling.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -15,10 +15,10 @@ pub struct Config {
     pub resume_seconds: u32,
     /// Seconds in which a WebSocket must log in. Default 10.
     pub login_seconds: u64,
-    /// Members that this process takes, of all rooms together; more are told `node_full`. One takes about 12 kB of memory
+    /// Most members of this process, in all rooms together; further ones get the error `node_full`. One takes about 12 kB of memory
     /// and an open file. Default 60000.
     pub max_members: u64,
-    /// Demo mode where no application is configured: the demo page's own back end at `/demo/` gives anybody a ticket of a
+    /// Demo mode if no application is configured: the demo page's own back end at `/demo/` issues a UserSig to everybody, for a
     /// generated application. It never serves a configured application. Default true.
     pub demo: bool,
     /// STUN servers handed to clients: URLs. The server needs none, clients seldom. Default none.
@@ -34,7 +34,7 @@ pub struct Config {
     pub process: Process,
 }
 
-/// What is set for the process as a whole and concerns signaling too: no section of its own.
+/// Settings of the whole process that signaling needs. They have no section of their own.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Process {
     /// `server.public_names`: names that clients may have signed in place of the `Host` header that arrives.
@@ -43,13 +43,13 @@ pub struct Process {
     pub public_url: String,
     /// `server.trusted_proxies`: the proxies whose `X-Forwarded-Host` and `X-Forwarded-Prefix` are believed.
     pub trusted_proxies: Vec<Network>,
-    /// `server.outbound_networks`: what callback and push URLs may reach besides public addresses.
+    /// `server.outbound_networks`: networks that callback and push URLs may reach besides public addresses.
     pub outbound: AllowedNetworks,
     /// The application that the demo back end serves; without one there is no demo back end.
     pub demo: Option<SdkAppId>,
 }
 
-/// TURN servers handed to clients, for networks that let no other media out: section `[signaling.turn]`.
+/// TURN servers handed to clients, for networks that block all other media: section `[signaling.turn]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Turn {

@@ -1,4 +1,4 @@
-//! One WebSocket: reads requests, logs in, hands requests to the member's task and writes what it sends.
+//! One WebSocket: reads requests, logs in, passes requests to the member's task and writes its messages.
 
 use std::time::{Duration, Instant};
 
@@ -18,18 +18,18 @@ use crate::bad_request;
 use crate::carried;
 use crate::logins;
 use crate::member::{self, Attachment, Identity, ToMember, error_of, failure, json};
-use crate::registry::{Login, random_token};
+use crate::registry::{Login, Told, random_token};
 use crate::shared::Shared;
 
 const PING: Duration = Duration::from_secs(15);
-/// Nothing heard for this long, pongs included: the peer is dead.
+/// A peer that sends nothing for this long, not even pongs, is dead.
 const SILENCE: Duration = Duration::from_secs(40);
-/// After an error that ends the connection: until the peer has read it. Closing at once would reset the connection, as
-/// the peer's bytes are not read any more, and the error could be lost.
+/// Time for the peer to read an error that ends the connection. Closing at once would reset the connection, as unread bytes of
+/// the peer remain, and the error could be lost.
 const LINGER: Duration = Duration::from_secs(1);
 /// A peer that does not read for this long is disconnected.
 const WRITE_WITHIN: Duration = Duration::from_secs(10);
-/// Longest message of a client that is not known yet, bytes. A UserSig has at most 4 kB.
+/// Longest message of a client that has not logged in, bytes. A UserSig has at most 4 kB.
 const MAX_LOGIN_BYTES: usize = 16 * 1024;
 /// Requests at once, and more a second after that.
 const BURST: f64 = 100.0;
@@ -53,7 +53,7 @@ struct Connection {
     bucket: Bucket,
 }
 
-/// The member's task and this connection's place in it.
+/// The member's task, and the number of this connection there.
 pub struct Attached {
     pub member: mpsc::Sender<ToMember>,
     pub attachment: Attachment,
@@ -81,7 +81,7 @@ impl Connection {
                 message = read.next() => {
                     heard_at = clock.now();
                     let replies = match message {
-                        // On the heap and only for now: an idle connection's task is small.
+                        // Boxed, so that the task of an idle connection is small.
                         Some(Ok(Message::Text(text))) => Box::pin(self.handle_text(text.as_str())).await,
                         Some(Ok(Message::Binary(_))) => vec![failed(None, ErrorCode::BadRequest)],
                         Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
@@ -101,7 +101,7 @@ impl Connection {
                     }
                 }
                 message = next_message(&mut self.login) => {
-                    // The member has ended, or let this connection go.
+                    // The member has ended, or has closed this connection.
                     let Some(message) = message else { break };
                     if send(&mut write, message).await.is_err() {
                         break;
@@ -135,7 +135,7 @@ impl Connection {
         }
     }
 
-    /// Answers what is to be sent at once; what the member's task answers comes through the queue.
+    /// Answers messages to send at once. Replies of the member's task come through the queue.
     async fn handle_text(&mut self, text: &str) -> Vec<ServerMessage> {
         if !self.bucket.take(Clock.now()) {
             counter!("rotunda_signaling_rate_limited_total").increment(1);
@@ -232,7 +232,7 @@ impl Connection {
         })
     }
 
-    /// A new login; the user's earlier one is told and ends, and this one waits until it has left its room.
+    /// A new login. The user's earlier login is notified and ends, and this one waits until that has left its room.
     async fn start_member(&self, app: SdkAppId, user: UserId) -> Login {
         let token = random_token();
         let id = LoginId(rand::random());
@@ -247,7 +247,7 @@ impl Connection {
             id,
             token,
             member,
-            told: false,
+            told: Told::NotYet,
         };
         logins::take_over(&self.shared, app, &user, login.clone()).await;
         login

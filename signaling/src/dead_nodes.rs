@@ -1,5 +1,5 @@
-//! What dead signaling nodes have left in the documents of rooms: seats, places in the roster, counts. Every node cleans up after
-//! those it sees die, and after those that died before it started; revisions make it happen once.
+//! Removes what dead signaling nodes have left in the documents of rooms: seats, roster entries and counts. Every node cleans up
+//! after nodes that it sees die, and after those that died before it started. Compare-and-set makes it happen once.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +17,7 @@ use tracing::{info, warn};
 
 use crate::{roster, seats};
 
-/// After a failure it is tried again.
+/// A failed cleaning is repeated after this time.
 const TRY_AGAIN: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// Cleans up until shutdown.
@@ -29,8 +29,10 @@ pub fn clean_up(bus: SharedBus, mut living: watch::Receiver<Living>, shutdown: C
             if let Some(alive) = alive
                 && let Err(error) = Cleaner::new(&bus, &alive).clean().await
             {
-                let error = &error as &dyn std::error::Error;
-                warn!(error, "clean up after dead nodes; it is tried again");
+                warn!(
+                    error = &error as &dyn std::error::Error,
+                    "clean up after dead nodes; it is tried again"
+                );
                 clock.sleep_until(clock.now() + TRY_AGAIN).await;
                 continue;
             }
@@ -47,7 +49,7 @@ pub fn clean_up(bus: SharedBus, mut living: watch::Receiver<Living>, shutdown: C
 struct Cleaner<'a> {
     bus: &'a SharedBus,
     alive: &'a BTreeSet<Incarnation>,
-    /// Others that were looked at: is it dead?
+    /// Other nodes that were checked, and whether each is dead.
     known: BTreeMap<Incarnation, bool>,
 }
 
@@ -65,8 +67,9 @@ impl<'a> Cleaner<'a> {
             let value = &entry.value;
             match key.rsplit('.').next() {
                 Some("seats") => {
-                    let holders = parsed::<Seats>(value).publishers.into_iter();
-                    let dead = self.dead(holders.map(|publisher| publisher.holder.node)).await?;
+                    let publishers = parsed::<Seats>(value).publishers.into_iter();
+                    let holders = publishers.map(|publisher| publisher.holder.node).collect();
+                    let dead = self.dead(holders).await?;
                     let free = |seats: &mut Seats| {
                         seats::free_dead(seats, |node| dead.contains(node));
                         seats.is_empty()
@@ -74,8 +77,8 @@ impl<'a> Cleaner<'a> {
                     self.change(&key, &dead, free).await?;
                 }
                 Some("roster") => {
-                    let holders = parsed::<Roster>(value).members.into_iter();
-                    let dead = self.dead(holders.map(|member| member.holder.node)).await?;
+                    let members = parsed::<Roster>(value).members.into_iter();
+                    let dead = self.dead(members.map(|member| member.holder.node).collect()).await?;
                     let free = |roster: &mut Roster| {
                         roster::free_dead(roster, |node| dead.contains(node));
                         roster.members.is_empty()
@@ -83,7 +86,8 @@ impl<'a> Cleaner<'a> {
                     self.change(&key, &dead, free).await?;
                 }
                 Some("count") => {
-                    let dead = self.dead(parsed::<MemberCounts>(value).by_node.into_keys()).await?;
+                    let counted = parsed::<MemberCounts>(value).by_node.into_keys();
+                    let dead = self.dead(counted.collect()).await?;
                     self.uncount(&key, &dead).await?;
                 }
                 _ => {}
@@ -92,7 +96,7 @@ impl<'a> Cleaner<'a> {
         Ok(())
     }
 
-    /// Takes dead nodes out of a room's count. The room has ended when nobody else is in it.
+    /// Removes dead nodes from a room's count. If no other member is in it, the room ends.
     async fn uncount(&self, key: &str, dead: &BTreeSet<Incarnation>) -> Result<(), BusError> {
         if dead.is_empty() {
             return Ok(());
@@ -109,11 +113,11 @@ impl<'a> Cleaner<'a> {
         };
         match self.bus.delete(&info_key, opened_at).await {
             Ok(_) => {}
-            // Somebody has opened it since.
+            // It was opened again since.
             Err(BusError::Conflict(_)) => return Ok(()),
             Err(error) => return Err(error),
         }
-        // No node is left that would give the kept cells up.
+        // No other node is left that would remove the kept cells.
         let forget = |seats: &mut Seats| {
             seats.kept.clear();
             seats.is_empty()
@@ -122,7 +126,7 @@ impl<'a> Cleaner<'a> {
         Ok(())
     }
 
-    /// Changes a document of which dead nodes hold something; `free` says whether nothing is left of it. Answers that.
+    /// Removes entries of dead nodes from a document. `free` does it, and answers whether the document had any. Answers the same.
     async fn change<T>(
         &self,
         key: &str,
@@ -152,8 +156,8 @@ impl<'a> Cleaner<'a> {
         Ok(changed.unwrap_or(false))
     }
 
-    /// Which of these are dead. A node that has just started may not be among the living yet: its lease tells.
-    async fn dead(&mut self, nodes: impl Iterator<Item = Incarnation>) -> Result<BTreeSet<Incarnation>, BusError> {
+    /// The dead ones of these nodes. A node that has just started may not be listed yet, so its lease decides.
+    async fn dead(&mut self, nodes: Vec<Incarnation>) -> Result<BTreeSet<Incarnation>, BusError> {
         let mut dead = BTreeSet::new();
         for node in nodes {
             if self.alive.contains(&node) {
@@ -176,7 +180,7 @@ impl<'a> Cleaner<'a> {
     }
 }
 
-/// Nothing of a dead node is in the document.
+/// The document has no entry of a dead node.
 #[derive(Debug)]
 struct Unchanged;
 

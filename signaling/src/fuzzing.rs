@@ -87,12 +87,12 @@ fn whip(data: &[u8]) {
     }
 }
 
-/// A call in the Tencent envelope: read, its signature checked, and what it asks for checked.
+/// A call in the Tencent envelope: parsed, its signature verified, and its parameters checked.
 fn tencent(data: &[u8]) {
     let (query, headers, body) = http(data);
     let applications = applications();
     for method in ["GET", "POST"] {
-        let _claimed = call::claim(method, &headers, NOW);
+        let _named = call::credentials(method, &headers, NOW);
         let hosts = ["localhost:8080".to_owned()];
         let Ok(call) = Call::parse(method, &query, &headers, &hosts, body.to_vec()) else {
             continue;

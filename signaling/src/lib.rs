@@ -1,8 +1,8 @@
 //! Rooms over WebSocket, authentication, seats, the public API and callbacks.
 //!
 //! A login is one task ([`member`]) that outlives its WebSocket by the resume time. Room state is documents on the bus
-//! ([`rotunda_proto::room`]); one task a room and node ([`room`]) writes and watches them, and every member works out its
-//! own wishes.
+//! ([`rotunda_proto::room`]); one task a room and node ([`room`]) writes and watches them, and every member's task
+//! assigns the publishers that it wants to its own slots.
 
 mod api;
 mod applications;
@@ -14,6 +14,8 @@ mod connection;
 mod dead_nodes;
 mod demo;
 mod events;
+#[cfg(test)]
+mod failing_bus;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod logins;

@@ -1,5 +1,5 @@
-//! The newest login of a user, anywhere, takes over: on this node by the [`Registry`](crate::registry::Registry), on the others by a
-//! document of the login on the bus.
+//! The newest login of a user takes over on all nodes: here by the [`Registry`](crate::registry::Registry), on the others by
+//! a document on the bus.
 
 use std::time::Duration;
 
@@ -13,45 +13,52 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::member::ToMember;
-use crate::registry::{Login, UserLogin};
+use crate::registry::{Login, Told, UserLogin};
 use crate::shared::Shared;
 
-/// A login that was not told to the other nodes is told again after this time.
+/// An unpublished login is published to the other nodes again after this time.
 const TELL_AGAIN: Duration = Duration::from_secs(2);
 
-/// Makes this login the user's newest. The one before is told and ends, wherever it is, and this waits until it has left its room.
+/// Makes this login the user's newest. Notifies and ends the previous one on any node, and waits until it has left its room.
 pub async fn take_over(shared: &Shared, app: SdkAppId, user: &UserId, login: Login) {
     let id = login.id;
     shared.registry.take_over(app, user, login).await;
     match take_over_elsewhere(shared, app, user, id).await {
-        Ok(()) => shared.registry.set_told(app, user, id, true),
-        // While the bus is away a login is of this node alone.
-        Err(error) => warn!(
-            error = &error as &dyn std::error::Error,
-            "a login was not told to the other nodes; it is tried again"
-        ),
+        Ok(()) => shared.registry.set_told(app, user, id, Told::Told),
+        // While the bus is away, only this node knows the login.
+        Err(error) => {
+            warn!(
+                error = &error as &dyn std::error::Error,
+                "a login was not published to the other nodes; it is tried again"
+            );
+            shared.registry.untold.notify_one();
+        }
     }
 }
 
-/// Tells logins to the other nodes that could not be told before, and all of them when this node was declared dead.
+/// Publishes logins that could not be published before, and all of them after this node was declared dead.
 pub fn keep_told(shared: Shared, shutdown: CancellationToken) -> JoinHandle<()> {
     let work = async move {
-        let (mut own, mut presence) = (shared.cluster.own(), shared.bus.presence());
+        let mut own = shared.cluster.own();
         own.mark_unchanged();
         let mut tell_at = None;
         loop {
             tokio::select! {
                 Ok(()) = own.changed() => {
-                    // The documents have vanished with the incarnation of before.
+                    // The documents were removed with the earlier incarnation.
                     for UserLogin { app, user, login } in shared.registry.all() {
-                        shared.registry.set_told(app, &user, login.id, false);
+                        if login.told == Told::Told {
+                            shared.registry.set_told(app, &user, login.id, Told::Forgotten);
+                        }
                     }
+                    tell_at = Some(Clock.now());
                 }
-                Ok(()) = presence.changed() => {}
-                () = Clock.until(tell_at) => {}
+                () = shared.registry.untold.notified() => tell_at = Some(Clock.now() + TELL_AGAIN),
+                () = Clock.until(tell_at) => {
+                    let all_told = tell_untold(&shared).await;
+                    tell_at = (!all_told).then(|| Clock.now() + TELL_AGAIN);
+                }
             }
-            let all_told = presence.borrow().is_away() || tell_untold(&shared).await;
-            tell_at = (!all_told).then(|| Clock.now() + TELL_AGAIN);
         }
     };
     tokio::spawn(async move {
@@ -59,19 +66,43 @@ pub fn keep_told(shared: Shared, shutdown: CancellationToken) -> JoinHandle<()> 
     })
 }
 
-/// False: not all could be told.
+/// False: not all could be published.
 async fn tell_untold(shared: &Shared) -> bool {
     let mut all_told = true;
     for UserLogin { app, user, login } in shared.registry.all() {
-        if login.told {
-            continue;
-        }
-        match take_over_elsewhere(shared, app, &user, login.id).await {
-            Ok(()) => shared.registry.set_told(app, &user, login.id, true),
+        let told = match login.told {
+            Told::Told => continue,
+            Told::NotYet => take_over_elsewhere(shared, app, &user, login.id).await,
+            Told::Forgotten => tell_again(shared, app, &user, &login).await,
+        };
+        match told {
+            Ok(()) => shared.registry.set_told(app, &user, login.id, Told::Told),
             Err(_) => all_told = false,
         }
     }
     all_told
+}
+
+/// Writes a login's document again, unless the user has since logged in on another node: then this login ends.
+async fn tell_again(shared: &Shared, app: SdkAppId, user: &UserId, login: &Login) -> Result<(), BusError> {
+    let node = shared.cluster.incarnation();
+    let key = login_key(app, user);
+    let document = LoginDocument {
+        login: login.id,
+        node: node.clone(),
+    };
+    let value = bytes::Bytes::from(serde_json::to_vec(&document).map_err(BusError::Encode)?);
+    match shared.bus.put(&key, value, None, Some(&node)).await {
+        Ok(_) => Ok(()),
+        Err(BusError::Conflict(_)) => {
+            let newer = shared.bus.load::<LoginDocument>(&key).await?;
+            if newer.is_some_and(|(newer, _)| newer.login != login.id) {
+                let _ended_already = login.member.send(ToMember::Kick(KickReason::Kick)).await;
+            }
+            Ok(())
+        }
+        Err(error) => Err(error),
+    }
 }
 
 async fn take_over_elsewhere(shared: &Shared, app: SdkAppId, user: &UserId, id: LoginId) -> Result<(), BusError> {
@@ -101,13 +132,13 @@ async fn take_over_elsewhere(shared: &Shared, app: SdkAppId, user: &UserId, id: 
     };
     let subject = members_subject(before.node.node());
     match shared.bus.call::<_, MemberReply>(&subject, &command).await {
-        // A node that has died has no logins either.
+        // A dead node has no logins.
         Ok(_) | Err(BusError::NoResponder(_)) => Ok(()),
         Err(error) => Err(error),
     }
 }
 
-/// Ends a login of this node that was replaced by another node's. Done when it has left its room.
+/// Ends a login of this node that one of another node has replaced. Returns when it has left its room.
 pub async fn kick(shared: &Shared, app: SdkAppId, user: &UserId, login: LoginId) -> MemberReply {
     let found = shared.registry.login(app, user).filter(|found| found.id == login);
     let Some(found) = found else {
@@ -119,7 +150,7 @@ pub async fn kick(shared: &Shared, app: SdkAppId, user: &UserId, login: LoginId)
     MemberReply::Done
 }
 
-/// Forgets a login that has ended, unless a newer one has taken its place.
+/// Removes a login that has ended, unless a newer one has replaced it.
 pub async fn forget(shared: &Shared, app: SdkAppId, user: &UserId, token: &str, id: LoginId) {
     shared.registry.remove(app, user, token);
     let key = login_key(app, user);
@@ -131,10 +162,10 @@ pub async fn forget(shared: &Shared, app: SdkAppId, user: &UserId, token: &str, 
     };
     match forgotten.await {
         Ok(()) | Err(BusError::Conflict(_) | BusError::Away) => {}
-        // It vanishes with this node at the latest.
+        // It is removed with this node's lease at the latest.
         Err(error) => warn!(
             error = &error as &dyn std::error::Error,
-            "a login that has ended was not taken back"
+            "the document of an ended login was not removed"
         ),
     }
 }

@@ -24,16 +24,16 @@ use crate::shared::Shared;
 use crate::turn;
 use membership::{Leaving, Membership, Message};
 
-/// Clients are asked to come back after so long when the bus is away.
+/// Clients try again after this time when the bus is away.
 const RETRY_AFTER_MS: u64 = 2000;
 /// Requests waiting for a member task.
 const QUEUE: usize = 64;
-/// Messages waiting for a client; one that is further behind is disconnected.
+/// Most messages waiting for a client. A client that is slower is disconnected.
 const MESSAGES: usize = 256;
 
 /// A message to a member's task.
 pub enum ToMember {
-    /// A WebSocket has logged in as this member (or carries it on). The old one, if any, is let go.
+    /// A WebSocket has logged in as this member, or resumes it. The old WebSocket, if any, is closed.
     Attach {
         attached: oneshot::Sender<Attachment>,
     },
@@ -41,19 +41,19 @@ pub enum ToMember {
     Detach {
         number: u64,
     },
-    /// `number` came with the attachment; what an older WebSocket still asks is ignored.
+    /// `number` came with the attachment. Requests of an older WebSocket are ignored.
     Request {
         number: u64,
         id: u64,
-        /// Boxed, because a queue has places for many.
+        /// Boxed, because the queue allocates space for many messages.
         request: Box<Request>,
     },
-    /// The server API gives this member other rights.
+    /// The server API changes the rights of this member.
     Permit(Box<Permit>),
     Kick(KickReason),
 }
 
-/// A WebSocket's side of a member: its messages end when the member lets it go.
+/// A WebSocket's side of a member. Its messages end when the member closes it.
 pub struct Attachment {
     pub number: u64,
     /// As JSON.
@@ -115,7 +115,7 @@ impl Member {
                     }
                     Some(ToMember::Detach { .. }) => {}
                     Some(ToMember::Request { number, id, request }) if number == self.attachments => {
-                        // On the heap and only for now: a member's task is small while it waits.
+                        // Boxed, so that the task of a waiting member is small.
                         Box::pin(self.handle_request(id, *request)).await;
                     }
                     Some(ToMember::Request { .. }) => {}
@@ -149,19 +149,23 @@ impl Member {
     }
 
     fn attach(&mut self, attached: oneshot::Sender<Attachment>) {
-        // The only sender is here: dropping it (for a newer WebSocket, or a slow one) ends the connection that reads.
+        // This is the only sender: dropping it (for a newer WebSocket, or a slow one) ends the old connection.
         let (out, messages) = mpsc::channel(MESSAGES);
         self.attachments += 1;
         self.out = Some(out);
         self.lost_at = None;
         let number = self.attachments;
         let _socket_is_gone = attached.send(Attachment { number, messages });
-        // A client that comes back has missed an unknown part, so it is told the whole state again.
-        let messages = self.membership.as_ref().map(Membership::retell).unwrap_or_default();
+        // A client that comes back has missed some events, so it gets the whole state again.
+        let messages = self
+            .membership
+            .as_ref()
+            .map(Membership::current_state)
+            .unwrap_or_default();
         self.tell_all(messages);
     }
 
-    /// A client that does not read is let go: its queue is bounded, and it can resume.
+    /// A client that does not read is disconnected, as its queue is bounded. It can resume.
     fn send(&mut self, json: Utf8Bytes) {
         if let Some(out) = &self.out
             && out.try_send(json).is_err()
@@ -209,7 +213,7 @@ impl Member {
             Ok(reply) => ServerMessage::Ok { id, ok: true, reply },
             Err(error) => ServerMessage::Failed { id: Some(id), error },
         }));
-        // Events that follow from the request come after its reply.
+        // Events caused by the request come after its reply.
         if let Some(membership) = &mut self.membership {
             let messages = membership.catch_up().await;
             self.tell_all(messages);
@@ -313,7 +317,7 @@ fn state(muted: bool) -> TrackState {
     if muted { TrackState::Muted } else { TrackState::On }
 }
 
-/// Resolves when the room has changed or the SFU has said something; never outside a room.
+/// Resolves when the room or the media session has changed; never outside a room.
 async fn changed(membership: &mut Option<Membership>) {
     match membership {
         Some(membership) => membership.changed().await,
@@ -339,7 +343,7 @@ fn name(request: &Request) -> &'static str {
     }
 }
 
-/// The class of a refusal decides what the client hears: its own mistakes by name, ours without detail.
+/// Mistakes of the client are answered by name, and failures of the server without detail.
 pub fn explain(refused: Refused) -> ErrorBody {
     match refused {
         Refused::Code(code) => failure(code),
@@ -353,7 +357,7 @@ pub fn explain(refused: Refused) -> ErrorBody {
     }
 }
 
-/// Why something that needs the bus was not done, for a client.
+/// The error for a client when the bus has failed.
 pub fn error_of(error: &BusError) -> ErrorCode {
     match error.is_passing() {
         true => ErrorCode::TryLater,
@@ -361,15 +365,15 @@ pub fn error_of(error: &BusError) -> ErrorCode {
     }
 }
 
-/// A message as it goes over the WebSocket.
+/// A message as JSON for the WebSocket.
 pub fn json(message: &ServerMessage) -> Utf8Bytes {
-    // Nothing in these types can fail to be written; an empty object would be the least that a client can ignore.
+    // Serializing these types cannot fail. A client ignores an empty object.
     serde_json::to_string(message)
         .unwrap_or_else(|_| "{}".to_owned())
         .into()
 }
 
-/// An error with the words for a person.
+/// An error with a message for people.
 pub fn failure(code: ErrorCode) -> ErrorBody {
     let message = match code {
         ErrorCode::BadRequest => "the message is not a request of the protocol; see docs/signaling.md",
@@ -410,7 +414,7 @@ pub fn failure(code: ErrorCode) -> ErrorBody {
         ErrorCode::CustomMessageRate => "a member sends at most 30 custom messages a second; this one reached nobody",
         ErrorCode::NodeFull => "the server is full; try again later",
         ErrorCode::TryLater => {
-            "the servers cannot reach one another for now; those inside go on; try again in two seconds"
+            "the servers cannot reach each other at the moment; members inside are not affected; try again in two seconds"
         }
         ErrorCode::Internal => "the server failed; try again",
     };

@@ -1,4 +1,4 @@
-//! Commands of other nodes, and of the server API, for the members of this node.
+//! Serves commands of other nodes and of the server API for the members of this node.
 
 use rotunda_bus::{BusError, Request};
 use rotunda_proto::ids::RoomKey;
@@ -15,18 +15,18 @@ use crate::member::ToMember;
 use crate::permissions::Permit;
 use crate::shared::Shared;
 
-/// Takes what is for this node's members, until shutdown.
+/// Serves changes for this node's members, until shutdown.
 pub async fn serve(shared: Shared, shutdown: CancellationToken) -> Result<JoinHandle<()>, BusError> {
     let mut requests = shared.bus.serve(&members_subject(&shared.node)).await?;
     let serve = async move {
         loop {
             let request = requests.next().await;
             match request.parse() {
-                // A member may be busy; the others do not wait for them.
+                // A busy member does not delay the others.
                 Ok(command) => drop(tokio::spawn(handle(shared.clone(), command, request))),
                 Err(error) => warn!(
                     error = &error as &dyn std::error::Error,
-                    "a command for a member was not understood"
+                    "a command for a member could not be read"
                 ),
             }
         }
@@ -89,7 +89,7 @@ async fn ask(member: &mpsc::Sender<ToMember>, room: RoomKey, rights: Rights) -> 
     let (done, answer) = oneshot::channel();
     let permit = Box::new(Permit { room, rights, done });
     match member.send(ToMember::Permit(permit)).await {
-        // A member who ends meanwhile is not here any more.
+        // A member that has ended is not in the room any more.
         Ok(()) => answer.await.unwrap_or(MemberReply::NotHere),
         Err(_) => MemberReply::NotHere,
     }

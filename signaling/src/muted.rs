@@ -1,4 +1,4 @@
-//! The members whom one listener has muted.
+//! The members that one listener has muted.
 
 use std::collections::BTreeSet;
 
@@ -7,11 +7,11 @@ use rotunda_proto::ids::UserId;
 use rotunda_proto::room::{MAX_VIDEO_PUBLISHERS, ROSTER_WINDOW, Roster, Seats};
 use rotunda_proto::signaling::ErrorCode;
 
-/// The members that a client can know by name are those of the roster's window and the publishers beyond it. More than these
-/// make no sense, and a client must not fill the server's memory with names.
+/// A client knows by name the members of the roster's window and the publishers beyond it. The limit is their number, so that a
+/// client cannot fill the server's memory with names.
 pub const MAX_MUTED: usize = ROSTER_WINDOW + Microphones::MAX + MAX_VIDEO_PUBLISHERS;
 
-/// At most [`MAX_MUTED`] members. A member who leaves and comes back is still muted, unless the place was needed for another.
+/// At most [`MAX_MUTED`] members. A member who leaves and comes back is still muted, unless another one took the entry.
 #[derive(Debug, Clone, Default)]
 pub struct Muted {
     /// In the order of muting.
@@ -42,7 +42,7 @@ impl Muted {
         self.users.contains(user)
     }
 
-    /// Also those who do not publish yet: they must not be heard from their first packet on.
+    /// Includes members who do not publish yet: not even their first packet may be heard.
     pub fn all(&self) -> BTreeSet<UserId> {
         self.users.iter().cloned().collect()
     }
@@ -57,7 +57,9 @@ impl Muted {
 
 #[cfg(test)]
 mod tests {
-    use rotunda_proto::room::RosterMember;
+    use rotunda_proto::ids::MembershipId;
+    use rotunda_proto::incarnation::Incarnation;
+    use rotunda_proto::room::{Holder, RosterMember};
 
     use super::*;
 
@@ -68,6 +70,10 @@ mod tests {
     fn roster(users: std::ops::Range<usize>) -> Roster {
         let members = users.map(|number| RosterMember {
             user: user(number),
+            holder: Holder {
+                membership: MembershipId(number as u64),
+                node: Incarnation::new("node-1".parse().unwrap(), 1),
+            },
             entered_unix_ms: number as u64,
         });
         Roster {

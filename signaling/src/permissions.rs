@@ -1,4 +1,4 @@
-//! Rights that the server API gives to a member while they are in the room, whichever node they are on.
+//! Rights that the server API grants to a member who is in a room, on any node.
 
 use rotunda_bus::{BusError, BusExt};
 use rotunda_proto::ids::{RoomKey, UserId};
@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use crate::member::membership::{Membership, Message};
 use crate::shared::Shared;
 
-/// To a member: other rights from now on.
+/// A message to a member's task: new rights.
 pub struct Permit {
     pub room: RoomKey,
     pub rights: Rights,
@@ -18,7 +18,7 @@ pub struct Permit {
 }
 
 impl Permit {
-    /// `membership`: the member's. Answers what to tell their client.
+    /// `membership`: the member's. Answers messages for their client.
     pub async fn apply(self, membership: Option<&mut Membership>) -> Vec<Message> {
         let Some(membership) = membership.filter(|membership| *membership.key() == self.room) else {
             let _gave_up = self.done.send(MemberReply::NotHere);
@@ -34,7 +34,7 @@ impl Permit {
     }
 }
 
-/// Why a member has not been given other rights.
+/// Why a member's rights were not changed.
 #[derive(Debug, Error)]
 pub enum PermitError {
     #[error("nobody is in the room")]
@@ -47,7 +47,7 @@ pub enum PermitError {
     Bus(#[from] BusError),
 }
 
-/// Gives a member other rights, and waits until the SFU lets in only what they may still send.
+/// Changes a member's rights, and waits until the SFU has confirmed that it forwards only permitted sources.
 pub async fn permit(shared: &Shared, room: RoomKey, user: UserId, rights: Rights) -> Result<(), PermitError> {
     let counts = shared.bus.load::<MemberCounts>(&count_key(&room)).await?;
     let (MemberCounts { by_node }, _) = counts.ok_or(PermitError::NoSuchRoom)?;
@@ -57,7 +57,8 @@ pub async fn permit(shared: &Shared, room: RoomKey, user: UserId, rights: Rights
             Ok(MemberReply::Done) => return Ok(()),
             Ok(MemberReply::Failed) => return Err(PermitError::Failed),
             Ok(MemberReply::NotHere) => {}
-            // A node that has died is still counted for a while.
+            Ok(MemberReply::Resumed { .. }) => return Err(PermitError::Failed),
+            // The documents still count a dead node for a while.
             Err(BusError::NoResponder(_)) => {}
             Err(error) => return Err(error.into()),
         }

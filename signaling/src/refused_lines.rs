@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-/// The codecs that the SFU takes, for error texts.
+/// The codecs that the SFU accepts, for error texts.
 const TAKEN: &str = "video: VP8, VP9, AV1, H264 (packetization-mode 1), H265; audio: opus";
 /// Codecs of one line that are named in an error text.
 const NAMED: usize = 8;
 
-/// An m-line without a codec that the server takes: nothing can be sent on it in either direction (RFC 3264 §6).
+/// An m-line without a codec that the server accepts: nothing can be sent on it in either direction (RFC 3264 §6).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefusedLine {
     pub mid: String,
@@ -63,7 +63,7 @@ fn value<'a>(section: &[&'a str], name: &str) -> Option<&'a str> {
     section.iter().find_map(|line| line.strip_prefix(name))
 }
 
-/// Without the formats that only repair another one.
+/// Without retransmission and error correction formats.
 fn codecs(section: &[&str]) -> Vec<String> {
     const REPAIR: [&str; 5] = ["rtx", "red", "ulpfec", "flexfec-03", "CN"];
     const DECISIVE: [&str; 4] = ["profile-level-id=", "packetization-mode=", "profile-id=", "profile="];
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_takes_every_line_refuses_none() {
+    fn an_answer_that_accepts_every_line_refuses_none() {
         assert_eq!(refused_lines(OFFER, OFFER), []);
         assert_eq!(refused_lines("v=0", "v=0"), []);
     }

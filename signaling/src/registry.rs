@@ -1,4 +1,4 @@
-//! The logins of this node: the newest of each user, and the tokens with which they are carried on.
+//! The logins of this node: the newest of each user, and its resume token.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,13 +7,15 @@ use rand::RngCore;
 use rotunda_proto::ids::{LoginId, SdkAppId, UserId};
 use rotunda_proto::signaling::KickReason;
 use subtle::ConstantTimeEq;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use crate::member::ToMember;
 
 #[derive(Default)]
 pub struct Registry {
     logins: Mutex<HashMap<(SdkAppId, UserId), Login>>,
+    /// Notified when a login could not be published to the other nodes.
+    pub untold: Notify,
 }
 
 /// A member task's address.
@@ -22,8 +24,16 @@ pub struct Login {
     pub id: LoginId,
     pub token: String,
     pub member: mpsc::Sender<ToMember>,
-    /// The other nodes know of it.
-    pub told: bool,
+    pub told: Told,
+}
+
+/// Whether the other nodes know of a login.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told {
+    NotYet,
+    Told,
+    /// They knew it until this node was declared dead.
+    Forgotten,
 }
 
 /// A user's newest login on this node.
@@ -33,7 +43,7 @@ pub struct UserLogin {
     pub login: Login,
 }
 
-/// 128 random bits in hex: nobody guesses them.
+/// 128 random bits in hex, which cannot be guessed.
 pub fn random_token() -> String {
     let mut random = [0; 16];
     rand::rng().fill_bytes(&mut random);
@@ -60,7 +70,7 @@ impl Registry {
         logins.get(&(app, user.clone())).map(|login| login.member.clone())
     }
 
-    /// Makes this login the user's newest. The one before is told and ends, and this waits until it has left its room.
+    /// Makes this login the user's newest. Notifies and ends the previous one, and waits until it has left its room.
     pub async fn take_over(&self, app: SdkAppId, user: &UserId, login: Login) {
         if let Some(before) = self.replace(app, user, login)
             && before.member.send(ToMember::Kick(KickReason::Kick)).await.is_ok()
@@ -82,8 +92,7 @@ impl Registry {
         }
     }
 
-    /// Whether the other nodes know of a login.
-    pub fn set_told(&self, app: SdkAppId, user: &UserId, id: LoginId, told: bool) {
+    pub fn set_told(&self, app: SdkAppId, user: &UserId, id: LoginId, told: Told) {
         let mut logins = self.logins();
         if let Some(login) = logins.get_mut(&(app, user.clone())).filter(|login| login.id == id) {
             login.told = told;

@@ -24,7 +24,7 @@ pub struct RoomDocuments {
     pub microphones: Microphones,
 }
 
-/// How many were counted in.
+/// The outcome of counting members in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Counted {
     pub admitted: u64,
@@ -34,7 +34,7 @@ pub struct Counted {
 }
 
 impl RoomDocuments {
-    /// Says that this node has `present` members, and as many of the `entering` as the room has places for.
+    /// Writes that this node has `present` members, and as many of the `entering` as the room has capacity for.
     pub async fn count(&self, present: u64, entering: u64) -> Result<Counted, BusError> {
         let node = self.cluster.incarnation();
         let counted = self
@@ -59,10 +59,10 @@ impl RoomDocuments {
         })
     }
 
-    /// Makes sure that the room has an SFU node: the first member chooses, of those with a place, the least
-    /// busy one. Call after counting: a node that took its last member out at the same time then does not close the room.
+    /// Makes sure that the room has an SFU node. The first member chooses the least loaded node with free capacity. Call after
+    /// counting, so that a node whose last member leaves at the same time does not close the room.
     pub async fn open(&self, unix_ms: u64) -> Result<Option<Revision>, Refused> {
-        // A room that is open already stays where it is.
+        // An open room stays on its node.
         let known = self.bus.load::<RoomInfo>(&info_key(&self.room)).await?;
         let sfu = match known {
             Some((info, _)) => info.sfu,
@@ -83,13 +83,13 @@ impl RoomDocuments {
         Ok(written.revision)
     }
 
-    /// The revision for [`close`](Self::close), to be read before the last member is counted out.
+    /// The revision for [`close`](Self::close). Read it before the last member is counted out.
     pub async fn opened_at(&self) -> Result<Option<Revision>, BusError> {
         let info = self.bus.get(&info_key(&self.room)).await?;
         Ok(info.map(|info| info.revision))
     }
 
-    /// Ends the room, unless somebody has opened it since.
+    /// Ends the room, unless it was opened again since.
     pub async fn close(&self, opened_at: Revision) -> Result<(), BusError> {
         match self.bus.delete(&info_key(&self.room), opened_at).await {
             Ok(_) | Err(BusError::Conflict(_)) => Ok(()),
@@ -97,7 +97,7 @@ impl RoomDocuments {
         }
     }
 
-    /// Brings the roster's window up to those who are present on this node and those who have left it.
+    /// Updates the roster's window with the members who are present on this node and those who have left it.
     pub async fn show(&self, present: &[RosterMember], left: &[MembershipId]) -> Result<Option<Revision>, BusError> {
         let shown = self
             .bus
@@ -122,7 +122,7 @@ impl RoomDocuments {
         let user = &member.user;
         let holder = Holder {
             membership: member.holder.membership,
-            // It may be another one than when the member entered.
+            // It may differ from the incarnation under which the member entered.
             node: self.cluster.incarnation(),
         };
         self.change_seats(|document| seats::take(document, self.microphones, user, &holder, source, state))
@@ -150,7 +150,7 @@ impl RoomDocuments {
         .await
     }
 
-    /// As [`release_all_seats`](Self::release_all_seats); mixes keep the member's cells until a time.
+    /// As [`release_all_seats`](Self::release_all_seats), but mixes keep the member's cells until a time.
     pub async fn keep_cells(&self, member: &RosterMember, until_unix_ms: u64) -> Result<(), Refused> {
         self.change_seats(|document| {
             let RosterMember {
@@ -180,7 +180,7 @@ impl RoomDocuments {
 
     async fn least_loaded_sfu(&self) -> Result<NodeId, Refused> {
         let nodes = self.bus.documents::<NodeInfo>(NODES_PREFIX).await?.into_iter();
-        // To ten percent, so that of nodes that are as busy the one with fewest sessions is taken.
+        // Rounded to ten percent, so that among equally loaded nodes the one with the fewest sessions is chosen.
         match nodes.min_by_key(|node| (node.is_full(), node.load_percent / 10, node.sessions)) {
             None => Err(Refused::Code(ErrorCode::NoMediaNode)),
             Some(node) if node.is_full() => Err(Refused::Code(ErrorCode::NodeFull)),
@@ -202,7 +202,7 @@ impl RoomDocuments {
     }
 }
 
-/// The document is right as it is.
+/// The document needs no change.
 struct Unchanged;
 
 /// Why a document was not changed.

@@ -1,4 +1,4 @@
-//! Custom messages of a room's members, for the members who have no data channel.
+//! Custom messages of a room's members, for members without a data channel.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rotunda_proto::custom_message::{CustomMessage, PER_SECOND, Refused, decode};
 use rotunda_proto::ids::UserId;
 
-/// Messages that are kept until every group of members has been told. In a large room a late group gets the newest of them.
+/// Number of messages that are kept for groups of members that were not notified yet. A late group gets the newest ones.
 const KEPT: usize = 64;
 
 /// The newest custom messages of a room. Cheap to clone.
@@ -21,7 +21,7 @@ pub struct RoomMessages {
 /// Limits the custom messages that one member sends by signaling: a token bucket.
 #[derive(Debug)]
 pub struct MessageLimiter {
-    /// Messages that may come now.
+    /// Messages that the member may send now.
     tokens: f64,
     filled_at: Instant,
     count: u32,
@@ -60,7 +60,7 @@ impl MessageLimiter {
         }
     }
 
-    /// Errors: what is malformed or too large, and what is over thirty a second.
+    /// Errors: the message is malformed or too large, or there were more than thirty in a second.
     pub fn admit(&mut self, now: Instant, user: &UserId, command: u8, data: &str) -> Result<CustomMessage, Refused> {
         let elapsed: Duration = now.saturating_duration_since(self.filled_at);
         let most = f64::from(PER_SECOND);
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn everybody_is_told_what_is_new_to_him_and_who_is_far_behind_the_newest() {
+    fn each_member_gets_the_new_messages_and_a_late_one_only_the_newest() {
         let nothing = RoomMessages::default();
         let mut messages = nothing.clone();
         (1..=3).for_each(|count| messages.push(message(count)));
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn thirty_messages_a_second_may_come_and_refused_ones_are_not_counted() {
+    fn thirty_messages_a_second_are_admitted_and_refused_ones_are_not_counted() {
         let (start, ann) = (Clock.now(), "ann".parse().unwrap());
         let mut limiter = MessageLimiter::new(start);
         assert_eq!(limiter.admit(start, &ann, 0, ""), Err(Refused::Malformed));

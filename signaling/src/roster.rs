@@ -1,4 +1,4 @@
-//! The members whom everybody sees: pure changes of the [`Roster`] document, the window of the earliest members present.
+//! The members that everybody sees: pure changes of the [`Roster`] document, the window of the earliest members present.
 
 use std::collections::BTreeMap;
 
@@ -8,12 +8,11 @@ use rotunda_proto::room::{ROSTER_WINDOW, Roster, RosterMember};
 
 /// The window when these are present too: the [`ROSTER_WINDOW`] earliest of both, in order of entering.
 ///
-/// However the nodes of a room take turns with this, the window comes to hold the earliest of all: who entered earlier
-/// takes the place of the latest.
+/// In any order of the nodes' changes, the window ends with the earliest members of all: an earlier member replaces the latest one.
 pub fn merged(roster: &Roster, present: impl IntoIterator<Item = RosterMember>) -> Roster {
     let mut known: BTreeMap<UserId, RosterMember> = BTreeMap::new();
     for member in roster.members.iter().cloned().chain(present) {
-        // Of two logins of one user the newer one counts.
+        // The newer of two logins of one user counts.
         let newer = known
             .get(&member.user)
             .is_none_or(|known| known.entered_unix_ms <= member.entered_unix_ms);
@@ -22,7 +21,7 @@ pub fn merged(roster: &Roster, present: impl IntoIterator<Item = RosterMember>) 
         }
     }
     let mut members: Vec<RosterMember> = known.into_values().collect();
-    // Two members of one millisecond have an order too, and the same one on every node.
+    // Two members of one millisecond have the same order on every node.
     members.sort_by(|one, other| (one.entered_unix_ms, &one.user).cmp(&(other.entered_unix_ms, &other.user)));
     members.truncate(ROSTER_WINDOW);
     Roster { members }
@@ -37,7 +36,7 @@ pub fn without(roster: &Roster, left: &[MembershipId]) -> Roster {
     roster
 }
 
-/// Takes out who is held by nodes of which `is_dead` says so; false: nobody is.
+/// Removes the members of dead nodes. False: there are none.
 pub fn free_dead(roster: &mut Roster, is_dead: impl Fn(&Incarnation) -> bool) -> bool {
     let before = roster.members.len();
     roster.members.retain(|member| !is_dead(&member.holder.node));
@@ -66,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn the_window_holds_the_fifty_earliest_and_a_leaver_makes_room_for_the_next() {
+    fn the_window_has_the_fifty_earliest_and_after_a_leave_the_next_one() {
         let roster = merged(&Roster::default(), (0..60).map(member));
         assert_eq!(times(&roster), (0..50).collect::<Vec<_>>());
         let roster = without(&roster, &[MembershipId(3)]);
@@ -76,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn a_newer_login_of_a_user_takes_the_older_ones_place_and_not_the_other_way_round() {
+    fn a_newer_login_of_a_user_replaces_the_older_one_and_not_the_other_way_round() {
         let (older, mut newer) = (member(5), member(9));
         newer.user = older.user.clone();
         let roster = merged(&Roster::default(), [older.clone()]);
@@ -87,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn of_two_nodes_that_fill_a_place_the_earlier_member_has_it_whoever_was_first() {
+    fn the_earlier_of_two_members_is_in_the_window_whichever_node_writes_first() {
         let full = merged(&Roster::default(), (0..50).map(member));
         let vacant = without(&full, &[MembershipId(7)]);
         let (earlier, later) = (member(60), member(70));

@@ -6,10 +6,10 @@ use rotunda_proto::incarnation::Incarnation;
 use rotunda_proto::room::{Holder, KeptCell, MAX_VIDEO_PUBLISHERS, Publisher, Seats, TrackState};
 use rotunda_proto::signaling::ErrorCode;
 
-/// Cells that are kept for publishers who are away; of more the oldest is given up.
+/// Most cells that are kept for absent publishers; beyond it the oldest is removed.
 const MAX_KEPT: usize = 24;
 
-/// Gives a member a seat for a source. Taking it again only changes whether it is muted.
+/// Takes a seat for a member's source. Taking it again only changes whether the source is muted.
 pub fn take(
     seats: &mut Seats,
     microphones: Microphones,
@@ -18,7 +18,7 @@ pub fn take(
     source: TrackSource,
     state: TrackState,
 ) -> Result<(), ErrorCode> {
-    // What an older login of the same user still has is the newer one's to use.
+    // A newer login of the same user takes over the seats of the older one.
     let has = |publisher: &&Publisher, kind: fn(&Publisher) -> bool| publisher.user != *user && kind(publisher);
     let audio = seats
         .publishers
@@ -44,14 +44,14 @@ pub fn take(
         seats.publishers.insert(at, Publisher::of(user.clone(), holder.clone()));
         at
     });
-    // The node may have begun anew since.
+    // The node may have a new incarnation since.
     seats.publishers[at].holder = holder.clone();
     *seats.publishers[at].track_mut(source) = Some(state);
     forget_kept(seats, user, source);
     Ok(())
 }
 
-/// Says whether a published source is muted.
+/// Mutes or unmutes a published source.
 pub fn mute(
     seats: &mut Seats,
     membership: MembershipId,
@@ -69,7 +69,7 @@ pub fn mute(
     }
 }
 
-/// Releases a seat; also right when there is none.
+/// Releases a seat, if there is one.
 pub fn release(seats: &mut Seats, user: &UserId, membership: MembershipId, source: TrackSource) {
     let mut publishers = seats.publishers.iter_mut();
     if let Some(publisher) = publishers.find(|publisher| publisher.holder.membership == membership) {
@@ -81,7 +81,7 @@ pub fn release(seats: &mut Seats, user: &UserId, membership: MembershipId, sourc
     forget_kept(seats, user, source);
 }
 
-/// A membership that follows from the user's name, for tests.
+/// A membership derived from the user's name, for tests.
 #[cfg(test)]
 pub fn membership_of(user: &UserId) -> MembershipId {
     MembershipId(
@@ -91,7 +91,7 @@ pub fn membership_of(user: &UserId) -> MembershipId {
     )
 }
 
-/// As [`take`], by one node, for tests.
+/// As [`take`], on one node, for tests.
 #[cfg(test)]
 pub fn take_alone(
     seats: &mut Seats,
@@ -107,7 +107,7 @@ pub fn take_alone(
     take(seats, microphones, user, &holder, source, state)
 }
 
-/// Frees what is held by nodes of which `is_dead` says so; false: nothing is.
+/// Releases the seats and cells of dead nodes. False: there are none.
 pub fn free_dead(seats: &mut Seats, is_dead: impl Fn(&Incarnation) -> bool) -> bool {
     let before = seats.publishers.len();
     seats.publishers.retain(|publisher| !is_dead(&publisher.holder.node));
@@ -125,7 +125,7 @@ pub fn release_all(seats: &mut Seats, user: &UserId, membership: MembershipId) {
     }
 }
 
-/// Releases all seats of a membership, and keeps their cells in mixes until a time: they were cut off and may come back.
+/// Releases all seats of a membership, and keeps their cells in mixes until a time: the member lost the connection and may return.
 pub fn cut_off(seats: &mut Seats, user: &UserId, membership: MembershipId, entered_unix_ms: u64, until_unix_ms: u64) {
     let before = seats
         .kept_for(user)
@@ -136,7 +136,7 @@ pub fn cut_off(seats: &mut Seats, user: &UserId, membership: MembershipId, enter
         .iter()
         .position(|publisher| publisher.holder.membership == membership)
     else {
-        // What is kept of an earlier time stays until that is over.
+        // An earlier kept cell stays until its own time is over.
         return;
     };
     let publisher = seats.publishers.remove(index);
@@ -158,7 +158,7 @@ pub fn cut_off(seats: &mut Seats, user: &UserId, membership: MembershipId, enter
     });
 }
 
-/// Forgets the cells whose time is over.
+/// Removes the kept cells whose time is over.
 pub fn drop_expired(seats: &mut Seats, unix_ms: u64) {
     seats.kept.retain(|cell| cell.until_unix_ms > unix_ms);
 }
@@ -190,7 +190,7 @@ mod tests {
         }
     }
 
-    /// User and membership of that number, by one node.
+    /// User and membership of that number, on one node.
     fn take(
         seats: &mut Seats,
         microphones: Microphones,
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_late_leave_of_an_older_login_takes_nothing_from_the_newer_one() {
+    fn a_late_leave_of_an_older_login_releases_no_seat_of_the_newer_one() {
         let mut seats = Seats::default();
         let (audio, on) = (TrackSource::Audio, TrackState::On);
         let (older, newer) = (holder(1, "node-1"), holder(2, "node-2"));
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn where_nine_may_speak_the_tenth_is_refused() {
+    fn with_a_limit_of_nine_microphones_the_tenth_is_refused() {
         let mut seats = Seats::default();
         let nine = Microphones::try_from(9).unwrap();
         for number in 0..9 {
@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn a_publisher_who_was_cut_off_keeps_the_cell_until_everything_is_published_again() {
+    fn a_publisher_who_lost_the_connection_keeps_the_cell_until_everything_is_published_again() {
         let (mics, on) = (Microphones::default(), TrackState::On);
         let mut seats = Seats::default();
         for number in 0..3 {
@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cell_is_given_up_when_its_time_is_over_or_its_user_leaves_in_order() {
+    fn a_kept_cell_is_removed_after_its_time_or_if_its_user_leaves_in_order() {
         let mut seats = Seats::default();
         for number in 0..2 {
             let (mics, on) = (Microphones::default(), TrackState::On);

@@ -1,4 +1,4 @@
-//! The shell: the routes, start and end.
+//! The shell of signaling: routes, start and end.
 
 use axum::Router;
 use axum::extract::{State, WebSocketUpgrade};
@@ -26,7 +26,7 @@ use crate::member_commands;
 use crate::shared::Shared;
 use crate::whip;
 
-/// Most of what a client sends is shorter; each connection keeps such a buffer.
+/// Read buffer of each connection, bytes. Most messages of clients are shorter.
 const READ_BUFFER: usize = 1024;
 
 /// Why signaling did not start.
@@ -93,10 +93,10 @@ impl Service {
         router
     }
 
-    /// Resolves when everything has ended after shutdown: members are told, files' callbacks are stored.
+    /// Resolves when everything has ended after shutdown: members are notified, and callbacks of files are stored.
     pub async fn finish(self) {
         self.shutdown.cancelled().await;
-        // All are told before the first is waited for: they leave together.
+        // All are notified before the first one is awaited, so that they leave together.
         let logins = self.shared.registry.all();
         for found in &logins {
             let _gone_already = found.login.member.send(ToMember::Kick(KickReason::Shutdown)).await;

@@ -1,4 +1,4 @@
-//! What all parts of signaling share.
+//! State that all parts of signaling share.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::room::Rooms;
 #[derive(Clone)]
 pub struct Shared(Arc<Parts>);
 
-/// One for the process; see [`Shared`].
+/// There is one in the process; see [`Shared`].
 pub struct Parts {
     pub config: Config,
     pub node: NodeId,
@@ -50,7 +50,7 @@ impl Shared {
         }))
     }
 
-    /// The one that the demo back end serves, in demo mode.
+    /// The application that the demo back end serves, in demo mode.
     pub fn demo_application(&self) -> Option<&Application> {
         self.applications.by_id(self.config.process.demo?)
     }

@@ -1,4 +1,4 @@
-//! Which receive slot shows whom: a pure function of a member's wishes and the room, stable from call to call.
+//! Assigns publishers to a member's receive slots: a pure function of the member's wishes and the room, stable from call to call.
 
 use rotunda_proto::config::Microphones;
 use rotunda_proto::ids::{TrackSource, UserId};
@@ -10,7 +10,7 @@ use rotunda_proto::voice_slots::seat_voices;
 
 use crate::muted::Muted;
 
-/// What one member wants to watch, and whom not to hear.
+/// The videos that one member wants to watch, and the members that they have muted.
 #[derive(Debug, Clone, Default)]
 pub struct Wishes {
     /// In the order of asking.
@@ -51,7 +51,7 @@ impl Wishes {
         self.videos.retain(|want| want.user != *user || want.source != source);
     }
 
-    /// Forgets videos that are not published any more. `seats`: as the client knows them.
+    /// Removes videos that are not published any more. `seats`: as the client knows them.
     pub fn drop_ended(&mut self, seats: &Seats) {
         self.videos.retain(|want| {
             let publisher = seats.publishers.iter().find(|publisher| publisher.user == want.user);
@@ -61,7 +61,7 @@ impl Wishes {
 }
 
 /// Assigns slots. A publisher in a slot keeps it; the screen has the slot after the cameras. The SFU chooses the publishers in
-/// the audio slots where more may speak than there are slots.
+/// the audio slots if more may speak than there are slots.
 pub fn assign(microphones: Microphones, before: &SlotMap, seats: &Seats, wishes: &Wishes, me: &UserId) -> SlotMap {
     let mut video: Vec<Option<VideoWant>> = vec![None; MEMBER_CAMERA_SLOTS + 1];
     let (screens, cameras): (Vec<_>, Vec<_>) = wishes
@@ -121,7 +121,7 @@ pub fn show_only(seats: &Seats, want: &VideoWant) -> SlotMap {
     }
 }
 
-/// Without what the member may not receive.
+/// Removes sources that the member may not receive.
 pub fn permit(mut slots: SlotMap, rights: Rights) -> SlotMap {
     if !rights.may_receive(TrackSource::Audio) {
         slots.audio.clear();
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_person_is_heard_in_the_slot_of_the_same_number_as_the_video() {
+    fn a_publisher_s_audio_slot_has_the_same_number_as_their_video_slot() {
         let (seats, me) = (room(6, 4), user(99));
         let mut wishes = Wishes::default();
         for number in [2, 0, 3] {
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn who_sends_a_camera_watches_three_and_the_limit_has_a_name() {
+    fn a_member_who_sends_a_camera_watches_three_and_the_limit_has_a_name() {
         let seats = room(4, 4);
         let mut wishes = Wishes::default();
         for number in 1..4 {
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_hears_themselves_or_a_member_whom_they_muted() {
+    fn members_hear_neither_themselves_nor_members_that_they_muted() {
         let (seats, me) = (room(3, 0), user(0));
         let wishes = Wishes {
             muted: muted(&seats, 1),
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn where_more_may_speak_the_sfu_chooses_but_never_whom_one_has_muted() {
+    fn with_more_microphones_the_sfu_chooses_but_never_a_muted_member() {
         let (seats, me) = (room(6, 0), user(0));
         let wishes = Wishes {
             muted: muted(&seats, 1),
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_viewer_of_one_sees_and_hears_that_one_alone_and_only_what_is_published() {
+    fn a_viewer_of_one_publisher_gets_only_the_published_sources_of_that_publisher() {
         let mut seats = Seats::default();
         for (name, source) in [
             ("ann", TrackSource::Screen),

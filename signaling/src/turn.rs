@@ -1,4 +1,4 @@
-//! The ICE servers handed to clients, with names and passwords that end by themselves.
+//! The ICE servers handed to clients, with names and passwords that expire.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! A room as this node sees it, and what changes of it mean to its members.
+//! The state of a room as this node knows it, and the events that follow from its changes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 
 use crate::room_messages::RoomMessages;
 
-/// The documents of a room, and who speaks in it. Cheap to clone.
+/// The documents of a room, and its speakers. Cheap to clone.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct RoomState {
     /// Counts the states that a node has seen of a room; a later one has a greater number.
@@ -27,7 +27,7 @@ pub struct RoomState {
 }
 
 impl RoomState {
-    /// Takes a change of one of the room's documents in.
+    /// Applies a change of one of the room's documents.
     pub fn apply(&mut self, change: &Change) {
         let mut tokens = change.key.split('.');
         let is_mix = tokens.next() == Some("mixes");
@@ -66,32 +66,32 @@ fn document<T: Default + DeserializeOwned>(change: &Change) -> Arc<T> {
     Arc::new(change.parse().unwrap_or_default())
 }
 
-/// Something to tell the members of a room.
+/// An event for the members of a room.
 #[derive(Debug, Clone, PartialEq)]
-pub struct News {
-    /// The event is about this member, who alone is not told.
+pub struct RoomEvent {
+    /// The event is about this member, who does not get it.
     pub about: Option<UserId>,
     pub event: Event,
 }
 
 /// Whether a member gets custom messages as events, or on a data channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Hears {
-    Here,
-    ByChannel,
+pub enum MessagePath {
+    Signaling,
+    DataChannel,
 }
 
-impl News {
-    pub fn is_for(&self, me: &UserId, hears: Hears) -> bool {
-        let has_it = hears == Hears::ByChannel && matches!(self.event, Event::CustomMessage { .. });
+impl RoomEvent {
+    pub fn is_for(&self, me: &UserId, path: MessagePath) -> bool {
+        let has_it = path == MessagePath::DataChannel && matches!(self.event, Event::CustomMessage { .. });
         self.about.as_ref() != Some(me) && !has_it
     }
 }
 
-/// The events that tell members how the room went from one state to the next.
-pub fn diff(before: &RoomState, after: &RoomState) -> Vec<News> {
-    let mut news = Vec::new();
-    let about = |user: &UserId, event| News {
+/// The events for members about the changes from one state of the room to the next.
+pub fn diff(before: &RoomState, after: &RoomState) -> Vec<RoomEvent> {
+    let mut events = Vec::new();
+    let about = |user: &UserId, event| RoomEvent {
         about: Some(user.clone()),
         event,
     };
@@ -101,22 +101,22 @@ pub fn diff(before: &RoomState, after: &RoomState) -> Vec<News> {
         let entered = new
             .iter()
             .filter(|member| !old.iter().any(|known| known.user == member.user));
-        news.extend(entered.map(|member| {
+        events.extend(entered.map(|member| {
             let user_id = member.user.clone();
             about(&member.user, Event::MemberEntered { user_id })
         }));
     }
-    news.extend(publishing(before, after));
+    events.extend(publishing(before, after));
     if !same_roster {
         let left = old
             .iter()
             .filter(|member| !new.iter().any(|known| known.user == member.user));
-        news.extend(left.map(|member| {
+        events.extend(left.map(|member| {
             let user_id = member.user.clone();
             about(&member.user, Event::MemberLeft { user_id })
         }));
     }
-    news.extend(after.messages.since(&before.messages).map(|message| {
+    events.extend(after.messages.since(&before.messages).map(|message| {
         let event = Event::CustomMessage {
             user_id: message.user.clone(),
             cmd_id: message.command,
@@ -125,7 +125,7 @@ pub fn diff(before: &RoomState, after: &RoomState) -> Vec<News> {
         };
         about(&message.user, event)
     }));
-    let mut all = |event| news.push(News { about: None, event });
+    let mut all = |event| events.push(RoomEvent { about: None, event });
     if before.mix != after.mix && before.mix_view() != after.mix_view() {
         all(Event::Mix { mix: after.mix_view() });
     }
@@ -139,10 +139,10 @@ pub fn diff(before: &RoomState, after: &RoomState) -> Vec<News> {
             speakers: after.speakers.to_vec(),
         });
     }
-    news
+    events
 }
 
-fn publishing(before: &RoomState, after: &RoomState) -> Vec<News> {
+fn publishing(before: &RoomState, after: &RoomState) -> Vec<RoomEvent> {
     if Arc::ptr_eq(&before.seats, &after.seats) {
         return Vec::new();
     }
@@ -164,7 +164,7 @@ fn publishing(before: &RoomState, after: &RoomState) -> Vec<News> {
     });
     changed
         .chain(ended)
-        .map(|publisher| News {
+        .map(|publisher| RoomEvent {
             about: Some(publisher.user_id.clone()),
             event: Event::Publishing { publisher },
         })
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn who_enters_publishes_and_leaves_is_told_to_everybody_but_himself() {
+    fn everybody_but_the_member_is_notified_that_they_enter_publish_and_leave() {
         let before = RoomState::default();
         let mut after = room_of(&[("ann", 1), ("bob", 2)]);
         let (ann, bob): (UserId, UserId) = ("ann".parse().unwrap(), "bob".parse().unwrap());
@@ -218,7 +218,7 @@ mod tests {
         seats::take_alone(&mut seats, Default::default(), &bob, TrackSource::Audio, TrackState::On).unwrap();
         after.seats = Arc::new(seats);
         let told = diff(&before, &after);
-        let about: Vec<_> = told.iter().map(|news| news.about.clone().unwrap()).collect();
+        let about: Vec<_> = told.iter().map(|event| event.about.clone().unwrap()).collect();
         assert_eq!(about, [ann, bob.clone(), bob.clone()]);
         assert_eq!(told[1].event, Event::MemberEntered { user_id: bob.clone() });
         let gone = diff(&after, &before);
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn the_count_and_who_speaks_are_told_when_they_change() {
+    fn members_are_notified_of_changes_of_the_count_and_of_the_speakers() {
         let before = RoomState::default();
         let mut after = before.clone();
         after.member_count = 7;

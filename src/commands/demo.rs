@@ -1,4 +1,4 @@
-//! `rotunda demo`: the main job end to end, with figures that a person can check.
+//! `rotunda demo`: the main job end to end, with figures that a user can check.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -26,7 +26,7 @@ use crate::tenants::Purpose;
 
 /// Name, number in the frame mark, codec.
 ///
-/// Three: the fourth camera seat of the room is the visitor's.
+/// There are three, because the visitor has the fourth camera seat of the room.
 const PEOPLE: [(&str, u8, VideoCodec); 3] = [
     ("ann", 11, VideoCodec::H264),
     ("bob", 22, VideoCodec::Vp8),
@@ -40,7 +40,7 @@ pub async fn run(arguments: cli::Demo) -> anyhow::Result<()> {
     start_logging(&config, Quiet::Yes);
     ensure!(
         !config.server.tls.is_on(),
-        "the demo's participants speak to this server without TLS: run it without server.tls, or use `rotunda serve`"
+        "the demo's participants connect to this server without TLS: run it without server.tls, or use `rotunda serve`"
     );
     let (port, rtmp) = (config.server.port, config.live.rtmp_port);
     let directory = config.recorder.directory.clone();
@@ -59,7 +59,7 @@ pub async fn run(arguments: cli::Demo) -> anyhow::Result<()> {
             codec,
             fps: 30,
             clip,
-            sound: Sound::Speech,
+            audio: AudioContent::Speech,
         };
         let user = name.parse().context("a participant's name")?;
         let participant = Participant::join(ParticipantConfig {
@@ -166,7 +166,7 @@ struct Person {
     task: JoinHandle<Result<(), JoinError>>,
 }
 
-/// One line that is written over itself.
+/// Prints the progress line over the previous one.
 fn progress(seconds: u64, health: &Health, people: &[Person]) -> std::io::Result<()> {
     let connected = people
         .iter()
@@ -202,7 +202,7 @@ fn files(directory: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// Beside the finished files are init segments and the playlist that grows.
+/// The folder also has init segments and the growing playlist, which do not count.
 fn is_finished(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let is_mp4 = name.ends_with(".mp4") && !name.starts_with("init-");
@@ -248,7 +248,7 @@ fn summary(made: &[PathBuf], health: &Health) {
                     println!("    {line}");
                 }
             }
-            Err(_) => println!("    (install ffmpeg to see the streams in it)"),
+            Err(_) => println!("    (install ffmpeg to see the streams in the file)"),
         }
         println!(
             "  check it yourself: ffprobe -v error -show_format -show_streams '{}'",

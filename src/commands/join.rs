@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::time::Duration;
 
-use rotunda_client::source::{Sound, SourceConfig};
+use rotunda_client::source::{AudioContent, SourceConfig};
 use rotunda_client::{Participant, ParticipantConfig};
 use rotunda_media::codec::VideoCodec;
 use tokio_util::sync::CancellationToken;
@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Quiet, asked_to_stop_within, load, local_application, sign, start_logging};
 use crate::cli;
 
-/// How long a ticket that is made here lasts.
+/// The lifetime of a ticket that this program makes.
 pub const TICKET_LIFE: Duration = Duration::from_secs(86_400);
 
 pub async fn run(arguments: cli::Join) -> anyhow::Result<()> {
@@ -33,9 +33,9 @@ pub async fn run(arguments: cli::Join) -> anyhow::Result<()> {
         },
         fps: arguments.fps,
         clip: arguments.clip,
-        sound: match arguments.sound {
-            cli::SoundName::Speech => Sound::Speech,
-            cli::SoundName::Beeps => Sound::Beeps,
+        audio: match arguments.audio {
+            cli::AudioName::Speech => AudioContent::Speech,
+            cli::AudioName::Beeps => AudioContent::Beeps,
         },
     };
     let participant = Participant::join(ParticipantConfig {

@@ -1,4 +1,4 @@
-//! `rotunda load`: many publishers and viewers, and what it costs.
+//! `rotunda load`: runs many publishers and viewers, and reports delivery, delay and cost.
 
 use std::io::Write;
 use std::path::Path;
@@ -41,7 +41,7 @@ pub async fn run(arguments: cli::Load) -> anyhow::Result<()> {
     });
     println!("{HEAD}");
     let report = rotunda_client::load::run(plan, access, stop, |second| {
-        // A reader that has gone is no reason to end.
+        // A closed standard output must not end the run.
         let _gone = writeln!(std::io::stdout(), "{}", line(second));
     })
     .await?;
@@ -92,7 +92,7 @@ fn plan(arguments: cli::Load, local: String) -> Plan {
     }
 }
 
-/// Of the runtime, standard streams, what libraries open.
+/// Files of the runtime, standard streams and libraries.
 const OTHER_FILES: u64 = 100;
 
 const HEAD: &str = "    s  stage    publishers  viewers  audience  packets/s   Mbit/s   loss %   delay ms p50    p95    p99   server CPU %";
@@ -158,7 +158,7 @@ fn summary(report: &Report) -> String {
     ));
     if let (Some(each), Some(share)) = (report.server_cpu_us_per_packet, report.server_cpu_share) {
         say(format!(
-            "  server             {each:.2} us of CPU a packet, {:.0} % of a processor",
+            "  server             {each:.2} us of CPU per packet, {:.0} % of a core",
             share * 100.0
         ));
     }
@@ -174,7 +174,7 @@ fn summary(report: &Report) -> String {
     }
     if let Some(storm) = &report.mutes {
         say(format!(
-            "  mutes              {:.1} a second; {} of the audience do not know the last state",
+            "  mutes              {:.1} per second; {} audience members do not know the last state",
             storm.per_second, storm.members_behind
         ));
     }
@@ -194,12 +194,7 @@ fn audience_lines(audience: &AudienceReport) -> String {
     let (join, reply) = (audience.join_ms, audience.reply_ms);
     let memory = audience
         .server_bytes_per_member
-        .map(|bytes| {
-            format!(
-                "\n  server memory      {:.2} kB for each of the audience",
-                bytes / 1000.0
-            )
-        })
+        .map(|bytes| format!("\n  server memory      {:.2} kB per audience member", bytes / 1000.0))
         .unwrap_or_default();
     format!(
         "  audience           {} entered, {:.0} a second; left in {:.1} s\n\

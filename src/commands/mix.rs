@@ -34,7 +34,7 @@ pub async fn run(command: Mix) -> anyhow::Result<()> {
     }
 }
 
-/// The stream id of the mix: the one asked for, or `mix-ROOM`.
+/// The stream id of the mix: the given one, or `mix-ROOM`.
 pub fn stream_id(arguments: &MixStart) -> String {
     match &arguments.stream_id {
         Some(id) => id.to_string(),
@@ -52,7 +52,7 @@ async fn connect(target: &MixTarget) -> anyhow::Result<(Api, Config)> {
     Ok((Api::connect(&url, &application).await?, config))
 }
 
-/// A caller of the mix service with one application's key.
+/// A client of the mix service with one application's key.
 pub struct Api {
     client: MixServiceClient<Channel>,
     application: Application,
@@ -142,7 +142,7 @@ impl Api {
     }
 }
 
-/// What the API said, without tonic's wrapping.
+/// The API's error, without tonic's wrapping.
 fn said(status: tonic::Status) -> anyhow::Error {
     anyhow::anyhow!("{}", status.message())
 }

@@ -1,4 +1,4 @@
-//! What each command does.
+//! The commands of the command line.
 
 mod demo;
 mod join;
@@ -18,7 +18,7 @@ use crate::cli::{Cli, Command, ConfigFile};
 use crate::config::Config;
 use crate::secrets::Secrets;
 
-/// Runs the command that was typed.
+/// Runs the given command.
 pub async fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::Serve(arguments) => serve::run(arguments).await,
@@ -43,14 +43,14 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
     }
 }
 
-/// The configuration of file and environment.
+/// The configuration from the file and the environment.
 fn load(file: &ConfigFile) -> anyhow::Result<Config> {
-    // What is not UTF-8 cannot be one of ours.
+    // A variable that is not UTF-8 cannot be a setting.
     let env = std::env::vars_os().filter_map(|(name, text)| Some((name.into_string().ok()?, text.into_string().ok()?)));
     Ok(Config::load(file.config.as_deref(), env)?)
 }
 
-/// The first configured application, or the one that the first start made.
+/// The first configured application, or the one that the first start generated.
 fn local_application(config: &Config) -> anyhow::Result<Application> {
     match config.applications.first() {
         Some(application) => Ok(application.clone()),
@@ -72,7 +72,7 @@ fn sign(application: &Application, user: &rotunda_proto::ids::UserId, life: Dura
     )
 }
 
-/// Sets up logging; `quiet` keeps the screen for progress lines and shows warnings alone.
+/// Sets up logging; `quiet` shows only warnings, so that the screen stays free for progress lines.
 fn start_logging(config: &Config, quiet: Quiet) {
     use tracing_subscriber::EnvFilter;
     let directives = match quiet {
@@ -96,7 +96,7 @@ enum Quiet {
     Yes,
 }
 
-/// Ctrl-C and SIGTERM, caught from the moment when this is made.
+/// Ctrl-C and SIGTERM, caught from the creation of this value on.
 struct StopSignals {
     interrupted: Option<Signal>,
     terminated: Option<Signal>,

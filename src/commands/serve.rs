@@ -15,14 +15,14 @@ pub async fn run(arguments: cli::Serve) -> anyhow::Result<()> {
     let scheme = if config.server.tls.is_on() { "https" } else { "http" };
     let server = Server::start(config, &arguments.roles, Purpose::Serve).await?;
     let port = server.http.port();
-    // Before anybody is told that the server is there: from then on a signal ends it in order.
+    // Created before the server announces itself: after that, a signal ends it in order.
     let mut signals = StopSignals::catch();
-    // On standard output and flushed, so that a parent process can wait for it.
+    // Printed and flushed, so that a parent process can wait for it.
     say(&format!(
         "Rotunda is ready: {scheme}://localhost:{port}/  (Ctrl-C ends it)"
     ));
     if server.demo.is_some() {
-        say("Demo mode: anybody who reaches this server gets a ticket. Configure [[applications]] for your own use.");
+        say("Demo mode: anybody who can reach this server gets a ticket. Configure [[applications]] for your own use.");
     }
     let failed = tokio::select! {
         () = signals.asked() => false,
@@ -36,7 +36,7 @@ pub async fn run(arguments: cli::Serve) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Writes a line. A reader that has closed the pipe, as `head` does, must not end the server.
+/// Writes a line. A reader that has closed the pipe, like `head`, must not end the server.
 fn say(line: &str) {
     let mut out = std::io::stdout();
     let _closed = writeln!(out, "{line}").and_then(|()| out.flush());

@@ -1,13 +1,14 @@
-//! `[[applications]]`: read so that every mistake is found at once, and checked against one another.
+//! `[[applications]]`: reads them so that every mistake is found at once, and checks them against each other.
 
 use rotunda_proto::config::{Application, ConfigMistake};
 use rotunda_proto::outbound::AllowedNetworks;
 use toml::{Table, Value};
 
-/// Longest `callback_key`, as the callback contract has it.
+/// The longest `callback_key` that the callback contract permits.
 const MAX_CALLBACK_KEY: usize = 32;
 
-/// Takes the applications out of the settings. Each key is tried alone, so that every wrong one is named.
+/// Removes the applications from the settings and reads them. Each key is tried separately, so that every wrong one
+/// is named.
 pub fn take(settings: &mut Table, mistakes: &mut Vec<ConfigMistake>) -> Vec<Application> {
     let entries = match settings.remove("applications") {
         None => return Vec::new(),
@@ -28,7 +29,7 @@ pub fn take(settings: &mut Table, mistakes: &mut Vec<ConfigMistake>) -> Vec<Appl
     applications
 }
 
-/// What a key that must be there is replaced by where it cannot be read, so that the other keys are checked all the same.
+/// Valid values that replace required keys that cannot be read, so that the other keys are still checked.
 fn stand_ins(index: usize) -> Table {
     let text = |key: &str| (key.to_owned(), Value::String(format!("unreadable {index}")));
     let number = i64::from(u32::MAX).saturating_sub(i64::try_from(index).unwrap_or_default());
@@ -59,7 +60,7 @@ fn read(index: usize, name: &str, mut table: Table, mistakes: &mut Vec<ConfigMis
             table.insert("sdk_app_id".to_owned(), number.clone());
         }
     }
-    // A secret that is missing is as good as one that is empty, which `validate` names.
+    // A missing secret counts as an empty one, which `validate` names.
     for key in ["secret_key", "secret_id", "api_secret"] {
         table.entry(key).or_insert_with(|| Value::String(String::new()));
     }
@@ -72,7 +73,7 @@ fn read(index: usize, name: &str, mut table: Table, mistakes: &mut Vec<ConfigMis
     }
 }
 
-/// `outbound`: networks that callback URLs may reach.
+/// `outbound`: the networks that callback URLs may reach.
 pub fn validate(applications: &[Application], outbound: &AllowedNetworks) -> Vec<ConfigMistake> {
     let mut mistakes = Vec::new();
     for (index, application) in applications.iter().enumerate() {
@@ -90,7 +91,7 @@ pub fn validate(applications: &[Application], outbound: &AllowedNetworks) -> Vec
         }
         let earlier = &applications[..index];
         let same = |is_same: &dyn Fn(&Application) -> bool| earlier.iter().position(is_same);
-        let shared = |other| format!("applications[{other}] has the same; each application needs its own");
+        let shared = |other| format!("applications[{other}] has the same value; each application needs its own");
         if let Some(other) = same(&|other| other.sdk_app_id == application.sdk_app_id) {
             wrong("sdk_app_id", shared(other));
         }

@@ -9,12 +9,12 @@ import { after, before, describe, test } from 'node:test';
 import { markedClip, noDemo, record, startCamera, startProxy } from './device_camera.mjs';
 import { cannotRun, startBrowser, startServer, until } from './support.mjs';
 
-/** These run and may fail: what stands on a second viewer does not work yet (docs/device.md, Known faults). */
+/** These tests run and may fail: a second viewer does not work yet (docs/device.md, Known faults). */
 const MORE_VIEWERS = 'a second viewer is not served yet';
 
 const tools = readFileSync(new URL('./mark.js', import.meta.url), 'utf8');
 
-/** In the page: the mark of the frame that is shown. */
+/** In the page: the mark of the current frame. */
 const mark = () => window.frameMark.readVideo(document.querySelector('#video'));
 const shows = (id) => `(${mark})()?.id === ${id} && (${mark})()`;
 
@@ -93,13 +93,13 @@ describe('a camera and its viewers', { skip: cannotRun() ?? noDemo() }, () => {
     assert.equal(link.buffered < 100_000, true, JSON.stringify(link));
   });
 
-  test('the third viewer of a device for two is told so', { todo: MORE_VIEWERS }, async () => {
+  test('the third viewer of a device for two gets an error', { todo: MORE_VIEWERS }, async () => {
     const cat = await view('device=cam_front&user=cat');
     await until(cat, 'the refusal', () => document.querySelector('#message').textContent.includes('2 viewers are there already'));
     await cat.close();
   });
 
-  test('another channel is another picture, and its quality can be changed', { todo: MORE_VIEWERS }, async () => {
+  test('another channel has another video, and its quality can be changed', { todo: MORE_VIEWERS }, async () => {
     await bob.selectOption('#channel', '1');
     await frames(bob, 22);
     const from = camera.output().length;
@@ -121,7 +121,7 @@ describe('a camera and its viewers', { skip: cannotRun() ?? noDemo() }, () => {
     }
   });
 
-  test('the camera is moved, and commands of 16 KiB come back whole, both ways', { todo: MORE_VIEWERS }, async () => {
+  test('the camera is moved, and commands of 16 KiB come back complete, in both directions', { todo: MORE_VIEWERS }, async () => {
     await ann.click('[aria-label="Right"]');
     await until(ann, 'the position', () => document.querySelector('#position').textContent === '{"pan":1,"tilt":0}');
     for (const page of [ann, bob]) {
@@ -174,13 +174,13 @@ describe('a camera and its viewers', { skip: cannotRun() ?? noDemo() }, () => {
     await ann.click('#keys');
     await ann.selectOption('#speed', '10');
     assert.equal(await request('seek', { time: (noon + 18) * 1000 }), 'ok');
-    // After the first recording comes the next one, and then the end.
+    // After the first recording the next one plays, and then the end comes.
     await until(ann, 'the next recording', shows(34));
     await until(ann, 'the end', () => document.querySelector('#cover').textContent.includes('ended'));
     await camera.says(/stop visitor=0 channel=0 quality=3/);
   });
 
-  test('a file is downloaded whole, and goes on where it was stopped', async () => {
+  test('a file is downloaded completely, and continues where it was stopped', async () => {
     const name = await ann.evaluate(() => document.querySelector('#files button').dataset.file);
     const bytes = readFileSync(join(camera.card, name));
     const [download] = await Promise.all([ann.waitForEvent('download'), ann.click('#files button')]);
@@ -242,7 +242,7 @@ describe('a camera on a bad network', { skip: cannotRun() ?? noDemo() }, () => {
     return page;
   }
 
-  test('the WebSocket is cut and comes back; the stream goes on', async () => {
+  test('the WebSocket is cut and reconnects; the stream continues', async () => {
     const proxy = await startProxy(Number(new URL(server.url).port));
     const camera = await startCamera(server, folder, { name: 'cut', url: `ws://127.0.0.1:${proxy.port}/ws`, clips: [join(folder, 'one.h264')] });
     const page = await view('device=cam_cut&user=dan&direct=off');
@@ -261,7 +261,7 @@ describe('a camera on a bad network', { skip: cannotRun() ?? noDemo() }, () => {
     proxy.close();
   });
 
-  test('media goes over TCP where the camera is told so', async () => {
+  test('media uses TCP if the camera is configured so', async () => {
     const camera = await startCamera(server, folder, { name: 'tcp', clips: [join(folder, 'one.h264')], options: ['--tcp'] });
     const page = await view('device=cam_tcp&user=eve&direct=off');
     await frames(page, 41);
@@ -270,11 +270,11 @@ describe('a camera on a bad network', { skip: cannotRun() ?? noDemo() }, () => {
     assert.equal(code, 0);
   });
 
-  test('valgrind has nothing to say about a camera with a viewer, from its start to its exit', { skip: noValgrind() }, async () => {
+  test('valgrind finds no error in a camera with a viewer, from its start to its exit', { skip: noValgrind() }, async () => {
     const wrap = ['valgrind', '--quiet', '--leak-check=full', '--errors-for-leak-kinds=definite,indirect,possible', '--error-exitcode=9'];
     const camera = await startCamera(server, folder, { name: 'checked', clips: [join(folder, 'one.h264')], wrap, waits: 120 });
     const page = await view('device=cam_checked&user=gus');
-    // It is too slow under valgrind to play well: a few frames by either way are enough.
+    // It is too slow under valgrind to play smoothly: a few frames over either path are enough.
     await until(page, 'a frame', shows(41), undefined, 120);
     await page.evaluate(() => window.rotunda.camera.command(0, new Uint8Array(16 * 1024)));
     camera.tell('status');
@@ -284,7 +284,7 @@ describe('a camera on a bad network', { skip: cannotRun() ?? noDemo() }, () => {
     await page.close();
   });
 
-  test('a camera with a wrong ticket says so and does not come', async () => {
+  test('a camera with a wrong ticket reports it and does not come online', async () => {
     const other = await startServer();
     await assert.rejects(startCamera({ ...server, run: other.run }, folder, { name: 'wrong', clips: [join(folder, 'one.h264')], waits: 5 }), /the server refuses cam_wrong/);
     await other.stop();

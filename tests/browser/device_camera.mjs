@@ -23,7 +23,7 @@ export function noDemo() {
 
 const [WIDTH, HEIGHT] = [640, 360];
 
-/** The 40 cells of a mark, as mark.js has them. */
+/** The 40 cells of a mark, as in mark.js. */
 function cells(id, count) {
   const bytes = [id & 0xff, (count >> 8) & 0xff, count & 0xff];
   let crc = 0xff;
@@ -35,7 +35,7 @@ function cells(id, count) {
   return [1, 0, 1, 0, ...bits, 0, 1, 0, 1];
 }
 
-function picture(id, count) {
+function frame(id, count) {
   const pixels = Buffer.alloc(WIDTH * HEIGHT, 60 + ((count * 3) % 120));
   const row = HEIGHT / 18;
   cells(id, count).forEach((bit, at) => {
@@ -48,9 +48,9 @@ function picture(id, count) {
   return pixels;
 }
 
-/** Writes an H.264 clip of marked frames at 25 a second, a keyframe each second. */
+/** Writes an H.264 clip of marked frames at 25 fps, with a keyframe each second. */
 export function markedClip(path, id, seconds) {
-  const frames = Buffer.concat(Array.from({ length: seconds * 25 }, (_, count) => picture(id, count)));
+  const frames = Buffer.concat(Array.from({ length: seconds * 25 }, (_, count) => frame(id, count)));
   const made = spawnSync('ffmpeg', [
     '-v', 'error', '-f', 'rawvideo', '-pix_fmt', 'gray', '-s', `${WIDTH}x${HEIGHT}`, '-r', '25', '-i', '-', '-pix_fmt', 'yuv420p',
     '-c:v', 'libx264', '-profile:v', 'baseline', '-bf', '0', '-g', '25', '-keyint_min', '25', '-sc_threshold', '0',
@@ -59,7 +59,7 @@ export function markedClip(path, id, seconds) {
   if (made.status !== 0) throw new Error(`ffmpeg: ${made.stderr}`);
 }
 
-/** Starts a camera; `wrap`: a program that runs it, as valgrind. */
+/** Starts a camera; `wrap`: a program that runs it, for example valgrind. */
 export async function startCamera(server, folder, { name = 'front', tickets = 3, options = [], url, clips, wrap = [], waits = 20 } = {}) {
   const user = `cam_${name}`;
   const users = [user, ...Array.from({ length: tickets - 1 }, (_, at) => `${user}-${at + 1}`)];
@@ -86,7 +86,7 @@ export async function startCamera(server, folder, { name = 'front', tickets = 3,
     says: (pattern, from = 0, seconds = 20) => eventually(`camera says ${pattern}`, () => pattern.exec(out.slice(from)), seconds)
       .catch((error) => { throw new Error(`${error.message}\n${out}\n${err}`); }),
     tell(line) { child.stdin.write(`${line}\n`); },
-    /** What each stream's `status` line says. */
+    /** The values of each stream's `status` line. */
     async status() {
       const from = out.length;
       this.tell('status');
@@ -112,7 +112,7 @@ export function record(camera, begin, seconds, id) {
   return name;
 }
 
-/** A TCP proxy that can be cut, and mended. */
+/** A TCP proxy that can be cut and restored. */
 export async function startProxy(port) {
   const sockets = new Set();
   let isCut = false;

@@ -1,4 +1,4 @@
-// WHIP and WHEP clients that are not ours, as one script for a page: `eyevinn.WHIPClient` and `eyevinn.WebRTCPlayer`.
+// Third-party WHIP and WHEP clients, as one script for a page: `eyevinn.WHIPClient` and `eyevinn.WebRTCPlayer`.
 
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';

@@ -1,17 +1,17 @@
-// Firefox ESR without a screen, driven by WebDriver BiDi.
+// Headless Firefox ESR, driven by WebDriver BiDi.
 
 import puppeteer from 'puppeteer-core';
 
 export const FIREFOX = process.env.FIREFOX ?? '/usr/bin/firefox-esr';
 
-/** Its microphone gives a tone of so many hertz; its own camera is not of use to tests. */
+/** Its microphone gives a tone of this frequency in hertz; tests do not use its fake camera. */
 export function startFirefox(tone) {
   return puppeteer.launch({
     browser: 'firefox',
     executablePath: FIREFOX,
     headless: true,
     extraPrefsFirefox: {
-      // Sound and pictures play, and are made, without a gesture.
+      // Audio and video play, and can be captured, without a user gesture.
       'media.autoplay.default': 0,
       'media.autoplay.blocking_policy': 0,
       'media.navigator.permission.disabled': true,
@@ -19,7 +19,7 @@ export function startFirefox(tone) {
       'media.navigator.audio.fake_frequency': tone,
       // No download of OpenH264.
       'media.gmp-manager.updateEnabled': false,
-      // Timers of a page that is not in front are not slowed down.
+      // Timers of a background page are not throttled.
       'dom.min_background_timeout_value': 4,
     },
   });

@@ -1,4 +1,4 @@
-// A Firefox and a Chromium in one room: firefox_room.mjs, on a network of its own.
+// A Firefox and a Chromium in one room: runs firefox_room.mjs in a network namespace.
 
 import { existsSync } from 'node:fs';
 import { test } from 'node:test';
@@ -6,7 +6,7 @@ import { FIREFOX } from './firefox.mjs';
 import { noOwnNetwork, runOnOwnNetwork } from './own_network.mjs';
 import { cannotRun } from './support.mjs';
 
-/** A reason to skip, or undefined. CI installs Firefox, so there nothing is skipped. */
+/** A reason to skip, or undefined. CI installs Firefox, so nothing is skipped there. */
 function noFirefox() {
   if (existsSync(FIREFOX)) return undefined;
   if (process.env.CI) throw new Error(`CI must have Firefox at ${FIREFOX}`);

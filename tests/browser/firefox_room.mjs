@@ -12,7 +12,7 @@ const SIZE = { width: 960, height: 540 };
 const fox = { user: 'fox', id: 44, tone: 800 };
 const kim = { user: 'kim', id: 55, tone: 1600 };
 
-/** The mark, the size and how many pictures were decoded of what is shown of a user. */
+/** The mark, the size and the number of decoded frames of a user's video. */
 async function shown(user) {
   const video = document.querySelector(`video[data-user="${user}"]`);
   const track = video?.srcObject?.getVideoTracks()[0];
@@ -23,12 +23,12 @@ async function shown(user) {
   return { ...mark, width: video.videoWidth, height: video.videoHeight, decoded: stats.framesDecoded };
 }
 
-/** How loud what arrives is on average, 0 to 1, over so many milliseconds. */
+/** The average loudness of the arriving audio, 0 to 1, over this many milliseconds. */
 async function heardIn(milliseconds) {
   const read = async () => {
     const stats = [...(await window.rotunda.peerConnection().getStats()).values()];
-    const sounds = stats.filter(({ type, kind }) => type === 'inbound-rtp' && kind === 'audio');
-    return sounds.reduce((sum, { totalAudioEnergy }) => sum + totalAudioEnergy, 0);
+    const audio = stats.filter(({ type, kind }) => type === 'inbound-rtp' && kind === 'audio');
+    return audio.reduce((sum, { totalAudioEnergy }) => sum + totalAudioEnergy, 0);
   };
   const before = await read();
   await new Promise((resolve) => { setTimeout(resolve, milliseconds); });
@@ -76,8 +76,8 @@ describe('a Firefox and a Chromium', () => {
     await server?.stop();
   });
 
-  /** Waits until one sees so many pictures of the other, and answers the last. */
-  async function sees(me, other, pictures = 40, isRight = () => true) {
+  /** Waits until one sees this many frames of the other, and returns the last state. */
+  async function sees(me, other, frames = 40, isRight = () => true) {
     let first;
     const last = await eventually(`${me.user} sees ${other.user}`, async () => {
       const now = await pages[me.user].evaluate(shown, other.user);
@@ -86,14 +86,14 @@ describe('a Firefox and a Chromium', () => {
         return false;
       }
       first ??= now;
-      return now.decoded - first.decoded >= pictures && ((now.count - first.count) & 0xffff) >= pictures && now;
+      return now.decoded - first.decoded >= frames && ((now.count - first.count) & 0xffff) >= frames && now;
     }, 40);
     assert.equal(last.id, other.id);
     return last;
   }
 
   for (const [me, other] of [[fox, kim], [kim, fox]]) {
-    test(`${me.user} sees ${other.user}'s own frames, in the camera's proportions, and time goes on in them`, async () => {
+    test(`${me.user} sees ${other.user}'s own frames, in the camera's proportions, and the frame counter advances`, async () => {
       const { width, height } = await sees(me, other);
       assert.ok(Math.abs(width / height - SIZE.width / SIZE.height) < 0.02, `${width} x ${height}`);
     });
@@ -110,18 +110,18 @@ describe('a Firefox and a Chromium', () => {
     assert.ok(levels.theirs > levels.mine + 25, `theirs ${levels.theirs} dB, mine ${levels.mine} dB`);
   });
 
-  // An AudioContext does not run in a Firefox without a sound card, so no tone is told from another there.
+  // An AudioContext does not run in a Firefox without a sound card, so the test cannot measure single tones there.
   test('Firefox hears kim, and silence once kim is muted', async () => {
     const loudness = () => pages.fox.evaluate(heardIn, 500);
-    await eventually('sound', async () => await loudness() > 0.1);
+    await eventually('audio', async () => await loudness() > 0.1);
     await pages.kim.evaluate(() => window.rotunda.room.mute('audio', true));
     await eventually('silence', async () => await loudness() < 0.001);
     await pages.kim.evaluate(() => window.rotunda.room.mute('audio', false));
-    await eventually('sound again', async () => await loudness() > 0.1);
+    await eventually('audio again', async () => await loudness() > 0.1);
   });
 
   for (const height of [SIZE.height / 4, SIZE.height / 2, SIZE.height]) {
-    test(`${height} lines of Firefox's three layers are shown to who asks for them`, async () => {
+    test(`${height} lines of Firefox's three layers are shown on request`, async () => {
       await pages.kim.evaluate((wanted) => (
         window.rotunda.room.limitHeight({ userId: 'fox', source: 'camera' }, wanted)
       ), height);

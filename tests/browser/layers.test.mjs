@@ -1,4 +1,4 @@
-// Layers inside one stream (SVC): a viewer who wants a smaller picture is sent a smaller one, and a larger one again.
+// Layers inside one stream (SVC): a viewer who wants a smaller size gets it, and later a larger one again.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -7,16 +7,16 @@ import { cannotRun, eventually, startBrowser, startServer, until } from './suppo
 
 const tools = readFileSync(new URL('./mark.js', import.meta.url), 'utf8');
 
-/** Counts the pictures that come to be shown, in the page: their heights, and the longest time between two. */
+/** In the page: counts the shown frames, their heights, and the longest time between two. */
 function watch(user) {
   const video = document.querySelector(`video[data-user="${user}"]`);
-  const seen = { heights: [], longest: 0, pictures: 0, last: undefined };
+  const seen = { heights: [], longest: 0, frames: 0, last: undefined };
   const next = (now) => {
     const { videoHeight } = video;
     if (seen.heights.at(-1) !== videoHeight) seen.heights.push(videoHeight);
     if (seen.last !== undefined) seen.longest = Math.max(seen.longest, now - seen.last);
     seen.last = now;
-    seen.pictures += 1;
+    seen.frames += 1;
     video.requestVideoFrameCallback(next);
   };
   video.requestVideoFrameCallback(next);
@@ -25,7 +25,7 @@ function watch(user) {
 
 const height = (user) => document.querySelector(`video[data-user="${user}"]`)?.videoHeight;
 
-// Divides by four into sizes that browsers encode three of.
+// Divisible by four into sizes for which browsers encode three layers.
 const [width, full] = [1024, 576];
 
 for (const codec of ['vp9', 'av1']) {
@@ -53,14 +53,14 @@ for (const codec of ['vp9', 'av1']) {
         const page = await browser.newPage();
         page.on('pageerror', (error) => console.error(`${user}:`, error));
         await page.addInitScript(script);
-        // A picture that has not come yet holds up the page's `load`.
+        // A video without a frame delays the page's `load`.
         await page.goto(`${server.url}/?room=1001&user=${user}&auto=1&audioProcessing=off${query}`, { waitUntil: 'domcontentloaded' });
         return page;
       };
       ann = await enter('ann', `&codec=${codec}`, `${tools}\nmarkedDevices(1, 700, ${width}, ${full});`);
-      // He has neither camera nor microphone.
+      // Bob has neither camera nor microphone.
       bob = await enter('bob', '', 'navigator.mediaDevices.getUserMedia = async () => { throw new Error("none"); };');
-      await until(bob, 'the full picture', ([user, is]) => (
+      await until(bob, 'the full size', ([user, is]) => (
         document.querySelector(`video[data-user="${user}"]`)?.videoHeight === is), ['ann', full], 40);
     });
 
@@ -78,18 +78,18 @@ for (const codec of ['vp9', 'av1']) {
       assert.deepEqual(sent, [{ scalabilityMode: 'L3T3_KEY', codec: `video/${codec.toUpperCase()}` }]);
     });
 
-    test('the picture becomes smaller and larger again without standing still for a second', async () => {
+    test('the video becomes smaller and larger again without a freeze of a second', async () => {
       await bob.evaluate(watch, 'ann');
       for (const wanted of [full / 4, full / 2, full / 4, full]) {
         await ask(wanted === full ? undefined : wanted);
-        await eventually(`a picture of ${wanted}`, async () => await bob.evaluate(height, 'ann') === wanted);
-        const { pictures } = await bob.evaluate(() => window.seen);
-        await until(bob, 'two seconds more of pictures', (count) => window.seen.pictures > count, pictures + 50);
+        await eventually(`a frame of ${wanted}`, async () => await bob.evaluate(height, 'ann') === wanted);
+        const { frames } = await bob.evaluate(() => window.seen);
+        await until(bob, 'two more seconds of frames', (count) => window.seen.frames > count, frames + 50);
         assert.equal(await bob.evaluate(height, 'ann'), wanted, 'and it stays');
       }
       const seen = await bob.evaluate(() => window.seen);
       assert.ok(seen.heights.every((seen) => [full / 4, full / 2, full].includes(seen)), seen.heights.join());
-      assert.ok(seen.longest < 1000, `a picture stood still for ${seen.longest} ms`);
+      assert.ok(seen.longest < 1000, `the video froze for ${seen.longest} ms`);
       const { packetsLost, freezeCount } = await received();
       assert.deepEqual({ packetsLost, freezeCount }, { packetsLost: 0, freezeCount: 0 });
     });
@@ -99,20 +99,20 @@ for (const codec of ['vp9', 'av1']) {
       return stats.find(({ type, kind, framesEncoded }) => type === 'outbound-rtp' && kind === 'video' && framesEncoded > 0);
     });
 
-    /** Bits a second of the publisher's camera, over two seconds. */
+    /** Bit/s of the publisher's camera, over two seconds. */
     const rate = async () => {
       const [first, second] = [await sent(), (await new Promise((resolve) => { setTimeout(resolve, 2000); }), await sent())];
       return (second.bytesSent - first.bytesSent) * 8000 / (second.timestamp - first.timestamp);
     };
 
-    test('sizes that nobody watches are not sent, and are there again when somebody wants them', async () => {
+    test('sizes that nobody watches are not sent, and return when somebody requests them', async () => {
       await bob.evaluate(watch, 'ann');
       const all = await rate();
       const modes = { [full / 4]: 'L1T3', [full / 2]: 'L2T3_KEY', [full]: 'L3T3_KEY' };
       for (const wanted of [full / 4, full / 2, full / 4, full]) {
         const asked = Date.now();
         await ask(wanted === full ? undefined : wanted);
-        await eventually(`a picture of ${wanted}`, async () => await bob.evaluate(height, 'ann') === wanted);
+        await eventually(`a frame of ${wanted}`, async () => await bob.evaluate(height, 'ann') === wanted);
         const shown = Date.now() - asked;
         await eventually(`the publisher sends ${wanted}`, async () => {
           const { frameHeight, scalabilityMode } = await sent();
@@ -125,7 +125,7 @@ for (const codec of ['vp9', 'av1']) {
         if (wanted === full / 4) assert.ok(bits < 0.4 * all, `${bits} of ${all} bit/s`);
       }
       const { longest } = await bob.evaluate(() => window.seen);
-      assert.ok(longest < 1000, `a picture stood still for ${longest} ms`);
+      assert.ok(longest < 1000, `the video froze for ${longest} ms`);
     });
   });
 }

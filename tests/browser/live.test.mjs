@@ -14,7 +14,8 @@ describe('the live mix', { skip: cannotRun() }, () => {
 
   before(async () => {
     server = await startServer();
-    // Three or four members make a grid of two by two, whose cells have the shape of their pictures: nothing is cropped.
+    // Three or four members make a grid of two by two, whose cells have the shape of their frames: nothing is
+    // cropped.
     for (const [user, mark, codec] of [['ann', '11', 'h264'], ['bob', '22', 'vp8'], ['cat', '33', 'h264'], ['dan', '44', 'vp8']]) {
       members.push(server.start('join', '1001', '--user', user, '--mark', mark, '--codec', codec, '--fps', '15'));
     }

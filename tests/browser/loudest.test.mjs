@@ -1,4 +1,4 @@
-// Nine microphones in one room: Chromium hears six, and each who begins to talk from his first syllable.
+// Nine microphones in one room: Chromium hears six, and every new speaker from the first syllable.
 
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -10,13 +10,13 @@ import { cannotRun, startBrowser, startServer, until } from './support.mjs';
 const APP = 1400000001;
 const MICROPHONES = 9;
 
-/** In the page: members of a room who send a tone or silence, and one who listens. */
+/** In the page: members of a room that send a tone or silence, and one that listens. */
 function room() {
   const audio = new AudioContext();
   const members = {};
   window.members = members;
 
-  /** An answered request at a time, and the newest `slots`. */
+  /** Sends one request at a time, and keeps the newest `slots`. */
   async function signaling(url) {
     const socket = new WebSocket(url);
     const waiting = new Map();
@@ -65,7 +65,7 @@ function room() {
     Object.assign(member, { tone, gain });
   };
 
-  /** The first 50 ms are so soft that they pass for silence, at -57 dBov and another pitch: the f of "four". */
+  /** The first 50 ms are so quiet that they count as silence, at -57 dBov and another pitch, like the f of "four". */
   window.talk = (userId, first, rest) => {
     const { tone, gain } = members[userId];
     const now = audio.currentTime + 0.05;
@@ -77,7 +77,7 @@ function room() {
 
   window.hush = (userId) => { members[userId].gain.gain.value = 0; };
 
-  /** Notes every 10 ms which pitch each slot has, in steps of 50 Hz; 0: silence. */
+  /** Records every 10 ms the pitch of each slot, in steps of 50 Hz; 0: silence. */
   window.listen = (userId) => {
     const member = members[userId];
     member.heard = member.slots.map(() => []);
@@ -143,7 +143,7 @@ describe('nine microphones', { skip: cannotRun() }, () => {
     assert.equal(refused, 'publish: too_many_audio_publishers');
   });
 
-  test('who begins to talk is heard from his first syllable', async () => {
+  test('a new speaker is heard from the first syllable', async () => {
     for (let round = 0; round < 3; round += 1) {
       const silent = Array.from({ length: MICROPHONES }, (_, index) => `user${index + 1}`);
       const before = await slots();
@@ -152,10 +152,10 @@ describe('nine microphones', { skip: cannotRun() }, () => {
       await page.evaluate(([user]) => window.talk(user, 1000, 2000), [talker]);
       await until(page, `${talker} has a slot`, (user) => window.members.listener.told.slots.includes(user), talker, 5);
       const slot = (await slots()).indexOf(talker);
-      await until(page, 'the rest of his words', (index) => window.members.listener.heard[index].filter((pitch) => pitch === 2000).length > 20, slot, 5);
+      await until(page, 'the rest of the words', (index) => window.members.listener.heard[index].filter((pitch) => pitch === 2000).length > 20, slot, 5);
       const heard = await page.evaluate((index) => window.members.listener.heard[index], slot);
       const syllable = heard.filter((pitch) => Math.abs(pitch - 1000) <= 50).length * 10;
-      // Of its 50 ms the loud rest covers a part, as the analyser looks through windows of 43 ms.
+      // The loud rest covers a part of its 50 ms, because the analyser uses windows of 43 ms.
       assert.ok(syllable > 0, `${syllable} ms of the first syllable: ${heard.slice(0, 80)}`);
       assert.ok(heard.findIndex((pitch) => pitch === 1000) < heard.findIndex((pitch) => pitch === 2000));
       await page.evaluate((user) => window.hush(user), talker);
@@ -175,7 +175,7 @@ describe('nine microphones', { skip: cannotRun() }, () => {
     }));
     assert.deepEqual(changes, [JSON.stringify(six)]);
     await page.evaluate((user) => window.hush(user), six[0]);
-    await until(page, 'the seventh takes his place', (user) => window.members.listener.told.slots.includes(user), seventh, 5);
+    await until(page, 'the seventh replaces the quietest', (user) => window.members.listener.told.slots.includes(user), seventh, 5);
     const now = await slots();
     assert.ok(!now.includes(six[0]), JSON.stringify(now));
   });

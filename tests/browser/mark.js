@@ -1,6 +1,7 @@
-// The frame mark, in a page: a strip of 40 x 2 cells across the picture from 1/18 to 3/18 of its height; the upper row
-// carries 1010, the id (8 bits), a counter (16 bits), their CRC-8 and 0101, and the lower row the same inverted.
-// Added to a page by the tests; `media/src/mark.rs` is the same in Rust.
+// The frame mark, in a page: a strip of 40 x 2 cells across the frame from 1/18 to 3/18 of its height. The upper row
+// contains 1010, the id (8 bits), a counter (16 bits), their CRC-8 and 0101; the lower row contains the same
+// inverted.
+// The tests add it to a page; `media/src/mark.rs` is the same in Rust.
 window.frameMark = (() => {
   const CELLS = 40;
   const HEAD = [1, 0, 1, 0];
@@ -37,7 +38,7 @@ window.frameMark = (() => {
     });
   }
 
-  /** Reads the mark in a rectangle of RGBA pixels; null when there is none that is whole. */
+  /** Reads the mark in a rectangle of RGBA pixels; null if there is no complete mark. */
   function readPixels({ data, width }, [x, y, w, h]) {
     const row = h / 18;
     const luma = (index, line) => {
@@ -68,7 +69,7 @@ window.frameMark = (() => {
 
   const scratch = document.createElement('canvas');
 
-  /** Reads the mark of a video's present frame, in the cell (column, row) of a grid. */
+  /** Reads the mark of a video's current frame, in the cell (column, row) of a grid. */
   function readVideo(video, columns = 1, rows = 1, column = 0, row = 0) {
     if (!video || !video.videoWidth) return null;
     scratch.width = video.videoWidth;
@@ -107,7 +108,7 @@ window.markedDevices = (id, hertz, width = 960, height = 540) => {
   ]);
 };
 
-// The level in decibels of one tone in a stream's sound, by FFT; compare tones with one another.
+// The level in decibels of one tone in a stream's audio, by FFT; compare tones with each other.
 window.toneLevels = async (stream, tones) => {
   const audio = (window.toneContext ??= new AudioContext());
   const analyser = audio.createAnalyser();

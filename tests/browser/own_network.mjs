@@ -1,4 +1,4 @@
-// A network namespace with an interface and a default route, without which Firefox gathers no candidates.
+// A network namespace with an interface and a default route, because Firefox gathers no candidates without one.
 
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -21,7 +21,7 @@ export function noOwnNetwork() {
   return reason;
 }
 
-/** Runs a file of tests there, and fails when one of them does. */
+/** Runs a test file there, and fails if one of its tests fails. */
 export async function runOnOwnNetwork(file) {
   const { NODE_TEST_CONTEXT: _, ...env } = process.env;
   const program = [process.execPath, '--test-reporter=spec', fileURLToPath(new URL(file, import.meta.url))];

@@ -1,4 +1,5 @@
-// A viewer whose link does not carry the smallest size in full is sent fewer pictures of it, and all of them when it does again.
+// A viewer whose link does not carry the smallest size in full gets fewer frames of it, and all of them when the link
+// is fast again.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -8,10 +9,10 @@ import { cannotRun, eventually, startBrowser, startServer, until } from './suppo
 
 const tools = readFileSync(new URL('./mark.js', import.meta.url), 'utf8');
 const CAMERA = { mark: 41, width: 1280, height: 720, rate: 25 };
-/** Bits a second: less than the smallest size and sound take, more than half of that size and sound. */
+/** Bit/s: less than the smallest size and audio need, more than half of that size and audio. */
 const SLOW = 185_000;
 
-/** In the publisher's page: much moves, so that the encoders send what they may. */
+/** In the publisher's page: strong motion, so that the encoders use their full bitrate. */
 function restless() {
   const { draw } = window.frameMark;
   window.frameMark.draw = (context, id, count) => {
@@ -24,7 +25,7 @@ function restless() {
   };
 }
 
-/** In the publisher's page: three rates of each size, which browsers choose of themselves for VP8 alone. */
+/** In the publisher's page: three frame rates of each size, which browsers choose by default only for VP8. */
 function sendThreeRates() {
   const { addTransceiver } = RTCPeerConnection.prototype;
   RTCPeerConnection.prototype.addTransceiver = function add(kind, { sendEncodings, ...init } = {}) {
@@ -33,7 +34,7 @@ function sendThreeRates() {
   };
 }
 
-/** In the viewer's page: notes each picture that is shown. */
+/** In the viewer's page: records each shown frame. */
 function note() {
   const video = document.querySelector('video[data-user="cam"]');
   window.noted = [];
@@ -45,7 +46,7 @@ function note() {
 }
 
 for (const codec of ['vp8', 'h264']) {
-  describe(`a camera in ${codec} with three rates`, { skip: cannotRun() }, () => {
+  describe(`a camera in ${codec} with three frame rates`, { skip: cannotRun() }, () => {
     const link = new SlowLink();
     const browsers = [];
     let server;
@@ -66,9 +67,9 @@ for (const codec of ['vp8', 'h264']) {
       viewer = await browsers[1].newPage();
       await link.lead(viewer);
       await viewer.addInitScript(`${tools}\nnavigator.mediaDevices.getUserMedia = async () => { throw new Error("none"); };`);
-      // A preview without a picture keeps a page loading for ever.
+      // A preview without a frame keeps the page loading for ever.
       await viewer.goto(`${server.url}/?room=1&user=eve&auto=1`, { waitUntil: 'domcontentloaded' });
-      await until(viewer, 'a picture', () => document.querySelector('video[data-user="cam"]')?.videoHeight, undefined, 40);
+      await until(viewer, 'a frame', () => document.querySelector('video[data-user="cam"]')?.videoHeight, undefined, 40);
       await viewer.evaluate(note);
       await viewer.evaluate((maxHeight) => (
         window.rotunda.room.signaling.request('requestVideo', { userId: 'cam', source: 'camera', maxHeight })), CAMERA.height / 4);
@@ -80,33 +81,33 @@ for (const codec of ['vp8', 'h264']) {
       link.close();
     });
 
-    /** What was shown in the last seconds. */
+    /** The frames shown in the last seconds. */
     const shown = (seconds) => viewer.evaluate((time) => (
       window.noted.filter(({ at }) => at > performance.now() - time)), 1000 * seconds);
 
-    /** Pictures of the smallest size that the publisher has sent. */
+    /** Frames of the smallest size that the publisher has sent. */
     const sent = () => publisher.evaluate(async () => {
       const stats = [...(await window.rotunda.peerConnection().getStats()).values()];
       return stats.find(({ rid, framesSent }) => rid === 'q' && framesSent > 0).framesSent;
     });
 
     /**
-     * Waits until so many pictures a second were shown for two seconds, as the smallest size; a browser on a busy machine makes it
-     * smaller.
+     * Waits until this many frames per second of the smallest size were shown for two seconds. A browser on a busy
+     * machine makes the size smaller.
      */
     const shows = async (what, least, most) => {
       let seen = '';
       await eventually(what, async () => {
-        const pictures = await shown(2);
-        const rate = pictures.length / 2;
-        const heights = [...new Set(pictures.map(({ height }) => height))];
-        seen = `${rate} pictures a second of ${heights.join()} lines`;
+        const frames = await shown(2);
+        const rate = frames.length / 2;
+        const heights = [...new Set(frames.map(({ height }) => height))];
+        seen = `${rate} frames per second of ${heights.join()} lines`;
         return heights.every((height) => height <= CAMERA.height / 4) && rate >= least && rate <= most;
       }, 30).catch((error) => { throw new Error(`${error.message}: ${seen}`); });
     };
 
-    test('fewer pictures come over a slow link, each whole, and all of them over a fast one', async () => {
-      await shows('all pictures of the smallest size', 0.85 * CAMERA.rate, 1.2 * CAMERA.rate);
+    test('fewer frames arrive over a slow link, each complete, and all of them over a fast one', async () => {
+      await shows('all frames of the smallest size', 0.85 * CAMERA.rate, 1.2 * CAMERA.rate);
       const begun = await viewer.evaluate(() => performance.now());
       link.rate = SLOW;
       await shows('about half of them', 0.2 * CAMERA.rate, 0.6 * CAMERA.rate);
@@ -114,16 +115,16 @@ for (const codec of ['vp8', 'h264']) {
       await new Promise((resolve) => { setTimeout(resolve, 5000); });
       const slow = await shown(5);
       const [rate, full] = [slow.length / 5, (await sent() - before) / 5];
-      assert.ok(full > 0.85 * CAMERA.rate, `the publisher sends ${full} pictures a second`);
-      assert.ok(rate >= 0.2 * CAMERA.rate && rate <= 0.65 * CAMERA.rate, `${rate} pictures a second`);
+      assert.ok(full > 0.85 * CAMERA.rate, `the publisher sends ${full} frames per second`);
+      assert.ok(rate >= 0.2 * CAMERA.rate && rate <= 0.65 * CAMERA.rate, `${rate} frames per second`);
       link.rate = Infinity;
       await shows('all of them again', 0.85 * CAMERA.rate, 1.2 * CAMERA.rate);
       const all = (await viewer.evaluate(() => window.noted)).filter(({ at }) => at > begun);
       const longest = Math.max(...all.slice(1).map(({ at }, index) => at - all[index].at));
       const unreadable = slow.filter(({ mark }) => mark?.id !== CAMERA.mark).length;
       const back = all.slice(1).filter(({ mark }, index) => mark && all[index].mark && ((mark.count - all[index].mark.count) & 0x8000)).length;
-      console.log(`${codec}: ${rate} of ${full} pictures a second, at most ${Math.round(longest)} ms between two, ${unreadable} of ${slow.length} not readable`);
-      assert.ok(longest < 1000, `a picture stood still for ${longest} ms`);
+      console.log(`${codec}: ${rate} of ${full} frames per second, at most ${Math.round(longest)} ms between two, ${unreadable} of ${slow.length} not readable`);
+      assert.ok(longest < 1000, `the video froze for ${longest} ms`);
       assert.deepEqual({ unreadable, back }, { unreadable: 0, back: 0 });
     });
   });

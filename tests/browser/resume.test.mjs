@@ -1,4 +1,4 @@
-// The WebSocket is lost for some seconds: media runs on, and what happened meanwhile is known afterwards.
+// The WebSocket is lost for some seconds: media continues, and the changes of that time are known afterwards.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -8,7 +8,7 @@ import { cannotRun, eventually, startBrowser, startServer, until } from './suppo
 const tools = readFileSync(new URL('./mark.js', import.meta.url), 'utf8');
 const people = [{ user: 'ann', mark: 11 }, { user: 'bob', mark: 22 }, { user: 'cat', mark: 33 }];
 
-/** A connection to the server that can be cut; while it is, there is no other one. */
+/** A connection to the server that can be cut; while it is cut, no other one is possible. */
 async function cuttable(page) {
   const connection = { isCut: false, sockets: [] };
   await page.routeWebSocket(/\/ws/, (socket) => {
@@ -67,17 +67,17 @@ describe('a member without a WebSocket', { skip: cannotRun() }, () => {
     return stats.find(({ type, trackIdentifier }) => type === 'inbound-rtp' && trackIdentifier === track.id).framesDecoded;
   });
 
-  test('goes on seeing and hearing', async () => {
+  test('continues to see and hear', async () => {
     await connection.cut();
     await until(pages.ann, 'the banner', () => document.querySelector('#banner').textContent.startsWith('Connection lost'));
     const before = await packets(pages.ann);
     await eventually('200 more packets', async () => (await packets(pages.ann)) > before + 200);
   });
 
-  test('knows afterwards who has left, and sees who has begun again', async () => {
+  test('learns afterwards which member has left, and sees the one that has started again', async () => {
     await pages.bob.evaluate(() => window.rotunda.room.unpublish('camera'));
     let before;
-    await eventually("bob's picture stands still, as the server has taken it off her slots", async () => {
+    await eventually("bob's video stops, because the server has removed it from the slots", async () => {
       const last = before;
       before = await framesOfBob();
       return before === last;
@@ -91,7 +91,7 @@ describe('a member without a WebSocket', { skip: cannotRun() }, () => {
     await until(pages.ann, 'cat has left', () => !window.rotunda.room.members.has('cat') && window.rotunda.room.memberCount === 2);
     assert.deepEqual(await pages.ann.evaluate(() => [...window.rotunda.room.publishers.keys()].sort()), ['ann', 'bob']);
     await until(pages.ann, 'the banner has gone', () => document.querySelector('#banner').textContent === '');
-    await until(pages.ann, 'time goes on in the picture of bob', (mark) => {
+    await until(pages.ann, 'the frame counter of bob advances', (mark) => {
       const read = window.frameMark.readVideo(document.querySelector('video[data-user="bob"]'));
       if (read?.id !== mark) return false;
       window.firstOfBob ??= read.count;

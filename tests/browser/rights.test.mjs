@@ -1,4 +1,5 @@
-// Room tickets of the official package, roles, and rights that the operator changes: what may be sent is seen, and the rest not.
+// Room tickets of the official package, roles, and rights that the operator changes: permitted sources are seen,
+// others are not.
 
 import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -13,7 +14,7 @@ const APP = 1400000001;
 const KEY = 'the key of an application with room tickets';
 const ROOM = 1001;
 const EVERYTHING = 255;
-/** To enter, and to receive sound, cameras and screens. */
+/** To enter, and to receive audio, cameras and screens. */
 const WATCH = 2 + 8 + 32 + 128;
 
 describe('an application with room tickets', { skip: cannotRun() }, () => {
@@ -37,7 +38,7 @@ describe('an application with room tickets', { skip: cannotRun() }, () => {
     return page;
   }
 
-  /** Answers the status, and how long it took. */
+  /** Returns the status, and the duration of the request. */
   async function permit(user, send) {
     const began = performance.now();
     const answer = await fetch(`${server.url}/api/rooms/${ROOM}/members/${user}/permissions`, {
@@ -69,7 +70,7 @@ describe('an application with room tickets', { skip: cannotRun() }, () => {
     rmSync(folder, { recursive: true, force: true });
   });
 
-  test('without a UserSig the page says that it needs one, and nothing gives it a ticket', async () => {
+  test('without a UserSig the page says that it needs one, and no back end gives it a ticket', async () => {
     const browser = await startBrowser();
     const page = await browser.newPage();
     await page.goto(`${server.url}/?room=${ROOM}&user=cat`);
@@ -81,7 +82,7 @@ describe('an application with room tickets', { skip: cannotRun() }, () => {
     }
   });
 
-  test('who has no ticket, or one of another room, is told so in the lobby', async () => {
+  test('a member without a ticket, or with one of another room, gets an error in the lobby', async () => {
     for (const key of [undefined, ticket('cat', EVERYTHING, ROOM + 1)]) {
       const page = await open('cat', key);
       const message = await until(page, 'a refusal', () => document.querySelector('#lobby-message')?.textContent);
@@ -90,7 +91,7 @@ describe('an application with room tickets', { skip: cannotRun() }, () => {
     }
   });
 
-  test('who may watch alone does not create the room; as a guest he sees and sends nothing', async () => {
+  test('a user who may only watch does not create the room; as a guest they see, and send nothing', async () => {
     const early = await open('eve', ticket('eve', WATCH));
     await until(early, 'a refusal', () => document.querySelector('#lobby-message')?.textContent.includes('ticket'));
     await browsers.pop().close();
@@ -103,16 +104,16 @@ describe('an application with room tickets', { skip: cannotRun() }, () => {
     assert.deepEqual(await eve.evaluate(() => [...window.rotunda.room.publishers.keys()]), ['ann']);
   });
 
-  test('what the operator forbids ends at once for everybody, and may begin again when he permits it', async () => {
+  test('a source that the operator forbids ends at once for everybody, and may begin again once permitted', async () => {
     const forbidden = await permit('ann', ['audio']);
     assert.equal(forbidden.status, 204);
-    // The last packets are on their way; nothing is let in from now on.
+    // The last packets are in flight; the SFU forwards nothing from now on.
     const packets = () => eve.evaluate(async () => {
       const stats = [...(await window.rotunda.peerConnection().getStats()).values()];
       return stats.filter(({ type, kind }) => type === 'inbound-rtp' && kind === 'video').reduce((sum, { packetsReceived }) => sum + packetsReceived, 0);
     });
     const rightAfter = await packets();
-    await until(eve, 'no picture of ann', isNotSeen);
+    await until(eve, 'no video of ann', isNotSeen);
     await until(ann, 'the camera is off', () => window.rotunda.peerConnection().getSenders().every(({ track }) => track?.kind !== 'video'));
     assert.match(await ann.evaluate(() => document.querySelector('#banner').textContent), /may not send camera/);
     assert.equal(await packets(), rightAfter);
@@ -124,7 +125,7 @@ describe('an application with room tickets', { skip: cannotRun() }, () => {
     assert.equal((await permit('nobody', ['audio'])).status, 404);
   });
 
-  test('that takes no longer than a person notices', async () => {
+  test('that is faster than a person notices', async () => {
     const taken = [];
     for (let round = 0; round < 20; round += 1) {
       taken.push((await permit('ann', ['audio'])).milliseconds);
@@ -137,7 +138,7 @@ describe('an application with room tickets', { skip: cannotRun() }, () => {
     await until(eve, 'ann again', isSeen);
   });
 
-  test('by WHIP the ticket is the bearer token, and says the same', async () => {
+  test('by WHIP the ticket is the bearer token, and gives the same rights', async () => {
     const whip = (user, bits) => eve.evaluate(async ([url, bearer]) => {
       const connection = new RTCPeerConnection();
       connection.addTransceiver(new MediaStreamAudioDestinationNode(new AudioContext()).stream.getAudioTracks()[0], { direction: 'sendonly' });
@@ -156,7 +157,7 @@ describe('an application with room tickets', { skip: cannotRun() }, () => {
 
   test('a role is changed and changed back', async () => {
     await ann.evaluate(() => window.rotunda.room.switchRole('audience'));
-    await until(eve, 'no picture of ann', isNotSeen);
+    await until(eve, 'no video of ann', isNotSeen);
     assert.equal(await publish('camera'), 'not_permitted');
     await ann.evaluate(() => window.rotunda.room.switchRole('anchor'));
     assert.equal(await publish('camera'), 'sent');

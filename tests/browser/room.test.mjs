@@ -1,4 +1,4 @@
-// Two people meet in a room through the demo page, each in a Chromium of his own.
+// Two people meet in a room through the demo page, each in their own Chromium.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -34,7 +34,7 @@ describe('two people in a room', { skip: cannotRun() }, () => {
   });
 
   for (const [me, other] of [[people[0], people[1]], [people[1], people[0]]]) {
-    test(`${me.user} sees ${other.user}'s own frames, and time goes on in them`, async () => {
+    test(`${me.user} sees ${other.user}'s own frames, and the frame counter advances`, async () => {
       const read = (user) => {
         const video = document.querySelector(`video[data-user="${user}"]`);
         return window.frameMark.readVideo(video);
@@ -60,7 +60,7 @@ describe('two people in a room', { skip: cannotRun() }, () => {
     });
   }
 
-  test('each sends the codec that was asked for', async () => {
+  test('each sends the requested codec', async () => {
     for (const { user, codec } of people) {
       const sent = await pages[user].evaluate(async () => {
         const stats = await window.rotunda.peerConnection().getStats();

@@ -1,4 +1,4 @@
-// What the web SDK does in real Chromium besides picture and sound: layers that nobody watches, statistics, custom messages.
+// The web SDK in real Chromium, besides audio and video: layers that nobody watches, statistics, custom messages.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -13,7 +13,7 @@ const active = () => {
   return camera.sender.getParameters().encodings.filter((one) => one.active).map((one) => one.rid).join('');
 };
 
-/** In the page: the statistics that the SDK's events brought last. */
+/** In the page: the latest statistics of the SDK's events. */
 const listen = () => {
   window.heard = {};
   for (const name of ['statistics', 'network-quality']) {
@@ -44,18 +44,18 @@ describe('two members with the web SDK', { skip: cannotRun() }, () => {
     await server?.stop();
   });
 
-  test('a camera sends its lowest layer alone while nobody watches, and more as soon as somebody does', async () => {
+  test('a camera sends only its lowest layer while nobody watches, and more as soon as somebody does', async () => {
     const ann = await join('ann', 11, 1280);
     assert.equal(await ann.evaluate(active), 'qhf');
     await until(ann, 'the lowest layer alone', `(${active})() === 'q'`, undefined, 15);
     const bob = await join('bob', 22, 1280);
     await until(ann, 'a better layer', `(${active})() !== 'q'`, undefined, 10);
     const read = () => document.querySelector('video[data-user="ann"]')?.videoWidth ?? 0;
-    const width = await until(bob, 'a larger picture than the lowest', `(${read})() > 320 && (${read})()`, undefined, 20);
+    const width = await until(bob, 'a larger size than the lowest', `(${read})() > 320 && (${read})()`, undefined, 20);
     assert.ok(width >= 640, `${width} pixels wide`);
   });
 
-  test('they are told statistics and a quality by events, and all of it by request', async () => {
+  test('they get statistics and a quality by events, and all figures on request', async () => {
     const page = browsers[0].contexts()[0].pages()[0];
     const quality = await until(page, 'a quality of both directions', () => {
       const told = window.heard['network-quality'];
@@ -73,7 +73,7 @@ describe('two members with the web SDK', { skip: cannotRun() }, () => {
     assert.ok(server.downlink.some(({ userId, source, codec }) => userId === 'bob' && source === 'camera' && codec === 'VP8'), JSON.stringify(server));
   });
 
-  test('they send one another messages of their own, and are told their limits', async () => {
+  test('they send each other custom messages, and get errors for the limits', async () => {
     const [ann, bob] = browsers.map((browser) => browser.contexts()[0].pages()[0]);
     await ann.evaluate(() => {
       window.messages = [];

@@ -1,4 +1,4 @@
-// A viewer asks for a smaller picture and for a larger one again; the size of what he decodes follows, without a freeze.
+// A viewer asks for a smaller video and for a larger one again; the size of the decoded frames follows, without a freeze.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -10,7 +10,7 @@ const tools = readFileSync(new URL('./mark.js', import.meta.url), 'utf8');
 const CAMERA = { mark: 33, width: 1280, height: 720 };
 const CODECS = ['vp8', 'h264', 'vp9', 'av1'];
 
-/** In the publisher's page: three streams of every codec, also of those that browsers have layers in one stream of. */
+/** In the publisher's page: three streams of every codec, even those for which browsers would use layers in one stream. */
 function sendSimulcast() {
   const { addTransceiver } = RTCPeerConnection.prototype;
   RTCPeerConnection.prototype.addTransceiver = function add(kind, init) {
@@ -20,7 +20,7 @@ function sendSimulcast() {
   };
 }
 
-/** In the page: notes when a frame is shown, and how high it is. */
+/** In the page: records the time and height of each shown frame. */
 function note() {
   const video = document.querySelector('video[data-user="cam"]');
   const noted = [];
@@ -32,7 +32,7 @@ function note() {
   window.noted = noted;
 }
 
-/** In the publisher's page: what each layer's encoder does, as text. */
+/** In the publisher's page: the state of each layer's encoder, as text. */
 async function layersSent() {
   const connection = window.rotunda.peerConnection();
   const stats = [...(await connection.getStats()).values()].filter(({ type, kind }) => type === 'outbound-rtp' && kind === 'video');
@@ -42,8 +42,8 @@ async function layersSent() {
   return `rid width height fps frames keys active limited target pli\n${encoders.join('\n')}\n${JSON.stringify(parameters)}`;
 }
 
-/** In the viewer's page: what each decoder does, as text. */
-async function picturesReceived() {
+/** In the viewer's page: the state of each decoder, as text. */
+async function framesReceived() {
   const stats = [...(await window.rotunda.peerConnection().getStats()).values()].filter(({ type, kind }) => type === 'inbound-rtp' && kind === 'video');
   const decoders = stats.map((slot) => [slot.mid, slot.packetsReceived, slot.packetsLost, slot.framesReceived, slot.framesDecoded,
     slot.keyFramesDecoded, slot.framesDropped, slot.frameHeight, slot.pliCount, slot.nackCount].join(' '));
@@ -70,18 +70,18 @@ for (const codec of CODECS) {
       }, undefined, 40);
       viewer = await browsers[1].newPage();
       await viewer.addInitScript(`${tools}\nnavigator.mediaDevices.getUserMedia = async () => new MediaStream();`);
-      // A preview without a picture keeps a page loading for ever.
+      // A preview without a frame keeps the page loading for ever.
       await viewer.goto(`${server.url}/?room=1&user=eve&auto=1`, { waitUntil: 'domcontentloaded' });
-      await explained(until(viewer, 'a picture', () => document.querySelector('video[data-user="cam"]')?.videoHeight, undefined, 30));
+      await explained(until(viewer, 'a frame', () => document.querySelector('video[data-user="cam"]')?.videoHeight, undefined, 30));
       await viewer.evaluate(note);
     });
 
-    /** What the publisher sends and the viewer gets, said with what went wrong. */
+    /** Adds the publisher's and the viewer's state to an error. */
     async function explained(done) {
       try {
         return await done;
       } catch (error) {
-        const [sent, shown] = await Promise.all([publisher.evaluate(layersSent), viewer.evaluate(picturesReceived)]);
+        const [sent, shown] = await Promise.all([publisher.evaluate(layersSent), viewer.evaluate(framesReceived)]);
         const metrics = await (await fetch(`${server.url}/metrics`)).text();
         const sfu = metrics.split('\n').filter((line) => /^rotunda_sfu_(allocations|keyframe|estimate|nack)/.test(line)).join('\n');
         throw new Error(`${error.message}\nsent: ${sent}\nreceived: ${shown}\n${sfu}\nserver: ${server.log()}`);
@@ -93,10 +93,10 @@ for (const codec of CODECS) {
       await server?.stop();
     });
 
-    /** Waits until pictures of this height are shown, and fails when they took too long or froze meanwhile. */
+    /** Waits until frames of this height are shown, and fails if that took too long or the video froze meanwhile. */
     async function becomes(height, seconds) {
       await explained(until(viewer, `${height} lines`, (wanted) => window.noted.at(-1)?.height === wanted, height, seconds));
-      // The new layer goes on, too.
+      // The new layer must continue, too.
       const shown = await eventually('50 more frames', async () => {
         const noted = await viewer.evaluate(() => window.noted);
         const turn = noted.findLastIndex((frame) => frame.height !== height);
@@ -111,10 +111,10 @@ for (const codec of CODECS) {
     const limit = (height) => viewer.evaluate(
       (wanted) => window.rotunda.room.limitHeight({ userId: 'cam', source: 'camera' }, wanted ?? undefined), height);
 
-    test('is shown in full height to who has the bandwidth', () => becomes(720, 40));
+    test('is shown in full height with enough bandwidth', () => becomes(720, 40));
 
     for (const height of [180, 360, 720]) {
-      test(`is shown in ${height} lines when these are asked for`, async () => {
+      test(`is shown in ${height} lines on request`, async () => {
         await limit(height === 720 ? null : height);
         await becomes(height, 20);
       });

@@ -1,22 +1,22 @@
-// A link that carries only so much, between a page and the server's media port: datagrams pass through this process.
+// A link with a limited rate between a page and the server's media port: datagrams pass through this process.
 
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 
-/** What would wait longer is lost, milliseconds. */
+/** A datagram that would wait longer is lost, milliseconds. */
 const QUEUE = 300;
 /** Of IP and UDP, bytes. */
 const HEADERS = 28;
 
 export class SlowLink {
-  /** Bits a second towards the page. The way back has no limit. */
+  /** Bit/s towards the page. The other direction has no limit. */
   rate = Infinity;
   #sockets = [];
   #waiting = [];
   #freeAt = 0;
   #isOpen = true;
 
-  /** Sends the page's connections through the link, from before its scripts run on. */
+  /** Routes the page's connections through the link; call it before the page's scripts run. */
   async lead(page) {
     await page.exposeFunction('throughLink', (address, port) => this.#open(address, port));
     await page.addInitScript(() => {
@@ -45,7 +45,7 @@ export class SlowLink {
     for (const socket of this.#sockets) socket.close();
   }
 
-  /** Answers the port at which the page finds the server. */
+  /** Returns the port at which the page reaches the server. */
   async #open(address, port) {
     const front = await this.#bind();
     const backs = new Map();
@@ -77,7 +77,7 @@ export class SlowLink {
     if (this.#waiting.length === 1) this.#deliver();
   }
 
-  /** In their order. */
+  /** Delivers the datagrams in order. */
   #deliver() {
     while (this.#waiting.length > 0) {
       const [{ bytes, front, to, at }] = this.#waiting;

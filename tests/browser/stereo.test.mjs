@@ -6,7 +6,7 @@ import { cannotRun, startBrowser, startServer, until } from './support.mjs';
 
 const [LEFT, RIGHT] = [700, 1700];
 
-/** In the page: a microphone with one tone on each side. */
+/** In the page: a microphone with one tone per channel. */
 function stereoMicrophone([left, right]) {
   const context = new AudioContext();
   const merger = context.createChannelMerger(2);
@@ -23,7 +23,7 @@ function stereoMicrophone([left, right]) {
   navigator.mediaDevices.getUserMedia = async ({ audio }) => new MediaStream(audio ? destination.stream.getAudioTracks() : []);
 }
 
-/** In the page: how much louder (decibels) each side has its own tone than the other side's. */
+/** In the page: how much louder (decibels) each channel has its own tone than that of the other channel. */
 async function separation([left, right]) {
   const track = window.rotunda.room.remotes.find(({ source }) => source === 'audio')?.track;
   if (!track) return null;

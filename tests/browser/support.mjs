@@ -1,4 +1,4 @@
-// What every browser test needs: the real server on free ports, real Chromium, marks and tones.
+// The common part of all browser tests: the real server on free ports, real Chromium, marks and tones.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -13,7 +13,7 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
 const binary = join(process.env.CARGO_TARGET_DIR ?? join(root, 'target'), 'debug/rotunda');
 const browser = process.env.CHROMIUM ?? '/usr/bin/chromium';
 
-/** A reason to skip, or undefined. CI installs Chromium, so there nothing is skipped. */
+/** A reason to skip, or undefined. CI installs Chromium, so nothing is skipped there. */
 export function cannotRun() {
   if (existsSync(browser)) return undefined;
   if (process.env.CI) throw new Error(`CI must have Chromium at ${browser}`);
@@ -28,7 +28,7 @@ async function listen(port) {
   return server;
 }
 
-/** A port that is free, and so is the one after it: each media worker has its own. */
+/** A port that is free together with the next one: each media worker has its own. */
 async function freePort() {
   for (;;) {
     const first = await listen(0);
@@ -42,10 +42,10 @@ async function freePort() {
   }
 }
 
-/** What somebody else took between our look and the server's. */
+/** The error for a port that another program took between the check and the server's start. */
 const TAKEN = 'is taken by another program';
 
-/** Settings of a server of its own on free ports, in a folder of its own. */
+/** Settings of a server on free ports, in its own folder. */
 async function ownSettings(settings) {
   const data = mkdtempSync(join(tmpdir(), 'rotunda-test-'));
   const [http, grpc, rtmp, media] = [await freePort(), await freePort(), await freePort(), await freePort()];
@@ -58,7 +58,7 @@ async function ownSettings(settings) {
     ROTUNDA__LIVE__RTMP_PORT: String(rtmp),
     ROTUNDA__SIGNALING__API: `{ grpc_port = ${grpc} }`,
     ROTUNDA__SFU__PORT: String(media),
-    // Rooms are on both workers, so that every test is also one of what is between them.
+    // Rooms are on both workers, so that every test also covers the relay between workers.
     ROTUNDA__SFU__WORKERS: '2',
     ROTUNDA__SFU__ROOM_SESSIONS: '1',
     ...settings,
@@ -67,7 +67,7 @@ async function ownSettings(settings) {
 }
 
 /** Starts `rotunda demo`; `stop()` lets it finish its files. */
-export async function startDemo() {
+export async function startDemo(tries = 5) {
   const { data, http, env } = await ownSettings({});
   const demo = spawn(binary, ['demo'], { env, cwd: data, stdio: ['ignore', 'pipe', 'pipe'] });
   let out = '';
@@ -79,7 +79,11 @@ export async function startDemo() {
     });
     demo.on('close', (code) => resolve(`the demo ended with ${code}:\n${out}`));
   });
-  if (ended) throw new Error(ended);
+  if (ended) {
+    rmSync(data, { recursive: true, force: true });
+    if (ended.includes(TAKEN) && tries > 1) return startDemo(tries - 1);
+    throw new Error(ended);
+  }
   return {
     url: `http://localhost:${http}`,
     async stop() {
@@ -92,7 +96,7 @@ export async function startDemo() {
   };
 }
 
-/** Starts `rotunda serve` in a folder of its own; `stop()` ends it in order and fails if it cannot. */
+/** Starts `rotunda serve` in its own folder; `stop()` ends it in order and fails if that is not possible. */
 export async function startServer(settings = {}, tries = 5) {
   const { data, http, env } = await ownSettings(settings);
   const server = spawn(binary, ['serve'], { env, cwd: data, stdio: ['ignore', 'pipe', 'pipe'] });
@@ -100,7 +104,7 @@ export async function startServer(settings = {}, tries = 5) {
   server.stderr.on('data', (text) => { log += text; });
   const ended = await new Promise((resolve) => {
     server.stdout.on('data', (text) => { if (String(text).includes('ready')) resolve(undefined); });
-    // With all of its log.
+    // With its whole log.
     server.on('close', (code) => resolve(`the server ended with ${code}:\n${log}`));
   });
   if (ended) {
@@ -125,7 +129,8 @@ export async function startServer(settings = {}, tries = 5) {
     /** Starts a command that runs until it is stopped. */
     start(...args) {
       const child = spawn(binary, args, { env, cwd: data, stdio: 'ignore' });
-      return { stop: async () => { child.kill('SIGINT'); await once(child, 'exit'); } };
+      const end = async (signal) => { child.kill(signal); await once(child, 'exit'); };
+      return { stop: () => end('SIGINT'), kill: () => end('SIGKILL') };
     },
     async stop() {
       const exited = once(server, 'exit');
@@ -137,7 +142,7 @@ export async function startServer(settings = {}, tries = 5) {
   };
 }
 
-/** A Chromium of its own: different people need different browsers, as the fake devices are one for all its pages. */
+/** A separate Chromium: all pages of one browser share its fake devices, so each member needs another browser. */
 export async function startBrowser() {
   const started = await chromium.launch({
     executablePath: browser,
@@ -151,7 +156,7 @@ export async function startBrowser() {
   return started;
 }
 
-/** Waits until `check` (in the page) answers something true; fails with what the page shows after `seconds`. */
+/** Waits until `check` (in the page) returns a true value; after `seconds` it fails with the page's text. */
 export async function until(page, what, check, argument, seconds = 20) {
   try {
     const handle = await page.waitForFunction(check, argument, { timeout: seconds * 1000, polling: 100 });
@@ -161,7 +166,7 @@ export async function until(page, what, check, argument, seconds = 20) {
   }
 }
 
-/** Waits, in this process, until `check` answers something true. */
+/** Waits, in this process, until `check` returns a true value. */
 export async function eventually(what, check, seconds = 20) {
   const deadline = Date.now() + seconds * 1000;
   for (;;) {

@@ -1,4 +1,4 @@
-// Clients that may send to nothing but a TURN server get their media through it, with the name and password we hand out.
+// Clients that can only reach a TURN server get their media through it, with the name and password from the server.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -15,7 +15,7 @@ const tools = readFileSync(new URL('./mark.js', import.meta.url), 'utf8');
 const coturn = '/usr/bin/turnserver';
 const SECRET = 'only-for-this-test';
 
-/** A reason to skip, or undefined. CI installs coturn, so there nothing is skipped. */
+/** A reason to skip, or undefined. CI installs coturn, so nothing is skipped there. */
 function noCoturn() {
   if (existsSync(coturn)) return undefined;
   if (process.env.CI) throw new Error(`CI must have ${coturn}`);
@@ -56,7 +56,7 @@ async function startCoturn() {
   };
 }
 
-/** Every pair in use begins at a relay. */
+/** Every selected pair begins at a relay. */
 async function assertRelayed(page, connection) {
   const kinds = await page.evaluate(async (expression) => {
     const stats = [...(await window.eval(expression).getStats()).values()];
@@ -89,7 +89,7 @@ describe('media through coturn', { skip: cannotRun() ?? noCoturn() }, () => {
     await turn?.stop();
   });
 
-  test('the SDK passes the servers of enterRoom on, and sees the other through the relay', async () => {
+  test('the SDK uses the servers of enterRoom, and receives the other member through the relay', async () => {
     const page = await browser.newPage();
     page.on('pageerror', (error) => console.error(error));
     await page.addInitScript(`${tools}
@@ -106,7 +106,7 @@ describe('media through coturn', { skip: cannotRun() ?? noCoturn() }, () => {
     await page.close();
   });
 
-  test('a WHIP publisher gets through with the servers of the Link headers', async () => {
+  test('a WHIP publisher connects with the servers of the Link headers', async () => {
     const page = await browser.newPage();
     await page.goto(`${server.url}/player.html`);
     await page.addScriptTag({ content: tools });

@@ -1,4 +1,4 @@
-// Eyevinn's WHIP publisher and WHEP player in Chromium: what one publishes the other shows.
+// Eyevinn's WHIP publisher and WHEP player in Chromium: the player shows the publisher's media.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -37,7 +37,7 @@ describe('WHIP and WHEP by Eyevinn', { skip: cannotRun() }, () => {
   const ticket = async (user) => (await server.run('user-sig', user)).trim();
   const metrics = async () => (await fetch(`${server.url}/metrics`)).text();
 
-  test('what the publisher sends is shown and heard by the player', async () => {
+  test('the player plays the audio and video of the publisher', async () => {
     await pages.ann.evaluate(async ([endpoint, authkey, id, tone]) => {
       window.markedDevices(id, tone);
       const stream = await navigator.mediaDevices.getUserMedia({ audio: true, video: true });
@@ -69,7 +69,7 @@ describe('WHIP and WHEP by Eyevinn', { skip: cannotRun() }, () => {
     }, 30);
   });
 
-  test('DELETE of each takes its member out of the room', async () => {
+  test('DELETE of each removes its member from the room', async () => {
     await pages.bob.evaluate(() => window.player.unload());
     await eventually('bob has left', async () => (await metrics()).includes('rotunda_signaling_members 1\n'));
     await pages.ann.evaluate(() => window.client.destroy());

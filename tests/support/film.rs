@@ -1,4 +1,4 @@
-//! Looks at a film: what ffmpeg says of it, the marks in its pictures, the tones in its sound.
+//! Inspects a media file: the errors of ffmpeg, the marks in its video, the tones in its audio.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -6,16 +6,16 @@ use std::process::{Command, Stdio};
 use rotunda_media::mark::{self, Mark};
 use rotunda_media::video_frame::Rect;
 
-/// Samples a second of the sound that [`sound`] answers.
+/// Samples per second of the audio that [`audio`] returns.
 pub const SAMPLE_RATE: usize = 48_000;
 
-/// One decoded picture: when it is shown and the mark of each cell of the grid, row by row.
+/// One decoded frame: its presentation time and the mark of each cell of the grid, row by row.
 pub struct Shown {
     pub seconds: f64,
     pub marks: Vec<Option<Mark>>,
 }
 
-/// Decodes everything and answers what ffmpeg complains about: nothing, for a sound file.
+/// Decodes everything and returns ffmpeg's complaints: none for a correct file.
 pub fn complaints(film: &str) -> String {
     let output = Command::new("ffmpeg")
         .args(["-v", "error", "-i", film, "-f", "null", "-"])
@@ -46,7 +46,7 @@ pub fn probe(film: &str, entry: &str) -> String {
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
-/// Reads the marks of a film that shows a grid of cells.
+/// Reads the marks of a video with a grid of cells.
 pub fn marks(film: &Path, columns: usize, rows: usize) -> Vec<Shown> {
     let size = probe(&film.display().to_string(), "stream=width,height");
     let mut sides = size.lines().map(|side| side.parse::<usize>().unwrap());
@@ -105,8 +105,8 @@ pub fn marks(film: &Path, columns: usize, rows: usize) -> Vec<Shown> {
         .collect()
 }
 
-/// The film's sound, mono.
-pub fn sound(film: &Path) -> Vec<f32> {
+/// The file's audio, mono.
+pub fn audio(film: &Path) -> Vec<f32> {
     let bytes = Command::new("ffmpeg")
         .args(["-v", "error", "-i"])
         .arg(film)
@@ -131,7 +131,7 @@ pub fn sound(film: &Path) -> Vec<f32> {
         .collect()
 }
 
-/// Amplitude of one tone in a stretch of sound, by a windowed Fourier sum.
+/// Amplitude of one tone in a span of audio, by a windowed Fourier sum.
 pub fn tone(samples: &[f32], hertz: f64) -> f64 {
     let step = std::f64::consts::TAU * hertz / SAMPLE_RATE as f64;
     let length = samples.len() as f64;
@@ -145,7 +145,7 @@ pub fn tone(samples: &[f32], hertz: f64) -> f64 {
     2.0 * real.hypot(imaginary) / length
 }
 
-/// When a tone begins, each time, in seconds: where its level first passes half of its highest.
+/// When a tone begins, each time, in seconds: where its level first exceeds half of its maximum.
 pub fn beeps(samples: &[f32], hertz: f64) -> Vec<f64> {
     let (window, hop) = (SAMPLE_RATE / 50, SAMPLE_RATE / 200);
     let levels: Vec<f64> = (0..samples.len().saturating_sub(window) / hop)
@@ -159,7 +159,7 @@ pub fn beeps(samples: &[f32], hertz: f64) -> Vec<f64> {
         .collect()
 }
 
-/// The middle of some numbers.
+/// The median of some numbers.
 pub fn median(mut numbers: Vec<f64>) -> f64 {
     assert!(!numbers.is_empty(), "nothing to take the median of");
     numbers.sort_by(f64::total_cmp);

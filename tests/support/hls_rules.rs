@@ -1,4 +1,4 @@
-//! Rules of RFC 8216 for media playlists, as one list: whoever makes a playlist is held to it.
+//! Rules of RFC 8216 for media playlists, as one list for all code that makes playlists.
 
 use std::collections::HashSet;
 
@@ -54,7 +54,7 @@ pub fn read(text: &str) -> Read {
     read
 }
 
-/// What is against the RFC in a playlist, and in its change from the one before.
+/// The violations of the RFC in a playlist, and in its change from the previous one.
 pub fn violations(before: Option<&str>, text: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut check = |right: bool, rule: &str| {
@@ -92,11 +92,11 @@ pub fn violations(before: Option<&str>, text: &str) -> Vec<String> {
         let first = text.find("#EXTINF").unwrap_or(text.len());
         check(
             text.find(tag).is_none_or(|at| at < first),
-            &format!("4.3.3: {tag} stands before the first segment"),
+            &format!("4.3.3: {tag} comes before the first segment"),
         );
     }
     let uris: HashSet<&str> = now.segments.iter().map(|segment| segment.uri.as_str()).collect();
-    check(uris.len() == now.segments.len(), "no name stands twice");
+    check(uris.len() == now.segments.len(), "no name appears twice");
     if now.kind.as_deref() == Some("VOD") {
         check(now.ended, "4.3.3.5: a VOD playlist has its end");
         check(now.media_sequence == 0, "a VOD playlist has its beginning");

@@ -1,4 +1,4 @@
-//! The real binary under test, and the tools that look at what it made.
+//! The real binary under test, and the tools that inspect its output.
 
 #![expect(dead_code, reason = "each test file uses its own part of this module")]
 
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 pub mod film;
 pub mod hls_rules;
 
-/// `rotunda serve` in a folder of its own, on free ports. Dropping it kills it.
+/// `rotunda serve` in its own folder, on free ports. Dropping it kills it.
 pub struct Server {
     child: Child,
     pub folder: tempfile::TempDir,
@@ -21,7 +21,7 @@ pub struct Server {
     is_up: bool,
 }
 
-/// Of starting a server.
+/// Attempts to start a server.
 const TRIES: usize = 5;
 
 impl Server {
@@ -31,12 +31,12 @@ impl Server {
 
     /// `more`: settings.
     pub fn start_with(more: &[(&str, &str)]) -> Self {
-        // Between the choice of a port and its use somebody else may take it.
+        // Another program may take a port between its choice and its use.
         let mut tries = (0..TRIES).map(|_| Self::try_start(more));
         tries.find(|server| server.is_up).expect("free ports")
     }
 
-    /// Fails when it does not start for another reason than a port that is taken.
+    /// Panics if the server does not start for another reason than a taken port.
     fn try_start(more: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let [http, grpc, rtmp, media] = free_ports();
@@ -68,7 +68,7 @@ impl Server {
         server
     }
 
-    /// Ends the server as `kill -9` does and starts it again in the same folder.
+    /// Ends the server like `kill -9` and starts it again in the same folder.
     pub fn kill_and_restart(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -96,12 +96,12 @@ impl Server {
         format!("http://127.0.0.1:{}{path}", self.http)
     }
 
-    /// Runs another command of the binary against this server, to its end.
+    /// Runs another command of the binary against this server, until it ends.
     pub fn run(&self, arguments: &[&str]) -> Output {
         rotunda(arguments, self.folder.path(), &self.settings).output().unwrap()
     }
 
-    /// Starts a participant; dropping it takes it out of the room in order.
+    /// Starts a participant; dropping it makes it leave the room.
     pub fn join(&self, arguments: &[&str]) -> Participant {
         let arguments = [&["join"], arguments].concat();
         let child = rotunda(&arguments, self.folder.path(), &self.settings)
@@ -112,7 +112,7 @@ impl Server {
         Participant { child }
     }
 
-    /// The body of a page, by curl's standard manners: any status.
+    /// The body of a page, with curl's defaults: any status.
     pub fn get(&self, path: &str) -> String {
         self.request(path, &[]).1
     }
@@ -145,7 +145,7 @@ impl Server {
         serde_json::from_str(&list).unwrap()
     }
 
-    /// Ends the server with SIGTERM and says whether it ended by itself.
+    /// Ends the server with SIGTERM and returns whether it ended by itself.
     pub fn stop(mut self) -> bool {
         interrupt(&self.child, "TERM");
         self.child.wait().unwrap().success()
@@ -176,7 +176,7 @@ impl Participant {
         self.child.wait().unwrap();
     }
 
-    /// As a crash would: without a goodbye.
+    /// Like a crash: without a goodbye.
     pub fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -216,7 +216,7 @@ pub fn settings(folder: &Path, [http, grpc, rtmp, media]: [u16; 4]) -> Vec<(Stri
         ("ROTUNDA__SFU__PORT", media.to_string()),
         // Receivers of callbacks and pushes are on this machine.
         ("ROTUNDA__SERVER__OUTBOUND_NETWORKS", "[\"127.0.0.0/8\"]".to_owned()),
-        // Rooms are on both workers, so that every test is also one of what is between them.
+        // Rooms are on both workers, so that every test also covers the relay between workers.
         ("ROTUNDA__SFU__WORKERS", "2".to_owned()),
         ("ROTUNDA__SFU__ROOM_SESSIONS", "1".to_owned()),
     ]
@@ -224,9 +224,9 @@ pub fn settings(folder: &Path, [http, grpc, rtmp, media]: [u16; 4]) -> Vec<(Stri
     .to_vec()
 }
 
-/// Ports that were free a moment ago, and so were the ones after them.
+/// Ports that were free a moment ago, together with the next ones.
 pub fn free_ports<const N: usize>() -> [u16; N] {
-    // All are held until all are known, so that none comes twice.
+    // All are held until all are known, so that none is chosen twice.
     let held: [[(TcpListener, UdpSocket); 2]; N] = std::array::from_fn(|_| two_free_ports());
     held.map(|[(listener, _), _]| listener.local_addr().unwrap().port())
 }
@@ -263,7 +263,8 @@ pub fn eventually<T>(what: &str, seconds: u64, mut state: impl FnMut() -> Option
     }
 }
 
-/// True where a Debian program is installed; says loudly when it is not, and fails in CI, where nothing is skipped.
+/// True if a Debian program is installed. Otherwise it prints that the test is skipped, and fails in CI, where
+/// nothing is skipped.
 pub fn installed(program: &str) -> bool {
     let found = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())
         .chain([PathBuf::from("/usr/sbin")])

@@ -1,5 +1,5 @@
-//! A real program for tests of containers: H.264 video that changes with every frame, and AAC audio of a tone, which comes
-//! later than the video of the same time, as from the mixer.
+//! A real program for tests of containers: H.264 video that changes with every frame, and AAC audio with a tone. The
+//! audio arrives later than the video of the same time, as from the mixer.
 
 use std::sync::Arc;
 
@@ -18,11 +18,11 @@ pub struct TestProgram {
     audio: AacEncoder,
     header: Option<Arc<ProgramHeader>>,
     bitrate_kbps: u32,
-    /// The next frame of video, or tick of audio alone.
+    /// The next video frame, or tick of audio only.
     tick: u64,
-    /// Samples that have gone into the audio encoder.
+    /// Samples that the audio encoder has received.
     heard: u64,
-    /// Frames that have come out of it.
+    /// Frames that the audio encoder has produced.
     audio_frames: i64,
 }
 
@@ -54,7 +54,7 @@ impl TestProgram {
         program
     }
 
-    /// The next frame of video is of another size, and a keyframe.
+    /// The next video frame has another size, and is a keyframe.
     pub fn resize(&mut self, width: u16, height: u16) {
         self.size = (width, height);
         let config = H264EncoderConfig {
@@ -62,13 +62,13 @@ impl TestProgram {
             height,
             bitrate_kbps: self.bitrate_kbps,
             framerate: FPS as u8,
-            // Keyframes come when the test says so.
+            // The test decides when keyframes are made.
             gop_frames: 100_000,
         };
         self.video = Some(H264Encoder::new(config).unwrap());
     }
 
-    /// Another bitrate is announced; the encoder goes on.
+    /// Announces another bitrate; the encoder continues.
     pub fn set_bitrate(&mut self, bitrate_kbps: u32) {
         self.bitrate_kbps = bitrate_kbps;
         let video = self.header.as_ref().and_then(|header| header.video.clone());
@@ -76,7 +76,7 @@ impl TestProgram {
         self.renew_header(video);
     }
 
-    /// A length of program with a keyframe every `gop` seconds, counted from the program's start.
+    /// A span of the program with a keyframe every `gop` seconds, counted from the program's start.
     pub fn run(&mut self, seconds: f64, gop: f64) -> Vec<Arc<Frame>> {
         let ticks = (seconds * f64::from(FPS)).round() as u64;
         let gop = (gop * f64::from(FPS)).round() as u64;
@@ -88,7 +88,7 @@ impl TestProgram {
             .collect()
     }
 
-    /// One frame of video, and the audio up to it that the encoder hands out.
+    /// One video frame, and the encoded audio up to it.
     pub fn tick(&mut self, key: ForceKey) -> Vec<Arc<Frame>> {
         let ticks = u64::from(VIDEO_RATE / FPS);
         let pts = MediaTime::new(self.tick * ticks, VIDEO_RATE);
@@ -100,8 +100,8 @@ impl TestProgram {
                 u: 128,
                 v: 128,
             };
-            let picture = VideoFrame::filled(self.size.0.into(), self.size.1.into(), colour);
-            let coded = video.encode(&picture, key).unwrap();
+            let frame = VideoFrame::filled(self.size.0.into(), self.size.1.into(), colour);
+            let coded = video.encode(&frame, key).unwrap();
             if let Some((sps, pps)) = h264::parameter_sets(&coded.data) {
                 let video = VideoHeader {
                     width: self.size.0,

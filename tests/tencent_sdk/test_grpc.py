@@ -1,4 +1,4 @@
-"""A gRPC client that knows nothing of us but reflection finds the mix service and calls it."""
+"""A gRPC client finds the mix service by reflection only, and calls it."""
 
 import grpc
 import pytest

@@ -1,4 +1,4 @@
-"""WHIP publishers and WHEP viewers of aiortc, and what was to be seen and heard."""
+"""WHIP publishers and WHEP viewers of aiortc, and measurements of the received media."""
 
 import fractions
 import math
@@ -19,12 +19,12 @@ from aiortc import (
 TONE = 1000
 RATE = 48000
 
-# aioice leaves the loopback interface out; tests may have no other.
+# aioice omits the loopback interface; tests may have no other.
 aioice.ice.get_host_addresses = lambda use_ipv4, use_ipv6: ["127.0.0.1"]
 
 
-class Picture(VideoStreamTrack):
-    """A dark picture with a bright half: the left one in one second, the right one in the next."""
+class BrightHalf(VideoStreamTrack):
+    """Dark video with a bright half: the left one in one second, the right one in the next."""
 
     async def recv(self):
         pts, time_base = await self.next_timestamp()
@@ -67,7 +67,7 @@ async def post(http, url, ticket, peer, extensions=True):
 
 
 async def brightness(track, count):
-    """Mean brightness of the left and the right half of that many decoded pictures."""
+    """Mean brightness of the left and the right half of this many decoded frames."""
     halves = []
     while len(halves) < count:
         frame = await track.recv()
@@ -93,10 +93,10 @@ def peer():
 
 
 def publisher_of(codec):
-    """Sends a tone and pictures, in that codec alone."""
+    """Sends a tone and video, only in this codec."""
     publisher = peer()
     publisher.addTrack(Tone())
-    publisher.addTrack(Picture())
+    publisher.addTrack(BrightHalf())
     known = RTCRtpSender.getCapabilities("video").codecs
     wanted = [one for one in known if one.mimeType.lower() in (f"video/{codec}", "video/rtx")]
     publisher.getTransceivers()[1].setCodecPreferences(wanted)
@@ -106,5 +106,5 @@ def publisher_of(codec):
 def assert_both_halves_were_bright(halves):
     left = sum(1 for a, b in halves if a > 150 > 80 > b)
     right = sum(1 for a, b in halves if b > 150 > 80 > a)
-    print(f"{left} pictures bright on the left, {right} on the right")
+    print(f"{left} frames bright on the left, {right} on the right")
     assert left >= 15 and right >= 15 and left + right > 0.85 * len(halves), halves

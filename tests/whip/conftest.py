@@ -1,4 +1,4 @@
-"""The real server on free ports; the class is that of the other Python tests."""
+"""The real server on free ports; the class is the one of the other Python tests."""
 
 import importlib.util
 import pathlib
@@ -14,7 +14,7 @@ SPEC.loader.exec_module(server_under_test)
 
 @pytest.fixture(scope="module")
 def network():
-    """Where the server and its peers are: here. A module may put another one in its place."""
+    """The network of the server and its peers: the current one. A module can replace it."""
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
 """A WHIP publisher and a WHEP player of GStreamer's webrtcbin, for the distribution's own Python: `--help`.
 
-Prints what it does as lines of JSON: `{"state": "connected"}`; a player, once it has seen and heard enough, `{"pictures":
+Prints its state as lines of JSON: `{"state": "connected"}`; a player prints, after enough media, `{"frames":
 [[left, right], …], "frequency": …, "loudness": …}`: the mean brightness of each half, the tone in Hz and its standard
 deviation. At the end of its input it sends DELETE and ends with 0.
 """
@@ -28,7 +28,8 @@ from gi.repository import GLib, Gst, GstApp, GstSdp, GstWebRTC  # noqa: E402, F4
 WIDTH, HEIGHT, FRAMES_A_SECOND = 320, 240, 25
 RATE = 48000
 WEB = "webrtcbin name=web bundle-policy=max-bundle"
-# Without B frames and with a key frame every 2 s at the latest. `profile-level-id` after rtph264pay would not be negotiated.
+# Without B frames and with a keyframe at least every 2 s. `profile-level-id` after rtph264pay would not be
+# negotiated.
 ENCODERS = {
     "vp8": "vp8enc deadline=1 keyframe-max-dist=50 target-bitrate=500000 ! rtpvp8pay picture-id-mode=15-bit",
     "h264": "openh264enc gop-size=50 bitrate=500000 ! h264parse ! rtph264pay config-interval=-1 aggregate-mode=zero-latency",
@@ -41,7 +42,7 @@ DECODERS = {
 
 
 def say(**what):
-    # One write, as several threads say something.
+    # One write, because several threads print.
     sys.stdout.write(json.dumps(what) + "\n")
     sys.stdout.flush()
 
@@ -72,7 +73,7 @@ class Peer:
         self.pipeline.set_state(Gst.State.NULL)
 
     def on_element(self, _, __, element):
-        """The certificate that it makes by itself is of RSA, which the server does not take."""
+        """Its own certificate uses RSA, which the server does not accept."""
         if self.certificate and element.get_factory().get_name() == "dtlsdec":
             element.set_property("pem", self.certificate)
 
@@ -82,7 +83,7 @@ class Peer:
         promise = Gst.Promise.new()
         self.web.emit("create-offer", None, promise)
         promise.wait()
-        # The offer is a part of the reply, and gone without it.
+        # The offer is a part of the reply, and is freed with it.
         self.reply = promise.get_reply()
         offer = self.reply.get_value("offer")
         self.web.emit("set-local-description", offer, Gst.Promise.new())
@@ -96,7 +97,7 @@ class Peer:
             self.trickle(line, text)
 
     def with_fingerprint(self, offer):
-        """The elements come after the offer, which names the certificate that they would have made."""
+        """The elements are created after the offer, which would otherwise name a certificate that they made."""
         if not self.certificate:
             return offer
         der = ssl.PEM_cert_to_DER_cert(self.certificate[: self.certificate.index("-----BEGIN PRIVATE KEY")])
@@ -138,7 +139,7 @@ class Peer:
 
 
 class Publisher(Peer):
-    """A tone, and pictures of which one half is bright: the left one in one second, the right one in the next."""
+    """A tone, and video with one bright half: the left one in one second, the right one in the next."""
 
     def __init__(self, url, ticket, certificate, codec, tone):
         raw = f"video/x-raw,format=I420,width={WIDTH},height={HEIGHT},framerate={FRAMES_A_SECOND}/1"
@@ -146,33 +147,33 @@ class Publisher(Peer):
             f"{WEB} "
             f"audiotestsrc is-live=true freq={tone} volume=0.4 ! audio/x-raw,rate={RATE},channels=2 ! opusenc ! rtpopuspay"
             f" ! application/x-rtp,media=audio,encoding-name=OPUS,payload=97 ! web. "
-            f"appsrc name=pictures is-live=true do-timestamp=true format=time caps={raw} ! {ENCODERS[codec]}"
+            f"appsrc name=frames is-live=true do-timestamp=true format=time caps={raw} ! {ENCODERS[codec]}"
             f" ! application/x-rtp,media=video,encoding-name={codec.upper()},payload=96 ! web."
         )
         super().__init__(url, ticket, certificate, pipeline)
         chroma = bytes([128]) * (WIDTH * HEIGHT // 2)
         half = [bytes([luma]) * (WIDTH // 2) for luma in (220, 30)]
-        self.pictures = [Gst.Buffer.new_wrapped(luma * HEIGHT + chroma) for luma in (half[0] + half[1], half[1] + half[0])]
+        self.frames = [Gst.Buffer.new_wrapped(luma * HEIGHT + chroma) for luma in (half[0] + half[1], half[1] + half[0])]
         self.shown = 0
-        source = self.pipeline.get_by_name("pictures")
+        source = self.pipeline.get_by_name("frames")
         GLib.timeout_add(1000 // FRAMES_A_SECOND, self.show, source)
 
     def show(self, source):
-        picture = self.pictures[self.shown // FRAMES_A_SECOND % 2]
+        frame = self.frames[self.shown // FRAMES_A_SECOND % 2]
         self.shown += 1
-        source.emit("push-buffer", picture.copy_deep())
+        source.emit("push-buffer", frame.copy_deep())
         return GLib.SOURCE_CONTINUE
 
 
 class Player(Peer):
-    """Watches until it has so many pictures and seconds of sound."""
+    """Watches until it has this many frames and seconds of audio."""
 
-    def __init__(self, url, ticket, certificate, codec, pictures, seconds):
+    def __init__(self, url, ticket, certificate, codec, frames, seconds):
         pipeline = Gst.Pipeline.new()
         pipeline.add(Gst.parse_launch(WEB))
         super().__init__(url, ticket, certificate, pipeline)
-        self.wanted = pictures, seconds * RATE
-        self.pictures, self.sound = [], array.array("h")
+        self.wanted = frames, seconds * RATE
+        self.frames, self.audio = [], array.array("h")
         self.told = False
         self.watched = threading.Lock()
         self.web.connect("pad-added", self.on_pad)
@@ -187,9 +188,9 @@ class Player(Peer):
         name = pad.get_current_caps().get_structure(0).get_string("encoding-name")
         if name == "OPUS":
             raw = f"audioconvert ! audioresample ! audio/x-raw,format=S16LE,rate={RATE},channels=1"
-            take = self.on_sound
+            take = self.on_audio
         else:
-            raw, take = "videoconvert ! video/x-raw,format=GRAY8", self.on_picture
+            raw, take = "videoconvert ! video/x-raw,format=GRAY8", self.on_video
         sink = "appsink name=sink emit-signals=true sync=false"
         decoder = Gst.parse_bin_from_description(f"{DECODERS[name]} ! {raw} ! {sink}", True)
         decoder.get_by_name("sink").connect("new-sample", take)
@@ -197,7 +198,7 @@ class Player(Peer):
         decoder.sync_state_with_parent()
         pad.link(decoder.get_static_pad("sink"))
 
-    def on_picture(self, sink):
+    def on_video(self, sink):
         sample = sink.emit("pull-sample")
         size = sample.get_caps().get_structure(0)
         width, height = size.get_int("width").value, size.get_int("height").value
@@ -206,27 +207,27 @@ class Player(Peer):
         middle = buffer.extract_dup(height // 2 * width, width)
         halves = [sum(half) / len(half) for half in (middle[20 : width // 2 - 20], middle[width // 2 + 20 : -20])]
         with self.watched:
-            self.pictures.append(halves)
+            self.frames.append(halves)
             self.tell()
         return Gst.FlowReturn.OK
 
-    def on_sound(self, sink):
+    def on_audio(self, sink):
         buffer = sink.emit("pull-sample").get_buffer()
         with self.watched:
-            self.sound.frombytes(buffer.extract_dup(0, buffer.get_size()))
+            self.audio.frombytes(buffer.extract_dup(0, buffer.get_size()))
             self.tell()
         return Gst.FlowReturn.OK
 
     def tell(self):
-        pictures, samples = self.wanted
-        if self.told or len(self.pictures) < pictures or len(self.sound) < samples:
+        frames, samples = self.wanted
+        if self.told or len(self.frames) < frames or len(self.audio) < samples:
             return
         self.told = True
         # The beginning may be silence from before the first packet.
-        heard = self.sound[-RATE:]
+        heard = self.audio[-RATE:]
         rises = sum(1 for before, after in zip(heard, heard[1:]) if before < 0 <= after)
         loudness = math.sqrt(sum(sample * sample for sample in heard) / len(heard))
-        say(pictures=self.pictures, frequency=rises * RATE / len(heard), loudness=loudness)
+        say(frames=self.frames, frequency=rises * RATE / len(heard), loudness=loudness)
 
 
 def main():
@@ -236,8 +237,8 @@ def main():
     parser.add_argument("ticket")
     parser.add_argument("--codec", choices=["vp8", "h264"], default="vp8")
     parser.add_argument("--tone", type=int, default=1000, help="Hz")
-    parser.add_argument("--pictures", type=int, default=60)
-    parser.add_argument("--seconds", type=int, default=2, help="of sound")
+    parser.add_argument("--frames", type=int, default=60)
+    parser.add_argument("--seconds", type=int, default=2, help="of audio")
     parser.add_argument("--certificate", type=argparse.FileType(), help="PEM file with an ECDSA key and its certificate")
     given = parser.parse_args()
     Gst.init(None)
@@ -245,7 +246,7 @@ def main():
     if given.does == "publish":
         peer = Publisher(given.url, given.ticket, certificate, given.codec, given.tone)
     else:
-        peer = Player(given.url, given.ticket, certificate, given.codec, given.pictures, given.seconds)
+        peer = Player(given.url, given.ticket, certificate, given.codec, given.frames, given.seconds)
     peer.run()
 
 

@@ -11,12 +11,12 @@ ADDRESS = "10.79.0.1"
 
 @contextlib.contextmanager
 def own_network():
-    """This thread, and what it starts meanwhile, are in a namespace of their own. Raises OSError where that is not permitted."""
+    """Runs this thread, and the processes that it starts meanwhile, in a new namespace. Raises OSError if that is not permitted."""
     libc = ctypes.CDLL(None, use_errno=True)
     home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
     try:
         if libc.unshare(NEW_NETWORK):
-            raise OSError(ctypes.get_errno(), "make a network namespace")
+            raise OSError(ctypes.get_errno(), "create a network namespace")
         try:
             for command in (
                 "link set lo up",

@@ -1,4 +1,4 @@
-"""aiortc, a WebRTC implementation that is not ours, publishes by WHIP and watches by WHEP."""
+"""aiortc, an independent WebRTC implementation, publishes by WHIP and watches by WHEP."""
 
 import asyncio
 import itertools
@@ -58,11 +58,11 @@ def test_what_aiortc_publishes_is_decoded_by_aiortc(server, ticket, codec, exten
 
 
 def mixed_halves(url, count):
-    """Of the pictures of a live stream, from the first one on that shows a bright half: before it the mix comes up."""
+    """Measures the frames of a live stream, beginning with the first one with a bright half: before it the mix starts."""
     with av.open(url, timeout=20) as film:
-        # A live stream goes on by the clock: so many pictures are as many seconds.
-        pictures = itertools.islice(film.decode(video=0), MIX_UP_WITHIN * MIX_FRAMES_A_SECOND)
-        seen = map(middle_halves, pictures)
+        # A live stream runs in real time: this many frames are this many seconds.
+        frames = itertools.islice(film.decode(video=0), MIX_UP_WITHIN * MIX_FRAMES_A_SECOND)
+        seen = map(middle_halves, frames)
         shown = itertools.dropwhile(lambda halves: max(halves) < 150, seen)
         halves = list(itertools.islice(shown, count))
     assert len(halves) == count, f"the mix does not show it within {MIX_UP_WITHIN} s"
@@ -96,7 +96,7 @@ def test_a_mix_shows_what_aiortc_publishes(server, ticket):
 
 
 async def refused_offer(server, ticket):
-    """Of a microphone in PCMU alone, as a telephone gateway would send it, posted as text/plain."""
+    """The offer of a microphone in PCMU only, as a telephone gateway sends it, posted as text/plain."""
     publisher = peer()
     publisher.addTrack(Tone())
     known = RTCRtpSender.getCapabilities("audio").codecs

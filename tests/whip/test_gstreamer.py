@@ -1,4 +1,4 @@
-"""GStreamer's webrtcbin, a WebRTC implementation that is not ours, publishes by WHIP and watches by WHEP."""
+"""GStreamer's webrtcbin, an independent WebRTC implementation, publishes by WHIP and watches by WHEP."""
 
 import asyncio
 import contextlib
@@ -14,7 +14,7 @@ from aiortc_peer import assert_both_halves_were_bright, brightness, loudest_freq
 from own_network import own_network
 
 SCRIPT = pathlib.Path(__file__).with_name("gstreamer_peer.py")
-# Not that of the virtual environment: GStreamer's bindings are a package of the distribution.
+# Not the one of the virtual environment: GStreamer's bindings are a package of the distribution.
 PYTHON = "/usr/bin/python3"
 TONE = 1200
 
@@ -26,7 +26,7 @@ def skip(reason):
 
 @pytest.fixture(scope="module")
 def network():
-    """One of our own: libnice offers no loopback address."""
+    """A separate namespace, because libnice offers no loopback address."""
     there = subprocess.run([PYTHON, SCRIPT, "--help"], capture_output=True, text=True)
     if there.returncode != 0:
         reason = f"no GStreamer for {PYTHON} (`make setup` installs it): {there.stderr}"
@@ -43,7 +43,7 @@ def network():
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory):
-    """ECDSA with P-256, which RFC 8827 §6.5 asks of everybody."""
+    """ECDSA with P-256, which RFC 8827 §6.5 requires from every implementation."""
     folder = tmp_path_factory.mktemp("certificate")
     key, made = folder / "key.pem", folder / "both.pem"
     new = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=gstreamer".split()
@@ -53,7 +53,7 @@ def certificate(tmp_path_factory):
 
 
 class GStreamer:
-    """A process of the script, and all that it has said."""
+    """A process of the script, and all its messages."""
 
     def __init__(self, *arguments):
         self.process = subprocess.Popen(
@@ -74,7 +74,7 @@ class GStreamer:
             self.changed.notify()
 
     def wait_for(self, what, is_it, seconds=30):
-        """The first that it has said, or says, of this kind."""
+        """The first message of this kind, past or future."""
         with self.changed:
             found = lambda: next(filter(is_it, self.said), None)  # noqa: E731
             self.changed.wait_for(lambda: found() or self.ended, seconds)
@@ -102,7 +102,7 @@ def gstreamer(*arguments):
 
 
 async def watch_by_aiortc(base, room, ticket, frames=60, seconds=4):
-    """Brightness of both halves of so many frames; frequency and loudness of the last of so many seconds."""
+    """Brightness of both halves of this many frames; frequency and loudness of the last of this many seconds."""
     viewer = peer()
     tracks = {}
     viewer.on("track", lambda track: tracks.update({track.kind: track}))
@@ -129,8 +129,8 @@ def test_what_gstreamer_publishes_is_decoded_by_gstreamer_and_aiortc(server, tic
         watch = ["watch", f"{base}/whep/{room}/ann", ticket("bob"), "--codec", codec]
         with gstreamer(*watch, *identity) as player:
             player.wait_for("the player is connected", is_up)
-            watched = player.wait_for("pictures and sound", lambda said: "pictures" in said)
-            assert_both_halves_were_bright(watched["pictures"])
+            watched = player.wait_for("video and audio", lambda said: "frames" in said)
+            assert_both_halves_were_bright(watched["frames"])
             print(f"{watched['frequency']} Hz at {watched['loudness']:.0f}")
             assert abs(watched["frequency"] - TONE) < 20
             assert watched["loudness"] > 1000
@@ -147,12 +147,12 @@ def test_what_gstreamer_publishes_is_decoded_by_gstreamer_and_aiortc(server, tic
 def test_a_publisher_that_keeps_alive_by_binding_indications_is_seen_and_heard_for_more_than_a_minute(
     server, ticket, certificate
 ):
-    """After some seconds webrtcbin sends binding indications alone (RFC 8445 §11), while its RTP and RTCP come whole."""
+    """After some seconds webrtcbin sends only binding indications (RFC 8445 §11), while its RTP and RTCP continue."""
     base, room = f"http://127.0.0.1:{server.http}", 2103
     publish = ["publish", f"{base}/whip/{room}", ticket("ann"), "--codec", "vp8", "--tone", str(TONE)]
     with gstreamer(*publish, "--certificate", str(certificate)) as publisher:
         publisher.wait_for("the publisher is connected", lambda said: said.get("state") == "connected")
-        # 25 frames a second.
+        # 25 frames per second.
         watch = watch_by_aiortc(base, room, ticket("cat"), frames=65 * 25, seconds=65)
         halves, (frequency, loudness) = asyncio.run(asyncio.wait_for(watch, 120))
         assert_both_halves_were_bright(halves)

@@ -47,7 +47,7 @@ def call(server, action, body):
 
 
 def read(url, output, seconds):
-    """What ffmpeg makes of the live stream."""
+    """The live stream, decoded by ffmpeg."""
     command = ["ffmpeg", "-v", "error", "-rw_timeout", "10000000", "-i", url, "-t", str(seconds), *output, "-"]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
@@ -87,7 +87,7 @@ def test_gstreamer_is_seen_and_heard_in_a_mix_for_a_minute(server, ticket, certi
     samples = numpy.frombuffer(samples, numpy.int16).astype(float)
     spectrum_bin = TONE // 5
     heard = []
-    # Windows of 200 ms; the first two seconds are those of joining.
+    # Windows of 200 ms; the first two seconds belong to joining.
     for start in range(2 * RATE, len(samples) - RATE // 5, RATE // 5):
         window = samples[start : start + RATE // 5]
         spectrum = abs(numpy.fft.rfft(window * numpy.hanning(len(window))))
@@ -99,7 +99,7 @@ def test_gstreamer_is_seen_and_heard_in_a_mix_for_a_minute(server, ticket, certi
     frames = frames[: len(frames) // (WIDTH * HEIGHT) * WIDTH * HEIGHT].reshape(-1, HEIGHT, WIDTH)
     left = frames[:, :, : WIDTH // 2].mean(axis=(1, 2)) > 125
     right = frames[:, :, WIDTH // 2 :].mean(axis=(1, 2)) > 125
-    # The bright half changes each second, to the end.
+    # The bright half changes each second, until the end.
     later = slice(2 * FRAMES_A_SECOND, None)
     assert (left != right)[later].mean() > 0.97
     changes = numpy.count_nonzero(left[later][1:] != left[later][:-1])

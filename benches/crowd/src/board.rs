@@ -1,4 +1,4 @@
-//! What the members have found so far. They share one thread.
+//! The members' findings so far. They share one thread.
 
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 /// Each publisher's camera.
 pub type Cameras = [Option<TrackState>; MAX_VIDEO_PUBLISHERS];
 
-/// Everything that is counted.
+/// All counts.
 pub struct Board {
     pub entered: u32,
     pub failed: u32,
@@ -22,21 +22,21 @@ pub struct Board {
     pub joins: Delays,
     pub replies: Delays,
     received: Vec<Received>,
-    /// By member: what it knows.
+    /// The state that each member knows, by member.
     known: Vec<Cameras>,
     change: Option<Change>,
-    /// Somebody has entered, failed or been told.
+    /// Notified when a member has entered, failed or received a change.
     news: Rc<Notify>,
 }
 
-/// Of one member, since the last [`Board::clear`]: WebSocket frames with their headers.
+/// Counts of one member since the last [`Board::clear`]: WebSocket frames with their headers.
 #[derive(Debug, Clone, Copy, Default)]
 struct Received {
     frames: u64,
     bytes: u64,
 }
 
-/// What every member is to know.
+/// A change that every member should learn.
 struct Change {
     wanted: Cameras,
     asked_at: Instant,
@@ -45,21 +45,21 @@ struct Change {
     delays: Delays,
 }
 
-/// What signaling sent to each member in a minute.
+/// The traffic that signaling sent to each member per minute.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct EachMinute {
     pub bytes: f64,
-    /// Of the member who got most.
+    /// Of the member who received most.
     pub most_bytes: f64,
     pub frames: f64,
 }
 
-/// How long a change took to reach members.
+/// The time that a change took to reach the members.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Reached {
-    /// Members who know in the end.
+    /// Members who know the change at the end.
     pub members: usize,
-    /// Of those who did not know before.
+    /// Delays of the members who did not know it before.
     pub delay_ms: Quantiles,
 }
 
@@ -79,7 +79,7 @@ impl Board {
         }
     }
 
-    /// Told of whatever changes what [`is_settled`](Self::is_settled) and [`all_know`](Self::all_know) answer.
+    /// Notified of every change that affects [`is_settled`](Self::is_settled) and [`all_know`](Self::all_know).
     pub fn news(&self) -> Rc<Notify> {
         self.news.clone()
     }
@@ -109,7 +109,7 @@ impl Board {
         received.bytes += bytes as u64;
     }
 
-    /// Publishers that are not ours are ignored, and what is no news.
+    /// Ignores publishers of others, and views without a change.
     pub fn handle_publishing(&mut self, now: Instant, member: usize, view: &PublisherView) {
         let number = view.user_id.as_str().strip_prefix(PUBLISHER_PREFIX);
         let number = number.and_then(|number| number.parse::<usize>().ok());
@@ -137,7 +137,7 @@ impl Board {
         self.received.fill(Received::default());
     }
 
-    /// Of the time since [`clear`](Self::clear).
+    /// For the time since [`clear`](Self::clear).
     pub fn each_minute(&self, time: Duration) -> EachMinute {
         let minutes = time.as_secs_f64() / 60.0;
         let mean = |of: fn(&Received) -> u64| {
@@ -151,7 +151,7 @@ impl Board {
         }
     }
 
-    /// Members are to know this from now on.
+    /// From now on, members should learn this.
     pub fn expect(&mut self, now: Instant, wanted: Cameras) {
         self.change = Some(Change {
             wanted,
@@ -166,7 +166,7 @@ impl Board {
         count >= Some(self.entered as usize)
     }
 
-    /// What became of the change that was expected.
+    /// The result of the expected change.
     pub fn take_reached(&mut self) -> Option<Reached> {
         let change = self.change.take()?;
         Some(Reached {
@@ -176,5 +176,5 @@ impl Board {
     }
 }
 
-/// How publishers are called, before their number.
+/// The prefix of publishers' ids, before their number.
 pub const PUBLISHER_PREFIX: &str = "crowd-p";

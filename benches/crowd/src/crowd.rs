@@ -1,4 +1,4 @@
-//! The run: members join on schedule, then hear of nothing, of single changes and of a storm of them.
+//! The run: members join on schedule, then see no change, single changes, and a storm of changes.
 
 use std::cell::RefCell;
 use std::path::PathBuf;
@@ -22,9 +22,9 @@ use crate::mux::Mux;
 use crate::publisher::Publisher;
 use crate::report::{Cost, Phase, Report, Storm};
 
-/// After it, who has not entered or not been told never will.
+/// The time limit for a member to enter or to learn of a change.
 const WITHIN: Duration = Duration::from_secs(60);
-/// After the last join: until the room of 50,000 has been told of the count, twice.
+/// The wait after the last join until the room of 50,000 has been told of the count twice.
 const SETTLE: Duration = Duration::from_secs(20);
 
 #[derive(Debug, Clone, Args, Serialize)]
@@ -35,7 +35,7 @@ pub struct Plan {
     /// Members who publish, 1 to 4.
     #[arg(long, default_value_t = 4)]
     pub publishers: usize,
-    /// Joins that begin a second, whether or not earlier ones have been answered.
+    /// Joins that begin per second, whether or not earlier ones have been answered.
     #[arg(long, default_value_t = 1000.0)]
     pub join_rate: f64,
     /// Seconds in which nothing changes; 0: none.
@@ -47,19 +47,19 @@ pub struct Plan {
     /// Seconds in which every publisher mutes and unmutes its camera; 0: none.
     #[arg(long, default_value_t = 60.0)]
     pub storm: f64,
-    /// Times a second that each does.
+    /// How often per second each publisher does that.
     #[arg(long, default_value_t = 20.0)]
     pub mutes: f64,
-    /// A socket for each member instead of streams: shows what difference the streams make.
+    /// One socket per member instead of streams: shows the difference that the streams make.
     #[arg(long)]
     pub tcp: bool,
-    /// The server was told to hold streams: open them, measure its memory, and no more.
+    /// The server only holds streams: open them, measure its memory, and stop.
     #[arg(long, conflicts_with = "tcp")]
     pub held: bool,
     /// The server's process.
     #[arg(long)]
     pub server_pid: u32,
-    /// Write plan and result to this file.
+    /// Write the plan and the result to this file.
     #[arg(long)]
     pub json: Option<PathBuf>,
 }
@@ -90,7 +90,7 @@ pub async fn run(ports: Ports, plan: Plan) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What a stream takes of the server that does nothing but hold it.
+/// The memory that a stream takes in a server that only holds it.
 async fn held(plan: &Plan, mux: &Mux) -> anyhow::Result<()> {
     let before = resident_bytes(plan.server_pid)?;
     let mut streams = Vec::new();
@@ -123,7 +123,7 @@ struct Crowd {
     own: CpuClock,
 }
 
-/// When something began, and the processor times then.
+/// The start of a phase, and the CPU times then.
 struct Began {
     at: Instant,
     server: Duration,
@@ -179,7 +179,7 @@ impl Crowd {
         })
     }
 
-    /// Joins a second, and what they cost.
+    /// Joins per second, and their cost.
     async fn let_join(&self) -> anyhow::Result<(f64, Cost)> {
         let clock = Clock;
         let began = self.begin()?;
@@ -197,7 +197,7 @@ impl Crowd {
         self.wait_until(Board::is_settled).await;
         let cost = self.cost_since(&began)?;
         let board = self.board.borrow();
-        let last = board.last_at.context("nobody entered")?;
+        let last = board.last_at.context("no member has entered")?;
         let took = last.saturating_duration_since(began.at).as_secs_f64();
         eprintln!(
             "{} have entered in {took:.1} s, {} have not",
@@ -206,7 +206,7 @@ impl Crowd {
         Ok((f64::from(board.entered) / took, cost))
     }
 
-    /// What members get in so many seconds, while something goes on.
+    /// The traffic of members in this many seconds, while `meanwhile` runs.
     async fn phase(&self, seconds: f64, meanwhile: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<Phase> {
         let clock = Clock;
         self.board.borrow_mut().clear();
@@ -223,7 +223,7 @@ impl Crowd {
         })
     }
 
-    /// The first `count` publishers, the others being on, mute or unmute, until everybody knows.
+    /// The first `count` publishers mute or unmute, the others being on; waits until all members know.
     async fn change(&self, publishers: &[Publisher], count: usize, muted: bool) -> anyhow::Result<Reached> {
         let mut wanted = Cameras::default();
         wanted[..publishers.len()].fill(Some(TrackState::On));
@@ -239,7 +239,7 @@ impl Crowd {
         reached.context("a change was expected")
     }
 
-    /// All publishers mute and unmute all the time; at the end all are muted, which everybody is to know.
+    /// All publishers mute and unmute all the time; at the end all are muted, and all members should know it.
     async fn storm(&self, publishers: &[Publisher]) -> anyhow::Result<Storm> {
         let clock = Clock;
         let began = clock.now();
@@ -263,7 +263,7 @@ impl Crowd {
         })
     }
 
-    /// Until it is so, or for as long as makes sense.
+    /// Waits until the condition holds, or for the time limit.
     async fn wait_until(&self, is_so: impl Fn(&Board) -> bool) {
         let news = self.board.borrow().news();
         let so = async {
@@ -271,7 +271,7 @@ impl Crowd {
                 news.notified().await;
             }
         };
-        // Whether it is so is in what is reported.
+        // The report shows whether the condition holds.
         let _in_time = tokio::time::timeout(WITHIN, so).await;
     }
 

@@ -1,7 +1,9 @@
-//! A room of 50,000 WebSocket members on a machine that allows a process fewer file descriptors: `benches/crowd/run`.
+//! A room of 50,000 WebSocket members on a machine that allows a process fewer file descriptors:
+//! `benches/crowd/run`.
 //!
-//! The server (`serve`) is the real signaling service and SFU; its members' connections are byte streams in memory that
-//! share one TCP connection ([`mux`]). The members (`join`) are in another process, so the server's memory and time are its own.
+//! The server (`serve`) is the real signaling service and SFU. Its members' connections are byte streams in memory
+//! that share one TCP connection ([`mux`]). The members (`join`) are in another process, so the server's memory and
+//! time are its own.
 
 mod board;
 mod crowd;
@@ -17,7 +19,7 @@ use crate::crowd::Plan;
 use crate::server::Streams;
 
 const APP: u32 = 1_400_000_000;
-/// Signs the members' UserSigs; both sides are one measurement.
+/// Signs the members' UserSigs; both sides belong to one measurement.
 const SECRET: &str = "not a secret: both sides of this measurement";
 
 #[derive(Parser)]
@@ -29,17 +31,17 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// The server; says `ready`.
+    /// Run the server; it prints `ready`.
     Serve {
         #[command(flatten)]
         ports: Ports,
-        /// Keep each stream after its first byte instead of serving it: measures what the streams themselves take.
+        /// Keep each stream after its first byte instead of serving it: measures the streams themselves.
         #[arg(long)]
         hold: bool,
     },
-    /// Prints the configuration with which `rotunda load` is let in, too.
+    /// Print the configuration with which `rotunda load` can join too.
     Config,
-    /// The members, and what is found.
+    /// Run the members, and print the result.
     Join {
         #[command(flatten)]
         ports: Ports,
@@ -81,7 +83,7 @@ fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Serve { ports, hold } => {
             let streams = if hold { Streams::Held } else { Streams::Served };
-            // As the server's own.
+            // Like the server's own runtime.
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
             runtime.block_on(server::run(ports, streams))
         }

@@ -17,19 +17,19 @@ use crate::board::Board;
 use crate::mux::Mux;
 use crate::{APP, SECRET};
 
-/// One address has ports for some 28,000 connections.
+/// One address has ports for about 28,000 connections.
 const MEMBERS_AN_ADDRESS: usize = 10_000;
 const TICKET_LIFE: Duration = Duration::from_secs(3600);
 
-/// What leads to the server.
+/// The connections to the server.
 pub enum Way {
     /// Streams of one connection.
     Streams(Mux),
-    /// A socket for each member.
+    /// One socket per member.
     Tcp,
 }
 
-/// Attends until the server ends it.
+/// Stays in the room until the server ends the membership.
 pub async fn attend(
     number: usize,
     due: Instant,
@@ -51,7 +51,7 @@ pub async fn attend(
     }
 }
 
-/// `due`: when it was to begin, which is what its joining is counted from.
+/// `due`: the scheduled start, from which its join time counts.
 async fn stay<S: AsyncRead + AsyncWrite + Unpin>(
     mut client: SignalingClient<S>,
     number: usize,
@@ -61,7 +61,7 @@ async fn stay<S: AsyncRead + AsyncWrite + Unpin>(
     let clock = Clock;
     client.request(login(&format!("crowd-{number}").parse()?)?).await?;
     let asked = clock.now();
-    // Published before this member came: what it is told at once.
+    // Sources published before this member joined: it learns of them at once.
     for publisher in enter(&mut client, Role::Audience).await? {
         board.borrow_mut().handle_publishing(clock.now(), number, &publisher);
     }
@@ -76,7 +76,9 @@ async fn stay<S: AsyncRead + AsyncWrite + Unpin>(
             Some(ServerMessage::Event(Event::Publishing { publisher })) => {
                 board.handle_publishing(clock.now(), number, &publisher);
             }
-            Some(ServerMessage::Event(Event::Kicked { reason })) => bail!("the server ended the stay: {reason:?}"),
+            Some(ServerMessage::Event(Event::Kicked { reason })) => {
+                bail!("the server ended the membership: {reason:?}")
+            }
             _ => {}
         }
     }
@@ -92,7 +94,7 @@ pub fn login(user: &UserId) -> anyhow::Result<Request> {
     })
 }
 
-/// Enters the one room and answers who publishes there.
+/// Enters the one room and returns its publishers.
 pub async fn enter<S: AsyncRead + AsyncWrite + Unpin>(
     client: &mut SignalingClient<S>,
     role: Role,

@@ -1,9 +1,8 @@
-//! Thousands of byte streams over one connection: each is a stream of its own to whoever reads and writes it, and takes
-//! no file descriptor.
+//! Thousands of byte streams over one connection. Each behaves like its own stream and takes no file descriptor.
 //!
-//! A frame is its kind (1 byte), its stream (4) and the length of what follows (4), big endian. Streams share the
-//! connection's queue to the wire, [`MOST_WAITING`] bytes; past it writers wait, as they would for a full socket. What
-//! arrives is not bounded for one stream: members read at once and say little.
+//! A frame is its kind (1 byte), its stream (4) and the length of its data (4), big-endian. Streams share the
+//! connection's send queue, [`MOST_WAITING`] bytes; when it is full, writers wait, as they would for a full socket.
+//! The receive side is not bounded per stream: members read at once and send little.
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, IoSlice};
@@ -18,12 +17,12 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
 
-/// One side of a connection; it lasts as long as this or one of its streams.
+/// One side of a connection; it lasts as long as this value or one of its streams.
 pub struct Mux {
     shared: Arc<Shared>,
 }
 
-/// One of the streams; the other side is told when it is dropped.
+/// One of the streams; dropping it notifies the other side.
 pub struct Stream {
     id: u32,
     shared: Arc<Shared>,
@@ -38,14 +37,14 @@ impl Mux {
         tokio::spawn(write(writer, shared.clone()));
         let reading = shared.clone();
         tokio::spawn(async move {
-            // Either way there is nobody to talk to any more.
+            // In both cases the other side is gone.
             let _over = read(reader, &reading, &opened).await;
             reading.lock().end();
         });
         Ok(Self { shared })
     }
 
-    /// Opens a stream; `id` is one that no other stream has or had.
+    /// Opens a stream; no other stream may have or have had this `id`.
     pub fn open(&self, id: u32) -> Stream {
         let mut state = self.shared.lock();
         state.inboxes.insert(id, Inbox::default());
@@ -63,16 +62,16 @@ struct Shared(Mutex<State>);
 #[derive(Default)]
 struct State {
     inboxes: HashMap<u32, Inbox>,
-    /// Frames on the way to the wire.
+    /// Frames that wait to be written to the connection.
     outgoing: BytesMut,
-    /// Of the task that writes to the wire.
+    /// The waker of the task that writes to the connection.
     writer: Option<Waker>,
-    /// Streams that wait for room in `outgoing`.
+    /// Streams that wait for space in `outgoing`.
     waiting: Vec<Waker>,
     over: bool,
 }
 
-/// What has arrived for a stream.
+/// The data that has arrived for a stream.
 #[derive(Default)]
 struct Inbox {
     chunks: VecDeque<Bytes>,
@@ -88,7 +87,7 @@ enum Kind {
 }
 
 impl Shared {
-    /// A panic elsewhere does not make the state wrong: it is whole between two frames.
+    /// A panic elsewhere does not make the state wrong: it is consistent between two frames.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -98,7 +97,7 @@ impl State {
     fn put(&mut self, kind: Kind, id: u32, data: &[u8]) {
         self.outgoing.put_u8(kind as u8);
         self.outgoing.put_u32(id);
-        // A write is no longer than MOST_DATA.
+        // A write is never longer than MOST_DATA.
         self.outgoing.put_u32(data.len() as u32);
         self.outgoing.put_slice(data);
         if let Some(writer) = self.writer.take() {
@@ -134,7 +133,7 @@ impl State {
         all.for_each(Waker::wake);
     }
 
-    /// What is to go to the wire next; None: nothing will any more.
+    /// The next bytes for the connection; None: there will be no more.
     fn poll_outgoing(&mut self, context: &Context<'_>) -> Poll<Option<BytesMut>> {
         if self.over {
             return Poll::Ready(None);
@@ -169,7 +168,7 @@ async fn read(
                 state.inboxes.insert(id, Inbox::default());
                 drop(state);
                 let shared = shared.clone();
-                // Nobody wants it: it is closed as it is dropped.
+                // Nobody accepts it: dropping it closes it.
                 let _refused = opened.send(Stream { id, shared });
             } else {
                 state.handle(kind, id, data);
@@ -182,7 +181,7 @@ async fn read(
     }
 }
 
-/// The next whole frame of what has been read.
+/// The next complete frame in the buffer.
 fn take_frame(buffer: &mut BytesMut) -> io::Result<Option<(Kind, u32, Bytes)>> {
     let mut header = buffer.as_ref();
     if header.len() < HEADER {
@@ -199,7 +198,7 @@ fn take_frame(buffer: &mut BytesMut) -> io::Result<Option<(Kind, u32, Bytes)>> {
         return Ok(None);
     }
     buffer.advance(HEADER);
-    // A copy, so that what a stream has not read yet does not hold the whole buffer.
+    // A copy, so that unread data of a stream does not hold the whole buffer.
     let data = Bytes::copy_from_slice(&buffer[..length]);
     buffer.advance(length);
     Ok(Some((kind, id, data)))
@@ -247,7 +246,7 @@ impl AsyncWrite for Stream {
         Poll::Ready(Ok(data.len()))
     }
 
-    /// As of a TCP socket, so that hyper treats it like one.
+    /// Like a TCP socket, so that hyper treats it like one.
     fn is_write_vectored(&self) -> bool {
         true
     }
@@ -295,7 +294,7 @@ mod tests {
 
     use super::*;
 
-    /// Both sides of a connection, and what the other one opens.
+    /// Both sides of a connection, and the streams that the other side opens.
     async fn pair() -> (Mux, Mux, mpsc::UnboundedReceiver<Stream>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let near = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
@@ -314,7 +313,7 @@ mod tests {
         let (near, _far, mut opened) = pair().await;
         let (mut one, mut other) = (near.open(1), near.open(2));
         let (mut far_one, mut far_other) = (opened.recv().await.unwrap(), opened.recv().await.unwrap());
-        // Longer than what may wait, so that writers wait for the wire.
+        // Longer than the queue, so that writers wait for the connection.
         let long = vec![7; 3 * MOST_WAITING];
         let (written, read) = tokio::join!(
             async {

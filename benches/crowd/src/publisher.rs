@@ -1,4 +1,4 @@
-//! A publisher: a media session that stays up, and a camera that is muted and unmuted when asked to.
+//! A publisher: a media session that stays connected, and a camera that is muted and unmuted on request.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::member::{enter, login};
 
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 
-/// Asks a publisher that is in the room; it leaves when this is dropped.
+/// A handle of a publisher in the room; the publisher leaves when it is dropped.
 pub struct Publisher {
     orders: mpsc::Sender<Order>,
 }
@@ -27,7 +27,7 @@ struct Order {
 }
 
 impl Publisher {
-    /// Enters and publishes sound and camera.
+    /// Enters and publishes audio and camera.
     pub async fn begin(number: usize, url: &str) -> anyhow::Result<Self> {
         let user: UserId = format!("{PUBLISHER_PREFIX}{number}").parse()?;
         let stage = Stage::enter(&user, url).await?;
@@ -45,7 +45,7 @@ impl Publisher {
         Ok(Self { orders })
     }
 
-    /// Resolves when the server has said yes.
+    /// Resolves when the server has confirmed it.
     pub async fn mute(&self, muted: bool) -> anyhow::Result<()> {
         let (done, is_done) = oneshot::channel();
         let gone = "a publisher has left";
@@ -87,14 +87,14 @@ impl Stage {
         let mut up = Some(up);
         loop {
             while let Some(transmit) = self.session.poll_transmit() {
-                // A datagram that cannot be sent is a lost one.
+                // A datagram that cannot be sent counts as lost.
                 let _lost = self.socket.send_to(&transmit.contents, transmit.destination).await;
             }
             while let Some(received) = self.session.poll_received() {
                 match received {
                     Received::Connected => {
                         if let Some(up) = up.take() {
-                            // Whoever waited may have given up.
+                            // The caller may have stopped waiting.
                             let _unheard = up.send(());
                         }
                     }
@@ -114,7 +114,7 @@ impl Stage {
                     let Some(Order { muted, done }) = order else { return Ok(()) };
                     let source = TrackSource::Camera;
                     self.client.request(Request::Mute { source, muted }).await?;
-                    // Whoever asked may have gone.
+                    // The caller may have stopped waiting.
                     let _unheard = done.send(());
                 }
             }

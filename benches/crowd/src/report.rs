@@ -1,4 +1,4 @@
-//! What was found, for people and for programs.
+//! The result, for people and for programs.
 
 use std::fmt;
 
@@ -15,14 +15,14 @@ pub struct Report {
     pub failed: u32,
     pub first_failure: Option<String>,
     pub joins_per_second: f64,
-    /// From when a join was due to the reply to `enterRoom`.
+    /// From the scheduled start of a join to the reply to `enterRoom`.
     pub join_ms: Quantiles,
-    /// Of it, `enterRoom` alone.
+    /// The part of `enterRoom`.
     pub reply_ms: Quantiles,
     pub joining: Cost,
-    /// The server's memory before the members came.
+    /// The server's memory before the members joined.
     pub bytes_before: u64,
-    /// What it grew by until all were in and had heard of it, for each.
+    /// The growth until all were in and knew it, per member.
     pub bytes_per_member_joined: f64,
     /// The same at the end.
     pub bytes_per_member: f64,
@@ -50,7 +50,7 @@ pub struct Storm {
     pub mutes_per_second: f64,
     #[serde(flatten)]
     pub phase: Phase,
-    /// How it ended: all muted.
+    /// The end of the storm: all muted.
     pub last: Reached,
 }
 
@@ -62,10 +62,16 @@ impl fmt::Display for Report {
         if let Some(failure) = &self.first_failure {
             writeln!(f, "  first failure: {failure}")?;
         }
-        row(f, "joins a second", self.joins_per_second, "", "")?;
+        row(f, "joins per second", self.joins_per_second, "", "")?;
         quantiles(f, "join, p50/p95/p99/max", self.join_ms, "p95 200")?;
         quantiles(f, "  of it enterRoom", self.reply_ms, "")?;
-        row(f, "server memory for each", self.bytes_per_member / 1000.0, "20", "kB")?;
+        row(
+            f,
+            "server memory per member",
+            self.bytes_per_member / 1000.0,
+            "20",
+            "kB",
+        )?;
         row(
             f,
             "  when all had joined",
@@ -82,7 +88,7 @@ impl fmt::Display for Report {
             quantiles(f, &name, change.delay_ms, "")?;
         }
         if let Some(storm) = &self.storm {
-            row(f, "mutes a second", storm.mutes_per_second, "", "")?;
+            row(f, "mutes per second", storm.mutes_per_second, "", "")?;
             signaled(f, "storm", &storm.phase)?;
             let name = format!("its end reached {}", storm.last.members);
             quantiles(f, &name, storm.last.delay_ms, "")?;
@@ -103,8 +109,8 @@ fn quantiles(f: &mut fmt::Formatter<'_>, name: &str, found: Quantiles, bar: &str
 
 fn signaled(f: &mut fmt::Formatter<'_>, name: &str, phase: &Phase) -> fmt::Result {
     let each = phase.each_minute;
-    row(f, &format!("{name}: signaling a minute"), each.bytes, "3000", "bytes")?;
-    row(f, "  of who got most", each.most_bytes, "3000", "bytes")?;
+    row(f, &format!("{name}: signaling per minute"), each.bytes, "3000", "bytes")?;
+    row(f, "  of the member with most", each.most_bytes, "3000", "bytes")?;
     cost(f, name, phase.cost)
 }
 

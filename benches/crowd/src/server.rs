@@ -1,4 +1,5 @@
-//! Signaling and SFU as the server starts them, with one more listener whose connections need no file descriptors.
+//! Signaling and SFU as the server starts them, with one additional listener whose connections need no file
+//! descriptors.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -21,16 +22,16 @@ use tokio_util::sync::CancellationToken;
 use crate::mux::{Mux, Stream};
 use crate::{APP, Ports, SECRET};
 
-/// What becomes of the streams.
+/// The use of the streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Streams {
     /// Each is a connection to the server.
     Served,
-    /// Each is kept after its first byte: what remains is what the harness itself takes.
+    /// Each is kept after its first byte: the remaining memory is that of the harness.
     Held,
 }
 
-/// Serves until the process is ended.
+/// Serves until the process ends.
 pub async fn run(ports: Ports, streams: Streams) -> anyhow::Result<()> {
     let (opened, incoming) = mpsc::unbounded_channel();
     let router = start(ports).await?;
@@ -51,7 +52,7 @@ pub async fn run(ports: Ports, streams: Streams) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// As the server's own start, less what no member of an audience touches.
+/// Like the server's own start, without the parts that no audience member uses.
 async fn start(ports: Ports) -> anyhow::Result<Router> {
     let bus: SharedBus = Arc::new(InProcess::new());
     let store = Store::in_memory().await.context("open the database")?;
@@ -104,7 +105,7 @@ async fn listen(port: u16) -> anyhow::Result<TcpListener> {
         .with_context(|| format!("listen on {address}"))
 }
 
-/// Takes connections that carry many streams.
+/// Accepts connections that carry many streams.
 async fn accept(carrier: TcpListener, opened: mpsc::UnboundedSender<Stream>) -> io::Result<()> {
     let mut carriers = Vec::new();
     loop {

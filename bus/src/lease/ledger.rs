@@ -1,4 +1,4 @@
-//! Whose lease has run out, and who is to clean up: decisions without clock or bus.
+//! Decides whose lease has expired, and who cleans up. Without clock or bus.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use super::{Incarnation, LeaseDocument, Standing};
 use crate::Revision;
 
-/// How long a lease lasts, and what follows from it.
+/// The duration of a lease, and the intervals derived from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LeaseTimes {
-    /// Within this time after its last sign a node is declared dead and its keys have vanished.
+    /// The time after a node's last renewal until it is declared dead and its keys have vanished.
     pub lease: Duration,
 }
 
@@ -22,24 +22,24 @@ impl Default for LeaseTimes {
 }
 
 impl LeaseTimes {
-    /// A node gives a sign this often.
+    /// The interval of a node's renewals.
     pub fn renew_every(self) -> Duration {
         self.lease / 5
     }
 
-    /// After this time without a sign it is declared dead; what remains of the lease is for cleaning up.
+    /// After this silence a node is declared dead; the rest of the lease is for the clean-up.
     pub fn silence(self) -> Duration {
         self.lease * 7 / 10
     }
 }
 
-/// The leases as this node sees them. Each node keeps such a ledger. Of those who notice that a lease has run out, the first
-/// one to write it down declares the death, and the others see that.
+/// The leases as this node sees them. Each node keeps such a ledger. Several nodes may notice an expired lease; the
+/// first one to write that down declares the death, and the others see it.
 #[derive(Debug)]
 pub(crate) struct Ledger {
     times: LeaseTimes,
     leases: BTreeMap<Incarnation, Seen>,
-    /// All leases have been told.
+    /// All leases are known.
     synced: bool,
     away: bool,
     todo: VecDeque<Action>,
@@ -50,17 +50,17 @@ pub(crate) struct Ledger {
 struct Seen {
     revision: Revision,
     standing: Standing,
-    /// When this node saw its last change or acted on it.
+    /// When this node last saw a change or acted on it.
     at: Instant,
 }
 
-/// An order to the shell. Several nodes may carry it out, and more than once: revisions decide.
+/// An order to the shell. Several nodes may execute it, and more than once: revisions decide.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Action {
-    /// Write into the lease that its holder is dead; whoever succeeds deletes the keys that are bound to it.
+    /// Write into the lease that its holder is dead; the node that succeeds deletes the keys that are bound to it.
     Declare { lease: Incarnation, revision: Revision },
-    /// Delete what has been bound to it since, then the lease. This is done a while after the death, so that what
-    /// a cut-off node writes in its last moment goes as well, or what a declarer that died itself has left.
+    /// Delete the keys that were bound since then, and then the lease. This happens some time after the death. So
+    /// it also removes the last writes of a cut-off node, and the remains of a declarer that died itself.
     Bury { lease: Incarnation, revision: Revision },
 }
 
@@ -102,7 +102,7 @@ impl Ledger {
         self.restart(now);
     }
 
-    /// While the bus is away from here, nobody's silence says anything.
+    /// While the bus is away for this node, silence of other nodes means nothing.
     pub(crate) fn handle_away(&mut self) {
         self.away = true;
     }
@@ -121,7 +121,7 @@ impl Ledger {
             if now < seen.at + silence {
                 continue;
             }
-            // Tried again after the same time: it may fail now.
+            // It is tried again after the same time, because it may fail now.
             seen.at = now;
             let (lease, revision) = (lease.clone(), seen.revision);
             self.todo.push_back(match seen.standing {
@@ -143,7 +143,7 @@ impl Ledger {
         self.leases.values().map(|seen| seen.at + silence).min()
     }
 
-    /// The nodes that are alive, when that has changed and all of them are known.
+    /// The live nodes, when they have changed and all of them are known.
     pub(crate) fn poll_living(&mut self) -> Option<BTreeSet<Incarnation>> {
         if !self.synced || !std::mem::take(&mut self.changed) {
             return None;
@@ -198,7 +198,7 @@ mod tests {
             self.start + Duration::from_secs(seconds)
         }
 
-        /// The order that is due at that time.
+        /// The order that is due at this time.
         fn actions(&mut self, seconds: u64) -> Vec<Action> {
             let now = self.at(seconds);
             self.ledger.handle_timeout(now);
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_gives_no_sign_is_declared_dead_and_buried_later() {
+    fn a_silent_node_is_declared_dead_and_buried_later() {
         let mut test = Test::with(&[("a", Standing::Alive), ("b", Standing::Alive)]);
         assert_eq!(test.actions(6), []);
         let now = test.at(6);
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn who_lives_is_not_said_before_everybody_is_known() {
+    fn live_nodes_are_not_reported_before_all_are_known() {
         let mut ledger = Ledger::new(TIMES);
         let now = Clock.now();
         ledger.handle_lease(now, lease("a"), &document(Standing::Alive), Revision(1));

@@ -1,4 +1,4 @@
-//! The shell: keeps this process's lease, and watches the others'.
+//! The shell: renews this process's lease, and watches the others'.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -17,11 +17,11 @@ use super::ledger::{Action, Ledger};
 use super::{Incarnation, LEASES_PREFIX, LeaseDocument, LeaseTimes, Standing, lease_key};
 use crate::{BusError, BusExt, Presence, Revision, SharedBus, Watch, WatchEvent};
 
-/// Deletions under way at one time when a dead node's keys are swept.
+/// Concurrent deletions when a dead node's keys are removed.
 const SWEEP_AT_ONCE: usize = 64;
 
-/// This process's lease, renewed until it is [ended](NodeLease::end). Dropped, it is not renewed any more, as if the process had
-/// been killed.
+/// This process's lease, renewed until it [ends](NodeLease::end). After a drop it is no longer renewed, as if the
+/// process had been killed.
 #[derive(Debug)]
 pub struct NodeLease {
     own: watch::Receiver<Own>,
@@ -30,11 +30,11 @@ pub struct NodeLease {
     task: JoinHandle<()>,
 }
 
-/// Under which incarnation this process is known.
+/// The incarnation of this process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Own {
-    /// Another one than before: the process was declared dead while it was cut off, and what was bound to the incarnation
-    /// before has vanished. Everything is to be announced anew.
+    /// A new incarnation: the process was declared dead while it was cut off, and the keys of the previous
+    /// incarnation have vanished. The process must announce everything again.
     Incarnation(Incarnation),
     /// Another process with this node's name has started. This one must end.
     Superseded(Incarnation),
@@ -48,10 +48,10 @@ impl Own {
     }
 }
 
-/// The nodes that are alive. Until everybody is known it is None.
+/// The live nodes. None until all are known.
 pub type Living = Option<Arc<BTreeSet<Incarnation>>>;
 
-/// Why there is no lease.
+/// Why the lease could not be taken.
 #[derive(Debug, Error)]
 pub enum LeaseError {
     #[error("take the lease of node {node}")]
@@ -97,7 +97,7 @@ impl NodeLease {
         })
     }
 
-    /// As which incarnation this process is known; it changes when the process was declared dead.
+    /// The current incarnation of this process; it changes after the process was declared dead.
     pub fn own(&self) -> watch::Receiver<Own> {
         self.own.clone()
     }
@@ -106,7 +106,7 @@ impl NodeLease {
         self.living.clone()
     }
 
-    /// Deletes the lease and what is bound to it, so that nobody waits for it to run out.
+    /// Deletes the lease and the keys that are bound to it, so that nobody waits for its expiry.
     pub async fn end(mut self) {
         if let Some(end) = self.end.take() {
             let _keeper_has_ended = end.send(());
@@ -147,7 +147,7 @@ impl Keeper {
         loop {
             tokio::select! {
                 asked = &mut end => {
-                    // Dropped unasked it is as good as killed.
+                    // A drop without a request counts as a kill.
                     if asked.is_ok() {
                         self.give_back().await;
                     }
@@ -196,7 +196,7 @@ impl Keeper {
         }
     }
 
-    /// Gives a sign, or begins anew where that is refused.
+    /// Renews the lease, or begins a new incarnation if the renewal is refused.
     async fn renew(&mut self) {
         for _ in 0..2 {
             if self.presence.borrow().is_away() {
@@ -212,7 +212,7 @@ impl Keeper {
                     self.revision = Some(revision);
                     return;
                 }
-                // Declared dead, or an earlier renewal has arrived after all: the lease tells.
+                // Declared dead, or an earlier renewal has arrived after all: the lease tells which.
                 Err(BusError::Conflict(_)) => self.revision = None,
                 Err(error) => {
                     self.revision = None;
@@ -222,7 +222,7 @@ impl Keeper {
         }
     }
 
-    /// None: this node has begun anew, or the lease could not be read.
+    /// None: this node has begun a new incarnation, or the lease could not be read.
     async fn own_revision(&mut self) -> Option<Revision> {
         if self.revision.is_some() {
             return self.revision;
@@ -245,7 +245,7 @@ impl Keeper {
         warn!(
             error = error as &dyn std::error::Error,
             lease = %self.incarnation,
-            "the lease was not renewed; it is tried again"
+            "the lease could not be renewed; it is tried again"
         );
     }
 
@@ -261,7 +261,7 @@ impl Keeper {
         let incarnation = Incarnation::random(self.incarnation.node().clone());
         match create(&self.bus, &incarnation).await {
             Ok(revision) => {
-                warn!(before = %self.incarnation, now = %incarnation, "this node was declared dead and begins anew");
+                warn!(before = %self.incarnation, now = %incarnation, "this node was declared dead and begins a new incarnation");
                 counter!("rotunda_bus_begun_anew_total").increment(1);
                 self.incarnation = incarnation.clone();
                 self.revision = Some(revision);
@@ -272,7 +272,7 @@ impl Keeper {
         }
     }
 
-    /// Earlier incarnations of this node are dead, for their process was this one's predecessor.
+    /// Declares earlier incarnations of this node dead, because their process was this one's predecessor.
     fn supersede(&mut self) {
         if std::mem::replace(&mut self.has_superseded, true) {
             return;
@@ -282,7 +282,7 @@ impl Keeper {
         }
     }
 
-    /// Beside the renewals: there may be much to clean up.
+    /// Runs beside the renewals, because the clean-up may take long.
     fn act(&mut self, action: Action) {
         while self.under_way.try_join_next().is_some() {}
         if matches!(&action, Action::Declare { lease, .. } if *lease == self.incarnation) {
@@ -298,7 +298,7 @@ impl Keeper {
                 Ok(()) | Err(BusError::Conflict(_)) => {}
                 Err(error) => warn!(
                     error = &error as &dyn std::error::Error,
-                    "clean up after a dead node; it is tried again"
+                    "the keys of a dead node could not be removed; it is tried again"
                 ),
             }
         });
@@ -313,7 +313,7 @@ impl Keeper {
             warn!(
                 error = &error as &dyn std::error::Error,
                 lease = %self.incarnation,
-                "the lease was not given back; it runs out"
+                "the lease could not be deleted; it will expire"
             );
         }
     }
@@ -326,7 +326,7 @@ async fn declare(bus: &SharedBus, by: Incarnation, lease: &Incarnation, revision
         declared_by: Some(by),
     };
     bus.store(&lease_key(lease), &dead, Some(revision)).await?;
-    info!(%lease, "a node gives no sign any more and is declared dead");
+    info!(%lease, "a node is silent and is declared dead");
     counter!("rotunda_bus_declared_dead_total").increment(1);
     sweep(bus, lease).await
 }
@@ -337,7 +337,7 @@ async fn bury(bus: &SharedBus, lease: &Incarnation, revision: Revision) -> Resul
     Ok(())
 }
 
-/// Deletes what is bound to a lease.
+/// Deletes the keys that are bound to a lease.
 async fn sweep(bus: &SharedBus, lease: &Incarnation) -> Result<(), BusError> {
     let bound = bus.bound(lease).await?;
     let deletions = bound.into_iter().map(|(key, revision)| async move {

@@ -1,4 +1,4 @@
-//! The JetStream stream that holds the documents: a key-value bucket as NATS' own clients know it.
+//! The JetStream stream that holds the documents: a key-value bucket with the format of NATS' own clients.
 
 use std::time::Duration;
 
@@ -11,14 +11,14 @@ use super::error::{failed, is_conflict, put_error};
 use super::{ConnectError, NatsConfig};
 use crate::{BusError, Revision};
 
-/// A call of JetStream that takes longer has failed.
+/// The time limit of a JetStream call.
 pub(super) const JETSTREAM_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Header of a deletion, as NATS' own key-value clients write it.
+/// Header of a deletion, in the format of NATS' own key-value clients.
 pub(super) const OPERATION: &str = "KV-Operation";
 pub(super) const DELETED: &str = "DEL";
 
-/// How this cluster's subjects and keys are called at the server.
+/// The names of this cluster's subjects and keys on the server.
 #[derive(Debug, Clone)]
 pub(super) struct Names {
     prefix: String,
@@ -63,7 +63,7 @@ pub(super) struct Bucket {
 }
 
 impl Bucket {
-    /// Makes the bucket where there is none.
+    /// Creates the bucket if it does not exist.
     pub(super) async fn open(client: async_nats::Client, config: &NatsConfig) -> Result<Self, ConnectError> {
         let mut jetstream = jetstream::new(client);
         jetstream.set_timeout(JETSTREAM_TIMEOUT);
@@ -100,7 +100,7 @@ impl Bucket {
         })
     }
 
-    /// The stream with its state; it is made where it has gone.
+    /// The stream with its state; it is created again if it is gone.
     pub(super) async fn found(&self) -> Result<stream::Stream, async_nats::Error> {
         Ok(self.jetstream.get_or_create_stream(self.config.clone()).await?)
     }
@@ -115,7 +115,7 @@ impl Bucket {
         }
     }
 
-    /// Writes where the last message of the key has that sequence number; None: it has another one.
+    /// Writes if the last message of the key has that sequence number; None: it has another one.
     pub(super) async fn write(
         &self,
         key: &str,
@@ -138,7 +138,7 @@ impl Bucket {
         }
     }
 
-    /// Removes the key's messages up to that one for good.
+    /// Removes the key's messages up to that one permanently.
     pub(super) async fn purge(&self, key: &str, through: Revision) -> Result<(), BusError> {
         let purge = self.stream.purge().filter(self.names.key(key)).sequence(through.0 + 1);
         let purged = purge.await.map_err(|error| failed(format!("purge {key}"), error))?;

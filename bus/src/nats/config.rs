@@ -1,4 +1,4 @@
-//! How NATS is reached.
+//! The settings of the connection to NATS.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,29 +10,31 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct NatsConfig {
-    /// URLs of NATS servers of one cluster, as in "nats://nats:4222"; "tls://" demands TLS. None: the bus is inside this
-    /// process, which is then the only node. Default none.
+    /// URLs of NATS servers of one cluster, for example "nats://nats:4222"; "tls://" requires TLS. None: the bus is
+    /// inside this process, which is then the only node. Default none.
     pub urls: Vec<String>,
     /// First token of every subject, and name of the key-value bucket: letters, digits, `_` and `-`. Clusters that share
     /// a NATS account need different ones. Default "rotunda".
     pub prefix: String,
     /// File with NATS credentials (JWT and key). Default "".
     pub credentials_file: String,
-    /// User name, where the server asks for one. Default "".
+    /// User name, if the server requires one. Default "".
     pub user: String,
     /// The user's password. Default "".
     pub password: Secret,
-    /// Token, where the server asks for one. Default "".
+    /// Token, if the server requires one. Default "".
     pub token: Secret,
-    /// File with the certificates of authorities that signed the server's certificate. Default "": the system's.
+    /// File with the certificates of the authorities that signed the server's certificate. Default "": the
+    /// system's.
     pub tls_ca: String,
-    /// File with this node's certificate, where the server asks for one. Default "".
+    /// File with this node's certificate, if the server requires one. Default "".
     pub tls_cert: String,
     /// File with its private key. Default "".
     pub tls_key: String,
-    /// Copies of documents and events in a NATS cluster: 1, 3 or 5; used when they are first made. Default 1.
+    /// Replicas of documents and events in a NATS cluster: 1, 3 or 5; used when they are first created. Default 1.
     pub replicas: usize,
-    /// Within so many seconds after its last sign a dead node's seats, members and keys have vanished: 2 to 600. Default 10.
+    /// Seconds after the last renewal until a dead node's seats, members and keys have vanished: 2 to 600. Default
+    /// 10.
     pub lease_seconds: u64,
     /// Seconds that the first connection may take at the start. Default 30.
     pub connect_seconds: u64,
@@ -58,7 +60,7 @@ impl Default for NatsConfig {
 }
 
 impl NatsConfig {
-    /// Is the bus at a server, and not inside this process?
+    /// Whether the bus is on a server, and not inside this process.
     pub fn is_remote(&self) -> bool {
         !self.urls.is_empty()
     }
@@ -87,7 +89,7 @@ impl NatsConfig {
         check(
             self.urls.iter().all(valid_url),
             "urls",
-            "write nats://host:4222, or tls://host:4222 where the server demands TLS",
+            "write nats://host:4222, or tls://host:4222 if the server requires TLS",
         );
         let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
         check(

@@ -1,4 +1,4 @@
-//! The connection: is it there, and may messages have been missed?
+//! The connection: its state, and whether messages may have been missed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,15 +12,15 @@ use tracing::{info, warn};
 
 use super::{ConnectError, NatsConfig};
 
-/// The server is asked for a sign of life this often; after two that are missing the connection is given up.
+/// The interval of pings; after two unanswered ones the connection is abandoned.
 const PING_EVERY: Duration = Duration::from_secs(2);
-/// Between two attempts to connect.
+/// The pause between two attempts to connect.
 const TRY_EVERY: Duration = Duration::from_millis(500);
-/// An attempt to connect takes at most this long.
+/// The time limit of an attempt to connect.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
-/// A question to the server itself takes at most this long.
+/// The time limit of a request to the server itself.
 const ROUND_TRIP_WITHIN: Duration = Duration::from_secs(2);
-/// The largest message that the server must take.
+/// The largest message that the server must accept.
 const MAX_PAYLOAD: usize = 1_048_576;
 
 #[derive(Debug, Clone)]
@@ -29,7 +29,7 @@ pub(super) struct Connection(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     client: Client,
-    /// A subject that nobody serves: the server itself answers that.
+    /// A subject without a service: the server itself answers requests on it.
     nobody: String,
     state: watch::Receiver<Link>,
 }
@@ -106,13 +106,13 @@ impl Connection {
         losses
     }
 
-    /// Resolves when the connection is there.
+    /// Resolves when the connection is established.
     pub(super) async fn connected(&self) {
         let mut state = self.0.state.clone();
         let _the_client_has_ended = state.wait_for(|link| link.connected).await;
     }
 
-    /// Resolves when the connection is lost or has been lost since `count` losses.
+    /// Resolves when the connection is lost, or has been lost since `count` losses.
     pub(super) async fn lost_since(&self, count: u64) {
         let mut state = self.0.state.clone();
         let _the_client_has_ended = state.wait_for(|link| !link.connected || link.losses != count).await;
@@ -122,7 +122,7 @@ impl Connection {
         self.0.state.borrow().losses
     }
 
-    /// The server has processed everything that was sent before.
+    /// Whether the server has processed everything that was sent before.
     pub(super) async fn round_trip(&self) -> bool {
         let asked = self.0.client.request(self.0.nobody.clone(), bytes::Bytes::new());
         match timeout(ROUND_TRIP_WITHIN, asked).await {
@@ -132,7 +132,7 @@ impl Connection {
         }
     }
 
-    /// Resolves when the connection is there and the server knows all subscriptions.
+    /// Resolves when the connection is established and the server knows all subscriptions.
     pub(super) async fn settled(&self) {
         loop {
             self.connected().await;
@@ -157,7 +157,7 @@ fn take(link: &watch::Sender<Link>, event: Event) {
             });
         }
         Event::SlowConsumer(_) => {
-            warn!("messages from NATS came faster than they were taken; some are lost");
+            warn!("messages from NATS arrived faster than they were processed; some are lost");
             link.send_modify(|link| link.losses += 1);
         }
         other => info!(event = %other, "NATS"),

@@ -1,4 +1,4 @@
-//! This node's copy of the bucket, and whether it is up to date.
+//! This node's copy of the bucket, and whether it is current.
 
 use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
@@ -22,19 +22,19 @@ use super::connection::Connection;
 use crate::table::{Held, Table};
 use crate::{Entry, Presence, Revision};
 
-/// The server is asked this often whether JetStream still answers; a cluster without a majority does not.
+/// The interval of checks whether JetStream still answers; a cluster without a majority does not.
 const PROBE_EVERY: Duration = Duration::from_secs(2);
 const PROBE_WITHIN: Duration = Duration::from_secs(2);
-/// Before the copy is begun anew.
+/// The pause before the copy is read again.
 const TRY_EVERY: Duration = Duration::from_millis(250);
 
 #[derive(Debug)]
 pub(super) struct Copy {
     table: Mutex<Table>,
     deleted: Mutex<HashMap<String, Deletion>>,
-    /// As far as this process itself has written.
+    /// The revision up to which this process itself has written.
     wrote: AtomicU64,
-    /// As far as the copy has come.
+    /// The revision up to which the copy is current.
     progress: watch::Sender<u64>,
     presence: watch::Sender<Presence>,
 }
@@ -62,7 +62,7 @@ impl Copy {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Deletions that are older than that, with their revisions; those that somebody else must have purged are forgotten.
+    /// Deletions older than that, with their revisions; those that another node must have purged are dropped.
     pub(super) fn old_deletions(&self, now: Instant, than: Duration) -> Vec<(String, Revision)> {
         let mut deletions = self.deletions();
         deletions.retain(|_, deletion| now < deletion.seen + 4 * than);
@@ -81,7 +81,7 @@ impl Copy {
         self.deleted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Of the key's last deletion, as far as it is known here.
+    /// The revision of the key's last deletion, as far as this node knows.
     pub(super) fn deleted(&self, key: &str) -> Option<Revision> {
         self.deletions().get(key).map(|deletion| deletion.revision)
     }
@@ -94,14 +94,14 @@ impl Copy {
         self.wrote.fetch_max(revision.0, Ordering::SeqCst);
     }
 
-    /// The copy has everything that this process has written.
+    /// Resolves when the copy has everything that this process has written.
     pub(super) async fn caught_up(&self) {
         let wrote = self.wrote.load(Ordering::SeqCst);
         let mut progress = self.progress.subscribe();
         let _sender_lives = progress.wait_for(|at| *at >= wrote).await;
     }
 
-    /// The copy has been read.
+    /// Resolves when the copy has been read.
     pub(super) async fn synced(&self) {
         let mut presence = self.presence.subscribe();
         let _sender_lives = presence.wait_for(|now| !now.is_away()).await;
@@ -174,7 +174,7 @@ impl Taken {
     }
 }
 
-/// Why the copy is not up to date any more.
+/// Why the copy is no longer current.
 #[derive(Debug, thiserror::Error)]
 enum Interrupted {
     #[error("the connection is lost")]
@@ -187,7 +187,7 @@ enum Interrupted {
     JetStream(&'static str, #[source] async_nats::Error),
 }
 
-/// Keeps the copy up to date for as long as the bus is used.
+/// Keeps the copy current for as long as the bus is used.
 pub(super) async fn follow(copy: Arc<Copy>, connection: Connection, bucket: Bucket) {
     let clock = Clock;
     let mut made = None;
@@ -195,12 +195,12 @@ pub(super) async fn follow(copy: Arc<Copy>, connection: Connection, bucket: Buck
         connection.connected().await;
         let Err(reason) = read_and_follow(&copy, &connection, &bucket, &mut made).await;
         copy.away();
-        warn!(reason = &reason as &dyn std::error::Error, "the bus is away");
+        warn!(reason = &reason as &dyn std::error::Error, "the bus is not reachable");
         clock.sleep_until(clock.now() + TRY_EVERY).await;
     }
 }
 
-/// `made`: when the bucket was made that the copy is of.
+/// `made`: the creation time of the bucket that the copy belongs to.
 async fn read_and_follow(
     copy: &Copy,
     connection: &Connection,
@@ -245,7 +245,7 @@ async fn read_and_follow(
             reading = false;
             copy.replace(std::mem::take(&mut values), std::mem::take(&mut deletions), at, anew);
             copy.here();
-            info!("the bus is here");
+            info!("the bus is reachable");
         }
         tokio::select! {
             () = &mut lost => return Err(Interrupted::Connection),

@@ -1,4 +1,4 @@
-//! What NATS' errors mean here.
+//! The meaning of NATS' errors for the bus.
 
 use async_nats::client::{RequestError, RequestErrorKind};
 use async_nats::jetstream::context::{PublishError, PublishErrorKind};
@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use crate::BusError;
 
-/// Why the bus is not there at the start.
+/// Why the bus is not available at the start.
 #[derive(Debug, Error)]
 pub enum ConnectError {
     #[error("read the files of [bus]")]
@@ -18,7 +18,7 @@ pub enum ConnectError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    #[error("the NATS server takes messages of {found} bytes; set its max_payload to at least {needed}")]
+    #[error("the NATS server accepts messages of {found} bytes; set its max_payload to at least {needed}")]
     MaxPayload { found: usize, needed: usize },
     #[error("open the JetStream bucket {name}; JetStream must be on (`nats-server -js`) and allowed to this account")]
     Bucket {

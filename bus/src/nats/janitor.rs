@@ -1,4 +1,5 @@
-//! Purges the deletions: each is a message that stays in the bucket for those who follow it, and is of no use once they have it.
+//! Purges deletions: each is a message that stays in the bucket for its followers, and has no use once they have
+//! read it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,14 +13,14 @@ use super::bucket::Bucket;
 use super::copy::Copy;
 use crate::{BusError, Revision};
 
-/// One node purges this often.
+/// The interval of purges; one node at a time does it.
 const PURGE_EVERY: Duration = Duration::from_secs(60);
-/// Each node looks a random part of this time later, so that they do not meet.
+/// Each node waits for a random part of this time, so that they do not purge at the same time.
 const APART_MS: u64 = 10_000;
-/// Deletions stay this long: a node that follows the bucket has them long before, and a key that is soon written
-/// anew needs no search for its last revision.
+/// How long deletions stay: nodes that follow the bucket have read them long before, and a key that is soon written
+/// again needs no search for its last revision.
 const KEEP: Duration = Duration::from_secs(300);
-/// The node that writes this key is the one that purges; the key is younger than [`PURGE_EVERY`] as long as one does.
+/// The node that writes this key purges; the key is younger than [`PURGE_EVERY`] as long as a node purges.
 const KEY: &str = "janitor";
 
 pub(super) async fn purge_deletions(copy: Arc<Copy>, bucket: Bucket) {
@@ -33,12 +34,15 @@ pub(super) async fn purge_deletions(copy: Arc<Copy>, bucket: Bucket) {
         }
         match purge(&copy, &bucket, &mut known).await {
             Ok(purged) => debug!(purged, "old deletions are purged"),
-            Err(error) => warn!(error = &error as &dyn std::error::Error, "purge old deletions"),
+            Err(error) => warn!(
+                error = &error as &dyn std::error::Error,
+                "old deletions could not be purged"
+            ),
         }
     }
 }
 
-/// `known`: the revision of the key at the last look. If it has changed since, another node is at it.
+/// `known`: the revision of the key at the last check. If it has changed since, another node is purging.
 async fn purge(copy: &Copy, bucket: &Bucket, known: &mut Option<Revision>) -> Result<usize, BusError> {
     let last = bucket
         .last(KEY)
@@ -47,7 +51,7 @@ async fn purge(copy: &Copy, bucket: &Bucket, known: &mut Option<Revision>) -> Re
     let before = known.replace(last);
     let deletions = copy.old_deletions(Clock.now(), KEEP);
     if before != Some(last) {
-        // Whoever purges does it with the same deletions; this node forgets them much later.
+        // The other node purges the same deletions; this node drops them much later.
         return Ok(0);
     }
     let Some(claim) = bucket.write(KEY, Bytes::new(), HeaderMap::new(), last).await? else {

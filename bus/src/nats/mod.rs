@@ -1,7 +1,8 @@
 //! The bus over NATS: core messages, and one JetStream key-value bucket of which every node keeps a copy.
 //!
-//! The copy follows one ordered consumer, so that a thousand watches cost the server no more than one. Reads that decide a
-//! compare-and-set go to the server; lists and watches read the copy. It works on nats-server 2.9 and later.
+//! The copy follows one ordered consumer, so that a thousand watches cost the server no more than one. Reads that
+//! decide a compare-and-set go to the server; lists and watches read the copy. It works on nats-server 2.9 and
+//! later.
 
 mod bucket;
 mod config;
@@ -34,15 +35,15 @@ use copy::Copy;
 pub use error::ConnectError;
 use error::{ask_error, failed};
 
-/// Compare-and-sets of one put: the key's last deletion may be purged or not.
+/// Attempts of compare-and-set per put: the key's last deletion may be purged or not.
 const TRIES: usize = 4;
 
 /// Header with the incarnation that a key is bound to.
 const LEASE: &str = "Rotunda-Lease";
-/// Header of a reply: the server dropped the request.
+/// Header of a reply: the serving node dropped the request.
 const UNANSWERED: &str = "Rotunda-Unanswered";
 
-/// A connection to NATS. Clone the `Arc` it is in, not the bus.
+/// A connection to NATS. Clone the `Arc` that contains it, not the bus.
 pub struct Nats {
     connection: Connection,
     bucket: Bucket,
@@ -51,7 +52,7 @@ pub struct Nats {
 }
 
 impl Nats {
-    /// Connects, makes the bucket where there is none, and reads it.
+    /// Connects, creates the bucket if it does not exist, and reads it.
     pub async fn connect(config: &NatsConfig, node: &str) -> Result<Self, ConnectError> {
         let connection = Connection::open(config, node).await?;
         let bucket = Bucket::open(connection.client().clone(), config).await?;
@@ -206,7 +207,7 @@ impl Bus for Nats {
         check_name(key)?;
         self.check_here()?;
         let conflict = || BusError::Conflict(key.to_owned());
-        // A deletion is a message, too, and is not to be deleted once more.
+        // A deletion is a message too, and must not be deleted again.
         if expected == Revision(0) || self.copy.deleted(key) == Some(expected) {
             return Err(conflict());
         }
@@ -243,13 +244,13 @@ impl Bus for Nats {
 }
 
 impl Nats {
-    /// The copy has what this process itself has written.
+    /// Waits until the copy has everything that this process itself has written.
     async fn caught_up(&self, what: &str) -> Result<(), BusError> {
         let caught_up = tokio::time::timeout(JETSTREAM_TIMEOUT, self.copy.caught_up());
         caught_up.await.map_err(|_| BusError::Timeout(what.to_owned()))
     }
 
-    /// The server knows of the subscription, so that nothing sent from now on is missed.
+    /// Waits until the server knows the subscription, so that nothing sent from now on is missed.
     async fn registered(&self, subject: &str) -> Result<(), BusError> {
         let round_trip = tokio::time::timeout(JETSTREAM_TIMEOUT, self.connection.round_trip());
         match round_trip.await {
@@ -260,7 +261,7 @@ impl Nats {
     }
 }
 
-/// Hands requests on, until the server drops its end.
+/// Forwards requests until the server drops its end.
 async fn take_requests(client: async_nats::Client, mut asked: async_nats::Subscriber, requests: mpsc::Sender<Request>) {
     loop {
         let message = tokio::select! {
@@ -282,7 +283,7 @@ async fn take_requests(client: async_nats::Client, mut asked: async_nats::Subscr
                     }
                 };
                 if let Err(error) = sent {
-                    warn!(error = &error as &dyn std::error::Error, "a reply was not sent");
+                    warn!(error = &error as &dyn std::error::Error, "a reply could not be sent");
                 }
             });
         };
@@ -294,7 +295,7 @@ async fn take_requests(client: async_nats::Client, mut asked: async_nats::Subscr
     let _the_connection_has_ended = asked.unsubscribe().await;
 }
 
-/// Hands messages on, and says when some may have been missed, until the subscriber has gone.
+/// Forwards messages, and marks possible losses, until the subscriber is gone.
 async fn take_messages(
     connection: Connection,
     mut losses: watch::Receiver<Link>,
@@ -321,7 +322,7 @@ async fn take_messages(
             message = messages.next() => match message {
                 Some(message) => mailbox.push(own(&names, message)),
                 None => {
-                    // The subscription is gone for good, which the client does only when it is closed.
+                    // The subscription has ended, which the client does only when it is closed.
                     mailbox.lost();
                     Clock.until(None).await;
                 }

@@ -197,7 +197,7 @@ async fn a_watch_goes_on_after_the_bus_was_away(mut cluster: Cluster) {
     assert!(seen.contains(&"synced".to_owned()), "{seen:?}");
 }
 
-/// NATS lost everything and began anew, with revisions that are smaller than before.
+/// NATS has lost everything and has restarted, with smaller revisions than before.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_lost_its_store_is_told_as_deletions() {
     let Some(mut cluster) = Cluster::nats().await else {

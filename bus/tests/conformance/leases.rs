@@ -1,4 +1,4 @@
-//! Leases: what is bound to a node's incarnation vanishes with it.
+//! Leases: keys bound to a node's incarnation vanish with it.
 
 use std::time::Duration;
 
@@ -105,7 +105,7 @@ async fn everybody_sees_who_lives(cluster: Cluster) {
 }
 
 async fn nobody_is_declared_dead_for_an_outage_of_the_bus(mut cluster: Cluster) {
-    // Where node one alone is cut off, it is declared dead; see below.
+    // If only node one is cut off, it is declared dead; see below.
     if !matches!(cluster.kind, Kind::Nats { .. }) {
         return;
     }

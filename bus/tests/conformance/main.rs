@@ -1,5 +1,5 @@
-//! The contract of the bus, held to by every implementation: in-process, the same behind a decorator that misbehaves as far as the
-//! contract allows, and NATS. Each test gets two nodes of one cluster.
+//! The contract of the bus, tested with every implementation: in-process, the same behind a decorator that makes
+//! every fault that the contract allows, and NATS. Each test gets two nodes of one cluster.
 
 mod keys;
 mod leases;
@@ -15,14 +15,14 @@ use rotunda_bus::testing::NatsServer;
 use rotunda_bus::{Bus, Faults, Faulty, InProcess, Nats, SharedBus, Watch, WatchEvent};
 use rotunda_proto::clock::Clock;
 
-/// A state is waited for at most this long.
+/// The time limit of waiting for a state.
 const SOON: Duration = Duration::from_secs(20);
 
-/// Two nodes of a cluster, and what is between them.
+/// Two nodes of a cluster, and the connection between them.
 pub struct Cluster {
     pub one: SharedBus,
     pub two: SharedBus,
-    /// Does every message and call arrive?
+    /// Whether every message and call arrives.
     pub is_reliable: bool,
     pub kind: Kind,
 }
@@ -56,7 +56,7 @@ impl Cluster {
         }
     }
 
-    /// None: there is no `nats-server` on this machine.
+    /// None: this machine has no `nats-server`.
     pub async fn nats() -> Option<Self> {
         let server = NatsServer::start()?;
         let one: SharedBus = Arc::new(Nats::connect(&server.config(), "one").await.unwrap());
@@ -69,7 +69,7 @@ impl Cluster {
         })
     }
 
-    /// Cuts node one off (and with NATS every node).
+    /// Cuts off node one (and with NATS every node).
     pub fn cut(&mut self) {
         match &mut self.kind {
             Kind::InProcess => {}
@@ -87,7 +87,7 @@ impl Cluster {
     }
 }
 
-/// Runs each function on every implementation, as tests of its name.
+/// Runs each function on every implementation, as tests with its name.
 macro_rules! on_every_bus {
     ($($name:ident),* $(,)?) => {
         mod in_process { $(
@@ -120,7 +120,7 @@ pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     }
 }
 
-/// Resolves when `is_so` says so; it is asked again and again.
+/// Resolves when `is_so` returns true; it is called repeatedly.
 pub async fn until<F: Future<Output = bool>>(what: &str, mut is_so: impl FnMut() -> F) {
     let clock = Clock;
     soon(what, async {
@@ -131,7 +131,7 @@ pub async fn until<F: Future<Output = bool>>(what: &str, mut is_so: impl FnMut()
     .await;
 }
 
-/// The next change of a watch as `key=value`, or `key` with a minus when it was deleted, or `synced`.
+/// The next change of a watch as `key=value`, or `key` with a minus if it was deleted, or `synced`.
 pub async fn told(watch: &mut Watch) -> String {
     match soon("a change", watch.next()).await {
         WatchEvent::Synced => "synced".to_owned(),

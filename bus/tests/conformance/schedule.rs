@@ -1,5 +1,5 @@
-//! Random schedules: whatever the bus does that it may do, nothing that was acknowledged is lost, and watchers end up with what
-//! is there.
+//! Random schedules: under every fault that the contract allows, no acknowledged write is lost, and watchers end up
+//! with the current state.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -16,10 +16,10 @@ const KEYS: u32 = 8;
 const WRITERS: u64 = 4;
 const STEPS: usize = 60;
 
-/// A document that knows who has written it: each writer's number only grows.
+/// A document with its writers: each writer's number only grows.
 type Document = BTreeMap<String, u64>;
 
-/// Changes documents, and notes the last number that was acknowledged for each key.
+/// Changes documents, and records the last acknowledged number for each key.
 async fn write(bus: SharedBus, seed: u64) -> BTreeMap<String, u64> {
     let mut random = StdRng::seed_from_u64(seed);
     let me = format!("w{seed}");

@@ -1,4 +1,4 @@
-//! Members without media: they log in, enter as audience and stay, and count what signaling sends them.
+//! Members without media: they log in, enter as audience and stay, and count the bytes that signaling sends them.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -15,22 +15,22 @@ use super::plan::Member;
 use super::tally::Meter;
 use crate::{JoinError, SignalingClient};
 
-/// The ephemeral ports of one address are about 28,000; finding a free one gets slow long before they are used up.
+/// One address has about 28,000 ephemeral ports; the search for a free one gets slow long before they are used up.
 const MEMBERS_AN_ADDRESS: u32 = 10_000;
-/// Of a server that is told thousands of goodbyes at once.
+/// The time limit of a goodbye, for a server that gets thousands of them at once.
 const GOODBYE: Duration = Duration::from_secs(60);
 
-/// How an audience member gets in.
+/// The parameters with which an audience member joins.
 pub struct Entry<'a> {
     pub url: &'a str,
-    /// Our address of this member's WebSocket.
+    /// The local address of this member's WebSocket.
     pub source: IpAddr,
     pub app: SdkAppId,
     pub member: Member,
     pub ticket: String,
 }
 
-/// How long it took to get in.
+/// The duration of a join.
 #[derive(Debug, Clone, Copy)]
 pub struct Joined {
     /// From the WebSocket's connect to the reply to `enterRoom`.
@@ -39,15 +39,16 @@ pub struct Joined {
     pub reply: Duration,
 }
 
-/// What signaling sent to audience members in the measured time, WebSocket frames with their headers.
+/// The traffic that signaling sent to audience members in the measured time, as WebSocket frames with their
+/// headers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct AudienceTally {
     pub members: u64,
     pub frames: u64,
     pub bytes: u64,
-    /// Of the member who got most.
+    /// Of the member who received most.
     pub most_bytes: u64,
-    /// Members who knew a camera that was not muted when they left.
+    /// Members who still had a camera that was not muted in their view when they left.
     pub behind: u64,
 }
 
@@ -61,8 +62,8 @@ impl AudienceTally {
     }
 }
 
-/// The address that the audience member of this number connects from. `given`: what the plan lists; none: `local`, or, on
-/// loopback, one of 127.0.x.1, because one address has no ports for more than 28,000.
+/// The source address of the audience member with this number. `given`: the addresses of the plan. Without any it
+/// is `local`, or, on loopback, one of 127.0.x.1, because one address has ports for only 28,000.
 pub fn source_address(number: u32, given: &[IpAddr], local: IpAddr) -> IpAddr {
     let block = number / MEMBERS_AN_ADDRESS;
     match (given, local) {
@@ -76,7 +77,7 @@ pub fn source_address(number: u32, given: &[IpAddr], local: IpAddr) -> IpAddr {
     }
 }
 
-/// One member's whole stay, until `stop`. `up` is called when it has entered.
+/// One member's whole membership, until `stop`. `up` is called when the member has entered.
 pub async fn attend(
     entry: Entry<'_>,
     meter: &RefCell<Meter>,
@@ -131,7 +132,7 @@ struct Entered {
     cameras: Cameras,
 }
 
-/// What a member knows of the cameras of its room.
+/// The cameras of the room as a member sees them.
 #[derive(Default)]
 struct Cameras(BTreeMap<UserId, TrackState>);
 

@@ -1,13 +1,13 @@
-//! Processor time of processes and threads, from Linux's `/proc`.
+//! CPU time of processes and threads, from Linux's `/proc`.
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// `USER_HZ`, in which Linux tells times on every architecture we run on.
+/// `USER_HZ`, the unit of times in `/proc` on every supported architecture.
 const TICKS_PER_SECOND: u64 = 100;
 
-/// A process or thread whose processor time can be read again and again.
+/// A process or thread whose CPU time can be read repeatedly.
 #[derive(Debug, Clone)]
 pub struct CpuClock(PathBuf);
 
@@ -17,7 +17,7 @@ impl CpuClock {
         Self(PathBuf::from(format!("/proc/{pid}/stat")))
     }
 
-    /// The thread that asks.
+    /// The calling thread.
     pub fn of_this_thread() -> io::Result<Self> {
         let thread = std::fs::read_link("/proc/thread-self")?;
         Ok(Self(Path::new("/proc").join(thread).join("stat")))
@@ -26,11 +26,11 @@ impl CpuClock {
     /// Time spent in user mode and in the kernel so far; 10 ms steps.
     pub fn read(&self) -> io::Result<Duration> {
         let stat = std::fs::read_to_string(&self.0)?;
-        parse(&stat).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "not the format of proc(5)"))
+        parse(&stat).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "does not have the format of proc(5)"))
     }
 }
 
-/// Source: proc(5), fields 14 (utime) and 15 (stime). Field 2 is a name in parentheses that may hold anything.
+/// Source: proc(5), fields 14 (utime) and 15 (stime). Field 2 is a name in parentheses with arbitrary content.
 fn parse(stat: &str) -> Option<Duration> {
     let (_, fields) = stat.rsplit_once(')')?;
     let mut fields = fields.split_ascii_whitespace().skip(11);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-/// Delays from 1 µs to a minute, to 3 digits; longer ones count as a minute.
+/// Delays from 1 µs to a minute, with 3 digits; longer ones count as a minute.
 #[derive(Debug, Clone)]
 pub struct Delays(Histogram<u64>);
 
@@ -13,7 +13,7 @@ impl Default for Delays {
     fn default() -> Self {
         #[expect(
             clippy::expect_used,
-            reason = "the bounds are constants, in order and within what it can hold"
+            reason = "the bounds are constants, in order and within the supported range"
         )]
         let histogram = Histogram::new_with_bounds(1, LONGEST_MICROS, DIGITS).expect("the bounds are right");
         Self(histogram)
@@ -27,7 +27,7 @@ impl Delays {
     }
 
     pub fn add(&mut self, other: &Self) {
-        // Both have the same bounds, so it always fits.
+        // Both have the same bounds, so adding cannot fail.
         let _fits = self.0.add(&other.0);
     }
 

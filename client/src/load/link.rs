@@ -1,5 +1,5 @@
-//! A viewer's link: media waits its turn at the link's rate, and what finds the queue full, or is chosen by chance, is lost.
-//! Sans-IO.
+//! A viewer's link: media waits for the link's rate. Packets that find the queue full, or are chosen by chance, are
+//! lost. Sans-IO.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -11,12 +11,12 @@ use rand::{Rng, SeedableRng};
 use serde::Serialize;
 use thiserror::Error;
 
-/// What waits longer is lost, as in a router.
+/// A packet that would wait longer is lost, as in a router.
 const QUEUE: Duration = Duration::from_millis(300);
-/// IPv4 and UDP headers, which take their part of the link.
+/// IPv4 and UDP headers, which count for the link's rate.
 const HEADERS: usize = 28;
 
-/// How much a link carries, from when on.
+/// The rate of a link over time.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(transparent)]
 pub struct Bandwidth(Vec<Step>);
@@ -28,9 +28,9 @@ struct Step {
     kilobits: u32,
 }
 
-/// A bandwidth that cannot be read.
+/// A bandwidth that cannot be parsed.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("`{0}` is no bandwidth: write kbit/s, and changes as SECONDS:KBIT, as in 2000,20:500,40:2000")]
+#[error("`{0}` is not a bandwidth: write kbit/s, and changes as SECONDS:KBIT, for example 2000,20:500,40:2000")]
 pub struct BandwidthError(String);
 
 impl FromStr for Bandwidth {
@@ -57,23 +57,23 @@ impl FromStr for Bandwidth {
 }
 
 impl Bandwidth {
-    /// Bits a second; None: no limit yet.
+    /// Bits per second; None: no limit yet.
     fn at(&self, since: Duration) -> Option<u64> {
         let step = self.0.iter().rev().find(|step| step.from <= since.as_secs_f64())?;
         Some(1000 * u64::from(step.kilobits))
     }
 }
 
-/// What becomes of a datagram on its arrival.
+/// How the link treats an arriving datagram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Passage {
     AtOnce,
-    /// It is in [`Link::poll`] when it is due.
+    /// [`Link::poll`] returns it when it is due.
     Waits,
     Lost,
 }
 
-/// A datagram whose turn has come.
+/// A datagram that has passed the link.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Late {
     pub due: Instant,
@@ -87,7 +87,7 @@ pub struct Link {
     bandwidth: Option<Bandwidth>,
     loss: f64,
     chance: SmallRng,
-    /// When the last of the queue has left.
+    /// When the last queued packet has left.
     free_at: Instant,
     queue: VecDeque<Late>,
 }
@@ -105,7 +105,7 @@ impl Link {
         }
     }
 
-    /// Only RTP and RTCP wait or are lost (RFC 7983 §7), so that joining is not what is measured.
+    /// Only RTP and RTCP wait or are lost (RFC 7983 §7), so the link does not affect joining.
     pub fn pass(&mut self, now: Instant, from: SocketAddr, bytes: &[u8]) -> Passage {
         let is_media = bytes.first().is_some_and(|first| (128..=191).contains(first));
         if !is_media {
@@ -132,7 +132,7 @@ impl Link {
         Passage::Waits
     }
 
-    /// The next whose turn has come.
+    /// The next datagram that is due.
     pub fn poll(&mut self, now: Instant) -> Option<Late> {
         self.queue.pop_front_if(|late| late.due <= now)
     }
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn what_finds_three_tenths_of_a_second_before_it_is_lost_and_a_wider_link_takes_more() {
+    fn packets_behind_a_queue_of_300_ms_are_lost_and_a_wider_link_takes_more() {
         let now = rotunda_proto::clock::Clock.now();
         let mut link = Link::new(now, Some("80,2:8000".parse().unwrap()), 0.0, 1);
         let mut pass = |at: Instant| {
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_profile_begins_with_a_rate_and_goes_on_in_order() {
+    fn a_profile_begins_with_a_rate_and_its_changes_are_in_order() {
         for wrong in ["", "0", "fast", "5:", "1000,500", "1000,20:500,10:1000", "1000,20:-1"] {
             let error = wrong.parse::<Bandwidth>().unwrap_err();
             assert!(error.to_string().contains("SECONDS:KBIT"), "{wrong}");

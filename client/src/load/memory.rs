@@ -2,10 +2,10 @@
 
 use std::io;
 
-/// Bytes of a process that are in memory now (`VmRSS` of proc(5)).
+/// Resident memory of a process in bytes (`VmRSS` of proc(5)).
 pub fn resident_bytes(pid: u32) -> io::Result<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    parse(&status).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "not the format of proc(5)"))
+    parse(&status).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "does not have the format of proc(5)"))
 }
 
 fn parse(status: &str) -> Option<u64> {
@@ -19,7 +19,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn resident_memory_is_told_in_bytes() {
+    fn resident_memory_is_in_bytes() {
         assert_eq!(
             parse("Name:\tx\nVmRSS:\t    1024 kB\nRssAnon:\t 1 kB\n"),
             Some(1024 * 1024)

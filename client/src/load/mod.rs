@@ -1,8 +1,8 @@
-//! Load: publishers and viewers by the thousand, with synthetic packets that say when they were sent, and audience
-//! without media by ten thousands.
+//! Load: thousands of publishers and viewers with synthetic packets that carry their send time, and tens of
+//! thousands of audience members without media.
 //!
-//! [`run`] carries a [`Plan`] out and answers a [`Report`]. The members of a thread share its runtime; each has a
-//! UDP socket and a way in ([`Entrance`]) of its own, as a person would.
+//! [`run`] executes a [`Plan`] and returns a [`Report`]. The members of a thread share its runtime. Each has its
+//! own UDP socket and its own [`Entrance`], like a real client.
 
 mod audience;
 mod cpu;

@@ -1,4 +1,4 @@
-//! What a run is to do, and how its members are called.
+//! The plan of a run, and the names of its members.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -13,11 +13,11 @@ use super::stamp::{MIN_AUDIO_BYTES, MIN_VIDEO_BYTES};
 
 /// Larger payloads do not fit a datagram with headers and encryption.
 const MAX_PAYLOAD_BYTES: usize = 1_160;
-/// A second: a server permits 50 requests of a member.
+/// Per second: a server permits 50 requests per member.
 const MOST_MUTES: f64 = 40.0;
-/// Seconds: two requests a turn, and all of it is to be heard.
+/// Seconds: a turn takes two requests, and listeners must hear all of it.
 const SHORTEST_TURN: f64 = 0.1;
-/// No number of a plan makes sense beyond it.
+/// Larger numbers make no sense in a plan.
 const LARGEST: f64 = 1e6;
 
 /// The parameters of a run; printed with its result.
@@ -25,7 +25,7 @@ const LARGEST: f64 = 1e6;
 pub struct Plan {
     pub entrance: Entrance,
     pub room: RoomId,
-    /// None: the one room. Else that many rooms, ROOM-1 to ROOM-K, each with all publishers and viewers.
+    /// None: one room. Otherwise that many rooms, ROOM-1 to ROOM-K, each with all publishers and viewers.
     pub rooms: Option<u32>,
     /// In each room.
     pub publishers: u32,
@@ -34,53 +34,53 @@ pub struct Plan {
     /// In each room: members without media.
     pub audience: u32,
     pub user_prefix: String,
-    /// Joins a second, of all rooms together.
+    /// Joins per second, in all rooms together.
     pub join_rate: f64,
-    /// Seconds that run before the measured ones.
+    /// Seconds before the measured time.
     pub warm_up: f64,
-    /// Seconds that are measured.
+    /// Measured seconds.
     pub seconds: f64,
     pub video: Flow,
-    /// Packets of one picture; they leave together.
+    /// Packets of one frame; they leave together.
     pub frame_packets: u32,
-    /// Seconds from key frame to key frame.
+    /// Seconds between keyframes.
     pub gop: f64,
-    /// No packets: publishers have no microphone.
+    /// Without packets publishers have no microphone.
     pub audio: Flow,
-    /// Times a second that each publisher mutes or unmutes its camera in the measured time; 0: never.
+    /// How many times per second each publisher mutes or unmutes its camera in the measured time; 0: never.
     pub mutes: f64,
-    /// Seconds that one publisher of a room has its microphone open before it closes it and the next one opens its own; 0: all
-    /// speak all the time.
+    /// Seconds for which one publisher of a room has its microphone open before it closes it and the next one opens
+    /// its own; 0: all speak all the time.
     pub talk_turns: f64,
     /// Share of the media packets that viewers drop on arrival, 0 to 1.
     pub loss: f64,
-    /// What each viewer's link carries; None: no limit.
+    /// The rate of each viewer's link; None: no limit.
     pub bandwidth: Option<Bandwidth>,
     pub seed: u64,
-    /// Our addresses that audience members connect from, in turn; none: chosen by the server's.
+    /// Local addresses for the connections of audience members, in turn; empty: chosen by the server's address.
     pub sources: Vec<IpAddr>,
-    /// Threads that the members are spread over.
+    /// Threads that run the members.
     pub threads: u32,
-    /// The server's process on this machine, whose processor time is measured.
+    /// The server's process on this machine, whose CPU time is measured.
     pub server_pid: Option<u32>,
 }
 
-/// How members get in.
+/// How members join.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Entrance {
-    /// Rotunda's signaling, as in `ws://127.0.0.1:8080/ws`. Viewers watch all publishers of their room.
+    /// Rotunda's signaling, for example `ws://127.0.0.1:8080/ws`. Viewers watch all publishers of their room.
     Signaling { url: String },
-    /// Publishers by WHIP (RFC 9725), viewers by WHEP: each watches one publisher of its room, the viewers in turn. In both
-    /// addresses `{room}` and `{user}`, which is the publisher, are filled in.
+    /// Publishers by WHIP (RFC 9725), viewers by WHEP. Each viewer watches one publisher of its room; viewers are
+    /// spread over the publishers in turn. `{room}` and `{user}` (the publisher) are replaced in both addresses.
     Whip { whip: String, whep: String },
-    /// Janus's API, as in `ws://127.0.0.1:8188`, and its video room plugin, which must have the rooms. Viewers watch all
-    /// publishers of their room.
+    /// Janus's API, for example `ws://127.0.0.1:8188`, and its video room plugin, in which the rooms must exist.
+    /// Viewers watch all publishers of their room.
     Janus { url: String },
 }
 
 impl Entrance {
-    /// Of the server; what is to be filled in stands in it as it is.
+    /// The server's address, with its placeholders.
     pub fn url(&self) -> &str {
         match self {
             Self::Signaling { url } | Self::Janus { url } => url,
@@ -89,7 +89,7 @@ impl Entrance {
     }
 }
 
-/// What a publisher sends of one kind.
+/// The packets that a publisher sends of one kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Flow {
     pub packets_per_second: u32,
@@ -97,7 +97,7 @@ pub struct Flow {
     pub bytes: usize,
 }
 
-/// What is wrong with a plan.
+/// Why a plan is not valid.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum PlanError {
     #[error(
@@ -108,7 +108,7 @@ pub enum PlanError {
     Members,
     #[error("{0} is zero, negative or much too large")]
     Range(&'static str),
-    #[error("an audience without media gets in by Rotunda's signaling alone")]
+    #[error("an audience without media can join only by Rotunda's signaling")]
     Audience,
     #[error("publishers who take turns speaking need a microphone: --audio-packets")]
     Silence,
@@ -120,9 +120,11 @@ pub enum PlanError {
         least: usize,
         most: usize,
     },
-    #[error("with --user-prefix {0:?} the members' ids are no user ids (at most 32 letters, digits, `_` and `-`)")]
+    #[error(
+        "with --user-prefix {0:?} the members' ids are not valid user ids (at most 32 letters, digits, `_` and `-`)"
+    )]
     UserPrefix(String),
-    #[error("with several rooms, {0} makes no room names")]
+    #[error("with several rooms, {0} does not give valid room names")]
     RoomName(RoomId),
 }
 
@@ -133,11 +135,12 @@ pub struct Member {
     pub number: u32,
     pub room: RoomId,
     pub user: UserId,
-    /// Of a viewer who can watch only one: whom. Viewers of a room are spread over its publishers.
+    /// For a viewer who can watch only one publisher: that publisher. Viewers of a room are spread over its
+    /// publishers.
     pub watches: Option<UserId>,
 }
 
-/// Everybody who takes part.
+/// All members of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cast {
     pub publishers: Vec<Member>,
@@ -171,12 +174,12 @@ impl Plan {
         (2 * with_media + u64::from(self.audience)) * u64::from(self.rooms.unwrap_or(1))
     }
 
-    /// From one mute or unmute of a publisher to the next; None: it does neither.
+    /// The time between one mute or unmute of a publisher and the next; None: it does neither.
     pub fn mute_interval(&self) -> Option<Duration> {
         (self.mutes > 0.0).then(|| Duration::from_secs_f64(1.0 / self.mutes))
     }
 
-    /// From one picture of a publisher to the next.
+    /// The time between two frames of a publisher.
     pub fn frame_interval(&self) -> Duration {
         Duration::from_secs_f64(f64::from(self.frame_packets) / f64::from(self.video.packets_per_second))
     }
@@ -191,14 +194,14 @@ impl Plan {
             (self.seconds, "--seconds"),
             (self.gop, "--gop"),
         ];
-        // An audience can be alone; viewers need somebody to watch.
+        // An audience can be alone; viewers need a publisher.
         let publishers = self.audience == 0 || self.viewers > 0;
         let media = [
             publishers.then_some((f64::from(self.publishers), "--publishers")),
             (self.audience == 0).then_some((f64::from(self.viewers), "--viewers")),
         ];
         let mut positive = positive.into_iter().chain(media.into_iter().flatten());
-        // Written so that what is no number fails too.
+        // Written so that NaN fails too.
         let wrong = positive.find(|(value, _)| !(f64::MIN_POSITIVE..LARGEST).contains(value));
         if let Some((_, name)) = wrong {
             return Err(PlanError::Range(name));
@@ -257,7 +260,7 @@ impl Plan {
         (1..=rooms).map(name).collect()
     }
 
-    /// The first of every room, then the second of every room, and so on.
+    /// The first member of every room, then the second of every room, and so on.
     fn members(&self, rooms: &[RoomId], kind: &str, in_each: u32) -> Result<Vec<Member>, PlanError> {
         let places = (1..=in_each).flat_map(|place| rooms.iter().enumerate().map(move |room| (place, room)));
         let member = |(number, (place, (index, room))): (usize, (u32, (usize, &RoomId)))| {
@@ -361,7 +364,7 @@ pub mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_refused() {
+    fn plans_that_make_no_sense_are_refused() {
         let wrong = [
             Plan { viewers: 0, ..plan() },
             Plan { loss: 1.5, ..plan() },

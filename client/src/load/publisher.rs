@@ -1,4 +1,4 @@
-//! A publisher's part in its stay: packets by schedule.
+//! A publisher's media: packets by schedule.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -18,7 +18,7 @@ pub struct Publisher {
 }
 
 enum State {
-    /// ICE and DTLS are not done.
+    /// ICE and DTLS are not complete.
     Connecting,
     Sending(Box<Schedule>),
 }

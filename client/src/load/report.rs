@@ -1,4 +1,4 @@
-//! What a run found.
+//! The result of a run.
 
 use std::time::Duration;
 
@@ -9,60 +9,61 @@ use super::delay::{Delays, Quantiles};
 use super::plan::Plan;
 use super::tally::{Counts, KindTally, Tally};
 
-/// The result of a run; all of it is of the measured time.
+/// The result of a run; all values are of the measured time.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {
     pub parameters: Plan,
     pub measured_seconds: f64,
     pub publishers_up: u64,
     pub viewers_up: u64,
-    /// Members that did not get in or did not stay.
+    /// Members that could not join or did not stay.
     pub failed: u64,
     pub first_failure: Option<String>,
     /// Packets that the publishers sent.
     pub sent: u64,
-    /// Packets that would have been delivered had every viewer of the plan got everything.
+    /// Packets that a perfect run of the plan would have delivered to every viewer.
     pub expected: u64,
     pub delivered: u64,
-    /// Missing for a second in a stream that a viewer received. What never was in a stream is only in `expected`.
+    /// Missing for a second in a stream that a viewer received. Packets of a stream that never arrived count only
+    /// in `expected`.
     pub lost: u64,
-    /// Of delivered and lost together, 0 to 1.
+    /// Share of delivered and lost together, 0 to 1.
     pub loss: f64,
     pub packets_per_second: f64,
-    /// Payloads alone.
+    /// Payloads only.
     pub megabits_per_second: f64,
     pub video: KindReport,
     pub audio: KindReport,
-    /// Pictures that stood still for more than half a second.
+    /// Number of times that a video stopped for more than half a second.
     pub freezes: u64,
-    /// Packets that were none of ours.
+    /// Packets of other publishers.
     pub foreign: u64,
     /// From the WebSocket's connect to the first video packet.
     pub join_ms: Quantiles,
-    /// Processor time of the server for each packet that it forwarded (delivered or lost), µs.
+    /// CPU time of the server per packet that it forwarded (delivered or lost), µs.
     pub server_cpu_us_per_packet: Option<f64>,
-    /// Of one processor; can be more than 1.
+    /// Share of one core; can be more than 1.
     pub server_cpu_share: Option<f64>,
-    /// Of the busiest thread of this tool: near 1, delays and losses are its own.
+    /// Share of the busiest thread of this tool: near 1, delays and losses are caused by the tool.
     pub tool_cpu_share: f64,
-    /// Where there was one.
+    /// Only with an audience.
     pub audience: Option<AudienceReport>,
-    /// Where publishers were to mute.
+    /// Only if publishers were to mute.
     pub mutes: Option<MutesReport>,
-    /// Where publishers took turns speaking: turns that began in the measured time.
+    /// Only if publishers took turns speaking: turns that began in the measured time.
     pub turns: Option<u64>,
 }
 
 /// A storm of mutes.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct MutesReport {
-    /// Of all publishers together, mutes and unmutes.
+    /// Mutes and unmutes of all publishers together.
     pub per_second: f64,
-    /// Audience members who had not been told 15 s after the last ones that all cameras are muted.
+    /// Audience members who did not know 15 s after the last mutes that all cameras were muted.
     pub members_behind: u64,
 }
 
-/// What the audience without media cost and got.
+/// Cost and traffic of the audience without media.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct AudienceReport {
     pub members_up: u64,
@@ -72,14 +73,14 @@ pub struct AudienceReport {
     pub join_ms: Quantiles,
     /// From `enterRoom` to its reply.
     pub reply_ms: Quantiles,
-    /// All at once, at the end.
+    /// All members at once, at the end.
     pub leave_seconds: f64,
     /// WebSocket frames of the server with their headers, in the measured time.
     pub bytes_per_member_and_minute: f64,
-    /// Of the member who got most.
+    /// Of the member who received most.
     pub most_bytes_per_minute: f64,
     pub frames_per_member_and_minute: f64,
-    /// Resident memory that the server took from before the audience to the end of the measured time, for each.
+    /// Growth of the server's resident memory from before the audience to the end of the measured time, per member.
     pub server_bytes_per_member: Option<f64>,
 }
 
@@ -87,13 +88,13 @@ pub struct AudienceReport {
 pub struct KindReport {
     #[serde(flatten)]
     pub counts: Counts,
-    /// Of delivered and lost together, 0 to 1.
+    /// Share of delivered and lost together, 0 to 1.
     pub loss: f64,
     /// From the publisher's session to the viewer's.
     pub delay_ms: Quantiles,
 }
 
-/// What [`Report::new`] makes a report of.
+/// The input of [`Report::new`].
 pub struct Findings<'a> {
     pub plan: &'a Plan,
     pub time: Duration,
@@ -119,7 +120,7 @@ pub struct AudienceFindings<'a> {
     pub took: Duration,
     pub left_in: Duration,
     pub sent: AudienceTally,
-    /// Resident before and after.
+    /// Resident memory before and after.
     pub server_bytes: Option<(u64, u64)>,
 }
 
@@ -166,7 +167,7 @@ impl Report {
         }
     }
 
-    /// True when the tool had no time to spare: what it found is then as much about itself as about the server.
+    /// True when the tool had no spare CPU time: its results then depend on itself as much as on the server.
     pub fn tool_is_saturated(&self) -> bool {
         self.tool_cpu_share > SATURATED
     }
@@ -202,7 +203,7 @@ impl KindReport {
     }
 }
 
-/// Of what should have come, 0 to 1.
+/// Share of the expected packets, 0 to 1.
 pub fn loss(counts: Counts) -> f64 {
     ratio(counts.lost as f64, (counts.delivered + counts.lost) as f64)
 }
@@ -219,7 +220,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_servers_time_is_shared_by_all_that_it_forwarded() {
+    fn the_servers_time_is_divided_by_all_forwarded_packets() {
         let mut tally = Tally::default();
         tally.video.counts = Counts {
             delivered: 900,
@@ -254,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_audience_costs_is_told_for_each_member_and_minute() {
+    fn the_cost_of_an_audience_is_per_member_and_minute() {
         let mut joins = Delays::default();
         joins.record(Duration::from_millis(10));
         let report = AudienceReport::new(

@@ -13,24 +13,24 @@ use str0m::{Event, IceConnectionState, Rtc};
 use super::schedule::{Kind, Packet};
 use crate::peer::{MediaError, Peer};
 
-/// Louder than this is a voice, dBov.
+/// A louder level counts as voice, dBov.
 const VOICE_DBOV: i8 = -50;
 
-/// What a member needs lines for.
+/// The m-lines that a member needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
-    /// Send lines alone, so that all that the server forwards goes to viewers.
+    /// Only send lines, so that the server forwards everything to viewers.
     Publisher,
-    /// Receive lines alone: all slots of a person.
+    /// Only receive lines: all slots of an ordinary client.
     Viewer,
 }
 
-/// What the session tells.
+/// Events of the session.
 #[derive(Debug)]
 pub enum Told {
     Connected,
     Disconnected,
-    /// A viewer needs a key frame.
+    /// A viewer needs a keyframe.
     KeyframeWanted,
     Packet(Kind, Box<RtpPacket>),
 }
@@ -73,7 +73,7 @@ impl RtpSession {
         Ok((session, offer, lines))
     }
 
-    /// Makes the one offer of who watches one publisher, as a WHEP player does.
+    /// Makes the one offer of a viewer that watches one publisher, as a WHEP player does.
     pub fn offer_to_watch_one(now: Instant, local: SocketAddr) -> Result<(Self, String), MediaError> {
         let mut session = Self::without_lines(now, local)?;
         let (offer, ()) = session.peer.offer(|changes| {
@@ -84,7 +84,7 @@ impl RtpSession {
         Ok((session, offer))
     }
 
-    /// Takes the server's offer, and makes the answer to it: receives what is offered.
+    /// Processes the server's offer and makes the answer, which receives everything that is offered.
     pub fn answer(now: Instant, local: SocketAddr, offer: &str) -> Result<(Self, String), MediaError> {
         let mut session = Self::without_lines(now, local)?;
         let answer = session.peer.handle_offer(now, offer)?;
@@ -114,7 +114,7 @@ impl RtpSession {
         Ok(())
     }
 
-    /// What is no packet of this session is ignored.
+    /// Ignores datagrams that do not belong to this session.
     pub fn handle_datagram(&mut self, now: Instant, from: SocketAddr, bytes: &[u8]) -> Result<(), MediaError> {
         self.peer.handle_datagram(now, from, bytes)
     }
@@ -177,7 +177,7 @@ impl RtpSession {
         self.peer.poll_timeout()
     }
 
-    /// They are settled with the answer.
+    /// The answer decides them.
     fn learn_payload_types(&mut self) {
         let codecs = self.peer.rtc().codec_config();
         let payload_type = |codec| {

@@ -1,4 +1,5 @@
-//! When a publisher sends which packet: pictures evenly spread in time, each publisher at a phase of its own. Sans-IO.
+//! Decides which packet a publisher sends when: frames are evenly spread in time, each publisher with its own
+//! phase. Sans-IO.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -7,16 +8,16 @@ use super::plan::{Flow, Plan};
 use super::stamp::{Stamp, Vp8Packet, opus_payload};
 use super::turns::{Turns, Voice};
 
-/// A sender that is further behind than this leaves out what it missed instead of sending it in a burst.
+/// A sender that is further behind than this skips the missed packets instead of sending them in a burst.
 const GIVE_UP_BEHIND: Duration = Duration::from_millis(500);
-/// At most one picture in this time is a key frame because somebody asked.
+/// At most one frame in this time is a keyframe on request.
 const KEYFRAME_INTERVAL: Duration = Duration::from_millis(300);
-/// Loudness of speech, and of a microphone at which nobody speaks, dBov.
+/// Loudness of speech and of an open microphone without speech, dBov.
 const SPEECH_DBOV: i8 = -30;
 const BREATH_DBOV: i8 = -80;
 const VIDEO_CLOCK: f64 = 90_000.0;
 const AUDIO_CLOCK: f64 = 48_000.0;
-/// The fractional part of the golden ratio: its multiples are spread evenly, however many there are.
+/// The fractional part of the golden ratio: any number of its multiples is spread evenly.
 const SPREAD: f64 = 0.618_033_988_749_895;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -34,7 +35,7 @@ pub struct Packet {
     pub time: u32,
     pub marker: bool,
     pub payload: Vec<u8>,
-    /// Of sound: its loudness, dBov (RFC 6464).
+    /// Audio only: loudness, dBov (RFC 6464).
     pub level_dbov: Option<i8>,
 }
 
@@ -45,7 +46,7 @@ pub struct Schedule {
     epoch: Instant,
     video: Flow,
     frame_packets: u32,
-    pictures: Pace,
+    frames: Pace,
     audio: Option<(Flow, Pace)>,
     turns: Option<Turns>,
     keyframe_every: Duration,
@@ -57,7 +58,7 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// `epoch`: what stamps count from. The first packets are due within one interval from `now`.
+    /// `epoch`: the start of the stamps' time. The first packets are due within one interval from `now`.
     pub fn new(now: Instant, epoch: Instant, plan: &Plan, publisher: u32) -> Self {
         let phase = f64::from(publisher) * SPREAD % 1.0;
         let audio = (plan.audio.packets_per_second > 0).then(|| {
@@ -69,7 +70,7 @@ impl Schedule {
             epoch,
             video: plan.video,
             frame_packets: plan.frame_packets,
-            pictures: Pace::new(now, plan.frame_interval(), phase),
+            frames: Pace::new(now, plan.frame_interval(), phase),
             audio,
             turns: Turns::new(epoch, plan, publisher),
             keyframe_every: Duration::from_secs_f64(plan.gop),
@@ -81,7 +82,7 @@ impl Schedule {
         }
     }
 
-    /// The next picture is a key frame.
+    /// Makes the next frame a keyframe.
     pub fn request_keyframe(&mut self) {
         self.keyframe_asked = true;
     }
@@ -89,22 +90,20 @@ impl Schedule {
     /// A packet that is due, stamped with `now`; None: nothing is due before [`poll_timeout`](Self::poll_timeout).
     pub fn poll_packet(&mut self, now: Instant) -> Option<Packet> {
         if self.ready.is_empty() {
-            if let Some(tick) = self.pictures.poll(now) {
-                self.make_picture(now, tick);
+            if let Some(tick) = self.frames.poll(now) {
+                self.make_frame(now, tick);
             }
-            self.make_sound(now);
+            self.make_audio(now);
         }
         self.ready.pop_front()
     }
 
     pub fn poll_timeout(&self) -> Instant {
-        let picture = self.pictures.due();
-        self.audio
-            .as_ref()
-            .map_or(picture, |(_, audio)| picture.min(audio.due()))
+        let frame = self.frames.due();
+        self.audio.as_ref().map_or(frame, |(_, audio)| frame.min(audio.due()))
     }
 
-    fn make_sound(&mut self, now: Instant) {
+    fn make_audio(&mut self, now: Instant) {
         let Some((flow, pace)) = &mut self.audio else { return };
         let Some(tick) = pace.poll(now) else { return };
         let level_dbov = match self.turns.map(|turns| turns.voice(now)) {
@@ -128,7 +127,7 @@ impl Schedule {
         self.sent_audio += 1;
     }
 
-    fn make_picture(&mut self, now: Instant, tick: u64) {
+    fn make_frame(&mut self, now: Instant, tick: u64) {
         let since = |last: Instant| now.saturating_duration_since(last);
         let keyframe = self.last_keyframe.is_none_or(|last| {
             since(last) >= self.keyframe_every || self.keyframe_asked && since(last) >= KEYFRAME_INTERVAL
@@ -142,7 +141,7 @@ impl Schedule {
                 keyframe,
                 first: index == 0,
                 // Both numbers wrap at their width (RFC 7741 §4.2).
-                picture: tick as u16 & 0x7fff,
+                picture_id: tick as u16 & 0x7fff,
                 tl0: tick as u8,
                 stamp: Stamp {
                     sent: now.saturating_duration_since(self.epoch),
@@ -153,7 +152,7 @@ impl Schedule {
             self.ready.push_back(Packet {
                 kind: Kind::Video,
                 sequence: u64::from(self.sent_video),
-                time: rtp_time(self.pictures.offset(tick), VIDEO_CLOCK),
+                time: rtp_time(self.frames.offset(tick), VIDEO_CLOCK),
                 marker: index + 1 == self.frame_packets,
                 payload: packet.payload(self.video.bytes),
                 level_dbov: None,
@@ -172,7 +171,7 @@ struct Pace {
 }
 
 impl Pace {
-    /// `phase`: which part of the interval passes before the first tick, 0 to 1.
+    /// `phase`: the part of the interval that passes before the first tick, 0 to 1.
     fn new(now: Instant, interval: Duration, phase: f64) -> Self {
         Self {
             first: now + interval.mul_f64(phase),
@@ -189,7 +188,7 @@ impl Pace {
         self.first + self.offset(self.next)
     }
 
-    /// The number of a tick that is due.
+    /// The number of the tick that is due.
     fn poll(&mut self, now: Instant) -> Option<u64> {
         let behind = now.checked_duration_since(self.due())?;
         if behind > GIVE_UP_BEHIND {
@@ -200,7 +199,7 @@ impl Pace {
     }
 }
 
-/// Wraps, as RTP time does.
+/// Wraps, like RTP time.
 fn rtp_time(offset: Duration, clock: f64) -> u32 {
     (offset.as_secs_f64() * clock) as u64 as u32
 }
@@ -212,7 +211,7 @@ mod tests {
     use super::super::plan::tests::plan;
     use super::*;
 
-    /// What is sent in the time, and when.
+    /// The packets of a span of time, with their send times.
     fn run(schedule: &mut Schedule, start: Instant, time: Duration) -> Vec<(Duration, Packet)> {
         let mut sent = Vec::new();
         while schedule.poll_timeout() < start + time {
@@ -229,20 +228,20 @@ mod tests {
     }
 
     #[test]
-    fn rates_are_as_planned_and_a_picture_leaves_together() {
+    fn rates_are_as_planned_and_a_frame_leaves_together() {
         let start = Clock.now();
         let mut schedule = Schedule::new(start, start, &plan(), 0);
         let sent = run(&mut schedule, start, Duration::from_secs(3));
         let video = of(Kind::Video, &sent);
         assert_eq!(video.len(), 600);
         assert_eq!(of(Kind::Audio, &sent).len(), 150);
-        for picture in video.chunks(6) {
+        for frame in video.chunks(6) {
             assert!(
-                picture
+                frame
                     .iter()
-                    .all(|(at, packet)| *at == picture[0].0 && packet.time == picture[0].1.time)
+                    .all(|(at, packet)| *at == frame[0].0 && packet.time == frame[0].1.time)
             );
-            assert!(picture[5].1.marker && !picture[4].1.marker);
+            assert!(frame[5].1.marker && !frame[4].1.marker);
         }
         assert_eq!(video[6].1.time - video[0].1.time, 2700);
         assert_eq!(video[6].0 - video[0].0, Duration::from_millis(30));
@@ -251,7 +250,7 @@ mod tests {
     #[test]
     fn publishers_are_not_in_phase() {
         let start = Clock.now();
-        let phase = |publisher| Schedule::new(start, start, &plan(), publisher).pictures.due() - start;
+        let phase = |publisher| Schedule::new(start, start, &plan(), publisher).frames.due() - start;
         let mut phases: Vec<_> = (0..4).map(phase).collect();
         phases.sort();
         assert!(
@@ -261,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn key_frames_come_at_the_interval_and_when_asked() {
+    fn keyframes_come_at_the_interval_and_on_request() {
         let start = Clock.now();
         let mut schedule = Schedule::new(start, start, &plan(), 0);
         let mut sent = run(&mut schedule, start, Duration::from_millis(3500));

@@ -1,23 +1,23 @@
-//! Gaps of one stream: which packets are late, which are lost, which came twice.
+//! The gaps of one stream: which packets are late, lost or duplicate.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// A gap that is not filled for this time is a loss.
+/// A gap that is open for this time is a loss.
 pub const GIVEN_UP_AFTER: Duration = Duration::from_secs(1);
-/// Given-up packets are remembered this long, so that a very late one is not taken for a duplicate.
+/// Packets that were given up are remembered for this time, so that a very late one does not count as a duplicate.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(10);
-/// A jump beyond this is another stream, not a gap.
+/// A larger jump means another stream, not a gap.
 const MAX_GAP: u64 = 5_000;
 
-/// What a packet turned out to be.
+/// The classification of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Arrival {
-    /// Next, or the first behind a gap.
+    /// The next packet, or the first one after a gap.
     New,
     /// It filled a gap in time.
     Filled,
-    /// It came after it had been given up.
+    /// It arrived after it had been given up.
     TooLate,
     Duplicate,
 }
@@ -62,7 +62,7 @@ impl Sequence {
             return Arrival::New;
         }
         if number < span.first {
-            // From before we began to look: nobody has missed it.
+            // From before the start of the count: no gap was open for it.
             return Arrival::Filled;
         }
         match self.missing.remove(&number) {
@@ -72,7 +72,7 @@ impl Sequence {
         }
     }
 
-    /// Gives gaps up; `lost` gets the time at which each was noticed.
+    /// Gives up gaps; `lost` gets the time at which each was noticed.
     pub fn give_up(&mut self, now: Instant, mut lost: impl FnMut(Instant)) {
         self.missing.retain(|_, missing| match *missing {
             Missing::Since(since) => {
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_resent_packet_fills_its_gap() {
+    fn a_retransmitted_packet_fills_its_gap() {
         let (start, mut sequence) = (Clock.now(), Sequence::default());
         sequence.handle(start, 1);
         sequence.handle(start, 3);
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_sent_before_we_looked_is_no_duplicate_and_a_restart_is_no_gap() {
+    fn an_earlier_packet_is_no_duplicate_and_a_restart_is_no_gap() {
         let (start, mut sequence) = (Clock.now(), Sequence::default());
         sequence.handle(start, 100);
         assert_eq!(sequence.handle(start, 99), Arrival::Filled);

@@ -25,7 +25,7 @@ use super::udp::ReadBuffers;
 use super::viewer::Viewer;
 use crate::JoinError;
 
-/// What a shard is told. No more orders: everybody leaves.
+/// The orders of a shard. When the channel closes, all members leave.
 #[derive(Debug)]
 pub enum Order {
     Join {
@@ -38,24 +38,24 @@ pub enum Order {
         member: Member,
         ticket: String,
     },
-    /// What is measured; a later one replaces it.
+    /// The measured time; a later one replaces it.
     Measure(Window),
 }
 
-/// What a shard tells.
+/// The messages of a shard.
 #[derive(Debug)]
 pub enum Told {
     /// Its thread runs.
     Started(CpuClock),
-    /// A member's media flows, so long after it began to connect.
+    /// A member's media flows, `joined_in` after it began to connect.
     Up { part: Part, joined_in: Duration },
     /// An audience member has entered.
     Attends(Joined),
-    /// A member is not there (any more).
+    /// A member could not join, or its membership has ended.
     Failed { user: UserId, error: JoinError },
-    /// Once a second.
+    /// Sent once per second.
     Second(Box<Tally>),
-    /// The last.
+    /// The last message.
     Finished(Box<Totals>),
 }
 
@@ -68,24 +68,24 @@ pub struct Totals {
     pub audience: AudienceTally,
 }
 
-/// What every shard of a run has in common.
+/// The settings that all shards of a run share.
 #[derive(Debug, Clone)]
 pub struct Setting {
     pub plan: Plan,
     pub app: SdkAppId,
-    /// Our address on the way to the server.
+    /// The local address that leads to the server.
     pub local: IpAddr,
-    /// What stamps count from.
+    /// The start of the stamps' time.
     pub epoch: Instant,
 }
 
-/// Runs until the orders end. Blocks: call on a thread of its own.
+/// Runs until the orders end. Blocks: call it on its own thread.
 pub fn run(setting: Setting, orders: mpsc::Receiver<Order>, tell: mpsc::Sender<Told>) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let cpu = CpuClock::of_this_thread()?;
     let http = reqwest::Client::builder().build().map_err(std::io::Error::other)?;
     let work = async {
-        // Without a listener the orders end too.
+        // If nobody receives, the orders end too.
         let _gone = tell.send(Told::Started(cpu)).await;
         Shard::new(setting, http, tell).run(orders).await;
     };
@@ -150,7 +150,7 @@ impl Shard {
         let _gone = self.tell.send(Told::Finished(Box::new(totals))).await;
     }
 
-    /// One member's whole stay.
+    /// One member's whole membership.
     fn member(&self, part: Part, member: Member, ticket: String) -> impl Future<Output = ()> + 'static {
         let (user, tell) = (member.user.clone(), self.tell.clone());
         let stay = stay(
@@ -173,7 +173,7 @@ impl Shard {
         }
     }
 
-    /// One audience member's whole stay.
+    /// One audience member's whole membership.
     fn audience_member(&self, member: Member, ticket: String) -> impl Future<Output = ()> + 'static {
         let (setting, meter, stop) = (self.setting.clone(), self.meter.clone(), self.stop.clone());
         let (user, tell) = (member.user.clone(), self.tell.clone());
@@ -186,7 +186,7 @@ impl Shard {
                 ticket,
             };
             let up = |joined| {
-                // The queue is longer than there are members.
+                // The queue has more places than there are members.
                 let _gone = tell.try_send(Told::Attends(joined));
             };
             if let Err(error) = attend(entry, &meter, &stop, up).await {
@@ -196,7 +196,7 @@ impl Shard {
     }
 }
 
-/// What the members of a shard share.
+/// The state that the members of a shard share.
 struct Shared {
     http: reqwest::Client,
     meter: Rc<RefCell<Meter>>,
@@ -228,7 +228,7 @@ async fn stay(
         member,
         ticket,
         part,
-        sound: plan.audio.packets_per_second > 0,
+        audio: plan.audio.packets_per_second > 0,
     };
     let stay = tokio::select! {
         stay = Stay::begin(entry) => stay?,
@@ -236,7 +236,7 @@ async fn stay(
     };
     let up = || {
         let joined_in = Clock.now().saturating_duration_since(began);
-        // The queue is longer than there are members.
+        // The queue has more places than there are members.
         let _gone = tell.try_send(Told::Up { part, joined_in });
     };
     match part {

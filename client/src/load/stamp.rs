@@ -1,16 +1,16 @@
-//! What a synthetic packet says about itself: when it was sent, by whom, and which one it is.
+//! The stamp of a synthetic packet: its send time, its publisher and its number.
 
 use std::time::Duration;
 
-/// Marks the stamp; a payload without it is not one of ours.
+/// Marks the stamp; a payload without it was not made by this tool.
 const MAGIC: [u8; 4] = *b"RtLd";
 /// Magic, send time (8), stream (4), sequence (4); big-endian.
 pub const STAMP_BYTES: usize = 20;
 
-/// Carried by every payload, behind the codec's own header.
+/// The stamp that every payload carries, after the codec's own header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stamp {
-    /// When the packet was handed to the socket's session, since the run's epoch.
+    /// When the packet was given to the session, since the run's epoch.
     pub sent: Duration,
     /// The publisher's number.
     pub publisher: u32,
@@ -44,7 +44,7 @@ impl Stamp {
         Self::read(payload.get(OPUS_HEADER_BYTES..)?)
     }
 
-    /// The stamp of a VP8 payload that [`Vp8Packet::payload`] made, whatever a server made of the picture numbers.
+    /// The stamp of a VP8 payload that [`Vp8Packet::payload`] made, whatever picture id the server wrote.
     pub fn of_vp8(payload: &[u8]) -> Option<Self> {
         let frame = payload.get(vp8_descriptor_bytes(payload)?..)?;
         let starts_partition = payload.first()? & (START | PARTITION) == START;
@@ -57,29 +57,29 @@ impl Stamp {
     }
 }
 
-/// One packet of a synthetic VP8 picture. Source: RFC 7741 §4.2, RFC 6386 §9.1.
+/// One packet of a synthetic VP8 frame. Source: RFC 7741 §4.2, RFC 6386 §9.1.
 #[derive(Debug, Clone, Copy)]
 pub struct Vp8Packet {
     pub keyframe: bool,
     pub first: bool,
-    /// 15 bits.
-    pub picture: u16,
+    /// PictureID, 15 bits.
+    pub picture_id: u16,
     pub tl0: u8,
     pub stamp: Stamp,
 }
 
 impl Vp8Packet {
-    /// `bytes` long, filled up with zeros behind the stamp; never shorter than [`MIN_VIDEO_BYTES`].
+    /// `bytes` long, padded with zeros after the stamp; never shorter than [`MIN_VIDEO_BYTES`].
     pub fn payload(self, bytes: usize) -> Vec<u8> {
         let mut out = Vec::with_capacity(bytes);
         let start = if self.first { START } else { 0 };
         // A TL0PICIDX needs a TID, here always 0: one temporal layer (RFC 7741 §4.2).
         out.extend_from_slice(&[EXTENDED | start, PICTURE_ID | TL0 | TID]);
-        out.extend_from_slice(&(LONG_PICTURE_ID | self.picture & MAX_PICTURE_ID).to_be_bytes());
+        out.extend_from_slice(&(LONG_PICTURE_ID | self.picture_id & MAX_PICTURE_ID).to_be_bytes());
         out.extend_from_slice(&[self.tl0, 0]);
         if self.first {
             let kind = if self.keyframe { 0 } else { INTER };
-            // Frame tag: kind, version 0, to be shown, 19 bits for the first partition's size (any).
+            // Frame tag: kind, version 0, shown, 19 bits for the first partition's size (any).
             out.extend_from_slice(&[kind | 0x10, 0x10, 0x00]);
         }
         if self.first && self.keyframe {
@@ -108,14 +108,14 @@ fn vp8_descriptor_bytes(payload: &[u8]) -> Option<usize> {
         return Some(1);
     }
     let flags = *payload.get(1)?;
-    let picture = match (flags & PICTURE_ID, payload.get(2)) {
+    let picture_id = match (flags & PICTURE_ID, payload.get(2)) {
         (0, _) => 0,
         (_, Some(first)) if first & 0x80 != 0 => 2,
         _ => 1,
     };
     let tl0 = usize::from(flags & TL0 != 0);
     let tid = usize::from(flags & (TID | KEY_INDEX) != 0);
-    Some(2 + picture + tl0 + tid)
+    Some(2 + picture_id + tl0 + tid)
 }
 
 const EXTENDED: u8 = 0x80;
@@ -135,7 +135,7 @@ const HEIGHT: u16 = 360;
 /// CELT, full band, 20 ms, mono, one frame (RFC 6716 §3.1).
 const OPUS_TOC: u8 = 0xf8;
 const OPUS_HEADER_BYTES: usize = 1;
-/// Descriptor, key frame header, stamp.
+/// Descriptor, keyframe header, stamp.
 pub const MIN_VIDEO_BYTES: usize = 6 + KEY_FRAME_HEADER_BYTES + STAMP_BYTES;
 pub const MIN_AUDIO_BYTES: usize = OPUS_HEADER_BYTES + STAMP_BYTES;
 
@@ -153,7 +153,7 @@ mod tests {
         Vp8Packet {
             keyframe,
             first,
-            picture: 0x7ffe,
+            picture_id: 0x7ffe,
             tl0: 200,
             stamp: STAMP,
         }
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn decoders_see_key_frames_where_they_start_and_nowhere_else() {
+    fn decoders_see_keyframes_where_they_start_and_nowhere_else() {
         let starts = |payload: &[u8]| {
             let descriptor = str0m::rtp::Vp8Descriptor::parse(payload).unwrap();
             descriptor.starts_keyframe(payload)
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_ours_has_no_stamp() {
+    fn payloads_of_others_have_no_stamp() {
         assert_eq!(Stamp::of_opus(&[0xf8; 60]), None);
         assert_eq!(Stamp::of_vp8(&[]), None);
         assert_eq!(Stamp::of_vp8(&[0x80]), None);

@@ -1,4 +1,4 @@
-//! A member's stay in its room, from its [`Entry`] to the goodbye; what it sends or counts is its [`Act`].
+//! A member's time in its room, from its [`Entry`] to the goodbye. Its [`Act`] sends or counts packets.
 
 use std::cell::RefCell;
 use std::net::SocketAddr;
@@ -13,23 +13,23 @@ use super::rtp_session::{RtpSession, Told};
 use super::udp::{Read, ReadBuffers, Socket};
 use crate::JoinError;
 
-/// Batches that one member reads before others have their turn.
+/// The number of batches that one member reads before others get a turn.
 const READS_A_TURN: usize = 16;
-/// A server that is gone already does not have to be told.
+/// The time limit of a goodbye, because the server may be gone already.
 const GOODBYE: Duration = Duration::from_secs(2);
 
-/// What a member does with its session. Sans-IO.
+/// The behaviour of a member on its session. Sans-IO.
 pub trait Act {
-    /// What becomes of an arriving datagram.
+    /// How an arriving datagram is treated.
     fn pass(&mut self, _now: Instant, _from: SocketAddr, _datagram: &[u8]) -> Passage {
         Passage::AtOnce
     }
-    /// The next of the datagrams that had to wait.
+    /// The next datagram that the link has delayed.
     fn poll_late(&mut self, _now: Instant) -> Option<Late> {
         None
     }
     fn handle_told(&mut self, now: Instant, told: Told);
-    /// Call when [`poll_timeout`](Self::poll_timeout) is due, and after everything that was told.
+    /// Call this when [`poll_timeout`](Self::poll_timeout) is due, and after every event.
     fn handle_timeout(&mut self, now: Instant, session: &mut RtpSession);
     fn poll_timeout(&self) -> Option<Instant>;
     /// True once its media flows.
@@ -45,7 +45,7 @@ pub struct Stay {
 }
 
 impl Stay {
-    /// Gets in by the entry's way.
+    /// Joins by the entry's protocol.
     pub async fn begin(entry: Entry<'_>) -> Result<Self, JoinError> {
         let socket = Socket::bind(entry.local).map_err(JoinError::Socket)?;
         let local = socket.local_addr().map_err(JoinError::Socket)?;
@@ -58,13 +58,13 @@ impl Stay {
         })
     }
 
-    /// Does this, too.
+    /// Also follows this routine.
     pub fn with_routine(mut self, routine: Routine) -> Self {
         self.routine = Some(routine);
         self
     }
 
-    /// Acts until `stop`, then leaves in order. `up` is called once, when media flows.
+    /// Acts until `stop`, then leaves the room. `up` is called once, when media flows.
     pub async fn run(
         mut self,
         mut act: impl Act,
@@ -134,7 +134,7 @@ impl Stay {
     }
 }
 
-/// Takes what has arrived; media has the time at which the kernel got it.
+/// Reads arrived datagrams; media gets the time at which the kernel received it.
 fn read(
     socket: &Socket,
     session: &mut RtpSession,
@@ -153,7 +153,7 @@ fn read(
         match read {
             Ok(Read::Some) => {}
             Ok(Read::Drained) => break,
-            // Told of an earlier datagram that did not arrive.
+            // This reports an earlier datagram that did not arrive.
             Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {}
             Err(error) => return Err(JoinError::Socket(error)),
         }

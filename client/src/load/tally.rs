@@ -1,4 +1,4 @@
-//! What viewers received: counted for each stream of a viewer, summed up for a thread of viewers. Sans-IO.
+//! Counts the packets that viewers received, per stream of a viewer and summed up per thread. Sans-IO.
 
 use std::collections::HashMap;
 use std::ops::AddAssign;
@@ -13,7 +13,7 @@ use super::schedule::Kind;
 use super::sequence::{Arrival, Sequence};
 use super::stamp::Stamp;
 
-/// A picture without a packet for longer than this stands still.
+/// A video without a packet for longer than this is frozen.
 const FREEZE: Duration = Duration::from_millis(500);
 
 /// The measured time.
@@ -31,12 +31,12 @@ impl Window {
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
-    /// Different packets that came before they were given up.
+    /// Different packets that arrived before they were given up.
     pub delivered: u64,
     /// Missing for a second.
     pub lost: u64,
     pub duplicates: u64,
-    /// Of the lost: came after all.
+    /// Lost packets that arrived after all.
     pub too_late: u64,
     /// Bytes of the delivered payloads.
     pub payload_bytes: u64,
@@ -59,14 +59,14 @@ pub struct KindTally {
     pub delays: Delays,
 }
 
-/// What several viewers received in some time.
+/// The packets that several viewers received in a span of time.
 #[derive(Debug, Clone, Default)]
 pub struct Tally {
     pub video: KindTally,
     pub audio: KindTally,
-    /// Pictures that stood still for more than half a second.
+    /// Number of times that a video stopped for more than half a second.
     pub freezes: u64,
-    /// Packets without a stamp of ours: somebody else publishes in the room.
+    /// Packets without a stamp of this tool: somebody else publishes in the room.
     pub foreign: u64,
 }
 
@@ -94,7 +94,7 @@ impl Tally {
     }
 }
 
-/// The tallies of one thread: of the second that runs, and of the measured time.
+/// The tallies of one thread: of the current second, and of the measured time.
 #[derive(Debug, Default)]
 pub struct Meter {
     pub window: Option<Window>,
@@ -102,7 +102,7 @@ pub struct Meter {
     pub measured: Tally,
     /// Packets that this thread's publishers sent in the measured time.
     pub sent: u64,
-    /// Times that this thread's publishers were answered that they are muted, or are not any more.
+    /// Confirmed mutes and unmutes of this thread's publishers.
     pub mutes: u64,
     /// Turns to speak that this thread's publishers began in the measured time, each with its microphone published.
     pub turns: u64,
@@ -111,7 +111,7 @@ pub struct Meter {
 }
 
 impl Meter {
-    /// Whether what happens now is of the measured time.
+    /// Whether `now` is in the measured time.
     pub fn measures(&self, now: Instant) -> bool {
         self.window.is_some_and(|window| window.contains(now))
     }
@@ -147,11 +147,11 @@ struct Stream {
     kind: Kind,
     sequence: Sequence,
     last_packet: Instant,
-    picture: Picture,
+    motion: Motion,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Picture {
+enum Motion {
     Moving,
     Frozen,
 }
@@ -161,13 +161,13 @@ enum Picture {
 pub struct Received<'a> {
     pub kind: Kind,
     pub ssrc: Ssrc,
-    /// Extended.
+    /// The extended sequence number.
     pub sequence: u64,
     pub payload: &'a [u8],
 }
 
 impl ViewerTally {
-    /// `epoch`: what stamps count from.
+    /// `epoch`: the start of the stamps' time.
     pub fn new(epoch: Instant) -> Self {
         Self {
             epoch,
@@ -194,11 +194,11 @@ impl ViewerTally {
             kind,
             sequence: Sequence::default(),
             last_packet: now,
-            picture: Picture::Moving,
+            motion: Motion::Moving,
         });
         stream.check_freeze(now, meter);
         stream.last_packet = now;
-        stream.picture = Picture::Moving;
+        stream.motion = Motion::Moving;
         let arrival = stream.sequence.handle(now, sequence);
         let delay = now.saturating_duration_since(self.epoch + stamp.sent);
         meter.count(now, |tally| {
@@ -215,7 +215,7 @@ impl ViewerTally {
         });
     }
 
-    /// Notices what did not come. Call a few times a second.
+    /// Notices missing packets. Call it a few times per second.
     pub fn handle_timeout(&mut self, now: Instant, meter: &mut Meter) {
         for stream in self.streams.values_mut() {
             stream.check_freeze(now, meter);
@@ -226,18 +226,18 @@ impl ViewerTally {
         }
     }
 
-    /// True once a picture has come.
+    /// True once a frame has arrived.
     pub fn has_video(&self) -> bool {
         self.streams.values().any(|stream| stream.kind == Kind::Video)
     }
 }
 
 impl Stream {
-    /// A freeze is counted once, when it has lasted long enough to be one.
+    /// Counts a freeze once, when it has lasted long enough.
     fn check_freeze(&mut self, now: Instant, meter: &mut Meter) {
         let frozen_at = self.last_packet + FREEZE;
-        if self.kind == Kind::Video && self.picture == Picture::Moving && now > frozen_at {
-            self.picture = Picture::Frozen;
+        if self.kind == Kind::Video && self.motion == Motion::Moving && now > frozen_at {
+            self.motion = Motion::Frozen;
             meter.count(frozen_at, |tally| tally.freezes += 1);
         }
     }
@@ -282,7 +282,7 @@ mod tests {
             let packet = super::super::stamp::Vp8Packet {
                 keyframe: false,
                 first: true,
-                picture: 0,
+                picture_id: 0,
                 tl0: 0,
                 stamp,
             };
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_without_packets_is_one_freeze_however_long() {
+    fn a_video_without_packets_is_one_freeze_however_long() {
         let mut viewing = Viewing::new();
         viewing.video(100, 5, 1).wait_until(500).wait_until(700).wait_until(900);
         viewing.video(2_000, 5, 2).video(2_400, 5, 3);
@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn media_of_others_is_told_apart() {
+    fn media_of_others_is_counted_separately() {
         let mut viewing = Viewing::new();
         let (stamp, now) = (
             Stamp {

@@ -1,35 +1,36 @@
-//! Publishers of a room who speak one after the other. Sans-IO.
+//! Publishers of a room that speak one after the other. Sans-IO.
 
 use std::time::{Duration, Instant};
 
 use super::plan::Plan;
 
-/// Share of a turn that is spoken; after it the microphone is still open, but there is only breath.
+/// The spoken share of a turn; after it the microphone is still open, with background noise only.
 const SPOKEN: f64 = 0.8;
 
-/// What a publisher's microphone does.
+/// The state of a publisher's microphone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Voice {
-    /// Not published: another one's turn.
+    /// Not published: another publisher's turn.
     Absent,
-    /// Open, and nothing is said.
+    /// Open, without speech.
     Quiet,
     Speaking,
 }
 
-/// One publisher's turns.
+/// The turns of one publisher.
 #[derive(Debug, Clone, Copy)]
 pub struct Turns {
     epoch: Instant,
     length: Duration,
-    /// Of this publisher in its room.
+    /// The index of this publisher in its room.
     place: u32,
-    /// Of its room.
+    /// The number of publishers in its room.
     publishers: u32,
 }
 
 impl Turns {
-    /// `number`: the publisher's, of all rooms. `epoch`: when the first ones of each room begin. None: all speak all the time.
+    /// `number`: the publisher's, in all rooms. `epoch`: when the first turn of each room begins. None: all speak
+    /// all the time.
     pub fn new(epoch: Instant, plan: &Plan, number: u32) -> Option<Self> {
         (plan.talk_turns > 0.0).then(|| Self {
             epoch,
@@ -41,7 +42,7 @@ impl Turns {
 
     pub fn voice(&self, now: Instant) -> Voice {
         let turns = self.turns_since_epoch(now);
-        // Turns are numbered far below what a u32 holds: the shortest take a tenth of a second.
+        // The number of turns is far below the range of u32: the shortest take a tenth of a second.
         if turns as u32 % self.publishers != self.place {
             Voice::Absent
         } else if turns.fract() < SPOKEN {
@@ -51,7 +52,7 @@ impl Turns {
         }
     }
 
-    /// When the next turn begins, whoever's it is.
+    /// When the next turn of any publisher begins.
     pub fn next(&self, now: Instant) -> Instant {
         self.epoch + self.length * (self.turns_since_epoch(now) as u32 + 1)
     }
@@ -90,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn turns_begin_at_whole_lengths_and_only_where_they_are_planned() {
+    fn turns_begin_at_multiples_of_their_length_and_only_if_planned() {
         let epoch = Clock.now();
         let planned = Plan {
             talk_turns: 2.0,

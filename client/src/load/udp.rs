@@ -1,4 +1,4 @@
-//! A member's UDP socket: reads batches of datagrams, with what the kernel has coalesced (GRO).
+//! A member's UDP socket: reads batches of datagrams, which the kernel may have coalesced (GRO).
 
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr};
@@ -9,10 +9,10 @@ use str0m::net::Transmit;
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
-/// Reads of one system call, and the room for each (with GRO a read can hold many datagrams).
+/// Reads per system call, and the buffer of each (with GRO a read can hold many datagrams).
 const BATCH: usize = 4;
 const READ_SIZE: usize = 65_536;
-/// Kernel buffer of a member, bytes: a few key frames, so that a late turn of the thread is not a loss.
+/// Kernel buffer of a member, bytes: a few keyframes, so that a delayed thread does not cause loss.
 const KERNEL_BUFFER: usize = 1024 * 1024;
 
 /// Shared by the members of a thread: only one reads at a time.
@@ -40,7 +40,7 @@ impl Socket {
     pub fn bind(address: IpAddr) -> io::Result<Self> {
         let socket = std::net::UdpSocket::bind(SocketAddr::new(address, 0))?;
         let state = UdpSocketState::new((&socket).into())?;
-        // As much as the system permits; less is no reason not to start.
+        // As much as the system permits; less is not an error.
         let _permitted = state.set_recv_buffer_size((&socket).into(), KERNEL_BUFFER);
         socket.set_nonblocking(true)?;
         let socket = UdpSocket::from_std(socket)?;
@@ -56,8 +56,8 @@ impl Socket {
         self.socket.readable().await
     }
 
-    /// Reads one batch and hands each datagram to `take`, with how long it has waited in the kernel until `unix`, the time
-    /// now: what a busy thread adds is not the server's delay.
+    /// Reads one batch and passes each datagram to `take`, with the time for which it has waited in the kernel
+    /// until `unix`, the current time. So the delay of a busy thread does not count for the server.
     pub fn read(
         &self,
         unix: Duration,
@@ -85,7 +85,7 @@ impl Socket {
         Ok(Read::Some)
     }
 
-    /// What the kernel has no room for is lost, as in the network.
+    /// A datagram for which the kernel has no buffer is lost, as in the network.
     pub fn send(&self, transmit: &Transmit) {
         let send = quinn_udp::Transmit {
             destination: transmit.destination,

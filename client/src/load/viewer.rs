@@ -1,4 +1,4 @@
-//! A viewer's part in its stay: counts what arrives by its link.
+//! A viewer's media: counts the packets that its link delivers.
 
 use std::cell::RefCell;
 use std::net::SocketAddr;
@@ -11,7 +11,7 @@ use super::rtp_session::{RtpSession, Told};
 use super::stay::Act;
 use super::tally::{Meter, Received, ViewerTally};
 
-/// How often a viewer looks for what did not come.
+/// How often a viewer checks for missing packets.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 pub struct Viewer {
@@ -23,7 +23,7 @@ pub struct Viewer {
 
 impl Viewer {
     pub fn new(now: Instant, epoch: Instant, number: u32, plan: &Plan, meter: Rc<RefCell<Meter>>) -> Self {
-        // Viewers do not all lose the same packets, and lose the same ones in every run.
+        // Viewers lose different packets, and the same ones in every run.
         let seed = plan.seed ^ u64::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         Self {
             tally: ViewerTally::new(epoch),

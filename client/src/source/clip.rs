@@ -1,4 +1,4 @@
-//! A clip: its coded pictures in a loop, its sound decoded once.
+//! A clip: its encoded video in a loop, its audio decoded once.
 
 use std::path::{Path, PathBuf};
 
@@ -14,11 +14,11 @@ use super::SourceError;
 pub struct Clip {
     path: PathBuf,
     /// Access units in Annex B, parameter sets first.
-    pictures: Vec<Bytes>,
-    /// Pictures a second.
+    access_units: Vec<Bytes>,
+    /// Frames per second.
     pub fps: f64,
-    sound: Vec<Bytes>,
-    sound_config: Option<Bytes>,
+    audio: Vec<Bytes>,
+    audio_config: Option<Bytes>,
 }
 
 impl Clip {
@@ -41,10 +41,10 @@ impl Clip {
         let seconds = video.map_or(0.0, |track| track.duration as f64 / f64::from(track.timescale.get()));
         let mut clip = Self {
             path: path.to_owned(),
-            pictures: Vec::new(),
+            access_units: Vec::new(),
             fps: 30.0,
-            sound: Vec::new(),
-            sound_config: None,
+            audio: Vec::new(),
+            audio_config: None,
         };
         let mut parameters: Vec<u8> = Vec::new();
         while let Some(sample) = demuxer.next_sample().map_err(|error| broken(error.to_string()))? {
@@ -55,7 +55,7 @@ impl Clip {
                 }
                 Some(SampleEntry::Mp4a(mp4a)) => {
                     let descriptor = &mp4a.esds_box.es.dec_config_descr.dec_specific_info;
-                    clip.sound_config = descriptor.as_ref().map(|info| Bytes::copy_from_slice(&info.payload));
+                    clip.audio_config = descriptor.as_ref().map(|info| Bytes::copy_from_slice(&info.payload));
                 }
                 _ => {}
             }
@@ -70,29 +70,29 @@ impl Clip {
                         Vec::new()
                     };
                     unit.extend_from_slice(&h264::to_annex_b(data));
-                    clip.pictures.push(unit.into());
+                    clip.access_units.push(unit.into());
                 }
-                TrackKind::Audio => clip.sound.push(Bytes::copy_from_slice(data)),
+                TrackKind::Audio => clip.audio.push(Bytes::copy_from_slice(data)),
                 _ => {}
             }
         }
-        if parameters.is_empty() || clip.pictures.is_empty() {
+        if parameters.is_empty() || clip.access_units.is_empty() {
             return Err(broken("it has no H.264 track".to_owned()));
         }
         if seconds > 0.0 {
-            clip.fps = clip.pictures.len() as f64 / seconds;
+            clip.fps = clip.access_units.len() as f64 / seconds;
         }
         Ok(clip)
     }
 
-    /// The whole sound, 48 kHz mono; empty for a clip without one.
+    /// The whole audio, 48 kHz mono; empty for a clip without audio.
     pub fn speech(&self) -> Result<Vec<f32>, SourceError> {
-        let Some(config) = &self.sound_config else {
+        let Some(config) = &self.audio_config else {
             return Ok(Vec::new());
         };
         let mut decoder = AacDecoder::new(config)?;
         let mut pcm = Vec::new();
-        for frame in &self.sound {
+        for frame in &self.audio {
             decoder.decode(frame, &mut pcm)?;
         }
         let channels = decoder.channels();
@@ -102,7 +102,7 @@ impl Clip {
             .collect())
     }
 
-    /// Plays the pictures, over and over.
+    /// Plays the video in a loop.
     pub fn player(self) -> Result<Player, SourceError> {
         let decoder = VideoDecoder::new(VideoCodec::H264)?;
         Ok(Player {
@@ -117,22 +117,22 @@ impl Clip {
 pub struct Player {
     clip: Clip,
     decoder: VideoDecoder,
-    /// Pictures decoded so far, all loops counted.
+    /// Frames decoded so far, in all loops.
     next: u64,
     shown: Option<VideoFrame>,
 }
 
 impl Player {
-    /// The picture at a time; times go up from call to call.
+    /// The frame at a time; times must not decrease from call to call.
     pub fn at(&mut self, seconds: f64) -> Option<&VideoFrame> {
         let wanted = (seconds * self.clip.fps) as u64;
         while self.next <= wanted {
-            let length = self.clip.pictures.len() as u64;
-            let unit = &self.clip.pictures[(self.next % length) as usize];
+            let length = self.clip.access_units.len() as u64;
+            let unit = &self.clip.access_units[(self.next % length) as usize];
             match self.decoder.decode(unit) {
-                Ok(Some(picture)) => self.shown = Some(picture),
+                Ok(Some(frame)) => self.shown = Some(frame),
                 Ok(None) => {}
-                Err(error) => tracing::debug!(%error, clip = %self.clip.path.display(), "a picture was not decoded"),
+                Err(error) => tracing::debug!(%error, clip = %self.clip.path.display(), "a frame could not be decoded"),
             }
             self.next += 1;
         }

@@ -1,9 +1,9 @@
-//! Synthetic sound and picture, encoded in real time: a clip in a loop, or a generated voice and a moving pattern, each with
-//! the participant's name and a machine-readable frame mark drawn in.
+//! Synthetic audio and video, encoded in real time: a clip in a loop, or a generated voice and a moving pattern.
+//! The video contains the participant's name and a machine-readable frame mark.
 
 mod clip;
-mod picture;
-mod sound;
+mod painter;
+mod voice;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,44 +20,44 @@ use rotunda_proto::ids::TrackSource;
 use thiserror::Error;
 
 use clip::Clip;
-use picture::Painter;
-use sound::Voice;
+use painter::Painter;
+use voice::Voice;
 
-/// Picture size: what the clips have, and what a phone sends.
+/// Frame size: that of the clips and of a typical phone.
 const WIDTH: u16 = 640;
 const HEIGHT: u16 = 360;
 const VIDEO_KBPS: u32 = 600;
 const AUDIO_KBPS: u32 = 48;
-/// Seconds from one key frame to the next that nobody asked for.
+/// Seconds between keyframes without requests.
 const GOP_SECONDS: u32 = 10;
 /// 20 ms.
-const SOUND_FRAME: Duration = Duration::from_millis(20);
+const AUDIO_FRAME: Duration = Duration::from_millis(20);
 
-/// What a source shows and says.
+/// The content of a source.
 #[derive(Debug, Clone)]
 pub struct SourceConfig {
-    /// Drawn into the picture.
+    /// Drawn into the video.
     pub name: String,
     /// Number in the frame mark; the beep at each full second has 400 + 50 * mark Hz.
     pub mark: u8,
     pub codec: VideoCodec,
-    /// Pictures a second.
+    /// Frames per second.
     pub fps: u8,
-    /// MP4 with H.264 and AAC; None: generated.
+    /// MP4 with H.264 and AAC; None: generated content.
     pub clip: Option<PathBuf>,
-    pub sound: Sound,
+    pub audio: AudioContent,
 }
 
-/// What is heard besides the beep.
+/// The audio besides the beep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sound {
+pub enum AudioContent {
     /// The clip's speech, or a generated voice.
     Speech,
-    /// Nothing.
+    /// No other audio.
     Beeps,
 }
 
-/// Why there is no source.
+/// Why the source could not start.
 #[derive(Debug, Error)]
 pub enum SourceError {
     #[error("read the clip {path}")]
@@ -66,7 +66,7 @@ pub enum SourceError {
         #[source]
         source: std::io::Error,
     },
-    #[error("{path} is no MP4 file with H.264 pictures: {reason}")]
+    #[error("{path} is not an MP4 file with H.264 video: {reason}")]
     Clip { path: PathBuf, reason: String },
     #[error("start a codec")]
     Codec(#[from] CodecError),
@@ -74,31 +74,32 @@ pub enum SourceError {
     Thread(#[source] std::io::Error),
 }
 
-/// One coded picture, or 20 ms of coded sound.
+/// One encoded video frame, or 20 ms of encoded audio.
 #[derive(Debug, Clone)]
 pub struct Encoded {
     /// Audio or Camera.
     pub source: TrackSource,
-    /// Of a picture.
+    /// Of a video frame.
     pub codec: VideoCodec,
     pub data: Bytes,
-    /// RTP time from 0: 90 kHz for pictures, 48 kHz for sound.
+    /// RTP time from 0: 90 kHz for video, 48 kHz for audio.
     pub ticks: u64,
-    /// When it was captured: sound and picture have one clock.
+    /// The capture time: audio and video share one clock.
     pub captured: Instant,
-    /// Of sound: loudness, RFC 6464.
+    /// Of audio: loudness, RFC 6464.
     pub level_dbov: Option<i8>,
 }
 
 /// A running source; dropping it ends its thread.
 pub struct Source {
     force_key: Arc<AtomicBool>,
-    /// Dropped to stop.
+    /// Dropped to stop the thread.
     _stop: mpsc::Sender<()>,
 }
 
 impl Source {
-    /// Reads the clip, starts the encoders and then hands frames to `sink` as they become due. A full sink loses frames.
+    /// Reads the clip, starts the encoders and then sends frames to `sink` when they are due. A full sink drops
+    /// frames.
     pub fn start(config: SourceConfig, sink: tokio::sync::mpsc::Sender<Encoded>) -> Result<Self, SourceError> {
         let mut generator = Generator::new(&config)?;
         let force_key = Arc::new(AtomicBool::new(false));
@@ -111,16 +112,16 @@ impl Source {
                 let start = clock.now();
                 loop {
                     let due = start + generator.next_due();
-                    // Waiting for the stop is what makes it end at once.
+                    // Waiting for the stop signal ends the thread at once.
                     match stopped.recv_timeout(due.saturating_duration_since(clock.now())) {
                         Err(RecvTimeoutError::Timeout) => {}
                         Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
                     }
-                    // Sound leaves the wish for the next picture.
-                    let wanted = generator.picture_is_next() && asked.swap(false, Ordering::Relaxed);
+                    // An audio frame leaves the request for the next video frame.
+                    let wanted = generator.video_is_next() && asked.swap(false, Ordering::Relaxed);
                     let force = if wanted { ForceKey::Yes } else { ForceKey::No };
                     match generator.next(start, force) {
-                        // A sink that is full is late already: the frame is dropped, as a camera would.
+                        // A full sink is late already: the frame is dropped, as a camera would drop it.
                         Ok(frame) => drop(sink.try_send(frame)),
                         Err(error) => {
                             tracing::error!(error = &error as &dyn std::error::Error, "the source has failed");
@@ -133,13 +134,13 @@ impl Source {
         Ok(Self { force_key, _stop: stop })
     }
 
-    /// The next picture will be a key frame.
+    /// Makes the next video frame a keyframe.
     pub fn request_keyframe(&self) {
         self.force_key.store(true, Ordering::Relaxed);
     }
 }
 
-/// The frames of a source, one after the other; time is an input.
+/// The frames of a source in order; time is an input.
 struct Generator {
     painter: Painter,
     voice: Voice,
@@ -147,8 +148,8 @@ struct Generator {
     opus: OpusEncoder,
     codec: VideoCodec,
     fps: u64,
-    pictures: u64,
-    sounds: u64,
+    video_frames: u64,
+    audio_frames: u64,
 }
 
 enum Encoder {
@@ -169,7 +170,7 @@ impl Generator {
         };
         let speech = clip.as_ref().map(Clip::speech).transpose()?.unwrap_or_default();
         Ok(Self {
-            voice: Voice::new(config.mark, config.sound, speech),
+            voice: Voice::new(config.mark, config.audio, speech),
             painter: Painter::new(config.name.clone(), config.mark, fps, clip)?,
             encoder: match config.codec {
                 VideoCodec::H264 => Encoder::H264(Box::new(H264Encoder::new(settings)?)),
@@ -179,24 +180,24 @@ impl Generator {
             opus: OpusEncoder::new(1, AUDIO_KBPS)?,
             codec: config.codec,
             fps: fps.into(),
-            pictures: 0,
-            sounds: 0,
+            video_frames: 0,
+            audio_frames: 0,
         })
     }
 
-    /// When the next frame is complete, from the start: a picture at its time, sound when its 20 ms are over.
+    /// When the next frame is complete, from the start: video at its time, audio when its 20 ms are over.
     fn next_due(&self) -> Duration {
-        self.picture_time().min(self.sound_time() + SOUND_FRAME)
+        self.video_time().min(self.audio_time() + AUDIO_FRAME)
     }
 
     fn next(&mut self, start: Instant, force: ForceKey) -> Result<Encoded, CodecError> {
-        if self.picture_is_next() {
-            let (number, captured) = (self.pictures, start + self.picture_time());
-            self.pictures += 1;
-            let picture = self.painter.paint(number);
+        if self.video_is_next() {
+            let (number, captured) = (self.video_frames, start + self.video_time());
+            self.video_frames += 1;
+            let frame = self.painter.paint(number);
             let EncodedFrame { data, .. } = match &mut self.encoder {
-                Encoder::H264(encoder) => encoder.encode(picture, force)?,
-                Encoder::Vpx(encoder) => encoder.encode(picture, force)?,
+                Encoder::H264(encoder) => encoder.encode(frame, force)?,
+                Encoder::Vpx(encoder) => encoder.encode(frame, force)?,
             };
             let ticks = number * 90_000 / self.fps;
             Ok(Encoded {
@@ -208,8 +209,8 @@ impl Generator {
                 level_dbov: None,
             })
         } else {
-            let (number, captured) = (self.sounds, start + self.sound_time());
-            self.sounds += 1;
+            let (number, captured) = (self.audio_frames, start + self.audio_time());
+            self.audio_frames += 1;
             let (pcm, level) = self.voice.speak(number);
             let data = self.opus.encode(&pcm)?;
             let ticks = number * 960;
@@ -225,16 +226,16 @@ impl Generator {
         }
     }
 
-    fn picture_is_next(&self) -> bool {
-        self.picture_time() < self.sound_time() + SOUND_FRAME
+    fn video_is_next(&self) -> bool {
+        self.video_time() < self.audio_time() + AUDIO_FRAME
     }
 
-    fn picture_time(&self) -> Duration {
-        Duration::from_nanos(self.pictures * 1_000_000_000 / self.fps)
+    fn video_time(&self) -> Duration {
+        Duration::from_nanos(self.video_frames * 1_000_000_000 / self.fps)
     }
 
-    fn sound_time(&self) -> Duration {
-        SOUND_FRAME * u32::try_from(self.sounds).unwrap_or(u32::MAX)
+    fn audio_time(&self) -> Duration {
+        AUDIO_FRAME * u32::try_from(self.audio_frames).unwrap_or(u32::MAX)
     }
 }
 
@@ -251,21 +252,21 @@ mod tests {
             codec,
             fps: 15,
             clip: None,
-            sound: Sound::Beeps,
+            audio: AudioContent::Beeps,
         }
     }
 
     #[test]
-    fn a_second_has_its_pictures_with_their_marks_and_fifty_sounds() {
+    fn a_second_has_its_video_frames_with_their_marks_and_fifty_audio_frames() {
         for codec in [VideoCodec::H264, VideoCodec::Vp8] {
             let mut generator = Generator::new(&config(codec)).unwrap();
             let mut decoder = VideoDecoder::new(codec).unwrap();
             let start = Clock.now();
-            let (mut marks, mut sounds) = (Vec::new(), 0);
+            let (mut marks, mut audio_frames) = (Vec::new(), 0);
             while generator.next_due() < Duration::from_secs(1) {
                 let frame = generator.next(start, ForceKey::No).unwrap();
                 if frame.source == TrackSource::Audio {
-                    sounds += 1;
+                    audio_frames += 1;
                     continue;
                 }
                 let picture = decoder.decode(&frame.data).unwrap().unwrap();
@@ -273,13 +274,13 @@ mod tests {
             }
             let expected: Vec<Mark> = (0..15).map(|count| Mark { id: 11, count }).collect();
             assert_eq!(marks, expected);
-            assert_eq!(sounds, 49, "the fiftieth is complete at the full second");
+            assert_eq!(audio_frames, 49, "the fiftieth is complete at the full second");
         }
     }
 
     #[test]
-    fn the_beep_begins_with_the_picture_of_the_full_second() {
-        let mut voice = Voice::new(11, Sound::Beeps, Vec::new());
+    fn the_beep_begins_with_the_video_frame_of_the_full_second() {
+        let mut voice = Voice::new(11, AudioContent::Beeps, Vec::new());
         let loud: Vec<bool> = (0..60).map(|number| voice.speak(number).1 > -40).collect();
         assert!(loud[0] && loud[4] && !loud[5] && !loud[49] && loud[50]);
     }

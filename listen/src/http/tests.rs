@@ -36,7 +36,7 @@ pub fn certificate(folder: &Path, name: &str) -> TlsFiles {
     }
 }
 
-/// A running server that tells who asks.
+/// A running server that answers with the client's address.
 struct Server {
     address: SocketAddr,
     stop: CancellationToken,
@@ -51,7 +51,7 @@ struct Given {
 }
 
 impl Default for Given {
-    /// Without trusted proxies, so that this machine counts as any other.
+    /// Without trusted proxies, so that this machine counts like any other.
     fn default() -> Self {
         let policy = Policy {
             trusted: TrustedProxies::new(Vec::new()),
@@ -170,7 +170,7 @@ async fn a_client_that_never_ends_its_header_is_closed() {
     let [mut silent, mut slow, mut drip] = [server.connect().await, server.connect().await, server.connect().await];
     slow.write_all(b"GET /who HTTP/1.1\r\nHost: a\r\nX-").await.unwrap();
     let dripping = async {
-        // One byte at a time does not prolong it.
+        // Single bytes do not extend the time limit.
         while drip.write_all(b"P").await.is_ok() && timeout(Duration::from_millis(50), drip.readable()).await.is_err() {
         }
     };
@@ -182,7 +182,7 @@ async fn a_client_that_never_ends_its_header_is_closed() {
 }
 
 #[tokio::test]
-async fn a_body_must_come_in_time() {
+async fn a_body_must_arrive_in_time() {
     let mut given = Given::default();
     given.policy.body = Duration::from_millis(300);
     let server = given.start().await;
@@ -193,7 +193,7 @@ async fn a_body_must_come_in_time() {
 }
 
 #[tokio::test]
-async fn an_idle_connection_is_closed_and_a_websocket_that_talks_is_not() {
+async fn an_idle_connection_is_closed_and_an_active_websocket_is_not() {
     let mut given = Given::default();
     given.policy.idle = Duration::from_millis(400);
     let server = given.start().await;
@@ -209,7 +209,7 @@ async fn an_idle_connection_is_closed_and_a_websocket_that_talks_is_not() {
 }
 
 #[tokio::test]
-async fn one_address_has_so_many_connections_and_no_more() {
+async fn one_address_has_a_limit_of_connections() {
     let mut given = Given::default();
     given.policy.per_address = 2;
     let server = given.start().await;
@@ -219,14 +219,14 @@ async fn one_address_has_so_many_connections_and_no_more() {
     eventually_served(&server).await;
 }
 
-/// Asks until it is answered: a place is free when the server has seen its connection end.
+/// Repeats the request until it is answered: a place is free once the server has seen its connection end.
 async fn eventually_served(server: &Server) {
     let asking = async { while !server.said(WHO).await.contains("200 OK") {} };
     timeout(Duration::from_secs(10), asking).await.unwrap();
 }
 
 #[tokio::test]
-async fn places_are_kept_for_rooms_when_pages_have_all_of_theirs() {
+async fn places_are_reserved_for_rooms_when_pages_use_all_of_theirs() {
     let given = Given {
         open: 4,
         plain: 1,
@@ -290,14 +290,14 @@ async fn behind_a_trusted_proxy_each_client_has_its_own_limit() {
         websocket("192.0.2.1").await.1 == "101"
     })
     .await;
-    // Requests give their place back when they are answered.
+    // Requests release their place when they are answered.
     for _ in 0..3 {
         assert!(server.said(from("192.0.2.9").as_bytes()).await.contains("200 OK"));
     }
 }
 
 #[tokio::test]
-async fn the_proxy_protocol_names_the_client_and_is_read_from_proxies_only() {
+async fn the_proxy_protocol_names_the_client_and_is_read_only_from_proxies() {
     let mut given = Given::trusting("127.0.0.1");
     given.policy.proxy_protocol = true;
     let server = given.start().await;
@@ -305,7 +305,7 @@ async fn the_proxy_protocol_names_the_client_and_is_read_from_proxies_only() {
     let told = server.said(&[&line[..], from("6.6.6.6").as_bytes()].concat()).await;
     assert!(
         told.ends_with("192.0.2.7 - HTTP/1.1"),
-        "the client's own headers count nothing: {told}"
+        "the client's own headers have no effect: {told}"
     );
     assert_eq!(server.said(WHO).await, "", "a trusted proxy must send the header");
 
@@ -318,7 +318,7 @@ async fn the_proxy_protocol_names_the_client_and_is_read_from_proxies_only() {
 }
 
 #[tokio::test]
-async fn tls_serves_http_1_and_2_and_ends_a_handshake_that_does_not_get_on() {
+async fn tls_serves_http_1_and_2_and_ends_a_stalled_handshake() {
     let folder = tempfile::tempdir().unwrap();
     let files = certificate(folder.path(), "one");
     let mut given = Given {

@@ -7,7 +7,7 @@ use super::*;
 
 const NOON: Duration = Duration::from_secs(1_581_826_332);
 
-/// Every playlist that a player could have seen while this program ran in the window.
+/// Every playlist that a player could have seen while this program ran.
 async fn watch_program(
     window: Window,
     frames: Vec<std::sync::Arc<rotunda_media::program::Frame>>,
@@ -94,7 +94,7 @@ async fn another_size_in_the_middle_obeys_the_rfc() {
 }
 
 #[tokio::test]
-async fn a_second_program_of_the_same_stream_goes_on_where_the_first_ended() {
+async fn a_second_program_of_the_same_stream_continues_where_the_first_ended() {
     let (first, mut playlists) = watch_program(Window::new(2, 3, NOON), TestProgram::new().run(7.0, 1.0)).await;
     let mut other = TestProgram::new();
     other.resize(96, 64);
@@ -116,7 +116,7 @@ async fn a_second_program_of_the_same_stream_goes_on_where_the_first_ended() {
 }
 
 #[tokio::test]
-async fn a_program_after_a_restart_uses_none_of_the_names_of_before() {
+async fn a_program_after_a_restart_reuses_no_name() {
     let (_, before) = watch_program(Window::new(2, 3, NOON), TestProgram::new().run(30.0, 1.0)).await;
     let later = NOON + Duration::from_secs(31);
     let (_, after) = watch_program(Window::new(2, 3, later), TestProgram::new().run(30.0, 1.0)).await;
@@ -134,7 +134,7 @@ async fn a_program_after_a_restart_uses_none_of_the_names_of_before() {
 }
 
 #[tokio::test]
-async fn every_segment_of_the_window_is_to_be_had_with_its_init_segment() {
+async fn every_segment_of_the_window_is_available_with_its_init_segment() {
     let (window, playlists) = watch_program(Window::new(2, 3, NOON), TestProgram::new().run(30.0, 1.0)).await;
     for listed in read(playlists.last().unwrap()).segments {
         let number = |uri: &str, before: &str, after: &str| {
@@ -152,7 +152,7 @@ async fn every_segment_of_the_window_is_to_be_had_with_its_init_segment() {
 }
 
 #[test]
-fn times_are_told_in_utc() {
+fn times_are_in_utc() {
     assert_eq!(
         rfc3339(Duration::from_millis(1_581_826_332_005)),
         "2020-02-16T04:12:12.005Z"

@@ -12,7 +12,7 @@ use tokio_rustls::rustls::{RootCertStore, ServerConfig, crypto::aws_lc_rs};
 use super::*;
 use crate::hls::program::TestProgram;
 
-/// The commands that a server sees of a push.
+/// The commands of a push that a server receives.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Seen {
     Published {
@@ -24,7 +24,7 @@ pub enum Seen {
     Finished,
 }
 
-/// An RTMP server that takes every push.
+/// An RTMP server that accepts every push.
 pub struct TestServer {
     pub address: SocketAddr,
     pub seen: mpsc::UnboundedReceiver<Seen>,
@@ -60,13 +60,13 @@ impl TestServer {
     /// Reads until the first video.
     pub async fn published(&mut self) -> (String, String) {
         let Seen::Published { app, stream } = self.next().await else {
-            panic!("something before the publish");
+            panic!("a command before the publish");
         };
         assert_eq!(self.next().await, Seen::Video);
         (app, stream)
     }
 
-    /// Reads until the push is over.
+    /// Reads until the push has ended.
     pub async fn finished(&mut self) {
         while self.next().await != Seen::Finished {}
     }
@@ -189,7 +189,7 @@ async fn a_program_is_pushed_to_its_app_and_stream_until_it_is_stopped() {
 }
 
 #[tokio::test]
-async fn an_ipv6_host_and_a_stream_that_is_all_query_are_pushed_to() {
+async fn an_ipv6_host_and_a_stream_that_is_only_a_query_get_a_push() {
     let mut server = TestServer::start("[::1]:0", None).await;
     let program = run_program("s");
     let url = format!("rtmp://{}/live-bvc/?streamname=x&key=y", server.address);
@@ -230,7 +230,7 @@ async fn rtmps_is_pushed_by_tls_to_a_server_that_is_trusted() {
 }
 
 #[tokio::test]
-async fn a_private_address_is_not_connected_to_unless_it_is_allowed() {
+async fn a_private_address_gets_no_connection_unless_it_is_allowed() {
     let mut server = TestServer::start("127.0.0.1:0", None).await;
     for host in ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]"] {
         let address: PushAddress = format!("rtmp://{host}:{}/live/k", server.address.port())
@@ -246,7 +246,7 @@ async fn a_private_address_is_not_connected_to_unless_it_is_allowed() {
 }
 
 #[test]
-fn what_a_server_says_is_logged_without_the_key() {
+fn a_message_of_the_server_is_logged_without_the_key() {
     let address: PushAddress = "rtmp://h/live/SECRET?sign=SECRET2".parse().unwrap();
     for said in ["no SECRET?sign=SECRET2 here", "BadName: SECRET"] {
         let logged = without_key(said, &address);

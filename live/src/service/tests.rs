@@ -85,7 +85,7 @@ impl Live {
 }
 
 #[tokio::test]
-async fn a_running_program_is_pushed_to_where_it_is_wanted_now() {
+async fn a_running_program_is_pushed_to_the_wanted_addresses() {
     let (mut old, mut new) = (
         TestServer::start("127.0.0.1:0", None).await,
         TestServer::start("127.0.0.1:0", None).await,
@@ -102,7 +102,7 @@ async fn a_running_program_is_pushed_to_where_it_is_wanted_now() {
     live.want(&[]).await;
     new.finished().await;
     while let Ok(seen) = old.seen.try_recv() {
-        assert_eq!(seen, Received::Finished, "the old address is not tried any more");
+        assert_eq!(seen, Received::Finished, "the old address is no longer tried");
     }
     live.shutdown.cancel();
 }

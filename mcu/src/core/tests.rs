@@ -289,7 +289,7 @@ fn a_new_layout_size_and_frame_rate_do_not_break_the_time() {
 }
 
 #[test]
-fn who_mutes_the_camera_is_a_card_at_the_next_frame_and_who_leaves_is_gone() {
+fn a_muted_camera_becomes_a_card_at_the_next_frame_and_a_member_who_leaves_is_gone() {
     let spec = spec(1280, 720);
     let mut senders: Vec<Sender> = (0..4).map(Sender::new).collect();
     let mut core = MixCore::new(&spec, DELAY, None).unwrap();

@@ -16,6 +16,7 @@ struct Pair {
     sfu: Rtc,
     samples: Vec<Sample>,
     sent: u64,
+    hoarded: Option<VideoRef>,
 }
 
 fn receiver_address() -> SocketAddr {
@@ -62,6 +63,7 @@ impl Pair {
             sfu,
             samples: Vec::new(),
             sent: 0,
+            hoarded: None,
         };
         for _ in 0..200 {
             pair.run();
@@ -87,6 +89,10 @@ impl Pair {
                     }
                     Polled::Sample(sample) => self.samples.push(sample),
                     Polled::Connected => {}
+                    Polled::Hoarded(video) => {
+                        self.hoarded = Some(video);
+                        break;
+                    }
                     Polled::Lost => panic!("the receiver is lost"),
                 }
             }
@@ -186,6 +192,20 @@ fn a_malformed_payload_of_one_member_leaves_the_session_open() {
         let heard = pair.samples.iter().filter(|sample| sample.user.as_str() == "bob");
         assert!(heard.count() > 10, "{codec:?} {payload:?}");
     }
+}
+
+#[test]
+fn fragments_that_never_end_are_bounded() {
+    let mut pair = Pair::new(&["ann", "bob"]);
+    // RFC 6184 §5.8: FU indicator, FU header with the start bit and never the end bit, and as much as a packet holds.
+    let mut fragment = [0; 1100];
+    fragment[..2].copy_from_slice(&[0x7c, 0x85]);
+    let sent = (0..20_000).find(|_| {
+        pair.send(MediaKind::Video, 1, Codec::H264, &fragment, None);
+        pair.hoarded.is_some()
+    });
+    assert_eq!(pair.hoarded, Some(camera("bob")));
+    assert!(sent.is_some_and(|packets| packets * fragment.len() < 20 << 20));
 }
 
 #[test]

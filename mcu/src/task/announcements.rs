@@ -78,6 +78,17 @@ impl Announcements {
         }
     }
 
+    pub async fn tell_not_mixable(&self, track: NotMixable) {
+        let (mix, room, stream_id) = (self.mix, self.room.clone(), self.stream_id.clone());
+        let event = Event::NotMixable {
+            mix,
+            room,
+            stream_id,
+            track,
+        };
+        self.tell(&event).await;
+    }
+
     /// The program runs.
     pub async fn tell_started(&self) {
         let event = Event::Started {

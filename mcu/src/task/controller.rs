@@ -182,10 +182,7 @@ impl Controller {
         }
         self.not_mixable.push(track.clone());
         self.publish_running().await;
-        let (room, stream_id) = (self.spec.room.clone(), self.spec.stream_id.clone());
-        self.announcements
-            .tell(&Event::NotMixable { room, stream_id, track })
-            .await;
+        self.announcements.tell_not_mixable(track).await;
     }
 
     async fn handle_report(&mut self, report: Report) {

@@ -1,4 +1,4 @@
-//! The vectors of two official packages (Python 1.1, npm 1.0.2), made with a clock frozen at 1700000000.9 s.
+//! The test vectors of two official packages (Python 1.1, npm 1.0.2), made with a clock frozen at 1700000000.9 s.
 
 use std::time::Duration;
 
@@ -33,14 +33,14 @@ fn tickets_of_the_official_packages_verify() {
 }
 
 #[test]
-fn a_ticket_says_whom_it_is_for() {
+fn a_ticket_names_its_user() {
     let Claim { app, user } = claim(V1).unwrap();
     assert_eq!((app.get(), user.as_str()), (1_400_000_000, "xiaojun"));
     assert_eq!(claim("nonsense"), Err(UserSigError::Malformed));
 }
 
 #[test]
-fn a_ticket_is_good_until_the_last_second_of_its_life() {
+fn a_ticket_is_valid_until_the_last_second_of_its_life() {
     assert_eq!(check(V2, 20_000_123, K2, "user_A-1", 1_700_003_599), Ok(()));
     assert_eq!(
         check(V2, 20_000_123, K2, "user_A-1", 1_700_003_600),
@@ -49,7 +49,7 @@ fn a_ticket_is_good_until_the_last_second_of_its_life() {
 }
 
 #[test]
-fn each_wrong_thing_has_its_error() {
+fn each_mistake_has_its_error() {
     assert_eq!(
         check(V1, 1_400_000_000, K2, "xiaojun", 1_700_000_000),
         Err(UserSigError::Signature)
@@ -90,7 +90,7 @@ fn our_own_ticket_has_the_official_signature() {
 }
 
 #[test]
-fn nobody_gets_in_where_the_key_is_empty() {
+fn nobody_is_accepted_with_an_empty_key() {
     let user = "ann".parse().unwrap();
     let ticket = sign(app(1), "", &user, Duration::from_secs(10), Duration::from_secs(60));
     assert_eq!(check(&ticket, 1, "", "ann", 20), Err(UserSigError::Signature));

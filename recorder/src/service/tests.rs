@@ -2,7 +2,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 
-use rotunda_bus::{InProcess, Requests};
+use rotunda_bus::{BusExt, InProcess, Requests};
 use rotunda_media::program::{Frame, ProgramWriter};
 use rotunda_proto::mix::{AudioEncode, RecordSpec, VideoEncode};
 use rotunda_proto::program::program_key;
@@ -57,7 +57,7 @@ impl Place {
         self.config.directory.join(&file.name)
     }
 
-    /// Everything that lies in the recordings' folder.
+    /// All files in the recordings' folder.
     fn files(&self) -> Vec<PathBuf> {
         let folders = std::fs::read_dir(&self.config.directory).unwrap();
         let mut files = Vec::new();
@@ -98,7 +98,7 @@ impl Place {
     }
 }
 
-/// A recorder, and an outbox that takes its news.
+/// A recorder, and an outbox that accepts its announcements.
 struct Running {
     bus: SharedBus,
     hub: ProgramHub,
@@ -117,7 +117,7 @@ impl Running {
         file
     }
 
-    /// The files that come, in order of format.
+    /// The announced files, in order of format.
     async fn files(&mut self, count: usize) -> Vec<RecordingFile> {
         let mut files = Vec::new();
         for _ in 0..count {
@@ -172,7 +172,8 @@ impl Running {
             .await
             .unwrap()
             .unwrap();
-        // A recorder that has not yet subscribed begins at the last keyframe: the test's first one shall be recorded.
+        // A recorder that has not subscribed yet begins at the last keyframe; the recording should include the
+        // test's first keyframe.
         let subscribed = async {
             while writer.readers() == 0 {
                 Clock.sleep_until(Clock.now() + Duration::from_millis(5)).await;
@@ -199,7 +200,7 @@ struct Program {
 }
 
 impl Program {
-    /// Faster than real time, and no faster than a reader reads.
+    /// Faster than real time, but not faster than a reader reads.
     async fn play(&self, frames: Vec<Arc<Frame>>) {
         for some in frames.chunks(200) {
             for frame in some {
@@ -215,7 +216,7 @@ impl Program {
     }
 }
 
-/// The complaints of ffmpeg when it decodes all of a file: none, for a sound file.
+/// The messages of ffmpeg when it decodes a whole file: none for a correct file.
 fn complaints(file: &std::path::Path) -> String {
     let output = Command::new("ffmpeg")
         .args(["-v", "warning", "-i"])
@@ -224,7 +225,7 @@ fn complaints(file: &std::path::Path) -> String {
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    // A file of ADTS frames does not say how long it is.
+    // A file of ADTS frames does not contain its length.
     said.lines()
         .filter(|line| !line.contains("Estimating duration"))
         .collect()
@@ -358,7 +359,7 @@ async fn another_bitrate_does_not_split_a_recording() {
 }
 
 #[tokio::test]
-async fn another_size_begins_another_file_and_the_first_is_told_of_at_once() {
+async fn another_size_begins_another_file_and_the_first_is_announced_at_once() {
     let place = Place::new(|_| {});
     let mut recorder = place.start().await;
     let program = recorder.begin("s", 1, "film").await;
@@ -374,7 +375,7 @@ async fn another_size_begins_another_file_and_the_first_is_told_of_at_once() {
     let files = recorder.files(2).await;
     assert_eq!(files[1].resolution, Some((96, 64)));
     check(&place, &files[1], 3.0);
-    // HLS goes on in one list.
+    // HLS continues in one playlist.
     let playlist = std::fs::read_to_string(place.path(&files[0])).unwrap();
     assert_eq!(violations(None, &playlist), Vec::<String>::new(), "{playlist}");
     assert_eq!(playlist.matches("#EXT-X-DISCONTINUITY\n").count(), 1);
@@ -383,7 +384,7 @@ async fn another_size_begins_another_file_and_the_first_is_told_of_at_once() {
 }
 
 #[tokio::test]
-async fn every_format_is_made_of_one_recording() {
+async fn every_format_is_made_from_one_recording() {
     let place = Place::new(|config| {
         config.formats = serde_json::from_str(r#"["mp4", "flv", "aac"]"#).unwrap();
     });
@@ -437,7 +438,7 @@ async fn a_full_disk_begins_no_recording() {
     assert_eq!(place.files(), Vec::<PathBuf>::new());
 }
 
-/// Records a while in a process that then ends without a word.
+/// Records for a while in a process that then ends abruptly.
 fn crash_while_recording(place: &Place, length: f64) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -448,7 +449,7 @@ fn crash_while_recording(place: &Place, length: f64) {
         let recorder = place.start().await;
         let program = recorder.begin("s", 1, "film").await;
         program.play(TestProgram::new().run(length, 1.0)).await;
-        // Until all of it is on the disk, but for the second that is being gathered.
+        // Waits until everything is on the disk, except for the second that is being collected.
         let least = length - 1.5;
         let written = async {
             while written_seconds(place) < least {
@@ -478,7 +479,7 @@ fn written_seconds(place: &Place) -> f64 {
 }
 
 #[test]
-fn what_a_crash_leaves_is_finished_by_the_next_process_beside_its_service() {
+fn a_crashed_recording_is_finished_by_the_next_process_during_its_service() {
     let place = Place::new(|_| {});
     crash_while_recording(&place, 5.5);
     let runtime = tokio::runtime::Runtime::new().unwrap();

@@ -169,16 +169,16 @@ mod tests {
     }
 
     /// Layers of 100, 400 and 1500 kbit/s; ids are 10 times the video plus the layer.
-    fn simulcast(picture: u64, current: Option<u64>) -> Request {
+    fn simulcast(video: u64, current: Option<u64>) -> Request {
         let layer = |index: u64, kilobits: u64| Layer {
-            stream: StreamId(10 * picture + index),
+            stream: StreamId(10 * video + index),
             point: OperatingPoint::default(),
             bitrate: Bitrate::kilobits(kilobits),
             height: None,
         };
         Request {
             layers: vec![layer(0, 100), layer(1, 400), layer(2, 1500)],
-            current: current.map(|index| whole(10 * picture + index)),
+            current: current.map(|index| whole(10 * video + index)),
             waits_from: None,
         }
     }
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_failed_comes_again_before_its_time_on_a_much_wider_link_alone() {
+    fn a_failed_layer_comes_back_early_only_on_a_much_wider_link() {
         let mut request = simulcast(1, Some(0));
         request.waits_from = Some(1);
         assert_eq!(layers(600, std::slice::from_ref(&request)), [Some(0)]);
@@ -363,8 +363,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_more_is_given_than_the_link_carries(budget in 100u64..5000, pictures in 1u64..6) {
-            let requests: Vec<_> = (0..pictures).map(|picture| simulcast(picture, None)).collect();
+        fn no_more_is_allocated_than_the_link_carries(budget in 100u64..5000, videos in 1u64..6) {
+            let requests: Vec<_> = (0..videos).map(|video| simulcast(video, None)).collect();
             let kilobits = [100, 400, 1500];
             let used: u64 = layers(budget, &requests).iter().flatten().map(|layer| kilobits[*layer as usize]).sum();
             prop_assert!(used <= budget);

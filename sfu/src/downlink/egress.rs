@@ -314,7 +314,7 @@ impl Egress {
         header.write(&self.ids, padding > 0 || probe, buffer);
         let header_length = buffer.len() - start;
         let Rewritten {
-            picture,
+            picture_id,
             tl0,
             seq,
             types,
@@ -324,7 +324,7 @@ impl Egress {
             Body::Media(packet) => {
                 let payload = buffer.len();
                 buffer.extend_from_slice(&packet.payload);
-                packet.descriptor.patch(&mut buffer[payload..], *picture, *tl0);
+                packet.descriptor.patch(&mut buffer[payload..], *picture_id, *tl0);
                 (*seq, None)
             }
             Body::Redundant { packet, older, .. } => {
@@ -336,7 +336,7 @@ impl Egress {
                 buffer.extend_from_slice(&seq.on_wire().to_be_bytes());
                 let payload = buffer.len();
                 buffer.extend_from_slice(&packet.payload);
-                packet.descriptor.patch(&mut buffer[payload..], *picture, *tl0);
+                packet.descriptor.patch(&mut buffer[payload..], *picture_id, *tl0);
                 (*rtx, None)
             }
             Body::Probe { seq, cluster, .. } => {
@@ -403,7 +403,7 @@ impl Egress {
             let rewritten = Rewritten {
                 seq,
                 time: slot.last_time(),
-                picture: 0,
+                picture_id: 0,
                 tl0: 0,
                 types: PayloadTypes {
                     media: payload_type,

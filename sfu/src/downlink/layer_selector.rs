@@ -1,4 +1,6 @@
-//! Which layers inside one stream a slot shows: more where the stream allows a switch, fewer from the next frame on.
+//! Selects which layers inside one stream a slot shows: more where the stream allows a switch, fewer from the next picture on.
+//!
+//! A picture is all layer frames with one RTP timestamp, as in RFC 9628.
 
 use super::sequence_remap::SequenceRemap;
 use crate::ingress::packet::Packet;
@@ -7,13 +9,13 @@ use crate::wire::descriptor::{Descriptor, PictureId};
 use crate::wire::layers::{LayerFrame, OperatingPoint};
 
 /// Changes of the operating point that are remembered, for packets that come late or are asked for again.
-const TURNS: usize = 8;
+const CHANGES: usize = 8;
 /// If more packets than this are missing at once, it is not guessed which layers they were of.
 const MOST_MISSING: u64 = 64;
 
 /// From a packet on, layers up to this point are shown.
 #[derive(Debug, Clone, Copy)]
-struct Turn {
+struct PointChange {
     since: SeqNo,
     point: OperatingPoint,
 }
@@ -23,7 +25,7 @@ struct Turn {
 pub struct LayerSelector {
     target: OperatingPoint,
     /// The newest is last.
-    turns: [Turn; TURNS],
+    changes: [PointChange; CHANGES],
     seqs: SequenceRemap,
     /// VP8's picture ids, unwrapped.
     pictures: Option<SequenceRemap>,
@@ -44,27 +46,27 @@ struct Seen {
 
 /// How a packet that is shown differs from the publisher's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Placed {
+pub struct Renumbered {
     /// The sequence number and the picture id are lowered by so much.
     pub seqs: u64,
     pub pictures: u16,
     /// It ends the picture: layers above are not shown.
     pub marker: bool,
     /// Up to which layers the stream is shown from this packet on, if that has changed or the packet describes it.
-    pub turned_to: Option<OperatingPoint>,
+    pub changed_to: Option<OperatingPoint>,
 }
 
 impl LayerSelector {
     /// `current`: shown until `target` can be. `next`: sequence number of the first packet that it is asked about.
     /// `picture`: RTP time of the packet before, if there is one.
     pub fn new(current: OperatingPoint, target: OperatingPoint, next: SeqNo, picture: Option<u32>) -> Self {
-        let turn = Turn {
+        let change = PointChange {
             since: SeqNo::default(),
             point: current,
         };
         Self {
             target,
-            turns: [turn; TURNS],
+            changes: [change; CHANGES],
             seqs: SequenceRemap::new(next.get()),
             pictures: None,
             picture,
@@ -83,7 +85,7 @@ impl LayerSelector {
 
     /// Up to which layers it shows now.
     pub fn current(&self) -> OperatingPoint {
-        self.turns[TURNS - 1].point
+        self.changes[CHANGES - 1].point
     }
 
     /// Larger frames are wanted than are shown: they begin with a keyframe.
@@ -92,12 +94,12 @@ impl LayerSelector {
     }
 
     /// None: the packet is not shown.
-    pub fn take(&mut self, packet: &Packet) -> Option<Placed> {
+    pub fn take(&mut self, packet: &Packet) -> Option<Renumbered> {
         let layer = layer_of(packet);
         let picture = counted(&packet.descriptor).map(|id| self.unwrap(id));
         let seq = packet.seq.get();
         if seq >= self.seqs.next() {
-            self.turn(packet, &layer);
+            self.change_point(packet, &layer);
             let is_shown = layer.point.is_within(self.current());
             if seq - self.seqs.next() <= MOST_MISSING && self.is_missing_above(packet, &layer, is_shown) {
                 (self.seqs.next()..seq).for_each(|missing| self.seqs.drop_number(missing));
@@ -119,14 +121,14 @@ impl LayerSelector {
                 }
             }
         }
-        let is_shown = layer.point.is_within(self.turn_of(packet.seq).point);
-        is_shown.then(|| self.place(packet)).flatten()
+        let is_shown = layer.point.is_within(self.change_before(packet.seq).point);
+        is_shown.then(|| self.renumber(packet)).flatten()
     }
 
     /// How a packet was sent, or would have been sent if it had come in time. None: it is not shown.
-    pub fn place(&self, packet: &Packet) -> Option<Placed> {
+    pub fn renumber(&self, packet: &Packet) -> Option<Renumbered> {
         let layer = layer_of(packet);
-        let Turn { since, point } = self.turn_of(packet.seq);
+        let PointChange { since, point } = self.change_before(packet.seq);
         let pictures = match (&self.pictures, counted(&packet.descriptor)) {
             (Some(pictures), Some(id)) => pictures.dropped_below(near(pictures.next(), id))?,
             _ => 0,
@@ -135,11 +137,11 @@ impl LayerSelector {
             .dependency
             .as_ref()
             .is_some_and(|dependency| dependency.carries_structure || dependency.active.is_some());
-        Some(Placed {
+        Some(Renumbered {
             seqs: self.seqs.dropped_below(packet.seq.get())?,
             pictures: pictures as u16,
             marker: packet.marker || layer.ends && layer.point.spatial == point.spatial,
-            turned_to: (since == packet.seq || describes).then_some(point),
+            changed_to: (since == packet.seq || describes).then_some(point),
         })
     }
 
@@ -148,9 +150,9 @@ impl LayerSelector {
         self.seqs.source(lowered.get()).map(SeqNo::new)
     }
 
-    fn turn_of(&self, seq: SeqNo) -> Turn {
-        let turn = self.turns.iter().rev().find(|turn| turn.since <= seq);
-        *turn.unwrap_or(&self.turns[0])
+    fn change_before(&self, seq: SeqNo) -> PointChange {
+        let change = self.changes.iter().rev().find(|change| change.since <= seq);
+        *change.unwrap_or(&self.changes[0])
     }
 
     /// Whether the packets between the newest and this one are certainly of layers that are not shown. Their places would stay empty,
@@ -170,7 +172,7 @@ impl LayerSelector {
     }
 
     /// Changes which layers are shown, if this packet allows it.
-    fn turn(&mut self, packet: &Packet, layer: &LayerFrame) {
+    fn change_point(&mut self, packet: &Packet, layer: &LayerFrame) {
         if self.picture != Some(packet.time) {
             self.picture = Some(packet.time);
             // Fewer layers at once.
@@ -202,8 +204,8 @@ impl LayerSelector {
 
     fn show(&mut self, since: SeqNo, point: OperatingPoint) {
         if point != self.current() {
-            self.turns.rotate_left(1);
-            self.turns[TURNS - 1] = Turn { since, point };
+            self.changes.rotate_left(1);
+            self.changes[CHANGES - 1] = PointChange { since, point };
         }
     }
 

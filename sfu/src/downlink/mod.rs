@@ -48,7 +48,7 @@ const CATCH_UP: Duration = Duration::from_millis(800);
 /// The downlink of a session: its slots, and the one queue that they share.
 ///
 /// Life of an entry: the worker [sends](Self::send) a packet to a slot, which renumbers it; it waits in the queue ([`Egress`]) until
-/// the worker [polls](Self::poll) the queue into one buffer. [`Flush`] says in which of the worker's lines the session waits for that.
+/// the worker [polls](Self::poll) the queue into one buffer. [`Flush`] names the worker's queue in which the session waits for that.
 pub struct Downlink {
     /// Audio slots, then video slots.
     slots: Vec<Slot>,
@@ -65,13 +65,13 @@ pub struct Downlink {
     loudest: Option<Loudest>,
 }
 
-/// In which line of the worker a session waits for its turn to send.
+/// The queue of the worker in which a session waits to send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flush {
     Idle,
-    /// In the line of sessions that wait for more packets of the same moment.
+    /// The queue of sessions that wait for more packets of the same moment.
     Waiting,
-    /// In the line of sessions that are to send now.
+    /// The queue of sessions that send now.
     Ready,
 }
 
@@ -239,7 +239,7 @@ impl Downlink {
         self.wanted
     }
 
-    /// What the link carries for video, beside this many audio slots in use.
+    /// The bitrate that the link carries for video, beside this many used audio slots.
     pub fn link(&self, now: Instant, audio_slots: usize) -> Link {
         let estimator = self.egress.estimator();
         let audio: Bitrate = std::iter::repeat_n(AUDIO, audio_slots).sum();

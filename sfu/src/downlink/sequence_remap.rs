@@ -35,7 +35,7 @@ impl SequenceRemap {
         while self.next <= number {
             // After a jump beyond all that is remembered.
             self.next = self.next.max((number + 1).saturating_sub(REMEMBERED));
-            let (word, bit) = place(self.next);
+            let (word, bit) = bit_of(self.next);
             self.dropped[word] &= !bit;
             self.next += 1;
         }
@@ -45,7 +45,7 @@ impl SequenceRemap {
     pub fn drop_number(&mut self, number: u64) {
         if number >= self.next {
             self.keep(number);
-            let (word, bit) = place(number);
+            let (word, bit) = bit_of(number);
             self.dropped[word] |= bit;
             self.total += 1;
         }
@@ -79,7 +79,7 @@ impl SequenceRemap {
     }
 
     fn is_dropped(&self, number: u64) -> bool {
-        let (word, bit) = place(number);
+        let (word, bit) = bit_of(number);
         self.dropped[word] & bit != 0
     }
 
@@ -89,7 +89,7 @@ impl SequenceRemap {
         let mut at = number;
         while at < self.next {
             let end = (at / 64 + 1) * 64;
-            let (word, _) = place(at);
+            let (word, _) = bit_of(at);
             // From `at` on, and below `next` if that is in this word.
             let mut bits = self.dropped[word] >> (at % 64);
             if end > self.next {
@@ -102,7 +102,7 @@ impl SequenceRemap {
     }
 }
 
-fn place(number: u64) -> (usize, u64) {
+fn bit_of(number: u64) -> (usize, u64) {
     ((number / 64) as usize % WORDS, 1 << (number % 64))
 }
 

@@ -1,10 +1,9 @@
 //! A receive line (m-line) of a viewer: one continuous RTP stream, whatever source it shows.
 
 mod counts;
+mod renumbering;
 mod segment;
 
-use std::collections::VecDeque;
-use std::iter;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,7 +13,6 @@ use str0m::media::{MediaKind, Mid};
 use str0m::rtp::Ssrc;
 
 use super::allocator::{Decision, LayerBackoff, Reason, Request};
-use super::layer_selector::LayerSelector;
 use crate::ingress::layer::Shown;
 use crate::ingress::packet::{Packet, StreamId};
 use crate::slab::TrackIndex;
@@ -22,15 +20,10 @@ use crate::units::SeqNo;
 use crate::wire::layers::OperatingPoint;
 use crate::wire::rtcp::SenderReport;
 pub use counts::Counts;
-use segment::Segment;
+use renumbering::Renumbering;
+pub use renumbering::{Pace, Source};
 pub use segment::{Origin, PayloadTypes, Rewritten};
 
-/// Changes of source whose packets can still be asked for again.
-const SEGMENTS: usize = 8;
-/// The cached frames of a catch-up take 1/32 of their real time, so that the catch-up ends where the present begins.
-const CATCH_UP: u32 = 5;
-/// 20 ms of audio: with a smaller step the receiver would drop the packet or play faster.
-const AUDIO_STEP: u32 = 960;
 /// Browsers need two reports before audio and video are in sync.
 const REPORT_INTERVAL: Duration = Duration::from_millis(900);
 
@@ -74,20 +67,6 @@ enum Forwarding {
     Flowing,
 }
 
-/// The last packet that was written; the next source goes on from there.
-#[derive(Debug)]
-struct Written {
-    next_seq: SeqNo,
-    time: u32,
-    at: Option<Instant>,
-    captured: Option<Instant>,
-    picture: u16,
-    tl0: u8,
-    frame: u16,
-    /// RTP time at the source.
-    source_time: u32,
-}
-
 /// The decision of a slot about a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Take {
@@ -97,15 +76,7 @@ pub enum Take {
     Leave,
 }
 
-/// How fast the time of the forwarded packets goes by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pace {
-    RealTime,
-    /// The packets are cached ones: their time goes by quickly, until [`Slot::finish_catch_up`].
-    CatchUp,
-}
-
-/// Has many fields, as it is a whole RTP sender: its identity, what it shows, and how packets are renumbered.
+/// Has many fields, as it is a whole RTP sender: its identity, the source that it shows, and its counts.
 #[derive(Debug)]
 pub struct Slot {
     mid: Mid,
@@ -120,16 +91,7 @@ pub struct Slot {
     decided: Decision,
     backoff: LayerBackoff,
     state: Forwarding,
-    /// None: all layers of the flowing stream are shown.
-    selector: Option<Box<LayerSelector>>,
-    /// The source that flows, or has flowed last.
-    segment: Option<Segment>,
-    /// The segments before it, oldest first.
-    past: VecDeque<Segment>,
-    written: Written,
-    clock_rate: u32,
-    /// Of audio: how far the timestamps are ahead of the packets' arrivals, ticks, as earlier packets were sent late (pre-roll).
-    ahead: u32,
+    renumbering: Renumbering,
     next_rtx: SeqNo,
     counts: Counts,
     reported_at: Option<Instant>,
@@ -149,21 +111,7 @@ impl Slot {
             decided: Decision::default(),
             backoff: LayerBackoff::default(),
             state: Forwarding::Empty,
-            selector: None,
-            segment: None,
-            past: VecDeque::new(),
-            written: Written {
-                next_seq: SeqNo::new(u64::from(random & 0x7fff)),
-                time: 0,
-                at: None,
-                captured: None,
-                picture: 0,
-                tl0: 0,
-                frame: 0,
-                source_time: 0,
-            },
-            clock_rate: if kind == MediaKind::Audio { 48_000 } else { 90_000 },
-            ahead: 0,
+            renumbering: Renumbering::new(kind, SeqNo::new(u64::from(random & 0x7fff))),
             next_rtx: SeqNo::new(u64::from(random >> 16 & 0x7fff)),
             counts: Counts::default(),
             reported_at: None,
@@ -209,8 +157,7 @@ impl Slot {
             self.decided = Decision::default();
             self.backoff = LayerBackoff::default();
             // Packets of another source are not sent again.
-            self.segment = None;
-            self.past.clear();
+            self.renumbering.forget();
             self.state = if want.is_some() {
                 Forwarding::Waiting
             } else {
@@ -347,31 +294,17 @@ impl Slot {
         if self.target().is_none() || self.flowing() != self.target() {
             return;
         }
-        if let Some(selector) = &mut self.selector {
-            selector.set_target(point);
-        } else if point != top
-            && let Some(segment) = &self.segment
-        {
-            let next = segment.source_seq(self.written.next_seq);
-            let selector = LayerSelector::new(top, point, next, Some(self.written.source_time));
-            self.selector = Some(Box::new(selector));
-        }
+        self.renumbering.set_point(point, top);
     }
 
     /// The stream that flows now.
     pub fn flowing(&self) -> Option<StreamId> {
-        let segment = self.segment.as_ref().filter(|_| self.state == Forwarding::Flowing);
-        segment.map(|segment| segment.stream)
+        self.renumbering.stream().filter(|_| self.state == Forwarding::Flowing)
     }
 
     /// Up to which layers the flowing stream is shown.
     pub fn shown_point(&self) -> OperatingPoint {
-        let shown = |selector: &LayerSelector| OperatingPoint {
-            // A higher frame rate comes soon after it is wanted.
-            temporal: selector.target().temporal,
-            ..selector.current()
-        };
-        self.selector.as_deref().map_or(OperatingPoint::WHOLE, shown)
+        self.renumbering.shown_point()
     }
 
     /// Up to which layers of its target it is to show.
@@ -394,7 +327,7 @@ impl Slot {
     pub fn waits_for(&self) -> Option<StreamId> {
         let waits = |target: &StreamId| {
             let flows = self.flowing() == Some(*target);
-            !flows || self.selector.as_ref().is_some_and(|selector| selector.waits())
+            !flows || self.renumbering.waits_for_layer()
         };
         self.target()
             .filter(|target| self.state != Forwarding::Empty && waits(target))
@@ -405,11 +338,7 @@ impl Slot {
 impl Slot {
     #[inline]
     pub fn takes(&self, stream: StreamId, source_type: u8, packet: &Packet) -> Take {
-        if self.state == Forwarding::Flowing
-            && let Some(segment) = &self.segment
-            && segment.stream == stream
-            && segment.source_type == source_type
-        {
+        if self.state == Forwarding::Flowing && self.renumbering.goes_on_with(stream, source_type) {
             return Take::Forward;
         }
         if self.state != Forwarding::Empty && self.target() == Some(stream) && packet.descriptor.starts_keyframe {
@@ -420,106 +349,24 @@ impl Slot {
 
     /// Waiting | Flowing(other) => Flowing(stream): `packet` is the first.
     pub fn switch(&mut self, source: Source, packet: &Packet, types: PayloadTypes, pace: Pace) {
-        let elapsed = self
-            .written
-            .at
-            .map(|at| self.step(at, packet.arrived, source.clock_rate));
-        let descriptor = &packet.descriptor;
-        self.selector = match self.target {
-            Target::Stream { stream, point, top, .. } if stream == source.stream && point != top => {
-                let selector = LayerSelector::new(point, point, packet.seq, None);
-                Some(Box::new(selector))
-            }
+        let point = match self.target {
+            Target::Stream { stream, point, top, .. } if stream == source.stream && point != top => Some(point),
             _ => None,
         };
-        self.push(Segment {
-            stream: source.stream,
-            types,
-            source_type: source.payload_type,
-            first_seq: [packet.seq, self.written.next_seq],
-            first_time: [packet.time, self.written.time.wrapping_add(elapsed.unwrap_or(0))],
-            first_picture: [
-                descriptor.picture_id.map_or(0, |id| id.value),
-                self.written.picture.wrapping_add(1),
-            ],
-            first_tl0: [
-                descriptor.tl0.map_or(0, |tl0| tl0.value),
-                self.written.tl0.wrapping_add(1),
-            ],
-            first_frame: [
-                packet.dependency.as_ref().map_or(0, |dependency| dependency.frame),
-                self.written.frame.wrapping_add(1),
-            ],
-            speed: match pace {
-                Pace::RealTime => 0,
-                Pace::CatchUp => CATCH_UP,
-            },
-        });
-        self.clock_rate = source.clock_rate;
+        self.renumbering.switch(source, packet, types, pace, point);
         self.state = Forwarding::Flowing;
     }
 
     /// Time is real again from the packet after `last` on, the last cached one.
     pub fn finish_catch_up(&mut self, last: &Packet) {
-        let Some(segment) = self.segment else {
-            return;
-        };
-        let seq = last.seq.next();
-        let mut real = segment;
-        real.speed = 0;
-        real.first_seq = [seq, segment.slot_seq(seq).unwrap_or(self.written.next_seq)];
-        // The next frame's distance from the last one is kept.
-        real.first_time = [last.time, segment.time(last.time)];
-        self.push(real);
-    }
-
-    /// Timestamp units from the last packet of one source, which came `before`, to the first of the next.
-    fn step(&mut self, before: Instant, arrived: Instant, clock_rate: u32) -> u32 {
-        let ticks = |time: Duration| (time.as_secs_f64() * f64::from(clock_rate)) as u32;
-        let elapsed = ticks(arrived.saturating_duration_since(before));
-        if self.is_video() {
-            return elapsed.max(1);
-        }
-        // Audio of the past takes its full time at the listener's; the next pause is shorter for it.
-        let behind = ticks(before.saturating_duration_since(arrived));
-        let step = elapsed.saturating_sub(self.ahead).max(AUDIO_STEP);
-        self.ahead = (self.ahead + step + behind).saturating_sub(elapsed);
-        step
-    }
-
-    fn push(&mut self, segment: Segment) {
-        if self.past.len() == SEGMENTS - 1 {
-            self.past.pop_front();
-        }
-        self.past.extend(self.segment.replace(segment));
+        self.renumbering.finish_catch_up(last);
     }
 
     /// The packet as this slot sends it. None: it is from before the switch (a late retransmission), of a layer that is not shown, or
     /// nothing flows.
     #[inline]
     pub fn rewrite(&mut self, packet: &Arc<Packet>) -> Option<Rewritten> {
-        let segment = self.segment.as_ref()?;
-        let mut rewritten = segment.rewrite(packet)?;
-        if let Some(selector) = &mut self.selector {
-            rewritten.lower(selector.take(packet)?);
-        }
-        let written = &mut self.written;
-        if rewritten.seq >= written.next_seq {
-            written.next_seq = rewritten.seq.next();
-            written.time = rewritten.time;
-            written.source_time = packet.time;
-            written.at = Some(packet.arrived);
-            written.captured = Some(packet.captured);
-            if packet.descriptor.picture_id.is_some() {
-                written.picture = rewritten.picture;
-            }
-            if packet.descriptor.tl0.is_some() {
-                written.tl0 = rewritten.tl0;
-            }
-            if packet.dependency.is_some() {
-                written.frame = rewritten.frame;
-            }
-        }
+        let rewritten = self.renumbering.rewrite(packet)?;
         self.counts.add(packet.payload.len());
         Some(rewritten)
     }
@@ -528,41 +375,12 @@ impl Slot {
     /// keyframe made that useless, and on a narrow link retransmissions of a layer that was too large would keep the smaller one from
     /// coming through.
     pub fn origin(&self, on_wire: u16) -> Option<Origin> {
-        let seq = SeqNo::up_to(self.written.next_seq.before(1)?, on_wire)?;
-        let newest = self.segment.as_ref()?;
-        let shown = newest.stream;
-        let mut segments = iter::once(newest)
-            .chain(self.past.iter().rev())
-            .take_while(|segment| segment.stream == shown);
-        let (segment, source) = match &self.selector {
-            None => {
-                let segment = segments.find(|segment| segment.first_seq[1] <= seq)?;
-                (segment, segment.source_seq(seq))
-            }
-            // Numbers of the present stream are lowered by those of the layers that are not shown.
-            Some(selector) => {
-                let source = selector.source(newest.source_seq(seq))?;
-                let same = |segment: &&Segment| segment.offset() == newest.offset();
-                let segment = segments
-                    .take_while(same)
-                    .find(|segment| segment.first_seq[0] <= source)?;
-                (segment, source)
-            }
-        };
-        Some(Origin {
-            stream: segment.stream,
-            seq: source,
-            segment: *segment,
-        })
+        self.renumbering.origin(on_wire)
     }
 
     /// A packet that was sent before, exactly as it was.
     pub fn rewrite_again(&self, origin: &Origin, packet: &Packet) -> Option<Rewritten> {
-        let mut rewritten = origin.segment.rewrite(packet)?;
-        if let Some(selector) = &self.selector {
-            rewritten.lower(selector.place(packet)?);
-        }
-        Some(rewritten)
+        self.renumbering.rewrite_again(origin, packet)
     }
 
     /// The next sequence number of the slot's RTX stream (RFC 4588 §4).
@@ -574,12 +392,12 @@ impl Slot {
 
     /// Payload type of padding on the RTX stream, when something has been sent that it can belong to.
     pub fn rtx_type(&self) -> Option<u8> {
-        self.segment.as_ref()?.types.rtx
+        self.renumbering.rtx_type()
     }
 
     /// Timestamp of padding: that of the last packet.
     pub fn last_time(&self) -> u32 {
-        self.written.time
+        self.renumbering.last_time()
     }
 
     /// The sender report that is due, once a second after the first packet.
@@ -587,7 +405,7 @@ impl Slot {
         let due = self
             .reported_at
             .is_none_or(|at| now.saturating_duration_since(at) >= REPORT_INTERVAL);
-        let timestamp = self.time_at(now).filter(|_| due)?;
+        let timestamp = self.renumbering.time_at(now).filter(|_| due)?;
         self.reported_at = Some(now);
         Some(SenderReport {
             ssrc: self.ssrc,
@@ -597,23 +415,6 @@ impl Slot {
             octets: self.counts.octets(),
         })
     }
-
-    /// RTP time of `now`; None before the first packet.
-    fn time_at(&self, now: Instant) -> Option<u32> {
-        let captured = self.written.captured?;
-        let since = now.saturating_duration_since(captured).as_secs_f64();
-        let ticks = (since * f64::from(self.clock_rate)) as u64;
-        Some(self.written.time.wrapping_add(ticks as u32))
-    }
-}
-
-/// The stream that a slot switches to.
-#[derive(Debug, Clone, Copy)]
-pub struct Source {
-    pub stream: StreamId,
-    /// At the publisher.
-    pub payload_type: u8,
-    pub clock_rate: u32,
 }
 
 #[cfg(test)]

@@ -64,12 +64,12 @@ impl TwccSendLog {
         } else {
             MOST_SENT
         };
-        let old = self.entries.get(self.place_of(seq));
+        let old = self.entries.get(self.index_of(seq));
         if self.entries.len() < most && old.is_none_or(|old| old.seq > self.acknowledged_below) {
             self.grow();
         }
-        let place = self.place_of(seq);
-        self.entries[place] = Sent {
+        let index = self.index_of(seq);
+        self.entries[index] = Sent {
             seq,
             at: sent.as_micros() as i64,
             bytes: bytes as u16,
@@ -77,7 +77,7 @@ impl TwccSendLog {
         };
     }
 
-    fn place_of(&self, seq: u64) -> usize {
+    fn index_of(&self, seq: u64) -> usize {
         seq as usize & self.entries.len().wrapping_sub(1)
     }
 
@@ -86,12 +86,12 @@ impl TwccSendLog {
         let size = (self.entries.len() * 2).clamp(SENT, MOST_SENT);
         let old = std::mem::replace(&mut self.entries, vec![Sent::default(); size]);
         for entry in old.into_iter().filter(|entry| entry.seq != 0) {
-            let place = self.place_of(entry.seq);
-            self.entries[place] = entry;
+            let index = self.index_of(entry.seq);
+            self.entries[index] = entry;
         }
     }
 
-    /// What feedback newly reports.
+    /// The packets that this feedback reports for the first time.
     pub fn handle_feedback<'a>(&mut self, feedback: TransportFeedback<'_>, readings: &'a mut Readings) -> &'a [Report] {
         let Readings { arrivals, reports } = readings;
         arrivals.clear();
@@ -106,8 +106,8 @@ impl TwccSendLog {
             let Some(seq) = newest.checked_sub(back) else {
                 continue;
             };
-            let place = self.place_of(seq);
-            let entry = &mut self.entries[place];
+            let index = self.index_of(seq);
+            let entry = &mut self.entries[index];
             if entry.seq != seq {
                 continue;
             }

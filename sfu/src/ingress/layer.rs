@@ -1,4 +1,4 @@
-//! What a viewer can be shown of a track: one of its streams, up to an operating point inside it.
+//! The layers of a track that a viewer can be shown: one of its streams, up to an operating point inside it.
 
 use crate::ingress::packet::StreamId;
 use crate::units::Bitrate;
@@ -16,7 +16,7 @@ pub struct Layer {
     pub height: Option<u16>,
 }
 
-/// What of a stream is shown.
+/// The shown part of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shown {
     pub stream: StreamId,

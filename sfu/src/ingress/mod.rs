@@ -1,4 +1,4 @@
-//! What publishers send: tracks, their streams and packets.
+//! The media of publishers: tracks, their streams and packets.
 
 pub mod capture_clock;
 pub mod demand;

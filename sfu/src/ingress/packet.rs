@@ -67,11 +67,11 @@ impl History {
         if self.newest.is_some_and(|newest| packet.seq.after(capacity) <= newest) {
             return false;
         }
-        let place = self.place(packet.seq);
-        if self.ring[place].as_ref().is_some_and(|old| old.seq == packet.seq) {
+        let index = self.ring_index(packet.seq);
+        if self.ring[index].as_ref().is_some_and(|old| old.seq == packet.seq) {
             return false;
         }
-        self.ring[place] = Some(Arc::clone(packet));
+        self.ring[index] = Some(Arc::clone(packet));
         self.newest = self.newest.max(Some(packet.seq));
         self.first = Some(self.first.map_or(packet.seq, |first| first.min(packet.seq)));
         if packet.descriptor.starts_keyframe && self.keyframe.is_none_or(|seq| seq < packet.seq) {
@@ -81,7 +81,9 @@ impl History {
     }
 
     pub fn get(&self, seq: SeqNo) -> Option<&Arc<Packet>> {
-        self.ring[self.place(seq)].as_ref().filter(|packet| packet.seq == seq)
+        self.ring[self.ring_index(seq)]
+            .as_ref()
+            .filter(|packet| packet.seq == seq)
     }
 
     /// The lowest sequence number that ever came.
@@ -117,7 +119,7 @@ impl History {
         (bytes <= GOP_BYTES).then(|| seqs().filter_map(|seq| self.get(seq)))
     }
 
-    fn place(&self, seq: SeqNo) -> usize {
+    fn ring_index(&self, seq: SeqNo) -> usize {
         // The length is a power of two, so the mask is the remainder.
         (seq.get() & (self.ring.len() as u64 - 1)) as usize
     }

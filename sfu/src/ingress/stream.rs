@@ -161,7 +161,7 @@ impl Stream {
     }
 
     /// Takes a packet into the history. Answers what is new by it; None: the packet was there already, or is too old.
-    pub fn handle_packet(&mut self, now: Instant, packet: &Arc<Packet>) -> Option<News> {
+    pub fn handle_packet(&mut self, now: Instant, packet: &Arc<Packet>) -> Option<Inserted> {
         if !self.history.insert(packet) {
             return None;
         }
@@ -175,15 +175,15 @@ impl Stream {
         {
             self.structure = Some(Arc::clone(&dependency.structure));
         }
-        let mut news = News::Packet;
+        let mut inserted = Inserted::Packet;
         if packet.descriptor.starts_keyframe {
             self.keyframe.wanted = false;
             if packet.descriptor.height.is_some() && packet.descriptor.height != self.height {
                 self.height = packet.descriptor.height;
-                news = News::OtherHeight;
+                inserted = Inserted::OtherHeight;
             }
         }
-        Some(news)
+        Some(inserted)
     }
 
     fn measure(&mut self, now: Instant, packet: &Packet) {
@@ -265,7 +265,7 @@ impl Stream {
         self.keyframe.made
     }
 
-    /// What can be chosen of the stream, lowest first. `is_lowest`: there is no smaller stream of the same source, so that a narrow
+    /// The layers of the stream that can be chosen, lowest first. `is_lowest`: there is no smaller stream of the same source, so that a narrow
     /// link is sent fewer frames.
     pub fn choices(&self, id: StreamId, is_lowest: bool) -> Vec<Layer> {
         let top = self.top();
@@ -288,7 +288,7 @@ impl Stream {
             .map_or(OperatingPoint::default(), |layers| layers.top())
     }
 
-    /// What its publisher is asked for: the stream (0), and the spatial layers above the lowest that are inside it.
+    /// The layers that its publisher is asked for: the stream (0), and the spatial layers above the lowest that are inside it.
     pub fn demands(&self) -> impl Iterator<Item = (u8, Demand)> + use<> {
         let inside = self.layers.as_ref().map(|layers| layers.demands());
         let inside = inside.into_iter().flatten().zip(0..).skip(1);
@@ -384,9 +384,9 @@ impl Stream {
     }
 }
 
-/// What a packet brings besides itself.
+/// The effects of a new packet on its stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum News {
+pub enum Inserted {
     Packet,
     /// The frames have another height from this keyframe on.
     OtherHeight,
@@ -417,7 +417,7 @@ impl Counts {
     }
 }
 
-/// What came of a stream between two looks.
+/// The packets of a stream between two measurements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {
     pub packets: u64,

@@ -1,4 +1,4 @@
-//! What a publisher sends of one source: its streams (one, or one for each simulcast layer), and its viewers.
+//! The track that a publisher sends of one source: its streams (one, or one for each simulcast layer), and its viewers.
 
 use std::sync::Arc;
 
@@ -61,7 +61,7 @@ pub enum Publisher {
     Elsewhere(Replica),
 }
 
-/// What is known of a publisher at another worker of the node.
+/// The state of a publisher at another worker of the node.
 #[derive(Debug)]
 pub struct Replica {
     pub worker: WorkerIndex,
@@ -141,7 +141,7 @@ impl Track {
         !self.pending.is_empty()
     }
 
-    /// What the viewers are to be given now. The memory comes back by [`reuse_pending`](Self::reuse_pending).
+    /// The packets for the viewers. The memory comes back by [`reuse_pending`](Self::reuse_pending).
     pub fn take_pending(&mut self) -> Vec<Pending> {
         std::mem::take(&mut self.pending)
     }

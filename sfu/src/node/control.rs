@@ -22,7 +22,7 @@ use tracing::warn;
 
 use super::advertise::Advertised;
 use super::load::Reading;
-use super::placement::{Placement, Spread};
+use super::placement::{Placement, RoomWorkers};
 use super::worker_message::{Command as WorkerCommand, Inbox, Task, WorkerMessage};
 use crate::session::{Opening, Session};
 use crate::slab::{Index, WorkerIndex};
@@ -175,7 +175,7 @@ impl Control {
                     Ok(admitted) => admitted,
                     Err(error) => return request.answer(&Reply::Refused { error }),
                 };
-                let Some(worker) = self.place(session, &room, standing).await else {
+                let Some(worker) = self.assign_worker(session, &room, standing).await else {
                     return request.answer(&NODE_FULL);
                 };
                 self.openings += 1;
@@ -220,7 +220,7 @@ impl Control {
     }
 
     /// Finds a worker for a session, and tells the workers that share its room from now on.
-    async fn place(&mut self, session: SessionId, room: &RoomKey, standing: Standing) -> Option<Handle> {
+    async fn assign_worker(&mut self, session: SessionId, room: &RoomKey, standing: Standing) -> Option<Handle> {
         self.close(session).await;
         let workers = &self.workers;
         let is_busy = |worker: WorkerIndex| {
@@ -228,29 +228,29 @@ impl Control {
                 .get(worker.position())
                 .is_none_or(|worker| worker.load.is_full())
         };
-        let Some((worker, spread)) = self.placement.open(session, room, standing, is_busy) else {
+        let Some((worker, room_workers)) = self.placement.open(session, room, standing, is_busy) else {
             let by_load = workers.iter().any(|worker| worker.load.is_full());
             let reason = if by_load { "load" } else { "sessions" };
             counter!("rotunda_sfu_sessions_refused_total", "reason" => reason).increment(1);
             return None;
         };
-        self.tell_spread(spread).await;
+        self.tell_room_workers(room_workers).await;
         self.workers.get(worker.position()).cloned()
     }
 
     /// Forgets a session. Answers the worker that has it.
     async fn close(&mut self, session: SessionId) -> Option<&Handle> {
-        let (worker, spread) = self.placement.close(session)?;
-        self.tell_spread(spread).await;
+        let (worker, room_workers) = self.placement.close(session)?;
+        self.tell_room_workers(room_workers).await;
         self.workers.get(worker.position())
     }
 
-    async fn tell_spread(&self, spread: Option<Spread>) {
-        let Some(Spread {
+    async fn tell_room_workers(&self, room_workers: Option<RoomWorkers>) {
+        let Some(RoomWorkers {
             room,
             concerned,
             workers,
-        }) = spread
+        }) = room_workers
         else {
             return;
         };

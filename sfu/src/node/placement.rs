@@ -29,7 +29,7 @@ pub fn capacity(most: usize) -> usize {
 
 /// A room is on other workers than before.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Spread {
+pub struct RoomWorkers {
     pub room: RoomKey,
     /// Workers that the room has left or come to, then workers that it stays on.
     pub concerned: Vec<WorkerIndex>,
@@ -77,17 +77,17 @@ impl Placement {
         room: &RoomKey,
         standing: Standing,
         is_busy: impl Fn(WorkerIndex) -> bool,
-    ) -> Option<(WorkerIndex, Option<Spread>)> {
+    ) -> Option<(WorkerIndex, Option<RoomWorkers>)> {
         let worker = self.choose(room, is_busy).or_else(|| self.squeeze_in(room, standing))?;
         let before: Vec<WorkerIndex> = self.workers_of(room).collect();
         self.workers[worker.position()] += 1;
         *self.rooms.entry(room.clone()).or_default().entry(worker).or_default() += 1;
         self.sessions.insert(session, (worker, room.clone()));
-        Some((worker, self.spread(room, &before)))
+        Some((worker, self.change_of(room, &before)))
     }
 
     /// Answers where the session was.
-    pub fn close(&mut self, session: SessionId) -> Option<(WorkerIndex, Option<Spread>)> {
+    pub fn close(&mut self, session: SessionId) -> Option<(WorkerIndex, Option<RoomWorkers>)> {
         let (worker, room) = self.sessions.remove(&session)?;
         let before: Vec<WorkerIndex> = self.workers_of(&room).collect();
         self.workers[worker.position()] -= 1;
@@ -100,7 +100,7 @@ impl Placement {
                 self.rooms.remove(&room);
             }
         }
-        Some((worker, self.spread(&room, &before)))
+        Some((worker, self.change_of(&room, &before)))
     }
 
     fn choose(&self, room: &RoomKey, is_busy: impl Fn(WorkerIndex) -> bool) -> Option<WorkerIndex> {
@@ -126,7 +126,7 @@ impl Placement {
         }
     }
 
-    fn spread(&self, room: &RoomKey, before: &[WorkerIndex]) -> Option<Spread> {
+    fn change_of(&self, room: &RoomKey, before: &[WorkerIndex]) -> Option<RoomWorkers> {
         let workers: Vec<WorkerIndex> = self.workers_of(room).collect();
         if workers == before || workers.len().max(before.len()) < 2 {
             return None;
@@ -135,7 +135,7 @@ impl Placement {
         let mut concerned: Vec<WorkerIndex> = workers.iter().chain(before).copied().collect();
         concerned.sort_by_key(|worker| (!changed(worker), *worker));
         concerned.dedup();
-        Some(Spread {
+        Some(RoomWorkers {
             room: room.clone(),
             concerned,
             workers,
@@ -192,8 +192,8 @@ mod tests {
         let mut placement = Placement::new(3, 100, 2);
         let (large, small) = (room("1"), room("2"));
         let mut open = |id, room| {
-            let (worker, spread) = placement.open(SessionId(id), room, Standing::Newcomer, nobody).unwrap();
-            (worker.position(), spread)
+            let (worker, room_workers) = placement.open(SessionId(id), room, Standing::Newcomer, nobody).unwrap();
+            (worker.position(), room_workers)
         };
         assert_eq!(open(1, &large), (0, None));
         assert_eq!(open(2, &large), (0, None));
@@ -202,18 +202,18 @@ mod tests {
             (1, None),
             "another room begins where there is most place"
         );
-        let (worker, spread) = open(4, &large);
+        let (worker, room_workers) = open(4, &large);
         assert_eq!(worker, 2);
-        let spread = spread.unwrap();
+        let room_workers = room_workers.unwrap();
         assert_eq!(
-            (spread.workers, spread.concerned),
+            (room_workers.workers, room_workers.concerned),
             (at(&[0, 2]), at(&[2, 0])),
             "the newcomer first"
         );
         assert_eq!(open(5, &large), (2, None));
         assert_eq!(placement.close(SessionId(4)), Some((WorkerIndex::at(2), None)));
-        let (worker, spread) = placement.close(SessionId(5)).unwrap();
-        assert_eq!((worker.position(), spread.unwrap().workers), (2, at(&[0])));
+        let (worker, room_workers) = placement.close(SessionId(5)).unwrap();
+        assert_eq!((worker.position(), room_workers.unwrap().workers), (2, at(&[0])));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Which microphones of a room are heard, where more may speak than there are places: the loudest, without clipping a first
+//! Chooses the microphones of a room that are heard if more may speak than there are audio slots: the loudest, without clipping a first
 //! syllable and without flapping. Sans-IO: audio levels of packets come in, and the speakers who are heard come out.
 //!
 //! A free place goes to the next member who sends. When all places are taken, one changes hands in two ways alone. A member who
@@ -67,7 +67,7 @@ struct Voice {
     /// Clearly louder than the quietest member who is heard.
     louder_since: Option<Instant>,
     /// None: not heard.
-    placed_at: Option<Instant>,
+    heard_since: Option<Instant>,
 }
 
 impl Loudest {
@@ -77,28 +77,28 @@ impl Loudest {
             Some(voice) => voice.handle_level(now, dbov),
             None => {
                 self.voices.retain(|_, voice| {
-                    voice.placed_at.is_some() || now.saturating_duration_since(voice.sent_at) < FORGET
+                    voice.heard_since.is_some() || now.saturating_duration_since(voice.sent_at) < FORGET
                 });
                 self.voices.insert(user.clone(), Voice::new(now, dbov));
             }
         }
         let voice = self.voices.get(user)?;
-        if voice.placed_at.is_some() {
+        if voice.heard_since.is_some() {
             return None;
         }
         if self.heard().count() < MEMBER_AUDIO_SLOTS {
-            return self.place(now, user, None);
+            return self.begin_hearing(now, user, None);
         }
         // Now, and not a moment ago: a member who pauses need not begin now.
         let (talks, loudness) = (voice.talked_at == Some(now), voice.loudness);
         let (weakest, other) = self.weakest(now)?;
         if talks && !other.talks(now) {
             let weakest = weakest.clone();
-            self.displace(&weakest);
-            return self.place(now, user, Some(weakest));
+            self.end_hearing(&weakest);
+            return self.begin_hearing(now, user, Some(weakest));
         }
         let settled = other
-            .placed_at
+            .heard_since
             .is_some_and(|at| now.saturating_duration_since(at) >= DWELL);
         let (louder, weakest) = (talks && loudness >= other.loudness + CLEARLY, weakest.clone());
         let voice = self.voices.get_mut(user)?;
@@ -107,25 +107,27 @@ impl Loudest {
         if !settled || now.saturating_duration_since(since) < FOR_A_WHILE {
             return None;
         }
-        self.displace(&weakest);
-        self.place(now, user, Some(weakest))
+        self.end_hearing(&weakest);
+        self.begin_hearing(now, user, Some(weakest))
     }
 
     /// The member publishes no audio any more. Answers whether the member was heard.
     pub fn remove(&mut self, user: &UserId) -> bool {
-        self.voices.remove(user).is_some_and(|voice| voice.placed_at.is_some())
+        self.voices
+            .remove(user)
+            .is_some_and(|voice| voice.heard_since.is_some())
     }
 
-    /// The members who are heard, in no order; at most as many as there are places.
+    /// The members who are heard, in no order; at most as many as there are audio slots.
     pub fn heard(&self) -> impl Iterator<Item = &UserId> {
-        let placed = self.voices.iter().filter(|(_, voice)| voice.placed_at.is_some());
-        placed.map(|(user, _)| user)
+        let heard = self.voices.iter().filter(|(_, voice)| voice.heard_since.is_some());
+        heard.map(|(user, _)| user)
     }
 
     /// The member who has to make room first: the one who has been silent longest, else the quietest.
     fn weakest(&self, now: Instant) -> Option<(&UserId, &Voice)> {
-        let placed = self.voices.iter().filter(|(_, voice)| voice.placed_at.is_some());
-        placed.min_by(|(a_user, a), (b_user, b)| {
+        let heard = self.voices.iter().filter(|(_, voice)| voice.heard_since.is_some());
+        heard.min_by(|(a_user, a), (b_user, b)| {
             let by_worth = match (a.talks(now), b.talks(now)) {
                 (false, false) => a.talked_at.cmp(&b.talked_at),
                 (true, true) => a.loudness.total_cmp(&b.loudness),
@@ -136,9 +138,9 @@ impl Loudest {
         })
     }
 
-    fn place(&mut self, now: Instant, user: &UserId, instead_of: Option<UserId>) -> Option<Entered> {
+    fn begin_hearing(&mut self, now: Instant, user: &UserId, instead_of: Option<UserId>) -> Option<Entered> {
         let voice = self.voices.get_mut(user)?;
-        voice.placed_at = Some(now);
+        voice.heard_since = Some(now);
         voice.louder_since = None;
         let earliest = now.checked_sub(PRE_ROLL).unwrap_or(now);
         let onset = voice.began_at.checked_sub(LEAD).unwrap_or(voice.began_at);
@@ -151,9 +153,9 @@ impl Loudest {
         })
     }
 
-    fn displace(&mut self, user: &UserId) {
+    fn end_hearing(&mut self, user: &UserId) {
         if let Some(voice) = self.voices.get_mut(user) {
-            voice.placed_at = None;
+            voice.heard_since = None;
         }
     }
 }
@@ -167,7 +169,7 @@ impl Voice {
             talked_at: None,
             sent_at: now,
             louder_since: None,
-            placed_at: None,
+            heard_since: None,
         };
         voice.handle_level(now, dbov);
         voice

@@ -13,7 +13,7 @@ pub use extension::{Carried, DependencyExtension, URI};
 /// The structure has at most so many templates, as their ids have 6 bits.
 const MOST_TEMPLATES: usize = 64;
 
-/// What a frame is to a decode target (A.4): two bits each.
+/// The role of a frame for a decode target (A.4), two bits each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Indication {
     NotPresent = 0,
@@ -50,7 +50,7 @@ impl Indications {
     }
 }
 
-/// What most frames of one kind have in common.
+/// The values that frames of one kind share.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Template {
     pub spatial: u8,
@@ -86,7 +86,7 @@ pub struct Structure {
     pub resolutions: Vec<Resolution>,
 }
 
-/// What one packet carries.
+/// The descriptor of one packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dependency {
     pub begins_frame: bool,
@@ -100,7 +100,7 @@ pub struct Dependency {
     pub carries_structure: bool,
     /// Which decode targets are sent, from this frame on; bit 0 is the first.
     pub active: Option<u32>,
-    /// What differs from the template.
+    /// The values that differ from the template.
     pub indications: Option<Indications>,
     /// 1 to 4096 each.
     pub references: Option<Vec<u16>>,

@@ -1,4 +1,4 @@
-//! What forwarding must know of a packet's payload: where keyframes start, and the numbers that have to go on when a slot
+//! The parts of a packet's payload that forwarding needs: where keyframes start, and the numbers that have to go on when a slot
 //! changes its source.
 
 use str0m::format::Codec;

@@ -105,7 +105,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn what_is_joined_comes_apart_again() {
+    fn joined_blocks_are_split_again() {
         let older = [None, Some((1920, &[4, 5][..])), Some((960, &[7, 8, 9][..]))];
         let mut packet = Vec::new();
         join(111, &[1, 2], &older, &mut packet);

@@ -23,7 +23,7 @@ const INTEGRITY: usize = 20;
 const ATTRIBUTE_HEADER: usize = 4;
 const XOR_MAPPED_ADDRESS: u16 = 0x0020;
 
-/// What a server says to a binding request.
+/// The answer of a server to a binding request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
     /// Where the request came from, as the server sees it.
@@ -32,7 +32,7 @@ pub enum Answer {
     Refused(u16),
 }
 
-/// What an ICE peer sends.
+/// A message of an ICE peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// A connectivity check, which is answered.

@@ -10,7 +10,7 @@ use str0m::rtp::{ExtensionValues, RtpPacket};
 use super::relay::RelayMessage;
 use super::{Worker, drop_datagram};
 use crate::ingress::packet::{Packet, StreamId};
-use crate::ingress::stream::{News, Stream};
+use crate::ingress::stream::{Inserted, Stream};
 use crate::ingress::track::{Pending, Publisher};
 use crate::slab::{SessionIndex, TrackIndex};
 use crate::units::SeqNo;
@@ -141,7 +141,7 @@ impl Worker {
         let Some((stream, track)) = self.tracks.stream_and_track(id) else {
             return;
         };
-        let Some(news) = stream.handle_packet(now, packet) else {
+        let Some(inserted) = stream.handle_packet(now, packet) else {
             return;
         };
         for worker in track.into_iter().flat_map(|track| track.neighbours()) {
@@ -161,7 +161,7 @@ impl Worker {
         };
         let track = stream.track();
         self.want_fan_out(now, track, pending, packet.marker && !is_audio);
-        if news == News::OtherHeight {
+        if inserted == Inserted::OtherHeight {
             self.reallocate_viewers(now, track);
         }
         if is_audio {

@@ -1,4 +1,4 @@
-//! The lines in which packets wait to be sent.
+//! The queues in which packets wait to be sent.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -31,7 +31,7 @@ pub struct Repeat {
 ///              └──────────────▶ Downlink::poll ◀────────────────────────┘
 /// ```
 ///
-/// Everything that is `complete` or `ready` leaves in the same turn. The other lines are in the order of their deadlines.
+/// Everything that is `complete` or `ready` leaves in the same turn. The other queues are in the order of their deadlines.
 /// An entry may outlive its track or session: it then finds nothing, or another one in its place that has nothing to send.
 #[derive(Debug, Default)]
 pub struct SendQueues {

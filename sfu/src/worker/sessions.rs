@@ -116,9 +116,9 @@ impl Sessions {
         ]
     }
 
-    /// Places, free ones included.
+    /// Entries, free ones included.
     #[cfg(test)]
-    pub fn places(&self) -> usize {
-        self.slab.places()
+    pub fn capacity(&self) -> usize {
+        self.slab.capacity()
     }
 }

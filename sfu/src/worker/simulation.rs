@@ -23,7 +23,7 @@ use str0m::net::{Protocol, Receive};
 use str0m::rtp::{Extension, ExtensionValues, RtpWrite};
 use str0m::{Candidate, Event as PeerEvent, Input, Output, Rtc};
 
-use crate::node::placement::{Placement, Spread};
+use crate::node::placement::{Placement, RoomWorkers};
 use crate::session::dtls_keys;
 use crate::session::{Opening, Session};
 use crate::slab::{Index, WorkerIndex};
@@ -141,13 +141,13 @@ impl Simulation {
         (self.seed >> 33) as f64 / f64::from(1u32 << 31)
     }
 
-    fn tell(&mut self, spread: Option<Spread>) {
-        let Some(spread) = spread else {
+    fn tell(&mut self, room_workers: Option<RoomWorkers>) {
+        let Some(room_workers) = room_workers else {
             return;
         };
-        for worker in spread.concerned {
-            let others: Vec<WorkerIndex> = match spread.workers.contains(&worker) {
-                true => spread
+        for worker in room_workers.concerned {
+            let others: Vec<WorkerIndex> = match room_workers.workers.contains(&worker) {
+                true => room_workers
                     .workers
                     .iter()
                     .copied()
@@ -255,7 +255,7 @@ impl Simulation {
         self.workers[peer.worker].statistics(&self.room, &peer.user)
     }
 
-    /// What a peer was told of its connection, and when.
+    /// The qualities that a peer got for its connection, with their times.
     pub fn qualities(&self, peer: usize) -> Vec<(Instant, NetworkQuality)> {
         let own = self.peers[peer].session;
         let told = self.events.iter().filter_map(|(at, event)| match event {
@@ -277,7 +277,7 @@ impl Simulation {
         let (now, session) = (self.now, self.peers[peer].session);
         self.worker_of(peer).close(now, session);
         let closed = self.placement.close(session);
-        self.tell(closed.and_then(|(_, spread)| spread));
+        self.tell(closed.and_then(|(_, room_workers)| room_workers));
         self.vanish(peer);
     }
 

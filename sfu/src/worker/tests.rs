@@ -48,10 +48,10 @@ fn a_viewer_gets_every_packet_of_a_watched_publisher_from_a_keyframe_on() {
     room.watch(bob, &[ann]);
     room.run(ms(3000));
     let bob = &room.peers[bob];
-    let pictures = bob.video(0);
-    assert!(pictures.len() > 3 * 85, "{}", pictures.len());
-    assert!(pictures.iter().all(|got| got.from == ann as u8));
-    assert_eq!(missing(pictures), 0);
+    let video = bob.video(0);
+    assert!(video.len() > 3 * 85, "{}", video.len());
+    assert!(video.iter().all(|got| got.from == ann as u8));
+    assert_eq!(missing(video), 0);
     assert!(bob.audio(0).len() > 140, "{}", bob.audio(0).len());
     assert_eq!(missing(bob.audio(0)), 0);
 }
@@ -64,7 +64,7 @@ fn viewers_who_come_together_share_one_keyframe_request() {
         .map(|index| room.join(&format!("viewer{index}"), Link::default(), Link::default()))
         .collect();
     room.publish(ann);
-    // Long enough that no cached picture is young enough to be shown.
+    // Long enough that no cached frame is young enough to be shown.
     room.run(ms(5000));
     let asked = room.peers[ann].keyframe_requests.len();
     for viewer in &viewers {
@@ -94,7 +94,7 @@ fn a_new_viewer_right_after_a_keyframe_gets_the_cached_frames_without_another_re
     let begun = room.now;
     room.run(ms(300));
     let first = room.peers[cat].video(0).first().copied().unwrap();
-    assert!(first.at - begun < ms(30), "a picture at once: {:?}", first.at - begun);
+    assert!(first.at - begun < ms(30), "a frame at once: {:?}", first.at - begun);
     assert_eq!(room.peers[ann].keyframe_requests.len(), asked);
     assert_eq!(missing(room.peers[cat].video(0)), 0);
 }
@@ -111,12 +111,12 @@ fn a_slot_shows_one_and_then_the_other_in_one_stream() {
     room.run(ms(2000));
     room.watch(cat, &[bob]);
     room.run(ms(2000));
-    let pictures = room.peers[cat].video(0);
-    assert_eq!(missing(pictures), 0);
-    let turn = pictures.iter().position(|got| got.from == bob as u8).unwrap();
-    assert!(pictures[..turn].iter().all(|got| got.from == ann as u8));
-    assert!(pictures[turn..].iter().all(|got| got.from == bob as u8));
-    let step = pictures[turn].time.wrapping_sub(pictures[turn - 1].time);
+    let video = room.peers[cat].video(0);
+    assert_eq!(missing(video), 0);
+    let turn = video.iter().position(|got| got.from == bob as u8).unwrap();
+    assert!(video[..turn].iter().all(|got| got.from == ann as u8));
+    assert!(video[turn..].iter().all(|got| got.from == bob as u8));
+    let step = video[turn].time.wrapping_sub(video[turn - 1].time);
     assert!(step > 0 && step < 90_000, "{step}");
 }
 
@@ -194,11 +194,11 @@ fn on_a_link_that_loses_a_third_audio_and_video_are_nearly_whole_and_in_time() {
     let first = room.peers[bob].heard[&0].last().copied().unwrap();
     room.run(ms(10_000));
     let heard = room.peers[bob].heard[&0].range(first..).count();
-    assert!(heard >= 485, "{heard} of 500 packets of sound");
-    let pictures = room.peers[bob].video(0);
-    let (missed, all) = (missing(pictures), pictures.len());
+    assert!(heard >= 485, "{heard} of 500 audio packets");
+    let video = room.peers[bob].video(0);
+    let (missed, all) = (missing(video), video.len());
     assert!(missed * 100 <= all as u64, "{missed} of {all}");
-    assert!(pictures.last().unwrap().at + ms(150) > room.now);
+    assert!(video.last().unwrap().at + ms(150) > room.now);
 }
 
 #[test]
@@ -247,15 +247,15 @@ fn a_forbidden_publisher_is_not_heard_from_the_next_packet_on() {
     room.forbid(ann);
     // Packets were on their way: the batch window and the link.
     room.run(ms(20));
-    let (pictures, sounds) = (room.peers[bob].video(0).len(), room.peers[bob].audio(0).len());
+    let (video, audio) = (room.peers[bob].video(0).len(), room.peers[bob].audio(0).len());
     room.run(ms(2000));
     assert_eq!(
         (room.peers[bob].video(0).len(), room.peers[bob].audio(0).len()),
-        (pictures, sounds)
+        (video, audio)
     );
     room.publish(ann);
     room.run(ms(1500));
-    assert!(room.peers[bob].video(0).len() > pictures + 60);
+    assert!(room.peers[bob].video(0).len() > video + 60);
 }
 
 #[test]
@@ -272,9 +272,9 @@ fn a_permission_that_is_told_again_disturbs_nothing() {
         room.run(ms(100));
     }
     assert_eq!(room.peers[ann].keyframe_requests.len(), asked);
-    let pictures = room.peers[bob].video(0);
-    assert_eq!(missing(pictures), 0);
-    assert!(longest_gap(pictures) < ms(50), "{:?}", longest_gap(pictures));
+    let video = room.peers[bob].video(0);
+    assert_eq!(missing(video), 0);
+    assert!(longest_gap(video) < ms(50), "{:?}", longest_gap(video));
     // Taken away twice, it stays taken away.
     room.forbid(ann);
     room.forbid(ann);
@@ -324,10 +324,10 @@ fn hundreds_come_and_go(workers: usize) {
     for peer in here {
         room.leave(peer);
     }
-    // Whoever vanished without a word is missed after a while.
+    // A peer that vanished without a message times out.
     room.run(Duration::from_secs(60));
     assert_eq!(remembered(&room), before);
-    let (sessions, tracks) = room.workers[0].places();
+    let (sessions, tracks) = room.workers[0].capacities();
     // 133 vanish, and are missed within some 20 s: in the 22 s of this, few leave before the end.
     assert!(sessions <= 145 && tracks <= 2 * 145, "{sessions} {tracks}");
 }
@@ -381,7 +381,7 @@ fn a_flood_of_nacks_brings_little_more_than_is_watched() {
         .max()
         .unwrap();
     assert!((200..5000).contains(&resent), "{resent} of 23,800");
-    assert!(room.peers[bob].video(0).len() - before > 250, "he still sees ann");
+    assert!(room.peers[bob].video(0).len() - before > 250, "bob still sees ann");
 }
 
 /// Allocations of the packet path in two seconds, with so many viewers.

@@ -138,8 +138,8 @@ impl Tracks {
         ]
     }
 
-    /// Places, free ones included.
-    pub fn places(&self) -> usize {
-        self.slab.places()
+    /// Entries, free ones included.
+    pub fn capacity(&self) -> usize {
+        self.slab.capacity()
     }
 }

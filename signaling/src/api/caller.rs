@@ -1,4 +1,4 @@
-//! Whose application calls: `authorization: Bearer <secret id>:<api secret>`, for the faces that are not signed.
+//! Finds the calling application by `authorization: Bearer <secret id>:<api secret>`, for the faces without signatures.
 
 use rotunda_proto::api_key::{self, ApiKeyError};
 use rotunda_proto::config::Application;

@@ -67,7 +67,7 @@ struct Face {
     mixes: Arc<Mixes>,
 }
 
-/// Refuses a call without a key of an application; otherwise says in it whose it is.
+/// Refuses a call without an application's key; otherwise attaches the application to the call.
 fn identify(shared: &Shared, mut request: Request<()>) -> Result<Request<()>, Status> {
     let header = request.metadata().get("authorization");
     let header = header.and_then(|value| value.to_str().ok());

@@ -6,13 +6,18 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use md5::{Digest, Md5};
 use rotunda_proto::ids::{RecordId, RoomKey, StreamId};
+use rotunda_proto::mix::NotMixable;
 use rotunda_proto::recording::RecordingFile;
 use serde_json::{Value, json};
 
-/// How long a message is good, seconds.
+/// Seconds for which a message is valid.
 const LIFE: u64 = 600;
-/// `errcode` of a stream that another mix has replaced. 1 is that of a stop that was asked for.
+/// `errcode` of a stream that another mix has replaced. A requested stop has 1.
 const REPLACED: u32 = 2;
+/// `event_type` of an input that is missing in a mix. The contract has none; receivers ignore types that they do not know.
+const INPUT_MISSING: u32 = 1001;
+/// `errcode` of an input whose codec the mixer does not decode.
+const NOT_MIXABLE: u32 = 3;
 
 /// Event 100, a recording file is ready, without its signature.
 pub fn file_ready(file: &RecordingFile) -> Value {
@@ -55,9 +60,9 @@ pub struct Replaced<'a> {
     pub room: &'a RoomKey,
     pub stream_id: &'a StreamId,
     pub record_id: Option<&'a RecordId>,
-    /// The stream of the mix in its place.
+    /// The stream of the mix that replaced it.
     pub by: &'a StreamId,
-    /// When it began, where that is known.
+    /// Its start time, if known.
     pub started: Option<Duration>,
     pub ended: Duration,
 }
@@ -90,6 +95,29 @@ pub fn replaced(mix: &Replaced<'_>) -> Value {
     })
 }
 
+/// Event 1001: a published track is missing in a mix, as the mixer does not decode its codec. Without its signature.
+pub fn not_mixable(room: &RoomKey, stream_id: &StreamId, track: &NotMixable, at: Duration) -> Value {
+    let app = room.app;
+    let NotMixable { user_id, source, codec } = track;
+    json!({
+        "event_type": INPUT_MISSING,
+        "app": "rotunda",
+        "appid": app,
+        "appname": format!("trtc_{app}"),
+        "stream_id": stream_id,
+        "channel_id": stream_id,
+        "stream_param": format!(
+            "from=interactive&sdkappid={app}&groupid={}&userid={}&useMixPlayer=1", room.room, STANDARD.encode(user_id.as_str())
+        ),
+        "event_time": at.as_secs(),
+        "user_id": user_id,
+        "track": source,
+        "codec": codec,
+        "errcode": NOT_MIXABLE,
+        "errmsg": format!("the {source:?} of {user_id} is missing in the mix: {codec} is not decoded; publish H.264, VP8 or VP9"),
+    })
+}
+
 /// `key=value` pairs; the user id is in Base64, not percent-encoded, so receivers split at the first `=`.
 fn stream_param(file: &RecordingFile) -> String {
     let mut pairs = vec![
@@ -110,7 +138,7 @@ fn stream_param(file: &RecordingFile) -> String {
     pairs.join("&")
 }
 
-/// The stored body with `t`, when it expires, and `sign`, the MD5 of key and `t`.
+/// The stored body with `t`, its time of expiry, and `sign`, the MD5 of key and `t`.
 pub fn signed(body: &str, key: &str, unix_now: Duration) -> String {
     let mut body: Value = serde_json::from_str(body).unwrap_or_default();
     let expires = unix_now.as_secs() + LIFE;
@@ -135,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_told_with_the_contract_s_fields() {
+    fn a_file_callback_has_the_contract_s_fields() {
         let room = RoomKey {
             app: 1_400_000_123.try_into().unwrap(),
             room: RoomId::Number(1001.try_into().unwrap()),
@@ -175,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn who_started_a_mix_that_was_replaced_is_told_of_its_recording_too() {
+    fn the_callback_of_a_replaced_mix_names_its_recording_too() {
         let room = RoomKey {
             app: 7.try_into().unwrap(),
             room: RoomId::Number(1001.try_into().unwrap()),

@@ -19,19 +19,19 @@ use tracing::{error, info, warn};
 
 use crate::events::{self, Fact, What};
 use crate::shared::Shared;
-pub use message::{Replaced, file_ready, replaced};
+pub use message::{Replaced, file_ready, not_mixable, replaced};
 pub use outbox::Outbox;
 use schedule::{Outcome, next_attempt};
 use sender::{ANSWER_WITHIN, Sender, shown};
 
-/// How often the outbox is looked at besides when something comes in.
+/// The outbox is read at this interval, and whenever a callback is stored.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// Deliveries of this node at one time.
 const AT_ONCE: usize = 256;
-/// Deliveries of one application at one time, so that receivers which do not answer hold up nobody else's.
+/// Deliveries of one application at one time, so that receivers that do not answer delay no other application.
 const PER_APPLICATION: u32 = 8;
-/// Another node takes a row over when it was claimed so long ago.
+/// A row that was claimed this long ago may be claimed by another node.
 const CLAIMED_FOR: Duration = ANSWER_WITHIN.saturating_add(Duration::from_secs(20));
 
 /// The running outbox.
@@ -66,7 +66,7 @@ async fn take_in(shared: Shared, mut requests: Requests, shutdown: CancellationT
             Err(error) => {
                 warn!(
                     error = &error as &dyn std::error::Error,
-                    "a file's news was not understood"
+                    "a message about a file could not be read"
                 );
                 continue;
             }
@@ -124,7 +124,7 @@ async fn deliver(shared: Shared, shutdown: CancellationToken) {
     }
 }
 
-/// Tries once and writes down how it went.
+/// Makes one attempt and stores its outcome.
 async fn attempt(shared: Shared, node: String, sender: Sender, callback: Callback) {
     let clock = Clock;
     let key = callback

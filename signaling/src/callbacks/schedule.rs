@@ -5,7 +5,7 @@ use std::time::Duration;
 const ATTEMPTS: i64 = 12;
 const INTERVAL: Duration = Duration::from_secs(60);
 
-/// What follows from an attempt.
+/// The next step after an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     Delivered,

@@ -35,12 +35,12 @@ pub enum SendError {
 }
 
 impl Sender {
-    /// `allowed`: what callbacks may reach besides public addresses.
+    /// `allowed`: networks that callbacks may reach besides public addresses.
     pub fn new(allowed: AllowedNetworks) -> Result<Self, reqwest::Error> {
         let client = reqwest::Client::builder()
             .timeout(ANSWER_WITHIN)
             .redirect(redirect::Policy::none())
-            // A proxy of the environment would connect where we may not.
+            // A proxy of the environment could connect to a forbidden address.
             .no_proxy()
             .dns_resolver(Arc::new(CheckedResolver(allowed.clone())))
             .build()?;
@@ -50,7 +50,7 @@ impl Sender {
     /// Delivered when the receiver answers any 2xx.
     pub async fn send(&self, url: &str, body: String) -> Result<(), SendError> {
         let url: Url = url.parse().map_err(|_| SendError::Url)?;
-        // An address is never resolved, so it is checked here.
+        // A literal address is never resolved, so it is checked here.
         self.allowed.check_host(&url.host().ok_or(SendError::Url)?)?;
         let request = self
             .client
@@ -78,7 +78,7 @@ pub fn shown(url: &str) -> String {
     }
 }
 
-/// Answers only addresses that may be connected to, and those the client connects to.
+/// Answers only permitted addresses. The client connects to exactly these.
 struct CheckedResolver(AllowedNetworks);
 
 impl Resolve for CheckedResolver {

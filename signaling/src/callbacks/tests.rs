@@ -1,4 +1,4 @@
-//! Receivers of every kind, and what becomes of the callbacks that they are sent.
+//! Receivers of every kind, and the outcome of their callbacks.
 
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -15,15 +15,16 @@ use rotunda_store::{NewCallback, Store};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::*;
 use crate::config::{Config, Process};
 
-/// Long for a computer, short beside a minute.
+/// Long enough for a slow computer, and short compared to a minute.
 const SOON: Duration = Duration::from_secs(10);
 
-/// How a receiver answers.
+/// The answer of a receiver.
 #[derive(Debug, Clone, Copy)]
 enum Answers {
     With(StatusCode),
@@ -180,7 +181,7 @@ async fn any_2xx_is_delivered_and_the_rooms_next_callback_follows_at_once() {
 }
 
 #[tokio::test]
-async fn a_redirect_is_not_followed_and_not_taken_for_a_delivery() {
+async fn a_redirect_is_not_followed_and_is_no_delivery() {
     let mut receiver = Receiver::start(Answers::ToElsewhere).await;
     let fixture = fixture(&[&receiver], loopback()).await;
     fixture.tell(1, 1001, 1).await;
@@ -207,7 +208,7 @@ async fn a_receiver_in_an_inner_network_is_not_reached_unless_that_is_allowed() 
 }
 
 #[tokio::test]
-async fn receivers_that_never_answer_delay_nobody_else() {
+async fn receivers_that_never_answer_delay_no_other_application() {
     let hanging = Receiver::start(Answers::Never).await;
     let mut other = Receiver::start(Answers::With(StatusCode::OK)).await;
     let fixture = fixture(&[&hanging, &other], loopback()).await;

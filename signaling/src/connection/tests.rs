@@ -1,4 +1,4 @@
-//! WebSockets of clients that do it right and wrong, over TCP.
+//! WebSockets of correct and incorrect clients, over TCP.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use rotunda_proto::signaling::{Event, KickReason, MAX_MESSAGE_BYTES, Role};
 use rotunda_store::Store;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::config::Config;
@@ -26,9 +27,13 @@ struct Client(WebSocketStream<MaybeTlsStream<TcpStream>>);
 
 impl Server {
     async fn start(config: Config) -> Self {
+        Self::start_on(Arc::new(InProcess::new()), "node-1", config).await
+    }
+
+    /// One of the signaling nodes on a bus.
+    async fn start_on(bus: SharedBus, node: &str, config: Config) -> Self {
         let store = Store::in_memory_unopened();
-        let bus: SharedBus = Arc::new(InProcess::new());
-        let node: rotunda_proto::ids::NodeId = "node-1".parse().unwrap();
+        let node: rotunda_proto::ids::NodeId = node.parse().unwrap();
         let info = NodeInfo {
             node: node.clone(),
             sessions: 0,
@@ -39,6 +44,8 @@ impl Server {
         bus.store(&node_key(&node), &info, None).await.unwrap();
         let application = Application::new(app(), KEY);
         let shared = Shared::new(config, ClusterNode::alone(bus, node), vec![application], store);
+        let commands = crate::member_commands::serve(shared.clone(), CancellationToken::new());
+        commands.await.unwrap();
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let url = format!("ws://{}/ws", listener.local_addr().unwrap());
         let router = socket_routes(shared.clone());
@@ -50,8 +57,8 @@ impl Server {
         Client(connect_async(&self.url).await.unwrap().0)
     }
 
-    /// Logged in and in room 1001.
-    async fn enter(&self, user: &str) -> Client {
+    /// The reply, and the client.
+    async fn log_in(&self, user: &str, resume_token: Option<String>) -> (Option<ServerMessage>, Client) {
         let mut client = self.open().await;
         let user_id: UserId = user.parse().unwrap();
         let user_sig = user_sig::sign(app(), KEY, &user_id, Clock.unix(), Duration::from_secs(60));
@@ -59,10 +66,27 @@ impl Server {
             sdk_app_id: app(),
             user_id,
             user_sig,
-            resume_token: None,
+            resume_token,
         };
         client.ask(1, login).await;
-        assert!(matches!(client.hear().await, Some(ServerMessage::Ok { id: 1, .. })));
+        (client.hear().await, client)
+    }
+
+    /// Logged in and in room 1001.
+    async fn enter(&self, user: &str) -> Client {
+        self.enter_with_token(user).await.0
+    }
+
+    /// And the token to resume with.
+    async fn enter_with_token(&self, user: &str) -> (Client, String) {
+        let (reply, mut client) = self.log_in(user, None).await;
+        let Some(ServerMessage::Ok {
+            reply: Reply::LoggedIn { resume_token, .. },
+            ..
+        }) = reply
+        else {
+            panic!("{reply:?}")
+        };
         let enter = Request::EnterRoom {
             room_id: serde_json::from_str("1001").unwrap(),
             role: Role::Audience,
@@ -72,7 +96,7 @@ impl Server {
         };
         client.ask(2, enter).await;
         assert!(matches!(client.hear().await, Some(ServerMessage::Ok { id: 2, .. })));
-        client
+        (client, resume_token)
     }
 }
 
@@ -101,7 +125,7 @@ impl Client {
         heard.await.expect("the server says something or closes")
     }
 
-    /// What the server says until it closes.
+    /// Every message of the server until it closes.
     async fn hear_all(&mut self) -> Vec<ServerMessage> {
         let mut all = Vec::new();
         while let Some(message) = self.hear().await {
@@ -123,7 +147,7 @@ fn code(message: &ServerMessage) -> Option<ErrorCode> {
 }
 
 #[tokio::test]
-async fn the_newest_login_of_a_user_takes_over_and_the_older_one_is_told() {
+async fn the_newest_login_of_a_user_takes_over_and_the_older_one_is_notified() {
     let server = Server::start(Config::default()).await;
     let mut older = server.enter("ann").await;
     let mut newer = server.enter("ann").await;
@@ -138,11 +162,67 @@ async fn the_newest_login_of_a_user_takes_over_and_the_older_one_is_told() {
     assert_eq!(server.shared.registry.all().len(), 1);
 }
 
+/// Two nodes of one cluster.
+async fn two_nodes() -> [Server; 2] {
+    let bus: SharedBus = Arc::new(InProcess::new());
+    let second = Server::start_on(bus.clone(), "node-2", Config::default()).await;
+    [Server::start_on(bus, "node-1", Config::default()).await, second]
+}
+
 #[tokio::test]
-async fn who_asks_too_much_is_told_so_and_disconnected() {
+async fn a_login_by_another_node_takes_over() {
+    let [first, second] = two_nodes().await;
+    let mut older = first.enter("ann").await;
+    let _newer = second.enter("ann").await;
+    let kicked = ServerMessage::Event(Event::Kicked {
+        reason: KickReason::Kick,
+    });
+    assert_eq!(older.hear_all().await.last(), Some(&kicked));
+    assert_eq!(first.shared.registry.all().len(), 0);
+    assert_eq!(second.shared.registry.all().len(), 1);
+}
+
+#[tokio::test]
+async fn a_lost_websocket_is_resumed_by_another_node() {
+    let [first, second] = two_nodes().await;
+    let (lost, token) = first.enter_with_token("ann").await;
+    drop(lost);
+    let (reply, mut ann) = second.log_in("ann", Some(token.clone())).await;
+    let Some(ServerMessage::Ok {
+        reply: Reply::LoggedIn { resumed: true, .. },
+        ..
+    }) = reply
+    else {
+        panic!("{reply:?}")
+    };
+    let room = ann.hear().await;
+    assert!(
+        matches!(&room, Some(ServerMessage::Event(Event::Room { room })) if room.member_count == 1),
+        "the whole state comes again: {room:?}"
+    );
+    ann.ask(3, Request::ExitRoom {}).await;
+    let answered = async { while !matches!(ann.hear().await, Some(ServerMessage::Ok { id: 3, .. })) {} };
+    timeout(Duration::from_secs(10), answered).await.unwrap();
+
+    // And back again: the WebSocket at the other node is let go.
+    let (reply, _again) = first.log_in("ann", Some(token)).await;
+    assert!(matches!(reply, Some(ServerMessage::Ok { .. })), "{reply:?}");
+    ann.hear_all().await;
+}
+
+#[tokio::test]
+async fn a_token_that_no_node_knows_resumes_nothing() {
+    let [first, second] = two_nodes().await;
+    let _ann = first.enter("ann").await;
+    let (reply, _client) = second.log_in("ann", Some("not hers".to_owned())).await;
+    assert_eq!(reply.as_ref().and_then(code), Some(ErrorCode::ResumeFailed));
+}
+
+#[tokio::test]
+async fn a_client_with_too_many_requests_gets_an_error_and_is_disconnected() {
     let server = Server::start(Config::default()).await;
     let mut client = server.enter("ann").await;
-    // More than the burst that is allowed and what is added while this runs.
+    // More than the allowed burst, and than the budget that is added while this runs.
     for id in 10..1_000 {
         client.ask(id, Request::ExitRoom {}).await;
     }
@@ -157,7 +237,7 @@ async fn who_asks_too_much_is_told_so_and_disconnected() {
 }
 
 #[tokio::test]
-async fn who_does_not_log_in_is_disconnected_after_the_deadline_and_not_before() {
+async fn a_client_that_does_not_log_in_is_disconnected_after_the_deadline_and_not_before() {
     let config = Config {
         login_seconds: 1,
         ..Config::default()
@@ -212,7 +292,7 @@ async fn a_message_of_any_length_beyond_the_limit_has_its_named_error() {
 }
 
 #[tokio::test]
-async fn a_request_that_cannot_be_read_is_told_by_the_name_of_its_field() {
+async fn a_request_that_cannot_be_read_gets_an_error_that_names_the_field() {
     let server = Server::start(Config::default()).await;
     let mut client = server.enter("ann").await;
     client.say(r#"{"id":9,"op":"enterRoom","roomId":-5}"#.to_owned()).await;

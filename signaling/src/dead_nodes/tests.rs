@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rotunda_bus::lease::LeaseTimes;
-use rotunda_bus::{Bus, ClusterNode, Faults, Faulty, InProcess, NodeLease};
+use rotunda_bus::{ClusterNode, Faults, Faulty, InProcess, NodeLease};
 use rotunda_proto::ids::{RoomKey, TrackSource};
 use rotunda_proto::room::{TrackState, key_prefix};
 use rotunda_proto::sfu::{NodeInfo, node_key};
@@ -45,7 +45,7 @@ impl Node {
         }
     }
 
-    /// Enters room 1 and publishes sound.
+    /// Enters room 1 and publishes audio.
     async fn enter(&self, user: &str) -> Entered {
         let user = user.parse().unwrap();
         let entered = self
@@ -81,7 +81,7 @@ async fn cluster() -> SharedBus {
     bus
 }
 
-/// Who has a seat, who is in the roster, and how many are counted.
+/// The members with seats, the members in the roster, and the count.
 async fn room_of(bus: &SharedBus) -> (Vec<String>, Vec<String>, u64) {
     let entries: BTreeMap<String, _> = bus.list(&key_prefix(&room())).await.unwrap().into_iter().collect();
     let value = |kind: &str| {
@@ -116,21 +116,21 @@ async fn eventually(bus: &SharedBus, users: &[&str], within: Duration) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_members_of_a_node_that_is_killed_are_gone_in_time_and_the_others_stay() {
+async fn members_of_a_killed_node_are_removed_in_time_and_the_others_stay() {
     let bus = cluster().await;
     let (one, two) = (Node::start(&bus, "node-1").await, Node::start(&bus, "node-2").await);
     let ann = one.enter("ann").await;
     let _bob = two.enter("bob").await;
     eventually(&bus, &["ann", "bob"], Duration::from_secs(1)).await;
-    // As a killed process: it neither renews its lease nor writes any more.
+    // Like a killed process, it neither renews its lease nor writes any more.
     two.bus.cut();
     drop(two.lease);
     eventually(&bus, &["ann"], TIMES.lease).await;
-    assert_eq!(ann.room.latest().member_count, 1, "and its members are told");
+    assert_eq!(ann.room.latest().member_count, 1, "and its members are notified");
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_room_of_a_killed_node_ends_when_nobody_else_is_in_it() {
+async fn the_room_of_a_killed_node_ends_if_no_other_member_is_in_it() {
     let bus = cluster().await;
     let (_one, two) = (Node::start(&bus, "node-1").await, Node::start(&bus, "node-2").await);
     let _bob = two.enter("bob").await;
@@ -153,7 +153,7 @@ async fn a_node_that_starts_cleans_up_after_those_that_died_before() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_node_that_was_cut_off_counts_its_members_again_when_it_is_back() {
+async fn a_node_that_lost_the_bus_counts_its_members_again_when_it_is_back() {
     let bus = cluster().await;
     let (one, two) = (Node::start(&bus, "node-1").await, Node::start(&bus, "node-2").await);
     let _ann = one.enter("ann").await;
@@ -164,7 +164,7 @@ async fn a_node_that_was_cut_off_counts_its_members_again_when_it_is_back() {
     let clock = Clock;
     let back = async {
         loop {
-            // The seat is the member's task's to take again, and there is none here.
+            // The member's task would take the seat again, and this test has no such task.
             let (_, roster, count) = room_of(&bus).await;
             if count == 2 && roster.len() == 2 {
                 return;

@@ -1,5 +1,5 @@
-//! The demo page's own back end: what a company would have beside its web page. It gives anybody a ticket, so it exists in demo
-//! mode alone and serves the generated application alone, never one that is configured.
+//! The back end of the demo page, in place of a company's own. It issues a UserSig to everybody, so it runs only in demo mode and
+//! serves only the generated application, never a configured one.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +24,7 @@ use crate::api::mix::request::{
 };
 use crate::shared::Shared;
 
-/// A ticket for the demo lasts a day.
+/// A UserSig of the demo is valid for a day.
 const LIFE: Duration = Duration::from_secs(86_400);
 
 /// Largest body of a request, bytes.
@@ -151,7 +151,7 @@ impl Demo {
     }
 }
 
-/// `demo-ROOM`, with what a stream id may not have replaced.
+/// `demo-ROOM`; characters that a stream id may not have are replaced.
 fn stream_id(room: &RoomId) -> String {
     let name: String = room
         .to_string()

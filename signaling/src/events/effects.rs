@@ -38,6 +38,10 @@ fn callback(sequence: i64, fact: &Fact, applications: &Applications) -> Option<N
     let url = applications.by_id(fact.room.app)?.callback_url.clone()?;
     let body = match &fact.what {
         What::FileReady { file } => callbacks::file_ready(file),
+        What::NotMixable { stream_id, track, .. } => {
+            let at = Duration::from_millis(fact.at_unix_ms);
+            callbacks::not_mixable(&fact.room, stream_id, track, at)
+        }
         What::MixEnded {
             stream_id,
             record_id,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use rotunda_proto::ids::{MembershipId, MixId, RecordId, RoomKey, StreamId, TrackSource, UserId};
+use rotunda_proto::mix::NotMixable;
 use rotunda_proto::recording::RecordingFile;
 use rotunda_proto::signaling::Role;
 use serde::{Deserialize, Serialize};
@@ -57,6 +58,11 @@ pub enum What {
         started_unix_ms: Option<u64>,
         reason: String,
     },
+    NotMixable {
+        mix: MixId,
+        stream_id: StreamId,
+        track: NotMixable,
+    },
     FileReady {
         file: Box<RecordingFile>,
     },
@@ -82,6 +88,7 @@ impl What {
             Self::Unpublished { .. } => "unpublished",
             Self::MixBegun { .. } => "mix_begun",
             Self::MixEnded { .. } => "mix_ended",
+            Self::NotMixable { .. } => "not_mixable",
             Self::FileReady { .. } => "file_ready",
         }
     }

@@ -1,14 +1,14 @@
-//! A setting of the SFU session: the value that it should have, and whether the SFU has confirmed it.
+//! A setting of the SFU session: its desired value, and whether the SFU has confirmed it.
 
 use std::time::{Duration, Instant};
 
-/// An SFU that has not answered is told again after this time.
+/// A command without an answer is sent again after this time.
 const TELL_AGAIN: Duration = Duration::from_secs(1);
 
-/// A command whose answer is lost may have been carried out or not. The value therefore counts as unconfirmed, and is due
-/// again every second, until the SFU answers.
+/// If the answer to a command is lost, the command may have taken effect or not. The value is then unconfirmed, and is sent again
+/// every second, until the SFU answers.
 ///
-/// A new session begins with the default value, which needs no confirmation. Call [`set`](Self::set) with what is wanted;
+/// A new session begins with the default value, which needs no confirmation. Call [`set`](Self::set) with the desired value;
 /// while [`to_send`](Self::to_send) answers a value, send it and hand the outcome to [`handle_answer`](Self::handle_answer).
 #[derive(Debug, Default)]
 pub struct Desired<T> {
@@ -53,7 +53,7 @@ impl<T: PartialEq> Desired<T> {
         self.confirmation == Confirmation::Confirmed
     }
 
-    /// When the SFU is told (again); None: it has confirmed the value.
+    /// When the value is sent (again); None: it is confirmed.
     pub fn due_at(&self) -> Option<Instant> {
         match self.confirmation {
             Confirmation::Confirmed => None,
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lost_answer_is_asked_for_every_second_until_it_comes() {
+    fn an_unconfirmed_value_is_sent_every_second_until_the_answer_comes() {
         let start = Clock.now();
         let at = |ms| start + Duration::from_millis(ms);
         let mut setting = Desired::<u8>::default();
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_is_taken_back_before_it_was_confirmed_is_sent_too() {
+    fn a_value_that_is_reset_before_its_confirmation_is_sent_too() {
         let start = Clock.now();
         let mut setting = Desired::<u8>::default();
         setting.set(start, 7);

@@ -1,4 +1,4 @@
-//! A member of one room: a hub that routes between the rights, what is published, the wishes, the media session and the room.
+//! A member of one room: a hub that routes between rights, published sources, wishes, the media session and the room.
 
 mod media;
 mod publishing;
@@ -39,8 +39,8 @@ use rights::MemberRights;
 /// Made by [`enter`](Self::enter), ended by [`leave`](Self::leave).
 ///
 /// Its task calls [`follow`](Self::follow) whenever [`changed`](Self::changed) resolves, and [`catch_up`](Self::catch_up) after
-/// each request: both answer what to tell the client, and bring the SFU up to what the room and the member's wishes are now. The
-/// other methods do what one request asks.
+/// each request. Both answer messages for the client, and update the SFU to the present room and the member's wishes. Each of the
+/// other methods serves one request.
 pub struct Membership {
     shared: Shared,
     room: Arc<Room>,
@@ -49,12 +49,12 @@ pub struct Membership {
     publishing: Publishing,
     media: Media,
     wishes: Wishes,
-    /// Set: nothing but this is shown, whatever the wishes are.
+    /// If set, the slots show only this, whatever the wishes are.
     only: Option<VideoWant>,
     message_limiter: MessageLimiter,
     bulletins: watch::Receiver<Arc<Bulletin>>,
-    /// What the client has been told of the room.
-    told: Arc<RoomState>,
+    /// The state of the room that the client knows.
+    known: Arc<RoomState>,
     _capacity: Option<Capacity>,
     /// The incarnation under which this node is known.
     own: watch::Receiver<Own>,
@@ -63,7 +63,7 @@ pub struct Membership {
     entered_at: Instant,
 }
 
-/// How a member goes.
+/// How a member leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Leaving {
     ForGood,
@@ -86,7 +86,7 @@ impl Leaving {
 /// A message for the client.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Message {
-    /// The same for many members: JSON already.
+    /// A message for many members, already as JSON.
     Shared(Utf8Bytes),
     Own(Event),
 }
@@ -136,13 +136,13 @@ impl Membership {
             only: None,
             message_limiter: MessageLimiter::new(Clock.now()),
             bulletins,
-            told: state,
+            known: state,
             _capacity: capacity,
         })
     }
 
     pub fn view(&self, room_id: &RoomId) -> RoomView {
-        self.told.view(room_id)
+        self.known.view(room_id)
     }
 
     pub fn key(&self) -> &RoomKey {
@@ -155,30 +155,30 @@ impl Membership {
         self.end_what_is_not_permitted().await
     }
 
-    /// As the server API says, for as long as the member is in the room.
+    /// Sets the rights of the server API, which last until the member leaves the room.
     pub async fn permit(&mut self, rights: Rights) -> Result<(), ErrorBody> {
         self.rights.permit(rights);
         self.media.hurry();
         self.end_what_is_not_permitted().await
     }
 
-    /// Whether the SFU shows this member what it was last told to show, and nothing else.
+    /// Whether the SFU has confirmed the slots.
     pub fn are_slots_confirmed(&self) -> bool {
         self.media.are_slots_confirmed()
     }
 
-    /// Errors: the SFU or the bus has not confirmed it. Both are asked again until they do.
+    /// Errors: the SFU or the bus has not confirmed it. It is repeated until both do.
     async fn end_what_is_not_permitted(&mut self) -> Result<(), ErrorBody> {
         self.publishing.retain(|source| self.rights.may_send(source));
         self.settle_publishing().await
     }
 
-    /// Brings the SFU to let in what is published, and then releases the seats of what is not: nobody is told that a source has
-    /// ended while the SFU may still let it in.
+    /// Updates the SFU's ingress to the published sources, and then releases the seats of the others. In this order no member is
+    /// notified of the end of a source that the SFU may still forward.
     ///
-    /// Errors: one of both is not confirmed. It is tried again when [`settle_at`](Self::settle_at) says.
+    /// Errors: one of both is not confirmed. It is tried again at [`settle_at`](Self::settle_at).
     async fn settle_publishing(&mut self) -> Result<(), ErrorBody> {
-        self.media.let_in(self.publishing.sources()).await?;
+        self.media.set_ingress(self.publishing.sources()).await?;
         for source in self.publishing.seats_to_release() {
             match self.room.documents.release_seat(&self.member, source).await {
                 Ok(()) => {
@@ -199,7 +199,7 @@ impl Membership {
         Ok(())
     }
 
-    /// When the SFU or the bus is to be asked again; None: both have confirmed everything.
+    /// When an unconfirmed change is tried again; None: everything is confirmed.
     fn settle_at(&self) -> Option<Instant> {
         let times = [self.media.due_at(), self.publishing.release_at()];
         times.into_iter().flatten().min()
@@ -215,18 +215,19 @@ impl Membership {
         let seat = self.publishing.handle_seat_wanted(source);
         let taken = self.room.documents.take_seat(&self.member, source, state).await;
         if let Err(refused) = taken {
-            if matches!(refused, Refused::Code(_)) {
-                self.publishing.handle_seat_refused(source, seat);
+            match refused {
+                Refused::Code(_) => self.publishing.handle_seat_refused(source, seat),
+                Refused::Bus(_) => self.publishing.handle_seat_unanswered(Clock.now()),
             }
             return Err(explain(refused));
         }
         let before = self.publishing.begin(source);
-        let let_in = self.settle_publishing().await;
-        if let_in.is_err() && before == Before::New {
-            // The SFU may let it in or not: it is told to let it in no more, and then the seat is released.
+        let settled = self.settle_publishing().await;
+        if settled.is_err() && before == Before::New {
+            // The SFU may forward it or not: the next command ends it, and then the seat is released.
             self.publishing.end(source);
         }
-        if let_in.is_ok() && before == Before::New {
+        if settled.is_ok() && before == Before::New {
             let (user, membership) = (self.member.user.clone(), self.member.holder.membership);
             self.tell(What::Published {
                 user,
@@ -234,7 +235,7 @@ impl Membership {
                 source,
             });
         }
-        let_in
+        settled
     }
 
     /// Into the stream of events.
@@ -244,16 +245,16 @@ impl Membership {
         self.shared.events.tell(fact);
     }
 
-    /// After this node was declared dead and has begun anew. A source without a seat is not let in any more.
+    /// Call after this node was declared dead and has a new incarnation. The SFU stops forwarding sources without a seat.
     async fn take_seats_again(&mut self) {
         for source in self.publishing.sources().clone() {
-            let mut publishers = self.told.seats.publishers.iter();
+            let mut publishers = self.known.seats.publishers.iter();
             let known = publishers.find(|publisher| publisher.user == self.member.user);
             let state = known
                 .and_then(|publisher| publisher.track(source))
                 .unwrap_or(TrackState::On);
             if let Err(error) = self.room.documents.take_seat(&self.member, source, state).await {
-                warn!(error = &error as &dyn std::error::Error, %source, "a seat was lost while this node was cut off");
+                warn!(error = &error as &dyn std::error::Error, %source, "a seat was lost while this node had no bus");
                 self.publishing.end(source);
             }
         }
@@ -273,12 +274,12 @@ impl Membership {
             .map_err(explain)
     }
 
-    /// Answers an offer: a new session, or an ICE restart of the one that is connected. `client`: what it can be told.
+    /// Answers an offer: a new session, or an ICE restart of the connected one. `client`: the kind of client.
     pub async fn connect(&mut self, offer: String, lines: Lines, client: Client) -> Result<String, ErrorBody> {
         if self.media.next_offer() == NextOffer::IceRestart {
             return self.media.restart(offer).await;
         }
-        // The slots follow what others publish, so members with media are told first.
+        // The slots follow the published sources, so members with media are notified first.
         self.bulletins = self.room.front();
         let answer = self.media.open(offer, lines, client, self.publishing.sources()).await;
         self.publishing.handle_session_end(Clock.now());
@@ -288,17 +289,17 @@ impl Membership {
         answer
     }
 
-    /// Answers an ICE restart of the session that there is, connected or not yet.
+    /// Answers an ICE restart of the session, connected or not.
     pub async fn restart(&mut self, offer: String) -> Result<String, ErrorBody> {
         self.media.restart(offer).await
     }
 
-    /// Why nothing can be sent of a source: its line of the offer has no codec that the server takes.
+    /// Why a source cannot be sent: its m-line of the offer has no codec that the server accepts.
     pub fn refused(&self, source: TrackSource) -> Option<&RefusedLine> {
         self.media.refused(source)
     }
 
-    /// How this member's media fares.
+    /// Statistics of this member's media.
     pub async fn statistics(&self) -> Result<Statistics, ErrorBody> {
         self.media.statistics().await
     }
@@ -327,7 +328,7 @@ impl Membership {
         self.wishes.cancel(user, source);
     }
 
-    /// From now on the first slot of each kind shows this one publisher, whenever it publishes, and the rest nothing.
+    /// From now on the first slot of each kind carries this publisher, and the other slots stay empty.
     pub fn watch_only(&mut self, want: VideoWant) {
         self.only = Some(want);
     }
@@ -342,12 +343,12 @@ impl Membership {
         }
     }
 
-    /// Resolves when the members are told of the room, when the SFU tells of this member's session, and when the SFU or the bus is to
-    /// be asked again. Cancel-safe.
+    /// Resolves on a bulletin of the room, on an event of this member's session, and when an unconfirmed change is tried again.
+    /// Cancel-safe.
     pub async fn changed(&mut self) {
         let settle_at = self.settle_at();
         tokio::select! {
-            told = self.bulletins.changed() => if told.is_err() {
+            changed = self.bulletins.changed() => if changed.is_err() {
                 std::future::pending::<()>().await;
             },
             () = self.media.changed() => {}
@@ -356,47 +357,51 @@ impl Membership {
         }
     }
 
-    /// Takes in what the members are told, brings the SFU's slots up to it and answers what to tell the client.
+    /// Applies the newest bulletin, updates the SFU's slots and answers messages for the client.
     pub async fn follow(&mut self) -> Vec<Message> {
         if std::mem::take(&mut self.seats_lost) {
             self.take_seats_again().await;
         }
         let bulletin = self.bulletins.borrow_and_update().clone();
         let mut messages: Vec<Message> = self.rights.poll_event().map(Message::Own).into_iter().collect();
-        if bulletin.after.number > self.told.number {
-            if Arc::ptr_eq(&bulletin.before, &self.told) {
-                let shared = bulletin.for_member(&self.member.user, self.media.hears());
+        if bulletin.after.number > self.known.number {
+            if Arc::ptr_eq(&bulletin.before, &self.known) {
+                let shared = bulletin.for_member(&self.member.user, self.media.message_path());
                 messages.extend(shared.map(Message::Shared));
             } else {
-                messages.extend(self.news_since(&self.told, &bulletin.after));
+                messages.extend(self.events_since(&self.known, &bulletin.after));
             }
-            self.told = bulletin.after.clone();
+            self.known = bulletin.after.clone();
         }
         self.follow_media(&mut messages).await;
         messages
     }
 
-    /// As [`follow`](Self::follow), of the room as it is now: for a member that has just changed something.
+    /// As [`follow`](Self::follow), but with the newest state of the room: for a member who has just changed something.
     pub async fn catch_up(&mut self) -> Vec<Message> {
         let latest = self.room.latest();
         let mut messages: Vec<Message> = self.rights.poll_event().map(Message::Own).into_iter().collect();
-        if latest.number > self.told.number {
-            messages.extend(self.news_since(&self.told, &latest));
-            self.told = latest;
+        if latest.number > self.known.number {
+            messages.extend(self.events_since(&self.known, &latest));
+            self.known = latest;
         }
         self.follow_media(&mut messages).await;
         messages
     }
 
-    /// Everything again, for a client that has come back.
-    pub fn retell(&self) -> Vec<Message> {
+    /// The whole state, for a client that has come back.
+    pub fn current_state(&self) -> Vec<Message> {
         let room = self.view(&self.key().room);
-        let speakers = self.told.speakers.to_vec();
+        let speakers = self.known.speakers.to_vec();
         let known = [Event::Room { room }, Event::Speakers { speakers }, self.rights.event()];
-        known.into_iter().chain(self.media.retell()).map(Message::Own).collect()
+        known
+            .into_iter()
+            .chain(self.media.current_events())
+            .map(Message::Own)
+            .collect()
     }
 
-    /// To everybody else in the room: those who have a data channel, and those who have not.
+    /// Sends a message to all other members, with and without a data channel.
     pub async fn send_custom_message(&mut self, command: u8, data: &str) -> Result<(), ErrorBody> {
         let admitted = self
             .message_limiter
@@ -415,16 +420,19 @@ impl Membership {
                 room: room.clone(),
                 message,
             };
-            let carried = bus.call::<_, sfu::Reply>(&subject, &command).await;
-            carried.map_err(|error| {
-                warn!(error = &error as &dyn std::error::Error, "carry a custom message");
+            let sent = bus.call::<_, sfu::Reply>(&subject, &command).await;
+            sent.map_err(|error| {
+                warn!(
+                    error = &error as &dyn std::error::Error,
+                    "send a custom message to the SFU"
+                );
                 failure(ErrorCode::NoMediaNode)
             })?;
         }
         let event = sfu::Event::CustomMessage { message };
-        let told = bus.tell(&event.subject(&room), &event).await;
-        told.map_err(|error| {
-            warn!(error = &error as &dyn std::error::Error, "tell a custom message");
+        let published = bus.tell(&event.subject(&room), &event).await;
+        published.map_err(|error| {
+            warn!(error = &error as &dyn std::error::Error, "publish a custom message");
             failure(ErrorCode::Internal)
         })
     }
@@ -454,16 +462,17 @@ impl Membership {
         gauge!("rotunda_signaling_members").decrement(1.0);
     }
 
-    fn news_since(&self, before: &RoomState, after: &RoomState) -> Vec<Message> {
-        let news = diff(before, after).into_iter();
-        let hears = self.media.hears();
-        news.filter(|news| news.is_for(&self.member.user, hears))
-            .map(|news| Message::Own(news.event))
+    fn events_since(&self, before: &RoomState, after: &RoomState) -> Vec<Message> {
+        let events = diff(before, after).into_iter();
+        let path = self.media.message_path();
+        events
+            .filter(|event| event.is_for(&self.member.user, path))
+            .map(|event| Message::Own(event.event))
             .collect()
     }
 
     async fn follow_media(&mut self, messages: &mut Vec<Message>) {
-        self.wishes.drop_ended(&self.told.seats);
+        self.wishes.drop_ended(&self.known.seats);
         let had_session = self.media.has_session();
         messages.extend(self.media.poll_events().into_iter().map(Message::Own));
         if had_session && !self.media.has_session() {
@@ -482,14 +491,14 @@ impl Membership {
         }
     }
 
-    /// What is wanted, published and permitted now; None: there is no session.
+    /// The slots by the present wishes, sources and rights; None: there is no session.
     fn wanted_slots(&self) -> Option<SlotMap> {
         let before = self.media.slots()?;
         let slots = match &self.only {
-            Some(want) => show_only(&self.told.seats, want),
+            Some(want) => show_only(&self.known.seats, want),
             None => {
                 let microphones = self.room.documents.microphones;
-                let (seats, me) = (&self.told.seats, &self.member.user);
+                let (seats, me) = (&self.known.seats, &self.member.user);
                 assign(microphones, before, seats, &self.wishes, me)
             }
         };

@@ -1,4 +1,4 @@
-//! A member's media session at the SFU, as signaling knows it, and what the SFU tells of it alone.
+//! A member's media session at the SFU as signaling knows it, and the SFU's events about this session.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
@@ -14,31 +14,31 @@ use super::desired::Desired;
 
 pub struct Session {
     pub id: SessionId,
-    /// Subject of the node that has it.
+    /// Subject of the SFU node that has it.
     pub sfu: String,
-    /// The sources that the SFU lets in.
+    /// The sources that the SFU forwards.
     pub ingress: Desired<BTreeSet<TrackSource>>,
-    /// What the SFU shows.
+    /// The assignment of the receive slots.
     pub slots: Desired<SlotMap>,
     state: watch::Receiver<Option<MediaState>>,
-    /// What the client has been told of it.
-    told: Option<MediaState>,
+    /// The state that the client knows.
+    known: Option<MediaState>,
     events: Subscription,
-    /// To tell with the next round.
-    news: Vec<Event>,
-    /// The publishers in the audio slots, where the SFU chooses them.
+    /// Events for the client that were not polled yet.
+    new_events: Vec<Event>,
+    /// The publishers in the audio slots, if the SFU chooses them.
     voices: Vec<Option<UserId>>,
     voices_changed: bool,
-    /// The simulcast layers that the SFU wants, where it does not want all.
+    /// The simulcast layers that the SFU wants, if it does not want all.
     layers: BTreeMap<TrackSource, Vec<String>>,
     /// The highest of the layers inside one stream that the SFU wants, pixels.
     spatial_layers: BTreeMap<TrackSource, Option<u16>>,
-    /// Codecs of what the client cannot decode.
+    /// Codecs that the client cannot decode, by the source that is sent in them.
     undecodable: BTreeMap<(UserId, TrackSource), String>,
 }
 
 impl Session {
-    /// For a session that is about to be opened, so that no event of it is missed. `state`: as the room's task hears of it.
+    /// For a session that is about to be opened, so that no event of it is missed. `state`: from the room's task.
     pub async fn new(
         bus: &SharedBus,
         id: SessionId,
@@ -51,9 +51,9 @@ impl Session {
             ingress: Desired::default(),
             slots: Desired::default(),
             state,
-            told: None,
+            known: None,
             events: bus.subscribe(&sfu::session_subject(id)).await?,
-            news: Vec::new(),
+            new_events: Vec::new(),
             voices: Vec::new(),
             voices_changed: false,
             layers: BTreeMap::new(),
@@ -62,10 +62,10 @@ impl Session {
         })
     }
 
-    /// Resolves when there is something to tell. Cancel-safe.
+    /// Resolves when there are new events or a new state. Cancel-safe.
     pub async fn changed(&mut self) {
         tokio::select! {
-            heard = self.events.next() => self.hear(heard),
+            heard = self.events.next() => self.handle_event(heard),
             changed = self.state.changed() => if changed.is_err() {
                 std::future::pending().await
             },
@@ -76,39 +76,39 @@ impl Session {
         *self.state.borrow() == Some(MediaState::Connected)
     }
 
-    /// A state that the client has not been told of.
+    /// The state, if the client does not know it yet.
     pub fn poll_state(&mut self) -> Option<MediaState> {
         let state = *self.state.borrow_and_update();
-        let news = state.filter(|state| self.told != Some(*state));
-        self.told = state;
-        news
+        let new = state.filter(|state| self.known != Some(*state));
+        self.known = state;
+        new
     }
 
-    /// The publishers in the audio slots, where the SFU chooses them.
+    /// The publishers in the audio slots, if the SFU chooses them.
     pub fn voices(&self) -> &[Option<UserId>] {
         &self.voices
     }
 
-    /// Whether they carry others than when this was last asked.
+    /// Whether they have changed since the last call.
     pub fn poll_voices(&mut self) -> bool {
         std::mem::take(&mut self.voices_changed)
     }
 
-    /// What the client is to be told now.
-    pub fn poll_news(&mut self) -> Vec<Event> {
+    /// The events for the client.
+    pub fn poll_events(&mut self) -> Vec<Event> {
         while let Some(heard) = self.events.try_next() {
-            self.hear(heard);
+            self.handle_event(heard);
         }
-        std::mem::take(&mut self.news)
+        std::mem::take(&mut self.new_events)
     }
 
-    /// When the SFU is to be told again what it has not confirmed.
+    /// When unconfirmed commands are sent again.
     pub fn due_at(&self) -> Option<Instant> {
         [self.ingress.due_at(), self.slots.due_at()].into_iter().flatten().min()
     }
 
-    /// The events that still hold, for a client that has come back.
-    pub fn retell(&self) -> Vec<Event> {
+    /// The current state as events, for a client that has come back.
+    pub fn current_events(&self) -> Vec<Event> {
         let slots = self.slots.value();
         let layers = self.layers.iter().map(|(source, active)| Event::Layers {
             source: *source,
@@ -122,8 +122,8 @@ impl Session {
                 max_height: *max_height,
             });
         let watches = |user: &UserId, source: TrackSource| {
-            let mut pictures = slots.video.iter().flatten();
-            pictures.any(|want| want.user == *user && want.source == source)
+            let mut videos = slots.video.iter().flatten();
+            videos.any(|want| want.user == *user && want.source == source)
                 || source == TrackSource::Audio
                     && slots
                         .audio
@@ -144,24 +144,24 @@ impl Session {
         layers.chain(spatial_layers).chain(undecodable).collect()
     }
 
-    fn hear(&mut self, heard: Heard) {
+    fn handle_event(&mut self, heard: Heard) {
         let event = match heard {
             Heard::Message(message) => message.parse(),
-            // Each event tells a state whole, and comes again when it changes.
+            // Each event has a complete state, and comes again when that changes.
             Heard::Lost => return,
         };
         let Some(event) = event else {
-            return warn!("an event of the SFU was not understood");
+            return warn!("an event of the SFU could not be read");
         };
         match event {
-            sfu::Event::Quality { quality, .. } => self.news.push(Event::NetworkQuality { quality }),
+            sfu::Event::Quality { quality, .. } => self.new_events.push(Event::NetworkQuality { quality }),
             sfu::Event::Layers { source, active, .. } => {
                 self.layers.insert(source, active.clone());
-                self.news.push(Event::Layers { source, active });
+                self.new_events.push(Event::Layers { source, active });
             }
             sfu::Event::SpatialLayers { source, max_height, .. } => {
                 self.spatial_layers.insert(source, max_height);
-                self.news.push(Event::SpatialLayers { source, max_height });
+                self.new_events.push(Event::SpatialLayers { source, max_height });
             }
             sfu::Event::Voices { audio, .. } => {
                 self.voices = audio;
@@ -171,13 +171,13 @@ impl Session {
                 user, source, codec, ..
             } => {
                 self.undecodable.insert((user.clone(), source), codec.clone());
-                self.news.push(Event::CodecNotSupported {
+                self.new_events.push(Event::CodecNotSupported {
                     user_id: user,
                     source,
                     codec,
                 });
             }
-            // Told to the whole room, and not here.
+            // These go to the whole room.
             sfu::Event::Connected { .. }
             | sfu::Event::Disconnected { .. }
             | sfu::Event::CustomMessage { .. }

@@ -1,12 +1,15 @@
-//! A member whose WebSocket is gone, in virtual time.
+//! A member without a WebSocket, in virtual time.
 
+mod custom_messages;
+mod kept_cells;
 mod media;
 mod rights;
 mod schedules;
+mod unconfirmed;
 
 use std::sync::Arc;
 
-use rotunda_bus::{BusExt, ClusterNode, InProcess, SharedBus};
+use rotunda_bus::{Bus, BusExt, ClusterNode, SharedBus};
 use rotunda_proto::config::{Application, Microphones};
 use rotunda_proto::ids::NodeId;
 use rotunda_proto::room::{Roster, info_key, key_prefix, roster_key};
@@ -16,24 +19,25 @@ use tokio::time::advance;
 
 use super::*;
 use crate::config::Config;
-use crate::registry::Login;
+use crate::failing_bus::FailingBus;
+use crate::registry::{Login, Told};
 use crate::shared::Shared;
 
 struct Test {
     shared: Shared,
-    bus: SharedBus,
+    bus: Arc<FailingBus>,
     member: mpsc::Sender<ToMember>,
     room: RoomKey,
     messages: Messages,
     attachment: u64,
 }
 
-/// Ann is in room 1001, by her first WebSocket.
+/// Ann is in room 1001, with her first WebSocket.
 async fn ann_in_the_room() -> Test {
     ann_in_a_room_for(Microphones::default()).await
 }
 
-/// As [`ann_in_the_room`], where so many may speak.
+/// As [`ann_in_the_room`], with this limit of open microphones.
 async fn ann_in_a_room_for(max_microphones: Microphones) -> Test {
     let (shared, bus) = node_for(max_microphones).await;
     let room = room();
@@ -72,9 +76,9 @@ async fn ann_in_a_room_for(max_microphones: Microphones) -> Test {
     test
 }
 
-/// A signaling node with an application in whose rooms so many may speak, beside an SFU that nobody plays yet.
-async fn node_for(max_microphones: Microphones) -> (Shared, SharedBus) {
-    let bus: SharedBus = Arc::new(InProcess::new());
+/// A signaling node with an application with this limit of open microphones. Its SFU is registered and does not answer yet.
+async fn node_for(max_microphones: Microphones) -> (Shared, Arc<FailingBus>) {
+    let bus = Arc::new(FailingBus::default());
     let node = "node-1".parse().unwrap();
     bus.store(
         &node_key(&node),
@@ -89,7 +93,8 @@ async fn node_for(max_microphones: Microphones) -> (Shared, SharedBus) {
     )
     .await
     .unwrap();
-    (signaling_node(node, &bus, max_microphones), bus)
+    let shared_bus: SharedBus = bus.clone();
+    (signaling_node(node, &shared_bus, max_microphones), bus)
 }
 
 fn signaling_node(node: NodeId, bus: &SharedBus, max_microphones: Microphones) -> Shared {
@@ -126,12 +131,13 @@ async fn log_in(shared: &Shared, user: &UserId) -> mpsc::Sender<ToMember> {
         id,
         token,
         member: member.clone(),
+        told: Told::NotYet,
     };
     crate::logins::take_over(shared, app, user, login).await;
     member
 }
 
-/// What the client is sent.
+/// Messages to the client.
 struct Messages(mpsc::Receiver<Utf8Bytes>);
 
 impl Messages {
@@ -159,7 +165,7 @@ impl Test {
 
     async fn pass(&self, seconds: u64) {
         advance(Duration::from_secs(seconds)).await;
-        // Lets the member's task act on it: a round trip through its inbox, or its end.
+        // The member's task runs: a round trip through its inbox, or its end.
         for _ in 0..50 {
             tokio::task::yield_now().await;
         }
@@ -206,7 +212,7 @@ async fn a_member_that_comes_back_in_time_stays() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_member_that_is_kicked_is_told_and_gone_at_once() {
+async fn a_kicked_member_is_notified_and_leaves_at_once() {
     let mut test = ann_in_the_room().await;
     test.member.send(ToMember::Kick(KickReason::Kick)).await.unwrap();
     test.member.closed().await;
@@ -221,7 +227,7 @@ async fn a_member_that_is_kicked_is_told_and_gone_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_that_is_replaced_ends_and_is_not_listened_to_any_more() {
+async fn a_replaced_connection_ends_and_its_requests_are_ignored() {
     let mut test = ann_in_the_room().await;
     let (mut newer, _) = attach(&test.member).await;
     while test.messages.recv().await.is_some() {}
@@ -237,7 +243,7 @@ async fn a_connection_that_is_replaced_ends_and_is_not_listened_to_any_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_does_not_read_is_let_go_and_leaves_like_one_that_is_lost() {
+async fn a_client_that_does_not_read_is_disconnected_and_leaves_after_the_resume_time() {
     let test = ann_in_the_room().await;
     for id in 0..400 {
         let request = Box::new(Request::ExitRoom {});

@@ -1,4 +1,4 @@
-//! What the bus tells of a room: its documents, its mix and the SFU's events, taken into one state.
+//! Follows a room on the bus: its documents, its mix and the SFU's events, as one state.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use tracing::{debug, warn};
 use crate::room_documents::RoomDocuments;
 use crate::view::RoomState;
 
-/// How long members who enter wait until the documents that were written for them come back by the watch.
+/// Most time that entering members wait until the watch delivers the documents that were written for them.
 const CATCH_UP_WITHIN: Duration = Duration::from_secs(1);
 
 pub struct Feed {
@@ -40,14 +40,14 @@ pub struct Written {
     pub roster: Option<Revision>,
 }
 
-/// The SFU says that a session's media is up or gone.
+/// The SFU reports that a session's media is connected or has ended.
 pub struct SessionState {
     pub session: SessionId,
     pub state: MediaState,
 }
 
 impl Feed {
-    /// Begins to follow the room and takes its documents in as they are.
+    /// Begins to follow the room, and reads its documents.
     ///
     /// Errors: also when the documents do not come, because the bus is away.
     pub async fn open(documents: RoomDocuments) -> Result<Self, BusError> {
@@ -63,17 +63,17 @@ impl Feed {
         Ok(feed)
     }
 
-    /// What the bus has told so far.
+    /// The state by everything that has arrived.
     pub fn state(&self) -> &RoomState {
         &self.state
     }
 
-    /// The next number of the state, for members who are told of it.
+    /// Counts a state that members are notified of.
     pub fn count_up(&mut self) {
         self.state.number += 1;
     }
 
-    /// Takes the next change in. Answers what concerns one session alone. Cancel-safe.
+    /// Applies the next change. Answers a change that concerns only one session. Cancel-safe.
     pub async fn changed(&mut self) -> Option<SessionState> {
         tokio::select! {
             event = self.watches.documents.next() => self.handle_document(event),
@@ -82,7 +82,7 @@ impl Feed {
             },
             heard = self.watches.sfu.next() => match heard {
                 Heard::Message(message) => return self.handle_sfu(&message),
-                // Speakers are told again and again. A session that has ended is noticed with the next command for it.
+                // Speakers come again and again. The end of a session is noticed with the next command for it.
                 Heard::Lost => {}
             },
         }
@@ -101,7 +101,7 @@ impl Feed {
             }
         };
         if timeout(CATCH_UP_WITHIN, follow).await.is_err() {
-            warn!("the room's documents are slow to come round");
+            warn!("the watch of a room is slow: its own documents have not arrived");
         }
     }
 
@@ -133,7 +133,7 @@ impl Feed {
             }
             Ok(Event::CustomMessage { message }) => self.state.messages.push(message),
             Ok(Event::Speakers { speakers }) => self.state.speakers = Arc::new(speakers),
-            // Told to the session's member alone, and not here.
+            // These go only to the session's member.
             Ok(
                 Event::Quality { .. }
                 | Event::Layers { .. }
@@ -141,7 +141,7 @@ impl Feed {
                 | Event::Voices { .. }
                 | Event::CodecNotSupported { .. },
             ) => {}
-            Err(error) => debug!(%error, "an event of the SFU was not understood"),
+            Err(error) => debug!(%error, "an event of the SFU could not be read"),
         }
         None
     }

@@ -1,4 +1,4 @@
-//! When cells that mixes keep for absent publishers are given up. Pure.
+//! Decides when the cells that mixes keep for absent publishers are removed. Pure.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use rotunda_proto::room::Seats;
 /// After this time the bus is tried again.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 
-/// Every signaling node of the room gives expired cells up: the node that kept them may be gone.
+/// Every signaling node of the room removes expired cells, as the node that kept them may be gone.
 #[derive(Debug, Default)]
 pub struct KeptCells {
     next: Option<Expiry>,
@@ -36,7 +36,7 @@ impl KeptCells {
         self.next.map(|expiry| expiry.at)
     }
 
-    /// The time up to which cells are to be given up now. It is due again after a while, unless the seats say that it was done.
+    /// Tiles up to this time are to be removed now. It is due again after a while, unless the seats show that they were removed.
     pub fn poll_expired(&mut self, now: Instant) -> Option<u64> {
         let expiry = self.next.as_mut().filter(|expiry| expiry.at <= now)?;
         expiry.at = now + TRY_AGAIN;
@@ -47,17 +47,23 @@ impl KeptCells {
 #[cfg(test)]
 mod tests {
     use rotunda_proto::clock::Clock;
-    use rotunda_proto::room::KeptCell;
+    use rotunda_proto::ids::MembershipId;
+    use rotunda_proto::incarnation::Incarnation;
+    use rotunda_proto::room::{Holder, KeptCell};
 
     use super::*;
 
     #[test]
-    fn the_earliest_cell_is_given_up_first_and_again_until_the_seats_say_so() {
+    fn the_earliest_cell_is_removed_first_and_again_until_the_seats_show_it() {
         let (start, unix) = (Clock.now(), Duration::from_secs(1_700_000_000));
         let at = |seconds| start + Duration::from_secs(seconds);
         let until = |seconds| (unix + Duration::from_secs(seconds)).as_millis() as u64;
         let cell = |user: &str, seconds| KeptCell {
             user: user.parse().unwrap(),
+            holder: Holder {
+                membership: MembershipId(1),
+                node: Incarnation::new("node-1".parse().unwrap(), 1),
+            },
             sources: Default::default(),
             entered_unix_ms: 0,
             index: 0,

@@ -6,7 +6,7 @@ use rotunda_proto::ids::{MembershipId, UserId};
 use rotunda_proto::incarnation::Incarnation;
 use rotunda_proto::room::{Holder, ROSTER_WINDOW, RosterMember};
 
-/// Takes one entry of about 80 bytes for each.
+/// Each member takes an entry of about 80 bytes.
 #[derive(Debug, Default)]
 pub struct LocalMembers(BTreeSet<(u64, UserId, MembershipId)>);
 
@@ -29,7 +29,7 @@ impl LocalMembers {
         self.0.remove(&key);
     }
 
-    /// Those that may be in the roster's window: no node has more than a window of them.
+    /// The members that may be in the roster's window: from one node, at most as many as the window has.
     pub fn earliest(&self, node: &Incarnation) -> impl Iterator<Item = RosterMember> {
         self.0
             .iter()

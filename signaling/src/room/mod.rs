@@ -1,11 +1,11 @@
-//! A room on this node. One task counts its members in and out ([`presence`]), follows its documents ([`feed`]) and tells the
-//! members what changes ([`lanes`]).
+//! A room on this node. One task counts its members in and out ([`presence`]), follows its documents ([`feed`]) and notifies the
+//! members of changes ([`notification_groups`]).
 
 mod bulletin;
 mod feed;
 mod kept_cells;
-mod lanes;
 mod local_members;
+mod notification_groups;
 mod pace;
 mod presence;
 mod task;
@@ -27,7 +27,7 @@ use crate::view::RoomState;
 
 /// Members on their way in and out; more wait at the sender.
 const QUEUE: usize = 4096;
-/// A room can end in the moment in which somebody enters; twice in a row is a mistake of ours.
+/// A room may end at the moment at which a member enters. The member then tries again, at most so often.
 const TRIES: usize = 3;
 
 /// The rooms that have members on this node.
@@ -48,13 +48,13 @@ pub enum ToRoom {
     },
 }
 
-/// What becomes of the seats of a member who leaves.
+/// The handling of a leaving member's seats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SeatsLeft {
-    /// There are none.
+    /// The member has none.
     None,
     Released,
-    /// Released; mixes keep the member's cells until a time.
+    /// They are released, and mixes keep the member's cells until a time.
     CellsKept {
         until_unix_ms: u64,
     },
@@ -67,15 +67,15 @@ pub struct Entering {
     pub entered: oneshot::Sender<Result<Entered, Refused>>,
 }
 
-/// The room as a member holds it.
+/// The room as a member sees it.
 pub struct Entered {
     pub room: Arc<Room>,
     /// Under this entry it [leaves](Room::leave).
     pub member: RosterMember,
-    /// The member is in it.
+    /// A state that contains the member.
     pub state: Arc<RoomState>,
     pub bulletins: watch::Receiver<Arc<Bulletin>>,
-    /// Held while the member is there.
+    /// Released when the member leaves.
     pub capacity: Option<Capacity>,
 }
 
@@ -109,7 +109,7 @@ impl Drop for Capacity {
 }
 
 impl Rooms {
-    /// Enters a room and waits until it is so.
+    /// Enters a room. Returns when the documents show it.
     pub async fn enter(&self, shared: &Parts, key: &RoomKey, user: &UserId, role: Role) -> Result<Entered, Refused> {
         let capacity = Capacity::take(self.members.clone(), shared.config.max_members)?;
         for _ in 0..TRIES {
@@ -133,7 +133,7 @@ impl Rooms {
         Err(Refused::Code(ErrorCode::Internal))
     }
 
-    /// Of the room's task, which is started when there is none.
+    /// The inbox of the room's task, which is started if there is none.
     fn inbox(&self, shared: &Parts, key: &RoomKey) -> mpsc::Sender<ToRoom> {
         let mut rooms = self.rooms();
         if let Some(inbox) = rooms.get(key).filter(|inbox| !inbox.is_closed()) {
@@ -169,17 +169,17 @@ impl Rooms {
 }
 
 impl Room {
-    /// The room as it is now; members are [told](Bulletin) of it in their turn.
+    /// The newest state of the room. Members are [notified](Bulletin) of it group by group.
     pub fn latest(&self) -> Arc<RoomState> {
         self.latest.borrow().clone()
     }
 
-    /// A place among those who are told first, for a member with media.
+    /// The bulletins of the group that is notified first, for a member with media.
     pub fn front(&self) -> watch::Receiver<Arc<Bulletin>> {
         self.front.subscribe()
     }
 
-    /// Returns when it is so, or will be when the bus is back.
+    /// Returns when the member has left. While the bus is away the documents follow later.
     pub async fn leave(&self, member: RosterMember, seats: SeatsLeft) {
         let (left, done) = oneshot::channel();
         let leave = ToRoom::Leave { member, seats, left };
@@ -188,7 +188,7 @@ impl Room {
         }
     }
 
-    /// The state of a media session from now on: a state and not events, so that nothing is missed.
+    /// Follows the state of a media session. It is a state and not a series of events, so that none is missed.
     pub fn follow_session(&self, session: SessionId) -> watch::Receiver<Option<MediaState>> {
         self.sessions()
             .entry(session)
@@ -200,7 +200,7 @@ impl Room {
         self.sessions().remove(&session);
     }
 
-    /// As the SFU says.
+    /// Sets the state that the SFU has reported.
     pub fn set_session(&self, session: SessionId, state: MediaState) {
         if let Some(follower) = self.sessions().get(&session) {
             follower.send_replace(Some(state));

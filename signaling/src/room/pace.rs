@@ -1,5 +1,5 @@
-//! How soon members are told of a change: a large room is told in batches, so that it costs the node no more than a share
-//! of its time, however much happens in the room.
+//! Decides how soon members are notified of a change. A large room is notified in batches, so that it takes only a share of the
+//! node's time, however much happens in the room.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,31 +20,31 @@ pub enum Urgency {
     Sources,
 }
 
-/// The most urgent difference between the state that members were told and the state now.
-pub fn urgency(told: &RoomState, now: &RoomState) -> Urgency {
-    let same_seats = Arc::ptr_eq(&told.seats, &now.seats) || told.seats == now.seats;
-    if !same_seats || told.mix != now.mix || told.info != now.info {
+/// The most urgent difference between the state that members know and the newest state.
+pub fn urgency(known: &RoomState, now: &RoomState) -> Urgency {
+    let same_seats = Arc::ptr_eq(&known.seats, &now.seats) || known.seats == now.seats;
+    if !same_seats || known.mix != now.mix || known.info != now.info {
         return Urgency::Sources;
     }
-    if told.messages != now.messages {
+    if known.messages != now.messages {
         return Urgency::Messages;
     }
-    let same_roster = Arc::ptr_eq(&told.roster, &now.roster) || told.roster == now.roster;
-    if !same_roster || told.member_count != now.member_count {
+    let same_roster = Arc::ptr_eq(&known.roster, &now.roster) || known.roster == now.roster;
+    if !same_roster || known.member_count != now.member_count {
         return Urgency::Members;
     }
-    if told.speakers == now.speakers {
+    if known.speakers == now.speakers {
         Urgency::Nothing
     } else {
         Urgency::Speakers
     }
 }
 
-/// Least time between two tellings of the same members, where `members` are told at the same pace.
+/// Least time between two notifications of the same members, if `members` are notified at the same pace.
 ///
 /// With 50,000 members the sources come at most every 5 s, members and speakers every 10 s: at most 10,000 messages a
-/// second leave for a room, and an idle member gets less than 3 kB a minute. Up to 100 members nobody waits for a source
-/// for more than 100 ms.
+/// second leave for a room, and an idle member gets less than 3 kB a minute. In a room of up to 100 members a source arrives within
+/// 100 ms.
 pub fn gap(urgency: Urgency, members: usize) -> Duration {
     let each = |micros: u64| Duration::from_micros(micros * members as u64);
     match urgency {
@@ -57,11 +57,11 @@ pub fn gap(urgency: Urgency, members: usize) -> Duration {
     }
 }
 
-/// The bytes that continuous changes (publishers who mute and unmute all the time) may take of each connection of a large room:
-/// some at once, and then so many a second that an idle member gets less than 3 kB in any minute.
+/// Limits the bytes that continuous changes (publishers who mute and unmute all the time) cost each connection of a large room:
+/// a burst, and then so many a second that an idle member gets less than 3 kB in any minute.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Allowance {
-    /// Bytes spent of [`Self::BURST`], at the time of the last telling.
+    /// Bytes spent of [`Self::BURST`], at the time of the last notification.
     spent: f64,
     at: Option<Instant>,
 }
@@ -77,7 +77,7 @@ impl Allowance {
         self.at = Some(now);
     }
 
-    /// When the next change of a source may be told, where `members` are told at the same pace; None: at any time.
+    /// When the next change of a source may be sent, if `members` are notified at the same pace; None: at any time.
     pub fn ready_at(&self, members: usize) -> Option<Instant> {
         let over = self.spent - Self::BURST;
         let at = self.at.filter(|_| over > 0.0 && members > SMALL)?;
@@ -85,13 +85,13 @@ impl Allowance {
     }
 }
 
-/// How long the telling of so many members keeps the node from telling the next ones: what it takes is about a third of
-/// this, and other work has the rest.
-pub fn spread(members: usize) -> Duration {
+/// Pause of the node after it has notified so many members. The notification takes about a third of this time, and the rest is
+/// for other work.
+pub fn pause_after(members: usize) -> Duration {
     Duration::from_micros(40 * members as u64)
 }
 
-/// In a room of this size an idle member may get more than 3 kB a minute for being told at once.
+/// In rooms up to this size an idle member may get more than 3 kB a minute, and is notified at once.
 const SMALL: usize = 200;
 
 #[cfg(test)]
@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_small_room_hears_of_a_source_at_once_and_a_full_one_within_five_seconds() {
+    fn a_small_room_is_notified_of_a_source_at_once_and_a_full_one_within_five_seconds() {
         assert_eq!(gap(Urgency::Sources, 10), Duration::from_millis(100));
         assert_eq!(gap(Urgency::Sources, 50_000), Duration::from_secs(5));
         assert_eq!(gap(Urgency::Members, 10), Duration::from_secs(1));
@@ -108,16 +108,16 @@ mod tests {
 
     #[test]
     fn the_most_urgent_change_decides() {
-        let told = RoomState::default();
-        let mut now = told.clone();
-        assert_eq!(urgency(&told, &now), Urgency::Nothing);
+        let known = RoomState::default();
+        let mut now = known.clone();
+        assert_eq!(urgency(&known, &now), Urgency::Nothing);
         now.speakers = Arc::new(vec![rotunda_proto::signaling::Speaker {
             user_id: "ann".parse().unwrap(),
             volume: 1,
         }]);
-        assert_eq!(urgency(&told, &now), Urgency::Speakers);
+        assert_eq!(urgency(&known, &now), Urgency::Speakers);
         now.member_count = 1;
-        assert_eq!(urgency(&told, &now), Urgency::Members);
+        assert_eq!(urgency(&known, &now), Urgency::Members);
         let mut seats = rotunda_proto::room::Seats::default();
         let on = rotunda_proto::room::TrackState::On;
         crate::seats::take_alone(
@@ -129,6 +129,6 @@ mod tests {
         )
         .unwrap();
         now.seats = Arc::new(seats);
-        assert_eq!(urgency(&told, &now), Urgency::Sources);
+        assert_eq!(urgency(&known, &now), Urgency::Sources);
     }
 }

@@ -1,4 +1,4 @@
-//! The members of a room on this node, and this node's part of the room's documents, which follows from them.
+//! The members of a room on this node, and this node's part of the room's documents.
 
 use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::{MembershipId, UserId};
@@ -12,12 +12,12 @@ use super::{Entering, SeatsLeft};
 use crate::member::error_of;
 use crate::room_documents::{Refused, RoomDocuments};
 
-/// Only the room's task writes this part, for all members who came in one turn together: a thousand joins a second are a few
-/// hundred writes without contention.
+/// Only the room's task writes this part, once for all members who came at the same time: a thousand joins a second need a few
+/// hundred writes, without contention.
 pub struct Presence {
     documents: RoomDocuments,
     members: LocalMembers,
-    /// Of the member who entered last.
+    /// The time of the member who entered last.
     last_entered_unix_ms: u64,
     /// Memberships that have ended and may still be in the roster's window.
     left: Vec<MembershipId>,
@@ -25,7 +25,7 @@ pub struct Presence {
     seats_left: Vec<(RosterMember, SeatsLeft)>,
 }
 
-/// A member who is counted in and has not been told yet.
+/// A member who is counted in and has no answer yet.
 pub struct Admitted {
     pub member: RosterMember,
     pub entering: Entering,
@@ -60,7 +60,7 @@ impl Presence {
         self.remove(member);
     }
 
-    /// Releases the seats of members who have left. Errors: to be called again.
+    /// Releases the seats of members who have left. Errors: call it again.
     pub async fn release_seats(&mut self) -> Result<(), Refused> {
         while let Some((member, seats)) = self.seats_left.first() {
             match *seats {
@@ -73,9 +73,9 @@ impl Presence {
         Ok(())
     }
 
-    /// Writes who is here now, and admits as many of `entering` as the room has capacity for. `roster`: as the documents have it.
+    /// Writes the present members, and admits as many of `entering` as the room has capacity for. `roster`: by the documents.
     ///
-    /// Answers the revisions of what was written. `admitted` is filled also when it fails.
+    /// Answers the revisions that were written. On an error `admitted` has the members that were counted in.
     pub async fn write(
         &mut self,
         roster: &Roster,
@@ -96,7 +96,7 @@ impl Presence {
         let node = documents.cluster.incarnation();
         let kept = match entering.is_empty() {
             true => Vec::new(),
-            // Without it a publisher who comes back only loses their place in the order of entering.
+            // Without these a returning publisher only loses their position in the order of entering.
             false => documents.kept_cells().await.unwrap_or_default(),
         };
         let mut written = Written {
@@ -128,7 +128,7 @@ impl Presence {
         Ok(written)
     }
 
-    /// A publisher whose cell is kept enters with the time of before, and so to the same place in the order of entering.
+    /// A publisher with a kept cell enters with the earlier time, and so keeps their position in the order of entering.
     fn enter(&mut self, user: &UserId, node: &Incarnation, kept: &[KeptCell]) -> RosterMember {
         let now = Clock.unix().as_millis() as u64;
         // Members that enter in one millisecond have an order, too.
@@ -146,11 +146,11 @@ impl Presence {
         member
     }
 
-    /// Whether the roster's window is not what it should be with this node's members.
+    /// Whether the roster's window has to change for this node's members.
     pub fn window_changes(&self, roster: &Roster) -> bool {
         let roster = &roster.members;
         let is_there = |id: &MembershipId| roster.iter().any(|member| member.holder.membership == *id);
-        // A newer membership of the same user, on whichever node, is in its place.
+        // A newer membership of the same user, on any node, has replaced it.
         let shown = |member: &RosterMember| {
             roster.iter().any(|other| {
                 other.holder == member.holder

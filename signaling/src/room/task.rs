@@ -1,4 +1,4 @@
-//! The task of a room on this node: a hub between the members, the bus and the groups in which members are told.
+//! The task of a room on this node: a hub between the members, the bus and the groups in which members are notified.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -11,29 +11,29 @@ use tracing::warn;
 
 use super::feed::{Feed, SessionState};
 use super::kept_cells::KeptCells;
-use super::lanes::Lanes;
+use super::notification_groups::NotificationGroups;
 use super::presence::{Admitted, Presence, refuse};
 use super::{Entered, Entering, Room, ToRoom};
 use crate::member::error_of;
 use crate::room_documents::{Refused, RoomDocuments};
 use crate::view::RoomState;
 
-/// Members that come and go with one write, at most.
+/// Most members that one write counts in and out.
 const BATCH: usize = 1024;
 /// After this time the bus is tried again.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
-/// Members who may publish and are told first; more of them are told like the crowd until they have media.
+/// Most members who are notified first because they may publish. Further ones are in the crowd until they have media.
 const FRONT: usize = 1000;
 
 struct RoomTask {
     room: Arc<Room>,
     presence: Presence,
-    /// What the documents say, as far as they have come.
+    /// The state by the documents that have arrived.
     feed: Feed,
-    /// What the members know of it or will.
-    lanes: Lanes,
+    /// The groups in which the members are notified.
+    groups: NotificationGroups,
     kept_cells: KeptCells,
-    /// When this node's part of the documents is written again: it is not as it should be.
+    /// When this node's part of the documents is written again, after a failed write.
     repair_at: Option<Instant>,
     /// The incarnation under which this node is known.
     own: watch::Receiver<Own>,
@@ -53,21 +53,21 @@ pub async fn run(documents: RoomDocuments, inbox: mpsc::Sender<ToRoom>, queue: m
 impl RoomTask {
     fn new(documents: RoomDocuments, inbox: mpsc::Sender<ToRoom>, feed: Feed) -> Self {
         let state = Arc::new(RoomState::default());
-        let lanes = Lanes::new(&state);
+        let groups = NotificationGroups::new(&state);
         let mut own = documents.cluster.own();
         own.mark_unchanged();
         let room = Room {
             documents: documents.clone(),
             inbox,
             latest: watch::Sender::new(state),
-            front: lanes.front(),
+            front: groups.front(),
             sessions: Mutex::default(),
         };
         Self {
             room: Arc::new(room),
             presence: Presence::new(documents),
             feed,
-            lanes,
+            groups,
             kept_cells: KeptCells::default(),
             repair_at: None,
             own,
@@ -78,7 +78,7 @@ impl RoomTask {
         let clock = Clock;
         let (mut batch, mut began) = (Vec::new(), false);
         loop {
-            let next = self.lanes.handle_timeout(clock.now());
+            let next = self.groups.handle_timeout(clock.now());
             tokio::select! {
                 _ = inbox.recv_many(&mut batch, BATCH) => {
                     self.handle_batch(&mut batch).await;
@@ -87,7 +87,7 @@ impl RoomTask {
                 news = self.feed.changed() => if let Some(SessionState { session, state }) = news {
                     self.room.set_session(session, state);
                 },
-                // What this node had written has been cleaned up under its incarnation of before.
+                // Other nodes have removed the entries of this node's earlier incarnation.
                 Ok(()) = self.own.changed() => self.repair_at = Some(clock.now()),
                 () = Clock.until(next) => {}
                 () = Clock.until(self.repair_at) => self.commit(Vec::new()).await,
@@ -97,22 +97,22 @@ impl RoomTask {
             self.kept_cells
                 .handle_seats(clock.now(), clock.unix(), &self.feed.state().seats);
             if began && self.presence.is_empty() && self.repair_at.is_none() {
-                // A member who comes in this moment finds the inbox closed and begins the room anew.
+                // A member who enters now finds the inbox closed and starts the room's task again.
                 return inbox.close();
             }
-            // Another node's member may have left the roster's window, and one of ours moves up.
+            // Another node's member may have left the roster's window, and a member of this node moves up.
             if self.presence.window_changes(&self.feed.state().roster) && self.repair_at.is_none() {
                 self.commit(Vec::new()).await;
             }
         }
     }
 
-    /// Gives the members the state that is known now.
+    /// Publishes the newest state to the members.
     fn show(&mut self) {
-        if *self.feed.state() != **self.lanes.state() {
+        if *self.feed.state() != **self.groups.state() {
             self.feed.count_up();
             let state = Arc::new(self.feed.state().clone());
-            self.lanes.set_state(state.clone());
+            self.groups.set_state(state.clone());
             self.room.latest.send_replace(state);
         }
     }
@@ -132,13 +132,13 @@ impl RoomTask {
         leaving.into_iter().for_each(tell_left);
     }
 
-    /// Writes who is here now. Members who enter are let in when all of it is written, or not at all.
+    /// Writes the members who are here now. Entering members are admitted after every document was written, or refused.
     async fn commit(&mut self, entering: Vec<Entering>) {
         self.repair_at = None;
         if let Err(error) = self.presence.release_seats().await {
             warn!(
                 error = &error as &dyn std::error::Error,
-                "release the seats of who has left; it is tried again"
+                "release the seats of members who have left; it is tried again"
             );
             self.repair_at = Some(Clock.now() + TRY_AGAIN);
         }
@@ -148,13 +148,13 @@ impl RoomTask {
             Ok(written) => {
                 self.feed.catch_up(written).await;
                 self.show();
-                admitted.into_iter().for_each(|one| self.let_in(one));
+                admitted.into_iter().for_each(|one| self.admit(one));
             }
             Err(refused) => {
                 let code = match refused {
                     Refused::Code(code) => code,
                     Refused::Bus(error) => {
-                        warn!(error = &error as &dyn std::error::Error, "write who is in a room");
+                        warn!(error = &error as &dyn std::error::Error, "write the members of a room");
                         error_of(&error)
                     }
                 };
@@ -163,7 +163,10 @@ impl RoomTask {
                     refuse(entering, code);
                 }
                 if let Err(error) = self.presence.write(&roster, Vec::new(), &mut Vec::new()).await {
-                    warn!(error = &error as &dyn std::error::Error, "take back who did not get in");
+                    warn!(
+                        error = &error as &dyn std::error::Error,
+                        "remove members who could not enter"
+                    );
                     self.repair_at = Some(Clock.now() + TRY_AGAIN);
                 }
             }
@@ -175,33 +178,36 @@ impl RoomTask {
             return;
         };
         if let Err(error) = self.room.documents.drop_expired_cells(unix_ms).await {
-            warn!(error = &error as &dyn std::error::Error, "give a publisher's cell up");
+            warn!(
+                error = &error as &dyn std::error::Error,
+                "remove the kept cell of a publisher"
+            );
         }
     }
 
-    fn let_in(&mut self, Admitted { member, entering }: Admitted) {
-        let front = entering.role == Role::Anchor && self.lanes.front_members() < FRONT;
+    fn admit(&mut self, Admitted { member, entering }: Admitted) {
+        let front = entering.role == Role::Anchor && self.groups.front_members() < FRONT;
         let bulletins = if front {
-            self.lanes.join_front()
+            self.groups.join_front()
         } else {
-            self.lanes.join_crowd()
+            self.groups.join_crowd()
         };
         let entered = Entered {
             room: self.room.clone(),
             member: member.clone(),
-            state: self.lanes.state().clone(),
+            state: self.groups.state().clone(),
             bulletins,
             capacity: None,
         };
         if entering.entered.send(Ok(entered)).is_err() {
-            // The member has gone while waiting; the next write takes them out again.
+            // The member has left while waiting; the next write removes them again.
             self.presence.remove(member);
             self.repair_at = Some(Clock.now());
         }
     }
 }
 
-/// Answers those who wait for a room that cannot be followed.
+/// Answers members who wait for a room that cannot be followed.
 async fn refuse_all(mut queue: mpsc::Receiver<ToRoom>, code: ErrorCode) {
     queue.close();
     while let Some(message) = queue.recv().await {

@@ -1,15 +1,9 @@
-//! A room on one node, over the in-process bus and over one that fails.
+//! A room on one node, over the in-process bus and over a failing one.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use bytes::Bytes;
-use rotunda_bus::{
-    Bus, BusError, BusExt, ClusterNode, Entry, InProcess, Incarnation, Presence, Requests, Revision, SharedBus,
-    Subscription, Watch,
-};
+use rotunda_bus::{Bus, BusExt, ClusterNode, Incarnation, SharedBus};
 use rotunda_proto::ids::{NodeId, TrackSource};
 use rotunda_proto::room::{MAX_MEMBERS, MemberCounts, Roster, Seats, TrackState, count_key, roster_key, seats_key};
 use rotunda_proto::sfu::{self, NodeInfo, events_subject, node_key};
@@ -18,80 +12,12 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::config::Config;
+use crate::failing_bus::{FailingBus, Fault};
 use crate::seats;
 use crate::shared::Shared;
 
-/// The in-process bus, which can be told not to write rosters.
-#[derive(Default)]
-struct Flaky {
-    bus: InProcess,
-    loses_rosters: AtomicBool,
-}
-
-impl Flaky {
-    fn loses(&self, key: &str) -> bool {
-        key.ends_with(".roster") && self.loses_rosters.load(Ordering::Relaxed)
-    }
-}
-
-#[async_trait]
-impl Bus for Flaky {
-    async fn request(&self, subject: &str, payload: Bytes, limit: Duration) -> Result<Bytes, BusError> {
-        self.bus.request(subject, payload, limit).await
-    }
-
-    async fn serve(&self, subject: &str) -> Result<Requests, BusError> {
-        self.bus.serve(subject).await
-    }
-
-    async fn publish(&self, subject: &str, payload: Bytes) -> Result<(), BusError> {
-        self.bus.publish(subject, payload).await
-    }
-
-    async fn subscribe(&self, subject: &str) -> Result<Subscription, BusError> {
-        self.bus.subscribe(subject).await
-    }
-
-    async fn get(&self, key: &str) -> Result<Option<Entry>, BusError> {
-        self.bus.get(key).await
-    }
-
-    async fn put(
-        &self,
-        key: &str,
-        value: Bytes,
-        expected: Option<Revision>,
-        lease: Option<&Incarnation>,
-    ) -> Result<Revision, BusError> {
-        if self.loses(key) {
-            return Err(BusError::Timeout(key.to_owned()));
-        }
-        self.bus.put(key, value, expected, lease).await
-    }
-
-    async fn delete(&self, key: &str, expected: Revision) -> Result<Revision, BusError> {
-        self.bus.delete(key, expected).await
-    }
-
-    async fn list(&self, prefix: &str) -> Result<Vec<(String, Entry)>, BusError> {
-        self.bus.list(prefix).await
-    }
-
-    async fn bound(&self, lease: &Incarnation) -> Result<Vec<(String, Revision)>, BusError> {
-        self.bus.bound(lease).await
-    }
-
-    fn presence(&self) -> watch::Receiver<Presence> {
-        self.bus.presence()
-    }
-
-    async fn watch(&self, prefix: &str) -> Result<Watch, BusError> {
-        self.bus.watch(prefix).await
-    }
-}
-
 struct Test {
-    bus: Arc<Flaky>,
+    bus: Arc<FailingBus>,
     shared: Shared,
     key: RoomKey,
 }
@@ -103,7 +29,7 @@ impl Test {
 
     async fn with(config: Config) -> Self {
         let store = Store::in_memory_unopened();
-        let bus = Arc::new(Flaky::default());
+        let bus = Arc::new(FailingBus::default());
         let node: NodeId = "node-1".parse().unwrap();
         let info = NodeInfo {
             node: node.clone(),
@@ -141,7 +67,7 @@ impl Test {
         members.iter().map(|member| member.user.to_string()).collect()
     }
 
-    /// Another node says how many members it has.
+    /// Another node writes its number of members.
     async fn elsewhere(&self, members: u64) {
         let by_node = BTreeMap::from([(Incarnation::new("node-2".parse().unwrap(), 1), members)]);
         let counts = MemberCounts { by_node };
@@ -168,7 +94,7 @@ async fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
 }
 
 #[tokio::test]
-async fn who_enters_sees_himself_and_the_last_one_takes_the_room_with_him() {
+async fn a_member_who_enters_is_in_the_roster_and_the_last_one_to_leave_ends_the_room() {
     let test = Test::new().await;
     let ann = test.enter("ann").await.unwrap();
     let bob = test.enter("bob").await.unwrap();
@@ -194,19 +120,19 @@ async fn who_enters_sees_himself_and_the_last_one_takes_the_room_with_him() {
 }
 
 #[tokio::test]
-async fn a_failed_enter_is_taken_back_whole() {
+async fn a_failed_enter_is_undone_completely() {
     let test = Test::new().await;
     let _ann = test.enter("ann").await.unwrap();
-    test.bus.loses_rosters.store(true, Ordering::Relaxed);
+    test.bus.set_fault(Some(Fault::Refuses(".roster")));
     assert_eq!(code(test.enter("bob").await), Some(ErrorCode::TryLater));
     assert_eq!(test.counted().await, 1, "only ann is counted");
-    test.bus.loses_rosters.store(false, Ordering::Relaxed);
+    test.bus.set_fault(None);
     assert_eq!(test.enter("cat").await.unwrap().state.member_count, 2);
     assert_eq!(test.roster().await, ["ann", "cat"]);
 }
 
 #[tokio::test]
-async fn of_two_who_want_the_last_place_one_gets_it() {
+async fn only_one_of_two_members_gets_the_last_free_place() {
     let test = Test::new().await;
     test.elsewhere(MAX_MEMBERS - 1).await;
     let (one, other) = tokio::join!(test.enter("ann"), test.enter("bob"));
@@ -217,7 +143,7 @@ async fn of_two_who_want_the_last_place_one_gets_it() {
 }
 
 #[tokio::test]
-async fn fifty_thousand_enter_the_next_is_refused_and_the_window_is_always_the_earliest() {
+async fn fifty_thousand_enter_the_next_is_refused_and_the_window_always_has_the_earliest() {
     let test = Test::new().await;
     let mut members = Vec::new();
     for number in 0..MAX_MEMBERS {
@@ -239,7 +165,7 @@ async fn fifty_thousand_enter_the_next_is_refused_and_the_window_is_always_the_e
 }
 
 #[tokio::test]
-async fn a_node_with_all_its_places_taken_says_so_until_somebody_leaves() {
+async fn a_full_node_refuses_members_until_one_leaves() {
     let config = Config {
         max_members: 1,
         ..Config::default()
@@ -308,7 +234,7 @@ async fn the_end_of_a_media_session_is_not_lost_among_many_events() {
 }
 
 #[tokio::test]
-async fn a_room_is_opened_on_the_least_loaded_node_and_on_none_when_all_are_full() {
+async fn a_room_is_opened_on_the_least_loaded_node_and_on_none_if_all_are_full() {
     let test = Test::new().await;
     let say = async |node: &str, sessions| {
         let info = NodeInfo {

@@ -1,4 +1,4 @@
-//! The user who asks: the UserSig in `Authorization: Bearer`, which names application and user by itself.
+//! Authenticates the user by the UserSig in `Authorization: Bearer`, which names application and user.
 
 use std::time::Duration;
 
@@ -46,7 +46,7 @@ impl<'a> Token<'a> {
         scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
     }
 
-    /// Errors: 401 that says where the token belongs.
+    /// Errors: 401 with the header in which the token belongs.
     fn given(self) -> Result<&'a str, Problem> {
         match self {
             Self::Given(token) => Ok(token),
@@ -56,11 +56,11 @@ impl<'a> Token<'a> {
     }
 }
 
-/// A token that was given, with its signature proved.
+/// A token with a verified signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Bearer {
     Valid(Claim),
-    /// Its time is over: no ground for a new session, and no reason to keep somebody from ending an old one.
+    /// It has expired. It opens no new session, but it may still end an old one.
     Expired(Claim),
 }
 
@@ -81,7 +81,7 @@ impl Bearer {
         }
     }
 
-    /// For what needs a ticket that is still good.
+    /// For requests that need a valid ticket.
     pub fn valid(self) -> Result<Claim, Problem> {
         match self {
             Self::Valid(claim) => Ok(claim),
@@ -89,7 +89,7 @@ impl Bearer {
         }
     }
 
-    /// The rights that the token gives in a room: where room tickets are required, it must be one.
+    /// The rights of the token in a room. If the application requires room tickets, the token must be one.
     pub fn rights(
         token: Token<'_>,
         applications: &Applications,
@@ -101,7 +101,7 @@ impl Bearer {
         rights.map_err(|code| failure(code).into())
     }
 
-    /// For what belongs to a session that is running.
+    /// For requests of a running session.
     pub fn even_expired(self) -> Claim {
         match self {
             Self::Valid(claim) | Self::Expired(claim) => claim,
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_in_the_query_counts_where_that_is_permitted_and_after_the_header() {
+    fn a_token_in_the_query_is_used_if_permitted_and_if_there_is_none_in_the_header() {
         let mut headers = HeaderMap::new();
         assert_eq!(Token::of(&headers, None, QueryTokens::Permitted), Token::Missing);
         assert_eq!(
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_good_ticket_names_application_and_user_by_itself() {
+    fn a_valid_ticket_names_application_and_user() {
         let claim = read(&format!("bearer {}", ticket(1, "key", 600)))
             .unwrap()
             .valid()

@@ -1,9 +1,9 @@
-//! `application/trickle-ice-sdpfrag` (RFC 8840): what a PATCH asks, what it is answered, and the offer of an ICE restart.
+//! `application/trickle-ice-sdpfrag` (RFC 8840): the body and the answer of a PATCH, and the offer of an ICE restart.
 //! Pure text work.
 
 use thiserror::Error;
 
-/// Why a fragment was not understood.
+/// Why a fragment was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum FragmentError {
     #[error("the body is not an SDP fragment (RFC 8840 §9)")]
@@ -81,7 +81,7 @@ pub fn restart_offer(first: &str, credentials: &Credentials) -> String {
 }
 
 /// The ICE part of an answer, for the reply to a restart: that of the BUNDLE group's first line, which carries the whole group.
-/// Where nothing is bundled it is the first of all.
+/// Without a BUNDLE group it is the first line.
 pub fn of_answer(answer: &str) -> Option<String> {
     let Credentials { ufrag, pwd } = Credentials::of(answer)?;
     let mut out = format!("a=ice-lite\r\na=ice-ufrag:{ufrag}\r\na=ice-pwd:{pwd}\r\n");

@@ -75,7 +75,7 @@ struct Whip {
     resources: Arc<Resources>,
 }
 
-/// RFC 9725 §4.2: GET has nothing to show; what is not there is reserved.
+/// RFC 9725 §4.2: GET has no content, and all other methods are reserved.
 fn endpoint() -> MethodRouter<Whip> {
     any(|| async { not_allowed("GET, HEAD, OPTIONS, POST") })
         .get(|| async { StatusCode::NO_CONTENT })
@@ -90,7 +90,7 @@ fn session() -> MethodRouter<Whip> {
         .delete(end)
 }
 
-/// OPTIONS of an endpoint. A client that shows a good token gets the ICE servers here already, before gathering.
+/// OPTIONS of an endpoint. A client with a valid token gets the ICE servers here, before it gathers candidates.
 async fn describe(State(whip): State<Whip>, request: Request) -> Response {
     let mut response = ([(ACCEPT_POST, SDP)], StatusCode::OK).into_response();
     if let Ok(claim) = whip.bearer(&request).and_then(Bearer::valid) {
@@ -239,8 +239,8 @@ impl Whip {
         Bearer::rights(token, applications, claim, room, Clock.unix())
     }
 
-    /// The session that a request names. Its address cannot be guessed, so a token is not asked for again; one that is
-    /// there must be its owner's.
+    /// The session that a request names. Its address cannot be guessed, so no token is required; a token that is sent must be the
+    /// owner's.
     fn resource(&self, request: &Request) -> Result<Resource, Problem> {
         let resource = self.resources.with_id(request.last_segment()).ok_or_else(no_session)?;
         if let token @ Token::Given(_) = self.token(request) {
@@ -253,7 +253,7 @@ impl Whip {
         Ok(resource)
     }
 
-    /// Watching makes no room: the publisher must be there first.
+    /// A viewer does not create a room: the publisher must be in it first.
     async fn must_be_live(&self, room: &RoomKey, user: &UserId) -> Result<(), Problem> {
         if self.publishes(room, user).await? {
             return Ok(());
@@ -325,7 +325,7 @@ fn add_ice_servers(shared: &Shared, user: &UserId, headers: &mut HeaderMap) {
     }
 }
 
-/// Web pages of any origin may come: what they may do, the token says.
+/// Web pages of any origin are permitted, as the token decides on every request.
 async fn with_cors(mut response: Response) -> Response {
     let rules = [
         (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),

@@ -1,4 +1,4 @@
-//! The room, the user and the source that a request names, with refusals that say what is allowed. Pure.
+//! Reads the room, the user and the source that a request names; errors say what is allowed. Pure.
 
 use axum::http::StatusCode;
 use rotunda_proto::ids::{RoomId, RoomNumber, TextId, TrackSource, UserId, shortened};

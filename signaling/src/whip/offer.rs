@@ -1,11 +1,11 @@
-//! The purpose of each line of a WHIP or WHEP client's offer. Pure text work, before the SFU sees it.
+//! Finds the purpose of each m-line of a WHIP or WHEP client's offer, before it goes to the SFU. Pure.
 
 use std::borrow::Cow;
 
 use rotunda_proto::sfu::Lines;
 use thiserror::Error;
 
-/// Why an offer is not one for this endpoint.
+/// Why an offer does not fit the endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum OfferError {
     #[error("the body is not an SDP offer")]
@@ -20,7 +20,7 @@ pub enum OfferError {
     TooManyLines,
 }
 
-/// An offer, with each line's direction made definite, and what its lines are for.
+/// An offer with one direction for each m-line, and the purpose of each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Offer {
     pub sdp: String,
@@ -48,7 +48,7 @@ pub fn publishing(sdp: &str) -> Result<Offer, OfferError> {
     Ok(Offer { sdp, lines })
 }
 
-/// A viewer's offer: the first audio and the first video line show the publisher; further ones stay empty.
+/// A viewer's offer: the first audio and the first video line carry the publisher; further ones stay empty.
 pub fn watching(sdp: &str) -> Result<Offer, OfferError> {
     let mut lines = Lines::default();
     let sdp = with_directions(sdp, "a=recvonly", |kind, mid| {
@@ -75,8 +75,8 @@ enum Kind {
 
 const DIRECTIONS: [&str; 4] = ["a=sendonly", "a=recvonly", "a=sendrecv", "a=inactive"];
 
-/// Calls `take` with each audio and video line that goes in the wanted direction (or in both), and gives those lines that
-/// direction alone.
+/// Calls `take` with each audio and video line that has the wanted direction (or both), and limits those lines to that
+/// direction.
 fn with_directions(
     sdp: &str,
     wanted: &'static str,
@@ -112,8 +112,8 @@ fn with_directions(
 
 /// The parameters to add to a line that offers H.264 without any.
 ///
-/// RFC 6184 §8.1 reads that as packetization mode 0 (single NAL units), which nobody sends. Clients that write it
-/// (GStreamer's, unless told otherwise) send and take mode 1.
+/// By RFC 6184 §8.1 this is packetization mode 0 (single NAL units), which no client sends. Clients that offer it
+/// (GStreamer by default) send and accept mode 1.
 fn h264_without_parameters(section: &[&str]) -> Vec<String> {
     let types = section.iter().filter_map(|line| {
         let (number, codec) = line.strip_prefix("a=rtpmap:")?.split_once(' ')?;
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_offer_is_named() {
+    fn a_body_that_is_no_offer_is_named() {
         assert_eq!(publishing("hello"), Err(OfferError::NotSdp));
         assert_eq!(publishing(""), Err(OfferError::NotSdp));
         assert_eq!(publishing("v=0\r\n"), Err(OfferError::NotSdp));

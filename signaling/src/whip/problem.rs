@@ -9,7 +9,7 @@ use super::fragment::FragmentError;
 use super::offer::OfferError;
 use crate::member::failure;
 
-/// Why a request was refused: `<code>: <message>` is the body.
+/// A refused request. Its body is `<code>: <message>`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     pub status: StatusCode,
@@ -18,17 +18,17 @@ pub struct Problem {
     retry: Retry,
 }
 
-/// Whether the client may simply ask again.
+/// Whether the client may repeat the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Retry {
-    /// Not before something has changed.
+    /// Only after something has changed.
     No,
     After {
         seconds: u32,
     },
 }
 
-/// A publisher that is not there yet, or a server without room, is asked again this much later.
+/// The client repeats the request after this time, if the publisher is not there yet or the server is full.
 const RETRY: Retry = Retry::After { seconds: 5 };
 
 impl Problem {
@@ -67,7 +67,7 @@ impl Problem {
         failure(ErrorCode::Internal).into()
     }
 
-    /// draft-ietf-wish-whep-02 §4.2: nothing to see yet.
+    /// draft-ietf-wish-whep-02 §4.2: nothing is published yet.
     pub fn not_live(message: impl Into<String>) -> Self {
         Self {
             retry: RETRY,
@@ -90,7 +90,7 @@ impl From<ErrorBody> for Problem {
             ErrorCode::Internal => (StatusCode::INTERNAL_SERVER_ERROR, Retry::No),
             _ => (StatusCode::BAD_REQUEST, Retry::No),
         };
-        // The names are those of the protocol: what serde writes.
+        // The names are those of the protocol, as serde writes them.
         let code = serde_json::to_value(code).ok();
         let code = code.as_ref().and_then(serde_json::Value::as_str).unwrap_or("internal");
         Self {

@@ -1,4 +1,4 @@
-//! A WHIP or WHEP request: what its path, query, headers and body say, each read once.
+//! A WHIP or WHEP request: its path, query, headers and body, each read once.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -18,11 +18,11 @@ pub struct Request {
     pub query: Asked,
     pub headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
-    /// The address that the connection comes from: the client's or a proxy's.
+    /// The remote address of the connection: the client's or a proxy's.
     pub peer: Option<IpAddr>,
 }
 
-/// The query. Other names in it are the client's own business.
+/// The query. Other names in it are ignored.
 #[derive(Debug, Default, Deserialize)]
 pub struct Asked {
     token: Option<String>,
@@ -75,12 +75,12 @@ impl Request {
         self.path.trim_end_matches('/').rsplit('/').next().unwrap_or_default()
     }
 
-    /// The part of the client's path that a proxy says it has taken away.
+    /// The part of the client's path that a proxy has removed, as the proxy reports it.
     pub fn forwarded_prefix(&self) -> Option<&str> {
         self.headers.get("x-forwarded-prefix")?.to_str().ok()
     }
 
-    /// The body as an SDP. One that begins as SDP does is taken whatever its type says: some clients cannot set the type.
+    /// The body as an SDP. If it begins as SDP does, its content type does not matter, as some clients cannot set it.
     pub fn sdp(&self) -> Result<String, Problem> {
         self.text(SDP, "v=0", |body| body.starts_with("v=0"))
     }

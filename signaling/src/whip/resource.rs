@@ -22,7 +22,7 @@ use crate::logins;
 use crate::member::membership::{Leaving, Membership, Message, codec_not_supported};
 use crate::member::{ToMember, explain};
 use crate::refused_lines::refused_lines;
-use crate::registry::{Login, random_token};
+use crate::registry::{Login, Told, random_token};
 use crate::shared::Shared;
 
 /// Requests waiting for a session's task.
@@ -31,9 +31,9 @@ const QUEUE: usize = 8;
 /// The purpose of a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Purpose {
-    /// WHIP: sends what its offer sends.
+    /// WHIP: publishes the m-lines that its offer sends.
     Publish,
-    /// WHEP: sees and hears one publisher.
+    /// WHEP: receives one publisher.
     Watch { user: UserId, source: TrackSource },
 }
 
@@ -57,7 +57,7 @@ pub struct Opened {
 
 /// The outcome of a PATCH.
 pub enum Patched {
-    /// Candidates were taken notice of.
+    /// Candidates were accepted.
     Trickled,
     /// ICE was restarted: the fragment to answer with, and the new entity tag.
     Restarted { fragment: String, etag: String },
@@ -70,7 +70,7 @@ pub enum IfMatch {
     Tags(String),
 }
 
-/// The sessions of this node, by id: the last segment of their path, whatever a proxy makes of the rest.
+/// The sessions of this node, by id: the last segment of their path, as a proxy may change the rest.
 #[derive(Default)]
 pub struct Resources(Mutex<HashMap<String, Resource>>);
 
@@ -124,8 +124,7 @@ impl Resource {
     }
 }
 
-/// Opens a session. It is left again when the caller goes away before the answer: on a task of its own, so that it is done to
-/// the end.
+/// Opens a session, on a task of its own that always completes. If the caller goes away before the answer, the session is closed.
 pub async fn open(shared: Shared, resources: Arc<Resources>, opening: Opening) -> Result<Opened, Problem> {
     let (reply, opened) = oneshot::channel();
     let Claim { app, user } = &opening.claim;
@@ -140,9 +139,9 @@ async fn run(
     opening: Opening,
     reply: oneshot::Sender<Result<Opened, Problem>>,
 ) {
-    // Nobody is told this token: a session of this kind is not resumed.
+    // This token is not sent to anybody, as a session of this kind is not resumed.
     let token = random_token();
-    // Held to the very end: a newer login waits for it to close.
+    // Dropped last: a newer login waits for it to close.
     let (member, inbox) = mpsc::channel(QUEUE);
     let owner = opening.claim.clone();
     let id = LoginId(rand::random());
@@ -150,7 +149,7 @@ async fn run(
         id,
         token: token.clone(),
         member,
-        told: false,
+        told: Told::NotYet,
     };
     logins::take_over(&shared, owner.app, &owner.user, login).await;
     let inbox = serve(&shared, &resources, opening, inbox, reply).await;
@@ -186,7 +185,7 @@ async fn serve(
     let may_return_within = Duration::from_secs(shared.config.resume_seconds.into());
     let ended = match reply.send(Ok(opened)) {
         Ok(()) => session.run(queue).await,
-        // The client has gone before it was answered.
+        // The client went away before the answer.
         Err(_) => End::MediaLost,
     };
     resources.all().remove(&id);
@@ -203,7 +202,7 @@ async fn serve(
     session.inbox
 }
 
-/// Why a session is over.
+/// Why a session has ended.
 enum End {
     /// By DELETE, which is answered when the member has left.
     Asked(oneshot::Sender<()>),
@@ -223,7 +222,7 @@ struct Session {
 }
 
 impl Session {
-    /// Enters the room and connects; on refusal the room is as it was.
+    /// Enters the room and connects. On an error the member leaves the room again.
     async fn open(
         shared: &Shared,
         opening: Opening,
@@ -276,7 +275,7 @@ impl Session {
                     Some(ToMember::Permit(permit)) => {
                         permit.apply(Some(&mut self.membership)).await;
                     }
-                    // Nobody else knows this login, so nobody attaches.
+                    // No WebSocket knows this login, so none attaches.
                     Some(ToMember::Attach { .. } | ToMember::Detach { .. } | ToMember::Request { .. }) => {}
                     None => return End::Stopped,
                 },
@@ -336,8 +335,8 @@ async fn connect(membership: &mut Membership, purpose: Purpose, offer: &Offer) -
             ];
             for (source, _) in sent.into_iter().filter(|(_, line)| line.is_some()) {
                 match membership.refused(source) {
-                    // The client sees it in the answer; nobody is told of a source that cannot come.
-                    Some(line) => warn!(%source, %line, "a line is refused, and the others are published"),
+                    // The client sees it in the answer, and the room is not notified of a source that cannot come.
+                    Some(line) => warn!(%source, %line, "an m-line was refused; the others are published"),
                     None => membership.publish(source, TrackState::On).await?,
                 }
             }
@@ -351,7 +350,7 @@ async fn connect(membership: &mut Membership, purpose: Purpose, offer: &Offer) -
     Ok(answer)
 }
 
-/// Errors: 406 when the answer refuses every line that the session is there for.
+/// Errors: 406 if the answer refuses every line that the session needs.
 fn must_carry_something(offer: &Offer, answer: &str) -> Result<(), Problem> {
     let refused = refused_lines(&offer.sdp, answer);
     let Lines {

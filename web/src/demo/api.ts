@@ -1,4 +1,4 @@
-// The demo application's own back end.
+// The back end of the demo application.
 
 import type { Credentials } from '../sdk/signaling';
 import type { Template } from '../sdk/types';
@@ -25,12 +25,12 @@ async function post<Reply>(path: string, body: unknown): Promise<Reply> {
   try {
     message = (JSON.parse(text) as { error: { message: string } }).error.message;
   } catch {
-    // Not one of the back end's own errors: the text is all there is.
+    // Not one of the back end's own errors: only its text is available.
   }
   throw new Error(message);
 }
 
-/** Whether the server is in demo mode: only then does it give tickets to anybody. */
+/** Whether the server is in demo mode, in which anybody gets a ticket. */
 export async function isDemoMode(): Promise<boolean> {
   return (await fetch('/demo/info')).ok;
 }
@@ -45,6 +45,6 @@ export const stopMix = (roomId: number | string) => post<object>('/demo/mix/stop
 
 export async function recordings(): Promise<Recording[]> {
   const answer = await fetch('/demo/recordings');
-  if (!answer.ok) throw new Error('The list of recordings is not to be had.');
+  if (!answer.ok) throw new Error('The list of recordings is not available.');
   return await answer.json() as Recording[];
 }

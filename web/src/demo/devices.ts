@@ -3,11 +3,11 @@
 export interface Choice {
   camera?: string;
   microphone?: string;
-  /** Echo cancellation and its like; off in tests that measure sound. */
+  /** Echo cancellation, noise suppression and gain control; off in tests that measure audio. */
   processing: boolean;
 }
 
-/** Camera and microphone together, or as much of it as there is. */
+/** Camera and microphone together, or those that exist. */
 export async function open({ camera, microphone, processing }: Choice): Promise<MediaStream> {
   const audio = {
     deviceId: microphone,

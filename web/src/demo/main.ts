@@ -1,6 +1,6 @@
 // The demo room: a lobby, the room, its controls.
 // ?room=1001&user=ann&codec=h264|vp8|vp9|av1&privateMapKey=...&auto=1&audioProcessing=off
-// With &sdkAppId=...&userSig=... the ticket is that one; otherwise a server in demo mode gives one.
+// &sdkAppId=...&userSig=... gives the ticket; without it a server in demo mode gives one.
 
 import '../style.css';
 import { Room } from '../sdk/room';
@@ -24,7 +24,7 @@ let local = new MediaStream();
 user.value = parameters.get('user') ?? `guest-${Math.floor(Math.random() * 900 + 100)}`;
 roomInput.value = parameters.get('room') ?? '1001';
 
-/** The ticket of the address, where it has one. */
+/** The ticket in the page's address, if any. */
 function given(): Omit<Credentials, 'userId'> | undefined {
   const sdkAppId = Number(parameters.get('sdkAppId'));
   const userSig = parameters.get('userSig');
@@ -41,7 +41,7 @@ async function openDevices(): Promise<void> {
 async function lobby(): Promise<void> {
   const demo = await isDemoMode();
   const note = find('#demo-mode', HTMLElement);
-  if (demo) note.textContent = 'Demo mode: anybody who opens this page may enter any room.';
+  if (demo) note.textContent = 'Demo mode: anybody who opens this page can enter any room.';
   else if (!ticket) {
     note.textContent = 'This server is not in demo mode, so this page needs a ticket of your back end: open it with ?sdkAppId=…&user=…&userSig=…';
     find('#join-button', HTMLButtonElement).disabled = true;
@@ -75,7 +75,7 @@ async function join(): Promise<void> {
   }
 }
 
-/** Publishes the tracks that there are. A refusal (6 microphones, 4 cameras) leaves the member watching. */
+/** Publishes the available tracks. After a refusal (6 microphones, 4 cameras) the member only watches. */
 async function publish(room: Room): Promise<void> {
   const refused: string[] = [];
   for (const [source, track] of [['audio', local.getAudioTracks()[0]], ['camera', local.getVideoTracks()[0]]] as const) {
@@ -99,10 +99,10 @@ function enter(room: Room, roomId: number | string): void {
   const showCount = () => { count.textContent = `${room.memberCount} present`; };
   room.on('changed', showCount);
   showCount();
-  room.on('reconnecting', (is) => { banner.textContent = is ? 'Connection lost. Coming back …' : ''; });
+  room.on('reconnecting', (is) => { banner.textContent = is ? 'Connection lost. Reconnecting …' : ''; });
   room.on('permissions', ({ send }) => {
     const lost = local.getTracks().map(({ kind }) => (kind === 'audio' ? 'audio' : 'camera')).filter((source) => !send.includes(source));
-    banner.textContent = lost.length > 0 ? `You may not send ${lost.join(' and ')} any more.` : '';
+    banner.textContent = lost.length > 0 ? `You are no longer allowed to send ${lost.join(' and ')}.` : '';
   });
   room.on('error', ({ message }) => { banner.textContent = message; });
   room.on('closed', ({ message }) => {

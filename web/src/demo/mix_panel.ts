@@ -4,12 +4,12 @@ import { play, type Protocol } from '../player/play';
 import type { Room } from '../sdk/room';
 import type { Template } from '../sdk/types';
 import { recordings, startMix, stopMix } from './api';
-import { soundButton } from '../player/sound';
+import { muteButton } from '../player/mute_button';
 import { find } from './find';
 
 export class MixPanel {
   private stopWatching?: () => void;
-  /** The stream that is played. */
+  /** The stream that is playing. */
   private watched?: string;
 
   constructor(private readonly room: Room, private readonly roomId: number | string) {
@@ -25,7 +25,7 @@ export class MixPanel {
     find('#mix-start', HTMLButtonElement).onclick = run(() => startMix(this.roomId, template.value as Template));
     find('#mix-stop', HTMLButtonElement).onclick = run(() => stopMix(this.roomId));
     find('#protocol', HTMLSelectElement).onchange = () => this.watch();
-    soundButton(find('#mix-sound', HTMLButtonElement), find('#mix-player', HTMLVideoElement));
+    muteButton(find('#mix-mute', HTMLButtonElement), find('#mix-player', HTMLVideoElement));
     room.on('changed', () => this.draw());
     this.draw();
     void this.listRecordings();
@@ -40,7 +40,7 @@ export class MixPanel {
     if (mix?.streamId !== this.watched) this.watch();
   }
 
-  /** Plays the mix that runs, muted until somebody wants its sound, and nothing where none runs. */
+  /** Plays the running mix, if any. It starts muted, as browsers require. */
   private watch(): void {
     const { mix } = this.room;
     this.stopWatching?.();
@@ -62,7 +62,7 @@ export class MixPanel {
     const mp4 = files.filter(({ format, state }) => format === 'mp4' && state === 'ready').slice(0, 20);
     list.replaceChildren(...mp4.map(({ name, durationMs, size, url }) => {
       const item = document.createElement('li');
-      // The page's own address, whatever address the server knows itself by.
+      // The page's own host, whatever public address the server has.
       const link = Object.assign(document.createElement('a'), { href: new URL(url).pathname, textContent: name, target: '_blank' });
       item.append(link, ` · ${Math.round(durationMs / 1000)} s · ${(size / 1e6).toFixed(1)} MB`);
       return item;

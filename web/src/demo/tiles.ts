@@ -1,4 +1,4 @@
-// The participants: a tile for each member and screen, an <audio> element for each remote microphone.
+// The participants: a tile per member and screen, an <audio> element per remote microphone.
 
 import type { Remote, Room } from '../sdk/room';
 import type { Speaker } from '../sdk/types';

@@ -1,4 +1,4 @@
-// A device as the page has it: what it shows, and what it is asked.
+// The page's view of a device: the stream that it shows, and the requests to the device.
 
 import { Emitter } from '../sdk/emitter';
 import { RotundaError } from '../sdk/types';
@@ -24,7 +24,7 @@ export interface File extends Fragment {
   size: number;
 }
 
-/** What is shown now. */
+/** The current stream. */
 export interface Shown {
   channel: number;
   quality: Quality;
@@ -39,7 +39,7 @@ export interface Progress {
   size: number;
 }
 
-/** A file that comes. */
+/** A running download. */
 interface Download {
   name: string;
   size: number;
@@ -50,9 +50,9 @@ interface Download {
 }
 
 export class Camera extends Emitter<{
-  /** `channels` are known, or the device has gone. */
+  /** `channels` are known, or the device has left. */
   ready: boolean;
-  /** What is shown comes another way, or ended. */
+  /** The stream has another path now, or has ended. */
   shown: Shown | undefined;
   /** The stream to show. */
   stream: MediaStream;
@@ -74,13 +74,13 @@ export class Camera extends Emitter<{
     link.answer('piece', ({ json, binary }) => this.take(Number(json['download']), Number(json['offset']), binary));
   }
 
-  /** Shows a channel in a quality, or a recording, instead of what is shown. */
+  /** Shows a channel in a quality, or a recording, instead of the current stream. */
   async show(channel: number, quality: Quality, time?: Fragment): Promise<void> {
     const before = this.shown;
     const { json } = await this.link.request('play', { channel, quality, codecs: codecs(), ...time }, undefined, 30_000);
     const shown: Shown = { channel, quality, path: json['path'] as Shown['path'], member: json['member'] as string, line: json['line'] as number };
     await this.set(shown, before);
-    // The new one is on its way before the old one ends.
+    // The new stream starts before the old one ends.
     if (before) await this.stop(before);
   }
 
@@ -94,7 +94,7 @@ export class Camera extends Emitter<{
     }
   }
 
-  /** `track` null: ends. */
+  /** `track` null: ends talk-back. */
   async talk(channel: number, track: MediaStreamTrack | null): Promise<void> {
     if (track) await this.link.request('talk', { channel });
     await this.link.speak(track);
@@ -106,7 +106,7 @@ export class Camera extends Emitter<{
     return (await this.link.request('command', { channel }, data)).binary;
   }
 
-  /** Moves the camera, in steps; answers what the device says. */
+  /** Moves the camera, in steps; returns the device's reply. */
   async move(channel: number, dx: number, dy: number): Promise<string> {
     return new TextDecoder().decode(await this.command(channel, new TextEncoder().encode(`ptz ${dx} ${dy}`)));
   }
@@ -123,7 +123,7 @@ export class Camera extends Emitter<{
     return json['fragments'] as Fragment[];
   }
 
-  /** Empty where the device has none to give. */
+  /** Empty if the device has no files. */
   async files(channel: number, { begin, end }: Fragment): Promise<File[]> {
     if (!this.hasDownloads) return [];
     const { json } = await this.link.request('files', { channel, begin, end });
@@ -134,7 +134,7 @@ export class Camera extends Emitter<{
     await this.link.request(op, fields);
   }
 
-  /** Fetches a file; `abort` ends it, and what has come stays for another try with it. */
+  /** Downloads a file; `abort` ends it, and another attempt continues with the received part. */
   async download(channel: number, file: File, progress: (progress: Progress) => void, abort: AbortSignal, had: Uint8Array<ArrayBuffer>[] = []): Promise<Uint8Array<ArrayBuffer>[]> {
     const offset = had.reduce((sum, piece) => sum + piece.length, 0);
     const { json } = await this.link.request('download', { channel, name: file.name, offset });
@@ -216,12 +216,12 @@ export class Camera extends Emitter<{
       const number = Number(event['download']);
       const download = this.downloads.get(number);
       if (download && download.name !== '') download.resolve(true);
-      // The reply that tells the number has not been read yet.
+      // The reply with the number has not been read yet.
       else this.downloads.set(number, { name: 'ended', size: 0, pieces: download?.pieces ?? [], received: 0, progress: () => undefined, resolve: () => undefined });
     }
   }
 
-  /** Shows the tracks that what is shown comes on. */
+  /** Shows the tracks of the current stream. */
   private attach(): void {
     const { shown } = this;
     if (!shown) return;
@@ -233,7 +233,7 @@ export class Camera extends Emitter<{
   }
 }
 
-/** The codecs that this browser can show. */
+/** The codecs that this browser can decode. */
 function codecs(): string[] {
   const known = RTCRtpReceiver.getCapabilities('video')?.codecs ?? [];
   return ['h264', 'h265'].filter((name) => known.some(({ mimeType }) => mimeType.toLowerCase() === `video/${name}`));

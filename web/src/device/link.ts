@@ -1,4 +1,4 @@
-// A viewer's way to a device: the device's room, a media session with the server, and one directly with the device.
+// A viewer's connection to a device: the device's room, a media session with the server, and a direct one with the device.
 
 import { ORDERED, decode, encode, fromBase64, toBase64 } from '../sdk/custom_messages';
 import { Emitter } from '../sdk/emitter';
@@ -9,7 +9,7 @@ import { Assembler, COMMAND_ID, DIRECT_FRAGMENT, ROOM_FRAGMENT, cut, write, type
 
 const AUDIO_SLOTS = 6;
 const VIDEO_SLOTS = 5;
-/** Streams that can come directly at once. */
+/** Maximum number of direct streams at the same time. */
 const DIRECT_LINES = 3;
 /** Milliseconds. */
 const PATIENCE = 15_000;
@@ -18,7 +18,7 @@ const GATHERING = 1500;
 const PUBLISHED_WITHIN = 15;
 /** Attempts. */
 const SETTLES_WITHIN = 10;
-/** Between two fragments through the server, after the first twenty: it takes thirty a second. */
+/** Milliseconds between two fragments through the server, after the first twenty: it accepts thirty per second. */
 const PACE = 40;
 const AT_ONCE = 20;
 
@@ -28,18 +28,18 @@ interface Pending {
   timer: ReturnType<typeof setTimeout>;
 }
 
-/** What a device asks of its viewer; the answer's binary data goes back. */
+/** Handles a request of the device; the returned binary data is the reply's. */
 export type Handler = (message: Message) => Uint8Array | undefined;
 
 export class Link extends Emitter<{
   /** The device is in its room, or has left. */
   online: boolean;
-  /** What the device tells. */
+  /** An event of the device. */
   event: Json;
-  /** Tracks may be others now. */
+  /** The tracks may have changed. */
   tracks: void;
   reconnecting: boolean;
-  /** The direct connection has come up, or gone. */
+  /** The direct connection is established, or lost. */
   direct: boolean;
   closed: RotundaError;
 }> {
@@ -88,7 +88,7 @@ export class Link extends Emitter<{
     try {
       if (this.isOnline) await this.request('bye');
     } catch {
-      // It has gone first.
+      // It has left already.
     }
     this.closeDirect();
     this.server?.close();
@@ -97,12 +97,12 @@ export class Link extends Emitter<{
     this.pending.clear();
   }
 
-  /** What the device's requests of this name are answered with. */
+  /** Sets the handler of the device's requests with this name. */
   answer(op: string, handler: Handler): void {
     this.handlers.set(op, handler);
   }
 
-  /** Asks the device; rejects with a {@link RotundaError} when it refuses. */
+  /** Sends a request to the device; rejects with a {@link RotundaError} when it refuses. */
   request(op: string, fields: Json = {}, binary: Uint8Array = new Uint8Array(), patience = PATIENCE): Promise<Message> {
     const id = this.nextId;
     this.nextId += 1;
@@ -117,8 +117,8 @@ export class Link extends Emitter<{
   }
 
   /**
-   * Waits until the device answers again. With its first viewer it connects media, and what is said to it until its data channel is
-   * open is lost: the server takes it for one that has a channel already.
+   * Waits until the device answers again. With its first viewer the device connects media. Messages to it are lost until its
+   * data channel is open, because the server assumes that the channel is open already.
    */
   async settled(): Promise<void> {
     for (let left = SETTLES_WITHIN; ; left -= 1) {
@@ -132,14 +132,14 @@ export class Link extends Emitter<{
     }
   }
 
-  /** Asks the server for a member's camera, which a stream of the device comes as. */
+  /** Requests a member's camera from the server: it carries a stream of the device. */
   async requestVideo(member: string): Promise<void> {
     for (let left = PUBLISHED_WITHIN; ; left -= 1) {
       try {
         await this.signaling.request('requestVideo', { userId: member, source: 'camera' });
         return;
       } catch (error) {
-        // It has been published; our server may hear of it later than we.
+        // It has been published; this viewer's node may learn of it later.
         if (left === 0 || !(error instanceof RotundaError) || error.code !== 'not_published') throw error;
         await new Promise((resolve) => { setTimeout(resolve, 200); });
       }
@@ -157,7 +157,7 @@ export class Link extends Emitter<{
     return [this.serverVideo[video], this.serverAudio[audio]].flatMap((line) => (line ? [line.receiver.track] : []));
   }
 
-  /** The tracks of a stream that comes directly. */
+  /** The tracks of a direct stream. */
   directTracks(line: number): MediaStreamTrack[] {
     return [this.directVideo[line], this.directAudio[line]].flatMap((one) => (one ? [one.receiver.track] : []));
   }
@@ -170,7 +170,7 @@ export class Link extends Emitter<{
     return this.direct?.connectionState === 'connected';
   }
 
-  /** Sends the microphone to the device, directly if there is a way; null ends it. */
+  /** Sends the microphone to the device, directly if possible; null ends it. */
   async speak(track: MediaStreamTrack | null): Promise<void> {
     this.microphone = track;
     const directly = this.isDirect;
@@ -185,7 +185,7 @@ export class Link extends Emitter<{
     }
   }
 
-  /** Tries to reach the device past the server. What comes of it is told by `direct`; without it everything goes on. */
+  /** Tries to reach the device directly. `direct` reports the result; without a direct connection everything continues. */
   async connectDirectly(): Promise<void> {
     this.closeDirect();
     const connection = new RTCPeerConnection({ iceServers: this.iceServers, bundlePolicy: 'max-bundle' });
@@ -274,7 +274,7 @@ export class Link extends Emitter<{
     this.setOnline(members.includes(this.device), true);
   }
 
-  /** After the WebSocket was lost: the device may have forgotten this viewer meanwhile. */
+  /** After the WebSocket was lost, the device may have forgotten this viewer. */
   private async seeAgain(room: RoomView): Promise<void> {
     const was = this.isOnline;
     this.setOnline(room.members.includes(this.device));
@@ -294,7 +294,7 @@ export class Link extends Emitter<{
   }
 
   private hear(from: string, bytes: Uint8Array): void {
-    // Only the device is listened to.
+    // Messages of other members are ignored.
     if (from !== this.device) return;
     const message = this.assembler.take(performance.now(), from, bytes);
     if (!message) return;
@@ -308,7 +308,7 @@ export class Link extends Emitter<{
     const handler = this.handlers.get(op);
     const { id } = message.json;
     if (!handler) {
-      this.say({ json: { id, error: { code: 'bad_request', message: `This viewer knows no ${op}.` } }, binary: new Uint8Array() });
+      this.say({ json: { id, error: { code: 'bad_request', message: `This viewer does not support ${op}.` } }, binary: new Uint8Array() });
       return;
     }
     this.say({ json: { id, ok: true }, binary: handler(message) ?? new Uint8Array() });
@@ -337,7 +337,7 @@ export class Link extends Emitter<{
       for (const fragment of fragments) {
         await this.pace();
         if (this.serverChannel?.readyState === 'open') this.serverChannel.send(encode(COMMAND_ID, fragment.buffer));
-        // What is not sent is told by the request's time.
+        // If sending fails, the request times out.
         else await this.signaling.request('sendCustomMessage', { cmdId: COMMAND_ID, data: toBase64(fragment.buffer) }).catch(() => undefined);
       }
     });
@@ -356,7 +356,7 @@ export class Link extends Emitter<{
   }
 }
 
-/** Candidates of this network are there at once; those of servers may take longer than it is worth waiting. */
+/** Host candidates are available at once; those of STUN or TURN servers may take too long. */
 async function gathered(connection: RTCPeerConnection): Promise<void> {
   if (connection.iceGatheringState === 'complete') return;
   await new Promise<void>((resolve) => {

@@ -1,4 +1,4 @@
-// The cameras that this browser knows, and which of them are online.
+// The cameras that this browser has stored, and which of them are online.
 
 import { Signaling, type Credentials } from '../sdk/signaling';
 import type { RoomView } from '../sdk/types';
@@ -22,13 +22,13 @@ export function forget(device: string): void {
   localStorage.setItem(KEY, JSON.stringify(known().filter((name) => name !== device)));
 }
 
-/** Looks into each camera's room, one after the other; `tell` hears of each. */
+/** Checks each camera's room, one after the other; `tell` gets each result. */
 export async function look(url: string, credentials: Credentials, devices: string[], tell: (device: string, isOnline: boolean) => void): Promise<void> {
   const signaling = new Signaling(url, credentials);
   try {
     await signaling.connect();
     for (const device of devices) {
-      // A room that refuses is a camera that is not there for us.
+      // If the room refuses, this user has no access to the camera.
       const reply = await signaling.request('enterRoom', { roomId: `iv:${device}`, role: 'audience' }).catch(() => undefined);
       tell(device, (reply?.['room'] as RoomView | undefined)?.members.includes(device) ?? false);
       if (reply) await signaling.request('exitRoom');

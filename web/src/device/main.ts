@@ -16,7 +16,7 @@ const user = parameters.get('user') ?? `viewer-${Math.floor(Math.random() * 900_
 const url = new URL('/ws', location.href);
 url.protocol = url.protocol.replace('http', 'ws');
 
-/** The application's ticket from the address, or one of the demo's back end. */
+/** The application's ticket from the address, or one from the demo's back end. */
 async function credentials(): Promise<Credentials> {
   const [userSig, sdkAppId] = [parameters.get('userSig'), parameters.get('sdkAppId')];
   return userSig && sdkAppId ? { userId: user, userSig, sdkAppId: Number(sdkAppId) } : await demoCredentials(user);
@@ -119,7 +119,7 @@ async function watch(device: string): Promise<void> {
     if (!shown && camera.link.isOnline) cover.textContent = 'The recording has ended.';
   });
   camera.on('error', report);
-  link.on('reconnecting', (is) => { message.textContent = is ? 'Connection lost. Coming back …' : ''; });
+  link.on('reconnecting', (is) => { message.textContent = is ? 'Connection lost. Reconnecting …' : ''; });
   link.on('closed', (error) => { cover.textContent = error.message; });
 
   find('#back', HTMLButtonElement).onclick = () => {

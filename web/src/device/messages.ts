@@ -1,14 +1,14 @@
-// Messages between a viewer and a device: fragments on the wire, whole messages to the page. As docs/device.md has them; pure.
+// Messages between a viewer and a device: fragments on the wire, complete messages to the page. See docs/device.md. Pure.
 
 export const COMMAND_ID = 7;
-/** Bytes of a fragment: through the server; on a direct data channel. */
+/** Bytes of a fragment: through the server, and on a direct data channel. */
 export const ROOM_FRAGMENT = 1024;
 export const DIRECT_FRAGMENT = 16 * 1024;
-/** Bytes of a command, and of a whole message. */
+/** Bytes of a command, and of a complete message. */
 export const MAX_COMMAND = 16 * 1024;
 const MAX_MESSAGE = 64 * 1024;
 const PROTOCOL = 1;
-/** Messages of one sender that may be incomplete, and for how long, in milliseconds. */
+/** How many messages of one sender may be incomplete, and for how many milliseconds. */
 const MAX_OPEN = 16;
 const PATIENCE = 10_000;
 
@@ -29,7 +29,7 @@ export function write({ json, binary }: Message): Uint8Array<ArrayBuffer> {
   return bytes;
 }
 
-/** Undefined for what is no message. */
+/** Undefined if the bytes are not a message. */
 export function read(bytes: Uint8Array): Message | undefined {
   if (bytes.length < 2) return undefined;
   const end = 2 + new DataView(bytes.buffer, bytes.byteOffset).getUint16(0);
@@ -68,7 +68,7 @@ interface Open {
   pieces: Map<number, Uint8Array>;
 }
 
-/** Puts the fragments for one user together again. */
+/** Reassembles the fragments for one user. */
 export class Assembler {
   private readonly open = new Map<string, Open>();
 

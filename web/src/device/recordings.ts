@@ -1,4 +1,4 @@
-// The recordings' part of the page: calendar, time line, files.
+// The recordings on the page: calendar, time line, files.
 
 import { find } from '../demo/find';
 import type { Camera, File, Fragment } from './camera';
@@ -120,7 +120,7 @@ export class Recordings {
     this.act(async () => {
       const begin = midnight(day);
       const wanted = begin + second;
-      // What is not recorded begins with what comes next.
+      // A time without a recording moves to the next recording.
       const next = this.fragments.find(({ end }) => end > wanted);
       if (!next) return;
       const from = Math.max(wanted, next.begin);
@@ -149,7 +149,7 @@ export class Recordings {
     this.draw();
   }
 
-  /** The second of the day that is shown, as the page reckons it. */
+  /** The current second of the day, as the page calculates it. */
   private position(): number {
     if (!this.playing) return 0;
     const passed = this.isPaused ? 0 : (performance.now() - this.playing.since) / 1000;

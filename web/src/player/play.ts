@@ -5,13 +5,13 @@ import mpegts from 'mpegts.js';
 
 export type Protocol = 'flv' | 'hls';
 
-/** The permission to play in the page's address: a query, or nothing. */
+/** The permission to play from the page's address: a query, or an empty string. */
 export function permission(parameters: URLSearchParams): string {
   const [secret, time] = [parameters.get('txSecret'), parameters.get('txTime')];
   return secret && time ? `?${new URLSearchParams({ txSecret: secret, txTime: time }).toString()}` : '';
 }
 
-/** Starts to play; answers how to stop. `failed` hears what went wrong, in words. */
+/** Starts to play; returns a function that stops. `failed` gets a text about the error. */
 export function play(
   video: HTMLVideoElement,
   streamId: string,

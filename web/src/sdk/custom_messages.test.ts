@@ -14,23 +14,23 @@ describe('custom messages', () => {
     }
   });
 
-  test('come with their sender and number', () => {
+  test('contain their sender and number', () => {
     const message = decode(bytes(1, 7, 0, 0, 1, 2, 3, 97, 110, 110, 104, 105));
     expect(message).toEqual({ userId: 'ann', cmdId: 7, seq: 258, data: bytes(104, 105) });
   });
 
-  test('go by signaling as base64', () => {
+  test('are base64 on signaling', () => {
     expect(toBase64(bytes(104, 105))).toBe('aGk=');
     expect(fromBase64(toBase64(bytes(0, 255, 128)))).toEqual(bytes(0, 255, 128));
   });
 
-  test('that were refused say why', () => {
+  test('that were refused have a reason', () => {
     const refused = decode(new TextEncoder().encode('\x02custom_message_rate').buffer);
     expect(refused).toBeInstanceOf(RotundaError);
     expect(refused).toMatchObject({ code: 'custom_message_rate' });
   });
 
-  test('of an unknown kind, or cut, are left alone', () => {
+  test('of an unknown kind, or truncated, are ignored', () => {
     for (const cut of [bytes(), bytes(9, 1), bytes(1, 7, 0, 0, 0, 1), bytes(1, 7, 0, 0, 0, 1, 5, 97)]) {
       expect(decode(cut)).toBeUndefined();
     }

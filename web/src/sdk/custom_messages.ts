@@ -1,4 +1,4 @@
-// Members' own messages on data channels: the bytes of both directions, as proto/src/custom_message.rs has them. Pure.
+// Members' own messages on data channels: the bytes of both directions, the same as in proto/src/custom_message.rs. Pure.
 
 import { RotundaError } from './types';
 
@@ -12,9 +12,9 @@ const REFUSED = 2;
 
 export interface CustomMessage {
   userId: string;
-  /** 1 to 10, what the application makes of it. */
+  /** 1 to 10; the application defines the meaning. */
   cmdId: number;
-  /** Counts what this member has sent. */
+  /** Counts the sender's messages. */
   seq: number;
   data: ArrayBuffer;
 }
@@ -22,7 +22,7 @@ export interface CustomMessage {
 const texts: Record<string, string> = {
   bad_custom_message: `A message needs a cmdId of 1 to ${MAX_COMMAND}.`,
   custom_message_too_large: `A message has at most ${MAX_DATA} bytes.`,
-  custom_message_rate: 'At most 30 messages a second; this one reached nobody.',
+  custom_message_rate: 'At most 30 messages per second; this one reached nobody.',
   custom_message_busy: 'Too many messages wait in this room; this one reached nobody.',
 };
 
@@ -30,7 +30,7 @@ function refusal(code: string): RotundaError {
   return new RotundaError(code, texts[code] ?? 'The message was refused.');
 }
 
-/** By signaling data is base64. */
+/** On signaling the data is base64. */
 export function toBase64(data: ArrayBuffer): string {
   return btoa(String.fromCharCode(...new Uint8Array(data)));
 }
@@ -39,7 +39,7 @@ export function fromBase64(text: string): ArrayBuffer {
   return Uint8Array.from(atob(text), (character) => character.charCodeAt(0)).buffer;
 }
 
-/** What is sent. Throws a {@link RotundaError} for what the server would refuse. */
+/** The bytes to send. Throws a {@link RotundaError} if the server would refuse the message. */
 export function encode(cmdId: number, data: ArrayBuffer): Uint8Array<ArrayBuffer> {
   if (!Number.isInteger(cmdId) || cmdId < 1 || cmdId > MAX_COMMAND) throw refusal('bad_custom_message');
   if (data.byteLength > MAX_DATA) throw refusal('custom_message_too_large');
@@ -49,7 +49,7 @@ export function encode(cmdId: number, data: ArrayBuffer): Uint8Array<ArrayBuffer
   return bytes;
 }
 
-/** What has come: a message, or why one of the own reached nobody; undefined for what a newer server may send. */
+/** A received message, or the reason why an own message reached nobody; undefined for kinds that only newer servers send. */
 export function decode(bytes: ArrayBuffer): CustomMessage | RotundaError | undefined {
   const view = new DataView(bytes);
   const text = (from: number, to?: number) => new TextDecoder().decode(bytes.slice(from, to));

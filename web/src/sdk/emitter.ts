@@ -1,4 +1,4 @@
-/** Typed events: `on` answers how to stop listening. */
+/** Typed events: `on` returns a function that removes the listener. */
 export class Emitter<Events extends Record<string, unknown>> {
   private readonly listeners = new Map<keyof Events, Set<(value: never) => void>>();
 

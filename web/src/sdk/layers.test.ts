@@ -8,19 +8,19 @@ describe('layers of a camera', () => {
   const large = { width: 1280, height: 720 };
   const small = { width: 640, height: 360 };
 
-  test('are three of a large picture and two of a small one, the best in full size', () => {
+  test('are three of a large frame and two of a small one, the highest in full size', () => {
     expect(active(large)).toEqual(['f', 'h', 'q']);
     expect(active(small)).toEqual(['h', 'q']);
     expect(encodings(large)['f']?.scaleResolutionDownBy).toBe(1);
     expect(encodings(small)['h']?.scaleResolutionDownBy).toBe(1);
   });
 
-  test('are those that the server asks for, of those that there are', () => {
+  test('are the existing ones among those that the server requests', () => {
     expect(active(large, ['q', 'f'])).toEqual(['f', 'q']);
     expect(active(small, ['q', 'f'])).toEqual(['q']);
   });
 
-  test('are never none', () => {
+  test('are never empty', () => {
     expect(active(large, [])).toEqual(['q']);
     expect(active(small, ['f'])).toEqual(['q']);
   });
@@ -32,21 +32,21 @@ describe('sizes in one stream', () => {
     return `${scalabilityMode}/${scaleResolutionDownBy}`;
   };
 
-  test('are all sent as long as nothing else is said', () => {
+  test('are all sent by default', () => {
     expect(mode(720)).toBe('L3T3_KEY/1');
     expect(mode(720, 720)).toBe('L3T3_KEY/1');
   });
 
   test('end with the largest that is watched, in the same size', () => {
     expect([mode(720, 360), mode(720, 180), mode(576, 144)]).toEqual(['L2T3_KEY/2', 'L1T3/4', 'L1T3/4']);
-    // A browser sends two of a small picture.
+    // A browser sends two of a small frame.
     expect(mode(360, 180)).toBe('L2T3_KEY/2');
-    // The camera has been changed since.
+    // The camera has changed since.
     expect([mode(1080, 180), mode(180, 360)]).toEqual(['L1T3/4', 'L3T3_KEY/1']);
   });
 });
 
-test('much loss makes one rate of three, until it is nearly gone', () => {
+test('high loss reduces three frame rates to one, until the loss is nearly gone', () => {
   const losses = [0, 4, 5, 12, 2, 1, 4];
   let has = false;
   expect(losses.map((loss) => { has = needsOneRate(has, loss); return has; })).toEqual([false, false, true, true, true, false, false]);

@@ -1,8 +1,8 @@
-// Which layers of a camera are sent, and how large. Pure.
+// Decides which layers of a camera are sent, and their size. Pure.
 
 export type Codec = 'vp8' | 'h264' | 'vp9' | 'av1';
 
-/** One stream for each layer. */
+/** One stream per layer. */
 export const SIMULCAST: RTCRtpEncodingParameters[] = [
   { rid: 'q', scaleResolutionDownBy: 4, maxBitrate: 150_000 },
   { rid: 'h', scaleResolutionDownBy: 2, maxBitrate: 500_000 },
@@ -16,8 +16,8 @@ export interface OneStream extends RTCRtpEncodingParameters {
 }
 
 /**
- * Sizes and rates in one stream (W3C webrtc-svc); a larger size needs a smaller one at key frames alone. All three sizes first,
- * then those without the largest: the rest is as large as it was, and browsers change over with one key frame.
+ * Sizes and frame rates in one stream (W3C webrtc-svc); a larger size depends on a smaller one only at keyframes. First all
+ * three sizes, then the modes without the largest. The remaining sizes stay the same, and browsers switch with one keyframe.
  */
 export const LAYERS_IN_ONE_STREAM: [OneStream, ...OneStream[]] = [
   { scalabilityMode: 'L3T3_KEY', scaleResolutionDownBy: 1, maxBitrate: 1_900_000 },
@@ -25,7 +25,7 @@ export const LAYERS_IN_ONE_STREAM: [OneStream, ...OneStream[]] = [
   { scalabilityMode: 'L1T3', scaleResolutionDownBy: 4, maxBitrate: 150_000 },
 ];
 
-/** `maxHeight`: of the largest size that anybody watches; without: all are sent. Sizes halve from one to the next. */
+/** `maxHeight`: the largest size that anybody watches; without it all are sent. Sizes halve from one to the next. */
 export function oneStream({ height = 0 }: { height?: number }, maxHeight?: number): OneStream {
   const halved = maxHeight && height > maxHeight ? Math.round(Math.log2(height / maxHeight)) : 0;
   return LAYERS_IN_ONE_STREAM[Math.min(halved, LAYERS_IN_ONE_STREAM.length - 1)] ?? LAYERS_IN_ONE_STREAM[0];
@@ -41,10 +41,10 @@ export interface Encoding {
   scaleResolutionDownBy: number;
 }
 
-/** Under this size a browser sends no full layer of three, so two are asked for. */
+/** Below this size a browser does not send the full layer of three, so two are used. */
 const THREE_LAYERS = { width: 960, height: 540 };
 
-/** By rid. `wanted`: what the server asks for; all, without. At least one is active, whatever it says. */
+/** By rid. `wanted`: the layers that the server requests; all by default. At least one is always active. */
 export function encodings(
   { width = 0, height = 0 }: { width?: number; height?: number },
   wanted?: string[],

@@ -26,7 +26,7 @@ class FakeSignaling extends Emitter<{ reconnecting: boolean }> {
   }
 }
 
-/** A connection whose checks are answered from the `works`-th restart on. */
+/** A connection whose ICE checks are answered from the `works`-th restart on. */
 class FakeConnection extends EventTarget {
   iceConnectionState = 'connected';
   restarts = 0;
@@ -75,7 +75,7 @@ describe('roaming', () => {
     vi.useRealTimers();
   });
 
-  test('a new network makes a new WebSocket, and then ICE begins anew', async () => {
+  test('a new network makes a new WebSocket, and then restarts ICE', async () => {
     comeOnline();
     expect(signaling.reopened).toBe(1);
     expect(connection.restarts).toBe(0);
@@ -85,13 +85,13 @@ describe('roaming', () => {
     expect(signaling.asked).toEqual(['connect']);
   });
 
-  test('a WebSocket alone that was lost leaves ICE as it is', async () => {
+  test('losing only the WebSocket does not restart ICE', async () => {
     signaling.back();
     await vi.advanceTimersByTimeAsync(2000);
     expect(connection.restarts).toBe(0);
   });
 
-  test('ICE that is cut begins anew, until the server answers its checks', async () => {
+  test('interrupted ICE is restarted until the server answers its checks', async () => {
     connection.works = 3;
     connection.iceConnectionState = 'disconnected';
     connection.dispatchEvent(new Event('iceconnectionstatechange'));
@@ -100,7 +100,7 @@ describe('roaming', () => {
     expect(signaling.reopened).toBe(0);
   });
 
-  test('an offer that is not answered was sent to an address that is gone', async () => {
+  test('an offer without an answer was sent over an address that is gone', async () => {
     signaling.answers = false;
     connection.iceConnectionState = 'failed';
     connection.dispatchEvent(new Event('iceconnectionstatechange'));
@@ -112,7 +112,7 @@ describe('roaming', () => {
     expect(connection.restarts).toBe(2);
   });
 
-  test('a session that is closed meanwhile is left alone', async () => {
+  test('a session that was closed meanwhile is ignored', async () => {
     closed = true;
     connection.iceConnectionState = 'failed';
     connection.dispatchEvent(new Event('iceconnectionstatechange'));
@@ -120,7 +120,7 @@ describe('roaming', () => {
     expect(signaling.asked).toEqual([]);
   });
 
-  test('silence after packets is asked about, and is nothing when the server answers', async () => {
+  test('silence after packets causes a probe, and nothing more if the server answers', async () => {
     await vi.advanceTimersByTimeAsync(2000);
     expect(signaling.asked).toEqual([]);
     newest = 5;

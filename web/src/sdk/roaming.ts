@@ -1,17 +1,17 @@
-// Going on when the network changes under a call, as from Wi-Fi to mobile: signaling by another WebSocket and media by an ICE
-// restart, at once instead of after their timeouts. The member stays in the room.
+// Continues a call when the network changes, for example from Wi-Fi to mobile: signaling by a new WebSocket and media by an
+// ICE restart, at once instead of after their timeouts. The member stays in the room.
 
 import type { Session } from './session';
 import type { Signaling } from './signaling';
 
-/** An answer that takes longer is one to an address that is gone, milliseconds. */
+/** An answer that takes longer was sent to an address that is gone, milliseconds. */
 const ANSWER = 1000;
-/** Where something came before and nothing does for so long, the network may be gone, milliseconds. */
+/** After this silence of a stream the network may be gone, milliseconds. */
 const SILENCE = 500;
-/** Then a request that is not answered for so long says that it is, milliseconds. */
+/** The network is gone if a request then gets no answer for this long, milliseconds. */
 const PROBE = 400;
 const LOOK = 100;
-/** A restart after which no check was answered for so long is tried again, milliseconds. */
+/** A restart is repeated if no check is answered for this long, milliseconds. */
 const CHECKS = 800;
 const ATTEMPTS = 10;
 
@@ -20,10 +20,10 @@ export class Roaming {
   /** The network has changed, and ICE was not restarted yet. */
   private moved = false;
   private restarting?: Session;
-  /** The newest packet of all lines, in time of the browser's own, and when it was found. */
+  /** The newest packet of all lines, in the browser's time, and when it was found. */
   private heard = { newest: 0, at: 0, flows: false };
 
-  /** `onNetwork` is called with who wants to know when there is a network again, and answers how to stop that. */
+  /** `onNetwork` registers a listener for a new network, and returns a function that removes it. */
   constructor(
     private readonly signaling: Signaling,
     private readonly session: () => Session | undefined,
@@ -40,7 +40,7 @@ export class Roaming {
     ];
   }
 
-  /** Looks after a session that has just been made. */
+  /** Watches a new session. */
   follow({ connection }: Session): void {
     connection.addEventListener('iceconnectionstatechange', () => {
       if (this.session()?.connection === connection && isCut(connection)) void this.restart();
@@ -53,11 +53,11 @@ export class Roaming {
 
   private move(): void {
     this.moved = true;
-    // The browser does not tell that the address of an open WebSocket is gone.
+    // The browser does not report that the address of an open WebSocket is gone.
     this.signaling.reopen();
   }
 
-  /** Browsers tell seconds late that a network is gone. */
+  /** Browsers report seconds late that a network is gone. */
   private listen(now: number): void {
     const newest = this.session()?.newestPacket() ?? 0;
     if (newest !== this.heard.newest) {
@@ -68,21 +68,21 @@ export class Roaming {
     }
   }
 
-  /** Whether others have fallen silent, or the network has. */
+  /** Finds out whether the publishers are silent or the network is gone. */
   private async probe(): Promise<void> {
     if (!this.signaling.isConnected) return;
     const answer = this.signaling.request('getStats').then(() => true, () => true);
     if (!await within(answer, PROBE)) this.move();
   }
 
-  /** Without a WebSocket nothing is done: this begins again when there is one. */
+  /** Does nothing without a WebSocket: it runs again when there is one. */
   private async restart(): Promise<void> {
     const session = this.session();
     if (!session || this.restarting === session) return;
     this.restarting = session;
     this.moved = false;
     try {
-      // A browser may know of a new network only a second after it is there, and then there is no address to begin from.
+      // A browser may know a new network only a second after it is up; until then there is no address to start from.
       for (let attempt = 0; attempt < ATTEMPTS && this.session() === session && this.signaling.isConnected; attempt += 1) {
         const done = await this.attempt(session);
         if (done === 'works') break;
@@ -99,7 +99,7 @@ export class Roaming {
     connection.restartIce();
     const before = await answeredChecks(connection);
     const reply = session.offer().then((offer) => this.signaling.request('connect', { ...offer }));
-    // What was refused stays as it is; a session may have been closed; who was cut off meanwhile begins again when he is back.
+    // A refused restart changes nothing. The session may have been closed. After a lost connection the client begins again.
     const applied = reply.then(({ answer }) => session.answer(String(answer))).then(() => true, () => true);
     if (!await within(applied, ANSWER)) return 'unanswered';
     for (const until = performance.now() + CHECKS; performance.now() < until;) {
@@ -110,7 +110,7 @@ export class Roaming {
   }
 }
 
-/** How many ICE checks the server has answered, by pair. */
+/** The number of ICE checks that the server has answered, by pair. */
 async function answeredChecks(connection: RTCPeerConnection): Promise<Map<string, number>> {
   const counts = new Map<string, number>();
   (await connection.getStats()).forEach(({ id, type, responsesReceived = 0 }: Check) => {
@@ -130,7 +130,7 @@ function onOnline(listener: () => void): () => void {
   return () => removeEventListener('online', listener);
 }
 
-/** False after these milliseconds. */
+/** False after this many milliseconds. */
 function within(done: Promise<boolean>, milliseconds: number): Promise<boolean> {
   return Promise.race([done, new Promise<boolean>((resolve) => { setTimeout(resolve, milliseconds, false); })]);
 }

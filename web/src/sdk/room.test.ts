@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { Room } from './room';
 import type { Permissions } from './types';
 
-/** The server: answers what a room needs, and says what the test says. */
+/** A fake server: answers the requests of a room, and sends what the test gives it. */
 class Server {
   static last: Server;
   readyState = 1;
@@ -10,9 +10,9 @@ class Server {
   onmessage?: (message: { data: string }) => void;
   onclose?: () => void;
   readonly asked: Record<string, unknown>[] = [];
-  /** Refuses this. */
+  /** The request that it refuses. */
   static refused?: string;
-  /** What is told before the answer to `connect`. */
+  /** Events before the answer to `connect`. */
   beforeAnswer: Record<string, unknown>[] = [];
 
   constructor() {
@@ -95,7 +95,7 @@ describe('a room', () => {
     Server.refused = undefined;
   });
 
-  test('what arrives while it is entered is known afterwards, though nobody could listen yet', async () => {
+  test('keeps the tracks that arrive while it is entered, before anybody can listen', async () => {
     const slots = { event: 'slots', audio: ['bob'], video: [{ userId: 'bob', source: 'camera' }] };
     const entered = Room.enter(options);
     Server.last.beforeAnswer.push(slots);
@@ -105,7 +105,7 @@ describe('a room', () => {
     await room.leave();
   });
 
-  test('what is not permitted any more is not sent any more, and not begun again with a new connection', async () => {
+  test('stops a source that is no longer permitted, and does not restart it on a new connection', async () => {
     const room = await Room.enter(options);
     await room.publish('camera', camera);
     await room.publish('audio', microphone);
@@ -123,7 +123,7 @@ describe('a room', () => {
     await room.leave();
   });
 
-  test('a picture that ends and begins again before the next one is asked for is asked for again', async () => {
+  test('requests a video again that ended and began again before the next request', async () => {
     const room = await Room.enter(options);
     const on = (userId: string) => ({ event: 'publishing', userId, camera: 'on' });
     Server.last.tell(on('bob'));
@@ -136,7 +136,7 @@ describe('a room', () => {
     await room.leave();
   });
 
-  test('after a resume it is what the server says, and pictures that may have ended meanwhile are asked for again', async () => {
+  test('has the state of the server after a resume, and requests videos again that may have ended meanwhile', async () => {
     const room = await Room.enter(options);
     Server.last.tell({ event: 'publishing', userId: 'bob', audio: 'on', camera: 'on' });
     await vi.waitUntil(() => requests().length === 1);

@@ -1,4 +1,4 @@
-// Membership of a room: signaling and media together.
+// A member's time in a room: signaling and media together.
 
 import { decode, encode, fromBase64, toBase64, type CustomMessage } from './custom_messages';
 import { Emitter } from './emitter';
@@ -19,7 +19,7 @@ export interface RoomOptions {
   roomId: number | string;
   /** `anchor`, which may send, by default. */
   role?: Role;
-  /** A room ticket, where the application requires one. */
+  /** A room ticket, if the application requires one. */
   privateMapKey?: string;
   /** The codec to send; by default the browser chooses. */
   codec?: Codec;
@@ -40,19 +40,19 @@ const STATISTICS_INTERVAL = 2000;
 export class Room extends Emitter<{
   /** Members, publishers or the mix have changed. */
   changed: void;
-  /** What arrives has changed. */
+  /** The arriving tracks have changed. */
   remotes: Remote[];
   speakers: Speaker[];
-  /** What may be sent and received from now on; what was sent of the rest has ended. */
+  /** The sources that may be sent and received from now on; other sent sources have ended. */
   permissions: Permissions;
   reconnecting: boolean;
-  /** How good the connection is, as the server sees it; every 10 s, and when a score changes. */
+  /** The quality of the connection, measured by the server; every 10 s, and when a score changes. */
   'network-quality': NetworkQuality;
-  /** What is sent and received, every 2 s. */
+  /** Statistics of sent and received media, every 2 s. */
   statistics: Statistics;
-  /** What another member sent by {@link Room.sendCustomMessage}. */
+  /** A message of another member, sent by {@link Room.sendCustomMessage}. */
   'custom-message': CustomMessage;
-  /** Something failed that the member should know of; the member stays in the room. */
+  /** A failure that the member should know about; the member stays in the room. */
   error: RotundaError;
   closed: RotundaError;
 }> {
@@ -96,7 +96,7 @@ export class Room extends Emitter<{
       room.iceServers = (reply['iceServers'] as RTCIceServer[] | undefined) ?? [];
       await room.connect();
     } catch (error) {
-      // The caller gets no room, so it must not reconnect, nor stay on the server.
+      // The caller gets no room, so it must neither reconnect nor stay on the server.
       await room.leave();
       throw error;
     }
@@ -106,8 +106,8 @@ export class Room extends Emitter<{
   }
 
   /**
-   * Changes what this member may do: the audience sends nothing. `privateMapKey`: where the application requires room tickets.
-   * What is not permitted any more ends at once, and `permissions` says what is left.
+   * Changes the member's rights: the audience sends nothing. `privateMapKey`: if the application requires room tickets.
+   * Sources that are no longer permitted end at once, and `permissions` names the permitted ones.
    */
   async switchRole(role: Role, privateMapKey?: string): Promise<void> {
     await this.signaling.request('switchRole', { role, privateMapKey });
@@ -134,7 +134,7 @@ export class Room extends Emitter<{
     await this.signaling.request('mute', { source, muted });
   }
 
-  /** Requests a video at most this high (pixels), because its tile is small; without a height in the best quality again. */
+  /** Requests a video at most this high (pixels), because its tile is small; without a height it requests the best quality again. */
   async limitHeight({ userId, source }: Slot, maxHeight?: number): Promise<void> {
     if (maxHeight === undefined) this.heights.delete(`${source} ${userId}`);
     else this.heights.set(`${source} ${userId}`, maxHeight);
@@ -154,8 +154,9 @@ export class Room extends Emitter<{
   }
 
   /**
-   * Sends a message to everybody else in the room: at most 1024 bytes, and 30 a second; what is over that reaches nobody and is
-   * told by `error`. Not `ordered`: it may be overtaken, and lost. As long as there is no media, it goes by the WebSocket.
+   * Sends a message to all other members of the room: at most 1024 bytes, and 30 per second. A message over the limit reaches
+   * nobody, and `error` reports it. If not `ordered`, it may be overtaken or lost. As long as there is no media, it uses the
+   * WebSocket.
    */
   sendCustomMessage({ cmdId, data, ordered = true }: { cmdId: number; data: ArrayBuffer; ordered?: boolean }): void {
     const bytes = encode(cmdId, data);
@@ -166,13 +167,13 @@ export class Room extends Emitter<{
     });
   }
 
-  /** How this member's media fares, as the server measures it. */
+  /** Statistics of this member's media, measured by the server. */
   async getStats(): Promise<ServerStatistics> {
     const reply = await this.signaling.request('getStats');
     return reply['statistics'] as ServerStatistics;
   }
 
-  /** What arrives now. Some of it may be there before {@link Room.enter} has answered. */
+  /** The tracks that arrive now. Some may exist before {@link Room.enter} returns. */
   get remotes(): Remote[] {
     const remotes: Remote[] = [];
     this.shown.audio.forEach((userId, index) => {
@@ -194,7 +195,7 @@ export class Room extends Emitter<{
     session.connection.onconnectionstatechange = () => {
       const { connectionState } = session.connection;
       const isLost = connectionState === 'disconnected' || connectionState === 'failed';
-      // The server notices later, and cannot tell a client that is cut off.
+      // The server notices later, and cannot reach a client that is cut off.
       if (isLost && this.session === session) this.emit('network-quality', disconnected);
     };
     for (const channel of Object.values(session.channels)) {
@@ -213,7 +214,7 @@ export class Room extends Emitter<{
     for (const source of this.sending) await this.send(source, this.tracks[source] ?? null);
   }
 
-  /** Media was lost. If signaling is lost as well, this is repeated when it is back. */
+  /** Media was lost. If signaling is lost too, this is repeated when it is back. */
   private connectAgain(): void {
     this.connect().catch((error: unknown) => {
       if (error instanceof RotundaError && error.code !== 'disconnected') this.emit('error', error);
@@ -239,7 +240,7 @@ export class Room extends Emitter<{
     }
   }
 
-  /** Takes the whole room in, instead of what was known of it. */
+  /** Replaces the known state with the whole room. */
   private know({ members, publishers, memberCount, mix }: RoomView): void {
     this.members.clear();
     members.forEach((member) => this.members.add(member));
@@ -263,7 +264,7 @@ export class Room extends Emitter<{
         const { userId, audio, camera, screen } = event;
         if (audio ?? camera ?? screen) this.publishers.set(userId, { userId, audio, camera, screen });
         else this.publishers.delete(userId);
-        // The server has forgotten these requests; the sources may begin again before another request is answered.
+        // The server has dropped these requests; the sources may begin again before another request is answered.
         this.asked = this.asked.filter((slot) => slot.userId !== userId || event[slot.source]);
         this.requestVideos();
         break;
@@ -279,7 +280,7 @@ export class Room extends Emitter<{
       }
       case 'codecNotSupported': {
         const { event: _, ...about } = event;
-        const message = `${about.userId} sends ${about.codec}, which this browser cannot show.`;
+        const message = `${about.userId} sends ${about.codec}, which this browser cannot decode.`;
         this.emit('error', new RotundaError('codec_not_supported', message, about));
         return;
       }
@@ -287,7 +288,7 @@ export class Room extends Emitter<{
       case 'spatialLayers': void this.session?.setLargestLayer(event.source, event.maxHeight); return;
       case 'networkQuality': {
         const { event: _, ...quality } = event;
-        // Not every browser answers what the server measures this by.
+        // Not every browser supports the extended reports that the server needs for this figure.
         if (quality.uplinkNetworkQuality > 0) quality.uplinkRTT ??= this.sample?.roundTrip;
         void this.session?.handleLoss(quality.uplinkLoss);
         this.emit('network-quality', quality);
@@ -311,8 +312,8 @@ export class Room extends Emitter<{
   }
 
   /**
-   * Requests the videos that are wanted now and have not been requested, or are to be requested `again`. One change follows the
-   * other, so that the limits are never exceeded in between.
+   * Requests the wanted videos that have not been requested yet, or must be requested `again`. Changes follow one another, so
+   * that the limits are never exceeded in between.
    */
   private requestVideos(again = false): void {
     this.wishes = this.wishes.then(async () => {
@@ -330,7 +331,7 @@ export class Room extends Emitter<{
     try {
       await this.signaling.request(op, { ...slot, maxHeight: this.heights.get(`${slot.source} ${slot.userId}`) });
     } catch {
-      // The publisher has just stopped, and the event about it brings the list up to date. Or the connection is lost.
+      // The publisher has just stopped, and its event updates the list. Or the connection is lost.
       if (op === 'cancelVideo') this.asked = [...this.asked, slot];
       else this.asked = this.asked.filter((one) => one !== slot);
     }

@@ -2,7 +2,7 @@ import { describe, expect, test, vi } from 'vitest';
 import { Signaling } from './signaling';
 import { difference, wantedVideos } from './wishes';
 
-/** A server in the page: answers with what the test says. */
+/** A fake server: sends the answers of the test. */
 class FakeSocket {
   readyState = 1;
   sent: Record<string, unknown>[] = [];
@@ -61,7 +61,7 @@ describe('signaling', () => {
     expect(sockets[1]?.sent[0]).toMatchObject({ op: 'login', resumeToken: 'token' });
   });
 
-  test('a connection that is given up is resumed at once, also when attempts were far apart', async () => {
+  test('an abandoned connection is resumed at once, even when attempts were far apart', async () => {
     let reachable = true;
     const { signaling, sockets } = client(() => (reachable ? { ok: true, resumeToken: 'token' } : undefined));
     await signaling.connect();
@@ -77,7 +77,7 @@ describe('signaling', () => {
     expect(signaling.isConnected).toBe(true);
   });
 
-  test('who is kicked is told why and does not come back', async () => {
+  test('a kicked member learns the reason and does not reconnect', async () => {
     const { signaling, sockets } = client(() => ({ ok: true, resumeToken: 'token' }));
     await signaling.connect();
     const closed = new Promise<string>((resolve) => { signaling.on('closed', ({ code }) => resolve(code)); });
@@ -88,10 +88,10 @@ describe('signaling', () => {
   });
 });
 
-describe('wanted pictures', () => {
+describe('wanted videos', () => {
   const publishers = ['a', 'b', 'c', 'd', 'e'].map((userId) => ({ userId, camera: 'on' as const }));
 
-  test('are four cameras, three for who sends one, and one screen', () => {
+  test('are four cameras, three while sending one, and one screen', () => {
     expect(wantedVideos(publishers, false)).toHaveLength(4);
     expect(wantedVideos(publishers, true)).toHaveLength(3);
     const sharing = [...publishers, { userId: 'f', screen: 'on' as const }, { userId: 'g', screen: 'on' as const }];

@@ -1,6 +1,6 @@
-// The changes to what browsers offer by themselves.
+// Changes to the SDP that browsers offer.
 
-/** Lost packets of Opus are sent again, both ways (RFC 4585 section 4.2): browsers can, and offer it for video alone. */
+/** Retransmission of lost Opus packets in both directions (RFC 4585 section 4.2): browsers support it, but offer it only for video. */
 export function askForAudioNack(offer: string): string {
   return offer.replace(/^a=rtpmap:(\d+) opus\/.*\r\n/gim, (line, type: string) => {
     const ask = `a=rtcp-fb:${type} nack\r\n`;
@@ -9,9 +9,9 @@ export function askForAudioNack(offer: string): string {
 }
 
 /**
- * Stereo (RFC 7587 section 7.1): without `stereo=1` in the offer, browsers decode to mono what others send in stereo. On the
- * lines that receive it is always asked for, which costs nothing where the sender is mono. A line that sends says
- * `sprop-stereo=1` where `sends` is set; browsers then take twice the bitrate, also for a mono microphone.
+ * Stereo (RFC 7587 section 7.1): without `stereo=1` in the offer, browsers decode stereo to mono. Receive lines always ask
+ * for it, which costs nothing if the sender is mono. A send line has `sprop-stereo=1` if `sends` is set; browsers then use
+ * twice the bitrate, even for a mono microphone.
  */
 export function askForStereo(offer: string, sends: boolean): string {
   const sections = offer.split(/^(?=m=)/m);

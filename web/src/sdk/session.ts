@@ -1,4 +1,4 @@
-// The one peer connection: one offer with fixed slots, and never another.
+// The peer connection: one offer with fixed slots, and never another.
 
 import { ORDERED, UNORDERED } from './custom_messages';
 import { LAYERS_IN_ONE_STREAM, SIMULCAST, encodings, hasLayersInOneStream, needsOneRate, oneStream, type Codec } from './layers';
@@ -14,14 +14,14 @@ export class Session {
   readonly connection: RTCPeerConnection;
   readonly audio: MediaStreamTrack[];
   readonly video: MediaStreamTrack[];
-  /** For custom messages: reliable and in order, or neither. */
+  /** For custom messages: reliable and ordered, or neither. */
   readonly channels: { ordered: RTCDataChannel; unordered: RTCDataChannel };
-  /** Rids of the camera that the server asks for; all, until it has said. */
+  /** Rids of the camera that the server requests; undefined: all. */
   private wanted?: string[];
-  /** Height of the largest size in one stream that the server asks for; all, without. */
+  /** Height of the largest size in one stream that the server requests; undefined: all. */
   private wantedHeight?: number;
   private applied: Promise<void> = Promise.resolve();
-  /** VP8 is sent with one temporal layer instead of three, because much is lost. */
+  /** VP8 is sent with one temporal layer instead of three, because loss is high. */
   private oneRate = false;
   private readonly microphone: RTCRtpTransceiver;
   private readonly camera: RTCRtpTransceiver;
@@ -49,7 +49,7 @@ export class Session {
     if (codec) preferCodec([this.camera, this.screen], codec);
   }
 
-  /** The offer, once gathered so far that the server, which is ICE-lite, needs no more. */
+  /** The offer, with the candidates that the server, which is ICE-lite, needs. */
   async offer(): Promise<{ offer: string; lines: Lines }> {
     const { type, sdp } = await this.connection.createOffer();
     await this.connection.setLocalDescription({ type, sdp: askForStereo(askForAudioNack(sdp ?? ''), this.stereo) });
@@ -80,7 +80,7 @@ export class Session {
     await this.applyLayers();
   }
 
-  /** Sends these layers of the camera and not the others, which nobody watches. Other sources have no layers. */
+  /** Sends only these layers of the camera; nobody watches the others. Other sources have no layers. */
   async setLayers(source: Source, active: string[]): Promise<void> {
     if (source !== 'camera') return;
     this.wanted = active;
@@ -94,16 +94,16 @@ export class Session {
     await this.applyLayers();
   }
 
-  /** `percent`: lost on the way up at the first sending, as the server counts it: a browser hears of what stays lost alone. */
+  /** `percent`: uplink loss at the first sending, counted by the server: a browser knows only the loss that remains after retransmission. */
   async handleLoss(percent: number): Promise<void> {
     const oneRate = needsOneRate(this.oneRate, percent);
-    // What browsers choose without being told is VP8.
+    // Browsers choose VP8 by default.
     if (oneRate === this.oneRate || (this.codec ?? 'vp8') !== 'vp8') return;
     this.oneRate = oneRate;
     await this.applyLayers(oneRate ? 'L1T1' : 'L1T3');
   }
 
-  /** One change after the other: parameters that were read before another change are refused. */
+  /** Makes changes one after the other: browsers refuse parameters that were read before another change. */
   private applyLayers(scalabilityMode?: string): Promise<void> {
     const apply = async () => {
       const { track } = this.camera.sender;
@@ -124,7 +124,7 @@ export class Session {
     return this.screen.sender.replaceTrack(track);
   }
 
-  /** What each m-line sends or receives, by mid. */
+  /** The use of each m-line, by mid. */
   lineUse(audio: (string | null)[], video: (Slot | null)[]): LineUse {
     const use: LineUse = { sends: new Map(), receives: new Map() };
     const sends: [RTCRtpTransceiver, Source][] = [[this.microphone, 'audio'], [this.camera, 'camera'], [this.screen, 'screen']];
@@ -140,7 +140,7 @@ export class Session {
     return use;
   }
 
-  /** When the newest packet of all lines came, in the browser's time; undefined: none has come lately. */
+  /** When the newest packet of all lines arrived, in the browser's time; undefined: none arrived recently. */
   newestPacket(): number | undefined {
     const lines = [...this.receiveAudio, ...this.receiveVideo];
     const times = lines.flatMap(({ receiver }) => receiver.getSynchronizationSources().map(({ timestamp }) => timestamp));

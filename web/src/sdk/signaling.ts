@@ -1,4 +1,4 @@
-// The WebSocket: requests with their replies, events, and carrying on after it was lost.
+// The WebSocket: requests with their replies, events, and resuming after a loss.
 
 import { Emitter } from './emitter';
 import { RotundaError, type ServerEvent } from './types';
@@ -15,16 +15,16 @@ interface Pending {
   reject: (error: Error) => void;
 }
 
-/** Pauses between attempts to come back, milliseconds; the last one repeats. Browsers delay the connections of who has failed often. */
+/** Pauses between attempts to reconnect, milliseconds; the last one repeats. Browsers delay connections after many failures. */
 const PAUSES = [200, 200, 300, 500, 1000, 2000, 4000];
-/** An attempt that takes longer is given up, milliseconds: its first packets were lost. The last one repeats. */
+/** Time limits of the attempts, milliseconds: a slower one has lost its first packets. The last one repeats. */
 const ATTEMPTS = [1000, 1000, 1000, 2000, 5000];
 
 export class Signaling extends Emitter<{
   event: ServerEvent;
   /** The connection was lost and is being resumed, or is back. */
   reconnecting: boolean;
-  /** It is over: nothing comes after it. */
+  /** The connection has ended; no event follows. */
   closed: RotundaError;
 }> {
   private socket?: WebSocket;
@@ -66,20 +66,20 @@ export class Signaling extends Emitter<{
     });
   }
 
-  /** Whether requests have a chance now. */
+  /** Whether requests can be sent now. */
   get isConnected(): boolean {
     return this.socket?.readyState === 1 && !this.comingBack;
   }
 
-  /** Gives up the connection that there is and makes another one at once: the network has changed under it. */
+  /** Abandons the connection and opens another one at once, because the network has changed. */
   reopen(): void {
     if (this.over || !this.resumeToken) return;
     const socket = this.socket;
     this.socket = undefined;
-    // Closing takes as long as the dead connection lets it; nobody waits for that.
+    // Closing a dead connection may take long; nothing waits for it.
     socket?.close();
     this.lost();
-    // A network that is just coming up may refuse the first attempts.
+    // A network that is just starting may refuse the first attempts.
     this.attempt = -1;
     this.hurry?.();
   }
@@ -147,7 +147,7 @@ export class Signaling extends Emitter<{
           this.end(new RotundaError('timeout', 'The connection was lost for too long. Please join again.'));
           return;
         }
-        // This attempt's own socket was lost; the loop makes the next one.
+        // This attempt's own socket was lost; the loop opens the next one.
       }
     }
   }
@@ -167,7 +167,7 @@ export class Signaling extends Emitter<{
   }
 }
 
-/** The last one for all that follow. */
+/** The last value repeats. */
 function at(times: number[], index: number): number {
   return times[Math.min(index, times.length - 1)] ?? 0;
 }

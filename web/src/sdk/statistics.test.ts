@@ -22,7 +22,7 @@ function at(seconds: number, more: Partial<Record<string, Partial<Stat>>> = {}):
       packetsReceived: 95 * seconds, packetsLost: 5 * seconds, frameWidth: 1280, frameHeight: 720, framesPerSecond: 24.6,
     },
     { id: 'sound', type: 'inbound-rtp', timestamp, mid: '3', kind: 'audio', bytesReceived: 6000 * seconds },
-    // A slot that shows nobody.
+    // A slot without a source.
     { id: 'idle', type: 'inbound-rtp', timestamp, mid: '10', kind: 'video', bytesReceived: 0 },
   ];
   return stats.map((stat) => ({ ...stat, ...more[stat.id] }));
@@ -32,7 +32,7 @@ describe('statistics', () => {
   const first = summarize(at(2), use);
   const { statistics } = summarize(at(4), use, first.sample);
 
-  test('are rates since the sample before, by person and source', () => {
+  test('are rates since the previous sample, by user and source', () => {
     expect(statistics).toEqual({
       rtt: 42, upLoss: 2, downLoss: 5, bytesSent: 80_000, bytesReceived: 424_000,
       localStatistics: {
@@ -47,12 +47,12 @@ describe('statistics', () => {
     });
   });
 
-  test('leave out streams of which no rate is known yet', () => {
+  test('omit streams without a known rate', () => {
     expect(first.statistics.remoteStatistics).toEqual([]);
     expect(first.statistics.downLoss).toBe(5);
   });
 
-  test('never have a negative loss when a packet comes late', () => {
+  test('never have a negative loss when a packet arrives late', () => {
     const late = summarize(at(6, { in: { packetsLost: 3 } }), use, summarize(at(4), use).sample);
     expect(late.statistics.downLoss).toBe(0);
   });

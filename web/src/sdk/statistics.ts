@@ -1,8 +1,8 @@
-// What is sent and received, out of RTCPeerConnection.getStats. Pure.
+// Statistics of sent and received media, from RTCPeerConnection.getStats. Pure.
 
 import type { NetworkQuality, Slot, Source } from './types';
 
-/** Which line (by mid) carries what now. */
+/** The current use of each line (by mid). */
 export interface LineUse {
   sends: Map<string, Source>;
   receives: Map<string, Slot>;
@@ -16,7 +16,7 @@ export interface AudioStatistics {
 export interface VideoStatistics {
   /** The screen is `sub`. */
   videoType: 'main' | 'sub';
-  /** The simulcast layer; absent where there is one only. */
+  /** The simulcast layer; absent if there is only one. */
   rid?: string;
   width: number;
   height: number;
@@ -34,9 +34,9 @@ export interface RemoteStatistics extends LocalStatistics {
   userId: string;
 }
 
-/** Rates are since the event before. */
+/** Rates are since the previous event. */
 export interface Statistics {
-  /** Milliseconds to the server and back; 0: not known. */
+  /** Round-trip time to the server in milliseconds; 0: not known. */
   rtt: number;
   /** Percent. */
   upLoss: number;
@@ -47,7 +47,7 @@ export interface Statistics {
   remoteStatistics: RemoteStatistics[];
 }
 
-/** What the next call of {@link summarize} compares with. */
+/** The sample that the next call of {@link summarize} compares with. */
 export interface Sample {
   roundTrip?: number;
   /** By the browser's id of a stream. */
@@ -58,7 +58,7 @@ export const disconnected: NetworkQuality = {
   uplinkNetworkQuality: 6, downlinkNetworkQuality: 6, uplinkLoss: 0, downlinkLoss: 0,
 };
 
-/** The fields used of the W3C's dictionaries (webrtc-stats, §7); TypeScript's types lack half of them. */
+/** The used fields of the W3C's dictionaries (webrtc-stats, §7); TypeScript's types lack half of them. */
 export interface Stat {
   id: string;
   type: string;
@@ -126,19 +126,19 @@ export function summarize(stats: Stat[], use: LineUse, before?: Sample): { stati
   return { statistics, sample };
 }
 
-/** Notes where a stream stands, and answers how far it has come since the sample before. */
+/** Records a stream's counters, and returns the differences since the previous sample. */
 function advance(stat: Stat, bytes: number, sample: Sample, before?: Sample) {
   const now = { at: stat.timestamp, bytes, packets: stat.packetsReceived ?? 0, lost: stat.packetsLost ?? 0 };
-  // Of a new stream no rate is known yet; its losses are.
+  // The rate of a new stream is not known yet; its losses are.
   const then = before?.streams.get(stat.id) ?? { ...now, packets: 0, lost: 0 };
   sample.streams.set(stat.id, now);
   const delta = now.bytes - then.bytes;
   const elapsed = now.at - then.at;
   return {
-    // Bits a millisecond are kbit/s.
+    // Bits per millisecond are kbit/s.
     bytes: { delta, rate: elapsed > 0 ? Math.round((delta * 8) / elapsed) : 0 },
     packets: Math.max(0, now.packets - then.packets),
-    // A packet that comes late makes the count go back.
+    // A packet that arrives late decreases the count.
     lost: Math.max(0, now.lost - then.lost),
   };
 }

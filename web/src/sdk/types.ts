@@ -1,4 +1,4 @@
-// The client protocol, as docs/signaling.md has it.
+// The client protocol; see docs/signaling.md.
 
 export type Source = 'audio' | 'camera' | 'screen';
 export type Role = 'anchor' | 'audience';
@@ -15,7 +15,7 @@ export interface Publisher {
 export interface Mix {
   streamId: string;
   template: Template;
-  /** Tracks that are missing in the mix, as the server cannot decode their codec. */
+  /** Tracks that are missing in the mix, because the server cannot decode their codec. */
   notMixable?: { userId: string; source: Source; codec: string }[];
 }
 
@@ -27,7 +27,7 @@ export interface RoomView {
   mix?: Mix;
 }
 
-/** Which line (by mid) of the offer is for what. */
+/** The purpose of each line (by mid) of the offer. */
 export interface Lines {
   microphone?: string;
   camera?: string;
@@ -41,7 +41,7 @@ export interface Slot {
   source: Source;
 }
 
-/** Sources that this member may send, and receive of others. */
+/** Sources that this member may send, and receive from others. */
 export interface Permissions {
   send: Source[];
   receive: Source[];
@@ -73,7 +73,7 @@ export type ServerEvent =
 /** 0 unknown, 1 excellent, 2 good, 3 poor, 4 bad, 5 very bad, 6 disconnected. */
 export type Quality = 0 | 1 | 2 | 3 | 4 | 5 | 6;
 
-/** Round trips in milliseconds (absent: not measured), losses in percent. Uplink: from here to the server. */
+/** Round-trip times in milliseconds (absent: not measured), losses in percent. Uplink: from this client to the server. */
 export interface NetworkQuality {
   uplinkNetworkQuality: Quality;
   downlinkNetworkQuality: Quality;
@@ -83,9 +83,9 @@ export interface NetworkQuality {
   downlinkLoss: number;
 }
 
-/** How this member's media fares, as the server measures it over two seconds. */
+/** Statistics of this member's media, measured by the server over two seconds. */
 export interface ServerStatistics extends NetworkQuality {
-  /** Bits a second; absent: not known. */
+  /** Bit/s; absent: not known. */
   downlinkEstimate?: number;
   downlinkWanted: number;
   pausedSlots: number;
@@ -106,7 +106,7 @@ export interface Undecodable extends Slot {
 
 /** A refusal of the server; `code` is stable. */
 export class RotundaError extends Error {
-  /** `about`: of `codec_not_supported`. */
+  /** `about`: only for `codec_not_supported`. */
   constructor(readonly code: string, message: string, readonly about?: Undecodable) {
     super(message);
     this.name = 'RotundaError';

@@ -1,4 +1,4 @@
-// Which videos to request: of all publishers, up to the limits, and stable. Pure.
+// Decides which videos to request: of all publishers, up to the limits, and stable. Pure.
 
 import type { Publisher, Slot } from './types';
 
@@ -13,7 +13,7 @@ export function wantedVideos(publishers: Iterable<Publisher>, sendsCamera: boole
   ];
 }
 
-/** What to request and what to cancel to get from one list to the other. */
+/** The requests and cancellations that lead from one list to the other. */
 export function difference(have: Slot[], want: Slot[]): { request: Slot[]; cancel: Slot[] } {
   const has = (list: Slot[], slot: Slot) => list.some((one) => one.userId === slot.userId && one.source === slot.source);
   return { request: want.filter((slot) => !has(have, slot)), cancel: have.filter((slot) => !has(want, slot)) };

@@ -1,5 +1,5 @@
-//! In by the JSON API of Janus and its video room plugin, over WebSocket: publishers offer; viewers, who watch all of the
-//! room, are offered to. The room must exist.
+//! Joins by the JSON API of Janus and its video room plugin, over WebSocket. Publishers send an offer. Viewers
+//! watch the whole room and receive an offer. The room must exist.
 //!
 //! Source: Janus 1.x, "The Janus API (HTTP, WebSockets)" and "VideoRoom plugin documentation".
 
@@ -21,26 +21,26 @@ use super::Entry;
 use crate::JoinError;
 use crate::load::rtp_session::{Part, RtpSession};
 
-/// Janus ends a session of which it has heard nothing for 60 s.
+/// Janus ends a session after 60 s without a message.
 const KEEP_ALIVE: Duration = Duration::from_secs(25);
 
-/// The default of 128 KiB would be filled with zeros for every look at the connection.
+/// The default of 128 KiB would be filled with zeros at every poll of the connection.
 const READ_BUFFER: usize = 2048;
 
-/// Why Janus did not let a member in, or has ended its stay.
+/// Why Janus refused a member or ended its session.
 #[derive(Debug, Error)]
 pub enum JanusError {
     #[error("reach Janus")]
     Socket(#[from] Box<tungstenite::Error>),
     #[error("Janus closed the connection")]
     Closed,
-    #[error("Janus sent what is no message of its API")]
+    #[error("Janus sent a message that is not part of its API")]
     Protocol(#[from] serde_json::Error),
     #[error("Janus refused: {0}")]
     Refused(String),
-    #[error("Janus left {0} out of its reply")]
+    #[error("{0} is missing in Janus's reply")]
     Missing(&'static str),
-    #[error("Janus ended the stay: {0}")]
+    #[error("Janus ended the session: {0}")]
     Ended(String),
 }
 
@@ -93,7 +93,7 @@ async fn watch(client: &mut JanusClient, entry: &Entry<'_>, local: SocketAddr) -
     Ok(session)
 }
 
-/// The session description that Janus sends along.
+/// The session description in a message of Janus.
 fn description(reply: &Value) -> Result<&str, JanusError> {
     let sdp = reply.pointer("/jsep/sdp").and_then(Value::as_str);
     sdp.ok_or(JanusError::Missing("jsep"))
@@ -124,7 +124,7 @@ impl JanusClient {
         Ok(client)
     }
 
-    /// Resolves when Janus ends the stay; keeps the session alive until then.
+    /// Resolves when Janus ends the session; keeps the session alive until then.
     pub async fn lost(&mut self) -> JanusError {
         let mut due = Clock.now() + KEEP_ALIVE;
         loop {
@@ -146,13 +146,13 @@ impl JanusClient {
         let _already_gone = self.socket.close(None).await;
     }
 
-    /// Asks the plugin, and waits for what it says to that. `description`: its type and SDP.
+    /// Sends a request to the plugin and waits for its event. `description`: its type and SDP.
     async fn message(&mut self, body: Value, description: Option<(&'static str, String)>) -> Result<Value, JanusError> {
         let mut message = json!({
             "janus": "message", "session_id": self.session, "handle_id": self.handle, "body": body,
         });
         if let Some((kind, sdp)) = description {
-            // All our candidates are in it.
+            // The SDP contains all local candidates.
             message["jsep"] = json!({ "type": kind, "sdp": sdp, "trickle": false });
         }
         let reply = self.request(message).await?;
@@ -166,7 +166,7 @@ impl JanusClient {
         let transaction = self.send(message).await?;
         loop {
             let reply = self.receive().await?;
-            // An acknowledgement says that the reply comes later.
+            // An acknowledgement means that the reply comes later.
             if reply["transaction"] != transaction.as_str() || reply["janus"] == "ack" {
                 continue;
             }
@@ -177,7 +177,7 @@ impl JanusClient {
         }
     }
 
-    /// Answers the message's transaction.
+    /// Sends the message and returns its transaction id.
     async fn send(&mut self, mut message: Value) -> Result<String, JanusError> {
         self.transactions += 1;
         let transaction = self.transactions.to_string();

@@ -1,5 +1,5 @@
-//! How a member with media gets in, learns that it is out, and leaves: by our signaling, by WHIP and WHEP, or by Janus's
-//! API. What it sends and counts is the same each time.
+//! How a member with media joins, learns that its membership has ended, and leaves: by Rotunda's signaling, by WHIP
+//! and WHEP, or by Janus's API. The packets that it sends and counts are the same each time.
 
 mod janus;
 mod signaling;
@@ -16,24 +16,24 @@ pub use janus::{JanusClient, JanusError};
 pub use signaling::Routine;
 pub use whip::{WhipError, WhipSession};
 
-/// Who gets in, and where.
+/// The parameters with which a member joins.
 pub struct Entry<'a> {
     pub entrance: &'a Entrance,
-    /// For WHIP and WHEP; of this thread.
+    /// For WHIP and WHEP; shared by the members of this thread.
     pub http: &'a reqwest::Client,
-    /// Our address on the way to the server.
+    /// The local address that leads to the server.
     pub local: IpAddr,
     pub app: SdkAppId,
     pub member: Member,
-    /// Proves who the member is: a UserSig, or what else the server takes as bearer token.
+    /// Authenticates the member: a UserSig, or another bearer token that the server accepts.
     pub ticket: String,
     pub part: Part,
-    /// Whether publishers publish sound.
-    pub sound: bool,
+    /// Whether publishers publish audio.
+    pub audio: bool,
 }
 
 impl Entry<'_> {
-    /// Gets the member in. `local`: its UDP socket's address as the server sees it.
+    /// Lets the member join. `local`: its UDP socket's address as the server sees it.
     pub async fn enter(self, local: SocketAddr) -> Result<(Presence, RtpSession), JoinError> {
         match self.entrance {
             Entrance::Signaling { url } => {
@@ -52,7 +52,7 @@ impl Entry<'_> {
     }
 }
 
-/// A member's being in, as the server knows it beside media.
+/// A member's membership on the server, apart from its media.
 pub enum Presence {
     Signaling(Box<SignalingClient>),
     Whip(WhipSession),
@@ -60,17 +60,17 @@ pub enum Presence {
 }
 
 impl Presence {
-    /// Resolves when the server ends the stay. `routine`: by our signaling alone.
+    /// Resolves when the server ends the membership. `routine`: only with Rotunda's signaling.
     pub async fn lost(&mut self, routine: Option<&Routine>) -> JoinError {
         match self {
             Self::Signaling(client) => signaling::lost(client, routine).await,
-            // Neither WHIP nor WHEP tells; media does.
+            // WHIP and WHEP send no notification; only the media ends.
             Self::Whip(_) => std::future::pending().await,
             Self::Janus(client) => client.lost().await.into(),
         }
     }
 
-    /// Says goodbye; a server that does not listen any more is no failure.
+    /// Says goodbye; a server that no longer answers is not an error.
     pub async fn leave(self) {
         match self {
             Self::Signaling(client) => signaling::leave(*client).await,

@@ -1,4 +1,4 @@
-//! In by our signaling: a WebSocket, and all slots of a person.
+//! Joins by Rotunda's signaling: a WebSocket, and all slots of an ordinary client.
 
 use std::cell::RefCell;
 use std::net::SocketAddr;
@@ -15,16 +15,16 @@ use crate::load::tally::Meter;
 use crate::load::turns::{Turns, Voice};
 use crate::{JoinError, SignalingClient, SignalingError};
 
-/// What a publisher does by signaling during its stay.
+/// The signaling actions of a publisher during its membership.
 pub struct Routine {
-    /// It mutes and unmutes its camera throughout the measured time, and is muted after it.
+    /// It mutes and unmutes its camera throughout the measured time, and is muted afterwards.
     pub mute_interval: Option<Duration>,
-    /// It publishes its microphone in its turns alone.
+    /// It publishes its microphone only in its turns.
     pub turns: Option<Turns>,
     pub meter: Rc<RefCell<Meter>>,
 }
 
-/// Logs in, enters, connects, and publishes or asks for every picture of the room.
+/// Logs in, enters, connects, and then publishes or requests every video of the room.
 pub async fn enter(
     entry: &Entry<'_>,
     url: &str,
@@ -44,7 +44,7 @@ pub async fn enter(
     Ok((client, session))
 }
 
-/// Resolves when the server ends the stay; meanwhile a publisher does what its routine says.
+/// Resolves when the server ends the membership; meanwhile a publisher follows its routine.
 pub async fn lost(client: &mut SignalingClient, routine: Option<&Routine>) -> JoinError {
     let Some(routine) = routine else {
         return listen(client).await;
@@ -55,7 +55,7 @@ pub async fn lost(client: &mut SignalingClient, routine: Option<&Routine>) -> Jo
         next: clock.now(),
         muted: false,
     });
-    // It was published at the entry.
+    // It was published on entry.
     let mut is_open = true;
     let mut next_turn = routine.turns.map(|_| clock.now());
     loop {
@@ -117,7 +117,7 @@ impl Camera {
             let meter = routine.meter.borrow();
             (meter.measures(now), meter.is_over(now))
         };
-        // After the measured time all are muted, which everybody is to know in the end.
+        // After the measured time all cameras are muted, and all members should learn that.
         if measures || (is_over && !self.muted) {
             self.muted = !measures || !self.muted;
             let (source, muted) = (TrackSource::Camera, self.muted);
@@ -130,7 +130,7 @@ impl Camera {
     }
 }
 
-/// Resolves when the server ends the stay. Cancel-safe.
+/// Resolves when the server ends the membership. Cancel-safe.
 async fn listen(client: &mut SignalingClient) -> JoinError {
     loop {
         match client.next_event().await {
@@ -173,11 +173,11 @@ async fn enter_room(client: &mut SignalingClient, entry: &Entry<'_>) -> Result<R
     }
 }
 
-/// What a member asks for once it is connected.
+/// The requests of a member once it is connected.
 fn wishes(entry: &Entry<'_>, room: &RoomView) -> Vec<Request> {
     let publish = |source| Request::Publish { source, muted: false };
     match entry.part {
-        Part::Publisher if entry.sound => vec![publish(TrackSource::Audio), publish(TrackSource::Camera)],
+        Part::Publisher if entry.audio => vec![publish(TrackSource::Audio), publish(TrackSource::Camera)],
         Part::Publisher => vec![publish(TrackSource::Camera)],
         Part::Viewer => {
             let cameras = room.publishers.iter().filter(|publisher| publisher.camera.is_some());

@@ -1,4 +1,4 @@
-//! In by plain HTTP: publishers by WHIP (RFC 9725), viewers by WHEP (draft-ietf-wish-whep), one stream each.
+//! Joins by plain HTTP: publishers by WHIP (RFC 9725), viewers by WHEP (draft-ietf-wish-whep), one stream each.
 
 use std::net::SocketAddr;
 
@@ -13,20 +13,20 @@ use super::Entry;
 use crate::JoinError;
 use crate::load::rtp_session::{Part, RtpSession};
 
-/// Why a WHIP or WHEP endpoint did not let a member in.
+/// Why a WHIP or WHEP endpoint refused a member.
 #[derive(Debug, Error)]
 pub enum WhipError {
-    #[error("{0} is no address of a WHIP or WHEP endpoint")]
+    #[error("{0} is not the address of a WHIP or WHEP endpoint")]
     Url(String),
     #[error("send the offer")]
     Post(#[source] reqwest::Error),
-    #[error("the offer was answered {status}: {body}")]
+    #[error("the endpoint answered the offer with {status}: {body}")]
     Refused { status: StatusCode, body: String },
-    #[error("the answer names no session (no usable Location)")]
+    #[error("the answer has no usable Location, so the session has no address")]
     NoLocation,
 }
 
-/// A session that an endpoint has made.
+/// A session on an endpoint.
 #[derive(Debug)]
 pub struct WhipSession {
     http: reqwest::Client,
@@ -34,7 +34,7 @@ pub struct WhipSession {
     token: String,
 }
 
-/// Offers, and takes the answer. `whip`, `whep`: see [`Entrance`](crate::load::Entrance).
+/// Sends the offer and processes the answer. `whip`, `whep`: see [`Entrance`](crate::load::Entrance).
 pub async fn enter(
     entry: &Entry<'_>,
     whip: &str,
@@ -75,7 +75,7 @@ impl WhipSession {
         let response = request.send().await.map_err(WhipError::Post)?;
         let status = response.status();
         let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
-        // It may be relative to where the answer came from.
+        // It may be relative to the address of the answer.
         let url = location.and_then(|location| response.url().join(location).ok());
         let body = response.text().await.map_err(WhipError::Post)?;
         if status != StatusCode::CREATED {
@@ -95,7 +95,7 @@ impl WhipSession {
     }
 }
 
-/// The address of the endpoint of a room and of a publisher in it.
+/// The endpoint's address for a room and a publisher in it.
 fn endpoint(template: &str, room: &RoomId, publisher: &UserId) -> Result<Url, WhipError> {
     let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
     let url = template

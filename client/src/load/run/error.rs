@@ -12,17 +12,17 @@ use crate::load::plan::PlanError;
 pub enum LoadError {
     #[error("the plan")]
     Plan(#[from] PlanError),
-    #[error("find the way to the server")]
+    #[error("find the route to the server")]
     Address(#[source] JoinError),
     #[error("start a thread")]
     Thread(#[source] std::io::Error),
-    #[error("read the processor time and memory of process {pid}")]
+    #[error("read the CPU time and memory of process {pid}")]
     ServerPid {
         pid: u32,
         #[source]
         source: std::io::Error,
     },
-    #[error("{user} did not get in")]
+    #[error("{user} could not join")]
     Publisher {
         user: UserId,
         #[source]
@@ -30,12 +30,12 @@ pub enum LoadError {
     },
     #[error("no media of the publishers within {} s", JOIN_WITHIN.as_secs())]
     NoPublishers,
-    #[error("no viewer saw a picture{}", .0.as_ref().map(|first| format!(": {first}")).unwrap_or_default())]
+    #[error("no viewer received a frame{}", .0.as_ref().map(|first| format!(": {first}")).unwrap_or_default())]
     NoViewers(Option<String>),
-    #[error("nobody of the audience got in{}", .0.as_ref().map(|first| format!(": {first}")).unwrap_or_default())]
+    #[error("no audience member could join{}", .0.as_ref().map(|first| format!(": {first}")).unwrap_or_default())]
     NoAudience(Option<String>),
     #[error("stopped before anything was measured")]
     Stopped,
-    #[error("a thread has ended")]
+    #[error("a load thread has ended unexpectedly")]
     ThreadEnded,
 }

@@ -1,4 +1,4 @@
-//! Members come in, at the plan's rate.
+//! Members join, at the plan's rate.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use crate::load::plan::Member;
 use crate::load::rtp_session::Part;
 use crate::load::shard::Order;
 
-/// A member whose media does not flow by then, after the last one began to join, is not waited for.
+/// Time limit for a member's media to flow, after the last member began to join.
 pub const JOIN_WITHIN: Duration = Duration::from_secs(20);
 
 impl<F: FnMut(&Second)> Run<F> {
@@ -56,7 +56,7 @@ impl<F: FnMut(&Second)> Run<F> {
         }
     }
 
-    /// Tells the threads of each member in its turn; answers when the first one was due.
+    /// Sends each member's order to its thread when it is due; returns when the first one was due.
     async fn order_all(
         &mut self,
         members: &[Member],

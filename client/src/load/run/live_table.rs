@@ -1,4 +1,4 @@
-//! What is shown once a second while a run goes on.
+//! The table that is shown once per second during a run.
 
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ pub enum Stage {
     Settling,
 }
 
-/// What happened in one second, while the run goes on.
+/// The figures of one second of the run.
 #[derive(Debug, Clone, Copy)]
 pub struct Second {
     /// Since the run began.
@@ -27,7 +27,7 @@ pub struct Second {
     pub packets_per_second: f64,
     pub megabits_per_second: f64,
     pub loss: f64,
-    /// Video, or audio where there is no video.
+    /// Video, or audio when there is no video.
     pub delay_ms: Quantiles,
     pub server_cpu_share: Option<f64>,
 }
@@ -44,7 +44,7 @@ pub struct Line {
 }
 
 impl Line {
-    /// The first one. `server_cpu`: what the server has used so far.
+    /// The first line. `server_cpu`: the server's CPU time so far.
     pub fn new(epoch: Instant, server_cpu: Option<Duration>) -> Self {
         Self {
             stage: Stage::Joining,
@@ -56,14 +56,14 @@ impl Line {
         }
     }
 
-    /// Takes one thread's second; true once there is one of each of so many threads.
+    /// Adds one thread's second; returns true once all threads have reported.
     pub fn handle_second(&mut self, tally: &Tally, threads: usize) -> bool {
         self.tally.add(tally);
         self.parts += 1;
         self.parts >= threads
     }
 
-    /// What the line says; the next one begins.
+    /// Returns the line's figures; the next line begins.
     pub fn finish(&mut self, now: Instant, progress: &Progress, server_cpu: Option<Duration>) -> Second {
         let seconds = now.saturating_duration_since(self.began).as_secs_f64().max(0.001);
         let server_time = server_cpu.zip(self.server_cpu);

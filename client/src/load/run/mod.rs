@@ -1,4 +1,4 @@
-//! Carries a plan out: starts the threads, lets members join, measures, and gathers what was found.
+//! Executes a plan: starts the threads, lets members join, measures, and collects the results.
 
 mod error;
 mod joining;
@@ -30,13 +30,13 @@ use crate::local_address::local_address;
 pub use self::error::LoadError;
 pub use self::live_table::{Second, Stage};
 
-/// After the measured time: until the last losses are known, and a little.
+/// The wait after the measured time until the last losses are known, with a margin.
 const SETTLE: Duration = GIVEN_UP_AFTER.saturating_add(Duration::from_millis(500));
-/// After a storm of mutes: a room of 50,000 is told of a source within 12 s, group after group for 2 s.
+/// The wait after a storm of mutes: a room of 50,000 learns of a source within 12 s, group after group for 2 s.
 const LAST_TOLD: Duration = Duration::from_secs(15);
-/// Orders on the way to a thread: its members, and a few.
+/// The queue of orders to a thread: its members, and a few more.
 const ORDERS: usize = 64;
-/// Beside one message of each member, twice: the seconds of all threads.
+/// In addition to two messages per member: the seconds of all threads.
 const SPARE_MESSAGES: usize = 256;
 
 /// How members log in.
@@ -46,7 +46,8 @@ pub struct Access {
     pub sign: Box<dyn Fn(&UserId) -> String + Send + Sync>,
 }
 
-/// Runs to the end of the plan, or to `stop`, with what was measured until then. `show` is called once a second.
+/// Runs to the end of the plan or until `stop`, and returns the measurements until then. `show` is called once per
+/// second.
 pub async fn run(
     plan: Plan,
     access: Access,
@@ -69,7 +70,7 @@ pub async fn run(
     run.finish(measured).await
 }
 
-/// The run as its director sees it.
+/// The run as the coordinating task sees it.
 struct Run<F> {
     plan: Plan,
     access: Access,
@@ -84,7 +85,7 @@ struct Run<F> {
     totals: Vec<Totals>,
 }
 
-/// Processor times over the measured time.
+/// CPU times over the measured time.
 struct Measured {
     time: Duration,
     server_cpu: Option<Duration>,
@@ -92,7 +93,7 @@ struct Measured {
     tool_cpu: Duration,
 }
 
-/// Why waiting is over.
+/// Why the wait is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Over {
     InTime,
@@ -177,7 +178,7 @@ impl<F: FnMut(&Second)> Run<F> {
     /// Waits for the last losses, ends everything and sums up.
     async fn finish(mut self, measured: Measured) -> Result<Report, LoadError> {
         self.line.stage = Stage::Settling;
-        // Being asked to stop does not shorten this: the result would be wrong.
+        // A request to stop does not shorten this: the result would be wrong.
         self.stop = CancellationToken::new();
         let settle = if self.plan.mutes > 0.0 { LAST_TOLD } else { SETTLE };
         self.wait(Clock.now() + settle, |_| false).await?;
@@ -235,7 +236,7 @@ impl<F: FnMut(&Second)> Run<F> {
         sent.map_err(|_| LoadError::ThreadEnded)
     }
 
-    /// Listens to the threads until the time, or until it is done, or until asked to stop.
+    /// Processes the threads' messages until the deadline, until `done`, or until a request to stop.
     async fn wait(&mut self, until: Instant, done: impl Fn(&Progress) -> bool) -> Result<Over, LoadError> {
         let stop = self.stop.clone();
         loop {
@@ -260,7 +261,7 @@ impl<F: FnMut(&Second)> Run<F> {
             Told::Failed { user, error } => self.progress.handle_failed(user, error),
             Told::Second(tally) => {
                 if self.line.handle_second(&tally, self.orders.len()) {
-                    // A server that has gone is noticed by its clients.
+                    // The clients notice when the server is gone.
                     let server_cpu = self.server.cpu().ok().flatten();
                     let second = self.line.finish(Clock.now(), &self.progress, server_cpu);
                     (self.show)(&second);
@@ -270,7 +271,7 @@ impl<F: FnMut(&Second)> Run<F> {
         }
     }
 
-    /// Of each thread; in the same order each time.
+    /// Of each thread, always in the same order.
     fn tool_cpu(&self) -> Vec<Duration> {
         let read = |thread: &CpuClock| thread.read().unwrap_or_default();
         self.threads.iter().map(read).collect()

@@ -1,4 +1,4 @@
-//! Who has got in, as the threads tell it.
+//! The progress of joining, as the threads report it.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -14,20 +14,20 @@ use crate::load::rtp_session::Part;
 pub struct Progress {
     pub publishers: u64,
     pub viewers: u64,
-    /// Of those that were up or not.
+    /// Members that failed, whether or not their media flowed before.
     pub failed: HashSet<UserId>,
-    /// How many of them, before those began to join who join now.
+    /// The number of failed members before the current group began to join.
     pub failed_before: u64,
     pub first_failure: Option<(UserId, JoinError)>,
     pub joins: Delays,
     pub audience: Attended,
 }
 
-/// How the audience got in.
+/// The progress of the audience's joins.
 #[derive(Default)]
 pub struct Attended {
     pub members: u64,
-    /// The last of them.
+    /// When the last one entered.
     pub last_at: Option<Instant>,
     pub joins: Delays,
     pub replies: Delays,
@@ -44,7 +44,7 @@ impl Progress {
         }
     }
 
-    /// Of those who join now.
+    /// Of the current group.
     pub fn failed_now(&self) -> u64 {
         self.failed.len() as u64 - self.failed_before
     }

@@ -1,4 +1,4 @@
-//! The server's process, where it is on this machine and the plan names it.
+//! The server's process, when it runs on this machine and the plan names it.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ impl Server {
         Self(pid.map(|pid| (pid, CpuClock::of_process(pid))))
     }
 
-    /// Processor time so far.
+    /// CPU time so far.
     pub fn cpu(&self) -> Result<Option<Duration>, LoadError> {
         self.read(|_, clock| clock.read())
     }

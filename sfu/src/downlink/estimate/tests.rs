@@ -205,7 +205,7 @@ fn loss_to_protect_from(link: Link) -> u8 {
 }
 
 #[test]
-fn what_a_full_queue_leaves_out_is_not_to_be_protected_from() {
+fn loss_by_a_full_queue_brings_no_protection() {
     let half = Link::new(800_000.0);
     assert!(loss_to_protect_from(half) < 3);
     let lossy = Link {

@@ -45,7 +45,7 @@ impl Viewer {
         Self { slot, top }
     }
 
-    fn give(&mut self, packet: &Arc<Packet>) -> Option<Rewritten> {
+    fn receive(&mut self, packet: &Arc<Packet>) -> Option<Rewritten> {
         match self.slot.takes(STREAM, 96, packet) {
             Take::Leave => return None,
             Take::Switch => {
@@ -105,7 +105,7 @@ fn fewer_layers_come_with_the_next_frame_and_more_with_the_next_keyframe() {
     let shown = |viewer: &mut Viewer, frames: Vec<Frame>| {
         let packets = frames.iter().flat_map(|frame| &frame.packets);
         let sent: Vec<_> = packets
-            .map(|packet| viewer.give(packet).map(|sent| sent.marker))
+            .map(|packet| viewer.receive(packet).map(|sent| sent.marker))
             .collect();
         sent
     };
@@ -166,12 +166,12 @@ fn a_loss_among_layers_that_are_not_shown_is_none() {
                 if at % 2 == 1 && [5, 10, 11].contains(&index) {
                     late.push(packet);
                 } else {
-                    seqs.extend(viewer.give(&packet).map(|sent| sent.seq.get()));
+                    seqs.extend(viewer.receive(&packet).map(|sent| sent.seq.get()));
                 }
             }
         }
         assert_eq!(seqs, (77..77 + 20 * 4).collect::<Vec<_>>(), "{says:?}");
-        assert!(late.iter().all(|packet| viewer.give(packet).is_none()));
+        assert!(late.iter().all(|packet| viewer.receive(packet).is_none()));
     }
 }
 
@@ -189,7 +189,7 @@ fn a_higher_frame_rate_comes_back_without_a_keyframe() {
         let mut pictures = |viewer: &mut Viewer, count: usize| {
             let shown = (0..count).filter(|_| {
                 let is_key = source.seq == 60_000;
-                viewer.give(&source.picture(is_key, 1)[0].packets[0]).is_some()
+                viewer.receive(&source.picture(is_key, 1)[0].packets[0]).is_some()
             });
             shown.count()
         };
@@ -215,7 +215,7 @@ fn a_higher_frame_rate_comes_back_without_a_keyframe() {
 proptest! {
     /// Over every change of what is wanted.
     #[test]
-    fn what_is_shown_can_be_decoded_and_is_one_stream_without_gaps(shape in shapes(), pictures in pictures()) {
+    fn shown_packets_can_be_decoded_and_are_one_stream_without_gaps(shape in shapes(), pictures in pictures()) {
         let mut source = Source::new(shape, rotunda_proto::clock::Clock.now());
         let mut viewer = Viewer::new(top(shape));
         let mut wanted = top(shape);
@@ -239,13 +239,13 @@ proptest! {
             let mut markers = Vec::new();
             let mut picture = None;
             for frame in &frames {
-                let sent: Vec<_> = frame.packets.iter().filter_map(|packet| viewer.give(packet)).collect();
+                let sent: Vec<_> = frame.packets.iter().filter_map(|packet| viewer.receive(packet)).collect();
                 prop_assert!(sent.is_empty() || sent.len() == packets, "a part of a frame");
                 for sent in &sent {
                     prop_assert_eq!(sent.seq.get(), next);
                     next += 1;
                     markers.push(sent.marker);
-                    picture = Some(sent.picture);
+                    picture = Some(sent.picture_id);
                 }
                 if !sent.is_empty() {
                     for need in &frame.needs {
@@ -277,27 +277,27 @@ proptest! {
             for frame in source.picture(at == 0 || unasked, packets) {
                 // Every fifth picture does not arrive.
                 if at == 0 || at % 5 > 0 {
-                    frame.packets.iter().for_each(|packet| { viewer.give(packet); });
+                    frame.packets.iter().for_each(|packet| { viewer.receive(packet); });
                 }
             }
         }
         let wanted = target(shape, last);
         viewer.slot.set_point(wanted, viewer.top);
         for frame in source.picture(true, 1) {
-            let is_shown = viewer.give(&frame.packets[0]).is_some();
+            let is_shown = viewer.receive(&frame.packets[0]).is_some();
             prop_assert_eq!(is_shown, frame.point.is_within(wanted));
         }
         for _ in 0..8 {
             for frame in source.picture(false, 1) {
-                let is_shown = viewer.give(&frame.packets[0]).is_some();
+                let is_shown = viewer.receive(&frame.packets[0]).is_some();
                 prop_assert_eq!(is_shown, frame.point.is_within(wanted));
             }
         }
     }
 
-    /// What is missing and is not wanted leaves no gap where that is sure, and never is a packet left out that is wanted.
+    /// Missing packets that are certainly not wanted leave no gap, and no wanted packet is dropped.
     #[test]
-    fn what_is_wanted_is_shown_however_late_it_comes(shape in shapes(), wanted in any::<[u8; 2]>(), fates in vec(0u8..10, 64)) {
+    fn wanted_packets_are_shown_however_late_they_come(shape in shapes(), wanted in any::<[u8; 2]>(), fates in vec(0u8..10, 64)) {
         let mut source = Source::new(shape, rotunda_proto::clock::Clock.now());
         let mut viewer = Viewer::new(top(shape));
         let wanted = target(shape, wanted);
@@ -315,14 +315,14 @@ proptest! {
             now.extend(late.extract_if(.., |(due, _)| *due <= at).map(|(_, packet)| packet));
             for packet in now {
                 let is_wanted = layer_of(&packet).point.is_within(wanted);
-                prop_assert_eq!(viewer.give(&packet).is_some(), is_wanted, "{:?}", layer_of(&packet));
+                prop_assert_eq!(viewer.receive(&packet).is_some(), is_wanted, "{:?}", layer_of(&packet));
             }
         }
     }
 
     /// Packets that never come, and some that come late.
     #[test]
-    fn what_was_sent_is_found_again_and_no_number_is_used_twice(
+    fn sent_packets_are_found_again_and_no_number_is_used_twice(
         shape in shapes(),
         pictures in pictures(),
         fates in vec(0u8..12, 64),
@@ -348,7 +348,7 @@ proptest! {
                 let mut arrived = vec![packet];
                 arrived.extend(late.extract_if(.., |(due, _)| *due <= at).map(|(_, packet)| packet));
                 for packet in arrived {
-                    if let Some(rewritten) = viewer.give(&packet) {
+                    if let Some(rewritten) = viewer.receive(&packet) {
                         let before = sent.insert(rewritten.seq.get(), (packet, rewritten));
                         prop_assert!(before.is_none(), "a number for two packets");
                     }
@@ -364,7 +364,7 @@ proptest! {
             let origin = viewer.slot.origin(*seq as u16).unwrap();
             prop_assert_eq!((origin.stream, origin.seq), (STREAM, packet.seq));
             let again = viewer.slot.rewrite_again(&origin, packet);
-            let parts = |sent: &Rewritten| (sent.seq, sent.time, sent.picture, sent.marker, sent.frame);
+            let parts = |sent: &Rewritten| (sent.seq, sent.time, sent.picture_id, sent.marker, sent.frame);
             prop_assert_eq!(again.as_ref().map(parts), Some(parts(rewritten)));
         }
     }

@@ -1,6 +1,6 @@
 //! How packets of one source are renumbered in a slot, from a switch on.
 
-use crate::downlink::layer_selector::Placed;
+use crate::downlink::layer_selector::Renumbered;
 use crate::ingress::packet::{Packet, StreamId};
 use crate::units::SeqNo;
 use crate::wire::layers::OperatingPoint;
@@ -27,7 +27,7 @@ pub struct Segment {
     /// Source and slot values of the first packet.
     pub first_seq: [SeqNo; 2],
     pub first_time: [u32; 2],
-    pub first_picture: [u16; 2],
+    pub first_picture_id: [u16; 2],
     pub first_tl0: [u8; 2],
     pub first_frame: [u16; 2],
     /// Time goes by faster by this power of two.
@@ -40,7 +40,7 @@ pub struct Rewritten {
     /// In the slot.
     pub seq: SeqNo,
     pub time: u32,
-    pub picture: u16,
+    pub picture_id: u16,
     pub tl0: u8,
     pub types: PayloadTypes,
     pub marker: bool,
@@ -60,11 +60,11 @@ pub struct Origin {
 
 impl Rewritten {
     /// Lowers the numbers by those of the layers that are not shown.
-    pub fn lower(&mut self, placed: Placed) {
-        self.seq = self.seq.before(placed.seqs).unwrap_or_default();
-        self.picture = self.picture.wrapping_sub(placed.pictures) & 0x7fff;
-        self.marker = placed.marker;
-        self.point = placed.turned_to;
+    pub fn lower(&mut self, renumbered: Renumbered) {
+        self.seq = self.seq.before(renumbered.seqs).unwrap_or_default();
+        self.picture_id = self.picture_id.wrapping_sub(renumbered.pictures) & 0x7fff;
+        self.marker = renumbered.marker;
+        self.point = renumbered.changed_to;
     }
 }
 
@@ -94,14 +94,14 @@ impl Segment {
         let seq = self.slot_seq(packet.seq)?;
         let shift = |value: u16| {
             value
-                .wrapping_sub(self.first_picture[0])
-                .wrapping_add(self.first_picture[1])
+                .wrapping_sub(self.first_picture_id[0])
+                .wrapping_add(self.first_picture_id[1])
         };
         let descriptor = &packet.descriptor;
         Some(Rewritten {
             seq,
             time: self.time(packet.time),
-            picture: descriptor.picture_id.map_or(0, |id| shift(id.value) & 0x7fff),
+            picture_id: descriptor.picture_id.map_or(0, |id| shift(id.value) & 0x7fff),
             tl0: descriptor.tl0.map_or(0, |tl0| {
                 tl0.value
                     .wrapping_sub(self.first_tl0[0])

@@ -66,7 +66,7 @@ fn aim(slot: &mut Slot, stream: StreamId) {
 }
 
 /// The packet as the viewer gets it.
-fn give(slot: &mut Slot, stream: StreamId, packet: &Arc<Packet>) -> Option<Rewritten> {
+fn forward(slot: &mut Slot, stream: StreamId, packet: &Arc<Packet>) -> Option<Rewritten> {
     match slot.takes(stream, 96, packet) {
         Take::Leave => return None,
         Take::Switch => slot.switch(source(stream), packet, TYPES, Pace::RealTime),
@@ -82,15 +82,15 @@ fn a_slot_begins_with_a_keyframe_and_its_numbers_go_on_over_a_change_of_source()
     let mut slot = slot();
     slot.set_want(want("ann"));
     aim(&mut slot, ann);
-    assert!(give(&mut slot, ann, &packet(500, 9000, 30, false, start)).is_none());
-    let first = give(&mut slot, ann, &packet(501, 12_000, 31, true, start)).unwrap();
+    assert!(forward(&mut slot, ann, &packet(500, 9000, 30, false, start)).is_none());
+    let first = forward(&mut slot, ann, &packet(501, 12_000, 31, true, start)).unwrap();
     assert_eq!(first.seq.get(), 77);
-    let second = give(&mut slot, ann, &packet(502, 15_000, 32, false, start)).unwrap();
+    let second = forward(&mut slot, ann, &packet(502, 15_000, 32, false, start)).unwrap();
     assert_eq!(
         (
             second.seq.get(),
             second.time - first.time,
-            second.picture - first.picture
+            second.picture_id - first.picture_id
         ),
         (78, 3000, 1)
     );
@@ -98,24 +98,24 @@ fn a_slot_begins_with_a_keyframe_and_its_numbers_go_on_over_a_change_of_source()
     slot.set_want(want("bob"));
     aim(&mut slot, bob);
     assert!(
-        give(&mut slot, ann, &packet(503, 18_000, 33, false, start)).is_none(),
+        forward(&mut slot, ann, &packet(503, 18_000, 33, false, start)).is_none(),
         "ann is not wanted any more"
     );
     let later = start + Duration::from_millis(200);
-    let third = give(&mut slot, bob, &packet(90_000, 5, 0x7fff, true, later)).unwrap();
+    let third = forward(&mut slot, bob, &packet(90_000, 5, 0x7fff, true, later)).unwrap();
     assert_eq!(
-        (third.seq.get(), third.time - second.time, third.picture),
-        (79, 18_000, second.picture + 1)
+        (third.seq.get(), third.time - second.time, third.picture_id),
+        (79, 18_000, second.picture_id + 1)
     );
     assert_eq!(third.tl0, second.tl0 + 1);
-    let fourth = give(&mut slot, bob, &packet(90_001, 3005, 0, false, later)).unwrap();
+    let fourth = forward(&mut slot, bob, &packet(90_001, 3005, 0, false, later)).unwrap();
     assert_eq!(
-        (fourth.seq.get(), fourth.picture),
-        (80, third.picture + 1),
+        (fourth.seq.get(), fourth.picture_id),
+        (80, third.picture_id + 1),
         "the picture id wraps at 15 bits"
     );
     assert!(
-        give(&mut slot, bob, &packet(89_999, 0, 0, false, later)).is_none(),
+        forward(&mut slot, bob, &packet(89_999, 0, 0, false, later)).is_none(),
         "from before the switch"
     );
 }
@@ -127,13 +127,13 @@ fn a_layer_is_shown_until_the_next_one_has_its_keyframe() {
     let mut slot = slot();
     slot.set_want(want("ann"));
     aim(&mut slot, low);
-    give(&mut slot, low, &packet(1, 0, 0, true, start)).unwrap();
+    forward(&mut slot, low, &packet(1, 0, 0, true, start)).unwrap();
     aim(&mut slot, high);
     assert_eq!(slot.waits_for(), Some(high));
-    assert!(give(&mut slot, high, &packet(50, 0, 0, false, start)).is_none());
-    assert!(give(&mut slot, low, &packet(2, 3000, 1, false, start)).is_some());
-    assert!(give(&mut slot, high, &packet(51, 0, 1, true, start)).is_some());
-    assert!(give(&mut slot, low, &packet(3, 6000, 2, false, start)).is_none());
+    assert!(forward(&mut slot, high, &packet(50, 0, 0, false, start)).is_none());
+    assert!(forward(&mut slot, low, &packet(2, 3000, 1, false, start)).is_some());
+    assert!(forward(&mut slot, high, &packet(51, 0, 1, true, start)).is_some());
+    assert!(forward(&mut slot, low, &packet(3, 6000, 2, false, start)).is_none());
     assert_eq!(slot.waits_for(), None);
 }
 
@@ -155,7 +155,7 @@ fn a_missed_packet_of_the_shown_stream_is_found_again_as_it_was_sent() {
                 true,
                 start,
             );
-            (stream, sent.seq, give(&mut slot, stream, &sent).unwrap(), sent)
+            (stream, sent.seq, forward(&mut slot, stream, &sent).unwrap(), sent)
         })
         .collect();
     for (stream, seq, rewritten, source) in sent {
@@ -168,8 +168,8 @@ fn a_missed_packet_of_the_shown_stream_is_found_again_as_it_was_sent() {
         assert_eq!((origin.stream, origin.seq), (stream, seq));
         let again = slot.rewrite_again(&origin, &source).unwrap();
         assert_eq!(
-            (again.seq, again.time, again.picture),
-            (rewritten.seq, rewritten.time, rewritten.picture)
+            (again.seq, again.time, again.picture_id),
+            (rewritten.seq, rewritten.time, rewritten.picture_id)
         );
     }
 }
@@ -191,7 +191,7 @@ fn cached_frames_go_by_quickly_and_the_present_follows_in_its_own_time() {
         "{times:?}"
     );
     slot.finish_catch_up(&past[29]);
-    let next = give(&mut slot, ann, &packet(30, 90_000, 30, false, start)).unwrap();
+    let next = forward(&mut slot, ann, &packet(30, 90_000, 30, false, start)).unwrap();
     assert_eq!((next.seq.get(), next.time - times[29]), (77 + 30, 3000));
 }
 
@@ -210,7 +210,7 @@ proptest! {
                 let seq = positions[stream as usize];
                 positions[stream as usize] += 1;
                 let sent = packet(seq, time.wrapping_add(index as u32), seq as u16, index == 0, start);
-                let rewritten = give(&mut slot, StreamId(stream), &sent).unwrap();
+                let rewritten = forward(&mut slot, StreamId(stream), &sent).unwrap();
                 prop_assert_eq!(rewritten.seq.get(), expected);
                 expected += 1;
             }

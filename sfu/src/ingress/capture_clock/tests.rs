@@ -55,7 +55,7 @@ impl Source {
 /// A report's NTP time, seconds, or none, and what is added to its RTP time, seconds.
 struct Said(Option<f64>, f64);
 
-/// What an honest publisher says after `age` seconds of the session.
+/// The report of a correct publisher after `age` seconds of the session.
 fn truth(age: f64) -> Said {
     Said(Some(1e9 + age), 0.0)
 }

@@ -97,7 +97,7 @@ fn the_downward_api_gives_one_address_or_several() {
 }
 
 #[test]
-fn what_is_missing_is_named_with_the_next_step() {
+fn a_missing_address_is_named_with_the_next_step() {
     let says = |text: &str, word: &str| {
         let error = find(text, "0.0.0.0").unwrap_err().to_string();
         assert!(error.contains(word), "{error}");

@@ -147,7 +147,7 @@ async fn a_worker_that_is_too_busy_takes_no_session_and_the_node_says_so_while_t
     let again = node.open_for(1, OFFER, Standing::Inside).await;
     assert!(
         matches!(again, Reply::Opened { .. }),
-        "who is inside keeps his place: {again:?}"
+        "a member who is inside keeps the reserved capacity: {again:?}"
     );
     node.says_that(|info| info.is_full() && info.load_percent == 93 && info.sessions == 1)
         .await;

@@ -219,7 +219,7 @@ fn a_member_who_sends_nothing_gives_way_like_a_silent_one_and_is_forgotten() {
 proptest! {
     /// However people talk: never more than six, who is heard has sent, and at most two changes a second for each who waits.
     #[test]
-    fn whoever_talks_there_are_six_and_no_flapping(
+    fn six_are_heard_without_flapping_whoever_talks(
         talk in prop::collection::vec(prop::collection::vec(-90_i8..0, 12), 10..40)
     ) {
         let mut room = Room::of(12);

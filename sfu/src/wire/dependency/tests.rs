@@ -202,7 +202,7 @@ fn dependencies() -> impl Strategy<Value = Dependency> {
 
 proptest! {
     #[test]
-    fn what_is_written_is_read_again(dependency in dependencies()) {
+    fn a_written_descriptor_is_read_again(dependency in dependencies()) {
         let bytes = written(&dependency);
         prop_assert_eq!(bytes.len(), dependency.length(None));
         let read = Dependency::read(&bytes, Some(&dependency.structure));

@@ -112,12 +112,12 @@ impl Simulation {
             },
             seed: self.seed,
         };
-        let (worker, spread) = self
+        let (worker, room_workers) = self
             .placement
             .open(session, &self.room, Standing::Newcomer, |_| false)
             .unwrap();
         let worker = worker.position();
-        self.tell(spread);
+        self.tell(room_workers);
         let server = Candidate::host(server(worker), "udp").unwrap();
         let (opened, answer) = Session::open(self.now, opening, &[server]).unwrap();
         self.workers[worker].adopt(self.now, opened).unwrap();

@@ -208,7 +208,7 @@ impl Simulation {
             }
             if let Event::Disconnected { session, .. } = &told.event {
                 let closed = self.placement.close(*session);
-                self.tell(closed.and_then(|(_, spread)| spread));
+                self.tell(closed.and_then(|(_, room_workers)| room_workers));
             }
             self.events.push((self.now, told.event));
         }

@@ -29,8 +29,8 @@ fn room_of(microphones: usize, seed: u64) -> (Simulation, usize) {
 fn heard(room: &Simulation, viewer: usize, milliseconds: u64) -> BTreeMap<usize, BTreeSet<u8>> {
     let from = room.now - ms(milliseconds);
     let slots = (0..6).map(|slot| {
-        let sounds = room.peers[viewer].audio(slot).iter();
-        (slot, sounds.filter(|got| got.at >= from).map(|got| got.from).collect())
+        let packets = room.peers[viewer].audio(slot).iter();
+        (slot, packets.filter(|got| got.at >= from).map(|got| got.from).collect())
     });
     slots.filter(|(_, who): &(_, BTreeSet<u8>)| !who.is_empty()).collect()
 }
@@ -54,9 +54,9 @@ fn told(room: &Simulation, viewer: usize) -> Vec<Option<String>> {
 }
 
 /// Each slot is one stream without a gap, whose timestamps never go back.
-fn is_continuous(sounds: &[Got]) -> bool {
-    missing(sounds) == 0
-        && sounds.windows(2).all(|pair| {
+fn is_continuous(packets: &[Got]) -> bool {
+    missing(packets) == 0
+        && packets.windows(2).all(|pair| {
             pair[1].seq == pair[0].seq + 1 && (960..96_000).contains(&pair[1].time.wrapping_sub(pair[0].time))
         })
 }
@@ -86,11 +86,11 @@ fn a_new_speaker_is_heard_from_the_first_syllable() {
         .find(|(_, who)| who.contains(&talker))
         .unwrap()
         .0;
-    let sounds = room.peers[listener].audio(slot);
-    let first = sounds.iter().find(|got| got.from == talker).unwrap();
+    let packets = room.peers[listener].audio(slot);
+    let first = packets.iter().find(|got| got.from == talker).unwrap();
     assert!(first.count <= first_loud, "{} is after {first_loud}", first.count);
     assert!(first.at - began < ms(80), "after {:?}", first.at - began);
-    let counts: Vec<u32> = sounds
+    let counts: Vec<u32> = packets
         .iter()
         .filter(|got| got.from == talker)
         .map(|got| got.count)
@@ -99,13 +99,13 @@ fn a_new_speaker_is_heard_from_the_first_syllable() {
         counts.windows(2).all(|pair| pair[1] == pair[0] + 1),
         "every packet once, in order"
     );
-    assert!(is_continuous(sounds));
+    assert!(is_continuous(packets));
     let name = format!("user{talker}");
     assert_eq!(told(&room, listener)[slot].as_deref(), Some(&*name));
 }
 
 #[test]
-fn what_is_told_is_what_is_sent_after_any_number_of_changes() {
+fn the_events_name_the_sent_speakers_after_any_number_of_changes() {
     let (mut room, listener) = room_of(9, 43);
     for step in 0..40_usize {
         for peer in 0..9 {
@@ -136,8 +136,8 @@ fn what_is_told_is_what_is_sent_after_any_number_of_changes() {
     }
     // The past that was sent first has not added up: timestamps are less than a pre-roll and a bit ahead.
     for slot in 0..6 {
-        let sounds = room.peers[listener].audio(slot);
-        let (first, last) = (sounds[0], sounds[sounds.len() - 1]);
+        let packets = room.peers[listener].audio(slot);
+        let (first, last) = (packets[0], packets[packets.len() - 1]);
         let ticks = last.time.wrapping_sub(first.time) as f64 / 48.0;
         let real = (last.at - first.at).as_millis() as f64;
         assert!((ticks - real).abs() < 1000.0, "slot {slot}: {ticks} ms in {real} ms");

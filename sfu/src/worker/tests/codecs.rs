@@ -33,9 +33,9 @@ fn a_codec_that_a_viewer_cannot_decode_is_told_once_by_name() {
         [("ann".to_owned(), TrackSource::Camera, "VP8".to_owned())]
     );
     assert!(room.peers[bob].video(0).is_empty());
-    assert!(room.peers[bob].audio(0).len() > 200, "her sound he can decode");
+    assert!(room.peers[bob].audio(0).len() > 200, "bob can decode her audio");
     let now = room.peers[ann].keyframe_requests.len();
-    assert_eq!(now, asked, "nobody asks for keyframes that he could not show");
+    assert_eq!(now, asked, "nobody asks for keyframes that bob could not show");
     room.watch(cat, &[ann]);
     room.run(ms(2_000));
     assert!(room.peers[cat].video(0).len() > 100);

@@ -37,7 +37,7 @@ fn a_message_reaches_everybody_else_in_the_room_with_its_sender() {
     for peer in [ann, cat] {
         assert_eq!(got(&room, peer, UNORDERED), std::slice::from_ref(&hi));
     }
-    assert!(got(&room, ann, ORDERED).is_empty(), "nobody gets his own");
+    assert!(got(&room, ann, ORDERED).is_empty(), "nobody gets their own");
 }
 
 #[test]

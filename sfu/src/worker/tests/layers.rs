@@ -20,7 +20,7 @@ impl Simulation {
         told.collect()
     }
 
-    /// The height of the newest picture in a viewer's first slot.
+    /// The height of the newest frame in a viewer's first slot.
     fn height(&self, viewer: usize) -> u16 {
         self.peers[viewer].video(0).last().map_or(0, |got| got.height)
     }
@@ -94,12 +94,12 @@ fn a_new_viewer_sees_the_lowest_at_once_and_the_best_soon_after() {
     let first = room.peers[bob].video(0)[0];
     assert!(first.at - begun < ms(150), "{:?}", first.at - begun);
     room.run(ms(3_000));
-    let pictures = room.peers[bob].video(0);
-    let best = pictures.iter().find(|got| got.height == 720).expect("the best layer");
+    let video = room.peers[bob].video(0);
+    let best = video.iter().find(|got| got.height == 720).expect("the best layer");
     assert!(best.at - begun < ms(1_500), "{:?}", best.at - begun);
-    assert_eq!(missing(pictures), 0);
-    let longest = longest_gap(pictures);
-    assert!(longest < ms(200), "a picture all the time: {longest:?}");
+    assert_eq!(missing(video), 0);
+    let longest = longest_gap(video);
+    assert!(longest < ms(200), "frames all the time: {longest:?}");
 }
 
 #[test]
@@ -144,8 +144,8 @@ fn a_layer_that_does_not_wake_leaves_the_viewer_with_the_next_one() {
     room.peers[ann].obeys = false;
     room.watch(bob, &[ann]);
     room.run(ms(9_000));
-    let pictures = room.peers[bob].video(0);
-    assert!(pictures.iter().all(|got| got.height == 180));
-    let longest = longest_gap(pictures);
+    let video = room.peers[bob].video(0);
+    assert!(video.iter().all(|got| got.height == 180));
+    let longest = longest_gap(video);
     assert!(longest < ms(200), "{longest:?}");
 }

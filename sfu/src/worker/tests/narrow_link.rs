@@ -70,21 +70,21 @@ fn a_link_that_halves_lowers_the_layer_within_a_second_and_video_never_stands_st
             assert_eq!(viewing.heights(ms(5_000)), [360], "{sends:?}, seed {seed}");
             let halved = viewing.room.now;
             viewing.carry(500, ms(15_000));
-            let pictures = viewing.room.peers[viewing.bob].video(0);
-            let since = pictures.partition_point(|got| got.at < halved);
-            let early = pictures[since..].iter().take_while(|got| got.at < halved + ms(5_000));
+            let video = viewing.room.peers[viewing.bob].video(0);
+            let since = video.partition_point(|got| got.at < halved);
+            let early = video[since..].iter().take_while(|got| got.at < halved + ms(5_000));
             let last = early.filter(|got| got.height == 360).map(|got| got.count).max();
-            let before = pictures[..since].iter().map(|got| got.count).max();
+            let before = video[..since].iter().map(|got| got.count).max();
             // By when they were sent: what waits in the link's queue or is missed comes later.
             let down = FRAME * (last.unwrap() - before.unwrap());
             assert!(down < ms(1_000), "{sends:?}, seed {seed}: after {down:?}");
-            let longest = longest_gap(&pictures[since..]);
+            let longest = longest_gap(&video[since..]);
             assert!(longest < ms(1_000), "{sends:?}, seed {seed}: {longest:?}");
         }
     }
 }
 
-/// Less than the smallest size takes, and at 100 and 80 kbit/s less than its fewest pictures (50 kbit/s) and the sound (56): what is
+/// Less than the smallest size takes, and at 100 and 80 kbit/s less than its lowest frame rate (50 kbit/s) and the audio (56): what is
 /// sent against loss must not be what fills the link.
 #[test]
 fn a_link_that_does_not_carry_the_smallest_size_shows_frames_all_the_time() {
@@ -94,11 +94,11 @@ fn a_link_that_does_not_carry_the_smallest_size_shows_frames_all_the_time() {
             let mut viewing = Viewing::new(Sends::LayersInOneStream, true, jitter, seed);
             viewing.carry(3000, ms(5_000)).carry(kilobits, ms(30_000));
             let since = viewing.room.now - ms(24_000);
-            let pictures = viewing.room.peers[viewing.bob].video(0);
-            let late = &pictures[pictures.partition_point(|got| got.at < since)..];
+            let video = viewing.room.peers[viewing.bob].video(0);
+            let late = &video[video.partition_point(|got| got.at < since)..];
             let counts: BTreeSet<u32> = late.iter().map(|got| got.count).collect();
             let (rate, longest) = (counts.len() as f64 / 24.0, longest_gap(late));
-            println!("{kilobits} kbit/s, seed {seed}: {rate:.1} pictures a second, longest gap {longest:?}");
+            println!("{kilobits} kbit/s, seed {seed}: {rate:.1} frames a second, longest gap {longest:?}");
             assert!(rate >= f64::from(least), "{kilobits} kbit/s, seed {seed}: {rate}");
             assert!(longest < ms(1_000), "{kilobits} kbit/s, seed {seed}: {longest:?}");
         }

@@ -35,8 +35,8 @@ fn a_viewer_who_is_back_within_half_a_minute_goes_on_in_the_session_with_a_keyfr
         let asked = room.peers[ann].keyframe_requests.iter().find(|at| **at >= back);
         let asked = *asked.expect("a keyframe") - back;
         assert!(asked < ms(500), "{seconds} s: a keyframe after {asked:?}");
-        let pictures = room.peers[bob].video(0).iter().filter(|got| got.at > back + asked);
-        assert!(pictures.count() > 100, "{seconds} s");
+        let video = room.peers[bob].video(0).iter().filter(|got| got.at > back + asked);
+        assert!(video.count() > 100, "{seconds} s");
     }
 }
 

@@ -15,7 +15,7 @@ fn a_good_connection_is_excellent_both_ways_and_told_every_ten_seconds() {
     let told = room.qualities(bob);
     let (_, last) = *told.last().unwrap();
     assert_eq!(last.downlink_network_quality, 1, "{last:?}");
-    assert_eq!(last.uplink_network_quality, 0, "he sends nothing");
+    assert_eq!(last.uplink_network_quality, 0, "bob sends nothing");
     let round_trip = last.downlink_rtt.unwrap();
     assert!((18..=30).contains(&round_trip), "twice 10 ms: {round_trip}");
     let settled: Vec<_> = told.iter().filter(|(_, quality)| *quality == last).collect();
@@ -85,7 +85,7 @@ fn a_score_that_changes_is_told_within_a_few_seconds() {
         .qualities(bob)
         .into_iter()
         .find(|(at, quality)| *at > changed && quality.downlink_network_quality >= 4);
-    let (at, _) = worse.unwrap_or_else(|| panic!("he is not told: {:?}", room.qualities(bob)));
+    let (at, _) = worse.unwrap_or_else(|| panic!("bob is not notified: {:?}", room.qualities(bob)));
     assert!(at - changed <= ms(6_500), "{:?}", at - changed);
 }
 
@@ -116,15 +116,15 @@ fn statistics_name_every_stream_and_slot_with_its_rates() {
     assert!(sent.downlink.is_empty(), "she watches nobody");
     let got = room.statistics(bob);
     assert!(got.uplink.is_empty());
-    assert_eq!(got.downlink.len(), 2, "one picture, one sound: {got:?}");
-    let picture = got
+    assert_eq!(got.downlink.len(), 2, "one video, one audio: {got:?}");
+    let video = got
         .downlink
         .iter()
         .find(|slot| slot.source == TrackSource::Camera)
         .unwrap();
-    assert_eq!(picture.user_id, room.peers[ann].user);
-    assert!((600_000..=700_000).contains(&picture.bitrate), "{picture:?}");
-    assert!(picture.resent > 30, "{picture:?}");
+    assert_eq!(video.user_id, room.peers[ann].user);
+    assert!((600_000..=700_000).contains(&video.bitrate), "{video:?}");
+    assert!(video.resent > 30, "{video:?}");
     assert!((2..=19).contains(&got.quality.downlink_loss), "{got:?}");
     assert!(
         got.downlink_estimate.is_some() && got.downlink_wanted > 600_000,

@@ -34,7 +34,7 @@ fn a_viewer_whose_own_estimate_falls_gets_a_smaller_layer_and_later_the_best_aga
     room.publish(ann);
     room.watch(bob, &[ann]);
     room.run(ms(5_000));
-    assert_eq!(room.shown(bob), 720, "nothing is known of his link");
+    assert_eq!(room.shown(bob), 720, "nothing is known of bob's link");
     for bits in [2_000_000, 2_000_000, 350_000] {
         room.says_bits(bob, bits);
         room.run(ms(1_000));
@@ -45,5 +45,5 @@ fn a_viewer_whose_own_estimate_falls_gets_a_smaller_layer_and_later_the_best_aga
         room.says_bits(bob, 360_000);
         room.run(ms(1_000));
     }
-    assert_eq!(room.shown(bob), 720, "his figure has not fallen for ten seconds");
+    assert_eq!(room.shown(bob), 720, "bob's estimate has not fallen for ten seconds");
 }

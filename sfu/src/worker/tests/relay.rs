@@ -7,7 +7,7 @@ use super::missing;
 use super::simulation::{Link, Simulation, lossy, ms};
 
 /// A room on three workers, and so many in it, one after the other on the next worker.
-fn spread<const PEERS: usize>(seed: u64) -> (Simulation, [usize; PEERS]) {
+fn on_three_workers<const PEERS: usize>(seed: u64) -> (Simulation, [usize; PEERS]) {
     let mut room = Simulation::with_workers(seed, 3);
     let peers = std::array::from_fn(|index| room.join(&format!("peer{index}"), Link::default(), Link::default()));
     for (index, peer) in peers.iter().enumerate() {
@@ -18,7 +18,7 @@ fn spread<const PEERS: usize>(seed: u64) -> (Simulation, [usize; PEERS]) {
 
 #[test]
 fn viewers_at_other_workers_get_every_packet_from_the_newest_keyframe_on() {
-    let (mut room, [ann, bob, cat, dan]) = spread(61);
+    let (mut room, [ann, bob, cat, dan]) = on_three_workers(61);
     room.publish(ann);
     room.run(ms(1000));
     for viewer in [bob, cat, dan] {
@@ -72,7 +72,7 @@ fn losses_of_a_viewer_are_repaired_by_its_own_worker() {
 
 #[test]
 fn a_forbidden_publisher_is_not_seen_at_any_worker() {
-    let (mut room, [ann, bob, cat]) = spread(64);
+    let (mut room, [ann, bob, cat]) = on_three_workers(64);
     room.publish(ann);
     room.watch(bob, &[ann]);
     room.watch(cat, &[ann]);
@@ -193,7 +193,7 @@ fn a_room_that_leaves_a_worker_leaves_nothing_there() {
 
 #[test]
 fn a_member_who_enters_again_at_another_worker_is_seen_from_there() {
-    let (mut room, [ann, bob, cat]) = spread(68);
+    let (mut room, [ann, bob, cat]) = on_three_workers(68);
     room.publish(ann);
     room.watch(bob, &[ann]);
     room.watch(cat, &[ann]);

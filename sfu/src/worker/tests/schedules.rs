@@ -113,9 +113,9 @@ proptest! {
                 if *watched == viewer || !permitted[*watched] {
                     continue;
                 }
-                let pictures = room.peers[viewer].video(slot);
-                prop_assert!(pictures.iter().any(|got| got.at > since), "picture slot {} of {} is stuck", slot, viewer);
-                prop_assert!(room.peers[viewer].audio(slot).iter().any(|got| got.at > since), "sound slot {} of {} is stuck", slot, viewer);
+                let video = room.peers[viewer].video(slot);
+                prop_assert!(video.iter().any(|got| got.at > since), "video slot {} of {} is stuck", slot, viewer);
+                prop_assert!(room.peers[viewer].audio(slot).iter().any(|got| got.at > since), "audio slot {} of {} is stuck", slot, viewer);
             }
         }
     }

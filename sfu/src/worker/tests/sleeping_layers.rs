@@ -22,9 +22,9 @@ impl Simulation {
     }
 }
 
-fn first_of(pictures: &[Got], height: u16, after: Instant) -> Instant {
-    let found = pictures.iter().find(|got| got.height == height && got.at > after);
-    found.expect("a picture of this height").at
+fn first_of(video: &[Got], height: u16, after: Instant) -> Instant {
+    let found = video.iter().find(|got| got.height == height && got.at > after);
+    found.expect("a frame of this height").at
 }
 
 #[test]
@@ -66,9 +66,9 @@ fn sizes_above_what_is_watched_are_paused_and_come_back_at_once_when_wanted() {
         room.run(ms(5_000));
         assert_eq!(room.sent_height(ann), Some(360));
         assert_eq!(room.asked_sizes(), [Some(180), Some(360), None, Some(360)]);
-        let pictures = room.peers[bob].video(0);
-        assert_eq!(missing(pictures), 0);
-        assert!(longest_gap(pictures) < ms(100), "{:?}", longest_gap(pictures));
+        let video = room.peers[bob].video(0);
+        assert_eq!(missing(video), 0);
+        assert!(longest_gap(video) < ms(100), "{:?}", longest_gap(video));
     }
 }
 
@@ -85,10 +85,10 @@ fn a_viewer_of_the_smallest_layer_gets_no_more_when_another_one_wants_all() {
     let wanted = room.now;
     room.watch(eve, &[ann]);
     room.run(ms(4_000));
-    let pictures = room.peers[eve].video(0);
-    assert!(first_of(pictures, 720, wanted) - wanted < ms(1_500));
-    assert!(pictures[0].at - wanted < ms(150), "the smallest until then");
-    assert!(longest_gap(pictures) < ms(200));
+    let video = room.peers[eve].video(0);
+    assert!(first_of(video, 720, wanted) - wanted < ms(1_500));
+    assert!(video[0].at - wanted < ms(150), "the smallest until then");
+    assert!(longest_gap(video) < ms(200));
     assert!(
         room.peers[bob]
             .video(0)
@@ -126,9 +126,9 @@ fn a_publisher_that_pauses_nothing_or_cannot_be_told_is_shown_as_before() {
         assert_eq!(room.asked_sizes().is_empty(), client == Client::MediaAlone);
         room.watch(bob, &[ann]);
         room.run(ms(4_000));
-        let pictures = room.peers[bob].video(0);
-        assert_eq!(pictures.last().unwrap().height, 720);
-        assert!(longest_gap(pictures) < ms(200));
+        let video = room.peers[bob].video(0);
+        assert_eq!(video.last().unwrap().height, 720);
+        assert!(longest_gap(video) < ms(200));
     }
 }
 
@@ -143,12 +143,12 @@ fn sizes_that_do_not_wake_leave_the_viewer_with_what_comes() {
     room.peers[ann].obeys = false;
     room.watch(bob, &[ann]);
     room.run(ms(9_000));
-    let pictures = room.peers[bob].video(0);
-    assert!(pictures.iter().all(|got| got.height == 180));
-    assert!(longest_gap(pictures) < ms(200), "{:?}", longest_gap(pictures));
+    let video = room.peers[bob].video(0);
+    assert!(video.iter().all(|got| got.height == 180));
+    assert!(longest_gap(video) < ms(200), "{:?}", longest_gap(video));
     assert_eq!(
         room.asked_sizes(),
         [Some(180), None],
-        "and he is not asked again and again"
+        "and the publisher is not asked again and again"
     );
 }

@@ -1,4 +1,4 @@
-//! `/api/rooms/{room}/members/{user}/`: one member, for who operates the application.
+//! `/api/rooms/{room}/members/{user}/`: one member, for operators of the application.
 
 mod permissions;
 mod statistics;
@@ -25,7 +25,7 @@ pub fn router(shared: Shared) -> Router {
 /// Longest body, bytes. It is read when the caller is known.
 const MAX_BODY: usize = 16 * 1024;
 
-/// Whom a call is about: a member of a room of the caller's application.
+/// The member that a call names, in a room of the caller's application.
 struct Member {
     room: RoomKey,
     user: UserId,

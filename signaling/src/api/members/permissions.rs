@@ -1,4 +1,4 @@
-//! What a member may send and receive, changed while he is in the room.
+//! Changes the permissions of a member who is in a room.
 
 use axum::Json;
 use axum::extract::State;
@@ -13,7 +13,7 @@ use crate::api::ApiError;
 use crate::permissions::{PermitError, permit};
 use crate::shared::Shared;
 
-/// Answered when nothing more is let in of what the member may not send any more.
+/// Answers when the SFU has confirmed that it drops every source that the member may not send any more.
 pub async fn put(
     State(shared): State<Shared>,
     Member { room, user }: Member,
@@ -31,7 +31,7 @@ fn explain(error: &PermitError) -> ApiError {
     let code = match error {
         PermitError::NoSuchRoom => "FailedOperation.RoomNotExist",
         PermitError::NoSuchMember => "FailedOperation.UserNotExist",
-        PermitError::Failed | PermitError::Bus(BusError::Timeout(_) | BusError::Away(_)) => "ResourceUnavailable",
+        PermitError::Failed | PermitError::Bus(BusError::Timeout(_) | BusError::Away) => "ResourceUnavailable",
         PermitError::Bus(error) => return ApiError::internal(error),
     };
     ApiError::new(code, error.to_string())

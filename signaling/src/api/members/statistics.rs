@@ -1,4 +1,4 @@
-//! How a member's media fares.
+//! Statistics of a member's media.
 
 use axum::Json;
 use axum::extract::State;

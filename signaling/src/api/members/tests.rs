@@ -22,7 +22,7 @@ use crate::config::Config;
 
 const KEYS: &str = "AKID:secret";
 
-/// A node with one application and one room, 1001, in which ann alone is, by another node. Answers its address.
+/// A node with one application and one room, 1001. Its only member is ann, at another node. Answers the node's address.
 async fn start() -> String {
     let store = Store::in_memory_unopened();
     let bus: SharedBus = Arc::new(InProcess::new());
@@ -81,7 +81,7 @@ async fn play_sfu(bus: &SharedBus, node: &NodeId, room: RoomKey) {
     });
 }
 
-/// Ann may be given the right to speak and to watch everything, and no other.
+/// Accepts one change for ann: send audio, and receive everything. Refuses any other.
 async fn play_signaling(bus: &SharedBus, node: &NodeId, room: RoomKey) {
     let mut commands = bus.serve(&members_subject(node)).await.unwrap();
     let wanted = Rights::of(&Permissions {
@@ -133,14 +133,14 @@ fn named(status: StatusCode, code: &str) -> (StatusCode, String) {
 }
 
 #[tokio::test]
-async fn an_operator_with_the_application_s_key_is_given_a_member_s_statistics() {
+async fn an_operator_with_the_application_s_key_gets_a_member_s_statistics() {
     let url = member(&start().await, "1001", "ann", "statistics");
     let (status, statistics) = call(&url, Some(KEYS), None).await;
     assert_eq!((status, &statistics["downlinkWanted"]), (StatusCode::OK, &42.into()));
 }
 
 #[tokio::test]
-async fn without_the_right_key_nothing_is_told_or_done() {
+async fn a_call_with_a_wrong_key_reveals_and_changes_nothing() {
     let server = start().await;
     let all = json!({ "send": [], "receive": [] });
     for (what, body) in [("statistics", None), ("permissions", Some(all))] {
@@ -158,7 +158,7 @@ async fn without_the_right_key_nothing_is_told_or_done() {
 }
 
 #[tokio::test]
-async fn a_room_and_a_member_that_are_not_there_have_names_of_their_own() {
+async fn an_unknown_room_and_an_unknown_member_have_errors_of_their_own() {
     let server = start().await;
     let all = json!({ "send": ["audio"], "receive": ["audio", "camera", "screen"] });
     for (what, body) in [("statistics", None), ("permissions", Some(all))] {

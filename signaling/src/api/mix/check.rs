@@ -1,4 +1,4 @@
-//! From a request to a [`MixSpec`]: every documented check with its documented code. Pure.
+//! Checks a request and makes a [`MixSpec`] of it: every documented check with its documented code. Pure.
 
 use std::ops::RangeInclusive;
 
@@ -97,7 +97,7 @@ fn record(output: &OutputParams) -> Checked<Option<RecordSpec>> {
     }
 }
 
-/// A request that records without naming a stream is an old habit of clients; the stream is named after the recording.
+/// Older clients record without naming a stream; the stream then has the name of the recording.
 fn stream_id(output: &OutputParams, record: Option<&RecordSpec>) -> Checked<StreamId> {
     let id = match (output.stream_id.as_deref(), record) {
         (None | Some(""), Some(record)) => record.record_id.as_str(),
@@ -146,7 +146,7 @@ fn video(encode: &EncodeParams) -> Checked<VideoEncode> {
     within(gop, 1..=5, code, "EncodeParams.VideoGop")?;
     let colour = encode.background_color.unwrap_or(0);
     within(colour, 0..=0xff_ff_ff, code, "EncodeParams.BackgroundColor")?;
-    // Half a pixel of colour cannot be coded: odd sides lose their last line.
+    // I420 has one chroma sample for 2x2 pixels, so odd sides are rounded down.
     let even = |side: u64| (side & !1) as u16;
     Ok(VideoEncode {
         width: even(width),
@@ -188,7 +188,7 @@ fn layout(layout: LayoutParams, canvas: (u64, u64)) -> Checked<Layout> {
         "LayoutParams.MainVideoRightAlign",
     )?;
     let small = match layout.small_video_layout_params {
-        // Of no use to the other templates, for which clients leave empty values in it.
+        // Clients send it with empty values for the other templates, which do not use it.
         Some(small) if template == Template::PictureInPicture => Some(small_cell(small, canvas)?),
         _ => None,
     };
@@ -299,7 +299,7 @@ fn preset_cell(cell: PresetLayoutConfig, canvas: (u64, u64), index: usize) -> Ch
     })
 }
 
-/// x, y, width, height within the canvas. Audio-only mixes have none, and their cells no size.
+/// x, y, width and height within the canvas. An audio-only mix has no canvas, and its cells have no size.
 fn rectangle(area: [Option<u64>; 4], canvas: (u64, u64), code: &'static str, name: &str) -> Checked<[u16; 4]> {
     let [x, y, width, height] = area.map(|side| side.unwrap_or(0).min(u64::from(u16::MAX)));
     if canvas != (0, 0) && (x + width > canvas.0 || y + height > canvas.1) {
@@ -318,7 +318,7 @@ fn push_urls(publish: Option<PublishCdnParams>) -> Checked<Vec<String>> {
     let urls = publish.publish_cdn_urls;
     let code = "InvalidParameter.PublishCdnUrls";
     match (publish.biz_id, urls.as_slice()) {
-        // Zero and none: the object is there and not used.
+        // All values are zero or absent: the client sent the object without using it.
         (None | Some(0), []) => Ok(Vec::new()),
         (None, _) => Err(missing("MissingParameter.BizId", "PublishCdnParams.BizId")),
         (Some(_), []) => Err(missing(

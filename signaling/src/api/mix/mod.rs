@@ -25,13 +25,13 @@ use crate::shared::Shared;
 use request::{StartRequest, StopRequest};
 use starting::AnotherStarts;
 
-/// A name server that takes longer keeps no caller waiting.
+/// A caller does not wait longer than this for a name server.
 const RESOLVE_WITHIN: Duration = Duration::from_secs(2);
 
 /// Starts and stops mixes.
 pub struct Mixes {
     shared: Shared,
-    /// Starts of the present second, by application.
+    /// Number of starts in the current second, by application.
     starts: Mutex<HashMap<SdkAppId, Window>>,
 }
 
@@ -94,7 +94,7 @@ impl Mixes {
         }
     }
 
-    /// Refuses a push into a network that customers may not reach. A name that cannot be resolved now is tried again by the push.
+    /// Refuses a push into a network that customers may not reach. If a name cannot be resolved now, the push resolves it again.
     async fn check_push_hosts(&self, urls: &[String]) -> Result<(), ApiError> {
         for (index, url) in urls.iter().enumerate() {
             let Ok(address) = url.parse::<PushAddress>() else {

@@ -1,10 +1,10 @@
-//! Rows of the mix tasks: what ran when, for operators and usage.
+//! Rows of the mix tasks: their start and end times, for operators and usage.
 
 use metrics::counter;
 use rotunda_bus::{BusError, BusExt, Heard};
 use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::{MixId, RoomKey};
-use rotunda_proto::mix::{EVENTS_SUBJECT, Event, RunningMix, StopReason, running_key};
+use rotunda_proto::mix::{EVENTS_SUBJECT, Event, NotMixable, RunningMix, StopReason, running_key};
 use rotunda_store::{MixTaskEnd, MixTaskRow, StoreError};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -68,7 +68,22 @@ pub async fn follow(shared: Shared, shutdown: CancellationToken) -> Result<JoinH
                     shared.events.tell(of_mix(mix, &room, what));
                     stopped(&shared, mix, &reason).await
                 }
-                Some(Event::Health { .. } | Event::NotMixable { .. }) | None => Ok(()),
+                Some(Event::NotMixable {
+                    mix,
+                    room,
+                    stream_id,
+                    track,
+                }) => {
+                    let NotMixable { user_id, source, codec } = &track;
+                    let id = format!("not-mixable-{mix}-{source:?}-{codec}-{user_id}");
+                    let what = What::NotMixable { mix, stream_id, track };
+                    shared.events.tell(Fact {
+                        id,
+                        ..of_mix(mix, &room, what)
+                    });
+                    Ok(())
+                }
+                Some(Event::Health { .. }) | None => Ok(()),
             };
             if let Err(error) = written {
                 error!(error = &error as &dyn std::error::Error, "write a mix task's row");
@@ -83,6 +98,18 @@ fn of_mix(mix: MixId, room: &RoomKey, what: What) -> Fact {
         room: room.clone(),
         at_unix_ms: Clock.unix().as_millis() as u64,
         what,
+    }
+}
+
+/// Tells the application that a member is missing in its mix.
+async fn tell_of_not_mixable(shared: &Shared, mix: MixId, room: &RoomKey, stream_id: &StreamId, track: &NotMixable) {
+    let NotMixable { user_id, source, codec } = track;
+    let callback = callbacks::News {
+        id: format!("not-mixable-{mix}-{source:?}-{codec}-{user_id}"),
+        body: callbacks::not_mixable(room, stream_id, track, Clock.unix()),
+    };
+    if let Err(error) = callbacks::tell(shared, room, callback).await {
+        error!(error = &error as &dyn std::error::Error, "store a callback");
     }
 }
 

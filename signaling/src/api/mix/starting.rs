@@ -1,5 +1,5 @@
-//! Starts of a room's mix that are being carried out. A room has one mix: of two callers that start different ones at the same
-//! moment the second is refused, instead of both hearing that theirs runs.
+//! The start of a room's mix that is in progress. A room has one mix: if two callers start different ones at the same
+//! moment, the second is refused, so that not both get a success.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use uuid::Uuid;
 /// A start that took longer was lost with its node.
 const CARRIED_OUT_WITHIN: Duration = Duration::from_secs(30);
 
-/// What stands on the bus while a start is carried out.
+/// The document on the bus while a start is in progress.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Starting {
     stream_id: StreamId,
@@ -22,7 +22,7 @@ struct Starting {
     claim: String,
 }
 
-/// A start that goes on; dropping it lets others start.
+/// A start in progress. Dropping it permits other starts.
 pub struct Claim {
     bus: SharedBus,
     key: String,
@@ -33,7 +33,7 @@ pub struct Claim {
 #[derive(Debug, PartialEq, Eq)]
 pub struct AnotherStarts(pub StreamId);
 
-/// Answers none where the same mix is being started already: the two do not disturb each other.
+/// Answers None if the same mix is being started already, as two equal starts do no harm.
 pub async fn claim(bus: &SharedBus, spec: &MixSpec) -> Result<Result<Option<Claim>, AnotherStarts>, BusError> {
     let key = key(&spec.room);
     let now = Clock.unix();
@@ -67,10 +67,10 @@ fn key(room: &RoomKey) -> String {
     format!("mix_starts.{}", room.token())
 }
 
-/// Also when the caller hangs up in the middle.
+/// This runs also if the caller hangs up before the answer.
 impl Drop for Claim {
     fn drop(&mut self) {
-        // Without a runtime the process ends, and the bus with it.
+        // Without a runtime the process is ending, and the bus with it.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             return;
         };

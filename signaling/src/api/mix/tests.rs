@@ -1,4 +1,4 @@
-//! Starts and stops, with the mixing server played by the test.
+//! Starts and stops of mixes; the test stands in for the MCU.
 
 use std::sync::Arc;
 
@@ -84,7 +84,7 @@ fn code(result: Result<(), ApiError>) -> &'static str {
 }
 
 #[tokio::test]
-async fn of_two_that_start_different_mixes_at_the_same_moment_the_second_is_told() {
+async fn if_two_callers_start_different_mixes_at_the_same_moment_the_second_gets_an_error() {
     let mut fixture = fixture().await;
     let first = fixture.spawn("first");
     let being_started = fixture.commands.next().await;
@@ -112,7 +112,7 @@ async fn the_same_mix_may_be_started_twice_at_the_same_moment() {
 }
 
 #[tokio::test]
-async fn a_caller_that_hangs_up_keeps_nobody_out() {
+async fn a_caller_that_hangs_up_blocks_no_other_start() {
     let mut fixture = fixture().await;
     let first = fixture.spawn("first");
     let _never_answered = fixture.commands.next().await;

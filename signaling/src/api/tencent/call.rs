@@ -1,6 +1,6 @@
-//! A call as it came in: which action, with what parameters, signed how. Pure.
+//! A call as it came in: its action, parameters and signature. Pure.
 //!
-//! The parameters are read when the caller is known, and not before.
+//! The parameters are read only after the caller is known.
 
 use axum::http::HeaderMap;
 use rotunda_proto::config::Application;
@@ -11,9 +11,9 @@ use super::{parameters, tc3, v1};
 use crate::api::ApiError;
 use crate::api::mix::request::{StartRequest, StopRequest};
 
-/// How far a timestamp may be off, seconds.
+/// Largest difference between a timestamp and the server's clock, seconds.
 const MAX_SKEW: u64 = 300;
-/// Some editors and libraries write it before a text; it is no part of it.
+/// The byte order mark, which some editors and libraries write before a text.
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
 #[derive(Debug)]
@@ -31,14 +31,14 @@ enum Parameters {
     Pairs(Vec<(String, String)>),
 }
 
-/// What a request says of its caller before its body.
+/// The credentials that a request has before its body.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Claim {
+pub enum Credentials {
     /// The key is in the headers.
     Signed { secret_id: String },
     /// All is in the query: there is no body.
     InQuery,
-    /// The key is somewhere in the form that follows.
+    /// The key is in the form that follows.
     InForm,
 }
 
@@ -49,7 +49,7 @@ enum Signature {
 }
 
 impl Call {
-    /// `method`: GET or POST. `query`: as sent. `hosts`: what the client may have signed as this server's name.
+    /// `method`: GET or POST. `query`: as sent. `hosts`: names of this server that the client may have signed.
     pub fn parse(
         method: &'static str,
         query: &str,
@@ -147,17 +147,17 @@ impl Call {
 }
 
 /// Reads the key of a request before its body. Its time is checked too, as far as the headers have it.
-pub fn claim(method: &str, headers: &HeaderMap, now: u64) -> Result<Claim, ApiError> {
+pub fn credentials(method: &str, headers: &HeaderMap, now: u64) -> Result<Credentials, ApiError> {
     if method == "GET" {
-        return Ok(Claim::InQuery);
+        return Ok(Credentials::InQuery);
     }
     let authorization = header(headers, "authorization");
     if authorization.is_empty() {
-        return Ok(Claim::InForm);
+        return Ok(Credentials::InForm);
     }
     let authorization = tc3::Authorization::parse(authorization)?;
     fresh(timestamp(header(headers, "x-tc-timestamp"))?, now)?;
-    Ok(Claim::Signed {
+    Ok(Credentials::Signed {
         secret_id: authorization.secret_id.to_owned(),
     })
 }
@@ -181,7 +181,7 @@ fn fresh(timestamp: u64, now: u64) -> Result<(), ApiError> {
     ))
 }
 
-/// Errors: `InvalidRequest` for what is no JSON object.
+/// Errors: `InvalidRequest` if the body is not a JSON object.
 fn json_object(body: &[u8]) -> Result<Value, ApiError> {
     let mark = BYTE_ORDER_MARK.to_string();
     let body = body.strip_prefix(mark.as_bytes()).unwrap_or(body);

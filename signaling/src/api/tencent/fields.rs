@@ -1,7 +1,7 @@
-//! Reads parameters field by field, so that every mistake is told by the field's name. Pure.
+//! Reads parameters field by field, so that every error names its field. Pure.
 //!
-//! A JSON body and the dotted names of GET and forms are read alike: all is text there, so a number may be a text here too. What
-//! is null, an empty list or an empty object is as good as absent, as these vanish in GET.
+//! A JSON body and the dotted names of GET and forms are read alike. In GET every value is a text, so a number may be a text in
+//! JSON too. Null, an empty list and an empty object count as absent, as GET cannot express them.
 
 use rotunda_proto::ids::shortened;
 use serde_json::{Map, Value};
@@ -13,7 +13,7 @@ type Checked<T> = Result<T, ApiError>;
 /// Whole numbers that a JSON number with a fraction part (`15.0`) holds exactly.
 const MOST_OF_A_FLOAT: f64 = 9_007_199_254_740_992.0;
 
-/// Parameters that every action has; they are read elsewhere.
+/// Parameters of every action, which are read elsewhere.
 const COMMON: [&str; 13] = [
     "Action",
     "Version",
@@ -58,7 +58,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// What is written where a number is meant that the caller checks itself, with a message of its own.
+    /// A number that the caller checks, with an error message of its own.
     pub fn any(&mut self, name: &'static str) -> Option<&'a Value> {
         self.value(name)
     }
@@ -100,12 +100,12 @@ impl<'a> Fields<'a> {
         items.map(read).collect()
     }
 
-    /// Takes a field that the contract has and this server does nothing with.
+    /// Accepts a field of the contract that this server ignores.
     pub fn ignore(&mut self, name: &'static str) {
         let _unused = self.value(name);
     }
 
-    /// Errors: `UnknownParameter` for a field that nobody has asked for.
+    /// Errors: `UnknownParameter` for a field that no reader has asked for.
     pub fn finish(self) -> Checked<()> {
         let Some(object) = self.object else { return Ok(()) };
         let Some(unknown) = object.keys().find(|name| !self.known.contains(&name.as_str())) else {
@@ -121,7 +121,7 @@ impl<'a> Fields<'a> {
         Err(ApiError::new("UnknownParameter", message))
     }
 
-    /// None: absent, or as good as that.
+    /// None: the field is absent, null or empty.
     fn value(&mut self, name: &'static str) -> Option<&'a Value> {
         self.known.push(name);
         let value = self.object?.get(name)?;
@@ -183,7 +183,7 @@ fn whole_float(number: f64) -> Option<u64> {
     is_whole.then_some(number as u64)
 }
 
-/// A number where a text is meant is the text of its digits, as in GET.
+/// A number in place of a text counts as the text of its digits, as in GET.
 fn text(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),

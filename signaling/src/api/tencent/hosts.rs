@@ -1,7 +1,7 @@
 //! The names that a client may have signed as this server's host. Pure.
 //!
 //! Both signatures cover the `Host` header as the client wrote it. Some SDKs sign it without its port, and a proxy may change it:
-//! then `server.public_names`, or `X-Forwarded-Host` of a trusted proxy, say what the client wrote.
+//! then `server.public_names`, or `X-Forwarded-Host` of a trusted proxy, name the host that the client wrote.
 
 use std::net::IpAddr;
 
@@ -13,7 +13,7 @@ use crate::config::Process;
 /// Most hosts of one `X-Forwarded-Host`, one for each proxy on the way.
 const MAX_FORWARDED: usize = 4;
 
-/// Every host that is tried, the likeliest first. `peer`: who has opened the connection.
+/// Every host that is tried, the likeliest first. `peer`: the address of the connection.
 pub fn signed_hosts(parts: &Parts, peer: Option<IpAddr>, process: &Process) -> Vec<String> {
     let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
     // HTTP/2 has `:authority` in place of the header.

@@ -1,5 +1,5 @@
-//! Reads bodies, each bound by what is known of its caller: nothing is buffered for a caller that is not known here, but for
-//! the little in which a form says whose it is.
+//! Reads bodies under a limit that depends on the caller. Nothing is buffered for an unknown caller, except the first part of a
+//! form, which names the key.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -23,22 +23,22 @@ const MAX_BODY: usize = 10 * 1024 * 1024;
 const MAX_FORM: usize = 1024 * 1024;
 /// A form of more bytes must have named a known key in the first of them.
 const MAX_UNKNOWN: usize = 64 * 1024;
-/// What all bodies of one application that are being read may have together, bytes.
+/// Limit of all bodies of one application that are being read, together, bytes.
 const PER_APPLICATION: usize = 16 * 1024 * 1024;
 /// The same for forms whose caller is not known yet.
 const ALL_UNKNOWN: usize = 8 * 1024 * 1024;
-/// A body that takes longer is given up.
+/// A body that takes longer is refused.
 const ARRIVES_WITHIN: Duration = Duration::from_secs(20);
 /// A permit of a semaphore is this many bytes.
 const UNIT: usize = 1024;
 
-/// What may be read at one time.
+/// The memory for bodies that are being read.
 pub struct Intake {
     by_application: HashMap<SdkAppId, Arc<Semaphore>>,
     unknown: Arc<Semaphore>,
 }
 
-/// A body that was read; dropping it gives its share back.
+/// A complete body. Dropping it releases its share of the memory.
 #[derive(Debug)]
 pub struct Read {
     pub bytes: Vec<u8>,
@@ -144,7 +144,7 @@ fn too_large(most: usize, of_whom: &str) -> ApiError {
     )
 }
 
-/// A body and what has been read of it.
+/// A body and the bytes that were read so far.
 struct Reader {
     rest: axum::body::BodyDataStream,
     read: Vec<u8>,
@@ -166,7 +166,7 @@ impl Reader {
         }
     }
 
-    /// Reads until there are more than `most` bytes, and says whether it came to the end before.
+    /// Reads until the end or until there are more than `most` bytes. Answers whether it was the end.
     async fn read_first(&mut self, most: usize) -> Result<bool, ApiError> {
         let reading = async {
             while self.read.len() <= most {

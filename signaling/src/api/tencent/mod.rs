@@ -24,7 +24,7 @@ use uuid::Uuid;
 use super::ApiError;
 use super::mix::Mixes;
 use crate::shared::Shared;
-use call::{Call, Claim};
+use call::{Call, Credentials};
 use hosts::signed_hosts;
 use intake::{Intake, Read};
 use read::RoomKind;
@@ -78,11 +78,11 @@ async fn run(face: &Face, request: Request) -> Result<Value, ApiError> {
     let method = if parts.method == Method::GET { "GET" } else { "POST" };
     let applications = &face.shared.applications;
     let now = rotunda_proto::clock::Clock.unix().as_secs();
-    // Who calls comes first: nobody else's body is buffered.
-    let Read { bytes, share: _held } = match call::claim(method, &parts.headers, now)? {
-        Claim::InQuery => Read::nothing(),
-        Claim::InForm => face.intake.form(applications, &parts.headers, body).await?,
-        Claim::Signed { secret_id } => {
+    // The caller is identified first: no unknown caller's body is buffered.
+    let Read { bytes, share: _held } = match call::credentials(method, &parts.headers, now)? {
+        Credentials::InQuery => Read::nothing(),
+        Credentials::InForm => face.intake.form(applications, &parts.headers, body).await?,
+        Credentials::Signed { secret_id } => {
             let caller = applications.by_secret_id(&secret_id).ok_or_else(call::unknown_key)?;
             face.intake.signed(caller, &parts.headers, body).await?
         }

@@ -14,7 +14,7 @@ const MAX_PARAMETERS: usize = 2000;
 pub fn pairs(text: &str) -> Vec<(String, String)> {
     text.split('&')
         .filter(|pair| !pair.is_empty())
-        // One more, by which it is seen that there are too many.
+        // One more than the limit shows that there are too many.
         .take(MAX_PARAMETERS + 1)
         .map(|pair| {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_nested_too_deep_or_too_much_is_not_left_out_in_silence() {
+    fn too_deep_and_too_many_parameters_are_errors_and_not_dropped() {
         let code = |text: &str| nest(&pairs(text)).map_err(|error| error.code);
         assert_eq!(code("a.b.c.d.e.f.g=1"), Err("UnknownParameter"));
         assert_eq!(code(&"a=1&".repeat(2001)), Err("RequestSizeLimitExceeded"));

@@ -7,10 +7,10 @@ use time::OffsetDateTime;
 
 use crate::api::ApiError;
 
-/// Text of `X-TC-Content-SHA256` that stands for any body.
+/// Text of `X-TC-Content-SHA256` that leaves the body out of the signature.
 const UNSIGNED: &str = "UNSIGNED-PAYLOAD";
 
-/// What the `Authorization` header says.
+/// The parts of the `Authorization` header.
 #[derive(Debug)]
 pub struct Authorization<'a> {
     pub secret_id: &'a str,
@@ -72,7 +72,7 @@ impl<'a> Authorization<'a> {
 }
 
 impl Signed {
-    /// `hosts`: what the client may have signed as `host`.
+    /// `hosts`: values that the client may have signed as `host`.
     pub fn new(
         authorization: Authorization<'_>,
         method: &str,
@@ -95,7 +95,7 @@ impl Signed {
                     .and_then(|value| value.to_str().ok())
                     .unwrap_or_default();
                 let value = if name == "host" { host } else { value };
-                // The action is lower-cased in the official samples; the other values as they came.
+                // The official samples lower-case the action and no other value.
                 let value = if name.starts_with("x-tc-") {
                     value.to_lowercase()
                 } else {

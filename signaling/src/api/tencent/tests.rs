@@ -1,4 +1,4 @@
-//! Over HTTP: who calls is known before anything of a body is read.
+//! Over HTTP: the caller is identified before the body is read.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -76,7 +76,7 @@ fn head(key: &str, host: &str, signed_host: &str, more: &str, body: &str, length
     )
 }
 
-/// Sends this and answers the code of what comes back, without sending any more.
+/// Sends these bytes and no more. Answers the code of the response.
 async fn code(server: SocketAddr, request: &str) -> String {
     let mut socket = TcpStream::connect(server).await.unwrap();
     socket.write_all(request.as_bytes()).await.unwrap();
@@ -110,7 +110,7 @@ async fn signed_as(server: SocketAddr, signed_host: &str, more: &str, body: &str
 }
 
 #[tokio::test]
-async fn a_caller_that_is_not_known_is_answered_before_its_body_comes() {
+async fn an_unknown_caller_is_answered_before_its_body_comes() {
     let server = start(Process::default()).await;
     let unknown = head("AKIDother", "h", "h", "", "", 9_000_000);
     assert_eq!(code(server, &unknown).await, "AuthFailure.SecretIdNotFound");
@@ -125,7 +125,7 @@ async fn a_caller_that_is_not_known_is_answered_before_its_body_comes() {
 }
 
 #[tokio::test]
-async fn what_is_no_json_is_not_read_before_the_signature_is_right() {
+async fn a_body_is_parsed_only_after_its_signature_was_verified() {
     let server = start(Process::default()).await;
     let body = "no JSON";
     let forged = head("AKID", "inner:8080", "inner:8080", "", "another body", body.len());
@@ -147,7 +147,7 @@ async fn a_body_may_begin_with_a_byte_order_mark() {
 }
 
 #[tokio::test]
-async fn a_client_may_have_signed_another_name_where_configuration_or_a_trusted_proxy_says_so() {
+async fn a_client_may_sign_another_name_if_configuration_or_a_trusted_proxy_names_it() {
     const FORWARDED: &str = "X-Forwarded-Host: media.example.com\r\n";
     const REFUSED: &str = "AuthFailure.SignatureFailure";
     let signed =

@@ -24,7 +24,7 @@ enum Method {
 }
 
 impl Signed {
-    /// `hosts`: what the client may have signed as this server's. `pairs`: decoded.
+    /// `hosts`: names of this server that the client may have signed. `pairs`: decoded.
     pub fn parse(verb: &str, hosts: &[String], mut pairs: Vec<(String, String)>) -> Result<Self, ApiError> {
         let find = |name: &str| {
             pairs

@@ -1,4 +1,4 @@
-//! A member's media: the session at the SFU, opened, restarted, told what to let in and to show, and closed.
+//! A member's media: opens, restarts and closes the session at the SFU, and keeps its ingress and slots as desired.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -19,29 +19,29 @@ use crate::member::session::Session;
 use crate::member::{explain, failure};
 use crate::refused_lines::{RefusedLine, refused_lines};
 use crate::room::Room;
-use crate::view::Hears;
+use crate::view::MessagePath;
 
-/// A session that was not closed is closed again after this time, and so many times.
+/// An unconfirmed close is repeated after this time, at most so many times.
 const CLOSE_AGAIN: Duration = Duration::from_secs(1);
 const CLOSE_TRIES: u32 = 600;
 
-/// At most one session at a time. What the SFU should let in and show is a desired value each; a value that the SFU has not
-/// confirmed is due again every second ([`due_at`](Self::due_at)).
+/// There is at most one session at a time. Its ingress and its slots are a desired value each. A value that the SFU has not
+/// confirmed is sent again every second ([`due_at`](Self::due_at)).
 pub struct Media {
     room: Arc<Room>,
     user: UserId,
     session: Option<Session>,
-    /// The last session has ended by itself, and no other was opened since.
+    /// The SFU has ended the last session, and no other was opened since.
     is_lost: bool,
-    /// Of the next session.
+    /// Standing of the next session.
     standing: Standing,
-    /// The offer has a line for data channels.
+    /// The offer has an m-line for data channels.
     offers_channels: bool,
-    /// Sources whose line of the offer has no codec that the server takes.
+    /// Sources whose m-line of the offer has no codec that the server accepts.
     refused: BTreeMap<TrackSource, RefusedLine>,
 }
 
-/// What a second offer is for.
+/// The purpose of an offer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NextOffer {
     NewSession,
@@ -61,7 +61,7 @@ impl Media {
         }
     }
 
-    /// What an offer is for that comes now.
+    /// The purpose of the next offer.
     pub fn next_offer(&self) -> NextOffer {
         match &self.session {
             Some(session) if session.is_connected() => NextOffer::IceRestart,
@@ -69,7 +69,7 @@ impl Media {
         }
     }
 
-    /// Opens a session in place of the one before. `client`: what it can be told. `published`: sources that have seats already.
+    /// Opens a session in place of the previous one. `client`: the kind of client. `published`: sources that have seats already.
     ///
     /// Errors: the offer is refused, or its line for one of these sources. There is no session then.
     pub async fn open(
@@ -86,7 +86,7 @@ impl Media {
         let sfu = sfu::control_subject(&info.sfu);
         self.close().await;
         let id = SessionId(rand::rng().random());
-        // Before it is opened, so that nothing is missed.
+        // The subscription comes before the command, so that no event is missed.
         let state = self.room.follow_session(id);
         let session = Session::new(&self.room.documents.bus, id, sfu.clone(), state).await;
         self.session = Some(session.map_err(|error| {
@@ -115,13 +115,13 @@ impl Media {
         }
         match &answer {
             Ok(_) => self.standing = Standing::Inside,
-            // It may have been opened all the same (the reply was late), and media that nobody can stop must not be left behind.
+            // The SFU may have opened it (only the reply was late), and no session without an owner may remain.
             Err(_) => self.close().await,
         }
         answer
     }
 
-    /// Answers an ICE restart of the session that there is, connected or not yet. A refused restart leaves it as it was.
+    /// Answers an ICE restart of the session, connected or not. A refused restart leaves it as it was.
     pub async fn restart(&self, offer: String) -> Result<String, ErrorBody> {
         let Some(Session { id, sfu, .. }) = &self.session else {
             return Err(failure(ErrorCode::NoMediaNode));
@@ -142,12 +142,12 @@ impl Media {
         }
     }
 
-    /// Why nothing can be sent of a source: its line of the offer has no codec that the server takes.
+    /// Why a source cannot be sent: its m-line of the offer has no codec that the server accepts.
     pub fn refused(&self, source: TrackSource) -> Option<&RefusedLine> {
         self.refused.get(&source)
     }
 
-    /// How this member's media fares.
+    /// Statistics of this member's media.
     pub async fn statistics(&self) -> Result<Statistics, ErrorBody> {
         let Some(session) = &self.session else {
             return Err(failure(ErrorCode::NotConnected));
@@ -167,10 +167,10 @@ impl Media {
         }
     }
 
-    /// Brings the SFU to let in these sources and nothing else.
+    /// Makes the SFU forward these sources and no others.
     ///
-    /// Errors: it is not known whether it does. It is due again in a second.
-    pub async fn let_in(&mut self, sources: &BTreeSet<TrackSource>) -> Result<(), ErrorBody> {
+    /// Errors: the SFU has not confirmed it. The command is sent again in a second.
+    pub async fn set_ingress(&mut self, sources: &BTreeSet<TrackSource>) -> Result<(), ErrorBody> {
         let Some(session) = &mut self.session else {
             return Ok(());
         };
@@ -192,12 +192,12 @@ impl Media {
         }
     }
 
-    /// What the session's receive slots should show. None: there is no session.
+    /// The desired assignment of the receive slots. None: there is no session.
     pub fn slots(&self) -> Option<&SlotMap> {
         self.session.as_ref().map(|session| session.slots.value())
     }
 
-    /// Brings the SFU to show these. Answers whether they are others than before. What is not confirmed is due again in a second.
+    /// Makes the SFU show these. Answers whether they have changed. Without a confirmation the command is sent again in a second.
     pub async fn show(&mut self, slots: SlotMap) -> bool {
         let Some(session) = &mut self.session else { return false };
         let changed = slots != *session.slots.value();
@@ -216,24 +216,24 @@ impl Media {
         changed
     }
 
-    /// A caller that tries again does not wait for the next second.
+    /// Sends unconfirmed slots with the next call: a caller who tries again does not wait for the next second.
     pub fn hurry(&mut self) {
         if let Some(session) = &mut self.session {
             session.slots.hurry(Clock.now());
         }
     }
 
-    /// Whether the SFU shows this member what it was last told to show, and nothing else.
+    /// Whether the SFU has confirmed the slots.
     pub fn are_slots_confirmed(&self) -> bool {
         self.session.as_ref().is_none_or(|session| session.slots.is_confirmed())
     }
 
-    /// When the SFU is to be told again; None: it has confirmed everything.
+    /// When an unconfirmed command is sent again; None: everything is confirmed.
     pub fn due_at(&self) -> Option<Instant> {
         self.session.as_ref()?.due_at()
     }
 
-    /// Resolves when the SFU has told something of this session alone; never without one. Cancel-safe.
+    /// Resolves on an event of this session; never without a session. Cancel-safe.
     pub async fn changed(&mut self) {
         match &mut self.session {
             Some(session) => session.changed().await,
@@ -241,12 +241,12 @@ impl Media {
         }
     }
 
-    /// What the SFU has told of the session, and its end.
+    /// New events of the session, its end included.
     pub fn poll_events(&mut self) -> Vec<Event> {
         let Some(session) = &mut self.session else {
             return Vec::new();
         };
-        let mut events = session.poll_news();
+        let mut events = session.poll_events();
         let Some(state) = session.poll_state() else {
             return events;
         };
@@ -260,7 +260,7 @@ impl Media {
         events
     }
 
-    /// Whether the audio slots carry others than when this was last asked, by the SFU's own choice.
+    /// Whether the SFU has changed its choice for the audio slots since the last call.
     pub fn poll_voices(&mut self) -> bool {
         self.session.as_mut().is_some_and(Session::poll_voices)
     }
@@ -269,24 +269,24 @@ impl Media {
         self.session.is_some()
     }
 
-    /// How this member has other members' messages.
-    pub fn hears(&self) -> Hears {
+    /// The way on which this member gets custom messages.
+    pub fn message_path(&self) -> MessagePath {
         let has_media = self.session.as_ref().is_some_and(Session::is_connected);
         match has_media && self.offers_channels {
-            true => Hears::ByChannel,
-            false => Hears::Here,
+            true => MessagePath::DataChannel,
+            false => MessagePath::Signaling,
         }
     }
 
-    /// The events that still hold, for a client that has come back.
-    pub fn retell(&self) -> Vec<Event> {
+    /// The current state as events, for a client that has come back.
+    pub fn current_events(&self) -> Vec<Event> {
         let mut events = vec![self.slots_event()];
         if self.is_lost {
-            // It may have been told to a WebSocket that was dead already.
+            // The first notification may have gone to a dead WebSocket.
             let state = MediaState::Disconnected;
             events.push(Event::MediaState { state });
         }
-        events.extend(self.session.iter().flat_map(Session::retell));
+        events.extend(self.session.iter().flat_map(Session::current_events));
         events
     }
 
@@ -315,12 +315,12 @@ impl Media {
         }
     }
 
-    /// Ends the session, if there is one. An SFU that does not answer is asked again after this has returned.
+    /// Ends the session, if there is one. Without an answer of the SFU, a background task repeats the command.
     pub async fn close(&mut self) {
         if let Some(Session { id, sfu, .. }) = &self.session {
             let command = Command::Close { session: *id };
             if self.command(&command).await == Answer::Lost {
-                // Nobody waits for it any more, and media that nobody can stop must not be left behind.
+                // No caller waits for it, and no session without an owner may remain.
                 let (bus, sfu) = (self.room.documents.bus.clone(), sfu.clone());
                 tokio::spawn(close_until_confirmed(bus, sfu, command));
             }
@@ -340,7 +340,7 @@ impl Media {
         };
         let bus = &self.room.documents.bus;
         match bus.call::<_, sfu::Reply>(&session.sfu, command).await {
-            // Its end was not heard of.
+            // The event of its end was lost.
             Ok(sfu::Reply::Refused {
                 error: ControlError::NoSuchSession,
             }) => self.room.set_session(session.id, MediaState::Disconnected),
@@ -350,14 +350,14 @@ impl Media {
             }
             Ok(_) => {}
             Err(error) => {
-                warn!(error = &error as &dyn std::error::Error, "command the SFU");
+                warn!(error = &error as &dyn std::error::Error, "send a command to the SFU");
                 return lost();
             }
         }
         Answer::Confirmed
     }
 }
-/// The sources that cannot be sent, as the answer refuses their lines.
+/// The sources whose m-lines the answer refuses.
 fn refused_sources(lines: &Lines, refused: Vec<RefusedLine>) -> BTreeMap<TrackSource, RefusedLine> {
     let source_of = |line: &RefusedLine| {
         let sends = [
@@ -377,7 +377,7 @@ fn lost() -> Answer {
     Answer::Lost
 }
 
-/// Ends a session whose member has gone.
+/// Ends a session whose member has left.
 async fn close_until_confirmed(bus: SharedBus, sfu: String, close: Command) {
     for _ in 0..CLOSE_TRIES {
         Clock.sleep_until(Clock.now() + CLOSE_AGAIN).await;
@@ -388,11 +388,11 @@ async fn close_until_confirmed(bus: SharedBus, sfu: String, close: Command) {
     warn!(%sfu, "a media session was not closed: the SFU does not answer");
 }
 
-/// The SFU may have done it or not.
+/// The command may have taken effect or not.
 fn unconfirmed() -> ErrorBody {
     ErrorBody {
         code: ErrorCode::NoMediaNode,
-        message: "the media server has not confirmed the change yet; it is asked again every second until it does"
+        message: "the media server has not confirmed the change yet; the server repeats it every second until it does"
             .to_owned(),
         retry_after_ms: None,
     }
@@ -412,7 +412,7 @@ fn refused(error: &ControlError) -> ErrorBody {
     }
 }
 
-/// `line`: of the offer, which the answer refuses.
+/// `line`: an m-line of the offer that the answer refuses.
 pub fn codec_not_supported(line: &RefusedLine) -> ErrorBody {
     ErrorBody {
         code: ErrorCode::CodecNotSupported,

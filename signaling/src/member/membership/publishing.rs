@@ -1,21 +1,21 @@
-//! What a member publishes, and the seats that this takes.
+//! The sources that a member publishes, and their seats.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use rotunda_proto::ids::TrackSource;
 
-/// A seat that could not be released is released again after this time.
+/// An unconfirmed release of a seat is repeated after this time.
 const RELEASE_AGAIN: Duration = Duration::from_secs(1);
 
-/// The sources that the SFU should let in, and the sources that have a seat. Pure.
+/// The sources that the SFU should forward, and the sources that have a seat. Pure.
 ///
-/// A source has its seat from before it is let in until after the SFU has confirmed that it is not let in any more. The others
-/// therefore never hear that a source has ended while it may still be forwarded.
+/// A source has its seat from before the SFU forwards it until after the SFU has confirmed its end. The other members are
+/// therefore never notified of the end of a source that may still be forwarded.
 #[derive(Debug, Default)]
 pub struct Publishing {
     sources: BTreeSet<TrackSource>,
-    /// Also sources whose seat may have been taken: the bus did not answer.
+    /// Includes sources whose seat may have been taken, as the bus did not answer.
     seats: BTreeSet<TrackSource>,
     /// When seats are released again.
     release_at: Option<Instant>,
@@ -37,7 +37,7 @@ impl Publishing {
         !self.seats.is_empty()
     }
 
-    /// Call before the seat is taken; answers whether it may have been there.
+    /// Call before the seat is taken. Answers whether the source may have had a seat already.
     pub fn handle_seat_wanted(&mut self, source: TrackSource) -> Before {
         before(!self.seats.insert(source))
     }
@@ -47,6 +47,11 @@ impl Publishing {
         if seat == Before::New {
             self.seats.remove(&source);
         }
+    }
+
+    /// The bus did not answer, so the seat may have been taken or not. If the source is not published, the seat is released.
+    pub fn handle_seat_unanswered(&mut self, now: Instant) {
+        self.release_unused(now);
     }
 
     pub fn begin(&mut self, source: TrackSource) -> Before {
@@ -61,7 +66,7 @@ impl Publishing {
         self.sources.retain(|source| keep(*source));
     }
 
-    /// The seats to release. Call when the SFU lets in [`sources`](Self::sources) and nothing else.
+    /// The seats to release. Call when the SFU has confirmed [`sources`](Self::sources).
     pub fn seats_to_release(&mut self) -> Vec<TrackSource> {
         self.release_at = None;
         self.seats.difference(&self.sources).copied().collect()
@@ -75,8 +80,12 @@ impl Publishing {
         self.release_at = Some(now + RELEASE_AGAIN);
     }
 
-    /// The session has ended, so nothing is let in any more.
+    /// The session has ended, so the SFU forwards no source any more.
     pub fn handle_session_end(&mut self, now: Instant) {
+        self.release_unused(now);
+    }
+
+    fn release_unused(&mut self, now: Instant) {
         if !self.seats.is_subset(&self.sources) {
             self.release_at = Some(now);
         }
@@ -104,7 +113,7 @@ mod tests {
     const CAMERA: TrackSource = TrackSource::Camera;
 
     #[test]
-    fn a_source_that_ends_has_its_seat_until_that_is_released() {
+    fn a_source_keeps_its_seat_until_the_release_is_confirmed() {
         let now = Clock.now();
         let mut publishing = Publishing::default();
         assert_eq!(publishing.handle_seat_wanted(CAMERA), Before::New);
@@ -135,7 +144,28 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_seat_leaves_nothing_and_a_seat_that_was_there_stays() {
+    fn a_seat_that_may_have_been_taken_is_released_unless_the_source_is_published() {
+        let now = Clock.now();
+        let mut publishing = Publishing::default();
+        publishing.handle_seat_wanted(CAMERA);
+        publishing.handle_seat_unanswered(now);
+        assert_eq!(publishing.release_at(), Some(now));
+        assert_eq!(publishing.seats_to_release(), [CAMERA]);
+
+        let mut publishing = Publishing::default();
+        publishing.handle_seat_wanted(CAMERA);
+        publishing.begin(CAMERA);
+        publishing.handle_seat_wanted(CAMERA);
+        publishing.handle_seat_unanswered(now);
+        assert_eq!(
+            publishing.release_at(),
+            None,
+            "only the change of its mute state may be lost"
+        );
+    }
+
+    #[test]
+    fn a_refused_seat_is_forgotten_and_an_earlier_seat_stays() {
         let mut publishing = Publishing::default();
         let seat = publishing.handle_seat_wanted(CAMERA);
         publishing.handle_seat_refused(CAMERA, seat);

@@ -1,4 +1,4 @@
-//! What a member may send and receive: the role, the room ticket, and what the server API says. Pure.
+//! The sources that a member may send and receive, by role, room ticket and server API. Pure.
 
 use rotunda_proto::ids::TrackSource;
 use rotunda_proto::room::Permissions;
@@ -10,27 +10,27 @@ pub struct MemberRights {
     role: Role,
     rights: Rights,
     given_by: Giver,
-    /// What the client knows of it.
-    told: Rights,
+    /// The rights that the client knows.
+    known: Rights,
 }
 
-/// The authority behind the rights.
+/// The origin of the rights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Giver {
     /// The room ticket. A ticket that comes with a change of role replaces it.
     Ticket,
-    /// The server API: tickets change nothing any more.
+    /// The server API. Later tickets change nothing.
     ServerApi,
 }
 
 impl MemberRights {
-    /// Of a member who enters. The client takes its role's full rights for granted until it is told otherwise.
+    /// For a member who enters. The client assumes the full rights of its role until it is notified of others.
     pub fn new(role: Role, rights: Rights) -> Self {
         Self {
             role,
             rights,
             given_by: Giver::Ticket,
-            told: permitted(role, Rights::ALL),
+            known: permitted(role, Rights::ALL),
         }
     }
 
@@ -59,21 +59,21 @@ impl MemberRights {
         }
     }
 
-    /// As the server API says, for as long as the member is in the room.
+    /// Sets the rights of the server API, which last until the member leaves the room.
     pub fn permit(&mut self, rights: Rights) {
         (self.rights, self.given_by) = (rights, Giver::ServerApi);
     }
 
-    /// What the client may do, when it does not know it.
+    /// The rights, if the client does not know them yet.
     pub fn poll_event(&mut self) -> Option<Event> {
         let now = permitted(self.role, self.rights);
-        let before = std::mem::replace(&mut self.told, now);
+        let before = std::mem::replace(&mut self.known, now);
         (now != before).then(|| self.event())
     }
 
-    /// What the client has been told last.
+    /// The rights that the client knows.
     pub fn event(&self) -> Event {
-        let Permissions { send, receive } = self.told.permissions();
+        let Permissions { send, receive } = self.known.permissions();
         Event::Permissions { send, receive }
     }
 }
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ticket_does_not_change_what_the_server_api_has_said() {
+    fn a_ticket_does_not_override_the_server_api() {
         let mut rights = MemberRights::new(Role::Anchor, sends(&[TrackSource::Audio]));
         rights.switch_role(Role::Anchor, Some(Rights::ALL));
         assert!(rights.may_send(TrackSource::Camera));

@@ -1,7 +1,5 @@
-//! A member and the SFU, which is played by the test.
+//! A member and the SFU; the test stands in for the SFU.
 
-use rotunda_bus::Heard;
-use rotunda_proto::custom_message::CustomMessage;
 use rotunda_proto::ids::{SessionId, TrackSource};
 use rotunda_proto::room::{Seats, seats_key};
 use rotunda_proto::sfu::{self, Command, SlotMap, control_subject, session_subject};
@@ -16,19 +14,19 @@ use tokio::time::timeout;
 
 use super::*;
 
-/// Ann with a media session at an SFU that says yes to everything.
+/// Ann with a media session at an SFU that confirms every command.
 pub(super) struct Connected {
     pub test: Test,
-    session: SessionId,
-    /// It answers nothing meanwhile.
+    pub session: SessionId,
+    /// While set, the SFU does not answer.
     pub sfu_is_deaf: Arc<AtomicBool>,
     next_id: u64,
-    /// What the SFU was told to let in, each time.
+    /// Every `SetIngress` that the SFU got.
     ingress: mpsc::UnboundedReceiver<BTreeSet<TrackSource>>,
-    /// What the SFU was told to show, each time.
-    slots: mpsc::UnboundedReceiver<SlotMap>,
-    /// Sessions that the SFU was told to close.
-    closed: mpsc::UnboundedReceiver<SessionId>,
+    /// Every `SetSlots` that the SFU got.
+    pub slots: mpsc::UnboundedReceiver<SlotMap>,
+    /// Every session that the SFU was asked to close.
+    pub closed: mpsc::UnboundedReceiver<SessionId>,
 }
 
 impl Connected {
@@ -38,17 +36,17 @@ impl Connected {
         ask(&mut self.test, id, request).await
     }
 
-    /// What the SFU was told to let in last, since this was asked.
-    pub fn let_in(&mut self) -> Option<BTreeSet<TrackSource>> {
+    /// The last `SetIngress` since the previous call.
+    pub fn last_ingress(&mut self) -> Option<BTreeSet<TrackSource>> {
         std::iter::from_fn(|| self.ingress.try_recv().ok()).last()
     }
 
-    /// What the SFU was told to show last, since this was asked.
+    /// The last `SetSlots` since the previous call.
     pub fn shown(&mut self) -> Option<SlotMap> {
         std::iter::from_fn(|| self.slots.try_recv().ok()).last()
     }
 
-    /// Somebody else publishes.
+    /// Another member publishes.
     pub async fn is_joined_by(&mut self, user: &UserId, source: TrackSource) {
         self.seats_change(|seats| {
             crate::seats::take_alone(seats, Default::default(), user, source, TrackState::On).unwrap();
@@ -57,8 +55,8 @@ impl Connected {
         assert!(matches!(self.next_event().await, Event::Publishing { .. }));
     }
 
-    /// By somebody else.
-    async fn seats_change(&mut self, mut change: impl FnMut(&mut Seats) + Send) {
+    /// Another member changes the seats.
+    pub async fn seats_change(&mut self, mut change: impl FnMut(&mut Seats) + Send) {
         let changed = |seats: Option<Seats>| {
             let mut seats = seats.unwrap_or_default();
             change(&mut seats);
@@ -68,18 +66,18 @@ impl Connected {
         let Ok(()) = test.bus.update(&seats_key(&test.room), changed).await.unwrap();
     }
 
-    /// By a new WebSocket.
-    async fn come_back(&mut self) {
+    /// Attaches a new WebSocket.
+    pub async fn come_back(&mut self) {
         (self.test.messages, self.test.attachment) = attach(&self.test.member).await;
     }
 
-    async fn sfu_tells(&self, event: sfu::Event) {
+    pub async fn sfu_tells(&self, event: sfu::Event) {
         let subject = event.subject(&self.test.room);
         self.test.bus.tell(&subject, &event).await.unwrap();
     }
 
-    /// Whom the sound slots carry, when that is told next.
-    async fn next_sounds(&mut self) -> Vec<Option<UserId>> {
+    /// The publishers in the audio slots, by the next event about them.
+    async fn next_audio_slots(&mut self) -> Vec<Option<UserId>> {
         loop {
             if let ServerMessage::Event(Event::Slots { audio, .. }) = self.test.messages.recv().await.unwrap() {
                 return audio;
@@ -87,7 +85,7 @@ impl Connected {
         }
     }
 
-    /// The next event that is of interest: of what is told on its own at the beginning, nothing is.
+    /// The next event, except those that every session begins with.
     pub async fn next_event(&mut self) -> Event {
         loop {
             match self.test.messages.recv().await.unwrap() {
@@ -105,7 +103,7 @@ impl Connected {
     }
 }
 
-async fn ask(test: &mut Test, id: u64, request: Request) -> Result<Reply, ErrorCode> {
+pub(super) async fn ask(test: &mut Test, id: u64, request: Request) -> Result<Reply, ErrorCode> {
     let number = test.attachment;
     test.member
         .send(ToMember::Request {
@@ -143,11 +141,11 @@ pub(super) async fn connected() -> Connected {
     connect(ann_in_the_room().await).await
 }
 
-async fn connect(test: Test) -> Connected {
+pub(super) async fn connect(test: Test) -> Connected {
     connect_with(test, "v=0").await
 }
 
-async fn connect_with(test: Test, offer: &str) -> Connected {
+pub(super) async fn connect_with(test: Test, offer: &str) -> Connected {
     connect_and_answer(test, offer, Lines::default(), "v=0").await
 }
 
@@ -158,7 +156,7 @@ async fn connect_and_answer(mut test: Test, offer: &str, lines: Lines, answer: &
         .await
         .unwrap();
     let (opened, session) = oneshot::channel();
-    let (let_in, ingress) = mpsc::unbounded_channel();
+    let (sent, ingress) = mpsc::unbounded_channel();
     let (show, slots) = mpsc::unbounded_channel();
     let (close, closed) = mpsc::unbounded_channel();
     let sfu_is_deaf = Arc::new(AtomicBool::new(false));
@@ -178,7 +176,7 @@ async fn connect_and_answer(mut test: Test, offer: &str, lines: Lines, answer: &
                     sfu::Reply::Opened { answer }
                 }
                 Command::SetIngress { sources, .. } => {
-                    let _nobody_looks = let_in.send(sources);
+                    let _nobody_looks = sent.send(sources);
                     sfu::Reply::Done
                 }
                 Command::SetSlots { slots, .. } => {
@@ -213,7 +211,7 @@ async fn connect_and_answer(mut test: Test, offer: &str, lines: Lines, answer: &
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_member_is_told_the_quality_of_his_own_connection_and_not_of_another() {
+async fn a_member_gets_the_quality_of_their_own_connection_and_of_no_other() {
     let mut ann = connected().await;
     let other = sfu::Event::Quality {
         session: SessionId(ann.session.0 ^ 1),
@@ -256,7 +254,7 @@ async fn a_lost_media_session_has_the_quality_disconnected() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_member_is_given_his_statistics_once_he_is_connected() {
+async fn a_connected_member_gets_their_statistics() {
     let mut test = ann_in_the_room().await;
     assert_eq!(
         ask(&mut test, 9, Request::GetStats {}).await,
@@ -268,7 +266,7 @@ async fn a_member_is_given_his_statistics_once_he_is_connected() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_codec_that_a_member_cannot_decode_is_named_to_him() {
+async fn a_codec_that_a_member_cannot_decode_is_named_to_them() {
     let mut ann = connected().await;
     let (session, source) = (ann.session, TrackSource::Camera);
     let user: UserId = "bob".parse().unwrap();
@@ -288,7 +286,7 @@ async fn a_codec_that_a_member_cannot_decode_is_named_to_him() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_more_than_six_may_speak_the_sfu_says_whom_the_slots_carry() {
+async fn with_more_than_six_microphones_the_sfu_names_the_publishers_in_the_slots() {
     let mut ann = connect(ann_in_a_room_for(Microphones::try_from(9).unwrap()).await).await;
     let (bob, cat): (UserId, UserId) = ("bob".parse().unwrap(), "cat".parse().unwrap());
     let mut slots = vec![None; 6];
@@ -298,15 +296,15 @@ async fn where_more_than_six_may_speak_the_sfu_says_whom_the_slots_carry() {
         audio,
     };
     ann.sfu_tells(tells(slots.clone())).await;
-    assert_eq!(ann.next_sounds().await, vec![None; 6], "before the SFU has chosen");
-    assert_eq!(ann.next_sounds().await, slots);
-    // A member who comes back is told again.
+    assert_eq!(ann.next_audio_slots().await, vec![None; 6], "before the SFU has chosen");
+    assert_eq!(ann.next_audio_slots().await, slots);
+    // A member who comes back gets it again.
     (ann.test.messages, ann.test.attachment) = attach(&ann.test.member).await;
-    assert_eq!(ann.next_sounds().await, slots);
+    assert_eq!(ann.next_audio_slots().await, slots);
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_comes_back_is_told_again_which_layers_to_send() {
+async fn a_member_who_comes_back_gets_the_layers_to_send_again() {
     let mut ann = connected().await;
     let (session, source) = (ann.session, TrackSource::Camera);
     let layers = |active: &[&str]| active.iter().map(ToString::to_string).collect::<Vec<_>>();
@@ -338,7 +336,7 @@ async fn who_comes_back_is_told_again_which_layers_to_send() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_comes_back_is_told_again_what_of_his_slots_he_cannot_decode() {
+async fn a_member_who_comes_back_gets_the_undecodable_codecs_of_their_slots_again() {
     let mut ann = connected().await;
     let source = TrackSource::Camera;
     let bob: UserId = "bob".parse().unwrap();
@@ -379,7 +377,7 @@ async fn who_comes_back_is_told_again_what_of_his_slots_he_cannot_decode() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_for_one_session_is_on_a_subject_of_its_own() {
+async fn events_of_one_session_have_a_subject_of_their_own() {
     let ann = connected().await;
     let quality = NetworkQuality::default();
     let session = ann.session;
@@ -388,7 +386,7 @@ async fn what_is_for_one_session_is_on_a_subject_of_its_own() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_comes_back_after_his_media_was_lost_is_told_so_until_he_has_connected_again() {
+async fn a_member_whose_media_was_lost_is_notified_on_every_return_until_they_connect_again() {
     let mut ann = connected().await;
     let lost = sfu::Event::Disconnected {
         session: ann.session,
@@ -403,88 +401,12 @@ async fn who_comes_back_after_his_media_was_lost_is_told_so_until_he_has_connect
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_has_no_data_channel_is_told_what_others_say_and_nothing_twice() {
-    let mut ann = connected().await;
-    let says = |user: &str, count| sfu::Event::CustomMessage {
-        message: CustomMessage::new(&user.parse().unwrap(), 3, count, b"hi"),
-    };
-    let told = |count| Event::CustomMessage {
-        user_id: "bob".parse().unwrap(),
-        cmd_id: 3,
-        seq: count,
-        data: "aGk=".into(),
-    };
-    ann.sfu_tells(says("bob", 1)).await;
-    assert_eq!(ann.next_event().await, told(1));
-    ann.sfu_tells(says("ann", 1)).await;
-    ann.come_back().await;
-    ann.sfu_tells(says("bob", 2)).await;
-    assert_eq!(
-        ann.next_event().await,
-        told(2),
-        "neither her own nor what was said before"
-    );
-}
-
-#[tokio::test(start_paused = true)]
-async fn who_has_a_data_channel_is_not_told_by_signaling_too() {
-    let offer = "v=0\r\nm=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\n";
-    let mut ann = connect_with(ann_in_the_room().await, offer).await;
-    let (session, user) = (ann.session, Some("ann".parse().unwrap()));
-    ann.sfu_tells(sfu::Event::Connected { session, user }).await;
-    let state = MediaState::Connected;
-    assert_eq!(ann.next_event().await, Event::MediaState { state });
-    let message = CustomMessage::new(&"bob".parse().unwrap(), 3, 1, b"hi");
-    ann.sfu_tells(sfu::Event::CustomMessage { message }).await;
-    advance(Duration::from_millis(500)).await;
-    let lost = sfu::Event::Disconnected {
-        session,
-        user: None,
-        reason: String::new(),
-    };
-    ann.sfu_tells(lost).await;
-    assert!(matches!(ann.next_event().await, Event::NetworkQuality { .. }));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_message_by_signaling_reaches_those_with_and_without_a_data_channel() {
-    let mut ann = connected().await;
-    let mut told = ann
-        .test
-        .bus
-        .subscribe(&sfu::events_subject(&ann.test.room))
-        .await
-        .unwrap();
-    let send = |cmd_id, data: &str| Request::SendCustomMessage {
-        cmd_id,
-        data: data.to_owned(),
-    };
-    assert_eq!(ann.ask(send(0, "")).await, Err(ErrorCode::BadCustomMessage));
-    assert_eq!(
-        ann.ask(send(1, &"A".repeat(2000))).await,
-        Err(ErrorCode::CustomMessageTooLarge)
-    );
-    assert_eq!(ann.ask(send(7, "aGk=")).await, Ok(Reply::Done {}));
-    let Heard::Message(heard) = told.next().await else {
-        panic!("nothing is lost")
-    };
-    let event: sfu::Event = heard.parse().unwrap();
-    let message = CustomMessage::new(&"ann".parse().unwrap(), 7, 1, b"hi");
-    assert_eq!(sfu::Event::CustomMessage { message }, event);
-    let mut refused = 0;
-    for _ in 0..40 {
-        refused += usize::from(ann.ask(send(7, "aGk=")).await == Err(ErrorCode::CustomMessageRate));
-    }
-    assert!(refused >= 10, "{refused}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn who_has_heard_of_an_end_is_told_of_the_new_beginning_too_however_soon_it_comes() {
+async fn a_member_who_knows_of_an_end_is_notified_of_the_new_beginning_however_soon_it_comes() {
     let mut ann = connected().await;
     let (bob, camera): (UserId, _) = ("bob".parse().unwrap(), TrackSource::Camera);
     ann.is_joined_by(&bob, camera).await;
 
-    // The room is told again after a while; who asks for something hears at once.
+    // The room is notified after a while; a member with a request gets the state at once.
     ann.seats_change(|seats| crate::seats::release(seats, &bob, crate::seats::membership_of(&bob), camera))
         .await;
     let request = Request::RequestVideo {
@@ -503,159 +425,9 @@ async fn who_has_heard_of_an_end_is_told_of_the_new_beginning_too_however_soon_i
     assert_eq!(told, Ok(publishing(&bob, Some(TrackState::On))));
 }
 
-#[tokio::test(start_paused = true)]
-async fn an_sfu_that_did_not_answer_is_told_again_also_when_nothing_happens() {
-    let mut ann = connected().await;
-    let bob: UserId = "bob".parse().unwrap();
-    ann.is_joined_by(&bob, TrackSource::Camera).await;
-    ann.sfu_is_deaf.store(true, Ordering::Relaxed);
-    let request = Request::RequestVideo {
-        user_id: bob.clone(),
-        source: TrackSource::Camera,
-        max_height: None,
-    };
-    ann.ask(request).await.unwrap();
-    ann.test.pass(1).await;
-    while ann.slots.try_recv().is_ok() {}
-    ann.sfu_is_deaf.store(false, Ordering::Relaxed);
-    let told = timeout(Duration::from_secs(30), ann.slots.recv())
-        .await
-        .unwrap()
-        .unwrap();
-    assert!(told.video.iter().flatten().any(|want| want.user == bob));
-}
-
-async fn seats(test: &Test) -> Seats {
+pub(super) async fn seats(test: &Test) -> Seats {
     let seats = test.bus.load::<Seats>(&seats_key(&test.room)).await.unwrap();
     seats.map(|(seats, _)| seats).unwrap_or_default()
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_unpublish_that_the_sfu_has_not_confirmed_is_not_called_done_and_nobody_is_told_before_it_is() {
-    let (source, muted) = (TrackSource::Camera, false);
-    let mut ann = connected().await;
-    ann.ask(Request::Publish { source, muted }).await.unwrap();
-    assert_eq!(ann.let_in(), Some([source].into()));
-
-    ann.sfu_is_deaf.store(true, Ordering::Relaxed);
-    assert_eq!(
-        ann.ask(Request::Unpublish { source }).await,
-        Err(ErrorCode::NoMediaNode)
-    );
-    ann.test.pass(3).await;
-    assert_eq!(
-        seats(&ann.test).await.publishers.len(),
-        1,
-        "the camera may still be forwarded"
-    );
-
-    ann.sfu_is_deaf.store(false, Ordering::Relaxed);
-    ann.test.pass(2).await;
-    assert_eq!(ann.let_in(), Some([].into()), "told again without another request");
-    assert_eq!(seats(&ann.test).await.publishers, []);
-    assert_eq!(ann.ask(Request::Unpublish { source }).await, Ok(Reply::Done {}));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_publish_that_the_sfu_has_not_confirmed_is_refused_and_taken_back() {
-    let (source, muted) = (TrackSource::Camera, false);
-    let mut ann = connected().await;
-    ann.sfu_is_deaf.store(true, Ordering::Relaxed);
-    let refused = ann.ask(Request::Publish { source, muted }).await;
-    assert_eq!(refused, Err(ErrorCode::NoMediaNode));
-    ann.sfu_is_deaf.store(false, Ordering::Relaxed);
-    ann.test.pass(2).await;
-    assert_eq!(ann.let_in(), Some([].into()), "the command may have arrived");
-    assert_eq!(seats(&ann.test).await.publishers, []);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_session_whose_end_the_sfu_has_not_confirmed_is_closed_again_after_its_member_has_left() {
-    let mut ann = connected().await;
-    ann.sfu_is_deaf.store(true, Ordering::Relaxed);
-    ann.ask(Request::ExitRoom {}).await.unwrap();
-    ann.test.pass(5).await;
-    assert!(ann.closed.try_recv().is_err());
-    ann.sfu_is_deaf.store(false, Ordering::Relaxed);
-    ann.test.pass(2).await;
-    assert_eq!(ann.closed.try_recv(), Ok(ann.session));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_publisher_who_logs_in_anew_keeps_the_cell_in_mixes_and_gives_it_up_by_leaving() {
-    let mut ann = ann_in_the_room().await;
-    let (bob, source): (UserId, _) = ("bob".parse().unwrap(), TrackSource::Camera);
-    ask(&mut ann, 2, Request::Publish { source, muted: false })
-        .await
-        .unwrap();
-    let roster = async |test: &Test| {
-        test.bus
-            .load::<Roster>(&roster_key(&test.room))
-            .await
-            .unwrap()
-            .unwrap()
-            .0
-    };
-    let entered = roster(&ann).await.members[0].clone();
-    // Bob is there, so that the room goes on.
-    let other = log_in(&ann.shared, &bob).await;
-    let (messages, attachment) = attach(&other).await;
-    let mut bob = Test {
-        shared: ann.shared.clone(),
-        bus: ann.bus.clone(),
-        member: other,
-        room: ann.room.clone(),
-        messages,
-        attachment,
-    };
-    let enter = || Request::EnterRoom {
-        room_id: room().room,
-        role: rotunda_proto::signaling::Role::Anchor,
-        user_define_record_id: None,
-        stream_id: None,
-        private_map_key: None,
-    };
-    ask(&mut bob, 1, enter()).await.unwrap();
-    ask(&mut bob, 2, Request::Publish { source, muted: false })
-        .await
-        .unwrap();
-    let cells = async |test: &Test| {
-        let cells = seats(test).await.cells().into_iter();
-        cells
-            .map(|cell| (cell.user.to_string(), cell.camera.unwrap()))
-            .collect::<Vec<_>>()
-    };
-    let (on, muted) = (TrackState::On, TrackState::Muted);
-    let both = |ann| vec![("ann".to_owned(), ann), ("bob".to_owned(), on)];
-    assert_eq!(cells(&bob).await, both(on));
-
-    ann.member = log_in(&ann.shared, &"ann".parse().unwrap()).await;
-    assert_eq!(cells(&bob).await, both(muted), "her cell waits for her");
-    (ann.messages, ann.attachment) = attach(&ann.member).await;
-    ask(&mut ann, 1, enter()).await.unwrap();
-    assert_eq!(
-        roster(&bob).await.members[0],
-        entered,
-        "the same place in the order of entering"
-    );
-    ask(&mut ann, 2, Request::Publish { source, muted: false })
-        .await
-        .unwrap();
-    assert_eq!(cells(&bob).await, both(on));
-    assert_eq!(seats(&bob).await.kept, []);
-
-    ann.member.send(ToMember::Kick(KickReason::Kick)).await.unwrap();
-    ann.member.closed().await;
-    assert_eq!(cells(&bob).await, both(muted));
-    bob.pass(31).await;
-    assert_eq!(
-        cells(&bob).await,
-        [("bob".to_owned(), on)],
-        "as long as a member may resume"
-    );
-
-    ask(&mut bob, 3, Request::ExitRoom {}).await.unwrap();
-    assert!(seats(&bob).await.is_empty());
 }
 
 fn some_publisher(number: u64) -> rotunda_proto::room::Publisher {
@@ -674,7 +446,7 @@ async fn one_more_muted_member_than_a_room_can_show_is_refused_by_name() {
         muted: true,
     };
     for number in 0..1000 {
-        // Nobody of them is in the room: the oldest make room.
+        // None of them is in the room, so the oldest are forgotten first.
         ann.ask(mute(number)).await.unwrap();
     }
     ann.seats_change(|seats| {

@@ -38,7 +38,7 @@ async fn ann_who_can_be_reached() -> Connected {
     ann
 }
 
-/// What the client is told next of what it may do.
+/// The next permissions that the client gets.
 async fn told(ann: &mut Connected) -> (BTreeSet<TrackSource>, BTreeSet<TrackSource>) {
     loop {
         if let ServerMessage::Event(Event::Permissions { send, receive }) = ann.test.messages.recv().await.unwrap() {
@@ -57,7 +57,7 @@ fn publish(source: TrackSource) -> Request {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_becomes_audience_is_let_in_no_more_before_that_is_answered_and_may_publish_again_as_anchor() {
+async fn a_switch_to_audience_is_answered_after_ingress_has_ended_and_an_anchor_may_publish_again() {
     let mut ann = connected().await;
     let source = TrackSource::Camera;
     let publish = Request::Publish { source, muted: false };
@@ -66,28 +66,28 @@ async fn who_becomes_audience_is_let_in_no_more_before_that_is_answered_and_may_
         private_map_key: None,
     };
     ann.ask(publish.clone()).await.unwrap();
-    assert_eq!(ann.let_in(), Some([source].into()));
+    assert_eq!(ann.last_ingress(), Some([source].into()));
 
     ann.ask(become_one(Role::Audience)).await.unwrap();
-    assert_eq!(ann.let_in(), Some(BTreeSet::new()));
+    assert_eq!(ann.last_ingress(), Some(BTreeSet::new()));
     assert_eq!(ann.ask(publish.clone()).await, Err(ErrorCode::NotPermitted));
-    assert_eq!(ann.let_in(), None);
+    assert_eq!(ann.last_ingress(), None);
 
     ann.ask(become_one(Role::Anchor)).await.unwrap();
     ann.ask(publish).await.unwrap();
-    assert_eq!(ann.let_in(), Some([source].into()));
+    assert_eq!(ann.last_ingress(), Some([source].into()));
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_is_forbidden_by_the_api_is_let_in_no_more_before_that_is_answered() {
+async fn a_ban_by_the_api_is_answered_after_ingress_has_ended() {
     let (audio, camera) = (TrackSource::Audio, TrackSource::Camera);
     let mut ann = ann_who_can_be_reached().await;
     ann.ask(publish(audio)).await.unwrap();
     ann.ask(publish(camera)).await.unwrap();
-    assert_eq!(ann.let_in(), Some([audio, camera].into()));
+    assert_eq!(ann.last_ingress(), Some([audio, camera].into()));
 
     permit(&ann.test, "ann", only(&[audio], &EVERYTHING)).await.unwrap();
-    assert_eq!(ann.let_in(), Some([audio].into()));
+    assert_eq!(ann.last_ingress(), Some([audio].into()));
     let seats = published(&ann.test).await.unwrap();
     assert_eq!(seats.publishers[0].camera, None, "others are told");
     assert!(seats.publishers[0].audio.is_some());
@@ -97,25 +97,25 @@ async fn who_is_forbidden_by_the_api_is_let_in_no_more_before_that_is_answered()
     permit(&ann.test, "ann", only(&EVERYTHING, &EVERYTHING)).await.unwrap();
     assert_eq!(told(&mut ann).await, (EVERYTHING.into(), EVERYTHING.into()));
     ann.ask(publish(camera)).await.unwrap();
-    assert_eq!(ann.let_in(), Some([audio, camera].into()));
+    assert_eq!(ann.last_ingress(), Some([audio, camera].into()));
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_sfu_has_not_confirmed_is_not_called_done_and_is_said_again() {
+async fn an_unconfirmed_change_of_rights_is_an_error_and_is_sent_again() {
     let mut ann = ann_who_can_be_reached().await;
     ann.ask(publish(TrackSource::Camera)).await.unwrap();
-    ann.let_in();
+    ann.last_ingress();
     ann.sfu_is_deaf.store(true, Ordering::Relaxed);
     let nothing = only(&[], &EVERYTHING);
     let refused = permit(&ann.test, "ann", nothing).await;
     assert!(matches!(refused, Err(PermitError::Failed)), "{refused:?}");
     ann.sfu_is_deaf.store(false, Ordering::Relaxed);
     permit(&ann.test, "ann", nothing).await.unwrap();
-    assert_eq!(ann.let_in(), Some([].into()));
+    assert_eq!(ann.last_ingress(), Some([].into()));
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_may_not_watch_any_more_is_shown_nothing_before_that_is_answered_and_the_same_when_he_may_again() {
+async fn a_ban_on_watching_is_answered_after_the_slots_are_empty_and_they_return_with_the_right() {
     let (bob, camera): (UserId, _) = ("bob".parse().unwrap(), TrackSource::Camera);
     let mut ann = ann_who_can_be_reached().await;
     ann.is_joined_by(&bob, camera).await;
@@ -144,13 +144,13 @@ async fn who_may_not_watch_any_more_is_shown_nothing_before_that_is_answered_and
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_role_does_not_undo_what_the_api_has_said() {
+async fn a_role_does_not_override_the_rights_of_the_server_api() {
     let mut ann = ann_who_can_be_reached().await;
     permit(&ann.test, "ann", only(&[TrackSource::Audio], &EVERYTHING))
         .await
         .unwrap();
     for role in [Role::Audience, Role::Anchor] {
-        // The application requires no tickets: any is as good as one with all rights.
+        // The application requires no tickets, so any ticket has all rights.
         let private_map_key = Some("ticket".to_owned());
         ann.ask(Request::SwitchRole { role, private_map_key }).await.unwrap();
     }
@@ -162,7 +162,7 @@ async fn a_role_does_not_undo_what_the_api_has_said() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_is_not_in_the_room_is_given_nothing() {
+async fn a_user_outside_the_room_gets_no_rights() {
     let mut ann = ann_who_can_be_reached().await;
     let all = only(&EVERYTHING, &EVERYTHING);
     assert!(matches!(
@@ -177,7 +177,7 @@ async fn who_is_not_in_the_room_is_given_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_who_may_create_a_room_is_its_first_member() {
+async fn only_a_user_who_may_create_a_room_is_its_first_member() {
     const ENTER: u32 = 2;
     const CREATE: u32 = 1;
     let test = ann_in_the_room().await;

@@ -1,5 +1,5 @@
-//! Whatever three members of two nodes and the operator do, in whatever order and however close together, and whatever is lost on
-//! the way to the SFU: when it is quiet again, all of them and the SFU know what there is.
+//! Three members on two nodes and the operator act in random order and at random times, and messages to the SFU are lost. After the
+//! last one is delivered, all members and the SFU agree on the state of the room.
 
 mod client;
 mod sfu;
@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::PoisonError;
 
 use proptest::prelude::*;
+use rotunda_bus::{Faults, Faulty};
 use rotunda_proto::ids::TrackSource;
 use rotunda_proto::room::{Permissions, Seats, TrackState, seats_key};
 use rotunda_proto::sfu::Event as SfuEvent;
@@ -22,7 +23,7 @@ use client::Client;
 use sfu::{Lost, Sessions, Told, Way};
 
 const USERS: [&str; 3] = ["ann", "bob", "cat"];
-/// Cat alone shares a screen: of two, each could watch one only.
+/// Only cat shares a screen, as a member can watch one screen.
 const SOURCES: [TrackSource; 3] = TrackSource::ALL;
 
 #[derive(Debug, Clone)]
@@ -35,9 +36,9 @@ enum Step {
     Permit(usize, BTreeSet<TrackSource>, BTreeSet<TrackSource>),
     LoseSocket(usize),
     ComeBack(usize),
-    /// The SFU says that nothing comes any more.
+    /// The SFU reports the end of the session.
     LoseMedia(usize),
-    /// From now on, between signaling and the SFU.
+    /// The loss between signaling and the SFU from now on.
     Lose(Lost),
     Leave(usize),
     Enter(usize),
@@ -68,7 +69,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-struct House {
+struct Schedule {
     /// Cat is on the other one.
     nodes: [Shared; 2],
     bus: SharedBus,
@@ -78,11 +79,15 @@ struct House {
     permits: Vec<JoinHandle<Result<(), PermitError>>>,
 }
 
-impl House {
-    async fn open() -> Self {
-        let (first, bus) = node_for(Microphones::default()).await;
-        let second = signaling_node("node-2".parse().unwrap(), &bus, Microphones::default());
-        let nodes = [first, second];
+impl Schedule {
+    /// `faults`: of the bus, as each node has it.
+    async fn open(faults: Faults) -> Self {
+        let (_, bus) = node_for(Microphones::default()).await;
+        let bus: SharedBus = bus;
+        let nodes = ["node-1", "node-2"].map(|name| {
+            let faulty: SharedBus = Arc::new(Faulty::new(bus.clone(), faults));
+            signaling_node(name.parse().unwrap(), &faulty, Microphones::default())
+        });
         let (sessions, way) = sfu::play(&bus).await;
         for node in &nodes {
             crate::member_commands::serve(node.clone(), CancellationToken::new())
@@ -93,7 +98,7 @@ impl House {
         for (who, user) in USERS.into_iter().enumerate() {
             clients.push(Client::log_in(&nodes[who / 2], user).await);
         }
-        let mut house = Self {
+        let mut test = Self {
             nodes,
             bus,
             sessions,
@@ -101,8 +106,8 @@ impl House {
             clients,
             permits: Vec::new(),
         };
-        house.calm().await;
-        house
+        test.calm().await;
+        test
     }
 
     async fn turns(&mut self, turns: usize) {
@@ -114,7 +119,7 @@ impl House {
         }
     }
 
-    /// Everybody is told everything.
+    /// Runs until every notification was delivered.
     async fn calm(&mut self) {
         for _ in 0..20 {
             self.turns(100).await;
@@ -235,13 +240,13 @@ impl House {
         let Permissions { send, receive } = &client.permissions;
         assert!(own.is_subset(send), "{me} has {own:?} and was told {send:?}");
         let others = published.iter().filter(|(user, _)| *user != me);
-        let pictures: BTreeSet<(UserId, TrackSource)> = others
+        let videos: BTreeSet<(UserId, TrackSource)> = others
             .flat_map(|(user, view)| sent(view).into_iter().map(|source| (user.clone(), source)))
             .filter(|(_, source)| source.is_video() && receive.contains(source))
             .collect();
         let shown = client.slots.iter().flatten();
         let shown: BTreeSet<_> = shown.map(|slot| (slot.user_id.clone(), slot.source)).collect();
-        assert_eq!(shown, pictures, "what {me} is told that they see");
+        assert_eq!(shown, videos, "the slots that {me} knows");
         let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         let own_sessions: Vec<&Told> = sessions
             .values()
@@ -254,21 +259,44 @@ impl House {
         assert_eq!(told.ingress, own, "what the SFU lets in of {me}");
         let carried = told.slots.video.iter().flatten();
         let carried: BTreeSet<_> = carried.map(|want| (want.user.clone(), want.source)).collect();
-        assert_eq!(carried, pictures, "what the SFU shows {me}");
+        assert_eq!(carried, videos, "the videos that the SFU sends {me}");
     }
+}
+
+fn play(faults: Faults, steps: Vec<Step>) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    let played = async {
+        let mut test = Schedule::open(faults).await;
+        for step in steps {
+            test.take(step).await;
+        }
+        test.check().await;
+    };
+    runtime.block_on(async {
+        timeout(Duration::from_secs(600), played)
+            .await
+            .expect("nobody waits for ever")
+    });
 }
 
 proptest! {
     #[test]
-    fn when_it_is_quiet_again_everybody_knows_what_there_is(steps in prop::collection::vec(step(), 0..80)) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
-        let played = async {
-            let mut house = House::open().await;
-            for step in steps {
-                house.take(step).await;
-            }
-            house.check().await;
+    fn after_the_last_notification_everybody_knows_the_state_of_the_room(steps in prop::collection::vec(step(), 0..80)) {
+        play(Faults::none(1), steps);
+    }
+
+    /// Each call, message and change takes its time, and changes of different documents overtake one another.
+    #[test]
+    fn also_on_a_slow_bus_that_reorders(steps in prop::collection::vec(step(), 0..40), seed in any::<u64>()) {
+        let faults = Faults {
+            delay: Duration::from_millis(20),
+            reorder: true,
+            ..Faults::none(seed)
         };
-        runtime.block_on(async { timeout(Duration::from_secs(600), played).await.expect("nobody waits for ever") });
+        play(faults, steps);
     }
 }

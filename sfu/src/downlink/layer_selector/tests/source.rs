@@ -10,7 +10,7 @@ use crate::wire::dependency::{Dependency, Structure};
 use crate::wire::descriptor::{Descriptor, PictureId};
 use crate::wire::layers::{LayerFrame, OperatingPoint, OperatingPoints};
 
-/// What a stream says of its layers, and how.
+/// The way in which a stream describes its layers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Says {
     /// A dependency descriptor.

@@ -1,4 +1,4 @@
-//! Requests as clients write them, and what is made of them.
+//! Requests as clients write them, and the specifications that they become.
 
 use super::*;
 use crate::api::tencent::read;
@@ -162,7 +162,7 @@ fn a_recording_without_a_stream_is_named_after_itself() {
 }
 
 #[test]
-fn what_a_template_does_not_use_is_not_checked() {
+fn fields_that_a_template_does_not_use_are_not_checked() {
     let mut body = good();
     body["LayoutParams"] = json!({
         "Template": 1, "MainVideoUserId": "", "SmallVideoLayoutParams": { "UserId": "", "StreamType": 0 },

@@ -73,7 +73,7 @@ fn tc3_requests_of_the_python_and_node_sdks_verify() {
             "3bd4e1b237c37479b75b95cb48911381cfeef3ef808c42a8d6bd390ecbc93b8e",
             PYTHON_BODY,
         ),
-        // The endpoint was given with a scheme.
+        // The client's endpoint had a scheme.
         tc3(
             "POST",
             "",
@@ -149,7 +149,7 @@ fn requests_with_the_older_signatures_verify() {
 }
 
 #[test]
-fn whatever_is_changed_breaks_the_signature() {
+fn any_change_breaks_the_signature() {
     let good = "3bd4e1b237c37479b75b95cb48911381cfeef3ef808c42a8d6bd390ecbc93b8e";
     let other_room = PYTHON_BODY.replace("1001", "1002");
     for call in [
@@ -183,7 +183,7 @@ fn a_stale_timestamp_and_an_unknown_key_have_their_own_codes() {
 }
 
 #[test]
-fn what_is_missing_or_malformed_is_named() {
+fn missing_and_malformed_parts_are_named() {
     let code = |query: &str| {
         parse("GET", query, &HeaderMap::new(), b"")
             .map(|_| ())

@@ -71,21 +71,21 @@ async fn a_declared_length_over_the_limit_is_refused_before_anything_is_read() {
 }
 
 #[tokio::test]
-async fn an_application_holds_a_bounded_share_and_gives_it_back() {
+async fn an_application_holds_a_bounded_share_and_releases_it() {
     let applications = applications();
     let intake = Intake::new(&applications);
     let (caller, headers) = (application(), HeaderMap::new());
     let read = || intake.signed(&caller, &headers, chunked("{", 8));
     let held = read().await.unwrap();
     assert_eq!(read().await.unwrap_err().code, "RequestLimitExceeded");
-    // The others are not concerned.
+    // Other applications are not affected.
     assert!(intake.form(&applications, &headers, chunked("A=1", 8)).await.is_ok());
     drop(held);
     assert!(read().await.is_ok());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_does_not_arrive_is_given_up() {
+async fn a_body_that_does_not_arrive_is_refused() {
     let intake = Intake::new(&applications());
     let never = Body::from_stream(stream::pending::<Result<Bytes, std::io::Error>>());
     let late = intake

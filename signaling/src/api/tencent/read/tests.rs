@@ -1,5 +1,4 @@
-//! Requests as official SDKs make them: what is meant is taken, and what is wrong is told by the field's name, by POST and GET
-//! alike.
+//! Requests as official SDKs make them, by POST and GET alike: correct ones are accepted, and an error names the field.
 
 use serde_json::json;
 
@@ -95,7 +94,7 @@ fn a_whole_number_may_have_a_fraction_part_or_be_a_text() {
 }
 
 #[test]
-fn what_is_no_number_is_told_with_its_field_and_value() {
+fn a_value_that_is_not_a_number_is_refused_with_its_field_and_value() {
     for (value, shown) in [
         (json!(-1), "-1"),
         (json!(15.5), "15.5"),
@@ -119,7 +118,7 @@ fn what_is_no_number_is_told_with_its_field_and_value() {
 }
 
 #[test]
-fn a_list_an_object_and_a_text_are_told_apart() {
+fn a_list_an_object_and_a_text_are_distinguished() {
     let field = |part: Value| refused(part).1.split(' ').next().unwrap().to_owned();
     assert_eq!(field(json!({ "OutputParams": 5 })), "OutputParams");
     assert_eq!(
@@ -160,7 +159,7 @@ fn unknown_fields_get_the_documented_error_with_their_name() {
 }
 
 #[test]
-fn a_room_id_that_is_none_is_told_with_its_value_and_what_is_allowed() {
+fn an_invalid_room_id_is_refused_with_its_value_and_the_allowed_ones() {
     for (room, code) in [
         (json!(-5), "InvalidParameterValue.RoomId"),
         (json!("-5"), "InvalidParameterValue.RoomId"),

@@ -68,10 +68,10 @@ impl Client {
         self.ask(request).await;
     }
 
-    /// Carries the login on, or makes a new one: who had left the room has nothing to resume.
+    /// Resumes the login, or makes a new one: a member who had left the room has nothing to resume.
     pub async fn come_back(&mut self, shared: &Shared) {
         let (attached, attachment) = oneshot::channel();
-        // One that is over drops it.
+        // A member that has ended drops it.
         drop(self.member.send(ToMember::Attach { attached }).await);
         let (messages, number) = match attachment.await {
             Ok(Attachment { number, messages }) => (Messages(messages), number),
@@ -112,7 +112,7 @@ impl Client {
             .unwrap();
     }
 
-    /// Reads what has come, and asks for what it wants then.
+    /// Reads the messages that have come, and sends the requests that follow from them.
     pub async fn read(&mut self) {
         let mut wants = false;
         while let Some(Ok(json)) = self.messages.as_mut().map(|messages| messages.0.try_recv()) {
@@ -143,7 +143,7 @@ impl Client {
                     if matches!(event, Event::Room { .. }) && !self.has_media {
                         self.connect().await;
                     }
-                    wants |= self.hear(event);
+                    wants |= self.handle_event(event);
                 }
             }
         }
@@ -151,7 +151,7 @@ impl Client {
             return;
         }
         let publishers = self.room.publishers.iter().filter(|other| other.user_id != self.user);
-        let pictures = publishers.flat_map(|publisher| {
+        let videos = publishers.flat_map(|publisher| {
             let sources = [
                 (TrackSource::Camera, publisher.camera),
                 (TrackSource::Screen, publisher.screen),
@@ -159,7 +159,7 @@ impl Client {
             let published = sources.into_iter().filter(|(_, state)| state.is_some());
             published.map(|(source, _)| (publisher.user_id.clone(), source))
         });
-        let missing: Vec<_> = pictures.filter(|picture| !self.asked.contains(picture)).collect();
+        let missing: Vec<_> = videos.filter(|video| !self.asked.contains(video)).collect();
         for (user_id, source) in missing {
             self.asked.insert((user_id.clone(), source));
             self.ask(Request::RequestVideo {
@@ -171,13 +171,13 @@ impl Client {
         }
     }
 
-    /// Answers whether it may want other pictures now.
-    fn hear(&mut self, event: Event) -> bool {
+    /// Answers whether the wanted videos may have changed.
+    fn handle_event(&mut self, event: Event) -> bool {
         let room = &mut self.room;
         match event {
             Event::Room { room } => {
                 self.room = room;
-                // Any of them may have ended meanwhile.
+                // Any of them may have ended since.
                 self.asked.clear();
                 return true;
             }
@@ -207,7 +207,7 @@ impl Client {
         false
     }
 
-    /// What it knows of the others' sources.
+    /// The sources of the others, as it knows them.
     pub fn publishers(&self) -> BTreeMap<UserId, PublisherView> {
         let others = self.room.publishers.iter().filter(|other| other.user_id != self.user);
         others.map(|other| (other.user_id.clone(), other.clone())).collect()

@@ -1,4 +1,4 @@
-//! An SFU that says yes to everything and keeps it, when it answers.
+//! An SFU that confirms and keeps every command that it answers.
 
 use std::sync::Mutex;
 
@@ -7,14 +7,14 @@ use rotunda_proto::sfu::{self, Command, ControlError, SlotMap, control_subject};
 
 use super::*;
 
-/// What the SFU was told last of a session.
+/// The last commands for a session.
 #[derive(Debug, Default)]
 pub struct Told {
     pub ingress: BTreeSet<TrackSource>,
     pub slots: SlotMap,
 }
 
-/// What is lost between signaling and the SFU.
+/// The messages between signaling and the SFU that are lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lost {
     Nothing,

@@ -1,4 +1,4 @@
-//! What is seen: the clip or a pattern, the name, the mark, and a flash with the beep.
+//! Draws the video: the clip or a pattern, the name, the mark, and a flash with the beep.
 
 use rotunda_media::draw::{Font, disc};
 use rotunda_media::mark::{self, Mark};
@@ -31,13 +31,13 @@ impl Painter {
         })
     }
 
-    /// The picture with this number.
+    /// The frame with this number.
     pub fn paint(&mut self, number: u64) -> &VideoFrame {
         let seconds = number as f64 / self.fps as f64;
         match self.clip.as_mut().and_then(|clip| clip.at(seconds)) {
-            Some(picture) => {
+            Some(frame) => {
                 let dest = self.canvas.rect();
-                scale_into(&mut self.canvas, dest, picture, picture.rect());
+                scale_into(&mut self.canvas, dest, frame, frame.rect());
             }
             None => pattern(&mut self.canvas, self.mark, seconds),
         }
@@ -76,7 +76,7 @@ impl Painter {
     }
 }
 
-/// A calm background of the participant's own colour, and a ball that goes round once in four seconds.
+/// A plain background in the participant's own colour, and a ball that circles once in four seconds.
 fn pattern(canvas: &mut VideoFrame, mark: u8, seconds: f64) {
     let hue = f64::from(mark) * 47.0;
     let channel = |shift: f64| (90.0 + 60.0 * ((hue + shift).to_radians()).cos()) as u32;

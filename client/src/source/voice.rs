@@ -1,8 +1,8 @@
-//! What is heard: speech or silence, and a beep of the participant's own pitch at each full second.
+//! Makes the audio: speech or silence, and a beep with the participant's own pitch at each full second.
 
 use std::f32::consts::TAU;
 
-use super::Sound;
+use super::AudioContent;
 
 const RATE: u64 = 48_000;
 /// Samples in 20 ms.
@@ -13,22 +13,22 @@ const BEEP: u64 = RATE / 10;
 pub struct Voice {
     beep_hertz: f32,
     pitch_hertz: f32,
-    sound: Sound,
+    content: AudioContent,
     speech: Vec<f32>,
 }
 
 impl Voice {
     /// `speech`: 48 kHz mono, played in a loop; empty: a voice is generated.
-    pub fn new(mark: u8, sound: Sound, speech: Vec<f32>) -> Self {
+    pub fn new(mark: u8, content: AudioContent, speech: Vec<f32>) -> Self {
         Self {
             beep_hertz: 400.0 + 50.0 * f32::from(mark),
             pitch_hertz: 95.0 + f32::from(mark % 8) * 17.0,
-            sound,
+            content,
             speech,
         }
     }
 
-    /// The 20 ms with this number, and their loudness in dBov (RFC 6464).
+    /// The 20 ms of audio with this number, and their loudness in dBov (RFC 6464).
     pub fn speak(&mut self, number: u64) -> (Vec<f32>, i8) {
         let first = number * FRAME;
         let pcm: Vec<f32> = (first..first + FRAME)
@@ -54,14 +54,14 @@ impl Voice {
     }
 
     fn word(&self, at: u64) -> f32 {
-        match self.sound {
-            Sound::Beeps => 0.0,
-            Sound::Speech if self.speech.is_empty() => self.generated(at),
-            Sound::Speech => self.speech[(at % self.speech.len() as u64) as usize],
+        match self.content {
+            AudioContent::Beeps => 0.0,
+            AudioContent::Speech if self.speech.is_empty() => self.generated(at),
+            AudioContent::Speech => self.speech[(at % self.speech.len() as u64) as usize],
         }
     }
 
-    /// Something with the rhythm and spectrum of speech: harmonics of a gliding pitch under syllables of 220 ms, with a
+    /// A signal with the rhythm and spectrum of speech: harmonics of a gliding pitch in syllables of 220 ms, with a
     /// pause after every seventh.
     fn generated(&self, at: u64) -> f32 {
         let seconds = at as f32 / RATE as f32;

@@ -1,4 +1,4 @@
-//! The news of finished files, offered to the callback outbox until it is taken.
+//! Offers finished files to the callback outbox until it accepts them.
 
 use rotunda_bus::{BusExt, SharedBus};
 use rotunda_proto::clock::Clock;
@@ -32,7 +32,7 @@ pub async fn announce(store: &Store, files: &Files, bus: &SharedBus) {
                 info!(
                     error = &error as &dyn std::error::Error,
                     file = file.name,
-                    "nobody takes the news yet"
+                    "no callback outbox accepts the file yet"
                 );
                 return;
             }

@@ -1,0 +1,10 @@
+// The button that mutes and unmutes a player. Browsers autoplay a video only while it is muted.
+
+export function muteButton(button: HTMLButtonElement, video: HTMLVideoElement): void {
+  const show = () => {
+    button.textContent = video.muted ? 'Unmute' : 'Mute';
+  };
+  button.onclick = () => { video.muted = !video.muted; };
+  video.addEventListener('volumechange', show);
+  show();
+}
