@@ -3,6 +3,7 @@
 mod applications;
 mod callbacks;
 mod events;
+mod killed;
 mod rows;
 mod schema;
 

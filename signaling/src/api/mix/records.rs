@@ -101,18 +101,6 @@ fn of_mix(mix: MixId, room: &RoomKey, what: What) -> Fact {
     }
 }
 
-/// Tells the application that a member is missing in its mix.
-async fn tell_of_not_mixable(shared: &Shared, mix: MixId, room: &RoomKey, stream_id: &StreamId, track: &NotMixable) {
-    let NotMixable { user_id, source, codec } = track;
-    let callback = callbacks::News {
-        id: format!("not-mixable-{mix}-{source:?}-{codec}-{user_id}"),
-        body: callbacks::not_mixable(room, stream_id, track, Clock.unix()),
-    };
-    if let Err(error) = callbacks::tell(shared, room, callback).await {
-        error!(error = &error as &dyn std::error::Error, "store a callback");
-    }
-}
-
 async fn started(shared: &Shared, mix: MixId, room: &RoomKey, unix_ms: u64) -> Result<(), StoreError> {
     let running = shared.bus.load::<RunningMix>(&running_key(room)).await.ok().flatten();
     let Some((RunningMix { spec, .. }, _)) = running else {
