@@ -78,8 +78,6 @@ CREATE INDEX journal_time ON journal (at_unix_ms);
 -- The stream of events itself, where there is no other server for it.
 CREATE TABLE event_stream (
     sequence INTEGER PRIMARY KEY AUTOINCREMENT,
-    -- The event's own, so that it is in the stream once however often it is appended.
-    id TEXT NOT NULL UNIQUE,
     body TEXT NOT NULL,
     appended_unix_ms BIGINT NOT NULL
 );

@@ -11,12 +11,13 @@ use crate::rows::file;
 use crate::{Database, app};
 
 /// The migrations of versions that are in use, with the first bytes of their checksums: none of them may ever change.
-const INSTALLED: [(i64, &str); 5] = [
+const INSTALLED: [(i64, &str); 6] = [
     (20_261_121_000_001, "85bbf3e7864b"),
     (20_261_121_000_002, "85f814c24dbb"),
     (20_261_125_000_001, "ecc5acf188a4"),
     (20_261_125_000_002, "33771efcd16c"),
     (20_261_125_000_003, "3a5365f10397"),
+    (20_261_125_000_010, "95bba5eb68fc"),
 ];
 
 /// A database as a version of the server left it that knew these migrations.
