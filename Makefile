@@ -12,7 +12,7 @@ BUILD = $(TESTED) build --workspace --lib --bins --tests --examples
 FUZZ_SECONDS ?= 10
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-demo web build demo run device-demo test lint test-rust test-web test-browser test-sdk test-whip test-fuzz fuzz docs-layouts clean
+.PHONY: help setup setup-demo web build demo run device-demo test lint test-rust test-web test-browser test-sdk test-whip test-deploy test-fuzz fuzz dist docs-layouts clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,13 +41,24 @@ demo: build ## Run the demo: three participants, a mix, live streams, a recordin
 run: build ## Run the server
 	$(BIN) serve
 
+# PROFILE=dev is the build of the tests.
+PROFILE ?= release
+DIST ?= target/dist
+
+dist: setup-demo web ## What the image contains (deploy/Dockerfile): the server and the licences of all that is in it, in target/dist
+	$(if $(filter dev,$(PROFILE)),$(BUILD),$(CARGO) build --locked --profile $(PROFILE) --bin rotunda)
+	@mkdir -p $(DIST)
+	CARGO="$(CARGO)" scripts/licences $(DIST)/THIRD_PARTY_LICENCES.txt
+	install -m 755 target/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/rotunda $(DIST)/rotunda
+	install -m 644 LICENSE-MIT LICENSE-APACHE $(DIST)/
+
 device-demo: setup ## Build the device library and the demo camera in C (docs/device.md)
 	$(BUILD)
 	@mkdir -p target/device
 	cc -std=c99 -O1 -g -Wall -Wextra -Wpedantic -Werror -Idevice/include device/demo/*.c -o target/device/demo \
 	    -Ltarget/debug -lrotunda_device -Wl,-rpath,'$$ORIGIN/../debug' -lpthread -lm
 
-test: setup web lint test-rust test-fuzz test-web test-browser test-sdk test-whip ## All tests and lints
+test: setup web lint test-rust test-fuzz test-web test-browser test-sdk test-whip test-deploy ## All tests and lints
 	@echo "make test: everything passed"
 
 lint: web ## Formatting, and Clippy while the tests are built
@@ -96,9 +107,22 @@ test-whip: tests/whip/.venv web ## WHIP and WHEP with aiortc and GStreamer (Eyev
 	$(BUILD)
 	cd tests/whip && .venv/bin/python -m pytest -q
 
+tests/deploy/.venv: tests/deploy/requirements.txt
+	python3 -m venv $@
+	$@/bin/pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+tests/deploy/node_modules: tests/deploy/package-lock.json
+	cd tests/deploy && npm ci --no-audit --no-fund
+	@touch $@
+
+test-deploy: tests/deploy/.venv tests/deploy/node_modules web ## Image, compose file and Helm chart; the chart's pods as processes on NATS and PostgreSQL
+	$(MAKE) dist PROFILE=dev DIST=target/test-dist
+	cd tests/deploy && .venv/bin/python -m pytest -q
+
 docs-layouts: ## Render the images of docs/layouts.md
 	$(CARGO) run -q -p rotunda-mcu --example layouts -- docs/layouts
 
 clean: ## Remove all build outputs
 	$(CARGO) clean
-	rm -rf web/dist web/node_modules tests/browser/node_modules tests/tencent_sdk/.venv tests/whip/.venv
+	rm -rf web/dist web/node_modules tests/browser/node_modules tests/tencent_sdk/.venv tests/whip/.venv tests/deploy/.venv tests/deploy/node_modules

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use axum::Router;
 use axum::extract::Request;
 use rotunda_bus::lease::Own;
 use rotunda_bus::{ClusterNode, InProcess, Nats, NatsConfig, NodeLease, SharedBus};

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use rotunda_bus::Heard;
-use rotunda_client::source::{Sound, SourceConfig};
+use rotunda_client::source::{AudioContent, SourceConfig};
 use rotunda_client::{JoinError, Participant, ParticipantConfig, Statistics};
 use rotunda_media::codec::VideoCodec;
 use rotunda_proto::clock::Clock;

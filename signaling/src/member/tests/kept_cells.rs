@@ -57,11 +57,13 @@ async fn a_publisher_who_logs_in_again_keeps_their_cell_in_mixes_and_loses_it_by
     assert_eq!(cells(&bob).await, both(muted), "her cell waits for her");
     (ann.messages, ann.attachment) = attach(&ann.member).await;
     ask(&mut ann, 1, enter()).await.unwrap();
+    let again = roster(&bob).await.members[0].clone();
     assert_eq!(
-        roster(&bob).await.members[0],
-        entered,
-        "the same place in the order of entering"
+        (&again.user, again.entered_unix_ms),
+        (&entered.user, entered.entered_unix_ms),
+        "the same position in the order of entering"
     );
+    assert_ne!(again.holder, entered.holder, "by another membership");
     ask(&mut ann, 2, Request::Publish { source, muted: false })
         .await
         .unwrap();

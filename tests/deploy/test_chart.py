@@ -1,0 +1,231 @@
+"""The chart is right for every value set, and refuses values that would break media."""
+
+import json
+import pathlib
+import re
+import tomllib
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from chart import CHART, ROOT, Refused, component, containers, environment, helm, render, workloads
+from server import SETTINGS
+from value_sets import MOST, SETS
+
+VERSIONS = ["1.25", "1.34", "1.37"]
+
+every_set = pytest.mark.parametrize("values", SETS.values(), ids=SETS.keys())
+
+
+@every_set
+def test_helm_lint_finds_nothing(values, folder):
+    report = helm("lint", "--strict", values=values, folder=folder)
+    assert "[ERROR]" not in report and "[WARNING]" not in report, report
+
+
+@every_set
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_object_is_valid_for_kubernetes(values, version, folder):
+    for one in render(folder, values):
+        kubernetes_validate.validate(one, version, strict=True)
+
+
+@every_set
+def test_no_two_objects_have_one_name(values, folder):
+    names = [(one["kind"], one["metadata"]["name"]) for one in render(folder, values)]
+    assert len(names) == len(set(names))
+
+
+@every_set
+def test_services_find_pods_and_their_ports(values, folder):
+    objects = render(folder, values)
+    templates = [workload["spec"]["template"] for workload in workloads(objects)]
+    for service in (one for one in objects if one["kind"] == "Service"):
+        selector = service["spec"]["selector"].items()
+        found = [template for template in templates if selector <= template["metadata"]["labels"].items()]
+        assert len(found) == 1, service["metadata"]["name"]
+        ports = {port["name"]: port["containerPort"] for port in found[0]["spec"]["containers"][0]["ports"]}
+        for port in service["spec"]["ports"]:
+            assert ports[port["targetPort"]] == port["port"], f"{service['metadata']['name']}: {port}"
+
+
+@every_set
+def test_selectors_match_the_labels_of_their_pods(values, folder):
+    for workload in workloads(render(folder, values)):
+        spec = workload["spec"]
+        assert spec["selector"]["matchLabels"].items() <= spec["template"]["metadata"]["labels"].items()
+
+
+@every_set
+def test_media_goes_by_ports_of_the_node_and_never_through_a_service(values, folder):
+    objects = render(folder, values)
+    for one in objects:
+        if one["kind"] == "Service":
+            assert all(port["protocol"] == "TCP" for port in one["spec"]["ports"]), one["metadata"]["name"]
+    (sfu,) = [workload for workload in workloads(objects) if component(workload) == "sfu"]
+    settings = {**{"workers": 2, "port": 40000}, **values.get("sfu", {})}
+    ports = range(settings["port"], settings["port"] + settings["workers"])
+    listed = [port for port in containers(sfu)[0]["ports"] if "hostPort" in port]
+    assert {(port["protocol"], port["hostPort"], port["containerPort"]) for port in listed} == {
+        (protocol, port, port) for protocol in ("UDP", "TCP") for port in ports
+    }
+    assert environment(sfu)["ROTUNDA__SFU__PORT"] == str(settings["port"])
+    assert environment(sfu)["ROTUNDA__SFU__WORKERS"] == str(settings["workers"])
+
+
+def test_names_of_pods_are_names_of_nodes_for_the_server(folder):
+    """At most 64 letters, digits, `_` and `-`, with what a Deployment and a StatefulSet add."""
+    for one in workloads(render(folder, {"fullnameOverride": "a.long-" + "n" * 60})):
+        added = "-0123456789-01234" if one["kind"] == "Deployment" else "-1000"
+        assert re.fullmatch(r"[A-Za-z0-9_-]{1,64}", one["metadata"]["name"] + added)
+
+
+@every_set
+def test_every_role_runs_once(values, folder):
+    roles = []
+    for workload in workloads(render(folder, values)):
+        for word in containers(workload)[0].get("args", []):
+            if word.startswith("--roles="):
+                roles += word.removeprefix("--roles=").split(",")
+    assert sorted(roles) == ["live", "mcu", "recorder", "sfu", "signaling"]
+
+
+@every_set
+def test_volumes_that_are_mounted_exist(values, folder):
+    for workload in workloads(render(folder, values)):
+        spec = workload["spec"]["template"]["spec"]
+        there = [volume["name"] for volume in spec.get("volumes", [])]
+        there += [claim["metadata"]["name"] for claim in workload["spec"].get("volumeClaimTemplates", [])]
+        mounted = [mount["name"] for mount in spec["containers"][0]["volumeMounts"]]
+        assert sorted(mounted) == sorted(there), workload["metadata"]["name"]
+
+
+@every_set
+def test_settings_are_those_of_the_server(values, folder):
+    """Each variable names a key of the configuration, and holds TOML of the type that it has there."""
+    for workload in workloads(render(folder, values)):
+        for name, text in environment(workload).items():
+            if name.startswith("ROTUNDA__"):
+                _, section, key = name.lower().split("__")
+                value = tomllib.loads(f"value = {text}")["value"]
+                same_type(SETTINGS[section][key], value, name)
+
+
+def same_type(default, value, name):
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            same_type(default[key], inner, f"{name}.{key}")
+    else:
+        numbers = isinstance(default, float) and isinstance(value, int)
+        assert type(value) is type(default) or numbers, f"{name} is {value!r}, as {default!r}"
+
+
+def test_what_is_set_arrives(folder):
+    settings = {}
+    for workload in workloads(render(folder, MOST)):
+        settings.update(environment(workload))
+    assert settings["ROTUNDA__SERVER__LOG"] == '"debug"'
+    assert settings["ROTUNDA__SERVER__LIMITS"] == "{ grpc_connections = 500 }"
+    assert settings["ROTUNDA__SERVER__PUBLIC_URL"] == settings["ROTUNDA__RECORDER__PUBLIC_URL"] == '"https://media.example.com"'
+    assert settings["ROTUNDA__SERVER__TRUSTED_PROXIES"] == '["127.0.0.0/8", "::1/128", "10.0.0.0/8"]'
+    assert settings["ROTUNDA__SIGNALING__MAX_MEMBERS"] == "2000000"
+    assert settings["ROTUNDA__SFU__ADVERTISE"] == '["203.0.113.7", "stun:stun.example.com:3478"]'
+    assert settings["ROTUNDA__SFU__MAX_LOAD"] == "0.5"
+    assert settings["ROTUNDA__RECORDER__FORMATS"] == '["mp4", "flv"]'
+
+
+def test_files_of_tls_and_configuration_are_mounted_where_the_server_looks(folder):
+    for workload in workloads(render(folder, MOST)):
+        container = containers(workload)[0]
+        if container["name"] != "rotunda":
+            continue
+        at = {mount["mountPath"] for mount in container["volumeMounts"]}
+        tls = tomllib.loads("value = " + environment(workload)["ROTUNDA__SERVER__TLS"])["value"]
+        assert {str(pathlib.Path(path).parent) for path in tls.values()} <= at
+        assert "--config=/etc/rotunda/rotunda.toml" in container["args"] and "/etc/rotunda" in at
+        assert container["livenessProbe"]["httpGet"]["scheme"] == "HTTPS"
+
+
+def test_the_mixer_is_told_the_address_of_the_pod_first(folder):
+    (sfu,) = [one for one in workloads(render(folder)) if component(one) == "sfu"]
+    assert environment(sfu)["ROTUNDA__SFU__ADVERTISE"] == '["env:POD_IP", "env:HOST_IP"]'
+    fields = {one["name"]: one["valueFrom"]["fieldRef"]["fieldPath"] for one in containers(sfu)[0]["env"]
+              if "fieldRef" in one.get("valueFrom", {})}
+    assert fields == {"POD_NAME": "metadata.name", "POD_IP": "status.podIP", "HOST_IP": "status.hostIP"}
+
+
+@pytest.mark.parametrize("values,words", [
+    ({"existingSecret": ""}, "existingSecret"),
+    ({"publicUrl": "media.example.com"}, "publicUrl"),
+    ({"sfu": {"service": {"type": "LoadBalancer"}}}, "sfu: Additional property service"),
+    ({"sfu": {"workers": 0}}, "sfu.workers: Must be greater"),
+    ({"sfu": {"port": 65500, "workers": 64}}, "choose a smaller sfu.port"),
+    ({"sfu": {"port": 80}}, "sfu.port"),
+    ({"sfu": {"advertise": []}}, "sfu.advertise"),
+    ({"sfu": {"advertise": ["media.example.com"]}}, "sfu.advertise"),
+    ({"sfu": {"settings": {"port": 1}}}, "sfu.settings"),
+    ({"mcu": {"replicas": 2}}, "mcu: Additional property replicas"),
+    ({"recorder": {"replicas": 2}}, "recorder: Additional property replicas"),
+    ({"image": {"tag": "latest"}}, "image.tag"),
+    ({"nats": {"bundled": {"image": {"tag": "latest"}}}}, "nats.bundled.image.tag"),
+    ({"nats": {"bundled": {"enabled": False}}}, "nats.urls"),
+    ({"nats": {"urls": ["nats://a:1"]}}, "nats.urls"),
+    ({"nats": {"auth": "none"}}, "nats.auth"),
+    ({"nats": {"settings": {"replicas": 3}}}, "nats.settings.replicas"),
+    ({"nats": {"bundled": {"enabled": False}, "urls": ["nats://user:password@a:1"]}}, "nats.urls"),
+    ({"nats": {"settings": {"password": "secret"}}}, "nats.settings"),
+    ({"server": {"settings": {"database": "postgres://u:p@h/d"}}}, "server.settings"),
+    ({"signaling": {"settings": {"turn": {"secret": "x"}}}}, "signaling.settings"),
+    ({"ingress": {"enabled": True}}, "ingress.host"),
+    ({"signaling": {"resources": {"requests": {"cpu": 1, "memory": "1Gi"}, "limits": {"memory": None}}}}, "limits"),
+    ({"nonsense": 1}, "nonsense"),
+])
+def test_values_that_break_something_are_refused_by_name(values, words, folder):
+    with pytest.raises(Refused) as refused:
+        render(folder, values)
+    assert words in str(refused.value)
+
+
+def paths(values, prefix=""):
+    """Names of all values; of a table that is free, its own name."""
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, dict) and value and key != "resources":
+            yield from paths(value, f"{name}.")
+        else:
+            yield name
+
+
+def test_the_readme_documents_every_value_with_its_default():
+    defaults = yaml.safe_load((CHART / "values.yaml").read_text())
+    table = (CHART / "README.md").read_text().partition("\n## Values\n")[2]
+    rows = dict(re.findall(r"^\| `([\w.]+)` \| (.*?) \|", table, re.MULTILINE))
+    assert sorted(rows) == sorted(paths(defaults))
+    for name, shown in rows.items():
+        value = defaults
+        for key in name.split("."):
+            value = value[key]
+        if not name.endswith("resources"):
+            assert shown == f"`{json.dumps(value)}`", name
+
+
+def test_the_schema_knows_every_value():
+    schema = json.loads((CHART / "values.schema.json").read_text())
+
+    def known(schema_part, values, name):
+        while "$ref" in schema_part:
+            schema_part = schema["definitions"][schema_part["$ref"].rsplit("/", 1)[1]]
+        for key, value in values.items():
+            if "properties" in schema_part:
+                assert key in schema_part["properties"], f"{name}{key}"
+                if isinstance(value, dict):
+                    known(schema_part["properties"][key], value, f"{name}{key}.")
+
+    known(schema, yaml.safe_load((CHART / "values.yaml").read_text()), "")
+
+
+def test_versions_of_chart_and_server_are_one():
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    server = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["package"]["version"]
+    assert chart["appVersion"] == server

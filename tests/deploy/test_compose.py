@@ -1,0 +1,91 @@
+"""The compose file, read by Docker Compose itself, and its settings by what the server has."""
+
+import importlib.resources
+import json
+import subprocess
+import tomllib
+
+import pytest
+
+from chart import ROOT, containers, render, workloads
+from server import SETTINGS
+from test_chart import same_type
+
+# Docker Compose itself, not the package's command: that one hides the exit status.
+COMPOSE = importlib.resources.files("compose") / "docker-compose"
+FILE = ROOT / "deploy/compose.yaml"
+ANSWERS = {
+    "ROTUNDA_ADDRESS": "203.0.113.7",
+    "ROTUNDA_URL": "https://media.example.com",
+    "NATS_PASSWORD": "n123",
+    "POSTGRES_PASSWORD": "p123",
+}
+
+
+def compose(folder, settings=ANSWERS):
+    (folder / ".env").write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+    command = [COMPOSE, "-f", FILE, "--env-file", folder / ".env", "config", "--format", "json"]
+    return subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={"HOME": str(folder), "PATH": ""})
+
+
+@pytest.fixture
+def services(folder):
+    done = compose(folder)
+    assert done.returncode == 0, done.stderr
+    assert "warn" not in done.stderr, done.stderr
+    return json.loads(done.stdout)["services"]
+
+
+@pytest.mark.parametrize("missing", ANSWERS)
+def test_what_must_be_set_is_asked_for_by_name(missing, folder):
+    done = compose(folder, {name: value for name, value in ANSWERS.items() if name != missing})
+    assert done.returncode != 0
+    assert missing in done.stderr and "set it in deploy/.env" in done.stderr
+
+
+def test_the_example_names_every_setting():
+    lines = (ROOT / "deploy/env.example").read_text().splitlines()
+    named = {line.partition("=")[0] for line in lines if line and not line.startswith("#")}
+    assert named == {*ANSWERS, "ROTUNDA_DEMO"}
+
+
+def test_settings_are_those_of_the_server(services):
+    for name, text in services["rotunda"]["environment"].items():
+        _, section, key = name.lower().split("__")
+        try:
+            value = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            value = text
+        same_type(SETTINGS[section][key], value, name)
+
+
+def test_every_media_port_is_published_under_its_own_number_for_udp_and_tcp(services):
+    server = services["rotunda"]
+    workers = int(server["environment"]["ROTUNDA__SFU__WORKERS"])
+    published = {(port["protocol"], port["target"], int(port["published"])) for port in server["ports"]}
+    media = {(protocol, 40000 + i, 40000 + i) for protocol in ("udp", "tcp") for i in range(workers)}
+    assert published == media | {("tcp", port, port) for port in (8080, 9090, 1935)}
+
+
+def test_every_container_has_no_privileges_and_limits(services):
+    for name, service in services.items():
+        assert service["read_only"] is True, name
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert int(service["deploy"]["resources"]["limits"]["memory"]) > 0, name
+        assert not service.get("privileged"), name
+        assert service["image"].rpartition(":")[2][0].isdigit(), name
+        if name == "nats-volume":
+            assert service["cap_add"] == ["CHOWN"] and service["network_mode"] == "none"
+        else:
+            assert int(service["user"].split(":")[0]) > 0 and "cap_add" not in service, name
+            assert service["healthcheck"]["test"], name
+
+
+def test_images_are_those_of_the_chart(services, folder):
+    chart = {containers(one)[0]["name"]: containers(one)[0]["image"] for one in workloads(render(folder))}
+    assert {name: services[name]["image"] for name in chart} == chart
+
+
+def test_only_the_server_is_reached_from_outside(services):
+    assert [name for name, service in services.items() if service.get("ports")] == ["rotunda"]

@@ -1,0 +1,85 @@
+"""What every pod must be, in Kubernetes and in the compose file: without privileges, limited, of a fixed version."""
+
+import pytest
+
+from chart import component, containers, render, workloads
+from value_sets import SETS
+
+every_set = pytest.mark.parametrize("values", SETS.values(), ids=SETS.keys())
+
+
+def pods(folder, values):
+    for workload in workloads(render(folder, values)):
+        name = workload["metadata"]["name"]
+        spec = workload["spec"]["template"]["spec"]
+        for container in spec["containers"] + spec.get("initContainers", []):
+            yield name, spec, container
+
+
+@every_set
+def test_nobody_runs_as_root_or_can_become_it(values, folder):
+    for name, spec, container in pods(folder, values):
+        pod, own = spec["securityContext"], container["securityContext"]
+        assert pod["runAsNonRoot"] is True and pod["runAsUser"] > 0 and pod["runAsGroup"] > 0, name
+        assert pod["seccompProfile"] == {"type": "RuntimeDefault"}, name
+        assert own["allowPrivilegeEscalation"] is False, name
+        assert own["capabilities"] == {"drop": ["ALL"]}, name
+        assert not own.get("privileged"), name
+        for key in ("hostNetwork", "hostPID", "hostIPC"):
+            assert not spec.get(key), name
+
+
+@every_set
+def test_root_folders_are_read_only_and_nothing_of_the_node_is_mounted(values, folder):
+    for name, spec, container in pods(folder, values):
+        assert container["securityContext"]["readOnlyRootFilesystem"] is True, name
+        assert not [volume for volume in spec.get("volumes", []) if "hostPath" in volume], name
+        for volume in spec.get("volumes", []):
+            if "emptyDir" in volume:
+                assert "sizeLimit" in volume["emptyDir"], f"{name}: {volume['name']} may fill the node's disk"
+
+
+@every_set
+def test_every_container_has_requests_and_limits(values, folder):
+    for name, _, container in pods(folder, values):
+        # No limit of CPU time: a media thread that is stopped for the rest of a period loses packets.
+        assert {"cpu", "memory"} <= container["resources"]["requests"].keys(), name
+        assert {"memory", "ephemeral-storage"} <= container["resources"]["limits"].keys(), name
+
+
+@every_set
+def test_versions_are_fixed(values, folder):
+    for name, _, container in pods(folder, values):
+        image = container["image"]
+        version = image.rpartition("/")[2].partition("@" if "@" in image else ":")[2]
+        assert version not in ("", "latest"), f"{name}: {image}"
+        assert version.startswith("sha256:") or any(letter.isdigit() for letter in version), f"{name}: {image}"
+
+
+@every_set
+def test_secrets_are_references_and_the_pods_have_no_access_to_the_api(values, folder):
+    objects = render(folder, values)
+    assert not [one for one in objects if one["kind"] == "Secret"]
+    for name, spec, container in pods(folder, values):
+        assert spec["automountServiceAccountToken"] is False and spec["enableServiceLinks"] is False, name
+        for variable in container.get("env", []):
+            if any(word in variable["name"] for word in ("PASSWORD", "TOKEN", "SECRET", "DATABASE", "STORE_URL")):
+                is_reference = "secretKeyRef" in variable.get("valueFrom", {}) or "$(" in variable.get("value", "")
+                assert is_reference, f"{name}: {variable['name']}"
+
+
+@every_set
+def test_probes_tell_alive_from_ready_and_there_is_time_to_end(values, folder):
+    for name, spec, container in pods(folder, values):
+        assert "livenessProbe" in container and "readinessProbe" in container, name
+        if container["name"] == "rotunda":
+            path = {kind: container[f"{kind}Probe"]["httpGet"]["path"] for kind in ("startup", "liveness", "readiness")}
+            # An outage of NATS or the database must restart no pod.
+            assert path == {"startup": "/healthz", "liveness": "/healthz", "readiness": "/readyz"}, name
+            seconds = next(int(one["value"]) for one in container["env"] if one["name"] == "ROTUNDA__SERVER__SHUTDOWN_SECONDS")
+            assert spec["terminationGracePeriodSeconds"] > seconds, name
+
+
+def test_one_pod_of_the_media_ports_at_most_is_on_a_node(folder):
+    (sfu,) = [one for one in workloads(render(folder)) if component(one) == "sfu"]
+    assert all("hostPort" in port for port in containers(sfu)[0]["ports"] if port["name"] != "http")
