@@ -175,7 +175,7 @@ describe('a camera behind a NAT, with coturn', { skip: cannotRun() ?? noDemo() ?
     return page;
   }
 
-  test('a viewer who is told no address but the TURN server's relay sees the camera directly', async () => {
+  test('a viewer who is told no address but a relay of the TURN server sees the camera directly', async () => {
     const camera = await startCamera(server, folder, { name: 'nat', clips: [join(folder, 'one.h264')] });
     const page = await view('joe', 'relay');
     await frames(page, 51);
