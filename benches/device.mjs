@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// What the device library costs: CPU and memory of the demo camera with one viewer in Chromium, at 1080p with 30 frames a second and
+// Cost of the device library: CPU and memory of the demo camera with one viewer in Chromium, at 1080p with 30 frames a second and
 // about 4 Mbit/s; directly, and through the server.
 //
 //   node benches/device.mjs [--seconds S] [--path direct|server] [--demo FILE] [--trace]

@@ -74,7 +74,7 @@ pub enum Role {
 }
 
 impl Role {
-    /// What rooms need: all but the avatar.
+    /// The roles that rooms need: all except the avatar.
     pub const ROOMS: [Self; 5] = [Self::Signaling, Self::Sfu, Self::Mcu, Self::Recorder, Self::Live];
 }
 

@@ -293,7 +293,7 @@ async fn open_bus(config: &NatsConfig, node: &str) -> anyhow::Result<SharedBus> 
     Ok(Arc::new(nats))
 }
 
-/// What all listeners of the process obey.
+/// Limits of all listeners of the process.
 fn policy(config: &Config) -> Policy {
     let limits = &config.server.limits;
     Policy {

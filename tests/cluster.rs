@@ -2,133 +2,35 @@
 
 mod support;
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream as StdStream;
-use std::path::Path;
-use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use futures::{SinkExt, StreamExt};
 use rotunda_bus::testing::NatsServer;
 use rotunda_proto::clock::Clock;
 use serde_json::{Value, json};
-use support::{eventually, free_ports, rotunda, settings};
+use support::{Server, eventually};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
-/// A process with some of the roles.
-struct Node {
-    child: Child,
-    folder: tempfile::TempDir,
-    http: u16,
-    settings: Vec<(String, String)>,
+/// A process with one role.
+fn start(name: &str, role: &str, nats: &NatsServer, first: Option<&Server>) -> Server {
+    let urls = format!("[\"{}\"]", nats.url());
+    let settings = [
+        ("ROTUNDA__SERVER__NODE", name),
+        ("ROTUNDA__BUS__URLS", urls.as_str()),
+        ("ROTUNDA__BUS__LEASE_SECONDS", "5"),
+    ];
+    Server::start_role(&["--roles", role], first, &settings)
 }
 
-impl Node {
-    /// `secrets`: of the cluster, made by its first node.
-    fn start(name: &str, roles: &str, nats: &NatsServer, secrets: Option<&Path>) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        if let Some(secrets) = secrets {
-            std::fs::copy(secrets.join("secrets.toml"), folder.path().join("secrets.toml")).unwrap();
-        }
-        let [http, grpc, rtmp, media] = free_ports();
-        let mut settings = settings(folder.path(), [http, grpc, rtmp, media]);
-        for (key, value) in [
-            ("ROTUNDA__SERVER__NODE", name.to_owned()),
-            ("ROTUNDA__BUS__URLS", format!("[\"{}\"]", nats.url())),
-            ("ROTUNDA__BUS__LEASE_SECONDS", "5".to_owned()),
-        ] {
-            settings.push((key.to_owned(), value));
-        }
-        let log = std::fs::File::create(folder.path().join("server.log")).unwrap();
-        let mut child = rotunda(&["serve", "--roles", roles], folder.path(), &settings)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::from(log))
-            .spawn()
-            .unwrap();
-        let mut ready = String::new();
-        BufReader::new(child.stdout.take().unwrap())
-            .read_line(&mut ready)
-            .unwrap();
-        let node = Self {
-            child,
-            folder,
-            http,
-            settings,
-        };
-        assert!(ready.contains("ready"), "{name} did not start:\n{}", node.log());
-        node
-    }
-
-    fn log(&self) -> String {
-        std::fs::read_to_string(self.folder.path().join("server.log")).unwrap()
-    }
-
-    /// As `kill -9`.
-    fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-
-    fn join(&self, arguments: &[&str]) -> Ended {
-        let arguments = [&["join"], arguments].concat();
-        let child = rotunda(&arguments, self.folder.path(), &self.settings)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        Ended(child)
-    }
-
-    fn metric(&self, name: &str) -> f64 {
-        let mut stream = StdStream::connect(("127.0.0.1", self.http)).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-        stream
-            .write_all(b"GET /metrics HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n")
-            .unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let values = answer
-            .lines()
-            .filter(|line| line.starts_with(name) && line[name.len()..].starts_with([' ', '{']));
-        values
-            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
-            .sum()
-    }
-
-    fn user_sig(&self, user: &str) -> String {
-        let output = rotunda(&["user-sig", user, "--life", "600"], self.folder.path(), &self.settings)
-            .output()
-            .unwrap();
-        String::from_utf8(output.stdout).unwrap().trim().to_owned()
-    }
-
-    fn app(&self) -> u64 {
-        let secrets = std::fs::read_to_string(self.folder.path().join("secrets.toml")).unwrap();
-        let line = secrets.lines().find(|line| line.starts_with("sdk_app_id")).unwrap();
-        line.split('=').nth(1).unwrap().trim().parse().unwrap()
-    }
+fn user_sig(node: &Server, user: &str) -> String {
+    let output = node.run(&["user-sig", user, "--life", "600"]);
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
-impl Drop for Node {
-    fn drop(&mut self) {
-        let _ended_already = self.child.kill();
-        let _ended_already = self.child.wait();
-        if std::thread::panicking() {
-            eprintln!("--- log ---\n{}", self.log());
-        }
-    }
-}
-
-/// A process that ends with this value.
-struct Ended(Child);
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        let _ended_already = self.0.kill();
-        let _ended_already = self.0.wait();
-    }
+fn app(node: &Server) -> u64 {
+    node.secret("sdk_app_id").parse().unwrap()
 }
 
 /// A client's WebSocket.
@@ -141,7 +43,7 @@ struct Client {
 }
 
 impl Client {
-    async fn open(node: &Node) -> Self {
+    async fn open(node: &Server) -> Self {
         let url = format!("ws://127.0.0.1:{}/ws", node.http);
         Self {
             socket: connect_async(url).await.unwrap().0,
@@ -151,24 +53,24 @@ impl Client {
         }
     }
 
-    async fn log_in(node: &Node, user: &str) -> Self {
+    async fn log_in(node: &Server, user: &str) -> Self {
         let mut client = Self::open(node).await;
-        let login = json!({"op": "login", "sdkAppId": node.app(), "userId": user, "userSig": node.user_sig(user)});
+        let login = json!({"op": "login", "sdkAppId": app(node), "userId": user, "userSig": user_sig(node, user)});
         assert_eq!(client.ask(login).await, "");
         client
     }
 
     /// Goes on with a login whose WebSocket is lost, at any node.
-    async fn resume(node: &Node, user: &str, token: &str) -> Self {
+    async fn resume(node: &Server, user: &str, token: &str) -> Self {
         let mut client = Self::open(node).await;
         let login = json!({
-            "op": "login", "sdkAppId": node.app(), "userId": user, "userSig": node.user_sig(user), "resumeToken": token
+            "op": "login", "sdkAppId": app(node), "userId": user, "userSig": user_sig(node, user), "resumeToken": token
         });
         assert_eq!(client.ask(login).await, "");
         client
     }
 
-    async fn enter(node: &Node, user: &str) -> Self {
+    async fn enter(node: &Server, user: &str) -> Self {
         let mut client = Self::log_in(node, user).await;
         assert_eq!(client.ask(json!({"op": "enterRoom", "roomId": 1001})).await, "");
         client
@@ -231,10 +133,9 @@ const SOON: Duration = Duration::from_secs(10);
 #[tokio::test(flavor = "multi_thread")]
 async fn a_room_over_two_signaling_nodes_survives_the_death_of_one_and_an_outage_of_nats() {
     let Some(mut nats) = NatsServer::start() else { return };
-    let sfu = Node::start("sfu-1", "sfu", &nats, None);
-    let secrets = sfu.folder.path();
-    let one = Node::start("signaling-1", "signaling", &nats, Some(secrets));
-    let two = Node::start("signaling-2", "signaling", &nats, Some(secrets));
+    let sfu = start("sfu-1", "sfu", &nats, None);
+    let one = start("signaling-1", "signaling", &nats, Some(&sfu));
+    let two = start("signaling-2", "signaling", &nats, Some(&sfu));
 
     // Members of both nodes are in one room.
     let mut ann = Client::enter(&one, "ann").await;

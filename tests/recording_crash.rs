@@ -7,7 +7,7 @@ use std::time::Duration;
 use rotunda_proto::clock::Clock;
 use support::{Server, eventually, film, installed};
 
-/// What a kill may lose: the fragment that is being collected, and data that is in flight.
+/// A kill may lose the fragment that is being collected, and data that is in flight.
 const LOST: f64 = 2.5;
 
 #[test]

@@ -111,7 +111,7 @@ impl Resampler {
         Ok(())
     }
 
-    /// What is still inside when no more audio comes.
+    /// Appends the rest that is still inside. Call it once, after the last audio.
     pub fn finish(&mut self, to: &mut Vec<f32>) -> Result<(), CodecError> {
         if self.fft.is_none() {
             return Ok(());
@@ -177,7 +177,7 @@ mod tests {
                 .zip(&expected[800..15_000])
                 .map(|(a, b)| (a - b).abs())
                 .fold(0.0, f32::max);
-            // What one sample of displacement makes: the filter's delay is no whole number of samples at every rate.
+            // The error of a shift by one sample: at some rates the filter's delay is not a whole number of samples.
             assert!(
                 error < 0.5 * std::f32::consts::TAU * 440.0 / RATE as f32,
                 "{from} Hz: {error}"

@@ -35,7 +35,7 @@ const LATE: Duration = Duration::from_millis(100);
 /// Later than this it goes on from now.
 const LOST: Duration = Duration::from_secs(1);
 
-/// What all avatars share.
+/// Parts that all avatars share.
 #[derive(Clone)]
 pub struct Shared {
     pub config: Arc<Config>,

@@ -1,4 +1,4 @@
-//! What is said in the room: cuts the audio of each slot into utterances, by loudness. Sans-IO.
+//! Speech of the room's members: cuts the audio of each slot into utterances, by loudness. Sans-IO.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};

@@ -14,6 +14,7 @@
 //! | `push`, `room`, `hearing`, `transcribe` | pushes; the avatar as participant who listens |
 //! | `record`, `notify`, `pace` | `/record`, webhooks, frame rates |
 
+mod attempts;
 mod audio;
 mod avatar;
 mod config;

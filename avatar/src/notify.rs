@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub struct Notification {
     /// `start` or `end`.
     pub status: &'static str,
-    /// What is spoken; empty for uploaded audio.
+    /// The spoken text; empty for uploaded audio.
     pub text: String,
     pub sessionid: u32,
     /// It ended before all was said.

@@ -2,7 +2,6 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use metrics::counter;
 use reqwest::Url;
@@ -20,14 +19,12 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::attempts::Attempts;
 use crate::avatar::Handle;
 use crate::peer::{Ended, PeerTask, QUEUE};
 use crate::rtc::{OfferError, Session};
 use crate::sessions::STANDING;
 use crate::sockets::Sockets;
-
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// Why a push does not begin.
 #[derive(Debug, Error)]
@@ -74,12 +71,10 @@ pub async fn rtmp(address: PushAddress, avatar: Handle, stop: CancellationToken)
 
 /// Publishes by WHIP, with back-off after failures, until `stop`.
 pub async fn whip(url: Url, token: Secret, avatar: Handle, stop: CancellationToken) {
-    let clock = Clock;
     let http = reqwest::Client::new();
     let token = Arc::new(token);
-    let mut pause = FIRST_PAUSE;
+    let mut attempts = Attempts::new(Clock.now());
     loop {
-        let began = clock.now();
         match attempt(&http, &url, &token, &avatar, &stop).await {
             Ok(Ended::Asked) => return,
             Ok(ended) => ended.log(STANDING),
@@ -89,14 +84,9 @@ pub async fn whip(url: Url, token: Secret, avatar: Handle, stop: CancellationTok
             ),
         }
         counter!("rotunda_avatar_push_failures_total").increment(1);
-        if clock.now().saturating_duration_since(began) > LONGEST_PAUSE {
-            pause = FIRST_PAUSE;
+        if !attempts.wait(&stop).await {
+            return;
         }
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = clock.sleep_until(clock.now() + pause) => {}
-        }
-        pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }
 

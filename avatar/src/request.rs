@@ -1,4 +1,4 @@
-//! What clients ask, checked. Pure.
+//! Reads and checks the requests of clients. Pure.
 
 use serde_json::{Map, Value};
 use thiserror::Error;
@@ -189,7 +189,7 @@ impl Human {
         })
     }
 
-    /// What is spoken of the text, sentence by sentence.
+    /// The sentences of the text, in the order in which they are spoken.
     pub fn sentences(&self) -> Result<Vec<String>, RequestError> {
         let text = self.checked()?;
         let sentences = sentences(text);
@@ -200,7 +200,7 @@ impl Human {
         }
     }
 
-    /// What is asked.
+    /// The question.
     pub fn question(&self) -> Result<String, RequestError> {
         let text = self.checked()?.trim();
         match text.is_empty() {

@@ -14,19 +14,18 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::attempts::Attempts;
 use crate::avatar::Handle;
 use crate::hearing::{Ears, Utterance};
 use crate::peer::QUEUE;
 use crate::sockets::Sockets;
 use crate::transcribe::Transcribe;
 
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 const GOODBYE_WITHIN: Duration = Duration::from_secs(2);
 /// Utterances that wait to be understood; more are not answered.
 const UTTERANCES: usize = 8;
 
-/// Who enters which room.
+/// The room to enter, and the user who enters it.
 #[derive(Clone)]
 pub struct Entry {
     pub url: String,
@@ -39,10 +38,8 @@ pub struct Entry {
 
 /// Stays in the room, with back-off after failures, until `stop`.
 pub async fn stay(entry: Entry, avatar: Handle, ears: Option<mpsc::Sender<Utterance>>, stop: CancellationToken) {
-    let clock = Clock;
-    let mut pause = FIRST_PAUSE;
-    while !stop.is_cancelled() {
-        let began = clock.now();
+    let mut attempts = Attempts::new(Clock.now());
+    loop {
         match visit(&entry, &avatar, ears.as_ref(), &stop).await {
             Ok(()) => return,
             Err(error) => warn!(
@@ -50,14 +47,9 @@ pub async fn stay(entry: Entry, avatar: Handle, ears: Option<mpsc::Sender<Uttera
             ),
         }
         counter!("rotunda_avatar_room_failures_total").increment(1);
-        if clock.now().saturating_duration_since(began) > LONGEST_PAUSE {
-            pause = FIRST_PAUSE;
+        if !attempts.wait(&stop).await {
+            return;
         }
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = clock.sleep_until(clock.now() + pause) => {}
-        }
-        pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }
 

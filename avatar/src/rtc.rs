@@ -152,7 +152,7 @@ impl Session {
         });
     }
 
-    /// What the peer is to be sent; H.264 also where it takes no video.
+    /// The video codec for this peer; H.264 if the peer receives no video.
     pub fn codec(&self) -> VideoCodec {
         self.video.map_or(VideoCodec::H264, |(_, codec)| codec)
     }

@@ -30,7 +30,7 @@ impl Sentences {
         }
     }
 
-    /// What is left when no more text comes.
+    /// The last sentence. Call it after the end of the text.
     pub fn finish(&mut self) -> Option<String> {
         spoken(&std::mem::take(&mut self.text))
     }

@@ -42,7 +42,7 @@ pub enum StartError {
     NoApplication,
 }
 
-/// What the role needs of the process.
+/// Parts of the process that the role uses.
 pub struct Surroundings {
     /// For the ticket of the avatar that enters a room.
     pub applications: Vec<Application>,

@@ -1,4 +1,4 @@
-//! What one avatar says: a queue of utterances, the one that is spoken now, and interruption. Sans-IO.
+//! Speech of one avatar: the queue of utterances, the current one, and interruption. Sans-IO.
 //!
 //! Text goes in, orders to synthesise come out; PCM comes in by the utterance's id, pieces of 20 ms go out, one every 20 ms.
 
@@ -148,7 +148,7 @@ impl Session {
         if let Some(utterance) = self.coming(id) {
             utterance.synthesis = Synthesis::Whole;
             if let Some(error) = error {
-                // What came before the error is said.
+                // The audio from before the error is still spoken.
                 if utterance.pcm.is_empty()
                     && let Some(at) = self.utterances.iter().position(|utterance| utterance.id == id)
                     && let Some(failed) = self.utterances.remove(at)

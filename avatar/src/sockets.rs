@@ -78,7 +78,7 @@ impl Sockets {
         Ok(sockets)
     }
 
-    /// What peers are told.
+    /// Addresses for the peers' answers.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.sockets.iter().flat_map(|(told, _)| told).copied().collect()
     }

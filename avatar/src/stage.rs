@@ -1,4 +1,4 @@
-//! What is heard and seen, 20 ms by 20 ms: speech, a clip's audio or silence, and the face that goes with it. Sans-IO.
+//! Output of an avatar in steps of 20 ms: speech, a clip's audio or silence, and the matching face. Sans-IO.
 
 use std::collections::VecDeque;
 
@@ -85,7 +85,7 @@ impl Stage {
         self.number += u64::from(pieces);
     }
 
-    /// What is not heard yet is not heard any more.
+    /// Drops the audio that was not sent yet.
     pub fn interrupt(&mut self) {
         self.ahead.iter_mut().for_each(|piece| *piece = Piece::SILENCE);
     }

@@ -1,4 +1,4 @@
-//! What a service needs of the cluster: the bus, its process's name in it, and who else lives.
+//! The cluster as a service sees it: the bus, the name of its own node, and the live nodes.
 
 use std::sync::Arc;
 
@@ -62,7 +62,7 @@ impl ClusterNode {
         self.own.clone()
     }
 
-    /// Who lives. Never told to a node [alone](Self::alone).
+    /// The live nodes. A node [alone](Self::alone) gets no changes.
     pub fn living(&self) -> watch::Receiver<Living> {
         self.living.clone()
     }

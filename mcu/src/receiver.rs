@@ -45,7 +45,7 @@ pub struct Receiver {
     video_slots: Slots<VideoRef>,
     /// Lines on which a frame was thrown away since their last one: the next one does not follow it.
     damaged: Vec<Mid>,
-    /// What the depacketizers of the video lines hold back.
+    /// Bytes that the depacketizers of the video lines hold back.
     fragments: HashMap<Mid, Fragments>,
     /// Video lines by the SSRC of their packets.
     streams: HashMap<Ssrc, Mid>,

@@ -92,7 +92,7 @@ impl Node {
             let request = tokio::select! {
                 () = shutdown.cancelled() => break,
                 request = requests.next() => request,
-                // What was announced before has vanished with the incarnation of before.
+                // Earlier announcements vanished with the node's earlier incarnation.
                 Ok(()) = own.changed() => {
                     if let Err(error) = announce(&self.surroundings.node).await {
                         tracing::warn!(%error, "the node was not announced");

@@ -17,7 +17,7 @@ pub struct FileRow {
     pub part: u64,
     /// `recording`, `closed`, `finishing`, `ready` or `failed`
     pub state: String,
-    /// What is known of it so far.
+    /// The file's data so far.
     pub file: RecordingFile,
 }
 

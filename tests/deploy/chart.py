@@ -10,7 +10,7 @@ ROOT = HERE.parents[1]
 CHART = ROOT / "deploy/helm/rotunda"
 HELM = HERE / "node_modules/.bin/helm"
 
-# What must be set, and nothing else.
+# Only the required values.
 LEAST = {"existingSecret": "rotunda", "publicUrl": "https://media.example.com"}
 
 

@@ -26,7 +26,7 @@ FOLDERS = ("usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32")
 FILES = ("ld.so.cache", "nsswitch.conf", "ssl", "fonts", "localtime", "host.conf")
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-# What PostgreSQL's image does at its first start, as far as the chart relies on it.
+# The first start of PostgreSQL's image, as far as the chart relies on it.
 POSTGRES = """
 set -e
 bin=$(ls -d /usr/lib/postgresql/*/bin | tail -1)

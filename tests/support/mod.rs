@@ -23,6 +23,7 @@ pub struct Server {
 
 /// Attempts to start a server.
 const TRIES: usize = 5;
+const SECRETS: &str = "secrets.toml";
 
 impl Server {
     pub fn start() -> Self {
@@ -31,14 +32,22 @@ impl Server {
 
     /// `more`: settings.
     pub fn start_with(more: &[(&str, &str)]) -> Self {
+        Self::start_role(&[], None, more)
+    }
+
+    /// A node of a cluster. `roles`: the arguments that choose them. `first`: the node whose secrets this one shares.
+    pub fn start_role(roles: &[&str], first: Option<&Self>, more: &[(&str, &str)]) -> Self {
         // Another program may take a port between its choice and its use.
-        let mut tries = (0..TRIES).map(|_| Self::try_start(more));
+        let mut tries = (0..TRIES).map(|_| Self::try_start(roles, first, more));
         tries.find(|server| server.is_up).expect("free ports")
     }
 
     /// Panics if the server does not start for another reason than a taken port.
-    fn try_start(more: &[(&str, &str)]) -> Self {
+    fn try_start(roles: &[&str], first: Option<&Self>, more: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        if let Some(first) = first {
+            std::fs::copy(first.folder.path().join(SECRETS), folder.path().join(SECRETS)).unwrap();
+        }
         let [http, grpc, rtmp, media] = free_ports();
         let mut settings = settings(folder.path(), [http, grpc, rtmp, media]);
         settings.extend(
@@ -46,7 +55,7 @@ impl Server {
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
         );
         let log = std::fs::File::create(folder.path().join("server.log")).unwrap();
-        let mut child = rotunda(&["serve"], folder.path(), &settings)
+        let mut child = rotunda(&[&["serve"], roles].concat(), folder.path(), &settings)
             .stdout(Stdio::piped())
             .stderr(Stdio::from(log))
             .spawn()
@@ -134,15 +143,35 @@ impl Server {
 
     /// The newest recordings, as their application's key lists them.
     pub fn recordings(&self) -> Vec<serde_json::Value> {
-        let keys = std::fs::read_to_string(self.folder.path().join("secrets.toml")).unwrap();
-        let value = |name: &str| {
-            let line = keys.lines().find_map(|line| line.strip_prefix(&format!("{name} = ")));
-            line.unwrap().trim_matches('"').to_owned()
-        };
-        let key = format!("authorization: Bearer {}:{}", value("secret_id"), value("api_secret"));
+        let (id, secret) = (self.secret("secret_id"), self.secret("api_secret"));
+        let key = format!("authorization: Bearer {id}:{secret}");
         let (status, list) = self.request("/recordings", &[&key]);
         assert_eq!(status, 200, "{list}");
         serde_json::from_str(&list).unwrap()
+    }
+
+    /// A value of the generated application.
+    pub fn secret(&self, name: &str) -> String {
+        let keys = std::fs::read_to_string(self.folder.path().join(SECRETS)).unwrap();
+        let line = keys.lines().find_map(|line| line.strip_prefix(&format!("{name} = ")));
+        line.unwrap().trim_matches('"').to_owned()
+    }
+
+    /// The sum of a metric over its labels.
+    pub fn metric(&self, name: &str) -> f64 {
+        let page = self.get("/metrics");
+        let values = page
+            .lines()
+            .filter(|line| line.starts_with(name) && line[name.len()..].starts_with([' ', '{']));
+        values
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .sum()
+    }
+
+    /// As `kill -9`.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 
     /// Ends the server with SIGTERM and returns whether it ended by itself.

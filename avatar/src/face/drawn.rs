@@ -26,7 +26,7 @@ const BLINK: u64 = 4;
 pub struct Drawn {
     mouth: Mouth,
     frames: u64,
-    /// What does not move, painted once.
+    /// The parts of the face that do not move, painted once.
     still: Option<VideoFrame>,
 }
 

@@ -1,4 +1,4 @@
-//! What is seen: 25 frames a second that go with the audio.
+//! The avatar's video: 25 frames per second, in time with the audio.
 
 mod clips;
 mod drawn;

@@ -29,7 +29,7 @@ fn list(known: &[u32]) -> String {
     known.iter().map(|number| format!(", {number}")).collect()
 }
 
-/// What a frame shows.
+/// The content of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Seen {
     Renderer,

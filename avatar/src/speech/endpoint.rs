@@ -92,7 +92,7 @@ impl Speech for Endpoint {
     }
 }
 
-/// What an endpoint says about its refusal.
+/// The reason that an endpoint gives for a refusal.
 pub async fn refusal(response: reqwest::Response) -> String {
     let mut said = Vec::new();
     let mut body = response.bytes_stream();

@@ -1,4 +1,4 @@
-//! What was asked and answered, and which question is asked next. Sans-IO: one answer at a time, so that answers never mix.
+//! Questions, answers, and the next question. Sans-IO: one answer at a time, so that answers never mix.
 
 use std::collections::VecDeque;
 
@@ -36,7 +36,7 @@ pub struct QuestionsFull;
 pub struct Asked<T> {
     pub number: u64,
     pub messages: Vec<Message>,
-    /// What came with the question.
+    /// Data of the request that asked.
     pub with: T,
 }
 

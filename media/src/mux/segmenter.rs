@@ -195,7 +195,7 @@ impl Segmenter {
             self.close(Some(&frame))?;
         }
         if self.open.is_none() {
-            // One that is no keyframe begins a segment only right behind one that would have been too long.
+            // Another frame than a keyframe begins a segment only where the segment before would become too long.
             if !leads || !(frame.is_key || self.cut_at == Some(frame.pts)) {
                 return Ok(());
             }

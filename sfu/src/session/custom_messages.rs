@@ -45,8 +45,8 @@ pub struct CustomMessages {
     refused_at: Option<Instant>,
 }
 
-/// What comes for a client before its first data channel is open. From the moment when the session is connected, nobody else gives
-/// the client these messages.
+/// Messages for a client whose first data channel is not open yet. They are kept from the moment when the session is connected:
+/// nobody else gives them to the client.
 #[derive(Debug)]
 enum Waiting {
     /// The session is not connected, or its client opens no channels.
