@@ -119,11 +119,13 @@ impl Schedule {
         }
     }
 
-    /// Runs until every notification was delivered.
+    /// Runs until every notification was delivered. A slow bus takes up to 20 ms for each of the calls that follow from one another.
     async fn calm(&mut self) {
-        for _ in 0..20 {
-            self.turns(100).await;
-            advance(Duration::from_millis(500)).await;
+        for _ in 0..500 {
+            Clock.sleep_until(Clock.now() + Duration::from_millis(20)).await;
+            for client in &mut self.clients {
+                client.read().await;
+            }
         }
     }
 
@@ -291,7 +293,6 @@ proptest! {
 
     /// Each call, message and change takes its time, and changes of different documents overtake one another.
     #[test]
-    #[ignore = "finds a fault that is not mended yet: a member who leaves and enters again at once may have no session"]
     fn also_on_a_slow_bus_that_reorders(steps in prop::collection::vec(step(), 0..40), seed in any::<u64>()) {
         let faults = Faults {
             delay: Duration::from_millis(20),
