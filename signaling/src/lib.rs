@@ -30,6 +30,7 @@ mod room_messages;
 mod roster;
 mod seats;
 mod service;
+mod session_events;
 mod shared;
 mod slots;
 mod turn;

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use rotunda_bus::{Faults, Faulty};
 use rotunda_proto::ids::TrackSource;
 use rotunda_proto::room::{Permissions, Seats, TrackState, seats_key};
-use rotunda_proto::sfu::Event as SfuEvent;
+use rotunda_proto::sfu::{Event as SfuEvent, events_subject};
 use rotunda_proto::signaling::{PublisherView, Role};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -172,7 +172,7 @@ impl Schedule {
                 if let Some(session) = lost {
                     let (user, reason) = (Some(user), "nothing comes".to_owned());
                     let event = SfuEvent::Disconnected { session, user, reason };
-                    self.bus.tell(&event.subject(&room()), &event).await.unwrap();
+                    self.bus.tell(&events_subject(&room()), &event).await.unwrap();
                 }
             }
             Step::Lose(lost) => self.way.lose(lost),
@@ -291,12 +291,14 @@ proptest! {
         play(Faults::none(1), steps);
     }
 
-    /// Each call, message and change takes its time, and changes of different documents overtake one another.
+    /// Each call, message and change takes its time, changes of different documents overtake one another, and messages are lost,
+    /// of which their readers are told.
     #[test]
     fn also_on_a_slow_bus_that_reorders(steps in prop::collection::vec(step(), 0..40), seed in any::<u64>()) {
         let faults = Faults {
             delay: Duration::from_millis(20),
             reorder: true,
+            lose: 0.1,
             ..Faults::none(seed)
         };
         play(faults, steps);
