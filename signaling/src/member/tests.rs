@@ -79,6 +79,13 @@ async fn ann_in_a_room_for(max_microphones: Microphones) -> Test {
 /// A signaling node with an application with this limit of open microphones. Its SFU is registered and does not answer yet.
 async fn node_for(max_microphones: Microphones) -> (Shared, Arc<FailingBus>) {
     let bus = Arc::new(FailingBus::default());
+    announce_sfu(&*bus).await;
+    let shared_bus: SharedBus = bus.clone();
+    let node = "node-1".parse().unwrap();
+    (signaling_node(node, &shared_bus, max_microphones), bus)
+}
+
+async fn announce_sfu(bus: &dyn Bus) {
     let node = "node-1".parse().unwrap();
     bus.store(
         &node_key(&node),
@@ -93,8 +100,6 @@ async fn node_for(max_microphones: Microphones) -> (Shared, Arc<FailingBus>) {
     )
     .await
     .unwrap();
-    let shared_bus: SharedBus = bus.clone();
-    (signaling_node(node, &shared_bus, max_microphones), bus)
 }
 
 fn signaling_node(node: NodeId, bus: &SharedBus, max_microphones: Microphones) -> Shared {
