@@ -24,6 +24,7 @@ mod muted;
 mod permissions;
 mod refused_lines;
 mod registry;
+mod removals;
 mod room;
 mod room_documents;
 mod room_messages;

@@ -18,7 +18,6 @@ use rotunda_proto::sfu::{Event as SfuEvent, events_subject};
 use rotunda_proto::signaling::{PublisherView, Role};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::permissions::{self, PermitError};
