@@ -10,7 +10,7 @@ use crate::StoreError;
 use crate::callbacks::{INSERT_CALLBACK, NewCallback, millis};
 use crate::pool::{Pool, Store, retried};
 use crate::row::columns;
-use crate::usage::{ADD_PRESENT, ADD_USAGE, PresentMembers, RAISE_PEAK, UsageRow};
+use crate::usage::{ADD_USAGE, PresentMembers, RAISE_PEAK, SET_PRESENT, SUM_PRESENT, UsageRow};
 
 /// An event to be appended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -194,6 +194,16 @@ impl Store {
                         .execute(&mut *transaction)
                         .await?;
                 }
+                for present in &event.presence {
+                    sqlx::query(SET_PRESENT)
+                        .bind(i64::from(present.application.get()))
+                        .bind(present.minute)
+                        .bind(&present.class)
+                        .bind(&present.place)
+                        .bind(present.members)
+                        .execute(&mut *transaction)
+                        .await?;
+                }
                 totals.add(event);
             }
             for ((application, day, class), amount) in &totals.usage {
@@ -205,17 +215,16 @@ impl Store {
                     .execute(&mut *transaction)
                     .await?;
             }
-            for ((application, minute, class), present) in &totals.presence {
-                let members: i64 = sqlx::query_scalar(ADD_PRESENT)
+            for ((application, minute, class), day) in &totals.minutes {
+                let members: i64 = sqlx::query_scalar(SUM_PRESENT)
                     .bind(application)
                     .bind(minute)
                     .bind(class)
-                    .bind(present.members)
                     .fetch_one(&mut *transaction)
                     .await?;
                 sqlx::query(RAISE_PEAK)
                     .bind(application)
-                    .bind(&present.day)
+                    .bind(day)
                     .bind(class)
                     .bind(members)
                     .execute(&mut *transaction)
@@ -288,12 +297,8 @@ impl JournalRow {
 #[derive(Default)]
 struct Totals {
     usage: BTreeMap<(i64, String, String), i64>,
-    presence: BTreeMap<(i64, i64, String), Present>,
-}
-
-struct Present {
-    day: String,
-    members: i64,
+    /// The days of the minutes whose present members have changed, by application, minute and class.
+    minutes: BTreeMap<(i64, i64, String), String>,
 }
 
 impl Totals {
@@ -305,11 +310,7 @@ impl Totals {
         }
         for present in &event.presence {
             let key = (present.application.get().into(), present.minute, present.class.clone());
-            let sum = self.presence.entry(key).or_insert_with(|| Present {
-                day: present.day.clone(),
-                members: 0,
-            });
-            sum.members = sum.members.saturating_add(present.members);
+            self.minutes.insert(key, present.day.clone());
         }
     }
 }

@@ -49,13 +49,18 @@ pub struct PresentMembers {
     pub minute: i64,
     /// The measure: `members_peak` ...
     pub class: String,
+    /// The room and node. The members of all places are summed.
+    pub place: String,
     pub members: i64,
 }
 
-/// Adds the members of another room or node in that minute, and answers the sum.
-pub(crate) const ADD_PRESENT: &str = "INSERT INTO present_members (application_id, minute, class, members) \
-    VALUES ($1, $2, $3, $4) ON CONFLICT (application_id, minute, class) \
-    DO UPDATE SET members = present_members.members + excluded.members RETURNING members";
+/// A node that was restarted tells a minute twice; the larger number counts.
+pub(crate) const SET_PRESENT: &str = "INSERT INTO present_members (application_id, minute, class, place, members) \
+    VALUES ($1, $2, $3, $4, $5) ON CONFLICT (application_id, minute, class, place) DO UPDATE SET members = \
+    CASE WHEN present_members.members > excluded.members THEN present_members.members ELSE excluded.members END";
+
+pub(crate) const SUM_PRESENT: &str = "SELECT CAST(SUM(members) AS BIGINT) FROM present_members \
+    WHERE application_id = $1 AND minute = $2 AND class = $3";
 
 pub(crate) const RAISE_PEAK: &str = "INSERT INTO usage_totals (application_id, day, class, amount) \
     VALUES ($1, $2, $3, $4) ON CONFLICT (application_id, day, class) DO UPDATE SET amount = \

@@ -26,12 +26,14 @@ CREATE TABLE journal (
 CREATE INDEX journal_room ON journal (application_id, room, number);
 CREATE INDEX journal_time ON journal (at_unix_ms);
 
--- Members present in a minute, summed over rooms and nodes. The highest sum of a day is in usage_totals.
+-- Members present in a minute, by room and node. The highest sum of a day is in usage_totals.
 CREATE TABLE present_members (
     application_id BIGINT NOT NULL,
     -- Minutes since 1970.
     minute BIGINT NOT NULL,
     class TEXT NOT NULL,
+    -- The room and node.
+    place TEXT NOT NULL,
     members BIGINT NOT NULL,
-    PRIMARY KEY (application_id, minute, class)
+    PRIMARY KEY (application_id, minute, class, place)
 );

@@ -172,7 +172,7 @@ async fn callbacks_keep_the_order_of_the_streams(store: &Store) {
 }
 
 async fn the_peak_of_a_day_is_its_highest_minute(store: &Store) {
-    let present = |sequence: i64, minute: i64, members: i64| Effects {
+    let present = |sequence: i64, minute: i64, place: &str, members: i64| Effects {
         callbacks: Vec::new(),
         usage: Vec::new(),
         presence: vec![PresentMembers {
@@ -180,18 +180,32 @@ async fn the_peak_of_a_day_is_its_highest_minute(store: &Store) {
             day: "2026-11-25".to_owned(),
             minute,
             class: "members_peak".to_owned(),
+            place: place.to_owned(),
             members,
         }],
         ..effects(24, sequence)
     };
-    let first = [present(1, 10, 40), present(2, 10, 60), present(3, 11, 70)];
+    let first = [
+        present(1, 10, "r/a", 40),
+        present(2, 10, "r/b", 60),
+        present(3, 11, "r/a", 70),
+    ];
     store.apply_events("peak", &first, at(1)).await.unwrap();
     store.apply_events("peak", &first, at(1)).await.unwrap();
     let peak = |members| UsageRow::new(app(24), "2026-11-25", "members_peak", members);
     let usage = || store.usage(app(24), "2026-11-25", "2026-11-25");
     assert_eq!(usage().await.unwrap(), [peak(100)]);
     // The other node's minute arrives in another batch.
-    store.apply_events("peak", &[present(4, 11, 50)], at(1)).await.unwrap();
+    store
+        .apply_events("peak", &[present(4, 11, "r/b", 50)], at(1))
+        .await
+        .unwrap();
+    assert_eq!(usage().await.unwrap(), [peak(120)]);
+    // A node that was restarted tells its minute once more.
+    store
+        .apply_events("peak", &[present(5, 11, "r/b", 45)], at(1))
+        .await
+        .unwrap();
     assert_eq!(usage().await.unwrap(), [peak(120)]);
     store.prune_present_members(12).await.unwrap();
     assert_eq!(usage().await.unwrap(), [peak(120)]);
