@@ -23,6 +23,11 @@ pub enum StreamError {
 pub trait EventStream: Send + Sync + 'static {
     async fn incarnation(&self) -> Result<Incarnation, StreamError>;
 
+    /// Whether it is a [`Table`](crate::Table) of the store.
+    fn is_in_store(&self) -> bool {
+        false
+    }
+
     /// Appends events in this order. They are durable when this returns; after an error some of them may be. An event that is
     /// appended again soon is in the stream once.
     async fn append(&self, events: &[NewEvent]) -> Result<(), StreamError>;

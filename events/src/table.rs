@@ -1,5 +1,7 @@
 //! The stream as a table of the store: for a single node, and for clusters whose bus is not NATS.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use rotunda_proto::clock::Clock;
 use rotunda_store::{NewEvent, Store, StreamedEvent};
@@ -13,6 +15,10 @@ impl Table {
     pub fn new(store: Store) -> Self {
         Self(store)
     }
+
+    pub fn shared(self) -> Arc<dyn EventStream> {
+        Arc::new(self)
+    }
 }
 
 #[async_trait]
@@ -20,6 +26,10 @@ impl EventStream for Table {
     /// The table is in the database of the positions, so both are lost together.
     async fn incarnation(&self) -> Result<Incarnation, StreamError> {
         Ok(Incarnation("table".to_owned()))
+    }
+
+    fn is_in_store(&self) -> bool {
+        true
     }
 
     async fn append(&self, events: &[NewEvent]) -> Result<(), StreamError> {

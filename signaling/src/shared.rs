@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use rotunda_bus::{ClusterNode, SharedBus};
+use rotunda_events::Facts;
 use rotunda_proto::config::Application;
 use rotunda_proto::ids::NodeId;
 use rotunda_store::Store;
@@ -29,10 +30,18 @@ pub struct Parts {
     pub registry: Registry,
     pub store: Store,
     pub outbox: Outbox,
+    /// What happens here goes into the stream of events.
+    pub facts: Facts,
 }
 
 impl Shared {
-    pub fn new(config: Config, cluster: ClusterNode, applications: Vec<Application>, store: Store) -> Self {
+    pub fn new(
+        config: Config,
+        cluster: ClusterNode,
+        applications: Vec<Application>,
+        store: Store,
+        facts: Facts,
+    ) -> Self {
         let applications = Applications::new(applications);
         Self(Arc::new(Parts {
             config,
@@ -44,7 +53,16 @@ impl Shared {
             registry: Registry::default(),
             store,
             outbox: Outbox::default(),
+            facts,
         }))
+    }
+
+    /// Facts go into a table of the store.
+    #[cfg(test)]
+    pub fn for_test(config: Config, cluster: ClusterNode, applications: Vec<Application>, store: Store) -> Self {
+        let table = rotunda_events::Table::new(store.clone()).shared();
+        let facts = Facts::new(cluster.name().clone(), table);
+        Self::new(config, cluster, applications, store, facts)
     }
 
     /// The application that the demo back end serves, in demo mode.

@@ -154,6 +154,7 @@ impl Rooms {
             cluster: shared.cluster.clone(),
             room: key.clone(),
             microphones: shared.applications.microphones(key.app),
+            facts: shared.facts.clone(),
         };
         let (rooms, key, way) = (self.clone(), key.clone(), inbox.clone());
         tokio::spawn(async move {

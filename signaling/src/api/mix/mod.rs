@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use metrics::counter;
 use rotunda_bus::{BusError, BusExt};
+use rotunda_events::What;
 use rotunda_proto::clock::Clock;
 use rotunda_proto::config::Application;
 use rotunda_proto::ids::{NodeId, RoomKey, SdkAppId};
@@ -75,11 +76,20 @@ impl Mixes {
                 return Err(ApiError::new("FailedOperation.RequestRejection", message));
             }
         };
-        let node = match self.running(&spec.room).await? {
+        let running = self.running(&spec.room).await?;
+        let changes = running
+            .as_ref()
+            .is_some_and(|running| running.spec.stream_id == spec.stream_id);
+        let node = match running {
             Some(running) => running.node,
             None => self.any_mcu().await?,
         };
-        self.command(&node, Command::Start { spec: Box::new(spec) }).await
+        let (room, stream_id) = (spec.room.clone(), spec.stream_id.clone());
+        self.command(&node, Command::Start { spec: Box::new(spec) }).await?;
+        if changes {
+            self.shared.facts.tell(&room, What::MixChanged { stream_id });
+        }
+        Ok(())
     }
 
     async fn try_stop(&self, caller: &Application, request: StopRequest) -> Result<(), ApiError> {
