@@ -7,7 +7,8 @@ use std::time::Duration;
 use anyhow::Context;
 use axum::extract::Request;
 use rotunda_bus::lease::Own;
-use rotunda_bus::{ClusterNode, InProcess, Nats, NatsConfig, NodeLease, SharedBus};
+use rotunda_bus::{ClusterNode, EventLog, InProcess, Nats, NatsConfig, NodeLease, SharedBus};
+use rotunda_events::{EventStream, Facts, JetStream, Table};
 use rotunda_listen::http::{Bodies, Serving};
 use rotunda_listen::{Binding, Listeners, Policy, Security, Tls, TrustedProxies};
 use rotunda_media::program::ProgramHub;
@@ -42,6 +43,7 @@ pub struct Server {
     recorder: Option<Running<rotunda_recorder::Service>>,
     live: Option<Running<rotunda_live::Service>>,
     avatar: Option<Running<rotunda_avatar::Service>>,
+    facts: rotunda_events::Running,
     listener: JoinHandle<()>,
     stop_listener: CancellationToken,
 }
@@ -69,8 +71,9 @@ impl Server {
 
         let hub = ProgramHub::new();
         let store = Store::open(&config.database_url()).await.context("open the database")?;
-        let bus = open_bus(&config.bus, config.server.node.as_str()).await?;
+        let (bus, log) = open_bus(&config.bus, config.server.node.as_str()).await?;
         let name = config.server.node.clone();
+        let facts = Facts::new(name.clone(), event_stream(log, &store));
         let lease = NodeLease::take(bus.clone(), name.clone(), config.bus.lease_times()).await?;
         let node = ClusterNode::new(bus.clone(), name, &lease);
         let has = |role| roles.contains(&role);
@@ -116,6 +119,7 @@ impl Server {
                 node.clone(),
                 applications.clone(),
                 store.clone(),
+                facts.clone(),
                 grpc,
                 stop.clone(),
             )
@@ -127,10 +131,14 @@ impl Server {
         let mut recorder = None;
         if has(Role::Recorder) {
             let stop = CancellationToken::new();
+            let access = rotunda_recorder::Access {
+                key: FileLinkKey::new(&secrets.cluster()),
+                applications: applications.clone(),
+                facts: facts.clone(),
+            };
             let service = rotunda_recorder::Service::start(
                 config.recorder.clone(),
-                FileLinkKey::new(&secrets.cluster()),
-                applications.clone(),
+                access,
                 bus.clone(),
                 hub.clone(),
                 store.clone(),
@@ -159,6 +167,7 @@ impl Server {
                 bus.clone(),
                 hub.clone(),
                 config.server.outbound_networks.clone(),
+                facts.clone(),
                 rtmp,
                 stop.clone(),
             )
@@ -206,6 +215,7 @@ impl Server {
             recorder,
             live,
             avatar,
+            facts: facts.start(),
             listener,
             stop_listener,
         })
@@ -239,6 +249,7 @@ impl Server {
             end(self.recorder, rotunda_recorder::Service::finish).await;
             end(self.signaling, rotunda_signaling::Service::finish).await;
             end(self.sfu, rotunda_sfu::Service::finish).await;
+            self.facts.finish().await;
             self.lease.end().await;
             self.stop_listener.cancel();
             let _ended = self.listener.await;
@@ -284,13 +295,22 @@ async fn start_avatar(
 }
 
 /// Inside this process, or at NATS where that is configured.
-async fn open_bus(config: &NatsConfig, node: &str) -> anyhow::Result<SharedBus> {
+async fn open_bus(config: &NatsConfig, node: &str) -> anyhow::Result<(SharedBus, Option<EventLog>)> {
     if !config.is_remote() {
-        return Ok(Arc::new(InProcess::new()));
+        return Ok((Arc::new(InProcess::new()), None));
     }
     let nats = Nats::connect(config, node).await.context("connect to NATS")?;
     info!(servers = %config.urls.join(", "), "connected to NATS");
-    Ok(Arc::new(nats))
+    let log = nats.event_log();
+    Ok((Arc::new(nats), Some(log)))
+}
+
+/// In NATS where the bus is, and in the database otherwise.
+fn event_stream(log: Option<EventLog>, store: &Store) -> Arc<dyn EventStream> {
+    match log {
+        Some(log) => Arc::new(JetStream::new(log)),
+        None => Table::new(store.clone()).shared(),
+    }
 }
 
 /// Limits of all listeners of the process.

@@ -10,6 +10,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use rotunda_bus::{BusError, Change, SharedBus, Watch, WatchEvent};
+use rotunda_events::{Facts, What};
 use rotunda_listen::Listener;
 use rotunda_media::program::{ProgramHub, ProgramReader};
 use rotunda_proto::clock::Clock;
@@ -63,6 +64,7 @@ struct Origin {
     hub: ProgramHub,
     windows: Arc<Mutex<HashMap<StreamKey, watch::Receiver<Window>>>>,
     streams: Arc<Streams>,
+    facts: Facts,
     shutdown: CancellationToken,
 }
 
@@ -73,6 +75,7 @@ impl Service {
         bus: SharedBus,
         hub: ProgramHub,
         networks: AllowedNetworks,
+        facts: Facts,
         rtmp: Listener,
         shutdown: CancellationToken,
     ) -> Result<Self, StartError> {
@@ -86,6 +89,7 @@ impl Service {
             hub,
             windows: Arc::default(),
             streams: Arc::new(Streams::new(applications)),
+            facts,
             shutdown,
         };
         let on_air = OnAir::new(origin.hub.clone(), outbound, origin.shutdown.clone());
@@ -158,9 +162,20 @@ impl Origin {
         });
         let (window, receiver) = watch::channel(window);
         self.windows().insert(id.clone(), receiver.clone());
+        let live = |kind: &str| format!("live-{kind}-{id}-{}", program.started_unix_ms);
+        let stream_id = program.stream_id.clone();
+        let (begun, ended) = (
+            What::LiveBegun {
+                stream_id: stream_id.clone(),
+            },
+            What::LiveEnded { stream_id },
+        );
+        self.facts.tell_as(live("begun"), &program.room, begun);
+        let (ended_id, room) = (live("ended"), program.room.clone());
         let (origin, stream_id) = (self.clone(), id.clone());
         let segmenter = async move {
             hls::segment(reader, window, origin.shutdown.clone()).await;
+            origin.facts.tell_as(ended_id, &room, ended);
             tokio::select! {
                 () = Clock.sleep_until(Clock.now() + KEEP_ENDED) => {}
                 () = origin.shutdown.cancelled() => {}

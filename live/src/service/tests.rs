@@ -53,12 +53,14 @@ impl Live {
             security: Security::Plain,
         });
         let networks = AllowedNetworks::new(vec!["127.0.0.0/8".parse().unwrap()]);
+        let table = rotunda_events::Table::new(rotunda_store::Store::in_memory_unopened());
         let service = Service::start(
             Config::default(),
             Vec::new(),
             bus.clone(),
             program.hub.clone(),
             networks,
+            Facts::new("node-1".parse().unwrap(), table.shared()),
             rtmp.await.unwrap(),
             shutdown.clone(),
         )

@@ -79,6 +79,10 @@ impl Place {
             Access {
                 key: FileLinkKey::new(&rotunda_proto::ticket::ClusterSecret::new("key")),
                 applications: Vec::new(),
+                facts: Facts::new(
+                    "node-1".parse().unwrap(),
+                    rotunda_events::Table::new(store.clone()).shared(),
+                ),
             },
             bus.clone(),
             hub.clone(),
