@@ -12,6 +12,7 @@ use rotunda_events::{EventStream, Facts, JetStream, Table};
 use rotunda_listen::http::{Bodies, Serving};
 use rotunda_listen::{Binding, Listeners, Policy, Security, Tls, TrustedProxies};
 use rotunda_media::program::ProgramHub;
+use rotunda_proto::applications::ApplicationList;
 use rotunda_proto::config::Application;
 use rotunda_proto::file_link::FileLinkKey;
 use rotunda_store::Store;
@@ -23,6 +24,7 @@ use crate::cli::Role;
 use crate::config::Config;
 use crate::open_files::raise_limit;
 use crate::secrets::Secrets;
+use crate::stored_applications::StoredApplications;
 use crate::tenants::{Purpose, Tenants};
 use crate::{http, preflight, public_address};
 
@@ -71,6 +73,12 @@ impl Server {
 
         let hub = ProgramHub::new();
         let store = Store::open(&config.database_url()).await.context("open the database")?;
+        let seal_key = secrets.seal_key(&config.server)?;
+        let stored = StoredApplications::open(store.clone(), seal_key, applications).await;
+        let stored = stored.context("read the applications")?;
+        let applications = stored.list();
+        let stop_listener = CancellationToken::new();
+        tokio::spawn(stored.follow(stop_listener.clone()));
         let (bus, log) = open_bus(&config.bus, config.server.node.as_str()).await?;
         let name = config.server.node.clone();
         let facts = Facts::new(name.clone(), event_stream(log, &store));
@@ -161,13 +169,16 @@ impl Server {
                 security: Security::Plain,
             });
             let rtmp = rtmp.await.with_context(|| format!("listen for RTMP on {address}"))?;
+            let access = rotunda_live::Access {
+                applications: applications.clone(),
+                networks: config.server.outbound_networks.clone(),
+                facts: facts.clone(),
+            };
             let service = rotunda_live::Service::start(
                 config.live.clone(),
-                applications.clone(),
+                access,
                 bus.clone(),
                 hub.clone(),
-                config.server.outbound_networks.clone(),
-                facts.clone(),
                 rtmp,
                 stop.clone(),
             )
@@ -192,7 +203,6 @@ impl Server {
         if has(Role::Avatar) {
             avatar = Some(start_avatar(&config, &listeners, applications.clone()).await?);
         }
-        let stop_listener = CancellationToken::new();
         let serving = Serving {
             router,
             is_of_rooms,
@@ -267,7 +277,7 @@ impl Server {
 async fn start_avatar(
     config: &Config,
     listeners: &Listeners,
-    applications: Vec<Application>,
+    applications: ApplicationList,
 ) -> anyhow::Result<Running<rotunda_avatar::Service>> {
     let stop = CancellationToken::new();
     let address = SocketAddr::new(config.avatar.bind, config.avatar.port);

@@ -13,8 +13,8 @@ use rotunda_bus::{BusError, Change, SharedBus, Watch, WatchEvent};
 use rotunda_events::{Facts, What};
 use rotunda_listen::Listener;
 use rotunda_media::program::{ProgramHub, ProgramReader};
+use rotunda_proto::applications::ApplicationList;
 use rotunda_proto::clock::Clock;
-use rotunda_proto::config::Application;
 use rotunda_proto::ids::StreamKey;
 use rotunda_proto::outbound::AllowedNetworks;
 use rotunda_proto::program::{PROGRAMS_PREFIX, ProgramDescriptor, stream_of_key};
@@ -51,6 +51,13 @@ pub enum StartError {
     Tls(#[from] TlsError),
 }
 
+/// The applications whose play keys are checked, the networks that pushes may reach, and where streams are told.
+pub struct Access {
+    pub applications: ApplicationList,
+    pub networks: AllowedNetworks,
+    pub facts: Facts,
+}
+
 /// A running live origin.
 pub struct Service {
     origin: Origin,
@@ -71,14 +78,17 @@ struct Origin {
 impl Service {
     pub async fn start(
         config: Config,
-        applications: Vec<Application>,
+        access: Access,
         bus: SharedBus,
         hub: ProgramHub,
-        networks: AllowedNetworks,
-        facts: Facts,
         rtmp: Listener,
         shutdown: CancellationToken,
     ) -> Result<Self, StartError> {
+        let Access {
+            applications,
+            networks,
+            facts,
+        } = access;
         let outbound = Outbound {
             networks,
             tls: tls::client(config.push_ca_file.as_deref())?,

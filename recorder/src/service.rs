@@ -11,8 +11,8 @@ use rotunda_events::{Facts, What};
 use rotunda_media::codec::mp3;
 use rotunda_media::mux::segmenter::Lengths;
 use rotunda_media::program::ProgramHub;
+use rotunda_proto::applications::ApplicationList;
 use rotunda_proto::clock::Clock;
-use rotunda_proto::config::Application;
 use rotunda_proto::file_link::FileLinkKey;
 use rotunda_proto::ids::StreamKey;
 use rotunda_proto::program::{PROGRAMS_PREFIX, ProgramDescriptor};
@@ -89,7 +89,7 @@ pub enum StartError {
 /// The key of signed addresses, the applications whose API keys give access to files, and where recordings are told.
 pub struct Access {
     pub key: FileLinkKey,
-    pub applications: Vec<Application>,
+    pub applications: ApplicationList,
     pub facts: Facts,
 }
 

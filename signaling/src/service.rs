@@ -7,7 +7,7 @@ use axum::routing::{MethodRouter, get};
 use rotunda_bus::ClusterNode;
 use rotunda_events::Facts;
 use rotunda_listen::Listener;
-use rotunda_proto::config::Application;
+use rotunda_proto::applications::ApplicationList;
 use rotunda_proto::signaling::{KickReason, MAX_MESSAGE_BYTES, RequestEnvelope, ServerMessage};
 use rotunda_store::Store;
 use thiserror::Error;
@@ -56,7 +56,7 @@ impl Service {
     pub async fn start(
         config: Config,
         cluster: ClusterNode,
-        applications: Vec<Application>,
+        applications: ApplicationList,
         store: Store,
         facts: Facts,
         grpc: Listener,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use rotunda_bus::{ClusterNode, SharedBus};
 use rotunda_events::Facts;
+use rotunda_proto::applications::ApplicationList;
 use rotunda_proto::config::Application;
 use rotunda_proto::ids::NodeId;
 use rotunda_store::Store;
@@ -25,7 +26,7 @@ pub struct Parts {
     pub bus: SharedBus,
     /// This process in the cluster.
     pub cluster: ClusterNode,
-    pub applications: Applications,
+    pub application_list: ApplicationList,
     pub rooms: Rooms,
     pub registry: Registry,
     pub store: Store,
@@ -38,17 +39,16 @@ impl Shared {
     pub fn new(
         config: Config,
         cluster: ClusterNode,
-        applications: Vec<Application>,
+        applications: ApplicationList,
         store: Store,
         facts: Facts,
     ) -> Self {
-        let applications = Applications::new(applications);
         Self(Arc::new(Parts {
             config,
             node: cluster.name().clone(),
             bus: cluster.bus().clone(),
             cluster,
-            applications,
+            application_list: applications,
             rooms: Rooms::default(),
             registry: Registry::default(),
             store,
@@ -62,12 +62,19 @@ impl Shared {
     pub fn for_test(config: Config, cluster: ClusterNode, applications: Vec<Application>, store: Store) -> Self {
         let table = rotunda_events::Table::new(store.clone()).shared();
         let facts = Facts::new(cluster.name().clone(), table);
-        Self::new(config, cluster, applications, store, facts)
+        Self::new(config, cluster, ApplicationList::new(applications), store, facts)
     }
 
     /// The application that the demo back end serves, in demo mode.
-    pub fn demo_application(&self) -> Option<&Application> {
-        self.applications.by_id(self.config.process.demo?)
+    pub fn demo_application(&self) -> Option<Application> {
+        self.applications().by_id(self.config.process.demo?).cloned()
+    }
+}
+
+impl Parts {
+    /// The applications as they are now. A handler uses one snapshot.
+    pub fn applications(&self) -> Applications {
+        Applications::now(&self.application_list)
     }
 }
 

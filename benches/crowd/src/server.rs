@@ -11,6 +11,7 @@ use axum::serve::{Listener, ListenerExt};
 use rotunda_bus::{ClusterNode, InProcess, SharedBus};
 use rotunda_events::{Facts, Table};
 use rotunda_listen::{Binding, Limits, Listeners, Policy, Security, TrustedProxies};
+use rotunda_proto::applications::ApplicationList;
 use rotunda_proto::config::Application;
 use rotunda_proto::ids::NodeId;
 use rotunda_proto::ticket::ClusterSecret;
@@ -68,7 +69,7 @@ async fn start(ports: Ports) -> anyhow::Result<Router> {
     let secret = ClusterSecret::new(SECRET);
     let sfu = rotunda_sfu::Service::start(sfu, node.clone(), secret, stop.clone()).await?;
     let signaling = rotunda_signaling::Config::default();
-    let applications = vec![Application::new(APP.try_into()?, SECRET)];
+    let applications = ApplicationList::new(vec![Application::new(APP.try_into()?, SECRET)]);
     let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, ports.grpc()));
     let listeners = listeners();
     let grpc = listeners.bind(Binding {

@@ -123,9 +123,10 @@ async fn deliver(shared: Shared, shutdown: CancellationToken) {
 /// Makes one attempt and stores its outcome.
 async fn attempt(shared: Shared, node: String, sender: Sender, callback: Callback) {
     let clock = Clock;
+    let applications = shared.applications();
     let key = callback
         .application()
-        .and_then(|app| shared.applications.by_id(app))
+        .and_then(|app| applications.by_id(app))
         .map(|application| application.callback_key.clone());
     let body = message::signed(&callback.body, key.unwrap_or_default().reveal(), clock.unix());
     let sent = sender.send(&callback.url, body).await;

@@ -123,7 +123,7 @@ impl Fixture {
             app: app.try_into().unwrap(),
             room: rotunda_proto::ids::RoomId::Number(room.try_into().unwrap()),
         };
-        let url = self.shared.applications.by_id(room.app).unwrap().callback_url.clone();
+        let url = self.shared.applications().by_id(room.app).unwrap().callback_url.clone();
         let callback = NewCallback {
             id: format!("{app}-{}-{number}", room.room),
             application: room.app,

@@ -62,7 +62,8 @@ pub fn consume(shared: Shared, shutdown: CancellationToken) -> JoinHandle<()> {
 
 /// Answers whether there may be more.
 async fn consume_some(shared: &Shared, consumer: &mut Consumer) -> Result<bool, StreamError> {
-    let round = consumer.round(|event| effects(event, &shared.applications)).await?;
+    let applications = shared.applications();
+    let round = consumer.round(|event| effects(event, &applications)).await?;
     if round.has_callbacks {
         shared.outbox.notify();
     }

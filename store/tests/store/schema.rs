@@ -184,3 +184,28 @@ async fn a_database_that_is_away_is_said_to_be_and_works_again_when_it_is_back()
     // Connections of before are dead; a call finds that out and is made again.
     store.append_events(&[event("after")], Duration::ZERO).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_database_that_does_not_answer_is_said_to_be_away_in_time() {
+    let Some(server) = PostgresServer::start() else { return };
+    let store = server.store().await;
+    store.ping().await.unwrap();
+    server.freeze();
+    let clock = rotunda_proto::clock::Clock;
+    let asked_at = clock.now();
+    let away = store.append_events(&[event("a")], Duration::ZERO).await;
+    let took = clock.now() - asked_at;
+    server.unfreeze();
+    assert!(away.as_ref().is_err_and(rotunda_store::StoreError::is_away), "{away:?}");
+    assert!(took < Duration::from_secs(15), "{took:?}");
+    // The call of before may have been done or not; repeated, it is done once.
+    store
+        .append_events(&[event("a"), event("b")], Duration::ZERO)
+        .await
+        .unwrap();
+    let events = store.read_events(0, 10).await.unwrap();
+    assert_eq!(
+        events.iter().map(|event| event.body.as_str()).collect::<Vec<_>>(),
+        ["a", "b"]
+    );
+}

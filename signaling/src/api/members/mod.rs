@@ -8,6 +8,7 @@ use axum::extract::{DefaultBodyLimit, FromRef, FromRequestParts, Path};
 use axum::http::header;
 use axum::http::request::Parts;
 use axum::routing::{get, put};
+use rotunda_proto::applications::Scope;
 use rotunda_proto::ids::{RoomId, RoomKey, TextId, UserId, shortened};
 
 use super::ApiError;
@@ -42,7 +43,8 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let shared = Shared::from_ref(state);
         let header = parts.headers.get(header::AUTHORIZATION);
-        let application = caller(&shared.applications, header.and_then(|value| value.to_str().ok()))?;
+        let header = header.and_then(|value| value.to_str().ok());
+        let application = caller(&shared.applications(), header, Scope::Rooms)?;
         let path = Path::<(String, String)>::from_request_parts(parts, state).await;
         let Path((room, user)) = path.map_err(|_| ApiError::new("InvalidRequest", "write the names in UTF-8"))?;
         let room: RoomId = room.parse().map_err(|error| {

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use metrics::counter;
 use rotunda_bus::{BusError, BusExt};
 use rotunda_events::What;
+use rotunda_proto::applications::Scope;
 use rotunda_proto::clock::Clock;
 use rotunda_proto::config::Application;
 use rotunda_proto::ids::{NodeId, RoomKey, SdkAppId};
@@ -22,6 +23,7 @@ use rotunda_proto::room::{Roster, roster_key};
 use url::Host;
 
 use super::ApiError;
+use super::caller::check_scope;
 use crate::shared::Shared;
 use request::{StartRequest, StopRequest};
 use starting::AnotherStarts;
@@ -63,6 +65,7 @@ impl Mixes {
     }
 
     async fn try_start(&self, caller: &Application, request: StartRequest) -> Result<(), ApiError> {
+        check_scope(caller, Scope::Mix)?;
         self.limit(caller.sdk_app_id)?;
         let spec = check::start(request)?;
         own(caller, &spec.room)?;
@@ -93,6 +96,7 @@ impl Mixes {
     }
 
     async fn try_stop(&self, caller: &Application, request: StopRequest) -> Result<(), ApiError> {
+        check_scope(caller, Scope::Mix)?;
         let room = check::stop(request)?;
         own(caller, &room)?;
         match self.running(&room).await? {
