@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use rotunda_proto::ids::{RecordId, RoomId, StreamId, UserId};
+use rotunda_proto::applications::Scope;
+use rotunda_proto::ids::{RecordId, RoomId, SdkAppId, StreamId, UserId};
 
 /// Self-hosted real-time audio and video: rooms, forwarding, mixing, recording and live streams in one binary.
 #[derive(Debug, Parser)]
@@ -32,6 +33,12 @@ pub enum Command {
     /// Start or stop the mix of a room through the public API.
     #[command(subcommand)]
     Mix(Mix),
+    /// List, make and change the applications in the database. Running servers follow within 2 seconds.
+    #[command(subcommand)]
+    Apps(Apps),
+    /// List, make and delete API keys in the database. Running servers follow within 2 seconds.
+    #[command(subcommand)]
+    Keys(Keys),
     /// Print the configuration in effect (defaults < file < environment), secrets hidden.
     Config(ConfigFile),
     /// Print shell completions.
@@ -266,6 +273,119 @@ pub struct Load {
 }
 
 #[derive(Debug, Subcommand)]
+pub enum Apps {
+    /// List the applications of the configuration file and of the database, without their secrets.
+    List(Stored),
+    /// Make an application. Its secrets are shown once, here.
+    Create(AppCreate),
+    /// Put a new secret beside the present one: both are valid until `--finish`.
+    #[command(
+        after_help = "Exchange a secret without a break: `rotunda apps rotate ID`, give the new secret to every backend, and then \
+                      `rotunda apps rotate ID --finish`. Callbacks and playback addresses have one secret at a time: the newest."
+    )]
+    Rotate(AppRotate),
+    /// Delete an application with its secrets and API keys. Members who are inside stay until they leave.
+    Delete(AppTarget),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Keys {
+    /// List the API keys of the database, without their secrets.
+    List(Stored),
+    /// Make an API key for an application. Its secret is shown once, here.
+    Create(KeyCreate),
+    /// Delete an API key.
+    Delete(KeyDelete),
+}
+
+#[derive(Debug, Args)]
+pub struct Stored {
+    #[command(flatten)]
+    pub file: ConfigFile,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct AppTarget {
+    #[command(flatten)]
+    pub stored: Stored,
+    /// The application's number (SdkAppId).
+    #[arg(value_parser = parse_app)]
+    pub id: SdkAppId,
+}
+
+#[derive(Debug, Args)]
+pub struct AppCreate {
+    #[command(flatten)]
+    pub target: AppTarget,
+    /// A name for people.
+    #[arg(long, default_value = "")]
+    pub name: String,
+    /// Address that receives callbacks; they are signed with a key that is made.
+    #[arg(long, value_name = "URL")]
+    pub callback_url: Option<String>,
+    /// Protect playback addresses with a key that is made (`txSecret`, `txTime`).
+    #[arg(long)]
+    pub play_key: bool,
+    /// Members of a room who may publish audio at one time, 6 to 20.
+    #[arg(long, default_value_t = 6)]
+    pub max_microphones: u8,
+    /// Members need a room ticket (privateMapKey) for each room.
+    #[arg(long)]
+    pub room_tickets: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct AppRotate {
+    #[command(flatten)]
+    pub target: AppTarget,
+    /// The secret to exchange.
+    #[arg(long, value_enum, default_value_t = SecretPurpose::UserSig)]
+    pub purpose: SecretPurpose,
+    /// End the exchange: the earlier secret is valid no longer.
+    #[arg(long)]
+    pub finish: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SecretPurpose {
+    /// Signs UserSigs and room tickets.
+    UserSig,
+    /// Signs callbacks.
+    Callback,
+    /// Signs playback addresses.
+    Play,
+}
+
+#[derive(Debug, Args)]
+pub struct KeyCreate {
+    #[command(flatten)]
+    pub stored: Stored,
+    /// The application's number (SdkAppId).
+    #[arg(long, value_parser = parse_app)]
+    pub app: SdkAppId,
+    /// What it opens: mix, rooms, moderate, recordings.
+    #[arg(long, value_delimiter = ',', required = true)]
+    pub scopes: Vec<Scope>,
+    /// A name for people.
+    #[arg(long, default_value = "")]
+    pub name: String,
+    /// Days until it expires; by default it does not.
+    #[arg(long)]
+    pub days: Option<u32>,
+}
+
+#[derive(Debug, Args)]
+pub struct KeyDelete {
+    #[command(flatten)]
+    pub stored: Stored,
+    /// The key's id.
+    pub id: String,
+}
+
+#[derive(Debug, Subcommand)]
 pub enum Mix {
     /// Start the mix, or give the running one a new layout.
     Start(MixStart),
@@ -335,6 +455,11 @@ fn parse_size(text: &str) -> Result<Size, String> {
         .and_then(|(width, height)| Some((width.parse().ok()?, height.parse().ok()?)));
     let (width, height) = sides.ok_or("write WIDTHxHEIGHT, as in 1280x720")?;
     Ok(Size { width, height })
+}
+
+fn parse_app(text: &str) -> Result<SdkAppId, String> {
+    let number = text.parse::<u32>().ok().and_then(|number| number.try_into().ok());
+    number.ok_or_else(|| "write the application's number, 1 to 4294967295".to_owned())
 }
 
 fn parse_room(text: &str) -> Result<RoomId, String> {

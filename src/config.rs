@@ -1,15 +1,16 @@
 //! The configuration: one typed struct, defaults < file < environment, every mistake found before anything starts.
 
-mod applications;
+pub mod applications;
 
 use std::path::{Path, PathBuf};
 
 use axum::http::Uri;
 use axum::http::uri::Authority;
 use rotunda_listen::{Limits, TlsFiles, TrustedProxies};
-use rotunda_proto::config::{Application, ConfigMistake};
+use rotunda_proto::config::{Application, ConfigMistake, Secret};
 use rotunda_proto::ids::NodeId;
 use rotunda_proto::outbound::{AllowedNetworks, Network};
+use rotunda_store::SealKey;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -59,6 +60,11 @@ pub struct Server {
     pub outbound_networks: AllowedNetworks,
     /// Database URL; empty: SQLite in the data folder. Default "".
     pub database: String,
+    /// Key with which secrets of applications are sealed in the database, 64 hexadecimal digits (`openssl rand -hex 32`); the same on
+    /// every node. Empty: it follows from the cluster's secret in `<data>/secrets.toml`. Default "".
+    pub seal_key: Secret,
+    /// File with that key, instead of the key itself. Default "".
+    pub seal_key_file: String,
     /// Seconds that an orderly shutdown may take before the process ends anyway. Default 20.
     pub shutdown_seconds: u64,
     /// Log filter, in the syntax of `tracing`'s EnvFilter. Default "info".
@@ -86,6 +92,8 @@ impl Default for Server {
             public_url: String::new(),
             outbound_networks: AllowedNetworks::default(),
             database: String::new(),
+            seal_key: Secret::default(),
+            seal_key_file: String::new(),
             shutdown_seconds: 20,
             log: "info".to_owned(),
             log_json: false,
@@ -108,6 +116,15 @@ impl Server {
         if !self.public_url.is_empty() && !is_http_url(&self.public_url) {
             let message = format!("write \"https://host/path\" without a query, not {:?}", self.public_url);
             mistakes.push(ConfigMistake::new("server.public_url", message));
+        }
+        let seal_key = self.seal_key.reveal();
+        if !seal_key.is_empty() && SealKey::from_hex(seal_key).is_err() {
+            let message = "write 64 hexadecimal digits, as `openssl rand -hex 32` makes them";
+            mistakes.push(ConfigMistake::new("server.seal_key", message));
+        }
+        if !seal_key.is_empty() && !self.seal_key_file.is_empty() {
+            let message = "set server.seal_key or server.seal_key_file, not both";
+            mistakes.push(ConfigMistake::new("server.seal_key_file", message));
         }
         mistakes
     }

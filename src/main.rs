@@ -11,6 +11,7 @@ mod preflight;
 mod public_address;
 mod secrets;
 mod server;
+mod stored_applications;
 mod tenants;
 
 use std::process::ExitCode;

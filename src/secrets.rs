@@ -9,7 +9,10 @@ use rand::RngCore;
 use rotunda_proto::config::{Application, Secret};
 use rotunda_proto::ids::SdkAppId;
 use rotunda_proto::ticket::ClusterSecret;
+use rotunda_store::SealKey;
 use serde::{Deserialize, Serialize};
+
+use crate::config::Server;
 
 /// Application id of the generated application.
 const DEFAULT_APP: u32 = 1_400_000_001;
@@ -62,6 +65,19 @@ impl Secrets {
         ClusterSecret::new(self.cluster_secret.as_bytes())
     }
 
+    /// With which secrets are sealed in the database.
+    pub fn seal_key(&self, server: &Server) -> anyhow::Result<SealKey> {
+        if !server.seal_key.reveal().is_empty() {
+            return SealKey::from_hex(server.seal_key.reveal()).context("server.seal_key");
+        }
+        if server.seal_key_file.is_empty() {
+            return SealKey::derived_from(self.cluster_secret.as_bytes()).context("derive the seal key");
+        }
+        let path = &server.seal_key_file;
+        let text = std::fs::read_to_string(path).with_context(|| format!("server.seal_key_file: read {path}"))?;
+        SealKey::from_hex(&text).with_context(|| format!("server.seal_key_file: {path}"))
+    }
+
     /// The application of an installation that configures none.
     pub fn application(&self) -> Application {
         Application {
@@ -96,7 +112,7 @@ impl Secrets {
     }
 }
 
-fn random_hex(bytes: usize) -> String {
+pub fn random_hex(bytes: usize) -> String {
     let mut random = vec![0; bytes];
     rand::rng().fill_bytes(&mut random);
     hex::encode(random)

@@ -7,10 +7,12 @@ use std::time::Duration;
 use anyhow::Context;
 use axum::extract::Request;
 use rotunda_bus::lease::Own;
-use rotunda_bus::{ClusterNode, InProcess, Nats, NatsConfig, NodeLease, SharedBus};
+use rotunda_bus::{ClusterNode, EventLog, InProcess, Nats, NatsConfig, NodeLease, SharedBus};
+use rotunda_events::{EventStream, Facts, JetStream, Table};
 use rotunda_listen::http::{Bodies, Serving};
 use rotunda_listen::{Binding, Listeners, Policy, Security, Tls, TrustedProxies};
 use rotunda_media::program::ProgramHub;
+use rotunda_proto::applications::ApplicationList;
 use rotunda_proto::config::Application;
 use rotunda_proto::file_link::FileLinkKey;
 use rotunda_store::Store;
@@ -22,6 +24,7 @@ use crate::cli::Role;
 use crate::config::Config;
 use crate::open_files::raise_limit;
 use crate::secrets::Secrets;
+use crate::stored_applications::StoredApplications;
 use crate::tenants::{Purpose, Tenants};
 use crate::{http, preflight, public_address};
 
@@ -42,6 +45,7 @@ pub struct Server {
     recorder: Option<Running<rotunda_recorder::Service>>,
     live: Option<Running<rotunda_live::Service>>,
     avatar: Option<Running<rotunda_avatar::Service>>,
+    facts: rotunda_events::Running,
     listener: JoinHandle<()>,
     stop_listener: CancellationToken,
 }
@@ -69,8 +73,15 @@ impl Server {
 
         let hub = ProgramHub::new();
         let store = Store::open(&config.database_url()).await.context("open the database")?;
-        let bus = open_bus(&config.bus, config.server.node.as_str()).await?;
+        let seal_key = secrets.seal_key(&config.server)?;
+        let stored = StoredApplications::open(store.clone(), seal_key, applications).await;
+        let stored = stored.context("read the applications")?;
+        let applications = stored.list();
+        let stop_listener = CancellationToken::new();
+        tokio::spawn(stored.follow(stop_listener.clone()));
+        let (bus, log) = open_bus(&config.bus, config.server.node.as_str()).await?;
         let name = config.server.node.clone();
+        let facts = Facts::new(name.clone(), event_stream(log, &store));
         let lease = NodeLease::take(bus.clone(), name.clone(), config.bus.lease_times()).await?;
         let node = ClusterNode::new(bus.clone(), name, &lease);
         let has = |role| roles.contains(&role);
@@ -116,6 +127,7 @@ impl Server {
                 node.clone(),
                 applications.clone(),
                 store.clone(),
+                facts.clone(),
                 grpc,
                 stop.clone(),
             )
@@ -127,10 +139,14 @@ impl Server {
         let mut recorder = None;
         if has(Role::Recorder) {
             let stop = CancellationToken::new();
+            let access = rotunda_recorder::Access {
+                key: FileLinkKey::new(&secrets.cluster()),
+                applications: applications.clone(),
+                facts: facts.clone(),
+            };
             let service = rotunda_recorder::Service::start(
                 config.recorder.clone(),
-                FileLinkKey::new(&secrets.cluster()),
-                applications.clone(),
+                access,
                 bus.clone(),
                 hub.clone(),
                 store.clone(),
@@ -153,12 +169,16 @@ impl Server {
                 security: Security::Plain,
             });
             let rtmp = rtmp.await.with_context(|| format!("listen for RTMP on {address}"))?;
+            let access = rotunda_live::Access {
+                applications: applications.clone(),
+                networks: config.server.outbound_networks.clone(),
+                facts: facts.clone(),
+            };
             let service = rotunda_live::Service::start(
                 config.live.clone(),
-                applications.clone(),
+                access,
                 bus.clone(),
                 hub.clone(),
-                config.server.outbound_networks.clone(),
                 rtmp,
                 stop.clone(),
             )
@@ -183,7 +203,6 @@ impl Server {
         if has(Role::Avatar) {
             avatar = Some(start_avatar(&config, &listeners, applications.clone()).await?);
         }
-        let stop_listener = CancellationToken::new();
         let serving = Serving {
             router,
             is_of_rooms,
@@ -206,6 +225,7 @@ impl Server {
             recorder,
             live,
             avatar,
+            facts: facts.start(),
             listener,
             stop_listener,
         })
@@ -239,6 +259,7 @@ impl Server {
             end(self.recorder, rotunda_recorder::Service::finish).await;
             end(self.signaling, rotunda_signaling::Service::finish).await;
             end(self.sfu, rotunda_sfu::Service::finish).await;
+            self.facts.finish().await;
             self.lease.end().await;
             self.stop_listener.cancel();
             let _ended = self.listener.await;
@@ -256,7 +277,7 @@ impl Server {
 async fn start_avatar(
     config: &Config,
     listeners: &Listeners,
-    applications: Vec<Application>,
+    applications: ApplicationList,
 ) -> anyhow::Result<Running<rotunda_avatar::Service>> {
     let stop = CancellationToken::new();
     let address = SocketAddr::new(config.avatar.bind, config.avatar.port);
@@ -284,13 +305,22 @@ async fn start_avatar(
 }
 
 /// Inside this process, or at NATS where that is configured.
-async fn open_bus(config: &NatsConfig, node: &str) -> anyhow::Result<SharedBus> {
+async fn open_bus(config: &NatsConfig, node: &str) -> anyhow::Result<(SharedBus, Option<EventLog>)> {
     if !config.is_remote() {
-        return Ok(Arc::new(InProcess::new()));
+        return Ok((Arc::new(InProcess::new()), None));
     }
     let nats = Nats::connect(config, node).await.context("connect to NATS")?;
     info!(servers = %config.urls.join(", "), "connected to NATS");
-    Ok(Arc::new(nats))
+    let log = nats.event_log();
+    Ok((Arc::new(nats), Some(log)))
+}
+
+/// In NATS where the bus is, and in the database otherwise.
+fn event_stream(log: Option<EventLog>, store: &Store) -> Arc<dyn EventStream> {
+    match log {
+        Some(log) => Arc::new(JetStream::new(log)),
+        None => Table::new(store.clone()).shared(),
+    }
 }
 
 /// Limits of all listeners of the process.

@@ -189,7 +189,7 @@ async fn a_room_over_two_signaling_nodes_survives_the_death_of_one_and_an_outage
     });
     let mut fay = Client::log_in(&one, "fay").await;
     assert_eq!(fay.ask(json!({"op": "enterRoom", "roomId": 1001})).await, "try_later");
-    for _ in 0..6 {
+    for _ in 0..12 {
         let before = sfu.metric("rotunda_sfu_packets_forwarded_total");
         let wait = tokio::time::timeout(Duration::from_secs(5), std::future::pending::<()>());
         assert!(wait.await.is_err());

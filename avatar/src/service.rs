@@ -6,8 +6,8 @@ use std::time::Duration;
 use axum::extract::Request;
 use rotunda_listen::Listener;
 use rotunda_listen::http::{Bodies, Serving, serve};
+use rotunda_proto::applications::ApplicationList;
 use rotunda_proto::clock::Clock;
-use rotunda_proto::config::Application;
 use rotunda_proto::user_sig;
 use thiserror::Error;
 use tokio::task::JoinHandle;
@@ -45,7 +45,7 @@ pub enum StartError {
 /// Parts of the process that the role uses.
 pub struct Surroundings {
     /// For the ticket of the avatar that enters a room.
-    pub applications: Vec<Application>,
+    pub applications: ApplicationList,
     /// This server's own WebSocket.
     pub signaling_url: String,
     pub listener: Listener,
@@ -172,6 +172,7 @@ fn entry(config: &Config, surroundings: &Surroundings) -> Result<Option<Entry>, 
     let wanted = settings.app();
     let application = surroundings
         .applications
+        .now()
         .iter()
         .find(|application| wanted.is_none_or(|wanted| wanted == application.sdk_app_id))
         .cloned();

@@ -29,7 +29,7 @@ pub use faulty::{Faults, Faulty};
 pub use in_process::InProcess;
 pub use lease::{Incarnation, NodeLease};
 pub use mailbox::{Heard, Message, Subscription};
-pub use nats::{ConnectError, Nats, NatsConfig};
+pub use nats::{ConnectError, EventLog, LogIncarnation, Logged, Nats, NatsConfig};
 pub use request::{Request, Requests};
 pub use router::Router;
 pub use subject::MAX_BYTES;

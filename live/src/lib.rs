@@ -18,5 +18,5 @@ mod tls;
 
 pub use config::Config;
 pub use rtmp_push::{Outbound, push};
-pub use service::{Service, StartError};
+pub use service::{Access, Service, StartError};
 pub use tls::{TlsError, client as push_trust};

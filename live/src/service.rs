@@ -10,10 +10,11 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use rotunda_bus::{BusError, Change, SharedBus, Watch, WatchEvent};
+use rotunda_events::{Facts, What};
 use rotunda_listen::Listener;
 use rotunda_media::program::{ProgramHub, ProgramReader};
+use rotunda_proto::applications::ApplicationList;
 use rotunda_proto::clock::Clock;
-use rotunda_proto::config::Application;
 use rotunda_proto::ids::StreamKey;
 use rotunda_proto::outbound::AllowedNetworks;
 use rotunda_proto::program::{PROGRAMS_PREFIX, ProgramDescriptor, stream_of_key};
@@ -50,6 +51,13 @@ pub enum StartError {
     Tls(#[from] TlsError),
 }
 
+/// The applications whose play keys are checked, the networks that pushes may reach, and where streams are told.
+pub struct Access {
+    pub applications: ApplicationList,
+    pub networks: AllowedNetworks,
+    pub facts: Facts,
+}
+
 /// A running live origin.
 pub struct Service {
     origin: Origin,
@@ -63,19 +71,24 @@ struct Origin {
     hub: ProgramHub,
     windows: Arc<Mutex<HashMap<StreamKey, watch::Receiver<Window>>>>,
     streams: Arc<Streams>,
+    facts: Facts,
     shutdown: CancellationToken,
 }
 
 impl Service {
     pub async fn start(
         config: Config,
-        applications: Vec<Application>,
+        access: Access,
         bus: SharedBus,
         hub: ProgramHub,
-        networks: AllowedNetworks,
         rtmp: Listener,
         shutdown: CancellationToken,
     ) -> Result<Self, StartError> {
+        let Access {
+            applications,
+            networks,
+            facts,
+        } = access;
         let outbound = Outbound {
             networks,
             tls: tls::client(config.push_ca_file.as_deref())?,
@@ -86,6 +99,7 @@ impl Service {
             hub,
             windows: Arc::default(),
             streams: Arc::new(Streams::new(applications)),
+            facts,
             shutdown,
         };
         let on_air = OnAir::new(origin.hub.clone(), outbound, origin.shutdown.clone());
@@ -158,9 +172,20 @@ impl Origin {
         });
         let (window, receiver) = watch::channel(window);
         self.windows().insert(id.clone(), receiver.clone());
+        let live = |kind: &str| format!("live-{kind}-{id}-{}", program.started_unix_ms);
+        let stream_id = program.stream_id.clone();
+        let (begun, ended) = (
+            What::LiveBegun {
+                stream_id: stream_id.clone(),
+            },
+            What::LiveEnded { stream_id },
+        );
+        self.facts.tell_as(live("begun"), &program.room, begun);
+        let (ended_id, room) = (live("ended"), program.room.clone());
         let (origin, stream_id) = (self.clone(), id.clone());
         let segmenter = async move {
             hls::segment(reader, window, origin.shutdown.clone()).await;
+            origin.facts.tell_as(ended_id, &room, ended);
             tokio::select! {
                 () = Clock.sleep_until(Clock.now() + KEEP_ENDED) => {}
                 () = origin.shutdown.cancelled() => {}

@@ -1,11 +1,11 @@
 //! The streams that can be played: by which names, and with which permission.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use metrics::counter;
-use rotunda_proto::config::{Application, Secret};
+use rotunda_proto::applications::ApplicationList;
 use rotunda_proto::ids::{SdkAppId, StreamId, StreamKey};
 
 use crate::play_secret;
@@ -29,10 +29,10 @@ impl StreamName {
     }
 }
 
-/// The play keys of the applications, and the streams that run or have just ended.
+/// The applications with their play keys, and the streams that run or have just ended.
 #[derive(Debug)]
 pub struct Streams {
-    keys: HashMap<SdkAppId, Secret>,
+    applications: ApplicationList,
     known: Mutex<BTreeMap<StreamId, BTreeSet<SdkAppId>>>,
 }
 
@@ -51,10 +51,9 @@ pub enum PlayKey {
 }
 
 impl Streams {
-    pub fn new(applications: Vec<Application>) -> Self {
-        let with_key = applications.into_iter().filter(|app| !app.play_key.reveal().is_empty());
+    pub fn new(applications: ApplicationList) -> Self {
         Self {
-            keys: with_key.map(|app| (app.sdk_app_id, app.play_key)).collect(),
+            applications,
             known: Mutex::default(),
         }
     }
@@ -79,7 +78,9 @@ impl Streams {
     /// neither's.
     pub fn find(&self, name: &StreamName, query: &str, unix_now: Duration) -> Result<Found, NotPlayed> {
         let stream = self.stream(name)?;
-        let Some(key) = self.keys.get(&stream.app) else {
+        let applications = self.applications.now();
+        let key = applications.by_id(stream.app).map(|application| &application.play_key);
+        let Some(key) = key.filter(|key| !key.reveal().is_empty()) else {
             let key = PlayKey::NotNeeded;
             return Ok(Found { stream, key });
         };
@@ -135,7 +136,7 @@ mod tests {
 
     #[test]
     fn two_applications_may_use_one_name_and_the_short_address_is_then_neithers() {
-        let streams = Streams::new(Vec::new());
+        let streams = Streams::new(ApplicationList::default());
         assert_eq!(found(&streams, "film"), Err(NotPlayed::NoSuchStream));
         streams.begin(&"1/film".parse().unwrap());
         assert_eq!(found(&streams, "film"), Ok("1/film".to_owned()));
@@ -152,7 +153,10 @@ mod tests {
     fn each_applications_own_play_key_decides() {
         let mut mine = Application::new(1.try_into().unwrap(), "key");
         mine.play_key = Secret::new("playkey");
-        let streams = Streams::new(vec![mine, Application::new(2.try_into().unwrap(), "key")]);
+        let streams = Streams::new(ApplicationList::new(vec![
+            mine,
+            Application::new(2.try_into().unwrap(), "key"),
+        ]));
         streams.begin(&"1/film".parse().unwrap());
         streams.begin(&"2/film".parse().unwrap());
         assert!(matches!(found(&streams, "1/film"), Err(NotPlayed::Refused(_))));

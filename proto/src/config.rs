@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::applications::Scopes;
 use crate::ids::SdkAppId;
 use crate::sfu::MEMBER_AUDIO_SLOTS;
 
@@ -84,6 +85,12 @@ pub struct Application {
     /// Members need a room ticket (`privateMapKey`) for each room, which gives their rights there. Default false.
     #[serde(default)]
     pub requires_private_map_key: bool,
+    /// A second key that is also good for UserSigs and room tickets, while the keys are exchanged. Empty: none.
+    #[serde(skip)]
+    pub other_secret_key: Secret,
+    /// What its API key opens.
+    #[serde(skip)]
+    pub scopes: Scopes,
 }
 
 impl Application {
@@ -99,6 +106,28 @@ impl Application {
             play_key: Secret::default(),
             max_microphones: Microphones::default(),
             requires_private_map_key: false,
+            other_secret_key: Secret::default(),
+            scopes: Scopes::All,
+        }
+    }
+}
+
+impl Application {
+    /// Verifies with each key that is good for UserSigs and room tickets. Answers the error of the first key if none fits, or that
+    /// of a key that fits for another reason, such as an expired ticket.
+    pub fn verify<T, E>(
+        &self,
+        verify: impl Fn(&str) -> Result<T, E>,
+        is_wrong_key: impl Fn(&E) -> bool,
+    ) -> Result<T, E> {
+        let first = verify(self.secret_key.reveal());
+        let other = self.other_secret_key.reveal();
+        match &first {
+            Err(error) if is_wrong_key(error) && !other.is_empty() => match verify(other) {
+                Err(error) if is_wrong_key(&error) => first,
+                decided => decided,
+            },
+            _ => first,
         }
     }
 }

@@ -356,6 +356,24 @@ impl RoomKey {
             }
         }
     }
+
+    /// Reads what [`token`](Self::token) has written.
+    pub fn from_token(token: &str) -> Option<Self> {
+        let (app, room) = token.split_once('.')?;
+        let app = app.parse::<u32>().ok()?.try_into().ok()?;
+        let room = match room.split_at_checked(1)? {
+            ("n", number) => RoomId::Number(number.parse::<u64>().ok()?.try_into().ok()?),
+            ("s", hex) => {
+                let bytes: Option<Vec<u8>> = (0..hex.len())
+                    .step_by(2)
+                    .map(|at| u8::from_str_radix(hex.get(at..at + 2)?, 16).ok())
+                    .collect();
+                RoomId::Name(String::from_utf8(bytes?).ok()?.parse().ok()?)
+            }
+            _ => return None,
+        };
+        Some(Self { app, room })
+    }
 }
 
 impl fmt::Display for RoomKey {
@@ -484,6 +502,20 @@ mod tests {
         let app = SdkAppId::try_from(1).unwrap();
         assert_eq!(RoomKey { app, room: number }.token(), "1.n123");
         assert_eq!(RoomKey { app, room: name }.token(), "1.s313233");
+    }
+
+    #[test]
+    fn a_room_is_read_back_from_its_token() {
+        for room in ["1001", "text:1001", "class-1", "a b!", "~"] {
+            let key = RoomKey {
+                app: 1_400_000_001.try_into().unwrap(),
+                room: room.parse().unwrap(),
+            };
+            assert_eq!(RoomKey::from_token(&key.token()), Some(key));
+        }
+        for wrong in ["", "1", "1.", "1.x5", "1.n", "1.n0", "1.s6", "1.sé0", "x.n1", "0.n1"] {
+            assert_eq!(RoomKey::from_token(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! [`push_address`]). No sockets here; every crate may use it.
 
 pub mod api_key;
+pub mod applications;
 pub mod clock;
 pub mod config;
 pub mod custom_message;

@@ -41,6 +41,12 @@ pub fn info_key_beside(key: &str) -> String {
     key_beside(key, "info")
 }
 
+/// The room that a key is of.
+pub fn room_of_key(key: &str) -> Option<RoomKey> {
+    let (room, _) = key.strip_prefix(ROOMS_PREFIX)?.rsplit_once('.')?;
+    RoomKey::from_token(room)
+}
+
 /// [`seats_key`] of the room that another key is of.
 pub fn seats_key_beside(key: &str) -> String {
     key_beside(key, "seats")

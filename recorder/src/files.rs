@@ -12,6 +12,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use metrics::counter;
 use rotunda_proto::api_key::{self, ApiKeyError};
+use rotunda_proto::applications::{ApplicationList, Scope};
 use rotunda_proto::clock::Clock;
 use rotunda_proto::config::Application;
 use rotunda_proto::file_link::FileLinkKey;
@@ -38,7 +39,7 @@ struct Parts {
     public_url: String,
     life: Duration,
     folder: ServeDir,
-    applications: Vec<Application>,
+    applications: ApplicationList,
     store: Store,
 }
 
@@ -46,6 +47,8 @@ struct Parts {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Refused {
     Key(ApiKeyError),
+    /// The key does not open recordings.
+    Scope,
     /// An address whose signature is wrong or expired.
     Link(&'static str, String),
     NotFound,
@@ -53,7 +56,7 @@ enum Refused {
 }
 
 impl Files {
-    pub fn new(config: &Config, key: FileLinkKey, applications: Vec<Application>, store: Store) -> Self {
+    pub fn new(config: &Config, key: FileLinkKey, applications: ApplicationList, store: Store) -> Self {
         Self(Arc::new(Parts {
             key,
             public_url: config.public_url.trim_end_matches('/').to_owned(),
@@ -104,9 +107,14 @@ impl Files {
         self.0.store.has_file(app, [path, &playlist], folder).await
     }
 
-    fn caller(&self, headers: &HeaderMap) -> Result<&Application, Refused> {
+    fn caller(&self, headers: &HeaderMap) -> Result<Application, Refused> {
         let header = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        api_key::application(self.0.applications.iter(), header).map_err(Refused::Key)
+        let applications = self.0.applications.now();
+        let found = api_key::application(applications.by_key(), header).map_err(Refused::Key)?;
+        match found.scopes.permit(Scope::Recordings) {
+            true => Ok(found.clone()),
+            false => Err(Refused::Scope),
+        }
     }
 
     /// The path below the folder of the files, if the request may have it.
@@ -201,15 +209,20 @@ impl IntoResponse for Refused {
         let (status, code, message) = match self {
             Self::Key(error) => (StatusCode::UNAUTHORIZED, "api_key_needed", error.to_string()),
             Self::Link(code, message) => (StatusCode::FORBIDDEN, code, message),
+            Self::Scope => (
+                StatusCode::FORBIDDEN,
+                "scope_missing",
+                "the key does not have the scope recordings; use another key".to_owned(),
+            ),
             Self::NotFound => (
                 StatusCode::NOT_FOUND,
                 "no_such_file",
                 "this file does not exist".to_owned(),
             ),
             Self::Catalogue => (
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "internal",
-                "the catalogue does not answer".to_owned(),
+                StatusCode::SERVICE_UNAVAILABLE,
+                "catalogue_away",
+                "the catalogue does not answer; try again in a few seconds".to_owned(),
             ),
         };
         if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {

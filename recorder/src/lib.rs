@@ -21,4 +21,4 @@ mod writer;
 
 pub use config::Config;
 pub use name::NameTimeZone;
-pub use service::{Service, StartError};
+pub use service::{Access, Service, StartError};

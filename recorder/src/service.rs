@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use metrics::{counter, gauge};
 use rotunda_bus::{BusError, Change, Request, Requests, SharedBus, Watch, WatchEvent};
+use rotunda_events::{Facts, What};
 use rotunda_media::codec::mp3;
 use rotunda_media::mux::segmenter::Lengths;
 use rotunda_media::program::ProgramHub;
+use rotunda_proto::applications::ApplicationList;
 use rotunda_proto::clock::Clock;
-use rotunda_proto::config::Application;
 use rotunda_proto::file_link::FileLinkKey;
 use rotunda_proto::ids::StreamKey;
 use rotunda_proto::program::{PROGRAMS_PREFIX, ProgramDescriptor};
@@ -85,10 +86,11 @@ pub enum StartError {
     Bus(#[from] BusError),
 }
 
-/// The key of signed addresses, and the applications whose API keys give access to files.
-struct Access {
-    key: FileLinkKey,
-    applications: Vec<Application>,
+/// The key of signed addresses, the applications whose API keys give access to files, and where recordings are told.
+pub struct Access {
+    pub key: FileLinkKey,
+    pub applications: ApplicationList,
+    pub facts: Facts,
 }
 
 /// A running recorder.
@@ -118,6 +120,7 @@ struct Recorder {
     bus: SharedBus,
     hub: ProgramHub,
     store: Store,
+    facts: Facts,
     files: Files,
     ledger: Ledger,
     /// By recording id.
@@ -138,14 +141,12 @@ struct Recorder {
 impl Service {
     pub async fn start(
         config: Config,
-        key: FileLinkKey,
-        applications: Vec<Application>,
+        access: Access,
         bus: SharedBus,
         hub: ProgramHub,
         store: Store,
         shutdown: CancellationToken,
     ) -> Result<Self, StartError> {
-        let access = Access { key, applications };
         Self::start_at_pace(config, access, bus, hub, store, shutdown, Pace::default()).await
     }
 
@@ -174,6 +175,7 @@ impl Service {
             bus,
             hub,
             store: store.clone(),
+            facts: access.facts,
             files: files.clone(),
             ledger: Ledger::new(store, Uuid::new_v4().to_string()),
             running: HashMap::new(),
@@ -305,6 +307,14 @@ impl Recorder {
             audio_only: record.audio_only,
             notices: self.notices.clone(),
         };
+        let program = &manifest.program;
+        let begun = What::RecordingBegun {
+            recording: id.clone(),
+            stream_id: program.stream_id.clone(),
+            record_id: program.record.as_ref().map(|record| record.record_id.clone()),
+        };
+        self.facts
+            .tell_as(format!("recording-begun-{id}"), &program.room, begun);
         self.running.insert(id.clone(), Running { key, manifest });
         self.count();
         let stop = self.shutdown.clone();
@@ -398,7 +408,14 @@ impl Recorder {
                 "the ledger could not be written"
             );
         }
-        self.running.remove(&id);
+        if let Some(Running { manifest, .. }) = self.running.remove(&id) {
+            let ended = What::RecordingEnded {
+                recording: id.clone(),
+                stream_id: manifest.program.stream_id,
+            };
+            let room = &manifest.program.room;
+            self.facts.tell_as(format!("recording-ended-{id}"), room, ended);
+        }
         self.count();
         self.to_finish.insert(id, true);
     }

@@ -1,30 +1,30 @@
-//! The applications that this node serves, by id and by API key.
+//! The applications that this node serves now, by id and by API key.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use rotunda_proto::applications::{ApplicationList, ApplicationSet};
 use rotunda_proto::config::{Application, Microphones};
 use rotunda_proto::ids::{RoomKey, SdkAppId, UserId};
 use rotunda_proto::room_ticket::{self, Rights};
 use rotunda_proto::signaling::ErrorCode;
 
+/// A snapshot of the applications.
 #[derive(Debug)]
-pub struct Applications(Vec<Application>);
+pub struct Applications(Arc<ApplicationSet>);
 
 impl Applications {
-    pub fn new(applications: Vec<Application>) -> Self {
-        Self(applications)
+    pub fn now(list: &ApplicationList) -> Self {
+        Self(list.now())
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = &Application> {
-        self.0.iter()
+    /// An application for each API key.
+    pub fn by_key(&self) -> impl Iterator<Item = &Application> {
+        self.0.by_key()
     }
 
     pub fn by_id(&self, id: SdkAppId) -> Option<&Application> {
-        self.0.iter().find(|application| application.sdk_app_id == id)
-    }
-
-    pub fn ids(&self) -> impl Iterator<Item = SdkAppId> {
-        self.0.iter().map(|application| application.sdk_app_id)
+        self.0.by_id(id)
     }
 
     /// Applications without API keys are not in it.
@@ -32,8 +32,13 @@ impl Applications {
         let has_keys = |application: &&Application| {
             !application.secret_id.is_empty() && !application.api_secret.reveal().is_empty()
         };
-        let mut with_keys = self.0.iter().filter(has_keys);
+        let mut with_keys = self.by_key().filter(has_keys);
         with_keys.find(|application| application.secret_id == secret_id)
+    }
+
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub fn new(applications: Vec<Application>) -> Self {
+        Self::now(&ApplicationList::new(applications))
     }
 
     /// The number of open microphones in a room of this application.
@@ -55,9 +60,10 @@ impl Applications {
         if !application.requires_private_map_key {
             return Ok(Rights::ALL);
         }
-        let key = application.secret_key.reveal();
         let ticket = ticket.ok_or(ErrorCode::PrivateMapKeyInvalid)?;
-        let rights = room_ticket::verify(ticket, room.app, key, user, &room.room, unix_now)
+        let verify = |key: &str| room_ticket::verify(ticket, room.app, key, user, &room.room, unix_now);
+        let rights = application
+            .verify(verify, |_| true)
             .map_err(|_| ErrorCode::PrivateMapKeyInvalid)?;
         rights.may_enter().then_some(rights).ok_or(ErrorCode::NotPermitted)
     }

@@ -27,6 +27,8 @@ pub struct Config {
     /// Whether a WHIP or WHEP client may send its token in the query (`?token=`), for clients that cannot set headers. Proxies
     /// and browsers keep such addresses in logs and histories. Default false.
     pub whip_query_tokens: bool,
+    /// Days for which journal entries and delivered callbacks are kept: 1 to 3650. Default 30.
+    pub journal_days: u32,
     pub api: Api,
     #[serde(skip)]
     pub process: Process,
@@ -81,6 +83,7 @@ impl Default for Config {
             ice_urls: Vec::new(),
             turn: Turn::default(),
             whip_query_tokens: false,
+            journal_days: 30,
             api: Api::default(),
             process: Process::default(),
         }
@@ -115,6 +118,9 @@ impl Config {
         }
         if self.login_seconds == 0 {
             mistakes.push(ConfigMistake::new("signaling.login_seconds", "write at least 1"));
+        }
+        if !(1..=3650).contains(&self.journal_days) {
+            mistakes.push(ConfigMistake::new("signaling.journal_days", "write 1 to 3650"));
         }
         if self.max_members == 0 {
             mistakes.push(ConfigMistake::new("signaling.max_members", "write at least 1"));

@@ -186,6 +186,23 @@ impl Connection {
         }
     }
 
+    /// By the applications of now: a deleted one lets nobody in any more.
+    fn verify(&self, app: SdkAppId, user: &UserId, ticket: &str) -> Result<(), ErrorCode> {
+        let applications = self.shared.applications();
+        let application = applications.by_id(app).ok_or(ErrorCode::UnknownApplication)?;
+        let now = Clock.unix();
+        let verified = application.verify(
+            |key| user_sig::verify(ticket, app, key, user, now),
+            |error| *error == UserSigError::Signature,
+        );
+        verified.map_err(|error| match error {
+            UserSigError::App => ErrorCode::UserSigAppMismatch,
+            UserSigError::User => ErrorCode::UserSigUserMismatch,
+            UserSigError::Expired => ErrorCode::UserSigExpired,
+            UserSigError::Malformed | UserSigError::Signature | UserSigError::NotYetValid => ErrorCode::UserSigInvalid,
+        })
+    }
+
     async fn login(
         &mut self,
         app: SdkAppId,
@@ -193,21 +210,7 @@ impl Connection {
         ticket: &str,
         resume_token: Option<String>,
     ) -> Result<Reply, ErrorCode> {
-        let application = self
-            .shared
-            .applications
-            .by_id(app)
-            .ok_or(ErrorCode::UnknownApplication)?;
-        user_sig::verify(ticket, app, application.secret_key.reveal(), &user, Clock.unix()).map_err(
-            |error| match error {
-                UserSigError::App => ErrorCode::UserSigAppMismatch,
-                UserSigError::User => ErrorCode::UserSigUserMismatch,
-                UserSigError::Expired => ErrorCode::UserSigExpired,
-                UserSigError::Malformed | UserSigError::Signature | UserSigError::NotYetValid => {
-                    ErrorCode::UserSigInvalid
-                }
-            },
-        )?;
+        self.verify(app, &user, ticket)?;
         let (token, attached, resumed) = match resume_token {
             Some(token) => {
                 let attached = match self.shared.registry.resume(app, &user, &token) {

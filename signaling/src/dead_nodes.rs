@@ -6,8 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use metrics::counter;
 use rotunda_bus::lease::{LeaseDocument, Living, Standing, lease_key};
 use rotunda_bus::{BusError, BusExt, Incarnation, SharedBus};
+use rotunda_events::{Facts, LeftBecause, What};
 use rotunda_proto::clock::Clock;
-use rotunda_proto::room::{MemberCounts, ROOMS_PREFIX, Roster, Seats, info_key_beside, seats_key_beside};
+use rotunda_proto::room::{
+    MemberCounts, ROOMS_PREFIX, Roster, RosterMember, Seats, info_key_beside, room_of_key, seats_key_beside,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
@@ -21,13 +24,18 @@ use crate::{roster, seats};
 const TRY_AGAIN: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// Cleans up until shutdown.
-pub fn clean_up(bus: SharedBus, mut living: watch::Receiver<Living>, shutdown: CancellationToken) -> JoinHandle<()> {
+pub fn clean_up(
+    bus: SharedBus,
+    facts: Facts,
+    mut living: watch::Receiver<Living>,
+    shutdown: CancellationToken,
+) -> JoinHandle<()> {
     let work = async move {
         let clock = Clock;
         loop {
             let alive = living.borrow_and_update().clone();
             if let Some(alive) = alive
-                && let Err(error) = Cleaner::new(&bus, &alive).clean().await
+                && let Err(error) = Cleaner::new(&bus, &facts, &alive).clean().await
             {
                 warn!(
                     error = &error as &dyn std::error::Error,
@@ -48,15 +56,17 @@ pub fn clean_up(bus: SharedBus, mut living: watch::Receiver<Living>, shutdown: C
 
 struct Cleaner<'a> {
     bus: &'a SharedBus,
+    facts: &'a Facts,
     alive: &'a BTreeSet<Incarnation>,
     /// Other nodes that were checked, and whether each is dead.
     known: BTreeMap<Incarnation, bool>,
 }
 
 impl<'a> Cleaner<'a> {
-    fn new(bus: &'a SharedBus, alive: &'a BTreeSet<Incarnation>) -> Self {
+    fn new(bus: &'a SharedBus, facts: &'a Facts, alive: &'a BTreeSet<Incarnation>) -> Self {
         Self {
             bus,
+            facts,
             alive,
             known: BTreeMap::new(),
         }
@@ -77,13 +87,15 @@ impl<'a> Cleaner<'a> {
                     self.change(&key, &dead, free).await?;
                 }
                 Some("roster") => {
-                    let members = parsed::<Roster>(value).members.into_iter();
-                    let dead = self.dead(members.map(|member| member.holder.node).collect()).await?;
+                    let members = parsed::<Roster>(value).members;
+                    let nodes = members.iter().map(|member| member.holder.node.clone());
+                    let dead = self.dead(nodes.collect()).await?;
                     let free = |roster: &mut Roster| {
                         roster::free_dead(roster, |node| dead.contains(node));
                         roster.members.is_empty()
                     };
                     self.change(&key, &dead, free).await?;
+                    self.tell_left(&key, members.iter().filter(|member| dead.contains(&member.holder.node)));
                 }
                 Some("count") => {
                     let counted = parsed::<MemberCounts>(value).by_node.into_keys();
@@ -94,6 +106,23 @@ impl<'a> Cleaner<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Several nodes may tell it. It counts once.
+    fn tell_left<'m>(&self, key: &str, members: impl Iterator<Item = &'m RosterMember>) {
+        let Some(room) = room_of_key(key) else { return };
+        for member in members {
+            let membership = member.holder.membership;
+            let entered = std::time::Duration::from_millis(member.entered_unix_ms);
+            let left = What::Left {
+                user: member.user.clone(),
+                membership,
+                reason: LeftBecause::NodeDied,
+                stayed_ms: Clock.unix().saturating_sub(entered).as_millis() as u64,
+            };
+            self.facts
+                .tell_as(format!("node-died-{:016x}", membership.0), &room, left);
+        }
     }
 
     /// Removes dead nodes from a room's count. If no other member is in it, the room ends.
@@ -112,7 +141,11 @@ impl<'a> Cleaner<'a> {
             return Ok(());
         };
         match self.bus.delete(&info_key, opened_at).await {
-            Ok(_) => {}
+            Ok(_) => {
+                if let Some(room) = room_of_key(key) {
+                    self.facts.tell(&room, What::RoomEnded);
+                }
+            }
             // It was opened again since.
             Err(BusError::Conflict(_)) => return Ok(()),
             Err(error) => return Err(error),

@@ -13,6 +13,7 @@ mod config;
 mod connection;
 mod dead_nodes;
 mod demo;
+mod events;
 #[cfg(test)]
 mod failing_bus;
 #[cfg(any(test, feature = "fuzzing"))]

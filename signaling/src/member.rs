@@ -300,7 +300,7 @@ impl Member {
     fn rights(&self, room: &RoomKey, ticket: Option<&str>) -> Result<Rights, ErrorBody> {
         let rights = self
             .shared
-            .applications
+            .applications()
             .rights(room, &self.identity.user, ticket, Clock.unix());
         rights.map_err(failure)
     }

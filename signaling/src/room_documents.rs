@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 
 use rotunda_bus::{BusError, BusExt, ClusterNode, Revision, SharedBus};
+use rotunda_events::{Facts, What};
 use rotunda_proto::config::Microphones;
 use rotunda_proto::ids::{MembershipId, NodeId, RoomKey, TrackSource};
 use rotunda_proto::room::{
@@ -22,6 +23,7 @@ pub struct RoomDocuments {
     pub room: RoomKey,
     /// Of the room's application.
     pub microphones: Microphones,
+    pub facts: Facts,
 }
 
 /// The outcome of counting members in.
@@ -76,10 +78,14 @@ impl RoomDocuments {
         let written = self
             .bus
             .update_at(&info_key(&self.room), |known: Option<RoomInfo>| {
-                Ok::<_, Infallible>((Some(known.unwrap_or_else(|| info.clone())), ()))
+                let is_new = known.is_none();
+                Ok::<_, Infallible>((Some(known.unwrap_or_else(|| info.clone())), is_new))
             })
             .await?;
         let Ok(written) = written;
+        if written.result {
+            self.facts.tell(&self.room, What::RoomMade);
+        }
         Ok(written.revision)
     }
 
@@ -92,7 +98,11 @@ impl RoomDocuments {
     /// Ends the room, unless it was opened again since.
     pub async fn close(&self, opened_at: Revision) -> Result<(), BusError> {
         match self.bus.delete(&info_key(&self.room), opened_at).await {
-            Ok(_) | Err(BusError::Conflict(_)) => Ok(()),
+            Ok(_) => {
+                self.facts.tell(&self.room, What::RoomEnded);
+                Ok(())
+            }
+            Err(BusError::Conflict(_)) => Ok(()),
             Err(error) => Err(error),
         }
     }

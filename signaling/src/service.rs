@@ -5,8 +5,9 @@ use axum::extract::{State, WebSocketUpgrade};
 use axum::response::Response;
 use axum::routing::{MethodRouter, get};
 use rotunda_bus::ClusterNode;
+use rotunda_events::Facts;
 use rotunda_listen::Listener;
-use rotunda_proto::config::Application;
+use rotunda_proto::applications::ApplicationList;
 use rotunda_proto::signaling::{KickReason, MAX_MESSAGE_BYTES, RequestEnvelope, ServerMessage};
 use rotunda_store::Store;
 use thiserror::Error;
@@ -19,6 +20,7 @@ use crate::config::Config;
 use crate::connection;
 use crate::dead_nodes;
 use crate::demo;
+use crate::events;
 use crate::logins;
 use crate::member::ToMember;
 use crate::member_commands;
@@ -45,6 +47,8 @@ pub struct Service {
     commands: JoinHandle<()>,
     cleaning: JoinHandle<()>,
     logins: JoinHandle<()>,
+    events: JoinHandle<()>,
+    stop_events: CancellationToken,
     shutdown: CancellationToken,
 }
 
@@ -52,22 +56,27 @@ impl Service {
     pub async fn start(
         config: Config,
         cluster: ClusterNode,
-        applications: Vec<Application>,
+        applications: ApplicationList,
         store: Store,
+        facts: Facts,
         grpc: Listener,
         shutdown: CancellationToken,
     ) -> Result<Self, StartError> {
-        let shared = Shared::new(config, cluster, applications, store);
+        let shared = Shared::new(config, cluster, applications, store, facts);
+        let stop_events = CancellationToken::new();
+        let events = events::consume(shared.clone(), stop_events.clone());
         let callbacks = callbacks::start(shared.clone(), shutdown.clone()).await?;
         let api = api::start(shared.clone(), grpc, shutdown.clone()).await?;
         let commands = member_commands::serve(shared.clone(), shutdown.clone()).await?;
         let living = shared.cluster.living();
-        let cleaning = dead_nodes::clean_up(shared.bus.clone(), living, shutdown.clone());
+        let cleaning = dead_nodes::clean_up(shared.bus.clone(), shared.facts.clone(), living, shutdown.clone());
         let logins = logins::keep_told(shared.clone(), shutdown.clone());
         metrics::gauge!("rotunda_signaling_members").set(0.0);
         Ok(Self {
             cleaning,
             logins,
+            events,
+            stop_events,
             shared,
             api,
             callbacks,
@@ -105,6 +114,9 @@ impl Service {
         let _ended = self.commands.await;
         let _ended = self.cleaning.await;
         let _ended = self.logins.await;
+        // Last, so that it consumes what has been told by now.
+        self.stop_events.cancel();
+        let _ended = self.events.await;
     }
 }
 

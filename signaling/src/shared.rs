@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use rotunda_bus::{ClusterNode, SharedBus};
+use rotunda_events::Facts;
+use rotunda_proto::applications::ApplicationList;
 use rotunda_proto::config::Application;
 use rotunda_proto::ids::NodeId;
 use rotunda_store::Store;
@@ -25,34 +27,57 @@ pub struct Parts {
     pub bus: SharedBus,
     /// This process in the cluster.
     pub cluster: ClusterNode,
-    pub applications: Applications,
+    pub application_list: ApplicationList,
     pub rooms: Rooms,
     pub registry: Registry,
     pub session_events: Arc<SessionEvents>,
     pub store: Store,
     pub outbox: Outbox,
+    /// What happens here goes into the stream of events.
+    pub facts: Facts,
 }
 
 impl Shared {
-    pub fn new(config: Config, cluster: ClusterNode, applications: Vec<Application>, store: Store) -> Self {
-        let applications = Applications::new(applications);
+    pub fn new(
+        config: Config,
+        cluster: ClusterNode,
+        applications: ApplicationList,
+        store: Store,
+        facts: Facts,
+    ) -> Self {
         Self(Arc::new(Parts {
             config,
             session_events: Arc::new(SessionEvents::new(cluster.bus().clone(), cluster.name().clone())),
             node: cluster.name().clone(),
             bus: cluster.bus().clone(),
             cluster,
-            applications,
+            application_list: applications,
             rooms: Rooms::default(),
             registry: Registry::default(),
             store,
             outbox: Outbox::default(),
+            facts,
         }))
     }
 
+    /// Facts go into a table of the store.
+    #[cfg(test)]
+    pub fn for_test(config: Config, cluster: ClusterNode, applications: Vec<Application>, store: Store) -> Self {
+        let table = rotunda_events::Table::new(store.clone()).shared();
+        let facts = Facts::new(cluster.name().clone(), table);
+        Self::new(config, cluster, ApplicationList::new(applications), store, facts)
+    }
+
     /// The application that the demo back end serves, in demo mode.
-    pub fn demo_application(&self) -> Option<&Application> {
-        self.applications.by_id(self.config.process.demo?)
+    pub fn demo_application(&self) -> Option<Application> {
+        self.applications().by_id(self.config.process.demo?).cloned()
+    }
+}
+
+impl Parts {
+    /// The applications as they are now. A handler uses one snapshot.
+    pub fn applications(&self) -> Applications {
+        Applications::now(&self.application_list)
     }
 }
 

@@ -1,7 +1,9 @@
 //! The commands of the command line.
 
+mod apps;
 mod demo;
 mod join;
+mod keys;
 mod load;
 mod mix;
 mod serve;
@@ -26,6 +28,8 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Join(arguments) => join::run(arguments).await,
         Command::Load(arguments) => load::run(*arguments).await,
         Command::Mix(arguments) => mix::run(arguments).await,
+        Command::Apps(command) => apps::run(command).await,
+        Command::Keys(command) => keys::run(command).await,
         Command::UserSig(arguments) => {
             let application = local_application(&load(&arguments.file)?)?;
             let life = Duration::from_secs(arguments.life);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use rotunda_proto::ids::SdkAppId;
 
 use crate::StoreError;
+use crate::applications::APPLICATIONS_CHANGED;
 use crate::callbacks::millis;
 use crate::events::application;
 use crate::pool::{Store, retried};
@@ -71,7 +72,8 @@ impl Store {
         let sealed = key.seal(&place(&new.id), secret)?;
         let scopes = new.scopes.iter().map(String::as_str).collect::<Vec<_>>().join(" ");
         let created = retried!(self, pool => {
-            sqlx::query(
+            let mut transaction = pool.begin().await?;
+            let created = sqlx::query(
                 "INSERT INTO api_keys (id, application_id, name, sealed, scopes, created_unix_ms, expires_unix_ms) \
                  VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (id) DO NOTHING",
             )
@@ -82,9 +84,12 @@ impl Store {
             .bind(&scopes)
             .bind(millis(new.created))
             .bind(new.expires.map(millis))
-            .execute(pool)
-            .await
-            .map(|done| done.rows_affected())
+            .execute(&mut *transaction)
+            .await?
+            .rows_affected();
+            sqlx::query(APPLICATIONS_CHANGED).execute(&mut *transaction).await?;
+            transaction.commit().await?;
+            Ok(created)
         })?;
         match created {
             0 => Err(StoreError::Exists(format!("API key {}", new.id))),
@@ -107,11 +112,15 @@ impl Store {
     /// Removes a key; false: there was none.
     pub async fn delete_api_key(&self, id: &str) -> Result<bool, StoreError> {
         retried!(self, pool => {
-            sqlx::query("DELETE FROM api_keys WHERE id = $1")
+            let mut transaction = pool.begin().await?;
+            let deleted = sqlx::query("DELETE FROM api_keys WHERE id = $1")
                 .bind(id)
-                .execute(pool)
-                .await
-                .map(|done| done.rows_affected() > 0)
+                .execute(&mut *transaction)
+                .await?
+                .rows_affected();
+            sqlx::query(APPLICATIONS_CHANGED).execute(&mut *transaction).await?;
+            transaction.commit().await?;
+            Ok(deleted > 0)
         })
     }
 }

@@ -31,6 +31,8 @@ pub enum Purpose {
     UserSig,
     /// Signs callbacks.
     Callback,
+    /// Signs playback addresses.
+    Play,
 }
 
 /// Two secrets of one purpose are good at one time, so that they can be exchanged without a break.
@@ -88,11 +90,12 @@ impl Purpose {
         match self {
             Self::UserSig => "user_sig",
             Self::Callback => "callback",
+            Self::Play => "play",
         }
     }
 
     fn parse(text: &str) -> Option<Self> {
-        [Self::UserSig, Self::Callback]
+        [Self::UserSig, Self::Callback, Self::Play]
             .into_iter()
             .find(|purpose| purpose.as_str() == text)
     }
@@ -108,6 +111,10 @@ impl Slot {
 }
 
 impl SealedSecret {
+    pub fn application(&self) -> SdkAppId {
+        self.application
+    }
+
     pub fn open(&self, key: &SealKey) -> Result<Vec<u8>, StoreError> {
         let place = place(self.application, self.purpose, self.slot);
         Ok(key.open(&place, &self.sealed)?)
@@ -140,7 +147,8 @@ impl Store {
     ) -> Result<(), StoreError> {
         let settings = settings.to_string();
         let created = retried!(self, pool => {
-            sqlx::query(
+            let mut transaction = pool.begin().await?;
+            let created = sqlx::query(
                 "INSERT INTO applications (id, name, settings, created_unix_ms, changed_unix_ms, revision) \
                  VALUES ($1, $2, $3, $4, $4, 1) ON CONFLICT (id) DO NOTHING",
             )
@@ -148,9 +156,12 @@ impl Store {
             .bind(name)
             .bind(&settings)
             .bind(millis(now))
-            .execute(pool)
-            .await
-            .map(|done| done.rows_affected())
+            .execute(&mut *transaction)
+            .await?
+            .rows_affected();
+            sqlx::query(APPLICATIONS_CHANGED).execute(&mut *transaction).await?;
+            transaction.commit().await?;
+            Ok(created)
         })?;
         match created {
             0 => Err(StoreError::Exists(format!("application {id}"))),
@@ -169,7 +180,8 @@ impl Store {
     ) -> Result<(), StoreError> {
         let settings = settings.to_string();
         let changed = retried!(self, pool => {
-            sqlx::query(
+            let mut transaction = pool.begin().await?;
+            let changed = sqlx::query(
                 "UPDATE applications SET name = $1, settings = $2, changed_unix_ms = $3, revision = revision + 1 \
                  WHERE id = $4 AND revision = $5",
             )
@@ -178,9 +190,12 @@ impl Store {
             .bind(millis(now))
             .bind(i64::from(id.get()))
             .bind(revision)
-            .execute(pool)
-            .await
-            .map(|done| done.rows_affected())
+            .execute(&mut *transaction)
+            .await?
+            .rows_affected();
+            sqlx::query(APPLICATIONS_CHANGED).execute(&mut *transaction).await?;
+            transaction.commit().await?;
+            Ok(changed)
         })?;
         match changed {
             0 => Err(StoreError::Changed(format!("application {id}"))),
@@ -188,15 +203,33 @@ impl Store {
         }
     }
 
-    /// Removes an application and its secrets.
-    pub async fn delete_application(&self, id: SdkAppId) -> Result<(), StoreError> {
+    /// Removes an application, its secrets and its API keys; false: there was none.
+    pub async fn delete_application(&self, id: SdkAppId) -> Result<bool, StoreError> {
         retried!(self, pool => {
-            sqlx::query("DELETE FROM applications WHERE id = $1")
+            let mut transaction = pool.begin().await?;
+            sqlx::query("DELETE FROM api_keys WHERE application_id = $1")
                 .bind(i64::from(id.get()))
-                .execute(pool)
-                .await
-                .map(|_| ())
+                .execute(&mut *transaction)
+                .await?;
+            let deleted = sqlx::query("DELETE FROM applications WHERE id = $1")
+                .bind(i64::from(id.get()))
+                .execute(&mut *transaction)
+                .await?
+                .rows_affected();
+            sqlx::query(APPLICATIONS_CHANGED).execute(&mut *transaction).await?;
+            transaction.commit().await?;
+            Ok(deleted > 0)
         })
+    }
+
+    /// Grows with every change of an application, its secrets or an API key.
+    pub async fn applications_revision(&self) -> Result<i64, StoreError> {
+        let revision: Option<i64> = retried!(self, pool => {
+            sqlx::query_scalar("SELECT revision FROM changes WHERE subject = 'applications'")
+                .fetch_optional(pool)
+                .await
+        })?;
+        Ok(revision.unwrap_or(0))
     }
 
     /// Puts a secret into a slot, whatever was there.
@@ -234,6 +267,7 @@ impl Store {
                 .execute(&mut *transaction)
                 .await?;
             }
+            sqlx::query(APPLICATIONS_CHANGED).execute(&mut *transaction).await?;
             transaction.commit().await?;
             Ok(known)
         })?;
@@ -264,6 +298,7 @@ impl Store {
                 .bind(slot.number())
                 .execute(&mut *transaction)
                 .await?;
+            sqlx::query(APPLICATIONS_CHANGED).execute(&mut *transaction).await?;
             transaction.commit().await
         })
     }
@@ -281,6 +316,10 @@ impl Store {
         rows.into_iter().map(SecretRow::secret).collect()
     }
 }
+
+/// Part of every transaction that changes an application, its secrets or an API key.
+pub(crate) const APPLICATIONS_CHANGED: &str = "INSERT INTO changes (subject, revision) VALUES ('applications', 1) \
+    ON CONFLICT (subject) DO UPDATE SET revision = changes.revision + 1";
 
 impl Row {
     fn application(self) -> Result<ApplicationRow, StoreError> {

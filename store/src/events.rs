@@ -1,6 +1,7 @@
-//! The stream of events where no other server has it, and what its consumer makes of them: journal, callbacks and usage, in
-//! one transaction with the consumer's position.
+//! The embedded stream of events, for clusters without another server for it, and the effects of events of any stream: journal,
+//! callbacks and usage, written in one transaction with the consumer's position.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rotunda_proto::ids::SdkAppId;
@@ -9,9 +10,18 @@ use crate::StoreError;
 use crate::callbacks::{INSERT_CALLBACK, NewCallback, millis};
 use crate::pool::{Pool, Store, retried};
 use crate::row::columns;
-use crate::usage::{ADD_USAGE, UsageRow};
+use crate::usage::{ADD_USAGE, PresentMembers, RAISE_PEAK, SET_PRESENT, SUM_PRESENT, UsageRow};
 
-/// An event of the embedded stream.
+/// An event to be appended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewEvent {
+    /// The same event has the same id, however often it is appended.
+    pub id: String,
+    /// JSON
+    pub body: String,
+}
+
+/// An event in its stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StreamedEvent {
     pub sequence: i64,
@@ -25,15 +35,18 @@ columns!(StreamedEvent { sequence, body });
 pub struct Effects {
     /// Of the event in its stream.
     pub sequence: i64,
-    pub journal: Option<JournalEntry>,
+    /// None: an event that this version does not know, and that has no effects.
+    pub entry: Option<NewEntry>,
     pub callbacks: Vec<NewCallback>,
     pub usage: Vec<UsageRow>,
+    pub presence: Vec<PresentMembers>,
 }
 
-/// An event as it is kept for queries.
+/// An event as the journal keeps it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct JournalEntry {
-    pub sequence: i64,
+pub struct NewEntry {
+    /// The id of the event: an event that is in the journal already has no effects.
+    pub event: String,
     pub application: SdkAppId,
     pub room: String,
     pub kind: String,
@@ -42,8 +55,17 @@ pub struct JournalEntry {
     pub body: String,
 }
 
+/// A journal entry, for queries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JournalEntry {
+    /// Numbers grow, with gaps.
+    pub number: i64,
+    pub entry: NewEntry,
+}
+
 struct JournalRow {
-    sequence: i64,
+    number: i64,
+    event: String,
     application_id: i64,
     room: String,
     kind: String,
@@ -52,7 +74,8 @@ struct JournalRow {
 }
 
 columns!(JournalRow {
-    sequence,
+    number,
+    event,
     application_id,
     room,
     kind,
@@ -61,34 +84,24 @@ columns!(JournalRow {
 });
 
 impl Store {
-    /// Appends events to the embedded stream; they are there for good when this returns. After an error they may be there, too:
-    /// events carry an id of their own.
-    pub async fn append_events(&self, bodies: &[String], now: Duration) -> Result<(), StoreError> {
-        const INSERT: &str = "INSERT INTO event_stream (body, appended_unix_ms) VALUES ($1, $2)";
-        match &self.pool {
-            Pool::Sqlite(_) => {}
-            Pool::Postgres(_) => return self.append_to_postgres(bodies, now).await,
-        }
+    /// Appends events to the embedded stream. They are durable when this returns. An event that is already in the stream stays where
+    /// it is, so the same events may be appended again after an error.
+    pub async fn append_events(&self, events: &[NewEvent], now: Duration) -> Result<(), StoreError> {
         retried!(self, pool => {
             let mut transaction = pool.begin().await?;
-            for body in bodies {
-                sqlx::query(INSERT).bind(body).bind(millis(now)).execute(&mut *transaction).await?;
+            // One writer at a time, so that numbers become visible in order and the reader skips none. SQLite has one anyway.
+            if matches!(self.pool, Pool::Postgres(_)) {
+                sqlx::query("LOCK TABLE event_stream IN SHARE ROW EXCLUSIVE MODE").execute(&mut *transaction).await?;
             }
-            transaction.commit().await
-        })
-    }
-
-    /// One writer at a time, so that numbers become visible in their order and the reader skips none.
-    async fn append_to_postgres(&self, bodies: &[String], now: Duration) -> Result<(), StoreError> {
-        retried!(self, pool => {
-            let mut transaction = pool.begin().await?;
-            sqlx::query("LOCK TABLE event_stream IN SHARE ROW EXCLUSIVE MODE").execute(&mut *transaction).await?;
-            for body in bodies {
-                sqlx::query("INSERT INTO event_stream (body, appended_unix_ms) VALUES ($1, $2)")
-                    .bind(body)
-                    .bind(millis(now))
-                    .execute(&mut *transaction)
-                    .await?;
+            for event in events {
+                sqlx::query(
+                    "INSERT INTO event_stream (id, body, appended_unix_ms) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING",
+                )
+                .bind(&event.id)
+                .bind(&event.body)
+                .bind(millis(now))
+                .execute(&mut *transaction)
+                .await?;
             }
             transaction.commit().await
         })
@@ -107,12 +120,11 @@ impl Store {
         })
     }
 
-    /// Removes events of the embedded stream up to that number that are older than that time.
-    pub async fn prune_events(&self, through: i64, before: Duration) -> Result<u64, StoreError> {
+    /// Removes the events of the embedded stream up to that number.
+    pub async fn prune_events(&self, through: i64) -> Result<u64, StoreError> {
         retried!(self, pool => {
-            sqlx::query("DELETE FROM event_stream WHERE sequence <= $1 AND appended_unix_ms < $2")
+            sqlx::query("DELETE FROM event_stream WHERE sequence <= $1")
                 .bind(through)
-                .bind(millis(before))
                 .execute(pool)
                 .await
                 .map(|done| done.rows_affected())
@@ -130,12 +142,14 @@ impl Store {
         Ok(position.unwrap_or(0))
     }
 
-    /// Writes what a consumer made of its next events, and its position with it; answers the position. Events up to the
-    /// position that was there before have been written already and are left out, so a batch may be given again.
-    pub async fn apply_events(&self, consumer: &str, events: &[Effects]) -> Result<i64, StoreError> {
+    /// Writes the effects of a consumer's next events and its new position in one transaction, and answers the position.
+    ///
+    /// Events up to the position of before, and events that are in the journal, have no effects. A batch may therefore be repeated, by
+    /// any node.
+    pub async fn apply_events(&self, consumer: &str, events: &[Effects], now: Duration) -> Result<i64, StoreError> {
         retried!(self, pool => {
             let mut transaction = pool.begin().await?;
-            // It writes first, so that of two consumers one waits for the other here.
+            // This write comes first, so that one of two consumers waits for the other here.
             let before: i64 = sqlx::query_scalar(
                 "INSERT INTO positions (consumer, sequence) VALUES ($1, 0) \
                  ON CONFLICT (consumer) DO UPDATE SET sequence = positions.sequence RETURNING sequence",
@@ -144,22 +158,31 @@ impl Store {
             .fetch_one(&mut *transaction)
             .await?;
             let mut position = before;
+            let mut totals = Totals::default();
             for event in events.iter().filter(|event| event.sequence > before) {
-                if let Some(entry) = &event.journal {
-                    sqlx::query(
-                        "INSERT INTO journal (sequence, application_id, room, kind, at_unix_ms, body) \
-                         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (sequence) DO NOTHING",
-                    )
-                    .bind(entry.sequence)
-                    .bind(i64::from(entry.application.get()))
-                    .bind(&entry.room)
-                    .bind(&entry.kind)
-                    .bind(millis(entry.at))
-                    .bind(&entry.body)
-                    .execute(&mut *transaction)
-                    .await?;
+                position = position.max(event.sequence);
+                let Some(entry) = &event.entry else { continue };
+                let written = sqlx::query(
+                    "INSERT INTO journal (event, application_id, room, kind, at_unix_ms, body) \
+                     VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (event) DO NOTHING",
+                )
+                .bind(&entry.event)
+                .bind(i64::from(entry.application.get()))
+                .bind(&entry.room)
+                .bind(&entry.kind)
+                .bind(millis(entry.at))
+                .bind(&entry.body)
+                .execute(&mut *transaction)
+                .await?;
+                if written.rows_affected() == 0 {
+                    continue;
                 }
                 for callback in &event.callbacks {
+                    // The numbers follow the order of the streams, whichever stream an event came from.
+                    let sequence: i64 = sqlx::query_scalar(NEXT_CALLBACK)
+                        .bind(millis(now))
+                        .fetch_one(&mut *transaction)
+                        .await?;
                     sqlx::query(INSERT_CALLBACK)
                         .bind(&callback.id)
                         .bind(&callback.room)
@@ -167,20 +190,45 @@ impl Store {
                         .bind(i64::from(callback.application.get()))
                         .bind(&callback.body)
                         .bind(millis(callback.created))
-                        .bind(callback.sequence)
+                        .bind(sequence)
                         .execute(&mut *transaction)
                         .await?;
                 }
-                for row in &event.usage {
-                    sqlx::query(ADD_USAGE)
-                        .bind(row.application_id)
-                        .bind(&row.day)
-                        .bind(&row.class)
-                        .bind(row.amount)
+                for present in &event.presence {
+                    sqlx::query(SET_PRESENT)
+                        .bind(i64::from(present.application.get()))
+                        .bind(present.minute)
+                        .bind(&present.class)
+                        .bind(&present.place)
+                        .bind(present.members)
                         .execute(&mut *transaction)
                         .await?;
                 }
-                position = position.max(event.sequence);
+                totals.add(event);
+            }
+            for ((application, day, class), amount) in &totals.usage {
+                sqlx::query(ADD_USAGE)
+                    .bind(application)
+                    .bind(day)
+                    .bind(class)
+                    .bind(amount)
+                    .execute(&mut *transaction)
+                    .await?;
+            }
+            for ((application, minute, class), day) in &totals.minutes {
+                let members: i64 = sqlx::query_scalar(SUM_PRESENT)
+                    .bind(application)
+                    .bind(minute)
+                    .bind(class)
+                    .fetch_one(&mut *transaction)
+                    .await?;
+                sqlx::query(RAISE_PEAK)
+                    .bind(application)
+                    .bind(day)
+                    .bind(class)
+                    .bind(members)
+                    .execute(&mut *transaction)
+                    .await?;
             }
             sqlx::query("UPDATE positions SET sequence = $1 WHERE consumer = $2")
                 .bind(position)
@@ -202,8 +250,8 @@ impl Store {
     ) -> Result<Vec<JournalEntry>, StoreError> {
         let rows = retried!(self, pool => {
             sqlx::query_as::<_, JournalRow>(
-                "SELECT sequence, application_id, room, kind, at_unix_ms, body FROM journal \
-                 WHERE application_id = $1 AND room = $2 AND sequence > $3 ORDER BY sequence LIMIT $4",
+                "SELECT number, event, application_id, room, kind, at_unix_ms, body FROM journal \
+                 WHERE application_id = $1 AND room = $2 AND number > $3 ORDER BY number LIMIT $4",
             )
             .bind(i64::from(application.get()))
             .bind(room)
@@ -230,16 +278,48 @@ impl Store {
 impl JournalRow {
     fn entry(self) -> Result<JournalEntry, StoreError> {
         let application = application("journal", self.application_id)?;
-        Ok(JournalEntry {
-            sequence: self.sequence,
+        let entry = NewEntry {
+            event: self.event,
             application,
             room: self.room,
             kind: self.kind,
             at: Duration::from_millis(self.at_unix_ms.unsigned_abs()),
             body: self.body,
+        };
+        Ok(JournalEntry {
+            number: self.number,
+            entry,
         })
     }
 }
+
+/// The sums of a batch, so that a transaction changes each row once.
+#[derive(Default)]
+struct Totals {
+    usage: BTreeMap<(i64, String, String), i64>,
+    /// The days of the minutes whose present members have changed, by application, minute and class.
+    minutes: BTreeMap<(i64, i64, String), String>,
+}
+
+impl Totals {
+    fn add(&mut self, event: &Effects) {
+        for row in &event.usage {
+            let key = (row.application_id, row.day.clone(), row.class.clone());
+            let sum = self.usage.entry(key).or_default();
+            *sum = sum.saturating_add(row.amount);
+        }
+        for present in &event.presence {
+            let key = (present.application.get().into(), present.minute, present.class.clone());
+            self.minutes.insert(key, present.day.clone());
+        }
+    }
+}
+
+/// Answers a number for a callback. It is not below the time in milliseconds, as those of earlier versions are times.
+const NEXT_CALLBACK: &str = "INSERT INTO positions (consumer, sequence) VALUES ('callbacks', $1) \
+    ON CONFLICT (consumer) DO UPDATE SET sequence = \
+    CASE WHEN positions.sequence >= excluded.sequence THEN positions.sequence + 1 ELSE excluded.sequence END \
+    RETURNING sequence";
 
 /// The application id of a row.
 pub(crate) fn application(table: &'static str, id: i64) -> Result<SdkAppId, StoreError> {

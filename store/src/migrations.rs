@@ -22,8 +22,14 @@ const SQLITE: Files = folder!("sqlite":
     "20261125000002_recording_app",
     "20261125000003_recording_ledger",
     "20261125000010_store",
+    "20261126000001_events",
+    "20261126000002_changes",
 );
-const POSTGRES: Files = folder!("postgres": "20261125000010_store");
+const POSTGRES: Files = folder!("postgres":
+    "20261125000010_store",
+    "20261126000001_events",
+    "20261126000002_changes",
+);
 
 pub fn sqlite() -> Migrator {
     migrator(SQLITE)

@@ -15,6 +15,8 @@ use crate::{OpenError, StoreError, migrations};
 const CONNECTIONS: u32 = 8;
 /// A connection is waited for at most this long.
 const ACQUIRE_WITHIN: Duration = Duration::from_secs(3);
+/// A database that takes longer for a call is away. It may be reachable and still not answer.
+pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// A writer of SQLite waits this long for another one.
 const BUSY_FOR: Duration = Duration::from_secs(5);
 /// Attempts of a call whose failure passes, and the pauses before the second and third.
@@ -56,7 +58,13 @@ macro_rules! retried {
     ($store:expr, $pool:ident => $body:expr) => {{
         let mut attempt = 0;
         loop {
-            let done: Result<_, sqlx::Error> = $crate::pool::on_pool!($store, $pool => async { $body }.await);
+            let doing = async {
+                let done: Result<_, sqlx::Error> = $crate::pool::on_pool!($store, $pool => async { $body }.await);
+                done
+            };
+            let Ok(done) = tokio::time::timeout($crate::pool::ANSWER_WITHIN, doing).await else {
+                break Err($crate::pool::unanswered());
+            };
             match $crate::pool::outcome(done, attempt).await {
                 $crate::pool::Outcome::Done(result) => break result,
                 $crate::pool::Outcome::Again => attempt += 1,
@@ -157,6 +165,12 @@ impl Store {
 pub(crate) enum Outcome<T> {
     Done(Result<T, StoreError>),
     Again,
+}
+
+/// It is not asked again: the caller has waited long enough.
+pub(crate) fn unanswered() -> StoreError {
+    gauge!("rotunda_store_away").set(1.0);
+    StoreError::Away(sqlx::Error::PoolTimedOut)
 }
 
 /// The result of an attempt; waits before one that is to be repeated.

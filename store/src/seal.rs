@@ -3,6 +3,7 @@
 use std::fmt;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
+use aws_lc_rs::hmac;
 use thiserror::Error;
 
 /// First byte of what is sealed, so that another way of sealing can follow.
@@ -27,6 +28,14 @@ impl SealKey {
     pub fn from_hex(text: &str) -> Result<Self, SealError> {
         let bytes = hex::decode(text.trim()).map_err(|_| SealError::Key)?;
         let key = RandomizedNonceKey::new(&AES_256_GCM, &bytes).map_err(|_| SealError::Key)?;
+        Ok(Self(key))
+    }
+
+    /// The key that follows from another secret, for installations that configure none.
+    pub fn derived_from(secret: &[u8]) -> Result<Self, SealError> {
+        let from = hmac::Key::new(hmac::HMAC_SHA256, secret);
+        let bytes = hmac::sign(&from, b"rotunda seal key 1");
+        let key = RandomizedNonceKey::new(&AES_256_GCM, bytes.as_ref()).map_err(|_| SealError::Key)?;
         Ok(Self(key))
     }
 
@@ -87,6 +96,16 @@ mod tests {
                 Err(SealError::Opened)
             );
         }
+    }
+
+    #[test]
+    fn a_derived_key_follows_from_its_secret() {
+        let sealed = SealKey::derived_from(b"one").unwrap().seal("p", b"secret").unwrap();
+        assert_eq!(
+            SealKey::derived_from(b"one").unwrap().open("p", &sealed).unwrap(),
+            b"secret"
+        );
+        assert!(SealKey::derived_from(b"other").unwrap().open("p", &sealed).is_err());
     }
 
     #[test]

@@ -74,6 +74,24 @@ impl PostgresServer {
         let _gone_already = process.wait();
     }
 
+    /// Stops all its processes where they are: connections stay, and nothing answers.
+    pub fn freeze(&self) {
+        self.signal("-STOP");
+    }
+
+    pub fn unfreeze(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let pid = std::fs::read_to_string(self.data().join("postmaster.pid")).unwrap_or_default();
+        let pid = pid.lines().next().unwrap_or_default();
+        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+        let all = std::iter::once(pid).chain(children.split_whitespace());
+        let sent = Command::new("kill").arg(signal).args(all).status();
+        assert!(sent.is_ok_and(|status| status.success()), "kill {signal}");
+    }
+
     /// Starts it again with what it had.
     pub fn resume(&mut self) {
         self.stop();

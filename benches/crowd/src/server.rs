@@ -9,7 +9,9 @@ use anyhow::Context;
 use axum::Router;
 use axum::serve::{Listener, ListenerExt};
 use rotunda_bus::{ClusterNode, InProcess, SharedBus};
+use rotunda_events::{Facts, Table};
 use rotunda_listen::{Binding, Limits, Listeners, Policy, Security, TrustedProxies};
+use rotunda_proto::applications::ApplicationList;
 use rotunda_proto::config::Application;
 use rotunda_proto::ids::NodeId;
 use rotunda_proto::ticket::ClusterSecret;
@@ -57,7 +59,7 @@ async fn start(ports: Ports) -> anyhow::Result<Router> {
     let bus: SharedBus = Arc::new(InProcess::new());
     let store = Store::in_memory().await.context("open the database")?;
     let name: NodeId = "crowd".parse()?;
-    let node = ClusterNode::alone(bus, name);
+    let node = ClusterNode::alone(bus, name.clone());
     let sfu = rotunda_sfu::Config {
         workers: 1,
         port: ports.media(),
@@ -67,7 +69,7 @@ async fn start(ports: Ports) -> anyhow::Result<Router> {
     let secret = ClusterSecret::new(SECRET);
     let sfu = rotunda_sfu::Service::start(sfu, node.clone(), secret, stop.clone()).await?;
     let signaling = rotunda_signaling::Config::default();
-    let applications = vec![Application::new(APP.try_into()?, SECRET)];
+    let applications = ApplicationList::new(vec![Application::new(APP.try_into()?, SECRET)]);
     let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, ports.grpc()));
     let listeners = listeners();
     let grpc = listeners.bind(Binding {
@@ -78,7 +80,10 @@ async fn start(ports: Ports) -> anyhow::Result<Router> {
         security: Security::Plain,
     });
     let grpc = grpc.await.with_context(|| format!("listen for gRPC on {address}"))?;
-    let signaling = rotunda_signaling::Service::start(signaling, node, applications, store, grpc, stop).await?;
+    let facts = Facts::new(name, Table::new(store.clone()).shared());
+    // It ends with the process.
+    let _appending = facts.start();
+    let signaling = rotunda_signaling::Service::start(signaling, node, applications, store, facts, grpc, stop).await?;
     let router = signaling.router(axum::routing::get(|| async { "crowd" }));
     // They end with the process.
     tokio::spawn(async move { tokio::join!(sfu.finish(), signaling.finish()) });

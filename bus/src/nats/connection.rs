@@ -106,6 +106,10 @@ impl Connection {
         losses
     }
 
+    pub(super) fn is_connected(&self) -> bool {
+        self.0.state.borrow().connected
+    }
+
     /// Resolves when the connection is established.
     pub(super) async fn connected(&self) {
         let mut state = self.0.state.clone();

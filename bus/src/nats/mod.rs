@@ -9,6 +9,7 @@ mod config;
 mod connection;
 mod copy;
 mod error;
+mod event_log;
 mod janitor;
 
 use std::sync::Arc;
@@ -34,6 +35,7 @@ use connection::{Connection, Link};
 use copy::Copy;
 pub use error::ConnectError;
 use error::{ask_error, failed};
+pub use event_log::{EventLog, LogIncarnation, Logged};
 
 /// Attempts of compare-and-set per put: the key's last deletion may be purged or not.
 const TRIES: usize = 4;
@@ -46,6 +48,7 @@ const UNANSWERED: &str = "Rotunda-Unanswered";
 /// A connection to NATS. Clone the `Arc` that contains it, not the bus.
 pub struct Nats {
     connection: Connection,
+    config: NatsConfig,
     bucket: Bucket,
     copy: Arc<Copy>,
     _tasks: JoinSet<()>,
@@ -66,6 +69,7 @@ impl Nats {
         })?;
         Ok(Self {
             connection,
+            config: config.clone(),
             bucket,
             copy,
             _tasks: tasks,

@@ -53,12 +53,17 @@ impl Live {
             security: Security::Plain,
         });
         let networks = AllowedNetworks::new(vec!["127.0.0.0/8".parse().unwrap()]);
+        let table = rotunda_events::Table::new(rotunda_store::Store::in_memory_unopened());
+        let access = Access {
+            applications: ApplicationList::default(),
+            networks,
+            facts: Facts::new("node-1".parse().unwrap(), table.shared()),
+        };
         let service = Service::start(
             Config::default(),
-            Vec::new(),
+            access,
             bus.clone(),
             program.hub.clone(),
-            networks,
             rtmp.await.unwrap(),
             shutdown.clone(),
         )

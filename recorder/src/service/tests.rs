@@ -78,7 +78,11 @@ impl Place {
             self.config.clone(),
             Access {
                 key: FileLinkKey::new(&rotunda_proto::ticket::ClusterSecret::new("key")),
-                applications: Vec::new(),
+                applications: ApplicationList::default(),
+                facts: Facts::new(
+                    "node-1".parse().unwrap(),
+                    rotunda_events::Table::new(store.clone()).shared(),
+                ),
             },
             bus.clone(),
             hub.clone(),

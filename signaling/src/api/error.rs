@@ -35,6 +35,7 @@ impl IntoResponse for ApiError {
         let Self { code, message } = self;
         let status = match code.split('.').next() {
             Some("AuthFailure") => StatusCode::UNAUTHORIZED,
+            Some("UnauthorizedOperation") => StatusCode::FORBIDDEN,
             Some("FailedOperation" | "ResourceNotFound") => StatusCode::NOT_FOUND,
             Some("ResourceUnavailable") => StatusCode::SERVICE_UNAVAILABLE,
             Some("InternalError") => StatusCode::INTERNAL_SERVER_ERROR,

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use rotunda_listen::Listener;
 use rotunda_listen::http::{Bodies, Serving};
+use rotunda_proto::applications::Scope;
 use rotunda_proto::config::Application;
 use rotunda_proto::grpc::v1;
 use rotunda_proto::grpc::v1::mix_service_server::{MixService, MixServiceServer};
 use rotunda_proto::grpc::v1::room_service_server::RoomServiceServer;
-use rotunda_proto::ids::SdkAppId;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
@@ -32,8 +32,8 @@ use crate::shared::Shared;
 const MAX_MESSAGE: usize = 256 * 1024;
 
 /// The application whose key a call has.
-#[derive(Debug, Clone, Copy)]
-struct Caller(SdkAppId);
+#[derive(Debug, Clone)]
+struct Caller(Arc<Application>);
 
 pub fn serve(
     listener: Listener,
@@ -46,14 +46,19 @@ pub fn serve(
     let reflection = described().build_v1().map_err(StartError::Reflection)?;
     let reflection_alpha = described().build_v1alpha().map_err(StartError::Reflection)?;
     let (reporter, health) = tonic_health::server::health_reporter();
-    let keys = shared.clone();
-    let face = Face { shared, mixes };
+    let face = Face {
+        shared: shared.clone(),
+        mixes,
+    };
     let mixes = MixServiceServer::new(face.clone()).max_decoding_message_size(MAX_MESSAGE);
     let rooms = RoomServiceServer::new(face).max_decoding_message_size(MAX_MESSAGE);
     // Before the message is read and decoded.
-    let identified = move |request| identify(&keys, request);
-    let mixes = InterceptedService::new(mixes, identified.clone());
-    let rooms = InterceptedService::new(rooms, identified);
+    let identified = |scope| {
+        let shared = shared.clone();
+        move |request| identify(&shared, scope, request)
+    };
+    let mixes = InterceptedService::new(mixes, identified(Scope::Mix));
+    let rooms = InterceptedService::new(rooms, identified(Scope::Moderate));
     let routes = Routes::new(reflection)
         .add_service(reflection_alpha)
         .add_service(health)
@@ -78,20 +83,23 @@ struct Face {
 }
 
 /// Refuses a call without an application's key; otherwise attaches the application to the call.
-fn identify(shared: &Shared, mut request: Request<()>) -> Result<Request<()>, Status> {
+fn identify(shared: &Shared, scope: Scope, mut request: Request<()>) -> Result<Request<()>, Status> {
     let header = request.metadata().get("authorization");
     let header = header.and_then(|value| value.to_str().ok());
-    let known = caller(&shared.applications, header);
-    let application = known.map_err(|error| Status::unauthenticated(error.to_string()))?;
-    let caller = Caller(application.sdk_app_id);
+    let known = caller(&shared.applications(), header, scope);
+    let application = known.map_err(|error| match error.code {
+        "UnauthorizedOperation.Scope" => status(error),
+        _ => Status::unauthenticated(error.to_string()),
+    })?;
+    let caller = Caller(Arc::new(application));
     request.extensions_mut().insert(caller);
     Ok(request)
 }
 
 impl Face {
-    fn caller<T>(&self, request: &Request<T>) -> Result<&Application, Status> {
+    fn caller<T>(&self, request: &Request<T>) -> Result<Arc<Application>, Status> {
         let caller = request.extensions().get::<Caller>();
-        let application = caller.and_then(|Caller(id)| self.shared.applications.by_id(*id));
+        let application = caller.map(|Caller(application)| application.clone());
         application.ok_or_else(|| Status::unauthenticated("the caller is not known"))
     }
 }
@@ -104,7 +112,7 @@ impl MixService for Face {
     ) -> Result<Response<v1::StartMcuMixTranscodeResponse>, Status> {
         let caller = self.caller(&request)?;
         self.mixes
-            .start(caller, request.into_inner().into())
+            .start(&caller, request.into_inner().into())
             .await
             .map_err(status)?;
         Ok(Response::new(v1::StartMcuMixTranscodeResponse {
@@ -118,7 +126,7 @@ impl MixService for Face {
     ) -> Result<Response<v1::StopMcuMixTranscodeResponse>, Status> {
         let caller = self.caller(&request)?;
         self.mixes
-            .stop(caller, request.into_inner().into())
+            .stop(&caller, request.into_inner().into())
             .await
             .map_err(status)?;
         Ok(Response::new(v1::StopMcuMixTranscodeResponse {

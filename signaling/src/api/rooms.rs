@@ -1,11 +1,13 @@
 //! Rooms: removing members, and dismissing a room.
 
 use rotunda_bus::BusError;
+use rotunda_proto::applications::Scope;
 use rotunda_proto::config::Application;
 use rotunda_proto::ids::{RoomId, RoomKey, RoomName, TextId, UserId, shortened};
 use rotunda_proto::room::Removed;
 
 use super::ApiError;
+use super::caller::check_scope;
 use super::mix::check;
 use super::mix::request::RoomField;
 use crate::removals::{self, RemoveError};
@@ -87,7 +89,9 @@ fn users(users: &[String]) -> Result<Vec<UserId>, ApiError> {
     parsed.collect()
 }
 
+/// Errors: the key belongs to another application, or does not open this part of the API.
 fn own(caller: &Application, room: &RoomKey) -> Result<(), ApiError> {
+    check_scope(caller, Scope::Moderate)?;
     if caller.sdk_app_id == room.app {
         return Ok(());
     }

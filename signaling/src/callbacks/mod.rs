@@ -1,4 +1,4 @@
-//! Callbacks: taken into an outbox in the database, then delivered at least once, in order for each room. A receiver that
+//! Callbacks: the consumer of events puts them into an outbox in the database. They are then delivered at least once, in order for each room. A receiver that
 //! fails delays the later callbacks of the same room alone.
 
 mod message;
@@ -10,16 +10,16 @@ use std::time::Duration;
 
 use metrics::counter;
 use rotunda_bus::{BusError, Requests};
+use rotunda_events::What;
 use rotunda_proto::clock::Clock;
-use rotunda_proto::ids::RoomKey;
 use rotunda_proto::recording::{Accepted, FILE_READY_SUBJECT, RecordingFile};
-use rotunda_store::{Callback, ClaimLimits, Settled, StoreError};
+use rotunda_store::{Callback, ClaimLimits, Settled};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::shared::Shared;
-pub use message::{Replaced, not_mixable, replaced};
+pub use message::{Replaced, file_ready, not_mixable, replaced};
 pub use outbox::Outbox;
 use schedule::{Outcome, next_attempt};
 use sender::{ANSWER_WITHIN, Sender, shown};
@@ -54,7 +54,7 @@ pub async fn start(shared: Shared, shutdown: CancellationToken) -> Result<Callba
     Ok(Callbacks { intake, delivery })
 }
 
-/// Stores the recorder's finished files. A file is acknowledged only after it was stored.
+/// Appends the recorder's finished files to the stream of events. A file is acknowledged only after it was appended.
 async fn take_in(shared: Shared, mut requests: Requests, shutdown: CancellationToken) {
     loop {
         let request = tokio::select! {
@@ -71,34 +71,15 @@ async fn take_in(shared: Shared, mut requests: Requests, shutdown: CancellationT
                 continue;
             }
         };
-        let news = News {
-            id: format!("file-{}", file.file_id),
-            body: message::file_ready(&file),
-        };
-        match tell(&shared, &file.room, news).await {
+        let (id, room) = (format!("file-{}", file.file_id), file.room.clone());
+        let what = What::FileReady { file: Box::new(file) };
+        match shared.facts.append(id, &room, what).await {
             Ok(()) => request.answer(&Accepted {}),
             Err(error) => error!(
                 error = &error as &dyn std::error::Error,
-                "store a callback; it is offered again"
+                "append a file to the stream of events; it is offered again"
             ),
         }
-    }
-}
-
-/// A callback to be.
-pub struct News {
-    /// The same message from another node, or a repeated one, has the same id and is stored once.
-    pub id: String,
-    pub body: serde_json::Value,
-}
-
-/// Stores a callback about a room, if its application has a callback URL.
-pub async fn tell(shared: &Shared, room: &RoomKey, news: News) -> Result<(), StoreError> {
-    let application = shared.applications.by_id(room.app);
-    let url = application.and_then(|application| application.callback_url.as_deref());
-    match url {
-        Some(url) => shared.outbox.store(&shared.store, room, url, news).await,
-        None => Ok(()),
     }
 }
 
@@ -133,7 +114,7 @@ async fn deliver(shared: Shared, shutdown: CancellationToken) {
         tokio::select! {
             () = shutdown.cancelled() => return,
             Some(_done) = deliveries.join_next() => {}
-            () = shared.outbox.stored() => {}
+            () = shared.outbox.changed() => {}
             () = clock.sleep_until(clock.now() + LOOK_EVERY) => {}
         }
     }
@@ -142,9 +123,10 @@ async fn deliver(shared: Shared, shutdown: CancellationToken) {
 /// Makes one attempt and stores its outcome.
 async fn attempt(shared: Shared, node: String, sender: Sender, callback: Callback) {
     let clock = Clock;
+    let applications = shared.applications();
     let key = callback
         .application()
-        .and_then(|app| shared.applications.by_id(app))
+        .and_then(|app| applications.by_id(app))
         .map(|application| application.callback_key.clone());
     let body = message::signed(&callback.body, key.unwrap_or_default().reveal(), clock.unix());
     let sent = sender.send(&callback.url, body).await;

@@ -1,6 +1,7 @@
 //! Receivers of every kind, and the outcome of their callbacks.
 
 use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use axum::Router;
 use axum::extract::State;
@@ -8,8 +9,9 @@ use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use rotunda_bus::{ClusterNode, InProcess, SharedBus};
 use rotunda_proto::config::{Application, Secret};
+use rotunda_proto::ids::RoomKey;
 use rotunda_proto::outbound::AllowedNetworks;
-use rotunda_store::Store;
+use rotunda_store::{NewCallback, Store};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -72,6 +74,7 @@ struct Fixture {
     shared: Shared,
     shutdown: CancellationToken,
     callbacks: Callbacks,
+    sequence: AtomicI64,
     _folder: TempDir,
 }
 
@@ -97,7 +100,7 @@ async fn fixture(receivers: &[&Receiver], outbound: AllowedNetworks) -> Fixture 
         ..Config::default()
     };
     let bus: SharedBus = std::sync::Arc::new(InProcess::new());
-    let shared = Shared::new(
+    let shared = Shared::for_test(
         config,
         ClusterNode::alone(bus, "node-1".parse().unwrap()),
         applications.collect(),
@@ -109,6 +112,7 @@ async fn fixture(receivers: &[&Receiver], outbound: AllowedNetworks) -> Fixture 
         shared,
         shutdown,
         callbacks,
+        sequence: AtomicI64::new(1),
         _folder: folder,
     }
 }
@@ -119,11 +123,18 @@ impl Fixture {
             app: app.try_into().unwrap(),
             room: rotunda_proto::ids::RoomId::Number(room.try_into().unwrap()),
         };
-        let news = News {
+        let url = self.shared.applications().by_id(room.app).unwrap().callback_url.clone();
+        let callback = NewCallback {
             id: format!("{app}-{}-{number}", room.room),
-            body: json!({ "number": number }),
+            application: room.app,
+            room: room.token(),
+            sequence: self.sequence.fetch_add(1, Ordering::Relaxed),
+            url: url.unwrap(),
+            body: json!({ "number": number }).to_string(),
+            created: Clock.unix(),
         };
-        tell(&self.shared, &room, news).await.unwrap();
+        self.shared.store.add_callback(&callback).await.unwrap();
+        self.shared.outbox.notify();
     }
 
     /// The states of the rows, when no row is on its first attempt any more.

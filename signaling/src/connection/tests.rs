@@ -43,7 +43,7 @@ impl Server {
         };
         bus.store(&node_key(&node), &info, None).await.unwrap();
         let application = Application::new(app(), KEY);
-        let shared = Shared::new(config, ClusterNode::alone(bus, node), vec![application], store);
+        let shared = Shared::for_test(config, ClusterNode::alone(bus, node), vec![application], store);
         let commands = crate::member_commands::serve(shared.clone(), CancellationToken::new());
         commands.await.unwrap();
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();

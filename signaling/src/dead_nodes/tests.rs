@@ -37,11 +37,13 @@ impl Node {
         let cluster = ClusterNode::new(shared_bus.clone(), name, &lease);
         let living = cluster.living();
         let store = Store::in_memory_unopened();
+        let shared = Shared::for_test(Config::default(), cluster, Vec::new(), store);
+        let cleaning = clean_up(shared_bus, shared.facts.clone(), living, CancellationToken::new());
         Self {
-            shared: Shared::new(Config::default(), cluster, Vec::new(), store),
+            shared,
             lease,
             bus,
-            _cleaning: clean_up(shared_bus, living, CancellationToken::new()),
+            _cleaning: cleaning,
         }
     }
 

@@ -64,7 +64,7 @@ async fn ticket(State(demo): State<Demo>, Json(request): Json<TicketRequest>) ->
     let Application {
         sdk_app_id, secret_key, ..
     } = demo.application()?;
-    let ticket = user_sig::sign(*sdk_app_id, secret_key.reveal(), &request.user_id, Clock.unix(), LIFE);
+    let ticket = user_sig::sign(sdk_app_id, secret_key.reveal(), &request.user_id, Clock.unix(), LIFE);
     Ok(Json(json!({ "sdkAppId": sdk_app_id, "userSig": ticket })))
 }
 
@@ -115,7 +115,7 @@ async fn start(State(demo): State<Demo>, Json(request): Json<MixRequest>) -> Res
         room: field(request.room_id),
         body,
     };
-    demo.mixes.start(application, request).await?;
+    demo.mixes.start(&application, request).await?;
     Ok(Json(json!({ "streamId": stream_id })))
 }
 
@@ -134,7 +134,7 @@ async fn stop(State(demo): State<Demo>, Json(request): Json<MixRequest>) -> Resu
     let sdk_app_id = Some(application.sdk_app_id.get().into());
     demo.mixes
         .stop(
-            application,
+            &application,
             StopRequest {
                 sdk_app_id,
                 room: field(request.room_id),
@@ -145,7 +145,7 @@ async fn stop(State(demo): State<Demo>, Json(request): Json<MixRequest>) -> Resu
 }
 
 impl Demo {
-    fn application(&self) -> Result<&Application, ApiError> {
+    fn application(&self) -> Result<Application, ApiError> {
         let none = || ApiError::new("ResourceNotFound", "the server is not in demo mode");
         self.shared.demo_application().ok_or_else(none)
     }

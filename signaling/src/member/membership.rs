@@ -11,9 +11,10 @@ use axum::extract::ws::Utf8Bytes;
 use metrics::gauge;
 use rotunda_bus::BusExt;
 use rotunda_bus::lease::Own;
+use rotunda_events::{LeftBecause, What};
 use rotunda_proto::clock::Clock;
 use rotunda_proto::custom_message;
-use rotunda_proto::ids::{RoomId, RoomKey, TrackSource, UserId};
+use rotunda_proto::ids::{MembershipId, RoomId, RoomKey, TrackSource, UserId};
 use rotunda_proto::room::{RosterMember, info_key};
 use rotunda_proto::room_ticket::Rights;
 use rotunda_proto::sfu::{self, Client, Command, SlotMap, VideoWant};
@@ -58,6 +59,7 @@ pub struct Membership {
     own: watch::Receiver<Own>,
     /// This node was declared dead, and the seats of its members were freed.
     seats_lost: bool,
+    entered_at: Instant,
 }
 
 /// How a member leaves.
@@ -110,7 +112,16 @@ impl Membership {
         gauge!("rotunda_signaling_members").increment(1.0);
         let mut own = room.documents.cluster.own();
         own.mark_unchanged();
+        let facts = &room.documents.facts;
+        facts.count_in(&room.documents.room, role);
+        let entered = What::Entered {
+            user: user.clone(),
+            membership: member.holder.membership,
+            role,
+        };
+        facts.tell(&room.documents.room, entered);
         Ok(Self {
+            entered_at: Clock.now(),
             media: Media::new(room.clone(), user),
             own,
             seats_lost: false,
@@ -137,7 +148,10 @@ impl Membership {
 
     /// `rights`: of another ticket.
     pub async fn switch_role(&mut self, role: Role, rights: Option<Rights>) -> Result<(), ErrorBody> {
+        let facts = &self.room.documents.facts;
+        facts.count_out(self.key(), self.rights.role());
         self.rights.switch_role(role, rights);
+        facts.count_in(self.key(), role);
         self.end_what_is_not_permitted().await
     }
 
@@ -167,7 +181,14 @@ impl Membership {
         self.media.set_ingress(self.publishing.sources()).await?;
         for source in self.publishing.seats_to_release() {
             match self.room.documents.release_seat(&self.member, source).await {
-                Ok(()) => self.publishing.handle_released(source),
+                Ok(()) => {
+                    self.publishing.handle_released(source);
+                    self.tell(|user, membership| What::Unpublished {
+                        user,
+                        membership,
+                        source,
+                    });
+                }
                 Err(refused) => {
                     self.publishing.handle_release_failed(Clock.now());
                     return Err(explain(refused));
@@ -205,7 +226,21 @@ impl Membership {
             // The SFU may forward it or not: the next command ends it, and then the seat is released.
             self.publishing.end(source);
         }
+        if settled.is_ok() && before == Before::New {
+            self.tell(|user, membership| What::Published {
+                user,
+                membership,
+                source,
+            });
+        }
         settled
+    }
+
+    /// Tells a fact of this member.
+    fn tell(&self, what: impl FnOnce(UserId, MembershipId) -> What) {
+        let (user, membership) = (self.member.user.clone(), self.member.holder.membership);
+        let documents = &self.room.documents;
+        documents.facts.tell(&documents.room, what(user, membership));
     }
 
     /// Call after this node was declared dead and has a new incarnation. The SFU stops forwarding sources without a seat.
@@ -410,6 +445,17 @@ impl Membership {
                 until_unix_ms: (Clock.unix() + may_return_within).as_millis() as u64,
             },
         };
+        self.room.documents.facts.count_out(self.key(), self.rights.role());
+        let stayed = Clock.now().saturating_duration_since(self.entered_at);
+        self.tell(|user, membership| What::Left {
+            user,
+            membership,
+            reason: match leaving {
+                Leaving::ForGood => LeftBecause::Asked,
+                Leaving::CutOff { .. } => LeftBecause::CutOff,
+            },
+            stayed_ms: stayed.as_millis() as u64,
+        });
         let room = &self.room;
         room.leave(self.member, seats).await;
         info!(room = %room.documents.room, "left");

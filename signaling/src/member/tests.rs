@@ -110,7 +110,7 @@ fn signaling_node(node: NodeId, bus: &SharedBus, max_microphones: Microphones) -
         max_microphones,
         ..Application::new(room().app, "")
     };
-    Shared::new(
+    Shared::for_test(
         Config::default(),
         ClusterNode::alone(bus.clone(), node),
         vec![application],

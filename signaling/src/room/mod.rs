@@ -157,7 +157,8 @@ impl Rooms {
             bus: shared.bus.clone(),
             cluster: shared.cluster.clone(),
             room: key.clone(),
-            microphones: shared.applications.microphones(key.app),
+            microphones: shared.applications().microphones(key.app),
+            facts: shared.facts.clone(),
         };
         let session_events = shared.session_events.clone();
         let (rooms, key, way) = (self.clone(), key.clone(), inbox.clone());

@@ -40,7 +40,7 @@ impl Test {
         };
         bus.store(&node_key(&node), &info, None).await.unwrap();
         let shared_bus: SharedBus = bus.clone();
-        let shared = Shared::new(config, ClusterNode::alone(shared_bus, node), Vec::new(), store);
+        let shared = Shared::for_test(config, ClusterNode::alone(shared_bus, node), Vec::new(), store);
         let key = RoomKey {
             app: rotunda_proto::ids::SdkAppId::try_from(1).unwrap(),
             room: serde_json::from_str("1001").unwrap(),

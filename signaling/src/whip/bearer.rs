@@ -73,8 +73,11 @@ impl Bearer {
         let application = applications
             .by_id(claim.app)
             .ok_or_else(|| Problem::unauthorized(ErrorCode::UnknownApplication))?;
-        let key = application.secret_key.reveal();
-        match user_sig::verify(token, claim.app, key, &claim.user, unix_now) {
+        let verified = application.verify(
+            |key| user_sig::verify(token, claim.app, key, &claim.user, unix_now),
+            |error| *error == UserSigError::Signature,
+        );
+        match verified {
             Ok(()) => Ok(Self::Valid(claim)),
             Err(UserSigError::Expired) => Ok(Self::Expired(claim)),
             Err(_) => Err(invalid()),

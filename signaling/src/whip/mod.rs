@@ -231,12 +231,12 @@ impl Whip {
     }
 
     fn bearer(&self, request: &Request) -> Result<Bearer, Problem> {
-        Bearer::read(self.token(request), &self.shared.applications, Clock.unix())
+        Bearer::read(self.token(request), &self.shared.applications(), Clock.unix())
     }
 
     fn rights(&self, request: &Request, claim: &Claim, room: &RoomKey) -> Result<Rights, Problem> {
-        let (token, applications) = (self.token(request), &self.shared.applications);
-        Bearer::rights(token, applications, claim, room, Clock.unix())
+        let (token, applications) = (self.token(request), self.shared.applications());
+        Bearer::rights(token, &applications, claim, room, Clock.unix())
     }
 
     /// The session that a request names. Its address cannot be guessed, so no token is required; a token that is sent must be the
@@ -244,7 +244,7 @@ impl Whip {
     fn resource(&self, request: &Request) -> Result<Resource, Problem> {
         let resource = self.resources.with_id(request.last_segment()).ok_or_else(no_session)?;
         if let token @ Token::Given(_) = self.token(request) {
-            let bearer = Bearer::read(token, &self.shared.applications, Clock.unix())?;
+            let bearer = Bearer::read(token, &self.shared.applications(), Clock.unix())?;
             if bearer.even_expired() != resource.owner {
                 let message = "this session belongs to another user";
                 return Err(Problem::new(StatusCode::FORBIDDEN, "not_permitted", message));

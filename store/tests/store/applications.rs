@@ -8,6 +8,7 @@ on_both!(
     two_secrets_of_a_purpose_are_good_at_one_time_and_sealed,
     a_deleted_application_leaves_no_secrets,
     api_keys_have_scopes_and_an_end,
+    every_change_raises_the_revision,
 );
 
 fn key() -> SealKey {
@@ -116,4 +117,48 @@ async fn api_keys_have_scopes_and_an_end(store: &Store) {
     assert_eq!(keys[0].open(&key()).unwrap(), b"secret");
     assert!(store.delete_api_key("AKID1").await.unwrap());
     assert!(!store.delete_api_key("AKID1").await.unwrap());
+}
+
+async fn every_change_raises_the_revision(store: &Store) {
+    let mut last = store.applications_revision().await.unwrap();
+    let mut raised = async |what: &str| {
+        let now = store.applications_revision().await.unwrap();
+        assert!(now > last, "{what}");
+        last = now;
+    };
+    store
+        .create_application(app(7), "seven", &json!({}), at(1))
+        .await
+        .unwrap();
+    raised("create").await;
+    store
+        .change_application(app(7), 1, "7", &json!({}), at(2))
+        .await
+        .unwrap();
+    raised("change").await;
+    let (purpose, slot) = (Purpose::Play, Slot::First);
+    store
+        .set_secret(app(7), purpose, slot, b"s", &key(), at(3))
+        .await
+        .unwrap();
+    raised("set a secret").await;
+    store.remove_secret(app(7), purpose, slot, at(4)).await.unwrap();
+    raised("remove a secret").await;
+    let new = NewApiKey {
+        id: "AKID7".to_owned(),
+        application: Some(app(7)),
+        name: String::new(),
+        scopes: ["mix".to_owned()].into(),
+        created: at(5),
+        expires: None,
+    };
+    store.create_api_key(&new, b"s", &key()).await.unwrap();
+    raised("create a key").await;
+    assert!(store.delete_application(app(7)).await.unwrap());
+    raised("delete").await;
+    assert!(
+        !store.delete_api_key("AKID7").await.unwrap(),
+        "it went with its application"
+    );
+    assert!(!store.delete_application(app(7)).await.unwrap());
 }

@@ -6,16 +6,18 @@ use rotunda_store::testing::PostgresServer;
 use rotunda_store::{ClaimLimits, Engine, OpenError, Store};
 use sqlx::{Connection, Row};
 
+use crate::events::event;
 use crate::rows::file;
 use crate::{Database, app};
 
 /// The migrations of versions that are in use, with the first bytes of their checksums: none of them may ever change.
-const INSTALLED: [(i64, &str); 5] = [
+const INSTALLED: [(i64, &str); 6] = [
     (20_261_121_000_001, "85bbf3e7864b"),
     (20_261_121_000_002, "85f814c24dbb"),
     (20_261_125_000_001, "ecc5acf188a4"),
     (20_261_125_000_002, "33771efcd16c"),
     (20_261_125_000_003, "3a5365f10397"),
+    (20_261_125_000_010, "95bba5eb68fc"),
 ];
 
 /// A database as a version of the server left it that knew these migrations.
@@ -149,8 +151,8 @@ async fn many_writers_of_sqlite_wait_for_one_another() {
         let store = database.store.clone();
         tokio::spawn(async move {
             for number in 0..10 {
-                let bodies = [format!("{writer} {number}")];
-                store.append_events(&bodies, Duration::ZERO).await.unwrap();
+                let events = [event(format!("{writer} {number}"))];
+                store.append_events(&events, Duration::ZERO).await.unwrap();
             }
         })
     });
@@ -180,8 +182,30 @@ async fn a_database_that_is_away_is_said_to_be_and_works_again_when_it_is_back()
     }
     back.unwrap();
     // Connections of before are dead; a call finds that out and is made again.
+    store.append_events(&[event("after")], Duration::ZERO).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_database_that_does_not_answer_is_said_to_be_away_in_time() {
+    let Some(server) = PostgresServer::start() else { return };
+    let store = server.store().await;
+    store.ping().await.unwrap();
+    server.freeze();
+    let clock = rotunda_proto::clock::Clock;
+    let asked_at = clock.now();
+    let away = store.append_events(&[event("a")], Duration::ZERO).await;
+    let took = clock.now() - asked_at;
+    server.unfreeze();
+    assert!(away.as_ref().is_err_and(rotunda_store::StoreError::is_away), "{away:?}");
+    assert!(took < Duration::from_secs(15), "{took:?}");
+    // The call of before may have been done or not; repeated, it is done once.
     store
-        .append_events(&["after".to_owned()], Duration::ZERO)
+        .append_events(&[event("a"), event("b")], Duration::ZERO)
         .await
         .unwrap();
+    let events = store.read_events(0, 10).await.unwrap();
+    assert_eq!(
+        events.iter().map(|event| event.body.as_str()).collect::<Vec<_>>(),
+        ["a", "b"]
+    );
 }

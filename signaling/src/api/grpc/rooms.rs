@@ -16,7 +16,7 @@ impl RoomService for Face {
         request: Request<v1::RemoveUserRequest>,
     ) -> Result<Response<v1::RemoveUserResponse>, Status> {
         let caller = self.caller(&request)?;
-        let removed = rooms::remove_users(&self.shared, caller, request.into_inner().into()).await;
+        let removed = rooms::remove_users(&self.shared, &caller, request.into_inner().into()).await;
         removed.map_err(status)?;
         let request_id = Uuid::new_v4().to_string();
         Ok(Response::new(v1::RemoveUserResponse { request_id }))
@@ -27,7 +27,7 @@ impl RoomService for Face {
         request: Request<v1::DismissRoomRequest>,
     ) -> Result<Response<v1::DismissRoomResponse>, Status> {
         let caller = self.caller(&request)?;
-        let dismissed = rooms::dismiss(&self.shared, caller, request.into_inner().into()).await;
+        let dismissed = rooms::dismiss(&self.shared, &caller, request.into_inner().into()).await;
         dismissed.map_err(status)?;
         let request_id = Uuid::new_v4().to_string();
         Ok(Response::new(v1::DismissRoomResponse { request_id }))

@@ -6,9 +6,10 @@ mod statistics;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRef, FromRequestParts, Path};
-use axum::http::header;
+use axum::http::{Method, header};
 use axum::http::request::Parts;
 use axum::routing::{delete, get, put};
+use rotunda_proto::applications::Scope;
 use rotunda_proto::ids::{RoomId, RoomKey, SdkAppId, TextId, UserId, shortened};
 use serde::de::DeserializeOwned;
 
@@ -69,10 +70,15 @@ where
     }
 }
 
+/// Removing members needs a scope of its own.
 fn authorized(parts: &Parts, shared: &Shared) -> Result<SdkAppId, ApiError> {
+    let scope = match parts.method {
+        Method::DELETE => Scope::Moderate,
+        _ => Scope::Rooms,
+    };
     let header = parts.headers.get(header::AUTHORIZATION);
-    let application = caller(&shared.applications, header.and_then(|value| value.to_str().ok()))?;
-    Ok(application.sdk_app_id)
+    let header = header.and_then(|value| value.to_str().ok());
+    Ok(caller(&shared.applications(), header, scope)?.sdk_app_id)
 }
 
 async fn path<T: DeserializeOwned + Send, S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<T, ApiError> {

@@ -48,7 +48,7 @@ async fn start() -> String {
     bus.store(&count_key(&room), &counts, None).await.unwrap();
     play_sfu(&bus, &node, room.clone()).await;
     play_signaling(&bus, &node, room).await;
-    let shared = Shared::new(
+    let shared = Shared::for_test(
         Config::default(),
         ClusterNode::alone(bus, "node-1".parse().unwrap()),
         vec![application],

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use metrics::counter;
 use rotunda_bus::{BusError, BusExt};
+use rotunda_events::What;
+use rotunda_proto::applications::Scope;
 use rotunda_proto::clock::Clock;
 use rotunda_proto::config::Application;
 use rotunda_proto::ids::{NodeId, RoomKey, SdkAppId};
@@ -21,6 +23,7 @@ use rotunda_proto::room::{Roster, roster_key};
 use url::Host;
 
 use super::ApiError;
+use super::caller::check_scope;
 use crate::shared::Shared;
 use request::{StartRequest, StopRequest};
 use starting::AnotherStarts;
@@ -62,6 +65,7 @@ impl Mixes {
     }
 
     async fn try_start(&self, caller: &Application, request: StartRequest) -> Result<(), ApiError> {
+        check_scope(caller, Scope::Mix)?;
         self.limit(caller.sdk_app_id)?;
         let spec = check::start(request)?;
         own(caller, &spec.room)?;
@@ -75,14 +79,24 @@ impl Mixes {
                 return Err(ApiError::new("FailedOperation.RequestRejection", message));
             }
         };
-        let node = match self.running(&spec.room).await? {
+        let running = self.running(&spec.room).await?;
+        let changes = running
+            .as_ref()
+            .is_some_and(|running| running.spec.stream_id == spec.stream_id);
+        let node = match running {
             Some(running) => running.node,
             None => self.any_mcu().await?,
         };
-        self.command(&node, Command::Start { spec: Box::new(spec) }).await
+        let (room, stream_id) = (spec.room.clone(), spec.stream_id.clone());
+        self.command(&node, Command::Start { spec: Box::new(spec) }).await?;
+        if changes {
+            self.shared.facts.tell(&room, What::MixChanged { stream_id });
+        }
+        Ok(())
     }
 
     async fn try_stop(&self, caller: &Application, request: StopRequest) -> Result<(), ApiError> {
+        check_scope(caller, Scope::Mix)?;
         let room = check::stop(request)?;
         own(caller, &room)?;
         match self.running(&room).await? {

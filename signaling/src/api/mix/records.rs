@@ -1,18 +1,16 @@
 //! Rows of the mix tasks: their start and end times, for operators and usage.
 
-use std::time::Duration;
-
 use metrics::counter;
 use rotunda_bus::{BusError, BusExt, Heard};
+use rotunda_events::What;
 use rotunda_proto::clock::Clock;
-use rotunda_proto::ids::{MixId, RecordId, RoomKey, StreamId};
+use rotunda_proto::ids::{MixId, RoomKey};
 use rotunda_proto::mix::{EVENTS_SUBJECT, Event, NotMixable, RunningMix, StopReason, running_key};
 use rotunda_store::{MixTaskEnd, MixTaskRow, StoreError};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
-use crate::callbacks;
 use crate::shared::Shared;
 
 /// Follows the events of all tasks until shutdown. Every signaling node does; rows and callbacks have ids that follow from the mix's,
@@ -36,9 +34,13 @@ pub async fn follow(shared: Shared, shutdown: CancellationToken) -> Result<JoinH
                 Some(Event::Started {
                     mix,
                     room,
+                    stream_id,
                     started_unix_ms,
-                    ..
-                }) => started(&shared, mix, &room, started_unix_ms).await,
+                }) => {
+                    let begun = What::MixBegun { mix, stream_id };
+                    shared.facts.tell_as(format!("mix-begun-{mix}"), &room, begun);
+                    started(&shared, mix, &room, started_unix_ms).await
+                }
                 Some(Event::Stopped {
                     mix,
                     room,
@@ -46,17 +48,23 @@ pub async fn follow(shared: Shared, shutdown: CancellationToken) -> Result<JoinH
                     started_unix_ms,
                     reason,
                 }) => {
-                    if let StopReason::Replaced { record, by } = &reason {
-                        let replaced = callbacks::Replaced {
-                            room: &room,
-                            stream_id: &stream_id,
-                            record_id: record.as_ref(),
-                            by,
-                            started: started_unix_ms.map(Duration::from_millis),
-                            ended: Clock.unix(),
-                        };
-                        tell_of_replaced(&shared, mix, &replaced).await;
+                    if let StopReason::Replaced { by, .. } = &reason {
+                        warn!(%room, %stream_id, %by, "a mix was replaced by another StartMCUMixTranscode; a room has one");
+                        counter!("rotunda_mixes_replaced_total").increment(1);
                     }
+                    let (record_id, replaced_by) = match &reason {
+                        StopReason::Replaced { record, by } => (record.clone(), Some(by.clone())),
+                        _ => (None, None),
+                    };
+                    let ended = What::MixEnded {
+                        mix,
+                        stream_id,
+                        record_id,
+                        replaced_by,
+                        started_unix_ms,
+                        reason: in_words(&reason),
+                    };
+                    shared.facts.tell_as(format!("mix-ended-{mix}"), &room, ended);
                     stopped(&shared, mix, &reason).await
                 }
                 Some(Event::NotMixable {
@@ -65,7 +73,10 @@ pub async fn follow(shared: Shared, shutdown: CancellationToken) -> Result<JoinH
                     stream_id,
                     track,
                 }) => {
-                    tell_of_not_mixable(&shared, mix, &room, &stream_id, &track).await;
+                    let NotMixable { user_id, source, codec } = &track;
+                    let id = format!("not-mixable-{mix}-{source:?}-{codec}-{user_id}");
+                    let missing = What::NotMixable { mix, stream_id, track };
+                    shared.facts.tell_as(id, &room, missing);
                     Ok(())
                 }
                 Some(Event::Health { .. }) | None => Ok(()),
@@ -75,35 +86,6 @@ pub async fn follow(shared: Shared, shutdown: CancellationToken) -> Result<JoinH
             }
         }
     }))
-}
-
-/// Sends the callbacks of a mix that another one has replaced. If it never had a frame, there is no file.
-async fn tell_of_replaced(shared: &Shared, mix: MixId, replaced: &callbacks::Replaced<'_>) {
-    let callbacks::Replaced {
-        room, stream_id, by, ..
-    } = replaced;
-    let record = replaced.record_id.map(RecordId::as_str);
-    warn!(%room, %stream_id, record, %by, "a mix was replaced by another StartMCUMixTranscode; a room has one");
-    counter!("rotunda_mixes_replaced_total").increment(1);
-    let callback = callbacks::News {
-        id: format!("replaced-{mix}"),
-        body: callbacks::replaced(replaced),
-    };
-    if let Err(error) = callbacks::tell(shared, room, callback).await {
-        error!(error = &error as &dyn std::error::Error, "store a callback");
-    }
-}
-
-/// Tells the application that a member is missing in its mix.
-async fn tell_of_not_mixable(shared: &Shared, mix: MixId, room: &RoomKey, stream_id: &StreamId, track: &NotMixable) {
-    let NotMixable { user_id, source, codec } = track;
-    let callback = callbacks::News {
-        id: format!("not-mixable-{mix}-{source:?}-{codec}-{user_id}"),
-        body: callbacks::not_mixable(room, stream_id, track, Clock.unix()),
-    };
-    if let Err(error) = callbacks::tell(shared, room, callback).await {
-        error!(error = &error as &dyn std::error::Error, "store a callback");
-    }
 }
 
 async fn started(shared: &Shared, mix: MixId, room: &RoomKey, unix_ms: u64) -> Result<(), StoreError> {
@@ -126,16 +108,19 @@ async fn started(shared: &Shared, mix: MixId, room: &RoomKey, unix_ms: u64) -> R
 }
 
 async fn stopped(shared: &Shared, mix: MixId, reason: &StopReason) -> Result<(), StoreError> {
-    let reason = match reason {
+    let end = MixTaskEnd {
+        at: Clock.unix(),
+        reason: in_words(reason),
+    };
+    shared.store.end_mix_task(&mix.to_string(), &end).await
+}
+
+fn in_words(reason: &StopReason) -> String {
+    match reason {
         StopReason::Asked => "asked".to_owned(),
         StopReason::Replaced { by, .. } => format!("replaced: {by}"),
         StopReason::RoomEmpty => "room_empty".to_owned(),
         StopReason::Shutdown => "shutdown".to_owned(),
         StopReason::Failed { message } => format!("failed: {message}"),
-    };
-    let end = MixTaskEnd {
-        at: Clock.unix(),
-        reason,
-    };
-    shared.store.end_mix_task(&mix.to_string(), &end).await
+    }
 }

@@ -47,7 +47,7 @@ async fn fixture() -> Fixture {
         .await
         .unwrap();
     let applications = vec![application.clone()];
-    let shared = Shared::new(
+    let shared = Shared::for_test(
         Config::default(),
         ClusterNode::alone(bus, "node-1".parse().unwrap()),
         applications,

@@ -2,7 +2,7 @@
 //! form, which names the key.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
@@ -34,7 +34,8 @@ const UNIT: usize = 1024;
 
 /// The memory for bodies that are being read.
 pub struct Intake {
-    by_application: HashMap<SdkAppId, Arc<Semaphore>>,
+    /// Made with an application's first call.
+    by_application: Mutex<HashMap<SdkAppId, Arc<Semaphore>>>,
     unknown: Arc<Semaphore>,
 }
 
@@ -55,23 +56,31 @@ impl Read {
     }
 }
 
-impl Intake {
-    pub fn new(applications: &Applications) -> Self {
-        let semaphore = |bytes: usize| Arc::new(Semaphore::new(bytes / UNIT));
-        let ids = applications.ids();
+impl Default for Intake {
+    fn default() -> Self {
         Self {
-            by_application: ids.map(|id| (id, semaphore(PER_APPLICATION))).collect(),
+            by_application: Mutex::default(),
             unknown: semaphore(ALL_UNKNOWN),
         }
+    }
+}
+
+fn semaphore(bytes: usize) -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(bytes / UNIT))
+}
+
+impl Intake {
+    /// The budget of a known caller.
+    fn of(&self, caller: &Application) -> Arc<Semaphore> {
+        let mut budgets = self.by_application.lock().unwrap_or_else(PoisonError::into_inner);
+        let budget = budgets.entry(caller.sdk_app_id);
+        budget.or_insert_with(|| semaphore(PER_APPLICATION)).clone()
     }
 
     /// The body of a request whose headers name a key of `caller`.
     pub async fn signed(&self, caller: &Application, headers: &HeaderMap, body: Body) -> Result<Read, ApiError> {
         let declared = declared(headers, &body, MAX_BODY)?;
-        let share = share(
-            self.by_application.get(&caller.sdk_app_id),
-            declared.unwrap_or(MAX_BODY),
-        )?;
+        let share = share(&self.of(caller), declared.unwrap_or(MAX_BODY))?;
         let mut reader = Reader::new(body);
         reader.read_up_to(MAX_BODY).await?;
         Ok(Read {
@@ -84,7 +93,7 @@ impl Intake {
     pub async fn form(&self, applications: &Applications, headers: &HeaderMap, body: Body) -> Result<Read, ApiError> {
         let declared = declared(headers, &body, MAX_FORM)?;
         let least = declared.unwrap_or(MAX_UNKNOWN).min(MAX_UNKNOWN);
-        let share_of_unknown = share(Some(&self.unknown), least)?;
+        let share_of_unknown = share(&self.unknown, least)?;
         let mut reader = Reader::new(body);
         if reader.read_first(MAX_UNKNOWN).await? {
             return Ok(Read {
@@ -99,10 +108,7 @@ impl Intake {
                 " from a caller that it does not name in its first part",
             ));
         };
-        let share = share(
-            self.by_application.get(&caller.sdk_app_id),
-            declared.unwrap_or(MAX_FORM),
-        )?;
+        let share = share(&self.of(caller), declared.unwrap_or(MAX_FORM))?;
         drop(share_of_unknown);
         reader.read_up_to(MAX_FORM).await?;
         Ok(Read {
@@ -125,8 +131,7 @@ fn declared(headers: &HeaderMap, body: &Body, most: usize) -> Result<Option<usiz
     }
 }
 
-fn share(semaphore: Option<&Arc<Semaphore>>, bytes: usize) -> Result<Option<OwnedSemaphorePermit>, ApiError> {
-    let Some(semaphore) = semaphore else { return Ok(None) };
+fn share(semaphore: &Arc<Semaphore>, bytes: usize) -> Result<Option<OwnedSemaphorePermit>, ApiError> {
     let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX);
     match semaphore.clone().try_acquire_many_owned(units) {
         Ok(share) => Ok(Some(share)),

@@ -39,7 +39,7 @@ struct Face {
 }
 
 pub fn router(shared: Shared, mixes: Arc<Mixes>, index: MethodRouter) -> Router {
-    let intake = Arc::new(Intake::new(&shared.applications));
+    let intake = Arc::new(Intake::default());
     let face = Face { shared, mixes, intake };
     let get_face = face.clone();
     let get = move |request: Request| async move {
@@ -78,7 +78,7 @@ fn envelope(result: Result<Value, ApiError>) -> Response {
 async fn run(face: &Face, request: Request) -> Result<Value, ApiError> {
     let (parts, body) = request.into_parts();
     let method = if parts.method == Method::GET { "GET" } else { "POST" };
-    let applications = &face.shared.applications;
+    let applications = &face.shared.applications();
     let now = rotunda_proto::clock::Clock.unix().as_secs();
     // The caller is identified first: no unknown caller's body is buffered.
     let Read { bytes, share: _held } = match call::credentials(method, &parts.headers, now)? {

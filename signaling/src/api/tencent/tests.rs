@@ -30,7 +30,7 @@ async fn start(process: Process) -> SocketAddr {
         process,
         ..Config::default()
     };
-    let shared = Shared::new(
+    let shared = Shared::for_test(
         config,
         ClusterNode::alone(bus, "node-1".parse().unwrap()),
         vec![application],

@@ -34,6 +34,10 @@ impl MemberRights {
         }
     }
 
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
     pub fn may_send(&self, source: TrackSource) -> bool {
         permitted(self.role, self.rights).may_send(source)
     }

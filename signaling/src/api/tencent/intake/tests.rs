@@ -32,7 +32,7 @@ fn chunked(text: &str, length: usize) -> Body {
 
 async fn form(text: &str, length: usize) -> Result<usize, &'static str> {
     let applications = applications();
-    let intake = Intake::new(&applications);
+    let intake = Intake::default();
     let read = intake
         .form(&applications, &HeaderMap::new(), chunked(text, length))
         .await;
@@ -51,7 +51,7 @@ async fn a_long_form_is_read_only_for_a_key_that_its_first_part_names() {
 
 #[tokio::test]
 async fn a_signed_body_has_at_most_ten_megabytes() {
-    let intake = Intake::new(&applications());
+    let intake = Intake::default();
     let (caller, headers) = (application(), HeaderMap::new());
     let read = async |length: usize| {
         let read = intake.signed(&caller, &headers, chunked("{", length)).await;
@@ -63,7 +63,7 @@ async fn a_signed_body_has_at_most_ten_megabytes() {
 
 #[tokio::test]
 async fn a_declared_length_over_the_limit_is_refused_before_anything_is_read() {
-    let intake = Intake::new(&applications());
+    let intake = Intake::default();
     let headers = HeaderMap::from_iter([(CONTENT_LENGTH, "99999999999".parse().unwrap())]);
     let never = Body::from_stream(stream::pending::<Result<Bytes, std::io::Error>>());
     let refused = intake.signed(&application(), &headers, never).await.unwrap_err();
@@ -73,7 +73,7 @@ async fn a_declared_length_over_the_limit_is_refused_before_anything_is_read() {
 #[tokio::test]
 async fn an_application_holds_a_bounded_share_and_releases_it() {
     let applications = applications();
-    let intake = Intake::new(&applications);
+    let intake = Intake::default();
     let (caller, headers) = (application(), HeaderMap::new());
     let read = || intake.signed(&caller, &headers, chunked("{", 8));
     let held = read().await.unwrap();
@@ -86,7 +86,7 @@ async fn an_application_holds_a_bounded_share_and_releases_it() {
 
 #[tokio::test(start_paused = true)]
 async fn a_body_that_does_not_arrive_is_refused() {
-    let intake = Intake::new(&applications());
+    let intake = Intake::default();
     let never = Body::from_stream(stream::pending::<Result<Bytes, std::io::Error>>());
     let late = intake
         .signed(&application(), &HeaderMap::new(), never)

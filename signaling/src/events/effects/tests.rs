@@ -1,0 +1,142 @@
+use rotunda_proto::config::Application;
+use rotunda_proto::ids::{MembershipId, MixId, RoomId, RoomKey};
+use rotunda_proto::mix::NotMixable;
+use rotunda_proto::signaling::Role;
+use serde_json::{Value, json};
+
+use super::*;
+
+const AT: u64 = 1_764_028_799_500; // 2025-11-24T23:59:59.500Z
+
+fn room(app: u32) -> RoomKey {
+    RoomKey {
+        app: app.try_into().unwrap(),
+        room: RoomId::Number(7.try_into().unwrap()),
+    }
+}
+
+fn event(app: u32, what: What) -> StreamedEvent {
+    let fact = Fact {
+        id: "the-id".to_owned(),
+        room: room(app),
+        at_unix_ms: AT,
+        what,
+    };
+    StreamedEvent {
+        sequence: 9,
+        body: serde_json::to_string(&fact).unwrap(),
+    }
+}
+
+/// Application 1 wants callbacks, 2 does not.
+fn effects_of(app: u32, what: What) -> Effects {
+    let applications = Applications::new(vec![
+        Application {
+            callback_url: Some("http://receiver/".to_owned()),
+            ..Application::new(1.try_into().unwrap(), "key")
+        },
+        Application::new(2.try_into().unwrap(), "key"),
+    ]);
+    effects(&event(app, what), &applications)
+}
+
+fn not_mixable() -> What {
+    What::NotMixable {
+        mix: MixId(5),
+        stream_id: "film".parse().unwrap(),
+        track: NotMixable {
+            user_id: "ann".parse().unwrap(),
+            source: rotunda_proto::ids::TrackSource::Camera,
+            codec: "AV1".to_owned(),
+        },
+    }
+}
+
+#[test]
+fn every_fact_is_in_the_journal_and_a_member_who_enters_leads_to_nothing_else() {
+    let what = What::Entered {
+        user: "ann".parse().unwrap(),
+        membership: MembershipId(1),
+        role: Role::Audience,
+    };
+    let effects = effects_of(1, what);
+    let entry = effects.entry.unwrap();
+    assert_eq!((entry.event.as_str(), entry.kind.as_str()), ("the-id", "entered"));
+    assert_eq!(entry.room, room(1).token());
+    assert_eq!(
+        (effects.callbacks, effects.usage, effects.presence),
+        (vec![], vec![], vec![])
+    );
+}
+
+#[test]
+fn a_callback_is_made_where_the_application_wants_one() {
+    let callbacks = effects_of(1, not_mixable()).callbacks;
+    let body: Value = serde_json::from_str(&callbacks[0].body).unwrap();
+    assert_eq!(
+        (&body["event_type"], &body["event_time"]),
+        (&json!(1001), &json!(AT / 1000))
+    );
+    assert_eq!(
+        (callbacks[0].id.as_str(), callbacks[0].url.as_str()),
+        ("the-id", "http://receiver/")
+    );
+    for app in [2, 3] {
+        assert_eq!(effects_of(app, not_mixable()).callbacks, []);
+    }
+}
+
+#[test]
+fn a_mix_that_ends_counts_and_only_one_that_was_replaced_is_told() {
+    let ended = |replaced_by: Option<&str>, started_unix_ms| What::MixEnded {
+        mix: MixId(5),
+        stream_id: "film".parse().unwrap(),
+        record_id: None,
+        replaced_by: replaced_by.map(|by| by.parse().unwrap()),
+        started_unix_ms,
+        reason: "asked".to_owned(),
+    };
+    let asked = effects_of(1, ended(None, Some(AT - 2500)));
+    assert_eq!(asked.callbacks, []);
+    let app = room(1).app;
+    assert_eq!(asked.usage, [UsageRow::new(app, "2025-11-24", "mix_ms", 2500)]);
+    let replaced = effects_of(1, ended(Some("next"), None));
+    assert_eq!(replaced.usage, []);
+    let body: Value = serde_json::from_str(&replaced.callbacks[0].body).unwrap();
+    assert_eq!((&body["event_type"], &body["errcode"]), (&json!(0), &json!(2)));
+}
+
+#[test]
+fn attendance_is_usage_and_a_peak_of_its_minute() {
+    let attendance = What::Attendance {
+        node: "node-1".parse().unwrap(),
+        anchor_ms: 0,
+        audience_ms: 60_000_000,
+        peak: 1000,
+    };
+    let effects = effects_of(2, attendance);
+    let app = room(2).app;
+    assert_eq!(
+        effects.usage,
+        [UsageRow::new(app, "2025-11-24", "audience_ms", 60_000_000)]
+    );
+    let present = &effects.presence[0];
+    assert_eq!((present.minute as u64, present.members), (AT / 60_000, 1000));
+    assert!(present.place.ends_with("/node-1"));
+}
+
+#[test]
+fn a_fact_of_a_newer_version_has_no_effects() {
+    let event = StreamedEvent {
+        sequence: 3,
+        body: r#"{"id":"x","room":{"app":1,"room":7},"at_unix_ms":1,"kind":"hologram"}"#.to_owned(),
+    };
+    let effects = effects(&event, &Applications::new(Vec::new()));
+    assert_eq!(
+        effects,
+        Effects {
+            sequence: 3,
+            ..Effects::default()
+        }
+    );
+}
