@@ -9,7 +9,7 @@ pub struct Config {
     /// Mixes at one time, at most; further ones are refused. Default 16.
     pub max_tasks: usize,
     /// Thousandths of a CPU core that mixes may be expected to need together; further mixes are refused. A mix of 1280x720 at 15
-    /// frames a second is expected to need 190. Default 0: 800 for each core of the machine.
+    /// frames a second is expected to need 190. Default 0: 1000 for each core of the machine.
     pub capacity_millicores: u64,
     /// Where the engine of each mix runs: `process` (a child process for each mix, so that a decoder that crashes or hangs stops this
     /// mix alone, for a second) or `inside` (a thread of the server). Default `process`.
@@ -40,8 +40,8 @@ impl Default for Config {
     }
 }
 
-/// Of each core, where the configuration says nothing: other services need some, too.
-const MILLICORES_OF_A_CORE: u64 = 800;
+/// Of each core, where the configuration says nothing.
+const MILLICORES_OF_A_CORE: u64 = 1000;
 
 impl Config {
     /// Thousandths of a CPU core for mixes.

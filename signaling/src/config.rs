@@ -69,8 +69,8 @@ pub struct Api {
     pub grpc_port: u16,
     /// Calls of StartMCUMixTranscode a second and application; more get RequestLimitExceeded. Default 20.
     pub mix_starts_per_second: u32,
-    /// Mixes of the server API in one room, 1 to 16. With 1, as in the contract, a start with another `StreamId` replaces the room's
-    /// mix; with more, each `StreamId` is a mix of its own, and a stop ends them all. Default 1.
+    /// Mixes in one room, 1 to 16. With 1, as in the contract, a start with another `StreamId` replaces the room's mix, and a mix of a
+    /// member excludes one of the server API. With more, each `StreamId` is a mix of its own, and a stop ends all of the API. Default 1.
     pub mixes_per_room: usize,
 }
 

@@ -79,9 +79,10 @@ impl Mixes {
             started_by: caller.secret_id.clone(),
             spec,
         };
-        tasks::start(&self.shared.bus, &wish, at_most)
-            .await
-            .map_err(|error| refused(&error))
+        let done = tasks::start(&self.shared.bus, &wish, at_most).await;
+        let done = done.map_err(|error| refused(&error))?;
+        tracing::info!(room = %wish.spec.room, stream = %wish.spec.stream_id, ?done, "a mix was asked for");
+        Ok(())
     }
 
     async fn try_stop(&self, caller: &Application, request: StopRequest) -> Result<(), ApiError> {
@@ -179,7 +180,7 @@ fn refused(error: &StartError) -> ApiError {
         StartError::Refused(Refusal::RoomNotExist) => return no_room(),
         StartError::Refused(Refusal::NoCapacity) => "ResourceInsufficient.RequestRejection",
         StartError::Refused(Refusal::Encoder { .. }) => "InvalidParameter.EncodeParams",
-        StartError::Refused(Refusal::StreamIdInUse) | StartError::Replaced | StartError::Full(_) => {
+        StartError::Refused(Refusal::StreamIdInUse) | StartError::Replaced | StartError::Full => {
             "FailedOperation.RequestRejection"
         }
         StartError::Ended => "FailedOperation.TaskFinished",

@@ -22,8 +22,8 @@ pub enum StartError {
     Replaced,
     #[error("the mix has just ended: it was stopped, or its room is empty")]
     Ended,
-    #[error("the room has {0} mixes already, and signaling.api.mixes_per_room permits no more; stop one first")]
-    Full(usize),
+    #[error("the room has another mix already, and signaling.api.mixes_per_room permits no more; stop it first")]
+    Full,
     #[error("the mixing server did not answer within 5 s; the mix may still begin")]
     Late,
     #[error("reach the bus")]
@@ -39,6 +39,14 @@ pub enum StopError {
     Bus(#[from] BusError),
 }
 
+/// What a start has done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Done {
+    Begun,
+    /// The mix ran before and goes on.
+    Changed,
+}
+
 /// The change that a caller waits for.
 #[derive(Debug, Clone, Copy)]
 struct Asked {
@@ -46,8 +54,8 @@ struct Asked {
     revision: u64,
 }
 
-/// Starts or changes the mix of the wish's origin, and waits until it is so. `at_most`: mixes of the server API in one room.
-pub async fn start(bus: &SharedBus, wish: &Wish, at_most: usize) -> Result<(), StartError> {
+/// Starts or changes the mix of the wish's origin, and waits until it is so. `at_most`: mixes in one room.
+pub async fn start(bus: &SharedBus, wish: &Wish, at_most: usize) -> Result<Done, StartError> {
     let key = task_key(&wish.spec.room, &wish.origin);
     let in_room = in_room(bus, &wish.spec.room).await?;
     let mut others = in_room.iter().filter(|(other, _)| *other != key);
@@ -58,12 +66,10 @@ pub async fn start(bus: &SharedBus, wish: &Wish, at_most: usize) -> Result<(), S
     let is_new = in_room
         .iter()
         .all(|(other, task)| *other != key || task.spec().is_none());
-    let others = in_room
-        .iter()
-        .filter(|(_, task)| task.origin.is_api() && task.spec().is_some());
-    let others = others.count();
-    if is_new && wish.origin.is_api() && others >= at_most {
-        return Err(StartError::Full(others));
+    // By contract a mix of the server API and one of a member exclude each other, too.
+    let others = in_room.iter().filter(|(_, task)| task.spec().is_some()).count();
+    if is_new && others >= at_most {
+        return Err(StartError::Full);
     }
     if is_new {
         check_capacity(bus, &wish.spec).await?;
@@ -84,7 +90,10 @@ pub async fn start(bus: &SharedBus, wish: &Wish, at_most: usize) -> Result<(), S
             withdraw(bus, &key, |task| task.id == asked.id && task.spec().is_none()).await?;
             Err(refusal.into())
         }
-        Ok(result) => result,
+        Ok(result) => result.map(|()| match asked.id == wish.id {
+            true => Done::Begun,
+            false => Done::Changed,
+        }),
         Err(_late) => {
             let is_unclaimed = |task: &MixTask| task.id == asked.id && task.owner.is_none();
             match withdraw(bus, &key, is_unclaimed).await? {
