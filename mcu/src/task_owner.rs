@@ -40,6 +40,9 @@ enum Mix {
     Ended(MixId),
 }
 
+/// Another node does the task, or nobody.
+struct NotOurs;
+
 /// How a step went.
 enum Outcome {
     /// Look for the next one.
@@ -318,13 +321,12 @@ impl TaskOwner {
             self.end(ending).await;
         }
         let me = node.incarnation();
-        let changed = node.bus().update(&self.key, |task: Option<MixTask>| {
-            let after = task.and_then(|task| match (task.owner.as_ref() == Some(&me), has_successor) {
-                (false, _) => Some(task),
-                (true, true) => Some(MixTask { owner: None, ..task }),
-                (true, false) => None,
-            });
-            Ok::<_, std::convert::Infallible>((after, ()))
+        let changed = node.bus().update(&self.key, |task: Option<MixTask>| match task {
+            Some(task) if task.owner.as_ref() == Some(&me) => {
+                let released = MixTask { owner: None, ..task };
+                Ok((has_successor.then_some(released), ()))
+            }
+            _ => Err(NotOurs),
         });
         if let Err(error) = changed.await {
             let error = &error as &dyn std::error::Error;
