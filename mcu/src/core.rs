@@ -125,11 +125,7 @@ impl MixCore {
             audio_before: None,
             held_audio: Vec::new(),
             audio_waits: false,
-            ticks: Ticks {
-                start,
-                rate: tick_rate(spec.video),
-                next: 0,
-            },
+            ticks: Ticks::starting_at(start, tick_rate(spec.video)),
             video,
             header: None,
             frames: VecDeque::new(),
@@ -415,6 +411,15 @@ impl Scene {
 }
 
 impl Ticks {
+    /// The first tick is at `start` or after it, in the same pace as in a program that has run since 0: players measure the frame rate.
+    fn starting_at(start: Micros, rate: u8) -> Self {
+        Self {
+            start: 0,
+            rate,
+            next: (start * i64::from(rate) + 999_999).div_euclid(1_000_000),
+        }
+    }
+
     fn at(self, tick: i64) -> Micros {
         self.start + tick * 1_000_000 / i64::from(self.rate.max(1))
     }

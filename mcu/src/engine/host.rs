@@ -410,19 +410,9 @@ impl Link {
 /// Counts what has happened since the engine's last report.
 fn count(before: &Health, now: &Health) {
     metrics::histogram!("rotunda_mcu_tick_seconds").record(f64::from(now.tick_ms_max) / 1000.0);
-    for (name, before, now) in [
-        (
-            "rotunda_mcu_encoder_failures_total",
-            before.encoder_failures,
-            now.encoder_failures,
-        ),
-        (
-            "rotunda_mcu_late_audio_packets_total",
-            before.late_audio,
-            now.late_audio,
-        ),
-        ("rotunda_mcu_late_ticks_total", before.late_ticks, now.late_ticks),
-    ] {
-        metrics::counter!(name).increment(now.saturating_sub(before));
-    }
+    metrics::counter!("rotunda_mcu_encoder_failures_total")
+        .increment(now.encoder_failures.saturating_sub(before.encoder_failures));
+    metrics::counter!("rotunda_mcu_late_audio_packets_total")
+        .increment(now.late_audio.saturating_sub(before.late_audio));
+    metrics::counter!("rotunda_mcu_late_ticks_total").increment(now.late_ticks.saturating_sub(before.late_ticks));
 }
