@@ -99,6 +99,14 @@ impl MixCore {
     ///
     /// Errors: [`CodecError`] when the encoders refuse their parameters.
     pub fn new(spec: &MixSpec, delay: Micros, font: Option<Font>) -> Result<Self, CodecError> {
+        Self::starting_at(spec, delay, font, 0)
+    }
+
+    /// As [`new`](Self::new), but the first frames have the time `start`: the program was begun by another core.
+    ///
+    /// Errors: [`CodecError`] when the encoders refuse their parameters.
+    pub fn starting_at(spec: &MixSpec, delay: Micros, font: Option<Font>, start: Micros) -> Result<Self, CodecError> {
+        let first_sample = samples(start);
         let video = match spec.video {
             None => None,
             Some(asked) => Some(Video {
@@ -111,17 +119,13 @@ impl MixCore {
             scene: Scene::default(),
             persons: HashMap::new(),
             video_inputs: HashMap::new(),
-            mixer: Mixer::default(),
+            mixer: Mixer::starting_at(first_sample),
             block: Vec::new(),
-            audio: AudioOutput::new(spec.audio, 0)?,
+            audio: AudioOutput::new(spec.audio, first_sample)?,
             audio_before: None,
             held_audio: Vec::new(),
             audio_waits: false,
-            ticks: Ticks {
-                start: 0,
-                rate: tick_rate(spec.video),
-                next: 0,
-            },
+            ticks: Ticks::starting_at(start, tick_rate(spec.video)),
             video,
             header: None,
             frames: VecDeque::new(),
@@ -407,6 +411,15 @@ impl Scene {
 }
 
 impl Ticks {
+    /// The first tick is at `start` or after it, in the same pace as in a program that has run since 0: players measure the frame rate.
+    fn starting_at(start: Micros, rate: u8) -> Self {
+        Self {
+            start: 0,
+            rate,
+            next: (start * i64::from(rate) + 999_999).div_euclid(1_000_000),
+        }
+    }
+
     fn at(self, tick: i64) -> Micros {
         self.start + tick * 1_000_000 / i64::from(self.rate.max(1))
     }

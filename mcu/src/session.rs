@@ -1,18 +1,18 @@
 //! The shell of a [`Receiver`]: its socket, and its control over the bus. It opens a new session when one is lost.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::mpsc::TrySendError;
 use std::time::{Duration, Instant};
 
 use rotunda_bus::{BusError, BusExt, Heard, SharedBus, Subscription};
 use rotunda_proto::clock::Clock;
-use rotunda_proto::ids::{RoomKey, SessionId};
+use rotunda_proto::ids::{NodeId, RoomKey, SessionId};
 use rotunda_proto::mix::{NotMixable, VideoRef};
 use rotunda_proto::room::{RoomInfo, info_key};
 use rotunda_proto::sfu::{Command, ControlError, Event, Identity, Reply, SlotMap, control_subject, session_subject};
 use rotunda_proto::ticket::ClusterSecret;
 use thiserror::Error;
 use tokio::net::UdpSocket;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -30,12 +30,14 @@ const ASK_AGAIN: Duration = Duration::from_millis(500);
 pub struct Session {
     pub room: RoomKey,
     pub bus: SharedBus,
+    /// This node, which reads the session's events.
+    pub node: NodeId,
     pub secret: ClusterSecret,
     /// The mix clock's 0.
     pub origin: Instant,
     pub wants: watch::Receiver<Wants>,
     pub key_requests: mpsc::Receiver<VideoRef>,
-    pub samples: std::sync::mpsc::SyncSender<Sample>,
+    pub samples: mpsc::Sender<Sample>,
     /// Tracks that the SFU does not send, as nothing here decodes their codec.
     pub not_mixable: mpsc::Sender<NotMixable>,
     /// Sessions opened so far.
@@ -131,9 +133,12 @@ impl Session {
         let (mut receiver, offer, lines) = Receiver::new(Clock.now(), self.origin, self.opened)?;
         let subject = control_subject(&info.sfu);
         let session = SessionId(rand::random());
-        let events = self.bus.subscribe(&session_subject(session)).await?;
+        let events = self.bus.subscribe(&session_subject(&self.node, session)).await?;
         let ticket = self.secret.issue_ticket(&self.room, Clock.unix());
-        let identity = Identity::Service { ticket };
+        let identity = Identity::Service {
+            ticket,
+            reader: self.node.clone(),
+        };
         let command = Command::Open {
             session,
             room: self.room.clone(),
@@ -226,7 +231,7 @@ impl Session {
                     let _sent_or_lost = open.socket.send_to(&transmit.contents, transmit.destination).await;
                 }
                 Polled::Sample(sample) => {
-                    if let Err(TrySendError::Full(sample) | TrySendError::Disconnected(sample)) =
+                    if let Err(TrySendError::Full(sample) | TrySendError::Closed(sample)) =
                         self.samples.try_send(sample)
                     {
                         metrics::counter!("rotunda_mcu_samples_dropped_total").increment(1);

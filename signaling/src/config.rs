@@ -71,6 +71,9 @@ pub struct Api {
     pub grpc_port: u16,
     /// Calls of StartMCUMixTranscode a second and application; more get RequestLimitExceeded. Default 20.
     pub mix_starts_per_second: u32,
+    /// Mixes in one room, 1 to 16. With 1, as in the contract, a start with another `StreamId` replaces the room's mix, and a mix of a
+    /// member excludes one of the server API. With more, each `StreamId` is a mix of its own, and a stop ends all of the API. Default 1.
+    pub mixes_per_room: usize,
 }
 
 impl Default for Config {
@@ -106,6 +109,7 @@ impl Default for Api {
             bind: Ipv4Addr::UNSPECIFIED.into(),
             grpc_port: 9090,
             mix_starts_per_second: 20,
+            mixes_per_room: 1,
         }
     }
 }
@@ -137,6 +141,9 @@ impl Config {
                 "signaling.api.mix_starts_per_second",
                 "write at least 1",
             ));
+        }
+        if !(1..=16).contains(&self.api.mixes_per_room) {
+            mistakes.push(ConfigMistake::new("signaling.api.mixes_per_room", "write 1 to 16"));
         }
         mistakes
     }

@@ -36,7 +36,7 @@ pub struct Canvas {
 }
 
 /// Content of a cell.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Content {
     /// The live video, and a card until there is one.
     Live,
@@ -45,7 +45,7 @@ pub enum Content {
 }
 
 /// One cell of the video.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Placement {
     pub video: VideoRef,
     pub content: Content,
@@ -56,7 +56,7 @@ pub struct Placement {
 }
 
 /// The cells of a canvas and the members that are heard.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Scene {
     /// Back to front.
     pub placements: Vec<Placement>,

@@ -12,8 +12,8 @@ use rotunda_proto::clock::Clock;
 use rotunda_proto::custom_message::CustomMessage;
 use rotunda_proto::ids::{NodeId, RoomKey, SessionId, UserId};
 use rotunda_proto::sfu::{
-    Client, Command, ControlError, Event, Identity, MAX_SLOTS, NodeInfo, Reply, Standing, events_subject,
-    member_session_subject, node_key, session_subject,
+    Client, Command, ControlError, Event, Identity, MAX_SLOTS, NodeInfo, Reply, Standing, events_subject, node_key,
+    session_subject,
 };
 use rotunda_proto::ticket::ClusterSecret;
 use str0m::Candidate;
@@ -59,8 +59,8 @@ pub struct Control {
     secret: ClusterSecret,
     workers: Vec<Handle>,
     placement: Placement,
-    /// The signaling node of each member's session.
-    signaling: HashMap<SessionId, NodeId>,
+    /// The node that reads each session's events.
+    readers: HashMap<SessionId, NodeId>,
     /// Sessions opened so far.
     openings: u64,
     /// Sessions that got a place and were not opened.
@@ -84,7 +84,7 @@ impl Control {
             secret,
             workers,
             placement,
-            signaling: HashMap::new(),
+            readers: HashMap::new(),
             openings: 0,
             refused: mpsc::channel(REFUSED),
         }
@@ -125,9 +125,10 @@ impl Control {
     async fn tell(&self, room: &RoomKey, event: &Event) {
         let subject = match event.of_session() {
             None => events_subject(room),
-            Some(session) => match self.signaling.get(&session) {
-                Some(signaling) => member_session_subject(signaling, session),
-                None => session_subject(session),
+            Some(session) => match self.readers.get(&session) {
+                Some(reader) => session_subject(reader, session),
+                // The session has ended.
+                None => return,
             },
         };
         if let Err(error) = self.node.bus().tell(&subject, event).await {
@@ -194,9 +195,7 @@ impl Control {
                 let Some(worker) = self.assign_worker(session, &room, admitted.standing).await else {
                     return request.answer(&NODE_FULL);
                 };
-                if let Some(signaling) = admitted.signaling {
-                    self.signaling.insert(session, signaling);
-                }
+                self.readers.insert(session, admitted.reader);
                 self.openings += 1;
                 let opening = Opening {
                     id: session,
@@ -259,7 +258,7 @@ impl Control {
 
     /// Forgets a session. Answers the worker that has it.
     async fn close(&mut self, session: SessionId) -> Option<&Handle> {
-        self.signaling.remove(&session);
+        self.readers.remove(&session);
         let (worker, room_workers) = self.placement.close(session)?;
         self.tell_room_workers(room_workers).await;
         self.workers.get(worker.position())
@@ -354,16 +353,16 @@ impl Control {
                 standing,
             } => Ok(Admitted {
                 user: Some(user),
-                signaling: Some(signaling),
+                reader: signaling,
                 client,
                 standing,
             }),
-            Identity::Service { ticket } => {
+            Identity::Service { ticket, reader } => {
                 let verified = self.secret.verify_ticket(&ticket, room, Clock.unix());
                 verified.map_err(|_| ControlError::BadTicket)?;
                 Ok(Admitted {
                     user: None,
-                    signaling: None,
+                    reader,
                     client: Client::MediaAlone,
                     standing: Standing::Newcomer,
                 })
@@ -376,8 +375,8 @@ impl Control {
 struct Admitted {
     /// None: a service.
     user: Option<UserId>,
-    /// The signaling node that reads the session's events.
-    signaling: Option<NodeId>,
+    /// The node that reads the session's events.
+    reader: NodeId,
     client: Client,
     standing: Standing,
 }
