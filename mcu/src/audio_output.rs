@@ -12,6 +12,9 @@ use rubato::{Fft, FixedSync, Resampler as _};
 use crate::audio_input::{CHANNELS, RATE};
 use crate::mixer::BLOCK;
 
+/// Blocks of silence that press out all that encoder and resampler hold, at any sample rate: 1 s.
+const FLUSH_BLOCKS: usize = 100;
+
 /// One AAC frame.
 #[derive(Debug, Clone)]
 pub struct AudioFrame {
@@ -32,6 +35,8 @@ pub struct AudioOutput {
     first: i64,
     /// First sample that the encoder has not been given.
     consumed: i64,
+    /// First sample that has not come in.
+    taken: i64,
     /// Samples a channel still to be left out before the first one.
     skip: usize,
     /// From here on the next encoder's frames follow.
@@ -84,6 +89,7 @@ impl AudioOutput {
             next,
             first,
             consumed: first,
+            taken: first - skip as i64,
             skip,
             end: None,
         })
@@ -134,6 +140,7 @@ impl AudioOutput {
             None => block,
             Some(resampler) => resampler.run(block)?,
         };
+        self.taken += (block.len() / CHANNELS) as i64;
         match self.asked.channels {
             1 => self
                 .waiting
@@ -167,7 +174,32 @@ impl AudioOutput {
     }
 }
 
+impl AudioOutput {
+    /// Appends the frames of all audio taken so far: the encoder is fed silence until it has given them out.
+    ///
+    /// Errors: [`CodecError::Encode`].
+    pub fn finish(&mut self, out: &mut Vec<AudioFrame>) -> Result<(), CodecError> {
+        // The resampler's delay has been cut off its output, so its end is still inside.
+        let delay = self.resampler.as_ref().map_or(0, Resampler::delay);
+        let left = (self.taken + delay - self.next).max(0) as u64;
+        let end = self.next + (left.next_multiple_of(FRAME as u64)) as i64;
+        self.end = Some(self.end.map_or(end, |before| before.min(end)));
+        let silence = [0.0; BLOCK * CHANNELS];
+        for _ in 0..FLUSH_BLOCKS {
+            if self.is_over() {
+                break;
+            }
+            self.handle_block(&silence, out)?;
+        }
+        Ok(())
+    }
+}
+
 impl Resampler {
+    fn delay(&self) -> i64 {
+        self.fft.output_delay() as i64
+    }
+
     fn new(rate: u32) -> Result<Self, CodecError> {
         let fft = Fft::new(RATE as usize, rate as usize, BLOCK, CHANNELS, FixedSync::Input).map_err(|error| {
             CodecError::SetUp {
@@ -201,3 +233,6 @@ impl Resampler {
         Ok(&self.out[skipped * CHANNELS..written * CHANNELS])
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,6 +14,8 @@ pub enum Shown<'a> {
     Card,
     /// A frame, and a number that changes with each new frame.
     Live(&'a VideoFrame, u64),
+    /// The last frame of a video that has stopped, shown dimmed with the member's name.
+    Frozen(&'a VideoFrame, u64),
 }
 
 /// See the [module](self).
@@ -36,6 +38,7 @@ struct DrawnCell {
 enum Drawn {
     Card,
     Live(u64),
+    Frozen(u64),
 }
 
 impl Compositor {
@@ -79,6 +82,7 @@ impl Compositor {
             let wanted = match shows {
                 Shown::Card => Drawn::Card,
                 Shown::Live(_, serial) => Drawn::Live(serial),
+                Shown::Frozen(_, serial) => Drawn::Frozen(serial),
             };
             let rect = cell.placement.rect;
             if cell.drawn == Some(wanted) && !painted.iter().any(|under| overlap(*under, rect)) {
@@ -93,7 +97,7 @@ impl Compositor {
                         self.font.as_ref(),
                     );
                 }
-                Shown::Live(frame, _) => {
+                Shown::Live(frame, _) | Shown::Frozen(frame, _) => {
                     paint(
                         &mut self.canvas,
                         rect,
@@ -102,6 +106,15 @@ impl Compositor {
                         self.background,
                     );
                 }
+            }
+            if matches!(shows, Shown::Frozen(..)) {
+                self.canvas.dim(rect);
+                card::draw_name(
+                    &mut self.canvas,
+                    rect,
+                    cell.placement.video.user.as_str(),
+                    self.font.as_ref(),
+                );
             }
             cell.drawn = Some(wanted);
             painted.push(rect);
@@ -295,6 +308,24 @@ mod tests {
         let out = compositor.compose(|_| Shown::Live(&tall, 0));
         let middle_row = &out.y()[180 * 640..181 * 640];
         assert_eq!((middle_row[100], middle_row[320]), (235, 100));
+    }
+
+    #[test]
+    fn a_frozen_video_is_dimmed_once_and_bright_again_with_its_next_frame() {
+        let canvas = Canvas {
+            width: 640,
+            height: 360,
+        };
+        let mut compositor = Compositor::new(canvas, 0, None);
+        let whole = VideoFrame::filled(640, 360, Yuv::WHITE).rect();
+        compositor.handle_placements(vec![placement("a", whole, 0, RenderMode::Crop)]);
+        let light = VideoFrame::filled(640, 360, Yuv::WHITE);
+        let mut middle = |shown: Shown<'_>| compositor.compose(|_| shown).y()[180 * 640 + 320];
+        assert_eq!(middle(Shown::Live(&light, 1)), 235);
+        let dimmed = middle(Shown::Frozen(&light, 1));
+        assert!((60..150).contains(&dimmed), "{dimmed}");
+        assert_eq!(middle(Shown::Frozen(&light, 1)), dimmed);
+        assert_eq!(middle(Shown::Live(&light, 2)), 235);
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::compositor::{Compositor, Shown};
 use crate::layout::{Canvas, Content, Placement, Scene};
 use crate::mixer::Mixer;
 use crate::timeline::{Micros, PersonClock, Stamp};
-use crate::video_input::{self, CodedVideo, Shape, VideoInput};
+use crate::video_input::{self, CodedVideo, Picture, Shape, VideoInput};
 use crate::video_output::VideoOutput;
 
 /// Ticks a second of a mix with audio alone.
@@ -75,6 +75,8 @@ pub struct Figures {
     pub late_ticks: u64,
     /// Packets of audio that came too late to be heard.
     pub late_audio: u64,
+    /// Frames of inputs that were thrown away undecoded, because decoding was behind.
+    pub shed_frames: u64,
     /// Times that an encoder failed, and was made anew.
     pub encoder_failures: u64,
     /// Length of the program.
@@ -246,6 +248,17 @@ impl MixCore {
         video.and(audio)
     }
 
+    /// Ends the program: the audio that the encoder still holds comes out.
+    ///
+    /// Errors: [`CodecError`] when the encoder fails; the end of the audio is lost then.
+    pub fn handle_end(&mut self) -> Result<(), CodecError> {
+        let mut made = std::mem::take(&mut self.held_audio);
+        // With a change of the audio's settings under way, its new encoder has nothing to say yet.
+        let result = self.audio_before.as_mut().unwrap_or(&mut self.audio).finish(&mut made);
+        self.push_audio(&mut made);
+        result
+    }
+
     /// The next frame of the program; None: all are out.
     pub fn poll_frame(&mut self) -> Option<Arc<Frame>> {
         self.frames.pop_front()
@@ -278,8 +291,8 @@ impl MixCore {
         users.dedup();
         let live = self
             .video_inputs
-            .values()
-            .filter(|input| input.live().is_some())
+            .iter()
+            .filter(|(video, input)| matches!(input.picture(self.figures.program, video.source), Picture::Live(..)))
             .count();
         (users.len() as u32, live as u32)
     }
@@ -304,12 +317,13 @@ impl MixCore {
         let half_a_tick = (self.ticks.at(self.ticks.next) - at) / 2;
         for (source, input) in &mut self.video_inputs {
             input.handle_tick(at + half_a_tick);
+            self.figures.shed_frames += input.take_shed_frames();
             if let Some(shape) = input.take_new_shape() {
                 self.shapes.push_back((source.clone(), shape));
             }
         }
         let inputs = &self.video_inputs;
-        let canvas = video.compositor.compose(|placement| shown(inputs, placement));
+        let canvas = video.compositor.compose(|placement| shown(inputs, placement, at));
         let failures = video.output.failures();
         let coded = video.output.encode(canvas)?;
         self.figures.encoder_failures += video.output.failures().saturating_sub(failures);
@@ -412,12 +426,16 @@ impl Ticks {
     }
 }
 
-fn shown<'a>(inputs: &'a HashMap<VideoRef, VideoInput>, placement: &Placement) -> Shown<'a> {
-    let live = match placement.content {
+fn shown<'a>(inputs: &'a HashMap<VideoRef, VideoInput>, placement: &Placement, now: Micros) -> Shown<'a> {
+    let input = match placement.content {
         Content::Card => None,
-        Content::Live => inputs.get(&placement.video).and_then(VideoInput::live),
+        Content::Live => inputs.get(&placement.video),
     };
-    live.map_or(Shown::Card, |(frame, serial)| Shown::Live(frame, serial))
+    match input.map_or(Picture::None, |input| input.picture(now, placement.video.source)) {
+        Picture::None => Shown::Card,
+        Picture::Live(frame, serial) => Shown::Live(frame, serial),
+        Picture::Frozen(frame, serial) => Shown::Frozen(frame, serial),
+    }
 }
 
 fn canvas(asked: VideoEncode) -> Canvas {

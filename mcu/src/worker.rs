@@ -75,7 +75,7 @@ impl Worker {
                         let _caller_gave_up = done.send(result);
                     }
                     Err(mpsc::error::TryRecvError::Empty) => break,
-                    Err(mpsc::error::TryRecvError::Disconnected) => return,
+                    Err(mpsc::error::TryRecvError::Disconnected) => return self.finish(),
                 }
             }
             if let Err(error) = self.tick(&mut health, &mut failures) {
@@ -98,6 +98,16 @@ impl Worker {
                 self.report(Report::Health(health));
             }
             self.take_samples();
+        }
+    }
+
+    /// Writes what the encoders still hold.
+    fn finish(mut self) {
+        if let Err(error) = self.core.handle_end() {
+            tracing::warn!(%error, "the end of the audio is lost");
+        }
+        while let Some(frame) = self.core.poll_frame() {
+            self.writer.write(frame);
         }
     }
 
@@ -200,6 +210,7 @@ impl HealthMeter {
             .increment(figures.encoder_failures - self.before.encoder_failures);
         metrics::counter!("rotunda_mcu_late_audio_packets_total")
             .increment(figures.late_audio - self.before.late_audio);
+        metrics::counter!("rotunda_mcu_shed_frames_total").increment(figures.shed_frames - self.before.shed_frames);
         metrics::counter!("rotunda_mcu_late_ticks_total").increment(figures.late_ticks - self.before.late_ticks);
         *self = Self {
             since: now,
