@@ -93,6 +93,7 @@ impl Server {
                 node.clone(),
                 secrets.cluster(),
                 hub.clone(),
+                store.clone(),
                 stop.clone(),
             )
             .await

@@ -85,6 +85,7 @@ fn cell(video: Option<VideoRef>, rect: [u16; 4]) -> Cell {
         z: 1,
         render_mode: None,
         input: CellInput::AudioVideo,
+        placeholder: None,
     }
 }
 

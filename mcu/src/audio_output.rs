@@ -45,6 +45,8 @@ pub struct AudioOutput {
 
 struct Resampler {
     fft: Fft<f32>,
+    /// Less than it takes at once.
+    waiting: Vec<f32>,
     /// Output frames still to be thrown away: the filter's delay.
     skip: usize,
     out: Vec<f32>,
@@ -196,8 +198,9 @@ impl AudioOutput {
 }
 
 impl Resampler {
+    /// Output frames of all that is inside.
     fn delay(&self) -> i64 {
-        self.fft.output_delay() as i64
+        (self.fft.output_delay() + self.fft.output_frames_max()) as i64
     }
 
     fn new(rate: u32) -> Result<Self, CodecError> {
@@ -207,11 +210,11 @@ impl Resampler {
                 reason: error.to_string(),
             }
         })?;
-        let out = vec![0.0; fft.output_frames_max() * CHANNELS];
         Ok(Self {
             skip: fft.output_delay(),
             fft,
-            out,
+            waiting: Vec::new(),
+            out: Vec::new(),
         })
     }
 
@@ -220,17 +223,28 @@ impl Resampler {
             codec: "resampler",
             reason,
         };
-        let room = self.out.len() / CHANNELS;
-        let input = InterleavedSlice::new(block, CHANNELS, BLOCK).map_err(|error| failed(error.to_string()))?;
-        let mut output =
-            InterleavedSlice::new_mut(&mut self.out, CHANNELS, room).map_err(|error| failed(error.to_string()))?;
-        let (_read, written) = self
-            .fft
-            .process_into_buffer(&input, &mut output, None)
-            .map_err(|error| failed(error.to_string()))?;
-        let skipped = self.skip.min(written);
+        self.waiting.extend_from_slice(block);
+        let (mut done, chunk) = (0, self.fft.input_frames_next());
+        let room = self.fft.output_frames_max();
+        self.out.clear();
+        while self.waiting.len() - done * CHANNELS >= chunk * CHANNELS {
+            let from = &self.waiting[done * CHANNELS..(done + chunk) * CHANNELS];
+            let input = InterleavedSlice::new(from, CHANNELS, chunk).map_err(|error| failed(error.to_string()))?;
+            let begin = self.out.len();
+            self.out.resize(begin + room * CHANNELS, 0.0);
+            let mut output = InterleavedSlice::new_mut(&mut self.out[begin..], CHANNELS, room)
+                .map_err(|error| failed(error.to_string()))?;
+            let (_read, written) = self
+                .fft
+                .process_into_buffer(&input, &mut output, None)
+                .map_err(|error| failed(error.to_string()))?;
+            self.out.truncate(begin + written * CHANNELS);
+            done += chunk;
+        }
+        self.waiting.drain(..done * CHANNELS);
+        let skipped = self.skip.min(self.out.len() / CHANNELS);
         self.skip -= skipped;
-        Ok(&self.out[skipped * CHANNELS..written * CHANNELS])
+        Ok(&self.out[skipped * CHANNELS..])
     }
 }
 

@@ -8,10 +8,11 @@ use std::sync::Arc;
 
 use rotunda_media::codec::CodecError;
 use rotunda_media::draw::Font;
+use rotunda_media::picture::Picture;
 use rotunda_media::program::{Frame, ProgramHeader, Track};
 use rotunda_media::time::{MediaTime, VIDEO_RATE};
 use rotunda_proto::ids::{TrackSource, UserId};
-use rotunda_proto::mix::{MixSpec, VideoEncode, VideoRef};
+use rotunda_proto::mix::{MixSpec, PictureId, VideoEncode, VideoRef};
 
 use crate::audio_input::{RATE, samples};
 use crate::audio_output::{AudioFrame, AudioOutput};
@@ -19,7 +20,7 @@ use crate::compositor::{Compositor, Shown};
 use crate::layout::{Canvas, Content, Placement, Scene};
 use crate::mixer::Mixer;
 use crate::timeline::{Micros, PersonClock, Stamp};
-use crate::video_input::{self, CodedVideo, Picture, Shape, VideoInput};
+use crate::video_input::{self, CodedVideo, InputState, Shape, VideoInput};
 use crate::video_output::VideoOutput;
 
 /// Ticks a second of a mix with audio alone.
@@ -178,9 +179,16 @@ impl MixCore {
         self.video_inputs.retain(|video, _| scene.shows(video));
         self.persons.retain(|user, _| scene.has(user));
         if let Some(video) = &mut self.video {
-            video.compositor.handle_placements(scene.placements.clone());
+            video.compositor.handle_scene(&scene);
         }
         self.scene = scene;
+    }
+
+    /// A picture that layouts name. `None`: it cannot be shown.
+    pub fn handle_picture(&mut self, id: PictureId, picture: Option<Picture>) {
+        if let Some(video) = &mut self.video {
+            video.compositor.handle_picture(id, picture);
+        }
     }
 
     /// Takes a received frame. It is dropped when the layout has no use for it.
@@ -292,18 +300,13 @@ impl MixCore {
         let live = self
             .video_inputs
             .iter()
-            .filter(|(video, input)| matches!(input.picture(self.figures.program, video.source), Picture::Live(..)))
+            .filter(|(video, input)| matches!(input.state(self.figures.program, video.source), InputState::Live(..)))
             .count();
         (users.len() as u32, live as u32)
     }
 
     fn request_keys(&mut self, now: Micros) {
-        for placement in self
-            .scene
-            .placements
-            .iter()
-            .filter(|placement| placement.content == Content::Live)
-        {
+        for placement in self.scene.live() {
             let input = self.video_inputs.entry(placement.video.clone()).or_default();
             if input.take_key_request(now) {
                 self.key_requests.push_back(placement.video.clone());
@@ -410,9 +413,7 @@ impl MixCore {
 
 impl Scene {
     fn shows(&self, video: &VideoRef) -> bool {
-        self.placements
-            .iter()
-            .any(|placement| placement.content == Content::Live && placement.video == *video)
+        self.live().any(|placement| placement.video == *video)
     }
 
     fn has(&self, user: &UserId) -> bool {
@@ -431,10 +432,10 @@ fn shown<'a>(inputs: &'a HashMap<VideoRef, VideoInput>, placement: &Placement, n
         Content::Card => None,
         Content::Live => inputs.get(&placement.video),
     };
-    match input.map_or(Picture::None, |input| input.picture(now, placement.video.source)) {
-        Picture::None => Shown::Card,
-        Picture::Live(frame, serial) => Shown::Live(frame, serial),
-        Picture::Frozen(frame, serial) => Shown::Frozen(frame, serial),
+    match input.map_or(InputState::None, |input| input.state(now, placement.video.source)) {
+        InputState::None => Shown::Card,
+        InputState::Live(frame, serial) => Shown::Live(frame, serial),
+        InputState::Frozen(frame, serial) => Shown::Frozen(frame, serial),
     }
 }
 

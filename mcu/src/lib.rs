@@ -11,6 +11,7 @@ pub mod layout;
 pub mod limiter;
 pub mod members;
 pub mod mixer;
+mod pictures;
 pub mod receiver;
 mod room_mix;
 pub mod service;

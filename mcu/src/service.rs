@@ -8,6 +8,7 @@ use rotunda_media::program::ProgramHub;
 use rotunda_proto::ids::RoomKey;
 use rotunda_proto::mix::{Command, control_subject, node_key};
 use rotunda_proto::ticket::ClusterSecret;
+use rotunda_store::Store;
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -56,6 +57,7 @@ impl Service {
         node: ClusterNode,
         secret: ClusterSecret,
         hub: ProgramHub,
+        store: Store,
         shutdown: CancellationToken,
     ) -> Result<Self, StartError> {
         let requests = node.bus().serve(&control_subject(node.name())).await?;
@@ -65,6 +67,7 @@ impl Service {
             node,
             secret,
             hub,
+            store,
             play_out_delay,
         };
         let node = Node {

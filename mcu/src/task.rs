@@ -20,6 +20,7 @@ use rotunda_proto::clock::Clock;
 use rotunda_proto::mix::{ControlError, MixSpec, StopReason};
 use rotunda_proto::room::key_prefix;
 use rotunda_proto::ticket::ClusterSecret;
+use rotunda_store::Store;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -29,6 +30,7 @@ use self::announcements::Announcements;
 use self::controller::{Controller, Inputs, Outputs, Relayout};
 use crate::claims::Claim;
 use crate::core::MixCore;
+use crate::pictures::Pictures;
 use crate::session::Session;
 use crate::timeline::Micros;
 use crate::wants::Wants;
@@ -44,6 +46,7 @@ pub struct Surroundings {
     pub node: ClusterNode,
     pub secret: ClusterSecret,
     pub hub: ProgramHub,
+    pub store: Store,
     pub play_out_delay: Duration,
 }
 
@@ -142,7 +145,8 @@ impl TaskHandle {
             not_mixable,
             stop: stopped,
         };
-        let mut controller = Controller::new(spec.clone(), announcements, outputs);
+        let pictures = Pictures::new(surroundings.store, spec.room.app);
+        let mut controller = Controller::new(spec.clone(), pictures, announcements, outputs);
         let task = tokio::spawn(async move {
             let reason = controller.run(inputs).await;
             receiving.cancel();

@@ -1,6 +1,6 @@
 //! One member's video: a jitter buffer of coded frames, which are decoded when they are due and turned upright.
 //!
-//! A video without new frames is held, and dimmed later: see [`VideoInput::picture`].
+//! A video without new frames is held, and dimmed later: see [`VideoInput::state`].
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -47,7 +47,7 @@ pub struct Shape {
 
 /// The state of a video at one tick.
 #[derive(Debug, Clone, Copy)]
-pub enum Picture<'a> {
+pub enum InputState<'a> {
     /// No frame was decoded yet.
     None,
     /// A frame, and a number that changes with each new frame.
@@ -184,17 +184,19 @@ impl VideoInput {
         }
     }
 
-    /// The picture at `now`. A screen may stand still for minutes, so it is frozen only while frames come that cannot be
+    /// The state at `now`. A screen may stand still for minutes, so it is frozen only while frames come that cannot be
     /// decoded; a camera always sends.
-    pub fn picture(&self, now: Micros, source: TrackSource) -> Picture<'_> {
-        let Some(shown) = &self.shown else { return Picture::None };
+    pub fn state(&self, now: Micros, source: TrackSource) -> InputState<'_> {
+        let Some(shown) = &self.shown else {
+            return InputState::None;
+        };
         let since = match source {
             TrackSource::Screen => self.undecodable_since,
             TrackSource::Camera | TrackSource::Audio => Some(self.shown_at),
         };
         match since.is_some_and(|since| now - since >= FROZEN_AFTER) {
-            true => Picture::Frozen(shown, self.serial),
-            false => Picture::Live(shown, self.serial),
+            true => InputState::Frozen(shown, self.serial),
+            false => InputState::Live(shown, self.serial),
         }
     }
 

@@ -14,6 +14,7 @@ pub mod draw;
 pub mod fuzzing;
 pub mod mark;
 pub mod mux;
+pub mod picture;
 pub mod program;
 pub mod rotate;
 pub mod scale;

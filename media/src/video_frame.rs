@@ -111,6 +111,13 @@ impl VideoFrame {
         fill_plane(v, width / 2, height / 2, rect.halved(), colour.v);
     }
 
+    /// Copies a rectangle from a frame of the same size. It is cut to the frame and to even numbers.
+    pub fn copy_from(&mut self, rect: Rect, source: &Self) {
+        if (self.width, self.height) == (source.width, source.height) {
+            crate::scale::scale_into(self, rect, source, rect);
+        }
+    }
+
     /// Darkens a rectangle (cut to the frame) and takes half of its colour away.
     pub fn dim(&mut self, rect: Rect) {
         let (width, height) = (self.width, self.height);

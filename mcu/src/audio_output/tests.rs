@@ -50,7 +50,7 @@ fn strength(pcm: &[f32], hertz: f32, rate: u32) -> f32 {
 
 #[test]
 fn stereo_keeps_left_from_right_at_every_sample_rate() {
-    for rate in [48_000, 44_100, 32_000, 24_000, 16_000, 8_000] {
+    for rate in [48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 8_000] {
         let (_, channels) = through(asked(rate, 2), &sines([440.0, 1_000.0], 2.0));
         let strength = |channel: usize, hertz| strength(&channels[channel], hertz, rate);
         assert!(strength(0, 440.0) > 0.4 && strength(1, 1_000.0) > 0.4, "{rate}");
@@ -77,13 +77,13 @@ fn at_8_khz_what_does_not_fit_is_left_out_and_not_folded_down() {
 
 #[test]
 fn the_end_of_the_audio_is_not_cut_off() {
-    for rate in [48_000, 44_100, 8_000] {
+    for rate in [48_000, 44_100, 22_050, 8_000] {
         let seconds = 1.0;
         let (frames, channels) = through(asked(rate, 1), &sines([440.0, 440.0], seconds));
         let last = frames.last().unwrap();
         let end = last.pts.ticks() + FRAME as u64;
         assert!(end >= u64::from(rate), "{rate}: {end}");
-        assert!(end < u64::from(rate) + FRAME as u64 + 600, "{rate}: {end}");
+        assert!(end < u64::from(rate) + FRAME as u64 + 1_000, "{rate}: {end}");
         // The decoder gives audio out as late as the encoder: up to the last 20 ms before the end the tone is heard.
         let decoded = channels[0].len();
         assert_eq!(decoded, frames.len() * FRAME);

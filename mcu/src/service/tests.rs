@@ -75,6 +75,7 @@ impl Fixture {
             ClusterNode::alone(bus.clone(), node()),
             secret,
             hub.clone(),
+            rotunda_store::Store::in_memory_unopened(),
             shutdown.clone(),
         )
         .await

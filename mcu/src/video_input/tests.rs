@@ -34,9 +34,9 @@ fn clip(count: u16, gop: u32) -> Vec<CodedVideo> {
 }
 
 fn count(input: &VideoInput, now: Micros) -> Option<u16> {
-    match input.picture(now, TrackSource::Camera) {
-        Picture::Live(frame, _) => Some(mark::read(frame.y(), frame.width(), frame.rect())?.count),
-        Picture::None | Picture::Frozen(..) => None,
+    match input.state(now, TrackSource::Camera) {
+        InputState::Live(frame, _) => Some(mark::read(frame.y(), frame.width(), frame.rect())?.count),
+        InputState::None | InputState::Frozen(..) => None,
     }
 }
 
@@ -104,13 +104,16 @@ fn a_camera_that_sends_nothing_is_frozen_and_a_screen_that_stands_still_is_not()
     input.handle_tick(0);
     let later = FROZEN_AFTER;
     assert!(matches!(
-        input.picture(later - 1, TrackSource::Camera),
-        Picture::Live(..)
+        input.state(later - 1, TrackSource::Camera),
+        InputState::Live(..)
     ));
-    assert!(matches!(input.picture(later, TrackSource::Camera), Picture::Frozen(..)));
     assert!(matches!(
-        input.picture(60 * SECOND, TrackSource::Screen),
-        Picture::Live(..)
+        input.state(later, TrackSource::Camera),
+        InputState::Frozen(..)
+    ));
+    assert!(matches!(
+        input.state(60 * SECOND, TrackSource::Screen),
+        InputState::Live(..)
     ));
 }
 
@@ -127,13 +130,13 @@ fn undecodable_frames_do_not_keep_a_video_alive() {
         input.handle_tick(n * FRAME);
     }
     for source in [TrackSource::Camera, TrackSource::Screen] {
-        assert!(matches!(input.picture(200 * FRAME, source), Picture::Frozen(..)));
+        assert!(matches!(input.state(200 * FRAME, source), InputState::Frozen(..)));
     }
     input.handle_frame(201 * FRAME, &frames[0]);
     input.handle_tick(201 * FRAME);
     assert!(matches!(
-        input.picture(201 * FRAME, TrackSource::Screen),
-        Picture::Live(..)
+        input.state(201 * FRAME, TrackSource::Screen),
+        InputState::Live(..)
     ));
 }
 

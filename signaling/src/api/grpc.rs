@@ -20,7 +20,7 @@ use super::caller::caller;
 use super::mix::Mixes;
 use super::mix::request::{
     EncodeParams, LayoutParams, OutputParams, PresetLayoutConfig, PublishCdnParams, RoomField, SmallVideoLayoutParams,
-    StartBody, StartRequest, StopRequest,
+    StartBody, StartRequest, StopRequest, WaterMarkParams,
 };
 use crate::service::StartError;
 use crate::shared::Shared;
@@ -122,6 +122,7 @@ fn status(error: ApiError) -> Status {
     let class = error.code.split('.').next().unwrap_or_default();
     let code = match class {
         "MissingParameter" | "InvalidParameter" | "InvalidParameterValue" => Code::InvalidArgument,
+        "ResourceNotFound" => Code::NotFound,
         "FailedOperation" => Code::FailedPrecondition,
         "UnauthorizedOperation" => Code::PermissionDenied,
         "RequestLimitExceeded" | "ResourceInsufficient" => Code::ResourceExhausted,
@@ -155,6 +156,9 @@ impl From<v1::StartMcuMixTranscodeRequest> for StartRequest {
                 video_framerate: encode.video_framerate,
                 video_gop: encode.video_gop,
                 background_color: encode.background_color,
+                background_image_id: encode.background_image_id,
+                background_image_url: encode.background_image_url,
+                audio_codec: encode.audio_codec,
             }),
             layout_params: request.layout_params.map(LayoutParams::from),
             publish_cdn_params: request.publish_cdn_params.map(|publish| PublishCdnParams {
@@ -208,6 +212,15 @@ impl From<v1::LayoutParams> for LayoutParams {
                 .collect(),
             pure_audio_hold_place_mode: layout.pure_audio_hold_place_mode,
             render_mode: layout.render_mode,
+            place_holder_mode: layout.place_holder_mode,
+            water_mark_params: layout.water_mark_params.map(|watermark| WaterMarkParams {
+                water_mark_id: watermark.water_mark_id,
+                water_mark_width: watermark.water_mark_width,
+                water_mark_height: watermark.water_mark_height,
+                location_x: watermark.location_x,
+                location_y: watermark.location_y,
+                water_mark_url: watermark.water_mark_url,
+            }),
         }
     }
 }
@@ -224,6 +237,7 @@ impl From<v1::PresetLayoutConfig> for PresetLayoutConfig {
             z_order: cell.z_order,
             render_mode: cell.render_mode,
             mix_input_type: cell.mix_input_type,
+            place_image_id: cell.place_image_id,
         }
     }
 }

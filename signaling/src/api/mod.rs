@@ -1,11 +1,12 @@
 //! The public API: one set of handlers ([`mix`]) behind two faces, gRPC ([`grpc`]) and the Tencent envelope ([`tencent`]); and
-//! [`members`] over plain HTTP.
+//! [`members`] over plain HTTP. Pictures are in [`pictures`].
 
 mod caller;
 mod error;
 mod grpc;
 mod members;
 pub mod mix;
+pub mod pictures;
 pub mod tencent;
 
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use error::ApiError;
 use mix::Mixes;
+use pictures::Pictures;
 
 use crate::service::StartError;
 use crate::shared::Shared;
@@ -26,17 +28,20 @@ use crate::shared::Shared;
 pub struct Api {
     shared: Shared,
     mixes: Arc<Mixes>,
+    pictures: Arc<Pictures>,
     grpc: JoinHandle<()>,
     records: JoinHandle<()>,
 }
 
 pub async fn start(shared: Shared, grpc: Listener, shutdown: CancellationToken) -> Result<Api, StartError> {
-    let mixes = Arc::new(Mixes::new(shared.clone()));
+    let pictures = Arc::new(Pictures::new(&shared).map_err(StartError::Pictures)?);
+    let mixes = Arc::new(Mixes::new(shared.clone(), pictures.clone()));
     let records = mix::records::follow(shared.clone(), shutdown.clone()).await?;
     let grpc = grpc::serve(grpc, shared.clone(), mixes.clone(), shutdown)?;
     Ok(Api {
         shared,
         mixes,
+        pictures,
         grpc,
         records,
     })
@@ -45,7 +50,8 @@ pub async fn start(shared: Shared, grpc: Listener, shutdown: CancellationToken) 
 impl Api {
     /// `/`: the Tencent envelope; `index` answers `GET /` without an action. `/api/`: members.
     pub fn router(&self, index: MethodRouter) -> Router {
-        tencent::router(self.shared.clone(), self.mixes.clone(), index).merge(members::router(self.shared.clone()))
+        tencent::router(self.shared.clone(), self.mixes.clone(), self.pictures.clone(), index)
+            .merge(members::router(self.shared.clone()))
     }
 
     pub fn mixes(&self) -> Arc<Mixes> {

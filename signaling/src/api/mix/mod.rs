@@ -1,12 +1,13 @@
 //! Mixing: the typed requests, their checks, and the one handler that all faces call.
 
 pub mod check;
+pub mod client;
 pub mod records;
 pub mod request;
 mod starting;
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use metrics::counter;
@@ -21,6 +22,7 @@ use rotunda_proto::room::{Roster, roster_key};
 use url::Host;
 
 use super::ApiError;
+use super::pictures::Pictures;
 use crate::shared::Shared;
 use request::{StartRequest, StopRequest};
 use starting::AnotherStarts;
@@ -31,6 +33,7 @@ const RESOLVE_WITHIN: Duration = Duration::from_secs(2);
 /// Starts and stops mixes.
 pub struct Mixes {
     shared: Shared,
+    pictures: Arc<Pictures>,
     /// Number of starts in the current second, by application.
     starts: Mutex<HashMap<SdkAppId, Window>>,
 }
@@ -41,9 +44,10 @@ struct Window {
 }
 
 impl Mixes {
-    pub fn new(shared: Shared) -> Self {
+    pub fn new(shared: Shared, pictures: Arc<Pictures>) -> Self {
         Self {
             shared,
+            pictures,
             starts: Mutex::default(),
         }
     }
@@ -63,10 +67,12 @@ impl Mixes {
 
     async fn try_start(&self, caller: &Application, request: StartRequest) -> Result<(), ApiError> {
         self.limit(caller.sdk_app_id)?;
-        let spec = check::start(request)?;
+        let urls = check::picture_urls(&request.body)?;
+        let mut spec = check::start(request)?;
         own(caller, &spec.room)?;
         self.check_push_hosts(&spec.push_urls).await?;
         self.room_must_exist(&spec.room).await?;
+        self.pictures.settle(&mut spec, urls).await?;
         let _claim = match starting::claim(&self.shared.bus, &spec).await.map_err(bus)? {
             Ok(claim) => claim,
             Err(AnotherStarts(stream_id)) => {
@@ -76,6 +82,13 @@ impl Mixes {
             }
         };
         let node = match self.running(&spec.room).await? {
+            Some(running) if running.spec.layout.local_user.is_some() => {
+                let message = format!(
+                    "a member of the room has started a mix, of stream {}",
+                    running.spec.stream_id
+                );
+                return Err(ApiError::new("FailedOperation.RequestRejection", message));
+            }
             Some(running) => running.node,
             None => self.any_mcu().await?,
         };
@@ -132,13 +145,7 @@ impl Mixes {
             .map_err(bus)?;
         match reply {
             Reply::Done => Ok(()),
-            Reply::Refused { error } => Err(match error {
-                ControlError::RoomNotExist => no_room(),
-                ControlError::NoSuchMix => no_mix(),
-                ControlError::NoCapacity => ApiError::new("ResourceInsufficient.RequestRejection", error.to_string()),
-                ControlError::StreamIdInUse => ApiError::new("FailedOperation.RequestRejection", error.to_string()),
-                ControlError::Encoder { .. } => ApiError::new("InvalidParameter.EncodeParams", error.to_string()),
-            }),
+            Reply::Refused { error } => Err(refused(&error)),
         }
     }
 
@@ -163,7 +170,7 @@ impl Mixes {
     async fn any_mcu(&self) -> Result<NodeId, ApiError> {
         let nodes = self.shared.bus.documents::<NodeId>(NODES_PREFIX).await.map_err(bus)?;
         let node = nodes.into_iter().next();
-        node.ok_or_else(|| ApiError::new("ResourceInsufficient.RequestRejection", "no mixing server is available"))
+        node.ok_or_else(no_capacity)
     }
 
     fn limit(&self, app: SdkAppId) -> Result<(), ApiError> {
@@ -193,6 +200,21 @@ fn own(caller: &Application, room: &RoomKey) -> Result<(), ApiError> {
         "UnauthorizedOperation.SdkAppId",
         "the key belongs to another application",
     ))
+}
+
+fn refused(error: &ControlError) -> ApiError {
+    let code = match error {
+        ControlError::RoomNotExist => return no_room(),
+        ControlError::NoSuchMix => return no_mix(),
+        ControlError::NoCapacity => "ResourceInsufficient.RequestRejection",
+        ControlError::StreamIdInUse => "FailedOperation.RequestRejection",
+        ControlError::Encoder { .. } => "InvalidParameter.EncodeParams",
+    };
+    ApiError::new(code, error.to_string())
+}
+
+fn no_capacity() -> ApiError {
+    ApiError::new("ResourceInsufficient.RequestRejection", "no mixing server is available")
 }
 
 fn no_room() -> ApiError {

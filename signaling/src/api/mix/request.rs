@@ -47,6 +47,9 @@ pub struct EncodeParams {
     pub video_framerate: Option<u64>,
     pub video_gop: Option<u64>,
     pub background_color: Option<u64>,
+    pub background_image_id: Option<u64>,
+    pub background_image_url: Option<String>,
+    pub audio_codec: Option<u64>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -60,6 +63,18 @@ pub struct LayoutParams {
     pub preset_layout_config: Vec<PresetLayoutConfig>,
     pub pure_audio_hold_place_mode: Option<u64>,
     pub render_mode: Option<u64>,
+    pub place_holder_mode: Option<u64>,
+    pub water_mark_params: Option<WaterMarkParams>,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct WaterMarkParams {
+    pub water_mark_id: Option<u64>,
+    pub water_mark_width: Option<u64>,
+    pub water_mark_height: Option<u64>,
+    pub location_x: Option<u64>,
+    pub location_y: Option<u64>,
+    pub water_mark_url: Option<String>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -83,6 +98,7 @@ pub struct PresetLayoutConfig {
     pub z_order: Option<u64>,
     pub render_mode: Option<u64>,
     pub mix_input_type: Option<u64>,
+    pub place_image_id: Option<u64>,
 }
 
 #[derive(Debug, Clone, Default)]

@@ -54,7 +54,7 @@ async fn fixture() -> Fixture {
         store,
     );
     Fixture {
-        mixes: Arc::new(Mixes::new(shared)),
+        mixes: Arc::new(Mixes::new(shared.clone(), Arc::new(Pictures::new(&shared).unwrap()))),
         application,
         commands,
     }

@@ -5,6 +5,7 @@ mod fields;
 pub mod hosts;
 mod intake;
 mod parameters;
+mod pictures;
 pub mod read;
 mod tc3;
 mod v1;
@@ -23,6 +24,7 @@ use uuid::Uuid;
 
 use super::ApiError;
 use super::mix::Mixes;
+use super::pictures::Pictures;
 use crate::shared::Shared;
 use call::{Call, Credentials};
 use hosts::signed_hosts;
@@ -33,12 +35,18 @@ use read::RoomKind;
 struct Face {
     shared: Shared,
     mixes: Arc<Mixes>,
+    pictures: Arc<Pictures>,
     intake: Arc<Intake>,
 }
 
-pub fn router(shared: Shared, mixes: Arc<Mixes>, index: MethodRouter) -> Router {
+pub fn router(shared: Shared, mixes: Arc<Mixes>, pictures: Arc<Pictures>, index: MethodRouter) -> Router {
     let intake = Arc::new(Intake::new(&shared.applications));
-    let face = Face { shared, mixes, intake };
+    let face = Face {
+        shared,
+        mixes,
+        pictures,
+        intake,
+    };
     let get_face = face.clone();
     let get = move |request: Request| async move {
         let is_call = request.headers().contains_key("x-tc-action")
@@ -104,6 +112,10 @@ async fn run(face: &Face, request: Request) -> Result<Value, ApiError> {
         "StartMCUMixTranscodeByStrRoomId" => face.mixes.start(caller, call.start(RoomKind::Name)?).await?,
         "StopMCUMixTranscode" => face.mixes.stop(caller, call.stop(RoomKind::Number)?).await?,
         "StopMCUMixTranscodeByStrRoomId" => face.mixes.stop(caller, call.stop(RoomKind::Name)?).await?,
+        "CreatePicture" => return pictures::create(&face.pictures, caller, &call.parameters()?).await,
+        "DescribePicture" => return pictures::describe(&face.pictures, caller, &call.parameters()?).await,
+        "ModifyPicture" => pictures::modify(&face.pictures, caller, &call.parameters()?).await?,
+        "DeletePicture" => pictures::delete(&face.pictures, caller, &call.parameters()?).await?,
         action => return Err(ApiError::new("InvalidAction", format!("there is no action {action}"))),
     }
     Ok(json!({}))
