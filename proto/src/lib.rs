@@ -26,5 +26,6 @@ pub mod sfu;
 pub mod signaling;
 pub mod statistics;
 pub mod ticket;
+pub mod transcoding;
 pub mod user_sig;
 pub mod voice_slots;
