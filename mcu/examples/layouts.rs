@@ -46,7 +46,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             let members = (1..=count).map(member).collect::<Result<Vec<_>, _>>()?;
             let mut compositor = Compositor::new(CANVAS, BACKGROUND, Font::system());
             compositor.handle_placements(lay_out(&layout, &members, Some(CANVAS)).placements);
-            let frame = compositor.compose(|_| Shown::Card);
+            let frame = compositor.compose(|_| Shown::Card, |_| false);
             write(&folder.join(format!("{name}-{count}.png")), frame)?;
         }
     }

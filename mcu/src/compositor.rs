@@ -6,9 +6,11 @@ use rotunda_media::draw::Font;
 use rotunda_media::picture::{Picture, Stamp};
 use rotunda_media::scale::scale_into;
 use rotunda_media::video_frame::{Rect, VideoFrame, Yuv};
-use rotunda_proto::mix::{PictureId, RenderMode, Watermark};
+use rotunda_proto::ids::UserId;
+use rotunda_proto::mix::{PictureId, RenderMode, Style, Watermark};
 
 use crate::card;
+use crate::corners::Corners;
 use crate::layout::{Canvas, EmptyCell, Placement, Scene};
 
 /// Content of a cell at one tick.
@@ -43,6 +45,7 @@ struct Backdrop {
     background: Option<PictureId>,
     empty_cells: Vec<EmptyCell>,
     watermark: Option<Watermark>,
+    style: Style,
 }
 
 struct DrawnCell {
@@ -51,7 +54,13 @@ struct DrawnCell {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Drawn {
+struct Drawn {
+    content: Content,
+    speaks: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Content {
     Card,
     Live(u64),
     Frozen(u64),
@@ -96,6 +105,7 @@ impl Compositor {
             background: scene.background,
             empty_cells: scene.empty_cells.clone(),
             watermark: scene.watermark,
+            style: scene.style,
         };
         self.handle_placements(scene.placements.clone());
     }
@@ -118,34 +128,71 @@ impl Compositor {
         self.start_over();
     }
 
-    /// Brings the canvas up to date.
-    pub fn compose<'a>(&mut self, shown: impl Fn(&Placement) -> Shown<'a>) -> &VideoFrame {
-        if std::mem::take(&mut self.fresh) {
+    /// Brings the canvas up to date. `speaks`: whether a member is heard to speak.
+    pub fn compose<'a>(
+        &mut self,
+        shown: impl Fn(&Placement) -> Shown<'a>,
+        speaks: impl Fn(&UserId) -> bool,
+    ) -> &VideoFrame {
+        let is_fresh = std::mem::take(&mut self.fresh);
+        if is_fresh {
             self.paint_backdrop();
         }
-        let mut painted: Vec<Rect> = Vec::new();
-        for index in 0..self.cells.len() {
-            let Some(cell) = self.cells.get_mut(index) else { break };
-            let shows = shown(&cell.placement);
-            let wanted = match shows {
-                Shown::Card => Drawn::Card,
-                Shown::Live(_, serial) => Drawn::Live(serial),
-                Shown::Frozen(_, serial) => Drawn::Frozen(serial),
-            };
-            let rect = cell.placement.rect;
-            if cell.drawn == Some(wanted) && !painted.iter().any(|under| overlap(*under, rect)) {
+        let framed = self.scene.style.speaking_rgb.is_some();
+        let wanted: Vec<(Shown<'a>, Drawn)> = self
+            .cells
+            .iter()
+            .map(|cell| {
+                let shows = shown(&cell.placement);
+                let content = match shows {
+                    Shown::Card => Content::Card,
+                    Shown::Live(_, serial) => Content::Live(serial),
+                    Shown::Frozen(_, serial) => Content::Frozen(serial),
+                };
+                let speaks = framed && speaks(&cell.placement.video.user);
+                (shows, Drawn { content, speaks })
+            })
+            .collect();
+        let due = self.due(&wanted);
+        if due.contains(&true) {
+            self.lift_watermark();
+        }
+        if self.scene.style.corner_radius > 0 && !is_fresh {
+            for (cell, _) in self.cells.iter().zip(&due).filter(|(_, due)| **due) {
+                self.canvas.copy_from(cell.placement.rect, &self.backdrop);
+            }
+        }
+        for (index, (shows, drawn)) in wanted.into_iter().enumerate() {
+            if due.get(index) != Some(&true) {
                 continue;
             }
-            cell.drawn = Some(wanted);
+            let Some(cell) = self.cells.get_mut(index) else { break };
+            cell.drawn = Some(drawn);
             let placement = cell.placement.clone();
-            if painted.is_empty() {
-                self.lift_watermark();
-            }
-            self.paint_cell(&placement, shows);
-            painted.push(rect);
+            self.paint_rounded(&placement, shows, drawn.speaks);
         }
         self.put_watermark();
         &self.canvas
+    }
+
+    /// The cells that must be drawn: those that have changed, those in front of them, and those behind their round corners.
+    fn due(&self, wanted: &[(Shown<'_>, Drawn)]) -> Vec<bool> {
+        let rect = |index: usize| self.cells.get(index).map(|cell| cell.placement.rect);
+        let cells = self.cells.iter().zip(wanted);
+        let mut due: Vec<bool> = cells.map(|(cell, (_, wanted))| cell.drawn != Some(*wanted)).collect();
+        let touch = |a: usize, b: usize| rect(a).zip(rect(b)).is_some_and(|(a, b)| overlap(a, b));
+        loop {
+            let before = due.clone();
+            for index in 0..due.len() {
+                let under = (0..index).any(|below| due[below] && touch(below, index));
+                let over = self.scene.style.corner_radius > 0
+                    && (index + 1..due.len()).any(|above| due[above] && touch(above, index));
+                due[index] |= under || over;
+            }
+            if due == before {
+                return due;
+            }
+        }
     }
 
     /// Everything is drawn anew with the next frame.
@@ -207,6 +254,29 @@ impl Compositor {
         }
     }
 
+    /// As [`paint_cell`](Self::paint_cell), with the marks of the style.
+    fn paint_rounded(&mut self, placement: &Placement, shows: Shown<'_>, speaks: bool) {
+        let (rect, style) = (placement.rect, self.scene.style);
+        let radius = usize::from(style.corner_radius)
+            .min(rect.width / 2)
+            .min(rect.height / 2)
+            & !1;
+        let corners = Corners::save(&self.canvas, rect, radius);
+        self.paint_cell(placement, shows);
+        if style.names && !matches!(shows, Shown::Card) {
+            card::draw_label(
+                &mut self.canvas,
+                rect,
+                placement.video.user.as_str(),
+                self.font.as_ref(),
+            );
+        }
+        if let Some(rgb) = style.speaking_rgb.filter(|_| speaks) {
+            outline(&mut self.canvas, rect, Yuv::from_rgb(rgb));
+        }
+        corners.put_back(&mut self.canvas, rect);
+    }
+
     fn lift_watermark(&mut self) {
         if let Some(overlay) = &mut self.watermark
             && let Some(under) = overlay.under.take()
@@ -225,6 +295,21 @@ impl Compositor {
         scale_into(&mut under, whole, &self.canvas, rect);
         overlay.stamp.draw(&mut self.canvas, rect.x, rect.y);
         overlay.under = Some(under);
+    }
+}
+
+/// A frame inside the edge of a cell.
+fn outline(canvas: &mut VideoFrame, rect: Rect, colour: Yuv) {
+    let width = (rect.width.min(rect.height) / 60).clamp(2, 8) & !1;
+    let (right, bottom) = (rect.x + rect.width - width, rect.y + rect.height - width);
+    let across = [rect.y, bottom].map(|y| Rect {
+        y,
+        height: width,
+        ..rect
+    });
+    let down = [rect.x, right].map(|x| Rect { x, width, ..rect });
+    for side in across.into_iter().chain(down) {
+        canvas.fill(side, colour);
     }
 }
 

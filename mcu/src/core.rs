@@ -326,7 +326,8 @@ impl MixCore {
             }
         }
         let inputs = &self.video_inputs;
-        let canvas = video.compositor.compose(|placement| shown(inputs, placement, at));
+        let (mixer, compositor) = (&self.mixer, &mut video.compositor);
+        let canvas = compositor.compose(|placement| shown(inputs, placement, at), |user| mixer.speaks(user));
         let failures = video.output.failures();
         let coded = video.output.encode(canvas)?;
         self.figures.encoder_failures += video.output.failures().saturating_sub(failures);

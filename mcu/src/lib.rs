@@ -7,6 +7,7 @@ mod claims;
 pub mod compositor;
 pub mod config;
 pub mod core;
+mod corners;
 pub mod layout;
 pub mod limiter;
 pub mod members;

@@ -172,6 +172,21 @@ pub struct Layout {
     /// The canvas takes the size of the main video when its size is known first.
     #[serde(default)]
     pub size_by_main: bool,
+    #[serde(default)]
+    pub style: Style,
+}
+
+/// The look of the cells, beyond the contract: by default that of the contract.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Style {
+    /// Each video has its member's name in the lower left corner.
+    pub names: bool,
+    /// Free pixels around each cell that fills no whole canvas.
+    pub margin: u16,
+    /// Pixels; 0: square corners.
+    pub corner_radius: u16,
+    /// 0xRRGGBB of a frame around the cells of members who speak; None: no frame.
+    pub speaking_rgb: Option<u32>,
 }
 
 impl Layout {

@@ -49,10 +49,13 @@ fn every_frame_is_in_its_cell() {
         .map(|(name, rect)| placement(name, *rect, 0, RenderMode::Crop));
     compositor.handle_placements(placements.collect());
     let frames: Vec<VideoFrame> = (0..4).map(marked).collect();
-    let out = compositor.compose(|placement| {
-        let index: usize = placement.video.user.as_str().parse().unwrap();
-        Shown::Live(&frames[index], 1)
-    });
+    let out = compositor.compose(
+        |placement| {
+            let index: usize = placement.video.user.as_str().parse().unwrap();
+            Shown::Live(&frames[index], 1)
+        },
+        nobody,
+    );
     for (index, rect) in cells.iter().enumerate() {
         assert_eq!(
             mark::read(out.y(), out.width(), *rect),
@@ -99,10 +102,13 @@ fn a_frame_in_front_stays_in_front_when_the_one_behind_changes() {
         VideoFrame::filled(640, 360, Yuv::WHITE),
     );
     for serial in 0..3 {
-        let out = compositor.compose(|placement| match placement.video.user.as_str() {
-            "back" => Shown::Live(&dark, serial),
-            _ => Shown::Live(&light, 0),
-        });
+        let out = compositor.compose(
+            |placement| match placement.video.user.as_str() {
+                "back" => Shown::Live(&dark, serial),
+                _ => Shown::Live(&light, 0),
+            },
+            nobody,
+        );
         assert_eq!(out.y()[240 * 640 + 480], 235);
         assert_eq!(out.y()[10 * 640 + 10], 16);
     }
@@ -126,7 +132,7 @@ fn a_whole_frame_leaves_the_background_beside_it() {
     };
     let tall = VideoFrame::filled(180, 360, Yuv { y: 100, u: 128, v: 128 });
     compositor.handle_placements(vec![placement("tall", rect, 0, RenderMode::Scale)]);
-    let out = compositor.compose(|_| Shown::Live(&tall, 0));
+    let out = compositor.compose(|_| Shown::Live(&tall, 0), nobody);
     let middle_row = &out.y()[180 * 640..181 * 640];
     assert_eq!((middle_row[100], middle_row[320]), (235, 100));
 }
@@ -141,7 +147,7 @@ fn a_frozen_video_is_dimmed_once_and_bright_again_with_its_next_frame() {
     let whole = VideoFrame::filled(640, 360, Yuv::WHITE).rect();
     compositor.handle_placements(vec![placement("a", whole, 0, RenderMode::Crop)]);
     let light = VideoFrame::filled(640, 360, Yuv::WHITE);
-    let mut middle = |shown: Shown<'_>| compositor.compose(|_| shown).y()[180 * 640 + 320];
+    let mut middle = |shown: Shown<'_>| compositor.compose(|_| shown, nobody).y()[180 * 640 + 320];
     assert_eq!(middle(Shown::Live(&light, 1)), 235);
     let dimmed = middle(Shown::Frozen(&light, 1));
     assert!((60..150).contains(&dimmed), "{dimmed}");
@@ -166,9 +172,84 @@ fn a_card_shows_the_disc_and_the_name() {
         height: 360,
     };
     compositor.handle_placements(vec![placement("alice", rect, 0, RenderMode::Crop)]);
-    let out = compositor.compose(|_| Shown::Card);
+    let out = compositor.compose(|_| Shown::Card, nobody);
     let ground = out.y()[0];
     assert!(out.y()[144 * 640 + 320].abs_diff(ground) > 40);
+}
+
+fn nobody(_: &UserId) -> bool {
+    false
+}
+
+#[test]
+fn round_corners_show_what_is_behind_also_when_only_one_of_both_changes() {
+    let mut compositor = Compositor::new(CANVAS, 0, None);
+    let whole = Rect {
+        x: 0,
+        width: 640,
+        ..RIGHT
+    };
+    let front = Rect {
+        x: 200,
+        y: 100,
+        width: 200,
+        height: 100,
+    };
+    let mut scene = Scene {
+        placements: vec![
+            placement("back", whole, 0, RenderMode::Crop),
+            placement("front", front, 1, RenderMode::Crop),
+        ],
+        ..Scene::default()
+    };
+    scene.style.corner_radius = 20;
+    compositor.handle_scene(&scene);
+    let (dark, light) = (
+        VideoFrame::filled(640, 360, Yuv { y: 60, u: 128, v: 128 }),
+        VideoFrame::filled(640, 360, Yuv::WHITE),
+    );
+    for serial in 0..10 {
+        let out = compositor.compose(
+            |placement| match placement.video.user.as_str() {
+                "back" => Shown::Live(&dark, serial / 5),
+                _ => Shown::Live(&light, serial / 2),
+            },
+            nobody,
+        );
+        let at = |x: usize, y: usize| out.y()[y * 640 + x];
+        assert_eq!(
+            (at(201, 101), at(398, 198), at(300, 150), at(1, 1)),
+            (60, 60, 235, 16)
+        );
+        // On the arc, half of both, and not more of one with every frame.
+        let edge = at(206, 105);
+        assert!((70..225).contains(&edge), "{serial}: {edge}");
+    }
+}
+
+#[test]
+fn a_member_who_speaks_has_a_frame_and_videos_have_names_if_the_style_says_so() {
+    let mut compositor = Compositor::new(CANVAS, 0, Font::system());
+    let mut scene = Scene {
+        placements: vec![placement("ann", RIGHT, 0, RenderMode::Crop)],
+        ..Scene::default()
+    };
+    scene.style.speaking_rgb = Some(0xff_ffff);
+    scene.style.names = true;
+    compositor.handle_scene(&scene);
+    let grey = VideoFrame::filled(320, 360, Yuv { y: 100, u: 128, v: 128 });
+    let mut at = |speaks: bool, x: usize, y: usize| {
+        let out = compositor.compose(|_| Shown::Live(&grey, 1), |_| speaks);
+        out.y()[y * 640 + x]
+    };
+    assert_eq!(at(false, 321, 180), 100);
+    assert_eq!(at(true, 321, 180), 235);
+    assert_eq!(at(false, 321, 180), 100);
+    let label: Vec<u8> = (324..420).map(|x| at(false, x, 340)).collect();
+    assert!(
+        label.iter().any(|value| *value < 60) && label.iter().any(|value| *value > 150),
+        "{label:?}"
+    );
 }
 
 /// A PNG of one colour.
@@ -205,7 +286,7 @@ fn a_background_picture_is_behind_and_beside_the_cells() {
     };
     compositor.handle_scene(&scene);
     let wide = VideoFrame::filled(640, 180, Yuv { y: 100, u: 128, v: 128 });
-    let out = compositor.compose(|_| Shown::Live(&wide, 1));
+    let out = compositor.compose(|_| Shown::Live(&wide, 1), nobody);
     let at = |x: usize, y: usize| out.y()[y * 640 + x];
     assert_eq!((at(10, 10), at(400, 10), at(400, 180)), (235, 235, 100));
 }
@@ -233,10 +314,13 @@ fn a_half_transparent_watermark_stays_the_same_over_changing_and_standing_videos
     compositor.handle_scene(&scene);
     let grey = VideoFrame::filled(320, 360, Yuv { y: 100, u: 128, v: 128 });
     for serial in 0..20 {
-        let out = compositor.compose(|placement| match placement.video.user.as_str() {
-            "left" => Shown::Live(&grey, serial),
-            _ => Shown::Live(&grey, 0),
-        });
+        let out = compositor.compose(
+            |placement| match placement.video.user.as_str() {
+                "left" => Shown::Live(&grey, serial),
+                _ => Shown::Live(&grey, 0),
+            },
+            nobody,
+        );
         let at = |x: usize| out.y()[120 * 640 + x];
         assert_eq!(at(290), 100);
         assert!(
@@ -265,11 +349,11 @@ fn placeholders_are_shown_in_cells_without_video_and_in_empty_cells() {
     };
     compositor.handle_scene(&scene);
     // The picture comes later than the scene.
-    compositor.compose(|_| Shown::Card);
+    compositor.compose(|_| Shown::Card, nobody);
     compositor.handle_picture(id, Some(picture([255, 255, 255, 255])));
-    let out = compositor.compose(|_| Shown::Card);
+    let out = compositor.compose(|_| Shown::Card, nobody);
     assert_eq!((out.y()[180 * 640 + 160], out.y()[180 * 640 + 480]), (235, 235));
     let grey = VideoFrame::filled(320, 360, Yuv { y: 100, u: 128, v: 128 });
-    let out = compositor.compose(|_| Shown::Live(&grey, 1));
+    let out = compositor.compose(|_| Shown::Live(&grey, 1), nobody);
     assert_eq!(out.y()[180 * 640 + 480], 100);
 }

@@ -17,7 +17,7 @@ mod tests;
 
 use rotunda_media::video_frame::Rect;
 use rotunda_proto::ids::{TrackSource, UserId};
-use rotunda_proto::mix::{Layout, MAX_INPUTS, PictureId, RenderMode, Template, VideoRef, Watermark};
+use rotunda_proto::mix::{Layout, MAX_INPUTS, PictureId, RenderMode, Style, Template, VideoRef, Watermark};
 use rotunda_proto::room::TrackState;
 
 /// A member of the room and their published tracks.
@@ -77,6 +77,7 @@ pub struct Scene {
     pub placements: Vec<Placement>,
     /// In front of all placements.
     pub watermark: Option<Watermark>,
+    pub style: Style,
     /// Members whose audio is mixed, in the order of entering.
     pub heard: Vec<UserId>,
 }
@@ -108,11 +109,29 @@ pub fn lay_out(layout: &Layout, members: &[Member], canvas: Option<Canvas>) -> S
         .empty_cells
         .retain(|cell| cell.rect.width >= 2 && cell.rect.height >= 2);
     scene.placements.sort_by_key(|placement| placement.z);
-    if canvas.is_some() {
+    if let Some(canvas) = canvas {
         scene.background = layout.background;
         scene.watermark = layout.watermark;
+        scene.style = layout.style;
+        let margin = usize::from(layout.style.margin);
+        let whole = (canvas.width & !1, canvas.height & !1);
+        let partial = |placement: &&mut Placement| (placement.rect.width, placement.rect.height) != whole;
+        for placement in scene.placements.iter_mut().filter(partial) {
+            placement.rect = inset(placement.rect, margin);
+        }
     }
     scene
+}
+
+/// Without its margin, even; a cell keeps at least half of its size.
+fn inset(rect: Rect, margin: usize) -> Rect {
+    let margin = margin.min(rect.width / 4).min(rect.height / 4) & !1;
+    Rect {
+        x: rect.x + margin,
+        y: rect.y + margin,
+        width: rect.width - 2 * margin,
+        height: rect.height - 2 * margin,
+    }
 }
 
 impl Scene {
@@ -120,7 +139,9 @@ impl Scene {
     pub fn live(&self) -> impl Iterator<Item = &Placement> {
         self.placements.iter().enumerate().filter_map(|(index, placement)| {
             let in_front = self.placements.iter().skip(index + 1);
-            let is_hidden = in_front.into_iter().any(|front| covers(front.rect, placement.rect));
+            // The corners of a round cell let what is behind it through.
+            let is_square = self.style.corner_radius == 0;
+            let is_hidden = is_square && in_front.into_iter().any(|front| covers(front.rect, placement.rect));
             (placement.content == Content::Live && !is_hidden).then_some(placement)
         })
     }

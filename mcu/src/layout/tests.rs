@@ -349,6 +349,23 @@ fn a_video_that_another_cell_covers_needs_no_frames() {
     assert_eq!(scene.placements.len(), 3);
 }
 
+#[test]
+fn a_margin_leaves_free_pixels_around_cells_but_not_around_a_whole_canvas() {
+    let with_margin = |kind: Template, count: usize| {
+        let mut layout = template(kind);
+        layout.style.margin = 8;
+        let scene = lay_out(&layout, &cameras(count), Some(HD));
+        scene
+            .placements
+            .iter()
+            .map(|placement| placement.rect)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(with_margin(Template::Grid, 4)[3], rect(648, 368, 624, 344));
+    assert_eq!(with_margin(Template::Grid, 1), [rect(0, 0, 1280, 720)]);
+    assert_eq!(with_margin(Template::Float, 2)[0], rect(0, 0, 1280, 720));
+}
+
 fn overlap(a: Rect, b: Rect) -> bool {
     a.x < b.x + b.width && b.x < a.x + a.width && a.y < b.y + b.height && b.y < a.y + a.height
 }
@@ -361,11 +378,13 @@ proptest! {
         (width, height) in (32_usize..960, 32_usize..540),
         main in 0_usize..24,
         main_right: bool,
+        margin in 0_u16..200,
     ) {
         let canvas = Canvas { width: width * 2, height: height * 2 };
         let kinds = [Template::Grid, Template::Float, Template::ScreenShare];
         let main = Some(VideoRef { user: user(&format!("u{main}")), source: TrackSource::Camera });
-        let layout = Layout { main, main_right, ..template(kinds[kind]) };
+        let mut layout = Layout { main, main_right, ..template(kinds[kind]) };
+        layout.style.margin = margin;
         let scene = lay_out(&layout, &cameras(count), Some(canvas));
         prop_assert!(scene.placements.len() <= MAX_INPUTS);
         for (index, placement) in scene.placements.iter().enumerate() {

@@ -19,8 +19,8 @@ use super::ApiError;
 use super::caller::caller;
 use super::mix::Mixes;
 use super::mix::request::{
-    EncodeParams, LayoutParams, OutputParams, PresetLayoutConfig, PublishCdnParams, RoomField, SmallVideoLayoutParams,
-    StartBody, StartRequest, StopRequest, WaterMarkParams,
+    EncodeParams, LayoutParams, LayoutStyle, OutputParams, PresetLayoutConfig, PublishCdnParams, RoomField,
+    SmallVideoLayoutParams, StartBody, StartRequest, StopRequest, WaterMarkParams,
 };
 use crate::service::StartError;
 use crate::shared::Shared;
@@ -220,6 +220,12 @@ impl From<v1::LayoutParams> for LayoutParams {
                 location_x: watermark.location_x,
                 location_y: watermark.location_y,
                 water_mark_url: watermark.water_mark_url,
+            }),
+            style: layout.style.map(|style| LayoutStyle {
+                show_names: style.show_names,
+                margin: style.margin,
+                corner_radius: style.corner_radius,
+                speaking_color: style.speaking_color,
             }),
         }
     }

@@ -246,6 +246,11 @@ fn layout(layout: LayoutParams, canvas: (u64, u64)) -> Checked<Layout> {
             .water_mark_params
             .map(|watermark| decoration::watermark(&watermark, canvas))
             .transpose()?,
+        style: layout
+            .style
+            .map(|style| decoration::style(&style))
+            .transpose()?
+            .unwrap_or_default(),
         placeholders: flag(
             layout.place_holder_mode,
             "InvalidParameter",

@@ -65,6 +65,16 @@ pub struct LayoutParams {
     pub render_mode: Option<u64>,
     pub place_holder_mode: Option<u64>,
     pub water_mark_params: Option<WaterMarkParams>,
+    pub style: Option<LayoutStyle>,
+}
+
+/// Rotunda's own: the contract has none.
+#[derive(Debug, Clone, Default)]
+pub struct LayoutStyle {
+    pub show_names: Option<u64>,
+    pub margin: Option<u64>,
+    pub corner_radius: Option<u64>,
+    pub speaking_color: Option<u64>,
 }
 
 #[derive(Debug, Clone, Default)]

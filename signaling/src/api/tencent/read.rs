@@ -5,8 +5,8 @@ use serde_json::Value;
 use super::fields::{Fields, shown, whole};
 use crate::api::ApiError;
 use crate::api::mix::request::{
-    EncodeParams, LayoutParams, OutputParams, PresetLayoutConfig, PublishCdnParams, RoomField, SmallVideoLayoutParams,
-    StartBody, StartRequest, StopRequest, WaterMarkParams,
+    EncodeParams, LayoutParams, LayoutStyle, OutputParams, PresetLayoutConfig, PublishCdnParams, RoomField,
+    SmallVideoLayoutParams, StartBody, StartRequest, StopRequest, WaterMarkParams,
 };
 
 type Checked<T> = Result<T, ApiError>;
@@ -134,6 +134,7 @@ fn layout(mut fields: Fields<'_>) -> Checked<LayoutParams> {
         render_mode: fields.number("RenderMode", other)?,
         place_holder_mode: fields.number("PlaceHolderMode", other)?,
         water_mark_params: fields.object("WaterMarkParams", other)?.map(watermark).transpose()?,
+        style: fields.object("Style", other)?.map(style).transpose()?,
     };
     fields.finish()?;
     Ok(layout)
@@ -183,6 +184,18 @@ fn watermark(mut fields: Fields<'_>) -> Checked<WaterMarkParams> {
     };
     fields.finish()?;
     Ok(watermark)
+}
+
+fn style(mut fields: Fields<'_>) -> Checked<LayoutStyle> {
+    let code = "InvalidParameter";
+    let style = LayoutStyle {
+        show_names: fields.number("ShowNames", code)?,
+        margin: fields.number("Margin", code)?,
+        corner_radius: fields.number("CornerRadius", code)?,
+        speaking_color: fields.number("SpeakingColor", code)?,
+    };
+    fields.finish()?;
+    Ok(style)
 }
 
 fn publish(mut fields: Fields<'_>) -> Checked<PublishCdnParams> {

@@ -1,10 +1,10 @@
-//! The pictures of a request: background, watermark and placeholders, by id or by URL.
+//! The pictures of a request (background, watermark and placeholders, by id or by URL) and the style of its cells.
 
-use rotunda_proto::mix::{PictureId, Watermark};
+use rotunda_proto::mix::{PictureId, Style, Watermark};
 use url::Url;
 
-use super::{Checked, invalid, rectangle};
-use crate::api::mix::request::{EncodeParams, StartBody, WaterMarkParams};
+use super::{Checked, flag, invalid, rectangle, within};
+use crate::api::mix::request::{EncodeParams, LayoutStyle, StartBody, WaterMarkParams};
 
 /// Longest address, bytes.
 const MAX_URL: usize = 512;
@@ -72,6 +72,22 @@ pub fn watermark(watermark: &WaterMarkParams, canvas: (u64, u64)) -> Checked<Wat
         y,
         width,
         height,
+    })
+}
+
+pub fn style(style: &LayoutStyle) -> Checked<Style> {
+    let (code, name) = ("InvalidParameter", |field: &str| format!("LayoutParams.Style.{field}"));
+    let (margin, radius) = (style.margin.unwrap_or(0), style.corner_radius.unwrap_or(0));
+    within(margin, 0..=200, code, &name("Margin"))?;
+    within(radius, 0..=200, code, &name("CornerRadius"))?;
+    if let Some(colour) = style.speaking_color {
+        within(colour, 0..=0xff_ff_ff, code, &name("SpeakingColor"))?;
+    }
+    Ok(Style {
+        names: flag(style.show_names, code, &name("ShowNames"))?,
+        margin: margin as u16,
+        corner_radius: radius as u16,
+        speaking_rgb: style.speaking_color.map(|colour| colour as u32),
     })
 }
 

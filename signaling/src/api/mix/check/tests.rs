@@ -166,6 +166,22 @@ fn pictures_are_named_by_id_or_by_url() {
 }
 
 #[test]
+fn a_style_is_read_and_checked() {
+    let with = |style: Value| {
+        let mut body = good();
+        body["LayoutParams"]["Style"] = style;
+        check(body)
+    };
+    let all = json!({ "ShowNames": 1, "Margin": 8, "CornerRadius": 12, "SpeakingColor": 65280 });
+    let style = with(all).unwrap().layout.style;
+    assert_eq!((style.names, style.margin, style.corner_radius), (true, 8, 12));
+    assert_eq!(style.speaking_rgb, Some(0xff00));
+    let refused = with(json!({ "Margin": 201 })).unwrap_err();
+    assert_eq!(refused.message, "LayoutParams.Style.Margin must be 0 to 200, not 201");
+    assert_eq!(with(json!({ "Colour": 1 })).unwrap_err().code, "UnknownParameter");
+}
+
+#[test]
 fn mistakes_in_pictures_and_the_audio_codec_are_named() {
     let refused = |path: &str, value: Value| {
         let mut body = good();
