@@ -13,6 +13,7 @@ pub mod limiter;
 pub mod members;
 pub mod mixer;
 mod pictures;
+pub mod preview;
 pub mod receiver;
 mod room_mix;
 pub mod service;

@@ -7,6 +7,7 @@ use rotunda_bus::{BusError, BusExt, ClusterNode, Requests};
 use rotunda_media::program::ProgramHub;
 use rotunda_proto::ids::RoomKey;
 use rotunda_proto::mix::{Command, control_subject, node_key};
+use rotunda_proto::mix_preview::preview_subject;
 use rotunda_proto::ticket::ClusterSecret;
 use rotunda_store::Store;
 use thiserror::Error;
@@ -16,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::claims::Claims;
 use crate::config::Config;
+use crate::preview;
 use crate::room_mix::{Job, Progress, RoomMix};
 use crate::task::Surroundings;
 
@@ -61,6 +63,8 @@ impl Service {
         shutdown: CancellationToken,
     ) -> Result<Self, StartError> {
         let requests = node.bus().serve(&control_subject(node.name())).await?;
+        let previews = node.bus().serve(&preview_subject(node.name())).await?;
+        tokio::spawn(preview::serve(previews, store.clone(), shutdown.clone()));
         announce(&node).await?;
         let play_out_delay = Duration::from_millis(u64::from(config.play_out_delay_ms));
         let surroundings = Surroundings {

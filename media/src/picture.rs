@@ -2,7 +2,8 @@
 
 use std::io::Cursor;
 
-use image::{ImageFormat, ImageReader, Limits, RgbaImage};
+use image::codecs::png::PngEncoder;
+use image::{ExtendedColorType, ImageEncoder as _, ImageFormat, ImageReader, Limits, RgbaImage};
 use thiserror::Error;
 
 use crate::scale::scale_into;
@@ -34,6 +35,8 @@ pub enum PictureError {
     Size { width: u32, height: u32 },
     #[error("decode the picture")]
     Decode(#[source] image::ImageError),
+    #[error("encode the picture")]
+    Encode(#[source] image::ImageError),
 }
 
 impl Picture {
@@ -89,6 +92,28 @@ impl Picture {
             alpha: self.alpha.as_ref().map(scaled),
         })
     }
+}
+
+/// A frame as a PNG file.
+///
+/// Errors: [`PictureError::Encode`].
+pub fn to_png(frame: &VideoFrame) -> Result<Vec<u8>, PictureError> {
+    let (width, height) = (frame.width(), frame.height());
+    let mut pixels = Vec::with_capacity(width * height * 3);
+    for at in 0..width * height {
+        let chroma = at / width / 2 * (width / 2) + at % width / 2;
+        let colour = Yuv {
+            y: frame.y()[at],
+            u: frame.u()[chroma],
+            v: frame.v()[chroma],
+        };
+        pixels.extend(colour.to_rgb());
+    }
+    let mut file = Vec::new();
+    PngEncoder::new(&mut file)
+        .write_image(&pixels, width as u32, height as u32, ExtendedColorType::Rgb8)
+        .map_err(PictureError::Encode)?;
+    Ok(file)
 }
 
 impl Stamp {
@@ -230,6 +255,17 @@ mod tests {
             assert!(frame.y()[0].abs_diff(expected.y) < 3, "{format:?}");
             assert!(frame.v()[0].abs_diff(expected.v) < 3, "{format:?}");
         }
+    }
+
+    #[test]
+    fn a_frame_survives_the_way_through_a_png() {
+        let mut frame = VideoFrame::filled(64, 32, Yuv::from_rgb(0x20_60_80));
+        let whole = frame.rect();
+        frame.fill(Rect { width: 32, ..whole }, Yuv::WHITE);
+        let again = Picture::decode(&to_png(&frame).unwrap()).unwrap();
+        let near = |a: &[u8], b: &[u8]| a.iter().zip(b).all(|(a, b)| a.abs_diff(*b) <= 2);
+        assert!(near(again.frame().y(), frame.y()) && near(again.frame().u(), frame.u()));
+        assert!(near(again.frame().v(), frame.v()));
     }
 
     #[test]

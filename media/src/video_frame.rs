@@ -30,6 +30,17 @@ impl Yuv {
             v: (((112 * r - 94 * g - 18 * b + 128) >> 8) + 128) as u8,
         }
     }
+
+    /// Red, green and blue. Source: ITU-R BT.601-7 §2.5, limited range.
+    pub fn to_rgb(self) -> [u8; 3] {
+        let (y, u, v) = (
+            1.164 * (f32::from(self.y) - 16.0),
+            f32::from(self.u) - 128.0,
+            f32::from(self.v) - 128.0,
+        );
+        let rgb = [y + 1.596 * v, y - 0.392 * u - 0.813 * v, y + 2.017 * u];
+        rgb.map(|value| value.round().clamp(0.0, 255.0) as u8)
+    }
 }
 
 /// A rectangle of a frame, in pixels from the top left. Even numbers, so that chroma does not shift.

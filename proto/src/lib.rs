@@ -16,6 +16,7 @@ pub mod grpc;
 pub mod ids;
 pub mod incarnation;
 pub mod mix;
+pub mod mix_preview;
 pub mod outbound;
 pub mod program;
 pub mod push_address;

@@ -217,10 +217,7 @@ fn round_corners_show_what_is_behind_also_when_only_one_of_both_changes() {
             nobody,
         );
         let at = |x: usize, y: usize| out.y()[y * 640 + x];
-        assert_eq!(
-            (at(201, 101), at(398, 198), at(300, 150), at(1, 1)),
-            (60, 60, 235, 16)
-        );
+        assert_eq!((at(201, 101), at(398, 198), at(300, 150), at(1, 1)), (60, 60, 235, 16));
         // On the arc, half of both, and not more of one with every frame.
         let edge = at(206, 105);
         assert!((70..225).contains(&edge), "{serial}: {edge}");

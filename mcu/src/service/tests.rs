@@ -313,3 +313,40 @@ async fn a_node_runs_as_many_mixes_as_it_may_and_a_place_is_free_again_when_one_
     };
     tokio::time::timeout(LIMIT, free).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_preview_is_drawn_without_a_room() {
+    use base64::Engine as _;
+    use rotunda_proto::mix::VideoEncode;
+    use rotunda_proto::mix_preview::{PreviewMember, PreviewReply, PreviewRequest, preview_subject};
+
+    let fixture = Fixture::new().await;
+    let mut spec = spec(1001, "preview");
+    let member = |name: &str| PreviewMember {
+        user: name.parse().unwrap(),
+        sources: vec![rotunda_proto::ids::TrackSource::Camera],
+    };
+    let mut ask = PreviewRequest {
+        spec: spec.clone(),
+        members: vec![member("ann"), member("bob")],
+    };
+    ask.spec.video = None;
+    let reply: PreviewReply = fixture.bus.call(&preview_subject(&node()), &ask).await.unwrap();
+    assert_eq!(reply, PreviewReply::NoVideo);
+    spec.video = Some(VideoEncode {
+        width: 640,
+        height: 360,
+        bitrate_kbps: 500,
+        framerate: 15,
+        gop_seconds: 2,
+        background_rgb: 0,
+    });
+    ask.spec = spec;
+    let reply: PreviewReply = fixture.bus.call(&preview_subject(&node()), &ask).await.unwrap();
+    let PreviewReply::Png { data } = reply else {
+        panic!("{reply:?}");
+    };
+    let file = base64::engine::general_purpose::STANDARD.decode(data).unwrap();
+    let picture = rotunda_media::picture::Picture::decode(&file).unwrap();
+    assert_eq!((picture.rect().width, picture.rect().height), (640, 360));
+}

@@ -52,6 +52,7 @@ impl Api {
     pub fn router(&self, index: MethodRouter) -> Router {
         tencent::router(self.shared.clone(), self.mixes.clone(), self.pictures.clone(), index)
             .merge(members::router(self.shared.clone()))
+            .merge(mix::preview::router(self.shared.clone()))
     }
 
     pub fn mixes(&self) -> Arc<Mixes> {
