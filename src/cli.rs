@@ -34,6 +34,9 @@ pub enum Command {
     Mix(Mix),
     /// Print the configuration in effect (defaults < file < environment), secrets hidden.
     Config(ConfigFile),
+    /// Run the engine of one mix; the server starts these itself, each with a socket as its standard input.
+    #[command(hide = true)]
+    MixEngine(MixEngine),
     /// Print shell completions.
     Completions {
         /// The shell.
@@ -89,6 +92,19 @@ impl std::fmt::Display for Role {
             Self::Avatar => "avatar",
         })
     }
+}
+
+#[derive(Debug, Args)]
+pub struct MixEngine {
+    /// What to log, as in server.log.
+    #[arg(long, default_value = "info")]
+    pub log: String,
+    /// Log in JSON, as in server.log_json.
+    #[arg(long)]
+    pub log_json: bool,
+    /// The memory that this process may take, MiB.
+    #[arg(long)]
+    pub memory_mb: u64,
 }
 
 #[derive(Debug, Args)]

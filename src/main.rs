@@ -19,6 +19,10 @@ use clap::Parser;
 
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
+    // It has a runtime of its own, and ends with its host.
+    if let cli::Command::MixEngine(arguments) = &cli.command {
+        return commands::mix_engine::run(arguments);
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

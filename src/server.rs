@@ -10,6 +10,7 @@ use rotunda_bus::lease::Own;
 use rotunda_bus::{ClusterNode, InProcess, Nats, NatsConfig, NodeLease, SharedBus};
 use rotunda_listen::http::{Bodies, Serving};
 use rotunda_listen::{Binding, Listeners, Policy, Security, Tls, TrustedProxies};
+use rotunda_mcu::{EngineCommand, EngineKind, Launcher};
 use rotunda_media::program::ProgramHub;
 use rotunda_proto::config::Application;
 use rotunda_proto::file_link::FileLinkKey;
@@ -94,6 +95,7 @@ impl Server {
                 secrets.cluster(),
                 hub.clone(),
                 store.clone(),
+                mix_launcher(&config).context("start the thread that starts mix engines")?,
                 stop.clone(),
             )
             .await
@@ -282,6 +284,26 @@ async fn start_avatar(
         .context("start avatars")?;
     info!(%address, "avatars are ready");
     Ok(Running { service, stop })
+}
+
+/// Starts the engines of mixes: this same program, in processes of their own, or threads.
+fn mix_launcher(config: &Config) -> std::io::Result<Launcher> {
+    if config.mcu.engine == EngineKind::Inside {
+        return Ok(Launcher::inside());
+    }
+    let mut arguments = vec![
+        "mix-engine".into(),
+        "--memory-mb".into(),
+        config.mcu.engine_memory_mb.to_string().into(),
+        "--log".into(),
+        config.server.log.clone().into(),
+    ];
+    if config.server.log_json {
+        arguments.push("--log-json".into());
+    }
+    // This very file, also when a newer version has been installed in its place.
+    let program = "/proc/self/exe".into();
+    Launcher::process(EngineCommand { program, arguments })
 }
 
 /// Inside this process, or at NATS where that is configured.

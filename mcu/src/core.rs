@@ -102,6 +102,14 @@ impl MixCore {
     ///
     /// Errors: [`CodecError`] when the encoders refuse their parameters.
     pub fn new(spec: &MixSpec, delay: Micros, font: Option<Font>) -> Result<Self, CodecError> {
+        Self::starting_at(spec, delay, font, 0)
+    }
+
+    /// As [`new`](Self::new), but the first frames have the time `start`: the program was begun by another core.
+    ///
+    /// Errors: [`CodecError`] when the encoders refuse their parameters.
+    pub fn starting_at(spec: &MixSpec, delay: Micros, font: Option<Font>, start: Micros) -> Result<Self, CodecError> {
+        let first_sample = samples(start);
         let video = match spec.video {
             None => None,
             Some(asked) => Some(Video {
@@ -114,14 +122,14 @@ impl MixCore {
             scene: Scene::default(),
             persons: HashMap::new(),
             video_inputs: HashMap::new(),
-            mixer: Mixer::default(),
+            mixer: Mixer::starting_at(first_sample),
             block: Vec::new(),
-            audio: AudioOutput::new(spec.audio, 0)?,
+            audio: AudioOutput::new(spec.audio, first_sample)?,
             audio_before: None,
             held_audio: Vec::new(),
             audio_waits: false,
             ticks: Ticks {
-                start: 0,
+                start,
                 rate: tick_rate(spec.video),
                 next: 0,
             },

@@ -44,6 +44,15 @@ struct Entry {
 }
 
 impl Mixer {
+    /// `first`: the first sample of the first block on the mix clock.
+    pub fn starting_at(first: i64) -> Self {
+        Self {
+            next: first,
+            taken: first,
+            ..Self::default()
+        }
+    }
+
     /// Members not among `users` are heard no more.
     pub fn handle_heard(&mut self, users: &[UserId]) {
         let gone: Vec<UserId> = self

@@ -47,11 +47,11 @@ pub async fn serve(mut requests: Requests, store: Store, shutdown: CancellationT
             () = shutdown.cancelled() => return,
             request = requests.next() => request,
         };
-        answer(&request, &store).await;
+        answer(request, &store).await;
     }
 }
 
-async fn answer(request: &Request, store: &Store) {
+async fn answer(request: Request, store: &Store) {
     let PreviewRequest { spec, members } = match request.parse() {
         Ok(asked) => asked,
         Err(error) => {

@@ -1,28 +1,27 @@
-//! The MCU node: takes commands and hands each to its room, so that rooms do not wait for one another.
+//! The MCU node: follows the mix tasks, and gives each that it does or may claim a [`TaskOwner`], so that no mix waits for another.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
-use rotunda_bus::{BusError, BusExt, ClusterNode, Requests};
+use rotunda_bus::{BusError, BusExt, ClusterNode, Watch, WatchEvent};
 use rotunda_media::program::ProgramHub;
-use rotunda_proto::ids::RoomKey;
-use rotunda_proto::mix::{Command, control_subject, node_key};
+use rotunda_proto::mix::{MixNode, node_key};
 use rotunda_proto::mix_preview::preview_subject;
+use rotunda_proto::mix_task::{MixTask, TASKS_PREFIX};
 use rotunda_proto::ticket::ClusterSecret;
 use rotunda_store::Store;
 use thiserror::Error;
-use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
+use tokio::sync::watch;
+use tokio::task::{Id, JoinError, JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::claims::Claims;
+use crate::claims::{Capacity, Claims};
 use crate::config::Config;
+use crate::engine::launcher::Launcher;
 use crate::preview;
-use crate::room_mix::{Job, Progress, RoomMix};
+use crate::reconcile::is_claimable;
 use crate::task::Surroundings;
-
-/// Commands that wait for one room, at most; further ones are dropped, and their callers time out.
-const JOBS: usize = 64;
+use crate::task_owner::TaskOwner;
 
 /// A running MCU node.
 pub struct Service {
@@ -32,26 +31,23 @@ pub struct Service {
 /// Why the node does not start.
 #[derive(Debug, Error)]
 pub enum StartError {
-    #[error("serve the control subject and announce the node")]
+    #[error("follow the mix tasks and announce the node")]
     Bus(#[from] BusError),
 }
 
 struct Node {
     surroundings: Surroundings,
     claims: Claims,
-    rooms: HashMap<RoomKey, Room>,
-}
-
-/// Where a room's commands go. It is let go of when they are done and the room has no mix.
-struct Room {
-    jobs: mpsc::Sender<Job>,
-    sent: u64,
-    progress: watch::Receiver<Progress>,
-    task: JoinHandle<()>,
+    /// The documents of all tasks.
+    tasks: HashMap<String, MixTask>,
+    owners: HashMap<String, watch::Sender<u64>>,
+    running: JoinSet<u64>,
+    keys: HashMap<Id, String>,
+    shutdown: CancellationToken,
 }
 
 impl Service {
-    /// Serves `mcu.<node>.control` until `shutdown`.
+    /// Does mix tasks until `shutdown`. `launcher`: starts their engines.
     ///
     /// Errors: [`StartError`].
     pub async fn start(
@@ -60,27 +56,37 @@ impl Service {
         secret: ClusterSecret,
         hub: ProgramHub,
         store: Store,
+        launcher: Launcher,
         shutdown: CancellationToken,
     ) -> Result<Self, StartError> {
-        let requests = node.bus().serve(&control_subject(node.name())).await?;
+        let changes = node.bus().watch(TASKS_PREFIX).await?;
+        let capacity = Capacity {
+            tasks: config.max_tasks as u64,
+            millicores: config.millicores(),
+        };
         let previews = node.bus().serve(&preview_subject(node.name())).await?;
         tokio::spawn(preview::serve(previews, store.clone(), shutdown.clone()));
-        announce(&node).await?;
+        announce(&node, capacity).await?;
         let play_out_delay = Duration::from_millis(u64::from(config.play_out_delay_ms));
         let surroundings = Surroundings {
             node,
             secret,
             hub,
             store,
+            launcher,
             play_out_delay,
         };
         let node = Node {
             surroundings,
-            claims: Claims::new(config.max_tasks),
-            rooms: HashMap::new(),
+            claims: Claims::new(capacity),
+            tasks: HashMap::new(),
+            owners: HashMap::new(),
+            running: JoinSet::new(),
+            keys: HashMap::new(),
+            shutdown,
         };
         Ok(Self {
-            serving: tokio::spawn(node.serve(requests, shutdown)),
+            serving: tokio::spawn(node.serve(changes)),
         })
     }
 
@@ -93,61 +99,109 @@ impl Service {
 }
 
 impl Node {
-    async fn serve(mut self, mut requests: Requests, shutdown: CancellationToken) {
-        let mut own = self.surroundings.node.own();
+    async fn serve(mut self, mut changes: Watch) {
+        let node = self.surroundings.node.clone();
+        let (mut own, mut living, mut left) = (node.own(), node.living(), self.claims.left());
         loop {
-            let request = tokio::select! {
-                () = shutdown.cancelled() => break,
-                request = requests.next() => request,
+            tokio::select! {
+                () = self.shutdown.cancelled() => break,
+                event = changes.next() => if let WatchEvent::Change(change) = event {
+                    match change.parse() {
+                        Some(task) => self.tasks.insert(change.key.clone(), task),
+                        None => self.tasks.remove(&change.key),
+                    };
+                    self.wake(&change.key);
+                },
                 // Earlier announcements vanished with the node's earlier incarnation.
                 Ok(()) = own.changed() => {
-                    if let Err(error) = announce(&self.surroundings.node).await {
-                        tracing::warn!(%error, "the node was not announced");
-                    }
-                    continue;
+                    let capacity = *left.borrow();
+                    self.handle_standing(capacity).await;
                 }
-            };
-            match request.parse::<Command>() {
-                Ok(command) => self.hand_over(Job { command, request }, &shutdown),
-                Err(error) => tracing::warn!(%error, "a command was not understood"),
+                // The tasks of dead nodes.
+                Ok(()) = living.changed() => self.wake_all(),
+                // Tasks that nobody had capacity for.
+                Ok(()) = left.changed() => {
+                    let capacity = *left.borrow_and_update();
+                    self.handle_standing(capacity).await;
+                }
+                Some(ended) = self.running.join_next_with_id() => self.handle_ended(ended),
             }
-            self.rooms.retain(|_, room| {
-                let progress = *room.progress.borrow();
-                (progress.has_mix || progress.done < room.sent) && !room.task.is_finished()
-            });
         }
-        let rooms = self.rooms.drain().map(|(_, room)| room.task);
-        futures::future::join_all(rooms).await;
-        let node = self.surroundings.node;
+        while self.running.join_next().await.is_some() {}
         if let Err(error) = node.bus().remove(&node_key(node.name())).await {
             tracing::warn!(%error, "the node could not take back its announcement");
         }
     }
 
-    fn hand_over(&mut self, job: Job, shutdown: &CancellationToken) {
-        let key = job.room().clone();
-        let room = self.rooms.entry(key.clone()).or_insert_with(|| {
-            let (jobs, received) = mpsc::channel(JOBS);
-            let (told, progress) = watch::channel(Progress::default());
-            let mix = RoomMix::new(self.surroundings.clone(), self.claims.clone(), told);
-            Room {
-                jobs,
-                sent: 0,
-                progress,
-                task: tokio::spawn(mix.run(received, shutdown.clone())),
+    fn handle_ended(&mut self, ended: Result<(Id, u64), JoinError>) {
+        let (id, seen) = match ended {
+            Ok((id, seen)) => (id, Some(seen)),
+            Err(error) => {
+                tracing::error!(%error, "the owner of a mix task failed");
+                (error.id(), None)
             }
-        });
-        match room.jobs.try_send(job) {
-            Ok(()) => room.sent += 1,
-            Err(error) => tracing::warn!(room = %key, %error, "a command for a mix was dropped"),
+        };
+        let Some(key) = self.keys.remove(&id) else { return };
+        let woken = self.owners.remove(&key).map(|owner| *owner.borrow());
+        // It was woken after its last look.
+        if woken != seen {
+            self.wake(&key);
         }
+    }
+
+    async fn handle_standing(&mut self, capacity: Capacity) {
+        if let Err(error) = announce(&self.surroundings.node, capacity).await {
+            tracing::warn!(%error, "the node was not announced");
+        }
+        self.wake_all();
+    }
+
+    fn wake_all(&mut self) {
+        let keys: Vec<String> = self.tasks.keys().chain(self.owners.keys()).cloned().collect();
+        for key in keys {
+            self.wake(&key);
+        }
+    }
+
+    /// Lets the task's owner look at the document; where this node has something to do, and there is no owner, it gets one.
+    fn wake(&mut self, key: &str) {
+        if let Some(owner) = self.owners.get(key) {
+            owner.send_modify(|times| *times += 1);
+            return;
+        }
+        if !self.is_own(key) && !self.is_claimable(key) {
+            return;
+        }
+        let (woken, wake) = watch::channel(0);
+        let owner = TaskOwner::new(key.to_owned(), self.surroundings.clone(), self.claims.clone(), wake);
+        let task = self.running.spawn(owner.run(self.shutdown.clone()));
+        self.keys.insert(task.id(), key.to_owned());
+        self.owners.insert(key.to_owned(), woken);
+    }
+
+    fn is_own(&self, key: &str) -> bool {
+        let me = self.surroundings.node.incarnation();
+        self.tasks.get(key).is_some_and(|task| task.owner.as_ref() == Some(&me))
+    }
+
+    fn is_claimable(&self, key: &str) -> bool {
+        let node = &self.surroundings.node;
+        let living = node.living().borrow().clone();
+        self.tasks
+            .get(key)
+            .is_some_and(|task| is_claimable(&node.incarnation(), living.as_deref(), task))
     }
 }
 
-/// Says that this node takes mixes.
-async fn announce(node: &ClusterNode) -> Result<(), BusError> {
-    let name = node.name();
-    node.bus().announce(&node_key(name), name, &node.incarnation()).await?;
+/// Says that this node takes mixes, and how many more.
+async fn announce(node: &ClusterNode, left: Capacity) -> Result<(), BusError> {
+    let announcement = MixNode {
+        node: node.name().clone(),
+        tasks_left: left.tasks,
+        millicores_left: left.millicores,
+    };
+    let key = node_key(node.name());
+    node.bus().announce(&key, &announcement, &node.incarnation()).await?;
     Ok(())
 }
 

@@ -1,7 +1,6 @@
 //! The shell of a [`Receiver`]: its socket, and its control over the bus. It opens a new session when one is lost.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::mpsc::TrySendError;
 use std::time::{Duration, Instant};
 
 use rotunda_bus::{BusError, BusExt, Heard, SharedBus, Subscription};
@@ -13,6 +12,7 @@ use rotunda_proto::sfu::{Command, ControlError, Event, Identity, Reply, SlotMap,
 use rotunda_proto::ticket::ClusterSecret;
 use thiserror::Error;
 use tokio::net::UdpSocket;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -35,7 +35,7 @@ pub struct Session {
     pub origin: Instant,
     pub wants: watch::Receiver<Wants>,
     pub key_requests: mpsc::Receiver<VideoRef>,
-    pub samples: std::sync::mpsc::SyncSender<Sample>,
+    pub samples: mpsc::Sender<Sample>,
     /// Tracks that the SFU does not send, as nothing here decodes their codec.
     pub not_mixable: mpsc::Sender<NotMixable>,
     /// Sessions opened so far.
@@ -226,7 +226,7 @@ impl Session {
                     let _sent_or_lost = open.socket.send_to(&transmit.contents, transmit.destination).await;
                 }
                 Polled::Sample(sample) => {
-                    if let Err(TrySendError::Full(sample) | TrySendError::Disconnected(sample)) =
+                    if let Err(TrySendError::Full(sample) | TrySendError::Closed(sample)) =
                         self.samples.try_send(sample)
                     {
                         metrics::counter!("rotunda_mcu_samples_dropped_total").increment(1);

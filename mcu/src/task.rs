@@ -5,19 +5,22 @@
 //! | [`controller`] | a tokio task | follows the room and decides |
 //! | [`announcements`] | with the controller | documents and events |
 //! | [`session`](crate::session) | a tokio task | receives from the SFU |
-//! | [`worker`](crate::worker) | a thread | decodes, mixes, encodes |
+//! | [`host`](crate::engine::host) | a tokio task | keeps the engine running, which decodes, mixes and encodes |
 
 mod announcements;
 mod controller;
 
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rotunda_bus::{BusError, ClusterNode};
-use rotunda_media::codec::CodecError;
-use rotunda_media::draw::Font;
 use rotunda_media::program::{ProgramExists, ProgramHub};
 use rotunda_proto::clock::Clock;
-use rotunda_proto::mix::{ControlError, MixSpec, StopReason};
+use rotunda_proto::ids::MixId;
+use rotunda_proto::mix::{MixSpec, Refusal, StopReason};
+use rotunda_proto::mix_cost::Cost;
+use rotunda_proto::mix_task::Origin;
 use rotunda_proto::room::key_prefix;
 use rotunda_proto::ticket::ClusterSecret;
 use rotunda_store::Store;
@@ -29,15 +32,16 @@ use tokio_util::sync::CancellationToken;
 use self::announcements::Announcements;
 use self::controller::{Controller, Inputs, Outputs, Relayout};
 use crate::claims::Claim;
-use crate::core::MixCore;
+use crate::engine::host::{Host, LaunchError};
+use crate::engine::launcher::Launcher;
+use crate::layout::Scene;
 use crate::pictures::Pictures;
 use crate::session::Session;
 use crate::timeline::Micros;
 use crate::wants::Wants;
-use crate::worker::Worker;
 
-/// Coded frames between network and worker: seconds of a full room.
-const SAMPLES: usize = 4096;
+/// Coded frames between network and engine: a second of a full room.
+const SAMPLES: usize = 1024;
 const QUEUE: usize = 256;
 
 /// Resources that all mixes of a node share.
@@ -47,38 +51,58 @@ pub struct Surroundings {
     pub secret: ClusterSecret,
     pub hub: ProgramHub,
     pub store: Store,
+    pub launcher: Launcher,
     pub play_out_delay: Duration,
 }
 
 /// A running task, as its owner sees it.
 pub struct TaskHandle {
+    pub id: MixId,
     pub spec: MixSpec,
+    /// The unix time of the program's time 0.
+    pub began_unix_ms: u64,
+    claim: Arc<Claim>,
     commands: mpsc::Sender<Relayout>,
-    stop: watch::Sender<Option<StopReason>>,
+    stop: watch::Sender<Option<Ending>>,
     task: JoinHandle<()>,
+}
+
+/// Which mix begins, and with which time.
+pub struct Beginning {
+    pub id: MixId,
+    pub origin: Origin,
+    /// The unix time of the program's time 0, where another node has begun it; None: it begins now.
+    pub program_began_unix_ms: Option<u64>,
+}
+
+/// How a mix ends.
+#[derive(Debug, Clone)]
+pub enum Ending {
+    /// The application and the rows are told.
+    Told(StopReason),
+    /// Another node carries it on.
+    Silent,
 }
 
 /// Why a task does not start.
 #[derive(Debug, Error)]
 pub enum TaskError {
     #[error(transparent)]
-    Encoder(#[from] CodecError),
+    Engine(#[from] LaunchError),
     #[error(transparent)]
     Program(#[from] ProgramExists),
     #[error("follow the room")]
     Bus(#[from] BusError),
-    #[error("start the mix thread")]
-    Thread(#[from] std::io::Error),
 }
 
-impl From<TaskError> for ControlError {
+impl From<TaskError> for Refusal {
     fn from(error: TaskError) -> Self {
         match error {
-            TaskError::Encoder(error) => Self::Encoder {
+            TaskError::Engine(LaunchError::Refused { reason }) => Self::Encoder { reason },
+            TaskError::Program(_) => Self::StreamIdInUse,
+            TaskError::Bus(_) | TaskError::Engine(_) => Self::Failed {
                 reason: error.to_string(),
             },
-            TaskError::Program(_) => Self::StreamIdInUse,
-            TaskError::Bus(_) | TaskError::Thread(_) => Self::NoCapacity,
         }
     }
 }
@@ -87,30 +111,38 @@ impl TaskHandle {
     /// Starts mixing. `claim` is held until everything is closed.
     ///
     /// Errors: [`TaskError`].
-    pub async fn start(surroundings: Surroundings, spec: MixSpec, claim: Claim) -> Result<Self, TaskError> {
-        let delay = surroundings.play_out_delay.as_micros() as Micros;
-        let core = MixCore::new(&spec, delay, Font::system())?;
+    pub async fn start(
+        surroundings: Surroundings,
+        spec: MixSpec,
+        claim: Claim,
+        beginning: Beginning,
+    ) -> Result<Self, TaskError> {
+        let claim = Arc::new(claim);
         let writer = surroundings.hub.open(&spec.stream())?;
         let changes = surroundings.node.bus().watch(&key_prefix(&spec.room)).await?;
-        let origin = Clock.now();
-        let (samples, received) = std::sync::mpsc::sync_channel(SAMPLES);
+        let now = Clock.unix();
+        let is_carried_on = beginning.program_began_unix_ms.is_some();
+        let began = beginning.program_began_unix_ms.map_or(now, Duration::from_millis);
+        // The program's time 0 may be before this process's own beginning.
+        let elapsed = now.saturating_sub(began);
+        let origin = Clock.now().checked_sub(elapsed).unwrap_or(Clock.now());
+        let (samples, received) = mpsc::channel(SAMPLES);
         let (orders, ordered) = mpsc::channel(QUEUE);
         let (reports, reported) = mpsc::channel(QUEUE);
-        let worker = Worker {
-            core,
-            writer,
+        let host = Host {
+            launcher: surroundings.launcher,
+            spec: spec.clone(),
+            scene: Scene::default(),
+            pictures: HashMap::new(),
+            delay: surroundings.play_out_delay.as_micros() as Micros,
             origin,
+            writer,
             samples: received,
             orders: ordered,
             reports,
         };
-        let (ended, worker_ended) = oneshot::channel();
-        std::thread::Builder::new()
-            .name(format!("mix {}", spec.stream_id))
-            .spawn(move || {
-                worker.run();
-                let _nobody_waits = ended.send(());
-            })?;
+        let engine = host.launch().await?;
+        let host = tokio::spawn(host.run(engine));
 
         let (wants, wanted) = watch::channel(Wants::default());
         let (cannot_mix, not_mixable) = mpsc::channel(QUEUE);
@@ -132,7 +164,7 @@ impl TaskHandle {
 
         let (commands, commanded) = mpsc::channel(8);
         let (stop, stopped) = watch::channel(None);
-        let announcements = Announcements::new(surroundings.node, spec.room.clone(), spec.stream_id.clone());
+        let announcements = Announcements::new(surroundings.node, &spec, &beginning, is_carried_on);
         let outputs = Outputs {
             orders,
             wants,
@@ -147,18 +179,22 @@ impl TaskHandle {
         };
         let pictures = Pictures::new(surroundings.store, spec.room.app);
         let mut controller = Controller::new(spec.clone(), pictures, announcements, outputs);
+        let held = claim.clone();
         let task = tokio::spawn(async move {
-            let reason = controller.run(inputs).await;
+            let ending = controller.run(inputs).await;
             receiving.cancel();
             let _ended_or_panicked = session.await;
             let announcements = controller.into_announcements();
-            // The worker ends with its orders, and the program with it: readers see the end before the documents go.
-            let _ended_or_panicked = worker_ended.await;
-            finish(&announcements, reason).await;
-            drop(claim);
+            // The engine ends with its orders, and the program with it: readers see the end before the documents go.
+            let _ended_or_panicked = host.await;
+            finish(&announcements, ending).await;
+            drop(held);
         });
         Ok(Self {
+            id: beginning.id,
             spec,
+            began_unix_ms: began.as_millis() as u64,
+            claim,
             commands,
             stop,
             task,
@@ -174,37 +210,47 @@ impl TaskHandle {
 
     /// Gives the task a new layout and encoding.
     ///
-    /// Errors: [`ControlError::Encoder`], [`ControlError::NoSuchMix`] when it has just ended.
-    pub async fn relayout(&mut self, spec: MixSpec) -> Result<(), ControlError> {
+    /// Errors: [`Refusal`]; then everything stays as it was.
+    pub async fn relayout(&mut self, spec: MixSpec) -> Result<(), Refusal> {
+        let before = Cost::of(&self.spec).millicores();
+        self.claim.resize(Cost::of(&spec).millicores())?;
+        let changed = self.try_relayout(&spec).await;
+        match changed {
+            Ok(()) => self.spec = spec,
+            // It had as much before.
+            Err(_) => self.claim.resize(before).unwrap_or_default(),
+        }
+        changed
+    }
+
+    async fn try_relayout(&mut self, spec: &MixSpec) -> Result<(), Refusal> {
+        let ended = || Refusal::Failed {
+            reason: "the mix has just ended".to_owned(),
+        };
         let (done, answer) = oneshot::channel();
         let relayout = Relayout {
             spec: Box::new(spec.clone()),
             done,
         };
-        self.commands
-            .send(relayout)
-            .await
-            .map_err(|_| ControlError::NoSuchMix)?;
-        let result = answer.await.map_err(|_| ControlError::NoSuchMix)?;
-        result.map_err(|error| ControlError::Encoder {
-            reason: error.to_string(),
-        })?;
-        self.spec = spec;
-        Ok(())
+        self.commands.send(relayout).await.map_err(|_| ended())?;
+        let result = answer.await.map_err(|_| ended())?;
+        result.map_err(|reason| Refusal::Encoder { reason })
     }
 
     /// Ends the task and waits until everything is closed.
-    pub async fn stop(self, reason: StopReason) {
-        self.stop.send_replace(Some(reason));
+    pub async fn stop(self, ending: Ending) {
+        self.stop.send_replace(Some(ending));
         if let Err(error) = self.task.await {
             tracing::error!(%error, "a mix task failed");
         }
     }
 }
 
-async fn finish(announcements: &Announcements, reason: StopReason) {
+async fn finish(announcements: &Announcements, ending: Ending) {
     let (room, stream_id) = (&announcements.room, &announcements.stream_id);
-    tracing::info!(%room, %stream_id, ?reason, "the mix ends");
+    tracing::info!(%room, %stream_id, ?ending, "the mix ends");
     announcements.withdraw().await;
-    announcements.tell_stopped(reason).await;
+    if let Ending::Told(reason) = ending {
+        announcements.tell_stopped(reason).await;
+    }
 }

@@ -10,14 +10,14 @@ use rotunda_proto::ids::TrackSource;
 pub type Micros = i64;
 
 /// A sender report: at `ntp` the RTP clock showed `rtp`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct SenderReport {
     pub ntp: Micros,
     pub rtp: u32,
 }
 
 /// One frame's times as they came in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Stamp {
     /// Another number than before: the RTP clock is another one (the track was published anew, or came by another line).
     pub generation: u64,

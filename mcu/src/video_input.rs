@@ -37,7 +37,7 @@ pub struct CodedVideo {
 }
 
 /// Size of a frame when it stands upright.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Shape {
     pub width: usize,
     pub height: usize,

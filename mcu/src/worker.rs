@@ -35,7 +35,7 @@ pub enum Order {
     Spec {
         spec: Box<MixSpec>,
         scene: Scene,
-        done: oneshot::Sender<Result<(), CodecError>>,
+        done: oneshot::Sender<Result<(), String>>,
     },
 }
 
@@ -49,7 +49,7 @@ pub enum Report {
     Shape(VideoRef, Shape),
     Health(Health),
     /// The encoders have failed again and again, and the worker has ended.
-    Failed(CodecError),
+    Failed(String),
 }
 
 /// See the [module](self).
@@ -79,14 +79,14 @@ impl Worker {
                         if result.is_ok() {
                             self.core.handle_scene(scene);
                         }
-                        let _caller_gave_up = done.send(result);
+                        let _caller_gave_up = done.send(result.map_err(|error| error.to_string()));
                     }
                     Err(mpsc::error::TryRecvError::Empty) => break,
                     Err(mpsc::error::TryRecvError::Disconnected) => return self.finish(),
                 }
             }
             if let Err(error) = self.tick(&mut health, &mut failures) {
-                let _task_is_gone = self.reports.blocking_send(Report::Failed(error));
+                let _task_is_gone = self.reports.blocking_send(Report::Failed(error.to_string()));
                 return;
             }
             while let Some(frame) = self.core.poll_frame() {
@@ -196,7 +196,6 @@ impl HealthMeter {
     }
 
     fn handle_tick(&mut self, took: Duration) {
-        metrics::histogram!("rotunda_mcu_tick_seconds").record(took.as_secs_f64());
         self.longest = self.longest.max(took);
     }
 
@@ -217,17 +216,10 @@ impl HealthMeter {
             tick_ms_max: self.longest.as_secs_f32() * 1000.0,
             late_ticks: figures.late_ticks,
             late_audio: figures.late_audio,
+            shed_frames: figures.shed_frames,
             encoder_failures: figures.encoder_failures,
             program_ms: (figures.program / 1000) as u64,
         };
-        metrics::counter!("rotunda_mcu_frames_encoded_total")
-            .increment(figures.video_frames - self.before.video_frames);
-        metrics::counter!("rotunda_mcu_encoder_failures_total")
-            .increment(figures.encoder_failures - self.before.encoder_failures);
-        metrics::counter!("rotunda_mcu_late_audio_packets_total")
-            .increment(figures.late_audio - self.before.late_audio);
-        metrics::counter!("rotunda_mcu_shed_frames_total").increment(figures.shed_frames - self.before.shed_frames);
-        metrics::counter!("rotunda_mcu_late_ticks_total").increment(figures.late_ticks - self.before.late_ticks);
         *self = Self {
             since: now,
             before: figures,

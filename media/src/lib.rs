@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`time`] | media time: ticks of a stated rate |
 //! | [`program`] | an encoded program (one frame track, one audio track) and its hand-over inside a process |
+//! | [`program_messages`] | the same as messages on a byte stream |
 //! | [`video_frame`], [`scale`], [`rotate`], [`draw`], [`mark`] | I420 frames, scaling into a canvas, turning upright, names, machine-readable frame marks |
 //! | [`codec`] | H.264, VP8, VP9, AV1, Opus, AAC |
 //! | [`picture`] | uploaded pictures |
@@ -18,6 +19,7 @@ pub mod mark;
 pub mod mux;
 pub mod picture;
 pub mod program;
+pub mod program_messages;
 pub mod rotate;
 pub mod scale;
 pub mod time;

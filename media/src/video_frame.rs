@@ -44,7 +44,7 @@ impl Yuv {
 }
 
 /// A rectangle of a frame, in pixels from the top left. Even numbers, so that chroma does not shift.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Rect {
     pub x: usize,
     pub y: usize,
@@ -53,7 +53,7 @@ pub struct Rect {
 }
 
 /// How a frame must be turned, clockwise, to stand upright.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Rotation {
     #[default]
     None,

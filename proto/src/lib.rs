@@ -10,13 +10,16 @@ pub mod clock;
 pub mod config;
 pub mod custom_message;
 pub mod file_link;
+pub mod framing;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 pub mod grpc;
 pub mod ids;
 pub mod incarnation;
 pub mod mix;
+pub mod mix_cost;
 pub mod mix_preview;
+pub mod mix_task;
 pub mod outbound;
 pub mod program;
 pub mod push_address;

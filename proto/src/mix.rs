@@ -1,19 +1,16 @@
-//! Mix tasks: requests to an MCU node on [`control_subject`], events on [`EVENTS_SUBJECT`].
+//! Mixes: what one is to be, what MCU nodes announce, and the events of all of them on [`EVENTS_SUBJECT`]. How a mix is asked for
+//! is in [`mix_task`](crate::mix_task).
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{MixId, NodeId, RecordId, RoomKey, StreamId, StreamKey, TrackSource, UserId};
+use crate::mix_task::Origin;
 
 /// Maximum inputs of a task; a member with only audio counts as one.
 pub const MAX_INPUTS: usize = 16;
 
-/// Subject on which one MCU node answers [`Command`]s with [`Reply`].
-pub fn control_subject(node: &NodeId) -> String {
-    format!("mcu.{node}.control")
-}
-
-/// Key under which an MCU node announces itself.
+/// Key under which an MCU node announces itself, with [`MixNode`] as its value.
 pub fn node_key(node: &NodeId) -> String {
     format!("nodes.mcu.{node}")
 }
@@ -21,16 +18,34 @@ pub fn node_key(node: &NodeId) -> String {
 /// Prefix of [`node_key`].
 pub const NODES_PREFIX: &str = "nodes.mcu.";
 
+/// An MCU node, and how much more it can mix.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MixNode {
+    pub node: NodeId,
+    /// Mixes that it takes besides those that it has.
+    pub tasks_left: u64,
+    /// Thousandths of a CPU core that are left for them.
+    pub millicores_left: u64,
+}
+
+impl MixNode {
+    pub fn can_take(&self, millicores: u64) -> bool {
+        self.tasks_left > 0 && self.millicores_left >= millicores
+    }
+}
+
 /// Subject of the [`Event`]s of all tasks.
 pub const EVENTS_SUBJECT: &str = "mix.events";
 
-/// Key of a room's running mix, with [`RunningMix`] as its value; watched by signaling to tell the members.
-pub fn running_key(room: &RoomKey) -> String {
-    format!("mixes.{}", room.token())
+/// Key of a running mix, with [`RunningMix`] as its value; it vanishes with its node.
+pub fn running_key(room: &RoomKey, origin: &Origin) -> String {
+    format!("{}{}", running_prefix(room), origin.token())
 }
 
-/// Prefix of [`running_key`].
-pub const RUNNING_PREFIX: &str = "mixes.";
+/// Prefix of the [`running_key`]s of a room; watched by signaling to notify the members.
+pub fn running_prefix(room: &RoomKey) -> String {
+    format!("mixes.{}.", room.token())
+}
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunningMix {
@@ -51,32 +66,17 @@ pub struct NotMixable {
     pub codec: String,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "op", rename_all = "snake_case")]
-pub enum Command {
-    /// Starts the room's mix, or gives the running one a new layout and encoding without interruption.
-    Start { spec: Box<MixSpec> },
-    /// Ends the room's mix.
-    Stop { room: RoomKey },
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "reply", rename_all = "snake_case")]
-pub enum Reply {
-    Done,
-    Refused { error: ControlError },
-}
-
+/// Why a mix was not started, or not changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(tag = "code", rename_all = "snake_case")]
-pub enum ControlError {
+pub enum Refusal {
     #[error("the room does not exist or is empty")]
     RoomNotExist,
-    #[error("no mix runs in the room")]
-    NoSuchMix,
-    #[error("the node has no capacity left")]
+    #[error("no mixing server has enough capacity left for the mix")]
     NoCapacity,
-    #[error("the stream id is in use by another room")]
+    #[error("the mixing server could not start the mix: {reason}")]
+    Failed { reason: String },
+    #[error("the stream id is in use by another mix")]
     StreamIdInUse,
     #[error("the encoder refused its parameters: {reason}")]
     Encoder { reason: String },
@@ -299,6 +299,8 @@ pub enum Event {
         mix: MixId,
         room: RoomKey,
         stream_id: StreamId,
+        #[serde(default)]
+        origin: Origin,
         started_unix_ms: u64,
     },
     /// Sent once per second while a task runs.
@@ -343,6 +345,9 @@ pub struct Health {
     /// Audio packets that arrived too late for play-out, since the start.
     #[serde(default)]
     pub late_audio: u64,
+    /// Input video frames thrown away undecoded because decoding was behind, since the start.
+    #[serde(default)]
+    pub shed_frames: u64,
     /// Failures after which an encoder was replaced, since the start.
     #[serde(default)]
     pub encoder_failures: u64,

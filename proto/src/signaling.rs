@@ -278,7 +278,7 @@ pub enum ErrorCode {
     CustomMessageRate,
     /// A field of the mix configuration is wrong: the message names it.
     BadMix,
-    /// The mix cannot run: another mix has the room or the stream, or no mixing server has capacity left.
+    /// The mix cannot run: another mix has the stream, or no mixing server has capacity left.
     MixRefused,
     /// The servers have reached their limit of members or sessions, so that the members inside keep their quality.
     /// Try again later.

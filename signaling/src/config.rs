@@ -69,6 +69,9 @@ pub struct Api {
     pub grpc_port: u16,
     /// Calls of StartMCUMixTranscode a second and application; more get RequestLimitExceeded. Default 20.
     pub mix_starts_per_second: u32,
+    /// Mixes of the server API in one room, 1 to 16. With 1, as in the contract, a start with another `StreamId` replaces the room's
+    /// mix; with more, each `StreamId` is a mix of its own, and a stop ends them all. Default 1.
+    pub mixes_per_room: usize,
 }
 
 impl Default for Config {
@@ -103,6 +106,7 @@ impl Default for Api {
             bind: Ipv4Addr::UNSPECIFIED.into(),
             grpc_port: 9090,
             mix_starts_per_second: 20,
+            mixes_per_room: 1,
         }
     }
 }
@@ -131,6 +135,9 @@ impl Config {
                 "signaling.api.mix_starts_per_second",
                 "write at least 1",
             ));
+        }
+        if !(1..=16).contains(&self.api.mixes_per_room) {
+            mistakes.push(ConfigMistake::new("signaling.api.mixes_per_room", "write 1 to 16"));
         }
         mistakes
     }

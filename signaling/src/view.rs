@@ -21,7 +21,8 @@ pub struct RoomState {
     pub seats: Arc<Seats>,
     pub roster: Arc<Roster>,
     pub member_count: u64,
-    pub mix: Option<Arc<RunningMix>>,
+    /// The running mixes, by the last token of their key. Members see the first: that of the server API, if there is one.
+    pub mixes: Arc<BTreeMap<String, RunningMix>>,
     pub speakers: Arc<Vec<Speaker>>,
     pub messages: RoomMessages,
 }
@@ -33,7 +34,7 @@ impl RoomState {
         let is_mix = tokens.next() == Some("mixes");
         let kind = change.key.split('.').nth(3).unwrap_or_default();
         match kind {
-            _ if is_mix => self.mix = change.parse().map(Arc::new),
+            _ if is_mix => self.apply_mix(kind, change.parse()),
             "info" => self.info = change.parse().map(Arc::new),
             "seats" => self.seats = document(change),
             "roster" => self.roster = document(change),
@@ -42,8 +43,16 @@ impl RoomState {
         }
     }
 
+    fn apply_mix(&mut self, token: &str, mix: Option<RunningMix>) {
+        let mixes = Arc::make_mut(&mut self.mixes);
+        match mix {
+            Some(mix) => mixes.insert(token.to_owned(), mix),
+            None => mixes.remove(token),
+        };
+    }
+
     pub fn mix_view(&self) -> Option<MixView> {
-        let RunningMix { spec, not_mixable, .. } = self.mix.as_deref()?;
+        let RunningMix { spec, not_mixable, .. } = self.mixes.values().next()?;
         Some(MixView {
             stream_id: spec.stream_id.clone(),
             template: spec.layout.template,
@@ -145,7 +154,7 @@ pub fn diff(before: &RoomState, after: &RoomState) -> Vec<RoomEvent> {
             message: None,
         });
     };
-    if before.mix != after.mix && before.mix_view() != after.mix_view() {
+    if !Arc::ptr_eq(&before.mixes, &after.mixes) && before.mix_view() != after.mix_view() {
         all(Event::Mix { mix: after.mix_view() });
     }
     if before.member_count != after.member_count {

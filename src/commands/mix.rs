@@ -121,6 +121,7 @@ impl Api {
         let request = v1::StopMcuMixTranscodeRequest {
             sdk_app_id: self.application.sdk_app_id.get().into(),
             room: Some(room),
+            stream_id: None,
         };
         let request = self.signed(request)?;
         self.client.stop_mcu_mix_transcode(request).await.map_err(said)?;

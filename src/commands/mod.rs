@@ -4,6 +4,7 @@ mod demo;
 mod join;
 mod load;
 mod mix;
+pub mod mix_engine;
 mod serve;
 
 use anyhow::Context;
@@ -26,6 +27,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Join(arguments) => join::run(arguments).await,
         Command::Load(arguments) => load::run(*arguments).await,
         Command::Mix(arguments) => mix::run(arguments).await,
+        Command::MixEngine(_) => anyhow::bail!("an engine runs without the runtime of the other commands"),
         Command::UserSig(arguments) => {
             let application = local_application(&load(&arguments.file)?)?;
             let life = Duration::from_secs(arguments.life);
@@ -74,16 +76,20 @@ fn sign(application: &Application, user: &rotunda_proto::ids::UserId, life: Dura
 
 /// Sets up logging; `quiet` shows only warnings, so that the screen stays free for progress lines.
 fn start_logging(config: &Config, quiet: Quiet) {
-    use tracing_subscriber::EnvFilter;
     let directives = match quiet {
         Quiet::No => config.server.log.as_str(),
         Quiet::Yes => "warn",
     };
+    log_to_stderr(directives, config.server.log_json);
+}
+
+fn log_to_stderr(directives: &str, is_json: bool) {
+    use tracing_subscriber::EnvFilter;
     let filter = EnvFilter::try_from_env("RUST_LOG").unwrap_or_else(|_| EnvFilter::new(directives));
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);
-    if config.server.log_json {
+    if is_json {
         subscriber.json().init()
     } else {
         subscriber.init()

@@ -34,7 +34,7 @@ pub struct NatsConfig {
     /// Replicas of documents and events in a NATS cluster: 1, 3 or 5; used when they are first created. Default 1.
     pub replicas: usize,
     /// Seconds after the last renewal until a dead node's seats, members and keys have vanished: 2 to 600. Default
-    /// 10.
+    /// 5.
     pub lease_seconds: u64,
     /// Seconds that the first connection may take at the start. Default 30.
     pub connect_seconds: u64,
@@ -53,7 +53,7 @@ impl Default for NatsConfig {
             tls_cert: String::new(),
             tls_key: String::new(),
             replicas: 1,
-            lease_seconds: 10,
+            lease_seconds: 5,
             connect_seconds: 30,
         }
     }

@@ -37,7 +37,7 @@ pub struct Canvas {
 }
 
 /// Content of a cell.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Content {
     /// The live video, and a card until there is one.
     Live,
@@ -46,7 +46,7 @@ pub enum Content {
 }
 
 /// One cell of the video.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Placement {
     pub video: VideoRef,
     pub content: Content,
@@ -59,7 +59,7 @@ pub struct Placement {
 }
 
 /// A cell without a member, which shows a picture.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct EmptyCell {
     pub picture: PictureId,
     pub rect: Rect,
@@ -67,7 +67,7 @@ pub struct EmptyCell {
 }
 
 /// The cells of a canvas and the members that are heard.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Scene {
     /// In the place of the background colour.
     pub background: Option<PictureId>,

@@ -1,12 +1,15 @@
+use std::convert::Infallible;
 use std::sync::Arc;
 
-use rotunda_bus::{Bus, Heard, InProcess, Incarnation, Subscription};
+use rotunda_bus::{Bus, Heard, InProcess, Incarnation, Revision, Subscription};
 use rotunda_media::program::{ReadError, Track};
-use rotunda_proto::ids::{MembershipId, NodeId, RoomId, SdkAppId, StreamKey};
+use rotunda_proto::clock::Clock;
+use rotunda_proto::ids::{MembershipId, MixId, NodeId, RoomId, RoomKey, SdkAppId, StreamKey};
 use rotunda_proto::mix::{
-    AudioEncode, ControlError, EVENTS_SUBJECT, Event, Layout, MixSpec, RecordSpec, Reply, RunningMix, StopReason,
+    AudioEncode, EVENTS_SUBJECT, Event, Layout, MixSpec, RecordSpec, Refusal, RunningMix, StopReason, Template,
     VideoEncode, running_key,
 };
+use rotunda_proto::mix_task::{self, NoMix, Origin, Wish, started, task_key};
 use rotunda_proto::program::{ProgramDescriptor, program_key};
 use rotunda_proto::room::{Holder, RoomInfo, Roster, RosterMember, info_key, roster_key};
 
@@ -68,14 +71,19 @@ impl Fixture {
     }
 
     async fn with(config: Config) -> Self {
-        let (bus, hub, shutdown) = (Arc::new(InProcess::new()), ProgramHub::new(), CancellationToken::new());
+        Self::on(Arc::new(InProcess::new()), "mcu-1", config).await
+    }
+
+    async fn on(bus: Arc<InProcess>, name: &str, config: Config) -> Self {
+        let (hub, shutdown) = (ProgramHub::new(), CancellationToken::new());
         let secret = ClusterSecret::new("ours");
         let service = Service::start(
             config,
-            ClusterNode::alone(bus.clone(), node()),
+            ClusterNode::alone(bus.clone(), name.parse().unwrap()),
             secret,
             hub.clone(),
             rotunda_store::Store::in_memory_unopened(),
+            Launcher::inside(),
             shutdown.clone(),
         )
         .await
@@ -109,15 +117,68 @@ impl Fixture {
             .unwrap();
     }
 
-    async fn command(&self, command: Command) -> Reply {
-        self.bus.call(&control_subject(&node()), &command).await.unwrap()
+    /// Writes a wish down, and waits for nothing. Answers the revisions of the task and of its document.
+    async fn wish(&self, spec: MixSpec) -> (u64, Option<Revision>) {
+        let key = task_key(&spec.room, &Origin::Api);
+        let wish = Wish {
+            id: MixId(rand::random()),
+            origin: Origin::Api,
+            started_by: "key".to_owned(),
+            spec,
+        };
+        let written = self.bus.update_at(&key, |before: Option<MixTask>| {
+            let after = started(before, &wish);
+            let revision = after.revision;
+            Ok::<_, Infallible>((Some(after), revision))
+        });
+        let Ok(written) = written.await.unwrap();
+        (written.result, written.revision)
     }
 
-    async fn start(&self, spec: &MixSpec) -> Reply {
-        self.command(Command::Start {
-            spec: Box::new(spec.clone()),
-        })
-        .await
+    /// As the API does it: writes the wish down and waits until a revision of it is carried out or refused.
+    async fn start(&self, spec: &MixSpec) -> Result<(), Refusal> {
+        let key = task_key(&spec.room, &Origin::Api);
+        let mut watch = self.bus.watch(&key).await.unwrap();
+        let (revision, document) = self.wish(spec.clone()).await;
+        let wait = async {
+            loop {
+                let WatchEvent::Change(change) = watch.next().await else {
+                    continue;
+                };
+                if Some(change.revision) < document {
+                    continue;
+                }
+                let Some(task) = change.parse::<MixTask>() else {
+                    return Err(Refusal::RoomNotExist);
+                };
+                match task.refused {
+                    Some(refused) if refused.revision == revision => return Err(refused.error),
+                    _ if task.reached >= revision => return Ok(()),
+                    _ => {}
+                }
+            }
+        };
+        tokio::time::timeout(LIMIT, wait).await.unwrap()
+    }
+
+    /// Writes down that the room's mix is to stop; answers whether there was one.
+    async fn ask_to_stop(&self, number: u64) -> bool {
+        let key = task_key(&room(number), &Origin::Api);
+        let written = self.bus.update(&key, |before: Option<MixTask>| {
+            Ok::<_, NoMix>((mix_task::stopped(before)?, ()))
+        });
+        written.await.unwrap().is_ok()
+    }
+
+    /// Waits until the room has no task.
+    async fn gone(&self, number: u64) {
+        let key = task_key(&room(number), &Origin::Api);
+        let gone = async {
+            while self.bus.get(&key).await.unwrap().is_some() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(LIMIT, gone).await.unwrap();
     }
 
     async fn stopped(&self, mut events: Subscription) -> StopReason {
@@ -135,16 +196,12 @@ impl Fixture {
     }
 }
 
-fn refused(error: ControlError) -> Reply {
-    Reply::Refused { error }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_mix_runs_through_a_relayout_until_it_is_stopped_even_without_an_sfu() {
     let fixture = Fixture::new().await;
     fixture.open_room(1).await;
     let first = spec(1, "one");
-    assert_eq!(fixture.start(&first).await, Reply::Done);
+    assert_eq!(fixture.start(&first).await, Ok(()));
     let stream_id = stream("one");
     let mut reader = fixture.hub.subscribe(&stream_id).unwrap();
     let mut second = first.clone();
@@ -162,7 +219,7 @@ async fn a_mix_runs_through_a_relayout_until_it_is_stopped_even_without_an_sfu()
             *place = Some(frame.pts.ticks());
             frames += 1;
             if frames > 20 && !std::mem::replace(&mut asked, true) {
-                assert_eq!(fixture.start(&second).await, Reply::Done);
+                assert_eq!(fixture.start(&second).await, Ok(()));
             }
             if frame.header.video.as_ref().unwrap().width == 640 && last[0].is_some_and(|pts| pts > 90_000) {
                 return;
@@ -172,7 +229,7 @@ async fn a_mix_runs_through_a_relayout_until_it_is_stopped_even_without_an_sfu()
     tokio::time::timeout(LIMIT, wait).await.unwrap();
     let (running, _) = fixture
         .bus
-        .load::<RunningMix>(&running_key(&room(1)))
+        .load::<RunningMix>(&running_key(&room(1), &Origin::Api))
         .await
         .unwrap()
         .unwrap();
@@ -185,15 +242,16 @@ async fn a_mix_runs_through_a_relayout_until_it_is_stopped_even_without_an_sfu()
         .unwrap();
     assert_eq!((program.node, program.video), (node(), second.video));
 
-    assert_eq!(fixture.command(Command::Stop { room: room(1) }).await, Reply::Done);
+    assert!(fixture.ask_to_stop(1).await);
     let end = async { while !matches!(reader.next().await, Err(ReadError::Ended)) {} };
     tokio::time::timeout(LIMIT, end).await.unwrap();
-    assert_eq!(fixture.bus.get(&running_key(&room(1))).await.unwrap(), None);
-    assert_eq!(fixture.bus.get(&program_key(&stream_id)).await.unwrap(), None);
+    fixture.gone(1).await;
     assert_eq!(
-        fixture.command(Command::Stop { room: room(1) }).await,
-        refused(ControlError::NoSuchMix)
+        fixture.bus.get(&running_key(&room(1), &Origin::Api)).await.unwrap(),
+        None
     );
+    assert_eq!(fixture.bus.get(&program_key(&stream_id)).await.unwrap(), None);
+    assert!(!fixture.ask_to_stop(1).await);
     fixture.shutdown.cancel();
     tokio::time::timeout(LIMIT, fixture.service.finish()).await.unwrap();
 }
@@ -203,7 +261,7 @@ async fn a_mix_ends_when_its_room_is_empty() {
     let fixture = Fixture::new().await;
     fixture.open_room(1).await;
     let events = fixture.bus.subscribe(EVENTS_SUBJECT).await.unwrap();
-    assert_eq!(fixture.start(&spec(1, "one")).await, Reply::Done);
+    assert_eq!(fixture.start(&spec(1, "one")).await, Ok(()));
     fixture.bus.remove(&roster_key(&room(1))).await.unwrap();
     assert_eq!(fixture.stopped(events).await, StopReason::RoomEmpty);
     assert!(fixture.hub.streams().is_empty());
@@ -219,8 +277,8 @@ async fn a_mix_that_another_one_replaces_says_by_which_and_what_was_to_be_record
         record_id: "film".parse().unwrap(),
         audio_only: false,
     });
-    assert_eq!(fixture.start(&first).await, Reply::Done);
-    assert_eq!(fixture.start(&spec(1, "second")).await, Reply::Done);
+    assert_eq!(fixture.start(&first).await, Ok(()));
+    assert_eq!(fixture.start(&spec(1, "second")).await, Ok(()));
     let replaced = StopReason::Replaced {
         record: Some("film".parse().unwrap()),
         by: "second".parse().unwrap(),
@@ -233,7 +291,7 @@ async fn a_shutdown_ends_every_mix_and_takes_the_node_back() {
     let fixture = Fixture::new().await;
     fixture.open_room(1).await;
     let events = fixture.bus.subscribe(EVENTS_SUBJECT).await.unwrap();
-    assert_eq!(fixture.start(&spec(1, "one")).await, Reply::Done);
+    assert_eq!(fixture.start(&spec(1, "one")).await, Ok(()));
     fixture.shutdown.cancel();
     assert_eq!(fixture.stopped(events).await, StopReason::Shutdown);
     tokio::time::timeout(LIMIT, fixture.service.finish()).await.unwrap();
@@ -243,17 +301,11 @@ async fn a_shutdown_ends_every_mix_and_takes_the_node_back() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_start_is_refused_without_a_room_or_with_another_rooms_stream() {
     let fixture = Fixture::new().await;
-    assert_eq!(
-        fixture.start(&spec(1, "one")).await,
-        refused(ControlError::RoomNotExist)
-    );
+    assert_eq!(fixture.start(&spec(1, "one")).await, Err(Refusal::RoomNotExist));
     fixture.open_room(1).await;
     fixture.open_room(2).await;
-    assert_eq!(fixture.start(&spec(1, "one")).await, Reply::Done);
-    assert_eq!(
-        fixture.start(&spec(2, "one")).await,
-        refused(ControlError::StreamIdInUse)
-    );
+    assert_eq!(fixture.start(&spec(1, "one")).await, Ok(()));
+    assert_eq!(fixture.start(&spec(2, "one")).await, Err(Refusal::StreamIdInUse));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -261,33 +313,23 @@ async fn start_and_stop_at_any_speed_end_as_the_last_command_says() {
     let fixture = Fixture::new().await;
     fixture.open_room(1).await;
     fixture.open_room(2).await;
-    let events = fixture.bus.subscribe(EVENTS_SUBJECT).await.unwrap();
     let (one, two) = (spec(1, "one"), spec(2, "two"));
-    let stop = || fixture.command(Command::Stop { room: room(1) });
-    let results = tokio::join!(
-        fixture.start(&one),
-        stop(),
-        fixture.start(&one),
-        stop(),
-        fixture.start(&one),
-        fixture.start(&two)
-    );
-    assert_eq!(
-        results,
-        (
-            Reply::Done,
-            Reply::Done,
-            Reply::Done,
-            Reply::Done,
-            Reply::Done,
-            Reply::Done
-        )
-    );
+    let mut moved = one.clone();
+    moved.layout.template = Template::Grid;
+    for _ in 0..5 {
+        // Nothing waits for what these make run.
+        let wish = |spec: &MixSpec| fixture.wish(spec.clone());
+        wish(&one).await;
+        assert!(fixture.ask_to_stop(1).await);
+        wish(&moved).await;
+        wish(&two).await;
+    }
+    let (last_one, last_two) = tokio::join!(fixture.start(&moved), fixture.start(&two));
+    assert_eq!((last_one, last_two), (Ok(()), Ok(())));
     let mut running = fixture.hub.streams();
     running.sort();
     assert_eq!(running, [stream("one"), stream("two")]);
     fixture.shutdown.cancel();
-    assert_eq!(fixture.stopped(events).await, StopReason::Asked);
     tokio::time::timeout(LIMIT, fixture.service.finish()).await.unwrap();
     assert!(fixture.hub.streams().is_empty());
 }
@@ -302,16 +344,86 @@ async fn a_node_runs_as_many_mixes_as_it_may_and_a_place_is_free_again_when_one_
     fixture.open_room(1).await;
     fixture.open_room(2).await;
     let events = fixture.bus.subscribe(EVENTS_SUBJECT).await.unwrap();
-    assert_eq!(fixture.start(&spec(1, "one")).await, Reply::Done);
-    assert_eq!(fixture.start(&spec(2, "two")).await, refused(ControlError::NoCapacity));
+    assert_eq!(fixture.start(&spec(1, "one")).await, Ok(()));
+    // The second waits for a place.
+    fixture.wish(spec(2, "two")).await;
     fixture.bus.remove(&roster_key(&room(1))).await.unwrap();
     assert_eq!(fixture.stopped(events).await, StopReason::RoomEmpty);
-    let free = async {
-        while fixture.start(&spec(2, "two")).await != Reply::Done {
+    assert_eq!(fixture.start(&spec(2, "two")).await, Ok(()));
+    assert_eq!(fixture.hub.streams(), [stream("two")]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mix_of_a_dead_node_is_carried_on_with_its_program_time_going_on() {
+    let fixture = Fixture::new().await;
+    fixture.open_room(1).await;
+    let wanted = spec(1, "one");
+    let began = Clock.unix() - Duration::from_secs(3600);
+    let task = MixTask {
+        // An earlier incarnation of the node.
+        owner: Some(Incarnation::new(node(), 77)),
+        epoch: 1,
+        reached: 1,
+        program_began_unix_ms: Some(began.as_millis() as u64),
+        ..started(
+            None,
+            &Wish {
+                id: MixId(5),
+                origin: Origin::Api,
+                started_by: "key".to_owned(),
+                spec: wanted.clone(),
+            },
+        )
+    };
+    let key = task_key(&room(1), &Origin::Api);
+    fixture.bus.store(&key, &task, None).await.unwrap();
+    let reader = async {
+        loop {
+            if let Some(reader) = fixture.hub.subscribe(&stream("one")) {
+                return reader;
+            }
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(LIMIT, free).await.unwrap();
+    let mut reader = tokio::time::timeout(LIMIT, reader).await.unwrap();
+    for track in [Track::Video, Track::Audio] {
+        let frame = async {
+            loop {
+                let frame = reader.next().await.unwrap();
+                if frame.track == track {
+                    return frame;
+                }
+            }
+        };
+        let frame = tokio::time::timeout(LIMIT, frame).await.unwrap();
+        let seconds = frame.pts.ticks() as f64 / f64::from(frame.pts.rate());
+        assert!((3600.0..3640.0).contains(&seconds), "{track:?} goes on at {seconds} s");
+    }
+    let (task, _) = fixture.bus.load::<MixTask>(&key).await.unwrap().unwrap();
+    assert_eq!((task.id, task.epoch), (MixId(5), 2));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_shuts_down_lets_another_one_carry_its_mix_on() {
+    let first = Fixture::new().await;
+    first.open_room(1).await;
+    let mut events = first.bus.subscribe(EVENTS_SUBJECT).await.unwrap();
+    assert_eq!(first.start(&spec(1, "one")).await, Ok(()));
+    let second = Fixture::on(first.bus.clone(), "mcu-2", Config::default()).await;
+    first.shutdown.cancel();
+    tokio::time::timeout(LIMIT, first.service.finish()).await.unwrap();
+    let carried_on = async {
+        while second.hub.streams().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(LIMIT, carried_on).await.unwrap();
+    // Nobody is told of an end.
+    while let Ok(heard) = tokio::time::timeout(Duration::ZERO, events.next()).await {
+        let Heard::Message(message) = heard else { continue };
+        let event: Event = message.parse().unwrap();
+        assert!(!matches!(event, Event::Stopped { .. }), "{event:?}");
+    }
 }
 
 #[tokio::test]
@@ -349,4 +461,41 @@ async fn a_preview_is_drawn_without_a_room() {
     let file = base64::engine::general_purpose::STANDARD.decode(data).unwrap();
     let picture = rotunda_media::picture::Picture::decode(&file).unwrap();
     assert_eq!((picture.rect().width, picture.rect().height), (640, 360));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_members_mix_ends_when_the_member_has_left_and_others_stay() {
+    let fixture = Fixture::new().await;
+    fixture.open_room(1).await;
+    let members = |names: &[&str]| Roster {
+        members: names
+            .iter()
+            .map(|name| RosterMember {
+                user: name.parse().unwrap(),
+                entered_unix_ms: 0,
+                holder: Holder {
+                    membership: MembershipId(1),
+                    node: Incarnation::new("node-1".parse().unwrap(), 1),
+                },
+            })
+            .collect(),
+    };
+    let key = roster_key(&room(1));
+    let set = |roster: Roster| {
+        let (bus, key) = (fixture.bus.clone(), key.clone());
+        async move {
+            let changed = bus.update(&key, |_: Option<Roster>| {
+                Ok::<_, Infallible>((Some(roster.clone()), ()))
+            });
+            changed.await.unwrap().unwrap();
+        }
+    };
+    set(members(&["alice", "bob"])).await;
+    let events = fixture.bus.subscribe(EVENTS_SUBJECT).await.unwrap();
+    let mut spec = spec(1, "one");
+    spec.layout.local_user = Some("alice".parse().unwrap());
+    assert_eq!(fixture.start(&spec).await, Ok(()));
+    set(members(&["bob"])).await;
+    assert_eq!(fixture.stopped(events).await, StopReason::Asked);
+    fixture.gone(1).await;
 }

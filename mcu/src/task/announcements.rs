@@ -7,13 +7,19 @@ use rotunda_bus::{BusError, BusExt, ClusterNode, Incarnation, Revision, SharedBu
 use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::{MixId, RoomKey, StreamId, StreamKey};
 use rotunda_proto::mix::{EVENTS_SUBJECT, Event, MixSpec, NotMixable, RunningMix, StopReason, running_key};
+use rotunda_proto::mix_task::Origin;
 use rotunda_proto::program::{ProgramDescriptor, program_key};
 use serde::Serialize;
+
+use super::Beginning;
 
 /// The documents and events of one mix.
 pub struct Announcements {
     node: ClusterNode,
     mix: MixId,
+    origin: Origin,
+    /// Another node has begun it.
+    is_carried_on: bool,
     pub room: RoomKey,
     pub stream_id: StreamId,
     /// When the program was published first.
@@ -23,12 +29,14 @@ pub struct Announcements {
 }
 
 impl Announcements {
-    pub fn new(node: ClusterNode, room: RoomKey, stream_id: StreamId) -> Self {
+    pub fn new(node: ClusterNode, spec: &MixSpec, beginning: &Beginning, is_carried_on: bool) -> Self {
         Self {
             node,
-            mix: MixId(rand::random()),
-            room,
-            stream_id,
+            mix: beginning.id,
+            origin: beginning.origin.clone(),
+            is_carried_on,
+            room: spec.room.clone(),
+            stream_id: spec.stream_id.clone(),
             program_started_unix_ms: None,
             written: HashMap::new(),
         }
@@ -50,7 +58,7 @@ impl Announcements {
             spec: spec.clone(),
             not_mixable: not_mixable.to_vec(),
         };
-        self.put(&running_key(&self.room), &running).await;
+        self.put(&running_key(&self.room, &self.origin), &running).await;
     }
 
     /// The program is there to be read. It keeps the start that it was first published with.
@@ -89,12 +97,16 @@ impl Announcements {
         self.tell(&event).await;
     }
 
-    /// The program runs.
+    /// The program runs. A program that another node has begun was told of by that one.
     pub async fn tell_started(&self) {
+        if self.is_carried_on {
+            return;
+        }
         let event = Event::Started {
             mix: self.mix,
             room: self.room.clone(),
             stream_id: self.stream_id.clone(),
+            origin: self.origin.clone(),
             started_unix_ms: self.program_started_unix_ms.unwrap_or_default(),
         };
         self.tell(&event).await;
@@ -113,7 +125,7 @@ impl Announcements {
 
     /// Neither mix nor program are there any more.
     pub async fn withdraw(&self) {
-        for key in [program_key(&self.stream()), running_key(&self.room)] {
+        for key in [program_key(&self.stream()), running_key(&self.room, &self.origin)] {
             let Some(revision) = self.written.get(&key) else {
                 continue;
             };

@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 
 use rotunda_bus::{Change, Watch, WatchEvent};
-use rotunda_media::codec::CodecError;
 use rotunda_proto::ids::TrackSource;
 use rotunda_proto::mix::{Event, Layout, MixSpec, NotMixable, StopReason, VideoRef};
 use rotunda_proto::room::{Roster, info_key, roster_key, seats_key};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::Ending;
 use super::announcements::Announcements;
 use crate::layout::{Canvas, Scene, canvas_of_screen, lay_out};
 use crate::members::Members;
@@ -20,7 +20,7 @@ use crate::worker::{Order, Report};
 /// A new layout and encoding for a running mix.
 pub struct Relayout {
     pub spec: Box<MixSpec>,
-    pub done: oneshot::Sender<Result<(), CodecError>>,
+    pub done: oneshot::Sender<Result<(), String>>,
 }
 
 /// Inputs of a controller.
@@ -30,7 +30,7 @@ pub struct Inputs {
     pub reports: mpsc::Receiver<Report>,
     pub commands: mpsc::Receiver<Relayout>,
     pub not_mixable: mpsc::Receiver<NotMixable>,
-    pub stop: watch::Receiver<Option<StopReason>>,
+    pub stop: watch::Receiver<Option<Ending>>,
 }
 
 /// Outputs of a controller.
@@ -78,8 +78,8 @@ impl Controller {
         }
     }
 
-    /// Runs until the mix is to end, and answers why.
-    pub async fn run(&mut self, mut inputs: Inputs) -> StopReason {
+    /// Runs until the mix is to end, and answers how.
+    pub async fn run(&mut self, mut inputs: Inputs) -> Ending {
         let mut own = self.announcements.node().own();
         self.publish_running().await;
         let layout = self.spec.layout.clone();
@@ -87,7 +87,7 @@ impl Controller {
         loop {
             tokio::select! {
                 _ = inputs.stop.changed() => {
-                    return inputs.stop.borrow_and_update().clone().unwrap_or(StopReason::Shutdown);
+                    return inputs.stop.borrow_and_update().clone().unwrap_or(Ending::Told(StopReason::Shutdown));
                 }
                 event = inputs.changes.next() => {
                     match event {
@@ -95,10 +95,10 @@ impl Controller {
                         WatchEvent::Synced => self.is_synced = true,
                     }
                     if self.room_has_ended() {
-                        return StopReason::RoomEmpty;
+                        return Ending::Told(StopReason::RoomEmpty);
                     }
                     if self.caller_has_left() {
-                        return StopReason::Asked;
+                        return Ending::Told(StopReason::Asked);
                     }
                 }
                 // The documents of before have vanished with the incarnation of before.
@@ -109,9 +109,11 @@ impl Controller {
                     }
                 }
                 report = inputs.reports.recv() => match report {
-                    Some(Report::Failed(error)) => return StopReason::Failed { message: error.to_string() },
+                    Some(Report::Failed(error)) => {
+                        return Ending::Told(StopReason::Failed { message: error });
+                    }
                     Some(report) => self.handle_report(report).await,
-                    None => return StopReason::Failed { message: "the mix thread ended".into() },
+                    None => return Ending::Told(StopReason::Failed { message: "the mix engine's host ended".into() }),
                 },
                 Some(track) = inputs.not_mixable.recv() => self.handle_not_mixable(track).await,
                 Some(relayout) = inputs.commands.recv() => self.handle_relayout(relayout).await,

@@ -20,7 +20,7 @@ pub use opus::{OpusDecoder, OpusEncoder};
 pub use vpx::{VpxCodec, VpxEncoder};
 
 /// A frame format that members send.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum VideoCodec {
     H264,
     Vp8,

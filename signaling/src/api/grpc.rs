@@ -185,6 +185,7 @@ impl From<v1::StopMcuMixTranscodeRequest> for StopRequest {
         Self {
             sdk_app_id: known(request.sdk_app_id),
             room,
+            stream_id: request.stream_id,
         }
     }
 }

@@ -139,6 +139,7 @@ async fn stop(State(demo): State<Demo>, Json(request): Json<MixRequest>) -> Resu
             StopRequest {
                 sdk_app_id,
                 room: field(request.room_id),
+                stream_id: None,
             },
         )
         .await?;

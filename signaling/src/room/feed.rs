@@ -151,7 +151,7 @@ impl Watches {
     async fn open(RoomDocuments { bus, room, .. }: &RoomDocuments) -> Result<Self, BusError> {
         Ok(Self {
             documents: bus.watch(&key_prefix(room)).await?,
-            mixes: bus.watch(&mix::running_key(room)).await?,
+            mixes: bus.watch(&mix::running_prefix(room)).await?,
             sfu: bus.subscribe(&events_subject(room)).await?,
         })
     }

@@ -23,7 +23,7 @@ pub enum Urgency {
 /// The most urgent difference between the state that members know and the newest state.
 pub fn urgency(known: &RoomState, now: &RoomState) -> Urgency {
     let same_seats = Arc::ptr_eq(&known.seats, &now.seats) || known.seats == now.seats;
-    if !same_seats || known.mix != now.mix || known.info != now.info {
+    if !same_seats || known.mixes != now.mixes || known.info != now.info {
         return Urgency::Sources;
     }
     if known.messages != now.messages {

@@ -1,49 +1,59 @@
-//! Mixes that members ask for. A room has one mix, of the server API or of a member.
+//! Mixes that members ask for, each one beside the other mixes of the room.
 
-use rotunda_bus::BusExt;
-use rotunda_proto::ids::{NodeId, RoomKey, UserId};
-use rotunda_proto::mix::{Command, MixSpec, NODES_PREFIX, Reply, RunningMix, control_subject, running_key};
+use std::time::Duration;
 
-use super::{bus, no_capacity, refused};
+use rotunda_bus::{BusExt, WatchEvent};
+use rotunda_proto::ids::{MixId, RoomKey, UserId};
+use rotunda_proto::mix::MixSpec;
+use rotunda_proto::mix_task::{MixTask, NoMix, Origin, Wish, stopped, task_key};
+
+use super::{bus, refused, tasks};
 use crate::api::ApiError;
 use crate::shared::Shared;
 
-/// Starts the member's mix or changes it.
+/// A caller does not wait longer than this for the end of a mix.
+const ENDED_WITHIN: Duration = Duration::from_secs(5);
+
+/// Starts the member's mix or changes it, and waits until it runs.
 ///
-/// Errors: `FailedOperation.RequestRejection` while the room has another mix, and those of the mixing server.
+/// Errors: `FailedOperation.RequestRejection` while another mix has the stream, and those of the mixing server.
 pub async fn start(shared: &Shared, user: &UserId, spec: MixSpec) -> Result<(), ApiError> {
-    let node = match running(shared, &spec.room).await? {
-        Some(mix) if mix.spec.layout.local_user.as_ref() != Some(user) => {
-            let message = format!("the room has another mix, of stream {}", mix.spec.stream_id);
-            return Err(ApiError::new("FailedOperation.RequestRejection", message));
-        }
-        Some(mix) => mix.node,
-        None => {
-            let nodes = shared.bus.documents::<NodeId>(NODES_PREFIX).await.map_err(bus)?;
-            nodes.into_iter().next().ok_or_else(no_capacity)?
-        }
+    let wish = Wish {
+        id: MixId(rand::random()),
+        origin: Origin::Client(user.clone()),
+        started_by: user.to_string(),
+        spec,
     };
-    command(shared, &node, &Command::Start { spec: Box::new(spec) }).await
+    let started = tasks::start(&shared.bus, &wish, usize::MAX).await;
+    started.map_err(|error| refused(&error))
 }
 
 /// Ends the member's mix; without one this is done already.
 pub async fn stop(shared: &Shared, room: &RoomKey, user: &UserId) -> Result<(), ApiError> {
-    match running(shared, room).await? {
-        Some(mix) if mix.spec.layout.local_user.as_ref() == Some(user) => {
-            command(shared, &mix.node, &Command::Stop { room: room.clone() }).await
+    let key = task_key(room, &Origin::Client(user.clone()));
+    let stopping = shared
+        .bus
+        .update(&key, |before: Option<MixTask>| Ok::<_, NoMix>((stopped(before)?, ())));
+    if let Err(NoMix) = stopping.await.map_err(bus)? {
+        return Ok(());
+    }
+    let mut watch = shared.bus.watch(&key).await.map_err(bus)?;
+    let ended = async {
+        let mut is_there = false;
+        loop {
+            match watch.next().await {
+                WatchEvent::Change(change) => {
+                    is_there = change.entry.is_some();
+                    if !is_there {
+                        return;
+                    }
+                }
+                WatchEvent::Synced if !is_there => return,
+                WatchEvent::Synced => {}
+            }
         }
-        _ => Ok(()),
-    }
-}
-
-async fn running(shared: &Shared, room: &RoomKey) -> Result<Option<RunningMix>, ApiError> {
-    let running = shared.bus.load::<RunningMix>(&running_key(room)).await.map_err(bus)?;
-    Ok(running.map(|(running, _)| running))
-}
-
-async fn command(shared: &Shared, node: &NodeId, command: &Command) -> Result<(), ApiError> {
-    match shared.bus.call(&control_subject(node), command).await.map_err(bus)? {
-        Reply::Done => Ok(()),
-        Reply::Refused { error } => Err(refused(&error)),
-    }
+    };
+    // After that the node that does it ends it as soon as it can.
+    let _ended_or_late = tokio::time::timeout(ENDED_WITHIN, ended).await;
+    Ok(())
 }

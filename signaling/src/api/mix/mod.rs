@@ -5,7 +5,7 @@ pub mod client;
 pub mod preview;
 pub mod records;
 pub mod request;
-mod starting;
+mod tasks;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,8 +15,9 @@ use metrics::counter;
 use rotunda_bus::{BusError, BusExt};
 use rotunda_proto::clock::Clock;
 use rotunda_proto::config::Application;
-use rotunda_proto::ids::{NodeId, RoomKey, SdkAppId};
-use rotunda_proto::mix::{Command, ControlError, NODES_PREFIX, Reply, RunningMix, control_subject, running_key};
+use rotunda_proto::ids::{MixId, RoomKey, SdkAppId, StreamId};
+use rotunda_proto::mix::Refusal;
+use rotunda_proto::mix_task::{MixTask, Origin, Wish};
 use rotunda_proto::outbound::{AllowedNetworks, ResolveError};
 use rotunda_proto::push_address::PushAddress;
 use rotunda_proto::room::{Roster, roster_key};
@@ -26,7 +27,7 @@ use super::ApiError;
 use super::pictures::Pictures;
 use crate::shared::Shared;
 use request::{StartRequest, StopRequest};
-use starting::AnotherStarts;
+use tasks::{StartError, StopError};
 
 /// A caller does not wait longer than this for a name server.
 const RESOLVE_WITHIN: Duration = Duration::from_secs(2);
@@ -74,34 +75,39 @@ impl Mixes {
         self.check_push_hosts(&spec.push_urls).await?;
         self.room_must_exist(&spec.room).await?;
         self.pictures.settle(&mut spec, urls).await?;
-        let _claim = match starting::claim(&self.shared.bus, &spec).await.map_err(bus)? {
-            Ok(claim) => claim,
-            Err(AnotherStarts(stream_id)) => {
-                let message =
-                    format!("the mix of stream {stream_id} is being started in this room; a room has one mix");
-                return Err(ApiError::new("FailedOperation.RequestRejection", message));
-            }
+        let at_most = self.shared.config.api.mixes_per_room;
+        let origin = match at_most {
+            1 => Origin::Api,
+            _ => Origin::ApiStream(spec.stream_id.clone()),
         };
-        let node = match self.running(&spec.room).await? {
-            Some(running) if running.spec.layout.local_user.is_some() => {
-                let message = format!(
-                    "a member of the room has started a mix, of stream {}",
-                    running.spec.stream_id
-                );
-                return Err(ApiError::new("FailedOperation.RequestRejection", message));
-            }
-            Some(running) => running.node,
-            None => self.any_mcu().await?,
+        let wish = Wish {
+            id: MixId(rand::random()),
+            origin,
+            started_by: caller.secret_id.clone(),
+            spec,
         };
-        self.command(&node, Command::Start { spec: Box::new(spec) }).await
+        tasks::start(&self.shared.bus, &wish, at_most)
+            .await
+            .map_err(|error| refused(&error))
     }
 
     async fn try_stop(&self, caller: &Application, request: StopRequest) -> Result<(), ApiError> {
+        let stream = request.stream_id.as_deref().map(str::parse).transpose();
+        let stream: Option<StreamId> = stream.map_err(|error| {
+            let message = format!("StreamId: {error}");
+            ApiError::new("InvalidParameter.StreamId", message)
+        })?;
         let room = check::stop(request)?;
         own(caller, &room)?;
-        match self.running(&room).await? {
-            Some(running) => self.command(&running.node, Command::Stop { room }).await,
-            None => {
+        let is_meant = |task: &MixTask| {
+            let has_stream = |stream: &StreamId| task.spec().is_some_and(|spec| spec.stream_id == *stream);
+            task.origin.is_api() && stream.as_ref().is_none_or(has_stream)
+        };
+        let stopped = tasks::stop(&self.shared.bus, &room, is_meant).await;
+        match stopped {
+            Ok(()) => Ok(()),
+            Err(StopError::Bus(error)) => Err(bus(error)),
+            Err(StopError::NoMix) => {
                 self.room_must_exist(&room).await?;
                 Err(no_mix())
             }
@@ -137,41 +143,12 @@ impl Mixes {
         &self.shared.config.process.outbound
     }
 
-    async fn command(&self, node: &NodeId, command: Command) -> Result<(), ApiError> {
-        let reply: Reply = self
-            .shared
-            .bus
-            .call(&control_subject(node), &command)
-            .await
-            .map_err(bus)?;
-        match reply {
-            Reply::Done => Ok(()),
-            Reply::Refused { error } => Err(refused(&error)),
-        }
-    }
-
-    async fn running(&self, room: &RoomKey) -> Result<Option<RunningMix>, ApiError> {
-        let running = self
-            .shared
-            .bus
-            .load::<RunningMix>(&running_key(room))
-            .await
-            .map_err(bus)?;
-        Ok(running.map(|(running, _)| running))
-    }
-
     async fn room_must_exist(&self, room: &RoomKey) -> Result<(), ApiError> {
         let roster = self.shared.bus.load::<Roster>(&roster_key(room)).await.map_err(bus)?;
         match roster {
             Some((roster, _)) if !roster.members.is_empty() => Ok(()),
             _ => Err(no_room()),
         }
-    }
-
-    async fn any_mcu(&self) -> Result<NodeId, ApiError> {
-        let nodes = self.shared.bus.documents::<NodeId>(NODES_PREFIX).await.map_err(bus)?;
-        let node = nodes.into_iter().next();
-        node.ok_or_else(no_capacity)
     }
 
     fn limit(&self, app: SdkAppId) -> Result<(), ApiError> {
@@ -203,13 +180,19 @@ fn own(caller: &Application, room: &RoomKey) -> Result<(), ApiError> {
     ))
 }
 
-fn refused(error: &ControlError) -> ApiError {
+/// The answer for a start that was not carried out.
+fn refused(error: &StartError) -> ApiError {
     let code = match error {
-        ControlError::RoomNotExist => return no_room(),
-        ControlError::NoSuchMix => return no_mix(),
-        ControlError::NoCapacity => "ResourceInsufficient.RequestRejection",
-        ControlError::StreamIdInUse => "FailedOperation.RequestRejection",
-        ControlError::Encoder { .. } => "InvalidParameter.EncodeParams",
+        StartError::Refused(Refusal::RoomNotExist) => return no_room(),
+        StartError::Refused(Refusal::NoCapacity) => "ResourceInsufficient.RequestRejection",
+        StartError::Refused(Refusal::Encoder { .. }) => "InvalidParameter.EncodeParams",
+        StartError::Refused(Refusal::StreamIdInUse) | StartError::Replaced | StartError::Full(_) => {
+            "FailedOperation.RequestRejection"
+        }
+        StartError::Ended => "FailedOperation.TaskFinished",
+        StartError::Refused(Refusal::Failed { .. }) | StartError::Late | StartError::Bus(_) => {
+            return ApiError::internal(error);
+        }
     };
     ApiError::new(code, error.to_string())
 }

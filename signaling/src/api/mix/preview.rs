@@ -9,8 +9,8 @@ use axum::routing::post;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rotunda_bus::BusExt;
-use rotunda_proto::ids::{NodeId, TrackSource, UserId};
-use rotunda_proto::mix::{MAX_INPUTS, NODES_PREFIX};
+use rotunda_proto::ids::{TrackSource, UserId};
+use rotunda_proto::mix::{MAX_INPUTS, MixNode, NODES_PREFIX};
 use rotunda_proto::mix_preview::{PreviewMember, PreviewReply, PreviewRequest, preview_subject};
 use serde::Deserialize;
 use serde_json::Value;
@@ -82,8 +82,8 @@ async fn preview(State(shared): State<Shared>, headers: HeaderMap, body: Bytes) 
     own(caller, &spec.room)?;
     pictures::must_exist(&shared.store, &spec).await?;
     let members = members(body.members)?;
-    let nodes = shared.bus.documents::<NodeId>(NODES_PREFIX).await.map_err(bus)?;
-    let node = nodes.into_iter().next().ok_or_else(no_capacity)?;
+    let nodes = shared.bus.documents::<MixNode>(NODES_PREFIX).await.map_err(bus)?;
+    let node = nodes.into_iter().next().ok_or_else(no_capacity)?.node;
     let asked = PreviewRequest { spec, members };
     let reply: PreviewReply = shared.bus.call(&preview_subject(&node), &asked).await.map_err(bus)?;
     match reply {

@@ -7,6 +7,7 @@ use rotunda_bus::{BusError, BusExt, Heard};
 use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::{MixId, RecordId, RoomKey, StreamId};
 use rotunda_proto::mix::{EVENTS_SUBJECT, Event, NotMixable, RunningMix, StopReason, running_key};
+use rotunda_proto::mix_task::Origin;
 use rotunda_store::{MixTaskEnd, MixTaskRow, StoreError};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -36,9 +37,10 @@ pub async fn follow(shared: Shared, shutdown: CancellationToken) -> Result<JoinH
                 Some(Event::Started {
                     mix,
                     room,
+                    origin,
                     started_unix_ms,
                     ..
-                }) => started(&shared, mix, &room, started_unix_ms).await,
+                }) => started(&shared, mix, &room, &origin, started_unix_ms).await,
                 Some(Event::Stopped {
                     mix,
                     room,
@@ -106,8 +108,9 @@ async fn tell_of_not_mixable(shared: &Shared, mix: MixId, room: &RoomKey, stream
     }
 }
 
-async fn started(shared: &Shared, mix: MixId, room: &RoomKey, unix_ms: u64) -> Result<(), StoreError> {
-    let running = shared.bus.load::<RunningMix>(&running_key(room)).await.ok().flatten();
+async fn started(shared: &Shared, mix: MixId, room: &RoomKey, origin: &Origin, unix_ms: u64) -> Result<(), StoreError> {
+    let key = running_key(room, origin);
+    let running = shared.bus.load::<RunningMix>(&key).await.ok().flatten();
     let Some((RunningMix { spec, .. }, _)) = running else {
         return Ok(());
     };
@@ -117,7 +120,7 @@ async fn started(shared: &Shared, mix: MixId, room: &RoomKey, unix_ms: u64) -> R
         room: room.to_string(),
         stream_id: spec.stream_id.to_string(),
         spec: serde_json::to_string(&spec).unwrap_or_default(),
-        origin: "api".to_owned(),
+        origin: if origin.is_api() { "api" } else { "client" }.to_owned(),
         started_unix_ms: unix_ms as i64,
         ended_unix_ms: None,
         end_reason: None,

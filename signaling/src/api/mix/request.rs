@@ -18,6 +18,8 @@ pub struct StartRequest {
 pub struct StopRequest {
     pub sdk_app_id: Option<u64>,
     pub room: RoomField,
+    /// The mix of this stream alone; None: every mix of the server API in the room.
+    pub stream_id: Option<String>,
 }
 
 #[derive(Debug, Clone, Default)]

@@ -47,7 +47,12 @@ pub fn stop(parameters: &Value, kind: RoomKind) -> Checked<StopRequest> {
     let mut fields = Fields::of(parameters);
     let (sdk_app_id, room) = room(&mut fields, kind)?;
     fields.finish()?;
-    Ok(StopRequest { sdk_app_id, room })
+    let stream_id = None;
+    Ok(StopRequest {
+        sdk_app_id,
+        room,
+        stream_id,
+    })
 }
 
 fn room(fields: &mut Fields<'_>, kind: RoomKind) -> Checked<(Option<u64>, RoomField)> {

@@ -1,0 +1,158 @@
+//! What a host and its engine say to each other.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rotunda_media::codec::VideoCodec;
+use rotunda_media::program_messages::ProgramMessage;
+use rotunda_media::video_frame::Rotation;
+use rotunda_proto::ids::{TrackSource, UserId};
+use rotunda_proto::mix::{Health, MixSpec, PictureId, VideoRef};
+use serde::{Deserialize, Serialize};
+
+use crate::core::{Payload, Sample};
+use crate::layout::Scene;
+use crate::timeline::{Micros, Stamp};
+use crate::video_input::{CodedVideo, Shape};
+
+/// From the host to the engine.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ToEngine {
+    /// Comes once and first, when the engine has said that it is ready. `now`: the mix clock at this moment, with which the program begins.
+    Begin {
+        spec: Box<MixSpec>,
+        scene: Scene,
+        delay: Micros,
+        now: Micros,
+    },
+    Scene(Scene),
+    /// A picture that layouts name; the payload is its file.
+    Picture(PictureId),
+    /// Answered with [`FromEngine::SpecDone`].
+    Spec {
+        spec: Box<MixSpec>,
+        scene: Scene,
+    },
+    /// The payload is the coded frame.
+    Sample(SampleHead),
+}
+
+/// From the engine to its host.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FromEngine {
+    Ready,
+    /// Of the beginning and of each new spec, in their order.
+    SpecDone {
+        refused: Option<String>,
+    },
+    Program(ProgramMessage),
+    NeedsKey(VideoRef),
+    Shape(VideoRef, Shape),
+    Health(Health),
+    /// The encoders have failed again and again, and the engine ends.
+    Failed {
+        reason: String,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SampleHead {
+    user: UserId,
+    source: TrackSource,
+    stamp: Stamp,
+    /// None: audio.
+    video: Option<VideoHead>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct VideoHead {
+    codec: VideoCodec,
+    is_key: bool,
+    contiguous: bool,
+    rotation: Option<Rotation>,
+}
+
+impl SampleHead {
+    pub fn of(sample: &Sample) -> Self {
+        let video = match &sample.payload {
+            Payload::Audio(_) => None,
+            Payload::Video(coded) => Some(VideoHead {
+                codec: coded.codec,
+                is_key: coded.is_key,
+                contiguous: coded.contiguous,
+                rotation: coded.rotation,
+            }),
+        };
+        Self {
+            user: sample.user.clone(),
+            source: sample.source,
+            stamp: sample.stamp,
+            video,
+        }
+    }
+
+    pub fn payload(sample: &Sample) -> &[u8] {
+        match &sample.payload {
+            Payload::Audio(packet) => packet,
+            Payload::Video(coded) => &coded.data,
+        }
+    }
+
+    pub fn into_sample(self, payload: &Bytes) -> Sample {
+        let data: Arc<[u8]> = Arc::from(&payload[..]);
+        let payload = match self.video {
+            None => Payload::Audio(data),
+            Some(video) => Payload::Video(CodedVideo {
+                codec: video.codec,
+                data,
+                is_key: video.is_key,
+                contiguous: video.contiguous,
+                rotation: video.rotation,
+            }),
+        };
+        Sample {
+            user: self.user,
+            source: self.source,
+            stamp: self.stamp,
+            payload,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::BytesMut;
+    use rotunda_proto::framing;
+
+    #[test]
+    fn a_sample_comes_out_of_its_message_as_it_went_in() {
+        let sample = Sample {
+            user: "ann".parse().unwrap(),
+            source: TrackSource::Camera,
+            stamp: Stamp {
+                generation: 3,
+                rtp: 90_000,
+                arrival: 1_000_000,
+                report: None,
+            },
+            payload: Payload::Video(CodedVideo {
+                codec: VideoCodec::Vp8,
+                data: Arc::from(&b"frame"[..]),
+                is_key: true,
+                contiguous: false,
+                rotation: Some(Rotation::Half),
+            }),
+        };
+        let mut stream = BytesMut::new();
+        let head = ToEngine::Sample(SampleHead::of(&sample));
+        framing::write(&mut stream, &head, SampleHead::payload(&sample)).unwrap();
+        let Some((ToEngine::Sample(head), payload)) = framing::read(&mut stream).unwrap() else {
+            panic!("it is a sample");
+        };
+        assert_eq!(SampleHead::of(&head.clone().into_sample(&payload)), head);
+        assert_eq!(&payload[..], b"frame");
+    }
+}
