@@ -1,5 +1,5 @@
-//! The public API: one set of handlers ([`mix`]) behind two faces, gRPC ([`grpc`]) and the Tencent envelope ([`tencent`]); and
-//! [`members`] over plain HTTP. Pictures are in [`pictures`].
+//! The public API: one set of handlers ([`mix`], [`rooms`], [`pictures`]) behind two faces, gRPC ([`grpc`]) and the Tencent envelope
+//! ([`tencent`]); and [`members`] over plain HTTP.
 
 mod caller;
 mod error;
@@ -7,6 +7,7 @@ mod grpc;
 mod members;
 pub mod mix;
 pub mod pictures;
+pub mod rooms;
 pub mod tencent;
 
 use std::sync::Arc;
