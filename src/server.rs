@@ -105,6 +105,7 @@ impl Server {
                 node.clone(),
                 secrets.cluster(),
                 hub.clone(),
+                store.clone(),
                 mix_launcher(&config).context("start the thread that starts mix engines")?,
                 stop.clone(),
             )

@@ -95,6 +95,7 @@ impl Encoder {
             VideoCodec::H264 => Self::H264(Box::new(H264Encoder::new(config)?)),
             VideoCodec::Vp8 => Self::Vpx(Box::new(VpxEncoder::new(VpxCodec::Vp8, config)?)),
             VideoCodec::Vp9 => Self::Vpx(Box::new(VpxEncoder::new(VpxCodec::Vp9, config)?)),
+            VideoCodec::Av1 => return Err(CodecError::no_encoder("AV1")),
         })
     }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use rotunda_mcu::compositor::{Compositor, Shown};
 use rotunda_mcu::layout::{Canvas, Member, lay_out};
 use rotunda_media::draw::Font;
+use rotunda_media::picture::to_png;
 use rotunda_media::video_frame::VideoFrame;
 use rotunda_proto::ids::{TrackSource, UserId};
 use rotunda_proto::mix::{Cell, CellInput, Layout, Template, VideoRef};
@@ -46,7 +47,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             let members = (1..=count).map(member).collect::<Result<Vec<_>, _>>()?;
             let mut compositor = Compositor::new(CANVAS, BACKGROUND, Font::system());
             compositor.handle_placements(lay_out(&layout, &members, Some(CANVAS)).placements);
-            let frame = compositor.compose(|_| Shown::Card);
+            let frame = compositor.compose(|_| Shown::Card, |_| false);
             write(&folder.join(format!("{name}-{count}.png")), frame)?;
         }
     }
@@ -85,29 +86,10 @@ fn cell(video: Option<VideoRef>, rect: [u16; 4]) -> Cell {
         z: 1,
         render_mode: None,
         input: CellInput::AudioVideo,
+        placeholder: None,
     }
 }
 
 fn write(path: &Path, frame: &VideoFrame) -> Result<(), Box<dyn Error>> {
-    let (width, height) = (frame.width(), frame.height());
-    let mut pixels = Vec::with_capacity(width * height * 3);
-    for at in 0..width * height {
-        let chroma = at / width / 2 * (width / 2) + at % width / 2;
-        pixels.extend(rgb(frame.y()[at], frame.u()[chroma], frame.v()[chroma]));
-    }
-    let file = std::io::BufWriter::new(std::fs::File::create(path)?);
-    let mut encoder = png::Encoder::new(file, width as u32, height as u32);
-    encoder.set_color(png::ColorType::Rgb);
-    encoder.write_header()?.write_image_data(&pixels)?;
-    Ok(())
-}
-
-/// ITU-R BT.601, limited range.
-fn rgb(y: u8, u: u8, v: u8) -> [u8; 3] {
-    let (y, u, v) = (
-        1.164 * (f32::from(y) - 16.0),
-        f32::from(u) - 128.0,
-        f32::from(v) - 128.0,
-    );
-    [y + 1.596 * v, y - 0.392 * u - 0.813 * v, y + 2.017 * u].map(|value| value.clamp(0.0, 255.0) as u8)
+    Ok(std::fs::write(path, to_png(frame)?)?)
 }

@@ -93,7 +93,7 @@ impl AudioInput {
         self.make_room(heard);
         let gap = at - self.end();
         if self.loud && gap > STEP - TOLERANCE {
-            self.conceal(gap)?;
+            self.conceal(gap, packet)?;
         }
         self.packet.clear();
         let mut decoded = std::mem::take(&mut self.packet);
@@ -127,8 +127,9 @@ impl AudioInput {
         }
     }
 
-    /// Adds the audio from `at` on to `out` (interleaved). A packet that has not come by now is not played.
-    pub fn mix_into(&mut self, at: i64, out: &mut [f32]) {
+    /// Adds the audio from `at` on to `out` (interleaved). A packet that has not come by now is not played. Answers the mean square
+    /// of what was added.
+    pub fn mix_into(&mut self, at: i64, out: &mut [f32]) -> f32 {
         let length = (out.len() / CHANNELS) as i64;
         while self.loud && self.noise_left > 0 && self.end() < at + length {
             if self.make_noise().is_err() {
@@ -140,13 +141,16 @@ impl AudioInput {
         }
         let from = at.max(self.start);
         let to = (at + length).min(self.end());
+        let mut energy = 0.0;
         if from < to {
             let source = &self.buffer[index(from - self.start)..index(to - self.start)];
             for (mixed, sample) in out[index(from - at)..index(to - at)].iter_mut().zip(source) {
                 *mixed += sample;
+                energy += sample * sample;
             }
         }
         self.drop_before(at + length);
+        energy / out.len().max(1) as f32
     }
 
     /// Ends the audio with one fade; the rest of the buffer is thrown away.
@@ -173,10 +177,17 @@ impl AudioInput {
         self.start = self.start.max(at);
     }
 
-    fn conceal(&mut self, gap: i64) -> Result<(), CodecError> {
-        let most = if self.noise_left > 0 { DTX_MOST / STEP } else { CONCEAL };
-        for _ in 0..(gap / STEP).min(most) {
-            self.decoder.decode(None, &mut self.buffer)?;
+    /// Fills a gap before `next`. Its last 20 ms may be inside `next`.
+    fn conceal(&mut self, gap: i64, next: &[u8]) -> Result<(), CodecError> {
+        let is_noise = self.noise_left > 0;
+        let most = if is_noise { DTX_MOST / STEP } else { CONCEAL };
+        let lost = gap / STEP;
+        for number in 1..=lost.min(most) {
+            if number == lost && !is_noise && next.len() > DTX_BYTES {
+                self.decoder.recover(next, &mut self.buffer)?;
+            } else {
+                self.decoder.decode(None, &mut self.buffer)?;
+            }
         }
         Ok(())
     }

@@ -12,6 +12,9 @@ use rubato::{Fft, FixedSync, Resampler as _};
 use crate::audio_input::{CHANNELS, RATE};
 use crate::mixer::BLOCK;
 
+/// Blocks of silence that press out all that encoder and resampler hold, at any sample rate: 1 s.
+const FLUSH_BLOCKS: usize = 100;
+
 /// One AAC frame.
 #[derive(Debug, Clone)]
 pub struct AudioFrame {
@@ -32,6 +35,8 @@ pub struct AudioOutput {
     first: i64,
     /// First sample that the encoder has not been given.
     consumed: i64,
+    /// First sample that has not come in.
+    taken: i64,
     /// Samples a channel still to be left out before the first one.
     skip: usize,
     /// From here on the next encoder's frames follow.
@@ -40,6 +45,8 @@ pub struct AudioOutput {
 
 struct Resampler {
     fft: Fft<f32>,
+    /// Less than it takes at once.
+    waiting: Vec<f32>,
     /// Output frames still to be thrown away: the filter's delay.
     skip: usize,
     out: Vec<f32>,
@@ -84,6 +91,7 @@ impl AudioOutput {
             next,
             first,
             consumed: first,
+            taken: first - skip as i64,
             skip,
             end: None,
         })
@@ -134,6 +142,7 @@ impl AudioOutput {
             None => block,
             Some(resampler) => resampler.run(block)?,
         };
+        self.taken += (block.len() / CHANNELS) as i64;
         match self.asked.channels {
             1 => self
                 .waiting
@@ -167,7 +176,33 @@ impl AudioOutput {
     }
 }
 
+impl AudioOutput {
+    /// Appends the frames of all audio taken so far: the encoder is fed silence until it has given them out.
+    ///
+    /// Errors: [`CodecError::Encode`].
+    pub fn finish(&mut self, out: &mut Vec<AudioFrame>) -> Result<(), CodecError> {
+        // The resampler's delay has been cut off its output, so its end is still inside.
+        let delay = self.resampler.as_ref().map_or(0, Resampler::delay);
+        let left = (self.taken + delay - self.next).max(0) as u64;
+        let end = self.next + (left.next_multiple_of(FRAME as u64)) as i64;
+        self.end = Some(self.end.map_or(end, |before| before.min(end)));
+        let silence = [0.0; BLOCK * CHANNELS];
+        for _ in 0..FLUSH_BLOCKS {
+            if self.is_over() {
+                break;
+            }
+            self.handle_block(&silence, out)?;
+        }
+        Ok(())
+    }
+}
+
 impl Resampler {
+    /// Output frames of all that is inside.
+    fn delay(&self) -> i64 {
+        (self.fft.output_delay() + self.fft.output_frames_max()) as i64
+    }
+
     fn new(rate: u32) -> Result<Self, CodecError> {
         let fft = Fft::new(RATE as usize, rate as usize, BLOCK, CHANNELS, FixedSync::Input).map_err(|error| {
             CodecError::SetUp {
@@ -175,11 +210,11 @@ impl Resampler {
                 reason: error.to_string(),
             }
         })?;
-        let out = vec![0.0; fft.output_frames_max() * CHANNELS];
         Ok(Self {
             skip: fft.output_delay(),
             fft,
-            out,
+            waiting: Vec::new(),
+            out: Vec::new(),
         })
     }
 
@@ -188,16 +223,30 @@ impl Resampler {
             codec: "resampler",
             reason,
         };
-        let room = self.out.len() / CHANNELS;
-        let input = InterleavedSlice::new(block, CHANNELS, BLOCK).map_err(|error| failed(error.to_string()))?;
-        let mut output =
-            InterleavedSlice::new_mut(&mut self.out, CHANNELS, room).map_err(|error| failed(error.to_string()))?;
-        let (_read, written) = self
-            .fft
-            .process_into_buffer(&input, &mut output, None)
-            .map_err(|error| failed(error.to_string()))?;
-        let skipped = self.skip.min(written);
+        self.waiting.extend_from_slice(block);
+        let (mut done, chunk) = (0, self.fft.input_frames_next());
+        let room = self.fft.output_frames_max();
+        self.out.clear();
+        while self.waiting.len() - done * CHANNELS >= chunk * CHANNELS {
+            let from = &self.waiting[done * CHANNELS..(done + chunk) * CHANNELS];
+            let input = InterleavedSlice::new(from, CHANNELS, chunk).map_err(|error| failed(error.to_string()))?;
+            let begin = self.out.len();
+            self.out.resize(begin + room * CHANNELS, 0.0);
+            let mut output = InterleavedSlice::new_mut(&mut self.out[begin..], CHANNELS, room)
+                .map_err(|error| failed(error.to_string()))?;
+            let (_read, written) = self
+                .fft
+                .process_into_buffer(&input, &mut output, None)
+                .map_err(|error| failed(error.to_string()))?;
+            self.out.truncate(begin + written * CHANNELS);
+            done += chunk;
+        }
+        self.waiting.drain(..done * CHANNELS);
+        let skipped = self.skip.min(self.out.len() / CHANNELS);
         self.skip -= skipped;
-        Ok(&self.out[skipped * CHANNELS..written * CHANNELS])
+        Ok(&self.out[skipped * CHANNELS..])
     }
 }
+
+#[cfg(test)]
+mod tests;

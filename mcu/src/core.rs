@@ -8,10 +8,11 @@ use std::sync::Arc;
 
 use rotunda_media::codec::CodecError;
 use rotunda_media::draw::Font;
+use rotunda_media::picture::Picture;
 use rotunda_media::program::{Frame, ProgramHeader, Track};
 use rotunda_media::time::{MediaTime, VIDEO_RATE};
 use rotunda_proto::ids::{TrackSource, UserId};
-use rotunda_proto::mix::{MixSpec, VideoEncode, VideoRef};
+use rotunda_proto::mix::{MixSpec, PictureId, VideoEncode, VideoRef};
 
 use crate::audio_input::{RATE, samples};
 use crate::audio_output::{AudioFrame, AudioOutput};
@@ -19,7 +20,7 @@ use crate::compositor::{Compositor, Shown};
 use crate::layout::{Canvas, Content, Placement, Scene};
 use crate::mixer::Mixer;
 use crate::timeline::{Micros, PersonClock, Stamp};
-use crate::video_input::{self, CodedVideo, Shape, VideoInput};
+use crate::video_input::{self, CodedVideo, InputState, Shape, VideoInput};
 use crate::video_output::VideoOutput;
 
 /// Ticks a second of a mix with audio alone.
@@ -75,6 +76,8 @@ pub struct Figures {
     pub late_ticks: u64,
     /// Packets of audio that came too late to be heard.
     pub late_audio: u64,
+    /// Frames of inputs that were thrown away undecoded, because decoding was behind.
+    pub shed_frames: u64,
     /// Times that an encoder failed, and was made anew.
     pub encoder_failures: u64,
     /// Length of the program.
@@ -180,9 +183,16 @@ impl MixCore {
         self.video_inputs.retain(|video, _| scene.shows(video));
         self.persons.retain(|user, _| scene.has(user));
         if let Some(video) = &mut self.video {
-            video.compositor.handle_placements(scene.placements.clone());
+            video.compositor.handle_scene(&scene);
         }
         self.scene = scene;
+    }
+
+    /// A picture that layouts name. `None`: it cannot be shown.
+    pub fn handle_picture(&mut self, id: PictureId, picture: Option<Picture>) {
+        if let Some(video) = &mut self.video {
+            video.compositor.handle_picture(id, picture);
+        }
     }
 
     /// Takes a received frame. It is dropped when the layout has no use for it.
@@ -250,6 +260,17 @@ impl MixCore {
         video.and(audio)
     }
 
+    /// Ends the program: the audio that the encoder still holds comes out.
+    ///
+    /// Errors: [`CodecError`] when the encoder fails; the end of the audio is lost then.
+    pub fn handle_end(&mut self) -> Result<(), CodecError> {
+        let mut made = std::mem::take(&mut self.held_audio);
+        // With a change of the audio's settings under way, its new encoder has nothing to say yet.
+        let result = self.audio_before.as_mut().unwrap_or(&mut self.audio).finish(&mut made);
+        self.push_audio(&mut made);
+        result
+    }
+
     /// The next frame of the program; None: all are out.
     pub fn poll_frame(&mut self) -> Option<Arc<Frame>> {
         self.frames.pop_front()
@@ -282,19 +303,14 @@ impl MixCore {
         users.dedup();
         let live = self
             .video_inputs
-            .values()
-            .filter(|input| input.live().is_some())
+            .iter()
+            .filter(|(video, input)| matches!(input.state(self.figures.program, video.source), InputState::Live(..)))
             .count();
         (users.len() as u32, live as u32)
     }
 
     fn request_keys(&mut self, now: Micros) {
-        for placement in self
-            .scene
-            .placements
-            .iter()
-            .filter(|placement| placement.content == Content::Live)
-        {
+        for placement in self.scene.live() {
             let input = self.video_inputs.entry(placement.video.clone()).or_default();
             if input.take_key_request(now) {
                 self.key_requests.push_back(placement.video.clone());
@@ -308,12 +324,14 @@ impl MixCore {
         let half_a_tick = (self.ticks.at(self.ticks.next) - at) / 2;
         for (source, input) in &mut self.video_inputs {
             input.handle_tick(at + half_a_tick);
+            self.figures.shed_frames += input.take_shed_frames();
             if let Some(shape) = input.take_new_shape() {
                 self.shapes.push_back((source.clone(), shape));
             }
         }
         let inputs = &self.video_inputs;
-        let canvas = video.compositor.compose(|placement| shown(inputs, placement));
+        let (mixer, compositor) = (&self.mixer, &mut video.compositor);
+        let canvas = compositor.compose(|placement| shown(inputs, placement, at), |user| mixer.speaks(user));
         let failures = video.output.failures();
         let coded = video.output.encode(canvas)?;
         self.figures.encoder_failures += video.output.failures().saturating_sub(failures);
@@ -400,9 +418,7 @@ impl MixCore {
 
 impl Scene {
     fn shows(&self, video: &VideoRef) -> bool {
-        self.placements
-            .iter()
-            .any(|placement| placement.content == Content::Live && placement.video == *video)
+        self.live().any(|placement| placement.video == *video)
     }
 
     fn has(&self, user: &UserId) -> bool {
@@ -425,12 +441,16 @@ impl Ticks {
     }
 }
 
-fn shown<'a>(inputs: &'a HashMap<VideoRef, VideoInput>, placement: &Placement) -> Shown<'a> {
-    let live = match placement.content {
+fn shown<'a>(inputs: &'a HashMap<VideoRef, VideoInput>, placement: &Placement, now: Micros) -> Shown<'a> {
+    let input = match placement.content {
         Content::Card => None,
-        Content::Live => inputs.get(&placement.video).and_then(VideoInput::live),
+        Content::Live => inputs.get(&placement.video),
     };
-    live.map_or(Shown::Card, |(frame, serial)| Shown::Live(frame, serial))
+    match input.map_or(InputState::None, |input| input.state(now, placement.video.source)) {
+        InputState::None => Shown::Card,
+        InputState::Live(frame, serial) => Shown::Live(frame, serial),
+        InputState::Frozen(frame, serial) => Shown::Frozen(frame, serial),
+    }
 }
 
 fn canvas(asked: VideoEncode) -> Canvas {

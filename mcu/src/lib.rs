@@ -7,6 +7,7 @@ mod claims;
 pub mod compositor;
 pub mod config;
 pub mod core;
+mod corners;
 pub mod engine;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
@@ -14,6 +15,8 @@ pub mod layout;
 pub mod limiter;
 pub mod members;
 pub mod mixer;
+mod pictures;
+pub mod preview;
 pub mod receiver;
 mod reconcile;
 pub mod service;

@@ -23,6 +23,12 @@ impl Members {
         self.roster = roster.unwrap_or_default();
     }
 
+    /// Whether a member is in the room, or may come back to it. One beyond the roster's window is known only while publishing.
+    pub fn has(&self, user: &UserId) -> bool {
+        let is_present = self.roster.members.iter().any(|member| member.user == *user);
+        is_present || self.seats.cells().iter().any(|publisher| publisher.user == *user)
+    }
+
     /// The publishing members: those of the roster in the order of entering, then those beyond its window in the order of
     /// publishing. Publishers who were cut off and may come back are among them, muted, at their place.
     pub fn in_order(&self) -> Vec<Member> {

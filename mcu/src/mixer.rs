@@ -14,6 +14,11 @@ pub const BLOCK: usize = RATE as usize / 100;
 /// An input whose packets come too late is logged this often, samples: 10 s.
 const LOG_EVERY: i64 = 10 * RATE;
 
+/// Mean square of speech: -40 dBFS.
+const SPEECH: f32 = 1e-4;
+/// Pauses between words, samples: half a second.
+const SPEECH_HOLD: i64 = RATE / 2;
+
 /// See the [module](self).
 #[derive(Default)]
 pub struct Mixer {
@@ -34,6 +39,8 @@ struct Entry {
     /// Packets dropped since it was last logged, and when that was.
     unlogged: u64,
     logged_at: Option<i64>,
+    /// When the member was last loud enough to be taken for speaking.
+    spoke_at: Option<i64>,
 }
 
 impl Mixer {
@@ -72,6 +79,7 @@ impl Mixer {
                 input: AudioInput::new()?,
                 unlogged: 0,
                 logged_at: None,
+                spoke_at: None,
             };
             self.inputs.insert(user.clone(), entry);
         }
@@ -96,6 +104,12 @@ impl Mixer {
         self.next
     }
 
+    /// Whether a member is heard to speak, or was half a second ago.
+    pub fn speaks(&self, user: &UserId) -> bool {
+        let spoke_at = self.inputs.get(user).and_then(|entry| entry.spoke_at);
+        spoke_at.is_some_and(|at| self.taken - at < SPEECH_HOLD)
+    }
+
     /// Packets that came too late or too early to be heard, since the start.
     pub fn dropped(&self) -> u64 {
         self.dropped
@@ -107,8 +121,12 @@ impl Mixer {
         while self.taken < self.next + LOOK_AHEAD as i64 {
             out.clear();
             out.resize(BLOCK * CHANNELS, 0.0);
-            let inputs = self.inputs.values_mut().map(|entry| &mut entry.input);
-            for input in inputs.chain(&mut self.leaving) {
+            for entry in self.inputs.values_mut() {
+                if entry.input.mix_into(self.taken, out) > SPEECH {
+                    entry.spoke_at = Some(self.taken);
+                }
+            }
+            for input in &mut self.leaving {
                 input.mix_into(self.taken, out);
             }
             self.limiter.process(out);
@@ -225,6 +243,38 @@ mod tests {
     }
 
     #[test]
+    fn a_lost_packet_is_recovered_from_the_next_one() {
+        // A tone that changes its frequency with every packet: concealment would go on with the old one.
+        let mixed = |is_lost: fn(i64) -> bool, loss: u8| {
+            let user: UserId = "a".parse().unwrap();
+            let mut encoder = OpusEncoder::new(1, 32).unwrap();
+            encoder.set_expected_loss(loss).unwrap();
+            let (mut mixer, mut phase) = (Mixer::default(), 0.0_f32);
+            for n in 0..100_i64 {
+                let hertz = 300.0 + 40.0 * (n % 10) as f32;
+                let mut wave = || {
+                    phase += hertz * std::f32::consts::TAU / 48_000.0;
+                    phase.sin() * 0.3
+                };
+                let pcm: Vec<f32> = (0..960).map(|_| wave()).collect();
+                let packet = encoder.encode(&pcm).unwrap();
+                if !is_lost(n) {
+                    mixer.handle_packet(&user, &packet, 4_800 + n * 960).unwrap();
+                }
+            }
+            mix_blocks(&mut mixer, 190)
+        };
+        let error = |loss: u8| {
+            let (whole, lossy) = (mixed(|_| false, loss), mixed(|n| n % 7 == 5 && n > 20, loss));
+            let pairs = whole[24_000..].iter().zip(&lossy[24_000..]);
+            let sum: f32 = pairs.map(|(a, b)| (a - b) * (a - b)).sum();
+            sum / (whole.len() - 24_000) as f32
+        };
+        let (concealed, recovered) = (error(0), error(30));
+        assert!(recovered * 3.0 < concealed, "{recovered} {concealed}");
+    }
+
+    #[test]
     fn a_lone_voice_near_full_scale_is_not_bent() {
         let mut tone = Tone::with_level(440.0, 0.95);
         let user: UserId = "a".parse().unwrap();
@@ -256,6 +306,24 @@ mod tests {
         }
         assert!((20..40).contains(&mixer.dropped()), "{}", mixer.dropped());
         assert!(strength(&mixed[96_000..], 440.0) > 0.2);
+    }
+
+    #[test]
+    fn a_member_speaks_while_loud_and_half_a_second_longer() {
+        let mut tone = Tone::new(440.0);
+        let (user, other): (UserId, UserId) = ("a".parse().unwrap(), "b".parse().unwrap());
+        let mut mixer = Mixer::default();
+        for n in 0..25 {
+            mixer.handle_packet(&user, &tone.packet(), 4_800 + n * 960).unwrap();
+        }
+        mix_blocks(&mut mixer, 5);
+        assert!(!mixer.speaks(&user));
+        mix_blocks(&mut mixer, 35);
+        assert!(mixer.speaks(&user) && !mixer.speaks(&other));
+        mix_blocks(&mut mixer, 60);
+        assert!(mixer.speaks(&user));
+        mix_blocks(&mut mixer, 30);
+        assert!(!mixer.speaks(&user));
     }
 
     #[test]

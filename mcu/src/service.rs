@@ -6,8 +6,10 @@ use std::time::Duration;
 use rotunda_bus::{BusError, BusExt, ClusterNode, Watch, WatchEvent};
 use rotunda_media::program::ProgramHub;
 use rotunda_proto::mix::{MixNode, node_key};
+use rotunda_proto::mix_preview::preview_subject;
 use rotunda_proto::mix_task::{MixTask, TASKS_PREFIX};
 use rotunda_proto::ticket::ClusterSecret;
+use rotunda_store::Store;
 use thiserror::Error;
 use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinHandle, JoinSet};
@@ -16,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::claims::{Capacity, Claims};
 use crate::config::Config;
 use crate::engine::launcher::Launcher;
+use crate::preview;
 use crate::reconcile::is_claimable;
 use crate::task::Surroundings;
 use crate::task_owner::TaskOwner;
@@ -52,6 +55,7 @@ impl Service {
         node: ClusterNode,
         secret: ClusterSecret,
         hub: ProgramHub,
+        store: Store,
         launcher: Launcher,
         shutdown: CancellationToken,
     ) -> Result<Self, StartError> {
@@ -60,12 +64,15 @@ impl Service {
             tasks: config.max_tasks as u64,
             millicores: config.millicores(),
         };
+        let previews = node.bus().serve(&preview_subject(node.name())).await?;
+        tokio::spawn(preview::serve(previews, store.clone(), shutdown.clone()));
         announce(&node, capacity).await?;
         let play_out_delay = Duration::from_millis(u64::from(config.play_out_delay_ms));
         let surroundings = Surroundings {
             node,
             secret,
             hub,
+            store,
             launcher,
             play_out_delay,
         };

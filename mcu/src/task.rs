@@ -10,6 +10,7 @@
 mod announcements;
 mod controller;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ use rotunda_proto::mix_cost::Cost;
 use rotunda_proto::mix_task::Origin;
 use rotunda_proto::room::key_prefix;
 use rotunda_proto::ticket::ClusterSecret;
+use rotunda_store::Store;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -33,6 +35,7 @@ use crate::claims::Claim;
 use crate::engine::host::{Host, LaunchError};
 use crate::engine::launcher::Launcher;
 use crate::layout::Scene;
+use crate::pictures::Pictures;
 use crate::session::Session;
 use crate::timeline::Micros;
 use crate::wants::Wants;
@@ -47,6 +50,7 @@ pub struct Surroundings {
     pub node: ClusterNode,
     pub secret: ClusterSecret,
     pub hub: ProgramHub,
+    pub store: Store,
     pub launcher: Launcher,
     pub play_out_delay: Duration,
 }
@@ -129,6 +133,7 @@ impl TaskHandle {
             launcher: surroundings.launcher,
             spec: spec.clone(),
             scene: Scene::default(),
+            pictures: HashMap::new(),
             delay: surroundings.play_out_delay.as_micros() as Micros,
             origin,
             writer,
@@ -173,7 +178,8 @@ impl TaskHandle {
             not_mixable,
             stop: stopped,
         };
-        let mut controller = Controller::new(spec.clone(), announcements, outputs);
+        let pictures = Pictures::new(surroundings.store, spec.room.app);
+        let mut controller = Controller::new(spec.clone(), pictures, announcements, outputs);
         let held = claim.clone();
         let task = tokio::spawn(async move {
             let ending = controller.run(inputs).await;

@@ -1,6 +1,6 @@
-//! One member's video. It decodes frames that follow one another, keeps them until they are due, and turns them upright.
+//! One member's video: a jitter buffer of coded frames, which are decoded when they are due and turned upright.
 //!
-//! The last frame stays until the layout takes the video away (muted, unpublished, left): a slide may stand for minutes.
+//! A video without new frames is held, and dimmed later: see [`VideoInput::state`].
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -8,15 +8,21 @@ use std::sync::Arc;
 use rotunda_media::codec::{VideoCodec, VideoDecoder};
 use rotunda_media::rotate::rotate;
 use rotunda_media::video_frame::{Rotation, VideoFrame};
+use rotunda_proto::ids::TrackSource;
 
 use crate::timeline::Micros;
 
 /// RTP ticks a second of video.
 pub const RATE: u32 = 90_000;
-/// Decoded frames that wait, at most.
-const MOST: usize = 48;
+/// Limits of the jitter buffer: above the longest play-out delay (2 s) at 60 frames per second.
+const MAX_FRAMES: usize = 256;
+const MAX_BYTES: usize = 16 << 20;
+/// Frames decoded in one tick at most. More are due only after an overload, which decoding all of them would prolong.
+const MAX_DUE: usize = 30;
 /// A keyframe that is needed is asked for this often.
 const ASK_AGAIN: Micros = 500_000;
+/// A video without a new frame for this long is frozen.
+const FROZEN_AFTER: Micros = 5_000_000;
 
 /// One coded frame.
 #[derive(Debug, Clone)]
@@ -39,24 +45,41 @@ pub struct Shape {
     pub is_turned: bool,
 }
 
+/// The state of a video at one tick.
+#[derive(Debug, Clone, Copy)]
+pub enum InputState<'a> {
+    /// No frame was decoded yet.
+    None,
+    /// A frame, and a number that changes with each new frame.
+    Live(&'a VideoFrame, u64),
+    /// The last frame, which is too old to be taken for live.
+    Frozen(&'a VideoFrame, u64),
+}
+
 /// See the [module](self).
 pub struct VideoInput {
     decoder: Option<VideoDecoder>,
     needs_key: bool,
+    /// Since when frames have come that cannot be decoded, on the clock of their due times.
+    undecodable_since: Option<Micros>,
     asked_at: Option<Micros>,
+    /// In decoding order.
     waiting: VecDeque<Due>,
+    waiting_bytes: usize,
     shown: Option<VideoFrame>,
+    shown_at: Micros,
     shown_turned: bool,
     /// Grows with every frame shown.
     serial: u64,
     rotation: Rotation,
     /// The last one told.
     shape: Option<Shape>,
+    shed: u64,
 }
 
 struct Due {
     at: Micros,
-    frame: VideoFrame,
+    coded: CodedVideo,
     rotation: Rotation,
 }
 
@@ -71,17 +94,21 @@ impl VideoInput {
         Self {
             decoder: None,
             needs_key: true,
+            undecodable_since: None,
             asked_at: None,
             waiting: VecDeque::new(),
+            waiting_bytes: 0,
             shown: None,
+            shown_at: 0,
             shown_turned: false,
             serial: 0,
             rotation: Rotation::None,
             shape: None,
+            shed: 0,
         }
     }
 
-    /// Decodes a frame that is to be shown at `due`. After a gap or a failure the last good frame stays until the next
+    /// Takes a frame that is to be shown at `due`. After a gap or a failure the last good frame stays until the next
     /// keyframe.
     pub fn handle_frame(&mut self, due: Micros, coded: &CodedVideo) {
         // 3GPP TS 26.114 §6.2.3: it comes with keyframes and with changes, and stays true for the frames in between.
@@ -92,62 +119,85 @@ impl VideoInput {
         };
         if coded.is_key {
             self.needs_key = false;
-            if self
-                .decoder
-                .as_ref()
-                .is_none_or(|decoder| decoder.codec() != coded.codec)
-            {
-                self.decoder = VideoDecoder::new(coded.codec).ok();
-            }
-        } else if !coded.contiguous
-            || self
-                .decoder
-                .as_ref()
-                .is_some_and(|decoder| decoder.codec() != coded.codec)
-        {
+        } else if !coded.contiguous {
             self.needs_key = true;
         }
-        let Some(decoder) = self.decoder.as_mut().filter(|_| !self.needs_key) else {
+        if self.needs_key {
+            self.undecodable_since.get_or_insert(due);
             return;
-        };
-        match decoder.decode(&coded.data) {
-            Ok(Some(frame)) => {
-                if self.waiting.len() >= MOST {
-                    self.waiting.pop_front();
-                }
-                self.waiting.push_back(Due {
-                    at: due,
-                    frame,
-                    rotation: self.rotation,
-                });
-            }
-            Ok(None) => {}
-            Err(error) => {
-                tracing::debug!(%error, "a frame could not be decoded");
-                self.needs_key = true;
-            }
         }
+        if self.waiting.len() >= MAX_FRAMES || self.waiting_bytes >= MAX_BYTES {
+            self.shed(self.waiting.len());
+            self.needs_key = true;
+            return;
+        }
+        self.waiting_bytes += coded.data.len();
+        self.waiting.push_back(Due {
+            at: due,
+            coded: coded.clone(),
+            rotation: self.rotation,
+        });
     }
 
-    /// Goes on to the latest frame that is due.
+    /// Decodes up to the latest frame that is due, and shows it.
     pub fn handle_tick(&mut self, now: Micros) {
-        let mut newest = None;
-        while self.waiting.front().is_some_and(|due| due.at <= now) {
-            newest = self.waiting.pop_front();
+        // In a stream with B-frames a frame that is due later is decoded earlier.
+        let mut due = self
+            .waiting
+            .iter()
+            .rposition(|due| due.at <= now)
+            .map_or(0, |last| last + 1);
+        if due > MAX_DUE {
+            // The frames before the last keyframe would be decoded in vain.
+            let last_key = self.waiting.range(..due).rposition(|due| due.coded.is_key);
+            let Some(last_key) = last_key else {
+                self.shed(due);
+                self.skip_to_key();
+                return;
+            };
+            self.shed(last_key);
+            due = (due - last_key).min(MAX_DUE);
         }
-        if let Some(Due { frame, rotation, .. }) = newest {
-            self.shown_turned = matches!(rotation, Rotation::Clockwise90 | Rotation::Clockwise270);
-            self.shown = Some(match rotation {
-                Rotation::None => frame,
-                turned => rotate(&frame, turned),
-            });
-            self.serial += 1;
+        let mut newest = None;
+        for _ in 0..due {
+            let Some(next) = self.waiting.pop_front() else { break };
+            self.waiting_bytes -= next.coded.data.len();
+            match self.decode(&next.coded) {
+                Ok(frame) => newest = frame.map(|frame| (frame, next.rotation)).or(newest),
+                Err(()) => {
+                    self.undecodable_since.get_or_insert(next.at);
+                    self.skip_to_key();
+                    break;
+                }
+            }
+        }
+        let Some((frame, rotation)) = newest else { return };
+        self.shown_turned = matches!(rotation, Rotation::Clockwise90 | Rotation::Clockwise270);
+        self.shown = Some(match rotation {
+            Rotation::None => frame,
+            turned => rotate(&frame, turned),
+        });
+        self.shown_at = now;
+        self.serial += 1;
+        if !self.needs_key {
+            self.undecodable_since = None;
         }
     }
 
-    /// The frame to show and its serial number; None: the card.
-    pub fn live(&self) -> Option<(&VideoFrame, u64)> {
-        Some((self.shown.as_ref()?, self.serial))
+    /// The state at `now`. A screen may stand still for minutes, so it is frozen only while frames come that cannot be
+    /// decoded; a camera always sends.
+    pub fn state(&self, now: Micros, source: TrackSource) -> InputState<'_> {
+        let Some(shown) = &self.shown else {
+            return InputState::None;
+        };
+        let since = match source {
+            TrackSource::Screen => self.undecodable_since,
+            TrackSource::Camera | TrackSource::Audio => Some(self.shown_at),
+        };
+        match since.is_some_and(|since| now - since >= FROZEN_AFTER) {
+            true => InputState::Frozen(shown, self.serial),
+            false => InputState::Live(shown, self.serial),
+        }
     }
 
     /// The shape of the shown frame when it is a new one. Another size of the same shape is not new.
@@ -178,4 +228,47 @@ impl VideoInput {
         }
         ask
     }
+
+    /// Frames thrown away undecoded since the last call, because they came faster than they could be decoded.
+    pub fn take_shed_frames(&mut self) -> u64 {
+        std::mem::take(&mut self.shed)
+    }
+
+    fn decode(&mut self, coded: &CodedVideo) -> Result<Option<VideoFrame>, ()> {
+        let fits = self
+            .decoder
+            .as_ref()
+            .is_some_and(|decoder| decoder.codec() == coded.codec);
+        if !fits {
+            if !coded.is_key {
+                return Err(());
+            }
+            self.decoder = VideoDecoder::new(coded.codec).ok();
+        }
+        let decoder = self.decoder.as_mut().ok_or(())?;
+        decoder.decode(&coded.data).map_err(|error| {
+            tracing::debug!(%error, "a frame could not be decoded");
+        })
+    }
+
+    /// Throws away the first `count` waiting frames.
+    fn shed(&mut self, count: usize) {
+        for due in self.waiting.drain(..count) {
+            self.waiting_bytes -= due.coded.data.len();
+        }
+        self.shed += count as u64;
+    }
+
+    /// Nothing before the next keyframe can be decoded.
+    fn skip_to_key(&mut self) {
+        while self.waiting.front().is_some_and(|due| !due.coded.is_key) {
+            if let Some(due) = self.waiting.pop_front() {
+                self.waiting_bytes -= due.coded.data.len();
+            }
+        }
+        self.needs_key |= self.waiting.is_empty();
+    }
 }
+
+#[cfg(test)]
+mod tests;

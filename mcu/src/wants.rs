@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use rotunda_proto::ids::UserId;
 use rotunda_proto::mix::{RenderMode, VideoRef};
 
-use crate::layout::{Content, Placement, Scene};
+use crate::layout::{Placement, Scene};
 use crate::video_input::Shape;
 
 /// A source of which no frame has been seen yet is taken for a landscape camera.
@@ -33,11 +33,7 @@ impl Wants {
     /// `shapes`: those of the sources seen so far.
     pub fn of(scene: &Scene, shapes: &HashMap<VideoRef, Shape>) -> Self {
         let mut video: Vec<WantedVideo> = Vec::new();
-        for placement in scene
-            .placements
-            .iter()
-            .filter(|placement| placement.content == Content::Live)
-        {
+        for placement in scene.live() {
             let shape = shapes.get(&placement.video).copied().unwrap_or(LANDSCAPE);
             let max_height = u16::try_from(needed_height(placement, shape)).unwrap_or(u16::MAX);
             match video.iter_mut().find(|want| want.video == placement.video) {
@@ -77,6 +73,7 @@ mod tests {
     use rotunda_proto::ids::TrackSource;
 
     use super::*;
+    use crate::layout::Content;
 
     fn wanted(rect: (usize, usize), render_mode: RenderMode, shape: Option<Shape>) -> u16 {
         let video = VideoRef {
@@ -94,10 +91,11 @@ mod tests {
             },
             z: 0,
             render_mode,
+            placeholder: None,
         };
         let scene = Scene {
             placements: vec![placement],
-            heard: Vec::new(),
+            ..Scene::default()
         };
         let shapes = shape.map(|shape| (video, shape)).into_iter().collect();
         Wants::of(&scene, &shapes).video[0].max_height

@@ -4,9 +4,10 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use rotunda_media::codec::CodecError;
+use rotunda_media::picture::Picture;
 use rotunda_media::program::ProgramWriter;
 use rotunda_proto::clock::Clock;
-use rotunda_proto::mix::{Health, MixSpec, VideoRef};
+use rotunda_proto::mix::{Health, MixSpec, PictureId, VideoRef};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::core::{Figures, MixCore, Sample};
@@ -25,6 +26,11 @@ const MOST_FAILURES: u32 = 100;
 /// Orders for a worker.
 pub enum Order {
     Scene(Scene),
+    /// A picture that layouts name, as it was uploaded.
+    Picture {
+        id: PictureId,
+        file: Vec<u8>,
+    },
     /// Both from the same frame on.
     Spec {
         spec: Box<MixSpec>,
@@ -67,6 +73,7 @@ impl Worker {
             loop {
                 match self.orders.try_recv() {
                     Ok(Order::Scene(scene)) => self.core.handle_scene(scene),
+                    Ok(Order::Picture { id, file }) => self.take_picture(id, &file),
                     Ok(Order::Spec { spec, scene, done }) => {
                         let result = self.core.handle_spec(&spec);
                         if result.is_ok() {
@@ -75,7 +82,7 @@ impl Worker {
                         let _caller_gave_up = done.send(result.map_err(|error| error.to_string()));
                     }
                     Err(mpsc::error::TryRecvError::Empty) => break,
-                    Err(mpsc::error::TryRecvError::Disconnected) => return,
+                    Err(mpsc::error::TryRecvError::Disconnected) => return self.finish(),
                 }
             }
             if let Err(error) = self.tick(&mut health, &mut failures) {
@@ -98,6 +105,25 @@ impl Worker {
                 self.report(Report::Health(health));
             }
             self.take_samples();
+        }
+    }
+
+    fn take_picture(&mut self, id: PictureId, file: &[u8]) {
+        let picture = Picture::decode(file);
+        if let Err(error) = &picture {
+            let error = error as &dyn std::error::Error;
+            tracing::warn!(id = id.get(), error, "a picture cannot be shown");
+        }
+        self.core.handle_picture(id, picture.ok());
+    }
+
+    /// Writes what the encoders still hold.
+    fn finish(mut self) {
+        if let Err(error) = self.core.handle_end() {
+            tracing::warn!(%error, "the end of the audio is lost");
+        }
+        while let Some(frame) = self.core.poll_frame() {
+            self.writer.write(frame);
         }
     }
 
@@ -190,6 +216,7 @@ impl HealthMeter {
             tick_ms_max: self.longest.as_secs_f32() * 1000.0,
             late_ticks: figures.late_ticks,
             late_audio: figures.late_audio,
+            shed_frames: figures.shed_frames,
             encoder_failures: figures.encoder_failures,
             program_ms: (figures.program / 1000) as u64,
         };

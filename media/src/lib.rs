@@ -6,15 +6,18 @@
 //! | [`program`] | an encoded program (one frame track, one audio track) and its hand-over inside a process |
 //! | [`program_messages`] | the same as messages on a byte stream |
 //! | [`video_frame`], [`scale`], [`rotate`], [`draw`], [`mark`] | I420 frames, scaling into a canvas, turning upright, names, machine-readable frame marks |
-//! | [`codec`] | H.264, VP8, VP9, Opus, AAC |
+//! | [`codec`] | H.264, VP8, VP9, AV1, Opus, AAC |
+//! | [`picture`] | uploaded pictures |
 //! | [`mux`] | fragmented and fast-start MP4, FLV |
 
 pub mod codec;
 pub mod draw;
+mod font;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 pub mod mark;
 pub mod mux;
+pub mod picture;
 pub mod program;
 pub mod program_messages;
 pub mod rotate;

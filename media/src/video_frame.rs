@@ -30,6 +30,17 @@ impl Yuv {
             v: (((112 * r - 94 * g - 18 * b + 128) >> 8) + 128) as u8,
         }
     }
+
+    /// Red, green and blue. Source: ITU-R BT.601-7 §2.5, limited range.
+    pub fn to_rgb(self) -> [u8; 3] {
+        let (y, u, v) = (
+            1.164 * (f32::from(self.y) - 16.0),
+            f32::from(self.u) - 128.0,
+            f32::from(self.v) - 128.0,
+        );
+        let rgb = [y + 1.596 * v, y - 0.392 * u - 0.813 * v, y + 2.017 * u];
+        rgb.map(|value| value.round().clamp(0.0, 255.0) as u8)
+    }
 }
 
 /// A rectangle of a frame, in pixels from the top left. Even numbers, so that chroma does not shift.
@@ -107,14 +118,46 @@ impl VideoFrame {
         let (width, height) = (self.width, self.height);
         let [y, u, v] = self.planes_mut();
         fill_plane(y, width, height, rect, colour.y);
-        let half = Rect {
-            x: rect.x / 2,
-            y: rect.y / 2,
-            width: rect.width / 2,
-            height: rect.height / 2,
-        };
-        fill_plane(u, width / 2, height / 2, half, colour.u);
-        fill_plane(v, width / 2, height / 2, half, colour.v);
+        fill_plane(u, width / 2, height / 2, rect.halved(), colour.u);
+        fill_plane(v, width / 2, height / 2, rect.halved(), colour.v);
+    }
+
+    /// Copies a rectangle from a frame of the same size. It is cut to the frame and to even numbers.
+    pub fn copy_from(&mut self, rect: Rect, source: &Self) {
+        if (self.width, self.height) == (source.width, source.height) {
+            crate::scale::scale_into(self, rect, source, rect);
+        }
+    }
+
+    /// Darkens a rectangle (cut to the frame) and takes half of its colour away.
+    pub fn dim(&mut self, rect: Rect) {
+        let (width, height) = (self.width, self.height);
+        let [y, u, v] = self.planes_mut();
+        let darker = |value: &mut u8| *value = 16 + value.saturating_sub(16) / 3;
+        let paler = |value: &mut u8| *value = value.midpoint(128);
+        each_in_plane(y, width, height, rect, darker);
+        each_in_plane(u, width / 2, height / 2, rect.halved(), paler);
+        each_in_plane(v, width / 2, height / 2, rect.halved(), paler);
+    }
+}
+
+impl Rect {
+    /// The rectangle on a chroma plane.
+    fn halved(self) -> Self {
+        Self {
+            x: self.x / 2,
+            y: self.y / 2,
+            width: self.width / 2,
+            height: self.height / 2,
+        }
+    }
+}
+
+fn each_in_plane(plane: &mut [u8], width: usize, height: usize, rect: Rect, change: impl Fn(&mut u8)) {
+    let (left, right) = (rect.x.min(width), (rect.x + rect.width).min(width));
+    let rows = plane.chunks_exact_mut(width).take((rect.y + rect.height).min(height));
+    for row in rows.skip(rect.y) {
+        row[left..right].iter_mut().for_each(&change);
     }
 }
 

@@ -158,6 +158,70 @@ pub struct Layout {
     /// Whether a member with only audio takes a cell; None: the template's default.
     #[serde(default)]
     pub audio_only_takes_cell: Option<bool>,
+    /// Fills the canvas behind all cells, in the place of the background colour.
+    #[serde(default)]
+    pub background: Option<PictureId>,
+    #[serde(default)]
+    pub watermark: Option<Watermark>,
+    /// Custom: the cells' placeholders are shown while there is no video.
+    #[serde(default)]
+    pub placeholders: bool,
+    /// Custom: a cell without a member is never filled by this one, who has asked for the mix.
+    #[serde(default)]
+    pub local_user: Option<UserId>,
+    /// The canvas takes the size of the main video when its size is known first.
+    #[serde(default)]
+    pub size_by_main: bool,
+    #[serde(default)]
+    pub style: Style,
+}
+
+/// The look of the cells, beyond the contract: by default that of the contract.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Style {
+    /// Each video has its member's name in the lower left corner.
+    pub names: bool,
+    /// Free pixels around each cell that fills no whole canvas.
+    pub margin: u16,
+    /// Pixels; 0: square corners.
+    pub corner_radius: u16,
+    /// 0xRRGGBB of a frame around the cells of members who speak; None: no frame.
+    pub speaking_rgb: Option<u32>,
+}
+
+impl Layout {
+    /// Every picture that it shows.
+    pub fn pictures(&self) -> impl Iterator<Item = PictureId> {
+        let placeholders = self.cells.iter().filter_map(|cell| cell.placeholder);
+        let watermark = self.watermark.map(|watermark| watermark.picture);
+        self.background.into_iter().chain(watermark).chain(placeholders)
+    }
+}
+
+/// A picture of the application in the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PictureId(i64);
+
+impl PictureId {
+    /// Ids of uploaded pictures are 1 and more; a picture that was fetched from a URL has a negative one.
+    pub const fn new(id: i64) -> Self {
+        Self(id)
+    }
+
+    pub const fn get(self) -> i64 {
+        self.0
+    }
+}
+
+/// A picture in front of all cells: a rectangle of the canvas, in pixels from the top left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Watermark {
+    pub picture: PictureId,
+    pub x: u16,
+    pub y: u16,
+    pub width: u16,
+    pub height: u16,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -169,6 +233,8 @@ pub enum Template {
     ScreenShare,
     PictureInPicture,
     Custom,
+    /// The main member's screen, or their camera while they share none; all others are heard only.
+    Presenter,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -192,6 +258,9 @@ pub struct Cell {
     pub render_mode: Option<RenderMode>,
     #[serde(default)]
     pub input: CellInput,
+    /// Shown while there is no video, if the layout says so.
+    #[serde(default)]
+    pub placeholder: Option<PictureId>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -276,6 +345,9 @@ pub struct Health {
     /// Audio packets that arrived too late for play-out, since the start.
     #[serde(default)]
     pub late_audio: u64,
+    /// Input video frames thrown away undecoded because decoding was behind, since the start.
+    #[serde(default)]
+    pub shed_frames: u64,
     /// Failures after which an encoder was replaced, since the start.
     #[serde(default)]
     pub encoder_failures: u64,

@@ -14,6 +14,7 @@ use crate::mix::{NotMixable, Template};
 pub use crate::room::TrackState;
 pub use crate::sfu::{Lines, Speaker};
 use crate::statistics::{NetworkQuality, Statistics};
+use crate::transcoding::TranscodingConfig;
 
 /// Longest message in either direction, bytes. An SDP offer of a browser is about 41 kB.
 pub const MAX_MESSAGE_BYTES: usize = 256 * 1024;
@@ -95,6 +96,9 @@ pub enum Request {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         private_map_key: Option<String>,
     },
+    /// Starts this member's mix of the room or changes it; null ends it. The member must publish audio, and (unless
+    /// the mode is `pureAudio`) video. The mix ends when the member leaves. Replied by [`Reply::Done`] when it runs.
+    SetMixTranscodingConfig { config: Option<Box<TranscodingConfig>> },
     /// Leaves the room; the WebSocket stays. Replied by [`Reply::Done`].
     ExitRoom {},
 }
@@ -272,6 +276,10 @@ pub enum ErrorCode {
     CustomMessageTooLarge,
     /// At most 30 messages per second.
     CustomMessageRate,
+    /// A field of the mix configuration is wrong: the message names it.
+    BadMix,
+    /// The mix cannot run: another mix has the stream, or no mixing server has capacity left.
+    MixRefused,
     /// The servers have reached their limit of members or sessions, so that the members inside keep their quality.
     /// Try again later.
     NodeFull,

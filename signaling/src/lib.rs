@@ -9,6 +9,7 @@ mod applications;
 mod bad_request;
 mod callbacks;
 mod carried;
+mod client_mix;
 mod config;
 mod connection;
 mod dead_nodes;

@@ -17,6 +17,7 @@ use rotunda_proto::signaling::{ErrorBody, ErrorCode, Event, KickReason, Reply, R
 use tokio::sync::{mpsc, oneshot};
 use tracing::{Instrument, info, info_span, warn};
 
+use crate::client_mix;
 use crate::logins;
 use crate::permissions::Permit;
 use crate::removals::Removal;
@@ -263,6 +264,15 @@ impl Member {
                 };
                 self.in_room()?.switch_role(role, rights).await.map(done)
             }
+            Request::SetMixTranscodingConfig { config } => {
+                let user = self.identity.user.clone();
+                let room = self.in_room()?.key().clone();
+                let view = self.in_room()?.view(&room.room);
+                let publisher = view.publishers.into_iter().find(|publisher| publisher.user_id == user);
+                client_mix::set(&self.shared, &room, &user, publisher, config.as_deref())
+                    .await
+                    .map(done)
+            }
             Request::ExitRoom {} => {
                 self.in_room()?;
                 self.exit_room(Leaving::ForGood).await;
@@ -346,6 +356,7 @@ fn name(request: &Request) -> &'static str {
         Request::SendCustomMessage { .. } => "sendCustomMessage",
         Request::GetStats {} => "getStats",
         Request::SwitchRole { .. } => "switchRole",
+        Request::SetMixTranscodingConfig { .. } => "setMixTranscodingConfig",
         Request::ExitRoom {} => "exitRoom",
     }
 }
@@ -419,6 +430,8 @@ pub fn failure(code: ErrorCode) -> ErrorBody {
         ErrorCode::BadCustomMessage => "a custom message needs a cmdId from 1 to 10 and data in base64",
         ErrorCode::CustomMessageTooLarge => "a custom message has at most 1024 bytes",
         ErrorCode::CustomMessageRate => "a member sends at most 30 custom messages a second; this one reached nobody",
+        ErrorCode::BadMix => "the mix configuration is wrong",
+        ErrorCode::MixRefused => "the mix cannot run now",
         ErrorCode::NodeFull => "the server is full; try again later",
         ErrorCode::TryLater => {
             "the servers cannot reach each other at the moment; members inside are not affected; try again in two seconds"

@@ -37,6 +37,8 @@ pub enum StartError {
     Bus(#[from] rotunda_bus::BusError),
     #[error("build the gRPC reflection service")]
     Reflection(#[source] tonic_reflection::server::Error),
+    #[error("set up the HTTP client that fetches pictures")]
+    Pictures(#[source] reqwest::Error),
 }
 
 /// A running signaling node.

@@ -25,8 +25,11 @@ function watchCells() {
   }, 50);
 }
 
-/** In the page: enters a room and publishes a camera with only one codec. */
-async function publishWith(codec, url, sdkAppId, userSig) {
+/**
+ * In the page: enters a room and publishes a marked camera with only one codec (`fmtp`: with this in its parameters) and, if asked,
+ * a microphone. `window.ask` sends further requests.
+ */
+async function publishWith({ codec, fmtp = '', mark, url, sdkAppId, userId, userSig, roomId, microphone = false }) {
   const socket = new WebSocket(url);
   await new Promise((resolve) => { socket.onopen = resolve; });
   const waiting = new Map();
@@ -40,21 +43,38 @@ async function publishWith(codec, url, sdkAppId, userSig) {
     const answer = new Promise((resolve) => { waiting.set(id, resolve); });
     socket.send(JSON.stringify({ id, op, ...fields }));
     const reply = await answer;
-    if (reply.error) throw new Error(`${op}: ${JSON.stringify(reply.error)}`);
+    if (reply.error) throw new Error(`${op}: ${reply.error.code}: ${reply.error.message}`);
     return reply;
   };
-  await ask('login', { sdkAppId, userId: 'dan', userSig });
-  await ask('enterRoom', { roomId: 1001 });
+  window.ask = ask;
+  await ask('login', { sdkAppId, userId, userSig });
+  await ask('enterRoom', { roomId });
+  const canvas = document.createElement('canvas');
+  [canvas.width, canvas.height] = [320, 180];
+  const context = canvas.getContext('2d', { alpha: false });
+  let count = 0;
+  setInterval(() => {
+    context.fillStyle = '#606060';
+    context.fillRect(0, 0, canvas.width, canvas.height);
+    window.frameMark.draw(context, mark, count);
+    count += 1;
+  }, 66);
   const connection = new RTCPeerConnection({ bundlePolicy: 'max-bundle' });
-  const [track] = (await navigator.mediaDevices.getUserMedia({ video: { width: 320, height: 180 } })).getVideoTracks();
-  const camera = connection.addTransceiver(track, { direction: 'sendonly' });
-  const { codecs } = RTCRtpSender.getCapabilities('video');
-  camera.setCodecPreferences(codecs.filter(({ mimeType }) => mimeType === `video/${codec}`));
+  const lines = { audio: [], video: [] };
+  const audio = microphone && connection.addTransceiver((await navigator.mediaDevices.getUserMedia({ audio: true })).getAudioTracks()[0], { direction: 'sendonly' });
+  const camera = connection.addTransceiver(canvas.captureStream(15).getVideoTracks()[0], { direction: 'sendonly' });
+  const codecs = RTCRtpSender.getCapabilities('video').codecs
+    .filter(({ mimeType, sdpFmtpLine }) => mimeType === `video/${codec}` && (sdpFmtpLine ?? '').includes(fmtp));
+  if (codecs.length === 0) return false;
+  camera.setCodecPreferences(codecs);
   await connection.setLocalDescription(await connection.createOffer());
-  const lines = { camera: camera.mid, audio: [], video: [] };
+  lines.camera = camera.mid;
+  if (audio) lines.microphone = audio.mid;
   const { answer } = await ask('connect', { offer: connection.localDescription.sdp, lines });
   await connection.setRemoteDescription({ type: 'answer', sdp: answer });
+  if (audio) await ask('publish', { source: 'audio' });
   await ask('publish', { source: 'camera' });
+  return true;
 }
 
 describe('a mix', { skip: cannotRun() }, () => {
@@ -114,18 +134,53 @@ describe('a mix', { skip: cannotRun() }, () => {
     assert.deepEqual(await shown(), [[before[0]], [before[1]], [before[2]], []]);
   });
 
-  test('the application gets a callback for a camera whose codec is not mixed', async () => {
-    const sig = (await server.run('user-sig', 'dan')).trim().split('\n').at(-1);
+  /** A page of a member who publishes; false in place of it: the browser does not have that codec. */
+  const publisher = async (userId, settings) => {
+    const userSig = (await server.run('user-sig', userId)).trim().split('\n').at(-1);
     const url = `${server.url.replace('http', 'ws')}/ws`;
-    const dan = await browser.newPage();
-    await dan.goto(`${server.url}/healthz`);
-    await dan.evaluate(`(${publishWith})(...${JSON.stringify(['AV1', url, APP, sig])})`);
+    const page = await browser.newPage();
+    await page.addInitScript(tools);
+    await page.goto(`${server.url}/healthz`);
+    const asked = { url, sdkAppId: APP, userId, userSig, roomId: 1001, mark: 44, ...settings };
+    const publishes = await page.evaluate(`(${publishWith})(${JSON.stringify(asked)})`);
+    return publishes && page;
+  };
+
+  test('an AV1 camera of Chromium is in its cell', async () => {
+    const dan = await publisher('dan', { codec: 'AV1' });
+    await until(page, 'the mark in the fourth cell', () => window.shown[3].includes(44), undefined, 40);
+    await dan.close();
+  });
+
+  test('the application gets a callback for a camera whose codec is not mixed', async (context) => {
+    const eve = await publisher('eve', { codec: 'H265' });
+    if (!eve) return context.skip('this browser does not send H.265');
     const told = await eventually('the callback', () => calls.find(({ event_type: type }) => type === 1001));
     assert.deepEqual(
       [told.user_id, told.track, told.codec, told.stream_id, told.sign.length],
-      ['dan', 'camera', 'AV1', 's1', 32],
+      ['eve', 'camera', 'H265', 's1', 32],
     );
-    assert.match(told.errmsg, /camera.*dan.*AV1/i);
-    await dan.close();
+    assert.match(told.errmsg, /camera.*eve.*H265/i);
+    await eve.close();
+  });
+
+  test('a member starts a mix, and it ends when they want', async () => {
+    const fay = await publisher('fay', { codec: 'VP8', roomId: 1002, mark: 55, microphone: true });
+    const set = (config) => fay.evaluate((config) => window.ask('setMixTranscodingConfig', { config }).then(() => 'done', ({ message }) => message), config);
+    const cell = { userId: '$PLACE_HOLDER_LOCAL_MAIN$', width: 640, height: 360 };
+    const config = { mode: 'presetLayout', videoWidth: 640, videoHeight: 360, mixUsers: [cell] };
+    assert.match(await set({ ...config, videoFramerate: 31 }), /bad_mix: videoFramerate must be 1 to 30, not 31/);
+    assert.equal(await set(config), 'done');
+    const player = await browser.newPage();
+    await player.addInitScript(tools);
+    await player.goto(`${server.url}/player.html?stream=${APP}_1002_fay_main&type=flv`);
+    await until(player, 'the mark on the whole canvas', () => {
+      const video = document.getElementById('player');
+      return window.frameMark.readVideo(video, 1, 1, 0, 0)?.id === 55;
+    }, undefined, 40);
+    await player.close();
+    assert.equal(await set(null), 'done');
+    await eventually('the stream is gone', () => fetch(`${server.url}/live/${APP}_1002_fay_main.m3u8`).then(({ status }) => status === 404));
+    await fay.close();
   });
 });

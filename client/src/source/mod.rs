@@ -176,6 +176,7 @@ impl Generator {
                 VideoCodec::H264 => Encoder::H264(Box::new(H264Encoder::new(settings)?)),
                 VideoCodec::Vp8 => Encoder::Vpx(VpxEncoder::new(VpxCodec::Vp8, settings)?),
                 VideoCodec::Vp9 => Encoder::Vpx(VpxEncoder::new(VpxCodec::Vp9, settings)?),
+                VideoCodec::Av1 => return Err(CodecError::no_encoder("AV1").into()),
             },
             opus: OpusEncoder::new(1, AUDIO_KBPS)?,
             codec: config.codec,

@@ -56,6 +56,8 @@ struct Sender {
     microphone: OpusEncoder,
     sent_frames: u32,
     sent_packets: u32,
+    /// The video is sent as this one.
+    source: TrackSource,
     /// How the camera is held, by the number of the frame.
     rotation: fn(u32) -> Option<Rotation>,
 }
@@ -80,6 +82,7 @@ impl Sender {
             microphone: OpusEncoder::new(1, 48).unwrap(),
             sent_frames: 0,
             sent_packets: 0,
+            source: TrackSource::Camera,
             rotation: |_| None,
         }
     }
@@ -92,8 +95,8 @@ impl Sender {
         Member {
             user: self.user(),
             audio: Some(TrackState::On),
-            camera: Some(TrackState::On),
-            screen: None,
+            camera: (self.source == TrackSource::Camera).then_some(TrackState::On),
+            screen: (self.source == TrackSource::Screen).then_some(TrackState::On),
         }
     }
 
@@ -127,7 +130,7 @@ impl Sender {
             let (data, is_key) = (coded.data.as_ref().into(), coded.is_key);
             samples.push(Sample {
                 user: self.user(),
-                source: TrackSource::Camera,
+                source: self.source,
                 stamp: Stamp {
                     generation: 0,
                     rtp: count * 6_000,
@@ -345,16 +348,18 @@ fn a_gap_freezes_the_frame_until_the_next_keyframe_and_asks_for_it() {
 }
 
 #[test]
-fn the_last_frame_stays_until_the_camera_is_muted() {
+fn a_slide_stays_until_the_screen_is_muted() {
     let spec = spec(640, 360);
     let mut senders = vec![Sender::new(0)];
+    senders[0].source = TrackSource::Screen;
     let mut core = MixCore::new(&spec, 0, None).unwrap();
     core.handle_scene(scene(&spec, &senders));
     run(&mut core, &mut senders, 200_000);
     // A slide: nothing for a minute.
     let frames = run(&mut core, &mut [], 60_000_000);
+    assert_eq!(core.inputs(), (1, 1));
     let mut members: Vec<Member> = senders.iter().map(Sender::member).collect();
-    members[0].camera = Some(TrackState::Muted);
+    members[0].screen = Some(TrackState::Muted);
     core.handle_scene(lay_out(&spec.layout, &members, spec.video.map(canvas)));
     let muted = run(&mut core, &mut [], 62_100_000);
 
@@ -369,6 +374,42 @@ fn the_last_frame_stays_until_the_camera_is_muted() {
     };
     assert!(ids(&frames).iter().all(|id| *id == Some(0)));
     assert!(ids(&muted).iter().all(Option::is_none));
+}
+
+#[test]
+fn a_camera_that_has_stopped_is_dimmed_and_no_longer_counts_as_live() {
+    let spec = spec(640, 360);
+    let mut senders = vec![Sender::new(0)];
+    let mut core = MixCore::new(&spec, 0, None).unwrap();
+    core.handle_scene(scene(&spec, &senders));
+    run(&mut core, &mut senders, 1_000_000);
+    assert_eq!(core.inputs(), (1, 1));
+    let mut frames = run(&mut core, &mut [], 5_500_000);
+    assert_eq!(core.inputs(), (1, 1), "it is held for a while");
+    frames.extend(run(&mut core, &mut [], 8_100_000));
+    assert_eq!(core.inputs(), (1, 0));
+    let from = frames
+        .iter()
+        .rposition(|frame| frame.track == Track::Video && frame.is_key);
+    let frames_seen = decode(&frames[from.unwrap()..]);
+    let last = frames_seen.last().unwrap();
+    let brightest = last.y().iter().max().unwrap();
+    assert!(*brightest < 150, "{brightest}");
+}
+
+#[test]
+fn the_audio_up_to_the_last_tick_comes_out_at_the_end() {
+    let spec = spec(320, 180);
+    let mut core = MixCore::new(&spec, DELAY, None).unwrap();
+    let mut frames = run(&mut core, &mut [], 2_000_000);
+    core.handle_end().unwrap();
+    while let Some(frame) = core.poll_frame() {
+        frames.push(frame);
+    }
+    let pts = times(&frames, Track::Audio);
+    assert!(pts.windows(2).all(|pair| pair[1] - pair[0] == 1_024));
+    // The last tick was at 29/15 s.
+    assert!(pts.last().unwrap() + 1_024 >= 29 * 48_000 / 15, "{pts:?}");
 }
 
 #[test]

@@ -242,6 +242,10 @@ impl Engine {
                         continue;
                     }
                     ToEngine::Scene(scene) => Order::Scene(scene),
+                    ToEngine::Picture(id) => Order::Picture {
+                        id,
+                        file: payload.to_vec(),
+                    },
                     ToEngine::Spec { spec, scene } => {
                         let (answer, answered) = tokio::sync::oneshot::channel();
                         let done = done.clone();

@@ -1,7 +1,7 @@
 //! The host's side of an engine: feeds it, takes its program, and starts another one when it has ended or does not answer. The
 //! program goes on then, with its time; only what the dead engine would have encoded meanwhile is missing.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use rotunda_media::program_messages::ProgramReceiver;
 use rotunda_media::time::MediaTime;
 use rotunda_proto::clock::Clock;
 use rotunda_proto::framing::{self, FramingError};
-use rotunda_proto::mix::{Health, MixSpec};
+use rotunda_proto::mix::{Health, MixSpec, PictureId};
 use thiserror::Error;
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
@@ -45,6 +45,8 @@ pub struct Host {
     pub launcher: Launcher,
     pub spec: MixSpec,
     pub scene: Scene,
+    /// The files of the pictures that layouts have named; another engine gets them again.
+    pub pictures: HashMap<PictureId, Vec<u8>>,
     pub delay: Micros,
     /// The mix clock's 0.
     pub origin: Instant,
@@ -137,6 +139,9 @@ impl Host {
             now,
         };
         framing::write(&mut link.unsent, &begin, &[])?;
+        for (id, file) in &self.pictures {
+            framing::write(&mut link.unsent, &ToEngine::Picture(*id), file)?;
+        }
         link.socket.write_all_buf(&mut link.unsent).await?;
         loop {
             match link.next().await? {
@@ -258,6 +263,10 @@ impl Host {
 
     fn order(&mut self, link: &mut Link, order: Order) {
         match order {
+            Order::Picture { id, file } => {
+                link.say(&ToEngine::Picture(id), &file);
+                self.pictures.insert(id, file);
+            }
             Order::Scene(scene) => {
                 link.say(&ToEngine::Scene(scene.clone()), &[]);
                 self.scene = scene;
@@ -412,6 +421,8 @@ fn count(before: &Health, now: &Health) {
     metrics::histogram!("rotunda_mcu_tick_seconds").record(f64::from(now.tick_ms_max) / 1000.0);
     metrics::counter!("rotunda_mcu_encoder_failures_total")
         .increment(now.encoder_failures.saturating_sub(before.encoder_failures));
+    metrics::counter!("rotunda_mcu_shed_frames_total")
+        .increment(now.shed_frames.saturating_sub(before.shed_frames));
     metrics::counter!("rotunda_mcu_late_audio_packets_total")
         .increment(now.late_audio.saturating_sub(before.late_audio));
     metrics::counter!("rotunda_mcu_late_ticks_total").increment(now.late_ticks.saturating_sub(before.late_ticks));

@@ -7,7 +7,7 @@ use rotunda_media::codec::VideoCodec;
 use rotunda_media::program_messages::ProgramMessage;
 use rotunda_media::video_frame::Rotation;
 use rotunda_proto::ids::{TrackSource, UserId};
-use rotunda_proto::mix::{Health, MixSpec, VideoRef};
+use rotunda_proto::mix::{Health, MixSpec, PictureId, VideoRef};
 use serde::{Deserialize, Serialize};
 
 use crate::core::{Payload, Sample};
@@ -27,6 +27,8 @@ pub enum ToEngine {
         now: Micros,
     },
     Scene(Scene),
+    /// A picture that layouts name; the payload is its file.
+    Picture(PictureId),
     /// Answered with [`FromEngine::SpecDone`].
     Spec {
         spec: Box<MixSpec>,

@@ -6,6 +6,7 @@
 //! | float | the main video (else the first) fills the canvas; the others lie on it from the bottom left corner, 4 a row, rows upwards, at most 4; gaps of 1/64 of the shorter side, cells of a quarter less the gaps |
 //! | screen-share | cells of 1/8 by 1/8 on one side, top down, one column for up to 8 videos and two for more; the main video takes the rest, and without it the background shows |
 //! | picture-in-picture | the main video (else the first) fills the canvas, the small one lies on it; everybody else is heard only |
+//! | presenter | the main member's screen, or their camera while they share none, fills the canvas; everybody else is heard only |
 //! | custom | the cells as given: those with a user are kept for it, the others are filled in the order of entering; a member without a cell is neither seen nor heard |
 //!
 //! At most 16 members are mixed: those whom the layout names, then the earliest. A member with a camera and a screen takes two cells.
@@ -16,7 +17,7 @@ mod tests;
 
 use rotunda_media::video_frame::Rect;
 use rotunda_proto::ids::{TrackSource, UserId};
-use rotunda_proto::mix::{Layout, MAX_INPUTS, RenderMode, Template, VideoRef};
+use rotunda_proto::mix::{Layout, MAX_INPUTS, PictureId, RenderMode, Style, Template, VideoRef, Watermark};
 use rotunda_proto::room::TrackState;
 
 /// A member of the room and their published tracks.
@@ -53,13 +54,30 @@ pub struct Placement {
     /// Higher is in front.
     pub z: u32,
     pub render_mode: RenderMode,
+    /// In the place of the card.
+    pub placeholder: Option<PictureId>,
+}
+
+/// A cell without a member, which shows a picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct EmptyCell {
+    pub picture: PictureId,
+    pub rect: Rect,
+    pub render_mode: RenderMode,
 }
 
 /// The cells of a canvas and the members that are heard.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Scene {
+    /// In the place of the background colour.
+    pub background: Option<PictureId>,
+    /// Behind all placements.
+    pub empty_cells: Vec<EmptyCell>,
     /// Back to front.
     pub placements: Vec<Placement>,
+    /// In front of all placements.
+    pub watermark: Option<Watermark>,
+    pub style: Style,
     /// Members whose audio is mixed, in the order of entering.
     pub heard: Vec<UserId>,
 }
@@ -69,23 +87,89 @@ pub fn lay_out(layout: &Layout, members: &[Member], canvas: Option<Canvas>) -> S
     let inputs = inputs(layout, members);
     let videos = videos(layout, &inputs);
     let custom = layout.template == Template::Custom && !layout.cells.is_empty();
-    let (mut placements, heard) = if custom {
+    let mut scene = if custom {
         templates::custom(layout, &inputs, canvas)
     } else {
         let heard = inputs
             .iter()
             .filter(|member| member.audio.is_some())
             .map(|member| member.user.clone());
-        (
-            canvas
+        Scene {
+            placements: canvas
                 .map(|canvas| templates::place(layout, videos, canvas))
                 .unwrap_or_default(),
-            heard.collect(),
-        )
+            heard: heard.collect(),
+            ..Scene::default()
+        }
     };
-    placements.retain(|placement| placement.rect.width >= 2 && placement.rect.height >= 2);
-    placements.sort_by_key(|placement| placement.z);
-    Scene { placements, heard }
+    scene
+        .placements
+        .retain(|placement| placement.rect.width >= 2 && placement.rect.height >= 2);
+    scene
+        .empty_cells
+        .retain(|cell| cell.rect.width >= 2 && cell.rect.height >= 2);
+    scene.placements.sort_by_key(|placement| placement.z);
+    if let Some(canvas) = canvas {
+        scene.background = layout.background;
+        scene.watermark = layout.watermark;
+        scene.style = layout.style;
+        let margin = usize::from(layout.style.margin);
+        let whole = (canvas.width & !1, canvas.height & !1);
+        let partial = |placement: &&mut Placement| (placement.rect.width, placement.rect.height) != whole;
+        for placement in scene.placements.iter_mut().filter(partial) {
+            placement.rect = inset(placement.rect, margin);
+        }
+    }
+    scene
+}
+
+/// Without its margin, even; a cell keeps at least half of its size.
+fn inset(rect: Rect, margin: usize) -> Rect {
+    let margin = margin.min(rect.width / 4).min(rect.height / 4) & !1;
+    Rect {
+        x: rect.x + margin,
+        y: rect.y + margin,
+        width: rect.width - 2 * margin,
+        height: rect.height - 2 * margin,
+    }
+}
+
+impl Scene {
+    /// The placements of live videos that are not hidden behind another cell: only these need frames.
+    pub fn live(&self) -> impl Iterator<Item = &Placement> {
+        self.placements.iter().enumerate().filter_map(|(index, placement)| {
+            let in_front = self.placements.iter().skip(index + 1);
+            // The corners of a round cell let what is behind it through.
+            let is_square = self.style.corner_radius == 0;
+            let is_hidden = is_square && in_front.into_iter().any(|front| covers(front.rect, placement.rect));
+            (placement.content == Content::Live && !is_hidden).then_some(placement)
+        })
+    }
+}
+
+fn covers(front: Rect, behind: Rect) -> bool {
+    front.x <= behind.x
+        && front.y <= behind.y
+        && front.x + front.width >= behind.x + behind.width
+        && front.y + front.height >= behind.y + behind.height
+}
+
+/// The canvas for a shared screen: its own size up to 1920 wide, else the size of its aspect ratio.
+pub fn canvas_of_screen(width: usize, height: usize) -> Canvas {
+    let (width, height) = (width.max(16), height.max(16));
+    if width < 1920 && height <= 1440 {
+        return Canvas {
+            width: width & !1,
+            height: height & !1,
+        };
+    }
+    // 16:9, 16:10 and 4:3.
+    let heights = [1080, 1200, 1440];
+    let ratio_error = |canvas_height: &usize| (width * canvas_height).abs_diff(height * 1920) / height;
+    Canvas {
+        width: 1920,
+        height: heights.into_iter().min_by_key(ratio_error).unwrap_or(1080),
+    }
 }
 
 /// The members who publish, at most [`MAX_INPUTS`]: those whom the layout names, then the earliest; in the order of entering.
@@ -115,7 +199,7 @@ fn names(layout: &Layout, user: &UserId) -> bool {
             layout.main.iter().any(is_theirs) || layout.only_users.contains(user)
         }
         Template::Grid => layout.only_users.contains(user),
-        Template::PictureInPicture => layout.main.iter().chain(small).any(is_theirs),
+        Template::PictureInPicture | Template::Presenter => layout.main.iter().chain(small).any(is_theirs),
         Template::Custom => cells.into_iter().any(is_theirs),
     }
 }

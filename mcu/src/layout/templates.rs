@@ -4,7 +4,7 @@ use rotunda_media::video_frame::Rect;
 use rotunda_proto::ids::{TrackSource, UserId};
 use rotunda_proto::mix::{Cell, CellInput, Layout, MAX_INPUTS, RenderMode, Template, VideoRef};
 
-use super::{Canvas, Content, Member, Placement};
+use super::{Canvas, Content, EmptyCell, Member, Placement, Scene};
 
 type Videos = Vec<(VideoRef, Content)>;
 
@@ -17,6 +17,7 @@ pub(super) fn place(layout: &Layout, videos: Videos, canvas: Canvas) -> Vec<Plac
         Template::Float => float(layout, videos, canvas),
         Template::ScreenShare => screen_share(layout, videos, canvas),
         Template::PictureInPicture => picture_in_picture(layout, videos, canvas),
+        Template::Presenter => presenter(layout, videos, canvas),
         Template::Grid | Template::Custom => grid(layout, videos, canvas),
     }
 }
@@ -48,6 +49,7 @@ fn grid(layout: &Layout, mut videos: Videos, canvas: Canvas) -> Vec<Placement> {
             rect,
             z: 0,
             render_mode: mode,
+            placeholder: None,
         }
     };
     videos.into_iter().enumerate().map(cell).collect()
@@ -64,6 +66,7 @@ fn float(layout: &Layout, mut videos: Videos, canvas: Canvas) -> Vec<Placement> 
         rect: canvas.rect(),
         z: 0,
         render_mode: mode,
+        placeholder: None,
     }];
     let gap = (canvas.width.min(canvas.height) / 64) & !1;
     let side = |length: usize| (length.saturating_sub((FLOAT_SIDE + 1) * gap) / FLOAT_SIDE) & !1;
@@ -82,6 +85,7 @@ fn float(layout: &Layout, mut videos: Videos, canvas: Canvas) -> Vec<Placement> 
             rect,
             z: 1,
             render_mode: mode,
+            placeholder: None,
         });
     }
     placements
@@ -111,6 +115,7 @@ fn screen_share(layout: &Layout, mut videos: Videos, canvas: Canvas) -> Vec<Plac
                 rect,
                 z: 0,
                 render_mode,
+                placeholder: None,
             }
         })
         .into_iter()
@@ -129,6 +134,7 @@ fn screen_share(layout: &Layout, mut videos: Videos, canvas: Canvas) -> Vec<Plac
             rect,
             z: 0,
             render_mode: small_mode,
+            placeholder: None,
         });
     }
     placements
@@ -148,6 +154,7 @@ fn picture_in_picture(layout: &Layout, mut videos: Videos, canvas: Canvas) -> Ve
         rect: canvas.rect(),
         z: 0,
         render_mode: mode,
+        placeholder: None,
     });
     let little = small.map(|(cell, (video, content))| Placement {
         video,
@@ -155,12 +162,34 @@ fn picture_in_picture(layout: &Layout, mut videos: Videos, canvas: Canvas) -> Ve
         rect: canvas.cut(cell),
         z: 1,
         render_mode: cell.render_mode.unwrap_or(mode),
+        placeholder: None,
     });
     big.into_iter().chain(little).collect()
 }
 
-/// Placements, and the members that are heard. A cell without a named source shows the camera, or the screen of a member without a camera.
-pub(super) fn custom(layout: &Layout, inputs: &[&Member], canvas: Option<Canvas>) -> (Vec<Placement>, Vec<UserId>) {
+fn presenter(layout: &Layout, videos: Videos, canvas: Canvas) -> Vec<Placement> {
+    let Some(main) = &layout.main else { return Vec::new() };
+    let of_main = |source: TrackSource| {
+        let mut theirs = videos.iter().filter(|(video, _)| video.user == main.user);
+        theirs.find(|(video, content)| video.source == source && *content == Content::Live)
+    };
+    let shown = of_main(TrackSource::Screen).or_else(|| of_main(TrackSource::Camera));
+    let any = || videos.iter().find(|(video, _)| video.user == main.user);
+    let Some((video, content)) = shown.or_else(any).cloned() else {
+        return Vec::new();
+    };
+    vec![Placement {
+        video,
+        content,
+        rect: canvas.rect(),
+        z: 0,
+        render_mode: layout.render_mode.unwrap_or(RenderMode::Scale),
+        placeholder: None,
+    }]
+}
+
+/// A cell without a named source shows the camera, or the screen of a member without a camera.
+pub(super) fn custom(layout: &Layout, inputs: &[&Member], canvas: Option<Canvas>) -> Scene {
     let mode = layout.render_mode.unwrap_or(RenderMode::Crop);
     let named = |user: &UserId| {
         layout
@@ -168,8 +197,11 @@ pub(super) fn custom(layout: &Layout, inputs: &[&Member], canvas: Option<Canvas>
             .iter()
             .any(|cell| cell.video.as_ref().is_some_and(|p| p.user == *user))
     };
-    let mut unnamed = inputs.iter().filter(|member| !named(&member.user));
-    let (mut placements, mut heard) = (Vec::new(), Vec::new());
+    let is_local = |user: &UserId| layout.local_user.as_ref() == Some(user);
+    let mut unnamed = inputs
+        .iter()
+        .filter(|member| !named(&member.user) && !is_local(&member.user));
+    let mut scene = Scene::default();
     for cell in layout.cells.iter().take(MAX_INPUTS) {
         let (member, source) = match &cell.video {
             Some(wanted) => (
@@ -178,12 +210,23 @@ pub(super) fn custom(layout: &Layout, inputs: &[&Member], canvas: Option<Canvas>
             ),
             None => (unnamed.next(), None),
         };
-        let Some(member) = member else { continue };
-        if cell.input != CellInput::VideoOnly && member.audio.is_some() && !heard.contains(&member.user) {
-            heard.push(member.user.clone());
+        let placeholder = cell.placeholder.filter(|_| layout.placeholders);
+        let render_mode = cell.render_mode.unwrap_or(mode);
+        let canvas = canvas.filter(|_| cell.input != CellInput::AudioOnly);
+        let Some(member) = member else {
+            let empty = canvas.zip(placeholder).map(|(canvas, picture)| EmptyCell {
+                picture,
+                rect: canvas.cut(cell),
+                render_mode,
+            });
+            scene.empty_cells.extend(empty);
+            continue;
+        };
+        if cell.input != CellInput::VideoOnly && member.audio.is_some() && !scene.heard.contains(&member.user) {
+            scene.heard.push(member.user.clone());
         }
         let has_cell = layout.audio_only_takes_cell.unwrap_or(true) || member.has_video();
-        let (Some(canvas), true, true) = (canvas, has_cell, cell.input != CellInput::AudioOnly) else {
+        let (Some(canvas), true) = (canvas, has_cell) else {
             continue;
         };
         let default = if member.camera.is_none() && member.screen.is_some() {
@@ -192,7 +235,7 @@ pub(super) fn custom(layout: &Layout, inputs: &[&Member], canvas: Option<Canvas>
             TrackSource::Camera
         };
         let source = source.unwrap_or(default);
-        placements.push(Placement {
+        scene.placements.push(Placement {
             video: VideoRef {
                 user: member.user.clone(),
                 source,
@@ -200,10 +243,11 @@ pub(super) fn custom(layout: &Layout, inputs: &[&Member], canvas: Option<Canvas>
             content: member.content(source),
             rect: canvas.cut(cell),
             z: cell.z,
-            render_mode: cell.render_mode.unwrap_or(mode),
+            render_mode,
+            placeholder,
         });
     }
-    (placements, heard)
+    scene
 }
 
 fn take_main(layout: &Layout, videos: &mut Videos) -> Option<(VideoRef, Content)> {

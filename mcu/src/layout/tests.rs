@@ -122,6 +122,7 @@ fn picture_in_picture_shows_two_and_lets_everybody_be_heard() {
         z: 1,
         render_mode: None,
         input: CellInput::AudioVideo,
+        placeholder: None,
     };
     let layout = Layout {
         small: Some(cell("u0")),
@@ -151,6 +152,7 @@ fn custom_cells_beyond_the_last_are_neither_seen_nor_heard() {
         z: 0,
         render_mode: None,
         input,
+        placeholder: None,
     };
     let cells = vec![
         cell(None, 0, CellInput::AudioVideo),
@@ -218,6 +220,152 @@ fn the_list_of_users_does_not_touch_picture_in_picture() {
     assert_eq!(scene.placements[0].video.user, user("u0"));
 }
 
+#[test]
+fn a_presenter_is_shown_by_screen_or_camera_and_everybody_is_heard() {
+    let layout = Layout {
+        main: Some(VideoRef {
+            user: user("u1"),
+            source: TrackSource::Camera,
+        }),
+        ..template(Template::Presenter)
+    };
+    let mut members = cameras(3);
+    let shown = |members: &[Member]| {
+        let scene = lay_out(&layout, members, Some(HD));
+        assert_eq!(scene.heard.len(), 3);
+        assert!(
+            scene
+                .placements
+                .iter()
+                .all(|placement| placement.rect == rect(0, 0, 1280, 720))
+        );
+        let shown = scene.placements.iter();
+        shown
+            .map(|placement| (placement.video.user.to_string(), placement.video.source))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(shown(&members), [("u1".to_owned(), TrackSource::Camera)]);
+    members[1].screen = Some(TrackState::On);
+    assert_eq!(shown(&members), [("u1".to_owned(), TrackSource::Screen)]);
+    members[1].screen = Some(TrackState::Muted);
+    assert_eq!(shown(&members), [("u1".to_owned(), TrackSource::Camera)]);
+}
+
+#[test]
+fn the_canvas_of_a_screen_is_its_own_size_or_that_of_its_aspect_ratio() {
+    let canvas = |width, height| {
+        let canvas = canvas_of_screen(width, height);
+        (canvas.width, canvas.height)
+    };
+    assert_eq!(canvas(1367, 768), (1366, 768));
+    assert_eq!(canvas(1920, 1080), (1920, 1080));
+    assert_eq!(canvas(2560, 1440), (1920, 1080));
+    assert_eq!(canvas(2560, 1600), (1920, 1200));
+    assert_eq!(canvas(2048, 1536), (1920, 1440));
+    assert_eq!(canvas(3440, 1440), (1920, 1080));
+}
+
+#[test]
+fn placeholders_are_in_empty_cells_and_in_cells_without_video_only_when_asked_for() {
+    let cell = |name: Option<&str>, picture: i64| Cell {
+        video: name.map(|name| VideoRef {
+            user: user(name),
+            source: TrackSource::Camera,
+        }),
+        x: 0,
+        y: 0,
+        width: 200,
+        height: 200,
+        z: 0,
+        render_mode: None,
+        input: CellInput::AudioVideo,
+        placeholder: Some(PictureId::new(picture)),
+    };
+    let mut layout = Layout {
+        cells: vec![
+            cell(Some("u0"), 1),
+            cell(Some("absent"), 2),
+            cell(None, 3),
+            cell(None, 4),
+        ],
+        placeholders: true,
+        ..template(Template::Custom)
+    };
+    let scene = lay_out(&layout, &cameras(2), Some(HD));
+    let empty: Vec<i64> = scene.empty_cells.iter().map(|cell| cell.picture.get()).collect();
+    assert_eq!(empty, [2, 4]);
+    let held: Vec<Option<PictureId>> = scene.placements.iter().map(|placement| placement.placeholder).collect();
+    assert_eq!(held, [Some(PictureId::new(1)), Some(PictureId::new(3))]);
+    layout.placeholders = false;
+    let scene = lay_out(&layout, &cameras(2), Some(HD));
+    assert!(scene.empty_cells.is_empty() && scene.placements.iter().all(|placement| placement.placeholder.is_none()));
+}
+
+#[test]
+fn the_local_user_fills_no_cell_of_others() {
+    let cell = Cell {
+        video: None,
+        x: 0,
+        y: 0,
+        width: 200,
+        height: 200,
+        z: 0,
+        render_mode: None,
+        input: CellInput::AudioVideo,
+        placeholder: None,
+    };
+    let layout = Layout {
+        cells: vec![cell.clone(), cell],
+        local_user: Some(user("u0")),
+        ..template(Template::Custom)
+    };
+    let scene = lay_out(&layout, &cameras(2), Some(HD));
+    assert_eq!(scene.heard, [user("u1")]);
+}
+
+#[test]
+fn a_video_that_another_cell_covers_needs_no_frames() {
+    let cell = |name: &str, z: u32, width: u16| Cell {
+        video: Some(VideoRef {
+            user: user(name),
+            source: TrackSource::Camera,
+        }),
+        x: 0,
+        y: 0,
+        width,
+        height: 200,
+        z,
+        render_mode: None,
+        input: CellInput::AudioVideo,
+        placeholder: None,
+    };
+    let layout = Layout {
+        cells: vec![cell("u0", 1, 200), cell("u1", 2, 200), cell("u2", 0, 202)],
+        ..template(Template::Custom)
+    };
+    let scene = lay_out(&layout, &cameras(3), Some(HD));
+    let live: Vec<&str> = scene.live().map(|placement| placement.video.user.as_str()).collect();
+    assert_eq!(live, ["u2", "u1"]);
+    assert_eq!(scene.placements.len(), 3);
+}
+
+#[test]
+fn a_margin_leaves_free_pixels_around_cells_but_not_around_a_whole_canvas() {
+    let with_margin = |kind: Template, count: usize| {
+        let mut layout = template(kind);
+        layout.style.margin = 8;
+        let scene = lay_out(&layout, &cameras(count), Some(HD));
+        scene
+            .placements
+            .iter()
+            .map(|placement| placement.rect)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(with_margin(Template::Grid, 4)[3], rect(648, 368, 624, 344));
+    assert_eq!(with_margin(Template::Grid, 1), [rect(0, 0, 1280, 720)]);
+    assert_eq!(with_margin(Template::Float, 2)[0], rect(0, 0, 1280, 720));
+}
+
 fn overlap(a: Rect, b: Rect) -> bool {
     a.x < b.x + b.width && b.x < a.x + a.width && a.y < b.y + b.height && b.y < a.y + a.height
 }
@@ -230,11 +378,13 @@ proptest! {
         (width, height) in (32_usize..960, 32_usize..540),
         main in 0_usize..24,
         main_right: bool,
+        margin in 0_u16..200,
     ) {
         let canvas = Canvas { width: width * 2, height: height * 2 };
         let kinds = [Template::Grid, Template::Float, Template::ScreenShare];
         let main = Some(VideoRef { user: user(&format!("u{main}")), source: TrackSource::Camera });
-        let layout = Layout { main, main_right, ..template(kinds[kind]) };
+        let mut layout = Layout { main, main_right, ..template(kinds[kind]) };
+        layout.style.margin = margin;
         let scene = lay_out(&layout, &cameras(count), Some(canvas));
         prop_assert!(scene.placements.len() <= MAX_INPUTS);
         for (index, placement) in scene.placements.iter().enumerate() {

@@ -82,6 +82,7 @@ impl Fixture {
             ClusterNode::alone(bus.clone(), name.parse().unwrap()),
             secret,
             hub.clone(),
+            rotunda_store::Store::in_memory_unopened(),
             Launcher::inside(),
             shutdown.clone(),
         )
@@ -423,4 +424,78 @@ async fn a_node_that_shuts_down_lets_another_one_carry_its_mix_on() {
         let event: Event = message.parse().unwrap();
         assert!(!matches!(event, Event::Stopped { .. }), "{event:?}");
     }
+}
+
+#[tokio::test]
+async fn a_preview_is_drawn_without_a_room() {
+    use base64::Engine as _;
+    use rotunda_proto::mix::VideoEncode;
+    use rotunda_proto::mix_preview::{PreviewMember, PreviewReply, PreviewRequest, preview_subject};
+
+    let fixture = Fixture::new().await;
+    let mut spec = spec(1001, "preview");
+    let member = |name: &str| PreviewMember {
+        user: name.parse().unwrap(),
+        sources: vec![rotunda_proto::ids::TrackSource::Camera],
+    };
+    let mut ask = PreviewRequest {
+        spec: spec.clone(),
+        members: vec![member("ann"), member("bob")],
+    };
+    ask.spec.video = None;
+    let reply: PreviewReply = fixture.bus.call(&preview_subject(&node()), &ask).await.unwrap();
+    assert_eq!(reply, PreviewReply::NoVideo);
+    spec.video = Some(VideoEncode {
+        width: 640,
+        height: 360,
+        bitrate_kbps: 500,
+        framerate: 15,
+        gop_seconds: 2,
+        background_rgb: 0,
+    });
+    ask.spec = spec;
+    let reply: PreviewReply = fixture.bus.call(&preview_subject(&node()), &ask).await.unwrap();
+    let PreviewReply::Png { data } = reply else {
+        panic!("{reply:?}");
+    };
+    let file = base64::engine::general_purpose::STANDARD.decode(data).unwrap();
+    let picture = rotunda_media::picture::Picture::decode(&file).unwrap();
+    assert_eq!((picture.rect().width, picture.rect().height), (640, 360));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_members_mix_ends_when_the_member_has_left_and_others_stay() {
+    let fixture = Fixture::new().await;
+    fixture.open_room(1).await;
+    let members = |names: &[&str]| Roster {
+        members: names
+            .iter()
+            .map(|name| RosterMember {
+                user: name.parse().unwrap(),
+                entered_unix_ms: 0,
+                holder: Holder {
+                    membership: MembershipId(1),
+                    node: Incarnation::new("node-1".parse().unwrap(), 1),
+                },
+            })
+            .collect(),
+    };
+    let key = roster_key(&room(1));
+    let set = |roster: Roster| {
+        let (bus, key) = (fixture.bus.clone(), key.clone());
+        async move {
+            let changed = bus.update(&key, |_: Option<Roster>| {
+                Ok::<_, Infallible>((Some(roster.clone()), ()))
+            });
+            changed.await.unwrap().unwrap();
+        }
+    };
+    set(members(&["alice", "bob"])).await;
+    let events = fixture.bus.subscribe(EVENTS_SUBJECT).await.unwrap();
+    let mut spec = spec(1, "one");
+    spec.layout.local_user = Some("alice".parse().unwrap());
+    assert_eq!(fixture.start(&spec).await, Ok(()));
+    set(members(&["bob"])).await;
+    assert_eq!(fixture.stopped(events).await, StopReason::Asked);
+    fixture.gone(1).await;
 }

@@ -3,14 +3,16 @@
 use std::collections::HashMap;
 
 use rotunda_bus::{Change, Watch, WatchEvent};
-use rotunda_proto::mix::{Event, MixSpec, NotMixable, StopReason, VideoRef};
+use rotunda_proto::ids::TrackSource;
+use rotunda_proto::mix::{Event, Layout, MixSpec, NotMixable, StopReason, VideoRef};
 use rotunda_proto::room::{Roster, info_key, roster_key, seats_key};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::Ending;
 use super::announcements::Announcements;
-use crate::layout::{Canvas, Scene, lay_out};
+use crate::layout::{Canvas, Scene, canvas_of_screen, lay_out};
 use crate::members::Members;
+use crate::pictures::Pictures;
 use crate::video_input::Shape;
 use crate::wants::Wants;
 use crate::worker::{Order, Report};
@@ -44,8 +46,11 @@ pub struct Controller {
     outputs: Outputs,
     spec: MixSpec,
     members: Members,
+    pictures: Pictures,
     scene: Scene,
     shapes: HashMap<VideoRef, Shape>,
+    /// By the size of the main screen.
+    main_canvas: Option<Canvas>,
     /// Published tracks that cannot be mixed.
     not_mixable: Vec<NotMixable>,
     /// The room's documents are known.
@@ -56,14 +61,16 @@ pub struct Controller {
 }
 
 impl Controller {
-    pub fn new(spec: MixSpec, announcements: Announcements, outputs: Outputs) -> Self {
+    pub fn new(spec: MixSpec, pictures: Pictures, announcements: Announcements, outputs: Outputs) -> Self {
         Self {
             announcements,
             outputs,
             spec,
             members: Members::default(),
+            pictures,
             scene: Scene::default(),
             shapes: HashMap::new(),
+            main_canvas: None,
             not_mixable: Vec::new(),
             is_synced: false,
             is_open: false,
@@ -75,6 +82,8 @@ impl Controller {
     pub async fn run(&mut self, mut inputs: Inputs) -> Ending {
         let mut own = self.announcements.node().own();
         self.publish_running().await;
+        let layout = self.spec.layout.clone();
+        self.send_pictures(&layout).await;
         loop {
             tokio::select! {
                 _ = inputs.stop.changed() => {
@@ -87,6 +96,9 @@ impl Controller {
                     }
                     if self.room_has_ended() {
                         return Ending::Told(StopReason::RoomEmpty);
+                    }
+                    if self.caller_has_left() {
+                        return Ending::Told(StopReason::Asked);
                     }
                 }
                 // The documents of before have vanished with the incarnation of before.
@@ -117,6 +129,12 @@ impl Controller {
     /// Nobody is in the room any more.
     fn room_has_ended(&self) -> bool {
         self.is_synced && !(self.is_open && self.is_inhabited)
+    }
+
+    /// A mix that a member has asked for ends with their membership.
+    fn caller_has_left(&self) -> bool {
+        let caller = self.spec.layout.local_user.as_ref();
+        self.is_synced && caller.is_some_and(|caller| !self.members.has(caller))
     }
 
     async fn handle_change(&mut self, change: &Change) {
@@ -154,7 +172,9 @@ impl Controller {
     }
 
     /// The new encoding and the new layout begin with one and the same frame.
-    async fn handle_relayout(&mut self, relayout: Relayout) {
+    async fn handle_relayout(&mut self, mut relayout: Relayout) {
+        self.size_by_main(&mut relayout.spec);
+        self.send_pictures(&relayout.spec.layout).await;
         let (done, answer) = oneshot::channel();
         let scene = self.scene_of(&relayout.spec);
         let order = Order::Spec {
@@ -195,8 +215,9 @@ impl Controller {
                 let _asked_or_later = self.outputs.key_requests.try_send(video);
             }
             Report::Shape(video, shape) => {
-                self.shapes.insert(video, shape);
-                let wants = Wants::of(&self.scene, &self.shapes);
+                self.shapes.insert(video.clone(), shape);
+                self.handle_main_shape(&video, shape).await;
+                let wants = self.wants_of(&self.scene);
                 self.outputs
                     .wants
                     .send_if_modified(|before| std::mem::replace(before, wants.clone()) != wants);
@@ -228,8 +249,48 @@ impl Controller {
     fn adopt(&mut self, scene: Scene) {
         self.shapes
             .retain(|video, _| scene.placements.iter().any(|placement| placement.video == *video));
-        self.outputs.wants.send_replace(Wants::of(&scene, &self.shapes));
+        self.outputs.wants.send_replace(self.wants_of(&scene));
         self.scene = scene;
+    }
+
+    /// The worker has a layout's pictures before the layout itself.
+    async fn send_pictures(&mut self, layout: &Layout) {
+        for order in self.pictures.missing(layout).await {
+            // A worker that has ended is seen at its reports.
+            let _told_or_ended = self.outputs.orders.send(order).await;
+        }
+    }
+
+    /// The first size of the main screen becomes that of the canvas, if the layout says so.
+    async fn handle_main_shape(&mut self, video: &VideoRef, shape: Shape) {
+        let layout = &self.spec.layout;
+        let is_main = layout.main.as_ref().is_some_and(|main| main.user == video.user);
+        if !layout.size_by_main || !is_main || video.source != TrackSource::Screen || self.main_canvas.is_some() {
+            return;
+        }
+        self.main_canvas = Some(canvas_of_screen(shape.width, shape.height));
+        let (done, _answer_is_logged) = oneshot::channel();
+        let spec = Box::new(self.spec.clone());
+        self.handle_relayout(Relayout { spec, done }).await;
+    }
+
+    fn size_by_main(&self, spec: &mut MixSpec) {
+        if let (true, Some(canvas), Some(video)) = (spec.layout.size_by_main, self.main_canvas, &mut spec.video) {
+            (video.width, video.height) = (canvas.width as u16, canvas.height as u16);
+        }
+    }
+
+    fn wants_of(&self, scene: &Scene) -> Wants {
+        let mut wants = Wants::of(scene, &self.shapes);
+        if self.spec.layout.size_by_main && self.main_canvas.is_none() {
+            // Its largest layer has the size that is asked for.
+            for want in &mut wants.video {
+                if want.video.source == TrackSource::Screen {
+                    want.max_height = u16::MAX;
+                }
+            }
+        }
+        wants
     }
 
     async fn publish_running(&mut self) {

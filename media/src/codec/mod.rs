@@ -3,6 +3,7 @@
 //! Nothing here trusts a decoder to report loss: callers gate on continuity and ask for a keyframe after a gap.
 
 pub mod aac;
+pub mod av1;
 pub mod h264;
 pub mod mp3;
 pub mod opus;
@@ -25,6 +26,8 @@ pub enum VideoCodec {
     Vp8,
     /// Profile 0, with spatial layers or without.
     Vp9,
+    /// Profile 0 with 8 bits, with spatial layers or without.
+    Av1,
 }
 
 /// One coded frame.
@@ -60,10 +63,21 @@ pub enum CodecError {
     },
 }
 
+impl CodecError {
+    /// There is only a decoder.
+    pub fn no_encoder(codec: &'static str) -> Self {
+        Self::SetUp {
+            codec,
+            reason: "it is decoded only".to_owned(),
+        }
+    }
+}
+
 /// A decoder of one sender's frames.
 pub enum VideoDecoder {
     H264(h264::H264Decoder),
     Vpx(vpx::VpxDecoder),
+    Av1(av1::Av1Decoder),
 }
 
 impl VideoDecoder {
@@ -72,6 +86,7 @@ impl VideoDecoder {
             VideoCodec::H264 => Self::H264(h264::H264Decoder::new()?),
             VideoCodec::Vp8 => Self::Vpx(vpx::VpxDecoder::new(VpxCodec::Vp8)?),
             VideoCodec::Vp9 => Self::Vpx(vpx::VpxDecoder::new(VpxCodec::Vp9)?),
+            VideoCodec::Av1 => Self::Av1(av1::Av1Decoder::new()?),
         })
     }
 
@@ -80,6 +95,7 @@ impl VideoDecoder {
         match self {
             Self::H264(decoder) => decoder.decode(data),
             Self::Vpx(decoder) => decoder.decode(data),
+            Self::Av1(decoder) => decoder.decode(data),
         }
     }
 
@@ -90,6 +106,7 @@ impl VideoDecoder {
                 VpxCodec::Vp8 => VideoCodec::Vp8,
                 VpxCodec::Vp9 => VideoCodec::Vp9,
             },
+            Self::Av1(_) => VideoCodec::Av1,
         }
     }
 }

@@ -40,6 +40,19 @@ impl OpusDecoder {
             reason: error.to_string(),
         })
     }
+
+    /// Appends the 20 ms before `next`, which were lost: by the forward error correction inside `next`, or by concealment if it has
+    /// none. Source: RFC 6716 §2.1.7.
+    pub fn recover(&mut self, next: &[u8], out: &mut Vec<f32>) -> Result<usize, CodecError> {
+        let start = out.len();
+        out.resize(start + 2 * FRAME, 0.0);
+        let decoded = self.decoder.decode_float(next, &mut out[start..], true);
+        out.truncate(start + 2 * *decoded.as_ref().unwrap_or(&0));
+        decoded.map_err(|error| CodecError::Decode {
+            codec: "Opus",
+            reason: error.to_string(),
+        })
+    }
 }
 
 pub struct OpusEncoder {
@@ -64,6 +77,16 @@ impl OpusEncoder {
             .map_err(set_up)?;
         encoder.set_inband_fec(true).map_err(set_up)?;
         Ok(Self { encoder })
+    }
+
+    /// Expected loss, percent: from 1 on packets carry forward error correction for the one before.
+    pub fn set_expected_loss(&mut self, percent: u8) -> Result<(), CodecError> {
+        self.encoder
+            .set_packet_loss_perc(percent.into())
+            .map_err(|error| CodecError::SetUp {
+                codec: "Opus",
+                reason: error.to_string(),
+            })
     }
 
     /// Discontinuous transmission: background noise alone becomes packets of at most 2 bytes, of which senders send one in 400 ms.

@@ -46,6 +46,83 @@ fn every_coded_frame_decodes_to_its_own_mark() {
     }
 }
 
+/// The frames of an IVF file.
+fn ivf(file: &[u8]) -> Vec<&[u8]> {
+    let mut rest = &file[32..];
+    let mut frames = Vec::new();
+    while let Some((header, after)) = rest.split_first_chunk::<12>() {
+        let length = u32::from_le_bytes([header[0], header[1], header[2], header[3]]) as usize;
+        frames.push(&after[..length]);
+        rest = &after[length..];
+    }
+    frames
+}
+
+/// The access units of an Annex B stream with delimiters.
+fn access_units(stream: &[u8]) -> Vec<&[u8]> {
+    let starts: Vec<usize> = (0..stream.len())
+        .filter(|at| stream[*at..].starts_with(&[0, 0, 0, 1, 9]))
+        .collect();
+    let ends = starts.iter().skip(1).copied().chain([stream.len()]);
+    starts
+        .iter()
+        .zip(ends)
+        .map(|(start, end)| &stream[*start..end])
+        .collect()
+}
+
+/// The counts that a stream's frames show, in the order in which they come out.
+fn counts(codec: VideoCodec, units: &[&[u8]]) -> Vec<u16> {
+    let mut decoder = VideoDecoder::new(codec).unwrap();
+    let frames = units.iter().filter_map(|unit| decoder.decode(unit).unwrap());
+    let read = |frame: VideoFrame| mark::read(frame.y(), frame.width(), frame.rect()).unwrap().count;
+    frames.map(read).collect()
+}
+
+/// Made by libaom: `-usage realtime -lag-in-frames 0 -cpu-used 8`.
+const MARKED_AV1: &[u8] = include_bytes!("../../testdata/marked_av1.ivf");
+
+#[test]
+fn every_av1_frame_is_decoded_at_once() {
+    let counts = counts(VideoCodec::Av1, &ivf(MARKED_AV1));
+    assert_eq!(counts, (0..24).collect::<Vec<_>>());
+}
+
+#[test]
+fn av1_with_10_bits_is_refused_by_name_and_never_read_as_8() {
+    let file = include_bytes!("../../testdata/ten_bits_av1.ivf");
+    let mut decoder = VideoDecoder::new(VideoCodec::Av1).unwrap();
+    assert!(
+        ivf(file)
+            .iter()
+            .all(|unit| !matches!(decoder.decode(unit), Ok(Some(_))))
+    );
+}
+
+#[test]
+fn damaged_av1_is_an_error_and_the_next_keyframe_is_shown() {
+    let units = ivf(MARKED_AV1);
+    let mut decoder = VideoDecoder::new(VideoCodec::Av1).unwrap();
+    for seed in 0..200_usize {
+        let mut damaged = units[seed % units.len()].to_vec();
+        let at = seed * 7_919 % damaged.len();
+        damaged[at] ^= 1 << (seed % 8);
+        let _error_or_frame = decoder.decode(&damaged);
+        let _error_or_frame = decoder.decode(&damaged[..at]);
+    }
+    let frame = decoder.decode(units[0]).unwrap().unwrap();
+    assert_eq!(mark::read(frame.y(), frame.width(), frame.rect()).unwrap().count, 0);
+}
+
+/// Made by x264: `-profile main -bf 2`, as OBS sends it.
+#[test]
+fn h264_with_b_frames_comes_out_in_the_order_of_display() {
+    let file = include_bytes!("../../testdata/marked_b_frames.h264");
+    let counts = counts(VideoCodec::H264, &access_units(file));
+    assert!(counts.windows(2).all(|pair| pair[0] < pair[1]), "{counts:?}");
+    assert!(counts.len() >= 20, "{counts:?}");
+}
+
 #[test]
 fn a_keyframe_comes_when_it_is_asked_for() {
     let mut h264 = H264Encoder::new(config()).unwrap();

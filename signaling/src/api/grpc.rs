@@ -22,8 +22,8 @@ use super::ApiError;
 use super::caller::caller;
 use super::mix::Mixes;
 use super::mix::request::{
-    EncodeParams, LayoutParams, OutputParams, PresetLayoutConfig, PublishCdnParams, RoomField, SmallVideoLayoutParams,
-    StartBody, StartRequest, StopRequest,
+    EncodeParams, LayoutParams, LayoutStyle, OutputParams, PresetLayoutConfig, PublishCdnParams, RoomField,
+    SmallVideoLayoutParams, StartBody, StartRequest, StopRequest, WaterMarkParams,
 };
 use crate::service::StartError;
 use crate::shared::Shared;
@@ -140,6 +140,7 @@ fn status(error: ApiError) -> Status {
     let class = error.code.split('.').next().unwrap_or_default();
     let code = match class {
         "MissingParameter" | "InvalidParameter" | "InvalidParameterValue" => Code::InvalidArgument,
+        "ResourceNotFound" => Code::NotFound,
         "FailedOperation" => Code::FailedPrecondition,
         "UnauthorizedOperation" => Code::PermissionDenied,
         "RequestLimitExceeded" | "ResourceInsufficient" => Code::ResourceExhausted,
@@ -173,6 +174,9 @@ impl From<v1::StartMcuMixTranscodeRequest> for StartRequest {
                 video_framerate: encode.video_framerate,
                 video_gop: encode.video_gop,
                 background_color: encode.background_color,
+                background_image_id: encode.background_image_id,
+                background_image_url: encode.background_image_url,
+                audio_codec: encode.audio_codec,
             }),
             layout_params: request.layout_params.map(LayoutParams::from),
             publish_cdn_params: request.publish_cdn_params.map(|publish| PublishCdnParams {
@@ -227,6 +231,21 @@ impl From<v1::LayoutParams> for LayoutParams {
                 .collect(),
             pure_audio_hold_place_mode: layout.pure_audio_hold_place_mode,
             render_mode: layout.render_mode,
+            place_holder_mode: layout.place_holder_mode,
+            water_mark_params: layout.water_mark_params.map(|watermark| WaterMarkParams {
+                water_mark_id: watermark.water_mark_id,
+                water_mark_width: watermark.water_mark_width,
+                water_mark_height: watermark.water_mark_height,
+                location_x: watermark.location_x,
+                location_y: watermark.location_y,
+                water_mark_url: watermark.water_mark_url,
+            }),
+            style: layout.style.map(|style| LayoutStyle {
+                show_names: style.show_names,
+                margin: style.margin,
+                corner_radius: style.corner_radius,
+                speaking_color: style.speaking_color,
+            }),
         }
     }
 }
@@ -243,6 +262,7 @@ impl From<v1::PresetLayoutConfig> for PresetLayoutConfig {
             z_order: cell.z_order,
             render_mode: cell.render_mode,
             mix_input_type: cell.mix_input_type,
+            place_image_id: cell.place_image_id,
         }
     }
 }

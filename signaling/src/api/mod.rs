@@ -1,11 +1,12 @@
-//! The public API: one set of handlers ([`mix`], [`rooms`]) behind two faces, gRPC ([`grpc`]) and the Tencent envelope ([`tencent`]); and
-//! [`members`] over plain HTTP.
+//! The public API: one set of handlers ([`mix`], [`rooms`], [`pictures`]) behind two faces, gRPC ([`grpc`]) and the Tencent envelope
+//! ([`tencent`]); and [`members`] over plain HTTP.
 
 mod caller;
 mod error;
 mod grpc;
 mod members;
 pub mod mix;
+pub mod pictures;
 pub mod rooms;
 pub mod tencent;
 
@@ -19,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use error::ApiError;
 use mix::Mixes;
+use pictures::Pictures;
 
 use crate::service::StartError;
 use crate::shared::Shared;
@@ -27,17 +29,20 @@ use crate::shared::Shared;
 pub struct Api {
     shared: Shared,
     mixes: Arc<Mixes>,
+    pictures: Arc<Pictures>,
     grpc: JoinHandle<()>,
     records: JoinHandle<()>,
 }
 
 pub async fn start(shared: Shared, grpc: Listener, shutdown: CancellationToken) -> Result<Api, StartError> {
-    let mixes = Arc::new(Mixes::new(shared.clone()));
+    let pictures = Arc::new(Pictures::new(&shared).map_err(StartError::Pictures)?);
+    let mixes = Arc::new(Mixes::new(shared.clone(), pictures.clone()));
     let records = mix::records::follow(shared.clone(), shutdown.clone()).await?;
     let grpc = grpc::serve(grpc, shared.clone(), mixes.clone(), shutdown)?;
     Ok(Api {
         shared,
         mixes,
+        pictures,
         grpc,
         records,
     })
@@ -46,7 +51,9 @@ pub async fn start(shared: Shared, grpc: Listener, shutdown: CancellationToken) 
 impl Api {
     /// `/`: the Tencent envelope; `index` answers `GET /` without an action. `/api/`: members.
     pub fn router(&self, index: MethodRouter) -> Router {
-        tencent::router(self.shared.clone(), self.mixes.clone(), index).merge(members::router(self.shared.clone()))
+        tencent::router(self.shared.clone(), self.mixes.clone(), self.pictures.clone(), index)
+            .merge(members::router(self.shared.clone()))
+            .merge(mix::preview::router(self.shared.clone()))
     }
 
     pub fn mixes(&self) -> Arc<Mixes> {

@@ -4,7 +4,7 @@
 mod message;
 mod outbox;
 mod schedule;
-mod sender;
+pub mod sender;
 
 use std::time::Duration;
 

@@ -79,7 +79,7 @@ pub fn shown(url: &str) -> String {
 }
 
 /// Answers only permitted addresses. The client connects to exactly these.
-struct CheckedResolver(AllowedNetworks);
+pub struct CheckedResolver(pub AllowedNetworks);
 
 impl Resolve for CheckedResolver {
     fn resolve(&self, name: Name) -> Resolving {

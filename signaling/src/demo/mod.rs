@@ -80,7 +80,7 @@ async fn start(State(demo): State<Demo>, Json(request): Json<MixRequest>) -> Res
     let application = demo.application()?;
     let stream_id = stream_id(&request.room_id);
     let template = match request.template.unwrap_or(Template::Grid) {
-        Template::Float => 0,
+        Template::Float | Template::Presenter => 0,
         Template::Grid => 1,
         Template::ScreenShare => 2,
         Template::PictureInPicture => 3,
@@ -102,6 +102,7 @@ async fn start(State(demo): State<Demo>, Json(request): Json<MixRequest>) -> Res
             video_framerate: Some(15),
             video_gop: Some(2),
             background_color: Some(0x18_1c_24),
+            ..EncodeParams::default()
         }),
         layout_params: Some(LayoutParams {
             template: Some(template),

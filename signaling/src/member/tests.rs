@@ -3,6 +3,7 @@
 mod custom_messages;
 mod kept_cells;
 mod media;
+mod mix;
 mod rights;
 mod schedules;
 mod unconfirmed;

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { Room } from './room';
-import type { Permissions } from './types';
+import { placeholders, type Permissions, type TranscodingConfig } from './types';
 
 /** A fake server: answers the requests of a room, and sends what the test gives it. */
 class Server {
@@ -145,6 +145,19 @@ describe('a room', () => {
     await vi.waitUntil(() => requests().length === 3);
     expect(requests()).toEqual(['bob', 'cat', 'bob']);
     expect([[...room.members], room.memberCount, [...room.publishers.values()]]).toEqual([['ann', 'cat'], 7, publishers]);
+    await room.leave();
+  });
+
+  test('starts, changes and ends a mix, and rejects with the code of a refusal', async () => {
+    const room = await Room.enter(options);
+    const cell = { userId: placeholders.localMain, width: 640, height: 360 };
+    const config: TranscodingConfig = { mode: 'presetLayout', videoWidth: 640, videoHeight: 360, mixUsers: [cell] };
+    await room.setMixTranscodingConfig(config);
+    await room.setMixTranscodingConfig(null);
+    const asked = Server.last.asked.filter((request) => request['op'] === 'setMixTranscodingConfig');
+    expect(asked.map((request) => request['config'])).toEqual([config, null]);
+    Server.refused = 'setMixTranscodingConfig';
+    await expect(room.setMixTranscodingConfig(config)).rejects.toMatchObject({ code: 'not_permitted' });
     await room.leave();
   });
 

@@ -9,7 +9,7 @@ import { Signaling, type Credentials } from './signaling';
 import { disconnected, summarize, type Sample, type Statistics } from './statistics';
 import {
   RotundaError, type Mix, type NetworkQuality, type Permissions, type Publisher, type RoomView, type ServerEvent, type ServerStatistics,
-  type Role, type Slot, type Source, type Speaker,
+  type Role, type Slot, type Source, type Speaker, type TranscodingConfig,
 } from './types';
 import { difference, wantedVideos } from './wishes';
 
@@ -132,6 +132,14 @@ export class Room extends Emitter<{
     const track = this.tracks[source];
     if (track) track.enabled = !muted;
     await this.signaling.request('mute', { source, muted });
+  }
+
+  /**
+   * Starts this member's mix of the room, or changes it; null ends it. Resolves when the mix runs. The member must publish
+   * audio, and (unless the mode is `pureAudio`) video. The mix ends when the member leaves.
+   */
+  async setMixTranscodingConfig(config: TranscodingConfig | null): Promise<void> {
+    await this.signaling.request('setMixTranscodingConfig', { config });
   }
 
   /** Requests a video at most this high (pixels), because its tile is small; without a height it requests the best quality again. */

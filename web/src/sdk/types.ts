@@ -3,7 +3,7 @@
 export type Source = 'audio' | 'camera' | 'screen';
 export type Role = 'anchor' | 'audience';
 export type TrackState = 'on' | 'muted';
-export type Template = 'float' | 'grid' | 'screen_share' | 'picture_in_picture' | 'custom';
+export type Template = 'float' | 'grid' | 'screen_share' | 'picture_in_picture' | 'custom' | 'presenter';
 
 export interface Publisher {
   userId: string;
@@ -18,6 +18,55 @@ export interface Mix {
   /** Tracks that are missing in the mix, because the server cannot decode their codec. */
   notMixable?: { userId: string; source: Source; codec: string }[];
 }
+
+/** The mix that a member asks for, with the fields of TRTC's `setMixTranscodingConfig`; see docs/signaling.md. */
+export interface TranscodingConfig {
+  mode: 'manual' | 'pureAudio' | 'presetLayout' | 'screenSharing';
+  /** Default: `<sdkAppId>_<roomId>_<userId>_main`. */
+  streamId?: string;
+  /** Pixels. Both 0 (or absent) in the mode `screenSharing`: the size of the screen. */
+  videoWidth?: number;
+  videoHeight?: number;
+  /** kbit/s; 0: by the size. */
+  videoBitrate?: number;
+  /** 1 to 30, default 15. */
+  videoFramerate?: number;
+  /** Seconds, 1 to 8, default 2. */
+  videoGOP?: number;
+  /** 0xRRGGBB. */
+  backgroundColor?: number;
+  /** Id of an uploaded picture. */
+  backgroundImage?: string;
+  audioSampleRate?: number;
+  audioBitrate?: number;
+  audioChannels?: number;
+  mixUsers?: MixUser[];
+}
+
+/** A cell, in pixels from the top left of the canvas. */
+export interface MixUser {
+  /** A user, or in the mode `presetLayout` one of {@link placeholders}. */
+  userId: string;
+  x?: number;
+  y?: number;
+  width?: number;
+  height?: number;
+  /** Higher is in front; 0 to 15. */
+  zOrder?: number;
+  /** `sub`: the screen. */
+  streamType?: 'big' | 'small' | 'sub';
+  /** Only the audio, without a cell. */
+  pureAudio?: boolean;
+  /** 0: the frame fills the cell and is cut; 1: the whole frame; 2: the whole frame on black. */
+  renderMode?: 0 | 1 | 2;
+}
+
+/** User ids of the mode `presetLayout`: the caller's camera, the caller's screen, and a remote member (one for each cell). */
+export const placeholders = {
+  localMain: '$PLACE_HOLDER_LOCAL_MAIN$',
+  localSub: '$PLACE_HOLDER_LOCAL_SUB$',
+  remote: '$PLACE_HOLDER_REMOTE$',
+} as const;
 
 export interface RoomView {
   roomId: number | string;

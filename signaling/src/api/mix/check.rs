@@ -1,5 +1,7 @@
 //! Checks a request and makes a [`MixSpec`] of it: every documented check with its documented code. Pure.
 
+mod decoration;
+
 use std::ops::RangeInclusive;
 
 use rotunda_proto::ids::{
@@ -15,6 +17,8 @@ use super::request::{
     StartRequest, StopRequest,
 };
 use crate::api::ApiError;
+
+pub use decoration::{PictureUrls, picture_urls};
 
 type Checked<T> = Result<T, ApiError>;
 
@@ -44,7 +48,8 @@ pub fn start(request: StartRequest) -> Checked<MixSpec> {
     let audio = audio(&encode)?;
     let video = if audio_only { None } else { Some(video(&encode)?) };
     let canvas = video.map_or((0, 0), |video| (u64::from(video.width), u64::from(video.height)));
-    let layout = layout(body.layout_params.unwrap_or_default(), canvas)?;
+    let mut layout = layout(body.layout_params.unwrap_or_default(), canvas)?;
+    layout.background = decoration::background(&encode)?;
     let push_urls = push_urls(body.publish_cdn_params)?;
     Ok(MixSpec {
         room,
@@ -125,6 +130,16 @@ fn audio(encode: &EncodeParams) -> Checked<AudioEncode> {
     }
     within(bitrate, 8..=500, code, "EncodeParams.AudioBitrate")?;
     within(channels, 1..=2, code, "EncodeParams.AudioChannels")?;
+    let codec = encode.audio_codec.unwrap_or(0);
+    within(codec, 0..=2, code, "EncodeParams.AudioCodec")?;
+    if codec == 2 && channels != 2 {
+        let message = "EncodeParams.AudioCodec 2 (HE-AACv2) needs AudioChannels 2";
+        return Err(invalid(code, message));
+    }
+    if codec > 0 && rate == 8_000 {
+        let message = format!("EncodeParams.AudioCodec {codec} does not go with AudioSampleRate 8000");
+        return Err(invalid(code, &message));
+    }
     Ok(AudioEncode {
         sample_rate: rate as u32,
         bitrate_kbps: bitrate as u32,
@@ -231,6 +246,21 @@ fn layout(layout: LayoutParams, canvas: (u64, u64)) -> Checked<Layout> {
         cells: cells.collect::<Checked<_>>()?,
         render_mode: render_mode(layout.render_mode, "InvalidParameter", "LayoutParams.RenderMode")?,
         audio_only_takes_cell,
+        watermark: layout
+            .water_mark_params
+            .map(|watermark| decoration::watermark(&watermark, canvas))
+            .transpose()?,
+        style: layout
+            .style
+            .map(|style| decoration::style(&style))
+            .transpose()?
+            .unwrap_or_default(),
+        placeholders: flag(
+            layout.place_holder_mode,
+            "InvalidParameter",
+            "LayoutParams.PlaceHolderMode",
+        )?,
+        ..Layout::default()
     })
 }
 
@@ -264,6 +294,7 @@ fn small_cell(small: SmallVideoLayoutParams, canvas: (u64, u64)) -> Checked<Cell
         z: 1,
         render_mode: None,
         input: CellInput::AudioVideo,
+        placeholder: None,
     })
 }
 
@@ -300,6 +331,7 @@ fn preset_cell(cell: PresetLayoutConfig, canvas: (u64, u64), index: usize) -> Ch
         z: z as u32,
         render_mode: render_mode(cell.render_mode, code, &format!("{name}.RenderMode"))?,
         input,
+        placeholder: decoration::picture_id(cell.place_image_id, code, &format!("{name}.PlaceImageId"))?,
     })
 }
 

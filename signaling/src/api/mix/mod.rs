@@ -1,12 +1,14 @@
 //! Mixing: the typed requests, their checks, and the one handler that all faces call.
 
 pub mod check;
+pub mod client;
+pub mod preview;
 pub mod records;
 pub mod request;
 mod tasks;
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use metrics::counter;
@@ -25,6 +27,7 @@ use url::Host;
 
 use super::ApiError;
 use super::caller::check_scope;
+use super::pictures::Pictures;
 use crate::shared::Shared;
 use request::{StartRequest, StopRequest};
 use tasks::{StartError, StopError};
@@ -35,6 +38,7 @@ const RESOLVE_WITHIN: Duration = Duration::from_secs(2);
 /// Starts and stops mixes.
 pub struct Mixes {
     shared: Shared,
+    pictures: Arc<Pictures>,
     /// Number of starts in the current second, by application.
     starts: Mutex<HashMap<SdkAppId, Window>>,
 }
@@ -45,9 +49,10 @@ struct Window {
 }
 
 impl Mixes {
-    pub fn new(shared: Shared) -> Self {
+    pub fn new(shared: Shared, pictures: Arc<Pictures>) -> Self {
         Self {
             shared,
+            pictures,
             starts: Mutex::default(),
         }
     }
@@ -68,10 +73,12 @@ impl Mixes {
     async fn try_start(&self, caller: &Application, request: StartRequest) -> Result<(), ApiError> {
         check_scope(caller, Scope::Mix)?;
         self.limit(caller.sdk_app_id)?;
-        let spec = check::start(request)?;
+        let urls = check::picture_urls(&request.body)?;
+        let mut spec = check::start(request)?;
         own(caller, &spec.room)?;
         self.check_push_hosts(&spec.push_urls).await?;
         self.room_must_exist(&spec.room).await?;
+        self.pictures.settle(&mut spec, urls).await?;
         let at_most = self.shared.config.api.mixes_per_room;
         let origin = match at_most {
             1 => Origin::Api,
@@ -198,6 +205,10 @@ fn refused(error: &StartError) -> ApiError {
         }
     };
     ApiError::new(code, error.to_string())
+}
+
+fn no_capacity() -> ApiError {
+    ApiError::new("ResourceInsufficient.RequestRejection", "no mixing server is available")
 }
 
 fn no_room() -> ApiError {

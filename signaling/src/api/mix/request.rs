@@ -49,6 +49,9 @@ pub struct EncodeParams {
     pub video_framerate: Option<u64>,
     pub video_gop: Option<u64>,
     pub background_color: Option<u64>,
+    pub background_image_id: Option<u64>,
+    pub background_image_url: Option<String>,
+    pub audio_codec: Option<u64>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -62,6 +65,28 @@ pub struct LayoutParams {
     pub preset_layout_config: Vec<PresetLayoutConfig>,
     pub pure_audio_hold_place_mode: Option<u64>,
     pub render_mode: Option<u64>,
+    pub place_holder_mode: Option<u64>,
+    pub water_mark_params: Option<WaterMarkParams>,
+    pub style: Option<LayoutStyle>,
+}
+
+/// Rotunda's own: the contract has none.
+#[derive(Debug, Clone, Default)]
+pub struct LayoutStyle {
+    pub show_names: Option<u64>,
+    pub margin: Option<u64>,
+    pub corner_radius: Option<u64>,
+    pub speaking_color: Option<u64>,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct WaterMarkParams {
+    pub water_mark_id: Option<u64>,
+    pub water_mark_width: Option<u64>,
+    pub water_mark_height: Option<u64>,
+    pub location_x: Option<u64>,
+    pub location_y: Option<u64>,
+    pub water_mark_url: Option<String>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -85,6 +110,7 @@ pub struct PresetLayoutConfig {
     pub z_order: Option<u64>,
     pub render_mode: Option<u64>,
     pub mix_input_type: Option<u64>,
+    pub place_image_id: Option<u64>,
 }
 
 #[derive(Debug, Clone, Default)]

@@ -57,8 +57,10 @@ async fn fixture_with(mixes_per_room: usize) -> Fixture {
     let mut config = Config::default();
     config.api.mixes_per_room = mixes_per_room;
     let node = ClusterNode::alone(bus.clone(), "node-1".parse().unwrap());
+    let shared = Shared::for_test(config, node, applications, store);
+    let pictures = Arc::new(Pictures::new(&shared).unwrap());
     let fixture = Fixture {
-        mixes: Arc::new(Mixes::new(Shared::for_test(config, node, applications, store))),
+        mixes: Arc::new(Mixes::new(shared, pictures)),
         application,
         bus,
     };

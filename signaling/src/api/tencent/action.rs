@@ -9,9 +9,13 @@ pub enum Action {
     StopMix(RoomKind),
     RemoveUser(RoomKind),
     DismissRoom(RoomKind),
+    CreatePicture,
+    DescribePicture,
+    ModifyPicture,
+    DeletePicture,
 }
 
-const SERVED: [(&str, Action); 8] = [
+const SERVED: [(&str, Action); 12] = [
     ("StartMCUMixTranscode", Action::StartMix(RoomKind::Number)),
     ("StartMCUMixTranscodeByStrRoomId", Action::StartMix(RoomKind::Name)),
     ("StopMCUMixTranscode", Action::StopMix(RoomKind::Number)),
@@ -20,18 +24,19 @@ const SERVED: [(&str, Action); 8] = [
     ("RemoveUserByStrRoomId", Action::RemoveUser(RoomKind::Name)),
     ("DismissRoom", Action::DismissRoom(RoomKind::Number)),
     ("DismissRoomByStrRoomId", Action::DismissRoom(RoomKind::Name)),
+    ("CreatePicture", Action::CreatePicture),
+    ("DescribePicture", Action::DescribePicture),
+    ("ModifyPicture", Action::ModifyPicture),
+    ("DeletePicture", Action::DeletePicture),
 ];
 
 /// Actions that the contract knows and this server does not have.
-const NOT_SERVED: [&str; 28] = [
+const NOT_SERVED: [&str; 24] = [
     "CreateCloudRecording",
-    "CreatePicture",
     "DeleteCloudRecording",
-    "DeletePicture",
     "DescribeCallDetailInfo",
     "DescribeCloudRecording",
     "DescribeMixTranscodingUsage",
-    "DescribePicture",
     "DescribeRecordStatistic",
     "DescribeRecordingUsage",
     "DescribeRelayUsage",
@@ -45,7 +50,6 @@ const NOT_SERVED: [&str; 28] = [
     "DescribeUserEvent",
     "DescribeUserInfo",
     "ModifyCloudRecording",
-    "ModifyPicture",
     "StartPublishCdnStream",
     "StartStreamIngest",
     "StopPublishCdnStream",

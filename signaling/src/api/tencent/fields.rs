@@ -100,11 +100,6 @@ impl<'a> Fields<'a> {
         items.map(read).collect()
     }
 
-    /// Accepts a field of the contract that this server ignores.
-    pub fn ignore(&mut self, name: &'static str) {
-        let _unused = self.value(name);
-    }
-
     /// Errors: `UnknownParameter` for a field that no reader has asked for.
     pub fn finish(self) -> Checked<()> {
         let Some(object) = self.object else { return Ok(()) };

@@ -6,6 +6,7 @@ mod fields;
 pub mod hosts;
 mod intake;
 mod parameters;
+mod pictures;
 pub mod read;
 mod tc3;
 mod v1;
@@ -24,6 +25,7 @@ use uuid::Uuid;
 
 use super::ApiError;
 use super::mix::Mixes;
+use super::pictures::Pictures;
 use super::rooms;
 use crate::shared::Shared;
 use action::Action;
@@ -35,12 +37,18 @@ use intake::{Intake, Read};
 struct Face {
     shared: Shared,
     mixes: Arc<Mixes>,
+    pictures: Arc<Pictures>,
     intake: Arc<Intake>,
 }
 
-pub fn router(shared: Shared, mixes: Arc<Mixes>, index: MethodRouter) -> Router {
+pub fn router(shared: Shared, mixes: Arc<Mixes>, pictures: Arc<Pictures>, index: MethodRouter) -> Router {
     let intake = Arc::new(Intake::default());
-    let face = Face { shared, mixes, intake };
+    let face = Face {
+        shared,
+        mixes,
+        pictures,
+        intake,
+    };
     let get_face = face.clone();
     let get = move |request: Request| async move {
         let is_call = request.headers().contains_key("x-tc-action")
@@ -104,6 +112,10 @@ async fn run(face: &Face, request: Request) -> Result<Value, ApiError> {
     match Action::find(&call.action)? {
         Action::StartMix(room) => face.mixes.start(caller, call.start(room)?).await?,
         Action::StopMix(room) => face.mixes.stop(caller, call.stop(room)?).await?,
+        Action::CreatePicture => return pictures::create(&face.pictures, caller, &call.parameters()?).await,
+        Action::DescribePicture => return pictures::describe(&face.pictures, caller, &call.parameters()?).await,
+        Action::ModifyPicture => pictures::modify(&face.pictures, caller, &call.parameters()?).await?,
+        Action::DeletePicture => pictures::delete(&face.pictures, caller, &call.parameters()?).await?,
         Action::RemoveUser(room) => {
             let request = read::remove(&call.parameters()?, room)?;
             rooms::remove_users(&face.shared, caller, request).await?;

@@ -7,8 +7,8 @@ use serde_json::Value;
 use super::fields::{Fields, shown, whole};
 use crate::api::ApiError;
 use crate::api::mix::request::{
-    EncodeParams, LayoutParams, OutputParams, PresetLayoutConfig, PublishCdnParams, RoomField, SmallVideoLayoutParams,
-    StartBody, StartRequest, StopRequest,
+    EncodeParams, LayoutParams, LayoutStyle, OutputParams, PresetLayoutConfig, PublishCdnParams, RoomField,
+    SmallVideoLayoutParams, StartBody, StartRequest, StopRequest, WaterMarkParams,
 };
 
 pub use rooms::{dismiss, remove};
@@ -119,10 +119,10 @@ fn encode(mut fields: Fields<'_>) -> Checked<EncodeParams> {
         video_framerate: fields.number("VideoFramerate", other)?,
         video_gop: fields.number("VideoGop", other)?,
         background_color: fields.number("BackgroundColor", other)?,
+        background_image_id: fields.number("BackgroundImageId", other)?,
+        background_image_url: fields.text("BackgroundImageUrl", "InvalidParameter.BackgroundImageUrl")?,
+        audio_codec: fields.number("AudioCodec", audio)?,
     };
-    for name in ["BackgroundImageId", "BackgroundImageUrl", "AudioCodec"] {
-        fields.ignore(name);
-    }
     fields.finish()?;
     Ok(encode)
 }
@@ -141,10 +141,10 @@ fn layout(mut fields: Fields<'_>) -> Checked<LayoutParams> {
         preset_layout_config: cells.into_iter().map(cell).collect::<Checked<_>>()?,
         pure_audio_hold_place_mode: fields.number("PureAudioHoldPlaceMode", other)?,
         render_mode: fields.number("RenderMode", other)?,
+        place_holder_mode: fields.number("PlaceHolderMode", other)?,
+        water_mark_params: fields.object("WaterMarkParams", other)?.map(watermark).transpose()?,
+        style: fields.object("Style", other)?.map(style).transpose()?,
     };
-    for name in ["PlaceHolderMode", "WaterMarkParams"] {
-        fields.ignore(name);
-    }
     fields.finish()?;
     Ok(layout)
 }
@@ -175,10 +175,36 @@ fn cell(mut fields: Fields<'_>) -> Checked<PresetLayoutConfig> {
         z_order: fields.number("ZOrder", code)?,
         render_mode: fields.number("RenderMode", code)?,
         mix_input_type: fields.number("MixInputType", code)?,
+        place_image_id: fields.number("PlaceImageId", code)?,
     };
-    fields.ignore("PlaceImageId");
     fields.finish()?;
     Ok(cell)
+}
+
+fn watermark(mut fields: Fields<'_>) -> Checked<WaterMarkParams> {
+    let code = "InvalidParameter";
+    let watermark = WaterMarkParams {
+        water_mark_id: fields.number("WaterMarkId", code)?,
+        water_mark_width: fields.number("WaterMarkWidth", code)?,
+        water_mark_height: fields.number("WaterMarkHeight", code)?,
+        location_x: fields.number("LocationX", code)?,
+        location_y: fields.number("LocationY", code)?,
+        water_mark_url: fields.text("WaterMarkUrl", code)?,
+    };
+    fields.finish()?;
+    Ok(watermark)
+}
+
+fn style(mut fields: Fields<'_>) -> Checked<LayoutStyle> {
+    let code = "InvalidParameter";
+    let style = LayoutStyle {
+        show_names: fields.number("ShowNames", code)?,
+        margin: fields.number("Margin", code)?,
+        corner_radius: fields.number("CornerRadius", code)?,
+        speaking_color: fields.number("SpeakingColor", code)?,
+    };
+    fields.finish()?;
+    Ok(style)
 }
 
 fn publish(mut fields: Fields<'_>) -> Checked<PublishCdnParams> {

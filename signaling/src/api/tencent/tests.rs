@@ -36,8 +36,9 @@ async fn start(process: Process) -> SocketAddr {
         vec![application],
         store,
     );
-    let mixes = Arc::new(Mixes::new(shared.clone()));
-    let routes = router(shared, mixes, axum::routing::get(|| async { "index" }));
+    let pictures = Arc::new(Pictures::new(&shared).unwrap());
+    let mixes = Arc::new(Mixes::new(shared.clone(), pictures.clone()));
+    let routes = router(shared, mixes, pictures, axum::routing::get(|| async { "index" }));
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     let service = routes.into_make_service_with_connect_info::<SocketAddr>();

@@ -1,5 +1,7 @@
 //! Requests as clients write them, and the specifications that they become.
 
+use rotunda_proto::mix::PictureId;
+
 use super::*;
 use crate::api::tencent::read;
 use serde_json::{Value, json};
@@ -133,6 +135,91 @@ fn each_mistake_has_its_documented_code() {
         push["PublishCdnParams"] = publish;
         assert_eq!(check(push.clone()).unwrap_err().code, code);
     }
+}
+
+#[test]
+fn pictures_are_named_by_id_or_by_url() {
+    let mut body = good();
+    body["EncodeParams"]["BackgroundImageId"] = json!(5);
+    body["LayoutParams"] = json!({
+        "Template": 4, "PlaceHolderMode": 1, "PresetLayoutConfig": [{ "ImageWidth": 90, "PlaceImageId": 6 }],
+        "WaterMarkParams": {
+            "WaterMarkId": 7, "WaterMarkWidth": 100, "WaterMarkHeight": 50, "LocationX": 1180, "LocationY": 670
+        }
+    });
+    let layout = check(body.clone()).unwrap().layout;
+    assert_eq!(layout.pictures().map(PictureId::get).collect::<Vec<_>>(), [5, 7, 6]);
+    assert!(layout.placeholders);
+    let watermark = layout.watermark.unwrap();
+    assert_eq!(
+        (watermark.x, watermark.y, watermark.width, watermark.height),
+        (1180, 670, 100, 50)
+    );
+    body["EncodeParams"]["BackgroundImageUrl"] = json!("https://example.com/a.png");
+    body["LayoutParams"]["WaterMarkParams"]["WaterMarkUrl"] = json!("http://example.com/b.png");
+    body["SdkAppId"] = json!(1);
+    body["RoomId"] = json!(1001);
+    let request = read::start(&body, read::RoomKind::Number).unwrap();
+    let urls = picture_urls(&request.body).unwrap();
+    assert_eq!(urls.background.unwrap().as_str(), "https://example.com/a.png");
+    assert_eq!(urls.watermark.unwrap().as_str(), "http://example.com/b.png");
+}
+
+#[test]
+fn a_style_is_read_and_checked() {
+    let with = |style: Value| {
+        let mut body = good();
+        body["LayoutParams"]["Style"] = style;
+        check(body)
+    };
+    let all = json!({ "ShowNames": 1, "Margin": 8, "CornerRadius": 12, "SpeakingColor": 65280 });
+    let style = with(all).unwrap().layout.style;
+    assert_eq!((style.names, style.margin, style.corner_radius), (true, 8, 12));
+    assert_eq!(style.speaking_rgb, Some(0xff00));
+    let refused = with(json!({ "Margin": 201 })).unwrap_err();
+    assert_eq!(refused.message, "LayoutParams.Style.Margin must be 0 to 200, not 201");
+    assert_eq!(with(json!({ "Colour": 1 })).unwrap_err().code, "UnknownParameter");
+}
+
+#[test]
+fn mistakes_in_pictures_and_the_audio_codec_are_named() {
+    let refused = |path: &str, value: Value| {
+        let mut body = good();
+        body["SdkAppId"] = json!(1);
+        body["RoomId"] = json!(1001);
+        let (object, field) = path.split_once('/').unwrap();
+        body[object][field] = value;
+        let request = read::start(&body, read::RoomKind::Number);
+        let request = request.and_then(|request| picture_urls(&request.body).and_then(|_| start(request)));
+        let error = request.unwrap_err();
+        (error.code, error.message)
+    };
+    let long = format!("http://a/{}", "x".repeat(512));
+    for url in [json!("ftp://a/b.png"), json!("no address"), json!(long)] {
+        let (code, _) = refused("EncodeParams/BackgroundImageUrl", url);
+        assert_eq!(code, "InvalidParameter.BackgroundImageUrl");
+    }
+    let (code, message) = refused(
+        "LayoutParams/WaterMarkParams",
+        json!({ "WaterMarkId": 1, "WaterMarkWidth": 2000, "WaterMarkHeight": 10 }),
+    );
+    assert_eq!(code, "InvalidParameter");
+    assert!(message.contains("WaterMarkParams: 2000x10 at 0,0"), "{message}");
+    let (_, message) = refused("LayoutParams/WaterMarkParams", json!({ "WaterMarkWidth": 10 }));
+    assert!(message.contains("WaterMarkId or WaterMarkUrl"), "{message}");
+    let (code, _) = refused("EncodeParams/AudioCodec", json!(3));
+    assert_eq!(code, "InvalidParameter.AudioEncodeParams");
+    let mut mono = good();
+    mono["EncodeParams"]["AudioCodec"] = json!(2);
+    assert!(check(mono.clone()).is_ok());
+    mono["EncodeParams"]["AudioChannels"] = json!(1);
+    assert_eq!(
+        check(mono.clone()).unwrap_err().code,
+        "InvalidParameter.AudioEncodeParams"
+    );
+    mono["EncodeParams"]["AudioCodec"] = json!(1);
+    mono["EncodeParams"]["AudioSampleRate"] = json!(8000);
+    assert_eq!(check(mono).unwrap_err().code, "InvalidParameter.AudioEncodeParams");
 }
 
 #[test]

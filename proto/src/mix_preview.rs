@@ -1,0 +1,39 @@
+//! Previews: an MCU node draws the first frame of a mix, without a room, on [`preview_subject`].
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{NodeId, TrackSource, UserId};
+use crate::mix::MixSpec;
+
+/// Subject on which one MCU node answers [`PreviewRequest`]s with [`PreviewReply`].
+pub fn preview_subject(node: &NodeId) -> String {
+    format!("mcu.{node}.preview")
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PreviewRequest {
+    pub spec: MixSpec,
+    /// In the order of entering.
+    pub members: Vec<PreviewMember>,
+}
+
+/// A member as the layout sees them; their videos are shown as name cards.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PreviewMember {
+    pub user: UserId,
+    pub sources: Vec<TrackSource>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "reply", rename_all = "snake_case")]
+pub enum PreviewReply {
+    /// Base64 of a PNG file.
+    Png {
+        data: String,
+    },
+    /// The mix has no video.
+    NoVideo,
+    Failed {
+        reason: String,
+    },
+}

@@ -1,0 +1,65 @@
+//! The mix that a member asks for (`setMixTranscodingConfig`): its check, pure, and its start and end.
+
+mod check;
+
+use rotunda_proto::ids::{RoomKey, UserId};
+use rotunda_proto::signaling::{ErrorBody, ErrorCode, PublisherView};
+use rotunda_proto::transcoding::{TranscodingConfig, TranscodingMode};
+
+use crate::api::ApiError;
+use crate::api::mix::client;
+use crate::api::pictures;
+use crate::member::failure;
+use crate::shared::Shared;
+
+/// Starts the member's mix, changes it, or (`None`) ends it.
+pub async fn set(
+    shared: &Shared,
+    room: &RoomKey,
+    user: &UserId,
+    publisher: Option<PublisherView>,
+    config: Option<&TranscodingConfig>,
+) -> Result<(), ErrorBody> {
+    let Some(config) = config else {
+        return client::stop(shared, room, user).await.map_err(explain);
+    };
+    must_publish(publisher.as_ref(), config.mode)?;
+    let spec = check::spec(room, user, config).map_err(|message| ErrorBody {
+        code: ErrorCode::BadMix,
+        message,
+        retry_after_ms: None,
+    })?;
+    pictures::must_exist(&shared.store, &spec).await.map_err(explain)?;
+    client::start(shared, user, spec).await.map_err(explain)
+}
+
+/// The contract: the mix takes the place of the caller's own stream.
+fn must_publish(publisher: Option<&PublisherView>, mode: TranscodingMode) -> Result<(), ErrorBody> {
+    let has_audio = publisher.is_some_and(|publisher| publisher.audio.is_some());
+    let has_video = publisher.is_some_and(|publisher| publisher.camera.is_some() || publisher.screen.is_some());
+    match has_audio && (has_video || mode == TranscodingMode::PureAudio) {
+        true => Ok(()),
+        false => Err(ErrorBody {
+            message: match mode {
+                TranscodingMode::PureAudio => "publish audio before you ask for a mix",
+                _ => "publish audio and video before you ask for a mix",
+            }
+            .to_owned(),
+            ..failure(ErrorCode::NotPublished)
+        }),
+    }
+}
+
+/// The API's error in the words of the client protocol.
+fn explain(error: ApiError) -> ErrorBody {
+    let code = match error.code.split('.').next().unwrap_or_default() {
+        "InvalidParameter" | "MissingParameter" | "ResourceNotFound" => ErrorCode::BadMix,
+        "FailedOperation" | "ResourceInsufficient" | "RequestLimitExceeded" => ErrorCode::MixRefused,
+        _ => return failure(ErrorCode::Internal),
+    };
+    ErrorBody {
+        code,
+        message: error.message,
+        retry_after_ms: None,
+    }
+}

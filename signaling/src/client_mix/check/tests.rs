@@ -1,0 +1,138 @@
+use serde_json::{Value, json};
+
+use super::*;
+
+fn check(config: Value) -> Checked<MixSpec> {
+    let room = RoomKey {
+        app: 7.try_into().unwrap(),
+        room: "1001".parse().unwrap(),
+    };
+    spec(&room, &"ann".parse().unwrap(), &serde_json::from_value(config).unwrap())
+}
+
+fn manual(user: Value) -> Value {
+    json!({ "mode": "manual", "videoWidth": 640, "videoHeight": 360, "mixUsers": [user] })
+}
+
+#[test]
+fn pure_audio_needs_nothing_and_goes_out_under_the_callers_stream() {
+    let spec = check(json!({ "mode": "pureAudio" })).unwrap();
+    assert!(spec.video.is_none());
+    assert_eq!(spec.stream_id.as_str(), "7_1001_ann_main");
+    assert_eq!(
+        (spec.audio.sample_rate, spec.audio.bitrate_kbps, spec.audio.channels),
+        (48_000, 64, 1)
+    );
+}
+
+#[test]
+fn manual_mixes_exactly_the_list() {
+    let spec = check(json!({
+        "mode": "manual", "streamId": "show", "videoWidth": 641, "videoHeight": 360, "videoGOP": 3,
+        "mixUsers": [
+            { "userId": "ann", "width": 640, "height": 360, "zOrder": 0 },
+            { "userId": "bob", "x": 400, "y": 200, "width": 160, "height": 90, "zOrder": 1, "streamType": "sub", "renderMode": 2 },
+            { "userId": "cat", "pureAudio": true },
+        ]
+    }))
+    .unwrap();
+    let video = spec.video.unwrap();
+    assert_eq!(
+        (video.width, video.height, video.framerate, video.gop_seconds),
+        (640, 360, 15, 3)
+    );
+    assert_eq!(video.bitrate_kbps, 346);
+    let cells = spec.layout.cells;
+    let bob = cells[1].video.as_ref().unwrap();
+    assert_eq!((bob.user.as_str(), bob.source), ("bob", TrackSource::Screen));
+    assert_eq!((cells[1].z, cells[1].render_mode), (1, Some(RenderMode::ScaleOnBlack)));
+    assert_eq!(cells[2].input, CellInput::AudioOnly);
+}
+
+#[test]
+fn placeholders_are_known_in_every_spelling_of_the_contract() {
+    let cells = |name: &str| {
+        let user = json!({ "userId": name, "width": 100, "height": 100 });
+        let config = json!({ "mode": "presetLayout", "videoWidth": 640, "videoHeight": 360, "mixUsers": [user] });
+        check(config).map(|spec| spec.layout.cells)
+    };
+    for main in ["$PLACE_HOLDER_LOCAL_MAIN$", "$PLACE HOLDER_LOCAL_MAIN$"] {
+        let cell = &cells(main).unwrap()[0];
+        assert_eq!(cell.video.as_ref().unwrap().user.as_str(), "ann");
+        assert_eq!(cell.input, CellInput::AudioVideo);
+    }
+    let sub = &cells("$PLACE_HOLDER_LOCAL_SUB$").unwrap()[0];
+    assert_eq!(sub.video.as_ref().unwrap().source, TrackSource::Screen);
+    assert_eq!(sub.input, CellInput::VideoOnly);
+    for remote in ["$PLACE_HOLDER_REMOTE$", "$PLACEHOLDER_REMOTES$"] {
+        assert!(cells(remote).unwrap()[0].video.is_none());
+    }
+    assert!(cells("bob").unwrap_err().contains("$PLACE_HOLDER_REMOTE$, not \"bob\""));
+}
+
+#[test]
+fn a_local_placeholder_is_there_once_and_a_remote_one_as_often_as_wanted() {
+    let twice = |name: &str| {
+        let user = json!({ "userId": name, "width": 100, "height": 100 });
+        check(json!({ "mode": "presetLayout", "videoWidth": 640, "videoHeight": 360, "mixUsers": [user, user] }))
+    };
+    assert!(twice("$PLACE_HOLDER_REMOTE$").is_ok());
+    assert!(twice("$PLACE_HOLDER_LOCAL_MAIN$").unwrap_err().contains("twice"));
+}
+
+#[test]
+fn a_shared_screen_sets_the_canvas_unless_the_caller_does() {
+    let spec = check(json!({ "mode": "screenSharing" })).unwrap();
+    assert!(spec.layout.size_by_main);
+    assert_eq!(spec.layout.template, Template::Presenter);
+    assert_eq!(spec.layout.main.unwrap().user.as_str(), "ann");
+    let spec = check(json!({ "mode": "screenSharing", "videoWidth": 1920, "videoHeight": 1080 })).unwrap();
+    assert!(!spec.layout.size_by_main);
+    assert_eq!(spec.video.unwrap().height, 1080);
+}
+
+#[test]
+fn a_refusal_names_the_field_the_value_and_what_is_allowed() {
+    let refused = |config: Value| check(config).unwrap_err();
+    let base = json!({ "mode": "pureAudio" });
+    let with = |field: &str, value: Value| {
+        let mut config = base.clone();
+        config[field] = value;
+        refused(config)
+    };
+    assert_eq!(
+        with("audioBitrate", json!(16)),
+        "audioBitrate must be 32 to 192, not 16"
+    );
+    assert!(with("audioSampleRate", json!(8000)).starts_with("audioSampleRate must be 12000"));
+    assert!(with("audioChannels", json!(3)).starts_with("audioChannels must be 1 to 2"));
+    assert!(with("backgroundImage", json!("x")).contains("not \"x\""));
+    assert!(refused(json!({ "mode": "manual" })).starts_with("videoWidth must be 16 to 1920, not 0"));
+    let mut empty = manual(json!({ "userId": "a" }));
+    empty["mixUsers"] = json!([]);
+    assert!(refused(empty).starts_with("mixUsers is empty"));
+    let mut fast = manual(json!({ "userId": "a" }));
+    fast["videoFramerate"] = json!(31);
+    assert_eq!(refused(fast), "videoFramerate must be 1 to 30, not 31");
+    assert_eq!(
+        refused(manual(json!({ "userId": "a", "x": 600, "width": 100, "height": 10 }))),
+        "mixUsers.0: 100x10 at 600,0 is not within the canvas of 640x360"
+    );
+    assert!(refused(manual(json!({ "userId": "a", "zOrder": 16 }))).starts_with("mixUsers.0.zOrder"));
+    assert!(refused(manual(json!({ "userId": "a", "roomId": 5 }))).contains("another room"));
+    assert!(refused(manual(json!({ "userId": "" }))).starts_with("mixUsers.0.userId"));
+}
+
+#[test]
+fn a_room_whose_name_makes_no_stream_id_needs_one_from_the_caller() {
+    let room = RoomKey {
+        app: 7.try_into().unwrap(),
+        room: RoomId::Name("a room".parse().unwrap()),
+    };
+    let config: TranscodingConfig = serde_json::from_value(json!({ "mode": "pureAudio" })).unwrap();
+    let refused = spec(&room, &"ann".parse().unwrap(), &config).unwrap_err();
+    assert!(
+        refused.starts_with("streamId is needed, as \"7_a room_ann_main\""),
+        "{refused}"
+    );
+}
