@@ -421,8 +421,7 @@ fn count(before: &Health, now: &Health) {
     metrics::histogram!("rotunda_mcu_tick_seconds").record(f64::from(now.tick_ms_max) / 1000.0);
     metrics::counter!("rotunda_mcu_encoder_failures_total")
         .increment(now.encoder_failures.saturating_sub(before.encoder_failures));
-    metrics::counter!("rotunda_mcu_shed_frames_total")
-        .increment(now.shed_frames.saturating_sub(before.shed_frames));
+    metrics::counter!("rotunda_mcu_shed_frames_total").increment(now.shed_frames.saturating_sub(before.shed_frames));
     metrics::counter!("rotunda_mcu_late_audio_packets_total")
         .increment(now.late_audio.saturating_sub(before.late_audio));
     metrics::counter!("rotunda_mcu_late_ticks_total").increment(now.late_ticks.saturating_sub(before.late_ticks));

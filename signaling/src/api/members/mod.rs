@@ -6,8 +6,8 @@ mod statistics;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRef, FromRequestParts, Path};
-use axum::http::{Method, header};
 use axum::http::request::Parts;
+use axum::http::{Method, header};
 use axum::routing::{delete, get, put};
 use rotunda_proto::applications::Scope;
 use rotunda_proto::ids::{RoomId, RoomKey, SdkAppId, TextId, UserId, shortened};

@@ -9,6 +9,7 @@ use axum::routing::post;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rotunda_bus::BusExt;
+use rotunda_proto::applications::Scope;
 use rotunda_proto::ids::{TrackSource, UserId};
 use rotunda_proto::mix::{MAX_INPUTS, MixNode, NODES_PREFIX};
 use rotunda_proto::mix_preview::{PreviewMember, PreviewReply, PreviewRequest, preview_subject};
@@ -57,10 +58,8 @@ fn camera_and_audio() -> Vec<TrackSource> {
 
 async fn preview(State(shared): State<Shared>, headers: HeaderMap, body: Bytes) -> Result<Response, ApiError> {
     let authorization = headers.get(header::AUTHORIZATION);
-    let caller = caller(
-        &shared.applications,
-        authorization.and_then(|value| value.to_str().ok()),
-    )?;
+    let authorization = authorization.and_then(|value| value.to_str().ok());
+    let caller = &caller(&shared.applications(), authorization, Scope::Mix)?;
     let wrong = |message: String| ApiError::new("InvalidRequest", message);
     let body: Body = serde_json::from_slice(&body).map_err(|error| wrong(format!("the body: {error}")))?;
     let Value::Object(mut mix) = body.mix else {
