@@ -128,6 +128,11 @@ impl Compositor {
         self.start_over();
     }
 
+    /// Forgets all other pictures.
+    pub fn keep_pictures(&mut self, named: &[PictureId]) {
+        self.pictures.retain(|id, _| named.contains(id));
+    }
+
     /// Brings the canvas up to date. `speaks`: whether a member is heard to speak.
     pub fn compose<'a>(
         &mut self,

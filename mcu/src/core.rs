@@ -155,6 +155,8 @@ impl MixCore {
         if let (Some(video), Some(asked)) = (&mut self.video, spec.video) {
             let before = video.output.asked();
             video.output.handle_asked(asked)?;
+            let named: Vec<PictureId> = spec.layout.pictures().collect();
+            video.compositor.keep_pictures(&named);
             if canvas(before) != canvas(asked) || before.background_rgb != asked.background_rgb {
                 video.compositor.handle_canvas(canvas(asked), asked.background_rgb);
             }

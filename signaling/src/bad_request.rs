@@ -2,6 +2,7 @@
 
 use rotunda_proto::ids::{RecordId, RoomId, SdkAppId, StreamId, TrackSource, UserId};
 use rotunda_proto::signaling::{Lines, Role};
+use rotunda_proto::transcoding::TranscodingConfig;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -49,6 +50,7 @@ fn mistake_of(field: &str) -> Option<Mistake> {
         "muted" => unless::<bool>,
         "cmdId" => unless::<u8>,
         "lines" => unless::<Lines>,
+        "config" => unless::<Option<TranscodingConfig>>,
         _ => return None,
     })
 }
@@ -110,6 +112,10 @@ mod tests {
             (
                 r#"{"id":1,"op":"login","sdkAppId":7,"userId":"a b","userSig":"x"}"#,
                 "userId: write a text",
+            ),
+            (
+                r#"{"id":1,"op":"setMixTranscodingConfig","config":{"mode":"x"}}"#,
+                "config: unknown variant `x`",
             ),
             (r#"{"id":-1,"op":"exitRoom"}"#, "id: "),
             (r#"{"id":1,"op":"dance"}"#, "op: unknown variant `dance`"),

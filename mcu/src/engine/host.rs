@@ -298,6 +298,9 @@ impl Host {
                     if refused.is_none() {
                         self.spec = *asked.spec;
                         self.scene = asked.scene;
+                        let coming = link.asked.iter().flat_map(|asked| asked.spec.layout.pictures());
+                        let named: Vec<PictureId> = self.spec.layout.pictures().chain(coming).collect();
+                        self.pictures.retain(|id, _| named.contains(id));
                     }
                     let _caller_gave_up = asked.done.send(refused.map_or(Ok(()), Err));
                 }

@@ -495,6 +495,11 @@ async fn a_members_mix_ends_when_the_member_has_left_and_others_stay() {
     let mut spec = spec(1, "one");
     spec.layout.local_user = Some("alice".parse().unwrap());
     assert_eq!(fixture.start(&spec).await, Ok(()));
+    let mut program = fixture.hub.subscribe(&stream("one")).unwrap();
+    for _ in 0..20 {
+        program.next().await.unwrap();
+    }
+    drop(program);
     set(members(&["bob"])).await;
     assert_eq!(fixture.stopped(events).await, StopReason::Asked);
     fixture.gone(1).await;
