@@ -146,7 +146,6 @@ impl TaskHandle {
         let session = Session {
             room: spec.room.clone(),
             bus: surroundings.node.bus().clone(),
-            node: surroundings.node.name().clone(),
             secret: surroundings.secret.clone(),
             origin,
             wants: wanted,
