@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rotunda_bus::{BusError, BusExt, Heard, SharedBus, Subscription};
 use rotunda_proto::clock::Clock;
-use rotunda_proto::ids::{NodeId, RoomKey, SessionId};
+use rotunda_proto::ids::{RoomKey, SessionId};
 use rotunda_proto::mix::{NotMixable, VideoRef};
 use rotunda_proto::room::{RoomInfo, info_key};
 use rotunda_proto::sfu::{Command, ControlError, Event, Identity, Reply, SlotMap, control_subject, session_subject};
@@ -30,8 +30,6 @@ const ASK_AGAIN: Duration = Duration::from_millis(500);
 pub struct Session {
     pub room: RoomKey,
     pub bus: SharedBus,
-    /// This node, which reads the session's events.
-    pub node: NodeId,
     pub secret: ClusterSecret,
     /// The mix clock's 0.
     pub origin: Instant,
@@ -133,12 +131,9 @@ impl Session {
         let (mut receiver, offer, lines) = Receiver::new(Clock.now(), self.origin, self.opened)?;
         let subject = control_subject(&info.sfu);
         let session = SessionId(rand::random());
-        let events = self.bus.subscribe(&session_subject(&self.node, session)).await?;
+        let events = self.bus.subscribe(&session_subject(session)).await?;
         let ticket = self.secret.issue_ticket(&self.room, Clock.unix());
-        let identity = Identity::Service {
-            ticket,
-            reader: self.node.clone(),
-        };
+        let identity = Identity::Service { ticket };
         let command = Command::Open {
             session,
             room: self.room.clone(),

@@ -119,7 +119,6 @@ impl TaskHandle {
     ) -> Result<Self, TaskError> {
         let claim = Arc::new(claim);
         let writer = surroundings.hub.open(&spec.stream())?;
-        let changes = surroundings.node.bus().watch(&key_prefix(&spec.room)).await?;
         let now = Clock.unix();
         let is_carried_on = beginning.program_began_unix_ms.is_some();
         let began = beginning.program_began_unix_ms.map_or(now, Duration::from_millis);
@@ -142,6 +141,8 @@ impl TaskHandle {
             reports,
         };
         let engine = host.launch().await?;
+        // Not before: the room changes while the engine starts.
+        let changes = surroundings.node.bus().watch(&key_prefix(&spec.room)).await?;
         let host = tokio::spawn(host.run(engine));
 
         let (wants, wanted) = watch::channel(Wants::default());
@@ -151,7 +152,6 @@ impl TaskHandle {
         let session = Session {
             room: spec.room.clone(),
             bus: surroundings.node.bus().clone(),
-            node: surroundings.node.name().clone(),
             secret: surroundings.secret.clone(),
             origin,
             wants: wanted,

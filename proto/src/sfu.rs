@@ -139,11 +139,7 @@ pub enum Identity {
         standing: Standing,
     },
     /// An internal receiver (MCU, recorder), admitted by a [ticket](crate::ticket).
-    Service {
-        ticket: String,
-        /// The node that reads the session's events.
-        reader: NodeId,
-    },
+    Service { ticket: String },
 }
 
 /// Whether a full node may refuse the member.

@@ -12,8 +12,8 @@ use rotunda_proto::clock::Clock;
 use rotunda_proto::custom_message::CustomMessage;
 use rotunda_proto::ids::{NodeId, RoomKey, SessionId, UserId};
 use rotunda_proto::sfu::{
-    Client, Command, ControlError, Event, Identity, MAX_SLOTS, NodeInfo, Reply, Standing, events_subject, node_key,
-    session_subject,
+    Client, Command, ControlError, Event, Identity, MAX_SLOTS, NodeInfo, Reply, Standing, events_subject,
+    member_session_subject, node_key, session_subject,
 };
 use rotunda_proto::ticket::ClusterSecret;
 use str0m::Candidate;
@@ -59,8 +59,8 @@ pub struct Control {
     secret: ClusterSecret,
     workers: Vec<Handle>,
     placement: Placement,
-    /// The node that reads each session's events.
-    readers: HashMap<SessionId, NodeId>,
+    /// The signaling node of each member's session.
+    signaling: HashMap<SessionId, NodeId>,
     /// Sessions opened so far.
     openings: u64,
     /// Sessions that got a place and were not opened.
@@ -84,7 +84,7 @@ impl Control {
             secret,
             workers,
             placement,
-            readers: HashMap::new(),
+            signaling: HashMap::new(),
             openings: 0,
             refused: mpsc::channel(REFUSED),
         }
@@ -125,10 +125,9 @@ impl Control {
     async fn tell(&self, room: &RoomKey, event: &Event) {
         let subject = match event.of_session() {
             None => events_subject(room),
-            Some(session) => match self.readers.get(&session) {
-                Some(reader) => session_subject(reader, session),
-                // The session has ended.
-                None => return,
+            Some(session) => match self.signaling.get(&session) {
+                Some(signaling) => member_session_subject(signaling, session),
+                None => session_subject(session),
             },
         };
         if let Err(error) = self.node.bus().tell(&subject, event).await {
@@ -195,7 +194,9 @@ impl Control {
                 let Some(worker) = self.assign_worker(session, &room, admitted.standing).await else {
                     return request.answer(&NODE_FULL);
                 };
-                self.readers.insert(session, admitted.reader);
+                if let Some(signaling) = admitted.signaling {
+                    self.signaling.insert(session, signaling);
+                }
                 self.openings += 1;
                 let opening = Opening {
                     id: session,
@@ -258,7 +259,7 @@ impl Control {
 
     /// Forgets a session. Answers the worker that has it.
     async fn close(&mut self, session: SessionId) -> Option<&Handle> {
-        self.readers.remove(&session);
+        self.signaling.remove(&session);
         let (worker, room_workers) = self.placement.close(session)?;
         self.tell_room_workers(room_workers).await;
         self.workers.get(worker.position())
@@ -353,16 +354,16 @@ impl Control {
                 standing,
             } => Ok(Admitted {
                 user: Some(user),
-                reader: signaling,
+                signaling: Some(signaling),
                 client,
                 standing,
             }),
-            Identity::Service { ticket, reader } => {
+            Identity::Service { ticket } => {
                 let verified = self.secret.verify_ticket(&ticket, room, Clock.unix());
                 verified.map_err(|_| ControlError::BadTicket)?;
                 Ok(Admitted {
                     user: None,
-                    reader,
+                    signaling: None,
                     client: Client::MediaAlone,
                     standing: Standing::Newcomer,
                 })
@@ -375,8 +376,8 @@ impl Control {
 struct Admitted {
     /// None: a service.
     user: Option<UserId>,
-    /// The node that reads the session's events.
-    reader: NodeId,
+    /// The signaling node that reads the session's events.
+    signaling: Option<NodeId>,
     client: Client,
     standing: Standing,
 }
