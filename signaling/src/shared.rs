@@ -14,6 +14,7 @@ use crate::callbacks::Outbox;
 use crate::config::Config;
 use crate::registry::Registry;
 use crate::room::Rooms;
+use crate::session_events::SessionEvents;
 
 /// Cheap to clone.
 #[derive(Clone)]
@@ -29,6 +30,7 @@ pub struct Parts {
     pub application_list: ApplicationList,
     pub rooms: Rooms,
     pub registry: Registry,
+    pub session_events: Arc<SessionEvents>,
     pub store: Store,
     pub outbox: Outbox,
     /// What happens here goes into the stream of events.
@@ -45,6 +47,7 @@ impl Shared {
     ) -> Self {
         Self(Arc::new(Parts {
             config,
+            session_events: Arc::new(SessionEvents::new(cluster.bus().clone(), cluster.name().clone())),
             node: cluster.name().clone(),
             bus: cluster.bus().clone(),
             cluster,
