@@ -29,13 +29,18 @@ pub fn events_subject(room: &RoomKey) -> String {
     format!("sfu.events.{}", room.token())
 }
 
-/// Subject for the [`Event`]s that only one session's member reads, at the signaling node that has the member.
-pub fn session_subject(signaling: &NodeId, session: SessionId) -> String {
+/// Subject for the [`Event`]s of one service's session, so that other receivers do not read them.
+pub fn session_subject(session: SessionId) -> String {
+    format!("sfu.session.{session}")
+}
+
+/// Subject for the [`Event`]s of one member's session, which the signaling node of the member reads.
+pub fn member_session_subject(signaling: &NodeId, session: SessionId) -> String {
     format!("sfu.sessions.{signaling}.{session}")
 }
 
-/// Pattern of the [`session_subject`]s of one signaling node.
-pub fn session_subjects(signaling: &NodeId) -> String {
+/// Pattern of the [`member_session_subject`]s of one signaling node.
+pub fn member_session_subjects(signaling: &NodeId) -> String {
     format!("sfu.sessions.{signaling}.*")
 }
 
@@ -262,7 +267,7 @@ pub enum Event {
 }
 
 impl Event {
-    /// The session whose member alone reads the event; None: it is for the whole room.
+    /// The session whose owner alone reads the event; None: it is for the whole room.
     pub fn of_session(&self) -> Option<SessionId> {
         match self {
             Self::Connected { .. } | Self::Disconnected { .. } | Self::CustomMessage { .. } | Self::Speakers { .. } => {

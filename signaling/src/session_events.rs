@@ -2,7 +2,7 @@
 
 use rotunda_bus::{BusError, Router, SharedBus, Subscription};
 use rotunda_proto::ids::{NodeId, SessionId};
-use rotunda_proto::sfu::{session_subject, session_subjects};
+use rotunda_proto::sfu::{member_session_subject, member_session_subjects};
 use tokio::sync::OnceCell;
 
 pub struct SessionEvents {
@@ -28,9 +28,9 @@ impl SessionEvents {
 
     /// The events of a session from now on.
     pub async fn follow(&self, session: SessionId) -> Result<Subscription, BusError> {
-        let pattern = session_subjects(&self.node);
+        let pattern = member_session_subjects(&self.node);
         let open = || Router::open(&*self.bus, &pattern);
         let router = self.router.get_or_try_init(open).await?;
-        Ok(router.subscribe(&session_subject(&self.node, session)))
+        Ok(router.subscribe(&member_session_subject(&self.node, session)))
     }
 }

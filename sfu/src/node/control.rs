@@ -12,8 +12,8 @@ use rotunda_proto::clock::Clock;
 use rotunda_proto::custom_message::CustomMessage;
 use rotunda_proto::ids::{NodeId, RoomKey, SessionId, UserId};
 use rotunda_proto::sfu::{
-    Client, Command, ControlError, Event, Identity, MAX_SLOTS, NodeInfo, Reply, Standing, events_subject, node_key,
-    session_subject,
+    Client, Command, ControlError, Event, Identity, MAX_SLOTS, NodeInfo, Reply, Standing, events_subject,
+    member_session_subject, node_key, session_subject,
 };
 use rotunda_proto::ticket::ClusterSecret;
 use str0m::Candidate;
@@ -126,9 +126,8 @@ impl Control {
         let subject = match event.of_session() {
             None => events_subject(room),
             Some(session) => match self.signaling.get(&session) {
-                Some(signaling) => session_subject(signaling, session),
-                // The session has ended, or is of a service, which reads no events.
-                None => return,
+                Some(signaling) => member_session_subject(signaling, session),
+                None => session_subject(session),
             },
         };
         if let Err(error) = self.node.bus().tell(&subject, event).await {

@@ -1,5 +1,7 @@
 //! The gRPC face: `rotunda.v1`, with reflection (v1 and v1alpha, which Python's client speaks) and health.
 
+mod rooms;
+
 use std::sync::Arc;
 
 use rotunda_listen::Listener;
@@ -8,6 +10,7 @@ use rotunda_proto::applications::Scope;
 use rotunda_proto::config::Application;
 use rotunda_proto::grpc::v1;
 use rotunda_proto::grpc::v1::mix_service_server::{MixService, MixServiceServer};
+use rotunda_proto::grpc::v1::room_service_server::RoomServiceServer;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
@@ -43,13 +46,22 @@ pub fn serve(
     let reflection = described().build_v1().map_err(StartError::Reflection)?;
     let reflection_alpha = described().build_v1alpha().map_err(StartError::Reflection)?;
     let (reporter, health) = tonic_health::server::health_reporter();
-    let service = MixServiceServer::new(Face { mixes }).max_decoding_message_size(MAX_MESSAGE);
+    let keys = shared.clone();
+    let face = Face { shared, mixes };
+    let mixes = MixServiceServer::new(face.clone()).max_decoding_message_size(MAX_MESSAGE);
+    let rooms = RoomServiceServer::new(face).max_decoding_message_size(MAX_MESSAGE);
     // Before the message is read and decoded.
-    let service = InterceptedService::new(service, move |request| identify(&shared, request));
+    let identified = |scope| {
+        let keys = keys.clone();
+        move |request| identify(&keys, scope, request)
+    };
+    let mixes = InterceptedService::new(mixes, identified(Scope::Mix));
+    let rooms = InterceptedService::new(rooms, identified(Scope::Rooms));
     let routes = Routes::new(reflection)
         .add_service(reflection_alpha)
         .add_service(health)
-        .add_service(service);
+        .add_service(mixes)
+        .add_service(rooms);
     let serving = Serving {
         router: routes.prepare().into_axum_router(),
         is_of_rooms: |_| false,
@@ -57,19 +69,22 @@ pub fn serve(
     };
     Ok(tokio::spawn(async move {
         reporter.set_serving::<MixServiceServer<Face>>().await;
+        reporter.set_serving::<RoomServiceServer<Face>>().await;
         rotunda_listen::http::serve(listener, serving, shutdown).await;
     }))
 }
 
+#[derive(Clone)]
 struct Face {
+    shared: Shared,
     mixes: Arc<Mixes>,
 }
 
-/// Refuses a call without an application's key; otherwise attaches the application to the call.
-fn identify(shared: &Shared, mut request: Request<()>) -> Result<Request<()>, Status> {
+/// Refuses a call without an application's key, or whose key does not open the service; otherwise attaches the application to the call.
+fn identify(shared: &Shared, scope: Scope, mut request: Request<()>) -> Result<Request<()>, Status> {
     let header = request.metadata().get("authorization");
     let header = header.and_then(|value| value.to_str().ok());
-    let known = caller(&shared.applications(), header, Scope::Mix);
+    let known = caller(&shared.applications(), header, scope);
     let application = known.map_err(|error| match error.code {
         "UnauthorizedOperation.Scope" => status(error),
         _ => Status::unauthenticated(error.to_string()),

@@ -2,7 +2,7 @@
 
 use rotunda_proto::ids::{SessionId, TrackSource};
 use rotunda_proto::room::{Seats, seats_key};
-use rotunda_proto::sfu::{self, Command, SlotMap, control_subject, events_subject, session_subject};
+use rotunda_proto::sfu::{self, Command, SlotMap, control_subject, events_subject, member_session_subject};
 use rotunda_proto::signaling::{Lines, MediaState, PublisherView};
 use rotunda_proto::statistics::{DISCONNECTED, NetworkQuality, Statistics};
 
@@ -73,7 +73,7 @@ impl Connected {
 
     pub async fn sfu_tells(&self, event: sfu::Event) {
         let subject = match event.of_session() {
-            Some(session) => session_subject(&"node-1".parse().unwrap(), session),
+            Some(session) => member_session_subject(&"node-1".parse().unwrap(), session),
             None => events_subject(&self.test.room),
         };
         self.test.bus.tell(&subject, &event).await.unwrap();
