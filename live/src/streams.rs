@@ -126,6 +126,8 @@ impl Streams {
 
 #[cfg(test)]
 mod tests {
+    use rotunda_proto::config::{Application, Secret};
+
     use super::*;
 
     fn found(streams: &Streams, name: &str) -> Result<String, NotPlayed> {

@@ -186,7 +186,9 @@ pub(crate) async fn outcome<T>(done: Result<T, sqlx::Error>, attempt: usize) -> 
         return Outcome::Done(Err(StoreError::Sql(error)));
     }
     counter!("rotunda_store_retries_total").increment(1);
-    match PAUSES.get(attempt) {
+    // No connection in time was waiting enough.
+    let has_waited = matches!(error, sqlx::Error::PoolTimedOut);
+    match PAUSES.get(attempt).filter(|_| !has_waited) {
         Some(pause) => {
             debug!(error = &error as &dyn std::error::Error, "the database is asked again");
             Clock.sleep_until(Clock.now() + *pause).await;

@@ -82,7 +82,7 @@ struct Face {
     mixes: Arc<Mixes>,
 }
 
-/// Refuses a call without an application's key; otherwise attaches the application to the call.
+/// Refuses a call without an application's key, or whose key does not open the service; otherwise attaches the application to the call.
 fn identify(shared: &Shared, scope: Scope, mut request: Request<()>) -> Result<Request<()>, Status> {
     let header = request.metadata().get("authorization");
     let header = header.and_then(|value| value.to_str().ok());

@@ -31,6 +31,7 @@ pub struct RoomRequest {
 
 /// `RemoveUser`. Users who are not in the room are ignored.
 pub async fn remove_users(shared: &Shared, caller: &Application, request: RemoveRequest) -> Result<(), ApiError> {
+    check_scope(caller, Scope::Rooms)?;
     let room = room_key(request.room)?;
     let users = users(&request.users)?;
     own(caller, &room)?;
@@ -39,6 +40,7 @@ pub async fn remove_users(shared: &Shared, caller: &Application, request: Remove
 
 /// `DismissRoom`.
 pub async fn dismiss(shared: &Shared, caller: &Application, request: RoomRequest) -> Result<(), ApiError> {
+    check_scope(caller, Scope::Rooms)?;
     let room = room_key(request)?;
     own(caller, &room)?;
     remove(shared, room, Removed::Everybody).await
