@@ -11,17 +11,14 @@ pub mod layout;
 pub mod limiter;
 pub mod members;
 pub mod mixer;
-pub mod receiver;
 mod room_mix;
 pub mod service;
-mod session;
-pub mod slots;
 mod task;
-pub mod timeline;
 pub mod video_input;
 pub mod video_output;
 pub mod wants;
 mod worker;
 
 pub use config::Config;
+pub use rotunda_receiver::timeline;
 pub use service::{Service, StartError};

@@ -4,7 +4,7 @@
 //! | --- | --- | --- |
 //! | [`controller`] | a tokio task | follows the room and decides |
 //! | [`announcements`] | with the controller | documents and events |
-//! | [`session`](crate::session) | a tokio task | receives from the SFU |
+//! | [`Session`] | a tokio task | receives from the SFU |
 //! | [`worker`](crate::worker) | a thread | decodes, mixes, encodes |
 
 mod announcements;
@@ -20,6 +20,7 @@ use rotunda_proto::clock::Clock;
 use rotunda_proto::mix::{ControlError, MixSpec, StopReason};
 use rotunda_proto::room::key_prefix;
 use rotunda_proto::ticket::ClusterSecret;
+use rotunda_receiver::{Session, Wants};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -29,9 +30,7 @@ use self::announcements::Announcements;
 use self::controller::{Controller, Inputs, Outputs, Relayout};
 use crate::claims::Claim;
 use crate::core::MixCore;
-use crate::session::Session;
 use crate::timeline::Micros;
-use crate::wants::Wants;
 use crate::worker::Worker;
 
 /// Coded frames between network and worker: seconds of a full room.

@@ -3,11 +3,11 @@
 //! The last frame stays until the layout takes the video away (muted, unpublished, left): a slide may stand for minutes.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
-use rotunda_media::codec::{VideoCodec, VideoDecoder};
+use rotunda_media::codec::VideoDecoder;
 use rotunda_media::rotate::rotate;
 use rotunda_media::video_frame::{Rotation, VideoFrame};
+use rotunda_receiver::CodedVideo;
 
 use crate::timeline::Micros;
 
@@ -17,18 +17,6 @@ pub const RATE: u32 = 90_000;
 const MOST: usize = 48;
 /// A keyframe that is needed is asked for this often.
 const ASK_AGAIN: Micros = 500_000;
-
-/// One coded frame.
-#[derive(Debug, Clone)]
-pub struct CodedVideo {
-    pub codec: VideoCodec,
-    pub data: Arc<[u8]>,
-    pub is_key: bool,
-    /// Nothing is missing between it and the one before.
-    pub contiguous: bool,
-    /// Orientation that came with the frame; None: none did.
-    pub rotation: Option<Rotation>,
-}
 
 /// Size of a frame when it stands upright.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

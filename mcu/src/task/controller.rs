@@ -6,13 +6,14 @@ use rotunda_bus::{Change, Watch, WatchEvent};
 use rotunda_media::codec::CodecError;
 use rotunda_proto::mix::{Event, MixSpec, NotMixable, StopReason, VideoRef};
 use rotunda_proto::room::{Roster, info_key, roster_key, seats_key};
+use rotunda_receiver::Wants;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::announcements::Announcements;
 use crate::layout::{Canvas, Scene, lay_out};
 use crate::members::Members;
 use crate::video_input::Shape;
-use crate::wants::Wants;
+use crate::wants::wants_of;
 use crate::worker::{Order, Report};
 
 /// A new layout and encoding for a running mix.
@@ -194,7 +195,7 @@ impl Controller {
             }
             Report::Shape(video, shape) => {
                 self.shapes.insert(video, shape);
-                let wants = Wants::of(&self.scene, &self.shapes);
+                let wants = wants_of(&self.scene, &self.shapes);
                 self.outputs
                     .wants
                     .send_if_modified(|before| std::mem::replace(before, wants.clone()) != wants);
@@ -226,7 +227,7 @@ impl Controller {
     fn adopt(&mut self, scene: Scene) {
         self.shapes
             .retain(|video, _| scene.placements.iter().any(|placement| placement.video == *video));
-        self.outputs.wants.send_replace(Wants::of(&scene, &self.shapes));
+        self.outputs.wants.send_replace(wants_of(&scene, &self.shapes));
         self.scene = scene;
     }
 

@@ -16,8 +16,8 @@ use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::core::Sample;
 use crate::receiver::{Polled, Receiver, ReceiverError, first_address};
+use crate::sample::Sample;
 use crate::wants::Wants;
 
 /// A lost session is opened again after 0.25 s, then twice as long each time, up to 5 s.
@@ -188,7 +188,7 @@ impl Session {
 
     /// Never asks for a video again. A new user would need a new ticket, so these do not grow without end.
     fn bar(&mut self, video: &VideoRef) {
-        metrics::counter!("rotunda_mcu_barred_videos_total").increment(1);
+        metrics::counter!("rotunda_receiver_barred_videos_total").increment(1);
         let _told_or_full = self.not_mixable.try_send(NotMixable {
             user_id: video.user.clone(),
             source: video.source,
@@ -229,7 +229,7 @@ impl Session {
                     if let Err(TrySendError::Full(sample) | TrySendError::Disconnected(sample)) =
                         self.samples.try_send(sample)
                     {
-                        metrics::counter!("rotunda_mcu_samples_dropped_total").increment(1);
+                        metrics::counter!("rotunda_receiver_samples_dropped_total").increment(1);
                         open.receiver.handle_dropped(&sample);
                     }
                 }

@@ -1,4 +1,4 @@
-//! The MCU's end of a session with an SFU node, sans-IO: one offer of receive lines, from which whole frames come.
+//! A service's end of a session with an SFU node, sans-IO: one offer of receive lines, from which whole frames come.
 
 mod fragments;
 
@@ -21,10 +21,9 @@ use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc, RtcError};
 use thiserror::Error;
 
 use self::fragments::Fragments;
-use crate::core::{Payload, Sample};
+use crate::sample::{CodedVideo, Payload, Sample};
 use crate::slots::Slots;
 use crate::timeline::{Micros, SenderReport, Stamp};
-use crate::video_input::CodedVideo;
 use crate::wants::Wants;
 
 /// Receive lines of each kind: 16 inputs, and some to rest.
@@ -160,7 +159,7 @@ impl Receiver {
         }
         // So is one that only looks like it. A session that is really lost is no longer alive, and `poll` says so.
         if let Err(error) = self.rtc.handle_input(input) {
-            metrics::counter!("rotunda_mcu_datagrams_refused_total").increment(1);
+            metrics::counter!("rotunda_receiver_datagrams_refused_total").increment(1);
             tracing::debug!(%error, "a datagram was refused");
         }
         Ok(())
@@ -186,7 +185,7 @@ impl Receiver {
                 .video
                 .iter()
                 .find(|want| want.video == *video)
-                .map(|want| want.max_height),
+                .and_then(|want| want.max_height),
         };
         SlotMap {
             audio: self.audio_slots.sources().map(|user| user.cloned()).collect(),
@@ -296,7 +295,7 @@ impl Receiver {
     }
 
     fn handle_malformed(&mut self, mid: Mid, reason: &str) {
-        metrics::counter!("rotunda_mcu_malformed_frames_total").increment(1);
+        metrics::counter!("rotunda_receiver_malformed_frames_total").increment(1);
         if !self.damaged.contains(&mid) {
             let slot = |lines: &[Mid]| lines.iter().position(|line| *line == mid);
             let audio = slot(&self.audio_lines).and_then(|slot| self.audio_slots.source(slot));

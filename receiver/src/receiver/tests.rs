@@ -52,7 +52,7 @@ impl Pair {
                 .iter()
                 .map(|user| crate::wants::WantedVideo {
                     video: camera(user),
-                    max_height: 360,
+                    max_height: Some(360),
                 })
                 .collect(),
         };
