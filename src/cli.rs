@@ -151,6 +151,12 @@ pub struct Join {
     /// Leave after this many seconds; by default on Ctrl-C.
     #[arg(long)]
     pub seconds: Option<u64>,
+    /// Record this participant's own media under this name (`userDefineRecordId`).
+    #[arg(long)]
+    pub record_id: Option<RecordId>,
+    /// Relay this participant's own media as this live stream (`streamId`).
+    #[arg(long)]
+    pub stream_id: Option<StreamId>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

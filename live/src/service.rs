@@ -16,7 +16,7 @@ use rotunda_proto::clock::Clock;
 use rotunda_proto::config::Application;
 use rotunda_proto::ids::StreamKey;
 use rotunda_proto::outbound::AllowedNetworks;
-use rotunda_proto::program::{PROGRAMS_PREFIX, ProgramDescriptor, stream_of_key};
+use rotunda_proto::program::{PROGRAMS_PREFIX, Playing, ProgramDescriptor, stream_of_key};
 use serde_json::json;
 use thiserror::Error;
 use tokio::sync::watch;
@@ -134,7 +134,11 @@ impl Origin {
         let Some(program) = change.parse::<ProgramDescriptor>() else {
             return;
         };
-        if on_air.handle_program(&program) == Seen::New {
+        let is_played = program
+            .single
+            .as_ref()
+            .is_none_or(|single| single.playing == Playing::Live);
+        if is_played && on_air.handle_program(&program) == Seen::New {
             self.begin(&program, on_air);
         }
     }

@@ -20,7 +20,7 @@ use rotunda_proto::clock::Clock;
 use rotunda_proto::mix::{ControlError, MixSpec, StopReason};
 use rotunda_proto::room::key_prefix;
 use rotunda_proto::ticket::ClusterSecret;
-use rotunda_receiver::{Session, Wants};
+use rotunda_receiver::{LineCounts, Session, Wants};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -116,6 +116,7 @@ impl TaskHandle {
             room: spec.room.clone(),
             bus: surroundings.node.bus().clone(),
             secret: surroundings.secret.clone(),
+            lines: LineCounts::ROOM,
             origin,
             wants: wanted,
             key_requests: keys_requested,

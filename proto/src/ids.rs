@@ -356,6 +356,22 @@ impl RoomKey {
             }
         }
     }
+
+    /// Reads what [`token`](Self::token) has written.
+    pub fn from_token(token: &str) -> Option<Self> {
+        let (app, room) = token.split_once('.')?;
+        let app = app.parse::<u32>().ok()?.try_into().ok()?;
+        let room = match room.split_at_checked(1)? {
+            ("n", number) => RoomId::Number(number.parse::<u64>().ok()?.try_into().ok()?),
+            ("s", hex) if hex.len() % 2 == 0 && hex.is_ascii() => {
+                let byte = |at: usize| u8::from_str_radix(hex.get(at..at + 2)?, 16).ok();
+                let bytes: Vec<u8> = (0..hex.len()).step_by(2).map(byte).collect::<Option<_>>()?;
+                RoomId::Name(String::from_utf8(bytes).ok()?.parse().ok()?)
+            }
+            _ => return None,
+        };
+        Some(Self { app, room })
+    }
 }
 
 impl fmt::Display for RoomKey {

@@ -82,6 +82,8 @@ pub struct Gap {
 pub enum GapReason {
     /// The disk was slow for longer than the program's queue can hold.
     DiskTooSlow,
+    /// The publisher was away, and came back within the resume time.
+    PublisherAway,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -8,7 +8,7 @@ mod slots;
 pub mod timeline;
 mod wants;
 
-pub use receiver::{Polled, Receiver, ReceiverError, first_address};
+pub use receiver::{LineCounts, Polled, Receiver, ReceiverError, first_address};
 pub use sample::{CodedVideo, Payload, Sample};
 pub use session::Session;
 pub use wants::{WantedVideo, Wants};

@@ -26,8 +26,20 @@ use crate::slots::Slots;
 use crate::timeline::{Micros, SenderReport, Stamp};
 use crate::wants::Wants;
 
-/// Receive lines of each kind: 16 inputs, and some to rest.
-const LINES: usize = 20;
+/// Receive lines of a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LineCounts {
+    pub audio: usize,
+    pub video: usize,
+}
+
+impl LineCounts {
+    /// A whole room: 16 inputs, and some lines to rest.
+    pub const ROOM: Self = Self { audio: 20, video: 20 };
+    /// One microphone and one video.
+    pub const PUBLISHER: Self = Self { audio: 1, video: 1 };
+}
+
 /// RTP payload types of VP9, free among those that str0m gives to H.264 and VP8.
 const VP9_TYPE: u8 = 98;
 const VP9_RTX_TYPE: u8 = 99;
@@ -84,7 +96,12 @@ impl Receiver {
     /// of the mix had.
     ///
     /// Errors: [`ReceiverError::NoOffer`].
-    pub fn new(now: Instant, origin: Instant, session: u64) -> Result<(Self, String, Lines), ReceiverError> {
+    pub fn new(
+        now: Instant,
+        origin: Instant,
+        session: u64,
+        counts: LineCounts,
+    ) -> Result<(Self, String, Lines), ReceiverError> {
         let mut config = Rtc::builder()
             .clear_codecs()
             .enable_opus(true, false)
@@ -107,12 +124,13 @@ impl Receiver {
         );
         let mut rtc = config.build(now);
         let mut changes = rtc.sdp_api();
-        let mut add = |kind| -> Vec<Mid> {
-            (0..LINES)
+        let mut add = |kind, count| -> Vec<Mid> {
+            (0..count)
                 .map(|_| changes.add_media(kind, Direction::RecvOnly, None, None, None))
                 .collect()
         };
-        let (audio_lines, video_lines) = (add(MediaKind::Audio), add(MediaKind::Video));
+        let audio_lines = add(MediaKind::Audio, counts.audio);
+        let video_lines = add(MediaKind::Video, counts.video);
         let (offer, pending) = changes.apply().ok_or(ReceiverError::NoOffer)?;
         let names = |lines: &[Mid]| lines.iter().map(Mid::to_string).collect();
         let lines = Lines {
@@ -127,8 +145,8 @@ impl Receiver {
             origin,
             audio_lines,
             video_lines,
-            audio_slots: Slots::new(LINES),
-            video_slots: Slots::new(LINES),
+            audio_slots: Slots::new(counts.audio),
+            video_slots: Slots::new(counts.video),
             damaged: Vec::new(),
             fragments: HashMap::new(),
             streams: HashMap::new(),

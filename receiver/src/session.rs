@@ -16,7 +16,7 @@ use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::receiver::{Polled, Receiver, ReceiverError, first_address};
+use crate::receiver::{LineCounts, Polled, Receiver, ReceiverError, first_address};
 use crate::sample::Sample;
 use crate::wants::Wants;
 
@@ -31,6 +31,7 @@ pub struct Session {
     pub room: RoomKey,
     pub bus: SharedBus,
     pub secret: ClusterSecret,
+    pub lines: LineCounts,
     /// The mix clock's 0.
     pub origin: Instant,
     pub wants: watch::Receiver<Wants>,
@@ -128,7 +129,7 @@ impl Session {
             .load::<RoomInfo>(&info_key(&self.room))
             .await?
             .ok_or(SessionError::NoRoom)?;
-        let (mut receiver, offer, lines) = Receiver::new(Clock.now(), self.origin, self.opened)?;
+        let (mut receiver, offer, lines) = Receiver::new(Clock.now(), self.origin, self.opened, self.lines)?;
         let subject = control_subject(&info.sfu);
         let session = SessionId(rand::random());
         let events = self.bus.subscribe(&session_subject(session)).await?;

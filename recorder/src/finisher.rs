@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rotunda_media::mux::hls::Kind;
-use rotunda_media::mux::mp4::{Source, Summary};
+use rotunda_media::mux::mp4::{Change, Source, Summary};
 use rotunda_media::mux::segmenter::Lengths;
 use rotunda_media::mux::stored::{self, StoredSample};
 use rotunda_media::mux::{MuxError, adts, flv_file, mp3_file, mp4};
 use rotunda_media::program::Track;
-use rotunda_media::time::MediaTime;
+use rotunda_media::time::{MediaTime, VIDEO_RATE};
 use rotunda_proto::recording::{FileFormat, Gap};
 use thiserror::Error;
 
@@ -96,7 +96,8 @@ impl<'a> Finisher<'a> {
                 Err(MuxError::Io(_, error)) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(error.into()),
             };
-            let leading = if entry.begun.resolution.is_some() {
+            // While a camera sends nothing, audio leads.
+            let leading = if entry.begun.rate == VIDEO_RATE {
                 Track::Video
             } else {
                 Track::Audio
@@ -187,13 +188,23 @@ impl<'a> Finisher<'a> {
         };
         let tracks = stored::read_init(&self.folder.init(first.begun.init))?;
         let (mut files, mut samples) = self.lead(first)?;
+        let mut changes = Vec::new();
+        let mut init = first.begun.init;
         for entry in entries {
+            if entry.begun.init != init {
+                init = entry.begun.init;
+                changes.push(Change {
+                    from_file: files.len() as u32,
+                    tracks: stored::read_init(&self.folder.init(init))?,
+                });
+            }
             let path = self.folder.segment(entry.begun.number);
             stored::scan(&path, files.len() as u32, &mut samples)?;
             files.push(path);
         }
         let source = Source {
             tracks: &tracks,
+            changes: &changes,
             files: &files,
             samples: &samples,
             start: first.start(),

@@ -16,8 +16,15 @@ pub fn rows(manifest: &Manifest, part: u64, wall: Duration, state: State) -> Vec
         task_id: manifest.recording_id.clone(),
         room: program.room.clone(),
         stream_id: program.stream_id.clone(),
-        record_id: program.record.as_ref().map(|record| record.record_id.clone()),
-        user: None,
+        record_id: match (&program.record, &program.single) {
+            (Some(record), _) => Some(record.record_id.clone()),
+            (None, Some(single)) => single
+                .recording
+                .as_ref()
+                .and_then(|recording| recording.record_id.clone()),
+            (None, None) => None,
+        },
+        user: program.single.as_ref().map(|single| single.user.clone()),
         format,
         // The name is completed with the end time.
         name: format!("{}/{}", manifest.recording_id, manifest.prefix),

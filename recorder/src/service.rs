@@ -100,6 +100,29 @@ pub struct Service {
 /// A program: its stream, and when it began. The same stream may run again while its last files are being finished.
 type ProgramKey = (StreamKey, u64);
 
+/// The recording that a program asks for.
+struct Asked {
+    /// The prefix of file names.
+    prefix: String,
+    audio_only: bool,
+}
+
+impl Asked {
+    fn of(program: &ProgramDescriptor) -> Option<Self> {
+        if let Some(record) = &program.record {
+            return Some(Self {
+                prefix: record.record_id.to_string(),
+                audio_only: record.audio_only,
+            });
+        }
+        let recording = program.single.as_ref()?.recording.as_ref()?;
+        Some(Self {
+            prefix: recording.prefix.clone(),
+            audio_only: false,
+        })
+    }
+}
+
 struct Running {
     key: ProgramKey,
     manifest: Manifest,
@@ -263,7 +286,7 @@ impl Recorder {
         let Some(program) = change.parse::<ProgramDescriptor>() else {
             return;
         };
-        let Some(record) = program.record.clone() else { return };
+        let Some(record) = Asked::of(&program) else { return };
         let key = (program.stream(), program.started_unix_ms);
         if self.running.values().any(|running| running.key == key) {
             return;
@@ -276,7 +299,7 @@ impl Recorder {
         if let Some(free) = disk::free(&self.config.directory).filter(|free| *free < floor) {
             counter!("rotunda_recorder_refused_total", "reason" => "disk").increment(1);
             error!(
-                stream = %program.stream_id, record = %record.record_id, free_mb = free >> 20,
+                stream = %program.stream_id, record = record.prefix, free_mb = free >> 20,
                 floor_mb = self.config.free_space_floor_mb,
                 "not recorded: the disk has less free space than recorder.free_space_floor_mb"
             );
@@ -286,7 +309,7 @@ impl Recorder {
         let manifest = Manifest {
             recording_id: decimal_id(),
             formats: self.formats(record.audio_only),
-            prefix: record.record_id.to_string(),
+            prefix: record.prefix,
             segment_seconds: self.config.hls_segment_seconds,
             program: ProgramDescriptor {
                 push_urls: Vec::new(),

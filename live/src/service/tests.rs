@@ -20,6 +20,7 @@ fn descriptor(urls: &[&str]) -> ProgramDescriptor {
         record: None,
         push_urls: urls.iter().map(|url| (*url).to_owned()).collect(),
         started_unix_ms: 1,
+        single: None,
     }
 }
 

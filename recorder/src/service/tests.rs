@@ -5,12 +5,10 @@ use std::sync::Arc;
 use rotunda_bus::{BusExt, InProcess, Requests};
 use rotunda_media::program::{Frame, ProgramWriter};
 use rotunda_proto::mix::{AudioEncode, RecordSpec, VideoEncode};
-use rotunda_proto::program::program_key;
+use rotunda_proto::program::{Playing, SingleRecording, SingleStream, StreamKind, program_key};
 use rotunda_proto::recording::{Accepted, FILE_READY_SUBJECT, RecordingFile};
 use sqlx::Connection;
 use tokio::time::timeout;
-
-use rotunda_proto::ids::StreamId;
 
 use super::hls_rules::{read, violations};
 use super::program::TestProgram;
@@ -137,33 +135,32 @@ impl Running {
     }
 
     async fn begin_as(&self, stream: &str, room: u32, record: &str, audio_only: bool) -> Program {
-        let stream_id: StreamId = stream.parse().unwrap();
-        let stream: StreamKey = format!("1/{stream}").parse().unwrap();
+        let mut descriptor = descriptor(stream, room);
+        descriptor.record = Some(RecordSpec {
+            record_id: record.parse().unwrap(),
+            audio_only,
+        });
+        self.begin_with(descriptor).await
+    }
+
+    /// A publisher's own media.
+    async fn begin_single(&self, stream: &str, user: &str, prefix: &str) -> Program {
+        let mut descriptor = descriptor(stream, 1);
+        descriptor.single = Some(SingleStream {
+            user: user.parse().unwrap(),
+            kind: StreamKind::Main,
+            recording: Some(SingleRecording {
+                prefix: prefix.to_owned(),
+                record_id: None,
+            }),
+            playing: Playing::No,
+        });
+        self.begin_with(descriptor).await
+    }
+
+    async fn begin_with(&self, descriptor: ProgramDescriptor) -> Program {
+        let stream = descriptor.stream();
         let writer = self.hub.open(&stream).unwrap();
-        let descriptor = ProgramDescriptor {
-            stream_id: stream_id.clone(),
-            room: serde_json::from_value(serde_json::json!({ "app": 1, "room": room })).unwrap(),
-            node: "node".parse().unwrap(),
-            audio: AudioEncode {
-                sample_rate: 48_000,
-                bitrate_kbps: 64,
-                channels: 2,
-            },
-            video: Some(VideoEncode {
-                width: 64,
-                height: 48,
-                bitrate_kbps: 200,
-                framerate: 15,
-                gop_seconds: 1,
-                background_rgb: 0,
-            }),
-            record: Some(RecordSpec {
-                record_id: record.parse().unwrap(),
-                audio_only,
-            }),
-            push_urls: vec!["rtmp://h/live/SECRET".to_owned()],
-            started_unix_ms: 1,
-        };
         let key = program_key(&stream);
         self.bus
             .update(&key, |_: Option<ProgramDescriptor>| {
@@ -190,6 +187,31 @@ impl Running {
     async fn stop(self) {
         self.shutdown.cancel();
         self.service.finish().await;
+    }
+}
+
+fn descriptor(stream: &str, room: u32) -> ProgramDescriptor {
+    ProgramDescriptor {
+        stream_id: stream.parse().unwrap(),
+        room: serde_json::from_value(serde_json::json!({ "app": 1, "room": room })).unwrap(),
+        node: "node".parse().unwrap(),
+        audio: AudioEncode {
+            sample_rate: 48_000,
+            bitrate_kbps: 64,
+            channels: 2,
+        },
+        video: Some(VideoEncode {
+            width: 64,
+            height: 48,
+            bitrate_kbps: 200,
+            framerate: 15,
+            gop_seconds: 1,
+            background_rgb: 0,
+        }),
+        record: None,
+        push_urls: vec!["rtmp://h/live/SECRET".to_owned()],
+        started_unix_ms: 1,
+        single: None,
     }
 }
 
@@ -380,6 +402,83 @@ async fn another_size_begins_another_file_and_the_first_is_announced_at_once() {
     assert_eq!(violations(None, &playlist), Vec::<String>::new(), "{playlist}");
     assert_eq!(playlist.matches("#EXT-X-DISCONTINUITY\n").count(), 1);
     assert!((seconds(&place.path(&files[0])) - 5.0).abs() < 0.15);
+    recorder.stop().await;
+}
+
+#[tokio::test]
+async fn a_single_stream_that_changes_its_size_stays_one_file_in_every_format() {
+    let place = Place::new(|config| {
+        config.formats = serde_json::from_str(r#"["mp4", "flv", "aac", "hls"]"#).unwrap();
+    });
+    let mut recorder = place.start().await;
+    let program = recorder.begin_single("1_1_ann_main", "ann", "1_1_ann_main").await;
+    let mut source = TestProgram::new();
+    program.play(source.run(2.0, 1.0)).await;
+    source.resize(96, 64);
+    program.play(source.run(2.0, 1.0)).await;
+    source.resize(64, 48);
+    program.play(source.run(2.0, 1.0)).await;
+    program.end().await;
+    let files = recorder.files(4).await;
+    for file in &files {
+        assert!(file.name.contains("/1_1_ann_main_20"), "{}", file.name);
+        assert_eq!(file.user.as_ref().map(ToString::to_string), Some("ann".to_owned()));
+        // ffmpeg reads the first configuration of a playlist only.
+        if file.format != FileFormat::Hls {
+            check(&place, file, 6.0);
+        }
+    }
+    let sizes = |format| {
+        let file = files.iter().find(|file| file.format == format).unwrap();
+        let output = Command::new("ffprobe")
+            .args([
+                "-v",
+                "error",
+                "-select_streams",
+                "v",
+                "-show_entries",
+                "frame=width,height",
+                "-of",
+                "csv=p=0",
+            ])
+            .arg(place.path(file))
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let mut sizes: Vec<String> = text.lines().map(|line| line.trim_end_matches(',').to_owned()).collect();
+        assert_eq!(sizes.len(), 90, "every frame");
+        sizes.dedup();
+        sizes
+    };
+    assert_eq!(sizes(FileFormat::Mp4), ["64,48", "96,64", "64,48"]);
+    assert_eq!(sizes(FileFormat::Flv), ["64,48", "96,64", "64,48"]);
+    recorder.stop().await;
+}
+
+#[tokio::test]
+async fn an_interrupted_single_stream_is_one_hls_with_a_gap_and_a_new_file_in_other_formats() {
+    let place = Place::new(|_| {});
+    let mut recorder = place.start().await;
+    let program = recorder.begin_single("1_1_ann_main", "ann", "film").await;
+    let frames = TestProgram::new().run(40.0, 1.0);
+    let is_there = |frame: &Arc<Frame>| !(3.0..37.0).contains(&frame.pts.duration().as_secs_f64());
+    program.play(frames.into_iter().filter(is_there).collect()).await;
+    program.end().await;
+    let files = recorder.files(3).await;
+    let of = |format| files.iter().filter(move |file| file.format == format);
+    for file in of(FileFormat::Mp4) {
+        check(&place, file, 3.0);
+        assert!(file.gaps.is_empty());
+    }
+    assert_eq!(of(FileFormat::Mp4).count(), 2);
+    let hls = of(FileFormat::Hls).next().unwrap();
+    check(&place, hls, 6.0);
+    let playlist = std::fs::read_to_string(place.path(hls)).unwrap();
+    assert_eq!(violations(None, &playlist), Vec::<String>::new(), "{playlist}");
+    assert_eq!(playlist.matches("#EXT-X-DISCONTINUITY\n").count(), 1);
+    let [gap] = &hls.gaps[..] else { panic!("{:?}", hls.gaps) };
+    assert_eq!(gap.reason, rotunda_proto::recording::GapReason::PublisherAway);
+    assert!((gap.to_unix_ms - gap.from_unix_ms).abs_diff(34_000) < 300, "{gap:?}");
     recorder.stop().await;
 }
 

@@ -134,7 +134,9 @@ fn stream_param(file: &RecordingFile) -> String {
     if let Some(record_id) = &file.record_id {
         pairs.push(format!("userdefinerecordid={record_id}"));
     }
-    pairs.push("useMixPlayer=1".to_owned());
+    if file.user.is_none() {
+        pairs.push("useMixPlayer=1".to_owned());
+    }
     pairs.join("&")
 }
 
