@@ -32,6 +32,8 @@ pub enum Command {
     /// Start or stop the mix of a room through the public API.
     #[command(subcommand)]
     Mix(Mix),
+    /// Maintain the recordings of this machine.
+    Recordings(Recordings),
     /// Print the configuration in effect (defaults < file < environment), secrets hidden.
     Config(ConfigFile),
     /// Print shell completions.
@@ -104,6 +106,18 @@ pub struct Demo {
     /// The room.
     #[arg(long, default_value = "1001", value_parser = parse_room)]
     pub room: RoomId,
+}
+
+#[derive(Debug, Args)]
+pub struct Recordings {
+    #[command(subcommand)]
+    pub command: RecordingsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum RecordingsCommand {
+    /// Enter the recordings of the disk that the database does not know, for example after the database was lost.
+    Rebuild(ConfigFile),
 }
 
 #[derive(Debug, Args)]

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use metrics::{counter, gauge};
+use object_store::RetryConfig;
 use rotunda_bus::{BusError, Change, Request, Requests, SharedBus, Watch, WatchEvent};
 use rotunda_media::codec::mp3;
 use rotunda_media::mux::segmenter::Lengths;
@@ -26,6 +27,7 @@ use uuid::Uuid;
 
 use crate::config::Config;
 use crate::disk;
+use crate::expiry::expire;
 use crate::file_ready::announce;
 use crate::files::Files;
 use crate::finishing::{FinishingError, finish};
@@ -34,6 +36,8 @@ use crate::ledger::{Ledger, Row, State};
 use crate::orphans::{self, Found, Orphan};
 use crate::recording::{RecordError, Recording};
 use crate::rows::{decimal_id, rows};
+use crate::storage::{Storage, StorageError};
+use crate::uploading::{UploadError, upload};
 use crate::writer::Notice;
 
 /// The intervals of the service.
@@ -51,6 +55,17 @@ struct Pace {
     orphan_age: Duration,
     /// A file that could not be made is tried again.
     finish_again: Duration,
+    /// A request to the storage is repeated for this time.
+    storage: Duration,
+}
+
+impl Pace {
+    fn storage_retry(self) -> RetryConfig {
+        RetryConfig {
+            retry_timeout: self.storage,
+            ..RetryConfig::default()
+        }
+    }
 }
 
 impl Default for Pace {
@@ -62,12 +77,15 @@ impl Default for Pace {
             search: Duration::from_secs(60),
             orphan_age: Duration::from_secs(60),
             finish_again: Duration::from_secs(60),
+            storage: Duration::from_secs(30),
         }
     }
 }
 
 /// Recordings whose files are made at one time.
 const FINISH_AT_ONCE: usize = 2;
+/// Recordings whose files are uploaded at one time.
+const UPLOAD_AT_ONCE: usize = 2;
 const NOTICES: usize = 256;
 
 /// Why the recorder did not start.
@@ -83,6 +101,8 @@ pub enum StartError {
     Catalogue(#[source] StoreError),
     #[error("reach the bus")]
     Bus(#[from] BusError),
+    #[error("set up recorder.storage")]
+    Storage(#[from] StorageError),
 }
 
 /// The key of signed addresses, and the applications whose API keys give access to files.
@@ -133,6 +153,8 @@ enum Done {
     Recorded(String, Result<(), RecordError>),
     Finished(String, Result<(), FinishingError>),
     Searched(Found),
+    Expired,
+    Uploaded(String, Result<(), UploadError>),
 }
 
 struct Recorder {
@@ -152,6 +174,13 @@ struct Recorder {
     again: HashMap<String, Instant>,
     /// Recordings on the disk that have a row; None while the disk is searched.
     known: Option<HashSet<String>>,
+    storage: Option<Storage>,
+    /// Recordings whose files are being uploaded, and when to try others again.
+    uploading: HashSet<String>,
+    upload_again: HashMap<String, Instant>,
+    /// Files are being deleted because their time is over.
+    is_expiring: bool,
+    applications: Vec<Application>,
     tasks: JoinSet<Done>,
     notices: mpsc::Sender<(String, Notice)>,
     noticed: mpsc::Receiver<(String, Notice)>,
@@ -188,7 +217,17 @@ impl Service {
         config.warn_of_old_keys();
         let programs = bus.watch(PROGRAMS_PREFIX).await?;
         store.fill_in_applications().await.map_err(StartError::Catalogue)?;
-        let files = Files::new(&config, access.key, access.applications, store.clone());
+        let applications = access.applications.clone();
+        let ledger = Ledger::new(store.clone(), Uuid::new_v4().to_string());
+        let storage = Storage::open(&config.storage, pace.storage_retry())?;
+        let files = Files::new(
+            &config,
+            access.key,
+            access.applications,
+            ledger.clone(),
+            storage.clone(),
+            store.clone(),
+        );
         let lists = bus.serve(LIST_SUBJECT).await?;
         let (notices, noticed) = mpsc::channel(NOTICES);
         let recorder = Recorder {
@@ -198,12 +237,17 @@ impl Service {
             hub,
             store: store.clone(),
             files: files.clone(),
-            ledger: Ledger::new(store, Uuid::new_v4().to_string()),
+            ledger,
             running: HashMap::new(),
             to_finish: HashMap::new(),
             finishing: HashSet::new(),
             again: HashMap::new(),
             known: Some(HashSet::new()),
+            storage,
+            uploading: HashSet::new(),
+            upload_again: HashMap::new(),
+            is_expiring: false,
+            applications,
             tasks: JoinSet::new(),
             notices,
             noticed,
@@ -252,6 +296,7 @@ impl Recorder {
                 }
                 () = clock.sleep_until(search_at) => {
                     self.search();
+                    self.expire();
                     search_at = clock.now() + self.pace.search;
                 }
             }
@@ -379,6 +424,19 @@ impl Recorder {
     async fn handle_done(&mut self, done: Result<Done, tokio::task::JoinError>) {
         match done {
             Ok(Done::Searched(found)) => self.handle_orphans(found).await,
+            Ok(Done::Expired) => self.is_expiring = false,
+            Ok(Done::Uploaded(id, uploaded)) => {
+                self.uploading.remove(&id);
+                if let Err(error) = uploaded {
+                    counter!("rotunda_recorder_upload_failures_total").increment(1);
+                    error!(
+                        error = &error as &dyn std::error::Error,
+                        recording = id,
+                        "files could not be uploaded; they stay on the disk, and it is tried again"
+                    );
+                    self.upload_again.insert(id, Clock.now() + self.pace.finish_again);
+                }
+            }
             Ok(Done::Recorded(id, ended)) => {
                 // The queue has all its notices, and they come first.
                 while let Ok((id, notice)) = self.noticed.try_recv() {
@@ -428,7 +486,7 @@ impl Recorder {
 
     fn finish_next(&mut self) {
         let next = |recorder: &Self| {
-            let free = |id: &&String| !recorder.finishing.contains(*id);
+            let free = |id: &&String| !recorder.finishing.contains(*id) && !recorder.uploading.contains(*id);
             recorder.to_finish.keys().find(free).cloned()
         };
         while self.finishing.len() < FINISH_AT_ONCE
@@ -449,6 +507,17 @@ impl Recorder {
             let (config, ledger, age) = (self.config.clone(), self.ledger.clone(), self.pace.orphan_age);
             self.tasks
                 .spawn(async move { Done::Searched(orphans::find(config, ledger, known, age).await) });
+        }
+    }
+
+    fn expire(&mut self) {
+        if !std::mem::replace(&mut self.is_expiring, true) {
+            let (config, ledger) = (self.config.clone(), self.ledger.clone());
+            let (storage, applications) = (self.storage.clone(), self.applications.clone());
+            self.tasks.spawn(async move {
+                expire(&config, &ledger, storage.as_ref(), &applications).await;
+                Done::Expired
+            });
         }
     }
 
@@ -474,6 +543,36 @@ impl Recorder {
             Err(error) => error!(error = &error as &dyn std::error::Error, "the ledger could not be read"),
         }
         self.finish_next();
+        self.upload_next().await;
+    }
+
+    async fn upload_next(&mut self) {
+        let Some(storage) = &self.storage else { return };
+        let waiting = match self.ledger.to_upload().await {
+            Ok(waiting) => waiting,
+            Err(error) => {
+                error!(error = &error as &dyn std::error::Error, "the ledger could not be read");
+                return;
+            }
+        };
+        let now = Clock.now();
+        self.upload_again.retain(|_, at| *at > now);
+        gauge!("rotunda_recorder_uploads_waiting").set(waiting.len() as f64);
+        for id in waiting {
+            if self.uploading.len() >= UPLOAD_AT_ONCE {
+                break;
+            }
+            // The two must not work in one folder.
+            let is_busy = self.finishing.contains(&id) || self.upload_again.contains_key(&id);
+            if is_busy || !self.uploading.insert(id.clone()) {
+                continue;
+            }
+            let (config, ledger, storage) = (self.config.clone(), self.ledger.clone(), storage.clone());
+            self.tasks.spawn(async move {
+                let uploaded = upload(config, ledger, storage, id.clone()).await;
+                Done::Uploaded(id, uploaded)
+            });
+        }
     }
 
     /// Enters recordings that have a folder and no row.

@@ -4,6 +4,7 @@ mod demo;
 mod join;
 mod load;
 mod mix;
+mod recordings;
 mod serve;
 
 use anyhow::Context;
@@ -26,6 +27,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Join(arguments) => join::run(arguments).await,
         Command::Load(arguments) => load::run(*arguments).await,
         Command::Mix(arguments) => mix::run(arguments).await,
+        Command::Recordings(arguments) => recordings::run(arguments).await,
         Command::UserSig(arguments) => {
             let application = local_application(&load(&arguments.file)?)?;
             let life = Duration::from_secs(arguments.life);

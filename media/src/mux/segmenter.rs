@@ -222,12 +222,11 @@ impl Segmenter {
             return Ok(());
         }
         open.reached = open.reached.max(frame.pts.plus(frame.duration.into()));
-        if leads || open.lacks_video(&frame) {
-            if frame.pts.since(open.chunk_since) + TOLERANCE >= self.lengths.chunk {
-                open.settle(origin, frame.track, Some(frame.pts));
-                self.out
-                    .extend(open.take_chunk(&mut self.chunks, frame.pts)?.map(Output::Chunk));
-            }
+        let drives = leads || open.lacks_video(&frame);
+        if drives && frame.pts.since(open.chunk_since) + TOLERANCE >= self.lengths.chunk {
+            open.settle(origin, frame.track, Some(frame.pts));
+            self.out
+                .extend(open.take_chunk(&mut self.chunks, frame.pts)?.map(Output::Chunk));
         }
         if leads {
             open.end = frame.pts.plus(frame.duration.into());

@@ -2,6 +2,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 
+use axum::http::{Request as HttpRequest, StatusCode};
 use rotunda_bus::{BusExt, InProcess, Requests};
 use rotunda_media::program::{Frame, ProgramWriter};
 use rotunda_proto::mix::{AudioEncode, RecordSpec, VideoEncode};
@@ -9,10 +10,12 @@ use rotunda_proto::program::{Playing, SingleRecording, SingleStream, StreamKind,
 use rotunda_proto::recording::{Accepted, FILE_READY_SUBJECT, RecordingFile};
 use sqlx::Connection;
 use tokio::time::timeout;
+use tower::ServiceExt;
 
 use super::hls_rules::{read, violations};
 use super::program::TestProgram;
 use super::*;
+use crate::storage::tests::{Mood, TestS3};
 
 const QUICK: Pace = Pace {
     announce: Duration::from_millis(100),
@@ -21,6 +24,7 @@ const QUICK: Pace = Pace {
     search: Duration::from_millis(200),
     orphan_age: Duration::ZERO,
     finish_again: Duration::from_millis(200),
+    storage: Duration::from_millis(300),
 };
 
 /// The folder and the database that outlive a recorder.
@@ -28,6 +32,7 @@ struct Place {
     folder: tempfile::TempDir,
     database: &'static str,
     config: Config,
+    applications: Vec<Application>,
 }
 
 impl Place {
@@ -44,6 +49,7 @@ impl Place {
             folder,
             database: "db",
             config,
+            applications: Vec::new(),
         }
     }
 
@@ -76,7 +82,7 @@ impl Place {
             self.config.clone(),
             Access {
                 key: FileLinkKey::new(&rotunda_proto::ticket::ClusterSecret::new("key")),
-                applications: Vec::new(),
+                applications: self.applications.clone(),
             },
             bus.clone(),
             hub.clone(),
@@ -608,6 +614,205 @@ fn recordings_come_back_when_the_database_is_lost() {
         }
         recorder.stop().await;
     });
+}
+
+#[tokio::test]
+async fn a_rebuild_from_the_disk_alone_gives_the_same_files_under_the_same_ids() {
+    let mut place = Place::new(|config| config.formats = vec![crate::config::Format::Mp4]);
+    let mut recorder = place.start().await;
+    let program = recorder.begin("s", 1, "film").await;
+    program.play(TestProgram::new().run(2.0, 1.0)).await;
+    program.end().await;
+    let before = recorder.file().await;
+    recorder.stop().await;
+
+    place.database = "another";
+    let store = Store::open(&place.database()).await.unwrap();
+    let rebuilt = crate::rebuild::older_than(Duration::ZERO, &place.config, store.clone())
+        .await
+        .unwrap();
+    assert_eq!((rebuilt.recordings, rebuilt.files, rebuilt.known), (1, 1, 0));
+    let again = crate::rebuild::older_than(Duration::ZERO, &place.config, store)
+        .await
+        .unwrap();
+    assert_eq!((again.recordings, again.known), (0, 1));
+
+    let mut recorder = place.start().await;
+    let after = recorder.file().await;
+    let facts = |file: &RecordingFile| {
+        (
+            file.file_id.clone(),
+            file.task_id.clone(),
+            file.name.clone(),
+            file.size_bytes,
+        )
+    };
+    assert_eq!(facts(&after), facts(&before));
+    check(&place, &after, 2.0);
+    recorder.stop().await;
+}
+
+/// Application 1, whose key is `id:secret`.
+fn application() -> Application {
+    let mut application = Application::new(1.try_into().unwrap(), "key");
+    application.secret_id = "id".to_owned();
+    application.api_secret = rotunda_proto::config::Secret::new("secret");
+    application
+}
+
+async fn request(recorder: &Running, method: &str, path: &str) -> StatusCode {
+    let request = HttpRequest::builder()
+        .method(method)
+        .uri(path)
+        .header("authorization", "Bearer id:secret")
+        .body(axum::body::Body::empty())
+        .unwrap();
+    recorder.service.router().oneshot(request).await.unwrap().status()
+}
+
+#[tokio::test]
+async fn files_are_deleted_when_their_time_is_over_and_the_folder_goes_with_the_last() {
+    let mut place = Place::new(|_| {});
+    place.applications = vec![Application {
+        record_retention_days: 1,
+        ..application()
+    }];
+    let mut recorder = place.start().await;
+    let mut recorded = Vec::new();
+    for stream in ["old", "new"] {
+        let program = recorder.begin(stream, 1, stream).await;
+        program.play(TestProgram::new().run(1.0, 1.0)).await;
+        program.end().await;
+        recorded.push(recorder.files(2).await.remove(0));
+    }
+    let (old, new) = (&recorded[0], &recorded[1]);
+    sqlx::query("UPDATE recording_files SET started_unix_us = started_unix_us - 86410000000 WHERE recording_id = $1")
+        .bind(&old.task_id)
+        .execute(&mut sqlx::SqliteConnection::connect(&place.database()).await.unwrap())
+        .await
+        .unwrap();
+    let gone = async {
+        while place.config.directory.join(&old.task_id).exists() {
+            Clock.sleep_until(Clock.now() + Duration::from_millis(20)).await;
+        }
+    };
+    timeout(Duration::from_secs(10), gone).await.unwrap();
+    assert_eq!(
+        request(&recorder, "GET", &format!("/recordings/{}", old.name)).await,
+        StatusCode::NOT_FOUND
+    );
+    assert_eq!(
+        request(&recorder, "GET", &format!("/recordings/{}", new.name)).await,
+        StatusCode::OK
+    );
+    recorder.stop().await;
+    // The search on the disk and a new process bring nothing back.
+    let mut recorder = place.start().await;
+    recorder.no_file().await;
+    recorder.stop().await;
+}
+
+#[tokio::test]
+async fn the_owner_deletes_a_file_by_the_api_and_others_stay() {
+    let mut place = Place::new(|_| {});
+    place.applications = vec![application()];
+    let mut recorder = place.start().await;
+    let program = recorder.begin("s", 1, "film").await;
+    program.play(TestProgram::new().run(1.0, 1.0)).await;
+    program.end().await;
+    let files = recorder.files(2).await;
+    let (hls, mp4) = (
+        format!("/recordings/{}", files[0].name),
+        format!("/recordings/{}", files[1].name),
+    );
+    // The announcement is answered before the row says so; a file is deleted in either state.
+    assert_eq!(request(&recorder, "DELETE", &mp4).await, StatusCode::NO_CONTENT);
+    assert_eq!(request(&recorder, "DELETE", &mp4).await, StatusCode::NOT_FOUND);
+    assert_eq!(request(&recorder, "GET", &mp4).await, StatusCode::NOT_FOUND);
+    assert!(!place.path(&files[1]).exists());
+    assert_eq!(request(&recorder, "GET", &hls).await, StatusCode::OK);
+    assert_eq!(complaints(&place.path(&files[0])), "");
+    assert_eq!(request(&recorder, "DELETE", &hls).await, StatusCode::NO_CONTENT);
+    assert!(!place.config.directory.join(&files[0].task_id).exists());
+    recorder.stop().await;
+}
+
+/// Every file is announced from the storage, plays from there, and has no local copy.
+async fn check_stored(place: &Place, s3: &TestS3, recorder: &Running, files: &[RecordingFile]) {
+    for file in files {
+        assert_eq!(file.place, rotunda_proto::recording::Place::Storage, "{}", file.name);
+        let address = format!(
+            "http://127.0.0.1:{}/films/from/here/{}?X-Amz-Signature=test",
+            s3.port, file.name
+        );
+        if file.format != FileFormat::Hls {
+            let file_name = address.clone();
+            let said = tokio::task::spawn_blocking(move || complaints(std::path::Path::new(&file_name))).await;
+            assert_eq!(said.unwrap(), "", "{address}");
+        }
+        let path = format!("/recordings/{}", file.name);
+        assert_eq!(request(recorder, "GET", &path).await, StatusCode::TEMPORARY_REDIRECT);
+    }
+    let gone = async {
+        while place.files().iter().any(|file| file.is_file()) {
+            Clock.sleep_until(Clock.now() + Duration::from_millis(20)).await;
+        }
+    };
+    let left = timeout(Duration::from_secs(10), gone).await;
+    assert!(left.is_ok(), "{:?}", place.files());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_storage_that_fails_at_random_gets_every_file() {
+    let s3 = TestS3::start().await;
+    let mut place = Place::new(|config| config.storage = s3.config());
+    place.applications = vec![application()];
+    s3.set(Mood::Shaky);
+    let mut recorder = place.start().await;
+    let mut files = Vec::new();
+    for stream in ["one", "two"] {
+        let program = recorder.begin(stream, 1, stream).await;
+        program.play(TestProgram::new().run(3.0, 1.0)).await;
+        program.end().await;
+        files.extend(recorder.files(2).await);
+    }
+    s3.set(Mood::Well);
+    check_stored(&place, &s3, &recorder, &files).await;
+    let objects = s3.keys();
+    for file in &files {
+        assert!(objects.contains(&format!("from/here/{}", file.name)), "{objects:?}");
+    }
+    // The owner deletes it there.
+    let path = format!("/recordings/{}", files[0].name);
+    assert_eq!(request(&recorder, "DELETE", &path).await, StatusCode::NO_CONTENT);
+    assert!(!s3.keys().contains(&format!("from/here/{}", files[0].name)));
+    recorder.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_storage_that_is_away_loses_nothing_and_another_process_uploads() {
+    let s3 = TestS3::start().await;
+    let mut place = Place::new(|config| config.storage = s3.config());
+    place.applications = vec![application()];
+    s3.set(Mood::Away);
+    let mut recorder = place.start().await;
+    let program = recorder.begin("s", 1, "film").await;
+    program.play(TestProgram::new().run(2.0, 1.0)).await;
+    program.end().await;
+    recorder.no_file().await;
+    recorder.stop().await;
+    assert!(
+        place
+            .files()
+            .iter()
+            .any(|file| file.extension().is_some_and(|ending| ending == "mp4"))
+    );
+    let mut recorder = place.start().await;
+    recorder.no_file().await;
+    s3.set(Mood::Well);
+    let files = recorder.files(2).await;
+    check_stored(&place, &s3, &recorder, &files).await;
+    recorder.stop().await;
 }
 
 #[tokio::test]

@@ -186,6 +186,7 @@ mod tests {
             resolution: Some((1280, 720)),
             url: "http://h/f.mp4".into(),
             gaps: Vec::new(),
+            place: rotunda_proto::recording::Place::Disk,
         };
         let body: Value =
             serde_json::from_str(&signed(&file_ready(&file).to_string(), "k", Duration::from_secs(1))).unwrap();
