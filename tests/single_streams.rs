@@ -135,3 +135,94 @@ fn check(file: &std::path::Path, name: &str, mark: u8) {
     println!("{name}: audio is {:.0} ms behind the video", apart * 1000.0);
     assert!(apart.abs() < 0.08, "{name}: {apart} s apart");
 }
+
+/// An application that records and relays everybody, and waits six seconds for those who were cut off.
+const APPLICATION: &str = "[[applications]]\nsdk_app_id = 1400000777\nsecret_key = \"k\"\nsecret_id = \"id\"\n\
+    api_secret = \"secret\"\nrecord_publishers = \"all\"\nrelay_publishers = \"all\"\nrecord_resume_seconds = 6\n";
+const ANN: [&str; 6] = ["1001", "--user", "ann", "--fps", "15", "--audio=beeps"];
+const STREAM: &str = "1400000777_1001_ann_main";
+
+fn server_that_takes_everybody(folder: &std::path::Path) -> Server {
+    let config = folder.join("rotunda.toml");
+    std::fs::write(&config, APPLICATION).unwrap();
+    Server::start_with(&[("ROTUNDA_CONFIG", &config.display().to_string())])
+}
+
+/// The names of the complete files with this ending.
+fn ready(server: &Server, ending: &str) -> Vec<PathBuf> {
+    let (status, list) = server.request("/recordings", &["authorization: Bearer id:secret"]);
+    assert_eq!(status, 200, "{list}");
+    let files: Vec<serde_json::Value> = serde_json::from_str(&list).unwrap();
+    let name = |file: &serde_json::Value| {
+        let name = file["name"].as_str()?;
+        let is_it = file["state"] == "ready" && name.contains(STREAM) && name.ends_with(ending);
+        is_it.then(|| server.folder.path().join("recordings").join(name))
+    };
+    files.iter().filter_map(name).collect()
+}
+
+fn segments(server: &Server) -> usize {
+    server.get(&format!("/live/{STREAM}.m3u8")).matches("#EXTINF").count()
+}
+
+#[test]
+fn a_publisher_who_comes_back_in_time_is_one_playlist_with_a_gap() {
+    if !installed("ffmpeg") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let server = server_that_takes_everybody(folder.path());
+    let ann = server.join(&ANN);
+    let before = eventually("some seconds of it", 40, || {
+        Some(segments(&server)).filter(|count| *count >= 2)
+    });
+    ann.leave();
+    eventually("ann has left", 20, || {
+        server
+            .get("/metrics")
+            .contains("rotunda_signaling_members 0")
+            .then_some(())
+    });
+    let ann = server.join(&ANN);
+    eventually("some more seconds of it", 40, || {
+        (segments(&server) >= before + 2).then_some(())
+    });
+    assert!(ready(&server, ".m3u8").is_empty(), "the recording goes on");
+    ann.leave();
+
+    let playlist = eventually("the playlist", 40, || ready(&server, ".m3u8").pop());
+    let text = std::fs::read_to_string(&playlist).unwrap();
+    assert_eq!(
+        support::hls_rules::violations(None, &text),
+        Vec::<String>::new(),
+        "{text}"
+    );
+    assert_eq!(text.matches("#EXT-X-DISCONTINUITY\n").count(), 1, "{text}");
+    let files = eventually("both files", 20, || {
+        Some(ready(&server, ".mp4")).filter(|files| files.len() == 2)
+    });
+    for file in &files {
+        assert_eq!(film::complaints(&file.display().to_string()), "", "{}", file.display());
+    }
+    assert_eq!(ready(&server, ".m3u8").len(), 1);
+    assert!(server.stop(), "the server ends in order");
+}
+
+#[test]
+fn a_killed_server_leaves_files_of_single_streams_that_play() {
+    if !installed("ffmpeg") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = server_that_takes_everybody(folder.path());
+    let _ann = server.join(&ANN);
+    eventually("some seconds of it", 40, || (segments(&server) >= 3).then_some(()));
+    server.kill_and_restart();
+    let file = eventually("the file of the killed recording", 60, || ready(&server, ".mp4").pop());
+    assert_eq!(film::complaints(&file.display().to_string()), "");
+    let seconds: f64 = film::probe(&file.display().to_string(), "format=duration")
+        .parse()
+        .unwrap();
+    assert!(seconds > 4.0, "{seconds} s");
+    assert!(server.stop(), "the server ends in order");
+}

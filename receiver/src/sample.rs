@@ -24,6 +24,27 @@ pub enum Payload {
     Video(CodedVideo),
 }
 
+/// Takes the received frames of a session. It must not wait.
+pub trait SampleSink: Send + Sync + 'static {
+    /// Errors: the sample, if there is no room for it.
+    fn try_take(&self, sample: Sample) -> Result<(), Sample>;
+}
+
+impl SampleSink for std::sync::mpsc::SyncSender<Sample> {
+    fn try_take(&self, sample: Sample) -> Result<(), Sample> {
+        use std::sync::mpsc::TrySendError::{Disconnected, Full};
+        self.try_send(sample)
+            .map_err(|(Full(sample) | Disconnected(sample))| sample)
+    }
+}
+
+impl SampleSink for tokio::sync::mpsc::Sender<Sample> {
+    fn try_take(&self, sample: Sample) -> Result<(), Sample> {
+        use tokio::sync::mpsc::error::TrySendError::{Closed, Full};
+        self.try_send(sample).map_err(|(Full(sample) | Closed(sample))| sample)
+    }
+}
+
 /// One coded video frame.
 #[derive(Debug, Clone)]
 pub struct CodedVideo {

@@ -1,7 +1,6 @@
 //! The shell of a [`Receiver`]: its socket, and its control over the bus. It opens a new session when one is lost.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::mpsc::TrySendError;
 use std::time::{Duration, Instant};
 
 use rotunda_bus::{BusError, BusExt, Heard, SharedBus, Subscription};
@@ -17,7 +16,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::receiver::{LineCounts, Polled, Receiver, ReceiverError, first_address};
-use crate::sample::Sample;
+use crate::sample::SampleSink;
 use crate::wants::Wants;
 
 /// A lost session is opened again after 0.25 s, then twice as long each time, up to 5 s.
@@ -27,7 +26,7 @@ const LAST_BACK_OFF: Duration = Duration::from_secs(5);
 const ASK_AGAIN: Duration = Duration::from_millis(500);
 
 /// Parameters and channels of a session.
-pub struct Session {
+pub struct Session<S> {
     pub room: RoomKey,
     pub bus: SharedBus,
     pub secret: ClusterSecret,
@@ -36,7 +35,7 @@ pub struct Session {
     pub origin: Instant,
     pub wants: watch::Receiver<Wants>,
     pub key_requests: mpsc::Receiver<VideoRef>,
-    pub samples: std::sync::mpsc::SyncSender<Sample>,
+    pub samples: S,
     /// Tracks that the SFU does not send, as nothing here decodes their codec.
     pub not_mixable: mpsc::Sender<NotMixable>,
     /// Sessions opened so far.
@@ -75,7 +74,7 @@ struct OpenSession {
     events: Subscription,
 }
 
-impl Session {
+impl<S: SampleSink> Session<S> {
     /// Receives until `stop`.
     pub async fn run(mut self, stop: CancellationToken) {
         let mut back_off = FIRST_BACK_OFF;
@@ -227,9 +226,7 @@ impl Session {
                     let _sent_or_lost = open.socket.send_to(&transmit.contents, transmit.destination).await;
                 }
                 Polled::Sample(sample) => {
-                    if let Err(TrySendError::Full(sample) | TrySendError::Disconnected(sample)) =
-                        self.samples.try_send(sample)
-                    {
+                    if let Err(sample) = self.samples.try_take(sample) {
                         metrics::counter!("rotunda_receiver_samples_dropped_total").increment(1);
                         open.receiver.handle_dropped(&sample);
                     }

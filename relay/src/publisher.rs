@@ -189,6 +189,7 @@ impl Publisher {
             if next != Next::Away || wanted.resume_seconds == 0 {
                 break next;
             }
+            let _told_or_ended = program.orders.send(Order::Leave).await;
             match self.wait_for_return(&wanted).await {
                 Some(back) if is_same(&back, &wanted) => {
                     wanted = back;

@@ -26,6 +26,8 @@ const AUDIO_RATE: u32 = 48_000;
 /// Orders for a worker.
 pub enum Order {
     Tracks(Tracks),
+    /// The publisher is cut off.
+    Leave,
     /// The publisher is back after an interruption.
     Return,
 }
@@ -62,6 +64,10 @@ impl Worker {
             let is_over = loop {
                 match self.orders.try_recv() {
                     Ok(Order::Tracks(tracks)) => self.core.handle_tracks(tracks),
+                    Ok(Order::Leave) => {
+                        let result = self.core.handle_leave(self.now());
+                        log(result);
+                    }
                     Ok(Order::Return) => {
                         let result = self.core.handle_return(self.now());
                         log(result);

@@ -41,6 +41,7 @@ pub struct StreamCore {
     video_at: Option<Micros>,
     /// Ticks of the last video frame.
     last_ticks: Option<u64>,
+    presence: Presence,
     out: VecDeque<Arc<Frame>>,
 }
 
@@ -51,6 +52,14 @@ enum State {
         packets: Vec<(Micros, Arc<[u8]>)>,
     },
     Running(Box<Running>),
+}
+
+/// Whether the publisher is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Presence {
+    Here,
+    /// Nothing comes out.
+    Away,
 }
 
 struct Running {
@@ -73,6 +82,7 @@ impl StreamCore {
             waiting: VecDeque::new(),
             video_at: None,
             last_ticks: None,
+            presence: Presence::Here,
             out: VecDeque::new(),
         }
     }
@@ -82,16 +92,30 @@ impl StreamCore {
         self.tracks = tracks;
     }
 
+    /// The publisher is cut off: what was received comes out, and then nothing until they are back.
+    ///
+    /// Errors: [`CodecError`] of an encoder.
+    pub fn handle_leave(&mut self, now: Micros) -> Result<(), CodecError> {
+        let finished = self.finish(now);
+        self.presence = Presence::Away;
+        finished
+    }
+
     /// The publisher is back after an interruption: the program continues now.
     ///
     /// Errors: [`CodecError::SetUp`].
     pub fn handle_return(&mut self, now: Micros) -> Result<(), CodecError> {
+        self.presence = Presence::Here;
         self.video.handle_loss();
         self.waiting.clear();
-        if let State::Running(running) = &mut self.state {
-            running.audio.skip_to(samples(now - running.zero))?;
+        match &mut self.state {
+            State::Waiting { first_audio, packets } => {
+                *first_audio = None;
+                packets.clear();
+                Ok(())
+            }
+            State::Running(running) => running.audio.skip_to(samples(now - running.zero)),
         }
-        Ok(())
     }
 
     /// An Opus packet whose audio was captured at `at`.
@@ -128,6 +152,9 @@ impl StreamCore {
     ///
     /// Errors: [`CodecError`] of an encoder.
     pub fn handle_tick(&mut self, now: Micros) -> Result<(), CodecError> {
+        if self.presence == Presence::Away {
+            return Ok(());
+        }
         self.begin(now)?;
         if !matches!(self.state, State::Running(_)) {
             return Ok(());

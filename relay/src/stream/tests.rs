@@ -172,9 +172,16 @@ fn a_camera_that_sends_nothing_delays_the_start_by_less_than_three_seconds() {
 fn after_an_interruption_the_program_continues_at_its_time() {
     let mut test = Test::new(StreamKind::Main, BOTH);
     test.run(2_000_000, BOTH);
+    test.core.handle_leave(test.now).unwrap();
+    let nothing = Tracks {
+        audio: Sent::No,
+        video: Sent::No,
+    };
+    test.run(100_000, nothing);
     let before = test.frames.len();
-    test.now += 60_000_000;
-    (test.next_audio, test.next_video) = (test.now, test.now);
+    assert!(seconds(&test.frames[before - 1]) > 1.9, "what was received came out");
+    test.run(60_000_000, nothing);
+    assert_eq!(test.frames.len(), before, "nothing comes while the publisher is away");
     test.core.handle_return(test.now).unwrap();
     test.run(2_000_000, BOTH);
     let after = &test.frames[before..];
