@@ -341,6 +341,8 @@ async fn hand_on_changes(
     let mut was_cut = false;
     let mut synced = false;
     while !queue.is_abandoned() {
+        // A cut may have ended before it is seen here.
+        was_cut |= cut.has_changed().unwrap_or(false);
         if *cut.borrow_and_update() {
             was_cut = true;
             if cut.changed().await.is_err() {
@@ -358,7 +360,6 @@ async fn hand_on_changes(
                 if changed.is_err() {
                     return;
                 }
-                // The cut may have ended already.
                 was_cut = true;
                 continue;
             }

@@ -14,6 +14,7 @@ pub mod lease;
 mod mailbox;
 mod nats;
 mod request;
+mod router;
 mod subject;
 mod table;
 #[cfg(feature = "testing")]
@@ -30,5 +31,6 @@ pub use lease::{Incarnation, NodeLease};
 pub use mailbox::{Heard, Message, Subscription};
 pub use nats::{ConnectError, Nats, NatsConfig};
 pub use request::{Request, Requests};
+pub use router::Router;
 pub use subject::MAX_BYTES;
 pub use watch::{Change, Watch, WatchEvent};

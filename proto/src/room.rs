@@ -89,6 +89,8 @@ pub enum MemberCommand {
         user: UserId,
         rights: Rights,
     },
+    /// Ends the logins of members of a room. Done when they have left it; users who are not in it are no error.
+    Remove { room: RoomKey, removed: Removed },
     /// A client has come back by another node, which carries its messages from now on.
     Resume {
         app: SdkAppId,
@@ -111,6 +113,14 @@ pub enum MemberCommand {
     },
     /// The WebSocket at the other node is gone.
     Detach { app: SdkAppId, user: UserId, number: u64 },
+}
+
+/// The members that the server API removes from a room.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Removed {
+    Users(Vec<UserId>),
+    Everybody,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

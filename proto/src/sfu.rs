@@ -29,9 +29,19 @@ pub fn events_subject(room: &RoomKey) -> String {
     format!("sfu.events.{}", room.token())
 }
 
-/// Subject for the [`Event`]s of one session, so that other receivers do not read them.
+/// Subject for the [`Event`]s of one service's session, so that other receivers do not read them.
 pub fn session_subject(session: SessionId) -> String {
     format!("sfu.session.{session}")
+}
+
+/// Subject for the [`Event`]s of one member's session, which the signaling node of the member reads.
+pub fn member_session_subject(signaling: &NodeId, session: SessionId) -> String {
+    format!("sfu.sessions.{signaling}.{session}")
+}
+
+/// Pattern of the [`member_session_subject`]s of one signaling node.
+pub fn member_session_subjects(signaling: &NodeId) -> String {
+    format!("sfu.sessions.{signaling}.*")
 }
 
 /// Key under which an SFU node announces itself with [`NodeInfo`].
@@ -121,6 +131,8 @@ pub enum Identity {
     /// A member of the room.
     Member {
         user: UserId,
+        /// The node that reads the session's events.
+        signaling: NodeId,
         #[serde(default)]
         client: Client,
         #[serde(default)]
@@ -255,17 +267,17 @@ pub enum Event {
 }
 
 impl Event {
-    /// The subject of the event.
-    pub fn subject(&self, room: &RoomKey) -> String {
+    /// The session whose owner alone reads the event; None: it is for the whole room.
+    pub fn of_session(&self) -> Option<SessionId> {
         match self {
             Self::Connected { .. } | Self::Disconnected { .. } | Self::CustomMessage { .. } | Self::Speakers { .. } => {
-                events_subject(room)
+                None
             }
             Self::Quality { session, .. }
             | Self::Layers { session, .. }
             | Self::SpatialLayers { session, .. }
             | Self::Voices { session, .. }
-            | Self::CodecNotSupported { session, .. } => session_subject(*session),
+            | Self::CodecNotSupported { session, .. } => Some(*session),
         }
     }
 }

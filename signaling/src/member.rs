@@ -20,6 +20,7 @@ use tracing::{Instrument, info, info_span, warn};
 
 use crate::logins;
 use crate::permissions::Permit;
+use crate::removals::Removal;
 use crate::room_documents::Refused;
 use crate::shared::Shared;
 use crate::turn;
@@ -51,6 +52,8 @@ pub enum ToMember {
     },
     /// The server API changes the rights of this member.
     Permit(Box<Permit>),
+    /// The server API removes this member from a room.
+    Remove(Box<Removal>),
     Kick(KickReason),
 }
 
@@ -121,6 +124,10 @@ impl Member {
                     }
                     Some(ToMember::Request { .. }) => {}
                     Some(ToMember::Permit(permit)) => Box::pin(self.permit(*permit)).await,
+                    Some(ToMember::Remove(mut removal)) => if removal.concerns(self.membership.as_ref()) {
+                        self.tell(Event::Kicked { reason: removal.reason });
+                        break;
+                    },
                     Some(ToMember::Kick(reason)) => {
                         self.tell(Event::Kicked { reason });
                         leaving = Leaving::when_kicked(reason, resume_time);

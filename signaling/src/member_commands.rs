@@ -13,6 +13,7 @@ use crate::carried::{self, Resume};
 use crate::logins;
 use crate::member::ToMember;
 use crate::permissions::Permit;
+use crate::removals;
 use crate::shared::Shared;
 
 /// Serves changes for this node's members, until shutdown.
@@ -41,6 +42,9 @@ async fn handle(shared: Shared, command: MemberCommand, request: Request) {
         MemberCommand::Permit { room, user, rights } => (room, user, rights),
         MemberCommand::Kick { app, user, login } => {
             return request.answer(&logins::kick(&shared, app, &user, login).await);
+        }
+        MemberCommand::Remove { room, removed } => {
+            return request.answer(&removals::remove_here(&shared, room, removed).await);
         }
         MemberCommand::Resume {
             app,

@@ -12,6 +12,7 @@ use crate::callbacks::Outbox;
 use crate::config::Config;
 use crate::registry::Registry;
 use crate::room::Rooms;
+use crate::session_events::SessionEvents;
 
 /// Cheap to clone.
 #[derive(Clone)]
@@ -27,6 +28,7 @@ pub struct Parts {
     pub applications: Applications,
     pub rooms: Rooms,
     pub registry: Registry,
+    pub session_events: Arc<SessionEvents>,
     pub store: Store,
     pub outbox: Outbox,
 }
@@ -36,6 +38,7 @@ impl Shared {
         let applications = Applications::new(applications);
         Self(Arc::new(Parts {
             config,
+            session_events: Arc::new(SessionEvents::new(cluster.bus().clone(), cluster.name().clone())),
             node: cluster.name().clone(),
             bus: cluster.bus().clone(),
             cluster,

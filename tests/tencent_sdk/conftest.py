@@ -54,6 +54,7 @@ class Server:
         )
         assert "entered" in member.stdout.readline()
         self.members.append(member)
+        return member
 
     def stop(self):
         for process in [*self.members, self.process]:

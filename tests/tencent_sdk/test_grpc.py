@@ -1,4 +1,4 @@
-"""A gRPC client finds the mix service by reflection only, and calls it."""
+"""A gRPC client finds the services by reflection only, and calls them."""
 
 import grpc
 import pytest
@@ -7,6 +7,7 @@ from google.protobuf.message_factory import GetMessageClass
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
 SERVICE = "rotunda.v1.MixService"
+ROOMS = "rotunda.v1.RoomService"
 
 
 @pytest.fixture
@@ -15,18 +16,30 @@ def channel(server):
         yield open_channel
 
 
-def caller(channel, method):
+def caller(channel, method, service=SERVICE):
     pool = DescriptorPool(ProtoReflectionDescriptorDatabase(channel))
-    described = pool.FindServiceByName(SERVICE).FindMethodByName(method)
+    described = pool.FindServiceByName(service).FindMethodByName(method)
     request, reply = GetMessageClass(described.input_type), GetMessageClass(described.output_type)
     call = channel.unary_unary(
-        f"/{SERVICE}/{method}", request_serializer=request.SerializeToString, response_deserializer=reply.FromString
+        f"/{service}/{method}", request_serializer=request.SerializeToString, response_deserializer=reply.FromString
     )
     return request, call
 
 
 def test_reflection_lists_the_service(channel):
-    assert SERVICE in ProtoReflectionDescriptorDatabase(channel).get_services()
+    services = ProtoReflectionDescriptorDatabase(channel).get_services()
+    assert SERVICE in services and ROOMS in services
+
+
+def test_a_room_is_dismissed(server, channel):
+    member = server.join(3001, "gus")
+    request, call = caller(channel, "RemoveUser", ROOMS)
+    metadata = [("authorization", f"Bearer {server.secret_id}:{server.api_secret}")]
+    assert call(request(sdk_app_id=server.app, room_id=3001, user_ids=["nobody"]), metadata=metadata).request_id
+    assert member.poll() is None
+    request, call = caller(channel, "DismissRoom", ROOMS)
+    assert call(request(sdk_app_id=server.app, room_id=3001), metadata=metadata).request_id
+    assert member.wait(20) != 0
 
 
 def test_stopping_no_mix_says_so_with_the_code_of_the_other_faces(server, channel):

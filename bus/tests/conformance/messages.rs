@@ -1,12 +1,13 @@
 //! Messages to subscribers.
 
-use rotunda_bus::{Heard, Subscription};
+use rotunda_bus::{Heard, Router, Subscription};
 
 use crate::{Cluster, Kind, is_away, on_every_bus, soon, text, until};
 
 on_every_bus!(
     a_message_reaches_every_subscriber_in_order,
     wildcards_stand_for_tokens,
+    one_subscription_serves_many_readers,
     a_subscriber_that_was_cut_off_learns_that_it_lost_something,
 );
 
@@ -45,6 +46,28 @@ async fn wildcards_stand_for_tokens(cluster: Cluster) {
     for subject in ["node-2.1", "node-1.1", "node-1.1.x", "node-1.2"] {
         assert_eq!(heard(&mut all).await, format!("sessions.{subject}=1"));
     }
+}
+
+async fn one_subscription_serves_many_readers(mut cluster: Cluster) {
+    let router = Router::open(&*cluster.one, "sessions.node-1.*").await.unwrap();
+    let mut first = router.subscribe("sessions.node-1.1");
+    let mut second = router.subscribe("sessions.node-1.2");
+    for subject in ["1", "3", "2", "1"] {
+        let subject = format!("sessions.node-1.{subject}");
+        cluster.two.publish(&subject, "x".into()).await.unwrap();
+    }
+    assert_eq!(heard(&mut first).await, "sessions.node-1.1=x");
+    assert_eq!(heard(&mut first).await, "sessions.node-1.1=x");
+    assert_eq!(heard(&mut second).await, "sessions.node-1.2=x");
+    if matches!(cluster.kind, Kind::InProcess) {
+        return;
+    }
+    cluster.cut();
+    let bus = cluster.one.clone();
+    until("the bus is away", || is_away(&*bus)).await;
+    cluster.mend();
+    assert_eq!(heard(&mut first).await, "lost");
+    assert_eq!(heard(&mut second).await, "lost");
 }
 
 async fn a_subscriber_that_was_cut_off_learns_that_it_lost_something(mut cluster: Cluster) {

@@ -1,5 +1,6 @@
 //! The control task of a node: commands from the bus to the workers, and the workers' events to the bus.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,9 +10,10 @@ use rand::RngCore;
 use rotunda_bus::{BusError, BusExt, ClusterNode, Request, Requests};
 use rotunda_proto::clock::Clock;
 use rotunda_proto::custom_message::CustomMessage;
-use rotunda_proto::ids::{RoomKey, SessionId, UserId};
+use rotunda_proto::ids::{NodeId, RoomKey, SessionId, UserId};
 use rotunda_proto::sfu::{
-    Client, Command, ControlError, Event, Identity, MAX_SLOTS, NodeInfo, Reply, Standing, node_key,
+    Client, Command, ControlError, Event, Identity, MAX_SLOTS, NodeInfo, Reply, Standing, events_subject,
+    member_session_subject, node_key, session_subject,
 };
 use rotunda_proto::ticket::ClusterSecret;
 use str0m::Candidate;
@@ -57,6 +59,8 @@ pub struct Control {
     secret: ClusterSecret,
     workers: Vec<Handle>,
     placement: Placement,
+    /// The signaling node of each member's session.
+    signaling: HashMap<SessionId, NodeId>,
     /// Sessions opened so far.
     openings: u64,
     /// Sessions that got a place and were not opened.
@@ -80,6 +84,7 @@ impl Control {
             secret,
             workers,
             placement,
+            signaling: HashMap::new(),
             openings: 0,
             refused: mpsc::channel(REFUSED),
         }
@@ -108,14 +113,25 @@ impl Control {
                     if let Event::Disconnected { session, .. } = &event {
                         self.close(*session).await;
                     }
-                    if let Err(error) = self.node.bus().tell(&event.subject(&room), &event).await {
-                        warn!(%error, "an event was not told");
-                    }
+                    self.tell(&room, &event).await;
                 }
             }
         }
         if let Err(error) = self.node.bus().remove(&node_key(&self.info.node)).await {
             warn!(%error, "the node could not be taken off the list");
+        }
+    }
+
+    async fn tell(&self, room: &RoomKey, event: &Event) {
+        let subject = match event.of_session() {
+            None => events_subject(room),
+            Some(session) => match self.signaling.get(&session) {
+                Some(signaling) => member_session_subject(signaling, session),
+                None => session_subject(session),
+            },
+        };
+        if let Err(error) = self.node.bus().tell(&subject, event).await {
+            warn!(%error, "an event was not told");
         }
     }
 
@@ -171,20 +187,23 @@ impl Control {
                 offer,
                 lines,
             } => {
-                let (user, client, standing) = match self.admit(&room, identity) {
+                let admitted = match self.admit(&room, identity) {
                     Ok(admitted) => admitted,
                     Err(error) => return request.answer(&Reply::Refused { error }),
                 };
-                let Some(worker) = self.assign_worker(session, &room, standing).await else {
+                let Some(worker) = self.assign_worker(session, &room, admitted.standing).await else {
                     return request.answer(&NODE_FULL);
                 };
+                if let Some(signaling) = admitted.signaling {
+                    self.signaling.insert(session, signaling);
+                }
                 self.openings += 1;
                 let opening = Opening {
                     id: session,
                     room,
-                    user,
+                    user: admitted.user,
                     serial: self.openings,
-                    client,
+                    client: admitted.client,
                     offer,
                     lines,
                     seed: rand::rng().next_u64(),
@@ -240,6 +259,7 @@ impl Control {
 
     /// Forgets a session. Answers the worker that has it.
     async fn close(&mut self, session: SessionId) -> Option<&Handle> {
+        self.signaling.remove(&session);
         let (worker, room_workers) = self.placement.close(session)?;
         self.tell_room_workers(room_workers).await;
         self.workers.get(worker.position())
@@ -325,17 +345,41 @@ impl Control {
         });
     }
 
-    /// The member (None: a service), which events its client takes, and whether it can be refused a place.
-    fn admit(&self, room: &RoomKey, identity: Identity) -> Result<(Option<UserId>, Client, Standing), ControlError> {
+    fn admit(&self, room: &RoomKey, identity: Identity) -> Result<Admitted, ControlError> {
         match identity {
-            Identity::Member { user, client, standing } => Ok((Some(user), client, standing)),
-            Identity::Service { ticket } => self
-                .secret
-                .verify_ticket(&ticket, room, Clock.unix())
-                .map(|()| (None, Client::MediaAlone, Standing::Newcomer))
-                .map_err(|_| ControlError::BadTicket),
+            Identity::Member {
+                user,
+                signaling,
+                client,
+                standing,
+            } => Ok(Admitted {
+                user: Some(user),
+                signaling: Some(signaling),
+                client,
+                standing,
+            }),
+            Identity::Service { ticket } => {
+                let verified = self.secret.verify_ticket(&ticket, room, Clock.unix());
+                verified.map_err(|_| ControlError::BadTicket)?;
+                Ok(Admitted {
+                    user: None,
+                    signaling: None,
+                    client: Client::MediaAlone,
+                    standing: Standing::Newcomer,
+                })
+            }
         }
     }
+}
+
+/// The owner of a new session.
+struct Admitted {
+    /// None: a service.
+    user: Option<UserId>,
+    /// The signaling node that reads the session's events.
+    signaling: Option<NodeId>,
+    client: Client,
+    standing: Standing,
 }
 
 const NODE_FULL: Reply = Reply::Refused {

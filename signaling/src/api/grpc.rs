@@ -1,5 +1,7 @@
 //! The gRPC face: `rotunda.v1`, with reflection (v1 and v1alpha, which Python's client speaks) and health.
 
+mod rooms;
+
 use std::sync::Arc;
 
 use rotunda_listen::Listener;
@@ -7,6 +9,7 @@ use rotunda_listen::http::{Bodies, Serving};
 use rotunda_proto::config::Application;
 use rotunda_proto::grpc::v1;
 use rotunda_proto::grpc::v1::mix_service_server::{MixService, MixServiceServer};
+use rotunda_proto::grpc::v1::room_service_server::RoomServiceServer;
 use rotunda_proto::ids::SdkAppId;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -44,13 +47,18 @@ pub fn serve(
     let reflection_alpha = described().build_v1alpha().map_err(StartError::Reflection)?;
     let (reporter, health) = tonic_health::server::health_reporter();
     let keys = shared.clone();
-    let service = MixServiceServer::new(Face { shared, mixes }).max_decoding_message_size(MAX_MESSAGE);
+    let face = Face { shared, mixes };
+    let mixes = MixServiceServer::new(face.clone()).max_decoding_message_size(MAX_MESSAGE);
+    let rooms = RoomServiceServer::new(face).max_decoding_message_size(MAX_MESSAGE);
     // Before the message is read and decoded.
-    let service = InterceptedService::new(service, move |request| identify(&keys, request));
+    let identified = move |request| identify(&keys, request);
+    let mixes = InterceptedService::new(mixes, identified.clone());
+    let rooms = InterceptedService::new(rooms, identified);
     let routes = Routes::new(reflection)
         .add_service(reflection_alpha)
         .add_service(health)
-        .add_service(service);
+        .add_service(mixes)
+        .add_service(rooms);
     let serving = Serving {
         router: routes.prepare().into_axum_router(),
         is_of_rooms: |_| false,
@@ -58,10 +66,12 @@ pub fn serve(
     };
     Ok(tokio::spawn(async move {
         reporter.set_serving::<MixServiceServer<Face>>().await;
+        reporter.set_serving::<RoomServiceServer<Face>>().await;
         rotunda_listen::http::serve(listener, serving, shutdown).await;
     }))
 }
 
+#[derive(Clone)]
 struct Face {
     shared: Shared,
     mixes: Arc<Mixes>,

@@ -1,4 +1,4 @@
-//! The public API: one set of handlers ([`mix`]) behind two faces, gRPC ([`grpc`]) and the Tencent envelope ([`tencent`]); and
+//! The public API: one set of handlers ([`mix`], [`rooms`]) behind two faces, gRPC ([`grpc`]) and the Tencent envelope ([`tencent`]); and
 //! [`members`] over plain HTTP.
 
 mod caller;
@@ -6,6 +6,7 @@ mod error;
 mod grpc;
 mod members;
 pub mod mix;
+pub mod rooms;
 pub mod tencent;
 
 use std::sync::Arc;

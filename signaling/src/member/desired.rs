@@ -72,6 +72,13 @@ impl<T: PartialEq> Desired<T> {
         }
     }
 
+    /// The SFU may not have the value any more: => Missing and due at a time, unless it is due earlier.
+    pub fn doubt(&mut self, due_at: Instant) {
+        if self.is_confirmed() {
+            self.confirmation = Confirmation::Missing { due_at };
+        }
+    }
+
     /// Missing => Confirmed, or Missing and due a second later.
     pub fn handle_answer(&mut self, now: Instant, answer: Answer) {
         self.confirmation = match answer {

@@ -397,7 +397,7 @@ impl Membership {
         let event = sfu::Event::CustomMessage {
             message: message.clone(),
         };
-        let published = bus.tell(&event.subject(&room), &event).await;
+        let published = bus.tell(&sfu::events_subject(&room), &event).await;
         published.map_err(|error| {
             warn!(error = &error as &dyn std::error::Error, "publish a custom message");
             failure(ErrorCode::Internal)

@@ -1,9 +1,11 @@
 //! A member's media session at the SFU as signaling knows it, and the SFU's events about this session.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use rotunda_bus::{BusError, Heard, SharedBus, Subscription};
+use rand::Rng;
+use rotunda_bus::{BusError, Heard, Subscription};
+use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::{SessionId, TrackSource, UserId};
 use rotunda_proto::sfu::{self, SlotMap};
 use rotunda_proto::signaling::{Event, MediaState};
@@ -11,7 +13,10 @@ use tokio::sync::watch;
 use tracing::warn;
 
 use super::desired::Desired;
-use crate::room::SessionMedia;
+use crate::room::{Room, SessionMedia};
+
+/// After a loss of events all sessions of a node ask the SFU within this time, not all at once.
+const ASK_WITHIN: Duration = Duration::from_secs(2);
 
 pub struct Session {
     pub id: SessionId,
@@ -25,6 +30,8 @@ pub struct Session {
     /// The state that the client knows.
     known: Option<MediaState>,
     events: Subscription,
+    /// Of the room's events.
+    losses: watch::Receiver<()>,
     /// Events for the client that were not polled yet.
     new_events: Vec<Event>,
     /// The publishers in the audio slots, if the SFU chooses them.
@@ -36,30 +43,29 @@ pub struct Session {
     spatial_layers: BTreeMap<TrackSource, Option<u16>>,
     /// Codecs that the client cannot decode, by the source that is sent in them.
     undecodable: BTreeMap<(UserId, TrackSource), String>,
+    /// The SFU measures the connection, so there is one.
+    is_measured: bool,
 }
 
 impl Session {
-    /// For a session that is about to be opened, so that no event of it is missed. `state`: from the room's task.
-    pub async fn new(
-        bus: &SharedBus,
-        id: SessionId,
-        sfu: String,
-        state: watch::Receiver<Option<SessionMedia>>,
-    ) -> Result<Self, BusError> {
+    /// For a session that is about to be opened, so that no event of it is missed.
+    pub async fn new(room: &Room, id: SessionId, sfu: String) -> Result<Self, BusError> {
         Ok(Self {
             id,
             sfu,
             ingress: Desired::default(),
             slots: Desired::default(),
-            state,
             known: None,
-            events: bus.subscribe(&sfu::session_subject(id)).await?,
+            events: room.session_events.follow(id).await?,
+            state: room.follow_session(id),
+            losses: room.losses(),
             new_events: Vec::new(),
             voices: Vec::new(),
             voices_changed: false,
             layers: BTreeMap::new(),
             spatial_layers: BTreeMap::new(),
             undecodable: BTreeMap::new(),
+            is_measured: false,
         })
     }
 
@@ -67,6 +73,7 @@ impl Session {
     pub async fn changed(&mut self) {
         tokio::select! {
             heard = self.events.next() => self.handle_event(heard),
+            Ok(()) = self.losses.changed() => self.doubt(),
             changed = self.state.changed() => if changed.is_err() {
                 std::future::pending().await
             },
@@ -75,6 +82,11 @@ impl Session {
 
     pub fn is_connected(&self) -> bool {
         self.connected_after().is_some()
+    }
+
+    /// The SFU measures a connection that it has not reported: the report was lost.
+    pub fn has_silently_connected(&self) -> bool {
+        self.is_measured && self.state.borrow().is_none()
     }
 
     /// The number of the newest custom message in the room when the session was connected; None: it is not.
@@ -151,17 +163,27 @@ impl Session {
         layers.chain(spatial_layers).chain(undecodable).collect()
     }
 
+    /// The session may have ended without a notice: the next command shows it.
+    fn doubt(&mut self) {
+        let due_at = Clock.now() + rand::rng().random_range(Duration::ZERO..ASK_WITHIN);
+        self.ingress.doubt(due_at);
+        self.slots.doubt(due_at);
+    }
+
     fn handle_event(&mut self, heard: Heard) {
         let event = match heard {
             Heard::Message(message) => message.parse(),
             // Each event has a complete state, and comes again when that changes.
-            Heard::Lost => return,
+            Heard::Lost => return self.doubt(),
         };
         let Some(event) = event else {
             return warn!("an event of the SFU could not be read");
         };
         match event {
-            sfu::Event::Quality { quality, .. } => self.new_events.push(Event::NetworkQuality { quality }),
+            sfu::Event::Quality { quality, .. } => {
+                self.is_measured = true;
+                self.new_events.push(Event::NetworkQuality { quality });
+            }
             sfu::Event::Layers { source, active, .. } => {
                 self.layers.insert(source, active.clone());
                 self.new_events.push(Event::Layers { source, active });

@@ -12,15 +12,17 @@ use std::sync::Arc;
 use rotunda_bus::{Bus, BusExt, ClusterNode, SharedBus};
 use rotunda_proto::config::{Application, Microphones};
 use rotunda_proto::ids::NodeId;
-use rotunda_proto::room::{Roster, info_key, key_prefix, roster_key};
+use rotunda_proto::room::{MemberReply, Removed, Roster, info_key, key_prefix, roster_key};
 use rotunda_proto::sfu::{NodeInfo, node_key};
 use rotunda_store::Store;
 use tokio::time::advance;
+use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::config::Config;
 use crate::failing_bus::FailingBus;
 use crate::registry::{Login, Told};
+use crate::removals::RemoveError;
 use crate::shared::Shared;
 
 struct Test {
@@ -79,6 +81,13 @@ async fn ann_in_a_room_for(max_microphones: Microphones) -> Test {
 /// A signaling node with an application with this limit of open microphones. Its SFU is registered and does not answer yet.
 async fn node_for(max_microphones: Microphones) -> (Shared, Arc<FailingBus>) {
     let bus = Arc::new(FailingBus::default());
+    announce_sfu(&*bus).await;
+    let shared_bus: SharedBus = bus.clone();
+    let node = "node-1".parse().unwrap();
+    (signaling_node(node, &shared_bus, max_microphones), bus)
+}
+
+async fn announce_sfu(bus: &dyn Bus) {
     let node = "node-1".parse().unwrap();
     bus.store(
         &node_key(&node),
@@ -93,8 +102,6 @@ async fn node_for(max_microphones: Microphones) -> (Shared, Arc<FailingBus>) {
     )
     .await
     .unwrap();
-    let shared_bus: SharedBus = bus.clone();
-    (signaling_node(node, &shared_bus, max_microphones), bus)
 }
 
 fn signaling_node(node: NodeId, bus: &SharedBus, max_microphones: Microphones) -> Shared {
@@ -224,6 +231,37 @@ async fn a_kicked_member_is_notified_and_leaves_at_once() {
     assert!(told.contains(&ServerMessage::Event(Event::Kicked {
         reason: KickReason::Kick
     })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn members_are_removed_from_the_room_that_is_named_and_from_no_other() {
+    let mut test = ann_in_the_room().await;
+    crate::member_commands::serve(test.shared.clone(), CancellationToken::new())
+        .await
+        .unwrap();
+    let other = RoomKey {
+        room: serde_json::from_str("1002").unwrap(),
+        ..room()
+    };
+    let everywhere = async |room, removed| crate::removals::remove(&test.shared, room, removed).await;
+    let nobody = everywhere(other.clone(), Removed::Everybody).await;
+    assert!(matches!(nobody, Err(RemoveError::NoSuchRoom)), "{nobody:?}");
+    everywhere(room(), Removed::Users(vec!["bob".parse().unwrap()]))
+        .await
+        .unwrap();
+    let here = async |room| crate::removals::remove_here(&test.shared, room, Removed::Everybody).await;
+    assert_eq!(here(other).await, MemberReply::Done);
+    assert!(test.is_in_the_room().await);
+    everywhere(room(), Removed::Users(vec!["ann".parse().unwrap()]))
+        .await
+        .unwrap();
+    assert!(!test.is_in_the_room().await, "when it is answered she has left");
+    let mut told = Vec::new();
+    while let Some(message) = test.messages.recv().await {
+        told.push(message);
+    }
+    let reason = KickReason::Banned;
+    assert_eq!(told.last(), Some(&ServerMessage::Event(Event::Kicked { reason })));
 }
 
 #[tokio::test(start_paused = true)]

@@ -40,10 +40,12 @@ pub struct Written {
     pub roster: Option<Revision>,
 }
 
-/// The SFU reports that a session's media is connected or has ended.
-pub struct SessionState {
-    pub session: SessionId,
-    pub state: MediaState,
+/// What the SFU has told about single sessions.
+pub enum SessionNews {
+    /// The session's media is connected or has ended.
+    State { session: SessionId, state: MediaState },
+    /// Some was lost.
+    Lost,
 }
 
 impl Feed {
@@ -73,8 +75,8 @@ impl Feed {
         self.state.number += 1;
     }
 
-    /// Applies the next change. Answers a change that concerns only one session. Cancel-safe.
-    pub async fn changed(&mut self) -> Option<SessionState> {
+    /// Applies the next change. Answers one that concerns only sessions. Cancel-safe.
+    pub async fn changed(&mut self) -> Option<SessionNews> {
         tokio::select! {
             event = self.watches.documents.next() => self.handle_document(event),
             event = self.watches.mixes.next() => if let WatchEvent::Change(change) = event {
@@ -82,8 +84,7 @@ impl Feed {
             },
             heard = self.watches.sfu.next() => match heard {
                 Heard::Message(message) => return self.handle_sfu(&message),
-                // Speakers come again and again. The end of a session is noticed with the next command for it.
-                Heard::Lost => {}
+                Heard::Lost => return Some(SessionNews::Lost),
             },
         }
         None
@@ -121,15 +122,15 @@ impl Feed {
         }
     }
 
-    fn handle_sfu(&mut self, message: &Message) -> Option<SessionState> {
+    fn handle_sfu(&mut self, message: &Message) -> Option<SessionNews> {
         match serde_json::from_slice(&message.payload) {
             Ok(Event::Connected { session, .. }) => {
                 let state = MediaState::Connected;
-                return Some(SessionState { session, state });
+                return Some(SessionNews::State { session, state });
             }
             Ok(Event::Disconnected { session, .. }) => {
                 let state = MediaState::Disconnected;
-                return Some(SessionState { session, state });
+                return Some(SessionNews::State { session, state });
             }
             Ok(Event::CustomMessage { message }) => self.state.messages.push(message),
             Ok(Event::Speakers { speakers }) => self.state.speakers = Arc::new(speakers),

@@ -22,6 +22,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 pub use bulletin::Bulletin;
 
 use crate::room_documents::{Refused, RoomDocuments};
+use crate::session_events::SessionEvents;
 use crate::shared::Parts;
 use crate::view::RoomState;
 
@@ -98,6 +99,9 @@ pub struct Room {
     latest: watch::Sender<Arc<RoomState>>,
     front: watch::Sender<Arc<Bulletin>>,
     sessions: Mutex<HashMap<SessionId, watch::Sender<Option<SessionMedia>>>>,
+    /// Changes when events of the SFU were lost, the end of a session perhaps among them.
+    losses: watch::Sender<()>,
+    pub session_events: Arc<SessionEvents>,
 }
 
 impl Capacity {
@@ -155,9 +159,10 @@ impl Rooms {
             room: key.clone(),
             microphones: shared.applications.microphones(key.app),
         };
+        let session_events = shared.session_events.clone();
         let (rooms, key, way) = (self.clone(), key.clone(), inbox.clone());
         tokio::spawn(async move {
-            task::run(documents, way, queue).await;
+            task::run(documents, session_events, way, queue).await;
             rooms.forget(&key);
         });
         inbox
@@ -208,11 +213,26 @@ impl Room {
         self.sessions().remove(&session);
     }
 
-    /// Sets the state that the SFU has reported.
+    /// Sets the state that the SFU has reported. A session that is connected already keeps the number of its first message.
     pub fn set_session(&self, session: SessionId, media: SessionMedia) {
         if let Some(follower) = self.sessions().get(&session) {
-            follower.send_replace(Some(media));
+            follower.send_if_modified(|known| {
+                let is_new = known.is_none_or(|known| known.state != media.state);
+                if is_new {
+                    *known = Some(media);
+                }
+                is_new
+            });
         }
+    }
+
+    /// Changes when events of the SFU were lost.
+    pub fn losses(&self) -> watch::Receiver<()> {
+        self.losses.subscribe()
+    }
+
+    fn lose_events(&self) {
+        self.losses.send_replace(());
     }
 
     fn sessions(&self) -> MutexGuard<'_, HashMap<SessionId, watch::Sender<Option<SessionMedia>>>> {

@@ -9,13 +9,14 @@ use rotunda_proto::signaling::{ErrorCode, Role};
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::warn;
 
-use super::feed::{Feed, SessionState};
+use super::feed::{Feed, SessionNews};
 use super::kept_cells::KeptCells;
 use super::notification_groups::NotificationGroups;
 use super::presence::{Admitted, Presence, refuse};
 use super::{Entered, Entering, Room, SessionMedia, ToRoom};
 use crate::member::error_of;
 use crate::room_documents::{Refused, RoomDocuments};
+use crate::session_events::SessionEvents;
 use crate::view::RoomState;
 
 /// Most members that one write counts in and out.
@@ -40,9 +41,14 @@ struct RoomTask {
 }
 
 /// Runs until the last member has left. `inbox`: the way to `queue`, for members who leave.
-pub async fn run(documents: RoomDocuments, inbox: mpsc::Sender<ToRoom>, queue: mpsc::Receiver<ToRoom>) {
+pub async fn run(
+    documents: RoomDocuments,
+    session_events: Arc<SessionEvents>,
+    inbox: mpsc::Sender<ToRoom>,
+    queue: mpsc::Receiver<ToRoom>,
+) {
     match Feed::open(documents.clone()).await {
-        Ok(feed) => RoomTask::new(documents, inbox, feed).run(queue).await,
+        Ok(feed) => RoomTask::new(documents, session_events, inbox, feed).run(queue).await,
         Err(error) => {
             warn!(error = &error as &dyn std::error::Error, "watch a room");
             refuse_all(queue, error_of(&error)).await;
@@ -51,7 +57,12 @@ pub async fn run(documents: RoomDocuments, inbox: mpsc::Sender<ToRoom>, queue: m
 }
 
 impl RoomTask {
-    fn new(documents: RoomDocuments, inbox: mpsc::Sender<ToRoom>, feed: Feed) -> Self {
+    fn new(
+        documents: RoomDocuments,
+        session_events: Arc<SessionEvents>,
+        inbox: mpsc::Sender<ToRoom>,
+        feed: Feed,
+    ) -> Self {
         let state = Arc::new(RoomState::default());
         let groups = NotificationGroups::new(&state);
         let mut own = documents.cluster.own();
@@ -62,6 +73,8 @@ impl RoomTask {
             latest: watch::Sender::new(state),
             front: groups.front(),
             sessions: Mutex::default(),
+            losses: watch::Sender::new(()),
+            session_events,
         };
         Self {
             room: Arc::new(room),
@@ -84,9 +97,13 @@ impl RoomTask {
                     self.handle_batch(&mut batch).await;
                     began = true;
                 }
-                news = self.feed.changed() => if let Some(SessionState { session, state }) = news {
-                    let messages = self.feed.state().messages.count();
-                    self.room.set_session(session, SessionMedia { state, messages });
+                news = self.feed.changed() => match news {
+                    Some(SessionNews::State { session, state }) => {
+                        let messages = self.feed.state().messages.count();
+                        self.room.set_session(session, SessionMedia { state, messages });
+                    }
+                    Some(SessionNews::Lost) => self.room.lose_events(),
+                    None => {}
                 },
                 // Other nodes have removed the entries of this node's earlier incarnation.
                 Ok(()) = self.own.changed() => self.repair_at = Some(clock.now()),

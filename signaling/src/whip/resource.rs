@@ -272,6 +272,10 @@ impl Session {
                         info!(?reason, "ended by the server");
                         return End::Kicked(reason);
                     }
+                    Some(ToMember::Remove(mut removal)) => if removal.concerns(Some(&self.membership)) {
+                        info!(reason = ?removal.reason, "removed by the server API");
+                        return End::Kicked(removal.reason);
+                    },
                     Some(ToMember::Permit(permit)) => {
                         permit.apply(Some(&mut self.membership)).await;
                     }

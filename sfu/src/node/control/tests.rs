@@ -106,6 +106,7 @@ impl Node {
             },
             identity: Identity::Member {
                 user,
+                signaling: "node-1".parse().unwrap(),
                 client: Client::Signaled,
                 standing,
             },

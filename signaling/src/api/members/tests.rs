@@ -8,7 +8,7 @@ use rotunda_bus::{BusExt, ClusterNode, InProcess, Incarnation, SharedBus};
 use rotunda_proto::config::{Application, Secret};
 use rotunda_proto::ids::{NodeId, TrackSource};
 use rotunda_proto::room::{
-    MemberCommand, MemberCounts, MemberReply, Permissions, RoomInfo, count_key, info_key, members_subject,
+    MemberCommand, MemberCounts, MemberReply, Permissions, Removed, RoomInfo, count_key, info_key, members_subject,
 };
 use rotunda_proto::room_ticket::Rights;
 use rotunda_proto::sfu::{self, Command};
@@ -91,8 +91,16 @@ async fn play_signaling(bus: &SharedBus, node: &NodeId, room: RoomKey) {
     tokio::spawn(async move {
         loop {
             let request = commands.next().await;
-            let MemberCommand::Permit { room: of, user, rights } = request.parse().unwrap() else {
-                panic!("nobody logs in")
+            let (of, user, rights) = match request.parse().unwrap() {
+                MemberCommand::Permit { room, user, rights } => (room, user, rights),
+                MemberCommand::Remove { room: of, removed } => {
+                    assert_eq!(of, room);
+                    let ann = Removed::Users(vec!["ann".parse().unwrap()]);
+                    assert!(removed == ann || removed == Removed::Everybody);
+                    request.answer(&MemberReply::Done);
+                    continue;
+                }
+                _ => panic!("nobody logs in"),
             };
             let reply = match of == room && user.as_str() == "ann" {
                 true if rights == wanted => MemberReply::Done,
@@ -177,6 +185,21 @@ async fn an_unknown_room_and_an_unknown_member_have_errors_of_their_own() {
         assert_eq!(ask("0", "ann").await, bad);
         assert_eq!(ask("007", "ann").await, bad, "it could mean two rooms");
     }
+}
+
+#[tokio::test]
+async fn a_member_and_a_room_are_removed_by_the_key_of_their_application() {
+    let server = start().await;
+    let delete = async |path: &str, keys: &str| {
+        let request = reqwest::Client::new().delete(format!("{server}/api/rooms/{path}"));
+        let answer = request.header("authorization", format!("Bearer {keys}")).send().await;
+        answer.unwrap().status().as_u16()
+    };
+    assert_eq!(delete("1001/members/ann", KEYS).await, 204);
+    assert_eq!(delete("1001", KEYS).await, 204);
+    assert_eq!(delete("1002", KEYS).await, 404);
+    assert_eq!(delete("0", KEYS).await, 400);
+    assert_eq!(delete("1001", "AKID:wrong").await, 401);
 }
 
 #[tokio::test]

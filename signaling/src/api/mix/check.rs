@@ -58,12 +58,7 @@ pub fn start(request: StartRequest) -> Checked<MixSpec> {
 }
 
 fn room_key(app: Option<u64>, room: RoomField) -> Checked<RoomKey> {
-    let number = app.ok_or_else(|| missing("MissingParameter.SdkAppId", "SdkAppId"))?;
-    let app = u32::try_from(number).ok().and_then(|app| SdkAppId::try_from(app).ok());
-    let app = app.ok_or_else(|| {
-        let message = format!("SdkAppId must be 1 to 4294967295, not {number}");
-        invalid("InvalidParameter.SdkAppId", &message)
-    })?;
+    let app = application(app)?;
     let room = match room {
         RoomField::Number(None) => return Err(missing("MissingParameter.RoomId", "RoomId")),
         RoomField::Name(None) => return Err(missing("MissingParameter.RoomId", "StrRoomId")),
@@ -75,7 +70,16 @@ fn room_key(app: Option<u64>, room: RoomField) -> Checked<RoomKey> {
     Ok(RoomKey { app, room })
 }
 
-fn room_number(number: u64) -> Checked<RoomNumber> {
+pub fn application(number: Option<u64>) -> Checked<SdkAppId> {
+    let number = number.ok_or_else(|| missing("MissingParameter.SdkAppId", "SdkAppId"))?;
+    let app = u32::try_from(number).ok().and_then(|app| SdkAppId::try_from(app).ok());
+    app.ok_or_else(|| {
+        let message = format!("SdkAppId must be 1 to 4294967295, not {number}");
+        invalid("InvalidParameter.SdkAppId", &message)
+    })
+}
+
+pub fn room_number(number: u64) -> Checked<RoomNumber> {
     RoomNumber::try_from(number).map_err(|_| {
         let message = format!("RoomId must be a number from 1 to 4294967294, not {number}");
         invalid("InvalidParameterValue.RoomId", &message)

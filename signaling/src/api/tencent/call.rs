@@ -138,7 +138,7 @@ impl Call {
         read::stop(&self.parameters()?, kind)
     }
 
-    fn parameters(&self) -> Result<Value, ApiError> {
+    pub fn parameters(&self) -> Result<Value, ApiError> {
         match &self.parameters {
             Parameters::Pairs(pairs) => parameters::nest(pairs),
             Parameters::Json(body) => json_object(body),

@@ -1,5 +1,6 @@
 //! The Tencent envelope: `POST /` and `GET /?…`, signed by TC3-HMAC-SHA256 or the older HmacSHA1 and HmacSHA256.
 
+mod action;
 pub mod call;
 mod fields;
 pub mod hosts;
@@ -23,11 +24,12 @@ use uuid::Uuid;
 
 use super::ApiError;
 use super::mix::Mixes;
+use super::rooms;
 use crate::shared::Shared;
+use action::Action;
 use call::{Call, Credentials};
 use hosts::signed_hosts;
 use intake::{Intake, Read};
-use read::RoomKind;
 
 #[derive(Clone)]
 struct Face {
@@ -99,12 +101,17 @@ async fn run(face: &Face, request: Request) -> Result<Value, ApiError> {
             format!("Version {} is not served; use 2019-07-22", call.version),
         ));
     }
-    match call.action.as_str() {
-        "StartMCUMixTranscode" => face.mixes.start(caller, call.start(RoomKind::Number)?).await?,
-        "StartMCUMixTranscodeByStrRoomId" => face.mixes.start(caller, call.start(RoomKind::Name)?).await?,
-        "StopMCUMixTranscode" => face.mixes.stop(caller, call.stop(RoomKind::Number)?).await?,
-        "StopMCUMixTranscodeByStrRoomId" => face.mixes.stop(caller, call.stop(RoomKind::Name)?).await?,
-        action => return Err(ApiError::new("InvalidAction", format!("there is no action {action}"))),
+    match Action::find(&call.action)? {
+        Action::StartMix(room) => face.mixes.start(caller, call.start(room)?).await?,
+        Action::StopMix(room) => face.mixes.stop(caller, call.stop(room)?).await?,
+        Action::RemoveUser(room) => {
+            let request = read::remove(&call.parameters()?, room)?;
+            rooms::remove_users(&face.shared, caller, request).await?;
+        }
+        Action::DismissRoom(room) => {
+            let request = read::dismiss(&call.parameters()?, room)?;
+            rooms::dismiss(&face.shared, caller, request).await?;
+        }
     }
     Ok(json!({}))
 }

@@ -1,5 +1,7 @@
 //! The typed requests of a call's parameters: which fields there are, and the code of a value of the wrong type. Pure.
 
+mod rooms;
+
 use serde_json::Value;
 
 use super::fields::{Fields, shown, whole};
@@ -8,6 +10,8 @@ use crate::api::mix::request::{
     EncodeParams, LayoutParams, OutputParams, PresetLayoutConfig, PublishCdnParams, RoomField, SmallVideoLayoutParams,
     StartBody, StartRequest, StopRequest,
 };
+
+pub use rooms::{dismiss, remove};
 
 type Checked<T> = Result<T, ApiError>;
 

@@ -87,8 +87,7 @@ impl Media {
         self.close().await;
         let id = SessionId(rand::rng().random());
         // The subscription comes before the command, so that no event is missed.
-        let state = self.room.follow_session(id);
-        let session = Session::new(&self.room.documents.bus, id, sfu.clone(), state).await;
+        let session = Session::new(&self.room, id, sfu.clone()).await;
         self.session = Some(session.map_err(|error| {
             self.room.forget_session(id);
             explain(error.into())
@@ -100,6 +99,7 @@ impl Media {
             room: self.room.documents.room.clone(),
             identity: sfu::Identity::Member {
                 user: self.user.clone(),
+                signaling: self.room.session_events.node().clone(),
                 client,
                 standing: self.standing,
             },
@@ -247,6 +247,11 @@ impl Media {
             return Vec::new();
         };
         let mut events = session.poll_events();
+        if session.has_silently_connected() {
+            let messages = self.room.latest().messages.count();
+            let state = MediaState::Connected;
+            self.room.set_session(session.id, SessionMedia { state, messages });
+        }
         let Some(state) = session.poll_state() else {
             return events;
         };
