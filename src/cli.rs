@@ -39,6 +39,8 @@ pub enum Command {
     /// List, make and delete API keys in the database. Running servers follow within 2 seconds.
     #[command(subcommand)]
     Keys(Keys),
+    /// Maintain the recordings of this machine.
+    Recordings(Recordings),
     /// Print the configuration in effect (defaults < file < environment), secrets hidden.
     Config(ConfigFile),
     /// Run the engine of one mix; the server starts these itself, each with a socket as its standard input.
@@ -130,6 +132,18 @@ pub struct Demo {
 }
 
 #[derive(Debug, Args)]
+pub struct Recordings {
+    #[command(subcommand)]
+    pub command: RecordingsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum RecordingsCommand {
+    /// Enter the recordings of the disk that the database does not know, for example after the database was lost.
+    Rebuild(ConfigFile),
+}
+
+#[derive(Debug, Args)]
 pub struct UserSig {
     #[command(flatten)]
     pub file: ConfigFile,
@@ -174,6 +188,12 @@ pub struct Join {
     /// Leave after this many seconds; by default on Ctrl-C.
     #[arg(long)]
     pub seconds: Option<u64>,
+    /// Record this participant's own media under this name (`userDefineRecordId`).
+    #[arg(long)]
+    pub record_id: Option<RecordId>,
+    /// Relay this participant's own media as this live stream (`streamId`).
+    #[arg(long)]
+    pub stream_id: Option<StreamId>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -45,6 +45,7 @@ pub struct Server {
     mcu: Option<Running<rotunda_mcu::Service>>,
     recorder: Option<Running<rotunda_recorder::Service>>,
     live: Option<Running<rotunda_live::Service>>,
+    relay: Option<Running<rotunda_relay::Service>>,
     avatar: Option<Running<rotunda_avatar::Service>>,
     facts: rotunda_events::Running,
     listener: JoinHandle<()>,
@@ -191,6 +192,21 @@ impl Server {
             live = Some(Running { service, stop });
         }
 
+        let mut relay = None;
+        if has(Role::Recorder) || has(Role::Live) {
+            let stop = CancellationToken::new();
+            let service = rotunda_relay::Service::start(
+                node.clone(),
+                secrets.cluster(),
+                applications.clone(),
+                hub.clone(),
+                stop.clone(),
+            )
+            .await
+            .context("start the relay of single streams")?;
+            relay = Some(Running { service, stop });
+        }
+
         let address = SocketAddr::new(config.server.bind, config.server.port);
         let open = limits.http(open_files);
         let listener = listeners.bind(Binding {
@@ -227,6 +243,7 @@ impl Server {
             mcu,
             recorder,
             live,
+            relay,
             avatar,
             facts: facts.start(),
             listener,
@@ -257,6 +274,7 @@ impl Server {
             // Avatars leave rooms and end pushes that may lead here.
             end(self.avatar, rotunda_avatar::Service::finish).await;
             end(self.mcu, rotunda_mcu::Service::finish).await;
+            end(self.relay, rotunda_relay::Service::finish).await;
             end(self.live, rotunda_live::Service::finish).await;
             // The recorder hands its last files to the callback outbox, so signaling ends after it.
             end(self.recorder, rotunda_recorder::Service::finish).await;

@@ -200,6 +200,7 @@ impl Writer {
         let end = MediaTime::new(ends.max().ok_or(MuxError::Empty)?, VIDEO_RATE);
         let source = Source {
             tracks: &stored::read_init(&self.temporary)?,
+            changes: &[],
             files: std::slice::from_ref(&self.temporary),
             samples: &samples,
             start: MediaTime::new(0, VIDEO_RATE),

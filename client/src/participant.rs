@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use rotunda_proto::clock::Clock;
-use rotunda_proto::ids::{RoomId, SdkAppId, TrackSource, UserId};
+use rotunda_proto::ids::{RecordId, RoomId, SdkAppId, StreamId, TrackSource, UserId};
 use rotunda_proto::signaling::{Event, MediaState, Reply, Request, Role};
 use thiserror::Error;
 use tokio::net::UdpSocket;
@@ -29,6 +29,10 @@ pub struct ParticipantConfig {
     pub user: UserId,
     pub user_sig: String,
     pub room: RoomId,
+    /// Name of the recording of the participant's own media.
+    pub record_id: Option<RecordId>,
+    /// Live stream of the participant's own media.
+    pub stream_id: Option<StreamId>,
     pub source: SourceConfig,
 }
 
@@ -98,8 +102,8 @@ impl Participant {
         let enter = Request::EnterRoom {
             room_id: room,
             role: Role::Anchor,
-            user_define_record_id: None,
-            stream_id: None,
+            user_define_record_id: config.record_id,
+            stream_id: config.stream_id,
             private_map_key: None,
         };
         signaling.request(enter).await?;

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Path, RawQuery, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use md5::{Digest, Md5};
 use rotunda_bus::{BusError, Change, SharedBus, Watch, WatchEvent};
 use rotunda_events::{Facts, What};
 use rotunda_listen::Listener;
@@ -17,7 +18,7 @@ use rotunda_proto::applications::ApplicationList;
 use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::StreamKey;
 use rotunda_proto::outbound::AllowedNetworks;
-use rotunda_proto::program::{PROGRAMS_PREFIX, ProgramDescriptor, stream_of_key};
+use rotunda_proto::program::{PROGRAMS_PREFIX, Playing, ProgramDescriptor, stream_of_key};
 use serde_json::json;
 use thiserror::Error;
 use tokio::sync::watch;
@@ -148,7 +149,11 @@ impl Origin {
         let Some(program) = change.parse::<ProgramDescriptor>() else {
             return;
         };
-        if on_air.handle_program(&program) == Seen::New {
+        let is_played = program
+            .single
+            .as_ref()
+            .is_none_or(|single| single.playing == Playing::Live);
+        if is_played && on_air.handle_program(&program) == Seen::New {
             self.begin(&program, on_air);
         }
     }
@@ -275,7 +280,12 @@ pub fn asked_part(path: &str) -> Option<(StreamName, AskedPart)> {
     Some((StreamName::parse(name)?, asked))
 }
 
-async fn serve(State(origin): State<Origin>, Path(path): Path<String>, RawQuery(query): RawQuery) -> Response {
+async fn serve(
+    State(origin): State<Origin>,
+    Path(path): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response {
     let query = query.unwrap_or_default();
     if let Some((name, asked)) = asked(&path) {
         return match asked {
@@ -284,7 +294,7 @@ async fn serve(State(origin): State<Origin>, Path(path): Path<String>, RawQuery(
                 Err(why) => not_played(why),
             },
             Asked::Playlist => match origin.streams.find(&name, &query, Clock.unix()) {
-                Ok(found) => playlist(&origin, &found, &query).await,
+                Ok(found) => unless_known(playlist(&origin, &found, &query).await, &headers),
                 Err(why) => not_played(why),
             },
         };
@@ -312,24 +322,37 @@ fn not_played(why: NotPlayed) -> Response {
     }
 }
 
-/// Right after the start it waits for the first segment: players give up on a playlist that is missing.
-async fn playlist(origin: &Origin, found: &Found, query: &str) -> Response {
-    let Some(mut window) = origin.window(&found.stream) else {
+/// A playlist with its entity tag, or 304 where the player has it already (RFC 9110 §13.1.2).
+fn unless_known(playlist: Option<String>, headers: &HeaderMap) -> Response {
+    let Some(text) = playlist else {
         return http_flv::no_such_stream();
     };
+    let tag = format!("\"{}\"", hex::encode(Md5::digest(&text)));
+    let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
+    let is_known = known.is_some_and(|known| known.split(',').any(|one| one.trim().trim_start_matches("W/") == tag));
+    let facts = [
+        (header::CONTENT_TYPE, "application/vnd.apple.mpegurl".to_owned()),
+        (header::CACHE_CONTROL, "no-cache".to_owned()),
+        (header::ETAG, tag),
+    ];
+    match is_known {
+        true => (StatusCode::NOT_MODIFIED, facts).into_response(),
+        false => (facts, text).into_response(),
+    }
+}
+
+/// Right after the start it waits for the first segment: players give up on a playlist that is missing.
+async fn playlist(origin: &Origin, found: &Found, query: &str) -> Option<String> {
+    let mut window = origin.window(&found.stream)?;
     let first = window.wait_for(|window| !window.is_empty());
     let mut text = match timeout(FIRST_SEGMENT_WITHIN, first).await {
         Ok(Ok(window)) => window.playlist(found.stream.id.as_str()),
-        Ok(Err(_)) | Err(_) => return http_flv::no_such_stream(),
+        Ok(Err(_)) | Err(_) => return None,
     };
     if found.key == PlayKey::Needed {
         text = with_query(&text, query);
     }
-    let headers = [
-        (header::CONTENT_TYPE, "application/vnd.apple.mpegurl"),
-        (header::CACHE_CONTROL, "no-cache"),
-    ];
-    (headers, text).into_response()
+    Some(text)
 }
 
 fn part(origin: &Origin, stream: &StreamKey, asked: AskedPart) -> Response {

@@ -11,38 +11,23 @@ use rotunda_media::draw::Font;
 use rotunda_media::picture::Picture;
 use rotunda_media::program::{Frame, ProgramHeader, Track};
 use rotunda_media::time::{MediaTime, VIDEO_RATE};
-use rotunda_proto::ids::{TrackSource, UserId};
+use rotunda_proto::ids::UserId;
 use rotunda_proto::mix::{MixSpec, PictureId, VideoEncode, VideoRef};
+use rotunda_receiver::{Payload, Sample};
 
 use crate::audio_input::{RATE, samples};
 use crate::audio_output::{AudioFrame, AudioOutput};
 use crate::compositor::{Compositor, Shown};
 use crate::layout::{Canvas, Content, Placement, Scene};
 use crate::mixer::Mixer;
-use crate::timeline::{Micros, PersonClock, Stamp};
-use crate::video_input::{self, CodedVideo, InputState, Shape, VideoInput};
+use crate::timeline::{Micros, PersonClock};
+use crate::video_input::{self, InputState, Shape, VideoInput};
 use crate::video_output::VideoOutput;
 
 /// Ticks a second of a mix with audio alone.
 const SOUND_TICKS: u8 = 50;
 /// Video ticks that may be behind before a frame is left out.
 const CATCH_UP: i64 = 3;
-
-/// One received frame.
-#[derive(Debug, Clone)]
-pub struct Sample {
-    pub user: UserId,
-    pub source: TrackSource,
-    pub stamp: Stamp,
-    pub payload: Payload,
-}
-
-#[derive(Debug, Clone)]
-pub enum Payload {
-    /// One Opus packet.
-    Audio(Arc<[u8]>),
-    Video(CodedVideo),
-}
 
 /// See the [module](self).
 pub struct MixCore {

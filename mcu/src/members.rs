@@ -78,11 +78,8 @@ mod tests {
     #[test]
     fn publishers_come_in_the_order_of_entering_and_strangers_last() {
         let publisher = |name: &str| Publisher {
-            user: name.parse().unwrap(),
-            holder: holder(),
             audio: Some(TrackState::On),
-            camera: None,
-            screen: None,
+            ..Publisher::of(name.parse().unwrap(), holder())
         };
         let entered = |name: &str| RosterMember {
             user: name.parse().unwrap(),

@@ -4,7 +4,7 @@
 //! | --- | --- | --- |
 //! | [`controller`] | a tokio task | follows the room and decides |
 //! | [`announcements`] | with the controller | documents and events |
-//! | [`session`](crate::session) | a tokio task | receives from the SFU |
+//! | [`Session`] | a tokio task | receives from the SFU |
 //! | [`host`](crate::engine::host) | a tokio task | keeps the engine running, which decodes, mixes and encodes |
 
 mod announcements;
@@ -23,6 +23,7 @@ use rotunda_proto::mix_cost::Cost;
 use rotunda_proto::mix_task::Origin;
 use rotunda_proto::room::key_prefix;
 use rotunda_proto::ticket::ClusterSecret;
+use rotunda_receiver::{LineCounts, Session, Wants};
 use rotunda_store::Store;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -36,9 +37,7 @@ use crate::engine::host::{Host, LaunchError};
 use crate::engine::launcher::Launcher;
 use crate::layout::Scene;
 use crate::pictures::Pictures;
-use crate::session::Session;
 use crate::timeline::Micros;
-use crate::wants::Wants;
 
 /// Coded frames between network and engine: a second of a full room.
 const SAMPLES: usize = 1024;
@@ -153,6 +152,7 @@ impl TaskHandle {
             room: spec.room.clone(),
             bus: surroundings.node.bus().clone(),
             secret: surroundings.secret.clone(),
+            lines: LineCounts::ROOM,
             origin,
             wants: wanted,
             key_requests: keys_requested,

@@ -3,12 +3,12 @@
 //! A video without new frames is held, and dimmed later: see [`VideoInput::state`].
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
-use rotunda_media::codec::{VideoCodec, VideoDecoder};
+use rotunda_media::codec::VideoDecoder;
 use rotunda_media::rotate::rotate;
 use rotunda_media::video_frame::{Rotation, VideoFrame};
 use rotunda_proto::ids::TrackSource;
+use rotunda_receiver::CodedVideo;
 
 use crate::timeline::Micros;
 
@@ -23,18 +23,6 @@ const MAX_DUE: usize = 30;
 const ASK_AGAIN: Micros = 500_000;
 /// A video without a new frame for this long is frozen.
 const FROZEN_AFTER: Micros = 5_000_000;
-
-/// One coded frame.
-#[derive(Debug, Clone)]
-pub struct CodedVideo {
-    pub codec: VideoCodec,
-    pub data: Arc<[u8]>,
-    pub is_key: bool,
-    /// Nothing is missing between it and the one before.
-    pub contiguous: bool,
-    /// Orientation that came with the frame; None: none did.
-    pub rotation: Option<Rotation>,
-}
 
 /// Size of a frame when it stands upright.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

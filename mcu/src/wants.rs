@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use rotunda_proto::ids::UserId;
 use rotunda_proto::mix::{RenderMode, VideoRef};
+use rotunda_receiver::{WantedVideo, Wants};
 
 use crate::layout::{Placement, Scene};
 use crate::video_input::Shape;
@@ -15,42 +15,25 @@ const LANDSCAPE: Shape = Shape {
     is_turned: false,
 };
 
-/// See the [module](self).
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Wants {
-    pub audio: Vec<UserId>,
-    pub video: Vec<WantedVideo>,
-}
-
-/// One video and how high its biggest cell needs it, in pixels as they are coded: a larger simulcast layer is of no use.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WantedVideo {
-    pub video: VideoRef,
-    pub max_height: u16,
-}
-
-impl Wants {
-    /// `shapes`: those of the sources seen so far.
-    pub fn of(scene: &Scene, shapes: &HashMap<VideoRef, Shape>) -> Self {
-        let mut video: Vec<WantedVideo> = Vec::new();
-        for placement in scene.live() {
-            let shape = shapes.get(&placement.video).copied().unwrap_or(LANDSCAPE);
-            let max_height = u16::try_from(needed_height(placement, shape)).unwrap_or(u16::MAX);
-            match video.iter_mut().find(|want| want.video == placement.video) {
-                Some(want) => want.max_height = want.max_height.max(max_height),
-                None => video.push(WantedVideo {
-                    video: placement.video.clone(),
-                    max_height,
-                }),
-            }
-        }
-        Self {
-            audio: scene.heard.clone(),
-            video,
+/// The wants of a scene. `shapes`: those of the sources seen so far.
+pub fn wants_of(scene: &Scene, shapes: &HashMap<VideoRef, Shape>) -> Wants {
+    let mut video: Vec<WantedVideo> = Vec::new();
+    for placement in scene.live() {
+        let shape = shapes.get(&placement.video).copied().unwrap_or(LANDSCAPE);
+        let max_height = u16::try_from(needed_height(placement, shape)).unwrap_or(u16::MAX);
+        match video.iter_mut().find(|want| want.video == placement.video) {
+            Some(want) => want.max_height = want.max_height.max(Some(max_height)),
+            None => video.push(WantedVideo {
+                video: placement.video.clone(),
+                max_height: Some(max_height),
+            }),
         }
     }
+    Wants {
+        audio: scene.heard.clone(),
+        video,
+    }
 }
-
 /// Coded height at which a frame of this shape needs no enlarging in its cell.
 fn needed_height(placement: &Placement, shape: Shape) -> usize {
     let (rect, width, height) = (placement.rect, shape.width.max(1), shape.height.max(1));
@@ -98,7 +81,7 @@ mod tests {
             ..Scene::default()
         };
         let shapes = shape.map(|shape| (video, shape)).into_iter().collect();
-        Wants::of(&scene, &shapes).video[0].max_height
+        wants_of(&scene, &shapes).video[0].max_height.unwrap()
     }
 
     #[test]

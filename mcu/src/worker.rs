@@ -8,9 +8,10 @@ use rotunda_media::picture::Picture;
 use rotunda_media::program::ProgramWriter;
 use rotunda_proto::clock::Clock;
 use rotunda_proto::mix::{Health, MixSpec, PictureId, VideoRef};
+use rotunda_receiver::Sample;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::core::{Figures, MixCore, Sample};
+use crate::core::{Figures, MixCore};
 use crate::layout::Scene;
 use crate::timeline::Micros;
 use crate::video_input::Shape;

@@ -57,6 +57,12 @@ impl MediaTime {
         self.duration().saturating_sub(earlier.duration())
     }
 
+    /// The later of two times.
+    #[must_use]
+    pub const fn max(self, other: Self) -> Self {
+        if self.is_before(other) { other } else { self }
+    }
+
     /// `self` and `ticks` more of the same rate.
     #[must_use]
     pub const fn plus(self, ticks: u64) -> Self {

@@ -98,6 +98,7 @@ impl Disk {
         let lead = samples.iter().find(|sample| sample.track == tracks[0].track).unwrap();
         make(&Source {
             tracks: &tracks,
+            changes: &[],
             files: &self.files,
             samples,
             start: MediaTime::new(lead.decode_time, tracks[0].timescale.get()),
@@ -276,6 +277,54 @@ fn after_a_loss_it_goes_on_at_its_own_time_with_a_keyframe() {
         .find(|sample| sample.track == Track::Video)
         .unwrap();
     assert_eq!(first.decode_time, segments[2].start.at.ticks());
+}
+
+#[test]
+fn a_camera_that_sends_nothing_keeps_no_audio_back() {
+    let is_missing = |frame: &Frame| {
+        let at = frame.pts.duration().as_secs_f64();
+        frame.track == Track::Video && at > 3.5 && at < 15.0
+    };
+    let mut frames = TestProgram::new().run(20.0, 1.0);
+    let audio = frames.iter().filter(|frame| frame.track == Track::Audio).count();
+    frames.retain(|frame| !is_missing(frame));
+    let segments = segment(frames, lengths(2));
+    let target = lengths(2).target_seconds() as f64;
+    assert!(
+        seconds(&segments).iter().all(|length| length.round() <= target),
+        "{:?}",
+        seconds(&segments)
+    );
+    let most = segments
+        .iter()
+        .flat_map(|one| &one.chunks)
+        .map(|chunk| chunk.duration)
+        .max();
+    assert!(most < Some(Duration::from_secs(3)), "{most:?}");
+    assert!(segments.iter().all(|one| !one.start.discontinuity), "time goes on");
+    for one in &segments {
+        let at = one.start.at.duration().as_secs_f64();
+        assert_eq!(one.start.independent, at < 3.5 || at >= 15.0, "at {at} s");
+    }
+    let samples = Disk::of(&segments).samples.concat();
+    let heard = samples.iter().filter(|sample| sample.track == Track::Audio).count();
+    assert_eq!(heard, audio);
+}
+
+#[test]
+fn a_time_without_any_frame_is_a_discontinuity_and_in_no_segment() {
+    let frames = TestProgram::new().run(40.0, 1.0);
+    let is_there = |frame: &Frame| {
+        let at = frame.pts.duration().as_secs_f64();
+        !(3.4..35.0).contains(&at)
+    };
+    let frames = frames.into_iter().filter(|frame| is_there(frame)).collect();
+    let segments = segment(frames, lengths(2));
+    let total: f64 = seconds(&segments).iter().sum();
+    assert!((total - 8.4).abs() < 0.2, "{:?}", seconds(&segments));
+    let changes: Vec<bool> = segments.iter().map(|one| one.start.discontinuity).collect();
+    assert_eq!(changes, [false, false, true, false, false]);
+    assert!(segments[2].start.independent);
 }
 
 #[test]

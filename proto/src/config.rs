@@ -85,12 +85,46 @@ pub struct Application {
     /// Members need a room ticket (`privateMapKey`) for each room, which gives their rights there. Default false.
     #[serde(default)]
     pub requires_private_map_key: bool,
+    /// The publishers whose own media is recorded, each in its own files. Default "named".
+    #[serde(default)]
+    pub record_publishers: Publishers,
+    /// The publishers whose own media is a live stream. Default "named".
+    #[serde(default)]
+    pub relay_publishers: Publishers,
+    /// Seconds for which a publisher may be away before the recording of their own media ends: 0 to 1800. Default 0.
+    #[serde(default)]
+    pub record_resume_seconds: u32,
+    /// Days after which recorded files are deleted: 1 to 1500. 0, the default: never.
+    #[serde(default)]
+    pub record_retention_days: u32,
     /// A second key that is also good for UserSigs and room tickets, while the keys are exchanged. Empty: none.
     #[serde(skip)]
     pub other_secret_key: Secret,
     /// What its API key opens.
     #[serde(skip)]
     pub scopes: Scopes,
+}
+
+/// Some of the publishers of an application.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Publishers {
+    None,
+    /// Those who gave a name for it on entering: `userDefineRecordId` or `streamId`.
+    #[default]
+    Named,
+    All,
+}
+
+impl Publishers {
+    /// `name`: of a publisher.
+    pub fn include<T>(self, name: Option<&T>) -> bool {
+        match self {
+            Self::None => false,
+            Self::Named => name.is_some(),
+            Self::All => true,
+        }
+    }
 }
 
 impl Application {
@@ -106,6 +140,10 @@ impl Application {
             play_key: Secret::default(),
             max_microphones: Microphones::default(),
             requires_private_map_key: false,
+            record_publishers: Publishers::default(),
+            relay_publishers: Publishers::default(),
+            record_resume_seconds: 0,
+            record_retention_days: 0,
             other_secret_key: Secret::default(),
             scopes: Scopes::All,
         }

@@ -363,12 +363,10 @@ impl RoomKey {
         let app = app.parse::<u32>().ok()?.try_into().ok()?;
         let room = match room.split_at_checked(1)? {
             ("n", number) => RoomId::Number(number.parse::<u64>().ok()?.try_into().ok()?),
-            ("s", hex) => {
-                let bytes: Option<Vec<u8>> = (0..hex.len())
-                    .step_by(2)
-                    .map(|at| u8::from_str_radix(hex.get(at..at + 2)?, 16).ok())
-                    .collect();
-                RoomId::Name(String::from_utf8(bytes?).ok()?.parse().ok()?)
+            ("s", hex) if hex.len() % 2 == 0 && hex.is_ascii() => {
+                let byte = |at: usize| u8::from_str_radix(hex.get(at..at + 2)?, 16).ok();
+                let bytes: Vec<u8> = (0..hex.len()).step_by(2).map(byte).collect::<Option<_>>()?;
+                RoomId::Name(String::from_utf8(bytes).ok()?.parse().ok()?)
             }
             _ => return None,
         };

@@ -1,8 +1,9 @@
-//! The descriptor of a running program (an encoded mix): the MCU writes it to the key-value store; recorder and live follow it.
+//! The descriptor of a running program: an encoded mix, or the media of one publisher. The MCU and the relay write it to the
+//! key-value store; recorder and live follow it.
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{NodeId, RoomKey, StreamId, StreamKey};
+use crate::ids::{NodeId, RecordId, RoomKey, StreamId, StreamKey, UserId};
 use crate::mix::{AudioEncode, RecordSpec, VideoEncode};
 
 /// Prefix of [`program_key`]; watched by recorder and live.
@@ -29,6 +30,55 @@ pub struct ProgramDescriptor {
     pub record: Option<RecordSpec>,
     pub push_urls: Vec<String>,
     pub started_unix_ms: u64,
+    /// Set for the media of one publisher; None for a mix.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub single: Option<SingleStream>,
+}
+
+/// The media of one publisher as a program.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SingleStream {
+    pub user: UserId,
+    pub kind: StreamKind,
+    /// None: it is not recorded.
+    pub recording: Option<SingleRecording>,
+    pub playing: Playing,
+}
+
+/// The recording of a single stream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SingleRecording {
+    /// The file names' prefix by the contract, before the times.
+    pub prefix: String,
+    pub record_id: Option<RecordId>,
+}
+
+/// Whether players may have a single stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Playing {
+    Live,
+    /// It is only recorded.
+    No,
+}
+
+/// The stream types of the contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StreamKind {
+    /// Microphone and camera.
+    Main,
+    /// The shared screen.
+    Aux,
+}
+
+impl StreamKind {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Main => "main",
+            Self::Aux => "aux",
+        }
+    }
 }
 
 impl ProgramDescriptor {

@@ -67,6 +67,19 @@ pub struct RecordingFile {
     /// The gaps in it.
     #[serde(default)]
     pub gaps: Vec<Gap>,
+    #[serde(default)]
+    pub place: Place,
+}
+
+/// Where a finished file is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Place {
+    /// On the recorder's disk.
+    #[default]
+    Disk,
+    /// In the bucket of `recorder.storage`.
+    Storage,
 }
 
 /// A span of time that is missing in a recording.
@@ -82,6 +95,8 @@ pub struct Gap {
 pub enum GapReason {
     /// The disk was slow for longer than the program's queue can hold.
     DiskTooSlow,
+    /// The publisher was away, and came back within the resume time.
+    PublisherAway,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

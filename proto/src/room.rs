@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{LoginId, MembershipId, NodeId, RoomKey, SdkAppId, TrackSource, UserId};
+use crate::ids::{LoginId, MembershipId, NodeId, RecordId, RoomKey, SdkAppId, StreamId, TrackSource, UserId};
 use crate::incarnation::Incarnation;
 use crate::room_ticket::Rights;
 use crate::signaling::Request;
@@ -59,6 +59,11 @@ fn key_beside(key: &str, kind: &str) -> String {
 
 pub fn seats_key(room: &RoomKey) -> String {
     format!("{}seats", key_prefix(room))
+}
+
+/// The room whose [`seats_key`] that is.
+pub fn room_of_seats_key(key: &str) -> Option<RoomKey> {
+    RoomKey::from_token(key.strip_prefix(ROOMS_PREFIX)?.strip_suffix(".seats")?)
 }
 
 pub fn roster_key(room: &RoomKey) -> String {
@@ -242,6 +247,25 @@ pub struct Publisher {
     pub camera: Option<TrackState>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub screen: Option<TrackState>,
+    #[serde(default, skip_serializing_if = "OwnNames::is_empty")]
+    pub names: OwnNames,
+}
+
+/// The names that a member gave on entering, for the recording and the live stream of the member's own media.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnNames {
+    /// `userDefineRecordId`
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record: Option<RecordId>,
+    /// `streamId`
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream: Option<StreamId>,
+}
+
+impl OwnNames {
+    pub fn is_empty(&self) -> bool {
+        self.record.is_none() && self.stream.is_none()
+    }
 }
 
 impl Publisher {
@@ -253,6 +277,7 @@ impl Publisher {
             audio: None,
             camera: None,
             screen: None,
+            names: OwnNames::default(),
         }
     }
 

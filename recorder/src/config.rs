@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use tracing::warn;
 
 use crate::name::NameTimeZone;
+use crate::storage::StorageConfig;
 
 /// Section `[recorder]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -38,6 +39,7 @@ pub struct Config {
     pub fragment_ms: u64,
     /// Minimum seconds of an HLS segment; it ends at the next keyframe. Default 4.
     pub hls_segment_seconds: u64,
+    pub storage: StorageConfig,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,6 +75,7 @@ impl Default for Config {
             free_space_floor_mb: 512,
             fragment_ms: 1000,
             hls_segment_seconds: 4,
+            storage: StorageConfig::default(),
         }
     }
 }
@@ -126,6 +129,7 @@ impl Config {
             "recorder.public_url",
             "write http:// or https:// and the host",
         );
+        mistakes.extend(self.storage.validate());
         mistakes
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use metrics::counter;
@@ -26,7 +26,12 @@ use tower_http::services::ServeDir;
 use tracing::error;
 
 use crate::config::Config;
+use crate::expiry;
+use crate::ledger::Ledger;
+use crate::storage::Storage;
 
+/// An address of the storage is valid for this time.
+const IN_STORAGE: Duration = Duration::from_secs(3600);
 /// Files of a list, the newest.
 const LISTED: u32 = 200;
 
@@ -40,6 +45,9 @@ struct Parts {
     life: Duration,
     folder: ServeDir,
     applications: ApplicationList,
+    config: Config,
+    ledger: Ledger,
+    storage: Option<Storage>,
     store: Store,
 }
 
@@ -56,13 +64,23 @@ enum Refused {
 }
 
 impl Files {
-    pub fn new(config: &Config, key: FileLinkKey, applications: ApplicationList, store: Store) -> Self {
+    pub fn new(
+        config: &Config,
+        key: FileLinkKey,
+        applications: ApplicationList,
+        ledger: Ledger,
+        storage: Option<Storage>,
+        store: Store,
+    ) -> Self {
         Self(Arc::new(Parts {
             key,
             public_url: config.public_url.trim_end_matches('/').to_owned(),
             life: Duration::from_secs(config.link_seconds),
             folder: ServeDir::new(&config.directory).append_index_html_on_directories(false),
             applications,
+            config: config.clone(),
+            ledger,
+            storage,
             store,
         }))
     }
@@ -71,7 +89,7 @@ impl Files {
     pub fn router(&self) -> Router {
         Router::new()
             .route("/recordings", get(list))
-            .route("/recordings/{*path}", get(file))
+            .route("/recordings/{*path}", get(file).delete(delete_file))
             .layer(CorsLayer::permissive())
             .with_state(self.clone())
     }
@@ -184,10 +202,43 @@ async fn file(State(files): State<Files>, Path(path): Path<String>, request: Req
         .oneshot(Request::from_parts(parts, Body::empty()))
         .await;
     match given {
-        Ok(response) if response.status() == StatusCode::NOT_FOUND => Refused::NotFound.into_response(),
+        Ok(response) if response.status() == StatusCode::NOT_FOUND => elsewhere(&files, &path).await,
         Ok(response) => response.into_response(),
         Err(never) => match never {},
     }
+}
+
+/// A file that is not on the disk is in the storage, if there is one.
+async fn elsewhere(files: &Files, path: &str) -> Response {
+    let Some(storage) = &files.0.storage else {
+        return Refused::NotFound.into_response();
+    };
+    match storage.signed_url(path, IN_STORAGE).await {
+        Ok(url) => Redirect::temporary(&url).into_response(),
+        Err(error) => internal(&error, "sign an address of the storage"),
+    }
+}
+
+/// Deletes a complete file of the caller's application, here and in the catalogue.
+async fn delete_file(State(files): State<Files>, Path(name): Path<String>, headers: HeaderMap) -> Response {
+    let application = match files.caller(&headers) {
+        Ok(application) => application,
+        Err(refused) => return refused.into_response(),
+    };
+    let found = match files.0.store.file_named(application.sdk_app_id, &name).await {
+        Ok(Some(found)) => found,
+        Ok(None) => return Refused::NotFound.into_response(),
+        Err(error) => return internal(&error, "look up a file to delete"),
+    };
+    match expiry::delete(&files.0.config, &files.0.ledger, files.0.storage.as_ref(), &found).await {
+        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        Err(error) => internal(&error, "delete a file"),
+    }
+}
+
+fn internal(error: &(dyn std::error::Error + 'static), what: &'static str) -> Response {
+    error!(error, "{what}");
+    Refused::Catalogue.into_response()
 }
 
 /// Whether a path consists of plain names and names media: the recorder's internal files are not served.

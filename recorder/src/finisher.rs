@@ -6,16 +6,16 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rotunda_media::mux::hls::Kind;
-use rotunda_media::mux::mp4::{Source, Summary};
+use rotunda_media::mux::mp4::{Change, Source, Summary};
 use rotunda_media::mux::segmenter::Lengths;
 use rotunda_media::mux::stored::{self, StoredSample};
 use rotunda_media::mux::{MuxError, adts, flv_file, mp3_file, mp4};
 use rotunda_media::program::Track;
-use rotunda_media::time::MediaTime;
+use rotunda_media::time::{MediaTime, VIDEO_RATE};
 use rotunda_proto::recording::{FileFormat, Gap};
 use thiserror::Error;
 
-use crate::folder::{Entry, Folder, Line, Manifest};
+use crate::folder::{Entry, Folder, Line, Manifest, init_name, segment_name};
 use crate::playlist::playlist;
 
 /// Audio frames before a part's start, which its decoder needs to begin.
@@ -96,7 +96,8 @@ impl<'a> Finisher<'a> {
                 Err(MuxError::Io(_, error)) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(error.into()),
             };
-            let leading = if entry.begun.resolution.is_some() {
+            // While a camera sends nothing, audio leads.
+            let leading = if entry.begun.rate == VIDEO_RATE {
                 Track::Video
             } else {
                 Track::Audio
@@ -135,7 +136,13 @@ impl<'a> Finisher<'a> {
         let name = format!("{}_{}_{}", self.manifest.prefix, stamp(started), stamp(ended));
         let (name, summary) = match format {
             FileFormat::Hls => self.finish_hls(format!("{name}.m3u8"), &entries)?,
-            _ => self.derive(format!("{name}.{}", format.as_str()), format, &entries, started)?,
+            _ => {
+                let name = format!("{name}.{}", format.as_str());
+                match self.made_before(&name, &entries) {
+                    Some(summary) => (name, summary),
+                    None => self.derive(name, format, &entries, started)?,
+                }
+            }
         };
         let has_video = matches!(format, FileFormat::Hls | FileFormat::Mp4 | FileFormat::Flv);
         Ok(Finished {
@@ -174,6 +181,40 @@ impl<'a> Finisher<'a> {
         Ok((name, summary))
     }
 
+    /// A file that was made, verified and renamed before its row said so, or whose row is lost. Its segments may be gone.
+    fn made_before(&self, name: &str, entries: &[&Entry]) -> Option<Summary> {
+        let size_bytes = fs::metadata(self.folder.file(name)).ok()?.len();
+        let duration: Duration = entries.iter().map(|entry| entry.length()).sum();
+        Some(Summary {
+            duration_ms: duration.as_millis() as u64,
+            size_bytes,
+        })
+    }
+
+    /// The complete segments and what they need.
+    pub fn segment_names(&self) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        for entry in self.entries.iter().filter(|entry| entry.duration.is_some()) {
+            let init = init_name(entry.begun.init);
+            if !names.contains(&init) {
+                names.push(init);
+            }
+            names.push(segment_name(entry.begun.number));
+        }
+        names
+    }
+
+    /// Removes a finished file: of HLS the segments too.
+    pub fn remove(&self, name: &str, format: FileFormat) -> io::Result<()> {
+        self.folder.remove_file(name)?;
+        if format == FileFormat::Hls {
+            for entry in &self.entries {
+                self.folder.remove_segment(entry.begun.number)?;
+            }
+        }
+        self.folder.sync()
+    }
+
     /// Writes a file beside the segments, and renames it to its name when it is complete.
     fn derive(
         &self,
@@ -187,13 +228,23 @@ impl<'a> Finisher<'a> {
         };
         let tracks = stored::read_init(&self.folder.init(first.begun.init))?;
         let (mut files, mut samples) = self.lead(first)?;
+        let mut changes = Vec::new();
+        let mut init = first.begun.init;
         for entry in entries {
+            if entry.begun.init != init {
+                init = entry.begun.init;
+                changes.push(Change {
+                    from_file: files.len() as u32,
+                    tracks: stored::read_init(&self.folder.init(init))?,
+                });
+            }
             let path = self.folder.segment(entry.begun.number);
             stored::scan(&path, files.len() as u32, &mut samples)?;
             files.push(path);
         }
         let source = Source {
             tracks: &tracks,
+            changes: &changes,
             files: &files,
             samples: &samples,
             start: first.start(),

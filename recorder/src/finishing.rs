@@ -72,7 +72,11 @@ async fn finish_file(config: &Config, ledger: &Ledger, folder: &Folder, row: &Ro
     match made {
         Ok(made) => {
             let file = ready(&row.file, made);
-            ledger.set(State::Ready, &file).await?;
+            let next = match config.storage.url.is_empty() {
+                true => State::Ready,
+                false => State::Uploading,
+            };
+            ledger.set(next, &file).await?;
             info!(
                 file = file.name,
                 seconds = file.duration_ms / 1000,
@@ -138,7 +142,7 @@ async fn clean_up(
 }
 
 /// Disk access blocks; the runtime's threads must not.
-async fn blocking<T: Send + 'static>(
+pub async fn blocking<T: Send + 'static>(
     config: &Config,
     folder: &Folder,
     work: impl FnOnce(&mut Finisher<'_>) -> Result<T, FinishError> + Send + 'static,

@@ -19,8 +19,8 @@ use rotunda_proto::program::ProgramDescriptor;
 use rotunda_proto::recording::{FileFormat, Gap};
 use serde::{Deserialize, Serialize};
 
-const MANIFEST: &str = "recording.json";
-const JOURNAL: &str = "journal.jsonl";
+pub const MANIFEST: &str = "recording.json";
+pub const JOURNAL: &str = "journal.jsonl";
 const GROWING: &str = "index.m3u8";
 
 /// The source, the formats and the names of a recording.
@@ -171,6 +171,11 @@ impl Folder {
     /// Returns when the content of the folder is on the disk, including its names.
     pub fn sync(&self) -> io::Result<()> {
         sync_folder(&self.0)
+    }
+
+    /// Removes a finished file, if it is there.
+    pub fn remove_file(&self, name: &str) -> io::Result<()> {
+        remove(&self.0.join(name))
     }
 
     /// Removes a segment.

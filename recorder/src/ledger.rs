@@ -3,8 +3,12 @@
 
 use std::time::Duration;
 
+use rotunda_proto::ids::SdkAppId;
 use rotunda_proto::recording::RecordingFile;
 use rotunda_store::{FileRow, Store, StoreError};
+
+/// Files deleted in one go.
+const EXPIRED_AT_ONCE: u32 = 100;
 
 /// The state of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,10 +19,14 @@ pub enum State {
     Closed,
     /// The file is being made.
     Finishing,
-    /// Complete and verified.
+    /// Complete and verified on the disk, and on its way to the storage.
+    Uploading,
+    /// Complete and verified where it stays.
     Ready,
     /// There is no file.
     Failed,
+    /// It was deleted: its time was over, or its owner deleted it.
+    Expired,
 }
 
 impl State {
@@ -27,21 +35,30 @@ impl State {
             Self::Recording => "recording",
             Self::Closed => "closed",
             Self::Finishing => "finishing",
+            Self::Uploading => "uploading",
             Self::Ready => "ready",
             Self::Failed => "failed",
+            Self::Expired => "expired",
         }
     }
 
     fn parse(text: &str) -> Self {
-        let all = [Self::Recording, Self::Closed, Self::Finishing, Self::Ready];
+        let all = [
+            Self::Recording,
+            Self::Closed,
+            Self::Finishing,
+            Self::Uploading,
+            Self::Ready,
+            Self::Expired,
+        ];
         all.into_iter()
             .find(|state| state.as_str() == text)
             .unwrap_or(Self::Failed)
     }
 
-    /// Nothing is left to do except the announcement.
+    /// The file is made, so its segments are not needed for it.
     pub fn is_done(self) -> bool {
-        matches!(self, Self::Ready | Self::Failed)
+        matches!(self, Self::Uploading | Self::Ready | Self::Failed | Self::Expired)
     }
 }
 
@@ -104,6 +121,18 @@ impl Ledger {
     /// Forgets a file that has nothing in it.
     pub async fn remove(&self, file_id: &str) -> Result<(), StoreError> {
         self.store.remove_file(file_id).await
+    }
+
+    /// The recordings of this process with files that are to be uploaded.
+    pub async fn to_upload(&self) -> Result<Vec<String>, StoreError> {
+        self.store
+            .recordings_in_state(&self.owner, State::Uploading.as_str())
+            .await
+    }
+
+    /// Announced files of an application that ended before `ended`, oldest first.
+    pub async fn expired(&self, app: SdkAppId, ended: Duration) -> Result<Vec<RecordingFile>, StoreError> {
+        self.store.files_ended_before(app, ended, EXPIRED_AT_ONCE).await
     }
 
     pub async fn knows(&self, recording_id: &str) -> Result<bool, StoreError> {

@@ -5,6 +5,7 @@
 
 mod config;
 mod disk;
+mod expiry;
 mod file_ready;
 mod files;
 mod finisher;
@@ -14,11 +15,16 @@ mod ledger;
 mod name;
 mod orphans;
 mod playlist;
+mod rebuild;
 mod recording;
 mod rows;
 mod service;
+mod storage;
+mod uploading;
 mod writer;
 
 pub use config::Config;
 pub use name::NameTimeZone;
+pub use rebuild::{Rebuilt, rebuild};
 pub use service::{Access, Service, StartError};
+pub use storage::StorageConfig;

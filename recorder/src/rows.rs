@@ -1,8 +1,9 @@
-//! The rows of a part of a recording in the ledger. Pure, except for random ids.
+//! The rows of a part of a recording in the ledger. Pure, except for random ids of recordings.
 
 use std::time::Duration;
 
-use rotunda_proto::recording::{FileFormat, RecordingFile};
+use md5::{Digest, Md5};
+use rotunda_proto::recording::{FileFormat, Place, RecordingFile};
 use uuid::Uuid;
 
 use crate::folder::Manifest;
@@ -12,12 +13,19 @@ use crate::ledger::{Row, State};
 pub fn rows(manifest: &Manifest, part: u64, wall: Duration, state: State) -> Vec<Row> {
     let program = &manifest.program;
     let file = |format: FileFormat| RecordingFile {
-        file_id: decimal_id(),
+        file_id: file_id(&manifest.recording_id, part, format),
         task_id: manifest.recording_id.clone(),
         room: program.room.clone(),
         stream_id: program.stream_id.clone(),
-        record_id: program.record.as_ref().map(|record| record.record_id.clone()),
-        user: None,
+        record_id: match (&program.record, &program.single) {
+            (Some(record), _) => Some(record.record_id.clone()),
+            (None, Some(single)) => single
+                .recording
+                .as_ref()
+                .and_then(|recording| recording.record_id.clone()),
+            (None, None) => None,
+        },
+        user: program.single.as_ref().map(|single| single.user.clone()),
         format,
         // The name is completed with the end time.
         name: format!("{}/{}", manifest.recording_id, manifest.prefix),
@@ -28,6 +36,7 @@ pub fn rows(manifest: &Manifest, part: u64, wall: Duration, state: State) -> Vec
         resolution: None,
         url: String::new(),
         gaps: Vec::new(),
+        place: Place::Disk,
     };
     formats_of_part(part, &manifest.formats)
         .map(|format| Row {
@@ -40,8 +49,17 @@ pub fn rows(manifest: &Manifest, part: u64, wall: Duration, state: State) -> Vec
 
 /// 19 decimal digits, random.
 pub fn decimal_id() -> String {
-    let number = Uuid::new_v4().as_u128() % 9_000_000_000_000_000_000;
-    (number + 1_000_000_000_000_000_000).to_string()
+    decimal(Uuid::new_v4().as_u128())
+}
+
+/// The id of a file: the same whenever its row is made again from the disk, so that nobody takes it for another file.
+fn file_id(recording_id: &str, part: u64, format: FileFormat) -> String {
+    let digest = Md5::digest(format!("{recording_id} {part} {}", format.as_str()));
+    decimal(u128::from_be_bytes(digest.into()))
+}
+
+fn decimal(number: u128) -> String {
+    (number % 9_000_000_000_000_000_000 + 1_000_000_000_000_000_000).to_string()
 }
 
 /// One row per file: HLS is one file for the whole recording, with its first part.

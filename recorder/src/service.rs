@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use metrics::{counter, gauge};
+use object_store::RetryConfig;
 use rotunda_bus::{BusError, Change, Request, Requests, SharedBus, Watch, WatchEvent};
 use rotunda_events::{Facts, What};
 use rotunda_media::codec::mp3;
@@ -27,6 +28,7 @@ use uuid::Uuid;
 
 use crate::config::Config;
 use crate::disk;
+use crate::expiry::expire;
 use crate::file_ready::announce;
 use crate::files::Files;
 use crate::finishing::{FinishingError, finish};
@@ -35,6 +37,8 @@ use crate::ledger::{Ledger, Row, State};
 use crate::orphans::{self, Found, Orphan};
 use crate::recording::{RecordError, Recording};
 use crate::rows::{decimal_id, rows};
+use crate::storage::{Storage, StorageError};
+use crate::uploading::{UploadError, upload};
 use crate::writer::Notice;
 
 /// The intervals of the service.
@@ -52,6 +56,17 @@ struct Pace {
     orphan_age: Duration,
     /// A file that could not be made is tried again.
     finish_again: Duration,
+    /// A request to the storage is repeated for this time.
+    storage: Duration,
+}
+
+impl Pace {
+    fn storage_retry(self) -> RetryConfig {
+        RetryConfig {
+            retry_timeout: self.storage,
+            ..RetryConfig::default()
+        }
+    }
 }
 
 impl Default for Pace {
@@ -63,12 +78,15 @@ impl Default for Pace {
             search: Duration::from_secs(60),
             orphan_age: Duration::from_secs(60),
             finish_again: Duration::from_secs(60),
+            storage: Duration::from_secs(30),
         }
     }
 }
 
 /// Recordings whose files are made at one time.
 const FINISH_AT_ONCE: usize = 2;
+/// Recordings whose files are uploaded at one time.
+const UPLOAD_AT_ONCE: usize = 2;
 const NOTICES: usize = 256;
 
 /// Why the recorder did not start.
@@ -84,6 +102,8 @@ pub enum StartError {
     Catalogue(#[source] StoreError),
     #[error("reach the bus")]
     Bus(#[from] BusError),
+    #[error("set up recorder.storage")]
+    Storage(#[from] StorageError),
 }
 
 /// The key of signed addresses, the applications whose API keys give access to files, and where recordings are told.
@@ -102,6 +122,29 @@ pub struct Service {
 /// A program: its stream, and when it began. The same stream may run again while its last files are being finished.
 type ProgramKey = (StreamKey, u64);
 
+/// The recording that a program asks for.
+struct Asked {
+    /// The prefix of file names.
+    prefix: String,
+    audio_only: bool,
+}
+
+impl Asked {
+    fn of(program: &ProgramDescriptor) -> Option<Self> {
+        if let Some(record) = &program.record {
+            return Some(Self {
+                prefix: record.record_id.to_string(),
+                audio_only: record.audio_only,
+            });
+        }
+        let recording = program.single.as_ref()?.recording.as_ref()?;
+        Some(Self {
+            prefix: recording.prefix.clone(),
+            audio_only: false,
+        })
+    }
+}
+
 struct Running {
     key: ProgramKey,
     manifest: Manifest,
@@ -112,6 +155,8 @@ enum Done {
     Recorded(String, Result<(), RecordError>),
     Finished(String, Result<(), FinishingError>),
     Searched(Found),
+    Expired,
+    Uploaded(String, Result<(), UploadError>),
 }
 
 struct Recorder {
@@ -132,6 +177,13 @@ struct Recorder {
     again: HashMap<String, Instant>,
     /// Recordings on the disk that have a row; None while the disk is searched.
     known: Option<HashSet<String>>,
+    storage: Option<Storage>,
+    /// Recordings whose files are being uploaded, and when to try others again.
+    uploading: HashSet<String>,
+    upload_again: HashMap<String, Instant>,
+    /// Files are being deleted because their time is over.
+    is_expiring: bool,
+    applications: ApplicationList,
     tasks: JoinSet<Done>,
     notices: mpsc::Sender<(String, Notice)>,
     noticed: mpsc::Receiver<(String, Notice)>,
@@ -166,7 +218,17 @@ impl Service {
         config.warn_of_old_keys();
         let programs = bus.watch(PROGRAMS_PREFIX).await?;
         store.fill_in_applications().await.map_err(StartError::Catalogue)?;
-        let files = Files::new(&config, access.key, access.applications, store.clone());
+        let applications = access.applications.clone();
+        let ledger = Ledger::new(store.clone(), Uuid::new_v4().to_string());
+        let storage = Storage::open(&config.storage, pace.storage_retry())?;
+        let files = Files::new(
+            &config,
+            access.key,
+            access.applications,
+            ledger.clone(),
+            storage.clone(),
+            store.clone(),
+        );
         let lists = bus.serve(LIST_SUBJECT).await?;
         let (notices, noticed) = mpsc::channel(NOTICES);
         let recorder = Recorder {
@@ -177,12 +239,17 @@ impl Service {
             store: store.clone(),
             facts: access.facts,
             files: files.clone(),
-            ledger: Ledger::new(store, Uuid::new_v4().to_string()),
+            ledger,
             running: HashMap::new(),
             to_finish: HashMap::new(),
             finishing: HashSet::new(),
             again: HashMap::new(),
             known: Some(HashSet::new()),
+            storage,
+            uploading: HashSet::new(),
+            upload_again: HashMap::new(),
+            is_expiring: false,
+            applications,
             tasks: JoinSet::new(),
             notices,
             noticed,
@@ -231,6 +298,7 @@ impl Recorder {
                 }
                 () = clock.sleep_until(search_at) => {
                     self.search();
+                    self.expire();
                     search_at = clock.now() + self.pace.search;
                 }
             }
@@ -265,7 +333,7 @@ impl Recorder {
         let Some(program) = change.parse::<ProgramDescriptor>() else {
             return;
         };
-        let Some(record) = program.record.clone() else { return };
+        let Some(record) = Asked::of(&program) else { return };
         let key = (program.stream(), program.started_unix_ms);
         if self.running.values().any(|running| running.key == key) {
             return;
@@ -278,7 +346,7 @@ impl Recorder {
         if let Some(free) = disk::free(&self.config.directory).filter(|free| *free < floor) {
             counter!("rotunda_recorder_refused_total", "reason" => "disk").increment(1);
             error!(
-                stream = %program.stream_id, record = %record.record_id, free_mb = free >> 20,
+                stream = %program.stream_id, record = record.prefix, free_mb = free >> 20,
                 floor_mb = self.config.free_space_floor_mb,
                 "not recorded: the disk has less free space than recorder.free_space_floor_mb"
             );
@@ -288,7 +356,7 @@ impl Recorder {
         let manifest = Manifest {
             recording_id: decimal_id(),
             formats: self.formats(record.audio_only),
-            prefix: record.record_id.to_string(),
+            prefix: record.prefix,
             segment_seconds: self.config.hls_segment_seconds,
             program: ProgramDescriptor {
                 push_urls: Vec::new(),
@@ -366,6 +434,19 @@ impl Recorder {
     async fn handle_done(&mut self, done: Result<Done, tokio::task::JoinError>) {
         match done {
             Ok(Done::Searched(found)) => self.handle_orphans(found).await,
+            Ok(Done::Expired) => self.is_expiring = false,
+            Ok(Done::Uploaded(id, uploaded)) => {
+                self.uploading.remove(&id);
+                if let Err(error) = uploaded {
+                    counter!("rotunda_recorder_upload_failures_total").increment(1);
+                    error!(
+                        error = &error as &dyn std::error::Error,
+                        recording = id,
+                        "files could not be uploaded; they stay on the disk, and it is tried again"
+                    );
+                    self.upload_again.insert(id, Clock.now() + self.pace.finish_again);
+                }
+            }
             Ok(Done::Recorded(id, ended)) => {
                 // The queue has all its notices, and they come first.
                 while let Ok((id, notice)) = self.noticed.try_recv() {
@@ -422,7 +503,7 @@ impl Recorder {
 
     fn finish_next(&mut self) {
         let next = |recorder: &Self| {
-            let free = |id: &&String| !recorder.finishing.contains(*id);
+            let free = |id: &&String| !recorder.finishing.contains(*id) && !recorder.uploading.contains(*id);
             recorder.to_finish.keys().find(free).cloned()
         };
         while self.finishing.len() < FINISH_AT_ONCE
@@ -443,6 +524,17 @@ impl Recorder {
             let (config, ledger, age) = (self.config.clone(), self.ledger.clone(), self.pace.orphan_age);
             self.tasks
                 .spawn(async move { Done::Searched(orphans::find(config, ledger, known, age).await) });
+        }
+    }
+
+    fn expire(&mut self) {
+        if !std::mem::replace(&mut self.is_expiring, true) {
+            let (config, ledger) = (self.config.clone(), self.ledger.clone());
+            let (storage, applications) = (self.storage.clone(), self.applications.clone());
+            self.tasks.spawn(async move {
+                expire(&config, &ledger, storage.as_ref(), &applications.now()).await;
+                Done::Expired
+            });
         }
     }
 
@@ -468,6 +560,36 @@ impl Recorder {
             Err(error) => error!(error = &error as &dyn std::error::Error, "the ledger could not be read"),
         }
         self.finish_next();
+        self.upload_next().await;
+    }
+
+    async fn upload_next(&mut self) {
+        let Some(storage) = &self.storage else { return };
+        let waiting = match self.ledger.to_upload().await {
+            Ok(waiting) => waiting,
+            Err(error) => {
+                error!(error = &error as &dyn std::error::Error, "the ledger could not be read");
+                return;
+            }
+        };
+        let now = Clock.now();
+        self.upload_again.retain(|_, at| *at > now);
+        gauge!("rotunda_recorder_uploads_waiting").set(waiting.len() as f64);
+        for id in waiting {
+            if self.uploading.len() >= UPLOAD_AT_ONCE {
+                break;
+            }
+            // The two must not work in one folder.
+            let is_busy = self.finishing.contains(&id) || self.upload_again.contains_key(&id);
+            if is_busy || !self.uploading.insert(id.clone()) {
+                continue;
+            }
+            let (config, ledger, storage) = (self.config.clone(), self.ledger.clone(), storage.clone());
+            self.tasks.spawn(async move {
+                let uploaded = upload(config, ledger, storage, id.clone()).await;
+                Done::Uploaded(id, uploaded)
+            });
+        }
     }
 
     /// Enters recordings that have a folder and no row.

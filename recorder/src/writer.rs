@@ -2,17 +2,22 @@
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use metrics::counter;
 use rotunda_media::mux::hls::Kind;
 use rotunda_media::mux::segmenter::{Lengths, Output, SegmentStart};
+use rotunda_media::program::ProgramHeader;
 use rotunda_media::time::MediaTime;
 use rotunda_proto::recording::{Gap, GapReason};
 
 use crate::folder::{Begun, Entry, Folder, Line, Manifest};
 use crate::playlist::playlist;
+
+/// A longer time without any frame of a single stream is an interruption.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// See the [module](self).
 pub struct Writer {
@@ -30,6 +35,8 @@ pub struct Writer {
     inits: u64,
     /// The current part, and its start.
     part: Option<(u64, MediaTime)>,
+    /// Of the last segment.
+    header: Option<Arc<ProgramHeader>>,
     gap_reason: Option<GapReason>,
 }
 
@@ -64,6 +71,7 @@ impl Writer {
             init: None,
             inits: 0,
             part: None,
+            header: None,
             gap_reason: None,
         })
     }
@@ -102,13 +110,15 @@ impl Writer {
     fn begin(&mut self, start: SegmentStart) -> io::Result<Vec<Notice>> {
         let mut notices = Vec::new();
         let needs_init = self.init.as_ref() != Some(&start.init);
-        // A file has one configuration, and begins with a keyframe.
         let is_full = self
             .part
             .is_some_and(|(_, since)| start.independent && start.at.since(since) >= self.longest_part);
-        if needs_init || is_full {
+        let gap = self.gap_before(&start);
+        let is_back = gap.as_ref().is_some_and(|gap| gap.reason == GapReason::PublisherAway);
+        if is_full || is_back || (needs_init && !self.takes_in(&start.header)) {
             notices.extend(self.finish());
         }
+        self.header = Some(start.header.clone());
         if needs_init {
             self.inits += 1;
             self.folder
@@ -137,7 +147,7 @@ impl Writer {
             rate,
             wall_unix_us: wall.as_micros() as u64,
             resolution: start.header.video.as_ref().map(|video| (video.width, video.height)),
-            gap: self.gap_before(&start),
+            gap,
         };
         self.open = Some(File::create(self.folder.segment(number))?);
         self.folder.sync()?;
@@ -146,12 +156,26 @@ impl Writer {
         Ok(notices)
     }
 
+    /// Whether files of the current part may continue with this configuration. The video of a single stream changes its size with the
+    /// network, so files of it have several configurations. A mix changes seldom, and a file of it has one.
+    fn takes_in(&self, header: &ProgramHeader) -> bool {
+        let is_single = self.manifest.program.single.is_some();
+        let fits = |before: &Arc<ProgramHeader>| {
+            before.video.is_some() == header.video.is_some() && before.audio.decodes_like(&header.audio)
+        };
+        is_single && self.header.as_ref().is_some_and(fits)
+    }
+
     /// The gap between the last segment and this one.
     fn gap_before(&mut self, start: &SegmentStart) -> Option<Gap> {
-        let reason = self.gap_reason.take()?;
         let last = self.entries.last()?;
         let from = Duration::from_micros(last.begun.wall_unix_us) + last.length();
         let to = self.wall_zero + start.at.duration();
+        let is_away = self.manifest.program.single.is_some() && to.saturating_sub(from) > LONGEST_PAUSE;
+        let reason = self
+            .gap_reason
+            .take()
+            .or_else(|| is_away.then_some(GapReason::PublisherAway))?;
         (to > from).then_some(Gap {
             from_unix_ms: from.as_millis() as u64,
             to_unix_ms: to.as_millis() as u64,

@@ -11,6 +11,7 @@ use metrics::counter;
 use rotunda_bus::BusError;
 use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::{LoginId, RoomKey, SdkAppId, UserId};
+use rotunda_proto::room::OwnNames;
 use rotunda_proto::room_ticket::Rights;
 use rotunda_proto::sfu::Client;
 use rotunda_proto::signaling::{ErrorBody, ErrorCode, Event, KickReason, Reply, Request, ServerMessage, TrackState};
@@ -234,8 +235,9 @@ impl Member {
             Request::EnterRoom {
                 room_id,
                 role,
+                user_define_record_id,
+                stream_id,
                 private_map_key,
-                ..
             } => {
                 if self.membership.is_some() {
                     return Err(failure(ErrorCode::AlreadyInRoom));
@@ -245,9 +247,13 @@ impl Member {
                     room: room_id.clone(),
                 };
                 let rights = self.rights(&room, private_map_key.as_deref())?;
-                let membership = Membership::enter(&self.shared, room, self.identity.user.clone(), role, rights)
+                let mut membership = Membership::enter(&self.shared, room, self.identity.user.clone(), role, rights)
                     .await
                     .map_err(explain)?;
+                membership.set_names(OwnNames {
+                    record: user_define_record_id,
+                    stream: stream_id,
+                });
                 let view = membership.view(&room_id);
                 self.membership = Some(membership);
                 let ice_servers = turn::ice_servers(&self.shared.config, &self.identity.user, Clock.unix());

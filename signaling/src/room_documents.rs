@@ -7,8 +7,8 @@ use rotunda_events::{Facts, What};
 use rotunda_proto::config::Microphones;
 use rotunda_proto::ids::{MembershipId, NodeId, RoomKey, TrackSource};
 use rotunda_proto::room::{
-    Holder, KeptCell, MAX_MEMBERS, MemberCounts, RoomInfo, Roster, RosterMember, Seats, TrackState, count_key,
-    info_key, roster_key, seats_key,
+    Holder, KeptCell, MAX_MEMBERS, MemberCounts, OwnNames, RoomInfo, Roster, RosterMember, Seats, TrackState,
+    count_key, info_key, roster_key, seats_key,
 };
 use rotunda_proto::sfu::{NODES_PREFIX, NodeInfo};
 use rotunda_proto::signaling::ErrorCode;
@@ -126,6 +126,7 @@ impl RoomDocuments {
     pub async fn take_seat(
         &self,
         member: &RosterMember,
+        names: &OwnNames,
         source: TrackSource,
         state: TrackState,
     ) -> Result<(), Refused> {
@@ -135,8 +136,12 @@ impl RoomDocuments {
             // It may differ from the incarnation under which the member entered.
             node: self.cluster.incarnation(),
         };
-        self.change_seats(|document| seats::take(document, self.microphones, user, &holder, source, state))
-            .await
+        self.change_seats(|document| {
+            seats::take(document, self.microphones, user, &holder, source, state)?;
+            seats::name(document, user, names);
+            Ok(())
+        })
+        .await
     }
 
     pub async fn mute(&self, membership: MembershipId, source: TrackSource, state: TrackState) -> Result<(), Refused> {

@@ -3,7 +3,7 @@
 use rotunda_proto::config::Microphones;
 use rotunda_proto::ids::{MembershipId, TrackSource, UserId};
 use rotunda_proto::incarnation::Incarnation;
-use rotunda_proto::room::{Holder, KeptCell, MAX_VIDEO_PUBLISHERS, Publisher, Seats, TrackState};
+use rotunda_proto::room::{Holder, KeptCell, MAX_VIDEO_PUBLISHERS, OwnNames, Publisher, Seats, TrackState};
 use rotunda_proto::signaling::ErrorCode;
 
 /// Most cells that are kept for absent publishers; beyond it the oldest is removed.
@@ -49,6 +49,13 @@ pub fn take(
     *seats.publishers[at].track_mut(source) = Some(state);
     forget_kept(seats, user, source);
     Ok(())
+}
+
+/// Sets the names for a publisher's own recording and stream.
+pub fn name(seats: &mut Seats, user: &UserId, names: &OwnNames) {
+    for publisher in seats.publishers.iter_mut().filter(|publisher| publisher.user == *user) {
+        publisher.names = names.clone();
+    }
 }
 
 /// Mutes or unmutes a published source.

@@ -207,6 +207,7 @@ fn publisher_view(publisher: &Publisher) -> PublisherView {
         audio,
         camera,
         screen,
+        names: _,
     } = publisher.clone();
     PublisherView {
         user_id: user,

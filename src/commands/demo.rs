@@ -69,6 +69,8 @@ pub async fn run(arguments: cli::Demo) -> anyhow::Result<()> {
             user_sig: sign(&application, &user, TICKET_LIFE),
             user,
             room: arguments.room.clone(),
+            record_id: None,
+            stream_id: None,
             source,
         })
         .await

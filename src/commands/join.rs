@@ -44,6 +44,8 @@ pub async fn run(arguments: cli::Join) -> anyhow::Result<()> {
         user: arguments.user.clone(),
         user_sig: ticket,
         room: arguments.room.clone(),
+        record_id: arguments.record_id,
+        stream_id: arguments.stream_id,
         source,
     })
     .await?;

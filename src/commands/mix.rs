@@ -98,6 +98,7 @@ impl Api {
                 video_framerate: Some(arguments.fps),
                 video_gop: Some(2),
                 background_color: Some(0x18_1c_24),
+                ..Default::default()
             }),
             layout_params: Some(v1::LayoutParams {
                 template: Some(template),

@@ -7,6 +7,7 @@ mod keys;
 mod load;
 mod mix;
 pub mod mix_engine;
+mod recordings;
 mod serve;
 
 use anyhow::Context;
@@ -32,6 +33,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Apps(command) => apps::run(command).await,
         Command::Keys(command) => keys::run(command).await,
         Command::MixEngine(_) => anyhow::bail!("an engine runs without the runtime of the other commands"),
+        Command::Recordings(arguments) => recordings::run(arguments).await,
         Command::UserSig(arguments) => {
             let application = local_application(&load(&arguments.file)?)?;
             let life = Duration::from_secs(arguments.life);

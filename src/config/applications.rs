@@ -6,6 +6,9 @@ use toml::{Table, Value};
 
 /// The longest `callback_key` that the callback contract permits.
 const MAX_CALLBACK_KEY: usize = 32;
+/// Bounds of the recording contract: seconds, and days.
+const MAX_RESUME: u32 = 1800;
+const MAX_RETENTION: u32 = 1500;
 
 /// Removes the applications from the settings and reads them. Each key is tried separately, so that every wrong one
 /// is named.
@@ -102,6 +105,15 @@ pub fn validate(applications: &[Application], outbound: &AllowedNetworks) -> Vec
         let url = application.callback_url.as_deref();
         if let Some(message) = url.and_then(|url| callback_url_mistake(url, outbound)) {
             wrong("callback_url", message);
+        }
+        if application.record_resume_seconds > MAX_RESUME {
+            wrong("record_resume_seconds", format!("write 0 to {MAX_RESUME}"));
+        }
+        if application.record_retention_days > MAX_RETENTION {
+            wrong(
+                "record_retention_days",
+                format!("write 0 to {MAX_RETENTION}; 0 keeps files for ever"),
+            );
         }
         let key = application.callback_key.reveal();
         if key.len() > MAX_CALLBACK_KEY || !key.bytes().all(|byte| byte.is_ascii_alphanumeric()) {

@@ -15,7 +15,7 @@ use crate::row::columns;
 #[derive(Debug, Clone, PartialEq)]
 pub struct FileRow {
     pub part: u64,
-    /// `recording`, `closed`, `finishing`, `ready` or `failed`
+    /// `recording`, `closed`, `finishing`, `uploading`, `ready`, `failed` or `expired`
     pub state: String,
     /// The file's data so far.
     pub file: RecordingFile,
@@ -171,7 +171,7 @@ impl Store {
         retried!(self, pool => {
             sqlx::query(
                 "UPDATE recording_files SET lease_unix_ms = $1 \
-                 WHERE owner = $2 AND state IN ('recording', 'closed', 'finishing')",
+                 WHERE owner = $2 AND state IN ('recording', 'closed', 'finishing', 'uploading')",
             )
             .bind(millis(lease))
             .bind(owner)
@@ -194,7 +194,7 @@ impl Store {
                 "UPDATE recording_files SET owner = $1, lease_unix_ms = $2, \
                  state = CASE state WHEN 'recording' THEN 'closed' ELSE state END \
                  WHERE owner <> $1 AND lease_unix_ms < $3 AND recording_id <> '' \
-                 AND state IN ('recording', 'closed', 'finishing')",
+                 AND state IN ('recording', 'closed', 'finishing', 'uploading')",
             )
             .bind(owner)
             .bind(millis(lease))
@@ -206,6 +206,19 @@ impl Store {
                  WHERE owner = $1 AND state IN ('closed', 'finishing') ORDER BY recording_id",
             )
             .bind(owner)
+            .fetch_all(pool)
+            .await
+        })
+    }
+
+    /// The recordings of `owner` that have a file in this state.
+    pub async fn recordings_in_state(&self, owner: &str, state: &str) -> Result<Vec<String>, StoreError> {
+        retried!(self, pool => {
+            sqlx::query_scalar(
+                "SELECT DISTINCT recording_id FROM recording_files WHERE owner = $1 AND state = $2 ORDER BY recording_id",
+            )
+            .bind(owner)
+            .bind(state)
             .fetch_all(pool)
             .await
         })
@@ -238,7 +251,7 @@ impl Store {
         retried!(self, pool => {
             sqlx::query_as::<_, CatalogueRow>(
                 "SELECT name, state, format, size_bytes, duration_ms, started_unix_us FROM recording_files \
-                 WHERE app = $1 ORDER BY started_unix_us DESC, file_id LIMIT $2",
+                 WHERE app = $1 AND state <> 'expired' ORDER BY started_unix_us DESC, file_id LIMIT $2",
             )
             .bind(i64::from(app.get()))
             .bind(i64::from(most))
@@ -247,12 +260,45 @@ impl Store {
         })
     }
 
+    /// An application's announced files that ended before a time since 1970, oldest first.
+    pub async fn files_ended_before(
+        &self,
+        app: SdkAppId,
+        ended: Duration,
+        most: u32,
+    ) -> Result<Vec<RecordingFile>, StoreError> {
+        let rows: Vec<String> = retried!(self, pool => {
+            sqlx::query_scalar(
+                "SELECT file FROM recording_files WHERE app = $1 AND state = 'ready' AND announced = 1 \
+                 AND started_unix_us / 1000 + duration_ms < $2 ORDER BY started_unix_us LIMIT $3",
+            )
+            .bind(i64::from(app.get()))
+            .bind(millis(ended))
+            .bind(i64::from(most))
+            .fetch_all(pool)
+            .await
+        })?;
+        rows.iter().map(|json| parsed(json)).collect()
+    }
+
+    /// An application's complete file of this name.
+    pub async fn file_named(&self, app: SdkAppId, name: &str) -> Result<Option<RecordingFile>, StoreError> {
+        let row: Option<String> = retried!(self, pool => {
+            sqlx::query_scalar("SELECT file FROM recording_files WHERE app = $1 AND name = $2 AND state = 'ready'")
+                .bind(i64::from(app.get()))
+                .bind(name)
+                .fetch_optional(pool)
+                .await
+        })?;
+        row.as_deref().map(parsed).transpose()
+    }
+
     /// Whether an application has a file of one of these names, or a recording of that id.
     pub async fn has_file(&self, app: SdkAppId, names: [&str; 2], recording_id: &str) -> Result<bool, StoreError> {
         let found: Option<i64> = retried!(self, pool => {
             sqlx::query_scalar(
-                "SELECT part FROM recording_files WHERE app = $1 AND (name = $2 OR name = $3 OR recording_id = $4) \
-                 LIMIT 1",
+                "SELECT part FROM recording_files WHERE app = $1 AND state <> 'expired' \
+                 AND (name = $2 OR name = $3 OR recording_id = $4) LIMIT 1",
             )
             .bind(i64::from(app.get()))
             .bind(names[0])

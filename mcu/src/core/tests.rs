@@ -5,13 +5,14 @@ use rotunda_media::codec::{
 use rotunda_media::mark::{self, Mark};
 use rotunda_media::rotate::rotate;
 use rotunda_media::video_frame::{Rect, Rotation, VideoFrame, Yuv};
-use rotunda_proto::ids::{RoomId, RoomKey, SdkAppId};
+use rotunda_proto::ids::{RoomId, RoomKey, SdkAppId, TrackSource};
 use rotunda_proto::mix::{AudioEncode, Layout, Template};
 use rotunda_proto::room::TrackState;
+use rotunda_receiver::CodedVideo;
 
 use super::*;
 use crate::layout::{Member, lay_out};
-use crate::timeline::SenderReport;
+use crate::timeline::{SenderReport, Stamp};
 
 const DELAY: Micros = 300_000;
 

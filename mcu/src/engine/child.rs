@@ -11,6 +11,7 @@ use rotunda_media::program::{ProgramExists, ProgramHub, ProgramReader, ReadError
 use rotunda_media::program_messages::ProgramSender;
 use rotunda_proto::clock::Clock;
 use rotunda_proto::framing::{self, FramingError};
+use rotunda_receiver::Sample;
 use thiserror::Error;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -19,7 +20,7 @@ use tokio::sync::mpsc;
 
 use super::confine::{confine, is_out_of_memory};
 use super::messages::{FromEngine, ToEngine};
-use crate::core::{MixCore, Sample};
+use crate::core::MixCore;
 use crate::worker::{Order, Report, Worker};
 
 /// Coded frames that wait for the worker. When it has no more place, the host's socket fills, and the host drops frames.

@@ -12,6 +12,7 @@ use rotunda_media::time::MediaTime;
 use rotunda_proto::clock::Clock;
 use rotunda_proto::framing::{self, FramingError};
 use rotunda_proto::mix::{Health, MixSpec, PictureId};
+use rotunda_receiver::Sample;
 use thiserror::Error;
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
@@ -19,7 +20,6 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::launcher::{Engine, Launcher};
 use super::messages::{FromEngine, SampleHead, ToEngine};
-use crate::core::Sample;
 use crate::layout::Scene;
 use crate::timeline::Micros;
 use crate::worker::{Order, Report};

@@ -8,12 +8,12 @@ use rotunda_media::program_messages::ProgramMessage;
 use rotunda_media::video_frame::Rotation;
 use rotunda_proto::ids::{TrackSource, UserId};
 use rotunda_proto::mix::{Health, MixSpec, PictureId, VideoRef};
+use rotunda_receiver::{CodedVideo, Payload, Sample};
 use serde::{Deserialize, Serialize};
 
-use crate::core::{Payload, Sample};
 use crate::layout::Scene;
 use crate::timeline::{Micros, Stamp};
-use crate::video_input::{CodedVideo, Shape};
+use crate::video_input::Shape;
 
 /// From the host to the engine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -76,6 +76,7 @@ impl Announcements {
             record: spec.record.clone(),
             push_urls: spec.push_urls.clone(),
             started_unix_ms,
+            single: None,
         };
         self.put(&key, &descriptor).await;
     }

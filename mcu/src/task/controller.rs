@@ -6,6 +6,7 @@ use rotunda_bus::{Change, Watch, WatchEvent};
 use rotunda_proto::ids::TrackSource;
 use rotunda_proto::mix::{Event, Layout, MixSpec, NotMixable, StopReason, VideoRef};
 use rotunda_proto::room::{Roster, info_key, roster_key, seats_key};
+use rotunda_receiver::Wants;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::Ending;
@@ -14,7 +15,7 @@ use crate::layout::{Canvas, Scene, canvas_of_screen, lay_out};
 use crate::members::Members;
 use crate::pictures::Pictures;
 use crate::video_input::Shape;
-use crate::wants::Wants;
+use crate::wants::wants_of;
 use crate::worker::{Order, Report};
 
 /// A new layout and encoding for a running mix.
@@ -281,12 +282,12 @@ impl Controller {
     }
 
     fn wants_of(&self, scene: &Scene) -> Wants {
-        let mut wants = Wants::of(scene, &self.shapes);
+        let mut wants = wants_of(scene, &self.shapes);
         if self.spec.layout.size_by_main && self.main_canvas.is_none() {
             // Its largest layer has the size that is asked for.
             for want in &mut wants.video {
                 if want.video.source == TrackSource::Screen {
-                    want.max_height = u16::MAX;
+                    want.max_height = Some(u16::MAX);
                 }
             }
         }

@@ -2,6 +2,8 @@ use rotunda_media::codec::{ForceKey, H264EncoderConfig, VpxCodec, VpxEncoder};
 use rotunda_media::mark::{self, Mark};
 use rotunda_media::video_frame::Yuv;
 
+use rotunda_media::codec::VideoCodec;
+
 use super::*;
 
 const FRAME: Micros = 40_000;

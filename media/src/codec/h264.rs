@@ -362,6 +362,17 @@ pub fn to_length_prefixed(annex_b: &[u8]) -> Bytes {
     out.freeze()
 }
 
+/// As [`to_length_prefixed`], with the parameter sets: a stream whose configuration changes also plays where a player takes the
+/// first configuration only.
+pub fn to_length_prefixed_with_sets(annex_b: &[u8]) -> Bytes {
+    let mut out = BytesMut::with_capacity(annex_b.len() + 16);
+    for nal in nal_units(annex_b).filter(|nal| nal_type(nal) != ACCESS_UNIT_DELIMITER) {
+        out.put_u32(nal.len() as u32);
+        out.put_slice(nal);
+    }
+    out.freeze()
+}
+
 /// The access unit in Annex B again, from 4-byte lengths; stops at a length that does not fit.
 pub fn to_annex_b(length_prefixed: &[u8]) -> Bytes {
     let mut out = BytesMut::with_capacity(length_prefixed.len() + 16);
@@ -375,6 +386,12 @@ pub fn to_annex_b(length_prefixed: &[u8]) -> Bytes {
         rest = next;
     }
     out.freeze()
+}
+
+/// Width and height of the frames that a sequence parameter set describes, after cropping; None if it cannot be read.
+pub fn frame_size(sps: &[u8]) -> Option<(u16, u16)> {
+    let sps = shiguredo_mp4::bitstream::h264::parse_sps(sps).ok()?;
+    Some((sps.width, sps.height))
 }
 
 /// The first SPS and PPS of an access unit, without start codes.

@@ -40,7 +40,15 @@ pub fn write(source: &Source<'_>, out: &Path) -> Result<Summary, MuxError> {
     let head = flv::header(has(Track::Video), has(Track::Audio));
     let mut position = (head.len() + flv::tag(TagKind::Script, 0, &placeholder).len()) as u64;
     position += configs.iter().map(|config| config.len() as u64).sum::<u64>();
-    for tag in &tags {
+    let mut changes = changes(source)?.into_iter().peekable();
+    let mut later: Vec<(usize, Bytes)> = Vec::new();
+    for (number, tag) in tags.iter().enumerate() {
+        let is_reached = |(from, _): &(u32, Bytes)| tag.sample.track == Track::Video && *from <= tag.sample.file;
+        while let Some((_, body)) = changes.next_if(is_reached) {
+            let config = flv::tag(TagKind::Video, tag.milliseconds, &body);
+            position += config.len() as u64;
+            later.push((number, config));
+        }
         if is_keyframe(tag) {
             keyframes.push(Keyframe {
                 seconds: f64::from(tag.milliseconds) / 1000.0,
@@ -63,7 +71,11 @@ pub fn write(source: &Source<'_>, out: &Path) -> Result<Summary, MuxError> {
     }
     let mut reader = SampleReader::new(source.files);
     let mut body = Vec::new();
-    for Tag { sample, milliseconds } in tags {
+    let mut later = later.into_iter().peekable();
+    for (number, Tag { sample, milliseconds }) in tags.into_iter().enumerate() {
+        while let Some((_, config)) = later.next_if(|(before, _)| *before == number) {
+            output.write_all(&config).map_err(failed)?;
+        }
         body.clear();
         body.extend_from_slice(flv::body_head(sample.track, sample.is_key));
         body.extend_from_slice(reader.read(sample)?);
@@ -108,6 +120,25 @@ fn tags<'a>(source: &Source<'a>) -> Vec<Tag<'a>> {
 
 fn is_keyframe(tag: &Tag<'_>) -> bool {
     tag.sample.track == Track::Video && tag.sample.is_key
+}
+
+/// The video's later configurations: the file from which each holds, and a tag's body.
+fn changes(source: &Source<'_>) -> Result<Vec<(u32, Bytes)>, MuxError> {
+    let mut bodies = Vec::new();
+    for change in source.changes {
+        for track in &change.tracks {
+            if let SampleEntry::Avc1(avc1) = &track.entry {
+                let sets = &avc1.avcc_box;
+                let (sps, pps) = sets
+                    .sps_list
+                    .first()
+                    .zip(sets.pps_list.first())
+                    .ok_or(MuxError::Codec)?;
+                bodies.push((change.from_file, flv::avc_config_body(sps, pps)));
+            }
+        }
+    }
+    Ok(bodies)
 }
 
 /// The codecs' headers as tags.

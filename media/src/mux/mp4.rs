@@ -10,7 +10,9 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use shiguredo_mp4::boxes::{Co64Box, StblBox, StcoBox, StscBox, StscEntry, StsdBox, StssBox, StszBox, SttsBox};
+use shiguredo_mp4::boxes::{
+    Co64Box, SampleEntry, StblBox, StcoBox, StscBox, StscEntry, StsdBox, StssBox, StszBox, SttsBox,
+};
 use shiguredo_mp4::demux::{Input, Mp4FileDemuxer};
 use shiguredo_mp4::{Either, Encode};
 
@@ -24,12 +26,21 @@ use crate::time::MediaTime;
 #[derive(Debug, Clone, Copy)]
 pub struct Source<'a> {
     pub tracks: &'a [TrackDescription],
+    /// Later configurations, in order.
+    pub changes: &'a [Change],
     /// The files that samples lie in.
     pub files: &'a [PathBuf],
     /// In the order of the files; those of one track in order of time.
     pub samples: &'a [StoredSample],
     pub start: MediaTime,
     pub end: MediaTime,
+}
+
+/// Samples have another decoder configuration from a file on, as when the video changes its size.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Change {
+    pub from_file: u32,
+    pub tracks: Vec<TrackDescription>,
 }
 
 /// The content of a finished file, measured.
@@ -139,13 +150,15 @@ fn tables(
         .collect();
     deltas.push(last.duration);
     let duration: u64 = deltas.iter().map(|delta| u64::from(*delta)).sum();
+    let (entries, starts) = entries(source, track);
     let mut position = first;
     let mut offsets = Vec::new();
-    let mut counts = Vec::new();
+    let mut chunks = Vec::new();
     for run in runs {
         if run.track == track.track {
             offsets.push(position);
-            counts.push(run.samples);
+            let entry = starts.iter().filter(|from| **from <= run.file).count() as u32;
+            chunks.push((run.samples, NonZeroU32::MIN.saturating_add(entry)));
         }
         position += run.size;
     }
@@ -155,13 +168,11 @@ fn tables(
         .filter_map(|(number, _)| NonZeroU32::new(number))
         .collect();
     let stbl = StblBox {
-        stsd_box: StsdBox {
-            entries: vec![track.entry.clone()],
-        },
+        stsd_box: StsdBox { entries },
         stts_box: SttsBox::from_sample_deltas(deltas).map_err(MuxError::Box)?,
         ctts_box: None,
         cslg_box: None,
-        stsc_box: sample_to_chunk(&counts),
+        stsc_box: sample_to_chunk(&chunks),
         stsz_box: StszBox::Variable {
             entry_sizes: samples.iter().map(|sample| sample.size).collect(),
         },
@@ -207,19 +218,35 @@ fn edits(source: &Source<'_>, rate: u32, first: u64, end: u64) -> Vec<Edit> {
     edits
 }
 
-fn sample_to_chunk(counts: &[u32]) -> StscBox {
+/// `chunks`: the samples of each, and the number of their sample entry.
+fn sample_to_chunk(chunks: &[(u32, NonZeroU32)]) -> StscBox {
     let mut entries: Vec<StscEntry> = Vec::new();
-    for (number, count) in (1..).zip(counts) {
-        let same = entries.last().is_some_and(|entry| entry.sample_per_chunk == *count);
+    for (number, (count, description)) in (1..).zip(chunks) {
+        let is_same =
+            |entry: &StscEntry| entry.sample_per_chunk == *count && entry.sample_description_index == *description;
+        let same = entries.last().is_some_and(is_same);
         if let Some(first_chunk) = NonZeroU32::new(number).filter(|_| !same) {
             entries.push(StscEntry {
                 first_chunk,
                 sample_per_chunk: *count,
-                sample_description_index: NonZeroU32::MIN,
+                sample_description_index: *description,
             });
         }
     }
     StscBox { entries }
+}
+
+/// A track's sample entries, and the files that all but the first begin with.
+fn entries(source: &Source<'_>, track: &TrackDescription) -> (Vec<SampleEntry>, Vec<u32>) {
+    let (mut entries, mut starts) = (vec![track.entry.clone()], Vec::new());
+    for change in source.changes {
+        let found = change.tracks.iter().find(|other| other.track == track.track);
+        if let Some(found) = found.filter(|found| entries.last() != Some(&found.entry)) {
+            entries.push(found.entry.clone());
+            starts.push(change.from_file);
+        }
+    }
+    (entries, starts)
 }
 
 fn mdat(payload: u64, large: bool) -> Vec<u8> {

@@ -18,6 +18,8 @@ use crate::time::MediaTime;
 pub const LONGEST_GOP: Duration = Duration::from_secs(5);
 /// One track may be this far behind the other; then the other does not wait for it any more.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
+/// A longer time without any frame ends the segment: nothing was received, and players skip it.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// Keyframes come at whole seconds, and rounding must not double a segment.
 const TOLERANCE: Duration = Duration::from_millis(30);
 
@@ -107,6 +109,8 @@ struct Open {
     ready: Vec<TimedFrame>,
     /// End of the newest leading frame.
     end: MediaTime,
+    /// End of the newest frame.
+    reached: MediaTime,
 }
 
 impl Segmenter {
@@ -191,15 +195,23 @@ impl Segmenter {
     /// Takes a frame in order.
     fn place(&mut self, frame: Arc<Frame>) -> Result<(), MuxError> {
         let leads = frame.track == Track::Video || frame.header.video.is_none();
-        if leads && self.ends_before(&frame) {
+        if self
+            .open
+            .as_ref()
+            .is_some_and(|open| frame.pts.since(open.reached) > LONGEST_PAUSE)
+        {
+            self.close(None)?;
+        }
+        if (leads && self.ends_before(&frame)) || (!leads && self.ends_without_video(&frame)) {
             self.close(Some(&frame))?;
         }
         if self.open.is_none() {
             // Another frame than a keyframe begins a segment only where the segment before would become too long.
-            if !leads || !(frame.is_key || self.cut_at == Some(frame.pts)) {
+            let is_key = leads && frame.is_key;
+            if !(is_key || self.cut_at == Some(frame.pts)) {
                 return Ok(());
             }
-            self.begin(&frame)?;
+            self.begin(&frame, is_key)?;
         }
         let (Some(origin), Some(open)) = (self.origin, &mut self.open) else {
             return Ok(());
@@ -209,12 +221,14 @@ impl Segmenter {
         if !fits || frame.pts.is_before(origin) {
             return Ok(());
         }
+        open.reached = open.reached.max(frame.pts.plus(frame.duration.into()));
+        let drives = leads || open.lacks_video(&frame);
+        if drives && frame.pts.since(open.chunk_since) + TOLERANCE >= self.lengths.chunk {
+            open.settle(origin, frame.track, Some(frame.pts));
+            self.out
+                .extend(open.take_chunk(&mut self.chunks, frame.pts)?.map(Output::Chunk));
+        }
         if leads {
-            if frame.pts.since(open.chunk_since) + TOLERANCE >= self.lengths.chunk {
-                open.settle(origin, frame.track, Some(frame.pts));
-                self.out
-                    .extend(open.take_chunk(&mut self.chunks, frame.pts)?.map(Output::Chunk));
-            }
             open.end = frame.pts.plus(frame.duration.into());
         }
         open.hold(origin, frame);
@@ -237,7 +251,15 @@ impl Segmenter {
         with_it > self.lengths.limit()
     }
 
-    fn begin(&mut self, frame: &Arc<Frame>) -> Result<(), MuxError> {
+    /// Whether the open segment ends before this audio frame, because no video comes.
+    fn ends_without_video(&self, frame: &Frame) -> bool {
+        let ends =
+            |open: &Open| open.lacks_video(frame) && frame.pts.since(open.since) + TOLERANCE >= self.lengths.segment;
+        self.open.as_ref().is_some_and(ends)
+    }
+
+    /// `is_independent`: players can begin here.
+    fn begin(&mut self, frame: &Arc<Frame>, is_independent: bool) -> Result<(), MuxError> {
         self.origin.get_or_insert(frame.pts);
         let known = self
             .init
@@ -253,7 +275,7 @@ impl Segmenter {
             init,
             header: frame.header.clone(),
             discontinuity: self.is_later && (is_new || !follows),
-            independent: frame.is_key,
+            independent: is_independent,
             at: frame.pts,
         }));
         self.is_later = true;
@@ -264,6 +286,7 @@ impl Segmenter {
             held: [None, None],
             ready: Vec::new(),
             end: frame.pts,
+            reached: frame.pts,
         });
         Ok(())
     }
@@ -291,6 +314,11 @@ impl Segmenter {
 }
 
 impl Open {
+    /// Whether the segment has video that has not come for so long that audio goes on without it.
+    fn lacks_video(&self, audio: &Frame) -> bool {
+        self.header.video.is_some() && audio.track == Track::Audio && audio.pts.since(self.end) > LONGEST_WAIT
+    }
+
     /// Takes a frame; it is ready when the next one of its track is there.
     fn hold(&mut self, origin: MediaTime, frame: Arc<Frame>) {
         let track = frame.track;
@@ -304,7 +332,7 @@ impl Open {
             return;
         };
         let duration = match next {
-            Some(next) => next.ticks().saturating_sub(frame.pts.ticks()),
+            Some(next) => next.rescale(frame.pts.rate()).ticks().saturating_sub(frame.pts.ticks()),
             None => frame.duration.into(),
         };
         let zero = origin.rescale(frame.pts.rate()).ticks();

@@ -2,19 +2,20 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 
+use axum::http::{Request as HttpRequest, StatusCode};
 use rotunda_bus::{BusExt, InProcess, Requests};
 use rotunda_media::program::{Frame, ProgramWriter};
 use rotunda_proto::mix::{AudioEncode, RecordSpec, VideoEncode};
-use rotunda_proto::program::program_key;
+use rotunda_proto::program::{Playing, SingleRecording, SingleStream, StreamKind, program_key};
 use rotunda_proto::recording::{Accepted, FILE_READY_SUBJECT, RecordingFile};
 use sqlx::Connection;
 use tokio::time::timeout;
-
-use rotunda_proto::ids::StreamId;
+use tower::ServiceExt;
 
 use super::hls_rules::{read, violations};
 use super::program::TestProgram;
 use super::*;
+use crate::storage::tests::{Mood, TestS3};
 
 const QUICK: Pace = Pace {
     announce: Duration::from_millis(100),
@@ -23,6 +24,7 @@ const QUICK: Pace = Pace {
     search: Duration::from_millis(200),
     orphan_age: Duration::ZERO,
     finish_again: Duration::from_millis(200),
+    storage: Duration::from_millis(300),
 };
 
 /// The folder and the database that outlive a recorder.
@@ -30,6 +32,7 @@ struct Place {
     folder: tempfile::TempDir,
     database: &'static str,
     config: Config,
+    applications: Vec<Application>,
 }
 
 impl Place {
@@ -46,6 +49,7 @@ impl Place {
             folder,
             database: "db",
             config,
+            applications: Vec::new(),
         }
     }
 
@@ -78,7 +82,7 @@ impl Place {
             self.config.clone(),
             Access {
                 key: FileLinkKey::new(&rotunda_proto::ticket::ClusterSecret::new("key")),
-                applications: ApplicationList::default(),
+                applications: ApplicationList::new(self.applications.clone()),
                 facts: Facts::new(
                     "node-1".parse().unwrap(),
                     rotunda_events::Table::new(store.clone()).shared(),
@@ -141,33 +145,32 @@ impl Running {
     }
 
     async fn begin_as(&self, stream: &str, room: u32, record: &str, audio_only: bool) -> Program {
-        let stream_id: StreamId = stream.parse().unwrap();
-        let stream: StreamKey = format!("1/{stream}").parse().unwrap();
+        let mut descriptor = descriptor(stream, room);
+        descriptor.record = Some(RecordSpec {
+            record_id: record.parse().unwrap(),
+            audio_only,
+        });
+        self.begin_with(descriptor).await
+    }
+
+    /// A publisher's own media.
+    async fn begin_single(&self, stream: &str, user: &str, prefix: &str) -> Program {
+        let mut descriptor = descriptor(stream, 1);
+        descriptor.single = Some(SingleStream {
+            user: user.parse().unwrap(),
+            kind: StreamKind::Main,
+            recording: Some(SingleRecording {
+                prefix: prefix.to_owned(),
+                record_id: None,
+            }),
+            playing: Playing::No,
+        });
+        self.begin_with(descriptor).await
+    }
+
+    async fn begin_with(&self, descriptor: ProgramDescriptor) -> Program {
+        let stream = descriptor.stream();
         let writer = self.hub.open(&stream).unwrap();
-        let descriptor = ProgramDescriptor {
-            stream_id: stream_id.clone(),
-            room: serde_json::from_value(serde_json::json!({ "app": 1, "room": room })).unwrap(),
-            node: "node".parse().unwrap(),
-            audio: AudioEncode {
-                sample_rate: 48_000,
-                bitrate_kbps: 64,
-                channels: 2,
-            },
-            video: Some(VideoEncode {
-                width: 64,
-                height: 48,
-                bitrate_kbps: 200,
-                framerate: 15,
-                gop_seconds: 1,
-                background_rgb: 0,
-            }),
-            record: Some(RecordSpec {
-                record_id: record.parse().unwrap(),
-                audio_only,
-            }),
-            push_urls: vec!["rtmp://h/live/SECRET".to_owned()],
-            started_unix_ms: 1,
-        };
         let key = program_key(&stream);
         self.bus
             .update(&key, |_: Option<ProgramDescriptor>| {
@@ -194,6 +197,31 @@ impl Running {
     async fn stop(self) {
         self.shutdown.cancel();
         self.service.finish().await;
+    }
+}
+
+fn descriptor(stream: &str, room: u32) -> ProgramDescriptor {
+    ProgramDescriptor {
+        stream_id: stream.parse().unwrap(),
+        room: serde_json::from_value(serde_json::json!({ "app": 1, "room": room })).unwrap(),
+        node: "node".parse().unwrap(),
+        audio: AudioEncode {
+            sample_rate: 48_000,
+            bitrate_kbps: 64,
+            channels: 2,
+        },
+        video: Some(VideoEncode {
+            width: 64,
+            height: 48,
+            bitrate_kbps: 200,
+            framerate: 15,
+            gop_seconds: 1,
+            background_rgb: 0,
+        }),
+        record: None,
+        push_urls: vec!["rtmp://h/live/SECRET".to_owned()],
+        started_unix_ms: 1,
+        single: None,
     }
 }
 
@@ -388,6 +416,83 @@ async fn another_size_begins_another_file_and_the_first_is_announced_at_once() {
 }
 
 #[tokio::test]
+async fn a_single_stream_that_changes_its_size_stays_one_file_in_every_format() {
+    let place = Place::new(|config| {
+        config.formats = serde_json::from_str(r#"["mp4", "flv", "aac", "hls"]"#).unwrap();
+    });
+    let mut recorder = place.start().await;
+    let program = recorder.begin_single("1_1_ann_main", "ann", "1_1_ann_main").await;
+    let mut source = TestProgram::new();
+    program.play(source.run(2.0, 1.0)).await;
+    source.resize(96, 64);
+    program.play(source.run(2.0, 1.0)).await;
+    source.resize(64, 48);
+    program.play(source.run(2.0, 1.0)).await;
+    program.end().await;
+    let files = recorder.files(4).await;
+    for file in &files {
+        assert!(file.name.contains("/1_1_ann_main_20"), "{}", file.name);
+        assert_eq!(file.user.as_ref().map(ToString::to_string), Some("ann".to_owned()));
+        // ffmpeg reads the first configuration of a playlist only.
+        if file.format != FileFormat::Hls {
+            check(&place, file, 6.0);
+        }
+    }
+    let sizes = |format| {
+        let file = files.iter().find(|file| file.format == format).unwrap();
+        let output = Command::new("ffprobe")
+            .args([
+                "-v",
+                "error",
+                "-select_streams",
+                "v",
+                "-show_entries",
+                "frame=width,height",
+                "-of",
+                "csv=p=0",
+            ])
+            .arg(place.path(file))
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let mut sizes: Vec<String> = text.lines().map(|line| line.trim_end_matches(',').to_owned()).collect();
+        assert_eq!(sizes.len(), 90, "every frame");
+        sizes.dedup();
+        sizes
+    };
+    assert_eq!(sizes(FileFormat::Mp4), ["64,48", "96,64", "64,48"]);
+    assert_eq!(sizes(FileFormat::Flv), ["64,48", "96,64", "64,48"]);
+    recorder.stop().await;
+}
+
+#[tokio::test]
+async fn an_interrupted_single_stream_is_one_hls_with_a_gap_and_a_new_file_in_other_formats() {
+    let place = Place::new(|_| {});
+    let mut recorder = place.start().await;
+    let program = recorder.begin_single("1_1_ann_main", "ann", "film").await;
+    let frames = TestProgram::new().run(40.0, 1.0);
+    let is_there = |frame: &Arc<Frame>| !(3.0..37.0).contains(&frame.pts.duration().as_secs_f64());
+    program.play(frames.into_iter().filter(is_there).collect()).await;
+    program.end().await;
+    let files = recorder.files(3).await;
+    let of = |format| files.iter().filter(move |file| file.format == format);
+    for file in of(FileFormat::Mp4) {
+        check(&place, file, 3.0);
+        assert!(file.gaps.is_empty());
+    }
+    assert_eq!(of(FileFormat::Mp4).count(), 2);
+    let hls = of(FileFormat::Hls).next().unwrap();
+    check(&place, hls, 6.0);
+    let playlist = std::fs::read_to_string(place.path(hls)).unwrap();
+    assert_eq!(violations(None, &playlist), Vec::<String>::new(), "{playlist}");
+    assert_eq!(playlist.matches("#EXT-X-DISCONTINUITY\n").count(), 1);
+    let [gap] = &hls.gaps[..] else { panic!("{:?}", hls.gaps) };
+    assert_eq!(gap.reason, rotunda_proto::recording::GapReason::PublisherAway);
+    assert!((gap.to_unix_ms - gap.from_unix_ms).abs_diff(34_000) < 300, "{gap:?}");
+    recorder.stop().await;
+}
+
+#[tokio::test]
 async fn every_format_is_made_from_one_recording() {
     let place = Place::new(|config| {
         config.formats = serde_json::from_str(r#"["mp4", "flv", "aac"]"#).unwrap();
@@ -513,6 +618,205 @@ fn recordings_come_back_when_the_database_is_lost() {
         }
         recorder.stop().await;
     });
+}
+
+#[tokio::test]
+async fn a_rebuild_from_the_disk_alone_gives_the_same_files_under_the_same_ids() {
+    let mut place = Place::new(|config| config.formats = vec![crate::config::Format::Mp4]);
+    let mut recorder = place.start().await;
+    let program = recorder.begin("s", 1, "film").await;
+    program.play(TestProgram::new().run(2.0, 1.0)).await;
+    program.end().await;
+    let before = recorder.file().await;
+    recorder.stop().await;
+
+    place.database = "another";
+    let store = Store::open(&place.database()).await.unwrap();
+    let rebuilt = crate::rebuild::older_than(Duration::ZERO, &place.config, store.clone())
+        .await
+        .unwrap();
+    assert_eq!((rebuilt.recordings, rebuilt.files, rebuilt.known), (1, 1, 0));
+    let again = crate::rebuild::older_than(Duration::ZERO, &place.config, store)
+        .await
+        .unwrap();
+    assert_eq!((again.recordings, again.known), (0, 1));
+
+    let mut recorder = place.start().await;
+    let after = recorder.file().await;
+    let facts = |file: &RecordingFile| {
+        (
+            file.file_id.clone(),
+            file.task_id.clone(),
+            file.name.clone(),
+            file.size_bytes,
+        )
+    };
+    assert_eq!(facts(&after), facts(&before));
+    check(&place, &after, 2.0);
+    recorder.stop().await;
+}
+
+/// Application 1, whose key is `id:secret`.
+fn application() -> Application {
+    let mut application = Application::new(1.try_into().unwrap(), "key");
+    application.secret_id = "id".to_owned();
+    application.api_secret = rotunda_proto::config::Secret::new("secret");
+    application
+}
+
+async fn request(recorder: &Running, method: &str, path: &str) -> StatusCode {
+    let request = HttpRequest::builder()
+        .method(method)
+        .uri(path)
+        .header("authorization", "Bearer id:secret")
+        .body(axum::body::Body::empty())
+        .unwrap();
+    recorder.service.router().oneshot(request).await.unwrap().status()
+}
+
+#[tokio::test]
+async fn files_are_deleted_when_their_time_is_over_and_the_folder_goes_with_the_last() {
+    let mut place = Place::new(|_| {});
+    place.applications = vec![Application {
+        record_retention_days: 1,
+        ..application()
+    }];
+    let mut recorder = place.start().await;
+    let mut recorded = Vec::new();
+    for stream in ["old", "new"] {
+        let program = recorder.begin(stream, 1, stream).await;
+        program.play(TestProgram::new().run(1.0, 1.0)).await;
+        program.end().await;
+        recorded.push(recorder.files(2).await.remove(0));
+    }
+    let (old, new) = (&recorded[0], &recorded[1]);
+    sqlx::query("UPDATE recording_files SET started_unix_us = started_unix_us - 86410000000 WHERE recording_id = $1")
+        .bind(&old.task_id)
+        .execute(&mut sqlx::SqliteConnection::connect(&place.database()).await.unwrap())
+        .await
+        .unwrap();
+    let gone = async {
+        while place.config.directory.join(&old.task_id).exists() {
+            Clock.sleep_until(Clock.now() + Duration::from_millis(20)).await;
+        }
+    };
+    timeout(Duration::from_secs(10), gone).await.unwrap();
+    assert_eq!(
+        request(&recorder, "GET", &format!("/recordings/{}", old.name)).await,
+        StatusCode::NOT_FOUND
+    );
+    assert_eq!(
+        request(&recorder, "GET", &format!("/recordings/{}", new.name)).await,
+        StatusCode::OK
+    );
+    recorder.stop().await;
+    // The search on the disk and a new process bring nothing back.
+    let mut recorder = place.start().await;
+    recorder.no_file().await;
+    recorder.stop().await;
+}
+
+#[tokio::test]
+async fn the_owner_deletes_a_file_by_the_api_and_others_stay() {
+    let mut place = Place::new(|_| {});
+    place.applications = vec![application()];
+    let mut recorder = place.start().await;
+    let program = recorder.begin("s", 1, "film").await;
+    program.play(TestProgram::new().run(1.0, 1.0)).await;
+    program.end().await;
+    let files = recorder.files(2).await;
+    let (hls, mp4) = (
+        format!("/recordings/{}", files[0].name),
+        format!("/recordings/{}", files[1].name),
+    );
+    // The announcement is answered before the row says so; a file is deleted in either state.
+    assert_eq!(request(&recorder, "DELETE", &mp4).await, StatusCode::NO_CONTENT);
+    assert_eq!(request(&recorder, "DELETE", &mp4).await, StatusCode::NOT_FOUND);
+    assert_eq!(request(&recorder, "GET", &mp4).await, StatusCode::NOT_FOUND);
+    assert!(!place.path(&files[1]).exists());
+    assert_eq!(request(&recorder, "GET", &hls).await, StatusCode::OK);
+    assert_eq!(complaints(&place.path(&files[0])), "");
+    assert_eq!(request(&recorder, "DELETE", &hls).await, StatusCode::NO_CONTENT);
+    assert!(!place.config.directory.join(&files[0].task_id).exists());
+    recorder.stop().await;
+}
+
+/// Every file is announced from the storage, plays from there, and has no local copy.
+async fn check_stored(place: &Place, s3: &TestS3, recorder: &Running, files: &[RecordingFile]) {
+    for file in files {
+        assert_eq!(file.place, rotunda_proto::recording::Place::Storage, "{}", file.name);
+        let address = format!(
+            "http://127.0.0.1:{}/films/from/here/{}?X-Amz-Signature=test",
+            s3.port, file.name
+        );
+        if file.format != FileFormat::Hls {
+            let file_name = address.clone();
+            let said = tokio::task::spawn_blocking(move || complaints(std::path::Path::new(&file_name))).await;
+            assert_eq!(said.unwrap(), "", "{address}");
+        }
+        let path = format!("/recordings/{}", file.name);
+        assert_eq!(request(recorder, "GET", &path).await, StatusCode::TEMPORARY_REDIRECT);
+    }
+    let gone = async {
+        while place.files().iter().any(|file| file.is_file()) {
+            Clock.sleep_until(Clock.now() + Duration::from_millis(20)).await;
+        }
+    };
+    let left = timeout(Duration::from_secs(10), gone).await;
+    assert!(left.is_ok(), "{:?}", place.files());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_storage_that_fails_at_random_gets_every_file() {
+    let s3 = TestS3::start().await;
+    let mut place = Place::new(|config| config.storage = s3.config());
+    place.applications = vec![application()];
+    s3.set(Mood::Shaky);
+    let mut recorder = place.start().await;
+    let mut files = Vec::new();
+    for stream in ["one", "two"] {
+        let program = recorder.begin(stream, 1, stream).await;
+        program.play(TestProgram::new().run(3.0, 1.0)).await;
+        program.end().await;
+        files.extend(recorder.files(2).await);
+    }
+    s3.set(Mood::Well);
+    check_stored(&place, &s3, &recorder, &files).await;
+    let objects = s3.keys();
+    for file in &files {
+        assert!(objects.contains(&format!("from/here/{}", file.name)), "{objects:?}");
+    }
+    // The owner deletes it there.
+    let path = format!("/recordings/{}", files[0].name);
+    assert_eq!(request(&recorder, "DELETE", &path).await, StatusCode::NO_CONTENT);
+    assert!(!s3.keys().contains(&format!("from/here/{}", files[0].name)));
+    recorder.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_storage_that_is_away_loses_nothing_and_another_process_uploads() {
+    let s3 = TestS3::start().await;
+    let mut place = Place::new(|config| config.storage = s3.config());
+    place.applications = vec![application()];
+    s3.set(Mood::Away);
+    let mut recorder = place.start().await;
+    let program = recorder.begin("s", 1, "film").await;
+    program.play(TestProgram::new().run(2.0, 1.0)).await;
+    program.end().await;
+    recorder.no_file().await;
+    recorder.stop().await;
+    assert!(
+        place
+            .files()
+            .iter()
+            .any(|file| file.extension().is_some_and(|ending| ending == "mp4"))
+    );
+    let mut recorder = place.start().await;
+    recorder.no_file().await;
+    s3.set(Mood::Well);
+    let files = recorder.files(2).await;
+    check_stored(&place, &s3, &recorder, &files).await;
+    recorder.stop().await;
 }
 
 #[tokio::test]

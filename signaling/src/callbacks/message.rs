@@ -134,7 +134,9 @@ fn stream_param(file: &RecordingFile) -> String {
     if let Some(record_id) = &file.record_id {
         pairs.push(format!("userdefinerecordid={record_id}"));
     }
-    pairs.push("useMixPlayer=1".to_owned());
+    if file.user.is_none() {
+        pairs.push("useMixPlayer=1".to_owned());
+    }
     pairs.join("&")
 }
 
@@ -184,6 +186,7 @@ mod tests {
             resolution: Some((1280, 720)),
             url: "http://h/f.mp4".into(),
             gaps: Vec::new(),
+            place: rotunda_proto::recording::Place::Disk,
         };
         let body: Value =
             serde_json::from_str(&signed(&file_ready(&file).to_string(), "k", Duration::from_secs(1))).unwrap();

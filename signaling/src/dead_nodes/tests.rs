@@ -6,7 +6,7 @@ use std::time::Duration;
 use rotunda_bus::lease::LeaseTimes;
 use rotunda_bus::{ClusterNode, Faults, Faulty, InProcess, NodeLease};
 use rotunda_proto::ids::{RoomKey, TrackSource};
-use rotunda_proto::room::{TrackState, key_prefix};
+use rotunda_proto::room::{OwnNames, TrackState, key_prefix};
 use rotunda_proto::sfu::{NodeInfo, node_key};
 use rotunda_proto::signaling::Role;
 use rotunda_store::Store;
@@ -57,7 +57,12 @@ impl Node {
             .await;
         let entered = entered.unwrap();
         let documents = &entered.room.documents;
-        let taken = documents.take_seat(&entered.member, TrackSource::Audio, TrackState::On);
+        let taken = documents.take_seat(
+            &entered.member,
+            &OwnNames::default(),
+            TrackSource::Audio,
+            TrackState::On,
+        );
         taken.await.unwrap();
         entered
     }

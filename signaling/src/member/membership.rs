@@ -15,7 +15,7 @@ use rotunda_events::{LeftBecause, What};
 use rotunda_proto::clock::Clock;
 use rotunda_proto::custom_message;
 use rotunda_proto::ids::{MembershipId, RoomId, RoomKey, TrackSource, UserId};
-use rotunda_proto::room::{RosterMember, info_key};
+use rotunda_proto::room::{OwnNames, RosterMember, info_key};
 use rotunda_proto::room_ticket::Rights;
 use rotunda_proto::sfu::{self, Client, Command, SlotMap, VideoWant};
 use rotunda_proto::signaling::{ErrorBody, ErrorCode, Event, KickReason, Lines, Role, RoomView, TrackState};
@@ -45,6 +45,7 @@ pub struct Membership {
     room: Arc<Room>,
     member: RosterMember,
     rights: MemberRights,
+    names: OwnNames,
     publishing: Publishing,
     media: Media,
     wishes: Wishes,
@@ -128,6 +129,7 @@ impl Membership {
             room,
             member,
             rights: MemberRights::new(role, rights),
+            names: OwnNames::default(),
             publishing: Publishing::default(),
             wishes: Wishes::default(),
             only: None,
@@ -136,6 +138,11 @@ impl Membership {
             known: state,
             _capacity: capacity,
         })
+    }
+
+    /// The names for the member's own recording and stream, from the next publish on.
+    pub fn set_names(&mut self, names: OwnNames) {
+        self.names = names;
     }
 
     pub fn view(&self, room_id: &RoomId) -> RoomView {
@@ -212,7 +219,11 @@ impl Membership {
             return Err(codec_not_supported(line));
         }
         let seat = self.publishing.handle_seat_wanted(source);
-        let taken = self.room.documents.take_seat(&self.member, source, state).await;
+        let taken = self
+            .room
+            .documents
+            .take_seat(&self.member, &self.names, source, state)
+            .await;
         if let Err(refused) = taken {
             match refused {
                 Refused::Code(_) => self.publishing.handle_seat_refused(source, seat),
@@ -251,7 +262,12 @@ impl Membership {
             let state = known
                 .and_then(|publisher| publisher.track(source))
                 .unwrap_or(TrackState::On);
-            if let Err(error) = self.room.documents.take_seat(&self.member, source, state).await {
+            if let Err(error) = self
+                .room
+                .documents
+                .take_seat(&self.member, &self.names, source, state)
+                .await
+            {
                 warn!(error = &error as &dyn std::error::Error, %source, "a seat was lost while this node had no bus");
                 self.publishing.end(source);
             }

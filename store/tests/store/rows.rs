@@ -54,6 +54,7 @@ pub fn file(id: &str, started: u64) -> RecordingFile {
         stream_id: "s".parse().unwrap(),
         record_id: None,
         gaps: Vec::new(),
+        place: rotunda_proto::recording::Place::Disk,
         user: None,
         format: FileFormat::Mp4,
         name: format!("{id}.mp4"),

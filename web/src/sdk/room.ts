@@ -21,6 +21,10 @@ export interface RoomOptions {
   role?: Role;
   /** A room ticket, if the application requires one. */
   privateMapKey?: string;
+  /** Names the recording of this member's own media, and records it: at most 64 letters, digits, `_` and `-`. */
+  userDefineRecordId?: string;
+  /** Names the live stream of this member's own media, and relays it: at most 64 letters, digits, `_` and `-`. */
+  streamId?: string;
   /** The codec to send; by default the browser chooses. */
   codec?: Codec;
   /** Send the microphone in stereo: for music. The track needs two channels (`getUserMedia` with `channelCount: 2`). */
@@ -91,6 +95,7 @@ export class Room extends Emitter<{
       await signaling.connect();
       const reply = await signaling.request('enterRoom', {
         roomId: options.roomId, role: options.role, privateMapKey: options.privateMapKey,
+        userDefineRecordId: options.userDefineRecordId, streamId: options.streamId,
       });
       room.know(reply['room'] as RoomView);
       room.iceServers = (reply['iceServers'] as RTCIceServer[] | undefined) ?? [];

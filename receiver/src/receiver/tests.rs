@@ -38,7 +38,7 @@ impl Pair {
     /// Connected, with the cameras and microphones of `users` in its slots.
     fn new(users: &[&str]) -> Self {
         let now = Clock.now();
-        let (mut receiver, offer, _) = Receiver::new(now, now, 1).unwrap();
+        let (mut receiver, offer, _) = Receiver::new(now, now, 1, LineCounts::ROOM).unwrap();
         let mut sfu = Rtc::builder().set_rtp_mode(true).set_ice_lite(true).build(now);
         sfu.add_local_candidate(Candidate::host(sfu_address(), "udp").unwrap());
         let offer = str0m::change::SdpOffer::from_sdp_string(&offer).unwrap();
@@ -52,7 +52,7 @@ impl Pair {
                 .iter()
                 .map(|user| crate::wants::WantedVideo {
                     video: camera(user),
-                    max_height: 360,
+                    max_height: Some(360),
                 })
                 .collect(),
         };

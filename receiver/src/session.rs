@@ -12,12 +12,11 @@ use rotunda_proto::sfu::{Command, ControlError, Event, Identity, Reply, SlotMap,
 use rotunda_proto::ticket::ClusterSecret;
 use thiserror::Error;
 use tokio::net::UdpSocket;
-use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::core::Sample;
-use crate::receiver::{Polled, Receiver, ReceiverError, first_address};
+use crate::receiver::{LineCounts, Polled, Receiver, ReceiverError, first_address};
+use crate::sample::SampleSink;
 use crate::wants::Wants;
 
 /// A lost session is opened again after 0.25 s, then twice as long each time, up to 5 s.
@@ -27,15 +26,16 @@ const LAST_BACK_OFF: Duration = Duration::from_secs(5);
 const ASK_AGAIN: Duration = Duration::from_millis(500);
 
 /// Parameters and channels of a session.
-pub struct Session {
+pub struct Session<S> {
     pub room: RoomKey,
     pub bus: SharedBus,
     pub secret: ClusterSecret,
+    pub lines: LineCounts,
     /// The mix clock's 0.
     pub origin: Instant,
     pub wants: watch::Receiver<Wants>,
     pub key_requests: mpsc::Receiver<VideoRef>,
-    pub samples: mpsc::Sender<Sample>,
+    pub samples: S,
     /// Tracks that the SFU does not send, as nothing here decodes their codec.
     pub not_mixable: mpsc::Sender<NotMixable>,
     /// Sessions opened so far.
@@ -74,7 +74,7 @@ struct OpenSession {
     events: Subscription,
 }
 
-impl Session {
+impl<S: SampleSink> Session<S> {
     /// Receives until `stop`.
     pub async fn run(mut self, stop: CancellationToken) {
         let mut back_off = FIRST_BACK_OFF;
@@ -128,7 +128,7 @@ impl Session {
             .load::<RoomInfo>(&info_key(&self.room))
             .await?
             .ok_or(SessionError::NoRoom)?;
-        let (mut receiver, offer, lines) = Receiver::new(Clock.now(), self.origin, self.opened)?;
+        let (mut receiver, offer, lines) = Receiver::new(Clock.now(), self.origin, self.opened, self.lines)?;
         let subject = control_subject(&info.sfu);
         let session = SessionId(rand::random());
         let events = self.bus.subscribe(&session_subject(session)).await?;
@@ -188,7 +188,7 @@ impl Session {
 
     /// Never asks for a video again. A new user would need a new ticket, so these do not grow without end.
     fn bar(&mut self, video: &VideoRef) {
-        metrics::counter!("rotunda_mcu_barred_videos_total").increment(1);
+        metrics::counter!("rotunda_receiver_barred_videos_total").increment(1);
         let _told_or_full = self.not_mixable.try_send(NotMixable {
             user_id: video.user.clone(),
             source: video.source,
@@ -226,10 +226,8 @@ impl Session {
                     let _sent_or_lost = open.socket.send_to(&transmit.contents, transmit.destination).await;
                 }
                 Polled::Sample(sample) => {
-                    if let Err(TrySendError::Full(sample) | TrySendError::Closed(sample)) =
-                        self.samples.try_send(sample)
-                    {
-                        metrics::counter!("rotunda_mcu_samples_dropped_total").increment(1);
+                    if let Err(sample) = self.samples.try_take(sample) {
+                        metrics::counter!("rotunda_receiver_samples_dropped_total").increment(1);
                         open.receiver.handle_dropped(&sample);
                     }
                 }

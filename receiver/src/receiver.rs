@@ -1,4 +1,4 @@
-//! The MCU's end of a session with an SFU node, sans-IO: one offer of receive lines, from which whole frames come.
+//! A service's end of a session with an SFU node, sans-IO: one offer of receive lines, from which whole frames come.
 
 mod fragments;
 
@@ -21,14 +21,25 @@ use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc, RtcError};
 use thiserror::Error;
 
 use self::fragments::Fragments;
-use crate::core::{Payload, Sample};
+use crate::sample::{CodedVideo, Payload, Sample};
 use crate::slots::Slots;
 use crate::timeline::{Micros, SenderReport, Stamp};
-use crate::video_input::CodedVideo;
 use crate::wants::Wants;
 
-/// Receive lines of each kind: 16 inputs, and some to rest.
-const LINES: usize = 20;
+/// Receive lines of a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LineCounts {
+    pub audio: usize,
+    pub video: usize,
+}
+
+impl LineCounts {
+    /// A whole room: 16 inputs, and some lines to rest.
+    pub const ROOM: Self = Self { audio: 20, video: 20 };
+    /// One microphone and one video.
+    pub const PUBLISHER: Self = Self { audio: 1, video: 1 };
+}
+
 /// RTP payload types of VP9, free among those that str0m gives to H.264 and VP8.
 const VP9_TYPE: u8 = 98;
 const VP9_RTX_TYPE: u8 = 99;
@@ -85,7 +96,12 @@ impl Receiver {
     /// of the mix had.
     ///
     /// Errors: [`ReceiverError::NoOffer`].
-    pub fn new(now: Instant, origin: Instant, session: u64) -> Result<(Self, String, Lines), ReceiverError> {
+    pub fn new(
+        now: Instant,
+        origin: Instant,
+        session: u64,
+        counts: LineCounts,
+    ) -> Result<(Self, String, Lines), ReceiverError> {
         let mut config = Rtc::builder()
             .clear_codecs()
             .enable_opus(true, false)
@@ -109,12 +125,13 @@ impl Receiver {
         );
         let mut rtc = config.build(now);
         let mut changes = rtc.sdp_api();
-        let mut add = |kind| -> Vec<Mid> {
-            (0..LINES)
+        let mut add = |kind, count| -> Vec<Mid> {
+            (0..count)
                 .map(|_| changes.add_media(kind, Direction::RecvOnly, None, None, None))
                 .collect()
         };
-        let (audio_lines, video_lines) = (add(MediaKind::Audio), add(MediaKind::Video));
+        let audio_lines = add(MediaKind::Audio, counts.audio);
+        let video_lines = add(MediaKind::Video, counts.video);
         let (offer, pending) = changes.apply().ok_or(ReceiverError::NoOffer)?;
         let names = |lines: &[Mid]| lines.iter().map(Mid::to_string).collect();
         let lines = Lines {
@@ -129,8 +146,8 @@ impl Receiver {
             origin,
             audio_lines,
             video_lines,
-            audio_slots: Slots::new(LINES),
-            video_slots: Slots::new(LINES),
+            audio_slots: Slots::new(counts.audio),
+            video_slots: Slots::new(counts.video),
             damaged: Vec::new(),
             fragments: HashMap::new(),
             streams: HashMap::new(),
@@ -161,7 +178,7 @@ impl Receiver {
         }
         // So is one that only looks like it. A session that is really lost is no longer alive, and `poll` says so.
         if let Err(error) = self.rtc.handle_input(input) {
-            metrics::counter!("rotunda_mcu_datagrams_refused_total").increment(1);
+            metrics::counter!("rotunda_receiver_datagrams_refused_total").increment(1);
             tracing::debug!(%error, "a datagram was refused");
         }
         Ok(())
@@ -187,7 +204,7 @@ impl Receiver {
                 .video
                 .iter()
                 .find(|want| want.video == *video)
-                .map(|want| want.max_height),
+                .and_then(|want| want.max_height),
         };
         SlotMap {
             audio: self.audio_slots.sources().map(|user| user.cloned()).collect(),
@@ -297,7 +314,7 @@ impl Receiver {
     }
 
     fn handle_malformed(&mut self, mid: Mid, reason: &str) {
-        metrics::counter!("rotunda_mcu_malformed_frames_total").increment(1);
+        metrics::counter!("rotunda_receiver_malformed_frames_total").increment(1);
         if !self.damaged.contains(&mid) {
             let slot = |lines: &[Mid]| lines.iter().position(|line| *line == mid);
             let audio = slot(&self.audio_lines).and_then(|slot| self.audio_slots.source(slot));

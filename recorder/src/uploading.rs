@@ -1,0 +1,83 @@
+//! Moves the finished files of a recording to the storage: uploads, verifies, enters them as ready, and then removes the local copy.
+
+use rotunda_proto::recording::{FileFormat, Place, RecordingFile};
+use thiserror::Error;
+use tracing::info;
+
+use crate::config::Config;
+use crate::finisher::FinishError;
+use crate::finishing::{FinishingError, blocking};
+use crate::folder::{Folder, JOURNAL, MANIFEST};
+use crate::ledger::{Ledger, State};
+use crate::storage::{Storage, StorageError};
+
+/// Why a recording's files are not in the storage yet.
+#[derive(Debug, Error)]
+pub enum UploadError {
+    #[error("read or write the ledger")]
+    Ledger(#[from] rotunda_store::StoreError),
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    #[error("read the recording's folder")]
+    Folder(#[from] FinishingError),
+}
+
+/// Uploads every file of a recording that is to be uploaded.
+///
+/// Errors: [`UploadError`]; it may be called again.
+pub async fn upload(config: Config, ledger: Ledger, storage: Storage, recording_id: String) -> Result<(), UploadError> {
+    let folder = Folder::new(&config.directory, &recording_id);
+    for row in ledger.rows(&recording_id).await? {
+        if row.state != State::Uploading {
+            continue;
+        }
+        let names = names(&config, &folder, &row.file).await?;
+        storage.upload(&folder, &recording_id, &names).await?;
+        let stored = RecordingFile {
+            place: Place::Storage,
+            ..row.file
+        };
+        ledger.set(State::Ready, &stored).await?;
+        metrics::counter!("rotunda_recorder_files_uploaded_total").increment(1);
+        info!(file = stored.name, "the file is in the storage");
+        // The segments of HLS may be needed for files that are not made yet.
+        if stored.format != FileFormat::Hls {
+            let name = names.into_iter().next().unwrap_or_default();
+            blocking(&config, &folder, move |finisher| {
+                Ok(finisher.remove(&name, stored.format)?)
+            })
+            .await?;
+        }
+    }
+    let rows = ledger.rows(&recording_id).await?;
+    let is_moved = |state: State, place: Place| match state {
+        State::Ready => place == Place::Storage,
+        State::Expired => true,
+        State::Recording | State::Closed | State::Finishing | State::Uploading | State::Failed => false,
+    };
+    if folder.exists() && !rows.is_empty() && rows.iter().all(|row| is_moved(row.state, row.file.place)) {
+        // With these the catalogue could be rebuilt from the storage.
+        let facts = [MANIFEST, JOURNAL].map(str::to_owned);
+        storage.upload(&folder, &recording_id, &facts).await?;
+        tokio::task::spawn_blocking(move || folder.remove())
+            .await
+            .map_err(FinishingError::from)?
+            .map_err(|error| FinishingError::from(FinishError::from(error)))?;
+    }
+    Ok(())
+}
+
+/// The files that make up a finished file; what names the others comes last.
+async fn names(config: &Config, folder: &Folder, file: &RecordingFile) -> Result<Vec<String>, UploadError> {
+    let name = file
+        .name
+        .rsplit_once('/')
+        .map_or(file.name.as_str(), |(_, name)| name)
+        .to_owned();
+    let mut names = Vec::new();
+    if file.format == FileFormat::Hls {
+        names = blocking(config, folder, |finisher| Ok(finisher.segment_names())).await?;
+    }
+    names.push(name);
+    Ok(names)
+}

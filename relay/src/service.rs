@@ -1,0 +1,152 @@
+//! The shell: follows the rooms' publishers and keeps a task for each wanted stream.
+
+use std::collections::{BTreeMap, HashMap};
+
+use rotunda_bus::{BusError, Change, ClusterNode, Watch, WatchEvent};
+use rotunda_media::program::ProgramHub;
+use rotunda_proto::applications::ApplicationList;
+use rotunda_proto::ids::{RoomKey, UserId};
+use rotunda_proto::program::StreamKind;
+use rotunda_proto::room::{ROOMS_PREFIX, Seats, room_of_seats_key};
+use rotunda_proto::ticket::ClusterSecret;
+use thiserror::Error;
+use tokio::sync::watch;
+use tokio::task::{JoinError, JoinHandle, JoinSet};
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, info_span};
+
+use crate::plan::{Rules, Wanted, plan};
+use crate::publisher::{Publisher, Surroundings};
+
+/// A running relay.
+pub struct Service {
+    task: JoinHandle<()>,
+}
+
+/// Why the relay did not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    #[error("follow the rooms")]
+    Bus(#[from] BusError),
+}
+
+type Key = (UserId, StreamKind);
+
+struct Relay {
+    surroundings: Surroundings,
+    applications: ApplicationList,
+    /// The last word to each running task.
+    streams: HashMap<RoomKey, BTreeMap<Key, watch::Sender<Option<Wanted>>>>,
+    tasks: JoinSet<(RoomKey, Key)>,
+    shutdown: CancellationToken,
+}
+
+impl Service {
+    /// Relays the publishers of all rooms until `shutdown`, as the rules of their applications say.
+    ///
+    /// Errors: [`StartError`].
+    pub async fn start(
+        node: ClusterNode,
+        secret: ClusterSecret,
+        applications: ApplicationList,
+        hub: ProgramHub,
+        shutdown: CancellationToken,
+    ) -> Result<Self, StartError> {
+        let rooms = node.bus().watch(ROOMS_PREFIX).await?;
+        let relay = Relay {
+            surroundings: Surroundings { node, secret, hub },
+            applications,
+            streams: HashMap::new(),
+            tasks: JoinSet::new(),
+            shutdown,
+        };
+        Ok(Self {
+            task: tokio::spawn(relay.run(rooms)),
+        })
+    }
+
+    /// Completes when the relay is shut down and every program has ended.
+    pub async fn finish(self) {
+        if let Err(error) = self.task.await {
+            tracing::error!(%error, "the relay failed");
+        }
+    }
+}
+
+impl Relay {
+    async fn run(mut self, mut changes: Watch) {
+        loop {
+            tokio::select! {
+                () = self.shutdown.cancelled() => break,
+                Some(ended) = self.tasks.join_next() => self.handle_ended(ended),
+                event = changes.next() => if let WatchEvent::Change(change) = event {
+                    self.handle_change(&change);
+                }
+            }
+        }
+        while let Some(ended) = self.tasks.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!(%error, "a single stream failed");
+            }
+        }
+    }
+
+    fn handle_change(&mut self, change: &Change) {
+        let Some(room) = room_of_seats_key(&change.key) else {
+            return;
+        };
+        let Some(rules) = self.applications.now().by_id(room.app).map(Rules::of) else {
+            return;
+        };
+        let seats = change.parse::<Seats>().unwrap_or_default();
+        let mut wanted = plan(&room, &seats, rules);
+        for (key, running) in self.streams.get(&room).into_iter().flatten() {
+            let now = wanted.remove(key);
+            running.send_if_modified(|before| std::mem::replace(before, now.clone()) != now);
+        }
+        for (key, wanted) in wanted {
+            self.spawn(room.clone(), key, wanted);
+        }
+    }
+
+    /// A publisher may have come back while the task was ending.
+    fn handle_ended(&mut self, ended: Result<(RoomKey, Key), JoinError>) {
+        let (room, key) = match ended {
+            Ok(ended) => ended,
+            Err(error) => {
+                tracing::error!(%error, "a single stream failed");
+                return;
+            }
+        };
+        let Some(streams) = self.streams.get_mut(&room) else {
+            return;
+        };
+        let wanted = streams.remove(&key).and_then(|wanted| wanted.borrow().clone());
+        if streams.is_empty() {
+            self.streams.remove(&room);
+        }
+        if let Some(wanted) = wanted {
+            self.spawn(room, key, wanted);
+        }
+    }
+
+    fn spawn(&mut self, room: RoomKey, key: Key, wanted: Wanted) {
+        let span = info_span!("single stream", %room, user = %key.0, kind = key.1.as_str());
+        let (wanted, receiver) = watch::channel(Some(wanted));
+        self.streams
+            .entry(room.clone())
+            .or_default()
+            .insert(key.clone(), wanted);
+        let publisher = Publisher {
+            surroundings: self.surroundings.clone(),
+            room: room.clone(),
+            wanted: receiver,
+            shutdown: self.shutdown.clone(),
+        };
+        let task = async move {
+            publisher.run().await;
+            (room, key)
+        };
+        self.tasks.spawn(task.instrument(span));
+    }
+}

@@ -1,0 +1,301 @@
+//! The sans-IO core of a single stream: one publisher's frames in, the frames of a program out.
+//!
+//! Times are microseconds on the relay's clock. Call `handle_tick` every few milliseconds, then drain `poll_frame` and
+//! `take_key_request`.
+
+mod audio_line;
+mod video_line;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use rotunda_media::codec::CodecError;
+use rotunda_media::program::{Frame, ProgramHeader, Track};
+use rotunda_media::time::{MediaTime, VIDEO_RATE};
+use rotunda_proto::program::StreamKind;
+use rotunda_receiver::CodedVideo;
+use rotunda_receiver::timeline::Micros;
+
+use self::audio_line::{AacFrame, AudioLine, RATE, samples};
+use self::video_line::{H264Frame, VideoLine};
+use crate::plan::{Sent, Tracks};
+
+/// Everything is put out this much later than it was captured, so that late packets find their place.
+const DELAY: Micros = 300_000;
+/// The program begins without the camera when its first keyframe does not come within this time.
+const VIDEO_WITHIN: Micros = 2_500_000;
+/// A camera that is off becomes a black frame after this time, and again at this interval.
+const PLACEHOLDER_EVERY: Micros = 1_000_000;
+/// Frames that wait for their time, at most.
+const MOST: usize = 600;
+
+/// See the [module](self).
+pub struct StreamCore {
+    kind: StreamKind,
+    tracks: Tracks,
+    state: State,
+    video: VideoLine,
+    /// Video frames that are not out yet, in order of time.
+    waiting: VecDeque<(Micros, H264Frame)>,
+    /// The last video frame that came out, or should have.
+    video_at: Option<Micros>,
+    /// Ticks of the last video frame.
+    last_ticks: Option<u64>,
+    presence: Presence,
+    out: VecDeque<Arc<Frame>>,
+}
+
+enum State {
+    /// Nothing has come out. Audio waits here, because the program should begin with a keyframe.
+    Waiting {
+        first_audio: Option<Micros>,
+        packets: Vec<(Micros, Arc<[u8]>)>,
+    },
+    Running(Box<Running>),
+}
+
+/// Whether the publisher is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Presence {
+    Here,
+    /// Nothing comes out.
+    Away,
+}
+
+struct Running {
+    /// The program's zero.
+    zero: Micros,
+    audio: AudioLine,
+    header: Arc<ProgramHeader>,
+}
+
+impl StreamCore {
+    pub fn new(kind: StreamKind, tracks: Tracks) -> Self {
+        Self {
+            kind,
+            tracks,
+            state: State::Waiting {
+                first_audio: None,
+                packets: Vec::new(),
+            },
+            video: VideoLine::default(),
+            waiting: VecDeque::new(),
+            video_at: None,
+            last_ticks: None,
+            presence: Presence::Here,
+            out: VecDeque::new(),
+        }
+    }
+
+    /// The publisher sends other tracks now.
+    pub fn handle_tracks(&mut self, tracks: Tracks) {
+        self.tracks = tracks;
+    }
+
+    /// The publisher is cut off: what was received comes out, and then nothing until they are back.
+    ///
+    /// Errors: [`CodecError`] of an encoder.
+    pub fn handle_leave(&mut self, now: Micros) -> Result<(), CodecError> {
+        let finished = self.finish(now);
+        self.presence = Presence::Away;
+        finished
+    }
+
+    /// The publisher is back after an interruption: the program continues now.
+    ///
+    /// Errors: [`CodecError::SetUp`].
+    pub fn handle_return(&mut self, now: Micros) -> Result<(), CodecError> {
+        self.presence = Presence::Here;
+        self.video.handle_loss();
+        self.waiting.clear();
+        match &mut self.state {
+            State::Waiting { first_audio, packets } => {
+                *first_audio = None;
+                packets.clear();
+                Ok(())
+            }
+            State::Running(running) => running.audio.skip_to(samples(now - running.zero)),
+        }
+    }
+
+    /// An Opus packet whose audio was captured at `at`.
+    ///
+    /// Errors: [`CodecError`]; the packet counts as lost.
+    pub fn handle_audio(&mut self, at: Micros, packet: &Arc<[u8]>) -> Result<(), CodecError> {
+        match &mut self.state {
+            State::Waiting { first_audio, packets } => {
+                first_audio.get_or_insert(at);
+                if packets.len() < MOST {
+                    packets.push((at, packet.clone()));
+                }
+                Ok(())
+            }
+            State::Running(running) => running.handle_packet(at, packet),
+        }
+    }
+
+    /// A video frame that was captured at `at`.
+    ///
+    /// Errors: [`CodecError`]; the video continues with the next keyframe.
+    pub fn handle_video(&mut self, at: Micros, coded: &CodedVideo) -> Result<(), CodecError> {
+        if let Some(frame) = self.video.handle_frame(at, coded)? {
+            // Clocks that are corrected may step back; frames never do.
+            let at = self.waiting.back().map_or(at, |(last, _)| at.max(*last));
+            if self.waiting.len() < MOST {
+                self.waiting.push_back((at, frame));
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts out what is due.
+    ///
+    /// Errors: [`CodecError`] of an encoder.
+    pub fn handle_tick(&mut self, now: Micros) -> Result<(), CodecError> {
+        if self.presence == Presence::Away {
+            return Ok(());
+        }
+        self.begin(now)?;
+        if !matches!(self.state, State::Running(_)) {
+            return Ok(());
+        }
+        self.put_placeholder(now)?;
+        let State::Running(running) = &mut self.state else {
+            return Ok(());
+        };
+        let until = now - DELAY;
+        let mut audio = Vec::new();
+        running
+            .audio
+            .encode_until(samples(until - running.zero), |frame| audio.push(frame))?;
+        // Video waits for the audio of its time, which comes out of the encoder a little later.
+        let reached = running.zero + running.audio.encoded() * 1_000_000 / i64::from(RATE);
+        let mut audio = audio.into_iter().peekable();
+        while self.waiting.front().is_some_and(|(at, _)| *at <= reached) {
+            let Some((at, frame)) = self.waiting.pop_front() else {
+                break;
+            };
+            let sample = samples(at - running.zero);
+            while let Some(before) = audio.next_if(|frame| frame.at <= sample) {
+                self.out.push_back(running.audio_frame(before));
+            }
+            let ticks = ((at - running.zero).max(0) * i64::from(VIDEO_RATE) / 1_000_000) as u64;
+            let ticks = self.last_ticks.map_or(ticks, |last| ticks.max(last + 1));
+            self.last_ticks = Some(ticks);
+            self.out.push_back(running.video_frame(ticks, frame));
+        }
+        for frame in audio {
+            let frame = running.audio_frame(frame);
+            self.out.push_back(frame);
+        }
+        Ok(())
+    }
+
+    /// The publisher has ended: everything that was received comes out.
+    ///
+    /// Errors: [`CodecError`] of an encoder.
+    pub fn finish(&mut self, now: Micros) -> Result<(), CodecError> {
+        // Beyond the delay, the encoder holds back three frames.
+        self.handle_tick(now + DELAY + 100_000)
+    }
+
+    /// The next frame of the program.
+    pub fn poll_frame(&mut self) -> Option<Arc<Frame>> {
+        self.out.pop_front()
+    }
+
+    /// Whether the publisher should be asked for a keyframe now; counts as asked.
+    pub fn take_key_request(&mut self, now: Micros) -> bool {
+        self.tracks.video == Sent::Yes && self.video.take_key_request(now)
+    }
+
+    fn begin(&mut self, now: Micros) -> Result<(), CodecError> {
+        let State::Waiting { first_audio, packets } = &mut self.state else {
+            return Ok(());
+        };
+        let key = self.waiting.iter().find(|(_, frame)| frame.is_key);
+        let zero = match (key, *first_audio) {
+            (Some((at, _)), _) => *at,
+            (None, Some(at)) => {
+                let waits = self.tracks.video == Sent::Yes && now - at < VIDEO_WITHIN;
+                if self.kind == StreamKind::Aux || waits {
+                    return Ok(());
+                }
+                at
+            }
+            (None, None) => return Ok(()),
+        };
+        let video = key.map(|(_, frame)| frame.header.clone());
+        let packets = std::mem::take(packets);
+        while self.waiting.front().is_some_and(|(at, _)| *at < zero) {
+            self.waiting.pop_front();
+        }
+        let audio = AudioLine::new(0)?;
+        let header = Arc::new(ProgramHeader {
+            video,
+            audio: audio.header(),
+        });
+        let mut running = Running { zero, audio, header };
+        for (at, packet) in packets.iter().filter(|(at, _)| *at >= zero) {
+            running.handle_packet(*at, packet)?;
+        }
+        self.state = State::Running(Box::new(running));
+        Ok(())
+    }
+
+    /// A program with video goes on with video, so that its files and players do.
+    fn put_placeholder(&mut self, now: Micros) -> Result<(), CodecError> {
+        let newest = self.waiting.back().map(|(at, _)| *at);
+        self.video_at = newest.or(self.video_at);
+        let State::Running(running) = &self.state else {
+            return Ok(());
+        };
+        let is_off = self.tracks.video != Sent::Yes && running.header.video.is_some();
+        let is_due = self.video_at.is_none_or(|at| now - at >= PLACEHOLDER_EVERY);
+        if self.kind == StreamKind::Main && is_off && is_due {
+            self.video_at = Some(now);
+            if let Some(frame) = self.video.placeholder(now)? {
+                self.waiting.push_back((now, frame));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Running {
+    fn handle_packet(&mut self, at: Micros, packet: &[u8]) -> Result<(), CodecError> {
+        self.audio.handle_packet(packet, samples(at - self.zero))
+    }
+
+    fn audio_frame(&self, frame: AacFrame) -> Arc<Frame> {
+        Arc::new(Frame {
+            track: Track::Audio,
+            pts: MediaTime::new(frame.at.max(0) as u64, RATE),
+            duration: rotunda_media::codec::aac::FRAME as u32,
+            is_key: true,
+            data: frame.data,
+            header: self.header.clone(),
+        })
+    }
+
+    fn video_frame(&mut self, ticks: u64, frame: H264Frame) -> Arc<Frame> {
+        let duration = VIDEO_RATE / u32::from(frame.header.framerate.max(1));
+        if frame.is_key && self.header.video.as_ref() != Some(&frame.header) {
+            self.header = Arc::new(ProgramHeader {
+                video: Some(frame.header),
+                audio: self.audio.header(),
+            });
+        }
+        Arc::new(Frame {
+            track: Track::Video,
+            pts: MediaTime::new(ticks, VIDEO_RATE),
+            duration,
+            is_key: frame.is_key,
+            data: frame.data,
+            header: self.header.clone(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,206 @@
+use rotunda_media::codec::{ForceKey, H264Encoder, H264EncoderConfig, OpusEncoder, VideoCodec};
+use rotunda_media::video_frame::{VideoFrame, Yuv};
+
+use super::*;
+
+const BOTH: Tracks = Tracks {
+    audio: Sent::Yes,
+    video: Sent::Yes,
+};
+const FRAME_TIME: Micros = 66_000;
+
+/// A publisher and the core of their stream on one virtual clock.
+struct Test {
+    core: StreamCore,
+    now: Micros,
+    camera: H264Encoder,
+    microphone: OpusEncoder,
+    next_video: Micros,
+    next_audio: Micros,
+    frames: Vec<Arc<Frame>>,
+}
+
+impl Test {
+    fn new(kind: StreamKind, tracks: Tracks) -> Self {
+        let config = H264EncoderConfig {
+            width: 160,
+            height: 90,
+            bitrate_kbps: 100,
+            framerate: 15,
+            gop_frames: 300,
+        };
+        Self {
+            core: StreamCore::new(kind, tracks),
+            now: 5_000_000,
+            camera: H264Encoder::new(config).unwrap(),
+            microphone: OpusEncoder::new(2, 64).unwrap(),
+            next_video: 5_000_000,
+            next_audio: 5_000_000,
+            frames: Vec::new(),
+        }
+    }
+
+    /// Lets time pass; the publisher sends what it is told to.
+    fn run(&mut self, time: Micros, sends: Tracks) {
+        let until = self.now + time;
+        while self.now < until {
+            self.now += 10_000;
+            if self.next_audio <= self.now {
+                if sends.audio == Sent::Yes {
+                    let packet = self.microphone.encode(&[0.1; 1920]).unwrap();
+                    self.core
+                        .handle_audio(self.next_audio, &packet.as_ref().into())
+                        .unwrap();
+                }
+                self.next_audio += 20_000;
+            }
+            if self.next_video <= self.now {
+                if sends.video == Sent::Yes {
+                    let force = match self.core.take_key_request(self.now) {
+                        true => ForceKey::Yes,
+                        false => ForceKey::No,
+                    };
+                    let picture = VideoFrame::filled(160, 90, Yuv::from_rgb(0x40_60_80));
+                    let frame = self.camera.encode(&picture, force).unwrap();
+                    let coded = CodedVideo {
+                        codec: VideoCodec::H264,
+                        data: frame.data.as_ref().into(),
+                        is_key: frame.is_key,
+                        contiguous: true,
+                        rotation: None,
+                    };
+                    self.core.handle_video(self.next_video, &coded).unwrap();
+                }
+                self.next_video += FRAME_TIME;
+            }
+            self.core.handle_tick(self.now).unwrap();
+            self.frames.extend(std::iter::from_fn(|| self.core.poll_frame()));
+        }
+    }
+
+    fn of(&self, track: Track) -> Vec<Arc<Frame>> {
+        self.frames
+            .iter()
+            .filter(|frame| frame.track == track)
+            .cloned()
+            .collect()
+    }
+}
+
+fn seconds(frame: &Frame) -> f64 {
+    frame.pts.duration().as_secs_f64()
+}
+
+#[test]
+fn a_program_begins_with_a_keyframe_and_its_audio_has_no_gap() {
+    let mut test = Test::new(StreamKind::Main, BOTH);
+    test.run(6_000_000, BOTH);
+    let (video, audio) = (test.of(Track::Video), test.of(Track::Audio));
+    assert!(video[0].is_key && video[0].pts.ticks() == 0);
+    for (number, frame) in audio.iter().enumerate() {
+        assert_eq!(frame.pts.ticks(), 1024 * number as u64);
+    }
+    assert!(seconds(video.last().unwrap()) > 5.4 && seconds(audio.last().unwrap()) > 5.4);
+    let keys = video.iter().filter(|frame| frame.is_key).count();
+    assert_eq!(keys, 2, "one is requested after four seconds");
+    for pair in test.frames.windows(2) {
+        let back = seconds(&pair[0]) - seconds(&pair[1]);
+        assert!(back < 0.03, "frames come in order of time: {back}");
+    }
+}
+
+#[test]
+fn a_member_with_only_a_microphone_is_a_program_without_video() {
+    let only_audio = Tracks {
+        audio: Sent::Yes,
+        video: Sent::No,
+    };
+    let mut test = Test::new(StreamKind::Main, only_audio);
+    test.run(2_000_000, only_audio);
+    assert!(!test.frames.is_empty());
+    assert!(test.frames.iter().all(|frame| frame.header.video.is_none()));
+}
+
+#[test]
+fn a_camera_that_is_muted_becomes_a_black_frame_each_second_and_audio_continues() {
+    let muted = Tracks {
+        audio: Sent::Yes,
+        video: Sent::Muted,
+    };
+    let mut test = Test::new(StreamKind::Main, BOTH);
+    test.run(3_000_000, BOTH);
+    test.core.handle_tracks(muted);
+    test.run(4_000_000, muted);
+    test.core.handle_tracks(BOTH);
+    test.run(3_000_000, BOTH);
+    let video = test.of(Track::Video);
+    let longest = video
+        .windows(2)
+        .map(|pair| seconds(&pair[1]) - seconds(&pair[0]))
+        .fold(0.0, f64::max);
+    assert!(longest < 1.2, "{longest}");
+    let first = &video[0].header.video;
+    let black = video.iter().filter(|frame| frame.header.video != *first).count();
+    assert!((3..=5).contains(&black), "{black}");
+    assert_eq!(video.last().unwrap().header.video, *first, "the camera is back");
+    let audio = test.of(Track::Audio);
+    assert!(
+        audio
+            .iter()
+            .enumerate()
+            .all(|(number, frame)| frame.pts.ticks() == 1024 * number as u64)
+    );
+}
+
+#[test]
+fn a_camera_that_sends_nothing_delays_the_start_by_less_than_three_seconds() {
+    let silent = Tracks {
+        audio: Sent::Yes,
+        video: Sent::No,
+    };
+    let mut test = Test::new(StreamKind::Main, BOTH);
+    test.run(2_000_000, silent);
+    assert!(test.frames.is_empty());
+    test.run(2_000_000, silent);
+    assert!(!test.frames.is_empty());
+    test.run(2_000_000, BOTH);
+    let last = test.frames.last().unwrap();
+    assert!(last.header.video.is_some(), "the camera joins the program later");
+}
+
+#[test]
+fn after_an_interruption_the_program_continues_at_its_time() {
+    let mut test = Test::new(StreamKind::Main, BOTH);
+    test.run(2_000_000, BOTH);
+    test.core.handle_leave(test.now).unwrap();
+    let nothing = Tracks {
+        audio: Sent::No,
+        video: Sent::No,
+    };
+    test.run(100_000, nothing);
+    let before = test.frames.len();
+    assert!(seconds(&test.frames[before - 1]) > 1.9, "what was received came out");
+    test.run(60_000_000, nothing);
+    assert_eq!(test.frames.len(), before, "nothing comes while the publisher is away");
+    test.core.handle_return(test.now).unwrap();
+    test.run(2_000_000, BOTH);
+    let after = &test.frames[before..];
+    assert!(
+        after.iter().all(|frame| seconds(frame) > 61.0),
+        "{:?}",
+        after.first().map(|frame| seconds(frame))
+    );
+    let video: Vec<_> = after.iter().filter(|frame| frame.track == Track::Video).collect();
+    assert!(video[0].is_key);
+}
+
+#[test]
+fn a_shared_screen_is_a_program_with_silence() {
+    let screen = Tracks {
+        audio: Sent::No,
+        video: Sent::Yes,
+    };
+    let mut test = Test::new(StreamKind::Aux, screen);
+    test.run(2_000_000, screen);
+    assert!(!test.of(Track::Video).is_empty() && !test.of(Track::Audio).is_empty());
+}

@@ -1,0 +1,27 @@
+//! `rotunda recordings`.
+
+use anyhow::Context;
+use rotunda_store::Store;
+
+use super::{Quiet, load, start_logging};
+use crate::cli;
+
+pub async fn run(arguments: cli::Recordings) -> anyhow::Result<()> {
+    match arguments.command {
+        cli::RecordingsCommand::Rebuild(file) => rebuild(&file).await,
+    }
+}
+
+async fn rebuild(file: &cli::ConfigFile) -> anyhow::Result<()> {
+    let config = load(file)?;
+    start_logging(&config, Quiet::Yes);
+    let store = Store::open(&config.database_url()).await.context("open the database")?;
+    let rebuilt = rotunda_recorder::rebuild(&config.recorder, store)
+        .await
+        .context("enter the recordings of the disk into the database")?;
+    println!(
+        "{} recordings with {} files entered; {} were known. A running server finishes and announces them.",
+        rebuilt.recordings, rebuilt.files, rebuilt.known
+    );
+    Ok(())
+}
