@@ -173,6 +173,8 @@ struct Recorder {
     /// Recordings whose files are to be made, and whether they have ended.
     to_finish: HashMap<String, bool>,
     finishing: HashSet<String>,
+    /// Recordings that have ended while the ledger could not be written.
+    unclosed: Vec<String>,
     /// When to try again the recordings whose files could not be made.
     again: HashMap<String, Instant>,
     /// Recordings on the disk that have a row; None while the disk is searched.
@@ -243,6 +245,7 @@ impl Service {
             running: HashMap::new(),
             to_finish: HashMap::new(),
             finishing: HashSet::new(),
+            unclosed: Vec::new(),
             again: HashMap::new(),
             known: Some(HashSet::new()),
             storage,
@@ -486,8 +489,9 @@ impl Recorder {
             error!(
                 error = &error as &dyn std::error::Error,
                 recording = id,
-                "the ledger could not be written"
+                "the ledger could not be written; it is tried again"
             );
+            self.unclosed.push(id.clone());
         }
         if let Some(Running { manifest, .. }) = self.running.remove(&id) {
             let ended = What::RecordingEnded {
@@ -538,8 +542,21 @@ impl Recorder {
         }
     }
 
+    /// Otherwise their files would stay "recording" for as long as this process renews its lease.
+    async fn close_unclosed(&mut self) {
+        while let Some(id) = self.unclosed.first().cloned() {
+            if self.ledger.close(&id, None).await.is_err() {
+                return;
+            }
+            self.unclosed.remove(0);
+            self.again.remove(&id);
+            self.to_finish.insert(id, true);
+        }
+    }
+
     /// Renews leases, takes over recordings of processes that are gone, and tries unfinished ones again.
     async fn look(&mut self) {
+        self.close_unclosed().await;
         let now = Clock.unix();
         let renewed = self.ledger.renew(now + self.pace.lease).await;
         let open = match renewed {

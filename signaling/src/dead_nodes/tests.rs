@@ -57,12 +57,8 @@ impl Node {
             .await;
         let entered = entered.unwrap();
         let documents = &entered.room.documents;
-        let taken = documents.take_seat(
-            &entered.member,
-            &OwnNames::default(),
-            TrackSource::Audio,
-            TrackState::On,
-        );
+        let names = OwnNames::default();
+        let taken = documents.take_seat(&entered.member, &names, TrackSource::Audio, TrackState::On);
         taken.await.unwrap();
         entered
     }
