@@ -4,7 +4,9 @@ mod support;
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 
+use rotunda_proto::clock::Clock;
 use support::{Participant, Server, eventually, film, installed};
 
 /// The name, the number in the frame mark, the codec.
@@ -183,6 +185,9 @@ fn a_publisher_who_comes_back_in_time_is_one_playlist_with_a_gap() {
             .contains("rotunda_signaling_members 0")
             .then_some(())
     });
+    // Some seconds of the resume time pass.
+    let (clock, back_at) = (Clock, Clock.now() + Duration::from_secs(3));
+    eventually("the time to come back", 10, || (clock.now() >= back_at).then_some(()));
     let ann = server.join(&ANN);
     eventually("some more seconds of it", 40, || {
         (segments(&server) >= before + 2).then_some(())

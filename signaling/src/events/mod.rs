@@ -10,7 +10,7 @@ use rotunda_proto::clock::Clock;
 use rotunda_store::{Store, StoreError};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, warn};
+use tracing::{error, info, warn};
 
 use crate::shared::Shared;
 use effects::effects;
@@ -31,16 +31,24 @@ pub fn consume(shared: Shared, shutdown: CancellationToken) -> JoinHandle<()> {
     let streams = std::iter::once(stream).chain(former);
     let mut consumer = Consumer::new(shared.store.clone(), CONSUMER, streams, KEEP_CONSUMED);
     tokio::spawn(async move {
-        let mut prune_at = Clock.now();
+        let (mut prune_at, mut fails) = (Clock.now(), false);
         loop {
             let is_full = match consume_some(&shared, &mut consumer).await {
-                Ok(is_full) => is_full,
+                Ok(is_full) => {
+                    if std::mem::take(&mut fails) {
+                        info!("the stream of events is consumed again");
+                    }
+                    is_full
+                }
                 Err(error) => {
                     counter!("rotunda_events_consume_failures_total").increment(1);
-                    error!(
-                        error = &error as &dyn std::error::Error,
-                        "consume the stream of events; it is tried again"
-                    );
+                    // Once for an outage, however long it is.
+                    if !std::mem::replace(&mut fails, true) {
+                        error!(
+                            error = &error as &dyn std::error::Error,
+                            "consume the stream of events; it is tried again every second"
+                        );
+                    }
                     false
                 }
             };
