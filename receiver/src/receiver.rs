@@ -107,7 +107,6 @@ impl Receiver {
             .enable_opus(true, false)
             .enable_h264(true)
             .enable_vp8(true)
-            .enable_av1(true)
             // For `fragments`.
             .enable_raw_packets(true);
         // Profile 0 alone: the others have 10 bits or another chroma sampling, which cannot be mixed.
@@ -363,7 +362,6 @@ impl Receiver {
             Codec::H264 => VideoCodec::H264,
             Codec::Vp8 => VideoCodec::Vp8,
             Codec::Vp9 => VideoCodec::Vp9,
-            Codec::Av1 => VideoCodec::Av1,
             _ => return None,
         };
         let slot = slot(&self.video_lines)?;

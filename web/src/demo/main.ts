@@ -38,25 +38,32 @@ async function openDevices(): Promise<void> {
   find('#no-camera', HTMLElement).hidden = local.getVideoTracks().length > 0;
 }
 
+/** A person may press Join before the devices are open: joining waits for them. */
 async function lobby(): Promise<void> {
+  const ready = prepare();
+  find('#join', HTMLFormElement).onsubmit = (event) => {
+    event.preventDefault();
+    void ready.then((may) => may ? join() : undefined);
+  };
+  if (await ready && parameters.get('auto') === '1') await join();
+}
+
+/** Opens the devices. Answers whether this page may join. */
+async function prepare(): Promise<boolean> {
   const demo = await isDemoMode();
   const note = find('#demo-mode', HTMLElement);
   if (demo) note.textContent = 'Demo mode: anybody who opens this page can enter any room.';
   else if (!ticket) {
     note.textContent = 'This server is not in demo mode, so this page needs a ticket of your back end: open it with ?sdkAppId=…&user=…&userSig=…';
     find('#join-button', HTMLButtonElement).disabled = true;
-    return;
+    return false;
   }
   await openDevices();
   await list(cameras, 'videoinput');
   await list(microphones, 'audioinput');
   cameras.onchange = () => void openDevices();
   microphones.onchange = () => void openDevices();
-  find('#join', HTMLFormElement).onsubmit = (event) => {
-    event.preventDefault();
-    void join();
-  };
-  if (parameters.get('auto') === '1') await join();
+  return true;
 }
 
 async function join(): Promise<void> {
