@@ -76,6 +76,16 @@ def middle_halves(frame):
     return rows[:, width // 4 : width * 7 // 16].mean(), rows[:, width * 9 // 16 : width * 3 // 4].mean()
 
 
+async def on_air(http, url):
+    """Waits for the stream, which begins a moment after its mix is started."""
+    async with asyncio.timeout(10):
+        while True:
+            async with http.get(url) as response:
+                if response.status == 200:
+                    return
+            await asyncio.sleep(0.1)
+
+
 async def publish_into_a_mix(server, ticket):
     publisher = publisher_of("vp8")
     base = f"http://127.0.0.1:{server.http}"
@@ -84,6 +94,7 @@ async def publish_into_a_mix(server, ticket):
         mix = [str(server.binary), "mix", "start", "2003", "--stream-id", "whip-mix", "--size", "640x360"]
         started = await asyncio.create_subprocess_exec(*mix, env=server.env, cwd=server.folder)
         assert await started.wait() == 0
+        await on_air(http, f"{base}/live/whip-mix.flv")
         halves = await asyncio.to_thread(mixed_halves, f"{base}/live/whip-mix.flv", 60)
         async with http.delete(base + published) as response:
             assert response.status == 200
