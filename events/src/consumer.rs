@@ -36,7 +36,7 @@ struct Mark {
     position: i64,
 }
 
-/// What one round has done.
+/// The outcome of one round.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Round {
     /// There may be more.

@@ -1,4 +1,4 @@
-//! What can happen, as the stream has it.
+//! The facts of the stream.
 
 use rotunda_proto::ids::{MembershipId, MixId, NodeId, RecordId, RoomKey, StreamId, TrackSource, UserId};
 use rotunda_proto::mix::NotMixable;

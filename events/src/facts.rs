@@ -26,7 +26,7 @@ const TRY_AGAIN: Duration = Duration::from_secs(1);
 /// Longer facts are dropped: NATS refuses them, and they would block all others.
 const MAX_BYTES: usize = 512 * 1024;
 
-/// What a process tells of its rooms, mixes, recordings and streams. Clone it freely.
+/// Appends the facts of a process about its rooms, mixes, recordings and streams to the stream. Cheap to clone.
 #[derive(Clone)]
 pub struct Facts(Arc<Inner>);
 

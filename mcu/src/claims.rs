@@ -39,7 +39,7 @@ impl Claims {
         }
     }
 
-    /// What is left, from now on.
+    /// The remaining capacity, from now on.
     pub fn left(&self) -> watch::Receiver<Capacity> {
         self.left.subscribe()
     }

@@ -196,7 +196,7 @@ async fn a_watch_goes_on_after_the_bus_was_away(mut cluster: Cluster) {
         .unwrap();
     cluster.two.delete("a.1", first).await.unwrap();
     cluster.two.put("a.2", "2".into(), None, None).await.unwrap();
-    // What was missed may come before the mark or as changes after it.
+    // The missed changes may come before the mark or after it.
     let mut missing = BTreeSet::from(["-a.1".to_owned(), "a.2=2".to_owned(), "synced".to_owned()]);
     let mut seen = Vec::new();
     while !missing.is_empty() {

@@ -101,7 +101,7 @@ enum Cause {
     Protocol,
 }
 
-/// What the program has come to.
+/// The state that the program has reached.
 #[derive(Default)]
 struct Written {
     has_begun: bool,
