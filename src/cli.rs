@@ -105,7 +105,7 @@ impl std::fmt::Display for Role {
 
 #[derive(Debug, Args)]
 pub struct MixEngine {
-    /// What to log, as in server.log.
+    /// The log filter, as in server.log.
     #[arg(long, default_value = "info")]
     pub log: String,
     /// Log in JSON, as in server.log_json.
@@ -402,7 +402,7 @@ pub struct KeyCreate {
     /// The application's number (SdkAppId).
     #[arg(long, value_parser = parse_app)]
     pub app: SdkAppId,
-    /// What it opens: mix, rooms, moderate, recordings.
+    /// The parts of the API that it opens: mix, rooms, moderate, recordings.
     #[arg(long, value_delimiter = ',', required = true)]
     pub scopes: Vec<Scope>,
     /// A name for people.

@@ -91,7 +91,7 @@ async fn a_mix_outlives_the_node_that_makes_it() {
         (other.request("/live/film.m3u8", &[]).0 == 200).then_some(())
     });
 
-    // What the last call said holds at the other node, too, and a stop ends it there.
+    // The last call holds at the other node, too, and a stop ends it there.
     assert!(signaling.run(&["mix", "stop", "1001"]).status.success());
     eventually("it has ended", 10, || (mixes(other) == 0.0).then_some(()));
 }

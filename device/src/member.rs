@@ -436,7 +436,7 @@ impl Member {
                 }
             }
             Told::Audio { line, data } => {
-                if let Some(Some(from)) = self.audio_slots.get(line) {
+                if let Some(from) = self.audio_slots.get(line).and_then(Option::as_ref) {
                     let from = from.clone();
                     // A packet of audio is not worth waiting for.
                     let _lost = self.news.try_send((self.index, News::Audio { from, data }));

@@ -174,7 +174,7 @@ impl Relays {
     }
 
     pub fn handle_carrying(&self, member: usize) {
-        if let Some(Some(relay)) = self.slots.borrow_mut().get_mut(member) {
+        if let Some(relay) = self.slots.borrow_mut().get_mut(member).and_then(Option::as_mut) {
             relay.carries = true;
             for waiting in relay.waiting.drain(..) {
                 let _gone = waiting.send(Ok(()));

@@ -7,7 +7,7 @@ use rotunda_proto::incarnation::Incarnation;
 use rotunda_proto::mix::{MixSpec, StopReason};
 use rotunda_proto::mix_task::{Desired, MixTask};
 
-/// What a node runs for a task.
+/// The state of a task on a node.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Actual<'a> {
     Nothing,
@@ -21,7 +21,7 @@ pub enum Actual<'a> {
     },
 }
 
-/// What a node does next for a task.
+/// The next step of a node for a task.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Step {
     /// Everything is as it is wanted, or another node does the task.

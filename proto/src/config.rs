@@ -100,7 +100,7 @@ pub struct Application {
     /// A second key that is also good for UserSigs and room tickets, while the keys are exchanged. Empty: none.
     #[serde(skip)]
     pub other_secret_key: Secret,
-    /// What its API key opens.
+    /// The parts of the API that its key opens.
     #[serde(skip)]
     pub scopes: Scopes,
 }

@@ -101,7 +101,7 @@ pub struct Wish {
 }
 
 impl MixTask {
-    /// What is to run; None: nothing.
+    /// The mix that should run; None: none.
     pub fn spec(&self) -> Option<&MixSpec> {
         match &self.desired {
             Desired::Run { spec } => Some(spec),

@@ -36,7 +36,7 @@ pub struct Wanted {
     pub resume_seconds: u32,
 }
 
-/// What the publisher sends of a stream.
+/// The sources of a stream that the publisher sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tracks {
     pub audio: Sent,

@@ -27,7 +27,7 @@ const TRY_AGAIN: Duration = Duration::from_secs(2);
 /// Each session of a stream counts up to this before the next one begins, so that their RTP clocks differ.
 const SESSIONS: u64 = 1 << 20;
 
-/// What all streams of a process share.
+/// The resources that all streams of a process share.
 #[derive(Clone)]
 pub struct Surroundings {
     pub node: ClusterNode,

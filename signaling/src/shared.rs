@@ -33,7 +33,7 @@ pub struct Parts {
     pub session_events: Arc<SessionEvents>,
     pub store: Store,
     pub outbox: Outbox,
-    /// What happens here goes into the stream of events.
+    /// Appends the facts of this node to the stream of events.
     pub facts: Facts,
 }
 

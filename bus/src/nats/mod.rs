@@ -318,7 +318,7 @@ async fn take_messages(
                 // Everything published from now on arrives: only now may the subscriber read what it has missed.
                 connection.settled().await;
                 losses.borrow_and_update();
-                while let Some(Some(message)) = futures::FutureExt::now_or_never(messages.next()) {
+                while let Some(message) = futures::FutureExt::now_or_never(messages.next()).flatten() {
                     mailbox.push(own(&names, message));
                 }
                 mailbox.lost();

@@ -1,4 +1,4 @@
-//! What a host and its engine say to each other.
+//! The messages between a host and its engine.
 
 use std::sync::Arc;
 

@@ -81,7 +81,7 @@ struct World {
     nodes: Vec<Node>,
     living: BTreeSet<Incarnation>,
     ids: u64,
-    /// What the last call said.
+    /// The content of the last call.
     wanted: Option<MixSpec>,
 }
 

@@ -69,7 +69,7 @@ impl Av1Decoder {
         }
     }
 
-    /// What is left of the unit must not be taken for a part of the next one.
+    /// The rest of the unit must not be taken for a part of the next one.
     fn failed(&mut self, error: &Error) -> CodecError {
         self.decoder.flush();
         CodecError::Decode {

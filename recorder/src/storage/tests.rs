@@ -12,7 +12,7 @@ use axum::routing::any;
 
 use super::*;
 
-/// What the service answers.
+/// The answers of the service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mood {
     Well,
@@ -222,7 +222,7 @@ async fn a_large_file_whose_upload_was_interrupted_goes_on_where_it_was() {
     assert_eq!(s3.content().parts_taken, 5, "no part is sent twice");
     let left: Vec<_> = std::fs::read_dir(root.path().join("7")).unwrap().collect();
     assert_eq!(left.len(), 1, "only the file itself");
-    // What is there is not sent again.
+    // The parts that are there are not sent again.
     storage(&s3).upload(&folder, "7", &names).await.unwrap();
     assert_eq!(s3.content().parts_taken, 5);
 }

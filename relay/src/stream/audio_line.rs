@@ -117,7 +117,7 @@ impl AudioLine {
             frame[..there].copy_from_slice(&self.buffer[used..used + there]);
             frame[there..].fill(0.0);
             used += there;
-            // What comes out was put in earlier; before `first` it is the encoder's priming.
+            // The output was put in earlier; before `first` it is the encoder's priming.
             let at = self.cursor - i64::from(AacEncoder::DELAY_SAMPLES);
             self.cursor += FRAME as i64;
             if let Some(data) = self.encoder.encode(&frame)?

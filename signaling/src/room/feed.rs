@@ -40,7 +40,7 @@ pub struct Written {
     pub roster: Option<Revision>,
 }
 
-/// What the SFU has told about single sessions.
+/// News of the SFU about single sessions.
 pub enum SessionNews {
     /// The session's media is connected or has ended.
     State { session: SessionId, state: MediaState },

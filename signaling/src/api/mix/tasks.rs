@@ -39,7 +39,7 @@ pub enum StopError {
     Bus(#[from] BusError),
 }
 
-/// What a start has done.
+/// The outcome of a start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Done {
     Begun,
