@@ -26,6 +26,7 @@ use crate::reply::chain;
 use crate::session::{Event, Order, QueueFull, Session, UtteranceId};
 use crate::speech::Speech;
 use crate::stage::Stage;
+use crate::viseme::Viseme;
 use crate::words::{Conversation, QuestionsFull, Words};
 
 /// 20 ms.
@@ -112,6 +113,7 @@ enum Command {
     Pcm {
         id: UtteranceId,
         pcm: Vec<i16>,
+        viseme: Option<Viseme>,
     },
     SynthesisEnd {
         id: UtteranceId,
@@ -414,8 +416,8 @@ impl Actor {
                 }
             }
             Command::ForceKeyframe => self.outputs.force_key(),
-            Command::Pcm { id, pcm } => {
-                self.session.handle_pcm(id, &pcm);
+            Command::Pcm { id, pcm, viseme } => {
+                self.session.handle_pcm(id, &pcm, viseme);
             }
             Command::SynthesisEnd { id, error } => {
                 self.synthesis.remove(&id);
@@ -512,7 +514,10 @@ impl Actor {
     fn synthesise(&self, id: UtteranceId, text: Arc<str>) -> JoinHandle<()> {
         let (speech, commands) = (self.shared.speech.clone(), self.commands.clone());
         self.shared.runtime.spawn(async move {
-            let mut sink = |pcm: &[i16]| commands.send(Command::Pcm { id, pcm: pcm.to_vec() }).is_ok();
+            let mut sink = |pcm: &[i16], viseme| {
+                let pcm = pcm.to_vec();
+                commands.send(Command::Pcm { id, pcm, viseme }).is_ok()
+            };
             let error = speech.speak(&text, &mut sink).await.err();
             let error = error.map(|error| chain(&error));
             let _ended = commands.send(Command::SynthesisEnd { id, error });

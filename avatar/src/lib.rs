@@ -44,6 +44,7 @@ mod sockets;
 mod speech;
 mod stage;
 mod transcribe;
+mod viseme;
 mod words;
 
 pub use config::Config;

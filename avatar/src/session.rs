@@ -8,6 +8,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use crate::audio::PIECE;
+use crate::viseme::Viseme;
 
 /// Utterances that wait, at most.
 pub const MAX_WAITING: usize = 256;
@@ -58,12 +59,15 @@ pub enum End {
 pub struct Piece {
     pub samples: [i16; PIECE],
     pub is_speech: bool,
+    /// None: nobody knows, the sound must tell.
+    pub viseme: Option<Viseme>,
 }
 
 impl Piece {
     pub const SILENCE: Self = Self {
         samples: [0; PIECE],
         is_speech: false,
+        viseme: None,
     };
 }
 
@@ -73,6 +77,8 @@ struct Utterance {
     text: Arc<str>,
     synthesis: Synthesis,
     pcm: VecDeque<i16>,
+    /// The forms of the mouth, each with the sample of the utterance before which it ends.
+    visemes: VecDeque<(usize, Viseme)>,
     /// Samples that came in all.
     received: usize,
     has_started: bool,
@@ -129,12 +135,15 @@ impl Session {
     }
 
     /// PCM of an utterance. True: more may come; the rest is not wanted otherwise.
-    pub fn handle_pcm(&mut self, id: UtteranceId, pcm: &[i16]) -> bool {
+    pub fn handle_pcm(&mut self, id: UtteranceId, pcm: &[i16], viseme: Option<Viseme>) -> bool {
         let max = self.max_samples;
         let Some(utterance) = self.coming(id) else { return false };
         let taken = pcm.len().min(max - utterance.received);
         utterance.received += taken;
         utterance.pcm.extend(&pcm[..taken]);
+        utterance
+            .visemes
+            .extend(viseme.map(|viseme| (utterance.received, viseme)));
         if taken < pcm.len() {
             utterance.synthesis = Synthesis::Whole;
             self.orders.push_back(Order::Abandon(id));
@@ -188,6 +197,11 @@ impl Session {
             // In the middle of an utterance the synthesis may be late: silence then, and the rest when it is there.
             if front.pcm.len() >= PIECE || is_whole {
                 let length = front.pcm.len().min(PIECE);
+                let middle = front.received - front.pcm.len() + length / 2;
+                while front.visemes.front().is_some_and(|(end, _)| *end <= middle) {
+                    front.visemes.pop_front();
+                }
+                piece.viseme = front.visemes.front().map(|(_, viseme)| *viseme);
                 for (to, from) in piece.samples.iter_mut().zip(front.pcm.drain(..length)) {
                     *to = from;
                 }
@@ -238,6 +252,7 @@ impl Session {
             text: text.into(),
             synthesis,
             received: pcm.len(),
+            visemes: VecDeque::new(),
             pcm,
             has_started: false,
         });
@@ -291,7 +306,7 @@ mod tests {
         session.say("one").unwrap();
         session.say("two").unwrap();
         for (id, _) in ordered(&mut session) {
-            assert!(session.handle_pcm(id, &[7; PIECE + 1]));
+            assert!(session.handle_pcm(id, &[7; PIECE + 1], None));
             session.handle_synthesis_end(id, None);
         }
         let speech: Vec<bool> = (0..5).map(|_| session.next_piece().is_speech).collect();
@@ -329,12 +344,15 @@ mod tests {
         session.say("one").unwrap();
         session.say("two").unwrap();
         let ids = ordered(&mut session);
-        session.handle_pcm(ids[0].0, &[7; 16_000]);
+        session.handle_pcm(ids[0].0, &[7; 16_000], None);
         assert!(session.next_piece().is_speech && session.is_speaking());
         session.interrupt();
         assert!(!session.is_speaking());
         assert_eq!(session.next_piece(), Piece::SILENCE);
-        assert!(!session.handle_pcm(ids[0].0, &[7; 320]), "late audio is not wanted");
+        assert!(
+            !session.handle_pcm(ids[0].0, &[7; 320], None),
+            "late audio is not wanted"
+        );
         assert_eq!(session.next_piece(), Piece::SILENCE);
         let abandoned: Vec<Order> = std::iter::from_fn(|| session.poll_order()).collect();
         assert_eq!(abandoned, [Order::Abandon(ids[0].0), Order::Abandon(ids[1].0)]);
@@ -348,13 +366,13 @@ mod tests {
         session.say("one").unwrap();
         let id = ordered(&mut session)[0].0;
         assert!(!session.next_piece().is_speech, "nothing is there yet");
-        session.handle_pcm(id, &[7; BEGIN_AT]);
+        session.handle_pcm(id, &[7; BEGIN_AT], None);
         for _ in 0..4 {
             assert_eq!(session.next_piece().samples[0], 7);
         }
         let pause = session.next_piece();
         assert!(pause.is_speech && pause.samples == [0; PIECE] && session.is_speaking());
-        session.handle_pcm(id, &[8; PIECE]);
+        session.handle_pcm(id, &[8; PIECE], None);
         assert_eq!(session.next_piece().samples[0], 8);
     }
 
@@ -365,13 +383,26 @@ mod tests {
         session.say("two").unwrap();
         let ids = ordered(&mut session);
         session.handle_synthesis_end(ids[0].0, Some("no voice".to_owned()));
-        session.handle_pcm(ids[1].0, &[7; BEGIN_AT]);
+        session.handle_pcm(ids[1].0, &[7; BEGIN_AT], None);
         assert!(session.next_piece().is_speech);
         let failed = Event::Ended {
             text: "one".into(),
             end: End::Failed("no voice".to_owned()),
         };
         assert_eq!(events(&mut session)[0], failed);
+    }
+
+    #[test]
+    fn a_piece_has_the_form_of_the_mouth_in_its_middle() {
+        let mut session = session();
+        session.say("ma").unwrap();
+        let id = ordered(&mut session)[0].0;
+        session.handle_pcm(id, &[7; PIECE + 100], Some(Viseme::Closed));
+        session.handle_pcm(id, &[7; 3 * PIECE - 100], Some(Viseme::Open));
+        session.handle_synthesis_end(id, None);
+        let visemes: Vec<_> = (0..5).map(|_| session.next_piece().viseme).collect();
+        let (closed, open) = (Some(Viseme::Closed), Some(Viseme::Open));
+        assert_eq!(visemes, [closed, open, open, open, None]);
     }
 
     #[test]
@@ -382,7 +413,7 @@ mod tests {
         }
         assert_eq!(session.say("x"), Err(QueueFull::Sentences));
         let id = ordered(&mut session)[0].0;
-        assert!(!session.handle_pcm(id, &[1; 101]));
+        assert!(!session.handle_pcm(id, &[1; 101], None));
         assert_eq!(session.utterances[0].pcm.len(), 100);
     }
 

@@ -113,6 +113,7 @@ mod tests {
         Piece {
             samples: [value; crate::audio::PIECE],
             is_speech: true,
+            viseme: None,
         }
     }
 

@@ -32,7 +32,7 @@ pub struct Drawn {
 
 impl Face for Drawn {
     fn hear(&mut self, piece: &Piece) {
-        self.mouth.hear(&piece.samples);
+        self.mouth.hear(&piece.samples, piece.viseme);
     }
 
     fn paint(&mut self, canvas: &mut VideoFrame) {
@@ -152,6 +152,7 @@ mod tests {
             let loud = Piece {
                 samples: std::array::from_fn(|at| if at / 16 % 2 == 0 { 9000 } else { -9000 }),
                 is_speech: true,
+                viseme: None,
             };
             face.hear(&loud);
             face.paint(&mut canvas);

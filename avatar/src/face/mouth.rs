@@ -1,9 +1,10 @@
 //! The mouth that goes with audio: how far it is open and how wide, 20 ms by 20 ms. Pure.
 //!
-//! Loudness opens it; where the energy lies says which viseme it is: vowels at the front of the mouth and sibilants have high
-//! frequencies and a wide mouth, rounded vowels low ones.
+//! A voice that knows its phonemes tells the form. Else the sound must: loudness opens the mouth, and where the energy lies says which viseme it
+//! is. Vowels at the front of the mouth and sibilants have high frequencies and a wide mouth, rounded vowels low ones.
 
 use crate::audio::PIECE;
+use crate::viseme::Viseme;
 
 /// Below this the mouth is closed, above the other it is open as far as it goes, dBov.
 const CLOSED: f32 = -46.0;
@@ -42,8 +43,8 @@ impl Default for Mouth {
 }
 
 impl Mouth {
-    /// The next 20 ms that are heard.
-    pub fn hear(&mut self, samples: &[i16; PIECE]) {
+    /// The next 20 ms that are heard, and the form of the mouth with it if it is known.
+    pub fn hear(&mut self, samples: &[i16; PIECE], viseme: Option<Viseme>) {
         let energy: f32 = samples.iter().map(|sample| square(f32::from(*sample) / 32_768.0)).sum();
         let change: f32 = samples
             .windows(2)
@@ -59,8 +60,20 @@ impl Mouth {
             0.0
         };
         // Sibilants are loud with the teeth nearly closed.
-        let aim = if brightness > 0.9 { aim * 0.45 } else { aim };
-        let pace = if aim > self.lips.openness { OPENING } else { CLOSING };
+        let by_sound = if brightness > 0.9 { aim * 0.45 } else { aim };
+        let (aim, width) = match viseme {
+            None => (by_sound, width),
+            // Loud vowels are opener than soft ones.
+            Some(viseme) => {
+                let form = form(viseme);
+                (form.openness * (0.5 + 0.5 * aim), form.width)
+            }
+        };
+        let pace = if aim > self.lips.openness || viseme == Some(Viseme::Closed) {
+            OPENING
+        } else {
+            CLOSING
+        };
         self.lips.openness += pace * (aim - self.lips.openness);
         if self.lips.openness < LEAST && aim < LEAST {
             self.lips.openness = 0.0;
@@ -71,6 +84,20 @@ impl Mouth {
     pub fn lips(&self) -> Lips {
         self.lips
     }
+}
+
+/// The lips of a viseme at full loudness.
+fn form(viseme: Viseme) -> Lips {
+    let (openness, width) = match viseme {
+        Viseme::Rest | Viseme::Closed => (0.0, 0.0),
+        Viseme::Teeth => (0.12, 0.2),
+        Viseme::Narrow => (0.28, 0.25),
+        Viseme::Open => (1.0, 0.1),
+        Viseme::Wide => (0.6, 0.9),
+        Viseme::Round => (0.55, -0.9),
+        Viseme::Neutral => (0.5, 0.0),
+    };
+    Lips { openness, width }
 }
 
 fn square(value: f32) -> f32 {
@@ -90,7 +117,7 @@ mod tests {
     fn after(samples: &[i16; PIECE], pieces: usize) -> Lips {
         let mut mouth = Mouth::default();
         for _ in 0..pieces {
-            mouth.hear(samples);
+            mouth.hear(samples, None);
         }
         mouth.lips()
     }
@@ -98,12 +125,29 @@ mod tests {
     #[test]
     fn the_mouth_opens_with_the_first_20_ms_and_is_closed_80_ms_after_the_last() {
         let mut mouth = Mouth::default();
-        mouth.hear(&tone(500.0, 0.3));
+        mouth.hear(&tone(500.0, 0.3), None);
         assert!(mouth.lips().openness > 0.6, "{:?}", mouth.lips());
         for _ in 0..4 {
-            mouth.hear(&[0; PIECE]);
+            mouth.hear(&[0; PIECE], None);
         }
         assert_eq!(mouth.lips().openness, 0.0);
+    }
+
+    #[test]
+    fn lips_close_for_an_m_however_loud_it_is_and_are_round_for_an_o() {
+        let loud = tone(500.0, 0.5);
+        let mut mouth = Mouth::default();
+        let mut after = |viseme| {
+            for _ in 0..3 {
+                mouth.hear(&loud, Some(viseme));
+            }
+            mouth.lips()
+        };
+        assert!(after(Viseme::Open).openness > 0.9);
+        assert!(after(Viseme::Closed).openness < LEAST);
+        let round = after(Viseme::Round);
+        assert!(round.openness > 0.4 && round.width < -0.5, "{round:?}");
+        assert!(after(Viseme::Wide).width > 0.3);
     }
 
     #[test]

@@ -300,6 +300,7 @@ mod tests {
         Piece {
             samples: [grey << 7; PIECE],
             is_speech: true,
+            viseme: None,
         }
     }
 

@@ -1,4 +1,5 @@
-//! espeak-ng as a process of its own: text to its standard input, WAV from its standard output.
+//! espeak-ng as a process of its own: text to its standard input, WAV from its standard output. A second one tells the phonemes, whose places
+//! are found in the audio ([`alignment`]).
 
 use std::io::ErrorKind;
 use std::process::Stdio;
@@ -7,7 +8,9 @@ use async_trait::async_trait;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 
+use super::alignment::align;
 use super::{Converter, Sink, Speech, SpeechError};
+use crate::viseme::{Viseme, sounds};
 
 const PROGRAM: &str = "espeak-ng";
 /// Its voices' own rate; the header says it again.
@@ -43,25 +46,17 @@ impl Espeak {
                 _ => SpeechError::Process(error),
             })
     }
-}
 
-#[async_trait]
-impl Speech for Espeak {
-    async fn check(&self) -> Result<(), SpeechError> {
-        let mut child = self.start(&["--version"])?;
-        child.wait().await.map_err(SpeechError::Process)?;
-        Ok(())
-    }
-
-    async fn speak(&self, text: &str, sink: &mut Sink<'_>) -> Result<(), SpeechError> {
+    /// What it writes when it is told a text.
+    async fn run(&self, arguments: &[&str], text: &str) -> Result<Vec<u8>, SpeechError> {
         // On standard input a text that begins with a dash is no option.
-        let mut child = self.start(&["--stdin", "-b", "1", "--stdout"])?;
+        let arguments: Vec<&str> = ["--stdin", "-b", "1"].iter().chain(arguments).copied().collect();
+        let mut child = self.start(&arguments)?;
         let (input, output, complaint) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        let text = text.as_bytes();
         let write = async move {
             if let Some(mut input) = input {
                 // A process that ends early says why on its standard error.
-                let _ended = input.write_all(text).await;
+                let _ended = input.write_all(text.as_bytes()).await;
             }
         };
         let listen = async move {
@@ -74,31 +69,74 @@ impl Speech for Espeak {
                 .take(MOST_SAID)
                 .collect::<String>()
         };
-        let mut converter = Converter::new(RATE);
         let read = async {
-            let Some(mut output) = output else {
-                return Ok::<bool, SpeechError>(true);
-            };
-            let mut buffer = vec![0; 8192];
-            loop {
-                let length = output.read(&mut buffer).await.map_err(SpeechError::Process)?;
-                if length == 0 {
-                    return Ok(true);
-                }
-                if !converter.handle_bytes(&buffer[..length], sink)? {
-                    return Ok(false);
-                }
+            let mut written = Vec::new();
+            if let Some(mut output) = output {
+                output.read_to_end(&mut written).await.map_err(SpeechError::Process)?;
+            }
+            Ok(written)
+        };
+        let ((), said, written) = tokio::join!(write, listen, read);
+        let status = child.wait().await.map_err(SpeechError::Process)?;
+        match status.success() {
+            true => written,
+            false => Err(SpeechError::Espeak(said.trim().to_owned())),
+        }
+    }
+}
+
+#[async_trait]
+impl Speech for Espeak {
+    async fn check(&self) -> Result<(), SpeechError> {
+        let mut child = self.start(&["--version"])?;
+        child.wait().await.map_err(SpeechError::Process)?;
+        Ok(())
+    }
+
+    async fn speak(&self, text: &str, sink: &mut Sink<'_>) -> Result<(), SpeechError> {
+        // It speaks a hundred times faster than one listens, so a whole sentence is there at once.
+        let (spoken, phonemes) = tokio::join!(
+            self.run(&["--stdout"], text),
+            self.run(&["-q", "--ipa", "--sep=_"], text)
+        );
+        let mut pcm = Vec::new();
+        let mut collect = |samples: &[i16], _| {
+            pcm.extend_from_slice(samples);
+            true
+        };
+        let mut converter = Converter::new(RATE);
+        converter.handle_bytes(&spoken?, &mut collect)?;
+        converter.finish(&mut collect)?;
+        let ipa = match phonemes {
+            Ok(ipa) => String::from_utf8_lossy(&ipa).into_owned(),
+            Err(error) => {
+                tracing::debug!(error = &error as &dyn std::error::Error, "phonemes are not known");
+                String::new()
             }
         };
-        let ((), said, wanted) = tokio::join!(write, listen, read);
-        if !wanted? {
-            return Ok(());
+        let found = tokio::task::spawn_blocking(move || {
+            let visemes = align(&pcm, &sounds(&ipa));
+            (pcm, visemes)
+        });
+        let Ok((pcm, visemes)) = found.await else {
+            return Err(SpeechError::Silent);
+        };
+        give(&pcm, visemes, sink);
+        Ok(())
+    }
+}
+
+fn give(pcm: &[i16], visemes: Option<Vec<(usize, Viseme)>>, sink: &mut Sink<'_>) {
+    let Some(visemes) = visemes else {
+        sink(pcm, None);
+        return;
+    };
+    let mut from = 0;
+    for (end, viseme) in visemes {
+        if !sink(&pcm[from..end], Some(viseme)) {
+            return;
         }
-        let status = child.wait().await.map_err(SpeechError::Process)?;
-        if !status.success() {
-            return Err(SpeechError::Espeak(said.trim().to_owned()));
-        }
-        converter.finish(sink)
+        from = end;
     }
 }
 
@@ -107,15 +145,47 @@ mod tests {
     use super::*;
 
     async fn speak(voice: &str, text: &str) -> Result<Vec<i16>, SpeechError> {
-        let mut pcm = Vec::new();
+        Ok(speak_with_visemes(voice, text).await?.0)
+    }
+
+    async fn speak_with_visemes(voice: &str, text: &str) -> Result<(Vec<i16>, Vec<Option<Viseme>>), SpeechError> {
+        let (mut pcm, mut visemes) = (Vec::new(), Vec::new());
         let espeak = Espeak::new(voice.to_owned());
         espeak
-            .speak(text, &mut |samples: &[i16]| {
+            .speak(text, &mut |samples: &[i16], viseme| {
                 pcm.extend_from_slice(samples);
+                visemes.push(viseme);
                 true
             })
             .await?;
-        Ok(pcm)
+        Ok((pcm, visemes))
+    }
+
+    #[tokio::test]
+    async fn the_phonemes_of_a_sentence_are_the_forms_of_the_mouth() {
+        use Viseme::{Closed, Open, Rest};
+        for voice in ["", "de"] {
+            let (_, visemes) = speak_with_visemes(voice, "Mama, Papa.").await.unwrap();
+            let closed = visemes.iter().filter(|viseme| **viseme == Some(Closed)).count();
+            let open = visemes.iter().filter(|viseme| **viseme == Some(Open)).count();
+            assert!(closed == 4 && open >= 3, "{voice}: {visemes:?}");
+            assert_eq!(visemes.last(), Some(&Some(Rest)));
+        }
+    }
+
+    #[tokio::test]
+    async fn other_languages_have_visemes_too() {
+        for (voice, text) in [
+            ("cmn", "你好，欢迎来到我们的房间。"),
+            ("fr", "Bonjour à tous."),
+            ("ru", "Добрый день."),
+        ] {
+            let (_, visemes) = speak_with_visemes(voice, text).await.unwrap();
+            assert!(
+                visemes.len() > 6 && visemes.iter().all(Option::is_some),
+                "{voice}: {visemes:?}"
+            );
+        }
     }
 
     #[tokio::test]

@@ -1,5 +1,6 @@
 //! The voice: text to PCM, by an engine outside this process.
 
+mod alignment;
 mod endpoint;
 mod espeak;
 pub mod pcm_stream;
@@ -16,6 +17,8 @@ use endpoint::Endpoint;
 pub use endpoint::refusal;
 pub use espeak::Espeak;
 use pcm_stream::{PcmError, PcmStream};
+
+use crate::viseme::Viseme;
 
 /// Why a sentence is not spoken.
 #[derive(Debug, Error)]
@@ -45,8 +48,8 @@ pub enum SpeechError {
     Silent,
 }
 
-/// Takes PCM as it comes: 16 kHz mono. Answers whether more is wanted.
-pub type Sink<'a> = dyn FnMut(&[i16]) -> bool + Send + 'a;
+/// Takes PCM as it comes: 16 kHz mono, and the form of the mouth with it where the engine knows it. Answers whether more is wanted.
+pub type Sink<'a> = dyn FnMut(&[i16], Option<Viseme>) -> bool + Send + 'a;
 
 /// An engine.
 #[async_trait]
@@ -120,6 +123,6 @@ impl Converter {
         self.has_audio = true;
         let pcm: Vec<i16> = to_i16(&self.pcm).collect();
         self.pcm.clear();
-        sink(&pcm)
+        sink(&pcm, None)
     }
 }
