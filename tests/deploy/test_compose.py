@@ -82,8 +82,8 @@ def test_every_container_has_no_privileges_and_limits(services):
             assert service["healthcheck"]["test"], name
 
 
-def test_images_are_those_of_the_chart(services, folder):
-    chart = {containers(one)[0]["name"]: containers(one)[0]["image"] for one in workloads(render(folder))}
+def test_images_are_those_of_the_chart(services):
+    chart = {containers(one)[0]["name"]: containers(one)[0]["image"] for one in workloads(render())}
     assert {name: services[name]["image"] for name in chart} == chart
 
 

@@ -75,7 +75,7 @@ def complaints(path):
 
 @needs_root
 def test_the_pods_of_the_chart_mix_and_record_three_participants(secrets, tmp_path):
-    with Cluster(render(tmp_path, VALUES), tmp_path, secrets, IMAGE) as cluster:
+    with Cluster(render(VALUES), tmp_path, secrets, IMAGE) as cluster:
         cluster.add_pods()
         cluster.start("nats", "postgresql")
         cluster.start("signaling", "sfu", "mcu")
