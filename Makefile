@@ -129,7 +129,16 @@ tests/deploy/node_modules: tests/deploy/package-lock.json
 	cd tests/deploy && npm ci --no-audit --no-fund
 	@touch $@
 
-test-deploy: tests/deploy/.venv tests/deploy/node_modules web ## Image, compose file and Helm chart; the chart's pods as processes on NATS and PostgreSQL
+# Debian's package without its service: promtool, and a server for the tests of alerts and dashboards. Without a package source
+# those tests are left out.
+tests/deploy/prometheus:
+	@rm -rf $@.new && mkdir $@.new
+	@cd $@.new && { apt-get download -qq prometheus || { apt-get update -qq && apt-get download -qq prometheus; }; } 2>/dev/null \
+	    && dpkg-deb -x prometheus_*.deb . && rm prometheus_*.deb && mv ../prometheus.new ../prometheus \
+	    || echo "make: Debian's package prometheus could not be downloaded; its tests are left out" >&2
+	@rm -rf $@.new
+
+test-deploy: tests/deploy/.venv tests/deploy/node_modules tests/deploy/prometheus web ## Image, compose file and Helm chart; the chart's pods as processes on NATS and PostgreSQL
 	$(MAKE) dist PROFILE=dev DIST=target/test-dist
 	cd tests/deploy && .venv/bin/python -m pytest -q
 
@@ -138,4 +147,4 @@ docs-layouts: ## Render the images of docs/layouts.md
 
 clean: ## Remove all build outputs
 	$(CARGO) clean
-	rm -rf web/dist web/node_modules tests/browser/node_modules tests/tencent_sdk/.venv tests/whip/.venv tests/avatar/.venv tests/deploy/.venv tests/deploy/node_modules
+	rm -rf web/dist web/node_modules tests/browser/node_modules tests/tencent_sdk/.venv tests/whip/.venv tests/avatar/.venv tests/deploy/.venv tests/deploy/node_modules tests/deploy/prometheus

@@ -5,11 +5,13 @@ import pathlib
 import re
 import tomllib
 
+import jsonschema
 import kubernetes_validate
 import pytest
 import yaml
 
-from chart import CHART, Refused, component, containers, environment, has_server, helm, of_kind, render, workloads, ROOT
+from chart import CHART, ROOT, Refused, component, containers, environment, has_server, helm, of_kind, render, workloads
+from operator_kinds import SPECS
 from server import SETTINGS
 from value_sets import MOST, SETS
 
@@ -28,7 +30,20 @@ def test_helm_lint_finds_nothing(values):
 @pytest.mark.parametrize("version", VERSIONS)
 def test_every_object_is_valid_for_kubernetes(values, version):
     for one in render(values):
+        valid(one, version)
+
+
+def valid(one, version):
+    if (one["apiVersion"], one["kind"]) in SPECS:
+        assert one.keys() == {"apiVersion", "kind", "metadata", "spec"}
+        jsonschema.validate(one["spec"], SPECS[one["apiVersion"], one["kind"]])
+    else:
         kubernetes_validate.validate(one, version, strict=True)
+
+
+def test_the_examples_are_valid_for_keda():
+    for one in yaml.safe_load_all((ROOT / "deploy/examples/keda.yaml").read_text()):
+        valid(one, VERSIONS[-1])
 
 
 @every_set
