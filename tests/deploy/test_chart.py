@@ -151,6 +151,20 @@ def test_settings_are_those_of_the_server(values):
                 same_type(SETTINGS[section][key], value, name)
 
 
+@every_set
+def test_variables_refer_to_those_before_them(values):
+    """The kubelet fills in no others."""
+    for workload in workloads(render(values)):
+        references_are_known(workload)
+
+
+def references_are_known(workload):
+    known = set()
+    for variable in containers(workload)[0].get("env", []):
+        assert set(re.findall(r"\$\((\w+)\)", variable.get("value", ""))) <= known, variable["name"]
+        known.add(variable["name"])
+
+
 def same_type(default, value, name):
     if isinstance(value, dict):
         for key, inner in value.items():
