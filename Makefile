@@ -12,7 +12,7 @@ BUILD = $(TESTED) build --workspace --lib --bins --tests --examples
 FUZZ_SECONDS ?= 10
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-demo web build demo run device-demo test lint test-rust test-web test-browser test-sdk test-whip test-avatar test-deploy test-fuzz fuzz dist docs-layouts clean
+.PHONY: help setup setup-demo web build demo run device-demo test lint test-rust test-web test-browser test-sdk test-whip test-avatar test-deploy test-fuzz fuzz dist sbom docs-layouts clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,12 +48,17 @@ DEMO_CAMERA = cc -std=c99 -O1 -g -Wall -Wextra -Wpedantic -Werror -Idevice/inclu
 PROFILE ?= release
 DIST ?= target/dist
 
-dist: setup-demo web ## What the image contains (deploy/Dockerfile): the server and the licences of all that is in it, in target/dist
+dist: setup-demo web ## What the image contains (deploy/Dockerfile): the server, the licences of all that is in it, its SBOM, in target/dist
 	$(if $(filter dev,$(PROFILE)),$(BUILD),$(CARGO) build --locked --profile $(PROFILE) --bin rotunda)
 	@mkdir -p $(DIST)
 	CARGO="$(CARGO)" scripts/licences $(DIST)/THIRD_PARTY_LICENCES.txt
+	scripts/sbom $(DIST)/rotunda.cdx.json
 	install -m 755 target/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/rotunda $(DIST)/rotunda
 	install -m 644 LICENSE-MIT LICENSE-APACHE $(DIST)/
+
+sbom: ## The software bill of materials (CycloneDX) from the lock files, in target/rotunda.cdx.json
+	@mkdir -p target
+	scripts/sbom target/rotunda.cdx.json
 
 device-demo: setup ## Build the device library and the demo camera in C (docs/device.md)
 	$(BUILD)
