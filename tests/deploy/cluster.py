@@ -298,7 +298,15 @@ class Pod:
         log = self.folder / "log"
         return log.read_text(errors="replace") if log.exists() else "(not started)"
 
+    def before_stop(self):
+        """Runs the container's `preStop` inside the pod, as the kubelet does before the signal. Ends when that has ended."""
+        hook = self.container.get("lifecycle", {}).get("preStop")
+        if hook:
+            inside = ["nsenter", "--target", str(self.process.pid), "--mount", "--net", "--root", "--wd=/"]
+            run(*inside, *hook["exec"]["command"], env={"PATH": PATH}, timeout=self.spec["terminationGracePeriodSeconds"])
+
     def terminate(self):
-        """SIGTERM, as the kubelet does; the exit status."""
+        """The end of a pod, as the kubelet brings it about; the exit status."""
+        self.before_stop()
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(self.spec["terminationGracePeriodSeconds"])

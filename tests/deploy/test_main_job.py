@@ -20,7 +20,7 @@ ROOM = "1001"
 # Name, number in the marks of the frames, codec.
 PEOPLE = [("ann", 1, "h264"), ("bob", 2, "vp8"), ("cat", 3, "h264")]
 PUBLIC = ANSWERS["ROTUNDA_URL"]
-VALUES = {"signaling": {"replicas": 2}, "sfu": {"workers": 1}}
+VALUES = {"signaling": {"replicas": 2}, "sfu": {"workers": 1}, "server": {"preStopSeconds": 1}}
 
 
 @pytest.fixture
@@ -87,6 +87,9 @@ def test_the_pods_of_the_chart_mix_and_record_three_participants(secrets, tmp_pa
             assert [port for port in pod.tcp_ports() if not cluster.listens(pod.address, port)] == [], pod.name
         name, film = do_the_main_job(cluster, Client(cluster, tmp_path, secrets["secrets.toml"]), signaling, mcu)
         assert (mcu.folder / "volumes/recordings" / name).read_bytes() == film
+        # While its Service takes a pod out, it serves.
+        signaling[0].before_stop()
+        assert signaling[0].is_ready()
         for pod in (mcu, *signaling, sfu):
             assert pod.terminate() == 0, f"{pod.name}:\n{pod.text()}"
 
