@@ -266,7 +266,7 @@ def test_prometheus_takes_the_rules():
 @needs_prometheus
 def test_each_alert_fires_when_it_should_and_not_before(tmp_path):
     assert BAD.keys() == RULES.keys()
-    tests = []
+    files = []
     for alert, lines in BAD.items():
         first = lines[0][0]
         # Of the labels of the series, those that the expression keeps.
@@ -286,12 +286,15 @@ def test_each_alert_fires_when_it_should_and_not_before(tmp_path):
         quiet = {"eval_time": "60m", "alertname": alert, "exp_alerts": []}
         # A series that appears counts for ten minutes; others stay bad.
         when = "66m" if "offset" in rule["expr"] else "89m"
-        tests.append({
+        test = {
             "interval": "1m",
             "input_series": [{"series": name, "values": f"{before} {after}"} for name, before, after in lines],
             "alert_rule_test": [quiet, {"eval_time": when, "alertname": alert, "exp_alerts": [firing]}],
-        })
-    file = tmp_path / "tests.yaml"
-    file.write_text(yaml.safe_dump({"rule_files": [str(ALERTS)], "evaluation_interval": "1m", "tests": tests}))
-    done = subprocess.run([PROMTOOL, "test", "rules", file], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    assert done.returncode == 0, done.stdout
+        }
+        # Each with its own rule alone: that takes a thirtieth of the time.
+        own = tmp_path / f"{alert}.rules.yaml"
+        own.write_text(yaml.safe_dump({"groups": [{"name": "one", "rules": [rule]}]}))
+        files.append(tmp_path / f"{alert}.yaml")
+        files[-1].write_text(yaml.safe_dump({"rule_files": [str(own)], "evaluation_interval": "1m", "tests": [test]}))
+    done = subprocess.run([PROMTOOL, "test", "rules", *files], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert done.returncode == 0 and done.stdout.count("SUCCESS") == len(RULES), done.stdout
