@@ -80,3 +80,15 @@ def of_kind(objects, *kinds):
 def has_server(workload):
     """Whether its pods run our server."""
     return containers(workload)[0]["name"] == "rotunda"
+
+
+def roles(workload):
+    """The roles that its pods run."""
+    return [role for word in containers(workload)[0].get("args", []) if word.startswith("--roles=")
+            for role in word.removeprefix("--roles=").split(",")]
+
+
+def with_media(objects):
+    """The workload that forwards media."""
+    (found,) = [one for one in workloads(objects) if "sfu" in roles(one)]
+    return found

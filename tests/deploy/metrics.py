@@ -36,7 +36,7 @@ def exported():
 
 def inside_of_parentheses(text, begin):
     depth, end = 1, begin
-    while depth:
+    while depth and end < len(text):
         depth += {"(": 1, ")": -1}.get(text[end], 0)
         end += 1
     return text[begin:end]

@@ -30,7 +30,6 @@ SCALED = table({
     "minReplicaCount": {"type": "integer"}, "maxReplicaCount": {"type": "integer"}, "triggers": rows(TRIGGER),
 }, {
     "advanced": table({"horizontalPodAutoscalerConfig": {"type": "object"}}),
-    "fallback": table({"failureThreshold": {"type": "integer"}, "replicas": {"type": "integer"}}, {"behavior": TEXT}),
 })
 
 SPECS = {

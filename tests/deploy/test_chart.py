@@ -10,7 +10,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from chart import CHART, ROOT, Refused, component, containers, environment, has_server, helm, of_kind, render, workloads
+from chart import CHART, ROOT, Refused, component, containers, environment, has_server, helm, of_kind, render, roles, with_media, workloads
 from operator_kinds import SPECS
 from server import SETTINGS
 from value_sets import MOST, SETS
@@ -77,28 +77,42 @@ def test_selectors_match_the_labels_of_their_pods(values):
 @every_set
 def test_media_reaches_exactly_one_pod_under_the_numbers_that_it_has(values):
     objects = render(values)
-    (sfu,) = [workload for workload in workloads(objects) if component(workload) == "sfu"]
+    sfu = with_media(objects)
     name, settings = sfu["metadata"]["name"], {"workers": 2, "port": 40000, "replicas": 1, **values.get("sfu", {})}
     kind = settings.get("expose", {}).get("type", "HostPort")
     media = {(protocol, settings["port"] + worker) for protocol in ("UDP", "TCP") for worker in range(settings["workers"])}
 
-    listed = [port for port in containers(sfu)[0]["ports"] if port["name"] != "http"]
+    listed = [port for port in containers(sfu)[0]["ports"] if port["name"].startswith(("udp-", "tcp-"))]
     assert {(port["protocol"], port["containerPort"]) for port in listed} == media
     assert all(port.get("hostPort") == (port["containerPort"] if kind == "HostPort" else None) for port in listed)
     assert environment(sfu)["ROTUNDA__SFU__PORT"] == str(settings["port"])
     assert environment(sfu)["ROTUNDA__SFU__WORKERS"] == str(settings["workers"])
 
-    with_media = []
+    behind = []
     for service in of_kind(objects, "Service"):
         ports = {(port["protocol"], port["port"]) for port in service["spec"]["ports"]}
         if ports & media:
-            with_media.append(service["spec"]["selector"]["statefulset.kubernetes.io/pod-name"])
+            behind.append(service["spec"]["selector"]["statefulset.kubernetes.io/pod-name"])
             assert ports == media and service["spec"]["type"] == kind and service["spec"]["externalTrafficPolicy"] == "Local"
             # Calls go on while the database is away.
             assert service["spec"]["publishNotReadyAddresses"] is True
             if kind == "NodePort":
                 assert all(port["nodePort"] == port["port"] for port in service["spec"]["ports"])
-    assert with_media == ([] if kind == "HostPort" else [f"{name}-{pod}" for pod in range(settings["replicas"])])
+    assert behind == ([] if kind == "HostPort" else [f"{name}-{pod}" for pod in range(settings["replicas"])])
+
+
+@pytest.mark.parametrize("name", ["embedded", "embedded_with_most"])
+def test_an_embedded_installation_is_one_pod_that_needs_nothing_else(name):
+    objects = render(SETS[name])
+    (pod,) = workloads(objects)
+    settings = environment(pod)
+    assert not [key for key in settings if key.startswith("ROTUNDA__BUS__")] and "ROTUNDA__SERVER__DATABASE" not in settings
+    # Its database outlives it.
+    claims = {claim["metadata"]["name"] for claim in pod["spec"]["volumeClaimTemplates"]}
+    assert claims == {"data", "recordings"}
+    for ingress in of_kind(objects, "Ingress"):
+        backends = [path["backend"]["service"] for rule in ingress["spec"]["rules"] for path in rule["http"]["paths"]]
+        assert backends == [{"name": pod["metadata"]["name"], "port": {"name": "http"}}]
 
 
 def test_each_pod_tells_the_address_of_its_own_load_balancer():
@@ -122,12 +136,8 @@ def test_names_of_pods_are_names_of_nodes_for_the_server():
 
 @every_set
 def test_every_role_runs_once(values):
-    roles = []
-    for workload in workloads(render(values)):
-        for word in containers(workload)[0].get("args", []):
-            if word.startswith("--roles="):
-                roles += word.removeprefix("--roles=").split(",")
-    assert sorted(roles) == ["live", "mcu", "recorder", "sfu", "signaling"]
+    found = [role for workload in workloads(render(values)) for role in roles(workload)]
+    assert sorted(found) == ["live", "mcu", "recorder", "sfu", "signaling"]
 
 
 @every_set
@@ -230,6 +240,11 @@ def test_the_mixer_is_told_the_address_of_the_pod_first():
     ({"sfu": {"expose": {"type": "LoadBalancer"}}}, "sfu.expose.addresses"),
     ({"sfu": {"expose": {"addresses": ["203.0.113.1"]}}}, "sfu.expose.addresses"),
     ({"sfu": {"expose": {"type": "ClusterIP"}}}, "sfu.expose.type"),
+    ({"embedded": {"enabled": True}, "sfu": {"replicas": 2}}, "sfu.replicas"),
+    ({"embedded": {"enabled": True}, "signaling": {"replicas": 2}}, "signaling.replicas"),
+    ({"embedded": {"enabled": True}, "signaling": {"autoscaling": {"enabled": True}}}, "signaling.autoscaling.enabled"),
+    ({"embedded": {"enabled": True}, "nats": {"bundled": {"enabled": False}, "urls": ["nats://a:1"]}}, "nats.urls"),
+    ({"embedded": {"enabled": True, "replicas": 2}}, "embedded: Additional property replicas"),
     ({"sfu": {"autoscaling": {"enabled": True, "minReplicas": 5, "maxReplicas": 3}}}, "choose a larger maxReplicas"),
     ({"sfu": {"workers": 0}}, "sfu.workers: Must be greater"),
     ({"sfu": {"port": 65500, "workers": 64}}, "choose a smaller sfu.port"),

@@ -95,6 +95,18 @@ def test_the_pods_of_the_chart_mix_and_record_three_participants(secrets, tmp_pa
 
 
 @needs_root
+def test_the_one_pod_of_an_embedded_installation_does_so_too(secrets, tmp_path):
+    with Cluster(render({**VALUES, "embedded": {"enabled": True}, "signaling": {"replicas": 1}}), tmp_path, secrets, IMAGE) as cluster:
+        cluster.add_pods()
+        cluster.start("embedded")
+        (pod,) = cluster.of("embedded")
+        name, film = do_the_main_job(cluster, Client(cluster, tmp_path, secrets["secrets.toml"]), [pod], pod)
+        assert (pod.folder / "volumes/recordings" / name).read_bytes() == film
+        assert (pod.folder / "volumes/data/rotunda.db").exists()
+        assert pod.terminate() == 0, pod.text()
+
+
+@needs_root
 def test_the_containers_of_the_compose_file_mix_and_record_three_participants(tmp_path):
     with Cluster(list(objects_of(json.loads(compose(tmp_path).stdout))), tmp_path, {}, IMAGE) as cluster:
         cluster.add_pods()

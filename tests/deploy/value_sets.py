@@ -98,6 +98,14 @@ SETS = {
         },
         "mcu": {"podDisruptionBudget": {"maxUnavailable": 0}, "shutdownSeconds": 600},
     },
+    "embedded": {"embedded": {"enabled": True}},
+    "embedded_with_most": {
+        **{key: MOST[key] for key in ("image", "hasConfigFile", "server", "tls", "recorder", "live", "ingress", "networkPolicy", "monitoring")},
+        "embedded": {"enabled": True, "storage": {"size": "20Gi", "storageClassName": "fast"}, "nodeSelector": {"pool": "media"}},
+        "signaling": {"demo": True, "turn": MOST["signaling"]["turn"]},
+        "sfu": {"workers": 4, "port": 50000, "expose": {"type": "LoadBalancer", "addresses": ["203.0.113.1"]}},
+        "mcu": {"settings": {"max_tasks": 4}},
+    },
     "load_balancer_of_each_pod": {
         "sfu": {"replicas": 3, "expose": {
             "type": "LoadBalancer", "addresses": ["203.0.113.1", "203.0.113.2", "2001:db8::3"], "annotations": {"example.com/pool": "media"},

@@ -118,8 +118,10 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version }}
 {{- $server := $root.Values.server -}}
 - name: POD_NAME
   valueFrom: { fieldRef: { fieldPath: metadata.name } }
+{{- if not $root.Values.embedded.enabled }}
 {{ include "rotunda.busEnv" $root }}
 {{ include "rotunda.storeEnv" $root }}
+{{- end }}
 {{- $settings := dict
     "node" "$(POD_NAME)"
     "data" "/var/lib/rotunda"
@@ -293,8 +295,10 @@ spec:
         {{- . | nindent 8 }}
         {{- end }}
   volumes:
+    {{- if not $root.Values.embedded.enabled }}
     - name: data
       emptyDir: { sizeLimit: 64Mi }
+    {{- end }}
     - name: secrets
       secret:
         secretName: {{ $root.Values.existingSecret }}
