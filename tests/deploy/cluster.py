@@ -109,16 +109,31 @@ class Cluster:
         """Gives every replica of every workload its name and addresses; starts nothing."""
         for workload in workloads(self.objects):
             for index in range(workload["spec"]["replicas"]):
-                number = next(self.addresses)
-                # Pods of a Deployment have random names.
-                middle = "-7c9d5b6f4d-x2k7" if workload["kind"] == "Deployment" else "-"
-                name = f"{workload['metadata']['name']}{middle}{index}"
-                self.pods.append(Pod(self, workload, name, number))
+                self.add_pod(workload, index)
         self.hosts = "127.0.0.1 localhost\n" + "".join(
             f"{self.members(service)[0].address} {service['metadata']['name']}\n"
             for service in self.objects
             if service["kind"] == "Service"
         )
+
+    def add_pod(self, workload, index):
+        # Pods of a Deployment have random names.
+        middle = "-7c9d5b6f4d-x2k7" if workload["kind"] == "Deployment" else "-"
+        self.pods.append(Pod(self, workload, f"{workload['metadata']['name']}{middle}{index}", next(self.addresses)))
+        return self.pods[-1]
+
+    def rolling_update(self, name):
+        """Replaces the pods of a Deployment as its strategy of one more and none less has it. Yields each old pod, still running
+        after its `preStop`, with the new one that is ready; the caller ends the old one."""
+        old_pods = self.of(name)
+        strategy = old_pods[0].workload["spec"]["strategy"]
+        assert strategy == {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
+        for index, old in enumerate(old_pods):
+            new = self.add_pod(old.workload, len(old_pods) + index)
+            new.start()
+            eventually(f"{new.name} is ready", new.is_ready)
+            old.before_stop()
+            yield old, new
 
     def members(self, service):
         """The pods that a Service finds by its selector."""
@@ -308,5 +323,9 @@ class Pod:
     def terminate(self):
         """The end of a pod, as the kubelet brings it about; the exit status."""
         self.before_stop()
+        return self.end()
+
+    def end(self):
+        """SIGTERM; the exit status."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(self.spec["terminationGracePeriodSeconds"])
