@@ -138,7 +138,7 @@ class Cluster:
     def members(self, service):
         """The pods that a Service finds by its selector."""
         selector = service["spec"]["selector"].items()
-        found = [pod for pod in self.pods if selector <= pod.template["metadata"]["labels"].items()]
+        found = [pod for pod in self.pods if selector <= pod.labels().items()]
         assert found, f"Service {service['metadata']['name']} finds no pods"
         return found
 
@@ -193,6 +193,10 @@ class Pod:
             ["ip", "netns", "exec", self.namespace, "unshare", "--mount", "--propagation", "private", "sh", "-e", script],
             env=self.environment(), stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
         )
+
+    def labels(self):
+        """The template's, and the one that a StatefulSet adds."""
+        return {**self.template["metadata"]["labels"], "statefulset.kubernetes.io/pod-name": self.name}
 
     def words(self):
         words = [*self.container.get("command", []), *self.container.get("args", [])]

@@ -96,10 +96,15 @@ def test_the_pods_of_the_chart_mix_and_record_three_participants(secrets, tmp_pa
 
 @needs_root
 def test_the_one_pod_of_an_embedded_installation_does_so_too(secrets, tmp_path):
-    with Cluster(render({**VALUES, "embedded": {"enabled": True}, "signaling": {"replicas": 1}}), tmp_path, secrets, IMAGE) as cluster:
+    balancer = {"type": "LoadBalancer", "addresses": ["203.0.113.7"]}
+    values = {"embedded": {"enabled": True}, "sfu": {"workers": 1, "expose": balancer}, "server": VALUES["server"]}
+    with Cluster(render(values), tmp_path, secrets, IMAGE) as cluster:
         cluster.add_pods()
         cluster.start("embedded")
         (pod,) = cluster.of("embedded")
+        # The address of the pod's own load balancer is told, after that of the pod.
+        (listens,) = [line for line in pod.text().splitlines() if "sfu listens" in line]
+        assert listens.index(pod.address) < listens.index("203.0.113.7")
         name, film = do_the_main_job(cluster, Client(cluster, tmp_path, secrets["secrets.toml"]), [pod], pod)
         assert (pod.folder / "volumes/recordings" / name).read_bytes() == film
         assert (pod.folder / "volumes/data/rotunda.db").exists()
