@@ -97,3 +97,16 @@ def test_no_secret_is_in_a_config_map(values):
                 found = re.search(r"(password|secret|token|private|access_key)\w*\"?\s*[:=]\s*\"?([^\s\",}]+)", line, re.IGNORECASE)
                 assert not found or found[2].startswith("$"), f"{one['metadata']['name']}/{file}: {line}"
             assert "BEGIN " not in text, file
+
+
+@every_set
+def test_pods_meet_the_restricted_pod_security_standard_but_for_the_ports_of_the_node(values):
+    """https://kubernetes.io/docs/concepts/security/pod-security-standards: what is not checked above."""
+    expose = values.get("sfu", {}).get("expose", {}).get("type", "HostPort")
+    for name, spec, container in pods(values):
+        kinds = {key for volume in spec.get("volumes", []) for key in volume if key != "name"}
+        assert kinds <= {"configMap", "downwardAPI", "emptyDir", "persistentVolumeClaim", "projected", "secret"}, name
+        assert not spec["securityContext"].keys() & {"seLinuxOptions", "windowsOptions", "sysctls"}, name
+        assert not container["securityContext"].get("procMount"), name
+        if any("hostPort" in port for port in container.get("ports", [])):
+            assert expose == "HostPort", name
