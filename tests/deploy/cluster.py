@@ -220,7 +220,7 @@ class Pod:
     def mounts(self):
         """Shell commands that make the pod's root folder."""
         root = self.folder / "root"
-        root.mkdir()
+        root.mkdir(exist_ok=True)
         yield f"mount -t tmpfs -o mode=755 tmpfs {root}"
         yield f"cd {root}; mkdir etc dev proc sys tmp usr run var"
         for name in FOLDERS:
@@ -292,7 +292,11 @@ class Pod:
 
     def is_ready(self):
         assert self.process.poll() is None, f"{self.name} ended:\n{self.text()}"
-        return all(self.passes(self.container[probe]) for probe in ("livenessProbe", "readinessProbe"))
+        return self.is_alive() and self.passes(self.container["readinessProbe"])
+
+    def is_alive(self):
+        """What the kubelet asks before it restarts a container."""
+        return self.process.poll() is None and self.passes(self.container["livenessProbe"])
 
     def port(self, name):
         return next(port["containerPort"] for port in self.container["ports"] if port["name"] == name)
