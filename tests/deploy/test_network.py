@@ -1,4 +1,4 @@
-"""Who may connect to which pod, as the NetworkPolicies say."""
+"""The NetworkPolicies let in what the pods serve, from the peers that need it, and nothing else."""
 
 import pytest
 
