@@ -1,5 +1,6 @@
 """The chart is right for every value set, and refuses values that would break media."""
 
+import functools
 import json
 import pathlib
 import re
@@ -34,6 +35,13 @@ def test_every_object_is_valid_for_kubernetes(values, version):
 
 
 def valid(one, version):
+    valid_text(json.dumps(one), version)
+
+
+@functools.cache
+def valid_text(text, version):
+    """Most objects are in several value sets, and are looked at once."""
+    one = json.loads(text)
     if (one["apiVersion"], one["kind"]) in SPECS:
         assert one.keys() == {"apiVersion", "kind", "metadata", "spec"}
         jsonschema.validate(one["spec"], SPECS[one["apiVersion"], one["kind"]])
