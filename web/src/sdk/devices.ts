@@ -13,6 +13,10 @@ export interface CaptureOptions {
   frameRate?: number;
   /** Echo cancellation, noise suppression and gain control; true by default. */
   processing?: boolean;
+  /** Each of them alone; by default as `processing`. */
+  echoCancellation?: boolean;
+  noiseSuppression?: boolean;
+  autoGainControl?: boolean;
   /** 2: a microphone in stereo, for music. */
   channelCount?: 1 | 2;
   /** With the screen: the audio of the shared tab or system, if the browser has it. */
@@ -24,12 +28,11 @@ export async function capture(source: Source, options: CaptureOptions = {}): Pro
   const { mediaDevices } = navigator;
   if (!mediaDevices) throw deviceError(undefined, source);
   const { deviceId, facingMode, width, height, frameRate, processing = true, channelCount, systemAudio = false } = options;
+  const { echoCancellation = processing, noiseSuppression = processing, autoGainControl = processing } = options;
   try {
     if (source === 'audio') {
       return await mediaDevices.getUserMedia({
-        audio: defined({
-          deviceId, channelCount, echoCancellation: processing, noiseSuppression: processing, autoGainControl: processing,
-        }),
+        audio: defined({ deviceId, channelCount, echoCancellation, noiseSuppression, autoGainControl }),
       });
     }
     const size = defined({ width: ideal(width), height: ideal(height), frameRate: ideal(frameRate) });
