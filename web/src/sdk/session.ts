@@ -177,6 +177,9 @@ export class Session {
   }
 
   private transformFrames(transform: FrameTransform): void {
+    // Redundant audio (RFC 2198) would be encrypted as a whole, so that the server could not take it apart.
+    const opus = RTCRtpReceiver.getCapabilities('audio')?.codecs.filter(({ mimeType }) => mimeType.toLowerCase() === 'audio/opus') ?? [];
+    for (const line of [this.microphone, ...this.receiveAudio]) line.setCodecPreferences(opus);
     transform.onSend(this.microphone.sender, 'audio');
     for (const { sender } of [this.camera, this.screen]) transform.onSend(sender, 'video');
     for (const { receiver } of this.receiveAudio) transform.onReceive(receiver, 'audio');
