@@ -11,7 +11,7 @@ const { version } = JSON.parse(readFileSync(`${web}package.json`, 'utf8'));
 const packages = {
   sdk: {
     description: 'Web SDK of Rotunda: rooms with real-time audio and video',
-    entries: { index: 'sdk/index' },
+    entries: { index: 'sdk/index', 'e2ee/index': 'e2ee/index' },
   },
   'trtc-compat': {
     description: "The shape of TRTC's web SDK (version 5) on a Rotunda server",
@@ -25,12 +25,15 @@ for (const [name, { description, entries }] of Object.entries(packages)) {
   const folder = `${web}packages/${name}`;
   await build({
     root: web,
+    base: './',
+    worker: { format: 'es' },
     configFile: false,
     logLevel: 'warn',
     build: {
       outDir: folder,
       emptyOutDir: false,
       target: 'es2022',
+      assetsInlineLimit: 0,
       lib: { entry: Object.fromEntries(Object.entries(entries).map(([to, from]) => [to, `src/${from}.ts`])), formats: ['es'] },
     },
   });
