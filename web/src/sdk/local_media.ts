@@ -86,6 +86,12 @@ export class LocalMedia extends Emitter<{
     return track;
   }
 
+  /** Publishes what the application has opened with `capture` and these options, for example for a preview before the room. */
+  async publishOpen(source: Source, stream: MediaStream, options: CaptureOptions = {}): Promise<void> {
+    const track = stream.getTracks().find(({ kind }) => (kind === 'audio') === (source === 'audio'));
+    if (track) await this.take(source, track, options, stream);
+  }
+
   /** Publishes the application's own track, for example of a canvas, of WebGL effects or of a noise suppression. */
   async adopt(source: Source, track: MediaStreamTrack): Promise<void> {
     await this.take(source, track);
