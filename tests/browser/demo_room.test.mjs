@@ -151,6 +151,16 @@ describe('the demo room', { skip: cannotRun() }, () => {
     await until(page, 'the room', () => document.querySelector('#count').textContent === '1 present', undefined, PATIENCE);
   });
 
+  for (const path of ['/player.html', '/device.html']) {
+    test(`the page ${path}`, async () => {
+      const browser = await startBrowser();
+      browsers.push(browser);
+      const page = await browser.newPage();
+      await page.goto(`${server.url}${path}`);
+      await inspect(page, path.slice(1, -5));
+    });
+  }
+
   test('the first load is under 150 kB', async () => {
     const browser = await startBrowser();
     browsers.push(browser);

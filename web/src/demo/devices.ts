@@ -59,7 +59,8 @@ export class Devices {
     try {
       const stream = await capture(source, options);
       message.textContent = '';
-      return stream;
+      // Some browsers give a stream without a track.
+      return stream.getTracks().length > 0 ? stream : undefined;
     } catch (error) {
       message.textContent = errorText(error);
       return undefined;
