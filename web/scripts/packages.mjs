@@ -10,10 +10,12 @@ const { version } = JSON.parse(readFileSync(`${web}package.json`, 'utf8'));
 
 const packages = {
   sdk: {
+    guide: 'sdk.md',
     description: 'Web SDK of Rotunda: rooms with real-time audio and video',
     entries: { index: 'sdk/index', 'e2ee/index': 'e2ee/index' },
   },
   'trtc-compat': {
+    guide: 'moving-from-trtc.md',
     description: "The shape of TRTC's web SDK (version 5) on a Rotunda server",
     entries: { index: 'trtc-compat/index', 'plugins/cdn-streaming/index': 'trtc-compat/cdn_streaming_plugin' },
   },
@@ -21,7 +23,7 @@ const packages = {
 
 rmSync(`${web}packages`, { recursive: true, force: true });
 execFileSync('npx', ['tsc', '-p', 'tsconfig.packages.json'], { cwd: web, stdio: 'inherit' });
-for (const [name, { description, entries }] of Object.entries(packages)) {
+for (const [name, { description, entries, guide }] of Object.entries(packages)) {
   const folder = `${web}packages/${name}`;
   await build({
     root: web,
@@ -38,6 +40,7 @@ for (const [name, { description, entries }] of Object.entries(packages)) {
     },
   });
   mkdirSync(folder, { recursive: true });
+  documents(folder, guide);
   cpSync(`${web}packages/types`, `${folder}/types`, { recursive: true });
   const exported = Object.fromEntries(Object.entries(entries).map(([to, from]) => {
     const path = to === 'index' ? '.' : `./${to.replace(/\/index$/, '')}`;
@@ -49,3 +52,9 @@ for (const [name, { description, entries }] of Object.entries(packages)) {
   }, undefined, 2)}\n`);
 }
 rmSync(`${web}packages/types`, { recursive: true });
+
+/** The guide is the package's README. Its links lead to other files of the repository. */
+function documents(folder, guide) {
+  for (const licence of ['LICENSE-MIT', 'LICENSE-APACHE']) cpSync(`${web}../${licence}`, `${folder}/${licence}`);
+  writeFileSync(`${folder}/README.md`, readFileSync(`${web}../docs/${guide}`, 'utf8').replace(/\]\((?!http)[^)]*\.md[^)]*\)/g, ']'));
+}
