@@ -68,6 +68,9 @@ const en = {
   interrupted: 'Your {0} was interrupted.',
   tryAgain: 'Try again',
   and: ' and ',
+  // In a sentence.
+  yourCamera: 'camera',
+  yourMicrophone: 'audio',
 };
 
 type Key = keyof typeof en;
@@ -138,6 +141,8 @@ const zh: Record<Key, string> = {
   interrupted: '您的{0}被中断。',
   tryAgain: '重试',
   and: '和',
+  yourCamera: '摄像头画面',
+  yourMicrophone: '声音',
 };
 
 /** What the server and devices refuse, by code; others stay in English, as the server says them. */

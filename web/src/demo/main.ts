@@ -143,10 +143,10 @@ function tell(room: Room, media: LocalMedia, voices: Voices, say: (text: string)
   });
   room.on('permissions', ({ send }) => {
     const lost = (['audio', 'camera'] as const).filter((source) => media.track(source) && !send.includes(source));
-    say(lost.length > 0 ? t('notAllowed', lost.map((source) => t(source === 'audio' ? 'microphone' : 'camera')).join(t('and'))) : '');
+    say(lost.length > 0 ? t('notAllowed', lost.map((source) => t(source === 'audio' ? 'yourMicrophone' : 'yourCamera')).join(t('and'))) : '');
   });
   room.on('error', (error) => say(errorText(error)));
-  media.on('interrupted', ({ source }) => say(t('interrupted', t(source === 'audio' ? 'microphone' : 'camera'))));
+  media.on('interrupted', ({ source }) => say(t('interrupted', t(source === 'audio' ? 'yourMicrophone' : 'yourCamera'))));
   media.on('restored', () => say(''));
   media.on('lost', ({ error, retry }) => {
     say(`${errorText(error)} `);
