@@ -9,7 +9,7 @@ import { cannotRun, eventually, startBrowser, startServer, until } from './suppo
 const tools = readFileSync(new URL('./mark.js', import.meta.url), 'utf8');
 const PATIENCE = 90;
 
-/** What the pages run; `member(…)` enters the room. */
+/** The script of the pages; `member(…)` enters the room. */
 const text = `
   import { LocalMedia, Room, Voices, attach } from './sdk';
   import { Encryption } from './e2ee';

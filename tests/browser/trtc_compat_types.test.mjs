@@ -64,7 +64,7 @@ function members(checker, type) {
     .map(({ name }) => name).filter((name) => name !== 'prototype');
 }
 
-/** What a value named `name` has: for each name its literal type, as text. */
+/** The properties of a value with this name: for each its literal type, as text. */
 function values({ checker, exports }, name) {
   const symbol = exports.get(name);
   if (!symbol) return undefined;

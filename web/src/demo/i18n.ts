@@ -48,7 +48,7 @@ const en = {
   handRaised: 'hand raised',
   message: 'Message to all',
   send: 'Send',
-  noMessages: 'No messages yet. What you write reaches all who are in the room now.',
+  noMessages: 'No messages yet. A message reaches the members who are in the room now.',
   layout: 'Layout',
   layoutGrid: 'Grid',
   layoutFloat: 'Float',
@@ -145,7 +145,7 @@ const zh: Record<Key, string> = {
   yourMicrophone: '声音',
 };
 
-/** What the server and devices refuse, by code; others stay in English, as the server says them. */
+/** Refusals of the server and of devices, by code. Others stay in English, as the server says them. */
 const zhErrors: Record<string, string> = {
   unreachable: '无法连接服务器。',
   disconnected: '与服务器的连接已断开。',

@@ -160,7 +160,7 @@ function tell(room: Room, media: LocalMedia, voices: Voices, say: (text: string)
   });
 }
 
-/** Publishes what the lobby has opened. After a refusal (6 microphones, 4 cameras) the member only watches. */
+/** Publishes the devices that the lobby has opened. After a refusal (6 microphones, 4 cameras) the member only watches. */
 async function publish(media: LocalMedia, say: (text: string) => void): Promise<void> {
   const refused: string[] = [];
   for (const [source, stream, options] of [['audio', devices.audio, devices.microphoneOptions], ['camera', devices.video, devices.cameraOptions]] as const) {

@@ -1,4 +1,4 @@
-// The worker: encrypts what senders send and decrypts what receivers receive.
+// The worker: encrypts the frames of senders and decrypts those of receivers.
 
 import { Encryptor, KeyRing, decryptFrame, type Kind } from './frames';
 import type { ToWorker } from './encryption';

@@ -9,7 +9,7 @@ const path = (relative: string) => fileURLToPath(new URL(relative, import.meta.u
 const guide = readFileSync(path('../../../docs/sdk.md'), 'utf8');
 const blocks = [...guide.matchAll(/^```ts\n([\s\S]*?)^```/gm)].map(([, code = '']) => code);
 
-/** What the blocks take for granted. */
+/** The declarations that the blocks need. */
 const given = `
   import { Credentials, LocalMedia, Room, Voices, attach } from '@rotunda/sdk';
   import { Encryption } from '@rotunda/sdk/e2ee';

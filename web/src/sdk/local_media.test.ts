@@ -15,7 +15,7 @@ class Track extends EventTarget {
     this.readyState = 'ended';
   }
 
-  /** What a browser does when the system takes the device away. */
+  /** As a browser does when the system takes the device away. */
   end(): void {
     this.stop();
     this.dispatchEvent(new Event('ended'));

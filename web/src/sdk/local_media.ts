@@ -86,7 +86,7 @@ export class LocalMedia extends Emitter<{
     return track;
   }
 
-  /** Publishes what the application has opened with `capture` and these options, for example for a preview before the room. */
+  /** Publishes a stream that the application has opened with `capture` and these options, for example for a preview. */
   async publishOpen(source: Source, stream: MediaStream, options: CaptureOptions = {}): Promise<void> {
     const track = stream.getTracks().find(({ kind }) => (kind === 'audio') === (source === 'audio'));
     if (track) await this.take(source, track, options, stream);

@@ -1,4 +1,4 @@
-// Plays what arrives: every voice by an audio element of its own, and videos in the application's elements.
+// Plays remote tracks: every voice by an audio element of its own, and videos in the application's elements.
 
 import { fit } from './adaptive';
 import { Emitter } from './emitter';

@@ -62,12 +62,12 @@ export interface CDNStreamingOptions {
   mix?: Mix;
 }
 
-/** What applications import of `plugins/cdn-streaming` and give to `TRTC.create`; the plugin is always there. */
+/** Applications import it from `plugins/cdn-streaming` and give it to `TRTC.create`; the plugin is always there. */
 export class CDNStreaming {
   static TYPE = { PublishMode };
 }
 
-/** The mix that the server is asked for. Throws for what the server cannot do for a client. */
+/** The mix that the server is asked for. Throws if the server cannot do it for a client. */
 export function mixOf({ target, encoding = {}, mix = {} }: CDNStreamingOptions, fnName: string): TranscodingConfig {
   // Older samples write it with a small letter.
   if (target.publishMode.toLowerCase() !== 'publishmixstreamtocdn') {

@@ -38,7 +38,7 @@ export function microphoneOptions(option: NonNullable<LocalAudioConfig['option']
   };
 }
 
-/** What is not known is 0 there. */
+/** Unknown values are 0 there. */
 export function qualityOf({ uplinkRTT = 0, downlinkRTT = 0, ...quality }: SdkQuality): NetworkQuality {
   return { ...quality, uplinkRTT, downlinkRTT };
 }

@@ -1,4 +1,4 @@
-// What the member wants to send: kept before the room is entered and after it has been left, as applications of TRTC expect.
+// Keeps the tracks that the member wants to send, before the room is entered and after it has been left, as TRTC does.
 
 import type { Publishing } from '../sdk/local_media';
 import type { Source } from '../sdk/types';

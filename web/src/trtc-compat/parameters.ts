@@ -1,4 +1,4 @@
-// Checks of what an application passes, with the codes that TRTC gives for mistakes. Pure.
+// Checks an application's arguments, with the codes that TRTC gives for mistakes. Pure.
 
 import { EXTRA, refuse } from './error';
 import type { CustomMessageData, EnterRoomConfig, SwitchRoomConfig } from './types';

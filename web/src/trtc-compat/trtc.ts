@@ -24,7 +24,7 @@ import type {
 
 type Local = Exclude<Source, 'audio'>;
 
-/** What the configurations of microphone, camera and screen have in common. */
+/** The common part of the configurations of microphone, camera and screen. */
 interface LocalConfig {
   view?: View;
   publish?: boolean;
