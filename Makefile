@@ -14,7 +14,7 @@ AGAIN = || (echo "failed; once more" && .venv/bin/python -m pytest -q --last-fai
 FUZZ_SECONDS ?= 10
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-demo web build demo run device-demo test lint test-rust test-web test-browser test-sdk test-whip test-avatar test-deploy test-fuzz fuzz dist sbom docs-layouts clean
+.PHONY: help setup setup-demo web build demo run device-demo sdk test lint test-rust test-web test-browser test-sdk test-whip test-avatar test-deploy test-fuzz fuzz dist sbom docs-layouts clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -89,8 +89,11 @@ test-fuzz: web ## Every fuzz target for 2 seconds, starting from its saved input
 fuzz: web ## Every fuzz target for FUZZ_SECONDS; FUZZ_ALL=1 also covers the dependencies
 	CARGO="$(CARGO)" fuzz/run --seconds $(FUZZ_SECONDS)
 
-test-web: web ## Unit tests of the web SDK
-	cd web && npm run check && npm test
+sdk: web/node_modules ## Build the npm packages of the web SDK in web/packages, and its reference in web/api
+	cd web && npm run packages && npm run api
+
+test-web: web ## Unit tests of the web SDK, its examples, packages and reference
+	cd web && npm run check && npm test && npm run packages && npm run api
 
 tests/browser/node_modules: tests/browser/package-lock.json
 	cd tests/browser && npm ci --no-audit --no-fund
@@ -154,4 +157,4 @@ docs-layouts: ## Render the images of docs/layouts.md
 
 clean: ## Remove all build outputs
 	$(CARGO) clean
-	rm -rf web/dist web/node_modules tests/browser/node_modules tests/tencent_sdk/.venv tests/whip/.venv tests/avatar/.venv tests/deploy/.venv tests/deploy/node_modules tests/deploy/prometheus
+	rm -rf web/dist web/packages web/api web/node_modules tests/browser/node_modules tests/tencent_sdk/.venv tests/whip/.venv tests/avatar/.venv tests/deploy/.venv tests/deploy/node_modules tests/deploy/prometheus

@@ -163,7 +163,7 @@ s.recv(4096)`, control, text]);
       : 'navigator.mediaDevices.getUserMedia = async () => new MediaStream();';
     await page.addInitScript(`${marks}\n${devices}`);
     const codec = camera?.codec ? `&codec=${camera.codec}` : '';
-    await page.goto(`${URL_OF_SERVER}/?room=1&user=${user}${codec}&auto=1&audioProcessing=off`, { waitUntil: 'domcontentloaded' });
+    await page.goto(`${URL_OF_SERVER}/?room=1&user=${user}${codec}&auto=1&audioProcessing=off&adapt=off`, { waitUntil: 'domcontentloaded' });
     await page.waitForFunction(() => window.rotunda?.peerConnection()?.connectionState === 'connected');
     return { browser, page };
   }

@@ -52,7 +52,7 @@ describe('a Firefox and a Chromium', () => {
   const pages = {};
 
   const enter = ({ user }, codec) => {
-    const url = `${server.url}/?room=1001&user=${user}&codec=${codec}&auto=1&audioProcessing=off`;
+    const url = `${server.url}/?room=1001&user=${user}&codec=${codec}&auto=1&audioProcessing=off&adapt=off`;
     return pages[user].goto(url, { waitUntil: 'domcontentloaded' });
   };
 

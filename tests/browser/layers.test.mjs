@@ -54,7 +54,7 @@ for (const codec of ['vp9', 'av1']) {
         page.on('pageerror', (error) => console.error(`${user}:`, error));
         await page.addInitScript(script);
         // A video without a frame delays the page's `load`.
-        await page.goto(`${server.url}/?room=1001&user=${user}&auto=1&audioProcessing=off${query}`, { waitUntil: 'domcontentloaded' });
+        await page.goto(`${server.url}/?room=1001&user=${user}&auto=1&audioProcessing=off&adapt=off${query}`, { waitUntil: 'domcontentloaded' });
         return page;
       };
       ann = await enter('ann', `&codec=${codec}`, `${tools}\nmarkedDevices(1, 700, ${width}, ${full});`);

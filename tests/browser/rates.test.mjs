@@ -68,7 +68,7 @@ for (const codec of ['vp8', 'h264']) {
       await link.lead(viewer);
       await viewer.addInitScript(`${tools}\nnavigator.mediaDevices.getUserMedia = async () => { throw new Error("none"); };`);
       // A preview without a frame keeps the page loading for ever.
-      await viewer.goto(`${server.url}/?room=1&user=eve&auto=1`, { waitUntil: 'domcontentloaded' });
+      await viewer.goto(`${server.url}/?room=1&user=eve&auto=1&adapt=off`, { waitUntil: 'domcontentloaded' });
       await until(viewer, 'a frame', () => document.querySelector('video[data-user="cam"]')?.videoHeight, undefined, 40);
       await viewer.evaluate(note);
       await viewer.evaluate((maxHeight) => (

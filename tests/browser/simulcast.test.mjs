@@ -71,7 +71,7 @@ for (const codec of CODECS) {
       viewer = await browsers[1].newPage();
       await viewer.addInitScript(`${tools}\nnavigator.mediaDevices.getUserMedia = async () => new MediaStream();`);
       // A preview without a frame keeps the page loading for ever.
-      await viewer.goto(`${server.url}/?room=1&user=eve&auto=1`, { waitUntil: 'domcontentloaded' });
+      await viewer.goto(`${server.url}/?room=1&user=eve&auto=1&adapt=off`, { waitUntil: 'domcontentloaded' });
       await explained(until(viewer, 'a frame', () => document.querySelector('video[data-user="cam"]')?.videoHeight, undefined, 30));
       await viewer.evaluate(note);
     });

@@ -1,25 +1,30 @@
 // The demo room: a lobby, the room, its controls.
-// ?room=1001&user=ann&codec=h264|vp8|vp9|av1&privateMapKey=...&auto=1&audioProcessing=off
+// ?room=1001&user=ann&codec=h264|vp8|vp9|av1&privateMapKey=...&auto=1&audioProcessing=off&adapt=off&lang=en|zh
 // &sdkAppId=...&userSig=... gives the ticket; without it a server in demo mode gives one.
 
 import '../style.css';
+import '../room.css';
+import { LocalMedia } from '../sdk/local_media';
+import { Voices } from '../sdk/playback';
 import { Room } from '../sdk/room';
 import type { Credentials } from '../sdk/signaling';
 import { credentials, isDemoMode } from './api';
-import { list, open } from './devices';
+import { controls } from './controls';
+import { Devices } from './devices';
 import { find } from './find';
+import { chooseLanguage, errorText, languages, t, translatePage } from './i18n';
 import { MixPanel } from './mix_panel';
+import { Panel } from './panel';
 import { Tiles } from './tiles';
 
 const parameters = new URLSearchParams(location.search);
-const processing = parameters.get('audioProcessing') !== 'off';
 const codec = (['vp8', 'h264', 'vp9', 'av1'] as const).find((known) => known === parameters.get('codec'));
 const user = find('#user', HTMLInputElement);
 const roomInput = find('#room', HTMLInputElement);
-const cameras = find('#cameras', HTMLSelectElement);
-const microphones = find('#microphones', HTMLSelectElement);
 const ticket = given();
-let local = new MediaStream();
+/** Whether this page may join; known when the devices are open. */
+let ready: Promise<boolean> = Promise.resolve(false);
+const devices = new Devices(parameters.get('audioProcessing') !== 'off');
 
 user.value = parameters.get('user') ?? `guest-${Math.floor(Math.random() * 900 + 100)}`;
 roomInput.value = parameters.get('room') ?? '1001';
@@ -31,16 +36,30 @@ function given(): Omit<Credentials, 'userId'> | undefined {
   return sdkAppId && userSig ? { sdkAppId, userSig } : undefined;
 }
 
-async function openDevices(): Promise<void> {
-  local.getTracks().forEach((track) => track.stop());
-  local = await open({ camera: cameras.value || undefined, microphone: microphones.value || undefined, processing });
-  find('#preview', HTMLVideoElement).srcObject = local;
-  find('#no-camera', HTMLElement).hidden = local.getVideoTracks().length > 0;
+function chooseLanguageOfPage(): void {
+  const select = find('#language', HTMLSelectElement);
+  select.replaceChildren(...Object.entries(languages).map(([value, name]) => Object.assign(new Option(name, value), { lang: value })));
+  select.value = chooseLanguage([parameters.get('lang'), localStorage.getItem('language'), ...navigator.languages]);
+  select.onchange = () => {
+    localStorage.setItem('language', select.value);
+    parameters.delete('lang');
+    chooseLanguage([select.value]);
+    translatePage();
+    void describeMode();
+  };
+  translatePage();
+}
+
+async function describeMode(): Promise<boolean> {
+  const demo = await isDemoMode();
+  find('#demo-mode', HTMLElement).textContent = demo ? t('demoMode') : ticket ? '' : t('needsTicket');
+  return demo || ticket !== undefined;
 }
 
 /** A person may press Join before the devices are open: joining waits for them. */
 async function lobby(): Promise<void> {
-  const ready = prepare();
+  chooseLanguageOfPage();
+  ready = prepare();
   find('#join', HTMLFormElement).onsubmit = (event) => {
     event.preventDefault();
     void ready.then((may) => may ? join() : undefined);
@@ -50,119 +69,108 @@ async function lobby(): Promise<void> {
 
 /** Opens the devices. Answers whether this page may join. */
 async function prepare(): Promise<boolean> {
-  const demo = await isDemoMode();
-  const note = find('#demo-mode', HTMLElement);
-  if (demo) note.textContent = 'Demo mode: anybody who opens this page can enter any room.';
-  else if (!ticket) {
-    note.textContent = 'This server is not in demo mode, so this page needs a ticket of your back end: open it with ?sdkAppId=…&user=…&userSig=…';
-    find('#join-button', HTMLButtonElement).disabled = true;
-    return false;
-  }
-  await openDevices();
-  await list(cameras, 'videoinput');
-  await list(microphones, 'audioinput');
-  cameras.onchange = () => void openDevices();
-  microphones.onchange = () => void openDevices();
-  return true;
+  const may = await describeMode();
+  find('#join-button', HTMLButtonElement).disabled = !may;
+  if (may) await devices.open();
+  return may;
 }
 
 async function join(): Promise<void> {
   const message = find('#lobby-message', HTMLElement);
+  const button = find('#join-button', HTMLButtonElement);
   message.textContent = '';
+  button.disabled = true;
+  button.textContent = t('joining');
   const roomId = /^[1-9]\d*$/.test(roomInput.value) ? Number(roomInput.value) : roomInput.value;
   try {
     const url = new URL('/ws', location.href);
     url.protocol = url.protocol.replace('http', 'ws');
     const privateMapKey = parameters.get('privateMapKey') ?? undefined;
     const room = await Room.enter({ url: url.href, credentials: ticket ? { userId: user.value, ...ticket } : await credentials(user.value), roomId, codec, privateMapKey, stereo: parameters.get('stereo') === '1' });
-    enter(room, roomId);
-    await publish(room);
+    await enter(room, roomId);
   } catch (error) {
-    message.textContent = error instanceof Error ? error.message : String(error);
+    message.textContent = errorText(error);
+  } finally {
+    button.disabled = false;
+    button.textContent = t('join');
   }
 }
 
-/** Publishes the available tracks. After a refusal (6 microphones, 4 cameras) the member only watches. */
-async function publish(room: Room): Promise<void> {
-  const refused: string[] = [];
-  for (const [source, track] of [['audio', local.getAudioTracks()[0]], ['camera', local.getVideoTracks()[0]]] as const) {
-    try {
-      if (track) await room.publish(source, track);
-    } catch (error) {
-      refused.push(error instanceof Error ? error.message : String(error));
-    }
-  }
-  find('#banner', HTMLElement).textContent = refused.join(' ');
-}
-
-function enter(room: Room, roomId: number | string): void {
+async function enter(room: Room, roomId: number | string): Promise<void> {
   find('#lobby', HTMLElement).hidden = true;
   const stage = find('#stage', HTMLElement);
   stage.hidden = false;
-  if (innerWidth < 700) stage.classList.add('closed');
-  find('#room-name', HTMLElement).textContent = String(roomId);
+  devices.leave();
+  find('#room-name', HTMLElement).textContent = t('roomName', roomId);
   const banner = find('#banner', HTMLElement);
+  const say = (text: string) => { banner.textContent = text; };
+  const media = new LocalMedia(room);
+  const voices = new Voices(room);
+  const tiles = new Tiles(room, find('#tiles', HTMLElement), media, parameters.get('adapt') !== 'off');
+  const panel = new Panel(room, media, stage, (hands) => tiles.showHands(hands));
   const count = find('#count', HTMLElement);
-  const showCount = () => { count.textContent = `${room.memberCount} present`; };
+  const showCount = () => { count.textContent = t('present', room.memberCount); };
   room.on('changed', showCount);
   showCount();
-  room.on('reconnecting', (is) => { banner.textContent = is ? 'Connection lost. Reconnecting …' : ''; });
-  room.on('permissions', ({ send }) => {
-    const lost = local.getTracks().map(({ kind }) => (kind === 'audio' ? 'audio' : 'camera')).filter((source) => !send.includes(source));
-    banner.textContent = lost.length > 0 ? `You are no longer allowed to send ${lost.join(' and ')}.` : '';
-  });
-  room.on('error', ({ message }) => { banner.textContent = message; });
-  room.on('closed', ({ message }) => {
+  tell(room, media, voices, say);
+  room.on('closed', (error) => {
+    media.close();
+    voices.close();
+    // The page begins anew, with the reason.
     stage.hidden = true;
+    find('#tiles', HTMLElement).replaceChildren();
+    ready = devices.open().then(() => true);
     find('#lobby', HTMLElement).hidden = false;
-    find('#lobby-message', HTMLElement).textContent = message;
+    find('#lobby-message', HTMLElement).textContent = errorText(error);
   });
-  new Tiles(room, user.value, find('#tiles', HTMLElement), () => local).draw();
   new MixPanel(room, roomId);
-  controls(room, stage, banner);
-  Object.assign(window, { rotunda: { room, peerConnection: () => room.session?.connection } });
+  panel.show(innerWidth < 900 ? undefined : room.mix ? 'mix' : 'chat');
+  controls(room, media, panel, tiles, say);
+  tiles.draw();
+  Object.assign(window, { rotunda: { room, media, peerConnection: () => room.session?.connection } });
+  await publish(media, say);
 }
 
-function controls(room: Room, stage: HTMLElement, banner: HTMLElement): void {
-  const report = (error: unknown) => { banner.textContent = error instanceof Error ? error.message : String(error); };
-  const toggle = (selector: string, source: 'audio' | 'camera', labels: [string, string]) => {
-    const button = find(selector, HTMLButtonElement);
-    button.onclick = () => {
-      const muted = button.getAttribute('aria-pressed') !== 'true';
-      room.mute(source, muted).then(() => {
-        button.setAttribute('aria-pressed', String(muted));
-        button.textContent = labels[muted ? 1 : 0];
-      }).catch(report);
-    };
-  };
-  toggle('#mute-audio', 'audio', ['Mute', 'Unmute']);
-  toggle('#mute-camera', 'camera', ['Camera off', 'Camera on']);
-  const share = find('#share', HTMLButtonElement);
-  let screen: MediaStreamTrack | undefined;
-  const stopSharing = async () => {
-    screen?.stop();
-    screen = undefined;
-    share.textContent = 'Share screen';
-    await room.unpublish('screen');
-  };
-  share.onclick = () => {
-    const change = async () => {
-      if (screen) return stopSharing();
-      const stream = await navigator.mediaDevices.getDisplayMedia({ video: true });
-      const [track] = stream.getVideoTracks();
-      if (!track) return undefined;
-      await room.publish('screen', track);
-      screen = track;
-      share.textContent = 'Stop sharing';
-      track.onended = () => void stopSharing().catch(report);
-      return undefined;
-    };
-    change().catch(report);
-  };
-  find('#toggle-panel', HTMLButtonElement).onclick = () => stage.classList.toggle('closed');
-  find('#leave', HTMLButtonElement).onclick = () => {
-    void room.leave().then(() => location.replace('/'));
-  };
+/** Tells what happens to the connection and to the devices, with the next step. */
+function tell(room: Room, media: LocalMedia, voices: Voices, say: (text: string) => void): void {
+  room.on('reconnecting', (is) => say(is ? t('reconnecting') : ''));
+  let weak = false;
+  room.on('network-quality', ({ uplinkNetworkQuality, downlinkNetworkQuality }) => {
+    const worst = Math.max(uplinkNetworkQuality, downlinkNetworkQuality);
+    const isWeak = worst >= 4 && worst < 6;
+    if (isWeak !== weak) say(isWeak ? t('weakNetwork') : '');
+    weak = isWeak;
+  });
+  room.on('permissions', ({ send }) => {
+    const lost = (['audio', 'camera'] as const).filter((source) => media.track(source) && !send.includes(source));
+    say(lost.length > 0 ? t('notAllowed', lost.map((source) => t(source === 'audio' ? 'yourMicrophone' : 'yourCamera')).join(t('and'))) : '');
+  });
+  room.on('error', (error) => say(errorText(error)));
+  media.on('interrupted', ({ source }) => say(t('interrupted', t(source === 'audio' ? 'yourMicrophone' : 'yourCamera'))));
+  media.on('restored', () => say(''));
+  media.on('lost', ({ error, retry }) => {
+    say(`${errorText(error)} `);
+    const again = Object.assign(document.createElement('button'), { textContent: t('tryAgain'), className: 'quiet' });
+    again.onclick = () => void retry().catch((failure: unknown) => say(errorText(failure)));
+    find('#banner', HTMLElement).append(again);
+  });
+  voices.on('blocked', () => say(t('tapToHear')));
+  voices.on('playing', () => {
+    if (find('#banner', HTMLElement).textContent === t('tapToHear')) say('');
+  });
+}
+
+/** Publishes the devices that the lobby has opened. After a refusal (6 microphones, 4 cameras) the member only watches. */
+async function publish(media: LocalMedia, say: (text: string) => void): Promise<void> {
+  const refused: string[] = [];
+  for (const [source, stream, options] of [['audio', devices.audio, devices.microphoneOptions], ['camera', devices.video, devices.cameraOptions]] as const) {
+    try {
+      if (stream) await media.publishOpen(source, stream, options);
+    } catch (error) {
+      refused.push(errorText(error));
+    }
+  }
+  if (refused.length > 0) say(refused.join(' '));
 }
 
 void lobby();

@@ -6,6 +6,7 @@ import type { Template } from '../sdk/types';
 import { recordings, startMix, stopMix } from './api';
 import { muteButton } from '../player/mute_button';
 import { find } from './find';
+import { errorText, t } from './i18n';
 
 export class MixPanel {
   private stopWatching?: () => void;
@@ -18,14 +19,14 @@ export class MixPanel {
       try {
         await action();
       } catch (error) {
-        this.say(error instanceof Error ? error.message : String(error));
+        this.say(errorText(error));
       }
     };
     const template = find('#template', HTMLSelectElement);
     find('#mix-start', HTMLButtonElement).onclick = run(() => startMix(this.roomId, template.value as Template));
     find('#mix-stop', HTMLButtonElement).onclick = run(() => stopMix(this.roomId));
     find('#protocol', HTMLSelectElement).onchange = () => this.watch();
-    muteButton(find('#mix-mute', HTMLButtonElement), find('#mix-player', HTMLVideoElement));
+    muteButton(find('#mix-mute', HTMLButtonElement), find('#mix-player', HTMLVideoElement), { mute: t('mute'), unmute: t('unmute') });
     room.on('changed', () => this.draw());
     this.draw();
     void this.listRecordings();
@@ -35,7 +36,7 @@ export class MixPanel {
   private draw(): void {
     const { mix } = this.room;
     find('#mix-stop', HTMLButtonElement).disabled = !mix;
-    find('#mix-start', HTMLButtonElement).textContent = mix ? 'Change' : 'Start';
+    find('#mix-start', HTMLButtonElement).textContent = t(mix ? 'change' : 'start');
     find('#live', HTMLElement).hidden = !mix;
     if (mix?.streamId !== this.watched) this.watch();
   }
@@ -67,7 +68,7 @@ export class MixPanel {
       item.append(link, ` · ${Math.round(durationMs / 1000)} s · ${(size / 1e6).toFixed(1)} MB`);
       return item;
     }));
-    if (mp4.length === 0) list.textContent = 'No recordings yet. Start a mix and stop it.';
+    find('#no-recordings', HTMLElement).hidden = mp4.length > 0;
   }
 
   private say(text: string): void {

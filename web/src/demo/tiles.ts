@@ -1,101 +1,171 @@
-// The participants: a tile per member and screen, an <audio> element per remote microphone.
+// The participants: a tile for each member and screen, in a grid or around one of them.
 
-import type { Remote, Room } from '../sdk/room';
-import type { Speaker } from '../sdk/types';
+import type { LocalMedia } from '../sdk/local_media';
+import { attach } from '../sdk/playback';
+import type { Room } from '../sdk/room';
+import type { Slot } from '../sdk/types';
+import { icon } from './icons';
+import { t } from './i18n';
+import { bestGrid } from './layout';
+
+const GAP = 10;
+
+interface Tile {
+  element: HTMLElement;
+  video?: HTMLVideoElement;
+  /** Ends the video of another member. */
+  stop?: () => void;
+  slot: Slot;
+  pin: HTMLButtonElement;
+}
+
+export type View = 'grid' | 'speaker';
 
 export class Tiles {
-  private readonly tiles = new Map<string, HTMLElement>();
-  private readonly voices = new Map<string, HTMLAudioElement>();
+  private readonly tiles = new Map<string, Tile>();
+  private pinned?: string;
+  private speaking = new Set<string>();
+  /** The member who spoke last. */
+  private speaker?: string;
+  private hands = new Set<string>();
+  view: View = 'grid';
 
+  /** `adapt`: the size of a tile chooses the layer of its video. */
   constructor(
     private readonly room: Room,
-    private readonly own: string,
     private readonly place: HTMLElement,
-    private readonly ownStream: () => MediaStream | undefined,
+    private readonly media: LocalMedia,
+    private readonly adapt: boolean,
   ) {
     room.on('remotes', () => this.draw());
     room.on('changed', () => this.draw());
-    room.on('speakers', (speakers) => this.showSpeakers(speakers));
+    room.on('speakers', (speakers) => {
+      this.speaking = new Set(speakers.map(({ userId }) => userId));
+      this.speaker = speakers.find(({ userId }) => userId !== room.userId)?.userId ?? this.speaker;
+      this.draw();
+    });
+    new ResizeObserver(() => this.arrange()).observe(place);
+  }
+
+  setView(view: View): void {
+    this.view = view;
+    this.draw();
+  }
+
+  showHands(hands: Set<string>): void {
+    this.hands = hands;
+    this.draw();
   }
 
   draw(): void {
-    const wanted = new Set<string>();
-    const { remotes } = this.room;
-    const people = new Set([this.own, ...this.room.members, ...this.room.publishers.keys()]);
-    for (const user of people) {
-      wanted.add(user);
-      const state = this.room.publishers.get(user);
-      const remote = remotes.find(({ userId, source }) => userId === user && source === 'camera');
-      const own = user === this.own;
-      const stream = own ? this.ownStream() : remote && state?.camera === 'on' ? new MediaStream([remote.track]) : undefined;
-      this.tile(user, user, own ? 'own' : '', stream, 'camera', state?.audio === 'muted');
-    }
-    for (const { userId, source, track } of remotes) {
-      if (source === 'screen' && this.room.publishers.get(userId)?.screen) {
-        wanted.add(`${userId}/screen`);
-        this.tile(`${userId}/screen`, `${userId}'s screen`, 'screen', new MediaStream([track]), 'screen', false);
-      }
+    const wanted = new Map<string, Slot>();
+    const people = new Set([this.room.userId, ...this.room.members, ...this.room.publishers.keys()]);
+    for (const userId of people) wanted.set(userId, { userId, source: 'camera' });
+    for (const { userId, screen } of this.room.publishers.values()) {
+      if (screen && userId !== this.room.userId) wanted.set(`${userId}/screen`, { userId, source: 'screen' });
     }
     for (const [key, tile] of this.tiles) {
-      if (!wanted.has(key)) {
-        tile.remove();
-        this.tiles.delete(key);
-      }
+      if (wanted.has(key)) continue;
+      tile.stop?.();
+      tile.element.remove();
+      this.tiles.delete(key);
     }
-    this.listen(remotes);
+    if (this.pinned !== undefined && !wanted.has(this.pinned)) this.pinned = undefined;
+    for (const [key, slot] of wanted) this.update(key, this.tiles.get(key) ?? this.add(key, slot));
+    this.arrange();
   }
 
-  private tile(key: string, name: string, kind: string, stream: MediaStream | undefined, source: string, muted: boolean): void {
-    let tile = this.tiles.get(key);
-    if (!tile) {
-      tile = document.createElement('article');
-      tile.append(Object.assign(document.createElement('span'), { className: 'initial', textContent: name[0] ?? '?' }));
-      tile.append(Object.assign(document.createElement('span'), { className: 'name' }));
-      this.place.append(tile);
-      this.tiles.set(key, tile);
-    }
-    tile.className = `tile ${kind} ${tile.classList.contains('speaking') ? 'speaking' : ''}`;
-    const label = tile.querySelector('.name');
-    if (label) label.textContent = `${name}${kind === 'own' ? ' (you)' : ''}${muted ? ' · muted' : ''}`;
-    let video = tile.querySelector('video');
-    const track = stream?.getVideoTracks()[0];
-    if (!track) {
-      video?.remove();
-      return;
-    }
-    if (!video) {
-      video = Object.assign(document.createElement('video'), { autoplay: true, playsInline: true, muted: true });
-      tile.prepend(video);
-    }
-    video.dataset['user'] = key.split('/')[0];
-    video.dataset['source'] = source;
-    const shown = (video.srcObject as MediaStream | null)?.getVideoTracks()[0];
-    if (shown !== track) video.srcObject = new MediaStream([track]);
+  private add(key: string, slot: Slot): Tile {
+    const element = document.createElement('article');
+    const initial = Object.assign(document.createElement('span'), { className: 'initial', textContent: slot.userId[0] ?? '?' });
+    initial.setAttribute('aria-hidden', 'true');
+    const pin = Object.assign(document.createElement('button'), { className: 'pin', type: 'button' });
+    pin.append(icon('pin'));
+    pin.onclick = () => this.togglePin(key);
+    element.append(initial, Object.assign(document.createElement('span'), { className: 'name' }), pin);
+    this.place.append(element);
+    const tile = { element, slot, pin };
+    this.tiles.set(key, tile);
+    return tile;
   }
 
-  private listen(remotes: Remote[]): void {
-    const heard = remotes.filter(({ source }) => source === 'audio');
-    for (const { userId, track } of heard) {
-      let audio = this.voices.get(userId);
-      if (!audio) {
-        audio = Object.assign(document.createElement('audio'), { autoplay: true });
-        audio.dataset['user'] = userId;
-        document.body.append(audio);
-        this.voices.set(userId, audio);
-      }
-      const playing = (audio.srcObject as MediaStream | null)?.getAudioTracks()[0];
-      if (playing !== track) audio.srcObject = new MediaStream([track]);
+  private update(key: string, tile: Tile): void {
+    const { userId, source } = tile.slot;
+    const own = userId === this.room.userId;
+    const state = this.room.publishers.get(userId);
+    const name = source === 'screen' ? t('screenOf', userId) : own ? t('you', userId) : userId;
+    const muted = source === 'camera' && (own ? this.media.isMuted('audio') : state?.audio === 'muted');
+    const hand = source === 'camera' && this.hands.has(userId);
+    tile.element.className = ['tile', own ? 'own' : '', source === 'screen' ? 'screen' : '',
+      source === 'camera' && this.speaking.has(userId) ? 'speaking' : ''].filter(Boolean).join(' ');
+    const marks = [muted ? t('muted') : '', hand ? t('handRaised') : ''].filter(Boolean);
+    const text = [name, ...marks].join(' · ');
+    const label = tile.element.querySelector('.name');
+    if (label && label.textContent !== text) {
+      label.textContent = text;
+      if (hand) label.prepend('✋ ');
     }
-    for (const [user, audio] of this.voices) {
-      if (!heard.some(({ userId }) => userId === user)) {
-        audio.remove();
-        this.voices.delete(user);
-      }
-    }
+    tile.element.setAttribute('aria-label', text);
+    tile.pin.setAttribute('aria-label', t(this.pinned === key ? 'unpin' : 'pin', name));
+    tile.pin.setAttribute('aria-pressed', String(this.pinned === key));
+    const sends = own ? this.media.track('camera')?.enabled : state?.[source === 'screen' ? 'screen' : 'camera'] === 'on' && this.arrives(tile.slot);
+    if (sends) this.show(tile, own);
+    else this.hide(tile);
   }
 
-  private showSpeakers(speakers: Speaker[]): void {
-    const speaking = new Set(speakers.map(({ userId }) => userId));
-    for (const [user, tile] of this.tiles) tile.classList.toggle('speaking', speaking.has(user));
+  private arrives(slot: Slot): boolean {
+    return this.room.remotes.some(({ userId, source }) => userId === slot.userId && source === slot.source);
+  }
+
+  private show(tile: Tile, own: boolean): void {
+    const { userId, source } = tile.slot;
+    if (!tile.video) {
+      tile.video = Object.assign(document.createElement('video'), { autoplay: true, playsInline: true, muted: true });
+      Object.assign(tile.video.dataset, { user: userId, source });
+      tile.element.prepend(tile.video);
+      if (!own) tile.stop = attach(this.room, tile.slot, tile.video, { adapt: this.adapt });
+    }
+    if (!own) return;
+    const track = this.media.track('camera');
+    const shown = (tile.video.srcObject as MediaStream | null)?.getVideoTracks()[0];
+    if (track && shown !== track) tile.video.srcObject = new MediaStream([track]);
+  }
+
+  private hide(tile: Tile): void {
+    tile.stop?.();
+    tile.stop = undefined;
+    tile.video?.remove();
+    tile.video = undefined;
+  }
+
+  private togglePin(key: string): void {
+    const before = this.pinned === undefined ? undefined : this.tiles.get(this.pinned)?.slot;
+    if (before && before.userId !== this.room.userId) this.room.releaseVideo(before);
+    this.pinned = this.pinned === key ? undefined : key;
+    const slot = this.pinned === undefined ? undefined : this.tiles.get(key)?.slot;
+    const state = slot && this.room.publishers.get(slot.userId);
+    if (slot && slot.userId !== this.room.userId && state?.[slot.source]) void this.room.requestVideo(slot).catch(() => {});
+    this.draw();
+  }
+
+  /** The tile in the middle: pinned, a screen, the member who spoke last, or anybody else. */
+  private featured(): string | undefined {
+    if (this.pinned !== undefined) return this.pinned;
+    if (this.view === 'grid') return undefined;
+    const keys = [...this.tiles.keys()];
+    const speaker = this.speaker !== undefined && this.tiles.has(this.speaker) ? this.speaker : undefined;
+    return keys.find((key) => key.endsWith('/screen')) ?? speaker ?? keys.find((key) => key !== this.room.userId) ?? keys[0];
+  }
+
+  private arrange(): void {
+    const featured = this.featured();
+    const count = this.tiles.size;
+    this.place.dataset['view'] = featured === undefined ? 'grid' : 'speaker';
+    for (const [key, { element }] of this.tiles) element.classList.toggle('featured', key === featured);
+    this.place.style.setProperty('--others', String(Math.max(1, count - 1)));
+    const { columns, width } = bestGrid(count, this.place.clientWidth - 2 * GAP, this.place.clientHeight - 2 * GAP, GAP);
+    this.place.style.setProperty('--place', `${this.place.clientWidth - 2 * GAP}px`);
+    this.place.style.setProperty('--columns', String(columns));
+    this.place.style.setProperty('--width', `${width}px`);
   }
 }

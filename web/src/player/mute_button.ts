@@ -1,8 +1,8 @@
 // The button that mutes and unmutes a player. Browsers autoplay a video only while it is muted.
 
-export function muteButton(button: HTMLButtonElement, video: HTMLVideoElement): void {
+export function muteButton(button: HTMLButtonElement, video: HTMLVideoElement, labels = { mute: 'Mute', unmute: 'Unmute' }): void {
   const show = () => {
-    button.textContent = video.muted ? 'Unmute' : 'Mute';
+    button.textContent = video.muted ? labels.unmute : labels.mute;
   };
   button.onclick = () => { video.muted = !video.muted; };
   video.addEventListener('volumechange', show);

@@ -1,7 +1,4 @@
-// Plays a live stream of this server in a <video>: HTTP-FLV by mpegts.js, HLS by hls.js.
-
-import Hls from 'hls.js';
-import mpegts from 'mpegts.js';
+// Plays a live stream of this server in a <video>: HTTP-FLV by mpegts.js, HLS by hls.js. Each is loaded when it is needed.
 
 export type Protocol = 'flv' | 'hls';
 
@@ -9,6 +6,12 @@ export type Protocol = 'flv' | 'hls';
 export function permission(parameters: URLSearchParams): string {
   const [secret, time] = [parameters.get('txSecret'), parameters.get('txTime')];
   return secret && time ? `?${new URLSearchParams({ txSecret: secret, txTime: time }).toString()}` : '';
+}
+
+interface Play {
+  video: HTMLVideoElement;
+  url: string;
+  failed: (message: string) => void;
 }
 
 /** Starts to play; returns a function that stops. `failed` gets a text about the error. */
@@ -19,19 +22,35 @@ export function play(
   failed: (message: string) => void,
   query = '',
 ): () => void {
-  if (protocol === 'flv') {
-    const url = new URL(`/live/${streamId}.flv${query}`, location.href).href;
-    const player = mpegts.createPlayer(
-      { type: 'flv', isLive: true, url },
-      { enableWorker: false, liveBufferLatencyChasing: true, liveBufferLatencyMaxLatency: 2, lazyLoad: false },
-    );
-    player.on(mpegts.Events.ERROR, (_type: string, detail: string) => failed(`The stream cannot be played (${detail}).`));
-    player.attachMediaElement(video);
-    player.load();
-    void Promise.resolve(player.play()).catch(() => undefined);
-    return () => player.destroy();
-  }
-  const url = `/live/${streamId}.m3u8${query}`;
+  let stop: (() => void) | undefined;
+  let over = false;
+  const [begin, ending] = protocol === 'flv' ? [playFlv, 'flv'] as const : [playHls, 'm3u8'] as const;
+  const url = new URL(`/live/${streamId}.${ending}${query}`, location.href).href;
+  begin({ video, url, failed }).then((end) => {
+    if (over) end();
+    else stop = end;
+  }, () => failed('The player cannot be loaded. Reload the page.'));
+  return () => {
+    over = true;
+    stop?.();
+  };
+}
+
+async function playFlv({ video, url, failed }: Play): Promise<() => void> {
+  const { default: mpegts } = await import('mpegts.js');
+  const player = mpegts.createPlayer(
+    { type: 'flv', isLive: true, url },
+    { enableWorker: false, liveBufferLatencyChasing: true, liveBufferLatencyMaxLatency: 2, lazyLoad: false },
+  );
+  player.on(mpegts.Events.ERROR, (_type: string, detail: string) => failed(`The stream cannot be played (${detail}).`));
+  player.attachMediaElement(video);
+  player.load();
+  void Promise.resolve(player.play()).catch(() => undefined);
+  return () => player.destroy();
+}
+
+async function playHls({ video, url, failed }: Play): Promise<() => void> {
+  const { default: Hls } = await import('hls.js');
   if (!Hls.isSupported()) {
     video.src = url;
     return () => video.removeAttribute('src');

@@ -148,6 +148,50 @@ describe('a room', () => {
     await room.leave();
   });
 
+  const asked = () => Server.last.asked.filter(({ op }) => op === 'requestVideo' || op === 'cancelVideo')
+    .map(({ op, userId, maxHeight }) => [op === 'requestVideo' ? '+' : '-', userId, maxHeight ?? ''].join(''));
+  const publish = (...users: string[]) => users.forEach((userId) => Server.last.tell({ event: 'publishing', userId, camera: 'on' }));
+  const slot = (userId: string) => ({ userId, source: 'camera' as const });
+
+  test('without autoVideo requests only what the application asks for, and refuses one over the limit', async () => {
+    const room = await Room.enter({ ...options, autoVideo: false });
+    publish('b', 'c', 'd', 'e', 'f');
+    await room.requestVideo(slot('c'), 180);
+    await room.requestVideo(slot('b'));
+    expect(asked()).toEqual(['+c180', '+b']);
+    await room.requestVideo(slot('d'));
+    await room.requestVideo(slot('e'));
+    await expect(room.requestVideo(slot('f'))).rejects.toMatchObject({ code: 'too_many_video_requests' });
+    await room.cancelVideo(slot('c'));
+    await room.requestVideo(slot('f'));
+    expect(asked().slice(4)).toEqual(['-c', '+f']);
+    await room.leave();
+  });
+
+  test('with autoVideo gives a chosen video precedence, and leaves out a cancelled one', async () => {
+    const room = await Room.enter(options);
+    publish('b', 'c', 'd', 'e', 'f');
+    await vi.waitUntil(() => asked().length === 4);
+    await room.requestVideo(slot('f'));
+    expect(asked().slice(4)).toEqual(['-e', '+f']);
+    room.releaseVideo(slot('f'));
+    await vi.waitUntil(() => asked().length === 8);
+    expect(asked().slice(6)).toEqual(['-f', '+e']);
+    await room.cancelVideo(slot('b'));
+    expect(asked().slice(8)).toEqual(['-b', '+f']);
+    await room.leave();
+  });
+
+  test('replaces the track of a source that is sent already, without another seat', async () => {
+    const room = await Room.enter(options);
+    await room.publish('audio', microphone);
+    const other = { kind: 'audio', enabled: true } as MediaStreamTrack;
+    await room.publish('audio', other);
+    expect(Server.last.asked.filter(({ op }) => op === 'publish')).toHaveLength(1);
+    expect(Connection.last.senders[0]?.track).toBe(other);
+    await room.leave();
+  });
+
   test('starts, changes and ends a mix, and rejects with the code of a refusal', async () => {
     const room = await Room.enter(options);
     const cell = { userId: placeholders.localMain, width: 640, height: 360 };

@@ -4,14 +4,14 @@ import { decode, encode, fromBase64, toBase64, type CustomMessage } from './cust
 import { Emitter } from './emitter';
 import type { Codec } from './layers';
 import { Roaming } from './roaming';
-import { Session } from './session';
+import { Session, type FrameTransform } from './session';
 import { Signaling, type Credentials } from './signaling';
 import { disconnected, summarize, type Sample, type Statistics } from './statistics';
 import {
   RotundaError, type Mix, type NetworkQuality, type Permissions, type Publisher, type RoomView, type ServerEvent, type ServerStatistics,
   type Role, type Slot, type Source, type Speaker, type TranscodingConfig,
 } from './types';
-import { difference, wantedVideos } from './wishes';
+import { difference, isSame, limitOf, wantedVideos, type Choice } from './wishes';
 
 export interface RoomOptions {
   url: string;
@@ -29,6 +29,10 @@ export interface RoomOptions {
   codec?: Codec;
   /** Send the microphone in stereo: for music. The track needs two channels (`getUserMedia` with `channelCount: 2`). */
   stereo?: boolean;
+  /** Request the videos of others without being asked, up to the limits; true by default. See {@link Room.requestVideo}. */
+  autoVideo?: boolean;
+  /** Changes every encoded frame before it is sent and after it has arrived: end-to-end encryption. */
+  transform?: FrameTransform;
 }
 
 /** A video or audio track that arrives. */
@@ -66,6 +70,8 @@ export class Room extends Emitter<{
   mix: Mix | null = null;
   session?: Session;
   private readonly roaming: Roaming;
+  /** The chosen videos, by {@link Room.requestVideo} and {@link Room.cancelVideo}. */
+  private readonly choice: Choice;
   private asked: Slot[] = [];
   /** Pixels, by member and source. */
   private readonly heights = new Map<string, number>();
@@ -79,6 +85,7 @@ export class Room extends Emitter<{
 
   private constructor(private readonly signaling: Signaling, private readonly options: RoomOptions) {
     super();
+    this.choice = { all: options.autoVideo ?? true, preferred: [], excluded: [] };
     signaling.on('event', (event) => this.handle(event));
     signaling.on('reconnecting', (is) => {
       this.emit('reconnecting', is);
@@ -118,9 +125,19 @@ export class Room extends Emitter<{
     await this.signaling.request('switchRole', { role, privateMapKey });
   }
 
-  /** Sends a track; `publish` takes the seat and may be refused. */
+  /** This member. */
+  get userId(): string {
+    return this.options.credentials.userId;
+  }
+
+  /** Whether this member sends the source. */
+  isPublishing(source: Source): boolean {
+    return this.sending.has(source);
+  }
+
+  /** Sends a track; `publish` takes the seat and may be refused. Of a source that is sent already it replaces the track. */
   async publish(source: Source, track: MediaStreamTrack): Promise<void> {
-    await this.signaling.request('publish', { source });
+    if (!this.sending.has(source)) await this.signaling.request('publish', { source });
     this.sending.add(source);
     this.tracks[source] = track;
     await this.send(source, track);
@@ -145,6 +162,50 @@ export class Room extends Emitter<{
    */
   async setMixTranscodingConfig(config: TranscodingConfig | null): Promise<void> {
     await this.signaling.request('setMixTranscodingConfig', { config });
+  }
+
+  /**
+   * Requests a video. With `autoVideo` all videos are requested up to the limits (four cameras, three while sending one, and one
+   * screen), and this one comes before the others. Without, only requested videos arrive; one over the limit is refused.
+   */
+  async requestVideo(slot: Slot, maxHeight?: number): Promise<void> {
+    const { preferred, all } = this.choice;
+    const others = preferred.filter((one) => !isSame(one, slot));
+    const limit = limitOf(slot.source, this.sending.has('camera'));
+    const present = others.filter(({ userId, source }) => source === slot.source && this.publishers.get(userId)?.[source]);
+    if (!all && present.length >= limit) {
+      throw new RotundaError('too_many_video_requests', `At most ${limit} videos of this kind arrive at once. Cancel another one first.`);
+    }
+    this.choice.preferred = all ? [slot, ...others] : [...others, slot];
+    this.choice.excluded = this.choice.excluded.filter((one) => !isSame(one, slot));
+    await this.limitHeight(slot, maxHeight);
+    this.requestVideos();
+    await this.wishes;
+  }
+
+  /** Requests the video no more, until {@link Room.requestVideo} asks for it. */
+  async cancelVideo(slot: Slot): Promise<void> {
+    this.choice.preferred = this.choice.preferred.filter((one) => !isSame(one, slot));
+    this.choice.excluded = [...this.choice.excluded.filter((one) => !isSame(one, slot)), slot];
+    this.heights.delete(`${slot.source} ${slot.userId}`);
+    this.requestVideos();
+    await this.wishes;
+  }
+
+  /** The video loses the precedence that {@link Room.requestVideo} gave it. */
+  releaseVideo(slot: Slot): void {
+    this.choice.preferred = this.choice.preferred.filter((one) => !isSame(one, slot));
+    this.requestVideos();
+  }
+
+  /** Stops a member's audio for this listener only; the server then sends none of it. */
+  async muteRemoteAudio(userId: string, muted: boolean): Promise<void> {
+    await this.signaling.request('muteRemoteAudio', { userId, muted });
+  }
+
+  /** The present volume of each heard member, 0 to 100, measured in this browser. */
+  volumes(): Speaker[] {
+    return this.session?.volumes(this.shown.audio) ?? [];
   }
 
   /** Requests a video at most this high (pixels), because its tile is small; without a height it requests the best quality again. */
@@ -202,7 +263,7 @@ export class Room extends Emitter<{
 
   private async connect(): Promise<void> {
     this.session?.close();
-    const session = new Session(this.iceServers, this.options.codec, this.options.stereo);
+    const session = new Session(this.iceServers, this.options.codec, this.options.stereo, this.options.transform);
     this.session = session;
     this.sample = undefined;
     session.connection.onconnectionstatechange = () => {
@@ -330,9 +391,8 @@ export class Room extends Emitter<{
    */
   private requestVideos(again = false): void {
     this.wishes = this.wishes.then(async () => {
-      const own = this.options.credentials.userId;
-      const others = [...this.publishers.values()].filter(({ userId }) => userId !== own);
-      const want = wantedVideos(others, this.sending.has('camera'));
+      const others = [...this.publishers.values()].filter(({ userId }) => userId !== this.userId);
+      const want = wantedVideos(others, this.sending.has('camera'), this.choice);
       const { request, cancel } = difference(this.asked, want);
       this.asked = want;
       for (const slot of cancel) await this.ask('cancelVideo', slot);

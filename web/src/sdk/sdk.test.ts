@@ -98,6 +98,16 @@ describe('wanted videos', () => {
     expect(wantedVideos(sharing, true).at(-1)).toEqual({ userId: 'f', source: 'screen' });
   });
 
+  test('begin with the preferred ones, and leave out the excluded ones', () => {
+    const choice = { all: true, preferred: [{ userId: 'e', source: 'camera' as const }], excluded: [{ userId: 'a', source: 'camera' as const }] };
+    expect(wantedVideos(publishers, true, choice).map(({ userId }) => userId)).toEqual(['e', 'b', 'c']);
+  });
+
+  test('are only those that were asked for, if the application chooses them', () => {
+    const choice = { all: false, preferred: [{ userId: 'c', source: 'camera' as const }, { userId: 'x', source: 'screen' as const }], excluded: [] };
+    expect(wantedVideos(publishers, false, choice)).toEqual([{ userId: 'c', source: 'camera' }]);
+  });
+
   test('are reached by the fewest requests', () => {
     const have = wantedVideos(publishers.slice(0, 3), false);
     const want = wantedVideos(publishers.slice(1, 4), false);

@@ -4,11 +4,19 @@ import { ORDERED, UNORDERED } from './custom_messages';
 import { LAYERS_IN_ONE_STREAM, SIMULCAST, encodings, hasLayersInOneStream, needsOneRate, oneStream, type Codec } from './layers';
 import { askForAudioNack, askForStereo } from './sdp';
 import type { LineUse } from './statistics';
-import type { Lines, Slot, Source } from './types';
+import { RotundaError, type Lines, type Slot, type Source, type Speaker } from './types';
 
 export const AUDIO_SLOTS = 6;
 /** Four cameras and, last, the screen. */
 export const VIDEO_SLOTS = 5;
+
+/** Changes encoded frames before they are sent and after they have arrived; the module `e2ee` encrypts them. */
+export interface FrameTransform {
+  /** The codecs whose frames it can change; the first one is sent by default. */
+  readonly codecs: [Codec, ...Codec[]];
+  onSend(sender: RTCRtpSender, kind: 'audio' | 'video'): void;
+  onReceive(receiver: RTCRtpReceiver, kind: 'audio' | 'video'): void;
+}
 
 export class Session {
   readonly connection: RTCPeerConnection;
@@ -29,13 +37,19 @@ export class Session {
   private readonly receiveAudio: RTCRtpTransceiver[];
   private readonly receiveVideo: RTCRtpTransceiver[];
 
-  constructor(iceServers: RTCIceServer[], private readonly codec?: Codec, private readonly stereo = false) {
+  private readonly codec?: Codec;
+
+  constructor(iceServers: RTCIceServer[], codec?: Codec, private readonly stereo = false, transform?: FrameTransform) {
+    if (transform && codec && !transform.codecs.includes(codec)) {
+      throw new RotundaError('codec_not_supported', `Frames of ${codec} cannot be encrypted; use ${transform.codecs.join(' or ')}.`);
+    }
+    this.codec = codec ?? transform?.codecs[0];
     this.connection = new RTCPeerConnection({ iceServers, bundlePolicy: 'max-bundle' });
     const add = (kind: string, init: RTCRtpTransceiverInit) => this.connection.addTransceiver(kind, init);
     this.microphone = add('audio', { direction: 'sendonly' });
     this.camera = add('video', {
       direction: 'sendonly',
-      sendEncodings: hasLayersInOneStream(codec) ? [LAYERS_IN_ONE_STREAM[0]] : SIMULCAST,
+      sendEncodings: hasLayersInOneStream(this.codec) ? [LAYERS_IN_ONE_STREAM[0]] : SIMULCAST,
     });
     this.screen = add('video', { direction: 'sendonly' });
     this.receiveAudio = Array.from({ length: AUDIO_SLOTS }, () => add('audio', { direction: 'recvonly' }));
@@ -46,7 +60,8 @@ export class Session {
       ordered: this.connection.createDataChannel(ORDERED),
       unordered: this.connection.createDataChannel(UNORDERED, { ordered: false, maxRetransmits: 0 }),
     };
-    if (codec) preferCodec([this.camera, this.screen], codec);
+    if (this.codec) preferCodec([this.camera, this.screen], this.codec);
+    if (transform) this.transformFrames(transform);
   }
 
   /** The offer, with the candidates that the server, which is ICE-lite, needs. */
@@ -140,6 +155,16 @@ export class Session {
     return use;
   }
 
+  /** The present volume of each heard member, 0 to 100. */
+  volumes(audio: (string | null)[]): Speaker[] {
+    return this.receiveAudio.flatMap(({ receiver }, index) => {
+      const userId = audio[index];
+      if (!userId) return [];
+      const level = receiver.getSynchronizationSources()[0]?.audioLevel ?? 0;
+      return [{ userId, volume: volumeOf(level) }];
+    });
+  }
+
   /** When the newest packet of all lines arrived, in the browser's time; undefined: none arrived recently. */
   newestPacket(): number | undefined {
     const lines = [...this.receiveAudio, ...this.receiveVideo];
@@ -150,6 +175,21 @@ export class Session {
   close(): void {
     this.connection.close();
   }
+
+  private transformFrames(transform: FrameTransform): void {
+    // Redundant audio (RFC 2198) would be encrypted as a whole, so that the server could not take it apart.
+    const opus = RTCRtpReceiver.getCapabilities('audio')?.codecs.filter(({ mimeType }) => mimeType.toLowerCase() === 'audio/opus') ?? [];
+    for (const line of [this.microphone, ...this.receiveAudio]) line.setCodecPreferences(opus);
+    transform.onSend(this.microphone.sender, 'audio');
+    for (const { sender } of [this.camera, this.screen]) transform.onSend(sender, 'video');
+    for (const { receiver } of this.receiveAudio) transform.onReceive(receiver, 'audio');
+    for (const { receiver } of this.receiveVideo) transform.onReceive(receiver, 'video');
+  }
+}
+
+/** Speech has a linear level of about 0.1, so the scale is that of its square root. */
+export function volumeOf(level: number): number {
+  return Math.round(100 * Math.sqrt(Math.min(1, Math.max(0, level))));
 }
 
 function preferCodec(lines: RTCRtpTransceiver[], codec: Codec): void {

@@ -11,6 +11,10 @@ export interface LineUse {
 export interface AudioStatistics {
   /** kbit/s */
   bitrate: number;
+  /** 0 to 1, linear; absent: not measured. */
+  level?: number;
+  /** Mean time that a received sample waited for its playback, milliseconds; absent: not known. */
+  jitterBufferDelay?: number;
 }
 
 export interface VideoStatistics {
@@ -23,6 +27,8 @@ export interface VideoStatistics {
   frameRate: number;
   /** kbit/s */
   bitrate: number;
+  /** As with audio. */
+  jitterBufferDelay?: number;
 }
 
 export interface LocalStatistics {
@@ -77,6 +83,10 @@ export interface Stat {
   framesPerSecond?: number;
   nominated?: boolean;
   currentRoundTripTime?: number;
+  audioLevel?: number;
+  /** Seconds, of all samples or frames together. */
+  jitterBufferDelay?: number;
+  jitterBufferEmittedCount?: number;
 }
 
 export function summarize(stats: Stat[], use: LineUse, before?: Sample): { statistics: Statistics; sample: Sample } {
@@ -87,6 +97,7 @@ export function summarize(stats: Stat[], use: LineUse, before?: Sample): { stati
   const remotes = new Map<string, RemoteStatistics>();
   const losses: number[] = [];
   let [received, lost] = [0, 0];
+  let microphoneLevel: number | undefined;
   for (const stat of stats) {
     switch (stat.type) {
       case 'candidate-pair':
@@ -94,6 +105,9 @@ export function summarize(stats: Stat[], use: LineUse, before?: Sample): { stati
           sample.roundTrip = Math.round(stat.currentRoundTripTime * 1000);
           statistics.rtt = sample.roundTrip;
         }
+        break;
+      case 'media-source':
+        if (stat.kind === 'audio') microphoneLevel = stat.audioLevel;
         break;
       case 'remote-inbound-rtp':
         if (stat.fractionLost !== undefined) losses.push(stat.fractionLost);
@@ -122,6 +136,8 @@ export function summarize(stats: Stat[], use: LineUse, before?: Sample): { stati
   }
   if (losses.length > 0) statistics.upLoss = percent(losses.reduce((sum, share) => sum + share) / losses.length);
   if (received + lost > 0) statistics.downLoss = percent(lost / (received + lost));
+  const { audio: own } = statistics.localStatistics;
+  if (own && microphoneLevel !== undefined) own.level = microphoneLevel;
   statistics.remoteStatistics = [...remotes.values()];
   return { statistics, sample };
 }
@@ -144,8 +160,10 @@ function advance(stat: Stat, bytes: number, sample: Sample, before?: Sample) {
 }
 
 function add(to: LocalStatistics, source: Source, stat: Stat, bitrate: number): void {
+  const { jitterBufferDelay: waited, jitterBufferEmittedCount: emitted } = stat;
+  const delay = waited !== undefined && emitted ? { jitterBufferDelay: Math.round((waited / emitted) * 1000) } : {};
   if (source === 'audio') {
-    to.audio = { bitrate };
+    to.audio = { bitrate, ...(stat.audioLevel === undefined ? {} : { level: stat.audioLevel }), ...delay };
     return;
   }
   to.video.push({
@@ -155,6 +173,7 @@ function add(to: LocalStatistics, source: Source, stat: Stat, bitrate: number): 
     height: stat.frameHeight ?? 0,
     frameRate: Math.round(stat.framesPerSecond ?? 0),
     bitrate,
+    ...delay,
   });
 }
 

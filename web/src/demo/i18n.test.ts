@@ -1,0 +1,20 @@
+import { readFileSync } from 'node:fs';
+import { expect, test } from 'vitest';
+import { RotundaError } from '../sdk/types';
+import { chooseLanguage, errorText, t } from './i18n';
+
+test('the language is the first wanted one that there is', () => {
+  expect(chooseLanguage([null, 'fr-FR', 'zh-TW'])).toBe('zh');
+  expect(t('present', 3)).toBe('3 人在线');
+  expect(errorText(new RotundaError('room_full', 'The room is full.'))).toBe('房间已满。');
+  expect(errorText(new RotundaError('something_new', 'Something new.'))).toBe('Something new.');
+  expect(chooseLanguage(['fr'])).toBe('en');
+  expect(t('pin', 'ann')).toBe('Pin ann');
+});
+
+test('every text that the page names is there', () => {
+  const page = readFileSync(new URL('../../index.html', import.meta.url), 'utf8');
+  const keys = [...page.matchAll(/data-t(?:-label|-title)?="([^"]+)"/g)].map(([, key]) => key);
+  expect(keys.length).toBeGreaterThan(20);
+  for (const key of keys) expect(t(key as 'title'), key).toBeTruthy();
+});

@@ -1,0 +1,217 @@
+// The member's own camera, microphone and screen: opened, published, and got back after the system has taken them away.
+
+import { capture, deviceError, watchDevices, type CaptureOptions, type DeviceChange } from './devices';
+import { Emitter } from './emitter';
+import type { Room } from './room';
+import { RotundaError, type Source } from './types';
+
+/** A device may be muted for a moment, for example while it changes hands; milliseconds. */
+const PATIENCE = 3000;
+
+interface Local {
+  track: MediaStreamTrack;
+  stream?: MediaStream;
+  /** Undefined: the application's own track, which only the application can get back. */
+  options?: CaptureOptions;
+  muted: boolean;
+  stopWatching: () => void;
+}
+
+export interface Lost {
+  source: Source;
+  error: RotundaError;
+  /** Opens the device again; call it from a tap, which some browsers require. Rejects if the device still cannot be opened. */
+  retry: () => Promise<void>;
+}
+
+export type Publishing = Pick<Room, 'publish' | 'unpublish' | 'mute' | 'isPublishing'>;
+
+export class LocalMedia extends Emitter<{
+  /** The tracks have changed. */
+  changed: void;
+  /** The system has muted or ended a track (a phone call, a lid, an unplugged device); getting it back has begun. */
+  interrupted: { source: Source };
+  restored: { source: Source; track: MediaStreamTrack };
+  /** The device cannot be opened without the person: show the error and a button that calls `retry`. */
+  lost: Lost;
+  /** The person has ended the screen share with the browser's own button, or the application's track has ended. */
+  ended: { source: Source };
+  devices: DeviceChange;
+}> {
+  private readonly locals = new Map<Source, Local>();
+  private readonly lost = new Map<Source, CaptureOptions>();
+  private readonly recovering = new Set<Source>();
+  private readonly stopListening: (() => void)[];
+
+  constructor(private readonly room: Publishing) {
+    super();
+    const onVisible = () => {
+      if (document.visibilityState !== 'visible') return;
+      for (const [source, { track, options }] of this.locals) if (options && track.muted) void this.recover(source);
+    };
+    document.addEventListener('visibilitychange', onVisible);
+    this.stopListening = [
+      () => document.removeEventListener('visibilitychange', onVisible),
+      watchDevices((change) => {
+        this.emit('devices', change);
+        if (change.action === 'added') this.tryLost(change.device.kind);
+      }),
+    ];
+  }
+
+  track(source: Source): MediaStreamTrack | undefined {
+    return this.locals.get(source)?.track;
+  }
+
+  /** The whole capture: with the screen it may have an audio track, too. */
+  stream(source: Source): MediaStream | undefined {
+    return this.locals.get(source)?.stream;
+  }
+
+  isMuted(source: Source): boolean {
+    return this.locals.get(source)?.muted ?? false;
+  }
+
+  /** Opens a device and publishes it. Rejects with words when that is not possible, and then nothing stays open. */
+  async start(source: Source, options: CaptureOptions = {}): Promise<MediaStreamTrack> {
+    const stream = await this.open(source, options);
+    const track = stream.getTracks().find(({ kind }) => (kind === 'audio') === (source === 'audio'));
+    if (!track) throw deviceError(new DOMException('', 'NotFoundError'), source);
+    try {
+      await this.take(source, track, options, stream);
+    } catch (error) {
+      stream.getTracks().forEach((one) => one.stop());
+      throw error;
+    }
+    return track;
+  }
+
+  /** Publishes a stream that the application has opened with `capture` and these options, for example for a preview. */
+  async publishOpen(source: Source, stream: MediaStream, options: CaptureOptions = {}): Promise<void> {
+    const track = stream.getTracks().find(({ kind }) => (kind === 'audio') === (source === 'audio'));
+    if (track) await this.take(source, track, options, stream);
+  }
+
+  /** Publishes the application's own track, for example of a canvas, of WebGL effects or of a noise suppression. */
+  async adopt(source: Source, track: MediaStreamTrack): Promise<void> {
+    await this.take(source, track);
+  }
+
+  /** Changes to another device, or other constraints, without a new publication. */
+  async change(source: Source, options: CaptureOptions): Promise<MediaStreamTrack> {
+    return this.start(source, { ...this.locals.get(source)?.options, ...options });
+  }
+
+  async mute(source: Source, muted: boolean): Promise<void> {
+    const local = this.locals.get(source);
+    if (local) local.muted = muted;
+    await this.room.mute(source, muted);
+    this.emit('changed', undefined);
+  }
+
+  async stop(source: Source): Promise<void> {
+    this.lost.delete(source);
+    if (!this.locals.has(source)) return;
+    this.release(source);
+    this.emit('changed', undefined);
+    if (this.room.isPublishing(source)) await this.room.unpublish(source);
+  }
+
+  /** Closes all devices, without a word to the server: for leaving. */
+  close(): void {
+    for (const stop of this.stopListening) stop();
+    for (const source of [...this.locals.keys()]) this.release(source);
+  }
+
+  private async open(source: Source, options: CaptureOptions): Promise<MediaStream> {
+    try {
+      return await capture(source, options);
+    } catch (error) {
+      const open = this.locals.get(source);
+      if (!open?.options || !(error instanceof RotundaError) || error.code !== 'device_busy') throw error;
+      // Phones open only one camera at a time.
+      open.stream?.getTracks().forEach((one) => one.stop());
+      return capture(source, options);
+    }
+  }
+
+  private async take(source: Source, track: MediaStreamTrack, options?: CaptureOptions, stream?: MediaStream): Promise<void> {
+    const muted = this.locals.get(source)?.muted ?? false;
+    track.enabled = !muted;
+    await this.room.publish(source, track);
+    this.release(source, track);
+    this.lost.delete(source);
+    this.locals.set(source, { track, stream, options, muted, stopWatching: this.watch(source, track, options) });
+    this.emit('changed', undefined);
+  }
+
+  private watch(source: Source, track: MediaStreamTrack, options?: CaptureOptions): () => void {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const onEnded = () => {
+      if (!options || source === 'screen') {
+        void this.stop(source).catch(() => {});
+        this.emit('ended', { source });
+      } else {
+        this.emit('interrupted', { source });
+        void this.recover(source);
+      }
+    };
+    // Browsers mute the track of a screen or a canvas whenever nothing changes in it.
+    const isDevice = options !== undefined && source !== 'screen';
+    const onMute = () => {
+      if (!isDevice) return;
+      this.emit('interrupted', { source });
+      timer = setTimeout(() => {
+        if (document.visibilityState === 'visible') void this.recover(source);
+      }, PATIENCE);
+    };
+    const onUnmute = () => {
+      clearTimeout(timer);
+      if (isDevice) this.emit('restored', { source, track });
+    };
+    track.addEventListener('ended', onEnded);
+    track.addEventListener('mute', onMute);
+    track.addEventListener('unmute', onUnmute);
+    return () => {
+      clearTimeout(timer);
+      track.removeEventListener('ended', onEnded);
+      track.removeEventListener('mute', onMute);
+      track.removeEventListener('unmute', onUnmute);
+    };
+  }
+
+  private async recover(source: Source): Promise<void> {
+    const options = this.locals.get(source)?.options ?? this.lost.get(source);
+    if (!options || this.recovering.has(source)) return;
+    this.recovering.add(source);
+    try {
+      await this.reopen(source, options);
+    } catch (error) {
+      this.lost.set(source, options);
+      const words = error instanceof RotundaError ? error : deviceError(error, source);
+      this.emit('lost', { source, error: words, retry: () => this.reopen(source, options) });
+    } finally {
+      this.recovering.delete(source);
+    }
+  }
+
+  private async reopen(source: Source, options: CaptureOptions): Promise<void> {
+    const track = await this.start(source, options);
+    this.emit('restored', { source, track });
+  }
+
+  /** A new device may be the one that was unplugged. */
+  private tryLost(kind: MediaDeviceKind): void {
+    const source = kind === 'audioinput' ? 'audio' : kind === 'videoinput' ? 'camera' : undefined;
+    if (source && this.lost.has(source)) void this.recover(source);
+  }
+
+  private release(source: Source, except?: MediaStreamTrack): void {
+    const local = this.locals.get(source);
+    if (!local) return;
+    this.locals.delete(source);
+    local.stopWatching();
+    // The application's own track stays its own.
+    if (local.options) for (const track of [local.track, ...local.stream?.getTracks() ?? []]) if (track !== except) track.stop();
+  }
+}
