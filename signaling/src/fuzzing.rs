@@ -11,7 +11,7 @@ use rotunda_proto::ids::SdkAppId;
 
 use crate::api::mix::check;
 use crate::api::tencent::call::{self, Call};
-use crate::api::tencent::read::RoomKind;
+use crate::api::tencent::read::{self, RoomKind};
 use crate::applications::Applications;
 use crate::refused_lines::refused_lines;
 use crate::whip::bearer::{Bearer, QueryTokens, Token};
@@ -100,8 +100,9 @@ fn tencent(data: &[u8]) {
         let known = call.authenticate(NOW, |id| applications.by_secret_id(id));
         assert!(known.is_err(), "a forged signature was taken");
         for kind in [RoomKind::Number, RoomKind::Name] {
-            let _refused = call.start(kind).and_then(check::start);
-            let _refused = call.stop(kind).and_then(check::stop);
+            let Ok(parameters) = call.parameters() else { break };
+            let _refused = read::start(&parameters, kind).and_then(check::start);
+            let _refused = read::stop(&parameters, kind).and_then(check::stop);
         }
     }
 }
