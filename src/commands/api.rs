@@ -54,17 +54,11 @@ pub async fn members(command: Members) -> anyhow::Result<()> {
 }
 
 pub async fn mixes(server: cli::ApiServer) -> anyhow::Result<()> {
-    let columns = columns(&[
-        "Room",
-        "StreamId",
-        "Origin",
-        "Runs",
-        "Width",
-        "Height",
-        "IsRecorded",
-        "Node",
-        "MissingInputs",
-    ]);
+    let mut columns = columns(&["Room", "StreamId", "Origin", "Runs", "Width", "Height"]);
+    columns.push(Column::new("Inputs", "/Health/Inputs"));
+    columns.push(Column::new("Fps", "/Health/Fps"));
+    columns.push(Column::new("Kbps", "/Health/VideoKbps"));
+    columns.extend(["IsRecorded", "Node", "MissingInputs"].map(Column::of));
     list(&server, "ListMixes", "Mixes", &columns).await
 }
 

@@ -45,7 +45,8 @@ def test_mixes_streams_nodes_and_usage_are_listed(server):
     member = server.join(7002, "jon")
     assert rotunda(server, "mix", "start", "7002", "--size", "320x180")[0] == 0
     runs = lambda mixes: any(mix["StreamId"] == "mix-7002" and mix["Runs"] for mix in mixes)
-    mixes = until(lambda: read(server, "mixes"), runs, "the mix runs")
+    is_healthy = lambda mixes: any(mix["StreamId"] == "mix-7002" and mix.get("Health", {}).get("Inputs") == 1 for mix in mixes)
+    mixes = until(lambda: read(server, "mixes"), is_healthy, "the mix runs with its member")
     mix = next(mix for mix in mixes if mix["StreamId"] == "mix-7002")
     assert (mix["Room"], mix["Width"], mix["Height"], mix["MissingInputs"]) == ("7002", 320, 180, [])
     on_air = lambda streams: any(stream["StreamId"] == "mix-7002" for stream in streams)

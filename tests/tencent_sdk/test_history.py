@@ -4,12 +4,16 @@ import json
 import sqlite3
 import time
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
+from tencentcloud.common.exception.tencent_cloud_sdk_exception import TencentCloudSDKException
+from tencentcloud.common.retry import NoopRetryer
 from tencentcloud.trtc.v20190722 import models
 
 from test_mix import client, code_of
 from test_rooms import dismiss
-from waiting import until
+from waiting import permitted, until
 
 SIGNATURES = [
     ("TC3-HMAC-SHA256", "POST"), ("TC3-HMAC-SHA256", "GET"), ("HmacSHA1", "POST"), ("HmacSHA1", "GET"),
@@ -160,6 +164,25 @@ def test_days_and_usage_are_counted(server, past, sign, method):
     usage.SdkAppId, usage.StartTime, usage.EndTime = server.app, past, mixed.EndTime
     answer = api.DescribeMixTranscodingUsage(usage)
     assert dict(zip(answer.UsageKey, answer.UsageList[0].UsageValue))["HDH264"] == 10
+
+
+def test_too_many_calls_are_refused(server):
+    api = client(server, retryer=NoopRetryer())
+    usage = models.DescribeMixTranscodingUsageRequest()
+    usage.StartTime = usage.EndTime = time.strftime("%Y-%m-%d", time.gmtime())
+
+    def is_refused():
+        """Five calls a second are permitted, so one of many at once is refused, however slow the machine is at other times."""
+        try:
+            api.DescribeMixTranscodingUsage(usage)
+            return False
+        except TencentCloudSDKException as error:
+            return error.code == "RequestLimitExceeded"
+
+    with ThreadPoolExecutor(16) as pool:
+        burst = lambda: any(pool.map(lambda _: is_refused(), range(48)))
+        until(burst, lambda refused: refused, "a call of a burst is refused")
+    assert permitted(lambda: api.DescribeMixTranscodingUsage(usage)).UsageList
 
 
 def test_mistakes_have_their_codes(server):

@@ -12,7 +12,7 @@ from tencentcloud.vod.v20180717 import models, vod_client
 
 from test_mix import client as trtc_client
 from test_mix import code_of, start, stop
-from waiting import until
+from waiting import Patient, until
 
 SIGNATURES = [
     ("TC3-HMAC-SHA256", "POST"), ("TC3-HMAC-SHA256", "GET"), ("HmacSHA1", "POST"), ("HmacSHA1", "GET"),
@@ -20,10 +20,15 @@ SIGNATURES = [
 ]
 
 
+STREAMS = ["sdk-5001-a", "sdk-5001-b"]
+# Of recorder.formats, as they are by default.
+FORMATS = ["mp4", "hls"]
+
+
 def client(server, sign="TC3-HMAC-SHA256", method="POST"):
     http = HttpProfile(protocol="http", endpoint=f"127.0.0.1:{server.http}", reqMethod=method)
     keys = credential.Credential(server.secret_id, server.api_secret)
-    return vod_client.VodClient(keys, "", ClientProfile(signMethod=sign, httpProfile=http))
+    return vod_client.VodClient(keys, "", ClientProfile(signMethod=sign, httpProfile=http, retryer=Patient()))
 
 
 def search(api, **fields):
@@ -40,22 +45,21 @@ def delete(api, file_id, **fields):
 
 @pytest.fixture(scope="module")
 def files(server):
-    """Two recordings of mixes, one after the other; their MP4 files, newest first."""
+    """The files of two mixes, one after the other, newest first."""
     trtc, vod = trtc_client(server), client(server)
     member = server.join(5001, "gus")
-    for name in ("lesson-1", "lesson-2"):
-        begin = start(server, 5001, StreamId="sdk-5001", RecordId=name, PureAudioStream=1)
+    for stream, name in zip(STREAMS, ("lesson-1", "lesson-2")):
+        begin = start(server, 5001, StreamId=stream, RecordId=name, PureAudioStream=1)
         assert trtc.StartMCUMixTranscode(begin).RequestId
-        # A file has its row from its first segment on, so the recording has begun when the stop leads to a file.
-        is_live = lambda: playlist(server, "sdk-5001")
-        until(is_live, lambda is_there: is_there, "the mix is on the air")
+        # A stream with a whole segment has media to record.
+        until(lambda: playlist(server, stream), lambda is_there: is_there, f"{stream} is on the air")
         assert trtc.StopMCUMixTranscode(stop(server, 5001)).RequestId
-        found = lambda: search(vod, StreamId="sdk-5001", NamePrefixes=[name])
-        until(found, lambda answer: answer.TotalCount > 0, f"the files of {name}")
+        found = lambda: search(vod, StreamId=stream, NamePrefixes=[name])
+        until(found, lambda answer: answer.TotalCount == len(FORMATS), f"the files of {name}")
     member.terminate()
     member.wait(60)
     order = {"Field": "CreateTime", "Order": "Desc"}
-    answer = search(vod, StreamId="sdk-5001", Sort=order, Limit=100)
+    answer = search(vod, StreamIds=STREAMS, Sort=order, Limit=100)
     assert answer.TotalCount == len(answer.MediaInfoSet)
     return answer.MediaInfoSet
 
@@ -73,17 +77,17 @@ def test_files_are_found_by_stream_name_and_time(server, files, sign, method):
     api = client(server, sign=sign, method=method)
     ids = lambda answer: [media.FileId for media in answer.MediaInfoSet]
     # The flow of the contract: the newest file of a stream comes first.
-    newest = search(api, StreamId="sdk-5001", Sort={"Field": "CreateTime", "Order": "Desc"})
+    newest = search(api, StreamId=STREAMS[1], Sort={"Field": "CreateTime", "Order": "Desc"})
     assert ids(newest)[0] == files[0].FileId and files[0].BasicInfo.Name.startswith("lesson-2")
-    oldest = search(api, StreamIds=["sdk-5001"], Sort={"Field": "CreateTime", "Order": "Asc"}, Limit=100)
+    oldest = search(api, StreamIds=STREAMS, Sort={"Field": "CreateTime", "Order": "Asc"}, Limit=100)
     assert ids(oldest) == ids(type("All", (), {"MediaInfoSet": files}))[::-1]
     by_name = search(api, Text="ESSON-1", Sort={"Field": "CreateTime", "Order": "Asc"})
     assert by_name.TotalCount and all(media.BasicInfo.Name.startswith("lesson-1") for media in by_name.MediaInfoSet)
     assert search(api, NamePrefixes=["esson"]).TotalCount == 0
     assert search(api, TrtcRoomIds=["5001"], TrtcSdkAppIds=[server.app]).TotalCount == len(files)
     first = files[-1].BasicInfo.CreateTime
-    assert files[-1].FileId in ids(search(api, StreamId="sdk-5001", CreateTime={"After": first, "Before": first}))
-    page = search(api, StreamId="sdk-5001", Offset=1, Limit=1)
+    assert files[-1].FileId in ids(search(api, StreamIds=STREAMS, CreateTime={"After": first, "Before": first}))
+    page = search(api, StreamIds=STREAMS, Offset=1, Limit=1)
     assert (page.TotalCount, ids(page)) == (len(files), [files[1].FileId])
 
 
@@ -95,7 +99,7 @@ def test_a_file_is_described(server, files):
     assert answer.NotExistFileIdSet == ["12345"]
     [media] = answer.MediaInfoSet
     basic, meta = media.BasicInfo, media.MetaData
-    assert basic.SourceInfo.LiveRecordInfo.StreamId == "sdk-5001"
+    assert basic.SourceInfo.LiveRecordInfo.StreamId == STREAMS[1]
     assert (basic.SourceInfo.TrtcRecordInfo.SdkAppId, basic.SourceInfo.TrtcRecordInfo.RoomId) == (server.app, "5001")
     assert meta.Duration > 0 and meta.Size > 0 and media.TranscodeInfo is None
     with urllib.request.urlopen(f"http://127.0.0.1:{server.http}{basic.StoragePath}", timeout=60) as file:

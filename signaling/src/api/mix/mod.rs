@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod client;
+pub mod health;
 pub mod preview;
 pub mod records;
 pub mod request;

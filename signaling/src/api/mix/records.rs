@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rotunda_events::{MixOutput, What};
 use rotunda_proto::clock::Clock;
-use rotunda_proto::ids::{MixId, RoomKey};
+use rotunda_proto::ids::{MixId, RoomKey, StreamKey};
 use rotunda_proto::mix::{EVENTS_SUBJECT, Event, MixSpec, NotMixable, RunningMix, StopReason, running_key};
 use rotunda_proto::mix_task::{MixTask, Origin, TASKS_PREFIX};
 use rotunda_store::{MixTaskEnd, MixTaskRow, StoreError};
@@ -95,7 +95,16 @@ pub async fn follow(shared: Shared, shutdown: CancellationToken) -> Result<JoinH
                     shared.facts.tell_as(id, &room, missing);
                     Ok(())
                 }
-                Some(Event::Health { .. }) | None => Ok(()),
+                Some(Event::Health {
+                    room,
+                    stream_id,
+                    health,
+                }) => {
+                    let (app, id) = (room.app, stream_id);
+                    shared.mix_health.note(StreamKey { app, id }, health);
+                    Ok(())
+                }
+                None => Ok(()),
             };
             if let Err(error) = written {
                 error!(error = &error as &dyn std::error::Error, "write a mix task's row");

@@ -54,6 +54,32 @@ pub struct Mix {
     pub is_recorded: bool,
     /// Tracks that are missing in it, because their codec is not decoded.
     pub missing_inputs: Vec<MissingInput>,
+    /// Over the last second; absent: nothing was heard of it for some seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health: Option<Health>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct Health {
+    /// Members that are seen or heard.
+    pub inputs: u32,
+    /// Videos that are live in the mix.
+    pub live_videos: u32,
+    /// Encoded frames a second.
+    pub fps: f32,
+    pub video_kbps: f32,
+    pub audio_kbps: f32,
+    /// Ticks that were too late, since the start.
+    pub late_ticks: u64,
+    /// Audio packets that arrived too late for play-out, since the start.
+    pub late_audio: u64,
+    /// Input frames thrown away undecoded because decoding was behind, since the start.
+    pub shed_frames: u64,
+    /// Failures after which an encoder was replaced, since the start.
+    pub encoder_failures: u64,
+    /// Length of the program so far.
+    pub program_seconds: u64,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -82,7 +108,20 @@ pub async fn list(shared: &Shared, caller: &Application, request: ListMixes) -> 
             continue;
         };
         let missing = running.iter().flat_map(|running| &running.not_mixable);
+        let health = shared.mix_health.of(&spec.stream());
         mixes.push(Mix {
+            health: health.map(|health| Health {
+                inputs: health.inputs,
+                live_videos: health.live_videos,
+                fps: health.fps,
+                video_kbps: health.video_kbps,
+                audio_kbps: health.audio_kbps,
+                late_ticks: health.late_ticks,
+                late_audio: health.late_audio,
+                shed_frames: health.shed_frames,
+                encoder_failures: health.encoder_failures,
+                program_seconds: health.program_ms / 1000,
+            }),
             mix_id: task.id.to_string(),
             room: task.room.room.to_string(),
             stream_id: spec.stream_id.to_string(),
