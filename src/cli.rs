@@ -427,7 +427,7 @@ pub struct KeyCreate {
     /// The application's number (SdkAppId).
     #[arg(long, value_parser = parse_app)]
     pub app: SdkAppId,
-    /// The parts of the API that it opens: mix, rooms, moderate, recordings.
+    /// The parts of the API that it opens: mix, rooms, moderate, recordings, live, usage, admin.
     #[arg(long, value_delimiter = ',', required = true)]
     pub scopes: Vec<Scope>,
     /// A name for people.
