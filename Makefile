@@ -108,7 +108,11 @@ tests/tencent_sdk/.venv: tests/tencent_sdk/requirements.txt
 	$@/bin/pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
-test-sdk: tests/tencent_sdk/.venv web ## The official Tencent Cloud SDK and a gRPC reflection client
+tests/tencent_sdk/node/node_modules: tests/tencent_sdk/node/package-lock.json
+	cd tests/tencent_sdk/node && npm ci --no-audit --no-fund
+	@touch $@
+
+test-sdk: tests/tencent_sdk/.venv tests/tencent_sdk/node/node_modules web ## The official Tencent Cloud SDKs (Python, Node.js), gRPC, OpenAPI, the command line
 	$(BUILD)
 	cd tests/tencent_sdk && .venv/bin/python -m pytest -q $(AGAIN)
 
@@ -157,4 +161,4 @@ docs-layouts: ## Render the images of docs/layouts.md
 
 clean: ## Remove all build outputs
 	$(CARGO) clean
-	rm -rf web/dist web/packages web/api web/node_modules tests/browser/node_modules tests/tencent_sdk/.venv tests/whip/.venv tests/avatar/.venv tests/deploy/.venv tests/deploy/node_modules tests/deploy/prometheus
+	rm -rf web/dist web/packages web/api web/node_modules tests/browser/node_modules tests/tencent_sdk/.venv tests/tencent_sdk/node/node_modules tests/whip/.venv tests/avatar/.venv tests/deploy/.venv tests/deploy/node_modules tests/deploy/prometheus

@@ -1,10 +1,14 @@
 //! The command line: its commands and options, and the text of `--help`.
 
+mod api;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use rotunda_proto::applications::Scope;
 use rotunda_proto::ids::{RecordId, RoomId, SdkAppId, StreamId, UserId};
+
+pub use api::{Callbacks, Members, RecordingSearch, RecordingTarget, Rooms, Server as ApiServer, Usage};
 
 /// Self-hosted real-time audio and video: rooms, forwarding, mixing, recording and live streams in one binary.
 #[derive(Debug, Parser)]
@@ -39,7 +43,24 @@ pub enum Command {
     /// List, make and delete API keys in the database. Running servers follow within 2 seconds.
     #[command(subcommand)]
     Keys(Keys),
-    /// Maintain the recordings of this machine.
+    /// List and dismiss rooms, through the server API.
+    #[command(subcommand)]
+    Rooms(Rooms),
+    /// List and remove members of rooms and set their permissions, through the server API.
+    #[command(subcommand)]
+    Members(Members),
+    /// List the mixes that run or begin, through the server API.
+    Mixes(ApiServer),
+    /// List the live streams and their pushes, through the server API.
+    Live(ApiServer),
+    /// List the media nodes of the cluster and their load, through the server API.
+    Nodes(ApiServer),
+    /// Show what is counted, by day, through the server API.
+    Usage(Usage),
+    /// List and replay callbacks, through the server API.
+    #[command(subcommand)]
+    Callbacks(Callbacks),
+    /// List and delete recorded files; maintain the recordings of this machine.
     Recordings(Recordings),
     /// Print the configuration in effect (defaults < file < environment), secrets hidden.
     Config(ConfigFile),
@@ -139,6 +160,10 @@ pub struct Recordings {
 
 #[derive(Debug, Subcommand)]
 pub enum RecordingsCommand {
+    /// List recorded files, newest first, through the server API.
+    List(RecordingSearch),
+    /// Delete a recorded file, through the server API.
+    Delete(RecordingTarget),
     /// Enter the recordings of the disk that the database does not know, for example after the database was lost.
     Rebuild(ConfigFile),
 }
@@ -402,7 +427,7 @@ pub struct KeyCreate {
     /// The application's number (SdkAppId).
     #[arg(long, value_parser = parse_app)]
     pub app: SdkAppId,
-    /// The parts of the API that it opens: mix, rooms, moderate, recordings.
+    /// The parts of the API that it opens: mix, rooms, moderate, recordings, live, usage, admin.
     #[arg(long, value_delimiter = ',', required = true)]
     pub scopes: Vec<Scope>,
     /// A name for people.

@@ -21,7 +21,11 @@ pub struct Fact {
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum What {
     /// The first member has entered.
-    RoomMade,
+    RoomMade {
+        /// None: facts of earlier versions.
+        #[serde(default)]
+        user: Option<UserId>,
+    },
     /// The last member has left.
     RoomEnded,
     Entered {
@@ -57,10 +61,25 @@ pub enum What {
     MixBegun {
         mix: MixId,
         stream_id: StreamId,
+        /// None: facts of earlier versions.
+        #[serde(default)]
+        started_unix_ms: Option<u64>,
+        #[serde(default)]
+        output: Option<MixOutput>,
     },
     /// The running mix got another layout or other settings.
     MixChanged {
         stream_id: StreamId,
+        /// None: facts of earlier versions.
+        #[serde(default)]
+        mix: Option<MixId>,
+        #[serde(default)]
+        output: Option<MixOutput>,
+    },
+    /// A mix runs at a multiple of five minutes of the clock: what a crash can lose of its usage is at most that.
+    MixRuns {
+        mix: MixId,
+        output: MixOutput,
     },
     MixEnded {
         mix: MixId,
@@ -101,12 +120,26 @@ pub enum What {
     },
 }
 
+/// The output of a mix, by which its time is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MixOutput {
+    Audio,
+    /// Pixels.
+    Video {
+        width: u16,
+        height: u16,
+    },
+}
+
 /// Why a member is no longer in a room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LeftBecause {
-    /// The member or the server API asked for it, or the server has ended.
+    /// The member asked for it, or the server has ended.
     Asked,
+    /// The server API asked for it.
+    Removed,
     /// The connection or the media was lost, or a newer login has taken over.
     CutOff,
     /// The member's signaling node has died.
@@ -117,7 +150,7 @@ impl What {
     /// The journal's name of it.
     pub fn kind(&self) -> &'static str {
         match self {
-            Self::RoomMade => "room_made",
+            Self::RoomMade { .. } => "room_made",
             Self::RoomEnded => "room_ended",
             Self::Entered { .. } => "entered",
             Self::Left { .. } => "left",
@@ -126,6 +159,7 @@ impl What {
             Self::Attendance { .. } => "attendance",
             Self::MixBegun { .. } => "mix_begun",
             Self::MixChanged { .. } => "mix_changed",
+            Self::MixRuns { .. } => "mix_runs",
             Self::MixEnded { .. } => "mix_ended",
             Self::NotMixable { .. } => "not_mixable",
             Self::RecordingBegun { .. } => "recording_begun",

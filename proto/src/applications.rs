@@ -19,12 +19,18 @@ pub enum Scope {
     Rooms,
     /// Remove members and dismiss rooms.
     Moderate,
-    /// List and fetch recordings.
+    /// List, fetch and delete recordings.
     Recordings,
+    /// Live streams and their pushes.
+    Live,
+    /// Usage.
+    Usage,
+    /// Nodes, and the deliveries of callbacks.
+    Admin,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{0:?} is no scope; write mix, rooms, moderate or recordings")]
+#[error("{0:?} is no scope; write mix, rooms, moderate, recordings, live, usage or admin")]
 pub struct UnknownScope(String);
 
 /// The scopes of a key.
@@ -49,7 +55,15 @@ pub struct ApplicationSet {
 pub struct ApplicationList(Arc<RwLock<Arc<ApplicationSet>>>);
 
 impl Scope {
-    pub const ALL: [Self; 4] = [Self::Mix, Self::Rooms, Self::Moderate, Self::Recordings];
+    pub const ALL: [Self; 7] = [
+        Self::Mix,
+        Self::Rooms,
+        Self::Moderate,
+        Self::Recordings,
+        Self::Live,
+        Self::Usage,
+        Self::Admin,
+    ];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -57,6 +71,9 @@ impl Scope {
             Self::Rooms => "rooms",
             Self::Moderate => "moderate",
             Self::Recordings => "recordings",
+            Self::Live => "live",
+            Self::Usage => "usage",
+            Self::Admin => "admin",
         }
     }
 }
@@ -149,7 +166,7 @@ mod tests {
         }
         assert_eq!(
             "all".parse::<Scope>().unwrap_err().to_string(),
-            "\"all\" is no scope; write mix, rooms, moderate or recordings"
+            "\"all\" is no scope; write mix, rooms, moderate, recordings, live, usage or admin"
         );
     }
 }

@@ -73,6 +73,9 @@ pub struct Application {
     /// Receives recording callbacks; none by default.
     #[serde(default)]
     pub callback_url: Option<String>,
+    /// Receives the events of rooms and media; none by default.
+    #[serde(default)]
+    pub event_callback_url: Option<String>,
     /// Signs callbacks: letters and digits, at most 32.
     #[serde(default)]
     pub callback_key: Secret,
@@ -136,6 +139,7 @@ impl Application {
             secret_id: String::new(),
             api_secret: Secret::default(),
             callback_url: None,
+            event_callback_url: None,
             callback_key: Secret::default(),
             play_key: Secret::default(),
             max_microphones: Microphones::default(),

@@ -41,6 +41,31 @@ pub struct ListedFile {
     pub url: String,
 }
 
+/// Subject of requests about finished files: a [`MediaCommand`], answered with a [`MediaReply`].
+pub const MEDIA_SUBJECT: &str = "recorder.media";
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "snake_case")]
+pub enum MediaCommand {
+    /// Signs the addresses of files, by their names in the catalogue.
+    Links { names: Vec<String> },
+    /// Deletes a complete file, if it is the application's.
+    Delete { app: SdkAppId, file_id: String },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "snake_case")]
+pub enum MediaReply {
+    /// In the order of the names.
+    Links {
+        urls: Vec<String>,
+    },
+    Deleted,
+    NoSuchFile,
+    /// It is still there.
+    Failed,
+}
+
 /// A finished file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordingFile {

@@ -18,7 +18,7 @@ use rotunda_proto::config::Application;
 use rotunda_proto::file_link::FileLinkKey;
 use rotunda_proto::ids::SdkAppId;
 use rotunda_proto::recording::ListedFile;
-use rotunda_store::{CatalogueRow, Store, StoreError};
+use rotunda_store::{CatalogueRow, MediaFilter, Store, StoreError};
 use serde_json::json;
 use tower::ServiceExt;
 use tower_http::cors::CorsLayer;
@@ -26,7 +26,7 @@ use tower_http::services::ServeDir;
 use tracing::error;
 
 use crate::config::Config;
-use crate::expiry;
+use crate::expiry::{self, DeleteError};
 use crate::ledger::Ledger;
 use crate::storage::Storage;
 
@@ -115,6 +115,26 @@ impl Files {
             started_unix_ms: row.started_unix_us.unsigned_abs() / 1000,
         };
         Ok(rows.into_iter().map(listed).collect())
+    }
+
+    /// Deletes a complete file of an application; answers whether there was one.
+    pub async fn delete(&self, app: SdkAppId, file_id: &str) -> Result<bool, DeleteError> {
+        let filter = MediaFilter {
+            file_ids: vec![file_id.to_owned()],
+            ..MediaFilter::default()
+        };
+        let found = self.0.store.search_media(app, &filter, 0, 1).await?;
+        let Some(file) = found.files.first() else {
+            return Ok(false);
+        };
+        let Parts {
+            config,
+            ledger,
+            storage,
+            ..
+        } = &*self.0;
+        expiry::delete(config, ledger, storage.as_ref(), file).await?;
+        Ok(true)
     }
 
     /// Whether an application has a file of this path, or a recording whose folder it is in.

@@ -12,6 +12,7 @@ mod finisher;
 mod finishing;
 mod folder;
 mod ledger;
+mod media_requests;
 mod name;
 mod orphans;
 mod playlist;

@@ -17,7 +17,7 @@ use rotunda_proto::clock::Clock;
 use rotunda_proto::file_link::FileLinkKey;
 use rotunda_proto::ids::StreamKey;
 use rotunda_proto::program::{PROGRAMS_PREFIX, ProgramDescriptor};
-use rotunda_proto::recording::{FileFormat, LIST_SUBJECT, ListReply, ListRequest};
+use rotunda_proto::recording::{FileFormat, LIST_SUBJECT, ListReply, ListRequest, MEDIA_SUBJECT};
 use rotunda_store::{Store, StoreError};
 use thiserror::Error;
 use tokio::sync::mpsc;
@@ -34,6 +34,7 @@ use crate::files::Files;
 use crate::finishing::{FinishingError, finish};
 use crate::folder::{Folder, Manifest};
 use crate::ledger::{Ledger, Row, State};
+use crate::media_requests;
 use crate::orphans::{self, Found, Orphan};
 use crate::recording::{RecordError, Recording};
 use crate::rows::{decimal_id, rows};
@@ -232,6 +233,8 @@ impl Service {
             store.clone(),
         );
         let lists = bus.serve(LIST_SUBJECT).await?;
+        let media = bus.serve(MEDIA_SUBJECT).await?;
+        tokio::spawn(media_requests::serve(files.clone(), media, shutdown.clone()));
         let (notices, noticed) = mpsc::channel(NOTICES);
         let recorder = Recorder {
             config,

@@ -9,9 +9,12 @@ use rotunda_proto::config::{Application, Secret};
 use rotunda_proto::grpc::v1;
 use rotunda_proto::ids::SdkAppId;
 
+use crate::api::media::SearchMedia;
 use crate::api::mix::check;
+use crate::api::request::whole;
 use crate::api::tencent::call::{self, Call};
-use crate::api::tencent::read::RoomKind;
+use crate::api::tencent::fields::Fields;
+use crate::api::tencent::read::{self, RoomKind};
 use crate::applications::Applications;
 use crate::refused_lines::refused_lines;
 use crate::whip::bearer::{Bearer, QueryTokens, Token};
@@ -99,9 +102,16 @@ fn tencent(data: &[u8]) {
         };
         let known = call.authenticate(NOW, |id| applications.by_secret_id(id));
         assert!(known.is_err(), "a forged signature was taken");
+        let searched = call
+            .parameters()
+            .and_then(|fields| whole::<SearchMedia>(Fields::of(&fields)));
+        if let (Ok(search), Some(caller)) = (searched, applications.by_secret_id("AKIDfuzz")) {
+            let _refused = search.checked(caller);
+        }
         for kind in [RoomKind::Number, RoomKind::Name] {
-            let _refused = call.start(kind).and_then(check::start);
-            let _refused = call.stop(kind).and_then(check::stop);
+            let Ok(parameters) = call.parameters() else { break };
+            let _refused = read::start(&parameters, kind).and_then(check::start);
+            let _refused = read::stop(&parameters, kind).and_then(check::stop);
         }
     }
 }

@@ -37,6 +37,7 @@ mod session_events;
 mod shared;
 mod slots;
 mod turn;
+mod usage;
 mod view;
 mod whip;
 

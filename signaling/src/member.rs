@@ -127,6 +127,7 @@ impl Member {
                     Some(ToMember::Permit(permit)) => Box::pin(self.permit(*permit)).await,
                     Some(ToMember::Remove(mut removal)) => if removal.concerns(self.membership.as_ref()) {
                         self.tell(Event::Kicked { reason: removal.reason });
+                        leaving = Leaving::Removed;
                         break;
                     },
                     Some(ToMember::Kick(reason)) => {

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use rotunda_bus::{BusError, BusExt, ClusterNode, Revision, SharedBus};
 use rotunda_events::{Facts, What};
 use rotunda_proto::config::Microphones;
-use rotunda_proto::ids::{MembershipId, NodeId, RoomKey, TrackSource};
+use rotunda_proto::ids::{MembershipId, NodeId, RoomKey, TrackSource, UserId};
 use rotunda_proto::room::{
     Holder, KeptCell, MAX_MEMBERS, MemberCounts, OwnNames, RoomInfo, Roster, RosterMember, Seats, TrackState,
     count_key, info_key, roster_key, seats_key,
@@ -63,7 +63,7 @@ impl RoomDocuments {
 
     /// Makes sure that the room has an SFU node. The first member chooses the least loaded node with free capacity. Call after
     /// counting, so that a node whose last member leaves at the same time does not close the room.
-    pub async fn open(&self, unix_ms: u64) -> Result<Option<Revision>, Refused> {
+    pub async fn open(&self, unix_ms: u64, first: &UserId) -> Result<Option<Revision>, Refused> {
         // An open room stays on its node.
         let known = self.bus.load::<RoomInfo>(&info_key(&self.room)).await?;
         let sfu = match known {
@@ -84,7 +84,8 @@ impl RoomDocuments {
             .await?;
         let Ok(written) = written;
         if written.result {
-            self.facts.tell(&self.room, What::RoomMade);
+            let user = Some(first.clone());
+            self.facts.tell(&self.room, What::RoomMade { user });
         }
         Ok(written.revision)
     }

@@ -9,6 +9,7 @@ use rotunda_proto::config::Application;
 use rotunda_proto::ids::NodeId;
 use rotunda_store::Store;
 
+use crate::api::mix::health::MixHealth;
 use crate::applications::Applications;
 use crate::callbacks::Outbox;
 use crate::config::Config;
@@ -35,6 +36,8 @@ pub struct Parts {
     pub outbox: Outbox,
     /// Appends the facts of this node to the stream of events.
     pub facts: Facts,
+    /// Of every mix of the cluster.
+    pub mix_health: MixHealth,
 }
 
 impl Shared {
@@ -57,6 +60,7 @@ impl Shared {
             store,
             outbox: Outbox::default(),
             facts,
+            mix_health: MixHealth::default(),
         }))
     }
 

@@ -1,5 +1,6 @@
 //! The commands of the command line.
 
+mod api;
 mod apps;
 mod demo;
 mod join;
@@ -32,6 +33,13 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Mix(arguments) => mix::run(arguments).await,
         Command::Apps(command) => apps::run(command).await,
         Command::Keys(command) => keys::run(command).await,
+        Command::Rooms(command) => api::rooms(command).await,
+        Command::Members(command) => api::members(command).await,
+        Command::Mixes(server) => api::mixes(server).await,
+        Command::Live(server) => api::live(server).await,
+        Command::Nodes(server) => api::nodes(server).await,
+        Command::Usage(usage) => api::usage(usage).await,
+        Command::Callbacks(command) => api::callbacks(command).await,
         Command::MixEngine(_) => anyhow::bail!("an engine runs without the runtime of the other commands"),
         Command::Recordings(arguments) => recordings::run(arguments).await,
         Command::UserSig(arguments) => {

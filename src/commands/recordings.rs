@@ -3,11 +3,13 @@
 use anyhow::Context;
 use rotunda_store::Store;
 
-use super::{Quiet, load, start_logging};
+use super::{Quiet, api, load, start_logging};
 use crate::cli;
 
 pub async fn run(arguments: cli::Recordings) -> anyhow::Result<()> {
     match arguments.command {
+        cli::RecordingsCommand::List(search) => api::recordings(search).await,
+        cli::RecordingsCommand::Delete(target) => api::delete_recording(target).await,
         cli::RecordingsCommand::Rebuild(file) => rebuild(&file).await,
     }
 }

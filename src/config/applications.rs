@@ -106,6 +106,10 @@ pub fn validate(applications: &[Application], outbound: &AllowedNetworks) -> Vec
         if let Some(message) = url.and_then(|url| callback_url_mistake(url, outbound)) {
             wrong("callback_url", message);
         }
+        let url = application.event_callback_url.as_deref();
+        if let Some(message) = url.and_then(|url| callback_url_mistake(url, outbound)) {
+            wrong("event_callback_url", message);
+        }
         if application.record_resume_seconds > MAX_RESUME {
             wrong("record_resume_seconds", format!("write 0 to {MAX_RESUME}"));
         }

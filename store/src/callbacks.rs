@@ -235,6 +235,54 @@ impl Store {
         }
     }
 
+    /// An application's rows, newest first, and how many there are. `state`: None: all.
+    pub async fn callbacks_of(
+        &self,
+        application: SdkAppId,
+        state: Option<CallbackState>,
+        offset: i64,
+        most: i64,
+    ) -> Result<(Vec<CallbackInfo>, i64), StoreError> {
+        let state = state.map_or("", CallbackState::as_str);
+        retried!(self, pool => {
+            let total: i64 = sqlx::query_scalar(
+                "SELECT COUNT(*) FROM callback_outbox WHERE sdk_app_id = $1 AND ($2 = '' OR state = $2)",
+            )
+            .bind(i64::from(application.get()))
+            .bind(state)
+            .fetch_one(pool)
+            .await?;
+            let rows = sqlx::query_as::<_, CallbackInfo>(
+                "SELECT id, room, url, sdk_app_id, state, attempts, created_unix_ms, next_attempt_unix_ms, last_error \
+                 FROM callback_outbox WHERE sdk_app_id = $1 AND ($2 = '' OR state = $2) \
+                 ORDER BY created_unix_ms DESC, sequence DESC, id LIMIT $3 OFFSET $4",
+            )
+            .bind(i64::from(application.get()))
+            .bind(state)
+            .bind(most)
+            .bind(offset)
+            .fetch_all(pool)
+            .await?;
+            Ok((rows, total))
+        })
+    }
+
+    /// Delivers an application's row once more that was delivered or given up; answers whether there is one.
+    pub async fn replay_callback_of(&self, application: SdkAppId, id: &str, now: Duration) -> Result<bool, StoreError> {
+        retried!(self, pool => {
+            sqlx::query(
+                "UPDATE callback_outbox SET state = 'waiting', attempts = 0, next_attempt_unix_ms = $1 \
+                 WHERE id = $2 AND sdk_app_id = $3 AND state <> 'waiting'",
+            )
+            .bind(millis(now))
+            .bind(id)
+            .bind(i64::from(application.get()))
+            .execute(pool)
+            .await
+            .map(|done| done.rows_affected() > 0)
+        })
+    }
+
     /// Removes what was delivered or given up and made before that time.
     pub async fn prune_callbacks(&self, before: Duration) -> Result<u64, StoreError> {
         retried!(self, pool => {

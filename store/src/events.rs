@@ -10,7 +10,10 @@ use crate::StoreError;
 use crate::callbacks::{INSERT_CALLBACK, NewCallback, millis};
 use crate::pool::{Pool, Store, retried};
 use crate::row::columns;
-use crate::usage::{ADD_USAGE, PresentMembers, RAISE_PEAK, SET_PRESENT, SUM_PRESENT, UsageRow};
+use crate::usage::{
+    ADD_POINT, ADD_USAGE, MeterChange, MeterStep, PresentMembers, RAISE_PEAK, SET_PRESENT, SUM_PRESENT,
+    Totals as UsageTotals, UsageRow, UsageSpan,
+};
 
 /// An event to be appended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +42,8 @@ pub struct Effects {
     pub entry: Option<NewEntry>,
     pub callbacks: Vec<NewCallback>,
     pub usage: Vec<UsageRow>,
+    pub spans: Vec<UsageSpan>,
+    pub meters: Vec<MeterStep>,
     pub presence: Vec<PresentMembers>,
 }
 
@@ -204,9 +209,61 @@ impl Store {
                         .execute(&mut *transaction)
                         .await?;
                 }
+                for step in &event.meters {
+                    let subject = &step.subject;
+                    let running: Option<(String, i64)> =
+                        sqlx::query_as("SELECT class, since_unix_ms FROM usage_meters WHERE subject = $1")
+                            .bind(subject)
+                            .fetch_optional(&mut *transaction)
+                            .await?;
+                    let (since, counts_on) = match (&step.what, &running) {
+                        (MeterChange::Begin { .. }, Some(_)) | (MeterChange::Count { .. } | MeterChange::End, None) => {
+                            continue;
+                        }
+                        (MeterChange::Begin { class }, None) => (None, Some(class)),
+                        (MeterChange::Count { class }, Some(running)) => (Some(running), Some(class)),
+                        (MeterChange::End, Some(running)) => (Some(running), None),
+                    };
+                    let mut at = step.at_unix_ms;
+                    if let Some((class, since)) = since {
+                        // Facts of several nodes may come a moment out of order.
+                        at = at.max(since.unsigned_abs());
+                        totals.usage.add_span(&UsageSpan {
+                            application: step.application,
+                            class: class.clone(),
+                            from_unix_ms: since.unsigned_abs(),
+                            to_unix_ms: at,
+                        });
+                        sqlx::query("DELETE FROM usage_meters WHERE subject = $1")
+                            .bind(subject)
+                            .execute(&mut *transaction)
+                            .await?;
+                    }
+                    if let Some(class) = counts_on {
+                        sqlx::query(
+                            "INSERT INTO usage_meters (subject, application_id, class, since_unix_ms) \
+                             VALUES ($1, $2, $3, $4)",
+                        )
+                        .bind(subject)
+                        .bind(i64::from(step.application.get()))
+                        .bind(class)
+                        .bind(at as i64)
+                        .execute(&mut *transaction)
+                        .await?;
+                    }
+                }
                 totals.add(event);
             }
-            for ((application, day, class), amount) in &totals.usage {
+            for ((application, point, class), amount) in &totals.usage.points {
+                sqlx::query(ADD_POINT)
+                    .bind(application)
+                    .bind(point)
+                    .bind(class)
+                    .bind(amount)
+                    .execute(&mut *transaction)
+                    .await?;
+            }
+            for ((application, day, class), amount) in &totals.usage.days {
                 sqlx::query(ADD_USAGE)
                     .bind(application)
                     .bind(day)
@@ -296,7 +353,7 @@ impl JournalRow {
 /// The sums of a batch, so that a transaction changes each row once.
 #[derive(Default)]
 struct Totals {
-    usage: BTreeMap<(i64, String, String), i64>,
+    usage: UsageTotals,
     /// The days of the minutes whose present members have changed, by application, minute and class.
     minutes: BTreeMap<(i64, i64, String), String>,
 }
@@ -304,9 +361,10 @@ struct Totals {
 impl Totals {
     fn add(&mut self, event: &Effects) {
         for row in &event.usage {
-            let key = (row.application_id, row.day.clone(), row.class.clone());
-            let sum = self.usage.entry(key).or_default();
-            *sum = sum.saturating_add(row.amount);
+            self.usage.add_row(row);
+        }
+        for span in &event.spans {
+            self.usage.add_span(span);
         }
         for present in &event.presence {
             let key = (present.application.get().into(), present.minute, present.class.clone());

@@ -9,6 +9,8 @@ mod applications;
 mod callbacks;
 mod error;
 mod events;
+mod history;
+mod media;
 mod migrations;
 mod mix_tasks;
 mod pictures;
@@ -25,9 +27,13 @@ pub use applications::{ApplicationRow, Purpose, SealedSecret, Slot};
 pub use callbacks::{Callback, CallbackInfo, CallbackState, ClaimLimits, NewCallback, Settled};
 pub use error::{OpenError, StoreError};
 pub use events::{Effects, JournalEntry, NewEntry, NewEvent, StreamedEvent};
+pub use history::{DayScale, RoomLife};
+pub use media::{MediaFilter, MediaPage};
 pub use mix_tasks::{MixTaskEnd, MixTaskRow};
 pub use pictures::{NewPicture, Picture, PictureInfo};
 pub use pool::{Engine, Store};
 pub use recording_files::{CatalogueRow, FileRow};
 pub use seal::{SealError, SealKey};
-pub use usage::{PresentMembers, UsageRow};
+pub use usage::{
+    MeterChange, MeterStep, POINT_MS, PresentMembers, RunningMeter, UsagePoint, UsageRow, UsageSpan, day_of,
+};

@@ -24,11 +24,13 @@ const SQLITE: Files = folder!("sqlite":
     "20261125000010_store",
     "20261126000001_events",
     "20261126000002_changes",
+    "20261126000011_history",
 );
 const POSTGRES: Files = folder!("postgres":
     "20261125000010_store",
     "20261126000001_events",
     "20261126000002_changes",
+    "20261126000011_history",
 );
 
 pub fn sqlite() -> Migrator {

@@ -1,5 +1,7 @@
 """A gRPC client finds the services by reflection only, and calls them."""
 
+import json
+
 import grpc
 import pytest
 from google.protobuf.descriptor_pool import DescriptorPool
@@ -8,6 +10,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 
 SERVICE = "rotunda.v1.MixService"
 ROOMS = "rotunda.v1.RoomService"
+ACTIONS = "rotunda.v1.ActionService"
 
 
 @pytest.fixture
@@ -28,7 +31,27 @@ def caller(channel, method, service=SERVICE):
 
 def test_reflection_lists_the_service(channel):
     services = ProtoReflectionDescriptorDatabase(channel).get_services()
-    assert SERVICE in services and ROOMS in services
+    assert SERVICE in services and ROOMS in services and ACTIONS in services
+
+
+def test_every_action_is_called_by_its_name(server, channel):
+    request, call = caller(channel, "Call", ACTIONS)
+    metadata = [("authorization", f"Bearer {server.secret_id}:{server.api_secret}")]
+    answer = call(request(action="ListMembers", parameters_json=json.dumps({"Room": "1001"})), metadata=metadata)
+    assert answer.request_id
+    assert [member["UserId"] for member in json.loads(answer.answer_json)["Members"]] == ["ann"]
+    for action, parameters, status, code in (
+        ("Nothing", "", grpc.StatusCode.NOT_FOUND, "InvalidAction"),
+        ("SearchMedia", "[]", grpc.StatusCode.INVALID_ARGUMENT, "InvalidRequest"),
+        ("SearchMedia", '{"Limit": "x"}', grpc.StatusCode.INVALID_ARGUMENT, "InvalidParameterValue.Limit"),
+        ("DescribeTrtcUsage", "", grpc.StatusCode.UNIMPLEMENTED, "UnsupportedOperation"),
+    ):
+        with pytest.raises(grpc.RpcError) as raised:
+            call(request(action=action, parameters_json=parameters), metadata=metadata)
+        assert (raised.value.code(), raised.value.details().split(":")[0]) == (status, code)
+    with pytest.raises(grpc.RpcError) as raised:
+        call(request(action="ListRooms"))
+    assert raised.value.code() == grpc.StatusCode.UNAUTHENTICATED
 
 
 def test_a_room_is_dismissed(server, channel):

@@ -10,11 +10,13 @@ from tencentcloud.common.profile.client_profile import ClientProfile
 from tencentcloud.common.profile.http_profile import HttpProfile
 from tencentcloud.trtc.v20190722 import models, trtc_client
 
+from waiting import Patient
 
-def client(server, secret_id=None, secret_key=None, sign="TC3-HMAC-SHA256", method="POST"):
+
+def client(server, secret_id=None, secret_key=None, sign="TC3-HMAC-SHA256", method="POST", retryer=Patient()):
     http = HttpProfile(protocol="http", endpoint=f"127.0.0.1:{server.http}", reqMethod=method)
     keys = credential.Credential(secret_id or server.secret_id, secret_key or server.api_secret)
-    return trtc_client.TrtcClient(keys, "ap-guangzhou", ClientProfile(signMethod=sign, httpProfile=http))
+    return trtc_client.TrtcClient(keys, "ap-guangzhou", ClientProfile(signMethod=sign, httpProfile=http, retryer=retryer))
 
 
 def start(server, room=1001, **output):

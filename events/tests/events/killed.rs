@@ -50,7 +50,7 @@ fn effects(event: &StreamedEvent) -> Effects {
             created: Duration::from_secs(1),
         }],
         usage: vec![UsageRow::new(app(), DAY, "seconds", 1)],
-        presence: Vec::new(),
+        ..Effects::default()
     }
 }
 

@@ -9,16 +9,21 @@ use crate::applications::Applications;
 
 /// The application of an `authorization` header, whose key must open that part of the API.
 pub fn caller(applications: &Applications, header: Option<&str>, scope: Scope) -> Result<Application, ApiError> {
-    let found = api_key::application(applications.by_key(), header).map_err(|error| {
+    let found = known(applications, header)?;
+    check_scope(found, scope)?;
+    Ok(found.clone())
+}
+
+/// The application of an `authorization` header, whatever its key opens.
+pub fn known<'a>(applications: &'a Applications, header: Option<&str>) -> Result<&'a Application, ApiError> {
+    api_key::application(applications.by_key(), header).map_err(|error| {
         let code = match error {
             ApiKeyError::Missing | ApiKeyError::Malformed => "AuthFailure.InvalidAuthorization",
             ApiKeyError::UnknownId => "AuthFailure.SecretIdNotFound",
             ApiKeyError::WrongSecret => "AuthFailure.SignatureFailure",
         };
         ApiError::new(code, error.to_string())
-    })?;
-    check_scope(found, scope)?;
-    Ok(found.clone())
+    })
 }
 
 /// Errors: the caller's key does not open that part of the API.

@@ -34,10 +34,15 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let Self { code, message } = self;
         let status = match code.split('.').next() {
+            _ if code == "FailedOperation.RequestRejection" => StatusCode::CONFLICT,
             Some("AuthFailure") => StatusCode::UNAUTHORIZED,
             Some("UnauthorizedOperation") => StatusCode::FORBIDDEN,
-            Some("FailedOperation" | "ResourceNotFound") => StatusCode::NOT_FOUND,
-            Some("ResourceUnavailable") => StatusCode::SERVICE_UNAVAILABLE,
+            Some("FailedOperation" | "ResourceNotFound" | "InvalidAction") => StatusCode::NOT_FOUND,
+            Some("ActionOffline") => StatusCode::GONE,
+            Some("UnsupportedOperation") => StatusCode::NOT_IMPLEMENTED,
+            Some("RequestLimitExceeded") => StatusCode::TOO_MANY_REQUESTS,
+            Some("RequestSizeLimitExceeded") => StatusCode::PAYLOAD_TOO_LARGE,
+            Some("ResourceUnavailable" | "ResourceInsufficient") => StatusCode::SERVICE_UNAVAILABLE,
             Some("InternalError") => StatusCode::INTERNAL_SERVER_ERROR,
             _ => StatusCode::BAD_REQUEST,
         };

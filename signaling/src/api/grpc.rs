@@ -1,5 +1,6 @@
 //! The gRPC face: `rotunda.v1`, with reflection (v1 and v1alpha, which Python's client speaks) and health.
 
+mod actions;
 mod rooms;
 
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use rotunda_listen::http::{Bodies, Serving};
 use rotunda_proto::applications::Scope;
 use rotunda_proto::config::Application;
 use rotunda_proto::grpc::v1;
+use rotunda_proto::grpc::v1::action_service_server::ActionServiceServer;
 use rotunda_proto::grpc::v1::mix_service_server::{MixService, MixServiceServer};
 use rotunda_proto::grpc::v1::room_service_server::RoomServiceServer;
 use tokio::task::JoinHandle;
@@ -19,7 +21,8 @@ use tonic::{Code, Request, Response, Status};
 use uuid::Uuid;
 
 use super::ApiError;
-use super::caller::caller;
+use super::action::Actions;
+use super::caller::{check_scope, known as known_caller};
 use super::mix::Mixes;
 use super::mix::request::{
     EncodeParams, LayoutParams, LayoutStyle, OutputParams, PresetLayoutConfig, PublishCdnParams, RoomField,
@@ -39,6 +42,7 @@ pub fn serve(
     listener: Listener,
     shared: Shared,
     mixes: Arc<Mixes>,
+    actions: Actions,
     shutdown: CancellationToken,
 ) -> Result<JoinHandle<()>, StartError> {
     let described =
@@ -49,21 +53,26 @@ pub fn serve(
     let face = Face {
         shared: shared.clone(),
         mixes,
+        actions,
     };
     let mixes = MixServiceServer::new(face.clone()).max_decoding_message_size(MAX_MESSAGE);
-    let rooms = RoomServiceServer::new(face).max_decoding_message_size(MAX_MESSAGE);
+    let rooms = RoomServiceServer::new(face.clone()).max_decoding_message_size(MAX_MESSAGE);
+    let actions = ActionServiceServer::new(face).max_decoding_message_size(MAX_MESSAGE);
     // Before the message is read and decoded.
     let identified = |scope| {
         let shared = shared.clone();
         move |request| identify(&shared, scope, request)
     };
-    let mixes = InterceptedService::new(mixes, identified(Scope::Mix));
-    let rooms = InterceptedService::new(rooms, identified(Scope::Moderate));
+    let mixes = InterceptedService::new(mixes, identified(Some(Scope::Mix)));
+    let rooms = InterceptedService::new(rooms, identified(Some(Scope::Moderate)));
+    // The scope follows from the action, which is in the message.
+    let actions = InterceptedService::new(actions, identified(None));
     let routes = Routes::new(reflection)
         .add_service(reflection_alpha)
         .add_service(health)
         .add_service(mixes)
-        .add_service(rooms);
+        .add_service(rooms)
+        .add_service(actions);
     let serving = Serving {
         router: routes.prepare().into_axum_router(),
         is_of_rooms: |_| false,
@@ -72,6 +81,7 @@ pub fn serve(
     Ok(tokio::spawn(async move {
         reporter.set_serving::<MixServiceServer<Face>>().await;
         reporter.set_serving::<RoomServiceServer<Face>>().await;
+        reporter.set_serving::<ActionServiceServer<Face>>().await;
         rotunda_listen::http::serve(listener, serving, shutdown).await;
     }))
 }
@@ -80,18 +90,20 @@ pub fn serve(
 struct Face {
     shared: Shared,
     mixes: Arc<Mixes>,
+    actions: Actions,
 }
 
 /// Refuses a call without an application's key, or whose key does not open the service; otherwise attaches the application to the call.
-fn identify(shared: &Shared, scope: Scope, mut request: Request<()>) -> Result<Request<()>, Status> {
+fn identify(shared: &Shared, scope: Option<Scope>, mut request: Request<()>) -> Result<Request<()>, Status> {
     let header = request.metadata().get("authorization");
     let header = header.and_then(|value| value.to_str().ok());
-    let known = caller(&shared.applications(), header, scope);
-    let application = known.map_err(|error| match error.code {
-        "UnauthorizedOperation.Scope" => status(error),
-        _ => Status::unauthenticated(error.to_string()),
-    })?;
-    let caller = Caller(Arc::new(application));
+    let applications = shared.applications();
+    let application =
+        known_caller(&applications, header).map_err(|error| Status::unauthenticated(error.to_string()))?;
+    if let Some(scope) = scope {
+        check_scope(application, scope).map_err(status)?;
+    }
+    let caller = Caller(Arc::new(application.clone()));
     request.extensions_mut().insert(caller);
     Ok(request)
 }
@@ -139,8 +151,12 @@ impl MixService for Face {
 fn status(error: ApiError) -> Status {
     let class = error.code.split('.').next().unwrap_or_default();
     let code = match class {
-        "MissingParameter" | "InvalidParameter" | "InvalidParameterValue" => Code::InvalidArgument,
-        "ResourceNotFound" => Code::NotFound,
+        "MissingParameter" | "InvalidParameter" | "InvalidParameterValue" | "UnknownParameter" | "InvalidRequest" => {
+            Code::InvalidArgument
+        }
+        "ResourceNotFound" | "InvalidAction" => Code::NotFound,
+        "ActionOffline" | "UnsupportedOperation" => Code::Unimplemented,
+        "ResourceUnavailable" => Code::Unavailable,
         "FailedOperation" => Code::FailedPrecondition,
         "UnauthorizedOperation" => Code::PermissionDenied,
         "RequestLimitExceeded" | "ResourceInsufficient" => Code::ResourceExhausted,

@@ -1,14 +1,21 @@
-//! The public API: one set of handlers ([`mix`], [`rooms`], [`pictures`]) behind two faces, gRPC ([`grpc`]) and the Tencent envelope
-//! ([`tencent`]); and [`members`] over plain HTTP.
+//! The public API: one table of actions ([`action`]) behind the Tencent envelope ([`tencent`]) and REST ([`rest`]); gRPC ([`grpc`]) with
+//! the same handlers; and [`members`] over plain HTTP.
 
+mod action;
 mod caller;
 mod error;
 mod grpc;
+mod history;
+pub mod media;
 mod members;
 pub mod mix;
+mod own;
 pub mod pictures;
+pub mod request;
+mod rest;
 pub mod rooms;
 pub mod tencent;
+mod usage;
 
 use std::sync::Arc;
 
@@ -18,6 +25,7 @@ use rotunda_listen::Listener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use action::Actions;
 pub use error::ApiError;
 use mix::Mixes;
 use pictures::Pictures;
@@ -29,7 +37,7 @@ use crate::shared::Shared;
 pub struct Api {
     shared: Shared,
     mixes: Arc<Mixes>,
-    pictures: Arc<Pictures>,
+    actions: Actions,
     grpc: JoinHandle<()>,
     records: JoinHandle<()>,
 }
@@ -37,21 +45,23 @@ pub struct Api {
 pub async fn start(shared: Shared, grpc: Listener, shutdown: CancellationToken) -> Result<Api, StartError> {
     let pictures = Arc::new(Pictures::new(&shared).map_err(StartError::Pictures)?);
     let mixes = Arc::new(Mixes::new(shared.clone(), pictures.clone()));
+    let actions = Actions::new(shared.clone(), mixes.clone(), pictures);
     let records = mix::records::follow(shared.clone(), shutdown.clone()).await?;
-    let grpc = grpc::serve(grpc, shared.clone(), mixes.clone(), shutdown)?;
+    let grpc = grpc::serve(grpc, shared.clone(), mixes.clone(), actions.clone(), shutdown)?;
     Ok(Api {
         shared,
         mixes,
-        pictures,
+        actions,
         grpc,
         records,
     })
 }
 
 impl Api {
-    /// `/`: the Tencent envelope; `index` answers `GET /` without an action. `/api/`: members.
+    /// `/`: the Tencent envelope; `index` answers `GET /` without an action. `/v1/`: REST. `/api/`: members.
     pub fn router(&self, index: MethodRouter) -> Router {
-        tencent::router(self.shared.clone(), self.mixes.clone(), self.pictures.clone(), index)
+        tencent::router(self.actions.clone(), index)
+            .merge(rest::router(self.actions.clone()))
             .merge(members::router(self.shared.clone()))
             .merge(mix::preview::router(self.shared.clone()))
     }

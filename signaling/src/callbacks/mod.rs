@@ -3,6 +3,7 @@
 
 mod message;
 mod outbox;
+pub mod room_events;
 mod schedule;
 pub mod sender;
 
@@ -21,11 +22,14 @@ use tracing::{error, info, warn};
 use crate::shared::Shared;
 pub use message::{Replaced, file_ready, not_mixable, replaced};
 pub use outbox::Outbox;
-use schedule::{Outcome, next_attempt};
-use sender::{ANSWER_WITHIN, Sender, shown};
+use schedule::{Outcome, Schedule, next_attempt};
+use sender::{ANSWER_WITHIN, EVENT_WITHIN, Message, Sender, shown};
 
 /// The outbox is read at this interval, and whenever a callback is stored.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// Before the token of a room, in the queue of its events.
+pub const EVENTS_OF: &str = "events/";
 
 /// Deliveries of this node at one time.
 const AT_ONCE: usize = 256;
@@ -128,10 +132,23 @@ async fn attempt(shared: Shared, node: String, sender: Sender, callback: Callbac
         .application()
         .and_then(|app| applications.by_id(app))
         .map(|application| application.callback_key.clone());
-    let body = message::signed(&callback.body, key.unwrap_or_default().reveal(), clock.unix());
-    let sent = sender.send(&callback.url, body).await;
+    let key = key.unwrap_or_default();
+    let (schedule, message) = match room_events::sent(&callback.body, clock.unix()) {
+        Some(body) => {
+            let sign = room_events::signature(key.reveal(), &body);
+            let headers = vec![("Sign", sign), ("SdkAppId", callback.sdk_app_id.to_string())];
+            let within = EVENT_WITHIN;
+            (Schedule::Moments, Message { headers, body, within })
+        }
+        None => {
+            let body = message::signed(&callback.body, key.reveal(), clock.unix());
+            let (headers, within) = (Vec::new(), ANSWER_WITHIN);
+            (Schedule::Minutes, Message { headers, body, within })
+        }
+    };
+    let sent = sender.send(&callback.url, message).await;
     let attempts = callback.attempts + 1;
-    let outcome = next_attempt(sent.is_ok(), attempts, clock.unix());
+    let outcome = next_attempt(schedule, sent.is_ok(), attempts, clock.unix());
     let receiver = shown(&callback.url);
     match &sent {
         Ok(()) => info!(receiver, attempts, "callback delivered"),

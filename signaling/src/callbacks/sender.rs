@@ -8,13 +8,25 @@ use reqwest::{StatusCode, Url, redirect};
 use rotunda_proto::outbound::{AllowedNetworks, Refused};
 use thiserror::Error;
 
-/// A receiver that takes longer has failed.
+/// A receiver of callbacks of recordings and mixes that takes longer has failed.
 pub const ANSWER_WITHIN: Duration = Duration::from_secs(20);
+/// The same for events of rooms and media.
+pub const EVENT_WITHIN: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Clone)]
 pub struct Sender {
     client: reqwest::Client,
     allowed: AllowedNetworks,
+}
+
+/// What is sent.
+#[derive(Debug)]
+pub struct Message {
+    /// Besides the type of the body.
+    pub headers: Vec<(&'static str, String)>,
+    pub body: String,
+    /// A receiver that takes longer has failed.
+    pub within: Duration,
 }
 
 /// Why a callback was not delivered.
@@ -47,16 +59,21 @@ impl Sender {
         Ok(Self { client, allowed })
     }
 
-    /// Delivered when the receiver answers any 2xx.
-    pub async fn send(&self, url: &str, body: String) -> Result<(), SendError> {
+    /// Delivered when the receiver answers any 2xx in time.
+    pub async fn send(&self, url: &str, message: Message) -> Result<(), SendError> {
+        let Message { headers, body, within } = message;
         let url: Url = url.parse().map_err(|_| SendError::Url)?;
         // A literal address is never resolved, so it is checked here.
         self.allowed.check_host(&url.host().ok_or(SendError::Url)?)?;
-        let request = self
+        let mut request = self
             .client
             .post(url)
+            .timeout(within)
             .header("content-type", "application/json")
             .body(body);
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
         // The URL may hold a secret.
         let answer = request
             .send()
@@ -132,7 +149,17 @@ mod tests {
             "http://127.0.0.1:1/",
             "http://[::ffff:127.0.0.1]:1/",
         ] {
-            let error = sender.send(url, String::new()).await.unwrap_err();
+            let error = sender
+                .send(
+                    url,
+                    Message {
+                        headers: Vec::new(),
+                        body: String::new(),
+                        within: ANSWER_WITHIN,
+                    },
+                )
+                .await
+                .unwrap_err();
             assert!(
                 chain(&error).iter().any(|error| error.to_string().contains("loopback")),
                 "{error:?}"

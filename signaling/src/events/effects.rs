@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use rotunda_events::{Fact, What};
-use rotunda_store::{Effects, NewCallback, NewEntry, PresentMembers, StreamedEvent, UsageRow};
-use time::OffsetDateTime;
+use rotunda_events::{Fact, MixOutput, What};
+use rotunda_store::{
+    Effects, MeterChange, MeterStep, NewCallback, NewEntry, PresentMembers, StreamedEvent, UsageRow, UsageSpan, day_of,
+};
 
 use crate::applications::Applications;
 use crate::callbacks;
+use crate::usage::{Class, Measure, Recorded};
 
 /// A body that is no fact has no effects: a newer version has written it.
 pub fn effects(event: &StreamedEvent, applications: &Applications) -> Effects {
@@ -19,8 +21,13 @@ pub fn effects(event: &StreamedEvent, applications: &Applications) -> Effects {
     };
     Effects {
         sequence: event.sequence,
-        callbacks: callback(event.sequence, &fact, applications).into_iter().collect(),
+        callbacks: callback(event.sequence, &fact, applications)
+            .into_iter()
+            .chain(room_event(event.sequence, &fact, applications))
+            .collect(),
         usage: usage(&fact),
+        spans: spans(&fact),
+        meters: meter(&fact).into_iter().collect(),
         presence: presence(&fact).into_iter().collect(),
         entry: Some(NewEntry {
             application: fact.room.app,
@@ -70,6 +77,21 @@ fn callback(sequence: i64, fact: &Fact, applications: &Applications) -> Option<N
     })
 }
 
+/// The event of a fact, if the application has a URL for events. Its receiver delays no callback of the room's recordings.
+fn room_event(sequence: i64, fact: &Fact, applications: &Applications) -> Option<NewCallback> {
+    let url = applications.by_id(fact.room.app)?.event_callback_url.clone()?;
+    let body = callbacks::room_events::body(fact)?;
+    Some(NewCallback {
+        id: format!("event-{}", fact.id),
+        application: fact.room.app,
+        room: format!("{}{}", callbacks::EVENTS_OF, fact.room.token()),
+        sequence,
+        url,
+        body: body.to_string(),
+        created: Duration::from_millis(fact.at_unix_ms),
+    })
+}
+
 /// Time counts on the day on which it ends.
 fn usage(fact: &Fact) -> Vec<UsageRow> {
     let amounts: &[(&str, u64)] = match &fact.what {
@@ -85,7 +107,7 @@ fn usage(fact: &Fact) -> Vec<UsageRow> {
     };
     let rows = amounts.iter().filter(|(_, amount)| *amount > 0).map(|(class, amount)| {
         let amount = i64::try_from(*amount).unwrap_or(i64::MAX);
-        UsageRow::new(fact.room.app, day(fact.at_unix_ms), *class, amount)
+        UsageRow::new(fact.room.app, day_of(fact.at_unix_ms), *class, amount)
     });
     rows.collect()
 }
@@ -99,7 +121,7 @@ fn presence(fact: &Fact) -> Option<PresentMembers> {
     let within = fact.at_unix_ms.saturating_sub(30_000);
     Some(PresentMembers {
         application: fact.room.app,
-        day: day(within),
+        day: day_of(within),
         minute: (within / 60_000) as i64,
         class: "members_peak".to_owned(),
         place: format!("{}/{node}", fact.room.token()),
@@ -107,10 +129,64 @@ fn presence(fact: &Fact) -> Option<PresentMembers> {
     })
 }
 
-/// `2026-11-25`, in UTC.
-fn day(unix_ms: u64) -> String {
-    let at = OffsetDateTime::from_unix_timestamp((unix_ms / 1000) as i64).unwrap_or(OffsetDateTime::UNIX_EPOCH);
-    at.date().to_string()
+/// The time in a recorded file, without its gaps. Every file counts, also when several are of one recording.
+fn spans(fact: &Fact) -> Vec<UsageSpan> {
+    let What::FileReady { file } = &fact.what else {
+        return Vec::new();
+    };
+    let kind = match file.user {
+        Some(_) => Recorded::Single,
+        None => Recorded::Mixed,
+    };
+    let class = Measure::Recorded(kind, Class::of(file.resolution)).to_string();
+    let mut left = file.duration_ms;
+    let mut from = file.started_unix_us / 1000;
+    let mut spans = Vec::new();
+    let gaps = file.gaps.iter().map(|gap| (gap.from_unix_ms, gap.to_unix_ms));
+    for (gap_from, gap_to) in gaps.chain([(u64::MAX, u64::MAX)]) {
+        let length = gap_from.saturating_sub(from).min(left);
+        spans.push(UsageSpan {
+            application: fact.room.app,
+            class: class.clone(),
+            from_unix_ms: from,
+            to_unix_ms: from.saturating_add(length),
+        });
+        left -= length;
+        from = from.max(gap_to);
+    }
+    spans.retain(|span| span.from_unix_ms < span.to_unix_ms);
+    spans
+}
+
+/// The time of a mix, by its output.
+fn meter(fact: &Fact) -> Option<MeterStep> {
+    let class = |output: &MixOutput| Measure::Mixed(Class::of_mix(*output)).to_string();
+    let at = fact.at_unix_ms;
+    let (mix, at_unix_ms, what) = match &fact.what {
+        What::MixBegun {
+            mix,
+            started_unix_ms,
+            output: Some(output),
+            ..
+        } => {
+            let class = class(output);
+            (mix, started_unix_ms.unwrap_or(at), MeterChange::Begin { class })
+        }
+        What::MixChanged {
+            mix: Some(mix),
+            output: Some(output),
+            ..
+        }
+        | What::MixRuns { mix, output } => (mix, at, MeterChange::Count { class: class(output) }),
+        What::MixEnded { mix, .. } => (mix, at, MeterChange::End),
+        _ => return None,
+    };
+    Some(MeterStep {
+        subject: format!("mix-{mix}"),
+        application: fact.room.app,
+        at_unix_ms,
+        what,
+    })
 }
 
 #[cfg(test)]

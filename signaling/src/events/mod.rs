@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 use metrics::counter;
 use rotunda_events::{Consumer, StreamError, Table};
 use rotunda_proto::clock::Clock;
-use rotunda_store::{Store, StoreError};
+use rotunda_store::{POINT_MS, Store, StoreError};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::shared::Shared;
-use effects::effects;
+pub use effects::effects;
 
 /// Other nodes append facts, too.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -22,6 +22,10 @@ const PRUNE_EVERY: Duration = Duration::from_secs(600);
 const KEEP_CONSUMED: Duration = Duration::from_secs(3600);
 /// A node tells its attendance at the latest after this time. A minute's members are summed until then.
 const KEEP_MINUTES: Duration = Duration::from_secs(2 * 3600);
+/// The queries of a day's usage reach back for this time.
+const KEEP_POINTS: Duration = Duration::from_secs(40 * 86_400);
+/// A mix is counted every five minutes. One that is not for this time is gone.
+const METER_SILENT: Duration = Duration::from_secs(3600);
 const CONSUMER: &str = "signaling";
 
 /// Consumes until shutdown, and then what is in the stream by then.
@@ -99,5 +103,8 @@ async fn prune_rows(store: &Store, unix: Duration, journal: Duration) -> Result<
     store.prune_callbacks(before).await?;
     let minute = unix.saturating_sub(KEEP_MINUTES).as_secs() / 60;
     store.prune_present_members(minute as i64).await?;
+    let points = unix.saturating_sub(KEEP_POINTS).as_millis() as u64 / POINT_MS;
+    store.prune_usage_points(points as i64).await?;
+    store.prune_meters(unix.saturating_sub(METER_SILENT)).await?;
     Ok(())
 }

@@ -67,6 +67,8 @@ pub struct Membership {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Leaving {
     ForGood,
+    /// The server API has removed the member.
+    Removed,
     /// The connection or the media was lost, or a newer login takes over. Mixes keep the member's cells for this time.
     CutOff {
         may_return_within: Duration,
@@ -456,7 +458,7 @@ impl Membership {
         self.media.close().await;
         let seats = match leaving {
             _ if !self.publishing.has_seats() => SeatsLeft::None,
-            Leaving::ForGood => SeatsLeft::Released,
+            Leaving::ForGood | Leaving::Removed => SeatsLeft::Released,
             Leaving::CutOff { may_return_within } => SeatsLeft::CellsKept {
                 until_unix_ms: (Clock.unix() + may_return_within).as_millis() as u64,
             },
@@ -468,6 +470,7 @@ impl Membership {
             membership,
             reason: match leaving {
                 Leaving::ForGood => LeftBecause::Asked,
+                Leaving::Removed => LeftBecause::Removed,
                 Leaving::CutOff { .. } => LeftBecause::CutOff,
             },
             stayed_ms: stayed.as_millis() as u64,

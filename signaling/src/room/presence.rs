@@ -111,8 +111,9 @@ impl Presence {
             let member = self.enter(&entering.user, &node, &kept);
             admitted.push(Admitted { member, entering });
         }
-        if first && !admitted.is_empty() {
-            written.info = documents.open(self.last_entered_unix_ms).await?;
+        if let Some(one) = admitted.first().filter(|_| first) {
+            let user = one.member.user.clone();
+            written.info = documents.open(self.last_entered_unix_ms, &user).await?;
         }
         if self.window_changes(roster) || last {
             let present: Vec<RosterMember> = self.members.earliest(&node).collect();

@@ -82,7 +82,7 @@ fn effects(application: u32, sequence: i64) -> Effects {
             created: at(1000),
         }],
         usage: vec![UsageRow::new(app(application), "2026-11-25", "audio_seconds", 10)],
-        presence: Vec::new(),
+        ..Effects::default()
     }
 }
 

@@ -3,6 +3,8 @@
 mod applications;
 mod callbacks;
 mod events;
+mod history;
+mod media;
 mod rows;
 mod schema;
 

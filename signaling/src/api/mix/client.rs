@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use rotunda_bus::{BusExt, WatchEvent};
-use rotunda_events::What;
 use rotunda_proto::ids::{MixId, RoomKey, UserId};
 use rotunda_proto::mix::MixSpec;
 use rotunda_proto::mix_task::{MixTask, NoMix, Origin, Wish, stopped, task_key};
 
-use super::{bus, refused, tasks};
+use super::{bus, records, refused, tasks};
 use crate::api::ApiError;
 use crate::shared::Shared;
 
@@ -19,7 +18,6 @@ const ENDED_WITHIN: Duration = Duration::from_secs(5);
 ///
 /// Errors: `FailedOperation.RequestRejection` while another mix has the stream, and those of the mixing server.
 pub async fn start(shared: &Shared, user: &UserId, spec: MixSpec) -> Result<(), ApiError> {
-    let (room, stream_id) = (spec.room.clone(), spec.stream_id.clone());
     let wish = Wish {
         id: MixId(rand::random()),
         origin: Origin::Client(user.clone()),
@@ -27,8 +25,8 @@ pub async fn start(shared: &Shared, user: &UserId, spec: MixSpec) -> Result<(), 
         spec,
     };
     let started = tasks::start(&shared.bus, &wish, usize::MAX).await;
-    if started.map_err(|error| refused(&error))? == tasks::Done::Changed {
-        shared.facts.tell(&room, What::MixChanged { stream_id });
+    if let tasks::Done::Changed(mix) = started.map_err(|error| refused(&error))? {
+        records::tell_change(shared, mix, &wish.spec);
     }
     Ok(())
 }

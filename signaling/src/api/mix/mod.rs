@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod client;
+pub mod health;
 pub mod preview;
 pub mod records;
 pub mod request;
@@ -13,7 +14,6 @@ use std::time::{Duration, Instant};
 
 use metrics::counter;
 use rotunda_bus::{BusError, BusExt};
-use rotunda_events::What;
 use rotunda_proto::applications::Scope;
 use rotunda_proto::clock::Clock;
 use rotunda_proto::config::Application;
@@ -92,9 +92,8 @@ impl Mixes {
         };
         let done = tasks::start(&self.shared.bus, &wish, at_most).await;
         let done = done.map_err(|error| refused(&error))?;
-        if done == tasks::Done::Changed {
-            let stream_id = wish.spec.stream_id.clone();
-            self.shared.facts.tell(&wish.spec.room, What::MixChanged { stream_id });
+        if let tasks::Done::Changed(mix) = done {
+            records::tell_change(&self.shared, mix, &wish.spec);
         }
         tracing::info!(room = %wish.spec.room, stream = %wish.spec.stream_id, ?done, "a mix was asked for");
         Ok(())

@@ -2,11 +2,13 @@
 
 use metrics::counter;
 use rotunda_bus::{BusError, BusExt, Heard};
-use rotunda_events::What;
+use std::time::{Duration, Instant};
+
+use rotunda_events::{MixOutput, What};
 use rotunda_proto::clock::Clock;
-use rotunda_proto::ids::{MixId, RoomKey};
-use rotunda_proto::mix::{EVENTS_SUBJECT, Event, NotMixable, RunningMix, StopReason, running_key};
-use rotunda_proto::mix_task::Origin;
+use rotunda_proto::ids::{MixId, RoomKey, StreamKey};
+use rotunda_proto::mix::{EVENTS_SUBJECT, Event, MixSpec, NotMixable, RunningMix, StopReason, running_key};
+use rotunda_proto::mix_task::{MixTask, Origin, TASKS_PREFIX};
 use rotunda_store::{MixTaskEnd, MixTaskRow, StoreError};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -19,10 +21,16 @@ use crate::shared::Shared;
 pub async fn follow(shared: Shared, shutdown: CancellationToken) -> Result<JoinHandle<()>, BusError> {
     let mut events = shared.bus.subscribe(EVENTS_SUBJECT).await?;
     Ok(tokio::spawn(async move {
+        let mut count_at = next_count();
         loop {
             let heard = tokio::select! {
                 () = shutdown.cancelled() => return,
                 heard = events.next() => heard,
+                () = Clock.sleep_until(count_at) => {
+                    count_running(&shared).await;
+                    count_at = next_count();
+                    continue;
+                }
             };
             let event = match heard {
                 Heard::Message(message) => message.parse(),
@@ -39,9 +47,15 @@ pub async fn follow(shared: Shared, shutdown: CancellationToken) -> Result<JoinH
                     stream_id,
                     started_unix_ms,
                 }) => {
-                    let begun = What::MixBegun { mix, stream_id };
+                    let spec = running_spec(&shared, &room, &origin).await;
+                    let begun = What::MixBegun {
+                        mix,
+                        stream_id,
+                        started_unix_ms: Some(started_unix_ms),
+                        output: spec.as_ref().map(output),
+                    };
                     shared.facts.tell_as(format!("mix-begun-{mix}"), &room, begun);
-                    started(&shared, mix, &room, &origin, started_unix_ms).await
+                    started(&shared, mix, spec, &origin, started_unix_ms).await
                 }
                 Some(Event::Stopped {
                     mix,
@@ -81,7 +95,16 @@ pub async fn follow(shared: Shared, shutdown: CancellationToken) -> Result<JoinH
                     shared.facts.tell_as(id, &room, missing);
                     Ok(())
                 }
-                Some(Event::Health { .. }) | None => Ok(()),
+                Some(Event::Health {
+                    room,
+                    stream_id,
+                    health,
+                }) => {
+                    let (app, id) = (room.app, stream_id);
+                    shared.mix_health.note(StreamKey { app, id }, health);
+                    Ok(())
+                }
+                None => Ok(()),
             };
             if let Err(error) = written {
                 error!(error = &error as &dyn std::error::Error, "write a mix task's row");
@@ -90,12 +113,68 @@ pub async fn follow(shared: Shared, shutdown: CancellationToken) -> Result<JoinH
     }))
 }
 
-async fn started(shared: &Shared, mix: MixId, room: &RoomKey, origin: &Origin, unix_ms: u64) -> Result<(), StoreError> {
-    let key = running_key(room, origin);
-    let running = shared.bus.load::<RunningMix>(&key).await.ok().flatten();
-    let Some((RunningMix { spec, .. }, _)) = running else {
-        return Ok(());
+/// Tells that a running mix goes on with another spec.
+pub fn tell_change(shared: &Shared, mix: MixId, spec: &MixSpec) {
+    let changed = What::MixChanged {
+        stream_id: spec.stream_id.clone(),
+        mix: Some(mix),
+        output: Some(output(spec)),
     };
+    shared.facts.tell(&spec.room, changed);
+}
+
+fn output(spec: &MixSpec) -> MixOutput {
+    match spec.video {
+        None => MixOutput::Audio,
+        Some(video) => MixOutput::Video {
+            width: video.width,
+            height: video.height,
+        },
+    }
+}
+
+/// The running mixes are counted at multiples of this time of the clock, so that all nodes tell the same facts.
+const COUNT_EVERY: u64 = 300;
+
+fn next_count() -> Instant {
+    let into = Clock.unix().as_millis() as u64 % (COUNT_EVERY * 1000);
+    Clock.now() + Duration::from_millis(COUNT_EVERY * 1000 - into)
+}
+
+async fn count_running(shared: &Shared) {
+    let round = Clock.unix().as_secs() / COUNT_EVERY;
+    match shared.bus.documents::<MixTask>(TASKS_PREFIX).await {
+        Ok(tasks) => {
+            for task in tasks {
+                let Some(spec) = task.spec().filter(|_| task.reached > 0) else {
+                    continue;
+                };
+                let runs = What::MixRuns {
+                    mix: task.id,
+                    output: output(spec),
+                };
+                let id = format!("mix-runs-{}-{round}", task.id);
+                shared.facts.tell_as(id, &task.room, runs);
+            }
+        }
+        Err(error) => warn!(error = &error as &dyn std::error::Error, "list the running mixes"),
+    }
+}
+
+async fn running_spec(shared: &Shared, room: &RoomKey, origin: &Origin) -> Option<MixSpec> {
+    let running = shared.bus.load::<RunningMix>(&running_key(room, origin)).await;
+    running.ok().flatten().map(|(running, _)| running.spec)
+}
+
+async fn started(
+    shared: &Shared,
+    mix: MixId,
+    spec: Option<MixSpec>,
+    origin: &Origin,
+    unix_ms: u64,
+) -> Result<(), StoreError> {
+    let Some(spec) = spec else { return Ok(()) };
+    let room = &spec.room;
     let task = MixTaskRow {
         id: mix.to_string(),
         application_id: room.app.get().into(),

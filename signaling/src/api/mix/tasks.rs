@@ -43,8 +43,8 @@ pub enum StopError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Done {
     Begun,
-    /// The mix ran before and goes on.
-    Changed,
+    /// This mix ran before and goes on.
+    Changed(MixId),
 }
 
 /// The change that a caller waits for.
@@ -92,7 +92,7 @@ pub async fn start(bus: &SharedBus, wish: &Wish, at_most: usize) -> Result<Done,
         }
         Ok(result) => result.map(|()| match asked.id == wish.id {
             true => Done::Begun,
-            false => Done::Changed,
+            false => Done::Changed(asked.id),
         }),
         Err(_late) => {
             let is_unclaimed = |task: &MixTask| task.id == asked.id && task.owner.is_none();

@@ -6,10 +6,8 @@ use axum::http::HeaderMap;
 use rotunda_proto::config::Application;
 use serde_json::Value;
 
-use super::read::{self, RoomKind};
 use super::{parameters, tc3, v1};
 use crate::api::ApiError;
-use crate::api::mix::request::{StartRequest, StopRequest};
 
 /// Largest difference between a timestamp and the server's clock, seconds.
 const MAX_SKEW: u64 = 300;
@@ -128,14 +126,6 @@ impl Call {
                 "the signature is not that of the request and key",
             ))
         }
-    }
-
-    pub fn start(&self, kind: RoomKind) -> Result<StartRequest, ApiError> {
-        read::start(&self.parameters()?, kind)
-    }
-
-    pub fn stop(&self, kind: RoomKind) -> Result<StopRequest, ApiError> {
-        read::stop(&self.parameters()?, kind)
     }
 
     pub fn parameters(&self) -> Result<Value, ApiError> {

@@ -80,6 +80,15 @@ impl<'a> Fields<'a> {
         items.map(read).collect()
     }
 
+    pub fn numbers(&mut self, name: &'static str, code: &'static str) -> Checked<Vec<u64>> {
+        let items = self.list(name, code)?.iter().enumerate();
+        let read = |(index, item)| {
+            let name = format!("{name}.{index}");
+            whole(item).ok_or_else(|| self.wrong(&name, code, "a whole number, 0 or more", item))
+        };
+        items.map(read).collect()
+    }
+
     pub fn object(&mut self, name: &'static str, code: &'static str) -> Checked<Option<Fields<'a>>> {
         let Some(value) = self.value(name) else { return Ok(None) };
         match value {

@@ -1,12 +1,11 @@
 //! The Tencent envelope: `POST /` and `GET /?…`, signed by TC3-HMAC-SHA256 or the older HmacSHA1 and HmacSHA256.
 
-mod action;
 pub mod call;
-mod fields;
+pub mod fields;
 pub mod hosts;
 mod intake;
 mod parameters;
-mod pictures;
+pub mod pictures;
 pub mod read;
 mod tc3;
 mod v1;
@@ -24,31 +23,20 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::ApiError;
-use super::mix::Mixes;
-use super::pictures::Pictures;
-use super::rooms;
-use crate::shared::Shared;
-use action::Action;
+use super::action::{Actions, Definition, Version};
 use call::{Call, Credentials};
 use hosts::signed_hosts;
 use intake::{Intake, Read};
 
 #[derive(Clone)]
 struct Face {
-    shared: Shared,
-    mixes: Arc<Mixes>,
-    pictures: Arc<Pictures>,
+    actions: Actions,
     intake: Arc<Intake>,
 }
 
-pub fn router(shared: Shared, mixes: Arc<Mixes>, pictures: Arc<Pictures>, index: MethodRouter) -> Router {
+pub fn router(actions: Actions, index: MethodRouter) -> Router {
     let intake = Arc::new(Intake::default());
-    let face = Face {
-        shared,
-        mixes,
-        pictures,
-        intake,
-    };
+    let face = Face { actions, intake };
     let get_face = face.clone();
     let get = move |request: Request| async move {
         let is_call = request.headers().contains_key("x-tc-action")
@@ -86,7 +74,7 @@ fn envelope(result: Result<Value, ApiError>) -> Response {
 async fn run(face: &Face, request: Request) -> Result<Value, ApiError> {
     let (parts, body) = request.into_parts();
     let method = if parts.method == Method::GET { "GET" } else { "POST" };
-    let applications = &face.shared.applications();
+    let applications = &face.actions.shared().applications();
     let now = rotunda_proto::clock::Clock.unix().as_secs();
     // The caller is identified first: no unknown caller's body is buffered.
     let Read { bytes, share: _held } = match call::credentials(method, &parts.headers, now)? {
@@ -99,33 +87,13 @@ async fn run(face: &Face, request: Request) -> Result<Value, ApiError> {
     };
     let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
     let peer = peer.map(|ConnectInfo(address)| address.ip());
-    let hosts = signed_hosts(&parts, peer, &face.shared.config.process);
+    let hosts = signed_hosts(&parts, peer, &face.actions.shared().config.process);
     let query = parts.uri.query().unwrap_or_default();
     let call = Call::parse(method, query, &parts.headers, &hosts, bytes)?;
     let caller = call.authenticate(now, |id| applications.by_secret_id(id))?;
-    if call.version != "2019-07-22" {
-        return Err(ApiError::new(
-            "NoSuchVersion",
-            format!("Version {} is not served; use 2019-07-22", call.version),
-        ));
-    }
-    match Action::find(&call.action)? {
-        Action::StartMix(room) => face.mixes.start(caller, call.start(room)?).await?,
-        Action::StopMix(room) => face.mixes.stop(caller, call.stop(room)?).await?,
-        Action::CreatePicture => return pictures::create(&face.pictures, caller, &call.parameters()?).await,
-        Action::DescribePicture => return pictures::describe(&face.pictures, caller, &call.parameters()?).await,
-        Action::ModifyPicture => pictures::modify(&face.pictures, caller, &call.parameters()?).await?,
-        Action::DeletePicture => pictures::delete(&face.pictures, caller, &call.parameters()?).await?,
-        Action::RemoveUser(room) => {
-            let request = read::remove(&call.parameters()?, room)?;
-            rooms::remove_users(&face.shared, caller, request).await?;
-        }
-        Action::DismissRoom(room) => {
-            let request = read::dismiss(&call.parameters()?, room)?;
-            rooms::dismiss(&face.shared, caller, request).await?;
-        }
-    }
-    Ok(json!({}))
+    let definition = Definition::find(&call.action, Some(Version::find(&call.version)?))?;
+    face.actions.admit(definition, caller)?;
+    face.actions.run(definition, caller, &call.parameters()?).await
 }
 
 #[cfg(test)]

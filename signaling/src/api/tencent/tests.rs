@@ -14,7 +14,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
 use super::*;
+use crate::api::mix::Mixes;
+use crate::api::pictures::Pictures;
 use crate::config::{Config, Process};
+use crate::shared::Shared;
 
 const SECRET: &str = "secret";
 
@@ -38,7 +41,8 @@ async fn start(process: Process) -> SocketAddr {
     );
     let pictures = Arc::new(Pictures::new(&shared).unwrap());
     let mixes = Arc::new(Mixes::new(shared.clone(), pictures.clone()));
-    let routes = router(shared, mixes, pictures, axum::routing::get(|| async { "index" }));
+    let actions = Actions::new(shared, mixes, pictures);
+    let routes = router(actions, axum::routing::get(|| async { "index" }));
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     let service = routes.into_make_service_with_connect_info::<SocketAddr>();

@@ -87,6 +87,26 @@ fn a_callback_is_made_where_the_application_wants_one() {
 }
 
 #[test]
+fn an_event_of_a_room_is_told_in_a_queue_of_its_own_where_the_application_wants_it() {
+    let of_events = Application {
+        event_callback_url: Some("http://events/".to_owned()),
+        ..Application::new(1.try_into().unwrap(), "key")
+    };
+    let applications = Applications::new(vec![of_events]);
+    let told = |app, what| effects(&event(app, what), &applications).callbacks;
+    let [callback] = <[_; 1]>::try_from(told(1, What::RoomEnded)).unwrap();
+    assert_eq!(
+        (callback.id.as_str(), callback.url.as_str()),
+        ("event-the-id", "http://events/")
+    );
+    assert_eq!(callback.room, format!("events/{}", room(1).token()));
+    let body: Value = serde_json::from_str(&callback.body).unwrap();
+    assert_eq!((&body["EventGroupId"], &body["EventType"]), (&json!(1), &json!(102)));
+    assert_eq!(told(1, not_mixable()), [], "no callback_url");
+    assert_eq!(effects_of(1, What::RoomEnded).callbacks, [], "no event_callback_url");
+}
+
+#[test]
 fn a_mix_that_ends_counts_and_only_one_that_was_replaced_is_told() {
     let ended = |replaced_by: Option<&str>, started_unix_ms| What::MixEnded {
         mix: MixId(5),

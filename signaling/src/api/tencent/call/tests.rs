@@ -3,11 +3,16 @@
 use super::*;
 use crate::api::mix::request::RoomField;
 use crate::api::tencent::hosts::signed_hosts;
+use crate::api::tencent::read::{self, RoomKind};
 use crate::config::Process;
 use rotunda_proto::config::Secret;
 
 const NOW: u64 = 1_700_000_000;
 const ID: &str = "AKIDTESTONLY000000000000000000000000";
+
+fn stop(call: &Call) -> Result<crate::api::mix::request::StopRequest, ApiError> {
+    read::stop(&call.parameters()?, RoomKind::Number)
+}
 
 fn application() -> Application {
     Application {
@@ -113,7 +118,7 @@ fn tc3_requests_of_the_python_and_node_sdks_verify() {
         ),
     ] {
         assert_eq!(check(&call), Ok(()));
-        let stop = call.stop(RoomKind::Number).unwrap();
+        let stop = stop(&call).unwrap();
         assert_eq!(
             (stop.sdk_app_id, stop.room),
             (Some(1_400_000_123), RoomField::Number(Some(1001)))
@@ -144,7 +149,7 @@ fn requests_with_the_older_signatures_verify() {
     ] {
         let call = v1(method, host, text);
         assert_eq!(check(&call), Ok(()), "{text}");
-        assert_eq!(call.stop(RoomKind::Number).unwrap().sdk_app_id, Some(1_400_000_123));
+        assert_eq!(stop(&call).unwrap().sdk_app_id, Some(1_400_000_123));
     }
 }
 
