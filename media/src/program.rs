@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use rotunda_proto::ids::StreamKey;
@@ -17,6 +18,8 @@ use crate::time::MediaTime;
 const QUEUE: usize = 1024;
 /// Most frames kept from the last keyframe on for those who join; 20 s of the same. A longer GOP is not kept.
 const GOP_FRAMES: usize = 1280;
+/// Absences that a reader may be behind.
+const ABSENCES: usize = 64;
 
 /// The decoder configuration that precedes the first frame. Shared by every frame until it changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,6 +101,24 @@ pub enum Track {
     Audio,
 }
 
+/// A time in which a track had nothing from its source. The program fills it or goes on without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Absence {
+    pub track: Track,
+    /// Program time.
+    pub from: Duration,
+    pub to: Duration,
+    pub reason: AbsenceReason,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AbsenceReason {
+    /// The publisher has muted it or no longer publishes it.
+    Muted,
+    /// It was published, but nothing was received.
+    NotReceived,
+}
+
 /// The running programs of a process, by stream.
 #[derive(Debug, Clone, Default)]
 pub struct ProgramHub {
@@ -107,6 +128,7 @@ pub struct ProgramHub {
 #[derive(Debug)]
 struct Program {
     frames: broadcast::Sender<Arc<Frame>>,
+    absences: broadcast::Sender<Absence>,
     /// Frames since the last keyframe, in order.
     gop: Mutex<Vec<Arc<Frame>>>,
 }
@@ -126,6 +148,7 @@ impl ProgramHub {
         }
         let program = Arc::new(Program {
             frames: broadcast::channel(QUEUE).0,
+            absences: broadcast::channel(ABSENCES).0,
             gop: Mutex::default(),
         });
         programs.insert(stream.clone(), program.clone());
@@ -145,6 +168,7 @@ impl ProgramHub {
         Some(ProgramReader {
             backlog: gop.iter().cloned().rev().collect(),
             live,
+            absences: program.absences.subscribe(),
         })
     }
 
@@ -180,6 +204,11 @@ impl ProgramWriter {
         }
         let _nobody_reads = self.program.frames.send(frame);
     }
+
+    /// Tells every reader of an absence that is over.
+    pub fn tell_absence(&self, absence: Absence) {
+        let _nobody_reads = self.program.absences.send(absence);
+    }
 }
 
 impl Drop for ProgramWriter {
@@ -194,6 +223,7 @@ pub struct ProgramReader {
     /// Oldest last.
     backlog: Vec<Arc<Frame>>,
     live: broadcast::Receiver<Arc<Frame>>,
+    absences: broadcast::Receiver<Absence>,
 }
 
 impl ProgramReader {
@@ -209,6 +239,17 @@ impl ProgramReader {
             broadcast::error::RecvError::Lagged(frames) => ReadError::Lagged(frames),
             broadcast::error::RecvError::Closed => ReadError::Ended,
         })
+    }
+
+    /// The next absence that was told since the reader began; None: there is none for now.
+    pub fn take_absence(&mut self) -> Option<Absence> {
+        loop {
+            match self.absences.try_recv() {
+                Ok(absence) => return Some(absence),
+                Err(broadcast::error::TryRecvError::Lagged(_)) => {}
+                Err(broadcast::error::TryRecvError::Empty | broadcast::error::TryRecvError::Closed) => return None,
+            }
+        }
     }
 }
 

@@ -6,26 +6,25 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use metrics::{counter, gauge};
-use object_store::RetryConfig;
 use rotunda_bus::{BusError, Change, Request, Requests, SharedBus, Watch, WatchEvent};
 use rotunda_events::{Facts, What};
-use rotunda_media::codec::mp3;
 use rotunda_media::mux::segmenter::Lengths;
 use rotunda_media::program::ProgramHub;
 use rotunda_proto::applications::ApplicationList;
 use rotunda_proto::clock::Clock;
 use rotunda_proto::file_link::FileLinkKey;
-use rotunda_proto::ids::StreamKey;
-use rotunda_proto::program::{PROGRAMS_PREFIX, ProgramDescriptor};
-use rotunda_proto::recording::{FileFormat, LIST_SUBJECT, ListReply, ListRequest};
+use rotunda_proto::program::{PROGRAMS_PREFIX, ProgramDescriptor, stream_of_key};
+use rotunda_proto::recording::{Gap, LIST_SUBJECT, ListReply, ListRequest, RecordingRefusal, RecordingState};
 use rotunda_store::{Store, StoreError};
 use thiserror::Error;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error, info, info_span, warn};
 use uuid::Uuid;
 
+use crate::api::RecordingsApi;
+use crate::asked::{self, Asked, ProgramKey};
 use crate::config::Config;
 use crate::disk;
 use crate::expiry::expire;
@@ -35,59 +34,24 @@ use crate::finishing::{FinishingError, finish};
 use crate::folder::{Folder, Manifest};
 use crate::ledger::{Ledger, Row, State};
 use crate::orphans::{self, Found, Orphan};
-use crate::recording::{RecordError, Recording};
+use crate::pace::Pace;
+use crate::recording::{Disk, News, RecordError, Recording, Wish};
 use crate::rows::{decimal_id, rows};
+use crate::space::{self, make_room};
+use crate::status::{self, Answer, Now, Query};
 use crate::storage::{Storage, StorageError};
 use crate::uploading::{UploadError, upload};
+use crate::uploads::Uploads;
+use crate::watchdog::Limits;
 use crate::writer::Notice;
-
-/// The intervals of the service.
-#[derive(Debug, Clone, Copy)]
-struct Pace {
-    /// An announcement that is not accepted is repeated.
-    announce: Duration,
-    /// Leases are renewed, and those of other processes are checked.
-    look: Duration,
-    /// A process that is silent for this time is gone.
-    lease: Duration,
-    /// The disk is searched for recordings without a row.
-    search: Duration,
-    /// A younger folder may get its row soon.
-    orphan_age: Duration,
-    /// A file that could not be made is tried again.
-    finish_again: Duration,
-    /// A request to the storage is repeated for this time.
-    storage: Duration,
-}
-
-impl Pace {
-    fn storage_retry(self) -> RetryConfig {
-        RetryConfig {
-            retry_timeout: self.storage,
-            ..RetryConfig::default()
-        }
-    }
-}
-
-impl Default for Pace {
-    fn default() -> Self {
-        Self {
-            announce: Duration::from_secs(10),
-            look: Duration::from_secs(5),
-            lease: Duration::from_secs(15),
-            search: Duration::from_secs(60),
-            orphan_age: Duration::from_secs(60),
-            finish_again: Duration::from_secs(60),
-            storage: Duration::from_secs(30),
-        }
-    }
-}
 
 /// Recordings whose files are made at one time.
 const FINISH_AT_ONCE: usize = 2;
-/// Recordings whose files are uploaded at one time.
-const UPLOAD_AT_ONCE: usize = 2;
-const NOTICES: usize = 256;
+const NEWS: usize = 256;
+/// Gaps of a running recording that are told; its files name all.
+const MOST_GAPS: usize = 1000;
+/// Refused programs that are tried again.
+const REFUSED: usize = 1024;
 
 /// Why the recorder did not start.
 #[derive(Debug, Error)]
@@ -115,39 +79,16 @@ pub struct Access {
 
 /// A running recorder.
 pub struct Service {
-    files: Files,
+    api: RecordingsApi,
     task: JoinHandle<()>,
-}
-
-/// A program: its stream, and when it began. The same stream may run again while its last files are being finished.
-type ProgramKey = (StreamKey, u64);
-
-/// The recording that a program asks for.
-struct Asked {
-    /// The prefix of file names.
-    prefix: String,
-    audio_only: bool,
-}
-
-impl Asked {
-    fn of(program: &ProgramDescriptor) -> Option<Self> {
-        if let Some(record) = &program.record {
-            return Some(Self {
-                prefix: record.record_id.to_string(),
-                audio_only: record.audio_only,
-            });
-        }
-        let recording = program.single.as_ref()?.recording.as_ref()?;
-        Some(Self {
-            prefix: recording.prefix.clone(),
-            audio_only: false,
-        })
-    }
 }
 
 struct Running {
     key: ProgramKey,
     manifest: Manifest,
+    wish: watch::Sender<Wish>,
+    state: RecordingState,
+    gaps: Vec<Gap>,
 }
 
 /// A task that has ended.
@@ -180,15 +121,15 @@ struct Recorder {
     /// Recordings on the disk that have a row; None while the disk is searched.
     known: Option<HashSet<String>>,
     storage: Option<Storage>,
-    /// Recordings whose files are being uploaded, and when to try others again.
-    uploading: HashSet<String>,
-    upload_again: HashMap<String, Instant>,
-    /// Files are being deleted because their time is over.
+    uploads: Uploads,
+    /// Programs that are to be recorded and could not be, for as long as they run.
+    refused: HashMap<ProgramKey, ProgramDescriptor>,
+    /// Files are being deleted because their time is over or their space is needed.
     is_expiring: bool,
     applications: ApplicationList,
     tasks: JoinSet<Done>,
-    notices: mpsc::Sender<(String, Notice)>,
-    noticed: mpsc::Receiver<(String, Notice)>,
+    news: mpsc::Sender<(String, News)>,
+    heard: mpsc::Receiver<(String, News)>,
     shutdown: CancellationToken,
 }
 
@@ -231,8 +172,10 @@ impl Service {
             storage.clone(),
             store.clone(),
         );
+        let api = RecordingsApi::new(files.clone(), bus.clone(), store.clone());
         let lists = bus.serve(LIST_SUBJECT).await?;
-        let (notices, noticed) = mpsc::channel(NOTICES);
+        let queries = bus.serve(&status::subject(ledger.owner())).await?;
+        let (news, heard) = mpsc::channel(NEWS);
         let recorder = Recorder {
             config,
             pace,
@@ -249,24 +192,24 @@ impl Service {
             again: HashMap::new(),
             known: Some(HashSet::new()),
             storage,
-            uploading: HashSet::new(),
-            upload_again: HashMap::new(),
+            uploads: Uploads::default(),
+            refused: HashMap::new(),
             is_expiring: false,
             applications,
             tasks: JoinSet::new(),
-            notices,
-            noticed,
+            news,
+            heard,
             shutdown,
         };
         Ok(Self {
-            files,
-            task: tokio::spawn(recorder.run(programs, lists)),
+            api,
+            task: tokio::spawn(recorder.run(programs, lists, queries)),
         })
     }
 
-    /// `/recordings`, a list as JSON, and the files below it.
+    /// `/recordings`: the files, and the recordings that run.
     pub fn router(&self) -> Router {
-        self.files.router()
+        self.api.router()
     }
 
     /// Resolves when, after shutdown, every recording is finished and announced, as far as a receiver is there.
@@ -276,17 +219,18 @@ impl Service {
 }
 
 impl Recorder {
-    async fn run(mut self, mut programs: Watch, mut lists: Requests) {
+    async fn run(mut self, mut programs: Watch, mut lists: Requests, mut queries: Requests) {
         let clock = Clock;
         let (mut announce_at, mut look_at, mut search_at) = (clock.now(), clock.now(), clock.now());
         loop {
             tokio::select! {
                 () = self.shutdown.cancelled() => break,
                 event = programs.next() => if let WatchEvent::Change(change) = event {
-                    self.follow(&change);
+                    self.follow(&change).await;
                 },
-                Some((id, notice)) = self.noticed.recv() => self.handle_notice(&id, notice).await,
+                Some((id, news)) = self.heard.recv() => self.handle_news(&id, news).await,
                 request = lists.next() => self.list(request).await,
+                request = queries.next() => self.answer(request),
                 Some(done) = self.tasks.join_next() => {
                     self.handle_done(done).await;
                     announce_at = clock.now();
@@ -309,7 +253,7 @@ impl Recorder {
         // The same token ends recordings; their files are made before the process ends, or by the next process.
         loop {
             tokio::select! {
-                Some((id, notice)) = self.noticed.recv() => self.handle_notice(&id, notice).await,
+                Some((id, news)) = self.heard.recv() => self.handle_news(&id, news).await,
                 done = self.tasks.join_next() => match done {
                     Some(done) => self.handle_done(done).await,
                     None => break,
@@ -332,34 +276,67 @@ impl Recorder {
         }
     }
 
-    fn follow(&mut self, change: &Change) {
-        let Some(program) = change.parse::<ProgramDescriptor>() else {
-            return;
-        };
-        let Some(record) = Asked::of(&program) else { return };
-        let key = (program.stream(), program.started_unix_ms);
+    async fn follow(&mut self, change: &Change) {
+        match change.parse::<ProgramDescriptor>() {
+            Some(program) => self.follow_program(program).await,
+            None => {
+                if let Some(stream) = stream_of_key(&change.key) {
+                    self.refused.retain(|(refused, _), _| *refused != stream);
+                }
+            }
+        }
+    }
+
+    async fn follow_program(&mut self, program: ProgramDescriptor) {
+        let Some(asked) = Asked::of(&program) else { return };
+        let key = asked::key(&program);
         if self.running.values().any(|running| running.key == key) {
             return;
         }
+        let applications = self.applications.now();
+        let application = applications.by_id(program.room.app);
+        if let Some(refusal) = space::refusal(&self.config, &self.store, application).await {
+            self.refuse(program, asked, refusal);
+            return;
+        }
+        self.refused.remove(&key);
+        self.begin(program, &asked);
+    }
+
+    /// The recording begins later, if there is space and its program still runs.
+    fn refuse(&mut self, program: ProgramDescriptor, asked: Asked, refusal: RecordingRefusal) {
+        let key = asked::key(&program);
+        if self.refused.contains_key(&key) || self.refused.len() >= REFUSED {
+            return;
+        }
+        counter!("rotunda_recorder_refused_total", "reason" => refusal.as_str()).increment(1);
+        error!(
+            stream = %program.stream_id, record = asked.prefix, reason = refusal.as_str(),
+            free_mb = disk::free(&self.config.directory).map(|free| free >> 20),
+            floor_mb = self.config.free_space_floor_mb,
+            "not recorded; it begins when there is space again"
+        );
+        let what = What::RecordingRefused {
+            stream_id: program.stream_id.clone(),
+            record_id: asked.record_id,
+            refusal,
+        };
+        self.facts.tell(&program.room, what);
+        self.refused.insert(key, program);
+        self.expire();
+    }
+
+    fn begin(&mut self, program: ProgramDescriptor, asked: &Asked) {
         let Some(reader) = self.hub.subscribe(&program.stream()) else {
             warn!(stream = %program.stream_id, "the program is not in this process");
             return;
         };
-        let floor = self.config.free_space_floor_mb << 20;
-        if let Some(free) = disk::free(&self.config.directory).filter(|free| *free < floor) {
-            counter!("rotunda_recorder_refused_total", "reason" => "disk").increment(1);
-            error!(
-                stream = %program.stream_id, record = record.prefix, free_mb = free >> 20,
-                floor_mb = self.config.free_space_floor_mb,
-                "not recorded: the disk has less free space than recorder.free_space_floor_mb"
-            );
-            return;
-        }
         let span = info_span!("recording", room = %program.room, stream = %program.stream_id);
+        let key = asked::key(&program);
         let manifest = Manifest {
             recording_id: decimal_id(),
-            formats: self.formats(record.audio_only),
-            prefix: record.prefix,
+            formats: asked.formats(&self.config),
+            prefix: asked.prefix.clone(),
             segment_seconds: self.config.hls_segment_seconds,
             program: ProgramDescriptor {
                 push_urls: Vec::new(),
@@ -367,6 +344,7 @@ impl Recorder {
             },
         };
         let id = manifest.recording_id.clone();
+        let (wish, wished) = watch::channel(Wish::Record);
         let recording = Recording {
             folder: Folder::new(&self.config.directory, &id),
             manifest: manifest.clone(),
@@ -375,8 +353,18 @@ impl Recorder {
                 chunk: Duration::from_millis(self.config.fragment_ms),
             },
             longest_part: Duration::from_secs(self.config.max_file_minutes * 60),
-            audio_only: record.audio_only,
-            notices: self.notices.clone(),
+            audio_only: asked.audio_only,
+            disk: Disk {
+                directory: self.config.directory.clone(),
+                reserve: self.config.free_space_reserve_mb << 20,
+                look_again: self.pace.full_disk,
+            },
+            limits: Limits {
+                silent: self.pace.silent,
+                slow_disk: self.pace.slow_disk,
+            },
+            wish: wished,
+            news: self.news.clone(),
         };
         let program = &manifest.program;
         let begun = What::RecordingBegun {
@@ -386,39 +374,95 @@ impl Recorder {
         };
         self.facts
             .tell_as(format!("recording-begun-{id}"), &program.room, begun);
-        self.running.insert(id.clone(), Running { key, manifest });
+        let running = Running {
+            key,
+            manifest,
+            wish,
+            state: RecordingState::Recording,
+            gaps: Vec::new(),
+        };
+        self.running.insert(id.clone(), running);
         self.count();
         let stop = self.shutdown.clone();
         let recording = async move { Done::Recorded(id, recording.run(reader, stop).await) };
         self.tasks.spawn(recording.instrument(span));
     }
 
-    /// The formats of a recording. `audio_only`: the request's `RecordAudioOnly`.
-    fn formats(&self, audio_only: bool) -> Vec<FileFormat> {
-        if !audio_only {
-            let mut formats: Vec<FileFormat> = Vec::new();
-            for format in self.config.formats.iter().map(|format| format.file_format()) {
-                if !formats.contains(&format) {
-                    formats.push(format);
-                }
-            }
-            return formats;
+    /// Tries the refused recordings again.
+    async fn try_refused(&mut self) {
+        for program in self.refused.values().cloned().collect::<Vec<_>>() {
+            self.follow_program(program).await;
         }
-        if mp3::is_available() {
-            return vec![FileFormat::Mp3];
-        }
-        warn!("libmp3lame is not installed (Debian: libmp3lame0): RecordAudioOnly is recorded as AAC");
-        vec![FileFormat::Aac]
     }
 
-    async fn handle_notice(&mut self, id: &str, notice: Notice) {
-        let Some(running) = self.running.get(id) else { return };
-        let result = match notice {
-            Notice::PartBegan { part, wall } => {
+    fn answer(&self, request: Request) {
+        let Ok(query) = request.parse::<Query>() else { return };
+        let wish = |recording: &str, wish| match self.running.get(recording) {
+            Some(running) => {
+                running.wish.send_replace(wish);
+                Answer::Done
+            }
+            None => Answer::NotRunning,
+        };
+        request.answer(&match query {
+            Query::Pause { recording } => wish(&recording, Wish::Pause),
+            Query::Resume { recording } => wish(&recording, Wish::Record),
+            Query::States { recordings } => Answer::States(recordings.iter().map(|id| self.now(id)).collect()),
+        });
+    }
+
+    fn now(&self, id: &str) -> Option<Now> {
+        if let Some(running) = self.running.get(id) {
+            return Some(Now {
+                state: running.state,
+                gaps: running.gaps.clone(),
+                upload: None,
+            });
+        }
+        let upload = self.uploads.progress(id);
+        let is_finishing = self.finishing.contains(id) || self.to_finish.contains_key(id);
+        let state = match (&upload, is_finishing) {
+            (Some(_), _) => RecordingState::Uploading,
+            (None, true) => RecordingState::Finishing,
+            (None, false) => return None,
+        };
+        Some(Now {
+            state,
+            gaps: Vec::new(),
+            upload,
+        })
+    }
+
+    async fn handle_news(&mut self, id: &str, news: News) {
+        let Some(running) = self.running.get_mut(id) else {
+            return;
+        };
+        let result = match news {
+            News::State(state) => {
+                running.state = state;
+                info!(recording = id, ?state, "the state of a recording has changed");
+                let program = &running.manifest.program;
+                let changed = What::RecordingChanged {
+                    recording: id.to_owned(),
+                    stream_id: program.stream_id.clone(),
+                    state,
+                };
+                self.facts.tell(&program.room, changed);
+                self.count();
+                return;
+            }
+            News::File(Notice::Gap { gap }) => {
+                counter!("rotunda_recorder_gaps_total", "reason" => gap.reason.as_str()).increment(1);
+                if running.gaps.len() < MOST_GAPS {
+                    running.gaps.push(gap);
+                }
+                return;
+            }
+            News::File(Notice::PartBegan { part, wall }) => {
                 let rows = rows(&running.manifest, part, wall, State::Recording);
                 self.ledger.add(&rows, Clock.unix() + self.pace.lease).await
             }
-            Notice::PartEnded { part } => {
+            News::File(Notice::PartEnded { part }) => {
                 self.to_finish.entry(id.to_owned()).or_insert(false);
                 self.ledger.close(id, Some(part)).await
             }
@@ -439,7 +483,8 @@ impl Recorder {
             Ok(Done::Searched(found)) => self.handle_orphans(found).await,
             Ok(Done::Expired) => self.is_expiring = false,
             Ok(Done::Uploaded(id, uploaded)) => {
-                self.uploading.remove(&id);
+                let again = uploaded.is_err().then(|| Clock.now() + self.pace.finish_again);
+                self.uploads.end(&id, again);
                 if let Err(error) = uploaded {
                     counter!("rotunda_recorder_upload_failures_total").increment(1);
                     error!(
@@ -447,13 +492,12 @@ impl Recorder {
                         recording = id,
                         "files could not be uploaded; they stay on the disk, and it is tried again"
                     );
-                    self.upload_again.insert(id, Clock.now() + self.pace.finish_again);
                 }
             }
             Ok(Done::Recorded(id, ended)) => {
                 // The queue has all its notices, and they come first.
-                while let Ok((id, notice)) = self.noticed.try_recv() {
-                    self.handle_notice(&id, notice).await;
+                while let Ok((id, news)) = self.heard.try_recv() {
+                    self.handle_news(&id, news).await;
                 }
                 if let Err(error) = ended {
                     counter!("rotunda_recorder_failed_total").increment(1);
@@ -507,9 +551,10 @@ impl Recorder {
 
     fn finish_next(&mut self) {
         let next = |recorder: &Self| {
-            let free = |id: &&String| !recorder.finishing.contains(*id) && !recorder.uploading.contains(*id);
+            let free = |id: &&String| !recorder.finishing.contains(*id) && !recorder.uploads.is_running(id);
             recorder.to_finish.keys().find(free).cloned()
         };
+        gauge!("rotunda_recorder_finishing").set((self.finishing.len() + self.to_finish.len()) as f64);
         while self.finishing.len() < FINISH_AT_ONCE
             && let Some(id) = next(self)
         {
@@ -535,8 +580,11 @@ impl Recorder {
         if !std::mem::replace(&mut self.is_expiring, true) {
             let (config, ledger) = (self.config.clone(), self.ledger.clone());
             let (storage, applications) = (self.storage.clone(), self.applications.clone());
+            let store = self.store.clone();
             self.tasks.spawn(async move {
-                expire(&config, &ledger, storage.as_ref(), &applications.now()).await;
+                let applications = applications.now();
+                expire(&config, &ledger, storage.as_ref(), &applications).await;
+                make_room(&config, &store, &ledger, storage.as_ref(), &applications).await;
                 Done::Expired
             });
         }
@@ -578,6 +626,7 @@ impl Recorder {
         }
         self.finish_next();
         self.upload_next().await;
+        self.try_refused().await;
     }
 
     async fn upload_next(&mut self) {
@@ -589,24 +638,15 @@ impl Recorder {
                 return;
             }
         };
-        let now = Clock.now();
-        self.upload_again.retain(|_, at| *at > now);
         gauge!("rotunda_recorder_uploads_waiting").set(waiting.len() as f64);
-        for id in waiting {
-            if self.uploading.len() >= UPLOAD_AT_ONCE {
-                break;
-            }
-            // The two must not work in one folder.
-            let is_busy = self.finishing.contains(&id) || self.upload_again.contains_key(&id);
-            if is_busy || !self.uploading.insert(id.clone()) {
-                continue;
-            }
+        for (id, progress) in self.uploads.begin(waiting, &self.finishing, Clock.now()) {
             let (config, ledger, storage) = (self.config.clone(), self.ledger.clone(), storage.clone());
             self.tasks.spawn(async move {
-                let uploaded = upload(config, ledger, storage, id.clone()).await;
+                let uploaded = upload(config, ledger, storage, id.clone(), progress).await;
                 Done::Uploaded(id, uploaded)
             });
         }
+        gauge!("rotunda_recorder_upload_bytes_left").set(self.uploads.bytes_left() as f64);
     }
 
     /// Enters recordings that have a folder and no row.
@@ -641,6 +681,8 @@ impl Recorder {
 
     fn count(&self) {
         gauge!("rotunda_recorder_recordings").set(self.running.len() as f64);
+        let waiting = |running: &&Running| matches!(running.state, RecordingState::Paused | RecordingState::DiskFull);
+        gauge!("rotunda_recorder_recordings_waiting").set(self.running.values().filter(waiting).count() as f64);
     }
 }
 

@@ -15,6 +15,7 @@ mod pictures;
 mod pool;
 mod recording_files;
 mod row;
+mod running_recordings;
 mod seal;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -29,5 +30,6 @@ pub use mix_tasks::{MixTaskEnd, MixTaskRow};
 pub use pictures::{NewPicture, Picture, PictureInfo};
 pub use pool::{Engine, Store};
 pub use recording_files::{CatalogueRow, FileRow};
+pub use running_recordings::OpenFile;
 pub use seal::{SealError, SealKey};
 pub use usage::{PresentMembers, UsageRow};

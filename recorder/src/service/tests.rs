@@ -27,6 +27,9 @@ const QUICK: Pace = Pace {
     orphan_age: Duration::ZERO,
     finish_again: Duration::from_millis(200),
     storage: Duration::from_millis(300),
+    silent: Duration::from_secs(10),
+    slow_disk: Duration::from_secs(5),
+    full_disk: Duration::from_millis(100),
 };
 
 /// The folder and the database that outlive a recorder.
@@ -44,6 +47,7 @@ impl Place {
             directory: folder.path().join("recordings"),
             hls_segment_seconds: 1,
             free_space_floor_mb: 0,
+            free_space_reserve_mb: 0,
             ..Config::default()
         };
         change(&mut config);
