@@ -3,13 +3,13 @@
 //! Inside one process a program travels as a bounded broadcast of `Arc<Frame>` through the [`ProgramHub`].
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
 use rotunda_proto::ids::StreamKey;
 use thiserror::Error;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 
 use crate::time::MediaTime;
 
@@ -129,6 +129,8 @@ pub struct ProgramHub {
 struct Program {
     frames: broadcast::Sender<Arc<Frame>>,
     absences: broadcast::Sender<Absence>,
+    /// Closed at its end.
+    runs: watch::Sender<()>,
     /// Frames since the last keyframe, in order.
     gop: Mutex<Vec<Arc<Frame>>>,
 }
@@ -149,6 +151,7 @@ impl ProgramHub {
         let program = Arc::new(Program {
             frames: broadcast::channel(QUEUE).0,
             absences: broadcast::channel(ABSENCES).0,
+            runs: watch::channel(()).0,
             gop: Mutex::default(),
         });
         programs.insert(stream.clone(), program.clone());
@@ -169,7 +172,16 @@ impl ProgramHub {
             backlog: gop.iter().cloned().rev().collect(),
             live,
             absences: program.absences.subscribe(),
+            program: Arc::downgrade(&program),
         })
+    }
+
+    /// Resolves when the running program of this stream has ended; at once when there is none.
+    pub async fn ended(&self, stream: &StreamKey) {
+        let runs = lock(&self.programs).get(stream).map(|program| program.runs.subscribe());
+        if let Some(mut runs) = runs {
+            while runs.changed().await.is_ok() {}
+        }
     }
 
     /// The streams of the running programs.
@@ -190,6 +202,11 @@ impl ProgramWriter {
     /// How many read the program.
     pub fn readers(&self) -> usize {
         self.program.frames.receiver_count()
+    }
+
+    /// Frames that the slowest reader has not read yet.
+    pub fn unread(&self) -> usize {
+        self.program.frames.len()
     }
 
     /// Hands a frame to every reader. Never waits.
@@ -224,6 +241,7 @@ pub struct ProgramReader {
     backlog: Vec<Arc<Frame>>,
     live: broadcast::Receiver<Arc<Frame>>,
     absences: broadcast::Receiver<Absence>,
+    program: Weak<Program>,
 }
 
 impl ProgramReader {
@@ -239,6 +257,25 @@ impl ProgramReader {
             broadcast::error::RecvError::Lagged(frames) => ReadError::Lagged(frames),
             broadcast::error::RecvError::Closed => ReadError::Ended,
         })
+    }
+
+    /// Frames that wait to be read.
+    pub fn behind(&self) -> usize {
+        self.backlog.len() + self.live.len()
+    }
+
+    /// Continues at the program's last keyframe, if that is later than `after`. Answers whether it does.
+    pub fn skip_to_keyframe(&mut self, after: MediaTime) -> bool {
+        let Some(program) = self.program.upgrade() else {
+            return false;
+        };
+        let gop = lock(&program.gop);
+        if !gop.first().is_some_and(|key| after.is_before(key.pts)) {
+            return false;
+        }
+        self.live = program.frames.subscribe();
+        self.backlog = gop.iter().cloned().rev().collect();
+        true
     }
 
     /// The next absence that was told since the reader began; None: there is none for now.

@@ -1,3 +1,5 @@
+mod gaps;
+mod space;
 mod storage;
 
 use std::path::PathBuf;
@@ -79,26 +81,32 @@ impl Place {
     }
 
     async fn start(&self) -> Running {
+        self.start_at(QUICK).await
+    }
+
+    async fn start_at(&self, pace: Pace) -> Running {
         let bus: SharedBus = Arc::new(InProcess::new());
         let hub = ProgramHub::new();
         let news = bus.serve(FILE_READY_SUBJECT).await.unwrap();
         let store = Store::open(&self.database()).await.unwrap();
         let shutdown = CancellationToken::new();
+        let facts = Facts::new(
+            "node-1".parse().unwrap(),
+            rotunda_events::Table::new(store.clone()).shared(),
+        );
+        let appending = facts.start();
         let service = Service::start_at_pace(
             self.config.clone(),
             Access {
                 key: FileLinkKey::new(&rotunda_proto::ticket::ClusterSecret::new("key")),
                 applications: ApplicationList::new(self.applications.clone()),
-                facts: Facts::new(
-                    "node-1".parse().unwrap(),
-                    rotunda_events::Table::new(store.clone()).shared(),
-                ),
+                facts,
             },
             bus.clone(),
             hub.clone(),
             store,
             shutdown.clone(),
-            QUICK,
+            pace,
         )
         .await
         .unwrap();
@@ -107,6 +115,7 @@ impl Place {
             hub,
             news,
             service,
+            _appending: appending,
             shutdown,
         }
     }
@@ -118,6 +127,7 @@ struct Running {
     hub: ProgramHub,
     news: Requests,
     service: Service,
+    _appending: rotunda_events::Running,
     shutdown: CancellationToken,
 }
 
@@ -238,13 +248,20 @@ struct Program {
 }
 
 impl Program {
-    /// Faster than real time, but not faster than a reader reads.
+    /// Faster than real time, but not faster than the readers read. When it returns, all is read.
     async fn play(&self, frames: Vec<Arc<Frame>>) {
         for some in frames.chunks(200) {
             for frame in some {
                 self.writer.write(frame.clone());
             }
-            Clock.sleep_until(Clock.now() + Duration::from_millis(50)).await;
+            let read = async {
+                while self.writer.unread() > 0 {
+                    Clock.sleep_until(Clock.now() + Duration::from_millis(5)).await;
+                }
+            };
+            timeout(Duration::from_secs(60), read)
+                .await
+                .expect("the frames are read");
         }
     }
 
@@ -671,13 +688,55 @@ fn application() -> Application {
 }
 
 async fn request(recorder: &Running, method: &str, path: &str) -> StatusCode {
+    respond(recorder, method, path).await.status()
+}
+
+async fn json(recorder: &Running, path: &str) -> serde_json::Value {
+    let response = respond(recorder, "GET", path).await;
+    let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+    serde_json::from_slice(&bytes).unwrap()
+}
+
+async fn respond(recorder: &Running, method: &str, path: &str) -> axum::response::Response {
     let request = HttpRequest::builder()
         .method(method)
         .uri(path)
         .header("authorization", "Bearer id:secret")
         .body(axum::body::Body::empty())
         .unwrap();
-    recorder.service.router().oneshot(request).await.unwrap().status()
+    recorder.service.router().oneshot(request).await.unwrap()
+}
+
+/// Waits until the only recording that is not finished has this state, and answers its id.
+async fn wait_for_state(recorder: &Running, state: &str) -> String {
+    let reached = async {
+        loop {
+            let running = json(recorder, "/recordings/running").await;
+            if running[0]["state"] == state {
+                return running[0]["recordingId"].as_str().unwrap().to_owned();
+            }
+            Clock.sleep_until(Clock.now() + Duration::from_millis(20)).await;
+        }
+    };
+    timeout(Duration::from_secs(60), reached).await.expect(state)
+}
+
+/// Waits until a fact of this kind with this text in it was told.
+async fn wait_for_fact(place: &Place, kind: &str, text: &str) {
+    let told = async {
+        loop {
+            let mut connection = sqlx::SqliteConnection::connect(&place.database()).await.unwrap();
+            let bodies: Vec<String> = sqlx::query_scalar("SELECT body FROM event_stream")
+                .fetch_all(&mut connection)
+                .await
+                .unwrap();
+            if bodies.iter().any(|body| body.contains(kind) && body.contains(text)) {
+                return;
+            }
+            Clock.sleep_until(Clock.now() + Duration::from_millis(20)).await;
+        }
+    };
+    timeout(Duration::from_secs(60), told).await.expect(kind);
 }
 
 #[tokio::test]
