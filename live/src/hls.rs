@@ -78,6 +78,10 @@ pub async fn segment(
 mod hls_rules;
 
 #[cfg(test)]
+#[path = "../../tests/support/hls_part_rules.rs"]
+mod hls_part_rules;
+
+#[cfg(test)]
 #[path = "../../tests/support/program.rs"]
 #[expect(dead_code, reason = "tests of other crates use the rest")]
 pub mod program;

@@ -1,7 +1,8 @@
 use rotunda_media::codec::ForceKey;
 use rotunda_media::program::ProgramHub;
 
-use super::hls_rules::{part_violations, read, violations};
+use super::hls_part_rules::part_violations;
+use super::hls_rules::{read, violations};
 use super::program::{FPS, TestProgram};
 use super::window::rfc3339;
 use super::*;

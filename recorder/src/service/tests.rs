@@ -8,11 +8,12 @@ use std::sync::Arc;
 
 use axum::http::{Request as HttpRequest, StatusCode};
 use rotunda_bus::{BusExt, InProcess, Requests};
+use rotunda_media::codec::mp3;
 use rotunda_media::program::{Frame, ProgramWriter};
 use rotunda_proto::config::Application;
 use rotunda_proto::mix::{AudioEncode, RecordSpec, VideoEncode};
 use rotunda_proto::program::{Playing, SingleRecording, SingleStream, StreamKind, program_key};
-use rotunda_proto::recording::{Accepted, FILE_READY_SUBJECT, RecordingFile};
+use rotunda_proto::recording::{Accepted, FILE_READY_SUBJECT, FileFormat, RecordingFile};
 use sqlx::Connection;
 use tokio::time::timeout;
 use tower::ServiceExt;
