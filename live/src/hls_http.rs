@@ -110,7 +110,7 @@ pub async fn piece(hls: Hls, piece: Piece) -> Response {
 }
 
 /// What a request for a playlist waits for (RFC 8216bis §6.2.5).
-fn wanted(query: &str) -> Result<Option<Position>, std::num::ParseIntError> {
+pub fn wanted(query: &str) -> Result<Option<Position>, std::num::ParseIntError> {
     let value = |name: &str| {
         let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
         pairs

@@ -33,7 +33,7 @@ use crate::http_flv;
 use crate::on_air::{OnAir, Seen};
 use crate::rtmp_play::{self, NOT_UNIQUE, NotPlayed, Programs};
 use crate::rtmp_push::Outbound;
-use crate::streams::{StreamName, Streams};
+use crate::streams::{Found, StreamName, Streams};
 use crate::tls::{self, TlsError};
 
 /// The last segments of an ended stream stay for this time.
