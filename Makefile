@@ -8,6 +8,8 @@ BIN := target/debug/rotunda
 # dependencies again. Clippy compiles it (scripts/lint).
 TESTED = RUSTC_WORKSPACE_WRAPPER=$(CURDIR)/scripts/lint $(CARGO)
 BUILD = $(TESTED) build --workspace --lib --bins --tests --examples
+# A failed test of a server, a browser or a player in real time is run once more, and named (docs/testing.md).
+AGAIN = || (echo "failed; once more" && .venv/bin/python -m pytest -q --last-failed --last-failed-no-failures none)
 # Seconds per fuzz target.
 FUZZ_SECONDS ?= 10
 
@@ -91,7 +93,7 @@ tests/browser/node_modules: tests/browser/package-lock.json
 
 test-browser: tests/browser/node_modules web device-demo ## The demo page and the players in real Chromium and Firefox
 	$(BUILD)
-	cd tests/browser && node --test --test-concurrency=1 --test-timeout=600000 --test-force-exit --test-reporter=spec
+	scripts/test-browser
 
 tests/tencent_sdk/.venv: tests/tencent_sdk/requirements.txt
 	python3 -m venv $@
@@ -100,7 +102,7 @@ tests/tencent_sdk/.venv: tests/tencent_sdk/requirements.txt
 
 test-sdk: tests/tencent_sdk/.venv web ## The official Tencent Cloud SDK and a gRPC reflection client
 	$(BUILD)
-	cd tests/tencent_sdk && .venv/bin/python -m pytest -q
+	cd tests/tencent_sdk && .venv/bin/python -m pytest -q $(AGAIN)
 
 tests/whip/.venv: tests/whip/requirements.txt
 	python3 -m venv $@
@@ -109,7 +111,7 @@ tests/whip/.venv: tests/whip/requirements.txt
 
 test-whip: tests/whip/.venv web ## WHIP and WHEP with aiortc and GStreamer (Eyevinn's clients and coturn: test-browser)
 	$(BUILD)
-	cd tests/whip && .venv/bin/python -m pytest -q
+	cd tests/whip && .venv/bin/python -m pytest -q $(AGAIN)
 
 tests/avatar/.venv: tests/avatar/requirements.txt
 	python3 -m venv $@
@@ -118,7 +120,7 @@ tests/avatar/.venv: tests/avatar/requirements.txt
 
 test-avatar: tests/avatar/.venv web ## Avatars with aiortc, espeak-ng and nginx (their page in Chromium: test-browser)
 	$(BUILD)
-	cd tests/avatar && .venv/bin/python -m pytest -q
+	cd tests/avatar && .venv/bin/python -m pytest -q $(AGAIN)
 
 tests/deploy/.venv: tests/deploy/requirements.txt
 	python3 -m venv $@
@@ -131,7 +133,7 @@ tests/deploy/node_modules: tests/deploy/package-lock.json
 
 test-deploy: tests/deploy/.venv tests/deploy/node_modules web ## Image, compose file and Helm chart; the chart's pods as processes on NATS and PostgreSQL
 	$(MAKE) dist PROFILE=dev DIST=target/test-dist
-	cd tests/deploy && .venv/bin/python -m pytest -q
+	cd tests/deploy && .venv/bin/python -m pytest -q $(AGAIN)
 
 docs-layouts: ## Render the images of docs/layouts.md
 	$(CARGO) run -q -p rotunda-mcu --example layouts -- docs/layouts
