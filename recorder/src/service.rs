@@ -1,57 +1,52 @@
 //! The shell: follows the running programs, records the requested ones, finishes their files, announces and serves
 //! them.
 
+mod answers;
+mod beginning;
+mod upkeep;
+
 use std::collections::{HashMap, HashSet};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::Router;
 use metrics::{counter, gauge};
-use rotunda_bus::{BusError, Change, Request, Requests, SharedBus, Watch, WatchEvent};
+use rotunda_bus::{BusError, Requests, SharedBus, Watch, WatchEvent};
 use rotunda_events::{Facts, What};
-use rotunda_media::mux::segmenter::Lengths;
 use rotunda_media::program::ProgramHub;
 use rotunda_proto::applications::ApplicationList;
 use rotunda_proto::clock::Clock;
 use rotunda_proto::file_link::FileLinkKey;
-use rotunda_proto::program::{PROGRAMS_PREFIX, ProgramDescriptor, stream_of_key};
-use rotunda_proto::recording::{Gap, LIST_SUBJECT, ListReply, ListRequest, RecordingRefusal, RecordingState};
+use rotunda_proto::program::{PROGRAMS_PREFIX, ProgramDescriptor};
+use rotunda_proto::recording::{Gap, LIST_SUBJECT, RecordingState};
 use rotunda_store::{Store, StoreError};
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, error, info, info_span, warn};
+use tracing::{error, info};
 use uuid::Uuid;
 
 use crate::api::RecordingsApi;
-use crate::asked::{self, Asked, ProgramKey};
+use crate::asked::ProgramKey;
 use crate::config::Config;
-use crate::disk;
-use crate::expiry::expire;
 use crate::file_ready::announce;
 use crate::files::Files;
-use crate::finishing::{FinishingError, finish};
-use crate::folder::{Folder, Manifest};
-use crate::ledger::{Ledger, Row, State};
-use crate::orphans::{self, Found, Orphan};
+use crate::finishing::FinishingError;
+use crate::folder::Manifest;
+use crate::ledger::{Ledger, State};
+use crate::orphans::Found;
 use crate::pace::Pace;
-use crate::recording::{Disk, News, RecordError, Recording, Wish};
-use crate::rows::{decimal_id, rows};
-use crate::space::{self, make_room};
-use crate::status::{self, Answer, Now, Query};
+use crate::recording::{News, RecordError, Wish};
+use crate::rows::rows;
+use crate::status;
 use crate::storage::{Storage, StorageError};
-use crate::uploading::{UploadError, upload};
+use crate::uploading::UploadError;
 use crate::uploads::Uploads;
-use crate::watchdog::Limits;
 use crate::writer::Notice;
 
-/// Recordings whose files are made at one time.
-const FINISH_AT_ONCE: usize = 2;
 const NEWS: usize = 256;
 /// Gaps of a running recording that are told; its files name all.
 const MOST_GAPS: usize = 1000;
-/// Refused programs that are tried again.
-const REFUSED: usize = 1024;
 
 /// Why the recorder did not start.
 #[derive(Debug, Error)]
@@ -263,176 +258,6 @@ impl Recorder {
         announce(&self.store, &self.files, &self.bus).await;
     }
 
-    async fn list(&self, request: Request) {
-        let Ok(ListRequest { app }) = request.parse() else {
-            return;
-        };
-        match self.files.list(app).await {
-            Ok(files) => request.answer(&ListReply { files }),
-            Err(error) => error!(
-                error = &error as &dyn std::error::Error,
-                "the recordings could not be listed"
-            ),
-        }
-    }
-
-    async fn follow(&mut self, change: &Change) {
-        match change.parse::<ProgramDescriptor>() {
-            Some(program) => self.follow_program(program).await,
-            None => {
-                if let Some(stream) = stream_of_key(&change.key) {
-                    self.refused.retain(|(refused, _), _| *refused != stream);
-                }
-            }
-        }
-    }
-
-    async fn follow_program(&mut self, program: ProgramDescriptor) {
-        let Some(asked) = Asked::of(&program) else { return };
-        let key = asked::key(&program);
-        if self.running.values().any(|running| running.key == key) {
-            return;
-        }
-        let applications = self.applications.now();
-        let application = applications.by_id(program.room.app);
-        if let Some(refusal) = space::refusal(&self.config, &self.store, application).await {
-            self.refuse(program, asked, refusal);
-            return;
-        }
-        self.refused.remove(&key);
-        self.begin(program, &asked);
-    }
-
-    /// The recording begins later, if there is space and its program still runs.
-    fn refuse(&mut self, program: ProgramDescriptor, asked: Asked, refusal: RecordingRefusal) {
-        let key = asked::key(&program);
-        if self.refused.contains_key(&key) || self.refused.len() >= REFUSED {
-            return;
-        }
-        counter!("rotunda_recorder_refused_total", "reason" => refusal.as_str()).increment(1);
-        error!(
-            stream = %program.stream_id, record = asked.prefix, reason = refusal.as_str(),
-            free_mb = disk::free(&self.config.directory).map(|free| free >> 20),
-            floor_mb = self.config.free_space_floor_mb,
-            "not recorded; it begins when there is space again"
-        );
-        let what = What::RecordingRefused {
-            stream_id: program.stream_id.clone(),
-            record_id: asked.record_id,
-            refusal,
-        };
-        self.facts.tell(&program.room, what);
-        self.refused.insert(key, program);
-        self.expire();
-    }
-
-    fn begin(&mut self, program: ProgramDescriptor, asked: &Asked) {
-        let Some(reader) = self.hub.subscribe(&program.stream()) else {
-            warn!(stream = %program.stream_id, "the program is not in this process");
-            return;
-        };
-        let span = info_span!("recording", room = %program.room, stream = %program.stream_id);
-        let key = asked::key(&program);
-        let manifest = Manifest {
-            recording_id: decimal_id(),
-            formats: asked.formats(&self.config),
-            prefix: asked.prefix.clone(),
-            segment_seconds: self.config.hls_segment_seconds,
-            program: ProgramDescriptor {
-                push_urls: Vec::new(),
-                ..program
-            },
-        };
-        let id = manifest.recording_id.clone();
-        let (wish, wished) = watch::channel(Wish::Record);
-        let recording = Recording {
-            folder: Folder::new(&self.config.directory, &id),
-            manifest: manifest.clone(),
-            lengths: Lengths {
-                segment: Duration::from_secs(self.config.hls_segment_seconds),
-                chunk: Duration::from_millis(self.config.fragment_ms),
-            },
-            longest_part: Duration::from_secs(self.config.max_file_minutes * 60),
-            audio_only: asked.audio_only,
-            disk: Disk {
-                directory: self.config.directory.clone(),
-                reserve: self.config.free_space_reserve_mb << 20,
-                look_again: self.pace.full_disk,
-            },
-            limits: Limits {
-                silent: self.pace.silent,
-                slow_disk: self.pace.slow_disk,
-            },
-            wish: wished,
-            news: self.news.clone(),
-        };
-        let program = &manifest.program;
-        let begun = What::RecordingBegun {
-            recording: id.clone(),
-            stream_id: program.stream_id.clone(),
-            record_id: program.record.as_ref().map(|record| record.record_id.clone()),
-        };
-        self.facts
-            .tell_as(format!("recording-begun-{id}"), &program.room, begun);
-        let running = Running {
-            key,
-            manifest,
-            wish,
-            state: RecordingState::Recording,
-            gaps: Vec::new(),
-        };
-        self.running.insert(id.clone(), running);
-        self.count();
-        let stop = self.shutdown.clone();
-        let recording = async move { Done::Recorded(id, recording.run(reader, stop).await) };
-        self.tasks.spawn(recording.instrument(span));
-    }
-
-    /// Tries the refused recordings again.
-    async fn try_refused(&mut self) {
-        for program in self.refused.values().cloned().collect::<Vec<_>>() {
-            self.follow_program(program).await;
-        }
-    }
-
-    fn answer(&self, request: Request) {
-        let Ok(query) = request.parse::<Query>() else { return };
-        let wish = |recording: &str, wish| match self.running.get(recording) {
-            Some(running) => {
-                running.wish.send_replace(wish);
-                Answer::Done
-            }
-            None => Answer::NotRunning,
-        };
-        request.answer(&match query {
-            Query::Pause { recording } => wish(&recording, Wish::Pause),
-            Query::Resume { recording } => wish(&recording, Wish::Record),
-            Query::States { recordings } => Answer::States(recordings.iter().map(|id| self.now(id)).collect()),
-        });
-    }
-
-    fn now(&self, id: &str) -> Option<Now> {
-        if let Some(running) = self.running.get(id) {
-            return Some(Now {
-                state: running.state,
-                gaps: running.gaps.clone(),
-                upload: None,
-            });
-        }
-        let upload = self.uploads.progress(id);
-        let is_finishing = self.finishing.contains(id) || self.to_finish.contains_key(id);
-        let state = match (&upload, is_finishing) {
-            (Some(_), _) => RecordingState::Uploading,
-            (None, true) => RecordingState::Finishing,
-            (None, false) => return None,
-        };
-        Some(Now {
-            state,
-            gaps: Vec::new(),
-            upload,
-        })
-    }
-
     async fn handle_news(&mut self, id: &str, news: News) {
         let Some(running) = self.running.get_mut(id) else {
             return;
@@ -547,136 +372,6 @@ impl Recorder {
         }
         self.count();
         self.to_finish.insert(id, true);
-    }
-
-    fn finish_next(&mut self) {
-        let next = |recorder: &Self| {
-            let free = |id: &&String| !recorder.finishing.contains(*id) && !recorder.uploads.is_running(id);
-            recorder.to_finish.keys().find(free).cloned()
-        };
-        gauge!("rotunda_recorder_finishing").set((self.finishing.len() + self.to_finish.len()) as f64);
-        while self.finishing.len() < FINISH_AT_ONCE
-            && let Some(id) = next(self)
-        {
-            let is_over = self.to_finish.remove(&id).unwrap_or_default();
-            self.finishing.insert(id.clone());
-            let (config, ledger) = (self.config.clone(), self.ledger.clone());
-            self.tasks.spawn(async move {
-                let finished = finish(config, ledger, id.clone(), is_over).await;
-                Done::Finished(id, finished)
-            });
-        }
-    }
-
-    fn search(&mut self) {
-        if let Some(known) = self.known.take() {
-            let (config, ledger, age) = (self.config.clone(), self.ledger.clone(), self.pace.orphan_age);
-            self.tasks
-                .spawn(async move { Done::Searched(orphans::find(config, ledger, known, age).await) });
-        }
-    }
-
-    fn expire(&mut self) {
-        if !std::mem::replace(&mut self.is_expiring, true) {
-            let (config, ledger) = (self.config.clone(), self.ledger.clone());
-            let (storage, applications) = (self.storage.clone(), self.applications.clone());
-            let store = self.store.clone();
-            self.tasks.spawn(async move {
-                let applications = applications.now();
-                expire(&config, &ledger, storage.as_ref(), &applications).await;
-                make_room(&config, &store, &ledger, storage.as_ref(), &applications).await;
-                Done::Expired
-            });
-        }
-    }
-
-    /// Otherwise their files would stay "recording" for as long as this process renews its lease.
-    async fn close_unclosed(&mut self) {
-        while let Some(id) = self.unclosed.first().cloned() {
-            if self.ledger.close(&id, None).await.is_err() {
-                return;
-            }
-            self.unclosed.remove(0);
-            self.again.remove(&id);
-            self.to_finish.insert(id, true);
-        }
-    }
-
-    /// Renews leases, takes over recordings of processes that are gone, and tries unfinished ones again.
-    async fn look(&mut self) {
-        self.close_unclosed().await;
-        let now = Clock.unix();
-        let renewed = self.ledger.renew(now + self.pace.lease).await;
-        let open = match renewed {
-            Ok(()) => self.ledger.take_over(now, now + self.pace.lease).await,
-            Err(error) => Err(error),
-        };
-        match open {
-            Ok(open) => {
-                let now = Clock.now();
-                self.again.retain(|_, at| *at > now);
-                for id in open {
-                    let waits = self.again.contains_key(&id) || self.finishing.contains(&id);
-                    if !waits && !self.running.contains_key(&id) {
-                        self.to_finish.insert(id, true);
-                    }
-                }
-            }
-            Err(error) => error!(error = &error as &dyn std::error::Error, "the ledger could not be read"),
-        }
-        self.finish_next();
-        self.upload_next().await;
-        self.try_refused().await;
-    }
-
-    async fn upload_next(&mut self) {
-        let Some(storage) = &self.storage else { return };
-        let waiting = match self.ledger.to_upload().await {
-            Ok(waiting) => waiting,
-            Err(error) => {
-                error!(error = &error as &dyn std::error::Error, "the ledger could not be read");
-                return;
-            }
-        };
-        gauge!("rotunda_recorder_uploads_waiting").set(waiting.len() as f64);
-        for (id, progress) in self.uploads.begin(waiting, &self.finishing, Clock.now()) {
-            let (config, ledger, storage) = (self.config.clone(), self.ledger.clone(), storage.clone());
-            self.tasks.spawn(async move {
-                let uploaded = upload(config, ledger, storage, id.clone(), progress).await;
-                Done::Uploaded(id, uploaded)
-            });
-        }
-        gauge!("rotunda_recorder_upload_bytes_left").set(self.uploads.bytes_left() as f64);
-    }
-
-    /// Enters recordings that have a folder and no row.
-    async fn handle_orphans(&mut self, found: Found) {
-        self.known = Some(found.known);
-        for Orphan { manifest, parts } in found.orphans {
-            let id = manifest.recording_id.clone();
-            if self.running.contains_key(&id) {
-                continue;
-            }
-            let rows: Vec<Row> = parts
-                .into_iter()
-                .flat_map(|(part, wall)| rows(&manifest, part, wall, State::Closed))
-                .collect();
-            info!(
-                recording = id,
-                files = rows.len(),
-                "a recording without a row was found"
-            );
-            match self.ledger.add(&rows, Clock.unix() + self.pace.lease).await {
-                Ok(()) => {
-                    self.to_finish.insert(id, true);
-                }
-                Err(error) => error!(
-                    error = &error as &dyn std::error::Error,
-                    recording = id,
-                    "the ledger could not be written"
-                ),
-            }
-        }
     }
 
     fn count(&self) {

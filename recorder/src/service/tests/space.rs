@@ -7,6 +7,7 @@ use rotunda_proto::config::WhenFull;
 use rotunda_proto::recording::GapReason;
 
 use super::*;
+use crate::disk;
 
 /// A small disk of its own at the folder of the recordings.
 struct SmallDisk(PathBuf);
@@ -149,7 +150,8 @@ async fn a_disk_that_fills_up_loses_nothing_that_is_written() {
     // Its files cannot be made yet, and nothing is lost by trying.
     wait_for_fact(&place, "recording_ended", &id).await;
     recorder.no_file().await;
-    assert_eq!(finished(&place.config.directory.join(&id)), []);
+    let made = finished(&place.config.directory.join(&id));
+    assert!(made.is_empty(), "{made:?}");
     disk.empty();
     let files = recorder.files(2).await;
     for file in &files {
