@@ -109,19 +109,17 @@ impl Files {
     pub async fn list(&self, app: SdkAppId) -> Result<Vec<ListedFile>, StoreError> {
         let now = Clock.unix();
         let rows = self.0.store.newest_files(app, LISTED).await?;
-        let listed = |row: CatalogueRow| {
-            Ok(ListedFile {
-                url: self.url(&row.name, now),
-                gaps: row.gaps()?,
-                name: row.name,
-                state: row.state,
-                format: row.format,
-                size: row.size_bytes.unsigned_abs(),
-                duration_ms: row.duration_ms.unsigned_abs(),
-                started_unix_ms: row.started_unix_us.unsigned_abs() / 1000,
-            })
+        let listed = |row: CatalogueRow| ListedFile {
+            url: self.url(&row.name, now),
+            gaps: row.gaps(),
+            name: row.name,
+            state: row.state,
+            format: row.format,
+            size: row.size_bytes.unsigned_abs(),
+            duration_ms: row.duration_ms.unsigned_abs(),
+            started_unix_ms: row.started_unix_us.unsigned_abs() / 1000,
         };
-        rows.into_iter().map(listed).collect()
+        Ok(rows.into_iter().map(listed).collect())
     }
 
     /// Whether an application has a file of this path, or a recording whose folder it is in.

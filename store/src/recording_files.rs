@@ -35,9 +35,9 @@ pub struct CatalogueRow {
 }
 
 impl CatalogueRow {
-    /// What is missing in the file.
-    pub fn gaps(&self) -> Result<Vec<Gap>, StoreError> {
-        Ok(parsed(&self.file)?.gaps)
+    /// What is missing in the file. Rows of early versions do not know it.
+    pub fn gaps(&self) -> Vec<Gap> {
+        parsed(&self.file).map(|file| file.gaps).unwrap_or_default()
     }
 }
 
