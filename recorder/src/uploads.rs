@@ -125,7 +125,7 @@ mod tests {
         let now = Clock.now();
         let mut uploads = Uploads::default();
         let finishing: HashSet<String> = [String::from("b")].into();
-        let mut begin = |uploads: &mut Uploads, now| -> Vec<String> {
+        let begin = |uploads: &mut Uploads, now| -> Vec<String> {
             let begun = uploads.begin(ids(&["a", "b", "c", "d"]), &finishing, now);
             begun.into_iter().map(|(id, _)| id).collect()
         };
