@@ -215,11 +215,11 @@ mod tests {
     #[test]
     fn a_player_that_falls_behind_continues_at_the_newest_keyframe() {
         let mut test = Test::new();
-        let before = test.times();
-        assert!(before.len() > 100 && *before.last().unwrap() < 3000);
+        let before = *test.times().last().unwrap();
         test.run(8.0);
         let after = test.times();
-        assert!(after[0] >= 9900, "{} ms", after[0]);
+        // There is a keyframe every second.
+        assert!(after[0] >= before + 6900, "from {before} to {} ms", after[0]);
         let is_close = |pair: &[u32]| pair[0].abs_diff(pair[1]) < 200;
         assert!(after.windows(2).all(is_close), "time goes on: {after:?}");
         // It keeps up from now on.
@@ -242,9 +242,9 @@ mod tests {
     #[test]
     fn a_player_that_lost_frames_is_too_slow_as_well() {
         let mut test = Test::new();
-        test.times();
+        let before = *test.times().last().unwrap();
         test.run(40.0);
         let after = test.times();
-        assert!(after[0] >= 40_000, "{} ms", after[0]);
+        assert!(after[0] >= before + 38_900, "from {before} to {} ms", after[0]);
     }
 }
