@@ -13,8 +13,8 @@ use crate::expiry::delete;
 use crate::ledger::Ledger;
 use crate::storage::Storage;
 
-/// Files that are deleted in one go.
-const AT_ONCE: u32 = 20;
+/// The oldest files among which one is found that is on the disk.
+const LOOKED_AT: u32 = 200;
 const MB: u64 = 1 << 20;
 
 /// Why no recording of the application may begin now; None: it may.
@@ -81,52 +81,34 @@ struct Room<'a> {
 impl Room<'_> {
     async fn of_application(&self, application: &Application) -> Result<(), StoreError> {
         let app = application.sdk_app_id;
-        let used = self.store.recorded_bytes(app).await?;
-        let mut excess = used.saturating_sub(quota(application));
-        self.remove_oldest(Some(app), |size| {
-            let goes_on = excess > 0;
-            excess = excess.saturating_sub(size);
-            goes_on
-        })
-        .await
+        while self.store.recorded_bytes(app).await? > quota(application) && self.remove_oldest(Some(app)).await? {}
+        Ok(())
     }
 
     async fn of_disk(&self) -> Result<(), StoreError> {
         let floor = self.config.free_space_floor_mb * MB;
-        self.remove_oldest(None, |_| !disk::has(&self.config.directory, floor))
-            .await
+        while !disk::has(&self.config.directory, floor) && self.remove_oldest(None).await? {}
+        Ok(())
     }
 
-    /// Deletes files for as long as `wants` says so of the next one, given its size.
-    async fn remove_oldest(&self, app: Option<SdkAppId>, mut wants: impl FnMut(u64) -> bool) -> Result<(), StoreError> {
-        loop {
-            let files = self.store.oldest_files(app, AT_ONCE).await?;
-            let mut deleted = 0;
-            for file in &files {
-                // A file in the storage takes no space on the disk.
-                if app.is_none() && file.place != Place::Disk {
-                    continue;
-                }
-                if !wants(file.size_bytes) {
-                    return Ok(());
-                }
-                match delete(self.config, self.ledger, self.storage, file).await {
-                    Ok(()) => {
-                        deleted += 1;
-                        info!(file = file.name, "an old file made room");
-                    }
-                    Err(error) => {
-                        error!(
-                            error = &error as &dyn std::error::Error,
-                            file = file.name,
-                            "an old file could not be deleted; it is tried again"
-                        );
-                        return Ok(());
-                    }
-                }
+    /// Deletes the oldest announced file: of an application, or on the disk. Answers whether it did.
+    async fn remove_oldest(&self, app: Option<SdkAppId>) -> Result<bool, StoreError> {
+        let files = self.store.oldest_files(app, LOOKED_AT).await?;
+        // A file in the storage takes no space on the disk.
+        let file = files.iter().find(|file| app.is_some() || file.place == Place::Disk);
+        let Some(file) = file else { return Ok(false) };
+        match delete(self.config, self.ledger, self.storage, file).await {
+            Ok(()) => {
+                info!(file = file.name, "an old file made room");
+                Ok(true)
             }
-            if deleted == 0 {
-                return Ok(());
+            Err(error) => {
+                error!(
+                    error = &error as &dyn std::error::Error,
+                    file = file.name,
+                    "an old file could not be deleted; it is tried again"
+                );
+                Ok(false)
             }
         }
     }

@@ -77,8 +77,9 @@ impl Place {
         let folders = std::fs::read_dir(&self.config.directory).unwrap();
         let mut files = Vec::new();
         for folder in folders {
-            let folder = folder.unwrap().path();
-            files.extend(std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()));
+            // A folder may go meanwhile.
+            let inside = std::fs::read_dir(folder.unwrap().path()).into_iter().flatten();
+            files.extend(inside.map(|file| file.unwrap().path()));
         }
         files
     }
