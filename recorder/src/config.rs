@@ -36,7 +36,7 @@ pub struct Config {
     /// Default 512.
     pub free_space_floor_mb: u64,
     /// Running recordings pause while the disk has less free space than this, in MB, so that they can be finished. 0: they go on until the
-    /// disk is full. Default 64.
+    /// disk is full. More than free_space_floor_mb counts as that. Default 64.
     pub free_space_reserve_mb: u64,
     /// What happens below free_space_floor_mb: "refuse" new recordings, or "remove_oldest" announced files. Default "refuse".
     pub free_space_full: WhenFull,
@@ -127,11 +127,6 @@ impl Config {
             "write 1 to 120",
         );
         check(
-            self.free_space_floor_mb == 0 || self.free_space_reserve_mb <= self.free_space_floor_mb,
-            "recorder.free_space_reserve_mb",
-            "write at most recorder.free_space_floor_mb: recordings would begin and pause at once",
-        );
-        check(
             !self.formats.is_empty(),
             "recorder.formats",
             "write at least one of \"mp4\", \"hls\", \"flv\" and \"aac\"",
@@ -143,6 +138,16 @@ impl Config {
         );
         mistakes.extend(self.storage.validate());
         mistakes
+    }
+
+    /// Bytes of free space below which running recordings wait.
+    pub fn reserve(&self) -> u64 {
+        let reserve = match self.free_space_floor_mb {
+            0 => self.free_space_reserve_mb,
+            // Recordings would begin and wait at once.
+            floor => self.free_space_reserve_mb.min(floor),
+        };
+        reserve << 20
     }
 
     /// Logs the replacement of a key that still works.

@@ -104,7 +104,7 @@ impl Recorder {
             audio_only: asked.audio_only,
             disk: Disk {
                 directory: self.config.directory.clone(),
-                reserve: self.config.free_space_reserve_mb << 20,
+                reserve: self.config.reserve(),
                 look_again: self.pace.full_disk,
             },
             limits: Limits {
