@@ -168,7 +168,7 @@ let copy;
 try {
   await eventually('the mix starts', async () => {
     try {
-      await server.run('mix', 'start', '1001', '--stream-id', 'bench', '--size', '1280x720', '--bitrate', values.kbps);
+      await server.run('mix', 'start', '1001', '--stream-id', 'bench', '--size', '1280x720', '--video-kbps', values.kbps);
       return true;
     } catch { return false; }
   }, 60);
