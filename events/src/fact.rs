@@ -2,7 +2,7 @@
 
 use rotunda_proto::ids::{MembershipId, MixId, NodeId, RecordId, RoomKey, StreamId, TrackSource, UserId};
 use rotunda_proto::mix::NotMixable;
-use rotunda_proto::recording::RecordingFile;
+use rotunda_proto::recording::{RecordingFile, RecordingRefusal, RecordingState};
 use rotunda_proto::signaling::Role;
 use serde::{Deserialize, Serialize};
 
@@ -108,6 +108,18 @@ pub enum What {
         recording: String,
         stream_id: StreamId,
     },
+    /// A running recording is paused or resumed, its disk is full, or its source is silent.
+    RecordingChanged {
+        recording: String,
+        stream_id: StreamId,
+        state: RecordingState,
+    },
+    /// A wanted recording does not begin; it is tried again for as long as its stream runs.
+    RecordingRefused {
+        stream_id: StreamId,
+        record_id: Option<RecordId>,
+        refusal: RecordingRefusal,
+    },
     FileReady {
         file: Box<RecordingFile>,
     },
@@ -164,6 +176,8 @@ impl What {
             Self::NotMixable { .. } => "not_mixable",
             Self::RecordingBegun { .. } => "recording_begun",
             Self::RecordingEnded { .. } => "recording_ended",
+            Self::RecordingChanged { .. } => "recording_changed",
+            Self::RecordingRefused { .. } => "recording_refused",
             Self::FileReady { .. } => "file_ready",
             Self::LiveBegun { .. } => "live_begun",
             Self::LiveEnded { .. } => "live_ended",

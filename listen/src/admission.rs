@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use metrics::gauge;
 use thiserror::Error;
@@ -63,6 +64,7 @@ impl Admission {
             admission: self.clone(),
             established: AtomicBool::new(false),
             upgraded: AtomicBool::new(false),
+            stall_ms: AtomicU64::new(0),
             addresses: Mutex::default(),
         })
     }
@@ -108,6 +110,8 @@ pub struct Place {
     /// The peer has sent its first request: from now on the idle limit applies.
     established: AtomicBool,
     upgraded: AtomicBool,
+    /// Milliseconds; 0: no limit.
+    stall_ms: AtomicU64,
     addresses: Mutex<Vec<AddressPlace>>,
 }
 
@@ -122,6 +126,18 @@ impl Place {
 
     pub fn is_established(&self) -> bool {
         self.established.load(Ordering::Relaxed)
+    }
+
+    /// From now on the connection ends when its peer takes no byte for this time while bytes wait.
+    pub fn limit_stall(&self, limit: Duration) {
+        let ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+        self.stall_ms.store(ms, Ordering::Relaxed);
+    }
+
+    /// How long the peer may take no byte while bytes wait.
+    pub fn stall_limit(&self) -> Option<Duration> {
+        let ms = self.stall_ms.load(Ordering::Relaxed);
+        (ms > 0).then(|| Duration::from_millis(ms))
     }
 
     /// The connection has become a WebSocket.

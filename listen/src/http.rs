@@ -52,6 +52,11 @@ pub enum Bodies {
     Endless,
 }
 
+/// In the extensions of a response: its connection ends when the peer takes no byte for this time while bytes wait. For endless
+/// bodies, which would otherwise hold a place for as long as an idle connection.
+#[derive(Debug, Clone, Copy)]
+pub struct StallLimit(pub Duration);
+
 /// Serves until `stop`; after that, running requests have 2 s.
 pub async fn serve(mut listener: Listener, serving: Serving, stop: CancellationToken) {
     let connections = TaskTracker::new();
@@ -163,6 +168,9 @@ impl RequestContext {
             Ok(response) => response,
             Err(never) => match never {},
         };
+        if let Some(StallLimit(limit)) = response.extensions().get() {
+            self.place.limit_stall(*limit);
+        }
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             self.place.upgrade();
             if let Some(place) = address_place {

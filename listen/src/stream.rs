@@ -27,6 +27,8 @@ pub struct Stream {
     established_by: Instant,
     idle: Duration,
     moved_at: Instant,
+    /// Since when bytes wait that the peer does not take.
+    blocked_since: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
@@ -65,6 +67,7 @@ impl Stream {
             established_by: patience.established_by,
             idle: patience.idle,
             moved_at: Clock.now(),
+            blocked_since: None,
             timer: None,
         }
     }
@@ -79,9 +82,13 @@ impl Stream {
     }
 
     fn over_at(&self) -> Instant {
-        match self.place.is_established() {
+        let over_at = match self.place.is_established() {
             true => self.moved_at + self.idle,
             false => self.established_by,
+        };
+        match (self.blocked_since, self.place.stall_limit()) {
+            (Some(since), Some(limit)) => over_at.min(since + limit),
+            _ => over_at,
         }
     }
 
@@ -92,8 +99,8 @@ impl Stream {
             let timer = self
                 .timer
                 .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(over_at.into())));
-            // The deadline moves closer only once, when the connection is established. Otherwise it only moves
-            // away, and is checked when the timer fires.
+            // The deadline moves closer when the connection is established, and when its peer takes no more bytes. Otherwise it
+            // only moves away, and is checked when the timer fires.
             if timer.deadline() > over_at.into() {
                 timer.as_mut().reset(over_at.into());
             }
@@ -184,9 +191,13 @@ impl Stream {
         match written {
             Poll::Ready(written) => {
                 self.moved_at = Clock.now();
+                self.blocked_since = None;
                 Poll::Ready(written)
             }
-            Poll::Pending => self.wait(context),
+            Poll::Pending => {
+                self.blocked_since.get_or_insert_with(|| Clock.now());
+                self.wait(context)
+            }
         }
     }
 }

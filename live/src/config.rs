@@ -21,8 +21,15 @@ pub struct Config {
     /// File of certificate authorities (PEM) that RTMPS pushes trust besides the public ones. Default none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub push_ca_file: Option<PathBuf>,
-    /// Seconds for which a slow RTMP player may block before it is disconnected. Default 10.
+    /// Seconds for which an RTMP or HTTP-FLV player may take nothing before it is disconnected. Default 10.
     pub stall_seconds: u64,
+    /// HTTP-FLV players at one time. More get 503. Default 5000.
+    pub flv_players: usize,
+    /// Seconds without a request for a stream's playlist after which its HLS segments are no longer made. 0: they are always made. Default
+    /// 60.
+    pub hls_idle_seconds: u64,
+    /// Low-Latency HLS of mixes: parts of a third of a second. Default true.
+    pub hls_low_latency: bool,
 }
 
 impl Default for Config {
@@ -34,6 +41,9 @@ impl Default for Config {
             hls_window: 6,
             push_ca_file: None,
             stall_seconds: 10,
+            flv_players: 5000,
+            hls_idle_seconds: 60,
+            hls_low_latency: true,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rotunda_proto::config::Secret;
 
+use crate::hls_http;
 use crate::play_secret;
 use crate::rtmp_play;
 use crate::service;
@@ -36,6 +37,7 @@ fn path(data: &[u8]) {
         let (folder, file) = text.split_once('/').unwrap_or((text, ""));
         let _none = service::asked(text);
         let _none = service::asked_part(text);
+        let _wanted = hls_http::wanted(text);
         let (key, now) = (Secret::new("key"), Duration::from_secs(1));
         if let Ok(stream) = folder.parse() {
             assert!(

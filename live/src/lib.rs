@@ -4,6 +4,7 @@ mod config;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod hls;
+mod hls_http;
 mod http_flv;
 mod on_air;
 mod play_secret;

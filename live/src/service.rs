@@ -2,14 +2,13 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{Path, RawQuery, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use md5::{Digest, Md5};
 use rotunda_bus::{BusError, Change, SharedBus, Watch, WatchEvent};
 use rotunda_events::{Facts, What};
 use rotunda_listen::Listener;
@@ -21,27 +20,24 @@ use rotunda_proto::outbound::AllowedNetworks;
 use rotunda_proto::program::{PROGRAMS_PREFIX, Playing, ProgramDescriptor, stream_of_key};
 use serde_json::json;
 use thiserror::Error;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tower_http::cors::CorsLayer;
 use tracing::{Instrument, debug, info, info_span, warn};
 
 use crate::config::Config;
-use crate::hls::{self, Window};
+use crate::hls::{self, Latency, Segmented, Window};
+use crate::hls_http::{self, Hls, Piece};
 use crate::http_flv;
 use crate::on_air::{OnAir, Seen};
-use crate::play_secret::with_query;
 use crate::rtmp_play::{self, NOT_UNIQUE, NotPlayed, Programs};
 use crate::rtmp_push::Outbound;
-use crate::streams::{Found, PlayKey, StreamName, Streams};
+use crate::streams::{Found, StreamName, Streams};
 use crate::tls::{self, TlsError};
 
 /// The last segments of an ended stream stay for this time.
 const KEEP_ENDED: Duration = Duration::from_secs(60);
-/// How long a request for a playlist waits for the first segment.
-const FIRST_SEGMENT_WITHIN: Duration = Duration::from_secs(8);
 
 /// Why live did not start.
 #[derive(Debug, Error)]
@@ -70,7 +66,8 @@ pub struct Service {
 struct Origin {
     config: Config,
     hub: ProgramHub,
-    windows: Arc<Mutex<HashMap<StreamKey, watch::Receiver<Window>>>>,
+    windows: Arc<Mutex<HashMap<StreamKey, Hls>>>,
+    flv_players: Arc<Semaphore>,
     streams: Arc<Streams>,
     facts: Facts,
     shutdown: CancellationToken,
@@ -96,6 +93,7 @@ impl Service {
         };
         let changes = bus.watch(PROGRAMS_PREFIX).await?;
         let origin = Origin {
+            flv_players: Arc::new(Semaphore::new(config.flv_players.min(Semaphore::MAX_PERMITS))),
             config,
             hub,
             windows: Arc::default(),
@@ -160,23 +158,34 @@ impl Origin {
 
     fn begin(&self, program: &ProgramDescriptor, on_air: &mut OnAir) {
         let id = &program.stream();
-        let Some(reader) = self.hub.subscribe(id) else {
+        if self.hub.subscribe(id).is_none() {
             warn!(stream = %id, "the program is not in this process");
             return;
-        };
+        }
         self.streams.begin(id);
         let span = info_span!("live", room = %program.room, stream = %id);
-        let earlier = self.window(id).map(|window| window.borrow().resumed());
+        let earlier = self.hls(id).map(|hls| hls.window.borrow().resumed());
         let window = earlier.unwrap_or_else(|| {
             let Config {
                 hls_segment_seconds,
                 hls_window,
+                hls_low_latency,
                 ..
             } = self.config;
-            Window::new(hls_segment_seconds, hls_window, Clock.unix())
+            // The frame rate of a publisher changes with the network.
+            let latency = match hls_low_latency && program.single.is_none() {
+                true => Latency::Low,
+                false => Latency::Ordinary,
+            };
+            Window::new(hls_segment_seconds, hls_window, latency, Clock.unix())
         });
         let (window, receiver) = watch::channel(window);
-        self.windows().insert(id.clone(), receiver.clone());
+        let (asked, requests) = watch::channel(None);
+        let hls = Hls {
+            window: receiver.clone(),
+            asked,
+        };
+        self.windows().insert(id.clone(), hls);
         let live = |kind: &str| format!("live-{kind}-{id}-{}", program.started_unix_ms);
         let stream_id = program.stream_id.clone();
         let (begun, ended) = (
@@ -189,7 +198,7 @@ impl Origin {
         let (ended_id, room) = (live("ended"), program.room.clone());
         let (origin, stream_id) = (self.clone(), id.clone());
         let segmenter = async move {
-            hls::segment(reader, window, origin.shutdown.clone()).await;
+            origin.segment_on_demand(&stream_id, window, requests).await;
             origin.facts.tell_as(ended_id, &room, ended);
             tokio::select! {
                 () = Clock.sleep_until(Clock.now() + KEEP_ENDED) => {}
@@ -199,7 +208,7 @@ impl Origin {
             // A newer program of the same id may have replaced it.
             if windows
                 .get(&stream_id)
-                .is_some_and(|known| known.same_channel(&receiver))
+                .is_some_and(|known| known.window.same_channel(&receiver))
             {
                 windows.remove(&stream_id);
                 origin.streams.end(&stream_id);
@@ -207,6 +216,43 @@ impl Origin {
         };
         on_air.spawn(segmenter.instrument(span));
         info!(stream = %id, pushes = program.push_urls.len(), "on air");
+    }
+
+    /// Makes segments while players ask for playlists, until the program ends.
+    async fn segment_on_demand(
+        &self,
+        stream: &StreamKey,
+        window: watch::Sender<Window>,
+        mut requests: watch::Receiver<Option<Instant>>,
+    ) {
+        let idle = Duration::from_secs(self.config.hls_idle_seconds);
+        let asked = requests.clone();
+        let is_wanted = || {
+            let now = Clock.now();
+            idle.is_zero()
+                || asked
+                    .borrow()
+                    .is_some_and(|at| now.saturating_duration_since(at) < idle)
+        };
+        loop {
+            if !is_wanted() {
+                tokio::select! {
+                    () = self.hub.ended(stream) => break,
+                    () = self.shutdown.cancelled() => break,
+                    Ok(()) = requests.changed() => {}
+                }
+                continue;
+            }
+            let Some(reader) = self.hub.subscribe(stream) else {
+                break;
+            };
+            let made = hls::segment(reader, &window, is_wanted, self.shutdown.clone()).await;
+            if made == Segmented::Ended {
+                return;
+            }
+            debug!("nobody plays HLS; its segments are no longer made");
+        }
+        window.send_modify(Window::end);
     }
 
     async fn accept(self, mut listener: Listener) {
@@ -227,12 +273,22 @@ impl Origin {
         }
     }
 
-    fn windows(&self) -> MutexGuard<'_, HashMap<StreamKey, watch::Receiver<Window>>> {
+    fn windows(&self) -> MutexGuard<'_, HashMap<StreamKey, Hls>> {
         self.windows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn window(&self, id: &StreamKey) -> Option<watch::Receiver<Window>> {
+    fn hls(&self, id: &StreamKey) -> Option<Hls> {
         self.windows().get(id).cloned()
+    }
+}
+
+impl Origin {
+    fn serve_flv(&self, reader: ProgramReader) -> Response {
+        let Ok(place) = self.flv_players.clone().try_acquire_owned() else {
+            return http_flv::too_many_players();
+        };
+        let stall = Duration::from_secs(self.config.stall_seconds);
+        http_flv::serve(reader, stall, place, self.shutdown.clone())
     }
 }
 
@@ -250,13 +306,6 @@ pub enum Asked {
     Playlist,
 }
 
-/// The resource that a path in the folder of a stream names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AskedPart {
-    Init(u64),
-    Segment(u64),
-}
-
 /// `<streamId>.flv` or `<streamId>.m3u8`, also below `<sdkAppId>/`.
 pub fn asked(path: &str) -> Option<(StreamName, Asked)> {
     let (name, kind) = path.rsplit_once('.')?;
@@ -268,13 +317,16 @@ pub fn asked(path: &str) -> Option<(StreamName, Asked)> {
     Some((StreamName::parse(name)?, asked))
 }
 
-/// `init-<number>.mp4` or `<number>.m4s` in the folder `<streamId>/`, also below `<sdkAppId>/`.
-pub fn asked_part(path: &str) -> Option<(StreamName, AskedPart)> {
+/// `init-<number>.mp4`, `<number>.m4s` or `<number>.<part>.m4s` in the folder `<streamId>/`, also below `<sdkAppId>/`.
+pub fn asked_part(path: &str) -> Option<(StreamName, Piece)> {
     let (name, file) = path.rsplit_once('/')?;
     let init = file.strip_prefix("init-").and_then(|name| name.strip_suffix(".mp4"));
     let asked = match (init, file.strip_suffix(".m4s")) {
-        (Some(number), _) => AskedPart::Init(number.parse().ok()?),
-        (None, Some(number)) => AskedPart::Segment(number.parse().ok()?),
+        (Some(number), _) => Piece::Init(number.parse().ok()?),
+        (None, Some(numbers)) => match numbers.split_once('.') {
+            Some((number, part)) => Piece::Part(number.parse().ok()?, part.parse().ok()?),
+            None => Piece::Segment(numbers.parse().ok()?),
+        },
         (None, None) => return None,
     };
     Some((StreamName::parse(name)?, asked))
@@ -290,18 +342,24 @@ async fn serve(
     if let Some((name, asked)) = asked(&path) {
         return match asked {
             Asked::Flv => match origin.play(&name, &query) {
-                Ok(reader) => http_flv::serve(reader, origin.shutdown.clone()),
+                Ok(reader) => origin.serve_flv(reader),
                 Err(why) => not_played(why),
             },
             Asked::Playlist => match origin.streams.find(&name, &query, Clock.unix()) {
-                Ok(found) => unless_known(playlist(&origin, &found, &query).await, &headers),
+                Ok(found) => match origin.hls(&found.stream) {
+                    Some(hls) => hls_http::playlist(hls, &found, &query, &headers).await,
+                    None => http_flv::no_such_stream(),
+                },
                 Err(why) => not_played(why),
             },
         };
     }
     match asked_part(&path) {
         Some((name, asked)) => match origin.streams.find(&name, &query, Clock.unix()) {
-            Ok(found) => part(&origin, &found.stream, asked),
+            Ok(found) => match origin.hls(&found.stream) {
+                Some(hls) => hls_http::piece(hls, asked).await,
+                None => http_flv::no_such_stream(),
+            },
             Err(why) => not_played(why),
         },
         None => http_flv::no_such_stream(),
@@ -319,60 +377,6 @@ fn not_played(why: NotPlayed) -> Response {
             let body = json!({ "error": { "code": "play_not_permitted", "message": refusal.to_string() } });
             (StatusCode::FORBIDDEN, axum::Json(body)).into_response()
         }
-    }
-}
-
-/// A playlist with its entity tag, or 304 where the player has it already (RFC 9110 §13.1.2).
-fn unless_known(playlist: Option<String>, headers: &HeaderMap) -> Response {
-    let Some(text) = playlist else {
-        return http_flv::no_such_stream();
-    };
-    let tag = format!("\"{}\"", hex::encode(Md5::digest(&text)));
-    let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
-    let is_known = known.is_some_and(|known| known.split(',').any(|one| one.trim().trim_start_matches("W/") == tag));
-    let facts = [
-        (header::CONTENT_TYPE, "application/vnd.apple.mpegurl".to_owned()),
-        (header::CACHE_CONTROL, "no-cache".to_owned()),
-        (header::ETAG, tag),
-    ];
-    match is_known {
-        true => (StatusCode::NOT_MODIFIED, facts).into_response(),
-        false => (facts, text).into_response(),
-    }
-}
-
-/// Right after the start it waits for the first segment: players give up on a playlist that is missing.
-async fn playlist(origin: &Origin, found: &Found, query: &str) -> Option<String> {
-    let mut window = origin.window(&found.stream)?;
-    let first = window.wait_for(|window| !window.is_empty());
-    let mut text = match timeout(FIRST_SEGMENT_WITHIN, first).await {
-        Ok(Ok(window)) => window.playlist(found.stream.id.as_str()),
-        Ok(Err(_)) | Err(_) => return None,
-    };
-    if found.key == PlayKey::Needed {
-        text = with_query(&text, query);
-    }
-    Some(text)
-}
-
-fn part(origin: &Origin, stream: &StreamKey, asked: AskedPart) -> Response {
-    let Some(window) = origin.window(stream) else {
-        return http_flv::no_such_stream();
-    };
-    let window = window.borrow().clone();
-    let bytes = match asked {
-        AskedPart::Init(number) => window.init(number),
-        AskedPart::Segment(number) => window.segment(number),
-    };
-    match bytes {
-        Some(bytes) => {
-            let headers = [
-                (header::CONTENT_TYPE, "video/mp4"),
-                (header::CACHE_CONTROL, "public, max-age=3600, immutable"),
-            ];
-            (headers, bytes).into_response()
-        }
-        None => (StatusCode::NOT_FOUND, "the segment is no longer in the window").into_response(),
     }
 }
 

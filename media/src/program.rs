@@ -3,12 +3,13 @@
 //! Inside one process a program travels as a bounded broadcast of `Arc<Frame>` through the [`ProgramHub`].
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use bytes::Bytes;
 use rotunda_proto::ids::StreamKey;
 use thiserror::Error;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 
 use crate::time::MediaTime;
 
@@ -17,6 +18,8 @@ use crate::time::MediaTime;
 const QUEUE: usize = 1024;
 /// Most frames kept from the last keyframe on for those who join; 20 s of the same. A longer GOP is not kept.
 const GOP_FRAMES: usize = 1280;
+/// Absences that a reader may be behind.
+const ABSENCES: usize = 64;
 
 /// The decoder configuration that precedes the first frame. Shared by every frame until it changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,6 +101,24 @@ pub enum Track {
     Audio,
 }
 
+/// A time in which a track had nothing from its source. The program fills it or goes on without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Absence {
+    pub track: Track,
+    /// Program time.
+    pub from: Duration,
+    pub to: Duration,
+    pub reason: AbsenceReason,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AbsenceReason {
+    /// The publisher has muted it or no longer publishes it.
+    Muted,
+    /// It was published, but nothing was received.
+    NotReceived,
+}
+
 /// The running programs of a process, by stream.
 #[derive(Debug, Clone, Default)]
 pub struct ProgramHub {
@@ -107,6 +128,9 @@ pub struct ProgramHub {
 #[derive(Debug)]
 struct Program {
     frames: broadcast::Sender<Arc<Frame>>,
+    absences: broadcast::Sender<Absence>,
+    /// Closed at its end.
+    runs: watch::Sender<()>,
     /// Frames since the last keyframe, in order.
     gop: Mutex<Vec<Arc<Frame>>>,
 }
@@ -126,6 +150,8 @@ impl ProgramHub {
         }
         let program = Arc::new(Program {
             frames: broadcast::channel(QUEUE).0,
+            absences: broadcast::channel(ABSENCES).0,
+            runs: watch::channel(()).0,
             gop: Mutex::default(),
         });
         programs.insert(stream.clone(), program.clone());
@@ -145,7 +171,17 @@ impl ProgramHub {
         Some(ProgramReader {
             backlog: gop.iter().cloned().rev().collect(),
             live,
+            absences: program.absences.subscribe(),
+            program: Arc::downgrade(&program),
         })
+    }
+
+    /// Resolves when the running program of this stream has ended; at once when there is none.
+    pub async fn ended(&self, stream: &StreamKey) {
+        let runs = lock(&self.programs).get(stream).map(|program| program.runs.subscribe());
+        if let Some(mut runs) = runs {
+            while runs.changed().await.is_ok() {}
+        }
     }
 
     /// The streams of the running programs.
@@ -168,6 +204,11 @@ impl ProgramWriter {
         self.program.frames.receiver_count()
     }
 
+    /// Frames that the slowest reader has not read yet.
+    pub fn unread(&self) -> usize {
+        self.program.frames.len()
+    }
+
     /// Hands a frame to every reader. Never waits.
     pub fn write(&self, frame: Arc<Frame>) {
         let mut gop = lock(&self.program.gop);
@@ -179,6 +220,11 @@ impl ProgramWriter {
             gop.push(frame.clone());
         }
         let _nobody_reads = self.program.frames.send(frame);
+    }
+
+    /// Tells every reader of an absence that is over.
+    pub fn tell_absence(&self, absence: Absence) {
+        let _nobody_reads = self.program.absences.send(absence);
     }
 }
 
@@ -194,6 +240,8 @@ pub struct ProgramReader {
     /// Oldest last.
     backlog: Vec<Arc<Frame>>,
     live: broadcast::Receiver<Arc<Frame>>,
+    absences: broadcast::Receiver<Absence>,
+    program: Weak<Program>,
 }
 
 impl ProgramReader {
@@ -209,6 +257,36 @@ impl ProgramReader {
             broadcast::error::RecvError::Lagged(frames) => ReadError::Lagged(frames),
             broadcast::error::RecvError::Closed => ReadError::Ended,
         })
+    }
+
+    /// Frames that wait to be read.
+    pub fn behind(&self) -> usize {
+        self.backlog.len() + self.live.len()
+    }
+
+    /// Continues at the program's last keyframe, if that is later than `after`. Answers whether it does.
+    pub fn skip_to_keyframe(&mut self, after: MediaTime) -> bool {
+        let Some(program) = self.program.upgrade() else {
+            return false;
+        };
+        let gop = lock(&program.gop);
+        if !gop.first().is_some_and(|key| after.is_before(key.pts)) {
+            return false;
+        }
+        self.live = program.frames.subscribe();
+        self.backlog = gop.iter().cloned().rev().collect();
+        true
+    }
+
+    /// The next absence that was told since the reader began; None: there is none for now.
+    pub fn take_absence(&mut self) -> Option<Absence> {
+        loop {
+            match self.absences.try_recv() {
+                Ok(absence) => return Some(absence),
+                Err(broadcast::error::TryRecvError::Lagged(_)) => {}
+                Err(broadcast::error::TryRecvError::Empty | broadcast::error::TryRecvError::Closed) => return None,
+            }
+        }
     }
 }
 

@@ -100,12 +100,29 @@ pub struct Application {
     /// Days after which recorded files are deleted: 1 to 1500. 0, the default: never.
     #[serde(default)]
     pub record_retention_days: u32,
+    /// Megabytes (2^20 bytes) that recorded files may take together. 0, the default: no limit.
+    #[serde(default)]
+    pub record_quota_mb: u64,
+    /// Whether a full quota refuses new recordings, or removes the oldest files. Default "refuse".
+    #[serde(default)]
+    pub record_quota_full: WhenFull,
     /// A second key that is also good for UserSigs and room tickets, while the keys are exchanged. Empty: none.
     #[serde(skip)]
     pub other_secret_key: Secret,
     /// The parts of the API that its key opens.
     #[serde(skip)]
     pub scopes: Scopes,
+}
+
+/// What happens when recorded files take too much space.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WhenFull {
+    /// New recordings do not begin.
+    #[default]
+    Refuse,
+    /// The oldest announced files are deleted.
+    RemoveOldest,
 }
 
 /// Some of the publishers of an application.
@@ -148,6 +165,8 @@ impl Application {
             relay_publishers: Publishers::default(),
             record_resume_seconds: 0,
             record_retention_days: 0,
+            record_quota_mb: 0,
+            record_quota_full: WhenFull::Refuse,
             other_secret_key: Secret::default(),
             scopes: Scopes::All,
         }

@@ -39,6 +39,9 @@ pub struct ListedFile {
     pub started_unix_ms: u64,
     /// A signed address that expires.
     pub url: String,
+    /// What is missing in it, in order of time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gaps: Vec<Gap>,
 }
 
 /// Subject of requests about finished files: a [`MediaCommand`], answered with a [`MediaReply`].
@@ -113,6 +116,16 @@ pub struct Gap {
     pub from_unix_ms: u64,
     pub to_unix_ms: u64,
     pub reason: GapReason,
+    /// The track that is missing; None: both.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub track: Option<GapTrack>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GapTrack {
+    Audio,
+    Video,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -122,6 +135,69 @@ pub enum GapReason {
     DiskTooSlow,
     /// The publisher was away, and came back within the resume time.
     PublisherAway,
+    /// The publisher has muted the track or no longer publishes it.
+    PublisherMuted,
+    /// The track was published, but nothing of it was received.
+    NotReceived,
+    /// The disk had too little free space.
+    DiskFull,
+    /// The recording was paused by the API.
+    Paused,
+}
+
+impl GapReason {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::DiskTooSlow => "disk_too_slow",
+            Self::PublisherAway => "publisher_away",
+            Self::PublisherMuted => "publisher_muted",
+            Self::NotReceived => "not_received",
+            Self::DiskFull => "disk_full",
+            Self::Paused => "paused",
+        }
+    }
+}
+
+/// The state of a recording that runs or whose files are being made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RecordingState {
+    Recording,
+    /// By the API.
+    Paused,
+    /// The disk has too little free space; it continues when there is space again.
+    DiskFull,
+    /// It runs, but no media comes.
+    NoMedia,
+    /// It runs, but no video comes.
+    NoVideo,
+    /// It runs, but no audio comes.
+    NoAudio,
+    /// It runs, but the disk does not take its data in time.
+    SlowDisk,
+    /// It has ended, and its files are being made.
+    Finishing,
+    /// Its files are on their way to the storage.
+    Uploading,
+}
+
+/// Why a recording does not begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RecordingRefusal {
+    /// The disk has less free space than `recorder.free_space_floor_mb`.
+    Disk,
+    /// The application's files have reached its `record_quota_mb`.
+    Quota,
+}
+
+impl RecordingRefusal {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Disk => "disk",
+            Self::Quota => "quota",
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

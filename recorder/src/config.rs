@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use rotunda_proto::config::ConfigMistake;
+use rotunda_proto::config::{ConfigMistake, WhenFull};
 use rotunda_proto::recording::FileFormat;
 use serde::{Deserialize, Serialize};
 use tracing::warn;
@@ -35,6 +35,11 @@ pub struct Config {
     /// No recording begins while the disk has less free space than this, in MB; running ones continue. 0: no limit.
     /// Default 512.
     pub free_space_floor_mb: u64,
+    /// Running recordings pause while the disk has less free space than this, in MB, so that they can be finished. 0: they go on until the
+    /// disk is full. More than free_space_floor_mb counts as that. Default 64.
+    pub free_space_reserve_mb: u64,
+    /// What happens below free_space_floor_mb: "refuse" new recordings, or "remove_oldest" announced files. Default "refuse".
+    pub free_space_full: WhenFull,
     /// Milliseconds of video in a fragment; a crash may lose this much. Default 1000.
     pub fragment_ms: u64,
     /// Minimum seconds of an HLS segment; it ends at the next keyframe. Default 4.
@@ -73,6 +78,8 @@ impl Default for Config {
             name_utc_offset_hours: None,
             max_file_minutes: 120,
             free_space_floor_mb: 512,
+            free_space_reserve_mb: 64,
+            free_space_full: WhenFull::Refuse,
             fragment_ms: 1000,
             hls_segment_seconds: 4,
             storage: StorageConfig::default(),
@@ -131,6 +138,16 @@ impl Config {
         );
         mistakes.extend(self.storage.validate());
         mistakes
+    }
+
+    /// Bytes of free space below which running recordings wait.
+    pub fn reserve(&self) -> u64 {
+        let reserve = match self.free_space_floor_mb {
+            0 => self.free_space_reserve_mb,
+            // Recordings would begin and wait at once.
+            floor => self.free_space_reserve_mb.min(floor),
+        };
+        reserve << 20
     }
 
     /// Logs the replacement of a key that still works.

@@ -53,7 +53,7 @@ struct Parts {
 
 /// Why a file is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Refused {
+pub enum Refused {
     Key(ApiKeyError),
     /// The key does not open recordings.
     Scope,
@@ -61,6 +61,10 @@ enum Refused {
     Link(&'static str, String),
     NotFound,
     Catalogue,
+    /// The recording cannot be paused or resumed any more.
+    Ended,
+    /// The process that has the recording does not answer.
+    RecorderAway,
 }
 
 impl Files {
@@ -107,6 +111,7 @@ impl Files {
         let rows = self.0.store.newest_files(app, LISTED).await?;
         let listed = |row: CatalogueRow| ListedFile {
             url: self.url(&row.name, now),
+            gaps: row.gaps(),
             name: row.name,
             state: row.state,
             format: row.format,
@@ -145,7 +150,8 @@ impl Files {
         self.0.store.has_file(app, [path, &playlist], folder).await
     }
 
-    fn caller(&self, headers: &HeaderMap) -> Result<Application, Refused> {
+    /// The application whose key the request has.
+    pub fn caller(&self, headers: &HeaderMap) -> Result<Application, Refused> {
         let header = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let applications = self.0.applications.now();
         let found = api_key::application(applications.by_key(), header).map_err(Refused::Key)?;
@@ -289,6 +295,16 @@ impl IntoResponse for Refused {
                 StatusCode::NOT_FOUND,
                 "no_such_file",
                 "this file does not exist".to_owned(),
+            ),
+            Self::Ended => (
+                StatusCode::CONFLICT,
+                "recording_ended",
+                "the recording has ended; its files are being made".to_owned(),
+            ),
+            Self::RecorderAway => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "recorder_away",
+                "the recorder that has this recording does not answer; try again in a few seconds".to_owned(),
             ),
             Self::Catalogue => (
                 StatusCode::SERVICE_UNAVAILABLE,

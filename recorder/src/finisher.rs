@@ -12,10 +12,10 @@ use rotunda_media::mux::stored::{self, StoredSample};
 use rotunda_media::mux::{MuxError, adts, flv_file, mp3_file, mp4};
 use rotunda_media::program::Track;
 use rotunda_media::time::{MediaTime, VIDEO_RATE};
-use rotunda_proto::recording::{FileFormat, Gap};
+use rotunda_proto::recording::{FileFormat, Gap, GapTrack};
 use thiserror::Error;
 
-use crate::folder::{Entry, Folder, Line, Manifest, init_name, segment_name};
+use crate::folder::{Entry, Folder, Journal, Line, Manifest, PartGap, init_name, segment_name};
 use crate::playlist::playlist;
 
 /// Audio frames before a part's start, which its decoder needs to begin.
@@ -49,15 +49,18 @@ pub struct Finisher<'a> {
     folder: &'a Folder,
     manifest: Manifest,
     entries: Vec<Entry>,
+    gaps: Vec<PartGap>,
     stamp: &'a dyn Fn(Duration) -> String,
 }
 
 impl<'a> Finisher<'a> {
     /// `stamp`: formats a time for file names.
     pub fn open(folder: &'a Folder, stamp: &'a dyn Fn(Duration) -> String) -> Result<Self, FinishError> {
+        let Journal { entries, gaps } = folder.journal()?;
         Ok(Self {
             manifest: folder.manifest()?,
-            entries: folder.entries()?,
+            entries,
+            gaps,
             folder,
             stamp,
         })
@@ -144,7 +147,7 @@ impl<'a> Finisher<'a> {
                 }
             }
         };
-        let has_video = matches!(format, FileFormat::Hls | FileFormat::Mp4 | FileFormat::Flv);
+        let has_video = has_video(format);
         Ok(Finished {
             name,
             size_bytes: summary.size_bytes,
@@ -152,12 +155,22 @@ impl<'a> Finisher<'a> {
             started,
             ended,
             resolution: first.begun.resolution.filter(|_| has_video),
-            gaps: entries
-                .iter()
-                .skip(1)
-                .filter_map(|entry| entry.begun.gap.clone())
-                .collect(),
+            gaps: self.gaps(part, format, &entries),
         })
+    }
+
+    /// What is missing in a file: between its segments, and what the journal says of its part.
+    fn gaps(&self, part: u64, format: FileFormat, entries: &[&Entry]) -> Vec<Gap> {
+        let between = entries.iter().skip(1).filter_map(|entry| entry.begun.gap.clone());
+        let is_in_file = |gap: &&PartGap| format == FileFormat::Hls || gap.part == part;
+        let told = self.gaps.iter().filter(is_in_file).map(|told| told.gap.clone());
+        let has_video = has_video(format);
+        let mut gaps: Vec<Gap> = between
+            .chain(told)
+            .filter(|gap| has_video || gap.track != Some(GapTrack::Video))
+            .collect();
+        gaps.sort_by_key(|gap| (gap.from_unix_ms, gap.to_unix_ms));
+        gaps
     }
 
     fn finish_hls(&self, name: String, entries: &[&Entry]) -> Result<(String, Summary), FinishError> {
@@ -251,7 +264,14 @@ impl<'a> Finisher<'a> {
             end: end(last),
         };
         let unfinished = self.folder.file(&format!("{name}.unfinished"));
-        let summary = make(format, &source, started, &unfinished)?;
+        let summary = match make(format, &source, started, &unfinished) {
+            Ok(summary) => summary,
+            Err(error) => {
+                // On a full disk it would take the space that is needed.
+                self.folder.remove_file(&format!("{name}.unfinished"))?;
+                return Err(error.into());
+            }
+        };
         fs::rename(&unfinished, self.folder.file(&name))?;
         self.folder.sync()?;
         Ok((name, summary))
@@ -295,6 +315,10 @@ impl<'a> Finisher<'a> {
         };
         part(number) != part(number + 1)
     }
+}
+
+fn has_video(format: FileFormat) -> bool {
+    matches!(format, FileFormat::Hls | FileFormat::Mp4 | FileFormat::Flv)
 }
 
 fn end(last: &Entry) -> MediaTime {

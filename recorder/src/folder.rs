@@ -41,7 +41,29 @@ pub struct Manifest {
 #[serde(tag = "is", rename_all = "snake_case")]
 pub enum Line {
     Begin(Begun),
-    End { number: u64, duration_us: u64 },
+    End {
+        number: u64,
+        duration_us: u64,
+    },
+    /// Something is missing in a part, other than what lies between two segments.
+    Gap {
+        part: u64,
+        gap: Gap,
+    },
+}
+
+/// What is missing in a part.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PartGap {
+    pub part: u64,
+    pub gap: Gap,
+}
+
+/// The content of a journal.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Journal {
+    pub entries: Vec<Entry>,
+    pub gaps: Vec<PartGap>,
 }
 
 /// A segment that has begun.
@@ -92,8 +114,16 @@ impl Folder {
         Self(directory.join(recording_id))
     }
 
-    /// Creates the folder and writes its manifest.
+    /// Creates the folder and writes its manifest. After an error there is no folder.
     pub fn create(&self, manifest: &Manifest) -> io::Result<()> {
+        let created = self.try_create(manifest);
+        if created.is_err() {
+            self.remove()?;
+        }
+        created
+    }
+
+    fn try_create(&self, manifest: &Manifest) -> io::Result<()> {
         fs::create_dir_all(&self.0)?;
         let json = serde_json::to_vec_pretty(manifest).map_err(io::Error::other)?;
         self.replace(MANIFEST, &json)?;
@@ -111,10 +141,10 @@ impl Folder {
         serde_json::from_slice(&fs::read(self.0.join(MANIFEST))?).map_err(io::Error::other)
     }
 
-    /// The journal's segments, without an incomplete last line.
-    pub fn entries(&self) -> io::Result<Vec<Entry>> {
+    /// The journal, without an incomplete last line.
+    pub fn journal(&self) -> io::Result<Journal> {
         let text = fs::read(self.0.join(JOURNAL))?;
-        let mut entries: Vec<Entry> = Vec::new();
+        let Journal { mut entries, mut gaps } = Journal::default();
         for line in text.split(|byte| *byte == b'\n') {
             match serde_json::from_slice(line) {
                 Ok(Line::Begin(begun)) => entries.push(Entry { begun, duration: None }),
@@ -123,18 +153,24 @@ impl Folder {
                         entry.duration = Some(Duration::from_micros(duration_us));
                     }
                 }
+                Ok(Line::Gap { part, gap }) => gaps.push(PartGap { part, gap }),
                 Err(_) => {}
             }
         }
-        Ok(entries)
+        Ok(Journal { entries, gaps })
     }
 
+    /// Writes a line of the journal. After an error the journal is as before: a piece of a line would damage the next one.
     pub fn append(&self, line: &Line) -> io::Result<()> {
         let mut text = serde_json::to_vec(line).map_err(io::Error::other)?;
         text.push(b'\n');
         let mut journal = OpenOptions::new().append(true).open(self.0.join(JOURNAL))?;
-        journal.write_all(&text)?;
-        journal.sync_data()
+        let length = journal.metadata()?.len();
+        let written = journal.write_all(&text).and_then(|()| journal.sync_data());
+        if written.is_err() {
+            journal.set_len(length)?;
+        }
+        written
     }
 
     pub fn segment(&self, number: u64) -> PathBuf {
@@ -152,9 +188,15 @@ impl Folder {
     /// Replaces the file atomically: players read it at any moment.
     pub fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         let new = self.0.join(format!("{name}.new"));
-        let mut file = File::create(&new)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
+        let written = File::create(&new).and_then(|mut file| {
+            file.write_all(bytes)?;
+            file.sync_all()
+        });
+        if let Err(error) = written {
+            // On a full disk it would take space for ever.
+            remove(&new)?;
+            return Err(error);
+        }
         fs::rename(new, self.0.join(name))?;
         self.sync()
     }

@@ -42,7 +42,7 @@ impl State {
         }
     }
 
-    fn parse(text: &str) -> Self {
+    pub fn parse(text: &str) -> Self {
         let all = [
             Self::Recording,
             Self::Closed,
@@ -82,6 +82,11 @@ pub struct Ledger {
 impl Ledger {
     pub fn new(store: Store, owner: String) -> Self {
         Self { store, owner }
+    }
+
+    /// The id of this process in the rows.
+    pub fn owner(&self) -> &str {
+        &self.owner
     }
 
     /// `lease`: until when this process may be silent, since 1970.

@@ -3,6 +3,8 @@
 //! While a program runs, its frames go to CMAF segments, synced every second: a crash loses at most the last
 //! second. Files in the wanted formats are made from the segments afterwards, by this process or by another one.
 
+mod api;
+mod asked;
 mod config;
 mod disk;
 mod expiry;
@@ -15,13 +17,18 @@ mod ledger;
 mod media_requests;
 mod name;
 mod orphans;
+mod pace;
 mod playlist;
 mod rebuild;
 mod recording;
 mod rows;
 mod service;
+mod space;
+mod status;
 mod storage;
 mod uploading;
+mod uploads;
+mod watchdog;
 mod writer;
 
 pub use config::Config;

@@ -1,6 +1,6 @@
 //! The playlist of a recording. Pure.
 
-use rotunda_media::mux::hls::{Head, Kind, Segment, playlist as text};
+use rotunda_media::mux::hls::{Head, Kind, Segment, Tail, playlist as text};
 use rotunda_media::mux::segmenter::Lengths;
 
 use crate::folder::{Entry, init_name, segment_name};
@@ -17,6 +17,7 @@ pub fn playlist(kind: Kind, entries: &[Entry], lengths: Lengths) -> String {
                 init_uri: init_name(entry.begun.init),
                 discontinuity: entry.begun.discontinuity,
                 independent: entry.begun.independent,
+                parts: Vec::new(),
             })
         })
         .collect();
@@ -25,6 +26,7 @@ pub fn playlist(kind: Kind, entries: &[Entry], lengths: Lengths) -> String {
         media_sequence: 0,
         discontinuities: 0,
         target_seconds: lengths.target_seconds(),
+        low_latency: None,
     };
-    text(head, &segments)
+    text(head, &segments, &Tail::default())
 }

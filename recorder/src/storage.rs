@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::folder::Folder;
+use crate::uploads::UploadProgress;
 
 /// Bytes of a part of a large file. S3 takes parts of 5 MiB to 5 GiB, and at most 10,000 of them.
 const PART: u64 = 16 << 20;
@@ -158,9 +159,16 @@ impl Storage {
     /// Puts files of a recording into the storage, in this order, and checks each. What is there already is left alone.
     ///
     /// Errors: [`StorageError`]; it may be called again, also by another process, and goes on where it was.
-    pub async fn upload(&self, folder: &Folder, recording_id: &str, names: &[String]) -> Result<(), StorageError> {
+    pub async fn upload(
+        &self,
+        folder: &Folder,
+        recording_id: &str,
+        names: &[String],
+        done: &UploadProgress,
+    ) -> Result<(), StorageError> {
         for name in names {
-            self.upload_file(folder, name, &self.path(recording_id, name)).await?;
+            self.upload_file(folder, name, &self.path(recording_id, name), done)
+                .await?;
         }
         Ok(())
     }
@@ -193,14 +201,23 @@ impl Storage {
         }
     }
 
-    async fn upload_file(&self, folder: &Folder, name: &str, path: &Path) -> Result<(), StorageError> {
+    async fn upload_file(
+        &self,
+        folder: &Folder,
+        name: &str,
+        path: &Path,
+        done: &UploadProgress,
+    ) -> Result<(), StorageError> {
         let file = folder.file(name);
         let size = tokio::fs::metadata(&file).await?.len();
-        if self.size_of(path).await? != Some(size) {
+        if self.size_of(path).await? == Some(size) {
+            done.add(size);
+        } else {
             if size <= self.part {
                 self.store.put(path, tokio::fs::read(&file).await?.into()).await?;
+                done.add(size);
             } else {
-                self.upload_parts(folder, name, path, size).await?;
+                self.upload_parts(folder, name, path, size, done).await?;
             }
             // The service has checked the content by the signed digest of each request.
             let there = self.size_of(path).await?.unwrap_or(0);
@@ -216,7 +233,14 @@ impl Storage {
         Ok(())
     }
 
-    async fn upload_parts(&self, folder: &Folder, name: &str, path: &Path, size: u64) -> Result<(), StorageError> {
+    async fn upload_parts(
+        &self,
+        folder: &Folder,
+        name: &str,
+        path: &Path,
+        size: u64,
+        done: &UploadProgress,
+    ) -> Result<(), StorageError> {
         let known = read_progress(folder, name).filter(|progress| progress.size == size);
         let mut progress = match known {
             Some(progress) => progress,
@@ -226,12 +250,13 @@ impl Storage {
                 parts: Vec::new(),
             },
         };
-        let done = self.continue_upload(folder, name, path, &mut progress).await;
+        done.add(self.part * progress.parts.len() as u64);
+        let uploaded = self.continue_upload(folder, name, path, &mut progress, done).await;
         // The service has forgotten the upload: the next attempt begins another one.
-        if let Err(StorageError::Store(object_store::Error::NotFound { .. })) = &done {
+        if let Err(StorageError::Store(object_store::Error::NotFound { .. })) = &uploaded {
             folder.remove_file(&progress_name(name))?;
         }
-        done
+        uploaded
     }
 
     async fn continue_upload(
@@ -240,16 +265,19 @@ impl Storage {
         name: &str,
         path: &Path,
         progress: &mut Progress,
+        done: &UploadProgress,
     ) -> Result<(), StorageError> {
         let count = progress.size.div_ceil(self.part) as usize;
         while progress.parts.len() < count {
             let index = progress.parts.len();
             let (file, from, part) = (folder.file(name), index as u64 * self.part, self.part);
             let data = tokio::task::spawn_blocking(move || read_part(&file, from, part)).await??;
+            let bytes = data.len() as u64;
             let id = self.store.put_part(path, &progress.upload, index, data.into()).await?;
             progress.parts.push(id.content_id);
             let json = serde_json::to_vec(progress).map_err(io::Error::other)?;
             folder.replace(&progress_name(name), &json)?;
+            done.add(bytes);
         }
         let parts = progress.parts.iter().cloned().map(|content_id| PartId { content_id });
         self.store

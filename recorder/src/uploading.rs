@@ -10,6 +10,7 @@ use crate::finishing::{FinishingError, blocking};
 use crate::folder::{Folder, JOURNAL, MANIFEST};
 use crate::ledger::{Ledger, State};
 use crate::storage::{Storage, StorageError};
+use crate::uploads::UploadProgress;
 
 /// Why a recording's files are not in the storage yet.
 #[derive(Debug, Error)]
@@ -25,14 +26,21 @@ pub enum UploadError {
 /// Uploads every file of a recording that is to be uploaded.
 ///
 /// Errors: [`UploadError`]; it may be called again.
-pub async fn upload(config: Config, ledger: Ledger, storage: Storage, recording_id: String) -> Result<(), UploadError> {
+pub async fn upload(
+    config: Config,
+    ledger: Ledger,
+    storage: Storage,
+    recording_id: String,
+    progress: UploadProgress,
+) -> Result<(), UploadError> {
     let folder = Folder::new(&config.directory, &recording_id);
-    for row in ledger.rows(&recording_id).await? {
-        if row.state != State::Uploading {
-            continue;
-        }
+    let rows = ledger.rows(&recording_id).await?;
+    let waiting = rows.into_iter().filter(|row| row.state == State::Uploading);
+    let waiting: Vec<_> = waiting.collect();
+    progress.begin(waiting.iter().map(|row| row.file.size_bytes).sum());
+    for row in waiting {
         let names = names(&config, &folder, &row.file).await?;
-        storage.upload(&folder, &recording_id, &names).await?;
+        storage.upload(&folder, &recording_id, &names, &progress).await?;
         let stored = RecordingFile {
             place: Place::Storage,
             ..row.file
@@ -58,7 +66,7 @@ pub async fn upload(config: Config, ledger: Ledger, storage: Storage, recording_
     if folder.exists() && !rows.is_empty() && rows.iter().all(|row| is_moved(row.state, row.file.place)) {
         // With these the catalogue could be rebuilt from the storage.
         let facts = [MANIFEST, JOURNAL].map(str::to_owned);
-        storage.upload(&folder, &recording_id, &facts).await?;
+        storage.upload(&folder, &recording_id, &facts, &progress).await?;
         tokio::task::spawn_blocking(move || folder.remove())
             .await
             .map_err(FinishingError::from)?

@@ -1,4 +1,7 @@
 //! Writes the segments of one recording to its folder. Blocking.
+//!
+//! After an error the recording can go on later: whole chunks stay, and everything that could not be noted in the journal is noted
+//! before the next segment.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -8,16 +11,17 @@ use std::time::Duration;
 use bytes::Bytes;
 use metrics::counter;
 use rotunda_media::mux::hls::Kind;
-use rotunda_media::mux::segmenter::{Lengths, Output, SegmentStart};
+use rotunda_media::mux::segmenter::{Chunk, Lengths, Output, SegmentStart};
 use rotunda_media::program::ProgramHeader;
 use rotunda_media::time::MediaTime;
-use rotunda_proto::recording::{Gap, GapReason};
+use rotunda_proto::recording::{FileFormat, Gap, GapReason, GapTrack};
+use tracing::warn;
 
 use crate::folder::{Begun, Entry, Folder, Line, Manifest};
 use crate::playlist::playlist;
 
 /// A longer time without any frame of a single stream is an interruption.
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+pub const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// See the [module](self).
 pub struct Writer {
@@ -30,7 +34,7 @@ pub struct Writer {
     /// The program time of the recording's zero.
     origin: MediaTime,
     entries: Vec<Entry>,
-    open: Option<File>,
+    open: Option<OpenSegment>,
     init: Option<Bytes>,
     inits: u64,
     /// The current part, and its start.
@@ -38,13 +42,32 @@ pub struct Writer {
     /// Of the last segment.
     header: Option<Arc<ProgramHeader>>,
     gap_reason: Option<GapReason>,
+    /// Lines that the disk did not take.
+    unwritten: Vec<Line>,
+    notices: Vec<Notice>,
 }
 
-/// A change of a recording's parts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct OpenSegment {
+    file: File,
+    /// Its whole chunks.
+    bytes: u64,
+    duration: Duration,
+}
+
+/// A change of a recording.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notice {
-    PartBegan { part: u64, wall: Duration },
-    PartEnded { part: u64 },
+    PartBegan {
+        part: u64,
+        wall: Duration,
+    },
+    PartEnded {
+        part: u64,
+    },
+    /// Something is missing.
+    Gap {
+        gap: Gap,
+    },
 }
 
 impl Writer {
@@ -73,67 +96,113 @@ impl Writer {
             part: None,
             header: None,
             gap_reason: None,
+            unwritten: Vec::new(),
+            notices: Vec::new(),
         })
     }
 
-    /// Sets the reason of the next discontinuity in time.
+    /// Sets the reason of the next discontinuity in time, unless it has one.
     pub fn explain_gap(&mut self, reason: GapReason) {
-        self.gap_reason = Some(reason);
+        self.gap_reason.get_or_insert(reason);
+    }
+
+    /// Notes that something is missing, in program time.
+    ///
+    /// Errors: [`io::Error`]; it is noted later.
+    pub fn note_gap(
+        &mut self,
+        from: Duration,
+        to: Duration,
+        reason: GapReason,
+        track: Option<GapTrack>,
+    ) -> io::Result<()> {
+        let Some(part) = self.last_part() else {
+            return Ok(());
+        };
+        let unix_ms = |time: Duration| (self.wall_zero + time).as_millis() as u64;
+        let gap = Gap {
+            from_unix_ms: unix_ms(from.max(self.origin.duration())),
+            to_unix_ms: unix_ms(to),
+            reason,
+            track,
+        };
+        if gap.to_unix_ms <= gap.from_unix_ms {
+            return Ok(());
+        }
+        self.notices.push(Notice::Gap { gap: gap.clone() });
+        self.note(Line::Gap { part, gap })
     }
 
     /// Writes the output, and syncs it to the disk.
-    pub fn write(&mut self, output: Output) -> io::Result<Vec<Notice>> {
-        match output {
+    ///
+    /// Errors: [`io::Error`]; what was written before is complete, and the next segment can be tried later.
+    pub fn write(&mut self, output: Output) -> io::Result<()> {
+        let written = match output {
             Output::Begin(start) => self.begin(start),
-            Output::Chunk(chunk) => {
-                if let Some(file) = &mut self.open {
-                    file.write_all(&chunk.bytes)?;
-                    file.sync_data()?;
-                    counter!("rotunda_recorder_bytes_total").increment(chunk.bytes.len() as u64);
-                }
-                Ok(Vec::new())
-            }
-            Output::End(end) => {
-                self.end(end.duration)?;
-                Ok(Vec::new())
-            }
+            Output::Chunk(chunk) => self.append(&chunk),
+            Output::End(end) => self.end(end.duration),
+        };
+        if written.is_err() {
+            self.give_up_segment();
+        }
+        written
+    }
+
+    /// The changes since the last call.
+    pub fn take_notices(&mut self) -> Vec<Notice> {
+        std::mem::take(&mut self.notices)
+    }
+
+    /// Ends the last part, at this program time. Time since the last segment is missing if there is a reason for it.
+    pub fn finish(&mut self, end: Duration) {
+        if let Some(reason) = self.gap_reason.take()
+            && let Some(last) = self.entries.last()
+        {
+            let from = Duration::from_micros(last.begun.wall_unix_us) + last.length();
+            let noted = self.note_gap(from.saturating_sub(self.wall_zero), end, reason, None);
+            log(noted);
+        }
+        let noted = self.note_unwritten();
+        log(noted);
+        self.end_part();
+    }
+
+    fn end_part(&mut self) {
+        self.open = None;
+        if let Some((part, _)) = self.part.take() {
+            self.notices.push(Notice::PartEnded { part });
         }
     }
 
-    /// Ends the last part.
-    pub fn finish(&mut self) -> Option<Notice> {
-        self.open = None;
-        let (part, _) = self.part.take()?;
-        Some(Notice::PartEnded { part })
+    fn last_part(&self) -> Option<u64> {
+        self.entries.last().map(|entry| entry.begun.part)
     }
 
-    fn begin(&mut self, start: SegmentStart) -> io::Result<Vec<Notice>> {
-        let mut notices = Vec::new();
+    fn begin(&mut self, start: SegmentStart) -> io::Result<()> {
+        self.note_unwritten()?;
         let needs_init = self.init.as_ref() != Some(&start.init);
         let is_full = self
             .part
             .is_some_and(|(_, since)| start.independent && start.at.since(since) >= self.longest_part);
         let gap = self.gap_before(&start);
-        let is_back = gap.as_ref().is_some_and(|gap| gap.reason == GapReason::PublisherAway);
-        if is_full || is_back || (needs_init && !self.takes_in(&start.header)) {
-            notices.extend(self.finish());
+        let is_interrupted = gap.as_ref().is_some_and(|gap| match gap.reason {
+            GapReason::PublisherAway | GapReason::Paused => true,
+            GapReason::DiskTooSlow | GapReason::DiskFull | GapReason::NotReceived | GapReason::PublisherMuted => false,
+        });
+        if is_full || is_interrupted || (needs_init && !self.takes_in(&start.header)) {
+            self.end_part();
         }
-        self.header = Some(start.header.clone());
         if needs_init {
-            self.inits += 1;
             self.folder
-                .replace(&crate::folder::init_name(self.inits), &start.init)?;
+                .replace(&crate::folder::init_name(self.inits + 1), &start.init)?;
+            self.inits += 1;
             self.init = Some(start.init.clone());
         }
+        self.header = Some(start.header.clone());
         let wall = self.wall_zero + start.at.duration();
         let part = match self.part {
             Some((part, _)) => part,
-            None => {
-                let part = self.entries.last().map_or(0, |entry| entry.begun.part + 1);
-                self.part = Some((part, start.at));
-                notices.push(Notice::PartBegan { part, wall });
-                part
-            }
+            None => self.last_part().map_or(0, |part| part + 1),
         };
         let number = self.entries.len() as u64;
         let rate = start.at.rate();
@@ -149,11 +218,84 @@ impl Writer {
             resolution: start.header.video.as_ref().map(|video| (video.width, video.height)),
             gap,
         };
-        self.open = Some(File::create(self.folder.segment(number))?);
+        let file = File::create(self.folder.segment(number))?;
         self.folder.sync()?;
         self.folder.append(&Line::Begin(begun.clone()))?;
+        self.gap_reason = None;
+        if let Some(gap) = &begun.gap {
+            self.notices.push(Notice::Gap { gap: gap.clone() });
+        }
+        if self.part.is_none() {
+            self.part = Some((part, start.at));
+            self.notices.push(Notice::PartBegan { part, wall });
+        }
         self.entries.push(Entry { begun, duration: None });
-        Ok(notices)
+        self.open = Some(OpenSegment {
+            file,
+            bytes: 0,
+            duration: Duration::ZERO,
+        });
+        Ok(())
+    }
+
+    fn append(&mut self, chunk: &Chunk) -> io::Result<()> {
+        let Some(open) = &mut self.open else {
+            return Ok(());
+        };
+        open.file.write_all(&chunk.bytes)?;
+        open.file.sync_data()?;
+        open.bytes += chunk.bytes.len() as u64;
+        open.duration += chunk.duration;
+        counter!("rotunda_recorder_bytes_total").increment(chunk.bytes.len() as u64);
+        Ok(())
+    }
+
+    fn end(&mut self, duration: Duration) -> io::Result<()> {
+        if self.open.take().is_none() {
+            return Ok(());
+        }
+        self.end_segment(duration)?;
+        if self.manifest.formats.contains(&FileFormat::Hls) {
+            let text = playlist(Kind::Event, &self.entries, self.lengths);
+            self.folder.replace_growing_playlist(&text)?;
+        }
+        Ok(())
+    }
+
+    fn end_segment(&mut self, duration: Duration) -> io::Result<()> {
+        let Some(last) = self.entries.last_mut() else {
+            return Ok(());
+        };
+        last.duration = Some(duration);
+        let number = last.begun.number;
+        self.note(Line::End {
+            number,
+            duration_us: duration.as_micros() as u64,
+        })
+    }
+
+    /// After an error: whole chunks stay, and the segment ends with them.
+    fn give_up_segment(&mut self) {
+        let Some(open) = self.open.take() else { return };
+        // Shortening a file needs no space.
+        log(open.file.set_len(open.bytes).and_then(|()| open.file.sync_all()));
+        if open.bytes > 0 {
+            let noted = self.end_segment(open.duration);
+            log(noted);
+        }
+    }
+
+    fn note(&mut self, line: Line) -> io::Result<()> {
+        self.unwritten.push(line);
+        self.note_unwritten()
+    }
+
+    fn note_unwritten(&mut self) -> io::Result<()> {
+        while let Some(line) = self.unwritten.first() {
+            self.folder.append(line)?;
+            self.unwritten.remove(0);
+        }
+        Ok(())
     }
 
     /// Whether files of the current part may continue with this configuration. The video of a single stream changes its size with the
@@ -167,41 +309,31 @@ impl Writer {
     }
 
     /// The gap between the last segment and this one.
-    fn gap_before(&mut self, start: &SegmentStart) -> Option<Gap> {
+    fn gap_before(&self, start: &SegmentStart) -> Option<Gap> {
         let last = self.entries.last()?;
         let from = Duration::from_micros(last.begun.wall_unix_us) + last.length();
         let to = self.wall_zero + start.at.duration();
-        let is_away = self.manifest.program.single.is_some() && to.saturating_sub(from) > LONGEST_PAUSE;
-        let reason = self
-            .gap_reason
-            .take()
-            .or_else(|| is_away.then_some(GapReason::PublisherAway))?;
+        let is_pause = to.saturating_sub(from) > LONGEST_PAUSE;
+        let of_source = match self.manifest.program.single {
+            Some(_) => GapReason::PublisherAway,
+            None => GapReason::NotReceived,
+        };
+        let reason = self.gap_reason.or_else(|| is_pause.then_some(of_source))?;
         (to > from).then_some(Gap {
             from_unix_ms: from.as_millis() as u64,
             to_unix_ms: to.as_millis() as u64,
             reason,
+            track: None,
         })
     }
+}
 
-    fn end(&mut self, duration: Duration) -> io::Result<()> {
-        self.open = None;
-        let Some(last) = self.entries.last_mut() else {
-            return Ok(());
-        };
-        last.duration = Some(duration);
-        let line = Line::End {
-            number: last.begun.number,
-            duration_us: duration.as_micros() as u64,
-        };
-        self.folder.append(&line)?;
-        if self
-            .manifest
-            .formats
-            .contains(&rotunda_proto::recording::FileFormat::Hls)
-        {
-            let text = playlist(Kind::Event, &self.entries, self.lengths);
-            self.folder.replace_growing_playlist(&text)?;
-        }
-        Ok(())
+/// It is tried again with the next segment, and a later process reads the segments themselves.
+fn log(done: io::Result<()>) {
+    if let Err(error) = done {
+        warn!(
+            error = &error as &dyn std::error::Error,
+            "the journal or a segment could not be written"
+        );
     }
 }

@@ -85,6 +85,9 @@ impl Worker {
             while let Some(frame) = self.core.poll_frame() {
                 self.writer.write(frame);
             }
+            while let Some(absence) = self.core.poll_absence() {
+                self.writer.tell_absence(absence);
+            }
             if is_over {
                 return;
             }

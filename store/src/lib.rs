@@ -17,6 +17,7 @@ mod pictures;
 mod pool;
 mod recording_files;
 mod row;
+mod running_recordings;
 mod seal;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -33,6 +34,7 @@ pub use mix_tasks::{MixTaskEnd, MixTaskRow};
 pub use pictures::{NewPicture, Picture, PictureInfo};
 pub use pool::{Engine, Store};
 pub use recording_files::{CatalogueRow, FileRow};
+pub use running_recordings::OpenFile;
 pub use seal::{SealError, SealKey};
 pub use usage::{
     MeterChange, MeterStep, POINT_MS, PresentMembers, RunningMeter, UsagePoint, UsageRow, UsageSpan, day_of,

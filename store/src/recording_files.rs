@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use rotunda_proto::ids::SdkAppId;
-use rotunda_proto::recording::RecordingFile;
+use rotunda_proto::recording::{Gap, RecordingFile};
 
 use crate::StoreError;
 use crate::callbacks::millis;
@@ -30,6 +30,15 @@ pub struct CatalogueRow {
     pub size_bytes: i64,
     pub duration_ms: i64,
     pub started_unix_us: i64,
+    /// The whole [`RecordingFile`] as JSON.
+    file: String,
+}
+
+impl CatalogueRow {
+    /// What is missing in the file. Rows of early versions do not know it.
+    pub fn gaps(&self) -> Vec<Gap> {
+        parsed(&self.file).map(|file| file.gaps).unwrap_or_default()
+    }
 }
 
 columns!(CatalogueRow {
@@ -38,7 +47,8 @@ columns!(CatalogueRow {
     format,
     size_bytes,
     duration_ms,
-    started_unix_us
+    started_unix_us,
+    file
 });
 
 struct Row {
@@ -250,7 +260,7 @@ impl Store {
     pub async fn newest_files(&self, app: SdkAppId, most: u32) -> Result<Vec<CatalogueRow>, StoreError> {
         retried!(self, pool => {
             sqlx::query_as::<_, CatalogueRow>(
-                "SELECT name, state, format, size_bytes, duration_ms, started_unix_us FROM recording_files \
+                "SELECT name, state, format, size_bytes, duration_ms, started_unix_us, file FROM recording_files \
                  WHERE app = $1 AND state <> 'expired' ORDER BY started_unix_us DESC, file_id LIMIT $2",
             )
             .bind(i64::from(app.get()))
@@ -344,7 +354,7 @@ fn json(file: &RecordingFile) -> Result<String, StoreError> {
     serde_json::to_string(file).map_err(|error| StoreError::row("recording_files", error))
 }
 
-fn parsed(json: &str) -> Result<RecordingFile, StoreError> {
+pub(crate) fn parsed(json: &str) -> Result<RecordingFile, StoreError> {
     serde_json::from_str(json).map_err(|error| StoreError::row("recording_files", error))
 }
 

@@ -49,7 +49,41 @@ describe('the live mix', { skip: cannotRun() }, () => {
       assert.deepEqual(marks.map((mark) => mark.id).sort(), [11, 22, 33, 44]);
       const before = await page.evaluate(() => document.getElementById('player').currentTime);
       await until(page, 'time goes on', (time) => document.getElementById('player').currentTime > time + 1, before);
+      if (type === 'hls') {
+        await until(page, 'hls.js plays parts of segments', () => {
+          const fetched = performance.getEntriesByType('resource');
+          return fetched.filter(({ name }) => /\/\d+\.\d+\.m4s/.test(name)).length > 5;
+        });
+      }
       await page.close();
     });
   }
+
+  test('low-latency HLS shows the same frame shortly after HTTP-FLV', async () => {
+    const pages = [];
+    for (const type of ['flv', 'hls']) {
+      const page = await browser.newPage();
+      await page.addInitScript(tools);
+      await page.goto(`${server.url}/player.html?stream=demo-1001&type=${type}`);
+      pages.push(page);
+    }
+    // The frame counter of the member in the first cell, and the time at which it was read.
+    const read = () => {
+      const mark = window.frameMark.readVideo(document.getElementById('player'), 2, 2, 0, 0);
+      return mark && { ...mark, at: Date.now() };
+    };
+    const delays = [];
+    for (let sample = 0; sample < 5; sample += 1) {
+      const marks = [];
+      for (const page of pages) marks.push(await until(page, 'a mark', read, undefined, 40));
+      const [flv, hls] = marks;
+      if (flv.id !== hls.id) continue;
+      delays.push(((flv.count - hls.count) & 0xffff) / 15 + (hls.at - flv.at) / 1000);
+      await pages[0].waitForTimeout(1000);
+    }
+    const text = delays.map((delay) => delay.toFixed(2)).join(', ');
+    console.log(`low-latency HLS is behind HTTP-FLV by ${text} s`);
+    assert.ok(delays.length > 0);
+    for (const page of pages) await page.close();
+  });
 });

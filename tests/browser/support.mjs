@@ -86,6 +86,7 @@ export async function startDemo(tries = 5) {
   }
   return {
     url: `http://localhost:${http}`,
+    pid: server.pid,
     async stop() {
       const exited = once(demo, 'exit');
       demo.kill('SIGINT');
@@ -114,6 +115,7 @@ export async function startServer(settings = {}, roles = [], tries = 5) {
   }
   return {
     url: `http://localhost:${http}`,
+    pid: server.pid,
     env,
     log: () => log,
     /** Runs another command of the binary against this server. */

@@ -89,6 +89,7 @@ impl Given {
                 }),
             )
             .route("/echo", post(|body: String| async move { body }))
+            .route("/endless", get(endless))
             .route(
                 "/ws",
                 get(|upgrade: WebSocketUpgrade| async move {
@@ -161,6 +162,40 @@ async fn answer(socket: &mut TcpStream) -> String {
 }
 
 const WHO: &[u8] = b"GET /who HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+
+/// Sends for ever, and tells when its body is dropped.
+static ENDLESS_DROPPED: tokio::sync::Notify = tokio::sync::Notify::const_new();
+
+async fn endless() -> Response {
+    struct Told;
+    impl Drop for Told {
+        fn drop(&mut self) {
+            ENDLESS_DROPPED.notify_one();
+        }
+    }
+    let chunks = stream::unfold(Told, |told| async move {
+        Some((Ok::<_, Infallible>(Bytes::from_static(&[0; 4096])), told))
+    });
+    let mut response = Body::from_stream(chunks).into_response();
+    response.extensions_mut().insert(StallLimit(Duration::from_millis(300)));
+    response
+}
+
+#[tokio::test]
+async fn a_client_that_takes_nothing_of_an_endless_body_is_closed_long_before_it_counts_as_idle() {
+    let mut given = Given::default();
+    given.policy.idle = Duration::from_secs(3600);
+    let server = given.start().await;
+    let mut socket = server.connect().await;
+    socket
+        .write_all(b"GET /endless HTTP/1.1\r\nHost: a\r\n\r\n")
+        .await
+        .unwrap();
+    timeout(Duration::from_secs(60), ENDLESS_DROPPED.notified())
+        .await
+        .expect("the stalled client is closed");
+    drop(socket);
+}
 
 #[tokio::test]
 async fn a_client_that_never_ends_its_header_is_closed() {

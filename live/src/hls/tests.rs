@@ -1,8 +1,10 @@
 use rotunda_media::codec::ForceKey;
 use rotunda_media::program::ProgramHub;
 
+use super::hls_part_rules::part_violations;
 use super::hls_rules::{read, violations};
 use super::program::{FPS, TestProgram};
+use super::window::rfc3339;
 use super::*;
 
 const NOON: Duration = Duration::from_secs(1_581_826_332);
@@ -17,7 +19,7 @@ async fn watch_program(
     let writer = hub.open(&id).unwrap();
     let reader = hub.subscribe(&id).unwrap();
     let (sender, mut receiver) = watch::channel(window);
-    let segmenter = tokio::spawn(segment(reader, sender, CancellationToken::new()));
+    let segmenter = tokio::spawn(async move { segment(reader, &sender, || true, CancellationToken::new()).await });
     let mut seen = Vec::new();
     for frame in frames {
         writer.write(frame);
@@ -36,14 +38,15 @@ async fn watch_program(
 fn check(playlists: &[String]) {
     for (at, playlist) in playlists.iter().enumerate() {
         let before = at.checked_sub(1).map(|at| playlists[at].as_str());
-        let found = violations(before, playlist);
+        let mut found = violations(before, playlist);
+        found.extend(part_violations(before, playlist));
         assert!(found.is_empty(), "{found:#?}\nin\n{playlist}");
     }
 }
 
 #[tokio::test]
 async fn every_playlist_of_a_stream_obeys_the_rfc() {
-    let (_, playlists) = watch_program(Window::new(2, 3, NOON), TestProgram::new().run(60.0, 1.0)).await;
+    let (_, playlists) = watch_program(Window::new(2, 3, Latency::Low, NOON), TestProgram::new().run(60.0, 1.0)).await;
     assert!(playlists.len() > 20);
     check(&playlists);
     let last = read(playlists.last().unwrap());
@@ -73,7 +76,7 @@ async fn keyframes_at_scene_cuts_obey_the_rfc() {
             })
         })
         .collect();
-    let (_, playlists) = watch_program(Window::new(2, 3, NOON), frames).await;
+    let (_, playlists) = watch_program(Window::new(2, 3, Latency::Low, NOON), frames).await;
     check(&playlists);
 }
 
@@ -83,7 +86,7 @@ async fn another_size_in_the_middle_obeys_the_rfc() {
     let mut frames = program.run(21.0, 1.0);
     program.resize(96, 64);
     frames.extend(program.run(30.0, 1.0));
-    let (_, playlists) = watch_program(Window::new(2, 3, NOON), frames).await;
+    let (_, playlists) = watch_program(Window::new(2, 3, Latency::Low, NOON), frames).await;
     check(&playlists);
     assert!(
         playlists
@@ -95,7 +98,8 @@ async fn another_size_in_the_middle_obeys_the_rfc() {
 
 #[tokio::test]
 async fn a_second_program_of_the_same_stream_continues_where_the_first_ended() {
-    let (first, mut playlists) = watch_program(Window::new(2, 3, NOON), TestProgram::new().run(7.0, 1.0)).await;
+    let (first, mut playlists) =
+        watch_program(Window::new(2, 3, Latency::Low, NOON), TestProgram::new().run(7.0, 1.0)).await;
     let mut other = TestProgram::new();
     other.resize(96, 64);
     let (_, second) = watch_program(first.resumed(), other.run(40.0, 1.0)).await;
@@ -117,9 +121,13 @@ async fn a_second_program_of_the_same_stream_continues_where_the_first_ended() {
 
 #[tokio::test]
 async fn a_program_after_a_restart_reuses_no_name() {
-    let (_, before) = watch_program(Window::new(2, 3, NOON), TestProgram::new().run(30.0, 1.0)).await;
+    let (_, before) = watch_program(Window::new(2, 3, Latency::Low, NOON), TestProgram::new().run(30.0, 1.0)).await;
     let later = NOON + Duration::from_secs(31);
-    let (_, after) = watch_program(Window::new(2, 3, later), TestProgram::new().run(30.0, 1.0)).await;
+    let (_, after) = watch_program(
+        Window::new(2, 3, Latency::Low, later),
+        TestProgram::new().run(30.0, 1.0),
+    )
+    .await;
     let last = before
         .iter()
         .flat_map(|playlist| read(playlist).segments)
@@ -135,7 +143,8 @@ async fn a_program_after_a_restart_reuses_no_name() {
 
 #[tokio::test]
 async fn every_segment_of_the_window_is_available_with_its_init_segment() {
-    let (window, playlists) = watch_program(Window::new(2, 3, NOON), TestProgram::new().run(30.0, 1.0)).await;
+    let (window, playlists) =
+        watch_program(Window::new(2, 3, Latency::Low, NOON), TestProgram::new().run(30.0, 1.0)).await;
     for listed in read(playlists.last().unwrap()).segments {
         let number = |uri: &str, before: &str, after: &str| {
             let name = uri.strip_prefix("s/").unwrap();
@@ -158,4 +167,27 @@ fn times_are_in_utc() {
         "2020-02-16T04:12:12.005Z"
     );
     assert_eq!(rfc3339(Duration::ZERO), "1970-01-01T00:00:00.000Z");
+}
+
+#[tokio::test]
+async fn segments_that_nobody_wants_are_not_made_and_later_ones_have_other_numbers() {
+    let (hub, id) = (ProgramHub::new(), "1/s".parse().unwrap());
+    let writer = hub.open(&id).unwrap();
+    let (window, receiver) = watch::channel(Window::new(2, 3, Latency::Low, NOON));
+    let mut source = TestProgram::new();
+    for round in 0..2 {
+        let reader = hub.subscribe(&id).unwrap();
+        let made = segment(reader, &window, || false, CancellationToken::new());
+        let frames = async {
+            for frame in source.run(5.0, 1.0) {
+                writer.write(frame);
+                tokio::task::yield_now().await;
+            }
+        };
+        let (made, ()) = tokio::join!(made, frames);
+        assert_eq!(made, Segmented::Idle);
+        let window = receiver.borrow();
+        assert!(window.is_empty());
+        assert_eq!(read(&window.playlist("s")).media_sequence, NOON.as_secs() + round + 1);
+    }
 }

@@ -112,17 +112,3 @@ async fn a_running_program_is_pushed_to_the_wanted_addresses() {
     }
     live.shutdown.cancel();
 }
-
-#[test]
-fn a_playlist_that_the_player_has_already_is_not_sent_again() {
-    let mut headers = HeaderMap::new();
-    let first = unless_known(Some("#EXTM3U 1".to_owned()), &headers);
-    assert_eq!(first.status(), StatusCode::OK);
-    let tag = first.headers()[header::ETAG].clone();
-    headers.insert(header::IF_NONE_MATCH, tag);
-    let again = unless_known(Some("#EXTM3U 1".to_owned()), &headers);
-    assert_eq!(again.status(), StatusCode::NOT_MODIFIED);
-    let newer = unless_known(Some("#EXTM3U 2".to_owned()), &headers);
-    assert_eq!(newer.status(), StatusCode::OK);
-    assert_eq!(unless_known(None, &headers).status(), StatusCode::NOT_FOUND);
-}

@@ -16,6 +16,39 @@ pub struct Segment {
     pub discontinuity: bool,
     /// It begins with a keyframe.
     pub independent: bool,
+    /// Its parts, where they are told (Low-Latency HLS).
+    pub parts: Vec<Part>,
+}
+
+/// A part of a segment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Part {
+    pub uri: String,
+    pub duration: Duration,
+    /// It begins with a keyframe.
+    pub independent: bool,
+}
+
+/// What follows the last complete segment of a stream with parts.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Tail {
+    /// The open segment does not go on where the last one ended.
+    pub discontinuity: bool,
+    /// The init segment that the open segment needs.
+    pub init_uri: Option<String>,
+    pub program_date_time: Option<String>,
+    pub parts: Vec<Part>,
+    /// The part that comes next.
+    pub hint: Option<String>,
+}
+
+/// The terms of Low-Latency HLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LowLatency {
+    /// Longest part.
+    pub part_target: Duration,
+    /// How far behind the end players stay.
+    pub hold_back: Duration,
 }
 
 /// Where a stream stands.
@@ -41,10 +74,12 @@ pub struct Head {
     pub discontinuities: u64,
     /// The same for the whole life of a stream (RFC 8216 §6.2.1).
     pub target_seconds: u64,
+    /// None: players get whole segments only.
+    pub low_latency: Option<LowLatency>,
 }
 
 /// The playlist.
-pub fn playlist(head: Head, segments: &[Segment]) -> String {
+pub fn playlist(head: Head, segments: &[Segment], tail: &Tail) -> String {
     // Writing to a string does not fail.
     let mut text = String::from("#EXTM3U\n#EXT-X-VERSION:7\n");
     if segments.iter().all(|segment| segment.independent) {
@@ -54,6 +89,14 @@ pub fn playlist(head: Head, segments: &[Segment]) -> String {
     let _ = writeln!(text, "#EXT-X-MEDIA-SEQUENCE:{}", head.media_sequence);
     if head.discontinuities > 0 {
         let _ = writeln!(text, "#EXT-X-DISCONTINUITY-SEQUENCE:{}", head.discontinuities);
+    }
+    if let Some(LowLatency { part_target, hold_back }) = head.low_latency {
+        let (target, hold_back) = (part_target.as_secs_f64(), hold_back.as_secs_f64());
+        let _ = writeln!(
+            text,
+            "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK={hold_back:.3}"
+        );
+        let _ = writeln!(text, "#EXT-X-PART-INF:PART-TARGET={target:.3}");
     }
     match head.kind {
         Kind::Event => text.push_str("#EXT-X-PLAYLIST-TYPE:EVENT\n"),
@@ -73,13 +116,41 @@ pub fn playlist(head: Head, segments: &[Segment]) -> String {
         if let Some(time) = &segment.program_date_time {
             let _ = writeln!(text, "#EXT-X-PROGRAM-DATE-TIME:{time}");
         }
+        write_parts(&mut text, &segment.parts);
         let (seconds, micros) = (segment.duration.as_secs(), segment.duration.subsec_micros());
         let _ = writeln!(text, "#EXTINF:{seconds}.{micros:06},\n{}", segment.uri);
+    }
+    if !tail.parts.is_empty() {
+        if tail.discontinuity && init.is_some() {
+            text.push_str("#EXT-X-DISCONTINUITY\n");
+        }
+        if let Some(uri) = tail.init_uri.as_deref().filter(|uri| init != Some(*uri)) {
+            let _ = writeln!(text, "#EXT-X-MAP:URI=\"{uri}\"");
+        }
+        if let Some(time) = &tail.program_date_time {
+            let _ = writeln!(text, "#EXT-X-PROGRAM-DATE-TIME:{time}");
+        }
+        write_parts(&mut text, &tail.parts);
+    }
+    if let Some(hint) = &tail.hint {
+        let _ = writeln!(text, "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"{hint}\"");
     }
     if matches!(head.kind, Kind::Vod | Kind::Ended) {
         text.push_str("#EXT-X-ENDLIST\n");
     }
     text
+}
+
+fn write_parts(text: &mut String, parts: &[Part]) {
+    for part in parts {
+        let independent = if part.independent { ",INDEPENDENT=YES" } else { "" };
+        let (seconds, micros) = (part.duration.as_secs(), part.duration.subsec_micros());
+        let _ = writeln!(
+            text,
+            "#EXT-X-PART:DURATION={seconds}.{micros:06},URI=\"{}\"{independent}",
+            part.uri
+        );
+    }
 }
 
 #[cfg(test)]
@@ -94,6 +165,7 @@ mod tests {
             init_uri: init.to_owned(),
             discontinuity: false,
             independent: true,
+            parts: Vec::new(),
         }
     }
 
@@ -103,6 +175,7 @@ mod tests {
             media_sequence,
             discontinuities: 0,
             target_seconds: 3,
+            low_latency: None,
         }
     }
 
@@ -113,7 +186,7 @@ mod tests {
             ..segment(8, "b.mp4")
         };
         assert_eq!(
-            playlist(head(Kind::Live, 7), &[segment(7, "a.mp4"), other]),
+            playlist(head(Kind::Live, 7), &[segment(7, "a.mp4"), other], &Tail::default()),
             "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-INDEPENDENT-SEGMENTS\n#EXT-X-TARGETDURATION:3\n\
              #EXT-X-MEDIA-SEQUENCE:7\n#EXT-X-MAP:URI=\"a.mp4\"\n#EXTINF:2.005000,\n7.m4s\n#EXT-X-DISCONTINUITY\n\
              #EXT-X-MAP:URI=\"b.mp4\"\n#EXTINF:2.005000,\n8.m4s\n"
@@ -122,7 +195,8 @@ mod tests {
 
     #[test]
     fn only_a_complete_list_has_an_end() {
-        let ended = |kind| playlist(head(kind, 0), &[segment(0, "a.mp4")]).ends_with("#EXT-X-ENDLIST\n");
+        let ended =
+            |kind| playlist(head(kind, 0), &[segment(0, "a.mp4")], &Tail::default()).ends_with("#EXT-X-ENDLIST\n");
         assert!(ended(Kind::Vod) && ended(Kind::Ended));
         assert!(!ended(Kind::Live) && !ended(Kind::Event));
     }
@@ -133,7 +207,43 @@ mod tests {
             independent: false,
             ..segment(1, "a.mp4")
         };
-        let text = playlist(head(Kind::Live, 0), &[segment(0, "a.mp4"), dependent]);
+        let text = playlist(head(Kind::Live, 0), &[segment(0, "a.mp4"), dependent], &Tail::default());
         assert!(!text.contains("INDEPENDENT"), "{text}");
+    }
+
+    #[test]
+    fn parts_and_the_next_one_are_told_in_order() {
+        let part = |uri: &str, independent| Part {
+            uri: uri.to_owned(),
+            duration: Duration::from_micros(333_333),
+            independent,
+        };
+        let whole = Segment {
+            parts: vec![part("7.0.m4s", true), part("7.1.m4s", false)],
+            ..segment(7, "a.mp4")
+        };
+        let tail = Tail {
+            init_uri: Some("a.mp4".to_owned()),
+            parts: vec![part("8.0.m4s", true)],
+            hint: Some("8.1.m4s".to_owned()),
+            ..Tail::default()
+        };
+        let head = Head {
+            low_latency: Some(LowLatency {
+                part_target: Duration::from_millis(334),
+                hold_back: Duration::from_millis(1002),
+            }),
+            ..head(Kind::Live, 7)
+        };
+        assert_eq!(
+            playlist(head, &[whole], &tail),
+            "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-INDEPENDENT-SEGMENTS\n#EXT-X-TARGETDURATION:3\n\
+             #EXT-X-MEDIA-SEQUENCE:7\n#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK=1.002\n\
+             #EXT-X-PART-INF:PART-TARGET=0.334\n#EXT-X-MAP:URI=\"a.mp4\"\n\
+             #EXT-X-PART:DURATION=0.333333,URI=\"7.0.m4s\",INDEPENDENT=YES\n\
+             #EXT-X-PART:DURATION=0.333333,URI=\"7.1.m4s\"\n#EXTINF:2.005000,\n7.m4s\n\
+             #EXT-X-PART:DURATION=0.333333,URI=\"8.0.m4s\",INDEPENDENT=YES\n\
+             #EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"8.1.m4s\"\n"
+        );
     }
 }

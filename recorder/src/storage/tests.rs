@@ -212,18 +212,29 @@ async fn a_large_file_whose_upload_was_interrupted_goes_on_where_it_was() {
     let (root, folder) = folder_with("film.mp4", &data);
     let names = ["film.mp4".to_owned()];
     s3.set(Mood::Parts(2));
-    assert!(storage(&s3).upload(&folder, "7", &names).await.is_err());
+    assert!(
+        storage(&s3)
+            .upload(&folder, "7", &names, &UploadProgress::default())
+            .await
+            .is_err()
+    );
     assert!(s3.keys().is_empty());
     // Another process.
     s3.set(Mood::Well);
-    storage(&s3).upload(&folder, "7", &names).await.unwrap();
+    storage(&s3)
+        .upload(&folder, "7", &names, &UploadProgress::default())
+        .await
+        .unwrap();
     assert_eq!(s3.keys(), ["from/here/7/film.mp4"]);
     assert_eq!(s3.content().objects["from/here/7/film.mp4"], data);
     assert_eq!(s3.content().parts_taken, 5, "no part is sent twice");
     let left: Vec<_> = std::fs::read_dir(root.path().join("7")).unwrap().collect();
     assert_eq!(left.len(), 1, "only the file itself");
     // The parts that are there are not sent again.
-    storage(&s3).upload(&folder, "7", &names).await.unwrap();
+    storage(&s3)
+        .upload(&folder, "7", &names, &UploadProgress::default())
+        .await
+        .unwrap();
     assert_eq!(s3.content().parts_taken, 5);
 }
 
@@ -233,11 +244,24 @@ async fn an_upload_that_the_service_has_forgotten_begins_anew() {
     let (_root, folder) = folder_with("film.mp4", &[7; 4500]);
     let names = ["film.mp4".to_owned()];
     s3.set(Mood::Parts(2));
-    assert!(storage(&s3).upload(&folder, "7", &names).await.is_err());
+    assert!(
+        storage(&s3)
+            .upload(&folder, "7", &names, &UploadProgress::default())
+            .await
+            .is_err()
+    );
     s3.set(Mood::Well);
     s3.content().uploads.clear();
-    assert!(storage(&s3).upload(&folder, "7", &names).await.is_err());
-    storage(&s3).upload(&folder, "7", &names).await.unwrap();
+    assert!(
+        storage(&s3)
+            .upload(&folder, "7", &names, &UploadProgress::default())
+            .await
+            .is_err()
+    );
+    storage(&s3)
+        .upload(&folder, "7", &names, &UploadProgress::default())
+        .await
+        .unwrap();
     assert_eq!(s3.content().objects["from/here/7/film.mp4"], [7; 4500].as_slice());
 }
 
@@ -247,7 +271,10 @@ async fn hls_is_deleted_with_its_segments_and_other_files_stay() {
     let storage = storage(&s3);
     for name in ["init-1.mp4", "0.m4s", "1.m4s", "film.m3u8", "film.mp4"] {
         let (_root, folder) = folder_with(name, b"data");
-        storage.upload(&folder, "7", &[name.to_owned()]).await.unwrap();
+        storage
+            .upload(&folder, "7", &[name.to_owned()], &UploadProgress::default())
+            .await
+            .unwrap();
     }
     storage.delete("7", "film.m3u8", FileFormat::Hls).await.unwrap();
     assert_eq!(s3.keys(), ["from/here/7/film.mp4"]);

@@ -3,6 +3,7 @@
 //! Times are microseconds on the relay's clock. Call `handle_tick` every few milliseconds, then drain `poll_frame` and
 //! `take_key_request`.
 
+mod absences;
 mod audio_line;
 mod video_line;
 
@@ -10,12 +11,13 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use rotunda_media::codec::CodecError;
-use rotunda_media::program::{Frame, ProgramHeader, Track};
+use rotunda_media::program::{Absence, Frame, ProgramHeader, Track};
 use rotunda_media::time::{MediaTime, VIDEO_RATE};
 use rotunda_proto::program::StreamKind;
 use rotunda_receiver::CodedVideo;
 use rotunda_receiver::timeline::Micros;
 
+use self::absences::{Absences, Pauses};
 use self::audio_line::{AacFrame, AudioLine, RATE, samples};
 use self::video_line::{H264Frame, VideoLine};
 use crate::plan::{Sent, Tracks};
@@ -44,6 +46,8 @@ pub struct StreamCore {
     /// Ticks of the last video frame.
     last_ticks: Option<u64>,
     presence: Presence,
+    audio_absences: Absences,
+    video_absences: Absences,
     out: VecDeque<Arc<Frame>>,
 }
 
@@ -85,6 +89,14 @@ impl StreamCore {
             video_at: None,
             last_ticks: None,
             presence: Presence::Here,
+            audio_absences: Absences::new(Track::Audio, Pauses::Never),
+            video_absences: Absences::new(
+                Track::Video,
+                match kind {
+                    StreamKind::Main => Pauses::Never,
+                    StreamKind::Aux => Pauses::AtWill,
+                },
+            ),
             out: VecDeque::new(),
         }
     }
@@ -92,6 +104,8 @@ impl StreamCore {
     /// The publisher sends other tracks now.
     pub fn handle_tracks(&mut self, tracks: Tracks) {
         self.tracks = tracks;
+        self.audio_absences.handle_sent(tracks.audio);
+        self.video_absences.handle_sent(tracks.video);
     }
 
     /// The publisher is cut off: what was received comes out, and then nothing until they are back.
@@ -118,7 +132,13 @@ impl StreamCore {
                 packets.clear();
                 Ok(())
             }
-            State::Running(running) => running.audio.skip_to(samples(now - running.zero)),
+            State::Running(running) => {
+                self.audio_absences.begin(now);
+                if running.header.video.is_some() {
+                    self.video_absences.begin(now);
+                }
+                running.audio.skip_to(samples(now - running.zero))
+            }
         }
     }
 
@@ -134,7 +154,10 @@ impl StreamCore {
                 }
                 Ok(())
             }
-            State::Running(running) => running.handle_packet(at, packet),
+            State::Running(running) => {
+                self.audio_absences.handle_media(at);
+                running.handle_packet(at, packet)
+            }
         }
     }
 
@@ -145,6 +168,9 @@ impl StreamCore {
         if let Some(frame) = self.video.handle_frame(at, coded)? {
             // Clocks that are corrected may step back; frames never do.
             let at = self.waiting.back().map_or(at, |(last, _)| at.max(*last));
+            if matches!(self.state, State::Running(_)) {
+                self.video_absences.handle_media(at);
+            }
             if self.waiting.len() < MOST {
                 self.waiting.push_back((at, frame));
             }
@@ -199,8 +225,21 @@ impl StreamCore {
     ///
     /// Errors: [`CodecError`] of an encoder.
     pub fn finish(&mut self, now: Micros) -> Result<(), CodecError> {
+        self.audio_absences.finish(now);
+        self.video_absences.finish(now);
         // Beyond the delay, the encoder holds back three frames.
         self.handle_tick(now + DELAY + 100_000)
+    }
+
+    /// The next absence of a track that is over.
+    pub fn poll_absence(&mut self) -> Option<Absence> {
+        let State::Running(running) = &self.state else {
+            return None;
+        };
+        let zero = running.zero;
+        self.audio_absences
+            .poll(zero)
+            .or_else(|| self.video_absences.poll(zero))
     }
 
     /// The next frame of the program.
@@ -243,8 +282,20 @@ impl StreamCore {
             audio: audio.header(),
         });
         let mut running = Running { zero, audio, header };
+        // A track that was never there is no absence; the silent track of a screen is none either.
+        if self.tracks.audio != Sent::No {
+            self.audio_absences.begin(zero);
+            self.audio_absences.handle_sent(self.tracks.audio);
+        }
+        if running.header.video.is_some() {
+            self.video_absences.begin(zero);
+        }
         for (at, packet) in packets.iter().filter(|(at, _)| *at >= zero) {
+            self.audio_absences.handle_media(*at);
             running.handle_packet(*at, packet)?;
+        }
+        for (at, _) in &self.waiting {
+            self.video_absences.handle_media(*at);
         }
         self.state = State::Running(Box::new(running));
         Ok(())

@@ -1,4 +1,5 @@
 use rotunda_media::codec::{ForceKey, H264Encoder, H264EncoderConfig, OpusEncoder, VideoCodec};
+use rotunda_media::program::AbsenceReason;
 use rotunda_media::video_frame::{VideoFrame, Yuv};
 
 use super::*;
@@ -242,4 +243,44 @@ fn a_shared_screen_is_a_program_with_silence() {
     let mut test = Test::new(StreamKind::Aux, screen);
     test.run(2_000_000, screen);
     assert!(!test.of(Track::Video).is_empty() && !test.of(Track::Audio).is_empty());
+}
+
+#[test]
+fn a_muted_microphone_and_a_lost_camera_are_told_with_their_times() {
+    let mut test = Test::new(StreamKind::Main, BOTH);
+    test.run(2_000_000, BOTH);
+    let muted = Tracks {
+        audio: Sent::Muted,
+        video: Sent::Yes,
+    };
+    test.core.handle_tracks(muted);
+    test.run(3_000_000, muted);
+    test.core.handle_tracks(BOTH);
+    test.run(2_000_000, BOTH);
+    // Published, but nothing comes.
+    let lost = Tracks {
+        audio: Sent::Yes,
+        video: Sent::No,
+    };
+    test.run(4_000_000, lost);
+    test.core.finish(test.now).unwrap();
+    let told: Vec<Absence> = std::iter::from_fn(|| test.core.poll_absence()).collect();
+    let [audio, video] = &told[..] else { panic!("{told:?}") };
+    assert_eq!((audio.track, audio.reason), (Track::Audio, AbsenceReason::Muted));
+    assert_eq!((video.track, video.reason), (Track::Video, AbsenceReason::NotReceived));
+    let is_near = |at: std::time::Duration, expected: f64| (at.as_secs_f64() - expected).abs() < 0.2;
+    assert!(is_near(audio.from, 2.0) && is_near(audio.to, 5.0), "{audio:?}");
+    assert!(is_near(video.from, 7.0) && is_near(video.to, 11.0), "{video:?}");
+}
+
+#[test]
+fn the_silence_of_a_shared_screen_is_no_absence() {
+    let screen = Tracks {
+        audio: Sent::No,
+        video: Sent::Yes,
+    };
+    let mut test = Test::new(StreamKind::Aux, screen);
+    test.run(3_000_000, screen);
+    test.core.finish(test.now).unwrap();
+    assert_eq!(test.core.poll_absence(), None);
 }

@@ -46,9 +46,15 @@ pub fn file_ready(file: &RecordingFile) -> Value {
         "video_id": format!("{app}_{}", file.file_id),
         "video_url": file.url,
     });
+    let mut details = json!({ "session_id": file.task_id });
     if let Some((width, height)) = file.resolution {
-        let details =
-            json!({ "video_codec": "h264", "resolution": format!("{width}x{height}"), "session_id": file.task_id });
+        details["video_codec"] = "h264".into();
+        details["resolution"] = format!("{width}x{height}").into();
+    }
+    if !file.gaps.is_empty() {
+        details["gaps"] = json!(file.gaps);
+    }
+    if file.resolution.is_some() || !file.gaps.is_empty() {
         body["callback_ext"] = Value::String(details.to_string());
     }
     body
@@ -203,6 +209,23 @@ mod tests {
             "{parameters}"
         );
         assert_eq!(body["t"], 601);
+        let details: Value = serde_json::from_str(body["callback_ext"].as_str().unwrap()).unwrap();
+        assert_eq!(details["resolution"], "1280x720");
+        assert_eq!(details.get("gaps"), None);
+    }
+
+    #[test]
+    fn a_file_with_gaps_names_them_in_the_extension_of_its_callback() {
+        let file: RecordingFile = serde_json::from_value(json!({
+            "file_id": "42", "task_id": "7", "room": { "app": 1, "room": 5 }, "stream_id": "s", "record_id": null, "user": null,
+            "format": "aac", "name": "f.aac", "size_bytes": 1, "duration_ms": 1, "started_unix_us": 0, "ended_unix_us": 0,
+            "resolution": null, "url": "",
+            "gaps": [{ "from_unix_ms": 1, "to_unix_ms": 5, "reason": "publisher_muted", "track": "video" }],
+        }))
+        .unwrap();
+        let details: Value = serde_json::from_str(file_ready(&file)["callback_ext"].as_str().unwrap()).unwrap();
+        let expected = json!([{ "from_unix_ms": 1, "to_unix_ms": 5, "reason": "publisher_muted", "track": "video" }]);
+        assert_eq!(details["gaps"], expected);
     }
 
     #[test]

@@ -9,6 +9,7 @@ on_both!(
     a_recording_of_a_silent_process_is_taken_over_by_one_other,
     a_part_is_closed_alone_or_with_all_that_follow,
     a_file_is_in_the_catalogue_once_and_told_until_it_is_accepted,
+    open_files_have_an_owner_and_finished_ones_take_space,
     a_picture_is_kept_by_application_and_id,
     the_database_answers,
 );
@@ -190,4 +191,54 @@ async fn a_picture_is_kept_by_application_and_id(store: &Store) {
 
 async fn the_database_answers(store: &Store) {
     store.ping().await.unwrap();
+}
+
+async fn open_files_have_an_owner_and_finished_ones_take_space(store: &Store) {
+    let of_38 = |id: &str, state: &str, started: u64| {
+        let mut file = file(id, started);
+        file.room.app = app(38);
+        file.size_bytes = 3_000_000_000;
+        FileRow {
+            part: 0,
+            state: state.to_owned(),
+            file,
+        }
+    };
+    let rows = [
+        of_38("s1", "recording", 3),
+        of_38("s2", "ready", 2),
+        of_38("s3", "ready", 1),
+        of_38("s4", "expired", 1),
+    ];
+    store.add_files(&rows, "this", at(100)).await.unwrap();
+    let open = store.open_files(app(38)).await.unwrap();
+    let [open] = &open[..] else { panic!("{open:?}") };
+    assert_eq!((open.owner.as_str(), &open.file), ("this", &rows[0]));
+    let owner = |app, id: &'static str| async move { store.recording_owner(app, id).await.unwrap() };
+    assert_eq!(owner(app(38), "recording s1").await.as_deref(), Some("this"));
+    assert_eq!(owner(app(38), "recording s2").await, None, "it is finished");
+    assert_eq!(
+        owner(app(39), "recording s1").await,
+        None,
+        "it is another application's"
+    );
+    assert_eq!(store.recorded_bytes(app(38)).await.unwrap(), 9_000_000_000);
+    assert_eq!(store.recorded_bytes(app(39)).await.unwrap(), 0);
+
+    let oldest = |of| async move {
+        let files = store.oldest_files(of, 1000).await.unwrap();
+        let ids = files.into_iter().map(|file| file.file_id);
+        ids.filter(|id| id.starts_with('s')).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        oldest(Some(app(38))).await,
+        Vec::<String>::new(),
+        "nothing is announced"
+    );
+    store.set_announced("s2").await.unwrap();
+    store.set_announced("s3").await.unwrap();
+    for of in [Some(app(38)), None] {
+        assert_eq!(oldest(of).await, ["s3", "s2"]);
+    }
+    assert_eq!(oldest(Some(app(39))).await, Vec::<String>::new());
 }

@@ -55,7 +55,9 @@ async function playHls({ video, url, failed }: Play): Promise<() => void> {
     video.src = url;
     return () => video.removeAttribute('src');
   }
-  const hls = new Hls({ liveSyncDurationCount: 2, manifestLoadingMaxRetry: 5 });
+  const hls = new Hls({ manifestLoadingMaxRetry: 5 });
+  // Not in the arguments, where it would also replace the distance that low-latency playlists name.
+  hls.config.liveSyncDurationCount = 2;
   hls.on(Hls.Events.ERROR, (_event, { fatal, details }) => {
     if (fatal) failed(`The stream cannot be played (${details}).`);
   });

@@ -5,6 +5,14 @@ use crate::storage::tests::{Mood, TestS3};
 
 /// Every file is announced from the storage, plays from there, and has no local copy.
 async fn check_stored(place: &Place, s3: &TestS3, recorder: &Running, files: &[RecordingFile]) {
+    // Files are announced a moment before their local copies go.
+    let gone = async {
+        while place.files().iter().any(|file| file.is_file()) {
+            Clock.sleep_until(Clock.now() + Duration::from_millis(20)).await;
+        }
+    };
+    let left = timeout(Duration::from_secs(10), gone).await;
+    assert!(left.is_ok(), "{:?}", place.files());
     for file in files {
         assert_eq!(file.place, rotunda_proto::recording::Place::Storage, "{}", file.name);
         let address = format!(
@@ -19,13 +27,6 @@ async fn check_stored(place: &Place, s3: &TestS3, recorder: &Running, files: &[R
         let path = format!("/recordings/{}", file.name);
         assert_eq!(request(recorder, "GET", &path).await, StatusCode::TEMPORARY_REDIRECT);
     }
-    let gone = async {
-        while place.files().iter().any(|file| file.is_file()) {
-            Clock.sleep_until(Clock.now() + Duration::from_millis(20)).await;
-        }
-    };
-    let left = timeout(Duration::from_secs(10), gone).await;
-    assert!(left.is_ok(), "{:?}", place.files());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,0 +1,60 @@
+//! The recording that a program asks for. Pure.
+
+use rotunda_media::codec::mp3;
+use rotunda_proto::ids::{RecordId, StreamKey};
+use rotunda_proto::program::ProgramDescriptor;
+use rotunda_proto::recording::FileFormat;
+use tracing::warn;
+
+use crate::config::Config;
+
+/// A program: its stream, and when it began. The same stream may run again while its last files are being finished.
+pub type ProgramKey = (StreamKey, u64);
+
+/// See the [module](self).
+pub struct Asked {
+    /// The prefix of file names.
+    pub prefix: String,
+    pub audio_only: bool,
+    pub record_id: Option<RecordId>,
+}
+
+impl Asked {
+    /// None: the program is not to be recorded.
+    pub fn of(program: &ProgramDescriptor) -> Option<Self> {
+        if let Some(record) = &program.record {
+            return Some(Self {
+                prefix: record.record_id.to_string(),
+                audio_only: record.audio_only,
+                record_id: Some(record.record_id.clone()),
+            });
+        }
+        let recording = program.single.as_ref()?.recording.as_ref()?;
+        Some(Self {
+            prefix: recording.prefix.clone(),
+            audio_only: false,
+            record_id: recording.record_id.clone(),
+        })
+    }
+
+    pub fn formats(&self, config: &Config) -> Vec<FileFormat> {
+        if !self.audio_only {
+            let mut formats: Vec<FileFormat> = Vec::new();
+            for format in config.formats.iter().map(|format| format.file_format()) {
+                if !formats.contains(&format) {
+                    formats.push(format);
+                }
+            }
+            return formats;
+        }
+        if mp3::is_available() {
+            return vec![FileFormat::Mp3];
+        }
+        warn!("libmp3lame is not installed (Debian: libmp3lame0): RecordAudioOnly is recorded as AAC");
+        vec![FileFormat::Aac]
+    }
+}
+
+pub fn key(program: &ProgramDescriptor) -> ProgramKey {
+    (program.stream(), program.started_unix_ms)
+}
