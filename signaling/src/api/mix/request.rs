@@ -77,6 +77,10 @@ pub struct LayoutStyle {
     pub margin: Option<u64>,
     pub corner_radius: Option<u64>,
     pub speaking_color: Option<u64>,
+    pub loudest_as_main: Option<u64>,
+    pub loudest_dwell: Option<u64>,
+    pub animated: Option<u64>,
+    pub layout_sei: Option<u64>,
 }
 
 #[derive(Debug, Clone, Default)]
