@@ -251,7 +251,8 @@ fn fade(audio: &mut [f32], which: Fade) {
     }
 }
 
-/// Appends `packet` as `length` samples: linear interpolation, inaudible at half a percent.
+/// Appends `packet` as `length` samples, by cubic interpolation over four samples: a bend of half a percent leaves a tone of 6 kHz with
+/// less than 1 % of other tones.
 fn stretch(packet: &[f32], length: usize, out: &mut Vec<f32>) {
     let have = packet.len() / CHANNELS;
     if have == length || have < 2 {
@@ -262,14 +263,45 @@ fn stretch(packet: &[f32], length: usize, out: &mut Vec<f32>) {
     for n in 0..length {
         let place = n as f32 * step;
         let (left, part) = (place as usize, place.fract());
-        let right = (left + 1).min(have - 1);
+        let at = |index: usize, channel: usize| packet[index.min(have - 1) * CHANNELS + channel];
         for channel in 0..CHANNELS {
-            let (a, b) = (packet[left * CHANNELS + channel], packet[right * CHANNELS + channel]);
-            out.push(a + (b - a) * part);
+            let before = at(left.saturating_sub(1), channel);
+            let (from, to) = (at(left, channel), at(left + 1, channel));
+            let after = at(left + 2, channel);
+            // Catmull and Rom.
+            let (first, second) = ((to - before) / 2.0, (after - from) / 2.0);
+            let (square, cube) = (part * part, part * part * part);
+            let value = (2.0 * cube - 3.0 * square + 1.0) * from
+                + (cube - 2.0 * square + part) * first
+                + (3.0 * square - 2.0 * cube) * to
+                + (cube - square) * second;
+            out.push(value);
         }
     }
 }
 
 fn index(samples: i64) -> usize {
     samples as usize * CHANNELS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stretched_tone_has_less_than_a_hundredth_of_anything_else() {
+        for length in [955, 965_usize] {
+            let wave = |n: f32| (n * 6_000.0 * std::f32::consts::TAU / 48_000.0).sin();
+            let packet: Vec<f32> = (0..960).flat_map(|n| [wave(n as f32); CHANNELS]).collect();
+            let mut out = Vec::new();
+            stretch(&packet, length, &mut out);
+            assert_eq!(out.len(), length * CHANNELS);
+            let step = 960.0 / length as f32;
+            // The ends have no neighbours.
+            let errors = (2..length - 4).map(|n| out[n * CHANNELS] - wave(n as f32 * step));
+            let mean = errors.map(|error| error * error).sum::<f32>() / length as f32;
+            // Of a sine of 1: a mean square of a half.
+            assert!((mean / 0.5).sqrt() < 0.02, "{}", (mean / 0.5).sqrt());
+        }
+    }
 }

@@ -16,6 +16,9 @@ pub struct Config {
     pub engine: EngineKind,
     /// Memory that the process of an engine may take, MiB; beyond it the engine is started anew. Default 1024.
     pub engine_memory_mb: u64,
+    /// Whether everything is played out `play_out_delay_ms` later than captured (`fixed`), or as early as the network permits: from
+    /// 60 ms on, and at most `play_out_delay_ms` (`adaptive`). Default `fixed`.
+    pub play_out: PlayOutKind,
     /// How much later than captured everything is played out, milliseconds: late packets have this long. Default 350.
     pub play_out_delay_ms: u32,
 }
@@ -28,6 +31,14 @@ pub enum EngineKind {
     Inside,
 }
 
+/// How long a mix waits for late packets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PlayOutKind {
+    Fixed,
+    Adaptive,
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -35,6 +46,7 @@ impl Default for Config {
             capacity_millicores: 0,
             engine: EngineKind::Process,
             engine_memory_mb: 1024,
+            play_out: PlayOutKind::Fixed,
             play_out_delay_ms: 350,
         }
     }

@@ -6,6 +6,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use bytes::{BufMut, Bytes, BytesMut};
 use rotunda_media::codec::CodecError;
 use rotunda_media::draw::Font;
 use rotunda_media::picture::Picture;
@@ -18,8 +19,12 @@ use rotunda_receiver::{Payload, Sample};
 use crate::audio_input::{RATE, samples};
 use crate::audio_output::{AudioFrame, AudioOutput};
 use crate::compositor::{Compositor, Shown};
+use crate::layout::animation::Animation;
 use crate::layout::{Canvas, Content, Placement, Scene};
+use crate::loudest::Loudest;
 use crate::mixer::Mixer;
+use crate::play_out::PlayOut;
+use crate::sei;
 use crate::timeline::{Micros, PersonClock};
 use crate::video_input::{self, InputState, Shape, VideoInput};
 use crate::video_output::VideoOutput;
@@ -28,10 +33,12 @@ use crate::video_output::VideoOutput;
 const SOUND_TICKS: u8 = 50;
 /// Video ticks that may be behind before a frame is left out.
 const CATCH_UP: i64 = 3;
+/// The output tells its layout this often, as volumes change.
+const TELL_EVERY: Micros = 500_000;
 
 /// See the [module](self).
 pub struct MixCore {
-    delay: Micros,
+    play_out: PlayOut,
     scene: Scene,
     persons: HashMap<UserId, PersonClock>,
     video_inputs: HashMap<VideoRef, VideoInput>,
@@ -49,8 +56,16 @@ pub struct MixCore {
     frames: VecDeque<Arc<Frame>>,
     key_requests: VecDeque<VideoRef>,
     shapes: VecDeque<(VideoRef, Shape)>,
+    /// Mean squares of the members' audio in the last tick.
+    levels: HashMap<UserId, f32>,
+    loudest: Loudest,
+    new_loudest: Option<UserId>,
+    watcher: Option<Watcher>,
     figures: Figures,
 }
+
+/// Is told the track whose frame is decoded next, and `None` when no more is decoded.
+pub type Watcher = Box<dyn FnMut(Option<&VideoRef>) + Send>;
 
 /// Counters since the start.
 #[derive(Debug, Clone, Copy, Default)]
@@ -72,6 +87,11 @@ pub struct Figures {
 struct Video {
     output: VideoOutput,
     compositor: Compositor,
+    /// That of the scene.
+    canvas: Canvas,
+    animation: Option<Animation>,
+    /// The layout that the output has told last, and when.
+    told: Option<(u64, Micros)>,
 }
 
 /// Which tick is when: number `n` is at `start` + n / `rate`.
@@ -100,10 +120,13 @@ impl MixCore {
             Some(asked) => Some(Video {
                 output: VideoOutput::new(asked)?,
                 compositor: Compositor::new(canvas(asked), asked.background_rgb, font),
+                canvas: canvas(asked),
+                animation: None,
+                told: None,
             }),
         };
         let mut core = Self {
-            delay,
+            play_out: PlayOut::fixed(delay),
             scene: Scene::default(),
             persons: HashMap::new(),
             video_inputs: HashMap::new(),
@@ -119,6 +142,10 @@ impl MixCore {
             frames: VecDeque::new(),
             key_requests: VecDeque::new(),
             shapes: VecDeque::new(),
+            levels: HashMap::new(),
+            loudest: Loudest::default(),
+            new_loudest: None,
+            watcher: None,
             figures: Figures::default(),
         };
         core.renew_header();
@@ -161,6 +188,16 @@ impl MixCore {
         Ok(())
     }
 
+    /// Plays out as early as the network permits, and at most `most` later than captured.
+    pub fn adapt_play_out(&mut self, most: Micros) {
+        self.play_out = PlayOut::adaptive(most, self.poll_timeout());
+    }
+
+    /// Tells which track is being decoded.
+    pub fn watch_decoders(&mut self, watcher: Watcher) {
+        self.watcher = Some(watcher);
+    }
+
     /// Another layout, from the next tick on.
     pub fn handle_scene(&mut self, scene: Scene) {
         if scene == self.scene {
@@ -169,8 +206,9 @@ impl MixCore {
         self.mixer.handle_heard(&scene.heard);
         self.video_inputs.retain(|video, _| scene.shows(video));
         self.persons.retain(|user, _| scene.has(user));
+        let at = self.ticks.at(self.ticks.next);
         if let Some(video) = &mut self.video {
-            video.compositor.handle_scene(&scene);
+            video.handle_scene(&self.scene, &scene, at);
         }
         self.scene = scene;
     }
@@ -189,15 +227,29 @@ impl MixCore {
             video_inputs,
             scene,
             mixer,
-            delay,
+            play_out,
+            figures,
+            watcher,
             ..
         } = self;
         match &sample.payload {
             Payload::Audio(packet) if scene.heard.contains(&sample.user) => {
                 let person = persons.entry(sample.user.clone()).or_default();
-                let at = person.mix_time(sample.source, RATE as u32, sample.stamp) + *delay;
+                let captured = person.mix_time(sample.source, RATE as u32, sample.stamp);
+                play_out.handle_frame(captured, sample.stamp.arrival);
+                let at = captured + play_out.delay();
+                let track = VideoRef {
+                    user: sample.user.clone(),
+                    source: sample.source,
+                };
+                tell(watcher, Some(&track));
                 if let Err(error) = mixer.handle_packet(&sample.user, packet, samples(at)) {
                     tracing::debug!(user = %sample.user, %error, "a packet of audio is lost");
+                }
+                tell(watcher, None);
+                if mixer.dropped() > figures.late_audio {
+                    figures.late_audio = mixer.dropped();
+                    play_out.handle_late();
                 }
             }
             Payload::Video(coded) => {
@@ -207,7 +259,9 @@ impl MixCore {
                 };
                 if scene.shows(&video) {
                     let person = persons.entry(sample.user.clone()).or_default();
-                    let due = person.mix_time(sample.source, video_input::RATE, sample.stamp) + *delay;
+                    let captured = person.mix_time(sample.source, video_input::RATE, sample.stamp);
+                    play_out.handle_frame(captured, sample.stamp.arrival);
+                    let due = captured + play_out.delay();
                     video_inputs.entry(video).or_default().handle_frame(due, coded);
                 }
             }
@@ -231,6 +285,7 @@ impl MixCore {
         let behind = (now - at) / (self.ticks.at(1) - self.ticks.at(0)).max(1);
         self.figures.late_ticks += u64::from(behind > 0);
         self.ticks.next += 1;
+        self.play_out.handle_tick(at);
         self.request_keys(at);
         let video = if behind <= CATCH_UP {
             self.encode_video(at)
@@ -241,6 +296,7 @@ impl MixCore {
         let mut held = std::mem::take(&mut self.held_audio);
         self.push_audio(&mut held);
         let audio = self.encode_audio_until(at);
+        self.compare_levels(at);
         self.figures.program = at;
         self.figures.late_audio = self.mixer.dropped();
         self.figures.encoder_failures += u64::from(video.is_err()) + u64::from(audio.is_err());
@@ -273,8 +329,23 @@ impl MixCore {
         self.shapes.pop_front()
     }
 
+    /// The member who speaks loudest, when it is another one than before and the layout asks for it.
+    pub fn poll_loudest(&mut self) -> Option<UserId> {
+        self.new_loudest.take()
+    }
+
+    /// How much later than captured everything is played out now.
+    pub fn delay(&self) -> Micros {
+        self.play_out.delay()
+    }
+
     pub fn figures(&self) -> Figures {
         self.figures
+    }
+
+    /// The number of the layout that is shown.
+    pub fn layout_revision(&self) -> u64 {
+        self.scene.revision
     }
 
     /// Members seen or heard, and videos shown live.
@@ -310,13 +381,19 @@ impl MixCore {
         // The nearest tick, not the one after: else video would be half a frame behind audio.
         let half_a_tick = (self.ticks.at(self.ticks.next) - at) / 2;
         for (source, input) in &mut self.video_inputs {
-            input.handle_tick(at + half_a_tick);
+            let now = at + half_a_tick;
+            if input.is_due(now) {
+                tell(&mut self.watcher, Some(source));
+                input.handle_tick(now);
+                tell(&mut self.watcher, None);
+            }
             self.figures.shed_frames += input.take_shed_frames();
             if let Some(shape) = input.take_new_shape() {
                 self.shapes.push_back((source.clone(), shape));
             }
         }
         let inputs = &self.video_inputs;
+        video.animate(at);
         let (mixer, compositor) = (&self.mixer, &mut video.compositor);
         let canvas = compositor.compose(|placement| shown(inputs, placement, at), |user| mixer.speaks(user));
         let failures = video.output.failures();
@@ -324,6 +401,10 @@ impl MixCore {
         self.figures.encoder_failures += video.output.failures().saturating_sub(failures);
         let Some(coded) = coded else {
             return Ok(());
+        };
+        let data = match self.scene.style.sei {
+            true => video.with_layout(coded.data, coded.is_key, &self.scene, &self.levels, at),
+            false => coded.data,
         };
         if coded.header_changed {
             self.renew_header();
@@ -333,16 +414,27 @@ impl MixCore {
         };
         let (pts, next) = (pts(at), pts(self.ticks.at(self.ticks.next)));
         self.figures.video_frames += 1;
-        self.figures.video_bytes += coded.data.len() as u64;
+        self.figures.video_bytes += data.len() as u64;
         self.frames.push_back(Arc::new(Frame {
             track: Track::Video,
             pts: MediaTime::new(pts, VIDEO_RATE),
             duration: next.saturating_sub(pts) as u32,
             is_key: coded.is_key,
-            data: coded.data,
+            data,
             header,
         }));
         Ok(())
+    }
+
+    fn compare_levels(&mut self, at: Micros) {
+        self.levels.clear();
+        let levels = self.mixer.take_levels();
+        self.levels.extend(levels.map(|(user, level)| (user.clone(), level)));
+        if let Some(dwell) = self.scene.style.loudest_dwell {
+            let levels = self.levels.iter().map(|(user, level)| (user, *level));
+            let new = self.loudest.handle_levels(at, i64::from(dwell) * 1_000_000, levels);
+            self.new_loudest = new.cloned().or_else(|| self.new_loudest.take());
+        }
     }
 
     fn encode_audio_until(&mut self, at: Micros) -> Result<(), CodecError> {
@@ -403,6 +495,60 @@ impl MixCore {
     }
 }
 
+impl Video {
+    /// Another layout, from the tick at `at` on.
+    fn handle_scene(&mut self, before: &Scene, scene: &Scene, at: Micros) {
+        let canvas = canvas(self.output.asked());
+        // Cells of a canvas of another size would begin outside.
+        let is_animated = scene.style.animated && self.canvas == canvas && !before.placements.is_empty();
+        let shown = self.animation.take();
+        self.compositor.handle_scene(scene);
+        self.canvas = canvas;
+        if is_animated {
+            let from = shown.map_or_else(|| before.placements.clone(), |shown| shown.placements(at));
+            self.animation = Some(Animation::new(from, scene.placements.clone(), at));
+        }
+    }
+
+    fn animate(&mut self, at: Micros) {
+        if let Some(animation) = &self.animation {
+            self.compositor.handle_placements(animation.placements(at));
+            if animation.is_over(at) {
+                self.animation = None;
+            }
+        }
+    }
+
+    /// The frame, and before it where the members are: with each keyframe, each new layout, and [`TELL_EVERY`].
+    fn with_layout(
+        &mut self,
+        frame: Bytes,
+        is_key: bool,
+        scene: &Scene,
+        levels: &HashMap<UserId, f32>,
+        at: Micros,
+    ) -> Bytes {
+        let is_known = |(revision, told_at): (u64, Micros)| revision == scene.revision && at - told_at < TELL_EVERY;
+        if !is_key && self.told.is_some_and(is_known) {
+            return frame;
+        }
+        self.told = Some((scene.revision, at));
+        let volume = |user: &UserId| levels.get(user).map_or(0, |level| volume(*level));
+        let told = sei::layout(self.canvas, scene, (at.max(0) / 1000) as u64, volume);
+        let mut data = BytesMut::with_capacity(4 + told.len() + frame.len());
+        data.put_u32(told.len() as u32);
+        data.put_slice(&told);
+        data.put_slice(&frame);
+        data.freeze()
+    }
+}
+
+/// 0 at -60 dBFS and below, 255 at full scale.
+fn volume(mean_square: f32) -> u8 {
+    let decibel = 10.0 * mean_square.max(1e-10).log10();
+    ((decibel + 60.0) / 60.0 * 255.0).clamp(0.0, 255.0) as u8
+}
+
 impl Scene {
     fn shows(&self, video: &VideoRef) -> bool {
         self.live().any(|placement| placement.video == *video)
@@ -437,6 +583,12 @@ fn shown<'a>(inputs: &'a HashMap<VideoRef, VideoInput>, placement: &Placement, n
         InputState::None => Shown::Card,
         InputState::Live(frame, serial) => Shown::Live(frame, serial),
         InputState::Frozen(frame, serial) => Shown::Frozen(frame, serial),
+    }
+}
+
+fn tell(watcher: &mut Option<Watcher>, track: Option<&VideoRef>) {
+    if let Some(watcher) = watcher {
+        watcher(track);
     }
 }
 

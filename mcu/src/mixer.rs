@@ -39,6 +39,8 @@ struct Entry {
     /// Packets dropped since it was last logged, and when that was.
     unlogged: u64,
     logged_at: Option<i64>,
+    /// Sum and number of the mean squares of blocks since the levels were taken.
+    energy: (f32, u16),
     /// When the member was last loud enough to be taken for speaking.
     spoke_at: Option<i64>,
 }
@@ -79,6 +81,7 @@ impl Mixer {
                 input: AudioInput::new()?,
                 unlogged: 0,
                 logged_at: None,
+                energy: (0.0, 0),
                 spoke_at: None,
             };
             self.inputs.insert(user.clone(), entry);
@@ -110,6 +113,14 @@ impl Mixer {
         spoke_at.is_some_and(|at| self.taken - at < SPEECH_HOLD)
     }
 
+    /// The mean square of each member's audio since the last call.
+    pub fn take_levels(&mut self) -> impl Iterator<Item = (&UserId, f32)> {
+        self.inputs.iter_mut().map(|(user, entry)| {
+            let (sum, blocks) = std::mem::take(&mut entry.energy);
+            (user, sum / f32::from(blocks.max(1)))
+        })
+    }
+
     /// Packets that came too late or too early to be heard, since the start.
     pub fn dropped(&self) -> u64 {
         self.dropped
@@ -122,7 +133,9 @@ impl Mixer {
             out.clear();
             out.resize(BLOCK * CHANNELS, 0.0);
             for entry in self.inputs.values_mut() {
-                if entry.input.mix_into(self.taken, out) > SPEECH {
+                let energy = entry.input.mix_into(self.taken, out);
+                entry.energy = (entry.energy.0 + energy, entry.energy.1.saturating_add(1));
+                if energy > SPEECH {
                     entry.spoke_at = Some(self.taken);
                 }
             }

@@ -1,7 +1,6 @@
 //! The MCU node: follows the mix tasks, and gives each that it does or may claim a [`TaskOwner`], so that no mix waits for another.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use rotunda_bus::{BusError, BusExt, ClusterNode, Watch, WatchEvent};
 use rotunda_media::program::ProgramHub;
@@ -16,8 +15,9 @@ use tokio::task::{Id, JoinError, JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::claims::{Capacity, Claims};
-use crate::config::Config;
+use crate::config::{Config, PlayOutKind};
 use crate::engine::launcher::Launcher;
+use crate::engine::messages::Delay;
 use crate::preview;
 use crate::reconcile::is_claimable;
 use crate::task::Surroundings;
@@ -67,7 +67,11 @@ impl Service {
         let previews = node.bus().serve(&preview_subject(node.name())).await?;
         tokio::spawn(preview::serve(previews, store.clone(), shutdown.clone()));
         announce(&node, capacity).await?;
-        let play_out_delay = Duration::from_millis(u64::from(config.play_out_delay_ms));
+        let most = i64::from(config.play_out_delay_ms) * 1000;
+        let play_out_delay = match config.play_out {
+            PlayOutKind::Fixed => Delay::Fixed(most),
+            PlayOutKind::Adaptive => Delay::Adaptive(most),
+        };
         let surroundings = Surroundings {
             node,
             secret,

@@ -35,9 +35,9 @@ use self::controller::{Controller, Inputs, Outputs, Relayout};
 use crate::claims::Claim;
 use crate::engine::host::{Host, LaunchError};
 use crate::engine::launcher::Launcher;
+use crate::engine::messages::Delay;
 use crate::layout::Scene;
 use crate::pictures::Pictures;
-use crate::timeline::Micros;
 
 /// Coded frames between network and engine: a second of a full room.
 const SAMPLES: usize = 1024;
@@ -51,7 +51,7 @@ pub struct Surroundings {
     pub hub: ProgramHub,
     pub store: Store,
     pub launcher: Launcher,
-    pub play_out_delay: Duration,
+    pub play_out_delay: Delay,
 }
 
 /// A running task, as its owner sees it.
@@ -132,7 +132,7 @@ impl TaskHandle {
             spec: spec.clone(),
             scene: Scene::default(),
             pictures: HashMap::new(),
-            delay: surroundings.play_out_delay.as_micros() as Micros,
+            delay: surroundings.play_out_delay,
             origin,
             writer,
             samples: received,
@@ -178,8 +178,10 @@ impl TaskHandle {
             not_mixable,
             stop: stopped,
         };
+        // Another node may have laid the mix out before, less often than once a millisecond.
+        let first_revision = elapsed.as_millis() as u64;
         let pictures = Pictures::new(surroundings.store, spec.room.app);
-        let mut controller = Controller::new(spec.clone(), pictures, announcements, outputs);
+        let mut controller = Controller::new(spec.clone(), pictures, announcements, outputs, first_revision);
         let held = claim.clone();
         let task = tokio::spawn(async move {
             let ending = controller.run(inputs).await;

@@ -127,6 +127,11 @@ impl VideoInput {
         });
     }
 
+    /// Whether a frame is to be decoded at `now`.
+    pub fn is_due(&self, now: Micros) -> bool {
+        self.waiting.iter().any(|due| due.at <= now)
+    }
+
     /// Decodes up to the latest frame that is due, and shows it.
     pub fn handle_tick(&mut self, now: Micros) {
         // In a stream with B-frames a frame that is due later is decoded earlier.
@@ -233,6 +238,8 @@ impl VideoInput {
             }
             self.decoder = VideoDecoder::new(coded.codec).ok();
         }
+        #[cfg(test)]
+        crate::engine::harmful(&coded.data);
         let decoder = self.decoder.as_mut().ok_or(())?;
         decoder.decode(&coded.data).map_err(|error| {
             tracing::debug!(%error, "a frame could not be decoded");

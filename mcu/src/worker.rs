@@ -7,6 +7,7 @@ use rotunda_media::codec::CodecError;
 use rotunda_media::picture::Picture;
 use rotunda_media::program::ProgramWriter;
 use rotunda_proto::clock::Clock;
+use rotunda_proto::ids::UserId;
 use rotunda_proto::mix::{Health, MixSpec, PictureId, VideoRef};
 use rotunda_receiver::Sample;
 use tokio::sync::{mpsc, oneshot};
@@ -16,8 +17,8 @@ use crate::layout::Scene;
 use crate::timeline::Micros;
 use crate::video_input::Shape;
 
-/// Samples handled between two looks at the clock and the orders.
-const BATCH: usize = 32;
+/// Samples handled between two ticks at most: all that wait, as their queue holds no more.
+const BATCH: usize = 1024;
 /// Ticks run in one go when late.
 const TICKS: usize = 8;
 const SECOND: Duration = Duration::from_secs(1);
@@ -49,6 +50,10 @@ pub enum Report {
     /// Its frames have a new shape.
     Shape(VideoRef, Shape),
     Health(Health),
+    /// Its frames have ended engines, and it is left out from now on.
+    Barred(VideoRef),
+    /// This member speaks loudest now.
+    Loudest(UserId),
     /// The encoders have failed again and again, and the worker has ended.
     Failed(String),
 }
@@ -102,6 +107,9 @@ impl Worker {
             while let Some((video, shape)) = self.core.poll_shape() {
                 self.report(Report::Shape(video, shape));
             }
+            if let Some(user) = self.core.poll_loudest() {
+                self.report(Report::Loudest(user));
+            }
             if let Some(health) = health.poll(Clock.now(), &self.core) {
                 self.report(Report::Health(health));
             }
@@ -136,6 +144,10 @@ impl Worker {
             let now = self.now();
             if self.core.poll_timeout() > now {
                 break;
+            }
+            // Before each tick, also when several are due: the audio that has come is heard in its own place.
+            for sample in self.samples.try_iter().take(BATCH) {
+                self.core.handle_sample(&sample);
             }
             let began = Clock.now();
             match self.core.handle_tick(now) {
@@ -218,6 +230,7 @@ impl HealthMeter {
             late_ticks: figures.late_ticks,
             late_audio: figures.late_audio,
             shed_frames: figures.shed_frames,
+            layout_revision: core.layout_revision(),
             encoder_failures: figures.encoder_failures,
             program_ms: (figures.program / 1000) as u64,
         };
@@ -227,5 +240,92 @@ impl HealthMeter {
             longest: Duration::ZERO,
         };
         Some(health)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use rotunda_media::codec::OpusEncoder;
+    use rotunda_media::program::ProgramHub;
+    use rotunda_proto::ids::{RoomId, RoomKey, SdkAppId, TrackSource};
+    use rotunda_proto::mix::{AudioEncode, Layout, VideoEncode};
+    use rotunda_receiver::Payload;
+
+    use super::*;
+    use crate::timeline::Stamp;
+
+    #[test]
+    fn a_worker_that_is_behind_hears_the_audio_that_has_come_meanwhile() {
+        let spec = MixSpec {
+            room: RoomKey {
+                app: SdkAppId::try_from(1).unwrap(),
+                room: RoomId::Number(7.try_into().unwrap()),
+            },
+            stream_id: "mix".parse().unwrap(),
+            audio: AudioEncode {
+                sample_rate: 48_000,
+                bitrate_kbps: 64,
+                channels: 2,
+            },
+            video: Some(VideoEncode {
+                width: 64,
+                height: 64,
+                bitrate_kbps: 100,
+                framerate: 15,
+                gop_seconds: 2,
+                background_rgb: 0,
+            }),
+            layout: Layout::default(),
+            record: None,
+            push_urls: Vec::new(),
+        };
+        let users: Vec<UserId> = (0..16).map(|number| format!("user{number}").parse().unwrap()).collect();
+        let mut core = MixCore::new(&spec, 100_000, None).unwrap();
+        core.handle_scene(Scene {
+            heard: users.clone(),
+            ..Scene::default()
+        });
+        let (samples, received) = std::sync::mpsc::sync_channel(1024);
+        let (orders, ordered) = mpsc::channel(8);
+        let (reports, _reported) = mpsc::channel(256);
+        let packet: Arc<[u8]> = OpusEncoder::new(1, 32)
+            .unwrap()
+            .encode(&[0.1; 960])
+            .unwrap()
+            .as_ref()
+            .into();
+        // A second of sixteen members waits for a worker that begins a second late.
+        for (number, user) in (0..50_i64).flat_map(|number| users.iter().map(move |user| (number, user))) {
+            let sample = Sample {
+                user: user.clone(),
+                source: TrackSource::Audio,
+                stamp: Stamp {
+                    generation: 0,
+                    rtp: number as u32 * 960,
+                    arrival: number * 20_000,
+                    report: None,
+                },
+                payload: Payload::Audio(packet.clone()),
+            };
+            samples.send(sample).unwrap();
+        }
+        let writer = ProgramHub::new().open(&spec.stream()).unwrap();
+        let mut worker = Worker {
+            core,
+            writer,
+            origin: Clock.now().checked_sub(SECOND).unwrap(),
+            samples: received,
+            orders: ordered,
+            reports,
+        };
+        let (mut health, mut failures) = (HealthMeter::new(Clock.now()), 0);
+        while worker.core.poll_timeout() <= worker.now() {
+            worker.tick(&mut health, &mut failures).unwrap();
+        }
+        assert!(worker.core.figures().program >= 900_000);
+        assert_eq!(worker.core.figures().late_audio, 0);
+        drop(orders);
     }
 }

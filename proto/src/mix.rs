@@ -56,14 +56,19 @@ pub struct RunningMix {
     pub not_mixable: Vec<NotMixable>,
 }
 
-/// A track that cannot be mixed, because the mixer has no decoder for its codec.
+/// A track that cannot be mixed: the mixer has no decoder for its codec, or it is malformed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct NotMixable {
     pub user_id: UserId,
     pub source: TrackSource,
-    /// As in SDP: `H265`.
+    /// As in SDP: `H265`; or [`MALFORMED`](Self::MALFORMED).
     pub codec: String,
+}
+
+impl NotMixable {
+    /// In place of the codec: what the track sends fills the memory, or ends the engines of mixes.
+    pub const MALFORMED: &str = "malformed media";
 }
 
 /// Why a mix was not started, or not changed.
@@ -178,6 +183,7 @@ pub struct Layout {
 
 /// The look of the cells, beyond the contract: by default that of the contract.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Style {
     /// Each video has its member's name in the lower left corner.
     pub names: bool,
@@ -187,9 +193,32 @@ pub struct Style {
     pub corner_radius: u16,
     /// 0xRRGGBB of a frame around the cells of members who speak; None: no frame.
     pub speaking_rgb: Option<u32>,
+    /// The loudest speaker is the main video, and stays for so many seconds at least; None: the layout says who is.
+    pub loudest_dwell: Option<u8>,
+    /// Cells move to their new places.
+    pub animated: bool,
+    /// The video says where each member is on the canvas, in SEI.
+    pub sei: bool,
 }
 
 impl Layout {
+    /// Makes a member's camera the main video, where the template has one that is not a shared screen.
+    pub fn show_as_main(&mut self, user: &UserId) {
+        let takes_camera = match self.template {
+            Template::Float | Template::PictureInPicture => true,
+            Template::ScreenShare => self.main.as_ref().is_none_or(|main| main.source == TrackSource::Camera),
+            Template::Grid | Template::Custom | Template::Presenter => false,
+        };
+        // The small video stays who it is.
+        let small = self.small.as_ref().and_then(|cell| cell.video.as_ref());
+        if takes_camera && small.is_none_or(|small| small.user != *user) {
+            self.main = Some(VideoRef {
+                user: user.clone(),
+                source: TrackSource::Camera,
+            });
+        }
+    }
+
     /// Every picture that it shows.
     pub fn pictures(&self) -> impl Iterator<Item = PictureId> {
         let placeholders = self.cells.iter().filter_map(|cell| cell.placeholder);
@@ -348,6 +377,9 @@ pub struct Health {
     /// Input video frames thrown away undecoded because decoding was behind, since the start.
     #[serde(default)]
     pub shed_frames: u64,
+    /// The number of the layout that is shown. It only grows.
+    #[serde(default)]
+    pub layout_revision: u64,
     /// Failures after which an encoder was replaced, since the start.
     #[serde(default)]
     pub encoder_failures: u64,

@@ -1,6 +1,7 @@
 //! A service's media session at an SFU node: it yields the whole frames of the wanted tracks, with their clocks. The mixer uses it,
 //! and so do single-stream recording and relay.
 
+mod back_off;
 mod receiver;
 mod sample;
 mod session;

@@ -40,9 +40,11 @@ impl LineCounts {
     pub const PUBLISHER: Self = Self { audio: 1, video: 1 };
 }
 
-/// RTP payload types of VP9, free among those that str0m gives to H.264 and VP8.
+/// RTP payload types of VP9 and AV1, free among those that str0m gives to H.264 and VP8.
 const VP9_TYPE: u8 = 98;
 const VP9_RTX_TYPE: u8 = 99;
+const AV1_TYPE: u8 = 45;
+const AV1_RTX_TYPE: u8 = 46;
 
 /// See the [module](self).
 pub struct Receiver {
@@ -121,6 +123,15 @@ impl Receiver {
             Frequency::NINETY_KHZ,
             None,
             profile_0,
+        );
+        // Without parameters it is profile 0, too.
+        config.codec_config().add_config(
+            AV1_TYPE.into(),
+            Some(AV1_RTX_TYPE.into()),
+            Codec::Av1,
+            Frequency::NINETY_KHZ,
+            None,
+            FormatParams::default(),
         );
         let mut rtc = config.build(now);
         let mut changes = rtc.sdp_api();
@@ -362,6 +373,7 @@ impl Receiver {
             Codec::H264 => VideoCodec::H264,
             Codec::Vp8 => VideoCodec::Vp8,
             Codec::Vp9 => VideoCodec::Vp9,
+            Codec::Av1 => VideoCodec::Av1,
             _ => return None,
         };
         let slot = slot(&self.video_lines)?;

@@ -15,13 +15,11 @@ use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::back_off::BackOff;
 use crate::receiver::{LineCounts, Polled, Receiver, ReceiverError, first_address};
 use crate::sample::SampleSink;
 use crate::wants::Wants;
 
-/// A lost session is opened again after 0.25 s, then twice as long each time, up to 5 s.
-const FIRST_BACK_OFF: Duration = Duration::from_millis(250);
-const LAST_BACK_OFF: Duration = Duration::from_secs(5);
 /// Wants that found no slot are looked at again.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
 
@@ -77,7 +75,7 @@ struct OpenSession {
 impl<S: SampleSink> Session<S> {
     /// Receives until `stop`.
     pub async fn run(mut self, stop: CancellationToken) {
-        let mut back_off = FIRST_BACK_OFF;
+        let mut back_off = BackOff::default();
         while !stop.is_cancelled() {
             let opened_at = Clock.now();
             let result = tokio::select! {
@@ -88,15 +86,15 @@ impl<S: SampleSink> Session<S> {
                 if let SessionError::Hoarded { video } = &error {
                     self.bar(video);
                 }
-                if Clock.now().saturating_duration_since(opened_at) > LAST_BACK_OFF {
-                    back_off = FIRST_BACK_OFF;
-                }
-                tracing::warn!(room = %self.room, error = &error as &dyn std::error::Error, ?back_off, "no session with the SFU");
+                let is_full = matches!(error, SessionError::Refused(ControlError::NodeFull));
+                let lived = Clock.now().saturating_duration_since(opened_at);
+                let wait = back_off.after(lived, is_full, rand::random());
+                metrics::counter!("rotunda_receiver_sessions_lost_total", "reason" => reason(&error)).increment(1);
+                tracing::warn!(room = %self.room, error = &error as &dyn std::error::Error, ?wait, "no session with the SFU");
                 tokio::select! {
                     () = stop.cancelled() => {}
-                    () = Clock.sleep_until(Clock.now() + back_off) => {}
+                    () = Clock.sleep_until(Clock.now() + wait) => {}
                 }
-                back_off = (back_off * 2).min(LAST_BACK_OFF);
             }
         }
     }
@@ -192,7 +190,7 @@ impl<S: SampleSink> Session<S> {
         let _told_or_full = self.not_mixable.try_send(NotMixable {
             user_id: video.user.clone(),
             source: video.source,
-            codec: "malformed H264".to_owned(),
+            codec: NotMixable::MALFORMED.to_owned(),
         });
         self.barred.push(video.clone());
     }
@@ -260,6 +258,20 @@ impl Control {
             }
         }
         Ok(())
+    }
+}
+
+/// A label of bounded variety.
+fn reason(error: &SessionError) -> &'static str {
+    match error {
+        SessionError::NoRoom => "no_room",
+        SessionError::Bus(_) => "bus",
+        SessionError::Refused(ControlError::NodeFull) => "full",
+        SessionError::Refused(_) | SessionError::WrongReply => "refused",
+        SessionError::Socket(_) => "socket",
+        SessionError::Receiver(_) => "protocol",
+        SessionError::Lost => "lost",
+        SessionError::Hoarded { .. } => "malformed",
     }
 }
 

@@ -19,7 +19,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::confine::{confine, is_out_of_memory};
-use super::messages::{FromEngine, ToEngine};
+use super::messages::{Delay, FromEngine, ToEngine};
+use super::suspect::Suspect;
 use crate::core::MixCore;
 use crate::worker::{Order, Report, Worker};
 
@@ -64,10 +65,10 @@ pub enum Place {
     Thread,
 }
 
-/// Runs the engine on this thread until the host ends it, or is gone.
+/// Runs the engine on this thread until the host ends it, or is gone. `suspect`: where it names what it decodes.
 ///
 /// Errors: [`EngineError`].
-pub fn run(host: StdUnixStream, place: Place) -> Result<(), EngineError> {
+pub fn run(host: StdUnixStream, suspect: Suspect, place: Place) -> Result<(), EngineError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let ended = runtime.block_on(async {
         // A service manager sends it to every process of the service, and the host ends its mixes in order.
@@ -82,7 +83,7 @@ pub fn run(host: StdUnixStream, place: Place) -> Result<(), EngineError> {
             read: BytesMut::new(),
             unsent: BytesMut::new(),
         }
-        .run()
+        .run(suspect)
         .await
     });
     runtime.shutdown_background();
@@ -94,7 +95,7 @@ pub fn run(host: StdUnixStream, place: Place) -> Result<(), EngineError> {
 pub enum ProcessError {
     #[error("limit the memory, and end with the parent")]
     Confine(#[source] std::io::Error),
-    #[error("the standard input is not the socket of a host")]
+    #[error("the standard input and output are not those that a host gives")]
     Socket(#[source] std::io::Error),
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -110,7 +111,15 @@ pub fn run_process(memory_mb: u64) -> Result<(), ProcessError> {
         .as_fd()
         .try_clone_to_owned()
         .map_err(ProcessError::Socket)?;
-    run(StdUnixStream::from(socket), Place::Process)?;
+    let suspect = std::io::stdout()
+        .as_fd()
+        .try_clone_to_owned()
+        .map_err(ProcessError::Socket)?;
+    run(
+        StdUnixStream::from(socket),
+        Suspect::from_descriptor(suspect),
+        Place::Process,
+    )?;
     Ok(())
 }
 
@@ -122,7 +131,7 @@ struct Engine {
 }
 
 impl Engine {
-    async fn run(mut self) -> Result<(), EngineError> {
+    async fn run(mut self, mut suspect: Suspect) -> Result<(), EngineError> {
         self.say(&FromEngine::Ready, &[])?;
         self.flush().await?;
         let first = self.next().await?;
@@ -145,7 +154,7 @@ impl Engine {
         let origin = origin
             .checked_sub(Duration::from_micros(now.max(0) as u64))
             .unwrap_or(origin);
-        let mut core = match MixCore::starting_at(&spec, delay, Font::system(), now) {
+        let mut core = match MixCore::starting_at(&spec, delay.most(), Font::system(), now) {
             Ok(core) => core,
             Err(error) => {
                 let refused = Some(error.to_string());
@@ -153,6 +162,10 @@ impl Engine {
                 return self.flush().await;
             }
         };
+        if let Delay::Adaptive(most) = delay {
+            core.adapt_play_out(most);
+        }
+        core.watch_decoders(Box::new(move |track| suspect.set(track)));
         core.handle_scene(scene);
         self.say(&FromEngine::SpecDone { refused: None }, &[])?;
 
@@ -273,10 +286,11 @@ impl Engine {
 
     fn tell(&mut self, report: Report) -> Result<(), EngineError> {
         let message = match report {
-            // The host sees its first frame.
-            Report::Begun => return Ok(()),
+            // The host sees its first frame, and bars tracks.
+            Report::Begun | Report::Barred(_) => return Ok(()),
             Report::NeedsKey(video) => FromEngine::NeedsKey(video),
             Report::Shape(video, shape) => FromEngine::Shape(video, shape),
+            Report::Loudest(user) => FromEngine::Loudest(user),
             Report::Health(health) => FromEngine::Health(health),
             Report::Failed(reason) => FromEngine::Failed { reason },
         };

@@ -11,15 +11,16 @@ use rotunda_media::program_messages::ProgramReceiver;
 use rotunda_media::time::MediaTime;
 use rotunda_proto::clock::Clock;
 use rotunda_proto::framing::{self, FramingError};
-use rotunda_proto::mix::{Health, MixSpec, PictureId};
+use rotunda_proto::mix::{Health, MixSpec, PictureId, VideoRef};
 use rotunda_receiver::Sample;
 use thiserror::Error;
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot};
 
+use super::ends::{self, Ends};
 use super::launcher::{Engine, Launcher};
-use super::messages::{FromEngine, SampleHead, ToEngine};
+use super::messages::{Delay, FromEngine, SampleHead, ToEngine};
 use crate::layout::Scene;
 use crate::timeline::Micros;
 use crate::worker::{Order, Report};
@@ -28,17 +29,14 @@ use crate::worker::{Order, Report};
 const SILENT_AFTER: Duration = Duration::from_millis(1200);
 /// To load the program and the font, on a busy machine.
 const START_WITHIN: Duration = Duration::from_secs(10);
+/// Between the end of its socket and that of its process.
+const EXIT_WITHIN: Duration = Duration::from_millis(100);
 /// For the frames that are still in the encoders when a mix ends.
 const END_WITHIN: Duration = Duration::from_secs(2);
 /// Bytes that wait for the engine to read them; beyond these no more samples are taken, and the session drops them.
 const MAX_UNSENT: usize = 1 << 20;
 /// Samples for one system call.
 const BATCH: usize = 32;
-/// So many engines may end within the time, before the mix ends with an error.
-const MOST_ENDS: usize = 10;
-const ENDS_WITHIN: Duration = Duration::from_secs(60);
-/// The second restart within the time comes after this, the next after twice as long, and so on.
-const BACK_OFF: Duration = Duration::from_millis(50);
 
 /// A mix's engine, as the node keeps it running.
 pub struct Host {
@@ -47,7 +45,7 @@ pub struct Host {
     pub scene: Scene,
     /// The files of the pictures that layouts have named; another engine gets them again.
     pub pictures: HashMap<PictureId, Vec<u8>>,
-    pub delay: Micros,
+    pub delay: Delay,
     /// The mix clock's 0.
     pub origin: Instant,
     pub writer: ProgramWriter,
@@ -80,6 +78,8 @@ pub struct Link {
     unsent: BytesMut,
     program: ProgramReceiver,
     heard_at: Instant,
+    /// The number of the frame that it was decoding when it had been silent for half of [`SILENT_AFTER`].
+    stuck_at: Option<u32>,
     /// Specs that the engine has not answered, in order.
     asked: VecDeque<Asked>,
 }
@@ -127,6 +127,7 @@ impl Host {
             unsent: BytesMut::new(),
             program: ProgramReceiver::default(),
             heard_at: Clock.now(),
+            stuck_at: None,
             asked: VecDeque::new(),
         };
         // Its clock begins when it reads the first message, so it must be reading.
@@ -158,10 +159,10 @@ impl Host {
     /// Keeps an engine running until the orders are closed. `link`: the first one.
     pub async fn run(mut self, mut link: Link) {
         let mut written = Written::default();
-        let mut ends: VecDeque<Instant> = VecDeque::new();
+        let mut ends = Ends::default();
         let mut health = Health::default();
         loop {
-            let cause = self.serve(&mut link, &mut written, &mut health).await;
+            let cause = self.serve(&mut link, &ends, &mut written, &mut health).await;
             if cause == Cause::Over {
                 self.finish(link, &mut written).await;
                 return;
@@ -172,10 +173,14 @@ impl Host {
                 Cause::Protocol => "protocol",
             };
             metrics::counter!("rotunda_mcu_engine_restarts_total", "reason" => reason).increment(1);
+            let suspect = link.suspect(cause).await;
             tracing::warn!(
-                room = %self.spec.room, stream = %self.spec.stream_id, process = ?link.engine.id(), reason,
+                room = %self.spec.room, stream = %self.spec.stream_id, process = ?link.engine.id(), reason, decoding = ?suspect,
                 "a mix engine has failed, and another one carries its mix on"
             );
+            if let Some(track) = ends.handle_end(Clock.now(), suspect) {
+                self.bar(track).await;
+            }
             for asked in link.asked.drain(..) {
                 let _caller_gave_up = asked.done.send(Err("the mix engine failed on it".to_owned()));
             }
@@ -183,7 +188,7 @@ impl Host {
             link = match self.relaunch(&mut ends).await {
                 Ok(link) => link,
                 Err(error) => {
-                    let message = format!("the mix engine failed {} times in a row: {error}", ends.len());
+                    let message = format!("the mix engine failed {} times in a row: {error}", ends::MOST);
                     let _task_is_gone = self.reports.send(Report::Failed(message)).await;
                     return;
                 }
@@ -194,27 +199,34 @@ impl Host {
     }
 
     /// Errors: the last one, when engines fail again and again.
-    async fn relaunch(&mut self, ends: &mut VecDeque<Instant>) -> Result<Link, LaunchError> {
+    async fn relaunch(&mut self, ends: &mut Ends) -> Result<Link, LaunchError> {
+        let mut error = LaunchError::Ended;
         loop {
             let now = Clock.now();
-            ends.retain(|end| now.saturating_duration_since(*end) < ENDS_WITHIN);
-            if ends.len() >= MOST_ENDS {
-                return Err(LaunchError::Ended);
+            if ends.are_too_many(now) {
+                return Err(error);
             }
-            let earlier = ends.len() as u32;
-            ends.push_back(now);
-            if earlier > 0 {
-                Clock.sleep_until(now + BACK_OFF * 2_u32.pow(earlier.min(6) - 1)).await;
-            }
-            match self.launch().await {
+            Clock.sleep_until(now + ends.back_off()).await;
+            error = match self.launch().await {
                 Ok(link) => return Ok(link),
-                Err(error) if ends.len() >= MOST_ENDS => return Err(error),
-                Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "a mix engine did not start"),
-            }
+                Err(error) => error,
+            };
+            tracing::warn!(error = &error as &dyn std::error::Error, "a mix engine did not start");
+            ends.handle_end(Clock.now(), None);
         }
     }
 
-    async fn serve(&mut self, link: &mut Link, written: &mut Written, health: &mut Health) -> Cause {
+    /// Leaves a track out that has ended engines.
+    async fn bar(&self, track: VideoRef) {
+        metrics::counter!("rotunda_mcu_barred_tracks_total").increment(1);
+        tracing::warn!(
+            room = %self.spec.room, stream = %self.spec.stream_id, user = %track.user, source = ?track.source,
+            "mix engines have failed on this track, and it is left out of the mix"
+        );
+        let _task_is_gone = self.reports.send(Report::Barred(track)).await;
+    }
+
+    async fn serve(&mut self, link: &mut Link, ends: &Ends, written: &mut Written, health: &mut Health) -> Cause {
         loop {
             let has_place = link.unsent.len() < MAX_UNSENT;
             tokio::select! {
@@ -250,11 +262,15 @@ impl Host {
                     None => return Cause::Over,
                 },
                 Some(sample) = self.samples.recv(), if has_place => {
-                    link.sample(&sample);
-                    for _ in 1..BATCH {
-                        let Ok(sample) = self.samples.try_recv() else { break };
-                        link.sample(&sample);
+                    let more = std::iter::from_fn(|| self.samples.try_recv().ok()).take(BATCH - 1);
+                    for sample in std::iter::once(sample).chain(more) {
+                        if !ends.bars(&sample.user, sample.source) {
+                            link.sample(&sample);
+                        }
                     }
+                }
+                () = Clock.sleep_until(link.heard_at + SILENT_AFTER / 2), if link.stuck_at.is_none() => {
+                    link.stuck_at = Some(link.engine.doing().number);
                 }
                 () = Clock.sleep_until(link.heard_at + SILENT_AFTER) => return Cause::Silent,
             }
@@ -316,6 +332,8 @@ impl Host {
             // A task that does not read loses reports; keyframes are asked for again, and health comes each second.
             FromEngine::NeedsKey(video) => drop(self.reports.try_send(Report::NeedsKey(video))),
             FromEngine::Shape(video, shape) => drop(self.reports.try_send(Report::Shape(video, shape))),
+            // Who speaks on is told by the next engine again, and the layout stays until somebody else does.
+            FromEngine::Loudest(user) => drop(self.reports.try_send(Report::Loudest(user))),
             FromEngine::Health(now) => {
                 count(health, &now);
                 *health = now.clone();
@@ -385,11 +403,32 @@ impl Link {
         framing::read(&mut self.read)
     }
 
+    /// The track whose frame has ended the engine, if one has.
+    async fn suspect(&mut self, cause: Cause) -> Option<VideoRef> {
+        let doing = self.engine.doing();
+        match cause {
+            Cause::Exited => {
+                let by = Clock.now() + EXIT_WITHIN;
+                let was_killed = loop {
+                    match self.engine.was_killed() {
+                        None if Clock.now() < by => Clock.sleep_until(Clock.now() + EXIT_WITHIN / 20).await,
+                        was_killed => break was_killed.unwrap_or(false),
+                    }
+                };
+                doing.track.filter(|_| !was_killed)
+            }
+            // One that goes from frame to frame is slow, and so is every other one on this machine.
+            Cause::Silent => doing.track.filter(|_| self.stuck_at == Some(doing.number)),
+            Cause::Over | Cause::Protocol => None,
+        }
+    }
+
     /// Answers whether the engine still writes.
     fn read_some(&mut self) -> std::io::Result<bool> {
         match self.socket.try_read_buf(&mut self.read) {
             Ok(read) => {
                 self.heard_at = Clock.now();
+                self.stuck_at = None;
                 Ok(read > 0)
             }
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(true),

@@ -4,15 +4,17 @@ use std::ffi::OsString;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdUnixStream;
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, mpsc};
 
+use rustix::process::Signal;
 use tokio::net::UnixStream;
 use tokio::sync::oneshot;
 
 use super::child;
+use super::suspect::{Doing, Suspect};
 
 /// See the [module](self). Cheap to clone.
 #[derive(Debug, Clone)]
@@ -25,7 +27,8 @@ enum Kind {
     Process(Arc<mpsc::Sender<Request>>),
 }
 
-/// The command line of an engine: it reads messages from its standard input, which is a socket, and writes its own to the same.
+/// The command line of an engine: it reads messages from its standard input, which is a socket, and writes its own to
+/// the same. Its standard output is the file of a [`Suspect`].
 #[derive(Debug, Clone)]
 pub struct EngineCommand {
     pub program: PathBuf,
@@ -35,6 +38,7 @@ pub struct EngineCommand {
 #[derive(Debug)]
 struct Request {
     socket: OwnedFd,
+    suspect: OwnedFd,
     started: oneshot::Sender<io::Result<Child>>,
 }
 
@@ -43,6 +47,7 @@ struct Request {
 pub struct Engine {
     /// None: it is a thread, which ends with its socket.
     process: Option<Child>,
+    suspect: Suspect,
 }
 
 impl Launcher {
@@ -70,12 +75,14 @@ impl Launcher {
         let (ours, theirs) = StdUnixStream::pair()?;
         ours.set_nonblocking(true)?;
         let ours = UnixStream::from_std(ours)?;
+        let suspect = Suspect::new()?;
+        let named = suspect.share()?;
         let process = match &self.0 {
             Kind::Inside => {
                 std::thread::Builder::new()
                     .name("mix engine".to_owned())
                     .spawn(move || {
-                        if let Err(error) = child::run(theirs, child::Place::Thread) {
+                        if let Err(error) = child::run(theirs, named, child::Place::Thread) {
                             tracing::warn!(error = &error as &dyn std::error::Error, "a mix engine has ended");
                         }
                     })?;
@@ -85,6 +92,7 @@ impl Launcher {
                 let (started, start) = oneshot::channel();
                 let request = Request {
                     socket: theirs.into(),
+                    suspect: named.into_descriptor(),
                     started,
                 };
                 let gone = || io::Error::other("the thread that starts mix engines has ended");
@@ -92,12 +100,17 @@ impl Launcher {
                 Some(start.await.map_err(|_| gone())??)
             }
         };
-        Ok((Engine { process }, ours))
+        Ok((Engine { process, suspect }, ours))
     }
 }
 
 fn launch_all(command: &EngineCommand, requests: &mpsc::Receiver<Request>) {
-    for Request { socket, started } in requests {
+    for Request {
+        socket,
+        suspect,
+        started,
+    } in requests
+    {
         let mut child = Command::new(&command.program);
         child
             .args(&command.arguments)
@@ -107,7 +120,7 @@ fn launch_all(command: &EngineCommand, requests: &mpsc::Receiver<Request>) {
             // Ctrl-C in a terminal is for this process, which ends its mixes in order.
             .process_group(0)
             .stdin(Stdio::from(socket))
-            .stdout(Stdio::null());
+            .stdout(Stdio::from(suspect));
         if let Err(Ok(mut unwanted)) = started.send(child.spawn()) {
             let _gone_already = unwanted.kill();
             let _gone_already = unwanted.wait();
@@ -119,6 +132,21 @@ impl Engine {
     /// The process id; None for a thread.
     pub fn id(&self) -> Option<u32> {
         self.process.as_ref().map(Child::id)
+    }
+
+    /// Whether its process has ended because somebody else has killed it. None: it has not ended yet.
+    pub fn was_killed(&mut self) -> Option<bool> {
+        let status = self.process.as_mut().map(Child::try_wait);
+        match status {
+            Some(Ok(None)) => None,
+            Some(Ok(Some(status))) => Some(status.signal() == Some(Signal::KILL.as_raw())),
+            Some(Err(_)) | None => Some(false),
+        }
+    }
+
+    /// What it is doing, or was doing when it ended.
+    pub fn doing(&self) -> Doing {
+        self.suspect.get()
     }
 }
 

@@ -23,7 +23,7 @@ pub enum ToEngine {
     Begin {
         spec: Box<MixSpec>,
         scene: Scene,
-        delay: Micros,
+        delay: Delay,
         now: Micros,
     },
     Scene(Scene),
@@ -38,6 +38,23 @@ pub enum ToEngine {
     Sample(SampleHead),
 }
 
+/// How much later than captured everything is played out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Delay {
+    Fixed(Micros),
+    /// As the network permits, and at most this.
+    Adaptive(Micros),
+}
+
+impl Delay {
+    pub fn most(self) -> Micros {
+        match self {
+            Self::Fixed(delay) | Self::Adaptive(delay) => delay,
+        }
+    }
+}
+
 /// From the engine to its host.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -50,6 +67,8 @@ pub enum FromEngine {
     Program(ProgramMessage),
     NeedsKey(VideoRef),
     Shape(VideoRef, Shape),
+    /// Who speaks loudest now.
+    Loudest(UserId),
     Health(Health),
     /// The encoders have failed again and again, and the engine ends.
     Failed {

@@ -11,6 +11,7 @@
 //!
 //! At most 16 members are mixed: those whom the layout names, then the earliest. A member with a camera and a screen takes two cells.
 
+pub mod animation;
 mod templates;
 #[cfg(test)]
 mod tests;
@@ -69,6 +70,9 @@ pub struct EmptyCell {
 /// The cells of a canvas and the members that are heard.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Scene {
+    /// Counts the layouts of a mix, and only grows.
+    #[serde(default)]
+    pub revision: u64,
     /// In the place of the background colour.
     pub background: Option<PictureId>,
     /// Behind all placements.
@@ -135,6 +139,16 @@ fn inset(rect: Rect, margin: usize) -> Rect {
 }
 
 impl Scene {
+    /// A track that is not decoded any more: its cell shows the member's card.
+    pub fn leave_out(&mut self, track: &VideoRef) {
+        if track.source == TrackSource::Audio {
+            self.heard.retain(|user| *user != track.user);
+        }
+        for placement in self.placements.iter_mut().filter(|it| it.video == *track) {
+            placement.content = Content::Card;
+        }
+    }
+
     /// The placements of live videos that are not hidden behind another cell: only these need frames.
     pub fn live(&self) -> impl Iterator<Item = &Placement> {
         self.placements.iter().enumerate().filter_map(|(index, placement)| {

@@ -1,5 +1,6 @@
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rotunda_bus::{Bus, Heard, InProcess, Incarnation, Revision, Subscription};
 use rotunda_media::program::{ReadError, Track};
@@ -11,7 +12,9 @@ use rotunda_proto::mix::{
 };
 use rotunda_proto::mix_task::{self, NoMix, Origin, Wish, started, task_key};
 use rotunda_proto::program::{ProgramDescriptor, program_key};
-use rotunda_proto::room::{Holder, RoomInfo, Roster, RosterMember, info_key, roster_key};
+use rotunda_proto::room::{
+    Holder, Publisher, RoomInfo, Roster, RosterMember, Seats, TrackState, info_key, roster_key, seats_key,
+};
 
 use super::*;
 
@@ -252,6 +255,74 @@ async fn a_mix_runs_through_a_relayout_until_it_is_stopped_even_without_an_sfu()
     );
     assert_eq!(fixture.bus.get(&program_key(&stream_id)).await.unwrap(), None);
     assert!(!fixture.ask_to_stop(1).await);
+    fixture.shutdown.cancel();
+    tokio::time::timeout(LIMIT, fixture.service.finish()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_revision_of_the_layout_grows_with_each_change_of_members_and_of_the_request() {
+    let fixture = Fixture::new().await;
+    fixture.open_room(1).await;
+    let mut events = fixture.bus.subscribe(EVENTS_SUBJECT).await.unwrap();
+    let mut last = 0;
+    let mut shown = async |above: Option<u64>| {
+        let wait = async {
+            loop {
+                let Heard::Message(message) = events.next().await else {
+                    continue;
+                };
+                let Some(Event::Health { health, .. }) = message.parse() else {
+                    continue;
+                };
+                assert!(health.layout_revision >= last, "it only grows");
+                last = health.layout_revision;
+                if above.is_none_or(|above| last > above) {
+                    return last;
+                }
+            }
+        };
+        tokio::time::timeout(LIMIT, wait).await.unwrap()
+    };
+    let mut spec = spec(1, "one");
+    assert_eq!(fixture.start(&spec).await, Ok(()));
+    let empty = shown(None).await;
+    let holder = Holder {
+        membership: MembershipId(1),
+        node: Incarnation::new("node-1".parse().unwrap(), 1),
+    };
+    let alice = Publisher {
+        camera: Some(TrackState::On),
+        ..Publisher::of("alice".parse().unwrap(), holder)
+    };
+    let seats = Seats {
+        publishers: vec![alice],
+        kept: Vec::new(),
+    };
+    fixture.bus.store(&seats_key(&room(1)), &seats, None).await.unwrap();
+    let with_alice = shown(Some(empty)).await;
+    spec.layout.style.margin = 8;
+    assert_eq!(fixture.start(&spec).await, Ok(()));
+    shown(Some(with_alice)).await;
+    fixture.shutdown.cancel();
+    tokio::time::timeout(LIMIT, fixture.service.finish()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_encoder_refuses_is_the_callers_answer_at_the_start_and_at_a_change() {
+    let fixture = Fixture::new().await;
+    fixture.open_room(1).await;
+    let good = spec(1, "one");
+    let mut bad = good.clone();
+    // AAC has no such rate.
+    bad.audio.sample_rate = 12_345;
+    let is_named =
+        |answer: Result<(), Refusal>| matches!(answer, Err(Refusal::Encoder { reason }) if !reason.is_empty());
+    assert!(is_named(fixture.start(&bad).await));
+    assert_eq!(fixture.start(&good).await, Ok(()));
+    assert!(is_named(fixture.start(&bad).await));
+    let key = running_key(&room(1), &Origin::Api);
+    let (running, _) = fixture.bus.load::<RunningMix>(&key).await.unwrap().unwrap();
+    assert_eq!(running.spec, good, "the mix goes on as before");
     fixture.shutdown.cancel();
     tokio::time::timeout(LIMIT, fixture.service.finish()).await.unwrap();
 }

@@ -1,9 +1,10 @@
 //! Controls one mix: follows the room's documents, lays out its members, and gives the worker its orders.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use rotunda_bus::{Change, Watch, WatchEvent};
-use rotunda_proto::ids::TrackSource;
+use rotunda_proto::ids::{TrackSource, UserId};
 use rotunda_proto::mix::{Event, Layout, MixSpec, NotMixable, StopReason, VideoRef};
 use rotunda_proto::room::{Roster, info_key, roster_key, seats_key};
 use rotunda_receiver::Wants;
@@ -49,11 +50,15 @@ pub struct Controller {
     members: Members,
     pictures: Pictures,
     scene: Scene,
+    /// Who speaks loudest, where the layout shows them as its main video.
+    loudest: Option<UserId>,
     shapes: HashMap<VideoRef, Shape>,
     /// By the size of the main screen.
     main_canvas: Option<Canvas>,
     /// Published tracks that cannot be mixed.
     not_mixable: Vec<NotMixable>,
+    /// Tracks on which engines have failed. A new user would need a new ticket, so these do not grow without end.
+    barred: Vec<VideoRef>,
     /// The room's documents are known.
     is_synced: bool,
     /// As they say.
@@ -62,17 +67,29 @@ pub struct Controller {
 }
 
 impl Controller {
-    pub fn new(spec: MixSpec, pictures: Pictures, announcements: Announcements, outputs: Outputs) -> Self {
+    /// `first_revision`: no layout of the mix had a higher one.
+    pub fn new(
+        spec: MixSpec,
+        pictures: Pictures,
+        announcements: Announcements,
+        outputs: Outputs,
+        first_revision: u64,
+    ) -> Self {
         Self {
             announcements,
             outputs,
             spec,
             members: Members::default(),
             pictures,
-            scene: Scene::default(),
+            scene: Scene {
+                revision: first_revision,
+                ..Scene::default()
+            },
+            loudest: None,
             shapes: HashMap::new(),
             main_canvas: None,
             not_mixable: Vec::new(),
+            barred: Vec::new(),
             is_synced: false,
             is_open: false,
             is_inhabited: false,
@@ -164,8 +181,13 @@ impl Controller {
         if self.not_mixable.len() != told {
             self.publish_running().await;
         }
-        let scene = self.scene_of(&self.spec);
+        self.renew_scene().await;
+    }
+
+    async fn renew_scene(&mut self) {
+        let mut scene = self.scene_of(&self.spec);
         if scene != self.scene {
+            scene.revision += 1;
             self.adopt(scene.clone());
             // A worker that has ended is seen at its reports.
             let _told_or_ended = self.outputs.orders.send(Order::Scene(scene)).await;
@@ -177,7 +199,8 @@ impl Controller {
         self.size_by_main(&mut relayout.spec);
         self.send_pictures(&relayout.spec.layout).await;
         let (done, answer) = oneshot::channel();
-        let scene = self.scene_of(&relayout.spec);
+        let mut scene = self.scene_of(&relayout.spec);
+        scene.revision += u64::from(scene != self.scene);
         let order = Order::Spec {
             spec: relayout.spec.clone(),
             scene: scene.clone(),
@@ -224,6 +247,20 @@ impl Controller {
                     .send_if_modified(|before| std::mem::replace(before, wants.clone()) != wants);
             }
             Report::Failed(_) => {}
+            Report::Loudest(user) => {
+                self.loudest = Some(user);
+                self.renew_scene().await;
+            }
+            Report::Barred(track) => {
+                self.barred.push(track.clone());
+                self.renew_scene().await;
+                let track = NotMixable {
+                    user_id: track.user,
+                    source: track.source,
+                    codec: NotMixable::MALFORMED.to_owned(),
+                };
+                self.handle_not_mixable(track).await;
+            }
             Report::Health(health) => {
                 let event = Event::Health {
                     room,
@@ -244,7 +281,17 @@ impl Controller {
             width: usize::from(video.width),
             height: usize::from(video.height),
         });
-        lay_out(&spec.layout, &self.members.in_order(), canvas)
+        let members = self.members.in_order();
+        let mut layout = Cow::Borrowed(&spec.layout);
+        if let (Some(_), Some(user)) = (spec.layout.style.loudest_dwell, &self.loudest) {
+            layout.to_mut().show_as_main(user);
+        }
+        let mut scene = lay_out(&layout, &members, canvas);
+        scene.revision = self.scene.revision;
+        for track in &self.barred {
+            scene.leave_out(track);
+        }
+        scene
     }
 
     fn adopt(&mut self, scene: Scene) {

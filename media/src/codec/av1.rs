@@ -1,8 +1,10 @@
 //! AV1 by rav1d, which is dav1d in Rust: nothing to install, and hostile input meets checked memory accesses.
 
+use re_rav1d::dav1d::pixel::{MatrixCoefficients, YUVRange};
 use re_rav1d::dav1d::{Decoder, Error, Picture, PixelLayout, PlanarImageComponent, Settings};
 
 use super::{CodecError, Plane, copy_planes};
+use crate::colour::{Colour, Matrix, Range, to_common};
 use crate::video_frame::VideoFrame;
 
 /// Largest frame, pixels: a little over 4K.
@@ -19,8 +21,9 @@ impl Av1Decoder {
         settings.set_n_threads(1);
         settings.set_max_frame_delay(1);
         settings.set_frame_size_limit(MAX_PIXELS);
-        // Of a stream with spatial layers the highest one.
-        settings.set_all_layers(false);
+        // With spatial layers each one comes out at once, and `decode` takes the highest. Otherwise the decoder would wait for the next unit
+        // wherever the stream's highest layer is missing, and tell units by delimiters, which RTP does not carry.
+        settings.set_all_layers(true);
         let decoder = Decoder::with_settings(&settings).map_err(|error| CodecError::SetUp {
             codec: "AV1",
             reason: error.to_string(),
@@ -106,9 +109,20 @@ fn copy(picture: &Picture) -> Result<Option<VideoFrame>, CodecError> {
         return Ok(None);
     }
     let size = (picture.width() as usize, picture.height() as usize);
-    Ok(copy_planes(
+    let colour = Colour {
+        matrix: match picture.matrix_coefficients() {
+            MatrixCoefficients::BT709 => Matrix::Bt709,
+            _ => Matrix::Bt601,
+        },
+        range: match picture.color_range() {
+            YUVRange::Full => Range::Full,
+            YUVRange::Limited => Range::Limited,
+        },
+    };
+    let frame = copy_planes(
         size.0,
         size.1,
         [y, u, v].map(|(data, stride)| Plane { data, stride: *stride }),
-    ))
+    );
+    Ok(frame.map(|frame| to_common(frame, colour)))
 }

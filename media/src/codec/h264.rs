@@ -12,7 +12,8 @@ use openh264_sys2::{
     ENCODER_OPTION_MAX_BITRATE, ERROR_CON_DISABLE, SBitrateInfo, SBufferInfo, SPATIAL_LAYER_0, SPATIAL_LAYER_ALL,
 };
 
-use super::{CodecError, EncodedFrame, ForceKey, Plane, copy_planes};
+use super::{CodecError, EncodedFrame, ForceKey, Plane, copy_planes, h264_vui};
+use crate::colour::{Colour, to_common};
 use crate::video_frame::VideoFrame;
 
 const IDR: u8 = 5;
@@ -249,6 +250,8 @@ impl YUVSource for Source<'_> {
 /// The crate's own decoder turns every non-zero state into an error, also where there is a frame, hence the raw API.
 pub struct H264Decoder {
     decoder: openh264::decoder::Decoder,
+    /// By the last parameter set.
+    colour: Colour,
 }
 
 impl H264Decoder {
@@ -267,7 +270,10 @@ impl H264Decoder {
                 .raw_api()
                 .set_option(DECODER_OPTION_ERROR_CON_IDC, (&raw mut no_concealment).cast());
         }
-        Ok(Self { decoder })
+        Ok(Self {
+            decoder,
+            colour: Colour::default(),
+        })
     }
 
     pub fn decode(&mut self, access_unit: &[u8]) -> Result<Option<VideoFrame>, CodecError> {
@@ -275,6 +281,9 @@ impl H264Decoder {
             codec: "H.264",
             reason: "the access unit is too long".to_owned(),
         })?;
+        if let Some(set) = nal_units(access_unit).find(|nal| nal_type(nal) == SPS) {
+            self.colour = h264_vui::colour(set);
+        }
         let mut planes = [std::ptr::null_mut::<u8>(); 3];
         // SAFETY: a plain C struct of numbers and pointers, for which all zeros is a value.
         let mut info: SBufferInfo = unsafe { std::mem::zeroed() };
@@ -324,7 +333,7 @@ impl H264Decoder {
                 ],
             )
         };
-        Ok(frame)
+        Ok(frame.map(|frame| to_common(frame, self.colour)))
     }
 }
 

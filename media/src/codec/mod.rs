@@ -5,6 +5,7 @@
 pub mod aac;
 pub mod av1;
 pub mod h264;
+mod h264_vui;
 pub mod mp3;
 pub mod opus;
 pub mod vpx;

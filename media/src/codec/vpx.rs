@@ -6,6 +6,7 @@ use bytes::Bytes;
 use vpx_sys as vpx;
 
 use super::{CodecError, EncodedFrame, ForceKey, Plane, copy_planes};
+use crate::colour::{Colour, Matrix, Range, to_common};
 use crate::video_frame::VideoFrame;
 
 /// Speed over quality: libvpx's real-time setting for a call, -16 to 16.
@@ -263,7 +264,18 @@ impl VpxDecoder {
                 }
             };
             let half = height.div_ceil(2);
-            copy_planes(width, height, [plane(0, height), plane(1, half), plane(2, half)])
+            let colour = Colour {
+                matrix: match image.cs {
+                    vpx::vpx_color_space_t::VPX_CS_BT_709 => Matrix::Bt709,
+                    _ => Matrix::Bt601,
+                },
+                range: match image.range {
+                    vpx::vpx_color_range_t::VPX_CR_FULL_RANGE => Range::Full,
+                    vpx::vpx_color_range_t::VPX_CR_STUDIO_RANGE => Range::Limited,
+                },
+            };
+            let frame = copy_planes(width, height, [plane(0, height), plane(1, half), plane(2, half)]);
+            frame.map(|frame| to_common(frame, colour))
         };
         Ok(frame)
     }

@@ -131,6 +131,26 @@ impl Pair {
         payload: &[u8],
         orientation: Option<VideoOrientation>,
     ) {
+        self.send_packet(
+            (kind, slot),
+            codec,
+            payload,
+            (self.sent * 3_000) as u32,
+            true,
+            orientation,
+        );
+    }
+
+    /// `marker`: it is the last packet of its frame.
+    fn send_packet(
+        &mut self,
+        (kind, slot): (MediaKind, usize),
+        codec: Codec,
+        payload: &[u8],
+        time: u32,
+        marker: bool,
+        orientation: Option<VideoOrientation>,
+    ) {
         let lines = match kind {
             MediaKind::Audio => &self.receiver.audio_lines,
             MediaKind::Video => &self.receiver.video_lines,
@@ -143,13 +163,12 @@ impl Pair {
             ..ExtensionValues::default()
         };
         let payload: Arc<[u8]> = payload.into();
-        let time = (self.sent * 3_000) as u32;
         let mut api = self.sfu.direct_api();
         let stream = api.stream_tx_by_mid(mid, None).unwrap();
         // One stream a slot, and this slot's packets without gaps.
         let seq = 100 + self.sent;
         let write = RtpWrite::new(payload_type, seq.into(), time, self.now, payload)
-            .marker(true)
+            .marker(marker)
             .ext_vals(extensions);
         stream.write_rtp(write);
         self.run();
@@ -173,7 +192,7 @@ const VP8_DELTA: [u8; 4] = [0x10, 0x01, 0, 0];
 
 #[test]
 fn a_malformed_payload_of_one_member_leaves_the_session_open() {
-    let malformed: [(Codec, &[u8]); 5] = [
+    let malformed: [(Codec, &[u8]); 7] = [
         // A STAP-A whose unit is longer than the packet, an unknown NAL type, an FU-A without a header.
         (Codec::H264, &[0x78, 0xff, 0xff, 0x65]),
         (Codec::H264, &[0x1e, 0x00]),
@@ -181,6 +200,9 @@ fn a_malformed_payload_of_one_member_leaves_the_session_open() {
         // Descriptors that end before they are complete.
         (Codec::Vp8, &[0x90]),
         (Codec::Vp9, &[0x88, 0x80]),
+        // An element that is longer than the packet, and one without an OBU.
+        (Codec::Av1, &[0x00, 0x7f, 0x32]),
+        (Codec::Av1, &[0x18, 0x00]),
     ];
     for (codec, payload) in malformed {
         let mut pair = Pair::new(&["ann", "bob"]);
@@ -289,4 +311,84 @@ fn vp9_is_received_and_the_orientation_comes_with_its_frame() {
             .iter()
             .all(|(user, codec, _, _)| *user == "ann" && *codec == VideoCodec::Vp9)
     );
+}
+
+/// The OBUs of a temporal unit, each with its size; without the temporal delimiter, which RTP does not carry.
+fn obus(unit: &[u8]) -> Vec<&[u8]> {
+    let mut rest = unit;
+    let mut obus = Vec::new();
+    while !rest.is_empty() {
+        assert_eq!(rest[0] & 0x06, 0x02, "no extension, and a size");
+        let (mut length, mut at) = (0, 1);
+        loop {
+            length |= usize::from(rest[at] & 0x7f) << (7 * (at - 1));
+            at += 1;
+            if rest[at - 1] & 0x80 == 0 {
+                break;
+            }
+        }
+        let (obu, after) = rest.split_at(at + length);
+        if obu[0] >> 3 != 2 {
+            obus.push(obu);
+        }
+        rest = after;
+    }
+    obus
+}
+
+#[test]
+fn av1_in_fragments_is_received_and_each_frame_shows_its_mark() {
+    /// Payload of a packet.
+    const ROOM: usize = 1000;
+    let file = include_bytes!("../../../media/testdata/marked_av1.ivf");
+    let mut pair = Pair::new(&["ann"]);
+    let mut rest = &file[32..];
+    let mut units = 0_u32;
+    while let Some((header, after)) = rest.split_first_chunk::<12>() {
+        let length = u32::from_le_bytes([header[0], header[1], header[2], header[3]]) as usize;
+        let (unit, after) = after.split_at(length);
+        rest = after;
+        let obus = obus(unit);
+        for (at, obu) in obus.iter().enumerate() {
+            let pieces: Vec<&[u8]> = obu.chunks(ROOM).collect();
+            for (piece_at, piece) in pieces.iter().enumerate() {
+                let is_last = piece_at + 1 == pieces.len();
+                let begins = units == 0 && at == 0 && piece_at == 0;
+                let bits = [(piece_at > 0, 0x80), (!is_last, 0x40), (begins, 0x08)];
+                // One element in each packet.
+                let header = bits
+                    .iter()
+                    .filter(|(is_set, _)| *is_set)
+                    .fold(0x10, |sum, (_, bit)| sum | bit);
+                let payload = [&[header], *piece].concat();
+                let marker = is_last && at + 1 == obus.len();
+                pair.send_packet((MediaKind::Video, 0), Codec::Av1, &payload, units * 3_000, marker, None);
+            }
+        }
+        units += 1;
+    }
+    for _ in 0..20 {
+        pair.run();
+    }
+    assert!(units > 20);
+    let mut decoder = rotunda_media::codec::VideoDecoder::new(VideoCodec::Av1).unwrap();
+    let mut counts = Vec::new();
+    for sample in &pair.samples {
+        let Payload::Video(coded) = &sample.payload else {
+            panic!("it is video")
+        };
+        assert_eq!(
+            (coded.codec, coded.is_key, coded.contiguous),
+            (VideoCodec::Av1, counts.is_empty(), true)
+        );
+        let frame = decoder.decode(&coded.data).unwrap().unwrap();
+        counts.push(u32::from(
+            rotunda_media::mark::read(frame.y(), frame.width(), frame.rect())
+                .unwrap()
+                .count,
+        ));
+    }
+    // The last one is complete when the next one begins, at the latest.
+    assert!(counts.len() as u32 >= units - 1, "{counts:?}");
+    assert!(counts.iter().copied().eq(0..counts.len() as u32), "{counts:?}");
 }

@@ -40,7 +40,7 @@ impl Person {
     fn ticks(&self, (source, rate): (TrackSource, u32), captured: Micros) -> u32 {
         let jumped = captured + (self.jump)(source, captured);
         // A start that is not 0.
-        (jumped * i64::from(rate) / SECOND) as u32 ^ 0x1000_0000
+        ((jumped * i64::from(rate) / SECOND) as u32).wrapping_add(0x1000_0000)
     }
 
     /// The frame captured at `captured`: its mix time minus its capture time.
@@ -325,4 +325,35 @@ fn reports_that_come_late_pull_the_track_to_the_persons_clock() {
     assert_eq!(video(1, None), SECOND + 130_000);
     assert_eq!(video(2, report(2, VIDEO.1)), 2 * SECOND + 130_000);
     assert_eq!(video(3, report(3, VIDEO.1)), 3 * SECOND + 10_000);
+}
+
+/// Eight hours, ten frames a second: lateness stays where it is, and the two tracks stay together.
+fn assert_in_sync_for_eight_hours(jump: fn(track: TrackSource, now: Micros) -> Micros) {
+    let mut person = Person {
+        jump,
+        ..Person::default()
+    };
+    for frame in 0..8 * 3_600 * 10 {
+        let captured = frame * SECOND / 10;
+        let (audio, video) = (person.lateness(AUDIO, captured), person.lateness(VIDEO, captured));
+        if captured > 3 * SECOND {
+            assert!((audio - video).abs() <= 40_000, "{captured}: {audio} {video}");
+            assert!((0..=100_000).contains(&audio), "{captured}: {audio}");
+        }
+    }
+}
+
+#[test]
+fn a_sample_clock_that_is_fast_by_500_ppm_keeps_lip_sync_for_eight_hours() {
+    assert_in_sync_for_eight_hours(|track, now| if track == AUDIO.0 { now / 2_000 } else { 0 });
+}
+
+#[test]
+fn a_sample_clock_that_is_slow_by_500_ppm_keeps_lip_sync_for_eight_hours() {
+    assert_in_sync_for_eight_hours(|track, now| if track == AUDIO.0 { -now / 2_000 } else { 0 });
+}
+
+#[test]
+fn clocks_of_audio_and_video_that_drift_apart_keep_lip_sync_for_eight_hours() {
+    assert_in_sync_for_eight_hours(|track, now| if track == AUDIO.0 { now / 2_000 } else { -now / 2_000 });
 }

@@ -261,6 +261,10 @@ impl From<v1::LayoutParams> for LayoutParams {
                 margin: style.margin,
                 corner_radius: style.corner_radius,
                 speaking_color: style.speaking_color,
+                loudest_as_main: style.loudest_as_main,
+                loudest_dwell: style.loudest_dwell,
+                animated: style.animated,
+                layout_sei: style.layout_sei,
             }),
         }
     }

@@ -120,7 +120,7 @@ pub fn not_mixable(room: &RoomKey, stream_id: &StreamId, track: &NotMixable, at:
         "track": source,
         "codec": codec,
         "errcode": NOT_MIXABLE,
-        "errmsg": format!("the {source:?} of {user_id} is missing in the mix: {codec} is not decoded; publish H.264, VP8 or VP9"),
+        "errmsg": format!("the {source:?} of {user_id} is missing in the mix: {codec} is not decoded; publish H.264, VP8, VP9 or AV1"),
     })
 }
 

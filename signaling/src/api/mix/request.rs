@@ -108,6 +108,10 @@ pub struct LayoutStyle {
     pub corner_radius: Option<u64>,
     /// 0xRRGGBB of a frame around the cells of members who speak; absent: no frame.
     pub speaking_color: Option<u64>,
+    pub loudest_as_main: Option<u64>,
+    pub loudest_dwell: Option<u64>,
+    pub animated: Option<u64>,
+    pub layout_sei: Option<u64>,
 }
 
 #[derive(Debug, Clone, Default, JsonSchema)]

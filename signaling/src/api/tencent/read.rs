@@ -202,6 +202,10 @@ fn style(mut fields: Fields<'_>) -> Checked<LayoutStyle> {
         margin: fields.number("Margin", code)?,
         corner_radius: fields.number("CornerRadius", code)?,
         speaking_color: fields.number("SpeakingColor", code)?,
+        loudest_as_main: fields.number("LoudestAsMain", code)?,
+        loudest_dwell: fields.number("LoudestDwell", code)?,
+        animated: fields.number("Animated", code)?,
+        layout_sei: fields.number("LayoutSei", code)?,
     };
     fields.finish()?;
     Ok(style)

@@ -75,6 +75,9 @@ pub fn watermark(watermark: &WaterMarkParams, canvas: (u64, u64)) -> Checked<Wat
     })
 }
 
+/// Seconds for which the loudest speaker stays the main video, unless the request says.
+const LOUDEST_DWELL: u64 = 3;
+
 pub fn style(style: &LayoutStyle) -> Checked<Style> {
     let (code, name) = ("InvalidParameter", |field: &str| format!("LayoutParams.Style.{field}"));
     let (margin, radius) = (style.margin.unwrap_or(0), style.corner_radius.unwrap_or(0));
@@ -83,11 +86,17 @@ pub fn style(style: &LayoutStyle) -> Checked<Style> {
     if let Some(colour) = style.speaking_color {
         within(colour, 0..=0xff_ff_ff, code, &name("SpeakingColor"))?;
     }
+    let dwell = style.loudest_dwell.unwrap_or(LOUDEST_DWELL);
+    within(dwell, 1..=60, code, &name("LoudestDwell"))?;
+    let is_loudest_main = flag(style.loudest_as_main, code, &name("LoudestAsMain"))?;
     Ok(Style {
         names: flag(style.show_names, code, &name("ShowNames"))?,
         margin: margin as u16,
         corner_radius: radius as u16,
         speaking_rgb: style.speaking_color.map(|colour| colour as u32),
+        loudest_dwell: is_loudest_main.then_some(dwell as u8),
+        animated: flag(style.animated, code, &name("Animated"))?,
+        sei: flag(style.layout_sei, code, &name("LayoutSei"))?,
     })
 }
 

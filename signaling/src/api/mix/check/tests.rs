@@ -176,6 +176,15 @@ fn a_style_is_read_and_checked() {
     let style = with(all).unwrap().layout.style;
     assert_eq!((style.names, style.margin, style.corner_radius), (true, 8, 12));
     assert_eq!(style.speaking_rgb, Some(0xff00));
+    assert_eq!((style.loudest_dwell, style.animated, style.sei), (None, false, false));
+    let more = json!({ "LoudestAsMain": 1, "Animated": 1, "LayoutSei": 1 });
+    let style = with(more).unwrap().layout.style;
+    assert_eq!((style.loudest_dwell, style.animated, style.sei), (Some(3), true, true));
+    let refused = with(json!({ "LoudestAsMain": 1, "LoudestDwell": 61 })).unwrap_err();
+    assert_eq!(
+        refused.message,
+        "LayoutParams.Style.LoudestDwell must be 1 to 60, not 61"
+    );
     let refused = with(json!({ "Margin": 201 })).unwrap_err();
     assert_eq!(refused.message, "LayoutParams.Style.Margin must be 0 to 200, not 201");
     assert_eq!(with(json!({ "Colour": 1 })).unwrap_err().code, "UnknownParameter");
