@@ -469,6 +469,9 @@ pub struct MixStart {
     /// Also push the program to this RTMP address.
     #[arg(long, value_name = "URL")]
     pub push: Option<String>,
+    /// A member of another room who takes part in the mix, as ROOM/USER; may be given several times.
+    #[arg(long = "also", value_name = "ROOM/USER", value_parser = parse_room_user)]
+    pub also: Vec<(RoomId, UserId)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -500,6 +503,13 @@ fn parse_app(text: &str) -> Result<SdkAppId, String> {
 
 fn parse_room(text: &str) -> Result<RoomId, String> {
     text.parse().map_err(|error| format!("the room {error}"))
+}
+
+/// A room's name has no slash.
+fn parse_room_user(text: &str) -> Result<(RoomId, UserId), String> {
+    let (room, user) = text.split_once('/').ok_or("write ROOM/USER, as in 2002/ann")?;
+    let user = user.parse().map_err(|error| format!("the user {error}"))?;
+    Ok((parse_room(room)?, user))
 }
 
 #[cfg(test)]

@@ -11,8 +11,8 @@ use rotunda_media::draw::Font;
 use rotunda_media::picture::Picture;
 use rotunda_media::program::{Frame, ProgramHeader, Track};
 use rotunda_media::time::{MediaTime, VIDEO_RATE};
-use rotunda_proto::ids::UserId;
-use rotunda_proto::mix::{MixSpec, PictureId, VideoEncode, VideoRef};
+use rotunda_proto::ids::{RoomUser, Source};
+use rotunda_proto::mix::{MixSpec, PictureId, VideoEncode};
 use rotunda_receiver::{Payload, Sample};
 
 use crate::audio_input::{RATE, samples};
@@ -33,8 +33,8 @@ const CATCH_UP: i64 = 3;
 pub struct MixCore {
     delay: Micros,
     scene: Scene,
-    persons: HashMap<UserId, PersonClock>,
-    video_inputs: HashMap<VideoRef, VideoInput>,
+    persons: HashMap<RoomUser, PersonClock>,
+    video_inputs: HashMap<Source, VideoInput>,
     mixer: Mixer,
     block: Vec<f32>,
     audio: AudioOutput,
@@ -47,8 +47,8 @@ pub struct MixCore {
     ticks: Ticks,
     header: Option<Arc<ProgramHeader>>,
     frames: VecDeque<Arc<Frame>>,
-    key_requests: VecDeque<VideoRef>,
-    shapes: VecDeque<(VideoRef, Shape)>,
+    key_requests: VecDeque<Source>,
+    shapes: VecDeque<(Source, Shape)>,
     figures: Figures,
 }
 
@@ -168,7 +168,7 @@ impl MixCore {
         }
         self.mixer.handle_heard(&scene.heard);
         self.video_inputs.retain(|video, _| scene.shows(video));
-        self.persons.retain(|user, _| scene.has(user));
+        self.persons.retain(|member, _| scene.has(member));
         if let Some(video) = &mut self.video {
             video.compositor.handle_scene(&scene);
         }
@@ -192,26 +192,22 @@ impl MixCore {
             delay,
             ..
         } = self;
+        let member = sample.source.member();
         match &sample.payload {
-            Payload::Audio(packet) if scene.heard.contains(&sample.user) => {
-                let person = persons.entry(sample.user.clone()).or_default();
-                let at = person.mix_time(sample.source, RATE as u32, sample.stamp) + *delay;
-                if let Err(error) = mixer.handle_packet(&sample.user, packet, samples(at)) {
-                    tracing::debug!(user = %sample.user, %error, "a packet of audio is lost");
+            Payload::Audio(packet) if scene.heard.contains(&member) => {
+                let person = persons.entry(member.clone()).or_default();
+                let at = person.mix_time(sample.source.track, RATE as u32, sample.stamp) + *delay;
+                if let Err(error) = mixer.handle_packet(&member, packet, samples(at)) {
+                    tracing::debug!(%member, %error, "a packet of audio is lost");
                 }
             }
-            Payload::Video(coded) => {
-                let video = VideoRef {
-                    user: sample.user.clone(),
-                    source: sample.source,
-                };
-                if scene.shows(&video) {
-                    let person = persons.entry(sample.user.clone()).or_default();
-                    let due = person.mix_time(sample.source, video_input::RATE, sample.stamp) + *delay;
-                    video_inputs.entry(video).or_default().handle_frame(due, coded);
-                }
+            Payload::Video(coded) if scene.shows(&sample.source) => {
+                let person = persons.entry(member).or_default();
+                let due = person.mix_time(sample.source.track, video_input::RATE, sample.stamp) + *delay;
+                let input = video_inputs.entry(sample.source.clone()).or_default();
+                input.handle_frame(due, coded);
             }
-            Payload::Audio(_) => {}
+            Payload::Audio(_) | Payload::Video(_) => {}
         }
     }
 
@@ -264,12 +260,12 @@ impl MixCore {
     }
 
     /// A video that needs a keyframe; None: all are told.
-    pub fn poll_key_request(&mut self) -> Option<VideoRef> {
+    pub fn poll_key_request(&mut self) -> Option<Source> {
         self.key_requests.pop_front()
     }
 
     /// A video whose shape is another one than before; None: all are told.
-    pub fn poll_shape(&mut self) -> Option<(VideoRef, Shape)> {
+    pub fn poll_shape(&mut self) -> Option<(Source, Shape)> {
         self.shapes.pop_front()
     }
 
@@ -279,21 +275,17 @@ impl MixCore {
 
     /// Members seen or heard, and videos shown live.
     pub fn inputs(&self) -> (u32, u32) {
-        let mut users: Vec<&UserId> = self
-            .scene
-            .placements
-            .iter()
-            .map(|placement| &placement.video.user)
-            .collect();
-        users.extend(&self.scene.heard);
-        users.sort_unstable();
-        users.dedup();
+        let placements = self.scene.placements.iter();
+        let mut members: Vec<RoomUser> = placements.map(|placement| placement.video.member()).collect();
+        members.extend(self.scene.heard.iter().cloned());
+        members.sort_unstable();
+        members.dedup();
         let live = self
             .video_inputs
             .iter()
-            .filter(|(video, input)| matches!(input.state(self.figures.program, video.source), InputState::Live(..)))
+            .filter(|(video, input)| matches!(input.state(self.figures.program, video.track), InputState::Live(..)))
             .count();
-        (users.len() as u32, live as u32)
+        (members.len() as u32, live as u32)
     }
 
     fn request_keys(&mut self, now: Micros) {
@@ -318,7 +310,7 @@ impl MixCore {
         }
         let inputs = &self.video_inputs;
         let (mixer, compositor) = (&self.mixer, &mut video.compositor);
-        let canvas = compositor.compose(|placement| shown(inputs, placement, at), |user| mixer.speaks(user));
+        let canvas = compositor.compose(|placement| shown(inputs, placement, at), |member| mixer.speaks(member));
         let failures = video.output.failures();
         let coded = video.output.encode(canvas)?;
         self.figures.encoder_failures += video.output.failures().saturating_sub(failures);
@@ -404,12 +396,13 @@ impl MixCore {
 }
 
 impl Scene {
-    fn shows(&self, video: &VideoRef) -> bool {
+    fn shows(&self, video: &Source) -> bool {
         self.live().any(|placement| placement.video == *video)
     }
 
-    fn has(&self, user: &UserId) -> bool {
-        self.heard.contains(user) || self.placements.iter().any(|placement| placement.video.user == *user)
+    fn has(&self, member: &RoomUser) -> bool {
+        let mut placements = self.placements.iter();
+        self.heard.contains(member) || placements.any(|placement| placement.video.is_of(member))
     }
 }
 
@@ -428,12 +421,12 @@ impl Ticks {
     }
 }
 
-fn shown<'a>(inputs: &'a HashMap<VideoRef, VideoInput>, placement: &Placement, now: Micros) -> Shown<'a> {
+fn shown<'a>(inputs: &'a HashMap<Source, VideoInput>, placement: &Placement, now: Micros) -> Shown<'a> {
     let input = match placement.content {
         Content::Card => None,
         Content::Live => inputs.get(&placement.video),
     };
-    match input.map_or(InputState::None, |input| input.state(now, placement.video.source)) {
+    match input.map_or(InputState::None, |input| input.state(now, placement.video.track)) {
         InputState::None => Shown::Card,
         InputState::Live(frame, serial) => Shown::Live(frame, serial),
         InputState::Frozen(frame, serial) => Shown::Frozen(frame, serial),

@@ -7,7 +7,8 @@ use rotunda_media::codec::CodecError;
 use rotunda_media::picture::Picture;
 use rotunda_media::program::ProgramWriter;
 use rotunda_proto::clock::Clock;
-use rotunda_proto::mix::{Health, MixSpec, PictureId, VideoRef};
+use rotunda_proto::ids::Source;
+use rotunda_proto::mix::{Health, MixSpec, PictureId};
 use rotunda_receiver::Sample;
 use tokio::sync::{mpsc, oneshot};
 
@@ -45,9 +46,9 @@ pub enum Order {
 pub enum Report {
     /// The program has its first frame.
     Begun,
-    NeedsKey(VideoRef),
+    NeedsKey(Source),
     /// Its frames have a new shape.
-    Shape(VideoRef, Shape),
+    Shape(Source, Shape),
     Health(Health),
     /// The encoders have failed again and again, and the worker has ended.
     Failed(String),

@@ -7,7 +7,7 @@ use rotunda_bus::{BusError, BusExt, ClusterNode};
 use rotunda_media::program::{ProgramExists, ProgramHub, ProgramWriter};
 use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::{RoomKey, StreamKey, TrackSource};
-use rotunda_proto::mix::{AudioEncode, VideoRef};
+use rotunda_proto::mix::{AudioEncode, Source};
 use rotunda_proto::program::{ProgramDescriptor, StreamKind, program_key};
 use rotunda_proto::ticket::ClusterSecret;
 use rotunda_receiver::{LineCounts, Sample, Session, WantedVideo, Wants};
@@ -70,7 +70,7 @@ struct Program {
     orders: mpsc::Sender<Order>,
     samples: std::sync::mpsc::SyncSender<Sample>,
     ended: oneshot::Receiver<()>,
-    key_requests: mpsc::Receiver<VideoRef>,
+    key_requests: mpsc::Receiver<Source>,
     origin: std::time::Instant,
     descriptor: ProgramDescriptor,
 }
@@ -163,7 +163,7 @@ impl Publisher {
             samples: received,
             orders: ordered,
             key_requests: ask,
-            video: video(wanted),
+            video: video(&self.room, wanted),
         };
         std::thread::Builder::new()
             .name(format!("stream {}", wanted.stream_id))
@@ -211,7 +211,7 @@ impl Publisher {
 
     /// Receives until something else is wanted.
     async fn receive(&mut self, program: &mut Program, wanted: &mut Wanted, sessions: u64) -> Next {
-        let (wants, wanted_tracks) = watch::channel(wants(wanted));
+        let (wants, wanted_tracks) = watch::channel(wants(&self.room, wanted));
         let (request, key_requests) = mpsc::channel(QUEUE);
         // The session logs what it cannot receive.
         let (cannot_decode, _ignored) = mpsc::channel(1);
@@ -225,7 +225,7 @@ impl Publisher {
             wants: wanted_tracks,
             key_requests,
             samples: program.samples.clone(),
-            not_mixable: cannot_decode,
+            undecodable: cannot_decode,
             opened: sessions * SESSIONS,
             barred: Vec::new(),
         };
@@ -239,7 +239,7 @@ impl Publisher {
                     match now.filter(|_| changed.is_ok()) {
                         Some(now) if is_same(&now, wanted) => {
                             *wanted = now;
-                            wants.send_replace(self::wants(wanted));
+                            wants.send_replace(self::wants(&self.room, wanted));
                             let _told_or_ended = program.orders.send(Order::Tracks(wanted.tracks)).await;
                         }
                         Some(_) => break Next::Another,
@@ -297,20 +297,24 @@ fn is_same(one: &Wanted, other: &Wanted) -> bool {
     one.stream_id == other.stream_id && one.single == other.single
 }
 
-fn video(wanted: &Wanted) -> VideoRef {
-    VideoRef {
+fn video(room: &RoomKey, wanted: &Wanted) -> Source {
+    Source {
+        room: room.clone(),
         user: wanted.single.user.clone(),
-        source: match wanted.single.kind {
+        track: match wanted.single.kind {
             StreamKind::Main => TrackSource::Camera,
             StreamKind::Aux => TrackSource::Screen,
         },
     }
 }
 
-fn wants(wanted: &Wanted) -> Wants {
-    let audio = (wanted.tracks.audio != Sent::No).then(|| wanted.single.user.clone());
+fn wants(room: &RoomKey, wanted: &Wanted) -> Wants {
+    let audio = (wanted.tracks.audio != Sent::No).then(|| Source {
+        track: TrackSource::Audio,
+        ..video(room, wanted)
+    });
     let video = (wanted.tracks.video != Sent::No).then(|| WantedVideo {
-        video: video(wanted),
+        video: video(room, wanted),
         max_height: None,
     });
     Wants {

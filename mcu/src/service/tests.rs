@@ -4,7 +4,7 @@ use std::sync::Arc;
 use rotunda_bus::{Bus, Heard, InProcess, Incarnation, Revision, Subscription};
 use rotunda_media::program::{ReadError, Track};
 use rotunda_proto::clock::Clock;
-use rotunda_proto::ids::{MembershipId, MixId, NodeId, RoomId, RoomKey, SdkAppId, StreamKey};
+use rotunda_proto::ids::{MembershipId, MixId, NodeId, RoomId, RoomKey, RoomUser, SdkAppId, StreamKey};
 use rotunda_proto::mix::{
     AudioEncode, EVENTS_SUBJECT, Event, Layout, MixSpec, RecordSpec, Refusal, RunningMix, StopReason, Template,
     VideoEncode, running_key,
@@ -436,6 +436,7 @@ async fn a_preview_is_drawn_without_a_room() {
     let mut spec = spec(1001, "preview");
     let member = |name: &str| PreviewMember {
         user: name.parse().unwrap(),
+        room: None,
         sources: vec![rotunda_proto::ids::TrackSource::Camera],
     };
     let mut ask = PreviewRequest {
@@ -493,7 +494,10 @@ async fn a_members_mix_ends_when_the_member_has_left_and_others_stay() {
     set(members(&["alice", "bob"])).await;
     let events = fixture.bus.subscribe(EVENTS_SUBJECT).await.unwrap();
     let mut spec = spec(1, "one");
-    spec.layout.local_user = Some("alice".parse().unwrap());
+    spec.layout.local_user = Some(RoomUser {
+        room: spec.room.clone(),
+        user: "alice".parse().unwrap(),
+    });
     assert_eq!(fixture.start(&spec).await, Ok(()));
     let mut program = fixture.hub.subscribe(&stream("one")).unwrap();
     for _ in 0..20 {

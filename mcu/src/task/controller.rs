@@ -1,17 +1,19 @@
-//! Controls one mix: follows the room's documents, lays out its members, and gives the worker its orders.
+//! Controls one mix: follows the documents of its rooms, lays out their members, and gives the worker its orders.
 
 use std::collections::HashMap;
 
 use rotunda_bus::{Change, Watch, WatchEvent};
-use rotunda_proto::ids::TrackSource;
-use rotunda_proto::mix::{Event, Layout, MixSpec, NotMixable, StopReason, VideoRef};
+use rotunda_proto::ids::{Source, TrackSource};
+use rotunda_proto::mix::{Event, Layout, MixSpec, NotMixable, StopReason};
 use rotunda_proto::room::{Roster, info_key, roster_key, seats_key};
-use rotunda_receiver::Wants;
+use rotunda_receiver::{Undecodable, Wants};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::Ending;
 use super::announcements::Announcements;
-use crate::layout::{Canvas, Scene, canvas_of_screen, lay_out};
+use super::other_rooms::OtherRooms;
+use super::sessions::Sessions;
+use crate::layout::{Canvas, Member, Scene, canvas_of_screen, lay_out};
 use crate::members::Members;
 use crate::pictures::Pictures;
 use crate::video_input::Shape;
@@ -26,19 +28,18 @@ pub struct Relayout {
 
 /// Inputs of a controller.
 pub struct Inputs {
-    /// Of the room's documents.
+    /// Of the documents of the mix's room.
     pub changes: Watch,
     pub reports: mpsc::Receiver<Report>,
     pub commands: mpsc::Receiver<Relayout>,
-    pub not_mixable: mpsc::Receiver<NotMixable>,
+    pub undecodable: mpsc::Receiver<Undecodable>,
     pub stop: watch::Receiver<Option<Ending>>,
 }
 
 /// Outputs of a controller.
 pub struct Outputs {
     pub orders: mpsc::Sender<Order>,
-    pub wants: watch::Sender<Wants>,
-    pub key_requests: mpsc::Sender<VideoRef>,
+    pub sessions: Sessions,
 }
 
 /// See the [module](self).
@@ -46,10 +47,12 @@ pub struct Controller {
     announcements: Announcements,
     outputs: Outputs,
     spec: MixSpec,
+    /// Of the mix's room.
     members: Members,
+    other_rooms: OtherRooms,
     pictures: Pictures,
     scene: Scene,
-    shapes: HashMap<VideoRef, Shape>,
+    shapes: HashMap<Source, Shape>,
     /// By the size of the main screen.
     main_canvas: Option<Canvas>,
     /// Published tracks that cannot be mixed.
@@ -62,12 +65,19 @@ pub struct Controller {
 }
 
 impl Controller {
-    pub fn new(spec: MixSpec, pictures: Pictures, announcements: Announcements, outputs: Outputs) -> Self {
+    pub fn new(
+        spec: MixSpec,
+        pictures: Pictures,
+        announcements: Announcements,
+        outputs: Outputs,
+        other_rooms: OtherRooms,
+    ) -> Self {
         Self {
             announcements,
             outputs,
             spec,
             members: Members::default(),
+            other_rooms,
             pictures,
             scene: Scene::default(),
             shapes: HashMap::new(),
@@ -84,6 +94,7 @@ impl Controller {
         let mut own = self.announcements.node().own();
         self.publish_running().await;
         let layout = self.spec.layout.clone();
+        self.other_rooms.follow(&layout.other_rooms(&self.spec.room));
         self.send_pictures(&layout).await;
         loop {
             tokio::select! {
@@ -102,6 +113,7 @@ impl Controller {
                         return Ending::Told(StopReason::Asked);
                     }
                 }
+                () = self.other_rooms.changed() => self.handle_members().await,
                 // The documents of before have vanished with the incarnation of before.
                 Ok(()) = own.changed() => {
                     self.publish_running().await;
@@ -116,14 +128,15 @@ impl Controller {
                     Some(report) => self.handle_report(report).await,
                     None => return Ending::Told(StopReason::Failed { message: "the mix engine's host ended".into() }),
                 },
-                Some(track) = inputs.not_mixable.recv() => self.handle_not_mixable(track).await,
+                Some(track) = inputs.undecodable.recv() => self.handle_undecodable(track).await,
                 Some(relayout) = inputs.commands.recv() => self.handle_relayout(relayout).await,
             }
         }
     }
 
-    /// Lets go of the worker, which ends, and gives back what the end is told with.
-    pub fn into_announcements(self) -> Announcements {
+    /// Ends the sessions, lets go of the worker, which ends, and gives back what the end is told with.
+    pub async fn close(self) -> Announcements {
+        self.outputs.sessions.close().await;
         self.announcements
     }
 
@@ -135,7 +148,7 @@ impl Controller {
     /// A mix that a member has asked for ends with their membership.
     fn caller_has_left(&self) -> bool {
         let caller = self.spec.layout.local_user.as_ref();
-        self.is_synced && caller.is_some_and(|caller| !self.members.has(caller))
+        self.is_synced && caller.is_some_and(|caller| !self.members.has(&caller.user))
     }
 
     async fn handle_change(&mut self, change: &Change) {
@@ -155,10 +168,14 @@ impl Controller {
     }
 
     async fn handle_members(&mut self) {
-        let members = self.members.in_order();
+        let members = self.all_members();
+        let own = &self.spec.room.room;
         let told = self.not_mixable.len();
         self.not_mixable.retain(|track| {
-            let mut publishers = members.iter().filter(|member| member.user == track.user_id);
+            let room = track.room_id.as_ref().unwrap_or(own);
+            let mut publishers = members
+                .iter()
+                .filter(|member| member.id.room.room == *room && member.id.user == track.user_id);
             publishers.any(|member| member.publishes(track.source))
         });
         if self.not_mixable.len() != told {
@@ -175,6 +192,10 @@ impl Controller {
     /// The new encoding and the new layout begin with one and the same frame.
     async fn handle_relayout(&mut self, mut relayout: Relayout) {
         self.size_by_main(&mut relayout.spec);
+        // Rooms of the layout before are needed until the new one is there.
+        let mut rooms = relayout.spec.layout.other_rooms(&self.spec.room);
+        rooms.extend(self.spec.layout.other_rooms(&self.spec.room));
+        self.other_rooms.follow(&rooms);
         self.send_pictures(&relayout.spec.layout).await;
         let (done, answer) = oneshot::channel();
         let scene = self.scene_of(&relayout.spec);
@@ -195,10 +216,19 @@ impl Controller {
                 self.announcements.publish_program(&self.spec).await;
             }
         }
+        self.other_rooms.follow(&self.spec.layout.other_rooms(&self.spec.room));
+        let (own, others) = (&self.spec.room, &self.other_rooms);
+        self.outputs.sessions.retain(|room| room == own || others.has(room));
         let _caller_gave_up = relayout.done.send(result);
     }
 
-    async fn handle_not_mixable(&mut self, track: NotMixable) {
+    async fn handle_undecodable(&mut self, Undecodable { source, codec }: Undecodable) {
+        let track = NotMixable {
+            user_id: source.user,
+            room_id: (source.room != self.spec.room).then_some(source.room.room),
+            source: source.track,
+            codec,
+        };
         // A session that was opened again is told again.
         if self.not_mixable.contains(&track) {
             return;
@@ -212,16 +242,13 @@ impl Controller {
         let (room, stream_id) = (self.spec.room.clone(), self.spec.stream_id.clone());
         match report {
             Report::NeedsKey(video) => {
-                // Asked for again while it is needed.
-                let _asked_or_later = self.outputs.key_requests.try_send(video);
+                self.outputs.sessions.request_key(video);
             }
             Report::Shape(video, shape) => {
                 self.shapes.insert(video.clone(), shape);
                 self.handle_main_shape(&video, shape).await;
                 let wants = self.wants_of(&self.scene);
-                self.outputs
-                    .wants
-                    .send_if_modified(|before| std::mem::replace(before, wants.clone()) != wants);
+                self.outputs.sessions.handle_wants(wants);
             }
             Report::Failed(_) => {}
             Report::Health(health) => {
@@ -244,13 +271,20 @@ impl Controller {
             width: usize::from(video.width),
             height: usize::from(video.height),
         });
-        lay_out(&spec.layout, &self.members.in_order(), canvas)
+        lay_out(&spec.room, &spec.layout, &self.all_members(), canvas)
+    }
+
+    /// The publishers of the mix's room, then those of the other rooms.
+    fn all_members(&self) -> Vec<Member> {
+        let mut members = self.members.in_order(&self.spec.room);
+        members.extend(self.other_rooms.members());
+        members
     }
 
     fn adopt(&mut self, scene: Scene) {
         self.shapes
             .retain(|video, _| scene.placements.iter().any(|placement| placement.video == *video));
-        self.outputs.wants.send_replace(self.wants_of(&scene));
+        self.outputs.sessions.handle_wants(self.wants_of(&scene));
         self.scene = scene;
     }
 
@@ -263,10 +297,10 @@ impl Controller {
     }
 
     /// The first size of the main screen becomes that of the canvas, if the layout says so.
-    async fn handle_main_shape(&mut self, video: &VideoRef, shape: Shape) {
+    async fn handle_main_shape(&mut self, video: &Source, shape: Shape) {
         let layout = &self.spec.layout;
-        let is_main = layout.main.as_ref().is_some_and(|main| main.user == video.user);
-        if !layout.size_by_main || !is_main || video.source != TrackSource::Screen || self.main_canvas.is_some() {
+        let is_main = layout.main.as_ref().is_some_and(|main| main.is_beside(video));
+        if !layout.size_by_main || !is_main || video.track != TrackSource::Screen || self.main_canvas.is_some() {
             return;
         }
         self.main_canvas = Some(canvas_of_screen(shape.width, shape.height));
@@ -286,7 +320,7 @@ impl Controller {
         if self.spec.layout.size_by_main && self.main_canvas.is_none() {
             // Its largest layer has the size that is asked for.
             for want in &mut wants.video {
-                if want.video.source == TrackSource::Screen {
+                if want.video.track == TrackSource::Screen {
                     want.max_height = Some(u16::MAX);
                 }
             }

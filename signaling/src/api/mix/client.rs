@@ -17,7 +17,8 @@ const ENDED_WITHIN: Duration = Duration::from_secs(5);
 
 /// Starts the member's mix or changes it, and waits until it runs.
 ///
-/// Errors: `FailedOperation.RequestRejection` while another mix has the stream, and those of the mixing server.
+/// Errors: `FailedOperation.RequestRejection` while another mix has the stream or members of the room have
+/// `signaling.member_mixes_per_room` mixes, and those of the mixing server.
 pub async fn start(shared: &Shared, user: &UserId, spec: MixSpec) -> Result<(), ApiError> {
     let (room, stream_id) = (spec.room.clone(), spec.stream_id.clone());
     let wish = Wish {
@@ -26,7 +27,8 @@ pub async fn start(shared: &Shared, user: &UserId, spec: MixSpec) -> Result<(), 
         started_by: user.to_string(),
         spec,
     };
-    let started = tasks::start(&shared.bus, &wish, usize::MAX).await;
+    let limit = tasks::Limit::Members(shared.config.member_mixes_per_room);
+    let started = tasks::start(&shared.bus, &wish, limit).await;
     if started.map_err(|error| refused(&error))? == tasks::Done::Changed {
         shared.facts.tell(&room, What::MixChanged { stream_id });
     }

@@ -90,7 +90,7 @@ impl Mixes {
             started_by: caller.secret_id.clone(),
             spec,
         };
-        let done = tasks::start(&self.shared.bus, &wish, at_most).await;
+        let done = tasks::start(&self.shared.bus, &wish, tasks::Limit::All(at_most)).await;
         let done = done.map_err(|error| refused(&error))?;
         if done == tasks::Done::Changed {
             let stream_id = wish.spec.stream_id.clone();
@@ -196,9 +196,10 @@ fn refused(error: &StartError) -> ApiError {
         StartError::Refused(Refusal::RoomNotExist) => return no_room(),
         StartError::Refused(Refusal::NoCapacity) => "ResourceInsufficient.RequestRejection",
         StartError::Refused(Refusal::Encoder { .. }) => "InvalidParameter.EncodeParams",
-        StartError::Refused(Refusal::StreamIdInUse) | StartError::Replaced | StartError::Full => {
-            "FailedOperation.RequestRejection"
-        }
+        StartError::Refused(Refusal::StreamIdInUse)
+        | StartError::Replaced
+        | StartError::Full
+        | StartError::MembersFull(_) => "FailedOperation.RequestRejection",
         StartError::Ended => "FailedOperation.TaskFinished",
         StartError::Refused(Refusal::Failed { .. }) | StartError::Late | StartError::Bus(_) => {
             return ApiError::internal(error);

@@ -75,8 +75,14 @@ pub async fn follow(shared: Shared, shutdown: CancellationToken) -> Result<JoinH
                     stream_id,
                     track,
                 }) => {
-                    let NotMixable { user_id, source, codec } = &track;
-                    let id = format!("not-mixable-{mix}-{source:?}-{codec}-{user_id}");
+                    let NotMixable {
+                        user_id,
+                        room_id,
+                        source,
+                        codec,
+                    } = &track;
+                    let room_of_user = room_id.as_ref().map_or(String::new(), |room| format!("-{room}"));
+                    let id = format!("not-mixable-{mix}-{source:?}-{codec}-{user_id}{room_of_user}");
                     let missing = What::NotMixable { mix, stream_id, track };
                     shared.facts.tell_as(id, &room, missing);
                     Ok(())

@@ -46,6 +46,7 @@ fn not_mixable() -> What {
         stream_id: "film".parse().unwrap(),
         track: NotMixable {
             user_id: "ann".parse().unwrap(),
+            room_id: None,
             source: rotunda_proto::ids::TrackSource::Camera,
             codec: "AV1".to_owned(),
         },
