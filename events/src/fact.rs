@@ -1,7 +1,8 @@
 //! The facts of the stream.
 
 use rotunda_proto::ids::{MembershipId, MixId, NodeId, RecordId, RoomKey, StreamId, TrackSource, UserId};
-use rotunda_proto::mix::NotMixable;
+use rotunda_proto::mix::{MixSpec, NotMixable};
+use rotunda_proto::mix_task::Origin;
 use rotunda_proto::recording::{RecordingFile, RecordingRefusal, RecordingState};
 use rotunda_proto::signaling::Role;
 use serde::{Deserialize, Serialize};
@@ -66,6 +67,11 @@ pub enum What {
         started_unix_ms: Option<u64>,
         #[serde(default)]
         output: Option<MixOutput>,
+        #[serde(default)]
+        origin: Origin,
+        /// Without its push addresses, which are secret. None: an earlier version has told it.
+        #[serde(default)]
+        spec: Option<Box<MixSpec>>,
     },
     /// The running mix got another layout or other settings.
     MixChanged {
@@ -142,6 +148,18 @@ pub enum MixOutput {
         width: u16,
         height: u16,
     },
+}
+
+impl MixOutput {
+    pub fn of(spec: &MixSpec) -> Self {
+        match spec.video {
+            None => Self::Audio,
+            Some(video) => Self::Video {
+                width: video.width,
+                height: video.height,
+            },
+        }
+    }
 }
 
 /// Why a member is no longer in a room.

@@ -6,7 +6,7 @@ use rotunda_media::draw::Font;
 use rotunda_media::picture::{Picture, Stamp};
 use rotunda_media::scale::scale_into;
 use rotunda_media::video_frame::{Rect, VideoFrame, Yuv};
-use rotunda_proto::ids::UserId;
+use rotunda_proto::ids::RoomUser;
 use rotunda_proto::mix::{PictureId, RenderMode, Style, Watermark};
 
 use crate::card;
@@ -137,7 +137,7 @@ impl Compositor {
     pub fn compose<'a>(
         &mut self,
         shown: impl Fn(&Placement) -> Shown<'a>,
-        speaks: impl Fn(&UserId) -> bool,
+        speaks: impl Fn(&RoomUser) -> bool,
     ) -> &VideoFrame {
         let is_fresh = std::mem::take(&mut self.fresh);
         if is_fresh {
@@ -154,7 +154,7 @@ impl Compositor {
                     Shown::Live(_, serial) => Content::Live(serial),
                     Shown::Frozen(_, serial) => Content::Frozen(serial),
                 };
-                let speaks = framed && speaks(&cell.placement.video.user);
+                let speaks = framed && speaks(&cell.placement.video.member());
                 (shows, Drawn { content, speaks })
             })
             .collect();

@@ -12,8 +12,8 @@ use rotunda_media::draw::Font;
 use rotunda_media::picture::Picture;
 use rotunda_media::program::{Frame, ProgramHeader, Track};
 use rotunda_media::time::{MediaTime, VIDEO_RATE};
-use rotunda_proto::ids::UserId;
-use rotunda_proto::mix::{MixSpec, PictureId, VideoEncode, VideoRef};
+use rotunda_proto::ids::{RoomUser, Source};
+use rotunda_proto::mix::{MixSpec, PictureId, VideoEncode};
 use rotunda_receiver::{Payload, Sample};
 
 use crate::audio_input::{RATE, samples};
@@ -40,8 +40,8 @@ const TELL_EVERY: Micros = 500_000;
 pub struct MixCore {
     play_out: PlayOut,
     scene: Scene,
-    persons: HashMap<UserId, PersonClock>,
-    video_inputs: HashMap<VideoRef, VideoInput>,
+    persons: HashMap<RoomUser, PersonClock>,
+    video_inputs: HashMap<Source, VideoInput>,
     mixer: Mixer,
     block: Vec<f32>,
     audio: AudioOutput,
@@ -54,18 +54,18 @@ pub struct MixCore {
     ticks: Ticks,
     header: Option<Arc<ProgramHeader>>,
     frames: VecDeque<Arc<Frame>>,
-    key_requests: VecDeque<VideoRef>,
-    shapes: VecDeque<(VideoRef, Shape)>,
+    key_requests: VecDeque<Source>,
+    shapes: VecDeque<(Source, Shape)>,
     /// Mean squares of the members' audio in the last tick.
-    levels: HashMap<UserId, f32>,
+    levels: HashMap<RoomUser, f32>,
     loudest: Loudest,
-    new_loudest: Option<UserId>,
+    new_loudest: Option<RoomUser>,
     watcher: Option<Watcher>,
     figures: Figures,
 }
 
 /// Is told the track whose frame is decoded next, and `None` when no more is decoded.
-pub type Watcher = Box<dyn FnMut(Option<&VideoRef>) + Send>;
+pub type Watcher = Box<dyn FnMut(Option<&Source>) + Send>;
 
 /// Counters since the start.
 #[derive(Debug, Clone, Copy, Default)]
@@ -205,7 +205,7 @@ impl MixCore {
         }
         self.mixer.handle_heard(&scene.heard);
         self.video_inputs.retain(|video, _| scene.shows(video));
-        self.persons.retain(|user, _| scene.has(user));
+        self.persons.retain(|member, _| scene.has(member));
         let at = self.ticks.at(self.ticks.next);
         if let Some(video) = &mut self.video {
             video.handle_scene(&self.scene, &scene, at);
@@ -232,19 +232,16 @@ impl MixCore {
             watcher,
             ..
         } = self;
+        let member = sample.source.member();
         match &sample.payload {
-            Payload::Audio(packet) if scene.heard.contains(&sample.user) => {
-                let person = persons.entry(sample.user.clone()).or_default();
-                let captured = person.mix_time(sample.source, RATE as u32, sample.stamp);
+            Payload::Audio(packet) if scene.heard.contains(&member) => {
+                let person = persons.entry(member.clone()).or_default();
+                let captured = person.mix_time(sample.source.track, RATE as u32, sample.stamp);
                 play_out.handle_frame(captured, sample.stamp.arrival);
                 let at = captured + play_out.delay();
-                let track = VideoRef {
-                    user: sample.user.clone(),
-                    source: sample.source,
-                };
-                tell(watcher, Some(&track));
-                if let Err(error) = mixer.handle_packet(&sample.user, packet, samples(at)) {
-                    tracing::debug!(user = %sample.user, %error, "a packet of audio is lost");
+                tell(watcher, Some(&sample.source));
+                if let Err(error) = mixer.handle_packet(&member, packet, samples(at)) {
+                    tracing::debug!(%member, %error, "a packet of audio is lost");
                 }
                 tell(watcher, None);
                 if mixer.dropped() > figures.late_audio {
@@ -252,20 +249,15 @@ impl MixCore {
                     play_out.handle_late();
                 }
             }
-            Payload::Video(coded) => {
-                let video = VideoRef {
-                    user: sample.user.clone(),
-                    source: sample.source,
-                };
-                if scene.shows(&video) {
-                    let person = persons.entry(sample.user.clone()).or_default();
-                    let captured = person.mix_time(sample.source, video_input::RATE, sample.stamp);
-                    play_out.handle_frame(captured, sample.stamp.arrival);
-                    let due = captured + play_out.delay();
-                    video_inputs.entry(video).or_default().handle_frame(due, coded);
-                }
+            Payload::Video(coded) if scene.shows(&sample.source) => {
+                let person = persons.entry(member).or_default();
+                let captured = person.mix_time(sample.source.track, video_input::RATE, sample.stamp);
+                play_out.handle_frame(captured, sample.stamp.arrival);
+                let due = captured + play_out.delay();
+                let input = video_inputs.entry(sample.source.clone()).or_default();
+                input.handle_frame(due, coded);
             }
-            Payload::Audio(_) => {}
+            Payload::Audio(_) | Payload::Video(_) => {}
         }
     }
 
@@ -320,17 +312,17 @@ impl MixCore {
     }
 
     /// A video that needs a keyframe; None: all are told.
-    pub fn poll_key_request(&mut self) -> Option<VideoRef> {
+    pub fn poll_key_request(&mut self) -> Option<Source> {
         self.key_requests.pop_front()
     }
 
     /// A video whose shape is another one than before; None: all are told.
-    pub fn poll_shape(&mut self) -> Option<(VideoRef, Shape)> {
+    pub fn poll_shape(&mut self) -> Option<(Source, Shape)> {
         self.shapes.pop_front()
     }
 
     /// The member who speaks loudest, when it is another one than before and the layout asks for it.
-    pub fn poll_loudest(&mut self) -> Option<UserId> {
+    pub fn poll_loudest(&mut self) -> Option<RoomUser> {
         self.new_loudest.take()
     }
 
@@ -350,21 +342,17 @@ impl MixCore {
 
     /// Members seen or heard, and videos shown live.
     pub fn inputs(&self) -> (u32, u32) {
-        let mut users: Vec<&UserId> = self
-            .scene
-            .placements
-            .iter()
-            .map(|placement| &placement.video.user)
-            .collect();
-        users.extend(&self.scene.heard);
-        users.sort_unstable();
-        users.dedup();
+        let placements = self.scene.placements.iter();
+        let mut members: Vec<RoomUser> = placements.map(|placement| placement.video.member()).collect();
+        members.extend(self.scene.heard.iter().cloned());
+        members.sort_unstable();
+        members.dedup();
         let live = self
             .video_inputs
             .iter()
-            .filter(|(video, input)| matches!(input.state(self.figures.program, video.source), InputState::Live(..)))
+            .filter(|(video, input)| matches!(input.state(self.figures.program, video.track), InputState::Live(..)))
             .count();
-        (users.len() as u32, live as u32)
+        (members.len() as u32, live as u32)
     }
 
     fn request_keys(&mut self, now: Micros) {
@@ -395,7 +383,7 @@ impl MixCore {
         let inputs = &self.video_inputs;
         video.animate(at);
         let (mixer, compositor) = (&self.mixer, &mut video.compositor);
-        let canvas = compositor.compose(|placement| shown(inputs, placement, at), |user| mixer.speaks(user));
+        let canvas = compositor.compose(|placement| shown(inputs, placement, at), |member| mixer.speaks(member));
         let failures = video.output.failures();
         let coded = video.output.encode(canvas)?;
         self.figures.encoder_failures += video.output.failures().saturating_sub(failures);
@@ -525,7 +513,7 @@ impl Video {
         frame: Bytes,
         is_key: bool,
         scene: &Scene,
-        levels: &HashMap<UserId, f32>,
+        levels: &HashMap<RoomUser, f32>,
         at: Micros,
     ) -> Bytes {
         let is_known = |(revision, told_at): (u64, Micros)| revision == scene.revision && at - told_at < TELL_EVERY;
@@ -533,7 +521,7 @@ impl Video {
             return frame;
         }
         self.told = Some((scene.revision, at));
-        let volume = |user: &UserId| levels.get(user).map_or(0, |level| volume(*level));
+        let volume = |member: &RoomUser| levels.get(member).map_or(0, |level| volume(*level));
         let told = sei::layout(self.canvas, scene, (at.max(0) / 1000) as u64, volume);
         let mut data = BytesMut::with_capacity(4 + told.len() + frame.len());
         data.put_u32(told.len() as u32);
@@ -550,12 +538,13 @@ fn volume(mean_square: f32) -> u8 {
 }
 
 impl Scene {
-    fn shows(&self, video: &VideoRef) -> bool {
+    fn shows(&self, video: &Source) -> bool {
         self.live().any(|placement| placement.video == *video)
     }
 
-    fn has(&self, user: &UserId) -> bool {
-        self.heard.contains(user) || self.placements.iter().any(|placement| placement.video.user == *user)
+    fn has(&self, member: &RoomUser) -> bool {
+        let mut placements = self.placements.iter();
+        self.heard.contains(member) || placements.any(|placement| placement.video.is_of(member))
     }
 }
 
@@ -574,19 +563,19 @@ impl Ticks {
     }
 }
 
-fn shown<'a>(inputs: &'a HashMap<VideoRef, VideoInput>, placement: &Placement, now: Micros) -> Shown<'a> {
+fn shown<'a>(inputs: &'a HashMap<Source, VideoInput>, placement: &Placement, now: Micros) -> Shown<'a> {
     let input = match placement.content {
         Content::Card => None,
         Content::Live => inputs.get(&placement.video),
     };
-    match input.map_or(InputState::None, |input| input.state(now, placement.video.source)) {
+    match input.map_or(InputState::None, |input| input.state(now, placement.video.track)) {
         InputState::None => Shown::Card,
         InputState::Live(frame, serial) => Shown::Live(frame, serial),
         InputState::Frozen(frame, serial) => Shown::Frozen(frame, serial),
     }
 }
 
-fn tell(watcher: &mut Option<Watcher>, track: Option<&VideoRef>) {
+fn tell(watcher: &mut Option<Watcher>, track: Option<&Source>) {
     if let Some(watcher) = watcher {
         watcher(track);
     }

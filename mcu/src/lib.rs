@@ -24,6 +24,8 @@ mod sei;
 pub mod service;
 mod task;
 mod task_owner;
+#[cfg(test)]
+mod test_ids;
 pub mod video_input;
 pub mod video_output;
 pub mod wants;
@@ -32,4 +34,4 @@ pub mod worker;
 pub use config::{Config, EngineKind};
 pub use engine::launcher::{EngineCommand, Launcher};
 pub use rotunda_receiver::timeline;
-pub use service::{Service, StartError};
+pub use service::{Resources, Service, StartError};

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use rotunda_proto::ids::UserId;
+use rotunda_proto::ids::RoomUser;
 
 use crate::timeline::Micros;
 
@@ -21,11 +21,11 @@ const LOUDER: f32 = 2.0;
 /// See the [module](self).
 #[derive(Debug, Default)]
 pub struct Loudest {
-    levels: HashMap<UserId, f32>,
+    levels: HashMap<RoomUser, f32>,
     at: Micros,
-    chosen: Option<(UserId, Micros)>,
+    chosen: Option<(RoomUser, Micros)>,
     /// The loudest one who is not chosen, and since when.
-    challenger: Option<(UserId, Micros)>,
+    challenger: Option<(RoomUser, Micros)>,
 }
 
 impl Loudest {
@@ -35,8 +35,8 @@ impl Loudest {
         &mut self,
         now: Micros,
         dwell: Micros,
-        levels: impl Iterator<Item = (&'a UserId, f32)>,
-    ) -> Option<&UserId> {
+        levels: impl Iterator<Item = (&'a RoomUser, f32)>,
+    ) -> Option<&RoomUser> {
         let keep = (-((now - self.at).max(0) as f32) / DECAY).exp();
         self.at = now;
         let before = std::mem::take(&mut self.levels);
@@ -44,7 +44,7 @@ impl Loudest {
             let old = before.get(user).copied().unwrap_or_default();
             self.levels.insert(user.clone(), old * keep + level * (1.0 - keep));
         }
-        let level_of = |user: &UserId| self.levels.get(user).copied();
+        let level_of = |user: &RoomUser| self.levels.get(user).copied();
         let chosen = self.chosen.as_ref().map(|(user, _)| user);
         // A member who has left does not stay.
         let chosen_level = chosen.and_then(level_of);
@@ -80,13 +80,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::test_ids::member;
 
     const STEP: Micros = 66_667;
     const DWELL: Micros = 3_000_000;
     const LOUD: f32 = 0.01;
 
-    fn users() -> Vec<UserId> {
-        (0..4).map(|number| format!("u{number}").parse().unwrap()).collect()
+    fn users() -> Vec<RoomUser> {
+        (0..4).map(|number| member(&format!("u{number}"))).collect()
     }
 
     /// The changes, when each of `speakers` speaks alone for so many steps; None: nobody.
@@ -126,7 +127,7 @@ mod tests {
     fn a_member_who_has_left_does_not_stay_for_the_dwell_time() {
         let (users, mut loudest, mut now) = (users(), Loudest::default(), 0);
         loudest.handle_levels(now, DWELL, [(&users[0], LOUD)].into_iter());
-        let mut step = |levels: &[(&UserId, f32)]| {
+        let mut step = |levels: &[(&RoomUser, f32)]| {
             now += STEP;
             loudest.handle_levels(now, DWELL, levels.iter().copied()).cloned()
         };

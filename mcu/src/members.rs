@@ -1,6 +1,6 @@
 //! The members that publish, in the order of entering, by the room's documents.
 
-use rotunda_proto::ids::UserId;
+use rotunda_proto::ids::{RoomKey, RoomUser, UserId};
 use rotunda_proto::room::{ROSTER_WINDOW, Roster, Seats};
 
 use crate::layout::Member;
@@ -31,7 +31,7 @@ impl Members {
 
     /// The publishing members: those of the roster in the order of entering, then those beyond its window in the order of
     /// publishing. Publishers who were cut off and may come back are among them, muted, at their place.
-    pub fn in_order(&self) -> Vec<Member> {
+    pub fn in_order(&self, room: &RoomKey) -> Vec<Member> {
         let entered = |user: &UserId| {
             let present = self.roster.members.iter().find(|member| member.user == *user);
             // One who entered later than the whole window keeps the place among the publishers beyond it.
@@ -51,7 +51,10 @@ impl Members {
         cells
             .into_iter()
             .map(|publisher| Member {
-                user: publisher.user,
+                id: RoomUser {
+                    room: room.clone(),
+                    user: publisher.user,
+                },
                 audio: publisher.audio,
                 camera: publisher.camera,
                 screen: publisher.screen,
@@ -67,6 +70,13 @@ mod tests {
     use rotunda_proto::room::{Holder, KeptCell, Publisher, RosterMember, TrackState};
 
     use super::*;
+
+    fn room() -> RoomKey {
+        RoomKey {
+            app: 1.try_into().unwrap(),
+            room: "1".parse().unwrap(),
+        }
+    }
 
     fn holder() -> Holder {
         Holder {
@@ -95,9 +105,9 @@ mod tests {
             members: ["a", "audience", "b"].map(entered).into(),
         }));
         let order: Vec<String> = members
-            .in_order()
+            .in_order(&room())
             .iter()
-            .map(|member| member.user.to_string())
+            .map(|member| member.id.user.to_string())
             .collect();
         assert_eq!(order, ["a", "b", "x"]);
     }
@@ -128,10 +138,10 @@ mod tests {
         members.handle_roster(Some(Roster {
             members: [("a", 1), ("c", 3)].map(entered).into(),
         }));
-        let order = members.in_order();
+        let order = members.in_order(&room());
         let order: Vec<_> = order
             .iter()
-            .map(|member| (member.user.as_str(), member.camera))
+            .map(|member| (member.id.user.as_str(), member.camera))
             .collect();
         let (on, muted) = (Some(TrackState::On), Some(TrackState::Muted));
         assert_eq!(order, [("a", on), ("b", muted), ("c", on), ("x", on)]);

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use rotunda_media::codec::CodecError;
-use rotunda_proto::ids::UserId;
+use rotunda_proto::ids::RoomUser;
 
 use crate::audio_input::{AudioInput, CHANNELS, RATE, Timing};
 use crate::limiter::{LOOK_AHEAD, Limiter};
@@ -22,7 +22,7 @@ const SPEECH_HOLD: i64 = RATE / 2;
 /// See the [module](self).
 #[derive(Default)]
 pub struct Mixer {
-    inputs: HashMap<UserId, Entry>,
+    inputs: HashMap<RoomUser, Entry>,
     /// Inputs of members who have left, until they have faded out.
     leaving: Vec<AudioInput>,
     limiter: Limiter,
@@ -55,16 +55,16 @@ impl Mixer {
         }
     }
 
-    /// Members not among `users` are heard no more.
-    pub fn handle_heard(&mut self, users: &[UserId]) {
-        let gone: Vec<UserId> = self
+    /// Members not among `members` are heard no more.
+    pub fn handle_heard(&mut self, members: &[RoomUser]) {
+        let gone: Vec<RoomUser> = self
             .inputs
             .keys()
-            .filter(|user| !users.contains(user))
+            .filter(|member| !members.contains(member))
             .cloned()
             .collect();
-        for user in gone {
-            if let Some(mut entry) = self.inputs.remove(&user) {
+        for member in gone {
+            if let Some(mut entry) = self.inputs.remove(&member) {
                 entry.input.handle_mute();
                 self.leaving.push(entry.input);
             }
@@ -74,9 +74,9 @@ impl Mixer {
     /// A packet of a member's audio that is to be heard at sample `at`.
     ///
     /// Errors: those of the input's decoder.
-    pub fn handle_packet(&mut self, user: &UserId, packet: &[u8], at: i64) -> Result<(), CodecError> {
+    pub fn handle_packet(&mut self, member: &RoomUser, packet: &[u8], at: i64) -> Result<(), CodecError> {
         let taken = self.taken;
-        if !self.inputs.contains_key(user) {
+        if !self.inputs.contains_key(member) {
             let entry = Entry {
                 input: AudioInput::new()?,
                 unlogged: 0,
@@ -84,9 +84,9 @@ impl Mixer {
                 energy: (0.0, 0),
                 spoke_at: None,
             };
-            self.inputs.insert(user.clone(), entry);
+            self.inputs.insert(member.clone(), entry);
         }
-        let Some(entry) = self.inputs.get_mut(user) else {
+        let Some(entry) = self.inputs.get_mut(member) else {
             return Ok(());
         };
         let timing = entry.input.handle_packet(packet, at, taken)?;
@@ -94,7 +94,7 @@ impl Mixer {
             self.dropped += 1;
             entry.unlogged += 1;
             if entry.logged_at.is_none_or(|logged| taken - logged >= LOG_EVERY) {
-                tracing::warn!(%user, packets = entry.unlogged, ?timing, "audio is dropped, as it is not there at its time");
+                tracing::warn!(%member, packets = entry.unlogged, ?timing, "audio is dropped, as it is not there at its time");
                 entry.unlogged = 0;
                 entry.logged_at = Some(taken);
             }
@@ -108,13 +108,13 @@ impl Mixer {
     }
 
     /// Whether a member is heard to speak, or was half a second ago.
-    pub fn speaks(&self, user: &UserId) -> bool {
-        let spoke_at = self.inputs.get(user).and_then(|entry| entry.spoke_at);
+    pub fn speaks(&self, member: &RoomUser) -> bool {
+        let spoke_at = self.inputs.get(member).and_then(|entry| entry.spoke_at);
         spoke_at.is_some_and(|at| self.taken - at < SPEECH_HOLD)
     }
 
     /// The mean square of each member's audio since the last call.
-    pub fn take_levels(&mut self) -> impl Iterator<Item = (&UserId, f32)> {
+    pub fn take_levels(&mut self) -> impl Iterator<Item = (&RoomUser, f32)> {
         self.inputs.iter_mut().map(|(user, entry)| {
             let (sum, blocks) = std::mem::take(&mut entry.energy);
             (user, sum / f32::from(blocks.max(1)))
@@ -157,6 +157,7 @@ mod tests {
     use rotunda_media::codec::OpusEncoder;
 
     use super::*;
+    use crate::test_ids::member;
 
     struct Tone {
         encoder: OpusEncoder,
@@ -218,7 +219,7 @@ mod tests {
     #[test]
     fn two_tones_are_both_in_the_mix() {
         let (mut low, mut high) = (Tone::new(440.0), Tone::new(1000.0));
-        let (a, b): (UserId, UserId) = ("a".parse().unwrap(), "b".parse().unwrap());
+        let (a, b) = (member("a"), member("b"));
         let mut mixer = Mixer::default();
         for n in 0..50 {
             mixer.handle_packet(&a, &low.packet(), n * 960).unwrap();
@@ -232,7 +233,7 @@ mod tests {
 
     #[test]
     fn background_noise_goes_on_after_a_packet_that_says_that_nobody_speaks() {
-        let user: UserId = "a".parse().unwrap();
+        let user = member("a");
         let mut encoder = OpusEncoder::new(1, 64).unwrap();
         let (mut mixer, mut seed, mut configuration) = (Mixer::default(), 1_u32, 0);
         let mut mixed = Vec::new();
@@ -259,7 +260,7 @@ mod tests {
     fn a_lost_packet_is_recovered_from_the_next_one() {
         // A tone that changes its frequency with every packet: concealment would go on with the old one.
         let mixed = |is_lost: fn(i64) -> bool, loss: u8| {
-            let user: UserId = "a".parse().unwrap();
+            let user = member("a");
             let mut encoder = OpusEncoder::new(1, 32).unwrap();
             encoder.set_expected_loss(loss).unwrap();
             let (mut mixer, mut phase) = (Mixer::default(), 0.0_f32);
@@ -290,7 +291,7 @@ mod tests {
     #[test]
     fn a_lone_voice_near_full_scale_is_not_bent() {
         let mut tone = Tone::with_level(440.0, 0.95);
-        let user: UserId = "a".parse().unwrap();
+        let user = member("a");
         let mut mixer = Mixer::default();
         for n in 0..50 {
             mixer.handle_packet(&user, &tone.packet(), n * 960).unwrap();
@@ -307,7 +308,7 @@ mod tests {
     #[test]
     fn audio_that_comes_too_late_is_counted_and_heard_again_soon() {
         let mut tone = Tone::new(440.0);
-        let user: UserId = "a".parse().unwrap();
+        let user = member("a");
         let mut mixer = Mixer::default();
         let mut mixed = Vec::new();
         for n in 0..200_i64 {
@@ -324,7 +325,7 @@ mod tests {
     #[test]
     fn a_member_speaks_while_loud_and_half_a_second_longer() {
         let mut tone = Tone::new(440.0);
-        let (user, other): (UserId, UserId) = ("a".parse().unwrap(), "b".parse().unwrap());
+        let (user, other) = (member("a"), member("b"));
         let mut mixer = Mixer::default();
         for n in 0..25 {
             mixer.handle_packet(&user, &tone.packet(), 4_800 + n * 960).unwrap();
@@ -349,7 +350,7 @@ mod tests {
     #[test]
     fn joining_leaving_and_a_gap_do_not_click() {
         let mut tone = Tone::new(440.0);
-        let user: UserId = "a".parse().unwrap();
+        let user = member("a");
         let mut mixer = Mixer::default();
         for n in (0..50).filter(|n| !(20..30).contains(n)) {
             mixer.handle_packet(&user, &tone.packet(), 5_000 + n * 960).unwrap();
@@ -366,7 +367,7 @@ mod tests {
     #[test]
     fn a_sample_clock_that_is_off_by_500_ppm_neither_steps_nor_falls_behind() {
         let mut tone = Tone::new(440.0);
-        let user: UserId = "a".parse().unwrap();
+        let user = member("a");
         let mut mixer = Mixer::default();
         let mut mixed = Vec::new();
         for n in 0..1_500_i64 {

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use rotunda_bus::{Request, Requests};
 use rotunda_media::draw::Font;
 use rotunda_media::picture::{Picture, PictureError, to_png};
-use rotunda_proto::ids::TrackSource;
+use rotunda_proto::ids::{RoomKey, RoomUser, TrackSource};
 use rotunda_proto::mix::{MAX_INPUTS, MixSpec, PictureId};
 use rotunda_proto::mix_preview::{PreviewMember, PreviewReply, PreviewRequest};
 use rotunda_proto::room::TrackState;
@@ -31,12 +31,16 @@ pub fn draw(
         width: usize::from(video.width),
         height: usize::from(video.height),
     };
-    let members: Vec<Member> = members.iter().take(2 * MAX_INPUTS).map(member).collect();
+    let members: Vec<Member> = members
+        .iter()
+        .take(2 * MAX_INPUTS)
+        .map(|member| self::member(&spec.room, member))
+        .collect();
     let mut compositor = Compositor::new(canvas, video.background_rgb, font);
     for (id, picture) in pictures {
         compositor.handle_picture(id, Some(picture));
     }
-    compositor.handle_scene(&lay_out(&spec.layout, &members, Some(canvas)));
+    compositor.handle_scene(&lay_out(&spec.room, &spec.layout, &members, Some(canvas)));
     to_png(compositor.compose(|_| Shown::Card, |_| false)).map(Some)
 }
 
@@ -87,10 +91,16 @@ async fn answer(request: Request, store: &Store) {
     request.answer(&reply);
 }
 
-fn member(member: &PreviewMember) -> Member {
+fn member(own: &RoomKey, member: &PreviewMember) -> Member {
     let on = |source: TrackSource| member.sources.contains(&source).then_some(TrackState::On);
     Member {
-        user: member.user.clone(),
+        id: RoomUser {
+            room: RoomKey {
+                app: own.app,
+                room: member.room.clone().unwrap_or_else(|| own.room.clone()),
+            },
+            user: member.user.clone(),
+        },
         audio: on(TrackSource::Audio),
         camera: on(TrackSource::Camera),
         screen: on(TrackSource::Screen),

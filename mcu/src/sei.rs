@@ -1,7 +1,7 @@
 //! Supplemental enhancement information in the output: which member is where on the canvas, for applications that lay controls over the
 //! video or record who was seen. It is JSON in an H.264 "user data unregistered" message (ITU-T H.264 §D.1.7, §D.2.7).
 
-use rotunda_proto::ids::{TrackSource, UserId};
+use rotunda_proto::ids::{RoomUser, TrackSource, UserId};
 use serde::Serialize;
 
 use crate::layout::{Canvas, Scene};
@@ -42,16 +42,16 @@ struct Region<'a> {
 }
 
 /// The NAL unit, without a start code or length. `volume`: of a member, 0 to 255.
-pub fn layout(canvas: Canvas, scene: &Scene, millis: u64, volume: impl Fn(&UserId) -> u8) -> Vec<u8> {
+pub fn layout(canvas: Canvas, scene: &Scene, millis: u64, volume: impl Fn(&RoomUser) -> u8) -> Vec<u8> {
     let regions = scene.placements.iter().map(|placement| Region {
         uid: &placement.video.user,
-        stream: u8::from(placement.video.source == TrackSource::Screen),
+        stream: u8::from(placement.video.track == TrackSource::Screen),
         x: placement.rect.x,
         y: placement.rect.y,
         w: placement.rect.width,
         h: placement.rect.height,
         z: placement.z,
-        volume: volume(&placement.video.user),
+        volume: volume(&placement.video.member()),
     });
     let message = Message {
         canvas: Size {
@@ -96,11 +96,12 @@ fn nal(payload: &[u8]) -> Vec<u8> {
 mod tests {
     use proptest::prelude::*;
     use rotunda_media::video_frame::Rect;
-    use rotunda_proto::mix::{RenderMode, VideoRef};
+    use rotunda_proto::mix::RenderMode;
     use serde_json::{Value, json};
 
     use super::*;
     use crate::layout::{Content, Placement};
+    use crate::test_ids::member;
 
     /// The payload of a NAL unit as a reader takes it out.
     fn payload(nal: &[u8]) -> Vec<u8> {
@@ -132,10 +133,7 @@ mod tests {
         let scene = Scene {
             revision: 7,
             placements: vec![Placement {
-                video: VideoRef {
-                    user: "ann".parse().unwrap(),
-                    source: TrackSource::Screen,
-                },
+                video: member("ann").track(TrackSource::Screen),
                 content: Content::Live,
                 rect: Rect {
                     x: 2,

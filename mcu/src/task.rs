@@ -4,17 +4,21 @@
 //! | --- | --- | --- |
 //! | [`controller`] | a tokio task | follows the room and decides |
 //! | [`announcements`] | with the controller | documents and events |
-//! | [`Session`] | a tokio task | receives from the SFU |
+//! | [`other_rooms`] | a tokio task for each | follows the other rooms that the layout names |
+//! | [`sessions`] | a tokio task for each room | receives from the room's SFU |
 //! | [`host`](crate::engine::host) | a tokio task | keeps the engine running, which decodes, mixes and encodes |
 
 mod announcements;
 mod controller;
+mod other_rooms;
+mod sessions;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rotunda_bus::{BusError, ClusterNode};
+use rotunda_events::Facts;
 use rotunda_media::program::{ProgramExists, ProgramHub};
 use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::MixId;
@@ -23,15 +27,15 @@ use rotunda_proto::mix_cost::Cost;
 use rotunda_proto::mix_task::Origin;
 use rotunda_proto::room::key_prefix;
 use rotunda_proto::ticket::ClusterSecret;
-use rotunda_receiver::{LineCounts, Session, Wants};
 use rotunda_store::Store;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
 use self::announcements::Announcements;
 use self::controller::{Controller, Inputs, Outputs, Relayout};
+use self::other_rooms::OtherRooms;
+use self::sessions::{Common, Sessions};
 use crate::claims::Claim;
 use crate::engine::host::{Host, LaunchError};
 use crate::engine::launcher::Launcher;
@@ -50,6 +54,8 @@ pub struct Surroundings {
     pub secret: ClusterSecret,
     pub hub: ProgramHub,
     pub store: Store,
+    /// The durable stream of what happens to mixes.
+    pub facts: Facts,
     pub launcher: Launcher,
     pub play_out_delay: Delay,
 }
@@ -70,6 +76,8 @@ pub struct TaskHandle {
 pub struct Beginning {
     pub id: MixId,
     pub origin: Origin,
+    /// Of its task's owner.
+    pub epoch: u64,
     /// The unix time of the program's time 0, where another node has begun it; None: it begins now.
     pub program_began_unix_ms: Option<u64>,
 }
@@ -144,50 +152,36 @@ impl TaskHandle {
         let changes = surroundings.node.bus().watch(&key_prefix(&spec.room)).await?;
         let host = tokio::spawn(host.run(engine));
 
-        let (wants, wanted) = watch::channel(Wants::default());
-        let (cannot_mix, not_mixable) = mpsc::channel(QUEUE);
-        let (key_requests, keys_requested) = mpsc::channel(QUEUE);
-        let receiving = CancellationToken::new();
-        let session = Session {
-            room: spec.room.clone(),
+        let (told, undecodable) = mpsc::channel(QUEUE);
+        let mut sessions = Sessions::new(Common {
             bus: surroundings.node.bus().clone(),
             secret: surroundings.secret.clone(),
-            lines: LineCounts::ROOM,
             origin,
-            wants: wanted,
-            key_requests: keys_requested,
             samples,
-            not_mixable: cannot_mix,
-            opened: 0,
-            barred: Vec::new(),
-        };
-        let session = tokio::spawn(session.run(receiving.clone()));
+            undecodable: told,
+        });
+        sessions.open(&spec.room);
+        let other_rooms = OtherRooms::new(surroundings.node.bus().clone());
 
         let (commands, commanded) = mpsc::channel(8);
         let (stop, stopped) = watch::channel(None);
-        let announcements = Announcements::new(surroundings.node, &spec, &beginning, is_carried_on);
-        let outputs = Outputs {
-            orders,
-            wants,
-            key_requests,
-        };
+        let announcements = Announcements::new(surroundings.node, surroundings.facts, &spec, &beginning, is_carried_on);
+        let outputs = Outputs { orders, sessions };
         let inputs = Inputs {
             changes,
             reports: reported,
             commands: commanded,
-            not_mixable,
+            undecodable,
             stop: stopped,
         };
         // Another node may have laid the mix out before, less often than once a millisecond.
         let first_revision = elapsed.as_millis() as u64;
         let pictures = Pictures::new(surroundings.store, spec.room.app);
-        let mut controller = Controller::new(spec.clone(), pictures, announcements, outputs, first_revision);
+        let mut controller = Controller::new(spec.clone(), pictures, announcements, outputs, other_rooms, first_revision);
         let held = claim.clone();
         let task = tokio::spawn(async move {
             let ending = controller.run(inputs).await;
-            receiving.cancel();
-            let _ended_or_panicked = session.await;
-            let announcements = controller.into_announcements();
+            let announcements = controller.close().await;
             // The engine ends with its orders, and the program with it: readers see the end before the documents go.
             let _ended_or_panicked = host.await;
             finish(&announcements, ending).await;

@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use rotunda_proto::mix::{RenderMode, VideoRef};
+use rotunda_proto::ids::{Source, TrackSource};
+use rotunda_proto::mix::RenderMode;
 use rotunda_receiver::{WantedVideo, Wants};
 
 use crate::layout::{Placement, Scene};
@@ -16,7 +17,7 @@ const LANDSCAPE: Shape = Shape {
 };
 
 /// The wants of a scene. `shapes`: those of the sources seen so far.
-pub fn wants_of(scene: &Scene, shapes: &HashMap<VideoRef, Shape>) -> Wants {
+pub fn wants_of(scene: &Scene, shapes: &HashMap<Source, Shape>) -> Wants {
     let mut video: Vec<WantedVideo> = Vec::new();
     for placement in scene.live() {
         let shape = shapes.get(&placement.video).copied().unwrap_or(LANDSCAPE);
@@ -30,7 +31,11 @@ pub fn wants_of(scene: &Scene, shapes: &HashMap<VideoRef, Shape>) -> Wants {
         }
     }
     Wants {
-        audio: scene.heard.clone(),
+        audio: scene
+            .heard
+            .iter()
+            .map(|member| member.track(TrackSource::Audio))
+            .collect(),
         video,
     }
 }
@@ -53,16 +58,20 @@ fn needed_height(placement: &Placement, shape: Shape) -> usize {
 #[cfg(test)]
 mod tests {
     use rotunda_media::video_frame::Rect;
-    use rotunda_proto::ids::TrackSource;
+    use rotunda_proto::ids::RoomUser;
 
     use super::*;
     use crate::layout::Content;
 
     fn wanted(rect: (usize, usize), render_mode: RenderMode, shape: Option<Shape>) -> u16 {
-        let video = VideoRef {
+        let video = RoomUser {
+            room: rotunda_proto::ids::RoomKey {
+                app: 1.try_into().unwrap(),
+                room: "1".parse().unwrap(),
+            },
             user: "ann".parse().unwrap(),
-            source: TrackSource::Camera,
-        };
+        }
+        .track(TrackSource::Camera);
         let placement = Placement {
             video: video.clone(),
             content: Content::Live,

@@ -7,8 +7,8 @@ use rotunda_media::codec::CodecError;
 use rotunda_media::picture::Picture;
 use rotunda_media::program::ProgramWriter;
 use rotunda_proto::clock::Clock;
-use rotunda_proto::ids::UserId;
-use rotunda_proto::mix::{Health, MixSpec, PictureId, VideoRef};
+use rotunda_proto::ids::{RoomUser, Source};
+use rotunda_proto::mix::{Health, MixSpec, PictureId};
 use rotunda_receiver::Sample;
 use tokio::sync::{mpsc, oneshot};
 
@@ -46,14 +46,14 @@ pub enum Order {
 pub enum Report {
     /// The program has its first frame.
     Begun,
-    NeedsKey(VideoRef),
+    NeedsKey(Source),
     /// Its frames have a new shape.
-    Shape(VideoRef, Shape),
+    Shape(Source, Shape),
     Health(Health),
     /// Its frames have ended engines, and it is left out from now on.
-    Barred(VideoRef),
+    Barred(Source),
     /// This member speaks loudest now.
-    Loudest(UserId),
+    Loudest(RoomUser),
     /// The encoders have failed again and again, and the worker has ended.
     Failed(String),
 }
@@ -249,11 +249,12 @@ mod tests {
 
     use rotunda_media::codec::OpusEncoder;
     use rotunda_media::program::ProgramHub;
-    use rotunda_proto::ids::{RoomId, RoomKey, SdkAppId, TrackSource};
+    use rotunda_proto::ids::{RoomId, RoomKey, RoomUser, SdkAppId, TrackSource};
     use rotunda_proto::mix::{AudioEncode, Layout, VideoEncode};
     use rotunda_receiver::Payload;
 
     use super::*;
+    use crate::test_ids::member;
     use crate::timeline::Stamp;
 
     #[test]
@@ -281,7 +282,7 @@ mod tests {
             record: None,
             push_urls: Vec::new(),
         };
-        let users: Vec<UserId> = (0..16).map(|number| format!("user{number}").parse().unwrap()).collect();
+        let users: Vec<RoomUser> = (0..16).map(|number| member(&format!("user{number}"))).collect();
         let mut core = MixCore::new(&spec, 100_000, None).unwrap();
         core.handle_scene(Scene {
             heard: users.clone(),
@@ -299,8 +300,7 @@ mod tests {
         // A second of sixteen members waits for a worker that begins a second late.
         for (number, user) in (0..50_i64).flat_map(|number| users.iter().map(move |user| (number, user))) {
             let sample = Sample {
-                user: user.clone(),
-                source: TrackSource::Audio,
+                source: user.track(TrackSource::Audio),
                 stamp: Stamp {
                     generation: 0,
                     rtp: number as u32 * 960,

@@ -5,7 +5,7 @@ mod pictures;
 
 use std::path::Path;
 
-use pictures::{CANVAS, COUNTS, TEMPLATES, layout, members, name, render};
+use pictures::{CANVAS, COUNTS, TEMPLATES, layout, members, name, render, room};
 use rotunda_mcu::compositor::{Compositor, Shown};
 use rotunda_mcu::layout::{Canvas, Placement, lay_out};
 use rotunda_media::mark::{self, Mark};
@@ -110,7 +110,7 @@ fn each_cell_shows_the_video_of_its_own_member() {
             let mut asked = layout(template, SCALE).unwrap();
             // Whole, so that the mark is not cropped.
             asked.render_mode = Some(RenderMode::Scale);
-            let scene = lay_out(&asked, &members(count).unwrap(), Some(canvas));
+            let scene = lay_out(&room().unwrap(), &asked, &members(count).unwrap(), Some(canvas));
             let sources: Vec<VideoFrame> = (1..=count).map(|number| source(number as u8)).collect();
             let number = |placement: &Placement| placement.video.user.as_str().parse::<usize>().unwrap();
             let mut compositor = Compositor::new(canvas, 0, None);

@@ -4,7 +4,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{MixId, NodeId, RecordId, RoomKey, StreamId, StreamKey, TrackSource, UserId};
+use crate::ids::{
+    MixId, NodeId, RecordId, RoomId, RoomKey, RoomUser, Source, StreamId, StreamKey, TrackSource, UserId,
+};
 use crate::mix_task::Origin;
 
 /// Maximum inputs of a task; a member with only audio counts as one.
@@ -61,6 +63,9 @@ pub struct RunningMix {
 #[serde(rename_all = "camelCase")]
 pub struct NotMixable {
     pub user_id: UserId,
+    /// The member's room; None: that of the mix.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub room_id: Option<RoomId>,
     pub source: TrackSource,
     /// As in SDP: `H265`; or [`MALFORMED`](Self::MALFORMED).
     pub codec: String,
@@ -144,16 +149,20 @@ pub struct Layout {
     pub template: Template,
     /// The main video of float, screen-share and picture-in-picture.
     #[serde(default)]
-    pub main: Option<VideoRef>,
+    pub main: Option<Source>,
     /// The small video of picture-in-picture.
     #[serde(default)]
     pub small: Option<Cell>,
     /// Screen-share: the main video on the right.
     #[serde(default)]
     pub main_right: bool,
-    /// Only these members' video is mixed (float, grid, screen-share); empty: all members'.
+    /// Only the video of these members and of the guests is mixed (float, grid, screen-share); empty: all members'.
     #[serde(default)]
-    pub only_users: Vec<UserId>,
+    pub only_users: Vec<RoomUser>,
+    /// Members of other rooms of the application who take part as if they were in the mix's room, in this order after its own members.
+    /// The main and the small video and the cells may name others.
+    #[serde(default)]
+    pub guests: Vec<RoomUser>,
     /// Custom: the cells.
     #[serde(default)]
     pub cells: Vec<Cell>,
@@ -173,7 +182,7 @@ pub struct Layout {
     pub placeholders: bool,
     /// Custom: a cell without a member is never filled by this one, who has asked for the mix.
     #[serde(default)]
-    pub local_user: Option<UserId>,
+    pub local_user: Option<RoomUser>,
     /// The canvas takes the size of the main video when its size is known first.
     #[serde(default)]
     pub size_by_main: bool,
@@ -203,20 +212,35 @@ pub struct Style {
 
 impl Layout {
     /// Makes a member's camera the main video, where the template has one that is not a shared screen.
-    pub fn show_as_main(&mut self, user: &UserId) {
+    pub fn show_as_main(&mut self, member: &RoomUser) {
         let takes_camera = match self.template {
             Template::Float | Template::PictureInPicture => true,
-            Template::ScreenShare => self.main.as_ref().is_none_or(|main| main.source == TrackSource::Camera),
+            Template::ScreenShare => self.main.as_ref().is_none_or(|main| main.track == TrackSource::Camera),
             Template::Grid | Template::Custom | Template::Presenter => false,
         };
         // The small video stays who it is.
         let small = self.small.as_ref().and_then(|cell| cell.video.as_ref());
-        if takes_camera && small.is_none_or(|small| small.user != *user) {
-            self.main = Some(VideoRef {
-                user: user.clone(),
-                source: TrackSource::Camera,
-            });
+        if takes_camera && small.is_none_or(|small| !small.is_of(member)) {
+            self.main = Some(member.track(TrackSource::Camera));
         }
+    }
+
+    /// The rooms whose members it may show or make heard besides those of the mix's `own` room, each once, in the order of their naming.
+    pub fn other_rooms(&self, own: &RoomKey) -> Vec<RoomKey> {
+        let small = self.small.as_ref().and_then(|cell| cell.video.as_ref());
+        let main = self.main.iter().chain(small).map(|video| &video.room);
+        let guests = self.guests.iter().chain(&self.only_users).map(|member| &member.room);
+        let cells = self
+            .cells
+            .iter()
+            .filter_map(|cell| cell.video.as_ref().map(|video| &video.room).or(cell.room.as_ref()));
+        let mut rooms: Vec<RoomKey> = Vec::new();
+        for room in main.chain(guests).chain(cells).filter(|room| *room != own) {
+            if !rooms.contains(room) {
+                rooms.push(room.clone());
+            }
+        }
+        rooms
     }
 
     /// Every picture that it shows.
@@ -266,17 +290,14 @@ pub enum Template {
     Presenter,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct VideoRef {
-    pub user: UserId,
-    pub source: TrackSource,
-}
-
 /// A rectangle of the canvas, in pixels from the top left, and its member.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cell {
     /// None: filled in the order in which members entered.
-    pub video: Option<VideoRef>,
+    pub video: Option<Source>,
+    /// A cell without a video is filled by members of this room; None: by those of the mix's room.
+    #[serde(default)]
+    pub room: Option<RoomKey>,
     pub x: u16,
     pub y: u16,
     pub width: u16,
@@ -403,4 +424,17 @@ pub enum StopReason {
     Failed {
         message: String,
     },
+}
+
+impl StopReason {
+    /// As rows and facts have it.
+    pub fn in_words(&self) -> String {
+        match self {
+            Self::Asked => "asked".to_owned(),
+            Self::Replaced { by, .. } => format!("replaced: {by}"),
+            Self::RoomEmpty => "room_empty".to_owned(),
+            Self::Shutdown => "shutdown".to_owned(),
+            Self::Failed { message } => format!("failed: {message}"),
+        }
+    }
 }

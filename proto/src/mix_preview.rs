@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{NodeId, TrackSource, UserId};
+use crate::ids::{NodeId, RoomId, TrackSource, UserId};
 use crate::mix::MixSpec;
 
 /// Subject on which one MCU node answers [`PreviewRequest`]s with [`PreviewReply`].
@@ -13,7 +13,7 @@ pub fn preview_subject(node: &NodeId) -> String {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PreviewRequest {
     pub spec: MixSpec,
-    /// In the order of entering.
+    /// Of each room in the order of entering.
     pub members: Vec<PreviewMember>,
 }
 
@@ -21,6 +21,9 @@ pub struct PreviewRequest {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PreviewMember {
     pub user: UserId,
+    /// None: the mix's room.
+    #[serde(default)]
+    pub room: Option<RoomId>,
     pub sources: Vec<TrackSource>,
 }
 

@@ -10,6 +10,6 @@ pub mod timeline;
 mod wants;
 
 pub use receiver::{LineCounts, Polled, Receiver, ReceiverError, first_address};
-pub use sample::{CodedVideo, Payload, Sample, SampleSink};
+pub use sample::{CodedVideo, Payload, Sample, SampleSink, Undecodable};
 pub use session::Session;
 pub use wants::{WantedVideo, Wants};

@@ -8,8 +8,7 @@ use std::time::{Instant, SystemTime};
 
 use rotunda_media::codec::VideoCodec;
 use rotunda_media::video_frame::Rotation;
-use rotunda_proto::ids::{TrackSource, UserId};
-use rotunda_proto::mix::VideoRef;
+use rotunda_proto::ids::{Source, UserId};
 use rotunda_proto::sfu::{Lines, SlotMap, VideoWant};
 use str0m::change::{SdpAnswer, SdpPendingOffer};
 use str0m::error::SdpError;
@@ -54,8 +53,8 @@ pub struct Receiver {
     origin: Instant,
     audio_lines: Vec<Mid>,
     video_lines: Vec<Mid>,
-    audio_slots: Slots<UserId>,
-    video_slots: Slots<VideoRef>,
+    audio_slots: Slots<Source>,
+    video_slots: Slots<Source>,
     /// Lines on which a frame was thrown away since their last one: the next one does not follow it.
     damaged: Vec<Mid>,
     /// Bytes that the depacketizers of the video lines hold back.
@@ -73,7 +72,7 @@ pub enum Polled {
     Connected,
     Lost,
     /// This publisher's malformed video fills the session's memory: close the session, and never ask for that video again.
-    Hoarded(VideoRef),
+    Hoarded(Source),
     /// Nothing until then.
     Timeout(Instant),
 }
@@ -201,15 +200,15 @@ impl Receiver {
     /// Assigns slots to the wanted tracks. Answers true when a track has to wait for a slot: ask again in a second.
     pub fn handle_wants(&mut self, now: Instant, wants: &Wants) -> bool {
         let audio_waits = self.audio_slots.assign(now, &wants.audio);
-        let videos: Vec<VideoRef> = wants.video.iter().map(|want| want.video.clone()).collect();
+        let videos: Vec<Source> = wants.video.iter().map(|want| want.video.clone()).collect();
         self.video_slots.assign(now, &videos) || audio_waits
     }
 
     /// The slots as the SFU is to fill them.
     pub fn slot_map(&self, wants: &Wants) -> SlotMap {
-        let want = |video: &VideoRef| VideoWant {
+        let want = |video: &Source| VideoWant {
             user: video.user.clone(),
-            source: video.source,
+            source: video.track,
             max_height: wants
                 .video
                 .iter()
@@ -217,14 +216,18 @@ impl Receiver {
                 .and_then(|want| want.max_height),
         };
         SlotMap {
-            audio: self.audio_slots.sources().map(|user| user.cloned()).collect(),
+            audio: self
+                .audio_slots
+                .sources()
+                .map(|audio| Some(audio?.user.clone()))
+                .collect(),
             loudest: None,
             video: self.video_slots.sources().map(|video| video.map(want)).collect(),
         }
     }
 
     /// Asks the sender of a video for a keyframe.
-    pub fn handle_key_request(&mut self, video: &VideoRef) {
+    pub fn handle_key_request(&mut self, video: &Source) {
         let line = self
             .video_slots
             .place(video)
@@ -284,13 +287,9 @@ impl Receiver {
     /// A frame was thrown away after it was received: the next one of its track does not follow it.
     pub fn handle_dropped(&mut self, sample: &Sample) {
         if let Payload::Video(_) = sample.payload {
-            let video = VideoRef {
-                user: sample.user.clone(),
-                source: sample.source,
-            };
             let mid = self
                 .video_slots
-                .place(&video)
+                .place(&sample.source)
                 .and_then(|slot| self.video_lines.get(slot));
             let damaged = &self.damaged;
             let mid = mid.copied().filter(|mid| !damaged.contains(mid));
@@ -318,7 +317,7 @@ impl Receiver {
         }
     }
 
-    fn video_of(&self, mid: Mid) -> Option<VideoRef> {
+    fn video_of(&self, mid: Mid) -> Option<Source> {
         let slot = self.video_lines.iter().position(|line| *line == mid)?;
         self.video_slots.source(slot).cloned()
     }
@@ -327,7 +326,7 @@ impl Receiver {
         metrics::counter!("rotunda_receiver_malformed_frames_total").increment(1);
         if !self.damaged.contains(&mid) {
             let slot = |lines: &[Mid]| lines.iter().position(|line| *line == mid);
-            let audio = slot(&self.audio_lines).and_then(|slot| self.audio_slots.source(slot));
+            let audio = slot(&self.audio_lines).and_then(|slot| Some(&self.audio_slots.source(slot)?.user));
             let video = slot(&self.video_lines).and_then(|slot| Some(&self.video_slots.source(slot)?.user));
             tracing::warn!(
                 user = audio.or(video).map(UserId::as_str),
@@ -359,10 +358,8 @@ impl Receiver {
         let codec = match data.params.spec().codec {
             Codec::Opus => {
                 let slot = slot(&self.audio_lines)?;
-                let user = self.audio_slots.source(slot)?.clone();
                 return Some(Sample {
-                    user,
-                    source: TrackSource::Audio,
+                    source: self.audio_slots.source(slot)?.clone(),
                     stamp: Stamp {
                         generation: self.generation(self.audio_slots.generation(slot)),
                         ..stamp
@@ -388,8 +385,7 @@ impl Receiver {
             rotation,
         });
         Some(Sample {
-            user: video.user,
-            source: video.source,
+            source: video,
             stamp: Stamp {
                 generation: self.generation(self.video_slots.generation(slot)),
                 ..stamp

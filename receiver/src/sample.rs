@@ -4,15 +4,14 @@ use std::sync::Arc;
 
 use rotunda_media::codec::VideoCodec;
 use rotunda_media::video_frame::Rotation;
-use rotunda_proto::ids::{TrackSource, UserId};
+use rotunda_proto::ids::Source;
 
 use crate::timeline::Stamp;
 
 /// One received frame.
 #[derive(Debug, Clone)]
 pub struct Sample {
-    pub user: UserId,
-    pub source: TrackSource,
+    pub source: Source,
     pub stamp: Stamp,
     pub payload: Payload,
 }
@@ -27,22 +26,31 @@ pub enum Payload {
 /// Takes the received frames of a session. It must not wait.
 pub trait SampleSink: Send + Sync + 'static {
     /// Errors: the sample, if there is no room for it.
-    fn try_take(&self, sample: Sample) -> Result<(), Sample>;
+    fn try_take(&self, sample: Sample) -> Result<(), Box<Sample>>;
 }
 
 impl SampleSink for std::sync::mpsc::SyncSender<Sample> {
-    fn try_take(&self, sample: Sample) -> Result<(), Sample> {
+    fn try_take(&self, sample: Sample) -> Result<(), Box<Sample>> {
         use std::sync::mpsc::TrySendError::{Disconnected, Full};
         self.try_send(sample)
-            .map_err(|(Full(sample) | Disconnected(sample))| sample)
+            .map_err(|(Full(sample) | Disconnected(sample))| Box::new(sample))
     }
 }
 
 impl SampleSink for tokio::sync::mpsc::Sender<Sample> {
-    fn try_take(&self, sample: Sample) -> Result<(), Sample> {
+    fn try_take(&self, sample: Sample) -> Result<(), Box<Sample>> {
         use tokio::sync::mpsc::error::TrySendError::{Closed, Full};
-        self.try_send(sample).map_err(|(Full(sample) | Closed(sample))| sample)
+        self.try_send(sample)
+            .map_err(|(Full(sample) | Closed(sample))| Box::new(sample))
     }
+}
+
+/// A published track that the SFU does not send, as nothing here decodes its codec.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Undecodable {
+    pub source: Source,
+    /// As in SDP: `H265`.
+    pub codec: String,
 }
 
 /// One coded video frame.

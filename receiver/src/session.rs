@@ -5,8 +5,7 @@ use std::time::{Duration, Instant};
 
 use rotunda_bus::{BusError, BusExt, Heard, SharedBus, Subscription};
 use rotunda_proto::clock::Clock;
-use rotunda_proto::ids::{RoomKey, SessionId};
-use rotunda_proto::mix::{NotMixable, VideoRef};
+use rotunda_proto::ids::{RoomKey, SessionId, Source};
 use rotunda_proto::room::{RoomInfo, info_key};
 use rotunda_proto::sfu::{Command, ControlError, Event, Identity, Reply, SlotMap, control_subject, session_subject};
 use rotunda_proto::ticket::ClusterSecret;
@@ -17,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::back_off::BackOff;
 use crate::receiver::{LineCounts, Polled, Receiver, ReceiverError, first_address};
-use crate::sample::SampleSink;
+use crate::sample::{SampleSink, Undecodable};
 use crate::wants::Wants;
 
 /// Wants that found no slot are looked at again.
@@ -31,15 +30,15 @@ pub struct Session<S> {
     pub lines: LineCounts,
     /// The mix clock's 0.
     pub origin: Instant,
+    /// Those of other rooms are left out.
     pub wants: watch::Receiver<Wants>,
-    pub key_requests: mpsc::Receiver<VideoRef>,
+    pub key_requests: mpsc::Receiver<Source>,
     pub samples: S,
-    /// Tracks that the SFU does not send, as nothing here decodes their codec.
-    pub not_mixable: mpsc::Sender<NotMixable>,
+    pub undecodable: mpsc::Sender<Undecodable>,
     /// Sessions opened so far.
     pub opened: u64,
     /// Videos that are not asked for any more, as they were malformed in a way that fills the memory.
-    pub barred: Vec<VideoRef>,
+    pub barred: Vec<Source>,
 }
 
 #[derive(Debug, Error)]
@@ -59,7 +58,7 @@ enum SessionError {
     #[error("the connection is lost")]
     Lost,
     #[error("the video of {} was malformed and filled the memory", video.user)]
-    Hoarded { video: VideoRef },
+    Hoarded { video: Source },
 }
 
 /// A session that is open at an SFU node.
@@ -173,7 +172,7 @@ impl<S: SampleSink> Session<S> {
                     let now = Clock.now();
                     open.receiver.handle_timeout(now)?;
                     if again_at.is_some_and(|at| at <= now) {
-                        let mut wants = self.wants.borrow_and_update().clone();
+                        let mut wants = self.wants.borrow_and_update().of_room(&self.room);
                         wants.video.retain(|want| !self.barred.contains(&want.video));
                         again_at = open.receiver.handle_wants(now, &wants).then(|| now + ASK_AGAIN);
                         let map = open.receiver.slot_map(&wants);
@@ -185,11 +184,10 @@ impl<S: SampleSink> Session<S> {
     }
 
     /// Never asks for a video again. A new user would need a new ticket, so these do not grow without end.
-    fn bar(&mut self, video: &VideoRef) {
+    fn bar(&mut self, video: &Source) {
         metrics::counter!("rotunda_receiver_barred_videos_total").increment(1);
-        let _told_or_full = self.not_mixable.try_send(NotMixable {
-            user_id: video.user.clone(),
-            source: video.source,
+        let _told_or_full = self.undecodable.try_send(Undecodable {
+            source: video.clone(),
             codec: NotMixable::MALFORMED.to_owned(),
         });
         self.barred.push(video.clone());
@@ -207,11 +205,12 @@ impl<S: SampleSink> Session<S> {
         metrics::counter!("rotunda_mcu_not_mixable_total", "codec" => codec_label(&codec)).increment(1);
         tracing::warn!(room = %self.room, %user, ?source, codec, "a track cannot be mixed, as its codec is not decoded here");
         // A task that does not read has been told of many others.
-        let _told_or_full = self.not_mixable.try_send(NotMixable {
-            user_id: user,
-            source,
-            codec,
-        });
+        let source = Source {
+            room: self.room.clone(),
+            user,
+            track: source,
+        };
+        let _told_or_full = self.undecodable.try_send(Undecodable { source, codec });
     }
 
     /// Drains the receiver; answers when it wants to be called again.

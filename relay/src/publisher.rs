@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
-use rotunda_bus::{BusError, BusExt, ClusterNode};
+use rotunda_bus::{BusError, ClusterNode, Revision};
 use rotunda_media::program::{ProgramExists, ProgramHub, ProgramWriter};
 use rotunda_proto::clock::Clock;
-use rotunda_proto::ids::{RoomKey, StreamKey, TrackSource};
-use rotunda_proto::mix::{AudioEncode, VideoRef};
+use rotunda_proto::ids::{RoomKey, Source, StreamKey, TrackSource};
+use rotunda_proto::mix::AudioEncode;
 use rotunda_proto::program::{ProgramDescriptor, StreamKind, program_key};
 use rotunda_proto::ticket::ClusterSecret;
 use rotunda_receiver::{LineCounts, Sample, Session, WantedVideo, Wants};
@@ -70,9 +70,11 @@ struct Program {
     orders: mpsc::Sender<Order>,
     samples: std::sync::mpsc::SyncSender<Sample>,
     ended: oneshot::Receiver<()>,
-    key_requests: mpsc::Receiver<VideoRef>,
+    key_requests: mpsc::Receiver<Source>,
     origin: std::time::Instant,
     descriptor: ProgramDescriptor,
+    /// The document, as this program has written it.
+    written: Revision,
 }
 
 impl Publisher {
@@ -138,17 +140,19 @@ impl Publisher {
         let document = serde_json::to_vec(&descriptor).map_err(BusError::Encode)?;
         // The document is the claim: one node has the stream.
         let lease = node.incarnation();
-        node.bus()
+        let written = node
+            .bus()
             .put(&program_key(&stream), document.into(), None, Some(&lease))
             .await?;
         tracing::info!(stream = %stream, "a single stream begins");
-        Ok(self.start_worker(writer, descriptor, wanted)?)
+        Ok(self.start_worker(writer, descriptor, written, wanted)?)
     }
 
     fn start_worker(
         &self,
         writer: ProgramWriter,
         descriptor: ProgramDescriptor,
+        written: Revision,
         wanted: &Wanted,
     ) -> std::io::Result<Program> {
         let origin = Clock.now();
@@ -163,7 +167,7 @@ impl Publisher {
             samples: received,
             orders: ordered,
             key_requests: ask,
-            video: video(wanted),
+            video: video(&self.room, wanted),
         };
         std::thread::Builder::new()
             .name(format!("stream {}", wanted.stream_id))
@@ -178,6 +182,7 @@ impl Publisher {
             key_requests,
             origin,
             descriptor,
+            written,
         })
     }
 
@@ -204,14 +209,14 @@ impl Publisher {
         drop(program.orders);
         // Readers see the program's end before its document goes.
         let _ended_or_panicked = program.ended.await;
-        self.withdraw(&stream).await;
+        self.withdraw(&stream, program.written).await;
         tracing::info!(stream = %stream, ?next, "a single stream has ended");
         next
     }
 
     /// Receives until something else is wanted.
     async fn receive(&mut self, program: &mut Program, wanted: &mut Wanted, sessions: u64) -> Next {
-        let (wants, wanted_tracks) = watch::channel(wants(wanted));
+        let (wants, wanted_tracks) = watch::channel(wants(&self.room, wanted));
         let (request, key_requests) = mpsc::channel(QUEUE);
         // The session logs what it cannot receive.
         let (cannot_decode, _ignored) = mpsc::channel(1);
@@ -225,7 +230,7 @@ impl Publisher {
             wants: wanted_tracks,
             key_requests,
             samples: program.samples.clone(),
-            not_mixable: cannot_decode,
+            undecodable: cannot_decode,
             opened: sessions * SESSIONS,
             barred: Vec::new(),
         };
@@ -239,7 +244,7 @@ impl Publisher {
                     match now.filter(|_| changed.is_ok()) {
                         Some(now) if is_same(&now, wanted) => {
                             *wanted = now;
-                            wants.send_replace(self::wants(wanted));
+                            wants.send_replace(self::wants(&self.room, wanted));
                             let _told_or_ended = program.orders.send(Order::Tracks(wanted.tracks)).await;
                         }
                         Some(_) => break Next::Another,
@@ -250,7 +255,7 @@ impl Publisher {
                     let _sent_or_repeated = request.try_send(video);
                 }
                 // The document vanished with the node's earlier incarnation.
-                Ok(()) = own.changed() => self.announce(&program.descriptor).await,
+                Ok(()) = own.changed() => self.announce(program).await,
             }
         };
         stop.cancel();
@@ -277,17 +282,34 @@ impl Publisher {
         }
     }
 
-    async fn announce(&self, descriptor: &ProgramDescriptor) {
+    /// Writes the document again, unless another node has the stream meanwhile.
+    async fn announce(&self, program: &mut Program) {
         let node = &self.surroundings.node;
-        let key = program_key(&descriptor.stream());
-        if let Err(error) = node.bus().announce(&key, descriptor, &node.incarnation()).await {
-            tracing::warn!(%error, "a program was not announced again");
+        let key = program_key(&program.descriptor.stream());
+        let Ok(document) = serde_json::to_vec(&program.descriptor) else {
+            return;
+        };
+        let (document, lease) = (bytes::Bytes::from(document), node.incarnation());
+        let own = node
+            .bus()
+            .put(&key, document.clone(), Some(program.written), Some(&lease))
+            .await;
+        let written = match own {
+            // It has vanished; a document of another node is a conflict once more.
+            Err(BusError::Conflict(_)) => node.bus().put(&key, document, None, Some(&lease)).await,
+            done => done,
+        };
+        match written {
+            Ok(revision) => program.written = revision,
+            Err(error) => tracing::warn!(%error, "a program was not announced again"),
         }
     }
 
-    async fn withdraw(&self, stream: &StreamKey) {
-        if let Err(error) = self.surroundings.node.bus().remove(&program_key(stream)).await {
-            tracing::warn!(%stream, %error, "a program's document was not removed");
+    /// Deletes the document as it was written here: another revision is that of a successor.
+    async fn withdraw(&self, stream: &StreamKey, written: Revision) {
+        match self.surroundings.node.bus().delete(&program_key(stream), written).await {
+            Ok(_) | Err(BusError::Conflict(_)) => {}
+            Err(error) => tracing::warn!(%stream, %error, "a program's document was not removed"),
         }
     }
 }
@@ -297,20 +319,24 @@ fn is_same(one: &Wanted, other: &Wanted) -> bool {
     one.stream_id == other.stream_id && one.single == other.single
 }
 
-fn video(wanted: &Wanted) -> VideoRef {
-    VideoRef {
+fn video(room: &RoomKey, wanted: &Wanted) -> Source {
+    Source {
+        room: room.clone(),
         user: wanted.single.user.clone(),
-        source: match wanted.single.kind {
+        track: match wanted.single.kind {
             StreamKind::Main => TrackSource::Camera,
             StreamKind::Aux => TrackSource::Screen,
         },
     }
 }
 
-fn wants(wanted: &Wanted) -> Wants {
-    let audio = (wanted.tracks.audio != Sent::No).then(|| wanted.single.user.clone());
+fn wants(room: &RoomKey, wanted: &Wanted) -> Wants {
+    let audio = (wanted.tracks.audio != Sent::No).then(|| Source {
+        track: TrackSource::Audio,
+        ..video(room, wanted)
+    });
     let video = (wanted.tracks.video != Sent::No).then(|| WantedVideo {
-        video: video(wanted),
+        video: video(room, wanted),
         max_height: None,
     });
     Wants {

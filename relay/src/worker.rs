@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 use rotunda_media::codec::CodecError;
 use rotunda_media::program::ProgramWriter;
 use rotunda_proto::clock::Clock;
-use rotunda_proto::ids::TrackSource;
-use rotunda_proto::mix::VideoRef;
+use rotunda_proto::ids::{Source, TrackSource};
 use rotunda_receiver::timeline::{Micros, PersonClock};
 use rotunda_receiver::{Payload, Sample};
 use tokio::sync::mpsc;
@@ -40,9 +39,9 @@ pub struct Worker {
     pub samples: Receiver<Sample>,
     /// The worker ends when this is closed.
     pub orders: mpsc::Receiver<Order>,
-    pub key_requests: mpsc::Sender<VideoRef>,
+    pub key_requests: mpsc::Sender<Source>,
     /// The video of the stream.
-    pub video: VideoRef,
+    pub video: Source,
 }
 
 impl Worker {
@@ -99,11 +98,11 @@ impl Worker {
     }
 
     fn handle_sample(&mut self, clock: &mut PersonClock, sample: &Sample) {
-        let rate = match sample.source {
+        let rate = match sample.source.track {
             TrackSource::Audio => AUDIO_RATE,
             TrackSource::Camera | TrackSource::Screen => VIDEO_RATE,
         };
-        let at = clock.mix_time(sample.source, rate, sample.stamp);
+        let at = clock.mix_time(sample.source.track, rate, sample.stamp);
         log(match &sample.payload {
             Payload::Audio(packet) => self.core.handle_audio(at, packet),
             Payload::Video(coded) => self.core.handle_video(at, coded),

@@ -3,6 +3,7 @@
 mod check;
 
 use rotunda_proto::ids::{RoomKey, UserId};
+use rotunda_proto::mix::MixSpec;
 use rotunda_proto::signaling::{ErrorBody, ErrorCode, PublisherView};
 use rotunda_proto::transcoding::{TranscodingConfig, TranscodingMode};
 
@@ -29,8 +30,26 @@ pub async fn set(
         message,
         retry_after_ms: None,
     })?;
+    may_name_rooms(shared, &spec)?;
     pictures::must_exist(&shared.store, &spec).await.map_err(explain)?;
     client::start(shared, user, spec).await.map_err(explain)
+}
+
+/// Members of an application with room keys do not get into other rooms by a mix.
+fn may_name_rooms(shared: &Shared, spec: &MixSpec) -> Result<(), ErrorBody> {
+    let applications = shared.applications();
+    let application = applications.by_id(spec.room.app);
+    let has_keys = application.is_none_or(|application| application.requires_private_map_key);
+    match has_keys && !spec.layout.other_rooms(&spec.room).is_empty() {
+        true => Err(ErrorBody {
+            code: ErrorCode::BadMix,
+            message: "mixUsers names another room, and this application lets members into rooms by privateMapKey alone; start this \
+                      mix by the server API"
+                .to_owned(),
+            retry_after_ms: None,
+        }),
+        false => Ok(()),
+    }
 }
 
 /// The contract: the mix takes the place of the caller's own stream.

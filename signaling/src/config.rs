@@ -29,6 +29,9 @@ pub struct Config {
     pub whip_query_tokens: bool,
     /// Days for which journal entries and delivered callbacks are kept: 1 to 3650. Default 30.
     pub journal_days: u32,
+    /// Mixes that members of one room have started by `setMixTranscodingConfig`, 0 to 64, besides those of the server API; each member
+    /// may have one of them. 0: members may start none. Default 4.
+    pub member_mixes_per_room: usize,
     pub api: Api,
     #[serde(skip)]
     pub process: Process,
@@ -87,6 +90,7 @@ impl Default for Config {
             turn: Turn::default(),
             whip_query_tokens: false,
             journal_days: 30,
+            member_mixes_per_room: 4,
             api: Api::default(),
             process: Process::default(),
         }
@@ -125,6 +129,9 @@ impl Config {
         }
         if !(1..=3650).contains(&self.journal_days) {
             mistakes.push(ConfigMistake::new("signaling.journal_days", "write 1 to 3650"));
+        }
+        if self.member_mixes_per_room > 64 {
+            mistakes.push(ConfigMistake::new("signaling.member_mixes_per_room", "write 0 to 64"));
         }
         if self.max_members == 0 {
             mistakes.push(ConfigMistake::new("signaling.max_members", "write at least 1"));

@@ -72,6 +72,12 @@ impl Shared {
         Self::new(config, cluster, ApplicationList::new(applications), store, facts)
     }
 
+    #[cfg(test)]
+    pub fn replace_applications(&self, applications: Vec<Application>) {
+        let set = rotunda_proto::applications::ApplicationSet::new(applications, Vec::new());
+        self.application_list.replace(set);
+    }
+
     /// The application that the demo back end serves, in demo mode.
     pub fn demo_application(&self) -> Option<Application> {
         self.applications().by_id(self.config.process.demo?).cloned()

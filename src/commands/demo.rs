@@ -101,6 +101,7 @@ pub async fn run(arguments: cli::Demo) -> anyhow::Result<()> {
         video_kbps: 1500,
         audio_kbps: 96,
         push: None,
+        also: Vec::new(),
     };
     let mut api = Api::connect(&grpc, &application).await?;
     let known = files(&directory);

@@ -4,7 +4,7 @@ use anyhow::{Context, bail};
 use rotunda_proto::config::Application;
 use rotunda_proto::grpc::v1;
 use rotunda_proto::grpc::v1::mix_service_client::MixServiceClient;
-use rotunda_proto::ids::RoomId;
+use rotunda_proto::ids::{RoomId, UserId};
 use tonic::Request;
 use tonic::metadata::MetadataValue;
 use tonic::transport::Channel;
@@ -39,6 +39,18 @@ pub fn stream_id(arguments: &MixStart) -> String {
     match &arguments.stream_id {
         Some(id) => id.to_string(),
         None => format!("mix-{}", arguments.target.room),
+    }
+}
+
+fn other_room_user((room, user): &(RoomId, UserId)) -> v1::OtherRoomUser {
+    use v1::other_room::Room;
+    let room = match room {
+        RoomId::Number(number) => Room::RoomId(number.get().into()),
+        RoomId::Name(name) => Room::StrRoomId(name.to_string()),
+    };
+    v1::OtherRoomUser {
+        user_id: user.to_string(),
+        room: Some(v1::OtherRoom { room: Some(room) }),
     }
 }
 
@@ -102,6 +114,7 @@ impl Api {
             }),
             layout_params: Some(v1::LayoutParams {
                 template: Some(template),
+                other_room_users: arguments.also.iter().map(other_room_user).collect(),
                 ..Default::default()
             }),
             publish_cdn_params: arguments.push.as_ref().map(|url| v1::PublishCdnParams {

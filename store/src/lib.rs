@@ -30,7 +30,7 @@ pub use error::{OpenError, StoreError};
 pub use events::{Effects, JournalEntry, NewEntry, NewEvent, StreamedEvent};
 pub use history::{DayScale, RoomLife};
 pub use media::{MediaFilter, MediaPage};
-pub use mix_tasks::{MixTaskEnd, MixTaskRow};
+pub use mix_tasks::{MixTaskChange, MixTaskEnd, MixTaskRow};
 pub use pictures::{NewPicture, Picture, PictureInfo};
 pub use pool::{Engine, Store};
 pub use recording_files::{CatalogueRow, FileRow};

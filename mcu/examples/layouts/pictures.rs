@@ -6,8 +6,8 @@ use rotunda_mcu::compositor::{Compositor, Shown};
 use rotunda_mcu::layout::{Canvas, Member, lay_out};
 use rotunda_media::draw::Font;
 use rotunda_media::video_frame::VideoFrame;
-use rotunda_proto::ids::{TrackSource, UserId};
-use rotunda_proto::mix::{Cell, CellInput, Layout, Template, VideoRef};
+use rotunda_proto::ids::{RoomKey, RoomUser, Source, TrackSource};
+use rotunda_proto::mix::{Cell, CellInput, Layout, Template};
 use rotunda_proto::room::TrackState;
 
 pub const CANVAS: Canvas = Canvas {
@@ -62,35 +62,43 @@ pub fn members(count: usize) -> Result<Vec<Member>, Box<dyn Error>> {
 /// Errors: of names.
 pub fn render(template: Template, count: usize) -> Result<VideoFrame, Box<dyn Error>> {
     let mut compositor = Compositor::new(CANVAS, BACKGROUND, Font::system());
-    compositor.handle_scene(&lay_out(&layout(template, 1)?, &members(count)?, Some(CANVAS)));
+    compositor.handle_scene(&lay_out(&room()?, &layout(template, 1)?, &members(count)?, Some(CANVAS)));
     Ok(compositor.compose(|_| Shown::Card, |_| false).clone())
 }
 
-fn user(number: usize) -> Result<UserId, Box<dyn Error>> {
-    Ok(number.to_string().parse()?)
+pub fn room() -> Result<RoomKey, Box<dyn Error>> {
+    Ok(RoomKey {
+        app: 1.try_into()?,
+        room: "1".parse()?,
+    })
+}
+
+fn user(number: usize) -> Result<RoomUser, Box<dyn Error>> {
+    Ok(RoomUser {
+        room: room()?,
+        user: number.to_string().parse()?,
+    })
 }
 
 fn member(number: usize) -> Result<Member, Box<dyn Error>> {
     Ok(Member {
-        user: user(number)?,
+        id: user(number)?,
         audio: Some(TrackState::On),
         camera: Some(TrackState::On),
         screen: None,
     })
 }
 
-fn camera(number: usize) -> Result<VideoRef, Box<dyn Error>> {
-    Ok(VideoRef {
-        user: user(number)?,
-        source: TrackSource::Camera,
-    })
+fn camera(number: usize) -> Result<Source, Box<dyn Error>> {
+    Ok(user(number)?.track(TrackSource::Camera))
 }
 
 /// `rect`: x, y, width, height.
-fn cell(video: Option<VideoRef>, rect: [u16; 4]) -> Cell {
+fn cell(video: Option<Source>, rect: [u16; 4]) -> Cell {
     let [x, y, width, height] = rect;
     Cell {
         video,
+        room: None,
         x,
         y,
         width,

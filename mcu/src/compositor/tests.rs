@@ -1,14 +1,17 @@
 use rotunda_media::mark::{self, Mark};
-use rotunda_proto::ids::TrackSource;
-use rotunda_proto::mix::VideoRef;
+use rotunda_proto::ids::{RoomKey, Source, TrackSource};
 
 use super::*;
 use crate::layout::Content;
 
 fn placement(name: &str, rect: Rect, z: u32, render_mode: RenderMode) -> Placement {
-    let video = VideoRef {
+    let video = Source {
+        room: RoomKey {
+            app: 1.try_into().unwrap(),
+            room: "1".parse().unwrap(),
+        },
         user: name.parse().unwrap(),
-        source: TrackSource::Camera,
+        track: TrackSource::Camera,
     };
     Placement {
         video,
@@ -177,7 +180,7 @@ fn a_card_shows_the_disc_and_the_name() {
     assert!(out.y()[144 * 640 + 320].abs_diff(ground) > 40);
 }
 
-fn nobody(_: &UserId) -> bool {
+fn nobody(_: &RoomUser) -> bool {
     false
 }
 

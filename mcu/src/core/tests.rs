@@ -88,13 +88,20 @@ impl Sender {
         }
     }
 
-    fn user(&self) -> UserId {
-        format!("u{}", self.id).parse().unwrap()
+    /// Each second one is in another room, with the name of the one before.
+    fn id(&self) -> RoomUser {
+        RoomUser {
+            room: RoomKey {
+                app: SdkAppId::try_from(1).unwrap(),
+                room: RoomId::Number((7 + u64::from(self.id % 2)).try_into().unwrap()),
+            },
+            user: format!("u{}", self.id / 2).parse().unwrap(),
+        }
     }
 
     fn member(&self) -> Member {
         Member {
-            user: self.user(),
+            id: self.id(),
             audio: Some(TrackState::On),
             camera: (self.source == TrackSource::Camera).then_some(TrackState::On),
             screen: (self.source == TrackSource::Screen).then_some(TrackState::On),
@@ -130,8 +137,7 @@ impl Sender {
             };
             let (data, is_key) = (coded.data.as_ref().into(), coded.is_key);
             samples.push(Sample {
-                user: self.user(),
-                source: self.source,
+                source: self.id().track(self.source),
                 stamp: Stamp {
                     generation: 0,
                     rtp: count * 6_000,
@@ -152,8 +158,7 @@ impl Sender {
             let from = self.sent_packets as usize * 960;
             let pcm: Vec<f32> = (from..from + 960).map(wave).collect();
             samples.push(Sample {
-                user: self.user(),
-                source: TrackSource::Audio,
+                source: self.id().track(TrackSource::Audio),
                 stamp: Stamp {
                     generation: 0,
                     rtp: self.sent_packets * 960,
@@ -186,7 +191,7 @@ fn run(core: &mut MixCore, senders: &mut [Sender], until: Micros) -> Vec<Arc<Fra
 
 fn scene(spec: &MixSpec, senders: &[Sender]) -> Scene {
     let members: Vec<Member> = senders.iter().map(Sender::member).collect();
-    lay_out(&spec.layout, &members, spec.video.map(canvas))
+    lay_out(&spec.room, &spec.layout, &members, spec.video.map(canvas))
 }
 
 fn decode(frames: &[Arc<Frame>]) -> Vec<VideoFrame> {
@@ -302,7 +307,7 @@ fn a_muted_camera_becomes_a_card_at_the_next_frame_and_a_member_who_leaves_is_go
     let mut members: Vec<Member> = senders.iter().map(Sender::member).collect();
     members[1].camera = Some(TrackState::Muted);
     members.remove(3);
-    core.handle_scene(lay_out(&spec.layout, &members, spec.video.map(canvas)));
+    core.handle_scene(lay_out(&spec.room, &spec.layout, &members, spec.video.map(canvas)));
     frames.extend(run(&mut core, &mut senders, 1_200_000));
 
     let frames_seen = decode(&frames);
@@ -361,7 +366,7 @@ fn a_slide_stays_until_the_screen_is_muted() {
     assert_eq!(core.inputs(), (1, 1));
     let mut members: Vec<Member> = senders.iter().map(Sender::member).collect();
     members[0].screen = Some(TrackState::Muted);
-    core.handle_scene(lay_out(&spec.layout, &members, spec.video.map(canvas)));
+    core.handle_scene(lay_out(&spec.room, &spec.layout, &members, spec.video.map(canvas)));
     let muted = run(&mut core, &mut [], 62_100_000);
 
     let ids = |frames: &[Arc<Frame>]| -> Vec<Option<u8>> {
@@ -669,7 +674,7 @@ fn the_loudest_member_is_told_when_the_layout_asks_for_it() {
             told.extend(core.poll_loudest());
         }
         let expected = if asked.is_some() {
-            vec![senders[0].user(), senders[1].user()]
+            vec![senders[0].id(), senders[1].id()]
         } else {
             Vec::new()
         };
@@ -683,7 +688,7 @@ fn an_adaptive_mix_on_a_quiet_network_plays_out_after_60_ms_and_loses_nothing() 
     spec.video = None;
     let mut core = MixCore::new(&spec, DELAY, None).unwrap();
     core.adapt_play_out(DELAY);
-    let user: UserId = "ann".parse().unwrap();
+    let user = crate::test_ids::member("ann");
     core.handle_scene(Scene {
         heard: vec![user.clone()],
         ..Scene::default()
@@ -699,8 +704,7 @@ fn an_adaptive_mix_on_a_quiet_network_plays_out_after_60_ms_and_loses_nothing() 
         let now = core.poll_timeout();
         while i64::from(sent) * 20_000 <= now {
             core.handle_sample(&Sample {
-                user: user.clone(),
-                source: TrackSource::Audio,
+                source: user.track(TrackSource::Audio),
                 stamp: Stamp {
                     generation: 0,
                     rtp: sent * 960,

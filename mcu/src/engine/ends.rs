@@ -5,8 +5,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use rotunda_proto::ids::{TrackSource, UserId};
-use rotunda_proto::mix::VideoRef;
+use rotunda_proto::ids::Source;
 
 /// So many engines may end within the time for no known reason, before the mix ends with an error.
 pub const MOST: usize = 10;
@@ -19,17 +18,17 @@ const BACK_OFF: Duration = Duration::from_millis(50);
 /// See the [module](self).
 #[derive(Debug, Default)]
 pub struct Ends {
-    recent: VecDeque<(Instant, Option<VideoRef>)>,
-    barred: Vec<VideoRef>,
+    recent: VecDeque<(Instant, Option<Source>)>,
+    barred: Vec<Source>,
 }
 
 impl Ends {
     /// An engine has ended, and was decoding a frame of `suspect`. Answers that track when it is barred from now on: its ends are forgiven.
-    pub fn handle_end(&mut self, now: Instant, suspect: Option<VideoRef>) -> Option<VideoRef> {
+    pub fn handle_end(&mut self, now: Instant, suspect: Option<Source>) -> Option<Source> {
         self.forget_before(now);
         self.recent.push_back((now, suspect.clone()));
         let suspect = suspect?;
-        let is_theirs = |(_, other): &&(Instant, Option<VideoRef>)| other.as_ref() == Some(&suspect);
+        let is_theirs = |(_, other): &&(Instant, Option<Source>)| other.as_ref() == Some(&suspect);
         if self.recent.iter().filter(is_theirs).count() < GUILTY {
             return None;
         }
@@ -52,10 +51,8 @@ impl Ends {
         }
     }
 
-    pub fn bars(&self, user: &UserId, source: TrackSource) -> bool {
-        self.barred
-            .iter()
-            .any(|track| track.user == *user && track.source == source)
+    pub fn bars(&self, track: &Source) -> bool {
+        self.barred.contains(track)
     }
 
     fn forget_before(&mut self, now: Instant) {
@@ -67,15 +64,10 @@ impl Ends {
 #[cfg(test)]
 mod tests {
     use rotunda_proto::clock::Clock;
+    use rotunda_proto::ids::TrackSource;
 
     use super::*;
-
-    fn camera(user: &str) -> VideoRef {
-        VideoRef {
-            user: user.parse().unwrap(),
-            source: TrackSource::Camera,
-        }
-    }
+    use crate::test_ids::camera;
 
     #[test]
     fn a_track_that_ends_two_engines_within_a_minute_is_barred_and_its_ends_do_not_count() {
@@ -84,11 +76,11 @@ mod tests {
         let users: Vec<String> = (0..16).map(|number| format!("user{number}")).collect();
         for user in &users {
             assert_eq!(ends.handle_end(now, Some(camera(user))), None);
-            assert!(!ends.bars(&user.parse().unwrap(), TrackSource::Camera));
+            assert!(!ends.bars(&camera(user)));
             now += Duration::from_secs(1);
             assert_eq!(ends.handle_end(now, Some(camera(user))), Some(camera(user)));
-            assert!(ends.bars(&user.parse().unwrap(), TrackSource::Camera));
-            assert!(!ends.bars(&user.parse().unwrap(), TrackSource::Audio));
+            assert!(ends.bars(&camera(user)));
+            assert!(!ends.bars(&Source { track: TrackSource::Audio, ..camera(user) }));
             assert!(!ends.are_too_many(now));
             assert_eq!(ends.back_off(), Duration::ZERO);
         }

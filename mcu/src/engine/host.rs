@@ -11,7 +11,8 @@ use rotunda_media::program_messages::ProgramReceiver;
 use rotunda_media::time::MediaTime;
 use rotunda_proto::clock::Clock;
 use rotunda_proto::framing::{self, FramingError};
-use rotunda_proto::mix::{Health, MixSpec, PictureId, VideoRef};
+use rotunda_proto::ids::Source;
+use rotunda_proto::mix::{Health, MixSpec, PictureId};
 use rotunda_receiver::Sample;
 use thiserror::Error;
 use tokio::io::AsyncWriteExt;
@@ -217,10 +218,10 @@ impl Host {
     }
 
     /// Leaves a track out that has ended engines.
-    async fn bar(&self, track: VideoRef) {
+    async fn bar(&self, track: Source) {
         metrics::counter!("rotunda_mcu_barred_tracks_total").increment(1);
         tracing::warn!(
-            room = %self.spec.room, stream = %self.spec.stream_id, user = %track.user, source = ?track.source,
+            room = %self.spec.room, stream = %self.spec.stream_id, user = %track.user, source = ?track.track,
             "mix engines have failed on this track, and it is left out of the mix"
         );
         let _task_is_gone = self.reports.send(Report::Barred(track)).await;
@@ -264,7 +265,7 @@ impl Host {
                 Some(sample) = self.samples.recv(), if has_place => {
                     let more = std::iter::from_fn(|| self.samples.try_recv().ok()).take(BATCH - 1);
                     for sample in std::iter::once(sample).chain(more) {
-                        if !ends.bars(&sample.user, sample.source) {
+                        if !ends.bars(&sample.source) {
                             link.sample(&sample);
                         }
                     }
@@ -404,7 +405,7 @@ impl Link {
     }
 
     /// The track whose frame has ended the engine, if one has.
-    async fn suspect(&mut self, cause: Cause) -> Option<VideoRef> {
+    async fn suspect(&mut self, cause: Cause) -> Option<Source> {
         let doing = self.engine.doing();
         match cause {
             Cause::Exited => {

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use rotunda_media::codec::VideoCodec;
 use rotunda_media::program_messages::ProgramMessage;
 use rotunda_media::video_frame::Rotation;
-use rotunda_proto::ids::{TrackSource, UserId};
-use rotunda_proto::mix::{Health, MixSpec, PictureId, VideoRef};
+use rotunda_proto::ids::Source;
+use rotunda_proto::mix::{Health, MixSpec, PictureId};
 use rotunda_receiver::{CodedVideo, Payload, Sample};
 use serde::{Deserialize, Serialize};
 
@@ -65,10 +65,10 @@ pub enum FromEngine {
         refused: Option<String>,
     },
     Program(ProgramMessage),
-    NeedsKey(VideoRef),
-    Shape(VideoRef, Shape),
+    NeedsKey(Source),
+    Shape(Source, Shape),
     /// Who speaks loudest now.
-    Loudest(UserId),
+    Loudest(RoomUser),
     Health(Health),
     /// The encoders have failed again and again, and the engine ends.
     Failed {
@@ -78,8 +78,7 @@ pub enum FromEngine {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SampleHead {
-    user: UserId,
-    source: TrackSource,
+    source: Source,
     stamp: Stamp,
     /// None: audio.
     video: Option<VideoHead>,
@@ -105,8 +104,7 @@ impl SampleHead {
             }),
         };
         Self {
-            user: sample.user.clone(),
-            source: sample.source,
+            source: sample.source.clone(),
             stamp: sample.stamp,
             video,
         }
@@ -132,7 +130,6 @@ impl SampleHead {
             }),
         };
         Sample {
-            user: self.user,
             source: self.source,
             stamp: self.stamp,
             payload,
@@ -145,12 +142,19 @@ mod tests {
     use super::*;
     use bytes::BytesMut;
     use rotunda_proto::framing;
+    use rotunda_proto::ids::{RoomKey, TrackSource};
 
     #[test]
     fn a_sample_comes_out_of_its_message_as_it_went_in() {
         let sample = Sample {
-            user: "ann".parse().unwrap(),
-            source: TrackSource::Camera,
+            source: Source {
+                room: RoomKey {
+                    app: 1.try_into().unwrap(),
+                    room: "text:1".parse().unwrap(),
+                },
+                user: "ann".parse().unwrap(),
+                track: TrackSource::Camera,
+            },
             stamp: Stamp {
                 generation: 3,
                 rtp: 90_000,

@@ -8,10 +8,10 @@ use std::io::{self, Seek, SeekFrom};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 
-use rotunda_proto::mix::VideoRef;
+use rotunda_proto::ids::Source;
 use rustix::fs::{MemfdFlags, memfd_create};
 
-/// The number of the frame, the length of the name, and the name as JSON: a user id has at most 32 letters.
+/// The number of the frame, the length of the name, and the name as JSON: room and user ids have at most 64 letters.
 const BLOCK: usize = 512;
 const NUMBER: usize = 4;
 const HEAD: usize = NUMBER + 2;
@@ -30,7 +30,7 @@ pub struct Doing {
     /// Another one with each frame, and after it.
     pub number: u32,
     /// The track whose frame is being decoded.
-    pub track: Option<VideoRef>,
+    pub track: Option<Source>,
 }
 
 impl Suspect {
@@ -63,7 +63,7 @@ impl Suspect {
     }
 
     /// The engine: a frame of this track is decoded now; `None`: no more.
-    pub fn set(&mut self, track: Option<&VideoRef>) {
+    pub fn set(&mut self, track: Option<&Source>) {
         self.number = self.number.wrapping_add(1);
         let mut block = vec![0; HEAD];
         let named = track.is_some_and(|track| serde_json::to_writer(&mut block, track).is_ok());
@@ -100,6 +100,7 @@ mod tests {
     use rotunda_proto::ids::TrackSource;
 
     use super::*;
+    use crate::test_ids::member;
 
     #[test]
     fn the_host_reads_the_track_that_the_engine_has_named_last_whatever_is_printed() {
@@ -107,10 +108,7 @@ mod tests {
         assert_eq!(host.get(), Doing { number: 0, track: None });
         let mut engine = Suspect::from_descriptor(host.share().unwrap().into_descriptor());
         for user in ["a".to_owned(), "b".repeat(32), "c".to_owned()] {
-            let track = VideoRef {
-                user: user.parse().unwrap(),
-                source: TrackSource::Screen,
-            };
+            let track = member(&user).track(TrackSource::Screen);
             engine.set(Some(&track));
             (&engine.file).write_all(b"a line of a library").unwrap();
             assert_eq!(host.get().track, Some(track));

@@ -8,8 +8,8 @@ use rotunda_media::codec::{ForceKey, H264EncoderConfig, VideoCodec, VpxCodec, Vp
 use rotunda_media::program::{ProgramHub, Track};
 use rotunda_media::video_frame::{Rect, VideoFrame, Yuv};
 use rotunda_proto::clock::Clock;
-use rotunda_proto::ids::{RoomId, RoomKey, SdkAppId, TrackSource};
-use rotunda_proto::mix::{AudioEncode, Layout, MixSpec, RenderMode, VideoEncode, VideoRef};
+use rotunda_proto::ids::{RoomId, RoomKey, SdkAppId, Source};
+use rotunda_proto::mix::{AudioEncode, Layout, MixSpec, RenderMode, VideoEncode};
 use rotunda_receiver::{CodedVideo, Payload, Sample};
 use tokio::sync::mpsc;
 
@@ -18,6 +18,7 @@ use super::host::Host;
 use super::launcher::{EngineCommand, Launcher};
 use super::messages::Delay;
 use crate::layout::{Content, Placement, Scene};
+use crate::test_ids::camera;
 use crate::timeline::Stamp;
 use crate::worker::Report;
 
@@ -71,13 +72,6 @@ fn spec() -> MixSpec {
     }
 }
 
-fn camera(user: &str) -> VideoRef {
-    VideoRef {
-        user: user.parse().unwrap(),
-        source: TrackSource::Camera,
-    }
-}
-
 /// Cells beside each other.
 fn scene(users: &[&str]) -> Scene {
     let placements = users.iter().enumerate().map(|(number, user)| Placement {
@@ -117,8 +111,7 @@ async fn send(samples: mpsc::Sender<Sample>, origin: std::time::Instant, harmful
         let frames = harmful.iter().copied().chain([("ann", &coded.data[..])]);
         for (user, data) in frames {
             let sample = Sample {
-                user: user.parse().unwrap(),
-                source: TrackSource::Camera,
+                source: camera(user),
                 stamp: Stamp {
                     generation: 0,
                     rtp: (arrival * 9 / 100) as u32,
@@ -142,7 +135,7 @@ async fn send(samples: mpsc::Sender<Sample>, origin: std::time::Instant, harmful
 }
 
 /// Runs a mix of ann and of members whose frames do harm, until those are left out and ann is live; answers who was left out.
-async fn left_out(harmful: Vec<(&'static str, &'static [u8])>) -> Vec<VideoRef> {
+async fn left_out(harmful: Vec<(&'static str, &'static [u8])>) -> Vec<Source> {
     let users: Vec<&str> = harmful.iter().map(|(user, _)| *user).chain(["ann"]).collect();
     let hub = ProgramHub::new();
     let spec = spec();

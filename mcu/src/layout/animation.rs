@@ -65,21 +65,18 @@ fn between(from: Rect, to: Rect, done: Micros) -> Rect {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use rotunda_proto::ids::TrackSource;
-    use rotunda_proto::mix::{RenderMode, VideoRef};
+    use rotunda_proto::mix::RenderMode;
 
     use super::*;
     use crate::layout::Content;
+    use crate::test_ids::camera;
 
     const CANVAS: usize = 1280;
     const TICK: Micros = 33_333;
 
     fn placement(number: usize, rect: Rect) -> Placement {
         Placement {
-            video: VideoRef {
-                user: format!("u{number}").parse().unwrap(),
-                source: TrackSource::Camera,
-            },
+            video: camera(&format!("u{number}")),
             content: Content::Live,
             rect,
             z: number as u32,

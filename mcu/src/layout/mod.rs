@@ -10,6 +10,9 @@
 //! | custom | the cells as given: those with a user are kept for it, the others are filled in the order of entering; a member without a cell is neither seen nor heard |
 //!
 //! At most 16 members are mixed: those whom the layout names, then the earliest. A member with a camera and a screen takes two cells.
+//!
+//! Members of other rooms take part when the layout names them: its guests as if they had entered after all members of the mix's own
+//! room, and a cell of another room without a user is filled in the order in which that room's members entered.
 
 pub mod animation;
 mod templates;
@@ -17,14 +20,14 @@ mod templates;
 mod tests;
 
 use rotunda_media::video_frame::Rect;
-use rotunda_proto::ids::{TrackSource, UserId};
-use rotunda_proto::mix::{Layout, MAX_INPUTS, PictureId, RenderMode, Style, Template, VideoRef, Watermark};
+use rotunda_proto::ids::{RoomKey, RoomUser, Source, TrackSource};
+use rotunda_proto::mix::{Layout, MAX_INPUTS, PictureId, RenderMode, Style, Template, Watermark};
 use rotunda_proto::room::TrackState;
 
-/// A member of the room and their published tracks.
+/// A member of a room and their published tracks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
-    pub user: UserId,
+    pub id: RoomUser,
     pub audio: Option<TrackState>,
     pub camera: Option<TrackState>,
     pub screen: Option<TrackState>,
@@ -49,7 +52,7 @@ pub enum Content {
 /// One cell of the video.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Placement {
-    pub video: VideoRef,
+    pub video: Source,
     pub content: Content,
     pub rect: Rect,
     /// Higher is in front.
@@ -83,21 +86,23 @@ pub struct Scene {
     pub watermark: Option<Watermark>,
     pub style: Style,
     /// Members whose audio is mixed, in the order of entering.
-    pub heard: Vec<UserId>,
+    pub heard: Vec<RoomUser>,
 }
 
-/// Lays the members out; `members` are in the order of entering. Without a canvas (audio alone) nothing is placed.
-pub fn lay_out(layout: &Layout, members: &[Member], canvas: Option<Canvas>) -> Scene {
-    let inputs = inputs(layout, members);
-    let videos = videos(layout, &inputs);
+/// Lays the members out. `own`: the mix's room; `members`: of each room in the order of entering. Without a canvas (audio alone) nothing
+/// is placed.
+pub fn lay_out(own: &RoomKey, layout: &Layout, members: &[Member], canvas: Option<Canvas>) -> Scene {
+    let publishing: Vec<&Member> = members.iter().filter(|member| member.publishes_any()).collect();
     let custom = layout.template == Template::Custom && !layout.cells.is_empty();
     let mut scene = if custom {
-        templates::custom(layout, &inputs, canvas)
+        templates::custom(own, layout, &publishing, canvas)
     } else {
+        let inputs = inputs(own, layout, publishing);
+        let videos = videos(layout, &inputs);
         let heard = inputs
             .iter()
             .filter(|member| member.audio.is_some())
-            .map(|member| member.user.clone());
+            .map(|member| member.id.clone());
         Scene {
             placements: canvas
                 .map(|canvas| templates::place(layout, videos, canvas))
@@ -140,9 +145,9 @@ fn inset(rect: Rect, margin: usize) -> Rect {
 
 impl Scene {
     /// A track that is not decoded any more: its cell shows the member's card.
-    pub fn leave_out(&mut self, track: &VideoRef) {
-        if track.source == TrackSource::Audio {
-            self.heard.retain(|user| *user != track.user);
+    pub fn leave_out(&mut self, track: &Source) {
+        if track.track == TrackSource::Audio {
+            self.heard.retain(|member| !track.is_of(member));
         }
         for placement in self.placements.iter_mut().filter(|it| it.video == *track) {
             placement.content = Content::Card;
@@ -186,40 +191,52 @@ pub fn canvas_of_screen(width: usize, height: usize) -> Canvas {
     }
 }
 
-/// The members who publish, at most [`MAX_INPUTS`]: those whom the layout names, then the earliest; in the order of entering.
-fn inputs<'a>(layout: &Layout, members: &'a [Member]) -> Vec<&'a Member> {
-    let is_publishing = |member: &&Member| member.audio.is_some() || member.has_video();
-    let publishing: Vec<&Member> = members.iter().filter(is_publishing).collect();
-    let named = publishing.iter().filter(|member| names(layout, &member.user)).count();
-    let mut others = MAX_INPUTS.saturating_sub(named);
-    let chosen = publishing.into_iter().filter(|member| {
-        if names(layout, &member.user) {
+/// The members of the own room, then the others whom the layout names; at most [`MAX_INPUTS`]: those whom it names, then the earliest.
+fn inputs<'a>(own: &RoomKey, layout: &Layout, publishing: Vec<&'a Member>) -> Vec<&'a Member> {
+    let (mut inputs, mut others): (Vec<&Member>, Vec<&Member>) =
+        publishing.into_iter().partition(|member| member.id.room == *own);
+    others.retain(|member| names(layout, &member.id));
+    // Those who are no guests come last.
+    others.sort_by_key(|member| {
+        layout
+            .guests
+            .iter()
+            .position(|guest| *guest == member.id)
+            .unwrap_or(usize::MAX)
+    });
+    inputs.append(&mut others);
+    let named = inputs.iter().filter(|member| names(layout, &member.id)).count();
+    let mut unnamed = MAX_INPUTS.saturating_sub(named);
+    inputs.retain(|member| {
+        if names(layout, &member.id) {
             return true;
         }
-        let has_place = others > 0;
-        others = others.saturating_sub(1);
+        let has_place = unnamed > 0;
+        unnamed = unnamed.saturating_sub(1);
         has_place
     });
-    chosen.take(MAX_INPUTS).collect()
+    inputs.truncate(MAX_INPUTS);
+    inputs
 }
 
-/// Whether the layout names a member, for a cell or for its video.
-fn names(layout: &Layout, user: &UserId) -> bool {
-    let is_theirs = |video: &VideoRef| video.user == *user;
+/// Whether the layout names a member, for a cell, for its video or as a guest.
+fn names(layout: &Layout, member: &RoomUser) -> bool {
+    let is_theirs = |video: &Source| video.is_of(member);
     let small = layout.small.as_ref().and_then(|cell| cell.video.as_ref());
     let cells = layout.cells.iter().filter_map(|cell| cell.video.as_ref());
-    match layout.template {
+    let is_in_template = match layout.template {
         Template::Float | Template::ScreenShare => {
-            layout.main.iter().any(is_theirs) || layout.only_users.contains(user)
+            layout.main.iter().any(is_theirs) || layout.only_users.contains(member)
         }
-        Template::Grid => layout.only_users.contains(user),
+        Template::Grid => layout.only_users.contains(member),
         Template::PictureInPicture | Template::Presenter => layout.main.iter().chain(small).any(is_theirs),
         Template::Custom => cells.into_iter().any(is_theirs),
-    }
+    };
+    is_in_template || layout.guests.contains(member)
 }
 
 /// The videos that ask for a cell, in the order of entering.
-fn videos(layout: &Layout, inputs: &[&Member]) -> Vec<(VideoRef, Content)> {
+fn videos(layout: &Layout, inputs: &[&Member]) -> Vec<(Source, Content)> {
     let audio_only = layout
         .audio_only_takes_cell
         .unwrap_or(layout.template != Template::ScreenShare);
@@ -228,15 +245,20 @@ fn videos(layout: &Layout, inputs: &[&Member]) -> Vec<(VideoRef, Content)> {
         layout.template,
         Template::Float | Template::Grid | Template::ScreenShare
     );
-    let wanted = |user: &UserId| !has_list || layout.only_users.is_empty() || layout.only_users.contains(user);
+    let is_listed = |member: &RoomUser| layout.only_users.contains(member) || layout.guests.contains(member);
+    let wanted = |member: &RoomUser| !has_list || layout.only_users.is_empty() || is_listed(member);
     inputs
         .iter()
-        .filter(|member| wanted(&member.user))
+        .filter(|member| wanted(&member.id))
         .flat_map(|member| member.videos(audio_only))
         .collect()
 }
 
 impl Member {
+    fn publishes_any(&self) -> bool {
+        self.audio.is_some() || self.has_video()
+    }
+
     fn has_video(&self) -> bool {
         self.camera.is_some() || self.screen.is_some()
     }
@@ -263,7 +285,7 @@ impl Member {
     }
 
     /// Camera, then screen; a card where there is only audio, if that counts.
-    fn videos(&self, audio_only: bool) -> Vec<(VideoRef, Content)> {
+    fn videos(&self, audio_only: bool) -> Vec<(Source, Content)> {
         let has = |source: TrackSource| match source {
             TrackSource::Camera => self.camera.is_some() || (audio_only && !self.has_video()),
             TrackSource::Screen => self.screen.is_some(),
@@ -272,15 +294,7 @@ impl Member {
         [TrackSource::Camera, TrackSource::Screen]
             .into_iter()
             .filter(|source| has(*source))
-            .map(|source| {
-                (
-                    VideoRef {
-                        user: self.user.clone(),
-                        source,
-                    },
-                    self.content(source),
-                )
-            })
+            .map(|source| (self.id.track(source), self.content(source)))
             .collect()
     }
 }

@@ -1,12 +1,12 @@
 //! The templates' geometry.
 
 use rotunda_media::video_frame::Rect;
-use rotunda_proto::ids::{TrackSource, UserId};
-use rotunda_proto::mix::{Cell, CellInput, Layout, MAX_INPUTS, RenderMode, Template, VideoRef};
+use rotunda_proto::ids::{RoomKey, RoomUser, Source, TrackSource};
+use rotunda_proto::mix::{Cell, CellInput, Layout, MAX_INPUTS, RenderMode, Template};
 
 use super::{Canvas, Content, EmptyCell, Member, Placement, Scene};
 
-type Videos = Vec<(VideoRef, Content)>;
+type Videos = Vec<(Source, Content)>;
 
 /// Small videos in a row or column of the float template, and of the screen-share one.
 const FLOAT_SIDE: usize = 4;
@@ -170,11 +170,11 @@ fn picture_in_picture(layout: &Layout, mut videos: Videos, canvas: Canvas) -> Ve
 fn presenter(layout: &Layout, videos: Videos, canvas: Canvas) -> Vec<Placement> {
     let Some(main) = &layout.main else { return Vec::new() };
     let of_main = |source: TrackSource| {
-        let mut theirs = videos.iter().filter(|(video, _)| video.user == main.user);
-        theirs.find(|(video, content)| video.source == source && *content == Content::Live)
+        let mut theirs = videos.iter().filter(|(video, _)| video.is_beside(main));
+        theirs.find(|(video, content)| video.track == source && *content == Content::Live)
     };
     let shown = of_main(TrackSource::Screen).or_else(|| of_main(TrackSource::Camera));
-    let any = || videos.iter().find(|(video, _)| video.user == main.user);
+    let any = || videos.iter().find(|(video, _)| video.is_beside(main));
     let Some((video, content)) = shown.or_else(any).cloned() else {
         return Vec::new();
     };
@@ -189,26 +189,36 @@ fn presenter(layout: &Layout, videos: Videos, canvas: Canvas) -> Vec<Placement> 
 }
 
 /// A cell without a named source shows the camera, or the screen of a member without a camera.
-pub(super) fn custom(layout: &Layout, inputs: &[&Member], canvas: Option<Canvas>) -> Scene {
+pub(super) fn custom(own: &RoomKey, layout: &Layout, publishing: &[&Member], canvas: Option<Canvas>) -> Scene {
     let mode = layout.render_mode.unwrap_or(RenderMode::Crop);
-    let named = |user: &UserId| {
-        layout
-            .cells
-            .iter()
-            .any(|cell| cell.video.as_ref().is_some_and(|p| p.user == *user))
+    let named = |member: &RoomUser| {
+        let mut videos = layout.cells.iter().filter_map(|cell| cell.video.as_ref());
+        videos.any(|video| video.is_of(member))
     };
-    let is_local = |user: &UserId| layout.local_user.as_ref() == Some(user);
-    let mut unnamed = inputs
+    let is_local = |member: &RoomUser| layout.local_user.as_ref() == Some(member);
+    let mut unnamed: Vec<&Member> = publishing
         .iter()
-        .filter(|member| !named(&member.user) && !is_local(&member.user));
+        .filter(|member| !named(&member.id) && !is_local(&member.id))
+        .copied()
+        .collect();
+    // Guests count as members of the mix's room who entered last.
+    unnamed.sort_by_key(|member| layout.guests.iter().position(|guest| *guest == member.id));
+    let mut first_of = |room: Option<&RoomKey>| {
+        let is_of = |member: &&Member| match room {
+            Some(room) => member.id.room == *room,
+            None => member.id.room == *own || layout.guests.contains(&member.id),
+        };
+        let index = unnamed.iter().position(is_of)?;
+        Some(unnamed.remove(index))
+    };
     let mut scene = Scene::default();
     for cell in layout.cells.iter().take(MAX_INPUTS) {
         let (member, source) = match &cell.video {
             Some(wanted) => (
-                inputs.iter().find(|member| member.user == wanted.user),
-                Some(wanted.source),
+                publishing.iter().find(|member| wanted.is_of(&member.id)).copied(),
+                Some(wanted.track),
             ),
-            None => (unnamed.next(), None),
+            None => (first_of(cell.room.as_ref()), None),
         };
         let placeholder = cell.placeholder.filter(|_| layout.placeholders);
         let render_mode = cell.render_mode.unwrap_or(mode);
@@ -222,8 +232,8 @@ pub(super) fn custom(layout: &Layout, inputs: &[&Member], canvas: Option<Canvas>
             scene.empty_cells.extend(empty);
             continue;
         };
-        if cell.input != CellInput::VideoOnly && member.audio.is_some() && !scene.heard.contains(&member.user) {
-            scene.heard.push(member.user.clone());
+        if cell.input != CellInput::VideoOnly && member.audio.is_some() && !scene.heard.contains(&member.id) {
+            scene.heard.push(member.id.clone());
         }
         let has_cell = layout.audio_only_takes_cell.unwrap_or(true) || member.has_video();
         let (Some(canvas), true) = (canvas, has_cell) else {
@@ -236,10 +246,7 @@ pub(super) fn custom(layout: &Layout, inputs: &[&Member], canvas: Option<Canvas>
         };
         let source = source.unwrap_or(default);
         scene.placements.push(Placement {
-            video: VideoRef {
-                user: member.user.clone(),
-                source,
-            },
+            video: member.id.track(source),
             content: member.content(source),
             rect: canvas.cut(cell),
             z: cell.z,
@@ -250,16 +257,16 @@ pub(super) fn custom(layout: &Layout, inputs: &[&Member], canvas: Option<Canvas>
     scene
 }
 
-fn take_main(layout: &Layout, videos: &mut Videos) -> Option<(VideoRef, Content)> {
+fn take_main(layout: &Layout, videos: &mut Videos) -> Option<(Source, Content)> {
     take(videos, layout.main.as_ref()?)
 }
 
-fn take(videos: &mut Videos, wanted: &VideoRef) -> Option<(VideoRef, Content)> {
+fn take(videos: &mut Videos, wanted: &Source) -> Option<(Source, Content)> {
     let index = videos.iter().position(|(video, _)| video == wanted)?;
     Some(videos.remove(index))
 }
 
-fn take_first(videos: &mut Videos) -> Option<(VideoRef, Content)> {
+fn take_first(videos: &mut Videos) -> Option<(Source, Content)> {
     (!videos.is_empty()).then(|| videos.remove(0))
 }
 

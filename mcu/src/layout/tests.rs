@@ -9,13 +9,31 @@ const HD: Canvas = Canvas {
     height: 720,
 };
 
-fn user(name: &str) -> UserId {
-    name.parse().unwrap()
+fn room(name: &str) -> RoomKey {
+    RoomKey {
+        app: 1.try_into().unwrap(),
+        room: name.parse().unwrap(),
+    }
+}
+
+fn of_room(name: &str, user: &str) -> RoomUser {
+    RoomUser {
+        room: room(name),
+        user: user.parse().unwrap(),
+    }
+}
+
+fn user(name: &str) -> RoomUser {
+    of_room("own", name)
+}
+
+fn lay_out(layout: &Layout, members: &[Member], canvas: Option<Canvas>) -> Scene {
+    super::lay_out(&room("own"), layout, members, canvas)
 }
 
 fn on_camera(name: &str) -> Member {
     Member {
-        user: user(name),
+        id: user(name),
         audio: Some(TrackState::On),
         camera: Some(TrackState::On),
         screen: None,
@@ -92,10 +110,7 @@ fn float_puts_small_videos_from_the_bottom_left() {
 
 #[test]
 fn screen_share_without_its_main_user_leaves_the_background() {
-    let main = Some(VideoRef {
-        user: user("absent"),
-        source: TrackSource::Screen,
-    });
+    let main = Some(user("absent").track(TrackSource::Screen));
     let scene = lay_out(
         &Layout {
             main,
@@ -111,10 +126,8 @@ fn screen_share_without_its_main_user_leaves_the_background() {
 #[test]
 fn picture_in_picture_shows_two_and_lets_everybody_be_heard() {
     let cell = |name: &str| Cell {
-        video: Some(VideoRef {
-            user: user(name),
-            source: TrackSource::Camera,
-        }),
+        video: Some(user(name).track(TrackSource::Camera)),
+        room: None,
         x: 900,
         y: 500,
         width: 320,
@@ -141,10 +154,8 @@ fn picture_in_picture_shows_two_and_lets_everybody_be_heard() {
 #[test]
 fn custom_cells_beyond_the_last_are_neither_seen_nor_heard() {
     let cell = |name: Option<&str>, x: u16, input: CellInput| Cell {
-        video: name.map(|name| VideoRef {
-            user: user(name),
-            source: TrackSource::Camera,
-        }),
+        video: name.map(|name| user(name).track(TrackSource::Camera)),
+        room: None,
         x,
         y: 0,
         width: 200,
@@ -177,10 +188,7 @@ fn custom_cells_beyond_the_last_are_neither_seen_nor_heard() {
 
 #[test]
 fn the_main_video_is_among_the_sixteen_however_late_its_user_entered() {
-    let main = Some(VideoRef {
-        user: user("u19"),
-        source: TrackSource::Camera,
-    });
+    let main = Some(user("u19").track(TrackSource::Camera));
     let scene = lay_out(
         &Layout {
             main,
@@ -190,7 +198,7 @@ fn the_main_video_is_among_the_sixteen_however_late_its_user_entered() {
         Some(HD),
     );
     assert_eq!(scene.placements.len(), 16);
-    assert_eq!(scene.placements[0].video.user, user("u19"));
+    assert_eq!(scene.placements[0].video.member(), user("u19"));
 }
 
 #[test]
@@ -217,16 +225,13 @@ fn the_list_of_users_does_not_touch_picture_in_picture() {
         ..template(Template::PictureInPicture)
     };
     let scene = lay_out(&layout, &cameras(3), Some(HD));
-    assert_eq!(scene.placements[0].video.user, user("u0"));
+    assert_eq!(scene.placements[0].video.member(), user("u0"));
 }
 
 #[test]
 fn a_presenter_is_shown_by_screen_or_camera_and_everybody_is_heard() {
     let layout = Layout {
-        main: Some(VideoRef {
-            user: user("u1"),
-            source: TrackSource::Camera,
-        }),
+        main: Some(user("u1").track(TrackSource::Camera)),
         ..template(Template::Presenter)
     };
     let mut members = cameras(3);
@@ -241,7 +246,7 @@ fn a_presenter_is_shown_by_screen_or_camera_and_everybody_is_heard() {
         );
         let shown = scene.placements.iter();
         shown
-            .map(|placement| (placement.video.user.to_string(), placement.video.source))
+            .map(|placement| (placement.video.user.to_string(), placement.video.track))
             .collect::<Vec<_>>()
     };
     assert_eq!(shown(&members), [("u1".to_owned(), TrackSource::Camera)]);
@@ -268,10 +273,8 @@ fn the_canvas_of_a_screen_is_its_own_size_or_that_of_its_aspect_ratio() {
 #[test]
 fn placeholders_are_in_empty_cells_and_in_cells_without_video_only_when_asked_for() {
     let cell = |name: Option<&str>, picture: i64| Cell {
-        video: name.map(|name| VideoRef {
-            user: user(name),
-            source: TrackSource::Camera,
-        }),
+        video: name.map(|name| user(name).track(TrackSource::Camera)),
+        room: None,
         x: 0,
         y: 0,
         width: 200,
@@ -305,6 +308,7 @@ fn placeholders_are_in_empty_cells_and_in_cells_without_video_only_when_asked_fo
 fn the_local_user_fills_no_cell_of_others() {
     let cell = Cell {
         video: None,
+        room: None,
         x: 0,
         y: 0,
         width: 200,
@@ -326,10 +330,8 @@ fn the_local_user_fills_no_cell_of_others() {
 #[test]
 fn a_video_that_another_cell_covers_needs_no_frames() {
     let cell = |name: &str, z: u32, width: u16| Cell {
-        video: Some(VideoRef {
-            user: user(name),
-            source: TrackSource::Camera,
-        }),
+        video: Some(user(name).track(TrackSource::Camera)),
+        room: None,
         x: 0,
         y: 0,
         width,
@@ -366,6 +368,101 @@ fn a_margin_leaves_free_pixels_around_cells_but_not_around_a_whole_canvas() {
     assert_eq!(with_margin(Template::Float, 2)[0], rect(0, 0, 1280, 720));
 }
 
+fn free_cell(x: u16, room: Option<RoomKey>) -> Cell {
+    Cell {
+        video: None,
+        room,
+        x,
+        y: 0,
+        width: 200,
+        height: 200,
+        z: 0,
+        render_mode: None,
+        input: CellInput::AudioVideo,
+        placeholder: None,
+    }
+}
+
+fn in_room(name: &str, user: &str) -> Member {
+    Member {
+        id: of_room(name, user),
+        ..on_camera(user)
+    }
+}
+
+fn shown(scene: &Scene) -> Vec<String> {
+    let shown = scene.placements.iter().map(|placement| placement.video.member());
+    shown
+        .map(|member| format!("{} of {}", member.user, member.room.room))
+        .collect()
+}
+
+#[test]
+fn guests_of_other_rooms_come_after_the_own_members_in_the_order_of_the_list_and_nobody_else_does() {
+    let layout = Layout {
+        guests: vec![of_room("b", "u0"), of_room("a", "u1")],
+        ..template(Template::Grid)
+    };
+    let mut members = cameras(2);
+    members.extend([("a", "u0"), ("a", "u1"), ("b", "u0"), ("b", "u1")].map(|(room, user)| in_room(room, user)));
+    let scene = lay_out(&layout, &members, Some(HD));
+    assert_eq!(shown(&scene), ["u0 of own", "u1 of own", "u0 of b", "u1 of a"]);
+    assert_eq!(
+        scene.heard,
+        [user("u0"), user("u1"), of_room("b", "u0"), of_room("a", "u1")]
+    );
+    assert_eq!(layout.other_rooms(&room("own")), [room("b"), room("a")]);
+}
+
+#[test]
+fn guests_are_among_the_sixteen_and_seen_beside_a_list_of_users() {
+    let layout = Layout {
+        guests: vec![of_room("b", "u0")],
+        only_users: vec![user("u1")],
+        ..template(Template::Grid)
+    };
+    let mut members = cameras(20);
+    members.push(in_room("b", "u0"));
+    let scene = lay_out(&layout, &members, Some(HD));
+    assert_eq!(shown(&scene), ["u1 of own", "u0 of b"]);
+    assert_eq!(scene.heard.len(), MAX_INPUTS);
+}
+
+#[test]
+fn the_main_video_may_be_of_another_room() {
+    let layout = Layout {
+        main: Some(of_room("b", "u0").track(TrackSource::Camera)),
+        ..template(Template::Float)
+    };
+    let mut members = cameras(2);
+    members.push(in_room("b", "u0"));
+    let scene = lay_out(&layout, &members, Some(HD));
+    assert_eq!(shown(&scene), ["u0 of b", "u0 of own", "u1 of own"]);
+}
+
+#[test]
+fn a_free_cell_of_another_room_is_filled_by_its_members_alone() {
+    let named = Cell {
+        video: Some(of_room("b", "u1").track(TrackSource::Camera)),
+        ..free_cell(600, None)
+    };
+    let layout = Layout {
+        cells: vec![
+            free_cell(0, None),
+            free_cell(200, Some(room("b"))),
+            free_cell(400, None),
+            named,
+        ],
+        guests: vec![of_room("c", "u0")],
+        ..template(Template::Custom)
+    };
+    let mut members = cameras(1);
+    members.extend([("b", "u1"), ("b", "u2"), ("b", "u3"), ("c", "u0")].map(|(room, user)| in_room(room, user)));
+    let scene = lay_out(&layout, &members, Some(HD));
+    assert_eq!(shown(&scene), ["u0 of own", "u2 of b", "u0 of c", "u1 of b"]);
+    assert_eq!(scene.heard.len(), 4);
+}
+
 fn overlap(a: Rect, b: Rect) -> bool {
     a.x < b.x + b.width && b.x < a.x + a.width && a.y < b.y + b.height && b.y < a.y + a.height
 }
@@ -382,7 +479,7 @@ proptest! {
     ) {
         let canvas = Canvas { width: width * 2, height: height * 2 };
         let kinds = [Template::Grid, Template::Float, Template::ScreenShare];
-        let main = Some(VideoRef { user: user(&format!("u{main}")), source: TrackSource::Camera });
+        let main = Some(user(&format!("u{main}")).track(TrackSource::Camera));
         let mut layout = Layout { main, main_right, ..template(kinds[kind]) };
         layout.style.margin = margin;
         let scene = lay_out(&layout, &cameras(count), Some(canvas));

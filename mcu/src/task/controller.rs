@@ -1,18 +1,20 @@
-//! Controls one mix: follows the room's documents, lays out its members, and gives the worker its orders.
+//! Controls one mix: follows the documents of its rooms, lays out their members, and gives the worker its orders.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 
 use rotunda_bus::{Change, Watch, WatchEvent};
-use rotunda_proto::ids::{TrackSource, UserId};
-use rotunda_proto::mix::{Event, Layout, MixSpec, NotMixable, StopReason, VideoRef};
+use rotunda_proto::ids::{RoomUser, Source, TrackSource};
+use rotunda_proto::mix::{Event, Layout, MixSpec, NotMixable, StopReason};
 use rotunda_proto::room::{Roster, info_key, roster_key, seats_key};
-use rotunda_receiver::Wants;
+use rotunda_receiver::{Undecodable, Wants};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::Ending;
 use super::announcements::Announcements;
-use crate::layout::{Canvas, Scene, canvas_of_screen, lay_out};
+use super::other_rooms::OtherRooms;
+use super::sessions::Sessions;
+use crate::layout::{Canvas, Member, Scene, canvas_of_screen, lay_out};
 use crate::members::Members;
 use crate::pictures::Pictures;
 use crate::video_input::Shape;
@@ -27,19 +29,18 @@ pub struct Relayout {
 
 /// Inputs of a controller.
 pub struct Inputs {
-    /// Of the room's documents.
+    /// Of the documents of the mix's room.
     pub changes: Watch,
     pub reports: mpsc::Receiver<Report>,
     pub commands: mpsc::Receiver<Relayout>,
-    pub not_mixable: mpsc::Receiver<NotMixable>,
+    pub undecodable: mpsc::Receiver<Undecodable>,
     pub stop: watch::Receiver<Option<Ending>>,
 }
 
 /// Outputs of a controller.
 pub struct Outputs {
     pub orders: mpsc::Sender<Order>,
-    pub wants: watch::Sender<Wants>,
-    pub key_requests: mpsc::Sender<VideoRef>,
+    pub sessions: Sessions,
 }
 
 /// See the [module](self).
@@ -47,18 +48,20 @@ pub struct Controller {
     announcements: Announcements,
     outputs: Outputs,
     spec: MixSpec,
+    /// Of the mix's room.
     members: Members,
+    other_rooms: OtherRooms,
     pictures: Pictures,
     scene: Scene,
     /// Who speaks loudest, where the layout shows them as its main video.
-    loudest: Option<UserId>,
-    shapes: HashMap<VideoRef, Shape>,
+    loudest: Option<RoomUser>,
+    shapes: HashMap<Source, Shape>,
     /// By the size of the main screen.
     main_canvas: Option<Canvas>,
     /// Published tracks that cannot be mixed.
     not_mixable: Vec<NotMixable>,
     /// Tracks on which engines have failed. A new user would need a new ticket, so these do not grow without end.
-    barred: Vec<VideoRef>,
+    barred: Vec<Source>,
     /// The room's documents are known.
     is_synced: bool,
     /// As they say.
@@ -73,6 +76,7 @@ impl Controller {
         pictures: Pictures,
         announcements: Announcements,
         outputs: Outputs,
+        other_rooms: OtherRooms,
         first_revision: u64,
     ) -> Self {
         Self {
@@ -80,6 +84,7 @@ impl Controller {
             outputs,
             spec,
             members: Members::default(),
+            other_rooms,
             pictures,
             scene: Scene {
                 revision: first_revision,
@@ -101,6 +106,7 @@ impl Controller {
         let mut own = self.announcements.node().own();
         self.publish_running().await;
         let layout = self.spec.layout.clone();
+        self.other_rooms.follow(&layout.other_rooms(&self.spec.room));
         self.send_pictures(&layout).await;
         loop {
             tokio::select! {
@@ -119,6 +125,7 @@ impl Controller {
                         return Ending::Told(StopReason::Asked);
                     }
                 }
+                () = self.other_rooms.changed() => self.handle_members().await,
                 // The documents of before have vanished with the incarnation of before.
                 Ok(()) = own.changed() => {
                     self.publish_running().await;
@@ -133,14 +140,15 @@ impl Controller {
                     Some(report) => self.handle_report(report).await,
                     None => return Ending::Told(StopReason::Failed { message: "the mix engine's host ended".into() }),
                 },
-                Some(track) = inputs.not_mixable.recv() => self.handle_not_mixable(track).await,
+                Some(track) = inputs.undecodable.recv() => self.handle_undecodable(track).await,
                 Some(relayout) = inputs.commands.recv() => self.handle_relayout(relayout).await,
             }
         }
     }
 
-    /// Lets go of the worker, which ends, and gives back what the end is told with.
-    pub fn into_announcements(self) -> Announcements {
+    /// Ends the sessions, lets go of the worker, which ends, and gives back what the end is told with.
+    pub async fn close(self) -> Announcements {
+        self.outputs.sessions.close().await;
         self.announcements
     }
 
@@ -152,7 +160,7 @@ impl Controller {
     /// A mix that a member has asked for ends with their membership.
     fn caller_has_left(&self) -> bool {
         let caller = self.spec.layout.local_user.as_ref();
-        self.is_synced && caller.is_some_and(|caller| !self.members.has(caller))
+        self.is_synced && caller.is_some_and(|caller| !self.members.has(&caller.user))
     }
 
     async fn handle_change(&mut self, change: &Change) {
@@ -172,10 +180,14 @@ impl Controller {
     }
 
     async fn handle_members(&mut self) {
-        let members = self.members.in_order();
+        let members = self.all_members();
+        let own = &self.spec.room.room;
         let told = self.not_mixable.len();
         self.not_mixable.retain(|track| {
-            let mut publishers = members.iter().filter(|member| member.user == track.user_id);
+            let room = track.room_id.as_ref().unwrap_or(own);
+            let mut publishers = members
+                .iter()
+                .filter(|member| member.id.room.room == *room && member.id.user == track.user_id);
             publishers.any(|member| member.publishes(track.source))
         });
         if self.not_mixable.len() != told {
@@ -197,6 +209,10 @@ impl Controller {
     /// The new encoding and the new layout begin with one and the same frame.
     async fn handle_relayout(&mut self, mut relayout: Relayout) {
         self.size_by_main(&mut relayout.spec);
+        // Rooms of the layout before are needed until the new one is there.
+        let mut rooms = relayout.spec.layout.other_rooms(&self.spec.room);
+        rooms.extend(self.spec.layout.other_rooms(&self.spec.room));
+        self.other_rooms.follow(&rooms);
         self.send_pictures(&relayout.spec.layout).await;
         let (done, answer) = oneshot::channel();
         let mut scene = self.scene_of(&relayout.spec);
@@ -218,10 +234,19 @@ impl Controller {
                 self.announcements.publish_program(&self.spec).await;
             }
         }
+        self.other_rooms.follow(&self.spec.layout.other_rooms(&self.spec.room));
+        let (own, others) = (&self.spec.room, &self.other_rooms);
+        self.outputs.sessions.retain(|room| room == own || others.has(room));
         let _caller_gave_up = relayout.done.send(result);
     }
 
-    async fn handle_not_mixable(&mut self, track: NotMixable) {
+    async fn handle_undecodable(&mut self, Undecodable { source, codec }: Undecodable) {
+        let track = NotMixable {
+            user_id: source.user,
+            room_id: (source.room != self.spec.room).then_some(source.room.room),
+            source: source.track,
+            codec,
+        };
         // A session that was opened again is told again.
         if self.not_mixable.contains(&track) {
             return;
@@ -235,16 +260,13 @@ impl Controller {
         let (room, stream_id) = (self.spec.room.clone(), self.spec.stream_id.clone());
         match report {
             Report::NeedsKey(video) => {
-                // Asked for again while it is needed.
-                let _asked_or_later = self.outputs.key_requests.try_send(video);
+                self.outputs.sessions.request_key(video);
             }
             Report::Shape(video, shape) => {
                 self.shapes.insert(video.clone(), shape);
                 self.handle_main_shape(&video, shape).await;
                 let wants = self.wants_of(&self.scene);
-                self.outputs
-                    .wants
-                    .send_if_modified(|before| std::mem::replace(before, wants.clone()) != wants);
+                self.outputs.sessions.handle_wants(wants);
             }
             Report::Failed(_) => {}
             Report::Loudest(user) => {
@@ -254,12 +276,8 @@ impl Controller {
             Report::Barred(track) => {
                 self.barred.push(track.clone());
                 self.renew_scene().await;
-                let track = NotMixable {
-                    user_id: track.user,
-                    source: track.source,
-                    codec: NotMixable::MALFORMED.to_owned(),
-                };
-                self.handle_not_mixable(track).await;
+                let codec = NotMixable::MALFORMED.to_owned();
+                self.handle_undecodable(Undecodable { source: track, codec }).await;
             }
             Report::Health(health) => {
                 let event = Event::Health {
@@ -271,7 +289,7 @@ impl Controller {
             }
             Report::Begun => {
                 self.announcements.publish_program(&self.spec).await;
-                self.announcements.tell_started().await;
+                self.announcements.tell_started(&self.spec).await;
             }
         }
     }
@@ -281,12 +299,12 @@ impl Controller {
             width: usize::from(video.width),
             height: usize::from(video.height),
         });
-        let members = self.members.in_order();
+        let members = self.all_members();
         let mut layout = Cow::Borrowed(&spec.layout);
         if let (Some(_), Some(user)) = (spec.layout.style.loudest_dwell, &self.loudest) {
             layout.to_mut().show_as_main(user);
         }
-        let mut scene = lay_out(&layout, &members, canvas);
+        let mut scene = lay_out(&spec.room, &layout, &members, canvas);
         scene.revision = self.scene.revision;
         for track in &self.barred {
             scene.leave_out(track);
@@ -294,10 +312,17 @@ impl Controller {
         scene
     }
 
+    /// The publishers of the mix's room, then those of the other rooms.
+    fn all_members(&self) -> Vec<Member> {
+        let mut members = self.members.in_order(&self.spec.room);
+        members.extend(self.other_rooms.members());
+        members
+    }
+
     fn adopt(&mut self, scene: Scene) {
         self.shapes
             .retain(|video, _| scene.placements.iter().any(|placement| placement.video == *video));
-        self.outputs.wants.send_replace(self.wants_of(&scene));
+        self.outputs.sessions.handle_wants(self.wants_of(&scene));
         self.scene = scene;
     }
 
@@ -310,10 +335,10 @@ impl Controller {
     }
 
     /// The first size of the main screen becomes that of the canvas, if the layout says so.
-    async fn handle_main_shape(&mut self, video: &VideoRef, shape: Shape) {
+    async fn handle_main_shape(&mut self, video: &Source, shape: Shape) {
         let layout = &self.spec.layout;
-        let is_main = layout.main.as_ref().is_some_and(|main| main.user == video.user);
-        if !layout.size_by_main || !is_main || video.source != TrackSource::Screen || self.main_canvas.is_some() {
+        let is_main = layout.main.as_ref().is_some_and(|main| main.is_beside(video));
+        if !layout.size_by_main || !is_main || video.track != TrackSource::Screen || self.main_canvas.is_some() {
             return;
         }
         self.main_canvas = Some(canvas_of_screen(shape.width, shape.height));
@@ -333,7 +358,7 @@ impl Controller {
         if self.spec.layout.size_by_main && self.main_canvas.is_none() {
             // Its largest layer has the size that is asked for.
             for want in &mut wants.video {
-                if want.video.source == TrackSource::Screen {
+                if want.video.track == TrackSource::Screen {
                     want.max_height = Some(u16::MAX);
                 }
             }

@@ -4,6 +4,7 @@ use std::time::Duration;
 use rotunda_media::codec::{ForceKey, H264EncoderConfig, VpxCodec, VpxEncoder};
 use rotunda_media::video_frame::{VideoFrame, Yuv};
 use rotunda_proto::clock::Clock;
+use rotunda_proto::ids::{RoomKey, TrackSource};
 use str0m::media::Pt;
 use str0m::rtp::{ExtensionValues, RtpWrite};
 
@@ -16,7 +17,7 @@ struct Pair {
     sfu: Rtc,
     samples: Vec<Sample>,
     sent: u64,
-    hoarded: Option<VideoRef>,
+    hoarded: Option<Source>,
 }
 
 fn receiver_address() -> SocketAddr {
@@ -27,10 +28,14 @@ fn sfu_address() -> SocketAddr {
     "127.0.0.1:2000".parse().unwrap()
 }
 
-fn camera(user: &str) -> VideoRef {
-    VideoRef {
+fn camera(user: &str) -> Source {
+    Source {
+        room: RoomKey {
+            app: 1.try_into().unwrap(),
+            room: "1".parse().unwrap(),
+        },
         user: user.parse().unwrap(),
-        source: TrackSource::Camera,
+        track: TrackSource::Camera,
     }
 }
 
@@ -47,7 +52,13 @@ impl Pair {
             .handle_answer(&answer.to_sdp_string(), receiver_address())
             .unwrap();
         let wants = Wants {
-            audio: users.iter().map(|user| user.parse().unwrap()).collect(),
+            audio: users
+                .iter()
+                .map(|user| Source {
+                    track: TrackSource::Audio,
+                    ..camera(user)
+                })
+                .collect(),
             video: users
                 .iter()
                 .map(|user| crate::wants::WantedVideo {
@@ -180,7 +191,12 @@ impl Pair {
 
     fn video(&self) -> Vec<(&str, VideoCodec, bool, Option<Rotation>)> {
         let frames = self.samples.iter().filter_map(|sample| match &sample.payload {
-            Payload::Video(coded) => Some((sample.user.as_str(), coded.codec, coded.contiguous, coded.rotation)),
+            Payload::Video(coded) => Some((
+                sample.source.user.as_str(),
+                coded.codec,
+                coded.contiguous,
+                coded.rotation,
+            )),
             Payload::Audio(_) => None,
         });
         frames.collect()
@@ -211,7 +227,10 @@ fn a_malformed_payload_of_one_member_leaves_the_session_open() {
         for _ in 0..20 {
             pair.send_audio(1);
         }
-        let heard = pair.samples.iter().filter(|sample| sample.user.as_str() == "bob");
+        let heard = pair
+            .samples
+            .iter()
+            .filter(|sample| sample.source.user.as_str() == "bob");
         assert!(heard.count() > 10, "{codec:?} {payload:?}");
     }
 }

@@ -25,8 +25,8 @@ use super::action::Actions;
 use super::caller::{check_scope, known as known_caller};
 use super::mix::Mixes;
 use super::mix::request::{
-    EncodeParams, LayoutParams, LayoutStyle, OutputParams, PresetLayoutConfig, PublishCdnParams, RoomField,
-    SmallVideoLayoutParams, StartBody, StartRequest, StopRequest, WaterMarkParams,
+    EncodeParams, LayoutParams, LayoutStyle, OtherRoom, OtherRoomUser, OutputParams, PresetLayoutConfig,
+    PublishCdnParams, RoomField, SmallVideoLayoutParams, StartBody, StartRequest, StopRequest, WaterMarkParams,
 };
 use crate::service::StartError;
 use crate::shared::Shared;
@@ -229,6 +229,7 @@ impl From<v1::LayoutParams> for LayoutParams {
         Self {
             template: layout.template,
             main_video_user_id: layout.main_video_user_id,
+            main_video_room: layout.main_video_room.into(),
             main_video_stream_type: layout.main_video_stream_type,
             small_video_layout_params: layout.small_video_layout_params.map(|small| SmallVideoLayoutParams {
                 user_id: Some(small.user_id),
@@ -237,6 +238,7 @@ impl From<v1::LayoutParams> for LayoutParams {
                 image_height: small.image_height,
                 location_x: small.location_x,
                 location_y: small.location_y,
+                room: small.room.into(),
             }),
             main_video_right_align: layout.main_video_right_align,
             mix_video_uids: layout.mix_video_uids,
@@ -244,6 +246,14 @@ impl From<v1::LayoutParams> for LayoutParams {
                 .preset_layout_config
                 .into_iter()
                 .map(PresetLayoutConfig::from)
+                .collect(),
+            other_room_users: layout
+                .other_room_users
+                .into_iter()
+                .map(|user| OtherRoomUser {
+                    user_id: Some(user.user_id),
+                    room: user.room.into(),
+                })
                 .collect(),
             pure_audio_hold_place_mode: layout.pure_audio_hold_place_mode,
             render_mode: layout.render_mode,
@@ -283,6 +293,24 @@ impl From<v1::PresetLayoutConfig> for PresetLayoutConfig {
             render_mode: cell.render_mode,
             mix_input_type: cell.mix_input_type,
             place_image_id: cell.place_image_id,
+            room: cell.room.into(),
+        }
+    }
+}
+
+impl From<Option<v1::OtherRoom>> for OtherRoom {
+    fn from(room: Option<v1::OtherRoom>) -> Self {
+        use v1::other_room::Room;
+        match room.and_then(|room| room.room) {
+            Some(Room::RoomId(number)) => Self {
+                number: Some(number),
+                name: None,
+            },
+            Some(Room::StrRoomId(name)) => Self {
+                number: None,
+                name: Some(name),
+            },
+            None => Self::default(),
         }
     }
 }

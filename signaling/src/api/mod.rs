@@ -39,21 +39,21 @@ pub struct Api {
     mixes: Arc<Mixes>,
     actions: Actions,
     grpc: JoinHandle<()>,
-    records: JoinHandle<()>,
+    running: JoinHandle<()>,
 }
 
 pub async fn start(shared: Shared, grpc: Listener, shutdown: CancellationToken) -> Result<Api, StartError> {
     let pictures = Arc::new(Pictures::new(&shared).map_err(StartError::Pictures)?);
     let mixes = Arc::new(Mixes::new(shared.clone(), pictures.clone()));
     let actions = Actions::new(shared.clone(), mixes.clone(), pictures);
-    let records = mix::records::follow(shared.clone(), shutdown.clone()).await?;
+    let running = mix::running::follow(shared.clone(), shutdown.clone()).await?;
     let grpc = grpc::serve(grpc, shared.clone(), mixes.clone(), actions.clone(), shutdown)?;
     Ok(Api {
         shared,
         mixes,
         actions,
         grpc,
-        records,
+        running,
     })
 }
 
@@ -72,6 +72,6 @@ impl Api {
 
     pub async fn finish(self) {
         let _ended = self.grpc.await;
-        let _ended = self.records.await;
+        let _ended = self.running.await;
     }
 }

@@ -104,7 +104,12 @@ pub fn replaced(mix: &Replaced<'_>) -> Value {
 /// Event 1001: a published track is missing in a mix, as the mixer does not decode its codec. Without its signature.
 pub fn not_mixable(room: &RoomKey, stream_id: &StreamId, track: &NotMixable, at: Duration) -> Value {
     let app = room.app;
-    let NotMixable { user_id, source, codec } = track;
+    let NotMixable {
+        user_id,
+        room_id,
+        source,
+        codec,
+    } = track;
     json!({
         "event_type": INPUT_MISSING,
         "app": "rotunda",
@@ -113,7 +118,7 @@ pub fn not_mixable(room: &RoomKey, stream_id: &StreamId, track: &NotMixable, at:
         "stream_id": stream_id,
         "channel_id": stream_id,
         "stream_param": format!(
-            "from=interactive&sdkappid={app}&groupid={}&userid={}&useMixPlayer=1", room.room, STANDARD.encode(user_id.as_str())
+            "from=interactive&sdkappid={app}&groupid={}&userid={}&useMixPlayer=1", room_id.as_ref().unwrap_or(&room.room), STANDARD.encode(user_id.as_str())
         ),
         "event_time": at.as_secs(),
         "user_id": user_id,

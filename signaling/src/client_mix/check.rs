@@ -2,9 +2,9 @@
 
 use std::ops::RangeInclusive;
 
-use rotunda_proto::ids::{RoomId, RoomKey, StreamId, TextId, TrackSource, UserId, shortened};
+use rotunda_proto::ids::{RoomKey, RoomUser, Source, TrackSource, UserId, default_stream_id, shortened};
 use rotunda_proto::mix::{
-    AudioEncode, Cell, CellInput, Layout, MAX_INPUTS, MixSpec, PictureId, RenderMode, Template, VideoEncode, VideoRef,
+    AudioEncode, Cell, CellInput, Layout, MAX_INPUTS, MixSpec, PictureId, RenderMode, Template, VideoEncode,
 };
 use rotunda_proto::transcoding::{MixUser, StreamType, TranscodingConfig, TranscodingMode};
 
@@ -22,8 +22,8 @@ const BITS_PER_PIXEL: f64 = 0.1;
 /// `caller`: the member who asks.
 pub fn spec(room: &RoomKey, caller: &UserId, config: &TranscodingConfig) -> Checked<MixSpec> {
     let stream_id = match &config.stream_id {
-        Some(id) => id.clone(),
-        None => own_stream(room, caller)?,
+        Some(id) => id.clone().into(),
+        None => default_stream_id(room, caller, "main"),
     };
     if config.mix_users.len() > MAX_INPUTS {
         return Err(format!(
@@ -37,7 +37,10 @@ pub fn spec(room: &RoomKey, caller: &UserId, config: &TranscodingConfig) -> Chec
     };
     let canvas = video.map_or((0, 0), |video| (u32::from(video.width), u32::from(video.height)));
     let mut layout = layout(room, caller, config, canvas)?;
-    layout.local_user = Some(caller.clone());
+    layout.local_user = Some(RoomUser {
+        room: room.clone(),
+        user: caller.clone(),
+    });
     layout.background = background(config)?;
     Ok(MixSpec {
         room: room.clone(),
@@ -47,21 +50,6 @@ pub fn spec(room: &RoomKey, caller: &UserId, config: &TranscodingConfig) -> Chec
         layout,
         record: None,
         push_urls: Vec::new(),
-    })
-}
-
-fn own_stream(room: &RoomKey, caller: &UserId) -> Checked<StreamId> {
-    let name = match &room.room {
-        RoomId::Number(number) => number.get().to_string(),
-        RoomId::Name(name) => name.to_string(),
-    };
-    let id = format!("{}_{name}_{caller}_main", room.app);
-    id.parse().map_err(|_| {
-        format!(
-            "streamId is needed, as {} is no stream id: {}",
-            shortened(&id),
-            StreamId::RULE
-        )
     })
 }
 
@@ -126,9 +114,10 @@ fn layout(room: &RoomKey, caller: &UserId, config: &TranscodingConfig, canvas: (
         }),
         TranscodingMode::ScreenSharing => Ok(Layout {
             template: Template::Presenter,
-            main: Some(VideoRef {
+            main: Some(Source {
+                room: room.clone(),
                 user: caller.clone(),
-                source: TrackSource::Camera,
+                track: TrackSource::Camera,
             }),
             size_by_main: is_automatic(config),
             ..Layout::default()
@@ -165,18 +154,23 @@ fn cell(
     index: usize,
 ) -> Checked<Cell> {
     let name = |field: &str| format!("mixUsers.{index}.{field}");
-    if user.room_id.as_ref().is_some_and(|other| *other != room.room) {
-        return Err(format!(
-            "{} names another room; only members of the caller's own room can be mixed",
-            name("roomId")
-        ));
-    }
+    let of_room = RoomKey {
+        app: room.app,
+        room: user.room_id.clone().unwrap_or_else(|| room.room.clone()),
+    };
+    let is_of_other_room = of_room != *room;
     let source = match user.stream_type {
         StreamType::Big | StreamType::Small => TrackSource::Camera,
         StreamType::Sub => TrackSource::Screen,
     };
     let (video, is_video_only) = match mode {
         TranscodingMode::PresetLayout => match Placeholder::parse(&user.user_id) {
+            Some(Placeholder::LocalMain | Placeholder::LocalSub) if is_of_other_room => {
+                return Err(format!(
+                    "{} names another room; the caller is in their own one",
+                    name("roomId")
+                ));
+            }
             Some(Placeholder::LocalMain) => (Some((caller.clone(), TrackSource::Camera)), false),
             Some(Placeholder::LocalSub) => (Some((caller.clone(), TrackSource::Screen)), true),
             Some(Placeholder::Remote) => (None, false),
@@ -210,7 +204,12 @@ fn cell(
     };
     let [x, y, width, height] = area.map(|side| u16::try_from(side).unwrap_or(u16::MAX));
     Ok(Cell {
-        video: video.map(|(user, source)| VideoRef { user, source }),
+        room: (video.is_none() && is_of_other_room).then(|| of_room.clone()),
+        video: video.map(|(user, track)| Source {
+            room: of_room,
+            user,
+            track,
+        }),
         x,
         y,
         width,

@@ -1,10 +1,11 @@
-//! The rows that follow from a fact: journal, callbacks and usage. Pure.
+//! The rows that follow from a fact: journal, callbacks, usage and mix tasks. Pure.
 
 use std::time::Duration;
 
 use rotunda_events::{Fact, MixOutput, What};
 use rotunda_store::{
-    Effects, MeterChange, MeterStep, NewCallback, NewEntry, PresentMembers, StreamedEvent, UsageRow, UsageSpan, day_of,
+    Effects, MeterChange, MeterStep, MixTaskChange, MixTaskEnd, MixTaskRow, NewCallback, NewEntry, PresentMembers, StreamedEvent,
+    UsageRow, UsageSpan, day_of,
 };
 
 use crate::applications::Applications;
@@ -29,6 +30,7 @@ pub fn effects(event: &StreamedEvent, applications: &Applications) -> Effects {
         spans: spans(&fact),
         meters: meter(&fact).into_iter().collect(),
         presence: presence(&fact).into_iter().collect(),
+        mix: mix(&fact),
         entry: Some(NewEntry {
             application: fact.room.app,
             room: fact.room.token(),
@@ -90,6 +92,37 @@ fn room_event(sequence: i64, fact: &Fact, applications: &Applications) -> Option
         body: body.to_string(),
         created: Duration::from_millis(fact.at_unix_ms),
     })
+}
+
+/// The row of a mix that has begun or ended.
+fn mix(fact: &Fact) -> Option<MixTaskChange> {
+    match &fact.what {
+        What::MixBegun {
+            mix,
+            stream_id,
+            origin,
+            spec: Some(spec),
+            ..
+        } => Some(MixTaskChange::Begun(Box::new(MixTaskRow {
+            id: mix.to_string(),
+            application_id: fact.room.app.get().into(),
+            room: fact.room.to_string(),
+            stream_id: stream_id.to_string(),
+            spec: serde_json::to_string(spec).unwrap_or_default(),
+            origin: if origin.is_api() { "api" } else { "client" }.to_owned(),
+            started_unix_ms: fact.at_unix_ms as i64,
+            ended_unix_ms: None,
+            end_reason: None,
+        }))),
+        What::MixEnded { mix, reason, .. } => Some(MixTaskChange::Ended {
+            id: mix.to_string(),
+            end: MixTaskEnd {
+                at: Duration::from_millis(fact.at_unix_ms),
+                reason: reason.clone(),
+            },
+        }),
+        _ => None,
+    }
 }
 
 /// Time counts on the day on which it ends.

@@ -5,16 +5,17 @@ mod decoration;
 use std::ops::RangeInclusive;
 
 use rotunda_proto::ids::{
-    RecordId, RoomId, RoomKey, RoomName, RoomNumber, SdkAppId, StreamId, TextId, TrackSource, shortened,
+    OwnStreamId, RecordId, RoomId, RoomKey, RoomName, RoomNumber, RoomUser, SdkAppId, Source, StreamId, TextId,
+    TrackSource, shortened,
 };
 use rotunda_proto::mix::{
-    AudioEncode, Cell, CellInput, Layout, MAX_INPUTS, MixSpec, RecordSpec, RenderMode, Template, VideoEncode, VideoRef,
+    AudioEncode, Cell, CellInput, Layout, MAX_INPUTS, MixSpec, RecordSpec, RenderMode, Template, VideoEncode,
 };
 use rotunda_proto::push_address::PushAddress;
 
 use super::request::{
-    EncodeParams, LayoutParams, OutputParams, PresetLayoutConfig, PublishCdnParams, RoomField, SmallVideoLayoutParams,
-    StartRequest, StopRequest,
+    EncodeParams, LayoutParams, OtherRoom, OtherRoomUser, OutputParams, PresetLayoutConfig, PublishCdnParams,
+    RoomField, SmallVideoLayoutParams, StartRequest, StopRequest,
 };
 use crate::api::ApiError;
 
@@ -48,7 +49,7 @@ pub fn start(request: StartRequest) -> Checked<MixSpec> {
     let audio = audio(&encode)?;
     let video = if audio_only { None } else { Some(video(&encode)?) };
     let canvas = video.map_or((0, 0), |video| (u64::from(video.width), u64::from(video.height)));
-    let mut layout = layout(body.layout_params.unwrap_or_default(), canvas)?;
+    let mut layout = layout(&room, body.layout_params.unwrap_or_default(), canvas)?;
     layout.background = decoration::background(&encode)?;
     let push_urls = push_urls(body.publish_cdn_params)?;
     Ok(MixSpec {
@@ -113,7 +114,7 @@ fn stream_id(output: &OutputParams, record: Option<&RecordSpec>) -> Checked<Stre
         (None | Some(""), None) => return Err(missing("MissingParameter.StreamId", "OutputParams.StreamId")),
         (Some(id), _) => id,
     };
-    text_id(id, "InvalidParameter.StreamId", "OutputParams.StreamId")
+    text_id::<OwnStreamId>(id, "InvalidParameter.StreamId", "OutputParams.StreamId").map(StreamId::from)
 }
 
 fn audio(encode: &EncodeParams) -> Checked<AudioEncode> {
@@ -177,7 +178,7 @@ fn video(encode: &EncodeParams) -> Checked<VideoEncode> {
     })
 }
 
-fn layout(layout: LayoutParams, canvas: (u64, u64)) -> Checked<Layout> {
+fn layout(own: &RoomKey, layout: LayoutParams, canvas: (u64, u64)) -> Checked<Layout> {
     let template = match layout.template.unwrap_or(0) {
         0 => Template::Float,
         1 => Template::Grid,
@@ -195,9 +196,16 @@ fn layout(layout: LayoutParams, canvas: (u64, u64)) -> Checked<Layout> {
         "LayoutParams.MainVideoStreamType",
     )?;
     let main = match layout.main_video_user_id.filter(|id| !id.is_empty()) {
-        Some(id) => Some(VideoRef {
+        Some(id) => Some(Source {
+            room: room_of(
+                own,
+                &layout.main_video_room,
+                "InvalidParameter",
+                "LayoutParams.MainVideo",
+            )?
+            .unwrap_or_else(|| own.clone()),
             user: text_id(&id, "InvalidParameter", "LayoutParams.MainVideoUserId")?,
-            source: main_source,
+            track: main_source,
         }),
         None => None,
     };
@@ -208,7 +216,7 @@ fn layout(layout: LayoutParams, canvas: (u64, u64)) -> Checked<Layout> {
     )?;
     let small = match layout.small_video_layout_params {
         // Clients send it with empty values for the other templates, which do not use it.
-        Some(small) if template == Template::PictureInPicture => Some(small_cell(small, canvas)?),
+        Some(small) if template == Template::PictureInPicture => Some(small_cell(own, small, canvas)?),
         _ => None,
     };
     if template == Template::Custom && layout.preset_layout_config.is_empty() {
@@ -224,10 +232,15 @@ fn layout(layout: LayoutParams, canvas: (u64, u64)) -> Checked<Layout> {
         return Err(invalid("InvalidParameter", &message));
     }
     let cells = layout.preset_layout_config.into_iter().enumerate();
-    let cells = cells.map(|(index, cell)| preset_cell(cell, canvas, index));
+    let cells = cells.map(|(index, cell)| preset_cell(own, cell, canvas, index));
     let only_users = layout.mix_video_uids.iter().enumerate();
-    let only_users =
-        only_users.map(|(index, id)| text_id(id, "InvalidParameter", &format!("LayoutParams.MixVideoUids.{index}")));
+    let only_users = only_users.map(|(index, id)| {
+        Ok(RoomUser {
+            room: own.clone(),
+            user: text_id(id, "InvalidParameter", &format!("LayoutParams.MixVideoUids.{index}"))?,
+        })
+    });
+    let guests = guests(own, layout.other_room_users)?;
     let audio_only_takes_cell = match layout.pure_audio_hold_place_mode.unwrap_or(0) {
         0 => None,
         1 => Some(true),
@@ -243,6 +256,7 @@ fn layout(layout: LayoutParams, canvas: (u64, u64)) -> Checked<Layout> {
         small,
         main_right: right,
         only_users: only_users.collect::<Checked<_>>()?,
+        guests,
         cells: cells.collect::<Checked<_>>()?,
         render_mode: render_mode(layout.render_mode, "InvalidParameter", "LayoutParams.RenderMode")?,
         audio_only_takes_cell,
@@ -264,7 +278,58 @@ fn layout(layout: LayoutParams, canvas: (u64, u64)) -> Checked<Layout> {
     })
 }
 
-fn small_cell(small: SmallVideoLayoutParams, canvas: (u64, u64)) -> Checked<Cell> {
+/// Members of other rooms who take part.
+fn guests(own: &RoomKey, users: Vec<OtherRoomUser>) -> Checked<Vec<RoomUser>> {
+    let code = "InvalidParameter";
+    if users.len() > MAX_INPUTS {
+        let message = format!(
+            "LayoutParams.OtherRoomUsers must have at most {MAX_INPUTS} users, not {}",
+            users.len()
+        );
+        return Err(invalid(code, &message));
+    }
+    let mut guests = Vec::new();
+    for (index, user) in users.into_iter().enumerate() {
+        let name = format!("LayoutParams.OtherRoomUsers.{index}");
+        let id = user.user_id.filter(|id| !id.is_empty());
+        let id = id.ok_or_else(|| missing(code, &format!("{name}.UserId")))?;
+        let room = room_of(own, &user.room, code, &format!("{name}."))?;
+        let room = room.filter(|room| room != own).ok_or_else(|| {
+            invalid(code, &format!("{name} needs RoomId or StrRoomId of another room than the mix's; its own members take part in any case"))
+        })?;
+        let guest = RoomUser {
+            room,
+            user: text_id(&id, code, &format!("{name}.UserId"))?,
+        };
+        if guests.contains(&guest) {
+            return Err(invalid(code, &format!("{name} is in the list twice")));
+        }
+        guests.push(guest);
+    }
+    Ok(guests)
+}
+
+/// The room that a user or a cell names, if any. `prefix`: of the names of the two fields.
+fn room_of(own: &RoomKey, room: &OtherRoom, code: &'static str, prefix: &str) -> Checked<Option<RoomKey>> {
+    // Clients send the field that they do not use with 0 or an empty text.
+    let number = room.number.filter(|number| *number != 0);
+    let name = room.name.as_deref().filter(|name| !name.is_empty());
+    let room = match (number, name) {
+        (None, None) => return Ok(None),
+        (Some(_), Some(_)) => {
+            let message = format!("write either {prefix}RoomId or {prefix}StrRoomId, not both");
+            return Err(invalid(code, &message));
+        }
+        (Some(number), None) => RoomId::Number(RoomNumber::try_from(number).map_err(|_| {
+            let message = format!("{prefix}RoomId must be a number from 1 to 4294967294, not {number}");
+            invalid(code, &message)
+        })?),
+        (None, Some(name)) => RoomId::Name(text_id::<RoomName>(name, code, &format!("{prefix}StrRoomId"))?),
+    };
+    Ok(Some(RoomKey { app: own.app, room }))
+}
+
+fn small_cell(own: &RoomKey, small: SmallVideoLayoutParams, canvas: (u64, u64)) -> Checked<Cell> {
     let code = "InvalidParameter.SmallVideoLayoutParams";
     let name = "LayoutParams.SmallVideoLayoutParams";
     let id = small.user_id.filter(|id| !id.is_empty());
@@ -274,9 +339,10 @@ fn small_cell(small: SmallVideoLayoutParams, canvas: (u64, u64)) -> Checked<Cell
         "InvalidParameter.SmallVideoStreamType",
         &format!("{name}.StreamType"),
     )?;
-    let video = VideoRef {
+    let video = Source {
+        room: room_of(own, &small.room, code, &format!("{name}."))?.unwrap_or_else(|| own.clone()),
         user: text_id(&id, code, &format!("{name}.UserId"))?,
-        source,
+        track: source,
     };
     let area = [
         small.location_x,
@@ -287,6 +353,7 @@ fn small_cell(small: SmallVideoLayoutParams, canvas: (u64, u64)) -> Checked<Cell
     let [x, y, width, height] = rectangle(area, canvas, code, name)?;
     Ok(Cell {
         video: Some(video),
+        room: None,
         x,
         y,
         width,
@@ -298,14 +365,16 @@ fn small_cell(small: SmallVideoLayoutParams, canvas: (u64, u64)) -> Checked<Cell
     })
 }
 
-fn preset_cell(cell: PresetLayoutConfig, canvas: (u64, u64), index: usize) -> Checked<Cell> {
+fn preset_cell(own: &RoomKey, cell: PresetLayoutConfig, canvas: (u64, u64), index: usize) -> Checked<Cell> {
     let code = "InvalidParameter.PresetLayoutConfig";
     let name = format!("LayoutParams.PresetLayoutConfig.{index}");
     let source = source(cell.stream_type, code, &format!("{name}.StreamType"))?;
+    let room = room_of(own, &cell.room, code, &format!("{name}."))?;
     let video = match cell.user_id.filter(|id| !id.is_empty()) {
-        Some(id) => Some(VideoRef {
+        Some(id) => Some(Source {
+            room: room.clone().unwrap_or_else(|| own.clone()),
             user: text_id(&id, code, &format!("{name}.UserId"))?,
-            source,
+            track: source,
         }),
         None => None,
     };
@@ -323,6 +392,7 @@ fn preset_cell(cell: PresetLayoutConfig, canvas: (u64, u64), index: usize) -> Ch
     let z = cell.z_order.unwrap_or(0);
     within(z, 0..=u32::MAX.into(), code, &format!("{name}.ZOrder"))?;
     Ok(Cell {
+        room: room.filter(|_| video.is_none()),
         video,
         x,
         y,

@@ -7,7 +7,7 @@ use rotunda_proto::ids::{MixId, RoomKey, UserId};
 use rotunda_proto::mix::MixSpec;
 use rotunda_proto::mix_task::{MixTask, NoMix, Origin, Wish, stopped, task_key};
 
-use super::{bus, records, refused, tasks};
+use super::{bus, refused, running, tasks};
 use crate::api::ApiError;
 use crate::shared::Shared;
 
@@ -16,7 +16,8 @@ const ENDED_WITHIN: Duration = Duration::from_secs(5);
 
 /// Starts the member's mix or changes it, and waits until it runs.
 ///
-/// Errors: `FailedOperation.RequestRejection` while another mix has the stream, and those of the mixing server.
+/// Errors: `FailedOperation.RequestRejection` while another mix has the stream or members of the room have
+/// `signaling.member_mixes_per_room` mixes, and those of the mixing server.
 pub async fn start(shared: &Shared, user: &UserId, spec: MixSpec) -> Result<(), ApiError> {
     let wish = Wish {
         id: MixId(rand::random()),
@@ -24,9 +25,10 @@ pub async fn start(shared: &Shared, user: &UserId, spec: MixSpec) -> Result<(), 
         started_by: user.to_string(),
         spec,
     };
-    let started = tasks::start(&shared.bus, &wish, usize::MAX).await;
+    let limit = tasks::Limit::Members(shared.config.member_mixes_per_room);
+    let started = tasks::start(&shared.bus, &wish, limit).await;
     if let tasks::Done::Changed(mix) = started.map_err(|error| refused(&error))? {
-        records::tell_change(shared, mix, &wish.spec);
+        running::tell_change(shared, mix, &wish.spec);
     }
     Ok(())
 }

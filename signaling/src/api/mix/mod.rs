@@ -4,8 +4,8 @@ pub mod check;
 pub mod client;
 pub mod health;
 pub mod preview;
-pub mod records;
 pub mod request;
+pub mod running;
 mod tasks;
 
 use std::collections::HashMap;
@@ -90,10 +90,10 @@ impl Mixes {
             started_by: caller.secret_id.clone(),
             spec,
         };
-        let done = tasks::start(&self.shared.bus, &wish, at_most).await;
+        let done = tasks::start(&self.shared.bus, &wish, tasks::Limit::All(at_most)).await;
         let done = done.map_err(|error| refused(&error))?;
         if let tasks::Done::Changed(mix) = done {
-            records::tell_change(&self.shared, mix, &wish.spec);
+            running::tell_change(&self.shared, mix, &wish.spec);
         }
         tracing::info!(room = %wish.spec.room, stream = %wish.spec.stream_id, ?done, "a mix was asked for");
         Ok(())
@@ -195,9 +195,10 @@ fn refused(error: &StartError) -> ApiError {
         StartError::Refused(Refusal::RoomNotExist) => return no_room(),
         StartError::Refused(Refusal::NoCapacity) => "ResourceInsufficient.RequestRejection",
         StartError::Refused(Refusal::Encoder { .. }) => "InvalidParameter.EncodeParams",
-        StartError::Refused(Refusal::StreamIdInUse) | StartError::Replaced | StartError::Full => {
-            "FailedOperation.RequestRejection"
-        }
+        StartError::Refused(Refusal::StreamIdInUse)
+        | StartError::Replaced
+        | StartError::Full
+        | StartError::MembersFull(_) => "FailedOperation.RequestRejection",
         StartError::Ended => "FailedOperation.TaskFinished",
         StartError::Refused(Refusal::Failed { .. }) | StartError::Late | StartError::Bus(_) => {
             return ApiError::internal(error);

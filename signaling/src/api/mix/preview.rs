@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rotunda_bus::BusExt;
 use rotunda_proto::applications::Scope;
-use rotunda_proto::ids::{TrackSource, UserId};
+use rotunda_proto::ids::{RoomId, TrackSource, UserId};
 use rotunda_proto::mix::{MAX_INPUTS, MixNode, NODES_PREFIX};
 use rotunda_proto::mix_preview::{PreviewMember, PreviewReply, PreviewRequest, preview_subject};
 use serde::Deserialize;
@@ -48,6 +48,8 @@ struct Body {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct BodyMember {
     user_id: UserId,
+    /// Absent: the mix's room.
+    room_id: Option<RoomId>,
     #[serde(default = "camera_and_audio")]
     sources: Vec<TrackSource>,
 }
@@ -108,6 +110,7 @@ fn members(given: Option<Vec<BodyMember>>) -> Result<Vec<PreviewMember>, ApiErro
             .filter_map(|number| {
                 Some(BodyMember {
                     user_id: number.to_string().parse().ok()?,
+                    room_id: None,
                     sources: camera_and_audio(),
                 })
             })
@@ -117,7 +120,11 @@ fn members(given: Option<Vec<BodyMember>>) -> Result<Vec<PreviewMember>, ApiErro
         let message = format!("members must be at most {}, not {}", 2 * MAX_INPUTS, given.len());
         return Err(ApiError::new("InvalidParameter", message));
     }
-    let member = |BodyMember { user_id, sources }| PreviewMember { user: user_id, sources };
+    let member = |member: BodyMember| PreviewMember {
+        user: member.user_id,
+        room: member.room_id,
+        sources: member.sources,
+    };
     Ok(given.into_iter().map(member).collect())
 }
 
@@ -136,6 +143,7 @@ mod tests {
         .unwrap();
         assert_eq!(members(body.members).unwrap()[0].sources, [TrackSource::Screen]);
         let many = (0..33).map(|_| BodyMember {
+            room_id: None,
             user_id: "a".parse().unwrap(),
             sources: Vec::new(),
         });

@@ -9,6 +9,19 @@ pub enum RoomField {
     Name(Option<String>),
 }
 
+/// The room of a user who may be in another room than the mix; neither: the mix's.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct OtherRoom {
+    pub number: Option<u64>,
+    pub name: Option<String>,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct OtherRoomUser {
+    pub user_id: Option<String>,
+    pub room: OtherRoom,
+}
+
 #[derive(Debug, Clone)]
 pub struct StartRequest {
     pub sdk_app_id: Option<u64>,
@@ -81,11 +94,13 @@ pub struct LayoutParams {
     /// 0 float, 1 grid, 2 screen share, 3 picture in picture, 4 custom.
     pub template: Option<u64>,
     pub main_video_user_id: Option<String>,
+    pub main_video_room: OtherRoom,
     /// 0 camera, 1 screen.
     pub main_video_stream_type: Option<u64>,
     pub small_video_layout_params: Option<SmallVideoLayoutParams>,
     pub main_video_right_align: Option<u64>,
     pub mix_video_uids: Vec<String>,
+    pub other_room_users: Vec<OtherRoomUser>,
     pub preset_layout_config: Vec<PresetLayoutConfig>,
     pub pure_audio_hold_place_mode: Option<u64>,
     /// 0 crop, 1 scale, 2 scale on black.
@@ -130,6 +145,7 @@ pub struct WaterMarkParams {
 #[schemars(rename_all = "PascalCase", default)]
 pub struct SmallVideoLayoutParams {
     pub user_id: Option<String>,
+    pub room: OtherRoom,
     pub stream_type: Option<u64>,
     pub image_width: Option<u64>,
     pub image_height: Option<u64>,
@@ -141,6 +157,7 @@ pub struct SmallVideoLayoutParams {
 #[schemars(rename_all = "PascalCase", default)]
 pub struct PresetLayoutConfig {
     pub user_id: Option<String>,
+    pub room: OtherRoom,
     pub stream_type: Option<u64>,
     pub image_width: Option<u64>,
     pub image_height: Option<u64>,

@@ -24,6 +24,10 @@ pub enum StartError {
     Ended,
     #[error("the room has another mix already, and signaling.api.mixes_per_room permits no more; stop it first")]
     Full,
+    #[error(
+        "members of the room have {0} mixes already, and signaling.member_mixes_per_room permits no more; one of them must end first"
+    )]
+    MembersFull(usize),
     #[error("the mixing server did not answer within 5 s; the mix may still begin")]
     Late,
     #[error("reach the bus")]
@@ -54,8 +58,32 @@ struct Asked {
     revision: u64,
 }
 
-/// Starts or changes the mix of the wish's origin, and waits until it is so. `at_most`: mixes in one room.
-pub async fn start(bus: &SharedBus, wish: &Wish, at_most: usize) -> Result<Done, StartError> {
+/// How many mixes a room may have when another one begins.
+#[derive(Debug, Clone, Copy)]
+pub enum Limit {
+    /// Mixes of any origin.
+    All(usize),
+    /// Mixes of members.
+    Members(usize),
+}
+
+impl Limit {
+    fn check<'a>(self, in_room: impl Iterator<Item = &'a MixTask>) -> Result<(), StartError> {
+        let counts = |task: &&MixTask| match self {
+            Self::All(_) => task.spec().is_some(),
+            Self::Members(_) => task.spec().is_some() && !task.origin.is_api(),
+        };
+        let count = in_room.filter(counts).count();
+        match self {
+            Self::All(most) if count >= most => Err(StartError::Full),
+            Self::Members(most) if count >= most => Err(StartError::MembersFull(count)),
+            Self::All(_) | Self::Members(_) => Ok(()),
+        }
+    }
+}
+
+/// Starts or changes the mix of the wish's origin, and waits until it is so.
+pub async fn start(bus: &SharedBus, wish: &Wish, limit: Limit) -> Result<Done, StartError> {
     let key = task_key(&wish.spec.room, &wish.origin);
     let in_room = in_room(bus, &wish.spec.room).await?;
     let mut others = in_room.iter().filter(|(other, _)| *other != key);
@@ -66,12 +94,9 @@ pub async fn start(bus: &SharedBus, wish: &Wish, at_most: usize) -> Result<Done,
     let is_new = in_room
         .iter()
         .all(|(other, task)| *other != key || task.spec().is_none());
-    // By contract a mix of the server API and one of a member exclude each other, too.
-    let others = in_room.iter().filter(|(_, task)| task.spec().is_some()).count();
-    if is_new && others >= at_most {
-        return Err(StartError::Full);
-    }
     if is_new {
+        // By contract a mix of the server API and one of a member exclude each other, too.
+        limit.check(in_room.iter().map(|(_, task)| task))?;
         check_capacity(bus, &wish.spec).await?;
     }
 

@@ -7,8 +7,8 @@ use serde_json::Value;
 use super::fields::{Fields, shown, whole};
 use crate::api::ApiError;
 use crate::api::mix::request::{
-    EncodeParams, LayoutParams, LayoutStyle, OutputParams, PresetLayoutConfig, PublishCdnParams, RoomField,
-    SmallVideoLayoutParams, StartBody, StartRequest, StopRequest, WaterMarkParams,
+    EncodeParams, LayoutParams, LayoutStyle, OtherRoom, OtherRoomUser, OutputParams, PresetLayoutConfig,
+    PublishCdnParams, RoomField, SmallVideoLayoutParams, StartBody, StartRequest, StopRequest, WaterMarkParams,
 };
 
 pub use rooms::{dismiss, remove};
@@ -131,13 +131,19 @@ fn layout(mut fields: Fields<'_>) -> Checked<LayoutParams> {
     let other = "InvalidParameter";
     let small = fields.object("SmallVideoLayoutParams", "InvalidParameter.SmallVideoLayoutParams")?;
     let cells = fields.objects("PresetLayoutConfig", "InvalidParameter.PresetLayoutConfig")?;
+    let users = fields.objects("OtherRoomUsers", other)?;
     let layout = LayoutParams {
         template: fields.number("Template", other)?,
         main_video_user_id: fields.text("MainVideoUserId", other)?,
+        main_video_room: OtherRoom {
+            number: fields.number("MainVideoRoomId", other)?,
+            name: fields.text("MainVideoStrRoomId", other)?,
+        },
         main_video_stream_type: fields.number("MainVideoStreamType", "InvalidParameter.MainVideoStreamType")?,
         small_video_layout_params: small.map(small_picture).transpose()?,
         main_video_right_align: fields.number("MainVideoRightAlign", "InvalidParameter.MainVideoRightAlign")?,
         mix_video_uids: fields.texts("MixVideoUids", other)?,
+        other_room_users: users.into_iter().map(other_room_user).collect::<Checked<_>>()?,
         preset_layout_config: cells.into_iter().map(cell).collect::<Checked<_>>()?,
         pure_audio_hold_place_mode: fields.number("PureAudioHoldPlaceMode", other)?,
         render_mode: fields.number("RenderMode", other)?,
@@ -149,10 +155,28 @@ fn layout(mut fields: Fields<'_>) -> Checked<LayoutParams> {
     Ok(layout)
 }
 
+fn other_room_user(mut fields: Fields<'_>) -> Checked<OtherRoomUser> {
+    let code = "InvalidParameter";
+    let user = OtherRoomUser {
+        user_id: fields.text("UserId", code)?,
+        room: other_room(&mut fields, code)?,
+    };
+    fields.finish()?;
+    Ok(user)
+}
+
+fn other_room(fields: &mut Fields<'_>, code: &'static str) -> Checked<OtherRoom> {
+    Ok(OtherRoom {
+        number: fields.number("RoomId", code)?,
+        name: fields.text("StrRoomId", code)?,
+    })
+}
+
 fn small_picture(mut fields: Fields<'_>) -> Checked<SmallVideoLayoutParams> {
     let code = "InvalidParameter.SmallVideoLayoutParams";
     let small = SmallVideoLayoutParams {
         user_id: fields.text("UserId", code)?,
+        room: other_room(&mut fields, code)?,
         stream_type: fields.number("StreamType", "InvalidParameter.SmallVideoStreamType")?,
         image_width: fields.number("ImageWidth", code)?,
         image_height: fields.number("ImageHeight", code)?,
@@ -167,6 +191,7 @@ fn cell(mut fields: Fields<'_>) -> Checked<PresetLayoutConfig> {
     let code = "InvalidParameter.PresetLayoutConfig";
     let cell = PresetLayoutConfig {
         user_id: fields.text("UserId", code)?,
+        room: other_room(&mut fields, code)?,
         stream_type: fields.number("StreamType", code)?,
         image_width: fields.number("ImageWidth", code)?,
         image_height: fields.number("ImageHeight", code)?,

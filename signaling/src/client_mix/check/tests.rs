@@ -1,3 +1,4 @@
+use rotunda_proto::ids::RoomId;
 use serde_json::{Value, json};
 
 use super::*;
@@ -44,9 +45,49 @@ fn manual_mixes_exactly_the_list() {
     assert_eq!(video.bitrate_kbps, 346);
     let cells = spec.layout.cells;
     let bob = cells[1].video.as_ref().unwrap();
-    assert_eq!((bob.user.as_str(), bob.source), ("bob", TrackSource::Screen));
+    assert_eq!((bob.user.as_str(), bob.track), ("bob", TrackSource::Screen));
     assert_eq!((cells[1].z, cells[1].render_mode), (1, Some(RenderMode::ScaleOnBlack)));
     assert_eq!(cells[2].input, CellInput::AudioOnly);
+}
+
+#[test]
+fn a_list_may_have_members_of_other_rooms() {
+    let spec = check(json!({
+        "mode": "manual", "videoWidth": 640, "videoHeight": 360,
+        "mixUsers": [
+            { "userId": "ann", "width": 320, "height": 360 },
+            { "userId": "ann", "roomId": "1001", "x": 320, "width": 320, "height": 360 },
+            { "userId": "bob", "roomId": 1001, "pureAudio": true },
+        ]
+    }))
+    .unwrap();
+    let rooms: Vec<String> = spec
+        .layout
+        .cells
+        .iter()
+        .map(|cell| cell.video.as_ref().unwrap().room.to_string())
+        .collect();
+    assert_eq!(rooms, ["7/1001", "7/text:1001", "7/1001"]);
+    let other = RoomKey {
+        room: RoomId::Name("1001".parse().unwrap()),
+        ..spec.room.clone()
+    };
+    assert_eq!(spec.layout.other_rooms(&spec.room), [other]);
+}
+
+#[test]
+fn a_placeholder_may_be_for_members_of_another_room() {
+    let remote = |room: Value| json!({ "userId": "$PLACE_HOLDER_REMOTE$", "roomId": room, "width": 9, "height": 9 });
+    let users = [remote(json!(5)), remote(json!(1001)), remote(Value::Null)];
+    let spec =
+        check(json!({ "mode": "presetLayout", "videoWidth": 640, "videoHeight": 360, "mixUsers": users })).unwrap();
+    let rooms: Vec<Option<String>> = spec
+        .layout
+        .cells
+        .iter()
+        .map(|cell| Some(cell.room.as_ref()?.to_string()))
+        .collect();
+    assert_eq!(rooms, [Some("7/5".to_owned()), None, None]);
 }
 
 #[test]
@@ -62,7 +103,7 @@ fn placeholders_are_known_in_every_spelling_of_the_contract() {
         assert_eq!(cell.input, CellInput::AudioVideo);
     }
     let sub = &cells("$PLACE_HOLDER_LOCAL_SUB$").unwrap()[0];
-    assert_eq!(sub.video.as_ref().unwrap().source, TrackSource::Screen);
+    assert_eq!(sub.video.as_ref().unwrap().track, TrackSource::Screen);
     assert_eq!(sub.input, CellInput::VideoOnly);
     for remote in ["$PLACE_HOLDER_REMOTE$", "$PLACEHOLDER_REMOTES$"] {
         assert!(cells(remote).unwrap()[0].video.is_none());
@@ -119,20 +160,19 @@ fn a_refusal_names_the_field_the_value_and_what_is_allowed() {
         "mixUsers.0: 100x10 at 600,0 is not within the canvas of 640x360"
     );
     assert!(refused(manual(json!({ "userId": "a", "zOrder": 16 }))).starts_with("mixUsers.0.zOrder"));
-    assert!(refused(manual(json!({ "userId": "a", "roomId": 5 }))).contains("another room"));
+    let local = json!({ "userId": "$PLACE_HOLDER_LOCAL_MAIN$", "roomId": 5, "width": 9, "height": 9 });
+    let local = json!({ "mode": "presetLayout", "videoWidth": 640, "videoHeight": 360, "mixUsers": [local] });
+    assert!(refused(local).contains("mixUsers.0.roomId"));
     assert!(refused(manual(json!({ "userId": "" }))).starts_with("mixUsers.0.userId"));
 }
 
 #[test]
-fn a_room_whose_name_makes_no_stream_id_needs_one_from_the_caller() {
+fn without_a_stream_id_the_mix_goes_out_on_the_callers_own_one() {
     let room = RoomKey {
         app: 7.try_into().unwrap(),
         room: RoomId::Name("a room".parse().unwrap()),
     };
     let config: TranscodingConfig = serde_json::from_value(json!({ "mode": "pureAudio" })).unwrap();
-    let refused = spec(&room, &"ann".parse().unwrap(), &config).unwrap_err();
-    assert!(
-        refused.starts_with("streamId is needed, as \"7_a room_ann_main\""),
-        "{refused}"
-    );
+    let spec = spec(&room, &"ann".parse().unwrap(), &config).unwrap();
+    assert_eq!(spec.stream_id.as_str(), "7_a%20room_ann_main");
 }

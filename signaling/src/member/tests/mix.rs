@@ -71,7 +71,7 @@ async fn a_publisher_starts_changes_and_ends_a_mix() {
     let spec = first.spec().unwrap();
     assert_eq!(spec.stream_id.as_str(), "1_1001_ann_main");
     assert_eq!(spec.layout.template, Template::Presenter);
-    assert_eq!(spec.layout.local_user.as_ref().unwrap().as_str(), "ann");
+    assert_eq!(spec.layout.local_user.as_ref().unwrap().user.as_str(), "ann");
     let size = json!({ "mode": "screenSharing", "videoWidth": 640, "videoHeight": 360 });
     ann.ask(set(size)).await.unwrap();
     let second = task(&ann).await.unwrap();
@@ -116,4 +116,47 @@ async fn a_wrong_field_and_a_stream_in_use_are_told_apart() {
         .unwrap();
     let taken = json!({ "mode": "pureAudio", "streamId": "taken" });
     assert_eq!(ann.ask(set(taken)).await, Err(ErrorCode::MixRefused));
+}
+
+#[tokio::test(start_paused = true)]
+async fn members_of_a_room_have_only_as_many_mixes_as_the_configuration_permits() {
+    let mut ann = ann_with_a_mixing_server().await;
+    let source = TrackSource::Audio;
+    ann.ask(Request::Publish { source, muted: false }).await.unwrap();
+    let mix = set(json!({ "mode": "pureAudio" }));
+    ann.ask(mix.clone()).await.unwrap();
+    let own = task(&ann).await.unwrap();
+    let bus = ann.test.bus.clone();
+    let others = ["bob", "cat", "dan", "eve"].map(|name| Origin::Client(name.parse().unwrap()));
+    for origin in others {
+        let mut other = own.clone();
+        other.origin = origin;
+        if let Desired::Run { spec } = &mut other.desired {
+            spec.stream_id = "other".parse().unwrap();
+        }
+        let key = task_key(&room(), &other.origin);
+        bus.store(&key, &other, None).await.unwrap();
+    }
+    // A mix that runs is changed all the same.
+    ann.ask(set(json!({ "mode": "pureAudio", "audioBitrate": 32 })))
+        .await
+        .unwrap();
+    ann.ask(set(Value::Null)).await.unwrap();
+    assert_eq!(ann.ask(mix).await, Err(ErrorCode::MixRefused));
+}
+
+#[tokio::test(start_paused = true)]
+async fn members_of_an_application_with_room_keys_mix_nobody_of_another_room() {
+    let mut ann = ann_with_a_mixing_server().await;
+    for source in [TrackSource::Audio, TrackSource::Camera] {
+        ann.ask(Request::Publish { source, muted: false }).await.unwrap();
+    }
+    let other = json!({ "userId": "bob", "roomId": 5, "width": 64, "height": 36 });
+    let mix = set(json!({ "mode": "manual", "videoWidth": 640, "videoHeight": 360, "mixUsers": [other] }));
+    ann.ask(mix.clone()).await.unwrap();
+    ann.test.shared.replace_applications(vec![Application {
+        requires_private_map_key: true,
+        ..Application::new(room().app, "")
+    }]);
+    assert_eq!(ann.ask(mix).await, Err(ErrorCode::BadMix));
 }

@@ -315,3 +315,86 @@ fn a_refusal_names_the_field_the_value_and_what_is_allowed() {
         name.message
     );
 }
+
+#[test]
+fn members_of_other_rooms_are_named_beside_their_user_or_cell() {
+    let mut body = good();
+    body["LayoutParams"] = json!({
+        "Template": 4,
+        "PresetLayoutConfig": [
+            { "UserId": "ann", "RoomId": 7, "ImageWidth": 100, "ImageHeight": 100 },
+            { "UserId": "ann", "RoomId": 0, "StrRoomId": "7", "ImageWidth": 100, "ImageHeight": 100 },
+            { "StrRoomId": "class", "ImageWidth": 100, "ImageHeight": 100 },
+            { "UserId": "bob", "ImageWidth": 100, "ImageHeight": 100 },
+        ],
+    });
+    let spec = check(body).unwrap();
+    let cells = spec.layout.cells.iter();
+    let cells = cells.map(|cell| {
+        (
+            cell.video.as_ref().map(|video| video.member().to_string()),
+            cell.room.as_ref().map(RoomKey::to_string),
+        )
+    });
+    let (user, room) = (
+        |text: &str| (Some(text.to_owned()), None),
+        |text: &str| (None, Some(text.to_owned())),
+    );
+    let expected = [
+        user("1/7/ann"),
+        user("1/text:7/ann"),
+        room("1/class"),
+        user("1/1001/bob"),
+    ];
+    assert_eq!(cells.collect::<Vec<_>>(), expected);
+    let others: Vec<String> = spec
+        .layout
+        .other_rooms(&spec.room)
+        .iter()
+        .map(RoomKey::to_string)
+        .collect();
+    assert_eq!(others, ["1/7", "1/text:7", "1/class"]);
+}
+
+#[test]
+fn guests_the_main_video_and_the_small_one_may_be_of_other_rooms() {
+    let mut body = good();
+    body["LayoutParams"] = json!({
+        "Template": 3,
+        "MainVideoUserId": "ann",
+        "MainVideoStrRoomId": "hall",
+        "SmallVideoLayoutParams": { "UserId": "ann", "StreamType": 0, "RoomId": 9, "ImageWidth": 100, "ImageHeight": 100 },
+        "OtherRoomUsers": [{ "UserId": "cat", "RoomId": 9 }, { "UserId": "cat", "StrRoomId": "9" }],
+    });
+    let layout = check(body).unwrap().layout;
+    assert_eq!(layout.main.unwrap().member().to_string(), "1/hall/ann");
+    assert_eq!(layout.small.unwrap().video.unwrap().member().to_string(), "1/9/ann");
+    let guests: Vec<String> = layout.guests.iter().map(RoomUser::to_string).collect();
+    assert_eq!(guests, ["1/9/cat", "1/text:9/cat"]);
+}
+
+#[test]
+fn mistakes_in_other_rooms_are_named() {
+    let refused = |users: Value| {
+        let mut body = good();
+        body["LayoutParams"] = json!({ "Template": 1, "OtherRoomUsers": users });
+        check(body).unwrap_err().message
+    };
+    let both = refused(json!([{ "UserId": "a", "RoomId": 7, "StrRoomId": "x" }]));
+    assert!(
+        both.contains("either LayoutParams.OtherRoomUsers.0.RoomId or"),
+        "{both}"
+    );
+    let own = refused(json!([{ "UserId": "a", "RoomId": 1001 }]));
+    assert!(own.contains("of another room than the mix's"), "{own}");
+    let none = refused(json!([{ "UserId": "a" }]));
+    assert!(none.contains("of another room than the mix's"), "{none}");
+    let twice = refused(json!([{ "UserId": "a", "RoomId": 7 }, { "UserId": "a", "RoomId": 7 }]));
+    assert!(twice.contains("OtherRoomUsers.1 is in the list twice"), "{twice}");
+    let wrong = refused(json!([{ "UserId": "a", "RoomId": 4_294_967_295_u64 }]));
+    assert!(wrong.contains("OtherRoomUsers.0.RoomId must be"), "{wrong}");
+    let many: Vec<Value> = (0..17)
+        .map(|n| json!({ "UserId": format!("u{n}"), "RoomId": 7 }))
+        .collect();
+    assert!(refused(json!(many)).contains("at most 16"));
+}

@@ -1,0 +1,88 @@
+//! A mix with a member of another room: both are seen by their frame marks, although they have one name.
+
+mod support;
+
+use std::process::Command;
+
+use support::{Server, eventually, film, installed};
+
+fn start_mix(server: &Server, more: &[&str]) {
+    let start = ["mix", "start", "1001", "--stream-id", "both", "--size", "640x360"];
+    let started = server.run(&[&start[..], more].concat());
+    assert!(started.status.success(), "{}", String::from_utf8_lossy(&started.stderr));
+}
+
+/// The marks of a second of the live stream, frame by frame, in this many columns.
+fn live_marks(server: &Server, columns: usize) -> Vec<Vec<Option<u8>>> {
+    let film = server.folder.path().join("second.mkv");
+    let taken = Command::new("ffmpeg")
+        .args([
+            "-v",
+            "error",
+            "-y",
+            "-i",
+            &server.url("/live/both.flv"),
+            "-t",
+            "1",
+            "-c",
+            "copy",
+        ])
+        .arg(&film)
+        .output()
+        .unwrap();
+    // The stream begins a moment after the mix.
+    if !taken.status.success() {
+        return Vec::new();
+    }
+    let has_video = Command::new("ffprobe")
+        .args(["-v", "error", "-show_streams"])
+        .arg(&film)
+        .output()
+        .unwrap();
+    if !String::from_utf8_lossy(&has_video.stdout).contains("codec_name=h264") {
+        return Vec::new();
+    }
+    let frames = film::marks(&film, columns, 1).into_iter();
+    frames
+        .map(|frame| frame.marks.iter().map(|mark| Some(mark.as_ref()?.id)).collect())
+        .collect()
+}
+
+#[test]
+fn members_of_two_rooms_are_in_one_mix() {
+    if !installed("ffmpeg") {
+        return;
+    }
+    let server = Server::start();
+    let _ann = server.join(&[
+        "1001", "--user", "ann", "--mark", "11", "--codec", "h264", "--fps", "15",
+    ]);
+    let other = server.join(&[
+        "class", "--user", "ann", "--mark", "22", "--codec", "vp8", "--fps", "15",
+    ]);
+    eventually("both are in their rooms", 60, || {
+        (server.metric("rotunda_signaling_members") == 2.0).then_some(())
+    });
+    start_mix(&server, &["--also", "class/ann", "--also", "2002/nobody"]);
+    eventually("both are seen", 120, || {
+        live_marks(&server, 2).contains(&vec![Some(11), Some(22)]).then_some(())
+    });
+
+    // The same mix without the other room, and with it again.
+    start_mix(&server, &[]);
+    eventually("one is seen", 120, || {
+        live_marks(&server, 1).contains(&vec![Some(11)]).then_some(())
+    });
+    start_mix(&server, &["--also", "class/ann"]);
+    eventually("both are seen again", 120, || {
+        live_marks(&server, 2).contains(&vec![Some(11), Some(22)]).then_some(())
+    });
+
+    // The mix goes on when the other room has ended.
+    other.leave();
+    eventually("one is left", 120, || {
+        live_marks(&server, 1).contains(&vec![Some(11)]).then_some(())
+    });
+    assert!(server.run(&["mix", "stop", "1001"]).status.success());
+    assert!(server.stop());
+}
