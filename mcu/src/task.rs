@@ -177,7 +177,14 @@ impl TaskHandle {
         // Another node may have laid the mix out before, less often than once a millisecond.
         let first_revision = elapsed.as_millis() as u64;
         let pictures = Pictures::new(surroundings.store, spec.room.app);
-        let mut controller = Controller::new(spec.clone(), pictures, announcements, outputs, other_rooms, first_revision);
+        let mut controller = Controller::new(
+            spec.clone(),
+            pictures,
+            announcements,
+            outputs,
+            other_rooms,
+            first_revision,
+        );
         let held = claim.clone();
         let task = tokio::spawn(async move {
             let ending = controller.run(inputs).await;

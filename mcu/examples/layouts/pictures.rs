@@ -62,7 +62,12 @@ pub fn members(count: usize) -> Result<Vec<Member>, Box<dyn Error>> {
 /// Errors: of names.
 pub fn render(template: Template, count: usize) -> Result<VideoFrame, Box<dyn Error>> {
     let mut compositor = Compositor::new(CANVAS, BACKGROUND, Font::system());
-    compositor.handle_scene(&lay_out(&room()?, &layout(template, 1)?, &members(count)?, Some(CANVAS)));
+    compositor.handle_scene(&lay_out(
+        &room()?,
+        &layout(template, 1)?,
+        &members(count)?,
+        Some(CANVAS),
+    ));
     Ok(compositor.compose(|_| Shown::Card, |_| false).clone())
 }
 

@@ -80,7 +80,10 @@ mod tests {
             now += Duration::from_secs(1);
             assert_eq!(ends.handle_end(now, Some(camera(user))), Some(camera(user)));
             assert!(ends.bars(&camera(user)));
-            assert!(!ends.bars(&Source { track: TrackSource::Audio, ..camera(user) }));
+            assert!(!ends.bars(&Source {
+                track: TrackSource::Audio,
+                ..camera(user)
+            }));
             assert!(!ends.are_too_many(now));
             assert_eq!(ends.back_off(), Duration::ZERO);
         }

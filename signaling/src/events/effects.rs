@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use rotunda_events::{Fact, MixOutput, What};
 use rotunda_store::{
-    Effects, MeterChange, MeterStep, MixTaskChange, MixTaskEnd, MixTaskRow, NewCallback, NewEntry, PresentMembers, StreamedEvent,
-    UsageRow, UsageSpan, day_of,
+    Effects, MeterChange, MeterStep, MixTaskChange, MixTaskEnd, MixTaskRow, NewCallback, NewEntry, PresentMembers,
+    StreamedEvent, UsageRow, UsageSpan, day_of,
 };
 
 use crate::applications::Applications;

@@ -34,7 +34,12 @@ pub async fn follow(shared: Shared, shutdown: CancellationToken) -> Result<JoinH
             };
             match heard {
                 Heard::Message(message) => {
-                    if let Some(Event::Health { room, stream_id, health }) = message.parse() {
+                    if let Some(Event::Health {
+                        room,
+                        stream_id,
+                        health,
+                    }) = message.parse()
+                    {
                         let (app, id) = (room.app, stream_id);
                         shared.mix_health.note(StreamKey { app, id }, health);
                     }
