@@ -155,20 +155,21 @@ describe('a mix', { skip: cannotRun() }, () => {
       ['eve', 'camera', 'VP9', 's1', 32],
     );
     assert.match(told.errmsg, /camera.*eve.*VP9/i);
+    await eve.evaluate(() => window.ask('exitRoom'));
     await eve.close();
   });
 
-  test('AV1 is mixed, and no engine fails on it', async () => {
+  test('AV1 is mixed, and is not barred', async () => {
     const order = (await shown()).slice(0, 3).map((seen) => seen.at(-1));
     await page.evaluate(() => { window.shown[3].splice(0); });
-    const restarts = async () => (await fetch(`${server.url}/metrics`).then((response) => response.text())).match(/^rotunda_mcu_engine_restarts_total.*$/m)?.[0];
-    const before = await restarts();
     const gus = await publisher('gus', { codec: 'AV1', fmtp: 'profile=0', mark: 66 });
     await until(page, 'the mark of the AV1 camera', () => window.shown[3].includes(66), undefined, 60);
     const from = await page.evaluate(() => { window.shown.forEach((seen) => seen.splice(0)); return document.getElementById('player').currentTime; });
     await until(page, 'three more seconds of the mix', (then) => document.getElementById('player').currentTime > then + 3, from, 60);
     assert.deepEqual(await shown(), [...order, 66].map((mark) => [mark]));
-    assert.equal(await restarts(), before);
+    const metrics = await fetch(`${server.url}/metrics`).then((response) => response.text());
+    assert.doesNotMatch(metrics, /^rotunda_mcu_barred_tracks_total/m);
+    await gus.evaluate(() => window.ask('exitRoom'));
     await gus.close();
   });
 
