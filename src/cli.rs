@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use rotunda_proto::applications::Scope;
-use rotunda_proto::ids::{RecordId, RoomId, SdkAppId, StreamId, UserId};
+use rotunda_proto::config::Publishers;
+use rotunda_proto::ids::{OwnStreamId, RecordId, RoomId, SdkAppId, UserId};
 
 /// Self-hosted real-time audio and video: rooms, forwarding, mixing, recording and live streams in one binary.
 #[derive(Debug, Parser)]
@@ -193,7 +194,7 @@ pub struct Join {
     pub record_id: Option<RecordId>,
     /// Relay this participant's own media as this live stream (`streamId`).
     #[arg(long)]
-    pub stream_id: Option<StreamId>,
+    pub stream_id: Option<OwnStreamId>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -314,6 +315,9 @@ pub enum Apps {
     List(Stored),
     /// Make an application. Its secrets are shown once, here.
     Create(AppCreate),
+    /// Change the settings of an application of the database; every node follows within 2 seconds.
+    #[command(after_help = "Settings that are not named stay as they are. `rotunda apps list --json` shows them.")]
+    Set(AppSet),
     /// Put a new secret beside the present one: both are valid until `--finish`.
     #[command(
         after_help = "Exchange a secret without a break: `rotunda apps rotate ID`, give the new secret to every backend, and then \
@@ -356,21 +360,47 @@ pub struct AppTarget {
 pub struct AppCreate {
     #[command(flatten)]
     pub target: AppTarget,
-    /// A name for people.
-    #[arg(long, default_value = "")]
-    pub name: String,
-    /// Address that receives callbacks; they are signed with a key that is made.
-    #[arg(long, value_name = "URL")]
-    pub callback_url: Option<String>,
+    #[command(flatten)]
+    pub settings: AppSettings,
     /// Protect playback addresses with a key that is made (`txSecret`, `txTime`).
     #[arg(long)]
     pub play_key: bool,
-    /// Members of a room who may publish audio at one time, 6 to 20.
-    #[arg(long, default_value_t = 6)]
-    pub max_microphones: u8,
-    /// Members need a room ticket (privateMapKey) for each room.
+}
+
+#[derive(Debug, Args)]
+pub struct AppSet {
+    #[command(flatten)]
+    pub target: AppTarget,
+    #[command(flatten)]
+    pub settings: AppSettings,
+}
+
+#[derive(Debug, Default, Args)]
+pub struct AppSettings {
+    /// A name for people.
     #[arg(long)]
-    pub room_tickets: bool,
+    pub name: Option<String>,
+    /// Address that receives callbacks, which are signed with a key that is made; empty: none.
+    #[arg(long, value_name = "URL")]
+    pub callback_url: Option<String>,
+    /// Members of a room who may publish audio at one time, 6 to 20. Default 6.
+    #[arg(long, value_name = "N")]
+    pub max_microphones: Option<u8>,
+    /// Members need a room ticket (privateMapKey) for each room. Default false.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub room_tickets: Option<bool>,
+    /// The publishers whose own media is recorded: none, named or all. Default named.
+    #[arg(long, value_name = "WHO", value_parser = parse_publishers)]
+    pub record_publishers: Option<Publishers>,
+    /// The publishers whose own media is a live stream: none, named or all. Default named.
+    #[arg(long, value_name = "WHO", value_parser = parse_publishers)]
+    pub relay_publishers: Option<Publishers>,
+    /// Seconds for which a publisher may be away before the recording of their own media ends, 0 to 1800. Default 0.
+    #[arg(long, value_name = "SECONDS")]
+    pub record_resume_seconds: Option<u32>,
+    /// Days after which recorded files are deleted, 1 to 1500; 0: never. Default 0.
+    #[arg(long, value_name = "DAYS")]
+    pub record_retention_days: Option<u32>,
 }
 
 #[derive(Debug, Args)]
@@ -447,7 +477,7 @@ pub struct MixStart {
     pub target: MixTarget,
     /// Id of the live stream; `mix-ROOM` by default.
     #[arg(long)]
-    pub stream_id: Option<StreamId>,
+    pub stream_id: Option<OwnStreamId>,
     /// Record the mix, with this prefix of the file names.
     #[arg(long)]
     pub record_id: Option<RecordId>,
@@ -503,6 +533,15 @@ fn parse_app(text: &str) -> Result<SdkAppId, String> {
 
 fn parse_room(text: &str) -> Result<RoomId, String> {
     text.parse().map_err(|error| format!("the room {error}"))
+}
+
+fn parse_publishers(text: &str) -> Result<Publishers, String> {
+    match text {
+        "none" => Ok(Publishers::None),
+        "named" => Ok(Publishers::Named),
+        "all" => Ok(Publishers::All),
+        _ => Err("write none, named (those who give a name for it on entering) or all".to_owned()),
+    }
 }
 
 /// A room's name has no slash.

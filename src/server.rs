@@ -105,9 +105,12 @@ impl Server {
                 config.mcu.clone(),
                 node.clone(),
                 secrets.cluster(),
-                hub.clone(),
-                store.clone(),
-                mix_launcher(&config).context("start the thread that starts mix engines")?,
+                rotunda_mcu::Resources {
+                    hub: hub.clone(),
+                    store: store.clone(),
+                    facts: facts.clone(),
+                    launcher: mix_launcher(&config).context("start the thread that starts mix engines")?,
+                },
                 stop.clone(),
             )
             .await

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rotunda_proto::applications::{ApplicationList, ApplicationSet, Scope, Scopes};
 use rotunda_proto::clock::Clock;
-use rotunda_proto::config::{Application, Microphones, Secret};
+use rotunda_proto::config::{Application, Microphones, Publishers, Secret};
 use rotunda_proto::ids::SdkAppId;
 use rotunda_store::{ApiKey, ApplicationRow, Purpose, SealKey, SealedSecret, Slot, Store, StoreError};
 use serde::{Deserialize, Serialize};
@@ -24,6 +24,26 @@ pub struct Settings {
     pub callback_url: Option<String>,
     pub max_microphones: Microphones,
     pub requires_private_map_key: bool,
+    pub record_publishers: Publishers,
+    pub relay_publishers: Publishers,
+    pub record_resume_seconds: u32,
+    pub record_retention_days: u32,
+}
+
+impl Settings {
+    /// The application with these settings.
+    pub fn apply(self, application: Application) -> Application {
+        Application {
+            callback_url: self.callback_url,
+            max_microphones: self.max_microphones,
+            requires_private_map_key: self.requires_private_map_key,
+            record_publishers: self.record_publishers,
+            relay_publishers: self.relay_publishers,
+            record_resume_seconds: self.record_resume_seconds,
+            record_retention_days: self.record_retention_days,
+            ..application
+        }
+    }
 }
 
 /// The applications of the configuration file together with those of the database.
@@ -162,15 +182,12 @@ fn application(row: ApplicationRow, secrets: &BTreeMap<(SdkAppId, Purpose, Slot)
             return None;
         }
     };
-    Some(Application {
-        callback_url: settings.callback_url,
+    Some(settings.apply(Application {
         callback_key: secret(Purpose::Callback, Slot::First),
         play_key: secret(Purpose::Play, Slot::First),
-        max_microphones: settings.max_microphones,
-        requires_private_map_key: settings.requires_private_map_key,
         other_secret_key: secret(Purpose::UserSig, Slot::Second),
         ..Application::new(row.id, key.reveal())
-    })
+    }))
 }
 
 /// Scopes that this version does not know open nothing.

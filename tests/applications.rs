@@ -38,6 +38,20 @@ fn command(node: &Server, arguments: &[&str]) -> Value {
 
 /// The code of the error with which a login is refused, or nothing.
 async fn login(node: &Server, key: &str) -> String {
+    ask(node, key, None).await
+}
+
+/// As [`login`]; a member who may log in enters a room, without a privateMapKey.
+async fn enter(node: &Server, key: &str) -> String {
+    ask(
+        node,
+        key,
+        Some(json!({"id": 2, "op": "enterRoom", "roomId": 1, "role": "anchor"})),
+    )
+    .await
+}
+
+async fn ask(node: &Server, key: &str, then: Option<Value>) -> String {
     let user = "ann".parse().unwrap();
     let sig = user_sig::sign(
         APP.try_into().unwrap(),
@@ -49,13 +63,17 @@ async fn login(node: &Server, key: &str) -> String {
     let (mut socket, _) = connect_async(format!("ws://127.0.0.1:{}/ws", node.http)).await.unwrap();
     let login = json!({"id": 1, "op": "login", "sdkAppId": APP, "userId": "ann", "userSig": sig});
     socket.send(Message::text(login.to_string())).await.unwrap();
+    let last = if then.is_some() { 2 } else { 1 };
+    if let Some(then) = then {
+        socket.send(Message::text(then.to_string())).await.unwrap();
+    }
     loop {
         let message = socket.next().await.expect("a reply").unwrap();
         let Ok(text) = message.to_text() else { continue };
         let Ok(reply) = serde_json::from_str::<Value>(text) else {
             continue;
         };
-        if reply["id"] == 1 {
+        if reply["id"] == last {
             return reply["error"]["code"].as_str().unwrap_or_default().to_owned();
         }
     }
@@ -111,6 +129,52 @@ async fn an_application_is_made_changed_and_deleted_while_two_nodes_run() {
     command(&one, &["apps", "rotate", &id, "--finish"]);
     soon_at_both("finished", both, &first, "user_sig_invalid").await;
     assert_eq!(login(&two, &second).await, "");
+
+    // Settings change while the nodes run.
+    let set = command(
+        &two,
+        &["apps", "set", &id, "--room-tickets", "--record-publishers", "all"],
+    );
+    assert_eq!(set["settings"]["record_publishers"], "all");
+    let deadline = Clock.now() + 10 * REACHES_WITHIN;
+    for node in both {
+        while enter(node, &second).await != "private_map_key_invalid" {
+            assert!(Clock.now() < deadline, "the setting is not known");
+            Clock.sleep_until(Clock.now() + Duration::from_millis(50)).await;
+        }
+    }
+    let called = command(
+        &one,
+        &[
+            "apps",
+            "set",
+            &id,
+            "--room-tickets=false",
+            "--callback-url",
+            "https://example.com/c",
+        ],
+    );
+    assert_eq!(called["settings"]["requires_private_map_key"], false);
+    assert_eq!(
+        called["settings"]["record_publishers"], "all",
+        "what is not named stays"
+    );
+    assert!(called["callback_key"].is_string(), "callbacks are signed: {called}");
+    for wrong in [
+        &["--callback-url", "ftp://example.com"][..],
+        &["--record-resume-seconds", "1801"],
+        &["--record-publishers", "some"],
+        &["--record-publishers", "all"],
+        &[],
+    ] {
+        let refused = one.run(&[&["apps", "set", &id][..], wrong].concat());
+        assert!(!refused.status.success(), "{wrong:?}");
+        let message = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(
+            message.contains("--") || message.contains("apps set"),
+            "{wrong:?}: {message}"
+        );
+    }
 
     // API keys open what their scopes name.
     let rooms = command(&one, &["keys", "create", "--app", &id, "--scopes", "rooms"]);

@@ -111,7 +111,7 @@ fn defines(source: &str, symbol: &str) -> bool {
             .match_indices(&start)
             .any(|(at, _)| ends(&source[at + start.len()..]))
     });
-    // A variant stands alone on its line, with or without values. The ids of `proto/src/ids.rs` are arguments of a macro.
+    // A variant stands alone on its line, with or without values. The ids of `proto/src/ids/text.rs` are arguments of a macro.
     let is_variant = source.lines().map(str::trim).any(|line| {
         line.strip_prefix(symbol).is_some_and(|rest| {
             let is_whole = rest == "," || rest == " {" || rest.starts_with('(');

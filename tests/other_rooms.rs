@@ -34,6 +34,14 @@ fn live_marks(server: &Server, columns: usize) -> Vec<Vec<Option<u8>>> {
     if !taken.status.success() {
         return Vec::new();
     }
+    let has_video = Command::new("ffprobe")
+        .args(["-v", "error", "-show_streams"])
+        .arg(&film)
+        .output()
+        .unwrap();
+    if !String::from_utf8_lossy(&has_video.stdout).contains("codec_name=h264") {
+        return Vec::new();
+    }
     let frames = film::marks(&film, columns, 1).into_iter();
     frames
         .map(|frame| frame.marks.iter().map(|mark| Some(mark.as_ref()?.id)).collect())

@@ -3,16 +3,13 @@
 
 mod support;
 
-use std::io::{Read, Write};
-use std::net::TcpListener;
-use std::sync::mpsc;
 use std::time::Duration;
 
 use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::{RoomId, RoomKey};
 use rotunda_store::CallbackState;
 use rotunda_store::testing::PostgresServer;
-use serde_json::Value;
+use support::receiver::{application, receiver};
 use support::{Server, eventually};
 
 /// The time for which the database is away.
@@ -30,11 +27,7 @@ async fn media_goes_on_while_the_database_is_away_and_everything_is_written_once
     let (url, calls) = receiver();
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("rotunda.toml");
-    let application = format!(
-        "[[applications]]\nsdk_app_id = 1400000777\nsecret_key = \"k\"\nsecret_id = \"AKIDtest\"\napi_secret = \"s\"\n\
-         callback_url = \"{url}\"\ncallback_key = \"testkey\"\n"
-    );
-    std::fs::write(&config, application).unwrap();
+    std::fs::write(&config, application(&url)).unwrap();
     let server = Server::start_with(&[
         ("ROTUNDA_CONFIG", &config.display().to_string()),
         ("ROTUNDA__SERVER__DATABASE", &postgres.url()),
@@ -155,43 +148,4 @@ async fn goes_on(server: &Server) {
         more > 50.0,
         "media goes on while the database is away: {more} packets in {LOOK_EVERY:?}"
     );
-}
-
-/// The URL of a backend, and the bodies that it is sent.
-fn receiver() -> (String, mpsc::Receiver<Value>) {
-    let backend = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}/files", backend.local_addr().unwrap());
-    let (told, calls) = mpsc::channel();
-    std::thread::spawn(move || {
-        for socket in backend.incoming() {
-            let mut socket = socket.unwrap();
-            let body = read_body(&mut socket);
-            socket
-                .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
-                .unwrap();
-            if told.send(serde_json::from_str(&body).unwrap()).is_err() {
-                return;
-            }
-        }
-    });
-    (url, calls)
-}
-
-/// The body of one HTTP request.
-fn read_body(socket: &mut impl Read) -> String {
-    let mut request = Vec::new();
-    let mut buffer = [0; 4096];
-    loop {
-        let length = socket.read(&mut buffer).unwrap();
-        request.extend_from_slice(&buffer[..length]);
-        let text = String::from_utf8_lossy(&request);
-        if let Some((head, body)) = text.split_once("\r\n\r\n") {
-            let length = head
-                .lines()
-                .find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
-            if body.len() >= length.unwrap_or(0) {
-                return body.to_owned();
-            }
-        }
-    }
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use rotunda_proto::clock::Clock;
-use rotunda_proto::ids::{RecordId, RoomId, SdkAppId, StreamId, TrackSource, UserId};
+use rotunda_proto::ids::{OwnStreamId, RecordId, RoomId, SdkAppId, TrackSource, UserId};
 use rotunda_proto::signaling::{Event, MediaState, Reply, Request, Role};
 use thiserror::Error;
 use tokio::net::UdpSocket;
@@ -32,7 +32,7 @@ pub struct ParticipantConfig {
     /// Name of the recording of the participant's own media.
     pub record_id: Option<RecordId>,
     /// Live stream of the participant's own media.
-    pub stream_id: Option<StreamId>,
+    pub stream_id: Option<OwnStreamId>,
     pub source: SourceConfig,
 }
 

@@ -1,7 +1,8 @@
 //! The facts of the stream.
 
 use rotunda_proto::ids::{MembershipId, MixId, NodeId, RecordId, RoomKey, StreamId, TrackSource, UserId};
-use rotunda_proto::mix::NotMixable;
+use rotunda_proto::mix::{MixSpec, NotMixable};
+use rotunda_proto::mix_task::Origin;
 use rotunda_proto::recording::RecordingFile;
 use rotunda_proto::signaling::Role;
 use serde::{Deserialize, Serialize};
@@ -57,6 +58,11 @@ pub enum What {
     MixBegun {
         mix: MixId,
         stream_id: StreamId,
+        #[serde(default)]
+        origin: Origin,
+        /// Without its push addresses, which are secret. None: an earlier version has told it.
+        #[serde(default)]
+        spec: Option<Box<MixSpec>>,
     },
     /// The running mix got another layout or other settings.
     MixChanged {

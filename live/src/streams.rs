@@ -22,10 +22,12 @@ pub enum StreamName {
 
 impl StreamName {
     pub fn parse(text: &str) -> Option<Self> {
-        match text.contains('/') {
-            true => text.parse().ok().map(Self::Full),
-            false => text.parse().ok().map(Self::Short),
-        }
+        let Some((app, id)) = text.split_once('/') else {
+            return StreamId::from_address(text).map(Self::Short);
+        };
+        let app = app.parse::<u32>().ok()?.try_into().ok()?;
+        let id = StreamId::from_address(id)?;
+        Some(Self::Full(StreamKey { app, id }))
     }
 }
 

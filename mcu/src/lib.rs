@@ -29,4 +29,4 @@ pub mod worker;
 pub use config::{Config, EngineKind};
 pub use engine::launcher::{EngineCommand, Launcher};
 pub use rotunda_receiver::timeline;
-pub use service::{Service, StartError};
+pub use service::{Resources, Service, StartError};

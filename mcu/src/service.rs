@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use rotunda_bus::{BusError, BusExt, ClusterNode, Watch, WatchEvent};
+use rotunda_events::Facts;
 use rotunda_media::program::ProgramHub;
 use rotunda_proto::mix::{MixNode, node_key};
 use rotunda_proto::mix_preview::preview_subject;
@@ -46,17 +47,25 @@ struct Node {
     shutdown: CancellationToken,
 }
 
+/// The parts of the process that a node of the MCU uses.
+pub struct Resources {
+    pub hub: ProgramHub,
+    pub store: Store,
+    /// The durable stream of what happens to mixes.
+    pub facts: Facts,
+    /// Starts the engines of mixes.
+    pub launcher: Launcher,
+}
+
 impl Service {
-    /// Does mix tasks until `shutdown`. `launcher`: starts their engines.
+    /// Does mix tasks until `shutdown`.
     ///
     /// Errors: [`StartError`].
     pub async fn start(
         config: Config,
         node: ClusterNode,
         secret: ClusterSecret,
-        hub: ProgramHub,
-        store: Store,
-        launcher: Launcher,
+        resources: Resources,
         shutdown: CancellationToken,
     ) -> Result<Self, StartError> {
         let changes = node.bus().watch(TASKS_PREFIX).await?;
@@ -65,15 +74,16 @@ impl Service {
             millicores: config.millicores(),
         };
         let previews = node.bus().serve(&preview_subject(node.name())).await?;
-        tokio::spawn(preview::serve(previews, store.clone(), shutdown.clone()));
+        tokio::spawn(preview::serve(previews, resources.store.clone(), shutdown.clone()));
         announce(&node, capacity).await?;
         let play_out_delay = Duration::from_millis(u64::from(config.play_out_delay_ms));
         let surroundings = Surroundings {
             node,
             secret,
-            hub,
-            store,
-            launcher,
+            hub: resources.hub,
+            store: resources.store,
+            facts: resources.facts,
+            launcher: resources.launcher,
             play_out_delay,
         };
         let node = Node {

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rotunda_bus::{BusError, ClusterNode};
+use rotunda_events::Facts;
 use rotunda_media::program::{ProgramExists, ProgramHub};
 use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::MixId;
@@ -53,6 +54,8 @@ pub struct Surroundings {
     pub secret: ClusterSecret,
     pub hub: ProgramHub,
     pub store: Store,
+    /// The durable stream of what happens to mixes.
+    pub facts: Facts,
     pub launcher: Launcher,
     pub play_out_delay: Duration,
 }
@@ -73,6 +76,8 @@ pub struct TaskHandle {
 pub struct Beginning {
     pub id: MixId,
     pub origin: Origin,
+    /// Of its task's owner.
+    pub epoch: u64,
     /// The unix time of the program's time 0, where another node has begun it; None: it begins now.
     pub program_began_unix_ms: Option<u64>,
 }
@@ -160,7 +165,7 @@ impl TaskHandle {
 
         let (commands, commanded) = mpsc::channel(8);
         let (stop, stopped) = watch::channel(None);
-        let announcements = Announcements::new(surroundings.node, &spec, &beginning, is_carried_on);
+        let announcements = Announcements::new(surroundings.node, surroundings.facts, &spec, &beginning, is_carried_on);
         let outputs = Outputs { orders, sessions };
         let inputs = Inputs {
             changes,

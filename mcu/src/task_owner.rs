@@ -225,6 +225,7 @@ impl TaskOwner {
                         let beginning = Beginning {
                             id: task.id,
                             origin: task.origin.clone(),
+                            epoch: task.epoch,
                             program_began_unix_ms: task.program_began_unix_ms,
                         };
                         let started =

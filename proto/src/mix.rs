@@ -396,3 +396,16 @@ pub enum StopReason {
         message: String,
     },
 }
+
+impl StopReason {
+    /// As rows and facts have it.
+    pub fn in_words(&self) -> String {
+        match self {
+            Self::Asked => "asked".to_owned(),
+            Self::Replaced { by, .. } => format!("replaced: {by}"),
+            Self::RoomEmpty => "room_empty".to_owned(),
+            Self::Shutdown => "shutdown".to_owned(),
+            Self::Failed { message } => format!("failed: {message}"),
+        }
+    }
+}

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{LoginId, MembershipId, NodeId, RecordId, RoomKey, SdkAppId, StreamId, TrackSource, UserId};
+use crate::ids::{LoginId, MembershipId, NodeId, OwnStreamId, RecordId, RoomKey, SdkAppId, TrackSource, UserId};
 use crate::incarnation::Incarnation;
 use crate::room_ticket::Rights;
 use crate::signaling::Request;
@@ -259,7 +259,7 @@ pub struct OwnNames {
     pub record: Option<RecordId>,
     /// `streamId`
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub stream: Option<StreamId>,
+    pub stream: Option<OwnStreamId>,
 }
 
 impl OwnNames {

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{RecordId, RoomId, SdkAppId, StreamId, TrackSource, UserId};
+use crate::ids::{OwnStreamId, RecordId, RoomId, SdkAppId, StreamId, TrackSource, UserId};
 use crate::mix::{NotMixable, Template};
 pub use crate::room::TrackState;
 pub use crate::sfu::{Lines, Speaker};
@@ -50,7 +50,7 @@ pub enum Request {
         user_define_record_id: Option<RecordId>,
         /// Names this member's live stream.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        stream_id: Option<StreamId>,
+        stream_id: Option<OwnStreamId>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         private_map_key: Option<String>,
     },

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{RoomId, StreamId};
+use crate::ids::{OwnStreamId, RoomId};
 
 /// A mix as a member asks for it. Ends when the member leaves.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -12,7 +12,7 @@ pub struct TranscodingConfig {
     pub mode: TranscodingMode,
     /// The stream of the program; absent: `<sdkAppId>_<roomId>_<userId>_main`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub stream_id: Option<StreamId>,
+    pub stream_id: Option<OwnStreamId>,
     /// Pixels; both 0 in the screen sharing mode: the size of the screen.
     #[serde(default)]
     pub video_width: u32,

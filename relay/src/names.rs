@@ -1,7 +1,6 @@
 //! Stream ids and file names of single streams, by the recording contract. Pure.
 
-use md5::{Digest, Md5};
-use rotunda_proto::ids::{RoomKey, StreamId, UserId};
+use rotunda_proto::ids::{RoomKey, StreamId, UserId, default_stream_id};
 use rotunda_proto::program::StreamKind;
 use rotunda_proto::room::OwnNames;
 
@@ -9,29 +8,11 @@ use rotunda_proto::room::OwnNames;
 /// gets the same id with `_aux`.
 pub fn stream_id(room: &RoomKey, user: &UserId, names: &OwnNames, kind: StreamKind) -> StreamId {
     let own = match (&names.stream, kind) {
-        (Some(stream), StreamKind::Main) => Some(stream.clone()),
+        (Some(stream), StreamKind::Main) => Some(stream.clone().into()),
         (Some(stream), StreamKind::Aux) => format!("{stream}_aux").parse().ok(),
         (None, _) => None,
     };
-    own.unwrap_or_else(|| default_stream_id(room, user, kind))
-}
-
-/// `<sdkAppId>_<roomId>_<userId>_<streamType>`. A room with other characters than stream ids may have, or a name that is too long,
-/// gives `<sdkAppId>_<MD5 of the rest>`, which is the contract's other form.
-fn default_stream_id(room: &RoomKey, user: &UserId, kind: StreamKind) -> StreamId {
-    let rest = format!("{}_{user}_{}", room.room.bare(), kind.as_str());
-    let plain = format!("{}_{rest}", room.app).parse();
-    let digest = || hex::encode_upper(Md5::digest(&rest));
-    plain.unwrap_or_else(|_| short(&format!("{}_{}", room.app, digest())))
-}
-
-/// Digits, `_` and 32 hex digits are always an id.
-#[expect(
-    clippy::expect_used,
-    reason = "at most 10 digits, an underscore and 32 hex digits are a valid id"
-)]
-fn short(id: &str) -> StreamId {
-    id.parse().expect("a valid id")
+    own.unwrap_or_else(|| default_stream_id(room, user, kind.as_str()))
 }
 
 /// The prefix of file names. `is_automatic`: every publisher of the application is recorded (form A of the contract).
@@ -102,17 +83,16 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_does_not_fit_is_replaced_by_its_digest() {
-        // The contract's sample: MD5 of `12345_userA_main`.
-        let digest = hex::encode_upper(Md5::digest("12345_userA_main"));
-        assert_eq!(digest, "8D0261436C375BB0DEA901D86D7D70E8");
-        let id = stream("a room!", "userA", None, StreamKind::Main);
+    fn a_long_name_keeps_its_form_and_other_characters_are_encoded() {
         assert_eq!(
-            id,
-            format!("12345678_{}", hex::encode_upper(Md5::digest("a room!_userA_main")))
+            stream("a room!", "userA", None, StreamKind::Main),
+            "12345678_a%20room%21_userA_main"
         );
-        let long = stream(&"r".repeat(64), "userA", None, StreamKind::Main);
-        assert_eq!(long.len(), "12345678_".len() + 32);
+        let room = "r".repeat(64);
+        assert_eq!(
+            stream(&room, "userA", None, StreamKind::Aux),
+            format!("12345678_{room}_userA_aux")
+        );
     }
 
     #[test]

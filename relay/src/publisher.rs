@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
-use rotunda_bus::{BusError, BusExt, ClusterNode};
+use rotunda_bus::{BusError, ClusterNode, Revision};
 use rotunda_media::program::{ProgramExists, ProgramHub, ProgramWriter};
 use rotunda_proto::clock::Clock;
-use rotunda_proto::ids::{RoomKey, StreamKey, TrackSource};
-use rotunda_proto::mix::{AudioEncode, Source};
+use rotunda_proto::ids::{RoomKey, Source, StreamKey, TrackSource};
+use rotunda_proto::mix::AudioEncode;
 use rotunda_proto::program::{ProgramDescriptor, StreamKind, program_key};
 use rotunda_proto::ticket::ClusterSecret;
 use rotunda_receiver::{LineCounts, Sample, Session, WantedVideo, Wants};
@@ -73,6 +73,8 @@ struct Program {
     key_requests: mpsc::Receiver<Source>,
     origin: std::time::Instant,
     descriptor: ProgramDescriptor,
+    /// The document, as this program has written it.
+    written: Revision,
 }
 
 impl Publisher {
@@ -138,17 +140,19 @@ impl Publisher {
         let document = serde_json::to_vec(&descriptor).map_err(BusError::Encode)?;
         // The document is the claim: one node has the stream.
         let lease = node.incarnation();
-        node.bus()
+        let written = node
+            .bus()
             .put(&program_key(&stream), document.into(), None, Some(&lease))
             .await?;
         tracing::info!(stream = %stream, "a single stream begins");
-        Ok(self.start_worker(writer, descriptor, wanted)?)
+        Ok(self.start_worker(writer, descriptor, written, wanted)?)
     }
 
     fn start_worker(
         &self,
         writer: ProgramWriter,
         descriptor: ProgramDescriptor,
+        written: Revision,
         wanted: &Wanted,
     ) -> std::io::Result<Program> {
         let origin = Clock.now();
@@ -178,6 +182,7 @@ impl Publisher {
             key_requests,
             origin,
             descriptor,
+            written,
         })
     }
 
@@ -204,7 +209,7 @@ impl Publisher {
         drop(program.orders);
         // Readers see the program's end before its document goes.
         let _ended_or_panicked = program.ended.await;
-        self.withdraw(&stream).await;
+        self.withdraw(&stream, program.written).await;
         tracing::info!(stream = %stream, ?next, "a single stream has ended");
         next
     }
@@ -250,7 +255,7 @@ impl Publisher {
                     let _sent_or_repeated = request.try_send(video);
                 }
                 // The document vanished with the node's earlier incarnation.
-                Ok(()) = own.changed() => self.announce(&program.descriptor).await,
+                Ok(()) = own.changed() => self.announce(program).await,
             }
         };
         stop.cancel();
@@ -277,17 +282,34 @@ impl Publisher {
         }
     }
 
-    async fn announce(&self, descriptor: &ProgramDescriptor) {
+    /// Writes the document again, unless another node has the stream meanwhile.
+    async fn announce(&self, program: &mut Program) {
         let node = &self.surroundings.node;
-        let key = program_key(&descriptor.stream());
-        if let Err(error) = node.bus().announce(&key, descriptor, &node.incarnation()).await {
-            tracing::warn!(%error, "a program was not announced again");
+        let key = program_key(&program.descriptor.stream());
+        let Ok(document) = serde_json::to_vec(&program.descriptor) else {
+            return;
+        };
+        let (document, lease) = (bytes::Bytes::from(document), node.incarnation());
+        let own = node
+            .bus()
+            .put(&key, document.clone(), Some(program.written), Some(&lease))
+            .await;
+        let written = match own {
+            // It has vanished; a document of another node is a conflict once more.
+            Err(BusError::Conflict(_)) => node.bus().put(&key, document, None, Some(&lease)).await,
+            done => done,
+        };
+        match written {
+            Ok(revision) => program.written = revision,
+            Err(error) => tracing::warn!(%error, "a program was not announced again"),
         }
     }
 
-    async fn withdraw(&self, stream: &StreamKey) {
-        if let Err(error) = self.surroundings.node.bus().remove(&program_key(stream)).await {
-            tracing::warn!(%stream, %error, "a program's document was not removed");
+    /// Deletes the document as it was written here: another revision is that of a successor.
+    async fn withdraw(&self, stream: &StreamKey, written: Revision) {
+        match self.surroundings.node.bus().delete(&program_key(stream), written).await {
+            Ok(_) | Err(BusError::Conflict(_)) => {}
+            Err(error) => tracing::warn!(%stream, %error, "a program's document was not removed"),
         }
     }
 }

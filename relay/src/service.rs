@@ -1,10 +1,13 @@
 //! The shell: follows the rooms' publishers and keeps a task for each wanted stream.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
 
 use rotunda_bus::{BusError, Change, ClusterNode, Watch, WatchEvent};
 use rotunda_media::program::ProgramHub;
 use rotunda_proto::applications::ApplicationList;
+use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::{RoomKey, UserId};
 use rotunda_proto::program::StreamKind;
 use rotunda_proto::room::{ROOMS_PREFIX, Seats, room_of_seats_key};
@@ -30,11 +33,16 @@ pub enum StartError {
     Bus(#[from] BusError),
 }
 
+/// Changed applications are looked for at this interval.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
 type Key = (UserId, StreamKind);
 
 struct Relay {
     surroundings: Surroundings,
     applications: ApplicationList,
+    /// The publishers of each room that has some.
+    seats: HashMap<RoomKey, Seats>,
     /// The last word to each running task.
     streams: HashMap<RoomKey, BTreeMap<Key, watch::Sender<Option<Wanted>>>>,
     tasks: JoinSet<(RoomKey, Key)>,
@@ -56,6 +64,7 @@ impl Service {
         let relay = Relay {
             surroundings: Surroundings { node, secret, hub },
             applications,
+            seats: HashMap::new(),
             streams: HashMap::new(),
             tasks: JoinSet::new(),
             shutdown,
@@ -75,9 +84,19 @@ impl Service {
 
 impl Relay {
     async fn run(mut self, mut changes: Watch) {
+        let mut known = self.applications.now();
+        let mut look_at = Clock.now() + LOOK_EVERY;
         loop {
             tokio::select! {
                 () = self.shutdown.cancelled() => break,
+                () = Clock.sleep_until(look_at) => {
+                    look_at = Clock.now() + LOOK_EVERY;
+                    let now = self.applications.now();
+                    if !Arc::ptr_eq(&known, &now) {
+                        known = now;
+                        self.handle_rules();
+                    }
+                }
                 Some(ended) = self.tasks.join_next() => self.handle_ended(ended),
                 event = changes.next() => if let WatchEvent::Change(change) = event {
                     self.handle_change(&change);
@@ -95,12 +114,29 @@ impl Relay {
         let Some(room) = room_of_seats_key(&change.key) else {
             return;
         };
+        match change.parse::<Seats>().filter(|seats| !seats.publishers.is_empty()) {
+            Some(seats) => self.seats.insert(room.clone(), seats),
+            None => self.seats.remove(&room),
+        };
+        self.plan(&room);
+    }
+
+    /// The rules of applications may have changed.
+    fn handle_rules(&mut self) {
+        let rooms: Vec<RoomKey> = self.seats.keys().cloned().collect();
+        for room in rooms {
+            self.plan(&room);
+        }
+    }
+
+    fn plan(&mut self, room: &RoomKey) {
+        // The members of an application that is deleted stay until they leave, and so do their streams.
         let Some(rules) = self.applications.now().by_id(room.app).map(Rules::of) else {
             return;
         };
-        let seats = change.parse::<Seats>().unwrap_or_default();
-        let mut wanted = plan(&room, &seats, rules);
-        for (key, running) in self.streams.get(&room).into_iter().flatten() {
+        let nobody = Seats::default();
+        let mut wanted = plan(room, self.seats.get(room).unwrap_or(&nobody), rules);
+        for (key, running) in self.streams.get(room).into_iter().flatten() {
             let now = wanted.remove(key);
             running.send_if_modified(|before| std::mem::replace(before, now.clone()) != now);
         }
@@ -150,3 +186,6 @@ impl Relay {
         self.tasks.spawn(task.instrument(span));
     }
 }
+
+#[cfg(test)]
+mod tests;

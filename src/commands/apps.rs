@@ -8,7 +8,7 @@ use rotunda_store::{Purpose, SealKey, Slot, Store};
 use serde_json::{Value, json};
 
 use super::load;
-use crate::cli::{AppCreate, AppRotate, AppTarget, Apps, SecretPurpose, Stored};
+use crate::cli::{AppCreate, AppRotate, AppSet, AppSettings, AppTarget, Apps, SecretPurpose, Stored};
 use crate::config::{self, Config};
 use crate::secrets::{Secrets, random_hex};
 use crate::stored_applications::Settings;
@@ -17,6 +17,7 @@ pub async fn run(command: Apps) -> anyhow::Result<()> {
     match command {
         Apps::List(stored) => list(&stored).await,
         Apps::Create(arguments) => create(&arguments).await,
+        Apps::Set(arguments) => set(&arguments).await,
         Apps::Rotate(arguments) => rotate(&arguments).await,
         Apps::Delete(target) => delete(&target).await,
     }
@@ -91,7 +92,7 @@ async fn list(stored: &Stored) -> anyhow::Result<()> {
         let valid = of.filter(|secret| secret.purpose == Purpose::UserSig).count();
         all.push(json!({
             "sdk_app_id": row.id, "name": row.name, "from": "database",
-            "callback_url": settings.callback_url, "secrets": valid,
+            "callback_url": settings.callback_url, "secrets": valid, "settings": settings,
         }));
     }
     if stored.json {
@@ -114,22 +115,16 @@ async fn create(arguments: &AppCreate) -> anyhow::Result<()> {
         !opened.is_configured(*id),
         "application {id} is in the configuration file; choose another number"
     );
-    let settings = Settings {
-        callback_url: arguments.callback_url.clone(),
-        max_microphones: Microphones::try_from(arguments.max_microphones)?,
-        requires_private_map_key: arguments.room_tickets,
-    };
-    check_callback_url(&opened.config, *id, &settings)?;
+    let name = arguments.settings.name.clone().unwrap_or_default();
+    let settings = changed(Settings::default(), &arguments.settings)?;
+    check(&opened.config, *id, &settings)?;
     let value = serde_json::to_value(&settings).context("write the settings")?;
     let now = Clock.unix();
-    opened
-        .store
-        .create_application(*id, &arguments.name, &value, now)
-        .await?;
-    let mut shown = json!({ "sdk_app_id": id, "name": arguments.name });
+    opened.store.create_application(*id, &name, &value, now).await?;
+    let mut shown = json!({ "sdk_app_id": id, "name": name });
     let wanted = [
         (true, Purpose::UserSig, "secret_key"),
-        (arguments.callback_url.is_some(), Purpose::Callback, "callback_key"),
+        (settings.callback_url.is_some(), Purpose::Callback, "callback_key"),
         (arguments.play_key, Purpose::Play, "play_key"),
     ];
     for (_, purpose, name) in wanted.into_iter().filter(|(is_wanted, ..)| *is_wanted) {
@@ -152,16 +147,88 @@ fn new_secret(purpose: Purpose) -> String {
     }
 }
 
-fn check_callback_url(config: &Config, id: SdkAppId, settings: &Settings) -> anyhow::Result<()> {
-    let application = Application {
-        callback_url: settings.callback_url.clone(),
+async fn set(arguments: &AppSet) -> anyhow::Result<()> {
+    let AppTarget { stored, id } = &arguments.target;
+    let opened = Opened::new(stored).await?;
+    opened.check_exists(*id).await?;
+    let rows = opened.store.applications().await?;
+    let row = rows.into_iter().find(|row| row.id == *id);
+    let row = row.with_context(|| format!("application {id} has just been deleted"))?;
+    let before: Settings = serde_json::from_value(row.settings).context("read the settings")?;
+    let settings = changed(before.clone(), &arguments.settings)?;
+    let name = arguments.settings.name.clone().unwrap_or_else(|| row.name.clone());
+    ensure!(
+        settings != before || name != row.name,
+        "nothing is to be changed; name a setting (`rotunda apps set --help`) and another value than the present one"
+    );
+    check(&opened.config, *id, &settings)?;
+    let (value, now) = (
+        serde_json::to_value(&settings).context("write the settings")?,
+        Clock.unix(),
+    );
+    let mut shown = json!({ "sdk_app_id": id, "name": name, "settings": value });
+    let secrets = opened.store.secrets().await?;
+    let mut of_callbacks = secrets
+        .iter()
+        .filter(|secret| secret.application() == *id && secret.purpose == Purpose::Callback);
+    let mut revision = row.revision;
+    // The key is there before the first callback.
+    if settings.callback_url.is_some() && of_callbacks.next().is_none() {
+        let secret = new_secret(Purpose::Callback);
+        opened
+            .store
+            .set_secret(
+                *id,
+                Purpose::Callback,
+                Slot::First,
+                secret.as_bytes(),
+                &opened.seal_key,
+                now,
+            )
+            .await?;
+        shown["callback_key"] = secret.into();
+        // The new secret was a change of its own.
+        revision += 1;
+    }
+    opened
+        .store
+        .change_application(*id, revision, &name, &value, now)
+        .await?;
+    show(stored, &shown);
+    Ok(())
+}
+
+/// The settings with those that are named in their place.
+fn changed(before: Settings, named: &AppSettings) -> anyhow::Result<Settings> {
+    let max_microphones = named.max_microphones.map(Microphones::try_from).transpose()?;
+    Ok(Settings {
+        callback_url: match named.callback_url.as_deref() {
+            None => before.callback_url,
+            Some("") => None,
+            Some(url) => Some(url.to_owned()),
+        },
+        max_microphones: max_microphones.unwrap_or(before.max_microphones),
+        requires_private_map_key: named.room_tickets.unwrap_or(before.requires_private_map_key),
+        record_publishers: named.record_publishers.unwrap_or(before.record_publishers),
+        relay_publishers: named.relay_publishers.unwrap_or(before.relay_publishers),
+        record_resume_seconds: named.record_resume_seconds.unwrap_or(before.record_resume_seconds),
+        record_retention_days: named.record_retention_days.unwrap_or(before.record_retention_days),
+    })
+}
+
+fn check(config: &Config, id: SdkAppId, settings: &Settings) -> anyhow::Result<()> {
+    let application = settings.clone().apply(Application {
         secret_id: "-".to_owned(),
         api_secret: rotunda_proto::config::Secret::new("-"),
         ..Application::new(id, "-")
-    };
+    });
     let mistakes = config::applications::validate(&[application], &config.server.outbound_networks);
     match mistakes.first() {
-        Some(mistake) => bail!("--callback-url: {}", mistake.message),
+        // `applications[0].callback_url` is the option `--callback-url`.
+        Some(mistake) => {
+            let key = mistake.key.rsplit('.').next().unwrap_or_default().replace('_', "-");
+            bail!("--{key}: {}", mistake.message)
+        }
         None => Ok(()),
     }
 }

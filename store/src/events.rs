@@ -1,5 +1,5 @@
 //! The embedded stream of events, for clusters without another server for it, and the effects of events of any stream: journal,
-//! callbacks and usage, written in one transaction with the consumer's position.
+//! callbacks, usage and mix tasks, written in one transaction with the consumer's position.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,6 +8,7 @@ use rotunda_proto::ids::SdkAppId;
 
 use crate::StoreError;
 use crate::callbacks::{INSERT_CALLBACK, NewCallback, millis};
+use crate::mix_tasks::{BEGIN_MIX_TASK, END_MIX_TASK, MixTaskChange};
 use crate::pool::{Pool, Store, retried};
 use crate::row::columns;
 use crate::usage::{ADD_USAGE, PresentMembers, RAISE_PEAK, SET_PRESENT, SUM_PRESENT, UsageRow};
@@ -40,6 +41,7 @@ pub struct Effects {
     pub callbacks: Vec<NewCallback>,
     pub usage: Vec<UsageRow>,
     pub presence: Vec<PresentMembers>,
+    pub mix: Option<MixTaskChange>,
 }
 
 /// An event as the journal keeps it.
@@ -193,6 +195,29 @@ impl Store {
                         .bind(sequence)
                         .execute(&mut *transaction)
                         .await?;
+                }
+                match &event.mix {
+                    Some(MixTaskChange::Begun(mix)) => {
+                        sqlx::query(BEGIN_MIX_TASK)
+                            .bind(&mix.id)
+                            .bind(mix.application_id)
+                            .bind(&mix.room)
+                            .bind(&mix.stream_id)
+                            .bind(&mix.spec)
+                            .bind(&mix.origin)
+                            .bind(mix.started_unix_ms)
+                            .execute(&mut *transaction)
+                            .await?;
+                    }
+                    Some(MixTaskChange::Ended { id, end }) => {
+                        sqlx::query(END_MIX_TASK)
+                            .bind(millis(end.at))
+                            .bind(&end.reason)
+                            .bind(id)
+                            .execute(&mut *transaction)
+                            .await?;
+                    }
+                    None => {}
                 }
                 for present in &event.presence {
                     sqlx::query(SET_PRESENT)

@@ -25,7 +25,7 @@ pub use applications::{ApplicationRow, Purpose, SealedSecret, Slot};
 pub use callbacks::{Callback, CallbackInfo, CallbackState, ClaimLimits, NewCallback, Settled};
 pub use error::{OpenError, StoreError};
 pub use events::{Effects, JournalEntry, NewEntry, NewEvent, StreamedEvent};
-pub use mix_tasks::{MixTaskEnd, MixTaskRow};
+pub use mix_tasks::{MixTaskChange, MixTaskEnd, MixTaskRow};
 pub use pictures::{NewPicture, Picture, PictureInfo};
 pub use pool::{Engine, Store};
 pub use recording_files::{CatalogueRow, FileRow};

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use crate::StoreError;
-use crate::callbacks::millis;
 use crate::pool::{Store, retried};
 use crate::row::columns;
 
@@ -43,42 +42,22 @@ pub struct MixTaskEnd {
     pub reason: String,
 }
 
-impl Store {
-    /// Enters a mix; one that is there already is left alone.
-    pub async fn start_mix_task(&self, task: &MixTaskRow) -> Result<(), StoreError> {
-        retried!(self, pool => {
-            sqlx::query(
-                "INSERT INTO mix_tasks (id, application_id, room, stream_id, spec, origin, started_unix_ms) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (id) DO NOTHING",
-            )
-            .bind(&task.id)
-            .bind(task.application_id)
-            .bind(&task.room)
-            .bind(&task.stream_id)
-            .bind(&task.spec)
-            .bind(&task.origin)
-            .bind(task.started_unix_ms)
-            .execute(pool)
-            .await
-            .map(|_| ())
-        })
-    }
-
+/// What an event changes in the rows of the mix tasks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MixTaskChange {
+    /// A mix that is there already is left alone.
+    Begun(Box<MixTaskRow>),
     /// The first end counts.
-    pub async fn end_mix_task(&self, id: &str, end: &MixTaskEnd) -> Result<(), StoreError> {
-        retried!(self, pool => {
-            sqlx::query(
-                "UPDATE mix_tasks SET ended_unix_ms = $1, end_reason = $2 WHERE id = $3 AND ended_unix_ms IS NULL",
-            )
-            .bind(millis(end.at))
-            .bind(&end.reason)
-            .bind(id)
-            .execute(pool)
-            .await
-            .map(|_| ())
-        })
-    }
+    Ended { id: String, end: MixTaskEnd },
+}
 
+pub(crate) const BEGIN_MIX_TASK: &str = "INSERT INTO mix_tasks (id, application_id, room, stream_id, spec, origin, started_unix_ms) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (id) DO NOTHING";
+
+pub(crate) const END_MIX_TASK: &str =
+    "UPDATE mix_tasks SET ended_unix_ms = $1, end_reason = $2 WHERE id = $3 AND ended_unix_ms IS NULL";
+
+impl Store {
     /// The mixes that run, oldest first.
     pub async fn running_mix_tasks(&self) -> Result<Vec<MixTaskRow>, StoreError> {
         retried!(self, pool => {

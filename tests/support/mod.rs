@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 pub mod film;
 pub mod hls_rules;
+pub mod receiver;
 
 /// `rotunda serve` in its own folder, on free ports. Dropping it kills it.
 pub struct Server {

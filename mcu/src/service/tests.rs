@@ -1,7 +1,8 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use rotunda_bus::{Bus, Heard, InProcess, Incarnation, Revision, Subscription};
+use rotunda_bus::{Bus, Faults, Faulty, Heard, InProcess, Incarnation, Revision, SharedBus, Subscription};
+use rotunda_events::{Fact, Facts};
 use rotunda_media::program::{ReadError, Track};
 use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::{MembershipId, MixId, NodeId, RoomId, RoomKey, RoomUser, SdkAppId, StreamKey};
@@ -20,6 +21,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 struct Fixture {
     bus: Arc<InProcess>,
     hub: ProgramHub,
+    facts: Facts,
     shutdown: CancellationToken,
     service: Service,
 }
@@ -75,15 +77,28 @@ impl Fixture {
     }
 
     async fn on(bus: Arc<InProcess>, name: &str, config: Config) -> Self {
+        Self::with_view(bus.clone(), bus, name, config).await
+    }
+
+    /// `view`: the bus as the node sees it.
+    async fn with_view(bus: Arc<InProcess>, view: SharedBus, name: &str, config: Config) -> Self {
+        let store = Store::in_memory_unopened();
+        let facts = Facts::new(
+            name.parse().unwrap(),
+            rotunda_events::Table::new(store.clone()).shared(),
+        );
         let (hub, shutdown) = (ProgramHub::new(), CancellationToken::new());
         let secret = ClusterSecret::new("ours");
         let service = Service::start(
             config,
-            ClusterNode::alone(bus.clone(), name.parse().unwrap()),
+            ClusterNode::alone(view, name.parse().unwrap()),
             secret,
-            hub.clone(),
-            rotunda_store::Store::in_memory_unopened(),
-            Launcher::inside(),
+            Resources {
+                hub: hub.clone(),
+                store,
+                facts: facts.clone(),
+                launcher: Launcher::inside(),
+            },
             shutdown.clone(),
         )
         .await
@@ -91,6 +106,7 @@ impl Fixture {
         Self {
             bus,
             hub,
+            facts,
             shutdown,
             service,
         }
@@ -507,4 +523,35 @@ async fn a_members_mix_ends_when_the_member_has_left_and_others_stay() {
     set(members(&["bob"])).await;
     assert_eq!(fixture.stopped(events).await, StopReason::Asked);
     fixture.gone(1).await;
+}
+
+/// The kinds of the facts that are in the stream, in their order.
+async fn told(facts: &Facts) -> Vec<String> {
+    let stream = facts.stream();
+    let of = stream.incarnation().await.unwrap();
+    let events = stream.read(&of, 0, 100).await.unwrap().into_iter();
+    let facts = events.map(|event| serde_json::from_str::<Fact>(&event.body).unwrap());
+    facts.map(|fact| fact.what.kind().to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_becomes_of_a_mix_is_told_once_although_the_bus_loses_messages_and_is_away() {
+    let inner = Arc::new(InProcess::new());
+    let faults = Faults {
+        lose: 1.0,
+        ..Faults::none(7)
+    };
+    let view = Arc::new(Faulty::new(inner.clone(), faults));
+    let fixture = Fixture::with_view(inner, view.clone(), "mcu-1", Config::default()).await;
+    let appending = fixture.facts.start();
+    fixture.open_room(1).await;
+    assert_eq!(fixture.start(&spec(1, "one")).await, Ok(()));
+    fixture.facts.appended().await;
+    assert_eq!(told(&fixture.facts).await, ["mix_begun"]);
+
+    view.cut();
+    fixture.shutdown.cancel();
+    fixture.service.finish().await;
+    appending.finish().await;
+    assert_eq!(told(&fixture.facts).await, ["mix_begun", "mix_ended"]);
 }

@@ -1,9 +1,13 @@
-//! Publishes the documents of a mix and its program, and tells events.
+//! Publishes the documents of a mix and its program, and tells events: what must not be lost goes into the stream of facts, under an id
+//! of the mix, so that it is there once whoever tells it.
+
+mod ownership;
 
 use std::collections::HashMap;
 
 use bytes::Bytes;
 use rotunda_bus::{BusError, BusExt, ClusterNode, Incarnation, Revision, SharedBus};
+use rotunda_events::{Facts, What};
 use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::{MixId, RoomKey, StreamId, StreamKey};
 use rotunda_proto::mix::{EVENTS_SUBJECT, Event, MixSpec, NotMixable, RunningMix, StopReason, running_key};
@@ -11,15 +15,20 @@ use rotunda_proto::mix_task::Origin;
 use rotunda_proto::program::{ProgramDescriptor, program_key};
 use serde::Serialize;
 
+use self::ownership::Owner;
 use super::Beginning;
 
 /// The documents and events of one mix.
 pub struct Announcements {
     node: ClusterNode,
+    facts: Facts,
     mix: MixId,
+    epoch: u64,
     origin: Origin,
     /// Another node has begun it.
     is_carried_on: bool,
+    /// When another node has begun it.
+    began_unix_ms: Option<u64>,
     pub room: RoomKey,
     pub stream_id: StreamId,
     /// When the program was published first.
@@ -29,12 +38,15 @@ pub struct Announcements {
 }
 
 impl Announcements {
-    pub fn new(node: ClusterNode, spec: &MixSpec, beginning: &Beginning, is_carried_on: bool) -> Self {
+    pub fn new(node: ClusterNode, facts: Facts, spec: &MixSpec, beginning: &Beginning, is_carried_on: bool) -> Self {
         Self {
             node,
+            facts,
             mix: beginning.id,
+            epoch: beginning.epoch,
             origin: beginning.origin.clone(),
             is_carried_on,
+            began_unix_ms: beginning.program_began_unix_ms,
             room: spec.room.clone(),
             stream_id: spec.stream_id.clone(),
             program_started_unix_ms: None,
@@ -89,6 +101,20 @@ impl Announcements {
 
     pub async fn tell_not_mixable(&self, track: NotMixable) {
         let (mix, room, stream_id) = (self.mix, self.room.clone(), self.stream_id.clone());
+        let NotMixable {
+            user_id,
+            room_id,
+            source,
+            codec,
+        } = &track;
+        let other_room = room_id.as_ref().map_or(String::new(), |room| format!("-{room}"));
+        let fact = What::NotMixable {
+            mix,
+            stream_id: stream_id.clone(),
+            track: track.clone(),
+        };
+        let id = format!("not-mixable-{mix}-{source:?}-{codec}-{user_id}{other_room}");
+        self.facts.tell_as(id, &room, fact);
         let event = Event::NotMixable {
             mix,
             room,
@@ -98,8 +124,18 @@ impl Announcements {
         self.tell(&event).await;
     }
 
-    /// The program runs. A program that another node has begun was told of by that one.
-    pub async fn tell_started(&self) {
+    /// The program runs. A program that another node has begun was told of by that one, which may have died before the fact was written.
+    pub async fn tell_started(&self, spec: &MixSpec) {
+        let fact = What::MixBegun {
+            mix: self.mix,
+            stream_id: self.stream_id.clone(),
+            origin: self.origin.clone(),
+            spec: Some(Box::new(MixSpec {
+                push_urls: Vec::new(),
+                ..spec.clone()
+            })),
+        };
+        self.facts.tell_as(format!("mix-begun-{}", self.mix), &self.room, fact);
         if self.is_carried_on {
             return;
         }
@@ -114,6 +150,24 @@ impl Announcements {
     }
 
     pub async fn tell_stopped(&self, reason: StopReason) {
+        let (record_id, replaced_by) = match &reason {
+            StopReason::Replaced { record, by } => (record.clone(), Some(by.clone())),
+            _ => (None, None),
+        };
+        if let Some(by) = &replaced_by {
+            let (room, stream_id) = (&self.room, &self.stream_id);
+            tracing::warn!(%room, %stream_id, %by, "a mix was replaced by another StartMCUMixTranscode; a room has one");
+            metrics::counter!("rotunda_mixes_replaced_total").increment(1);
+        }
+        let fact = What::MixEnded {
+            mix: self.mix,
+            stream_id: self.stream_id.clone(),
+            record_id,
+            replaced_by,
+            started_unix_ms: self.began_unix_ms.or(self.program_started_unix_ms),
+            reason: reason.in_words(),
+        };
+        self.facts.tell_as(format!("mix-ended-{}", self.mix), &self.room, fact);
         let event = Event::Stopped {
             mix: self.mix,
             room: self.room.clone(),
@@ -149,9 +203,14 @@ impl Announcements {
     async fn put<T: Serialize + Sync>(&mut self, key: &str, document: &T) {
         let lease = self.node.incarnation();
         let bus = self.node.bus();
-        let written = match self.written.get(key) {
-            Some(known) => replace(bus, key, document, *known, &lease).await,
-            None => bus.announce(key, document, &lease).await,
+        let owner = Owner {
+            mix: self.mix,
+            epoch: self.epoch,
+        };
+        let written = match (owner.signed(document), self.written.get(key)) {
+            (Err(error), _) => Err(error),
+            (Ok(value), Some(known)) => replace(bus, key, value, *known, &lease).await,
+            (Ok(value), None) => ownership::take(bus, key, value, owner, &lease).await,
         };
         match written {
             Ok(revision) => {
@@ -163,14 +222,13 @@ impl Announcements {
 }
 
 /// Errors: [`BusError::Conflict`] when somebody else has written the document since.
-async fn replace<T: Serialize + Sync>(
+async fn replace(
     bus: &SharedBus,
     key: &str,
-    document: &T,
+    value: Bytes,
     known: Revision,
     lease: &Incarnation,
 ) -> Result<Revision, BusError> {
-    let value: Bytes = serde_json::to_vec(document).map_err(BusError::Encode)?.into();
     match bus.put(key, value.clone(), Some(known), Some(lease)).await {
         // It has vanished with this node's incarnation of before; a document of somebody else is a conflict once more.
         Err(BusError::Conflict(_)) => bus.put(key, value, None, Some(lease)).await,

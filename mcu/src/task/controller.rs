@@ -261,7 +261,7 @@ impl Controller {
             }
             Report::Begun => {
                 self.announcements.publish_program(&self.spec).await;
-                self.announcements.tell_started().await;
+                self.announcements.tell_started(&self.spec).await;
             }
         }
     }

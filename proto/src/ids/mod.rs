@@ -13,5 +13,5 @@ pub use application::SdkAppId;
 pub use random::{LoginId, MembershipId, MixId, SessionId};
 pub use room::{RoomId, RoomKey, RoomName, RoomNumber};
 pub use source::{RoomUser, Source, TrackSource};
-pub use stream::StreamKey;
-pub use text::{IdError, NodeId, RecordId, StreamId, TextId, UserId, shortened};
+pub use stream::{StreamKey, default_stream_id};
+pub use text::{IdError, NodeId, OwnStreamId, RecordId, StreamId, TextId, UserId, shortened};

@@ -112,3 +112,47 @@ fn a_room_in_a_path_or_command_is_a_number_or_a_text_and_never_in_doubt() {
     assert_eq!(room("text:007"), Ok(RoomId::Name("007".parse().unwrap())));
     assert_eq!(room(""), Err(IdError::Empty));
 }
+
+fn default_of(room: &str, user: &str) -> StreamId {
+    let room = RoomKey {
+        app: 12_345_678.try_into().unwrap(),
+        room: room.parse().unwrap(),
+    };
+    default_stream_id(&room, &user.parse().unwrap(), "main")
+}
+
+#[test]
+fn default_stream_ids_are_those_of_the_contract() {
+    assert_eq!(default_of("12345", "userA").as_str(), "12345678_12345_userA_main");
+    assert_eq!(
+        default_of("a room!", "userA").as_str(),
+        "12345678_a%20room%21_userA_main"
+    );
+    let longest = RoomKey {
+        app: u32::MAX.try_into().unwrap(),
+        room: "~".repeat(64).parse().unwrap(),
+    };
+    let longest = default_stream_id(&longest, &"u".repeat(32).parse().unwrap(), "main");
+    assert_eq!(longest.as_str().len(), 10 + 1 + 3 * 64 + 1 + 32 + "_main".len());
+}
+
+#[test]
+fn a_stream_is_found_by_its_address_in_each_form_and_read_back_from_its_token() {
+    let id = default_of("a room!", "userA");
+    for address in ["12345678_a%20room%21_userA_main", "12345678_a room!_userA_main"] {
+        assert_eq!(StreamId::from_address(address), Some(id.clone()), "{address}");
+    }
+    let key = StreamKey {
+        app: 1.try_into().unwrap(),
+        id,
+    };
+    assert_eq!(key.token(), "1.12345678_a=20room=21_userA_main");
+    assert_eq!(StreamKey::from_token(&key.token()), Some(key));
+}
+
+#[test]
+fn a_name_that_a_client_gives_a_stream_has_the_contracts_64_bytes() {
+    assert!("x".repeat(64).parse::<OwnStreamId>().is_ok());
+    assert_eq!("x".repeat(65).parse::<OwnStreamId>(), Err(IdError::TooLong(64)));
+    assert_eq!("a%20".parse::<OwnStreamId>(), Err(IdError::Character));
+}

@@ -120,8 +120,12 @@ text_id!(
     UserId, max 32, is_word_byte, "^[A-Za-z0-9_-]+$", "a text of 1 to 32 letters, digits, _ and -"
 );
 text_id!(
-    /// A live stream: at most 64 bytes of letters, digits, `_` and `-`.
-    StreamId, max 64, is_word_byte, "^[A-Za-z0-9_-]+$", "a text of 1 to 64 letters, digits, _ and -"
+    /// A live stream: at most 256 bytes, which is what the longest default id needs, of letters, digits, `_`, `-` and `%`.
+    StreamId, max 256, is_stream_byte, "^[A-Za-z0-9_%-]+$", "a text of 1 to 256 letters, digits, _, - and %"
+);
+text_id!(
+    /// A live stream as a client or the server API names it: at most 64 bytes of letters, digits, `_` and `-`.
+    OwnStreamId, max 64, is_word_byte, "^[A-Za-z0-9_-]+$", "a text of 1 to 64 letters, digits, _ and -"
 );
 text_id!(
     /// The prefix of a recording's file names: at most 64 bytes of letters, digits, `_` and `-`.
@@ -134,6 +138,16 @@ text_id!(
 /// `value`: in the form to show.
 pub(super) fn refused<E: serde::de::Error>(rule: &str, value: impl fmt::Display) -> E {
     E::custom(format_args!("write {rule}, not {value}"))
+}
+
+fn is_stream_byte(byte: u8) -> bool {
+    is_word_byte(byte) || byte == b'%'
+}
+
+impl From<OwnStreamId> for StreamId {
+    fn from(own: OwnStreamId) -> Self {
+        Self(own.0)
+    }
 }
 
 pub(super) fn is_word_byte(byte: u8) -> bool {

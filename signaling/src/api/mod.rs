@@ -31,20 +31,17 @@ pub struct Api {
     mixes: Arc<Mixes>,
     pictures: Arc<Pictures>,
     grpc: JoinHandle<()>,
-    records: JoinHandle<()>,
 }
 
 pub async fn start(shared: Shared, grpc: Listener, shutdown: CancellationToken) -> Result<Api, StartError> {
     let pictures = Arc::new(Pictures::new(&shared).map_err(StartError::Pictures)?);
     let mixes = Arc::new(Mixes::new(shared.clone(), pictures.clone()));
-    let records = mix::records::follow(shared.clone(), shutdown.clone()).await?;
     let grpc = grpc::serve(grpc, shared.clone(), mixes.clone(), shutdown)?;
     Ok(Api {
         shared,
         mixes,
         pictures,
         grpc,
-        records,
     })
 }
 
@@ -62,6 +59,5 @@ impl Api {
 
     pub async fn finish(self) {
         let _ended = self.grpc.await;
-        let _ended = self.records.await;
     }
 }

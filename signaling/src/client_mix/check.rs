@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use rotunda_proto::ids::{RoomId, RoomKey, RoomUser, Source, StreamId, TextId, TrackSource, UserId, shortened};
+use rotunda_proto::ids::{RoomKey, RoomUser, Source, TrackSource, UserId, default_stream_id, shortened};
 use rotunda_proto::mix::{
     AudioEncode, Cell, CellInput, Layout, MAX_INPUTS, MixSpec, PictureId, RenderMode, Template, VideoEncode,
 };
@@ -22,8 +22,8 @@ const BITS_PER_PIXEL: f64 = 0.1;
 /// `caller`: the member who asks.
 pub fn spec(room: &RoomKey, caller: &UserId, config: &TranscodingConfig) -> Checked<MixSpec> {
     let stream_id = match &config.stream_id {
-        Some(id) => id.clone(),
-        None => own_stream(room, caller)?,
+        Some(id) => id.clone().into(),
+        None => default_stream_id(room, caller, "main"),
     };
     if config.mix_users.len() > MAX_INPUTS {
         return Err(format!(
@@ -50,21 +50,6 @@ pub fn spec(room: &RoomKey, caller: &UserId, config: &TranscodingConfig) -> Chec
         layout,
         record: None,
         push_urls: Vec::new(),
-    })
-}
-
-fn own_stream(room: &RoomKey, caller: &UserId) -> Checked<StreamId> {
-    let name = match &room.room {
-        RoomId::Number(number) => number.get().to_string(),
-        RoomId::Name(name) => name.to_string(),
-    };
-    let id = format!("{}_{name}_{caller}_main", room.app);
-    id.parse().map_err(|_| {
-        format!(
-            "streamId is needed, as {} is no stream id: {}",
-            shortened(&id),
-            StreamId::RULE
-        )
     })
 }
 

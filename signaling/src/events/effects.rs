@@ -1,9 +1,11 @@
-//! The rows that follow from a fact: journal, callbacks and usage. Pure.
+//! The rows that follow from a fact: journal, callbacks, usage and mix tasks. Pure.
 
 use std::time::Duration;
 
 use rotunda_events::{Fact, What};
-use rotunda_store::{Effects, NewCallback, NewEntry, PresentMembers, StreamedEvent, UsageRow};
+use rotunda_store::{
+    Effects, MixTaskChange, MixTaskEnd, MixTaskRow, NewCallback, NewEntry, PresentMembers, StreamedEvent, UsageRow,
+};
 use time::OffsetDateTime;
 
 use crate::applications::Applications;
@@ -22,6 +24,7 @@ pub fn effects(event: &StreamedEvent, applications: &Applications) -> Effects {
         callbacks: callback(event.sequence, &fact, applications).into_iter().collect(),
         usage: usage(&fact),
         presence: presence(&fact).into_iter().collect(),
+        mix: mix(&fact),
         entry: Some(NewEntry {
             application: fact.room.app,
             room: fact.room.token(),
@@ -68,6 +71,36 @@ fn callback(sequence: i64, fact: &Fact, applications: &Applications) -> Option<N
         body: body.to_string(),
         created: Duration::from_millis(fact.at_unix_ms),
     })
+}
+
+/// The row of a mix that has begun or ended.
+fn mix(fact: &Fact) -> Option<MixTaskChange> {
+    match &fact.what {
+        What::MixBegun {
+            mix,
+            stream_id,
+            origin,
+            spec: Some(spec),
+        } => Some(MixTaskChange::Begun(Box::new(MixTaskRow {
+            id: mix.to_string(),
+            application_id: fact.room.app.get().into(),
+            room: fact.room.to_string(),
+            stream_id: stream_id.to_string(),
+            spec: serde_json::to_string(spec).unwrap_or_default(),
+            origin: if origin.is_api() { "api" } else { "client" }.to_owned(),
+            started_unix_ms: fact.at_unix_ms as i64,
+            ended_unix_ms: None,
+            end_reason: None,
+        }))),
+        What::MixEnded { mix, reason, .. } => Some(MixTaskChange::Ended {
+            id: mix.to_string(),
+            end: MixTaskEnd {
+                at: Duration::from_millis(fact.at_unix_ms),
+                reason: reason.clone(),
+            },
+        }),
+        _ => None,
+    }
 }
 
 /// Time counts on the day on which it ends.

@@ -1,6 +1,6 @@
 use rotunda_proto::ids::{RoomId, RoomKey};
 use rotunda_proto::recording::{FileFormat, RecordingFile};
-use rotunda_store::{FileRow, MixTaskEnd, MixTaskRow, NewPicture, Store};
+use rotunda_store::{Effects, FileRow, MixTaskChange, MixTaskEnd, MixTaskRow, NewEntry, NewPicture, Store};
 
 use crate::{app, at, on_both};
 
@@ -25,22 +25,41 @@ async fn a_mix_task_runs_until_its_first_end(store: &Store) {
         ended_unix_ms: None,
         end_reason: None,
     };
-    store.start_mix_task(&task).await.unwrap();
-    store
-        .start_mix_task(&MixTaskRow {
-            room: "other".to_owned(),
-            ..task.clone()
-        })
-        .await
-        .unwrap();
-    assert_eq!(store.running_mix_tasks().await.unwrap(), [task]);
-    let end = |reason: &str| MixTaskEnd {
-        at: at(2),
-        reason: reason.to_owned(),
+    let again = MixTaskRow {
+        room: "other".to_owned(),
+        ..task.clone()
     };
-    store.end_mix_task("m1", &end("asked")).await.unwrap();
-    store.end_mix_task("m1", &end("shutdown")).await.unwrap();
+    let begun = |task: &MixTaskRow| MixTaskChange::Begun(Box::new(task.clone()));
+    let ended = |reason: &str| MixTaskChange::Ended {
+        id: "m1".to_owned(),
+        end: MixTaskEnd {
+            at: at(2),
+            reason: reason.to_owned(),
+        },
+    };
+    apply(store, 1, begun(&task)).await;
+    apply(store, 2, begun(&again)).await;
+    assert_eq!(store.running_mix_tasks().await.unwrap(), [task]);
+    apply(store, 3, ended("asked")).await;
+    apply(store, 4, ended("shutdown")).await;
     assert_eq!(store.running_mix_tasks().await.unwrap(), []);
+}
+
+async fn apply(store: &Store, sequence: i64, mix: MixTaskChange) {
+    let event = Effects {
+        sequence,
+        mix: Some(mix),
+        entry: Some(NewEntry {
+            event: format!("mix event {sequence}"),
+            application: app(30),
+            room: "n1".to_owned(),
+            kind: "mix".to_owned(),
+            at: at(1),
+            body: "{}".to_owned(),
+        }),
+        ..Effects::default()
+    };
+    store.apply_events("mixes", &[event], at(3)).await.unwrap();
 }
 
 pub fn file(id: &str, started: u64) -> RecordingFile {

@@ -16,7 +16,7 @@ export interface Mix {
   streamId: string;
   template: Template;
   /** Tracks that are missing in the mix, because the server cannot decode their codec. */
-  notMixable?: { userId: string; source: Source; codec: string }[];
+  notMixable?: { userId: string; roomId?: number | string; source: Source; codec: string }[];
 }
 
 /** The mix that a member asks for, with the fields of TRTC's `setMixTranscodingConfig`; see docs/signaling.md. */
@@ -47,6 +47,8 @@ export interface TranscodingConfig {
 export interface MixUser {
   /** A user, or in the mode `presetLayout` one of {@link placeholders}. */
   userId: string;
+  /** The room of the user, or of the members who fill the cell; by default the caller's. */
+  roomId?: number | string;
   x?: number;
   y?: number;
   width?: number;

@@ -5,8 +5,8 @@ mod decoration;
 use std::ops::RangeInclusive;
 
 use rotunda_proto::ids::{
-    RecordId, RoomId, RoomKey, RoomName, RoomNumber, RoomUser, SdkAppId, Source, StreamId, TextId, TrackSource,
-    shortened,
+    OwnStreamId, RecordId, RoomId, RoomKey, RoomName, RoomNumber, RoomUser, SdkAppId, Source, StreamId, TextId,
+    TrackSource, shortened,
 };
 use rotunda_proto::mix::{
     AudioEncode, Cell, CellInput, Layout, MAX_INPUTS, MixSpec, RecordSpec, RenderMode, Template, VideoEncode,
@@ -114,7 +114,7 @@ fn stream_id(output: &OutputParams, record: Option<&RecordSpec>) -> Checked<Stre
         (None | Some(""), None) => return Err(missing("MissingParameter.StreamId", "OutputParams.StreamId")),
         (Some(id), _) => id,
     };
-    text_id(id, "InvalidParameter.StreamId", "OutputParams.StreamId")
+    text_id::<OwnStreamId>(id, "InvalidParameter.StreamId", "OutputParams.StreamId").map(StreamId::from)
 }
 
 fn audio(encode: &EncodeParams) -> Checked<AudioEncode> {

@@ -3,7 +3,6 @@
 pub mod check;
 pub mod client;
 pub mod preview;
-pub mod records;
 pub mod request;
 mod tasks;
 

@@ -1,3 +1,4 @@
+use rotunda_proto::ids::RoomId;
 use serde_json::{Value, json};
 
 use super::*;
@@ -166,15 +167,12 @@ fn a_refusal_names_the_field_the_value_and_what_is_allowed() {
 }
 
 #[test]
-fn a_room_whose_name_makes_no_stream_id_needs_one_from_the_caller() {
+fn without_a_stream_id_the_mix_goes_out_on_the_callers_own_one() {
     let room = RoomKey {
         app: 7.try_into().unwrap(),
         room: RoomId::Name("a room".parse().unwrap()),
     };
     let config: TranscodingConfig = serde_json::from_value(json!({ "mode": "pureAudio" })).unwrap();
-    let refused = spec(&room, &"ann".parse().unwrap(), &config).unwrap_err();
-    assert!(
-        refused.starts_with("streamId is needed, as \"7_a room_ann_main\""),
-        "{refused}"
-    );
+    let spec = spec(&room, &"ann".parse().unwrap(), &config).unwrap();
+    assert_eq!(spec.stream_id.as_str(), "7_a%20room_ann_main");
 }

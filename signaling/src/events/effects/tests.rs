@@ -1,6 +1,7 @@
 use rotunda_proto::config::Application;
 use rotunda_proto::ids::{MembershipId, MixId, RoomId, RoomKey};
-use rotunda_proto::mix::NotMixable;
+use rotunda_proto::mix::{MixSpec, NotMixable};
+use rotunda_proto::mix_task::Origin;
 use rotunda_proto::signaling::Role;
 use serde_json::{Value, json};
 
@@ -140,4 +141,39 @@ fn a_fact_of_a_newer_version_has_no_effects() {
             ..Effects::default()
         }
     );
+}
+
+#[test]
+fn a_mix_is_a_row_from_its_begin_to_its_end() {
+    let spec: MixSpec = serde_json::from_value(serde_json::json!({
+        "room": { "app": 1, "room": 1001 },
+        "stream_id": "film",
+        "audio": { "sample_rate": 48_000, "bitrate_kbps": 64, "channels": 2 },
+        "video": null,
+        "layout": { "template": "grid" },
+        "record": null,
+    }))
+    .unwrap();
+    let begun = What::MixBegun {
+        mix: MixId(5),
+        stream_id: "film".parse().unwrap(),
+        origin: Origin::Client("ann".parse().unwrap()),
+        spec: Some(Box::new(spec)),
+    };
+    let Some(MixTaskChange::Begun(row)) = effects_of(1, begun).mix else {
+        panic!("it has begun");
+    };
+    assert_eq!((row.id.as_str(), row.origin.as_str()), ("0000000000000005", "client"));
+    let ended = What::MixEnded {
+        mix: MixId(5),
+        stream_id: "film".parse().unwrap(),
+        record_id: None,
+        replaced_by: None,
+        started_unix_ms: None,
+        reason: "asked".to_owned(),
+    };
+    let Some(MixTaskChange::Ended { id, end }) = effects_of(1, ended).mix else {
+        panic!("it has ended");
+    };
+    assert_eq!((id, end.reason.as_str()), (row.id, "asked"));
 }
