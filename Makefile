@@ -8,11 +8,13 @@ BIN := target/debug/rotunda
 # dependencies again. Clippy compiles it (scripts/lint).
 TESTED = RUSTC_WORKSPACE_WRAPPER=$(CURDIR)/scripts/lint $(CARGO)
 BUILD = $(TESTED) build --workspace --lib --bins --tests --examples
+# A failed test of a server, a browser or a player in real time is run once more, and named (docs/testing.md).
+AGAIN = || (echo "failed; once more" && .venv/bin/python -m pytest -q --last-failed --last-failed-no-failures none)
 # Seconds per fuzz target.
 FUZZ_SECONDS ?= 10
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-demo web build demo run device-demo test lint test-rust test-web test-browser test-sdk test-whip test-avatar test-deploy test-fuzz fuzz dist docs-layouts clean
+.PHONY: help setup setup-demo web build demo run device-demo test lint test-rust test-web test-browser test-sdk test-whip test-avatar test-deploy test-fuzz fuzz dist sbom docs-layouts clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,12 +50,17 @@ DEMO_CAMERA = cc -std=c99 -O1 -g -Wall -Wextra -Wpedantic -Werror -Idevice/inclu
 PROFILE ?= release
 DIST ?= target/dist
 
-dist: setup-demo web ## What the image contains (deploy/Dockerfile): the server and the licences of all that is in it, in target/dist
+dist: setup-demo web ## What the image contains (deploy/Dockerfile): the server, the licences of all that is in it, its SBOM, in target/dist
 	$(if $(filter dev,$(PROFILE)),$(BUILD),$(CARGO) build --locked --profile $(PROFILE) --bin rotunda)
 	@mkdir -p $(DIST)
 	CARGO="$(CARGO)" scripts/licences $(DIST)/THIRD_PARTY_LICENCES.txt
+	scripts/sbom $(DIST)/rotunda.cdx.json
 	install -m 755 target/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/rotunda $(DIST)/rotunda
 	install -m 644 LICENSE-MIT LICENSE-APACHE $(DIST)/
+
+sbom: ## The software bill of materials (CycloneDX) from the lock files, in target/rotunda.cdx.json
+	@mkdir -p target
+	scripts/sbom target/rotunda.cdx.json
 
 device-demo: setup ## Build the device library and the demo camera in C (docs/device.md)
 	$(BUILD)
@@ -91,7 +98,7 @@ tests/browser/node_modules: tests/browser/package-lock.json
 
 test-browser: tests/browser/node_modules web device-demo ## The demo page and the players in real Chromium and Firefox
 	$(BUILD)
-	cd tests/browser && node --test --test-concurrency=1 --test-timeout=600000 --test-force-exit --test-reporter=spec
+	scripts/test-browser
 
 tests/tencent_sdk/.venv: tests/tencent_sdk/requirements.txt
 	python3 -m venv $@
@@ -100,7 +107,7 @@ tests/tencent_sdk/.venv: tests/tencent_sdk/requirements.txt
 
 test-sdk: tests/tencent_sdk/.venv web ## The official Tencent Cloud SDK and a gRPC reflection client
 	$(BUILD)
-	cd tests/tencent_sdk && .venv/bin/python -m pytest -q
+	cd tests/tencent_sdk && .venv/bin/python -m pytest -q $(AGAIN)
 
 tests/whip/.venv: tests/whip/requirements.txt
 	python3 -m venv $@
@@ -109,7 +116,7 @@ tests/whip/.venv: tests/whip/requirements.txt
 
 test-whip: tests/whip/.venv web ## WHIP and WHEP with aiortc and GStreamer (Eyevinn's clients and coturn: test-browser)
 	$(BUILD)
-	cd tests/whip && .venv/bin/python -m pytest -q
+	cd tests/whip && .venv/bin/python -m pytest -q $(AGAIN)
 
 tests/avatar/.venv: tests/avatar/requirements.txt
 	python3 -m venv $@
@@ -118,7 +125,7 @@ tests/avatar/.venv: tests/avatar/requirements.txt
 
 test-avatar: tests/avatar/.venv web ## Avatars with aiortc, espeak-ng and nginx (their page in Chromium: test-browser)
 	$(BUILD)
-	cd tests/avatar && .venv/bin/python -m pytest -q
+	cd tests/avatar && .venv/bin/python -m pytest -q $(AGAIN)
 
 tests/deploy/.venv: tests/deploy/requirements.txt
 	python3 -m venv $@
@@ -129,13 +136,22 @@ tests/deploy/node_modules: tests/deploy/package-lock.json
 	cd tests/deploy && npm ci --no-audit --no-fund
 	@touch $@
 
-test-deploy: tests/deploy/.venv tests/deploy/node_modules web ## Image, compose file and Helm chart; the chart's pods as processes on NATS and PostgreSQL
+# Debian's package without its service: promtool, and a server for the tests of alerts and dashboards. Without a package source
+# those tests are left out.
+tests/deploy/prometheus:
+	@rm -rf $@.new && mkdir $@.new
+	@cd $@.new && { apt-get download -qq prometheus || { apt-get update -qq && apt-get download -qq prometheus; }; } 2>/dev/null \
+	    && dpkg-deb -x prometheus_*.deb . && rm prometheus_*.deb && mv ../prometheus.new ../prometheus \
+	    || echo "make: Debian's package prometheus could not be downloaded; its tests are left out" >&2
+	@rm -rf $@.new
+
+test-deploy: tests/deploy/.venv tests/deploy/node_modules tests/deploy/prometheus web ## Image, compose file and Helm chart; the chart's pods as processes on NATS and PostgreSQL
 	$(MAKE) dist PROFILE=dev DIST=target/test-dist
-	cd tests/deploy && .venv/bin/python -m pytest -q
+	cd tests/deploy && .venv/bin/python -m pytest -q $(AGAIN)
 
 docs-layouts: ## Render the images of docs/layouts.md
 	$(CARGO) run -q -p rotunda-mcu --example layouts -- docs/layouts
 
 clean: ## Remove all build outputs
 	$(CARGO) clean
-	rm -rf web/dist web/node_modules tests/browser/node_modules tests/tencent_sdk/.venv tests/whip/.venv tests/avatar/.venv tests/deploy/.venv tests/deploy/node_modules
+	rm -rf web/dist web/node_modules tests/browser/node_modules tests/tencent_sdk/.venv tests/whip/.venv tests/avatar/.venv tests/deploy/.venv tests/deploy/node_modules tests/deploy/prometheus

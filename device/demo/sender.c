@@ -22,6 +22,9 @@ typedef struct {
     int stop, want_key, paused, keys_only;
     unsigned interval_ms;
     int64_t seek_ms;
+    /* Backwards, down to this time. */
+    int backwards;
+    uint64_t back_to_ms;
     /* Counted by the thread. */
     unsigned frames, refused;
     iv_avt_event_e mark;
@@ -127,30 +130,42 @@ static void play_clip(sender_t *sender, const clip_t *clip)
     }
 }
 
-/* One recording; answers whether to go on with the next. `from_ms`: since its begin. */
-static int play_recording(sender_t *sender, const recording_t *recording, uint64_t from_ms)
+/* Where playback goes after a recording. */
+typedef enum { NEXT, PREVIOUS, ELSEWHERE } way_t;
+
+/* The keyframe at or before a frame. */
+static size_t key_at(const clip_t *clip, size_t frame)
+{
+    while (frame > 0 && !clip->frames[frame].is_key) frame -= 1;
+    return frame;
+}
+
+/* One recording. `from_ms`: since its begin. */
+static way_t play_recording(sender_t *sender, const recording_t *recording, uint64_t from_ms)
 {
     clip_t clip;
     char path[1200];
     size_t frame;
     uint64_t due = now_ms(), pts = now_ms();
     uint32_t seq = 0;
-    int go_on = 1;
+    way_t way = NEXT;
     snprintf(path, sizeof path, "%s/%s", card_folder, recording->name);
     pthread_mutex_unlock(&lock);
     if (clip_open(&clip, path, 25) != 0) {
         pthread_mutex_lock(&lock);
-        return 1;
+        return sender->backwards ? PREVIOUS : NEXT;
     }
     pthread_mutex_lock(&lock);
     frame = (size_t)(from_ms * clip.fps / 1000);
     if (frame >= clip.count) frame = clip.count - 1;
-    while (frame > 0 && !clip.frames[frame].is_key) frame -= 1;
+    frame = key_at(&clip, frame);
     while (frame < clip.count) {
-        int code, is_key = clip.frames[frame].is_key;
+        int code, is_key;
+        if (sender->backwards) frame = key_at(&clip, frame);
+        is_key = clip.frames[frame].is_key;
         while (!sender->stop && sender->seek_ms < 0 && (sender->paused || now_ms() < due)) wait_until(sender->paused ? now_ms() + 1000 : due);
         if (sender->stop || sender->seek_ms >= 0) {
-            go_on = 0;
+            way = ELSEWHERE;
             break;
         }
         if (!sender->keys_only || is_key) {
@@ -164,7 +179,7 @@ static int play_recording(sender_t *sender, const recording_t *recording, uint64
                 sender->refused += 1;
                 if (code == IV_ERR_AVT_NEED_IDR_FRAME && !is_key) {
                     /* Back to the keyframe that it depends on. */
-                    while (frame > 0 && !clip.frames[frame].is_key) frame -= 1;
+                    frame = key_at(&clip, frame);
                     due = now_ms() + sender->interval_ms;
                     continue;
                 }
@@ -172,12 +187,29 @@ static int play_recording(sender_t *sender, const recording_t *recording, uint64
             due = now_ms() > due + 1000 ? now_ms() : due + sender->interval_ms;
             pts += sender->interval_ms;
         }
+        if (sender->backwards && is_key) {
+            size_t before = frame > 0 ? key_at(&clip, frame - 1) : 0;
+            if (recording->begin * 1000 + before * 1000 / clip.fps < sender->back_to_ms) {
+                /* Forward again. */
+                sender->backwards = 0;
+            } else if (frame == 0) {
+                way = PREVIOUS;
+                break;
+            } else {
+                /* Keyframes, at four times the speed. */
+                uint64_t pause = (frame - before) * sender->interval_ms / 4;
+                due += pause;
+                pts += pause;
+                frame = before;
+                continue;
+            }
+        }
         frame += 1;
     }
     pthread_mutex_unlock(&lock);
     clip_close(&clip);
     pthread_mutex_lock(&lock);
-    return go_on;
+    return way;
 }
 
 static void play_card(sender_t *sender)
@@ -185,13 +217,22 @@ static void play_card(sender_t *sender)
     uint64_t from_ms = sender->time.begin_time_s * 1000;
     for (;;) {
         recording_t *list = NULL;
-        int count, at, ended = 1;
+        int count, at = 0;
+        way_t way = NEXT;
         pthread_mutex_unlock(&lock);
-        count = card_folder ? card_list(card_folder, from_ms / 1000, sender->time.end_time_s, &list) : 0;
+        count = card_folder ? card_list(card_folder, sender->time.begin_time_s, sender->time.end_time_s, &list) : 0;
         pthread_mutex_lock(&lock);
-        for (at = 0; at < count && ended; at += 1) {
+        while (at < count && list[at].end * 1000 <= from_ms) at += 1;
+        while (at < count && way != ELSEWHERE) {
             uint64_t begin_ms = list[at].begin * 1000;
-            ended = play_recording(sender, &list[at], from_ms > begin_ms ? from_ms - begin_ms : 0);
+            way = play_recording(sender, &list[at], from_ms > begin_ms ? from_ms - begin_ms : 0);
+            if (way == NEXT) {
+                at += 1;
+            } else if (way == PREVIOUS) {
+                if (at > 0) at -= 1; else sender->backwards = 0;
+                /* From its end, or from the very beginning. */
+                from_ms = sender->backwards ? list[at].end * 1000 : list[at].begin * 1000;
+            }
         }
         free(list);
         if (sender->stop) return;
@@ -287,10 +328,17 @@ int playback_control(uint32_t visitor, uint32_t channel, iv_avt_command_type_e c
         sender->paused = 1;
     } else if (command == IV_AVT_COMMAND_PLAYBACK_RESUME) {
         sender->paused = 0;
+        sender->backwards = 0;
     } else if (command == IV_AVT_COMMAND_PLAYBACK_SEEK) {
         sender->seek_ms = (int64_t)((const iv_cm_pb_seek_s *)args)->seek_time_ms;
+        sender->backwards = 0;
     } else if (command == IV_AVT_COMMAND_PLAYBACK_FF) {
         sender->keys_only = ((const iv_cm_pb_ff_s *)args)->speed > 0;
+        sender->backwards = 0;
+    } else if (command == IV_AVT_COMMAND_PLAYBACK_REWIND) {
+        sender->backwards = 1;
+        sender->paused = 0;
+        sender->back_to_ms = ((const iv_cm_pb_rewind_s *)args)->begin_time_s * 1000;
     } else if (command == IV_AVT_COMMAND_PLAYBACK_SPEED) {
         unsigned interval = ((const iv_cm_pb_speed_s *)args)->time_ms;
         if (interval < 5 || interval > 1000) code = IV_ERR_AVT_INPUT_PARAM_INVAILD;

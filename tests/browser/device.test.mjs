@@ -174,6 +174,12 @@ describe('a camera and its viewers', { skip: cannotRun() ?? noDemo() }, () => {
     await ann.click('#keys');
     await until(ann, 'keyframes only', `(() => { const mark = (${mark})(); return mark?.count >= 100 && mark.count % 25 === 0; })()`);
     await ann.click('#keys');
+    assert.equal(await request('seek', { time: (noon + 15) * 1000 }), 'ok');
+    await until(ann, 'what was sought', `(() => { const mark = (${mark})(); return mark?.id === 33 && mark.count >= 375; })()`);
+    await ann.click('#back');
+    await until(ann, 'earlier frames', `(() => { const mark = (${mark})(); return mark?.id === 33 && mark.count < 300 && mark.count % 25 === 0; })()`);
+    await ann.click('#back');
+    await until(ann, 'every frame, forward again', `(() => { const mark = (${mark})(); return mark?.id === 33 && mark.count % 25 !== 0; })()`);
     await ann.selectOption('#speed', '10');
     assert.equal(await request('seek', { time: (noon + 18) * 1000 }), 'ok');
     // After the first recording the next one plays, and then the end comes.

@@ -109,21 +109,36 @@ class Cluster:
         """Gives every replica of every workload its name and addresses; starts nothing."""
         for workload in workloads(self.objects):
             for index in range(workload["spec"]["replicas"]):
-                number = next(self.addresses)
-                # Pods of a Deployment have random names.
-                middle = "-7c9d5b6f4d-x2k7" if workload["kind"] == "Deployment" else "-"
-                name = f"{workload['metadata']['name']}{middle}{index}"
-                self.pods.append(Pod(self, workload, name, number))
+                self.add_pod(workload, index)
         self.hosts = "127.0.0.1 localhost\n" + "".join(
             f"{self.members(service)[0].address} {service['metadata']['name']}\n"
             for service in self.objects
             if service["kind"] == "Service"
         )
 
+    def add_pod(self, workload, index):
+        # Pods of a Deployment have random names.
+        middle = "-7c9d5b6f4d-x2k7" if workload["kind"] == "Deployment" else "-"
+        self.pods.append(Pod(self, workload, f"{workload['metadata']['name']}{middle}{index}", next(self.addresses)))
+        return self.pods[-1]
+
+    def rolling_update(self, name):
+        """Replaces the pods of a Deployment as its strategy of one more and none less has it. Yields each old pod, still running
+        after its `preStop`, with the new one that is ready; the caller ends the old one."""
+        old_pods = self.of(name)
+        strategy = old_pods[0].workload["spec"]["strategy"]
+        assert strategy == {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
+        for index, old in enumerate(old_pods):
+            new = self.add_pod(old.workload, len(old_pods) + index)
+            new.start()
+            eventually(f"{new.name} is ready", new.is_ready)
+            old.before_stop()
+            yield old, new
+
     def members(self, service):
         """The pods that a Service finds by its selector."""
         selector = service["spec"]["selector"].items()
-        found = [pod for pod in self.pods if selector <= pod.template["metadata"]["labels"].items()]
+        found = [pod for pod in self.pods if selector <= pod.labels().items()]
         assert found, f"Service {service['metadata']['name']} finds no pods"
         return found
 
@@ -179,6 +194,10 @@ class Pod:
             env=self.environment(), stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
         )
 
+    def labels(self):
+        """The template's, and the one that a StatefulSet adds."""
+        return {**self.template["metadata"]["labels"], "statefulset.kubernetes.io/pod-name": self.name}
+
     def words(self):
         words = [*self.container.get("command", []), *self.container.get("args", [])]
         return words or ["sh", "-c", POSTGRES]
@@ -201,7 +220,7 @@ class Pod:
     def mounts(self):
         """Shell commands that make the pod's root folder."""
         root = self.folder / "root"
-        root.mkdir()
+        root.mkdir(exist_ok=True)
         yield f"mount -t tmpfs -o mode=755 tmpfs {root}"
         yield f"cd {root}; mkdir etc dev proc sys tmp usr run var"
         for name in FOLDERS:
@@ -273,7 +292,11 @@ class Pod:
 
     def is_ready(self):
         assert self.process.poll() is None, f"{self.name} ended:\n{self.text()}"
-        return all(self.passes(self.container[probe]) for probe in ("livenessProbe", "readinessProbe"))
+        return self.is_alive() and self.passes(self.container["readinessProbe"])
+
+    def is_alive(self):
+        """What the kubelet asks before it restarts a container."""
+        return self.process.poll() is None and self.passes(self.container["livenessProbe"])
 
     def port(self, name):
         return next(port["containerPort"] for port in self.container["ports"] if port["name"] == name)
@@ -298,7 +321,19 @@ class Pod:
         log = self.folder / "log"
         return log.read_text(errors="replace") if log.exists() else "(not started)"
 
+    def before_stop(self):
+        """Runs the container's `preStop` inside the pod, as the kubelet does before the signal. Ends when that has ended."""
+        hook = self.container.get("lifecycle", {}).get("preStop")
+        if hook:
+            inside = ["nsenter", "--target", str(self.process.pid), "--mount", "--net", "--root", "--wd=/"]
+            run(*inside, *hook["exec"]["command"], env={"PATH": PATH}, timeout=self.spec["terminationGracePeriodSeconds"])
+
     def terminate(self):
-        """SIGTERM, as the kubelet does; the exit status."""
+        """The end of a pod, as the kubelet brings it about; the exit status."""
+        self.before_stop()
+        return self.end()
+
+    def end(self):
+        """SIGTERM; the exit status."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(self.spec["terminationGracePeriodSeconds"])

@@ -50,7 +50,7 @@ def test_versions_are_fixed_and_it_does_not_run_as_root():
 def test_the_chart_runs_what_the_image_has(tmp_path):
     user = re.search(r"^USER (\d+):", final_stage(), re.MULTILINE)[1]
     binary = re.search(r'^ENTRYPOINT \["(\S+)"\]', final_stage(), re.MULTILINE)[1]
-    for workload in workloads(render(tmp_path)):
+    for workload in workloads(render()):
         container = containers(workload)[0]
         if container["name"] == "rotunda":
             assert container["command"] == [binary]
@@ -105,7 +105,7 @@ def test_the_secret_has_every_key_that_the_chart_refers_to(tmp_path):
     subprocess.run([ROOT / "deploy/make-secrets", tmp_path / "keys"], check=True, stdout=subprocess.DEVNULL)
     made = {path.name for path in (tmp_path / "keys").iterdir()}
     wanted = set()
-    for workload in workloads(render(tmp_path)):
+    for workload in workloads(render()):
         for variable in containers(workload)[0].get("env", []):
             if "secretKeyRef" in variable.get("valueFrom", {}):
                 wanted.add(variable["valueFrom"]["secretKeyRef"]["key"])

@@ -20,7 +20,7 @@ ROOM = "1001"
 # Name, number in the marks of the frames, codec.
 PEOPLE = [("ann", 1, "h264"), ("bob", 2, "vp8"), ("cat", 3, "h264")]
 PUBLIC = ANSWERS["ROTUNDA_URL"]
-VALUES = {"signaling": {"replicas": 2}, "sfu": {"workers": 1}}
+VALUES = {"signaling": {"replicas": 2}, "sfu": {"workers": 1}, "server": {"preStopSeconds": 1}}
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def complaints(path):
 
 @needs_root
 def test_the_pods_of_the_chart_mix_and_record_three_participants(secrets, tmp_path):
-    with Cluster(render(tmp_path, VALUES), tmp_path, secrets, IMAGE) as cluster:
+    with Cluster(render(VALUES), tmp_path, secrets, IMAGE) as cluster:
         cluster.add_pods()
         cluster.start("nats", "postgresql")
         cluster.start("signaling", "sfu", "mcu")
@@ -87,8 +87,28 @@ def test_the_pods_of_the_chart_mix_and_record_three_participants(secrets, tmp_pa
             assert [port for port in pod.tcp_ports() if not cluster.listens(pod.address, port)] == [], pod.name
         name, film = do_the_main_job(cluster, Client(cluster, tmp_path, secrets["secrets.toml"]), signaling, mcu)
         assert (mcu.folder / "volumes/recordings" / name).read_bytes() == film
+        # While its Service takes a pod out, it serves.
+        signaling[0].before_stop()
+        assert signaling[0].is_ready()
         for pod in (mcu, *signaling, sfu):
             assert pod.terminate() == 0, f"{pod.name}:\n{pod.text()}"
+
+
+@needs_root
+def test_the_one_pod_of_an_embedded_installation_does_so_too(secrets, tmp_path):
+    balancer = {"type": "LoadBalancer", "addresses": ["203.0.113.7"]}
+    values = {"embedded": {"enabled": True}, "sfu": {"workers": 1, "expose": balancer}, "server": VALUES["server"]}
+    with Cluster(render(values), tmp_path, secrets, IMAGE) as cluster:
+        cluster.add_pods()
+        cluster.start("embedded")
+        (pod,) = cluster.of("embedded")
+        # The address of the pod's own load balancer is told, after that of the pod.
+        (listens,) = [line for line in pod.text().splitlines() if "sfu listens" in line]
+        assert listens.index(pod.address) < listens.index("203.0.113.7")
+        name, film = do_the_main_job(cluster, Client(cluster, tmp_path, secrets["secrets.toml"]), [pod], pod)
+        assert (pod.folder / "volumes/recordings" / name).read_bytes() == film
+        assert (pod.folder / "volumes/data/rotunda.db").exists()
+        assert pod.terminate() == 0, pod.text()
 
 
 @needs_root

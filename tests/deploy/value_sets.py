@@ -9,6 +9,8 @@ MOST = {
         "trustedProxies": ["10.0.0.0/8"],
         "logJson": False,
         "shutdownSeconds": 120,
+        "preStopSeconds": 15,
+        "sealKey": True,
         "settings": {"log": "debug", "outbound_networks": ["10.1.0.0/16"], "limits": {"grpc_connections": 500}},
     },
     "tls": {"existingSecret": "certificate"},
@@ -16,6 +18,7 @@ MOST = {
         "replicas": 3,
         "service": {"type": "LoadBalancer", "annotations": {"example.com/internal": "true"}},
         "settings": {"max_members": 2000000, "resume_seconds": 60},
+        "turn": {"urls": ["turn:turn.example.com:3478?transport=udp", "turns:turn.example.com:443?transport=tcp"], "ttlSeconds": 3600},
         "podAnnotations": {"example.com/scrape": "yes"},
         "nodeSelector": {"pool": "web"},
     },
@@ -33,7 +36,11 @@ MOST = {
         ]}}},
     },
     "mcu": {"settings": {"max_tasks": 4}},
-    "recorder": {"storage": {"size": "2Ti", "storageClassName": "fast"}, "settings": {"formats": ["mp4", "flv"]}},
+    "recorder": {
+        "storage": {"size": "2Ti", "storageClassName": "fast"},
+        "s3": {"url": "s3://films/rotunda", "endpoint": "https://s3.example.com", "region": "eu-1"},
+        "settings": {"formats": ["mp4", "flv"]},
+    },
     "live": {"service": {"type": "LoadBalancer"}, "settings": {"hls_window": 8}},
     "ingress": {
         "enabled": True,
@@ -41,6 +48,15 @@ MOST = {
         "host": "media.example.com",
         "annotations": {"nginx.ingress.kubernetes.io/proxy-read-timeout": "3600"},
         "tlsSecret": "certificate",
+    },
+    "networkPolicy": {
+        "apiFrom": [{"podSelector": {"matchLabels": {"app": "backend"}}}],
+        "monitoringFrom": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}],
+    },
+    "monitoring": {
+        "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
+        "rules": {"enabled": True, "labels": {"release": "prometheus"}, "runbookUrl": "https://docs.example.com/runbook"},
+        "dashboards": {"enabled": True},
     },
 }
 
@@ -65,5 +81,41 @@ SETS = {
     "external_with_token": external("token"),
     "external_database_alone": {"postgresql": {"bundled": {"enabled": False}}},
     "external_nats_alone": {"nats": {"bundled": {"enabled": False}, "urls": ["nats://nats:4222"], "auth": "password"}},
+    "files_in_s3": {"recorder": {"s3": {"url": "s3://films"}}},
+    "tls_in_the_pods": {"tls": {"existingSecret": "certificate"}, "monitoring": {"serviceMonitor": {"enabled": True}}},
+    "many_nodes_that_scale": {
+        **external("password"),
+        "signaling": {
+            "autoscaling": {"enabled": True, "minReplicas": 3, "maxReplicas": 20, "membersPerPod": 20000, "scaleDown": True},
+            "podDisruptionBudget": {"maxUnavailable": 2},
+        },
+        "sfu": {
+            "autoscaling": {"enabled": True, "minReplicas": 4, "maxReplicas": 50, "cpuPercent": 50, "loadPercent": 60},
+            "topologySpreadConstraints": [{
+                "maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "DoNotSchedule",
+                "labelSelector": {"matchLabels": {"app.kubernetes.io/component": "sfu"}},
+            }],
+        },
+        "mcu": {"podDisruptionBudget": {"maxUnavailable": 0}, "shutdownSeconds": 600},
+    },
+    "embedded": {"embedded": {"enabled": True}},
+    "embedded_with_most": {
+        **{key: MOST[key] for key in ("image", "hasConfigFile", "server", "tls", "recorder", "live", "ingress", "networkPolicy", "monitoring")},
+        "embedded": {"enabled": True, "storage": {"size": "20Gi", "storageClassName": "fast"}, "nodeSelector": {"pool": "media"}},
+        "signaling": {"demo": True, "turn": MOST["signaling"]["turn"]},
+        "sfu": {"workers": 4, "port": 50000, "expose": {"type": "LoadBalancer", "addresses": ["203.0.113.1"]}},
+        "mcu": {"settings": {"max_tasks": 4}},
+    },
+    "load_balancer_of_each_pod": {
+        "sfu": {"replicas": 3, "expose": {
+            "type": "LoadBalancer", "addresses": ["203.0.113.1", "203.0.113.2", "2001:db8::3"], "annotations": {"example.com/pool": "media"},
+        }},
+    },
+    "one_node_port": {"sfu": {"port": 32000, "workers": 4, "expose": {"type": "NodePort"}}},
+    "without_policies_and_budgets": {
+        "networkPolicy": {"enabled": False},
+        **{role: {"podDisruptionBudget": {"enabled": False}} for role in ("signaling", "sfu", "mcu")},
+        "server": {"preStopSeconds": 0},
+    },
     "nothing_runs": {"signaling": {"replicas": 0}, "sfu": {"replicas": 0}},
 }

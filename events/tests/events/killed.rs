@@ -51,6 +51,7 @@ fn effects(event: &StreamedEvent) -> Effects {
         }],
         usage: vec![UsageRow::new(app(), DAY, "seconds", 1)],
         presence: Vec::new(),
+        mix: None,
     }
 }
 

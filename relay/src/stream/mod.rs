@@ -24,6 +24,8 @@ use crate::plan::{Sent, Tracks};
 const DELAY: Micros = 300_000;
 /// The program begins without the camera when its first keyframe does not come within this time.
 const VIDEO_WITHIN: Micros = 2_500_000;
+/// The same for a camera that is not announced: clients announce the microphone a moment before it.
+const ANNOUNCED_WITHIN: Micros = 1_000_000;
 /// A camera that is off becomes a black frame after this time, and again at this interval.
 const PLACEHOLDER_EVERY: Micros = 1_000_000;
 /// Frames that wait for their time, at most.
@@ -108,6 +110,8 @@ impl StreamCore {
         self.presence = Presence::Here;
         self.video.handle_loss();
         self.waiting.clear();
+        // The camera is announced a moment after the publisher: no black frame stands for it yet.
+        self.video_at = Some(now);
         match &mut self.state {
             State::Waiting { first_audio, packets } => {
                 *first_audio = None;
@@ -217,8 +221,11 @@ impl StreamCore {
         let zero = match (key, *first_audio) {
             (Some((at, _)), _) => *at,
             (None, Some(at)) => {
-                let waits = self.tracks.video == Sent::Yes && now - at < VIDEO_WITHIN;
-                if self.kind == StreamKind::Aux || waits {
+                let patience = match self.tracks.video {
+                    Sent::Yes => VIDEO_WITHIN,
+                    Sent::No | Sent::Muted => ANNOUNCED_WITHIN,
+                };
+                if self.kind == StreamKind::Aux || now - at < patience {
                     return Ok(());
                 }
                 at

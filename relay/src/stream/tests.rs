@@ -122,6 +122,19 @@ fn a_member_with_only_a_microphone_is_a_program_without_video() {
 }
 
 #[test]
+fn a_camera_that_is_announced_a_moment_after_the_microphone_is_there_from_the_first_frame() {
+    let only_audio = Tracks {
+        audio: Sent::Yes,
+        video: Sent::No,
+    };
+    let mut test = Test::new(StreamKind::Main, only_audio);
+    test.run(400_000, only_audio);
+    test.core.handle_tracks(BOTH);
+    test.run(2_000_000, BOTH);
+    assert!(test.frames.iter().all(|frame| frame.header.video.is_some()));
+}
+
+#[test]
 fn a_camera_that_is_muted_becomes_a_black_frame_each_second_and_audio_continues() {
     let muted = Tracks {
         audio: Sent::Yes,
@@ -192,6 +205,32 @@ fn after_an_interruption_the_program_continues_at_its_time() {
     );
     let video: Vec<_> = after.iter().filter(|frame| frame.track == Track::Video).collect();
     assert!(video[0].is_key);
+}
+
+#[test]
+fn after_an_interruption_the_camera_has_a_second_to_come_before_a_black_frame_stands_for_it() {
+    let only_audio = Tracks {
+        audio: Sent::Yes,
+        video: Sent::No,
+    };
+    let mut test = Test::new(StreamKind::Main, BOTH);
+    test.run(2_000_000, BOTH);
+    test.core.handle_leave(test.now).unwrap();
+    test.now += 10_000_000;
+    (test.next_audio, test.next_video) = (test.now, test.now);
+    let before = test.frames.len();
+    // The microphone is announced before the camera.
+    test.core.handle_tracks(only_audio);
+    test.core.handle_return(test.now).unwrap();
+    test.run(300_000, only_audio);
+    test.core.handle_tracks(BOTH);
+    test.run(2_000_000, BOTH);
+    let camera = &test.of(Track::Video)[0].header.video;
+    let mut after = test.frames[before..].iter().filter(|frame| frame.track == Track::Video);
+    assert!(after.all(|frame| frame.header.video == *camera));
+    test.core.handle_tracks(only_audio);
+    test.run(2_000_000, only_audio);
+    assert_ne!(test.of(Track::Video).last().unwrap().header.video, *camera);
 }
 
 #[test]

@@ -140,7 +140,7 @@ export class Camera extends Emitter<{
     return json['files'] as File[];
   }
 
-  async control(op: 'pause' | 'resume' | 'seek' | 'forward' | 'speed', fields: Json): Promise<void> {
+  async control(op: 'pause' | 'resume' | 'seek' | 'forward' | 'speed' | 'rewind', fields: Json): Promise<void> {
     await this.link.request(op, fields);
   }
 

@@ -4,6 +4,8 @@ import { find } from '../demo/find';
 import type { Camera, File, Fragment } from './camera';
 
 const DAY = 86_400;
+/** The usual speed of a camera that plays backwards, keyframe by keyframe. */
+const BACKWARDS = -4;
 
 /** Midnight of a day in Unix seconds, in the browser's time zone. */
 export function midnight(date: Date): number {
@@ -55,21 +57,35 @@ export class Recordings {
     const pause = find('#pause', HTMLButtonElement);
     pause.onclick = () => this.act(async () => {
       await this.camera.control(this.isPaused ? 'resume' : 'pause', { channel: this.channel() });
+      if (this.isPaused) this.forward();
       this.keepPosition();
       this.isPaused = !this.isPaused;
       pause.textContent = this.isPaused ? 'Resume' : 'Pause';
+    });
+    const back = find('#back', HTMLButtonElement);
+    back.onclick = () => this.act(async () => {
+      const backwards = !this.isBackwards();
+      const [begin, end] = [this.day ? midnight(this.day) : 0, Math.round(this.position())];
+      if (backwards) await this.camera.control('rewind', { channel: this.channel(), begin, end: begin + end });
+      else await this.camera.control('resume', { channel: this.channel() });
+      this.keepPosition();
+      this.isPaused = false;
+      pause.textContent = 'Pause';
+      if (this.playing) this.playing.speed = (backwards ? BACKWARDS : 1) * (40 / Number(speed.value));
+      back.setAttribute('aria-pressed', String(backwards));
     });
     const speed = find('#speed', HTMLSelectElement);
     speed.onchange = () => this.act(async () => {
       await this.camera.control('speed', { channel: this.channel(), interval: Number(speed.value) });
       this.keepPosition();
-      if (this.playing) this.playing.speed = 40 / Number(speed.value);
+      if (this.playing) this.playing.speed = (this.isBackwards() ? BACKWARDS : 1) * (40 / Number(speed.value));
     });
     const keys = find('#keys', HTMLButtonElement);
     keys.onclick = () => this.act(async () => {
       const only = keys.getAttribute('aria-pressed') !== 'true';
       await this.camera.control('forward', { channel: this.channel(), speed: only ? 1 : 0 });
       keys.setAttribute('aria-pressed', String(only));
+      this.forward();
     });
     camera.on('shown', (shown) => { if (shown?.quality !== 'pb') this.stopped(); });
   }
@@ -134,8 +150,9 @@ export class Recordings {
         find('#speed', HTMLSelectElement).value = '40';
         find('#keys', HTMLButtonElement).setAttribute('aria-pressed', 'false');
       }
+      find('#back', HTMLButtonElement).setAttribute('aria-pressed', 'false');
       this.playing = { from: from - begin, since: performance.now(), speed: 40 / Number(find('#speed', HTMLSelectElement).value) };
-      for (const id of ['#pause', '#speed', '#keys']) find(id, HTMLElement).removeAttribute('disabled');
+      for (const id of ['#pause', '#back', '#speed', '#keys']) find(id, HTMLElement).removeAttribute('disabled');
       clearInterval(this.timer);
       this.timer = setInterval(() => this.draw(), 1000);
       this.draw();
@@ -145,15 +162,26 @@ export class Recordings {
   private stopped(): void {
     this.playing = undefined;
     clearInterval(this.timer);
-    for (const id of ['#pause', '#speed', '#keys']) find(id, HTMLElement).setAttribute('disabled', '');
+    for (const id of ['#pause', '#back', '#speed', '#keys']) find(id, HTMLElement).setAttribute('disabled', '');
     this.draw();
+  }
+
+  private isBackwards(): boolean {
+    return find('#back', HTMLButtonElement).getAttribute('aria-pressed') === 'true';
+  }
+
+  /** The camera plays forward again. */
+  private forward(): void {
+    this.keepPosition();
+    find('#back', HTMLButtonElement).setAttribute('aria-pressed', 'false');
+    if (this.playing) this.playing.speed = Math.abs(this.playing.speed) / (this.playing.speed < 0 ? -BACKWARDS : 1);
   }
 
   /** The current second of the day, as the page calculates it. */
   private position(): number {
     if (!this.playing) return 0;
     const passed = this.isPaused ? 0 : (performance.now() - this.playing.since) / 1000;
-    return this.playing.from + passed * this.playing.speed;
+    return Math.max(0, this.playing.from + passed * this.playing.speed);
   }
 
   private keepPosition(): void {

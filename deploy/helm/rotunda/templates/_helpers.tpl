@@ -118,20 +118,46 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version }}
 {{- $server := $root.Values.server -}}
 - name: POD_NAME
   valueFrom: { fieldRef: { fieldPath: metadata.name } }
+{{- if not $root.Values.embedded.enabled }}
 {{ include "rotunda.busEnv" $root }}
 {{ include "rotunda.storeEnv" $root }}
+{{- end }}
 {{- $settings := dict
     "node" "$(POD_NAME)"
     "data" "/var/lib/rotunda"
     "port" 8080
     "public_url" $root.Values.publicUrl
     "log_json" $server.logJson
-    "shutdown_seconds" $server.shutdownSeconds
+    "shutdown_seconds" (include "rotunda.shutdownSeconds" . | int)
     "trusted_proxies" (concat (list "127.0.0.0/8" "::1/128") $server.trustedProxies) -}}
 {{- if $root.Values.tls.existingSecret -}}
 {{- $_ := set $settings "tls" (dict "certificate" "/etc/rotunda-tls/tls.crt" "key" "/etc/rotunda-tls/tls.key") -}}
 {{- end -}}
+{{- if $server.sealKey -}}
+{{- $_ := set $settings "seal_key_file" "/etc/rotunda/seal-key" -}}
+{{- end -}}
 {{- include "rotunda.settings" (list "server" (merge $settings $server.settings)) -}}
+{{- end -}}
+
+{{- /* (dict root values): seconds for an orderly end of a role's pods. */ -}}
+{{- define "rotunda.shutdownSeconds" -}}
+{{ default .root.Values.server.shutdownSeconds .values.shutdownSeconds }}
+{{- end -}}
+
+{{- /* (dict root service): seconds before the signal, in which Services and proxies stop sending new connections. */ -}}
+{{- define "rotunda.preStopSeconds" -}}
+{{ ternary .root.Values.server.preStopSeconds 0 (eq .service true) }}
+{{- end -}}
+
+{{- /* Files of the Secret that are mounted at /etc/rotunda, as a list in JSON. */ -}}
+{{- define "rotunda.files" -}}
+{{- $files := list -}}
+{{- if .Values.hasConfigFile }}{{ $files = append $files "rotunda.toml" }}{{ end -}}
+{{- if .Values.server.sealKey }}{{ $files = append $files "seal-key" }}{{ end -}}
+{{- if eq .Values.nats.auth "credentials" }}{{ $files = append $files "nats.creds" }}{{ end -}}
+{{- if .Values.nats.tls.ca }}{{ $files = append $files "nats-ca.crt" }}{{ end -}}
+{{- if .Values.nats.tls.clientCertificate }}{{ $files = concat $files (list "nats-tls.crt" "nats-tls.key") }}{{ end -}}
+{{ $files | toJson }}
 {{- end -}}
 
 {{- define "rotunda.scheme" -}}
@@ -158,9 +184,12 @@ securityContext:
   capabilities: { drop: [ALL] }
 {{- end -}}
 
-{{- /* The pod template of a workload. (dict root component roles values ports env mounts volumes) */ -}}
+{{- /* The pod template of a workload. (dict root component roles values service ports env mounts volumes)
+`service`: whether a Service sends clients to the pods. */ -}}
 {{- define "rotunda.pod" -}}
 {{- $root := .root -}}
+{{- $preStop := include "rotunda.preStopSeconds" . | int -}}
+{{- $files := include "rotunda.files" $root | fromJsonArray -}}
 metadata:
   labels:
     {{- include "rotunda.labels" (list $root .component) | nindent 4 }}
@@ -170,8 +199,8 @@ metadata:
   {{- end }}
 spec:
   {{- include "rotunda.podSecurity" 10001 | nindent 2 }}
-  # Time for an orderly end, and some for the kubelet.
-  terminationGracePeriodSeconds: {{ add $root.Values.server.shutdownSeconds 10 }}
+  # Time for preStop and an orderly end, and some for the kubelet.
+  terminationGracePeriodSeconds: {{ add $preStop (include "rotunda.shutdownSeconds" .) 10 }}
   {{- with $root.Values.imagePullSecrets }}
   imagePullSecrets:
     {{- toYaml . | nindent 4 }}
@@ -197,6 +226,17 @@ spec:
               matchLabels:
                 {{- include "rotunda.selector" (list $root .component) | nindent 16 }}
     {{- end }}
+  topologySpreadConstraints:
+    {{- if .values.topologySpreadConstraints }}
+    {{- toYaml .values.topologySpreadConstraints | nindent 4 }}
+    {{- else }}
+    - maxSkew: 1
+      topologyKey: topology.kubernetes.io/zone
+      whenUnsatisfiable: ScheduleAnyway
+      labelSelector:
+        matchLabels:
+          {{- include "rotunda.selector" (list $root .component) | nindent 10 }}
+    {{- end }}
   containers:
     - name: rotunda
       image: {{ include "rotunda.image" (merge (dict "tag" (default $root.Chart.AppVersion $root.Values.image.tag)) $root.Values.image) | quote }}
@@ -216,6 +256,12 @@ spec:
         {{- with .ports }}
         {{- . | nindent 8 }}
         {{- end }}
+      {{- if $preStop }}
+      # The Service takes the pod out while it still serves. The server itself ends its sessions at the signal.
+      lifecycle:
+        preStop:
+          exec: { command: [/bin/sleep, {{ $preStop | quote }}] }
+      {{- end }}
       # A process that starts waits for NATS and the database. It ends when they do not answer, and is started again.
       startupProbe:
         httpGet: { path: /healthz, port: http, scheme: {{ include "rotunda.scheme" $root }} }
@@ -239,7 +285,7 @@ spec:
       volumeMounts:
         - { name: data, mountPath: /var/lib/rotunda }
         - { name: secrets, mountPath: /var/lib/rotunda/secrets.toml, subPath: secrets.toml, readOnly: true }
-        {{- if or $root.Values.hasConfigFile (eq $root.Values.nats.auth "credentials") $root.Values.nats.tls.ca $root.Values.nats.tls.clientCertificate }}
+        {{- if $files }}
         - { name: config, mountPath: /etc/rotunda, readOnly: true }
         {{- end }}
         {{- if $root.Values.tls.existingSecret }}
@@ -249,18 +295,15 @@ spec:
         {{- . | nindent 8 }}
         {{- end }}
   volumes:
+    {{- if not $root.Values.embedded.enabled }}
     - name: data
       emptyDir: { sizeLimit: 64Mi }
+    {{- end }}
     - name: secrets
       secret:
         secretName: {{ $root.Values.existingSecret }}
         defaultMode: 0440
         items: [{ key: secrets.toml, path: secrets.toml }]
-    {{- $files := list -}}
-    {{- if $root.Values.hasConfigFile }}{{ $files = append $files "rotunda.toml" }}{{ end -}}
-    {{- if eq $root.Values.nats.auth "credentials" }}{{ $files = append $files "nats.creds" }}{{ end -}}
-    {{- if $root.Values.nats.tls.ca }}{{ $files = append $files "nats-ca.crt" }}{{ end -}}
-    {{- if $root.Values.nats.tls.clientCertificate }}{{ $files = concat $files (list "nats-tls.crt" "nats-tls.key") }}{{ end -}}
     {{- if $files }}
     - name: config
       secret:
@@ -278,4 +321,73 @@ spec:
     {{- with .volumes }}
     {{- . | nindent 4 }}
     {{- end }}
+{{- end -}}
+
+{{- /* (list root component minimum): how many pods of a role an eviction may take at one time. */ -}}
+{{- define "rotunda.disruption" -}}
+{{- $root := index . 0 -}}
+{{- $component := index . 1 -}}
+{{- $budget := (index $root.Values $component).podDisruptionBudget -}}
+{{- if $budget.enabled }}
+---
+apiVersion: policy/v1
+kind: PodDisruptionBudget
+metadata:
+  name: {{ include "rotunda.fullname" $root }}-{{ $component }}
+  labels:
+    {{- include "rotunda.labels" (list $root $component) | nindent 4 }}
+spec:
+  maxUnavailable: {{ $budget.maxUnavailable }}
+  selector:
+    matchLabels:
+      {{- include "rotunda.selector" (list $root $component) | nindent 6 }}
+{{- end }}
+{{- end -}}
+
+{{- /* (list root component kind metric target): replicas by CPU time, and by a metric of ours where its target is set. */ -}}
+{{- define "rotunda.autoscaling" -}}
+{{- $root := index . 0 -}}
+{{- $component := index . 1 -}}
+{{- $scaling := (index $root.Values $component).autoscaling -}}
+{{- if $scaling.enabled }}
+{{- if gt (int $scaling.minReplicas) (int $scaling.maxReplicas) }}
+{{- fail (printf "%s.autoscaling: minReplicas is %d and maxReplicas %d; choose a larger maxReplicas" $component (int $scaling.minReplicas) (int $scaling.maxReplicas)) }}
+{{- end }}
+---
+apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata:
+  name: {{ include "rotunda.fullname" $root }}-{{ $component }}
+  labels:
+    {{- include "rotunda.labels" (list $root $component) | nindent 4 }}
+spec:
+  scaleTargetRef:
+    apiVersion: apps/v1
+    kind: {{ index . 2 }}
+    name: {{ include "rotunda.fullname" $root }}-{{ $component }}
+  minReplicas: {{ $scaling.minReplicas }}
+  maxReplicas: {{ $scaling.maxReplicas }}
+  metrics:
+    - type: Resource
+      resource: { name: cpu, target: { type: Utilization, averageUtilization: {{ $scaling.cpuPercent }} } }
+    {{- if index . 4 }}
+    - type: Pods
+      pods:
+        metric: { name: {{ index . 3 }} }
+        target: { type: AverageValue, averageValue: {{ index . 4 | quote }} }
+    {{- end }}
+  behavior:
+    scaleUp:
+      stabilizationWindowSeconds: 0
+      policies: [{ type: Pods, value: 2, periodSeconds: 60 }]
+    scaleDown:
+      {{- if $scaling.scaleDown }}
+      # Slowly: the sessions of a pod that ends begin anew on another one.
+      stabilizationWindowSeconds: 1800
+      policies: [{ type: Pods, value: 1, periodSeconds: 600 }]
+      {{- else }}
+      # A pod that ends takes its sessions with it, so an operator decides about it.
+      selectPolicy: Disabled
+      {{- end }}
+{{- end }}
 {{- end -}}
