@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use rotunda_bus::{BusError, BusExt, Heard, SharedBus, Subscription};
 use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::{RoomKey, SessionId, Source};
+use rotunda_proto::mix::NotMixable;
 use rotunda_proto::room::{RoomInfo, info_key};
 use rotunda_proto::sfu::{Command, ControlError, Event, Identity, Reply, SlotMap, control_subject, session_subject};
 use rotunda_proto::ticket::ClusterSecret;

@@ -64,6 +64,7 @@ async fn events_are_read_in_the_order_in_which_they_were_appended(store: &Store)
 fn effects(application: u32, sequence: i64) -> Effects {
     Effects {
         sequence,
+        mix: None,
         entry: Some(NewEntry {
             event: format!("{application}/{sequence}"),
             application: app(application),

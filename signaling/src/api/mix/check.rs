@@ -234,7 +234,7 @@ fn layout(own: &RoomKey, layout: LayoutParams, canvas: (u64, u64)) -> Checked<La
     let cells = layout.preset_layout_config.into_iter().enumerate();
     let cells = cells.map(|(index, cell)| preset_cell(own, cell, canvas, index));
     let only_users = layout.mix_video_uids.iter().enumerate();
-    let only_users = only_users.map(|(index, id)| {
+    let only_users = only_users.map(|(index, id)| -> Checked<RoomUser> {
         Ok(RoomUser {
             room: own.clone(),
             user: text_id(id, "InvalidParameter", &format!("LayoutParams.MixVideoUids.{index}"))?,
