@@ -6,7 +6,7 @@ use bytes::Bytes;
 use rotunda_media::codec::VideoCodec;
 use rotunda_media::program_messages::ProgramMessage;
 use rotunda_media::video_frame::Rotation;
-use rotunda_proto::ids::Source;
+use rotunda_proto::ids::{RoomUser, Source};
 use rotunda_proto::mix::{Health, MixSpec, PictureId};
 use rotunda_receiver::{CodedVideo, Payload, Sample};
 use serde::{Deserialize, Serialize};

@@ -10,15 +10,34 @@ pub enum RoomField {
 }
 
 /// The room of a user who may be in another room than the mix; neither: the mix's.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, JsonSchema)]
+#[schemars(default)]
 pub struct OtherRoom {
+    /// The number of a room other than the mix's.
+    #[schemars(rename = "RoomId")]
     pub number: Option<u64>,
+    /// The name of a room other than the mix's.
+    #[schemars(rename = "StrRoomId")]
     pub name: Option<String>,
 }
 
-#[derive(Debug, Clone, Default)]
+/// The names of [`OtherRoom`] beside the main video.
+#[derive(Default, JsonSchema)]
+#[schemars(default)]
+struct MainVideoRoom {
+    /// The number of the room of `MainVideoUserId`.
+    #[schemars(rename = "MainVideoRoomId")]
+    number: Option<u64>,
+    /// The name of the room of `MainVideoUserId`.
+    #[schemars(rename = "MainVideoStrRoomId")]
+    name: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, JsonSchema)]
+#[schemars(rename_all = "PascalCase", default)]
 pub struct OtherRoomUser {
     pub user_id: Option<String>,
+    #[schemars(flatten)]
     pub room: OtherRoom,
 }
 
@@ -94,6 +113,7 @@ pub struct LayoutParams {
     /// 0 float, 1 grid, 2 screen share, 3 picture in picture, 4 custom.
     pub template: Option<u64>,
     pub main_video_user_id: Option<String>,
+    #[schemars(flatten, with = "MainVideoRoom")]
     pub main_video_room: OtherRoom,
     /// 0 camera, 1 screen.
     pub main_video_stream_type: Option<u64>,
@@ -145,6 +165,7 @@ pub struct WaterMarkParams {
 #[schemars(rename_all = "PascalCase", default)]
 pub struct SmallVideoLayoutParams {
     pub user_id: Option<String>,
+    #[schemars(flatten)]
     pub room: OtherRoom,
     pub stream_type: Option<u64>,
     pub image_width: Option<u64>,
@@ -157,6 +178,7 @@ pub struct SmallVideoLayoutParams {
 #[schemars(rename_all = "PascalCase", default)]
 pub struct PresetLayoutConfig {
     pub user_id: Option<String>,
+    #[schemars(flatten)]
     pub room: OtherRoom,
     pub stream_type: Option<u64>,
     pub image_width: Option<u64>,

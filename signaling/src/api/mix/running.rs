@@ -46,7 +46,6 @@ pub async fn follow(shared: Shared, shutdown: CancellationToken) -> Result<JoinH
                 }
                 // The next report of each mix comes within seconds.
                 Heard::Lost => {}
-                Heard::Closed => return,
             }
         }
     }))

@@ -4,6 +4,7 @@ use std::time::Duration;
 use rotunda_bus::{ClusterNode, InProcess, SharedBus};
 use rotunda_events::{Fact, MixOutput, What};
 use rotunda_proto::ids::{MixId, RoomKey};
+use rotunda_proto::mix_task::Origin;
 use rotunda_proto::recording::{FileFormat, Gap, GapReason, Place, RecordingFile};
 use rotunda_store::{Store, StreamedEvent};
 
@@ -173,6 +174,7 @@ async fn time_belongs_to_its_day_and_its_five_minutes_and_gaps_are_left_out() {
         from_unix_ms: DAY - 5 * MINUTE,
         to_unix_ms: DAY,
         reason: GapReason::PublisherAway,
+        track: None,
     }];
     fixture.happened("file", NOW, What::FileReady { file }).await;
     let days = fixture.recorded("2025-11-25", "2025-11-24").await;
@@ -213,6 +215,8 @@ async fn a_mix_counts_by_its_output_while_it_runs() {
         stream_id: stream_id(),
         started_unix_ms: Some(DAY - MINUTE),
         output: Some(sd),
+        origin: Origin::default(),
+        spec: None,
     };
     fixture.happened("begun", DAY - MINUTE + 300, begun).await;
     let changed = What::MixChanged {

@@ -177,6 +177,8 @@ fn a_mix_is_a_row_from_its_begin_to_its_end() {
     let begun = What::MixBegun {
         mix: MixId(5),
         stream_id: "film".parse().unwrap(),
+        started_unix_ms: None,
+        output: None,
         origin: Origin::Client("ann".parse().unwrap()),
         spec: Some(Box::new(spec)),
     };
