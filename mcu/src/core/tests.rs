@@ -53,6 +53,8 @@ enum Camera {
 /// A member who sends marked frames at 15/s and a click-free tone, with its own clocks.
 struct Sender {
     id: u8,
+    room: u64,
+    user: String,
     camera: Camera,
     microphone: OpusEncoder,
     sent_frames: u32,
@@ -79,6 +81,8 @@ impl Sender {
         };
         Self {
             id,
+            room: 7,
+            user: format!("u{id}"),
             camera,
             microphone: OpusEncoder::new(1, 48).unwrap(),
             sent_frames: 0,
@@ -88,14 +92,13 @@ impl Sender {
         }
     }
 
-    /// Each second one is in another room, with the name of the one before.
     fn id(&self) -> RoomUser {
         RoomUser {
             room: RoomKey {
                 app: SdkAppId::try_from(1).unwrap(),
-                room: RoomId::Number((7 + u64::from(self.id % 2)).try_into().unwrap()),
+                room: RoomId::Number(self.room.try_into().unwrap()),
             },
-            user: format!("u{}", self.id / 2).parse().unwrap(),
+            user: self.user.parse().unwrap(),
         }
     }
 
@@ -295,6 +298,20 @@ fn a_new_layout_size_and_frame_rate_do_not_break_the_time() {
     assert_eq!((last.width(), last.height()), (640, 360));
     let newest = frames.last().unwrap().header.video.clone().unwrap();
     assert_eq!((newest.width, newest.framerate), (640, 30));
+}
+
+#[test]
+fn members_of_one_name_in_two_rooms_are_two_inputs() {
+    let mut spec = spec(640, 180);
+    let mut senders = [Sender::new(0), Sender::new(1)];
+    senders[1].room = 8;
+    senders[1].user = senders[0].user.clone();
+    spec.layout.guests = vec![senders[1].id()];
+    let mut core = MixCore::new(&spec, DELAY, None).unwrap();
+    core.handle_scene(scene(&spec, &senders));
+    assert_eq!(core.inputs().0, 2);
+    run(&mut core, &mut senders, 2_000_000);
+    assert_eq!(core.inputs(), (2, 2), "both are live");
 }
 
 #[test]

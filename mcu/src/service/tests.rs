@@ -85,7 +85,7 @@ impl Fixture {
 
     /// `view`: the bus as the node sees it.
     async fn with_view(bus: Arc<InProcess>, view: SharedBus, name: &str, config: Config) -> Self {
-        let store = Store::in_memory_unopened();
+        let store = Store::in_memory().await.unwrap();
         let facts = Facts::new(
             name.parse().unwrap(),
             rotunda_events::Table::new(store.clone()).shared(),

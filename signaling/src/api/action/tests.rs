@@ -90,19 +90,20 @@ const MIX_OBJECTS: [(&str, &str); 6] = [
         "AudioSampleRate AudioBitrate AudioChannels VideoWidth VideoHeight VideoBitrate VideoFramerate VideoGop BackgroundColor \
          BackgroundImageId AudioCodec BackgroundImageUrl",
     ),
-    // Style is ours.
+    // Style and everything about other rooms are ours.
     (
         "LayoutParams",
         "Template MainVideoUserId MainVideoStreamType SmallVideoLayoutParams MainVideoRightAlign MixVideoUids PresetLayoutConfig \
-         PlaceHolderMode PureAudioHoldPlaceMode WaterMarkParams RenderMode Style",
+         PlaceHolderMode PureAudioHoldPlaceMode WaterMarkParams RenderMode Style MainVideoRoomId MainVideoStrRoomId \
+         OtherRoomUsers",
     ),
     (
         "SmallVideoLayoutParams",
-        "UserId StreamType ImageWidth ImageHeight LocationX LocationY",
+        "UserId RoomId StrRoomId StreamType ImageWidth ImageHeight LocationX LocationY",
     ),
     (
         "PresetLayoutConfig",
-        "UserId StreamType ImageWidth ImageHeight LocationX LocationY ZOrder RenderMode MixInputType PlaceImageId",
+        "UserId RoomId StrRoomId StreamType ImageWidth ImageHeight LocationX LocationY ZOrder RenderMode MixInputType PlaceImageId",
     ),
     ("PublishCdnParams", "BizId PublishCdnUrls"),
 ];
