@@ -192,8 +192,11 @@ impl Recording {
         match work.waits {
             Some(Waits::ForResume) => return Ok(()),
             Some(Waits::ForSpace(look_at)) => {
-                if now < look_at || !self.has_space().await? {
-                    work.waits = Some(Waits::ForSpace(look_at.max(now + self.disk.look_again)));
+                if now < look_at {
+                    return Ok(());
+                }
+                if !self.has_space().await? {
+                    work.waits = Some(Waits::ForSpace(now + self.disk.look_again));
                     return Ok(());
                 }
                 work.waits = None;

@@ -86,7 +86,6 @@ export async function startDemo(tries = 5) {
   }
   return {
     url: `http://localhost:${http}`,
-    pid: server.pid,
     async stop() {
       const exited = once(demo, 'exit');
       demo.kill('SIGINT');

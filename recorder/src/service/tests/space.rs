@@ -104,13 +104,14 @@ async fn a_recording_waits_while_the_disk_is_below_its_reserve_and_goes_on() {
     wait_for_fact(&place, "recording_changed", "disk_full").await;
     program.play(source.run(3.0, 1.0)).await;
     disk.empty();
+    // Frames come all the time: they must not put off the next look at the disk.
     let resumed = async {
         loop {
-            program.play(source.run(1.0, 1.0)).await;
+            program.play(source.run(0.1, 1.0)).await;
             if json(&recorder, "/recordings/running").await[0]["state"] == "recording" {
                 return;
             }
-            Clock.sleep_until(Clock.now() + Duration::from_millis(50)).await;
+            Clock.sleep_until(Clock.now() + Duration::from_millis(5)).await;
         }
     };
     timeout(Duration::from_secs(60), resumed).await.unwrap();
