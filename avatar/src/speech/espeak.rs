@@ -3,16 +3,20 @@
 
 use std::io::ErrorKind;
 use std::process::Stdio;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
+use tokio::time::timeout;
 
 use super::alignment::align;
 use super::{Converter, Sink, Speech, SpeechError};
 use crate::viseme::{Viseme, sounds};
 
 const PROGRAM: &str = "espeak-ng";
+/// A sentence takes a tenth of a second.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Its voices' own rate; the header says it again.
 const RATE: u32 = 22_050;
 /// Characters of its complaint that are told.
@@ -47,7 +51,7 @@ impl Espeak {
             })
     }
 
-    /// What it writes when it is told a text.
+    /// Runs it with a text on its standard input, and returns its standard output.
     async fn run(&self, arguments: &[&str], text: &str) -> Result<Vec<u8>, SpeechError> {
         // On standard input a text that begins with a dash is no option.
         let arguments: Vec<&str> = ["--stdin", "-b", "1"].iter().chain(arguments).copied().collect();
@@ -95,10 +99,16 @@ impl Speech for Espeak {
 
     async fn speak(&self, text: &str, sink: &mut Sink<'_>) -> Result<(), SpeechError> {
         // It speaks a hundred times faster than one listens, so a whole sentence is there at once.
-        let (spoken, phonemes) = tokio::join!(
-            self.run(&["--stdout"], text),
-            self.run(&["-q", "--ipa", "--sep=_"], text)
-        );
+        let both = async {
+            tokio::join!(
+                self.run(&["--stdout"], text),
+                self.run(&["-q", "--ipa", "--sep=_"], text)
+            )
+        };
+        // Dropping them ends the processes.
+        let (spoken, phonemes) = timeout(PATIENCE, both)
+            .await
+            .map_err(|_| SpeechError::Slow(PATIENCE.as_secs()))?;
         let mut pcm = Vec::new();
         let mut collect = |samples: &[i16], _| {
             pcm.extend_from_slice(samples);
