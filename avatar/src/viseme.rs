@@ -21,7 +21,7 @@ pub enum Viseme {
     Neutral,
 }
 
-/// What a sound looks like in audio.
+/// Sounds that have similar audio.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
     Pause,

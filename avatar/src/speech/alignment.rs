@@ -13,13 +13,13 @@ const SHORTEST: usize = 2;
 const LONGEST: f32 = 3.0;
 /// Steps times sounds, at most: about 30 s of speech. The mouth follows the sound of what is longer.
 const MOST: usize = 1_500_000;
-/// What is so far below the loudest is a pause, dB.
+/// Audio that is so far below the loudest audio is a pause. dB.
 const QUIET: f32 = -35.0;
 /// How much an unusual length counts beside an unusual sound.
 const LENGTH_WEIGHT: f32 = 7.5;
 
-/// What a class is like: loudness in dB beside the loudest, brightness as a power of two, and how far both go up and down; and its length
-/// in steps. Chosen by hand; the test with the voice's own library measures what comes of it (tests/avatar).
+/// The usual audio of a class: its level in dB below the loudest audio, its brightness as a power of two, each with its spread, and its length
+/// in steps. The values are chosen by hand; `tests/avatar/test_lips.py` measures the result against the voice's own library.
 struct Usual {
     level: (f32, f32),
     brightness: (f32, f32),
@@ -143,7 +143,7 @@ fn extend(best: &[f32], costs: &[f32], sound: Sound, pace: f32) -> (Vec<f32>, Ve
     (now, chosen)
 }
 
-/// What each step costs as part of a sound of this class.
+/// The cost of each step as a part of a sound of this class.
 fn costs(steps: &[Step], class: Class) -> Vec<f32> {
     let usual = usual(class);
     let ((level, level_range), (brightness, brightness_range)) = (usual.level, usual.brightness);

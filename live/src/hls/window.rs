@@ -311,7 +311,7 @@ impl Window {
         })
     }
 
-    /// What follows the last complete segment.
+    /// The parts after the last complete segment.
     fn tail(&self, stream_id: &str) -> Tail {
         if self.low_latency().is_none() {
             return Tail::default();

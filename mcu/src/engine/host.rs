@@ -333,7 +333,7 @@ impl Host {
             // A task that does not read loses reports; keyframes are asked for again, and health comes each second.
             FromEngine::NeedsKey(video) => drop(self.reports.try_send(Report::NeedsKey(video))),
             FromEngine::Shape(video, shape) => drop(self.reports.try_send(Report::Shape(video, shape))),
-            // Who speaks on is told by the next engine again, and the layout stays until somebody else does.
+            // The next engine tells the speaker again, and the layout stays until somebody else speaks.
             FromEngine::Loudest(user) => drop(self.reports.try_send(Report::Loudest(user))),
             FromEngine::Health(now) => {
                 count(health, &now);

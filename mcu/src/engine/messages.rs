@@ -67,7 +67,7 @@ pub enum FromEngine {
     Program(ProgramMessage),
     NeedsKey(Source),
     Shape(Source, Shape),
-    /// Who speaks loudest now.
+    /// The member who speaks loudest now.
     Loudest(RoomUser),
     Health(Health),
     /// The encoders have failed again and again, and the engine ends.

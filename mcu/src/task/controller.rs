@@ -53,7 +53,7 @@ pub struct Controller {
     other_rooms: OtherRooms,
     pictures: Pictures,
     scene: Scene,
-    /// Who speaks loudest, where the layout shows them as its main video.
+    /// The member who speaks loudest, where the layout shows them as its main video.
     loudest: Option<RoomUser>,
     shapes: HashMap<Source, Shape>,
     /// By the size of the main screen.

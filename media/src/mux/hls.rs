@@ -29,7 +29,7 @@ pub struct Part {
     pub independent: bool,
 }
 
-/// What follows the last complete segment of a stream with parts.
+/// The parts after the last complete segment of a low-latency stream.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Tail {
     /// The open segment does not go on where the last one ended.
