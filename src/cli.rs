@@ -1,15 +1,19 @@
 //! The command line: its commands and options, and the text of `--help`.
 
 mod api;
+mod apps;
+mod console;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use rotunda_proto::applications::Scope;
-use rotunda_proto::config::Publishers;
-use rotunda_proto::ids::{OwnStreamId, RecordId, RoomId, SdkAppId, UserId};
+use rotunda_proto::ids::{OwnStreamId, RecordId, RoomId, UserId};
 
 pub use api::{Callbacks, Members, RecordingSearch, RecordingTarget, Rooms, Server as ApiServer, Usage};
+pub use apps::{
+    AppCreate, AppRotate, AppSet, AppSettings, AppTarget, Apps, KeyCreate, KeyDelete, Keys, SecretPurpose, Stored,
+};
+pub use console::{Console, ConsolePassword};
 
 /// Self-hosted real-time audio and video: rooms, forwarding, mixing, recording and live streams in one binary.
 #[derive(Debug, Parser)]
@@ -44,6 +48,9 @@ pub enum Command {
     /// List, make and delete API keys in the database. Running servers follow within 2 seconds.
     #[command(subcommand)]
     Keys(Keys),
+    /// The operator console at /console.
+    #[command(subcommand)]
+    Console(Console),
     /// List and dismiss rooms, through the server API.
     #[command(subcommand)]
     Rooms(Rooms),
@@ -75,7 +82,7 @@ pub enum Command {
     },
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct ConfigFile {
     /// Configuration file; see deploy/config.sample.toml. Every key can also be set as ROTUNDA__SECTION__KEY.
     #[arg(long, env = "ROTUNDA_CONFIG", value_name = "FILE")]
@@ -335,148 +342,6 @@ pub struct Load {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Apps {
-    /// List the applications of the configuration file and of the database, without their secrets.
-    List(Stored),
-    /// Make an application. Its secrets are shown once, here.
-    Create(AppCreate),
-    /// Change the settings of an application of the database; every node follows within 2 seconds.
-    #[command(after_help = "Settings that are not named stay as they are. `rotunda apps list --json` shows them.")]
-    Set(AppSet),
-    /// Put a new secret beside the present one: both are valid until `--finish`.
-    #[command(
-        after_help = "Exchange a secret without a break: `rotunda apps rotate ID`, give the new secret to every backend, and then \
-                      `rotunda apps rotate ID --finish`. Callbacks and playback addresses have one secret at a time: the newest."
-    )]
-    Rotate(AppRotate),
-    /// Delete an application with its secrets and API keys. Members who are inside stay until they leave.
-    Delete(AppTarget),
-}
-
-#[derive(Debug, Subcommand)]
-pub enum Keys {
-    /// List the API keys of the database, without their secrets.
-    List(Stored),
-    /// Make an API key for an application. Its secret is shown once, here.
-    Create(KeyCreate),
-    /// Delete an API key.
-    Delete(KeyDelete),
-}
-
-#[derive(Debug, Args)]
-pub struct Stored {
-    #[command(flatten)]
-    pub file: ConfigFile,
-    /// Print JSON.
-    #[arg(long)]
-    pub json: bool,
-}
-
-#[derive(Debug, Args)]
-pub struct AppTarget {
-    #[command(flatten)]
-    pub stored: Stored,
-    /// The application's number (SdkAppId).
-    #[arg(value_parser = parse_app)]
-    pub id: SdkAppId,
-}
-
-#[derive(Debug, Args)]
-pub struct AppCreate {
-    #[command(flatten)]
-    pub target: AppTarget,
-    #[command(flatten)]
-    pub settings: AppSettings,
-    /// Protect playback addresses with a key that is made (`txSecret`, `txTime`).
-    #[arg(long)]
-    pub play_key: bool,
-}
-
-#[derive(Debug, Args)]
-pub struct AppSet {
-    #[command(flatten)]
-    pub target: AppTarget,
-    #[command(flatten)]
-    pub settings: AppSettings,
-}
-
-#[derive(Debug, Default, Args)]
-pub struct AppSettings {
-    /// A name for people.
-    #[arg(long)]
-    pub name: Option<String>,
-    /// Address that receives callbacks, which are signed with a key that is made; empty: none.
-    #[arg(long, value_name = "URL")]
-    pub callback_url: Option<String>,
-    /// Members of a room who may publish audio at one time, 6 to 20. Default 6.
-    #[arg(long, value_name = "N")]
-    pub max_microphones: Option<u8>,
-    /// Members need a room ticket (privateMapKey) for each room. Default false.
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    pub room_tickets: Option<bool>,
-    /// The publishers whose own media is recorded: none, named or all. Default named.
-    #[arg(long, value_name = "WHO", value_parser = parse_publishers)]
-    pub record_publishers: Option<Publishers>,
-    /// The publishers whose own media is a live stream: none, named or all. Default named.
-    #[arg(long, value_name = "WHO", value_parser = parse_publishers)]
-    pub relay_publishers: Option<Publishers>,
-    /// Seconds for which a publisher may be away before the recording of their own media ends, 0 to 1800. Default 0.
-    #[arg(long, value_name = "SECONDS")]
-    pub record_resume_seconds: Option<u32>,
-    /// Days after which recorded files are deleted, 1 to 1500; 0: never. Default 0.
-    #[arg(long, value_name = "DAYS")]
-    pub record_retention_days: Option<u32>,
-}
-
-#[derive(Debug, Args)]
-pub struct AppRotate {
-    #[command(flatten)]
-    pub target: AppTarget,
-    /// The secret to exchange.
-    #[arg(long, value_enum, default_value_t = SecretPurpose::UserSig)]
-    pub purpose: SecretPurpose,
-    /// End the exchange: the earlier secret is valid no longer.
-    #[arg(long)]
-    pub finish: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum SecretPurpose {
-    /// Signs UserSigs and room tickets.
-    UserSig,
-    /// Signs callbacks.
-    Callback,
-    /// Signs playback addresses.
-    Play,
-}
-
-#[derive(Debug, Args)]
-pub struct KeyCreate {
-    #[command(flatten)]
-    pub stored: Stored,
-    /// The application's number (SdkAppId).
-    #[arg(long, value_parser = parse_app)]
-    pub app: SdkAppId,
-    /// The parts of the API that it opens: mix, rooms, moderate, recordings, live, usage, admin.
-    #[arg(long, value_delimiter = ',', required = true)]
-    pub scopes: Vec<Scope>,
-    /// A name for people.
-    #[arg(long, default_value = "")]
-    pub name: String,
-    /// Days until it expires; by default it does not.
-    #[arg(long)]
-    pub days: Option<u32>,
-}
-
-#[derive(Debug, Args)]
-pub struct KeyDelete {
-    #[command(flatten)]
-    pub stored: Stored,
-    /// The key's id.
-    pub id: String,
-}
-
-#[derive(Debug, Subcommand)]
 pub enum Mix {
     /// Start the mix, or give the running one a new layout.
     Start(MixStart),
@@ -551,22 +416,8 @@ fn parse_size(text: &str) -> Result<Size, String> {
     Ok(Size { width, height })
 }
 
-fn parse_app(text: &str) -> Result<SdkAppId, String> {
-    let number = text.parse::<u32>().ok().and_then(|number| number.try_into().ok());
-    number.ok_or_else(|| "write the application's number, 1 to 4294967295".to_owned())
-}
-
 fn parse_room(text: &str) -> Result<RoomId, String> {
     text.parse().map_err(|error| format!("the room {error}"))
-}
-
-fn parse_publishers(text: &str) -> Result<Publishers, String> {
-    match text {
-        "none" => Ok(Publishers::None),
-        "named" => Ok(Publishers::Named),
-        "all" => Ok(Publishers::All),
-        _ => Err("write none, named (those who give a name for it on entering) or all".to_owned()),
-    }
 }
 
 /// A room's name has no slash.

@@ -1,6 +1,7 @@
 //! The configuration: one typed struct, defaults < file < environment, every mistake found before anything starts.
 
 pub mod applications;
+pub mod console;
 
 use std::path::{Path, PathBuf};
 
@@ -9,12 +10,15 @@ use axum::http::uri::Authority;
 use rotunda_listen::{Limits, TlsFiles, TrustedProxies};
 use rotunda_proto::config::{Application, ConfigMistake, Secret};
 use rotunda_proto::ids::NodeId;
+use rotunda_proto::location::Location;
 use rotunda_proto::outbound::{AllowedNetworks, Network};
 use rotunda_store::SealKey;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use toml::{Table, Value};
+
+use crate::cli::Role;
 
 /// Prefix of environment variables; section and key follow, joined by two underscores.
 const ENV_PREFIX: &str = "ROTUNDA__";
@@ -30,7 +34,10 @@ pub struct Config {
     pub mcu: rotunda_mcu::Config,
     pub recorder: rotunda_recorder::Config,
     pub live: rotunda_live::Config,
+    /// Programs between the nodes of a cluster.
+    pub programs: rotunda_programs::Config,
     pub avatar: rotunda_avatar::Config,
+    pub console: console::Console,
     /// Tenants. Without any, the first start generates one with random keys and keeps it in `<data>/secrets.toml`.
     pub applications: Vec<Application>,
 }
@@ -67,6 +74,13 @@ pub struct Server {
     pub seal_key_file: String,
     /// Seconds that an orderly shutdown may take before the process ends anyway. Default 20.
     pub shutdown_seconds: u64,
+    /// Seconds before that in which a signaling node takes no new members, and asks those that it has to enter again, at another node;
+    /// and an sfu node takes no new sessions, and moves those that it has to other nodes. 0: they do not; right for a single node. Default 0.
+    pub drain_seconds: u64,
+    /// Region and zone of this process, for example "eu-west" and "b": rooms that begin here come to the nearest sfu nodes with capacity,
+    /// those of the zone first, then those of the region. Default "": not known.
+    pub region: String,
+    pub zone: String,
     /// Log filter, in the syntax of `tracing`'s EnvFilter. Default "info".
     pub log: String,
     /// Log lines as JSON. Default false.
@@ -95,6 +109,9 @@ impl Default for Server {
             seal_key: Secret::default(),
             seal_key_file: String::new(),
             shutdown_seconds: 20,
+            drain_seconds: 0,
+            region: String::new(),
+            zone: String::new(),
             log: "info".to_owned(),
             log_json: false,
             trusted_proxies: TrustedProxies::this_machine(),
@@ -106,6 +123,14 @@ impl Default for Server {
 }
 
 impl Server {
+    /// Where this process is.
+    pub fn location(&self) -> Location {
+        Location {
+            region: self.region.clone(),
+            zone: self.zone.clone(),
+        }
+    }
+
     fn validate(&self) -> Vec<ConfigMistake> {
         let wrong = self.public_names.iter().filter(|name| !is_public_name(name));
         let mistake = |name: &String| {
@@ -186,7 +211,9 @@ impl Config {
             mcu: section(&mut settings, "mcu", &mut mistakes),
             recorder: section(&mut settings, "recorder", &mut mistakes),
             live: section(&mut settings, "live", &mut mistakes),
+            programs: section(&mut settings, "programs", &mut mistakes),
             avatar: section(&mut settings, "avatar", &mut mistakes),
+            console: section(&mut settings, "console", &mut mistakes),
             applications: applications::take(&mut settings, &mut mistakes),
         };
         mistakes.extend(
@@ -206,11 +233,17 @@ impl Config {
         let mut mistakes = Vec::new();
         mistakes.extend(self.bus.validate());
         mistakes.extend(self.server.limits.validate());
+        mistakes.extend(self.console.validate());
         mistakes.extend(self.signaling.validate());
         mistakes.extend(self.sfu.validate());
         mistakes.extend(self.mcu.validate());
         mistakes.extend(self.recorder.validate());
         mistakes.extend(self.live.validate());
+        if self.live.rtmps_port > 0 && !self.server.tls.is_on() {
+            let message = "RTMPS needs a certificate; set server.tls.certificate and server.tls.key";
+            mistakes.push(ConfigMistake::new("live.rtmps_port", message));
+        }
+        mistakes.extend(self.programs.validate());
         mistakes.extend(self.avatar.validate());
         mistakes.extend(self.server.validate());
         mistakes.extend(applications::validate(
@@ -218,6 +251,14 @@ impl Config {
             &self.server.outbound_networks,
         ));
         mistakes
+    }
+
+    /// Whether a process with these roles has programs for other nodes, or reads theirs.
+    pub fn makes_or_reads_programs(&self, roles: &[Role]) -> bool {
+        let has_some = [Role::Mcu, Role::Recorder, Role::Live]
+            .iter()
+            .any(|role| roles.contains(role));
+        has_some && self.bus.is_remote()
     }
 
     /// SQLite in the data folder unless a database is configured.
@@ -408,6 +449,21 @@ mod tests {
                 "server.public_names"
             ]
         );
+    }
+
+    #[test]
+    fn an_openid_provider_needs_a_client_and_rules() {
+        let issuer = "[console]\noidc_issuer = \"https://id.example.com\"\n";
+        let rule = "oidc_access = [{ claim = \"groups\", value = \"ops\" }]\n";
+        assert_eq!(wrong_keys(issuer), ["console.oidc_client_id", "console.oidc_access"]);
+        let whole = format!("{issuer}oidc_client_id = \"rotunda\"\n{rule}");
+        assert_eq!(wrong_keys(&whole), [""; 0]);
+        let scope = whole.replace(" }]", ", scopes = [\"root\"] }]");
+        assert_eq!(wrong_keys(&scope), ["console.oidc_access.0"]);
+        let address = whole.replace("https://id.example.com", "id.example.com");
+        assert_eq!(wrong_keys(&address), ["console.oidc_issuer"]);
+        let redirect = format!("{whole}oidc_redirect_url = \"https://a.example.com/\"\n");
+        assert_eq!(wrong_keys(&redirect), ["console.oidc_redirect_url"]);
     }
 
     #[test]

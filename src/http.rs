@@ -10,6 +10,7 @@ use rotunda_bus::{Presence, SharedBus};
 use rotunda_proto::clock::Clock;
 use rotunda_store::Store;
 use rust_embed::RustEmbed;
+use tokio_util::sync::CancellationToken;
 
 /// The built web pages.
 #[derive(RustEmbed)]
@@ -23,20 +24,25 @@ const SECONDS_BUCKETS: [f64; 12] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 
 pub fn install_metrics() -> anyhow::Result<PrometheusHandle> {
     let builder =
         PrometheusBuilder::new().set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS_BUCKETS)?;
-    Ok(builder.install_recorder()?)
+    let handle = builder.install_recorder()?;
+    metrics::gauge!("rotunda_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    Ok(handle)
 }
 
 /// The routes that belong to the whole process.
 ///
 /// `/healthz` answers as long as the process runs; `/readyz` only while the database answers too. A node without the bus is still
-/// ready: it keeps its members and tells new ones to try later, which a closed door would not.
-pub fn router(metrics: PrometheusHandle, store: Store, bus: SharedBus) -> Router {
+/// ready: it keeps its members and tells new ones to try later, which a closed door would not. A node that drains is not ready.
+pub fn router(metrics: PrometheusHandle, store: Store, bus: SharedBus, draining: CancellationToken) -> Router {
     let presence = bus.presence();
     Router::new()
         .route("/healthz", get(|| async { "ok" }))
         .route(
             "/readyz",
             get(move || async move {
+                if draining.is_cancelled() {
+                    return (StatusCode::SERVICE_UNAVAILABLE, "draining".to_owned());
+                }
                 let presence = *presence.borrow();
                 match store.ping().await {
                     Ok(()) => (StatusCode::OK, readiness(presence)),
@@ -74,6 +80,20 @@ pub async fn index() -> Response {
     page("index.html")
 }
 
+/// What the console's page may load: its own scripts and styles, media and playlists of any place, such as a bucket with recordings.
+const CONSOLE_POLICY: &str = "default-src 'self'; img-src 'self' data: blob: http: https:; media-src 'self' blob: http: https:; \
+    connect-src 'self' http: https:; worker-src 'self' blob:; frame-ancestors 'none'; form-action 'none'; base-uri 'none'";
+
+/// The page of the operator console.
+pub async fn console() -> Response {
+    let headers = [
+        (header::CONTENT_SECURITY_POLICY, CONSOLE_POLICY),
+        (header::REFERRER_POLICY, "same-origin"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+    ];
+    (headers, page("console.html")).into_response()
+}
+
 fn page(path: &str) -> Response {
     let Some(file) = Pages::get(path) else {
         return (StatusCode::NOT_FOUND, "there is no such page\n").into_response();
@@ -85,9 +105,11 @@ fn page(path: &str) -> Response {
         "no-cache"
     };
     let kind = mime_guess::from_path(path).first_or_octet_stream();
-    (
-        [(header::CONTENT_TYPE, kind.as_ref()), (header::CACHE_CONTROL, caching)],
-        file.data,
-    )
-        .into_response()
+    let headers = [
+        (header::CONTENT_TYPE, kind.as_ref()),
+        (header::CACHE_CONTROL, caching),
+        // Pages of other sites load the component of calls. The files are the same for everybody.
+        (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
+    ];
+    (headers, file.data).into_response()
 }

@@ -7,6 +7,7 @@ mod commands;
 mod config;
 mod http;
 mod open_files;
+mod own_signaling;
 mod preflight;
 mod public_address;
 mod secrets;

@@ -2,7 +2,7 @@
 //! mistakes are reported at once.
 
 use std::io::ErrorKind;
-use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::Path;
 
 use rotunda_listen::Tls;
@@ -34,6 +34,16 @@ pub fn check(config: &Config, roles: &[Role]) -> Result<(), ConfigError> {
     }
     if roles.contains(&Role::Live) {
         mistakes.extend(tcp("live.rtmp_port", config.live.bind, config.live.rtmp_port));
+        if config.live.rtmps_port > 0 {
+            mistakes.extend(tcp("live.rtmps_port", config.live.bind, config.live.rtmps_port));
+        }
+        if config.live.whep_port > 0 {
+            let any = Ipv4Addr::UNSPECIFIED.into();
+            mistakes.extend(udp("live.whep_port", any, config.live.whep_port));
+        }
+    }
+    if config.makes_or_reads_programs(roles) {
+        mistakes.extend(tcp("programs.port", config.programs.bind, config.programs.port));
     }
     if roles.contains(&Role::Avatar) {
         mistakes.extend(tcp("avatar.port", config.avatar.bind, config.avatar.port));

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, ensure};
 use rand::RngCore;
+use rotunda_proto::applications::Reach;
 use rotunda_proto::config::{Application, Secret};
 use rotunda_proto::ids::SdkAppId;
 use rotunda_proto::ticket::ClusterSecret;
@@ -78,11 +79,13 @@ impl Secrets {
         SealKey::from_hex(&text).with_context(|| format!("server.seal_key_file: {path}"))
     }
 
-    /// The application of an installation that configures none.
+    /// The application of an installation that configures none. Its key administers all applications.
     pub fn application(&self) -> Application {
         Application {
             secret_id: self.secret_id.clone(),
             api_secret: Secret::new(&self.api_secret),
+            // The file is the operator's.
+            reach: Reach::All,
             ..Application::new(self.sdk_app_id, &self.secret_key)
         }
     }

@@ -1,5 +1,8 @@
 //! One process: starts the chosen roles on one bus, and ends them in an order that loses nothing.
 
+pub mod console;
+mod programs;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,10 +16,11 @@ use rotunda_listen::http::{Bodies, Serving};
 use rotunda_listen::{Binding, Listeners, Policy, Security, Tls, TrustedProxies};
 use rotunda_mcu::{EngineCommand, EngineKind, Launcher};
 use rotunda_media::program::ProgramHub;
+use rotunda_programs::Programs;
 use rotunda_proto::applications::ApplicationList;
 use rotunda_proto::config::Application;
 use rotunda_proto::file_link::FileLinkKey;
-use rotunda_store::Store;
+use rotunda_store::{Store, Vault};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -27,17 +31,18 @@ use crate::open_files::raise_limit;
 use crate::secrets::Secrets;
 use crate::stored_applications::StoredApplications;
 use crate::tenants::{Purpose, Tenants};
-use crate::{http, preflight, public_address};
+use crate::{http, own_signaling, preflight, public_address};
 
 /// Connections of the avatars' HTTP API.
 const AVATAR_CONNECTIONS: usize = 1000;
-
 /// A running server.
 pub struct Server {
     pub bus: SharedBus,
     /// The application of demo mode.
     pub demo: Option<Application>,
     pub http: SocketAddr,
+    /// The password of the console, if this start has made it.
+    pub console_password: Option<String>,
     config: Config,
     lease: NodeLease,
     signaling: Option<Running<rotunda_signaling::Service>>,
@@ -47,9 +52,13 @@ pub struct Server {
     live: Option<Running<rotunda_live::Service>>,
     relay: Option<Running<rotunda_relay::Service>>,
     avatar: Option<Running<rotunda_avatar::Service>>,
+    programs: Option<Running<rotunda_programs::Service>>,
     facts: rotunda_events::Running,
     listener: JoinHandle<()>,
+    console: Option<JoinHandle<()>>,
     stop_listener: CancellationToken,
+    /// Cancelled when the process will end, and is not ready for more.
+    draining: CancellationToken,
 }
 
 /// A service and the means to end it.
@@ -76,10 +85,11 @@ impl Server {
         let hub = ProgramHub::new();
         let store = Store::open(&config.database_url()).await.context("open the database")?;
         let seal_key = secrets.seal_key(&config.server)?;
-        let stored = StoredApplications::open(store.clone(), seal_key, applications).await;
+        let vault = Vault::new(store.clone(), seal_key);
+        let stored = StoredApplications::open(vault.clone(), applications).await;
         let stored = stored.context("read the applications")?;
         let applications = stored.list();
-        let stop_listener = CancellationToken::new();
+        let (stop_listener, draining) = (CancellationToken::new(), CancellationToken::new());
         tokio::spawn(stored.follow(stop_listener.clone()));
         let (bus, log) = open_bus(&config.bus, config.server.node.as_str()).await?;
         let name = config.server.node.clone();
@@ -87,15 +97,27 @@ impl Server {
         let lease = NodeLease::take(bus.clone(), name.clone(), config.bus.lease_times()).await?;
         let node = ClusterNode::new(bus.clone(), name, &lease);
         let has = |role| roles.contains(&role);
-        let mut router = http::router(metrics, store.clone(), bus.clone());
+        let mut router = http::router(metrics, store.clone(), bus.clone(), draining.clone());
 
+        let mut programs = None;
+        let all_programs = match config.makes_or_reads_programs(roles) {
+            true => {
+                let (all, running) = programs::start(&config, &node, &secrets, &hub).await?;
+                programs = Some(running);
+                all
+            }
+            false => Programs::local(hub.clone()),
+        };
         let mut sfu = None;
         if has(Role::Sfu) {
             let stop = CancellationToken::new();
-            let service =
-                rotunda_sfu::Service::start(config.sfu.clone(), node.clone(), secrets.cluster(), stop.clone())
-                    .await
-                    .context("start the sfu")?;
+            let for_sfu = rotunda_sfu::Config {
+                location: config.server.location(),
+                ..config.sfu.clone()
+            };
+            let service = rotunda_sfu::Service::start(for_sfu, node.clone(), secrets.cluster(), stop.clone())
+                .await
+                .context("start the sfu")?;
             sfu = Some(Running { service, stop });
         }
         let mut mcu = None;
@@ -117,6 +139,7 @@ impl Server {
             .context("start the mcu")?;
             mcu = Some(Running { service, stop });
         }
+        let (mut console, mut console_password) = (None, None);
         let mut signaling = None;
         if has(Role::Signaling) {
             let stop = CancellationToken::new();
@@ -133,14 +156,18 @@ impl Server {
                 for_signaling(&config, demo.as_ref()),
                 node.clone(),
                 applications.clone(),
-                store.clone(),
+                vault,
                 facts.clone(),
                 grpc,
                 stop.clone(),
             )
             .await
             .context("start signaling")?;
-            router = router.merge(service.router(axum::routing::get(http::index)));
+            if config.console.enabled {
+                console_password = console::prepare(&config, &store).await?;
+                console = Some(service.console(console::setup(&config, &secrets)?));
+            }
+            router = router.merge(service.router(axum::routing::get(http::index), console.as_ref()));
             signaling = Some(Running { service, stop });
         }
         let mut recorder = None;
@@ -154,8 +181,8 @@ impl Server {
             let service = rotunda_recorder::Service::start(
                 config.recorder.clone(),
                 access,
-                bus.clone(),
-                hub.clone(),
+                node.clone(),
+                all_programs.clone(),
                 store.clone(),
                 stop.clone(),
             )
@@ -164,28 +191,47 @@ impl Server {
             router = router.merge(service.router());
             recorder = Some(Running { service, stop });
         }
+        let own = own_signaling::bind(&config, roles, policy(&config))
+            .await
+            .context("listen for the process's own members")?;
+        let own_url = own_signaling::url(own.as_ref(), &config).context("read the address for own members")?;
         let mut live = None;
         if has(Role::Live) {
             let stop = CancellationToken::new();
-            let address = SocketAddr::new(config.live.bind, config.live.rtmp_port);
-            let rtmp = listeners.bind(Binding {
-                name: "rtmp",
-                address,
-                open: limits.rtmp_connections,
-                plain: limits.rtmp_connections,
-                security: Security::Plain,
-            });
-            let rtmp = rtmp.await.with_context(|| format!("listen for RTMP on {address}"))?;
+            let ports = [
+                ("rtmp", config.live.rtmp_port, Security::Plain),
+                ("rtmps", config.live.rtmps_port, Security::Tls),
+            ];
+            let mut rtmp = Vec::new();
+            for (name, port, security) in ports.into_iter().filter(|(_, port, _)| *port > 0) {
+                let address = SocketAddr::new(config.live.bind, port);
+                let listener = listeners.bind(Binding {
+                    name,
+                    address,
+                    open: limits.rtmp_connections,
+                    plain: limits.rtmp_connections,
+                    security,
+                });
+                rtmp.push(
+                    listener
+                        .await
+                        .with_context(|| format!("listen for {name} on {address}"))?,
+                );
+            }
             let access = rotunda_live::Access {
                 applications: applications.clone(),
                 networks: config.server.outbound_networks.clone(),
                 facts: facts.clone(),
+                signaling_url: match &config.live.ingest_signaling_url {
+                    Some(url) => url.to_string(),
+                    None => own_url.clone(),
+                },
             };
             let service = rotunda_live::Service::start(
                 config.live.clone(),
                 access,
-                bus.clone(),
-                hub.clone(),
+                node.clone(),
+                all_programs.clone(),
                 rtmp,
                 stop.clone(),
             )
@@ -223,13 +269,29 @@ impl Server {
         let http = listener.local_addr().context("read the HTTP address")?;
         let mut avatar = None;
         if has(Role::Avatar) {
-            avatar = Some(start_avatar(&config, &listeners, applications.clone()).await?);
+            avatar = Some(start_avatar(&config, &listeners, applications.clone(), own_url).await?);
         }
+        let console = match console {
+            Some(console) => {
+                let routes = console.router(axum::routing::get(http::console));
+                if config.console.port == 0 {
+                    router = router.merge(routes);
+                    None
+                } else {
+                    let routes = router.clone().merge(routes);
+                    Some(console::serve(&config, &listeners, routes, stop_listener.clone()).await?)
+                }
+            }
+            None => None,
+        };
         let serving = Serving {
             router,
             is_of_rooms,
             bodies: Bodies::Short,
         };
+        if let Some(own) = own {
+            tokio::spawn(rotunda_listen::http::serve(own, serving.clone(), stop_listener.clone()));
+        }
         let listener = tokio::spawn(rotunda_listen::http::serve(listener, serving, stop_listener.clone()));
         if let Some(tls) = tls {
             tokio::spawn(tls.follow(stop_listener.clone()));
@@ -239,6 +301,7 @@ impl Server {
             bus,
             demo,
             http,
+            console_password,
             config,
             lease,
             signaling,
@@ -248,9 +311,12 @@ impl Server {
             live,
             relay,
             avatar,
+            programs,
             facts: facts.start(),
             listener,
+            console,
             stop_listener,
+            draining,
         })
     }
 
@@ -270,6 +336,29 @@ impl Server {
         }
     }
 
+    /// Moves members and their media to other nodes, within `server.drain_seconds`. The process serves those that it has until they are gone.
+    pub async fn drain(&self) {
+        let within = Duration::from_secs(self.config.server.drain_seconds);
+        if within.is_zero() {
+            return;
+        }
+        self.draining.cancel();
+        // Members who log in elsewhere take their media along, so the media of the others moves after them.
+        let each = match (&self.signaling, &self.sfu) {
+            (Some(_), Some(_)) => within / 2,
+            _ => within,
+        };
+        if let Some(sfu) = &self.sfu {
+            sfu.service.refuse().await;
+        }
+        if let Some(signaling) = &self.signaling {
+            signaling.service.drain(each).await;
+        }
+        if let Some(sfu) = &self.sfu {
+            sfu.service.drain(each).await;
+        }
+    }
+
     /// Ends mixes first, then their consumers, then the rooms; within `server.shutdown_seconds`.
     pub async fn finish(self) {
         let limit = Duration::from_secs(self.config.server.shutdown_seconds);
@@ -281,12 +370,17 @@ impl Server {
             end(self.live, rotunda_live::Service::finish).await;
             // The recorder hands its last files to the callback outbox, so signaling ends after it.
             end(self.recorder, rotunda_recorder::Service::finish).await;
+            // Other nodes have read the programs' ends, or are interrupted here.
+            end(self.programs, rotunda_programs::Service::finish).await;
             end(self.signaling, rotunda_signaling::Service::finish).await;
             end(self.sfu, rotunda_sfu::Service::finish).await;
             self.facts.finish().await;
             self.lease.end().await;
             self.stop_listener.cancel();
             let _ended = self.listener.await;
+            if let Some(console) = self.console {
+                let _ended = console.await;
+            }
         };
         match tokio::time::timeout(limit, in_order).await {
             Ok(()) => info!("stopped"),
@@ -302,6 +396,7 @@ async fn start_avatar(
     config: &Config,
     listeners: &Listeners,
     applications: ApplicationList,
+    signaling_url: String,
 ) -> anyhow::Result<Running<rotunda_avatar::Service>> {
     let stop = CancellationToken::new();
     let address = SocketAddr::new(config.avatar.bind, config.avatar.port);
@@ -315,10 +410,9 @@ async fn start_avatar(
     let listener = listener
         .await
         .with_context(|| format!("listen for avatars on {address}"))?;
-    let scheme = if config.server.tls.is_on() { "wss" } else { "ws" };
     let surroundings = rotunda_avatar::Surroundings {
         applications,
-        signaling_url: format!("{scheme}://127.0.0.1:{}/ws", config.server.port),
+        signaling_url,
         listener,
     };
     let service = rotunda_avatar::Service::start(config.avatar.clone(), surroundings, stop.clone())
@@ -395,6 +489,7 @@ fn for_signaling(config: &Config, demo: Option<&Application>) -> rotunda_signali
             public_url: server.public_url.clone(),
             trusted_proxies: server.trusted_proxies.clone(),
             outbound: server.outbound_networks.clone(),
+            location: server.location(),
             demo: demo.map(|application| application.sdk_app_id),
         },
         ..config.signaling.clone()
@@ -415,7 +510,9 @@ fn warn_of_demo_mode(demo: Option<&Application>) {
 /// descriptors; the rest of the server still runs.
 fn check_open_files(config: &Config, roles: &[Role]) -> Option<u64> {
     let limits = &config.server.limits;
-    let others = limits.reserved_files + limits.grpc_connections as u64 + limits.rtmp_connections as u64;
+    // Each publisher by RTMP has two more sockets: it is a member of a room.
+    let rtmp = 3 * limits.rtmp_connections as u64;
+    let others = limits.reserved_files + limits.grpc_connections as u64 + rtmp;
     let needed = match roles.contains(&Role::Signaling) {
         true => config.signaling.max_members + others,
         false => others,

@@ -3,10 +3,10 @@
 
 use std::net::SocketAddr;
 
+use rotunda_client::SendingSession;
 use rotunda_proto::clock::Clock;
 
 use crate::request::{AudioType, Human, OfSession, Offer, Record};
-use crate::rtc::Session;
 use crate::sentences::sentences;
 use crate::speech::pcm_stream::PcmStream;
 use crate::words::event_stream::EventStream;
@@ -40,7 +40,7 @@ fn requests(data: &[u8]) {
 fn offer(data: &[u8]) {
     let Ok(offer) = std::str::from_utf8(data) else { return };
     let local = SocketAddr::from(([127, 0, 0, 1], 9));
-    if let Ok((_, answer)) = Session::answer(Clock.now(), &[local], offer) {
+    if let Ok((_, answer)) = SendingSession::answer(Clock.now(), &[local], offer) {
         assert!(answer.starts_with("v=0"), "an answer is SDP");
     }
 }

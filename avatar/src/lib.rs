@@ -10,7 +10,7 @@
 //! | `audio`, `decode` | 16 kHz mono, from uploads and engines |
 //! | `face` | frames: a drawn face, clips, renderers outside this process |
 //! | `encode`, `program`, `output` | from frames and audio to what is sent |
-//! | `rtc`, `sockets`, `peer` | WebRTC without sockets, the sockets, both together |
+//! | `sockets`, `peer` | the sockets of a WebRTC session; they and its core together |
 //! | `push`, `room`, `hearing`, `transcribe` | pushes; the avatar as participant who listens |
 //! | `record`, `notify`, `pace` | `/record`, webhooks, frame rates |
 
@@ -35,7 +35,6 @@ mod record;
 mod reply;
 mod request;
 mod room;
-mod rtc;
 mod sentences;
 mod service;
 mod session;

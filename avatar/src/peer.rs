@@ -2,15 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use rotunda_client::MediaError;
 use rotunda_client::source::Encoded;
+use rotunda_client::{MediaError, SendingSession, Told};
 use rotunda_proto::clock::Clock;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::avatar::Handle;
-use crate::rtc::{Session, Told};
 use crate::sockets::Sockets;
 
 /// A peer that is not connected within this time never will be.
@@ -30,7 +29,7 @@ pub enum Ended {
 
 /// A session and what it needs.
 pub struct PeerTask {
-    pub session: Session,
+    pub session: SendingSession,
     pub sockets: Sockets,
     pub frames: mpsc::Receiver<Encoded>,
     pub avatar: Handle,

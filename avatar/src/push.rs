@@ -6,7 +6,7 @@ use std::sync::Arc;
 use metrics::counter;
 use reqwest::Url;
 use rotunda_client::load::{WhipError, WhipSession};
-use rotunda_client::{JoinError, local_address};
+use rotunda_client::{JoinError, OfferError, SendingSession, local_address};
 use rotunda_live::Outbound;
 use rotunda_media::program::ProgramHub;
 use rotunda_proto::clock::Clock;
@@ -22,7 +22,6 @@ use tracing::{info, warn};
 use crate::attempts::Attempts;
 use crate::avatar::Handle;
 use crate::peer::{Ended, PeerTask, QUEUE};
-use crate::rtc::{OfferError, Session};
 use crate::sessions::STANDING;
 use crate::sockets::Sockets;
 
@@ -100,7 +99,7 @@ async fn attempt(
     let clock = Clock;
     let address: IpAddr = local_address(url.as_str()).await.map_err(PushError::Address)?;
     let sockets = Sockets::on(address).await.map_err(PushError::Socket)?;
-    let (mut session, offer, mids) = Session::offer(clock.now(), sockets.addresses()[0])?;
+    let (mut session, offer, mids) = SendingSession::offer(clock.now(), sockets.addresses()[0])?;
     let (published, answer) = WhipSession::post(http, url.clone(), token.reveal(), offer).await?;
     if let Err(error) = session.handle_answer(clock.now(), &answer, mids) {
         published.delete().await;

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use metrics::counter;
 use rand::Rng;
+use rotunda_client::{OfferError, SendingSession};
 use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -13,7 +14,6 @@ use tracing::info;
 
 use crate::avatar::{Avatar, AvatarError, Handle, Shared};
 use crate::peer::{PeerTask, QUEUE};
-use crate::rtc::{OfferError, Session};
 use crate::sockets::{Addresses, Sockets};
 use rotunda_proto::clock::Clock;
 
@@ -70,7 +70,7 @@ impl Sessions {
     pub async fn start(&self, offer: &str) -> Result<(u32, String), StartError> {
         let place = self.enter()?;
         let sockets = Sockets::bind(&self.addresses).await.map_err(StartError::Sockets)?;
-        let (session, answer) = Session::answer(Clock.now(), &sockets.addresses(), offer)?;
+        let (session, answer) = SendingSession::answer(Clock.now(), &sockets.addresses(), offer)?;
         let avatar = Avatar::start(place.id, self.shared.clone())?;
         let (sink, frames) = mpsc::channel(QUEUE);
         avatar.handle().add_output(session.codec(), sink);

@@ -1,12 +1,12 @@
 //! The UDP sockets of one WebRTC session: one for each address of this machine, or one for the addresses that are advertised.
 
-use std::collections::HashSet;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use rand::seq::SliceRandom;
+use rotunda_client::own_addresses;
 use str0m::net::Transmit;
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
@@ -15,8 +15,6 @@ use tokio::task::JoinSet;
 /// Datagrams that wait to be read; more are lost, as on the network.
 const QUEUE: usize = 256;
 const LONGEST: usize = 2048;
-/// Addresses of this machine that are offered, at most.
-const MOST_ADDRESSES: usize = 8;
 
 /// A datagram that came.
 pub struct Datagram {
@@ -148,15 +146,4 @@ async fn bind(address: IpAddr, ports: Option<RangeInclusive<u16>>) -> io::Result
         io::ErrorKind::AddrInUse,
         "all ports from avatar.media_port_min to avatar.media_port_max are taken",
     ))
-}
-
-fn own_addresses() -> Vec<IpAddr> {
-    let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
-    let mut known = HashSet::new();
-    let usable = interfaces.iter().map(if_addrs::Interface::ip).filter(|ip| match ip {
-        IpAddr::V4(ip) => !ip.is_link_local(),
-        // Link-local addresses have no meaning without their interface.
-        IpAddr::V6(ip) => ip.segments()[0] & 0xffc0 != 0xfe80,
-    });
-    usable.filter(|ip| known.insert(*ip)).take(MOST_ADDRESSES).collect()
 }

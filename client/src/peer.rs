@@ -26,7 +26,8 @@ pub enum MediaError {
 
 /// See the [module](self).
 pub struct Peer {
-    rtc: Rtc,
+    /// Large: futures that hold a peer are moved through several calls.
+    rtc: Box<Rtc>,
     local: SocketAddr,
     pending: Option<SdpPendingOffer>,
     events: VecDeque<Event>,
@@ -37,7 +38,7 @@ pub struct Peer {
 impl Peer {
     /// `local`: the UDP socket's address as the server sees it.
     pub fn new(now: Instant, local: SocketAddr, config: RtcConfig) -> Result<Self, MediaError> {
-        let mut rtc = config.build(now);
+        let mut rtc = Box::new(config.build(now));
         rtc.add_local_candidate(Candidate::host(local, "udp").map_err(MediaError::Candidate)?);
         Ok(Self {
             rtc,

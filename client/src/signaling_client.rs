@@ -143,6 +143,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SignalingClient<S> {
         }
     }
 
+    /// The next event, or reply to a request that was only [sent](Self::send). Cancel-safe.
+    pub async fn next_message(&mut self) -> Result<ServerMessage, SignalingError> {
+        match self.events.pop_front() {
+            Some(event) => Ok(ServerMessage::Event(event)),
+            None => self.receive().await,
+        }
+    }
+
+    /// The id of the next request.
+    pub fn next_id(&self) -> u64 {
+        self.next_id
+    }
+
     /// Says goodbye to the server.
     pub async fn close(mut self) {
         let _already_gone = self.socket.close(None).await;

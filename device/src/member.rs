@@ -355,9 +355,11 @@ impl Member {
                     self.tell(News::Fragment { from: user_id, bytes }).await;
                 }
             }
+            // When the media server ends soon, a session at another one is opened as after a loss.
             Event::MediaState {
                 state: MediaState::Disconnected,
-            } => self.lose_media(now),
+            }
+            | Event::MoveMedia {} => self.lose_media(now),
             Event::Kicked { reason } => match reason {
                 KickReason::Shutdown | KickReason::RoomDisband => {
                     self.link.forget_stay();

@@ -1,7 +1,9 @@
 //! The facts of the stream.
 
-use rotunda_proto::ids::{MembershipId, MixId, NodeId, RecordId, RoomKey, StreamId, TrackSource, UserId};
+use rotunda_proto::call::{CallMedia, CallRecord};
+use rotunda_proto::ids::{CallId, MembershipId, MixId, NodeId, RecordId, RoomKey, StreamId, TrackSource, UserId};
 use rotunda_proto::mix::{MixSpec, NotMixable};
+use rotunda_proto::mix_layout::ShownLayout;
 use rotunda_proto::mix_task::Origin;
 use rotunda_proto::recording::{RecordingFile, RecordingRefusal, RecordingState};
 use rotunda_proto::signaling::Role;
@@ -32,6 +34,12 @@ pub enum What {
     Entered {
         user: UserId,
         membership: MembershipId,
+        role: Role,
+    },
+    RoleChanged {
+        user: UserId,
+        membership: MembershipId,
+        /// From now on.
         role: Role,
     },
     Left {
@@ -81,6 +89,12 @@ pub enum What {
         mix: Option<MixId>,
         #[serde(default)]
         output: Option<MixOutput>,
+    },
+    /// The video of a mix shows another layout.
+    MixLayout {
+        mix: MixId,
+        stream_id: StreamId,
+        layout: ShownLayout,
     },
     /// A mix runs at a multiple of five minutes of the clock: what a crash can lose of its usage is at most that.
     MixRuns {
@@ -132,9 +146,56 @@ pub enum What {
     /// A stream can be played.
     LiveBegun {
         stream_id: StreamId,
+        /// None: it is a mix, or a fact of an earlier version.
+        #[serde(default)]
+        single: Option<SingleRun>,
     },
     LiveEnded {
         stream_id: StreamId,
+        /// As in its beginning.
+        #[serde(default)]
+        single: Option<SingleRun>,
+    },
+    /// The media of a URL comes into the room.
+    IngestBegun {
+        task: StreamId,
+        user: UserId,
+    },
+    /// It does not any more, and is not tried again.
+    IngestEnded {
+        task: StreamId,
+        user: UserId,
+        /// A word.
+        reason: String,
+        /// For a person.
+        message: String,
+    },
+    /// The room of this and the following facts is that of the call's media.
+    CallStarted {
+        call: CallId,
+        inviter: UserId,
+        invitees: Vec<UserId>,
+        media: CallMedia,
+        is_group: bool,
+    },
+    /// The first invitee has joined.
+    CallAnswered {
+        call: CallId,
+        user: UserId,
+    },
+    CallEnded {
+        record: Box<CallRecord>,
+    },
+    /// An invitee rings who has no device: the application is to wake one by a push message.
+    CallPush {
+        call: CallId,
+        user: UserId,
+        inviter: UserId,
+        invited_by: UserId,
+        media: CallMedia,
+        is_group: bool,
+        user_data: Option<String>,
+        ring_ms: Option<u64>,
     },
 }
 
@@ -162,6 +223,13 @@ impl MixOutput {
     }
 }
 
+/// A publisher's own live stream, from its beginning to its end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SingleRun {
+    pub user: UserId,
+    pub started_unix_ms: u64,
+}
+
 /// Why a member is no longer in a room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -183,12 +251,14 @@ impl What {
             Self::RoomMade { .. } => "room_made",
             Self::RoomEnded => "room_ended",
             Self::Entered { .. } => "entered",
+            Self::RoleChanged { .. } => "role_changed",
             Self::Left { .. } => "left",
             Self::Published { .. } => "published",
             Self::Unpublished { .. } => "unpublished",
             Self::Attendance { .. } => "attendance",
             Self::MixBegun { .. } => "mix_begun",
             Self::MixChanged { .. } => "mix_changed",
+            Self::MixLayout { .. } => "mix_layout",
             Self::MixRuns { .. } => "mix_runs",
             Self::MixEnded { .. } => "mix_ended",
             Self::NotMixable { .. } => "not_mixable",
@@ -199,6 +269,12 @@ impl What {
             Self::FileReady { .. } => "file_ready",
             Self::LiveBegun { .. } => "live_begun",
             Self::LiveEnded { .. } => "live_ended",
+            Self::IngestBegun { .. } => "ingest_begun",
+            Self::IngestEnded { .. } => "ingest_ended",
+            Self::CallStarted { .. } => "call_started",
+            Self::CallAnswered { .. } => "call_answered",
+            Self::CallEnded { .. } => "call_ended",
+            Self::CallPush { .. } => "call_push",
         }
     }
 }

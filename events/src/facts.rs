@@ -21,6 +21,8 @@ use crate::{Fact, What};
 const QUEUE: usize = 65_536;
 /// Facts that are appended at one time.
 const BATCH: usize = 512;
+/// The least time between two appends: under load, many facts share one.
+const GATHER: Duration = Duration::from_millis(20);
 /// The time between two attempts to append.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 /// Longer facts are dropped: NATS refuses them, and they would block all others.
@@ -172,7 +174,12 @@ async fn append_all(facts: Facts, waiting: Option<mpsc::Receiver<Fact>>, stop: C
     let Some(mut waiting) = waiting else { return };
     let mut batch = Vec::with_capacity(BATCH);
     let mut minute_ends = end_of_minute();
+    let mut next_at = Clock.now();
     loop {
+        tokio::select! {
+            () = Clock.sleep_until(next_at) => {}
+            () = stop.cancelled() => break,
+        }
         tokio::select! {
             biased;
             () = Clock.sleep_until(minute_ends) => {
@@ -183,6 +190,7 @@ async fn append_all(facts: Facts, waiting: Option<mpsc::Receiver<Fact>>, stop: C
             _ = waiting.recv_many(&mut batch, BATCH) => {}
             () = stop.cancelled() => break,
         }
+        next_at = Clock.now() + GATHER;
         append(&facts, &mut batch, waiting.len(), &stop).await;
     }
     facts.tell_attendance();

@@ -17,6 +17,7 @@ fn targets() -> impl Iterator<Item = (&'static str, Target)> {
         rotunda_listen::fuzzing::TARGETS,
         rotunda_live::fuzzing::TARGETS,
         rotunda_media::fuzzing::TARGETS,
+        rotunda_programs::fuzzing::TARGETS,
         rotunda_mcu::fuzzing::TARGETS,
         rotunda_device::fuzzing::TARGETS,
         rotunda_avatar::fuzzing::TARGETS,

@@ -59,6 +59,9 @@ pub struct StallLimit(pub Duration);
 
 /// Serves until `stop`; after that, running requests have 2 s.
 pub async fn serve(mut listener: Listener, serving: Serving, stop: CancellationToken) {
+    // Handlers get their state once, and not with every request.
+    let router = serving.router.with_state(());
+    let serving = Serving { router, ..serving };
     let connections = TaskTracker::new();
     loop {
         let incoming = tokio::select! {

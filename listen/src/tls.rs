@@ -58,8 +58,8 @@ pub enum TlsError {
 #[derive(Clone)]
 pub struct Tls {
     acceptor: TlsAcceptor,
-    current: Arc<Current>,
-    files: TlsFiles,
+    /// None: the certificate stays the same.
+    source: Option<(Arc<Current>, TlsFiles)>,
 }
 
 /// The certificate that new connections get.
@@ -88,9 +88,16 @@ impl Tls {
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(Some(Self {
             acceptor: TlsAcceptor::from(Arc::new(config)),
-            current,
-            files: files.clone(),
+            source: Some((current, files.clone())),
         }))
+    }
+
+    /// With a configuration that stays the same for the life of the process.
+    pub fn fixed(config: Arc<ServerConfig>) -> Self {
+        Self {
+            acceptor: TlsAcceptor::from(config),
+            source: None,
+        }
     }
 
     pub(crate) fn acceptor(&self) -> &TlsAcceptor {
@@ -100,40 +107,41 @@ impl Tls {
     /// Loads a new certificate when the files have changed. If the files are wrong, it logs that and keeps the old
     /// certificate.
     pub async fn follow(self, stop: CancellationToken) {
-        let mut known = self.changed();
+        let Some((current, files)) = self.source else { return };
+        let mut known = changed(&files);
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = Clock.sleep_until(Clock.now() + LOOK_EVERY) => {}
             }
-            let now = self.changed();
+            let now = changed(&files);
             if now != known {
                 // A file that is still being written fails, and is read again after its next change.
                 known = now;
-                self.reload();
+                reload(&current, &files);
             }
         }
     }
+}
 
-    fn reload(&self) {
-        let provider = default_provider();
-        match read(&self.files, &provider) {
-            Ok(certified) => {
-                *self.current.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(certified);
-                info!(certificate = %self.files.certificate.display(), "new connections use the new certificate");
-            }
-            Err(error) => error!(
-                error = &error as &dyn std::error::Error,
-                "the new certificate is not usable; the old one stays"
-            ),
+fn reload(current: &Current, files: &TlsFiles) {
+    let provider = default_provider();
+    match read(files, &provider) {
+        Ok(certified) => {
+            *current.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(certified);
+            info!(certificate = %files.certificate.display(), "new connections use the new certificate");
         }
+        Err(error) => error!(
+            error = &error as &dyn std::error::Error,
+            "the new certificate is not usable; the old one stays"
+        ),
     }
+}
 
-    /// A value that changes with the file; links are followed, because Kubernetes replaces those.
-    fn changed(&self) -> [Option<(SystemTime, u64)>; 2] {
-        let known = |metadata: Metadata| Some((metadata.modified().ok()?, metadata.len()));
-        [&self.files.certificate, &self.files.key].map(|path| std::fs::metadata(path).ok().and_then(known))
-    }
+/// A value that changes with the files; links are followed, because Kubernetes replaces those.
+fn changed(files: &TlsFiles) -> [Option<(SystemTime, u64)>; 2] {
+    let known = |metadata: Metadata| Some((metadata.modified().ok()?, metadata.len()));
+    [&files.certificate, &files.key].map(|path| std::fs::metadata(path).ok().and_then(known))
 }
 
 fn read(files: &TlsFiles, provider: &CryptoProvider) -> Result<CertifiedKey, TlsError> {
@@ -199,13 +207,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let files = certificate(folder.path(), "one");
         let tls = Tls::load(&files).unwrap().unwrap();
-        let shown = || tls.current.0.read().unwrap().cert[0].to_vec();
+        let (current, files) = tls.source.unwrap();
+        let shown = || current.0.read().unwrap().cert[0].to_vec();
         let first = shown();
         std::fs::write(&files.certificate, "broken").unwrap();
-        tls.reload();
+        reload(&current, &files);
         assert_eq!(shown(), first);
         certificate(folder.path(), "one");
-        tls.reload();
+        reload(&current, &files);
         assert_ne!(shown(), first);
     }
 }

@@ -6,29 +6,37 @@ use std::time::Duration;
 use rotunda_proto::config::Secret;
 
 use crate::hls_http;
+use crate::ingest;
 use crate::play_secret;
-use crate::rtmp_play;
+use crate::rtmp_session;
 use crate::service;
+use crate::whep;
 
 /// Accepts any bytes; a panic is a finding.
 pub type Target = fn(&[u8]);
 
-pub const TARGETS: &[(&str, Target)] = &[("live_rtmp", rtmp), ("live_path", path)];
+pub const TARGETS: &[(&str, Target)] = &[
+    ("live_rtmp", rtmp),
+    ("live_path", path),
+    ("live_ingest", ingest::fuzz),
+    ("live_pull", ingest::pull::fuzz),
+    ("live_whep", whep::fuzz),
+];
 
-/// The bytes of an RTMP player: the first byte says whether the target adds a handshake.
+/// The bytes of an RTMP player or publisher: the first byte says whether the target adds a handshake.
 fn rtmp(data: &[u8]) {
     let Some((first, rest)) = data.split_first() else {
         return;
     };
     if first & 1 == 0 {
-        rtmp_play::fuzz(rest);
+        rtmp_session::fuzz(rest);
         return;
     }
     // C0 and C1 of the simple handshake, and a C2 of zeros, which the server does not compare.
     let mut bytes = vec![0; 1 + 2 * 1536];
     bytes[0] = 3;
     bytes.extend_from_slice(rest);
-    rtmp_play::fuzz(&bytes);
+    rtmp_session::fuzz(&bytes);
 }
 
 /// The paths that players request.

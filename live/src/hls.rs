@@ -45,6 +45,7 @@ pub async fn segment(
                 warn!(frames, "the segmenter was too slow");
                 segmenter.handle_loss()
             }
+            Err(ReadError::Lost(_)) => segmenter.handle_loss(),
             Err(ReadError::Ended) => segmenter.finish(),
         };
         if let Err(error) = done {
@@ -74,15 +75,15 @@ pub async fn segment(
 }
 
 #[cfg(test)]
-#[path = "../../tests/support/hls_rules.rs"]
+#[path = "../../tests/end_to_end/support/hls_rules.rs"]
 mod hls_rules;
 
 #[cfg(test)]
-#[path = "../../tests/support/hls_part_rules.rs"]
+#[path = "../../tests/end_to_end/support/hls_part_rules.rs"]
 mod hls_part_rules;
 
 #[cfg(test)]
-#[path = "../../tests/support/program.rs"]
+#[path = "../../tests/end_to_end/support/program.rs"]
 #[expect(dead_code, reason = "tests of other crates use the rest")]
 pub mod program;
 

@@ -1,21 +1,30 @@
-//! The running programs: each has a segmenter, and its wanted pushes.
+//! The running programs: each has a segmenter, and its wanted pushes, which one of all live processes has.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
 
-use rotunda_media::program::ProgramHub;
+use rotunda_programs::claims::{Claims, ProgramKey};
+use rotunda_programs::{Programs, ReadFrom};
 use rotunda_proto::ids::StreamKey;
 use rotunda_proto::program::ProgramDescriptor;
 use rotunda_proto::push_address::PushAddress;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, Span, error, info, info_span, warn};
+use tracing::{Instrument, Span, error, info, info_span};
 
 use crate::pushes::{Action, diff};
-use crate::rtmp_push::{Outbound, push};
+use crate::rtmp_client::Outbound;
+use crate::rtmp_push::push;
+
+/// A process that does not make a program itself lets one that does push it.
+const OF_ANOTHER_NODE: Duration = Duration::from_millis(300);
 
 /// See the [module](self).
 pub struct OnAir {
-    hub: ProgramHub,
+    all: Programs,
+    claims: Claims,
+    held: watch::Receiver<BTreeSet<ProgramKey>>,
     outbound: Outbound,
     shutdown: CancellationToken,
     programs: HashMap<StreamKey, Running>,
@@ -23,25 +32,29 @@ pub struct OnAir {
 }
 
 struct Running {
-    /// Distinguishes programs of one stream.
-    began_unix_ms: u64,
+    program: ProgramDescriptor,
+    /// Cancelled when the program is over.
+    over: CancellationToken,
     span: Span,
     /// The token that ends each push.
     pushes: HashMap<PushAddress, CancellationToken>,
 }
 
 /// The meaning of a descriptor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Seen {
-    /// A program that did not run before.
-    New,
+    /// A program that did not run before, and what is cancelled at its end.
+    New(CancellationToken),
     Known,
 }
 
 impl OnAir {
-    pub fn new(hub: ProgramHub, outbound: Outbound, shutdown: CancellationToken) -> Self {
+    /// `claims`: to push.
+    pub fn new(all: Programs, claims: Claims, outbound: Outbound, shutdown: CancellationToken) -> Self {
         Self {
-            hub,
+            all,
+            held: claims.held(),
+            claims,
             outbound,
             shutdown,
             programs: HashMap::new(),
@@ -52,28 +65,48 @@ impl OnAir {
     /// A program has begun or has changed its wanted pushes: starts and ends pushes to match.
     pub fn handle_program(&mut self, program: &ProgramDescriptor) -> Seen {
         let id = &program.stream();
-        let known = self.programs.get(id).map(|running| running.began_unix_ms);
-        let seen = match known == Some(program.started_unix_ms) {
-            true => Seen::Known,
-            false => {
+        let running = self.programs.get_mut(id);
+        let seen = match running.filter(|running| running.program.started_unix_ms == program.started_unix_ms) {
+            Some(running) => {
+                running.program = program.clone();
+                Seen::Known
+            }
+            None => {
                 self.handle_end(id);
-                let span = info_span!("live", room = %program.room, stream = %id);
+                let over = CancellationToken::new();
                 let running = Running {
-                    began_unix_ms: program.started_unix_ms,
-                    span,
+                    program: program.clone(),
+                    over: over.clone(),
+                    span: info_span!("live", room = %program.room, stream = %id),
                     pushes: HashMap::new(),
                 };
                 self.programs.insert(id.clone(), running);
-                Seen::New
+                Seen::New(over)
             }
         };
-        self.reconcile(id, &wanted(program));
+        match wanted(program).is_empty() {
+            true => self.claims.forget(&key(program)),
+            false if self.all.is_made_here(program) => self.claims.want(key(program), Duration::ZERO),
+            false => self.claims.want(key(program), OF_ANOTHER_NODE),
+        }
+        self.reconcile(id);
         seen
     }
 
     /// The program is over; its pushes say goodbye by themselves.
     pub fn handle_end(&mut self, id: &StreamKey) {
-        self.programs.remove(id);
+        if let Some(running) = self.programs.remove(id) {
+            running.over.cancel();
+            self.claims.forget(&key(&running.program));
+        }
+    }
+
+    /// The programs that this process pushes may have changed.
+    fn handle_claims(&mut self) {
+        let ids: Vec<StreamKey> = self.programs.keys().cloned().collect();
+        for id in ids {
+            self.reconcile(&id);
+        }
     }
 
     /// Runs a task in addition to the pushes.
@@ -81,33 +114,41 @@ impl OnAir {
         self.tasks.spawn(task);
     }
 
-    /// Resolves when a task has ended; never when none runs.
-    pub async fn ended(&mut self) {
-        if self.tasks.join_next().await.is_none() {
-            std::future::pending().await
+    /// Resolves when a task has ended, or this process has got or lost a program's pushes. Cancel-safe.
+    pub async fn step(&mut self) {
+        tokio::select! {
+            Some(_) = self.tasks.join_next() => {}
+            Ok(()) = self.held.changed() => self.handle_claims(),
+            else => std::future::pending().await,
         }
     }
 
     /// Resolves when all tasks have ended.
     pub async fn finish(mut self) {
         while self.tasks.join_next().await.is_some() {}
+        // After the pushes have said goodbye: a server may allow one at a time.
+        self.claims.finish().await;
     }
 
-    fn reconcile(&mut self, id: &StreamKey, wanted: &[PushAddress]) {
+    fn reconcile(&mut self, id: &StreamKey) {
         let Some(running) = self.programs.get_mut(id) else {
             return;
         };
-        for action in diff(wanted, &running.pushes) {
+        let wanted = match self.held.borrow().contains(&key(&running.program)) {
+            true => wanted(&running.program),
+            false => Vec::new(),
+        };
+        for action in diff(&wanted, &running.pushes) {
             match action {
                 Action::Stop(address) => {
-                    info!(parent: &running.span, %address, "the push is no longer wanted");
+                    info!(parent: &running.span, %address, "the push is no longer wanted of this process");
                     if let Some(stop) = running.pushes.remove(&address) {
                         stop.cancel();
                     }
                 }
                 Action::Start(address) => {
-                    let Some(reader) = self.hub.subscribe(id) else {
-                        warn!(parent: &running.span, %address, "the program is not in this process");
+                    let Some(reader) = self.all.subscribe(&running.program, ReadFrom::Keyframe) else {
+                        info!(parent: &running.span, %address, "the program is over before its push has begun");
                         continue;
                     };
                     let stop = self.shutdown.child_token();
@@ -118,6 +159,10 @@ impl OnAir {
             }
         }
     }
+}
+
+fn key(program: &ProgramDescriptor) -> ProgramKey {
+    (program.stream(), program.started_unix_ms)
 }
 
 /// The addresses that the API has accepted.

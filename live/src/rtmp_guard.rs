@@ -1,9 +1,9 @@
-//! The limits of an RTMP player, or of a push target, checked before `rml_rtmp` parses their bytes.
+//! The limits of an RTMP player, a publisher or a push target, checked before `rml_rtmp` parses their bytes.
 //!
 //! `rml_rtmp` 0.8 trusts its peer. A message of 16 MB of nested values overflows the stack (and ends the process).
-//! A command of less than three values causes a panic. Messages with inconsistent chunks grow without end or cause
-//! a panic. Both kinds of peers only send short commands, one after the other, so this guard follows the chunk
-//! stream and refuses everything else.
+//! A command of less than three values causes a panic, and so does `@setDataFrame` of less than three. Messages with inconsistent
+//! chunks grow without end or cause a panic. All these peers only send short commands, one after the other, and publishers send frames
+//! between them. So this guard follows the chunk stream and refuses everything else.
 //!
 //! Source: Adobe's RTMP specification 1.0, §5.3.1 (chunks), §5.4 (control messages), §7.1.1 (commands); AMF0
 //! specification.
@@ -14,11 +14,14 @@ use thiserror::Error;
 
 /// Longest message, bytes. `connect` of ffmpeg, VLC and OBS has a few hundred.
 const MOST_BYTES: usize = 4096;
+/// Longest audio or video message of a publisher, bytes: a keyframe of 4K has less.
+const MOST_MEDIA_BYTES: usize = 4 << 20;
 /// Maximum nesting of values. `connect` has one object of plain values.
 const MOST_NESTED: usize = 8;
 /// Maximum requests of one connection for which the session keeps state. A player sends `connect`, `createStream`
 /// and `play` once.
 const MOST_REQUESTS: usize = 16;
+const SET_DATA_FRAME: &[u8] = b"@setDataFrame";
 const REQUESTS: [&[u8]; 4] = [b"connect", b"createStream", b"play", b"publish"];
 /// Maximum chunk streams of one player.
 const MOST_STREAMS: usize = 32;
@@ -27,6 +30,8 @@ const EXTENDED: u32 = 0x00ff_ffff;
 const SET_CHUNK_SIZE: u8 = 1;
 /// Abort, Acknowledgement, User Control, Window Acknowledgement Size, Set Peer Bandwidth.
 const CONTROL: std::ops::RangeInclusive<u8> = 2..=6;
+const AUDIO: u8 = 8;
+const VIDEO: u8 = 9;
 const COMMAND: u8 = 20;
 /// For example `|RtmpSampleAccess` of some servers.
 const DATA: u8 = 18;
@@ -34,8 +39,8 @@ const DATA: u8 = 18;
 /// Why a player is disconnected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum GuardError {
-    #[error("a message is longer than {MOST_BYTES} bytes")]
-    Long,
+    #[error("a message of kind {kind} is longer than {most} bytes")]
+    Long { kind: u8, most: usize },
     #[error("more than {MOST_STREAMS} chunk streams")]
     Streams,
     #[error("a chunk does not follow from the one before")]
@@ -64,6 +69,14 @@ pub struct Guard {
     message: Vec<u8>,
     /// Requests for which the session keeps state.
     requests: usize,
+    media: Media,
+}
+
+/// Whether audio and video are permitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Media {
+    Refused,
+    Permitted,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -93,11 +106,17 @@ impl Default for Guard {
             chunk_size: 128,
             message: Vec::new(),
             requests: 0,
+            media: Media::Refused,
         }
     }
 }
 
 impl Guard {
+    /// From now on audio and video are permitted, with longer messages.
+    pub fn permit_media(&mut self) {
+        self.media = Media::Permitted;
+    }
+
     /// Checks the next bytes after the handshake, split at any point.
     ///
     /// Errors: [`GuardError`]; the bytes must not be processed, and the connection must be closed.
@@ -147,8 +166,9 @@ impl Guard {
                 SET_CHUNK_SIZE => self.set_chunk_size(&message),
                 // A name, a transaction number, a command object or null, and any further values.
                 COMMAND if values(&message) >= Some(3) => self.count(&message),
-                DATA if values(&message) >= Some(2) => Ok(()),
+                DATA if values(&message) >= Some(if is_named(&message, SET_DATA_FRAME) { 3 } else { 2 }) => Ok(()),
                 COMMAND | DATA => Err(GuardError::Command),
+                AUDIO | VIDEO if self.media == Media::Permitted => Ok(()),
                 kind if CONTROL.contains(&kind) => Ok(()),
                 kind => Err(GuardError::Kind(kind)),
             };
@@ -221,8 +241,15 @@ impl Guard {
         if going_on && (format != 3 || self.current != Some(id)) {
             return Err(GuardError::Order);
         }
-        if header.length > MOST_BYTES {
-            return Err(GuardError::Long);
+        let most = match (self.media, header.kind) {
+            (Media::Permitted, AUDIO | VIDEO) => MOST_MEDIA_BYTES,
+            _ => MOST_BYTES,
+        };
+        if header.length > most {
+            return Err(GuardError::Long {
+                kind: header.kind,
+                most,
+            });
         }
         if before.is_none() && self.streams.len() >= MOST_STREAMS {
             return Err(GuardError::Streams);
@@ -377,7 +404,9 @@ mod tests {
 
     #[test]
     fn long_messages_and_chunks_that_do_not_fit_together_are_refused() {
-        assert_eq!(Guard::default().check(&first(5000, 20)), Err(GuardError::Long));
+        let long = |kind| Err(GuardError::Long { kind, most: 4096 });
+        assert_eq!(Guard::default().check(&first(5000, 20)), long(20));
+        assert_eq!(Guard::default().check(&first(5000, 9)), long(9));
         assert_eq!(Guard::default().check(&[0xc3]), Err(GuardError::Order));
         let mut sent = first(300, 20);
         sent.extend([7; 128]);
@@ -393,5 +422,34 @@ mod tests {
             guard.check(&chunk)
         });
         assert_eq!(many.filter(Result::is_err).count(), 7);
+    }
+
+    #[test]
+    fn a_publisher_that_was_accepted_may_send_frames_of_limited_size() {
+        let mut guard = Guard::default();
+        assert_eq!(guard.check(&first(0, 9)), Err(GuardError::Kind(9)));
+        let mut guard = Guard::default();
+        guard.permit_media();
+        let mut frame = first(5000, 9);
+        for chunk in [[7; 128].as_slice(); 39] {
+            frame.extend(chunk);
+            frame.push(0xc3);
+        }
+        frame.extend([7; 8]);
+        assert_eq!(guard.check(&frame), Ok(()));
+        assert_eq!(guard.check(&first(100, 8)), Ok(()));
+        let mut guard = Guard::default();
+        guard.permit_media();
+        let most = MOST_MEDIA_BYTES;
+        assert_eq!(
+            guard.check(&first(most as u32 + 1, 9)),
+            Err(GuardError::Long { kind: 9, most })
+        );
+        let metadata = |values: &[u8]| {
+            let message = [b"\x02\0\x0d@setDataFrame".as_slice(), values].concat();
+            Guard::default().check(&[first(message.len() as u32, 18), message].concat())
+        };
+        assert_eq!(metadata(b"\x02\0\x01a\x05"), Ok(()));
+        assert_eq!(metadata(b"\x02\0\x0aonMetaData"), Err(GuardError::Command));
     }
 }

@@ -2,33 +2,22 @@
 //! wanted.
 
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
 use metrics::{counter, gauge};
 use rand::Rng;
-use rml_rtmp::handshake::{Handshake, HandshakeError, HandshakeProcessResult, PeerType};
-use rml_rtmp::sessions::{
-    ClientSession, ClientSessionConfig, ClientSessionError, ClientSessionEvent, ClientSessionResult, PublishRequestType,
-};
+use rml_rtmp::sessions::{ClientSession, ClientSessionResult};
 use rml_rtmp::time::RtmpTimestamp;
 use rotunda_media::mux::flv;
 use rotunda_media::program::{Frame, ProgramReader, ReadError, Track};
 use rotunda_proto::clock::Clock;
-use rotunda_proto::outbound::{AllowedNetworks, ResolveError};
-use rotunda_proto::push_address::{PushAddress, Scheme};
-use thiserror::Error;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
+use rotunda_proto::push_address::PushAddress;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::ClientConfig;
-use tokio_rustls::rustls::pki_types::{InvalidDnsNameError, ServerName};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
-use url::Host;
 
-use crate::rtmp_guard::{Guard, GuardError};
+use crate::rtmp_client::{Ask, ClientError, Outbound, Session, Socket, begin, open};
 use crate::rtmp_play::metadata;
 use crate::timeline::{Step, Timeline};
 
@@ -39,61 +28,11 @@ const DEAD_AFTER: Duration = Duration::from_secs(30);
 const GOODBYE_WITHIN: Duration = Duration::from_secs(3);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// Characters of a server's message that are logged.
-const MOST_SAID: usize = 200;
-
-/// Why a push failed.
-#[derive(Debug, Error)]
-pub enum PushError {
-    #[error("the server's name cannot be resolved or is refused")]
-    Address(#[from] ResolveError),
-    #[error("the server's name is not valid for TLS")]
-    ServerName(#[from] InvalidDnsNameError),
-    #[error("the connection broke")]
-    Io(#[from] io::Error),
-    #[error("the peer did not answer in time")]
-    Timeout,
-    #[error("the RTMP handshake failed: {0:?}")]
-    Handshake(HandshakeError),
-    #[error("the RTMP session failed: {0}")]
-    Session(#[from] ClientSessionError),
-    #[error("the server refused: {0}")]
-    Refused(String),
-    #[error("the server sent a message that servers do not send")]
-    Malformed(#[from] GuardError),
-}
-
-/// A connection, with or without TLS.
-trait Socket: AsyncRead + AsyncWrite + Unpin + Send {}
-
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Socket for S {}
-
-/// A session that gets only bytes that a server may send.
-struct Session {
-    inner: ClientSession,
-    guard: Guard,
-}
-
-impl Session {
-    fn handle_input(&mut self, bytes: &[u8]) -> Result<Vec<ClientSessionResult>, PushError> {
-        self.guard.check(bytes)?;
-        Ok(self.inner.handle_input(bytes)?)
-    }
-}
 
 /// The result of an attempt.
 enum End {
     ProgramOver,
-    Broken(PushError),
-}
-
-/// The rules of all pushes.
-#[derive(Clone)]
-pub struct Outbound {
-    /// The networks that pushes may connect to.
-    pub networks: AllowedNetworks,
-    /// The trust anchors for RTMPS servers.
-    pub tls: Arc<ClientConfig>,
+    Broken(ClientError),
 }
 
 /// Pushes until the program ends or `stop`.
@@ -141,12 +80,12 @@ async fn attempt(
 ) -> End {
     let connected = async {
         let mut socket = open(address, outbound).await?;
-        let session = publish(&mut socket, address).await?;
-        Ok((socket, session))
+        let begun = begin(&mut socket, address, Ask::Publish).await?;
+        Ok((socket, begun.session))
     };
     let connected = tokio::select! {
         () = stop.cancelled() => return End::ProgramOver,
-        connected = timeout(CONNECT_WITHIN, connected) => connected.unwrap_or(Err(PushError::Timeout)),
+        connected = timeout(CONNECT_WITHIN, connected) => connected.unwrap_or(Err(ClientError::Timeout)),
     };
     let (socket, session) = match connected {
         Ok(connected) => connected,
@@ -162,100 +101,13 @@ async fn attempt(
     }
 }
 
-/// TCP, and TLS if the address requires it.
-async fn open(address: &PushAddress, outbound: &Outbound) -> Result<Box<dyn Socket>, PushError> {
-    let host = match address.host() {
-        Host::Domain(name) => name.clone(),
-        Host::Ipv4(address) => address.to_string(),
-        Host::Ipv6(address) => address.to_string(),
-    };
-    let addresses = outbound.networks.resolve(&host, address.port()).await?;
-    let socket = TcpStream::connect(addresses.as_slice()).await?;
-    socket.set_nodelay(true)?;
-    match address.scheme() {
-        Scheme::Rtmp => Ok(Box::new(socket)),
-        Scheme::Rtmps => {
-            let connector = TlsConnector::from(outbound.tls.clone());
-            Ok(Box::new(connector.connect(ServerName::try_from(host)?, socket).await?))
-        }
-    }
-}
-
-/// Handshake, connect, publish.
-async fn publish(socket: &mut impl Socket, address: &PushAddress) -> Result<Session, PushError> {
-    let mut handshake = Handshake::new(PeerType::Client);
-    socket
-        .write_all(&handshake.generate_outbound_p0_and_p1().map_err(PushError::Handshake)?)
-        .await?;
-    let mut buffer = vec![0; 4096];
-    let rest = loop {
-        let length = read(socket, &mut buffer).await?;
-        match handshake
-            .process_bytes(&buffer[..length])
-            .map_err(PushError::Handshake)?
-        {
-            HandshakeProcessResult::InProgress { response_bytes } => socket.write_all(&response_bytes).await?,
-            HandshakeProcessResult::Completed {
-                response_bytes,
-                remaining_bytes,
-            } => {
-                socket.write_all(&response_bytes).await?;
-                break remaining_bytes;
-            }
-        }
-    };
-    let mut config = ClientSessionConfig::new();
-    config.tc_url = Some(address.tc_url());
-    let (inner, mut results) = ClientSession::new(config)?;
-    let guard = Guard::default();
-    let mut session = Session { inner, guard };
-    results.extend(session.handle_input(&rest)?);
-    results.push(session.inner.request_connection(address.app().to_owned())?);
-    loop {
-        for result in std::mem::take(&mut results) {
-            match result {
-                ClientSessionResult::OutboundResponse(packet) => socket.write_all(&packet.bytes).await?,
-                ClientSessionResult::RaisedEvent(event) => match event {
-                    ClientSessionEvent::ConnectionRequestAccepted => {
-                        let stream = address.stream().to_owned();
-                        results.push(session.inner.request_publishing(stream, PublishRequestType::Live)?);
-                    }
-                    ClientSessionEvent::PublishRequestAccepted => return Ok(session),
-                    ClientSessionEvent::ConnectionRequestRejected { description } => {
-                        return Err(PushError::Refused(without_key(&description, address)));
-                    }
-                    ClientSessionEvent::UnhandleableOnStatusCode { code } => {
-                        return Err(PushError::Refused(without_key(&code, address)));
-                    }
-                    _ => {}
-                },
-                ClientSessionResult::UnhandleableMessageReceived(_) => {}
-            }
-        }
-        if results.is_empty() {
-            let length = read(socket, &mut buffer).await?;
-            results = session.handle_input(&buffer[..length])?;
-        }
-    }
-}
-
-/// A server's refusal without the key, for the log: some servers repeat the key.
-fn without_key(said: &str, address: &PushAddress) -> String {
-    let name = address.stream().split('?').next().unwrap_or_default();
-    let mut said = said.replace(address.stream(), "***");
-    if !name.is_empty() {
-        said = said.replace(name, "***");
-    }
-    said.chars().take(MOST_SAID).collect()
-}
-
 async fn send(
     socket: Box<dyn Socket>,
     mut session: Session,
     reader: &mut ProgramReader,
     timeline: &mut Timeline,
     stop: &CancellationToken,
-) -> Result<(), PushError> {
+) -> Result<(), ClientError> {
     let mut buffer = vec![0; 4096];
     let (mut input, mut output) = tokio::io::split(socket);
     loop {
@@ -277,7 +129,7 @@ async fn send(
                     }
                     Step::Go { timestamp_ms } => results.push(message(&mut session.inner, &frame, timestamp_ms)?),
                 },
-                Err(ReadError::Lagged(_)) => timeline.lose(),
+                Err(ReadError::Lagged(_) | ReadError::Lost(_)) => timeline.lose(),
                 Err(ReadError::Ended) => break,
             },
             length = input.read(&mut buffer) => {
@@ -291,7 +143,7 @@ async fn send(
         for result in results {
             if let ClientSessionResult::OutboundResponse(packet) = result {
                 let written = timeout(DEAD_AFTER, output.write_all(&packet.bytes)).await;
-                written.map_err(|_| PushError::Timeout)??;
+                written.map_err(|_| ClientError::Timeout)??;
                 counter!("rotunda_live_push_bytes_total").increment(packet.bytes.len() as u64);
             }
         }
@@ -306,23 +158,18 @@ async fn send(
         output.write_all(&goodbye).await?;
         output.shutdown().await
     };
-    timeout(GOODBYE_WITHIN, said).await.map_err(|_| PushError::Timeout)??;
+    timeout(GOODBYE_WITHIN, said)
+        .await
+        .map_err(|_| ClientError::Timeout)??;
     Ok(())
 }
 
-fn message(session: &mut ClientSession, frame: &Frame, timestamp_ms: u32) -> Result<ClientSessionResult, PushError> {
+fn message(session: &mut ClientSession, frame: &Frame, timestamp_ms: u32) -> Result<ClientSessionResult, ClientError> {
     let (time, body) = (RtmpTimestamp::new(timestamp_ms), flv::frame_body(frame));
     Ok(match frame.track {
         Track::Video => session.publish_video_data(body, time, false)?,
         Track::Audio => session.publish_audio_data(body, time, false)?,
     })
-}
-
-async fn read(socket: &mut impl Socket, buffer: &mut [u8]) -> io::Result<usize> {
-    match socket.read(buffer).await? {
-        0 => Err(io::ErrorKind::UnexpectedEof.into()),
-        length => Ok(length),
-    }
 }
 
 #[cfg(test)]

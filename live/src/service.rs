@@ -1,40 +1,48 @@
-//! The shell: follows the running programs, serves players, starts pushes.
+//! The shell: follows the running programs, serves players, starts pushes and pulls.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::extract::{Path, RawQuery, State};
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, OriginalUri, Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use rotunda_bus::{BusError, Change, SharedBus, Watch, WatchEvent};
-use rotunda_events::{Facts, What};
-use rotunda_listen::Listener;
-use rotunda_media::program::{ProgramHub, ProgramReader};
+use rotunda_bus::{BusError, Change, ClusterNode, Watch, WatchEvent};
+use rotunda_events::{Facts, SingleRun, What};
+use rotunda_listen::{Incoming, Listener};
+use rotunda_media::program::ProgramReader;
+use rotunda_programs::claims::{Claims, Work};
+use rotunda_programs::{Programs as AllPrograms, ReadFrom};
 use rotunda_proto::applications::ApplicationList;
 use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::StreamKey;
 use rotunda_proto::outbound::AllowedNetworks;
 use rotunda_proto::program::{PROGRAMS_PREFIX, Playing, ProgramDescriptor, stream_of_key};
+use rotunda_proto::stream_ingest::INGESTS_PREFIX;
 use serde_json::json;
 use thiserror::Error;
 use tokio::sync::{Semaphore, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tower_http::cors::CorsLayer;
-use tracing::{Instrument, debug, info, info_span, warn};
+use tracing::{Instrument, debug, info, info_span};
 
 use crate::config::Config;
 use crate::hls::{self, Latency, Segmented, Window};
 use crate::hls_http::{self, Hls, Piece};
 use crate::http_flv;
+use crate::ingest::pull::Pulls;
+use crate::ingest::{self, Ingests};
 use crate::on_air::{OnAir, Seen};
-use crate::rtmp_play::{self, NOT_UNIQUE, NotPlayed, Programs};
-use crate::rtmp_push::Outbound;
+use crate::rtmp_client::Outbound;
+use crate::rtmp_play;
+use crate::rtmp_session::{self, NOT_UNIQUE, NotPlayed, Programs, RtmpError, Wanted};
 use crate::streams::{Found, StreamName, Streams};
 use crate::tls::{self, TlsError};
+use crate::whep::{self, Reading, Whep};
 
 /// The last segments of an ended stream stay for this time.
 const KEEP_ENDED: Duration = Duration::from_secs(60);
@@ -46,29 +54,40 @@ pub enum StartError {
     Bus(#[from] BusError),
     #[error("set up RTMPS")]
     Tls(#[from] TlsError),
+    #[error("set up the HTTP client of pulls")]
+    Http(#[from] reqwest::Error),
+    #[error("open the UDP sockets of WHEP (live.whep_port)")]
+    Whep(#[source] std::io::Error),
 }
 
-/// The applications whose play keys are checked, the networks that pushes may reach, and where streams are told.
+/// The applications whose play keys are checked, the networks that pushes may reach, where streams are told, and where publishers enter.
 pub struct Access {
     pub applications: ApplicationList,
     pub networks: AllowedNetworks,
     pub facts: Facts,
+    /// The signaling by which RTMP publishers enter their rooms, for example `ws://127.0.0.1:8080/ws`.
+    pub signaling_url: String,
 }
 
 /// A running live origin.
 pub struct Service {
     origin: Origin,
     programs: JoinHandle<()>,
-    rtmp: JoinHandle<()>,
+    pulls: JoinHandle<()>,
+    rtmp: JoinSet<()>,
 }
 
 #[derive(Clone)]
 struct Origin {
     config: Config,
-    hub: ProgramHub,
+    all: AllPrograms,
+    /// The programs that run, on whichever node.
+    running: Arc<Mutex<HashMap<StreamKey, ProgramDescriptor>>>,
     windows: Arc<Mutex<HashMap<StreamKey, Hls>>>,
     flv_players: Arc<Semaphore>,
     streams: Arc<Streams>,
+    ingests: Arc<Ingests>,
+    whep: Whep,
     facts: Facts,
     shutdown: CancellationToken,
 }
@@ -77,49 +96,77 @@ impl Service {
     pub async fn start(
         config: Config,
         access: Access,
-        bus: SharedBus,
-        hub: ProgramHub,
-        rtmp: Listener,
+        node: ClusterNode,
+        programs: AllPrograms,
+        rtmp: Vec<Listener>,
         shutdown: CancellationToken,
     ) -> Result<Self, StartError> {
         let Access {
             applications,
             networks,
             facts,
+            signaling_url,
         } = access;
         let outbound = Outbound {
             networks,
             tls: tls::client(config.push_ca_file.as_deref())?,
         };
-        let changes = bus.watch(PROGRAMS_PREFIX).await?;
+        let changes = node.bus().watch(PROGRAMS_PREFIX).await?;
+        let ingests = Arc::new(Ingests::new(signaling_url));
+        let tasks = node.bus().watch(INGESTS_PREFIX).await?;
+        let pulls = Pulls::new(
+            node.bus().clone(),
+            Claims::start(node.clone(), Work::Ingest).await?,
+            outbound.clone(),
+            ingests.clone(),
+            facts.clone(),
+            config.pulls,
+            shutdown.clone(),
+        )?;
+        let claims = Claims::start(node, Work::Push).await?;
+        let whep = Whep::start(&config, shutdown.clone()).await.map_err(StartError::Whep)?;
         let origin = Origin {
             flv_players: Arc::new(Semaphore::new(config.flv_players.min(Semaphore::MAX_PERMITS))),
             config,
-            hub,
+            all: programs,
+            running: Arc::default(),
             windows: Arc::default(),
             streams: Arc::new(Streams::new(applications)),
+            ingests,
+            whep,
             facts,
             shutdown,
         };
-        let on_air = OnAir::new(origin.hub.clone(), outbound, origin.shutdown.clone());
+        let on_air = OnAir::new(origin.all.clone(), claims, outbound, origin.shutdown.clone());
         let programs = tokio::spawn(origin.clone().follow(changes, on_air));
-        let rtmp = tokio::spawn(origin.clone().accept(rtmp));
-        Ok(Self { origin, programs, rtmp })
+        let mut accepting = JoinSet::new();
+        for listener in rtmp {
+            accepting.spawn(origin.clone().accept(listener));
+        }
+        Ok(Self {
+            origin,
+            programs,
+            pulls: tokio::spawn(pulls.run(tasks)),
+            rtmp: accepting,
+        })
     }
 
-    /// `/live/<streamId>.flv`, `/live/<streamId>.m3u8` and the segments below `/live/<streamId>/`; the same with an `<sdkAppId>/`
+    /// `/live/<streamId>.flv`, `.m3u8`, `.whep` and the segments below `/live/<streamId>/`; the same with an `<sdkAppId>/`
     /// before the stream's id, where several applications use one.
     pub fn router(&self) -> Router {
         Router::new()
-            .route("/live/{*path}", get(serve))
+            .route("/live/{*path}", get(serve).post(watch).delete(end))
+            .layer(DefaultBodyLimit::max(whep::http::MOST_OFFER_BYTES))
             .layer(CorsLayer::permissive())
             .with_state(self.origin.clone())
     }
 
     /// Resolves when all pushes have ended in order after shutdown.
     pub async fn finish(self) {
+        let _ended = self.pulls.await;
         let _ended = self.programs.await;
-        let _ended = self.rtmp.await;
+        let _ended = self.rtmp.join_all().await;
+        self.origin.whep.finish().await;
     }
 }
 
@@ -129,7 +176,7 @@ impl Origin {
         loop {
             tokio::select! {
                 () = self.shutdown.cancelled() => break,
-                () = on_air.ended() => {}
+                () = on_air.step() => {}
                 event = changes.next() => if let WatchEvent::Change(change) = event {
                     self.handle_change(&change, &mut on_air);
                 },
@@ -142,6 +189,7 @@ impl Origin {
         if change.entry.is_none()
             && let Some(stream) = stream_of_key(&change.key)
         {
+            self.running().remove(&stream);
             on_air.handle_end(&stream);
         }
         let Some(program) = change.parse::<ProgramDescriptor>() else {
@@ -151,17 +199,17 @@ impl Origin {
             .single
             .as_ref()
             .is_none_or(|single| single.playing == Playing::Live);
-        if is_played && on_air.handle_program(&program) == Seen::New {
-            self.begin(&program, on_air);
+        if is_played {
+            self.running().insert(program.stream(), program.clone());
+            if let Seen::New(over) = on_air.handle_program(&program) {
+                self.begin(&program, over, on_air);
+            }
         }
     }
 
-    fn begin(&self, program: &ProgramDescriptor, on_air: &mut OnAir) {
+    /// `over`: cancelled at the program's end.
+    fn begin(&self, program: &ProgramDescriptor, over: CancellationToken, on_air: &mut OnAir) {
         let id = &program.stream();
-        if self.hub.subscribe(id).is_none() {
-            warn!(stream = %id, "the program is not in this process");
-            return;
-        }
         self.streams.begin(id);
         let span = info_span!("live", room = %program.room, stream = %id);
         let earlier = self.hls(id).map(|hls| hls.window.borrow().resumed());
@@ -188,18 +236,26 @@ impl Origin {
         self.windows().insert(id.clone(), hls);
         let live = |kind: &str| format!("live-{kind}-{id}-{}", program.started_unix_ms);
         let stream_id = program.stream_id.clone();
+        let single = program.single.as_ref().map(|single| SingleRun {
+            user: single.user.clone(),
+            started_unix_ms: program.started_unix_ms,
+        });
         let (begun, ended) = (
             What::LiveBegun {
                 stream_id: stream_id.clone(),
+                single: single.clone(),
             },
-            What::LiveEnded { stream_id },
+            What::LiveEnded { stream_id, single },
         );
         self.facts.tell_as(live("begun"), &program.room, begun);
         let (ended_id, room) = (live("ended"), program.room.clone());
-        let (origin, stream_id) = (self.clone(), id.clone());
+        let pushes = program.push_urls.len();
+        let (origin, stream_id, program) = (self.clone(), id.clone(), program.clone());
         let segmenter = async move {
-            origin.segment_on_demand(&stream_id, window, requests).await;
-            origin.facts.tell_as(ended_id, &room, ended);
+            origin.segment_on_demand(&program, window, requests, &over).await;
+            if !origin.still_runs(&program, &over) {
+                origin.facts.tell_as(ended_id, &room, ended);
+            }
             tokio::select! {
                 () = Clock.sleep_until(Clock.now() + KEEP_ENDED) => {}
                 () = origin.shutdown.cancelled() => {}
@@ -215,15 +271,16 @@ impl Origin {
             }
         };
         on_air.spawn(segmenter.instrument(span));
-        info!(stream = %id, pushes = program.push_urls.len(), "on air");
+        info!(stream = %id, pushes, "on air");
     }
 
     /// Makes segments while players ask for playlists, until the program ends.
     async fn segment_on_demand(
         &self,
-        stream: &StreamKey,
+        program: &ProgramDescriptor,
         window: watch::Sender<Window>,
         mut requests: watch::Receiver<Option<Instant>>,
+        over: &CancellationToken,
     ) {
         let idle = Duration::from_secs(self.config.hls_idle_seconds);
         let asked = requests.clone();
@@ -237,13 +294,14 @@ impl Origin {
         loop {
             if !is_wanted() {
                 tokio::select! {
-                    () = self.hub.ended(stream) => break,
+                    () = self.all.ended_here(program) => break,
+                    () = over.cancelled() => break,
                     () = self.shutdown.cancelled() => break,
                     Ok(()) = requests.changed() => {}
                 }
                 continue;
             }
-            let Some(reader) = self.hub.subscribe(stream) else {
+            let Some(reader) = self.all.subscribe(program, ReadFrom::Keyframe) else {
                 break;
             };
             let made = hls::segment(reader, &window, is_wanted, self.shutdown.clone()).await;
@@ -261,16 +319,35 @@ impl Origin {
                 () = self.shutdown.cancelled() => return,
                 incoming = listener.accept() => incoming,
             };
-            let stall = Duration::from_secs(self.config.stall_seconds);
             let origin = self.clone();
             tokio::spawn(async move {
                 let from = incoming.peer();
-                let shutdown = origin.shutdown.clone();
-                if let Err(error) = rtmp_play::serve(incoming, &origin, stall, shutdown).await {
-                    debug!(%from, error = &error as &dyn std::error::Error, "an RTMP player was disconnected");
+                if let Err(error) = origin.serve_rtmp(incoming).await {
+                    debug!(%from, error = &error as &dyn std::error::Error, "an RTMP connection ended");
                 }
             });
         }
+    }
+
+    async fn serve_rtmp(&self, incoming: Incoming) -> Result<(), RtmpError> {
+        let Some((stream, wanted)) = rtmp_session::open(incoming, self).await? else {
+            return Ok(());
+        };
+        let stall = Duration::from_secs(self.config.stall_seconds);
+        let shutdown = self.shutdown.clone();
+        match wanted {
+            Wanted::Play(ready) => rtmp_play::serve(stream, ready, stall, shutdown).await,
+            Wanted::Publish(publish) => ingest::serve(stream, publish, self.ingests.clone(), stall, shutdown).await,
+        }
+    }
+
+    /// A process that shuts down leaves programs of other nodes to the others.
+    fn still_runs(&self, program: &ProgramDescriptor, over: &CancellationToken) -> bool {
+        !self.all.is_made_here(program) && !over.is_cancelled() && self.shutdown.is_cancelled()
+    }
+
+    fn running(&self) -> MutexGuard<'_, HashMap<StreamKey, ProgramDescriptor>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn windows(&self) -> MutexGuard<'_, HashMap<StreamKey, Hls>> {
@@ -292,10 +369,22 @@ impl Origin {
     }
 }
 
+impl Origin {
+    fn reading(&self, stream: &StreamKey) -> Reading {
+        let (origin, stream) = (self.clone(), stream.clone());
+        Arc::new(move || origin.read(&stream))
+    }
+
+    fn read(&self, stream: &StreamKey) -> Option<ProgramReader> {
+        let program = self.running().get(stream).cloned()?;
+        self.all.subscribe(&program, ReadFrom::Keyframe)
+    }
+}
+
 impl Programs for Origin {
     fn play(&self, name: &StreamName, query: &str) -> Result<ProgramReader, NotPlayed> {
         let Found { stream, .. } = self.streams.find(name, query, Clock.unix())?;
-        self.hub.subscribe(&stream).ok_or(NotPlayed::NoSuchStream)
+        self.read(&stream).ok_or(NotPlayed::NoSuchStream)
     }
 }
 
@@ -304,14 +393,16 @@ impl Programs for Origin {
 pub enum Asked {
     Flv,
     Playlist,
+    Whep,
 }
 
-/// `<streamId>.flv` or `<streamId>.m3u8`, also below `<sdkAppId>/`.
+/// `<streamId>.flv`, `<streamId>.m3u8` or `<streamId>.whep`, also below `<sdkAppId>/`.
 pub fn asked(path: &str) -> Option<(StreamName, Asked)> {
     let (name, kind) = path.rsplit_once('.')?;
     let asked = match kind {
         "flv" => Asked::Flv,
         "m3u8" => Asked::Playlist,
+        "whep" => Asked::Whep,
         _ => return None,
     };
     Some((StreamName::parse(name)?, asked))
@@ -352,6 +443,7 @@ async fn serve(
                 },
                 Err(why) => not_played(why),
             },
+            Asked::Whep => whep::http::not_read(),
         };
     }
     match asked_part(&path) {
@@ -364,6 +456,38 @@ async fn serve(
         },
         None => http_flv::no_such_stream(),
     }
+}
+
+/// A WHEP viewer's offer.
+async fn watch(
+    State(origin): State<Origin>,
+    OriginalUri(address): OriginalUri,
+    Path(path): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let Some((name, Asked::Whep)) = asked(&path) else {
+        return http_flv::no_such_stream();
+    };
+    let found = origin.streams.find(&name, &query.unwrap_or_default(), Clock.unix());
+    match found {
+        Ok(Found { stream, .. }) => {
+            let offer = whep::http::offer(&headers, &body);
+            let program = origin.reading(&stream);
+            let begun = offer.and_then(|offer| origin.whep.begin(&stream, program, offer));
+            whep::http::begun(address.path(), begun)
+        }
+        Err(why) => not_played(why),
+    }
+}
+
+/// The end of a WHEP session. Its address cannot be guessed, so it needs no other permission.
+async fn end(State(origin): State<Origin>, Path(path): Path<String>) -> Response {
+    let session = path
+        .rsplit_once('/')
+        .filter(|(endpoint, _)| endpoint.ends_with(".whep"));
+    whep::http::ended(session.is_some_and(|(_, id)| origin.whep.end(id)))
 }
 
 fn not_played(why: NotPlayed) -> Response {

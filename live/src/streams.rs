@@ -9,7 +9,7 @@ use rotunda_proto::applications::ApplicationList;
 use rotunda_proto::ids::{SdkAppId, StreamId, StreamKey};
 
 use crate::play_secret;
-use crate::rtmp_play::NotPlayed;
+use crate::rtmp_session::NotPlayed;
 
 /// A stream as an address names it.
 #[derive(Debug, Clone, PartialEq, Eq)]

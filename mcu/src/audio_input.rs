@@ -1,7 +1,10 @@
-//! One member's audio on the mix clock. It decodes packets, conceals gaps, follows clock drift, and fades where audio begins and ends.
+//! One member's audio on the mix clock. It decodes packets just before they are heard, conceals gaps, follows clock drift, and fades
+//! where audio begins and ends.
 
-use rotunda_media::codec::{CodecError, OpusDecoder};
+use rotunda_media::codec::{CodecError, opus};
+use rotunda_receiver::audio_decoder::{AudioDecoder, PACKET, Piece, Put, SoFar};
 
+use crate::drift::Drift;
 use crate::timeline::Micros;
 
 /// Samples a second and channels inside the mixer.
@@ -10,26 +13,18 @@ pub const CHANNELS: usize = 2;
 
 /// 5 ms.
 const FADE: usize = 240;
-/// Samples that a packet may be beside its place before it is stretched or shortened by [`STRETCH`].
-const TOLERANCE: i64 = 96;
 /// Beyond this (20 ms) the audio moves to its new place at once.
-const STEP: i64 = 960;
-/// 1/200 of the length at most.
-const STRETCH: i64 = 200;
-/// Lost packets of 20 ms that the decoder conceals. A longer gap is silent.
-const CONCEAL: i64 = 3;
+const STEP: i64 = PACKET;
 /// Audio waiting to be mixed, at most: 5 s.
 const MOST: i64 = 5 * RATE;
+
+/// Packets that are decoded at one time, at most: those of a block are four, and others are cut off as they are too early.
+const MOST_PIECES: usize = 64;
 
 /// When all packets have been too late for so long, samples, the input is played out later: 500 ms.
 const PATIENCE: i64 = RATE / 2;
 /// So much later than needed, samples: 40 ms.
 const MARGIN: i64 = RATE / 25;
-
-/// A packet this short says that nobody speaks, and that the next one comes later (DTX). Source: RFC 6716 §3.1, RFC 7587 §3.1.3.
-const DTX_BYTES: usize = 2;
-/// The decoder makes comfort noise for so long after it, samples: 1 s. Encoders repeat it every 400 ms.
-const DTX_MOST: i64 = RATE;
 
 /// Whether a packet could be heard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +38,8 @@ pub enum Timing {
 
 /// See the [module](self).
 pub struct AudioInput {
-    decoder: OpusDecoder,
+    decoder: AudioDecoder,
+    drift: Drift,
     /// Interleaved, from `start` on the mix clock.
     buffer: Vec<f32>,
     start: i64,
@@ -54,8 +50,6 @@ pub struct AudioInput {
     lag: i64,
     /// Since when every packet has been too late.
     late_since: Option<i64>,
-    /// Comfort noise that may still be made, samples.
-    noise_left: i64,
 }
 
 /// Microseconds on the mix clock as samples.
@@ -67,52 +61,72 @@ impl AudioInput {
     /// Errors: [`CodecError::SetUp`].
     pub fn new() -> Result<Self, CodecError> {
         Ok(Self {
-            decoder: OpusDecoder::new()?,
+            decoder: AudioDecoder::new()?,
+            drift: Drift::default(),
             buffer: Vec::new(),
             start: 0,
             loud: false,
             packet: Vec::new(),
             lag: 0,
             late_since: None,
-            noise_left: 0,
         })
     }
 
-    /// Takes a packet whose first sample is to be heard at `at`. Audio before `heard`, where the mixer is, is too late.
-    ///
-    /// Errors: [`CodecError::Decode`]; the packet is as good as lost.
-    pub fn handle_packet(&mut self, packet: &[u8], at: i64, heard: i64) -> Result<Timing, CodecError> {
+    /// Takes a packet whose first sample is to be heard at `at`. Audio before `heard`, where the mixer is, is too late. Packets may come
+    /// in any order.
+    pub fn handle_packet(&mut self, packet: &[u8], at: i64, heard: i64) -> Timing {
         let at = at + self.lag;
         if at > heard + MOST {
-            return Ok(Timing::TooEarly);
+            return Timing::TooEarly;
         }
-        if at < heard - RATE {
-            self.handle_late(at, heard);
-            return Ok(Timing::TooLate);
-        }
-        self.make_room(heard);
-        let gap = at - self.end();
-        if self.loud && gap > STEP - TOLERANCE {
-            self.conceal(gap, packet)?;
-        }
-        self.packet.clear();
-        let mut decoded = std::mem::take(&mut self.packet);
-        let result = self.decoder.decode(Some(packet), &mut decoded);
-        let timing = match result {
-            Ok(_) if at + (decoded.len() / CHANNELS) as i64 <= heard => {
+        let length = opus::duration(packet).map_or(PACKET, |samples| samples as i64);
+        let put = match at + length <= heard {
+            true => Put::TooLate,
+            false => self.decoder.handle_packet(at, packet),
+        };
+        match put {
+            Put::Waits => {
+                self.late_since = None;
+                Timing::InTime
+            }
+            Put::Twice => Timing::InTime,
+            Put::TooLate => {
                 self.handle_late(at, heard);
                 Timing::TooLate
             }
-            Ok(_) => {
-                self.noise_left = if packet.len() <= DTX_BYTES { DTX_MOST } else { 0 };
-                self.late_since = None;
-                self.place(&decoded, at);
-                Timing::InTime
+            Put::Full => Timing::TooEarly,
+        }
+    }
+
+    /// Whether [`decode`](Self::decode) reads a packet of the member.
+    pub fn is_due(&self, until: i64) -> bool {
+        self.decoder.is_due(self.so_far(), until)
+    }
+
+    /// Decodes what is to be heard from `heard`, where the mixer is, until `until`. A packet that has not come by now is not played.
+    ///
+    /// Errors: [`CodecError::Decode`]; the packet is as good as lost.
+    pub fn decode(&mut self, heard: i64, until: i64) -> Result<(), CodecError> {
+        self.make_room(heard);
+        let mut result = Ok(());
+        let mut piece = std::mem::take(&mut self.packet);
+        for _ in 0..MOST_PIECES {
+            if self.end() >= until {
+                break;
             }
-            Err(_) => Timing::InTime,
-        };
-        self.packet = decoded;
-        result.map(|_| timing)
+            match self.decoder.poll(self.so_far(), until, &mut piece) {
+                Ok(Piece::Packet(at)) => self.place(&piece, at),
+                Ok(Piece::Filled) => self.drift.run(&piece, &mut self.buffer),
+                Ok(Piece::Nothing) => break,
+                // The packet after a malformed one fills its place.
+                Err(error) => result = result.and(Err(error)),
+            }
+        }
+        self.packet = piece;
+        if self.loud && self.end() < until {
+            self.fade_out();
+        }
+        result
     }
 
     /// An input whose packets are always too late would be silent for ever: it is heard later instead.
@@ -127,18 +141,10 @@ impl AudioInput {
         }
     }
 
-    /// Adds the audio from `at` on to `out` (interleaved). A packet that has not come by now is not played. Answers the mean square
-    /// of what was added.
+    /// Adds the audio from `at` on to `out` (interleaved), as far as it has been [decoded](Self::decode). Answers the mean square of what
+    /// was added.
     pub fn mix_into(&mut self, at: i64, out: &mut [f32]) -> f32 {
         let length = (out.len() / CHANNELS) as i64;
-        while self.loud && self.noise_left > 0 && self.end() < at + length {
-            if self.make_noise().is_err() {
-                break;
-            }
-        }
-        if self.loud && self.end() < at + length {
-            self.fade_out();
-        }
         let from = at.max(self.start);
         let to = (at + length).min(self.end());
         let mut energy = 0.0;
@@ -155,9 +161,17 @@ impl AudioInput {
 
     /// Ends the audio with one fade; the rest of the buffer is thrown away.
     pub fn handle_mute(&mut self) {
+        self.decoder.clear();
         self.buffer.truncate(FADE * CHANNELS);
         if self.loud {
             self.fade_out();
+        }
+    }
+
+    fn so_far(&self) -> SoFar {
+        SoFar {
+            end: self.end(),
+            is_audible: self.loud,
         }
     }
 
@@ -177,38 +191,11 @@ impl AudioInput {
         self.start = self.start.max(at);
     }
 
-    /// Fills a gap before `next`. Its last 20 ms may be inside `next`.
-    fn conceal(&mut self, gap: i64, next: &[u8]) -> Result<(), CodecError> {
-        let is_noise = self.noise_left > 0;
-        let most = if is_noise { DTX_MOST / STEP } else { CONCEAL };
-        let lost = gap / STEP;
-        for number in 1..=lost.min(most) {
-            if number == lost && !is_noise && next.len() > DTX_BYTES {
-                self.decoder.recover(next, &mut self.buffer)?;
-            } else {
-                self.decoder.decode(None, &mut self.buffer)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Appends 20 ms of comfort noise.
-    fn make_noise(&mut self) -> Result<(), CodecError> {
-        self.noise_left -= STEP;
-        self.decoder.decode(None, &mut self.buffer).map(|_| ())
-    }
-
     fn place(&mut self, packet: &[f32], at: i64) {
         let beside = at - self.end();
         if self.loud && beside.abs() <= STEP {
-            let length = (packet.len() / CHANNELS) as i64;
-            let most = length / STRETCH;
-            let change = if beside.abs() > TOLERANCE {
-                beside.clamp(-most, most)
-            } else {
-                0
-            };
-            stretch(packet, (length + change) as usize, &mut self.buffer);
+            self.drift.follow(beside);
+            self.drift.run(packet, &mut self.buffer);
             return;
         }
         // A new place: softly out, silence up to it (or the too early part cut off), softly in.
@@ -222,7 +209,8 @@ impl AudioInput {
         let cut = index((-beside).max(0));
         if let Some(rest) = packet.get(cut..).filter(|rest| !rest.is_empty()) {
             let begin = self.buffer.len();
-            self.buffer.extend_from_slice(rest);
+            self.drift.reset();
+            self.drift.run(rest, &mut self.buffer);
             fade(&mut self.buffer[begin..], Fade::In);
             self.loud = true;
         }
@@ -251,57 +239,6 @@ fn fade(audio: &mut [f32], which: Fade) {
     }
 }
 
-/// Appends `packet` as `length` samples, by cubic interpolation over four samples: a bend of half a percent leaves a tone of 6 kHz with
-/// less than 1 % of other tones.
-fn stretch(packet: &[f32], length: usize, out: &mut Vec<f32>) {
-    let have = packet.len() / CHANNELS;
-    if have == length || have < 2 {
-        out.extend_from_slice(packet);
-        return;
-    }
-    let step = have as f32 / length as f32;
-    for n in 0..length {
-        let place = n as f32 * step;
-        let (left, part) = (place as usize, place.fract());
-        let at = |index: usize, channel: usize| packet[index.min(have - 1) * CHANNELS + channel];
-        for channel in 0..CHANNELS {
-            let before = at(left.saturating_sub(1), channel);
-            let (from, to) = (at(left, channel), at(left + 1, channel));
-            let after = at(left + 2, channel);
-            // Catmull and Rom.
-            let (first, second) = ((to - before) / 2.0, (after - from) / 2.0);
-            let (square, cube) = (part * part, part * part * part);
-            let value = (2.0 * cube - 3.0 * square + 1.0) * from
-                + (cube - 2.0 * square + part) * first
-                + (3.0 * square - 2.0 * cube) * to
-                + (cube - square) * second;
-            out.push(value);
-        }
-    }
-}
-
 fn index(samples: i64) -> usize {
     samples as usize * CHANNELS
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_stretched_tone_has_less_than_a_hundredth_of_anything_else() {
-        for length in [955, 965_usize] {
-            let wave = |n: f32| (n * 6_000.0 * std::f32::consts::TAU / 48_000.0).sin();
-            let packet: Vec<f32> = (0..960).flat_map(|n| [wave(n as f32); CHANNELS]).collect();
-            let mut out = Vec::new();
-            stretch(&packet, length, &mut out);
-            assert_eq!(out.len(), length * CHANNELS);
-            let step = 960.0 / length as f32;
-            // The ends have no neighbours.
-            let errors = (2..length - 4).map(|n| out[n * CHANNELS] - wave(n as f32 * step));
-            let mean = errors.map(|error| error * error).sum::<f32>() / length as f32;
-            // Of a sine of 1: a mean square of a half.
-            assert!((mean / 0.5).sqrt() < 0.02, "{}", (mean / 0.5).sqrt());
-        }
-    }
 }

@@ -3,44 +3,47 @@
 //! Times are microseconds since the task's start, on one clock for all inputs and both outputs. Call `handle_tick` when
 //! `poll_timeout` says, then drain `poll_frame` and `poll_key_request`.
 
+mod figures;
+mod ticks;
+mod video;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use bytes::{BufMut, Bytes, BytesMut};
-use rotunda_media::codec::CodecError;
+use rotunda_media::codec::{CodecError, opus};
 use rotunda_media::draw::Font;
 use rotunda_media::picture::Picture;
 use rotunda_media::program::{Frame, ProgramHeader, Track};
 use rotunda_media::time::{MediaTime, VIDEO_RATE};
-use rotunda_proto::ids::{RoomUser, Source};
-use rotunda_proto::mix::{MixSpec, PictureId, VideoEncode};
+use rotunda_proto::ids::{RoomUser, Source, TrackSource};
+use rotunda_proto::mix::{MixSpec, PictureId};
+use rotunda_proto::mix_layout::ShownLayout;
 use rotunda_receiver::{Payload, Sample};
 
+pub use self::figures::Figures;
+use self::ticks::{Ticks, tick_rate};
+use self::video::{Video, canvas};
 use crate::audio_input::{RATE, samples};
 use crate::audio_output::{AudioFrame, AudioOutput};
-use crate::compositor::{Compositor, Shown};
-use crate::layout::animation::Animation;
-use crate::layout::{Canvas, Content, Placement, Scene};
+use crate::compositor::Shown;
+use crate::layout::{Content, Placement, Scene};
 use crate::loudest::Loudest;
 use crate::mixer::Mixer;
-use crate::play_out::PlayOut;
-use crate::sei;
+use crate::play_out::{InputDelays, PlayOut};
 use crate::timeline::{Micros, PersonClock};
 use crate::video_input::{self, InputState, Shape, VideoInput};
-use crate::video_output::VideoOutput;
 
-/// Ticks a second of a mix with audio alone.
-const SOUND_TICKS: u8 = 50;
+/// Audio was captured earlier than its packets say, microseconds.
+const AUDIO_LOOK_AHEAD: Micros = opus::LOOK_AHEAD as Micros * 1_000_000 / RATE;
 /// Video ticks that may be behind before a frame is left out.
 const CATCH_UP: i64 = 3;
-/// The output tells its layout this often, as volumes change.
-const TELL_EVERY: Micros = 500_000;
 
 /// See the [module](self).
 pub struct MixCore {
     play_out: PlayOut,
     scene: Scene,
     persons: HashMap<RoomUser, PersonClock>,
+    audio_delays: HashMap<RoomUser, InputDelays>,
     video_inputs: HashMap<Source, VideoInput>,
     mixer: Mixer,
     block: Vec<f32>,
@@ -60,47 +63,13 @@ pub struct MixCore {
     levels: HashMap<RoomUser, f32>,
     loudest: Loudest,
     new_loudest: Option<RoomUser>,
+    layouts: VecDeque<ShownLayout>,
     watcher: Option<Watcher>,
     figures: Figures,
 }
 
 /// Is told the track whose frame is decoded next, and `None` when no more is decoded.
 pub type Watcher = Box<dyn FnMut(Option<&Source>) + Send>;
-
-/// Counters since the start.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Figures {
-    pub video_frames: u64,
-    pub video_bytes: u64,
-    pub audio_bytes: u64,
-    pub late_ticks: u64,
-    /// Packets of audio that came too late to be heard.
-    pub late_audio: u64,
-    /// Frames of inputs that were thrown away undecoded, because decoding was behind.
-    pub shed_frames: u64,
-    /// Times that an encoder failed, and was made anew.
-    pub encoder_failures: u64,
-    /// Length of the program.
-    pub program: Micros,
-}
-
-struct Video {
-    output: VideoOutput,
-    compositor: Compositor,
-    /// That of the scene.
-    canvas: Canvas,
-    animation: Option<Animation>,
-    /// The layout that the output has told last, and when.
-    told: Option<(u64, Micros)>,
-}
-
-/// Which tick is when: number `n` is at `start` + n / `rate`.
-#[derive(Debug, Clone, Copy)]
-struct Ticks {
-    start: Micros,
-    rate: u8,
-    next: i64,
-}
 
 impl MixCore {
     /// `delay`: how much later than captured everything is played out.
@@ -117,18 +86,13 @@ impl MixCore {
         let first_sample = samples(start);
         let video = match spec.video {
             None => None,
-            Some(asked) => Some(Video {
-                output: VideoOutput::new(asked)?,
-                compositor: Compositor::new(canvas(asked), asked.background_rgb, font),
-                canvas: canvas(asked),
-                animation: None,
-                told: None,
-            }),
+            Some(asked) => Some(Video::new(spec.room.clone(), asked, font)?),
         };
         let mut core = Self {
             play_out: PlayOut::fixed(delay),
             scene: Scene::default(),
             persons: HashMap::new(),
+            audio_delays: HashMap::new(),
             video_inputs: HashMap::new(),
             mixer: Mixer::starting_at(first_sample),
             block: Vec::new(),
@@ -145,6 +109,7 @@ impl MixCore {
             levels: HashMap::new(),
             loudest: Loudest::default(),
             new_loudest: None,
+            layouts: VecDeque::new(),
             watcher: None,
             figures: Figures::default(),
         };
@@ -206,6 +171,7 @@ impl MixCore {
         self.mixer.handle_heard(&scene.heard);
         self.video_inputs.retain(|video, _| scene.shows(video));
         self.persons.retain(|member, _| scene.has(member));
+        self.audio_delays.retain(|member, _| scene.has(member));
         let at = self.ticks.at(self.ticks.next);
         if let Some(video) = &mut self.video {
             video.handle_scene(&self.scene, &scene, at);
@@ -224,26 +190,25 @@ impl MixCore {
     pub fn handle_sample(&mut self, sample: &Sample) {
         let Self {
             persons,
+            audio_delays,
             video_inputs,
             scene,
             mixer,
             play_out,
             figures,
-            watcher,
             ..
         } = self;
         let member = sample.source.member();
         match &sample.payload {
             Payload::Audio(packet) if scene.heard.contains(&member) => {
                 let person = persons.entry(member.clone()).or_default();
-                let captured = person.mix_time(sample.source.track, RATE as u32, sample.stamp);
+                let captured = person.mix_time(sample.source.track, RATE as u32, sample.stamp) - AUDIO_LOOK_AHEAD;
                 play_out.handle_frame(captured, sample.stamp.arrival);
-                let at = captured + play_out.delay();
-                tell(watcher, Some(&sample.source));
+                let delays = audio_delays.entry(member.clone()).or_default();
+                let at = captured + delays.of(captured, play_out.delay());
                 if let Err(error) = mixer.handle_packet(&member, packet, samples(at)) {
                     tracing::debug!(%member, %error, "a packet of audio is lost");
                 }
-                tell(watcher, None);
                 if mixer.dropped() > figures.late_audio {
                     figures.late_audio = mixer.dropped();
                     play_out.handle_late();
@@ -326,6 +291,11 @@ impl MixCore {
         self.new_loudest.take()
     }
 
+    /// A layout that a frame was the first to show; None: all are told.
+    pub fn poll_layout(&mut self) -> Option<ShownLayout> {
+        self.layouts.pop_front()
+    }
+
     /// How much later than captured everything is played out now.
     pub fn delay(&self) -> Micros {
         self.play_out.delay()
@@ -366,13 +336,12 @@ impl MixCore {
 
     fn encode_video(&mut self, at: Micros) -> Result<(), CodecError> {
         let Some(video) = &mut self.video else { return Ok(()) };
-        // The nearest tick, not the one after: else video would be half a frame behind audio.
+        // The nearest frame, not the one before: else video would be behind audio.
         let half_a_tick = (self.ticks.at(self.ticks.next) - at) / 2;
         for (source, input) in &mut self.video_inputs {
-            let now = at + half_a_tick;
-            if input.is_due(now) {
+            if input.is_due(at, half_a_tick) {
                 tell(&mut self.watcher, Some(source));
-                input.handle_tick(now);
+                input.handle_tick(at, half_a_tick);
                 tell(&mut self.watcher, None);
             }
             self.figures.shed_frames += input.take_shed_frames();
@@ -390,6 +359,7 @@ impl MixCore {
         let Some(coded) = coded else {
             return Ok(());
         };
+        self.layouts.extend(video.take_new_layout(&self.scene, at));
         let data = match self.scene.style.sei {
             true => video.with_layout(coded.data, coded.is_key, &self.scene, &self.levels, at),
             false => coded.data,
@@ -428,7 +398,10 @@ impl MixCore {
     fn encode_audio_until(&mut self, at: Micros) -> Result<(), CodecError> {
         let mut result = Ok(());
         while self.mixer.next() < samples(at) {
-            self.mixer.mix(&mut self.block);
+            let watcher = &mut self.watcher;
+            self.mixer.mix(&mut self.block, |member| {
+                tell(watcher, member.map(|member| member.track(TrackSource::Audio)).as_ref());
+            });
             let mut made: Vec<AudioFrame> = Vec::new();
             if let Some(before) = &mut self.audio_before {
                 result = result.and(before.handle_block(&self.block, &mut made));
@@ -483,60 +456,6 @@ impl MixCore {
     }
 }
 
-impl Video {
-    /// Another layout, from the tick at `at` on.
-    fn handle_scene(&mut self, before: &Scene, scene: &Scene, at: Micros) {
-        let canvas = canvas(self.output.asked());
-        // Cells of a canvas of another size would begin outside.
-        let is_animated = scene.style.animated && self.canvas == canvas && !before.placements.is_empty();
-        let shown = self.animation.take();
-        self.compositor.handle_scene(scene);
-        self.canvas = canvas;
-        if is_animated {
-            let from = shown.map_or_else(|| before.placements.clone(), |shown| shown.placements(at));
-            self.animation = Some(Animation::new(from, scene.placements.clone(), at));
-        }
-    }
-
-    fn animate(&mut self, at: Micros) {
-        if let Some(animation) = &self.animation {
-            self.compositor.handle_placements(animation.placements(at));
-            if animation.is_over(at) {
-                self.animation = None;
-            }
-        }
-    }
-
-    /// The frame, and before it where the members are: with each keyframe, each new layout, and [`TELL_EVERY`].
-    fn with_layout(
-        &mut self,
-        frame: Bytes,
-        is_key: bool,
-        scene: &Scene,
-        levels: &HashMap<RoomUser, f32>,
-        at: Micros,
-    ) -> Bytes {
-        let is_known = |(revision, told_at): (u64, Micros)| revision == scene.revision && at - told_at < TELL_EVERY;
-        if !is_key && self.told.is_some_and(is_known) {
-            return frame;
-        }
-        self.told = Some((scene.revision, at));
-        let volume = |member: &RoomUser| levels.get(member).map_or(0, |level| volume(*level));
-        let told = sei::layout(self.canvas, scene, (at.max(0) / 1000) as u64, volume);
-        let mut data = BytesMut::with_capacity(4 + told.len() + frame.len());
-        data.put_u32(told.len() as u32);
-        data.put_slice(&told);
-        data.put_slice(&frame);
-        data.freeze()
-    }
-}
-
-/// 0 at -60 dBFS and below, 255 at full scale.
-fn volume(mean_square: f32) -> u8 {
-    let decibel = 10.0 * mean_square.max(1e-10).log10();
-    ((decibel + 60.0) / 60.0 * 255.0).clamp(0.0, 255.0) as u8
-}
-
 impl Scene {
     fn shows(&self, video: &Source) -> bool {
         self.live().any(|placement| placement.video == *video)
@@ -545,21 +464,6 @@ impl Scene {
     fn has(&self, member: &RoomUser) -> bool {
         let mut placements = self.placements.iter();
         self.heard.contains(member) || placements.any(|placement| placement.video.is_of(member))
-    }
-}
-
-impl Ticks {
-    /// The first tick is at `start` or after it, in the same pace as in a program that has run since 0: players measure the frame rate.
-    fn starting_at(start: Micros, rate: u8) -> Self {
-        Self {
-            start: 0,
-            rate,
-            next: (start * i64::from(rate) + 999_999).div_euclid(1_000_000),
-        }
-    }
-
-    fn at(self, tick: i64) -> Micros {
-        self.start + tick * 1_000_000 / i64::from(self.rate.max(1))
     }
 }
 
@@ -579,17 +483,6 @@ fn tell(watcher: &mut Option<Watcher>, track: Option<&Source>) {
     if let Some(watcher) = watcher {
         watcher(track);
     }
-}
-
-fn canvas(asked: VideoEncode) -> Canvas {
-    Canvas {
-        width: usize::from(asked.width),
-        height: usize::from(asked.height),
-    }
-}
-
-fn tick_rate(video: Option<VideoEncode>) -> u8 {
-    video.map_or(SOUND_TICKS, |video| video.framerate.max(1))
 }
 
 /// Ticks of 90 kHz, rounded to the nearest: microseconds are cut off.

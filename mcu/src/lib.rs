@@ -8,6 +8,7 @@ pub mod compositor;
 pub mod config;
 pub mod core;
 mod corners;
+mod drift;
 pub mod engine;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;

@@ -73,7 +73,7 @@ impl Mixer {
 
     /// A packet of a member's audio that is to be heard at sample `at`.
     ///
-    /// Errors: those of the input's decoder.
+    /// Errors: [`CodecError::SetUp`] of its decoder.
     pub fn handle_packet(&mut self, member: &RoomUser, packet: &[u8], at: i64) -> Result<(), CodecError> {
         let taken = self.taken;
         if !self.inputs.contains_key(member) {
@@ -89,7 +89,7 @@ impl Mixer {
         let Some(entry) = self.inputs.get_mut(member) else {
             return Ok(());
         };
-        let timing = entry.input.handle_packet(packet, at, taken)?;
+        let timing = entry.input.handle_packet(packet, at, taken);
         if timing != Timing::InTime {
             self.dropped += 1;
             entry.unlogged += 1;
@@ -126,13 +126,25 @@ impl Mixer {
         self.dropped
     }
 
-    /// Mixes the next block: [`BLOCK`] samples a channel, interleaved.
-    pub fn mix(&mut self, out: &mut Vec<f32>) {
+    /// Mixes the next block: [`BLOCK`] samples a channel, interleaved. `decodes` is told the member whose packet is decoded next, and
+    /// `None` when no more is decoded.
+    pub fn mix(&mut self, out: &mut Vec<f32>, mut decodes: impl FnMut(Option<&RoomUser>)) {
         self.next += BLOCK as i64;
         while self.taken < self.next + LOOK_AHEAD as i64 {
             out.clear();
             out.resize(BLOCK * CHANNELS, 0.0);
-            for entry in self.inputs.values_mut() {
+            let until = self.taken + BLOCK as i64;
+            for (member, entry) in &mut self.inputs {
+                let is_due = entry.input.is_due(until);
+                if is_due {
+                    decodes(Some(member));
+                }
+                if let Err(error) = entry.input.decode(self.taken, until) {
+                    tracing::debug!(%member, %error, "a packet of audio is lost");
+                }
+                if is_due {
+                    decodes(None);
+                }
                 let energy = entry.input.mix_into(self.taken, out);
                 entry.energy = (entry.energy.0 + energy, entry.energy.1.saturating_add(1));
                 if energy > SPEECH {
@@ -210,7 +222,7 @@ mod tests {
     fn mix_blocks(mixer: &mut Mixer, blocks: usize) -> Vec<f32> {
         let (mut all, mut block) = (Vec::new(), Vec::new());
         for _ in 0..blocks {
-            mixer.mix(&mut block);
+            mixer.mix(&mut block, |_| {});
             all.extend_from_slice(&block);
         }
         left(&all)

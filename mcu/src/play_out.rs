@@ -3,6 +3,8 @@
 //! The adaptive one is as long as the latest frames of the last 10 to 20 s have needed, with a margin. It grows at once when a frame needs more,
 //! and shrinks so slowly that nobody hears it.
 
+use std::collections::VecDeque;
+
 use crate::timeline::Micros;
 
 /// Where it begins, and what a quiet network needs.
@@ -16,6 +18,8 @@ const WINDOW: Micros = 10_000_000;
 const SHRINK: Micros = 400;
 /// A packet of audio that was too late although its arrival did not show it: the mixer itself was behind.
 const STEP: Micros = 20_000;
+/// Packets whose delays are known, more than a second.
+const PACKETS: usize = 64;
 
 /// See the [module](self).
 #[derive(Debug)]
@@ -91,6 +95,30 @@ impl PlayOut {
     }
 }
 
+/// The delays of one input's packets, so that a packet which was repaired is played out at its place among the others, although the
+/// delay has changed since.
+#[derive(Debug, Default)]
+pub struct InputDelays {
+    /// From which time of capture on, and the delay; oldest first.
+    since: VecDeque<(Micros, Micros)>,
+}
+
+impl InputDelays {
+    /// The delay of a packet. `current`: that of a packet which is newer than all before.
+    pub fn of(&mut self, captured: Micros, current: Micros) -> Micros {
+        let is_newest = self.since.back().is_none_or(|(newest, _)| *newest < captured);
+        if is_newest {
+            if self.since.len() >= PACKETS {
+                self.since.pop_front();
+            }
+            self.since.push_back((captured, current));
+            return current;
+        }
+        let before = self.since.iter().rev().find(|(since, _)| *since <= captured);
+        before.or(self.since.front()).map_or(current, |(_, delay)| *delay)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -147,6 +175,17 @@ mod tests {
         fixed.handle_late();
         fixed.handle_tick(1_000_000);
         assert_eq!(fixed.delay(), MOST);
+    }
+
+    #[test]
+    fn a_repaired_packet_has_the_delay_of_its_neighbours() {
+        let mut delays = InputDelays::default();
+        for (captured, delay) in [(0, 100), (20, 100), (60, 100), (80, 170)] {
+            assert_eq!(delays.of(captured, delay), delay);
+        }
+        assert_eq!(delays.of(40, 170), 100);
+        assert_eq!(delays.of(85, 180), 180);
+        assert_eq!(delays.of(-20, 180), 100);
     }
 
     proptest! {

@@ -1,7 +1,8 @@
 //! Supplemental enhancement information in the output: which member is where on the canvas, for applications that lay controls over the
 //! video or record who was seen. It is JSON in an H.264 "user data unregistered" message (ITU-T H.264 §D.1.7, §D.2.7).
 
-use rotunda_proto::ids::{RoomUser, TrackSource, UserId};
+use rotunda_proto::ids::{RoomKey, RoomUser, TrackSource};
+use rotunda_proto::mix_layout::{CanvasSize, LayoutRegion, ShownLayout};
 use serde::Serialize;
 
 use crate::layout::{Canvas, Scene};
@@ -13,52 +14,56 @@ const USER_DATA_UNREGISTERED: u8 = 5;
 const TRAILING: u8 = 0x80;
 
 #[derive(Serialize)]
-struct Message<'a> {
-    canvas: Size,
-    regions: Vec<Region<'a>>,
+struct Message {
+    canvas: CanvasSize,
+    regions: Vec<Region>,
     revision: u64,
     /// Milliseconds since the program began.
     ts: u64,
 }
 
 #[derive(Serialize)]
-struct Size {
-    w: usize,
-    h: usize,
-}
-
-#[derive(Serialize)]
-struct Region<'a> {
-    uid: &'a UserId,
-    /// 0: camera, 1: screen; as `StreamType` of the API.
-    stream: u8,
-    x: usize,
-    y: usize,
-    w: usize,
-    h: usize,
-    z: u32,
+struct Region {
+    #[serde(flatten)]
+    region: LayoutRegion,
     /// Loudness of the last moment, 0 to 255, as TRTC and Agora count it.
     volume: u8,
 }
 
-/// The NAL unit, without a start code or length. `volume`: of a member, 0 to 255.
-pub fn layout(canvas: Canvas, scene: &Scene, millis: u64, volume: impl Fn(&RoomUser) -> u8) -> Vec<u8> {
-    let regions = scene.placements.iter().map(|placement| Region {
-        uid: &placement.video.user,
+/// The layout of a scene that the frame at `millis` of the program is the first to show. `home`: the room of the mix.
+pub fn shown(home: &RoomKey, canvas: Canvas, scene: &Scene, millis: u64) -> ShownLayout {
+    let regions = scene.placements.iter().map(|placement| LayoutRegion {
+        uid: placement.video.user.clone(),
+        room: (placement.video.room != *home).then(|| placement.video.room.room.clone()),
         stream: u8::from(placement.video.track == TrackSource::Screen),
         x: placement.rect.x,
         y: placement.rect.y,
         w: placement.rect.width,
         h: placement.rect.height,
         z: placement.z,
-        volume: volume(&placement.video.member()),
     });
-    let message = Message {
-        canvas: Size {
+    ShownLayout {
+        revision: scene.revision,
+        program_ms: millis,
+        canvas: CanvasSize {
             w: canvas.width,
             h: canvas.height,
         },
         regions: regions.collect(),
+    }
+}
+
+/// The NAL unit, without a start code or length. `home`: the room of the mix. `volume`: of a member, 0 to 255.
+pub fn layout(home: &RoomKey, canvas: Canvas, scene: &Scene, millis: u64, volume: impl Fn(&RoomUser) -> u8) -> Vec<u8> {
+    let ShownLayout { canvas, regions, .. } = shown(home, canvas, scene, millis);
+    let volumes = scene
+        .placements
+        .iter()
+        .map(|placement| volume(&placement.video.member()));
+    let regions = regions.into_iter().zip(volumes);
+    let message = Message {
+        canvas,
+        regions: regions.map(|(region, volume)| Region { region, volume }).collect(),
         revision: scene.revision,
         ts: millis,
     };
@@ -101,7 +106,7 @@ mod tests {
 
     use super::*;
     use crate::layout::{Content, Placement};
-    use crate::test_ids::member;
+    use crate::test_ids::{member, room};
 
     /// The payload of a NAL unit as a reader takes it out.
     fn payload(nal: &[u8]) -> Vec<u8> {
@@ -151,12 +156,41 @@ mod tests {
             width: 1280,
             height: 720,
         };
-        let payload = payload(&layout(canvas, &scene, 1234, |_| 200));
+        let payload = payload(&layout(&room(), canvas, &scene, 1234, |_| 200));
         assert_eq!(payload[..16], UUID);
         let read: Value = serde_json::from_slice(&payload[16..]).unwrap();
         let region = json!({ "uid": "ann", "stream": 1, "x": 2, "y": 4, "w": 640, "h": 360, "z": 3, "volume": 200 });
         let all = json!({ "canvas": { "w": 1280, "h": 720 }, "regions": [region], "revision": 7, "ts": 1234 });
         assert_eq!(read, all);
+    }
+
+    #[test]
+    fn a_member_of_another_room_has_its_name() {
+        let mut video = member("ann").track(TrackSource::Camera);
+        video.room.room = "text:lobby".parse().unwrap();
+        let scene = Scene {
+            placements: vec![Placement {
+                video,
+                content: Content::Card,
+                rect: Rect {
+                    x: 0,
+                    y: 0,
+                    width: 2,
+                    height: 2,
+                },
+                z: 0,
+                render_mode: RenderMode::Crop,
+                placeholder: None,
+            }],
+            ..Scene::default()
+        };
+        let canvas = Canvas { width: 2, height: 2 };
+        let payload = payload(&layout(&room(), canvas, &scene, 0, |_| 0));
+        let read: Value = serde_json::from_slice(&payload[16..]).unwrap();
+        assert_eq!(
+            read["regions"][0]["room"],
+            serde_json::to_value(&scene.placements[0].video.room.room).unwrap()
+        );
     }
 
     proptest! {

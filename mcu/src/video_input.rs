@@ -56,6 +56,8 @@ pub struct VideoInput {
     waiting_bytes: usize,
     shown: Option<VideoFrame>,
     shown_at: Micros,
+    /// When the last decoded frame was due.
+    shown_due: Option<Micros>,
     shown_turned: bool,
     /// Grows with every frame shown.
     serial: u64,
@@ -88,6 +90,7 @@ impl VideoInput {
             waiting_bytes: 0,
             shown: None,
             shown_at: 0,
+            shown_due: None,
             shown_turned: false,
             serial: 0,
             rotation: Rotation::None,
@@ -127,19 +130,30 @@ impl VideoInput {
         });
     }
 
-    /// Whether a frame is to be decoded at `now`.
-    pub fn is_due(&self, now: Micros) -> bool {
-        self.waiting.iter().any(|due| due.at <= now)
+    /// Whether a frame is to be decoded for the tick at `now`; see [`handle_tick`](Self::handle_tick).
+    pub fn is_due(&self, now: Micros, ahead: Micros) -> bool {
+        self.frames_due(now, ahead) > 0
     }
 
-    /// Decodes up to the latest frame that is due, and shows it.
-    pub fn handle_tick(&mut self, now: Micros) {
+    /// How many of the waiting frames are decoded for the tick at `now`.
+    fn frames_due(&self, now: Micros, ahead: Micros) -> usize {
+        let due = self.waiting.iter().map(|due| due.at);
+        let before = due.clone().filter(|at| *at <= now).max().or(self.shown_due);
+        let next = due.filter(|at| (now + 1..=now + ahead).contains(at)).min();
+        let until = match (before, next) {
+            (Some(before), Some(next)) if next - now >= now - before => now,
+            (_, Some(next)) => next,
+            (_, None) => now,
+        };
         // In a stream with B-frames a frame that is due later is decoded earlier.
-        let mut due = self
-            .waiting
-            .iter()
-            .rposition(|due| due.at <= now)
-            .map_or(0, |last| last + 1);
+        let last = self.waiting.iter().rposition(|due| due.at <= until);
+        last.map_or(0, |last| last + 1)
+    }
+
+    /// Decodes up to the frame that is due nearest to `now`, and shows it. `ahead`: one that is due later by more than this belongs to the
+    /// next tick.
+    pub fn handle_tick(&mut self, now: Micros, ahead: Micros) {
+        let mut due = self.frames_due(now, ahead);
         if due > MAX_DUE {
             // The frames before the last keyframe would be decoded in vain.
             let last_key = self.waiting.range(..due).rposition(|due| due.coded.is_key);
@@ -156,7 +170,10 @@ impl VideoInput {
             let Some(next) = self.waiting.pop_front() else { break };
             self.waiting_bytes -= next.coded.data.len();
             match self.decode(&next.coded) {
-                Ok(frame) => newest = frame.map(|frame| (frame, next.rotation)).or(newest),
+                Ok(frame) => {
+                    self.shown_due = Some(next.at);
+                    newest = frame.map(|frame| (frame, next.rotation)).or(newest);
+                }
                 Err(()) => {
                     self.undecodable_since.get_or_insert(next.at);
                     self.skip_to_key();

@@ -9,6 +9,7 @@ use rotunda_media::program::ProgramWriter;
 use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::{RoomUser, Source};
 use rotunda_proto::mix::{Health, MixSpec, PictureId};
+use rotunda_proto::mix_layout::ShownLayout;
 use rotunda_receiver::Sample;
 use tokio::sync::{mpsc, oneshot};
 
@@ -54,6 +55,8 @@ pub enum Report {
     Barred(Source),
     /// This member speaks loudest now.
     Loudest(RoomUser),
+    /// Frames show this layout from now on.
+    Layout(ShownLayout),
     /// The encoders have failed again and again, and the worker has ended.
     Failed(String),
 }
@@ -106,6 +109,13 @@ impl Worker {
             }
             while let Some((video, shape)) = self.core.poll_shape() {
                 self.report(Report::Shape(video, shape));
+            }
+            // A task that does not read now is told later.
+            while let Ok(permit) = self.reports.try_reserve()
+                && let Some(layout) = self.core.poll_layout()
+            {
+                self.writer.tell_layout(layout.clone());
+                permit.send(Report::Layout(layout));
             }
             if let Some(user) = self.core.poll_loudest() {
                 self.report(Report::Loudest(user));

@@ -9,6 +9,7 @@
 //! | [`colour`] | BT.601 and BT.709, limited and full range |
 //! | [`codec`] | H.264, VP8, VP9, AV1, Opus, AAC |
 //! | [`picture`] | uploaded pictures |
+//! | [`previews`] | posters, thumbnails and waveforms of recordings |
 //! | [`mux`] | fragmented and fast-start MP4, FLV |
 
 pub mod codec;
@@ -20,6 +21,7 @@ pub mod fuzzing;
 pub mod mark;
 pub mod mux;
 pub mod picture;
+pub mod previews;
 pub mod program;
 pub mod program_messages;
 pub mod rotate;

@@ -2,8 +2,9 @@
 
 use std::io::Cursor;
 
+use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::PngEncoder;
-use image::{ExtendedColorType, ImageEncoder as _, ImageFormat, ImageReader, Limits, RgbaImage};
+use image::{ExtendedColorType, ImageEncoder, ImageFormat, ImageReader, Limits, RgbaImage};
 use thiserror::Error;
 
 use crate::scale::scale_into;
@@ -98,6 +99,21 @@ impl Picture {
 ///
 /// Errors: [`PictureError::Encode`].
 pub fn to_png(frame: &VideoFrame) -> Result<Vec<u8>, PictureError> {
+    let mut file = Vec::new();
+    encode(frame, PngEncoder::new(&mut file))?;
+    Ok(file)
+}
+
+/// A frame as a JPEG file. `quality`: 1 to 100.
+///
+/// Errors: [`PictureError::Encode`].
+pub fn to_jpeg(frame: &VideoFrame, quality: u8) -> Result<Vec<u8>, PictureError> {
+    let mut file = Vec::new();
+    encode(frame, JpegEncoder::new_with_quality(&mut file, quality))?;
+    Ok(file)
+}
+
+fn encode(frame: &VideoFrame, encoder: impl ImageEncoder) -> Result<(), PictureError> {
     let (width, height) = (frame.width(), frame.height());
     let mut pixels = Vec::with_capacity(width * height * 3);
     for at in 0..width * height {
@@ -109,11 +125,9 @@ pub fn to_png(frame: &VideoFrame) -> Result<Vec<u8>, PictureError> {
         };
         pixels.extend(colour.to_rgb());
     }
-    let mut file = Vec::new();
-    PngEncoder::new(&mut file)
+    encoder
         .write_image(&pixels, width as u32, height as u32, ExtendedColorType::Rgb8)
-        .map_err(PictureError::Encode)?;
-    Ok(file)
+        .map_err(PictureError::Encode)
 }
 
 impl Stamp {

@@ -64,7 +64,19 @@ pub enum ProgramMessageError {
     NoHeader,
     #[error("a video frame came in a program without video")]
     NoVideo,
+    #[error("audio of {sample_rate} Hz and {channels} channels")]
+    Audio { sample_rate: u32, channels: u8 },
+    #[error("a frame at {ticks} ticks of {rate} Hz")]
+    Time { ticks: u64, rate: u32 },
 }
+
+/// Highest sample rate and number of channels of AAC-LC.
+const MOST_SAMPLE_RATE: u32 = 96_000;
+const MOST_CHANNELS: u8 = 8;
+/// Highest tick rate of a track.
+const MOST_RATE: u32 = 1_000_000;
+/// Longest program, seconds: more than a hundred years. Sums of times stay far below their limits.
+const LONGEST: u64 = 1 << 32;
 
 impl ProgramSender {
     /// The header that has to be sent before a frame, if it is another one than before.
@@ -100,6 +112,10 @@ impl ProgramReceiver {
     ) -> Result<Option<Arc<Frame>>, ProgramMessageError> {
         match message {
             ProgramMessage::Header { video, audio } => {
+                let (sample_rate, channels) = (audio.sample_rate, audio.channels);
+                if !(1..=MOST_SAMPLE_RATE).contains(&sample_rate) || !(1..=MOST_CHANNELS).contains(&channels) {
+                    return Err(ProgramMessageError::Audio { sample_rate, channels });
+                }
                 self.header = Some(Arc::new(ProgramHeader {
                     video: video.map(VideoHeader::from),
                     audio: audio.into(),
@@ -114,6 +130,9 @@ impl ProgramReceiver {
                 key,
             } => {
                 let header = self.header.clone().ok_or(ProgramMessageError::NoHeader)?;
+                if !(1..=MOST_RATE).contains(&rate) || ticks / u64::from(rate) >= LONGEST {
+                    return Err(ProgramMessageError::Time { ticks, rate });
+                }
                 if video && header.video.is_none() {
                     return Err(ProgramMessageError::NoVideo);
                 }
@@ -248,5 +267,37 @@ mod tests {
         let message = ProgramSender::frame(&frame(Track::Audio, &header(640)));
         let error = ProgramReceiver::default().handle(message, Bytes::new()).unwrap_err();
         assert_eq!(error, ProgramMessageError::NoHeader);
+    }
+
+    #[test]
+    fn times_and_audio_that_cannot_be_are_errors() {
+        let mut receiver = ProgramReceiver::default();
+        let silent = ProgramHeader {
+            audio: AudioHeader {
+                sample_rate: 0,
+                ..header(640).audio.clone()
+            },
+            ..ProgramHeader::clone(&header(640))
+        };
+        let refused = receiver.handle(ProgramMessage::from(&silent), Bytes::new());
+        let audio = ProgramMessageError::Audio {
+            sample_rate: 0,
+            channels: 2,
+        };
+        assert_eq!(refused.unwrap_err(), audio);
+        receiver
+            .handle(ProgramMessage::from(&*header(640)), Bytes::new())
+            .unwrap();
+        for (ticks, rate) in [(u64::MAX, 90_000), (0, 0), (0, u32::MAX)] {
+            let message = ProgramMessage::Frame {
+                video: true,
+                ticks,
+                rate,
+                duration: 1,
+                key: true,
+            };
+            let refused = receiver.handle(message, Bytes::new()).unwrap_err();
+            assert_eq!(refused, ProgramMessageError::Time { ticks, rate });
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Segments and the files that are made of them: nothing is lost, nothing comes early.
 
-#[path = "../../tests/support/program.rs"]
+#[path = "../../tests/end_to_end/support/program.rs"]
 mod program;
 
 use std::path::{Path, PathBuf};

@@ -4,9 +4,13 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::applications::Scopes;
+use crate::applications::{Origin, Reach, Scopes};
 use crate::ids::SdkAppId;
+use crate::name_time_zone::NameTimeZone;
+use crate::recording::FileFormat;
+use crate::room::MAX_VIDEO_PUBLISHERS;
 use crate::sfu::MEMBER_AUDIO_SLOTS;
+use crate::stream_profile::StreamProfile;
 
 /// A text that never reaches a log: printed as `***`, and serialized as `***` too.
 #[derive(Clone, Default, PartialEq, Eq, Deserialize)]
@@ -76,6 +80,21 @@ pub struct Application {
     /// Receives the events of rooms and media; none by default.
     #[serde(default)]
     pub event_callback_url: Option<String>,
+    /// Receives a request for each invitee of a call who has no device, so that a push message can wake one; none by default.
+    #[serde(default)]
+    pub call_push_url: Option<String>,
+    /// Checks tokens that are no UserSigs at login; none by default.
+    #[serde(default)]
+    pub token_hook_url: Option<String>,
+    /// The OpenID provider of its own accounts: its ID tokens are good in place of UserSigs; none by default.
+    #[serde(default)]
+    pub oidc_issuer: Option<String>,
+    /// The client that the ID tokens are for (`aud`). It is needed with `oidc_issuer`.
+    #[serde(default)]
+    pub oidc_client_id: Option<String>,
+    /// The claim that is the user id. Default "sub".
+    #[serde(default)]
+    pub oidc_user_claim: Option<String>,
     /// Signs callbacks: letters and digits, at most 32.
     #[serde(default)]
     pub callback_key: Secret,
@@ -85,6 +104,10 @@ pub struct Application {
     /// Members of a room who may publish audio at one time; of more than 6 the loudest 6 are heard. Default 6.
     #[serde(default)]
     pub max_microphones: Microphones,
+    /// Members of a room who may publish video (camera, screen or both) at one time, 4 to 16. Each viewer still sees at most 4 cameras; mixes
+    /// have all of them. Default 4.
+    #[serde(default)]
+    pub max_cameras: Cameras,
     /// Members need a room ticket (`privateMapKey`) for each room, which gives their rights there. Default false.
     #[serde(default)]
     pub requires_private_map_key: bool,
@@ -106,12 +129,57 @@ pub struct Application {
     /// Whether a full quota refuses new recordings, or removes the oldest files. Default "refuse".
     #[serde(default)]
     pub record_quota_full: WhenFull,
+    /// Formats in which its recordings are written. Empty, the default: those of the recorder.
+    #[serde(default)]
+    pub record_formats: Vec<RecordFormat>,
+    /// Minutes after which a new file begins: 1 to 120. 0, the default: those of the recorder.
+    #[serde(default)]
+    pub record_file_minutes: u32,
+    /// Time zone of the times in file names. None, the default: that of the recorder.
+    #[serde(default)]
+    pub record_time_zone: Option<NameTimeZone>,
+    /// Mixes that may run at one time. 0, the default: no limit.
+    #[serde(default)]
+    pub max_mixes: u32,
+    /// The video that clients send, by platform and role; clients are told on entering a room. None by default: clients decide.
+    #[serde(default)]
+    pub stream_profiles: Vec<StreamProfile>,
     /// A second key that is also good for UserSigs and room tickets, while the keys are exchanged. Empty: none.
     #[serde(skip)]
     pub other_secret_key: Secret,
     /// The parts of the API that its key opens.
     #[serde(skip)]
     pub scopes: Scopes,
+    /// The applications that its key may administer.
+    #[serde(skip)]
+    pub reach: Reach,
+    /// Where it is written.
+    #[serde(skip)]
+    pub origin: Origin,
+    /// It is not served: nobody logs in, and its keys open nothing.
+    #[serde(skip)]
+    pub disabled: bool,
+}
+
+/// A format of recorded files that a setting can name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RecordFormat {
+    Mp4,
+    Hls,
+    Flv,
+    Aac,
+}
+
+impl RecordFormat {
+    pub fn file_format(self) -> FileFormat {
+        match self {
+            Self::Mp4 => FileFormat::Mp4,
+            Self::Hls => FileFormat::Hls,
+            Self::Flv => FileFormat::Flv,
+            Self::Aac => FileFormat::Aac,
+        }
+    }
 }
 
 /// What happens when recorded files take too much space.
@@ -157,9 +225,15 @@ impl Application {
             api_secret: Secret::default(),
             callback_url: None,
             event_callback_url: None,
+            call_push_url: None,
+            token_hook_url: None,
+            oidc_issuer: None,
+            oidc_client_id: None,
+            oidc_user_claim: None,
             callback_key: Secret::default(),
             play_key: Secret::default(),
             max_microphones: Microphones::default(),
+            max_cameras: Cameras::default(),
             requires_private_map_key: false,
             record_publishers: Publishers::default(),
             relay_publishers: Publishers::default(),
@@ -167,8 +241,16 @@ impl Application {
             record_retention_days: 0,
             record_quota_mb: 0,
             record_quota_full: WhenFull::Refuse,
+            record_formats: Vec::new(),
+            record_file_minutes: 0,
+            record_time_zone: None,
+            max_mixes: 0,
+            stream_profiles: Vec::new(),
             other_secret_key: Secret::default(),
             scopes: Scopes::All,
+            reach: Reach::Own,
+            origin: Origin::Configuration,
+            disabled: false,
         }
     }
 }
@@ -241,9 +323,68 @@ impl From<Microphones> for u8 {
     }
 }
 
+/// The number of members of a room who may publish video at one time: 4 to 16, as many as a mix shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "u8", into = "u8")]
+pub struct Cameras(u8);
+
+/// The number is not 4 to 16.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("max_cameras: write 4 to 16, not {0}")]
+pub struct CamerasError(u8);
+
+impl Cameras {
+    /// The largest number that an application can permit.
+    pub const MAX: usize = 16;
+
+    pub fn count(self) -> usize {
+        self.0.into()
+    }
+}
+
+impl Default for Cameras {
+    fn default() -> Self {
+        Self(MAX_VIDEO_PUBLISHERS as u8)
+    }
+}
+
+impl TryFrom<u8> for Cameras {
+    type Error = CamerasError;
+
+    fn try_from(count: u8) -> Result<Self, CamerasError> {
+        if (MAX_VIDEO_PUBLISHERS..=Self::MAX).contains(&count.into()) {
+            Ok(Self(count))
+        } else {
+            Err(CamerasError(count))
+        }
+    }
+}
+
+impl From<Cameras> for u8 {
+    fn from(cameras: Cameras) -> Self {
+        cameras.0
+    }
+}
+
+/// How many members of a room may publish at one time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PublishLimits {
+    pub microphones: Microphones,
+    pub cameras: Cameras,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn from_four_to_sixteen_may_be_seen_and_four_is_the_default() {
+        assert_eq!(Cameras::default().count(), 4);
+        assert!(Cameras::try_from(16).is_ok_and(|cameras| cameras.count() == 16));
+        for wrong in [0, 3, 17] {
+            assert_eq!(Cameras::try_from(wrong), Err(CamerasError(wrong)));
+        }
+    }
 
     #[test]
     fn from_six_to_twenty_may_speak_and_six_is_the_default() {

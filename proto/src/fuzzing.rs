@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use crate::call_signaling::CallRequestEnvelope;
 use crate::ids::{RoomId, RoomKey, SdkAppId, UserId};
 use crate::push_address::PushAddress;
 use crate::room_ticket::Binding;
@@ -15,6 +16,7 @@ pub type Target = fn(&[u8]);
 
 pub const TARGETS: &[(&str, Target)] = &[
     ("proto_request", request),
+    ("proto_call_request", call_request),
     ("proto_user_sig", sig),
     ("proto_room_ticket", room_ticket),
     ("proto_ticket", ticket),
@@ -28,6 +30,15 @@ fn request(data: &[u8]) {
     if let Ok(envelope) = serde_json::from_slice::<RequestEnvelope>(data) {
         let written = serde_json::to_string(&envelope).unwrap();
         let again: RequestEnvelope = serde_json::from_str(&written).unwrap();
+        assert_eq!(serde_json::to_string(&again).unwrap(), written);
+    }
+}
+
+/// A request of a device for calls. A parsed message must parse again after it is written.
+fn call_request(data: &[u8]) {
+    if let Ok(envelope) = serde_json::from_slice::<CallRequestEnvelope>(data) {
+        let written = serde_json::to_string(&envelope).unwrap();
+        let again: CallRequestEnvelope = serde_json::from_str(&written).unwrap();
         assert_eq!(serde_json::to_string(&again).unwrap(), written);
     }
 }

@@ -8,6 +8,8 @@ use crate::ids::{
     MixId, NodeId, RecordId, RoomId, RoomKey, RoomUser, Source, StreamId, StreamKey, TrackSource, UserId,
 };
 use crate::mix_task::Origin;
+use crate::recording::FileWishes;
+use crate::selection::Selection;
 
 /// Maximum inputs of a task; a member with only audio counts as one.
 pub const MAX_INPUTS: usize = 16;
@@ -188,6 +190,12 @@ pub struct Layout {
     pub size_by_main: bool,
     #[serde(default)]
     pub style: Style,
+    /// The members who take part, and with what.
+    #[serde(default)]
+    pub selection: Selection,
+    /// Custom: members without a cell are heard, too.
+    #[serde(default)]
+    pub hears_all: bool,
 }
 
 /// The look of the cells, beyond the contract: by default that of the contract.
@@ -340,6 +348,8 @@ pub struct RecordSpec {
     pub record_id: RecordId,
     /// An audio file (mp3 by the contract) instead of audio and video.
     pub audio_only: bool,
+    #[serde(default)]
+    pub files: FileWishes,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

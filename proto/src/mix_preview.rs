@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{NodeId, RoomId, TrackSource, UserId};
 use crate::mix::MixSpec;
 
+/// Longest PNG file of a reply, bytes: as Base64 it fits into a message of the bus (1 MB).
+pub const MAX_PNG: usize = 720_000;
+
 /// Subject on which one MCU node answers [`PreviewRequest`]s with [`PreviewReply`].
 pub fn preview_subject(node: &NodeId) -> String {
     format!("mcu.{node}.preview")
@@ -30,9 +33,12 @@ pub struct PreviewMember {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "reply", rename_all = "snake_case")]
 pub enum PreviewReply {
-    /// Base64 of a PNG file.
+    /// Base64 of a PNG file, of at most [`MAX_PNG`] bytes.
     Png {
         data: String,
+        /// Pixels: those of the canvas, or half or a quarter of them when the file would be too large.
+        width: u16,
+        height: u16,
     },
     /// The mix has no video.
     NoVideo,

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{MixId, RoomKey, StreamId, UserId};
+use crate::ids::{MixId, RoomKey, StreamId, TaskId, UserId};
 use crate::incarnation::Incarnation;
 use crate::mix::{MixSpec, Refusal};
 
@@ -33,6 +33,8 @@ pub enum Origin {
     ApiStream(StreamId),
     /// The mix that this member has started.
     Client(UserId),
+    /// The mix of a [media task](crate::media_task).
+    Task(TaskId),
 }
 
 impl Origin {
@@ -42,9 +44,11 @@ impl Origin {
             Self::Api => "api".to_owned(),
             Self::ApiStream(stream) => format!("stream={stream}"),
             Self::Client(user) => format!("user={user}"),
+            Self::Task(task) => format!("task={task}"),
         }
     }
 
+    /// A mix that `StartMCUMixTranscode` has started.
     pub fn is_api(&self) -> bool {
         matches!(self, Self::Api | Self::ApiStream(_))
     }
@@ -250,6 +254,7 @@ mod tests {
             Origin::Api,
             Origin::ApiStream("api".parse().unwrap()),
             Origin::Client("api".parse().unwrap()),
+            Origin::Task("api".parse().unwrap()),
         ];
         let keys = origins.map(|origin| task_key(&room, &origin));
         assert_eq!(
@@ -257,7 +262,8 @@ mod tests {
             [
                 "mix_tasks.7.n1001.api",
                 "mix_tasks.7.n1001.stream=api",
-                "mix_tasks.7.n1001.user=api"
+                "mix_tasks.7.n1001.user=api",
+                "mix_tasks.7.n1001.task=api"
             ]
         );
     }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{NodeId, RecordId, RoomKey, StreamId, StreamKey, UserId};
 use crate::mix::{AudioEncode, RecordSpec, VideoEncode};
+use crate::recording::FileWishes;
 
 /// Prefix of [`program_key`]; watched by recorder and live.
 pub const PROGRAMS_PREFIX: &str = "programs.";
@@ -51,6 +52,8 @@ pub struct SingleRecording {
     /// The file names' prefix by the contract, before the times.
     pub prefix: String,
     pub record_id: Option<RecordId>,
+    #[serde(default)]
+    pub files: FileWishes,
 }
 
 /// Whether players may have a single stream.

@@ -2,7 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::RecordFormat;
 use crate::ids::{RecordId, RoomKey, SdkAppId, StreamId, UserId};
+use crate::mix_layout::ShownLayout;
+use crate::running_recording::RunningRecording;
+
+/// Prefix of the keys of claims to record a program: the stream's token and the program's start follow.
+pub const RECORDERS_PREFIX: &str = "recorders.";
 
 /// Subject of the request that passes a [`RecordingFile`] to the callback outbox. The outbox answers [`Accepted`]
 /// once it has stored the file; until then the recorder repeats the request.
@@ -42,6 +48,25 @@ pub struct ListedFile {
     /// What is missing in it, in order of time.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gaps: Vec<Gap>,
+    /// The layouts of its mix, in order of time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub layouts: Vec<RecordedLayout>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previews: Option<PreviewLinks>,
+}
+
+/// Signed addresses of a file's previews, which expire.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PreviewLinks {
+    /// JPEG.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub poster: Option<String>,
+    /// WebVTT whose cues are parts of a JPEG sheet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thumbnails: Option<String>,
+    /// JSON of `audiowaveform`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waveform: Option<String>,
 }
 
 /// Subject of requests about finished files: a [`MediaCommand`], answered with a [`MediaReply`].
@@ -54,6 +79,8 @@ pub enum MediaCommand {
     Links { names: Vec<String> },
     /// Deletes a complete file, if it is the application's.
     Delete { app: SdkAppId, file_id: String },
+    /// Lists the application's recordings that are not finished, oldest first.
+    Running { app: SdkAppId, offset: u64, limit: u64 },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,8 +92,23 @@ pub enum MediaReply {
     },
     Deleted,
     NoSuchFile,
-    /// It is still there.
+    /// A page of them, and how many there are.
+    Running {
+        recordings: Vec<RunningRecording>,
+        total: u64,
+    },
+    /// The file is still there, or the catalogue does not answer.
     Failed,
+}
+
+/// Formats and length of the files of a recording, where its request gives them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FileWishes {
+    /// Empty: those of the application.
+    pub formats: Vec<RecordFormat>,
+    /// Longest file; None: as the application says.
+    pub max_minutes: Option<u32>,
 }
 
 /// A finished file.
@@ -95,8 +137,63 @@ pub struct RecordingFile {
     /// The gaps in it.
     #[serde(default)]
     pub gaps: Vec<Gap>,
+    /// The layouts of its mix: the one that its first frame shows, and each new one. At most [`MOST_LAYOUTS`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub layouts: Vec<RecordedLayout>,
     #[serde(default)]
     pub place: Place,
+    #[serde(default)]
+    pub previews: Previews,
+}
+
+/// Which previews a finished file has beside it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Previews {
+    /// A poster, and a sheet of thumbnails with their times.
+    pub images: bool,
+    pub waveform: bool,
+}
+
+impl Previews {
+    pub fn is_any(self) -> bool {
+        self.images || self.waveform
+    }
+
+    /// The names beside a file of that name.
+    pub fn names(self, file: &str) -> impl Iterator<Item = String> {
+        let images = [Preview::Poster, Preview::Thumbnails, Preview::ThumbnailTimes];
+        let images = images.into_iter().filter(move |_| self.images);
+        let all = images.chain(self.waveform.then_some(Preview::Waveform));
+        all.map(move |preview| preview.of(file))
+    }
+}
+
+/// A file that shows what is in a finished file. The files of one part have the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Preview {
+    Poster,
+    /// The sheet.
+    Thumbnails,
+    ThumbnailTimes,
+    Waveform,
+}
+
+impl Preview {
+    /// Other JSON files beside a recording are the recorder's own.
+    pub const WAVEFORM_ENDING: &str = "_waveform.json";
+
+    /// The name beside a file of that name, which may have a folder.
+    pub fn of(self, file: &str) -> String {
+        let stem = file.rsplit_once('.').map_or(file, |(stem, _)| stem);
+        let ending = match self {
+            Self::Poster => ".jpg",
+            Self::Thumbnails => "_thumbnails.jpg",
+            Self::ThumbnailTimes => "_thumbnails.vtt",
+            Self::Waveform => Self::WAVEFORM_ENDING,
+        };
+        format!("{stem}{ending}")
+    }
 }
 
 /// Where a finished file is.
@@ -108,6 +205,18 @@ pub enum Place {
     Disk,
     /// In the bucket of `recorder.storage`.
     Storage,
+}
+
+/// Layouts that a file names at most; later ones are left out.
+pub const MOST_LAYOUTS: usize = 500;
+
+/// A layout of a mix in a recording.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordedLayout {
+    /// The time of its first frame in the file.
+    pub from_unix_ms: u64,
+    #[serde(flatten)]
+    pub layout: ShownLayout,
 }
 
 /// A span of time that is missing in a recording.
@@ -181,6 +290,22 @@ pub enum RecordingState {
     Uploading,
 }
 
+impl RecordingState {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Recording => "recording",
+            Self::Paused => "paused",
+            Self::DiskFull => "disk_full",
+            Self::NoMedia => "no_media",
+            Self::NoVideo => "no_video",
+            Self::NoAudio => "no_audio",
+            Self::SlowDisk => "slow_disk",
+            Self::Finishing => "finishing",
+            Self::Uploading => "uploading",
+        }
+    }
+}
+
 /// Why a recording does not begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -189,6 +314,8 @@ pub enum RecordingRefusal {
     Disk,
     /// The application's files have reached its `record_quota_mb`.
     Quota,
+    /// A task of the server API wants it, and no recorder has taken it.
+    NotTaken,
 }
 
 impl RecordingRefusal {
@@ -196,6 +323,7 @@ impl RecordingRefusal {
         match self {
             Self::Disk => "disk",
             Self::Quota => "quota",
+            Self::NotTaken => "not_taken",
         }
     }
 }
@@ -220,5 +348,28 @@ impl FileFormat {
             Self::Aac => "aac",
             Self::Mp3 => "mp3",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn previews_are_named_as_the_file_that_they_show_whatever_its_format() {
+        let previews = Previews {
+            images: true,
+            waveform: true,
+        };
+        let names = |file: &str| previews.names(file).collect::<Vec<_>>();
+        let expected = [
+            "1/film_1_2.jpg",
+            "1/film_1_2_thumbnails.jpg",
+            "1/film_1_2_thumbnails.vtt",
+            "1/film_1_2_waveform.json",
+        ];
+        assert_eq!(names("1/film_1_2.mp4"), expected);
+        assert_eq!(names("1/film_1_2.m3u8"), expected);
+        assert_eq!(Previews::default().names("a.mp4").count(), 0);
     }
 }

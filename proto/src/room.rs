@@ -3,7 +3,7 @@
 //!
 //! | key | document | writer | watchers |
 //! | --- | --- | --- | --- |
-//! | `rooms.<token>.info` | [`RoomInfo`] | signaling, once | signaling, mcu |
+//! | `rooms.<token>.info` | [`RoomInfo`] | signaling | signaling, mcu |
 //! | `rooms.<token>.seats` | [`Seats`] | signaling | signaling, mcu |
 //! | `rooms.<token>.roster` | [`Roster`] | signaling | signaling, mcu |
 //! | `rooms.<token>.count` | [`MemberCounts`] | signaling | signaling |
@@ -142,9 +142,12 @@ pub enum MemberReply {
     Failed,
 }
 
+/// Below it are the newest logins of all users.
+pub const LOGINS_PREFIX: &str = "logins.";
+
 /// Key of a user's newest login, with [`LoginDocument`] as its value; it vanishes with its node.
 pub fn login_key(app: SdkAppId, user: &UserId) -> String {
-    format!("logins.{app}.{user}")
+    format!("{LOGINS_PREFIX}{app}.{user}")
 }
 
 /// The newest login of a user, on whichever node.
@@ -162,13 +165,24 @@ pub struct Permissions {
     pub receive: BTreeSet<TrackSource>,
 }
 
-/// The node that has a room's media; written when the first member enters, deleted when the last one leaves.
+/// The nodes that have a room's media; written when the first member enters and when the room goes on at another node, deleted when the
+/// last member leaves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoomInfo {
     pub room: RoomKey,
-    /// The SFU node that serves the room.
+    /// The SFU node that serves the room; the first one where it is on several.
     pub sfu: NodeId,
+    /// The other SFU nodes that it is on, in the order in which it came to them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub more_sfu: Vec<NodeId>,
     pub created_unix_ms: u64,
+}
+
+impl RoomInfo {
+    /// All SFU nodes that the room is on, in the order in which it came to them.
+    pub fn sfu_nodes(&self) -> impl Iterator<Item = &NodeId> + Clone {
+        std::iter::once(&self.sfu).chain(&self.more_sfu)
+    }
 }
 
 /// The published sources: at most [`MAX_VIDEO_PUBLISHERS`] videos, and as many microphones as the application
@@ -340,5 +354,27 @@ impl MemberCounts {
         } else {
             self.by_node.remove(node);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_room_document_of_the_version_before_has_one_node_and_one_of_one_node_is_as_before() {
+        let before = r#"{"room":{"app":1,"room":1001},"sfu":"sfu-1","created_unix_ms":7}"#;
+        let info: RoomInfo = serde_json::from_str(before).unwrap();
+        assert_eq!(info.sfu_nodes().map(NodeId::as_str).collect::<Vec<_>>(), ["sfu-1"]);
+        assert_eq!(serde_json::to_string(&info).unwrap(), before);
+        let more = RoomInfo {
+            more_sfu: vec!["sfu-2".parse().unwrap()],
+            ..info
+        };
+        let read: RoomInfo = serde_json::from_str(&serde_json::to_string(&more).unwrap()).unwrap();
+        assert_eq!(
+            read.sfu_nodes().map(NodeId::as_str).collect::<Vec<_>>(),
+            ["sfu-1", "sfu-2"]
+        );
     }
 }

@@ -34,6 +34,14 @@ impl Rights {
     const CREATE: u32 = 1;
     const ENTER: u32 = 2;
 
+    pub fn from_bits(bits: u32) -> Self {
+        Self(bits)
+    }
+
+    pub fn bits(self) -> u32 {
+        self.0
+    }
+
     pub fn may_create(self) -> bool {
         self.0 & Self::CREATE != 0
     }

@@ -5,12 +5,14 @@
 //! [`Command::SetSlots`]) and the SFU derives the steps.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
 use crate::custom_message::CustomMessage;
 use crate::ids::{NodeId, RoomKey, SessionId, TrackSource, UserId};
-use crate::statistics::{NetworkQuality, Statistics};
+use crate::location::Location;
+use crate::statistics::{NetworkQuality, SentMedia, Statistics};
 
 /// Receive lines of a member's session: audio slots.
 pub const MEMBER_AUDIO_SLOTS: usize = 6;
@@ -63,12 +65,30 @@ pub struct NodeInfo {
     pub load_percent: u8,
     /// Workers that have capacity for more sessions.
     pub open_workers: u64,
+    /// The node ends soon: it takes no more sessions, and moves those that it has to other nodes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub draining: bool,
+    /// Members are served by near nodes while these have capacity.
+    #[serde(default, skip_serializing_if = "Location::is_unknown")]
+    pub location: Location,
 }
 
 impl NodeInfo {
+    /// The node takes no more sessions.
     pub fn is_full(&self) -> bool {
-        self.sessions >= self.capacity || self.open_workers == 0
+        self.draining || self.sessions >= self.capacity || self.open_workers == 0
     }
+}
+
+/// How a session has moved away from a node that drains.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moved {
+    /// The node of the new session.
+    pub node: NodeId,
+    /// Between the request to move and the connection of the new session.
+    pub took_ms: u64,
+    /// The time in which neither of the two sessions was connected.
+    pub pause_ms: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -81,6 +101,9 @@ pub enum Command {
         identity: Identity,
         offer: String,
         lines: Lines,
+        /// The SFU nodes that the room is on.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        nodes: Vec<NodeId>,
     },
     /// Answers a second offer of the same session (ICE restart); answered by [`Reply::Opened`].
     Restart { session: SessionId, offer: String },
@@ -92,20 +115,60 @@ pub enum Command {
     /// Sets the publishers in the session's receive slots.
     SetSlots { session: SessionId, slots: SlotMap },
     /// Ends a session; no error if it does not exist.
-    Close { session: SessionId },
+    Close {
+        session: SessionId,
+        /// It has moved to another node.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        moved: Option<Moved>,
+    },
     /// A member's own message that arrived by signaling, for all members of the room with a data channel.
     CustomMessage { room: RoomKey, message: CustomMessage },
     /// The statistics of a member's media; answered by [`Reply::Statistics`].
     Statistics { room: RoomKey, user: UserId },
+    /// From another SFU node: a room is there, too, and this worker of that node relays it. None: it is not there any more. Answered by
+    /// [`Reply::Met`].
+    Meet {
+        room: RoomKey,
+        node: NodeId,
+        worker: Option<u16>,
+    },
+    /// From another SFU node: a [link](LinkEnd) between one of its workers and this worker. Answered by [`Reply::Linked`].
+    Link { end: LinkEnd, worker: u16 },
+}
+
+/// One end of a link, the encrypted way of media between workers of two SFU nodes, as the other end has to know it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkEnd {
+    pub node: NodeId,
+    pub worker: u16,
+    /// How this end calls the link in the datagrams that it receives.
+    pub link: u32,
+    /// Its X25519 key for this link alone.
+    pub key: Vec<u8>,
+    /// Addresses of the worker.
+    pub addresses: Vec<SocketAddr>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "reply", rename_all = "snake_case")]
 pub enum Reply {
-    Opened { answer: String },
-    Statistics { statistics: Box<Statistics> },
+    Opened {
+        answer: String,
+    },
+    Statistics {
+        statistics: Box<Statistics>,
+    },
+    /// The worker of this node that relays the room; None: the room is not here.
+    Met {
+        worker: Option<u16>,
+    },
+    Linked {
+        end: LinkEnd,
+    },
     Done,
-    Refused { error: ControlError },
+    Refused {
+        error: ControlError,
+    },
 }
 
 /// Why a [`Command`] was refused.
@@ -122,6 +185,8 @@ pub enum ControlError {
     NoSuchSession,
     #[error("the node takes no more sessions")]
     NodeFull,
+    #[error("the link is for another node or worker, or its key is malformed")]
+    BadLink,
 }
 
 /// The owner of a session.
@@ -234,6 +299,9 @@ pub enum Event {
     Quality {
         session: SessionId,
         quality: NetworkQuality,
+        /// The measured video and audio that the member sends.
+        #[serde(default)]
+        sent: SentMedia,
     },
     /// The simulcast layers (by rid) of a source that the session should send from now on; the others have no
     /// viewer. The list is never empty. No event is sent while all layers are wanted.
@@ -255,6 +323,8 @@ pub enum Event {
         session: SessionId,
         audio: Vec<Option<UserId>>,
     },
+    /// The node ends soon: the session is to move to another node. Sent again until it has.
+    Move { session: SessionId },
     /// The session watches (or hears) a source that it cannot decode, and receives nothing of it; sent once for
     /// each slot, source and codec.
     CodecNotSupported {
@@ -277,6 +347,7 @@ impl Event {
             | Self::Layers { session, .. }
             | Self::SpatialLayers { session, .. }
             | Self::Voices { session, .. }
+            | Self::Move { session }
             | Self::CodecNotSupported { session, .. } => Some(*session),
         }
     }

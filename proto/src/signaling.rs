@@ -4,6 +4,7 @@
 //! "error": {"code": "room_full", "message": "..."}}`. Events of the server are `{"event": "memberEntered", ...}`.
 //! `docs/signaling.md` explains the order; the schema is generated from these types.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use schemars::JsonSchema;
@@ -14,6 +15,7 @@ use crate::mix::{NotMixable, Template};
 pub use crate::room::TrackState;
 pub use crate::sfu::{Lines, Speaker};
 use crate::statistics::{NetworkQuality, Statistics};
+use crate::stream_profile::StreamProfile;
 use crate::transcoding::TranscodingConfig;
 
 /// Longest message in either direction, bytes. An SDP offer of a browser is about 41 kB.
@@ -148,6 +150,9 @@ pub enum Reply {
         room: RoomView,
         /// For `RTCPeerConnection`; empty when none is configured.
         ice_servers: Vec<IceServer>,
+        /// The stream profiles of the application, set by its operator. The client sends video by the first rule for its platform and role.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        stream_profiles: Vec<StreamProfile>,
     },
     Connected {
         answer: String,
@@ -240,6 +245,10 @@ pub enum ErrorCode {
     UserSigUserMismatch,
     /// The UserSig is for another application.
     UserSigAppMismatch,
+    /// The application's server refuses the token (`token_hook_url`).
+    TokenRefused,
+    /// The application's server, which checks tokens, does not answer; try again.
+    TokenUnchecked,
     /// The resume token is wrong or expired; log in without it.
     ResumeFailed,
     /// The request needs a room.
@@ -250,6 +259,8 @@ pub enum ErrorCode {
     RoomFull,
     /// The role or the room ticket does not permit it.
     NotPermitted,
+    /// The server API has removed the user from the room, or dismissed it: they may enter again later.
+    Banned,
     /// The application requires a room ticket: there is none, it is wrong or expired, or for another room or user.
     PrivateMapKeyInvalid,
     /// The room already has as many audio publishers as the application permits: six by default.
@@ -289,6 +300,17 @@ pub enum ErrorCode {
     Internal,
 }
 
+impl ErrorCode {
+    /// The name that clients receive.
+    pub fn name(self) -> Cow<'static, str> {
+        match serde_json::to_value(self) {
+            Ok(serde_json::Value::String(name)) => name.into(),
+            // An enum without fields is a string.
+            _ => "internal".into(),
+        }
+    }
+}
+
 /// An event of the server.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "event", rename_all = "camelCase", rename_all_fields = "camelCase")]
@@ -321,6 +343,10 @@ pub enum Event {
     Speakers { speakers: Vec<Speaker> },
     /// The session's media is connected or lost.
     MediaState { state: MediaState },
+    /// The media server ends soon. Make another peer connection and `connect` with its offer, which leads to another media server;
+    /// send on both. Close the former one when the new one is connected: the server ends it a second later. A client that does not
+    /// is disconnected when the media server ends.
+    MoveMedia {},
     /// The quality of this client's connection; at most every 2 s, when a score has changed, and at least every 10
     /// s.
     NetworkQuality {

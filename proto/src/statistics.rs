@@ -44,6 +44,21 @@ impl NetworkQuality {
     }
 }
 
+/// What a member sends, over the last two seconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SentMedia {
+    /// Bit/s of payload.
+    pub audio: u64,
+    /// Bit/s of payload, all layers of camera and screen together.
+    pub video: u64,
+    /// Of the largest layer that is sent, pixels; 0: no video, or not known yet.
+    pub height: u16,
+    /// Percentage of the packets that did not arrive at the first sending.
+    pub audio_loss: u8,
+    pub video_loss: u8,
+}
+
 /// All measurements of a member's session; rates are of the last two seconds.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

@@ -12,7 +12,7 @@ use rotunda_proto::ids::{Source, UserId};
 use rotunda_proto::sfu::{Lines, SlotMap, VideoWant};
 use str0m::change::{SdpAnswer, SdpPendingOffer};
 use str0m::error::SdpError;
-use str0m::format::{Codec, FormatParams};
+use str0m::format::{Codec, FormatParams, PayloadParams};
 use str0m::media::{Direction, Frequency, KeyframeRequestKind, MediaData, MediaKind, Mid};
 use str0m::net::{Protocol, Receive, Transmit};
 use str0m::rtp::{RawPacket, Ssrc, VideoOrientation};
@@ -59,7 +59,7 @@ pub struct Receiver {
     damaged: Vec<Mid>,
     /// Bytes that the depacketizers of the video lines hold back.
     fragments: HashMap<Mid, Fragments>,
-    /// Video lines by the SSRC of their packets.
+    /// Lines by the SSRC of their packets.
     streams: HashMap<Ssrc, Mid>,
     /// Distinguishes this session's RTP clocks from those of earlier ones.
     session: u64,
@@ -105,11 +105,20 @@ impl Receiver {
     ) -> Result<(Self, String, Lines), ReceiverError> {
         let mut config = Rtc::builder()
             .clear_codecs()
-            .enable_opus(true, false)
+            .enable_opus(true, true)
             .enable_h264(true)
             .enable_vp8(true)
+            // Audio comes at once and in any order: the decoder puts it in order, and waits for what is lost only as long as it can.
+            .set_reordering_size_audio(0)
             // For `fragments`.
             .enable_raw_packets(true);
+        // RTP of audio has no RTX stream: the SFU repeats it on its own one (`AudioDecoder` drops what comes twice).
+        let audio = |params: &&mut PayloadParams| params.spec().codec == Codec::Opus;
+        config
+            .codec_config()
+            .iter_mut()
+            .filter(audio)
+            .for_each(|params| params.set_fb_nack(true));
         // Profile 0 alone: the others have 10 bits or another chroma sampling, which cannot be mixed.
         let profile_0 = FormatParams {
             profile_id: Some(0),
@@ -304,9 +313,15 @@ impl Receiver {
         let mid = match self.streams.get(&header.ssrc) {
             Some(mid) => *mid,
             None => {
-                let Some(mid) = self.rtc.direct_api().stream_rx(&header.ssrc).map(|stream| stream.mid()) else {
+                let mut api = self.rtc.direct_api();
+                let Some(stream) = api.stream_rx(&header.ssrc) else {
                     return;
                 };
+                let mid = stream.mid();
+                if self.audio_lines.contains(&mid) {
+                    // str0m asks for no packets of streams without RTX.
+                    stream.suppress_nack(false);
+                }
                 self.streams.insert(header.ssrc, mid);
                 mid
             }

@@ -1,23 +1,21 @@
-//! The shell of a [`Receiver`]: its socket, and its control over the bus. It opens a new session when one is lost.
+//! The sessions of a service in a room, one after the other: another one is opened when one is lost, and before the node of one ends.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::Pin;
 use std::time::{Duration, Instant};
 
-use rotunda_bus::{BusError, BusExt, Heard, SharedBus, Subscription};
+use rotunda_bus::{BusExt, Heard, SharedBus};
 use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::{RoomKey, SessionId, Source};
 use rotunda_proto::mix::NotMixable;
-use rotunda_proto::room::{RoomInfo, info_key};
-use rotunda_proto::sfu::{Command, ControlError, Event, Identity, Reply, SlotMap, control_subject, session_subject};
+use rotunda_proto::sfu::{Command, ControlError, Event, Moved, Reply, SlotMap};
 use rotunda_proto::ticket::ClusterSecret;
-use thiserror::Error;
-use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::back_off::BackOff;
-use crate::receiver::{LineCounts, Polled, Receiver, ReceiverError, first_address};
-use crate::sample::{SampleSink, Undecodable};
+use crate::open_session::{OpenSession, Opener, SessionError};
+use crate::receiver::{LineCounts, Polled};
+use crate::sample::{Sample, SampleSink, Undecodable};
 use crate::wants::Wants;
 
 /// Wants that found no slot are looked at again.
@@ -42,35 +40,8 @@ pub struct Session<S> {
     pub barred: Vec<Source>,
 }
 
-#[derive(Debug, Error)]
-enum SessionError {
-    #[error("the room has no SFU node")]
-    NoRoom,
-    #[error("the bus")]
-    Bus(#[from] BusError),
-    #[error("the SFU refused")]
-    Refused(#[from] ControlError),
-    #[error("the SFU gave a reply of the wrong kind")]
-    WrongReply,
-    #[error("the socket")]
-    Socket(#[from] std::io::Error),
-    #[error(transparent)]
-    Receiver(#[from] ReceiverError),
-    #[error("the connection is lost")]
-    Lost,
-    #[error("the video of {} was malformed and filled the memory", video.user)]
-    Hoarded { video: Source },
-}
-
-/// A session that is open at an SFU node.
-struct OpenSession {
-    receiver: Receiver,
-    socket: UdpSocket,
-    session: SessionId,
-    subject: String,
-    /// Events of the SFU for this session alone.
-    events: Subscription,
-}
+/// A session at another node that is about to take over.
+type Preparing = Pin<Box<dyn Future<Output = Result<OpenSession, SessionError>> + Send>>;
 
 impl<S: SampleSink> Session<S> {
     /// Receives until `stop`.
@@ -100,87 +71,106 @@ impl<S: SampleSink> Session<S> {
     }
 
     async fn run_session(&mut self, stop: &CancellationToken) -> Result<(), SessionError> {
-        let mut open = self.open().await?;
-        let (slots, changed_slots) = watch::channel(SlotMap::default());
-        let control = Control {
-            bus: self.bus.clone(),
-            subject: open.subject.clone(),
-            session: open.session,
-        };
-        let leave = control.clone();
-        let result = tokio::select! {
-            () = stop.cancelled() => Ok(()),
-            result = self.receive(&mut open, &slots) => result,
-            result = control.follow(changed_slots) => result,
-        };
-        let close = Command::Close { session: leave.session };
-        // The SFU forgets a session by itself when it hears no more of it.
-        let _closed_or_gone: Result<Reply, BusError> = leave.bus.call(&leave.subject, &close).await;
-        result
-    }
-
-    async fn open(&mut self) -> Result<OpenSession, SessionError> {
-        self.opened += 1;
-        let (info, _) = self
-            .bus
-            .load::<RoomInfo>(&info_key(&self.room))
-            .await?
-            .ok_or(SessionError::NoRoom)?;
-        let (mut receiver, offer, lines) = Receiver::new(Clock.now(), self.origin, self.opened, self.lines)?;
-        let subject = control_subject(&info.sfu);
-        let session = SessionId(rand::random());
-        let events = self.bus.subscribe(&session_subject(session)).await?;
-        let ticket = self.secret.issue_ticket(&self.room, Clock.unix());
-        let identity = Identity::Service { ticket };
-        let command = Command::Open {
-            session,
-            room: self.room.clone(),
-            identity,
-            offer,
-            lines,
-        };
-        let answer = match self.bus.call::<_, Reply>(&subject, &command).await? {
-            Reply::Opened { answer } => answer,
-            Reply::Refused { error } => return Err(error.into()),
-            Reply::Done | Reply::Statistics { .. } => return Err(SessionError::WrongReply),
-        };
-        let socket = UdpSocket::bind((local_ip_towards(first_address(&answer)?).await?, 0)).await?;
-        receiver.handle_answer(&answer, socket.local_addr()?)?;
-        Ok(OpenSession {
-            receiver,
-            socket,
-            session,
-            subject,
-            events,
-        })
-    }
-
-    async fn receive(&mut self, open: &mut OpenSession, slots: &watch::Sender<SlotMap>) -> Result<(), SessionError> {
-        let mut buffer = vec![0; 2048];
-        let mut again_at = Some(Clock.now());
+        let mut open = self.opener().open(self.next_number()).await?;
         loop {
-            let timeout = self.drain(open).await?;
-            let next = again_at.map_or(timeout, |at: Instant| at.min(timeout));
+            let (slots, changed_slots) = watch::channel(SlotMap::default());
+            let control = Control {
+                bus: self.bus.clone(),
+                subject: open.subject.clone(),
+                session: open.session,
+            };
+            let result = tokio::select! {
+                () = stop.cancelled() => Ok(None),
+                result = self.receive(&mut open, &slots) => result.map(Some),
+                result = control.follow(changed_slots) => result.map(|()| None),
+            };
+            let next = result.as_ref().ok().and_then(Option::as_ref);
+            let moved = next.map(|(next, asked_at)| Moved {
+                node: next.node.clone(),
+                took_ms: Clock.now().saturating_duration_since(*asked_at).as_millis() as u64,
+                pause_ms: 0,
+            });
+            open.close(&self.bus, moved).await;
+            match result? {
+                Some((next, _)) => open = next,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    fn opener(&self) -> Opener {
+        Opener {
+            room: self.room.clone(),
+            bus: self.bus.clone(),
+            secret: self.secret.clone(),
+            lines: self.lines,
+            origin: self.origin,
+        }
+    }
+
+    fn next_number(&mut self) -> u64 {
+        self.opened += 1;
+        self.opened
+    }
+
+    /// Receives until another session is ready to go on, because the node of this one ends soon. Answers it, and when it was asked for.
+    async fn receive(
+        &mut self,
+        open: &mut OpenSession,
+        slots: &watch::Sender<SlotMap>,
+    ) -> Result<(OpenSession, Instant), SessionError> {
+        let mut again_at = Some(Clock.now());
+        let mut preparing: Option<(Preparing, Instant)> = None;
+        if let Some(first) = open.first.take() {
+            self.pass(open, first);
+        }
+        loop {
             tokio::select! {
-                received = open.socket.recv_from(&mut buffer) => {
-                    let (length, from) = received?;
-                    open.receiver.handle_datagram(Clock.now(), from, &buffer[..length])?;
-                }
+                polled = open.connection.next() => match polled? {
+                    Polled::Sample(sample) => self.pass(open, sample),
+                    Polled::Connected => tracing::info!(room = %self.room, node = %open.node, "receiving from the SFU"),
+                    Polled::Hoarded(video) => return Err(SessionError::Hoarded { video }),
+                    Polled::Lost => return Err(SessionError::Lost),
+                    // Done there.
+                    Polled::Transmit(_) | Polled::Timeout(_) => {}
+                },
                 Ok(()) = self.wants.changed() => again_at = Some(Clock.now()),
-                heard = open.events.next() => self.handle_event(&heard),
-                Some(video) = self.key_requests.recv() => open.receiver.handle_key_request(&video),
-                () = Clock.sleep_until(next) => {
-                    let now = Clock.now();
-                    open.receiver.handle_timeout(now)?;
-                    if again_at.is_some_and(|at| at <= now) {
-                        let mut wants = self.wants.borrow_and_update().of_room(&self.room);
-                        wants.video.retain(|want| !self.barred.contains(&want.video));
-                        again_at = open.receiver.handle_wants(now, &wants).then(|| now + ASK_AGAIN);
-                        let map = open.receiver.slot_map(&wants);
-                        slots.send_if_modified(|before| std::mem::replace(before, map.clone()) != map);
+                heard = open.events.next() => if self.handle_event(&heard) == Told::Move && preparing.is_none() {
+                    let prepared = self.opener().prepare(self.next_number(), self.wanted());
+                    preparing = Some((Box::pin(prepared), Clock.now()));
+                },
+                prepared = ready(&mut preparing) => match prepared {
+                    (Ok(next), asked_at) => return Ok((next, asked_at)),
+                    // The node asks again.
+                    (Err(error), _) => {
+                        preparing = None;
+                        tracing::info!(room = %self.room, error = &error as &dyn std::error::Error, "no session at another node yet");
                     }
+                },
+                Some(video) = self.key_requests.recv() => open.connection.receiver.handle_key_request(&video),
+                () = Clock.until(again_at) => {
+                    let now = Clock.now();
+                    self.wants.mark_unchanged();
+                    let wants = self.wanted();
+                    again_at = open.connection.receiver.handle_wants(now, &wants).then(|| now + ASK_AGAIN);
+                    let map = open.connection.receiver.slot_map(&wants);
+                    slots.send_if_modified(|before| std::mem::replace(before, map.clone()) != map);
                 }
             }
+        }
+    }
+
+    /// What is wanted of this room.
+    fn wanted(&self) -> Wants {
+        let mut wants = self.wants.borrow().of_room(&self.room);
+        wants.video.retain(|want| !self.barred.contains(&want.video));
+        wants
+    }
+
+    fn pass(&self, open: &mut OpenSession, sample: Sample) {
+        if let Err(sample) = self.samples.try_take(sample) {
+            metrics::counter!("rotunda_receiver_samples_dropped_total").increment(1);
+            open.connection.receiver.handle_dropped(&sample);
         }
     }
 
@@ -194,14 +184,17 @@ impl<S: SampleSink> Session<S> {
         self.barred.push(video.clone());
     }
 
-    fn handle_event(&self, heard: &Heard) {
-        // Whatever is lost of these is told again with the next session.
-        let Heard::Message(message) = heard else { return };
-        let Some(Event::CodecNotSupported {
-            user, source, codec, ..
-        }) = message.parse()
-        else {
-            return;
+    fn handle_event(&self, heard: &Heard) -> Told {
+        // Whatever is lost of these is told again, with the next session at the latest.
+        let Heard::Message(message) = heard else {
+            return Told::Nothing;
+        };
+        let (user, source, codec) = match message.parse() {
+            Some(Event::Move { .. }) => return Told::Move,
+            Some(Event::CodecNotSupported {
+                user, source, codec, ..
+            }) => (user, source, codec),
+            _ => return Told::Nothing,
         };
         metrics::counter!("rotunda_mcu_not_mixable_total", "codec" => codec_label(&codec)).increment(1);
         tracing::warn!(room = %self.room, %user, ?source, codec, "a track cannot be mixed, as its codec is not decoded here");
@@ -212,28 +205,22 @@ impl<S: SampleSink> Session<S> {
             track: source,
         };
         let _told_or_full = self.undecodable.try_send(Undecodable { source, codec });
+        Told::Nothing
     }
+}
 
-    /// Drains the receiver; answers when it wants to be called again.
-    async fn drain(&self, open: &mut OpenSession) -> Result<Instant, SessionError> {
-        loop {
-            match open.receiver.poll()? {
-                Polled::Timeout(at) => return Ok(at),
-                Polled::Transmit(transmit) => {
-                    // A datagram that the network does not take is lost, as on any other hop.
-                    let _sent_or_lost = open.socket.send_to(&transmit.contents, transmit.destination).await;
-                }
-                Polled::Sample(sample) => {
-                    if let Err(sample) = self.samples.try_take(sample) {
-                        metrics::counter!("rotunda_receiver_samples_dropped_total").increment(1);
-                        open.receiver.handle_dropped(&sample);
-                    }
-                }
-                Polled::Connected => tracing::info!(room = %self.room, "receiving from the SFU"),
-                Polled::Lost => return Err(SessionError::Lost),
-                Polled::Hoarded(video) => return Err(SessionError::Hoarded { video }),
-            }
-        }
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    Nothing,
+    /// The node of the session ends soon.
+    Move,
+}
+
+/// Never, while nothing is being prepared. Cancel-safe.
+async fn ready(preparing: &mut Option<(Preparing, Instant)>) -> (Result<OpenSession, SessionError>, Instant) {
+    match preparing {
+        Some((prepared, asked_at)) => (prepared.await, *asked_at),
+        None => std::future::pending().await,
     }
 }
 
@@ -270,7 +257,7 @@ fn reason(error: &SessionError) -> &'static str {
         SessionError::Refused(_) | SessionError::WrongReply => "refused",
         SessionError::Socket(_) => "socket",
         SessionError::Receiver(_) => "protocol",
-        SessionError::Lost => "lost",
+        SessionError::Lost | SessionError::NotConnected => "lost",
         SessionError::Hoarded { .. } => "malformed",
     }
 }
@@ -284,13 +271,5 @@ fn codec_label(codec: &str) -> &'static str {
         .unwrap_or("other")
 }
 
-/// The own address that packets to `remote` leave from.
-async fn local_ip_towards(remote: SocketAddr) -> std::io::Result<std::net::IpAddr> {
-    let any: SocketAddr = match remote {
-        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
-        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
-    };
-    let probe = UdpSocket::bind(any).await?;
-    probe.connect(remote).await?;
-    Ok(probe.local_addr()?.ip())
-}
+#[cfg(test)]
+mod tests;

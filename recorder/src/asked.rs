@@ -1,15 +1,16 @@
 //! The recording that a program asks for. Pure.
 
 use rotunda_media::codec::mp3;
-use rotunda_proto::ids::{RecordId, StreamKey};
+use rotunda_proto::config::RecordFormat;
+use rotunda_proto::ids::RecordId;
 use rotunda_proto::program::ProgramDescriptor;
-use rotunda_proto::recording::FileFormat;
+use rotunda_proto::recording::{FileFormat, FileWishes};
 use tracing::warn;
 
 use crate::config::Config;
 
-/// A program: its stream, and when it began. The same stream may run again while its last files are being finished.
-pub type ProgramKey = (StreamKey, u64);
+/// The same stream may run again while the last files of it are being finished.
+pub use rotunda_programs::claims::ProgramKey;
 
 /// See the [module](self).
 pub struct Asked {
@@ -17,6 +18,7 @@ pub struct Asked {
     pub prefix: String,
     pub audio_only: bool,
     pub record_id: Option<RecordId>,
+    pub files: FileWishes,
 }
 
 impl Asked {
@@ -27,6 +29,7 @@ impl Asked {
                 prefix: record.record_id.to_string(),
                 audio_only: record.audio_only,
                 record_id: Some(record.record_id.clone()),
+                files: record.files.clone(),
             });
         }
         let recording = program.single.as_ref()?.recording.as_ref()?;
@@ -34,13 +37,20 @@ impl Asked {
             prefix: recording.prefix.clone(),
             audio_only: false,
             record_id: recording.record_id.clone(),
+            files: recording.files.clone(),
         })
     }
 
-    pub fn formats(&self, config: &Config) -> Vec<FileFormat> {
+    /// Those of the request win over `of_application`, and these over those of the recorder.
+    pub fn formats(&self, config: &Config, of_application: &[RecordFormat]) -> Vec<FileFormat> {
         if !self.audio_only {
             let mut formats: Vec<FileFormat> = Vec::new();
-            for format in config.formats.iter().map(|format| format.file_format()) {
+            let wanted = match (self.files.formats.as_slice(), of_application) {
+                ([], []) => config.formats.as_slice(),
+                ([], of_application) => of_application,
+                (of_request, _) => of_request,
+            };
+            for format in wanted.iter().map(|format| format.file_format()) {
                 if !formats.contains(&format) {
                     formats.push(format);
                 }

@@ -2,12 +2,11 @@
 
 use std::path::PathBuf;
 
-use rotunda_proto::config::{ConfigMistake, WhenFull};
-use rotunda_proto::recording::FileFormat;
+use rotunda_proto::config::{ConfigMistake, RecordFormat, WhenFull};
+use rotunda_proto::name_time_zone::NameTimeZone;
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
-use crate::name::NameTimeZone;
 use crate::storage::StorageConfig;
 
 /// Section `[recorder]`.
@@ -23,7 +22,7 @@ pub struct Config {
     pub link_seconds: u64,
     /// Formats in which each recording is written: "mp4", "hls", "flv", "aac" (only audio). Default "mp4" and
     /// "hls".
-    pub formats: Vec<Format>,
+    pub formats: Vec<RecordFormat>,
     /// Time zone of the times in file names: an IANA name ("Asia/Kolkata", "Europe/Berlin"), with its summer time,
     /// or an offset from UTC ("+05:30"). Default "+08:00".
     pub name_time_zone: NameTimeZone,
@@ -44,27 +43,9 @@ pub struct Config {
     pub fragment_ms: u64,
     /// Minimum seconds of an HLS segment; it ends at the next keyframe. Default 4.
     pub hls_segment_seconds: u64,
+    /// Makes a poster, thumbnails and a waveform beside each file. Default true.
+    pub previews: bool,
     pub storage: StorageConfig,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Format {
-    Mp4,
-    Hls,
-    Flv,
-    Aac,
-}
-
-impl Format {
-    pub fn file_format(self) -> FileFormat {
-        match self {
-            Self::Mp4 => FileFormat::Mp4,
-            Self::Hls => FileFormat::Hls,
-            Self::Flv => FileFormat::Flv,
-            Self::Aac => FileFormat::Aac,
-        }
-    }
 }
 
 impl Default for Config {
@@ -73,7 +54,7 @@ impl Default for Config {
             directory: "./data/recordings".into(),
             public_url: "http://127.0.0.1:8080".to_owned(),
             link_seconds: 604_800,
-            formats: vec![Format::Mp4, Format::Hls],
+            formats: vec![RecordFormat::Mp4, RecordFormat::Hls],
             name_time_zone: NameTimeZone::default(),
             name_utc_offset_hours: None,
             max_file_minutes: 120,
@@ -82,6 +63,7 @@ impl Default for Config {
             free_space_full: WhenFull::Refuse,
             fragment_ms: 1000,
             hls_segment_seconds: 4,
+            previews: true,
             storage: StorageConfig::default(),
         }
     }

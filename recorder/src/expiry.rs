@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::finisher::FinishError;
 use crate::finishing::FinishingError;
 use crate::folder::Folder;
-use crate::ledger::{Ledger, State};
+use crate::ledger::{Ledger, Row, State};
 use crate::storage::{Storage, StorageError};
 
 /// Why a file is not deleted yet.
@@ -72,6 +72,7 @@ pub async fn delete(
             .delete(&file.task_id, file_name(&file.name), file.format)
             .await?;
     }
+    delete_previews(&folder, ledger, storage, file).await?;
     ledger.set(State::Expired, file).await?;
     counter!("rotunda_recorder_files_deleted_total").increment(1);
     info!(file = file.name, "a file was deleted");
@@ -81,6 +82,39 @@ pub async fn delete(
         .all(|row| matches!(row.state, State::Expired | State::Failed))
     {
         tokio::task::spawn_blocking(move || folder.remove())
+            .await
+            .map_err(FinishingError::from)?
+            .map_err(|error| FinishingError::from(FinishError::from(error)))?;
+    }
+    Ok(())
+}
+
+/// The files of one part share their previews, which go with the last of them.
+async fn delete_previews(
+    folder: &Folder,
+    ledger: &Ledger,
+    storage: Option<&Storage>,
+    file: &RecordingFile,
+) -> Result<(), DeleteError> {
+    let names: Vec<String> = file.previews.names(file_name(&file.name)).collect();
+    let shares = |row: &Row| {
+        let is_other = row.file.file_id != file.file_id && matches!(row.state, State::Uploading | State::Ready);
+        is_other
+            && row
+                .file
+                .previews
+                .names(file_name(&row.file.name))
+                .any(|name| names.contains(&name))
+    };
+    if names.is_empty() || ledger.rows(&file.task_id).await?.iter().any(shares) {
+        return Ok(());
+    }
+    for name in names {
+        if let (Place::Storage, Some(storage)) = (file.place, storage) {
+            storage.delete_plain(&file.task_id, &name).await?;
+        }
+        let folder = folder.clone();
+        tokio::task::spawn_blocking(move || folder.remove_file(&name))
             .await
             .map_err(FinishingError::from)?
             .map_err(|error| FinishingError::from(FinishError::from(error)))?;

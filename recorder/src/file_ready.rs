@@ -19,6 +19,8 @@ pub async fn announce(store: &Store, files: &Files, bus: &SharedBus) {
     };
     for mut file in waiting {
         file.url = files.url(&file.name, Clock.unix());
+        // Each was told when it was shown, and the list of files has them.
+        file.layouts.clear();
         match bus.call::<_, Accepted>(FILE_READY_SUBJECT, &file).await {
             Ok(Accepted {}) => {
                 if let Err(error) = store.set_announced(&file.file_id).await {

@@ -17,7 +17,7 @@ use rotunda_proto::clock::Clock;
 use rotunda_proto::config::Application;
 use rotunda_proto::file_link::FileLinkKey;
 use rotunda_proto::ids::SdkAppId;
-use rotunda_proto::recording::ListedFile;
+use rotunda_proto::recording::{ListedFile, Preview, PreviewLinks};
 use rotunda_store::{CatalogueRow, MediaFilter, Store, StoreError};
 use serde_json::json;
 use tower::ServiceExt;
@@ -105,13 +105,25 @@ impl Files {
         format!("{}/recordings/{signed}/{name}", self.0.public_url)
     }
 
+    fn previews(&self, row: &CatalogueRow, now: Duration) -> Option<PreviewLinks> {
+        let previews = row.previews();
+        let url = |is_there: bool, preview: Preview| is_there.then(|| self.url(&preview.of(&row.name), now));
+        previews.is_any().then(|| PreviewLinks {
+            poster: url(previews.images, Preview::Poster),
+            thumbnails: url(previews.images, Preview::ThumbnailTimes),
+            waveform: url(previews.waveform, Preview::Waveform),
+        })
+    }
+
     /// An application's newest files, with addresses that are good from now on.
     pub async fn list(&self, app: SdkAppId) -> Result<Vec<ListedFile>, StoreError> {
         let now = Clock.unix();
         let rows = self.0.store.newest_files(app, LISTED).await?;
         let listed = |row: CatalogueRow| ListedFile {
             url: self.url(&row.name, now),
+            previews: self.previews(&row, now),
             gaps: row.gaps(),
+            layouts: row.layouts(),
             name: row.name,
             state: row.state,
             format: row.format,
@@ -239,9 +251,25 @@ async fn elsewhere(files: &Files, path: &str) -> Response {
     let Some(storage) = &files.0.storage else {
         return Refused::NotFound.into_response();
     };
+    // What names other files names them relative to its own address, and the storage wants a signature of each.
+    if let Some(kind) = kind_of_index(path) {
+        return match storage.read(path).await {
+            Ok(Some(content)) => ([(header::CONTENT_TYPE, kind)], content).into_response(),
+            Ok(None) => Refused::NotFound.into_response(),
+            Err(error) => internal(&error, "read an index in the storage"),
+        };
+    }
     match storage.signed_url(path, IN_STORAGE).await {
         Ok(url) => Redirect::temporary(&url).into_response(),
         Err(error) => internal(&error, "sign an address of the storage"),
+    }
+}
+
+fn kind_of_index(path: &str) -> Option<&'static str> {
+    match path.rsplit_once('.')? {
+        (_, "m3u8") => Some("application/vnd.apple.mpegurl"),
+        (_, "vtt") => Some("text/vtt"),
+        _ => None,
     }
 }
 
@@ -269,8 +297,9 @@ fn internal(error: &(dyn std::error::Error + 'static), what: &'static str) -> Re
 
 /// Whether a path consists of plain names and names media: the recorder's internal files are not served.
 fn plain(path: &str) -> bool {
-    const MEDIA: [&str; 7] = ["aac", "flv", "m3u8", "m4s", "mp3", "mp4", "ts"];
-    let is_media = path.rsplit_once('.').is_some_and(|(_, ending)| MEDIA.contains(&ending));
+    const MEDIA: [&str; 9] = ["aac", "flv", "jpg", "m3u8", "m4s", "mp3", "mp4", "ts", "vtt"];
+    let is_media = path.rsplit_once('.').is_some_and(|(_, ending)| MEDIA.contains(&ending))
+        || path.ends_with(Preview::WAVEFORM_ENDING);
     let is_name = |part: &str| {
         !part.is_empty()
             && !part.starts_with('.')

@@ -12,7 +12,9 @@ use rotunda_media::mux::stored::{self, StoredSample};
 use rotunda_media::mux::{MuxError, adts, flv_file, mp3_file, mp4};
 use rotunda_media::program::Track;
 use rotunda_media::time::{MediaTime, VIDEO_RATE};
-use rotunda_proto::recording::{FileFormat, Gap, GapTrack};
+use rotunda_proto::name_time_zone::{NameTimeZone, stamp};
+use rotunda_proto::program::StreamKind;
+use rotunda_proto::recording::{FileFormat, Gap, GapTrack, MOST_LAYOUTS, RecordedLayout};
 use thiserror::Error;
 
 use crate::folder::{Entry, Folder, Journal, Line, Manifest, PartGap, init_name, segment_name};
@@ -42,6 +44,7 @@ pub struct Finished {
     pub ended: Duration,
     pub resolution: Option<(u16, u16)>,
     pub gaps: Vec<Gap>,
+    pub layouts: Vec<RecordedLayout>,
 }
 
 /// A recording whose files are to be made.
@@ -50,24 +53,39 @@ pub struct Finisher<'a> {
     manifest: Manifest,
     entries: Vec<Entry>,
     gaps: Vec<PartGap>,
-    stamp: &'a dyn Fn(Duration) -> String,
+    layouts: Vec<RecordedLayout>,
+    /// Of the times in file names.
+    zone: NameTimeZone,
 }
 
 impl<'a> Finisher<'a> {
-    /// `stamp`: formats a time for file names.
-    pub fn open(folder: &'a Folder, stamp: &'a dyn Fn(Duration) -> String) -> Result<Self, FinishError> {
-        let Journal { entries, gaps } = folder.journal()?;
+    /// `zone`: of the times in file names, if the recording has none of its own.
+    pub fn open(folder: &'a Folder, zone: NameTimeZone) -> Result<Self, FinishError> {
+        let Journal { entries, gaps, layouts } = folder.journal()?;
+        let manifest = folder.manifest()?;
         Ok(Self {
-            manifest: folder.manifest()?,
+            zone: manifest.name_time_zone.clone().unwrap_or(zone),
+            manifest,
             entries,
             gaps,
+            layouts,
             folder,
-            stamp,
         })
     }
 
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
+    }
+
+    pub fn folder(&self) -> &Folder {
+        self.folder
+    }
+
+    /// The complete segments of a file: of a part, or of the whole recording if the format is HLS.
+    pub fn entries_of(&self, part: u64, format: FileFormat) -> Vec<&Entry> {
+        let of_file =
+            |entry: &&Entry| entry.duration.is_some() && (format == FileFormat::Hls || entry.begun.part == part);
+        self.entries.iter().filter(of_file).collect()
     }
 
     /// Nothing was recorded.
@@ -127,15 +145,13 @@ impl<'a> Finisher<'a> {
     ///
     /// Errors: [`FinishError`]; [`MuxError::Empty`] if nothing was recorded.
     pub fn finish(&self, part: u64, format: FileFormat) -> Result<Finished, FinishError> {
-        let of_part =
-            |entry: &&Entry| entry.duration.is_some() && (format == FileFormat::Hls || entry.begun.part == part);
-        let entries: Vec<&Entry> = self.entries.iter().filter(of_part).collect();
+        let entries = self.entries_of(part, format);
         let (Some(first), Some(last)) = (entries.first(), entries.last()) else {
             return Err(MuxError::Empty.into());
         };
         let wall = |entry: &Entry| Duration::from_micros(entry.begun.wall_unix_us);
         let (started, ended) = (wall(first), wall(last) + last.length());
-        let stamp = self.stamp;
+        let stamp = |time| stamp(time, &self.zone);
         let name = format!("{}_{}_{}", self.manifest.prefix, stamp(started), stamp(ended));
         let (name, summary) = match format {
             FileFormat::Hls => self.finish_hls(format!("{name}.m3u8"), &entries)?,
@@ -156,7 +172,29 @@ impl<'a> Finisher<'a> {
             ended,
             resolution: first.begun.resolution.filter(|_| has_video),
             gaps: self.gaps(part, format, &entries),
+            layouts: match has_video {
+                true => self.layouts(started, ended),
+                false => Vec::new(),
+            },
         })
+    }
+
+    /// The layouts of a file: the one that was shown at its start, and each new one.
+    fn layouts(&self, started: Duration, ended: Duration) -> Vec<RecordedLayout> {
+        let (started, ended) = (started.as_millis() as u64, ended.as_millis() as u64);
+        let mut layouts: Vec<RecordedLayout> = Vec::new();
+        for layout in self.layouts.iter().filter(|layout| layout.from_unix_ms < ended) {
+            if layout.from_unix_ms <= started {
+                layouts.clear();
+            }
+            if layouts.len() < MOST_LAYOUTS {
+                layouts.push(RecordedLayout {
+                    from_unix_ms: layout.from_unix_ms.max(started),
+                    ..layout.clone()
+                });
+            }
+        }
+        layouts
     }
 
     /// What is missing in a file: between its segments, and what the journal says of its part.
@@ -277,6 +315,12 @@ impl<'a> Finisher<'a> {
         Ok((name, summary))
     }
 
+    /// Whether the audio is nothing but silence: that of a shared screen keeps the time of its segments while no video comes.
+    pub fn has_silence(&self) -> bool {
+        let single = self.manifest.program.single.as_ref();
+        single.is_some_and(|single| single.kind == StreamKind::Aux)
+    }
+
     /// The audio right before a part, if it continues the previous part.
     fn lead(&self, first: &Entry) -> Result<(Vec<PathBuf>, Vec<StoredSample>), FinishError> {
         let before = first.begun.number.checked_sub(1).and_then(|number| {
@@ -317,7 +361,7 @@ impl<'a> Finisher<'a> {
     }
 }
 
-fn has_video(format: FileFormat) -> bool {
+pub fn has_video(format: FileFormat) -> bool {
     matches!(format, FileFormat::Hls | FileFormat::Mp4 | FileFormat::Flv)
 }
 

@@ -1,18 +1,15 @@
 //! Finishes the closed files of a recording: makes, verifies and enters them as ready.
 
-use std::time::Duration;
-
 use metrics::counter;
 use rotunda_media::mux::MuxError;
-use rotunda_proto::recording::{FileFormat, RecordingFile};
+use rotunda_proto::recording::{FileFormat, Previews, RecordingFile};
 use thiserror::Error;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::config::Config;
 use crate::finisher::{FinishError, Finished, Finisher};
 use crate::folder::Folder;
 use crate::ledger::{Ledger, Row, State};
-use crate::name::stamp;
 
 /// Why a recording's files are not finished yet.
 #[derive(Debug, Error)]
@@ -71,7 +68,11 @@ async fn finish_file(config: &Config, ledger: &Ledger, folder: &Folder, row: &Ro
     };
     match made {
         Ok(made) => {
-            let file = ready(&row.file, made);
+            let previews = previews(config, folder, part, format, &made.name).await;
+            let file = RecordingFile {
+                previews,
+                ..ready(&row.file, made)
+            };
             let next = match config.storage.url.is_empty() {
                 true => State::Ready,
                 false => State::Uploading,
@@ -91,6 +92,24 @@ async fn finish_file(config: &Config, ledger: &Ledger, folder: &Folder, row: &Ro
     }
 }
 
+/// A file without previews is well, too.
+async fn previews(config: &Config, folder: &Folder, part: u64, format: FileFormat, name: &str) -> Previews {
+    if !config.previews {
+        return Previews::default();
+    }
+    let file = name.to_owned();
+    let made = blocking(config, folder, move |finisher| finisher.previews(part, format, &file));
+    made.await.unwrap_or_else(|error| {
+        counter!("rotunda_recorder_previews_failed_total").increment(1);
+        warn!(
+            error = &error as &dyn std::error::Error,
+            file = name,
+            "the previews of a file could not be made"
+        );
+        Previews::default()
+    })
+}
+
 fn ready(known: &RecordingFile, made: Finished) -> RecordingFile {
     let name = format!("{}/{}", known.task_id, made.name);
     RecordingFile {
@@ -101,6 +120,7 @@ fn ready(known: &RecordingFile, made: Finished) -> RecordingFile {
         ended_unix_us: made.ended.as_micros() as u64,
         resolution: made.resolution,
         gaps: made.gaps,
+        layouts: made.layouts,
         ..known.clone()
     }
 }
@@ -148,9 +168,6 @@ pub async fn blocking<T: Send + 'static>(
     work: impl FnOnce(&mut Finisher<'_>) -> Result<T, FinishError> + Send + 'static,
 ) -> Result<T, FinishingError> {
     let (zone, folder) = (config.name_zone(), folder.clone());
-    let done = tokio::task::spawn_blocking(move || {
-        let stamp = |time: Duration| stamp(time, &zone);
-        work(&mut Finisher::open(&folder, &stamp)?)
-    });
+    let done = tokio::task::spawn_blocking(move || work(&mut Finisher::open(&folder, zone)?));
     Ok(done.await??)
 }

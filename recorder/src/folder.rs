@@ -15,8 +15,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use rotunda_media::time::MediaTime;
+use rotunda_proto::name_time_zone::NameTimeZone;
 use rotunda_proto::program::ProgramDescriptor;
-use rotunda_proto::recording::{FileFormat, Gap};
+use rotunda_proto::recording::{FileFormat, Gap, RecordedLayout};
 use serde::{Deserialize, Serialize};
 
 pub const MANIFEST: &str = "recording.json";
@@ -34,6 +35,9 @@ pub struct Manifest {
     pub prefix: String,
     /// Minimum length of a segment, seconds.
     pub segment_seconds: u64,
+    /// Of the times in file names, if the application has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name_time_zone: Option<NameTimeZone>,
 }
 
 /// A line of the journal.
@@ -50,6 +54,8 @@ pub enum Line {
         part: u64,
         gap: Gap,
     },
+    /// A layout of the recorded mix.
+    Layout(RecordedLayout),
 }
 
 /// What is missing in a part.
@@ -64,6 +70,7 @@ pub struct PartGap {
 pub struct Journal {
     pub entries: Vec<Entry>,
     pub gaps: Vec<PartGap>,
+    pub layouts: Vec<RecordedLayout>,
 }
 
 /// A segment that has begun.
@@ -144,7 +151,11 @@ impl Folder {
     /// The journal, without an incomplete last line.
     pub fn journal(&self) -> io::Result<Journal> {
         let text = fs::read(self.0.join(JOURNAL))?;
-        let Journal { mut entries, mut gaps } = Journal::default();
+        let Journal {
+            mut entries,
+            mut gaps,
+            mut layouts,
+        } = Journal::default();
         for line in text.split(|byte| *byte == b'\n') {
             match serde_json::from_slice(line) {
                 Ok(Line::Begin(begun)) => entries.push(Entry { begun, duration: None }),
@@ -154,10 +165,11 @@ impl Folder {
                     }
                 }
                 Ok(Line::Gap { part, gap }) => gaps.push(PartGap { part, gap }),
+                Ok(Line::Layout(layout)) => layouts.push(layout),
                 Err(_) => {}
             }
         }
-        Ok(Journal { entries, gaps })
+        Ok(Journal { entries, gaps, layouts })
     }
 
     /// Writes a line of the journal. After an error the journal is as before: a piece of a line would damage the next one.

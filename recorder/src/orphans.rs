@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use rotunda_proto::clock::Clock;
+use rotunda_proto::name_time_zone::NameTimeZone;
 use tracing::error;
 
 use crate::config::Config;
@@ -50,7 +51,7 @@ pub async fn find(config: Config, ledger: Ledger, known: HashSet<String>, age: D
         }
         let folder = Folder::new(&config.directory, &id);
         let read = tokio::task::spawn_blocking(move || {
-            let finisher = Finisher::open(&folder, &|_| String::new()).ok()?;
+            let finisher = Finisher::open(&folder, NameTimeZone::default()).ok()?;
             Some(Orphan {
                 manifest: finisher.manifest().clone(),
                 parts: finisher.parts(),

@@ -2,12 +2,14 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use metrics::counter;
 use rotunda_media::mux::segmenter::{Lengths, Output, Segmenter};
 use rotunda_media::program::{Absence, AbsenceReason, Frame, ProgramHeader, ProgramReader, ReadError, Track};
 use rotunda_proto::clock::Clock;
+use rotunda_proto::mix_layout::ShownLayout;
 use rotunda_proto::recording::{GapReason, GapTrack, RecordingState};
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
@@ -69,6 +71,8 @@ pub struct Recording {
     pub disk: Disk,
     pub limits: Limits,
     pub wish: watch::Receiver<Wish>,
+    /// Bytes of its segments, for others to read.
+    pub written: Arc<AtomicU64>,
     /// Receives the news, with the recording's id.
     pub news: mpsc::Sender<(String, News)>,
 }
@@ -84,7 +88,15 @@ struct Work {
     /// End of the newest frame, in program time. None: frames were lost since.
     reached: Option<Duration>,
     notes: Vec<Note>,
+    /// Layouts that are not in the journal yet. Those before the first segment wait for it.
+    layouts: Vec<Arc<ShownLayout>>,
     told: RecordingState,
+    /// Program time up to which chunks have been cut.
+    cut: Duration,
+    /// Program time up to which they are on the disk, when that has changed.
+    written: Option<Duration>,
+    /// When the program's time was 0, since 1970, if another node has said so.
+    zero: Option<Duration>,
 }
 
 /// Why nothing is written at the moment.
@@ -120,7 +132,11 @@ impl Recording {
             waits: None,
             reached: None,
             notes: Vec::new(),
+            layouts: Vec::new(),
             told: RecordingState::Recording,
+            cut: Duration::ZERO,
+            written: None,
+            zero: None,
         };
         loop {
             let change = work.watchdog.next_change(Clock.now());
@@ -135,7 +151,11 @@ impl Recording {
             while let Some(absence) = reader.take_absence() {
                 work.handle_absence(absence, self.audio_only);
             }
+            while let Some(layout) = reader.take_layout() {
+                work.handle_layout(layout, self.audio_only);
+            }
             let is_over = matches!(event, Event::Read(Err(ReadError::Ended)));
+            work.zero = reader.zero();
             match event {
                 Event::Wish(wish) => self.handle_wish(&mut work, wish).await?,
                 Event::Read(Ok(frame)) => self.handle_frame(&mut work, &frame).await?,
@@ -148,11 +168,22 @@ impl Recording {
                     work.interrupt(GapReason::DiskTooSlow);
                     self.write(&mut work).await?;
                 }
+                Event::Read(Err(ReadError::Lost(frames))) => {
+                    warn!(
+                        frames,
+                        "frames were lost between the nodes; the recording continues at the next keyframe"
+                    );
+                    work.interrupt(GapReason::NotReceived);
+                    self.write(&mut work).await?;
+                }
                 Event::Read(Err(ReadError::Ended)) => {
                     log_cut(work.segmenter.finish());
                     self.write(&mut work).await?;
                 }
                 Event::Look => {}
+            }
+            if let Some(until) = work.written.take() {
+                reader.acknowledge(until);
             }
             if is_over {
                 return self.finish(work).await;
@@ -234,7 +265,13 @@ impl Recording {
     async fn write_outputs(&self, work: &mut Work) -> Result<std::io::Result<()>, RecordError> {
         let outputs: Vec<Output> = std::iter::from_fn(|| work.segmenter.poll_output()).collect();
         let notes = std::mem::take(&mut work.notes);
-        if outputs.is_empty() && notes.is_empty() {
+        let has_begun = work.writer.is_some() || outputs.iter().any(|output| matches!(output, Output::Begin(_)));
+        let layouts = if has_begun {
+            std::mem::take(&mut work.layouts)
+        } else {
+            Vec::new()
+        };
+        if outputs.is_empty() && notes.is_empty() && layouts.is_empty() {
             return Ok(Ok(()));
         }
         let (folder, manifest, lengths, longest) = (
@@ -243,11 +280,19 @@ impl Recording {
             self.lengths,
             self.longest_part,
         );
+        for output in &outputs {
+            match output {
+                Output::Begin(start) => work.cut = start.at.duration(),
+                Output::Chunk(chunk) => work.cut += chunk.duration,
+                Output::End(_) => {}
+            }
+        }
+        let zero = work.zero;
         let (mut writer, disk) = (work.writer.take(), self.disk.clone());
         // Disk access blocks; the runtime's threads must not.
         let mut task = tokio::task::spawn_blocking(move || {
             let create = |at, zero| Writer::create(folder.clone(), manifest.clone(), lengths, longest, at, zero);
-            let written = write(&mut writer, outputs, notes, create);
+            let written = write(&mut writer, outputs, (notes, layouts), zero, create);
             let is_low = || disk.reserve > 0 && !disk::has(&disk.directory, disk.reserve);
             let written = match written {
                 Ok(()) if is_low() => Err(std::io::ErrorKind::StorageFull.into()),
@@ -264,7 +309,12 @@ impl Recording {
             }
         };
         work.watchdog.handle_written(Clock.now());
+        let bytes = writer.as_ref().map_or(0, Writer::bytes);
+        self.written.store(bytes, Ordering::Relaxed);
         work.writer = writer;
+        if written.is_ok() && work.waits.is_none() {
+            work.written = Some(work.cut);
+        }
         self.tell_notices(work).await;
         Ok(written)
     }
@@ -310,7 +360,7 @@ impl Work {
     /// The recording continues with a later keyframe.
     fn interrupt(&mut self, reason: GapReason) {
         log_cut(self.segmenter.handle_loss());
-        if reason == GapReason::DiskTooSlow {
+        if matches!(reason, GapReason::DiskTooSlow | GapReason::NotReceived) {
             self.reached = None;
         }
         if let Some(writer) = &mut self.writer {
@@ -336,6 +386,16 @@ impl Work {
         self.reached = Some(self.reached.map_or(end, |reached| reached.max(end)));
     }
 
+    fn handle_layout(&mut self, layout: Arc<ShownLayout>, audio_only: bool) {
+        if !audio_only {
+            // Before the first segment only the newest one counts.
+            if self.writer.is_none() {
+                self.layouts.clear();
+            }
+            self.layouts.push(layout);
+        }
+    }
+
     fn handle_absence(&mut self, absence: Absence, audio_only: bool) {
         if audio_only && absence.track == Track::Video {
             return;
@@ -355,18 +415,20 @@ impl Work {
     }
 }
 
-/// Blocking. `create`: makes the writer, from the program time of its zero and the wall-clock time of the program's.
+/// Blocking. `zero`: when the program's time was 0, if that is known. `create`: makes the writer, from the program time of its zero and the
+/// wall-clock time of the program's.
 fn write(
     writer: &mut Option<Writer>,
     outputs: Vec<Output>,
-    notes: Vec<Note>,
+    (notes, layouts): (Vec<Note>, Vec<Arc<ShownLayout>>),
+    zero: Option<Duration>,
     create: impl Fn(rotunda_media::time::MediaTime, Duration) -> std::io::Result<Writer>,
 ) -> std::io::Result<()> {
     for output in outputs {
         let open = match (&mut *writer, &output) {
             (Some(open), _) => open,
             (None, Output::Begin(start)) => {
-                let zero = Clock.unix().saturating_sub(start.at.duration());
+                let zero = zero.unwrap_or_else(|| Clock.unix().saturating_sub(start.at.duration()));
                 info!("recording");
                 writer.insert(create(start.at, zero)?)
             }
@@ -377,6 +439,11 @@ fn write(
     for note in notes {
         if let Some(open) = &mut *writer {
             open.note_gap(note.from, note.to, note.reason, note.track)?;
+        }
+    }
+    for layout in layouts {
+        if let Some(open) = &mut *writer {
+            open.note_layout(&layout)?;
         }
     }
     Ok(())

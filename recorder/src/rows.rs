@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use md5::{Digest, Md5};
-use rotunda_proto::recording::{FileFormat, Place, RecordingFile};
+use rotunda_proto::recording::{FileFormat, Place, Previews, RecordingFile};
 use uuid::Uuid;
 
 use crate::folder::Manifest;
@@ -36,7 +36,9 @@ pub fn rows(manifest: &Manifest, part: u64, wall: Duration, state: State) -> Vec
         resolution: None,
         url: String::new(),
         gaps: Vec::new(),
+        layouts: Vec::new(),
         place: Place::Disk,
+        previews: Previews::default(),
     };
     formats_of_part(part, &manifest.formats)
         .map(|format| Row {

@@ -6,13 +6,16 @@ mod beginning;
 mod upkeep;
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
 use axum::Router;
 use metrics::{counter, gauge};
-use rotunda_bus::{BusError, Requests, SharedBus, Watch, WatchEvent};
+use rotunda_bus::{BusError, ClusterNode, Requests, SharedBus, Watch, WatchEvent};
 use rotunda_events::{Facts, What};
-use rotunda_media::program::ProgramHub;
+use rotunda_programs::Programs;
+use rotunda_programs::claims::{Claims, Work};
 use rotunda_proto::applications::ApplicationList;
 use rotunda_proto::clock::Clock;
 use rotunda_proto::file_link::FileLinkKey;
@@ -39,6 +42,7 @@ use crate::orphans::Found;
 use crate::pace::Pace;
 use crate::recording::{News, RecordError, Wish};
 use crate::rows::rows;
+use crate::running::RunningRecordings;
 use crate::status;
 use crate::storage::{Storage, StorageError};
 use crate::uploading::UploadError;
@@ -83,8 +87,12 @@ struct Running {
     key: ProgramKey,
     manifest: Manifest,
     wish: watch::Sender<Wish>,
+    /// Ends the recording when another process has its program.
+    stop: CancellationToken,
     state: RecordingState,
     gaps: Vec<Gap>,
+    /// Bytes of its segments.
+    written: Arc<AtomicU64>,
 }
 
 /// A task that has ended.
@@ -100,7 +108,9 @@ struct Recorder {
     config: Config,
     pace: Pace,
     bus: SharedBus,
-    hub: ProgramHub,
+    programs: Programs,
+    /// Each program is recorded by one process.
+    claims: Claims,
     store: Store,
     facts: Facts,
     files: Files,
@@ -118,8 +128,12 @@ struct Recorder {
     known: Option<HashSet<String>>,
     storage: Option<Storage>,
     uploads: Uploads,
-    /// Programs that are to be recorded and could not be, for as long as they run.
-    refused: HashMap<ProgramKey, ProgramDescriptor>,
+    /// Running programs that are to be recorded, by any process.
+    wanted: HashMap<ProgramKey, ProgramDescriptor>,
+    /// Of these, programs that could not be recorded here.
+    refused: HashSet<ProgramKey>,
+    /// Of these, programs whose recording here has ended.
+    done: HashSet<ProgramKey>,
     /// Files are being deleted because their time is over or their space is needed.
     is_expiring: bool,
     applications: ApplicationList,
@@ -133,19 +147,19 @@ impl Service {
     pub async fn start(
         config: Config,
         access: Access,
-        bus: SharedBus,
-        hub: ProgramHub,
+        node: ClusterNode,
+        programs: Programs,
         store: Store,
         shutdown: CancellationToken,
     ) -> Result<Self, StartError> {
-        Self::start_at_pace(config, access, bus, hub, store, shutdown, Pace::default()).await
+        Self::start_at_pace(config, access, node, programs, store, shutdown, Pace::default()).await
     }
 
     async fn start_at_pace(
         config: Config,
         access: Access,
-        bus: SharedBus,
-        hub: ProgramHub,
+        node: ClusterNode,
+        programs: Programs,
         store: Store,
         shutdown: CancellationToken,
         pace: Pace,
@@ -155,7 +169,9 @@ impl Service {
             source,
         })?;
         config.warn_of_old_keys();
-        let programs = bus.watch(PROGRAMS_PREFIX).await?;
+        let bus = node.bus().clone();
+        let changes = bus.watch(PROGRAMS_PREFIX).await?;
+        let claims = Claims::start(node, Work::Record).await?;
         store.fill_in_applications().await.map_err(StartError::Catalogue)?;
         let applications = access.applications.clone();
         let ledger = Ledger::new(store.clone(), Uuid::new_v4().to_string());
@@ -168,17 +184,19 @@ impl Service {
             storage.clone(),
             store.clone(),
         );
-        let api = RecordingsApi::new(files.clone(), bus.clone(), store.clone());
+        let running = RunningRecordings::new(bus.clone(), store.clone());
+        let api = RecordingsApi::new(files.clone(), running.clone(), bus.clone(), store.clone());
         let lists = bus.serve(LIST_SUBJECT).await?;
         let media = bus.serve(MEDIA_SUBJECT).await?;
-        tokio::spawn(media_requests::serve(files.clone(), media, shutdown.clone()));
+        tokio::spawn(media_requests::serve(files.clone(), running, media, shutdown.clone()));
         let queries = bus.serve(&status::subject(ledger.owner())).await?;
         let (news, heard) = mpsc::channel(NEWS);
         let recorder = Recorder {
             config,
             pace,
             bus,
-            hub,
+            programs,
+            claims,
             store: store.clone(),
             facts: access.facts,
             files: files.clone(),
@@ -191,7 +209,9 @@ impl Service {
             known: Some(HashSet::new()),
             storage,
             uploads: Uploads::default(),
-            refused: HashMap::new(),
+            wanted: HashMap::new(),
+            refused: HashSet::new(),
+            done: HashSet::new(),
             is_expiring: false,
             applications,
             tasks: JoinSet::new(),
@@ -201,7 +221,7 @@ impl Service {
         };
         Ok(Self {
             api,
-            task: tokio::spawn(recorder.run(programs, lists, queries)),
+            task: tokio::spawn(recorder.run(changes, lists, queries)),
         })
     }
 
@@ -219,13 +239,15 @@ impl Service {
 impl Recorder {
     async fn run(mut self, mut programs: Watch, mut lists: Requests, mut queries: Requests) {
         let clock = Clock;
+        let mut held = self.claims.held();
         let (mut announce_at, mut look_at, mut search_at) = (clock.now(), clock.now(), clock.now());
         loop {
             tokio::select! {
                 () = self.shutdown.cancelled() => break,
                 event = programs.next() => if let WatchEvent::Change(change) = event {
-                    self.follow(&change).await;
+                    self.follow(&change);
                 },
+                Ok(()) = held.changed() => self.handle_claims().await,
                 Some((id, news)) = self.heard.recv() => self.handle_news(&id, news).await,
                 request = lists.next() => self.list(request).await,
                 request = queries.next() => self.answer(request),
@@ -248,6 +270,8 @@ impl Recorder {
                 }
             }
         }
+        // Other processes go on with the programs that still run.
+        self.claims.give_up();
         // The same token ends recordings; their files are made before the process ends, or by the next process.
         loop {
             tokio::select! {
@@ -259,6 +283,7 @@ impl Recorder {
             }
         }
         announce(&self.store, &self.files, &self.bus).await;
+        self.claims.finish().await;
     }
 
     async fn handle_news(&mut self, id: &str, news: News) {
@@ -327,6 +352,7 @@ impl Recorder {
                 while let Ok((id, news)) = self.heard.try_recv() {
                     self.handle_news(&id, news).await;
                 }
+                let has_failed = ended.is_err();
                 if let Err(error) = ended {
                     counter!("rotunda_recorder_failed_total").increment(1);
                     error!(
@@ -335,7 +361,7 @@ impl Recorder {
                         "the recording ends early"
                     );
                 }
-                self.handle_recorded(id).await;
+                self.handle_recorded(id, has_failed).await;
             }
             Ok(Done::Finished(id, finished)) => {
                 self.finishing.remove(&id);
@@ -356,7 +382,7 @@ impl Recorder {
         self.finish_next();
     }
 
-    async fn handle_recorded(&mut self, id: String) {
+    async fn handle_recorded(&mut self, id: String, has_failed: bool) {
         if let Err(error) = self.ledger.close(&id, None).await {
             error!(
                 error = &error as &dyn std::error::Error,
@@ -365,7 +391,11 @@ impl Recorder {
             );
             self.unclosed.push(id.clone());
         }
-        if let Some(Running { manifest, .. }) = self.running.remove(&id) {
+        if let Some(Running {
+            manifest, key, stop, ..
+        }) = self.running.remove(&id)
+        {
+            self.handle_end(key, has_failed, &stop);
             let ended = What::RecordingEnded {
                 recording: id.clone(),
                 stream_id: manifest.program.stream_id,
@@ -385,11 +415,11 @@ impl Recorder {
 }
 
 #[cfg(test)]
-#[path = "../../tests/support/hls_rules.rs"]
+#[path = "../../tests/end_to_end/support/hls_rules.rs"]
 mod hls_rules;
 
 #[cfg(test)]
-#[path = "../../tests/support/program.rs"]
+#[path = "../../tests/end_to_end/support/program.rs"]
 mod program;
 
 #[cfg(test)]

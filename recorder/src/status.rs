@@ -2,12 +2,11 @@
 //! has the recording.
 
 use rotunda_bus::{BusError, BusExt, SharedBus};
-use rotunda_proto::ids::{StreamId, UserId};
 use rotunda_proto::recording::{Gap, RecordingState};
+use rotunda_proto::running_recording::Uploaded;
 use serde::{Deserialize, Serialize};
 
 use crate::ledger::State;
-use crate::uploads::Uploaded;
 
 /// Subject of [`Query`] to the process with this ledger's owner id.
 pub fn subject(owner: &str) -> String {
@@ -43,27 +42,8 @@ pub enum Answer {
 pub struct Now {
     pub state: RecordingState,
     pub gaps: Vec<Gap>,
-    pub upload: Option<Uploaded>,
-}
-
-/// A recording that is not finished, as the API tells it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct RunningRecording {
-    pub recording_id: String,
-    pub stream_id: StreamId,
-    /// The user of a single stream.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub user_id: Option<UserId>,
-    /// None: the process that has it does not answer.
-    pub state: Option<RecordingState>,
-    pub started_unix_ms: u64,
-    /// What is missing so far.
-    pub gaps: Vec<Gap>,
-    /// Files of the parts that have begun, and those that are made.
-    pub files: u32,
-    pub files_made: u32,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Bytes of its segments; None: it has ended.
+    pub written_bytes: Option<u64>,
     pub upload: Option<Uploaded>,
 }
 

@@ -191,7 +191,21 @@ impl Storage {
                 }
             }
         }
+        self.delete_plain(recording_id, name).await
+    }
+
+    /// Deletes one file of a recording, if it is there.
+    pub async fn delete_plain(&self, recording_id: &str, name: &str) -> Result<(), StorageError> {
         self.delete_object(&self.path(recording_id, name)).await
+    }
+
+    /// The content of a small file; None: it is not there.
+    pub async fn read(&self, path: &str) -> Result<Option<Bytes>, StorageError> {
+        match self.store.get(&self.full(path)).await {
+            Ok(found) => Ok(Some(found.bytes().await?)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     async fn delete_object(&self, path: &Path) -> Result<(), StorageError> {

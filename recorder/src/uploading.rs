@@ -50,7 +50,7 @@ pub async fn upload(
         info!(file = stored.name, "the file is in the storage");
         // The segments of HLS may be needed for files that are not made yet.
         if stored.format != FileFormat::Hls {
-            let name = names.into_iter().next().unwrap_or_default();
+            let name = names.into_iter().next_back().unwrap_or_default();
             blocking(&config, &folder, move |finisher| {
                 Ok(finisher.remove(&name, stored.format)?)
             })
@@ -86,6 +86,7 @@ async fn names(config: &Config, folder: &Folder, file: &RecordingFile) -> Result
     if file.format == FileFormat::Hls {
         names = blocking(config, folder, |finisher| Ok(finisher.segment_names())).await?;
     }
+    names.extend(file.previews.names(&name));
     names.push(name);
     Ok(names)
 }

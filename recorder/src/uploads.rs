@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use serde::{Deserialize, Serialize};
+use rotunda_proto::running_recording::Uploaded;
 
 /// Recordings whose files are uploaded at one time.
 const AT_ONCE: usize = 2;
@@ -20,14 +20,6 @@ pub struct Uploads {
 /// How far the upload of a recording's files is. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct UploadProgress(Arc<Mutex<Uploaded>>);
-
-/// Bytes of the files that are on their way.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Uploaded {
-    pub done_bytes: u64,
-    pub total_bytes: u64,
-}
 
 impl UploadProgress {
     pub fn begin(&self, total_bytes: u64) {

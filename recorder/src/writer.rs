@@ -14,7 +14,8 @@ use rotunda_media::mux::hls::Kind;
 use rotunda_media::mux::segmenter::{Chunk, Lengths, Output, SegmentStart};
 use rotunda_media::program::ProgramHeader;
 use rotunda_media::time::MediaTime;
-use rotunda_proto::recording::{FileFormat, Gap, GapReason, GapTrack};
+use rotunda_proto::mix_layout::ShownLayout;
+use rotunda_proto::recording::{FileFormat, Gap, GapReason, GapTrack, RecordedLayout};
 use tracing::warn;
 
 use crate::folder::{Begun, Entry, Folder, Line, Manifest};
@@ -35,6 +36,8 @@ pub struct Writer {
     origin: MediaTime,
     entries: Vec<Entry>,
     open: Option<OpenSegment>,
+    /// Of all segments.
+    bytes: u64,
     init: Option<Bytes>,
     inits: u64,
     /// The current part, and its start.
@@ -91,6 +94,7 @@ impl Writer {
             origin,
             entries: Vec::new(),
             open: None,
+            bytes: 0,
             init: None,
             inits: 0,
             part: None,
@@ -133,6 +137,17 @@ impl Writer {
         self.note(Line::Gap { part, gap })
     }
 
+    /// Notes that frames show this layout from its time on.
+    ///
+    /// Errors: [`io::Error`]; it is noted later.
+    pub fn note_layout(&mut self, layout: &ShownLayout) -> io::Result<()> {
+        let from = self.wall_zero + Duration::from_millis(layout.program_ms).max(self.origin.duration());
+        self.note(Line::Layout(RecordedLayout {
+            from_unix_ms: from.as_millis() as u64,
+            layout: layout.clone(),
+        }))
+    }
+
     /// Writes the output, and syncs it to the disk.
     ///
     /// Errors: [`io::Error`]; what was written before is complete, and the next segment can be tried later.
@@ -146,6 +161,11 @@ impl Writer {
             self.give_up_segment();
         }
         written
+    }
+
+    /// Bytes of all segments so far.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// The changes since the last call.
@@ -246,6 +266,7 @@ impl Writer {
         open.file.sync_data()?;
         open.bytes += chunk.bytes.len() as u64;
         open.duration += chunk.duration;
+        self.bytes += chunk.bytes.len() as u64;
         counter!("rotunda_recorder_bytes_total").increment(chunk.bytes.len() as u64);
         Ok(())
     }

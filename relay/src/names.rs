@@ -1,6 +1,6 @@
 //! Stream ids and file names of single streams, by the recording contract. Pure.
 
-use rotunda_proto::ids::{RoomKey, StreamId, UserId, default_stream_id};
+use rotunda_proto::ids::{RecordId, RoomKey, StreamId, TaskId, UserId, default_stream_id};
 use rotunda_proto::program::StreamKind;
 use rotunda_proto::room::OwnNames;
 
@@ -27,6 +27,16 @@ pub fn file_prefix(room: &RoomKey, user: &UserId, names: &OwnNames, kind: Stream
             format!("{}_{room_name}_{user}_{}", room.app, kind.as_str())
         }
     }
+}
+
+/// The stream of a member that a task records; None: it cannot be an id.
+pub fn task_stream_id(task: &TaskId, user: &UserId, kind: StreamKind) -> Option<StreamId> {
+    format!("{task}_{user}_{}", kind.as_str()).parse().ok()
+}
+
+/// The prefix of the files of a member whom a task records.
+pub fn task_file_prefix(prefix: &RecordId, user: &UserId, kind: StreamKind) -> String {
+    format!("{prefix}_{user}_{}", kind.as_str())
 }
 
 /// The contract's forms of single-stream recording.

@@ -1,13 +1,16 @@
-//! The single streams that a room's publishers should have now. Pure.
+//! The single streams that a room's publishers should have now: by the rules of the application, and by tasks of the server API. Pure.
 
 use std::collections::BTreeMap;
 
 use rotunda_proto::config::{Application, Publishers};
-use rotunda_proto::ids::{RoomKey, StreamId, UserId};
+use rotunda_proto::ids::{RoomKey, StreamId, TaskId, TrackSource, UserId};
+use rotunda_proto::media_task::{MediaTask, Singles, SinglesOutput, Work};
 use rotunda_proto::program::{Playing, SingleRecording, SingleStream, StreamKind};
+use rotunda_proto::recording::FileWishes;
 use rotunda_proto::room::{Publisher, Seats, TrackState};
+use rotunda_proto::selection::Videos;
 
-use crate::names::{Form, file_prefix, stream_id};
+use crate::names::{Form, file_prefix, stream_id, task_file_prefix, task_stream_id};
 
 /// The rules of an application.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +30,15 @@ impl Rules {
     }
 }
 
+/// Which of a room's streams one is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Key {
+    /// None: by the rules of the application.
+    pub task: Option<TaskId>,
+    pub user: UserId,
+    pub kind: StreamKind,
+}
+
 /// A stream that should run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {
@@ -34,6 +46,8 @@ pub struct Wanted {
     pub single: SingleStream,
     pub tracks: Tracks,
     pub resume_seconds: u32,
+    /// RTMP(S) addresses.
+    pub push_urls: Vec<String>,
 }
 
 /// The sources of a stream that the publisher sends.
@@ -59,23 +73,44 @@ impl Sent {
             Some(TrackState::On) => Self::Yes,
         }
     }
+
+    /// No, unless it is taken.
+    fn filter(self, is_taken: bool) -> Self {
+        if is_taken { self } else { Self::No }
+    }
 }
 
 /// The streams of a room, by publisher and kind.
-pub fn plan(room: &RoomKey, seats: &Seats, rules: Rules) -> BTreeMap<(UserId, StreamKind), Wanted> {
+pub fn plan<'a>(
+    room: &RoomKey,
+    seats: &Seats,
+    rules: Rules,
+    tasks: impl Iterator<Item = &'a MediaTask> + Clone,
+) -> BTreeMap<Key, Wanted> {
     let mut streams = BTreeMap::new();
     for publisher in &seats.publishers {
         for kind in [StreamKind::Main, StreamKind::Aux] {
+            let key = |task: Option<&MediaTask>| Key {
+                task: task.map(|task| task.id.clone()),
+                user: publisher.user.clone(),
+                kind,
+            };
             if let Some(wanted) = wanted(room, publisher, kind, rules) {
-                streams.insert((publisher.user.clone(), kind), wanted);
+                streams.insert(key(None), wanted);
+            }
+            for task in tasks.clone() {
+                if let Some(wanted) = wanted_by(task, publisher, kind) {
+                    streams.insert(key(Some(task)), wanted);
+                }
             }
         }
     }
     streams
 }
 
-fn wanted(room: &RoomKey, publisher: &Publisher, kind: StreamKind, rules: Rules) -> Option<Wanted> {
-    let tracks = match kind {
+/// Everything that a publisher sends of a kind.
+fn tracks(publisher: &Publisher, kind: StreamKind) -> Tracks {
+    match kind {
         StreamKind::Main => Tracks {
             audio: Sent::of(publisher.audio),
             video: Sent::of(publisher.camera),
@@ -84,7 +119,69 @@ fn wanted(room: &RoomKey, publisher: &Publisher, kind: StreamKind, rules: Rules)
             audio: Sent::No,
             video: Sent::of(publisher.screen),
         },
+    }
+}
+
+/// The tracks of a user's stream that a task of the server API takes. The audio goes with the camera's stream.
+fn taken(task: &MediaTask, user: &UserId, kind: StreamKind) -> (bool, bool) {
+    let Work::Singles(Singles { selection, .. }) = &task.work else {
+        return (false, false);
     };
+    match kind {
+        StreamKind::Main => (
+            selection.videos != Videos::Screen && selection.takes(user, TrackSource::Audio),
+            selection.takes(user, TrackSource::Camera),
+        ),
+        StreamKind::Aux => (false, selection.takes(user, TrackSource::Screen)),
+    }
+}
+
+/// Whether a task of the server API wants that stream, as soon as its publisher is there.
+pub fn may_want(task: &MediaTask, key: &Key) -> bool {
+    let (audio, video) = taken(task, &key.user, key.kind);
+    key.task.as_ref() == Some(&task.id) && (audio || video)
+}
+
+/// The stream of a publisher that a task of the server API wants.
+fn wanted_by(task: &MediaTask, publisher: &Publisher, kind: StreamKind) -> Option<Wanted> {
+    let Work::Singles(Singles { output, .. }) = &task.work else {
+        return None;
+    };
+    let user = &publisher.user;
+    let (audio, video) = taken(task, user, kind);
+    let all = tracks(publisher, kind);
+    let tracks = Tracks {
+        audio: all.audio.filter(audio),
+        video: all.video.filter(video),
+    };
+    let (stream_id, recording, playing, push_urls) = match output {
+        SinglesOutput::Publish { stream_id, push_urls } => (stream_id.clone(), None, Playing::Live, push_urls.clone()),
+        SinglesOutput::Record { prefix, files } => {
+            let recording = SingleRecording {
+                prefix: task_file_prefix(prefix, user, kind),
+                record_id: Some(prefix.clone()),
+                files: files.clone(),
+            };
+            let stream_id = task_stream_id(&task.id, user, kind)?;
+            (stream_id, Some(recording), Playing::No, Vec::new())
+        }
+    };
+    (tracks.audio != Sent::No || tracks.video != Sent::No).then(|| Wanted {
+        stream_id,
+        resume_seconds: task.max_idle_seconds,
+        single: SingleStream {
+            user: user.clone(),
+            kind,
+            recording,
+            playing,
+        },
+        tracks,
+        push_urls,
+    })
+}
+
+fn wanted(room: &RoomKey, publisher: &Publisher, kind: StreamKind, rules: Rules) -> Option<Wanted> {
+    let tracks = tracks(publisher, kind);
     let Publisher { user, names, .. } = publisher;
     let form = match rules.record {
         Publishers::All => Form::Automatic,
@@ -93,6 +190,7 @@ fn wanted(room: &RoomKey, publisher: &Publisher, kind: StreamKind, rules: Rules)
     let recording = rules.record.include(names.record.as_ref()).then(|| SingleRecording {
         prefix: file_prefix(room, user, names, kind, form),
         record_id: names.record.clone(),
+        files: FileWishes::default(),
     });
     let playing = match rules.relay.include(names.stream.as_ref()) {
         true => Playing::Live,
@@ -110,6 +208,7 @@ fn wanted(room: &RoomKey, publisher: &Publisher, kind: StreamKind, rules: Rules)
             playing,
         },
         tracks,
+        push_urls: Vec::new(),
     })
 }
 
@@ -117,7 +216,9 @@ fn wanted(room: &RoomKey, publisher: &Publisher, kind: StreamKind, rules: Rules)
 mod tests {
     use rotunda_proto::ids::MembershipId;
     use rotunda_proto::incarnation::Incarnation;
+    use rotunda_proto::media_task::{Purpose, TaskState};
     use rotunda_proto::room::{Holder, OwnNames};
+    use rotunda_proto::selection::{Selection, UserLists};
 
     use super::*;
 
@@ -154,7 +255,7 @@ mod tests {
             relay,
             resume_seconds: 5,
         };
-        plan(&room, &seats, rules)
+        plan(&room, &seats, rules, std::iter::empty())
             .into_values()
             .map(|wanted| {
                 let SingleStream {
@@ -207,5 +308,83 @@ mod tests {
         ];
         assert_eq!(all, expected);
         assert!(planned(Publishers::None, Publishers::None, true).is_empty());
+    }
+
+    fn task(selection: Selection, output: SinglesOutput) -> MediaTask {
+        MediaTask {
+            id: "t1".parse().unwrap(),
+            purpose: Purpose::Recording,
+            room: RoomKey {
+                app: 1.try_into().unwrap(),
+                room: "7".parse().unwrap(),
+            },
+            robot: "robot".parse().unwrap(),
+            started_by: "key".to_owned(),
+            work: Work::Singles(Singles { selection, output }),
+            max_idle_seconds: 30,
+            sequence: 0,
+            state: TaskState::Running,
+            known_until_unix_ms: 0,
+        }
+    }
+
+    fn planned_by(task: &MediaTask) -> BTreeMap<Key, Wanted> {
+        let mut ann = publisher("ann", OwnNames::default());
+        ann.screen = Some(TrackState::On);
+        let seats = Seats {
+            publishers: vec![ann, publisher("bob", OwnNames::default())],
+            kept: Vec::new(),
+        };
+        let rules = Rules {
+            record: Publishers::None,
+            relay: Publishers::None,
+            resume_seconds: 0,
+        };
+        plan(&task.room, &seats, rules, std::iter::once(task))
+    }
+
+    #[test]
+    fn a_recording_task_takes_every_selected_publisher_and_screens_apart() {
+        let selection = Selection {
+            audio: UserLists {
+                never: vec!["bob".parse().unwrap()],
+                ..UserLists::default()
+            },
+            ..Selection::default()
+        };
+        let output = SinglesOutput::Record {
+            prefix: "film".parse().unwrap(),
+            files: FileWishes::default(),
+        };
+        let streams = planned_by(&task(selection, output));
+        let rows: Vec<_> = streams
+            .values()
+            .map(|wanted| (wanted.stream_id.as_str(), wanted.tracks.audio, wanted.tracks.video))
+            .collect();
+        let expected = [
+            ("t1_ann_main", Sent::Yes, Sent::Muted),
+            ("t1_ann_aux", Sent::No, Sent::Yes),
+            ("t1_bob_main", Sent::No, Sent::Muted),
+        ];
+        assert_eq!(rows, expected);
+        let first = streams.into_values().next().unwrap();
+        assert_eq!(first.single.recording.unwrap().prefix, "film_ann_main");
+        assert_eq!(first.resume_seconds, 30);
+    }
+
+    #[test]
+    fn a_publishing_task_takes_one_video_of_one_user() {
+        let ann: UserId = "ann".parse().unwrap();
+        let output = SinglesOutput::Publish {
+            stream_id: "show".parse().unwrap(),
+            push_urls: vec!["rtmp://example.com/live/x".to_owned()],
+        };
+        for (videos, kind) in [(Videos::Camera, StreamKind::Main), (Videos::Screen, StreamKind::Aux)] {
+            let streams = planned_by(&task(Selection::of_user(&ann, videos), output.clone()));
+            let (key, wanted) = streams.into_iter().next().unwrap();
+            assert_eq!((key.user, key.kind), (ann.clone(), kind));
+            assert_eq!(wanted.push_urls.len(), 1);
+            assert_eq!(wanted.single.playing, Playing::Live);
+        }
     }
 }

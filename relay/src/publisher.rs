@@ -39,9 +39,27 @@ pub struct Surroundings {
 pub struct Publisher {
     pub surroundings: Surroundings,
     pub room: RoomKey,
-    /// None: the publisher is away.
-    pub wanted: watch::Receiver<Option<Wanted>>,
+    pub told: watch::Receiver<Told>,
     pub shutdown: CancellationToken,
+}
+
+/// The last word to a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Told {
+    Run(Box<Wanted>),
+    /// The publisher is away, and may come back.
+    Away,
+    /// Nobody wants it any more.
+    Over,
+}
+
+impl Told {
+    fn wanted(&self) -> Option<Wanted> {
+        match self {
+            Self::Run(wanted) => Some(wanted.as_ref().clone()),
+            Self::Away | Self::Over => None,
+        }
+    }
 }
 
 /// Why a stream does not begin.
@@ -62,6 +80,8 @@ enum Next {
     Away,
     /// Another stream id or recording: this program ends and another one begins.
     Another,
+    /// Nobody wants it any more.
+    Over,
     Shutdown,
 }
 
@@ -82,7 +102,7 @@ impl Publisher {
     pub async fn run(mut self) {
         let mut is_told = false;
         loop {
-            let Some(wanted) = self.wanted.borrow_and_update().clone() else {
+            let Some(wanted) = self.told.borrow_and_update().wanted() else {
                 return;
             };
             match self.begin(&wanted).await {
@@ -107,7 +127,7 @@ impl Publisher {
                     }
                     tokio::select! {
                         () = self.shutdown.cancelled() => return,
-                        changed = self.wanted.changed() => if changed.is_err() { return },
+                        changed = self.told.changed() => if changed.is_err() { return },
                         () = Clock.sleep_until(Clock.now() + TRY_AGAIN) => {}
                     }
                 }
@@ -133,7 +153,7 @@ impl Publisher {
             },
             video: None,
             record: None,
-            push_urls: Vec::new(),
+            push_urls: wanted.push_urls.clone(),
             started_unix_ms: Clock.unix().as_millis() as u64,
             single: Some(wanted.single.clone()),
         };
@@ -198,6 +218,7 @@ impl Publisher {
             match self.wait_for_return(&wanted).await {
                 Some(back) if is_same(&back, &wanted) => {
                     wanted = back;
+                    self.push_to(&mut program, &wanted.push_urls).await;
                     let _told_or_ended = program.orders.send(Order::Return).await;
                     let _told_or_ended = program.orders.send(Order::Tracks(wanted.tracks)).await;
                 }
@@ -239,15 +260,17 @@ impl Publisher {
         let next = loop {
             tokio::select! {
                 () = self.shutdown.cancelled() => break Next::Shutdown,
-                changed = self.wanted.changed() => {
-                    let now = self.wanted.borrow_and_update().clone();
-                    match now.filter(|_| changed.is_ok()) {
+                changed = self.told.changed() => {
+                    let now = self.told.borrow_and_update().clone();
+                    match now.wanted().filter(|_| changed.is_ok()) {
                         Some(now) if is_same(&now, wanted) => {
                             *wanted = now;
+                            self.push_to(program, &wanted.push_urls).await;
                             wants.send_replace(self::wants(&self.room, wanted));
                             let _told_or_ended = program.orders.send(Order::Tracks(wanted.tracks)).await;
                         }
                         Some(_) => break Next::Another,
+                        None if now == Told::Over => break Next::Over,
                         None => break Next::Away,
                     }
                 }
@@ -272,13 +295,23 @@ impl Publisher {
             tokio::select! {
                 () = self.shutdown.cancelled() => return None,
                 () = Clock.sleep_until(until) => return None,
-                changed = self.wanted.changed() => {
+                changed = self.told.changed() => {
                     changed.ok()?;
-                    if let Some(back) = self.wanted.borrow_and_update().clone() {
-                        return Some(back);
+                    match self.told.borrow_and_update().clone() {
+                        Told::Run(back) => return Some(*back),
+                        Told::Over => return None,
+                        Told::Away => {}
                     }
                 }
             }
+        }
+    }
+
+    /// The program goes on with other pushes.
+    async fn push_to(&self, program: &mut Program, push_urls: &[String]) {
+        if program.descriptor.push_urls != push_urls {
+            program.descriptor.push_urls = push_urls.to_vec();
+            self.announce(program).await;
         }
     }
 

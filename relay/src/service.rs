@@ -8,8 +8,8 @@ use rotunda_bus::{BusError, Change, ClusterNode, Watch, WatchEvent};
 use rotunda_media::program::ProgramHub;
 use rotunda_proto::applications::ApplicationList;
 use rotunda_proto::clock::Clock;
-use rotunda_proto::ids::{RoomKey, UserId};
-use rotunda_proto::program::StreamKind;
+use rotunda_proto::ids::RoomKey;
+use rotunda_proto::media_task::{MEDIA_TASKS_PREFIX, MediaTask, Work};
 use rotunda_proto::room::{ROOMS_PREFIX, Seats, room_of_seats_key};
 use rotunda_proto::ticket::ClusterSecret;
 use thiserror::Error;
@@ -18,8 +18,8 @@ use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info_span};
 
-use crate::plan::{Rules, Wanted, plan};
-use crate::publisher::{Publisher, Surroundings};
+use crate::plan::{Key, Rules, Wanted, may_want, plan};
+use crate::publisher::{Publisher, Surroundings, Told};
 
 /// A running relay.
 pub struct Service {
@@ -36,15 +36,15 @@ pub enum StartError {
 /// Changed applications are looked for at this interval.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-type Key = (UserId, StreamKind);
-
 struct Relay {
     surroundings: Surroundings,
     applications: ApplicationList,
     /// The publishers of each room that has some.
     seats: HashMap<RoomKey, Seats>,
     /// The last word to each running task.
-    streams: HashMap<RoomKey, BTreeMap<Key, watch::Sender<Option<Wanted>>>>,
+    streams: HashMap<RoomKey, BTreeMap<Key, watch::Sender<Told>>>,
+    /// The running tasks of the server API that want single streams, by their keys.
+    media_tasks: BTreeMap<String, MediaTask>,
     tasks: JoinSet<(RoomKey, Key)>,
     shutdown: CancellationToken,
 }
@@ -61,16 +61,18 @@ impl Service {
         shutdown: CancellationToken,
     ) -> Result<Self, StartError> {
         let rooms = node.bus().watch(ROOMS_PREFIX).await?;
+        let media_tasks = node.bus().watch(MEDIA_TASKS_PREFIX).await?;
         let relay = Relay {
             surroundings: Surroundings { node, secret, hub },
             applications,
             seats: HashMap::new(),
             streams: HashMap::new(),
+            media_tasks: BTreeMap::new(),
             tasks: JoinSet::new(),
             shutdown,
         };
         Ok(Self {
-            task: tokio::spawn(relay.run(rooms)),
+            task: tokio::spawn(relay.run(rooms, media_tasks)),
         })
     }
 
@@ -83,7 +85,7 @@ impl Service {
 }
 
 impl Relay {
-    async fn run(mut self, mut changes: Watch) {
+    async fn run(mut self, mut changes: Watch, mut media_tasks: Watch) {
         let mut known = self.applications.now();
         let mut look_at = Clock.now() + LOOK_EVERY;
         loop {
@@ -100,6 +102,9 @@ impl Relay {
                 Some(ended) = self.tasks.join_next() => self.handle_ended(ended),
                 event = changes.next() => if let WatchEvent::Change(change) = event {
                     self.handle_change(&change);
+                },
+                event = media_tasks.next() => if let WatchEvent::Change(change) = event {
+                    self.handle_media_task(&change);
                 }
             }
         }
@@ -121,6 +126,21 @@ impl Relay {
         self.plan(&room);
     }
 
+    fn handle_media_task(&mut self, change: &Change) {
+        let is_single = |task: &MediaTask| task.is_running() && matches!(task.work, Work::Singles(_));
+        let before = match change.parse::<MediaTask>().filter(is_single) {
+            Some(task) => {
+                let room = task.room.clone();
+                self.media_tasks.insert(change.key.clone(), task);
+                Some(room)
+            }
+            None => self.media_tasks.remove(&change.key).map(|task| task.room),
+        };
+        if let Some(room) = before {
+            self.plan(&room);
+        }
+    }
+
     /// The rules of applications may have changed.
     fn handle_rules(&mut self) {
         let rooms: Vec<RoomKey> = self.seats.keys().cloned().collect();
@@ -135,9 +155,14 @@ impl Relay {
             return;
         };
         let nobody = Seats::default();
-        let mut wanted = plan(room, self.seats.get(room).unwrap_or(&nobody), rules);
+        let tasks = self.media_tasks.values().filter(|task| task.room == *room);
+        let mut wanted = plan(room, self.seats.get(room).unwrap_or(&nobody), rules, tasks.clone());
         for (key, running) in self.streams.get(room).into_iter().flatten() {
-            let now = wanted.remove(key);
+            let now = match wanted.remove(key) {
+                Some(wanted) => Told::Run(Box::new(wanted)),
+                None if key.task.is_none() || tasks.clone().any(|task| may_want(task, key)) => Told::Away,
+                None => Told::Over,
+            };
             running.send_if_modified(|before| std::mem::replace(before, now.clone()) != now);
         }
         for (key, wanted) in wanted {
@@ -157,26 +182,23 @@ impl Relay {
         let Some(streams) = self.streams.get_mut(&room) else {
             return;
         };
-        let wanted = streams.remove(&key).and_then(|wanted| wanted.borrow().clone());
+        let told = streams.remove(&key).map(|told| told.borrow().clone());
         if streams.is_empty() {
             self.streams.remove(&room);
         }
-        if let Some(wanted) = wanted {
-            self.spawn(room, key, wanted);
+        if let Some(Told::Run(wanted)) = told {
+            self.spawn(room, key, *wanted);
         }
     }
 
     fn spawn(&mut self, room: RoomKey, key: Key, wanted: Wanted) {
-        let span = info_span!("single stream", %room, user = %key.0, kind = key.1.as_str());
-        let (wanted, receiver) = watch::channel(Some(wanted));
-        self.streams
-            .entry(room.clone())
-            .or_default()
-            .insert(key.clone(), wanted);
+        let span = info_span!("single stream", %room, user = %key.user, kind = key.kind.as_str());
+        let (told, receiver) = watch::channel(Told::Run(Box::new(wanted)));
+        self.streams.entry(room.clone()).or_default().insert(key.clone(), told);
         let publisher = Publisher {
             surroundings: self.surroundings.clone(),
             room: room.clone(),
-            wanted: receiver,
+            told: receiver,
             shutdown: self.shutdown.clone(),
         };
         let task = async move {

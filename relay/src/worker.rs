@@ -3,7 +3,7 @@
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use rotunda_media::codec::CodecError;
+use rotunda_media::codec::{CodecError, opus};
 use rotunda_media::program::ProgramWriter;
 use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::{Source, TrackSource};
@@ -21,6 +21,9 @@ const BATCH: usize = 64;
 /// RTP ticks per second.
 const VIDEO_RATE: u32 = 90_000;
 const AUDIO_RATE: u32 = 48_000;
+
+/// Audio was captured earlier than its packets say, microseconds.
+const AUDIO_LOOK_AHEAD: Micros = opus::LOOK_AHEAD as Micros * 1_000_000 / AUDIO_RATE as Micros;
 
 /// Orders for a worker.
 pub enum Order {
@@ -103,10 +106,10 @@ impl Worker {
             TrackSource::Camera | TrackSource::Screen => VIDEO_RATE,
         };
         let at = clock.mix_time(sample.source.track, rate, sample.stamp);
-        log(match &sample.payload {
-            Payload::Audio(packet) => self.core.handle_audio(at, packet),
-            Payload::Video(coded) => self.core.handle_video(at, coded),
-        });
+        match &sample.payload {
+            Payload::Audio(packet) => self.core.handle_audio(at - AUDIO_LOOK_AHEAD, packet),
+            Payload::Video(coded) => log(self.core.handle_video(at, coded)),
+        }
     }
 
     fn now(&self) -> Micros {

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use rotunda_proto::config::ConfigMistake;
+use rotunda_proto::location::Location;
 use serde::{Deserialize, Serialize};
 
 use crate::node::advertise::Source;
@@ -33,6 +34,9 @@ pub struct Config {
     pub max_sessions: usize,
     /// Sessions of one room that a worker takes before the room goes on at another worker as well. Default 200.
     pub room_sessions: usize,
+    /// Sessions of one room that the node takes. Further members come to another node, and are refused without one; 0: as many as the
+    /// node has capacity for. Default 0.
+    pub node_room_sessions: usize,
     /// Share of a worker thread's time, 0.1 to 1: past it for 3 s the worker takes no more sessions (`node_full`) until it is
     /// less by 0.1, so that the members inside keep their quality. Default 0.85; 1: no limit.
     pub max_load: f64,
@@ -42,6 +46,9 @@ pub struct Config {
     /// Least microseconds between two reads of the media socket while packets come in. Default 1000; 0: none. More saves
     /// CPU time with many viewers and costs delay.
     pub read_interval_microseconds: u64,
+    /// `server.region` and `server.zone`.
+    #[serde(skip)]
+    pub location: Location,
 }
 
 impl Default for Config {
@@ -56,9 +63,11 @@ impl Default for Config {
             connect_timeout_seconds: 15,
             max_sessions: 2000,
             room_sessions: 200,
+            node_room_sessions: 0,
             max_load: 0.85,
             batch_window_milliseconds: 2,
             read_interval_microseconds: 1_000,
+            location: Location::default(),
         }
     }
 }

@@ -12,8 +12,11 @@ use str0m::crypto::dtls::SrtpProfile;
 use str0m::format::Codec;
 use str0m::net::Protocol;
 
+use crate::link::datagram;
+use crate::link::testing::pair;
 use crate::session::dtls_keys;
 use crate::session::{Opening, Session};
+use crate::slab::{Index, WorkerIndex};
 use crate::wire::dependency::Dependency;
 use crate::wire::descriptor::Descriptor;
 use crate::wire::layers::OperatingPoint;
@@ -22,6 +25,7 @@ use crate::wire::rtcp::{self, Feedback};
 use crate::wire::srtp::{Material, Receiver, Sender};
 use crate::wire::stun::{self, Answer, read_answer};
 use crate::worker::demux;
+use crate::worker::relay::wire;
 use crate::worker::simulation::{Link, Simulation, ms, room_key};
 
 /// Takes any bytes; a panic is a finding.
@@ -36,6 +40,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("sfu_offer", offer),
     ("sfu_stun", stun),
     ("sfu_worker", worker),
+    ("sfu_link", link),
 ];
 
 /// Which session a datagram is for.
@@ -348,3 +353,32 @@ fn header_length(packet: &[u8]) -> usize {
 #[cfg(test)]
 #[path = "../../fuzz/src/replay.rs"]
 mod tests;
+
+/// What the other node writes: the body of a datagram, messages, packets.
+fn link(data: &[u8]) {
+    let now = Clock.now();
+    if let Some((_, frames)) = datagram::read_body(data) {
+        let mut body = data[..8].to_vec();
+        for frame in frames {
+            if let datagram::Frame::Media { bytes, .. } = &frame {
+                for codec in [Codec::Opus, Codec::Vp8, Codec::Vp9, Codec::H264, Codec::Av1] {
+                    let read = wire::read_packet(now, bytes, codec, None, |_| now);
+                    assert!(read.is_none() || wire::stream_of(bytes).is_some());
+                }
+            }
+            frame.write(&mut body);
+        }
+        assert_eq!(body, data, "written as it was read");
+    }
+    if let Some(message) = wire::read_message(now, data) {
+        assert!(wire::write_message(now, &message).is_some());
+        let mut room = Simulation::with_nodes(1, 2, 1, Link::default());
+        room.workers[0].handle_relay_message(room.now, WorkerIndex::at(2), message);
+    }
+    // An authentic peer that writes anything.
+    let addresses = [([10, 0, 0, 1], 1).into(), ([10, 0, 0, 2], 1).into()];
+    if let Ok([_, mut reader]) = pair(now, addresses, [1, 2]) {
+        let _malformed = reader.handle_body(now, data, &mut Vec::new());
+        reader.handle_timeout(now);
+    }
+}

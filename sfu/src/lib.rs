@@ -4,13 +4,14 @@
 //! [`worker::Worker`]. There are no locks: a session belongs to one thread. A room is on one worker until it is large; then its
 //! workers hand each other what their members publish ([`worker::relay`]).
 //!
-//! The folders are the districts, and imports go one way: [`wire`] <- [`ingress`] <- [`downlink`] and [`room`] <- [`session`] <-
-//! [`worker`] <- [`node`].
+//! The folders are the districts, and imports go one way: [`wire`] <- [`ingress`] <- [`downlink`] and [`room`] <- [`session`] and
+//! [`link`] <- [`worker`] <- [`node`].
 //!
 //! - [`wire`]: formats of RTP, RTCP, STUN and payloads that `str0m` does not read or write for us.
 //! - [`ingress`]: what a publisher sends: tracks, streams, packets and their history, capture times.
 //! - [`downlink`]: what a viewer is sent: slots, layers, the estimate of the link, protection, the packet queue.
 //! - [`room`]: who speaks in a room, and who is heard.
+//! - [`link`]: the encrypted way between workers of two nodes.
 //! - [`session`]: one WebRTC session: its transport, its uplink and its downlink.
 //! - [`worker`]: the hub that routes between the sessions of one thread.
 //! - [`node`]: sockets, threads, the bus: everything that is not sans-IO.
@@ -20,6 +21,7 @@ mod downlink;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod ingress;
+mod link;
 mod node;
 mod room;
 mod session;

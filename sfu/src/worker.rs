@@ -1,7 +1,7 @@
 //! A worker: the hub between the sessions of one thread. It routes, and each concern has a part or a file of its own.
 //!
-//! Parts with private state: [`sessions`], [`tracks`], [`rooms`], [`send_queues`], [`relay`] (to the other workers), [`timers`],
-//! [`events`]. What the worker does with them: [`demux`] finds the session of a datagram, [`turn`] drives `str0m`, [`forward`] takes
+//! Parts with private state: [`sessions`], [`tracks`], [`rooms`], [`send_queues`], [`relay`] (to the other workers), [`links`] (to
+//! workers of other nodes), [`timers`], [`events`]. What the worker does with them: [`demux`] finds the session of a datagram, [`turn`] drives `str0m`, [`forward`] takes
 //! packets from publishers, [`fan_out`] gives them to viewers, [`transmit`] sends them, [`feedback`] reads viewers' RTCP and
 //! retransmits, [`keyframes`] asks for keyframes, [`subscribe`] attaches slots to tracks, [`allocate`] chooses their layers,
 //! [`layer_demand`] pauses layers without viewers, [`audio_slots`] lets the loudest be heard, [`statistics`] measures,
@@ -18,6 +18,7 @@ mod feedback;
 mod forward;
 mod keyframes;
 mod layer_demand;
+mod links;
 pub mod relay;
 mod rooms;
 mod send_queues;
@@ -49,6 +50,7 @@ use crate::slab::{SessionIndex, TrackIndex, WorkerIndex};
 use counters::Counters;
 use events::Events;
 pub use events::RoomEvent;
+use links::Links;
 use relay::Relay;
 use rooms::{Location, Member, Rooms};
 use send_queues::SendQueues;
@@ -63,10 +65,10 @@ use tracks::Tracks;
 /// 1. **Input**: [`handle_datagram`](Self::handle_datagram), [`handle_relay_message`](Self::handle_relay_message),
 ///    [`handle_timeout`](Self::handle_timeout), and the commands ([`adopt`](Self::adopt), [`restart`](Self::restart),
 ///    [`set_ingress`](Self::set_ingress), [`set_slots`](Self::set_slots), [`set_neighbours`](Self::set_neighbours),
-///    [`carry_message`](Self::carry_message), [`close`](Self::close)): any number of them, in any order.
+///    [`carry_message`](Self::carry_message), [`open_link`](Self::open_link), [`close`](Self::close)): any number of them, in any order.
 /// 2. **Media out**: [`send_media`](Self::send_media) once, which gives packets to their viewers and sends them.
 /// 3. **The end of the turn**: [`finish_turn`](Self::finish_turn) once. It does what 1 and 2 have left undone.
-/// 4. **Output**: [`poll_control`](Self::poll_control), [`poll_event`](Self::poll_event) and
+/// 4. **Output**: [`poll_control`](Self::poll_control), [`poll_event`](Self::poll_event), [`poll_lost_link`](Self::poll_lost_link) and
 ///    [`take_relay_messages`](Self::take_relay_messages) until they are empty, then [`poll_timeout`](Self::poll_timeout): when the next
 ///    turn is due, if nothing comes before.
 ///
@@ -79,6 +81,7 @@ pub struct Worker {
     rooms: Rooms,
     queues: SendQueues,
     relay: Relay,
+    links: Links,
     timers: Timers,
     events: Events,
     custom_messages: custom_messages::Outbox,
@@ -104,6 +107,10 @@ pub struct Datagram {
 #[derive(Debug, Clone)]
 pub struct Setup {
     pub index: WorkerIndex,
+    /// Workers of the node. Higher indexes are of workers of other nodes.
+    pub workers: usize,
+    /// The number of the first stream that is published here, at random: no other worker may have the same.
+    pub first_stream: u64,
     pub connect_timeout: Duration,
     pub max_sessions: usize,
     /// Packets of one moment for one viewer are collected for so long, to leave in one send.
@@ -116,10 +123,11 @@ impl Worker {
     pub fn new(setup: Setup) -> Self {
         Self {
             sessions: Sessions::new(),
-            tracks: Tracks::new(setup.index),
+            tracks: Tracks::new(setup.first_stream),
             rooms: Rooms::new(),
             queues: SendQueues::new(setup.batch_window),
             relay: Relay::default(),
+            links: Links::default(),
             timers: Timers::default(),
             events: Events::default(),
             custom_messages: custom_messages::Outbox::default(),
@@ -151,14 +159,20 @@ impl Worker {
         }
         self.rooms.get_or_create(&key).add_session(index);
         gauge!("rotunda_sfu_sessions").increment(1.0);
-        if let Some(user) = user {
+        // Another session of the member goes on until this one is told to publish.
+        if let Some(user) = user.filter(|user| !self.has_publisher(&key, user)) {
             self.publish_from(now, &key, &user, serial, index);
         }
         self.touched.push(index);
         Ok(())
     }
 
-    /// A member's newest session is the one that publishes.
+    /// Whether a session publishes for the member.
+    fn has_publisher(&self, key: &RoomKey, user: &UserId) -> bool {
+        self.rooms.get(key).is_some_and(|room| room.member(user).is_some())
+    }
+
+    /// Of a member's sessions that were told to publish, the newest one does.
     fn publish_from(&mut self, now: Instant, key: &RoomKey, user: &UserId, serial: u64, index: SessionIndex) {
         let room = self.rooms.get(key);
         let known = room.and_then(|room| room.member(user)).map(|member| member.serial);
@@ -207,13 +221,17 @@ impl Worker {
             .filter(|(source, _)| !session.uplink.may_send(*source))
             .map(|(_, track)| track)
             .collect();
-        let (user, room) = (session.user().cloned(), session.room().clone());
+        let (user, room, serial) = (session.user().cloned(), session.room().clone(), session.serial());
         for track in ended {
             self.drop_pending(track);
         }
-        if let Some(user) = user {
-            self.announce_to_neighbours(index);
-            self.resubscribe_viewers_of(now, &room, &user);
+        let Some(user) = user else { return Ok(()) };
+        match self.rooms.get(&room).is_some_and(|room| room.publishes(&user, index)) {
+            true => {
+                self.announce_to_neighbours(index);
+                self.resubscribe_viewers_of(now, &room, &user);
+            }
+            false => self.publish_from(now, &room, &user, serial, index),
         }
         Ok(())
     }
@@ -324,6 +342,7 @@ impl Worker {
             self.timers.next(),
             self.custom_messages.due(),
             self.audio_slots.due(),
+            self.links.due(),
         ];
         due.into_iter().flatten().min()
     }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rotunda_proto::applications::{ApplicationList, ApplicationSet};
-use rotunda_proto::config::{Application, Microphones};
-use rotunda_proto::ids::{RoomKey, SdkAppId, UserId};
+use rotunda_proto::config::{Application, PublishLimits};
+use rotunda_proto::ids::{CallId, RoomKey, SdkAppId, UserId};
 use rotunda_proto::room_ticket::{self, Rights};
 use rotunda_proto::signaling::ErrorCode;
 
@@ -21,6 +21,10 @@ impl Applications {
     /// An application for each API key.
     pub fn by_key(&self) -> impl Iterator<Item = &Application> {
         self.0.by_key()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Application> {
+        self.0.iter()
     }
 
     pub fn by_id(&self, id: SdkAppId) -> Option<&Application> {
@@ -41,14 +45,18 @@ impl Applications {
         Self::now(&ApplicationList::new(applications))
     }
 
-    /// The number of open microphones in a room of this application.
-    pub fn microphones(&self, id: SdkAppId) -> Microphones {
+    /// How many members of a room of this application may publish.
+    pub fn publish_limits(&self, id: SdkAppId) -> PublishLimits {
         self.by_id(id)
-            .map(|application| application.max_microphones)
+            .map(|application| PublishLimits {
+                microphones: application.max_microphones,
+                cameras: application.max_cameras,
+            })
             .unwrap_or_default()
     }
 
-    /// The rights of a user in a room. `ticket`: used if the application requires room tickets.
+    /// The rights of a user in a room. `ticket`: used if the application requires room tickets. The rooms of calls are for the users of
+    /// the call alone ([`calls::room_rights`](crate::calls::room_rights)).
     pub fn rights(
         &self,
         room: &RoomKey,
@@ -57,6 +65,9 @@ impl Applications {
         unix_now: Duration,
     ) -> Result<Rights, ErrorCode> {
         let application = self.by_id(room.app).ok_or(ErrorCode::UnknownApplication)?;
+        if CallId::of_room(&room.room).is_some() {
+            return Err(ErrorCode::NotPermitted);
+        }
         if !application.requires_private_map_key {
             return Ok(Rights::ALL);
         }
@@ -93,6 +104,14 @@ mod tests {
             ticket,
             Duration::from_secs(1_700_000_000),
         )
+    }
+
+    #[test]
+    fn no_ticket_opens_the_room_of_a_call() {
+        for required in [false, true] {
+            let refused = rights(required, "@call:0000000000000007", Some(TICKET));
+            assert_eq!(refused, Err(ErrorCode::NotPermitted));
+        }
     }
 
     #[test]

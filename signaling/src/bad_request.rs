@@ -1,6 +1,7 @@
 //! Explains why a message is not a request, by the name of the field. Pure.
 
-use rotunda_proto::ids::{RecordId, RoomId, SdkAppId, StreamId, TrackSource, UserId};
+use rotunda_proto::call::CallMedia;
+use rotunda_proto::ids::{CallId, DeviceId, RecordId, RoomId, SdkAppId, StreamId, TrackSource, UserId};
 use rotunda_proto::signaling::{Lines, Role};
 use rotunda_proto::transcoding::TranscodingConfig;
 use serde::de::DeserializeOwned;
@@ -51,6 +52,12 @@ fn mistake_of(field: &str) -> Option<Mistake> {
         "cmdId" => unless::<u8>,
         "lines" => unless::<Lines>,
         "config" => unless::<Option<TranscodingConfig>>,
+        "callId" => unless::<CallId>,
+        "deviceId" => unless::<DeviceId>,
+        "userIds" => unless::<Vec<UserId>>,
+        "media" => unless::<CallMedia>,
+        "timeoutSeconds" => unless::<Option<u32>>,
+        "groupId" | "userData" | "nickname" | "avatarUrl" | "bellUrl" => unless::<Option<String>>,
         _ => return None,
     })
 }

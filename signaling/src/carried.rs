@@ -131,11 +131,13 @@ impl Carried {
             let step = tokio::select! {
                 message = inbox.recv() => match message {
                     Some(ToMember::Request { number, id, request }) => self.remote.ask(number, id, request).await,
-                    Some(ToMember::Attach { .. } | ToMember::Permit(_) | ToMember::Remove(_) | ToMember::Kick(_)) => Step::Done,
+                    Some(ToMember::Attach { .. } | ToMember::Permit(_) | ToMember::Remove(_) | ToMember::Kick(_) | ToMember::Move(_)) => Step::Done,
                     Some(ToMember::Detach { .. }) | None => Step::End,
                 },
                 heard = messages.next() => read(heard),
                 () = gone(&mut living, &self.node) => Step::End,
+                // The client resumes by another node.
+                () = self.remote.shared.draining.cancelled() => Step::End,
             };
             match step {
                 Step::Done => {}

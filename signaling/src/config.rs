@@ -4,8 +4,11 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use rotunda_proto::config::{ConfigMistake, Secret};
 use rotunda_proto::ids::SdkAppId;
+use rotunda_proto::location::Location;
 use rotunda_proto::outbound::{AllowedNetworks, Network};
 use serde::{Deserialize, Serialize};
+
+use crate::calls::Calls;
 
 /// Section `[signaling]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -33,6 +36,7 @@ pub struct Config {
     /// may have one of them. 0: members may start none. Default 4.
     pub member_mixes_per_room: usize,
     pub api: Api,
+    pub calls: Calls,
     #[serde(skip)]
     pub process: Process,
 }
@@ -48,6 +52,8 @@ pub struct Process {
     pub trusted_proxies: Vec<Network>,
     /// `server.outbound_networks`: networks that callback and push URLs may reach besides public addresses.
     pub outbound: AllowedNetworks,
+    /// `server.region` and `server.zone`: members of this process are near it.
+    pub location: Location,
     /// The application that the demo back end serves; without one there is no demo back end.
     pub demo: Option<SdkAppId>,
 }
@@ -77,7 +83,15 @@ pub struct Api {
     /// Mixes in one room, 1 to 16. With 1, as in the contract, a start with another `StreamId` replaces the room's mix, and a mix of a
     /// member excludes one of the server API. With more, each `StreamId` is a mix of its own, and a stop ends all of the API. Default 1.
     pub mixes_per_room: usize,
+    /// Pulls of URLs into rooms (`StartStreamIngest`) that an application may have at one time. Default 50.
+    pub stream_ingests: usize,
+    /// Seconds for which a removed member may not enter the room again. 0: they may at once. Default 60.
+    pub removed_seconds: u64,
+    /// Seconds for which nobody may enter a dismissed room. 0: they may at once. Default 10.
+    pub dismissed_seconds: u64,
 }
+
+const MOST_BANNED_SECONDS: u64 = 31_536_000;
 
 impl Default for Config {
     fn default() -> Self {
@@ -92,6 +106,7 @@ impl Default for Config {
             journal_days: 30,
             member_mixes_per_room: 4,
             api: Api::default(),
+            calls: Calls::default(),
             process: Process::default(),
         }
     }
@@ -114,6 +129,9 @@ impl Default for Api {
             grpc_port: 9090,
             mix_starts_per_second: 20,
             mixes_per_room: 1,
+            stream_ingests: 50,
+            removed_seconds: 60,
+            dismissed_seconds: 10,
         }
     }
 }
@@ -151,6 +169,16 @@ impl Config {
         }
         if !(1..=16).contains(&self.api.mixes_per_room) {
             mistakes.push(ConfigMistake::new("signaling.api.mixes_per_room", "write 1 to 16"));
+        }
+        mistakes.extend(self.calls.validate());
+        for (key, seconds) in [
+            ("signaling.api.removed_seconds", self.api.removed_seconds),
+            ("signaling.api.dismissed_seconds", self.api.dismissed_seconds),
+        ] {
+            if seconds > MOST_BANNED_SECONDS {
+                let message = format!("write 0 to {MOST_BANNED_SECONDS} (a year)");
+                mistakes.push(ConfigMistake::new(key, message));
+            }
         }
         mistakes
     }

@@ -17,20 +17,21 @@ use tracing::debug;
 use crate::bad_request;
 use crate::carried;
 use crate::logins;
-use crate::member::{self, Attachment, Identity, ToMember, error_of, failure, json};
+use crate::member::{self, Attachment, Identity, ToMember, count_request, error_of, failure, json};
+use crate::open_ids;
 use crate::registry::{Login, Told, random_token};
 use crate::shared::Shared;
 
-const PING: Duration = Duration::from_secs(15);
+pub const PING: Duration = Duration::from_secs(15);
 /// A peer that sends nothing for this long, not even pongs, is dead.
-const SILENCE: Duration = Duration::from_secs(40);
+pub const SILENCE: Duration = Duration::from_secs(40);
 /// Time for the peer to read an error that ends the connection. Closing at once would reset the connection, as unread bytes of
 /// the peer remain, and the error could be lost.
-const LINGER: Duration = Duration::from_secs(1);
+pub const LINGER: Duration = Duration::from_secs(1);
 /// A peer that does not read for this long is disconnected.
-const WRITE_WITHIN: Duration = Duration::from_secs(10);
+pub const WRITE_WITHIN: Duration = Duration::from_secs(10);
 /// Longest message of a client that has not logged in, bytes. A UserSig has at most 4 kB.
-const MAX_LOGIN_BYTES: usize = 16 * 1024;
+pub const MAX_LOGIN_BYTES: usize = 16 * 1024;
 /// Requests at once, and more a second after that.
 const BURST: f64 = 100.0;
 const PER_SECOND: f64 = 50.0;
@@ -170,11 +171,11 @@ impl Connection {
                 },
             ) => match self.login(sdk_app_id, user_id, &user_sig, resume_token).await {
                 Ok(reply) => {
-                    counter!("rotunda_signaling_requests_total", "op" => "login", "result" => "ok").increment(1);
+                    count_request("login", None);
                     vec![ServerMessage::Ok { id, ok: true, reply }]
                 }
                 Err(code) => {
-                    counter!("rotunda_signaling_requests_total", "op" => "login", "result" => "error").increment(1);
+                    count_request("login", Some(code));
                     vec![failed(Some(id), code)]
                 }
             },
@@ -186,23 +187,6 @@ impl Connection {
         }
     }
 
-    /// By the applications of now: a deleted one lets nobody in any more.
-    fn verify(&self, app: SdkAppId, user: &UserId, ticket: &str) -> Result<(), ErrorCode> {
-        let applications = self.shared.applications();
-        let application = applications.by_id(app).ok_or(ErrorCode::UnknownApplication)?;
-        let now = Clock.unix();
-        let verified = application.verify(
-            |key| user_sig::verify(ticket, app, key, user, now),
-            |error| *error == UserSigError::Signature,
-        );
-        verified.map_err(|error| match error {
-            UserSigError::App => ErrorCode::UserSigAppMismatch,
-            UserSigError::User => ErrorCode::UserSigUserMismatch,
-            UserSigError::Expired => ErrorCode::UserSigExpired,
-            UserSigError::Malformed | UserSigError::Signature | UserSigError::NotYetValid => ErrorCode::UserSigInvalid,
-        })
-    }
-
     async fn login(
         &mut self,
         app: SdkAppId,
@@ -210,7 +194,7 @@ impl Connection {
         ticket: &str,
         resume_token: Option<String>,
     ) -> Result<Reply, ErrorCode> {
-        self.verify(app, &user, ticket)?;
+        verify(&self.shared, app, &user, ticket).await?;
         let (token, attached, resumed) = match resume_token {
             Some(token) => {
                 let attached = match self.shared.registry.resume(app, &user, &token) {
@@ -257,6 +241,39 @@ impl Connection {
     }
 }
 
+/// Checks a UserSig by the applications of now: a deleted one lets nobody in any more. What is no UserSig is an ID token of the
+/// application's OpenID provider or a token for its own server, if it has one.
+pub async fn verify(shared: &Shared, app: SdkAppId, user: &UserId, ticket: &str) -> Result<(), ErrorCode> {
+    let applications = shared.applications();
+    let application = applications.by_id(app).ok_or(ErrorCode::UnknownApplication)?;
+    let now = Clock.unix();
+    let verified = application.verify(
+        |key| user_sig::verify(ticket, app, key, user, now),
+        |error| *error == UserSigError::Signature,
+    );
+    if let Err(UserSigError::Malformed | UserSigError::Signature) = &verified {
+        let outbound = &shared.config.process.outbound;
+        if let Some(issuer) = application
+            .oidc_issuer
+            .as_deref()
+            .filter(|_| open_ids::is_token(ticket))
+        {
+            let open_ids = &shared.open_ids;
+            return open_ids.check(outbound, application, issuer, user, ticket).await;
+        }
+        if let Some(url) = &application.token_hook_url {
+            let hook = &shared.token_hook;
+            return hook.check(outbound, application, url, user, ticket, Clock.now()).await;
+        }
+    }
+    verified.map_err(|error| match error {
+        UserSigError::App => ErrorCode::UserSigAppMismatch,
+        UserSigError::User => ErrorCode::UserSigUserMismatch,
+        UserSigError::Expired => ErrorCode::UserSigExpired,
+        UserSigError::Malformed | UserSigError::Signature | UserSigError::NotYetValid => ErrorCode::UserSigInvalid,
+    })
+}
+
 impl Attached {
     async fn ask(&self, id: u64, request: Request) -> Result<(), mpsc::error::SendError<ToMember>> {
         let number = self.attachment.number;
@@ -293,33 +310,37 @@ fn ends_connection(message: &ServerMessage) -> bool {
     )
 }
 
-async fn send(write: &mut futures::stream::SplitSink<WebSocket, Message>, json: Utf8Bytes) -> Result<(), axum::Error> {
+pub async fn send(
+    write: &mut futures::stream::SplitSink<WebSocket, Message>,
+    json: Utf8Bytes,
+) -> Result<(), axum::Error> {
     let written = timeout(WRITE_WITHIN, write.send(Message::Text(json))).await;
     written.unwrap_or_else(|slow| Err(axum::Error::new(slow)))
 }
 
 /// Whether a message has more than [`MAX_MESSAGE_BYTES`](rotunda_proto::signaling::MAX_MESSAGE_BYTES).
-fn is_too_long(error: &axum::Error) -> bool {
+pub fn is_too_long(error: &axum::Error) -> bool {
     let cause = std::error::Error::source(error);
     let cause = cause.and_then(|cause| cause.downcast_ref::<tungstenite::Error>());
     matches!(cause, Some(tungstenite::Error::Capacity(_)))
 }
 
 /// A token bucket.
-struct Bucket {
+pub struct Bucket {
     tokens: f64,
     filled_at: Instant,
 }
 
 impl Bucket {
-    fn full(now: Instant) -> Self {
+    pub fn full(now: Instant) -> Self {
         Self {
             tokens: BURST,
             filled_at: now,
         }
     }
 
-    fn take(&mut self, now: Instant) -> bool {
+    /// False: too many.
+    pub fn take(&mut self, now: Instant) -> bool {
         let elapsed = now.saturating_duration_since(self.filled_at).as_secs_f64();
         self.tokens = (self.tokens + elapsed * PER_SECOND).min(BURST);
         self.filled_at = now;

@@ -28,6 +28,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("signaling_whip", whip),
     ("signaling_tencent", tencent),
     ("signaling_grpc", grpc),
+    ("signaling_console", console),
 ];
 
 const NOW: u64 = 1_700_000_000;
@@ -114,6 +115,12 @@ fn tencent(data: &[u8]) {
             let _refused = read::stop(&parameters, kind).and_then(check::stop);
         }
     }
+}
+
+/// The session of the operator console, in a cookie.
+fn console(data: &[u8]) {
+    let (_, headers, _) = http(data);
+    assert!(!crate::console::is_session(&headers), "a forged session was taken");
 }
 
 /// Messages of the gRPC face.

@@ -18,7 +18,9 @@ use rotunda_proto::signaling::{ErrorBody, ErrorCode, Event, KickReason, Reply, R
 use tokio::sync::{mpsc, oneshot};
 use tracing::{Instrument, info, info_span, warn};
 
+use crate::calls;
 use crate::client_mix;
+use crate::drain::Whom;
 use crate::logins;
 use crate::permissions::Permit;
 use crate::removals::Removal;
@@ -56,6 +58,8 @@ pub enum ToMember {
     /// The server API removes this member from a room.
     Remove(Box<Removal>),
     Kick(KickReason),
+    /// This node ends: the member is to enter again, at another node.
+    Move(Whom),
 }
 
 /// A WebSocket's side of a member. Its messages end when the member closes it.
@@ -135,6 +139,11 @@ impl Member {
                         leaving = Leaving::when_kicked(reason, resume_time);
                         break;
                     }
+                    Some(ToMember::Move(whom)) => if whom == Whom::Everybody || !self.is_publishing() {
+                        self.tell(Event::Kicked { reason: KickReason::Shutdown });
+                        leaving = Leaving::when_kicked(KickReason::Shutdown, resume_time);
+                        break;
+                    },
                     None => break,
                 },
                 () = changed(&mut self.membership) => Box::pin(self.follow_room()).await,
@@ -156,6 +165,10 @@ impl Member {
             login,
         } = &self.identity;
         logins::forget(&self.shared, *app, user, token, *login).await;
+    }
+
+    fn is_publishing(&self) -> bool {
+        self.membership.as_ref().is_some_and(Membership::is_publishing)
     }
 
     fn attach(&mut self, attached: oneshot::Sender<Attachment>) {
@@ -214,11 +227,7 @@ impl Member {
     async fn handle_request(&mut self, id: u64, request: Request) {
         let op = name(&request);
         let done = self.request(request).await;
-        let result = match &done {
-            Ok(_) => "ok",
-            Err(_) => "error",
-        };
-        counter!("rotunda_signaling_requests_total", "op" => op, "result" => result).increment(1);
+        count_request(op, done.as_ref().err().map(|error| error.code));
         self.send(json(&match done {
             Ok(reply) => ServerMessage::Ok { id, ok: true, reply },
             Err(error) => ServerMessage::Failed { id: Some(id), error },
@@ -247,7 +256,10 @@ impl Member {
                     app: self.identity.app,
                     room: room_id.clone(),
                 };
-                let rights = self.rights(&room, private_map_key.as_deref())?;
+                let rights = match calls::room_rights(&self.shared, &room, &self.identity.user).await {
+                    Some(rights) => rights?,
+                    None => self.rights(&room, private_map_key.as_deref())?,
+                };
                 let mut membership = Membership::enter(&self.shared, room, self.identity.user.clone(), role, rights)
                     .await
                     .map_err(explain)?;
@@ -258,9 +270,12 @@ impl Member {
                 let view = membership.view(&room_id);
                 self.membership = Some(membership);
                 let ice_servers = turn::ice_servers(&self.shared.config, &self.identity.user, Clock.unix());
+                let applications = self.shared.applications();
+                let of_application = applications.by_id(self.identity.app);
                 Ok(Reply::Entered {
                     room: view,
                     ice_servers,
+                    stream_profiles: of_application.map(|of| of.stream_profiles.clone()).unwrap_or_default(),
                 })
             }
             Request::SwitchRole { role, private_map_key } => {
@@ -390,6 +405,12 @@ pub fn error_of(error: &BusError) -> ErrorCode {
     }
 }
 
+/// Counts a request by its outcome: `ok`, or the code of the error.
+pub fn count_request(op: &'static str, error: Option<ErrorCode>) {
+    let result = error.map_or("ok".into(), |code| code.name());
+    counter!("rotunda_signaling_requests_total", "op" => op, "result" => result).increment(1);
+}
+
 /// A message as JSON for the WebSocket.
 pub fn json(message: &ServerMessage) -> Utf8Bytes {
     // Serializing these types cannot fail. A client ignores an empty object.
@@ -411,6 +432,8 @@ pub fn failure(code: ErrorCode) -> ErrorBody {
         ErrorCode::UserSigExpired => "the UserSig has expired; get a new one",
         ErrorCode::UserSigUserMismatch => "the UserSig is for another user",
         ErrorCode::UserSigAppMismatch => "the UserSig is for another application",
+        ErrorCode::TokenRefused => "the application refuses the token; get a new one",
+        ErrorCode::TokenUnchecked => "the application's server, which checks tokens, does not answer; try again",
         ErrorCode::ResumeFailed => {
             "the login cannot be resumed any more; log in without resumeToken and enter the room again"
         }
@@ -420,15 +443,18 @@ pub fn failure(code: ErrorCode) -> ErrorBody {
         ErrorCode::NotPermitted => {
             "the role or the room ticket does not permit it; switch the role or get another ticket"
         }
+        ErrorCode::Banned => "the application has removed the user from the room, or dismissed it; enter again later",
         ErrorCode::PrivateMapKeyInvalid => "the application requires a privateMapKey of this user for this room",
         ErrorCode::TooManyAudioPublishers => {
             "the room already has as many open microphones as the application permits; ask someone to turn theirs off"
         }
-        ErrorCode::TooManyVideoPublishers => "the room already has 4 cameras; ask someone to turn theirs off",
+        ErrorCode::TooManyVideoPublishers => {
+            "the room already has as many videos as the application permits; ask someone to turn theirs off"
+        }
         ErrorCode::TooManyVideoRequests => {
             "the member already watches 4 cameras (3 while sending one) or a screen; cancel one first"
         }
-        ErrorCode::TooManyMuted => "the member already mutes 74 members; unmute one first",
+        ErrorCode::TooManyMuted => "the member already mutes 86 members; unmute one first",
         ErrorCode::NotPublished => "the member does not publish that source",
         ErrorCode::NotConnected => "there is no media session; connect first",
         ErrorCode::BadSdp => "the offer was refused",

@@ -91,6 +91,7 @@ async fn handle(shared: Shared, command: MemberCommand, request: Request) {
 
 async fn ask(member: &mpsc::Sender<ToMember>, room: RoomKey, rights: Rights) -> MemberReply {
     let (done, answer) = oneshot::channel();
+    let rights = Some(rights);
     let permit = Box::new(Permit { room, rights, done });
     match member.send(ToMember::Permit(permit)).await {
         // A member that has ended is not in the room any more.

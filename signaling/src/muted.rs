@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use rotunda_proto::config::Microphones;
+use rotunda_proto::config::{Cameras, Microphones};
 use rotunda_proto::ids::UserId;
-use rotunda_proto::room::{MAX_VIDEO_PUBLISHERS, ROSTER_WINDOW, Roster, Seats};
+use rotunda_proto::room::{ROSTER_WINDOW, Roster, Seats};
 use rotunda_proto::signaling::ErrorCode;
 
 /// A client knows by name the members of the roster's window and the publishers beyond it. The limit is their number, so that a
 /// client cannot fill the server's memory with names.
-pub const MAX_MUTED: usize = ROSTER_WINDOW + Microphones::MAX + MAX_VIDEO_PUBLISHERS;
+pub const MAX_MUTED: usize = ROSTER_WINDOW + Microphones::MAX + Cameras::MAX;
 
 /// At most [`MAX_MUTED`] members. A member who leaves and comes back is still muted, unless another one took the entry.
 #[derive(Debug, Clone, Default)]

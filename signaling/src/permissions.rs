@@ -13,7 +13,8 @@ use crate::shared::Shared;
 /// A message to a member's task: new rights.
 pub struct Permit {
     pub room: RoomKey,
-    pub rights: Rights,
+    /// None: those of the room ticket again.
+    pub rights: Option<Rights>,
     pub done: oneshot::Sender<MemberReply>,
 }
 

@@ -1,10 +1,11 @@
 //! Changes of a room's documents on the bus, each a compare-and-set.
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 
 use rotunda_bus::{BusError, BusExt, ClusterNode, Revision, SharedBus};
 use rotunda_events::{Facts, What};
-use rotunda_proto::config::Microphones;
+use rotunda_proto::config::PublishLimits;
 use rotunda_proto::ids::{MembershipId, NodeId, RoomKey, TrackSource, UserId};
 use rotunda_proto::room::{
     Holder, KeptCell, MAX_MEMBERS, MemberCounts, OwnNames, RoomInfo, Roster, RosterMember, Seats, TrackState,
@@ -13,6 +14,7 @@ use rotunda_proto::room::{
 use rotunda_proto::sfu::{NODES_PREFIX, NodeInfo};
 use rotunda_proto::signaling::ErrorCode;
 
+use crate::media_nodes::{Refusals, Reservations};
 use crate::{roster, seats};
 
 /// A room's documents, as one node changes them.
@@ -22,8 +24,11 @@ pub struct RoomDocuments {
     pub cluster: ClusterNode,
     pub room: RoomKey,
     /// Of the room's application.
-    pub microphones: Microphones,
+    pub limits: PublishLimits,
     pub facts: Facts,
+    pub reservations: Reservations,
+    /// Of SFU nodes, to members of the room.
+    pub refusals: Refusals,
 }
 
 /// The outcome of counting members in.
@@ -61,18 +66,19 @@ impl RoomDocuments {
         })
     }
 
-    /// Makes sure that the room has an SFU node. The first member chooses the least loaded node with free capacity. Call after
+    /// Makes sure that the room has an SFU node. The first member chooses a node with little load. Call after
     /// counting, so that a node whose last member leaves at the same time does not close the room.
     pub async fn open(&self, unix_ms: u64, first: &UserId) -> Result<Option<Revision>, Refused> {
         // An open room stays on its node.
         let known = self.bus.load::<RoomInfo>(&info_key(&self.room)).await?;
         let sfu = match known {
             Some((info, _)) => info.sfu,
-            None => self.least_loaded_sfu().await?,
+            None => self.assign_sfu(&self.listed_sfu().await?)?,
         };
         let info = RoomInfo {
             room: self.room.clone(),
             sfu,
+            more_sfu: Vec::new(),
             created_unix_ms: unix_ms,
         };
         let written = self
@@ -88,6 +94,29 @@ impl RoomDocuments {
             self.facts.tell(&self.room, What::RoomMade { user });
         }
         Ok(written.revision)
+    }
+
+    /// Makes sure that the room is on an SFU node that has not been tried: without one it goes on at another node. Nodes that are silent
+    /// and do not announce themselves any more are dead, and the room leaves them. Answers its nodes.
+    pub async fn spread(&self, full: &BTreeSet<NodeId>, silent: &BTreeSet<NodeId>) -> Result<Vec<NodeId>, Refused> {
+        let listed = self.listed_sfu().await?;
+        let is_dead = |node: &NodeId| silent.contains(node) && !listed.iter().any(|info| info.node == *node);
+        let is_tried = |node: &NodeId| full.contains(node) || silent.contains(node);
+        self.bus
+            .update(&info_key(&self.room), |known: Option<RoomInfo>| {
+                let mut info = known.ok_or(Refused::Code(ErrorCode::Internal))?;
+                let mut nodes: Vec<NodeId> = info.sfu_nodes().filter(|node| !is_dead(node)).cloned().collect();
+                if nodes.iter().all(&is_tried) {
+                    let others = listed.iter().filter(|other| !nodes.contains(&other.node));
+                    let others: Vec<NodeInfo> = others.filter(|other| !is_tried(&other.node)).cloned().collect();
+                    nodes.push(self.assign_sfu(&others)?);
+                }
+                let mut in_order = nodes.iter().cloned();
+                info.sfu = in_order.next().ok_or(Refused::Code(ErrorCode::NoMediaNode))?;
+                info.more_sfu = in_order.collect();
+                Ok::<_, Refused>((Some(info), nodes))
+            })
+            .await?
     }
 
     /// The revision for [`close`](Self::close). Read it before the last member is counted out.
@@ -138,7 +167,7 @@ impl RoomDocuments {
             node: self.cluster.incarnation(),
         };
         self.change_seats(|document| {
-            seats::take(document, self.microphones, user, &holder, source, state)?;
+            seats::take(document, self.limits, user, &holder, source, state)?;
             seats::name(document, user, names);
             Ok(())
         })
@@ -194,13 +223,15 @@ impl RoomDocuments {
         Ok(seats.map(|(seats, _)| seats.kept).unwrap_or_default())
     }
 
-    async fn least_loaded_sfu(&self) -> Result<NodeId, Refused> {
-        let nodes = self.bus.documents::<NodeInfo>(NODES_PREFIX).await?.into_iter();
-        // Rounded to ten percent, so that among equally loaded nodes the one with the fewest sessions is chosen.
-        match nodes.min_by_key(|node| (node.is_full(), node.load_percent / 10, node.sessions)) {
-            None => Err(Refused::Code(ErrorCode::NoMediaNode)),
-            Some(node) if node.is_full() => Err(Refused::Code(ErrorCode::NodeFull)),
-            Some(node) => Ok(node.node),
+    async fn listed_sfu(&self) -> Result<Vec<NodeInfo>, BusError> {
+        self.bus.documents::<NodeInfo>(NODES_PREFIX).await
+    }
+
+    fn assign_sfu(&self, nodes: &[NodeInfo]) -> Result<NodeId, Refused> {
+        match self.reservations.assign(nodes) {
+            Some(node) => Ok(node),
+            None if nodes.is_empty() => Err(Refused::Code(ErrorCode::NoMediaNode)),
+            None => Err(Refused::Code(ErrorCode::NodeFull)),
         }
     }
 

@@ -1,9 +1,9 @@
 //! Seats of publishers: pure changes of the [`Seats`] document.
 
-use rotunda_proto::config::Microphones;
+use rotunda_proto::config::PublishLimits;
 use rotunda_proto::ids::{MembershipId, TrackSource, UserId};
 use rotunda_proto::incarnation::Incarnation;
-use rotunda_proto::room::{Holder, KeptCell, MAX_VIDEO_PUBLISHERS, OwnNames, Publisher, Seats, TrackState};
+use rotunda_proto::room::{Holder, KeptCell, OwnNames, Publisher, Seats, TrackState};
 use rotunda_proto::signaling::ErrorCode;
 
 /// Most cells that are kept for absent publishers; beyond it the oldest is removed.
@@ -12,7 +12,7 @@ const MAX_KEPT: usize = 24;
 /// Takes a seat for a member's source. Taking it again only changes whether the source is muted.
 pub fn take(
     seats: &mut Seats,
-    microphones: Microphones,
+    limits: PublishLimits,
     user: &UserId,
     holder: &Holder,
     source: TrackSource,
@@ -28,8 +28,8 @@ pub fn take(
     let sends_video = |one: &Publisher| one.camera.is_some() || one.screen.is_some();
     let video = seats.publishers.iter().filter(|other| has(other, sends_video)).count();
     match source {
-        TrackSource::Audio if audio >= microphones.count() => return Err(ErrorCode::TooManyAudioPublishers),
-        TrackSource::Camera | TrackSource::Screen if video >= MAX_VIDEO_PUBLISHERS => {
+        TrackSource::Audio if audio >= limits.microphones.count() => return Err(ErrorCode::TooManyAudioPublishers),
+        TrackSource::Camera | TrackSource::Screen if video >= limits.cameras.count() => {
             return Err(ErrorCode::TooManyVideoPublishers);
         }
         _ => {}
@@ -102,7 +102,7 @@ pub fn membership_of(user: &UserId) -> MembershipId {
 #[cfg(test)]
 pub fn take_alone(
     seats: &mut Seats,
-    microphones: Microphones,
+    limits: PublishLimits,
     user: &UserId,
     source: TrackSource,
     state: TrackState,
@@ -111,7 +111,7 @@ pub fn take_alone(
         membership: membership_of(user),
         node: Incarnation::new("node-1".parse().unwrap(), 1),
     };
-    take(seats, microphones, user, &holder, source, state)
+    take(seats, limits, user, &holder, source, state)
 }
 
 /// Releases the seats and cells of dead nodes. False: there are none.
@@ -181,6 +181,7 @@ fn forget_kept(seats: &mut Seats, user: &UserId, source: TrackSource) {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use rotunda_proto::config::{Cameras, Microphones};
 
     fn user(number: usize) -> UserId {
         format!("user{number}").parse().unwrap()
@@ -200,13 +201,13 @@ mod tests {
     /// User and membership of that number, on one node.
     fn take(
         seats: &mut Seats,
-        microphones: Microphones,
+        limits: PublishLimits,
         number: usize,
         source: TrackSource,
         state: TrackState,
     ) -> Result<(), ErrorCode> {
         let holder = holder(number as u64, "node-1");
-        super::take(seats, microphones, &user(number), &holder, source, state)
+        super::take(seats, limits, &user(number), &holder, source, state)
     }
 
     #[test]
@@ -214,8 +215,8 @@ mod tests {
         let mut seats = Seats::default();
         let (audio, on) = (TrackSource::Audio, TrackState::On);
         let (older, newer) = (holder(1, "node-1"), holder(2, "node-2"));
-        super::take(&mut seats, Microphones::default(), &user(1), &older, audio, on).unwrap();
-        super::take(&mut seats, Microphones::default(), &user(1), &newer, audio, on).unwrap();
+        super::take(&mut seats, PublishLimits::default(), &user(1), &older, audio, on).unwrap();
+        super::take(&mut seats, PublishLimits::default(), &user(1), &newer, audio, on).unwrap();
         assert_eq!(seats.publishers.len(), 1);
         release(&mut seats, &user(1), older.membership, audio);
         release_all(&mut seats, &user(1), older.membership);
@@ -232,7 +233,7 @@ mod tests {
             let holder = holder(number, node);
             super::take(
                 &mut seats,
-                Microphones::default(),
+                PublishLimits::default(),
                 &user(number as usize),
                 &holder,
                 audio,
@@ -252,7 +253,7 @@ mod tests {
         for number in 0..6 {
             take(
                 &mut seats,
-                Microphones::default(),
+                PublishLimits::default(),
                 number,
                 TrackSource::Audio,
                 TrackState::On,
@@ -262,7 +263,7 @@ mod tests {
         for number in 0..4 {
             take(
                 &mut seats,
-                Microphones::default(),
+                PublishLimits::default(),
                 number,
                 TrackSource::Camera,
                 TrackState::On,
@@ -272,7 +273,7 @@ mod tests {
         let before = seats.clone();
         let refused = take(
             &mut seats,
-            Microphones::default(),
+            PublishLimits::default(),
             6,
             TrackSource::Audio,
             TrackState::On,
@@ -280,7 +281,7 @@ mod tests {
         assert_eq!(refused, Err(ErrorCode::TooManyAudioPublishers));
         let refused = take(
             &mut seats,
-            Microphones::default(),
+            PublishLimits::default(),
             4,
             TrackSource::Screen,
             TrackState::On,
@@ -289,7 +290,7 @@ mod tests {
         assert_eq!(seats, before, "a refusal changes nothing");
         take(
             &mut seats,
-            Microphones::default(),
+            PublishLimits::default(),
             0,
             TrackSource::Screen,
             TrackState::On,
@@ -298,7 +299,7 @@ mod tests {
         release(&mut seats, &user(5), membership(5), TrackSource::Audio);
         take(
             &mut seats,
-            Microphones::default(),
+            PublishLimits::default(),
             6,
             TrackSource::Audio,
             TrackState::On,
@@ -309,12 +310,35 @@ mod tests {
     #[test]
     fn with_a_limit_of_nine_microphones_the_tenth_is_refused() {
         let mut seats = Seats::default();
-        let nine = Microphones::try_from(9).unwrap();
+        let nine = PublishLimits {
+            microphones: Microphones::try_from(9).unwrap(),
+            ..PublishLimits::default()
+        };
         for number in 0..9 {
             take(&mut seats, nine, number, TrackSource::Audio, TrackState::On).unwrap();
         }
         let refused = take(&mut seats, nine, 9, TrackSource::Audio, TrackState::On);
         assert_eq!(refused, Err(ErrorCode::TooManyAudioPublishers));
+    }
+
+    #[test]
+    fn with_a_limit_of_sixteen_cameras_the_seventeenth_is_refused_whatever_is_on_it() {
+        let mut seats = Seats::default();
+        let sixteen = PublishLimits {
+            cameras: Cameras::try_from(16).unwrap(),
+            ..PublishLimits::default()
+        };
+        for number in 0..16 {
+            take(&mut seats, sixteen, number, TrackSource::Camera, TrackState::On).unwrap();
+        }
+        // A member who has a camera may share the screen, too.
+        take(&mut seats, sixteen, 3, TrackSource::Screen, TrackState::On).unwrap();
+        for source in [TrackSource::Camera, TrackSource::Screen] {
+            let refused = take(&mut seats, sixteen, 16, source, TrackState::On);
+            assert_eq!(refused, Err(ErrorCode::TooManyVideoPublishers));
+        }
+        release(&mut seats, &user(0), membership(0), TrackSource::Camera);
+        take(&mut seats, sixteen, 16, TrackSource::Camera, TrackState::On).unwrap();
     }
 
     #[test]
@@ -324,7 +348,7 @@ mod tests {
         assert_eq!(muted, Err(ErrorCode::NotPublished));
         take(
             &mut seats,
-            Microphones::default(),
+            PublishLimits::default(),
             1,
             TrackSource::Audio,
             TrackState::On,
@@ -336,7 +360,7 @@ mod tests {
 
     #[test]
     fn a_publisher_who_lost_the_connection_keeps_the_cell_until_everything_is_published_again() {
-        let (mics, on) = (Microphones::default(), TrackState::On);
+        let (mics, on) = (PublishLimits::default(), TrackState::On);
         let mut seats = Seats::default();
         for number in 0..3 {
             take(&mut seats, mics, number, TrackSource::Camera, on).unwrap();
@@ -361,7 +385,7 @@ mod tests {
     fn a_kept_cell_is_removed_after_its_time_or_if_its_user_leaves_in_order() {
         let mut seats = Seats::default();
         for number in 0..2 {
-            let (mics, on) = (Microphones::default(), TrackState::On);
+            let (mics, on) = (PublishLimits::default(), TrackState::On);
             take(&mut seats, mics, number, TrackSource::Camera, on).unwrap();
             cut_off(&mut seats, &user(number), membership(number), 1, 30_000 + number as u64);
         }
@@ -378,12 +402,12 @@ mod tests {
             for (number, source, step) in steps {
                 let source = TrackSource::ALL[usize::from(source)];
                 match step {
-                    0 | 1 => { let _refused = take(&mut seats, Microphones::default(), number, source, TrackState::On); }
+                    0 | 1 => { let _refused = take(&mut seats, PublishLimits::default(), number, source, TrackState::On); }
                     _ => release(&mut seats, &user(number), membership(number), source),
                 }
                 let audio = seats.publishers.iter().filter(|one| one.audio.is_some()).count();
                 let video = seats.publishers.iter().filter(|one| one.camera.is_some() || one.screen.is_some()).count();
-                prop_assert!(audio <= 6 && video <= MAX_VIDEO_PUBLISHERS);
+                prop_assert!(audio <= 6 && video <= 4);
             }
         }
     }

@@ -7,15 +7,20 @@ use rotunda_events::Facts;
 use rotunda_proto::applications::ApplicationList;
 use rotunda_proto::config::Application;
 use rotunda_proto::ids::NodeId;
-use rotunda_store::Store;
+use rotunda_store::{Store, Vault};
+use tokio_util::sync::CancellationToken;
 
 use crate::api::mix::health::MixHealth;
 use crate::applications::Applications;
 use crate::callbacks::Outbox;
+use crate::calls::Exchange;
 use crate::config::Config;
+use crate::open_ids::OpenIds;
 use crate::registry::Registry;
+use crate::restrictions::Restrictions;
 use crate::room::Rooms;
 use crate::session_events::SessionEvents;
+use crate::token_hook::TokenHook;
 
 /// Cheap to clone.
 #[derive(Clone)]
@@ -31,13 +36,24 @@ pub struct Parts {
     pub application_list: ApplicationList,
     pub rooms: Rooms,
     pub registry: Registry,
+    /// What users may not do in rooms.
+    pub restrictions: Restrictions,
     pub session_events: Arc<SessionEvents>,
+    /// Checks tokens of applications' own accounts.
+    pub token_hook: TokenHook,
+    /// Checks the ID tokens of applications' OpenID providers.
+    pub open_ids: OpenIds,
     pub store: Store,
+    /// The applications of the store, and the key of their secrets.
+    pub vault: Vault,
     pub outbox: Outbox,
     /// Appends the facts of this node to the stream of events.
     pub facts: Facts,
     /// Of every mix of the cluster.
     pub mix_health: MixHealth,
+    /// Cancelled when the node takes no new members, because it will end.
+    pub draining: CancellationToken,
+    pub calls: Exchange,
 }
 
 impl Shared {
@@ -45,22 +61,28 @@ impl Shared {
         config: Config,
         cluster: ClusterNode,
         applications: ApplicationList,
-        store: Store,
+        vault: Vault,
         facts: Facts,
     ) -> Self {
         Self(Arc::new(Parts {
+            calls: Exchange::new(cluster.incarnation(), config.calls.return_time()),
+            rooms: Rooms::new(config.process.location.clone()),
             config,
             session_events: Arc::new(SessionEvents::new(cluster.bus().clone(), cluster.name().clone())),
             node: cluster.name().clone(),
             bus: cluster.bus().clone(),
             cluster,
             application_list: applications,
-            rooms: Rooms::default(),
             registry: Registry::default(),
-            store,
+            restrictions: Restrictions::default(),
+            token_hook: TokenHook::default(),
+            open_ids: OpenIds::default(),
+            store: vault.store().clone(),
+            vault,
             outbox: Outbox::default(),
             facts,
             mix_health: MixHealth::default(),
+            draining: CancellationToken::new(),
         }))
     }
 
@@ -69,7 +91,9 @@ impl Shared {
     pub fn for_test(config: Config, cluster: ClusterNode, applications: Vec<Application>, store: Store) -> Self {
         let table = rotunda_events::Table::new(store.clone()).shared();
         let facts = Facts::new(cluster.name().clone(), table);
-        Self::new(config, cluster, ApplicationList::new(applications), store, facts)
+        let key = rotunda_store::SealKey::derived_from(b"test").unwrap();
+        let vault = Vault::new(store, key);
+        Self::new(config, cluster, ApplicationList::new(applications), vault, facts)
     }
 
     #[cfg(test)]

@@ -1,5 +1,6 @@
 //! `rotunda rooms|members|mixes|live|nodes|recordings|usage|callbacks`: the server API over HTTP, here or on another server.
 
+pub mod apps;
 mod client;
 mod table;
 
@@ -240,4 +241,16 @@ async fn ask(server: &cli::ApiServer, call: &Call) -> anyhow::Result<Option<Valu
         return Ok(None);
     }
     Ok(Some(answer))
+}
+
+/// As lines `Name: value`.
+async fn show_fields(server: &cli::ApiServer, call: &Call) -> anyhow::Result<()> {
+    let answer = ask(server, call).await?;
+    for (name, value) in answer.iter().filter_map(Value::as_object).flatten() {
+        match value {
+            Value::String(text) => println!("{name}: {text}"),
+            other => println!("{name}: {other}"),
+        }
+    }
+    Ok(())
 }

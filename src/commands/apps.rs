@@ -1,24 +1,36 @@
-//! `rotunda apps`: the applications in the database.
+//! `rotunda apps`: the applications in the database, here or through the API of another server.
 
 use anyhow::{Context, bail, ensure};
+use rotunda_proto::application_settings::{Settings, SettingsChange, mistakes};
 use rotunda_proto::clock::Clock;
-use rotunda_proto::config::{Application, Microphones};
+use rotunda_proto::config::{Application, Cameras, Microphones};
 use rotunda_proto::ids::SdkAppId;
-use rotunda_store::{Purpose, SealKey, Slot, Store};
+use rotunda_proto::name_time_zone::NameTimeZone;
+use rotunda_store::{IssuedSecret, Kept, Purpose, Slot, Store, Vault};
 use serde_json::{Value, json};
 
-use super::load;
+use super::{api, load};
 use crate::cli::{AppCreate, AppRotate, AppSet, AppSettings, AppTarget, Apps, SecretPurpose, Stored};
-use crate::config::{self, Config};
-use crate::secrets::{Secrets, random_hex};
-use crate::stored_applications::Settings;
+use crate::config::Config;
+use crate::secrets::Secrets;
 
 pub async fn run(command: Apps) -> anyhow::Result<()> {
     match command {
+        Apps::List(stored) if stored.server.is_some() => api::apps::list(&stored).await,
         Apps::List(stored) => list(&stored).await,
+        Apps::Create(arguments) if arguments.target.stored.server.is_some() => {
+            let change = change(&arguments.settings)?;
+            api::apps::create(&arguments, &change).await
+        }
         Apps::Create(arguments) => create(&arguments).await,
+        Apps::Set(arguments) if arguments.target.stored.server.is_some() => {
+            let change = change(&arguments.settings)?;
+            api::apps::set(&arguments, &change).await
+        }
         Apps::Set(arguments) => set(&arguments).await,
+        Apps::Rotate(arguments) if arguments.target.stored.server.is_some() => api::apps::rotate(&arguments).await,
         Apps::Rotate(arguments) => rotate(&arguments).await,
+        Apps::Delete(target) if target.stored.server.is_some() => api::apps::delete(&target).await,
         Apps::Delete(target) => delete(&target).await,
     }
 }
@@ -26,8 +38,7 @@ pub async fn run(command: Apps) -> anyhow::Result<()> {
 /// The database of the configuration, and the key of its secrets.
 pub struct Opened {
     pub config: Config,
-    pub store: Store,
-    pub seal_key: SealKey,
+    pub vault: Vault,
 }
 
 impl Opened {
@@ -39,8 +50,7 @@ impl Opened {
         let store = Store::open(&config.database_url()).await.context("open the database")?;
         Ok(Self {
             config,
-            store,
-            seal_key,
+            vault: Vault::new(store, seal_key),
         })
     }
 
@@ -49,16 +59,23 @@ impl Opened {
     }
 
     /// Errors: it is one of the configuration file, or there is none.
-    pub async fn check_exists(&self, id: SdkAppId) -> anyhow::Result<()> {
-        let rows = self.store.applications().await?;
-        if rows.iter().any(|row| row.id == id) {
-            return Ok(());
+    pub async fn find(&self, id: SdkAppId) -> anyhow::Result<Kept> {
+        if let Some(kept) = self.vault.application(id).await? {
+            return Ok(kept);
         }
         ensure!(
             !self.is_configured(id),
             "application {id} is in the configuration file; change it there"
         );
         bail!("there is no application {id}; `rotunda apps list` shows those that there are")
+    }
+
+    /// Errors: there is no such application, neither in the configuration file nor in the database.
+    pub async fn check_known(&self, id: SdkAppId) -> anyhow::Result<()> {
+        if !self.is_configured(id) {
+            self.find(id).await?;
+        }
+        Ok(())
     }
 }
 
@@ -85,14 +102,13 @@ async fn list(stored: &Stored) -> anyhow::Result<()> {
             "callback_url": application.callback_url, "secrets": 1,
         }));
     }
-    let secrets = opened.store.secrets().await?;
-    for row in opened.store.applications().await? {
-        let settings: Settings = serde_json::from_value(row.settings).unwrap_or_default();
-        let of = secrets.iter().filter(|secret| secret.application() == row.id);
-        let valid = of.filter(|secret| secret.purpose == Purpose::UserSig).count();
+    for kept in opened.vault.applications().await? {
+        let valid = [Slot::First, Slot::Second].map(|slot| kept.has(Purpose::UserSig, slot));
+        let settings: Settings = serde_json::from_value(kept.row.settings).unwrap_or_default();
         all.push(json!({
-            "sdk_app_id": row.id, "name": row.name, "from": "database",
-            "callback_url": settings.callback_url, "secrets": valid, "settings": settings,
+            "sdk_app_id": kept.row.id, "name": kept.row.name, "from": "database",
+            "callback_url": settings.callback_url, "secrets": valid.iter().filter(|is_valid| **is_valid).count(),
+            "settings": settings,
         }));
     }
     if stored.json {
@@ -116,119 +132,93 @@ async fn create(arguments: &AppCreate) -> anyhow::Result<()> {
         "application {id} is in the configuration file; choose another number"
     );
     let name = arguments.settings.name.clone().unwrap_or_default();
-    let settings = changed(Settings::default(), &arguments.settings)?;
+    let settings = Settings::default().changed(change(&arguments.settings)?);
     check(&opened.config, *id, &settings)?;
     let value = serde_json::to_value(&settings).context("write the settings")?;
-    let now = Clock.unix();
-    opened.store.create_application(*id, &name, &value, now).await?;
+    let mut purposes = vec![Purpose::UserSig];
+    purposes.extend(settings.has_callbacks().then_some(Purpose::Callback));
+    purposes.extend(arguments.play_key.then_some(Purpose::Play));
+    let issued = opened.vault.create(*id, &name, &value, &purposes, Clock.unix()).await?;
     let mut shown = json!({ "sdk_app_id": id, "name": name });
-    let wanted = [
-        (true, Purpose::UserSig, "secret_key"),
-        (settings.callback_url.is_some(), Purpose::Callback, "callback_key"),
-        (arguments.play_key, Purpose::Play, "play_key"),
-    ];
-    for (_, purpose, name) in wanted.into_iter().filter(|(is_wanted, ..)| *is_wanted) {
-        let secret = new_secret(purpose);
-        opened
-            .store
-            .set_secret(*id, purpose, Slot::First, secret.as_bytes(), &opened.seal_key, now)
-            .await?;
-        shown[name] = secret.into();
+    for secret in issued {
+        shown[field(secret.purpose)] = secret.text.into();
     }
     show(stored, &shown);
     Ok(())
 }
 
-/// The callback contract permits 32 letters and digits.
-fn new_secret(purpose: Purpose) -> String {
+/// The name of a secret in what is shown.
+fn field(purpose: Purpose) -> &'static str {
     match purpose {
-        Purpose::UserSig | Purpose::Play => random_hex(32),
-        Purpose::Callback => random_hex(16),
+        Purpose::UserSig => "secret_key",
+        Purpose::Callback => "callback_key",
+        Purpose::Play => "play_key",
     }
 }
 
 async fn set(arguments: &AppSet) -> anyhow::Result<()> {
     let AppTarget { stored, id } = &arguments.target;
     let opened = Opened::new(stored).await?;
-    opened.check_exists(*id).await?;
-    let rows = opened.store.applications().await?;
-    let row = rows.into_iter().find(|row| row.id == *id);
-    let row = row.with_context(|| format!("application {id} has just been deleted"))?;
-    let before: Settings = serde_json::from_value(row.settings).context("read the settings")?;
-    let settings = changed(before.clone(), &arguments.settings)?;
-    let name = arguments.settings.name.clone().unwrap_or_else(|| row.name.clone());
+    let kept = opened.find(*id).await?;
+    let before: Settings = serde_json::from_value(kept.row.settings.clone()).context("read the settings")?;
+    let settings = before.clone().changed(change(&arguments.settings)?);
+    let name = arguments.settings.name.as_ref().unwrap_or(&kept.row.name);
     ensure!(
-        settings != before || name != row.name,
+        settings != before || *name != kept.row.name,
         "nothing is to be changed; name a setting (`rotunda apps set --help`) and another value than the present one"
     );
     check(&opened.config, *id, &settings)?;
-    let (value, now) = (
-        serde_json::to_value(&settings).context("write the settings")?,
-        Clock.unix(),
-    );
+    let value = serde_json::to_value(&settings).context("write the settings")?;
+    let changed = opened
+        .vault
+        .change(&kept, name, &value, settings.has_callbacks(), Clock.unix());
+    let issued = changed.await?;
     let mut shown = json!({ "sdk_app_id": id, "name": name, "settings": value });
-    let secrets = opened.store.secrets().await?;
-    let mut of_callbacks = secrets
-        .iter()
-        .filter(|secret| secret.application() == *id && secret.purpose == Purpose::Callback);
-    let mut revision = row.revision;
-    // The key is there before the first callback.
-    if settings.callback_url.is_some() && of_callbacks.next().is_none() {
-        let secret = new_secret(Purpose::Callback);
-        opened
-            .store
-            .set_secret(
-                *id,
-                Purpose::Callback,
-                Slot::First,
-                secret.as_bytes(),
-                &opened.seal_key,
-                now,
-            )
-            .await?;
-        shown["callback_key"] = secret.into();
-        // The new secret was a change of its own.
-        revision += 1;
+    if let Some(IssuedSecret { purpose, text }) = issued {
+        shown[field(purpose)] = text.into();
     }
-    opened
-        .store
-        .change_application(*id, revision, &name, &value, now)
-        .await?;
     show(stored, &shown);
     Ok(())
 }
 
-/// The settings with those that are named in their place.
-fn changed(before: Settings, named: &AppSettings) -> anyhow::Result<Settings> {
-    let max_microphones = named.max_microphones.map(Microphones::try_from).transpose()?;
-    Ok(Settings {
-        callback_url: match named.callback_url.as_deref() {
-            None => before.callback_url,
-            Some("") => None,
-            Some(url) => Some(url.to_owned()),
-        },
-        max_microphones: max_microphones.unwrap_or(before.max_microphones),
-        requires_private_map_key: named.room_tickets.unwrap_or(before.requires_private_map_key),
-        record_publishers: named.record_publishers.unwrap_or(before.record_publishers),
-        relay_publishers: named.relay_publishers.unwrap_or(before.relay_publishers),
-        record_resume_seconds: named.record_resume_seconds.unwrap_or(before.record_resume_seconds),
-        record_retention_days: named.record_retention_days.unwrap_or(before.record_retention_days),
+/// The settings that are named.
+fn change(named: &AppSettings) -> anyhow::Result<SettingsChange> {
+    // An empty text takes the setting away.
+    let optional = |text: &Option<String>| text.clone().map(|text| Some(text).filter(|text| !text.is_empty()));
+    let time_zone =
+        optional(&named.record_time_zone).map(|zone| zone.map(|zone| zone.parse::<NameTimeZone>()).transpose());
+    Ok(SettingsChange {
+        callback_url: optional(&named.callback_url),
+        event_callback_url: optional(&named.event_callback_url),
+        call_push_url: optional(&named.call_push_url),
+        token_hook_url: optional(&named.token_hook_url),
+        oidc_issuer: optional(&named.oidc_issuer),
+        oidc_client_id: optional(&named.oidc_client_id),
+        oidc_user_claim: optional(&named.oidc_user_claim),
+        max_microphones: named.max_microphones.map(Microphones::try_from).transpose()?,
+        max_cameras: named.max_cameras.map(Cameras::try_from).transpose()?,
+        max_mixes: named.max_mixes,
+        requires_private_map_key: named.room_tickets,
+        record_publishers: named.record_publishers,
+        relay_publishers: named.relay_publishers,
+        record_resume_seconds: named.record_resume_seconds,
+        record_retention_days: named.record_retention_days,
+        record_quota_mb: named.record_quota_mb,
+        record_quota_full: named.record_quota_full,
+        record_formats: named.record_formats.clone().map(|formats| formats.0),
+        record_file_minutes: named.record_file_minutes,
+        record_time_zone: time_zone.transpose().context("--record-time-zone")?,
+        // Lists of rules are set by the API.
+        stream_profiles: None,
+        disabled: named.disabled,
     })
 }
 
 fn check(config: &Config, id: SdkAppId, settings: &Settings) -> anyhow::Result<()> {
-    let application = settings.clone().apply(Application {
-        secret_id: "-".to_owned(),
-        api_secret: rotunda_proto::config::Secret::new("-"),
-        ..Application::new(id, "-")
-    });
-    let mistakes = config::applications::validate(&[application], &config.server.outbound_networks);
-    match mistakes.first() {
-        // `applications[0].callback_url` is the option `--callback-url`.
-        Some(mistake) => {
-            let key = mistake.key.rsplit('.').next().unwrap_or_default().replace('_', "-");
-            bail!("--{key}: {}", mistake.message)
-        }
+    let application = settings.clone().apply(Application::new(id, "-"));
+    match mistakes(&application, &config.server.outbound_networks).first() {
+        // The setting `callback_url` is the option `--callback-url`.
+        Some(mistake) => bail!("--{}: {}", mistake.key.replace('_', "-"), mistake.message),
         None => Ok(()),
     }
 }
@@ -236,51 +226,34 @@ fn check(config: &Config, id: SdkAppId, settings: &Settings) -> anyhow::Result<(
 async fn rotate(arguments: &AppRotate) -> anyhow::Result<()> {
     let AppTarget { stored, id } = &arguments.target;
     let opened = Opened::new(stored).await?;
-    opened.check_exists(*id).await?;
-    let (purpose, name) = match arguments.purpose {
-        SecretPurpose::UserSig => (Purpose::UserSig, "secret_key"),
-        SecretPurpose::Callback => (Purpose::Callback, "callback_key"),
-        SecretPurpose::Play => (Purpose::Play, "play_key"),
+    let kept = opened.find(*id).await?;
+    let purpose = match arguments.purpose {
+        SecretPurpose::UserSig => Purpose::UserSig,
+        SecretPurpose::Callback => Purpose::Callback,
+        SecretPurpose::Play => Purpose::Play,
     };
     let now = Clock.unix();
     if arguments.finish {
-        opened.store.remove_secret(*id, purpose, Slot::Second, now).await?;
+        opened.vault.finish_rotation(*id, purpose, now).await?;
         show(stored, &json!({ "sdk_app_id": id, "rotation": "finished" }));
         return Ok(());
     }
-    let secrets = opened.store.secrets().await?;
-    let of = |slot| {
-        let mut secrets = secrets.iter();
-        secrets.find(|secret| secret.application() == *id && secret.purpose == purpose && secret.slot == slot)
-    };
     ensure!(
-        of(Slot::Second).is_none(),
+        !kept.has(purpose, Slot::Second),
         "two secrets are valid already; end that exchange with `rotunda apps rotate {id} --finish` first"
     );
-    // The present secret moves first, so that it is valid all the time.
-    if let Some(present) = of(Slot::First) {
-        let present = present.open(&opened.seal_key)?;
-        opened
-            .store
-            .set_secret(*id, purpose, Slot::Second, &present, &opened.seal_key, now)
-            .await?;
-    }
-    let secret = new_secret(purpose);
-    opened
-        .store
-        .set_secret(*id, purpose, Slot::First, secret.as_bytes(), &opened.seal_key, now)
-        .await?;
+    let secret = opened.vault.rotate(&kept, purpose, now).await?;
     show(
         stored,
-        &json!({ "sdk_app_id": id, name: secret, "earlier_secret": "valid until --finish" }),
+        &json!({ "sdk_app_id": id, field(purpose): secret.text, "earlier_secret": "valid until --finish" }),
     );
     Ok(())
 }
 
 async fn delete(AppTarget { stored, id }: &AppTarget) -> anyhow::Result<()> {
     let opened = Opened::new(stored).await?;
-    opened.check_exists(*id).await?;
-    opened.store.delete_application(*id).await?;
+    opened.find(*id).await?;
+    opened.vault.store().delete_application(*id).await?;
     show(stored, &json!({ "sdk_app_id": id, "deleted": true }));
     Ok(())
 }

@@ -21,7 +21,7 @@ use super::join::TICKET_LIFE;
 use super::mix::Api;
 use super::{Quiet, asked_to_stop_within, load, sign, start_logging};
 use crate::cli::{self, ConfigFile, MixStart, MixTarget, Role, Size, TemplateName};
-use crate::server::Server;
+use crate::server::{Server, console};
 use crate::tenants::Purpose;
 
 /// Name, number in the frame mark, codec.
@@ -47,6 +47,7 @@ pub async fn run(arguments: cli::Demo) -> anyhow::Result<()> {
     let avatar_port = config.avatar.port;
     let grpc = format!("http://127.0.0.1:{}", config.signaling.api.grpc_port);
     println!("Starting the server ...");
+    let console = console::url(&config);
     let server = Server::start(config, &Role::ROOMS, Purpose::Demo).await?;
     let application = server.demo.clone().context("the demo's application")?;
 
@@ -112,11 +113,17 @@ pub async fn run(arguments: cli::Demo) -> anyhow::Result<()> {
          \x20             http://localhost:{port}/live/{stream}.m3u8\n\
          \x20             rtmp://localhost:{rtmp}/live/{stream}\n\
          \x20 Player      http://localhost:{port}/player.html?stream={stream}&type=flv\n\
+         \x20 Calls       http://localhost:{port}/call.html   (open it twice, and call yourself)\n\
+         \x20 Console     {console}   ({password})\n\
          \x20 Recording   {directory}/*/{stream}_*.mp4\n\
          \x20 Avatar      ROTUNDA__SERVER__PORT=8081 rotunda serve --roles avatar   (then open http://localhost:{avatar}/)\n",
         room = arguments.room,
         directory = directory.display(),
         avatar = avatar_port,
+        password = match &server.console_password {
+            Some(password) => format!("password {password}"),
+            None => "`rotunda console password` sets a new password".to_owned(),
+        },
     );
 
     let clock = Clock;

@@ -4,23 +4,26 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use rotunda_proto::clock::Clock;
-use rotunda_store::NewApiKey;
+use rotunda_store::{IssuedKey, KeyWish};
 use serde_json::{Value, json};
 
+use super::api;
 use super::apps::{Opened, show};
 use crate::cli::{KeyCreate, Keys, Stored};
-use crate::secrets::random_hex;
 
 const DAY: u64 = 86_400;
 
 pub async fn run(command: Keys) -> anyhow::Result<()> {
     match command {
+        Keys::List(stored) if stored.server.is_some() => api::apps::list_keys(&stored).await,
         Keys::List(stored) => list(&stored).await,
+        Keys::Create(arguments) if arguments.stored.server.is_some() => api::apps::create_key(&arguments).await,
         Keys::Create(arguments) => create(&arguments).await,
+        Keys::Delete(arguments) if arguments.stored.server.is_some() => api::apps::delete_key(&arguments).await,
         Keys::Delete(arguments) => {
             let opened = Opened::new(&arguments.stored).await?;
             ensure!(
-                opened.store.delete_api_key(&arguments.id).await?,
+                opened.vault.store().delete_api_key(&arguments.id).await?,
                 "there is no API key {:?} in the database; `rotunda keys list` shows those that there are",
                 arguments.id
             );
@@ -35,7 +38,7 @@ pub async fn run(command: Keys) -> anyhow::Result<()> {
 
 async fn list(stored: &Stored) -> anyhow::Result<()> {
     let opened = Opened::new(stored).await?;
-    let keys = opened.store.api_keys().await?;
+    let keys = opened.vault.store().api_keys().await?;
     let shown = keys.iter().map(|key| {
         json!({
             "secret_id": key.about.id, "sdk_app_id": key.about.application, "name": key.about.name,
@@ -48,7 +51,7 @@ async fn list(stored: &Stored) -> anyhow::Result<()> {
     }
     for key in keys {
         let scopes: Vec<&str> = key.about.scopes.iter().map(String::as_str).collect();
-        let of = key.about.application.map_or("-".to_owned(), |id| id.to_string());
+        let of = key.about.application.map_or("operator".to_owned(), |id| id.to_string());
         let end = key.about.expires.map_or("never".to_owned(), |end| {
             let left = end.saturating_sub(Clock.unix()).as_secs();
             format!("in {} days", left / DAY)
@@ -64,32 +67,21 @@ async fn list(stored: &Stored) -> anyhow::Result<()> {
 
 async fn create(arguments: &KeyCreate) -> anyhow::Result<()> {
     let opened = Opened::new(&arguments.stored).await?;
-    let is_configured = opened
-        .config
-        .applications
-        .iter()
-        .any(|known| known.sdk_app_id == arguments.app);
-    if !is_configured {
-        opened.check_exists(arguments.app).await?;
+    if let Some(app) = arguments.app {
+        opened.check_known(app).await?;
     }
     let now = Clock.unix();
-    let key = NewApiKey {
-        id: format!("AKID{}", random_hex(16)),
-        application: Some(arguments.app),
+    let wish = KeyWish {
+        application: arguments.app,
         name: arguments.name.clone(),
         scopes: arguments.scopes.iter().map(ToString::to_string).collect(),
-        created: now,
         expires: arguments
             .days
             .map(|days| now + Duration::from_secs(u64::from(days) * DAY)),
     };
-    let secret = random_hex(16);
-    opened
-        .store
-        .create_api_key(&key, secret.as_bytes(), &opened.seal_key)
-        .await?;
+    let IssuedKey { key, secret } = opened.vault.create_key(wish, now).await?;
     let shown = json!({
-        "secret_id": key.id, "api_secret": secret, "sdk_app_id": arguments.app, "scopes": key.scopes,
+        "secret_id": key.id, "api_secret": secret, "sdk_app_id": key.application, "scopes": key.scopes,
         "expires_unix": key.expires.map(|end| end.as_secs()),
     });
     show(&arguments.stored, &shown);

@@ -2,6 +2,7 @@
 
 mod api;
 mod apps;
+mod console;
 mod demo;
 mod join;
 mod keys;
@@ -16,6 +17,7 @@ use clap::CommandFactory;
 use rotunda_proto::clock::Clock;
 use rotunda_proto::config::Application;
 use rotunda_proto::user_sig;
+use std::io::IsTerminal;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -33,6 +35,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Mix(arguments) => mix::run(arguments).await,
         Command::Apps(command) => apps::run(command).await,
         Command::Keys(command) => keys::run(command).await,
+        Command::Console(command) => console::run(command).await,
         Command::Rooms(command) => api::rooms(command).await,
         Command::Members(command) => api::members(command).await,
         Command::Mixes(server) => api::mixes(server).await,
@@ -102,6 +105,8 @@ fn log_to_stderr(directives: &str, is_json: bool) {
     let filter = EnvFilter::try_from_env("RUST_LOG").unwrap_or_else(|_| EnvFilter::new(directives));
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        // Colours are for people, not for files.
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     if is_json {
         subscriber.json().init()

@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use anyhow::ensure;
+use tracing::warn;
 
 use super::{Quiet, StopSignals, load, start_logging};
 use crate::cli;
@@ -28,7 +29,16 @@ pub async fn run(arguments: cli::Serve) -> anyhow::Result<()> {
         () = signals.asked() => false,
         () = server.failed() => true,
     };
-    server.finish().await;
+    if !failed {
+        tokio::select! {
+            () = server.drain() => {}
+            () = signals.asked() => warn!("a second signal ends the draining"),
+        }
+    }
+    tokio::select! {
+        () = server.finish() => {}
+        () = signals.asked() => warn!("a second signal ends the process at once"),
+    }
     ensure!(
         !failed,
         "a part of the server has failed; the log says why. Start it again"

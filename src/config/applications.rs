@@ -1,14 +1,9 @@
 //! `[[applications]]`: reads them so that every mistake is found at once, and checks them against each other.
 
+use rotunda_proto::application_settings;
 use rotunda_proto::config::{Application, ConfigMistake};
 use rotunda_proto::outbound::AllowedNetworks;
 use toml::{Table, Value};
-
-/// The longest `callback_key` that the callback contract permits.
-const MAX_CALLBACK_KEY: usize = 32;
-/// Bounds of the recording contract: seconds, and days.
-const MAX_RESUME: u32 = 1800;
-const MAX_RETENTION: u32 = 1500;
 
 /// Removes the applications from the settings and reads them. Each key is tried separately, so that every wrong one
 /// is named.
@@ -102,29 +97,8 @@ pub fn validate(applications: &[Application], outbound: &AllowedNetworks) -> Vec
         if let Some(other) = same(&|other| has_id && other.secret_id == application.secret_id) {
             wrong("secret_id", shared(other));
         }
-        let url = application.callback_url.as_deref();
-        if let Some(message) = url.and_then(|url| callback_url_mistake(url, outbound)) {
-            wrong("callback_url", message);
-        }
-        let url = application.event_callback_url.as_deref();
-        if let Some(message) = url.and_then(|url| callback_url_mistake(url, outbound)) {
-            wrong("event_callback_url", message);
-        }
-        if application.record_resume_seconds > MAX_RESUME {
-            wrong("record_resume_seconds", format!("write 0 to {MAX_RESUME}"));
-        }
-        if application.record_retention_days > MAX_RETENTION {
-            wrong(
-                "record_retention_days",
-                format!("write 0 to {MAX_RETENTION}; 0 keeps files for ever"),
-            );
-        }
-        let key = application.callback_key.reveal();
-        if key.len() > MAX_CALLBACK_KEY || !key.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-            wrong(
-                "callback_key",
-                format!("write at most {MAX_CALLBACK_KEY} letters and digits"),
-            );
+        for mistake in application_settings::mistakes(application, outbound) {
+            wrong(&mistake.key, mistake.message);
         }
     }
     mistakes
@@ -135,13 +109,4 @@ fn what(key: &str) -> &'static str {
         "secret_id" => "name of the API key",
         _ => "long random text",
     }
-}
-
-fn callback_url_mistake(text: &str, outbound: &AllowedNetworks) -> Option<String> {
-    let url = match url::Url::parse(text) {
-        Ok(url) if matches!(url.scheme(), "http" | "https") => url,
-        _ => return Some("write an http:// or https:// URL".to_owned()),
-    };
-    let host = url.host()?;
-    outbound.check_host(&host).err().map(|refused| refused.to_string())
 }

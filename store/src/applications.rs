@@ -86,7 +86,14 @@ columns!(SecretRow {
 });
 
 impl Purpose {
-    fn as_str(self) -> &'static str {
+    pub const ALL: [Self; 3] = [Self::UserSig, Self::Callback, Self::Play];
+
+    /// What a secret of this purpose is sealed for.
+    pub(crate) fn place(self, application: SdkAppId, slot: Slot) -> String {
+        format!("application/{application}/{}/{}", self.as_str(), slot.number())
+    }
+
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::UserSig => "user_sig",
             Self::Callback => "callback",
@@ -94,10 +101,8 @@ impl Purpose {
         }
     }
 
-    fn parse(text: &str) -> Option<Self> {
-        [Self::UserSig, Self::Callback, Self::Play]
-            .into_iter()
-            .find(|purpose| purpose.as_str() == text)
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|purpose| purpose.as_str() == text)
     }
 }
 
@@ -116,13 +121,9 @@ impl SealedSecret {
     }
 
     pub fn open(&self, key: &SealKey) -> Result<Vec<u8>, StoreError> {
-        let place = place(self.application, self.purpose, self.slot);
+        let place = self.purpose.place(self.application, self.slot);
         Ok(key.open(&place, &self.sealed)?)
     }
-}
-
-fn place(application: SdkAppId, purpose: Purpose, slot: Slot) -> String {
-    format!("application/{application}/{}/{}", purpose.as_str(), slot.number())
 }
 
 impl Store {
@@ -145,6 +146,18 @@ impl Store {
         settings: &Value,
         now: Duration,
     ) -> Result<(), StoreError> {
+        self.create_application_with(id, name, settings, &[], now).await
+    }
+
+    /// `sealed`: its first secrets.
+    pub(crate) async fn create_application_with(
+        &self,
+        id: SdkAppId,
+        name: &str,
+        settings: &Value,
+        sealed: &[(Purpose, Vec<u8>)],
+        now: Duration,
+    ) -> Result<(), StoreError> {
         let settings = settings.to_string();
         let created = retried!(self, pool => {
             let mut transaction = pool.begin().await?;
@@ -159,6 +172,19 @@ impl Store {
             .execute(&mut *transaction)
             .await?
             .rows_affected();
+            for (purpose, sealed) in sealed.iter().take(if created > 0 { sealed.len() } else { 0 }) {
+                sqlx::query(
+                    "INSERT INTO application_secrets (application_id, purpose, slot, sealed, created_unix_ms) \
+                     VALUES ($1, $2, $3, $4, $5)",
+                )
+                .bind(i64::from(id.get()))
+                .bind(purpose.as_str())
+                .bind(Slot::First.number())
+                .bind(sealed)
+                .bind(millis(now))
+                .execute(&mut *transaction)
+                .await?;
+            }
             sqlx::query(APPLICATIONS_CHANGED).execute(&mut *transaction).await?;
             transaction.commit().await?;
             Ok(created)
@@ -242,7 +268,7 @@ impl Store {
         key: &SealKey,
         now: Duration,
     ) -> Result<(), StoreError> {
-        let sealed = key.seal(&place(application, purpose, slot), secret)?;
+        let sealed = key.seal(&purpose.place(application, slot), secret)?;
         let known = retried!(self, pool => {
             let mut transaction = pool.begin().await?;
             let known = sqlx::query(

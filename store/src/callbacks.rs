@@ -55,6 +55,7 @@ pub struct CallbackInfo {
     pub id: String,
     pub room: String,
     pub url: String,
+    pub body: String,
     pub sdk_app_id: i64,
     /// `waiting`, `delivered` or `failed`
     pub state: String,
@@ -68,6 +69,7 @@ columns!(CallbackInfo {
     id,
     room,
     url,
+    body,
     sdk_app_id,
     state,
     attempts,
@@ -194,7 +196,7 @@ impl Store {
     pub async fn newest_callbacks(&self, most: u32) -> Result<Vec<CallbackInfo>, StoreError> {
         retried!(self, pool => {
             sqlx::query_as::<_, CallbackInfo>(
-                "SELECT id, room, url, sdk_app_id, state, attempts, created_unix_ms, next_attempt_unix_ms, last_error \
+                "SELECT id, room, url, body, sdk_app_id, state, attempts, created_unix_ms, next_attempt_unix_ms, last_error \
                  FROM callback_outbox ORDER BY created_unix_ms DESC, sequence DESC, id LIMIT $1",
             )
             .bind(i64::from(most))
@@ -253,7 +255,7 @@ impl Store {
             .fetch_one(pool)
             .await?;
             let rows = sqlx::query_as::<_, CallbackInfo>(
-                "SELECT id, room, url, sdk_app_id, state, attempts, created_unix_ms, next_attempt_unix_ms, last_error \
+                "SELECT id, room, url, body, sdk_app_id, state, attempts, created_unix_ms, next_attempt_unix_ms, last_error \
                  FROM callback_outbox WHERE sdk_app_id = $1 AND ($2 = '' OR state = $2) \
                  ORDER BY created_unix_ms DESC, sequence DESC, id LIMIT $3 OFFSET $4",
             )

@@ -1,13 +1,15 @@
 //! The embedded stream of events, for clusters without another server for it, and the effects of events of any stream: journal,
-//! callbacks, usage and mix tasks, written in one transaction with the consumer's position.
+//! callbacks, usage, mix tasks and calls, written in one transaction with the consumer's position.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use rotunda_proto::ids::SdkAppId;
+use sqlx::QueryBuilder;
 
 use crate::StoreError;
 use crate::callbacks::{INSERT_CALLBACK, NewCallback, millis};
+use crate::calls::{ADD_CALL, ADD_CALL_PARTY, ADD_MISSED_CALL, EndedCall};
 use crate::mix_tasks::{BEGIN_MIX_TASK, END_MIX_TASK, MixTaskChange};
 use crate::pool::{Pool, Store, retried};
 use crate::row::columns;
@@ -15,6 +17,9 @@ use crate::usage::{
     ADD_POINT, ADD_USAGE, MeterChange, MeterStep, PresentMembers, RAISE_PEAK, SET_PRESENT, SUM_PRESENT,
     Totals as UsageTotals, UsageRow, UsageSpan,
 };
+
+/// Rows of one statement. SQLite takes 32,766 values.
+const ROWS: usize = 512;
 
 /// An event to be appended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +52,7 @@ pub struct Effects {
     pub meters: Vec<MeterStep>,
     pub presence: Vec<PresentMembers>,
     pub mix: Option<MixTaskChange>,
+    pub call: Option<EndedCall>,
 }
 
 /// An event as the journal keeps it.
@@ -100,15 +106,13 @@ impl Store {
             if matches!(self.pool, Pool::Postgres(_)) {
                 sqlx::query("LOCK TABLE event_stream IN SHARE ROW EXCLUSIVE MODE").execute(&mut *transaction).await?;
             }
-            for event in events {
-                sqlx::query(
-                    "INSERT INTO event_stream (id, body, appended_unix_ms) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING",
-                )
-                .bind(&event.id)
-                .bind(&event.body)
-                .bind(millis(now))
-                .execute(&mut *transaction)
-                .await?;
+            for some in events.chunks(ROWS) {
+                let mut insert = QueryBuilder::new("INSERT INTO event_stream (id, body, appended_unix_ms) ");
+                insert.push_values(some, |mut row, event| {
+                    row.push_bind(&event.id).push_bind(&event.body).push_bind(millis(now));
+                });
+                insert.push(" ON CONFLICT (id) DO NOTHING");
+                insert.build().persistent(false).execute(&mut *transaction).await?;
             }
             transaction.commit().await
         })
@@ -166,22 +170,29 @@ impl Store {
             .await?;
             let mut position = before;
             let mut totals = Totals::default();
-            for event in events.iter().filter(|event| event.sequence > before) {
+            let next = || events.iter().filter(|event| event.sequence > before);
+            let entries: Vec<&NewEntry> = next().filter_map(|event| event.entry.as_ref()).collect();
+            let mut written: HashSet<String> = HashSet::with_capacity(entries.len());
+            for some in entries.chunks(ROWS) {
+                let mut insert =
+                    QueryBuilder::new("INSERT INTO journal (event, application_id, room, kind, at_unix_ms, body) ");
+                insert.push_values(some, |mut row, entry| {
+                    row.push_bind(&entry.event)
+                        .push_bind(i64::from(entry.application.get()))
+                        .push_bind(&entry.room)
+                        .push_bind(&entry.kind)
+                        .push_bind(millis(entry.at))
+                        .push_bind(&entry.body);
+                });
+                insert.push(" ON CONFLICT (event) DO NOTHING RETURNING event");
+                let ids = insert.build_query_scalar().persistent(false).fetch_all(&mut *transaction).await?;
+                written.extend::<Vec<String>>(ids);
+            }
+            for event in next() {
                 position = position.max(event.sequence);
                 let Some(entry) = &event.entry else { continue };
-                let written = sqlx::query(
-                    "INSERT INTO journal (event, application_id, room, kind, at_unix_ms, body) \
-                     VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (event) DO NOTHING",
-                )
-                .bind(&entry.event)
-                .bind(i64::from(entry.application.get()))
-                .bind(&entry.room)
-                .bind(&entry.kind)
-                .bind(millis(entry.at))
-                .bind(&entry.body)
-                .execute(&mut *transaction)
-                .await?;
-                if written.rows_affected() == 0 {
+                // An event that is in the batch twice has its effects once.
+                if !written.remove(&entry.event) {
                     continue;
                 }
                 for callback in &event.callbacks {
@@ -223,6 +234,35 @@ impl Store {
                             .await?;
                     }
                     None => {}
+                }
+                if let Some(call) = &event.call {
+                    sqlx::query(ADD_CALL)
+                        .bind(call.application())
+                        .bind(&call.call_id)
+                        .bind(&call.inviter)
+                        .bind(call.ended_unix_ms)
+                        .bind(&call.record)
+                        .execute(&mut *transaction)
+                        .await?;
+                    for user in &call.users {
+                        sqlx::query(ADD_CALL_PARTY)
+                            .bind(call.application())
+                            .bind(user)
+                            .bind(call.ended_unix_ms)
+                            .bind(&call.call_id)
+                            .execute(&mut *transaction)
+                            .await?;
+                    }
+                    for user in &call.missed_by {
+                        sqlx::query(ADD_MISSED_CALL)
+                            .bind(call.application())
+                            .bind(user)
+                            .bind(&call.call_id)
+                            .bind(call.started_unix_ms)
+                            .bind(&call.record)
+                            .execute(&mut *transaction)
+                            .await?;
+                    }
                 }
                 for present in &event.presence {
                     sqlx::query(SET_PRESENT)

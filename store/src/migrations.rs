@@ -25,12 +25,20 @@ const SQLITE: Files = folder!("sqlite":
     "20261126000001_events",
     "20261126000002_changes",
     "20261126000011_history",
+    "20261126000021_calls",
+    "20261126000030_console",
+    "20261126000031_restrictions",
+    "20261126000032_signed_calls",
 );
 const POSTGRES: Files = folder!("postgres":
     "20261125000010_store",
     "20261126000001_events",
     "20261126000002_changes",
     "20261126000011_history",
+    "20261126000021_calls",
+    "20261126000030_console",
+    "20261126000031_restrictions",
+    "20261126000032_signed_calls",
 );
 
 pub fn sqlite() -> Migrator {

@@ -89,8 +89,13 @@ impl Store {
     /// An empty database in memory, for tests.
     pub async fn in_memory() -> Result<Self, OpenError> {
         let store = Self::in_memory_unopened();
-        store.migrate().await.map_err(OpenError::Migrate)?;
+        store.make_tables().await?;
         Ok(store)
+    }
+
+    /// Makes the tables of a database without, for tests.
+    pub async fn make_tables(&self) -> Result<(), OpenError> {
+        self.migrate().await.map_err(OpenError::Migrate)
     }
 
     /// A database in memory without tables, for tests that do not use it.

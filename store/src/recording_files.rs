@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use rotunda_proto::ids::SdkAppId;
-use rotunda_proto::recording::{Gap, RecordingFile};
+use rotunda_proto::recording::{Gap, Previews, RecordedLayout, RecordingFile};
 
 use crate::StoreError;
 use crate::callbacks::millis;
@@ -38,6 +38,15 @@ impl CatalogueRow {
     /// What is missing in the file. Rows of early versions do not know it.
     pub fn gaps(&self) -> Vec<Gap> {
         parsed(&self.file).map(|file| file.gaps).unwrap_or_default()
+    }
+
+    pub fn previews(&self) -> Previews {
+        parsed(&self.file).map(|file| file.previews).unwrap_or_default()
+    }
+
+    /// The layouts of the file's mix. Rows of early versions do not know them.
+    pub fn layouts(&self) -> Vec<RecordedLayout> {
+        parsed(&self.file).map(|file| file.layouts).unwrap_or_default()
     }
 }
 

@@ -22,6 +22,8 @@ pub enum SealError {
     Opened,
     #[error("encryption failed")]
     Sealed,
+    #[error("there is no randomness for a new secret")]
+    Random,
 }
 
 impl SealKey {

@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { after, before, describe, test } from 'node:test';
+import { layoutFlaws } from './layout_flaws.mjs';
 import { cannotRun, startBrowser, startServer, until } from './support.mjs';
 
 const tools = readFileSync(new URL('./mark.js', import.meta.url), 'utf8');
@@ -13,26 +14,12 @@ const PATIENCE = 90;
 const screenshots = process.env.SCREENSHOTS;
 const sizes = { phone: { width: 390, height: 844 }, desktop: { width: 1440, height: 900 } };
 
-/** In the page: what is wrong with the layout. */
-function flaws() {
-  const found = [];
-  const visible = (element) => element.checkVisibility() && element.getBoundingClientRect().width > 1;
-  const tiles = [...document.querySelectorAll('.tile')].filter(visible).map((tile) => tile.getBoundingClientRect());
-  tiles.forEach((one, index) => {
-    for (const other of tiles.slice(index + 1)) {
-      const overlaps = one.left < other.right - 1 && other.left < one.right - 1 && one.top < other.bottom - 1 && other.top < one.bottom - 1;
-      if (overlaps) found.push('tiles overlap');
-    }
-  });
-  for (const element of document.querySelectorAll('button, h1, h2, h3, label, option, p, li')) {
-    if (visible(element) && element.scrollWidth > element.clientWidth + 1) found.push(`clipped: ${element.textContent}`);
-  }
-  if (document.documentElement.scrollWidth > innerWidth) found.push(`the page is ${document.documentElement.scrollWidth} pixels wide`);
-  for (const button of document.querySelectorAll('#stage:not([hidden]) footer button')) {
+/** In the page: buttons of the toolbar that cannot be reached. */
+function outOfSight() {
+  return [...document.querySelectorAll('#stage:not([hidden]) footer button')].filter((button) => button.checkVisibility()).flatMap((button) => {
     const { left, right, bottom } = button.getBoundingClientRect();
-    if (left < 0 || right > innerWidth || bottom > innerHeight) found.push(`out of sight: ${button.textContent}`);
-  }
-  return found;
+    return left < 0 || right > innerWidth || bottom > innerHeight ? [button.textContent] : [];
+  });
 }
 
 describe('the demo room', { skip: cannotRun() }, () => {
@@ -45,7 +32,8 @@ describe('the demo room', { skip: cannotRun() }, () => {
     const page = await browser.newPage({ viewport: sizes.desktop });
     page.on('pageerror', (error) => console.error(`${user}:`, error));
     await page.addInitScript(`${tools}\nmarkedDevices(${id}, ${600 + 100 * id}, 640, 360);`);
-    await page.goto(`${server.url}/?room=1001&user=${user}${query}`, { waitUntil: 'domcontentloaded' });
+    const room = /room=/.test(query) ? '' : 'room=1001&';
+    await page.goto(`${server.url}/?${room}user=${user}${query}`, { waitUntil: 'domcontentloaded' });
     return page;
   }
 
@@ -65,7 +53,8 @@ describe('the demo room', { skip: cannotRun() }, () => {
           mkdirSync(screenshots, { recursive: true });
           await page.screenshot({ path: `${screenshots}/${where.replaceAll(' ', '-')}.png` });
         }
-        assert.deepEqual(await page.evaluate(flaws), [], where);
+        assert.deepEqual(await page.evaluate(layoutFlaws), [], where);
+        assert.deepEqual(await page.evaluate(outOfSight), [], where);
         if (!await page.evaluate(() => 'axe' in window)) await page.evaluate(axe);
         const { violations } = await page.evaluate(() => window.axe.run(document, { resultTypes: ['violations'] }));
         const serious = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical');
@@ -88,6 +77,9 @@ describe('the demo room', { skip: cannotRun() }, () => {
       await until(ann, 'the preview', () => document.querySelector('#preview').videoWidth > 0, undefined, PATIENCE);
       await until(ann, 'the level of the microphone', () => document.querySelector('#level').value > 0, undefined, PATIENCE);
       assert.equal(await ann.evaluate(() => document.documentElement.lang), lang === 'zh' ? 'zh-CN' : 'en');
+      await ann.locator('#test-network').click();
+      await until(ann, 'the network test', () => document.querySelector('#network-result').dataset.verdict, undefined, PATIENCE);
+      assert.equal(await ann.evaluate(() => document.querySelector('#network-result').dataset.verdict), 'networkGood');
       await inspect(ann, `lobby ${lang}`);
       await ann.locator('#join-button').click();
       await inRoom(ann, 2);
@@ -97,7 +89,10 @@ describe('the demo room', { skip: cannotRun() }, () => {
       await inspect(ann, `people ${lang}`);
       await ann.locator('#toggle-mix').click();
       await inspect(ann, `mix ${lang}`);
-      await ann.locator('#toggle-mix').click();
+      await ann.locator('#toggle-devices').click();
+      await until(ann, 'the devices', () => document.querySelector('#room-cameras').options.length > 0 && document.querySelector('#room-microphones').options.length > 0, undefined, PATIENCE);
+      await inspect(ann, `devices ${lang}`);
+      await ann.locator('#toggle-devices').click();
       await ann.locator('#view').click();
       await inspect(ann, `speaker ${lang}`);
       for (const page of [ann, bob]) await page.locator('#leave').click();
@@ -123,12 +118,34 @@ describe('the demo room', { skip: cannotRun() }, () => {
     await until(cat, 'the lowered hand', () => document.querySelector('.tile[aria-label="bob"]'), undefined, PATIENCE);
 
     const text = '<b>你好</b>';
-    await bob.getByLabel('Message to all').fill(text);
+    await bob.locator('#chat-panel').getByLabel('Message to all').fill(text);
     await bob.getByLabel('Message to all').press('Enter');
     await until(ann, 'an unread message', () => document.querySelector('#toggle-chat').dataset.unread === '1', undefined, PATIENCE);
     await ann.locator('#toggle-chat').click();
     assert.equal(await ann.locator('#messages li').innerText(), `bob\n${text}`);
+    const dora = await open('dora', 4, '&auto=1&role=audience');
+    await until(dora, 'the message from before, once', (said) => [...document.querySelectorAll('#messages li')].map((item) => item.innerText).join('|') === said, `bob\n${text}`, PATIENCE);
+    await dora.locator('#leave').click();
+    await until(ann, 'three tiles', () => document.querySelectorAll('.tile').length === 3, undefined, PATIENCE);
     assert.equal(await ann.evaluate(() => 'unread' in document.querySelector('#toggle-chat').dataset), false);
+
+    await bob.getByRole('button', { name: 'Heart' }).click();
+    await until(ann, 'a reaction over the tile, and in words', () => document.querySelector('.tile[aria-label="bob"] .reaction') && document.querySelector('#reaction-status').textContent === 'bob: heart', undefined, PATIENCE);
+    assert.equal(await bob.locator('.tile.own .reaction').count(), 1, 'the member sees it, too');
+    await until(ann, 'it is over', () => !document.querySelector('.reaction'), undefined, PATIENCE);
+
+    await bob.locator('#toggle-devices').click();
+    await bob.evaluate(() => {
+      const own = navigator.mediaDevices.getUserMedia;
+      navigator.mediaDevices.getUserMedia = (wanted) => {
+        window.askedFor = wanted.video?.deviceId ?? window.askedFor;
+        return own(wanted);
+      };
+    });
+    const camera = await until(bob, 'the cameras', () => document.querySelector('#room-cameras').options[0]?.value, undefined, PATIENCE);
+    await bob.evaluate(() => document.querySelector('#room-cameras').dispatchEvent(new Event('change')));
+    await until(bob, 'the chosen camera', (id) => window.askedFor === id, camera, PATIENCE);
+    await until(ann, "bob's video of it", () => document.querySelector('video[data-user="bob"]')?.videoWidth > 0, undefined, PATIENCE);
 
     await bob.getByRole('button', { name: 'Mute' }).click();
     await until(ann, 'the muted member', () => document.querySelector('.tile[aria-label="bob · muted"]'), undefined, PATIENCE);
@@ -149,6 +166,100 @@ describe('the demo room', { skip: cannotRun() }, () => {
     await until(page, 'the reason', () => document.querySelector('#device-message').textContent.startsWith('There is no'), undefined, PATIENCE);
     await page.locator('#join-button').click();
     await until(page, 'the room', () => document.querySelector('#count').textContent === '1 present', undefined, PATIENCE);
+  });
+
+  test('the network test tells that media is blocked', async () => {
+    const browser = await startBrowser();
+    browsers.push(browser);
+    const page = await browser.newPage();
+    // A firewall: no candidate of the server reaches the browser.
+    await page.addInitScript(`
+      const { setRemoteDescription } = RTCPeerConnection.prototype;
+      RTCPeerConnection.prototype.setRemoteDescription = function ({ type, sdp }) {
+        return setRemoteDescription.call(this, { type, sdp: sdp.replace(/a=candidate:.*\\r\\n/g, '') });
+      };`);
+    await page.goto(`${server.url}/?room=1004&user=eve`);
+    await page.locator('#test-network').click();
+    await until(page, 'the verdict', () => document.querySelector('#network-result').dataset.verdict === 'networkNone', undefined, PATIENCE);
+    assert.match(await page.locator('#network-result').innerText(), /a firewall blocks it/);
+  });
+
+  test('seats: a member of the audience asks, is invited, speaks, and only listens again', async () => {
+    const [ann, cat] = [await open('ann', 1, '&auto=1&room=1005'), await open('cat', 3, '&auto=1&room=1005&role=audience')];
+    const role = (page, audience) => until(page, audience ? 'the audience' : 'a seat', (is) => document.querySelector('#seat').hidden !== is && document.querySelector('#mute-audio').hidden === is, audience, PATIENCE);
+    await inRoom(ann, 1);
+    await role(cat, true);
+    assert.equal(await cat.evaluate(() => window.rotunda.media.track('camera')), undefined, 'no camera is open');
+    await cat.getByRole('button', { name: 'Ask to speak' }).click();
+    await ann.locator('.prompt').getByText('cat asks to speak.').waitFor();
+    await ann.locator('#toggle-people').click();
+    await inspect(ann, 'request');
+    await inspect(cat, 'audience');
+    await ann.locator('.prompt').getByRole('button', { name: 'Decline' }).click();
+    await until(cat, 'the refusal', () => document.querySelector('#banner').textContent === 'Your request to speak was declined.', undefined, PATIENCE);
+    await cat.getByRole('button', { name: 'Ask to speak' }).click();
+    await ann.locator('#people').getByRole('button', { name: 'Let speak: cat' }).click();
+    await role(cat, false);
+    await until(ann, "cat's video", () => document.querySelector('video[data-user="cat"]')?.videoWidth > 0, undefined, PATIENCE);
+    assert.equal(await ann.locator('.prompt').count(), 0, 'the question is answered');
+
+    await cat.locator('#toggle-people').click();
+    await cat.locator('#people').getByRole('button', { name: 'Only listen: cat' }).click();
+    await role(cat, true);
+    await until(ann, 'no video of cat', () => !document.querySelector('video[data-user="cat"]'), undefined, PATIENCE);
+    await ann.locator('#people').getByRole('button', { name: 'Invite to speak: cat' }).click();
+    await cat.locator('.prompt').getByRole('button', { name: 'Not now' }).click();
+    await until(ann, 'the answer', () => document.querySelector('#banner').textContent === 'cat prefers to listen.', undefined, PATIENCE);
+    await ann.locator('#people').getByRole('button', { name: 'Invite to speak: cat' }).click();
+    await cat.locator('.prompt').getByRole('button', { name: 'Take the seat' }).click();
+    await until(ann, "cat's video again", () => document.querySelector('video[data-user="cat"]')?.videoWidth > 0, undefined, PATIENCE);
+    for (const page of [ann, cat]) await page.locator('#leave').click();
+    for (const browser of browsers.splice(0)) await browser.close();
+  });
+
+  test('breakout rooms: the others are sent away, and come back', async () => {
+    const [ann, bob] = [await open('ann', 1, '&auto=1&room=1006'), await open('bob', 2, '&auto=1&room=1006')];
+    await inRoom(ann, 2);
+    await ann.locator('#toggle-people').click();
+    await ann.getByRole('button', { name: 'Split' }).click();
+    await bob.locator('.prompt').getByText('ann asks you to go to room 1006-1 for 5 minutes.').waitFor();
+    await bob.locator('.prompt').getByRole('button', { name: 'Go', exact: true }).click();
+    await until(bob, 'the breakout room', () => document.querySelector('#room-name').textContent === 'Room 1006-1' && /Back to the main room · [45]:/.test(document.querySelector('#back').textContent), undefined, PATIENCE);
+    await until(ann, 'ann alone', () => document.querySelectorAll('.tile').length === 1, undefined, PATIENCE);
+    await bob.reload({ waitUntil: 'domcontentloaded' });
+    await until(bob, 'the time also after a reload', () => /Back to the main room · [45]:/.test(document.querySelector('#back').textContent), undefined, PATIENCE);
+    await bob.locator('#back').click();
+    await inRoom(bob, 2);
+    assert.equal(await bob.locator('#room-name').innerText(), 'Room 1006');
+    // When the time is over, the page goes back by itself.
+    await bob.evaluate(() => {
+      const over = new URL(location.href);
+      for (const [name, value] of [['room', '1006-2'], ['back', '1006'], ['until', String(Date.now() + 3000)]]) over.searchParams.set(name, value);
+      location.assign(over);
+    });
+    await until(bob, 'back by itself', () => document.querySelector('#room-name')?.textContent === 'Room 1006', undefined, PATIENCE);
+    for (const page of [ann, bob]) await page.locator('#leave').click();
+    for (const browser of browsers.splice(0)) await browser.close();
+  });
+
+  test('the layout is shown before a mix starts, and its recording is played in the page', async () => {
+    const ann = await open('ann', 1, '&auto=1&room=1007');
+    await inRoom(ann, 1);
+    await ann.locator('#toggle-mix').click();
+    await until(ann, 'the layout', () => document.querySelectorAll('#layout-preview rect').length === 1 && document.querySelector('#layout-preview').textContent === 'ann', undefined, PATIENCE);
+    await ann.locator('#template').selectOption('picture_in_picture');
+    await until(ann, 'another layout', () => document.querySelectorAll('#layout-preview rect').length >= 1, undefined, PATIENCE);
+    await ann.locator('#template').selectOption('grid');
+    await ann.locator('#mix-start').click();
+    await until(ann, 'the live mix', () => { const video = document.querySelector('#mix-player'); return video.videoWidth > 0 && video.currentTime > 0; }, undefined, PATIENCE);
+    await ann.locator('#mix-stop').click();
+    await ann.locator('#recordings .link').first().click({ timeout: PATIENCE * 1000 });
+    await until(ann, 'the recording plays', () => { const video = document.querySelector('#recording-player'); return document.querySelector('#recording').open && video.videoWidth > 0 && video.currentTime > 0; }, undefined, PATIENCE);
+    await inspect(ann, 'recording');
+    await ann.getByRole('button', { name: 'Close', exact: true }).last().click();
+    assert.equal(await ann.evaluate(() => document.querySelector('#recording-player').hasAttribute('src')), false, 'nothing plays on');
+    await ann.locator('#leave').click();
+    for (const browser of browsers.splice(0)) await browser.close();
   });
 
   for (const path of ['/player.html', '/device.html']) {

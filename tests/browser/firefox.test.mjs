@@ -1,4 +1,4 @@
-// A Firefox and a Chromium in one room: runs firefox_room.mjs in a network namespace.
+// Firefox beside Chromium: runs firefox_room.mjs and firefox_pages.mjs in a network namespace.
 
 import { existsSync } from 'node:fs';
 import { test } from 'node:test';
@@ -17,4 +17,8 @@ function noFirefox() {
 
 test('a Firefox and a Chromium in one room', { skip: cannotRun() ?? noFirefox() ?? noOwnNetwork() }, () => (
   runOnOwnNetwork('./firefox_room.mjs')
+));
+
+test('calls and the console in Firefox', { skip: cannotRun() ?? noFirefox() ?? noOwnNetwork() }, () => (
+  runOnOwnNetwork('./firefox_pages.mjs')
 ));

@@ -1,4 +1,4 @@
-// The mix of a room plays in Chromium, over HTTP-FLV (mpegts.js) and HLS (hls.js).
+// The mix of a room plays in Chromium, over HTTP-FLV (mpegts.js), HLS (hls.js) and WHEP (WebRTC).
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -58,6 +58,42 @@ describe('the live mix', { skip: cannotRun() }, () => {
       await page.close();
     });
   }
+
+  test('plays by WHEP, with audio', async () => {
+    const page = await browser.newPage();
+    await page.addInitScript(tools);
+    await page.goto(`${server.url}/player.html`);
+    await page.evaluate(async () => {
+      const video = document.createElement('video');
+      const stream = new MediaStream();
+      Object.assign(video, { id: 'whep', autoplay: true, muted: true, srcObject: stream });
+      document.body.append(video);
+      const peer = new RTCPeerConnection();
+      for (const kind of ['video', 'audio']) peer.addTransceiver(kind, { direction: 'recvonly' });
+      peer.ontrack = ({ track }) => stream.addTrack(track);
+      await peer.setLocalDescription();
+      const answer = await fetch('/live/demo-1001.whep', {
+        method: 'POST', headers: { 'content-type': 'application/sdp' }, body: peer.localDescription.sdp,
+      });
+      if (answer.status !== 201) throw new Error(await answer.text());
+      window.session = { peer, address: answer.headers.get('location') };
+      await peer.setRemoteDescription({ type: 'answer', sdp: await answer.text() });
+    });
+    const marks = await until(page, 'all marks', () => {
+      const video = document.getElementById('whep');
+      const found = [0, 1, 2, 3].map((cell) => window.frameMark.readVideo(video, 2, 2, cell % 2, cell >> 1));
+      return found.every(Boolean) && found;
+    }, undefined, 40);
+    assert.deepEqual(marks.map((mark) => mark.id).sort(), [11, 22, 33, 44]);
+    await until(page, 'the beeps are heard', async () => {
+      const report = [...(await window.session.peer.getStats()).values()];
+      const audio = report.find(({ type, kind }) => type === 'inbound-rtp' && kind === 'audio');
+      return audio && audio.packetsReceived > 50 && audio.totalAudioEnergy > 0;
+    }, undefined, 40);
+    const ended = await page.evaluate(async () => (await fetch(window.session.address, { method: 'DELETE' })).status);
+    assert.equal(ended, 200);
+    await page.close();
+  });
 
   test('low-latency HLS shows the same frame shortly after HTTP-FLV', async () => {
     const pages = [];

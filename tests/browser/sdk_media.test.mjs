@@ -106,6 +106,30 @@ describe("the SDK's devices and elements", { skip: cannotRun() }, () => {
     await page.context().grantPermissions(['microphone'], { origin: server.url });
   };
 
+  test('a processor makes what is sent, also of another device, until it is taken off', async () => {
+    const eve = await open('eve', `${tools}\nmarkedDevices(11, 700, 640, 360);`);
+    await eve.evaluate(() => window.media.start('camera'));
+    const fay = await open('fay', tools);
+    await fay.evaluate(() => app.show('eve'));
+    const shown = (id) => until(fay, `the frames of ${id}`, (mark) => window.frameMark.readVideo(document.querySelector('video'))?.id === mark, id, PATIENCE);
+    await shown(11);
+    await eve.evaluate(() => window.media.process('camera', async (camera) => {
+      window.devices = [...window.devices ?? [], camera.id];
+      const canvas = Object.assign(document.createElement('canvas'), { width: 640, height: 360 });
+      let count = 0;
+      const timer = setInterval(() => window.frameMark.draw(canvas.getContext('2d'), 99, count += 1), 40);
+      const [track] = canvas.captureStream(25).getVideoTracks();
+      return { track, stop: () => { clearInterval(timer); track.stop(); } };
+    }));
+    await shown(99);
+    await eve.evaluate(() => window.media.change('camera', { height: 360 }));
+    assert.equal(await eve.evaluate(() => new Set(window.devices).size), 2, 'it got the new device');
+    await shown(99);
+    await eve.evaluate(() => window.media.process('camera'));
+    await shown(11);
+    for (const page of [eve, fay]) await page.evaluate(() => window.room.leave());
+  });
+
   test('a camera that the browser takes away comes back', async () => {
     const cat = await open('cat');
     await cat.evaluate(() => window.media.start('camera'));

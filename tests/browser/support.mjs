@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
+import { servePages } from './built_pages.mjs';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const binary = join(process.env.CARGO_TARGET_DIR ?? join(root, 'target'), 'debug/rotunda');
@@ -48,7 +49,8 @@ const TAKEN = 'is taken by another program';
 /** Settings of a server on free ports, in its own folder. */
 async function ownSettings(settings) {
   const data = mkdtempSync(join(tmpdir(), 'rotunda-test-'));
-  const [http, grpc, rtmp, media] = [await freePort(), await freePort(), await freePort(), await freePort()];
+  const [grpc, rtmp, media] = [await freePort(), await freePort(), await freePort()];
+  const http = settings.ROTUNDA__SERVER__PORT ?? await freePort();
   const env = {
     ...process.env,
     ROTUNDA__SERVER__DATA: data,
@@ -99,22 +101,35 @@ export async function startDemo(tries = 5) {
 /** Starts `rotunda serve` in its own folder; `stop()` ends it in order and fails if that is not possible. `roles`: empty for those of rooms. */
 export async function startServer(settings = {}, roles = [], tries = 5) {
   const { data, http, env } = await ownSettings(settings);
-  const server = spawn(binary, roles.length ? ['serve', '--roles', roles.join(',')] : ['serve'], { env, cwd: data, stdio: ['ignore', 'pipe', 'pipe'] });
   let log = '';
-  server.stderr.on('data', (text) => { log += text; });
-  const ended = await new Promise((resolve) => {
-    server.stdout.on('data', (text) => { if (String(text).includes('ready')) resolve(undefined); });
-    // With its whole log.
-    server.on('close', (code) => resolve(`the server ended with ${code}:\n${log}`));
-  });
+  const spawnServer = async () => {
+    const started = spawn(binary, roles.length ? ['serve', '--roles', roles.join(',')] : ['serve'], { env, cwd: data, stdio: ['ignore', 'pipe', 'pipe'] });
+    started.stderr.on('data', (text) => { log += text; });
+    const ended = await new Promise((resolve) => {
+      started.stdout.on('data', (text) => { if (String(text).includes('ready')) resolve(undefined); });
+      // With its whole log.
+      started.on('close', (code) => resolve(`the server ended with ${code}:\n${log}`));
+    });
+    return { server: started, ended };
+  };
+  const end = async () => {
+    const exited = once(server, 'exit');
+    server.kill('SIGTERM');
+    const [code] = await exited;
+    if (code !== 0) throw new Error(`the server ended with ${code}:\n${log}`);
+  };
+  const first = await spawnServer();
+  let { server } = first;
+  const { ended } = first;
   if (ended) {
     rmSync(data, { recursive: true, force: true });
     if (ended.includes(TAKEN) && tries > 1) return startServer(settings, roles, tries - 1);
     throw new Error(ended);
   }
+  const pages = process.env.ROTUNDA_PAGES ? await servePages(process.env.ROTUNDA_PAGES, http) : undefined;
   return {
-    url: `http://localhost:${http}`,
-    pid: server.pid,
+    url: pages?.url ?? `http://localhost:${http}`,
+    get pid() { return server.pid; },
     env,
     log: () => log,
     /** Runs another command of the binary against this server. */
@@ -130,15 +145,22 @@ export async function startServer(settings = {}, roles = [], tries = 5) {
     /** Starts a command that runs until it is stopped. */
     start(...args) {
       const child = spawn(binary, args, { env, cwd: data, stdio: 'ignore' });
-      const end = async (signal) => { child.kill(signal); await once(child, 'exit'); };
+      const exited = once(child, 'exit');
+      // It may have ended by itself: a member who is removed leaves.
+      const end = async (signal) => { child.kill(signal); await exited; };
       return { stop: () => end('SIGINT'), kill: () => end('SIGKILL') };
     },
+    /** Ends the server in order, and starts it again on the same ports and data. */
+    async restart() {
+      await end();
+      const again = await spawnServer();
+      if (again.ended) throw new Error(again.ended);
+      server = again.server;
+    },
     async stop() {
-      const exited = once(server, 'exit');
-      server.kill('SIGTERM');
-      const [code] = await exited;
+      pages?.close();
+      await end();
       rmSync(data, { recursive: true, force: true });
-      if (code !== 0) throw new Error(`the server ended with ${code}:\n${log}`);
     },
   };
 }

@@ -135,6 +135,18 @@ class Cluster:
             old.before_stop()
             yield old, new
 
+    def replace_pods(self, name):
+        """Replaces the pods of a StatefulSet as its strategy has it: from the last one, each by one of the same name when it has
+        ended by itself. Yields each when it is ready again, with what it wrote before."""
+        pods = self.of(name)
+        assert "updateStrategy" not in pods[0].workload["spec"], "not the default"
+        for pod in reversed(pods):
+            assert pod.terminate() == 0, pod.text()
+            wrote = pod.text()
+            pod.start()
+            eventually(f"{pod.name} is ready again", pod.is_ready)
+            yield pod, wrote
+
     def members(self, service):
         """The pods that a Service finds by its selector."""
         selector = service["spec"]["selector"].items()

@@ -18,7 +18,8 @@ def test_every_role_has_a_budget_for_drains_of_nodes_that_finds_its_pods(values)
     budgets = {component(one): one["spec"] for one in of_kind(objects, "PodDisruptionBudget")}
     wanted = {
         role: one for role, one in servers(objects).items()
-        if values.get(role, {}).get("podDisruptionBudget", {}).get("enabled", True)
+        # Recorder and live on their own have the mixer's.
+        if values.get("mcu" if role in ("recorder", "live") else role, {}).get("podDisruptionBudget", {}).get("enabled", True)
     }
     assert budgets.keys() == wanted.keys()
     for role, budget in budgets.items():
@@ -73,8 +74,9 @@ def test_a_pod_behind_a_service_still_serves_while_the_service_takes_it_out(valu
     before = values.get("server", {}).get("preStopSeconds", 5)
     for role, workload in servers(render(values)).items():
         hook = containers(workload)[0].get("lifecycle")
-        # No Service sends clients to the sfu, so it would only forward media for longer.
-        expected = {"preStop": {"exec": {"command": ["/bin/sleep", str(before)]}}} if role != "sfu" and before else None
+        # No Service sends clients to the sfu or to a mixer on its own: they would only work for longer.
+        without = ("sfu", "mcu") if values.get("separate", {}).get("enabled") else ("sfu",)
+        expected = {"preStop": {"exec": {"command": ["/bin/sleep", str(before)]}}} if role not in without and before else None
         assert hook == expected, role
 
 
@@ -83,4 +85,28 @@ def test_each_role_has_its_own_time_to_end():
         role: (environment(one)["ROTUNDA__SERVER__SHUTDOWN_SECONDS"], one["spec"]["template"]["spec"]["terminationGracePeriodSeconds"])
         for role, one in servers(render(SETS["many_nodes_that_scale"])).items()
     }
-    assert times == {"signaling": ("20", 35), "sfu": ("20", 30), "mcu": ("600", 615)}
+    assert times == {"signaling": ("20", 95), "sfu": ("20", 90), "mcu": ("600", 615)}
+
+
+def test_region_and_zone_come_from_the_labels_of_the_pod():
+    def env(values):
+        pods = servers(render(values))["sfu"]["spec"]["template"]["spec"]["containers"][0]["env"]
+        return {one["name"]: one for one in pods}
+
+    assert "ROTUNDA__SERVER__ZONE" not in env({})
+    labelled = env({"server": {"topologyLabels": True}})
+    assert labelled["ROTUNDA__SERVER__ZONE"]["value"] == '"$(TOPOLOGY_ZONE)"'
+    assert labelled["TOPOLOGY_ZONE"]["valueFrom"]["fieldRef"]["fieldPath"] == "metadata.labels['topology.kubernetes.io/zone']"
+
+
+def test_members_move_where_there_is_another_pod_to_move_to():
+    def drain(values, role="signaling"):
+        return environment(servers(render(values))[role])["ROTUNDA__SERVER__DRAIN_SECONDS"]
+
+    assert drain({"signaling": {"replicas": 1}}) == "0"
+    assert drain({"signaling": {"replicas": 2}}) == "60"
+    assert drain({"signaling": {"replicas": 2, "drainSeconds": 300}}) == "300"
+    assert drain({"sfu": {"replicas": 2}}, "sfu") == "60"
+    assert drain({"sfu": {"replicas": 1, "drainSeconds": 300}}, "sfu") == "0"
+    others = {role: environment(one)["ROTUNDA__SERVER__DRAIN_SECONDS"] for role, one in servers(render({"signaling": {"replicas": 2}})).items()}
+    assert others == {"signaling": "60", "sfu": "0", "mcu": "0"}

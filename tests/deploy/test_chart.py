@@ -123,6 +123,38 @@ def test_an_embedded_installation_is_one_pod_that_needs_nothing_else(name):
         assert backends == [{"name": pod["metadata"]["name"], "port": {"name": "http"}}]
 
 
+def test_separate_roles_reach_each_other_and_players_come_to_the_right_ones():
+    objects = render(SETS["separate_and_most"])
+    replicas = {component(one): one["spec"]["replicas"] for one in workloads(objects) if component(one) in ("mcu", "recorder", "live")}
+    assert replicas == {"mcu": 3, "recorder": 2, "live": 4}
+    for one in workloads(objects):
+        if component(one) in replicas:
+            assert 9091 in {port["containerPort"] for port in containers(one)[0]["ports"]}
+    (ingress,) = of_kind(objects, "Ingress")
+    paths = {path["path"]: path["backend"]["service"]["name"] for path in ingress["spec"]["rules"][0]["http"]["paths"]}
+    assert paths == {"/live": "conference-live", "/recordings": "conference-recorder", "/": "conference-signaling"}
+    (live,) = [one for one in of_kind(objects, "Service") if one["metadata"]["name"] == "conference-live"]
+    assert live["spec"]["sessionAffinity"] == "ClientIP"
+
+
+@pytest.mark.parametrize("name,role,told", [
+    ("separate_with_whep", "live", "$(HOST_IP)"), ("whep_at_an_address", "mcu", "203.0.113.5"), ("embedded_with_whep", "embedded", "$(HOST_IP)"),
+])
+def test_viewers_by_whep_reach_the_pod_that_serves_live_streams(name, role, told):
+    objects = render(SETS[name])
+    ports = {component(one): [port for port in containers(one)[0]["ports"] if port.get("name") == "whep"] for one in workloads(objects)}
+    whep = {"name": "whep", "containerPort": 40100, "hostPort": 40100, "protocol": "UDP"}
+    assert {role: found for role, found in ports.items() if found} == {role: [whep]}
+    (live,) = [one for one in workloads(objects) if component(one) == role]
+    settings, names = environment(live), [one["name"] for one in containers(live)[0]["env"]]
+    assert settings["ROTUNDA__LIVE__WHEP_PORT"] == "40100" and settings["ROTUNDA__LIVE__WHEP_ADVERTISE"] == f'["{told}"]'
+    if "HOST_IP" in told:
+        assert names.count("HOST_IP") == 1 and names.index("HOST_IP") < names.index("ROTUNDA__LIVE__WHEP_ADVERTISE")
+    # A second pod of the node would wait for the port for ever.
+    if live["kind"] == "Deployment":
+        assert live["spec"]["strategy"]["rollingUpdate"]["maxSurge"] == 0
+
+
 def test_each_pod_tells_the_address_of_its_own_load_balancer():
     objects = render(SETS["load_balancer_of_each_pod"])
     services = {one["spec"]["selector"]["statefulset.kubernetes.io/pod-name"]: one["spec"]["loadBalancerIP"]
@@ -260,7 +292,10 @@ def test_the_mixer_is_told_the_address_of_the_pod_first():
     ({"sfu": {"advertise": []}}, "sfu.advertise"),
     ({"sfu": {"advertise": ["media.example.com"]}}, "sfu.advertise"),
     ({"sfu": {"settings": {"port": 1}}}, "sfu.settings"),
+    ({"live": {"whep": {"port": 80}}}, "live.whep.port"),
+    ({"live": {"settings": {"whep_port": 40100}}}, "live.settings"),
     ({"mcu": {"replicas": 2}}, "mcu: Additional property replicas"),
+    ({"separate": {"enabled": True, "recorder": {"replicas": 2}}}, "separate.recorder.replicas: a file on the volume of one pod"),
     ({"recorder": {"replicas": 2}}, "recorder: Additional property replicas"),
     ({"image": {"tag": "latest"}}, "image.tag"),
     ({"nats": {"bundled": {"image": {"tag": "latest"}}}}, "nats.bundled.image.tag"),

@@ -217,7 +217,7 @@ BAD = {
     "RotundaControlBehind": [('rotunda_sfu_events_dropped_total{instance="a"}', "_x61", "2x30")],
     "RotundaRequestsFail": [
         ('rotunda_signaling_requests_total{instance="a",op="enterRoom",result="ok"}', "0+60x60", "3600+60x30"),
-        ('rotunda_signaling_requests_total{instance="a",op="enterRoom",result="error"}', "0+6x60", "360+30x30"),
+        ('rotunda_signaling_requests_total{instance="a",op="enterRoom",result="try_later"}', "0+6x60", "360+30x30"),
     ],
     "RotundaSlowClients": [('rotunda_signaling_slow_clients_total{instance="a"}', "0+6x60", "360+120x30")],
     "RotundaCommandsUnconfirmed": [('rotunda_signaling_sfu_commands_unconfirmed_total{instance="a"}', "4x60", "4+60x30")],
@@ -235,6 +235,7 @@ BAD = {
     "RotundaPushesFail": [('rotunda_live_push_failures_total{instance="a"}', "0+1x60", "60+6x30")],
     "RotundaRecordingFailed": [('rotunda_recorder_failed_total{instance="a"}', "_x61", "1x30")],
     "RotundaRecordingRefused": [('rotunda_recorder_refused_total{instance="a",reason="disk"}', "_x61", "1x30")],
+    "RotundaRecordingDiskFills": [('rotunda_recorder_disk_free_bytes{instance="a"}', "100000x60", "100000-1000x30")],
     "RotundaRecordingFramesLost": [('rotunda_recorder_frames_lost_total{instance="a"}', "7x60", "7+9x30")],
     "RotundaUploadsFail": [
         ('rotunda_recorder_upload_failures_total{instance="a"}', "3x60", "3+1x30"),

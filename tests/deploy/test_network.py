@@ -59,3 +59,18 @@ def test_the_api_and_metrics_can_be_kept_for_those_who_need_them():
     assert dict(allowed(found["sfu"]))["TCP", 8080] == MOST["networkPolicy"]["monitoringFrom"]
     assert dict(allowed(found["sfu"]))["UDP", 50007] is None
     assert dict(allowed(policies(render())["signaling"]))["TCP", 9090] is None
+
+
+def test_programs_are_read_by_the_pods_of_the_server_alone():
+    objects = render(SETS["separate"])
+    found = policies(objects)
+    for role in ("mcu", "recorder", "live"):
+        (peer,) = dict(allowed(found[role]))["TCP", 9091]
+        (expression,) = peer["podSelector"]["matchExpressions"]
+        assert {"mcu", "recorder", "live"} <= set(expression["values"]), role
+    assert ("TCP", 9091) not in dict(allowed(policies(render())["mcu"]))
+
+
+def test_viewers_by_whep_come_from_anywhere():
+    for name, role in (("separate_with_whep", "live"), ("whep_at_an_address", "mcu"), ("embedded_with_whep", "embedded")):
+        assert dict(allowed(policies(render(SETS[name]))[role]))["UDP", 40100] is None, name

@@ -78,7 +78,8 @@ def test_probes_tell_alive_from_ready_and_there_is_time_to_end(values):
             path = {kind: container[f"{kind}Probe"]["httpGet"]["path"] for kind in ("startup", "liveness", "readiness")}
             # An outage of NATS or the database must restart no pod.
             assert path == {"startup": "/healthz", "liveness": "/healthz", "readiness": "/readyz"}, name
-            seconds = next(int(one["value"]) for one in container["env"] if one["name"] == "ROTUNDA__SERVER__SHUTDOWN_SECONDS")
+            set_to = {one["name"]: one.get("value") for one in container["env"]}
+            seconds = sum(int(set_to[f"ROTUNDA__SERVER__{name}_SECONDS"]) for name in ("SHUTDOWN", "DRAIN"))
             before = container["lifecycle"]["preStop"]["exec"]["command"] if "lifecycle" in container else ["/bin/sleep", "0"]
             assert before[0] == "/bin/sleep"
             assert spec["terminationGracePeriodSeconds"] >= int(before[1]) + seconds + 5, name

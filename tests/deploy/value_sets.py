@@ -117,5 +117,19 @@ SETS = {
         **{role: {"podDisruptionBudget": {"enabled": False}} for role in ("signaling", "sfu", "mcu")},
         "server": {"preStopSeconds": 0},
     },
+    "separate": {"separate": {"enabled": True}},
+    "separate_with_whep": {"separate": {"enabled": True}, "live": {"whep": {"port": 40100}}},
+    "whep_at_an_address": {"live": {"whep": {"port": 40100, "advertise": ["203.0.113.5"]}}},
+    "embedded_with_whep": {"embedded": {"enabled": True}, "live": {"whep": {"port": 40100}}},
+    "separate_and_most": {
+        **MOST,
+        "separate": {
+            "enabled": True, "mcu": {"replicas": 3}, "recorder": {"replicas": 2},
+            "live": {"replicas": 4, "resources": {"requests": {"cpu": 1, "memory": "1Gi"}, "limits": {"memory": "2Gi"}}},
+        },
+    },
+    "separate_without_policies_and_budgets": {
+        "separate": {"enabled": True}, "networkPolicy": {"enabled": False}, "mcu": {"podDisruptionBudget": {"enabled": False}},
+    },
     "nothing_runs": {"signaling": {"replicas": 0}, "sfu": {"replicas": 0}},
 }

@@ -56,6 +56,14 @@ class Server:
         self.members.append(member)
         return member
 
+    def refused(self, room, user):
+        """Whether the user may not enter the room."""
+        tried = subprocess.run(
+            [BINARY, "join", str(room), "--user", user, "--seconds", "1"],
+            env=self.env, cwd=self.folder, capture_output=True, text=True, timeout=120,
+        )
+        return tried.returncode != 0 and "entered" not in tried.stdout
+
     def stop(self):
         for process in [*self.members, self.process]:
             process.send_signal(signal.SIGINT)

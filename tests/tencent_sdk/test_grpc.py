@@ -78,3 +78,49 @@ def test_without_a_key_nothing_is_done(server, channel):
     with pytest.raises(grpc.RpcError) as raised:
         call(request(sdk_app_id=server.app, room_id=1001))
     assert raised.value.code() == grpc.StatusCode.UNAUTHENTICATED
+
+
+TYPED = "rotunda.actions.v1.Actions"
+
+
+def test_every_action_has_a_method_with_messages_of_its_fields(server, channel):
+    """Each is called with an empty request: it answers, or says what is missing; none is unknown or fails."""
+    pool = DescriptorPool(ProtoReflectionDescriptorDatabase(channel))
+    methods = pool.FindServiceByName(TYPED).methods
+    assert len(methods) > 40
+    metadata = [("authorization", f"Bearer {server.secret_id}:{server.api_secret}")]
+    for method in methods:
+        assert "request_id" in method.output_type.fields_by_name, method.name
+        if method.name in ("CreateApplication", "CreateApiKey", "RotateApplicationSecret"):
+            # They change something without any field.
+            continue
+        request, call = caller(channel, method.name, TYPED)
+        try:
+            assert call(request(), metadata=metadata).request_id
+        except grpc.RpcError as error:
+            assert error.code() not in (grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL), (
+                method.name, error.details())
+
+
+def test_fields_of_messages_are_those_of_the_action(server, channel):
+    metadata = [("authorization", f"Bearer {server.secret_id}:{server.api_secret}")]
+    request, call = caller(channel, "ListMembers", TYPED)
+    members = call(request(room="1001"), metadata=metadata).members
+    assert [member.user_id for member in members] == ["ann"]
+    request, call = caller(channel, "StartMCUMixTranscode", TYPED)
+    start = request(sdk_app_id=server.app, room_id=1001)
+    start.output_params.stream_id = "typed-1001"
+    start.encode_params.audio_sample_rate = 48000
+    start.encode_params.audio_bitrate = 64
+    start.encode_params.audio_channels = 2
+    start.output_params.pure_audio_stream = 1
+    start.layout_params.template = 0
+    assert call(start, metadata=metadata).request_id
+    request, call = caller(channel, "ListMixes", TYPED)
+    mixes = {mix.stream_id: mix for mix in call(request(), metadata=metadata).mixes}
+    assert mixes["typed-1001"].width == 0
+    request, call = caller(channel, "StopMCUMixTranscode", TYPED)
+    assert call(request(sdk_app_id=server.app, room_id=1001), metadata=metadata).request_id
+    with pytest.raises(grpc.RpcError) as raised:
+        call(request(sdk_app_id=0, room_id=1001), metadata=metadata)
+    assert raised.value.details().startswith("InvalidParameter.SdkAppId"), "a 0 that is there is no absent number"

@@ -48,7 +48,7 @@ def test_every_answer_is_one_of_the_description(server):
         "run", f"http://127.0.0.1:{server.http}/openapi.json", "--max-examples", "20", "--phases", "examples,fuzzing",
         "--checks", "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance",
         "--header", f"authorization: Bearer {server.secret_id}:{server.api_secret}", "--workers", "1", "--no-color",
-        "--exclude-operation-id-regex", "Dismiss|Remove|Delete|Permissions", "--rate-limit", "18/s", "--seed", "1",
+        "--exclude-operation-id-regex", "Dismiss|Remove|Delete|Permissions|Blocked|Lift", "--rate-limit", "18/s", "--seed", "1",
     ]
     schemathesis = [sys.executable, "-m", "schemathesis.cli"]
     done = subprocess.run([*schemathesis, *arguments], cwd=server.folder, capture_output=True, text=True, timeout=900)

@@ -106,6 +106,52 @@ def test_a_mix_shows_what_aiortc_publishes(server, ticket):
     assert_both_halves_were_bright(asyncio.run(asyncio.wait_for(publish_into_a_mix(server, ticket), 60)))
 
 
+async def middle_of_frames(track, count):
+    """Measures the frames of a watched mix, beginning with the first one with a bright half: before it the mix starts."""
+    shown = []
+    for _ in range(MIX_UP_WITHIN * MIX_FRAMES_A_SECOND):
+        halves = middle_halves(await track.recv())
+        if shown or max(halves) >= 150:
+            shown.append(halves)
+        if len(shown) == count:
+            return shown
+    raise AssertionError(f"the mix does not show it within {MIX_UP_WITHIN} s")
+
+
+async def watch_a_mix(server, ticket):
+    publisher, viewer = publisher_of("vp8"), peer()
+    tracks = {}
+    viewer.on("track", lambda track: tracks.update({track.kind: track}))
+    viewer.addTransceiver("audio", direction="recvonly")
+    viewer.addTransceiver("video", direction="recvonly")
+    base = f"http://127.0.0.1:{server.http}"
+    async with aiohttp.ClientSession() as http:
+        published = await post(http, f"{base}/whip/2005", ticket("ann"), publisher)
+        mix = [str(server.binary), "mix", "start", "2005", "--stream-id", "whep-mix", "--size", "640x360"]
+        started = await asyncio.create_subprocess_exec(*mix, env=server.env, cwd=server.folder)
+        assert await started.wait() == 0
+        await on_air(http, f"{base}/live/whep-mix.flv")
+        # The live origin needs no ticket.
+        watched = await post(http, f"{base}/live/whep-mix.whep", "", viewer)
+        halves, (frequency, loudness) = await asyncio.gather(
+            middle_of_frames(tracks["video"], 60), loudest_frequency(tracks["audio"], 8)
+        )
+        for path in watched, published:
+            async with http.delete(base + path) as response:
+                assert response.status == 200
+    await publisher.close()
+    await viewer.close()
+    return halves, frequency, loudness
+
+
+def test_a_mix_is_seen_and_heard_by_whep_at_the_live_origin(server, ticket):
+    halves, frequency, loudness = asyncio.run(asyncio.wait_for(watch_a_mix(server, ticket), 90))
+    assert_both_halves_were_bright(halves)
+    print(f"{frequency} Hz at {loudness:.0f}")
+    assert abs(frequency - TONE) < 10
+    assert loudness > 1000
+
+
 async def refused_offer(server, ticket):
     """The offer of a microphone in PCMU only, as a telephone gateway sends it, posted as text/plain."""
     publisher = peer()

@@ -1,4 +1,4 @@
-// Builds the npm packages in packages/: `sdk` (@rotunda/sdk) and `trtc-compat` (@rotunda/trtc-compat).
+// Builds the npm packages in packages/: `sdk` (@rotunda/sdk), `call` (@rotunda/call) and `trtc-compat` (@rotunda/trtc-compat).
 
 import { execFileSync } from 'node:child_process';
 import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -12,7 +12,12 @@ const packages = {
   sdk: {
     guide: 'sdk.md',
     description: 'Web SDK of Rotunda: rooms with real-time audio and video',
-    entries: { index: 'sdk/index', 'e2ee/index': 'e2ee/index' },
+    entries: { index: 'sdk/index', 'e2ee/index': 'e2ee/index', 'whip/index': 'whip/index', 'frame-data/index': 'frame_data/index' },
+  },
+  call: {
+    guide: 'calls.md',
+    description: 'Calls on a Rotunda server: the component <rotunda-call>, and an engine without a user interface',
+    entries: { index: 'call/index' },
   },
   'trtc-compat': {
     guide: 'moving-from-trtc.md',
@@ -47,7 +52,9 @@ for (const [name, { description, entries, guide }] of Object.entries(packages)) 
     return [path, { types: `./types/${from}.d.ts`, default: `./${to}.js` }];
   }));
   writeFileSync(`${folder}/package.json`, `${JSON.stringify({
-    name: `@rotunda/${name}`, version, description, license: 'MIT OR Apache-2.0', type: 'module', sideEffects: false,
+    name: `@rotunda/${name}`, version, description, license: 'MIT OR Apache-2.0', type: 'module',
+    // The import of the component defines its element.
+    sideEffects: name === 'call',
     main: './index.js', types: exported['.'].types, exports: exported,
   }, undefined, 2)}\n`);
 }

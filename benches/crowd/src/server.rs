@@ -15,7 +15,7 @@ use rotunda_proto::applications::ApplicationList;
 use rotunda_proto::config::Application;
 use rotunda_proto::ids::NodeId;
 use rotunda_proto::ticket::ClusterSecret;
-use rotunda_store::Store;
+use rotunda_store::{SealKey, Store, Vault};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -41,12 +41,12 @@ pub async fn run(ports: Ports, streams: Streams) -> anyhow::Result<()> {
     let plain = listen(ports.http()).await?.tap_io(|stream| {
         let _works_slower = stream.set_nodelay(true);
     });
-    let tcp = axum::serve(plain, router.clone());
+    let tcp = axum::serve(plain, router.clone().into_make_service());
     println!("ready");
     let carried = async move {
         let listener = InMemory { incoming };
         match streams {
-            Streams::Served => axum::serve(listener, router).await,
+            Streams::Served => axum::serve(listener, router.into_make_service()).await,
             Streams::Held => hold(listener).await,
         }
     };
@@ -80,11 +80,12 @@ async fn start(ports: Ports) -> anyhow::Result<Router> {
         security: Security::Plain,
     });
     let grpc = grpc.await.with_context(|| format!("listen for gRPC on {address}"))?;
+    let vault = Vault::new(store.clone(), SealKey::derived_from(SECRET.as_bytes())?);
     let facts = Facts::new(name, Table::new(store.clone()).shared());
     // It ends with the process.
     let _appending = facts.start();
-    let signaling = rotunda_signaling::Service::start(signaling, node, applications, store, facts, grpc, stop).await?;
-    let router = signaling.router(axum::routing::get(|| async { "crowd" }));
+    let signaling = rotunda_signaling::Service::start(signaling, node, applications, vault, facts, grpc, stop).await?;
+    let router = signaling.router(axum::routing::get(|| async { "crowd" }), None);
     // They end with the process.
     tokio::spawn(async move { tokio::join!(sfu.finish(), signaling.finish()) });
     Ok(router)

@@ -105,6 +105,7 @@ impl Clip {
         let channels = decoder.channels();
         Ok(pcm
             .chunks_exact(channels)
+            .skip(decoder.delay())
             .map(|samples| samples.iter().sum::<f32>() / channels as f32)
             .collect())
     }

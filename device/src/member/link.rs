@@ -321,6 +321,7 @@ fn is_final(code: ErrorCode) -> bool {
             | ErrorCode::UserSigExpired
             | ErrorCode::UserSigUserMismatch
             | ErrorCode::UserSigAppMismatch
+            | ErrorCode::TokenRefused
             | ErrorCode::PrivateMapKeyInvalid
             | ErrorCode::NotPermitted
             | ErrorCode::BadRequest

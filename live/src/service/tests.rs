@@ -1,4 +1,4 @@
-use rotunda_bus::{BusExt, InProcess};
+use rotunda_bus::{BusExt, InProcess, SharedBus};
 use rotunda_listen::{Binding, Listeners, Policy, Security, TrustedProxies};
 use rotunda_proto::mix::AudioEncode;
 use rotunda_proto::program::program_key;
@@ -58,14 +58,15 @@ impl Live {
         let access = Access {
             applications: ApplicationList::default(),
             networks,
+            signaling_url: String::new(),
             facts: Facts::new("node-1".parse().unwrap(), table.shared()),
         };
         let service = Service::start(
             Config::default(),
             access,
-            bus.clone(),
-            program.hub.clone(),
-            rtmp.await.unwrap(),
+            ClusterNode::alone(bus.clone(), "node".parse().unwrap()),
+            AllPrograms::local(program.hub.clone()),
+            vec![rtmp.await.unwrap()],
             shutdown.clone(),
         )
         .await

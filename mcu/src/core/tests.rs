@@ -1,3 +1,6 @@
+mod schedules;
+mod sync;
+
 use rotunda_media::codec::{
     AacDecoder, ForceKey, H264Encoder, H264EncoderConfig, OpusEncoder, VideoCodec, VideoDecoder, VpxCodec, VpxEncoder,
     h264,
@@ -6,12 +9,14 @@ use rotunda_media::mark::{self, Mark};
 use rotunda_media::rotate::rotate;
 use rotunda_media::video_frame::{Rect, Rotation, VideoFrame, Yuv};
 use rotunda_proto::ids::{RoomId, RoomKey, SdkAppId, TrackSource};
-use rotunda_proto::mix::{AudioEncode, Layout, Template};
+use rotunda_proto::mix::{AudioEncode, Layout, Template, VideoEncode};
 use rotunda_proto::room::TrackState;
 use rotunda_receiver::CodedVideo;
 
 use super::*;
+use crate::layout::animation::Animation;
 use crate::layout::{Member, lay_out};
+use crate::sei;
 use crate::timeline::{SenderReport, Stamp};
 
 const DELAY: Micros = 300_000;
@@ -598,6 +603,14 @@ fn the_video_tells_its_layout_with_the_frame_that_shows_it_first() {
         .collect();
     let first_of_second = revisions.iter().find(|(_, revision)| *revision == 2).unwrap();
     assert_eq!(first_of_second.0, before);
+    // The application is told the time of that frame, once.
+    let layouts: Vec<ShownLayout> = std::iter::from_fn(|| core.poll_layout()).collect();
+    let shown: Vec<(u64, u64, usize)> = layouts
+        .iter()
+        .map(|layout| (layout.revision, layout.program_ms, layout.regions.len()))
+        .collect();
+    let at = times(&frames, Track::Video)[before] / 90;
+    assert_eq!(shown, [(1, 0, 2), (2, at, 3)]);
     assert!(
         revisions
             .windows(2)

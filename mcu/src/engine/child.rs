@@ -233,7 +233,7 @@ impl Engine {
                         }
                         self.say(&FromEngine::Program(ProgramSender::frame(&frame)), &frame.data)?;
                     }
-                    Err(ReadError::Lagged(frames)) => tracing::warn!(frames, "the mix engine lost frames of its program"),
+                    Err(ReadError::Lagged(frames) | ReadError::Lost(frames)) => tracing::warn!(frames, "the mix engine lost frames of its program"),
                     Err(ReadError::Ended) => break,
                 },
                 report = running.reports.recv(), if !reports_end => match report {
@@ -291,6 +291,7 @@ impl Engine {
             Report::NeedsKey(video) => FromEngine::NeedsKey(video),
             Report::Shape(video, shape) => FromEngine::Shape(video, shape),
             Report::Loudest(user) => FromEngine::Loudest(user),
+            Report::Layout(layout) => FromEngine::Layout(layout),
             Report::Health(health) => FromEngine::Health(health),
             Report::Failed(reason) => FromEngine::Failed { reason },
         };

@@ -335,6 +335,10 @@ impl Host {
             FromEngine::Shape(video, shape) => drop(self.reports.try_send(Report::Shape(video, shape))),
             // The next engine tells the speaker again, and the layout stays until somebody else speaks.
             FromEngine::Loudest(user) => drop(self.reports.try_send(Report::Loudest(user))),
+            FromEngine::Layout(layout) => {
+                self.writer.tell_layout(layout.clone());
+                let _task_is_gone = self.reports.send(Report::Layout(layout)).await;
+            }
             FromEngine::Health(now) => {
                 count(health, &now);
                 *health = now.clone();

@@ -8,6 +8,7 @@ use rotunda_media::program_messages::ProgramMessage;
 use rotunda_media::video_frame::Rotation;
 use rotunda_proto::ids::{RoomUser, Source};
 use rotunda_proto::mix::{Health, MixSpec, PictureId};
+use rotunda_proto::mix_layout::ShownLayout;
 use rotunda_receiver::{CodedVideo, Payload, Sample};
 use serde::{Deserialize, Serialize};
 
@@ -69,6 +70,8 @@ pub enum FromEngine {
     Shape(Source, Shape),
     /// The member who speaks loudest now.
     Loudest(RoomUser),
+    /// Frames show this layout from now on.
+    Layout(ShownLayout),
     Health(Health),
     /// The encoders have failed again and again, and the engine ends.
     Failed {

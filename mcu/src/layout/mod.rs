@@ -23,6 +23,7 @@ use rotunda_media::video_frame::Rect;
 use rotunda_proto::ids::{RoomKey, RoomUser, Source, TrackSource};
 use rotunda_proto::mix::{Layout, MAX_INPUTS, PictureId, RenderMode, Style, Template, Watermark};
 use rotunda_proto::room::TrackState;
+use rotunda_proto::selection::Selection;
 
 /// A member of a room and their published tracks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,10 +93,23 @@ pub struct Scene {
 /// Lays the members out. `own`: the mix's room; `members`: of each room in the order of entering. Without a canvas (audio alone) nothing
 /// is placed.
 pub fn lay_out(own: &RoomKey, layout: &Layout, members: &[Member], canvas: Option<Canvas>) -> Scene {
-    let publishing: Vec<&Member> = members.iter().filter(|member| member.publishes_any()).collect();
+    let selected: Vec<Member> = members
+        .iter()
+        .map(|member| member.selected(&layout.selection))
+        .collect();
+    let publishing: Vec<&Member> = selected.iter().filter(|member| member.publishes_any()).collect();
     let custom = layout.template == Template::Custom && !layout.cells.is_empty();
     let mut scene = if custom {
-        templates::custom(own, layout, &publishing, canvas)
+        let mut scene = templates::custom(own, layout, &publishing, canvas);
+        if layout.hears_all {
+            let unheard = publishing
+                .iter()
+                .filter(|member| member.audio.is_some() && !scene.heard.contains(&member.id));
+            let unheard: Vec<RoomUser> = unheard.map(|member| member.id.clone()).collect();
+            scene.heard.extend(unheard);
+            scene.heard.truncate(MAX_INPUTS);
+        }
+        scene
     } else {
         let inputs = inputs(own, layout, publishing);
         let videos = videos(layout, &inputs);
@@ -255,6 +269,17 @@ fn videos(layout: &Layout, inputs: &[&Member]) -> Vec<(Source, Content)> {
 }
 
 impl Member {
+    /// With those tracks alone that take part.
+    fn selected(&self, selection: &Selection) -> Self {
+        let takes = |source| selection.takes(&self.id.user, source);
+        Self {
+            id: self.id.clone(),
+            audio: self.audio.filter(|_| takes(TrackSource::Audio)),
+            camera: self.camera.filter(|_| takes(TrackSource::Camera)),
+            screen: self.screen.filter(|_| takes(TrackSource::Screen)),
+        }
+    }
+
     fn publishes_any(&self) -> bool {
         self.audio.is_some() || self.has_video()
     }

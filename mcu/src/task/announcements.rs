@@ -11,6 +11,7 @@ use rotunda_events::{Facts, MixOutput, What};
 use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::{MixId, RoomKey, StreamId, StreamKey};
 use rotunda_proto::mix::{EVENTS_SUBJECT, Event, MixSpec, NotMixable, RunningMix, StopReason, running_key};
+use rotunda_proto::mix_layout::ShownLayout;
 use rotunda_proto::mix_task::Origin;
 use rotunda_proto::program::{ProgramDescriptor, program_key};
 use serde::Serialize;
@@ -122,6 +123,17 @@ impl Announcements {
             track,
         };
         self.tell(&event).await;
+    }
+
+    /// Frames show another layout. A replaced engine tells the layout of the one before again, under the same id.
+    pub fn tell_layout(&self, layout: ShownLayout) {
+        let id = format!("mix-layout-{}-{}", self.mix, layout.revision);
+        let fact = What::MixLayout {
+            mix: self.mix,
+            stream_id: self.stream_id.clone(),
+            layout,
+        };
+        self.facts.tell_as(id, &self.room, fact);
     }
 
     /// The program runs. A program that another node has begun was told of by that one, which may have died before the fact was written.

@@ -287,6 +287,7 @@ impl Controller {
                 };
                 self.announcements.tell(&event).await;
             }
+            Report::Layout(layout) => self.announcements.tell_layout(layout),
             Report::Begun => {
                 self.announcements.publish_program(&self.spec).await;
                 self.announcements.tell_started(&self.spec).await;

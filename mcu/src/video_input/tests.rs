@@ -49,9 +49,9 @@ fn frames_wait_coded_and_are_decoded_when_they_are_due() {
         input.handle_frame(SECOND + at * FRAME, frame);
     }
     assert!(input.decoder.is_none());
-    input.handle_tick(SECOND - 1);
+    input.handle_tick(SECOND - 1, 0);
     assert_eq!(count(&input, SECOND), None);
-    input.handle_tick(SECOND + 3 * FRAME);
+    input.handle_tick(SECOND + 3 * FRAME, 0);
     assert_eq!(count(&input, SECOND), Some(3));
     assert_eq!(input.waiting.len(), 6);
 }
@@ -62,7 +62,7 @@ fn after_an_overload_decoding_goes_on_at_the_last_keyframe_and_the_rest_is_count
     for (frame, at) in clip(90, 25).iter().zip(0..) {
         input.handle_frame(at * FRAME, frame);
     }
-    input.handle_tick(80 * FRAME);
+    input.handle_tick(80 * FRAME, 0);
     assert_eq!(count(&input, 80 * FRAME), Some(80));
     let shed = input.take_shed_frames();
     assert!((50..=80).contains(&shed), "{shed}");
@@ -73,17 +73,17 @@ fn an_overload_without_a_keyframe_ends_with_the_next_one_and_never_with_a_torn_f
     let mut input = VideoInput::new();
     let frames = clip(120, 100);
     input.handle_frame(0, &frames[0]);
-    input.handle_tick(0);
+    input.handle_tick(0, 0);
     for (frame, at) in frames[1..90].iter().zip(1..) {
         input.handle_frame(at * FRAME, frame);
     }
-    input.handle_tick(50 * FRAME);
+    input.handle_tick(50 * FRAME, 0);
     assert_eq!(count(&input, 50 * FRAME), Some(0), "the last good frame stays");
     assert!(input.take_key_request(50 * FRAME));
     for (frame, at) in frames[90..].iter().zip(90..) {
         input.handle_frame(at * FRAME, frame);
     }
-    input.handle_tick(110 * FRAME);
+    input.handle_tick(110 * FRAME, 0);
     assert_eq!(count(&input, 110 * FRAME), Some(110));
 }
 
@@ -103,7 +103,7 @@ fn the_jitter_buffer_is_bounded() {
 fn a_camera_that_sends_nothing_is_frozen_and_a_screen_that_stands_still_is_not() {
     let mut input = VideoInput::new();
     input.handle_frame(0, &clip(1, 100)[0]);
-    input.handle_tick(0);
+    input.handle_tick(0, 0);
     let later = FROZEN_AFTER;
     assert!(matches!(
         input.state(later - 1, TrackSource::Camera),
@@ -124,18 +124,18 @@ fn undecodable_frames_do_not_keep_a_video_alive() {
     let mut input = VideoInput::new();
     let frames = clip(2, 100);
     input.handle_frame(0, &frames[0]);
-    input.handle_tick(0);
+    input.handle_tick(0, 0);
     let mut lost = frames[1].clone();
     lost.contiguous = false;
     for n in 1..200 {
         input.handle_frame(n * FRAME, &lost);
-        input.handle_tick(n * FRAME);
+        input.handle_tick(n * FRAME, 0);
     }
     for source in [TrackSource::Camera, TrackSource::Screen] {
         assert!(matches!(input.state(200 * FRAME, source), InputState::Frozen(..)));
     }
     input.handle_frame(201 * FRAME, &frames[0]);
-    input.handle_tick(201 * FRAME);
+    input.handle_tick(201 * FRAME, 0);
     assert!(matches!(
         input.state(201 * FRAME, TrackSource::Screen),
         InputState::Live(..)
@@ -150,8 +150,40 @@ fn damaged_data_waits_for_a_keyframe_and_keeps_the_last_good_frame() {
     frames[3].codec = VideoCodec::H264;
     for (frame, at) in frames.iter().zip(0..) {
         input.handle_frame(at * FRAME, frame);
-        input.handle_tick(at * FRAME);
+        input.handle_tick(at * FRAME, 0);
     }
     assert_eq!(count(&input, 6 * FRAME), Some(2));
     assert!(input.take_key_request(6 * FRAME));
+}
+
+#[test]
+fn the_frame_nearest_to_the_tick_is_shown() {
+    const TICK: Micros = SECOND / 15;
+    // 25 frames a second, 15 ticks a second.
+    let frames = clip(100, 100);
+    let mut input = VideoInput::new();
+    for (frame, number) in frames.iter().zip(0..) {
+        input.handle_frame(number * FRAME, frame);
+    }
+    for tick in 0..50 {
+        let now = tick * TICK;
+        input.handle_tick(now, TICK / 2);
+        let shown = Micros::from(count(&input, now).unwrap()) * FRAME;
+        assert!((shown - now).abs() <= FRAME / 2, "{shown} at {now}");
+        assert!(!input.is_due(now, TICK / 2));
+    }
+}
+
+#[test]
+fn a_frame_that_is_nearer_to_the_next_tick_waits_for_it() {
+    const TICK: Micros = SECOND / 15;
+    let frames = clip(2, 100);
+    let mut input = VideoInput::new();
+    input.handle_frame(0, &frames[0]);
+    input.handle_frame(TICK + 40_000, &frames[1]);
+    input.handle_tick(0, TICK / 2);
+    input.handle_tick(TICK, TICK / 2);
+    assert_eq!(count(&input, TICK), Some(0));
+    input.handle_tick(2 * TICK, TICK / 2);
+    assert_eq!(count(&input, 2 * TICK), Some(1));
 }

@@ -99,6 +99,12 @@ impl AacDecoder {
         Ok(length / channels)
     }
 
+    /// How many samples a channel the audio comes out later than its frames say: the decoder's limiter looks ahead. It is known after the
+    /// first frame.
+    pub fn delay(&self) -> usize {
+        self.decoder.stream_info().outputDelay as usize
+    }
+
     pub fn channels(&self) -> usize {
         self.decoder.stream_info().numChannels.max(1) as usize
     }

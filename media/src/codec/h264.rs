@@ -2,14 +2,16 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use openh264::OpenH264API;
+use openh264::decoder::DecoderRawAPI;
 use openh264::encoder::{
     BitRate, Complexity, Encoder, EncoderConfig, FrameRate, IntraFramePeriod, Profile, QpRange, RateControlMode,
     UsageType, VuiConfig,
 };
 use openh264::formats::YUVSource;
 use openh264_sys2::{
-    DECODER_OPTION_ERROR_CON_IDC, ENCODER_OPTION_BITRATE, ENCODER_OPTION_FRAME_RATE, ENCODER_OPTION_IDR_INTERVAL,
-    ENCODER_OPTION_MAX_BITRATE, ERROR_CON_DISABLE, SBitrateInfo, SBufferInfo, SPATIAL_LAYER_0, SPATIAL_LAYER_ALL,
+    DECODER_OPTION_ERROR_CON_IDC, DECODING_STATE, ENCODER_OPTION_BITRATE, ENCODER_OPTION_FRAME_RATE,
+    ENCODER_OPTION_IDR_INTERVAL, ENCODER_OPTION_MAX_BITRATE, ERROR_CON_DISABLE, SBitrateInfo, SBufferInfo,
+    SPATIAL_LAYER_0, SPATIAL_LAYER_ALL,
 };
 
 use super::{CodecError, EncodedFrame, ForceKey, Plane, copy_planes, h264_vui};
@@ -26,6 +28,8 @@ const LEAST_QP: [u8; 4] = [18, 28, 36, 44];
 const MOST_QP: u8 = 51;
 /// So many frames later a finer quantiser is tried again, at least.
 const COARSE_FRAMES: u32 = 150;
+/// Most frames between decoding and showing (§A.3.1).
+const MOST_REORDERED: usize = 16;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct H264EncoderConfig {
@@ -277,6 +281,16 @@ impl H264Decoder {
     }
 
     pub fn decode(&mut self, access_unit: &[u8]) -> Result<Option<VideoFrame>, CodecError> {
+        self.run(access_unit, Order::Decoding)
+    }
+
+    /// As [`decode`](Self::decode), for a stream with B-frames: its frames come in the order in which they are shown, some access units
+    /// later. One decoder is used in one way.
+    pub fn decode_reordered(&mut self, access_unit: &[u8]) -> Result<Option<VideoFrame>, CodecError> {
+        self.run(access_unit, Order::Showing)
+    }
+
+    fn run(&mut self, access_unit: &[u8], order: Order) -> Result<Option<VideoFrame>, CodecError> {
         let length = i32::try_from(access_unit.len()).map_err(|_| CodecError::Decode {
             codec: "H.264",
             reason: "the access unit is too long".to_owned(),
@@ -284,18 +298,44 @@ impl H264Decoder {
         if let Some(set) = nal_units(access_unit).find(|nal| nal_type(nal) == SPS) {
             self.colour = h264_vui::colour(set);
         }
+        self.shown(|api, planes, info| {
+            // SAFETY: the input is valid for `length` bytes; the decoder writes three pointers and the struct.
+            unsafe {
+                match order {
+                    Order::Decoding => api.decode_frame_no_delay(access_unit.as_ptr(), length, planes, info),
+                    Order::Showing => api.decode_frame2(access_unit.as_ptr(), length, planes, info),
+                }
+            }
+        })
+    }
+
+    /// The frames that [`decode_reordered`](Self::decode_reordered) still has, to be asked for after the last access unit. The next one
+    /// begins a new sequence with a keyframe.
+    pub fn flush(&mut self) -> Result<Vec<VideoFrame>, CodecError> {
+        let mut frames = Vec::new();
+        // SAFETY: without input, the end of the stream is told; the decoder writes three pointers and the struct.
+        let last = self.shown(|api, planes, info| unsafe { api.decode_frame2(std::ptr::null(), 0, planes, info) });
+        frames.extend(last?);
+        for _ in 0..MOST_REORDERED {
+            // SAFETY: the decoder writes three pointers and the struct.
+            let frame = self.shown(|api, planes, info| unsafe { api.flush_frame(planes, info) })?;
+            let Some(frame) = frame else { break };
+            frames.push(frame);
+        }
+        Ok(frames)
+    }
+
+    /// A copy of the frame that a call of the decoder's yields.
+    fn shown(
+        &mut self,
+        call: impl FnOnce(&DecoderRawAPI, *mut *mut u8, *mut SBufferInfo) -> DECODING_STATE,
+    ) -> Result<Option<VideoFrame>, CodecError> {
         let mut planes = [std::ptr::null_mut::<u8>(); 3];
         // SAFETY: a plain C struct of numbers and pointers, for which all zeros is a value.
         let mut info: SBufferInfo = unsafe { std::mem::zeroed() };
-        // SAFETY: the input is valid for `length` bytes; the decoder writes three pointers and the struct.
-        let state = unsafe {
-            self.decoder.raw_api().decode_frame_no_delay(
-                access_unit.as_ptr(),
-                length,
-                planes.as_mut_ptr(),
-                &raw mut info,
-            )
-        };
+        // SAFETY: no option is set.
+        let api = unsafe { self.decoder.raw_api() };
+        let state = call(api, planes.as_mut_ptr(), &raw mut info);
         if info.iBufferStatus != 1 || planes.iter().any(|plane| plane.is_null()) {
             return if state == 0 {
                 Ok(None)
@@ -335,6 +375,13 @@ impl H264Decoder {
         };
         Ok(frame.map(|frame| to_common(frame, self.colour)))
     }
+}
+
+/// The order in which a decoder's frames come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Order {
+    Decoding,
+    Showing,
 }
 
 /// The NAL units of a byte stream, without start codes and trailing zeros.

@@ -9,8 +9,16 @@ use super::CodecError;
 pub const SAMPLE_RATE: u32 = 48_000;
 /// Samples a channel in 20 ms.
 pub const FRAME: usize = 960;
+/// Encoders look ahead by so many samples: the audio of a packet is that of so much earlier than its time says. Source: libopus,
+/// `OPUS_GET_LOOKAHEAD` at 48 kHz; RFC 7845 §4.2.
+pub const LOOK_AHEAD: usize = 312;
 /// Longest packet: 120 ms.
 const LONGEST: usize = 6 * FRAME;
+
+/// Samples a channel of a packet; None: it is malformed. Source: RFC 6716 §3.1.
+pub fn duration(packet: &[u8]) -> Option<usize> {
+    opus::packet::get_nb_samples(packet, SAMPLE_RATE).ok()
+}
 
 /// Decodes to interleaved stereo.
 pub struct OpusDecoder {
@@ -60,8 +68,17 @@ pub struct OpusEncoder {
 }
 
 impl OpusEncoder {
-    /// `channels`: 1 or 2.
+    /// For voice. `channels`: 1 or 2.
     pub fn new(channels: u8, bitrate_kbps: u32) -> Result<Self, CodecError> {
+        Self::with(Application::Voip, channels, bitrate_kbps)
+    }
+
+    /// For any audio. `channels`: 1 or 2.
+    pub fn music(channels: u8, bitrate_kbps: u32) -> Result<Self, CodecError> {
+        Self::with(Application::Audio, channels, bitrate_kbps)
+    }
+
+    fn with(application: Application, channels: u8, bitrate_kbps: u32) -> Result<Self, CodecError> {
         let set_up = |error: opus::Error| CodecError::SetUp {
             codec: "Opus",
             reason: error.to_string(),
@@ -71,7 +88,7 @@ impl OpusEncoder {
         } else {
             Channels::Stereo
         };
-        let mut encoder = Encoder::new(SAMPLE_RATE, channels, Application::Voip).map_err(set_up)?;
+        let mut encoder = Encoder::new(SAMPLE_RATE, channels, application).map_err(set_up)?;
         encoder
             .set_bitrate(Bitrate::Bits((bitrate_kbps * 1000) as i32))
             .map_err(set_up)?;

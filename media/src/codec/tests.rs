@@ -349,6 +349,28 @@ fn aac_gives_the_audio_back_after_its_delay() {
     );
 }
 
+#[test]
+fn aac_comes_out_later_by_the_delays_of_encoder_and_decoder() {
+    const BEGIN: usize = 10_000;
+    let mut encoder = AacEncoder::new(48_000, 1, 96).unwrap();
+    let mut decoder = AacDecoder::new(&encoder.config()).unwrap();
+    let mut pcm = tone(1024 * 40, 1);
+    pcm[..BEGIN].fill(0.0);
+    let mut out = Vec::new();
+    for pcm in pcm.chunks(1024) {
+        if let Some(frame) = encoder.encode(pcm).unwrap() {
+            decoder.decode(&frame, &mut out).unwrap();
+        }
+    }
+    let begin = out.iter().position(|sample| sample.abs() > 0.1).unwrap();
+    let expected = BEGIN + AacEncoder::DELAY_SAMPLES as usize + decoder.delay();
+    assert!(
+        begin.abs_diff(expected) < 100,
+        "{begin}, not {expected}; of it the decoder {}",
+        decoder.delay()
+    );
+}
+
 /// xorshift: the same frames in every run.
 struct Noise(u64);
 

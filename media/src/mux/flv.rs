@@ -52,15 +52,21 @@ pub fn start_tags(header: &ProgramHeader, timestamp_ms: u32) -> Bytes {
     out.freeze()
 }
 
-/// A frame's tag.
-pub fn frame_tag(frame: &Frame, timestamp_ms: u32) -> Bytes {
-    let mut out = BytesMut::with_capacity(frame.data.len() + 32);
+/// Appends a frame's tag up to the frame's data.
+pub fn put_frame_head(out: &mut BytesMut, frame: &Frame, timestamp_ms: u32) {
     let kind = match frame.track {
         Track::Video => TagKind::Video,
         Track::Audio => TagKind::Audio,
     };
-    put_tag(&mut out, kind, timestamp_ms, &frame_body(frame));
-    out.freeze()
+    let head = body_head(frame.track, frame.is_key);
+    put_tag_header(out, kind, timestamp_ms, head.len() + frame.data.len());
+    out.put_slice(head);
+}
+
+/// Appends the end of a frame's tag, after the frame's data.
+pub fn put_frame_tail(out: &mut BytesMut, frame: &Frame) {
+    let body = body_head(frame.track, frame.is_key).len() + frame.data.len();
+    put_tag_size(out, body);
 }
 
 /// `onMetaData` and its values, as script data (E.4.4).
@@ -189,14 +195,22 @@ pub fn tag(kind: TagKind, timestamp_ms: u32, body: &[u8]) -> Bytes {
 }
 
 fn put_tag(out: &mut BytesMut, kind: TagKind, timestamp_ms: u32, body: &[u8]) {
+    put_tag_header(out, kind, timestamp_ms, body.len());
+    out.put_slice(body);
+    put_tag_size(out, body.len());
+}
+
+fn put_tag_header(out: &mut BytesMut, kind: TagKind, timestamp_ms: u32, body_bytes: usize) {
     out.put_u8(kind as u8);
-    out.put_uint(body.len() as u64, 3);
+    out.put_uint(body_bytes as u64, 3);
     // The upper 8 bits come after the lower 24 (E.4.1).
     out.put_uint(u64::from(timestamp_ms & 0x00ff_ffff), 3);
     out.put_u8((timestamp_ms >> 24) as u8);
     out.put_uint(0, 3);
-    out.put_slice(body);
-    out.put_u32(body.len() as u32 + 11);
+}
+
+fn put_tag_size(out: &mut BytesMut, body_bytes: usize) {
+    out.put_u32(body_bytes as u32 + 11);
 }
 
 fn put_name(out: &mut BytesMut, name: &str) {

@@ -4,6 +4,7 @@ pub mod adts;
 pub mod cmaf;
 pub mod flv;
 pub mod flv_file;
+pub mod flv_read;
 pub mod hls;
 pub mod movie;
 pub mod mp3_file;
@@ -30,6 +31,8 @@ pub enum MuxError {
     Verify(String),
     #[error("decode or encode")]
     Encode(#[source] crate::codec::CodecError),
+    #[error("encode a picture")]
+    Picture(#[source] crate::picture::PictureError),
     #[error("the segments' codec is none that this format takes")]
     Codec,
 }

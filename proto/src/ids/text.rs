@@ -132,6 +132,14 @@ text_id!(
     RecordId, max 64, is_word_byte, "^[A-Za-z0-9_-]+$", "a text of 1 to 64 letters, digits, _ and -"
 );
 text_id!(
+    /// A task of the server API: at most 64 bytes of letters, digits, `_` and `-`.
+    TaskId, max 64, is_word_byte, "^[A-Za-z0-9_-]+$", "a text of 1 to 64 letters, digits, _ and -"
+);
+text_id!(
+    /// One of a user's devices for calls, as the device names itself: at most 32 bytes of letters, digits, `_` and `-`.
+    DeviceId, max 32, is_word_byte, "^[A-Za-z0-9_-]+$", "a text of 1 to 32 letters, digits, _ and -"
+);
+text_id!(
     /// One process of the cluster.
     NodeId, max 64, is_word_byte, "^[A-Za-z0-9_-]+$", "a text of 1 to 64 letters, digits, _ and -"
 );
@@ -142,6 +150,13 @@ pub(super) fn refused<E: serde::de::Error>(rule: &str, value: impl fmt::Display)
 
 fn is_stream_byte(byte: u8) -> bool {
     is_word_byte(byte) || byte == b'%'
+}
+
+/// A task's own stream has its name.
+impl From<TaskId> for OwnStreamId {
+    fn from(task: TaskId) -> Self {
+        Self(task.0)
+    }
 }
 
 impl From<OwnStreamId> for StreamId {

@@ -1,3 +1,5 @@
+mod lossy_audio;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -6,6 +8,7 @@ use rotunda_media::video_frame::{VideoFrame, Yuv};
 use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::{RoomKey, TrackSource};
 use str0m::media::Pt;
+use str0m::rtp::rtcp::Rtcp;
 use str0m::rtp::{ExtensionValues, RtpWrite};
 
 use super::*;
@@ -18,6 +21,11 @@ struct Pair {
     samples: Vec<Sample>,
     sent: u64,
     hoarded: Option<Source>,
+    /// Sequence numbers of audio whose first sending is lost, and whether the SFU answers NACKs: with the same bytes, as ours does.
+    lost: Vec<u16>,
+    resends: bool,
+    /// What was lost, by its sequence number.
+    kept: HashMap<u16, Vec<u8>>,
 }
 
 fn receiver_address() -> SocketAddr {
@@ -44,7 +52,18 @@ impl Pair {
     fn new(users: &[&str]) -> Self {
         let now = Clock.now();
         let (mut receiver, offer, _) = Receiver::new(now, now, 1, LineCounts::ROOM).unwrap();
-        let mut sfu = Rtc::builder().set_rtp_mode(true).set_ice_lite(true).build(now);
+        let mut config = Rtc::builder()
+            .set_rtp_mode(true)
+            .set_ice_lite(true)
+            .enable_opus(true, true)
+            .enable_raw_packets(true);
+        // As the SFU does for who offers NACK for Opus.
+        let nacks = offer.contains("a=rtcp-fb:111 nack\r\n");
+        config
+            .codec_config()
+            .iter_mut()
+            .for_each(|params| params.set_fb_nack(nacks || params.spec().codec.is_video()));
+        let mut sfu = config.build(now);
         sfu.add_local_candidate(Candidate::host(sfu_address(), "udp").unwrap());
         let offer = str0m::change::SdpOffer::from_sdp_string(&offer).unwrap();
         let answer = sfu.sdp_api().accept_offer(offer).unwrap();
@@ -75,6 +94,9 @@ impl Pair {
             samples: Vec::new(),
             sent: 0,
             hoarded: None,
+            lost: Vec::new(),
+            resends: false,
+            kept: HashMap::new(),
         };
         for _ in 0..200 {
             pair.run();
@@ -111,11 +133,16 @@ impl Pair {
                 match self.sfu.poll_output().unwrap() {
                     Output::Timeout(_) => break,
                     Output::Transmit(transmit) => {
+                        is_idle = false;
+                        if let Some(seq) = seq_of(&transmit.contents).filter(|seq| self.lost.contains(seq)) {
+                            self.kept.insert(seq, transmit.contents.to_vec());
+                            continue;
+                        }
                         self.receiver
                             .handle_datagram(self.now, sfu_address(), &transmit.contents)
                             .unwrap();
-                        is_idle = false;
                     }
+                    Output::Event(Event::RawPacket(packet)) => self.handle_raw_at_sfu(&packet),
                     Output::Event(_) => {}
                 }
             }
@@ -126,6 +153,25 @@ impl Pair {
         self.now += Duration::from_millis(10);
         self.receiver.handle_timeout(self.now).unwrap();
         self.sfu.handle_input(Input::Timeout(self.now)).unwrap();
+    }
+
+    fn handle_raw_at_sfu(&mut self, packet: &RawPacket) {
+        let RawPacket::RtcpRx(Rtcp::Nack(nack)) = packet else {
+            return;
+        };
+        if !self.resends {
+            return;
+        }
+        for entry in nack.reports.iter() {
+            let followers = (0..16).filter(|bit| entry.blp >> bit & 1 == 1);
+            for seq in std::iter::once(0).chain(followers.map(|bit| bit + 1)) {
+                if let Some(datagram) = self.kept.remove(&(entry.pid + seq)) {
+                    self.receiver
+                        .handle_datagram(self.now, sfu_address(), &datagram)
+                        .unwrap();
+                }
+            }
+        }
     }
 
     fn payload_type(&self, codec: Codec) -> Pt {
@@ -201,6 +247,12 @@ impl Pair {
         });
         frames.collect()
     }
+}
+
+/// The sequence number of a datagram with RTP (RFC 7983 §7, RFC 5761 §4).
+fn seq_of(datagram: &[u8]) -> Option<u16> {
+    let is_rtp = matches!(datagram, [128..=191, second, ..] if !(64..96).contains(&(second & 0x7f)));
+    (is_rtp && datagram.len() >= 12).then(|| u16::from_be_bytes([datagram[2], datagram[3]]))
 }
 
 /// RFC 7741 §4.2: no extension, start of partition 0; then a frame that is not a keyframe.

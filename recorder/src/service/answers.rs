@@ -1,5 +1,7 @@
 //! What the recorder answers: the list of files, and the states of its recordings.
 
+use std::sync::atomic::Ordering;
+
 use rotunda_bus::Request;
 use rotunda_proto::recording::{ListReply, ListRequest, RecordingState};
 use tracing::error;
@@ -43,6 +45,7 @@ impl Recorder {
             return Some(Now {
                 state: running.state,
                 gaps: running.gaps.clone(),
+                written_bytes: Some(running.written.load(Ordering::Relaxed)),
                 upload: None,
             });
         }
@@ -56,6 +59,7 @@ impl Recorder {
         Some(Now {
             state,
             gaps: Vec::new(),
+            written_bytes: None,
             upload,
         })
     }

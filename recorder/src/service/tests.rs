@@ -1,5 +1,10 @@
 mod crash;
 mod gaps;
+mod layouts;
+mod previews;
+mod running;
+mod several;
+mod short;
 mod space;
 mod storage;
 
@@ -11,11 +16,11 @@ use std::time::Duration;
 use axum::http::{Request as HttpRequest, StatusCode};
 use rotunda_bus::{BusExt, InProcess, Requests};
 use rotunda_media::codec::mp3;
-use rotunda_media::program::{Frame, ProgramWriter};
+use rotunda_media::program::{Frame, ProgramHub, ProgramWriter};
 use rotunda_proto::config::Application;
 use rotunda_proto::mix::{AudioEncode, RecordSpec, VideoEncode};
 use rotunda_proto::program::{Playing, SingleRecording, SingleStream, StreamKind, program_key};
-use rotunda_proto::recording::{Accepted, FILE_READY_SUBJECT, FileFormat, RecordingFile};
+use rotunda_proto::recording::{Accepted, FILE_READY_SUBJECT, FileFormat, FileWishes, RecordingFile};
 use sqlx::Connection;
 use tokio::time::timeout;
 use tower::ServiceExt;
@@ -89,8 +94,12 @@ impl Place {
     }
 
     async fn start_at(&self, pace: Pace) -> Running {
-        let bus: SharedBus = Arc::new(InProcess::new());
-        let hub = ProgramHub::new();
+        self.start_as("node-1", Arc::new(InProcess::new()), ProgramHub::new(), pace)
+            .await
+    }
+
+    /// A recorder of several on one bus.
+    async fn start_as(&self, node: &str, bus: SharedBus, hub: ProgramHub, pace: Pace) -> Running {
         let news = bus.serve(FILE_READY_SUBJECT).await.unwrap();
         let store = Store::open(&self.database()).await.unwrap();
         let shutdown = CancellationToken::new();
@@ -106,8 +115,8 @@ impl Place {
                 applications: ApplicationList::new(self.applications.clone()),
                 facts,
             },
-            bus.clone(),
-            hub.clone(),
+            ClusterNode::alone(bus.clone(), node.parse().unwrap()),
+            Programs::local(hub.clone()),
             store,
             shutdown.clone(),
             pace,
@@ -169,6 +178,7 @@ impl Running {
         descriptor.record = Some(RecordSpec {
             record_id: record.parse().unwrap(),
             audio_only,
+            files: FileWishes::default(),
         });
         self.begin_with(descriptor).await
     }
@@ -182,6 +192,7 @@ impl Running {
             recording: Some(SingleRecording {
                 prefix: prefix.to_owned(),
                 record_id: None,
+                files: FileWishes::default(),
             }),
             playing: Playing::No,
         });
@@ -576,7 +587,7 @@ async fn a_full_disk_begins_no_recording() {
 
 #[tokio::test]
 async fn a_rebuild_from_the_disk_alone_gives_the_same_files_under_the_same_ids() {
-    let mut place = Place::new(|config| config.formats = vec![crate::config::Format::Mp4]);
+    let mut place = Place::new(|config| config.formats = vec![rotunda_proto::config::RecordFormat::Mp4]);
     let mut recorder = place.start().await;
     let program = recorder.begin("s", 1, "film").await;
     program.play(TestProgram::new().run(2.0, 1.0)).await;

@@ -5,6 +5,7 @@ use rotunda_proto::clock::Clock;
 use tracing::{error, info};
 
 use super::{Done, Recorder};
+use crate::disk;
 use crate::expiry::expire;
 use crate::finishing::finish;
 use crate::ledger::{Row, State};
@@ -72,6 +73,9 @@ impl Recorder {
 
     /// Renews leases, takes over recordings of processes that are gone, and tries unfinished ones again.
     pub(super) async fn look(&mut self) {
+        if let Some(free) = disk::free(&self.config.directory) {
+            gauge!("rotunda_recorder_disk_free_bytes").set(free as f64);
+        }
         self.close_unclosed().await;
         let now = Clock.unix();
         let renewed = self.ledger.renew(now + self.pace.lease).await;
@@ -94,7 +98,6 @@ impl Recorder {
         }
         self.finish_next();
         self.upload_next().await;
-        self.try_refused().await;
     }
 
     async fn upload_next(&mut self) {

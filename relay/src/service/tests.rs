@@ -3,8 +3,10 @@ use rotunda_proto::applications::ApplicationSet;
 use rotunda_proto::config::{Application, Publishers};
 use rotunda_proto::ids::MembershipId;
 use rotunda_proto::incarnation::Incarnation;
+use rotunda_proto::media_task::{Purpose, Singles, SinglesOutput, TaskState};
 use rotunda_proto::program::PROGRAMS_PREFIX;
 use rotunda_proto::room::{Holder, Publisher as Seat, TrackState, seats_key};
+use rotunda_proto::selection::{Selection, Videos};
 
 use super::*;
 
@@ -64,6 +66,63 @@ async fn rules_that_change_while_a_member_publishes_take_effect_at_once() {
     assert_eq!(next(&mut programs).await, (program.clone(), true));
     applications.replace(ApplicationSet::new(vec![rules(Publishers::None)], Vec::new()));
     assert_eq!(next(&mut programs).await, (program, false));
+    stop.cancel();
+    service.finish().await;
+}
+
+#[tokio::test]
+async fn a_task_has_its_streams_until_it_ends_whatever_the_rules_say() {
+    let bus = Arc::new(InProcess::new());
+    let mut programs = bus.watch(PROGRAMS_PREFIX).await.unwrap();
+    let stop = CancellationToken::new();
+    let service = Service::start(
+        ClusterNode::alone(bus.clone(), "node-1".parse().unwrap()),
+        ClusterSecret::new("ours"),
+        ApplicationList::new(vec![rules(Publishers::None)]),
+        ProgramHub::new(),
+        stop.clone(),
+    );
+    let service = service.await.unwrap();
+    let holder = Holder {
+        membership: MembershipId(1),
+        node: Incarnation::new("node-1".parse().unwrap(), 1),
+    };
+    let ann = Seat {
+        camera: Some(TrackState::On),
+        ..Seat::of("ann".parse().unwrap(), holder)
+    };
+    let seats = Seats {
+        publishers: vec![ann],
+        kept: Vec::new(),
+    };
+    bus.store(&seats_key(&room()), &seats, None).await.unwrap();
+    let task = MediaTask {
+        id: "t1".parse().unwrap(),
+        purpose: Purpose::Publishing,
+        room: room(),
+        robot: "robot".parse().unwrap(),
+        started_by: "key".to_owned(),
+        work: Work::Singles(Singles {
+            selection: Selection::of_user(&"ann".parse().unwrap(), Videos::Camera),
+            output: SinglesOutput::Publish {
+                stream_id: "show".parse().unwrap(),
+                push_urls: Vec::new(),
+            },
+        }),
+        // A member who is away is waited for; the end of a task waits for nobody.
+        max_idle_seconds: 3600,
+        sequence: 0,
+        state: TaskState::Running,
+        known_until_unix_ms: u64::MAX,
+    };
+    let written = bus.store(&task.key(), &task, None).await.unwrap();
+    assert_eq!(next(&mut programs).await, ("programs.1.show".to_owned(), true));
+    let ended = MediaTask {
+        state: TaskState::Ended,
+        ..task
+    };
+    bus.store(&ended.key(), &ended, Some(written)).await.unwrap();
+    assert_eq!(next(&mut programs).await, ("programs.1.show".to_owned(), false));
     stop.cancel();
     service.finish().await;
 }

@@ -142,21 +142,18 @@ impl StreamCore {
         }
     }
 
-    /// An Opus packet whose audio was captured at `at`.
-    ///
-    /// Errors: [`CodecError`]; the packet counts as lost.
-    pub fn handle_audio(&mut self, at: Micros, packet: &Arc<[u8]>) -> Result<(), CodecError> {
+    /// An Opus packet whose audio was captured at `at`. Packets may come in any order.
+    pub fn handle_audio(&mut self, at: Micros, packet: &Arc<[u8]>) {
         match &mut self.state {
             State::Waiting { first_audio, packets } => {
                 first_audio.get_or_insert(at);
                 if packets.len() < MOST {
                     packets.push((at, packet.clone()));
                 }
-                Ok(())
             }
             State::Running(running) => {
                 self.audio_absences.handle_media(at);
-                running.handle_packet(at, packet)
+                running.handle_packet(at, packet);
             }
         }
     }
@@ -292,7 +289,7 @@ impl StreamCore {
         }
         for (at, packet) in packets.iter().filter(|(at, _)| *at >= zero) {
             self.audio_absences.handle_media(*at);
-            running.handle_packet(*at, packet)?;
+            running.handle_packet(*at, packet);
         }
         for (at, _) in &self.waiting {
             self.video_absences.handle_media(*at);
@@ -321,8 +318,8 @@ impl StreamCore {
 }
 
 impl Running {
-    fn handle_packet(&mut self, at: Micros, packet: &[u8]) -> Result<(), CodecError> {
-        self.audio.handle_packet(packet, samples(at - self.zero))
+    fn handle_packet(&mut self, at: Micros, packet: &[u8]) {
+        self.audio.handle_packet(packet, samples(at - self.zero));
     }
 
     fn audio_frame(&self, frame: AacFrame) -> Arc<Frame> {

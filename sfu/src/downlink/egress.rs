@@ -154,9 +154,9 @@ impl Egress {
         self.srtp = Some(srtp);
     }
 
-    /// From now on audio is kept for [`sent_audio`](Self::sent_audio).
-    pub fn keep_audio(&mut self) {
-        self.audio_resends.get_or_insert_default();
+    /// From now on the audio of so many slots is kept for [`sent_audio`](Self::sent_audio).
+    pub fn keep_audio(&mut self, slots: usize) {
+        self.audio_resends.get_or_insert_with(|| AudioResendBuffer::new(slots));
     }
 
     /// A protected audio packet as it was sent.

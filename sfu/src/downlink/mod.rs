@@ -116,7 +116,7 @@ impl Downlink {
 
     /// The viewer sends NACKs for audio.
     pub fn keep_audio(&mut self) {
-        self.egress.keep_audio();
+        self.egress.keep_audio(self.audio_slots);
     }
 
     /// The keys of the handshake: from now on packets can be sent, and reports opened.

@@ -7,7 +7,7 @@ use crate::units::SeqNo;
 use crate::wire::dependency::Dependency;
 use crate::wire::descriptor::Descriptor;
 
-/// One RTP stream of a publisher: one simulcast layer, where there are several. Unique among all workers of a node, and never used
+/// One RTP stream of a publisher: one simulcast layer, where there are several. Unique among all workers of all nodes, and never used
 /// again for another stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StreamId(pub u64);

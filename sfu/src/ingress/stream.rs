@@ -38,6 +38,20 @@ pub struct Heights {
     inside: Option<[u16; SPATIAL_LAYERS]>,
 }
 
+impl Heights {
+    pub fn new(whole: Option<u16>, inside: Option<[u16; SPATIAL_LAYERS]>) -> Self {
+        Self { whole, inside }
+    }
+
+    pub fn whole(&self) -> Option<u16> {
+        self.whole
+    }
+
+    pub fn inside(&self) -> Option<[u16; SPATIAL_LAYERS]> {
+        self.inside
+    }
+}
+
 /// One RTP stream of a publisher, or the replica of one.
 #[derive(Debug)]
 pub struct Stream {

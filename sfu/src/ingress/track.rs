@@ -1,15 +1,19 @@
 //! The track that a publisher sends of one source: its streams (one, or one for each simulcast layer), and its viewers.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use rotunda_proto::ids::{RoomKey, TrackSource, UserId};
 use str0m::format::PayloadParams;
 
 use super::packet::{Packet, StreamId};
-use crate::slab::{SessionIndex, SlotIndex, TrackIndex, WorkerIndex};
+use crate::slab::{Index, SessionIndex, SlotIndex, TrackIndex, WorkerIndex};
 
 /// Older packets that are kept beside an audio packet, for redundancy (RFC 2198).
 pub const MOST_OLDER: usize = 3;
+
+/// A replica that nobody watches any more gets packets for so long: viewers look away for a moment.
+const RELEASE: Duration = Duration::from_secs(2);
 
 /// A slot of a session that shows a track, or is to show it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,10 +50,17 @@ pub struct Track {
     pending: Vec<Pending>,
     /// Workers that have a replica.
     neighbours: Vec<WorkerIndex>,
+    /// Those of them whose viewers, or viewers behind them, watch it.
+    takers: Vec<WorkerIndex>,
+    /// Those of them that get its packets.
+    receivers: Vec<WorkerIndex>,
     /// Layers that replicas' viewers watch, by worker.
     watched_elsewhere: Vec<(WorkerIndex, Vec<Watched>)>,
     /// Of a replica: the layers that the publisher's worker was told last.
     told_watched: Vec<Watched>,
+    /// Of a replica of video: whether the publisher's worker was told that it is watched, and since when it is not.
+    told_taken: bool,
+    unwatched_since: Option<Instant>,
 }
 
 /// The sender of a track.
@@ -61,7 +72,7 @@ pub enum Publisher {
     Elsewhere(Replica),
 }
 
-/// The state of a publisher at another worker of the node.
+/// The state of a publisher at another worker.
 #[derive(Debug)]
 pub struct Replica {
     pub worker: WorkerIndex,
@@ -82,8 +93,12 @@ impl Track {
             viewers: Vec::new(),
             pending: Vec::new(),
             neighbours: Vec::new(),
+            takers: Vec::new(),
+            receivers: Vec::new(),
             watched_elsewhere: Vec::new(),
             told_watched: Vec::new(),
+            told_taken: false,
+            unwatched_since: None,
         }
     }
 
@@ -159,10 +174,61 @@ impl Track {
         &self.neighbours
     }
 
-    /// From now on these workers have a replica, and no other.
-    pub fn set_neighbours(&mut self, neighbours: &[WorkerIndex]) {
+    /// From now on these workers have a replica, and no other. Those from `workers` on are of other nodes.
+    pub fn set_neighbours(&mut self, neighbours: &[WorkerIndex], workers: usize) {
         self.neighbours = neighbours.to_vec();
         self.watched_elsewhere.retain(|(worker, _)| neighbours.contains(worker));
+        self.takers.retain(|worker| neighbours.contains(worker));
+        self.find_receivers(workers);
+    }
+
+    /// Workers that get the packets: all of this node, and of other nodes for audio, or where somebody watches.
+    pub fn receivers(&self) -> &[WorkerIndex] {
+        &self.receivers
+    }
+
+    /// Viewers of a worker watch it, or do not any more. Answers whether they begin to. `workers`: as of
+    /// [`set_neighbours`](Self::set_neighbours).
+    pub fn set_taken(&mut self, worker: WorkerIndex, is_taken: bool, workers: usize) -> bool {
+        let was_taken = self.takers.contains(&worker);
+        self.takers.retain(|other| *other != worker);
+        if is_taken {
+            self.takers.push(worker);
+        }
+        self.find_receivers(workers);
+        is_taken && !was_taken
+    }
+
+    fn find_receivers(&mut self, workers: usize) {
+        let gets = |worker: &&WorkerIndex| {
+            worker.position() < workers || !self.source.is_video() || self.takers.contains(worker)
+        };
+        self.receivers = self.neighbours.iter().filter(gets).copied().collect();
+    }
+
+    /// Of a replica: whether it is watched, if its publisher's worker has to be told so now.
+    pub fn poll_taken(&mut self, now: Instant) -> Option<bool> {
+        if !self.source.is_video() {
+            return None;
+        }
+        let is_watched = !self.viewers.is_empty() || !self.takers.is_empty();
+        if is_watched {
+            self.unwatched_since = None;
+        } else if self.told_taken {
+            let since = *self.unwatched_since.get_or_insert(now);
+            if now.saturating_duration_since(since) < RELEASE {
+                return None;
+            }
+        }
+        let changes = is_watched != self.told_taken;
+        self.told_taken = is_watched;
+        changes.then_some(is_watched)
+    }
+
+    /// Of a replica: its publisher's worker has to be told everything again.
+    pub fn forget_told(&mut self) {
+        self.told_taken = false;
+        self.told_watched.clear();
     }
 
     /// All layers that the viewers of a replica watch.

@@ -1,5 +1,8 @@
 //! The control task of a node: commands from the bus to the workers, and the workers' events to the bus.
 
+mod draining;
+mod nodes;
+
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -22,10 +25,15 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use draining::Draining;
+pub use draining::Order;
+use nodes::Answered;
+
 use super::advertise::Advertised;
 use super::load::Reading;
-use super::placement::{Placement, RoomWorkers};
-use super::worker_message::{Command as WorkerCommand, Inbox, Task, WorkerMessage};
+use super::peers::{Far, Peers};
+use super::placement::Placement;
+use super::worker_message::{Command as WorkerCommand, Inbox, Task, WorkerEvent, WorkerMessage};
 use crate::session::{Opening, Session};
 use crate::slab::{Index, WorkerIndex};
 use crate::worker::RoomEvent;
@@ -37,6 +45,8 @@ const LOAD_EVERY: Duration = Duration::from_secs(1);
 const LOAD_STEP: u8 = 5;
 /// Sessions that were not opened, waiting to be forgotten.
 const REFUSED: usize = 1024;
+/// Answers of other nodes, waiting.
+const ANSWERS: usize = 1024;
 
 /// How a worker is reached.
 #[derive(Clone)]
@@ -59,10 +69,17 @@ pub struct Control {
     secret: ClusterSecret,
     workers: Vec<Handle>,
     placement: Placement,
-    /// The signaling node of each member's session.
-    signaling: HashMap<SessionId, NodeId>,
-    /// Sessions opened so far.
-    openings: u64,
+    /// The other nodes of the rooms.
+    peers: Peers,
+    /// What each room's workers were told of other nodes, if that is anything.
+    told: HashMap<RoomKey, Far>,
+    /// Answers of other nodes.
+    answers: (mpsc::Sender<Answered>, mpsc::Receiver<Answered>),
+    owners: HashMap<SessionId, Owner>,
+    draining: Draining,
+    /// The serial of the session that was opened last. Of two sessions of a member, also on different nodes, the one with the higher
+    /// serial publishes, so it is by the wall clock.
+    serial: u64,
     /// Sessions that got a place and were not opened.
     refused: (mpsc::Sender<SessionId>, mpsc::Receiver<SessionId>),
 }
@@ -76,7 +93,11 @@ impl Control {
         workers: Vec<Handle>,
         placement: Placement,
     ) -> Self {
+        let peers = Peers::new(info.node.clone(), workers.len());
         Self {
+            peers,
+            told: HashMap::new(),
+            answers: mpsc::channel(ANSWERS),
             info,
             announced_at: None,
             load_at: Clock.now() + LOAD_EVERY,
@@ -84,8 +105,9 @@ impl Control {
             secret,
             workers,
             placement,
-            signaling: HashMap::new(),
-            openings: 0,
+            owners: HashMap::new(),
+            draining: Draining::default(),
+            serial: 0,
             refused: mpsc::channel(REFUSED),
         }
     }
@@ -93,12 +115,14 @@ impl Control {
     pub async fn run(
         mut self,
         mut requests: Requests,
-        mut events: mpsc::Receiver<RoomEvent>,
+        mut events: mpsc::Receiver<WorkerEvent>,
         shutdown: CancellationToken,
     ) {
         let mut own = self.node.own();
         loop {
-            let announce_at = self.announce_at();
+            self.draining.finish(Clock.now());
+            let (announce_at, ask_at) = (self.announce_at(), self.peers.due());
+            let move_at = self.draining.due();
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 () = Clock.until(announce_at) => self.announce().await,
@@ -109,12 +133,11 @@ impl Control {
                     self.close(session).await;
                 }
                 request = requests.next() => self.handle_request(request).await,
-                Some(RoomEvent { room, event }) = events.recv() => {
-                    if let Event::Disconnected { session, .. } = &event {
-                        self.close(*session).await;
-                    }
-                    self.tell(&room, &event).await;
-                }
+                () = Clock.until(ask_at) => self.ask_nodes(Clock.now()),
+                Some(order) = self.draining.next_order() => self.handle_order(order).await,
+                () = Clock.until(move_at) => self.move_sessions().await,
+                Some(answered) = self.answers.1.recv() => self.handle_answered(answered).await,
+                Some(event) = events.recv() => self.handle_event(event).await,
             }
         }
         if let Err(error) = self.node.bus().remove(&node_key(&self.info.node)).await {
@@ -122,10 +145,22 @@ impl Control {
         }
     }
 
+    async fn handle_event(&mut self, event: WorkerEvent) {
+        match event {
+            WorkerEvent::LinkLost { worker, peer } => self.handle_link_lost(worker, peer).await,
+            WorkerEvent::Room(RoomEvent { room, event }) => {
+                if let Event::Disconnected { session, .. } = &event {
+                    self.close(*session).await;
+                }
+                self.tell(&room, &event).await;
+            }
+        }
+    }
+
     async fn tell(&self, room: &RoomKey, event: &Event) {
         let subject = match event.of_session() {
             None => events_subject(room),
-            Some(session) => match self.signaling.get(&session) {
+            Some(session) => match self.owners.get(&session).and_then(|owner| owner.signaling.as_ref()) {
                 Some(signaling) => member_session_subject(signaling, session),
                 None => session_subject(session),
             },
@@ -186,23 +221,27 @@ impl Control {
                 identity,
                 offer,
                 lines,
+                nodes,
             } => {
                 let admitted = match self.admit(&room, identity) {
                     Ok(admitted) => admitted,
                     Err(error) => return request.answer(&Reply::Refused { error }),
                 };
-                let Some(worker) = self.assign_worker(session, &room, admitted.standing).await else {
+                let Some(worker) = self.assign_worker(session, &room, &nodes, &admitted).await else {
                     return request.answer(&NODE_FULL);
                 };
-                if let Some(signaling) = admitted.signaling {
-                    self.signaling.insert(session, signaling);
-                }
-                self.openings += 1;
+                let owner = Owner {
+                    user: admitted.user.clone(),
+                    signaling: admitted.signaling,
+                    publishes: false,
+                };
+                self.owners.insert(session, owner);
+                self.serial = (self.serial + 1).max(Clock.unix().as_micros() as u64);
                 let opening = Opening {
                     id: session,
                     room,
                     user: admitted.user,
-                    serial: self.openings,
+                    serial: self.serial,
                     client: admitted.client,
                     offer,
                     lines,
@@ -218,11 +257,19 @@ impl Control {
                 return;
             }
             Command::Restart { session, offer } => Task::Restart { session, offer },
-            Command::SetIngress { session, sources } => Task::SetIngress { session, sources },
+            Command::SetIngress { session, sources } => {
+                self.handle_publishing(session, !sources.is_empty());
+                Task::SetIngress { session, sources }
+            }
             Command::SetSlots { session, slots } => Task::SetSlots { session, slots },
-            Command::Close { session } => return self.handle_close(session, request).await,
+            Command::Close { session, moved } => {
+                self.draining.handle_closed(session, moved);
+                return self.handle_close(session, request).await;
+            }
             Command::CustomMessage { room, message } => return self.carry_message(&room, &message, request).await,
             Command::Statistics { room, user } => return self.handle_statistics(room, user, request),
+            Command::Meet { room, node, worker } => return self.handle_meeting(room, node, worker, request).await,
+            Command::Link { end, worker } => return self.handle_link(end, worker, request).await,
         };
         let worker = match &task {
             Task::Restart { session, .. } | Task::SetIngress { session, .. } | Task::SetSlots { session, .. } => {
@@ -238,54 +285,50 @@ impl Control {
         send(worker, task, request);
     }
 
-    /// Finds a worker for a session, and tells the workers that share its room from now on.
-    async fn assign_worker(&mut self, session: SessionId, room: &RoomKey, standing: Standing) -> Option<Handle> {
+    /// Finds a worker for a session, and tells the workers that share its room from now on. `nodes`: where the room is by signaling.
+    async fn assign_worker(
+        &mut self,
+        session: SessionId,
+        room: &RoomKey,
+        nodes: &[NodeId],
+        admitted: &Admitted,
+    ) -> Option<Handle> {
         self.close(session).await;
+        if self.info.draining {
+            counter!("rotunda_sfu_sessions_refused_total", "reason" => "draining").increment(1);
+            return None;
+        }
         let workers = &self.workers;
         let is_busy = |worker: WorkerIndex| {
             workers
                 .get(worker.position())
                 .is_none_or(|worker| worker.load.is_full())
         };
-        let Some((worker, room_workers)) = self.placement.open(session, room, standing, is_busy) else {
-            let by_load = workers.iter().any(|worker| worker.load.is_full());
-            let reason = if by_load { "load" } else { "sessions" };
+        let refuse = |reason: &'static str| {
             counter!("rotunda_sfu_sessions_refused_total", "reason" => reason).increment(1);
+        };
+        let is_limited = admitted.standing == Standing::Newcomer && admitted.user.is_some();
+        if is_limited && self.placement.has_enough_of(room) {
+            refuse("room");
+            return None;
+        }
+        let Some((worker, room_workers)) = self.placement.open(session, room, admitted.standing, is_busy) else {
+            let by_load = workers.iter().any(|worker| worker.load.is_full());
+            refuse(if by_load { "load" } else { "sessions" });
             return None;
         };
-        self.tell_room_workers(room_workers).await;
+        self.follow_room(room, nodes, room_workers).await;
         self.workers.get(worker.position()).cloned()
     }
 
     /// Forgets a session. Answers the worker that has it.
     async fn close(&mut self, session: SessionId) -> Option<&Handle> {
-        self.signaling.remove(&session);
+        self.owners.remove(&session);
+        self.draining.handle_closed(session, None);
+        let room = self.placement.room_of(session)?.clone();
         let (worker, room_workers) = self.placement.close(session)?;
-        self.tell_room_workers(room_workers).await;
+        self.follow_room(&room, &[], room_workers).await;
         self.workers.get(worker.position())
-    }
-
-    async fn tell_room_workers(&self, room_workers: Option<RoomWorkers>) {
-        let Some(RoomWorkers {
-            room,
-            concerned,
-            workers,
-        }) = room_workers
-        else {
-            return;
-        };
-        for worker in concerned {
-            let is_there = workers.contains(&worker);
-            let others = workers.iter().copied().filter(|other| is_there && *other != worker);
-            let message = WorkerMessage::Neighbours {
-                room: room.clone(),
-                workers: others.collect(),
-            };
-            if let Some(handle) = self.workers.get(worker.position()) {
-                // It fails when the worker has ended, and with it the node.
-                let _ended = handle.inbox.send(message).await;
-            }
-        }
     }
 
     async fn handle_close(&mut self, session: SessionId, request: Request) {
@@ -372,6 +415,15 @@ impl Control {
     }
 }
 
+/// The owner of a session.
+struct Owner {
+    /// None: a service.
+    user: Option<UserId>,
+    /// The signaling node that reads the session's events.
+    signaling: Option<NodeId>,
+    publishes: bool,
+}
+
 /// The owner of a new session.
 struct Admitted {
     /// None: a service.
@@ -428,7 +480,9 @@ async fn open(worker: Handle, opening: Opening, request: Request) -> Opened {
         .unwrap_or_else(|error| Reply::Refused { error });
     let opened = match &reply {
         Reply::Opened { .. } => Opened::Yes,
-        Reply::Done | Reply::Refused { .. } | Reply::Statistics { .. } => Opened::No,
+        Reply::Done | Reply::Refused { .. } | Reply::Statistics { .. } | Reply::Met { .. } | Reply::Linked { .. } => {
+            Opened::No
+        }
     };
     request.answer(&reply);
     opened

@@ -2,8 +2,10 @@
 
 pub mod advertise;
 mod control;
+mod evacuation;
 mod load;
 mod net;
+mod peers;
 pub mod placement;
 pub mod service;
 mod shell;

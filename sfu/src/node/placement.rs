@@ -4,6 +4,7 @@
 //! worker with the fewest sessions.
 
 use std::collections::{BTreeMap, HashMap};
+use std::num::NonZeroUsize;
 
 use rotunda_proto::ids::{RoomKey, SessionId};
 use rotunda_proto::sfu::Standing;
@@ -17,6 +18,8 @@ pub struct Placement {
     /// Sessions that a worker takes at most, in all and of one room while another worker has fewer.
     most: usize,
     most_of_room: usize,
+    /// Sessions of one room that the node takes at most.
+    node_most_of_room: Option<NonZeroUsize>,
     sessions: HashMap<SessionId, (WorkerIndex, RoomKey)>,
     /// Sessions of each room by worker; none is 0.
     rooms: HashMap<RoomKey, BTreeMap<WorkerIndex, usize>>,
@@ -43,9 +46,26 @@ impl Placement {
             workers: vec![0; workers],
             most,
             most_of_room,
+            node_most_of_room: None,
             sessions: HashMap::new(),
             rooms: HashMap::new(),
         }
+    }
+
+    /// `most`: sessions of one room that the node takes; 0: no limit.
+    pub fn with_limit(mut self, most: usize) -> Self {
+        self.node_most_of_room = NonZeroUsize::new(most);
+        self
+    }
+
+    /// Whether the node has as many sessions of a room as it takes.
+    pub fn has_enough_of(&self, room: &RoomKey) -> bool {
+        let here: usize = self.rooms.get(room).into_iter().flat_map(BTreeMap::values).sum();
+        self.node_most_of_room.is_some_and(|most| here >= most.get())
+    }
+
+    pub fn room_of(&self, session: SessionId) -> Option<&RoomKey> {
+        self.sessions.get(&session).map(|(_, room)| room)
     }
 
     fn all(&self) -> impl Iterator<Item = WorkerIndex> {

@@ -13,12 +13,12 @@ use rotunda_proto::ticket::ClusterSecret;
 use rustix::process::{Resource, getrlimit};
 use thiserror::Error;
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::advertise::{self, AdvertiseError, Advertised};
-use super::control::{Control, Handle, announce};
+use super::control::{Control, Handle, Order, announce};
 use super::load::{Load, Reading};
 use super::net::{Connections, Udp, accept, within_descriptors};
 use super::placement::{self, Placement};
@@ -50,6 +50,7 @@ pub enum StartError {
 
 /// A running SFU node.
 pub struct Service {
+    orders: mpsc::Sender<Order>,
     control: tokio::task::JoinHandle<()>,
     workers: Vec<std::thread::JoinHandle<()>>,
     failed: CancellationToken,
@@ -92,12 +93,16 @@ impl Service {
             capacity: handles.len() as u64 * config.max_sessions as u64,
             load_percent: 0,
             open_workers: handles.len() as u64,
+            draining: false,
+            location: config.location.clone(),
         };
         announce(&node, &info).await?;
         let first = config.port;
         info!(workers = handles.len(), first_port = first, addresses = ?advertised.addresses, "sfu listens");
-        let sessions = Placement::new(handles.len(), config.max_sessions, config.room_sessions);
+        let sessions = Placement::new(handles.len(), config.max_sessions, config.room_sessions)
+            .with_limit(config.node_room_sessions);
         let control = Control::new(info, node, secret, handles, sessions);
+        let orders = control.orders();
         let control = tokio::spawn(control.run(requests, event_queue, shutdown.clone()));
         tokio::spawn(async move {
             shutdown
@@ -105,6 +110,7 @@ impl Service {
                 .await;
         });
         Ok(Self {
+            orders,
             control,
             workers,
             failed,
@@ -115,6 +121,24 @@ impl Service {
     /// should be started again.
     pub fn failed(&self) -> impl Future<Output = ()> + 'static {
         self.failed.clone().cancelled_owned()
+    }
+
+    /// Takes no more sessions, if another node does.
+    pub async fn refuse(&self) {
+        self.order(|done| Order::Refuse { done }).await;
+    }
+
+    /// Moves the sessions to other nodes, within the time. Call it after [`refuse`](Self::refuse).
+    pub async fn drain(&self, within: Duration) {
+        self.order(|done| Order::Move { within, done }).await;
+    }
+
+    async fn order(&self, order: impl FnOnce(oneshot::Sender<()>) -> Order) {
+        let (done, is_done) = oneshot::channel();
+        if self.orders.send(order(done)).await.is_ok() {
+            // The control task has ended if it does not answer.
+            let _ended = is_done.await;
+        }
     }
 
     /// Resolves when everything has ended after shutdown.
@@ -157,6 +181,8 @@ impl NodeParts<'_> {
         let clock = Clock;
         let worker = Worker::new(Setup {
             index,
+            workers: config.ports().count(),
+            first_stream: rand::random(),
             connect_timeout: Duration::from_secs(config.connect_timeout_seconds),
             max_sessions: placement::capacity(config.max_sessions),
             batch_window: Duration::from_millis(config.batch_window_milliseconds),

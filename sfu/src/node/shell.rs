@@ -21,10 +21,10 @@ use tracing::warn;
 
 use super::load::Load;
 use super::net::{Peer, Udp};
-use super::worker_message::{Command, Inbox, Task, WorkerMessage, WorkerMessages};
+use super::worker_message::{Command, Inbox, Task, WorkerEvent, WorkerMessage, WorkerMessages};
 use crate::slab::{Index, WorkerIndex};
+use crate::worker::Worker;
 use crate::worker::demux::Arrival;
-use crate::worker::{RoomEvent, Worker};
 
 pub const MESSAGES: Token = Token(0);
 const SOCKET: Token = Token(1);
@@ -46,7 +46,7 @@ pub struct Shell {
     /// Of all workers of the node, and which of them this is.
     workers: Vec<Inbox>,
     index: WorkerIndex,
-    events: mpsc::Sender<RoomEvent>,
+    events: mpsc::Sender<WorkerEvent>,
     read_interval: Duration,
     load: Load,
     told_error_at: Option<Instant>,
@@ -75,7 +75,7 @@ enum Socket {
 }
 
 impl Shell {
-    pub fn new(parts: Parts, workers: Vec<Inbox>, events: mpsc::Sender<RoomEvent>) -> io::Result<Self> {
+    pub fn new(parts: Parts, workers: Vec<Inbox>, events: mpsc::Sender<WorkerEvent>) -> io::Result<Self> {
         parts.udp.register(parts.poll.registry(), SOCKET)?;
         Ok(Self {
             worker: parts.worker,
@@ -126,7 +126,8 @@ impl Shell {
     /// Waits until something has come or is due.
     fn poll(&mut self, wakes: &mut Events) -> io::Result<()> {
         let now = Clock.now();
-        let unsent = self.worker.has_events() || self.other_workers().any(|to| self.worker.has_relay_messages(to));
+        let has_events = self.worker.has_events() || self.worker.has_lost_link();
+        let unsent = has_events || self.other_workers().any(|to| self.worker.has_relay_messages(to));
         let offer = unsent.then_some(now + OFFER_AGAIN);
         let due = self.worker.poll_timeout().into_iter().chain(offer).min();
         let timeout = due.map(|due| due.saturating_duration_since(now));
@@ -184,7 +185,17 @@ impl Shell {
                     };
                     self.worker.handle_datagram(now, arrival);
                 }
-                WorkerMessage::Neighbours { room, workers } => self.worker.set_neighbours(now, &room, &workers),
+                WorkerMessage::Neighbours {
+                    room,
+                    workers,
+                    tells_speakers,
+                } => self.worker.set_neighbours(now, &room, &workers, tells_speakers),
+                WorkerMessage::Link {
+                    peer,
+                    number,
+                    node,
+                    link,
+                } => self.worker.open_link(peer, number, node, *link),
                 WorkerMessage::CustomMessage { room, bytes } => self.worker.carry_message(now, &room, bytes),
                 WorkerMessage::Relayed { from, messages } => {
                     for message in messages {
@@ -245,7 +256,14 @@ impl Shell {
             && let Ok(place) = self.events.try_reserve()
             && let Some(event) = self.worker.poll_event()
         {
-            place.send(event);
+            place.send(WorkerEvent::Room(event));
+        }
+        while self.worker.has_lost_link()
+            && let Ok(place) = self.events.try_reserve()
+            && let Some(peer) = self.worker.poll_lost_link()
+        {
+            let worker = self.index;
+            place.send(WorkerEvent::LinkLost { worker, peer });
         }
     }
 

@@ -11,8 +11,10 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::warn;
 
 use super::net::{Peer, TcpFrame};
+use crate::link::Link;
 use crate::session::Session;
 use crate::slab::WorkerIndex;
+use crate::worker::RoomEvent;
 use crate::worker::relay::RelayMessage;
 
 /// Messages waiting for a worker: commands and the frames of all TCP peers.
@@ -26,10 +28,18 @@ pub enum WorkerMessage {
         peer: Peer,
     },
     TcpFrame(TcpFrame),
-    /// Other workers that a room is on.
+    /// Other workers that a room is on, as for [`set_neighbours`](crate::worker::Worker::set_neighbours).
     Neighbours {
         room: RoomKey,
         workers: Vec<WorkerIndex>,
+        tells_speakers: bool,
+    },
+    /// A link to a worker of another node, as for [`open_link`](crate::worker::Worker::open_link).
+    Link {
+        peer: WorkerIndex,
+        number: u32,
+        node: Arc<str>,
+        link: Box<Link>,
     },
     /// A member's custom message that came by signaling, as it goes out on data channels.
     CustomMessage {
@@ -39,6 +49,17 @@ pub enum WorkerMessage {
     Relayed {
         from: WorkerIndex,
         messages: Vec<RelayMessage>,
+    },
+}
+
+/// From a worker to the control task.
+#[derive(Debug)]
+pub enum WorkerEvent {
+    Room(RoomEvent),
+    /// The link of this worker to one of another node.
+    LinkLost {
+        worker: WorkerIndex,
+        peer: WorkerIndex,
     },
 }
 

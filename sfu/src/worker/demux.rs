@@ -10,6 +10,7 @@ use tracing::debug;
 use super::{Worker, drop_datagram};
 use crate::downlink::egress::Path;
 use crate::ingress::packet::StreamId;
+use crate::link::datagram::is_link;
 use crate::slab::SessionIndex;
 use crate::wire::stun::{self, Kind, ice_name, is_stun};
 
@@ -40,6 +41,9 @@ impl Arrival<'_> {
 
 impl Worker {
     pub fn handle_datagram(&mut self, now: Instant, arrival: Arrival<'_>) {
+        if is_link(arrival.bytes) {
+            return self.handle_link_datagram(now, arrival);
+        }
         let known = self.sessions.at_address(arrival.from);
         if is_stun(arrival.bytes) {
             // A known address may belong to another peer by now: the name decides.

@@ -144,7 +144,7 @@ impl Worker {
         let Some(inserted) = stream.handle_packet(now, packet) else {
             return;
         };
-        for worker in track.into_iter().flat_map(|track| track.neighbours()) {
+        for worker in track.into_iter().flat_map(|track| track.receivers()) {
             let packet = Arc::clone(packet);
             self.relay.push(*worker, RelayMessage::Packet { stream: id, packet });
         }

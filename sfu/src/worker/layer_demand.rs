@@ -48,6 +48,11 @@ impl Worker {
         Stream::sort_by_size(&mut layers);
         let layers: Vec<StreamId> = layers.into_iter().map(|(id, _)| id).collect();
         let mut watched = self.watched_layers(found, &layers);
+        for elsewhere in found.watched_elsewhere() {
+            for (id, watched) in layers.iter().zip(&mut watched) {
+                *watched |= elsewhere.stream == *id;
+            }
+        }
         if let Publisher::Elsewhere(_) = found.publisher() {
             let layers = layers
                 .into_iter()
@@ -58,11 +63,6 @@ impl Worker {
         }
         // All viewers fall back to the lowest layer.
         watched[0] = true;
-        for elsewhere in found.watched_elsewhere() {
-            for (id, watched) in layers.iter().zip(&mut watched) {
-                *watched |= elsewhere.stream == *id;
-            }
-        }
         self.update_simulcast_demand(now, track, &layers, &watched);
     }
 
@@ -132,12 +132,12 @@ impl Worker {
             session.downlink.slot(viewer.slot)?.watches(id)
         };
         let watched = found.viewers().iter().filter_map(watches).max();
+        let elsewhere = found.watched_elsewhere().filter(|layer| layer.stream == id);
+        let watched = elsewhere.map(|layer| layer.spatial).chain(watched).max();
         if let Publisher::Elsewhere(_) = found.publisher() {
             let layers = watched.map(|spatial| Watched { stream: id, spatial });
             return self.relay_watched(track, layers.into_iter().collect());
         }
-        let elsewhere = found.watched_elsewhere().filter(|layer| layer.stream == id);
-        let watched = elsewhere.map(|layer| layer.spatial).chain(watched).max();
         let (source, neighbours) = (found.source(), found.neighbours().to_vec());
         let publisher = match found.publisher() {
             Publisher::Here(index) => *index,

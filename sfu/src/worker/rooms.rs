@@ -16,6 +16,8 @@ pub struct Room {
     members: HashMap<UserId, Member>,
     /// Other workers that the room is on.
     neighbours: Vec<WorkerIndex>,
+    /// Another node tells signaling who speaks.
+    other_node_tells: bool,
     pub speakers: Speakers,
     /// The speakers who are heard, where more may speak than there are audio slots.
     pub loudest: Option<Loudest>,
@@ -98,6 +100,15 @@ impl Room {
     /// Answers the workers that the room was on before.
     pub fn set_neighbours(&mut self, neighbours: &[WorkerIndex]) -> Vec<WorkerIndex> {
         std::mem::replace(&mut self.neighbours, neighbours.to_vec())
+    }
+
+    pub fn set_tells_speakers(&mut self, tells: bool) {
+        self.other_node_tells = !tells;
+    }
+
+    /// Whether this node tells signaling who speaks.
+    pub fn tells_speakers(&self) -> bool {
+        !self.other_node_tells
     }
 
     pub fn member(&self, user: &UserId) -> Option<&Member> {

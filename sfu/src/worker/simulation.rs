@@ -3,6 +3,7 @@
 mod by_hand;
 mod joining;
 mod network;
+mod nodes;
 mod peer;
 
 use std::cmp::Reverse;
@@ -23,7 +24,7 @@ use str0m::net::{Protocol, Receive};
 use str0m::rtp::{Extension, ExtensionValues, RtpWrite};
 use str0m::{Candidate, Event as PeerEvent, Input, Output, Rtc};
 
-use crate::node::placement::{Placement, RoomWorkers};
+use crate::node::placement::Placement;
 use crate::session::dtls_keys;
 use crate::session::{Opening, Session};
 use crate::slab::{Index, WorkerIndex};
@@ -52,7 +53,9 @@ pub fn ms(milliseconds: u64) -> Duration {
 
 pub struct Simulation {
     pub now: Instant,
+    /// Of all nodes.
     pub workers: Vec<Worker>,
+    nodes: nodes::Nodes,
     placement: Placement,
     pub peers: Vec<Peer>,
     flying: BinaryHeap<Reverse<(Instant, u64)>>,
@@ -91,6 +94,11 @@ pub struct Counted {
 enum To {
     Server(usize),
     Peer(usize),
+    /// From one worker to another, of another node.
+    Worker {
+        from: usize,
+        to: usize,
+    },
 }
 
 impl Simulation {
@@ -100,10 +108,17 @@ impl Simulation {
 
     /// Peers come to the worker with the fewest sessions.
     pub fn with_workers(seed: u64, workers: usize) -> Self {
+        Self::on_nodes(seed, workers, workers)
+    }
+
+    /// `workers`: of all nodes. `of_node`: of one of them.
+    fn on_nodes(seed: u64, workers: usize, of_node: usize) -> Self {
         let start = rotunda_proto::clock::Clock.now();
         let worker = |index| {
             Worker::new(Setup {
-                index: WorkerIndex::at(index),
+                index: WorkerIndex::at(index % of_node),
+                workers: of_node,
+                first_stream: (index as u64) << 48,
                 connect_timeout: Duration::from_secs(15),
                 max_sessions: 2000,
                 batch_window: ms(2),
@@ -113,6 +128,7 @@ impl Simulation {
         Self {
             now: start,
             workers: (0..workers).map(worker).collect(),
+            nodes: nodes::Nodes::new(workers, of_node),
             placement: Placement::new(workers, 2000, 1),
             peers: Vec::new(),
             flying: BinaryHeap::new(),
@@ -139,24 +155,6 @@ impl Simulation {
             .wrapping_mul(6_364_136_223_846_793_005)
             .wrapping_add(1_442_695_040_888_963_407);
         (self.seed >> 33) as f64 / f64::from(1u32 << 31)
-    }
-
-    fn tell(&mut self, room_workers: Option<RoomWorkers>) {
-        let Some(room_workers) = room_workers else {
-            return;
-        };
-        for worker in room_workers.concerned {
-            let others: Vec<WorkerIndex> = match room_workers.workers.contains(&worker) {
-                true => room_workers
-                    .workers
-                    .iter()
-                    .copied()
-                    .filter(|other| *other != worker)
-                    .collect(),
-                false => Vec::new(),
-            };
-            self.workers[worker.position()].set_neighbours(self.now, &self.room, &others);
-        }
     }
 
     fn worker_of(&mut self, peer: usize) -> &mut Worker {
@@ -259,7 +257,7 @@ impl Simulation {
     pub fn qualities(&self, peer: usize) -> Vec<(Instant, NetworkQuality)> {
         let own = self.peers[peer].session;
         let told = self.events.iter().filter_map(|(at, event)| match event {
-            Event::Quality { session, quality } if *session == own => Some((*at, *quality)),
+            Event::Quality { session, quality, .. } if *session == own => Some((*at, *quality)),
             _ => None,
         });
         told.collect()

@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use rotunda_proto::ids::{RoomKey, UserId};
+use rotunda_proto::ids::{RoomKey, TrackSource, UserId};
 use rotunda_proto::sfu::{ControlError, Event};
-use rotunda_proto::statistics::{DownlinkSlot, NetworkQuality, Statistics, UplinkStream};
+use rotunda_proto::statistics::{DownlinkSlot, NetworkQuality, SentMedia, Statistics, UplinkStream};
 use str0m::stats::MediaIngressStats;
 
 use super::Worker;
-use super::rooms::Location;
+use super::rooms::Room;
 use crate::ingress::packet::StreamId;
 use crate::ingress::stream::Window;
 use crate::session::quality::{Direction, fit};
@@ -34,15 +34,33 @@ impl Weighted {
     }
 }
 
+/// The sums of what a member sends.
+fn sent_media(uplink: &[UplinkStream]) -> SentMedia {
+    let mut sent = SentMedia::default();
+    for stream in uplink.iter().filter(|stream| stream.bitrate > 0) {
+        match stream.source {
+            TrackSource::Audio => {
+                sent.audio += stream.bitrate;
+                sent.audio_loss = sent.audio_loss.max(stream.loss);
+            }
+            TrackSource::Camera | TrackSource::Screen => {
+                sent.video += stream.bitrate;
+                sent.video_loss = sent.video_loss.max(stream.loss);
+                sent.height = sent.height.max(stream.height.unwrap_or(0));
+            }
+        }
+    }
+    sent
+}
+
 impl Worker {
     /// The figures of a member's media.
     pub fn statistics(&self, room: &RoomKey, user: &UserId) -> Result<Statistics, ControlError> {
-        let member = self.rooms.get(room).and_then(|room| room.member(user));
-        let session = member.and_then(|member| match member.location {
-            Location::Here(index) => self.sessions.get(index),
-            Location::Elsewhere { .. } => None,
-        });
-        session
+        let here = self.rooms.get(room).map(Room::sessions).unwrap_or_default();
+        let here = here.iter().filter_map(|index| self.sessions.get(*index));
+        // While a member moves, both sessions may be here.
+        here.filter(|session| session.user() == Some(user))
+            .max_by_key(|session| session.serial())
             .map(|session| session.measured.statistics().clone())
             .ok_or(ControlError::NoSuchSession)
     }
@@ -91,6 +109,7 @@ impl Worker {
             downlink_rtt: down.round_trip,
             downlink_loss: down.loss,
         };
+        let sent = sent_media(&uplink);
         session.measured.set_statistics(Statistics {
             quality,
             downlink_estimate: estimate.map(Bitrate::get),
@@ -103,6 +122,7 @@ impl Worker {
             let event = Event::Quality {
                 session: session.id(),
                 quality,
+                sent,
             };
             self.events.tell(session.room(), event);
         }

@@ -49,6 +49,9 @@ impl Worker {
         let found: Vec<_> = found.collect();
         for (slot, track) in found {
             self.attach(Viewer { session: index, slot }, track);
+            if let Some(track) = track {
+                self.update_taken(now, track);
+            }
         }
         self.allocate(now, index);
     }

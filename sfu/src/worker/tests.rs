@@ -4,6 +4,7 @@ mod custom_messages;
 mod layers;
 mod layers_in_one_stream;
 mod narrow_link;
+mod nodes;
 mod outage;
 mod quality;
 mod receiver_estimate;

@@ -92,6 +92,7 @@ impl Worker {
             self.timers.speakers_at = Some(now + SPEAKERS);
             self.tell_speakers(now);
             self.update_replicas(now);
+            self.links.count();
         }
     }
 
@@ -133,6 +134,7 @@ impl Worker {
             let is_first = room.neighbours().iter().all(|worker| *worker > self.setup.index);
             if let Some(speakers) = room.speakers.poll_change(now)
                 && is_first
+                && room.tells_speakers()
             {
                 self.events.tell(key, Event::Speakers { speakers });
             }

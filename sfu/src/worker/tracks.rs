@@ -7,7 +7,7 @@ use foldhash::{HashMap, HashMapExt};
 use crate::ingress::packet::StreamId;
 use crate::ingress::stream::Stream;
 use crate::ingress::track::Track;
-use crate::slab::{Index, Slab, TrackIndex, WorkerIndex};
+use crate::slab::{Slab, TrackIndex, WorkerIndex};
 
 pub struct Tracks {
     slab: Slab<TrackIndex, Track>,
@@ -18,12 +18,12 @@ pub struct Tracks {
 }
 
 impl Tracks {
-    pub fn new(worker: WorkerIndex) -> Self {
+    /// `first_stream`: so far from those of other workers that no number is used twice.
+    pub fn new(first_stream: u64) -> Self {
         Self {
             slab: Slab::default(),
             streams: HashMap::new(),
-            // Unique among all workers of a node.
-            next_stream: (worker.position() as u64) << 48,
+            next_stream: first_stream,
             replicas: HashMap::new(),
         }
     }
@@ -80,7 +80,7 @@ impl Tracks {
     /// An id for a stream that is published here.
     pub fn next_stream_id(&mut self) -> StreamId {
         let id = StreamId(self.next_stream);
-        self.next_stream += 1;
+        self.next_stream = self.next_stream.wrapping_add(1);
         id
     }
 

@@ -23,6 +23,7 @@ impl Worker {
                 self.drain(now, index);
             }
         }
+        self.flush_links(now);
         self.turn_ended_at = now;
     }
 

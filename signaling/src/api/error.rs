@@ -6,6 +6,21 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use thiserror::Error;
 
+/// Codes of what another call, mix or setting is in the way of.
+const CONFLICTS: [&str; 11] = [
+    "FailedOperation",
+    "FailedOperation.ApplicationChanged",
+    "FailedOperation.ConfiguredApplication",
+    "FailedOperation.RequestOutdated",
+    "FailedOperation.RequestRejection",
+    "FailedOperation.RestrictedConcurrency",
+    "FailedOperation.TaskExist",
+    "FailedOperation.TaskFinished",
+    "FailedOperation.TwoSecretsValid",
+    "LimitExceeded",
+    "ResourceInUse",
+];
+
 /// The same in every face. Codes are those of the TRTC server API.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{code}: {message}")]
@@ -34,12 +49,11 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let Self { code, message } = self;
         let status = match code.split('.').next() {
-            _ if code == "FailedOperation.RequestRejection" => StatusCode::CONFLICT,
+            _ if CONFLICTS.contains(&code) => StatusCode::CONFLICT,
             Some("AuthFailure") => StatusCode::UNAUTHORIZED,
             Some("UnauthorizedOperation") => StatusCode::FORBIDDEN,
             Some("FailedOperation" | "ResourceNotFound" | "InvalidAction") => StatusCode::NOT_FOUND,
             Some("ActionOffline") => StatusCode::GONE,
-            Some("UnsupportedOperation") => StatusCode::NOT_IMPLEMENTED,
             Some("RequestLimitExceeded") => StatusCode::TOO_MANY_REQUESTS,
             Some("RequestSizeLimitExceeded") => StatusCode::PAYLOAD_TOO_LARGE,
             Some("ResourceUnavailable" | "ResourceInsufficient") => StatusCode::SERVICE_UNAVAILABLE,

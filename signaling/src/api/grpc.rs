@@ -1,7 +1,8 @@
-//! The gRPC face: `rotunda.v1`, with reflection (v1 and v1alpha, which Python's client speaks) and health.
+//! The gRPC face: `rotunda.actions.v1` with a method for each action, `rotunda.v1`, reflection (v1 and v1alpha, which Python's client speaks) and health.
 
 mod actions;
 mod rooms;
+mod typed;
 
 use std::sync::Arc;
 
@@ -20,9 +21,11 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::{Code, Request, Response, Status};
 use uuid::Uuid;
 
+use self::typed::ActionsServer;
+pub use self::typed::TypedError;
 use super::ApiError;
 use super::action::Actions;
-use super::caller::{check_scope, known as known_caller};
+use super::caller::{acting_as, check_scope, known as known_caller};
 use super::mix::Mixes;
 use super::mix::request::{
     EncodeParams, LayoutParams, LayoutStyle, OtherRoom, OtherRoomUser, OutputParams, PresetLayoutConfig,
@@ -45,8 +48,12 @@ pub fn serve(
     actions: Actions,
     shutdown: CancellationToken,
 ) -> Result<JoinHandle<()>, StartError> {
-    let described =
-        || tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(v1::FILE_DESCRIPTOR_SET);
+    let typed = typed::pool().map_err(StartError::Messages)?.encode_to_vec();
+    let described = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(v1::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(&typed)
+    };
     let reflection = described().build_v1().map_err(StartError::Reflection)?;
     let reflection_alpha = described().build_v1alpha().map_err(StartError::Reflection)?;
     let (reporter, health) = tonic_health::server::health_reporter();
@@ -55,6 +62,7 @@ pub fn serve(
         mixes,
         actions,
     };
+    let each_action = ActionsServer::new(face.clone()).map_err(StartError::Messages)?;
     let mixes = MixServiceServer::new(face.clone()).max_decoding_message_size(MAX_MESSAGE);
     let rooms = RoomServiceServer::new(face.clone()).max_decoding_message_size(MAX_MESSAGE);
     let actions = ActionServiceServer::new(face).max_decoding_message_size(MAX_MESSAGE);
@@ -65,14 +73,16 @@ pub fn serve(
     };
     let mixes = InterceptedService::new(mixes, identified(Some(Scope::Mix)));
     let rooms = InterceptedService::new(rooms, identified(Some(Scope::Moderate)));
-    // The scope follows from the action, which is in the message.
+    // The scope follows from the action, which is in the message or in the name of the method.
     let actions = InterceptedService::new(actions, identified(None));
+    let each_action = InterceptedService::new(each_action, identified(None));
     let routes = Routes::new(reflection)
         .add_service(reflection_alpha)
         .add_service(health)
         .add_service(mixes)
         .add_service(rooms)
-        .add_service(actions);
+        .add_service(actions)
+        .add_service(each_action);
     let serving = Serving {
         router: routes.prepare().into_axum_router(),
         is_of_rooms: |_| false,
@@ -82,6 +92,7 @@ pub fn serve(
         reporter.set_serving::<MixServiceServer<Face>>().await;
         reporter.set_serving::<RoomServiceServer<Face>>().await;
         reporter.set_serving::<ActionServiceServer<Face>>().await;
+        reporter.set_serving::<ActionsServer>().await;
         rotunda_listen::http::serve(listener, serving, shutdown).await;
     }))
 }
@@ -100,10 +111,14 @@ fn identify(shared: &Shared, scope: Option<Scope>, mut request: Request<()>) -> 
     let applications = shared.applications();
     let application =
         known_caller(&applications, header).map_err(|error| Status::unauthenticated(error.to_string()))?;
+    let application = acting_as(&applications, application, |name| {
+        request.metadata().get(name).and_then(|value| value.to_str().ok())
+    });
+    let application = application.map_err(status)?;
     if let Some(scope) = scope {
-        check_scope(application, scope).map_err(status)?;
+        check_scope(&application, scope).map_err(status)?;
     }
-    let caller = Caller(Arc::new(application.clone()));
+    let caller = Caller(Arc::new(application));
     request.extensions_mut().insert(caller);
     Ok(request)
 }
@@ -158,6 +173,7 @@ fn status(error: ApiError) -> Status {
         "ActionOffline" | "UnsupportedOperation" => Code::Unimplemented,
         "ResourceUnavailable" => Code::Unavailable,
         "FailedOperation" => Code::FailedPrecondition,
+        "AuthFailure" => Code::Unauthenticated,
         "UnauthorizedOperation" => Code::PermissionDenied,
         "RequestLimitExceeded" | "ResourceInsufficient" => Code::ResourceExhausted,
         _ => Code::Internal,

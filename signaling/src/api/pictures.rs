@@ -139,22 +139,26 @@ impl Pictures {
     pub async fn settle(&self, spec: &mut MixSpec, urls: PictureUrls) -> Result<(), ApiError> {
         let app = spec.room.app;
         if let Some(url) = urls.background {
-            let fetched = self.fetch(app, url).await;
-            let fetched = fetched.map_err(|reason| {
-                let message = format!("EncodeParams.BackgroundImageUrl {reason}");
-                ApiError::new("InvalidParameter.BackgroundImageUrl", message)
-            })?;
-            spec.layout.background = Some(fetched?);
+            let (code, name) = ("InvalidParameter.BackgroundImageUrl", "EncodeParams.BackgroundImageUrl");
+            spec.layout.background = Some(self.fetched(app, url, code, name).await?);
         }
         if let (Some(url), Some(watermark)) = (urls.watermark, &mut spec.layout.watermark) {
-            let fetched = self.fetch(app, url).await;
-            let fetched = fetched.map_err(|reason| {
-                let message = format!("LayoutParams.WaterMarkParams.WaterMarkUrl {reason}");
-                ApiError::new("InvalidParameter", message)
-            })?;
-            watermark.picture = fetched?;
+            let name = "LayoutParams.WaterMarkParams.WaterMarkUrl";
+            watermark.picture = self.fetched(app, url, "InvalidParameter", name).await?;
         }
         must_exist(&self.store, spec).await
+    }
+
+    /// The picture of an address in the field `name`, which is fetched and kept. `code`: of a picture that cannot be had.
+    pub async fn fetched(
+        &self,
+        app: SdkAppId,
+        url: Url,
+        code: &'static str,
+        name: &str,
+    ) -> Result<PictureId, ApiError> {
+        let fetched = self.fetch(app, url).await;
+        fetched.map_err(|reason| ApiError::new(code, format!("{name} {reason}")))?
     }
 
     /// Outer errors: what is wrong with the address or its picture, to be put behind the field's name.

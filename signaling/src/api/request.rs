@@ -1,7 +1,9 @@
 //! Typed requests and answers. A request's fields, their types, their error codes and their words stand in one place, from which
 //! come its reader, its schema for `OpenAPI`, and the check of unknown fields.
 
-use schemars::JsonSchema;
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::ApiError;
 use super::tencent::fields::Fields;
@@ -24,6 +26,24 @@ pub trait Request: Sized + JsonSchema {
 impl Field for Option<u64> {
     fn read(fields: &mut Fields<'_>, name: &'static str, code: &'static str) -> Checked<Self> {
         fields.number(name, code)
+    }
+}
+
+impl Field for Option<i64> {
+    fn read(fields: &mut Fields<'_>, name: &'static str, code: &'static str) -> Checked<Self> {
+        fields.signed(name, code)
+    }
+}
+
+impl Field for Option<f64> {
+    fn read(fields: &mut Fields<'_>, name: &'static str, code: &'static str) -> Checked<Self> {
+        fields.decimal(name, code)
+    }
+}
+
+impl Field for Option<bool> {
+    fn read(fields: &mut Fields<'_>, name: &'static str, code: &'static str) -> Checked<Self> {
+        fields.truth(name, code)
     }
 }
 
@@ -54,6 +74,26 @@ impl<T: Request> Field for Option<T> {
 impl<T: Request> Field for Vec<T> {
     fn read(fields: &mut Fields<'_>, name: &'static str, code: &'static str) -> Checked<Self> {
         fields.objects(name, code)?.into_iter().map(whole).collect()
+    }
+}
+
+/// A field of the contract that this server does not serve: a request must not have a value in it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Unsupported;
+
+impl Field for Unsupported {
+    fn read(fields: &mut Fields<'_>, name: &'static str, _: &'static str) -> Checked<Self> {
+        fields.unsupported(name).map(|()| Self)
+    }
+}
+
+impl JsonSchema for Unsupported {
+    fn schema_name() -> Cow<'static, str> {
+        "Unsupported".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "object", "maxProperties": 0, "description": "Not served here: leave it out." })
     }
 }
 

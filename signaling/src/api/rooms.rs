@@ -1,6 +1,5 @@
 //! Rooms: removing members, and dismissing a room.
 
-use rotunda_bus::BusError;
 use rotunda_proto::applications::Scope;
 use rotunda_proto::config::Application;
 use rotunda_proto::ids::{RoomId, RoomKey, RoomName, TextId, UserId, shortened};
@@ -10,7 +9,7 @@ use super::ApiError;
 use super::caller::check_scope;
 use super::mix::check;
 use super::mix::request::RoomField;
-use crate::removals::{self, RemoveError};
+use super::moderation;
 use crate::shared::Shared;
 
 /// Most users that one call removes.
@@ -35,7 +34,7 @@ pub async fn remove_users(shared: &Shared, caller: &Application, request: Remove
     let room = room_key(request.room)?;
     let users = users(&request.users)?;
     own(caller, &room)?;
-    remove(shared, room, Removed::Users(users)).await
+    moderation::remove(shared, room, Removed::Users(users), &caller.secret_id).await
 }
 
 /// `DismissRoom`.
@@ -43,19 +42,7 @@ pub async fn dismiss(shared: &Shared, caller: &Application, request: RoomRequest
     check_scope(caller, Scope::Rooms)?;
     let room = room_key(request)?;
     own(caller, &room)?;
-    remove(shared, room, Removed::Everybody).await
-}
-
-/// Returns when the members have left the room.
-pub async fn remove(shared: &Shared, room: RoomKey, removed: Removed) -> Result<(), ApiError> {
-    removals::remove(shared, room, removed).await.map_err(|error| {
-        let code = match &error {
-            RemoveError::NoSuchRoom => "FailedOperation.RoomNotExist",
-            RemoveError::Bus(BusError::Timeout(_) | BusError::Away) => "ResourceUnavailable",
-            RemoveError::Bus(error) => return ApiError::internal(error),
-        };
-        ApiError::new(code, error.to_string())
-    })
+    moderation::remove(shared, room, Removed::Everybody, &caller.secret_id).await
 }
 
 fn room_key(RoomRequest { sdk_app_id, room }: RoomRequest) -> Result<RoomKey, ApiError> {

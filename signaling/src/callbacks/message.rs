@@ -5,15 +5,13 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use md5::{Digest, Md5};
-use rotunda_proto::ids::{RecordId, RoomKey, StreamId};
+use rotunda_proto::ids::{RoomKey, StreamId};
 use rotunda_proto::mix::NotMixable;
 use rotunda_proto::recording::RecordingFile;
 use serde_json::{Value, json};
 
 /// Seconds for which a message is valid.
 const LIFE: u64 = 600;
-/// `errcode` of a stream that another mix has replaced. A requested stop has 1.
-const REPLACED: u32 = 2;
 /// `event_type` of an input that is missing in a mix. The contract has none; receivers ignore types that they do not know.
 const INPUT_MISSING: u32 = 1001;
 /// `errcode` of an input whose codec the mixer does not decode.
@@ -58,47 +56,6 @@ pub fn file_ready(file: &RecordingFile) -> Value {
         body["callback_ext"] = Value::String(details.to_string());
     }
     body
-}
-
-/// A mix that ended because another one was started in its room.
-#[derive(Debug)]
-pub struct Replaced<'a> {
-    pub room: &'a RoomKey,
-    pub stream_id: &'a StreamId,
-    pub record_id: Option<&'a RecordId>,
-    /// The stream of the mix that replaced it.
-    pub by: &'a StreamId,
-    /// Its start time, if known.
-    pub started: Option<Duration>,
-    pub ended: Duration,
-}
-
-/// Event 0, the stream has stopped, of a mix that was replaced, without its signature.
-pub fn replaced(mix: &Replaced<'_>) -> Value {
-    let app = mix.room.app;
-    let mut pairs = vec![
-        "from=interactive".to_owned(),
-        format!("sdkappid={app}"),
-        format!("groupid={}", mix.room.room.bare()),
-    ];
-    pairs.extend(mix.record_id.map(|id| format!("userdefinerecordid={id}")));
-    pairs.push("useMixPlayer=1".to_owned());
-    let run = mix.started.map(|started| mix.ended.saturating_sub(started));
-    json!({
-        "event_type": 0,
-        "app": "rotunda",
-        "appid": app,
-        "appname": format!("trtc_{app}"),
-        "stream_id": mix.stream_id,
-        "channel_id": mix.stream_id,
-        "stream_param": pairs.join("&"),
-        "event_time": mix.ended.as_secs(),
-        "push_duration": run.unwrap_or_default().as_millis().to_string(),
-        "errcode": REPLACED,
-        "errmsg": format!(
-            "replaced: another StartMCUMixTranscode of this room has started stream {}; a room has one mix", mix.by
-        ),
-    })
 }
 
 /// Event 1001: a published track is missing in a mix, as the mixer does not decode its codec. Without its signature.
@@ -197,7 +154,9 @@ mod tests {
             resolution: Some((1280, 720)),
             url: "http://h/f.mp4".into(),
             gaps: Vec::new(),
+            layouts: Vec::new(),
             place: rotunda_proto::recording::Place::Disk,
+            previews: rotunda_proto::recording::Previews::default(),
         };
         let body: Value =
             serde_json::from_str(&signed(&file_ready(&file).to_string(), "k", Duration::from_secs(1))).unwrap();
@@ -231,33 +190,5 @@ mod tests {
         let details: Value = serde_json::from_str(file_ready(&file)["callback_ext"].as_str().unwrap()).unwrap();
         let expected = json!([{ "from_unix_ms": 1, "to_unix_ms": 5, "reason": "publisher_muted", "track": "video" }]);
         assert_eq!(details["gaps"], expected);
-    }
-
-    #[test]
-    fn the_callback_of_a_replaced_mix_names_its_recording_too() {
-        let room = RoomKey {
-            app: 7.try_into().unwrap(),
-            room: RoomId::Number(1001.try_into().unwrap()),
-        };
-        let body = replaced(&Replaced {
-            room: &room,
-            stream_id: &"first".parse().unwrap(),
-            record_id: Some(&"film".parse().unwrap()),
-            by: &"second".parse().unwrap(),
-            started: Some(Duration::from_millis(1500)),
-            ended: Duration::from_millis(4000),
-        });
-        assert_eq!(
-            (&body["event_type"], &body["errcode"], &body["push_duration"]),
-            (&json!(0), &json!(2), &json!("2500"))
-        );
-        assert_eq!(body["stream_id"], "first");
-        assert!(
-            body["stream_param"]
-                .as_str()
-                .unwrap()
-                .contains("userdefinerecordid=film")
-        );
-        assert!(body["errmsg"].as_str().unwrap().contains("stream second"));
     }
 }

@@ -1,35 +1,41 @@
 //! Callbacks: the consumer of events puts them into an outbox in the database. They are then delivered at least once, in order for each room. A receiver that
 //! fails delays the later callbacks of the same room alone.
 
+pub mod call_events;
 mod message;
 mod outbox;
 pub mod room_events;
 mod schedule;
 pub mod sender;
+pub mod stream_events;
 
 use std::time::Duration;
 
-use metrics::counter;
+use metrics::{counter, gauge};
 use rotunda_bus::{BusError, Requests};
 use rotunda_events::What;
 use rotunda_proto::clock::Clock;
 use rotunda_proto::recording::{Accepted, FILE_READY_SUBJECT, RecordingFile};
-use rotunda_store::{Callback, ClaimLimits, Settled};
+use rotunda_store::{Callback, CallbackState, ClaimLimits, Settled};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::shared::Shared;
-pub use message::{Replaced, file_ready, not_mixable, replaced};
+pub use message::{file_ready, not_mixable};
 pub use outbox::Outbox;
 use schedule::{Outcome, Schedule, next_attempt};
 use sender::{ANSWER_WITHIN, EVENT_WITHIN, Message, Sender, shown};
 
 /// The outbox is read at this interval, and whenever a callback is stored.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// The waiting callbacks are counted at this interval.
+const COUNT_EVERY: Duration = Duration::from_secs(15);
 
 /// Before the token of a room, in the queue of its events.
 pub const EVENTS_OF: &str = "events/";
+/// Before the user and the token of a call's room, in the queue of a push request.
+pub const PUSHES_OF: &str = "push/";
 
 /// Deliveries of this node at one time.
 const AT_ONCE: usize = 256;
@@ -101,7 +107,14 @@ async fn deliver(shared: Shared, shutdown: CancellationToken) {
     let clock = Clock;
     let node = shared.cluster.incarnation().to_string();
     let mut deliveries: JoinSet<()> = JoinSet::new();
+    let mut count_at = clock.now();
     loop {
+        if clock.now() >= count_at {
+            count_at = clock.now() + COUNT_EVERY;
+            if let Ok(waiting) = shared.store.count_callbacks(CallbackState::Waiting).await {
+                gauge!("rotunda_callbacks_waiting").set(waiting as f64);
+            }
+        }
         let limits = ClaimLimits {
             rows: AT_ONCE.saturating_sub(deliveries.len()) as u32,
             of_application: PER_APPLICATION,
@@ -158,7 +171,11 @@ async fn attempt(shared: Shared, node: String, sender: Sender, callback: Callbac
             warn!(receiver, attempts, given_up, error, "a callback was not delivered");
         }
     }
-    let result = if sent.is_ok() { "delivered" } else { "failed" };
+    let result = match outcome {
+        Outcome::Delivered => "delivered",
+        Outcome::GivenUp => "given_up",
+        _ => "failed",
+    };
     counter!("rotunda_callbacks_total", "result" => result).increment(1);
     let error = sent.err().map(|error| error.to_string()).unwrap_or_default();
     let how = match outcome {

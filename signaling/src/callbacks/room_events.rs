@@ -12,14 +12,19 @@ use rotunda_proto::signaling::Role;
 use serde_json::{Value, json};
 use sha2::Sha256;
 
+use super::call_events;
+
 /// `TerminalType`: another one than the contract knows.
 const OTHER_TERMINAL: u32 = 100;
 /// `UserType`: every client here speaks WebRTC.
 const WEB_RTC: u32 = 1;
+/// Our own group and event: the video of a mix shows another layout.
+const MIXES: u32 = 101;
+const MIX_LAYOUT: u32 = 10_101;
 /// `Reason` of an entry.
 const NORMAL: u32 = 1;
 
-/// The body of a fact's event, without the time of its sending. None: the contract has no event of it.
+/// The body of a fact's event, without the time of its sending. None: there is no event of it.
 pub fn body(fact: &Fact) -> Option<Value> {
     let (group, event, more) = match &fact.what {
         What::RoomMade { user } => (1, 101, json!({ "UserId": user })),
@@ -38,6 +43,7 @@ pub fn body(fact: &Fact) -> Option<Value> {
             };
             (1, 104, json!({ "UserId": user, "Reason": reason }))
         }
+        What::RoleChanged { user, role, .. } => (1, 105, json!({ "UserId": user, "Role": number(*role) })),
         What::Published { user, source, .. } => {
             let event = match source {
                 TrackSource::Camera => 201,
@@ -54,8 +60,20 @@ pub fn body(fact: &Fact) -> Option<Value> {
             };
             (2, event, json!({ "UserId": user, "Reason": 0 }))
         }
-        _ => return None,
+        What::MixLayout { stream_id, layout, .. } => {
+            let more = json!({
+                "StreamId": stream_id, "Revision": layout.revision, "ProgramMs": layout.program_ms, "Canvas": layout.canvas,
+                "Regions": layout.regions,
+            });
+            (MIXES, MIX_LAYOUT, more)
+        }
+        what => call_events::event(what)?,
     };
+    Some(enveloped(fact, group, event, &more))
+}
+
+/// An event in the form of all events.
+pub fn enveloped(fact: &Fact, group: u32, event: u32, more: &Value) -> Value {
     let room = match &fact.room.room {
         RoomId::Number(number) => json!(number.get()),
         RoomId::Name(name) => json!(name.as_str()),
@@ -66,7 +84,7 @@ pub fn body(fact: &Fact) -> Option<Value> {
             info[name] = value.clone();
         }
     }
-    Some(json!({ "EventGroupId": group, "EventType": event, "EventInfo": info }))
+    json!({ "EventGroupId": group, "EventType": event, "EventInfo": info })
 }
 
 fn user_alone(user: &UserId) -> Value {
@@ -100,7 +118,8 @@ pub fn signature(key: &str, body: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use rotunda_proto::ids::{MembershipId, RoomKey};
+    use rotunda_proto::ids::{MembershipId, MixId, RoomKey};
+    use rotunda_proto::mix_layout::{CanvasSize, LayoutRegion, ShownLayout};
 
     use super::*;
 
@@ -133,6 +152,43 @@ mod tests {
             signature("testkey", body),
             "X7yXoh3FTlqVbBDfgSe7pnPtfUOYxGfI4O52bmTqfkU="
         );
+    }
+
+    #[test]
+    fn a_new_layout_of_a_mix_is_told_with_its_regions() {
+        let layout = ShownLayout {
+            revision: 7,
+            program_ms: 1_500,
+            canvas: CanvasSize { w: 1280, h: 720 },
+            regions: vec![LayoutRegion {
+                uid: ann(),
+                room: None,
+                stream: 0,
+                x: 0,
+                y: 0,
+                w: 640,
+                h: 720,
+                z: 1,
+            }],
+        };
+        let what = What::MixLayout {
+            mix: MixId(1),
+            stream_id: "grid".parse().unwrap(),
+            layout,
+        };
+        let told = body(&fact("5", what)).unwrap();
+        assert_eq!(
+            (&told["EventGroupId"], &told["EventType"]),
+            (&json!(101), &json!(10_101))
+        );
+        let info = &told["EventInfo"];
+        assert_eq!(
+            (&info["StreamId"], &info["Revision"], &info["ProgramMs"]),
+            (&json!("grid"), &json!(7), &json!(1_500))
+        );
+        assert_eq!(info["Canvas"], json!({ "w": 1280, "h": 720 }));
+        let region = json!({ "uid": "ann", "stream": 0, "x": 0, "y": 0, "w": 640, "h": 720, "z": 1 });
+        assert_eq!(info["Regions"], json!([region]));
     }
 
     #[test]
@@ -194,8 +250,21 @@ mod tests {
             };
             assert_eq!(numbers(ended), Some((2, number + 1, Some(0))));
         }
+        let become_anchor = What::RoleChanged {
+            user: ann(),
+            membership: MembershipId(1),
+            role: Role::Anchor,
+        };
+        assert_eq!(numbers(become_anchor.clone()), Some((1, 105, None)));
+        assert_eq!(body(&fact("1001", become_anchor)).unwrap()["EventInfo"]["Role"], 20);
         let stream_id = "s".parse().unwrap();
-        assert_eq!(numbers(What::LiveBegun { stream_id }), None);
+        assert_eq!(
+            numbers(What::LiveBegun {
+                stream_id,
+                single: None
+            }),
+            None
+        );
     }
 
     #[test]

@@ -49,12 +49,9 @@ pub enum SendError {
 impl Sender {
     /// `allowed`: networks that callbacks may reach besides public addresses.
     pub fn new(allowed: AllowedNetworks) -> Result<Self, reqwest::Error> {
-        let client = reqwest::Client::builder()
+        let client = checked_client(&allowed)
             .timeout(ANSWER_WITHIN)
             .redirect(redirect::Policy::none())
-            // A proxy of the environment could connect to a forbidden address.
-            .no_proxy()
-            .dns_resolver(Arc::new(CheckedResolver(allowed.clone())))
             .build()?;
         Ok(Self { client, allowed })
     }
@@ -85,6 +82,14 @@ impl Sender {
             status => Err(SendError::Status(status)),
         }
     }
+}
+
+/// A client that resolves names to permitted addresses alone.
+pub fn checked_client(allowed: &AllowedNetworks) -> reqwest::ClientBuilder {
+    reqwest::Client::builder()
+        // A proxy of the environment could connect to a forbidden address.
+        .no_proxy()
+        .dns_resolver(Arc::new(CheckedResolver(allowed.clone())))
 }
 
 /// A receiver as a log names it: its URL without path, query, name and password, which may be secret.

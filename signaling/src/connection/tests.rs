@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use rotunda_bus::{BusExt, ClusterNode, InProcess, SharedBus};
 use rotunda_proto::config::Application;
+use rotunda_proto::location::Location;
 use rotunda_proto::sfu::{NodeInfo, node_key};
 use rotunda_proto::signaling::{Event, KickReason, MAX_MESSAGE_BYTES, Role};
 use rotunda_store::Store;
@@ -40,6 +41,8 @@ impl Server {
             capacity: 100,
             load_percent: 0,
             open_workers: 1,
+            draining: false,
+            location: Location::default(),
         };
         bus.store(&node_key(&node), &info, None).await.unwrap();
         let application = Application::new(app(), KEY);

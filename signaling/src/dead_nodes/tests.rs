@@ -1,11 +1,15 @@
 //! Two signaling nodes with leases; the second one dies.
 
+mod histories;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use rotunda_bus::lease::LeaseTimes;
 use rotunda_bus::{ClusterNode, Faults, Faulty, InProcess, NodeLease};
+use rotunda_proto::config::Application;
 use rotunda_proto::ids::{RoomKey, TrackSource};
+use rotunda_proto::location::Location;
 use rotunda_proto::room::{OwnNames, TrackState, key_prefix};
 use rotunda_proto::sfu::{NodeInfo, node_key};
 use rotunda_proto::signaling::Role;
@@ -30,6 +34,10 @@ struct Node {
 
 impl Node {
     async fn start(bus: &SharedBus, name: &str) -> Self {
+        Self::start_with(bus, name, Vec::new()).await
+    }
+
+    async fn start_with(bus: &SharedBus, name: &str, applications: Vec<Application>) -> Self {
         let bus = Arc::new(Faulty::new(bus.clone(), Faults::none(1)));
         let shared_bus: SharedBus = bus.clone();
         let name: rotunda_proto::ids::NodeId = name.parse().unwrap();
@@ -37,7 +45,7 @@ impl Node {
         let cluster = ClusterNode::new(shared_bus.clone(), name, &lease);
         let living = cluster.living();
         let store = Store::in_memory_unopened();
-        let shared = Shared::for_test(Config::default(), cluster, Vec::new(), store);
+        let shared = Shared::for_test(Config::default(), cluster, applications, store);
         let cleaning = clean_up(shared_bus, shared.facts.clone(), living, CancellationToken::new());
         Self {
             shared,
@@ -79,6 +87,8 @@ async fn cluster() -> SharedBus {
         capacity: 100,
         load_percent: 0,
         open_workers: 1,
+        draining: false,
+        location: Location::default(),
     };
     bus.store(&node_key(&info.node), &info, None).await.unwrap();
     bus

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use rotunda_events::{Fact, MixOutput, What};
+use rotunda_proto::mix_task::Origin;
 use rotunda_store::{
-    Effects, MeterChange, MeterStep, MixTaskChange, MixTaskEnd, MixTaskRow, NewCallback, NewEntry, PresentMembers,
-    StreamedEvent, UsageRow, UsageSpan, day_of,
+    Effects, EndedCall, MeterChange, MeterStep, MixTaskChange, MixTaskEnd, MixTaskRow, NewCallback, NewEntry,
+    PresentMembers, StreamedEvent, UsageRow, UsageSpan, day_of,
 };
 
 use crate::applications::Applications;
@@ -25,12 +26,14 @@ pub fn effects(event: &StreamedEvent, applications: &Applications) -> Effects {
         callbacks: callback(event.sequence, &fact, applications)
             .into_iter()
             .chain(room_event(event.sequence, &fact, applications))
+            .chain(push(event.sequence, &fact, applications))
             .collect(),
         usage: usage(&fact),
         spans: spans(&fact),
         meters: meter(&fact).into_iter().collect(),
         presence: presence(&fact).into_iter().collect(),
         mix: mix(&fact),
+        call: call(&fact),
         entry: Some(NewEntry {
             application: fact.room.app,
             room: fact.room.token(),
@@ -51,21 +54,7 @@ fn callback(sequence: i64, fact: &Fact, applications: &Applications) -> Option<N
             let at = Duration::from_millis(fact.at_unix_ms);
             callbacks::not_mixable(&fact.room, stream_id, track, at)
         }
-        What::MixEnded {
-            stream_id,
-            record_id,
-            replaced_by: Some(by),
-            started_unix_ms,
-            ..
-        } => callbacks::replaced(&callbacks::Replaced {
-            room: &fact.room,
-            stream_id,
-            record_id: record_id.as_ref(),
-            by,
-            started: started_unix_ms.map(Duration::from_millis),
-            ended: Duration::from_millis(fact.at_unix_ms),
-        }),
-        _ => return None,
+        _ => callbacks::stream_events::body(fact)?,
     };
     Some(NewCallback {
         id: fact.id.clone(),
@@ -94,6 +83,33 @@ fn room_event(sequence: i64, fact: &Fact, applications: &Applications) -> Option
     })
 }
 
+/// The push request of an invitee without a device, if the application has a URL for it. Each has a queue of its own, so that no
+/// receiver delays another one's ringing.
+fn push(sequence: i64, fact: &Fact, applications: &Applications) -> Option<NewCallback> {
+    let url = applications.by_id(fact.room.app)?.call_push_url.clone()?;
+    let What::CallPush { user, .. } = &fact.what else {
+        return None;
+    };
+    let body = callbacks::call_events::push(fact)?;
+    Some(NewCallback {
+        id: format!("push-{}", fact.id),
+        application: fact.room.app,
+        room: format!("{}{user}/{}", callbacks::PUSHES_OF, fact.room.token()),
+        sequence,
+        url,
+        body: body.to_string(),
+        created: Duration::from_millis(fact.at_unix_ms),
+    })
+}
+
+/// The rows of an ended call.
+fn call(fact: &Fact) -> Option<EndedCall> {
+    let What::CallEnded { record } = &fact.what else {
+        return None;
+    };
+    Some(EndedCall::new(fact.room.app, record))
+}
+
 /// The row of a mix that has begun or ended.
 fn mix(fact: &Fact) -> Option<MixTaskChange> {
     match &fact.what {
@@ -109,7 +125,12 @@ fn mix(fact: &Fact) -> Option<MixTaskChange> {
             room: fact.room.to_string(),
             stream_id: stream_id.to_string(),
             spec: serde_json::to_string(spec).unwrap_or_default(),
-            origin: if origin.is_api() { "api" } else { "client" }.to_owned(),
+            origin: match origin {
+                Origin::Client(_) => "client",
+                Origin::Task(_) => "task",
+                Origin::Api | Origin::ApiStream(_) => "api",
+            }
+            .to_owned(),
             started_unix_ms: fact.at_unix_ms as i64,
             ended_unix_ms: None,
             end_reason: None,

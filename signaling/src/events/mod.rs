@@ -15,6 +15,8 @@ use tracing::{error, info, warn};
 use crate::shared::Shared;
 pub use effects::effects;
 
+/// The least time between two rounds: under load, many facts share one transaction.
+const GATHER: Duration = Duration::from_millis(50);
 /// Other nodes append facts, too.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 const PRUNE_EVERY: Duration = Duration::from_secs(600);
@@ -37,6 +39,7 @@ pub fn consume(shared: Shared, shutdown: CancellationToken) -> JoinHandle<()> {
     tokio::spawn(async move {
         let (mut prune_at, mut fails) = (Clock.now(), false);
         loop {
+            let next_at = Clock.now() + GATHER;
             let is_full = match consume_some(&shared, &mut consumer).await {
                 Ok(is_full) => {
                     if std::mem::take(&mut fails) {
@@ -65,7 +68,12 @@ pub fn consume(shared: Shared, shutdown: CancellationToken) -> JoinHandle<()> {
             }
             tokio::select! {
                 () = shutdown.cancelled() => {}
-                () = shared.facts.appended() => {}
+                () = shared.facts.appended() => {
+                    tokio::select! {
+                        () = shutdown.cancelled() => {}
+                        () = Clock.sleep_until(next_at) => {}
+                    }
+                }
                 () = Clock.sleep_until(Clock.now() + LOOK_EVERY) => {}
             }
         }
@@ -101,6 +109,7 @@ async fn prune_rows(store: &Store, unix: Duration, journal: Duration) -> Result<
     let before = unix.saturating_sub(journal);
     store.prune_journal(before).await?;
     store.prune_callbacks(before).await?;
+    store.prune_calls(before).await?;
     let minute = unix.saturating_sub(KEEP_MINUTES).as_secs() / 60;
     store.prune_present_members(minute as i64).await?;
     let points = unix.saturating_sub(KEEP_POINTS).as_millis() as u64 / POINT_MS;

@@ -25,6 +25,7 @@ use tracing::{info, warn};
 
 use super::{explain, failure};
 use crate::refused_lines::RefusedLine;
+use crate::restrictions::Left;
 use crate::room::{Bulletin, Capacity, Entered, Room, SeatsLeft};
 use crate::room_documents::Refused;
 use crate::room_messages::MessageLimiter;
@@ -76,11 +77,11 @@ pub enum Leaving {
 }
 
 impl Leaving {
-    /// A newer login of the same user takes over: they come back at once.
+    /// A newer login of the same user takes over, or their node ends: they come back at once.
     pub fn when_kicked(reason: KickReason, may_return_within: Duration) -> Self {
         match reason {
-            KickReason::Kick => Self::CutOff { may_return_within },
-            KickReason::Banned | KickReason::RoomDisband | KickReason::Shutdown => Self::ForGood,
+            KickReason::Kick | KickReason::Shutdown => Self::CutOff { may_return_within },
+            KickReason::Banned | KickReason::RoomDisband => Self::ForGood,
         }
     }
 }
@@ -94,6 +95,10 @@ pub enum Message {
 }
 
 impl Membership {
+    pub fn is_publishing(&self) -> bool {
+        !self.publishing.sources().is_empty()
+    }
+
     pub async fn enter(
         shared: &Shared,
         room: RoomKey,
@@ -101,6 +106,10 @@ impl Membership {
         role: Role,
         rights: Rights,
     ) -> Result<Self, Refused> {
+        let left = shared.restrictions.of(&room, &user, Clock.unix());
+        if left == Left::Nothing {
+            return Err(Refused::Code(ErrorCode::Banned));
+        }
         if !rights.may_create() && shared.bus.get(&info_key(&room)).await?.is_none() {
             return Err(Refused::Code(ErrorCode::NotPermitted));
         }
@@ -123,6 +132,10 @@ impl Membership {
             role,
         };
         facts.tell(&room.documents.room, entered);
+        let mut rights = MemberRights::new(role, rights);
+        if let Left::Rights(limited) = left {
+            rights.permit(Some(limited));
+        }
         Ok(Self {
             entered_at: Clock.now(),
             media: Media::new(room.clone(), user),
@@ -130,7 +143,7 @@ impl Membership {
             seats_lost: false,
             room,
             member,
-            rights: MemberRights::new(role, rights),
+            rights,
             names: OwnNames::default(),
             publishing: Publishing::default(),
             wishes: Wishes::default(),
@@ -158,14 +171,18 @@ impl Membership {
     /// `rights`: of another ticket.
     pub async fn switch_role(&mut self, role: Role, rights: Option<Rights>) -> Result<(), ErrorBody> {
         let facts = &self.room.documents.facts;
-        facts.count_out(self.key(), self.rights.role());
+        let before = self.rights.role();
+        facts.count_out(self.key(), before);
         self.rights.switch_role(role, rights);
         facts.count_in(self.key(), role);
+        if role != before {
+            self.tell(|user, membership| What::RoleChanged { user, membership, role });
+        }
         self.end_what_is_not_permitted().await
     }
 
-    /// Sets the rights of the server API, which last until the member leaves the room.
-    pub async fn permit(&mut self, rights: Rights) -> Result<(), ErrorBody> {
+    /// Sets the rights of the server API, which last until the member leaves the room. None: those of the room ticket again.
+    pub async fn permit(&mut self, rights: Option<Rights>) -> Result<(), ErrorBody> {
         self.rights.permit(rights);
         self.media.hurry();
         self.end_what_is_not_permitted().await
@@ -439,19 +456,23 @@ impl Membership {
             warn!(error = &error as &dyn std::error::Error, "publish a custom message");
             failure(ErrorCode::Internal)
         })?;
-        if let Some(info) = &self.room.latest().info {
-            let subject = sfu::control_subject(&info.sfu);
-            let command = Command::CustomMessage { room, message };
-            let sent = bus.call::<_, sfu::Reply>(&subject, &command).await;
-            sent.map_err(|error| {
-                warn!(
+        let Some(info) = self.room.latest().info.clone() else {
+            return Ok(());
+        };
+        let command = Command::CustomMessage { room, message };
+        let mut is_sent = false;
+        for node in info.sfu_nodes() {
+            match bus.call::<_, sfu::Reply>(&sfu::control_subject(node), &command).await {
+                Ok(_) => is_sent = true,
+                Err(error) => warn!(
                     error = &error as &dyn std::error::Error,
+                    %node,
                     "send a custom message to the SFU"
-                );
-                failure(ErrorCode::NoMediaNode)
-            })?;
+                ),
+            }
         }
-        Ok(())
+        // A node that does not answer may be dead, and its members come back to another one.
+        is_sent.then_some(()).ok_or_else(|| failure(ErrorCode::NoMediaNode))
     }
 
     pub async fn leave(mut self, leaving: Leaving) {
@@ -500,6 +521,7 @@ impl Membership {
         if self.settle_at().is_some_and(|at| at <= Clock.now()) {
             let _logged_and_tried_again = self.settle_publishing().await;
         }
+        self.media.follow_move().await;
         let voices_changed = self.media.poll_voices();
         let slots_changed = match self.wanted_slots() {
             Some(slots) => self.media.show(slots).await,
@@ -516,7 +538,7 @@ impl Membership {
         let slots = match &self.only {
             Some(want) => show_only(&self.known.seats, want),
             None => {
-                let microphones = self.room.documents.microphones;
+                let microphones = self.room.documents.limits.microphones;
                 let (seats, me) = (&self.known.seats, &self.member.user);
                 assign(microphones, before, seats, &self.wishes, me)
             }

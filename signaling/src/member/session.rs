@@ -9,6 +9,7 @@ use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::{SessionId, TrackSource, UserId};
 use rotunda_proto::sfu::{self, SlotMap};
 use rotunda_proto::signaling::{Event, MediaState};
+use rotunda_proto::statistics::{NetworkQuality, SentMedia};
 use tokio::sync::watch;
 use tracing::warn;
 
@@ -45,6 +46,10 @@ pub struct Session {
     undecodable: BTreeMap<(UserId, TrackSource), String>,
     /// The SFU measures the connection, so there is one.
     is_measured: bool,
+    /// The SFU node asks for the session to move, and that was not polled yet.
+    is_to_move: bool,
+    /// The newest measures that were not polled yet.
+    measured: Option<(NetworkQuality, SentMedia)>,
 }
 
 impl Session {
@@ -66,6 +71,8 @@ impl Session {
             spatial_layers: BTreeMap::new(),
             undecodable: BTreeMap::new(),
             is_measured: false,
+            is_to_move: false,
+            measured: None,
         })
     }
 
@@ -103,6 +110,17 @@ impl Session {
         new
     }
 
+    /// Goes on with the slots of the session in whose place it comes.
+    pub fn take_slots_of(&mut self, before: &Self) {
+        self.slots.set(Clock.now(), before.slots.value().clone());
+        self.voices.clone_from(&before.voices);
+    }
+
+    /// Whether the SFU node has asked for the session to move since the last call.
+    pub fn poll_move(&mut self) -> bool {
+        std::mem::take(&mut self.is_to_move)
+    }
+
     /// The publishers in the audio slots, if the SFU chooses them.
     pub fn voices(&self) -> &[Option<UserId>] {
         &self.voices
@@ -119,6 +137,11 @@ impl Session {
             self.handle_event(heard);
         }
         std::mem::take(&mut self.new_events)
+    }
+
+    /// The newest measures, if there are some since the last call.
+    pub fn poll_measured(&mut self) -> Option<(NetworkQuality, SentMedia)> {
+        self.measured.take()
     }
 
     /// When unconfirmed commands are sent again.
@@ -180,8 +203,9 @@ impl Session {
             return warn!("an event of the SFU could not be read");
         };
         match event {
-            sfu::Event::Quality { quality, .. } => {
+            sfu::Event::Quality { quality, sent, .. } => {
                 self.is_measured = true;
+                self.measured = Some((quality, sent));
                 self.new_events.push(Event::NetworkQuality { quality });
             }
             sfu::Event::Layers { source, active, .. } => {
@@ -206,6 +230,7 @@ impl Session {
                     codec,
                 });
             }
+            sfu::Event::Move { .. } => self.is_to_move = true,
             // These go to the whole room.
             sfu::Event::Connected { .. }
             | sfu::Event::Disconnected { .. }

@@ -4,6 +4,10 @@ mod custom_messages;
 mod kept_cells;
 mod media;
 mod mix;
+mod moving;
+mod nodes;
+mod profiles;
+mod restrictions;
 mod rights;
 mod schedules;
 mod unconfirmed;
@@ -13,6 +17,7 @@ use std::sync::Arc;
 use rotunda_bus::{Bus, BusExt, ClusterNode, SharedBus};
 use rotunda_proto::config::{Application, Microphones};
 use rotunda_proto::ids::NodeId;
+use rotunda_proto::location::Location;
 use rotunda_proto::room::{MemberReply, Removed, Roster, info_key, key_prefix, roster_key};
 use rotunda_proto::sfu::{NodeInfo, node_key};
 use rotunda_store::Store;
@@ -98,6 +103,8 @@ async fn announce_sfu(bus: &dyn Bus) {
             capacity: 100,
             load_percent: 0,
             open_workers: 1,
+            draining: false,
+            location: Location::default(),
         },
         None,
     )

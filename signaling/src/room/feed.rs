@@ -140,6 +140,7 @@ impl Feed {
                 | Event::Layers { .. }
                 | Event::SpatialLayers { .. }
                 | Event::Voices { .. }
+                | Event::Move { .. }
                 | Event::CodecNotSupported { .. },
             ) => {}
             Err(error) => debug!(%error, "an event of the SFU could not be read"),

@@ -6,9 +6,12 @@ use rotunda_proto::ids::{MembershipId, UserId};
 use rotunda_proto::incarnation::Incarnation;
 use rotunda_proto::room::{Holder, ROSTER_WINDOW, RosterMember};
 
+/// A member by the time of entering, Unix ms.
+pub type Entered = (u64, UserId, MembershipId);
+
 /// Each member takes an entry of about 80 bytes.
 #[derive(Debug, Default)]
-pub struct LocalMembers(BTreeSet<(u64, UserId, MembershipId)>);
+pub struct LocalMembers(BTreeSet<Entered>);
 
 impl LocalMembers {
     pub fn count(&self) -> u64 {
@@ -30,11 +33,14 @@ impl LocalMembers {
     }
 
     /// The members that may be in the roster's window: from one node, at most as many as the window has.
-    pub fn earliest(&self, node: &Incarnation) -> impl Iterator<Item = RosterMember> {
-        self.0
-            .iter()
-            .take(ROSTER_WINDOW)
-            .map(move |(entered_unix_ms, user, membership)| RosterMember {
+    pub fn earliest(&self) -> impl Iterator<Item = &Entered> {
+        self.0.iter().take(ROSTER_WINDOW)
+    }
+
+    /// As [`earliest`](Self::earliest), for the roster.
+    pub fn earliest_of(&self, node: &Incarnation) -> Vec<RosterMember> {
+        self.earliest()
+            .map(|(entered_unix_ms, user, membership)| RosterMember {
                 user: user.clone(),
                 entered_unix_ms: *entered_unix_ms,
                 holder: Holder {
@@ -42,5 +48,6 @@ impl LocalMembers {
                     node: node.clone(),
                 },
             })
+            .collect()
     }
 }

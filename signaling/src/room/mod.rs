@@ -15,12 +15,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rotunda_proto::ids::{RoomKey, SessionId, UserId};
+use rotunda_proto::location::Location;
 use rotunda_proto::room::RosterMember;
 use rotunda_proto::signaling::{ErrorCode, MediaState, Role};
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use bulletin::Bulletin;
 
+use crate::media_nodes::{Refusals, Reservations};
 use crate::room_documents::{Refused, RoomDocuments};
 use crate::session_events::SessionEvents;
 use crate::shared::Parts;
@@ -32,8 +34,10 @@ const QUEUE: usize = 4096;
 const TRIES: usize = 3;
 
 /// The rooms that have members on this node.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Rooms {
+    /// Of SFU nodes, for the rooms that begin here.
+    reservations: Reservations,
     inboxes: Arc<Mutex<HashMap<RoomKey, mpsc::Sender<ToRoom>>>>,
     /// Members on this node, of all rooms together.
     members: Arc<AtomicU64>,
@@ -121,6 +125,15 @@ impl Drop for Capacity {
 }
 
 impl Rooms {
+    /// `location`: of this process.
+    pub fn new(location: Location) -> Self {
+        Self {
+            reservations: Reservations::new(location),
+            inboxes: Arc::default(),
+            members: Arc::default(),
+        }
+    }
+
     /// Enters a room. Returns when the documents show it.
     pub async fn enter(&self, shared: &Parts, key: &RoomKey, user: &UserId, role: Role) -> Result<Entered, Refused> {
         let capacity = Capacity::take(self.members.clone(), shared.config.max_members)?;
@@ -157,8 +170,10 @@ impl Rooms {
             bus: shared.bus.clone(),
             cluster: shared.cluster.clone(),
             room: key.clone(),
-            microphones: shared.applications().microphones(key.app),
+            limits: shared.applications().publish_limits(key.app),
             facts: shared.facts.clone(),
+            reservations: self.reservations.clone(),
+            refusals: Refusals::default(),
         };
         let session_events = shared.session_events.clone();
         let (rooms, key, way) = (self.clone(), key.clone(), inbox.clone());

@@ -1,5 +1,7 @@
 //! The members of a room on this node, and this node's part of the room's documents.
 
+use std::collections::HashSet;
+
 use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::{MembershipId, UserId};
 use rotunda_proto::incarnation::Incarnation;
@@ -7,7 +9,7 @@ use rotunda_proto::room::{Holder, KeptCell, ROSTER_WINDOW, Roster, RosterMember}
 use rotunda_proto::signaling::ErrorCode;
 
 use super::feed::Written;
-use super::local_members::LocalMembers;
+use super::local_members::{Entered, LocalMembers};
 use super::{Entering, SeatsLeft};
 use crate::member::error_of;
 use crate::room_documents::{Refused, RoomDocuments};
@@ -116,7 +118,7 @@ impl Presence {
             written.info = documents.open(self.last_entered_unix_ms, &user).await?;
         }
         if self.window_changes(roster) || last {
-            let present: Vec<RosterMember> = self.members.earliest(&node).collect();
+            let present = self.members.earliest_of(&node);
             written.roster = documents.show(&present, &self.left).await?;
         }
         self.left.clear();
@@ -150,25 +152,23 @@ impl Presence {
     /// Whether the roster's window has to change for this node's members.
     pub fn window_changes(&self, roster: &Roster) -> bool {
         let roster = &roster.members;
-        let is_there = |id: &MembershipId| roster.iter().any(|member| member.holder.membership == *id);
+        let there: HashSet<MembershipId> = roster.iter().map(|member| member.holder.membership).collect();
         // A newer membership of the same user, on any node, has replaced it.
-        let shown = |member: &RosterMember| {
-            roster.iter().any(|other| {
-                other.holder == member.holder
-                    || (other.user == member.user && other.entered_unix_ms > member.entered_unix_ms)
-            })
+        let is_replaced = |(entered_unix_ms, user, _): &Entered| {
+            roster
+                .iter()
+                .any(|other| other.user == *user && other.entered_unix_ms > *entered_unix_ms)
         };
-        let node = self.documents.cluster.incarnation();
         let last = roster.last().filter(|_| roster.len() >= ROSTER_WINDOW);
-        let belongs = |member: &RosterMember| {
-            last.is_none_or(|last| (member.entered_unix_ms, &member.user) < (last.entered_unix_ms, &last.user))
+        let belongs = |(entered_unix_ms, user, _): &&Entered| {
+            last.is_none_or(|last| (*entered_unix_ms, user) < (last.entered_unix_ms, &last.user))
         };
-        self.left.iter().any(is_there)
+        self.left.iter().any(|id| there.contains(id))
             || self
                 .members
-                .earliest(&node)
+                .earliest()
                 .take_while(belongs)
-                .any(|member| !shown(&member))
+                .any(|member| !there.contains(&member.2) && !is_replaced(member))
     }
 }
 

@@ -48,7 +48,12 @@ pub async fn run(
     queue: mpsc::Receiver<ToRoom>,
 ) {
     match Feed::open(documents.clone()).await {
-        Ok(feed) => RoomTask::new(documents, session_events, inbox, feed).run(queue).await,
+        Ok(feed) => {
+            let rooms = metrics::gauge!("rotunda_signaling_rooms");
+            rooms.increment(1.0);
+            RoomTask::new(documents, session_events, inbox, feed).run(queue).await;
+            rooms.decrement(1.0);
+        }
         Err(error) => {
             warn!(error = &error as &dyn std::error::Error, "watch a room");
             refuse_all(queue, error_of(&error)).await;

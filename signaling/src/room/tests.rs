@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rotunda_bus::{Bus, BusExt, ClusterNode, Incarnation, SharedBus};
 use rotunda_proto::ids::{NodeId, TrackSource};
+use rotunda_proto::location::Location;
 use rotunda_proto::room::{MAX_MEMBERS, MemberCounts, Roster, Seats, TrackState, count_key, roster_key, seats_key};
 use rotunda_proto::sfu::{self, NodeInfo, events_subject, node_key};
 use rotunda_store::Store;
@@ -37,6 +38,8 @@ impl Test {
             capacity: 100,
             load_percent: 0,
             open_workers: 1,
+            draining: false,
+            location: Location::default(),
         };
         bus.store(&node_key(&node), &info, None).await.unwrap();
         let shared_bus: SharedBus = bus.clone();
@@ -245,6 +248,8 @@ async fn a_room_is_opened_on_the_least_loaded_node_and_on_none_if_all_are_full()
             capacity: 100,
             load_percent: 0,
             open_workers: 1,
+            draining: false,
+            location: Location::default(),
         };
         let key = node_key(&info.node);
         let known = test.bus.get(&key).await.unwrap().map(|entry| entry.revision);

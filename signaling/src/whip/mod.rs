@@ -28,8 +28,10 @@ use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::{RoomKey, UserId};
 use rotunda_proto::room::{Seats, seats_key};
 use rotunda_proto::room_ticket::Rights;
+use rotunda_proto::signaling::ErrorCode;
 use rotunda_proto::user_sig::Claim;
 
+use crate::member::failure;
 use crate::shared::Shared;
 use crate::turn;
 use bearer::{Bearer, QueryTokens, Token};
@@ -199,6 +201,9 @@ async fn end(State(whip): State<Whip>, request: Request) -> Response {
 
 impl Whip {
     async fn open(&self, request: &Request, opening: Opening) -> Result<Response, Problem> {
+        if self.shared.draining.is_cancelled() {
+            return Err(failure(ErrorCode::NodeFull).into());
+        }
         let user = opening.claim.user.clone();
         let opened = resource::open(self.shared.clone(), self.resources.clone(), opening).await?;
         let Opened { path, answer, etag } = opened;

@@ -18,6 +18,7 @@ use tracing::{Instrument, info, info_span, warn};
 use super::fragment::{self, Credentials};
 use super::offer::Offer;
 use super::problem::Problem;
+use crate::drain::Whom;
 use crate::logins;
 use crate::member::membership::{Leaving, Membership, Message, codec_not_supported};
 use crate::member::{ToMember, explain};
@@ -272,6 +273,10 @@ impl Session {
                         info!(?reason, "ended by the server");
                         return End::Kicked(reason);
                     }
+                    Some(ToMember::Move(whom)) => if whom == Whom::Everybody || !self.membership.is_publishing() {
+                        info!("asked to move, because this node ends");
+                        return End::Kicked(KickReason::Shutdown);
+                    },
                     Some(ToMember::Remove(mut removal)) => if removal.concerns(Some(&self.membership)) {
                         info!(reason = ?removal.reason, "removed by the server API");
                         return End::Kicked(removal.reason);

@@ -2,11 +2,16 @@
 
 mod applications;
 mod callbacks;
+mod calls;
+mod console;
 mod events;
 mod history;
 mod media;
+mod restrictions;
 mod rows;
 mod schema;
+mod signed_calls;
+mod vault;
 
 use std::time::Duration;
 

@@ -35,7 +35,9 @@ fn file(application: u32, id: &str, room: RoomId, stream: &str, name: &str, ende
         resolution: None,
         url: String::new(),
         gaps: Vec::new(),
+        layouts: Vec::new(),
         place: Place::Disk,
+        previews: rotunda_proto::recording::Previews::default(),
     }
 }
 

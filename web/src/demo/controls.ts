@@ -6,13 +6,15 @@ import { find } from './find';
 import { icon, type Icon } from './icons';
 import { errorText, t } from './i18n';
 import type { Panel } from './panel';
+import type { Seats } from './seats';
 import type { Tiles } from './tiles';
 
 function face(button: HTMLButtonElement, name: Icon, text: string): void {
   button.replaceChildren(icon(name), Object.assign(document.createElement('span'), { textContent: text }));
 }
 
-export function controls(room: Room, media: LocalMedia, panel: Panel, tiles: Tiles, say: (text: string) => void): void {
+/** Returns what draws the buttons of the member's role. */
+export function controls(room: Room, media: LocalMedia, panel: Panel, tiles: Tiles, seats: Seats, say: (text: string) => void): () => void {
   const report = (error: unknown) => say(errorText(error));
   const button = (id: string) => find(id, HTMLButtonElement);
 
@@ -36,10 +38,22 @@ export function controls(room: Room, media: LocalMedia, panel: Panel, tiles: Til
   media.on('changed', draw);
   for (const [id, source] of devices) button(id).onclick = () => void media.mute(source, !media.isMuted(source)).catch(report);
   button('#share').onclick = () => {
-    const change = media.track('screen') ? media.stop('screen') : media.start('screen').then(() => {});
+    const change = media.track('screen') ? media.stop('screen') : media.start('screen', { systemAudio: true }).then(() => {});
     change.catch(report);
   };
   draw();
+  const seat = button('#seat');
+  seat.onclick = () => seats.toggleAsk();
+  const drawRole = () => {
+    const audience = seats.role === 'audience';
+    for (const id of ['#mute-audio', '#mute-camera', '#share']) button(id).hidden = audience;
+    seat.hidden = !audience;
+    seat.setAttribute('aria-pressed', String(seats.isAsking));
+    face(seat, 'microphone', t(seats.isAsking ? 'withdraw' : 'askToSpeak'));
+    panel.drawPeople();
+    draw();
+  };
+  drawRole();
 
   const hand = button('#hand');
   const drawHand = (up: boolean) => {
@@ -53,7 +67,7 @@ export function controls(room: Room, media: LocalMedia, panel: Panel, tiles: Til
   };
   drawHand(false);
 
-  for (const [id, name] of [['#toggle-chat', 'chat'], ['#toggle-people', 'people'], ['#toggle-mix', 'mix'], ['#leave', 'leave']] as const) {
+  for (const [id, name] of [['#toggle-chat', 'chat'], ['#toggle-people', 'people'], ['#toggle-mix', 'mix'], ['#toggle-devices', 'devices'], ['#leave', 'leave']] as const) {
     face(button(id), name, t(name));
   }
   const view = button('#view');
@@ -67,4 +81,5 @@ export function controls(room: Room, media: LocalMedia, panel: Panel, tiles: Til
     media.close();
     void room.leave().then(() => location.replace('/'));
   };
+  return drawRole;
 }

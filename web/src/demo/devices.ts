@@ -37,8 +37,16 @@ export class Devices {
 
   /** The lobby ends; the streams go on in the room. */
   leave(): void {
-    for (const stop of this.stopListening) stop();
+    for (const stop of this.stopListening.splice(0)) stop();
     this.preview.srcObject = null;
+  }
+
+  /** A member of the audience needs no device. */
+  close(): void {
+    this.leave();
+    for (const track of [...this.audio?.getTracks() ?? [], ...this.video?.getTracks() ?? []]) track.stop();
+    this.audio = undefined;
+    this.video = undefined;
   }
 
   private async openCamera(): Promise<void> {

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { RotundaError } from '../sdk/types';
+import { uncounted } from '../counted';
 import { chooseLanguage, errorText, t } from './i18n';
 
 test('the language is the first wanted one that there is', () => {
@@ -10,6 +11,19 @@ test('the language is the first wanted one that there is', () => {
   expect(errorText(new RotundaError('something_new', 'Something new.'))).toBe('Something new.');
   expect(chooseLanguage(['fr'])).toBe('en');
   expect(t('pin', 'ann')).toBe('Pin ann');
+});
+
+test('words follow their number', () => {
+  chooseLanguage(['en']);
+  expect(t('layoutPreview', 1)).toBe('The layout with 1 member');
+  expect(t('sendsYouTo', 'ann', '1001-2', 5)).toBe('ann asks you to go to room 1001-2 for 5 minutes.');
+  expect([1, 2].map((count) => t('breakoutStarted', count))).toEqual([
+    '1 member has been asked to go to a room.', '2 members have been asked to go to their rooms.',
+  ]);
+  const source = readFileSync(new URL('i18n.ts', import.meta.url), 'utf8');
+  const texts = [...source.matchAll(/^ {2}\w+: (['"])(.*)\1,$/gm)].map(([, , text]) => text ?? '');
+  expect(texts.length).toBeGreaterThan(200);
+  expect(uncounted(texts)).toEqual([]);
 });
 
 test('every text that the page names is there', () => {

@@ -14,6 +14,12 @@ const paths = {
   pin: '<path d="M9 3h6l-1 6 3 3v2H7v-2l3-3zM12 14v7"/>',
   grid: '<rect x="3" y="4" width="8" height="7" rx="1"/><rect x="13" y="4" width="8" height="7" rx="1"/><rect x="3" y="13" width="8" height="7" rx="1"/><rect x="13" y="13" width="8" height="7" rx="1"/>',
   speaker: '<rect x="3" y="4" width="18" height="11" rx="1.5"/><path d="M3 19h5m3 0h5m3 0h2"/>',
+  devices: '<path d="M4 7h9m5 0h2M4 17h3m5 0h8"/><circle cx="15.5" cy="7" r="2.5"/><circle cx="9.5" cy="17" r="2.5"/>',
+  thumb: '<path d="M7 11v9H4v-9zm0 .5L10.6 4a2 2 0 0 1 2.3 2.5L12.2 10H18a2 2 0 0 1 2 2.4l-1.2 6A2 2 0 0 1 16.8 20H7"/>',
+  heart: '<path d="M12 20s-7.5-4.5-8.7-9A4.6 4.6 0 0 1 12 7.4 4.6 4.6 0 0 1 20.7 11C19.5 15.5 12 20 12 20z"/>',
+  laugh: '<circle cx="12" cy="12" r="9"/><path d="M7.5 13.5a4.6 4.6 0 0 0 9 0zM8.5 9.5v.01M15.5 9.5v.01"/>',
+  surprised: '<circle cx="12" cy="12" r="9"/><circle cx="12" cy="15.5" r="2.2"/><path d="M8.5 9.5v.01M15.5 9.5v.01"/>',
+  star: '<path d="m12 3.5 2.6 5.6 6.1.7-4.5 4.2 1.2 6.1-5.4-3-5.4 3 1.2-6.1-4.5-4.2 6.1-.7z"/>',
   close: '<path d="m6 6 12 12M18 6 6 18"/>',
 } as const;
 

@@ -9,6 +9,7 @@ import { t } from './i18n';
 import { bestGrid } from './layout';
 
 const GAP = 10;
+const REACTION_MS = 5000;
 
 interface Tile {
   element: HTMLElement;
@@ -55,6 +56,18 @@ export class Tiles {
   showHands(hands: Set<string>): void {
     this.hands = hands;
     this.draw();
+  }
+
+  /** Shows a sign over the tile of a member for some seconds. */
+  react(userId: string, sign: Element): void {
+    const tile = this.tiles.get(userId);
+    if (!tile) return;
+    tile.element.querySelector('.reaction')?.remove();
+    const shown = document.createElement('span');
+    shown.className = 'reaction';
+    shown.append(sign);
+    tile.element.append(shown);
+    setTimeout(() => shown.remove(), REACTION_MS);
   }
 
   draw(): void {

@@ -1,6 +1,6 @@
 // The button that mutes and unmutes a player. Browsers autoplay a video only while it is muted.
 
-export function muteButton(button: HTMLButtonElement, video: HTMLVideoElement, labels = { mute: 'Mute', unmute: 'Unmute' }): void {
+export function muteButton(button: HTMLButtonElement, video: HTMLVideoElement, labels: { mute: string; unmute: string }): void {
   const show = () => {
     button.textContent = video.muted ? labels.unmute : labels.mute;
   };

@@ -1,5 +1,7 @@
 // Plays a live stream of this server in a <video>: HTTP-FLV by mpegts.js, HLS by hls.js. Each is loaded when it is needed.
 
+import { failure, type Failure } from './texts';
+
 export type Protocol = 'flv' | 'hls';
 
 /** The permission to play from the page's address: a query, or an empty string. */
@@ -11,15 +13,15 @@ export function permission(parameters: URLSearchParams): string {
 interface Play {
   video: HTMLVideoElement;
   url: string;
-  failed: (message: string) => void;
+  failed: (failure: Failure) => void;
 }
 
-/** Starts to play; returns a function that stops. `failed` gets a text about the error. */
+/** Starts to play; returns a function that stops. */
 export function play(
   video: HTMLVideoElement,
   streamId: string,
   protocol: Protocol,
-  failed: (message: string) => void,
+  failed: (failure: Failure) => void,
   query = '',
 ): () => void {
   let stop: (() => void) | undefined;
@@ -29,7 +31,7 @@ export function play(
   begin({ video, url, failed }).then((end) => {
     if (over) end();
     else stop = end;
-  }, () => failed('The player cannot be loaded. Reload the page.'));
+  }, () => failed({ why: 'player', detail: '' }));
   return () => {
     over = true;
     stop?.();
@@ -42,7 +44,7 @@ async function playFlv({ video, url, failed }: Play): Promise<() => void> {
     { type: 'flv', isLive: true, url },
     { enableWorker: false, liveBufferLatencyChasing: true, liveBufferLatencyMaxLatency: 2, lazyLoad: false },
   );
-  player.on(mpegts.Events.ERROR, (_type: string, detail: string) => failed(`The stream cannot be played (${detail}).`));
+  player.on(mpegts.Events.ERROR, (type: string, detail: string, info?: { code?: number }) => failed(failure(detail, type === mpegts.ErrorTypes.NETWORK_ERROR, info?.code)));
   player.attachMediaElement(video);
   player.load();
   void Promise.resolve(player.play()).catch(() => undefined);
@@ -58,8 +60,8 @@ async function playHls({ video, url, failed }: Play): Promise<() => void> {
   const hls = new Hls({ manifestLoadingMaxRetry: 5 });
   // Not in the arguments, where it would also replace the distance that low-latency playlists name.
   hls.config.liveSyncDurationCount = 2;
-  hls.on(Hls.Events.ERROR, (_event, { fatal, details }) => {
-    if (fatal) failed(`The stream cannot be played (${details}).`);
+  hls.on(Hls.Events.ERROR, (_event, { fatal, details, type, response }) => {
+    if (fatal) failed(failure(details, type === Hls.ErrorTypes.NETWORK_ERROR, response?.code));
   });
   hls.loadSource(url);
   hls.attachMedia(video);

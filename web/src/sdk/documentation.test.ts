@@ -13,8 +13,11 @@ const blocks = [...guide.matchAll(/^```ts\n([\s\S]*?)^```/gm)].map(([, code = ''
 const given = `
   import { Credentials, LocalMedia, Room, Voices, attach } from '@rotunda/sdk';
   import { Encryption } from '@rotunda/sdk/e2ee';
-  declare const credentials: Credentials, url: string, room: Room, deviceId: string, roomKey: ArrayBuffer;
+  import { play, publish } from '@rotunda/sdk/whip';
+  import { FrameData } from '@rotunda/sdk/frame-data';
+  declare const credentials: Credentials, url: string, room: Room, media: LocalMedia, deviceId: string, roomKey: ArrayBuffer, token: string;
   declare function show(text: string): void;
+  declare function blurred(camera: MediaStreamTrack): Promise<{ track: MediaStreamTrack; stop: () => void }>;
   declare function button(text: string, action: () => void): void;
 `;
 
@@ -26,7 +29,7 @@ test('every block compiles', () => {
   const options: ts.CompilerOptions = {
     target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.ESNext, moduleResolution: ts.ModuleResolutionKind.Bundler, strict: true,
     lib: ['lib.es2022.d.ts', 'lib.dom.d.ts', 'lib.dom.iterable.d.ts'], skipLibCheck: true, noEmit: true, types: [],
-    paths: { '@rotunda/sdk': [path('./index.ts')], '@rotunda/sdk/e2ee': [path('../e2ee/index.ts')] },
+    paths: { '@rotunda/sdk': [path('./index.ts')], '@rotunda/sdk/e2ee': [path('../e2ee/index.ts')], '@rotunda/sdk/whip': [path('../whip/index.ts')], '@rotunda/sdk/frame-data': [path('../frame_data/index.ts')] },
   };
   const host = ts.createCompilerHost(options);
   const { getSourceFile } = host;

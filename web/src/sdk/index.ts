@@ -7,6 +7,8 @@ export { Emitter } from './emitter';
 export type { Codec } from './layers';
 export { LocalMedia, type Lost, type Publishing } from './local_media';
 export { Voices, attach, type AttachOptions, type Blocked } from './playback';
+export type { Processed, Processor } from './processor';
+export type { StreamProfile } from './profile';
 export { Room, type Remote, type RoomOptions } from './room';
 export type { FrameTransform } from './session';
 export type { Credentials } from './signaling';

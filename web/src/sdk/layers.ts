@@ -9,6 +9,14 @@ export const SIMULCAST: RTCRtpEncodingParameters[] = [
   { rid: 'f', scaleResolutionDownBy: 1, maxBitrate: 1_700_000 },
 ];
 
+/** `bitrate`: of the largest layer, kbit/s; the others are in proportion. */
+export function simulcast(bitrate?: number): RTCRtpEncodingParameters[] {
+  const factor = bitrate === undefined ? 1 : (bitrate * 1000) / SIMULCAST_LARGEST;
+  return SIMULCAST.map((layer) => ({ ...layer, maxBitrate: Math.round((layer.maxBitrate ?? 0) * factor) }));
+}
+
+const SIMULCAST_LARGEST = 1_700_000;
+
 export interface OneStream extends RTCRtpEncodingParameters {
   scalabilityMode: string;
   scaleResolutionDownBy: number;
@@ -25,10 +33,22 @@ export const LAYERS_IN_ONE_STREAM: [OneStream, ...OneStream[]] = [
   { scalabilityMode: 'L1T3', scaleResolutionDownBy: 4, maxBitrate: 150_000 },
 ];
 
-/** `maxHeight`: the largest size that anybody watches; without it all are sent. Sizes halve from one to the next. */
-export function oneStream({ height = 0 }: { height?: number }, maxHeight?: number): OneStream {
+/**
+ * `maxHeight`: the largest size that anybody watches; without it all are sent. Sizes halve from one to the next. `limits`: of a profile:
+ * the number of sizes, and the bitrate of all of them, kbit/s.
+ */
+export function oneStream(
+  { height = 0 }: { height?: number }, maxHeight?: number, { layers = 3, bitrate }: { layers?: number; bitrate?: number } = {},
+): OneStream {
   const halved = maxHeight && height > maxHeight ? Math.round(Math.log2(height / maxHeight)) : 0;
-  return LAYERS_IN_ONE_STREAM[Math.min(halved, LAYERS_IN_ONE_STREAM.length - 1)] ?? LAYERS_IN_ONE_STREAM[0];
+  const all = LAYERS_IN_ONE_STREAM.length;
+  const first = Math.min(halved, all - 1);
+  const size = LAYERS_IN_ONE_STREAM[first] ?? LAYERS_IN_ONE_STREAM[0];
+  // Fewer sizes below the same largest one.
+  const sizes = Math.max(1, Math.min(all - first, layers - first));
+  const { scalabilityMode } = LAYERS_IN_ONE_STREAM[all - sizes] ?? size;
+  const factor = bitrate === undefined ? 1 : (bitrate * 1000) / LAYERS_IN_ONE_STREAM[0].maxBitrate;
+  return { ...size, scalabilityMode, maxBitrate: Math.round(size.maxBitrate * factor) };
 }
 
 /** Codecs whose layers take less bandwidth in one stream than in three. */
@@ -44,18 +64,23 @@ export interface Encoding {
 /** Below this size a browser does not send the full layer of three, so two are used. */
 const THREE_LAYERS = { width: 960, height: 540 };
 
-/** By rid. `wanted`: the layers that the server requests; all by default. At least one is always active. */
+/**
+ * By rid. `wanted`: the layers that the server requests; all by default. `layers`: the most of them that a profile permits. At least one is
+ * always active.
+ */
 export function encodings(
   { width = 0, height = 0 }: { width?: number; height?: number },
   wanted?: string[],
+  layers = 3,
 ): Record<string, Encoding> {
   const small = width < THREE_LAYERS.width || height < THREE_LAYERS.height;
   const scales: [string, number][] = small ? [['q', 2], ['h', 1]] : [['q', 4], ['h', 2], ['f', 1]];
-  const isWanted = (rid: string) => wanted?.includes(rid) ?? true;
+  const permitted = scales.slice(-Math.max(1, layers)).map(([rid]) => rid);
+  const isWanted = (rid: string) => permitted.includes(rid) && (wanted?.includes(rid) ?? true);
   const none = !scales.some(([rid]) => isWanted(rid));
   const all: Record<string, Encoding> = { f: { active: false, scaleResolutionDownBy: 1 } };
   for (const [rid, scaleResolutionDownBy] of scales) {
-    all[rid] = { active: isWanted(rid) || (none && rid === 'q'), scaleResolutionDownBy };
+    all[rid] = { active: isWanted(rid) || (none && rid === permitted[0]), scaleResolutionDownBy };
   }
   return all;
 }

@@ -3,13 +3,18 @@
 import { capture, deviceError, watchDevices, type CaptureOptions, type DeviceChange } from './devices';
 import { Emitter } from './emitter';
 import type { Room } from './room';
+import type { Processed, Processor } from './processor';
+import { ScreenSound } from './screen_sound';
 import { RotundaError, type Source } from './types';
 
 /** A device may be muted for a moment, for example while it changes hands; milliseconds. */
 const PATIENCE = 3000;
 
 interface Local {
+  /** Of the device. */
   track: MediaStreamTrack;
+  /** What is sent in its place. */
+  processed?: Processed;
   stream?: MediaStream;
   /** Undefined: the application's own track, which only the application can get back. */
   options?: CaptureOptions;
@@ -24,7 +29,7 @@ export interface Lost {
   retry: () => Promise<void>;
 }
 
-export type Publishing = Pick<Room, 'publish' | 'unpublish' | 'mute' | 'isPublishing'>;
+export type Publishing = Pick<Room, 'publish' | 'unpublish' | 'mute' | 'isPublishing'> & Partial<Pick<Room, 'profile'>>;
 
 export class LocalMedia extends Emitter<{
   /** The tracks have changed. */
@@ -36,14 +41,19 @@ export class LocalMedia extends Emitter<{
   lost: Lost;
   /** The person has ended the screen share with the browser's own button, or the application's track has ended. */
   ended: { source: Source };
+  /** The screen is shared, but its audio cannot be sent, for example because all microphone seats are taken. */
+  soundless: { error: RotundaError };
   devices: DeviceChange;
 }> {
   private readonly locals = new Map<Source, Local>();
   private readonly lost = new Map<Source, CaptureOptions>();
   private readonly recovering = new Set<Source>();
   private readonly stopListening: (() => void)[];
+  /** While the audio of a shared screen is sent: with the microphone, as one track. */
+  private sound?: ScreenSound;
+  private readonly processors = new Map<Source, Processor>();
 
-  constructor(private readonly room: Publishing) {
+  constructor(private readonly room: Publishing, private readonly mix = (screen: MediaStreamTrack) => new ScreenSound(screen)) {
     super();
     const onVisible = () => {
       if (document.visibilityState !== 'visible') return;
@@ -59,8 +69,10 @@ export class LocalMedia extends Emitter<{
     ];
   }
 
+  /** The track that is sent, also for a preview. */
   track(source: Source): MediaStreamTrack | undefined {
-    return this.locals.get(source)?.track;
+    const local = this.locals.get(source);
+    return local && sentOf(local);
   }
 
   /** The whole capture: with the screen it may have an audio track, too. */
@@ -72,9 +84,14 @@ export class LocalMedia extends Emitter<{
     return this.locals.get(source)?.muted ?? false;
   }
 
+  /** Whether the audio of the shared screen is sent. */
+  get sharesSound(): boolean {
+    return this.sound !== undefined;
+  }
+
   /** Opens a device and publishes it. Rejects with words when that is not possible, and then nothing stays open. */
   async start(source: Source, options: CaptureOptions = {}): Promise<MediaStreamTrack> {
-    const stream = await this.open(source, options);
+    const stream = await this.open(source, source === 'camera' ? { ...this.ofProfile(), ...options } : options);
     const track = stream.getTracks().find(({ kind }) => (kind === 'audio') === (source === 'audio'));
     if (!track) throw deviceError(new DOMException('', 'NotFoundError'), source);
     try {
@@ -97,6 +114,24 @@ export class LocalMedia extends Emitter<{
     await this.take(source, track);
   }
 
+  /**
+   * Sends what the processor makes of the microphone or camera, for example without noise or with another background; without one the
+   * device itself. It holds for what is open now, and for every device that is opened later. Rejects if the processor fails; then
+   * everything stays as it was.
+   */
+  async process(source: 'audio' | 'camera', processor?: Processor): Promise<void> {
+    const before = this.processors.get(source);
+    this.setProcessor(source, processor);
+    const local = this.locals.get(source);
+    if (!local?.options) return;
+    try {
+      await this.take(source, local.track, local.options, local.stream);
+    } catch (error) {
+      this.setProcessor(source, before);
+      throw error;
+    }
+  }
+
   /** Changes to another device, or other constraints, without a new publication. */
   async change(source: Source, options: CaptureOptions): Promise<MediaStreamTrack> {
     return this.start(source, { ...this.locals.get(source)?.options, ...options });
@@ -105,7 +140,12 @@ export class LocalMedia extends Emitter<{
   async mute(source: Source, muted: boolean): Promise<void> {
     const local = this.locals.get(source);
     if (local) local.muted = muted;
-    await this.room.mute(source, muted);
+    if (source === 'audio' && this.sound && local) {
+      // The audio of the screen goes on, so the publication is not muted.
+      sentOf(local).enabled = !muted;
+    } else {
+      await this.room.mute(source, muted);
+    }
     this.emit('changed', undefined);
   }
 
@@ -114,13 +154,26 @@ export class LocalMedia extends Emitter<{
     if (!this.locals.has(source)) return;
     this.release(source);
     this.emit('changed', undefined);
+    if (source === 'audio' && this.sound) {
+      this.sound.setMicrophone(undefined);
+      return;
+    }
     if (this.room.isPublishing(source)) await this.room.unpublish(source);
+    if (source === 'screen') await this.stopSound();
   }
 
   /** Closes all devices, without a word to the server: for leaving. */
   close(): void {
     for (const stop of this.stopListening) stop();
     for (const source of [...this.locals.keys()]) this.release(source);
+    this.sound?.close();
+    this.sound = undefined;
+  }
+
+  /** The application's options win. */
+  private ofProfile(): CaptureOptions {
+    const { width, height, framerate } = this.room.profile ?? {};
+    return { ...(width && { width }), ...(height && { height }), ...(framerate && { frameRate: framerate }) };
   }
 
   private async open(source: Source, options: CaptureOptions): Promise<MediaStream> {
@@ -137,12 +190,74 @@ export class LocalMedia extends Emitter<{
 
   private async take(source: Source, track: MediaStreamTrack, options?: CaptureOptions, stream?: MediaStream): Promise<void> {
     const muted = this.locals.get(source)?.muted ?? false;
-    track.enabled = !muted;
-    await this.room.publish(source, track);
+    // Only devices are processed: an application's own track is as it wants it.
+    const processed = options && await this.processedOf(source, track);
+    const sent = processed?.track ?? track;
+    track.enabled = processed ? true : !muted;
+    sent.enabled = !muted;
+    try {
+      if (source === 'audio' && this.sound) this.sound.setMicrophone(sent);
+      else await this.room.publish(source, sent);
+    } catch (error) {
+      processed?.stop();
+      throw error;
+    }
     this.release(source, track);
     this.lost.delete(source);
-    this.locals.set(source, { track, stream, options, muted, stopWatching: this.watch(source, track, options) });
+    this.locals.set(source, { track, processed, stream, options, muted, stopWatching: this.watch(source, track, options) });
+    const sound = source === 'screen' ? stream?.getTracks().find(({ kind }) => kind === 'audio') : undefined;
+    if (source === 'screen') await this.stopSound();
+    if (sound) await this.shareSound(sound);
     this.emit('changed', undefined);
+  }
+
+  private async processedOf(source: Source, track: MediaStreamTrack): Promise<Processed | undefined> {
+    try {
+      return await this.processors.get(source)?.(track);
+    } catch (error) {
+      throw new RotundaError('processor_failed', `The processor of the ${source} has failed: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
+
+  private setProcessor(source: Source, processor?: Processor): void {
+    if (processor) this.processors.set(source, processor);
+    else this.processors.delete(source);
+  }
+
+  /** Members send one audio track, so the audio of the screen is mixed into that of the microphone. */
+  private async shareSound(screen: MediaStreamTrack): Promise<void> {
+    const microphone = this.locals.get('audio');
+    const sound = this.mix(screen);
+    sound.setMicrophone(microphone && sentOf(microphone));
+    try {
+      await this.room.publish('audio', sound.track);
+      if (microphone?.muted) await this.room.mute('audio', false);
+    } catch (error) {
+      sound.close();
+      this.emit('soundless', { error: error instanceof RotundaError ? error : deviceError(error, 'audio') });
+      return;
+    }
+    // The mix has the muted microphone as silence.
+    if (microphone) sentOf(microphone).enabled = !microphone.muted;
+    this.sound = sound;
+  }
+
+  /** The microphone is sent alone again, muted if it was muted meanwhile. */
+  private async stopSound(): Promise<void> {
+    const { sound } = this;
+    if (!sound) return;
+    this.sound = undefined;
+    const microphone = this.locals.get('audio');
+    try {
+      if (!microphone) {
+        await this.room.unpublish('audio');
+        return;
+      }
+      await this.room.publish('audio', sentOf(microphone));
+      if (microphone.muted) await this.room.mute('audio', true);
+    } finally {
+      sound.close();
+    }
   }
 
   private watch(source: Source, track: MediaStreamTrack, options?: CaptureOptions): () => void {
@@ -211,7 +326,12 @@ export class LocalMedia extends Emitter<{
     if (!local) return;
     this.locals.delete(source);
     local.stopWatching();
+    local.processed?.stop();
     // The application's own track stays its own.
     if (local.options) for (const track of [local.track, ...local.stream?.getTracks() ?? []]) if (track !== except) track.stop();
   }
+}
+
+function sentOf({ track, processed }: Local): MediaStreamTrack {
+  return processed?.track ?? track;
 }

@@ -12,6 +12,7 @@ class Server {
   readonly asked: Record<string, unknown>[] = [];
   /** The request that it refuses. */
   static refused?: string;
+  static profiles: Record<string, unknown>[] = [];
   /** Events before the answer to `connect`. */
   beforeAnswer: Record<string, unknown>[] = [];
 
@@ -27,7 +28,8 @@ class Server {
     const error = { code: 'not_permitted', message: 'no' };
     if (request['op'] === Server.refused) return queueMicrotask(() => this.tell({ id: request['id'], error }));
     const room = { roomId: 1, members: ['ann', 'bob'], memberCount: 2, publishers: [{ userId: 'bob', audio: 'on' }] };
-    queueMicrotask(() => this.tell({ id: request['id'], ok: true, resumeToken: 't', room, answer: 'v=0' }));
+    const streamProfiles = Server.profiles;
+    queueMicrotask(() => this.tell({ id: request['id'], ok: true, resumeToken: 't', room, answer: 'v=0', streamProfiles }));
   }
 
   tell(message: Record<string, unknown>): void {
@@ -54,7 +56,10 @@ class Sender {
 
 class Connection extends EventTarget {
   static last: Connection;
+  connectionState = 'new';
+  closed = false;
   readonly senders: Sender[] = [];
+  readonly offered: RTCRtpTransceiverInit[] = [];
   readonly localDescription = { sdp: 'v=0' };
   readonly iceConnectionState = 'new';
 
@@ -63,7 +68,8 @@ class Connection extends EventTarget {
     Connection.last = this;
   }
 
-  addTransceiver(kind: string) {
+  addTransceiver(kind: string, init: RTCRtpTransceiverInit) {
+    this.offered.push(init);
     const sender = new Sender();
     const mid = String(this.senders.push(sender) - 1);
     const receiver = { track: { kind, id: mid }, getSynchronizationSources: () => [] };
@@ -74,7 +80,12 @@ class Connection extends EventTarget {
   createOffer = () => Promise.resolve({ type: 'offer', sdp: 'v=0' });
   setLocalDescription = () => Promise.resolve();
   setRemoteDescription = () => Promise.resolve();
-  close = () => {};
+  close = () => { this.closed = true; };
+
+  become(state: string): void {
+    this.connectionState = state;
+    this.dispatchEvent(new Event('connectionstatechange'));
+  }
 }
 
 const camera = { kind: 'video', enabled: true, getSettings: () => ({ width: 1280, height: 720 }) } as unknown as MediaStreamTrack;
@@ -93,6 +104,16 @@ describe('a room', () => {
   afterEach(() => {
     vi.unstubAllGlobals();
     Server.refused = undefined;
+    Server.profiles = [];
+  });
+
+  test('sends what the profile of its platform and role says', async () => {
+    Server.profiles = [{ platform: 'ios', bitrate: 100 }, { role: 'audience', bitrate: 200 }, { platform: 'web', bitrate: 850, layers: 2 }];
+    const room = await Room.enter({ ...options, role: 'anchor' });
+    expect(room.profile).toEqual({ platform: 'web', bitrate: 850, layers: 2 });
+    const [, sends] = Connection.last.offered;
+    expect(sends?.sendEncodings?.map(({ maxBitrate }) => maxBitrate)).toEqual([75_000, 250_000, 850_000]);
+    await room.leave();
   });
 
   test('keeps the tracks that arrive while it is entered, before anybody can listen', async () => {
@@ -119,6 +140,81 @@ describe('a room', () => {
     expect(sender?.track).toBeNull();
     Server.last.tell({ event: 'mediaState', state: 'disconnected' });
     await vi.waitUntil(() => Connection.last.senders[1] !== sender && Connection.last.senders[0]?.track === microphone);
+    expect(Connection.last.senders[1]?.track).toBeNull();
+    await room.leave();
+  });
+
+  test('sends on both connections until the one to another media server is there', async () => {
+    const room = await Room.enter(options);
+    await room.publish('camera', camera);
+    const former = Connection.last;
+    let remotes = 0;
+    room.on('remotes', () => { remotes += 1; });
+    Server.last.tell({ event: 'moveMedia' });
+    await vi.waitUntil(() => Connection.last !== former && Connection.last.senders[1]?.track === camera);
+    const next = Connection.last;
+    Server.last.tell({ event: 'moveMedia' });
+    expect(former.senders[1]?.track).toBe(camera);
+    expect([former.closed, room.session?.connection === (former as unknown)]).toEqual([false, true]);
+    await room.publish('audio', microphone);
+    next.become('connected');
+    await vi.waitUntil(() => former.closed);
+    expect(Connection.last).toBe(next);
+    expect(room.session?.connection).toBe(next);
+    expect(next.senders[0]?.track).toBe(microphone);
+    expect(remotes).toBe(1);
+    await room.leave();
+    expect(next.closed).toBe(true);
+  });
+
+  test('stays where it is when the move fails, and moves when it is asked again', async () => {
+    const room = await Room.enter(options);
+    const former = Connection.last;
+    Server.last.tell({ event: 'moveMedia' });
+    await vi.waitUntil(() => Connection.last !== former);
+    const failed = Connection.last;
+    await vi.waitUntil(() => Server.last.asked.filter(({ op }) => op === 'connect').length === 2);
+    failed.become('failed');
+    await vi.waitUntil(() => failed.closed);
+    expect([former.closed, room.session?.connection === (former as unknown)]).toEqual([false, true]);
+    Server.last.tell({ event: 'moveMedia' });
+    await vi.waitUntil(() => Connection.last !== failed);
+    Connection.last.become('connected');
+    await vi.waitUntil(() => former.closed);
+    await room.leave();
+  });
+
+  test('is as before when the server has ended and another one is found', async () => {
+    const room = await Room.enter({ ...options, role: 'anchor' });
+    await room.publish('audio', microphone);
+    await room.publish('camera', camera);
+    await room.mute('audio', true);
+    await room.muteRemoteAudio('bob', true);
+    const ended = Server.last;
+    const back = new Promise<void>((resolve) => { room.on('reconnecting', (is) => { if (!is) resolve(); }); });
+    ended.tell({ event: 'kicked', reason: 'shutdown' });
+    await back;
+    expect(Server.last).not.toBe(ended);
+    const said = Server.last.asked.map(({ op, source, userId }) => [op, source ?? userId].filter(Boolean).join(' '));
+    expect(said.filter((op) => !op.startsWith('requestVideo'))).toEqual([
+      'login ann', 'enterRoom', 'connect', 'publish audio', 'mute audio', 'publish camera', 'muteRemoteAudio bob',
+    ]);
+    expect(Server.last.asked[1]).toMatchObject({ roomId: 1, role: 'anchor' });
+    expect(Connection.last.senders[1]?.track).toBe(camera);
+    await room.leave();
+  });
+
+  test('goes on without a source whose seat has been taken meanwhile', async () => {
+    const room = await Room.enter(options);
+    await room.publish('camera', camera);
+    const errors: string[] = [];
+    room.on('error', ({ code }) => errors.push(code));
+    const back = new Promise<void>((resolve) => { room.on('reconnecting', (is) => { if (!is) resolve(); }); });
+    Server.refused = 'publish';
+    Server.last.tell({ event: 'kicked', reason: 'shutdown' });
+    await back;
+    expect(errors).toEqual(['not_permitted']);
+    expect(room.isPublishing('camera')).toBe(false);
     expect(Connection.last.senders[1]?.track).toBeNull();
     await room.leave();
   });

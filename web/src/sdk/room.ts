@@ -3,6 +3,7 @@
 import { decode, encode, fromBase64, toBase64, type CustomMessage } from './custom_messages';
 import { Emitter } from './emitter';
 import type { Codec } from './layers';
+import { profileFor, type StreamProfile } from './profile';
 import { Roaming } from './roaming';
 import { Session, type FrameTransform } from './session';
 import { Signaling, type Credentials } from './signaling';
@@ -25,7 +26,7 @@ export interface RoomOptions {
   userDefineRecordId?: string;
   /** Names the live stream of this member's own media, and relays it: at most 64 letters, digits, `_` and `-`. */
   streamId?: string;
-  /** The codec to send; by default the browser chooses. */
+  /** The codec to send; by default that of the application's profile, or the browser chooses. */
   codec?: Codec;
   /** Send the microphone in stereo: for music. The track needs two channels (`getUserMedia` with `channelCount: 2`). */
   stereo?: boolean;
@@ -44,6 +45,10 @@ export interface Remote {
 
 /** Milliseconds. */
 const STATISTICS_INTERVAL = 2000;
+/** A connection to another media server is given up after this time. */
+const MOVE_WITHIN = 8000;
+/** The server keeps the former session for a second after the new one is connected. */
+const FIRST_MEDIA_WITHIN = 700;
 
 export class Room extends Emitter<{
   /** Members, publishers or the mix have changed. */
@@ -69,6 +74,10 @@ export class Room extends Emitter<{
   memberCount = 0;
   mix: Mix | null = null;
   session?: Session;
+  /** The session that takes the place of the present one, when the media server ends. */
+  private next?: Session;
+  /** Custom messages that were heard while there are two sessions. */
+  private readonly heard = new Set<string>();
   private readonly roaming: Roaming;
   /** The chosen videos, by {@link Room.requestVideo} and {@link Room.cancelVideo}. */
   private readonly choice: Choice;
@@ -76,7 +85,12 @@ export class Room extends Emitter<{
   /** Pixels, by member and source. */
   private readonly heights = new Map<string, number>();
   private sending = new Set<Source>();
+  private readonly muted = new Set<Source>();
+  private readonly unheard = new Set<string>();
+  private ownMix: TranscodingConfig | null = null;
+  private rights: { role?: Role; privateMapKey?: string };
   private iceServers: RTCIceServer[] = [];
+  private profiles: StreamProfile[] = [];
   private wishes: Promise<void> = Promise.resolve();
   private tracks: Partial<Record<Source, MediaStreamTrack>> = {};
   private shown: { audio: (string | null)[]; video: (Slot | null)[] } = { audio: [], video: [] };
@@ -86,6 +100,8 @@ export class Room extends Emitter<{
   private constructor(private readonly signaling: Signaling, private readonly options: RoomOptions) {
     super();
     this.choice = { all: options.autoVideo ?? true, preferred: [], excluded: [] };
+    this.rights = { role: options.role, privateMapKey: options.privateMapKey };
+    signaling.enterAgain = () => this.enterAgain();
     signaling.on('event', (event) => this.handle(event));
     signaling.on('reconnecting', (is) => {
       this.emit('reconnecting', is);
@@ -100,13 +116,7 @@ export class Room extends Emitter<{
     const room = new Room(signaling, options);
     try {
       await signaling.connect();
-      const reply = await signaling.request('enterRoom', {
-        roomId: options.roomId, role: options.role, privateMapKey: options.privateMapKey,
-        userDefineRecordId: options.userDefineRecordId, streamId: options.streamId,
-      });
-      room.know(reply['room'] as RoomView);
-      room.iceServers = (reply['iceServers'] as RTCIceServer[] | undefined) ?? [];
-      await room.connect();
+      await room.enterAndConnect();
     } catch (error) {
       // The caller gets no room, so it must neither reconnect nor stay on the server.
       await room.leave();
@@ -123,6 +133,12 @@ export class Room extends Emitter<{
    */
   async switchRole(role: Role, privateMapKey?: string): Promise<void> {
     await this.signaling.request('switchRole', { role, privateMapKey });
+    this.rights = { role, privateMapKey };
+  }
+
+  /** What the operator has set for this application, platform and role: {@link LocalMedia} captures and this room sends accordingly. */
+  get profile(): StreamProfile {
+    return profileFor(this.profiles, this.rights.role);
   }
 
   /** This member. */
@@ -154,6 +170,8 @@ export class Room extends Emitter<{
     const track = this.tracks[source];
     if (track) track.enabled = !muted;
     await this.signaling.request('mute', { source, muted });
+    if (muted) this.muted.add(source);
+    else this.muted.delete(source);
   }
 
   /**
@@ -162,6 +180,7 @@ export class Room extends Emitter<{
    */
   async setMixTranscodingConfig(config: TranscodingConfig | null): Promise<void> {
     await this.signaling.request('setMixTranscodingConfig', { config });
+    this.ownMix = config;
   }
 
   /**
@@ -201,6 +220,8 @@ export class Room extends Emitter<{
   /** Stops a member's audio for this listener only; the server then sends none of it. */
   async muteRemoteAudio(userId: string, muted: boolean): Promise<void> {
     await this.signaling.request('muteRemoteAudio', { userId, muted });
+    if (muted) this.unheard.add(userId);
+    else this.unheard.delete(userId);
   }
 
   /** The present volume of each heard member, 0 to 100, measured in this browser. */
@@ -261,11 +282,62 @@ export class Room extends Emitter<{
     return remotes;
   }
 
+  private async enterAndConnect(): Promise<void> {
+    const { roomId, userDefineRecordId, streamId } = this.options;
+    const reply = await this.signaling.request('enterRoom', { roomId, ...this.rights, userDefineRecordId, streamId });
+    this.know(reply['room'] as RoomView);
+    this.iceServers = (reply['iceServers'] as RTCIceServer[] | undefined) ?? [];
+    this.profiles = (reply['streamProfiles'] as StreamProfile[] | undefined) ?? [];
+    await this.connect();
+  }
+
+  /** The server has ended, and a new login has found another one: everything is as before, but for what that one refuses. */
+  private async enterAgain(): Promise<void> {
+    this.asked = [];
+    await this.enterAndConnect();
+    for (const source of this.sending) {
+      if (!await this.said('publish', { source })) await this.stopSending(source);
+      else if (this.muted.has(source)) await this.said('mute', { source, muted: true });
+    }
+    for (const userId of this.unheard) await this.said('muteRemoteAudio', { userId, muted: true });
+    if (this.ownMix) await this.said('setMixTranscodingConfig', { config: this.ownMix });
+    this.requestVideos(true);
+    this.emit('changed', undefined);
+  }
+
+  /** False: refused, and `error` says why. */
+  private async said(op: string, fields: Record<string, unknown>): Promise<boolean> {
+    try {
+      await this.signaling.request(op, fields);
+      return true;
+    } catch (error) {
+      if (!(error instanceof RotundaError) || error.code === 'disconnected') throw error;
+      this.emit('error', error);
+      return false;
+    }
+  }
+
   private async connect(): Promise<void> {
+    this.next?.close();
+    this.next = undefined;
     this.session?.close();
-    const session = new Session(this.iceServers, this.options.codec, this.options.stereo, this.options.transform);
+    const session = this.newSession();
     this.session = session;
     this.sample = undefined;
+    this.roaming.follow(session);
+    try {
+      await this.offer(session);
+    } catch (error) {
+      session.close();
+      if (this.session === session) this.session = undefined;
+      throw error;
+    }
+    for (const source of this.sending) await this.send(source, this.tracks[source] ?? null);
+  }
+
+  private newSession(): Session {
+    const { codec = this.codecOfProfile(), stereo, transform } = this.options;
+    const session = new Session(this.iceServers, codec, stereo, transform, this.profile);
     session.connection.onconnectionstatechange = () => {
       const { connectionState } = session.connection;
       const isLost = connectionState === 'disconnected' || connectionState === 'failed';
@@ -276,16 +348,51 @@ export class Room extends Emitter<{
       channel.binaryType = 'arraybuffer';
       channel.onmessage = ({ data }) => this.hear(decode(data as ArrayBuffer));
     }
-    this.roaming.follow(session);
+    return session;
+  }
+
+  private async offer(session: Session): Promise<void> {
+    const reply = await this.signaling.request('connect', { ...await session.offer() });
+    await session.answer(String(reply['answer']));
+  }
+
+  /**
+   * The media server ends soon: a session at another one takes the place of the present one, which goes on until then. Both send. If it
+   * fails, the server asks again, and at its end media is lost and connected again.
+   */
+  private async moveMedia(): Promise<void> {
+    const former = this.session;
+    if (!former || this.next) return;
+    const next = this.newSession();
+    this.next = next;
     try {
-      const reply = await this.signaling.request('connect', { ...await session.offer() });
-      await session.answer(String(reply['answer']));
-    } catch (error) {
-      session.close();
-      if (this.session === session) this.session = undefined;
-      throw error;
+      await this.offer(next);
+      for (const source of this.sending) await this.send(source, this.tracks[source] ?? null, next);
+      await next.connected(MOVE_WITHIN);
+      await next.arriving(this.shown.audio, this.shown.video, FIRST_MEDIA_WITHIN);
+    } catch {
+      next.close();
+      if (this.next === next) this.next = undefined;
+      return;
     }
-    for (const source of this.sending) await this.send(source, this.tracks[source] ?? null);
+    // The member has left, or media was lost and connected again.
+    if (this.next !== next) return next.close();
+    this.next = undefined;
+    this.session = next;
+    this.sample = undefined;
+    this.roaming.follow(next);
+    this.emit('remotes', this.remotes);
+    // What has begun or ended meanwhile.
+    for (const source of ['audio', 'camera', 'screen'] as const) await this.send(source, this.sending.has(source) ? this.tracks[source] ?? null : null);
+    former.close();
+    this.heard.clear();
+  }
+
+  /** Undefined also where frames are encrypted in a way that the codec does not permit. */
+  private codecOfProfile(): Codec | undefined {
+    const { codec } = this.profile;
+    const { transform } = this.options;
+    return codec && (transform?.codecs.includes(codec) ?? true) ? codec : undefined;
   }
 
   /** Media was lost. If signaling is lost too, this is repeated when it is back. */
@@ -297,20 +404,30 @@ export class Room extends Emitter<{
 
   private hear(message: CustomMessage | RotundaError | undefined): void {
     if (message instanceof RotundaError) this.emit('error', message);
-    else if (message) this.emit('custom-message', message);
+    else if (message && this.isNew(message)) this.emit('custom-message', message);
+  }
+
+  /** While there are two sessions, both carry every message. */
+  private isNew({ userId, seq }: CustomMessage): boolean {
+    const name = `${seq} ${userId}`;
+    if (!this.next && this.heard.size === 0) return true;
+    if (this.heard.has(name)) return false;
+    this.heard.add(name);
+    return true;
   }
 
   private async stopSending(source: Source): Promise<void> {
     this.sending.delete(source);
+    this.muted.delete(source);
     delete this.tracks[source];
     await this.send(source, null);
   }
 
-  private send(source: Source, track: MediaStreamTrack | null): Promise<void> {
+  private send(source: Source, track: MediaStreamTrack | null, session = this.session): Promise<void> {
     switch (source) {
-      case 'audio': return this.session?.sendMicrophone(track) ?? Promise.resolve();
-      case 'camera': return this.session?.sendCamera(track) ?? Promise.resolve();
-      default: return this.session?.sendScreen(track) ?? Promise.resolve();
+      case 'audio': return session?.sendMicrophone(track) ?? Promise.resolve();
+      case 'camera': return session?.sendCamera(track) ?? Promise.resolve();
+      default: return session?.sendScreen(track) ?? Promise.resolve();
     }
   }
 
@@ -358,8 +475,9 @@ export class Room extends Emitter<{
         this.emit('error', new RotundaError('codec_not_supported', message, about));
         return;
       }
-      case 'layers': void this.session?.setLayers(event.source, event.active); return;
-      case 'spatialLayers': void this.session?.setLargestLayer(event.source, event.maxHeight); return;
+      // These are about the newest session.
+      case 'layers': void (this.next ?? this.session)?.setLayers(event.source, event.active); return;
+      case 'spatialLayers': void (this.next ?? this.session)?.setLargestLayer(event.source, event.maxHeight); return;
       case 'networkQuality': {
         const { event: _, ...quality } = event;
         // Not every browser supports the extended reports that the server needs for this figure.
@@ -376,6 +494,7 @@ export class Room extends Emitter<{
         return;
       }
       case 'speakers': this.emit('speakers', event.speakers); return;
+      case 'moveMedia': void this.moveMedia(); return;
       case 'mediaState':
         if (event.state === 'disconnected') this.connectAgain();
         return;
@@ -424,6 +543,8 @@ export class Room extends Emitter<{
   private stop(): void {
     this.roaming.stop();
     clearInterval(this.timer);
+    this.next?.close();
+    this.next = undefined;
     this.session?.close();
     this.session = undefined;
   }

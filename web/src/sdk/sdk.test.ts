@@ -86,6 +86,37 @@ describe('signaling', () => {
     expect(await closed).toBe('kick');
     expect(sockets).toHaveLength(1);
   });
+
+  test('when the server ends, a new login enters again, as soon as one accepts it', async () => {
+    let refusals = 2;
+    const { signaling, sockets } = client(({ op }) => {
+      if (op !== 'enterRoom') return { ok: true, resumeToken: 'token' };
+      refusals -= 1;
+      return refusals < 0 ? { ok: true } : { error: { code: 'try_later', message: 'not yet' } };
+    });
+    signaling.enterAgain = async () => { await signaling.request('enterRoom'); };
+    await signaling.connect();
+    const back = new Promise<boolean>((resolve) => { signaling.on('reconnecting', (is) => { if (!is) resolve(is); }); });
+    sockets[0]?.say({ event: 'kicked', reason: 'shutdown' });
+    expect(await back).toBe(false);
+    expect(sockets).toHaveLength(4);
+    for (const { sent } of sockets.slice(1)) expect(sent[0]).not.toHaveProperty('resumeToken');
+    // What the ended server still says is not heard.
+    sockets[0]?.say({ event: 'kicked', reason: 'kick' });
+    expect(signaling.isConnected).toBe(true);
+  });
+
+  test('a member whom the next server refuses learns why', async () => {
+    let logins = 0;
+    const { signaling, sockets } = client(() => {
+      logins += 1;
+      return logins === 1 ? { ok: true, resumeToken: 'token' } : { error: { code: 'user_sig_expired', message: 'old' } };
+    });
+    await signaling.connect();
+    const closed = new Promise<string>((resolve) => { signaling.on('closed', ({ code }) => resolve(code)); });
+    sockets[0]?.say({ event: 'kicked', reason: 'shutdown' });
+    expect(await closed).toBe('user_sig_expired');
+  });
 });
 
 describe('wanted videos', () => {

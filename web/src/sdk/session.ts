@@ -1,7 +1,8 @@
 // The peer connection: one offer with fixed slots, and never another.
 
 import { ORDERED, UNORDERED } from './custom_messages';
-import { LAYERS_IN_ONE_STREAM, SIMULCAST, encodings, hasLayersInOneStream, needsOneRate, oneStream, type Codec } from './layers';
+import { encodings, hasLayersInOneStream, needsOneRate, oneStream, simulcast, type Codec } from './layers';
+import type { StreamProfile } from './profile';
 import { askForAudioNack, askForStereo } from './sdp';
 import type { LineUse } from './statistics';
 import { RotundaError, type Lines, type Slot, type Source, type Speaker } from './types';
@@ -10,10 +11,12 @@ export const AUDIO_SLOTS = 6;
 /** Four cameras and, last, the screen. */
 export const VIDEO_SLOTS = 5;
 
-/** Changes encoded frames before they are sent and after they have arrived; the module `e2ee` encrypts them. */
+/** Changes encoded frames before they are sent and after they have arrived: the module `e2ee` encrypts them, `frame-data` adds data. */
 export interface FrameTransform {
   /** The codecs whose frames it can change; the first one is sent by default. */
   readonly codecs: [Codec, ...Codec[]];
+  /** Audio stays as it is. */
+  readonly videoOnly?: boolean;
   onSend(sender: RTCRtpSender, kind: 'audio' | 'video'): void;
   onReceive(receiver: RTCRtpReceiver, kind: 'audio' | 'video'): void;
 }
@@ -39,9 +42,15 @@ export class Session {
 
   private readonly codec?: Codec;
 
-  constructor(iceServers: RTCIceServer[], codec?: Codec, private readonly stereo = false, transform?: FrameTransform) {
+  constructor(
+    iceServers: RTCIceServer[],
+    codec?: Codec,
+    private readonly stereo = false,
+    transform?: FrameTransform,
+    private readonly profile: StreamProfile = {},
+  ) {
     if (transform && codec && !transform.codecs.includes(codec)) {
-      throw new RotundaError('codec_not_supported', `Frames of ${codec} cannot be encrypted; use ${transform.codecs.join(' or ')}.`);
+      throw new RotundaError('codec_not_supported', `Frames of ${codec} cannot be changed or encrypted; use ${transform.codecs.join(' or ')}.`);
     }
     this.codec = codec ?? transform?.codecs[0];
     this.connection = new RTCPeerConnection({ iceServers, bundlePolicy: 'max-bundle' });
@@ -49,7 +58,7 @@ export class Session {
     this.microphone = add('audio', { direction: 'sendonly' });
     this.camera = add('video', {
       direction: 'sendonly',
-      sendEncodings: hasLayersInOneStream(this.codec) ? [LAYERS_IN_ONE_STREAM[0]] : SIMULCAST,
+      sendEncodings: hasLayersInOneStream(this.codec) ? [oneStream({}, undefined, profile)] : simulcast(profile.bitrate),
     });
     this.screen = add('video', { direction: 'sendonly' });
     this.receiveAudio = Array.from({ length: AUDIO_SLOTS }, () => add('audio', { direction: 'recvonly' }));
@@ -83,6 +92,31 @@ export class Session {
 
   async answer(sdp: string): Promise<void> {
     await this.connection.setRemoteDescription({ type: 'answer', sdp });
+  }
+
+  /** Resolves when it is connected, and rejects when that fails or takes longer than this, milliseconds. */
+  connected(within: number): Promise<void> {
+    const { connection } = this;
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => fail(), within);
+      const fail = () => reject(new RotundaError('not_connected', 'The new media connection was not made in time.'));
+      const look = () => {
+        if (connection.connectionState === 'connected') resolve();
+        else if (connection.connectionState !== 'failed' && connection.connectionState !== 'closed') return;
+        else fail();
+        clearTimeout(timer);
+        connection.removeEventListener('connectionstatechange', look);
+      };
+      connection.addEventListener('connectionstatechange', look);
+      look();
+    });
+  }
+
+  /** Resolves when media arrives in all these slots, at the latest after this time, milliseconds. */
+  async arriving(audio: (string | null)[], video: (Slot | null)[], within: number): Promise<void> {
+    const used = [...this.audio.filter((_, index) => audio[index]), ...this.video.filter((_, index) => video[index])];
+    const until = performance.now() + within;
+    while (used.some((track) => track.muted) && performance.now() < until) await new Promise((done) => setTimeout(done, 20));
   }
 
   sendMicrophone(track: MediaStreamTrack | null): Promise<void> {
@@ -124,10 +158,12 @@ export class Session {
       const { track } = this.camera.sender;
       if (!track) return;
       const parameters = this.camera.sender.getParameters();
-      const want = encodings(track.getSettings(), this.wanted);
+      const want = encodings(track.getSettings(), this.wanted, this.profile.layers);
       for (const encoding of parameters.encodings) {
         if (encoding.rid) Object.assign(encoding, want[encoding.rid], scalabilityMode && { scalabilityMode });
-        else if (hasLayersInOneStream(this.codec)) Object.assign(encoding, oneStream(track.getSettings(), this.wantedHeight));
+        else if (hasLayersInOneStream(this.codec)) {
+          Object.assign(encoding, oneStream(track.getSettings(), this.wantedHeight, this.profile));
+        }
       }
       await this.camera.sender.setParameters(parameters);
     };
@@ -177,13 +213,14 @@ export class Session {
   }
 
   private transformFrames(transform: FrameTransform): void {
+    for (const { sender } of [this.camera, this.screen]) transform.onSend(sender, 'video');
+    for (const { receiver } of this.receiveVideo) transform.onReceive(receiver, 'video');
+    if (transform.videoOnly) return;
     // Redundant audio (RFC 2198) would be encrypted as a whole, so that the server could not take it apart.
     const opus = RTCRtpReceiver.getCapabilities('audio')?.codecs.filter(({ mimeType }) => mimeType.toLowerCase() === 'audio/opus') ?? [];
     for (const line of [this.microphone, ...this.receiveAudio]) line.setCodecPreferences(opus);
     transform.onSend(this.microphone.sender, 'audio');
-    for (const { sender } of [this.camera, this.screen]) transform.onSend(sender, 'video');
     for (const { receiver } of this.receiveAudio) transform.onReceive(receiver, 'audio');
-    for (const { receiver } of this.receiveVideo) transform.onReceive(receiver, 'video');
   }
 }
 

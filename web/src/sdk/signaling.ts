@@ -19,6 +19,10 @@ interface Pending {
 const PAUSES = [200, 200, 300, 500, 1000, 2000, 4000];
 /** Time limits of the attempts, milliseconds: a slower one has lost its first packets. The last one repeats. */
 const ATTEMPTS = [1000, 1000, 1000, 2000, 5000];
+/** A server that ends is waited for this long, milliseconds: it, or another node, lets the member in again. */
+const RESTART = 60_000;
+/** The server is not ready for the member yet. */
+const PASSING = ['disconnected', 'unreachable', 'try_later', 'no_media_node', 'node_full', 'internal'];
 
 export class Signaling extends Emitter<{
   event: ServerEvent;
@@ -36,6 +40,10 @@ export class Signaling extends Emitter<{
   private attempt = 0;
   /** Ends the pause before the next attempt. */
   private hurry?: () => void;
+  /** When the server said that it ends; the next login is a new one. */
+  private endedAt?: number;
+  /** Enters the room again after a new login. */
+  enterAgain: () => Promise<void> = () => Promise.resolve();
 
   constructor(
     private readonly url: string,
@@ -98,7 +106,8 @@ export class Signaling extends Emitter<{
         clearTimeout(late);
         resolve();
       };
-      socket.onmessage = (message) => this.receive(String(message.data));
+      // An abandoned connection still has its last messages.
+      socket.onmessage = (message) => { if (this.socket === socket) this.receive(String(message.data)); };
       socket.onclose = () => {
         clearTimeout(late);
         reject(new RotundaError('unreachable', 'The server cannot be reached.'));
@@ -111,8 +120,12 @@ export class Signaling extends Emitter<{
     const message = JSON.parse(text) as Fields;
     if (typeof message['event'] === 'string') {
       const event = message as unknown as ServerEvent;
-      if (event.event === 'kicked') this.end(new RotundaError(event.reason, kickedText(event.reason)));
-      this.emit('event', event);
+      if (event.event !== 'kicked') this.emit('event', event);
+      else if (event.reason === 'shutdown') this.beginAgain();
+      else {
+        this.end(new RotundaError(event.reason, kickedText(event.reason)));
+        this.emit('event', event);
+      }
       return;
     }
     const waiting = this.pending.get(Number(message['id']));
@@ -127,21 +140,42 @@ export class Signaling extends Emitter<{
       reject(new RotundaError('disconnected', 'The connection to the server was lost.'));
     }
     this.pending.clear();
-    if (this.over || !this.resumeToken || this.comingBack) return;
+    if (this.over || this.comingBack || (!this.resumeToken && this.endedAt === undefined)) return;
     this.comingBack = true;
     this.emit('reconnecting', true);
     void this.comeBack();
+  }
+
+  /** The node ends. Another one, or this one when it is back, gets a new login. */
+  private beginAgain(): void {
+    this.resumeToken = undefined;
+    this.endedAt ??= Date.now();
+    const socket = this.socket;
+    this.socket = undefined;
+    socket?.close();
+    this.lost();
   }
 
   private async comeBack(): Promise<void> {
     for (this.attempt = 0; !this.over; this.attempt += 1) {
       await this.pause(at(PAUSES, this.attempt));
       try {
+        // A new login replaces one of an earlier attempt, whose room is not entered.
+        if (this.endedAt !== undefined) this.resumeToken = undefined;
         await this.connect(at(ATTEMPTS, this.attempt));
+        if (this.endedAt !== undefined) await this.enterAgain();
+        this.endedAt = undefined;
         this.comingBack = false;
         this.emit('reconnecting', false);
         return;
       } catch (error) {
+        if (this.endedAt !== undefined) {
+          const isPassing = !(error instanceof RotundaError) || PASSING.includes(error.code);
+          if (isPassing && Date.now() < this.endedAt + RESTART) continue;
+          this.comingBack = false;
+          this.end(isPassing ? new RotundaError('shutdown', kickedText('shutdown')) : error as RotundaError);
+          return;
+        }
         if (error instanceof RotundaError && error.code === 'resume_failed') {
           this.comingBack = false;
           this.end(new RotundaError('timeout', 'The connection was lost for too long. Please join again.'));
@@ -177,6 +211,6 @@ function kickedText(reason: string): string {
     case 'kick': return 'You joined from another place.';
     case 'banned': return 'You were removed from the room.';
     case 'room_disband': return 'The room was closed.';
-    default: return 'The server is restarting. Please join again in a moment.';
+    default: return 'The server has ended and is not back yet. Please join again later.';
   }
 }

@@ -113,6 +113,7 @@ export type ServerEvent =
   | ({ event: 'permissions' } & Permissions)
   | { event: 'speakers'; speakers: Speaker[] }
   | { event: 'mediaState'; state: 'connected' | 'disconnected' }
+  | { event: 'moveMedia' }
   | { event: 'codecNotSupported'; userId: string; source: Source; codec: string }
   | { event: 'layers'; source: Source; active: string[] }
   | { event: 'spatialLayers'; source: Source; maxHeight?: number }

@@ -129,7 +129,16 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version }}
     "public_url" $root.Values.publicUrl
     "log_json" $server.logJson
     "shutdown_seconds" (include "rotunda.shutdownSeconds" . | int)
+    "drain_seconds" (include "rotunda.drainSeconds" . | int)
     "trusted_proxies" (concat (list "127.0.0.0/8" "::1/128") $server.trustedProxies) -}}
+{{- if $server.topologyLabels }}
+- name: TOPOLOGY_REGION
+  valueFrom: { fieldRef: { fieldPath: "metadata.labels['topology.kubernetes.io/region']" } }
+- name: TOPOLOGY_ZONE
+  valueFrom: { fieldRef: { fieldPath: "metadata.labels['topology.kubernetes.io/zone']" } }
+{{- $_ := set $settings "region" "$(TOPOLOGY_REGION)" -}}
+{{- $_ := set $settings "zone" "$(TOPOLOGY_ZONE)" -}}
+{{- end -}}
 {{- if $root.Values.tls.existingSecret -}}
 {{- $_ := set $settings "tls" (dict "certificate" "/etc/rotunda-tls/tls.crt" "key" "/etc/rotunda-tls/tls.key") -}}
 {{- end -}}
@@ -142,6 +151,12 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version }}
 {{- /* (dict root values): seconds for an orderly end of a role's pods. */ -}}
 {{- define "rotunda.shutdownSeconds" -}}
 {{ default .root.Values.server.shutdownSeconds .values.shutdownSeconds }}
+{{- end -}}
+
+{{- /* (dict values): seconds after the signal in which members move to other pods; 0 where there are none. */ -}}
+{{- define "rotunda.drainSeconds" -}}
+{{- $several := or (gt (int .values.replicas) 1) (dig "autoscaling" "enabled" false .values) -}}
+{{ ternary (int .values.drainSeconds) 0 (and (hasKey .values "drainSeconds") $several) }}
 {{- end -}}
 
 {{- /* (dict root service): seconds before the signal, in which Services and proxies stop sending new connections. */ -}}
@@ -199,8 +214,8 @@ metadata:
   {{- end }}
 spec:
   {{- include "rotunda.podSecurity" 10001 | nindent 2 }}
-  # Time for preStop and an orderly end, and some for the kubelet.
-  terminationGracePeriodSeconds: {{ add $preStop (include "rotunda.shutdownSeconds" .) 10 }}
+  # Time for preStop, for members to move, for an orderly end, and some for the kubelet.
+  terminationGracePeriodSeconds: {{ add $preStop (include "rotunda.drainSeconds" .) (include "rotunda.shutdownSeconds" .) 10 }}
   {{- with $root.Values.imagePullSecrets }}
   imagePullSecrets:
     {{- toYaml . | nindent 4 }}
@@ -327,7 +342,8 @@ spec:
 {{- define "rotunda.disruption" -}}
 {{- $root := index . 0 -}}
 {{- $component := index . 1 -}}
-{{- $budget := (index $root.Values $component).podDisruptionBudget -}}
+{{- /* Recorder and live have that of the mixer. */ -}}
+{{- $budget := default $root.Values.mcu.podDisruptionBudget (index $root.Values $component).podDisruptionBudget -}}
 {{- if $budget.enabled }}
 ---
 apiVersion: policy/v1

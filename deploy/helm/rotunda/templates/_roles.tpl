@@ -7,6 +7,7 @@
 {{- include "rotunda.secretEnv" (list "TURN_SECRET" .Values.existingSecret "turn-secret") -}}
 {{- end -}}
 {{- include "rotunda.settings" (list "signaling" $settings) -}}
+{{- include "rotunda.settings" (list "console" (dict "enabled" $signaling.console)) -}}
 {{- end -}}
 
 {{- /* (root): variables of the roles mcu, recorder and live. */ -}}
@@ -25,7 +26,37 @@
 {{- end -}}
 {{- include "rotunda.settings" (list "mcu" .Values.mcu.settings) -}}
 {{- include "rotunda.settings" (list "recorder" $recorder) -}}
-{{- include "rotunda.settings" (list "live" (merge (dict "rtmp_port" 1935) .Values.live.settings)) -}}
+{{- $live := dict -}}
+{{- if not .Values.embedded.enabled -}}
+{{- $_ := set $live "ingest_signaling_url" (printf "ws://%s-signaling:8080/ws" (include "rotunda.fullname" .)) -}}
+{{- end -}}
+{{- $whep := .Values.live.whep -}}
+{{- if $whep.port -}}
+{{- $_ := set $live "whep_port" $whep.port -}}
+{{- $_ := set $live "whep_advertise" ($whep.advertise | default (list "$(HOST_IP)")) -}}
+{{- if not (or .Values.embedded.enabled $whep.advertise) }}
+- name: HOST_IP
+  valueFrom: { fieldRef: { fieldPath: status.hostIP } }
+{{- end -}}
+{{- end -}}
+{{- include "rotunda.settings" (list "live" (merge (dict "rtmp_port" 1935) .Values.live.settings $live)) -}}
+{{- end -}}
+
+{{- /* (root): the ports of a pod that serves live streams. */ -}}
+{{- define "rotunda.livePorts" -}}
+- { name: rtmp, containerPort: 1935, protocol: TCP }
+{{- with .Values.live.whep.port }}
+- { name: whep, containerPort: {{ . }}, hostPort: {{ . }}, protocol: UDP }
+{{- end -}}
+{{- end -}}
+
+{{- /* (root): the same in a NetworkPolicy, below `ports`. */ -}}
+{{- define "rotunda.liveRanges" -}}
+- { port: 8080, protocol: TCP }
+- { port: 1935, protocol: TCP }
+{{- with .Values.live.whep.port }}
+- { port: {{ . }}, protocol: UDP }
+{{- end -}}
 {{- end -}}
 
 {{- /* (list name storage labels): a claim of a StatefulSet. */ -}}

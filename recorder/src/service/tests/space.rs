@@ -220,7 +220,7 @@ fn limited(full: WhenFull) -> Vec<Application> {
 
 #[tokio::test]
 async fn a_full_quota_refuses_recordings_until_a_file_is_deleted() {
-    let mut place = Place::new(|config| config.formats = vec![crate::config::Format::Mp4]);
+    let mut place = Place::new(|config| config.formats = vec![rotunda_proto::config::RecordFormat::Mp4]);
     place.applications = limited(WhenFull::Refuse);
     let mut recorder = place.start().await;
     let first = record(&place, &mut recorder, "one", 6).await;
@@ -244,7 +244,7 @@ async fn a_full_quota_refuses_recordings_until_a_file_is_deleted() {
 
 #[tokio::test]
 async fn a_full_quota_removes_the_oldest_announced_files() {
-    let mut place = Place::new(|config| config.formats = vec![crate::config::Format::Mp4]);
+    let mut place = Place::new(|config| config.formats = vec![rotunda_proto::config::RecordFormat::Mp4]);
     place.applications = limited(WhenFull::RemoveOldest);
     let mut recorder = place.start().await;
     let mut recorded = Vec::new();

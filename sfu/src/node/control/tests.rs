@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use rotunda_bus::{InProcess, SharedBus, WatchEvent};
+use rotunda_bus::{Heard, InProcess, SharedBus, WatchEvent};
 use rotunda_proto::ids::{NodeId, SdkAppId, UserId};
-use rotunda_proto::sfu::{Lines, control_subject};
+use rotunda_proto::location::Location;
+use rotunda_proto::sfu::{Lines, Moved, control_subject};
 use tokio::time::timeout;
 
 use super::*;
@@ -23,6 +24,7 @@ struct Node {
     load: Arc<Reading>,
     /// The addresses that clients are told.
     readdress: watch::Sender<Advertised>,
+    orders: mpsc::Sender<Order>,
     shutdown: CancellationToken,
 }
 
@@ -37,6 +39,8 @@ impl Node {
             capacity: 10,
             load_percent: 0,
             open_workers: 1,
+            draining: false,
+            location: Location::default(),
         };
         let node = ClusterNode::alone(bus.clone(), id.clone());
         announce(&node, &info).await.unwrap();
@@ -71,6 +75,7 @@ impl Node {
             vec![worker],
             Placement::new(1, 100, 100),
         );
+        let orders = control.orders();
         let requests = bus.serve(&control_subject(&id)).await.unwrap();
         let (events, event_queue) = mpsc::channel(8);
         let shutdown = CancellationToken::new();
@@ -84,8 +89,37 @@ impl Node {
             id,
             load,
             readdress,
+            orders,
             shutdown,
         }
+    }
+
+    /// As the process that ends.
+    async fn refuse(&self) {
+        let (done, is_done) = oneshot::channel();
+        self.orders.send(Order::Refuse { done }).await.unwrap();
+        is_done.await.unwrap();
+    }
+
+    /// Resolves when the sessions are elsewhere, or the time is over.
+    async fn move_sessions(&self, within: Duration) {
+        let (done, is_done) = oneshot::channel();
+        self.orders.send(Order::Move { within, done }).await.unwrap();
+        is_done.await.unwrap();
+    }
+
+    /// There is another node.
+    async fn is_not_alone(&self) {
+        let info = NodeInfo {
+            node: "sfu-2".parse().unwrap(),
+            sessions: 0,
+            capacity: 10,
+            load_percent: 0,
+            open_workers: 1,
+            draining: false,
+            location: Location::default(),
+        };
+        self.bus.store(&node_key(&info.node), &info, None).await.unwrap();
     }
 
     async fn ask(&self, command: Command) -> Reply {
@@ -112,6 +146,7 @@ impl Node {
             },
             offer: offer.to_owned(),
             lines: Lines::default(),
+            nodes: Vec::new(),
         })
         .await
     }
@@ -189,7 +224,92 @@ async fn a_node_says_how_many_sessions_it_has_and_counts_no_refused_ones() {
     node.says(3).await;
     assert!(matches!(node.open(4, "nonsense").await, Reply::Refused { .. }));
     let session = SessionId(1);
-    assert_eq!(node.ask(Command::Close { session }).await, Reply::Done);
+    assert_eq!(node.ask(Command::Close { session, moved: None }).await, Reply::Done);
     node.says(2).await;
+    node.shutdown.cancel();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_drains_takes_no_more_sessions_and_is_done_when_those_that_it_has_are_elsewhere() {
+    let node = Node::start().await;
+    node.is_not_alone().await;
+    for session in [1, 2] {
+        assert!(matches!(node.open(session, OFFER).await, Reply::Opened { .. }));
+    }
+    let mut events = node.bus.subscribe("sfu.sessions.node-1.*").await.unwrap();
+    node.refuse().await;
+    node.says_that(|info| info.draining && info.is_full()).await;
+    let error = ControlError::NodeFull;
+    assert_eq!(node.open(3, OFFER).await, Reply::Refused { error });
+
+    let asked = async {
+        let mut asked = Vec::new();
+        while asked.len() < 2 {
+            if let Heard::Message(message) = events.next().await
+                && let Some(Event::Move { session }) = message.parse()
+            {
+                asked.push(session);
+                let moved = Moved {
+                    node: "sfu-2".parse().unwrap(),
+                    took_ms: 300,
+                    pause_ms: 0,
+                };
+                let close = Command::Close {
+                    session,
+                    moved: Some(moved),
+                };
+                assert_eq!(node.ask(close).await, Reply::Done);
+            }
+        }
+        asked
+    };
+    let began = Clock.now();
+    let ((), asked) = tokio::join!(node.move_sessions(Duration::from_secs(60)), asked);
+    assert_eq!(asked, [1, 2].map(SessionId));
+    assert!(
+        Clock.now().duration_since(began) < Duration::from_secs(10),
+        "it does not wait for the whole time"
+    );
+    node.shutdown.cancel();
+}
+
+#[tokio::test(start_paused = true)]
+async fn sessions_that_stay_are_ended_before_the_time_is_over() {
+    let node = Node::start().await;
+    node.is_not_alone().await;
+    assert!(matches!(node.open(1, OFFER).await, Reply::Opened { .. }));
+    let room = RoomKey {
+        app: SdkAppId::try_from(1).unwrap(),
+        room: "1001".parse().unwrap(),
+    };
+    let mut events = node.bus.subscribe(&events_subject(&room)).await.unwrap();
+    node.refuse().await;
+    node.move_sessions(Duration::from_secs(8)).await;
+    let Heard::Message(message) = events.next().await else {
+        panic!("an event was lost")
+    };
+    let ended = message.parse::<Event>().unwrap();
+    assert!(
+        matches!(
+            &ended,
+            Event::Disconnected {
+                session: SessionId(1),
+                user: Some(_),
+                ..
+            }
+        ),
+        "{ended:?}"
+    );
+    node.says(0).await;
+    node.shutdown.cancel();
+}
+
+#[tokio::test]
+async fn the_only_node_keeps_its_sessions_until_the_end() {
+    let node = Node::start().await;
+    assert!(matches!(node.open(1, OFFER).await, Reply::Opened { .. }));
+    node.refuse().await;
+    node.move_sessions(Duration::from_secs(3600)).await;
+    assert!(matches!(node.open(2, OFFER).await, Reply::Opened { .. }));
     node.shutdown.cancel();
 }

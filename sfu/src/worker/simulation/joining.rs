@@ -114,7 +114,9 @@ impl Simulation {
         };
         let (worker, room_workers) = self
             .placement
-            .open(session, &self.room, Standing::Newcomer, |_| false)
+            .open(session, &self.room, Standing::Newcomer, |worker| {
+                self.nodes.is_dead(worker.position())
+            })
             .unwrap();
         let worker = worker.position();
         self.tell(room_workers);

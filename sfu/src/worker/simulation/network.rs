@@ -56,6 +56,7 @@ impl Simulation {
                 continue;
             };
             match to {
+                To::Server(from) if self.nodes.is_dead(self.peers[from].worker) => {}
                 To::Server(from) => {
                     let Peer { address, worker, .. } = self.peers[from];
                     let (now, here) = (self.now, &mut self.workers[worker]);
@@ -70,6 +71,10 @@ impl Simulation {
                     }
                 }
                 To::Peer(index) if self.peers[index].gone => {}
+                To::Worker { to, .. } if self.nodes.is_dead(to) => {}
+                To::Worker { from, to } => {
+                    self.workers[to].handle_datagram(self.now, arrival(server(from), server(to), &bytes));
+                }
                 To::Peer(index) => {
                     let peer = &mut self.peers[index];
                     let receive = Receive::new(Protocol::Udp, server(peer.worker), peer.address, &bytes).unwrap();
@@ -81,9 +86,12 @@ impl Simulation {
     }
 
     pub(super) fn send(&mut self, link: Link, to: To, bytes: Vec<u8>) {
-        let (To::Server(peer) | To::Peer(peer)) = to;
         // A handshake that loses packets takes seconds, more or less, and is not tested here.
-        if self.chance() < link.loss && self.peers[peer].connected {
+        let may_lose = match to {
+            To::Server(peer) | To::Peer(peer) => self.peers[peer].connected,
+            To::Worker { .. } => true,
+        };
+        if self.chance() < link.loss && may_lose {
             return;
         }
         let Some(carried) = self.carry(link, to, bytes.len()) else {
@@ -144,7 +152,12 @@ impl Simulation {
 
     pub(super) fn flush_control(&mut self, worker: usize) {
         while let Some(datagram) = self.workers[worker].poll_control() {
-            if let Some(index) = self.find(datagram.path.to) {
+            if self.nodes.is_dead(worker) {
+                continue;
+            }
+            if let Some(to) = self.find_worker(datagram.path.to) {
+                self.send(self.nodes.link, To::Worker { from: worker, to }, datagram.bytes);
+            } else if let Some(index) = self.find(datagram.path.to) {
                 self.send(self.peers[index].down, To::Peer(index), datagram.bytes);
             }
         }
@@ -166,22 +179,11 @@ impl Simulation {
             if let Some(counted) = self.counted.as_mut() {
                 counted.sent += datagrams.len().div_ceil(segment) as u64;
             }
-            if let Some(index) = self.find(path.to) {
+            let index = self.find(path.to).filter(|_| !self.nodes.is_dead(worker));
+            if let Some(index) = index {
                 for bytes in datagrams.chunks(segment) {
                     self.send(self.peers[index].down, To::Peer(index), bytes.to_vec());
                 }
-            }
-        }
-    }
-
-    pub(super) fn hand_over(&mut self) {
-        let workers = 0..self.workers.len();
-        for (from, to) in workers
-            .clone()
-            .flat_map(|from| workers.clone().map(move |to| (from, to)))
-        {
-            for message in self.workers[from].take_relay_messages(WorkerIndex::at(to)) {
-                self.workers[to].handle_relay_message(self.now, WorkerIndex::at(from), message);
             }
         }
     }
@@ -212,6 +214,7 @@ impl Simulation {
             }
             self.events.push((self.now, told.event));
         }
+        self.drop_lost_links(worker);
     }
 }
 

@@ -72,32 +72,98 @@ pub enum Action {
     SetMemberPermissions,
     ListMixes,
     ListStreams,
+    ListRunningRecordings,
     ListNodes,
     DescribeUsage,
     ListCallbacks,
     ReplayCallback,
+    ListCalls,
+    PreviewLayout,
+    SetUserBlocked,
+    SetUserBlockedByStrRoomId,
+    StartStreamIngest,
+    UpdateStreamIngest,
+    StopStreamIngest,
+    DescribeStreamIngest,
+    ListRestrictions,
+    LiftRestriction,
+    ListApplications,
+    CreateApplication,
+    ModifyApplication,
+    RotateApplicationSecret,
+    DeleteApplication,
+    ListApiKeys,
+    CreateApiKey,
+    DeleteApiKey,
+    StartPublishCdnStream,
+    UpdatePublishCdnStream,
+    StopPublishCdnStream,
+    CreateCloudRecording,
+    DescribeCloudRecording,
+    ModifyCloudRecording,
+    DeleteCloudRecording,
+}
+
+/// A file in an answer, which REST answers by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AnsweredFile {
+    /// Has it as Base64.
+    pub field: &'static str,
+    pub media_type: &'static str,
+}
+
+impl Action {
+    /// Whether a call has an effect beyond its answer.
+    pub fn changes(self) -> bool {
+        !matches!(
+            self,
+            Self::DescribePicture
+                | Self::DescribeRoomInfo
+                | Self::DescribeUserInfo
+                | Self::DescribeCallDetailInfo
+                | Self::DescribeScaleInfo
+                | Self::DescribeRecordStatistic
+                | Self::DescribeTrtcMcuTranscodeTime
+                | Self::DescribeMixTranscodingUsage
+                | Self::DescribeRecordingUsage
+                | Self::SearchMedia
+                | Self::DescribeMediaInfos
+                | Self::DescribeStreamIngest
+                | Self::ListRooms
+                | Self::ListMembers
+                | Self::ListMixes
+                | Self::ListStreams
+                | Self::ListRunningRecordings
+                | Self::ListNodes
+                | Self::DescribeUsage
+                | Self::ListCalls
+                | Self::ListCallbacks
+                | Self::PreviewLayout
+                | Self::ListRestrictions
+                | Self::ListApplications
+                | Self::ListApiKeys
+                | Self::DescribeCloudRecording
+        )
+    }
+
+    pub fn file(self) -> Option<AnsweredFile> {
+        match self {
+            Self::PreviewLayout => Some(AnsweredFile {
+                field: "Png",
+                media_type: "image/png",
+            }),
+            _ => None,
+        }
+    }
 }
 
 /// Actions that the contract knows and this server does not have.
-const NOT_SERVED: [&str; 18] = [
-    "CreateCloudRecording",
-    "DeleteCloudRecording",
-    "DescribeCloudRecording",
+const NOT_SERVED: [&str; 5] = [
     "DescribeRelayUsage",
-    "DescribeStreamIngest",
     "DescribeTrtcRoomUsage",
     "DescribeTrtcUsage",
     "DescribeUnusualEvent",
     "DescribeUserEvent",
-    "ModifyCloudRecording",
-    "SetUserBlocked",
-    "SetUserBlockedByStrRoomId",
-    "StartPublishCdnStream",
-    "StartStreamIngest",
-    "StopPublishCdnStream",
-    "StopStreamIngest",
-    "UpdatePublishCdnStream",
-    "UpdateStreamIngest",
 ];
 
 /// Names that the contract has removed.

@@ -6,10 +6,12 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{Action, Actions, Definition};
+use crate::api::media_tasks::{publish, record};
+use crate::api::mix::preview::preview_layout;
 use crate::api::request::{Request, whole};
 use crate::api::tencent::fields::Fields;
 use crate::api::tencent::{pictures, read};
-use crate::api::{ApiError, history, media, own, rooms, usage};
+use crate::api::{ApiError, applications, history, ingest, media, moderation, own, rooms, usage};
 
 impl Actions {
     /// `parameters`: a JSON object. The answer is one, too, without the id of the request.
@@ -67,10 +69,58 @@ impl Actions {
             Action::ListMembers => return answer(own::list_members(shared, caller, parse(parameters)?).await?),
             Action::ListMixes => return answer(own::list_mixes(shared, caller, parse(parameters)?).await?),
             Action::ListStreams => return answer(own::list_streams(shared, caller, parse(parameters)?).await?),
+            Action::ListRunningRecordings => {
+                return answer(own::list_running_recordings(shared, caller, parse(parameters)?).await?);
+            }
             Action::DescribeUsage => return answer(own::describe_usage(shared, caller, parse(parameters)?).await?),
             Action::ListCallbacks => return answer(own::list_callbacks(shared, caller, parse(parameters)?).await?),
             Action::ListNodes => return answer(own::list_nodes(shared, parse(parameters)?).await?),
             Action::SetMemberPermissions => own::set_member_permissions(shared, caller, parse(parameters)?).await?,
+            Action::ListCalls => return answer(own::list_calls(shared, caller, parse(parameters)?).await?),
+            Action::SetUserBlocked => moderation::block(shared, caller, parse(parameters)?).await?,
+            Action::SetUserBlockedByStrRoomId => moderation::block_by_name(shared, caller, parse(parameters)?).await?,
+            Action::StartStreamIngest => return answer(ingest::start(shared, caller, parse(parameters)?).await?),
+            Action::UpdateStreamIngest => return answer(ingest::update(shared, caller, parse(parameters)?).await?),
+            Action::StopStreamIngest => ingest::stop(shared, caller, parse(parameters)?).await?,
+            Action::DescribeStreamIngest => return answer(ingest::describe(shared, caller, parse(parameters)?).await?),
+            Action::ListRestrictions => {
+                return answer(own::list_restrictions(shared, caller, parse(parameters)?).await?);
+            }
+            Action::LiftRestriction => own::lift_restriction(shared, caller, parse(parameters)?).await?,
+            Action::PreviewLayout => return answer(preview_layout(shared, caller, parameters).await?),
+            Action::ListApplications => return answer(applications::list(shared, caller, parse(parameters)?).await?),
+            Action::CreateApplication => {
+                return answer(applications::create(shared, caller, parse(parameters)?).await?);
+            }
+            Action::ModifyApplication => {
+                return answer(applications::modify(shared, caller, parse(parameters)?).await?);
+            }
+            Action::RotateApplicationSecret => {
+                return answer(applications::rotate(shared, caller, parse(parameters)?).await?);
+            }
+            Action::DeleteApplication => applications::delete(shared, caller, parse(parameters)?).await?,
+            Action::ListApiKeys => return answer(applications::list_keys(shared, caller, parse(parameters)?).await?),
+            Action::CreateApiKey => return answer(applications::create_key(shared, caller, parse(parameters)?).await?),
+            Action::DeleteApiKey => applications::delete_key(shared, caller, parse(parameters)?).await?,
+            Action::StartPublishCdnStream => {
+                let with = (mixes.as_ref(), store.as_ref());
+                return answer(publish::start(shared, with, caller, parse(parameters)?).await?);
+            }
+            Action::UpdatePublishCdnStream => {
+                let with = (mixes.as_ref(), store.as_ref());
+                return answer(publish::update(shared, with, caller, parse(parameters)?).await?);
+            }
+            Action::StopPublishCdnStream => return answer(publish::stop(shared, caller, parse(parameters)?).await?),
+            Action::CreateCloudRecording => {
+                return answer(record::create(shared, store, caller, parse(parameters)?).await?);
+            }
+            Action::DescribeCloudRecording => {
+                return answer(record::describe(shared, caller, parse(parameters)?).await?);
+            }
+            Action::ModifyCloudRecording => {
+                return answer(record::modify(shared, store, caller, parse(parameters)?).await?);
+            }
+            Action::DeleteCloudRecording => return answer(record::delete(shared, caller, parse(parameters)?).await?),
             Action::ReplayCallback => own::replay_callback(shared, caller, parse(parameters)?).await?,
         }
         Ok(json!({}))

@@ -3,6 +3,7 @@
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Value, json};
 
+use crate::api::mix::preview;
 use crate::api::mix::request::StartBody;
 use crate::api::request::Request;
 use crate::api::tencent::read::RoomKind;
@@ -42,6 +43,15 @@ fn start(generator: &mut SchemaGenerator, kind: RoomKind) -> Schema {
     let required = ["SdkAppId", name, "OutputParams", "EncodeParams", "LayoutParams"];
     schema.insert("required".to_owned(), json!(required));
     closed(schema)
+}
+
+pub fn preview(generator: &mut SchemaGenerator) -> Schema {
+    let mut start = start(generator, RoomKind::Number);
+    let (name, room) = room(RoomKind::Name, "StrRoomId");
+    if let Some(Value::Object(properties)) = start.get_mut("properties") {
+        properties.insert(name.to_owned(), room);
+    }
+    preview::schema(generator, start)
 }
 
 pub fn stop_by_number(_: &mut SchemaGenerator) -> Schema {

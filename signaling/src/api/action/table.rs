@@ -4,11 +4,14 @@ use rotunda_proto::applications::Scope;
 
 use super::schemas::{self, nothing, request, response};
 use super::{Action, Definition, Version};
+use crate::api::media_tasks::{publish, record};
+use crate::api::mix::preview::PreviewDrawn;
+use crate::api::moderation::{SetUserBlocked, SetUserBlockedByStrRoomId};
 use crate::api::tencent::pictures::{
     CreatePicture, DeletePicture, DescribePicture, ModifyPicture, PictureCreated, PictureList,
 };
 use crate::api::tencent::read::RoomKind;
-use crate::api::{history, media, own, usage};
+use crate::api::{applications, history, ingest, media, own, usage};
 
 /// The usual limit, and that of the newer usage queries: calls a second.
 const USUAL: Option<u32> = Some(20);
@@ -68,8 +71,53 @@ pub static TABLE: &[Definition] = table! {
     "SetMemberPermissions" Action::SetMemberPermissions, Own, Moderate, USUAL, request::<own::SetMemberPermissions> => nothing;
     "ListMixes" Action::ListMixes, Own, Mix, USUAL, request::<own::ListMixes> => response::<own::MixList>;
     "ListStreams" Action::ListStreams, Own, Live, USUAL, request::<own::ListStreams> => response::<own::StreamList>;
+    "ListRunningRecordings" Action::ListRunningRecordings, Own, Recordings, USUAL,
+        request::<own::ListRunningRecordings> => response::<own::RunningRecordingList>;
     "ListNodes" Action::ListNodes, Own, Admin, USUAL, request::<own::ListNodes> => response::<own::NodeList>;
     "DescribeUsage" Action::DescribeUsage, Own, Usage, USUAL, request::<own::DescribeUsage> => response::<own::UsageRows>;
     "ListCallbacks" Action::ListCallbacks, Own, Admin, USUAL, request::<own::ListCallbacks> => response::<own::CallbackList>;
+    "ListCalls" Action::ListCalls, Own, Rooms, USUAL, request::<own::ListCalls> => response::<own::CallList>;
     "ReplayCallback" Action::ReplayCallback, Own, Admin, USUAL, request::<own::ReplayCallback> => nothing;
+    "SetUserBlocked" Action::SetUserBlocked, Trtc, Moderate, USUAL, request::<SetUserBlocked> => nothing;
+    "SetUserBlockedByStrRoomId" Action::SetUserBlockedByStrRoomId, Trtc, Moderate, USUAL,
+        request::<SetUserBlockedByStrRoomId> => nothing;
+    "StartStreamIngest" Action::StartStreamIngest, Trtc, Live, USUAL,
+        request::<ingest::StartStreamIngest> => response::<ingest::IngestStarted>;
+    "UpdateStreamIngest" Action::UpdateStreamIngest, Trtc, Live, USUAL,
+        request::<ingest::UpdateStreamIngest> => response::<ingest::IngestState>;
+    "StopStreamIngest" Action::StopStreamIngest, Trtc, Live, USUAL, request::<ingest::StopStreamIngest> => nothing;
+    "DescribeStreamIngest" Action::DescribeStreamIngest, Trtc, Live, USUAL,
+        request::<ingest::DescribeStreamIngest> => response::<ingest::IngestState>;
+    "ListRestrictions" Action::ListRestrictions, Own, Moderate, USUAL,
+        request::<own::ListRestrictions> => response::<own::RestrictionList>;
+    "LiftRestriction" Action::LiftRestriction, Own, Moderate, USUAL, request::<own::LiftRestriction> => nothing;
+    "PreviewLayout" Action::PreviewLayout, Own, Mix, FEW, schemas::preview => response::<PreviewDrawn>;
+    "ListApplications" Action::ListApplications, Own, Admin, USUAL,
+        request::<applications::ListApplications> => response::<applications::ApplicationPage>;
+    "CreateApplication" Action::CreateApplication, Own, Admin, FEW,
+        request::<applications::CreateApplication> => response::<applications::ApplicationMade>;
+    "ModifyApplication" Action::ModifyApplication, Own, Admin, FEW,
+        request::<applications::ModifyApplication> => response::<applications::ApplicationChanged>;
+    "RotateApplicationSecret" Action::RotateApplicationSecret, Own, Admin, FEW,
+        request::<applications::RotateApplicationSecret> => response::<applications::SecretRotated>;
+    "DeleteApplication" Action::DeleteApplication, Own, Admin, FEW, request::<applications::DeleteApplication> => nothing;
+    "ListApiKeys" Action::ListApiKeys, Own, Admin, USUAL,
+        request::<applications::ListApiKeys> => response::<applications::ApiKeyList>;
+    "CreateApiKey" Action::CreateApiKey, Own, Admin, FEW,
+        request::<applications::CreateApiKey> => response::<applications::ApiKeyMade>;
+    "DeleteApiKey" Action::DeleteApiKey, Own, Admin, FEW, request::<applications::DeleteApiKey> => nothing;
+    "StartPublishCdnStream" Action::StartPublishCdnStream, Trtc, Mix, USUAL,
+        request::<publish::StartPublishCdnStream> => response::<publish::PublishTask>;
+    "UpdatePublishCdnStream" Action::UpdatePublishCdnStream, Trtc, Mix, USUAL,
+        request::<publish::UpdatePublishCdnStream> => response::<publish::PublishTask>;
+    "StopPublishCdnStream" Action::StopPublishCdnStream, Trtc, Mix, USUAL,
+        request::<publish::StopPublishCdnStream> => response::<publish::PublishTask>;
+    "CreateCloudRecording" Action::CreateCloudRecording, Trtc, Recordings, USUAL,
+        request::<record::CreateCloudRecording> => response::<record::RecordingTask>;
+    "DescribeCloudRecording" Action::DescribeCloudRecording, Trtc, Recordings, USUAL,
+        request::<record::DescribeCloudRecording> => response::<record::RecordingTaskState>;
+    "ModifyCloudRecording" Action::ModifyCloudRecording, Trtc, Recordings, USUAL,
+        request::<record::ModifyCloudRecording> => response::<record::RecordingTask>;
+    "DeleteCloudRecording" Action::DeleteCloudRecording, Trtc, Recordings, USUAL,
+        request::<record::DeleteCloudRecording> => response::<record::RecordingTask>;
 };

@@ -33,7 +33,7 @@ fn an_action_is_served_or_refused_by_a_code_that_says_why() {
 }
 
 /// The fields of each action in the contract.
-const CONTRACT: [(&str, &str); 23] = [
+const CONTRACT: [(&str, &str); 36] = [
     (
         "StartMCUMixTranscode",
         "SdkAppId RoomId OutputParams EncodeParams LayoutParams PublishCdnParams",
@@ -47,6 +47,8 @@ const CONTRACT: [(&str, &str); 23] = [
     ("RemoveUser", "SdkAppId RoomId UserIds"),
     ("RemoveUserByStrRoomId", "SdkAppId RoomId UserIds"),
     ("DismissRoom", "SdkAppId RoomId"),
+    ("SetUserBlocked", "SdkAppId RoomId UserId IsMute"),
+    ("SetUserBlockedByStrRoomId", "SdkAppId StrRoomId UserId IsMute"),
     ("DismissRoomByStrRoomId", "SdkAppId RoomId"),
     (
         "CreatePicture",
@@ -80,6 +82,36 @@ const CONTRACT: [(&str, &str); 23] = [
     ),
     ("DescribeMediaInfos", "FileIds SubAppId Filters"),
     ("DeleteMedia", "FileId SubAppId DeleteParts"),
+    (
+        "StartStreamIngest",
+        "SdkAppId RoomId RoomIdType UserId UserSig StreamUrl PrivateMapKey VideoEncodeParams AudioEncodeParams SourceUrl SeekSecond \
+         AutoPush RepeatNum MaxDuration Volume EnableProgress Tempo IdleTimeout",
+    ),
+    (
+        "UpdateStreamIngest",
+        "SdkAppId TaskId StreamUrl Volume IsPause EnableProgress Tempo",
+    ),
+    ("StopStreamIngest", "SdkAppId TaskId"),
+    ("DescribeStreamIngest", "SdkAppId TaskId"),
+    (
+        "StartPublishCdnStream",
+        "SdkAppId RoomId RoomIdType AgentParams WithTranscoding AudioParams VideoParams SingleSubscribeParams PublishCdnParams SeiParams FeedBackRoomParams RecordParams",
+    ),
+    (
+        "UpdatePublishCdnStream",
+        "SdkAppId TaskId SequenceNumber WithTranscoding AudioParams VideoParams SingleSubscribeParams PublishCdnParams SeiParams FeedBackRoomParams",
+    ),
+    ("StopPublishCdnStream", "SdkAppId TaskId RecordKey"),
+    (
+        "CreateCloudRecording",
+        "SdkAppId RoomId UserId UserSig RecordParams StorageParams RoomIdType MixTranscodeParams MixLayoutParams ResourceExpiredHour PrivateMapKey",
+    ),
+    ("DescribeCloudRecording", "SdkAppId TaskId RecorderKey"),
+    (
+        "ModifyCloudRecording",
+        "SdkAppId TaskId MixLayoutParams SubscribeStreamUserIds",
+    ),
+    ("DeleteCloudRecording", "SdkAppId TaskId"),
 ];
 
 /// The fields of the objects in a mix request.
@@ -194,4 +226,82 @@ fn the_readers_know_the_fields_of_the_schemas() {
         }
     }
     assert!(Fields::of(&json!({ "Nothing": 1 })).finish().is_err());
+}
+
+/// The fields of the objects in the requests of tasks.
+const TASK_OBJECTS: [(&str, &str); 28] = [
+    ("AgentParams", "UserId UserSig MaxIdleTime"),
+    ("McuAudioParams", "AudioEncode SubscribeAudioList UnSubscribeAudioList"),
+    ("AudioEncode", "SampleRate Channel BitRate Codec"),
+    ("McuUserInfoParams", "UserInfo SoundLevel"),
+    ("MixUserInfo", "UserId RoomId RoomIdType"),
+    (
+        "McuVideoParams",
+        "VideoEncode LayoutParams BackGroundColor BackgroundImageUrl WaterMarkList BackgroundRenderMode",
+    ),
+    ("VideoEncode", "Width Height Fps BitRate Gop"),
+    (
+        "McuLayoutParams",
+        "MixLayoutMode PureAudioHoldPlaceMode MixLayoutList MaxVideoUser RenderMode EnableStreamSEI",
+    ),
+    (
+        "McuLayout",
+        "UserMediaStream ImageWidth ImageHeight LocationX LocationY ZOrder RenderMode BackGroundColor BackgroundImageUrl CustomCrop BackgroundRenderMode TransparentUrl BackgroundCustomRender BackGroundColorMode EnableStreamSEI",
+    ),
+    ("UserMediaStream", "UserInfo StreamType"),
+    ("MaxVideoUser", "UserMediaStream"),
+    ("McuWaterMarkParams", "WaterMarkType WaterMarkImage WaterMarkText"),
+    (
+        "McuWaterMarkImage",
+        "WaterMarkUrl WaterMarkWidth WaterMarkHeight LocationX LocationY ZOrder DynamicPosType",
+    ),
+    ("SingleSubscribeParams", "UserMediaStream"),
+    ("McuPublishCdnParam", "PublishCdnUrl IsTencentCdn"),
+    (
+        "McuRecordParams",
+        "UniRecord RecordKey RecordWaitTime RecordFormat MaxMediaFileDuration StreamType UserDefineRecordPrefix McuStorageParams",
+    ),
+    (
+        "RecordParams",
+        "RecordMode MaxIdleTime StreamType SubscribeStreamUserIds OutputFormat AvMerge MaxMediaFileDuration MediaId FillType SubscribeAbility",
+    ),
+    (
+        "SubscribeStreamUserIds",
+        "SubscribeAudioUserIds UnSubscribeAudioUserIds SubscribeVideoUserIds UnSubscribeVideoUserIds",
+    ),
+    ("StorageParams", "CloudStorage CloudVod"),
+    ("CloudVod", "TencentVod"),
+    (
+        "TencentVod",
+        "Procedure ExpireTime StorageRegion ClassId SubAppId SessionContext SourceContext MediaType UserDefineRecordId",
+    ),
+    ("MixTranscodeParams", "VideoParams AudioParams"),
+    ("VideoParams", "Width Height Fps BitRate Gop"),
+    ("AudioParams", "SampleRate Channel BitRate"),
+    (
+        "MixLayoutParams",
+        "MixLayoutMode MixLayoutList BackGroundColor MaxResolutionUserId MediaId BackgroundImageUrl PlaceHolderMode BackgroundImageRenderMode DefaultSubBackgroundImage WaterMarkList RenderMode MaxResolutionUserAlign PureAudioDisableLayout",
+    ),
+    (
+        "MixLayout",
+        "Top Left Width Height UserId Alpha RenderMode MediaId ImageLayer SubBackgroundImage",
+    ),
+    (
+        "WaterMark",
+        "WaterMarkType WaterMarkImage WaterMarkChar WaterMarkTimestamp",
+    ),
+    ("WaterMarkImage", "WaterMarkUrl Top Left Width Height"),
+];
+
+#[test]
+fn the_objects_of_tasks_have_the_fields_of_the_contract() {
+    let mut defined = serde_json::Map::new();
+    for name in ["StartPublishCdnStream", "CreateCloudRecording"] {
+        let (_, objects) = schema_of(Definition::find(name, None).unwrap());
+        defined.extend(objects.as_object().unwrap().clone());
+    }
+    for (object, fields) in TASK_OBJECTS {
+        let found = properties(defined.get(object).unwrap_or(&Value::Null));
+        assert_eq!(found, fields.split_whitespace().collect(), "{object}");
+    }
 }

@@ -1,6 +1,7 @@
 //! History: the rooms, members and days of the last 14 days, from the journal.
 
 mod call;
+pub mod quality;
 mod rooms;
 mod scale;
 mod users;

@@ -5,6 +5,7 @@ use rotunda_events::{Fact, LeftBecause, What};
 use rotunda_proto::ids::{MembershipId, RoomKey};
 use rotunda_proto::room::{RoomInfo, info_key};
 use rotunda_proto::signaling::Role;
+use rotunda_proto::statistics::{NetworkQuality, SentMedia};
 use rotunda_store::{Effects, NewEntry, Store};
 
 use super::*;
@@ -74,6 +75,7 @@ impl Fixture {
         let info = RoomInfo {
             room: room.clone(),
             sfu: "sfu".parse().unwrap(),
+            more_sfu: Vec::new(),
             created_unix_ms: 0,
         };
         self.bus.store(&info_key(&room), &info, None).await.unwrap();
@@ -216,7 +218,7 @@ async fn a_call_has_a_row_for_each_time_that_a_member_was_in_it() {
 }
 
 #[tokio::test]
-async fn quality_is_asked_for_in_its_limits_and_has_no_values() {
+async fn quality_is_asked_for_in_its_limits_and_is_that_of_the_log() {
     let mut fixture = Fixture::new().await;
     fixture.happened("1001", 0, made()).await;
     fixture.happened("1001", 100, entered("ann", 1)).await;
@@ -233,6 +235,35 @@ async fn quality_is_asked_for_in_its_limits_and_has_no_values() {
     let call = |request| describe_call(&fixture.shared, &fixture.application, request, NOW);
     let detail = call(ask(0, &["all"], None)).await.unwrap();
     assert_eq!((detail.total, detail.user_list.len(), detail.data.len()), (1, 1, 0));
+    let (room, ann) = (fixture.room("1001"), "ann".parse().unwrap());
+    let log = fixture.shared.session_events.quality();
+    let quality = NetworkQuality {
+        uplink_rtt: Some(40),
+        ..NetworkQuality::default()
+    };
+    for at in [T - 20, T + 100, T + 110] {
+        log.note(&room, &ann, at, quality, SentMedia::default());
+    }
+    let detail = call(ask(0, &["rtt", "appCpu"], None)).await.unwrap();
+    let series: Vec<_> = detail
+        .data
+        .iter()
+        .map(|series| (series.user_id.as_str(), series.data_type.as_str()))
+        .collect();
+    assert_eq!(series, [("ann", "rtt")]);
+    let times: Vec<_> = detail.data[0]
+        .content
+        .iter()
+        .map(|point| (point.time, point.value))
+        .collect();
+    let step = T + 100 - (T + 100) % 10;
+    assert_eq!(
+        times,
+        [(step, 40.0), (step + 10, 40.0)],
+        "within the time that was asked for"
+    );
+    let users_alone = call(ask(0, &[], None)).await.unwrap();
+    assert!(users_alone.data.is_empty());
     let code = |result: Checked<CallDetail>| result.map(|detail| detail.total).map_err(|error| error.code);
     assert_eq!(code(call(ask(6, &["rtt"], None)).await), Ok(0));
     assert_eq!(

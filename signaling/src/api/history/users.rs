@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::call::{CommId, room_number};
+use super::quality;
 use super::rooms::end_of;
 use super::{Checked, HOUR, MOST_ROWS, Span, own, page, seconds, store};
 use crate::api::ApiError;
@@ -63,7 +64,7 @@ request! {
 }
 
 request! {
-    /// Lists the members of a call. `Data` is empty: the server does not keep the quality of past calls.
+    /// Lists the members of a call, with `DataType` also the quality of their media in the last 4 hours, every 10 seconds.
     DescribeCallDetailInfo {
         /// The id of the call, as `DescribeRoomInfo` answers it.
         comm_id: Option<String> = "CommId" ! "InvalidParameter",
@@ -75,7 +76,7 @@ request! {
         sdk_app_id: Option<u64> = "SdkAppId" ! "InvalidParameter.SdkAppId",
         /// Only these users: at most 100, with `DataType` at most 6.
         user_ids: Vec<String> = "UserIds" ? "InvalidParameter",
-        /// Measures, or `all`. They are checked; the server has no values of them.
+        /// Measures, or `all`. There are values of `rtt`, `aBit`, `bigvBit`, `aLoss`, `bigvLoss` and `bigvHeight`, of what the member sends.
         data_type: Vec<String> = "DataType" ? "InvalidParameter",
         /// From 0 on. Without `PageSize` it has no effect.
         page_number: Option<u64> = "PageNumber" ? "InvalidParameter.PageNumber",
@@ -98,7 +99,7 @@ pub struct CallDetail {
     /// Rows of all pages.
     pub total: u64,
     pub user_list: Vec<UserInformation>,
-    /// Always empty.
+    /// A series for each user and measure; empty without `DataType`.
     pub data: Vec<QualityData>,
 }
 
@@ -126,6 +127,7 @@ pub struct UserInformation {
 pub struct QualityData {
     pub content: Vec<TimeValue>,
     pub user_id: String,
+    /// Always empty: the series are of what the user sends.
     pub peer_id: String,
     pub data_type: String,
 }
@@ -133,6 +135,7 @@ pub struct QualityData {
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct TimeValue {
+    /// Unix seconds.
     pub time: u64,
     pub value: f64,
 }
@@ -159,7 +162,7 @@ pub async fn describe(shared: &Shared, caller: &Application, request: DescribeUs
         users: users(request.user_ids, MOST_ROWS as usize)?,
         rows: page(request.page_number, request.page_size, ROWS, MOST_ROWS)?,
     };
-    let (total, user_list) = answer(shared, caller, question, now).await?;
+    let Answer { total, user_list, .. } = answer(shared, caller, question, now).await?;
     Ok(UserList { total, user_list })
 }
 
@@ -197,8 +200,27 @@ pub async fn describe_call(
         users: users(request.user_ids, MOST_ROWS as usize)?,
         rows: page(request.page_number, request.page_size, ROWS, most)?,
     };
-    let (total, user_list) = answer(shared, caller, question, now).await?;
-    let data = Vec::new();
+    let span = question.span;
+    let Answer {
+        total,
+        user_list,
+        rooms,
+    } = answer(shared, caller, question, now).await?;
+    let data = match has_data {
+        true => {
+            let mut users: Vec<UserId> = user_list.iter().filter_map(|user| user.user_id.parse().ok()).collect();
+            users.sort();
+            users.dedup();
+            let question = quality::Question {
+                rooms,
+                users,
+                start: span.start,
+                end: span.end,
+            };
+            quality::series(shared, &question, &request.data_type).await
+        }
+        false => Vec::new(),
+    };
     Ok(CallDetail { total, user_list, data })
 }
 
@@ -221,13 +243,16 @@ fn users(users: Vec<String>, most: usize) -> Checked<Vec<String>> {
     }
 }
 
-/// The rows of the wanted page, and how many there are in all. An unknown call has none.
-async fn answer(
-    shared: &Shared,
-    caller: &Application,
-    question: Question,
-    now: u64,
-) -> Checked<(u64, Vec<UserInformation>)> {
+/// The rows of the wanted page, and how many there are in all.
+struct Answer {
+    total: u64,
+    user_list: Vec<UserInformation>,
+    /// Those that the id of the call may mean.
+    rooms: Vec<RoomKey>,
+}
+
+/// An unknown call has no rows.
+async fn answer(shared: &Shared, caller: &Application, question: Question, now: u64) -> Checked<Answer> {
     let app = caller.sdk_app_id;
     let Question {
         call,
@@ -235,7 +260,7 @@ async fn answer(
         users,
         rows,
     } = question;
-    let mut all = Vec::new();
+    let (mut all, mut rooms) = (Vec::new(), Vec::new());
     if call.app == u64::from(app.get()) && call.created <= now {
         let first = (call.created * 1000) as i64;
         let made = shared
@@ -253,6 +278,7 @@ async fn answer(
             let facts = entries.await.map_err(store)?;
             let facts = facts.iter().filter_map(|fact| serde_json::from_str(fact).ok());
             all.extend(stays(facts, &room, (life.created_unix_ms, ended), now));
+            rooms.push(room);
         }
     }
     let wanted: HashSet<&str> = users.iter().map(String::as_str).collect();
@@ -262,7 +288,11 @@ async fn answer(
     });
     let total = all.len() as u64;
     let page = all.into_iter().skip(rows.0 as usize).take(rows.1 as usize);
-    Ok((total, page.collect()))
+    Ok(Answer {
+        total,
+        user_list: page.collect(),
+        rooms,
+    })
 }
 
 /// The times of members in a room that existed from one moment to another (None: it exists), in the order of entering.

@@ -84,6 +84,7 @@ pub struct BasicInfo {
     pub class_id: i64,
     pub class_name: String,
     pub class_path: String,
+    /// A signed address of the poster that expires; empty: there is none.
     pub cover_url: String,
     /// The container: `mp4`, `flv`, `m3u8`, `aac`, `mp3`.
     pub r#type: String,
@@ -186,11 +187,19 @@ pub struct AudioStream {
     pub codec: String,
 }
 
-/// `url`: the signed address. `kept_days`: of the application; 0: for ever.
-pub fn media_info(file: &RecordingFile, url: String, kept_days: u32, sections: &Sections) -> MediaInfo {
+/// Signed addresses of a file.
+#[derive(Debug)]
+pub struct Urls {
+    pub media: String,
+    /// Of its poster; None: it has none.
+    pub cover: Option<String>,
+}
+
+/// `kept_days`: of the application; 0: for ever.
+pub fn media_info(file: &RecordingFile, urls: Urls, kept_days: u32, sections: &Sections) -> MediaInfo {
     MediaInfo {
         file_id: file.file_id.clone(),
-        basic_info: sections.basic.then(|| basic(file, url, kept_days)),
+        basic_info: sections.basic.then(|| basic(file, urls, kept_days)),
         meta_data: sections.meta.then(|| meta(file)),
         transcode_info: None,
         animated_graphics_info: None,
@@ -205,9 +214,9 @@ pub fn media_info(file: &RecordingFile, url: String, kept_days: u32, sections: &
     }
 }
 
-fn basic(file: &RecordingFile, url: String, kept_days: u32) -> BasicInfo {
+fn basic(file: &RecordingFile, urls: Urls, kept_days: u32) -> BasicInfo {
     let (started, ended) = (file.started_unix_us / 1_000_000, file.ended_unix_us / 1_000_000);
-    let address = Url::parse(&url).ok();
+    let address = Url::parse(&urls.media).ok();
     let path = address.as_ref().map_or("", |address| address.path()).to_owned();
     let named = file.name.rsplit_once('/').map_or(file.name.as_str(), |(_, name)| name);
     BasicInfo {
@@ -222,7 +231,7 @@ fn basic(file: &RecordingFile, url: String, kept_days: u32) -> BasicInfo {
         class_id: 0,
         class_name: String::new(),
         class_path: String::new(),
-        cover_url: String::new(),
+        cover_url: urls.cover.unwrap_or_default(),
         r#type: container(file.format).to_owned(),
         source_info: SourceInfo {
             source_type: "Record".to_owned(),
@@ -246,7 +255,7 @@ fn basic(file: &RecordingFile, url: String, kept_days: u32) -> BasicInfo {
             },
             web_page_record_info: None,
         },
-        media_url: url,
+        media_url: urls.media,
         storage_region: String::new(),
         storage_path: path,
         tag_set: Vec::new(),

@@ -7,7 +7,7 @@ use rotunda_bus::{BusError, BusExt};
 use rotunda_proto::applications::Scope;
 use rotunda_proto::clock::Clock;
 use rotunda_proto::config::Application;
-use rotunda_proto::recording::{MEDIA_SUBJECT, MediaCommand, MediaReply, RecordingFile};
+use rotunda_proto::recording::{MEDIA_SUBJECT, MediaCommand, MediaReply, Preview, RecordingFile};
 use rotunda_store::{MediaFilter, StoreError};
 
 use super::ApiError;
@@ -89,7 +89,7 @@ pub async fn delete(shared: &Shared, caller: &Application, request: DeleteMedia)
     match ask_recorder(shared, &command).await? {
         MediaReply::Deleted => Ok(()),
         MediaReply::NoSuchFile => Err(ApiError::new("ResourceNotFound", "there is no file of this id")),
-        MediaReply::Links { .. } | MediaReply::Failed => Err(ApiError::new(
+        MediaReply::Links { .. } | MediaReply::Running { .. } | MediaReply::Failed => Err(ApiError::new(
             "FailedOperation",
             "the file could not be deleted; try again",
         )),
@@ -100,20 +100,37 @@ async fn infos(shared: &Shared, files: Vec<RecordingFile>, sections: &info::Sect
     if files.is_empty() {
         return Ok(Vec::new());
     }
-    let names = files.iter().map(|file| file.name.clone()).collect();
-    let urls = match ask_recorder(shared, &MediaCommand::Links { names }).await? {
-        MediaReply::Links { urls } if urls.len() == files.len() => urls,
+    let names = files.iter().map(|file| file.name.clone());
+    let posters = files.iter().map(|file| Preview::Poster.of(&file.name));
+    let names: Vec<String> = names.chain(posters).collect();
+    let mut urls = match ask_recorder(shared, &MediaCommand::Links { names }).await? {
+        MediaReply::Links { urls } if urls.len() == 2 * files.len() => urls,
         _ => return Err(no_list()),
     };
+    let posters = urls.split_off(files.len());
     let applications = shared.applications();
     let kept_days = |file: &RecordingFile| {
         let application = applications.by_id(file.room.app);
         application.map_or(0, |application| application.record_retention_days)
     };
-    let described = files.iter().zip(urls);
+    let described = files.iter().zip(urls.into_iter().zip(posters));
     Ok(described
-        .map(|(file, url)| info::media_info(file, url, kept_days(file), sections))
+        .map(|(file, (media, poster))| {
+            let cover = file.previews.images.then_some(poster);
+            let urls = info::Urls { media, cover };
+            info::media_info(file, urls, kept_days(file), sections)
+        })
         .collect())
+}
+
+/// Whether there is a recorder in the cluster.
+pub async fn a_recorder_answers(shared: &Shared) -> Checked<bool> {
+    let nothing = MediaCommand::Links { names: Vec::new() };
+    match shared.bus.call::<_, MediaReply>(MEDIA_SUBJECT, &nothing).await {
+        Ok(_) => Ok(true),
+        Err(BusError::NoResponder(_) | BusError::Timeout(_)) => Ok(false),
+        Err(error) => Err(ApiError::internal(&error)),
+    }
 }
 
 /// Any recorder of the cluster answers: it signs addresses, and can delete every file that its disk or the storage has.

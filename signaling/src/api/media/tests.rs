@@ -1,6 +1,6 @@
 use rotunda_proto::recording::{FileFormat, Place};
 
-use super::info::{Sections, media_info};
+use super::info::{Sections, Urls, media_info};
 use super::requests::{MediaDeleteItem, Search, SortBy, TimeRange};
 use super::*;
 
@@ -169,9 +169,14 @@ fn a_file_is_described_as_the_contract_has_it() {
         resolution: Some((1280, 720)),
         url: String::new(),
         gaps: Vec::new(),
+        layouts: Vec::new(),
         place: Place::Disk,
+        previews: rotunda_proto::recording::Previews::default(),
     };
-    let url = || "https://media.example.com/recordings/1-ab/42/lesson_2026.m3u8".to_owned();
+    let url = || Urls {
+        media: "https://media.example.com/recordings/1-ab/42/lesson_2026.m3u8".to_owned(),
+        cover: None,
+    };
     let all = Sections::of(&[]);
     let info = serde_json::to_value(media_info(&file, url(), 2, &all)).unwrap();
     assert_eq!(
@@ -206,6 +211,14 @@ fn a_file_is_described_as_the_contract_has_it() {
         (&1280.into(), &"".into())
     );
     assert!(info.as_object().unwrap().contains_key("TranscodeInfo") && info["TranscodeInfo"].is_null());
+    assert_eq!(basic["CoverUrl"], "");
+    let with_poster = Urls {
+        cover: Some("https://media.example.com/recordings/1-ab/42/lesson_2026.jpg".to_owned()),
+        ..url()
+    };
+    let with_poster = serde_json::to_value(media_info(&file, with_poster, 0, &all)).unwrap();
+    let cover = &with_poster["BasicInfo"]["CoverUrl"];
+    assert_eq!(cover, "https://media.example.com/recordings/1-ab/42/lesson_2026.jpg");
     let forever = serde_json::to_value(media_info(&file, url(), 0, &all)).unwrap();
     assert_eq!(forever["BasicInfo"]["ExpireTime"], "9999-12-31T23:59:59Z");
     let only_meta = Sections::of(&texts(&["metaData", "reviewInfo"]));

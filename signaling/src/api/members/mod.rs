@@ -10,11 +10,12 @@ use axum::http::request::Parts;
 use axum::http::{Method, header};
 use axum::routing::{delete, get, put};
 use rotunda_proto::applications::Scope;
+use rotunda_proto::config::Application;
 use rotunda_proto::ids::{RoomId, RoomKey, SdkAppId, TextId, UserId, shortened};
 use serde::de::DeserializeOwned;
 
 use super::ApiError;
-use super::caller::caller;
+use super::caller::{acting_as, check_scope, known};
 use crate::shared::Shared;
 
 pub fn router(shared: Shared) -> Router {
@@ -34,10 +35,16 @@ const MAX_BODY: usize = 16 * 1024;
 struct Member {
     room: RoomKey,
     user: UserId,
+    /// The calling key.
+    by: String,
 }
 
 /// The room that a call names, of the caller's application.
-struct OwnRoom(RoomKey);
+struct OwnRoom {
+    room: RoomKey,
+    /// The calling key.
+    by: String,
+}
 
 impl<S> FromRequestParts<S> for Member
 where
@@ -47,11 +54,12 @@ where
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let application = authorized(parts, &Shared::from_ref(state))?;
+        let caller = authorized(parts, &Shared::from_ref(state))?;
         let (room, user): (String, String) = path(parts, state).await?;
         Ok(Self {
-            room: room_key(application, &room)?,
+            room: room_key(caller.sdk_app_id, &room)?,
             user: user_id(&user)?,
+            by: caller.secret_id,
         })
     }
 }
@@ -64,21 +72,29 @@ where
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let application = authorized(parts, &Shared::from_ref(state))?;
+        let caller = authorized(parts, &Shared::from_ref(state))?;
         let room: String = path(parts, state).await?;
-        Ok(Self(room_key(application, &room)?))
+        Ok(Self {
+            room: room_key(caller.sdk_app_id, &room)?,
+            by: caller.secret_id,
+        })
     }
 }
 
 /// Removing members needs a scope of its own.
-fn authorized(parts: &Parts, shared: &Shared) -> Result<SdkAppId, ApiError> {
+fn authorized(parts: &Parts, shared: &Shared) -> Result<Application, ApiError> {
     let scope = match parts.method {
         Method::DELETE => Scope::Moderate,
         _ => Scope::Rooms,
     };
     let header = parts.headers.get(header::AUTHORIZATION);
     let header = header.and_then(|value| value.to_str().ok());
-    Ok(caller(&shared.applications(), header, scope)?.sdk_app_id)
+    let applications = shared.applications();
+    let caller = acting_as(&applications, known(&applications, header)?, |name| {
+        parts.headers.get(name).and_then(|value| value.to_str().ok())
+    })?;
+    check_scope(&caller, scope)?;
+    Ok(caller)
 }
 
 async fn path<T: DeserializeOwned + Send, S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<T, ApiError> {

@@ -15,26 +15,31 @@ pub async fn get(State(shared): State<Shared>, member: Member) -> Result<Json<St
     find(&shared, member).await.map(Json)
 }
 
-/// Asks the SFU node that serves the room, wherever the member's WebSocket is.
-async fn find(shared: &Shared, Member { room, user }: Member) -> Result<Statistics, ApiError> {
+/// Asks the SFU nodes that the room is on, wherever the member's WebSocket is.
+async fn find(shared: &Shared, Member { room, user, .. }: Member) -> Result<Statistics, ApiError> {
     let info = shared.bus.load::<RoomInfo>(&info_key(&room)).await;
     let info = info.map_err(|error| ApiError::internal(&error))?;
     let (info, _) = info.ok_or_else(|| ApiError::new("FailedOperation.RoomNotExist", "nobody is in the room"))?;
-    let subject = sfu::control_subject(&info.sfu);
-    let reply = shared.bus.call(&subject, &Command::Statistics { room, user }).await;
-    match reply {
-        Ok(sfu::Reply::Statistics { statistics }) => Ok(*statistics),
-        Ok(_) => Err(ApiError::new(
+    let command = Command::Statistics { room, user };
+    let mut is_silent = false;
+    for node in info.sfu_nodes() {
+        match shared.bus.call(&sfu::control_subject(node), &command).await {
+            Ok(sfu::Reply::Statistics { statistics }) => return Ok(*statistics),
+            Ok(_) => {}
+            Err(error @ (BusError::NoResponder(_) | BusError::Timeout(_))) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, %node, "ask an SFU for statistics");
+                is_silent = true;
+            }
+            Err(error) => return Err(ApiError::internal(&error)),
+        }
+    }
+    // The member may be at the silent one.
+    Err(if is_silent {
+        ApiError::new("ResourceUnavailable", "the room's media server does not answer")
+    } else {
+        ApiError::new(
             "FailedOperation.UserNotExist",
             "that member has no media session in this room",
-        )),
-        Err(error @ (BusError::NoResponder(_) | BusError::Timeout(_))) => {
-            tracing::warn!(error = &error as &dyn std::error::Error, "ask an SFU for statistics");
-            Err(ApiError::new(
-                "ResourceUnavailable",
-                "the room's media server does not answer",
-            ))
-        }
-        Err(error) => Err(ApiError::internal(&error)),
-    }
+        )
+    })
 }

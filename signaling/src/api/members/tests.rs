@@ -24,7 +24,7 @@ const KEYS: &str = "AKID:secret";
 
 /// A node with one application and one room, 1001. Its only member is ann, at another node. Answers the node's address.
 async fn start() -> String {
-    let store = Store::in_memory_unopened();
+    let store = Store::in_memory().await.unwrap();
     let bus: SharedBus = Arc::new(InProcess::new());
     let application = Application {
         secret_id: "AKID".into(),
@@ -39,6 +39,7 @@ async fn start() -> String {
     let info = RoomInfo {
         room: room.clone(),
         sfu: node.clone(),
+        more_sfu: Vec::new(),
         created_unix_ms: 0,
     };
     bus.store(&info_key(&room), &info, None).await.unwrap();

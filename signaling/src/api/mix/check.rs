@@ -12,6 +12,7 @@ use rotunda_proto::mix::{
     AudioEncode, Cell, CellInput, Layout, MAX_INPUTS, MixSpec, RecordSpec, RenderMode, Template, VideoEncode,
 };
 use rotunda_proto::push_address::PushAddress;
+use rotunda_proto::recording::FileWishes;
 
 use super::request::{
     EncodeParams, LayoutParams, OtherRoom, OtherRoomUser, OutputParams, PresetLayoutConfig, PublishCdnParams,
@@ -102,7 +103,12 @@ fn record(output: &OutputParams) -> Checked<Option<RecordSpec>> {
         None | Some("") => Ok(None),
         Some(id) => {
             let record_id: RecordId = text_id(id, "InvalidParameter.RecordId", "OutputParams.RecordId")?;
-            Ok(Some(RecordSpec { record_id, audio_only }))
+            let files = FileWishes::default();
+            Ok(Some(RecordSpec {
+                record_id,
+                audio_only,
+                files,
+            }))
         }
     }
 }
@@ -406,7 +412,7 @@ fn preset_cell(own: &RoomKey, cell: PresetLayoutConfig, canvas: (u64, u64), inde
 }
 
 /// x, y, width and height within the canvas. An audio-only mix has no canvas, and its cells have no size.
-fn rectangle(area: [Option<u64>; 4], canvas: (u64, u64), code: &'static str, name: &str) -> Checked<[u16; 4]> {
+pub fn rectangle(area: [Option<u64>; 4], canvas: (u64, u64), code: &'static str, name: &str) -> Checked<[u16; 4]> {
     let [x, y, width, height] = area.map(|side| side.unwrap_or(0).min(u64::from(u16::MAX)));
     if canvas != (0, 0) && (x + width > canvas.0 || y + height > canvas.1) {
         let message = format!(
@@ -445,7 +451,7 @@ fn push_urls(publish: Option<PublishCdnParams>) -> Checked<Vec<String>> {
     }
 }
 
-fn render_mode(mode: Option<u64>, code: &'static str, name: &str) -> Checked<Option<RenderMode>> {
+pub fn render_mode(mode: Option<u64>, code: &'static str, name: &str) -> Checked<Option<RenderMode>> {
     Ok(match mode {
         None => None,
         Some(0) => Some(RenderMode::Crop),
@@ -455,7 +461,7 @@ fn render_mode(mode: Option<u64>, code: &'static str, name: &str) -> Checked<Opt
     })
 }
 
-fn source(stream_type: Option<u64>, code: &'static str, name: &str) -> Checked<TrackSource> {
+pub fn source(stream_type: Option<u64>, code: &'static str, name: &str) -> Checked<TrackSource> {
     match stream_type.unwrap_or(0) {
         0 => Ok(TrackSource::Camera),
         1 => Ok(TrackSource::Screen),
@@ -466,12 +472,12 @@ fn source(stream_type: Option<u64>, code: &'static str, name: &str) -> Checked<T
     }
 }
 
-fn text_id<T: TextId>(text: &str, code: &'static str, name: &str) -> Checked<T> {
+pub fn text_id<T: TextId>(text: &str, code: &'static str, name: &str) -> Checked<T> {
     let refused = |_| invalid(code, &format!("{name} must be {}, not {}", T::RULE, shortened(text)));
     text.parse().map_err(refused)
 }
 
-fn within(value: u64, range: RangeInclusive<u64>, code: &'static str, name: &str) -> Checked<()> {
+pub fn within(value: u64, range: RangeInclusive<u64>, code: &'static str, name: &str) -> Checked<()> {
     if range.contains(&value) {
         return Ok(());
     }
@@ -479,7 +485,7 @@ fn within(value: u64, range: RangeInclusive<u64>, code: &'static str, name: &str
     Err(invalid(code, &format!("{name} must be {least} to {most}, not {value}")))
 }
 
-fn flag(value: Option<u64>, code: &'static str, name: &str) -> Checked<bool> {
+pub fn flag(value: Option<u64>, code: &'static str, name: &str) -> Checked<bool> {
     match value.unwrap_or(0) {
         0 => Ok(false),
         1 => Ok(true),
@@ -487,11 +493,11 @@ fn flag(value: Option<u64>, code: &'static str, name: &str) -> Checked<bool> {
     }
 }
 
-fn missing(code: &'static str, what: &str) -> ApiError {
+pub fn missing(code: &'static str, what: &str) -> ApiError {
     ApiError::new(code, format!("{what} is missing"))
 }
 
-fn invalid(code: &'static str, message: &str) -> ApiError {
+pub fn invalid(code: &'static str, message: &str) -> ApiError {
     ApiError::new(code, message)
 }
 

@@ -26,7 +26,10 @@ pub async fn start(shared: &Shared, user: &UserId, spec: MixSpec) -> Result<(), 
         spec,
     };
     let limit = tasks::Limit::Members(shared.config.member_mixes_per_room);
-    let started = tasks::start(&shared.bus, &wish, limit).await;
+    let applications = shared.applications();
+    let of_application = applications.by_id(wish.spec.room.app);
+    let max_mixes = of_application.map_or(0, |application| application.max_mixes);
+    let started = tasks::start(&shared.bus, &wish, limit, max_mixes).await;
     if let tasks::Done::Changed(mix) = started.map_err(|error| refused(&error))? {
         running::tell_change(shared, mix, &wish.spec);
     }

@@ -6,11 +6,11 @@ pub mod health;
 pub mod preview;
 pub mod request;
 pub mod running;
-mod tasks;
+pub mod tasks;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use metrics::counter;
 use rotunda_bus::{BusError, BusExt};
@@ -20,20 +20,17 @@ use rotunda_proto::config::Application;
 use rotunda_proto::ids::{MixId, RoomKey, SdkAppId, StreamId};
 use rotunda_proto::mix::Refusal;
 use rotunda_proto::mix_task::{MixTask, Origin, Wish};
-use rotunda_proto::outbound::{AllowedNetworks, ResolveError};
+use rotunda_proto::outbound::AllowedNetworks;
 use rotunda_proto::push_address::PushAddress;
 use rotunda_proto::room::{Roster, roster_key};
-use url::Host;
 
 use super::ApiError;
 use super::caller::check_scope;
+use super::outbound;
 use super::pictures::Pictures;
 use crate::shared::Shared;
 use request::{StartRequest, StopRequest};
 use tasks::{StartError, StopError};
-
-/// A caller does not wait longer than this for a name server.
-const RESOLVE_WITHIN: Duration = Duration::from_secs(2);
 
 /// Starts and stops mixes.
 pub struct Mixes {
@@ -76,7 +73,8 @@ impl Mixes {
         let urls = check::picture_urls(&request.body)?;
         let mut spec = check::start(request)?;
         own(caller, &spec.room)?;
-        self.check_push_hosts(&spec.push_urls).await?;
+        let (code, name) = ("InvalidParameter.PublishCdnUrls", "PublishCdnParams.PublishCdnUrls");
+        self.check_push_hosts(&spec.push_urls, code, name).await?;
         self.room_must_exist(&spec.room).await?;
         self.pictures.settle(&mut spec, urls).await?;
         let at_most = self.shared.config.api.mixes_per_room;
@@ -90,7 +88,7 @@ impl Mixes {
             started_by: caller.secret_id.clone(),
             spec,
         };
-        let done = tasks::start(&self.shared.bus, &wish, tasks::Limit::All(at_most)).await;
+        let done = tasks::start(&self.shared.bus, &wish, tasks::Limit::All(at_most), caller.max_mixes).await;
         let done = done.map_err(|error| refused(&error))?;
         if let tasks::Done::Changed(mix) = done {
             running::tell_change(&self.shared, mix, &wish.spec);
@@ -124,25 +122,14 @@ impl Mixes {
     }
 
     /// Refuses a push into a network that customers may not reach. If a name cannot be resolved now, the push resolves it again.
-    async fn check_push_hosts(&self, urls: &[String]) -> Result<(), ApiError> {
+    pub async fn check_push_hosts(&self, urls: &[String], code: &'static str, name: &str) -> Result<(), ApiError> {
         for (index, url) in urls.iter().enumerate() {
             let Ok(address) = url.parse::<PushAddress>() else {
                 continue;
             };
-            let refused = match address.host() {
-                Host::Ipv4(host) => self.outbound().check((*host).into()).err(),
-                Host::Ipv6(host) => self.outbound().check((*host).into()).err(),
-                Host::Domain(name) => {
-                    let resolving = self.outbound().resolve(name, address.port());
-                    match tokio::time::timeout(RESOLVE_WITHIN, resolving).await {
-                        Ok(Err(ResolveError::Refused(refused))) => Some(refused),
-                        _ => None,
-                    }
-                }
-            };
+            let refused = outbound::refused(self.outbound(), address.host(), address.port()).await;
             if let Some(refused) = refused {
-                let message = format!("PublishCdnParams.PublishCdnUrls.{index}: {refused}");
-                return Err(ApiError::new("InvalidParameter.PublishCdnUrls", message));
+                return Err(ApiError::new(code, format!("{name}.{index}: {refused}")));
             }
         }
         Ok(())
@@ -198,7 +185,8 @@ fn refused(error: &StartError) -> ApiError {
         StartError::Refused(Refusal::StreamIdInUse)
         | StartError::Replaced
         | StartError::Full
-        | StartError::MembersFull(_) => "FailedOperation.RequestRejection",
+        | StartError::MembersFull(_)
+        | StartError::ApplicationFull(_) => "FailedOperation.RequestRejection",
         StartError::Ended => "FailedOperation.TaskFinished",
         StartError::Refused(Refusal::Failed { .. }) | StartError::Late | StartError::Bus(_) => {
             return ApiError::internal(error);

@@ -7,7 +7,9 @@ use rotunda_bus::{BusError, BusExt, Revision, SharedBus, Watch, WatchEvent};
 use rotunda_proto::ids::{MixId, RoomKey};
 use rotunda_proto::mix::{MixNode, MixSpec, NODES_PREFIX, Refusal};
 use rotunda_proto::mix_cost::Cost;
-use rotunda_proto::mix_task::{Desired, MixTask, NoMix, Wish, room_tasks_prefix, started, stopped, task_key};
+use rotunda_proto::mix_task::{
+    Desired, MixTask, NoMix, Origin, TASKS_PREFIX, Wish, room_tasks_prefix, started, stopped, task_key,
+};
 use thiserror::Error;
 
 /// A caller does not wait longer than this for an MCU node.
@@ -28,6 +30,10 @@ pub enum StartError {
         "members of the room have {0} mixes already, and signaling.member_mixes_per_room permits no more; one of them must end first"
     )]
     MembersFull(usize),
+    #[error(
+        "the application has {0} mixes already, as many as its setting max_mixes permits; one of them must end first"
+    )]
+    ApplicationFull(u32),
     #[error("the mixing server did not answer within 5 s; the mix may still begin")]
     Late,
     #[error("reach the bus")]
@@ -65,25 +71,28 @@ pub enum Limit {
     All(usize),
     /// Mixes of members.
     Members(usize),
+    /// Any number: those of tasks, which are counted as tasks.
+    None,
 }
 
 impl Limit {
     fn check<'a>(self, in_room: impl Iterator<Item = &'a MixTask>) -> Result<(), StartError> {
         let counts = |task: &&MixTask| match self {
-            Self::All(_) => task.spec().is_some(),
-            Self::Members(_) => task.spec().is_some() && !task.origin.is_api(),
+            Self::All(_) => task.spec().is_some() && !matches!(task.origin, Origin::Task(_)),
+            Self::Members(_) => task.spec().is_some() && matches!(task.origin, Origin::Client(_)),
+            Self::None => false,
         };
         let count = in_room.filter(counts).count();
         match self {
             Self::All(most) if count >= most => Err(StartError::Full),
             Self::Members(most) if count >= most => Err(StartError::MembersFull(count)),
-            Self::All(_) | Self::Members(_) => Ok(()),
+            Self::All(_) | Self::Members(_) | Self::None => Ok(()),
         }
     }
 }
 
-/// Starts or changes the mix of the wish's origin, and waits until it is so.
-pub async fn start(bus: &SharedBus, wish: &Wish, limit: Limit) -> Result<Done, StartError> {
+/// Starts or changes the mix of the wish's origin, and waits until it is so. `max_mixes`: of the application; 0: no limit.
+pub async fn start(bus: &SharedBus, wish: &Wish, limit: Limit, max_mixes: u32) -> Result<Done, StartError> {
     let key = task_key(&wish.spec.room, &wish.origin);
     let in_room = in_room(bus, &wish.spec.room).await?;
     let mut others = in_room.iter().filter(|(other, _)| *other != key);
@@ -97,6 +106,7 @@ pub async fn start(bus: &SharedBus, wish: &Wish, limit: Limit) -> Result<Done, S
     if is_new {
         // By contract a mix of the server API and one of a member exclude each other, too.
         limit.check(in_room.iter().map(|(_, task)| task))?;
+        check_application(bus, &wish.spec.room, max_mixes).await?;
         check_capacity(bus, &wish.spec).await?;
     }
 
@@ -159,6 +169,21 @@ async fn in_room(bus: &SharedBus, room: &RoomKey) -> Result<Vec<(String, MixTask
     let entries = bus.list(&room_tasks_prefix(room)).await?.into_iter();
     let tasks = entries.filter_map(|(key, entry)| Some((key, serde_json::from_slice(&entry.value).ok()?)));
     Ok(tasks.collect())
+}
+
+/// Two starts at one time may both find the last place free.
+async fn check_application(bus: &SharedBus, room: &RoomKey, max_mixes: u32) -> Result<(), StartError> {
+    if max_mixes == 0 {
+        return Ok(());
+    }
+    let tasks = bus
+        .documents::<MixTask>(&format!("{TASKS_PREFIX}{}.", room.app))
+        .await?;
+    let running = tasks.iter().filter(|task| task.spec().is_some()).count();
+    match running >= max_mixes as usize {
+        true => Err(StartError::ApplicationFull(max_mixes)),
+        false => Ok(()),
+    }
 }
 
 async fn check_capacity(bus: &SharedBus, spec: &MixSpec) -> Result<(), StartError> {

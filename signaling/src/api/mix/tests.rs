@@ -310,3 +310,25 @@ async fn a_push_into_an_inner_network_is_refused_by_name() {
         assert!(!refused.message.contains("hush"), "the key is secret");
     }
 }
+
+#[tokio::test]
+async fn an_application_has_at_most_as_many_mixes_as_its_setting() {
+    let mut fixture = fixture_with(4).await;
+    fixture.application.max_mixes = 1;
+    let first = fixture.spawn("first");
+    let key = task_key(
+        &room(fixture.application.sdk_app_id),
+        &Origin::ApiStream("first".parse().unwrap()),
+    );
+    loop {
+        match fixture.bus.load::<MixTask>(&key).await.unwrap() {
+            Some(_) => break,
+            None => tokio::task::yield_now().await,
+        }
+    }
+    fixture.change_at(&key, carried_out).await;
+    assert_eq!(code(first.await.unwrap()), "ok");
+    let refused = fixture.spawn("second").await.unwrap().unwrap_err();
+    assert_eq!(refused.code, "FailedOperation.RequestRejection");
+    assert!(refused.message.contains("max_mixes"), "{}", refused.message);
+}

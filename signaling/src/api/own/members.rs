@@ -2,20 +2,19 @@
 
 use std::collections::BTreeSet;
 
-use rotunda_bus::{BusError, BusExt};
+use rotunda_bus::BusExt;
 use rotunda_proto::config::Application;
 use rotunda_proto::ids::{TextId, TrackSource, UserId, shortened};
 use rotunda_proto::room::{
     MemberCounts, Permissions, Publisher, ROSTER_WINDOW, Roster, Seats, TrackState, count_key, roster_key, seats_key,
 };
-use rotunda_proto::room_ticket::Rights;
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Checked, bus, room_key};
 use crate::api::ApiError;
+use crate::api::moderation::{self, PERMISSIONS_LAST};
 use crate::api::request::{request, required};
-use crate::permissions::{PermitError, permit};
 use crate::shared::Shared;
 
 request! {
@@ -27,7 +26,7 @@ request! {
 }
 
 request! {
-    /// Sets what a member may send and receive, until they leave the room. Returns when the server forwards nothing else from them.
+    /// Sets what a member may send and receive. Returns when the server forwards nothing else from them. It outlives the stay.
     SetMemberPermissions {
         /// Digits are a numeric room; `text:` before a name makes it a text room.
         room: Option<String> = "Room" ! "InvalidParameterValue.RoomId",
@@ -37,6 +36,8 @@ request! {
         send: Vec<String> = "Send" ? "InvalidParameter",
         /// Some of `audio`, `camera`, `screen`.
         receive: Vec<String> = "Receive" ? "InvalidParameter",
+        /// Seconds for which it holds, also when the member enters again: 0 to 31536000. 0: until they leave. Default 86400, a day.
+        seconds: Option<u64> = "Seconds" ? "InvalidParameter",
     }
 }
 
@@ -128,17 +129,8 @@ pub async fn set_permissions(shared: &Shared, caller: &Application, request: Set
         send: sources("Send", &request.send)?,
         receive: sources("Receive", &request.receive)?,
     };
-    permit(shared, room, user, Rights::of(&permissions))
-        .await
-        .map_err(|error| {
-            let code = match &error {
-                PermitError::NoSuchRoom => "FailedOperation.RoomNotExist",
-                PermitError::NoSuchMember => "FailedOperation.UserNotExist",
-                PermitError::Failed | PermitError::Bus(BusError::Timeout(_) | BusError::Away) => "ResourceUnavailable",
-                PermitError::Bus(error) => return ApiError::internal(error),
-            };
-            ApiError::new(code, error.to_string())
-        })
+    let seconds = request.seconds.unwrap_or(PERMISSIONS_LAST);
+    moderation::set_permissions(shared, room, user, &permissions, seconds, &caller.secret_id).await
 }
 
 fn sources(name: &str, texts: &[String]) -> Checked<BTreeSet<TrackSource>> {

@@ -7,7 +7,7 @@ use rotunda_proto::mix_task::{MixTask, Origin, TASKS_PREFIX};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Checked, bus, page, page_size};
+use super::{Checked, bus, matching, page, page_size};
 use crate::api::request::request;
 use crate::shared::Shared;
 
@@ -16,6 +16,8 @@ request! {
     ListMixes {
         /// Mixes after this one: `Next` of the page before.
         after: Option<String> = "After" ? "InvalidParameter",
+        /// A part of the name of the room or stream; upper and lower case are the same. Absent: all.
+        search: Option<String> = "Search" ? "InvalidParameter",
         /// 1 to 500, default 50.
         page_size: Option<u64> = "PageSize" ? "InvalidParameter.PageSize",
     }
@@ -28,6 +30,8 @@ pub struct MixList {
     /// `After` of the next page; absent: this is the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
+    /// Mixes of all pages.
+    pub total: u64,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -96,9 +100,15 @@ pub async fn list(shared: &Shared, caller: &Application, request: ListMixes) -> 
     let tasks = shared.bus.documents::<MixTask>(&prefix).await.map_err(bus)?;
     let named = tasks.into_iter().map(|task| {
         let name = format!("{}/{}", task.room.room, task.origin.token());
-        (name, task)
+        let stream = task.spec().map(|spec| spec.stream_id.to_string()).unwrap_or_default();
+        (format!("{name}/{stream}"), (name, task))
     });
-    let (tasks, next) = page(named.collect(), request.after.as_deref(), size);
+    let found: Vec<_> = matching(named.collect(), request.search.as_deref())
+        .into_iter()
+        .map(|(_, named)| named)
+        .collect();
+    let total = found.len() as u64;
+    let (tasks, next) = page(found, request.after.as_deref(), size);
     let mut mixes = Vec::new();
     for task in tasks {
         let key = running_key(&task.room, &task.origin);
@@ -128,6 +138,7 @@ pub async fn list(shared: &Shared, caller: &Application, request: ListMixes) -> 
             origin: match task.origin {
                 Origin::Client(_) => "client".to_owned(),
                 Origin::Api | Origin::ApiStream(_) => "api".to_owned(),
+                Origin::Task(_) => "task".to_owned(),
             },
             started_by: task.started_by.clone(),
             runs: running.is_some(),
@@ -145,5 +156,5 @@ pub async fn list(shared: &Shared, caller: &Application, request: ListMixes) -> 
                 .collect(),
         });
     }
-    Ok(MixList { mixes, next })
+    Ok(MixList { mixes, next, total })
 }

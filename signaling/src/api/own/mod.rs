@@ -1,9 +1,12 @@
 //! Rotunda's own actions: what there is at this moment, and the deliveries of callbacks. The contract has none of these.
 
 mod callbacks;
+mod calls;
 mod members;
 mod mixes;
 mod nodes;
+mod recordings;
+mod restrictions;
 mod rooms;
 mod streams;
 mod usage;
@@ -16,11 +19,16 @@ use super::ApiError;
 use super::request::required;
 
 pub use callbacks::{CallbackList, ListCallbacks, ReplayCallback, list as list_callbacks, replay as replay_callback};
+pub use calls::{CallList, ListCalls, list as list_calls};
 pub use members::{
     ListMembers, MemberList, SetMemberPermissions, list as list_members, set_permissions as set_member_permissions,
 };
 pub use mixes::{ListMixes, MixList, list as list_mixes};
 pub use nodes::{ListNodes, NodeList, list as list_nodes};
+pub use recordings::{ListRunningRecordings, RunningRecordingList, list as list_running_recordings};
+pub use restrictions::{
+    LiftRestriction, ListRestrictions, RestrictionList, lift as lift_restriction, list as list_restrictions,
+};
 pub use rooms::{ListRooms, RoomPage, list as list_rooms};
 pub use streams::{ListStreams, StreamList, list as list_streams};
 pub use usage::{DescribeUsage, UsageRows, describe as describe_usage};
@@ -31,7 +39,7 @@ type Checked<T> = Result<T, ApiError>;
 const ROWS: u64 = 50;
 const MOST_ROWS: u64 = 500;
 
-fn page_size(size: Option<u64>) -> Checked<usize> {
+pub fn page_size(size: Option<u64>) -> Checked<usize> {
     match size.unwrap_or(ROWS) {
         size @ 1..=MOST_ROWS => Ok(size as usize),
         size => {
@@ -42,7 +50,7 @@ fn page_size(size: Option<u64>) -> Checked<usize> {
 }
 
 /// A page of what is sorted by its names: what comes after `after`, and the name to go on with.
-fn page<T>(mut all: Vec<(String, T)>, after: Option<&str>, size: usize) -> (Vec<T>, Option<String>) {
+pub fn page<T>(mut all: Vec<(String, T)>, after: Option<&str>, size: usize) -> (Vec<T>, Option<String>) {
     all.sort_by(|(one, _), (other, _)| one.cmp(other));
     let first = after.map_or(0, |after| all.partition_point(|(name, _)| name.as_str() <= after));
     let mut rest = all.split_off(first);
@@ -50,6 +58,14 @@ fn page<T>(mut all: Vec<(String, T)>, after: Option<&str>, size: usize) -> (Vec<
     rest.truncate(size);
     let next = rest.last().filter(|_| is_more).map(|(name, _)| name.clone());
     (rest.into_iter().map(|(_, value)| value).collect(), next)
+}
+
+/// Those whose name has the text in it; upper and lower case are the same.
+fn matching<T>(mut all: Vec<(String, T)>, search: Option<&str>) -> Vec<(String, T)> {
+    if let Some(search) = search.map(str::to_lowercase) {
+        all.retain(|(name, _)| name.to_lowercase().contains(&search));
+    }
+    all
 }
 
 /// The room as in a WHIP address: digits are a number.

@@ -8,7 +8,7 @@ use rotunda_proto::room::{MemberCounts, ROOMS_PREFIX, RoomInfo, Seats, room_of_k
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Checked, bus, page, page_size};
+use super::{Checked, bus, matching, page, page_size};
 use crate::api::request::request;
 use crate::shared::Shared;
 
@@ -17,6 +17,8 @@ request! {
     ListRooms {
         /// Rooms after this one: `Next` of the page before.
         after: Option<String> = "After" ? "InvalidParameter",
+        /// A part of the room's name; upper and lower case are the same. Absent: every room.
+        search: Option<String> = "Search" ? "InvalidParameter",
         /// 1 to 500, default 50.
         page_size: Option<u64> = "PageSize" ? "InvalidParameter.PageSize",
     }
@@ -29,6 +31,10 @@ pub struct RoomPage {
     /// `After` of the next page; absent: this is the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
+    /// Rooms of all pages.
+    pub total: u64,
+    /// Members of the rooms of all pages.
+    pub total_members: u64,
 }
 
 #[derive(Debug, Default, Serialize, JsonSchema)]
@@ -74,6 +80,13 @@ pub async fn list(shared: &Shared, caller: &Application, request: ListRooms) -> 
     }
     let existing = rooms.into_values().filter(|(exists, _)| *exists);
     let named = existing.map(|(_, room)| (room.room.clone(), room)).collect();
-    let (rooms, next) = page(named, request.after.as_deref(), size);
-    Ok(RoomPage { rooms, next })
+    let found = matching(named, request.search.as_deref());
+    let (total, total_members) = (found.len() as u64, found.iter().map(|(_, room)| room.members).sum());
+    let (rooms, next) = page(found, request.after.as_deref(), size);
+    Ok(RoomPage {
+        rooms,
+        next,
+        total,
+        total_members,
+    })
 }

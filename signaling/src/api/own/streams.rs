@@ -7,7 +7,7 @@ use rotunda_proto::push_address::PushAddress;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Checked, bus, page, page_size};
+use super::{Checked, bus, matching, page, page_size};
 use crate::api::request::request;
 use crate::shared::Shared;
 
@@ -16,6 +16,8 @@ request! {
     ListStreams {
         /// Streams after this one: `Next` of the page before.
         after: Option<String> = "After" ? "InvalidParameter",
+        /// A part of the name of the room or stream; upper and lower case are the same. Absent: all.
+        search: Option<String> = "Search" ? "InvalidParameter",
         /// 1 to 500, default 50.
         page_size: Option<u64> = "PageSize" ? "InvalidParameter.PageSize",
     }
@@ -28,6 +30,8 @@ pub struct StreamList {
     /// `After` of the next page; absent: this is the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
+    /// Streams of all pages.
+    pub total: u64,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -59,10 +63,15 @@ pub async fn list(shared: &Shared, caller: &Application, request: ListStreams) -
     let programs = shared.bus.documents::<ProgramDescriptor>(&prefix).await.map_err(bus)?;
     let named = programs
         .into_iter()
-        .map(|program| (program.stream_id.to_string(), program));
-    let (programs, next) = page(named.collect(), request.after.as_deref(), size);
+        .map(|program| (format!("{}/{}", program.stream_id, program.room.room), program));
+    let found: Vec<_> = matching(named.collect(), request.search.as_deref())
+        .into_iter()
+        .map(|(_, program)| (program.stream_id.to_string(), program))
+        .collect();
+    let total = found.len() as u64;
+    let (programs, next) = page(found, request.after.as_deref(), size);
     let streams = programs.into_iter().map(stream).collect();
-    Ok(StreamList { streams, next })
+    Ok(StreamList { streams, next, total })
 }
 
 fn stream(program: ProgramDescriptor) -> Stream {

@@ -49,6 +49,7 @@ impl Fixture {
         let info = RoomInfo {
             room: room.clone(),
             sfu: "sfu-1".parse().unwrap(),
+            more_sfu: Vec::new(),
             created_unix_ms: 5000,
         };
         self.bus.store(&info_key(&room), &info, None).await.unwrap();
@@ -69,6 +70,7 @@ async fn rooms_are_paged_by_their_names() {
     let ask = |after: Option<String>| ListRooms {
         after,
         page_size: Some(3),
+        ..ListRooms::default()
     };
     let first = list_rooms(&fixture.shared, &fixture.application, ask(None))
         .await
@@ -90,6 +92,14 @@ async fn rooms_are_paged_by_their_names() {
         (second.rooms[0].room.as_str(), second.rooms.len(), second.next),
         ("text:10", 1, None)
     );
+    assert_eq!((second.total, second.total_members), (4, 10));
+    let search = ListRooms {
+        search: Some("A".to_owned()),
+        ..ListRooms::default()
+    };
+    let found = list_rooms(&fixture.shared, &fixture.application, search).await.unwrap();
+    let names: Vec<_> = found.rooms.iter().map(|room| room.room.as_str()).collect();
+    assert_eq!((names, found.total, found.total_members), (vec!["a"], 1, 4));
     for size in [0, 501] {
         let ask = ListRooms {
             page_size: Some(size),
@@ -209,7 +219,7 @@ async fn a_callback_that_was_given_up_is_found_and_replayed_by_its_application_a
     assert_eq!(
         shown,
         json!({
-            "CallbackId": "c1", "Room": "1001", "Receiver": "https://receiver.example/hook", "State": "failed", "Attempts": 1,
+            "CallbackId": "c1", "Room": "1001", "Receiver": "https://receiver.example/hook", "Body": "{}", "State": "failed", "Attempts": 1,
             "CreateTime": 60, "LastError": "no answer",
         })
     );

@@ -4,15 +4,16 @@ use rotunda_proto::applications::Scope;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
-use super::tag;
+use super::{csv, tag};
 use crate::api::action::TABLE;
 
 /// The HTTP statuses of errors, and when they come. The codes are in the body.
-pub const ERRORS: [(&str, &str); 12] = [
+pub const ERRORS: [(&str, &str); 11] = [
     (
         "400",
         "A field is missing, unknown, of the wrong type or out of range: `MissingParameter.*`, `InvalidParameter.*`, \
-             `InvalidParameterValue.*`, `UnknownParameter`; or the body is no JSON object: `InvalidRequest`.",
+             `InvalidParameterValue.*`, `UnknownParameter`; the contract has it, this \
+             server does not: `UnsupportedOperation`; or the body is no JSON object: `InvalidRequest`.",
     ),
     ("401", "No key, an unknown one, or a wrong secret: `AuthFailure.*`."),
     (
@@ -26,16 +27,14 @@ pub const ERRORS: [(&str, &str); 12] = [
     ("405", "Another method than POST: `UnsupportedProtocol`."),
     (
         "409",
-        "Another mix or call is in the way: `FailedOperation.RequestRejection`.",
+        "Another mix, task, call or setting is in the way: `FailedOperation`, `FailedOperation.RequestRejection`, \
+             `FailedOperation.RequestOutdated`, `FailedOperation.RestrictedConcurrency`, `FailedOperation.TaskFinished`, `ResourceInUse`, `LimitExceeded`, \
+             `FailedOperation.ConfiguredApplication`, `FailedOperation.ApplicationChanged`, `FailedOperation.TwoSecretsValid`.",
     ),
     ("410", "The contract has removed the action: `ActionOffline`."),
     ("413", "The body is too long: `RequestSizeLimitExceeded`."),
     ("429", "Too many calls: `RequestLimitExceeded`. Wait a second."),
     ("500", "Something failed here: `InternalError`. Try again."),
-    (
-        "501",
-        "The contract has the action, this server does not: `UnsupportedOperation`.",
-    ),
     (
         "503",
         "A server that is needed does not answer or has no capacity left: `ResourceUnavailable`, `ResourceInsufficient.*`.",
@@ -62,10 +61,14 @@ pub fn document() -> Value {
         }
         let mut responses = Map::new();
         let content = |schema: Value| json!({ "application/json": { "schema": schema } });
-        responses.insert(
-            "200".to_owned(),
-            json!({ "description": "Done.", "content": content(answer) }),
-        );
+        let mut done = content(answer);
+        if let Some(file) = definition.action.file() {
+            done[file.media_type] = json!({ "schema": { "type": "string", "contentMediaType": file.media_type } });
+        }
+        if csv::has(definition.action) {
+            done["text/csv"] = json!({ "schema": { "type": "string" } });
+        }
+        responses.insert("200".to_owned(), json!({ "description": "Done.", "content": done }));
         for (status, _) in ERRORS {
             let error = json!({ "$ref": format!("#/components/responses/{status}") });
             responses.insert(status.to_owned(), error);
@@ -117,7 +120,8 @@ pub fn document() -> Value {
         "components": {
             "securitySchemes": { "key": {
                 "type": "http", "scheme": "bearer", "bearerFormat": "<secret id>:<api secret>",
-                "description": "An API key of the application.",
+                "description": "An API key of the application. With an operator's key, the header `x-sdk-app-id` names the application \
+                    for which the call is made.",
             } },
             "responses": errors,
             "schemas": schemas,

@@ -37,7 +37,7 @@ async fn start() -> String {
     shared.application_list.replace(all);
     let pictures = Arc::new(Pictures::new(&shared).unwrap());
     let mixes = Arc::new(Mixes::new(shared.clone(), pictures.clone()));
-    let routes = router(Actions::new(shared, mixes, pictures));
+    let routes = router(Actions::new(shared, mixes, pictures), None);
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, routes).await });
@@ -69,11 +69,33 @@ async fn an_action_is_called_with_a_json_object() {
 }
 
 #[tokio::test]
+async fn usage_is_csv_by_its_address_or_by_what_the_caller_accepts() {
+    let url = start().await;
+    let days = json!({ "StartTime": "2026-01-01", "EndTime": "2026-01-02" }).to_string();
+    let post = async |action: &str, accept: &str| {
+        let request = reqwest::Client::new().post(format!("{url}/v1/{action}"));
+        let request = request
+            .header("authorization", "Bearer AKID:secret")
+            .header("accept", accept);
+        let answer = request.body(days.clone()).send().await.unwrap();
+        let kind = answer.headers()["content-type"].to_str().unwrap().to_owned();
+        (answer.status().as_u16(), kind, answer.text().await.unwrap())
+    };
+    for (action, accept) in [("DescribeUsage.csv", "*/*"), ("DescribeUsage", "text/csv")] {
+        let (status, kind, text) = post(action, accept).await;
+        assert_eq!((status, kind.as_str()), (200, "text/csv; charset=utf-8"));
+        assert!(text.starts_with("Day,Measure,Amount\r\n"), "{text}");
+    }
+    assert_eq!(post("DescribeUsage", "*/*").await.1, "application/json");
+    assert_eq!(post("ListRooms.csv", "*/*").await.0, 404);
+}
+
+#[tokio::test]
 async fn errors_have_a_status_and_a_code() {
     let url = start().await;
     for (key, action, body, status, wanted) in [
         ("AKID:secret", "Nothing", "{}", 404, "InvalidAction"),
-        ("AKID:secret", "DescribeTrtcUsage", "{}", 501, "UnsupportedOperation"),
+        ("AKID:secret", "DescribeTrtcUsage", "{}", 400, "UnsupportedOperation"),
         ("AKID:secret", "DescribeRealtimeScale", "{}", 410, "ActionOffline"),
         ("AKID:wrong", "SearchMedia", "{}", 401, "AuthFailure.SignatureFailure"),
         (

@@ -2,6 +2,8 @@
 //!
 //! The parameters are read only after the caller is known.
 
+use std::time::Duration;
+
 use axum::http::HeaderMap;
 use rotunda_proto::config::Application;
 use serde_json::Value;
@@ -126,6 +128,24 @@ impl Call {
                 "the signature is not that of the request and key",
             ))
         }
+    }
+
+    /// As the client sent it, decoded.
+    pub fn signature(&self) -> &[u8] {
+        match &self.signature {
+            Signature::Tc3(signed) => &signed.signature,
+            Signature::V1(signed) => &signed.signature,
+        }
+    }
+
+    /// Whether two calls of one client have different signatures for certain.
+    pub fn has_nonce(&self) -> bool {
+        matches!(self.signature, Signature::V1(_))
+    }
+
+    /// Later than this the signature is refused.
+    pub fn good_until(&self) -> Duration {
+        Duration::from_secs(self.timestamp.saturating_add(MAX_SKEW + 1))
     }
 
     pub fn parameters(&self) -> Result<Value, ApiError> {

@@ -58,6 +58,46 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// A whole number that may be negative.
+    pub fn signed(&mut self, name: &'static str, code: &'static str) -> Checked<Option<i64>> {
+        let Some(value) = self.value(name) else { return Ok(None) };
+        let number = match value {
+            Value::Number(number) => number.as_i64(),
+            Value::String(text) => text.parse().ok(),
+            _ => None,
+        };
+        let number = number.or_else(|| i64::try_from(whole(value)?).ok());
+        match number {
+            Some(number) => Ok(Some(number)),
+            None => Err(self.wrong(name, code, "a whole number", value)),
+        }
+    }
+
+    /// A number with or without a fraction.
+    pub fn decimal(&mut self, name: &'static str, code: &'static str) -> Checked<Option<f64>> {
+        let Some(value) = self.value(name) else { return Ok(None) };
+        let number: Option<f64> = match value {
+            Value::Number(number) => number.as_f64(),
+            Value::String(text) => text.parse().ok(),
+            _ => None,
+        };
+        match number.filter(|number| number.is_finite()) {
+            Some(number) => Ok(Some(number)),
+            None => Err(self.wrong(name, code, "a number", value)),
+        }
+    }
+
+    /// `true` or `false`, also as a text, which some SDKs begin with a capital letter.
+    pub fn truth(&mut self, name: &'static str, code: &'static str) -> Checked<Option<bool>> {
+        let Some(value) = self.value(name) else { return Ok(None) };
+        match value {
+            Value::Bool(is_so) => Ok(Some(*is_so)),
+            Value::String(text) if text == "true" || text == "True" => Ok(Some(true)),
+            Value::String(text) if text == "false" || text == "False" => Ok(Some(false)),
+            other => Err(self.wrong(name, code, "true or false", other)),
+        }
+    }
+
     /// A number that the caller checks, with an error message of its own.
     pub fn any(&mut self, name: &'static str) -> Option<&'a Value> {
         self.value(name)
@@ -107,6 +147,18 @@ impl<'a> Fields<'a> {
             }
         };
         items.map(read).collect()
+    }
+
+    /// A field of the contract that this server does not serve. Errors: `UnsupportedOperation` when it has a value.
+    pub fn unsupported(&mut self, name: &'static str) -> Checked<()> {
+        match self.value(name) {
+            None => Ok(()),
+            Some(Value::String(text)) if text.is_empty() => Ok(()),
+            Some(_) => {
+                let message = format!("{}{name} is not served here; leave it out", self.path);
+                Err(ApiError::new("UnsupportedOperation", message))
+            }
+        }
     }
 
     /// Errors: `UnknownParameter` for a field that no reader has asked for.

@@ -7,6 +7,7 @@ mod intake;
 mod parameters;
 pub mod pictures;
 pub mod read;
+mod replay;
 mod tc3;
 mod v1;
 
@@ -75,7 +76,8 @@ async fn run(face: &Face, request: Request) -> Result<Value, ApiError> {
     let (parts, body) = request.into_parts();
     let method = if parts.method == Method::GET { "GET" } else { "POST" };
     let applications = &face.actions.shared().applications();
-    let now = rotunda_proto::clock::Clock.unix().as_secs();
+    let time = rotunda_proto::clock::Clock.unix();
+    let now = time.as_secs();
     // The caller is identified first: no unknown caller's body is buffered.
     let Read { bytes, share: _held } = match call::credentials(method, &parts.headers, now)? {
         Credentials::InQuery => Read::nothing(),
@@ -93,7 +95,12 @@ async fn run(face: &Face, request: Request) -> Result<Value, ApiError> {
     let caller = call.authenticate(now, |id| applications.by_secret_id(id))?;
     let definition = Definition::find(&call.action, Some(Version::find(&call.version)?))?;
     face.actions.admit(definition, caller)?;
-    face.actions.run(definition, caller, &call.parameters()?).await
+    let parameters = call.parameters()?;
+    let run = face.actions.run(definition, caller, &parameters);
+    match definition.action.changes() {
+        true => replay::once(face.actions.shared(), &call, caller, time, run).await,
+        false => run.await,
+    }
 }
 
 #[cfg(test)]

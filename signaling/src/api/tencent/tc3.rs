@@ -26,7 +26,7 @@ pub struct Signed {
     pub secret_id: String,
     date: String,
     service: String,
-    signature: Vec<u8>,
+    pub signature: Vec<u8>,
     /// Canonical requests: one for each host that may have been signed.
     candidates: Vec<String>,
 }

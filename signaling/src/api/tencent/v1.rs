@@ -12,7 +12,7 @@ use crate::api::ApiError;
 pub struct Signed {
     pub secret_id: String,
     method: Method,
-    signature: Vec<u8>,
+    pub signature: Vec<u8>,
     /// Texts that may have been signed: for each host, names as they came or with `_` as `.`.
     texts: Vec<String>,
 }

@@ -110,7 +110,9 @@ fn file(user: Option<&str>, resolution: Option<(u16, u16)>, start: u64, minutes:
             resolution,
             url: String::new(),
             gaps: Vec::new(),
+            layouts: Vec::new(),
             place: Place::Disk,
+            previews: rotunda_proto::recording::Previews::default(),
         }),
     }
 }

@@ -1,5 +1,6 @@
+use rotunda_proto::call::{CallEndReason, CallMedia, CallRecord, Gone, RecordedParty};
 use rotunda_proto::config::Application;
-use rotunda_proto::ids::{MembershipId, MixId, RoomId, RoomKey};
+use rotunda_proto::ids::{CallId, MembershipId, MixId, RoomId, RoomKey};
 use rotunda_proto::mix::{MixSpec, NotMixable};
 use rotunda_proto::mix_task::Origin;
 use rotunda_proto::signaling::Role;
@@ -109,7 +110,7 @@ fn an_event_of_a_room_is_told_in_a_queue_of_its_own_where_the_application_wants_
 }
 
 #[test]
-fn a_mix_that_ends_counts_and_only_one_that_was_replaced_is_told() {
+fn a_mix_that_ends_counts_and_is_told() {
     let ended = |replaced_by: Option<&str>, started_unix_ms| What::MixEnded {
         mix: MixId(5),
         stream_id: "film".parse().unwrap(),
@@ -119,7 +120,8 @@ fn a_mix_that_ends_counts_and_only_one_that_was_replaced_is_told() {
         reason: "asked".to_owned(),
     };
     let asked = effects_of(1, ended(None, Some(AT - 2500)));
-    assert_eq!(asked.callbacks, []);
+    let body: Value = serde_json::from_str(&asked.callbacks[0].body).unwrap();
+    assert_eq!((&body["event_type"], &body["errcode"]), (&json!(0), &json!(1)));
     let app = room(1).app;
     assert_eq!(asked.usage, [UsageRow::new(app, "2025-11-24", "mix_ms", 2500)]);
     let replaced = effects_of(1, ended(Some("next"), None));
@@ -198,4 +200,73 @@ fn a_mix_is_a_row_from_its_begin_to_its_end() {
         panic!("it has ended");
     };
     assert_eq!((id, end.reason.as_str()), (row.id, "asked"));
+}
+
+fn call_effects(what: What, application: Application) -> Effects {
+    effects(&event(1, what), &Applications::new(vec![application]))
+}
+
+#[test]
+fn an_ended_call_is_a_row_and_an_event() {
+    let record = CallRecord {
+        call: CallId(5),
+        inviter: "ann".parse().unwrap(),
+        media: CallMedia::Audio,
+        is_group: false,
+        group_id: None,
+        started_unix_ms: 1000,
+        answered_unix_ms: None,
+        ended_unix_ms: 2000,
+        reason: CallEndReason::Offline,
+        parties: vec![RecordedParty {
+            user: "bob".parse().unwrap(),
+            outcome: Gone::NoAnswer,
+            joined_ms: 0,
+            missed: true,
+        }],
+    };
+    let application = Application {
+        event_callback_url: Some("http://events/".to_owned()),
+        ..Application::new(1.try_into().unwrap(), "key")
+    };
+    let what = What::CallEnded {
+        record: Box::new(record.clone()),
+    };
+    let effects = call_effects(what, application);
+    assert_eq!(effects.call, Some(EndedCall::new(1.try_into().unwrap(), &record)));
+    let bodies: Vec<Value> = effects
+        .callbacks
+        .iter()
+        .map(|callback| serde_json::from_str(&callback.body).unwrap())
+        .collect();
+    assert_eq!(
+        bodies.iter().map(|body| &body["EventType"]).collect::<Vec<_>>(),
+        [&json!(10_003)]
+    );
+}
+
+#[test]
+fn an_invitee_without_a_device_is_a_push_request_in_a_queue_of_their_own() {
+    let what = What::CallPush {
+        call: CallId(5),
+        user: "bob".parse().unwrap(),
+        inviter: "ann".parse().unwrap(),
+        invited_by: "ann".parse().unwrap(),
+        media: CallMedia::Audio,
+        is_group: false,
+        user_data: None,
+        ring_ms: Some(30_000),
+    };
+    let application = |url: Option<&str>| Application {
+        call_push_url: url.map(str::to_owned),
+        event_callback_url: Some("http://events/".to_owned()),
+        ..Application::new(1.try_into().unwrap(), "key")
+    };
+    assert_eq!(call_effects(what.clone(), application(None)).callbacks, []);
+    let pushes = call_effects(what, application(Some("http://push/"))).callbacks;
+    let [push] = pushes.as_slice() else {
+        panic!("{pushes:?}")
+    };
+    assert_eq!((push.url.as_str(), push.id.as_str()), ("http://push/", "push-the-id"));
+    assert_eq!(push.room, format!("push/bob/{}", room(1).token()));
 }

@@ -1,5 +1,7 @@
 //! A member's media: opens, restarts and closes the session at the SFU, and keeps its ingress and slots as desired.
 
+mod moving;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,29 +10,37 @@ use metrics::counter;
 use rand::Rng;
 use rotunda_bus::{BusExt, SharedBus};
 use rotunda_proto::clock::Clock;
-use rotunda_proto::ids::{SessionId, TrackSource, UserId};
-use rotunda_proto::sfu::{self, Client, Command, ControlError, MEMBER_AUDIO_SLOTS, SlotMap, Standing};
+use rotunda_proto::ids::{NodeId, SessionId, TrackSource, UserId};
+use rotunda_proto::sfu::{self, Client, Command, ControlError, MEMBER_AUDIO_SLOTS, Moved, SlotMap, Standing};
 use rotunda_proto::signaling::{ErrorBody, ErrorCode, Event, Lines, MediaState, SlotView};
 use rotunda_proto::statistics::{NetworkQuality, Statistics};
 use tracing::warn;
 
+use crate::media_nodes::Search;
 use crate::member::desired::Answer;
 use crate::member::session::Session;
 use crate::member::{explain, failure};
 use crate::refused_lines::{RefusedLine, refused_lines};
 use crate::room::{Room, SessionMedia};
 use crate::view::MessagePath;
+use moving::{Former, Moving};
 
 /// An unconfirmed close is repeated after this time, at most so many times.
 const CLOSE_AGAIN: Duration = Duration::from_secs(1);
 const CLOSE_TRIES: u32 = 600;
 
-/// There is at most one session at a time. Its ingress and its slots are a desired value each. A value that the SFU has not
-/// confirmed is sent again every second ([`due_at`](Self::due_at)).
+/// There is at most one session at a time, but for the time in which it [moves](moving). Its ingress and its slots are a desired value each.
+/// A value that the SFU has not confirmed is sent again every second ([`due_at`](Self::due_at)).
 pub struct Media {
     room: Arc<Room>,
     user: UserId,
     session: Option<Session>,
+    /// The session before it, which goes on until the present one is connected.
+    former: Option<Former>,
+    moving: Option<Moving>,
+    client: Client,
+    /// The node of the last session.
+    last_node: Option<NodeId>,
     /// The SFU has ended the last session, and no other was opened since.
     is_lost: bool,
     /// Standing of the next session.
@@ -39,6 +49,15 @@ pub struct Media {
     offers_channels: bool,
     /// Sources whose m-line of the offer has no codec that the server accepts.
     refused: BTreeMap<TrackSource, RefusedLine>,
+}
+
+/// What a session is opened with.
+struct Opening<'a> {
+    offer: String,
+    lines: Lines,
+    client: Client,
+    /// Sources that have seats already.
+    published: &'a BTreeSet<TrackSource>,
 }
 
 /// The purpose of an offer.
@@ -54,6 +73,10 @@ impl Media {
             room,
             user,
             session: None,
+            former: None,
+            moving: None,
+            client: Client::default(),
+            last_node: None,
             is_lost: false,
             standing: Standing::Newcomer,
             offers_channels: false,
@@ -64,14 +87,15 @@ impl Media {
     /// The purpose of the next offer.
     pub fn next_offer(&self) -> NextOffer {
         match &self.session {
-            Some(session) if session.is_connected() => NextOffer::IceRestart,
+            Some(session) if session.is_connected() && !self.is_to_move(session) => NextOffer::IceRestart,
             _ => NextOffer::NewSession,
         }
     }
 
     /// Opens a session in place of the previous one. `client`: the kind of client. `published`: sources that have seats already.
     ///
-    /// Errors: the offer is refused, or its line for one of these sources. There is no session then.
+    /// Errors: the offer is refused, or its line for one of these sources. There is no session then, unless the session was to move: it goes
+    /// on where it was.
     pub async fn open(
         &mut self,
         offer: String,
@@ -83,15 +107,70 @@ impl Media {
         let Some(info) = &state.info else {
             return Err(failure(ErrorCode::Internal));
         };
-        let sfu = sfu::control_subject(&info.sfu);
-        self.close().await;
+        let mut search = Search::new(self.last_node.as_ref(), info.sfu_nodes(), &self.room.documents.refusals);
+        self.make_way().await;
+        self.client = client;
+        let opening = Opening {
+            offer,
+            lines,
+            client,
+            published,
+        };
+        if let Some(leaving) = self.moving.as_ref().and_then(Moving::leaving) {
+            search.handle_full(leaving);
+        }
+        let answer = self.open_at_any(&mut search, &opening).await;
+        if answer.is_err()
+            && let Some(former) = self.former.take()
+        {
+            self.session = Some(former.session);
+        }
+        answer
+    }
+
+    async fn open_at_any(&mut self, search: &mut Search, opening: &Opening<'_>) -> Result<String, ErrorBody> {
+        let mut refused = failure(ErrorCode::NoMediaNode);
+        while let Some(node) = search.next(&self.room.documents).await {
+            match self.open_at(&node, search.nodes(), opening).await {
+                Err(error) if error.code == ErrorCode::NodeFull => {
+                    refused = error;
+                    search.handle_full(node);
+                }
+                Err(error) if error.code == ErrorCode::NoMediaNode => {
+                    refused = error;
+                    search.handle_silent(node);
+                }
+                Err(error) => return Err(error),
+                Ok(answer) => {
+                    self.last_node = Some(node);
+                    search.tidy(&self.room.documents).await;
+                    return Ok(answer);
+                }
+            }
+        }
+        Err(refused)
+    }
+
+    /// `nodes`: where the room is.
+    async fn open_at(&mut self, node: &NodeId, nodes: Vec<NodeId>, opening: &Opening<'_>) -> Result<String, ErrorBody> {
+        let Opening {
+            offer,
+            lines,
+            client,
+            published,
+        } = opening;
+        let sfu = sfu::control_subject(node);
         let id = SessionId(rand::rng().random());
         // The subscription comes before the command, so that no event is missed.
         let session = Session::new(&self.room, id, sfu.clone()).await;
-        self.session = Some(session.map_err(|error| {
+        let mut session = session.map_err(|error| {
             self.room.forget_session(id);
             explain(error.into())
-        })?);
+        })?;
+        if let Some(former) = &self.former {
+            session.take_slots_of(&former.session);
+        }
+        self.session = Some(session);
         self.is_lost = false;
         self.offers_channels = offer.contains("\nm=application ");
         let command = Command::Open {
@@ -100,15 +179,16 @@ impl Media {
             identity: sfu::Identity::Member {
                 user: self.user.clone(),
                 signaling: self.room.session_events.node().clone(),
-                client,
+                client: *client,
                 standing: self.standing,
             },
             offer: offer.clone(),
             lines: lines.clone(),
+            nodes,
         };
         let mut answer = self.ask_for_answer(&sfu, &command).await;
         if let Ok(sdp) = &answer {
-            self.refused = refused_sources(&lines, refused_lines(&offer, sdp));
+            self.refused = refused_sources(lines, refused_lines(offer, sdp));
             if let Some(line) = published.iter().find_map(|source| self.refused.get(source)) {
                 answer = Err(codec_not_supported(line));
             }
@@ -116,7 +196,7 @@ impl Media {
         match &answer {
             Ok(_) => self.standing = Standing::Inside,
             // The SFU may have opened it (only the reply was late), and no session without an owner may remain.
-            Err(_) => self.close().await,
+            Err(_) => self.close_present().await,
         }
         answer
     }
@@ -134,7 +214,7 @@ impl Media {
         match self.room.documents.bus.call(sfu, command).await {
             Ok(sfu::Reply::Opened { answer }) => Ok(answer),
             Ok(sfu::Reply::Refused { error }) => Err(refused(&error)),
-            Ok(sfu::Reply::Done | sfu::Reply::Statistics { .. }) => Err(failure(ErrorCode::Internal)),
+            Ok(_) => Err(failure(ErrorCode::Internal)),
             Err(error) => {
                 warn!(error = &error as &dyn std::error::Error, "open a media session");
                 Err(failure(ErrorCode::NoMediaNode))
@@ -149,7 +229,7 @@ impl Media {
 
     /// Statistics of this member's media.
     pub async fn statistics(&self) -> Result<Statistics, ErrorBody> {
-        let Some(session) = &self.session else {
+        let Some(session) = self.active() else {
             return Err(failure(ErrorCode::NotConnected));
         };
         let command = Command::Statistics {
@@ -159,7 +239,7 @@ impl Media {
         match self.room.documents.bus.call(&session.sfu, &command).await {
             Ok(sfu::Reply::Statistics { statistics }) => Ok(*statistics),
             Ok(sfu::Reply::Refused { .. }) => Err(failure(ErrorCode::NotConnected)),
-            Ok(sfu::Reply::Opened { .. } | sfu::Reply::Done) => Err(failure(ErrorCode::Internal)),
+            Ok(_) => Err(failure(ErrorCode::Internal)),
             Err(error) => {
                 warn!(error = &error as &dyn std::error::Error, "ask for statistics");
                 Err(failure(ErrorCode::NoMediaNode))
@@ -171,19 +251,20 @@ impl Media {
     ///
     /// Errors: the SFU has not confirmed it. The command is sent again in a second.
     pub async fn set_ingress(&mut self, sources: &BTreeSet<TrackSource>) -> Result<(), ErrorBody> {
-        let Some(session) = &mut self.session else {
+        let Some(session) = self.active_mut() else {
             return Ok(());
         };
         session.ingress.set(Clock.now(), sources.clone());
         let Some(sources) = session.ingress.to_send() else {
             return Ok(());
         };
+        let (id, sfu) = (session.id, session.sfu.clone());
         let command = Command::SetIngress {
-            session: session.id,
+            session: id,
             sources: sources.clone(),
         };
-        let answer = self.command(&command).await;
-        if let Some(session) = &mut self.session {
+        let answer = self.command(id, &sfu, &command).await;
+        if let Some(session) = self.active_mut().filter(|session| session.id == id) {
             session.ingress.handle_answer(Clock.now(), answer);
         }
         match answer {
@@ -205,11 +286,12 @@ impl Media {
         if !session.slots.is_due(Clock.now()) {
             return changed;
         }
+        let (id, sfu) = (session.id, session.sfu.clone());
         let command = Command::SetSlots {
-            session: session.id,
+            session: id,
             slots: session.slots.value().clone(),
         };
-        let answer = self.command(&command).await;
+        let answer = self.command(id, &sfu, &command).await;
         if let Some(session) = &mut self.session {
             session.slots.handle_answer(Clock.now(), answer);
         }
@@ -230,23 +312,42 @@ impl Media {
 
     /// When an unconfirmed command is sent again; None: everything is confirmed.
     pub fn due_at(&self) -> Option<Instant> {
-        self.session.as_ref()?.due_at()
+        let session = self.session.as_ref()?.due_at();
+        let former = self.former.as_ref();
+        let ingress = former.and_then(|former| former.session.ingress.due_at().filter(|_| former.moved().is_none()));
+        let close = former.and_then(Former::close_at);
+        [session, ingress, close].into_iter().flatten().min()
     }
 
-    /// Resolves on an event of this session; never without a session. Cancel-safe.
+    /// Resolves on an event of this session, or of the one before it; never without a session. Cancel-safe.
     pub async fn changed(&mut self) {
-        match &mut self.session {
-            Some(session) => session.changed().await,
-            None => std::future::pending().await,
+        match (&mut self.session, &mut self.former) {
+            (Some(session), Some(former)) if former.moved().is_none() => tokio::select! {
+                () = session.changed() => {}
+                () = former.session.changed() => {}
+            },
+            (Some(session), _) => session.changed().await,
+            (None, _) => std::future::pending().await,
         }
     }
 
     /// New events of the session, its end included.
     pub fn poll_events(&mut self) -> Vec<Event> {
+        self.note_end_of_former();
         let Some(session) = &mut self.session else {
             return Vec::new();
         };
         let mut events = session.poll_events();
+        if let Some((quality, sent)) = session.poll_measured() {
+            let (log, room) = (self.room.session_events.quality(), &self.room.documents.room);
+            log.note(room, &self.user, Clock.unix().as_secs(), quality, sent);
+        }
+        if session.poll_move() {
+            events.push(self.handle_move_wanted());
+        }
+        let Some(session) = &mut self.session else {
+            return events;
+        };
         if session.has_silently_connected() {
             let messages = self.room.latest().messages.count();
             let state = MediaState::Connected;
@@ -255,11 +356,23 @@ impl Media {
         let Some(state) = session.poll_state() else {
             return events;
         };
-        if state == MediaState::Disconnected {
-            let quality = NetworkQuality::disconnected();
-            events.push(Event::NetworkQuality { quality });
-            self.forget();
-            self.is_lost = true;
+        match state {
+            MediaState::Connected => self.handle_arrival(),
+            MediaState::Disconnected => {
+                if let Some(moving) = self.moving.as_mut().filter(|moving| moving.is_of(session)) {
+                    moving.handle_end();
+                }
+                self.forget();
+                if let Some(former) = self.former.take() {
+                    // The move has failed, and its node asks for another one.
+                    self.session = Some(former.session);
+                    events.extend(self.poll_events());
+                    return events;
+                }
+                let quality = NetworkQuality::disconnected();
+                events.push(Event::NetworkQuality { quality });
+                self.is_lost = true;
+            }
         }
         events.push(Event::MediaState { state });
         events
@@ -276,7 +389,7 @@ impl Media {
 
     /// The way on which this member gets custom messages.
     pub fn message_path(&self) -> MessagePath {
-        let connected = self.session.as_ref().and_then(Session::connected_after);
+        let connected = self.active().and_then(Session::connected_after);
         match connected.filter(|_| self.offers_channels) {
             Some(after) => MessagePath::DataChannel { after },
             None => MessagePath::Signaling,
@@ -322,15 +435,24 @@ impl Media {
 
     /// Ends the session, if there is one. Without an answer of the SFU, a background task repeats the command.
     pub async fn close(&mut self) {
+        self.close_former().await;
+        self.close_present().await;
+    }
+
+    async fn close_present(&mut self) {
         if let Some(Session { id, sfu, .. }) = &self.session {
-            let command = Command::Close { session: *id };
-            if self.command(&command).await == Answer::Lost {
-                // No caller waits for it, and no session without an owner may remain.
-                let (bus, sfu) = (self.room.documents.bus.clone(), sfu.clone());
-                tokio::spawn(close_until_confirmed(bus, sfu, command));
-            }
+            self.close_at(*id, sfu, None).await;
         }
         self.forget();
+    }
+
+    async fn close_at(&self, session: SessionId, sfu: &str, moved: Option<Moved>) {
+        let command = Command::Close { session, moved };
+        if self.command(session, sfu, &command).await == Answer::Lost {
+            // No caller waits for it, and no session without an owner may remain.
+            let (bus, sfu) = (self.room.documents.bus.clone(), sfu.to_owned());
+            tokio::spawn(close_until_confirmed(bus, sfu, command));
+        }
     }
 
     fn forget(&mut self) {
@@ -339,12 +461,10 @@ impl Media {
         }
     }
 
-    async fn command(&self, command: &Command) -> Answer {
-        let Some(session) = &self.session else {
-            return Answer::Confirmed;
-        };
+    /// Sends a command for a session to its SFU.
+    async fn command(&self, session: SessionId, sfu: &str, command: &Command) -> Answer {
         let bus = &self.room.documents.bus;
-        match bus.call::<_, sfu::Reply>(&session.sfu, command).await {
+        match bus.call::<_, sfu::Reply>(sfu, command).await {
             // The event of its end was lost.
             Ok(sfu::Reply::Refused {
                 error: ControlError::NoSuchSession,
@@ -353,7 +473,7 @@ impl Media {
                     state: MediaState::Disconnected,
                     messages: self.room.latest().messages.count(),
                 };
-                self.room.set_session(session.id, media);
+                self.room.set_session(session, media);
             }
             Ok(sfu::Reply::Refused { error }) => {
                 warn!(%error, "the SFU refused a command");
@@ -414,7 +534,7 @@ fn refused(error: &ControlError) -> ErrorBody {
         ControlError::BadSdp { .. } | ControlError::NoSuchLine { .. } => ErrorCode::BadSdp,
         ControlError::NodeFull => ErrorCode::NodeFull,
         ControlError::NoSuchSession => ErrorCode::NoMediaNode,
-        ControlError::BadTicket => ErrorCode::Internal,
+        ControlError::BadTicket | ControlError::BadLink => ErrorCode::Internal,
     };
     ErrorBody {
         code,

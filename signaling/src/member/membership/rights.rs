@@ -10,6 +10,8 @@ pub struct MemberRights {
     role: Role,
     rights: Rights,
     given_by: Giver,
+    /// Those of the newest room ticket.
+    ticket: Rights,
     /// The rights that the client knows.
     known: Rights,
 }
@@ -30,6 +32,7 @@ impl MemberRights {
             role,
             rights,
             given_by: Giver::Ticket,
+            ticket: rights,
             known: permitted(role, Rights::ALL),
         }
     }
@@ -54,14 +57,18 @@ impl MemberRights {
     /// `rights`: of another ticket.
     pub fn switch_role(&mut self, role: Role, rights: Option<Rights>) {
         self.role = role;
+        self.ticket = rights.unwrap_or(self.ticket);
         if self.given_by == Giver::Ticket {
-            self.rights = rights.unwrap_or(self.rights);
+            self.rights = self.ticket;
         }
     }
 
-    /// Sets the rights of the server API, which last until the member leaves the room.
-    pub fn permit(&mut self, rights: Rights) {
-        (self.rights, self.given_by) = (rights, Giver::ServerApi);
+    /// Sets the rights of the server API, which last until the member leaves the room. None: those of the room ticket again.
+    pub fn permit(&mut self, rights: Option<Rights>) {
+        (self.rights, self.given_by) = match rights {
+            Some(rights) => (rights, Giver::ServerApi),
+            None => (self.ticket, Giver::Ticket),
+        };
     }
 
     /// The rights, if the client does not know them yet.
@@ -114,8 +121,10 @@ mod tests {
         let mut rights = MemberRights::new(Role::Anchor, sends(&[TrackSource::Audio]));
         rights.switch_role(Role::Anchor, Some(Rights::ALL));
         assert!(rights.may_send(TrackSource::Camera));
-        rights.permit(sends(&[]));
+        rights.permit(Some(sends(&[])));
         rights.switch_role(Role::Anchor, Some(Rights::ALL));
         assert!(!rights.may_send(TrackSource::Camera));
+        rights.permit(None);
+        assert!(rights.may_send(TrackSource::Camera), "the newest ticket's");
     }
 }

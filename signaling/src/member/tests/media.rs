@@ -4,7 +4,7 @@ use rotunda_proto::ids::{SessionId, TrackSource};
 use rotunda_proto::room::{Seats, seats_key};
 use rotunda_proto::sfu::{self, Command, SlotMap, control_subject, events_subject, member_session_subject};
 use rotunda_proto::signaling::{Lines, MediaState, PublisherView};
-use rotunda_proto::statistics::{DISCONNECTED, NetworkQuality, Statistics};
+use rotunda_proto::statistics::{DISCONNECTED, NetworkQuality, SentMedia, Statistics};
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -186,7 +186,7 @@ async fn connect_and_answer(mut test: Test, offer: &str, lines: Lines, answer: &
                     let _nobody_looks = show.send(slots);
                     sfu::Reply::Done
                 }
-                Command::Close { session } => {
+                Command::Close { session, .. } => {
                     let _nobody_looks = close.send(session);
                     sfu::Reply::Done
                 }
@@ -219,13 +219,22 @@ async fn a_member_gets_the_quality_of_their_own_connection_and_of_no_other() {
     let other = sfu::Event::Quality {
         session: SessionId(ann.session.0 ^ 1),
         quality: NetworkQuality::disconnected(),
+        sent: SentMedia::default(),
     };
     ann.sfu_tells(other).await;
     let quality = measured().quality;
     let session = ann.session;
-    ann.sfu_tells(sfu::Event::Quality { session, quality }).await;
+    let sent = SentMedia {
+        audio: 30_000,
+        ..SentMedia::default()
+    };
+    ann.sfu_tells(sfu::Event::Quality { session, quality, sent }).await;
     let told = ann.next_event().await;
     assert_eq!(told, Event::NetworkQuality { quality });
+    let log = ann.test.shared.session_events.quality();
+    let points = log.of(&ann.test.room, &"ann".parse().unwrap(), 0, u64::MAX);
+    let noted: Vec<_> = points.iter().map(|point| (point.round_trip, point.sent)).collect();
+    assert_eq!(noted, [(Some(48), sent)], "the server API answers it later");
     let json = serde_json::to_value(&told).unwrap();
     let names = serde_json::json!({
         "event": "networkQuality", "uplinkNetworkQuality": 2, "downlinkNetworkQuality": 1,
@@ -371,6 +380,7 @@ async fn a_member_who_comes_back_gets_the_undecodable_codecs_of_their_slots_agai
     ann.sfu_tells(sfu::Event::Quality {
         session: ann.session,
         quality: measured().quality,
+        sent: SentMedia::default(),
     })
     .await;
     assert!(
@@ -383,7 +393,8 @@ async fn a_member_who_comes_back_gets_the_undecodable_codecs_of_their_slots_agai
 async fn a_lost_report_of_the_connection_is_made_up_for_by_its_first_measurement() {
     let mut ann = connected().await;
     let (session, quality) = (ann.session, measured().quality);
-    ann.sfu_tells(sfu::Event::Quality { session, quality }).await;
+    let sent = SentMedia::default();
+    ann.sfu_tells(sfu::Event::Quality { session, quality, sent }).await;
     let state = MediaState::Connected;
     while ann.next_event().await != (Event::MediaState { state }) {}
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
+use rotunda_events::{Fact, What};
 use rotunda_proto::ids::TrackSource;
 use rotunda_proto::room::{Permissions, Seats, seats_key};
 use rotunda_proto::signaling::Role;
@@ -76,6 +77,33 @@ async fn a_switch_to_audience_is_answered_after_ingress_has_ended_and_an_anchor_
     ann.ask(become_one(Role::Anchor)).await.unwrap();
     ann.ask(publish).await.unwrap();
     assert_eq!(ann.last_ingress(), Some([source].into()));
+}
+
+/// Paused time would run past the database's timeouts.
+#[tokio::test]
+async fn only_another_role_is_told() {
+    let mut ann = connected().await;
+    ann.test.shared.store.make_tables().await.unwrap();
+    let telling = ann.test.shared.facts.start();
+    for role in [Role::Anchor, Role::Audience, Role::Audience, Role::Anchor] {
+        let private_map_key = None;
+        ann.ask(Request::SwitchRole { role, private_map_key }).await.unwrap();
+    }
+    telling.finish().await;
+
+    let stream = ann.test.shared.facts.stream();
+    let incarnation = stream.incarnation().await.unwrap();
+    let roles: Vec<Role> = stream
+        .read(&incarnation, 0, 100)
+        .await
+        .unwrap()
+        .iter()
+        .filter_map(|event| match serde_json::from_str::<Fact>(&event.body).unwrap().what {
+            What::RoleChanged { role, .. } => Some(role),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(roles, [Role::Audience, Role::Anchor]);
 }
 
 #[tokio::test(start_paused = true)]

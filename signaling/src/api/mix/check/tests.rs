@@ -166,6 +166,20 @@ fn pictures_are_named_by_id_or_by_url() {
 }
 
 #[test]
+fn a_canvas_of_odd_sides_is_rounded_down() {
+    let mut body = good();
+    body["EncodeParams"]["VideoWidth"] = json!(641);
+    body["EncodeParams"]["VideoHeight"] = json!(361);
+    let cell = json!({ "LocationX": 321, "ImageWidth": 319, "ImageHeight": 360 });
+    body["LayoutParams"] = json!({ "Template": 4, "PresetLayoutConfig": [cell] });
+    let spec = check(body).unwrap();
+    let video = spec.video.unwrap();
+    assert_eq!((video.width, video.height), (640, 360));
+    let cell = &spec.layout.cells[0];
+    assert_eq!((cell.x, cell.width, cell.height), (321, 319, 360));
+}
+
+#[test]
 fn a_style_is_read_and_checked() {
     let with = |style: Value| {
         let mut body = good();

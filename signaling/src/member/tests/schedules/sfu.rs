@@ -58,7 +58,7 @@ fn answer(sessions: &mut BTreeMap<SessionId, (UserId, Told)>, command: Command) 
             let answer = "v=0".to_owned();
             sfu::Reply::Opened { answer }
         }
-        Command::Close { session } => {
+        Command::Close { session, .. } => {
             sessions.remove(&session);
             sfu::Reply::Done
         }

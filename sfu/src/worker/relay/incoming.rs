@@ -1,0 +1,300 @@
+//! Relay messages from other workers: the replicas that they make, and what viewers elsewhere need of the tracks here.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use rotunda_proto::ids::{RoomKey, UserId};
+
+use super::{Published, RelayMessage};
+use crate::ingress::packet::{Packet, StreamId};
+use crate::ingress::stream::Stream;
+use crate::ingress::track::{Publisher, Replica, Track};
+use crate::slab::{TrackIndex, WorkerIndex};
+use crate::worker::Worker;
+use crate::worker::rooms::{Location, Member};
+
+impl Worker {
+    pub fn handle_relay_message(&mut self, now: Instant, from: WorkerIndex, message: RelayMessage) {
+        // The tracks that were told of may have ended since.
+        if !self.may_tell(from, &message) {
+            return;
+        }
+        match message {
+            RelayMessage::Packet { stream, packet } => {
+                self.note_replica_level(now, stream, &packet);
+                self.forward(now, stream, &packet);
+            }
+            RelayMessage::Join { room, is_answer } => {
+                if self.is_neighbour(&room, from) {
+                    self.introduce(now, &room, &[from]);
+                    if !is_answer {
+                        let is_answer = true;
+                        self.relay.push(from, RelayMessage::Join { room, is_answer });
+                    }
+                }
+            }
+            RelayMessage::Member {
+                room,
+                user,
+                serial,
+                tracks,
+            } => self.handle_member(now, from, &room, &user, serial, &tracks),
+            RelayMessage::Gone { room, user, serial } => {
+                let member = self.rooms.get(&room).and_then(|room| room.member(&user));
+                let is_there = |member: &Member| {
+                    let location = &member.location;
+                    member.serial == serial && matches!(location, Location::Elsewhere { worker, .. } if *worker == from)
+                };
+                if member.is_some_and(is_there) {
+                    self.forget_replicas(now, &room, &user);
+                }
+            }
+            RelayMessage::Stream {
+                track,
+                stream,
+                mid,
+                rid,
+                params,
+                heights,
+            } => {
+                if let Some(track) = self.tracks.replica_of(from, track) {
+                    let mut replica = Stream::new(now, track, mid, rid, *params);
+                    replica.set_heights(now, &heights);
+                    self.add_replica_of_stream(now, stream, replica);
+                }
+            }
+            RelayMessage::Forgotten(id) => self.forget_stream(id),
+            RelayMessage::Demand { layer, demand } => {
+                if let Some(stream) = self.tracks.stream_mut(layer.stream) {
+                    stream.set_demand(now, layer.spatial, demand);
+                    let track = self.tracks.stream(layer.stream).map(Stream::track);
+                    let neighbours = track.and_then(|track| self.tracks.get(track)).map(Track::neighbours);
+                    self.relay
+                        .push_all(neighbours.unwrap_or_default(), || RelayMessage::Demand {
+                            layer,
+                            demand,
+                        });
+                }
+            }
+            RelayMessage::Keyframe(stream) => self.want_keyframe(now, stream),
+            RelayMessage::Watched { track, layers } => {
+                if let Some(state) = self.tracks.get_mut(track) {
+                    state.set_watched_elsewhere(from, layers);
+                    self.update_demand(now, track);
+                }
+            }
+            RelayMessage::Take { track, is_taken } => self.handle_take(now, from, track, is_taken),
+            RelayMessage::Custom { room, delivery, bytes } => {
+                let onward = self.onward(&room, from);
+                self.relay.push_all(&onward, || RelayMessage::Custom {
+                    room: room.clone(),
+                    delivery,
+                    bytes: Arc::clone(&bytes),
+                });
+                self.deliver_to_room(now, &room, delivery, bytes, None);
+            }
+        }
+    }
+
+    fn is_neighbour(&self, key: &RoomKey, worker: WorkerIndex) -> bool {
+        let room = self.rooms.get(key);
+        room.is_some_and(|room| room.neighbours().contains(&worker))
+    }
+
+    /// Whether a message from this worker may be about that: its own tracks have replicas here, and tracks that it was told of are
+    /// tracks here.
+    fn may_tell(&self, from: WorkerIndex, message: &RelayMessage) -> bool {
+        let is_replica = |id: &StreamId| {
+            let track = self
+                .tracks
+                .stream(*id)
+                .and_then(|stream| self.tracks.get(stream.track()));
+            let publisher = track.map(Track::publisher);
+            matches!(publisher, Some(Publisher::Elsewhere(replica)) if replica.worker == from)
+        };
+        let is_told = |track: &TrackIndex| {
+            let track = self.tracks.get(*track);
+            track.is_some_and(|track| track.neighbours().contains(&from))
+        };
+        match message {
+            RelayMessage::Packet { stream, .. } | RelayMessage::Forgotten(stream) => is_replica(stream),
+            RelayMessage::Demand { layer, .. } => is_replica(&layer.stream),
+            RelayMessage::Stream { stream, .. } => self.tracks.stream(*stream).is_none() || is_replica(stream),
+            RelayMessage::Watched { track, .. } | RelayMessage::Take { track, .. } => is_told(track),
+            RelayMessage::Keyframe(stream) => {
+                let stream = self.tracks.stream(*stream);
+                stream.is_some_and(|stream| is_told(&stream.track()))
+            }
+            RelayMessage::Custom { room, .. } => self.is_neighbour(room, from),
+            RelayMessage::Join { .. } | RelayMessage::Member { .. } | RelayMessage::Gone { .. } => true,
+        }
+    }
+
+    /// Viewers of a worker, or of workers behind it, watch a track from now on, or do not any more.
+    fn handle_take(&mut self, now: Instant, from: WorkerIndex, track: TrackIndex, is_taken: bool) {
+        let workers = self.setup.workers;
+        let Some(state) = self.tracks.get_mut(track) else {
+            return;
+        };
+        let begins = state.set_taken(from, is_taken, workers);
+        let streams = state.streams().to_vec();
+        if begins && self.is_far(from) {
+            for stream in streams {
+                self.relay_frames(now, stream, &[from]);
+            }
+        }
+        self.update_taken(now, track);
+    }
+
+    /// Of a replica: tells its publisher's worker whether anybody watches it. One that nobody watches any more is taken for a moment
+    /// longer, as viewers come back.
+    pub(in crate::worker) fn update_taken(&mut self, now: Instant, track: TrackIndex) {
+        let Some(state) = self.tracks.get_mut(track) else {
+            return;
+        };
+        if let Some(is_taken) = state.poll_taken(now)
+            && let Publisher::Elsewhere(replica) = state.publisher()
+        {
+            let take = RelayMessage::Take {
+                track: replica.track,
+                is_taken,
+            };
+            self.relay.push(replica.worker, take);
+        }
+    }
+
+    fn handle_member(
+        &mut self,
+        now: Instant,
+        from: WorkerIndex,
+        key: &RoomKey,
+        user: &UserId,
+        serial: u64,
+        published: &[Published],
+    ) {
+        let Some(room) = self.rooms.get(key).filter(|room| room.neighbours().contains(&from)) else {
+            return;
+        };
+        let member = room.member(user);
+        let known = member.map_or(0, |member| member.serial);
+        if known > serial {
+            return;
+        }
+        // The room may have another gateway than before.
+        let is_elsewhere = member
+            .is_some_and(|member| matches!(member.location, Location::Elsewhere { worker, .. } if worker != from));
+        if known < serial || is_elsewhere {
+            self.forget_replicas(now, key, user);
+            self.add_replicas(from, key, user, serial, published);
+        }
+        for Published { track, permitted, .. } in published {
+            let Some(track) = self.tracks.replica_of(from, *track) else {
+                continue;
+            };
+            if let Some(state) = self.tracks.get_mut(track) {
+                state.permit_replica(*permitted);
+                // The other worker may have forgotten what it was told.
+                state.forget_told();
+            }
+            if !permitted {
+                self.drop_pending(track);
+            }
+        }
+        let onward = self.onward(key, from);
+        self.announce_replicas(key, user, &onward);
+        self.resubscribe_viewers_of(now, key, user);
+        for Published { track, .. } in published {
+            if let Some(track) = self.tracks.replica_of(from, *track) {
+                self.update_taken(now, track);
+            }
+        }
+    }
+
+    fn add_replicas(&mut self, from: WorkerIndex, key: &RoomKey, user: &UserId, serial: u64, published: &[Published]) {
+        let neighbours = self.onward(key, from);
+        let mut tracks = Vec::with_capacity(published.len());
+        for Published { source, track, .. } in published {
+            let publisher = Publisher::Elsewhere(Replica {
+                worker: from,
+                track: *track,
+                user: user.clone(),
+                permitted: false,
+            });
+            let mut replica = Track::new(publisher, key.clone(), *source);
+            replica.set_neighbours(&neighbours, self.setup.workers);
+            tracks.push((*source, self.tracks.add_replica(from, *track, replica)));
+        }
+        let location = Location::Elsewhere { worker: from, tracks };
+        if let Some(room) = self.rooms.get_mut(key) {
+            room.set_member(user.clone(), Member { serial, location });
+        }
+    }
+
+    /// A member does not publish at another worker any more.
+    pub(in crate::worker) fn forget_replicas(&mut self, now: Instant, key: &RoomKey, user: &UserId) {
+        let Some(room) = self.rooms.get_mut(key) else {
+            return;
+        };
+        let location = room.member(user).map(|member| &member.location);
+        if !matches!(location, Some(Location::Elsewhere { .. })) {
+            return;
+        }
+        if let Some(Member {
+            serial,
+            location: Location::Elsewhere { tracks, worker },
+        }) = room.remove_member(user)
+        {
+            let onward = self.onward(key, worker);
+            self.relay.push_all(&onward, || RelayMessage::Gone {
+                room: key.clone(),
+                user: user.clone(),
+                serial,
+            });
+            for (_, track) in tracks {
+                if let Some(removed) = self.tracks.remove_replica(track) {
+                    self.detach_viewers(&removed);
+                }
+            }
+        }
+        self.resubscribe_viewers_of(now, key, user);
+    }
+
+    fn add_replica_of_stream(&mut self, now: Instant, id: StreamId, replica: Stream) {
+        let track = replica.track();
+        match self.tracks.stream_mut(id) {
+            Some(known) => known.set_params(replica.params()),
+            None => self.tracks.add_stream(id, replica),
+        }
+        self.relay_stream(id);
+        self.reallocate_viewers(now, track);
+    }
+
+    /// Takes the audio level of a replica's packet into the room's active speakers.
+    fn note_replica_level(&mut self, now: Instant, id: StreamId, packet: &Packet) {
+        let track = self
+            .tracks
+            .stream(id)
+            .and_then(|stream| self.tracks.get(stream.track()));
+        if let Some(level) = packet.audio_level
+            && let Some(track) = track
+            && let Publisher::Elsewhere(replica) = track.publisher()
+            && let Some(room) = self.rooms.get_mut(track.room())
+        {
+            // RFC 6464 §3: below full scale, after the voice flag.
+            let dbov = -((level & 0x7f) as i8);
+            room.speakers.handle_level(now, &replica.user, dbov);
+        }
+    }
+
+    /// For replicas, now and then: keyframe requests that came too early, and what their viewers watch.
+    pub(in crate::worker) fn update_replicas(&mut self, now: Instant) {
+        for track in self.tracks.replicas() {
+            self.update_taken(now, track);
+            let streams = self.tracks.get(track).map(|track| track.streams().to_vec());
+            for id in streams.unwrap_or_default() {
+                self.request_due_keyframe(now, id);
+            }
+            self.update_demand(now, track);
+        }
+    }
+}

@@ -1,0 +1,422 @@
+//! A room on several workers: each has a replica of what members publish at the others, and serves its own viewers from it.
+//!
+//! Packets are relayed as they are shared among viewers: nothing is copied and nothing is locked. The histories, from which
+//! retransmissions and new viewers are served, are here too. What a replica's viewers need of its publisher (keyframes, layers) goes
+//! back to the publisher's worker.
+//!
+//! A room may be on several nodes, too. One worker of each, the room's gateway, relays between its own node and the gateways of the
+//! others, by a [link](crate::link). So a track goes once from node to node, and the tracks of a room spread like this:
+//!
+//! - The workers of a node tell each other of their own members, and so do the gateways of the nodes.
+//! - A gateway tells the other nodes what the workers of its node publish, and these what the other nodes do.
+//! - Video goes to another node only while somebody there watches it ([`RelayMessage::Take`]). Audio always does: it is small, and its
+//!   levels say who speaks.
+
+mod incoming;
+pub mod wire;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use metrics::counter;
+use rotunda_proto::ids::{RoomKey, TrackSource, UserId};
+use str0m::format::PayloadParams;
+use str0m::media::{Mid, Rid};
+
+use super::Worker;
+use super::rooms::{Location, Member};
+use crate::ingress::demand::Demand;
+use crate::ingress::packet::{Packet, StreamId};
+use crate::ingress::stream::{Heights, Stream};
+use crate::ingress::track::{Publisher, Watched};
+use crate::session::Session;
+use crate::session::custom_messages::Delivery;
+use crate::slab::{Index, SessionIndex, TrackIndex, WorkerIndex};
+
+/// Messages that wait for a worker that does not take them. Further packets are dropped, as on a network.
+const MOST_WAITING: usize = 16_384;
+
+/// From one worker to another.
+#[derive(Debug)]
+pub enum RelayMessage {
+    /// From another node: the room is at the sending worker, which has no replicas yet. An answer is not answered.
+    Join {
+        room: RoomKey,
+        is_answer: bool,
+    },
+    /// A member publishes at the sending worker, or may send something else than before.
+    Member {
+        room: RoomKey,
+        user: UserId,
+        serial: u64,
+        tracks: Vec<Published>,
+    },
+    /// The member's session has ended.
+    Gone {
+        room: RoomKey,
+        user: UserId,
+        serial: u64,
+    },
+    /// A track has this stream; or the stream has another codec.
+    Stream {
+        track: TrackIndex,
+        stream: StreamId,
+        mid: Mid,
+        rid: Option<Rid>,
+        params: Box<PayloadParams>,
+        heights: Heights,
+    },
+    Forgotten(StreamId),
+    Packet {
+        stream: StreamId,
+        packet: Arc<Packet>,
+    },
+    /// Whether the publisher is asked for a layer: a stream, or a spatial layer inside it.
+    Demand {
+        layer: Watched,
+        demand: Demand,
+    },
+    /// To the publisher's worker: a keyframe is needed.
+    Keyframe(StreamId),
+    /// To the publisher's worker: all layers of a track that viewers of the sending worker watch.
+    Watched {
+        track: TrackIndex,
+        layers: Vec<Watched>,
+    },
+    /// To the publisher's worker: whether viewers of the sending worker, or of workers behind it, watch a track. It is of importance
+    /// between nodes: a worker of the same node gets all packets.
+    Take {
+        track: TrackIndex,
+        is_taken: bool,
+    },
+    /// A member's own message.
+    Custom {
+        room: RoomKey,
+        delivery: Delivery,
+        bytes: Arc<[u8]>,
+    },
+}
+
+/// A track as other workers are told of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Published {
+    pub source: TrackSource,
+    /// At its own worker.
+    pub track: TrackIndex,
+    pub permitted: bool,
+}
+
+/// Messages that wait to be taken to the other workers.
+#[derive(Debug, Default)]
+pub(super) struct Relay {
+    /// By worker.
+    waiting: Vec<Vec<RelayMessage>>,
+}
+
+impl Relay {
+    pub fn push(&mut self, to: WorkerIndex, message: RelayMessage) {
+        let to = to.position();
+        if self.waiting.len() <= to {
+            self.waiting.resize_with(to + 1, Vec::new);
+        }
+        if self.waiting[to].len() >= MOST_WAITING && matches!(message, RelayMessage::Packet { .. }) {
+            counter!("rotunda_sfu_packets_dropped_total", "reason" => "handover").increment(1);
+            return;
+        }
+        self.waiting[to].push(message);
+    }
+
+    pub fn push_all(&mut self, to: &[WorkerIndex], make: impl Fn() -> RelayMessage) {
+        for worker in to {
+            self.push(*worker, make());
+        }
+    }
+
+    fn has(&self, to: WorkerIndex) -> bool {
+        self.waiting
+            .get(to.position())
+            .is_some_and(|waiting| !waiting.is_empty())
+    }
+
+    pub fn take(&mut self, to: WorkerIndex) -> Vec<RelayMessage> {
+        self.waiting
+            .get_mut(to.position())
+            .map(std::mem::take)
+            .unwrap_or_default()
+    }
+}
+
+/// Output.
+impl Worker {
+    pub fn has_relay_messages(&self, to: WorkerIndex) -> bool {
+        self.relay.has(to)
+    }
+
+    /// In order. All of them have to reach the worker, by [`handle_relay_message`](Self::handle_relay_message).
+    pub fn take_relay_messages(&mut self, to: WorkerIndex) -> Vec<RelayMessage> {
+        self.relay.take(to)
+    }
+}
+
+/// Messages to other workers.
+impl Worker {
+    /// The other workers that a room is on: those of this node, and at a gateway the gateways of other nodes. A worker of this node that
+    /// is new to a room is told before the workers that are told of it. `tells_speakers`: this node tells signaling who speaks.
+    pub fn set_neighbours(&mut self, now: Instant, key: &RoomKey, workers: &[WorkerIndex], tells_speakers: bool) {
+        let room = self.rooms.get_or_create(key);
+        room.set_tells_speakers(tells_speakers);
+        let before = room.set_neighbours(workers);
+        let own: Vec<SessionIndex> = room.sessions().to_vec();
+        for index in own {
+            self.set_track_neighbours(index);
+        }
+        let members = self.rooms.get(key).into_iter().flat_map(|room| room.members());
+        let has_left = |worker: WorkerIndex| !workers.contains(&worker);
+        let gone = members
+            .filter(|(_, member)| matches!(member.location, Location::Elsewhere { worker, .. } if has_left(worker)));
+        let gone: Vec<UserId> = gone.map(|(user, _)| user.clone()).collect();
+        for user in gone {
+            self.forget_replicas(now, key, &user);
+        }
+        self.set_replica_neighbours(key);
+        let new = workers.iter().copied().filter(|worker| !before.contains(worker));
+        let (far, near): (Vec<WorkerIndex>, Vec<WorkerIndex>) = new.partition(|worker| self.is_far(*worker));
+        self.introduce(now, key, &near);
+        // The other node may not know yet that the room is here: it is told who publishes when it joins.
+        self.relay.push_all(&far, || RelayMessage::Join {
+            room: key.clone(),
+            is_answer: false,
+        });
+        self.rooms.remove_if_unused(key);
+    }
+
+    /// Whether a worker is one of another node.
+    pub(super) fn is_far(&self, worker: WorkerIndex) -> bool {
+        worker.position() >= self.setup.workers
+    }
+
+    /// The neighbours of a room that are told what comes from a worker.
+    fn onward(&self, key: &RoomKey, from: WorkerIndex) -> Vec<WorkerIndex> {
+        let room = self.rooms.get(key);
+        let neighbours = room.map(|room| room.neighbours()).unwrap_or_default();
+        let is_onward = |worker: &&WorkerIndex| self.is_far(**worker) != self.is_far(from);
+        neighbours.iter().filter(is_onward).copied().collect()
+    }
+
+    /// Tells new neighbours of a room who publishes here, with the newest frames.
+    fn introduce(&mut self, now: Instant, key: &RoomKey, new: &[WorkerIndex]) {
+        if new.is_empty() {
+            return;
+        }
+        let members = self.rooms.get(key).into_iter().flat_map(|room| room.members());
+        let (mut here, mut elsewhere) = (Vec::new(), Vec::new());
+        for (user, member) in members {
+            match &member.location {
+                Location::Here(index) => here.push(*index),
+                Location::Elsewhere { worker, .. } => elsewhere.push((user.clone(), *worker)),
+            }
+        }
+        for index in here {
+            if self.announce(index, new) {
+                let streams = self
+                    .sessions
+                    .get(index)
+                    .map(|session| session.uplink.streams().collect());
+                self.relay_streams(streams.unwrap_or_default(), new, Some(now));
+            }
+        }
+        for (user, worker) in elsewhere {
+            let to = self.onward(key, worker);
+            let to: Vec<WorkerIndex> = to.into_iter().filter(|to| new.contains(to)).collect();
+            let streams = self.announce_replicas(key, &user, &to);
+            self.relay_streams(streams, &to, Some(now));
+        }
+    }
+
+    /// Tells workers of a member who publishes at another worker. Answers the streams.
+    fn announce_replicas(&mut self, key: &RoomKey, user: &UserId, to: &[WorkerIndex]) -> Vec<StreamId> {
+        let member = self.rooms.get(key).and_then(|room| room.member(user));
+        let Some(Member {
+            serial,
+            location: Location::Elsewhere { tracks, .. },
+        }) = member.filter(|_| !to.is_empty())
+        else {
+            return Vec::new();
+        };
+        let (mut published, mut streams) = (Vec::new(), Vec::new());
+        for (source, index) in tracks {
+            let Some(track) = self.tracks.get(*index) else {
+                continue;
+            };
+            streams.extend_from_slice(track.streams());
+            published.push(Published {
+                source: *source,
+                track: *index,
+                permitted: matches!(track.publisher(), Publisher::Elsewhere(replica) if replica.permitted),
+            });
+        }
+        let serial = *serial;
+        self.relay.push_all(to, || RelayMessage::Member {
+            room: key.clone(),
+            user: user.clone(),
+            serial,
+            tracks: published.clone(),
+        });
+        streams
+    }
+
+    /// Tells workers what a session may publish, if that is, or was, anything. Answers whether it did.
+    fn announce(&mut self, index: SessionIndex, to: &[WorkerIndex]) -> bool {
+        let Some(session) = self.sessions.get_mut(index) else {
+            return false;
+        };
+        let published = session.uplink.tracks().map(|(source, track)| Published {
+            source,
+            track,
+            permitted: session.uplink.may_send(source),
+        });
+        let tracks: Vec<Published> = published.collect();
+        if tracks.iter().any(|track| track.permitted) {
+            session.uplink.set_announced();
+        }
+        let Some(user) = session.user().filter(|_| session.uplink.is_announced()) else {
+            return false;
+        };
+        self.relay.push_all(to, || RelayMessage::Member {
+            room: session.room().clone(),
+            user: user.clone(),
+            serial: session.serial(),
+            tracks: tracks.clone(),
+        });
+        true
+    }
+
+    /// A session may publish other sources than before.
+    pub(super) fn announce_to_neighbours(&mut self, index: SessionIndex) {
+        self.set_track_neighbours(index);
+        let Some(session) = self.sessions.get(index) else {
+            return;
+        };
+        let room = self.rooms.get(session.room());
+        let neighbours = room.map(|room| room.neighbours().to_vec()).unwrap_or_default();
+        let was_announced = session.uplink.is_announced();
+        if !neighbours.is_empty() && self.announce(index, &neighbours) && !was_announced {
+            let streams = self
+                .sessions
+                .get(index)
+                .map(|session| session.uplink.streams().collect());
+            self.relay_streams(streams.unwrap_or_default(), &neighbours, None);
+        }
+    }
+
+    /// Tells workers of streams; with a time, also the newest frames of each to those that get its packets.
+    fn relay_streams(&mut self, streams: Vec<StreamId>, to: &[WorkerIndex], with_frames: Option<Instant>) {
+        for id in streams {
+            let Some(stream) = self.tracks.stream(id) else {
+                continue;
+            };
+            self.relay.push_all(to, || described(id, stream));
+            let Some(now) = with_frames else {
+                continue;
+            };
+            for (spatial, demand) in stream.demands() {
+                let layer = Watched { stream: id, spatial };
+                self.relay.push_all(to, || RelayMessage::Demand { layer, demand });
+            }
+            let receivers = self.tracks.get(stream.track()).map(|track| track.receivers());
+            let receivers = receivers
+                .unwrap_or_default()
+                .iter()
+                .filter(|worker| to.contains(worker));
+            let receivers: Vec<WorkerIndex> = receivers.copied().collect();
+            self.relay_frames(now, id, &receivers);
+        }
+    }
+
+    /// Gives workers the newest frames of a stream.
+    fn relay_frames(&mut self, now: Instant, id: StreamId, to: &[WorkerIndex]) {
+        let Some(stream) = self.tracks.stream(id) else {
+            return;
+        };
+        for packet in stream.history().group_of_pictures(now).into_iter().flatten() {
+            self.relay.push_all(to, || RelayMessage::Packet {
+                stream: id,
+                packet: Arc::clone(packet),
+            });
+        }
+    }
+
+    fn set_track_neighbours(&mut self, index: SessionIndex) {
+        let Some(session) = self.sessions.get(index) else {
+            return;
+        };
+        let Some(room) = self.rooms.get(session.room()) else {
+            return;
+        };
+        let workers = self.setup.workers;
+        for (_, track) in session.uplink.tracks() {
+            if let Some(track) = self.tracks.get_mut(track) {
+                track.set_neighbours(room.neighbours(), workers);
+            }
+        }
+    }
+
+    /// The neighbours that are told of a room's replicas, which depends on where each is from.
+    fn set_replica_neighbours(&mut self, key: &RoomKey) {
+        let members = self.rooms.get(key).into_iter().flat_map(|room| room.members());
+        let replicas = members.filter_map(|(_, member)| match &member.location {
+            Location::Elsewhere { worker, tracks } => Some((*worker, tracks.clone())),
+            Location::Here(_) => None,
+        });
+        let replicas: Vec<_> = replicas.collect();
+        for (worker, tracks) in replicas {
+            let neighbours = self.onward(key, worker);
+            for (_, track) in tracks {
+                if let Some(track) = self.tracks.get_mut(track) {
+                    track.set_neighbours(&neighbours, self.setup.workers);
+                }
+            }
+        }
+    }
+
+    /// A session has ended that others may know of.
+    pub(super) fn announce_end(&mut self, session: &Session) {
+        if let (Some(user), Some(room), true) = (
+            session.user(),
+            self.rooms.get(session.room()),
+            session.uplink.is_announced(),
+        ) {
+            self.relay.push_all(room.neighbours(), || RelayMessage::Gone {
+                room: session.room().clone(),
+                user: user.clone(),
+                serial: session.serial(),
+            });
+        }
+    }
+
+    /// A stream is new, or has another codec.
+    pub(super) fn relay_stream(&mut self, id: StreamId) {
+        if let Some(stream) = self.tracks.stream(id)
+            && let Some(track) = self.tracks.get(stream.track())
+        {
+            self.relay.push_all(track.neighbours(), || described(id, stream));
+        }
+    }
+
+    pub(super) fn forget_stream(&mut self, id: StreamId) {
+        if let Some(track) = self.tracks.remove_stream(id) {
+            self.relay.push_all(track.neighbours(), || RelayMessage::Forgotten(id));
+        }
+    }
+}
+
+fn described(id: StreamId, stream: &Stream) -> RelayMessage {
+    RelayMessage::Stream {
+        track: stream.track(),
+        stream: id,
+        mid: stream.mid(),
+        rid: stream.rid(),
+        params: Box::new(stream.params()),
+        heights: stream.heights(),
+    }
+}

@@ -1,0 +1,3 @@
+// The script for pages without a bundler: `<script type="module" src="https://…/rotunda-call.js">`.
+
+import './index';
