@@ -83,8 +83,8 @@ test-rust: web ## Unit and end-to-end tests in Rust
 	    $(TESTED) test --workspace --lib --bins --tests; \
 	fi
 
-test-fuzz: web ## Every fuzz target for 2 seconds, starting from its saved inputs
-	CARGO="$(CARGO)" fuzz/run --seconds 2
+test-fuzz: web ## Every fuzz target for 2 seconds, starting from its saved inputs, with the same changes each time
+	CARGO="$(CARGO)" fuzz/run --seconds 2 --seed 1
 
 fuzz: web ## Every fuzz target for FUZZ_SECONDS; FUZZ_ALL=1 also covers the dependencies
 	CARGO="$(CARGO)" fuzz/run --seconds $(FUZZ_SECONDS)
