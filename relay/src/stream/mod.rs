@@ -24,8 +24,11 @@ use crate::plan::{Sent, Tracks};
 
 /// Everything is put out this much later than it was captured, so that late packets find their place.
 const DELAY: Micros = 300_000;
-/// The program begins without the camera when its first keyframe does not come within this time.
-const VIDEO_WITHIN: Micros = 2_500_000;
+/// The program begins without the camera when its first keyframe does not come within this time. A publisher by RTMP cannot be
+/// asked for a keyframe, and OBS sends one in 250 frames.
+const VIDEO_WITHIN: Micros = 10_000_000;
+/// Audio before the first keyframe is part of the program from this length on, with a black picture.
+const LEAD_IN: Micros = 1_000_000;
 /// The same for a camera that is not announced: clients announce the microphone a moment before it.
 const ANNOUNCED_WITHIN: Micros = 1_000_000;
 /// A camera that is off becomes a black frame after this time, and again at this interval.
@@ -255,6 +258,7 @@ impl StreamCore {
         };
         let key = self.waiting.iter().find(|(_, frame)| frame.is_key);
         let zero = match (key, *first_audio) {
+            (Some((at, _)), Some(audio)) if at - audio >= LEAD_IN => audio,
             (Some((at, _)), _) => *at,
             (None, Some(at)) => {
                 let patience = match self.tracks.video {
@@ -268,7 +272,12 @@ impl StreamCore {
             }
             (None, None) => return Ok(()),
         };
-        let video = key.map(|(_, frame)| frame.header.clone());
+        let lead_in = match key {
+            Some((at, frame)) => video_line::black_frames(zero, *at, PLACEHOLDER_EVERY, &frame.header)?,
+            None => Vec::new(),
+        };
+        let first = lead_in.first().map(|(_, frame)| frame).or(key.map(|(_, frame)| frame));
+        let video = first.map(|frame| frame.header.clone());
         let packets = std::mem::take(packets);
         while self.waiting.front().is_some_and(|(at, _)| *at < zero) {
             self.waiting.pop_front();
@@ -293,6 +302,9 @@ impl StreamCore {
         }
         for (at, _) in &self.waiting {
             self.video_absences.handle_media(*at);
+        }
+        for black in lead_in.into_iter().rev() {
+            self.waiting.push_front(black);
         }
         self.state = State::Running(Box::new(running));
         Ok(())

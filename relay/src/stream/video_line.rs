@@ -193,6 +193,32 @@ impl VideoLine {
     }
 }
 
+/// Black keyframes in the size of the `header`, one at `from` and then one `every` so often, before `until`. They come from an
+/// encoder of their own: other frames do not refer to them.
+///
+/// Errors: [`CodecError`].
+pub fn black_frames(
+    from: Micros,
+    until: Micros,
+    every: Micros,
+    header: &VideoHeader,
+) -> Result<Vec<(Micros, H264Frame)>, CodecError> {
+    let mut frames = Vec::new();
+    let (width, height) = (header.width & !1, header.height & !1);
+    let black = VideoFrame::filled(width.into(), height.into(), Yuv::BLACK);
+    let mut encoder = None;
+    let mut at = from;
+    while at < until {
+        let encoder = match &mut encoder {
+            Some(encoder) => encoder,
+            none => none.insert(Encoder::new(&black)?),
+        };
+        frames.extend(encoder.encode(at, &black, ForceKey::Yes)?.map(|frame| (at, frame)));
+        at += every;
+    }
+    Ok(frames)
+}
+
 impl Encoder {
     fn new(frame: &VideoFrame) -> Result<Self, CodecError> {
         let (width, height) = (frame.width() as u16, frame.height() as u16);
