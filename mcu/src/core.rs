@@ -22,11 +22,11 @@ use rotunda_receiver::{Payload, Sample};
 
 pub use self::figures::Figures;
 use self::ticks::{Ticks, tick_rate};
-use self::video::{Video, canvas};
+use self::video::Video;
 use crate::audio_input::{RATE, samples};
 use crate::audio_output::{AudioFrame, AudioOutput};
 use crate::compositor::Shown;
-use crate::layout::{Content, Placement, Scene};
+use crate::layout::{Canvas, Content, Placement, Scene};
 use crate::loudest::Loudest;
 use crate::mixer::Mixer;
 use crate::play_out::{InputDelays, PlayOut};
@@ -134,8 +134,8 @@ impl MixCore {
             video.output.handle_asked(asked)?;
             let named: Vec<PictureId> = spec.layout.pictures().collect();
             video.compositor.keep_pictures(&named);
-            if canvas(before) != canvas(asked) || before.background_rgb != asked.background_rgb {
-                video.compositor.handle_canvas(canvas(asked), asked.background_rgb);
+            if Canvas::of(before) != Canvas::of(asked) || before.background_rgb != asked.background_rgb {
+                video.compositor.handle_canvas(Canvas::of(asked), asked.background_rgb);
             }
             if asked.framerate != self.ticks.rate {
                 self.ticks = Ticks {

@@ -42,10 +42,7 @@ pub fn draw(
     font: Option<Font>,
 ) -> Result<Option<Drawn>, PictureError> {
     let Some(video) = spec.video else { return Ok(None) };
-    let canvas = Canvas {
-        width: usize::from(video.width),
-        height: usize::from(video.height),
-    };
+    let canvas = Canvas::of(video);
     let members: Vec<Member> = members
         .iter()
         .take(2 * MAX_INPUTS)

@@ -84,9 +84,10 @@ impl VideoOutput {
     /// None before the first frame.
     pub fn header(&self) -> Option<VideoHeader> {
         let sets = self.sets.clone()?;
+        let (width, height) = self.asked.size();
         Some(VideoHeader {
-            width: self.asked.width,
-            height: self.asked.height,
+            width,
+            height,
             framerate: self.asked.framerate,
             bitrate_kbps: self.bitrate_kbps,
             sps: sets.sps,
@@ -124,9 +125,10 @@ impl VideoOutput {
 }
 
 fn config(asked: VideoEncode) -> H264EncoderConfig {
+    let (width, height) = asked.size();
     H264EncoderConfig {
-        width: asked.width,
-        height: asked.height,
+        width,
+        height,
         bitrate_kbps: asked.bitrate_kbps,
         framerate: asked.framerate,
         gop_frames: u32::from(asked.framerate) * u32::from(asked.gop_seconds),

@@ -131,9 +131,9 @@ pub struct AudioEncode {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VideoEncode {
-    /// Pixels, even.
+    /// Pixels, as asked; see [`VideoEncode::size`].
     pub width: u16,
-    /// Pixels, even.
+    /// Pixels, as asked.
     pub height: u16,
     /// kbit/s, 1 to 10000.
     pub bitrate_kbps: u32,
@@ -143,6 +143,14 @@ pub struct VideoEncode {
     pub gop_seconds: u8,
     /// 0xRRGGBB.
     pub background_rgb: u32,
+}
+
+impl VideoEncode {
+    /// Width and height of the canvas: I420 has one chroma sample for 2x2 pixels, so odd sides are rounded down. Cells are checked
+    /// against the asked sides, and rounded down like them.
+    pub fn size(&self) -> (u16, u16) {
+        (self.width & !1, self.height & !1)
+    }
 }
 
 /// The requested layout. The layout engine of the MCU places the members by it.

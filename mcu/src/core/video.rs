@@ -40,8 +40,8 @@ impl Video {
         Ok(Self {
             room,
             output: VideoOutput::new(asked)?,
-            compositor: Compositor::new(canvas(asked), asked.background_rgb, font),
-            canvas: canvas(asked),
+            compositor: Compositor::new(Canvas::of(asked), asked.background_rgb, font),
+            canvas: Canvas::of(asked),
             animation: None,
             told: None,
             shown: None,
@@ -50,7 +50,7 @@ impl Video {
 
     /// Another layout, from the tick at `at` on.
     pub fn handle_scene(&mut self, before: &Scene, scene: &Scene, at: Micros) {
-        let canvas = canvas(self.output.asked());
+        let canvas = Canvas::of(self.output.asked());
         // Cells of a canvas of another size would begin outside.
         let is_animated = scene.style.animated && self.canvas == canvas && !before.placements.is_empty();
         let shown = self.animation.take();
@@ -111,9 +111,3 @@ fn volume(mean_square: f32) -> u8 {
     ((decibel + 60.0) / 60.0 * 255.0).clamp(0.0, 255.0) as u8
 }
 
-pub fn canvas(asked: VideoEncode) -> Canvas {
-    Canvas {
-        width: usize::from(asked.width),
-        height: usize::from(asked.height),
-    }
-}

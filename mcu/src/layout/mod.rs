@@ -21,7 +21,7 @@ mod tests;
 
 use rotunda_media::video_frame::Rect;
 use rotunda_proto::ids::{RoomKey, RoomUser, Source, TrackSource};
-use rotunda_proto::mix::{Layout, MAX_INPUTS, PictureId, RenderMode, Style, Template, Watermark};
+use rotunda_proto::mix::{Layout, MAX_INPUTS, PictureId, RenderMode, Style, Template, VideoEncode, Watermark};
 use rotunda_proto::room::TrackState;
 use rotunda_proto::selection::Selection;
 
@@ -39,6 +39,16 @@ pub struct Member {
 pub struct Canvas {
     pub width: usize,
     pub height: usize,
+}
+
+impl Canvas {
+    pub fn of(asked: VideoEncode) -> Self {
+        let (width, height) = asked.size();
+        Self {
+            width: width.into(),
+            height: height.into(),
+        }
+    }
 }
 
 /// Content of a cell.

@@ -296,10 +296,7 @@ impl Controller {
     }
 
     fn scene_of(&self, spec: &MixSpec) -> Scene {
-        let canvas = spec.video.map(|video| Canvas {
-            width: usize::from(video.width),
-            height: usize::from(video.height),
-        });
+        let canvas = spec.video.map(Canvas::of);
         let members = self.all_members();
         let mut layout = Cow::Borrowed(&spec.layout);
         if let (Some(_), Some(user)) = (spec.layout.style.loudest_dwell, &self.loudest) {

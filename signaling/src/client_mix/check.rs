@@ -86,10 +86,9 @@ fn video(config: &TranscodingConfig) -> Checked<VideoEncode> {
         (0, false) => bitrate(width, height, config.video_framerate),
         (given, _) => given,
     };
-    // I420 has one chroma sample for 2x2 pixels, so odd sides are rounded down.
     Ok(VideoEncode {
-        width: (width & !1) as u16,
-        height: (height & !1) as u16,
+        width: width as u16,
+        height: height as u16,
         bitrate_kbps: bitrate,
         framerate: config.video_framerate as u8,
         gop_seconds: config.video_gop as u8,

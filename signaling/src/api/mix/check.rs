@@ -172,11 +172,9 @@ fn video(encode: &EncodeParams) -> Checked<VideoEncode> {
     within(gop, 1..=5, code, "EncodeParams.VideoGop")?;
     let colour = encode.background_color.unwrap_or(0);
     within(colour, 0..=0xff_ff_ff, code, "EncodeParams.BackgroundColor")?;
-    // I420 has one chroma sample for 2x2 pixels, so odd sides are rounded down.
-    let even = |side: u64| (side & !1) as u16;
     Ok(VideoEncode {
-        width: even(width),
-        height: even(height),
+        width: width as u16,
+        height: height as u16,
         bitrate_kbps: bitrate as u32,
         framerate: framerate as u8,
         gop_seconds: gop as u8,

@@ -144,8 +144,8 @@ pub async fn list(shared: &Shared, caller: &Application, request: ListMixes) -> 
             runs: running.is_some(),
             node: task.owner.as_ref().map(|owner| owner.node().to_string()),
             revision: task.revision,
-            width: spec.video.map_or(0, |video| video.width),
-            height: spec.video.map_or(0, |video| video.height),
+            width: spec.video.map_or(0, |video| video.size().0),
+            height: spec.video.map_or(0, |video| video.size().1),
             is_recorded: spec.record.is_some(),
             missing_inputs: missing
                 .map(|track| MissingInput {

@@ -61,11 +61,9 @@ fn encode(encode: &request::VideoEncode, before: Option<VideoEncode>) -> Checked
         within(value, range, WRONG, &name)?;
         Ok(value)
     };
-    // I420 has one chroma sample for 2x2 pixels, so odd sides are rounded down.
-    let even = |side: u64| (side & !1) as u16;
     Ok(VideoEncode {
-        width: even(field(encode.width, 16..=1920, "Width")?),
-        height: even(field(encode.height, 16..=1920, "Height")?),
+        width: field(encode.width, 16..=1920, "Width")? as u16,
+        height: field(encode.height, 16..=1920, "Height")? as u16,
         bitrate_kbps: field(encode.bit_rate, 1..=10_000, "BitRate")? as u32,
         framerate: field(encode.fps, 1..=60, "Fps")? as u8,
         gop_seconds: field(encode.gop, 1..=5, "Gop")? as u8,

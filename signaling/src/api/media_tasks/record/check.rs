@@ -291,11 +291,9 @@ fn video(params: Option<&VideoParams>) -> Checked<VideoEncode> {
         let message = format!("MixTranscodeParams.VideoParams: {width}x{height} has more than 1920x1080 pixels");
         return Err(wrong(&message));
     }
-    // I420 has one chroma sample for 2x2 pixels, so odd sides are rounded down.
-    let even = |side: u64| (side & !1) as u16;
     Ok(VideoEncode {
-        width: even(width),
-        height: even(height),
+        width: width as u16,
+        height: height as u16,
         framerate: field(params.fps, 1..=60, "Fps")? as u8,
         bitrate_kbps: (field(params.bit_rate, 64_000..=8_192_000, "BitRate")? / 1000) as u32,
         gop_seconds: field(params.gop, 1..=10, "Gop")? as u8,

@@ -166,17 +166,22 @@ fn pictures_are_named_by_id_or_by_url() {
 }
 
 #[test]
-fn a_canvas_of_odd_sides_is_rounded_down() {
+fn on_a_canvas_of_odd_sides_cells_may_reach_its_asked_edges() {
     let mut body = good();
     body["EncodeParams"]["VideoWidth"] = json!(641);
     body["EncodeParams"]["VideoHeight"] = json!(361);
-    let cell = json!({ "LocationX": 321, "ImageWidth": 319, "ImageHeight": 360 });
-    body["LayoutParams"] = json!({ "Template": 4, "PresetLayoutConfig": [cell] });
-    let spec = check(body).unwrap();
-    let video = spec.video.unwrap();
-    assert_eq!((video.width, video.height), (640, 360));
+    let with = |width: u16| {
+        let cell = json!({ "LocationX": 321, "ImageWidth": width, "ImageHeight": 361 });
+        let mut body = body.clone();
+        body["LayoutParams"] = json!({ "Template": 4, "PresetLayoutConfig": [cell] });
+        check(body)
+    };
+    let spec = with(320).unwrap();
+    assert_eq!(spec.video.unwrap().size(), (640, 360), "I420 has even sides");
     let cell = &spec.layout.cells[0];
-    assert_eq!((cell.x, cell.width, cell.height), (321, 319, 360));
+    assert_eq!((cell.x, cell.width, cell.height), (321, 320, 361));
+    let refused = with(321).unwrap_err();
+    assert!(refused.message.contains("641x361"), "{}", refused.message);
 }
 
 #[test]
