@@ -1,12 +1,18 @@
-"""A rolling update with the chart's own commands, probes and `preStop`, while a mix is recorded."""
+"""A rolling update with the chart's own commands, probes and `preStop`, while a mix is recorded.
+
+The pods begin with the `rotunda` in the folder ROTUNDA_BEFORE, and are replaced by this tree's; without it, both are this tree's.
+"""
 
 import json
+import os
 import signal
 
 from chart import render
 from cluster import Cluster, eventually
 from server import needs_root
 from test_main_job import IMAGE, ROOM, VALUES, Client, complaints, finished, media_sequence, playable, secrets  # noqa: F401
+
+BEFORE = os.environ.get("ROTUNDA_BEFORE", IMAGE)
 
 
 def enter(client, pod, user):
@@ -21,7 +27,7 @@ def enter(client, pod, user):
 def test_new_members_enter_at_any_time_and_the_mix_and_its_file_go_on(secrets, tmp_path):  # noqa: F811
     # The members of this test do not move by themselves, so an old pod waits for them as long as it may.
     values = {**VALUES, "signaling": {**VALUES["signaling"], "drainSeconds": 8}}
-    with Cluster(render(values), tmp_path, secrets, IMAGE) as cluster:
+    with Cluster(render(values), tmp_path, secrets, BEFORE) as cluster:
         cluster.add_pods()
         cluster.start("nats", "postgresql")
         cluster.start("signaling", "sfu", "mcu")
@@ -40,6 +46,7 @@ def test_new_members_enter_at_any_time_and_the_mix_and_its_file_go_on(secrets, t
             return now and media_sequence(now) > media_sequence(before) + 1
 
         eventually("the live stream", playlist)
+        cluster.image = IMAGE
         for number, (old, new) in enumerate(cluster.rolling_update("signaling")):
             # The old pod has members, and both serve.
             assert old.is_ready() and new.is_ready()
@@ -65,7 +72,7 @@ def test_new_members_enter_at_any_time_and_the_mix_and_its_file_go_on(secrets, t
 @needs_root
 def test_media_moves_away_from_each_sfu_pod_and_the_mix_and_its_file_go_on(secrets, tmp_path):  # noqa: F811
     values = {**VALUES, "sfu": {**VALUES["sfu"], "replicas": 2}}
-    with Cluster(render(values), tmp_path, secrets, IMAGE) as cluster:
+    with Cluster(render(values), tmp_path, secrets, BEFORE) as cluster:
         cluster.add_pods()
         cluster.start("nats", "postgresql")
         cluster.start("signaling", "sfu", "mcu")
@@ -80,6 +87,7 @@ def test_media_moves_away_from_each_sfu_pod_and_the_mix_and_its_file_go_on(secre
             return playable(cluster, f"{live}/live/grid.m3u8")
 
         eventually("the live stream", playlist)
+        cluster.image = IMAGE
         moved = 0
         for pod, wrote in cluster.replace_pods("sfu"):
             told = [line for line in fields(wrote) if line["message"].startswith("evacuation: ")]
