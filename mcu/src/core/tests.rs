@@ -199,7 +199,7 @@ fn run(core: &mut MixCore, senders: &mut [Sender], until: Micros) -> Vec<Arc<Fra
 
 fn scene(spec: &MixSpec, senders: &[Sender]) -> Scene {
     let members: Vec<Member> = senders.iter().map(Sender::member).collect();
-    lay_out(&spec.room, &spec.layout, &members, spec.video.map(canvas))
+    lay_out(&spec.room, &spec.layout, &members, spec.video.map(Canvas::of))
 }
 
 fn decode(frames: &[Arc<Frame>]) -> Vec<VideoFrame> {
@@ -329,7 +329,7 @@ fn a_muted_camera_becomes_a_card_at_the_next_frame_and_a_member_who_leaves_is_go
     let mut members: Vec<Member> = senders.iter().map(Sender::member).collect();
     members[1].camera = Some(TrackState::Muted);
     members.remove(3);
-    core.handle_scene(lay_out(&spec.room, &spec.layout, &members, spec.video.map(canvas)));
+    core.handle_scene(lay_out(&spec.room, &spec.layout, &members, spec.video.map(Canvas::of)));
     frames.extend(run(&mut core, &mut senders, 1_200_000));
 
     let frames_seen = decode(&frames);
@@ -388,7 +388,7 @@ fn a_slide_stays_until_the_screen_is_muted() {
     assert_eq!(core.inputs(), (1, 1));
     let mut members: Vec<Member> = senders.iter().map(Sender::member).collect();
     members[0].screen = Some(TrackState::Muted);
-    core.handle_scene(lay_out(&spec.room, &spec.layout, &members, spec.video.map(canvas)));
+    core.handle_scene(lay_out(&spec.room, &spec.layout, &members, spec.video.map(Canvas::of)));
     let muted = run(&mut core, &mut [], 62_100_000);
 
     let ids = |frames: &[Arc<Frame>]| -> Vec<Option<u8>> {

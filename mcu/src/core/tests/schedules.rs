@@ -96,7 +96,7 @@ impl Room {
                 &self.spec.room,
                 &self.spec.layout,
                 &members,
-                self.spec.video.map(canvas),
+                self.spec.video.map(Canvas::of),
             )
         };
         self.shown.push((self.core.poll_timeout(), scene.clone()));
