@@ -130,7 +130,12 @@ fn measured(loss: u32, jitter: u32) -> Measured {
     for frame in frames.iter().filter(|frame| frame.track == Track::Audio) {
         decoder.decode(&frame.data, &mut audio).unwrap();
     }
-    let left: Vec<f32> = audio.iter().step_by(decoder.channels()).copied().collect();
+    let left: Vec<f32> = audio
+        .iter()
+        .step_by(decoder.channels())
+        .skip(decoder.delay())
+        .copied()
+        .collect();
     let begins_after = |from: Micros| {
         let from = (from * 48 / 1_000).max(0) as usize;
         let within = left.get(from..from + 48_000)?;
