@@ -14,6 +14,8 @@ const BEFORE: usize = TAPS / 2 - 1;
 const DISTANCES: [f32; TAPS] = [3.0, 2.0, 1.0, 0.0, -1.0, -2.0, -3.0, -4.0];
 /// The products of the differences between each and all others.
 const DENOMINATORS: [f32; TAPS] = [-5040.0, 720.0, -240.0, 144.0, -144.0, 240.0, -720.0, 5040.0];
+/// Output samples that are computed together. Between their ends the weights are on a straight line: at 500 ppm it is 1e-5 beside them.
+const BLOCK: usize = 16;
 /// The ratio is this far from 1 at most.
 const MOST: f64 = 0.005;
 /// A steady difference between the clocks lets the audio be beside its place by this time's share of it, seconds: 1 ms at 500 ppm.
@@ -27,8 +29,8 @@ pub struct Drift {
     bend: f64,
     /// Input samples from one output sample to the next.
     step: f64,
-    /// Input that is still needed, interleaved.
-    kept: Vec<f32>,
+    /// Input that is still needed, of each channel.
+    kept: [Vec<f32>; CHANNELS],
     /// Where in it the next output sample lies, samples.
     place: f64,
 }
@@ -38,7 +40,7 @@ impl Default for Drift {
         let mut drift = Self {
             bend: 0.0,
             step: 1.0,
-            kept: Vec::new(),
+            kept: Default::default(),
             place: 0.0,
         };
         drift.reset();
@@ -49,8 +51,10 @@ impl Default for Drift {
 impl Drift {
     /// Other audio comes, which has nothing to do with what came before. The clock is the same.
     pub fn reset(&mut self) {
-        self.kept.clear();
-        self.kept.resize((TAPS - 1) * CHANNELS, 0.0);
+        for kept in &mut self.kept {
+            kept.clear();
+            kept.resize(TAPS - 1, 0.0);
+        }
         self.place = BEFORE as f64;
     }
 
@@ -62,28 +66,69 @@ impl Drift {
 
     /// Appends `audio`, interleaved, four samples later than it comes in.
     pub fn run(&mut self, audio: &[f32], to: &mut Vec<f32>) {
-        self.kept.extend_from_slice(audio);
+        for (channel, kept) in self.kept.iter_mut().enumerate() {
+            kept.extend(audio.iter().skip(channel).step_by(CHANNELS));
+        }
+        let count = self.kept.iter().map(Vec::len).min().unwrap_or_default();
         let wanted = 1.0 / (1.0 + self.bend);
         let change = (wanted - self.step) / (audio.len() / CHANNELS).max(1) as f64;
         loop {
             let whole = self.place as usize;
-            let around = (whole - BEFORE) * CHANNELS..(whole - BEFORE + TAPS) * CHANNELS;
-            let Some(around) = self.kept.get(around) else { break };
-            let weights = weights((self.place - whole as f64) as f32);
-            let mut frame = [0.0; CHANNELS];
-            for (weight, samples) in weights.iter().zip(around.chunks_exact(CHANNELS)) {
-                for (sum, sample) in frame.iter_mut().zip(samples) {
-                    *sum += weight * sample;
-                }
+            let first = whole - BEFORE;
+            let fitting = (count + 1).saturating_sub(first + TAPS).min(BLOCK);
+            if fitting == 0 {
+                break;
             }
-            to.extend_from_slice(&frame);
-            self.place += self.step;
-            self.step += change;
+            let step = self.step + change * (fitting - 1) as f64 / 2.0;
+            let ramp = Ramp::new(self.place - whole as f64, step - 1.0);
+            let block = self.kept.each_ref().map(|kept| ramp.block(&kept[first..]));
+            for index in 0..fitting {
+                to.extend(block.iter().map(|channel| channel[index]));
+            }
+            self.place += step * fitting as f64;
+            self.step += change * fitting as f64;
         }
         self.step = wanted;
         let used = self.place as usize - BEFORE;
-        self.kept.drain(..used * CHANNELS);
+        for kept in &mut self.kept {
+            kept.drain(..used);
+        }
         self.place -= used as f64;
+    }
+}
+
+/// The weights of a block's samples: those of the first one, and how much they grow with each.
+struct Ramp {
+    first: [f32; TAPS],
+    growth: [f32; TAPS],
+}
+
+impl Ramp {
+    /// `fraction`: of the first sample's place, which grows by `drift` more than 1 from sample to sample.
+    fn new(fraction: f64, drift: f64) -> Self {
+        let first = weights(fraction as f32);
+        let last = weights((fraction + drift * (BLOCK - 1) as f64) as f32);
+        let mut growth = [0.0; TAPS];
+        for ((growth, first), last) in growth.iter_mut().zip(first).zip(last) {
+            *growth = (last - first) / (BLOCK - 1) as f32;
+        }
+        Self { first, growth }
+    }
+
+    /// The block whose first sample has `around` as the samples around its place. Samples that `around` does not reach are of no use.
+    fn block(&self, around: &[f32]) -> [f32; BLOCK] {
+        let mut input = [0.0; BLOCK + TAPS - 1];
+        let length = around.len().min(input.len());
+        input[..length].copy_from_slice(&around[..length]);
+        let mut block = [0.0; BLOCK];
+        for tap in 0..TAPS {
+            let (first, growth) = (self.first[tap], self.growth[tap]);
+            let samples = &input[tap..tap + BLOCK];
+            for index in 0..BLOCK {
+                block[index] += (first + growth * index as f32) * samples[index];
+            }
+        }
+        block
     }
 }
 
