@@ -10,7 +10,7 @@ use rotunda_proto::user_sig;
 use serde_json::{Value, json};
 
 use crate::support::receiver::{application, receiver_of_signed};
-use crate::support::{Server, eventually, free_ports, installed};
+use crate::support::{Participant, Server, eventually, free_ports, installed};
 
 const APP: u32 = 1_400_000_777;
 const KEY: (&str, &str) = ("AKIDtest", "s");
@@ -22,29 +22,69 @@ fn the_backend_is_told_of_pushes_and_of_the_files_of_recording_tasks() {
     if !installed("ffmpeg") {
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
-    let (url, told) = receiver_of_signed("testkey");
-    let config = folder.path().join("rotunda.toml");
-    let of_events = format!("{}event_callback_url = \"{url}\"\n", application(&url));
-    std::fs::write(&config, of_events).unwrap();
-    let server = Server::start_with(&[("ROTUNDA_CONFIG", &config.display().to_string())]);
-    let ann = server.join(&[
-        "1001", "--user", "ann", "--codec", "h264", "--audio", "beeps", "--fps", "15",
-    ]);
-    eventually("ann publishes", 60, || {
-        let (_, members) = server.call_with(KEY, "ListMembers", &json!({ "Room": "1001" }));
-        members.to_string().contains("ann").then_some(())
-    });
-    pushes(&server, &told);
-    records(&server, &told);
+    let backend = Backend::new();
+    let server = backend.server(&[]);
+    let ann = join(&server);
+    pushes(&server, &backend.told);
+    records(&server, &backend.told);
     ann.leave();
     assert!(server.stop(), "the server ends in order");
 }
 
-/// The server that is pushed to refuses, comes, dies and comes back.
-fn pushes(server: &Server, told: &Receiver<Value>) {
-    let [port] = free_ports();
-    let address = format!("rtmp://127.0.0.1:{port}/live/show");
+#[test]
+fn a_push_for_which_no_process_relays_the_member_is_told_as_failed() {
+    let backend = Backend::new();
+    let server = backend.server(&["--roles", "signaling,sfu"]);
+    let ann = join(&server);
+    let task = start_push(&server, "rtmp://127.0.0.1:9/live/show");
+    let payload = || next(&backend.told, 401, &task)["Payload"].clone();
+    assert_eq!(payload()["Status"], 1);
+    let failed = payload();
+    assert_eq!((&failed["Status"], &failed["ErrorCode"]), (&json!(4), &json!(6)));
+    let message = failed["ErrorMsg"].as_str().unwrap();
+    assert!(message.contains("role live or recorder"), "{message}");
+    assert_eq!(payload()["Status"], 0);
+    ann.leave();
+    assert!(server.stop(), "the server ends in order");
+}
+
+/// The back end of an application that is told everything.
+struct Backend {
+    told: Receiver<Value>,
+    config: String,
+    folder: tempfile::TempDir,
+}
+
+impl Backend {
+    fn new() -> Self {
+        let (url, told) = receiver_of_signed("testkey");
+        Self {
+            told,
+            config: format!("{}event_callback_url = \"{url}\"\n", application(&url)),
+            folder: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    fn server(&self, roles: &[&str]) -> Server {
+        let config = self.folder.path().join("rotunda.toml");
+        std::fs::write(&config, &self.config).unwrap();
+        Server::start_role(roles, None, &[("ROTUNDA_CONFIG", &config.display().to_string())])
+    }
+}
+
+fn join(server: &Server) -> Participant {
+    let ann = server.join(&[
+        "1001", "--user", "ann", "--codec", "h264", "--audio", "beeps", "--fps", "15",
+    ]);
+    eventually("ann is in the room", 60, || {
+        let (_, members) = server.call_with(KEY, "ListMembers", &json!({ "Room": "1001" }));
+        members.to_string().contains("ann").then_some(())
+    });
+    ann
+}
+
+/// Pushes ann's camera.
+fn start_push(server: &Server, address: &str) -> String {
     let started = call(
         server,
         "StartPublishCdnStream",
@@ -55,7 +95,14 @@ fn pushes(server: &Server, told: &Receiver<Value>) {
             "PublishCdnParams": [{ "PublishCdnUrl": address, "IsTencentCdn": 0 }],
         }),
     );
-    let task = started["TaskId"].as_str().unwrap();
+    started["TaskId"].as_str().unwrap().to_owned()
+}
+
+/// The server that is pushed to refuses, comes, dies and comes back.
+fn pushes(server: &Server, told: &Receiver<Value>) {
+    let [port] = free_ports();
+    let address = format!("rtmp://127.0.0.1:{port}/live/show");
+    let task = &start_push(server, &address);
     let mut states: Vec<u64> = Vec::new();
     let mut until = |wanted: &dyn Fn(&Value) -> bool| loop {
         let info = next(told, 401, task);

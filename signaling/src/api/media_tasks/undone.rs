@@ -153,7 +153,7 @@ fn tell_late(shared: &Shared, task: &MediaTask, missing: Missing) {
                 Missing::Stream | Missing::Recorder if matches!(task.work, Work::Mix { .. }) => {
                     "mixes the room (role mcu)"
                 }
-                Missing::Stream | Missing::Recorder => "relays the member's stream (role relay)",
+                Missing::Stream | Missing::Recorder => "relays the member's stream (role live or recorder)",
             };
             let error = PushError {
                 kind: PushErrorKind::NotDone,
