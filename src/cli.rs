@@ -44,7 +44,7 @@ pub enum Command {
     Mix(Mix),
     /// List, make and change the applications in the database. Running servers follow within 2 seconds.
     #[command(subcommand)]
-    Apps(Apps),
+    Apps(Box<Apps>),
     /// List, make and delete API keys in the database. Running servers follow within 2 seconds.
     #[command(subcommand)]
     Keys(Keys),

@@ -7,7 +7,7 @@ use metrics::counter;
 use reqwest::Url;
 use rotunda_client::load::{WhipError, WhipSession};
 use rotunda_client::{JoinError, OfferError, SendingSession, local_address};
-use rotunda_live::Outbound;
+use rotunda_live::{Outbound, Push};
 use rotunda_media::program::ProgramHub;
 use rotunda_proto::clock::Clock;
 use rotunda_proto::config::Secret;
@@ -64,7 +64,14 @@ pub async fn rtmp(address: PushAddress, avatar: Handle, stop: CancellationToken)
         networks: AllowedNetworks::new(everywhere),
         tls: rotunda_live::push_trust(None)?,
     };
-    rotunda_live::push(address, outbound, reader, stop).await;
+    rotunda_live::push(Push {
+        address,
+        outbound,
+        reader,
+        stop,
+        teller: None,
+    })
+    .await;
     Ok(())
 }
 

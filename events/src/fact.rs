@@ -2,12 +2,15 @@
 
 use rotunda_proto::call::{CallMedia, CallRecord};
 use rotunda_proto::ids::{CallId, MembershipId, MixId, NodeId, RecordId, RoomKey, StreamId, TrackSource, UserId};
+use rotunda_proto::media_task::TaskRef;
 use rotunda_proto::mix::{MixSpec, NotMixable};
 use rotunda_proto::mix_layout::ShownLayout;
 use rotunda_proto::mix_task::Origin;
 use rotunda_proto::recording::{RecordingFile, RecordingRefusal, RecordingState};
 use rotunda_proto::signaling::Role;
 use serde::{Deserialize, Serialize};
+
+use crate::push::PushChange;
 
 /// Something that has happened. It never changes once it is in the stream.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -170,6 +173,16 @@ pub enum What {
         /// For a person.
         message: String,
     },
+    /// A push of a task that publishes has another state.
+    PushChanged {
+        push: Box<PushChange>,
+    },
+    /// A task that records has ended, and all its files are announced.
+    RecordingTaskDone {
+        task: TaskRef,
+        /// No: the server forgets the task before all its files are stored.
+        is_complete: bool,
+    },
     /// The room of this and the following facts is that of the call's media.
     CallStarted {
         call: CallId,
@@ -244,6 +257,20 @@ pub enum LeftBecause {
     NodeDied,
 }
 
+impl Fact {
+    /// The fact as the journal has it: without the key of a push address. None: as it is in the stream.
+    pub fn without_secrets(&self) -> Option<Self> {
+        let What::PushChanged { push } = &self.what else {
+            return None;
+        };
+        let push = Box::new(push.without_key());
+        Some(Self {
+            what: What::PushChanged { push },
+            ..self.clone()
+        })
+    }
+}
+
 impl What {
     /// The journal's name of it.
     pub fn kind(&self) -> &'static str {
@@ -271,6 +298,8 @@ impl What {
             Self::LiveEnded { .. } => "live_ended",
             Self::IngestBegun { .. } => "ingest_begun",
             Self::IngestEnded { .. } => "ingest_ended",
+            Self::PushChanged { .. } => "push_changed",
+            Self::RecordingTaskDone { .. } => "recording_task_done",
             Self::CallStarted { .. } => "call_started",
             Self::CallAnswered { .. } => "call_answered",
             Self::CallEnded { .. } => "call_ended",

@@ -9,6 +9,7 @@ mod consumer;
 mod fact;
 mod facts;
 mod jetstream;
+mod push;
 mod stream;
 mod table;
 
@@ -17,5 +18,6 @@ pub use consumer::{Consumer, Round};
 pub use fact::{Fact, LeftBecause, MixOutput, SingleRun, What};
 pub use facts::{Facts, Running};
 pub use jetstream::JetStream;
+pub use push::{PushChange, PushError, PushErrorKind, PushState, shown as shown_push_address};
 pub use stream::{EventStream, Incarnation, StreamError};
 pub use table::Table;

@@ -12,6 +12,7 @@ mod http_flv;
 mod ingest;
 mod on_air;
 mod play_secret;
+mod push_status;
 mod pushes;
 mod rtmp_client;
 mod rtmp_guard;
@@ -26,6 +27,6 @@ mod whep;
 
 pub use config::Config;
 pub use rtmp_client::Outbound;
-pub use rtmp_push::push;
+pub use rtmp_push::{Push, push};
 pub use service::{Access, Service, StartError};
 pub use tls::{TlsError, client as push_trust};

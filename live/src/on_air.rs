@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
+use rotunda_events::Facts;
 use rotunda_programs::claims::{Claims, ProgramKey};
 use rotunda_programs::{Programs, ReadFrom};
 use rotunda_proto::ids::StreamKey;
@@ -15,7 +16,7 @@ use tracing::{Instrument, Span, error, info, info_span};
 
 use crate::pushes::{Action, diff};
 use crate::rtmp_client::Outbound;
-use crate::rtmp_push::push;
+use crate::rtmp_push::{self, Push, Teller};
 
 /// A process that does not make a program itself lets one that does push it.
 const OF_ANOTHER_NODE: Duration = Duration::from_millis(300);
@@ -26,6 +27,7 @@ pub struct OnAir {
     claims: Claims,
     held: watch::Receiver<BTreeSet<ProgramKey>>,
     outbound: Outbound,
+    facts: Facts,
     shutdown: CancellationToken,
     programs: HashMap<StreamKey, Running>,
     tasks: JoinSet<()>,
@@ -50,12 +52,13 @@ pub enum Seen {
 
 impl OnAir {
     /// `claims`: to push.
-    pub fn new(all: Programs, claims: Claims, outbound: Outbound, shutdown: CancellationToken) -> Self {
+    pub fn new(all: Programs, claims: Claims, outbound: Outbound, facts: Facts, shutdown: CancellationToken) -> Self {
         Self {
             all,
             held: claims.held(),
             claims,
             outbound,
+            facts,
             shutdown,
             programs: HashMap::new(),
             tasks: JoinSet::new(),
@@ -152,8 +155,14 @@ impl OnAir {
                         continue;
                     };
                     let stop = self.shutdown.child_token();
-                    let push = push(address.clone(), self.outbound.clone(), reader, stop.clone());
-                    self.tasks.spawn(push.instrument(running.span.clone()));
+                    let push = Push {
+                        teller: teller(&self.facts, &running.program, &address),
+                        address: address.clone(),
+                        outbound: self.outbound.clone(),
+                        reader,
+                        stop: stop.clone(),
+                    };
+                    self.tasks.spawn(rtmp_push::push(push).instrument(running.span.clone()));
                     running.pushes.insert(address, stop);
                 }
             }
@@ -163,6 +172,17 @@ impl OnAir {
 
 fn key(program: &ProgramDescriptor) -> ProgramKey {
     (program.stream(), program.started_unix_ms)
+}
+
+/// None: the program is not of a task, and nobody is told of its pushes.
+fn teller(facts: &Facts, program: &ProgramDescriptor, address: &PushAddress) -> Option<Teller> {
+    let is_it = |url: &&String| url.parse().is_ok_and(|of_url: PushAddress| of_url == *address);
+    Some(Teller {
+        facts: facts.clone(),
+        room: program.room.clone(),
+        task: program.task.clone()?,
+        url: program.push_urls.iter().find(is_it)?.clone(),
+    })
 }
 
 /// The addresses that the API has accepted.

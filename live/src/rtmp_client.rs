@@ -1,5 +1,6 @@
 //! The client's side of RTMP: the connection to a server, up to the begin of a stream in either direction.
 
+use std::error::Error as _;
 use std::io;
 use std::sync::Arc;
 
@@ -7,6 +8,7 @@ use rml_rtmp::handshake::{Handshake, HandshakeError, HandshakeProcessResult, Pee
 use rml_rtmp::sessions::{
     ClientSession, ClientSessionConfig, ClientSessionError, ClientSessionEvent, ClientSessionResult, PublishRequestType,
 };
+use rotunda_events::{PushError, PushErrorKind};
 use rotunda_proto::outbound::{AllowedNetworks, ResolveError};
 use rotunda_proto::push_address::{PushAddress, Scheme};
 use thiserror::Error;
@@ -19,7 +21,7 @@ use url::Host;
 
 use crate::rtmp_guard::{Guard, GuardError};
 
-/// Characters of a server's message that are logged.
+/// Characters of a server's message that are logged, and of an error that is told.
 const MOST_SAID: usize = 200;
 
 /// Why a connection or its stream failed.
@@ -41,6 +43,32 @@ pub enum ClientError {
     Refused(String),
     #[error("the server sent a message that servers do not send")]
     Malformed(#[from] GuardError),
+}
+
+impl ClientError {
+    /// The error as an application is told of it.
+    pub fn told(&self) -> PushError {
+        let kind = match self {
+            Self::Address(_) | Self::ServerName(_) => PushErrorKind::Address,
+            Self::Io(_) => PushErrorKind::Connection,
+            Self::Timeout => PushErrorKind::Timeout,
+            Self::Refused(_) => PushErrorKind::Refused,
+            Self::Handshake(_) | Self::Session(_) | Self::Malformed(_) => PushErrorKind::Protocol,
+        };
+        let mut message = self.to_string();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            let text = error.to_string();
+            if !message.contains(&text) {
+                message = format!("{message}: {text}");
+            }
+            cause = error.source();
+        }
+        PushError {
+            kind,
+            message: message.chars().take(MOST_SAID).collect(),
+        }
+    }
 }
 
 /// A connection, with or without TLS.
@@ -219,5 +247,14 @@ mod tests {
             assert!(!logged.contains("SECRET"), "{logged}");
         }
         assert!(without_key(&"x".repeat(10_000), &address).len() <= MOST_SAID);
+    }
+
+    #[test]
+    fn an_error_is_told_with_its_cause() {
+        let refused = ClientError::Io(io::Error::other("the cause"));
+        let told = refused.told();
+        assert_eq!(told.kind, PushErrorKind::Connection);
+        assert_eq!(told.message, "the connection broke: the cause");
+        assert_eq!(ClientError::Timeout.told().kind, PushErrorKind::Timeout);
     }
 }

@@ -8,15 +8,19 @@ use metrics::{counter, gauge};
 use rand::Rng;
 use rml_rtmp::sessions::{ClientSession, ClientSessionResult};
 use rml_rtmp::time::RtmpTimestamp;
+use rotunda_events::{Facts, PushChange, What};
 use rotunda_media::mux::flv;
 use rotunda_media::program::{Frame, ProgramReader, ReadError, Track};
 use rotunda_proto::clock::Clock;
+use rotunda_proto::ids::RoomKey;
+use rotunda_proto::media_task::TaskRef;
 use rotunda_proto::push_address::PushAddress;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::push_status::{PushStatus, Told};
 use crate::rtmp_client::{Ask, ClientError, Outbound, Session, Socket, begin, open};
 use crate::rtmp_play::metadata;
 use crate::timeline::{Step, Timeline};
@@ -29,75 +33,159 @@ const GOODBYE_WITHIN: Duration = Duration::from_secs(3);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
+/// The way of the states of a task's push into the stream of facts.
+pub struct Teller {
+    pub facts: Facts,
+    pub room: RoomKey,
+    pub task: TaskRef,
+    /// The address as the application has given it.
+    pub url: String,
+}
+
+impl Teller {
+    fn tell(&self, told: Told) {
+        let push = PushChange {
+            task: self.task.clone(),
+            url: self.url.clone(),
+            state: told.state,
+            error: told.error,
+        };
+        let what = What::PushChanged { push: Box::new(push) };
+        self.facts.tell(&self.room, what);
+    }
+}
+
+/// A program, and the address that it is pushed to.
+pub struct Push {
+    pub address: PushAddress,
+    pub outbound: Outbound,
+    pub reader: ProgramReader,
+    /// Ends the push.
+    pub stop: CancellationToken,
+    /// None: the push is not of a task, and its states are not told.
+    pub teller: Option<Teller>,
+}
+
 /// The result of an attempt.
 enum End {
     ProgramOver,
     Broken(ClientError),
 }
 
-/// Pushes until the program ends or `stop`.
-pub async fn push(address: PushAddress, outbound: Outbound, mut reader: ProgramReader, stop: CancellationToken) {
-    let clock = Clock;
-    let mut timeline = Timeline::new();
-    let mut pause = FIRST_PAUSE;
-    loop {
-        timeline.reconnect();
-        let began = clock.now();
-        let error = match attempt(&address, &outbound, &mut reader, &mut timeline, &stop).await {
-            End::ProgramOver => {
-                info!(%address, "push ended");
-                return;
-            }
-            End::Broken(error) => error,
+/// The states of a running push, and the way on which they are told.
+struct Status {
+    status: PushStatus,
+    teller: Option<Teller>,
+}
+
+impl Status {
+    fn new(teller: Option<Teller>) -> Self {
+        let mut status = Self {
+            status: PushStatus::new(Clock.now()),
+            teller,
         };
-        warn!(%address, error = &error as &dyn std::error::Error, "push failed");
-        counter!("rotunda_live_push_failures_total").increment(1);
-        if clock.now().saturating_duration_since(began) > LONGEST_PAUSE {
-            pause = FIRST_PAUSE;
-        }
-        let jitter = rand::rng().random_range(0.75..1.25);
-        let again = clock.now() + pause.mul_f64(jitter);
-        pause = (pause * 2).min(LONGEST_PAUSE);
-        // The program continues meanwhile; its frames are read and dropped.
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = clock.sleep_until(again) => break,
-                frame = reader.next() => if matches!(frame, Err(ReadError::Ended)) {
-                    return;
-                },
+        status.change(|_| {});
+        status
+    }
+
+    fn change(&mut self, change: impl FnOnce(&mut PushStatus)) {
+        change(&mut self.status);
+        while let Some(told) = self.status.poll_told() {
+            if let Some(teller) = &self.teller {
+                teller.tell(told);
             }
         }
     }
+
+    /// Resolves when the push has failed for too long. Cancel-safe.
+    async fn timeout(&mut self) {
+        Clock.until(self.status.poll_timeout()).await;
+        self.change(|status| status.handle_timeout(Clock.now()));
+    }
 }
 
-async fn attempt(
-    address: &PushAddress,
-    outbound: &Outbound,
-    reader: &mut ProgramReader,
-    timeline: &mut Timeline,
-    stop: &CancellationToken,
-) -> End {
-    let connected = async {
-        let mut socket = open(address, outbound).await?;
-        let begun = begin(&mut socket, address, Ask::Publish).await?;
-        Ok((socket, begun.session))
-    };
-    let connected = tokio::select! {
-        () = stop.cancelled() => return End::ProgramOver,
-        connected = timeout(CONNECT_WITHIN, connected) => connected.unwrap_or(Err(ClientError::Timeout)),
-    };
-    let (socket, session) = match connected {
-        Ok(connected) => connected,
-        Err(error) => return End::Broken(error),
-    };
-    info!(%address, "pushing");
-    gauge!("rotunda_live_pushes").increment(1.0);
-    let sent = send(socket, session, reader, timeline, stop).await;
-    gauge!("rotunda_live_pushes").decrement(1.0);
-    match sent {
-        Ok(()) => End::ProgramOver,
-        Err(error) => End::Broken(error),
+/// Pushes until the program ends or `push.stop`.
+pub async fn push(mut push: Push) {
+    let mut status = Status::new(push.teller.take());
+    push.run(&mut status).await;
+    status.change(PushStatus::handle_stopped);
+}
+
+impl Push {
+    async fn run(&mut self, status: &mut Status) {
+        let clock = Clock;
+        let mut timeline = Timeline::new();
+        let mut pause = FIRST_PAUSE;
+        loop {
+            timeline.reconnect();
+            let began = clock.now();
+            let error = match self.attempt(&mut timeline, status).await {
+                End::ProgramOver => {
+                    info!(address = %self.address, "push ended");
+                    return;
+                }
+                End::Broken(error) => error,
+            };
+            warn!(address = %self.address, error = &error as &dyn std::error::Error, "push failed");
+            counter!("rotunda_live_push_failures_total").increment(1);
+            status.change(|status| status.handle_failed(clock.now(), error.told()));
+            if clock.now().saturating_duration_since(began) > LONGEST_PAUSE {
+                pause = FIRST_PAUSE;
+            }
+            let jitter = rand::rng().random_range(0.75..1.25);
+            let again = clock.now() + pause.mul_f64(jitter);
+            pause = (pause * 2).min(LONGEST_PAUSE);
+            // The program continues meanwhile; its frames are read and dropped.
+            loop {
+                tokio::select! {
+                    () = self.stop.cancelled() => return,
+                    () = clock.sleep_until(again) => break,
+                    () = status.timeout() => {}
+                    frame = self.reader.next() => if matches!(frame, Err(ReadError::Ended)) {
+                        return;
+                    },
+                }
+            }
+        }
+    }
+
+    async fn attempt(&mut self, timeline: &mut Timeline, status: &mut Status) -> End {
+        let Self {
+            address,
+            outbound,
+            reader,
+            stop,
+            ..
+        } = self;
+        let connecting = async {
+            let mut socket = open(address, outbound).await?;
+            let begun = begin(&mut socket, address, Ask::Publish).await?;
+            Ok((socket, begun.session))
+        };
+        let connecting = timeout(CONNECT_WITHIN, connecting);
+        tokio::pin!(connecting);
+        let connected = loop {
+            tokio::select! {
+                () = stop.cancelled() => return End::ProgramOver,
+                () = status.timeout() => {}
+                connected = &mut connecting => break connected.unwrap_or(Err(ClientError::Timeout)),
+            }
+        };
+        let (socket, session) = match connected {
+            Ok(connected) => connected,
+            Err(error) => return End::Broken(error),
+        };
+        info!(%address, "pushing");
+        status.change(PushStatus::handle_connected);
+        gauge!("rotunda_live_pushes").increment(1.0);
+        let sent = send(socket, session, reader, timeline, stop).await;
+        gauge!("rotunda_live_pushes").decrement(1.0);
+        match sent {
+            Ok(()) => End::ProgramOver,
+            // The other server did not wait for the goodbye.
+            Err(_) if stop.is_cancelled() => End::ProgramOver,
+            Err(error) => End::Broken(error),
+        }
     }
 }
 

@@ -137,7 +137,13 @@ impl Service {
             facts,
             shutdown,
         };
-        let on_air = OnAir::new(origin.all.clone(), claims, outbound, origin.shutdown.clone());
+        let on_air = OnAir::new(
+            origin.all.clone(),
+            claims,
+            outbound,
+            origin.facts.clone(),
+            origin.shutdown.clone(),
+        );
         let programs = tokio::spawn(origin.clone().follow(changes, on_air));
         let mut accepting = JoinSet::new();
         for listener in rtmp {

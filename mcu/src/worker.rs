@@ -291,6 +291,7 @@ mod tests {
             layout: Layout::default(),
             record: None,
             push_urls: Vec::new(),
+            task: None,
         };
         let users: Vec<RoomUser> = (0..16).map(|number| member(&format!("user{number}"))).collect();
         let mut core = MixCore::new(&spec, 100_000, None).unwrap();

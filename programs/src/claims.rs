@@ -11,6 +11,7 @@ use metrics::counter;
 use rotunda_bus::{BusError, BusExt, Change, ClusterNode, Incarnation, Revision, Watch, WatchEvent};
 use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::StreamKey;
+use rotunda_proto::program::PUSHERS_PREFIX;
 use rotunda_proto::recording::RECORDERS_PREFIX;
 use rotunda_proto::stream_ingest::CLAIMS_PREFIX;
 use serde::{Deserialize, Serialize};
@@ -37,7 +38,7 @@ impl Work {
     fn prefix(self) -> &'static str {
         match self {
             Self::Record => RECORDERS_PREFIX,
-            Self::Push => "pushers.",
+            Self::Push => PUSHERS_PREFIX,
             Self::Ingest => CLAIMS_PREFIX,
         }
     }

@@ -102,6 +102,7 @@ fn descriptor(node: &str, started_unix_ms: u64) -> ProgramDescriptor {
         push_urls: Vec::new(),
         started_unix_ms,
         single: None,
+        task: None,
     }
 }
 

@@ -38,6 +38,17 @@ pub struct MediaTask {
     pub state: TaskState,
     /// The server API does not know the task after this time.
     pub known_until_unix_ms: u64,
+    /// The task has ended, all files of it are announced, and that was told. False: a task that does not record, too.
+    #[serde(default)]
+    pub is_settled: bool,
+}
+
+/// A task as its streams, its files and what is told of them name it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskRef {
+    pub id: TaskId,
+    /// The user that the task stands for.
+    pub robot: UserId,
 }
 
 /// The actions of the server API that the task belongs to.
@@ -88,6 +99,26 @@ pub enum SinglesOutput {
 impl MediaTask {
     pub fn key(&self) -> String {
         media_task_key(self.room.app, &self.id)
+    }
+
+    /// The task in the names of its streams and files.
+    pub fn named(&self) -> TaskRef {
+        TaskRef {
+            id: self.id.clone(),
+            robot: self.robot.clone(),
+        }
+    }
+
+    /// RTMP(S) addresses that its stream is pushed to, and the stream; None: it publishes nothing.
+    pub fn pushed(&self) -> Option<(&StreamId, &[String])> {
+        match (self.purpose, &self.work) {
+            (Purpose::Publishing, Work::Mix { spec }) => Some((&spec.stream_id, spec.push_urls.as_slice())),
+            (Purpose::Publishing, Work::Singles(Singles { output, .. })) => match output {
+                SinglesOutput::Publish { stream_id, push_urls } => Some((stream_id, push_urls.as_slice())),
+                SinglesOutput::Record { .. } => None,
+            },
+            (Purpose::Recording, _) => None,
+        }
     }
 
     pub fn is_running(&self) -> bool {

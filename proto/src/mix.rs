@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{
     MixId, NodeId, RecordId, RoomId, RoomKey, RoomUser, Source, StreamId, StreamKey, TrackSource, UserId,
 };
+use crate::media_task::TaskRef;
 use crate::mix_task::Origin;
 use crate::recording::FileWishes;
 use crate::selection::Selection;
@@ -107,6 +108,9 @@ pub struct MixSpec {
     /// RTMP(S) addresses that the program is pushed to.
     #[serde(default)]
     pub push_urls: Vec<String>,
+    /// The task of the server API that the mix is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<TaskRef>,
 }
 
 impl MixSpec {

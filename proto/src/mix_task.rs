@@ -194,6 +194,7 @@ mod tests {
                 layout: Layout::default(),
                 record: None,
                 push_urls: Vec::new(),
+                task: None,
             },
         }
     }

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{NodeId, RecordId, RoomKey, StreamId, StreamKey, UserId};
+use crate::media_task::TaskRef;
 use crate::mix::{AudioEncode, RecordSpec, VideoEncode};
 use crate::recording::FileWishes;
 
@@ -14,6 +15,9 @@ pub const PROGRAMS_PREFIX: &str = "programs.";
 pub fn program_key(stream: &StreamKey) -> String {
     format!("{PROGRAMS_PREFIX}{}", stream.token())
 }
+
+/// Prefix of the keys of claims to push a program: the stream's token and the program's start follow.
+pub const PUSHERS_PREFIX: &str = "pushers.";
 
 /// The stream whose [`program_key`] that is.
 pub fn stream_of_key(key: &str) -> Option<StreamKey> {
@@ -34,6 +38,9 @@ pub struct ProgramDescriptor {
     /// Set for the media of one publisher; None for a mix.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub single: Option<SingleStream>,
+    /// The task of the server API that it is made for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<TaskRef>,
 }
 
 /// The media of one publisher as a program.

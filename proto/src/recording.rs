@@ -4,7 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::RecordFormat;
 use crate::ids::{RecordId, RoomKey, SdkAppId, StreamId, UserId};
+use crate::media_task::TaskRef;
 use crate::mix_layout::ShownLayout;
+use crate::program::StreamKind;
 use crate::running_recording::RunningRecording;
 
 /// Prefix of the keys of claims to record a program: the stream's token and the program's start follow.
@@ -144,6 +146,12 @@ pub struct RecordingFile {
     pub place: Place,
     #[serde(default)]
     pub previews: Previews,
+    /// The stream of the user; None: a mix, or a file of an earlier version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream_kind: Option<StreamKind>,
+    /// The task of the server API that records it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub media_task: Option<TaskRef>,
 }
 
 /// Which previews a finished file has beside it.

@@ -54,6 +54,8 @@ pub struct SentMedia {
     pub video: u64,
     /// Of the largest layer that is sent, pixels; 0: no video, or not known yet.
     pub height: u16,
+    /// Frames a second of the fastest video that is sent; 0: no video.
+    pub framerate: u16,
     /// Percentage of the packets that did not arrive at the first sending.
     pub audio_loss: u8,
     pub video_loss: u8,
@@ -103,6 +105,9 @@ pub struct UplinkStream {
     /// Pixels; absent: audio, or not known yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub height: Option<u16>,
+    /// Frames a second; absent: audio.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub framerate: Option<u16>,
 }
 
 /// The source in one receive slot of a member.

@@ -1,7 +1,11 @@
 //! The video that clients of an application send, by platform and role: what the operator sets and clients are told on entering.
 
+use std::str::FromStr;
+
 use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
 use crate::signaling::Role;
 
@@ -60,6 +64,74 @@ pub enum ProfileCodec {
     Av1,
 }
 
+/// Why a text is not a rule.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ProfileError {
+    #[error(
+        "{0:?} is no pair; write NAME=VALUE pairs with commas between them, as in platform=web,role=anchor,height=720"
+    )]
+    Pair(String),
+    #[error("{0} is named twice; name it once")]
+    Twice(String),
+    #[error("{0} must be a whole number, not {1:?}")]
+    Number(String, String),
+    #[error("{0} must be one of {1}, not {2:?}")]
+    Word(&'static str, &'static str, String),
+    #[error("{0:?} is not known; write some of platform, role, codec, width, height, framerate, bitrate, layers")]
+    Name(String),
+}
+
+/// A rule as people write it: `platform=web,role=anchor,codec=h264,height=720`. Numbers are in range when [`mistake`] finds none.
+impl FromStr for StreamProfile {
+    type Err = ProfileError;
+
+    fn from_str(text: &str) -> Result<Self, ProfileError> {
+        let mut profile = Self::default();
+        for pair in text.split(',') {
+            let (name, value) = pair
+                .split_once('=')
+                .ok_or_else(|| ProfileError::Pair(pair.to_owned()))?;
+            let is_named_before = match name {
+                "platform" => {
+                    let platform = word(value).ok_or(ProfileError::Word("platform", PLATFORMS, value.to_owned()))?;
+                    profile.platform.replace(platform).is_some()
+                }
+                "role" => {
+                    let role = word(value).ok_or(ProfileError::Word("role", ROLES, value.to_owned()))?;
+                    profile.role.replace(role).is_some()
+                }
+                "codec" => {
+                    let codec = word(value).ok_or(ProfileError::Word("codec", CODECS, value.to_owned()))?;
+                    profile.codec.replace(codec).is_some()
+                }
+                "width" => profile.width.replace(number(name, value)?).is_some(),
+                "height" => profile.height.replace(number(name, value)?).is_some(),
+                "framerate" => profile.framerate.replace(number(name, value)?).is_some(),
+                "bitrate" => profile.bitrate.replace(number(name, value)?).is_some(),
+                "layers" => profile.layers.replace(number(name, value)?).is_some(),
+                other => return Err(ProfileError::Name(other.to_owned())),
+            };
+            if is_named_before {
+                return Err(ProfileError::Twice(name.to_owned()));
+            }
+        }
+        Ok(profile)
+    }
+}
+
+const PLATFORMS: &str = "web, ios, android, windows, mac, linux, device";
+const ROLES: &str = "anchor, audience";
+const CODECS: &str = "h264, vp8, vp9, av1";
+
+fn word<T: DeserializeOwned>(text: &str) -> Option<T> {
+    serde_json::from_value(text.into()).ok()
+}
+
+fn number(name: &str, text: &str) -> Result<u32, ProfileError> {
+    text.parse()
+        .map_err(|_| ProfileError::Number(name.to_owned(), text.to_owned()))
+}
+
 /// The first mistake in the rules, with the field's name.
 pub fn mistake(profiles: &[StreamProfile]) -> Option<String> {
     if profiles.len() > MOST_PROFILES {
@@ -106,6 +178,36 @@ mod tests {
         let found = mistake(&[good.clone(), bad]);
         assert_eq!(found.as_deref(), Some("profile 1: framerate must be 1 to 60, not 61"));
         assert!(mistake(&vec![good; MOST_PROFILES + 1]).is_some());
+    }
+
+    #[test]
+    fn a_rule_is_read_as_people_write_it() {
+        let read =
+            "platform=web,role=anchor,codec=h264,width=1280,height=720,framerate=30,bitrate=1500,layers=2".parse();
+        let expected = StreamProfile {
+            platform: Some(Platform::Web),
+            role: Some(Role::Anchor),
+            codec: Some(ProfileCodec::H264),
+            width: Some(1280),
+            height: Some(720),
+            framerate: Some(30),
+            bitrate: Some(1500),
+            layers: Some(2),
+        };
+        assert_eq!(read, Ok(expected));
+        for (text, names) in [
+            ("", "NAME=VALUE"),
+            ("platform", "NAME=VALUE"),
+            ("platform=amiga", "web, ios"),
+            ("role=host", "anchor, audience"),
+            ("codec=h265", "h264, vp8"),
+            ("height=tall", "height must be a whole number"),
+            ("fps=30", "framerate"),
+            ("height=720,height=720", "named twice"),
+        ] {
+            let error = text.parse::<StreamProfile>().unwrap_err().to_string();
+            assert!(error.contains(names), "{text}: {error}");
+        }
     }
 
     #[test]

@@ -39,6 +39,8 @@ pub fn rows(manifest: &Manifest, part: u64, wall: Duration, state: State) -> Vec
         layouts: Vec::new(),
         place: Place::Disk,
         previews: Previews::default(),
+        stream_kind: program.single.as_ref().map(|single| single.kind),
+        media_task: program.task.clone(),
     };
     formats_of_part(part, &manifest.formats)
         .map(|format| Row {
@@ -70,4 +72,29 @@ fn formats_of_part(part: u64, formats: &[FileFormat]) -> impl Iterator<Item = Fi
         .iter()
         .copied()
         .filter(move |format| *format != FileFormat::Hls || part == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_files_of_a_task_name_it_and_the_member_s_stream() {
+        let manifest: Manifest = serde_json::from_value(json!({
+            "recording_id": "7", "formats": ["mp4"], "prefix": "film", "segment_seconds": 2,
+            "program": {
+                "stream_id": "t1_ann_aux", "room": { "app": 1, "room": 5 }, "node": "node", "video": null, "record": null, "push_urls": [],
+                "audio": { "sample_rate": 48_000, "bitrate_kbps": 64, "channels": 2 }, "started_unix_ms": 1,
+                "single": { "user": "ann", "kind": "aux", "recording": null, "playing": "no" },
+                "task": { "id": "t1", "robot": "robot" },
+            },
+        }))
+        .unwrap();
+        let rows = rows(&manifest, 0, Duration::ZERO, State::Recording);
+        let file = &rows[0].file;
+        assert_eq!(file.media_task, manifest.program.task);
+        assert_eq!(file.stream_kind.map(|kind| kind.as_str()), Some("aux"));
+    }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rotunda_proto::config::{Application, Publishers};
 use rotunda_proto::ids::{RoomKey, StreamId, TaskId, TrackSource, UserId};
-use rotunda_proto::media_task::{MediaTask, Singles, SinglesOutput, Work};
+use rotunda_proto::media_task::{MediaTask, Singles, SinglesOutput, TaskRef, Work};
 use rotunda_proto::program::{Playing, SingleRecording, SingleStream, StreamKind};
 use rotunda_proto::recording::FileWishes;
 use rotunda_proto::room::{Publisher, Seats, TrackState};
@@ -48,6 +48,8 @@ pub struct Wanted {
     pub resume_seconds: u32,
     /// RTMP(S) addresses.
     pub push_urls: Vec<String>,
+    /// None: by the rules of the application.
+    pub task: Option<TaskRef>,
 }
 
 /// The sources of a stream that the publisher sends.
@@ -177,6 +179,7 @@ fn wanted_by(task: &MediaTask, publisher: &Publisher, kind: StreamKind) -> Optio
         },
         tracks,
         push_urls,
+        task: Some(task.named()),
     })
 }
 
@@ -209,6 +212,7 @@ fn wanted(room: &RoomKey, publisher: &Publisher, kind: StreamKind, rules: Rules)
         },
         tracks,
         push_urls: Vec::new(),
+        task: None,
     })
 }
 
@@ -325,6 +329,7 @@ mod tests {
             sequence: 0,
             state: TaskState::Running,
             known_until_unix_ms: 0,
+            is_settled: false,
         }
     }
 
@@ -384,6 +389,7 @@ mod tests {
             let (key, wanted) = streams.into_iter().next().unwrap();
             assert_eq!((key.user, key.kind), (ann.clone(), kind));
             assert_eq!(wanted.push_urls.len(), 1);
+            assert_eq!(wanted.task.unwrap().robot.as_str(), "robot");
             assert_eq!(wanted.single.playing, Playing::Live);
         }
     }

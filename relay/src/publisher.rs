@@ -156,6 +156,7 @@ impl Publisher {
             push_urls: wanted.push_urls.clone(),
             started_unix_ms: Clock.unix().as_millis() as u64,
             single: Some(wanted.single.clone()),
+            task: wanted.task.clone(),
         };
         let document = serde_json::to_vec(&descriptor).map_err(BusError::Encode)?;
         // The document is the claim: one node has the stream.

@@ -4,6 +4,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use rotunda_proto::applications::Scope;
 use rotunda_proto::config::{Publishers, RecordFormat, WhenFull};
 use rotunda_proto::ids::SdkAppId;
+use rotunda_proto::stream_profile::StreamProfile;
 
 use super::ConfigFile;
 
@@ -147,6 +148,14 @@ pub struct AppSettings {
     /// Mixes that may run at one time; 0: no limit. Default 0.
     #[arg(long, value_name = "N")]
     pub max_mixes: Option<u32>,
+    /// Video of clients, as in platform=web,role=anchor,codec=h264,height=720,framerate=30,bitrate=1500,layers=2 (bitrate: kbit/s). What is
+    /// left out is the client's default. A client follows the first rule for its platform and role: give the option again for more
+    /// rules. They take the place of all rules of before.
+    #[arg(long, value_name = "RULE", conflicts_with = "no_stream_profiles")]
+    pub stream_profile: Vec<StreamProfile>,
+    /// No rules for the video of clients: they decide. This is the default.
+    #[arg(long)]
+    pub no_stream_profiles: bool,
     /// Do not serve the application: nobody logs in, and its keys open nothing. Members who are inside stay.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub disabled: Option<bool>,

@@ -208,8 +208,8 @@ fn change(named: &AppSettings) -> anyhow::Result<SettingsChange> {
         record_formats: named.record_formats.clone().map(|formats| formats.0),
         record_file_minutes: named.record_file_minutes,
         record_time_zone: time_zone.transpose().context("--record-time-zone")?,
-        // Lists of rules are set by the API.
-        stream_profiles: None,
+        stream_profiles: (named.no_stream_profiles || !named.stream_profile.is_empty())
+            .then(|| named.stream_profile.clone()),
         disabled: named.disabled,
     })
 }
@@ -217,6 +217,8 @@ fn change(named: &AppSettings) -> anyhow::Result<SettingsChange> {
 fn check(config: &Config, id: SdkAppId, settings: &Settings) -> anyhow::Result<()> {
     let application = settings.clone().apply(Application::new(id, "-"));
     match mistakes(&application, &config.server.outbound_networks).first() {
+        // Each rule is an option of its own.
+        Some(mistake) if mistake.key == "stream_profiles" => bail!("--stream-profile: {}", mistake.message),
         // The setting `callback_url` is the option `--callback-url`.
         Some(mistake) => bail!("--{}: {}", mistake.key.replace('_', "-"), mistake.message),
         None => Ok(()),

@@ -33,7 +33,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Join(arguments) => join::run(arguments).await,
         Command::Load(arguments) => load::run(*arguments).await,
         Command::Mix(arguments) => mix::run(arguments).await,
-        Command::Apps(command) => apps::run(command).await,
+        Command::Apps(command) => apps::run(*command).await,
         Command::Keys(command) => keys::run(command).await,
         Command::Console(command) => console::run(command).await,
         Command::Rooms(command) => api::rooms(command).await,

@@ -255,6 +255,20 @@ impl Store {
         rows.iter().map(|json| parsed(json)).collect()
     }
 
+    /// Files of an application that are being recorded, made or stored, or whose news has not been accepted yet.
+    pub async fn untold_files(&self, app: SdkAppId) -> Result<Vec<RecordingFile>, StoreError> {
+        let rows: Vec<String> = retried!(self, pool => {
+            sqlx::query_scalar(
+                "SELECT file FROM recording_files WHERE app = $1 \
+                 AND (state IN ('recording', 'closed', 'finishing', 'uploading') OR (state = 'ready' AND announced = 0))",
+            )
+            .bind(i64::from(app.get()))
+            .fetch_all(pool)
+            .await
+        })?;
+        rows.iter().map(|json| parsed(json)).collect()
+    }
+
     pub async fn set_announced(&self, file_id: &str) -> Result<(), StoreError> {
         retried!(self, pool => {
             sqlx::query("UPDATE recording_files SET announced = 1 WHERE file_id = $1")

@@ -158,10 +158,19 @@ async fn an_application_is_made_changed_and_deleted_while_two_nodes_run() {
         "what is not named stays"
     );
     assert!(called["callback_key"].is_string(), "callbacks are signed: {called}");
+    let rule = ["--stream-profile", "platform=web,height=720"];
+    let ruled = command(&one, &[&["apps", "set", &id][..], &rule].concat());
+    assert_eq!(
+        ruled["settings"]["stream_profiles"],
+        json!([{ "platform": "web", "height": 720 }])
+    );
+    let cleared = command(&one, &["apps", "set", &id, "--no-stream-profiles"]);
+    assert_eq!(cleared["settings"]["stream_profiles"], json!([]));
     for wrong in [
         &["--callback-url", "ftp://example.com"][..],
         &["--record-resume-seconds", "1801"],
         &["--record-publishers", "some"],
+        &["--stream-profile", "layers=4"],
         &["--record-publishers", "all"],
         &[],
     ] {

@@ -26,6 +26,7 @@ mod start_up;
 mod store_away;
 mod stream_ingest;
 mod support;
+mod task_callbacks;
 mod tls;
 mod versions;
 mod whip;

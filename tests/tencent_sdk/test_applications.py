@@ -66,11 +66,13 @@ def test_the_command_line_administers_another_server(server):
 
     code, out, errors = rotunda("apps", "create", "1500000077", "--name", "remote", "--record-formats", "mp4,flv")
     assert code == 0 and len(json.loads(out)["SecretKey"]) == 64, errors
-    assert rotunda("apps", "set", "1500000077", "--record-time-zone", "+05:30", "--max-mixes", "3")[0] == 0
+    profiles = ("--stream-profile", "platform=web,role=anchor,height=720", "--stream-profile", "codec=vp8")
+    assert rotunda("apps", "set", "1500000077", "--record-time-zone", "+05:30", "--max-mixes", "3", *profiles)[0] == 0
     listed = json.loads(rotunda("apps", "list")[1])
     found = next(one for one in listed if one["SdkAppId"] == 1500000077)
     assert (found["Name"], found["Settings"]["RecordFormats"]) == ("remote", ["mp4", "flv"])
     assert (found["Settings"]["RecordTimeZone"], found["Settings"]["MaxMixes"]) == ("+05:30", 3)
+    assert found["Settings"]["StreamProfiles"] == [{"Platform": "web", "Role": "anchor", "Height": 720}, {"Codec": "vp8"}]
     code, out, errors = rotunda("keys", "create", "--app", "1500000077", "--scopes", "mix,rooms")
     assert code == 0 and json.loads(out)["SecretId"].startswith("AKID"), errors
     code, _, errors = rotunda("apps", "set", "1500000077", "--record-file-minutes", "121")

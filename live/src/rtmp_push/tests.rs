@@ -2,6 +2,7 @@ use std::net::SocketAddr;
 
 use rml_rtmp::handshake::{Handshake, HandshakeProcessResult, PeerType};
 use rml_rtmp::sessions::{ServerSession, ServerSessionConfig, ServerSessionEvent, ServerSessionResult};
+use rotunda_events::EventStream;
 use rotunda_media::program::ProgramHub;
 use rotunda_proto::outbound::{AllowedNetworks, Network, ResolveError};
 use tokio::net::TcpListener;
@@ -172,9 +173,18 @@ pub fn outbound(networks: &[&str]) -> Outbound {
 }
 
 fn start(running: &Running, url: &str, outbound: Outbound) -> CancellationToken {
-    let reader = running.hub.subscribe(&"1/s".parse().unwrap()).unwrap();
+    start_told(running, url, outbound, None)
+}
+
+fn start_told(running: &Running, url: &str, outbound: Outbound, teller: Option<Teller>) -> CancellationToken {
     let stop = CancellationToken::new();
-    tokio::spawn(push(url.parse().unwrap(), outbound, reader, stop.clone()));
+    tokio::spawn(push(Push {
+        address: url.parse().unwrap(),
+        outbound,
+        reader: running.hub.subscribe(&"1/s".parse().unwrap()).unwrap(),
+        stop: stop.clone(),
+        teller,
+    }));
     stop
 }
 
@@ -244,4 +254,86 @@ async fn a_private_address_gets_no_connection_unless_it_is_allowed() {
         );
     }
     assert!(server.seen.try_recv().is_err());
+}
+
+/// The stream of facts of a test, and the way into it.
+struct Stream {
+    table: rotunda_events::Table,
+    facts: Facts,
+    _running: rotunda_events::Running,
+}
+
+impl Stream {
+    async fn new() -> Self {
+        let table = rotunda_events::Table::new(rotunda_store::Store::in_memory().await.unwrap());
+        let facts = Facts::new("node-1".parse().unwrap(), table.clone().shared());
+        let running = facts.start();
+        Self {
+            table,
+            facts,
+            _running: running,
+        }
+    }
+
+    fn teller(&self, url: &str) -> Teller {
+        Teller {
+            facts: self.facts.clone(),
+            room: serde_json::from_value(serde_json::json!({ "app": 1, "room": 1 })).unwrap(),
+            task: TaskRef {
+                id: "t1".parse().unwrap(),
+                robot: "robot".parse().unwrap(),
+            },
+            url: url.to_owned(),
+        }
+    }
+
+    /// Waits until so many changes are in the stream.
+    async fn changes(&self, least: usize) -> Vec<PushChange> {
+        let reading = async {
+            loop {
+                let of = self.table.incarnation().await.unwrap();
+                let events = self.table.read(&of, 0, 100).await.unwrap();
+                if events.len() >= least {
+                    return events;
+                }
+                self.facts.appended().await;
+            }
+        };
+        let events = timeout(Duration::from_secs(20), reading).await.unwrap();
+        let change = |event: rotunda_store::StreamedEvent| {
+            let fact: rotunda_events::Fact = serde_json::from_str(&event.body).unwrap();
+            match fact.what {
+                What::PushChanged { push } => *push,
+                other => panic!("{other:?}"),
+            }
+        };
+        events.into_iter().map(change).collect()
+    }
+}
+
+#[tokio::test]
+async fn the_states_of_a_task_s_push_are_told_from_its_refusal_to_its_end() {
+    use rotunda_events::PushState::{Connecting, Disconnecting, Idle, Running};
+    let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = free.local_addr().unwrap();
+    drop(free);
+    let (program, stream) = (run_program("s"), Stream::new().await);
+    let url = format!("rtmp://{address}/live/SECRET");
+    let stop = start_told(&program, &url, outbound(&["127.0.0.0/8"]), Some(stream.teller(&url)));
+    let told = stream.changes(2).await;
+    assert_eq!((told[0].state, told[1].state), (Connecting, Connecting));
+    assert_eq!(told[0].url, url);
+    let error = told[1].error.as_ref().unwrap();
+    assert_eq!(error.kind, rotunda_events::PushErrorKind::Connection);
+    assert!(!error.message.contains("SECRET"), "{}", error.message);
+    let mut server = TestServer::start(&address.to_string(), None).await;
+    assert_eq!(server.published().await, ("live".into(), "SECRET".into()));
+    let told = stream.changes(3).await;
+    assert_eq!(told.last().unwrap().state, Running);
+    stop.cancel();
+    server.finished().await;
+    let before = told.len();
+    let told = stream.changes(before + 2).await;
+    let ends: Vec<_> = told[before..].iter().map(|told| told.state).collect();
+    assert_eq!(ends, [Disconnecting, Idle]);
 }

@@ -21,6 +21,7 @@ fn descriptor(urls: &[&str]) -> ProgramDescriptor {
         push_urls: urls.iter().map(|url| (*url).to_owned()).collect(),
         started_unix_ms: 1,
         single: None,
+        task: None,
     }
 }
 

@@ -47,6 +47,7 @@ fn spec(width: u16, height: u16) -> MixSpec {
         },
         record: None,
         push_urls: Vec::new(),
+        task: None,
     }
 }
 

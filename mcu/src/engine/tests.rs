@@ -69,6 +69,7 @@ fn spec() -> MixSpec {
         layout: Layout::default(),
         record: None,
         push_urls: Vec::new(),
+        task: None,
     }
 }
 

@@ -29,6 +29,7 @@ fn spec(stream: u8, layout: u8) -> MixSpec {
         },
         record: None,
         push_urls: Vec::new(),
+        task: None,
     }
 }
 

@@ -69,6 +69,7 @@ fn spec(number: u64, stream_id: &str) -> MixSpec {
         layout: Layout::default(),
         record: None,
         push_urls: Vec::new(),
+        task: None,
     }
 }
 

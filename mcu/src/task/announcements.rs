@@ -90,6 +90,7 @@ impl Announcements {
             push_urls: spec.push_urls.clone(),
             started_unix_ms,
             single: None,
+            task: spec.task.clone(),
         };
         self.put(&key, &descriptor).await;
     }

@@ -253,6 +253,7 @@ fn descriptor(stream: &str, room: u32) -> ProgramDescriptor {
         push_urls: vec!["rtmp://h/live/SECRET".to_owned()],
         started_unix_ms: 1,
         single: None,
+        task: None,
     }
 }
 

@@ -217,8 +217,10 @@ impl Stream {
         self.counts.packets += 1;
         self.counts.bytes += bytes as u64;
         if self.history.newest() == Some(packet.seq) {
-            self.jitter
-                .add(packet.arrived, packet.time, self.params.spec().clock_rate.get());
+            let clock_rate = self.params.spec().clock_rate.get();
+            if self.jitter.add(packet.arrived, packet.time, clock_rate) {
+                self.counts.frames += 1;
+            }
         } else if self.is_retransmission(packet) {
             self.counts.resent += 1;
         }
@@ -262,14 +264,21 @@ impl Stream {
     /// Counts since the last call.
     pub fn since_last(&mut self) -> Window {
         let at_once = self.counts.packets - self.counts.resent;
-        let now = [self.counts.packets, self.counts.bytes, self.expected(), at_once];
+        let now = [
+            self.counts.packets,
+            self.counts.bytes,
+            self.expected(),
+            at_once,
+            self.counts.frames,
+        ];
         let before = std::mem::replace(&mut self.counts.before, now);
         // A retransmission may have been missing in the window before.
-        let [packets, bytes, expected, at_once] = std::array::from_fn(|which| now[which] - before[which]);
+        let [packets, bytes, expected, at_once, frames] = std::array::from_fn(|which| now[which] - before[which]);
         let lost = expected.saturating_sub(at_once);
         Window {
             packets,
             bytes,
+            frames,
             loss: (lost * 100).checked_div(expected).unwrap_or(0) as u8,
         }
     }
@@ -421,8 +430,10 @@ pub struct Counts {
     bytes: u64,
     /// Of the packets, the retransmissions.
     resent: u64,
-    /// Packets, bytes, expected packets, and packets that came at their first sending.
-    before: [u64; 4],
+    /// Frames that have begun, by their RTP timestamps.
+    frames: u64,
+    /// Packets, bytes, expected packets, packets that came at their first sending, and frames.
+    before: [u64; 5],
 }
 
 impl Counts {
@@ -436,6 +447,7 @@ impl Counts {
 pub struct Window {
     pub packets: u64,
     pub bytes: u64,
+    pub frames: u64,
     /// Percent lost at the first sending.
     pub loss: u8,
 }
@@ -449,16 +461,18 @@ struct Jitter {
 }
 
 impl Jitter {
-    fn add(&mut self, arrived: Instant, time: u32, clock_rate: u32) {
+    /// Answers whether the packet is the first of its frame.
+    fn add(&mut self, arrived: Instant, time: u32, clock_rate: u32) -> bool {
         if let Some((at, before)) = self.prior {
             if before == time {
-                return;
+                return false;
             }
             let ticks = f64::from(time.wrapping_sub(before) as i32);
             let elapsed = arrived.saturating_duration_since(at).as_secs_f64();
             self.seconds += ((elapsed - ticks / f64::from(clock_rate)).abs() - self.seconds) / 16.0;
         }
         self.prior = Some((arrived, time));
+        true
     }
 }
 

@@ -47,10 +47,21 @@ fn sent_media(uplink: &[UplinkStream]) -> SentMedia {
                 sent.video += stream.bitrate;
                 sent.video_loss = sent.video_loss.max(stream.loss);
                 sent.height = sent.height.max(stream.height.unwrap_or(0));
+                sent.framerate = sent.framerate.max(stream.framerate.unwrap_or(0));
             }
         }
     }
     sent
+}
+
+/// A second, rounded.
+fn rate(frames: u64, elapsed: Duration) -> u16 {
+    let seconds = elapsed.as_secs_f64();
+    if seconds > 0.0 {
+        (frames as f64 / seconds).round() as u16
+    } else {
+        0
+    }
 }
 
 impl Worker {
@@ -143,8 +154,10 @@ impl Worker {
             let Window {
                 packets,
                 bytes,
+                frames,
                 loss: lost,
             } = stream.since_last();
+            let is_video = !stream.codec().is_audio();
             let jitter = stream.jitter_milliseconds();
             if packets > 0 {
                 direction.used = true;
@@ -163,6 +176,7 @@ impl Worker {
                 jitter,
                 keyframe_requests: stream.keyframe_requests(),
                 height: stream.height(),
+                framerate: is_video.then(|| rate(frames, elapsed)),
             });
         }
         direction.loss = loss.mean();

@@ -157,6 +157,8 @@ mod tests {
             layouts: Vec::new(),
             place: rotunda_proto::recording::Place::Disk,
             previews: rotunda_proto::recording::Previews::default(),
+            stream_kind: None,
+            media_task: None,
         };
         let body: Value =
             serde_json::from_str(&signed(&file_ready(&file).to_string(), "k", Duration::from_secs(1))).unwrap();

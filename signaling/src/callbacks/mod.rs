@@ -8,6 +8,7 @@ pub mod room_events;
 mod schedule;
 pub mod sender;
 pub mod stream_events;
+pub mod task_events;
 
 use std::time::Duration;
 
@@ -36,6 +37,8 @@ const COUNT_EVERY: Duration = Duration::from_secs(15);
 pub const EVENTS_OF: &str = "events/";
 /// Before the user and the token of a call's room, in the queue of a push request.
 pub const PUSHES_OF: &str = "push/";
+/// Before the id of a task and the token of its room, in the queue of the task's events.
+pub const TASKS_OF: &str = "tasks/";
 
 /// Deliveries of this node at one time.
 const AT_ONCE: usize = 256;

@@ -50,6 +50,7 @@ pub fn spec(room: &RoomKey, caller: &UserId, config: &TranscodingConfig) -> Chec
         layout,
         record: None,
         push_urls: Vec::new(),
+        task: None,
     })
 }
 

@@ -10,7 +10,7 @@ use rotunda_store::{
 };
 
 use crate::applications::Applications;
-use crate::callbacks;
+use crate::callbacks::{self, task_events::TaskEvent};
 use crate::usage::{Class, Measure, Recorded};
 
 /// A body that is no fact has no effects: a newer version has written it.
@@ -27,6 +27,7 @@ pub fn effects(event: &StreamedEvent, applications: &Applications) -> Effects {
             .into_iter()
             .chain(room_event(event.sequence, &fact, applications))
             .chain(push(event.sequence, &fact, applications))
+            .chain(task_events(event.sequence, &fact, applications))
             .collect(),
         usage: usage(&fact),
         spans: spans(&fact),
@@ -39,7 +40,7 @@ pub fn effects(event: &StreamedEvent, applications: &Applications) -> Effects {
             room: fact.room.token(),
             kind: fact.what.kind().to_owned(),
             at: Duration::from_millis(fact.at_unix_ms),
-            body: event.body.clone(),
+            body: journal_body(event, &fact),
             event: fact.id,
         }),
     }
@@ -81,6 +82,33 @@ fn room_event(sequence: i64, fact: &Fact, applications: &Applications) -> Option
         body: body.to_string(),
         created: Duration::from_millis(fact.at_unix_ms),
     })
+}
+
+/// The events of a task of the server API. Each task has a queue of its own, so that its pushes delay no event of the room.
+fn task_events(sequence: i64, fact: &Fact, applications: &Applications) -> Vec<NewCallback> {
+    let url = applications
+        .by_id(fact.room.app)
+        .and_then(|of| of.event_callback_url.clone());
+    let Some(url) = url else {
+        return Vec::new();
+    };
+    let callback = |event: TaskEvent| NewCallback {
+        id: format!("event-{}-{}", fact.id, event.number),
+        application: fact.room.app,
+        room: format!("{}{}/{}", callbacks::TASKS_OF, event.task, fact.room.token()),
+        sequence,
+        url: url.clone(),
+        body: event.body.to_string(),
+        created: Duration::from_millis(fact.at_unix_ms),
+    };
+    callbacks::task_events::events(fact).into_iter().map(callback).collect()
+}
+
+/// The journal is read by more people than the callbacks' receiver.
+fn journal_body(event: &StreamedEvent, fact: &Fact) -> String {
+    let without_secrets = fact.without_secrets();
+    let body = without_secrets.and_then(|fact| serde_json::to_string(&fact).ok());
+    body.unwrap_or_else(|| event.body.clone())
 }
 
 /// The push request of an invitee without a device, if the application has a URL for it. Each has a queue of its own, so that no

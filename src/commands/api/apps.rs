@@ -1,6 +1,7 @@
 //! `rotunda apps` and `rotunda keys` with `--server`: through the API.
 
 use rotunda_proto::application_settings::SettingsChange;
+use rotunda_proto::stream_profile::StreamProfile;
 use serde_json::{Map, Value, json};
 
 use super::client::Call;
@@ -94,6 +95,8 @@ fn fields(change: &SettingsChange) -> Value {
         formats => json!(formats),
     });
     let zone = change.record_time_zone.as_ref();
+    let rules = change.stream_profiles.as_ref().filter(|rules| !rules.is_empty());
+    let no_rules = change.stream_profiles.as_ref().is_some_and(Vec::is_empty);
     let fields = [
         ("CallbackUrl", change.callback_url.as_ref().map(text)),
         ("EventCallbackUrl", change.event_callback_url.as_ref().map(text)),
@@ -130,10 +133,52 @@ fn fields(change: &SettingsChange) -> Value {
             "RecordTimeZone",
             zone.map(|zone| json!(zone.as_ref().map_or(String::new(), ToString::to_string))),
         ),
+        ("StreamProfiles", rules.map(|rules| rules.iter().map(rule).collect())),
+        ("NoStreamProfiles", no_rules.then_some(Value::Bool(true))),
         ("Disabled", change.disabled.map(|is_so| json!(is_so))),
     ];
     let named = fields
         .into_iter()
         .filter_map(|(name, value)| Some((name.to_owned(), value?)));
     Value::Object(named.collect::<Map<_, _>>())
+}
+
+/// A rule for the video of clients, as `ModifyApplication` takes it.
+fn rule(profile: &StreamProfile) -> Value {
+    let fields = [
+        ("Platform", profile.platform.map(|platform| json!(platform))),
+        ("Role", profile.role.map(|role| json!(role))),
+        ("Codec", profile.codec.map(|codec| json!(codec))),
+        ("Width", profile.width.map(|pixels| json!(pixels))),
+        ("Height", profile.height.map(|pixels| json!(pixels))),
+        ("Framerate", profile.framerate.map(|frames| json!(frames))),
+        ("Bitrate", profile.bitrate.map(|kbps| json!(kbps))),
+        ("Layers", profile.layers.map(|layers| json!(layers))),
+    ];
+    let named = fields
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    Value::Object(named.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_for_the_video_of_clients_go_as_the_api_takes_them() {
+        let of = |rules: &[&str]| {
+            let change = SettingsChange {
+                stream_profiles: Some(rules.iter().map(|rule| rule.parse().unwrap()).collect()),
+                ..SettingsChange::default()
+            };
+            fields(&change)
+        };
+        assert_eq!(
+            of(&["platform=web,role=anchor,height=720", "codec=vp8"]),
+            json!({ "StreamProfiles": [{ "Platform": "web", "Role": "anchor", "Height": 720 }, { "Codec": "vp8" }] })
+        );
+        assert_eq!(of(&[]), json!({ "NoStreamProfiles": true }));
+        assert_eq!(fields(&SettingsChange::default()), json!({}));
+    }
 }

@@ -38,6 +38,8 @@ fn file(application: u32, id: &str, room: RoomId, stream: &str, name: &str, ende
         layouts: Vec::new(),
         place: Place::Disk,
         previews: rotunda_proto::recording::Previews::default(),
+        stream_kind: None,
+        media_task: None,
     }
 }
 

@@ -77,6 +77,8 @@ pub fn file(id: &str, started: u64) -> RecordingFile {
         layouts: Vec::new(),
         place: rotunda_proto::recording::Place::Disk,
         previews: rotunda_proto::recording::Previews::default(),
+        stream_kind: None,
+        media_task: None,
         user: None,
         format: FileFormat::Mp4,
         name: format!("{id}.mp4"),
@@ -112,6 +114,7 @@ async fn a_file_is_in_the_catalogue_once_and_told_until_it_is_accepted(store: &S
     assert_eq!(unannounced().await, [file("f1", 10), file("f2", 20)]);
     store.set_announced("f1").await.unwrap();
     assert_eq!(unannounced().await, [file("f2", 20)]);
+    assert_eq!(store.untold_files(app(32)).await.unwrap(), [file("f2", 20)]);
     let newest = store.newest_files(app(32), 1).await.unwrap();
     assert_eq!(
         (newest[0].name.as_str(), newest[0].size_bytes),

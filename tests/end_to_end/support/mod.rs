@@ -143,11 +143,18 @@ impl Server {
 
     /// Calls an action of the server API with the application's key.
     pub fn call(&self, action: &str, parameters: &serde_json::Value) -> (u16, serde_json::Value) {
-        let (id, secret, body) = (
-            self.secret("secret_id"),
-            self.secret("api_secret"),
-            parameters.to_string(),
-        );
+        let (id, secret) = (self.secret("secret_id"), self.secret("api_secret"));
+        self.call_with((&id, &secret), action, parameters)
+    }
+
+    /// Calls an action of the server API with this key.
+    pub fn call_with(
+        &self,
+        (id, secret): (&str, &str),
+        action: &str,
+        parameters: &serde_json::Value,
+    ) -> (u16, serde_json::Value) {
+        let body = parameters.to_string();
         let (status, answer) = self.exchange(&format!(
             "POST /v1/{action} HTTP/1.0\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {id}:{secret}\r\n\
              Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
@@ -158,7 +165,7 @@ impl Server {
 
     fn exchange(&self, request: &str) -> (u16, String) {
         let mut stream = std::net::TcpStream::connect(("127.0.0.1", self.http)).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         std::io::Write::write_all(&mut stream, request.as_bytes()).unwrap();
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).unwrap();

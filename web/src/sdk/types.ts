@@ -143,7 +143,7 @@ export interface ServerStatistics extends NetworkQuality {
   pausedSlots: number;
   uplink: {
     source: Source; codec: string; rid?: string; bitrate: number; packets: number; lost: number; loss: number;
-    jitter: number; keyframeRequests: number; height?: number;
+    jitter: number; keyframeRequests: number; height?: number; framerate?: number;
   }[];
   downlink: {
     userId: string; source: Source; codec?: string; rid?: string; height?: number; bitrate: number; packets: number;

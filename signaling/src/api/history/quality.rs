@@ -100,7 +100,7 @@ pub async fn series(shared: &Shared, question: &Question, wanted: &[String]) -> 
 /// A measure: its name by the contract, and its value.
 type Measure = (&'static str, fn(&QualityPoint) -> Option<f64>);
 
-const MEASURES: [Measure; 6] = [
+const MEASURES: [Measure; 7] = [
     ("rtt", |point| point.round_trip.map(f64::from)),
     ("aBit", |point| Some(point.sent.audio as f64)),
     ("bigvBit", |point| Some(point.sent.video as f64)),
@@ -108,6 +108,9 @@ const MEASURES: [Measure; 6] = [
     ("bigvLoss", |point| Some(f64::from(point.sent.video_loss))),
     ("bigvHeight", |point| {
         (point.sent.height > 0).then(|| f64::from(point.sent.height))
+    }),
+    ("bigvEncFps", |point| {
+        (point.sent.framerate > 0).then(|| f64::from(point.sent.framerate))
     }),
 ];
 
@@ -157,6 +160,7 @@ mod tests {
             sent: SentMedia {
                 audio,
                 height,
+                framerate: height / 24,
                 ..SentMedia::default()
             },
             downlink_loss: 0,
@@ -171,7 +175,7 @@ mod tests {
                 points: vec![point(10, 32_000, 360)],
             },
         ];
-        let wanted = ["aBit", "bigvHeight", "appCpu"].map(str::to_owned);
+        let wanted = ["aBit", "bigvHeight", "bigvEncFps", "appCpu"].map(str::to_owned);
         let rows: Vec<_> = of_user(&ann, &found, &wanted)
             .into_iter()
             .map(|series| {
@@ -182,6 +186,7 @@ mod tests {
         let expected = [
             ("aBit".to_owned(), vec![(10, 32_000.0), (20, 30_000.0)]),
             ("bigvHeight".to_owned(), vec![(10, 360.0)]),
+            ("bigvEncFps".to_owned(), vec![(10, 15.0)]),
         ];
         assert_eq!(rows, expected);
         assert_eq!(of_user(&ann, &found, &["all".to_owned()]).len(), MEASURES.len());

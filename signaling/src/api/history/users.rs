@@ -76,7 +76,7 @@ request! {
         sdk_app_id: Option<u64> = "SdkAppId" ! "InvalidParameter.SdkAppId",
         /// Only these users: at most 100, with `DataType` at most 6.
         user_ids: Vec<String> = "UserIds" ? "InvalidParameter",
-        /// Measures, or `all`. There are values of `rtt`, `aBit`, `bigvBit`, `aLoss`, `bigvLoss` and `bigvHeight`, of what the member sends.
+        /// Measures, or `all`. There are values of `rtt`, `aBit`, `bigvBit`, `aLoss`, `bigvLoss`, `bigvHeight` and `bigvEncFps`, of what the member sends.
         data_type: Vec<String> = "DataType" ? "InvalidParameter",
         /// From 0 on. Without `PageSize` it has no effect.
         page_number: Option<u64> = "PageNumber" ? "InvalidParameter.PageNumber",

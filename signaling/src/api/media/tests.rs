@@ -172,6 +172,8 @@ fn a_file_is_described_as_the_contract_has_it() {
         layouts: Vec::new(),
         place: Place::Disk,
         previews: rotunda_proto::recording::Previews::default(),
+        stream_kind: None,
+        media_task: None,
     };
     let url = || Urls {
         media: "https://media.example.com/recordings/1-ab/42/lesson_2026.m3u8".to_owned(),

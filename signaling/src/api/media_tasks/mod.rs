@@ -3,6 +3,7 @@
 
 pub mod publish;
 pub mod record;
+mod settling;
 mod undone;
 mod upkeep;
 mod values;
@@ -80,6 +81,7 @@ pub async fn begin(shared: &Shared, caller: &Application, asked: Asked) -> Check
         sequence: 0,
         state: TaskState::Running,
         known_until_unix_ms: (Clock.unix() + asked.known_for).as_millis() as u64,
+        is_settled: false,
     };
     let written = shared.bus.store(&task.key(), &task, None).await.map_err(bus)?;
     if let Work::Mix { spec } = &task.work

@@ -1,5 +1,7 @@
 //! Tasks from their begin to their end; the test stands in for the MCU.
 
+mod told;
+
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -117,9 +119,13 @@ impl Fixture {
     }
 
     async fn begin(&self, robot: &str) -> Checked<TaskId> {
+        self.begin_for(Purpose::Publishing, robot, &[]).await
+    }
+
+    async fn begin_for(&self, purpose: Purpose, robot: &str, push_urls: &[&str]) -> Checked<TaskId> {
         let id = new_id().unwrap();
         let asked = Asked {
-            purpose: Purpose::Publishing,
+            purpose,
             room: room(),
             robot: robot.parse().unwrap(),
             work: Work::Mix {
@@ -134,7 +140,8 @@ impl Fixture {
                     video: None,
                     layout: Layout::default(),
                     record: None,
-                    push_urls: Vec::new(),
+                    push_urls: push_urls.iter().map(|url| (*url).to_owned()).collect(),
+                    task: None,
                 }),
             },
             max_idle_seconds: 30,

@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::super::ingest;
+use super::settling::{self, Settling};
 use super::undone::{self, Undone};
 use super::{end, is_fed, mix_of, wish};
 use crate::shared::Shared;
@@ -52,24 +53,29 @@ pub(super) struct Seen {
     /// Since when nobody has published for a task.
     idle: HashMap<TaskId, Instant>,
     undone: Undone,
+    settling: Settling,
 }
 
 pub(super) async fn round(shared: &Shared, seen: &mut Seen, now: Instant) -> Result<(), BusError> {
-    let Seen { idle, undone } = seen;
+    let Seen { idle, undone, settling } = seen;
     let tasks = shared.bus.documents::<MediaTask>(MEDIA_TASKS_PREFIX).await?;
     for task in &tasks {
         match task.state {
             TaskState::Ended if task.known_until_unix_ms < Clock.unix().as_millis() as u64 => {
+                settling::give_up(shared, task);
                 shared.bus.remove(&task.key()).await?;
             }
-            TaskState::Ended => {}
+            TaskState::Ended => {
+                undone::end(shared, task, undone);
+                settling::look(shared, task, settling, now).await?;
+            }
             TaskState::Running if is_fed(shared, task).await? => {
                 idle.remove(&task.id);
                 run_mix(shared, task).await?;
                 undone::look(shared, task, undone, now).await?;
             }
             TaskState::Running => {
-                undone.forget(&task.id);
+                undone::end(shared, task, undone);
                 let since = *idle.entry(task.id.clone()).or_insert(now);
                 let longest = Duration::from_secs(task.max_idle_seconds.into());
                 if now.saturating_duration_since(since) >= longest {
@@ -81,6 +87,7 @@ pub(super) async fn round(shared: &Shared, seen: &mut Seen, now: Instant) -> Res
     let is_running = |id: &TaskId| tasks.iter().any(|task| task.id == *id && task.is_running());
     idle.retain(|id, _| is_running(id));
     undone.retain(is_running);
+    settling.retain(|id| tasks.iter().any(|task| task.id == *id));
     for mix in shared.bus.documents::<MixTask>(TASKS_PREFIX).await? {
         stop_without_task(shared, &mix).await?;
     }

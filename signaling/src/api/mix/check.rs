@@ -61,6 +61,7 @@ pub fn start(request: StartRequest) -> Checked<MixSpec> {
         layout,
         record,
         push_urls,
+        task: None,
     })
 }
 

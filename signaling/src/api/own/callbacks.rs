@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::{Checked, page_size};
 use crate::api::ApiError;
 use crate::api::request::{request, required};
-use crate::callbacks::{EVENTS_OF, PUSHES_OF};
+use crate::callbacks::{EVENTS_OF, PUSHES_OF, TASKS_OF, task_events};
 use crate::shared::Shared;
 
 request! {
@@ -49,7 +49,7 @@ pub struct Callback {
     pub room: String,
     /// The receiver, without its query.
     pub receiver: String,
-    /// What is sent; each attempt adds its time and signature.
+    /// What is sent; each attempt adds its time and signature. The key of a push address is `***` here.
     pub body: String,
     /// `waiting`, `delivered` or `failed`.
     pub state: String,
@@ -107,13 +107,16 @@ fn state(text: &str) -> Checked<CallbackState> {
 fn callback(row: CallbackInfo) -> Callback {
     let seconds = |unix_ms: i64| unix_ms.unsigned_abs() / 1000;
     let token = row.room.strip_prefix(EVENTS_OF).unwrap_or(&row.room);
-    let push = token.strip_prefix(PUSHES_OF).and_then(|rest| rest.split_once('/'));
-    let token = push.map_or(token, |(_, room)| room);
+    // After a user or a task.
+    let of_one = token.strip_prefix(PUSHES_OF).or_else(|| token.strip_prefix(TASKS_OF));
+    let token = of_one
+        .and_then(|rest| rest.split_once('/'))
+        .map_or(token, |(_, room)| room);
     let room = RoomKey::from_token(token).map(|room| room.room.to_string());
     Callback {
         callback_id: row.id,
         room: room.unwrap_or(row.room),
-        body: row.body,
+        body: task_events::without_key(&row.body).unwrap_or(row.body),
         receiver: row.url.split('?').next().unwrap_or_default().to_owned(),
         next_attempt_time: (row.state == "waiting").then(|| seconds(row.next_attempt_unix_ms)),
         state: row.state,

@@ -47,6 +47,7 @@ fn spec(layout: Layout) -> MixSpec {
         layout,
         record: None,
         push_urls: Vec::new(),
+        task: None,
     }
 }
 

@@ -113,6 +113,8 @@ fn file(user: Option<&str>, resolution: Option<(u16, u16)>, start: u64, minutes:
             layouts: Vec::new(),
             place: Place::Disk,
             previews: rotunda_proto::recording::Previews::default(),
+            stream_kind: None,
+            media_task: None,
         }),
     }
 }

@@ -1,6 +1,8 @@
+use rotunda_events::{PushChange, PushState};
 use rotunda_proto::call::{CallEndReason, CallMedia, CallRecord, Gone, RecordedParty};
 use rotunda_proto::config::Application;
 use rotunda_proto::ids::{CallId, MembershipId, MixId, RoomId, RoomKey};
+use rotunda_proto::media_task::TaskRef;
 use rotunda_proto::mix::{MixSpec, NotMixable};
 use rotunda_proto::mix_task::Origin;
 use rotunda_proto::signaling::Role;
@@ -269,4 +271,29 @@ fn an_invitee_without_a_device_is_a_push_request_in_a_queue_of_their_own() {
     };
     assert_eq!((push.url.as_str(), push.id.as_str()), ("http://push/", "push-the-id"));
     assert_eq!(push.room, format!("push/bob/{}", room(1).token()));
+}
+
+#[test]
+fn a_push_is_told_whole_in_the_queue_of_its_task_and_is_in_the_journal_without_its_key() {
+    let push = PushChange {
+        task: TaskRef {
+            id: "t1".parse().unwrap(),
+            robot: "robot".parse().unwrap(),
+        },
+        url: "rtmp://cdn.example.com/live/SECRET".to_owned(),
+        state: PushState::Running,
+        error: None,
+    };
+    let application = Application {
+        event_callback_url: Some("http://events/".to_owned()),
+        ..Application::new(1.try_into().unwrap(), "key")
+    };
+    let effects = call_effects(What::PushChanged { push: Box::new(push) }, application);
+    let entry = effects.entry.unwrap();
+    assert_eq!(entry.kind, "push_changed");
+    assert!(entry.body.contains("cdn.example.com") && !entry.body.contains("SECRET"));
+    let [callback] = <[_; 1]>::try_from(effects.callbacks).unwrap();
+    assert_eq!(callback.id, "event-the-id-401");
+    assert_eq!(callback.room, format!("tasks/t1/{}", room(1).token()));
+    assert!(callback.body.contains("SECRET"), "{}", callback.body);
 }

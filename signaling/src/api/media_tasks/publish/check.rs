@@ -2,7 +2,7 @@
 
 use rotunda_proto::config::Application;
 use rotunda_proto::ids::{OwnStreamId, RoomKey, SdkAppId, StreamId, TaskId, UserId};
-use rotunda_proto::media_task::{MediaTask, Singles, SinglesOutput, Work};
+use rotunda_proto::media_task::{MediaTask, Singles, SinglesOutput, TaskRef, Work};
 use rotunda_proto::mix::{AudioEncode, Layout, MixSpec};
 use rotunda_proto::push_address::PushAddress;
 use rotunda_proto::selection::{Selection, UserPattern, Videos};
@@ -72,6 +72,10 @@ pub fn start(
                 layout: Layout::default(),
                 record: None,
                 push_urls,
+                task: Some(TaskRef {
+                    id: id.clone(),
+                    robot: robot.clone(),
+                }),
             };
             spec.layout.selection = listen(&room, &audio)?;
             let mut pictures = Vec::new();

@@ -2,7 +2,7 @@
 
 use rotunda_proto::config::{Application, RecordFormat};
 use rotunda_proto::ids::{OwnStreamId, RecordId, RoomKey, SdkAppId, TaskId, UserId};
-use rotunda_proto::media_task::{MediaTask, Singles, SinglesOutput, Work};
+use rotunda_proto::media_task::{MediaTask, Singles, SinglesOutput, TaskRef, Work};
 use rotunda_proto::mix::{AudioEncode, Layout, MixSpec, RecordSpec, Template, VideoEncode};
 use rotunda_proto::recording::FileWishes;
 use rotunda_proto::selection::{Selection, UserLists, Videos};
@@ -112,6 +112,10 @@ pub fn create(caller: &Application, app: SdkAppId, id: &TaskId, request: CreateC
                     files,
                 }),
                 push_urls: Vec::new(),
+                task: Some(TaskRef {
+                    id: id.clone(),
+                    robot: robot.clone(),
+                }),
             };
             let pictures = match request.mix_layout_params {
                 Some(layout) => set_layout(&mut spec, layout)?,

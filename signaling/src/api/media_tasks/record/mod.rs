@@ -15,7 +15,7 @@ pub use request::{
     RecordingTaskState,
 };
 
-use super::undone::is_done;
+use super::undone::is_recorded;
 use super::values::{self, own_application};
 use super::{Asked, Checked, begin, bus, change, end, find, is_fed, new_id};
 use crate::api::ApiError;
@@ -83,7 +83,9 @@ pub async fn describe(
     let (task, _) = found(shared, caller, request.sdk_app_id, request.task_id).await?;
     let status = match task.is_running() {
         false => "Exited",
-        true if is_fed(shared, &task).await.map_err(bus)? && is_done(shared, &task).await.map_err(bus)? => "InProgress",
+        true if is_fed(shared, &task).await.map_err(bus)? && is_recorded(shared, &task).await.map_err(bus)? => {
+            "InProgress"
+        }
         // Also while someone publishes and no recorder has taken it.
         true => "Idle",
     };

@@ -53,6 +53,8 @@ impl Fixture {
             gaps: Vec::new(),
             layouts: Vec::new(),
             previews: Default::default(),
+            stream_kind: None,
+            media_task: None,
             place: Place::Disk,
         };
         let rows = [FileRow {
