@@ -14,7 +14,7 @@ mod table;
 
 pub use attendance::Minute;
 pub use consumer::{Consumer, Round};
-pub use fact::{Fact, LeftBecause, MixOutput, SingleRun, What};
+pub use fact::{Fact, KnockOutcome, LeftBecause, MixOutput, SingleRun, What};
 pub use facts::{Facts, Running};
 pub use jetstream::JetStream;
 pub use stream::{EventStream, Incarnation, StreamError};

@@ -187,7 +187,11 @@ fn when_the_first_keyframe_comes_late_the_audio_before_it_is_kept_under_a_black_
     assert_eq!(times, [0.0, 1.0, 2.0, 3.0, 4.0]);
     assert!(black.iter().all(|frame| frame.is_key));
     let first = video.iter().find(|frame| frame.header.video == *camera).unwrap();
-    assert!(first.is_key && (4.4..4.7).contains(&seconds(first)), "{}", seconds(first));
+    assert!(
+        first.is_key && (4.4..4.7).contains(&seconds(first)),
+        "{}",
+        seconds(first)
+    );
     let told = test.core.poll_absence().unwrap();
     assert_eq!((told.track, told.reason), (Track::Video, AbsenceReason::NotReceived));
 }
