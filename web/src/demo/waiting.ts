@@ -17,7 +17,10 @@ export function waitingPage(roomId: number | string, leave: () => void): () => v
   // A screen reader says where the person is.
   find('#waiting-room-name', HTMLElement).focus();
   const since = Date.now();
-  const show = () => { time.textContent = t('waitingFor', minutes(since, Date.now())); };
+  const show = () => {
+    const waited = minutes(since, Date.now());
+    time.textContent = waited > 0 ? t('waitingFor', waited) : '';
+  };
   const timer = setInterval(show, 20_000);
   show();
   return () => {

@@ -59,7 +59,8 @@ export function waitingCard(context: Context, room: string): HTMLElement | undef
       replace(all, found.Total > 1 && [answer(t('Let everybody in'), true), answer(t('Refuse everybody'), false)]);
     }
     table.update(found.Users);
-    pager.show(found.Next, found.Total || undefined);
+    // One page needs no pager.
+    pager.show(found.Next, found.Next !== undefined || pager.page > 0 ? found.Total : undefined);
   }, error);
   return card(t('Waiting room'), h('div', { class: 'actions' }, state, toggle, all), error, table.element, pager.element);
 }
