@@ -11,6 +11,9 @@ use crate::room::{Holder, key_prefix};
 /// Users who wait for one room at one time. An entry takes about 130 bytes of the document.
 pub const MAX_WAITING: usize = 500;
 
+/// Removed members in the document.
+pub const MAX_REMOVED: usize = 200;
+
 /// The last token of the document's key.
 pub const WAITING: &str = "waiting";
 
@@ -32,6 +35,10 @@ pub struct WaitingRoom {
     /// In the order of arrival.
     #[serde(default)]
     pub waiting: Vec<WaitingUser>,
+    /// Members whom the server API has removed from the room: they need admission again, until they are admitted. The last
+    /// [`MAX_REMOVED`] of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub removed: Vec<UserId>,
 }
 
 /// A user who waits, or whose answer their node has not read yet.
@@ -63,7 +70,7 @@ pub enum EntryAnswer {
 
 impl WaitingRoom {
     pub fn is_empty(&self) -> bool {
-        !self.required && self.waiting.is_empty()
+        !self.required && self.waiting.is_empty() && self.removed.is_empty()
     }
 
     /// The users without an answer.

@@ -17,6 +17,7 @@ use crate::permissions::{PermitError, permit};
 use crate::removals::{self, RemoveError};
 use crate::restrictions::{RestrictError, lift, restrict};
 use crate::shared::Shared;
+use crate::waiting_room;
 
 type Checked<T> = Result<T, ApiError>;
 
@@ -67,6 +68,10 @@ pub async fn remove(shared: &Shared, room: RoomKey, removed: Removed, by: &str) 
         for user in users {
             written = written.and(entry(shared, &room, user, seconds, by).await);
         }
+    }
+    if let Removed::Users(users) = &removed {
+        let removed = waiting_room::changes::remove(&shared.bus, &room, users).await;
+        removed.map_err(|error| bus(&error))?;
     }
     match removals::remove(shared, room, removed).await {
         // The restriction has removed the last of them.

@@ -1,5 +1,6 @@
 //! Whether a user may enter a room at once. Pure.
 
+use rotunda_proto::ids::UserId;
 use rotunda_proto::room::RoomInfo;
 use rotunda_proto::waiting_room::WaitingRoom;
 
@@ -40,14 +41,16 @@ pub enum Gate {
 
 impl Way {
     /// `info`: of the room, if it exists.
-    pub fn gate(self, waiting_room: &WaitingRoom, info: Option<&RoomInfo>) -> Gate {
+    pub fn gate(self, user: &UserId, waiting_room: &WaitingRoom, info: Option<&RoomInfo>) -> Gate {
         // What moderators require ends with the room, also if the node that ended it died before it wrote that.
         if self.demand == Demand::None && !(waiting_room.required && info.is_some()) {
             return Gate::Open;
         }
         let passes = match self.passes {
             Passes::Never => false,
-            Passes::IfRoomIsOf { created_unix_ms } => info.is_some_and(|info| info.created_unix_ms == created_unix_ms),
+            Passes::IfRoomIsOf { created_unix_ms } => {
+                info.is_some_and(|info| info.created_unix_ms == created_unix_ms) && !waiting_room.removed.contains(user)
+            }
             Passes::Always => true,
         };
         if passes { Gate::Open } else { Gate::Closed }
@@ -76,8 +79,13 @@ mod tests {
             ..WaitingRoom::default()
         };
         let off = WaitingRoom::default();
+        let ann: UserId = "ann".parse().unwrap();
+        let removed = WaitingRoom {
+            removed: vec![ann.clone()],
+            ..on.clone()
+        };
         let was_here = |created_unix_ms| Passes::IfRoomIsOf { created_unix_ms };
-        let gate = |passes, demand, document: &WaitingRoom, info| Way { passes, demand }.gate(document, info);
+        let gate = |passes, demand, document: &WaitingRoom, info| Way { passes, demand }.gate(&ann, document, info);
         assert_eq!(gate(Passes::Never, Demand::None, &off, Some(&info)), Gate::Open);
         for (demand, document) in [(Demand::None, &on), (Demand::ByApplication, &off)] {
             assert_eq!(gate(Passes::Never, demand, document, Some(&info)), Gate::Closed);
@@ -89,6 +97,8 @@ mod tests {
                 "an earlier room of that name"
             );
         }
+        assert_eq!(gate(was_here(7), Demand::None, &removed, Some(&info)), Gate::Closed);
+        assert_eq!(gate(Passes::Always, Demand::None, &removed, Some(&info)), Gate::Open);
         let ended = |demand, document| gate(was_here(7), demand, document, None);
         assert_eq!(ended(Demand::ByApplication, &off), Gate::Closed);
         assert_eq!(

@@ -180,7 +180,7 @@ impl RoomTask {
 
     fn gate(&self, entering: &Entering) -> Gate {
         let info = self.feed.state().info.as_deref();
-        entering.way.gate(self.feed.waiting_room(), info)
+        entering.way.gate(&entering.user, self.feed.waiting_room(), info)
     }
 
     /// Writes the members who are here now. Entering members are admitted after every document was written, or refused.

@@ -241,6 +241,7 @@ mod tests {
                     ..user
                 })
                 .collect(),
+            removed: Vec::new(),
         };
         assert!(waiters.is_due(&full));
         let again = waiters.merged(&full, &node(2));

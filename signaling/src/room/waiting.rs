@@ -122,7 +122,7 @@ impl WaitingHere {
         let mut listed = Vec::new();
         let node = self.documents.cluster.incarnation();
         for Knocking { user, way, knocked } in all {
-            if way.gate(feed.waiting_room(), feed.state().info.as_deref()) == Gate::Open {
+            if way.gate(&user, feed.waiting_room(), feed.state().info.as_deref()) == Gate::Open {
                 let _gone_meanwhile = knocked.send(Ok(Knocked::Open));
                 continue;
             }

@@ -83,6 +83,11 @@ pub async fn open_by_application(bus: &SharedBus, room: &RoomKey, whom: &Whom) -
     opened.await
 }
 
+/// Users are being removed from the room: passes of their stay do not let them in any more.
+pub async fn remove(bus: &SharedBus, room: &RoomKey, users: &[UserId]) -> Result<(), BusError> {
+    change(bus, room, |document| list::remove(document, users)).await
+}
+
 /// The room has ended.
 pub async fn end(bus: &SharedBus, room: &RoomKey) -> Result<(), BusError> {
     change(bus, room, list::end).await

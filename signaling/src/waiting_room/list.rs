@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use rotunda_proto::ids::{MembershipId, UserId};
 use rotunda_proto::incarnation::Incarnation;
 use rotunda_proto::signaling::{WAITING_WINDOW, WaitingRoomView, WaitingUserView};
-use rotunda_proto::waiting_room::{Answered, EntryAnswer, MAX_WAITING, WaitingRoom, WaitingUser};
+use rotunda_proto::waiting_room::{Answered, EntryAnswer, MAX_REMOVED, MAX_WAITING, WaitingRoom, WaitingUser};
 
 /// A user of one node who waits.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,8 +35,8 @@ pub fn merged(document: &WaitingRoom, here: &[Here], gone: &[MembershipId]) -> W
     }
     waiting.sort_by(|one, other| place(one).cmp(&place(other)));
     WaitingRoom {
-        required: document.required,
         waiting,
+        ..document.clone()
     }
 }
 
@@ -57,6 +57,9 @@ pub fn answer(document: &mut WaitingRoom, users: Option<&[UserId]>, answered: &A
         if entry.answer.is_none() && is_chosen(&entry.user) {
             entry.answer = Some(answered.clone());
             count += 1;
+            if answered.answer == EntryAnswer::Admitted {
+                document.removed.retain(|user| *user != entry.user);
+            }
         }
     }
     count
@@ -64,6 +67,7 @@ pub fn answer(document: &mut WaitingRoom, users: Option<&[UserId]>, answered: &A
 
 /// The room has ended. Where a moderator had switched the waiting room on, nobody is left who could answer.
 pub fn end(document: &mut WaitingRoom) {
+    document.removed.clear();
     if std::mem::take(&mut document.required) {
         let answered = Answered {
             answer: EntryAnswer::RoomEnded,
@@ -71,6 +75,14 @@ pub fn end(document: &mut WaitingRoom) {
         };
         answer(document, None, &answered);
     }
+}
+
+/// The users were removed from the room.
+pub fn remove(document: &mut WaitingRoom, users: &[UserId]) {
+    document.removed.retain(|user| !users.contains(user));
+    document.removed.extend_from_slice(users);
+    let too_many = document.removed.len().saturating_sub(MAX_REMOVED);
+    document.removed.drain(..too_many);
 }
 
 /// Removes the users of dead nodes.
@@ -217,6 +229,23 @@ mod tests {
         end(&mut document);
         let answer = document.waiting[0].answer.as_ref().map(|answered| answered.answer);
         assert_eq!((document.required, answer), (false, Some(EntryAnswer::RoomEnded)));
+    }
+
+    #[test]
+    fn a_removed_user_is_known_until_they_are_admitted_or_the_room_ends() {
+        let mut document = merged(&WaitingRoom::default(), &[new(1), new(2)], &[]);
+        let user = |number: u64| format!("user{number}").parse::<UserId>().unwrap();
+        remove(&mut document, &[user(1), user(2)]);
+        remove(&mut document, &[user(1)]);
+        assert_eq!(document.removed, [user(2), user(1)]);
+        answer(&mut document, Some(&[user(2)]), &admitted());
+        assert_eq!(merged(&document, &[], &[]).removed, [user(1)]);
+        for number in 0..MAX_REMOVED as u64 {
+            remove(&mut document, &[user(1000 + number)]);
+        }
+        assert_eq!(document.removed.len(), MAX_REMOVED);
+        end(&mut document);
+        assert!(document.removed.is_empty());
     }
 
     #[test]

@@ -87,6 +87,29 @@ async fn when_the_api_ends_it_everybody_is_admitted_also_by_a_lifted_restriction
 }
 
 #[tokio::test]
+async fn a_removed_member_needs_admission_again() {
+    let (one, _two) = crate::member::tests::restrictions::two_nodes().await;
+    let mut ann = ann_moderates(&one).await;
+    let mut bob = Guest::log_in(&one, "bob").await;
+    bob.knock().await.unwrap();
+    ann.answer(true, None).await.unwrap();
+    let admitted = bob.pass().await;
+    let pass = bob.enter(Some(admitted)).await.unwrap();
+    let bobs = Removed::Users(vec!["bob".parse().unwrap()]);
+    crate::api::moderation::remove(&one, room(), bobs, "key").await.unwrap();
+    bob.member.closed().await;
+    let user = "bob".parse().unwrap();
+    let lifted = restrictions::lift(&one, &room(), Some(&user), RestrictionKind::Entry).await;
+    assert!(lifted.unwrap());
+    let mut bob = Guest::log_in(&one, "bob").await;
+    assert_eq!(bob.enter(Some(pass)).await, Err(ErrorCode::AdmissionRequired));
+    bob.knock().await.unwrap();
+    ann.answer(true, None).await.unwrap();
+    let admitted = bob.pass().await;
+    bob.enter(Some(admitted)).await.unwrap();
+}
+
+#[tokio::test]
 async fn wrong_requests_name_their_field() {
     let (one, _) = crate::member::tests::restrictions::two_nodes().await;
     for (request, code) in [
