@@ -188,7 +188,7 @@ pub enum Reply {
         pass: Option<String>,
         /// For moderators alone.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        waiting_room: Option<WaitingRoomView>,
+        waiting_room: Option<Box<WaitingRoomView>>,
     },
     Admission {
         #[serde(flatten)]

@@ -130,7 +130,7 @@ impl Member {
         self.stop_waiting().await;
         membership.set_names(enter.names);
         let view = membership.view(&enter.room);
-        let waiting_room = membership.waiting_room();
+        let waiting_room = membership.waiting_room().map(Box::new);
         let now = Clock.unix();
         let pass = membership.created_unix_ms().map(|room_created_unix_ms| {
             let pass = Pass::Member { room_created_unix_ms };

@@ -112,7 +112,7 @@ impl Client {
                 ServerMessage::Ok { reply, .. } => match reply {
                     Reply::Entered { waiting_room, .. } => {
                         self.known = Known::Inside;
-                        self.waiting_room = waiting_room.unwrap_or_default();
+                        self.waiting_room = waiting_room.map(|view| *view).unwrap_or_default();
                     }
                     Reply::Admission { admission } => self.handle_admission(admission).await,
                     // Of `exitRoom`, the guests' only other request.
