@@ -20,6 +20,7 @@ use rotunda_programs::Programs;
 use rotunda_proto::applications::ApplicationList;
 use rotunda_proto::config::Application;
 use rotunda_proto::file_link::FileLinkKey;
+use rotunda_signaling::PassKey;
 use rotunda_store::{Store, Vault};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -153,7 +154,7 @@ impl Server {
             });
             let grpc = grpc.await.with_context(|| format!("listen for gRPC on {address}"))?;
             let service = rotunda_signaling::Service::start(
-                for_signaling(&config, demo.as_ref()),
+                for_signaling(&config, demo.as_ref(), &secrets),
                 node.clone(),
                 applications.clone(),
                 vault,
@@ -481,7 +482,7 @@ fn is_of_rooms(request: &Request) -> bool {
 }
 
 /// The signaling section, with the facts that signaling needs about the process.
-fn for_signaling(config: &Config, demo: Option<&Application>) -> rotunda_signaling::Config {
+fn for_signaling(config: &Config, demo: Option<&Application>, secrets: &Secrets) -> rotunda_signaling::Config {
     let server = &config.server;
     rotunda_signaling::Config {
         process: rotunda_signaling::Process {
@@ -491,6 +492,7 @@ fn for_signaling(config: &Config, demo: Option<&Application>) -> rotunda_signali
             outbound: server.outbound_networks.clone(),
             location: server.location(),
             demo: demo.map(|application| application.sdk_app_id),
+            pass_key: Some(PassKey::new(secrets.cluster().derive("waiting room"))),
         },
         ..config.signaling.clone()
     }

@@ -75,6 +75,7 @@ async fn visit(
         user_define_record_id: None,
         stream_id: None,
         private_map_key: None,
+        pass: None,
     };
     signaling.request(enter).await?;
     let address = rotunda_client::local_address(&entry.url).await?;

@@ -83,6 +83,7 @@ impl Member {
             user_define_record_id: record_id,
             stream_id,
             private_map_key,
+            pass: None,
         };
         signaling.request(enter).await?;
         let connection = Connection::open(&mut signaling, &url).await?;

@@ -51,6 +51,21 @@ pub enum What {
         reason: LeftBecause,
         stayed_ms: u64,
     },
+    /// A user waits to be admitted to the room.
+    Knocked {
+        user: UserId,
+        /// Of the time in the waiting room. A stay in the room has another one.
+        membership: MembershipId,
+    },
+    KnockEnded {
+        user: UserId,
+        /// As in its beginning.
+        membership: MembershipId,
+        outcome: KnockOutcome,
+        /// The moderator who has answered; None: the server API, or nobody.
+        #[serde(default)]
+        by: Option<UserId>,
+    },
     Published {
         user: UserId,
         membership: MembershipId,
@@ -271,6 +286,28 @@ impl Fact {
     }
 }
 
+/// How the waiting of a user has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KnockOutcome {
+    Admitted,
+    Refused,
+    /// The user left, was removed, or nobody answered in time.
+    GaveUp,
+    RoomEnded,
+}
+
+impl KnockOutcome {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Admitted => "admitted",
+            Self::Refused => "refused",
+            Self::GaveUp => "gave_up",
+            Self::RoomEnded => "room_ended",
+        }
+    }
+}
+
 impl What {
     /// The journal's name of it.
     pub fn kind(&self) -> &'static str {
@@ -280,6 +317,8 @@ impl What {
             Self::Entered { .. } => "entered",
             Self::RoleChanged { .. } => "role_changed",
             Self::Left { .. } => "left",
+            Self::Knocked { .. } => "knocked",
+            Self::KnockEnded { .. } => "knock_ended",
             Self::Published { .. } => "published",
             Self::Unpublished { .. } => "unpublished",
             Self::Attendance { .. } => "attendance",

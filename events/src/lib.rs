@@ -15,7 +15,7 @@ mod table;
 
 pub use attendance::Minute;
 pub use consumer::{Consumer, Round};
-pub use fact::{Fact, LeftBecause, MixOutput, SingleRun, What};
+pub use fact::{Fact, KnockOutcome, LeftBecause, MixOutput, SingleRun, What};
 pub use facts::{Facts, Running};
 pub use jetstream::JetStream;
 pub use push::{PushChange, PushError, PushErrorKind, PushState, shown as shown_push_address};

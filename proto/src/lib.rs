@@ -45,3 +45,4 @@ pub mod ticket;
 pub mod transcoding;
 pub mod user_sig;
 pub mod voice_slots;
+pub mod waiting_room;

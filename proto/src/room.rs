@@ -7,6 +7,7 @@
 //! | `rooms.<token>.seats` | [`Seats`] | signaling | signaling, mcu |
 //! | `rooms.<token>.roster` | [`Roster`] | signaling | signaling, mcu |
 //! | `rooms.<token>.count` | [`MemberCounts`] | signaling | signaling |
+//! | `rooms.<token>.waiting` | [`WaitingRoom`](crate::waiting_room::WaitingRoom) | signaling | signaling |
 
 use std::collections::{BTreeMap, BTreeSet};
 

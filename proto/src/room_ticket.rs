@@ -33,6 +33,8 @@ impl Rights {
     pub const ALL: Self = Self(255);
     const CREATE: u32 = 1;
     const ENTER: u32 = 2;
+    /// Rotunda's own; the contract ends at 128.
+    const MODERATE: u32 = 256;
 
     pub fn from_bits(bits: u32) -> Self {
         Self(bits)
@@ -48,6 +50,11 @@ impl Rights {
 
     pub fn may_enter(self) -> bool {
         self.0 & Self::ENTER != 0
+    }
+
+    /// Whether the ticket lets its user decide who enters. Moderators themselves enter without waiting.
+    pub fn may_moderate(self) -> bool {
+        self.0 & Self::MODERATE != 0
     }
 
     /// The rights that the [`Permissions`] give, for a member who is already in the room.
@@ -209,6 +216,7 @@ mod tests {
             assert!(listener.may_receive(source) && !listener.may_send(source));
         }
         assert!(!listener.may_receive(TrackSource::Screen));
+        assert!(Rights(256 | 2).may_moderate() && !Rights::ALL.may_moderate());
         assert!(Rights(64).may_send(TrackSource::Screen) && !Rights(64).may_receive(TrackSource::Screen));
     }
 

@@ -65,7 +65,7 @@ pub struct NodeInfo {
     pub load_percent: u8,
     /// Workers that have capacity for more sessions.
     pub open_workers: u64,
-    /// The node ends soon: it takes no more sessions, and moves those that it has to other nodes.
+    /// The node ends soon, or the server API drains it: it takes no more sessions, and moves those that it has to other nodes.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub draining: bool,
     /// Members are served by near nodes while these have capacity.
@@ -134,6 +134,11 @@ pub enum Command {
     },
     /// From another SFU node: a [link](LinkEnd) between one of its workers and this worker. Answered by [`Reply::Linked`].
     Link { end: LinkEnd, worker: u16 },
+    /// From the server API: takes no more sessions, and moves those that it has to other nodes within this time. Repeating it begins the
+    /// moving anew.
+    Drain { within_ms: u64 },
+    /// From the server API: takes sessions again.
+    Resume,
 }
 
 /// One end of a link, the encrypted way of media between workers of two SFU nodes, as the other end has to know it.
@@ -187,6 +192,10 @@ pub enum ControlError {
     NodeFull,
     #[error("the link is for another node or worker, or its key is malformed")]
     BadLink,
+    #[error("no other node takes sessions")]
+    NoOtherNode,
+    #[error("the node's process ends")]
+    Ends,
 }
 
 /// The owner of a session.

@@ -55,7 +55,37 @@ pub enum Request {
         stream_id: Option<OwnStreamId>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         private_map_key: Option<String>,
+        /// From [`Event::Admission`], or from the earlier [`Reply::Entered`] of a stay that was cut off: enters past the waiting room.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pass: Option<String>,
     },
+    /// Asks to be admitted to a room that has refused `enterRoom` with `admission_required`. Replied by [`Reply::Admission`]; the answer
+    /// comes with [`Event::Admission`]. `exitRoom` ends the waiting.
+    Knock {
+        room_id: RoomId,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        private_map_key: Option<String>,
+    },
+    /// Admits waiting users or refuses them; for moderators. Replied by [`Reply::Answered`].
+    AnswerWaiting {
+        /// False: they are refused.
+        admit: bool,
+        /// Absent: everybody who waits. At most 100.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        user_ids: Option<Vec<UserId>>,
+    },
+    /// A page of the users who wait, in the order of arrival; for moderators. Replied by [`Reply::WaitingUsers`].
+    ListWaiting {
+        /// `next` of the page before.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        after: Option<String>,
+        /// 1 to 100, default 50.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        page_size: Option<u32>,
+    },
+    /// Switches the waiting room of this room on, until the room ends, or off, which admits everybody who waits; for moderators. Replied
+    /// by [`Reply::Done`].
+    SetWaitingRoom { required: bool },
     /// The one SDP offer of this membership (or, later, an ICE restart). Replied by [`Reply::Connected`].
     Connect { offer: String, lines: Lines },
     /// Takes a seat for a source and begins to send it. Replied by [`Reply::Done`].
@@ -153,6 +183,27 @@ pub enum Reply {
         /// The stream profiles of the application, set by its operator. The client sends video by the first rule for its platform and role.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         stream_profiles: Vec<StreamProfile>,
+        /// For the next [`Request::EnterRoom`] after this login was lost, as long as the room lasts: the user need not wait again.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pass: Option<String>,
+        /// For moderators alone.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        waiting_room: Option<Box<WaitingRoomView>>,
+    },
+    Admission {
+        #[serde(flatten)]
+        admission: Admission,
+    },
+    Answered {
+        /// The users who had been waiting.
+        count: u32,
+    },
+    WaitingUsers {
+        users: Vec<WaitingUserView>,
+        /// `after` of the next page; absent: this is the last one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        next: Option<String>,
+        total: u32,
     },
     Connected {
         answer: String,
@@ -199,6 +250,44 @@ pub struct MixView {
     /// change it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub not_mixable: Vec<NotMixable>,
+}
+
+/// The waiting room, as moderators see it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct WaitingRoomView {
+    /// A moderator has switched it on. The application may require it as well.
+    pub required: bool,
+    /// Everybody who waits.
+    pub total: u32,
+    /// The first [`WAITING_WINDOW`] of them, in the order of arrival.
+    pub users: Vec<WaitingUserView>,
+}
+
+/// Waiting users in a [`WaitingRoomView`].
+pub const WAITING_WINDOW: usize = 20;
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct WaitingUserView {
+    pub user_id: UserId,
+    pub since_unix_ms: u64,
+}
+
+/// How far the admission of a user who has knocked is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum Admission {
+    Waiting,
+    /// `enterRoom` with the pass enters, within a minute.
+    Admitted {
+        pass: String,
+    },
+    Refused,
+    /// Nobody has answered in time (`signaling.waiting_seconds`); knock again.
+    Expired,
+    /// The room has ended.
+    RoomEnded,
 }
 
 /// As in `RTCIceServer`.
@@ -261,6 +350,12 @@ pub enum ErrorCode {
     NotPermitted,
     /// The server API has removed the user from the room, or dismissed it: they may enter again later.
     Banned,
+    /// The room has a waiting room: `knock`, and enter with the pass when admitted.
+    AdmissionRequired,
+    /// As many users wait as a waiting room takes; try again later.
+    WaitingRoomFull,
+    /// A request about waiting users is wrong: `after` is not the `next` of a page, or `pageSize` is not 1 to 100; or more than 100 `userIds`.
+    BadWaitingRequest,
     /// The application requires a room ticket: there is none, it is wrong or expired, or for another room or user.
     PrivateMapKeyInvalid,
     /// The room already has as many audio publishers as the application permits: six by default.
@@ -338,6 +433,19 @@ pub enum Event {
     Permissions {
         send: BTreeSet<TrackSource>,
         receive: BTreeSet<TrackSource>,
+        /// Whether this client decides who enters.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        moderate: bool,
+    },
+    /// The admission of this client, which has knocked.
+    Admission {
+        #[serde(flatten)]
+        admission: Admission,
+    },
+    /// The waiting room, after a change; for moderators alone, at most twice a second.
+    WaitingRoom {
+        #[serde(flatten)]
+        waiting_room: WaitingRoomView,
     },
     /// The speakers, loudest first; empty: nobody speaks.
     Speakers { speakers: Vec<Speaker> },

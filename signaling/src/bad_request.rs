@@ -39,7 +39,7 @@ fn mistake_of(field: &str) -> Option<Mistake> {
     Some(match field {
         "id" => unless::<u64>,
         "op" | "offer" | "userSig" | "data" => unless::<String>,
-        "resumeToken" | "privateMapKey" => unless::<Option<String>>,
+        "resumeToken" | "privateMapKey" | "pass" | "after" => unless::<Option<String>>,
         "roomId" => unless::<RoomId>,
         "sdkAppId" => unless::<SdkAppId>,
         "userId" => unless::<UserId>,
@@ -48,7 +48,7 @@ fn mistake_of(field: &str) -> Option<Mistake> {
         "source" => unless::<TrackSource>,
         "role" => unless::<Role>,
         "maxHeight" => unless::<Option<u16>>,
-        "muted" => unless::<bool>,
+        "muted" | "admit" | "required" => unless::<bool>,
         "cmdId" => unless::<u8>,
         "lines" => unless::<Lines>,
         "config" => unless::<Option<TranscodingConfig>>,
@@ -56,7 +56,7 @@ fn mistake_of(field: &str) -> Option<Mistake> {
         "deviceId" => unless::<DeviceId>,
         "userIds" => unless::<Vec<UserId>>,
         "media" => unless::<CallMedia>,
-        "timeoutSeconds" => unless::<Option<u32>>,
+        "timeoutSeconds" | "pageSize" => unless::<Option<u32>>,
         "groupId" | "userData" | "nickname" | "avatarUrl" | "bellUrl" => unless::<Option<String>>,
         _ => return None,
     })

@@ -9,6 +9,7 @@ use rotunda_proto::outbound::{AllowedNetworks, Network};
 use serde::{Deserialize, Serialize};
 
 use crate::calls::Calls;
+use crate::waiting_room::PassKey;
 
 /// Section `[signaling]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -35,6 +36,8 @@ pub struct Config {
     /// Mixes that members of one room have started by `setMixTranscodingConfig`, 0 to 64, besides those of the server API; each member
     /// may have one of them. 0: members may start none. Default 4.
     pub member_mixes_per_room: usize,
+    /// Seconds for which a user waits to be admitted to a room, 60 to 86400. Default 3600.
+    pub waiting_seconds: u64,
     pub api: Api,
     pub calls: Calls,
     #[serde(skip)]
@@ -56,6 +59,8 @@ pub struct Process {
     pub location: Location,
     /// The application that the demo back end serves; without one there is no demo back end.
     pub demo: Option<SdkAppId>,
+    /// Signs the passes of admitted users, on all nodes alike. None: with a key of this process alone.
+    pub pass_key: Option<PassKey>,
 }
 
 /// TURN servers handed to clients, for networks that block all other media: section `[signaling.turn]`.
@@ -105,6 +110,7 @@ impl Default for Config {
             whip_query_tokens: false,
             journal_days: 30,
             member_mixes_per_room: 4,
+            waiting_seconds: 3600,
             api: Api::default(),
             calls: Calls::default(),
             process: Process::default(),
@@ -150,6 +156,12 @@ impl Config {
         }
         if self.member_mixes_per_room > 64 {
             mistakes.push(ConfigMistake::new("signaling.member_mixes_per_room", "write 0 to 64"));
+        }
+        if !(60..=86_400).contains(&self.waiting_seconds) {
+            mistakes.push(ConfigMistake::new(
+                "signaling.waiting_seconds",
+                "write 60 to 86400 (a day)",
+            ));
         }
         if self.max_members == 0 {
             mistakes.push(ConfigMistake::new("signaling.max_members", "write at least 1"));

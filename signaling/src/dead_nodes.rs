@@ -1,4 +1,4 @@
-//! Removes what dead signaling nodes have left in the documents of rooms: seats, roster entries and counts. Every node cleans up
+//! Removes what dead signaling nodes have left in the documents of rooms: seats, roster entries, waiting users and counts. Every node cleans up
 //! after nodes that it sees die, and after those that died before it started. Compare-and-set makes it happen once.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,6 +11,7 @@ use rotunda_proto::clock::Clock;
 use rotunda_proto::room::{
     MemberCounts, ROOMS_PREFIX, Roster, RosterMember, Seats, info_key_beside, room_of_key, seats_key_beside,
 };
+use rotunda_proto::waiting_room::{WAITING, WaitingRoom, waiting_key_beside};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
@@ -18,6 +19,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::waiting_room::list;
 use crate::{roster, seats};
 
 /// A failed cleaning is repeated after this time.
@@ -97,6 +99,15 @@ impl<'a> Cleaner<'a> {
                     self.change(&key, &dead, free).await?;
                     self.tell_left(&key, members.iter().filter(|member| dead.contains(&member.holder.node)));
                 }
+                Some(WAITING) => {
+                    let waiting = parsed::<WaitingRoom>(value).waiting.into_iter();
+                    let dead = self.dead(waiting.map(|user| user.holder.node).collect()).await?;
+                    let free = |waiting_room: &mut WaitingRoom| {
+                        list::free_dead(waiting_room, |node| dead.contains(node));
+                        waiting_room.is_empty()
+                    };
+                    self.change(&key, &dead, free).await?;
+                }
                 Some("count") => {
                     let counted = parsed::<MemberCounts>(value).by_node.into_keys();
                     let dead = self.dead(counted.collect()).await?;
@@ -156,6 +167,11 @@ impl<'a> Cleaner<'a> {
             seats.is_empty()
         };
         self.change(&seats_key_beside(key), dead, forget).await?;
+        let end = |waiting_room: &mut WaitingRoom| {
+            list::end(waiting_room);
+            waiting_room.is_empty()
+        };
+        self.change(&waiting_key_beside(key), dead, end).await?;
         Ok(())
     }
 

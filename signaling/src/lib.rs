@@ -47,8 +47,10 @@ mod token_hook;
 mod turn;
 mod usage;
 mod view;
+mod waiting_room;
 mod whip;
 
 pub use calls::Calls;
 pub use config::{Config, Process};
 pub use service::{Service, StartError};
+pub use waiting_room::PassKey;

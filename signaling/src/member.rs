@@ -1,5 +1,6 @@
 //! One login: a task that owns the user's membership of a room and outlives its WebSocket by the resume time.
 
+mod admission;
 mod desired;
 pub mod membership;
 mod session;
@@ -18,7 +19,6 @@ use rotunda_proto::signaling::{ErrorBody, ErrorCode, Event, KickReason, Reply, R
 use tokio::sync::{mpsc, oneshot};
 use tracing::{Instrument, info, info_span, warn};
 
-use crate::calls;
 use crate::client_mix;
 use crate::drain::Whom;
 use crate::logins;
@@ -26,7 +26,7 @@ use crate::permissions::Permit;
 use crate::removals::Removal;
 use crate::room_documents::Refused;
 use crate::shared::Shared;
-use crate::turn;
+use admission::{Enter, Knock};
 use membership::{Leaving, Membership, Message};
 
 /// Clients try again after this time when the bus is away.
@@ -88,6 +88,7 @@ pub fn start(shared: Shared, identity: Identity) -> mpsc::Sender<ToMember> {
         out: None,
         attachments: 0,
         membership: None,
+        knock: None,
         lost_at: None,
     };
     tokio::spawn(member.run(receiver).instrument(span));
@@ -100,7 +101,9 @@ struct Member {
     /// The present WebSocket.
     out: Option<mpsc::Sender<Utf8Bytes>>,
     attachments: u64,
+    /// At most one of both.
     membership: Option<Membership>,
+    knock: Option<Knock>,
     /// When the WebSocket was lost.
     lost_at: Option<Instant>,
 }
@@ -118,7 +121,7 @@ impl Member {
                     Some(ToMember::Detach { number }) if number == self.attachments => {
                         self.out = None;
                         self.lost_at = Some(clock.now());
-                        if self.membership.is_none() {
+                        if self.membership.is_none() && self.knock.is_none() {
                             break;
                         }
                     }
@@ -129,7 +132,7 @@ impl Member {
                     }
                     Some(ToMember::Request { .. }) => {}
                     Some(ToMember::Permit(permit)) => Box::pin(self.permit(*permit)).await,
-                    Some(ToMember::Remove(mut removal)) => if removal.concerns(self.membership.as_ref()) {
+                    Some(ToMember::Remove(mut removal)) => if removal.concerns(self.room()) {
                         self.tell(Event::Kicked { reason: removal.reason });
                         leaving = Leaving::Removed;
                         break;
@@ -146,6 +149,7 @@ impl Member {
                     },
                     None => break,
                 },
+                end = admission::ended(&mut self.knock) => self.end_knock(end).await,
                 () = changed(&mut self.membership) => Box::pin(self.follow_room()).await,
                 () = Clock.until(deadline) => {
                     info!("the WebSocket was lost and not resumed");
@@ -180,11 +184,11 @@ impl Member {
         let number = self.attachments;
         let _socket_is_gone = attached.send(Attachment { number, messages });
         // A client that comes back has missed some events, so it gets the whole state again.
-        let messages = self
-            .membership
-            .as_ref()
-            .map(Membership::current_state)
-            .unwrap_or_default();
+        let messages = match (&self.membership, &self.knock) {
+            (Some(membership), _) => membership.current_state(),
+            (None, Some(knock)) => vec![Message::Own(knock.event())],
+            (None, None) => Vec::new(),
+        };
         self.tell_all(messages);
     }
 
@@ -248,35 +252,27 @@ impl Member {
                 user_define_record_id,
                 stream_id,
                 private_map_key,
+                pass,
             } => {
-                if self.membership.is_some() {
-                    return Err(failure(ErrorCode::AlreadyInRoom));
-                }
-                let room = RoomKey {
-                    app: self.identity.app,
-                    room: room_id.clone(),
+                let enter = Enter {
+                    room: room_id,
+                    role,
+                    names: OwnNames {
+                        record: user_define_record_id,
+                        stream: stream_id,
+                    },
+                    ticket: private_map_key,
+                    pass,
                 };
-                let rights = match calls::room_rights(&self.shared, &room, &self.identity.user).await {
-                    Some(rights) => rights?,
-                    None => self.rights(&room, private_map_key.as_deref())?,
-                };
-                let mut membership = Membership::enter(&self.shared, room, self.identity.user.clone(), role, rights)
-                    .await
-                    .map_err(explain)?;
-                membership.set_names(OwnNames {
-                    record: user_define_record_id,
-                    stream: stream_id,
-                });
-                let view = membership.view(&room_id);
-                self.membership = Some(membership);
-                let ice_servers = turn::ice_servers(&self.shared.config, &self.identity.user, Clock.unix());
-                let applications = self.shared.applications();
-                let of_application = applications.by_id(self.identity.app);
-                Ok(Reply::Entered {
-                    room: view,
-                    ice_servers,
-                    stream_profiles: of_application.map(|of| of.stream_profiles.clone()).unwrap_or_default(),
-                })
+                self.enter_room(enter).await
+            }
+            Request::Knock {
+                room_id,
+                private_map_key,
+            } => self.knock(room_id, private_map_key.as_deref()).await,
+            request
+            @ (Request::AnswerWaiting { .. } | Request::ListWaiting { .. } | Request::SetWaitingRoom { .. }) => {
+                self.moderate(request).await
             }
             Request::SwitchRole { role, private_map_key } => {
                 let room = self.in_room()?.key().clone();
@@ -296,7 +292,9 @@ impl Member {
                     .map(done)
             }
             Request::ExitRoom {} => {
-                self.in_room()?;
+                if self.knock.is_none() {
+                    self.in_room()?;
+                }
                 self.exit_room(Leaving::ForGood).await;
                 Ok(Reply::Done {})
             }
@@ -341,7 +339,14 @@ impl Member {
         self.membership.as_mut().ok_or_else(|| failure(ErrorCode::NotInRoom))
     }
 
+    /// The room that they are in, or wait for.
+    fn room(&self) -> Option<&RoomKey> {
+        let waits_for = self.knock.as_ref().map(Knock::room);
+        self.membership.as_ref().map(Membership::key).or(waits_for)
+    }
+
     async fn exit_room(&mut self, leaving: Leaving) {
+        self.stop_waiting().await;
         if let Some(membership) = self.membership.take() {
             membership.leave(leaving).await;
         }
@@ -368,6 +373,10 @@ fn name(request: &Request) -> &'static str {
     match request {
         Request::Login { .. } => "login",
         Request::EnterRoom { .. } => "enterRoom",
+        Request::Knock { .. } => "knock",
+        Request::AnswerWaiting { .. } => "answerWaiting",
+        Request::ListWaiting { .. } => "listWaiting",
+        Request::SetWaitingRoom { .. } => "setWaitingRoom",
         Request::Connect { .. } => "connect",
         Request::Publish { .. } => "publish",
         Request::Unpublish { .. } => "unpublish",
@@ -444,6 +453,13 @@ pub fn failure(code: ErrorCode) -> ErrorBody {
             "the role or the room ticket does not permit it; switch the role or get another ticket"
         }
         ErrorCode::Banned => "the application has removed the user from the room, or dismissed it; enter again later",
+        ErrorCode::AdmissionRequired => {
+            "the room has a waiting room; knock, and enter when you are admitted, or with a room ticket that has the right 256"
+        }
+        ErrorCode::WaitingRoomFull => "500 users wait for the room, which is the limit; try again later",
+        ErrorCode::BadWaitingRequest => {
+            "after must be the next of a page, pageSize 1 to 100, and userIds at most 100 users"
+        }
         ErrorCode::PrivateMapKeyInvalid => "the application requires a privateMapKey of this user for this room",
         ErrorCode::TooManyAudioPublishers => {
             "the room already has as many open microphones as the application permits; ask someone to turn theirs off"

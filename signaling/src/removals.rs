@@ -8,7 +8,6 @@ use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::member::ToMember;
-use crate::member::membership::Membership;
 use crate::shared::Shared;
 
 /// A message to a member's task: their login ends if they are in the room.
@@ -19,9 +18,9 @@ pub struct Removal {
 }
 
 impl Removal {
-    /// Whether the member is in the room, which the remover is told.
-    pub fn concerns(&mut self, membership: Option<&Membership>) -> bool {
-        let is_here = membership.is_some_and(|membership| *membership.key() == self.room);
+    /// Whether the member is in the room or waits for it, which the remover is told. `room`: the member's.
+    pub fn concerns(&mut self, room: Option<&RoomKey>) -> bool {
+        let is_here = room == Some(&self.room);
         if let Some(remover) = self.is_here.take() {
             let _gave_up = remover.send(is_here);
         }

@@ -13,9 +13,10 @@ use rotunda_proto::room::{
 };
 use rotunda_proto::sfu::{NODES_PREFIX, NodeInfo};
 use rotunda_proto::signaling::ErrorCode;
+use rotunda_proto::waiting_room::{WaitingRoom, waiting_key};
 
 use crate::media_nodes::{Refusals, Reservations};
-use crate::{roster, seats};
+use crate::{roster, seats, waiting_room};
 
 /// A room's documents, as one node changes them.
 #[derive(Clone)]
@@ -130,11 +131,33 @@ impl RoomDocuments {
         match self.bus.delete(&info_key(&self.room), opened_at).await {
             Ok(_) => {
                 self.facts.tell(&self.room, What::RoomEnded);
-                Ok(())
+                waiting_room::changes::end(&self.bus, &self.room).await
             }
             Err(BusError::Conflict(_)) => Ok(()),
             Err(error) => Err(error),
         }
+    }
+
+    /// Updates the waiting room with the users of this node. Answers the document and its revision.
+    pub async fn list_waiting(
+        &self,
+        mut merge: impl FnMut(&WaitingRoom) -> WaitingRoom + Send,
+    ) -> Result<(WaitingRoom, Option<Revision>), BusError> {
+        let listed = self
+            .bus
+            .update_at(&waiting_key(&self.room), |document: Option<WaitingRoom>| {
+                let before = document.unwrap_or_default();
+                let after = merge(&before);
+                if after == before {
+                    return Err(after);
+                }
+                Ok(((!after.is_empty()).then(|| after.clone()), after))
+            })
+            .await?;
+        Ok(match listed {
+            Ok(written) => (written.result, written.revision),
+            Err(unchanged) => (unchanged, None),
+        })
     }
 
     /// Updates the roster's window with the members who are present on this node and those who have left it.

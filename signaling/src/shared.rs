@@ -21,6 +21,7 @@ use crate::restrictions::Restrictions;
 use crate::room::Rooms;
 use crate::session_events::SessionEvents;
 use crate::token_hook::TokenHook;
+use crate::waiting_room::PassKey;
 
 /// Cheap to clone.
 #[derive(Clone)]
@@ -38,6 +39,7 @@ pub struct Parts {
     pub registry: Registry,
     /// What users may not do in rooms.
     pub restrictions: Restrictions,
+    pub pass_key: PassKey,
     pub session_events: Arc<SessionEvents>,
     /// Checks tokens of applications' own accounts.
     pub token_hook: TokenHook,
@@ -67,6 +69,7 @@ impl Shared {
         Self(Arc::new(Parts {
             calls: Exchange::new(cluster.incarnation(), config.calls.return_time()),
             rooms: Rooms::new(config.process.location.clone()),
+            pass_key: (config.process.pass_key.clone()).unwrap_or_else(|| PassKey::new(rand::random())),
             config,
             session_events: Arc::new(SessionEvents::new(cluster.bus().clone(), cluster.name().clone())),
             node: cluster.name().clone(),

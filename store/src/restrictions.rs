@@ -31,6 +31,8 @@ pub enum RestrictionLimit {
     Entry,
     /// They have these rights, whatever their room ticket says.
     Media(Rights),
+    /// They enter when a moderator or the server API has admitted them.
+    Admission,
 }
 
 /// A user of a room has at most one of each.
@@ -38,6 +40,7 @@ pub enum RestrictionLimit {
 pub enum RestrictionKind {
     Entry,
     Media,
+    Admission,
 }
 
 impl Restriction {
@@ -45,6 +48,7 @@ impl Restriction {
         match self.limit {
             RestrictionLimit::Entry => RestrictionKind::Entry,
             RestrictionLimit::Media(_) => RestrictionKind::Media,
+            RestrictionLimit::Admission => RestrictionKind::Admission,
         }
     }
 
@@ -54,12 +58,13 @@ impl Restriction {
 }
 
 impl RestrictionKind {
-    pub const ALL: [Self; 2] = [Self::Entry, Self::Media];
+    pub const ALL: [Self; 3] = [Self::Entry, Self::Media, Self::Admission];
 
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Entry => "entry",
             Self::Media => "media",
+            Self::Admission => "admission",
         }
     }
 
@@ -92,7 +97,7 @@ impl Store {
     /// In place of one of the same kind. Removes those of the application that are over.
     pub async fn restrict(&self, restriction: &Restriction) -> Result<(), StoreError> {
         let rights = match restriction.limit {
-            RestrictionLimit::Entry => 0,
+            RestrictionLimit::Entry | RestrictionLimit::Admission => 0,
             RestrictionLimit::Media(rights) => rights.bits(),
         };
         let user = restriction.user.as_ref().map_or("", |user| user.as_str());
@@ -207,6 +212,7 @@ impl Row {
             },
             limit: match kind {
                 RestrictionKind::Entry => RestrictionLimit::Entry,
+                RestrictionKind::Admission => RestrictionLimit::Admission,
                 RestrictionKind::Media => {
                     RestrictionLimit::Media(Rights::from_bits(u32::try_from(self.rights).unwrap_or_default()))
                 }

@@ -8,6 +8,7 @@ const ACTIONS = {
   ListRooms: ['Search', 'After', 'PageSize'], ListMembers: ['Room'], ListMixes: ['Search', 'After'], ListStreams: ['Search', 'After'], ListCallbacks: ['State'],
   ReplayCallback: [], ListNodes: [], SearchMedia: ['Text'], DeleteMedia: [], DescribeUsage: [], DescribeRoomInfo: [], DescribeUserInfo: [], DescribeCallDetailInfo: [],
   StartMCUMixTranscode: [], StopMCUMixTranscode: [], SetMemberPermissions: [], RemoveUser: [], DismissRoom: [], ListApplications: [], ListApiKeys: [], ListRunningRecordings: [], ModifyApplication: ['Settings'],
+  SetWaitingRoom: [], ListWaitingUsers: ['After'], AnswerWaitingUsers: [], DrainNode: [], ResumeNode: [],
 };
 
 export const SESSION = {
@@ -74,6 +75,7 @@ const FULL = {
     { UserId: 'bob', JoinTime: NOW - 6300, Node: 'sfu-0', Tracks: [{ Source: 'audio', State: 'muted' }, { Source: 'camera', State: 'on' }] },
     { UserId: 'dora', JoinTime: NOW - 4500, Node: 'sfu-1', Tracks: [] },
   ] }),
+  ListWaitingUsers: () => ({ Required: true, Total: 2, Users: [{ UserId: 'emil', Since: NOW - 340 }, { UserId: 'frida', Since: NOW - 20 }] }),
   ListMixes: () => ({ Total: 2, Mixes: [
     { MixId: 'm1', Room: '1001', StreamId: 'mix-1001', Origin: 'api', StartedBy: 'api', Runs: true, Node: 'mcu-0', Revision: 3, Width: 1280, Height: 720, IsRecorded: true,
       MissingInputs: [{ UserId: 'cat', Source: 'camera', Codec: 'H265' }], Health: health },
@@ -131,6 +133,7 @@ const EMPTY = {
   ListStreams: () => ({ Streams: [], Total: 0 }), ListCallbacks: () => ({ Callbacks: [], Total: 0 }), ListNodes: () => ({ SfuNodes: [], MixNodes: [] }),
   SearchMedia: () => ({ TotalCount: 0, MediaInfoSet: [] }), DescribeUsage: () => ({ Rows: [] }), DescribeRoomInfo: () => ({ Total: 0, RoomList: [] }),
   DescribeUserInfo: () => ({ Total: 0, UserList: [] }), DescribeCallDetailInfo: () => ({ Total: 0, UserList: [], Data: [] }),
+  ListWaitingUsers: () => ({ Required: false, Users: [], Total: 0 }),
   ListRunningRecordings: () => ({ Recordings: [], Total: 0 }), ListApplications: () => ({ Applications: [] }), ListApiKeys: () => ({ ApiKeys: [] }),
 };
 

@@ -257,8 +257,8 @@ describe('the demo room', { skip: cannotRun() }, () => {
     await until(ann, 'the recording plays', () => { const video = document.querySelector('#recording-player'); return document.querySelector('#recording').open && video.videoWidth > 0 && video.currentTime > 0; }, undefined, PATIENCE);
     await inspect(ann, 'recording');
     await ann.getByRole('button', { name: 'Close', exact: true }).last().click();
-    // The browser tells the end of a dialog some time after it.
-    await until(ann, 'nothing plays on', () => !document.querySelector('#recording-player').hasAttribute('src'));
+    // The dialog tells a moment later that it is closed.
+    await until(ann, 'nothing plays on', () => !document.querySelector('#recording-player').hasAttribute('src'), undefined, PATIENCE);
     await ann.locator('#leave').click();
     for (const browser of browsers.splice(0)) await browser.close();
   });

@@ -9,13 +9,15 @@ async function answerOffer(sdp) {
   return other.localDescription.sdp;
 }
 
-/** Answers `/ws`. Returns a function that sends an event. */
-export async function answerRooms(page, room) {
+/** Answers `/ws`. `answers`: of single requests, by their names. Returns a function that sends an event. */
+export async function answerRooms(page, room, answers = {}) {
   let send = () => {};
   await page.routeWebSocket(/\/ws$/, (socket) => {
     send = (event) => socket.send(JSON.stringify(event));
     socket.onMessage(async (text) => {
       const { id, op, offer } = JSON.parse(text);
+      const answer = answers[op]?.(JSON.parse(text));
+      if (answer) return socket.send(JSON.stringify({ id, ...answer }));
       const more = op === 'enterRoom' ? { room, resumeToken: 'token' } : op === 'connect' ? { answer: await page.evaluate(answerOffer, offer) } : {};
       socket.send(JSON.stringify({ id, ok: true, ...more }));
     });

@@ -178,6 +178,33 @@ describe('the screens', { skip: cannotRun() ?? (existsSync(join(DIST, 'index.htm
       await page.context().close();
     });
 
+    test(`the waiting room: ${variant.name}`, async () => {
+      const page = await open(variant);
+      const answer = (path, body) => page.route(`**/demo/${path}`, (route) => route.fulfill({ contentType: 'application/json', body: JSON.stringify(body) }));
+      await answer('info', { sdkAppId: APPLICATION, demoMode: true });
+      await answer('user-sig', { sdkAppId: APPLICATION, userSig: 'sig' });
+      await answer('recordings', []);
+      const waitingRoom = { required: true, total: 31, users: [{ userId: 'emil', sinceUnixMs: Date.now() - 340_000 }, { userId: 'a-name-of-thirty-two-characters1', sinceUnixMs: Date.now() }] };
+      const tell = await answerRooms(page, { roomId: 1001, members: ['ann'], memberCount: 1, publishers: [] }, {
+        enterRoom: ({ pass }) => (pass ? undefined : { error: { code: 'admission_required', message: 'wait' } }),
+        knock: () => ({ ok: true, state: 'waiting' }),
+      });
+      await page.goto(`${pages.url}/?room=1001&user=ann`);
+      await until(page, 'the preview', () => document.querySelector('#preview').videoWidth > 0, undefined, PATIENCE);
+      await page.locator('#join-button').click();
+      await until(page, 'the page of who waits', () => !document.querySelector('#waiting-page').hidden, undefined, PATIENCE);
+      await look(page, { ...variant, golden: false }, 'waiting');
+      tell({ event: 'admission', state: 'admitted', pass: 'pass' });
+      await until(page, 'the room', () => document.querySelectorAll('.tile').length === 1, undefined, PATIENCE);
+      const sources = ['audio', 'camera', 'screen'];
+      tell({ event: 'permissions', send: sources, receive: sources, moderate: true });
+      tell({ event: 'waitingRoom', ...waitingRoom });
+      await page.locator('#toggle-people').click();
+      await until(page, 'the list', () => document.querySelectorAll('#waiting-list li').length === 2 && document.querySelector('.prompt'), undefined, PATIENCE);
+      await look(page, { ...variant, golden: false }, 'waiting-moderator');
+      await page.context().close();
+    });
+
     test(`calls: ${variant.name}`, async () => {
       const page = await open(variant);
       await page.route('**/demo/user-sig', (route) => route.fulfill({ contentType: 'application/json', body: JSON.stringify({ sdkAppId: APPLICATION, userSig: 'sig' }) }));
@@ -237,6 +264,40 @@ describe('the screens', { skip: cannotRun() ?? (existsSync(join(DIST, 'index.htm
     await page.keyboard.press('Enter');
     assert.match(await quality.locator('.chart svg').getAttribute('aria-label'), /^Round-trip time: mean 225, most 410 ms at /);
     await page.context().close();
+  });
+
+  test('a node is drained after a question, with its progress, and taken back', async () => {
+    for (const variant of VARIANTS) {
+      const page = await open(variant);
+      await page.clock.setFixedTime(NOW * 1000);
+      const node = { Node: 'sfu-0', Sessions: 40, Capacity: 2000, LoadPercent: 20, IsFull: false, IsDraining: false };
+      const asked = [];
+      await answerConsole(page, 'full', {
+        ListNodes: () => ({ SfuNodes: [node], MixNodes: [] }),
+        DrainNode: (fields) => {
+          asked.push(fields);
+          Object.assign(node, { IsFull: true, IsDraining: true });
+        },
+        ResumeNode: (fields) => {
+          asked.push(fields);
+          Object.assign(node, { IsFull: false, IsDraining: false });
+        },
+      });
+      await page.goto(`${pages.url}/console#/nodes`);
+      await page.locator('.row-actions button, td button').first().click();
+      await page.locator('dialog input[type=number]').fill('300');
+      await look(page, { ...variant, golden: false }, 'console-drain');
+      await page.locator('dialog button[type=submit]').click();
+      await page.locator('[role=progressbar]').waitFor();
+      node.Sessions = 10;
+      await page.clock.setFixedTime(NOW * 1000);
+      await until(page, 'its progress', () => document.querySelector('[role=progressbar]')?.getAttribute('aria-valuenow') === '75', undefined, PATIENCE);
+      await look(page, { ...variant, golden: false }, 'console-draining');
+      await page.locator('td button').first().click();
+      await until(page, 'it is back', () => !document.querySelector('[role=progressbar]'), undefined, PATIENCE);
+      assert.deepEqual(asked, [{ Node: 'sfu-0', Seconds: 300 }, { Node: 'sfu-0' }]);
+      await page.context().close();
+    }
   });
 
   test('all golden screenshots together are small', () => {

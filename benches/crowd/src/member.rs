@@ -105,6 +105,7 @@ pub async fn enter<S: AsyncRead + AsyncWrite + Unpin>(
         user_define_record_id: None,
         stream_id: None,
         private_map_key: None,
+        pass: None,
     };
     match client.request(request).await.context("enter the room")? {
         Reply::Entered { room, .. } => Ok(room.publishers),

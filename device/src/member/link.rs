@@ -290,6 +290,7 @@ impl Link {
                         user_define_record_id: None,
                         stream_id: None,
                         private_map_key: ticket.private_map_key,
+                        pass: None,
                     };
                     if let Reply::Entered { room, ice_servers, .. } = client.request(enter).await? {
                         entered = Some(Entered { room, ice_servers });

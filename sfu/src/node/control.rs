@@ -270,6 +270,11 @@ impl Control {
             Command::Statistics { room, user } => return self.handle_statistics(room, user, request),
             Command::Meet { room, node, worker } => return self.handle_meeting(room, node, worker, request).await,
             Command::Link { end, worker } => return self.handle_link(end, worker, request).await,
+            Command::Drain { within_ms } => {
+                let within = Duration::from_millis(within_ms);
+                return request.answer(&self.drain_by_api(within).await);
+            }
+            Command::Resume => return request.answer(&self.resume().await),
         };
         let worker = match &task {
             Task::Restart { session, .. } | Task::SetIngress { session, .. } | Task::SetSlots { session, .. } => {

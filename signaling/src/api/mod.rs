@@ -14,7 +14,7 @@ mod members;
 pub mod mix;
 pub mod moderation;
 mod outbound;
-mod own;
+pub mod own;
 pub mod pictures;
 pub mod request;
 mod rest;

@@ -17,6 +17,7 @@ use crate::permissions::{PermitError, permit};
 use crate::removals::{self, RemoveError};
 use crate::restrictions::{RestrictError, lift, restrict};
 use crate::shared::Shared;
+use crate::waiting_room;
 
 type Checked<T> = Result<T, ApiError>;
 
@@ -67,6 +68,10 @@ pub async fn remove(shared: &Shared, room: RoomKey, removed: Removed, by: &str) 
         for user in users {
             written = written.and(entry(shared, &room, user, seconds, by).await);
         }
+    }
+    if let Removed::Users(users) = &removed {
+        let removed = waiting_room::changes::remove(&shared.bus, &room, users).await;
+        removed.map_err(|error| bus(&error))?;
     }
     match removals::remove(shared, room, removed).await {
         // The restriction has removed the last of them.
@@ -147,7 +152,7 @@ pub async fn set_permissions(
         // What was before lasts no longer than the stay.
         false => {
             let lifted = lift(shared, &room, Some(&user), RestrictionKind::Media).await;
-            let was_lifted = lifted.map_err(store)?;
+            let was_lifted = lifted.map_err(store_error)?;
             // The lifting has given the member the rights of their ticket.
             match was_lifted && is_limited {
                 true => permit(shared, room, user, rights)
@@ -238,20 +243,20 @@ async fn set_blocked(
         None => {
             let _was_blocked = lift(shared, &room, Some(&user), RestrictionKind::Media)
                 .await
-                .map_err(store)?;
+                .map_err(store_error)?;
             Ok(())
         }
     }
 }
 
-fn restrict_error(error: RestrictError) -> ApiError {
+pub fn restrict_error(error: RestrictError) -> ApiError {
     match error {
         RestrictError::Full => ApiError::new("LimitExceeded", error.to_string()),
-        RestrictError::Store(error) => store(error),
+        RestrictError::Store(error) => store_error(error),
     }
 }
 
-fn store(error: StoreError) -> ApiError {
+pub fn store_error(error: StoreError) -> ApiError {
     tracing::error!(error = &error as &dyn std::error::Error, "write a restriction");
     let message = "the database does not answer, so that it does not outlive the stay; try again";
     ApiError::new("InternalError.DBError", message)

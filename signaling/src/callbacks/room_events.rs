@@ -21,6 +21,10 @@ const WEB_RTC: u32 = 1;
 /// Our own group and event: the video of a mix shows another layout.
 const MIXES: u32 = 101;
 const MIX_LAYOUT: u32 = 10_101;
+/// Our own group and events: users of waiting rooms.
+const WAITING_ROOMS: u32 = 102;
+const KNOCKED: u32 = 10_201;
+const KNOCK_ENDED: u32 = 10_202;
 /// `Reason` of an entry.
 const NORMAL: u32 = 1;
 
@@ -44,6 +48,11 @@ pub fn body(fact: &Fact) -> Option<Value> {
             (1, 104, json!({ "UserId": user, "Reason": reason }))
         }
         What::RoleChanged { user, role, .. } => (1, 105, json!({ "UserId": user, "Role": number(*role) })),
+        What::Knocked { user, .. } => (WAITING_ROOMS, KNOCKED, user_alone(user)),
+        What::KnockEnded { user, outcome, by, .. } => {
+            let more = json!({ "UserId": user, "Outcome": outcome.as_str(), "By": by });
+            (WAITING_ROOMS, KNOCK_ENDED, more)
+        }
         What::Published { user, source, .. } => {
             let event = match source {
                 TrackSource::Camera => 201,
@@ -118,6 +127,7 @@ pub fn signature(key: &str, body: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use rotunda_events::KnockOutcome;
     use rotunda_proto::ids::{MembershipId, MixId, RoomKey};
     use rotunda_proto::mix_layout::{CanvasSize, LayoutRegion, ShownLayout};
 
@@ -265,6 +275,37 @@ mod tests {
             }),
             None
         );
+    }
+
+    #[test]
+    fn a_knock_is_told_with_its_outcome_and_the_moderator() {
+        let (user, membership) = (ann(), MembershipId(1));
+        let knocked = body(&fact("5", What::Knocked { user, membership })).unwrap();
+        assert_eq!(
+            (
+                &knocked["EventGroupId"],
+                &knocked["EventType"],
+                &knocked["EventInfo"]["UserId"]
+            ),
+            (&json!(102), &json!(10_201), &json!("ann"))
+        );
+        let ended = |outcome, by| {
+            let user = ann();
+            let what = What::KnockEnded {
+                user,
+                membership,
+                outcome,
+                by,
+            };
+            body(&fact("5", what)).unwrap()["EventInfo"].clone()
+        };
+        let admitted = ended(KnockOutcome::Admitted, Some("bob".parse().unwrap()));
+        assert_eq!(
+            (&admitted["Outcome"], &admitted["By"]),
+            (&json!("admitted"), &json!("bob"))
+        );
+        let gave_up = ended(KnockOutcome::GaveUp, None);
+        assert_eq!((&gave_up["Outcome"], gave_up.get("By")), (&json!("gave_up"), None));
     }
 
     #[test]

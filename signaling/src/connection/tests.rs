@@ -96,6 +96,7 @@ impl Server {
             user_define_record_id: None,
             stream_id: None,
             private_map_key: None,
+            pass: None,
         };
         client.ask(2, enter).await;
         assert!(matches!(client.hear().await, Some(ServerMessage::Ok { id: 2, .. })));

@@ -18,8 +18,9 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::config::Config;
-use crate::room::Entered;
+use crate::room::{Demand, Entered, Knocked, Passes, Wait, Way};
 use crate::shared::Shared;
+use crate::waiting_room::changes;
 
 const TIMES: LeaseTimes = LeaseTimes {
     lease: Duration::from_secs(10),
@@ -61,7 +62,7 @@ impl Node {
         let entered = self
             .shared
             .rooms
-            .enter(&self.shared, &room(), &user, Role::Anchor)
+            .enter(&self.shared, &room(), &user, Role::Anchor, Way::default())
             .await;
         let entered = entered.unwrap();
         let documents = &entered.room.documents;
@@ -152,6 +153,57 @@ async fn the_room_of_a_killed_node_ends_if_no_other_member_is_in_it() {
     eventually(&bus, &[], TIMES.lease).await;
     let left = async { while !bus.list(ROOMS_PREFIX).await.unwrap().is_empty() {} };
     timeout(Duration::from_secs(1), left).await.unwrap();
+}
+
+async fn knock(node: &Node, user: &str, demand: Demand) -> Wait {
+    let passes = Passes::Never;
+    let way = Way { passes, demand };
+    let user = user.parse().unwrap();
+    match node.shared.rooms.knock(&node.shared, &room(), &user, way).await {
+        Ok(Knocked::Waits(wait)) => wait,
+        Ok(Knocked::Open) => panic!("they need not wait"),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+async fn eventually_waiting(bus: &SharedBus, users: &[&str]) {
+    let waiting = async {
+        loop {
+            let document = changes::load(bus, &room()).await.unwrap();
+            let now: Vec<String> = document.unanswered().map(|user| user.user.to_string()).collect();
+            if now == users {
+                return;
+            }
+            Clock.sleep_until(Clock.now() + Duration::from_millis(100)).await;
+        }
+    };
+    timeout(2 * TIMES.lease, waiting).await.expect("they wait");
+}
+
+#[tokio::test(start_paused = true)]
+async fn users_who_wait_at_a_killed_node_do_not_wait_any_more_and_those_of_a_node_that_is_back_do() {
+    let bus = cluster().await;
+    let (one, two) = (Node::start(&bus, "node-1").await, Node::start(&bus, "node-2").await);
+    let _ann = knock(&one, "ann", Demand::ByApplication).await;
+    let _bob = knock(&two, "bob", Demand::ByApplication).await;
+    eventually_waiting(&bus, &["ann", "bob"]).await;
+    two.bus.cut();
+    eventually_waiting(&bus, &["ann"]).await;
+    two.bus.mend();
+    eventually_waiting(&bus, &["ann", "bob"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_waiting_room_of_moderators_ends_with_the_last_node_that_has_members() {
+    let bus = cluster().await;
+    let (one, two) = (Node::start(&bus, "node-1").await, Node::start(&bus, "node-2").await);
+    let _bob = two.enter("bob").await;
+    changes::require(&bus, &room()).await.unwrap();
+    let mut ann = knock(&one, "ann", Demand::None).await;
+    two.bus.cut();
+    drop(two.lease);
+    let answer = timeout(2 * TIMES.lease, ann.answered()).await.expect("ann is told");
+    assert_eq!(answer, rotunda_proto::waiting_room::EntryAnswer::RoomEnded);
 }
 
 #[tokio::test(start_paused = true)]

@@ -10,7 +10,7 @@ use tokio::time::advance;
 
 use super::*;
 use crate::config::Config;
-use crate::room::Entered;
+use crate::room::{Entered, Way};
 use crate::shared::Shared;
 
 const NODES: usize = 10;
@@ -55,7 +55,10 @@ impl World {
             let cluster = ClusterNode::alone(bus.clone(), name.parse().unwrap());
             let shared = Shared::for_test(Config::default(), cluster, Vec::new(), Store::in_memory_unopened());
             let user = name.parse().unwrap();
-            let entered = shared.rooms.enter(&shared, &world.room, &user, Role::Audience).await;
+            let entered = shared
+                .rooms
+                .enter(&shared, &world.room, &user, Role::Audience, Way::default());
+            let entered = entered.await;
             world.signaling.push((shared, entered.unwrap()));
         }
         world

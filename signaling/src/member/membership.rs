@@ -1,6 +1,8 @@
 //! A member of one room: a hub that routes between rights, published sources, wishes, the media session and the room.
 
+mod entry;
 mod media;
+mod moderation;
 mod publishing;
 mod rights;
 
@@ -15,10 +17,12 @@ use rotunda_events::{LeftBecause, What};
 use rotunda_proto::clock::Clock;
 use rotunda_proto::custom_message;
 use rotunda_proto::ids::{MembershipId, RoomId, RoomKey, TrackSource, UserId};
-use rotunda_proto::room::{OwnNames, RosterMember, info_key};
+use rotunda_proto::room::{OwnNames, RosterMember};
 use rotunda_proto::room_ticket::Rights;
 use rotunda_proto::sfu::{self, Client, Command, SlotMap, VideoWant};
-use rotunda_proto::signaling::{ErrorBody, ErrorCode, Event, KickReason, Lines, Role, RoomView, TrackState};
+use rotunda_proto::signaling::{
+    ErrorBody, ErrorCode, Event, KickReason, Lines, Role, RoomView, TrackState, WaitingRoomView,
+};
 use rotunda_proto::statistics::Statistics;
 use tokio::sync::watch;
 use tracing::{info, warn};
@@ -26,14 +30,16 @@ use tracing::{info, warn};
 use super::{explain, failure};
 use crate::refused_lines::RefusedLine;
 use crate::restrictions::Left;
-use crate::room::{Bulletin, Capacity, Entered, Room, SeatsLeft};
+use crate::room::{Bulletin, Capacity, Entered, Passes, Room, SeatsLeft};
 use crate::room_documents::Refused;
 use crate::room_messages::MessageLimiter;
 use crate::shared::Shared;
 use crate::slots::{Wishes, assign, permit, show_only};
 use crate::view::{RoomState, diff};
+pub use entry::knock;
 pub use media::codec_not_supported;
 use media::{Media, NextOffer};
+use moderation::Moderation;
 use publishing::{Before, Publishing};
 use rights::MemberRights;
 
@@ -56,6 +62,7 @@ pub struct Membership {
     bulletins: watch::Receiver<Arc<Bulletin>>,
     /// The state of the room that the client knows.
     known: Arc<RoomState>,
+    moderation: Moderation,
     _capacity: Option<Capacity>,
     /// The incarnation under which this node is known.
     own: watch::Receiver<Own>,
@@ -105,21 +112,17 @@ impl Membership {
         user: UserId,
         role: Role,
         rights: Rights,
+        passes: Passes,
     ) -> Result<Self, Refused> {
-        let left = shared.restrictions.of(&room, &user, Clock.unix());
-        if left == Left::Nothing {
-            return Err(Refused::Code(ErrorCode::Banned));
-        }
-        if !rights.may_create() && shared.bus.get(&info_key(&room)).await?.is_none() {
-            return Err(Refused::Code(ErrorCode::NotPermitted));
-        }
+        let left = entry::may_come(shared, &room, &user, rights).await?;
+        let way = entry::way(shared, &room, &user, rights, passes);
         let Entered {
             room,
             member,
             state,
             bulletins,
             capacity,
-        } = shared.rooms.enter(shared, &room, &user, role).await?;
+        } = shared.rooms.enter(shared, &room, &user, role, way).await?;
         info!(room = %room.documents.room, "entered");
         gauge!("rotunda_signaling_members").increment(1.0);
         let mut own = room.documents.cluster.own();
@@ -132,13 +135,15 @@ impl Membership {
             role,
         };
         facts.tell(&room.documents.room, entered);
-        let mut rights = MemberRights::new(role, rights);
+        let moderators = entry::moderators(shared, &room.documents.room);
+        let mut rights = MemberRights::new(role, rights, moderators);
         if let Left::Rights(limited) = left {
             rights.permit(Some(limited));
         }
         Ok(Self {
             entered_at: Clock.now(),
             media: Media::new(room.clone(), user),
+            moderation: Moderation::new(room.waiting_room()),
             own,
             seats_lost: false,
             room,
@@ -153,6 +158,30 @@ impl Membership {
             known: state,
             _capacity: capacity,
         })
+    }
+
+    /// When the room was made.
+    pub fn created_unix_ms(&self) -> Option<u64> {
+        self.known.info.as_ref().map(|info| info.created_unix_ms)
+    }
+
+    pub fn may_moderate(&self) -> bool {
+        self.rights.may_moderate()
+    }
+
+    /// The waiting room, for a client that is told now. None: they do not moderate.
+    pub fn waiting_room(&mut self) -> Option<WaitingRoomView> {
+        self.may_moderate().then(|| self.moderation.view())
+    }
+
+    fn poll_waiting_room(&mut self) -> Option<Event> {
+        match self.may_moderate() {
+            true => self.moderation.poll_event(),
+            false => {
+                self.moderation.end();
+                None
+            }
+        }
     }
 
     /// The names for the member's own recording and stream, from the next publish on.
@@ -386,6 +415,8 @@ impl Membership {
             },
             () = self.media.changed() => {}
             () = Clock.until(settle_at) => {}
+            // Members who do not moderate are not woken.
+            () = self.moderation.changed(), if self.rights.may_moderate() => {}
             Ok(()) = self.own.changed() => self.seats_lost = self.publishing.has_seats(),
         }
     }
@@ -406,6 +437,7 @@ impl Membership {
             }
             self.known = bulletin.after.clone();
         }
+        messages.extend(self.poll_waiting_room().map(Message::Own));
         self.follow_media(&mut messages).await;
         messages
     }
@@ -418,6 +450,7 @@ impl Membership {
             messages.extend(self.events_since(&self.known, &latest));
             self.known = latest;
         }
+        messages.extend(self.poll_waiting_room().map(Message::Own));
         self.follow_media(&mut messages).await;
         messages
     }
@@ -427,8 +460,10 @@ impl Membership {
         let room = self.view(&self.key().room);
         let speakers = self.known.speakers.to_vec();
         let known = [Event::Room { room }, Event::Speakers { speakers }, self.rights.event()];
+        let waiting_room = self.may_moderate().then(|| self.moderation.event());
         known
             .into_iter()
+            .chain(waiting_room)
             .chain(self.media.current_events())
             .map(Message::Own)
             .collect()

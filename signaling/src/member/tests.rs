@@ -11,6 +11,7 @@ mod restrictions;
 mod rights;
 mod schedules;
 mod unconfirmed;
+mod waiting;
 
 use std::sync::Arc;
 
@@ -65,6 +66,7 @@ async fn ann_in_a_room_for(max_microphones: Microphones) -> Test {
         user_define_record_id: None,
         stream_id: None,
         private_map_key: None,
+        pass: None,
     };
     test.member
         .send(ToMember::Request {

@@ -18,6 +18,7 @@ use crate::member::ToMember;
 use crate::permissions::Permit;
 use crate::removals::remove_here;
 use crate::shared::Shared;
+use crate::waiting_room::{self, Whom};
 
 /// The store is asked for its revision at this interval.
 const LOOK_EVERY: Duration = Duration::from_millis(700);
@@ -73,11 +74,24 @@ async fn refresh(shared: &Shared) -> Result<(), StoreError> {
     let Changes { begun, ended } = shared.restrictions.replace(revision, all);
     let begun = begun.into_iter().map(|restriction| apply(shared, restriction));
     futures::future::join_all(begun).await;
-    let of_media = ended
-        .into_iter()
-        .filter(|restriction| restriction.kind() == RestrictionKind::Media);
-    futures::future::join_all(of_media.map(|restriction| set(shared, restriction, None))).await;
+    let ended = ended.into_iter().map(|restriction| end(shared, restriction));
+    futures::future::join_all(ended).await;
     Ok(())
+}
+
+async fn end(shared: &Shared, restriction: Restriction) {
+    match restriction.kind() {
+        RestrictionKind::Entry => {}
+        RestrictionKind::Media => set(shared, restriction, None).await,
+        RestrictionKind::Admission => {
+            let Restriction { room, user, .. } = restriction;
+            let whom = user.map_or(Whom::Everybody, |user| Whom::Users(vec![user]));
+            if let Err(error) = waiting_room::changes::open_by_application(&shared.bus, &room, &whom).await {
+                let error = &error as &dyn std::error::Error;
+                warn!(error, %room, "admit users who need no admission any more");
+            }
+        }
+    }
 }
 
 async fn apply(shared: &Shared, restriction: Restriction) {
@@ -90,6 +104,8 @@ async fn apply(shared: &Shared, restriction: Restriction) {
             let _gone = remove_here(shared, restriction.room, removed).await;
         }
         RestrictionLimit::Media(rights) => set(shared, restriction, Some(rights)).await,
+        // Those who are inside stay.
+        RestrictionLimit::Admission => {}
     }
 }
 

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use rotunda_proto::ids::{RoomKey, UserId};
 use rotunda_proto::room_ticket::Rights;
-use rotunda_store::{Restriction, RestrictionLimit};
+use rotunda_store::{Restriction, RestrictionKind, RestrictionLimit};
+
+use crate::room::Demand;
 
 pub use follow::{RestrictError, follow, lift, restrict};
 
@@ -55,9 +57,33 @@ impl Restrictions {
             match restriction.limit {
                 RestrictionLimit::Entry => return Left::Nothing,
                 RestrictionLimit::Media(rights) => left = Left::Rights(rights),
+                RestrictionLimit::Admission => {}
             }
         }
         left
+    }
+
+    /// Whether the server API requires that the user is admitted.
+    pub fn demand(&self, room: &RoomKey, user: &UserId, now: Duration) -> Demand {
+        match self.has_admission(room, now, |whose| whose.is_none_or(|whose| whose == user)) {
+            true => Demand::ByApplication,
+            false => Demand::None,
+        }
+    }
+
+    /// Whether the server API requires that everybody is admitted.
+    pub fn requires_admission(&self, room: &RoomKey, now: Duration) -> bool {
+        self.has_admission(room, now, |whose| whose.is_none())
+    }
+
+    fn has_admission(&self, room: &RoomKey, now: Duration, concerns: impl Fn(Option<&UserId>) -> bool) -> bool {
+        let known = self.by_room();
+        let mut of_room = known.get(room).into_iter().flatten();
+        of_room.any(|restriction| {
+            restriction.kind() == RestrictionKind::Admission
+                && !restriction.is_over(now)
+                && concerns(restriction.user.as_ref())
+        })
     }
 
     fn by_room(&self) -> Arc<ByRoom> {
@@ -172,6 +198,15 @@ mod tests {
         assert_eq!(known.next_end(), Some(Duration::from_secs(20)));
         known.replace(2, vec![restriction(None, RestrictionLimit::Entry, None)]);
         assert_eq!(left("1", "cat", 19), Left::Nothing, "everybody's");
+        known.replace(3, vec![restriction(None, RestrictionLimit::Admission, Some(20))]);
+        let demand = |now: u64| known.demand(&room("1"), &"cat".parse().unwrap(), Duration::from_secs(now));
+        assert_eq!((demand(19), demand(20)), (Demand::ByApplication, Demand::None));
+        assert_eq!(
+            left("1", "cat", 19),
+            Left::Everything,
+            "they wait, and then they have everything"
+        );
+        known.replace(4, Vec::new());
         assert_eq!(known.next_end(), None);
     }
 

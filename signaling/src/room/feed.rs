@@ -9,6 +9,7 @@ use rotunda_proto::mix;
 use rotunda_proto::room::{count_key, info_key, key_prefix, roster_key};
 use rotunda_proto::sfu::{Event, events_subject};
 use rotunda_proto::signaling::MediaState;
+use rotunda_proto::waiting_room::{WaitingRoom, waiting_key};
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
@@ -21,6 +22,8 @@ const CATCH_UP_WITHIN: Duration = Duration::from_secs(1);
 pub struct Feed {
     documents: RoomDocuments,
     state: RoomState,
+    /// Beside the state, because most members are not concerned.
+    waiting_room: Arc<WaitingRoom>,
     seen: Written,
     watches: Watches,
 }
@@ -38,6 +41,7 @@ pub struct Written {
     pub count: Option<Revision>,
     pub info: Option<Revision>,
     pub roster: Option<Revision>,
+    pub waiting: Option<Revision>,
 }
 
 /// News of the SFU about single sessions.
@@ -57,6 +61,7 @@ impl Feed {
         let mut feed = Self {
             documents,
             state: RoomState::default(),
+            waiting_room: Arc::default(),
             seen: Written::default(),
             watches,
         };
@@ -68,6 +73,10 @@ impl Feed {
     /// The state by everything that has arrived.
     pub fn state(&self) -> &RoomState {
         &self.state
+    }
+
+    pub fn waiting_room(&self) -> &Arc<WaitingRoom> {
+        &self.waiting_room
     }
 
     /// Counts a state that members are notified of.
@@ -118,7 +127,11 @@ impl Feed {
     fn handle_document(&mut self, event: WatchEvent) {
         if let WatchEvent::Change(change) = event {
             self.seen.handle_change(&self.documents, &change);
-            self.state.apply(&change);
+            if change.key == waiting_key(&self.documents.room) {
+                self.waiting_room = Arc::new(change.parse().unwrap_or_default());
+            } else {
+                self.state.apply(&change);
+            }
         }
     }
 
@@ -166,6 +179,7 @@ impl Written {
             (count_key(room), &mut self.count),
             (info_key(room), &mut self.info),
             (roster_key(room), &mut self.roster),
+            (waiting_key(room), &mut self.waiting),
         ] {
             if change.key == key {
                 *seen = (*seen).max(Some(change.revision));
@@ -174,7 +188,10 @@ impl Written {
     }
 
     fn includes(self, written: Self) -> bool {
-        self.count >= written.count && self.info >= written.info && self.roster >= written.roster
+        self.count >= written.count
+            && self.info >= written.info
+            && self.roster >= written.roster
+            && self.waiting >= written.waiting
     }
 }
 
@@ -188,6 +205,7 @@ mod tests {
             count: Some(Revision(7)),
             info: None,
             roster: Some(Revision(8)),
+            waiting: None,
         };
         let roster_alone = Written {
             roster: Some(Revision(9)),

@@ -3,24 +3,30 @@
 
 mod bulletin;
 mod feed;
+mod gate;
 mod kept_cells;
 mod local_members;
 mod notification_groups;
 mod pace;
 mod presence;
 mod task;
+mod waiters;
+mod waiting;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rotunda_proto::ids::{RoomKey, SessionId, UserId};
+use rotunda_proto::ids::{MembershipId, RoomKey, SessionId, UserId};
 use rotunda_proto::location::Location;
 use rotunda_proto::room::RosterMember;
 use rotunda_proto::signaling::{ErrorCode, MediaState, Role};
+use rotunda_proto::waiting_room::WaitingRoom;
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use bulletin::Bulletin;
+pub use gate::{Demand, Passes, Way};
+pub use waiting::{Knocked, Knocking, Wait};
 
 use crate::media_nodes::{Refusals, Reservations};
 use crate::room_documents::{Refused, RoomDocuments};
@@ -51,6 +57,11 @@ pub enum ToRoom {
         seats: SeatsLeft,
         left: oneshot::Sender<()>,
     },
+    Knock(Box<Knocking>),
+    StopWaiting {
+        id: MembershipId,
+        stopped: oneshot::Sender<()>,
+    },
 }
 
 /// The handling of a leaving member's seats.
@@ -69,6 +80,7 @@ pub enum SeatsLeft {
 pub struct Entering {
     pub user: UserId,
     pub role: Role,
+    pub way: Way,
     pub entered: oneshot::Sender<Result<Entered, Refused>>,
 }
 
@@ -102,6 +114,8 @@ pub struct Room {
     inbox: mpsc::Sender<ToRoom>,
     latest: watch::Sender<Arc<RoomState>>,
     front: watch::Sender<Arc<Bulletin>>,
+    /// For moderators.
+    waiting_room: watch::Sender<Arc<WaitingRoom>>,
     sessions: Mutex<HashMap<SessionId, watch::Sender<Option<SessionMedia>>>>,
     /// Changes when events of the SFU were lost, the end of a session perhaps among them.
     losses: watch::Sender<()>,
@@ -135,24 +149,62 @@ impl Rooms {
     }
 
     /// Enters a room. Returns when the documents show it.
-    pub async fn enter(&self, shared: &Parts, key: &RoomKey, user: &UserId, role: Role) -> Result<Entered, Refused> {
+    pub async fn enter(
+        &self,
+        shared: &Parts,
+        key: &RoomKey,
+        user: &UserId,
+        role: Role,
+        way: Way,
+    ) -> Result<Entered, Refused> {
         let capacity = Capacity::take(self.members.clone(), shared.config.max_members)?;
-        for _ in 0..TRIES {
-            let inbox = self.inbox(shared, key);
-            let (entered, answer) = oneshot::channel();
-            let entering = Entering {
+        let enter = |entered| {
+            ToRoom::Enter(Box::new(Entering {
                 user: user.clone(),
                 role,
+                way,
                 entered,
-            };
-            if inbox.send(ToRoom::Enter(Box::new(entering))).await.is_err() {
+            }))
+        };
+        let entered = self.ask(shared, key, enter).await??;
+        Ok(Entered {
+            capacity: Some(capacity),
+            ..entered
+        })
+    }
+
+    /// Asks to be admitted to a room. Returns when moderators see the user.
+    pub async fn knock(&self, shared: &Parts, key: &RoomKey, user: &UserId, way: Way) -> Result<Knocked, Refused> {
+        let capacity = Capacity::take(self.members.clone(), shared.config.max_members)?;
+        let knock = |knocked| {
+            ToRoom::Knock(Box::new(Knocking {
+                user: user.clone(),
+                way,
+                knocked,
+            }))
+        };
+        let mut knocked = self.ask(shared, key, knock).await??;
+        if let Knocked::Waits(wait) = &mut knocked {
+            wait.capacity = Some(capacity);
+        }
+        Ok(knocked)
+    }
+
+    /// Asks the room's task, which may just end.
+    async fn ask<T>(
+        &self,
+        shared: &Parts,
+        key: &RoomKey,
+        message: impl Fn(oneshot::Sender<T>) -> ToRoom,
+    ) -> Result<T, Refused> {
+        for _ in 0..TRIES {
+            let inbox = self.inbox(shared, key);
+            let (asked, answer) = oneshot::channel();
+            if inbox.send(message(asked)).await.is_err() {
                 continue;
             }
             if let Ok(answer) = answer.await {
-                return answer.map(|entered| Entered {
-                    capacity: Some(capacity),
-                    ..entered
-                });
+                return Ok(answer);
             }
         }
         Err(Refused::Code(ErrorCode::Internal))
@@ -206,6 +258,11 @@ impl Room {
     /// The bulletins of the group that is notified first, for a member with media.
     pub fn front(&self) -> watch::Receiver<Arc<Bulletin>> {
         self.front.subscribe()
+    }
+
+    /// The waiting room, for a moderator.
+    pub fn waiting_room(&self) -> watch::Receiver<Arc<WaitingRoom>> {
+        self.waiting_room.subscribe()
     }
 
     /// Returns when the member has left. While the bus is away the documents follow later.

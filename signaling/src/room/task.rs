@@ -10,9 +10,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tracing::warn;
 
 use super::feed::{Feed, SessionNews};
+use super::gate::Gate;
 use super::kept_cells::KeptCells;
 use super::notification_groups::NotificationGroups;
 use super::presence::{Admitted, Presence, refuse};
+use super::waiting::{Knocking, WaitingHere};
 use super::{Entered, Entering, Room, SessionMedia, ToRoom};
 use crate::member::error_of;
 use crate::room_documents::{Refused, RoomDocuments};
@@ -34,6 +36,7 @@ struct RoomTask {
     /// The groups in which the members are notified.
     groups: NotificationGroups,
     kept_cells: KeptCells,
+    waiting: WaitingHere,
     /// When this node's part of the documents is written again, after a failed write.
     repair_at: Option<Instant>,
     /// The incarnation under which this node is known.
@@ -72,9 +75,11 @@ impl RoomTask {
         let groups = NotificationGroups::new(&state);
         let mut own = documents.cluster.own();
         own.mark_unchanged();
+        let waiting = WaitingHere::new(documents.clone(), inbox.clone());
         let room = Room {
             documents: documents.clone(),
             inbox,
+            waiting_room: waiting.shown(),
             latest: watch::Sender::new(state),
             front: groups.front(),
             sessions: Mutex::default(),
@@ -87,6 +92,7 @@ impl RoomTask {
             feed,
             groups,
             kept_cells: KeptCells::default(),
+            waiting,
             repair_at: None,
             own,
         }
@@ -115,11 +121,13 @@ impl RoomTask {
                 () = Clock.until(next) => {}
                 () = Clock.until(self.repair_at) => self.commit(Vec::new()).await,
                 () = Clock.until(self.kept_cells.due_at()) => self.drop_expired_cells().await,
+                () = Clock.until(self.waiting.due()) => {}
             }
+            self.waiting.follow(&mut self.feed).await;
             self.show();
             self.kept_cells
                 .handle_seats(clock.now(), clock.unix(), &self.feed.state().seats);
-            if began && self.presence.is_empty() && self.repair_at.is_none() {
+            if began && self.presence.is_empty() && self.waiting.is_empty() && self.repair_at.is_none() {
                 // A member who enters now finds the inbox closed and starts the room's task again.
                 return inbox.close();
             }
@@ -141,18 +149,38 @@ impl RoomTask {
     }
 
     async fn handle_batch(&mut self, batch: &mut Vec<ToRoom>) {
-        let (mut entering, mut leaving) = (Vec::new(), Vec::new());
+        let (mut entering, mut leaving, mut knocking, mut stopping) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for message in batch.drain(..) {
             match message {
-                ToRoom::Enter(one) => entering.push(*one),
+                ToRoom::Enter(one) => match self.gate(&one) {
+                    Gate::Open => entering.push(*one),
+                    Gate::Closed => refuse(*one, ErrorCode::AdmissionRequired),
+                },
                 ToRoom::Leave { member, seats, left } => {
                     self.presence.leave(member, seats);
                     leaving.push(left);
                 }
+                ToRoom::Knock(one) => knocking.push(*one),
+                ToRoom::StopWaiting { id, stopped } => {
+                    self.waiting.leave(id);
+                    stopping.push(stopped);
+                }
             }
         }
-        self.commit(entering).await;
+        if !entering.is_empty() || !leaving.is_empty() {
+            self.commit(entering).await;
+        }
         leaving.into_iter().for_each(tell_left);
+        // Also writes that users have stopped waiting.
+        if !knocking.is_empty() || !stopping.is_empty() {
+            self.waiting.knock(knocking, &mut self.feed).await;
+        }
+        stopping.into_iter().for_each(tell_left);
+    }
+
+    fn gate(&self, entering: &Entering) -> Gate {
+        let info = self.feed.state().info.as_deref();
+        entering.way.gate(&entering.user, self.feed.waiting_room(), info)
     }
 
     /// Writes the members who are here now. Entering members are admitted after every document was written, or refused.
@@ -236,9 +264,14 @@ async fn refuse_all(mut queue: mpsc::Receiver<ToRoom>, code: ErrorCode) {
     while let Some(message) = queue.recv().await {
         match message {
             ToRoom::Enter(entering) => refuse(*entering, code),
-            ToRoom::Leave { left, .. } => tell_left(left),
+            ToRoom::Knock(knocking) => refuse_knock(*knocking, code),
+            ToRoom::Leave { left, .. } | ToRoom::StopWaiting { stopped: left, .. } => tell_left(left),
         }
     }
+}
+
+fn refuse_knock(knocking: Knocking, code: ErrorCode) {
+    let _gone_meanwhile = knocking.knocked.send(Err(Refused::Code(code)));
 }
 
 fn tell_left(left: oneshot::Sender<()>) {

@@ -55,7 +55,7 @@ impl Test {
         let user = user.parse().unwrap();
         self.shared
             .rooms
-            .enter(&self.shared, &self.key, &user, Role::Audience)
+            .enter(&self.shared, &self.key, &user, Role::Audience, Way::default())
             .await
     }
 

@@ -83,9 +83,10 @@ impl From<ErrorBody> for Problem {
             ErrorCode::TooManyAudioPublishers | ErrorCode::TooManyVideoPublishers => (StatusCode::CONFLICT, Retry::No),
             ErrorCode::BadSdp => (StatusCode::UNPROCESSABLE_ENTITY, Retry::No),
             ErrorCode::CodecNotSupported => (StatusCode::NOT_ACCEPTABLE, Retry::No),
-            ErrorCode::NotPermitted | ErrorCode::Banned | ErrorCode::PrivateMapKeyInvalid => {
-                (StatusCode::FORBIDDEN, Retry::No)
-            }
+            ErrorCode::NotPermitted
+            | ErrorCode::Banned
+            | ErrorCode::AdmissionRequired
+            | ErrorCode::PrivateMapKeyInvalid => (StatusCode::FORBIDDEN, Retry::No),
             ErrorCode::NoMediaNode | ErrorCode::NodeFull | ErrorCode::RoomFull | ErrorCode::TryLater => {
                 (StatusCode::SERVICE_UNAVAILABLE, RETRY)
             }

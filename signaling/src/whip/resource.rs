@@ -24,6 +24,7 @@ use crate::member::membership::{Leaving, Membership, Message, codec_not_supporte
 use crate::member::{ToMember, explain};
 use crate::refused_lines::refused_lines;
 use crate::registry::{Login, Told, random_token};
+use crate::room::Passes;
 use crate::shared::Shared;
 
 /// Requests waiting for a session's task.
@@ -233,7 +234,15 @@ impl Session {
             Purpose::Publish => Role::Anchor,
             Purpose::Watch { .. } => Role::Audience,
         };
-        let entered = Membership::enter(shared, opening.room, opening.claim.user, role, opening.rights).await;
+        let entered = Membership::enter(
+            shared,
+            opening.room,
+            opening.claim.user,
+            role,
+            opening.rights,
+            Passes::Never,
+        )
+        .await;
         let mut membership = match entered {
             Ok(membership) => membership,
             Err(refused) => return Err((explain(refused).into(), inbox)),
@@ -277,7 +286,7 @@ impl Session {
                         info!("asked to move, because this node ends");
                         return End::Kicked(KickReason::Shutdown);
                     },
-                    Some(ToMember::Remove(mut removal)) => if removal.concerns(Some(&self.membership)) {
+                    Some(ToMember::Remove(mut removal)) => if removal.concerns(Some(self.membership.key())) {
                         info!(reason = ?removal.reason, "removed by the server API");
                         return End::Kicked(removal.reason);
                     },

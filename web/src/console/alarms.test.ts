@@ -14,9 +14,9 @@ test('what the API answers becomes alarms, each once', () => {
   const mix = { MixId: '1', Room: '1', StreamId: 'grid', Origin: 'api', StartedBy: 'x', Runs: true, Revision: 1, Width: 2, Height: 2, IsRecorded: false, MissingInputs: [] };
   const node = { Node: 'a', Sessions: 5, Capacity: 5, LoadPercent: 90, IsFull: true };
   expect(texts({
-    nodes: { SfuNodes: [node], MixNodes: [{ Node: 'a', TasksLeft: 0, MillicoresLeft: 900 }] }, mixes: { Mixes: [mix] }, failed: { Callbacks: [], Total: 3 },
+    nodes: { SfuNodes: [node, { ...node, Node: 'b', IsDraining: true }], MixNodes: [{ Node: 'a', TasksLeft: 0, MillicoresLeft: 900 }] }, mixes: { Mixes: [mix] }, failed: { Callbacks: [], Total: 3 },
   })).toEqual([
-    'warn: Media node a is full: it takes no new members.', 'warn: No mixing node has capacity left.',
+    'warn: Media node a is full: it takes no new members.', 'warn: Media node b moves its sessions away and takes no new members.', 'warn: No mixing node has capacity left.',
     'warn: Mix grid: nothing has been heard of it for some seconds.', 'warn: 3 callbacks were given up. Look at the receiver, then deliver them once more.',
   ]);
 });

@@ -8,6 +8,9 @@ export const SOURCES: Source[] = ['audio', 'camera', 'screen'];
 export interface Member { UserId: string; JoinTime?: number; Tracks: { Source: Source; State: string }[]; Node: string }
 export interface MemberList { Total: number; Members: Member[] }
 
+export interface WaitingUser { UserId: string; Since: number }
+export interface WaitingUserList { Required: boolean; Users: WaitingUser[]; Total: number; Next?: string }
+
 export interface Health {
   Inputs: number; LiveVideos: number; Fps: number; VideoKbps: number; AudioKbps: number; LateTicks: number; LateAudio: number;
   ShedFrames: number; EncoderFailures: number; ProgramSeconds: number;
@@ -24,7 +27,7 @@ export interface Stream {
 }
 export interface StreamList { Streams: Stream[]; Next?: string; Total?: number }
 
-export interface SfuNode { Node: string; Sessions: number; Capacity: number; LoadPercent: number; IsFull: boolean }
+export interface SfuNode { Node: string; Sessions: number; Capacity: number; LoadPercent: number; IsFull: boolean; IsDraining?: boolean }
 export interface MixNode { Node: string; TasksLeft: number; MillicoresLeft: number }
 export interface NodeList { SfuNodes: SfuNode[]; MixNodes: MixNode[] }
 

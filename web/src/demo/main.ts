@@ -22,6 +22,7 @@ import { reactions } from './reactions';
 import { roomDevices } from './room_devices';
 import { Seats } from './seats';
 import { Tiles } from './tiles';
+import { keepPass, keptPass, WaitingList, waitingPage } from './waiting';
 
 const parameters = new URLSearchParams(location.search);
 const codec = (['vp8', 'h264', 'vp9', 'av1'] as const).find((known) => known === parameters.get('codec'));
@@ -114,6 +115,8 @@ async function prepare(): Promise<boolean> {
 async function join(): Promise<void> {
   const message = find('#lobby-message', HTMLElement);
   const button = find('#join-button', HTMLButtonElement);
+  const giveUp = new AbortController();
+  let stopWaiting: (() => void) | undefined;
   message.textContent = '';
   button.disabled = true;
   button.textContent = t('joining');
@@ -121,10 +124,21 @@ async function join(): Promise<void> {
   try {
     const role = roleInput.value === 'audience' ? 'audience' : 'anchor';
     const privateMapKey = parameters.get('privateMapKey') ?? undefined;
-    const room = await Room.enter({ url: address(), credentials: await ticketOf(user.value), roomId, role, codec, privateMapKey, stereo: parameters.get('stereo') === '1' });
+    const onWaiting = () => { stopWaiting = waitingPage(roomId, () => giveUp.abort()); };
+    const room = await Room.enter({
+      url: address(), credentials: await ticketOf(user.value), roomId, role, codec, privateMapKey, stereo: parameters.get('stereo') === '1',
+      onWaiting, signal: giveUp.signal, pass: keptPass(user.value, roomId),
+    });
+    keepPass(room.userId, roomId, room.pass);
+    stopWaiting?.();
     await enter(room, roomId, role);
   } catch (error) {
-    message.textContent = errorText(error);
+    if (stopWaiting) {
+      stopWaiting();
+      find('#lobby', HTMLElement).hidden = false;
+      button.focus();
+    }
+    message.textContent = giveUp.signal.aborted ? '' : errorText(error);
   } finally {
     button.disabled = false;
     button.textContent = t('join');
@@ -176,6 +190,7 @@ async function enter(room: Room, roomId: number | string, role: Role): Promise<v
   });
   const stopComingBack = comeBack(withRole(role), find('#back', HTMLButtonElement), leave);
   breakouts(room, panel, String(roomId), say);
+  new WaitingList(room, say, () => panel.show('people'), (count) => panel.showWaiting(count));
   const chosen = roomDevices(media, voices, say);
   panel.onDevices = chosen.list;
   media.on('changed', chosen.list);

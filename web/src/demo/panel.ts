@@ -28,6 +28,8 @@ export class Panel {
   /** Gets the messages that are not of the panel. */
   private readonly listeners: ((from: string, message: RoomMessage) => void)[] = [];
   private seats?: Seats;
+  /** Users who wait to be admitted. */
+  private waitingUsers = 0;
   private isOver = false;
   /** The choice of devices is shown. */
   onDevices = () => {};
@@ -149,6 +151,11 @@ export class Panel {
     else delete button.dataset['unread'];
   }
 
+  showWaiting(count: number): void {
+    this.waitingUsers = count;
+    this.drawPeople();
+  }
+
   drawPeople(): void {
     const { room, media, seats } = this;
     const sends = (userId: string, source: 'audio' | 'camera') => (
@@ -158,7 +165,7 @@ export class Panel {
       userId, own: userId === room.userId, audio: sends(userId, 'audio'), camera: sends(userId, 'camera'), hand: this.hands.has(userId),
       seated: userId === room.userId ? seats?.role === 'anchor' : room.publishers.has(userId), asks: seats?.asking.has(userId) ?? false,
     })), seats?.role === 'anchor');
-    const asking = seats?.asking.size ?? 0;
+    const asking = (seats?.asking.size ?? 0) + this.waitingUsers;
     const button = find('#toggle-people', HTMLButtonElement);
     if (asking > 0) button.dataset['unread'] = String(asking);
     else delete button.dataset['unread'];

@@ -16,4 +16,6 @@ export type { AudioStatistics, LocalStatistics, RemoteStatistics, Statistics, Vi
 export {
   RotundaError, placeholders, type Mix, type MixUser, type NetworkQuality, type Permissions, type Publisher, type Quality, type Role,
   type ServerStatistics, type Slot, type Source, type Speaker, type Template, type TrackState, type TranscodingConfig, type Undecodable,
+  type WaitingRoom, type WaitingUser,
 } from './types';
+export { Moderation } from './waiting_room';

@@ -13,6 +13,8 @@ class Server {
   /** The request that it refuses. */
   static refused?: string;
   static profiles: Record<string, unknown>[] = [];
+  /** Only users with a pass enter. */
+  static hasWaitingRoom = false;
   /** Events before the answer to `connect`. */
   beforeAnswer: Record<string, unknown>[] = [];
 
@@ -27,9 +29,13 @@ class Server {
     if (request['op'] === 'connect') this.beforeAnswer.forEach((event) => this.tell(event));
     const error = { code: 'not_permitted', message: 'no' };
     if (request['op'] === Server.refused) return queueMicrotask(() => this.tell({ id: request['id'], error }));
+    if (Server.hasWaitingRoom && request['op'] === 'enterRoom' && request['pass'] === undefined) {
+      return queueMicrotask(() => this.tell({ id: request['id'], error: { ...error, code: 'admission_required' } }));
+    }
+    if (request['op'] === 'knock') return queueMicrotask(() => this.tell({ id: request['id'], ok: true, state: 'waiting' }));
     const room = { roomId: 1, members: ['ann', 'bob'], memberCount: 2, publishers: [{ userId: 'bob', audio: 'on' }] };
     const streamProfiles = Server.profiles;
-    queueMicrotask(() => this.tell({ id: request['id'], ok: true, resumeToken: 't', room, answer: 'v=0', streamProfiles }));
+    queueMicrotask(() => this.tell({ id: request['id'], ok: true, resumeToken: 't', room, answer: 'v=0', streamProfiles, pass: 'mine' }));
   }
 
   tell(message: Record<string, unknown>): void {
@@ -105,6 +111,51 @@ describe('a room', () => {
     vi.unstubAllGlobals();
     Server.refused = undefined;
     Server.profiles = [];
+    Server.hasWaitingRoom = false;
+  });
+
+  test('is entered when a moderator admits the user, who waits through the end of a server', async () => {
+    Server.hasWaitingRoom = true;
+    let waits = 0;
+    const entered = Room.enter({ ...options, onWaiting: () => { waits += 1; } });
+    await vi.waitUntil(() => waits === 1);
+    const ended = Server.last;
+    ended.tell({ event: 'kicked', reason: 'shutdown' });
+    await vi.waitUntil(() => Server.last !== ended && Server.last.asked.some(({ op }) => op === 'knock'));
+    expect(Server.last.asked.map(({ op }) => op)).toEqual(['login', 'knock']);
+    Server.last.tell({ event: 'admission', state: 'admitted', pass: 'p' });
+    const room = await entered;
+    expect(Server.last.asked.find(({ op }) => op === 'enterRoom')).toMatchObject({ roomId: 1, pass: 'p' });
+    expect([waits, room.pass, room.waitingRoom]).toEqual([1, 'mine', undefined]);
+    const back = new Promise<void>((resolve) => { room.on('reconnecting', (is) => { if (!is) resolve(); }); });
+    Server.last.tell({ event: 'kicked', reason: 'shutdown' });
+    await back;
+    expect(Server.last.asked.find(({ op }) => op === 'enterRoom')).toMatchObject({ pass: 'mine' });
+    await room.leave();
+  });
+
+  test('with a waiting room is not entered by an application that does not wait, nor by a user who gives up', async () => {
+    Server.hasWaitingRoom = true;
+    await expect(Room.enter(options)).rejects.toMatchObject({ code: 'admission_required' });
+    const controller = new AbortController();
+    const entered = Room.enter({ ...options, signal: controller.signal, onWaiting: () => controller.abort() });
+    await expect(entered).rejects.toMatchObject({ code: 'aborted' });
+    expect(Server.last.asked.at(-1)).toMatchObject({ op: 'exitRoom' });
+  });
+
+  test('tells a moderator who waits, and that they moderate no more', async () => {
+    const room = await Room.enter(options);
+    const told: unknown[] = [];
+    room.on('waiting-room', (waitingRoom) => told.push(waitingRoom));
+    const all = { send: ['audio', 'camera', 'screen'], receive: ['audio', 'camera', 'screen'] };
+    Server.last.tell({ event: 'permissions', ...all, moderate: true });
+    const waitingRoom = { required: true, total: 1, users: [{ userId: 'cat', sinceUnixMs: 7 }] };
+    Server.last.tell({ event: 'waitingRoom', ...waitingRoom });
+    Server.last.tell({ event: 'permissions', ...all, moderate: true });
+    expect(room.waitingRoom).toEqual(waitingRoom);
+    Server.last.tell({ event: 'permissions', ...all });
+    expect(told).toEqual([{ required: false, total: 0, users: [] }, waitingRoom, undefined]);
+    await room.leave();
   });
 
   test('sends what the profile of its platform and role says', async () => {

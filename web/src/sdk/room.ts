@@ -10,8 +10,9 @@ import { Signaling, type Credentials } from './signaling';
 import { disconnected, summarize, type Sample, type Statistics } from './statistics';
 import {
   RotundaError, type Mix, type NetworkQuality, type Permissions, type Publisher, type RoomView, type ServerEvent, type ServerStatistics,
-  type Role, type Slot, type Source, type Speaker, type TranscodingConfig,
+  type Role, type Slot, type Source, type Speaker, type TranscodingConfig, type WaitingRoom,
 } from './types';
+import { admitted, Moderation, waitingRoomOf } from './waiting_room';
 import { difference, isSame, limitOf, wantedVideos, type Choice } from './wishes';
 
 export interface RoomOptions {
@@ -32,6 +33,15 @@ export interface RoomOptions {
   stereo?: boolean;
   /** Request the videos of others without being asked, up to the limits; true by default. See {@link Room.requestVideo}. */
   autoVideo?: boolean;
+  /**
+   * The user waits until a moderator admits them; {@link Room.enter} resolves then, and rejects with `entry_refused`, `entry_expired` or
+   * `room_ended`. Without it, a room with a waiting room rejects at once with `admission_required`.
+   */
+  onWaiting?: () => void;
+  /** Ends the waiting; {@link Room.enter} rejects with `aborted`. */
+  signal?: AbortSignal;
+  /** {@link Room.pass} of an earlier stay in this room, which lets the user past the waiting room. */
+  pass?: string;
   /** Changes every encoded frame before it is sent and after it has arrived: end-to-end encryption. */
   transform?: FrameTransform;
 }
@@ -59,6 +69,8 @@ export class Room extends Emitter<{
   /** The sources that may be sent and received from now on; other sent sources have ended. */
   permissions: Permissions;
   reconnecting: boolean;
+  /** For moderators: the waiting room has changed. Undefined: this member does not moderate any more. */
+  'waiting-room': WaitingRoom | undefined;
   /** The quality of the connection, measured by the server; every 10 s, and when a score changes. */
   'network-quality': NetworkQuality;
   /** Statistics of sent and received media, every 2 s. */
@@ -73,6 +85,12 @@ export class Room extends Emitter<{
   readonly publishers = new Map<string, Publisher>();
   memberCount = 0;
   mix: Mix | null = null;
+  /** The waiting room; undefined: this member does not moderate. */
+  waitingRoom?: WaitingRoom;
+  /** What a moderator may do about those who wait. */
+  readonly moderation: Moderation;
+  /** Lets this user past the waiting room again, also from another page, as long as the room lasts. Keep it from other users. */
+  pass?: string;
   session?: Session;
   /** The session that takes the place of the present one, when the media server ends. */
   private next?: Session;
@@ -88,6 +106,7 @@ export class Room extends Emitter<{
   private readonly muted = new Set<Source>();
   private readonly unheard = new Set<string>();
   private ownMix: TranscodingConfig | null = null;
+  private isKnocking = false;
   private rights: { role?: Role; privateMapKey?: string };
   private iceServers: RTCIceServer[] = [];
   private profiles: StreamProfile[] = [];
@@ -101,11 +120,13 @@ export class Room extends Emitter<{
     super();
     this.choice = { all: options.autoVideo ?? true, preferred: [], excluded: [] };
     this.rights = { role: options.role, privateMapKey: options.privateMapKey };
+    this.pass = options.pass;
+    this.moderation = new Moderation(signaling);
     signaling.enterAgain = () => this.enterAgain();
     signaling.on('event', (event) => this.handle(event));
     signaling.on('reconnecting', (is) => {
       this.emit('reconnecting', is);
-      if (!is && !this.session) this.connectAgain();
+      if (!is && !this.session && !this.isKnocking) this.connectAgain();
     });
     signaling.on('closed', (error) => this.end(error));
     this.roaming = new Roaming(signaling, () => this.session);
@@ -116,7 +137,7 @@ export class Room extends Emitter<{
     const room = new Room(signaling, options);
     try {
       await signaling.connect();
-      await room.enterAndConnect();
+      await room.enterOrWait();
     } catch (error) {
       // The caller gets no room, so it must neither reconnect nor stay on the server.
       await room.leave();
@@ -282,19 +303,43 @@ export class Room extends Emitter<{
     return remotes;
   }
 
+  /** Enters, or waits for admission and enters then. */
+  private async enterOrWait(): Promise<void> {
+    const { onWaiting, signal, roomId } = this.options;
+    for (;;) {
+      try {
+        return await this.enterAndConnect();
+      } catch (error) {
+        if (!onWaiting || !(error instanceof RotundaError) || error.code !== 'admission_required') throw error;
+      }
+      this.isKnocking = true;
+      try {
+        const { privateMapKey } = this.rights;
+        this.pass = await admitted(this.signaling, { roomId, privateMapKey, onWaiting, signal });
+      } finally {
+        this.isKnocking = false;
+      }
+    }
+  }
+
   private async enterAndConnect(): Promise<void> {
     const { roomId, userDefineRecordId, streamId } = this.options;
-    const reply = await this.signaling.request('enterRoom', { roomId, ...this.rights, userDefineRecordId, streamId });
+    const reply = await this.signaling.request('enterRoom', { roomId, ...this.rights, userDefineRecordId, streamId, pass: this.pass });
     this.know(reply['room'] as RoomView);
     this.iceServers = (reply['iceServers'] as RTCIceServer[] | undefined) ?? [];
     this.profiles = (reply['streamProfiles'] as StreamProfile[] | undefined) ?? [];
+    this.pass = reply['pass'] as string | undefined;
+    this.waitingRoom = reply['waitingRoom'] as WaitingRoom | undefined;
     await this.connect();
   }
 
   /** The server has ended, and a new login has found another one: everything is as before, but for what that one refuses. */
   private async enterAgain(): Promise<void> {
+    // The user knocks again when the connection is back.
+    if (this.isKnocking) return;
     this.asked = [];
     await this.enterAndConnect();
+    this.emit('waiting-room', this.waitingRoom);
     for (const source of this.sending) {
       if (!await this.said('publish', { source })) await this.stopSending(source);
       else if (this.muted.has(source)) await this.said('mute', { source, muted: true });
@@ -487,12 +532,17 @@ export class Room extends Emitter<{
         return;
       }
       case 'permissions': {
-        const { send, receive } = event;
+        const { send, receive, moderate } = event;
+        this.moderates(moderate ?? false);
         for (const source of [...this.sending].filter((sent) => !send.includes(sent))) void this.stopSending(source);
         this.requestVideos();
         this.emit('permissions', { send, receive });
         return;
       }
+      case 'waitingRoom':
+        this.waitingRoom = waitingRoomOf(event);
+        this.emit('waiting-room', this.waitingRoom);
+        return;
       case 'speakers': this.emit('speakers', event.speakers); return;
       case 'moveMedia': void this.moveMedia(); return;
       case 'mediaState':
@@ -502,6 +552,12 @@ export class Room extends Emitter<{
       default: return;
     }
     this.emit('changed', undefined);
+  }
+
+  private moderates(may: boolean): void {
+    if (may === (this.waitingRoom !== undefined)) return;
+    this.waitingRoom = may ? { required: false, total: 0, users: [] } : undefined;
+    this.emit('waiting-room', this.waitingRoom);
   }
 
   /**

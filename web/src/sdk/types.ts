@@ -98,6 +98,25 @@ export interface Permissions {
   receive: Source[];
 }
 
+/** A user who waits to be admitted. */
+export interface WaitingUser {
+  userId: string;
+  sinceUnixMs: number;
+}
+
+/** The waiting room, as moderators see it. */
+export interface WaitingRoom {
+  /** A moderator has switched it on. The application may require it as well. */
+  required: boolean;
+  /** Everybody who waits. */
+  total: number;
+  /** The first 20 of them, in the order of arrival. */
+  users: WaitingUser[];
+}
+
+/** How far the admission of a user who has knocked is. */
+export type Admission = { state: 'waiting' | 'refused' | 'expired' | 'room_ended' } | { state: 'admitted'; pass: string };
+
 export interface Speaker {
   userId: string;
   volume: number;
@@ -110,7 +129,9 @@ export type ServerEvent =
   | { event: 'memberCount'; count: number }
   | ({ event: 'publishing' } & Publisher)
   | { event: 'slots'; audio: (string | null)[]; video: (Slot | null)[] }
-  | ({ event: 'permissions' } & Permissions)
+  | ({ event: 'permissions'; moderate?: boolean } & Permissions)
+  | ({ event: 'admission' } & Admission)
+  | ({ event: 'waitingRoom' } & WaitingRoom)
   | { event: 'speakers'; speakers: Speaker[] }
   | { event: 'mediaState'; state: 'connected' | 'disconnected' }
   | { event: 'moveMedia' }

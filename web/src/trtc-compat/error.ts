@@ -47,6 +47,7 @@ const codes: Record<string, [code: number, extraCode?: number]> = {
   room_full: [ERROR_CODE.SERVER_ERROR, -102052],
   not_permitted: [ERROR_CODE.SERVER_ERROR, -102013],
   banned: [ERROR_CODE.SERVER_ERROR, -102013],
+  admission_required: [ERROR_CODE.SERVER_ERROR, -102013],
   too_many_audio_publishers: [ERROR_CODE.SERVER_ERROR],
   too_many_video_publishers: [ERROR_CODE.SERVER_ERROR],
   mix_refused: [ERROR_CODE.SERVER_ERROR],

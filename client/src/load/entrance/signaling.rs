@@ -166,6 +166,7 @@ async fn enter_room(client: &mut SignalingClient, entry: &Entry<'_>) -> Result<R
         user_define_record_id: None,
         stream_id: None,
         private_map_key: None,
+        pass: None,
     };
     match client.request(request).await? {
         Reply::Entered { room, .. } => Ok(room),

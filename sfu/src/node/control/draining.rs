@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use rotunda_bus::BusExt;
+use rotunda_bus::{BusError, BusExt};
 use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::SessionId;
-use rotunda_proto::sfu::{Event, Moved, NODES_PREFIX, NodeInfo};
+use rotunda_proto::sfu::{ControlError, Event, Moved, NODES_PREFIX, NodeInfo, Reply};
+use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 use tracing::{info, warn};
 
@@ -33,11 +34,23 @@ pub enum Order {
 pub struct Draining {
     orders: (mpsc::Sender<Order>, mpsc::Receiver<Order>),
     running: Option<Running>,
+    /// The process ends: the node does not resume.
+    is_ending: bool,
 }
 
 struct Running {
     evacuation: Evacuation,
-    done: oneshot::Sender<()>,
+    /// None: by the server API, which does not wait.
+    done: Option<oneshot::Sender<()>>,
+}
+
+/// Why the sessions of a node stay.
+#[derive(Debug, Error)]
+enum Alone {
+    #[error("no other node takes sessions")]
+    NoOtherNode,
+    #[error("other nodes are not known")]
+    Bus(#[from] BusError),
 }
 
 impl Default for Draining {
@@ -45,6 +58,7 @@ impl Default for Draining {
         Self {
             orders: mpsc::channel(ORDERS),
             running: None,
+            is_ending: false,
         }
     }
 }
@@ -73,8 +87,10 @@ impl Draining {
     pub fn finish(&mut self, now: Instant) {
         if let Some(running) = self.running.take_if(|running| running.evacuation.is_over(now)) {
             running.evacuation.write();
-            // Nobody waits any more after a second signal.
-            let _nobody_waits = running.done.send(());
+            if let Some(done) = running.done {
+                // Nobody waits any more after a second signal.
+                let _nobody_waits = done.send(());
+            }
         }
     }
 }
@@ -87,36 +103,74 @@ impl Control {
     pub(super) async fn handle_order(&mut self, order: Order) {
         match order {
             Order::Refuse { done } => {
-                self.refuse_if_others_take().await;
+                self.draining.is_ending = true;
+                match self.refuse_if_others_take().await {
+                    Ok(()) => {}
+                    Err(Alone::NoOtherNode) => info!("no other node takes sessions: they end with this one"),
+                    Err(Alone::Bus(error)) => {
+                        warn!(%error, "sessions end with this node: other nodes are not known");
+                    }
+                }
                 let _nobody_waits = done.send(());
             }
-            Order::Move { within, done } if self.info.draining => {
-                let owners = self.owners.iter();
-                let sessions = owners.map(|(session, owner)| (*session, owner.rank()));
-                let evacuation = Evacuation::new(Clock.now(), within, sessions);
-                info!(sessions = self.owners.len(), "draining: sessions move to other nodes");
-                self.draining.running = Some(Running { evacuation, done });
-            }
+            Order::Move { within, done } if self.info.draining => self.begin(within, Some(done)),
             Order::Move { done, .. } => {
                 let _nobody_waits = done.send(());
             }
         }
     }
 
-    async fn refuse_if_others_take(&mut self) {
-        let listed = self.node.bus().documents::<NodeInfo>(NODES_PREFIX).await;
-        match listed {
-            Ok(nodes)
-                if nodes
-                    .iter()
-                    .any(|other| other.node != self.info.node && !other.draining) =>
-            {
-                self.info.draining = true;
-                self.announce().await;
+    fn begin(&mut self, within: Duration, done: Option<oneshot::Sender<()>>) {
+        let owners = self.owners.iter();
+        let sessions = owners.map(|(session, owner)| (*session, owner.rank()));
+        let evacuation = Evacuation::new(Clock.now(), within, sessions);
+        info!(sessions = self.owners.len(), "draining: sessions move to other nodes");
+        self.draining.running = Some(Running { evacuation, done });
+    }
+
+    /// Begins to drain while the process goes on.
+    pub(super) async fn drain_by_api(&mut self, within: Duration) -> Reply {
+        let error = match self.refuse_if_others_take().await {
+            // The process that ends moves them in its own time.
+            Ok(()) if self.draining.is_ending => ControlError::Ends,
+            Ok(()) => {
+                self.begin(within, None);
+                return Reply::Done;
             }
-            Ok(_) => info!("no other node takes sessions: they end with this one"),
-            Err(error) => warn!(%error, "sessions end with this node: other nodes are not known"),
+            Err(alone) => {
+                warn!(%alone, "the node was to drain, and goes on");
+                ControlError::NoOtherNode
+            }
+        };
+        Reply::Refused { error }
+    }
+
+    /// Ends a drain of the API. Sessions that have been asked to move still do.
+    pub(super) async fn resume(&mut self) -> Reply {
+        if self.draining.is_ending {
+            let error = ControlError::Ends;
+            return Reply::Refused { error };
         }
+        self.draining.running = None;
+        if self.info.draining {
+            self.info.draining = false;
+            info!("the node takes sessions again");
+            self.announce().await;
+        }
+        Reply::Done
+    }
+
+    async fn refuse_if_others_take(&mut self) -> Result<(), Alone> {
+        let nodes = self.node.bus().documents::<NodeInfo>(NODES_PREFIX).await?;
+        let takes = |other: &NodeInfo| other.node != self.info.node && !other.draining;
+        if !nodes.iter().any(takes) {
+            return Err(Alone::NoOtherNode);
+        }
+        if !self.info.draining {
+            self.info.draining = true;
+            self.announce().await;
+        }
+        Ok(())
     }
 
     /// A session sends something, or nothing.

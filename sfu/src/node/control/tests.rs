@@ -304,6 +304,39 @@ async fn sessions_that_stay_are_ended_before_the_time_is_over() {
     node.shutdown.cancel();
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_node_that_the_api_drains_takes_sessions_again_when_it_is_told_to() {
+    let node = Node::start().await;
+    assert!(matches!(node.open(1, OFFER).await, Reply::Opened { .. }));
+    let within_ms = 8000;
+    let error = ControlError::NoOtherNode;
+    assert_eq!(node.ask(Command::Drain { within_ms }).await, Reply::Refused { error });
+    assert!(matches!(node.open(2, OFFER).await, Reply::Opened { .. }), "it goes on");
+    node.is_not_alone().await;
+    let mut events = node.bus.subscribe("sfu.sessions.node-1.*").await.unwrap();
+    assert_eq!(node.ask(Command::Drain { within_ms }).await, Reply::Done);
+    node.says_that(|info| info.draining && info.is_full()).await;
+    let error = ControlError::NodeFull;
+    assert_eq!(node.open(3, OFFER).await, Reply::Refused { error });
+    while !matches!(events.next().await, Heard::Message(message) if matches!(message.parse(), Some(Event::Move { .. })))
+    {
+    }
+
+    assert_eq!(node.ask(Command::Resume).await, Reply::Done);
+    node.says_that(|info| !info.draining).await;
+    assert!(matches!(node.open(3, OFFER).await, Reply::Opened { .. }));
+    Clock.sleep_until(Clock.now() + Duration::from_secs(20)).await;
+    node.says(3).await;
+
+    node.refuse().await;
+    let error = ControlError::Ends;
+    for command in [Command::Resume, Command::Drain { within_ms }] {
+        let error = error.clone();
+        assert_eq!(node.ask(command).await, Reply::Refused { error });
+    }
+    node.shutdown.cancel();
+}
+
 #[tokio::test]
 async fn the_only_node_keeps_its_sessions_until_the_end() {
     let node = Node::start().await;

@@ -102,6 +102,11 @@ pub enum Action {
     DescribeCloudRecording,
     ModifyCloudRecording,
     DeleteCloudRecording,
+    SetWaitingRoom,
+    ListWaitingUsers,
+    AnswerWaitingUsers,
+    DrainNode,
+    ResumeNode,
 }
 
 /// A file in an answer, which REST answers by itself.
@@ -143,6 +148,7 @@ impl Action {
                 | Self::ListApplications
                 | Self::ListApiKeys
                 | Self::DescribeCloudRecording
+                | Self::ListWaitingUsers
         )
     }
 

@@ -121,6 +121,15 @@ impl Actions {
                 return answer(record::modify(shared, store, caller, parse(parameters)?).await?);
             }
             Action::DeleteCloudRecording => return answer(record::delete(shared, caller, parse(parameters)?).await?),
+            Action::SetWaitingRoom => own::set_waiting_room(shared, caller, parse(parameters)?).await?,
+            Action::ListWaitingUsers => {
+                return answer(own::list_waiting_users(shared, caller, parse(parameters)?).await?);
+            }
+            Action::AnswerWaitingUsers => {
+                return answer(own::answer_waiting_users(shared, caller, parse(parameters)?).await?);
+            }
+            Action::DrainNode => own::drain_node(shared, caller, parse(parameters)?).await?,
+            Action::ResumeNode => own::resume_node(shared, caller, parse(parameters)?).await?,
             Action::ReplayCallback => own::replay_callback(shared, caller, parse(parameters)?).await?,
         }
         Ok(json!({}))

@@ -120,4 +120,11 @@ pub static TABLE: &[Definition] = table! {
         request::<record::ModifyCloudRecording> => response::<record::RecordingTask>;
     "DeleteCloudRecording" Action::DeleteCloudRecording, Trtc, Recordings, USUAL,
         request::<record::DeleteCloudRecording> => response::<record::RecordingTask>;
+    "SetWaitingRoom" Action::SetWaitingRoom, Own, Moderate, USUAL, request::<own::SetWaitingRoom> => nothing;
+    "ListWaitingUsers" Action::ListWaitingUsers, Own, Moderate, USUAL,
+        request::<own::ListWaitingUsers> => response::<own::WaitingUserList>;
+    "AnswerWaitingUsers" Action::AnswerWaitingUsers, Own, Moderate, USUAL,
+        request::<own::AnswerWaitingUsers> => response::<own::WaitingUsersAnswered>;
+    "DrainNode" Action::DrainNode, Own, Admin, FEW, request::<own::DrainNode> => nothing;
+    "ResumeNode" Action::ResumeNode, Own, Admin, FEW, request::<own::ResumeNode> => nothing;
 };

@@ -279,7 +279,7 @@ fn administers(caller: &Application, id: SdkAppId) -> Checked<()> {
 }
 
 /// Errors: the caller's key is not the operator's.
-fn operator(caller: &Application) -> Checked<()> {
+pub fn operator(caller: &Application) -> Checked<()> {
     match caller.reach {
         Reach::All => Ok(()),
         Reach::Own => {

@@ -10,6 +10,7 @@ mod restrictions;
 mod rooms;
 mod streams;
 mod usage;
+mod waiting;
 
 use rotunda_bus::BusError;
 use rotunda_proto::config::Application;
@@ -24,7 +25,9 @@ pub use members::{
     ListMembers, MemberList, SetMemberPermissions, list as list_members, set_permissions as set_member_permissions,
 };
 pub use mixes::{ListMixes, MixList, list as list_mixes};
-pub use nodes::{ListNodes, NodeList, list as list_nodes};
+pub use nodes::{
+    DrainNode, ListNodes, NodeList, ResumeNode, drain as drain_node, list as list_nodes, resume as resume_node,
+};
 pub use recordings::{ListRunningRecordings, RunningRecordingList, list as list_running_recordings};
 pub use restrictions::{
     LiftRestriction, ListRestrictions, RestrictionList, lift as lift_restriction, list as list_restrictions,
@@ -32,6 +35,10 @@ pub use restrictions::{
 pub use rooms::{ListRooms, RoomPage, list as list_rooms};
 pub use streams::{ListStreams, StreamList, list as list_streams};
 pub use usage::{DescribeUsage, UsageRows, describe as describe_usage};
+pub use waiting::{
+    AnswerWaitingUsers, ListWaitingUsers, SetWaitingRoom, WaitingUserList, WaitingUsersAnswered,
+    answer as answer_waiting_users, list as list_waiting_users, set as set_waiting_room,
+};
 
 type Checked<T> = Result<T, ApiError>;
 

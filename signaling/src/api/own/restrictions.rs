@@ -14,7 +14,8 @@ use crate::restrictions;
 use crate::shared::Shared;
 
 request! {
-    /// Lists what users may not do in rooms of the application: after RemoveUser, DismissRoom, SetUserBlocked and SetMemberPermissions.
+    /// Lists what users may not do in rooms of the application: after RemoveUser, DismissRoom, SetUserBlocked, SetMemberPermissions and
+    /// SetWaitingRoom.
     ListRestrictions {
         /// Of this room alone: digits are a numeric room, `text:` before a name makes it a text room.
         room: Option<String> = "Room" ? "InvalidParameterValue.RoomId",
@@ -32,9 +33,9 @@ request! {
     LiftRestriction {
         /// Digits are a numeric room; `text:` before a name makes it a text room.
         room: Option<String> = "Room" ! "InvalidParameterValue.RoomId",
-        /// The user; absent: the restriction of everybody, after DismissRoom.
+        /// The user; absent: the restriction of everybody, after DismissRoom and SetWaitingRoom.
         user_id: Option<String> = "UserId" ? "InvalidParameter.UserId",
-        /// `entry` (they may not enter) or `media` (what they may send and receive); absent: both.
+        /// `entry` (they may not enter), `media` (what they may send and receive) or `admission` (the waiting room); absent: all of them.
         kind: Option<String> = "Kind" ? "InvalidParameter",
     }
 }
@@ -56,12 +57,12 @@ pub struct RestrictionInfo {
     /// Absent: everybody.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_id: Option<String>,
-    /// `entry`: they may not enter. `media`: they may send and receive what the lists say.
+    /// `entry`: they may not enter. `media`: they may send and receive what the lists say. `admission`: they enter when they are admitted.
     pub kind: String,
-    /// What they may send; absent: they may not enter.
+    /// What they may send; absent: another kind than `media`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub send: Option<Vec<TrackSource>>,
-    /// What they may receive; absent: they may not enter.
+    /// What they may receive; absent: another kind than `media`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub receive: Option<Vec<TrackSource>>,
     /// Unix seconds.
@@ -98,7 +99,7 @@ pub async fn list(shared: &Shared, caller: &Application, request: ListRestrictio
 fn info(restriction: Restriction) -> RestrictionInfo {
     let kind = restriction.kind().as_str().to_owned();
     let (send, receive) = match restriction.limit {
-        RestrictionLimit::Entry => (None, None),
+        RestrictionLimit::Entry | RestrictionLimit::Admission => (None, None),
         RestrictionLimit::Media(rights) => {
             let permissions = rights.permissions();
             let list = |sources: std::collections::BTreeSet<TrackSource>| Some(sources.into_iter().collect());
@@ -123,7 +124,7 @@ pub async fn lift(shared: &Shared, caller: &Application, request: LiftRestrictio
     let kinds = match request.kind.as_deref() {
         None => RestrictionKind::ALL.to_vec(),
         Some(kind) => vec![RestrictionKind::parse(kind).ok_or_else(|| {
-            let message = format!("Kind must be entry or media, not {}", shortened(kind));
+            let message = format!("Kind must be entry, media or admission, not {}", shortened(kind));
             ApiError::new("InvalidParameter", message)
         })?],
     };

@@ -2,13 +2,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rotunda_bus::{BusExt, ClusterNode, InProcess, Incarnation, SharedBus};
-use rotunda_proto::ids::MembershipId;
+use rotunda_proto::applications::Reach;
+use rotunda_proto::ids::{MembershipId, NodeId};
 use rotunda_proto::room::{
     Holder, MemberCounts, Publisher, RoomInfo, Roster, RosterMember, Seats, TrackState, count_key, info_key,
     roster_key, seats_key,
 };
+use rotunda_proto::sfu;
 use rotunda_store::{Effects, NewCallback, NewEntry, Store};
 use serde_json::json;
+use tokio::sync::mpsc;
 
 use super::*;
 use crate::config::Config;
@@ -254,4 +257,78 @@ fn a_page_goes_on_after_a_name_that_is_gone() {
     assert_eq!(page(all(&["c", "a"]), Some("b"), 2), (vec![()], None));
     assert_eq!(page(all(&["a"]), Some("z"), 2), (vec![], None));
     assert_eq!(page(all(&["b", "a"]), None, 2), (vec![(), ()], None));
+}
+
+/// Plays an SFU node that answers each command with the next of these replies.
+async fn play_node(bus: &SharedBus, name: &str, replies: Vec<sfu::Reply>) -> mpsc::UnboundedReceiver<sfu::Command> {
+    let node: NodeId = name.parse().unwrap();
+    let mut requests = bus.serve(&sfu::control_subject(&node)).await.unwrap();
+    let (tell, told) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        for reply in replies {
+            let request = requests.next().await;
+            tell.send(request.parse().unwrap()).unwrap();
+            request.answer(&reply);
+        }
+    });
+    told
+}
+
+#[tokio::test]
+async fn the_operator_drains_a_node_and_takes_it_back() {
+    let fixture = fixture().await;
+    let refused = |error| sfu::Reply::Refused { error };
+    let replies = vec![
+        sfu::Reply::Done,
+        sfu::Reply::Done,
+        refused(sfu::ControlError::NoOtherNode),
+        refused(sfu::ControlError::Ends),
+    ];
+    let mut told = play_node(&fixture.bus, "sfu-1", replies).await;
+    let operator = Application {
+        reach: Reach::All,
+        ..fixture.application.clone()
+    };
+    let drain = async |caller: &Application, node: &str, seconds| {
+        let request = DrainNode {
+            node: Some(node.to_owned()),
+            seconds,
+        };
+        drain_node(&fixture.shared, caller, request)
+            .await
+            .map_err(|error| error.code)
+    };
+    let resume = async |node: &str| {
+        let node = Some(node.to_owned());
+        let resumed = resume_node(&fixture.shared, &operator, ResumeNode { node }).await;
+        resumed.map_err(|error| error.code)
+    };
+    let code = |code: &'static str| Err(code);
+    let own = drain(&fixture.application, "sfu-1", None).await;
+    assert_eq!(own, code("UnauthorizedOperation.SdkAppId"), "of one application alone");
+    for seconds in [9, 3601] {
+        assert_eq!(drain(&operator, "sfu-1", Some(seconds)).await, code("InvalidParameter"));
+    }
+    assert_eq!(drain(&operator, "sfu-2", None).await, code("ResourceNotFound"));
+    drain(&operator, "sfu-1", None).await.unwrap();
+    resume("sfu-1").await.unwrap();
+    assert_eq!(
+        drain(&operator, "sfu-1", Some(600)).await,
+        code("FailedOperation.NoOtherNode")
+    );
+    assert_eq!(resume("sfu-1").await, code("FailedOperation.NodeEnds"));
+    let mut commands = Vec::new();
+    while let Ok(command) = told.try_recv() {
+        commands.push(command);
+    }
+    let within = |within_ms| sfu::Command::Drain { within_ms };
+    assert_eq!(
+        commands,
+        [
+            within(60_000),
+            sfu::Command::Resume,
+            within(600_000),
+            sfu::Command::Resume
+        ]
+    );
 }

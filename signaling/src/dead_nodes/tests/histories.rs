@@ -208,6 +208,7 @@ impl World {
             user_define_record_id: None,
             stream_id: None,
             private_map_key: None,
+            pass: None,
         };
         if client.ask(enter).await == Some(true) {
             client.sources = (!self.is_cut[node]).then(BTreeSet::new);

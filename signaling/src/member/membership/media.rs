@@ -534,7 +534,9 @@ fn refused(error: &ControlError) -> ErrorBody {
         ControlError::BadSdp { .. } | ControlError::NoSuchLine { .. } => ErrorCode::BadSdp,
         ControlError::NodeFull => ErrorCode::NodeFull,
         ControlError::NoSuchSession => ErrorCode::NoMediaNode,
-        ControlError::BadTicket | ControlError::BadLink => ErrorCode::Internal,
+        ControlError::BadTicket | ControlError::BadLink | ControlError::NoOtherNode | ControlError::Ends => {
+            ErrorCode::Internal
+        }
     };
     ErrorBody {
         code,

@@ -38,6 +38,7 @@ async fn a_publisher_who_logs_in_again_keeps_their_cell_in_mixes_and_loses_it_by
         user_define_record_id: None,
         stream_id: None,
         private_map_key: None,
+        pass: None,
     };
     ask(&mut bob, 1, enter()).await.unwrap();
     ask(&mut bob, 2, Request::Publish { source, muted: false })

@@ -96,6 +96,7 @@ impl Connected {
                     Event::MemberCount { .. }
                     | Event::Slots { .. }
                     | Event::Permissions { .. }
+                    | Event::WaitingRoom { .. }
                     | Event::Room { .. }
                     | Event::Speakers { .. },
                 ) => {}

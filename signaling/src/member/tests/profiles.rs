@@ -26,6 +26,7 @@ async fn a_member_who_enters_learns_the_profiles_that_the_application_has_now() 
         user_define_record_id: None,
         stream_id: None,
         private_map_key: None,
+        pass: None,
     };
     let request = ToMember::Request {
         number,

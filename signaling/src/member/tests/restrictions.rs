@@ -22,7 +22,7 @@ struct Client {
 }
 
 /// Two nodes on one bus and one store, which follow each other.
-async fn two_nodes() -> (Shared, Shared) {
+pub(super) async fn two_nodes() -> (Shared, Shared) {
     let bus: SharedBus = Arc::new(FailingBus::default());
     announce_sfu(&*bus).await;
     let store = Store::in_memory().await.unwrap();
@@ -76,6 +76,7 @@ impl Client {
             user_define_record_id: None,
             stream_id: None,
             private_map_key: None,
+            pass: None,
         };
         self.ask(request).await
     }

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::media::{Connected, connected};
 use super::*;
 use crate::permissions::{self, PermitError};
+use crate::room::Passes;
 
 const EVERYTHING: [TrackSource; 3] = TrackSource::ALL;
 
@@ -42,7 +43,8 @@ async fn ann_who_can_be_reached() -> Connected {
 /// The next permissions that the client gets.
 async fn told(ann: &mut Connected) -> (BTreeSet<TrackSource>, BTreeSet<TrackSource>) {
     loop {
-        if let ServerMessage::Event(Event::Permissions { send, receive }) = ann.test.messages.recv().await.unwrap() {
+        if let ServerMessage::Event(Event::Permissions { send, receive, .. }) = ann.test.messages.recv().await.unwrap()
+        {
             return (send, receive);
         }
     }
@@ -214,7 +216,15 @@ async fn only_a_user_who_may_create_a_room_is_its_first_member() {
             app: test.room.app,
             room: serde_json::from_str(room).unwrap(),
         };
-        Membership::enter(&test.shared, room, user.parse().unwrap(), Role::Anchor, rights(bits)).await
+        Membership::enter(
+            &test.shared,
+            room,
+            user.parse().unwrap(),
+            Role::Anchor,
+            rights(bits),
+            Passes::Never,
+        )
+        .await
     };
     assert!(matches!(
         enter("1002", "bob", ENTER).await,

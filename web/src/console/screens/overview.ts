@@ -31,7 +31,10 @@ export function alarms(found: Found, errors: ApiError[]): Alarm[] {
     else if (error.status !== 403) add('bad', `${error.action}: ${error.message}`);
   }
   if (found.nodes?.SfuNodes.length === 0) add('bad', t('No node forwards media: start one with the role sfu.'), '#/nodes');
-  for (const node of found.nodes?.SfuNodes ?? []) if (node.IsFull) add('warn', t('Media node {0} is full: it takes no new members.', node.Node), '#/nodes');
+  for (const node of found.nodes?.SfuNodes ?? []) {
+    if (node.IsDraining) add('warn', t('Media node {0} moves its sessions away and takes no new members.', node.Node), '#/nodes');
+    else if (node.IsFull) add('warn', t('Media node {0} is full: it takes no new members.', node.Node), '#/nodes');
+  }
   const mixing = found.nodes?.MixNodes ?? [];
   if (mixing.length > 0 && mixing.every((node) => node.TasksLeft === 0 || node.MillicoresLeft < 200)) add('warn', t('No mixing node has capacity left.'), '#/nodes');
   for (const mix of found.mixes?.Mixes ?? []) {

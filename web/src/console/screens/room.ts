@@ -10,6 +10,7 @@ import { ask, badge, card, busy, dialog, empty, note, page } from '../ui';
 import { SOURCES, type Member, type MemberList, type Source } from '../types';
 import { callsOfRoom } from './call';
 import { latestCall, qualityCard, showQuality } from './quality';
+import { waitingCard } from './waiting';
 
 export function sourceName(source: Source): string {
   return { audio: t('microphone'), camera: t('camera'), screen: t('screen') }[source];
@@ -81,6 +82,7 @@ export function room(context: Context, name: string): HTMLElement {
   ];
   return page(t('Room {0}', name), head, h('p', {}, h('a', { href: '#/rooms' }, `‹ ${t('All rooms')}`)), facts, error,
     card(t('Members now'), box, table.element),
+    waitingCard(context, name),
     qualityCard(context, () => isListed.then(() => latestCall(context, name)), 10_000, () => members.filter((member) => member.Tracks.length > 0).map((member) => member.UserId)),
     card(t('Timeline'), callsOfRoom(context, name)));
 }

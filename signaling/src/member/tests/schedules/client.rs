@@ -64,6 +64,7 @@ impl Client {
             user_define_record_id: None,
             stream_id: None,
             private_map_key: None,
+            pass: None,
         };
         self.ask(request).await;
     }
@@ -198,7 +199,7 @@ impl Client {
                 return true;
             }
             Event::Slots { video, .. } => self.slots = video,
-            Event::Permissions { send, receive } => {
+            Event::Permissions { send, receive, .. } => {
                 self.permissions = Permissions { send, receive };
                 return true;
             }
