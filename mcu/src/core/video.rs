@@ -110,4 +110,3 @@ fn volume(mean_square: f32) -> u8 {
     let decibel = 10.0 * mean_square.max(1e-10).log10();
     ((decibel + 60.0) / 60.0 * 255.0).clamp(0.0, 255.0) as u8
 }
-

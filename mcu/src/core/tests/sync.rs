@@ -78,7 +78,13 @@ fn sent(user: &RoomUser, loss: u32, jitter: u32) -> Vec<Sample> {
         };
         let arrival = number * 20_000 + AUDIO_WAY + i64::from(chance.below(jitter + 1)) + late;
         let payload = Payload::Audio(packet.as_ref().into());
-        samples.push(sample(TrackSource::Audio, 48_000, (number * 960) as u32, arrival, payload));
+        samples.push(sample(
+            TrackSource::Audio,
+            48_000,
+            (number * 960) as u32,
+            arrival,
+            payload,
+        ));
     }
     let mut last = 0;
     for count in 0..SECONDS * 15 {
@@ -100,7 +106,13 @@ fn sent(user: &RoomUser, loss: u32, jitter: u32) -> Vec<Sample> {
             contiguous: true,
             rotation: None,
         });
-        samples.push(sample(TrackSource::Camera, 90_000, (count * 6_000) as u32, last, payload));
+        samples.push(sample(
+            TrackSource::Camera,
+            90_000,
+            (count * 6_000) as u32,
+            last,
+            payload,
+        ));
     }
     samples.sort_by_key(|sample| sample.stamp.arrival);
     samples
