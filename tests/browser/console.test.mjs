@@ -261,6 +261,16 @@ describe('the console', { skip: cannotRun() }, () => {
     assert.ok(rows.some((line) => new RegExp(`^${FIRST},\\d{4}-\\d\\d-\\d\\d,record_mixed_sd_ms,\\d+$`).test(line)), text);
   });
 
+  test('the only media node is not drained, and the page says what to do first', async () => {
+    await open('nodes');
+    await page.getByRole('button', { name: /^Drain: / }).click();
+    const shown = page.getByRole('dialog', { name: /^Drain / });
+    await shown.getByRole('button', { name: 'Drain', exact: true }).click();
+    assert.match(await shown.getByRole('alert').innerText(), /no other node takes the sessions of \S+; start one first[\s\S]*FailedOperation\.NoOtherNode/);
+    await shown.getByRole('button', { name: 'Cancel' }).click();
+    await page.getByText('takes members').first().waitFor();
+  });
+
   test('an application is made, changed and gets a new secret', async (t) => {
     await open('applications');
     if (!actions.has('ListApplications')) {
