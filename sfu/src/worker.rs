@@ -39,7 +39,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use metrics::{counter, gauge};
-use rotunda_proto::ids::{RoomKey, SessionId, TrackSource, UserId};
+use rotunda_proto::ids::{NodeId, RoomKey, SessionId, TrackSource, UserId};
 use rotunda_proto::sfu::{ControlError, Event, SlotMap};
 use tracing::info;
 
@@ -50,6 +50,7 @@ use crate::slab::{SessionIndex, TrackIndex, WorkerIndex};
 use counters::Counters;
 use events::Events;
 pub use events::RoomEvent;
+pub use links::LinkEvent;
 use links::Links;
 use relay::Relay;
 use rooms::{Location, Member, Rooms};
@@ -68,7 +69,7 @@ use tracks::Tracks;
 ///    [`carry_message`](Self::carry_message), [`open_link`](Self::open_link), [`close`](Self::close)): any number of them, in any order.
 /// 2. **Media out**: [`send_media`](Self::send_media) once, which gives packets to their viewers and sends them.
 /// 3. **The end of the turn**: [`finish_turn`](Self::finish_turn) once. It does what 1 and 2 have left undone.
-/// 4. **Output**: [`poll_control`](Self::poll_control), [`poll_event`](Self::poll_event), [`poll_lost_link`](Self::poll_lost_link) and
+/// 4. **Output**: [`poll_control`](Self::poll_control), [`poll_event`](Self::poll_event), [`poll_link_event`](Self::poll_link_event) and
 ///    [`take_relay_messages`](Self::take_relay_messages) until they are empty, then [`poll_timeout`](Self::poll_timeout): when the next
 ///    turn is due, if nothing comes before.
 ///
@@ -106,6 +107,7 @@ pub struct Datagram {
 /// The settings of a worker.
 #[derive(Debug, Clone)]
 pub struct Setup {
+    pub node: NodeId,
     pub index: WorkerIndex,
     /// Workers of the node. Higher indexes are of workers of other nodes.
     pub workers: usize,

@@ -58,9 +58,12 @@ pub struct Track {
     watched_elsewhere: Vec<(WorkerIndex, Vec<Watched>)>,
     /// Of a replica: the layers that the publisher's worker was told last.
     told_watched: Vec<Watched>,
-    /// Of a replica of video: whether the publisher's worker was told that it is watched, and since when it is not.
-    told_taken: bool,
+    /// Of a replica of video: whether the publisher's worker was told that it is watched, and since when it is not. None: the worker may
+    /// have forgotten it.
+    told_taken: Option<bool>,
     unwatched_since: Option<Instant>,
+    /// Of a replica that has come to another worker: streams that the worker has not told of.
+    unconfirmed: Vec<StreamId>,
 }
 
 /// The sender of a track.
@@ -97,8 +100,9 @@ impl Track {
             receivers: Vec::new(),
             watched_elsewhere: Vec::new(),
             told_watched: Vec::new(),
-            told_taken: false,
+            told_taken: Some(false),
             unwatched_since: None,
+            unconfirmed: Vec::new(),
         }
     }
 
@@ -111,6 +115,25 @@ impl Track {
         if let Publisher::Elsewhere(replica) = &mut self.publisher {
             replica.permitted = permitted;
         }
+    }
+
+    /// Of a replica: its packets come from another worker from now on.
+    pub fn move_replica(&mut self, worker: WorkerIndex, track: TrackIndex) {
+        if let Publisher::Elsewhere(replica) = &mut self.publisher {
+            (replica.worker, replica.track) = (worker, track);
+            self.unconfirmed.clone_from(&self.streams);
+            self.forget_told();
+        }
+    }
+
+    /// The worker of a replica's publisher has told of a stream.
+    pub fn confirm(&mut self, stream: StreamId) {
+        self.unconfirmed.retain(|other| *other != stream);
+    }
+
+    /// The streams that it has not told of, though it has told of all that there are.
+    pub fn take_unconfirmed(&mut self) -> Vec<StreamId> {
+        std::mem::take(&mut self.unconfirmed)
     }
 
     pub fn room(&self) -> &RoomKey {
@@ -214,20 +237,25 @@ impl Track {
         let is_watched = !self.viewers.is_empty() || !self.takers.is_empty();
         if is_watched {
             self.unwatched_since = None;
-        } else if self.told_taken {
+        } else if self.told_taken == Some(true) {
             let since = *self.unwatched_since.get_or_insert(now);
             if now.saturating_duration_since(since) < RELEASE {
                 return None;
             }
         }
-        let changes = is_watched != self.told_taken;
-        self.told_taken = is_watched;
+        let changes = Some(is_watched) != self.told_taken;
+        self.told_taken = Some(is_watched);
         changes.then_some(is_watched)
+    }
+
+    /// Of a replica of video: its packets have been asked for.
+    pub fn is_taken(&self) -> bool {
+        !self.source.is_video() || self.told_taken == Some(true)
     }
 
     /// Of a replica: its publisher's worker has to be told everything again.
     pub fn forget_told(&mut self) {
-        self.told_taken = false;
+        self.told_taken = None;
         self.told_watched.clear();
     }
 

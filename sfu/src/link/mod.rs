@@ -24,9 +24,11 @@ use datagram::{FRAME, Frame, read_body};
 use remote_clock::RemoteClock;
 
 /// Both ends say so often that they are there.
-const ALIVE: Duration = Duration::from_millis(250);
+const ALIVE: Duration = Duration::from_millis(100);
 /// Before the first datagram has come, each address is tried so often.
 const TRY: Duration = Duration::from_millis(100);
+/// An end that is silent for so long may be gone: media that comes by it is to come another way.
+const DOUBT: Duration = Duration::from_millis(500);
 /// An end that is silent for so long is gone.
 const SILENCE: Duration = Duration::from_millis(2500);
 /// The other end is heard in this time, or the link is given up.
@@ -127,6 +129,12 @@ impl Link {
             None => now.saturating_duration_since(self.created_at) >= CONNECT,
         };
         silent || self.is_broken
+    }
+
+    /// Whether the other end was heard lately.
+    pub fn is_heard(&self, now: Instant) -> bool {
+        let heard_at = self.heard_at;
+        heard_at.is_some_and(|heard_at| now.saturating_duration_since(heard_at) < DOUBT)
     }
 
     pub fn round_trip(&self) -> Duration {

@@ -12,6 +12,7 @@ mod relay;
 mod schedules;
 mod sleeping_layers;
 mod steady_link;
+mod tree;
 mod turns;
 mod viewing;
 

@@ -92,6 +92,7 @@ impl Worker {
             self.timers.speakers_at = Some(now + SPEAKERS);
             self.tell_speakers(now);
             self.update_replicas(now);
+            self.update_pulls(now);
             self.links.count();
         }
     }

@@ -214,7 +214,7 @@ impl Simulation {
             }
             self.events.push((self.now, told.event));
         }
-        self.drop_lost_links(worker);
+        self.handle_link_events(worker);
     }
 }
 
