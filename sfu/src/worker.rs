@@ -4,7 +4,7 @@
 //! workers of other nodes), [`timers`], [`events`]. What the worker does with them: [`demux`] finds the session of a datagram, [`turn`] drives `str0m`, [`forward`] takes
 //! packets from publishers, [`fan_out`] gives them to viewers, [`transmit`] sends them, [`feedback`] reads viewers' RTCP and
 //! retransmits, [`keyframes`] asks for keyframes, [`subscribe`] attaches slots to tracks, [`allocate`] chooses their layers,
-//! [`layer_demand`] pauses layers without viewers, [`audio_slots`] lets the loudest be heard, [`statistics`] measures,
+//! [`layer_demand`] pauses layers without viewers, [`link_layers`] those that a link between nodes does not carry or need not, [`audio_slots`] lets the loudest be heard, [`statistics`] measures,
 //! [`custom_messages`] carries members' own messages.
 
 mod allocate;
@@ -18,6 +18,7 @@ mod feedback;
 mod forward;
 mod keyframes;
 mod layer_demand;
+mod link_layers;
 mod links;
 pub mod relay;
 mod rooms;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use rotunda_proto::ids::{RoomKey, TrackSource, UserId};
 use str0m::format::PayloadParams;
 
+use super::link_flows::{LinkFlows, Step};
 use super::packet::{Packet, StreamId};
 use crate::slab::{Index, SessionIndex, SlotIndex, TrackIndex, WorkerIndex};
 
@@ -54,6 +55,8 @@ pub struct Track {
     takers: Vec<WorkerIndex>,
     /// Those of them that get its packets.
     receivers: Vec<WorkerIndex>,
+    /// Its simulcast streams on their way to workers of other nodes.
+    link_flows: LinkFlows,
     /// Layers that replicas' viewers watch, by worker.
     watched_elsewhere: Vec<(WorkerIndex, Vec<Watched>)>,
     /// Of a replica: the layers that the publisher's worker was told last.
@@ -98,6 +101,7 @@ impl Track {
             neighbours: Vec::new(),
             takers: Vec::new(),
             receivers: Vec::new(),
+            link_flows: LinkFlows::default(),
             watched_elsewhere: Vec::new(),
             told_watched: Vec::new(),
             told_taken: Some(false),
@@ -154,6 +158,7 @@ impl Track {
 
     pub fn remove_stream(&mut self, stream: StreamId) {
         self.streams.retain(|other| *other != stream);
+        self.link_flows.forget(stream);
     }
 
     pub fn viewers(&self) -> &[Viewer] {
@@ -227,6 +232,7 @@ impl Track {
             worker.position() < workers || !self.source.is_video() || self.takers.contains(worker)
         };
         self.receivers = self.neighbours.iter().filter(gets).copied().collect();
+        self.link_flows.retain(|worker| self.receivers.contains(&worker));
     }
 
     /// Of a replica: whether it is watched, if its publisher's worker has to be told so now.
@@ -263,6 +269,25 @@ impl Track {
     pub fn set_watched_elsewhere(&mut self, worker: WorkerIndex, layers: Vec<Watched>) {
         self.watched_elsewhere.retain(|(other, _)| *other != worker);
         self.watched_elsewhere.push((worker, layers));
+    }
+
+    /// A simulcast stream, and a worker of another node that gets the track: what is to be done for it.
+    pub fn update_flow(&mut self, now: Instant, to: WorkerIndex, stream: StreamId) -> Option<Step> {
+        let watched = self.watched_elsewhere.iter().filter(|(worker, _)| *worker == to);
+        let is_watched = watched
+            .flat_map(|(_, layers)| layers)
+            .any(|layer| layer.stream == stream);
+        self.link_flows.update(now, to, stream, is_watched)
+    }
+
+    /// A worker of another node cannot take a simulcast stream. Answers whether it got it.
+    pub fn pause_flow(&mut self, to: WorkerIndex, stream: StreamId) -> bool {
+        self.receivers.contains(&to) && self.link_flows.pause(to, stream)
+    }
+
+    /// Whether a stream does not go to a worker now, though the track does.
+    pub fn is_paused(&self, to: WorkerIndex, stream: StreamId) -> bool {
+        self.link_flows.is_paused(to, stream)
     }
 
     pub fn watched_elsewhere(&self) -> impl Iterator<Item = &Watched> {

@@ -15,6 +15,7 @@ use super::relay::{RelayMessage, wire};
 use super::{Datagram, Worker, drop_datagram};
 use crate::ingress::packet::StreamId;
 use crate::link::datagram::Header;
+use crate::link::limit::{Change, Flow, LinkLimit};
 use crate::link::{Link, Received};
 use crate::slab::WorkerIndex;
 
@@ -55,6 +56,7 @@ struct Named {
     node: NodeId,
     /// As it was told last.
     is_heard: bool,
+    limit: LinkLimit,
     /// Packets that have overtaken the message that announces their stream.
     early: VecDeque<Vec<u8>>,
     #[cfg(test)]
@@ -71,6 +73,23 @@ impl Links {
     /// The node of a worker at the other end.
     pub fn node(&self, peer: WorkerIndex) -> Option<&NodeId> {
         self.links.get(&peer).map(|named| &named.node)
+    }
+
+    pub fn peers(&self) -> Vec<WorkerIndex> {
+        self.links.keys().copied().collect()
+    }
+
+    /// The simulcast streams of a link that are barred from now on, or not any more.
+    pub fn update_limit(&mut self, now: Instant, peer: WorkerIndex, flows: &[Flow]) -> Vec<Change> {
+        let Some(Named { link, limit, node, .. }) = self.links.get_mut(&peer) else {
+            return Vec::new();
+        };
+        let changes = limit.update(now, link.limit(now), flows);
+        for change in &changes {
+            let to = if change.is_barred { "off" } else { "on" };
+            counter!("rotunda_sfu_link_layers_switched_total", "peer" => node.to_string(), "to" => to).increment(1);
+        }
+        changes
     }
 
     pub fn tell_overdue(&mut self, room: &RoomKey, origin: NodeId, parent: WorkerIndex) {
@@ -133,6 +152,7 @@ impl Worker {
             number,
             node,
             is_heard: false,
+            limit: LinkLimit::default(),
             early: VecDeque::new(),
             #[cfg(test)]
             carried: crate::link::Carried::default(),

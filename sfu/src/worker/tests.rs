@@ -3,6 +3,7 @@ mod codecs;
 mod custom_messages;
 mod layers;
 mod layers_in_one_stream;
+mod link_layers;
 mod narrow_link;
 mod nodes;
 mod outage;

@@ -93,6 +93,7 @@ impl Worker {
             self.tell_speakers(now);
             self.update_replicas(now);
             self.update_pulls(now);
+            self.update_link_limits(now);
             self.links.count();
         }
     }

@@ -98,13 +98,14 @@ impl Worker {
             RelayMessage::Demand { layer, demand } => {
                 if let Some(stream) = self.tracks.stream_mut(layer.stream) {
                     stream.set_demand(now, layer.spatial, demand);
-                    let track = self.tracks.stream(layer.stream).map(Stream::track);
-                    let neighbours = track.and_then(|track| self.tracks.get(track)).map(Track::neighbours);
-                    self.relay
-                        .push_all(neighbours.unwrap_or_default(), || RelayMessage::Demand {
-                            layer,
-                            demand,
-                        });
+                    self.relay_demand(layer, demand);
+                }
+            }
+            RelayMessage::Barred { stream, is_barred } => {
+                if self.is_replica(from, stream) {
+                    self.set_barred(now, stream, |barred| barred.before = is_barred);
+                } else if is_barred {
+                    self.pause_for(stream, from);
                 }
             }
             RelayMessage::Keyframe(stream) => self.want_keyframe(now, stream),
@@ -144,17 +145,18 @@ impl Worker {
         room.is_some_and(|room| room.neighbours().contains(&worker))
     }
 
+    /// Whether a stream is of a track of this worker.
+    fn is_replica(&self, from: WorkerIndex, id: StreamId) -> bool {
+        let stream = self.tracks.stream(id);
+        let track = stream.and_then(|stream| self.tracks.get(stream.track()));
+        let publisher = track.map(Track::publisher);
+        matches!(publisher, Some(Publisher::Elsewhere(replica)) if replica.worker == from)
+    }
+
     /// Whether a message from this worker may be about that: its own tracks have replicas here, and tracks that it was told of are
     /// tracks here.
     fn may_tell(&self, from: WorkerIndex, message: &RelayMessage) -> bool {
-        let is_replica = |id: &StreamId| {
-            let track = self
-                .tracks
-                .stream(*id)
-                .and_then(|stream| self.tracks.get(stream.track()));
-            let publisher = track.map(Track::publisher);
-            matches!(publisher, Some(Publisher::Elsewhere(replica)) if replica.worker == from)
-        };
+        let is_replica = |id: &StreamId| self.is_replica(from, *id);
         let is_told = |track: &TrackIndex| {
             let track = self.tracks.get(*track);
             track.is_some_and(|track| track.neighbours().contains(&from))
@@ -164,9 +166,10 @@ impl Worker {
             RelayMessage::Demand { layer, .. } => is_replica(&layer.stream),
             RelayMessage::Stream { stream, .. } => self.tracks.stream(*stream).is_none() || is_replica(stream),
             RelayMessage::Watched { track, .. } | RelayMessage::Take { track, .. } => is_told(track),
-            RelayMessage::Keyframe(stream) => {
-                let stream = self.tracks.stream(*stream);
-                stream.is_some_and(|stream| is_told(&stream.track()))
+            RelayMessage::Keyframe(id) | RelayMessage::Barred { stream: id, .. } => {
+                let stream = self.tracks.stream(*id);
+                let is_from_here = stream.is_some_and(|stream| is_told(&stream.track()));
+                is_from_here || matches!(message, RelayMessage::Barred { .. }) && is_replica(id)
             }
             RelayMessage::Custom { room, .. } => self.is_neighbour(room, from),
             RelayMessage::Join { room, .. }
@@ -198,6 +201,7 @@ impl Worker {
         };
         if begins && comes && self.is_far(from) {
             for stream in streams {
+                self.tell_demand(stream, from);
                 match missed {
                     Some(missed) => self.relay_missed(now, stream, missed, from),
                     None => self.relay_frames(now, stream, &[from]),

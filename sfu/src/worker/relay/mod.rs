@@ -97,6 +97,12 @@ pub enum RelayMessage {
         layer: Watched,
         demand: Demand,
     },
+    /// A link on the way from the publisher does not carry a simulcast stream, or carries it again. To the publisher's worker: do not send it
+    /// over this link, until it is watched again.
+    Barred {
+        stream: StreamId,
+        is_barred: bool,
+    },
     /// To the publisher's worker: a keyframe is needed.
     Keyframe(StreamId),
     /// To the publisher's worker: all layers of a track that viewers of the sending worker watch.
@@ -372,6 +378,12 @@ impl Worker {
                 let layer = Watched { stream: id, spatial };
                 self.relay.push_all(to, || RelayMessage::Demand { layer, demand });
             }
+            if stream.is_barred() {
+                self.relay.push_all(to, || RelayMessage::Barred {
+                    stream: id,
+                    is_barred: true,
+                });
+            }
             let receivers = self.tracks.get(stream.track()).map(|track| track.receivers());
             let receivers = receivers
                 .unwrap_or_default()
@@ -383,7 +395,7 @@ impl Worker {
     }
 
     /// Gives workers the newest frames of a stream.
-    fn relay_frames(&mut self, now: Instant, id: StreamId, to: &[WorkerIndex]) {
+    pub(super) fn relay_frames(&mut self, now: Instant, id: StreamId, to: &[WorkerIndex]) {
         let Some(stream) = self.tracks.stream(id) else {
             return;
         };

@@ -11,6 +11,7 @@ use super::incoming::Introduction;
 use super::pulls::Origins;
 use super::{Published, RelayMessage};
 use crate::ingress::packet::StreamId;
+use crate::ingress::stream::Barred;
 use crate::slab::{SessionIndex, TrackIndex, WorkerIndex};
 use crate::worker::Worker;
 use crate::worker::rooms::{Location, Room};
@@ -207,6 +208,15 @@ impl Worker {
         let mut last = None;
         for (here, there) in moves {
             self.tracks.move_replica(here, from, there);
+            // What the links of before did not carry.
+            for id in self
+                .tracks
+                .get(here)
+                .map(|track| track.streams().to_vec())
+                .unwrap_or_default()
+            {
+                self.set_barred(now, id, |barred| *barred = Barred::default());
+            }
             let track = self.tracks.get(here);
             let streams = track.into_iter().flat_map(|track| self.tracks.streams_of(track));
             last = last.max(streams.map(|(_, stream)| stream.last_packet()).max());

@@ -88,6 +88,10 @@ enum Message {
         spatial: u8,
         demand: WireDemand,
     },
+    Barred {
+        stream: u64,
+        is_barred: bool,
+    },
     Keyframe {
         stream: u64,
     },
@@ -208,6 +212,10 @@ pub fn write_message(now: Instant, message: &RelayMessage) -> Option<Vec<u8>> {
             spatial: layer.spatial,
             demand: WireDemand::of(now, *demand),
         },
+        RelayMessage::Barred { stream, is_barred } => Message::Barred {
+            stream: stream.0,
+            is_barred: *is_barred,
+        },
         RelayMessage::Keyframe(stream) => Message::Keyframe { stream: stream.0 },
         RelayMessage::Watched { track, layers } => Message::Watched {
             track: number(*track),
@@ -301,6 +309,10 @@ pub fn read_message(now: Instant, bytes: &[u8]) -> Option<RelayMessage> {
                 spatial: (usize::from(spatial) < SPATIAL_LAYERS).then_some(spatial)?,
             },
             demand: demand.read(now),
+        },
+        Message::Barred { stream, is_barred } => RelayMessage::Barred {
+            stream: StreamId(stream),
+            is_barred,
         },
         Message::Keyframe { stream } => RelayMessage::Keyframe(StreamId(stream)),
         Message::Watched { track, layers } => {

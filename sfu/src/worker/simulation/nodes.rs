@@ -1,6 +1,6 @@
 //! A room on several nodes: the workers of each, the gateways, and the links between them.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use rotunda_proto::ids::NodeId;
 use rotunda_proto::location::Location;
@@ -20,6 +20,8 @@ pub(super) struct Nodes {
     dead: Vec<bool>,
     /// Links over which something comes: from the worker to the other one.
     heard: HashSet<(usize, usize)>,
+    /// When the link from a worker to another one has carried everything.
+    pub(super) free_at: HashMap<(usize, usize), Instant>,
     /// Children of a node in a fan-out tree.
     fan_out: usize,
     /// The names of the nodes.
@@ -35,6 +37,7 @@ impl Nodes {
             link: Link::default(),
             dead: vec![false; workers.div_ceil(of_node)],
             heard: HashSet::new(),
+            free_at: HashMap::new(),
             fan_out: 8,
             names: (0..workers)
                 .step_by(of_node)
@@ -131,6 +134,12 @@ impl Simulation {
         }
         room.run(ms(500));
         room
+    }
+
+    /// All links between nodes are like this from now on.
+    #[cfg(test)]
+    pub fn set_node_links(&mut self, link: Link) {
+        self.nodes.link = link;
     }
 
     /// As [`with_nodes`](Self::with_nodes), of one worker each, of which each sends to so many others at most.

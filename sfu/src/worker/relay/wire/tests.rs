@@ -46,6 +46,10 @@ fn every_message_is_read_as_it_was_written() {
         },
         RelayMessage::Forgotten(StreamId(1 << 60)),
         RelayMessage::Keyframe(StreamId(5)),
+        RelayMessage::Barred {
+            stream: StreamId(5),
+            is_barred: true,
+        },
         RelayMessage::Watched {
             track: TrackIndex::at(3),
             layers: vec![Watched {
