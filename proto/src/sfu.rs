@@ -131,6 +131,9 @@ pub enum Command {
         room: RoomKey,
         node: NodeId,
         worker: Option<u16>,
+        /// Where that node is, if it relays media of further nodes, too. None: an earlier version, which relays its own members' alone.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        location: Option<Location>,
     },
     /// From another SFU node: a [link](LinkEnd) between one of its workers and this worker. Answered by [`Reply::Linked`].
     Link { end: LinkEnd, worker: u16 },
@@ -166,6 +169,9 @@ pub enum Reply {
     /// The worker of this node that relays the room; None: the room is not here.
     Met {
         worker: Option<u16>,
+        /// As in [`Command::Meet`].
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        location: Option<Location>,
     },
     Linked {
         end: LinkEnd,

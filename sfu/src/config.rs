@@ -37,6 +37,9 @@ pub struct Config {
     /// Sessions of one room that the node takes. Further members come to another node, and are refused without one; 0: as many as the
     /// node has capacity for. Default 0.
     pub node_room_sessions: usize,
+    /// Nodes of a room to which a node sends its members' media itself. With more of them, the further ones receive it by those that have it
+    /// already. The same on all nodes. Default 8; 1 makes a chain of the nodes. Fewer spare the publishers' node and cost delay.
+    pub node_fan_out: usize,
     /// Share of a worker thread's time, 0.1 to 1: past it for 3 s the worker takes no more sessions (`node_full`) until it is
     /// less by 0.1, so that the members inside keep their quality. Default 0.85; 1: no limit.
     pub max_load: f64,
@@ -64,6 +67,7 @@ impl Default for Config {
             max_sessions: 2000,
             room_sessions: 200,
             node_room_sessions: 0,
+            node_fan_out: 8,
             max_load: 0.85,
             batch_window_milliseconds: 2,
             read_interval_microseconds: 1_000,
@@ -95,6 +99,9 @@ impl Config {
         }
         if self.room_sessions == 0 {
             mistakes.push(ConfigMistake::new("sfu.room_sessions", "write at least 1"));
+        }
+        if self.node_fan_out == 0 {
+            mistakes.push(ConfigMistake::new("sfu.node_fan_out", "write at least 1"));
         }
         if self.batch_window_milliseconds > 50 {
             mistakes.push(ConfigMistake::new("sfu.batch_window_milliseconds", "write at most 50"));

@@ -4,7 +4,7 @@
 //! workers of other nodes), [`timers`], [`events`]. What the worker does with them: [`demux`] finds the session of a datagram, [`turn`] drives `str0m`, [`forward`] takes
 //! packets from publishers, [`fan_out`] gives them to viewers, [`transmit`] sends them, [`feedback`] reads viewers' RTCP and
 //! retransmits, [`keyframes`] asks for keyframes, [`subscribe`] attaches slots to tracks, [`allocate`] chooses their layers,
-//! [`layer_demand`] pauses layers without viewers, [`audio_slots`] lets the loudest be heard, [`statistics`] measures,
+//! [`layer_demand`] pauses layers without viewers, [`link_layers`] those that a link between nodes does not carry or need not, [`audio_slots`] lets the loudest be heard, [`statistics`] measures,
 //! [`custom_messages`] carries members' own messages.
 
 mod allocate;
@@ -18,6 +18,7 @@ mod feedback;
 mod forward;
 mod keyframes;
 mod layer_demand;
+mod link_layers;
 mod links;
 pub mod relay;
 mod rooms;
@@ -39,7 +40,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use metrics::{counter, gauge};
-use rotunda_proto::ids::{RoomKey, SessionId, TrackSource, UserId};
+use rotunda_proto::ids::{NodeId, RoomKey, SessionId, TrackSource, UserId};
 use rotunda_proto::sfu::{ControlError, Event, SlotMap};
 use tracing::info;
 
@@ -50,6 +51,7 @@ use crate::slab::{SessionIndex, TrackIndex, WorkerIndex};
 use counters::Counters;
 use events::Events;
 pub use events::RoomEvent;
+pub use links::LinkEvent;
 use links::Links;
 use relay::Relay;
 use rooms::{Location, Member, Rooms};
@@ -68,7 +70,7 @@ use tracks::Tracks;
 ///    [`carry_message`](Self::carry_message), [`open_link`](Self::open_link), [`close`](Self::close)): any number of them, in any order.
 /// 2. **Media out**: [`send_media`](Self::send_media) once, which gives packets to their viewers and sends them.
 /// 3. **The end of the turn**: [`finish_turn`](Self::finish_turn) once. It does what 1 and 2 have left undone.
-/// 4. **Output**: [`poll_control`](Self::poll_control), [`poll_event`](Self::poll_event), [`poll_lost_link`](Self::poll_lost_link) and
+/// 4. **Output**: [`poll_control`](Self::poll_control), [`poll_event`](Self::poll_event), [`poll_link_event`](Self::poll_link_event) and
 ///    [`take_relay_messages`](Self::take_relay_messages) until they are empty, then [`poll_timeout`](Self::poll_timeout): when the next
 ///    turn is due, if nothing comes before.
 ///
@@ -106,6 +108,7 @@ pub struct Datagram {
 /// The settings of a worker.
 #[derive(Debug, Clone)]
 pub struct Setup {
+    pub node: NodeId,
     pub index: WorkerIndex,
     /// Workers of the node. Higher indexes are of workers of other nodes.
     pub workers: usize,

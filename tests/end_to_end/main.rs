@@ -16,6 +16,7 @@ mod media_drain;
 mod media_tasks;
 mod mix_cluster;
 mod mix_engine;
+mod node_tree;
 mod other_rooms;
 mod programs_cluster;
 mod recording_crash;

@@ -1,87 +1,12 @@
 //! An SFU node that ends moves the media of its members and services to another node first.
 
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
-
 use rotunda_bus::testing::NatsServer;
-use rotunda_client::{Entry, Member, Received, Slot};
-use rotunda_media::codec::{VideoCodec, VideoDecoder};
-use rotunda_media::mark;
-use rotunda_proto::clock::Clock;
-use rotunda_proto::ids::TrackSource;
 
-use crate::support::cluster::{app, start, start_with, user_sig};
-use crate::support::{Server, eventually};
+use crate::support::cluster::{start, start_with};
+use crate::support::eventually;
+use crate::support::viewer::{sees, watch_ann};
 
 const DRAINED: [(&str, &str); 1] = [("ROTUNDA__SERVER__DRAIN_SECONDS", "120")];
-
-/// The marks of the frames that a viewer has seen, and the longest time between two of them.
-#[derive(Debug, Clone, Copy, Default)]
-struct Seen {
-    frames: usize,
-    /// Frames that are older than one before them.
-    backwards: usize,
-    newest: Option<(u16, Instant)>,
-    longest_pause: Duration,
-}
-
-impl Seen {
-    fn handle_mark(&mut self, count: u16, now: Instant) {
-        if let Some((before, at)) = self.newest {
-            self.longest_pause = self.longest_pause.max(now - at);
-            self.backwards += usize::from(count.wrapping_sub(before) > 1 << 15);
-        }
-        self.frames += 1;
-        self.newest = Some((count, now));
-    }
-}
-
-/// Enters the room by a signaling node, and watches ann as long as the returned task runs.
-async fn watch_ann(signaling: &Server, user: &str) -> (Arc<Mutex<Seen>>, tokio::task::JoinHandle<String>) {
-    let entry = Entry {
-        url: format!("ws://127.0.0.1:{}/ws", signaling.http),
-        app: u32::try_from(app(signaling)).unwrap().try_into().unwrap(),
-        user: user.parse().unwrap(),
-        user_sig: user_sig(signaling, user),
-        room: "1001".parse().unwrap(),
-        private_map_key: None,
-        record_id: None,
-        stream_id: None,
-    };
-    let mut member = Member::enter(entry).await.unwrap();
-    member.watch("ann".parse().unwrap(), TrackSource::Camera).await.unwrap();
-    let seen = Arc::new(Mutex::new(Seen::default()));
-    let tell = Arc::clone(&seen);
-    let task = tokio::spawn(async move {
-        let mut decoder = VideoDecoder::new(VideoCodec::H264).unwrap();
-        loop {
-            let frame = match member.next().await {
-                Ok(Received::Frame {
-                    slot: Slot::Video(_),
-                    frame,
-                }) => frame,
-                Ok(_) => continue,
-                Err(error) => return format!("{error:?}"),
-            };
-            let Ok(Some(picture)) = decoder.decode(&frame.data) else {
-                continue;
-            };
-            if let Some(mark) = mark::read(picture.y(), picture.width(), picture.rect()) {
-                assert_eq!(mark.id, 3, "it is ann's");
-                tell.lock().unwrap().handle_mark(mark.count, Clock.now());
-            }
-        }
-    });
-    (seen, task)
-}
-
-/// Waits until a viewer has seen so many more frames.
-fn sees(what: &str, seen: &Mutex<Seen>, frames: usize) {
-    let before = seen.lock().unwrap().frames;
-    eventually(what, 60, || {
-        (seen.lock().unwrap().frames >= before + frames).then_some(())
-    });
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn media_and_a_recording_go_on_at_another_node() {

@@ -3,6 +3,7 @@
 pub mod capture_clock;
 pub mod demand;
 pub mod layer;
+pub mod link_flows;
 pub mod packet;
 pub mod stream;
 pub mod stream_layers;

@@ -52,6 +52,15 @@ impl Heights {
     }
 }
 
+/// Where a replica's stream is barred.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Barred {
+    /// By this worker.
+    pub here: bool,
+    /// By a worker before it on the way from the publisher.
+    pub before: bool,
+}
+
 /// One RTP stream of a publisher, or the replica of one.
 #[derive(Debug)]
 pub struct Stream {
@@ -66,6 +75,8 @@ pub struct Stream {
     layers: Option<Box<StreamLayers>>,
     last_packet: Instant,
     demand: Demand,
+    /// Of a replica: a link on its way does not carry it.
+    barred: Barred,
     counts: Counts,
     /// Milliseconds (RFC 3611 §4.5), of publishers that answer such reports.
     round_trip: Option<u32>,
@@ -92,6 +103,7 @@ impl Stream {
             layers: None,
             last_packet: now,
             demand: Demand::Unwatched { since: now },
+            barred: Barred::default(),
             counts: Counts::default(),
             round_trip: None,
             jitter: Jitter::default(),
@@ -152,6 +164,24 @@ impl Stream {
 
     pub fn update_demand(&mut self, now: Instant, watched: bool) {
         self.demand.update(now, watched, self.last_packet);
+    }
+
+    /// Whether a link between nodes does not carry it, so that it cannot be had.
+    pub fn is_barred(&self) -> bool {
+        self.barred.here || self.barred.before
+    }
+
+    pub fn barred_mut(&mut self) -> &mut Barred {
+        &mut self.barred
+    }
+
+    /// As it was measured last; 0: nothing comes.
+    pub fn bitrate(&self, now: Instant) -> Bitrate {
+        if self.is_alive(now) {
+            self.meter.bitrate
+        } else {
+            Bitrate::ZERO
+        }
     }
 
     pub fn counts(&self) -> &Counts {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use rotunda_proto::ids::{RoomKey, TrackSource, UserId};
 use str0m::format::PayloadParams;
 
+use super::link_flows::{LinkFlows, Step};
 use super::packet::{Packet, StreamId};
 use crate::slab::{Index, SessionIndex, SlotIndex, TrackIndex, WorkerIndex};
 
@@ -54,13 +55,18 @@ pub struct Track {
     takers: Vec<WorkerIndex>,
     /// Those of them that get its packets.
     receivers: Vec<WorkerIndex>,
+    /// Its simulcast streams on their way to workers of other nodes.
+    link_flows: LinkFlows,
     /// Layers that replicas' viewers watch, by worker.
     watched_elsewhere: Vec<(WorkerIndex, Vec<Watched>)>,
     /// Of a replica: the layers that the publisher's worker was told last.
     told_watched: Vec<Watched>,
-    /// Of a replica of video: whether the publisher's worker was told that it is watched, and since when it is not.
-    told_taken: bool,
+    /// Of a replica of video: whether the publisher's worker was told that it is watched, and since when it is not. None: the worker may
+    /// have forgotten it.
+    told_taken: Option<bool>,
     unwatched_since: Option<Instant>,
+    /// Of a replica that has come to another worker: streams that the worker has not told of.
+    unconfirmed: Vec<StreamId>,
 }
 
 /// The sender of a track.
@@ -95,10 +101,12 @@ impl Track {
             neighbours: Vec::new(),
             takers: Vec::new(),
             receivers: Vec::new(),
+            link_flows: LinkFlows::default(),
             watched_elsewhere: Vec::new(),
             told_watched: Vec::new(),
-            told_taken: false,
+            told_taken: Some(false),
             unwatched_since: None,
+            unconfirmed: Vec::new(),
         }
     }
 
@@ -111,6 +119,25 @@ impl Track {
         if let Publisher::Elsewhere(replica) = &mut self.publisher {
             replica.permitted = permitted;
         }
+    }
+
+    /// Of a replica: its packets come from another worker from now on.
+    pub fn move_replica(&mut self, worker: WorkerIndex, track: TrackIndex) {
+        if let Publisher::Elsewhere(replica) = &mut self.publisher {
+            (replica.worker, replica.track) = (worker, track);
+            self.unconfirmed.clone_from(&self.streams);
+            self.forget_told();
+        }
+    }
+
+    /// The worker of a replica's publisher has told of a stream.
+    pub fn confirm(&mut self, stream: StreamId) {
+        self.unconfirmed.retain(|other| *other != stream);
+    }
+
+    /// The streams that it has not told of, though it has told of all that there are.
+    pub fn take_unconfirmed(&mut self) -> Vec<StreamId> {
+        std::mem::take(&mut self.unconfirmed)
     }
 
     pub fn room(&self) -> &RoomKey {
@@ -131,6 +158,7 @@ impl Track {
 
     pub fn remove_stream(&mut self, stream: StreamId) {
         self.streams.retain(|other| *other != stream);
+        self.link_flows.forget(stream);
     }
 
     pub fn viewers(&self) -> &[Viewer] {
@@ -204,6 +232,7 @@ impl Track {
             worker.position() < workers || !self.source.is_video() || self.takers.contains(worker)
         };
         self.receivers = self.neighbours.iter().filter(gets).copied().collect();
+        self.link_flows.retain(|worker| self.receivers.contains(&worker));
     }
 
     /// Of a replica: whether it is watched, if its publisher's worker has to be told so now.
@@ -214,20 +243,25 @@ impl Track {
         let is_watched = !self.viewers.is_empty() || !self.takers.is_empty();
         if is_watched {
             self.unwatched_since = None;
-        } else if self.told_taken {
+        } else if self.told_taken == Some(true) {
             let since = *self.unwatched_since.get_or_insert(now);
             if now.saturating_duration_since(since) < RELEASE {
                 return None;
             }
         }
-        let changes = is_watched != self.told_taken;
-        self.told_taken = is_watched;
+        let changes = Some(is_watched) != self.told_taken;
+        self.told_taken = Some(is_watched);
         changes.then_some(is_watched)
+    }
+
+    /// Of a replica of video: its packets have been asked for.
+    pub fn is_taken(&self) -> bool {
+        !self.source.is_video() || self.told_taken == Some(true)
     }
 
     /// Of a replica: its publisher's worker has to be told everything again.
     pub fn forget_told(&mut self) {
-        self.told_taken = false;
+        self.told_taken = None;
         self.told_watched.clear();
     }
 
@@ -235,6 +269,25 @@ impl Track {
     pub fn set_watched_elsewhere(&mut self, worker: WorkerIndex, layers: Vec<Watched>) {
         self.watched_elsewhere.retain(|(other, _)| *other != worker);
         self.watched_elsewhere.push((worker, layers));
+    }
+
+    /// A simulcast stream, and a worker of another node that gets the track: what is to be done for it.
+    pub fn update_flow(&mut self, now: Instant, to: WorkerIndex, stream: StreamId) -> Option<Step> {
+        let watched = self.watched_elsewhere.iter().filter(|(worker, _)| *worker == to);
+        let is_watched = watched
+            .flat_map(|(_, layers)| layers)
+            .any(|layer| layer.stream == stream);
+        self.link_flows.update(now, to, stream, is_watched)
+    }
+
+    /// A worker of another node cannot take a simulcast stream. Answers whether it got it.
+    pub fn pause_flow(&mut self, to: WorkerIndex, stream: StreamId) -> bool {
+        self.receivers.contains(&to) && self.link_flows.pause(to, stream)
+    }
+
+    /// Whether a stream does not go to a worker now, though the track does.
+    pub fn is_paused(&self, to: WorkerIndex, stream: StreamId) -> bool {
+        self.link_flows.is_paused(to, stream)
     }
 
     pub fn watched_elsewhere(&self) -> impl Iterator<Item = &Watched> {

@@ -6,6 +6,8 @@
 
 pub mod crypto;
 pub mod datagram;
+mod inflow;
+pub mod limit;
 mod media;
 mod messages;
 mod remote_clock;
@@ -19,14 +21,18 @@ use std::time::{Duration, Instant};
 use str0m::net::Protocol;
 
 use crate::downlink::egress::Path;
+use crate::units::Bitrate;
 use crypto::{LinkError, Opener, Sealer};
-use datagram::{FRAME, Frame, read_body};
+use datagram::{FRAME, Frame, Header, read_body};
+use inflow::{Arrived, Inflow};
 use remote_clock::RemoteClock;
 
 /// Both ends say so often that they are there.
-const ALIVE: Duration = Duration::from_millis(250);
+const ALIVE: Duration = Duration::from_millis(100);
 /// Before the first datagram has come, each address is tried so often.
 const TRY: Duration = Duration::from_millis(100);
+/// An end that is silent for so long may be gone: media that comes by it is to come another way.
+const DOUBT: Duration = Duration::from_millis(500);
 /// An end that is silent for so long is gone.
 const SILENCE: Duration = Duration::from_millis(2500);
 /// The other end is heard in this time, or the link is given up.
@@ -89,6 +95,7 @@ pub struct Link {
     must_confirm: bool,
     media_out: media::Outgoing,
     media_in: media::Incoming,
+    inflow: Inflow,
     /// A side has broken the stream of messages.
     is_broken: bool,
     carried: Carried,
@@ -115,6 +122,7 @@ impl Link {
             must_confirm: false,
             media_out: media::Outgoing::default(),
             media_in: media::Incoming::default(),
+            inflow: Inflow::default(),
             is_broken: false,
             carried: Carried::default(),
             out: VecDeque::new(),
@@ -127,6 +135,17 @@ impl Link {
             None => now.saturating_duration_since(self.created_at) >= CONNECT,
         };
         silent || self.is_broken
+    }
+
+    /// Whether the other end was heard lately.
+    pub fn is_heard(&self, now: Instant) -> bool {
+        let heard_at = self.heard_at;
+        heard_at.is_some_and(|heard_at| now.saturating_duration_since(heard_at) < DOUBT)
+    }
+
+    /// The bitrate of what comes from the other end, if the network carries no more and more is sent.
+    pub fn limit(&self, now: Instant) -> Option<Bitrate> {
+        self.inflow.limit(now)
     }
 
     pub fn round_trip(&self) -> Duration {
@@ -188,6 +207,15 @@ impl Link {
         let body = self.opener.open(datagram)?;
         self.follow(now, from);
         self.heard_at = Some(now);
+        if let (Some(header), Some(sent)) = (Header::read(datagram), body.first_chunk()) {
+            let arrived = Arrived {
+                counter: header.counter,
+                sent: i64::from_be_bytes(*sent),
+                arrived: self.clock.micros(now),
+                bytes: datagram.len(),
+            };
+            self.inflow.handle(now, arrived);
+        }
         self.handle_body(now, &body, out)
     }
 

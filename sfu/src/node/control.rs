@@ -31,7 +31,7 @@ use nodes::Answered;
 
 use super::advertise::Advertised;
 use super::load::Reading;
-use super::peers::{Far, Peers};
+use super::peers::{Far, Gateway, Peers};
 use super::placement::Placement;
 use super::worker_message::{Command as WorkerCommand, Inbox, Task, WorkerEvent, WorkerMessage};
 use crate::session::{Opening, Session};
@@ -85,15 +85,16 @@ pub struct Control {
 }
 
 impl Control {
-    /// `info`: as it has been [announced](announce). `placement`: of no session, on these workers.
+    /// `info`: as it has been [announced](announce). `placement`: of no session, on these workers. `node_fan_out`: as in the configuration.
     pub fn new(
         info: NodeInfo,
         node: ClusterNode,
         secret: ClusterSecret,
         workers: Vec<Handle>,
         placement: Placement,
+        node_fan_out: usize,
     ) -> Self {
-        let peers = Peers::new(info.node.clone(), workers.len());
+        let peers = Peers::new(info.node.clone(), info.location.clone(), workers.len(), node_fan_out);
         Self {
             peers,
             told: HashMap::new(),
@@ -147,7 +148,7 @@ impl Control {
 
     async fn handle_event(&mut self, event: WorkerEvent) {
         match event {
-            WorkerEvent::LinkLost { worker, peer } => self.handle_link_lost(worker, peer).await,
+            WorkerEvent::Link { worker, event } => self.handle_link_event(worker, event).await,
             WorkerEvent::Room(RoomEvent { room, event }) => {
                 if let Event::Disconnected { session, .. } = &event {
                     self.close(*session).await;
@@ -268,7 +269,15 @@ impl Control {
             }
             Command::CustomMessage { room, message } => return self.carry_message(&room, &message, request).await,
             Command::Statistics { room, user } => return self.handle_statistics(room, user, request),
-            Command::Meet { room, node, worker } => return self.handle_meeting(room, node, worker, request).await,
+            Command::Meet {
+                room,
+                node,
+                worker,
+                location,
+            } => {
+                let there = worker.map(|worker| Gateway { worker, location });
+                return self.handle_meeting(room, node, there, request).await;
+            }
             Command::Link { end, worker } => return self.handle_link(end, worker, request).await,
             Command::Drain { within_ms } => {
                 let within = Duration::from_millis(within_ms);

@@ -9,4 +9,5 @@ mod peers;
 pub mod placement;
 pub mod service;
 mod shell;
+pub mod tree;
 pub mod worker_message;

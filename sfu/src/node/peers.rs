@@ -3,13 +3,17 @@
 //! Signaling says with each session which nodes the room is on. A node tells each of them which worker relays the room here, its
 //! gateway, and learns theirs (they meet). One that has not answered, or does not have the room yet, is asked again. Of two nodes that
 //! have met, the one whose name is first asks for the link between the gateways.
+//!
+//! Over which of these links the room's media goes is the matter of a [`tree`] for each of the nodes.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 use rotunda_proto::ids::{NodeId, RoomKey};
+use rotunda_proto::location::Location;
 
+use super::tree::{self, Place};
 use crate::slab::{Index, WorkerIndex};
 
 /// A node that was not met is asked again after so long, and after twice as long each time.
@@ -17,9 +21,14 @@ const ASK_AGAIN: Duration = Duration::from_millis(500);
 const MOST_DOUBLINGS: u32 = 4;
 /// After a lost link.
 const ASK_AFTER_LOSS: Duration = Duration::from_millis(200);
+/// A node that does not have an origin's members, though it is to pass them on, is not asked again for so long.
+const AVOID: Duration = Duration::from_secs(30);
 
 pub struct Peers {
     own: NodeId,
+    location: Location,
+    /// Children of a node in a fan-out tree.
+    fan_out: usize,
     /// Workers of this node.
     workers: usize,
     /// Workers of other nodes, in the order of their indexes, which begin after those of this node.
@@ -36,6 +45,8 @@ struct Spread {
     /// The worker that relays it.
     gateway: WorkerIndex,
     others: BTreeMap<NodeId, Other>,
+    /// By origin: nodes that do not have its members, and until when that is taken for true.
+    avoided: HashMap<NodeId, Vec<(NodeId, Instant)>>,
 }
 
 /// Another node that the room is on, or may be on.
@@ -43,6 +54,8 @@ struct Spread {
 struct Other {
     /// The worker there that relays the room; None: not known.
     gateway: Option<u16>,
+    /// As in [`Gateway`].
+    location: Option<Location>,
     /// When it is asked. None: it knows this node's gateway.
     ask_at: Option<Instant>,
     tries: u32,
@@ -51,7 +64,26 @@ struct Other {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Asking,
+    /// Nothing comes over it, or not yet.
     Open,
+    Heard,
+}
+
+/// A room at another node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gateway {
+    /// The worker that relays the room.
+    pub worker: u16,
+    /// Where the node is, if it relays media of further nodes, too; None: an earlier version, which does not.
+    pub location: Option<Location>,
+}
+
+/// Another node whose link to this one is open.
+struct Reached<'a> {
+    node: &'a NodeId,
+    peer: WorkerIndex,
+    is_heard: bool,
+    location: Option<&'a Location>,
 }
 
 /// Another node is to be told which worker relays the room here.
@@ -79,14 +111,19 @@ pub struct Far {
     pub gateway: WorkerIndex,
     /// Workers of other nodes, for the gateway.
     pub peers: Vec<WorkerIndex>,
+    /// The one of them that each other node's members come from.
+    pub parents: Vec<(NodeId, WorkerIndex)>,
     /// This node tells signaling who speaks.
     pub tells_speakers: bool,
 }
 
 impl Peers {
-    pub fn new(own: NodeId, workers: usize) -> Self {
+    /// `location`: of this node. `fan_out`: children of a node in a fan-out tree.
+    pub fn new(own: NodeId, location: Location, workers: usize, fan_out: usize) -> Self {
         Self {
             own,
+            location,
+            fan_out,
             workers,
             known: Vec::new(),
             rooms: HashMap::new(),
@@ -98,6 +135,10 @@ impl Peers {
 
     pub fn own(&self) -> &NodeId {
         &self.own
+    }
+
+    pub fn location(&self) -> &Location {
+        &self.location
     }
 
     /// How the workers of this node call a worker of another one.
@@ -139,9 +180,18 @@ impl Peers {
             });
             return meetings.collect();
         };
+        for avoided in self
+            .rooms
+            .get_mut(room)
+            .into_iter()
+            .flat_map(|spread| spread.avoided.values_mut())
+        {
+            avoided.retain(|(_, until)| *until > now);
+        }
         let spread = self.rooms.entry(room.clone()).or_insert_with(|| Spread {
             gateway: *first,
             others: BTreeMap::new(),
+            avoided: HashMap::new(),
         });
         if !workers.contains(&spread.gateway) {
             spread.gateway = *first;
@@ -159,6 +209,7 @@ impl Peers {
             for node in nodes.iter().filter(|node| **node != self.own) {
                 spread.others.entry(node.clone()).or_insert(Other {
                     gateway: None,
+                    location: None,
                     ask_at: Some(now),
                     tries: 0,
                 });
@@ -200,14 +251,15 @@ impl Peers {
     }
 
     /// The answer of a node that was told of `own`, the gateway here. None: the room is not there, or not yet.
-    pub fn handle_met(&mut self, room: &RoomKey, node: &NodeId, own: Option<u16>, worker: Option<u16>) {
+    pub fn handle_met(&mut self, room: &RoomKey, node: &NodeId, own: Option<u16>, there: Option<Gateway>) {
         self.is_due_stale = true;
         let Some(spread) = self.rooms.get_mut(room) else {
             return;
         };
         let is_current = own == u16::try_from(spread.gateway.position()).ok();
-        if let (Some(other), Some(worker)) = (spread.others.get_mut(node), worker) {
-            other.gateway = Some(worker);
+        if let (Some(other), Some(there)) = (spread.others.get_mut(node), there) {
+            other.gateway = Some(there.worker);
+            other.location = there.location;
             if is_current {
                 other.ask_at = None;
                 other.tries = 0;
@@ -216,13 +268,14 @@ impl Peers {
     }
 
     /// Another node has the room, too, or has it no more. Answers the gateway here; None: the room is not here.
-    pub fn handle_meeting(&mut self, room: &RoomKey, node: &NodeId, worker: Option<u16>) -> Option<u16> {
+    pub fn handle_meeting(&mut self, room: &RoomKey, node: &NodeId, there: Option<Gateway>) -> Option<u16> {
         self.is_due_stale = true;
         let spread = self.rooms.get_mut(room).filter(|_| *node != self.own)?;
-        match worker {
-            Some(worker) => {
+        match there {
+            Some(Gateway { worker, location }) => {
                 let other = Other {
                     gateway: Some(worker),
+                    location,
                     ask_at: None,
                     tries: 0,
                 };
@@ -270,6 +323,27 @@ impl Peers {
         self.links.insert((worker, peer), State::Open);
     }
 
+    /// Something comes over a link, or nothing does.
+    pub fn handle_heard(&mut self, worker: WorkerIndex, peer: WorkerIndex, is_heard: bool) {
+        if let Some(state) = self.links.get_mut(&(worker, peer))
+            && *state != State::Asking
+        {
+            *state = if is_heard { State::Heard } else { State::Open };
+        }
+    }
+
+    /// A parent of this node does not have an origin's members.
+    pub fn handle_overdue(&mut self, now: Instant, room: &RoomKey, origin: &NodeId, parent: WorkerIndex) {
+        let parent = self.known.get(parent.position().wrapping_sub(self.workers));
+        if let (Some(spread), Some((parent, _))) = (self.rooms.get_mut(room), parent)
+            && parent != origin
+        {
+            let avoided = spread.avoided.entry(origin.clone()).or_default();
+            avoided.retain(|(node, until)| node != parent && *until > now);
+            avoided.push((parent.clone(), now + AVOID));
+        }
+    }
+
     /// A link was lost, or not opened: the other node is asked again.
     pub fn handle_lost(&mut self, now: Instant, worker: WorkerIndex, peer: WorkerIndex) {
         self.links.remove(&(worker, peer));
@@ -302,14 +376,42 @@ impl Peers {
         let open = spread.others.iter().filter_map(|(node, other)| {
             let peer = self.known_index(node, other.gateway?)?;
             let state = self.links.get(&(spread.gateway, peer))?;
-            (*state == State::Open).then_some((node, peer))
+            (*state != State::Asking).then_some(Reached {
+                node,
+                peer,
+                is_heard: *state == State::Heard,
+                location: other.location.as_ref(),
+            })
         });
-        let open: Vec<(&NodeId, WorkerIndex)> = open.collect();
+        let open: Vec<Reached<'_>> = open.collect();
         Some(Far {
             gateway: spread.gateway,
-            tells_speakers: open.iter().all(|(node, _)| self.own < **node),
-            peers: open.into_iter().map(|(_, peer)| peer).collect(),
+            tells_speakers: open.iter().all(|other| self.own < *other.node),
+            peers: open.iter().map(|other| other.peer).collect(),
+            parents: open
+                .iter()
+                .map(|origin| (origin.node.clone(), self.parent(spread, &open, origin)))
+                .collect(),
         })
+    }
+
+    /// The node that an origin's members come from: the origin itself, or another node in its fan-out tree.
+    fn parent(&self, spread: &Spread, open: &[Reached<'_>], origin: &Reached<'_>) -> WorkerIndex {
+        let Some(location) = origin.location.filter(|_| open.len() > self.fan_out) else {
+            return origin.peer;
+        };
+        let avoided = spread.avoided.get(origin.node);
+        let is_avoided = |node: &NodeId| avoided.into_iter().flatten().any(|(avoided, _)| avoided == node);
+        let relays = |other: &&Reached<'_>| other.is_heard && other.node != origin.node && !is_avoided(other.node);
+        let others = open.iter().filter(relays);
+        let others = others.filter_map(|other| Some((other.node, other.location?)));
+        let ends = [(&self.own, &self.location), (origin.node, location)];
+        let nodes = others.chain(ends).map(|(node, location)| Place { node, location });
+        let nodes: Vec<Place<'_>> = nodes.collect();
+        let parents = tree::parents(origin.node, &nodes, self.fan_out);
+        let parent = parents.get(&self.own);
+        let reached = open.iter().find(|other| Some(&other.node) == parent);
+        reached.map_or(origin.peer, |parent| parent.peer)
     }
 
     #[cfg(test)]
@@ -319,161 +421,4 @@ impl Peers {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn node(name: &str) -> NodeId {
-        name.parse().unwrap()
-    }
-
-    fn nodes(names: &[&str]) -> Vec<NodeId> {
-        names.iter().map(|name| node(name)).collect()
-    }
-
-    fn at(worker: usize) -> WorkerIndex {
-        WorkerIndex::at(worker)
-    }
-
-    /// Two nodes of two workers, and the messages between them carried at once.
-    struct Pair {
-        now: Instant,
-        room: RoomKey,
-        nodes: [Peers; 2],
-    }
-
-    impl Pair {
-        fn new() -> Self {
-            Self {
-                now: rotunda_proto::clock::Clock.now(),
-                room: crate::worker::simulation::room_key(),
-                nodes: ["a", "b"].map(|name| Peers::new(node(name), 2)),
-            }
-        }
-
-        /// Links are opened as they are wanted.
-        fn settle(&mut self) {
-            for from in [0, 1] {
-                let to = 1 - from;
-                for meeting in self.nodes[from].due_meetings(self.now) {
-                    let sender = self.nodes[from].own().clone();
-                    let answer = self.nodes[to].handle_meeting(&meeting.room, &sender, meeting.worker);
-                    self.nodes[from].handle_met(&meeting.room, &meeting.node, meeting.worker, answer);
-                }
-            }
-            for from in [0, 1] {
-                let to = 1 - from;
-                for wanted in self.nodes[from].wanted_links() {
-                    let sender = self.nodes[from].own().clone();
-                    let asking = u16::try_from(wanted.worker.position()).unwrap();
-                    let there = at(usize::from(wanted.there));
-                    let back = self.nodes[to].index(&sender, asking);
-                    self.nodes[to].handle_open(there, back);
-                    self.nodes[from].handle_open(wanted.worker, wanted.peer);
-                }
-            }
-        }
-
-        fn enter(&mut self, which: usize, workers: &[usize]) -> Vec<Meeting> {
-            let workers: Vec<WorkerIndex> = workers.iter().map(|worker| at(*worker)).collect();
-            self.nodes[which].handle_room(self.now, &self.room, &workers, &nodes(&["a", "b"]))
-        }
-
-        fn far(&self, which: usize) -> Far {
-            self.nodes[which].far(&self.room).unwrap()
-        }
-    }
-
-    #[test]
-    fn two_nodes_meet_whoever_has_the_room_first_and_one_asks_for_the_link() {
-        for first in [0, 1] {
-            let mut pair = Pair::new();
-            pair.enter(first, &[first]);
-            pair.settle();
-            assert!(pair.far(first).peers.is_empty(), "the other node does not have it yet");
-            pair.enter(1 - first, &[1 - first]);
-            pair.settle();
-            pair.now += ASK_AGAIN;
-            pair.settle();
-            assert_eq!((pair.far(0).gateway, pair.far(0).peers), (at(0), vec![at(2)]));
-            assert_eq!((pair.far(1).gateway, pair.far(1).peers), (at(1), vec![at(2)]));
-            assert!(pair.far(0).tells_speakers && !pair.far(1).tells_speakers);
-            assert_eq!(
-                pair.nodes.each_mut().map(Peers::due),
-                [None, None],
-                "nobody asks any more"
-            );
-        }
-    }
-
-    #[test]
-    fn a_lost_link_is_asked_for_again_and_slower_each_time() {
-        let mut pair = Pair::new();
-        pair.enter(0, &[0]);
-        pair.enter(1, &[0]);
-        pair.settle();
-        assert_eq!(pair.far(0).peers, [at(2)]);
-        let now = pair.now;
-        for peers in &mut pair.nodes {
-            peers.handle_lost(now, at(0), at(2));
-        }
-        assert!(pair.far(0).peers.is_empty());
-        assert!(pair.far(1).tells_speakers, "each tells what it knows");
-        pair.now += ASK_AFTER_LOSS;
-        pair.settle();
-        assert_eq!((pair.far(0).peers, pair.far(1).peers), (vec![at(2)], vec![at(2)]));
-        let mut asked = Vec::new();
-        for _ in 0..2000 {
-            pair.now += Duration::from_millis(100);
-            let now = pair.now;
-            pair.nodes[0].handle_lost(now, at(0), at(2));
-            asked.extend(pair.nodes[0].due_meetings(now).into_iter().map(|_| now));
-        }
-        assert!(asked.len() < 40, "{}", asked.len());
-    }
-
-    #[test]
-    fn the_gateway_stays_while_its_worker_has_the_room_and_the_others_are_told_of_the_next_one() {
-        let mut pair = Pair::new();
-        pair.enter(0, &[1]);
-        pair.enter(1, &[0]);
-        pair.settle();
-        pair.enter(0, &[0, 1]);
-        pair.settle();
-        assert_eq!(pair.far(0).gateway, at(1));
-        pair.enter(0, &[0]);
-        assert!(
-            pair.far(0).peers.is_empty(),
-            "until the link of the other worker is open"
-        );
-        pair.settle();
-        assert_eq!((pair.far(0).gateway, pair.far(0).peers), (at(0), vec![at(2)]));
-        assert_eq!(pair.far(1).peers, [at(3)], "the other worker of the same node");
-    }
-
-    #[test]
-    fn a_room_that_leaves_a_node_is_forgotten_by_the_others() {
-        let mut pair = Pair::new();
-        pair.enter(0, &[0]);
-        pair.enter(1, &[0]);
-        pair.settle();
-        let meetings = pair.enter(0, &[]);
-        assert_eq!(meetings.len(), 1);
-        for Meeting { room, node: to, worker } in meetings {
-            assert_eq!((to, worker), (node("b"), None));
-            assert_eq!(pair.nodes[1].handle_meeting(&room, &node("a"), worker), Some(0));
-        }
-        assert!(pair.nodes[0].is_empty());
-        assert!(pair.far(1).peers.is_empty());
-        assert_eq!(pair.nodes[1].due(), None, "it says when it has the room again");
-    }
-
-    #[test]
-    fn a_node_that_signaling_does_not_list_any_more_is_not_asked() {
-        let mut pair = Pair::new();
-        pair.enter(0, &[0]);
-        let now = pair.now;
-        assert!(pair.nodes[0].due().is_some());
-        pair.nodes[0].handle_room(now, &pair.room, &[at(0)], &nodes(&["a"]));
-        assert_eq!(pair.nodes[0].due(), None);
-    }
-}
+mod tests;

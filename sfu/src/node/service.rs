@@ -8,6 +8,7 @@ use std::time::Duration;
 use metrics::gauge;
 use rotunda_bus::{BusError, ClusterNode};
 use rotunda_proto::clock::Clock;
+use rotunda_proto::ids::NodeId;
 use rotunda_proto::sfu::{NodeInfo, control_subject};
 use rotunda_proto::ticket::ClusterSecret;
 use rustix::process::{Resource, getrlimit};
@@ -71,6 +72,7 @@ impl Service {
         let (mut handles, mut prepared, mut workers) = (Vec::new(), Vec::new(), Vec::new());
         let failed = CancellationToken::new();
         let node_parts = NodeParts {
+            node: node.name(),
             config: &config,
             addresses,
             connections: tcp_connections(&config),
@@ -101,7 +103,7 @@ impl Service {
         info!(workers = handles.len(), first_port = first, addresses = ?advertised.addresses, "sfu listens");
         let sessions = Placement::new(handles.len(), config.max_sessions, config.room_sessions)
             .with_limit(config.node_room_sessions);
-        let control = Control::new(info, node, secret, handles, sessions);
+        let control = Control::new(info, node, secret, handles, sessions, config.node_fan_out);
         let orders = control.orders();
         let control = tokio::spawn(control.run(requests, event_queue, shutdown.clone()));
         tokio::spawn(async move {
@@ -155,6 +157,7 @@ impl Service {
 
 /// The parts that the workers of a node have in common when they start.
 struct NodeParts<'a> {
+    node: &'a NodeId,
     config: &'a Config,
     addresses: watch::Receiver<Advertised>,
     connections: Arc<Connections>,
@@ -165,6 +168,7 @@ impl NodeParts<'_> {
     /// Opens a worker's sockets.
     fn prepare_worker(&self, index: WorkerIndex, port: u16) -> Result<(Handle, Parts), StartError> {
         let Self {
+            node,
             config,
             addresses,
             connections,
@@ -180,6 +184,7 @@ impl NodeParts<'_> {
         let (inbox, messages) = inbox(waker);
         let clock = Clock;
         let worker = Worker::new(Setup {
+            node: (*node).clone(),
             index,
             workers: config.ports().count(),
             first_stream: rand::random(),

@@ -126,7 +126,7 @@ impl Shell {
     /// Waits until something has come or is due.
     fn poll(&mut self, wakes: &mut Events) -> io::Result<()> {
         let now = Clock.now();
-        let has_events = self.worker.has_events() || self.worker.has_lost_link();
+        let has_events = self.worker.has_events() || self.worker.has_link_events();
         let unsent = has_events || self.other_workers().any(|to| self.worker.has_relay_messages(to));
         let offer = unsent.then_some(now + OFFER_AGAIN);
         let due = self.worker.poll_timeout().into_iter().chain(offer).min();
@@ -185,11 +185,7 @@ impl Shell {
                     };
                     self.worker.handle_datagram(now, arrival);
                 }
-                WorkerMessage::Neighbours {
-                    room,
-                    workers,
-                    tells_speakers,
-                } => self.worker.set_neighbours(now, &room, &workers, tells_speakers),
+                WorkerMessage::Neighbours { room, neighbours } => self.worker.set_neighbours(now, &room, &neighbours),
                 WorkerMessage::Link {
                     peer,
                     number,
@@ -258,12 +254,12 @@ impl Shell {
         {
             place.send(WorkerEvent::Room(event));
         }
-        while self.worker.has_lost_link()
+        while self.worker.has_link_events()
             && let Ok(place) = self.events.try_reserve()
-            && let Some(peer) = self.worker.poll_lost_link()
+            && let Some(event) = self.worker.poll_link_event()
         {
             let worker = self.index;
-            place.send(WorkerEvent::LinkLost { worker, peer });
+            place.send(WorkerEvent::Link { worker, event });
         }
     }
 

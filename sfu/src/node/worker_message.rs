@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use mio::Waker;
-use rotunda_proto::ids::{RoomKey, SessionId, TrackSource, UserId};
+use rotunda_proto::ids::{NodeId, RoomKey, SessionId, TrackSource, UserId};
 use rotunda_proto::sfu::{Reply, SlotMap};
 use tokio::sync::{mpsc, oneshot};
 use tracing::warn;
@@ -14,8 +14,8 @@ use super::net::{Peer, TcpFrame};
 use crate::link::Link;
 use crate::session::Session;
 use crate::slab::WorkerIndex;
-use crate::worker::RoomEvent;
-use crate::worker::relay::RelayMessage;
+use crate::worker::relay::{Neighbours, RelayMessage};
+use crate::worker::{LinkEvent, RoomEvent};
 
 /// Messages waiting for a worker: commands and the frames of all TCP peers.
 pub const QUEUE: usize = 4096;
@@ -31,14 +31,13 @@ pub enum WorkerMessage {
     /// Other workers that a room is on, as for [`set_neighbours`](crate::worker::Worker::set_neighbours).
     Neighbours {
         room: RoomKey,
-        workers: Vec<WorkerIndex>,
-        tells_speakers: bool,
+        neighbours: Neighbours,
     },
     /// A link to a worker of another node, as for [`open_link`](crate::worker::Worker::open_link).
     Link {
         peer: WorkerIndex,
         number: u32,
-        node: Arc<str>,
+        node: NodeId,
         link: Box<Link>,
     },
     /// A member's custom message that came by signaling, as it goes out on data channels.
@@ -56,10 +55,10 @@ pub enum WorkerMessage {
 #[derive(Debug)]
 pub enum WorkerEvent {
     Room(RoomEvent),
-    /// The link of this worker to one of another node.
-    LinkLost {
+    /// Of a link of this worker.
+    Link {
         worker: WorkerIndex,
-        peer: WorkerIndex,
+        event: LinkEvent,
     },
 }
 

@@ -143,6 +143,7 @@ impl Worker {
             .tracks
             .streams_of(track)
             .filter(|(_, stream)| stream.is_alive(now) || stream.demand().sleeps() || is_only)
+            .filter(|(_, stream)| !stream.is_barred())
             .collect();
         Stream::sort_by_size(&mut streams);
         let mut layers: Vec<Layer> = Vec::with_capacity(streams.len());

@@ -12,7 +12,7 @@ use super::{Worker, drop_datagram};
 use crate::ingress::packet::{Packet, StreamId};
 use crate::ingress::stream::{Inserted, Stream};
 use crate::ingress::track::{Pending, Publisher};
-use crate::slab::{SessionIndex, TrackIndex};
+use crate::slab::{SessionIndex, TrackIndex, WorkerIndex};
 use crate::units::SeqNo;
 use crate::wire::dependency::{Carried, Dependency, Structure};
 use crate::wire::descriptor::Descriptor;
@@ -144,7 +144,11 @@ impl Worker {
         let Some(inserted) = stream.handle_packet(now, packet) else {
             return;
         };
-        for worker in track.into_iter().flat_map(|track| track.receivers()) {
+        let receivers = track.into_iter().flat_map(|track| {
+            let gets = |worker: &&WorkerIndex| !track.is_paused(**worker, id);
+            track.receivers().iter().filter(gets)
+        });
+        for worker in receivers {
             let packet = Arc::clone(packet);
             self.relay.push(*worker, RelayMessage::Packet { stream: id, packet });
         }

@@ -34,19 +34,27 @@ impl Worker {
         let Some(found) = self.tracks.get(track).filter(|_| self.may_flow(track)) else {
             return;
         };
-        if let Publisher::Here(index) = found.publisher() {
-            let publisher = self.sessions.get(*index);
-            if !publisher.is_some_and(|publisher| publisher.client() == Client::Signaled) {
-                return;
+        let is_told = match found.publisher() {
+            Publisher::Here(index) => {
+                let publisher = self.sessions.get(*index);
+                publisher.is_some_and(|publisher| publisher.client() == Client::Signaled)
             }
-        }
+            Publisher::Elsewhere(_) => true,
+        };
         let streams = self.tracks.streams_of(found);
         let mut layers: Vec<(StreamId, &Stream)> = streams.filter(|(_, stream)| stream.rid().is_some()).collect();
         if layers.len() < 2 {
-            return self.update_demand_inside(now, track);
+            if is_told {
+                self.update_demand_inside(now, track);
+            }
+            return;
         }
         Stream::sort_by_size(&mut layers);
         let layers: Vec<StreamId> = layers.into_iter().map(|(id, _)| id).collect();
+        self.update_link_flows(now, track, &layers);
+        let Some(found) = self.tracks.get(track).filter(|_| is_told) else {
+            return;
+        };
         let mut watched = self.watched_layers(found, &layers);
         for elsewhere in found.watched_elsewhere() {
             for (id, watched) in layers.iter().zip(&mut watched) {
@@ -57,6 +65,7 @@ impl Worker {
             let layers = layers
                 .into_iter()
                 .zip(watched)
+                .filter(|(stream, _)| self.tracks.stream(*stream).is_some_and(|stream| !stream.is_barred()))
                 .filter_map(|(stream, is)| is.then_some(Watched { stream, spatial: 0 }))
                 .collect();
             return self.relay_watched(track, layers);
@@ -68,8 +77,6 @@ impl Worker {
 
     /// Updates each simulcast layer, and tells the publisher if one is to be paused or woken.
     fn update_simulcast_demand(&mut self, now: Instant, track: TrackIndex, layers: &[StreamId], watched: &[bool]) {
-        let neighbours = self.tracks.get(track).map(|track| track.neighbours().to_vec());
-        let neighbours = neighbours.unwrap_or_default();
         let mut changed = None;
         for (id, watched) in layers.iter().zip(watched) {
             let Some(stream) = self.tracks.stream_mut(*id) else {
@@ -77,19 +84,18 @@ impl Worker {
             };
             let before = stream.demand();
             stream.update_demand(now, *watched);
-            let demand = stream.demand();
+            let (demand, mid) = (stream.demand(), stream.mid());
             if demand != before {
                 let layer = Watched {
                     stream: *id,
                     spatial: 0,
                 };
-                self.relay
-                    .push_all(&neighbours, || RelayMessage::Demand { layer, demand });
+                self.relay_demand(layer, demand);
             }
             if demand.is_off() != before.is_off() {
                 let to = if demand.is_off() { "off" } else { "on" };
                 counter!("rotunda_sfu_layers_switched_total", "to" => to).increment(1);
-                changed = Some(stream.mid());
+                changed = Some(mid);
             }
         }
         if let Some(mid) = changed {

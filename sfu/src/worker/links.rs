@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use foldhash::HashMap;
 use metrics::counter;
+use rotunda_proto::ids::{NodeId, RoomKey};
 use str0m::net::Protocol;
 use tracing::{debug, info};
 
@@ -14,8 +15,26 @@ use super::relay::{RelayMessage, wire};
 use super::{Datagram, Worker, drop_datagram};
 use crate::ingress::packet::StreamId;
 use crate::link::datagram::Header;
+use crate::link::limit::{Change, Flow, LinkLimit};
 use crate::link::{Link, Received};
 use crate::slab::WorkerIndex;
+
+/// News of the other nodes, for the control task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LinkEvent {
+    /// Something comes over the link to this worker, for the first time or again.
+    Heard(WorkerIndex),
+    /// Nothing comes over it.
+    Silent(WorkerIndex),
+    /// It has ended.
+    Lost(WorkerIndex),
+    /// A room's parent for an origin does not have the origin's members.
+    Overdue {
+        room: RoomKey,
+        origin: NodeId,
+        parent: WorkerIndex,
+    },
+}
 
 /// Packets of streams that are not announced yet; of ended streams they wait here until newer ones come.
 const MOST_EARLY: usize = 128;
@@ -26,16 +45,18 @@ pub(super) struct Links {
     links: HashMap<WorkerIndex, Named>,
     /// The worker at the other end, by the number of the link here.
     numbers: HashMap<u32, WorkerIndex>,
-    /// Workers to which the link was lost.
-    lost: VecDeque<WorkerIndex>,
+    events: VecDeque<LinkEvent>,
 }
 
 struct Named {
     link: Link,
     /// How this end calls it.
     number: u32,
-    /// The other node, for metrics.
-    node: Arc<str>,
+    /// The other node.
+    node: NodeId,
+    /// As it was told last.
+    is_heard: bool,
+    limit: LinkLimit,
     /// Packets that have overtaken the message that announces their stream.
     early: VecDeque<Vec<u8>>,
     #[cfg(test)]
@@ -47,6 +68,33 @@ impl Links {
         if let Some(removed) = self.links.remove(&peer) {
             self.numbers.remove(&removed.number);
         }
+    }
+
+    /// The node of a worker at the other end.
+    pub fn node(&self, peer: WorkerIndex) -> Option<&NodeId> {
+        self.links.get(&peer).map(|named| &named.node)
+    }
+
+    pub fn peers(&self) -> Vec<WorkerIndex> {
+        self.links.keys().copied().collect()
+    }
+
+    /// The simulcast streams of a link that are barred from now on, or not any more.
+    pub fn update_limit(&mut self, now: Instant, peer: WorkerIndex, flows: &[Flow]) -> Vec<Change> {
+        let Some(Named { link, limit, node, .. }) = self.links.get_mut(&peer) else {
+            return Vec::new();
+        };
+        let changes = limit.update(now, link.limit(now), flows);
+        for change in &changes {
+            let to = if change.is_barred { "off" } else { "on" };
+            counter!("rotunda_sfu_link_layers_switched_total", "peer" => node.to_string(), "to" => to).increment(1);
+        }
+        changes
+    }
+
+    pub fn tell_overdue(&mut self, room: &RoomKey, origin: NodeId, parent: WorkerIndex) {
+        let room = room.clone();
+        self.events.push_back(LinkEvent::Overdue { room, origin, parent });
     }
 
     pub fn due(&self) -> Option<Instant> {
@@ -89,9 +137,13 @@ impl Worker {
 impl Worker {
     /// A link to a worker of another node, in place of the one before. `number`: how this end calls it. `node`: the other one. The rooms
     /// that this worker relays there have been without it as a neighbour since the link before was lost.
-    pub fn open_link(&mut self, peer: WorkerIndex, number: u32, node: Arc<str>, link: Link) {
+    pub fn open_link(&mut self, peer: WorkerIndex, number: u32, node: NodeId, link: Link) {
         self.links.remove(peer);
-        self.links.lost.retain(|lost| *lost != peer);
+        // What is told of the link of before is not true of this one.
+        self.links.events.retain(|event| match event {
+            LinkEvent::Heard(of) | LinkEvent::Silent(of) | LinkEvent::Lost(of) => *of != peer,
+            LinkEvent::Overdue { .. } => true,
+        });
         // What waits was for the other end of before.
         drop(self.relay.take(peer));
         self.links.numbers.insert(number, peer);
@@ -99,6 +151,8 @@ impl Worker {
             link,
             number,
             node,
+            is_heard: false,
+            limit: LinkLimit::default(),
             early: VecDeque::new(),
             #[cfg(test)]
             carried: crate::link::Carried::default(),
@@ -106,14 +160,13 @@ impl Worker {
         self.links.links.insert(peer, named);
     }
 
-    /// A worker to which the link was lost.
-    pub fn poll_lost_link(&mut self) -> Option<WorkerIndex> {
-        self.links.lost.pop_front()
+    pub fn poll_link_event(&mut self) -> Option<LinkEvent> {
+        self.links.events.pop_front()
     }
 
-    /// There may be another one for [`poll_lost_link`](Self::poll_lost_link).
-    pub fn has_lost_link(&self) -> bool {
-        !self.links.lost.is_empty()
+    /// There is another one for [`poll_link_event`](Self::poll_link_event).
+    pub fn has_link_events(&self) -> bool {
+        !self.links.events.is_empty()
     }
 
     pub(super) fn handle_link_datagram(&mut self, now: Instant, arrival: Arrival<'_>) {
@@ -187,7 +240,14 @@ impl Worker {
     /// Gives each link what is relayed over it, and takes its datagrams. Links that are lost end here.
     pub(super) fn flush_links(&mut self, now: Instant) {
         let mut lost = Vec::new();
-        for (peer, Named { link, node, .. }) in &mut self.links.links {
+        let Links { links, events, .. } = &mut self.links;
+        for (
+            peer,
+            Named {
+                link, node, is_heard, ..
+            },
+        ) in links
+        {
             for message in self.relay.take(*peer) {
                 match (&message, wire::write_message(now, &message)) {
                     (RelayMessage::Packet { stream, packet }, _) => {
@@ -202,6 +262,11 @@ impl Worker {
             while let Some((path, bytes)) = link.poll_transmit() {
                 self.control.push_back(Datagram { path, bytes });
             }
+            if link.is_heard(now) != *is_heard {
+                *is_heard = !*is_heard;
+                let event = if *is_heard { LinkEvent::Heard } else { LinkEvent::Silent };
+                events.push_back(event(*peer));
+            }
             if link.is_lost(now) {
                 info!(node = %node, "the link to another node is lost");
                 counter!("rotunda_sfu_links_lost_total", "peer" => node.to_string()).increment(1);
@@ -210,7 +275,7 @@ impl Worker {
         }
         for peer in lost {
             self.links.remove(peer);
-            self.links.lost.push_back(peer);
+            self.links.events.push_back(LinkEvent::Lost(peer));
         }
     }
 }

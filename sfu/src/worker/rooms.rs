@@ -1,11 +1,12 @@
 //! The rooms of a worker: the sessions that are in them here, and where each member publishes.
 
 use foldhash::{HashMap, HashMapExt};
-use rotunda_proto::ids::{RoomKey, TrackSource, UserId};
+use rotunda_proto::ids::{NodeId, RoomKey, TrackSource, UserId};
 
 use crate::room::loudest::Loudest;
 use crate::room::speakers::Speakers;
 use crate::slab::{SessionIndex, TrackIndex, WorkerIndex};
+use crate::worker::relay::pulls::Pulls;
 
 pub struct Rooms(HashMap<RoomKey, Room>);
 
@@ -16,6 +17,8 @@ pub struct Room {
     members: HashMap<UserId, Member>,
     /// Other workers that the room is on.
     neighbours: Vec<WorkerIndex>,
+    /// Of a gateway: its place in the fan-out trees.
+    pub pulls: Pulls,
     /// Another node tells signaling who speaks.
     other_node_tells: bool,
     pub speakers: Speakers,
@@ -38,7 +41,10 @@ pub enum Location {
     Here(SessionIndex),
     /// At another worker, with the replicas of its tracks.
     Elsewhere {
+        /// From which the media comes; it may be gone, and another one about to take its place.
         worker: WorkerIndex,
+        /// The node that the member publishes at; None: this one.
+        origin: Option<NodeId>,
         tracks: Vec<(TrackSource, TrackIndex)>,
     },
 }
@@ -125,6 +131,14 @@ impl Room {
 
     pub fn remove_member(&mut self, user: &UserId) -> Option<Member> {
         self.members.remove(user)
+    }
+
+    /// The media of a member comes from this worker from now on.
+    pub fn set_worker(&mut self, user: &UserId, from: WorkerIndex) {
+        let location = self.members.get_mut(user).map(|member| &mut member.location);
+        if let Some(Location::Elsewhere { worker, .. }) = location {
+            *worker = from;
+        }
     }
 
     /// Whether this session publishes for the member.

@@ -116,6 +116,7 @@ impl Simulation {
         let start = rotunda_proto::clock::Clock.now();
         let worker = |index| {
             Worker::new(Setup {
+                node: nodes::node_name(index / of_node),
                 index: WorkerIndex::at(index % of_node),
                 workers: of_node,
                 first_stream: (index as u64) << 48,

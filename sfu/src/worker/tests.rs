@@ -3,6 +3,7 @@ mod codecs;
 mod custom_messages;
 mod layers;
 mod layers_in_one_stream;
+mod link_layers;
 mod narrow_link;
 mod nodes;
 mod outage;
@@ -12,6 +13,7 @@ mod relay;
 mod schedules;
 mod sleeping_layers;
 mod steady_link;
+mod tree;
 mod turns;
 mod viewing;
 

@@ -92,6 +92,8 @@ impl Worker {
             self.timers.speakers_at = Some(now + SPEAKERS);
             self.tell_speakers(now);
             self.update_replicas(now);
+            self.update_pulls(now);
+            self.update_link_limits(now);
             self.links.count();
         }
     }

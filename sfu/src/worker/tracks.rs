@@ -118,6 +118,15 @@ impl Tracks {
         here
     }
 
+    /// A replica's packets come from another worker from now on, where the track is `there`.
+    pub fn move_replica(&mut self, here: TrackIndex, worker: WorkerIndex, there: TrackIndex) {
+        self.replicas.retain(|_, replica| *replica != here);
+        self.replicas.insert((worker, there), here);
+        if let Some(track) = self.get_mut(here) {
+            track.move_replica(worker, there);
+        }
+    }
+
     pub fn remove_replica(&mut self, here: TrackIndex) -> Option<Track> {
         self.replicas.retain(|_, replica| *replica != here);
         self.remove(here)

@@ -10,6 +10,7 @@ pub mod cluster;
 pub mod film;
 pub mod hls_rules;
 pub mod receiver;
+pub mod viewer;
 
 /// `rotunda serve` in its own folder, on free ports. Dropping it kills it.
 pub struct Server {

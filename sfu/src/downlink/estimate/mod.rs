@@ -12,10 +12,10 @@ mod receiver;
 
 use std::time::{Duration, Instant};
 
-use acknowledged::Acknowledged;
+pub use acknowledged::Acknowledged;
 use delay::{DelayDetector, Usage};
 pub use probe::{Cluster, ProbeController};
-use queue::StandingQueue;
+pub use queue::StandingQueue;
 use rate::RateControl;
 use receiver::ReceiverLimit;
 

@@ -56,8 +56,8 @@ impl StandingQueue {
         self.waits(now).is_some_and(|waits| waits >= QUEUE)
     }
 
-    /// Microseconds; None: nothing is known.
-    fn waits(&self, now: Instant) -> Option<i64> {
+    /// The time that all packets wait on the way, microseconds; None: nothing is known.
+    pub fn waits(&self, now: Instant) -> Option<i64> {
         self.heard_at.filter(|at| now.saturating_duration_since(*at) < NEWS)?;
         Some(least(&self.recent)? - least(&self.shortest)?)
     }

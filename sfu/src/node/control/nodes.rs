@@ -13,17 +13,19 @@ use super::{Control, Handle};
 use crate::link::crypto::{LinkError, OwnKey, Side};
 use crate::link::{Link, MOST_ADDRESSES};
 use crate::node::net::local_addresses;
-use crate::node::peers::{Far, Meeting, Wanted};
+use crate::node::peers::{Far, Gateway, Meeting, Wanted};
 use crate::node::placement::RoomWorkers;
 use crate::node::worker_message::WorkerMessage;
 use crate::slab::{Index, WorkerIndex};
+use crate::worker::LinkEvent;
+use crate::worker::relay::Neighbours;
 
 /// What another node has answered.
 pub enum Answered {
     Met {
         meeting: Meeting,
-        /// The worker there that relays the room; None: it is not there, or there was no answer.
-        worker: Option<u16>,
+        /// None: the room is not there, or there was no answer.
+        there: Option<Gateway>,
     },
     Linked {
         wanted: Wanted,
@@ -49,15 +51,16 @@ impl Control {
             room: meeting.room.clone(),
             node: self.peers.own().clone(),
             worker: meeting.worker,
+            location: Some(self.peers.location().clone()),
         };
         let subject = control_subject(&meeting.node);
         tokio::spawn(async move {
-            let worker = match bus.call::<_, Reply>(&subject, &command).await {
-                Ok(Reply::Met { worker }) => worker,
+            let there = match bus.call::<_, Reply>(&subject, &command).await {
+                Ok(Reply::Met { worker, location }) => worker.map(|worker| Gateway { worker, location }),
                 // It is asked again.
                 Ok(_) | Err(_) => None,
             };
-            let _ended = answers.send(Answered::Met { meeting, worker }).await;
+            let _ended = answers.send(Answered::Met { meeting, there }).await;
         });
     }
 
@@ -116,9 +119,9 @@ impl Control {
     pub(super) async fn handle_answered(&mut self, answered: Answered) {
         let now = Clock.now();
         match answered {
-            Answered::Met { meeting, worker } => {
+            Answered::Met { meeting, there } => {
                 self.peers
-                    .handle_met(&meeting.room, &meeting.node, meeting.worker, worker);
+                    .handle_met(&meeting.room, &meeting.node, meeting.worker, there);
                 // The link to its gateway may be open for another room.
                 self.tell_room(&meeting.room, None).await;
             }
@@ -138,10 +141,17 @@ impl Control {
     }
 
     /// Another node has a room, too, or has it no more.
-    pub(super) async fn handle_meeting(&mut self, room: RoomKey, node: NodeId, worker: Option<u16>, request: Request) {
-        let worker = self.peers.handle_meeting(&room, &node, worker);
+    pub(super) async fn handle_meeting(
+        &mut self,
+        room: RoomKey,
+        node: NodeId,
+        there: Option<Gateway>,
+        request: Request,
+    ) {
+        let worker = self.peers.handle_meeting(&room, &node, there);
         self.tell_room(&room, None).await;
-        request.answer(&Reply::Met { worker });
+        let location = Some(self.peers.location().clone());
+        request.answer(&Reply::Met { worker, location });
         self.ask_nodes(Clock.now());
     }
 
@@ -183,7 +193,7 @@ impl Control {
         let message = WorkerMessage::Link {
             peer,
             number,
-            node: node.to_string().into(),
+            node: node.clone(),
             link,
         };
         // It fails when the worker has ended, and with it the node.
@@ -192,9 +202,17 @@ impl Control {
         self.tell_rooms_of(worker).await;
     }
 
-    pub(super) async fn handle_link_lost(&mut self, worker: WorkerIndex, peer: WorkerIndex) {
+    pub(super) async fn handle_link_event(&mut self, worker: WorkerIndex, event: LinkEvent) {
         let now = Clock.now();
-        self.peers.handle_lost(now, worker, peer);
+        match event {
+            LinkEvent::Heard(peer) => self.peers.handle_heard(worker, peer, true),
+            LinkEvent::Silent(peer) => self.peers.handle_heard(worker, peer, false),
+            LinkEvent::Lost(peer) => self.peers.handle_lost(now, worker, peer),
+            LinkEvent::Overdue { room, origin, parent } => {
+                self.peers.handle_overdue(now, &room, &origin, parent);
+                return self.tell_room(&room, None).await;
+            }
+        }
         self.tell_rooms_of(worker).await;
         self.ask_nodes(now);
     }
@@ -241,11 +259,15 @@ impl Control {
             let is_there = workers.contains(&worker);
             let near = workers.iter().copied().filter(|other| is_there && *other != worker);
             let far = now.iter().filter(|far| is_there && far.gateway == worker);
-            let message = WorkerMessage::Neighbours {
-                room: room.clone(),
-                workers: near.chain(far.flat_map(|far| far.peers.iter().copied())).collect(),
+            let neighbours = Neighbours {
+                workers: near
+                    .chain(far.clone().flat_map(|far| far.peers.iter().copied()))
+                    .collect(),
+                parents: far.flat_map(|far| far.parents.iter().cloned()).collect(),
                 tells_speakers: now.as_ref().is_none_or(|far| far.tells_speakers),
             };
+            let room = room.clone();
+            let message = WorkerMessage::Neighbours { room, neighbours };
             if let Some(handle) = self.workers.get(worker.position()) {
                 // It fails when the worker has ended, and with it the node.
                 let _ended = handle.inbox.send(message).await;

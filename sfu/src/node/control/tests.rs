@@ -74,6 +74,7 @@ impl Node {
             ClusterSecret::new("secret"),
             vec![worker],
             Placement::new(1, 100, 100),
+            8,
         );
         let orders = control.orders();
         let requests = bus.serve(&control_subject(&id)).await.unwrap();

@@ -1,17 +1,37 @@
 //! Relay messages from other workers: the replicas that they make, and what viewers elsewhere need of the tracks here.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use rotunda_proto::ids::{RoomKey, UserId};
+use rotunda_proto::ids::{NodeId, RoomKey, UserId};
 
+use super::tree::Way;
 use super::{Published, RelayMessage};
 use crate::ingress::packet::{Packet, StreamId};
 use crate::ingress::stream::Stream;
 use crate::ingress::track::{Publisher, Replica, Track};
-use crate::slab::{TrackIndex, WorkerIndex};
+use crate::slab::{Index, TrackIndex, WorkerIndex};
 use crate::worker::Worker;
 use crate::worker::rooms::{Location, Member};
+
+/// A member whom another worker tells of.
+#[derive(Debug)]
+pub(super) struct Introduction<'a> {
+    pub from: WorkerIndex,
+    pub user: &'a UserId,
+    pub serial: u64,
+    /// The member's node; None: this one.
+    pub origin: Option<NodeId>,
+}
+
+impl Introduction<'_> {
+    fn way(&self) -> Way<'_> {
+        match &self.origin {
+            Some(origin) => Way::Node(origin, self.from),
+            None => Way::NearWorker,
+        }
+    }
+}
 
 impl Worker {
     pub fn handle_relay_message(&mut self, now: Instant, from: WorkerIndex, message: RelayMessage) {
@@ -24,21 +44,29 @@ impl Worker {
                 self.note_replica_level(now, stream, &packet);
                 self.forward(now, stream, &packet);
             }
-            RelayMessage::Join { room, is_answer } => {
-                if self.is_neighbour(&room, from) {
-                    self.introduce(now, &room, &[from]);
-                    if !is_answer {
-                        let is_answer = true;
-                        self.relay.push(from, RelayMessage::Join { room, is_answer });
-                    }
-                }
-            }
+            RelayMessage::Join { room, is_answer, pulls } => self.handle_join(now, from, &room, is_answer, pulls),
+            RelayMessage::Pull { room, origins } => self.handle_pull(now, from, &room, &origins),
+            RelayMessage::Introduced { room, origins } => self.handle_introduced(now, from, &room, &origins),
             RelayMessage::Member {
                 room,
                 user,
                 serial,
+                origin,
                 tracks,
-            } => self.handle_member(now, from, &room, &user, serial, &tracks),
+            } => {
+                let origin = match origin {
+                    _ if !self.is_far(from) => None,
+                    Some(origin) => Some(origin),
+                    None => self.links.node(from).cloned(),
+                };
+                let member = Introduction {
+                    from,
+                    user: &user,
+                    serial,
+                    origin,
+                };
+                self.handle_member(now, &room, &member, &tracks);
+            }
             RelayMessage::Gone { room, user, serial } => {
                 let member = self.rooms.get(&room).and_then(|room| room.member(&user));
                 let is_there = |member: &Member| {
@@ -58,6 +86,9 @@ impl Worker {
                 heights,
             } => {
                 if let Some(track) = self.tracks.replica_of(from, track) {
+                    if let Some(state) = self.tracks.get_mut(track) {
+                        state.confirm(stream);
+                    }
                     let mut replica = Stream::new(now, track, mid, rid, *params);
                     replica.set_heights(now, &heights);
                     self.add_replica_of_stream(now, stream, replica);
@@ -67,13 +98,14 @@ impl Worker {
             RelayMessage::Demand { layer, demand } => {
                 if let Some(stream) = self.tracks.stream_mut(layer.stream) {
                     stream.set_demand(now, layer.spatial, demand);
-                    let track = self.tracks.stream(layer.stream).map(Stream::track);
-                    let neighbours = track.and_then(|track| self.tracks.get(track)).map(Track::neighbours);
-                    self.relay
-                        .push_all(neighbours.unwrap_or_default(), || RelayMessage::Demand {
-                            layer,
-                            demand,
-                        });
+                    self.relay_demand(layer, demand);
+                }
+            }
+            RelayMessage::Barred { stream, is_barred } => {
+                if self.is_replica(from, stream) {
+                    self.set_barred(now, stream, |barred| barred.before = is_barred);
+                } else if is_barred {
+                    self.pause_for(stream, from);
                 }
             }
             RelayMessage::Keyframe(stream) => self.want_keyframe(now, stream),
@@ -83,9 +115,13 @@ impl Worker {
                     self.update_demand(now, track);
                 }
             }
-            RelayMessage::Take { track, is_taken } => self.handle_take(now, from, track, is_taken),
+            RelayMessage::Take {
+                track,
+                is_taken,
+                missed,
+            } => self.handle_take(now, from, track, is_taken, missed),
             RelayMessage::Custom { room, delivery, bytes } => {
-                let onward = self.onward(&room, from);
+                let onward = self.other_side(&room, from);
                 self.relay.push_all(&onward, || RelayMessage::Custom {
                     room: room.clone(),
                     delivery,
@@ -96,22 +132,31 @@ impl Worker {
         }
     }
 
-    fn is_neighbour(&self, key: &RoomKey, worker: WorkerIndex) -> bool {
+    /// The neighbours of a room that a message from a worker goes on to: those of this node, or those of other nodes.
+    fn other_side(&self, key: &RoomKey, from: WorkerIndex) -> Vec<WorkerIndex> {
+        let room = self.rooms.get(key);
+        let neighbours = room.map(|room| room.neighbours()).unwrap_or_default();
+        let is_onward = |worker: &&WorkerIndex| self.is_far(**worker) != self.is_far(from);
+        neighbours.iter().filter(is_onward).copied().collect()
+    }
+
+    pub(super) fn is_neighbour(&self, key: &RoomKey, worker: WorkerIndex) -> bool {
         let room = self.rooms.get(key);
         room.is_some_and(|room| room.neighbours().contains(&worker))
+    }
+
+    /// Whether a stream is of a track of this worker.
+    fn is_replica(&self, from: WorkerIndex, id: StreamId) -> bool {
+        let stream = self.tracks.stream(id);
+        let track = stream.and_then(|stream| self.tracks.get(stream.track()));
+        let publisher = track.map(Track::publisher);
+        matches!(publisher, Some(Publisher::Elsewhere(replica)) if replica.worker == from)
     }
 
     /// Whether a message from this worker may be about that: its own tracks have replicas here, and tracks that it was told of are
     /// tracks here.
     fn may_tell(&self, from: WorkerIndex, message: &RelayMessage) -> bool {
-        let is_replica = |id: &StreamId| {
-            let track = self
-                .tracks
-                .stream(*id)
-                .and_then(|stream| self.tracks.get(stream.track()));
-            let publisher = track.map(Track::publisher);
-            matches!(publisher, Some(Publisher::Elsewhere(replica)) if replica.worker == from)
-        };
+        let is_replica = |id: &StreamId| self.is_replica(from, *id);
         let is_told = |track: &TrackIndex| {
             let track = self.tracks.get(*track);
             track.is_some_and(|track| track.neighbours().contains(&from))
@@ -121,34 +166,59 @@ impl Worker {
             RelayMessage::Demand { layer, .. } => is_replica(&layer.stream),
             RelayMessage::Stream { stream, .. } => self.tracks.stream(*stream).is_none() || is_replica(stream),
             RelayMessage::Watched { track, .. } | RelayMessage::Take { track, .. } => is_told(track),
-            RelayMessage::Keyframe(stream) => {
-                let stream = self.tracks.stream(*stream);
-                stream.is_some_and(|stream| is_told(&stream.track()))
+            RelayMessage::Keyframe(id) | RelayMessage::Barred { stream: id, .. } => {
+                let stream = self.tracks.stream(*id);
+                let is_from_here = stream.is_some_and(|stream| is_told(&stream.track()));
+                is_from_here || matches!(message, RelayMessage::Barred { .. }) && is_replica(id)
             }
             RelayMessage::Custom { room, .. } => self.is_neighbour(room, from),
-            RelayMessage::Join { .. } | RelayMessage::Member { .. } | RelayMessage::Gone { .. } => true,
+            RelayMessage::Join { room, .. }
+            | RelayMessage::Pull { room, .. }
+            | RelayMessage::Introduced { room, .. } => self.is_far(from) && self.is_neighbour(room, from),
+            RelayMessage::Member { .. } | RelayMessage::Gone { .. } => true,
         }
     }
 
     /// Viewers of a worker, or of workers behind it, watch a track from now on, or do not any more.
-    fn handle_take(&mut self, now: Instant, from: WorkerIndex, track: TrackIndex, is_taken: bool) {
+    fn handle_take(
+        &mut self,
+        now: Instant,
+        from: WorkerIndex,
+        track: TrackIndex,
+        is_taken: bool,
+        missed: Option<Duration>,
+    ) {
         let workers = self.setup.workers;
         let Some(state) = self.tracks.get_mut(track) else {
             return;
         };
         let begins = state.set_taken(from, is_taken, workers);
         let streams = state.streams().to_vec();
-        if begins && self.is_far(from) {
+        // What was not taken here either has come to an end some time ago.
+        let comes = match state.publisher() {
+            Publisher::Here(_) => true,
+            Publisher::Elsewhere(replica) => replica.worker.position() < workers || state.is_taken(),
+        };
+        if begins && comes && self.is_far(from) {
             for stream in streams {
-                self.relay_frames(now, stream, &[from]);
+                self.tell_demand(stream, from);
+                match missed {
+                    Some(missed) => self.relay_missed(now, stream, missed, from),
+                    None => self.relay_frames(now, stream, &[from]),
+                }
             }
         }
-        self.update_taken(now, track);
+        self.tell_taken(now, track, missed);
     }
 
     /// Of a replica: tells its publisher's worker whether anybody watches it. One that nobody watches any more is taken for a moment
     /// longer, as viewers come back.
     pub(in crate::worker) fn update_taken(&mut self, now: Instant, track: TrackIndex) {
+        self.tell_taken(now, track, None);
+    }
+
+    /// `missed`: as in [`RelayMessage::Take`].
+    pub(super) fn tell_taken(&mut self, now: Instant, track: TrackIndex, missed: Option<Duration>) {
         let Some(state) = self.tracks.get_mut(track) else {
             return;
         };
@@ -158,34 +228,43 @@ impl Worker {
             let take = RelayMessage::Take {
                 track: replica.track,
                 is_taken,
+                missed,
             };
             self.relay.push(replica.worker, take);
         }
     }
 
-    fn handle_member(
-        &mut self,
-        now: Instant,
-        from: WorkerIndex,
-        key: &RoomKey,
-        user: &UserId,
-        serial: u64,
-        published: &[Published],
-    ) {
-        let Some(room) = self.rooms.get(key).filter(|room| room.neighbours().contains(&from)) else {
+    fn handle_member(&mut self, now: Instant, key: &RoomKey, introduced: &Introduction<'_>, published: &[Published]) {
+        let Introduction { from, user, serial, .. } = *introduced;
+        let Some(room) = self.rooms.get(key).filter(|_| self.is_neighbour(key, from)) else {
             return;
         };
         let member = room.member(user);
+        let comes_from = member.and_then(|member| match member.location {
+            Location::Elsewhere { worker, .. } => Some(worker),
+            Location::Here(_) => None,
+        });
+        // What another node than the parent tells is not for this node, but for the parent of before.
+        if let Some(origin) = &introduced.origin
+            && !self.is_parent(room, origin, from)
+            && comes_from != Some(from)
+        {
+            return;
+        }
         let known = member.map_or(0, |member| member.serial);
         if known > serial {
             return;
         }
-        // The room may have another gateway than before.
-        let is_elsewhere = member
-            .is_some_and(|member| matches!(member.location, Location::Elsewhere { worker, .. } if worker != from));
-        if known < serial || is_elsewhere {
+        // The room may have another gateway than before, or its nodes another tree.
+        let moves = known == serial && comes_from.is_some_and(|worker| worker != from);
+        let missed = if moves {
+            self.move_replicas(now, key, introduced, published)
+        } else {
+            None
+        };
+        if known < serial || moves && missed.is_none() {
             self.forget_replicas(now, key, user);
-            self.add_replicas(from, key, user, serial, published);
+            self.add_replicas(key, introduced, published);
         }
         for Published { track, permitted, .. } in published {
             let Some(track) = self.tracks.replica_of(from, *track) else {
@@ -200,18 +279,27 @@ impl Worker {
                 self.drop_pending(track);
             }
         }
-        let onward = self.onward(key, from);
-        self.announce_replicas(key, user, &onward);
-        self.resubscribe_viewers_of(now, key, user);
-        for Published { track, .. } in published {
-            if let Some(track) = self.tracks.replica_of(from, *track) {
-                self.update_taken(now, track);
+        let listeners = self.listeners(key, introduced.way());
+        self.announce_replicas(key, user, &listeners);
+        let replicas = published
+            .iter()
+            .filter_map(|published| self.tracks.replica_of(from, published.track));
+        let replicas: Vec<TrackIndex> = replicas.collect();
+        if missed.is_some() {
+            for track in &replicas {
+                self.tell_taken(now, *track, missed);
+                self.update_demand(now, *track);
             }
+        }
+        self.resubscribe_viewers_of(now, key, user);
+        for track in replicas {
+            self.update_taken(now, track);
         }
     }
 
-    fn add_replicas(&mut self, from: WorkerIndex, key: &RoomKey, user: &UserId, serial: u64, published: &[Published]) {
-        let neighbours = self.onward(key, from);
+    fn add_replicas(&mut self, key: &RoomKey, introduced: &Introduction<'_>, published: &[Published]) {
+        let Introduction { from, user, serial, .. } = *introduced;
+        let neighbours = self.listeners(key, introduced.way());
         let mut tracks = Vec::with_capacity(published.len());
         for Published { source, track, .. } in published {
             let publisher = Publisher::Elsewhere(Replica {
@@ -224,7 +312,11 @@ impl Worker {
             replica.set_neighbours(&neighbours, self.setup.workers);
             tracks.push((*source, self.tracks.add_replica(from, *track, replica)));
         }
-        let location = Location::Elsewhere { worker: from, tracks };
+        let location = Location::Elsewhere {
+            worker: from,
+            origin: introduced.origin.clone(),
+            tracks,
+        };
         if let Some(room) = self.rooms.get_mut(key) {
             room.set_member(user.clone(), Member { serial, location });
         }
@@ -239,19 +331,17 @@ impl Worker {
         if !matches!(location, Some(Location::Elsewhere { .. })) {
             return;
         }
-        if let Some(Member {
-            serial,
-            location: Location::Elsewhere { tracks, worker },
-        }) = room.remove_member(user)
+        if let Some(Member { serial, location }) = room.remove_member(user)
+            && let Location::Elsewhere { tracks, .. } = &location
         {
-            let onward = self.onward(key, worker);
-            self.relay.push_all(&onward, || RelayMessage::Gone {
+            let listeners = self.listeners(key, location.way());
+            self.relay.push_all(&listeners, || RelayMessage::Gone {
                 room: key.clone(),
                 user: user.clone(),
                 serial,
             });
             for (_, track) in tracks {
-                if let Some(removed) = self.tracks.remove_replica(track) {
+                if let Some(removed) = self.tracks.remove_replica(*track) {
                     self.detach_viewers(&removed);
                 }
             }

@@ -11,15 +11,19 @@
 //! - A gateway tells the other nodes what the workers of its node publish, and these what the other nodes do.
 //! - Video goes to another node only while somebody there watches it ([`RelayMessage::Take`]). Audio always does: it is small, and its
 //!   levels say who speaks.
+//! - On many nodes, a gateway tells the other nodes what it has of other nodes, too: each node receives a member's media from its parent
+//!   in the [fan-out tree](crate::node::tree) of the member's node ([`pulls`], [`tree`]).
 
 mod incoming;
+pub mod pulls;
+mod tree;
 pub mod wire;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use metrics::counter;
-use rotunda_proto::ids::{RoomKey, TrackSource, UserId};
+use rotunda_proto::ids::{NodeId, RoomKey, TrackSource, UserId};
 use str0m::format::PayloadParams;
 use str0m::media::{Mid, Rid};
 
@@ -32,6 +36,9 @@ use crate::ingress::track::{Publisher, Watched};
 use crate::session::Session;
 use crate::session::custom_messages::Delivery;
 use crate::slab::{Index, SessionIndex, TrackIndex, WorkerIndex};
+use pulls::Origins;
+pub use tree::Neighbours;
+use tree::Way;
 
 /// Messages that wait for a worker that does not take them. Further packets are dropped, as on a network.
 const MOST_WAITING: usize = 16_384;
@@ -43,12 +50,26 @@ pub enum RelayMessage {
     Join {
         room: RoomKey,
         is_answer: bool,
+        /// As in [`Pull`](Self::Pull). None: an earlier version, which is told of the members of the receiver's node.
+        pulls: Option<Origins>,
+    },
+    /// From another node: it is to be told of the members of these nodes, and of no others.
+    Pull {
+        room: RoomKey,
+        origins: Origins,
+    },
+    /// From another node: it has told of all members of these nodes.
+    Introduced {
+        room: RoomKey,
+        origins: Origins,
     },
     /// A member publishes at the sending worker, or may send something else than before.
     Member {
         room: RoomKey,
         user: UserId,
         serial: u64,
+        /// Between nodes: the member's node. None: the sender's.
+        origin: Option<NodeId>,
         tracks: Vec<Published>,
     },
     /// The member's session has ended.
@@ -76,6 +97,12 @@ pub enum RelayMessage {
         layer: Watched,
         demand: Demand,
     },
+    /// A link on the way from the publisher does not carry a simulcast stream, or carries it again. To the publisher's worker: do not send it
+    /// over this link, until it is watched again.
+    Barred {
+        stream: StreamId,
+        is_barred: bool,
+    },
     /// To the publisher's worker: a keyframe is needed.
     Keyframe(StreamId),
     /// To the publisher's worker: all layers of a track that viewers of the sending worker watch.
@@ -88,6 +115,8 @@ pub enum RelayMessage {
     Take {
         track: TrackIndex,
         is_taken: bool,
+        /// The packets of so long are missing at the sender, which had the track from another node before. None: it has none.
+        missed: Option<Duration>,
     },
     /// A member's own message.
     Custom {
@@ -160,33 +189,38 @@ impl Worker {
 
 /// Messages to other workers.
 impl Worker {
-    /// The other workers that a room is on: those of this node, and at a gateway the gateways of other nodes. A worker of this node that
-    /// is new to a room is told before the workers that are told of it. `tells_speakers`: this node tells signaling who speaks.
-    pub fn set_neighbours(&mut self, now: Instant, key: &RoomKey, workers: &[WorkerIndex], tells_speakers: bool) {
+    /// The other workers that a room is on. A worker of this node that is new to a room is told before the workers that are told of it.
+    pub fn set_neighbours(&mut self, now: Instant, key: &RoomKey, neighbours: &Neighbours) {
+        let workers = &neighbours.workers;
         let room = self.rooms.get_or_create(key);
-        room.set_tells_speakers(tells_speakers);
+        room.set_tells_speakers(neighbours.tells_speakers);
         let before = room.set_neighbours(workers);
-        let own: Vec<SessionIndex> = room.sessions().to_vec();
-        for index in own {
-            self.set_track_neighbours(index);
-        }
-        let members = self.rooms.get(key).into_iter().flat_map(|room| room.members());
-        let has_left = |worker: WorkerIndex| !workers.contains(&worker);
-        let gone = members
-            .filter(|(_, member)| matches!(member.location, Location::Elsewhere { worker, .. } if has_left(worker)));
+        room.pulls.set_parents(now, workers, &neighbours.parents);
+        let pulls = &room.pulls;
+        let is_gone = |member: &Member| match &member.location {
+            Location::Here(_) => false,
+            Location::Elsewhere {
+                origin: None, worker, ..
+            } => !workers.contains(worker),
+            // Those of a parent that is gone wait for the next parent.
+            Location::Elsewhere {
+                origin: Some(origin), ..
+            } => pulls.parent(origin).is_none(),
+        };
+        let gone = room.members().filter(|(_, member)| is_gone(member));
         let gone: Vec<UserId> = gone.map(|(user, _)| user.clone()).collect();
         for user in gone {
             self.forget_replicas(now, key, &user);
         }
-        self.set_replica_neighbours(key);
+        self.find_listeners(key);
         let new = workers.iter().copied().filter(|worker| !before.contains(worker));
         let (far, near): (Vec<WorkerIndex>, Vec<WorkerIndex>) = new.partition(|worker| self.is_far(*worker));
-        self.introduce(now, key, &near);
+        self.introduce(now, key, &near, None);
         // The other node may not know yet that the room is here: it is told who publishes when it joins.
-        self.relay.push_all(&far, || RelayMessage::Join {
-            room: key.clone(),
-            is_answer: false,
-        });
+        for worker in far {
+            self.join(key, worker, false);
+        }
+        self.send_pulls(key);
         self.rooms.remove_if_unused(key);
     }
 
@@ -195,39 +229,56 @@ impl Worker {
         worker.position() >= self.setup.workers
     }
 
-    /// The neighbours of a room that are told what comes from a worker.
-    fn onward(&self, key: &RoomKey, from: WorkerIndex) -> Vec<WorkerIndex> {
-        let room = self.rooms.get(key);
-        let neighbours = room.map(|room| room.neighbours()).unwrap_or_default();
-        let is_onward = |worker: &&WorkerIndex| self.is_far(**worker) != self.is_far(from);
-        neighbours.iter().filter(is_onward).copied().collect()
+    /// The neighbours of a room that are told of a member's tracks.
+    fn listeners(&self, key: &RoomKey, way: Way<'_>) -> Vec<WorkerIndex> {
+        let Some(room) = self.rooms.get(key) else {
+            return Vec::new();
+        };
+        let own = &self.setup.node;
+        let is_told = |worker: &&WorkerIndex| {
+            let worker = **worker;
+            match way {
+                Way::Here => !self.is_far(worker) || room.pulls.has_child(worker, own),
+                Way::NearWorker => self.is_far(worker) && room.pulls.has_child(worker, own),
+                Way::Node(origin, from) => {
+                    !self.is_far(worker) || worker != from && room.pulls.has_child(worker, origin)
+                }
+            }
+        };
+        room.neighbours().iter().filter(is_told).copied().collect()
     }
 
-    /// Tells new neighbours of a room who publishes here, with the newest frames.
-    fn introduce(&mut self, now: Instant, key: &RoomKey, new: &[WorkerIndex]) {
+    /// Tells new neighbours of a room who publishes here, with the newest frames. `only`: the members of these nodes; None: of all.
+    fn introduce(&mut self, now: Instant, key: &RoomKey, new: &[WorkerIndex], only: Option<&Origins>) {
         if new.is_empty() {
             return;
         }
+        let is_meant = |origin: &NodeId| only.is_none_or(|only| only.contains(origin));
         let members = self.rooms.get(key).into_iter().flat_map(|room| room.members());
         let (mut here, mut elsewhere) = (Vec::new(), Vec::new());
         for (user, member) in members {
+            let way = member.location.way();
+            let origin = match way {
+                Way::Node(origin, _) => origin,
+                Way::Here | Way::NearWorker => &self.setup.node,
+            };
+            let mut to = self.listeners(key, way);
+            to.retain(|to| new.contains(to) && is_meant(origin));
             match &member.location {
-                Location::Here(index) => here.push(*index),
-                Location::Elsewhere { worker, .. } => elsewhere.push((user.clone(), *worker)),
+                Location::Here(index) => here.push((*index, to)),
+                Location::Elsewhere { .. } => elsewhere.push((user.clone(), to)),
             }
         }
-        for index in here {
-            if self.announce(index, new) {
+        for (index, to) in here {
+            if !to.is_empty() && self.announce(index, &to) {
                 let streams = self
                     .sessions
                     .get(index)
                     .map(|session| session.uplink.streams().collect());
-                self.relay_streams(streams.unwrap_or_default(), new, Some(now));
+                self.relay_streams(streams.unwrap_or_default(), &to, Some(now));
             }
         }
-        for (user, worker) in elsewhere {
-            let to = self.onward(key, worker);
-            let to: Vec<WorkerIndex> = to.into_iter().filter(|to| new.contains(to)).collect();
+        for (user, to) in elsewhere {
             let streams = self.announce_replicas(key, &user, &to);
             self.relay_streams(streams, &to, Some(now));
         }
@@ -238,7 +289,7 @@ impl Worker {
         let member = self.rooms.get(key).and_then(|room| room.member(user));
         let Some(Member {
             serial,
-            location: Location::Elsewhere { tracks, .. },
+            location: Location::Elsewhere { tracks, origin, .. },
         }) = member.filter(|_| !to.is_empty())
         else {
             return Vec::new();
@@ -260,6 +311,7 @@ impl Worker {
             room: key.clone(),
             user: user.clone(),
             serial,
+            origin: origin.clone(),
             tracks: published.clone(),
         });
         streams
@@ -286,6 +338,7 @@ impl Worker {
             room: session.room().clone(),
             user: user.clone(),
             serial: session.serial(),
+            origin: None,
             tracks: tracks.clone(),
         });
         true
@@ -293,12 +346,14 @@ impl Worker {
 
     /// A session may publish other sources than before.
     pub(super) fn announce_to_neighbours(&mut self, index: SessionIndex) {
-        self.set_track_neighbours(index);
         let Some(session) = self.sessions.get(index) else {
             return;
         };
-        let room = self.rooms.get(session.room());
-        let neighbours = room.map(|room| room.neighbours().to_vec()).unwrap_or_default();
+        let neighbours = self.listeners(session.room(), Way::Here);
+        self.set_track_neighbours(index, &neighbours);
+        let Some(session) = self.sessions.get(index) else {
+            return;
+        };
         let was_announced = session.uplink.is_announced();
         if !neighbours.is_empty() && self.announce(index, &neighbours) && !was_announced {
             let streams = self
@@ -323,6 +378,12 @@ impl Worker {
                 let layer = Watched { stream: id, spatial };
                 self.relay.push_all(to, || RelayMessage::Demand { layer, demand });
             }
+            if stream.is_barred() {
+                self.relay.push_all(to, || RelayMessage::Barred {
+                    stream: id,
+                    is_barred: true,
+                });
+            }
             let receivers = self.tracks.get(stream.track()).map(|track| track.receivers());
             let receivers = receivers
                 .unwrap_or_default()
@@ -334,7 +395,7 @@ impl Worker {
     }
 
     /// Gives workers the newest frames of a stream.
-    fn relay_frames(&mut self, now: Instant, id: StreamId, to: &[WorkerIndex]) {
+    pub(super) fn relay_frames(&mut self, now: Instant, id: StreamId, to: &[WorkerIndex]) {
         let Some(stream) = self.tracks.stream(id) else {
             return;
         };
@@ -346,17 +407,13 @@ impl Worker {
         }
     }
 
-    fn set_track_neighbours(&mut self, index: SessionIndex) {
+    fn set_track_neighbours(&mut self, index: SessionIndex, neighbours: &[WorkerIndex]) {
         let Some(session) = self.sessions.get(index) else {
             return;
         };
-        let Some(room) = self.rooms.get(session.room()) else {
-            return;
-        };
-        let workers = self.setup.workers;
         for (_, track) in session.uplink.tracks() {
             if let Some(track) = self.tracks.get_mut(track) {
-                track.set_neighbours(room.neighbours(), workers);
+                track.set_neighbours(neighbours, self.setup.workers);
             }
         }
     }
@@ -365,12 +422,11 @@ impl Worker {
     fn set_replica_neighbours(&mut self, key: &RoomKey) {
         let members = self.rooms.get(key).into_iter().flat_map(|room| room.members());
         let replicas = members.filter_map(|(_, member)| match &member.location {
-            Location::Elsewhere { worker, tracks } => Some((*worker, tracks.clone())),
+            Location::Elsewhere { tracks, .. } => Some((self.listeners(key, member.location.way()), tracks.clone())),
             Location::Here(_) => None,
         });
         let replicas: Vec<_> = replicas.collect();
-        for (worker, tracks) in replicas {
-            let neighbours = self.onward(key, worker);
+        for (neighbours, tracks) in replicas {
             for (_, track) in tracks {
                 if let Some(track) = self.tracks.get_mut(track) {
                     track.set_neighbours(&neighbours, self.setup.workers);
@@ -381,12 +437,9 @@ impl Worker {
 
     /// A session has ended that others may know of.
     pub(super) fn announce_end(&mut self, session: &Session) {
-        if let (Some(user), Some(room), true) = (
-            session.user(),
-            self.rooms.get(session.room()),
-            session.uplink.is_announced(),
-        ) {
-            self.relay.push_all(room.neighbours(), || RelayMessage::Gone {
+        if let (Some(user), true) = (session.user(), session.uplink.is_announced()) {
+            let listeners = self.listeners(session.room(), Way::Here);
+            self.relay.push_all(&listeners, || RelayMessage::Gone {
                 room: session.room().clone(),
                 user: user.clone(),
                 serial: session.serial(),

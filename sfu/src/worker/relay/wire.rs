@@ -9,11 +9,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rotunda_proto::ids::{RoomKey, TrackSource, UserId};
+use rotunda_proto::ids::{NodeId, RoomKey, TrackSource, UserId};
 use serde::{Deserialize, Serialize};
 use str0m::format::{Codec, CodecSpec, FormatParams, PayloadParams};
 use str0m::media::{Frequency, Mid, Pt, Rid};
 
+use super::pulls::Origins;
 use super::{Published, RelayMessage};
 use crate::ingress::demand::Demand;
 use crate::ingress::packet::{Packet, StreamId};
@@ -35,6 +36,8 @@ const MOST_SEQ: u64 = 1 << 48;
 /// Tracks of one member, and layers of one track.
 const MOST_TRACKS: usize = 16;
 const MOST_LAYERS: usize = 64;
+/// Nodes of one room.
+const MOST_NODES: usize = 1024;
 /// Longest payload: packets come out of datagrams.
 const MOST_PAYLOAD: usize = 2048;
 
@@ -44,11 +47,23 @@ enum Message {
     Join {
         room: RoomKey,
         is_answer: bool,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pulls: Option<Origins>,
+    },
+    Pull {
+        room: RoomKey,
+        origins: Origins,
+    },
+    Introduced {
+        room: RoomKey,
+        origins: Origins,
     },
     Member {
         room: RoomKey,
         user: UserId,
         serial: u64,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        origin: Option<NodeId>,
         tracks: Vec<MemberTrack>,
     },
     Gone {
@@ -73,6 +88,10 @@ enum Message {
         spatial: u8,
         demand: WireDemand,
     },
+    Barred {
+        stream: u64,
+        is_barred: bool,
+    },
     Keyframe {
         stream: u64,
     },
@@ -83,6 +102,8 @@ enum Message {
     Take {
         track: u32,
         is_taken: bool,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        missed_ms: Option<u32>,
     },
     Custom {
         room: RoomKey,
@@ -122,19 +143,30 @@ enum WireDemand {
 pub fn write_message(now: Instant, message: &RelayMessage) -> Option<Vec<u8>> {
     let message = match message {
         RelayMessage::Packet { .. } => return None,
-        RelayMessage::Join { room, is_answer } => Message::Join {
+        RelayMessage::Join { room, is_answer, pulls } => Message::Join {
             room: room.clone(),
             is_answer: *is_answer,
+            pulls: pulls.clone(),
+        },
+        RelayMessage::Pull { room, origins } => Message::Pull {
+            room: room.clone(),
+            origins: origins.clone(),
+        },
+        RelayMessage::Introduced { room, origins } => Message::Introduced {
+            room: room.clone(),
+            origins: origins.clone(),
         },
         RelayMessage::Member {
             room,
             user,
             serial,
+            origin,
             tracks,
         } => Message::Member {
             room: room.clone(),
             user: user.clone(),
             serial: *serial,
+            origin: origin.clone(),
             tracks: tracks
                 .iter()
                 .map(|published| MemberTrack {
@@ -180,14 +212,23 @@ pub fn write_message(now: Instant, message: &RelayMessage) -> Option<Vec<u8>> {
             spatial: layer.spatial,
             demand: WireDemand::of(now, *demand),
         },
+        RelayMessage::Barred { stream, is_barred } => Message::Barred {
+            stream: stream.0,
+            is_barred: *is_barred,
+        },
         RelayMessage::Keyframe(stream) => Message::Keyframe { stream: stream.0 },
         RelayMessage::Watched { track, layers } => Message::Watched {
             track: number(*track),
             layers: layers.iter().map(|layer| (layer.stream.0, layer.spatial)).collect(),
         },
-        RelayMessage::Take { track, is_taken } => Message::Take {
+        RelayMessage::Take {
+            track,
+            is_taken,
+            missed,
+        } => Message::Take {
             track: number(*track),
             is_taken: *is_taken,
+            missed_ms: missed.map(|missed| u32::try_from(missed.as_millis()).unwrap_or(u32::MAX)),
         },
         RelayMessage::Custom { room, delivery, bytes } => Message::Custom {
             room: room.clone(),
@@ -201,11 +242,27 @@ pub fn write_message(now: Instant, message: &RelayMessage) -> Option<Vec<u8>> {
 /// None: malformed, or of a kind that this version does not know.
 pub fn read_message(now: Instant, bytes: &[u8]) -> Option<RelayMessage> {
     Some(match serde_json::from_slice(bytes).ok()? {
-        Message::Join { room, is_answer } => RelayMessage::Join { room, is_answer },
+        Message::Join { room, is_answer, pulls } => RelayMessage::Join {
+            room,
+            is_answer,
+            pulls: match pulls {
+                Some(origins) => Some(checked(origins)?),
+                None => None,
+            },
+        },
+        Message::Pull { room, origins } => RelayMessage::Pull {
+            room,
+            origins: checked(origins)?,
+        },
+        Message::Introduced { room, origins } => RelayMessage::Introduced {
+            room,
+            origins: checked(origins)?,
+        },
         Message::Member {
             room,
             user,
             serial,
+            origin,
             tracks,
         } => {
             if tracks.len() > MOST_TRACKS {
@@ -220,6 +277,7 @@ pub fn read_message(now: Instant, bytes: &[u8]) -> Option<RelayMessage> {
                 room,
                 user,
                 serial,
+                origin,
                 tracks: tracks.collect(),
             }
         }
@@ -252,6 +310,10 @@ pub fn read_message(now: Instant, bytes: &[u8]) -> Option<RelayMessage> {
             },
             demand: demand.read(now),
         },
+        Message::Barred { stream, is_barred } => RelayMessage::Barred {
+            stream: StreamId(stream),
+            is_barred,
+        },
         Message::Keyframe { stream } => RelayMessage::Keyframe(StreamId(stream)),
         Message::Watched { track, layers } => {
             if layers.len() > MOST_LAYERS {
@@ -266,9 +328,14 @@ pub fn read_message(now: Instant, bytes: &[u8]) -> Option<RelayMessage> {
                 layers: layers.collect(),
             }
         }
-        Message::Take { track, is_taken } => RelayMessage::Take {
+        Message::Take {
+            track,
+            is_taken,
+            missed_ms,
+        } => RelayMessage::Take {
             track: index(track),
             is_taken,
+            missed: missed_ms.map(|milliseconds| Duration::from_millis(milliseconds.into())),
         },
         Message::Custom {
             room,
@@ -284,6 +351,11 @@ pub fn read_message(now: Instant, bytes: &[u8]) -> Option<RelayMessage> {
             bytes: bytes.into(),
         },
     })
+}
+
+/// None: more nodes than a room can be on.
+fn checked(origins: Origins) -> Option<Origins> {
+    (origins.len() <= MOST_NODES).then_some(origins)
 }
 
 fn number(track: TrackIndex) -> u32 {

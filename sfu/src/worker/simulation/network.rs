@@ -105,10 +105,14 @@ impl Simulation {
 
     /// When a link will have carried so many bytes more; None: too much waits already. Uplinks have no limit.
     fn carry(&mut self, link: Link, to: To, bytes: usize) -> Option<Instant> {
-        let (Some(rate), To::Peer(peer)) = (link.rate, to) else {
+        let free_at = match to {
+            To::Peer(peer) => Some(&mut self.peers[peer].down_free_at),
+            To::Worker { from, to } => Some(self.nodes.free_at.entry((from, to)).or_insert(self.now)),
+            To::Server(_) => None,
+        };
+        let (Some(rate), Some(free_at)) = (link.rate, free_at) else {
             return Some(self.now);
         };
-        let free_at = &mut self.peers[peer].down_free_at;
         let start = self.now.max(*free_at);
         if start - self.now > QUEUE {
             return None;
@@ -214,7 +218,7 @@ impl Simulation {
             }
             self.events.push((self.now, told.event));
         }
-        self.drop_lost_links(worker);
+        self.handle_link_events(worker);
     }
 }
 

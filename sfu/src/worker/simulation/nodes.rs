@@ -1,8 +1,16 @@
 //! A room on several nodes: the workers of each, the gateways, and the links between them.
 
+use std::collections::{HashMap, HashSet};
+
+use rotunda_proto::ids::NodeId;
+use rotunda_proto::location::Location;
+
 use super::*;
 use crate::link::testing::pair;
 use crate::node::placement::RoomWorkers;
+use crate::node::tree::{self, Place};
+use crate::worker::LinkEvent;
+use crate::worker::relay::Neighbours;
 
 pub(super) struct Nodes {
     /// Workers of one node.
@@ -10,6 +18,14 @@ pub(super) struct Nodes {
     /// Between nodes, both ways.
     pub(super) link: Link,
     dead: Vec<bool>,
+    /// Links over which something comes: from the worker to the other one.
+    heard: HashSet<(usize, usize)>,
+    /// When the link from a worker to another one has carried everything.
+    pub(super) free_at: HashMap<(usize, usize), Instant>,
+    /// Children of a node in a fan-out tree.
+    fan_out: usize,
+    /// The names of the nodes.
+    names: Vec<NodeId>,
     /// The workers that the room is on.
     workers: Vec<usize>,
 }
@@ -20,6 +36,13 @@ impl Nodes {
             of_node,
             link: Link::default(),
             dead: vec![false; workers.div_ceil(of_node)],
+            heard: HashSet::new(),
+            free_at: HashMap::new(),
+            fan_out: 8,
+            names: (0..workers)
+                .step_by(of_node)
+                .map(|worker| node_name(worker / of_node))
+                .collect(),
             workers: Vec::new(),
         }
     }
@@ -55,17 +78,45 @@ impl Nodes {
     }
 
     /// What the control task of a node tells a worker.
-    fn neighbours(&self, worker: usize) -> Vec<WorkerIndex> {
+    fn neighbours(&self, worker: usize, tells_speakers: bool) -> Neighbours {
         let node = self.node_of(worker);
         if !self.workers.contains(&worker) {
-            return Vec::new();
+            return Neighbours::default();
         }
         let others = self.workers.iter().copied().filter(|other| *other != worker);
         let near = others.filter(|other| self.node_of(*other) == node);
         let is_gateway = self.gateway(node) == Some(worker);
         let nodes = (0..self.dead.len()).filter(|other| is_gateway && *other != node && !self.dead[*other]);
-        let far = nodes.filter_map(|other| self.gateway(other));
-        near.chain(far).map(|other| self.index(worker, other)).collect()
+        let far: Vec<usize> = nodes.filter_map(|other| self.gateway(other)).collect();
+        let parents = far.iter().map(|origin| {
+            let parent = self.parent(worker, *origin, &far);
+            (self.names[self.node_of(*origin)].clone(), self.index(worker, parent))
+        });
+        Neighbours {
+            parents: parents.collect(),
+            workers: near
+                .chain(far.iter().copied())
+                .map(|other| self.index(worker, other))
+                .collect(),
+            tells_speakers,
+        }
+    }
+
+    /// The gateway that an origin's media comes from. `others`: the gateways of all other nodes.
+    fn parent(&self, worker: usize, origin: usize, others: &[usize]) -> usize {
+        let name = |worker: usize| &self.names[self.node_of(worker)];
+        let location = &Location::default();
+        let is_heard = |other: &usize| *other == origin || self.heard.contains(&(worker, *other));
+        let nodes = others.iter().copied().filter(is_heard).chain([worker]);
+        let nodes = nodes.map(|node| Place {
+            node: name(node),
+            location,
+        });
+        let nodes: Vec<Place<'_>> = nodes.collect();
+        let parents = tree::parents(name(origin), &nodes, self.fan_out);
+        let parent = parents.get(name(worker)).copied();
+        let found = others.iter().copied().find(|other| Some(name(*other)) == parent);
+        found.unwrap_or(origin)
     }
 }
 
@@ -85,6 +136,34 @@ impl Simulation {
         room
     }
 
+    /// All links between nodes are like this from now on.
+    #[cfg(test)]
+    pub fn set_node_links(&mut self, link: Link) {
+        self.nodes.link = link;
+    }
+
+    /// As [`with_nodes`](Self::with_nodes), of one worker each, of which each sends to so many others at most.
+    #[cfg(test)]
+    pub fn with_tree(seed: u64, nodes: usize, fan_out: usize, link: Link) -> Self {
+        let mut room = Self::with_nodes(seed, nodes, 1, link);
+        room.nodes.fan_out = fan_out;
+        room
+    }
+
+    /// The parent of each node in the tree of an origin, if each node is one worker, and the room is on all of them.
+    #[cfg(test)]
+    pub fn parents(&self, origin: usize) -> Vec<Option<usize>> {
+        let parent = |node: usize| {
+            let others: Vec<usize> = (0..self.workers.len())
+                .filter(|other| *other != node && !self.nodes.is_dead(*other))
+                .collect();
+            self.nodes.parent(node, origin, &others)
+        };
+        (0..self.workers.len())
+            .map(|node| (node != origin && !self.nodes.is_dead(node)).then(|| parent(node)))
+            .collect()
+    }
+
     fn connect(&mut self, one: usize, two: usize) {
         let numbers = [one as u32 * 100 + two as u32, two as u32 * 100 + one as u32];
         let Ok([at_one, at_two]) = pair(self.now, [server(one), server(two)], numbers) else {
@@ -95,8 +174,8 @@ impl Simulation {
             .zip(numbers.into_iter().zip([at_one, at_two]))
         {
             let peer = self.nodes.index(from, to);
-            let node = format!("node-{}", self.nodes.node_of(to));
-            self.workers[from].open_link(peer, number, node.into(), link);
+            let node = self.nodes.names[self.nodes.node_of(to)].clone();
+            self.workers[from].open_link(peer, number, node, link);
         }
     }
 
@@ -118,9 +197,9 @@ impl Simulation {
         let first = self.nodes.workers.iter().find(|worker| !self.nodes.is_dead(**worker));
         let first = first.map(|worker| self.nodes.node_of(*worker));
         for worker in workers {
-            let neighbours = self.nodes.neighbours(*worker);
             let tells_speakers = first == Some(self.nodes.node_of(*worker));
-            self.workers[*worker].set_neighbours(self.now, &self.room, &neighbours, tells_speakers);
+            let neighbours = self.nodes.neighbours(*worker, tells_speakers);
+            self.workers[*worker].set_neighbours(self.now, &self.room, &neighbours);
         }
     }
 
@@ -158,14 +237,37 @@ impl Simulation {
     }
 
     /// As the control task does.
-    pub(super) fn drop_lost_links(&mut self, worker: usize) {
-        while let Some(lost) = self.workers[worker].poll_lost_link() {
-            let lost = self.nodes.worker(worker, lost);
-            if self.nodes.is_dead(lost) {
-                let all: Vec<usize> = self.nodes.workers.clone();
-                let alive: Vec<usize> = all.into_iter().filter(|worker| !self.nodes.is_dead(*worker)).collect();
-                self.tell_neighbours(&alive);
+    pub(super) fn handle_link_events(&mut self, worker: usize) {
+        while let Some(event) = self.workers[worker].poll_link_event() {
+            let ends = |peer: WorkerIndex| (worker, self.nodes.worker(worker, peer));
+            match event {
+                LinkEvent::Heard(peer) => {
+                    let link = ends(peer);
+                    self.nodes.heard.insert(link);
+                    self.tell_again(worker);
+                }
+                LinkEvent::Silent(peer) => {
+                    let link = ends(peer);
+                    self.nodes.heard.remove(&link);
+                    self.tell_again(worker);
+                }
+                LinkEvent::Lost(peer) => {
+                    let (_, lost) = ends(peer);
+                    if self.nodes.is_dead(lost) {
+                        let all: Vec<usize> = self.nodes.workers.clone();
+                        let alive: Vec<usize> = all.into_iter().filter(|worker| !self.nodes.is_dead(*worker)).collect();
+                        self.tell_neighbours(&alive);
+                    }
+                }
+                LinkEvent::Overdue { .. } => {}
             }
+        }
+    }
+
+    /// A worker that the room is on has other parents, perhaps.
+    fn tell_again(&mut self, worker: usize) {
+        if self.nodes.workers.contains(&worker) && !self.nodes.is_dead(worker) {
+            self.tell_neighbours(&[worker]);
         }
     }
 
@@ -174,5 +276,12 @@ impl Simulation {
     pub fn carried(&mut self, from: usize, to: usize) -> crate::link::Carried {
         let peer = self.nodes.index(from, to);
         self.workers[from].carried_to(peer)
+    }
+}
+
+pub(super) fn node_name(node: usize) -> NodeId {
+    match format!("node-{node}").parse() {
+        Ok(name) => name,
+        Err(error) => unreachable!("{error}"),
     }
 }

@@ -18,11 +18,21 @@ fn every_message_is_read_as_it_was_written() {
         RelayMessage::Join {
             room: room(),
             is_answer: true,
+            pulls: Some(["sfu-1".parse().unwrap()].into()),
+        },
+        RelayMessage::Pull {
+            room: room(),
+            origins: ["sfu-1", "sfu-2"].map(|node| node.parse().unwrap()).into(),
+        },
+        RelayMessage::Introduced {
+            room: room(),
+            origins: [].into(),
         },
         RelayMessage::Member {
             room: room(),
             user: "ann".parse().unwrap(),
             serial: u64::MAX,
+            origin: Some("sfu-3".parse().unwrap()),
             tracks: vec![Published {
                 source: TrackSource::Screen,
                 track: TrackIndex::at(7),
@@ -36,6 +46,10 @@ fn every_message_is_read_as_it_was_written() {
         },
         RelayMessage::Forgotten(StreamId(1 << 60)),
         RelayMessage::Keyframe(StreamId(5)),
+        RelayMessage::Barred {
+            stream: StreamId(5),
+            is_barred: true,
+        },
         RelayMessage::Watched {
             track: TrackIndex::at(3),
             layers: vec![Watched {
@@ -46,6 +60,7 @@ fn every_message_is_read_as_it_was_written() {
         RelayMessage::Take {
             track: TrackIndex::at(3),
             is_taken: true,
+            missed: Some(Duration::from_millis(700)),
         },
         RelayMessage::Custom {
             room: room(),
