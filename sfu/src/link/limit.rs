@@ -76,6 +76,10 @@ impl LinkLimit {
         }
     }
 
+    pub fn has_barred(&self) -> bool {
+        !self.barred.is_empty()
+    }
+
     /// The largest streams, until the rest is carried.
     fn bar(&mut self, now: Instant, limit: Bitrate, flows: &[Flow]) -> Vec<Change> {
         let comes = |flow: &&Flow| flow.bitrate > Bitrate::ZERO && !self.barred.contains(&flow.stream);

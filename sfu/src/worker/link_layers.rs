@@ -111,7 +111,7 @@ impl Worker {
 
     /// Now and then: bars streams that the links do not carry, and tries them again.
     pub(super) fn update_link_limits(&mut self, now: Instant) {
-        for peer in self.links.peers() {
+        for peer in self.links.limited(now) {
             let flows = self.flows_from(now, peer);
             for Change { stream, is_barred } in self.links.update_limit(now, peer, &flows) {
                 self.set_barred(now, stream, |barred| barred.here = is_barred);

@@ -75,8 +75,11 @@ impl Links {
         self.links.get(&peer).map(|named| &named.node)
     }
 
-    pub fn peers(&self) -> Vec<WorkerIndex> {
-        self.links.keys().copied().collect()
+    /// The workers at the other end of links that carry too little, or lately did.
+    pub fn limited(&self, now: Instant) -> Vec<WorkerIndex> {
+        let is_limited = |named: &Named| named.link.limit(now).is_some() || named.limit.has_barred();
+        let limited = self.links.iter().filter(|(_, named)| is_limited(named));
+        limited.map(|(peer, _)| *peer).collect()
     }
 
     /// The simulcast streams of a link that are barred from now on, or not any more.
