@@ -8,6 +8,7 @@ use str0m::media::{Mid, Rid};
 
 use super::demand::Demand;
 use super::layer::Layer;
+use super::meters::{Jitter, Meter};
 use super::packet::{History, Packet, StreamId};
 use super::stream_layers::StreamLayers;
 use crate::slab::TrackIndex;
@@ -27,8 +28,6 @@ const STALL: Duration = Duration::from_secs(1);
 const OVERTAKEN: Duration = Duration::from_millis(15);
 /// Bytes that a viewer is sent beside each payload: RTP header, its extensions, the tag. The estimate of the link counts them too.
 const BESIDE_PAYLOAD: usize = 40;
-/// The bitrate is measured over this time.
-const METER: Duration = Duration::from_millis(500);
 
 /// Heights of a stream's frames, as far as they are known.
 #[derive(Debug, Clone, Copy)]
@@ -178,7 +177,7 @@ impl Stream {
     /// As it was measured last; 0: nothing comes.
     pub fn bitrate(&self, now: Instant) -> Bitrate {
         if self.is_alive(now) {
-            self.meter.bitrate
+            self.meter.bitrate()
         } else {
             Bitrate::ZERO
         }
@@ -234,7 +233,7 @@ impl Stream {
         let bytes = packet.payload.len();
         if !self.is_alive(now) {
             self.meter.restart(now);
-            self.jitter.prior = None;
+            self.jitter.restart();
             let before = packet.seq.before(1);
             let is_cut = before.is_some_and(|before| self.history.get(before).is_none());
             if is_cut && self.counts.packets > 0 {
@@ -276,7 +275,7 @@ impl Stream {
 
     /// Interarrival jitter.
     pub fn jitter_milliseconds(&self) -> u32 {
-        (self.jitter.seconds * 1000.0).round() as u32
+        self.jitter.milliseconds()
     }
 
     /// Packets between the first and the newest that never came, retransmissions included.
@@ -325,7 +324,7 @@ impl Stream {
         let whole = Layer {
             stream: id,
             point: top,
-            bitrate: self.meter.bitrate,
+            bitrate: self.meter.bitrate(),
             height: self.height_of(top),
         };
         match &self.layers {
@@ -480,67 +479,4 @@ pub struct Window {
     pub frames: u64,
     /// Percent lost at the first sending.
     pub loss: u8,
-}
-
-/// Interarrival jitter (RFC 3550 A.8) of the first packets of frames: the others come later the larger the frame is.
-/// Retransmissions are left out, which is why `str0m`'s figure is of no use: browsers probe with them.
-#[derive(Debug, Default)]
-struct Jitter {
-    seconds: f64,
-    prior: Option<(Instant, u32)>,
-}
-
-impl Jitter {
-    /// Answers whether the packet is the first of its frame.
-    fn add(&mut self, arrived: Instant, time: u32, clock_rate: u32) -> bool {
-        if let Some((at, before)) = self.prior {
-            if before == time {
-                return false;
-            }
-            let ticks = f64::from(time.wrapping_sub(before) as i32);
-            let elapsed = arrived.saturating_duration_since(at).as_secs_f64();
-            self.seconds += ((elapsed - ticks / f64::from(clock_rate)).abs() - self.seconds) / 16.0;
-        }
-        self.prior = Some((arrived, time));
-        true
-    }
-}
-
-#[derive(Debug)]
-struct Meter {
-    since: Instant,
-    bytes: usize,
-    /// Zero: not known yet.
-    bitrate: Bitrate,
-}
-
-impl Meter {
-    fn new(now: Instant) -> Self {
-        Self {
-            since: now,
-            bytes: 0,
-            bitrate: Bitrate::ZERO,
-        }
-    }
-
-    /// After a pause: the last measured bitrate holds until a newer one is known.
-    fn restart(&mut self, now: Instant) {
-        self.since = now;
-        self.bytes = 0;
-    }
-
-    fn add(&mut self, now: Instant, bytes: usize) {
-        self.bytes += bytes;
-        let elapsed = now.saturating_duration_since(self.since);
-        if elapsed >= METER {
-            let measured = Bitrate::of_bytes(self.bytes as u64, elapsed);
-            self.bitrate = if self.bitrate == Bitrate::ZERO {
-                measured
-            } else {
-                self.bitrate.mean_with(measured)
-            };
-            self.since = now;
-            self.bytes = 0;
-        }
-    }
 }
