@@ -1,6 +1,7 @@
 //! An SFU node that ends moves the media of its members and services to another node first.
 
 use rotunda_bus::testing::NatsServer;
+use serde_json::json;
 
 use crate::support::cluster::{start, start_with};
 use crate::support::eventually;
@@ -55,6 +56,46 @@ async fn media_and_a_recording_go_on_at_another_node() {
         "nothing is missing in it: {recordings:?}"
     );
     assert_eq!(recorder.metric("rotunda_recorder_gaps_total"), 0.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_the_api_drains_goes_on_without_sessions_and_takes_them_again() {
+    let Some(nats) = NatsServer::start() else { return };
+    let one = start("sfu-1", "sfu", &nats, None);
+    let signaling = start("signaling-1", "signaling", &nats, Some(&one));
+    let alone = signaling.call("DrainNode", &json!({ "Node": "sfu-1" }));
+    assert_eq!(alone.1["error"]["code"], "FailedOperation.NoOtherNode", "{alone:?}");
+    let ann = signaling.join(&["1001", "--user", "ann", "--mark", "3"]);
+    let (bob, watching) = watch_ann(&signaling, "bob").await;
+    sees("bob sees ann", &bob, 30);
+    let two = start("sfu-2", "sfu", &nats, Some(&one));
+    let nodes = || {
+        let (_, listed) = signaling.call("ListNodes", &json!({}));
+        let nodes = listed["SfuNodes"].as_array().cloned().unwrap_or_default();
+        nodes
+            .into_iter()
+            .map(|node| {
+                (
+                    node["IsDraining"] == true,
+                    node["Sessions"].as_u64().unwrap_or_default(),
+                )
+            })
+            .collect::<Vec<_>>()
+    };
+    eventually("both nodes are listed", 60, || (nodes().len() == 2).then_some(()));
+    let (status, answer) = signaling.call("DrainNode", &json!({ "Node": "sfu-1", "Seconds": 60 }));
+    assert_eq!(status, 200, "{answer}");
+    eventually("everybody is at the other node", 60, || {
+        (nodes() == [(true, 0), (false, 2)]).then_some(())
+    });
+    sees("bob sees ann from there", &bob, 30);
+    assert!(!watching.is_finished(), "bob has not lost his media");
+    assert_eq!(two.metric("rotunda_sfu_sessions"), 2.0);
+    let (status, answer) = signaling.call("ResumeNode", &json!({ "Node": "sfu-1" }));
+    assert_eq!(status, 200, "{answer}");
+    eventually("it takes sessions again", 60, || (!nodes()[0].0).then_some(()));
+    watching.abort();
+    ann.leave();
 }
 
 #[test]
