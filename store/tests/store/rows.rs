@@ -114,7 +114,9 @@ async fn a_file_is_in_the_catalogue_once_and_told_until_it_is_accepted(store: &S
     assert_eq!(unannounced().await, [file("f1", 10), file("f2", 20)]);
     store.set_announced("f1").await.unwrap();
     assert_eq!(unannounced().await, [file("f2", 20)]);
-    assert_eq!(store.untold_files(app(32)).await.unwrap(), [file("f2", 20)]);
+    let mut untold = store.untold_files(app(32)).await.unwrap();
+    untold.retain(|file| file.file_id.starts_with('f'));
+    assert_eq!(untold, [file("f2", 20)]);
     let newest = store.newest_files(app(32), 1).await.unwrap();
     assert_eq!(
         (newest[0].name.as_str(), newest[0].size_bytes),

@@ -31,17 +31,14 @@ fn manual_mixes_exactly_the_list() {
     let spec = check(json!({
         "mode": "manual", "streamId": "show", "videoWidth": 641, "videoHeight": 360, "videoGOP": 3,
         "mixUsers": [
-            { "userId": "ann", "width": 640, "height": 360, "zOrder": 0 },
+            { "userId": "ann", "width": 641, "height": 360, "zOrder": 0 },
             { "userId": "bob", "x": 400, "y": 200, "width": 160, "height": 90, "zOrder": 1, "streamType": "sub", "renderMode": 2 },
             { "userId": "cat", "pureAudio": true },
         ]
     }))
     .unwrap();
     let video = spec.video.unwrap();
-    assert_eq!(
-        (video.width, video.height, video.framerate, video.gop_seconds),
-        (640, 360, 15, 3)
-    );
+    assert_eq!((video.size(), video.framerate, video.gop_seconds), ((640, 360), 15, 3));
     assert_eq!(video.bitrate_kbps, 346);
     let cells = spec.layout.cells;
     let bob = cells[1].video.as_ref().unwrap();
