@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use rotunda_proto::payload_types::{self, PayloadTypeReused};
 use str0m::change::{SdpAnswer, SdpApi, SdpOffer, SdpPendingOffer};
 use str0m::net::{Protocol, Receive, Transmit};
 use str0m::{Candidate, Event, Input, Output, Rtc, RtcConfig, RtcError};
@@ -20,6 +21,8 @@ pub enum MediaError {
     Offer(#[source] str0m::error::SdpError),
     #[error("apply the server's answer")]
     Answer(#[source] str0m::error::SdpError),
+    #[error(transparent)]
+    PayloadType(#[from] PayloadTypeReused),
     #[error("drive the WebRTC session")]
     Rtc(#[from] RtcError),
 }
@@ -67,6 +70,7 @@ impl Peer {
     }
 
     pub fn handle_answer(&mut self, now: Instant, answer: &str) -> Result<(), MediaError> {
+        payload_types::check(answer)?;
         let answer = SdpAnswer::from_sdp_string(answer).map_err(MediaError::Answer)?;
         if let Some(pending) = self.pending.take() {
             self.rtc.sdp_api().accept_answer(pending, answer)?;
@@ -76,6 +80,7 @@ impl Peer {
 
     /// Processes the server's offer and returns an answer that receives everything the server sends.
     pub fn handle_offer(&mut self, now: Instant, offer: &str) -> Result<String, MediaError> {
+        payload_types::check(offer)?;
         let offer = SdpOffer::from_sdp_string(offer).map_err(MediaError::Offer)?;
         let answer = self.rtc.sdp_api().accept_offer(offer)?;
         self.handle_timeout(now)?;

@@ -3,7 +3,7 @@
 //! Ids and units ([`ids`]), the documents of a room ([`room`]) and of a call ([`call`]), the client protocols ([`signaling`], [`call_signaling`]), the messages between
 //! services ([`sfu`], [`statistics`], [`custom_message`], [`mix`], [`mix_layout`], [`media_task`], [`program`], [`recording`]), tickets
 //! ([`user_sig`], [`ticket`], [`file_link`]), the gRPC types ([`grpc`]), and what two services decide alike ([`voice_slots`], [`outbound`],
-//! [`push_address`], [`application_settings`], [`stream_profile`], [`name_time_zone`]). No sockets here; every crate may use it.
+//! [`push_address`], [`payload_types`], [`application_settings`], [`stream_profile`], [`name_time_zone`]). No sockets here; every crate may use it.
 
 pub mod api_key;
 pub mod application_settings;
@@ -29,6 +29,7 @@ pub mod mix_preview;
 pub mod mix_task;
 pub mod name_time_zone;
 pub mod outbound;
+pub mod payload_types;
 pub mod program;
 pub mod push_address;
 pub mod recording;

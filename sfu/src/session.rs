@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use foldhash::{HashMap, HashMapExt};
 use rotunda_proto::ids::{RoomKey, SessionId, TrackSource, UserId};
+use rotunda_proto::payload_types;
 use rotunda_proto::sfu::{Client, ControlError, Lines};
 use str0m::change::SdpOffer;
 use str0m::media::{Direction, MediaKind, Mid};
@@ -271,6 +272,7 @@ fn line(rtc: &Rtc, name: &str, kind: MediaKind, direction: Direction) -> Result<
 
 fn accept(rtc: &mut Rtc, offer: &str) -> Result<String, ControlError> {
     let bad_sdp = |reason: String| ControlError::BadSdp { reason };
+    payload_types::check(offer).map_err(|error| bad_sdp(error.to_string()))?;
     let shown = AsHigh::new(offer);
     let offer = SdpOffer::from_sdp_string(&shown.offer).map_err(|error| bad_sdp(error.to_string()))?;
     let answer = rtc.sdp_api().accept_offer(offer);
