@@ -46,7 +46,12 @@ pub async fn watch_ann(signaling: &Server, user: &str) -> (Arc<Mutex<Seen>>, tok
         stream_id: None,
     };
     let mut member = Member::enter(entry).await.unwrap();
-    member.watch("ann".parse().unwrap(), TrackSource::Camera).await.unwrap();
+    // She may not have published yet.
+    let deadline = Clock.now() + Duration::from_secs(30);
+    while let Err(error) = member.watch("ann".parse().unwrap(), TrackSource::Camera).await {
+        assert!(Clock.now() < deadline, "{error:?}");
+        Clock.sleep_until(Clock.now() + Duration::from_millis(100)).await;
+    }
     let seen = Arc::new(Mutex::new(Seen::default()));
     let tell = Arc::clone(&seen);
     let task = tokio::spawn(async move {
