@@ -127,7 +127,7 @@ pub enum Ask {
 /// A stream that the server has accepted.
 pub struct Begun {
     pub session: Session,
-    /// What came with the acceptance.
+    /// The results that came with the acceptance.
     pub results: Vec<ClientSessionResult>,
 }
 

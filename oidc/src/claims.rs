@@ -1,4 +1,4 @@
-//! What a checked ID token says.
+//! The claims of a checked ID token.
 
 use serde_json::{Map, Value};
 

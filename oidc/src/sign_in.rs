@@ -59,7 +59,7 @@ pub struct Begun {
     pub pending: Pending,
 }
 
-/// What the browser has to bring back. It is secret, and good for one sign-in.
+/// The value that the browser has to bring back. It is secret, and good for one sign-in.
 #[derive(Debug, Clone)]
 pub struct Pending {
     state: String,

@@ -207,7 +207,7 @@ mod tests {
 
     use super::*;
 
-    /// What a server with one secret reads from a client with another one.
+    /// The bytes that a server with one secret reads from a client with another one.
     async fn sent(server: &str, client: &str) -> std::io::Result<String> {
         let tls = |secret: &str| ClusterTls::new(&ClusterSecret::new(secret)).unwrap();
         let (server, client) = (tls(server), tls(client));

@@ -64,9 +64,9 @@ fn meanings(line: &str) -> HashMap<u8, Meaning> {
     for attribute in line.lines().map(str::trim) {
         if let Some((payload_type, codec)) = numbered(attribute, "a=rtpmap:") {
             let codecs = &mut meanings.entry(payload_type).or_default().codecs;
-            let codec = codec.to_ascii_lowercase();
-            if !codecs.contains(&codec) {
-                codecs.push(codec);
+            // Two are enough to refuse it: an offer may have thousands.
+            if codecs.len() < 2 && !codecs.iter().any(|known| known.eq_ignore_ascii_case(codec)) {
+                codecs.push(codec.to_ascii_lowercase());
             }
         } else if let Some((payload_type, parameters)) = numbered(attribute, "a=fmtp:") {
             let known = &mut meanings.entry(payload_type).or_default().parameters;
@@ -76,8 +76,10 @@ fn meanings(line: &str) -> HashMap<u8, Meaning> {
             };
             let parameters = parameters.split(';').map(str::trim).filter(of_codec);
             known.extend(parameters.map(str::to_ascii_lowercase));
-            known.sort_unstable();
         }
+    }
+    for meaning in meanings.values_mut() {
+        meaning.parameters.sort_unstable();
     }
     meanings
 }

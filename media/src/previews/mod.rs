@@ -45,7 +45,7 @@ impl Segment<'_> {
     }
 }
 
-/// What a recording has: without video no images, without audio no waveform.
+/// The tracks of a recording: there are no images without video, and no waveform without audio.
 #[derive(Debug, Default)]
 pub struct Previews {
     pub images: Option<Images>,

@@ -1,4 +1,4 @@
-//! What every source yields: the tags of FLV, whatever the source's own container is.
+//! The tags of FLV, which every source yields, whatever its own container is.
 
 use bytes::{BufMut, Bytes, BytesMut};
 
