@@ -215,6 +215,9 @@ pub struct Join {
     /// Frames per second.
     #[arg(long, default_value_t = 30)]
     pub fps: u8,
+    /// Width and height of the video: even numbers from 64 to 1920.
+    #[arg(long, value_name = "WxH", default_value = "640x360", value_parser = parse_camera_size)]
+    pub size: Size,
     /// The audio besides the beep at each full second.
     #[arg(long, alias = "sound", value_enum, default_value_t = AudioName::Speech)]
     pub audio: AudioName,
@@ -241,6 +244,8 @@ pub enum AudioName {
     Speech,
     /// Only the beep.
     Beeps,
+    /// No microphone.
+    None,
 }
 
 #[derive(Debug, Args)]
@@ -414,6 +419,16 @@ fn parse_size(text: &str) -> Result<Size, String> {
         .and_then(|(width, height)| Some((width.parse().ok()?, height.parse().ok()?)));
     let (width, height) = sides.ok_or("write WIDTHxHEIGHT, as in 1280x720")?;
     Ok(Size { width, height })
+}
+
+fn parse_camera_size(text: &str) -> Result<Size, String> {
+    let size = parse_size(text)?;
+    for side in [size.width, size.height] {
+        if !(64..=1920).contains(&side) || side % 2 != 0 {
+            return Err(format!("{side} is not an even number from 64 to 1920"));
+        }
+    }
+    Ok(size)
 }
 
 fn parse_room(text: &str) -> Result<RoomId, String> {

@@ -12,7 +12,7 @@ use crate::media_session::Received;
 use crate::member::{Entry, Member};
 use crate::peer::MediaError;
 use crate::signaling_client::SignalingError;
-use crate::source::{Source, SourceConfig, SourceError};
+use crate::source::{AudioContent, Source, SourceConfig, SourceError};
 
 /// Frames of the source that wait to be sent: half a second.
 const QUEUE: usize = 40;
@@ -75,7 +75,7 @@ pub struct Participant {
 }
 
 impl Participant {
-    /// Logs in, enters the room, connects and publishes audio and video.
+    /// Logs in, enters the room, connects and publishes what the source has: video, and audio unless it has none.
     pub async fn join(config: ParticipantConfig) -> Result<Self, JoinError> {
         let entry = Entry {
             url: config.url,
@@ -88,9 +88,10 @@ impl Participant {
             stream_id: config.stream_id,
         };
         let mut member = Member::enter(entry).await?;
-        for source in [TrackSource::Audio, TrackSource::Camera] {
-            member.publish(source).await?;
+        if config.source.audio != AudioContent::None {
+            member.publish(TrackSource::Audio).await?;
         }
+        member.publish(TrackSource::Camera).await?;
         let (sink, frames) = mpsc::channel(QUEUE);
         let source = Source::start(config.source, sink)?;
         let statistics = watch::Sender::new(Statistics::default());

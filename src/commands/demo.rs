@@ -60,6 +60,7 @@ pub async fn run(arguments: cli::Demo) -> anyhow::Result<()> {
             mark,
             codec,
             fps: 30,
+            size: SourceConfig::SIZE,
             clip,
             audio: AudioContent::Speech,
         };

@@ -32,10 +32,12 @@ pub async fn run(arguments: cli::Join) -> anyhow::Result<()> {
             cli::Codec::Vp8 => VideoCodec::Vp8,
         },
         fps: arguments.fps,
+        size: (arguments.size.width, arguments.size.height),
         clip: arguments.clip,
         audio: match arguments.audio {
             cli::AudioName::Speech => AudioContent::Speech,
             cli::AudioName::Beeps => AudioContent::Beeps,
+            cli::AudioName::None => AudioContent::None,
         },
     };
     let participant = Participant::join(ParticipantConfig {

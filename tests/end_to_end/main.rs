@@ -22,6 +22,7 @@ mod programs_cluster;
 mod recording_crash;
 mod rtmp_ingest;
 mod single_streams;
+mod sixteen_cameras;
 mod spread_room;
 mod start_up;
 mod store_away;

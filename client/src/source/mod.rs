@@ -23,10 +23,10 @@ pub use clip::{Clip, Player};
 use painter::Painter;
 use voice::Voice;
 
-/// Frame size: that of the clips and of a typical phone.
-const WIDTH: u16 = 640;
-const HEIGHT: u16 = 360;
+/// Bitrate of a video of [`SourceConfig::SIZE`]; others have one that goes with their pixels.
 const VIDEO_KBPS: u32 = 600;
+/// The lowest bitrate of a video.
+const LEAST_KBPS: u32 = 150;
 const AUDIO_KBPS: u32 = 48;
 /// Seconds between keyframes without requests.
 const GOP_SECONDS: u32 = 10;
@@ -43,9 +43,22 @@ pub struct SourceConfig {
     pub codec: VideoCodec,
     /// Frames per second.
     pub fps: u8,
+    /// Width and height of the video.
+    pub size: (u16, u16),
     /// MP4 with H.264 and AAC; None: generated content.
     pub clip: Option<PathBuf>,
     pub audio: AudioContent,
+}
+
+impl SourceConfig {
+    /// Width and height of the clips, and of a typical phone.
+    pub const SIZE: (u16, u16) = (640, 360);
+
+    fn video_kbps(&self) -> u32 {
+        let pixels = |(width, height): (u16, u16)| u64::from(width) * u64::from(height);
+        let kbps = u64::from(VIDEO_KBPS) * pixels(self.size) / pixels(Self::SIZE);
+        u32::try_from(kbps).unwrap_or(u32::MAX).max(LEAST_KBPS)
+    }
 }
 
 /// The audio besides the beep.
@@ -55,6 +68,8 @@ pub enum AudioContent {
     Speech,
     /// No other audio.
     Beeps,
+    /// The participant publishes no microphone.
+    None,
 }
 
 /// Why the source could not start.
@@ -143,7 +158,8 @@ impl Source {
 /// The frames of a source in order; time is an input.
 struct Generator {
     painter: Painter,
-    voice: Voice,
+    /// Nobody: a participant without a microphone.
+    voice: Option<Voice>,
     encoder: Encoder,
     opus: OpusEncoder,
     codec: VideoCodec,
@@ -162,16 +178,16 @@ impl Generator {
         let fps = config.fps.clamp(1, 60);
         let clip = config.clip.as_deref().map(Clip::read).transpose()?;
         let settings = H264EncoderConfig {
-            width: WIDTH,
-            height: HEIGHT,
-            bitrate_kbps: VIDEO_KBPS,
+            width: config.size.0,
+            height: config.size.1,
+            bitrate_kbps: config.video_kbps(),
             framerate: fps,
             gop_frames: GOP_SECONDS * u32::from(fps),
         };
         let speech = clip.as_ref().map(Clip::speech).transpose()?.unwrap_or_default();
         Ok(Self {
-            voice: Voice::new(config.mark, config.audio, speech),
-            painter: Painter::new(config.name.clone(), config.mark, fps, clip)?,
+            voice: (config.audio != AudioContent::None).then(|| Voice::new(config.mark, config.audio, speech)),
+            painter: Painter::new(config, clip)?,
             encoder: match config.codec {
                 VideoCodec::H264 => Encoder::H264(Box::new(H264Encoder::new(settings)?)),
                 VideoCodec::Vp8 => Encoder::Vpx(VpxEncoder::new(VpxCodec::Vp8, settings)?),
@@ -188,11 +204,31 @@ impl Generator {
 
     /// When the next frame is complete, from the start: video at its time, audio when its 20 ms are over.
     fn next_due(&self) -> Duration {
-        self.video_time().min(self.audio_time() + AUDIO_FRAME)
+        match self.voice {
+            Some(_) => self.video_time().min(self.audio_time() + AUDIO_FRAME),
+            None => self.video_time(),
+        }
     }
 
     fn next(&mut self, start: Instant, force: ForceKey) -> Result<Encoded, CodecError> {
-        if self.video_is_next() {
+        let video = self.video_is_next();
+        let audio_captured = start + self.audio_time();
+        if let Some(voice) = self.voice.as_mut().filter(|_| !video) {
+            let (number, captured) = (self.audio_frames, audio_captured);
+            self.audio_frames += 1;
+            let (pcm, level) = voice.speak(number);
+            let data = self.opus.encode(&pcm)?;
+            let ticks = number * 960;
+            let level_dbov = Some(level);
+            Ok(Encoded {
+                source: TrackSource::Audio,
+                codec: self.codec,
+                data,
+                ticks,
+                captured,
+                level_dbov,
+            })
+        } else {
             let (number, captured) = (self.video_frames, start + self.video_time());
             self.video_frames += 1;
             let frame = self.painter.paint(number);
@@ -209,26 +245,11 @@ impl Generator {
                 captured,
                 level_dbov: None,
             })
-        } else {
-            let (number, captured) = (self.audio_frames, start + self.audio_time());
-            self.audio_frames += 1;
-            let (pcm, level) = self.voice.speak(number);
-            let data = self.opus.encode(&pcm)?;
-            let ticks = number * 960;
-            let level_dbov = Some(level);
-            Ok(Encoded {
-                source: TrackSource::Audio,
-                codec: self.codec,
-                data,
-                ticks,
-                captured,
-                level_dbov,
-            })
         }
     }
 
     fn video_is_next(&self) -> bool {
-        self.video_time() < self.audio_time() + AUDIO_FRAME
+        self.voice.is_none() || self.video_time() < self.audio_time() + AUDIO_FRAME
     }
 
     fn video_time(&self) -> Duration {
@@ -252,6 +273,7 @@ mod tests {
             mark: 11,
             codec,
             fps: 15,
+            size: SourceConfig::SIZE,
             clip: None,
             audio: AudioContent::Beeps,
         }
@@ -277,6 +299,31 @@ mod tests {
             assert_eq!(marks, expected);
             assert_eq!(audio_frames, 49, "the fiftieth is complete at the full second");
         }
+    }
+
+    #[test]
+    fn a_participant_without_a_microphone_sends_video_alone() {
+        let mut silent = config(VideoCodec::H264);
+        silent.audio = AudioContent::None;
+        let mut generator = Generator::new(&silent).unwrap();
+        while generator.next_due() < Duration::from_secs(1) {
+            let frame = generator.next(Clock.now(), ForceKey::No).unwrap();
+            assert_eq!(frame.source, TrackSource::Camera);
+        }
+        assert_eq!(generator.video_frames, 15);
+    }
+
+    #[test]
+    fn a_video_has_the_asked_size_and_its_mark() {
+        let mut small = config(VideoCodec::H264);
+        small.size = (320, 180);
+        let mut generator = Generator::new(&small).unwrap();
+        let frame = generator.next(Clock.now(), ForceKey::No).unwrap();
+        let picture = VideoDecoder::new(VideoCodec::H264).unwrap().decode(&frame.data);
+        let picture = picture.unwrap().unwrap();
+        assert_eq!((picture.width(), picture.height()), (320, 180));
+        let mark = mark::read(picture.y(), picture.width(), picture.rect());
+        assert_eq!(mark, Some(Mark { id: 11, count: 0 }));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use rotunda_media::scale::scale_into;
 use rotunda_media::video_frame::{Rect, VideoFrame, Yuv};
 
 use super::clip::{Clip, Player};
-use super::{HEIGHT, SourceError, WIDTH};
+use super::{SourceConfig, SourceError};
 
 pub struct Painter {
     name: String,
@@ -18,13 +18,14 @@ pub struct Painter {
 }
 
 impl Painter {
-    pub fn new(name: String, mark: u8, fps: u8, clip: Option<Clip>) -> Result<Self, SourceError> {
-        let canvas = VideoFrame::filled(WIDTH.into(), HEIGHT.into(), Yuv::BLACK);
+    pub fn new(config: &SourceConfig, clip: Option<Clip>) -> Result<Self, SourceError> {
+        let (width, height) = config.size;
+        let canvas = VideoFrame::filled(width.into(), height.into(), Yuv::BLACK);
         let clip = clip.map(Clip::player).transpose()?;
         Ok(Self {
-            name,
-            mark,
-            fps: fps.into(),
+            name: config.name.clone(),
+            mark: config.mark,
+            fps: config.fps.clamp(1, 60).into(),
             clip,
             font: Font::system(),
             canvas,
@@ -42,26 +43,28 @@ impl Painter {
             None => pattern(&mut self.canvas, self.mark, seconds),
         }
         let (width, height) = (self.canvas.width(), self.canvas.height());
+        let scaled = |length: usize| length * height / usize::from(SourceConfig::SIZE.1);
         // 100 ms at each full second, with the beep.
         if number % self.fps < (self.fps / 10).max(1) {
             let flash = Rect {
-                x: width - 96,
-                y: height - 96,
-                width: 64,
-                height: 64,
+                x: width - scaled(96),
+                y: height - scaled(96),
+                width: scaled(64),
+                height: scaled(64),
             };
             self.canvas.fill(flash, Yuv::WHITE);
         }
         if let Some(font) = &self.font {
-            let size = 34.0;
+            let size = 34.0 * height as f32 / f32::from(SourceConfig::SIZE.1);
             let label = Rect {
                 x: 0,
-                y: height - 56,
-                width: (font.width(&self.name, size) as usize + 40) & !1,
-                height: 48,
+                y: (height - scaled(56)) & !1,
+                width: (font.width(&self.name, size) as usize + scaled(40)) & !1,
+                height: scaled(48) & !1,
             };
             self.canvas.fill(label, Yuv { y: 30, u: 128, v: 128 });
-            font.label(&mut self.canvas, &self.name, 20, height - 50, size, Yuv::WHITE);
+            let (x, y) = (scaled(20), height - scaled(50));
+            font.label(&mut self.canvas, &self.name, x, y, size, Yuv::WHITE);
         }
         let whole = self.canvas.rect();
         mark::draw(
@@ -84,6 +87,11 @@ fn pattern(canvas: &mut VideoFrame, mark: u8, seconds: f64) {
     let whole = canvas.rect();
     canvas.fill(whole, background);
     let turn = seconds / 4.0 * std::f64::consts::TAU;
-    let (x, y) = (320.0 + 120.0 * turn.cos(), 210.0 + 80.0 * turn.sin());
-    disc(canvas, x as usize, y as usize, 36, Yuv::from_rgb(0xf4_f0_e6));
+    let (middle, scale) = (
+        canvas.width() as f64 / 2.0,
+        canvas.height() as f64 / f64::from(SourceConfig::SIZE.1),
+    );
+    let (x, y) = (middle + 120.0 * scale * turn.cos(), scale * (210.0 + 80.0 * turn.sin()));
+    let radius = (36.0 * scale) as usize;
+    disc(canvas, x as usize, y as usize, radius, Yuv::from_rgb(0xf4_f0_e6));
 }

@@ -55,7 +55,7 @@ impl Voice {
 
     fn word(&self, at: u64) -> f32 {
         match self.content {
-            AudioContent::Beeps => 0.0,
+            AudioContent::Beeps | AudioContent::None => 0.0,
             AudioContent::Speech if self.speech.is_empty() => self.generated(at),
             AudioContent::Speech => self.speech[(at % self.speech.len() as u64) as usize],
         }
