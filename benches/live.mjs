@@ -3,12 +3,12 @@
 //
 //   node benches/live.mjs [--players N] [--seconds S] [--rounds R] [--kbps K]
 //
-// Needs a build (`make build`), ffmpeg and nginx with its RTMP module (Debian: nginx, libnginx-mod-rtmp), and a quiet machine. A
-// member publishes frames, a mix of them is the program, and ffmpeg copies it to nginx. In each round N players read from one server, then N
+// Needs a build (`make build`, or ROTUNDA_BINARY=target/release/rotunda), ffmpeg and nginx with its RTMP module (Debian: nginx, libnginx-mod-rtmp), and a quiet machine. A
+// member publishes noisy frames, so that a mix of them, the program, has that bitrate; ffmpeg copies it to nginx. In each round N players read from one server, then N
 // from the other; the CPU of the server's process without players is taken off. Printed for each: milliseconds of CPU per player and second, the
 // bytes that players got, and the memory that they added.
 
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { createConnection } from 'node:net';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -161,9 +161,12 @@ worker_rlimit_nofile 20000;
 events { worker_connections 10000; }
 rtmp { server { listen 127.0.0.1:${rtmpPort}; chunk_size 4096; application live { live on; } } }
 `);
+const clip = join(folder, 'noise.mp4');
+execFileSync('ffmpeg', ['-v', 'error', '-f', 'lavfi', '-i', 'testsrc2=size=1280x720:rate=30:duration=4', '-f', 'lavfi', '-i', 'sine=duration=4',
+  '-vf', 'noise=alls=12:allf=t', '-c:v', 'libx264', '-preset', 'ultrafast', '-pix_fmt', 'yuv420p', '-b:v', '6M', '-c:a', 'aac', clip]);
 const server = await startServer();
 const nginx = spawn('nginx', ['-p', folder, '-c', join(folder, 'nginx.conf')], { stdio: 'ignore' });
-const member = server.start('join', '1001', '--user', 'ann', '--fps', '30');
+const member = server.start('join', '1001', '--user', 'ann', '--fps', '30', '--size', '1280x720', '--clip', clip);
 let copy;
 try {
   await eventually('the mix starts', async () => {

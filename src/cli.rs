@@ -35,7 +35,7 @@ pub enum Command {
     Demo(Demo),
     /// Print a UserSig, the ticket with which a user logs in.
     UserSig(UserSig),
-    /// Join a room with one synthetic participant: a clip, or generated audio and video.
+    /// Join a room with synthetic participants: a clip, or generated audio and video.
     Join(Join),
     /// Fill a room with publishers, viewers and audience; measure delivery, delay and the server's cost.
     Load(Box<Load>),
@@ -206,6 +206,12 @@ pub struct Join {
     /// A clip (MP4 with H.264 and AAC) to send in a loop; without it audio and video are generated.
     #[arg(long, value_name = "FILE")]
     pub clip: Option<PathBuf>,
+    /// Send the clip's frames as they are in the file, at `--fps`: without a mark, and with the keyframes that it has.
+    #[arg(long, requires = "clip", conflicts_with_all = ["codec", "mark", "size"])]
+    pub as_coded: bool,
+    /// So many participants, USER-1 to USER-N.
+    #[arg(long, value_name = "N", conflicts_with = "user_sig", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub members: Option<u16>,
     /// The video codec.
     #[arg(long, value_enum, default_value_t = Codec::H264)]
     pub codec: Codec,

@@ -5,7 +5,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rotunda_media::mux::hls::Kind;
 use rotunda_media::mux::mp4::{Change, Source, Summary};
 use rotunda_media::mux::segmenter::Lengths;
 use rotunda_media::mux::stored::{self, StoredSample};
@@ -18,7 +17,7 @@ use rotunda_proto::recording::{FileFormat, Gap, GapTrack, MOST_LAYOUTS, Recorded
 use thiserror::Error;
 
 use crate::folder::{Entry, Folder, Journal, Line, Manifest, PartGap, init_name, segment_name};
-use crate::playlist::playlist;
+use crate::playlist;
 
 /// Audio frames before a part's start, which its decoder needs to begin.
 const AUDIO_LEAD: usize = 2;
@@ -218,7 +217,7 @@ impl<'a> Finisher<'a> {
             chunk: Duration::ZERO,
         };
         self.folder
-            .replace(&name, playlist(Kind::Vod, &entries, lengths).as_bytes())?;
+            .replace(&name, playlist::finished(&entries, lengths).as_bytes())?;
         self.folder.remove_growing_playlist()?;
         let mut size_bytes = 0;
         for entry in &entries {

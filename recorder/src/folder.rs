@@ -213,9 +213,17 @@ impl Folder {
         self.sync()
     }
 
-    /// Replaces the growing playlist.
-    pub fn replace_growing_playlist(&self, text: &str) -> io::Result<()> {
-        self.replace(GROWING, text.as_bytes())
+    /// Adds lines to the growing playlist, after the `whole` bytes that it has.
+    ///
+    /// Errors: [`io::Error`]; no part of the lines stays.
+    pub fn append_to_growing_playlist(&self, whole: u64, lines: &str) -> io::Result<()> {
+        let mut file = File::options().create(true).append(true).open(self.0.join(GROWING))?;
+        let written = file.write_all(lines.as_bytes());
+        if written.is_err() {
+            // Shortening a file needs no space.
+            file.set_len(whole)?;
+        }
+        written
     }
 
     pub fn remove_growing_playlist(&self) -> io::Result<()> {

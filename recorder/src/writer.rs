@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use metrics::counter;
-use rotunda_media::mux::hls::Kind;
 use rotunda_media::mux::segmenter::{Chunk, Lengths, Output, SegmentStart};
 use rotunda_media::program::ProgramHeader;
 use rotunda_media::time::MediaTime;
@@ -19,7 +18,7 @@ use rotunda_proto::recording::{FileFormat, Gap, GapReason, GapTrack, RecordedLay
 use tracing::warn;
 
 use crate::folder::{Begun, Entry, Folder, Line, Manifest};
-use crate::playlist::playlist;
+use crate::playlist::Growing;
 
 /// A longer time without any frame of a single stream is an interruption.
 pub const LONGEST_PAUSE: Duration = Duration::from_secs(2);
@@ -28,13 +27,15 @@ pub const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 pub struct Writer {
     folder: Folder,
     manifest: Manifest,
-    lengths: Lengths,
     longest_part: Duration,
     /// The wall-clock time of the program's zero, since 1970.
     wall_zero: Duration,
     /// The program time of the recording's zero.
     origin: MediaTime,
-    entries: Vec<Entry>,
+    /// How many segments have begun, and the last of them.
+    segments: u64,
+    last: Option<Entry>,
+    playlist: Option<Growing>,
     open: Option<OpenSegment>,
     /// Of all segments.
     bytes: u64,
@@ -85,14 +86,16 @@ impl Writer {
         wall_zero: Duration,
     ) -> io::Result<Self> {
         folder.create(&manifest)?;
+        let has_hls = manifest.formats.contains(&FileFormat::Hls);
         Ok(Self {
             folder,
             manifest,
-            lengths,
             longest_part,
             wall_zero,
             origin,
-            entries: Vec::new(),
+            segments: 0,
+            last: None,
+            playlist: has_hls.then(|| Growing::new(lengths)),
             open: None,
             bytes: 0,
             init: None,
@@ -176,7 +179,7 @@ impl Writer {
     /// Ends the last part, at this program time. Time since the last segment is missing if there is a reason for it.
     pub fn finish(&mut self, end: Duration) {
         if let Some(reason) = self.gap_reason.take()
-            && let Some(last) = self.entries.last()
+            && let Some(last) = &self.last
         {
             let from = Duration::from_micros(last.begun.wall_unix_us) + last.length();
             let noted = self.note_gap(from.saturating_sub(self.wall_zero), end, reason, None);
@@ -195,7 +198,7 @@ impl Writer {
     }
 
     fn last_part(&self) -> Option<u64> {
-        self.entries.last().map(|entry| entry.begun.part)
+        self.last.as_ref().map(|entry| entry.begun.part)
     }
 
     fn begin(&mut self, start: SegmentStart) -> io::Result<()> {
@@ -224,7 +227,7 @@ impl Writer {
             Some((part, _)) => part,
             None => self.last_part().map_or(0, |part| part + 1),
         };
-        let number = self.entries.len() as u64;
+        let number = self.segments;
         let rate = start.at.rate();
         let begun = Begun {
             number,
@@ -249,7 +252,8 @@ impl Writer {
             self.part = Some((part, start.at));
             self.notices.push(Notice::PartBegan { part, wall });
         }
-        self.entries.push(Entry { begun, duration: None });
+        self.segments += 1;
+        self.last = Some(Entry { begun, duration: None });
         self.open = Some(OpenSegment {
             file,
             bytes: 0,
@@ -276,18 +280,20 @@ impl Writer {
             return Ok(());
         }
         self.end_segment(duration)?;
-        if self.manifest.formats.contains(&FileFormat::Hls) {
-            let text = playlist(Kind::Event, &self.entries, self.lengths);
-            self.folder.replace_growing_playlist(&text)?;
+        match &mut self.playlist {
+            Some(playlist) => playlist.write(&self.folder),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     fn end_segment(&mut self, duration: Duration) -> io::Result<()> {
-        let Some(last) = self.entries.last_mut() else {
+        let Some(last) = &mut self.last else {
             return Ok(());
         };
         last.duration = Some(duration);
+        if let Some(playlist) = &mut self.playlist {
+            playlist.add(last);
+        }
         let number = last.begun.number;
         self.note(Line::End {
             number,
@@ -331,7 +337,7 @@ impl Writer {
 
     /// The gap between the last segment and this one.
     fn gap_before(&self, start: &SegmentStart) -> Option<Gap> {
-        let last = self.entries.last()?;
+        let last = self.last.as_ref()?;
         let from = Duration::from_micros(last.begun.wall_unix_us) + last.length();
         let to = self.wall_zero + start.at.duration();
         let is_pause = to.saturating_sub(from) > LONGEST_PAUSE;
@@ -358,3 +364,6 @@ fn log(done: io::Result<()>) {
         );
     }
 }
+
+#[cfg(test)]
+mod tests;

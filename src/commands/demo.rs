@@ -62,6 +62,7 @@ pub async fn run(arguments: cli::Demo) -> anyhow::Result<()> {
             fps: 30,
             size: SourceConfig::SIZE,
             clip,
+            as_coded: false,
             audio: AudioContent::Speech,
         };
         let user = name.parse().context("a participant's name")?;

@@ -11,7 +11,7 @@ import { chromium } from 'playwright-core';
 import { servePages } from './built_pages.mjs';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
-const binary = join(process.env.CARGO_TARGET_DIR ?? join(root, 'target'), 'debug/rotunda');
+const binary = process.env.ROTUNDA_BINARY ?? join(process.env.CARGO_TARGET_DIR ?? join(root, 'target'), 'debug/rotunda');
 const browser = process.env.CHROMIUM ?? '/usr/bin/chromium';
 
 /** A reason to skip, or undefined. CI installs Chromium, so nothing is skipped there. */

@@ -110,6 +110,11 @@ impl Clip {
             .collect())
     }
 
+    /// The coded frame with this number, in a loop.
+    pub fn coded(&self, number: u64) -> Bytes {
+        self.access_units[(number % self.access_units.len() as u64) as usize].clone()
+    }
+
     /// Plays the video in a loop.
     pub fn player(self) -> Result<Player, SourceError> {
         let decoder = VideoDecoder::new(VideoCodec::H264)?;
@@ -136,9 +141,7 @@ impl Player {
     pub fn at(&mut self, seconds: f64) -> Option<&VideoFrame> {
         let wanted = (seconds * self.clip.fps) as u64;
         while self.next <= wanted {
-            let length = self.clip.access_units.len() as u64;
-            let unit = &self.clip.access_units[(self.next % length) as usize];
-            match self.decoder.decode(unit) {
+            match self.decoder.decode(&self.clip.coded(self.next)) {
                 Ok(Some(frame)) => self.shown = Some(frame),
                 Ok(None) => {}
                 Err(error) => tracing::debug!(%error, clip = %self.clip.path.display(), "a frame could not be decoded"),

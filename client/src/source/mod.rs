@@ -47,6 +47,8 @@ pub struct SourceConfig {
     pub size: (u16, u16),
     /// MP4 with H.264 and AAC; None: generated content.
     pub clip: Option<PathBuf>,
+    /// Whether the clip's frames are sent as they are in the file, at this frame rate: without a name, a mark, and keyframes on request.
+    pub as_coded: bool,
     pub audio: AudioContent,
 }
 
@@ -157,10 +159,9 @@ impl Source {
 
 /// The frames of a source in order; time is an input.
 struct Generator {
-    painter: Painter,
     /// Nobody: a participant without a microphone.
     voice: Option<Voice>,
-    encoder: Encoder,
+    video: Video,
     opus: OpusEncoder,
     codec: VideoCodec,
     fps: u64,
@@ -168,32 +169,63 @@ struct Generator {
     audio_frames: u64,
 }
 
+/// Where the video comes from.
+enum Video {
+    Painted(Box<Painter>, Encoder),
+    AsCoded(Clip),
+}
+
 enum Encoder {
     H264(Box<H264Encoder>),
     Vpx(VpxEncoder),
+}
+
+impl Video {
+    fn new(config: &SourceConfig, clip: Option<Clip>) -> Result<Self, SourceError> {
+        let clip = match clip {
+            Some(clip) if config.as_coded => return Ok(Self::AsCoded(clip)),
+            clip => clip,
+        };
+        let framerate = config.fps.clamp(1, 60);
+        let settings = H264EncoderConfig {
+            width: config.size.0,
+            height: config.size.1,
+            bitrate_kbps: config.video_kbps(),
+            framerate,
+            gop_frames: GOP_SECONDS * u32::from(framerate),
+        };
+        let encoder = match config.codec {
+            VideoCodec::H264 => Encoder::H264(Box::new(H264Encoder::new(settings)?)),
+            VideoCodec::Vp8 => Encoder::Vpx(VpxEncoder::new(VpxCodec::Vp8, settings)?),
+            VideoCodec::Vp9 => Encoder::Vpx(VpxEncoder::new(VpxCodec::Vp9, settings)?),
+            VideoCodec::Av1 => return Err(CodecError::no_encoder("AV1").into()),
+        };
+        Ok(Self::Painted(Box::new(Painter::new(config, clip)?), encoder))
+    }
+
+    /// The frame with this number, coded.
+    fn frame(&mut self, number: u64, force: ForceKey) -> Result<Bytes, CodecError> {
+        let (painter, encoder) = match self {
+            Self::AsCoded(clip) => return Ok(clip.coded(number)),
+            Self::Painted(painter, encoder) => (painter, encoder),
+        };
+        let frame = painter.paint(number);
+        let EncodedFrame { data, .. } = match encoder {
+            Encoder::H264(encoder) => encoder.encode(frame, force)?,
+            Encoder::Vpx(encoder) => encoder.encode(frame, force)?,
+        };
+        Ok(data)
+    }
 }
 
 impl Generator {
     fn new(config: &SourceConfig) -> Result<Self, SourceError> {
         let fps = config.fps.clamp(1, 60);
         let clip = config.clip.as_deref().map(Clip::read).transpose()?;
-        let settings = H264EncoderConfig {
-            width: config.size.0,
-            height: config.size.1,
-            bitrate_kbps: config.video_kbps(),
-            framerate: fps,
-            gop_frames: GOP_SECONDS * u32::from(fps),
-        };
         let speech = clip.as_ref().map(Clip::speech).transpose()?.unwrap_or_default();
         Ok(Self {
             voice: (config.audio != AudioContent::None).then(|| Voice::new(config.mark, config.audio, speech)),
-            painter: Painter::new(config, clip)?,
-            encoder: match config.codec {
-                VideoCodec::H264 => Encoder::H264(Box::new(H264Encoder::new(settings)?)),
-                VideoCodec::Vp8 => Encoder::Vpx(VpxEncoder::new(VpxCodec::Vp8, settings)?),
-                VideoCodec::Vp9 => Encoder::Vpx(VpxEncoder::new(VpxCodec::Vp9, settings)?),
-                VideoCodec::Av1 => return Err(CodecError::no_encoder("AV1").into()),
-            },
+            video: Video::new(config, clip)?,
             opus: OpusEncoder::new(1, AUDIO_KBPS)?,
             codec: config.codec,
             fps: fps.into(),
@@ -231,11 +263,7 @@ impl Generator {
         } else {
             let (number, captured) = (self.video_frames, start + self.video_time());
             self.video_frames += 1;
-            let frame = self.painter.paint(number);
-            let EncodedFrame { data, .. } = match &mut self.encoder {
-                Encoder::H264(encoder) => encoder.encode(frame, force)?,
-                Encoder::Vpx(encoder) => encoder.encode(frame, force)?,
-            };
+            let data = self.video.frame(number, force)?;
             let ticks = number * 90_000 / self.fps;
             Ok(Encoded {
                 source: TrackSource::Camera,
@@ -275,6 +303,7 @@ mod tests {
             fps: 15,
             size: SourceConfig::SIZE,
             clip: None,
+            as_coded: false,
             audio: AudioContent::Beeps,
         }
     }

@@ -80,45 +80,11 @@ pub struct Head {
 
 /// The playlist.
 pub fn playlist(head: Head, segments: &[Segment], tail: &Tail) -> String {
-    // Writing to a string does not fail.
-    let mut text = String::from("#EXTM3U\n#EXT-X-VERSION:7\n");
-    if segments.iter().all(|segment| segment.independent) {
-        text.push_str("#EXT-X-INDEPENDENT-SEGMENTS\n");
-    }
-    let _ = writeln!(text, "#EXT-X-TARGETDURATION:{}", head.target_seconds);
-    let _ = writeln!(text, "#EXT-X-MEDIA-SEQUENCE:{}", head.media_sequence);
-    if head.discontinuities > 0 {
-        let _ = writeln!(text, "#EXT-X-DISCONTINUITY-SEQUENCE:{}", head.discontinuities);
-    }
-    if let Some(LowLatency { part_target, hold_back }) = head.low_latency {
-        let (target, hold_back) = (part_target.as_secs_f64(), hold_back.as_secs_f64());
-        let _ = writeln!(
-            text,
-            "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK={hold_back:.3}"
-        );
-        let _ = writeln!(text, "#EXT-X-PART-INF:PART-TARGET={target:.3}");
-    }
-    match head.kind {
-        Kind::Event => text.push_str("#EXT-X-PLAYLIST-TYPE:EVENT\n"),
-        Kind::Vod => text.push_str("#EXT-X-PLAYLIST-TYPE:VOD\n"),
-        Kind::Live | Kind::Ended => {}
-    }
+    let mut text = start(head, segments.iter().all(|segment| segment.independent));
     let mut init: Option<&str> = None;
     for segment in segments {
-        // A discontinuity before the first segment of the window is in the discontinuity sequence.
-        if segment.discontinuity && init.is_some() {
-            text.push_str("#EXT-X-DISCONTINUITY\n");
-        }
-        if init != Some(&segment.init_uri) {
-            let _ = writeln!(text, "#EXT-X-MAP:URI=\"{}\"", segment.init_uri);
-            init = Some(&segment.init_uri);
-        }
-        if let Some(time) = &segment.program_date_time {
-            let _ = writeln!(text, "#EXT-X-PROGRAM-DATE-TIME:{time}");
-        }
-        write_parts(&mut text, &segment.parts);
-        let (seconds, micros) = (segment.duration.as_secs(), segment.duration.subsec_micros());
-        let _ = writeln!(text, "#EXTINF:{seconds}.{micros:06},\n{}", segment.uri);
+        put_segment(&mut text, segment, init);
+        init = Some(&segment.init_uri);
     }
     if !tail.parts.is_empty() {
         if tail.discontinuity && init.is_some() {
@@ -139,6 +105,51 @@ pub fn playlist(head: Head, segments: &[Segment], tail: &Tail) -> String {
         text.push_str("#EXT-X-ENDLIST\n");
     }
     text
+}
+
+/// The lines before the segments. `independent`: each of the segments begins with a keyframe.
+pub fn start(head: Head, independent: bool) -> String {
+    // Writing to a string does not fail.
+    let mut text = String::from("#EXTM3U\n#EXT-X-VERSION:7\n");
+    if independent {
+        text.push_str("#EXT-X-INDEPENDENT-SEGMENTS\n");
+    }
+    let _ = writeln!(text, "#EXT-X-TARGETDURATION:{}", head.target_seconds);
+    let _ = writeln!(text, "#EXT-X-MEDIA-SEQUENCE:{}", head.media_sequence);
+    if head.discontinuities > 0 {
+        let _ = writeln!(text, "#EXT-X-DISCONTINUITY-SEQUENCE:{}", head.discontinuities);
+    }
+    if let Some(LowLatency { part_target, hold_back }) = head.low_latency {
+        let (target, hold_back) = (part_target.as_secs_f64(), hold_back.as_secs_f64());
+        let _ = writeln!(
+            text,
+            "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK={hold_back:.3}"
+        );
+        let _ = writeln!(text, "#EXT-X-PART-INF:PART-TARGET={target:.3}");
+    }
+    match head.kind {
+        Kind::Event => text.push_str("#EXT-X-PLAYLIST-TYPE:EVENT\n"),
+        Kind::Vod => text.push_str("#EXT-X-PLAYLIST-TYPE:VOD\n"),
+        Kind::Live | Kind::Ended => {}
+    }
+    text
+}
+
+/// Adds the lines of a segment. `init`: the initialization segment of the one before it.
+pub fn put_segment(text: &mut String, segment: &Segment, init: Option<&str>) {
+    // A discontinuity before the first segment of the window is in the discontinuity sequence.
+    if segment.discontinuity && init.is_some() {
+        text.push_str("#EXT-X-DISCONTINUITY\n");
+    }
+    if init != Some(&segment.init_uri) {
+        let _ = writeln!(text, "#EXT-X-MAP:URI=\"{}\"", segment.init_uri);
+    }
+    if let Some(time) = &segment.program_date_time {
+        let _ = writeln!(text, "#EXT-X-PROGRAM-DATE-TIME:{time}");
+    }
+    write_parts(text, &segment.parts);
+    let (seconds, micros) = (segment.duration.as_secs(), segment.duration.subsec_micros());
+    let _ = writeln!(text, "#EXTINF:{seconds}.{micros:06},\n{}", segment.uri);
 }
 
 fn write_parts(text: &mut String, parts: &[Part]) {
