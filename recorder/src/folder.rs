@@ -22,7 +22,8 @@ use serde::{Deserialize, Serialize};
 
 pub const MANIFEST: &str = "recording.json";
 pub const JOURNAL: &str = "journal.jsonl";
-const GROWING: &str = "index.m3u8";
+/// The growing playlist.
+pub const GROWING: &str = "index.m3u8";
 
 /// The source, the formats and the names of a recording.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

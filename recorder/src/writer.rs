@@ -48,6 +48,8 @@ pub struct Writer {
     /// Lines that the disk did not take.
     unwritten: Vec<Line>,
     notices: Vec<Notice>,
+    /// The growing playlist is there.
+    is_listed: bool,
 }
 
 struct OpenSegment {
@@ -66,6 +68,11 @@ pub enum Notice {
     },
     PartEnded {
         part: u64,
+    },
+    /// The growing playlist has its first segment, which began at that time since 1970.
+    Listed {
+        wall: Duration,
+        has_video: bool,
     },
     /// Something is missing.
     Gap {
@@ -102,6 +109,7 @@ impl Writer {
             gap_reason: None,
             unwritten: Vec::new(),
             notices: Vec::new(),
+            is_listed: false,
         })
     }
 
@@ -279,6 +287,14 @@ impl Writer {
         if self.manifest.formats.contains(&FileFormat::Hls) {
             let text = playlist(Kind::Event, &self.entries, self.lengths);
             self.folder.replace_growing_playlist(&text)?;
+            if !std::mem::replace(&mut self.is_listed, true)
+                && let Some(first) = self.entries.first()
+            {
+                self.notices.push(Notice::Listed {
+                    wall: Duration::from_micros(first.begun.wall_unix_us),
+                    has_video: first.begun.resolution.is_some(),
+                });
+            }
         }
         Ok(())
     }

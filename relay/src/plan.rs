@@ -330,6 +330,8 @@ mod tests {
             state: TaskState::Running,
             known_until_unix_ms: 0,
             is_settled: false,
+            begun_unix_ms: 0,
+            end: None,
         }
     }
 

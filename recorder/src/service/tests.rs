@@ -7,6 +7,7 @@ mod several;
 mod short;
 mod space;
 mod storage;
+mod tasks;
 
 use std::path::PathBuf;
 use std::process::Command;
