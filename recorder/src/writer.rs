@@ -352,10 +352,12 @@ impl Writer {
         let to = self.wall_zero + start.at.duration();
         let is_pause = to.saturating_sub(from) > LONGEST_PAUSE;
         let of_source = match self.manifest.program.single {
-            Some(_) => GapReason::PublisherAway,
-            None => GapReason::NotReceived,
+            // The video stands still, and its last frame is shown.
+            Some(_) if self.manifest.has_video_only() => None,
+            Some(_) => Some(GapReason::PublisherAway),
+            None => Some(GapReason::NotReceived),
         };
-        let reason = self.gap_reason.or_else(|| is_pause.then_some(of_source))?;
+        let reason = self.gap_reason.or(of_source.filter(|_| is_pause))?;
         (to > from).then_some(Gap {
             from_unix_ms: from.as_millis() as u64,
             to_unix_ms: to.as_millis() as u64,

@@ -184,7 +184,7 @@ impl Recorder {
                 chunk: Duration::from_millis(self.config.fragment_ms),
             },
             longest_part: Duration::from_secs(minutes * 60),
-            audio_only: asked.audio_only,
+            taken: asked.taken(&manifest.formats),
             disk: Disk {
                 directory: self.config.directory.clone(),
                 reserve: self.config.reserve(),

@@ -3,6 +3,7 @@ mod gaps;
 mod layouts;
 mod previews;
 mod running;
+mod screens;
 mod several;
 mod short;
 mod space;
@@ -194,6 +195,7 @@ impl Running {
                 prefix: prefix.to_owned(),
                 record_id: None,
                 files: FileWishes::default(),
+                video_only: false,
             }),
             playing: Playing::No,
         });
