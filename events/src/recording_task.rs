@@ -2,7 +2,6 @@
 
 use rotunda_proto::ids::UserId;
 use rotunda_proto::media_task::TaskEnd;
-use rotunda_proto::program::StreamKind;
 use serde::{Deserialize, Serialize};
 
 /// A step of a task that records.
@@ -38,8 +37,8 @@ pub struct FirstSegment {
     pub begun_unix_ms: u64,
     /// The member of a single stream; None: a mix.
     pub user: Option<UserId>,
-    pub stream_kind: Option<StreamKind>,
     pub has_video: bool,
+    pub has_audio: bool,
 }
 
 impl RecordingStep {

@@ -40,8 +40,8 @@ impl Recorder {
             playlist: format!("{}/{GROWING}", manifest.recording_id),
             begun_unix_ms: wall.as_millis() as u64,
             user: single.map(|single| single.user.clone()),
-            stream_kind: single.map(|single| single.kind),
             has_video,
+            has_audio: !manifest.has_video_only(),
         };
         let told = TaskSteps::new(self.facts.clone(), program.room.clone(), task.clone());
         let step = format!("first-segment-{}", manifest.recording_id);

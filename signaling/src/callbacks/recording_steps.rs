@@ -2,7 +2,6 @@
 
 use rotunda_events::{FirstSegment, RecordingStep};
 use rotunda_proto::media_task::TaskEnd;
-use rotunda_proto::program::StreamKind;
 use serde_json::{Value, json};
 
 const RECORDER_START: u32 = 301;
@@ -43,17 +42,17 @@ fn slice(first: &FirstSegment) -> Value {
     json!({
         "FileName": first.playlist,
         "UserId": first.user.as_ref().map(ToString::to_string).unwrap_or_default(),
-        "TrackType": track_type(first.has_video, first.stream_kind),
+        "TrackType": track_type(first.has_video, first.has_audio),
         "BeginTimeStamp": first.begun_unix_ms.to_string(),
     })
 }
 
-/// `TrackType`. The stream of a shared screen has no audio: a member's one audio track goes with the camera.
-pub fn track_type(has_video: bool, kind: Option<StreamKind>) -> &'static str {
-    match (has_video, kind) {
+/// `TrackType`.
+pub fn track_type(has_video: bool, has_audio: bool) -> &'static str {
+    match (has_video, has_audio) {
         (false, _) => "audio",
-        (true, Some(StreamKind::Aux)) => "video",
-        (true, _) => "audio_video",
+        (true, false) => "video",
+        (true, true) => "audio_video",
     }
 }
 
@@ -95,13 +94,13 @@ mod tests {
 
     #[test]
     fn the_first_segment_names_its_playlist_and_its_member() {
-        let first = |user: Option<&str>, stream_kind, has_video| {
+        let first = |user: Option<&str>, has_video, has_audio| {
             let first = FirstSegment {
                 playlist: "7/index.m3u8".to_owned(),
                 begun_unix_ms: 5_000,
                 user: user.map(|user| user.parse().unwrap()),
-                stream_kind,
                 has_video,
+                has_audio,
             };
             event(&RecordingStep::FirstSegment(Box::new(first)))
         };
@@ -110,14 +109,8 @@ mod tests {
                 json!({ "FileName": "7/index.m3u8", "UserId": user, "TrackType": track, "BeginTimeStamp": "5000" });
             (307, payload)
         };
-        assert_eq!(first(None, None, true), expected("", "audio_video"));
-        assert_eq!(
-            first(Some("ann"), Some(StreamKind::Main), false),
-            expected("ann", "audio")
-        );
-        assert_eq!(
-            first(Some("ann"), Some(StreamKind::Aux), true),
-            expected("ann", "video")
-        );
+        assert_eq!(first(None, true, true), expected("", "audio_video"));
+        assert_eq!(first(Some("ann"), false, true), expected("ann", "audio"));
+        assert_eq!(first(Some("ann"), true, false), expected("ann", "video"));
     }
 }

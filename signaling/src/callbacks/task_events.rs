@@ -147,7 +147,9 @@ fn stored_payload(file: &RecordingFile) -> Value {
 }
 
 fn described(file: &RecordingFile) -> Value {
-    let track = track_type(file.resolution.is_some(), file.stream_kind);
+    // Earlier versions have recorded silence with a shared screen.
+    let has_audio = !file.video_only && file.stream_kind != Some(StreamKind::Aux);
+    let track = track_type(file.resolution.is_some(), has_audio);
     let media = file.stream_kind.map_or("mix", StreamKind::as_str);
     json!({
         "UserId": file.user.as_ref().map(ToString::to_string).unwrap_or_default(),
@@ -295,6 +297,13 @@ mod tests {
         assert_eq!(
             of_file("hls", json!({ "user": "ann", "stream_kind": "aux" })),
             row(1, "ann", "video", "aux")
+        );
+        assert_eq!(
+            of_file(
+                "hls",
+                json!({ "user": "ann", "stream_kind": "main", "video_only": true })
+            ),
+            row(1, "ann", "video", "main")
         );
         assert_eq!(
             of_file("aac", json!({ "resolution": null })),

@@ -82,6 +82,7 @@ pub fn file(id: &str, started: u64) -> RecordingFile {
         place: rotunda_proto::recording::Place::Disk,
         previews: rotunda_proto::recording::Previews::default(),
         stream_kind: None,
+        video_only: false,
         media_task: None,
         user: None,
         format: FileFormat::Mp4,

@@ -64,7 +64,7 @@ async fn a_task_is_told_as_begun_once_and_as_moved_when_another_recorder_goes_on
         panic!("{told:?}")
     };
     assert!(one.playlist.ends_with("/index.m3u8") && one.has_video, "{one:?}");
-    assert_eq!((&one.user, one.stream_kind), (&None, None));
+    assert_eq!((&one.user, one.has_audio), (&None, true));
     let second = place.start_as("two", bus.clone(), hub.clone(), QUICK).await;
     first.stop().await;
     let taken = async {
