@@ -201,6 +201,10 @@ async fn the_files_of_a_task_are_found_since_its_begin(store: &Store) {
                 id: task.parse().unwrap(),
                 robot: "robot".parse().unwrap(),
             }),
+            room: RoomKey {
+                app: app(45),
+                room: "1".parse().unwrap(),
+            },
             ..file(id, started)
         };
         FileRow {
@@ -219,7 +223,7 @@ async fn the_files_of_a_task_are_found_since_its_begin(store: &Store) {
     let found = async |task: &str, begun: u64| {
         let begun = Duration::from_secs(begun);
         let found = store
-            .files_of_task(app(32), &task.parse().unwrap(), begun)
+            .files_of_task(app(45), &task.parse().unwrap(), begun)
             .await
             .unwrap();
         found.into_iter().map(|row| row.file.file_id).collect::<Vec<_>>()
