@@ -11,6 +11,7 @@ use rotunda_proto::signaling::Role;
 use serde::{Deserialize, Serialize};
 
 use crate::push::PushChange;
+use crate::recording_task::RecordingStep;
 
 /// Something that has happened. It never changes once it is in the stream.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -192,11 +193,20 @@ pub enum What {
     PushChanged {
         push: Box<PushChange>,
     },
+    /// A task that records has come to another step.
+    RecordingTask {
+        task: TaskRef,
+        #[serde(flatten)]
+        step: RecordingStep,
+    },
     /// A task that records has ended, and all its files are announced.
     RecordingTaskDone {
         task: TaskRef,
         /// No: the server forgets the task before all its files are stored.
         is_complete: bool,
+        /// Its files go to the storage of `recorder.storage`.
+        #[serde(default)]
+        is_uploaded: bool,
     },
     /// The room of this and the following facts is that of the call's media.
     CallStarted {
@@ -273,16 +283,19 @@ pub enum LeftBecause {
 }
 
 impl Fact {
-    /// The fact as the journal has it: without the key of a push address. None: as it is in the stream.
+    /// The fact as the journal has it: without the key of a push address, and the address of a picture. None: as it is in the stream.
     pub fn without_secrets(&self) -> Option<Self> {
-        let What::PushChanged { push } = &self.what else {
-            return None;
+        let what = match &self.what {
+            What::PushChanged { push } => What::PushChanged {
+                push: Box::new(push.without_key()),
+            },
+            What::RecordingTask { task, step } => What::RecordingTask {
+                task: task.clone(),
+                step: step.without_secrets()?,
+            },
+            _ => return None,
         };
-        let push = Box::new(push.without_key());
-        Some(Self {
-            what: What::PushChanged { push },
-            ..self.clone()
-        })
+        Some(Self { what, ..self.clone() })
     }
 }
 
@@ -338,6 +351,7 @@ impl What {
             Self::IngestBegun { .. } => "ingest_begun",
             Self::IngestEnded { .. } => "ingest_ended",
             Self::PushChanged { .. } => "push_changed",
+            Self::RecordingTask { .. } => "recording_task",
             Self::RecordingTaskDone { .. } => "recording_task_done",
             Self::CallStarted { .. } => "call_started",
             Self::CallAnswered { .. } => "call_answered",
@@ -351,6 +365,7 @@ impl What {
 mod tests {
     use super::*;
     use rotunda_proto::ids::RoomId;
+    use rotunda_proto::media_task::TaskEnd;
 
     /// Facts of before must stay readable: they wait in streams while servers are replaced.
     #[test]
@@ -375,5 +390,38 @@ mod tests {
         let kind = fact.what.kind();
         assert_eq!((&value["kind"], &value["reason"]), (&kind.into(), &"node_died".into()));
         assert_eq!(value["membership"], u64::MAX);
+    }
+
+    #[test]
+    fn a_step_of_a_recording_task_keeps_its_form_and_the_journal_has_no_address() {
+        let step = |step| Fact {
+            id: "step-1".to_owned(),
+            room: RoomKey {
+                app: 7.try_into().unwrap(),
+                room: "1001".parse().unwrap(),
+            },
+            at_unix_ms: 1,
+            what: What::RecordingTask {
+                task: TaskRef {
+                    id: "t1".parse().unwrap(),
+                    robot: "robot".parse().unwrap(),
+                },
+                step,
+            },
+        };
+        let ended = step(RecordingStep::Ended { end: TaskEnd::Idle });
+        let value = serde_json::to_value(&ended).unwrap();
+        let form = serde_json::json!({
+            "id": "step-1", "room": { "app": 7, "room": 1001 }, "at_unix_ms": 1, "kind": "recording_task",
+            "task": { "id": "t1", "robot": "robot" }, "step": "ended", "end": "idle",
+        });
+        assert_eq!(value, form);
+        assert_eq!(serde_json::from_value::<Fact>(value).unwrap(), ended);
+        assert_eq!(ended.without_secrets(), None);
+        let picture = step(RecordingStep::PictureNotFetched {
+            url: "https://h/p.png?token=SECRET".to_owned(),
+        });
+        let shown = serde_json::to_string(&picture.without_secrets().unwrap()).unwrap();
+        assert!(!shown.contains("SECRET"), "{shown}");
     }
 }

@@ -10,6 +10,7 @@ mod fact;
 mod facts;
 mod jetstream;
 mod push;
+mod recording_task;
 mod stream;
 mod table;
 
@@ -19,5 +20,6 @@ pub use fact::{Fact, KnockOutcome, LeftBecause, MixOutput, SingleRun, What};
 pub use facts::{Facts, Running};
 pub use jetstream::JetStream;
 pub use push::{PushChange, PushError, PushErrorKind, PushState, shown as shown_push_address};
+pub use recording_task::{FirstSegment, RecordingStep};
 pub use stream::{EventStream, Incarnation, StreamError};
 pub use table::Table;

@@ -55,7 +55,7 @@ impl Work {
 
 /// The value of a claim's key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Claim {
+pub(crate) struct Claim {
     owner: Incarnation,
 }
 

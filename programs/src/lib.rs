@@ -34,4 +34,11 @@ mod grpc {
 }
 
 #[cfg(test)]
+#[path = "../../tests/end_to_end/support/kept.rs"]
+mod kept;
+
+#[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod versions;

@@ -35,7 +35,13 @@ pub struct MediaTask {
     pub max_idle_seconds: u32,
     /// Of the newest change.
     pub sequence: u64,
+    /// 0: an earlier version has begun it.
+    #[serde(default)]
+    pub begun_unix_ms: u64,
     pub state: TaskState,
+    /// None: it runs, or an earlier version has ended it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<TaskEnd>,
     /// The server API does not know the task after this time.
     pub known_until_unix_ms: u64,
     /// The task has ended, all files of it are announced, and that was told. False: a task that does not record, too.
@@ -64,6 +70,22 @@ pub enum Purpose {
 pub enum TaskState {
     Running,
     Ended,
+}
+
+/// The reason for the end of a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskEnd {
+    /// By a call that stops it.
+    Stopped,
+    /// A call has removed its robot from the room.
+    RobotRemoved,
+    /// A call has dismissed its room.
+    RoomDismissed,
+    /// Nobody published for it for its idle time.
+    Idle,
+    /// Another task of the same robot has begun.
+    Replaced,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

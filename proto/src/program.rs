@@ -61,6 +61,9 @@ pub struct SingleRecording {
     pub record_id: Option<RecordId>,
     #[serde(default)]
     pub files: FileWishes,
+    /// The publisher's audio is not part of the stream, so its files have none. The program has silence, for players.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub video_only: bool,
 }
 
 /// Whether players may have a single stream.

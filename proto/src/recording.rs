@@ -149,6 +149,9 @@ pub struct RecordingFile {
     /// The stream of the user; None: a mix, or a file of an earlier version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stream_kind: Option<StreamKind>,
+    /// The user's audio is not in it. False: a file of an earlier version, too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub video_only: bool,
     /// The task of the server API that records it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub media_task: Option<TaskRef>,

@@ -8,6 +8,8 @@ use rotunda_proto::recording::{FileFormat, FileWishes};
 use tracing::warn;
 
 use crate::config::Config;
+use crate::finisher::has_video;
+use crate::taken::Taken;
 
 /// The same stream may run again while the last files of it are being finished.
 pub use rotunda_programs::claims::ProgramKey;
@@ -16,7 +18,7 @@ pub use rotunda_programs::claims::ProgramKey;
 pub struct Asked {
     /// The prefix of file names.
     pub prefix: String,
-    pub audio_only: bool,
+    pub taken: Taken,
     pub record_id: Option<RecordId>,
     pub files: FileWishes,
 }
@@ -27,7 +29,7 @@ impl Asked {
         if let Some(record) = &program.record {
             return Some(Self {
                 prefix: record.record_id.to_string(),
-                audio_only: record.audio_only,
+                taken: if record.audio_only { Taken::Audio } else { Taken::Both },
                 record_id: Some(record.record_id.clone()),
                 files: record.files.clone(),
             });
@@ -35,15 +37,27 @@ impl Asked {
         let recording = program.single.as_ref()?.recording.as_ref()?;
         Some(Self {
             prefix: recording.prefix.clone(),
-            audio_only: false,
+            taken: if recording.video_only {
+                Taken::Video
+            } else {
+                Taken::Both
+            },
             record_id: recording.record_id.clone(),
             files: recording.files.clone(),
         })
     }
 
+    /// The tracks of files of these formats. Files that can only have audio have the program's.
+    pub fn taken(&self, formats: &[FileFormat]) -> Taken {
+        match self.taken {
+            Taken::Video if !formats.iter().any(|format| has_video(*format)) => Taken::Both,
+            taken => taken,
+        }
+    }
+
     /// Those of the request win over `of_application`, and these over those of the recorder.
     pub fn formats(&self, config: &Config, of_application: &[RecordFormat]) -> Vec<FileFormat> {
-        if !self.audio_only {
+        if self.taken != Taken::Audio {
             let mut formats: Vec<FileFormat> = Vec::new();
             let wanted = match (self.files.formats.as_slice(), of_application) {
                 ([], []) => config.formats.as_slice(),
@@ -54,6 +68,9 @@ impl Asked {
                 if !formats.contains(&format) {
                     formats.push(format);
                 }
+            }
+            if self.taken == Taken::Video && formats.iter().any(|format| has_video(*format)) {
+                formats.retain(|format| has_video(*format));
             }
             return formats;
         }

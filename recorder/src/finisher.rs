@@ -314,10 +314,10 @@ impl<'a> Finisher<'a> {
         Ok((name, summary))
     }
 
-    /// Whether the audio is nothing but silence: that of a shared screen keeps the time of its segments while no video comes.
+    /// Whether there is no audio, or nothing but silence: earlier versions kept the time of a shared screen by it.
     pub fn has_silence(&self) -> bool {
         let single = self.manifest.program.single.as_ref();
-        single.is_some_and(|single| single.kind == StreamKind::Aux)
+        single.is_some_and(|single| single.kind == StreamKind::Aux) || self.manifest.has_video_only()
     }
 
     /// The audio right before a part, if it continues the previous part.

@@ -20,9 +20,12 @@ use rotunda_proto::program::ProgramDescriptor;
 use rotunda_proto::recording::{FileFormat, Gap, RecordedLayout};
 use serde::{Deserialize, Serialize};
 
+use crate::finisher::has_video;
+
 pub const MANIFEST: &str = "recording.json";
 pub const JOURNAL: &str = "journal.jsonl";
-const GROWING: &str = "index.m3u8";
+/// The growing playlist.
+pub const GROWING: &str = "index.m3u8";
 
 /// The source, the formats and the names of a recording.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -38,6 +41,15 @@ pub struct Manifest {
     /// Of the times in file names, if the application has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name_time_zone: Option<NameTimeZone>,
+}
+
+impl Manifest {
+    /// Whether its segments have no audio.
+    pub fn has_video_only(&self) -> bool {
+        let single = self.program.single.as_ref();
+        let recording = single.and_then(|single| single.recording.as_ref());
+        recording.is_some_and(|recording| recording.video_only) && self.formats.iter().any(|format| has_video(*format))
+    }
 }
 
 /// A line of the journal.

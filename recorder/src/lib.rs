@@ -27,6 +27,7 @@ mod service;
 mod space;
 mod status;
 mod storage;
+mod taken;
 mod uploading;
 mod uploads;
 mod watchdog;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use metrics::counter;
 use rotunda_media::mux::segmenter::{Lengths, Output, Segmenter};
-use rotunda_media::program::{Absence, AbsenceReason, Frame, ProgramHeader, ProgramReader, ReadError, Track};
+use rotunda_media::program::{Absence, AbsenceReason, Frame, ProgramReader, ReadError, Track};
 use rotunda_proto::clock::Clock;
 use rotunda_proto::mix_layout::ShownLayout;
 use rotunda_proto::recording::{GapReason, GapTrack, RecordingState};
@@ -18,6 +18,7 @@ use tracing::{error, info, warn};
 
 use crate::disk;
 use crate::folder::{Folder, Manifest};
+use crate::taken::{AudioOnly, Taken};
 use crate::watchdog::{Limits, Watchdog};
 use crate::writer::{LONGEST_PAUSE, Notice, Writer};
 
@@ -66,8 +67,7 @@ pub struct Recording {
     pub manifest: Manifest,
     pub lengths: Lengths,
     pub longest_part: Duration,
-    /// Only audio, even if the program has video.
-    pub audio_only: bool,
+    pub taken: Taken,
     pub disk: Disk,
     pub limits: Limits,
     pub wish: watch::Receiver<Wish>,
@@ -125,7 +125,7 @@ impl Recording {
     /// Records until the program ends or `stop`. Data written before an error is complete.
     pub async fn run(mut self, mut reader: ProgramReader, stop: CancellationToken) -> Result<(), RecordError> {
         let mut work = Work {
-            segmenter: Segmenter::new(self.lengths, Clock.unix()),
+            segmenter: self.taken.segmenter(self.lengths, Clock.unix()),
             audio: AudioOnly::default(),
             writer: None,
             watchdog: Watchdog::new(self.limits, Clock.now()),
@@ -149,10 +149,10 @@ impl Recording {
                 () = Clock.until(change) => Event::Look,
             };
             while let Some(absence) = reader.take_absence() {
-                work.handle_absence(absence, self.audio_only);
+                work.handle_absence(absence, self.taken);
             }
             while let Some(layout) = reader.take_layout() {
-                work.handle_layout(layout, self.audio_only);
+                work.handle_layout(layout, self.taken);
             }
             let is_over = matches!(event, Event::Read(Err(ReadError::Ended)));
             work.zero = reader.zero();
@@ -212,13 +212,18 @@ impl Recording {
     }
 
     async fn handle_frame(&self, work: &mut Work, frame: &Arc<Frame>) -> Result<(), RecordError> {
-        let frame = match self.audio_only {
-            true => work.audio.of(frame),
-            false => Some(frame.clone()),
+        let frame = match self.taken {
+            Taken::Audio => work.audio.of(frame),
+            Taken::Both | Taken::Video => Some(frame.clone()),
         };
         let Some(frame) = frame else { return Ok(()) };
         let now = Clock.now();
         work.watchdog.handle_frame(frame.track, &frame.header, now);
+        if self.taken == Taken::Video && work.is_pause(&frame) {
+            // Neither video nor audio came: the video has not stood still, its publisher was away.
+            work.interrupt(GapReason::PublisherAway);
+            self.write(work).await?;
+        }
         work.handle_time(&frame);
         match work.waits {
             Some(Waits::ForResume) => return Ok(()),
@@ -368,6 +373,12 @@ impl Work {
         }
     }
 
+    /// Whether no frame of either track came for so long that it ends the segment.
+    fn is_pause(&self, frame: &Frame) -> bool {
+        let pause = |reached| frame.pts.duration().saturating_sub(reached);
+        self.waits.is_none() && self.reached.is_some_and(|reached| pause(reached) > LONGEST_PAUSE)
+    }
+
     /// Notes a time in which no frame came, if it is so short that it does not end the segment.
     fn handle_time(&mut self, frame: &Frame) {
         let at = frame.pts.duration();
@@ -386,8 +397,8 @@ impl Work {
         self.reached = Some(self.reached.map_or(end, |reached| reached.max(end)));
     }
 
-    fn handle_layout(&mut self, layout: Arc<ShownLayout>, audio_only: bool) {
-        if !audio_only {
+    fn handle_layout(&mut self, layout: Arc<ShownLayout>, taken: Taken) {
+        if taken.takes(Track::Video) {
             // Before the first segment only the newest one counts.
             if self.writer.is_none() {
                 self.layouts.clear();
@@ -396,8 +407,8 @@ impl Work {
         }
     }
 
-    fn handle_absence(&mut self, absence: Absence, audio_only: bool) {
-        if audio_only && absence.track == Track::Video {
+    fn handle_absence(&mut self, absence: Absence, taken: Taken) {
+        if !taken.takes(absence.track) {
             return;
         }
         self.notes.push(Note {
@@ -453,39 +464,5 @@ fn log_cut(cut: Result<(), rotunda_media::mux::MuxError>) {
     if let Err(error) = cut {
         counter!("rotunda_recorder_failed_total").increment(1);
         error!(error = &error as &dyn std::error::Error, "a segment could not be made");
-    }
-}
-
-/// A program's audio as a program of its own.
-#[derive(Default)]
-struct AudioOnly {
-    /// The program's header, and the header without video.
-    headers: Option<(Arc<ProgramHeader>, Arc<ProgramHeader>)>,
-}
-
-impl AudioOnly {
-    fn of(&mut self, frame: &Arc<Frame>) -> Option<Arc<Frame>> {
-        if frame.track == Track::Video {
-            return None;
-        }
-        let known = self
-            .headers
-            .as_ref()
-            .filter(|(whole, _)| Arc::ptr_eq(whole, &frame.header));
-        let header = match known {
-            Some((_, audio)) => audio.clone(),
-            None => {
-                let audio = Arc::new(ProgramHeader {
-                    video: None,
-                    audio: frame.header.audio.clone(),
-                });
-                self.headers = Some((frame.header.clone(), audio.clone()));
-                audio
-            }
-        };
-        Some(Arc::new(Frame {
-            header,
-            ..Frame::clone(frame)
-        }))
     }
 }

@@ -40,6 +40,7 @@ pub fn rows(manifest: &Manifest, part: u64, wall: Duration, state: State) -> Vec
         place: Place::Disk,
         previews: Previews::default(),
         stream_kind: program.single.as_ref().map(|single| single.kind),
+        video_only: manifest.has_video_only(),
         media_task: program.task.clone(),
     };
     formats_of_part(part, &manifest.formats)

@@ -3,6 +3,7 @@
 
 mod answers;
 mod beginning;
+pub mod task_steps;
 mod upkeep;
 
 use std::collections::{HashMap, HashSet};
@@ -309,6 +310,11 @@ impl Recorder {
                 if running.gaps.len() < MOST_GAPS {
                     running.gaps.push(gap);
                 }
+                return;
+            }
+            News::File(Notice::Listed { wall, has_video }) => {
+                let manifest = running.manifest.clone();
+                self.tell_listed(&manifest, wall, has_video);
                 return;
             }
             News::File(Notice::PartBegan { part, wall }) => {

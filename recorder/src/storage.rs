@@ -173,6 +173,12 @@ impl Storage {
         Ok(())
     }
 
+    /// Whether the service answers to these keys. The file need not be there.
+    pub async fn reach(&self, path: &str) -> Result<(), StorageError> {
+        self.size_of(&self.full(path)).await?;
+        Ok(())
+    }
+
     /// An address by which anybody gets the file for this time.
     pub async fn signed_url(&self, path: &str, life: Duration) -> Result<String, StorageError> {
         let path = self.full(path);

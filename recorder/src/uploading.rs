@@ -1,5 +1,6 @@
 //! Moves the finished files of a recording to the storage: uploads, verifies, enters them as ready, and then removes the local copy.
 
+use rotunda_events::{Facts, RecordingStep};
 use rotunda_proto::recording::{FileFormat, Place, RecordingFile};
 use thiserror::Error;
 use tracing::info;
@@ -9,6 +10,7 @@ use crate::finisher::FinishError;
 use crate::finishing::{FinishingError, blocking};
 use crate::folder::{Folder, JOURNAL, MANIFEST};
 use crate::ledger::{Ledger, State};
+use crate::service::task_steps::TaskSteps;
 use crate::storage::{Storage, StorageError};
 use crate::uploads::UploadProgress;
 
@@ -27,8 +29,7 @@ pub enum UploadError {
 ///
 /// Errors: [`UploadError`]; it may be called again.
 pub async fn upload(
-    config: Config,
-    ledger: Ledger,
+    (config, ledger, facts): (Config, Ledger, Facts),
     storage: Storage,
     recording_id: String,
     progress: UploadProgress,
@@ -37,6 +38,9 @@ pub async fn upload(
     let rows = ledger.rows(&recording_id).await?;
     let waiting = rows.into_iter().filter(|row| row.state == State::Uploading);
     let waiting: Vec<_> = waiting.collect();
+    if let Some(first) = waiting.first() {
+        reach(&storage, facts, &first.file).await?;
+    }
     progress.begin(waiting.iter().map(|row| row.file.size_bytes).sum());
     for row in waiting {
         let names = names(&config, &folder, &row.file).await?;
@@ -73,6 +77,22 @@ pub async fn upload(
             .map_err(|error| FinishingError::from(FinishError::from(error)))?;
     }
     Ok(())
+}
+
+/// Looks whether the storage answers, and tells the task of the server API.
+async fn reach(storage: &Storage, facts: Facts, file: &RecordingFile) -> Result<(), UploadError> {
+    let told = file
+        .media_task
+        .as_ref()
+        .map(|task| TaskSteps::new(facts, file.room.clone(), task.clone()));
+    let reached = storage.reach(&file.name).await;
+    if let Some(told) = told {
+        match &reached {
+            Ok(()) => told.tell("upload-begun", RecordingStep::UploadBegun),
+            Err(_) => told.tell("upload-failed", RecordingStep::UploadFailed),
+        }
+    }
+    Ok(reached?)
 }
 
 /// The files that make up a finished file; what names the others comes last.

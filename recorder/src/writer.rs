@@ -49,6 +49,8 @@ pub struct Writer {
     /// Lines that the disk did not take.
     unwritten: Vec<Line>,
     notices: Vec<Notice>,
+    /// The growing playlist is there.
+    is_listed: bool,
 }
 
 struct OpenSegment {
@@ -67,6 +69,11 @@ pub enum Notice {
     },
     PartEnded {
         part: u64,
+    },
+    /// The growing playlist has its first segment, which began at that time since 1970.
+    Listed {
+        wall: Duration,
+        has_video: bool,
     },
     /// Something is missing.
     Gap {
@@ -105,6 +112,7 @@ impl Writer {
             gap_reason: None,
             unwritten: Vec::new(),
             notices: Vec::new(),
+            is_listed: false,
         })
     }
 
@@ -280,10 +288,19 @@ impl Writer {
             return Ok(());
         }
         self.end_segment(duration)?;
-        match &mut self.playlist {
-            Some(playlist) => playlist.write(&self.folder),
-            None => Ok(()),
+        let Some(playlist) = &mut self.playlist else {
+            return Ok(());
+        };
+        playlist.write(&self.folder)?;
+        if !std::mem::replace(&mut self.is_listed, true)
+            && let Some(first) = &self.last
+        {
+            self.notices.push(Notice::Listed {
+                wall: Duration::from_micros(first.begun.wall_unix_us),
+                has_video: first.begun.resolution.is_some(),
+            });
         }
+        Ok(())
     }
 
     fn end_segment(&mut self, duration: Duration) -> io::Result<()> {
@@ -342,10 +359,12 @@ impl Writer {
         let to = self.wall_zero + start.at.duration();
         let is_pause = to.saturating_sub(from) > LONGEST_PAUSE;
         let of_source = match self.manifest.program.single {
-            Some(_) => GapReason::PublisherAway,
-            None => GapReason::NotReceived,
+            // The video stands still, and its last frame is shown.
+            Some(_) if self.manifest.has_video_only() => None,
+            Some(_) => Some(GapReason::PublisherAway),
+            None => Some(GapReason::NotReceived),
         };
-        let reason = self.gap_reason.or_else(|| is_pause.then_some(of_source))?;
+        let reason = self.gap_reason.or(of_source.filter(|_| is_pause))?;
         (to > from).then_some(Gap {
             from_unix_ms: from.as_millis() as u64,
             to_unix_ms: to.as_millis() as u64,

@@ -163,6 +163,7 @@ fn wanted_by(task: &MediaTask, publisher: &Publisher, kind: StreamKind) -> Optio
                 prefix: task_file_prefix(prefix, user, kind),
                 record_id: Some(prefix.clone()),
                 files: files.clone(),
+                video_only: !audio,
             };
             let stream_id = task_stream_id(&task.id, user, kind)?;
             (stream_id, Some(recording), Playing::No, Vec::new())
@@ -194,6 +195,8 @@ fn wanted(room: &RoomKey, publisher: &Publisher, kind: StreamKind, rules: Rules)
         prefix: file_prefix(room, user, names, kind, form),
         record_id: names.record.clone(),
         files: FileWishes::default(),
+        // The audio of a shared screen is part of the member's one audio track, which goes with the camera.
+        video_only: kind == StreamKind::Aux,
     });
     let playing = match rules.relay.include(names.stream.as_ref()) {
         true => Playing::Live,
@@ -330,6 +333,8 @@ mod tests {
             state: TaskState::Running,
             known_until_unix_ms: 0,
             is_settled: false,
+            begun_unix_ms: 0,
+            end: None,
         }
     }
 
@@ -372,6 +377,11 @@ mod tests {
             ("t1_bob_main", Sent::No, Sent::Muted),
         ];
         assert_eq!(rows, expected);
+        let video_only = |wanted: &Wanted| wanted.single.recording.as_ref().unwrap().video_only;
+        assert_eq!(
+            streams.values().map(video_only).collect::<Vec<_>>(),
+            [false, true, true]
+        );
         let first = streams.into_values().next().unwrap();
         assert_eq!(first.single.recording.unwrap().prefix, "film_ann_main");
         assert_eq!(first.resume_seconds, 30);

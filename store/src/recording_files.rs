@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use rotunda_proto::ids::SdkAppId;
+use rotunda_proto::ids::{SdkAppId, TaskId};
 use rotunda_proto::recording::{Gap, Previews, RecordedLayout, RecordingFile};
 
 use crate::StoreError;
@@ -267,6 +267,30 @@ impl Store {
             .await
         })?;
         rows.iter().map(|json| parsed(json)).collect()
+    }
+
+    /// The files of a task of the server API that began at or after a time since 1970.
+    pub async fn files_of_task(
+        &self,
+        app: SdkAppId,
+        task: &TaskId,
+        begun: Duration,
+    ) -> Result<Vec<FileRow>, StoreError> {
+        let rows = retried!(self, pool => {
+            sqlx::query_as::<_, Row>(
+                "SELECT part, state, file FROM recording_files WHERE app = $1 AND started_unix_us >= $2 \
+                 AND file LIKE $3 ORDER BY started_unix_us",
+            )
+            .bind(i64::from(app.get()))
+            .bind(millis(begun).saturating_mul(1000))
+            // The ids of tasks have no characters that mean something to LIKE; other ones only find more.
+            .bind(format!("%\"media_task\"%{task}%"))
+            .fetch_all(pool)
+            .await
+        })?;
+        let rows: Result<Vec<FileRow>, StoreError> = rows.into_iter().map(Row::file).collect();
+        let is_its = |row: &FileRow| row.file.media_task.as_ref().is_some_and(|of| of.id == *task);
+        Ok(rows?.into_iter().filter(is_its).collect())
     }
 
     pub async fn set_announced(&self, file_id: &str) -> Result<(), StoreError> {

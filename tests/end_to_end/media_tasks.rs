@@ -84,7 +84,7 @@ fn receiver(address: &str, file: &Path) -> Child {
 }
 
 fn records(server: &Server) {
-    let record = |robot: &str, mode: u64, prefix: &str| {
+    let record = |robot: &str, mode: u64, stream_type: u64, prefix: &str| {
         let app = server.secret("sdk_app_id").parse::<u32>().unwrap().try_into().unwrap();
         let key = server.secret("secret_key");
         let (now, life) = (Clock.unix(), Duration::from_secs(600));
@@ -94,7 +94,7 @@ fn records(server: &Server) {
             json!({
                 "RoomId": "1001", "UserId": robot,
                 "UserSig": user_sig::sign(app, &key, &robot.parse().unwrap(), now, life),
-                "RecordParams": { "RecordMode": mode },
+                "RecordParams": { "RecordMode": mode, "StreamType": stream_type },
                 "StorageParams": { "CloudVod": { "TencentVod": { "MediaType": 0, "UserDefineRecordId": prefix } } },
                 "MixTranscodeParams": { "VideoParams":
                     { "Width": 640, "Height": 180, "Fps": 15, "BitRate": 500_000, "Gop": 2 } },
@@ -102,9 +102,10 @@ fn records(server: &Server) {
         );
         created["TaskId"].as_str().unwrap().to_owned()
     };
-    let mix = record("robot-mix", 2, "film-mix");
-    let each = record("robot-each", 1, "film-each");
-    for task in [&mix, &each] {
+    let mix = record("robot-mix", 2, 0, "film-mix");
+    let each = record("robot-each", 1, 0, "film-each");
+    let video = record("robot-video", 1, 2, "film-video");
+    for task in [&mix, &each, &video] {
         eventually("a recorder has taken the task", 120, || {
             let state = call(server, "DescribeCloudRecording", json!({ "TaskId": task }));
             (state["Status"] == "InProgress").then_some(())
@@ -114,7 +115,7 @@ fn records(server: &Server) {
         let playlist = server.get(&format!("/live/{mix}.m3u8"));
         (playlist.matches("#EXTINF").count() >= 3).then_some(())
     });
-    for task in [&mix, &each] {
+    for task in [&mix, &each, &video] {
         call(server, "DeleteCloudRecording", json!({ "TaskId": task }));
         let state = call(server, "DescribeCloudRecording", json!({ "TaskId": task }));
         assert_eq!(state["Status"], "Exited");
@@ -127,10 +128,17 @@ fn records(server: &Server) {
         ("film-mix_", [11, 22].as_slice()),
         ("film-each_ann_main", &[11]),
         ("film-each_bob_main", &[22]),
+        ("film-video_ann_main", &[11]),
     ] {
         let file = eventually("the recording is ready", 120, || finished(server, name));
         assert_eq!(film::complaints_at_any_rate(&file.display().to_string()), "", "{name}");
         shows(&file, marks);
+        let tracks = if name.contains("video") {
+            "h264\n"
+        } else {
+            "h264\naac\n"
+        };
+        assert_eq!(codecs(&file.display().to_string()), tracks, "{name}");
     }
     let files = server.recordings();
     let formats = files

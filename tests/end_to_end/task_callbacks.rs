@@ -1,4 +1,4 @@
-//! What a backend is told of the tasks of the server API: the states of pushes, and the files of recordings.
+//! What a backend is told of the tasks of the server API: the states of pushes, and the steps and files of recordings.
 
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::Receiver;
@@ -166,7 +166,7 @@ fn records(server: &Server, told: &Receiver<Value>) {
             "RoomId": "1001", "UserId": robot,
             "UserSig": user_sig::sign(APP.try_into().unwrap(), "k", &robot, now, life),
             "RecordParams": { "RecordMode": 2 },
-            "StorageParams": { "CloudVod": { "TencentVod": { "MediaType": 0, "UserDefineRecordId": "film" } } },
+            "StorageParams": { "CloudVod": { "TencentVod": { "MediaType": 3, "UserDefineRecordId": "film" } } },
             "MixTranscodeParams": { "VideoParams": { "Width": 320, "Height": 180, "Fps": 15, "BitRate": 300_000, "Gop": 2 } },
         }),
     );
@@ -175,16 +175,15 @@ fn records(server: &Server, told: &Receiver<Value>) {
         let playlist = server.get(&format!("/live/{task}.m3u8"));
         (playlist.matches("#EXTINF").count() >= 3).then_some(())
     });
+    assert_eq!(next(told, 301, task)["Payload"], json!({ "Status": 0 }));
+    let slice = next(told, 307, task)["Payload"].clone();
+    assert_eq!(
+        (&slice["UserId"], &slice["TrackType"]),
+        (&json!(""), &json!("audio_video"))
+    );
     call(server, "DeleteCloudRecording", json!({ "TaskId": task }));
-    let made = next(told, 310, task);
-    let file = &made["Payload"]["FileMessage"][0];
-    assert_eq!((&file["MediaId"], &file["UserId"]), (&json!("mix"), &json!("")));
-    let stored = next(told, 311, task);
-    let vod = &stored["Payload"]["TencentVod"];
-    assert_eq!(vod["CacheFile"], file["FileName"]);
-    let url = vod["VideoUrl"].as_str().unwrap();
-    let path = url.split_once(&format!(":{}", server.http)).unwrap().1;
-    assert!(!server.get(path).is_empty(), "the address plays: {url}");
+    assert_eq!(next(told, 302, task)["Payload"], json!({ "LeaveCode": 0 }));
+    files(server, told, task, slice["FileName"].as_str().unwrap());
     let done = next(told, 312, task);
     assert_eq!(
         (&done["Payload"]["Status"], &done["UserId"]),
@@ -192,15 +191,51 @@ fn records(server: &Server, told: &Receiver<Value>) {
     );
 }
 
-/// The next event of a task, which must be of that type; other events are passed over.
+/// An MP4 file and a playlist, in either order. `growing`: the name of the playlist while it was recorded.
+fn files(server: &Server, told: &Receiver<Value>, task: &str, growing: &str) {
+    let mut formats = Vec::new();
+    let mut made = None;
+    while formats.len() < 2 {
+        let (number, info) = next_of_any(told, task);
+        match number {
+            310 => made = Some(info["Payload"]["FileMessage"][0].clone()),
+            311 => {
+                let vod = &info["Payload"]["TencentVod"];
+                let name = vod["CacheFile"].as_str().unwrap();
+                let (folder, file) = name.split_once('/').unwrap();
+                assert_eq!(growing, format!("{folder}/index.m3u8"));
+                let url = vod["VideoUrl"].as_str().unwrap();
+                let path = url.split_once(&format!(":{}", server.http)).unwrap().1;
+                assert!(!server.get(path).is_empty(), "the address plays: {url}");
+                formats.push(file.rsplit_once('.').unwrap().1.to_owned());
+                if name.ends_with(".mp4") {
+                    let made = made.take().expect("310 comes before 311");
+                    assert_eq!((&made["MediaId"], &made["UserId"]), (&json!("mix"), &json!("")));
+                    assert_eq!(made["FileName"], name);
+                }
+            }
+            other => panic!("{other}: {info}"),
+        }
+    }
+    formats.sort();
+    assert_eq!(formats, ["m3u8", "mp4"]);
+}
+
+/// The next event of a task, which must be of that type; events of others are passed over.
 fn next(told: &Receiver<Value>, number: u64, task: &str) -> Value {
+    let (is, info) = next_of_any(told, task);
+    assert_eq!(is, number, "{info}");
+    info
+}
+
+/// The type of the next event of a task, and its `EventInfo`.
+fn next_of_any(told: &Receiver<Value>, task: &str) -> (u64, Value) {
     loop {
         let event = told
             .recv_timeout(TOLD_WITHIN)
-            .unwrap_or_else(|_| panic!("no event {number} of {task}"));
+            .unwrap_or_else(|_| panic!("no event of {task}"));
         if event["EventInfo"]["TaskId"] == task {
-            assert_eq!(event["EventType"], number, "{event}");
-            return event["EventInfo"].clone();
+            return (event["EventType"].as_u64().unwrap(), event["EventInfo"].clone());
         }
     }
 }

@@ -8,7 +8,7 @@ use shiguredo_mp4::boxes::{MfhdBox, MoofBox, TfdtBox, TfhdBox, TrafBox, TrunBox,
 use shiguredo_mp4::{Encode, SampleFlags};
 
 use super::MuxError;
-use super::movie::{describe, file_type, movie, track_id};
+use super::movie::{TrackDescription, describe, file_type, movie, track_id};
 use crate::program::{Frame, ProgramHeader, Track};
 
 /// A frame with its place on a stream's timeline.
@@ -25,7 +25,19 @@ pub struct TimedFrame {
 ///
 /// Errors: [`MuxError`] where the codecs cannot be described.
 pub fn init_segment(header: &ProgramHeader, created: Duration) -> Result<Bytes, MuxError> {
-    let tracks = describe(header)?;
+    init_segment_of(&describe(header)?, created)
+}
+
+/// The same of a program's video alone.
+///
+/// Errors: [`MuxError`] where the codec cannot be described.
+pub fn video_init_segment(header: &ProgramHeader, created: Duration) -> Result<Bytes, MuxError> {
+    let mut tracks = describe(header)?;
+    tracks.retain(|description| description.track == Track::Video);
+    init_segment_of(&tracks, created)
+}
+
+fn init_segment_of(tracks: &[TrackDescription], created: Duration) -> Result<Bytes, MuxError> {
     let movie = movie(tracks.iter().map(|track| (track, None)).collect(), created);
     let mut bytes = file_type(true).encode_to_vec().map_err(MuxError::Box)?;
     bytes.extend(movie.encode_to_vec().map_err(MuxError::Box)?);

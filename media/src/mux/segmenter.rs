@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::MuxError;
-use super::cmaf::{TimedFrame, chunk, init_segment};
+use super::cmaf::{TimedFrame, chunk, init_segment, video_init_segment};
 use crate::program::{Frame, ProgramHeader, Track};
 use crate::time::MediaTime;
 
@@ -20,6 +20,8 @@ pub const LONGEST_GOP: Duration = Duration::from_secs(5);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// A longer time without any frame ends the segment: nothing was received, and players skip it.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// The same for a program's video alone, which may stand still. A segment that ends before the next frame is not too long.
+const LONGEST_STILL: Duration = LONGEST_GOP.saturating_sub(Duration::from_millis(500));
 /// Keyframes come at whole seconds, and rounding must not double a segment.
 const TOLERANCE: Duration = Duration::from_millis(30);
 
@@ -81,6 +83,7 @@ pub struct SegmentEnd {
 /// See the [module](self).
 pub struct Segmenter {
     lengths: Lengths,
+    takes: Takes,
     /// In MP4 headers, since 1970.
     created: Duration,
     /// Frames that wait for their turn, video and audio.
@@ -92,6 +95,8 @@ pub struct Segmenter {
     open: Option<Open>,
     /// Where the last segment ended, when frames go on there.
     cut_at: Option<MediaTime>,
+    /// The last segment ended because the video stood still: any frame goes on.
+    stood_still: bool,
     init: Option<(Arc<ProgramHeader>, Bytes)>,
     /// A segment was made before the one that is to come.
     is_later: bool,
@@ -111,19 +116,40 @@ struct Open {
     end: MediaTime,
     /// End of the newest frame.
     reached: MediaTime,
+    /// The audio that is left out has come up to here.
+    heard: MediaTime,
+}
+
+/// The tracks that segments have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Takes {
+    All,
+    /// The audio says how long the video stands still.
+    VideoAlone,
 }
 
 impl Segmenter {
     /// `created`: time of creation in MP4 headers, since 1970.
     pub fn new(lengths: Lengths, created: Duration) -> Self {
+        Self::taking(Takes::All, lengths, created)
+    }
+
+    /// Segments of the video alone. The audio is given to it, too: frames of the video that stand still last as long as it comes.
+    pub fn of_video(lengths: Lengths, created: Duration) -> Self {
+        Self::taking(Takes::VideoAlone, lengths, created)
+    }
+
+    fn taking(takes: Takes, lengths: Lengths, created: Duration) -> Self {
         Self {
             lengths,
+            takes,
             created,
             waiting: Default::default(),
             seen: [None, None],
             origin: None,
             open: None,
             cut_at: None,
+            stood_still: false,
             init: None,
             is_later: false,
             chunks: 0,
@@ -135,6 +161,12 @@ impl Segmenter {
     ///
     /// Errors: [`MuxError`]; then the segment is given up, and the next keyframe begins another.
     pub fn handle_frame(&mut self, frame: Arc<Frame>) -> Result<(), MuxError> {
+        if self.takes == Takes::VideoAlone && frame.track == Track::Audio {
+            if let Some(open) = &mut self.open {
+                open.heard = open.heard.max(frame.pts.plus(frame.duration.into()));
+            }
+            return Ok(());
+        }
         let track = index(frame.track);
         self.seen[track] = Some(frame.pts.plus(frame.duration.into()));
         self.waiting[track].push_back(frame);
@@ -147,7 +179,9 @@ impl Segmenter {
     pub fn handle_loss(&mut self) -> Result<(), MuxError> {
         let released = self.release(Wait::No);
         self.seen = [None, None];
-        released.and(self.close(None))
+        let closed = self.close(None);
+        self.stood_still = false;
+        released.and(closed)
     }
 
     /// The program is over.
@@ -185,7 +219,7 @@ impl Segmenter {
             (Some(video), None) => (0, video),
             (None, Some(audio)) => (1, audio),
         };
-        let alone = frame.header.video.is_none();
+        let alone = frame.header.video.is_none() || self.takes == Takes::VideoAlone;
         let other_is_further = self.seen[1 - track].is_some_and(|seen| !seen.is_before(frame.pts));
         let newest = self.waiting[track].back().unwrap_or(frame).pts.duration();
         let waited = newest.saturating_sub(frame.pts.duration()) > LONGEST_WAIT;
@@ -195,12 +229,14 @@ impl Segmenter {
     /// Takes a frame in order.
     fn place(&mut self, frame: Arc<Frame>) -> Result<(), MuxError> {
         let leads = frame.track == Track::Video || frame.header.video.is_none();
-        if self
-            .open
-            .as_ref()
-            .is_some_and(|open| frame.pts.since(open.reached) > LONGEST_PAUSE)
-        {
+        let longest = match self.takes {
+            Takes::All => LONGEST_PAUSE,
+            Takes::VideoAlone => LONGEST_STILL,
+        };
+        let is_pause = |open: &Open| frame.pts.since(open.reached) > longest;
+        if self.open.as_ref().is_some_and(is_pause) {
             self.close(None)?;
+            self.stood_still = self.takes == Takes::VideoAlone;
         }
         if (leads && self.ends_before(&frame)) || (!leads && self.ends_without_video(&frame)) {
             self.close(Some(&frame))?;
@@ -208,7 +244,7 @@ impl Segmenter {
         if self.open.is_none() {
             // Another frame than a keyframe begins a segment only where the segment before would become too long.
             let is_key = leads && frame.is_key;
-            if !(is_key || self.cut_at == Some(frame.pts)) {
+            if !(is_key || self.stood_still || self.cut_at == Some(frame.pts)) {
                 return Ok(());
             }
             self.begin(&frame, is_key)?;
@@ -267,7 +303,7 @@ impl Segmenter {
             .filter(|(header, _)| header.decodes_like(&frame.header));
         let (init, is_new) = match known {
             Some((_, init)) => (init.clone(), false),
-            None => (init_segment(&frame.header, self.created)?, true),
+            None => (self.describe(&frame.header)?, true),
         };
         self.init = Some((frame.header.clone(), init.clone()));
         let follows = self.cut_at == Some(frame.pts);
@@ -279,6 +315,7 @@ impl Segmenter {
             at: frame.pts,
         }));
         self.is_later = true;
+        self.stood_still = false;
         self.open = Some(Open {
             header: frame.header.clone(),
             since: frame.pts,
@@ -287,8 +324,16 @@ impl Segmenter {
             ready: Vec::new(),
             end: frame.pts,
             reached: frame.pts,
+            heard: frame.pts,
         });
         Ok(())
+    }
+
+    fn describe(&self, header: &ProgramHeader) -> Result<Bytes, MuxError> {
+        match self.takes {
+            Takes::All => init_segment(header, self.created),
+            Takes::VideoAlone => video_init_segment(header, self.created),
+        }
     }
 
     /// Ends the open segment, before `next` or with what it has.
@@ -297,7 +342,7 @@ impl Segmenter {
         let (Some(origin), Some(mut open)) = (self.origin, self.open.take()) else {
             return Ok(());
         };
-        let end = next.map_or(open.end, |frame| frame.pts);
+        let end = next.map_or_else(|| open.last_end(self.lengths.limit()), |frame| frame.pts);
         let leading = match open.header.video {
             Some(_) => Track::Video,
             None => Track::Audio,
@@ -314,6 +359,17 @@ impl Segmenter {
 }
 
 impl Open {
+    /// The end of a segment that no frame follows. `longest`: of a segment.
+    fn last_end(&self, longest: Duration) -> MediaTime {
+        let rate = self.end.rate();
+        let longest = self
+            .since
+            .plus((longest.as_micros() * u128::from(rate) / 1_000_000) as u64);
+        let heard = self.heard.rescale(rate);
+        let heard = if longest.is_before(heard) { longest } else { heard };
+        self.end.max(heard)
+    }
+
     /// Whether the segment has video that has not come for so long that audio goes on without it.
     fn lacks_video(&self, audio: &Frame) -> bool {
         self.header.video.is_some() && audio.track == Track::Audio && audio.pts.since(self.end) > LONGEST_WAIT

@@ -104,7 +104,10 @@ impl Recorder {
             return;
         }
         self.refused.remove(&key);
-        self.begin(program, &asked, application);
+        let named = program.clone();
+        if self.begin(program, &asked, application) {
+            self.tell_begun(&named).await;
+        }
     }
 
     /// A recording has ended.
@@ -143,10 +146,11 @@ impl Recorder {
         self.expire();
     }
 
-    fn begin(&mut self, program: ProgramDescriptor, asked: &Asked, application: Option<&Application>) {
+    /// Whether it has begun. It has not when the program is over.
+    fn begin(&mut self, program: ProgramDescriptor, asked: &Asked, application: Option<&Application>) -> bool {
         let Some(reader) = self.programs.subscribe(&program, ReadFrom::Unwritten) else {
             debug!(stream = %program.stream_id, "the program is over before its recording has begun");
-            return;
+            return false;
         };
         let span = info_span!("recording", room = %program.room, stream = %program.stream_id);
         let key = asked::key(&program);
@@ -180,7 +184,7 @@ impl Recorder {
                 chunk: Duration::from_millis(self.config.fragment_ms),
             },
             longest_part: Duration::from_secs(minutes * 60),
-            audio_only: asked.audio_only,
+            taken: asked.taken(&manifest.formats),
             disk: Disk {
                 directory: self.config.directory.clone(),
                 reserve: self.config.reserve(),
@@ -216,5 +220,6 @@ impl Recorder {
         self.count();
         let recording = async move { Done::Recorded(id, recording.run(reader, stop).await) };
         self.tasks.spawn(recording.instrument(span));
+        true
     }
 }

@@ -3,10 +3,12 @@ mod gaps;
 mod layouts;
 mod previews;
 mod running;
+mod screens;
 mod several;
 mod short;
 mod space;
 mod storage;
+mod tasks;
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -193,6 +195,7 @@ impl Running {
                 prefix: prefix.to_owned(),
                 record_id: None,
                 files: FileWishes::default(),
+                video_only: false,
             }),
             playing: Playing::No,
         });

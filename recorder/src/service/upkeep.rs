@@ -112,8 +112,9 @@ impl Recorder {
         gauge!("rotunda_recorder_uploads_waiting").set(waiting.len() as f64);
         for (id, progress) in self.uploads.begin(waiting, &self.finishing, Clock.now()) {
             let (config, ledger, storage) = (self.config.clone(), self.ledger.clone(), storage.clone());
+            let facts = self.facts.clone();
             self.tasks.spawn(async move {
-                let uploaded = upload(config, ledger, storage, id.clone(), progress).await;
+                let uploaded = upload((config, ledger, facts), storage, id.clone(), progress).await;
                 Done::Uploaded(id, uploaded)
             });
         }

@@ -33,6 +33,8 @@ const LEAD_IN: Micros = 1_000_000;
 const ANNOUNCED_WITHIN: Micros = 1_000_000;
 /// A camera that is off becomes a black frame after this time, and again at this interval.
 const PLACEHOLDER_EVERY: Micros = 1_000_000;
+/// A shared screen that does not change is asked for a keyframe after this time, so that its files go on.
+const STILL: Micros = 3_000_000;
 /// Frames that wait for their time, at most.
 const MOST: usize = 600;
 
@@ -249,7 +251,9 @@ impl StreamCore {
 
     /// Whether the publisher should be asked for a keyframe now; counts as asked.
     pub fn take_key_request(&mut self, now: Micros) -> bool {
-        self.tracks.video == Sent::Yes && self.video.take_key_request(now)
+        let is_still = self.kind == StreamKind::Aux && self.video_at.is_some_and(|at| now - at >= STILL);
+        self.tracks.video == Sent::Yes
+            && (self.video.take_key_request(now) || is_still && self.video.take_repeat_request(now))
     }
 
     fn begin(&mut self, now: Micros) -> Result<(), CodecError> {

@@ -314,3 +314,26 @@ fn the_silence_of_a_shared_screen_is_no_absence() {
     test.core.finish(test.now).unwrap();
     assert_eq!(test.core.poll_absence(), None);
 }
+
+#[test]
+fn a_shared_screen_that_does_not_change_is_asked_for_a_keyframe() {
+    let screen = Tracks {
+        audio: Sent::No,
+        video: Sent::Yes,
+    };
+    let nothing = Tracks {
+        audio: Sent::No,
+        video: Sent::No,
+    };
+    let asked = |kind: StreamKind| {
+        let mut test = Test::new(kind, screen);
+        // The second keyframe comes after four seconds, and the next one is due four seconds later.
+        test.run(4_300_000, screen);
+        test.run(2_300_000, nothing);
+        let early = test.core.take_key_request(test.now);
+        test.run(900_000, nothing);
+        (early, test.core.take_key_request(test.now))
+    };
+    assert_eq!(asked(StreamKind::Aux), (false, true));
+    assert_eq!(asked(StreamKind::Main), (false, false));
+}

@@ -117,7 +117,12 @@ impl VideoLine {
             // The own encoder makes keyframes.
             Path::Encode => false,
         };
-        let ask = (self.needs_key || is_due) && self.asked_at.is_none_or(|at| now - at >= ASK_AGAIN);
+        (self.needs_key || is_due) && self.take_repeat_request(now)
+    }
+
+    /// Whether a publisher who has sent nothing for a while should be asked for a keyframe now; counts as asked.
+    pub fn take_repeat_request(&mut self, now: Micros) -> bool {
+        let ask = self.asked_at.is_none_or(|at| now - at >= ASK_AGAIN);
         if ask {
             self.asked_at = Some(now);
         }

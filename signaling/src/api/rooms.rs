@@ -7,6 +7,7 @@ use rotunda_proto::room::Removed;
 
 use super::ApiError;
 use super::caller::check_scope;
+use super::media_tasks;
 use super::mix::check;
 use super::mix::request::RoomField;
 use super::moderation;
@@ -28,21 +29,24 @@ pub struct RoomRequest {
     pub room: RoomField,
 }
 
-/// `RemoveUser`. Users who are not in the room are ignored.
+/// `RemoveUser`. Users who are not in the room are ignored. A recording task whose robot is among them ends.
 pub async fn remove_users(shared: &Shared, caller: &Application, request: RemoveRequest) -> Result<(), ApiError> {
     check_scope(caller, Scope::Rooms)?;
     let room = room_key(request.room)?;
     let users = users(&request.users)?;
     own(caller, &room)?;
-    moderation::remove(shared, room, Removed::Users(users), &caller.secret_id).await
+    let removed = Removed::Users(users.clone());
+    moderation::remove(shared, room.clone(), removed, &caller.secret_id).await?;
+    media_tasks::end_recordings(shared, &room, Some(&users)).await
 }
 
-/// `DismissRoom`.
+/// `DismissRoom`. The recording tasks of the room end.
 pub async fn dismiss(shared: &Shared, caller: &Application, request: RoomRequest) -> Result<(), ApiError> {
     check_scope(caller, Scope::Rooms)?;
     let room = room_key(request)?;
     own(caller, &room)?;
-    moderation::remove(shared, room, Removed::Everybody, &caller.secret_id).await
+    moderation::remove(shared, room.clone(), Removed::Everybody, &caller.secret_id).await?;
+    media_tasks::end_recordings(shared, &room, None).await
 }
 
 fn room_key(RoomRequest { sdk_app_id, room }: RoomRequest) -> Result<RoomKey, ApiError> {

@@ -158,6 +158,7 @@ mod tests {
             place: rotunda_proto::recording::Place::Disk,
             previews: rotunda_proto::recording::Previews::default(),
             stream_kind: None,
+            video_only: false,
             media_task: None,
         };
         let body: Value =

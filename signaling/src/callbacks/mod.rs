@@ -4,6 +4,7 @@
 pub mod call_events;
 mod message;
 mod outbox;
+mod recording_steps;
 pub mod room_events;
 mod schedule;
 pub mod sender;

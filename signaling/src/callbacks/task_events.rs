@@ -1,19 +1,22 @@
-//! Events of tasks of the server API: the pushes of `StartPublishCdnStream` (401), and the files of `CreateCloudRecording`
-//! (310, 311, 312). Pure.
+//! Events of tasks of the server API: the pushes of `StartPublishCdnStream` (401), and the steps and files of `CreateCloudRecording`
+//! (301 to 312). Pure.
 
 use rotunda_events::{Fact, PushChange, PushErrorKind, PushState, What};
 use rotunda_proto::ids::{RoomId, TaskId};
 use rotunda_proto::media_task::TaskRef;
 use rotunda_proto::program::StreamKind;
-use rotunda_proto::recording::{FileFormat, RecordingFile};
+use rotunda_proto::recording::{FileFormat, Place, RecordingFile};
 use serde_json::{Value, json};
 
+use super::recording_steps::{self, track_type};
 use super::room_events::enveloped;
 
 /// `EventGroupId`.
 const RECORDINGS: u32 = 3;
 const PUSHES: u32 = 4;
 
+const FILE_INFO: u32 = 304;
+const UPLOAD_STOP: u32 = 305;
 const MP4_STOP: u32 = 310;
 const VOD_COMMIT: u32 = 311;
 const VOD_STOP: u32 = 312;
@@ -59,19 +62,27 @@ pub fn events(fact: &Fact) -> Vec<TaskEvent> {
             let of_file = |number, payload| event(RECORDINGS, number, task, json!({}), payload);
             let is_mp4 = file.format == FileFormat::Mp4;
             let mp4 = is_mp4.then(|| of_file(MP4_STOP, mp4_payload(file)));
+            let is_listed = file.format == FileFormat::Hls && file.place == Place::Storage;
+            let listed = is_listed.then(|| of_file(FILE_INFO, json!({ "FileList": file.name })));
             mp4.into_iter()
+                .chain(listed)
                 .chain([of_file(VOD_COMMIT, stored_payload(file))])
                 .collect()
         }
-        What::RecordingTaskDone { task, is_complete } => {
-            let status = if *is_complete { GOOD } else { INCOMPLETE };
-            vec![event(
-                RECORDINGS,
-                VOD_STOP,
-                task,
-                json!({}),
-                json!({ "Status": status }),
-            )]
+        What::RecordingTask { task, step } => {
+            let (number, payload) = recording_steps::event(step);
+            vec![event(RECORDINGS, number, task, json!({}), payload)]
+        }
+        What::RecordingTaskDone {
+            task,
+            is_complete,
+            is_uploaded,
+        } => {
+            let code = if *is_complete { GOOD } else { INCOMPLETE };
+            let of_task = |number, payload| event(RECORDINGS, number, task, json!({}), payload);
+            let uploaded = is_uploaded.then(|| of_task(UPLOAD_STOP, json!({ "LeaveCode": code })));
+            let stored = of_task(VOD_STOP, json!({ "Status": code }));
+            uploaded.into_iter().chain([stored]).collect()
         }
         _ => Vec::new(),
     }
@@ -136,12 +147,9 @@ fn stored_payload(file: &RecordingFile) -> Value {
 }
 
 fn described(file: &RecordingFile) -> Value {
-    let track = match (file.resolution, file.stream_kind) {
-        (None, _) => "audio",
-        // The audio of a shared screen is silence that keeps the time of its file.
-        (Some(_), Some(StreamKind::Aux)) => "video",
-        (Some(_), _) => "audio_video",
-    };
+    // Earlier versions have recorded silence with a shared screen.
+    let has_audio = !file.video_only && file.stream_kind != Some(StreamKind::Aux);
+    let track = track_type(file.resolution.is_some(), has_audio);
     let media = file.stream_kind.map_or("mix", StreamKind::as_str);
     json!({
         "UserId": file.user.as_ref().map(ToString::to_string).unwrap_or_default(),
@@ -152,7 +160,7 @@ fn described(file: &RecordingFile) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use rotunda_events::PushError;
+    use rotunda_events::{PushError, RecordingStep};
     use rotunda_proto::ids::RoomKey;
 
     use super::*;
@@ -291,6 +299,13 @@ mod tests {
             row(1, "ann", "video", "aux")
         );
         assert_eq!(
+            of_file(
+                "hls",
+                json!({ "user": "ann", "stream_kind": "main", "video_only": true })
+            ),
+            row(1, "ann", "video", "main")
+        );
+        assert_eq!(
             of_file("aac", json!({ "resolution": null })),
             row(1, "", "audio", "mix")
         );
@@ -301,14 +316,51 @@ mod tests {
     #[test]
     fn the_end_of_a_task_says_whether_everything_is_stored() {
         for (is_complete, status) in [(true, 0), (false, 1)] {
-            let done = What::RecordingTaskDone {
-                task: task(),
-                is_complete,
+            let done = |is_uploaded| {
+                let what = What::RecordingTaskDone {
+                    task: task(),
+                    is_complete,
+                    is_uploaded,
+                };
+                let told = events(&fact("5", what));
+                let told = told
+                    .into_iter()
+                    .map(|event| (event.number, event.body["EventInfo"]["Payload"].clone()));
+                told.collect::<Vec<_>>()
             };
-            let body = body("5", done);
-            assert_eq!(body["EventType"], 312);
-            assert_eq!(body["EventInfo"]["Payload"], json!({ "Status": status }));
+            let stored = || (312, json!({ "Status": status }));
+            assert_eq!(done(false), [stored()]);
+            assert_eq!(done(true), [(305, json!({ "LeaveCode": status })), stored()]);
         }
+    }
+
+    #[test]
+    fn a_playlist_in_the_storage_is_named_before_it_is_told_as_stored() {
+        let numbers = |format, place| {
+            let told = events(&fact("5", file(format, json!({ "place": place }))));
+            told.iter().map(|event| event.number).collect::<Vec<_>>()
+        };
+        assert_eq!(numbers("hls", "storage"), [304, 311]);
+        assert_eq!(numbers("hls", "disk"), [311]);
+        assert_eq!(numbers("mp4", "storage"), [310, 311]);
+        let told = events(&fact("5", file("hls", json!({ "place": "storage" }))));
+        let payload = &told[0].body["EventInfo"]["Payload"];
+        assert_eq!(*payload, json!({ "FileList": "7/film_1_2.mp4" }));
+    }
+
+    #[test]
+    fn a_step_of_a_task_is_an_event_of_the_robot() {
+        let step = What::RecordingTask {
+            task: task(),
+            step: RecordingStep::Begun,
+        };
+        assert_eq!(
+            body("text:5", step),
+            json!({ "EventGroupId": 3, "EventType": 301, "EventInfo": {
+                "RoomId": "5", "EventTs": AT / 1000, "EventMsTs": AT, "UserId": "robot", "TaskId": "t1",
+                "Payload": { "Status": 0 },
+            } })
+        );
     }
 
     #[test]

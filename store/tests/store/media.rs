@@ -39,6 +39,7 @@ fn file(application: u32, id: &str, room: RoomId, stream: &str, name: &str, ende
         place: Place::Disk,
         previews: rotunda_proto::recording::Previews::default(),
         stream_kind: None,
+        video_only: false,
         media_task: None,
     }
 }

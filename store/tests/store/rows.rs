@@ -1,4 +1,7 @@
+use std::time::Duration;
+
 use rotunda_proto::ids::{RoomId, RoomKey};
+use rotunda_proto::media_task::TaskRef;
 use rotunda_proto::recording::{FileFormat, RecordingFile};
 use rotunda_store::{Effects, FileRow, MixTaskChange, MixTaskEnd, MixTaskRow, NewEntry, NewPicture, Store};
 
@@ -8,6 +11,7 @@ on_both!(
     a_mix_task_runs_until_its_first_end,
     a_recording_of_a_silent_process_is_taken_over_by_one_other,
     a_part_is_closed_alone_or_with_all_that_follow,
+    the_files_of_a_task_are_found_since_its_begin,
     a_file_is_in_the_catalogue_once_and_told_until_it_is_accepted,
     open_files_have_an_owner_and_finished_ones_take_space,
     a_picture_is_kept_by_application_and_id,
@@ -78,6 +82,7 @@ pub fn file(id: &str, started: u64) -> RecordingFile {
         place: rotunda_proto::recording::Place::Disk,
         previews: rotunda_proto::recording::Previews::default(),
         stream_kind: None,
+        video_only: false,
         media_task: None,
         user: None,
         format: FileFormat::Mp4,
@@ -187,6 +192,46 @@ async fn a_part_is_closed_alone_or_with_all_that_follow(store: &Store) {
     assert_eq!(states().await, ["recording", "closed", "recording"]);
     store.close_files("parts", None).await.unwrap();
     assert_eq!(states().await, ["closed", "closed", "closed"]);
+}
+
+async fn the_files_of_a_task_are_found_since_its_begin(store: &Store) {
+    let of_task = |id: &str, task: &str, started: u64| {
+        let file = RecordingFile {
+            media_task: Some(TaskRef {
+                id: task.parse().unwrap(),
+                robot: "robot".parse().unwrap(),
+            }),
+            room: RoomKey {
+                app: app(45),
+                room: "1".parse().unwrap(),
+            },
+            ..file(id, started)
+        };
+        FileRow {
+            part: 0,
+            state: "uploading".to_owned(),
+            file,
+        }
+    };
+    let rows = [
+        of_task("t1", "task-a", 5_000_000),
+        of_task("t2", "task-a", 9_000_000),
+        of_task("t3", "task-ab", 9_000_000),
+        row("t4", "ready"),
+    ];
+    store.add_files(&rows, "node", at(100)).await.unwrap();
+    let found = async |task: &str, begun: u64| {
+        let begun = Duration::from_secs(begun);
+        let found = store
+            .files_of_task(app(45), &task.parse().unwrap(), begun)
+            .await
+            .unwrap();
+        found.into_iter().map(|row| row.file.file_id).collect::<Vec<_>>()
+    };
+    assert_eq!(found("task-a", 0).await, ["t1", "t2"]);
+    assert_eq!(found("task-a", 6).await, ["t2"]);
+    assert_eq!(found("task-ab", 0).await, ["t3"]);
+    assert_eq!(found("task", 0).await, Vec::<String>::new());
 }
 
 async fn a_picture_is_kept_by_application_and_id(store: &Store) {

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 pub mod cluster;
 pub mod film;
 pub mod hls_rules;
+pub mod kept;
 pub mod receiver;
 pub mod viewer;
 

@@ -81,7 +81,7 @@ fn remove(kind: RoomKind) -> Schema {
         "type": "array", "items": { "type": "string" }, "minItems": 1, "maxItems": 10,
         "description": "1 to 10 users; one who is not in the room is ignored.",
     });
-    let text = "Ends the logins of members of a room. Returns when they have left it.";
+    let text = "Ends the logins of members of a room. Returns when they have left it. A recording task whose robot is named ends.";
     let fields = [("SdkAppId", application()), room(kind, "RoomId"), ("UserIds", users)];
     object(text, &fields, &[])
 }
@@ -95,7 +95,7 @@ pub fn dismiss_by_name(_: &mut SchemaGenerator) -> Schema {
 }
 
 fn dismiss(kind: RoomKind) -> Schema {
-    let text = "Ends the logins of all members of a room. Returns when they have left it.";
+    let text = "Ends the logins of all members of a room. Returns when they have left it. The recording tasks of the room end.";
     object(text, &[("SdkAppId", application()), room(kind, "RoomId")], &[])
 }
 

@@ -173,6 +173,7 @@ fn a_file_is_described_as_the_contract_has_it() {
         place: Place::Disk,
         previews: rotunda_proto::recording::Previews::default(),
         stream_kind: None,
+        video_only: false,
         media_task: None,
     };
     let url = || Urls {

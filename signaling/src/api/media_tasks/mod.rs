@@ -15,7 +15,7 @@ use rotunda_bus::{BusError, BusExt, Revision};
 use rotunda_proto::clock::Clock;
 use rotunda_proto::config::Application;
 use rotunda_proto::ids::{MixId, RoomKey, SdkAppId, TaskId, UserId, shortened};
-use rotunda_proto::media_task::{MEDIA_TASKS_PREFIX, MediaTask, Purpose, TaskState, Work, media_task_key};
+use rotunda_proto::media_task::{MEDIA_TASKS_PREFIX, MediaTask, Purpose, TaskEnd, TaskState, Work, media_task_key};
 use rotunda_proto::mix::{MixSpec, Refusal};
 use rotunda_proto::mix_task::{MixTask, Origin, Wish, task_key};
 use rotunda_proto::room::{Roster, Seats, roster_key, seats_key};
@@ -60,7 +60,7 @@ pub async fn begin(shared: &Shared, caller: &Application, asked: Asked) -> Check
     running.retain(MediaTask::is_running);
     // By contract another task of the same robot ends the first one.
     for same in running.extract_if(.., |task| task.room == *room && task.robot == *robot) {
-        end(shared, &same).await.map_err(bus)?;
+        end(shared, &same, TaskEnd::Replaced).await.map_err(bus)?;
     }
     let in_room = running.iter().filter(|task| task.room == *room).count();
     if in_room >= MOST_OF_ROOM || running.len() >= MOST_OF_APPLICATION {
@@ -79,7 +79,9 @@ pub async fn begin(shared: &Shared, caller: &Application, asked: Asked) -> Check
         work: asked.work,
         max_idle_seconds: asked.max_idle_seconds,
         sequence: 0,
+        begun_unix_ms: Clock.unix().as_millis() as u64,
         state: TaskState::Running,
+        end: None,
         known_until_unix_ms: (Clock.unix() + asked.known_for).as_millis() as u64,
         is_settled: false,
     };
@@ -151,24 +153,47 @@ pub async fn change(
 }
 
 /// Ends a task and its mix. It has no effect on a task that has ended.
-pub async fn end(shared: &Shared, task: &MediaTask) -> Result<(), BusError> {
+pub async fn end(shared: &Shared, task: &MediaTask, end: TaskEnd) -> Result<(), BusError> {
     let until = (Clock.unix() + KNOWN_AFTER_END).as_millis() as u64;
     let key = task.key();
     let ended = shared.bus.update(&key, |task: Option<MediaTask>| {
         let ended = task.map(|task| MediaTask {
             state: TaskState::Ended,
+            // Of two ends the first one counts.
+            end: task.end.or((task.state == TaskState::Running).then_some(end)),
             known_until_unix_ms: task.known_until_unix_ms.min(until),
             ..task
         });
-        Ok::<_, Infallible>((ended, ()))
+        Ok::<_, Infallible>((ended.clone(), ended))
     });
-    let Ok(()) = ended.await?;
+    let Ok(ended) = ended.await?;
+    if let Some(ended) = ended {
+        settling::tell_end(shared, &ended);
+    }
     tracing::info!(room = %task.room, task = %task.id, "a task ends");
     let is_its = |mix: &MixTask| mix.origin == Origin::Task(task.id.clone());
     match tasks::stop(&shared.bus, &task.room, is_its).await {
         Ok(()) | Err(tasks::StopError::NoMix) => Ok(()),
         Err(tasks::StopError::Bus(error)) => Err(error),
     }
+}
+
+/// Ends the recording tasks of a room whose robot was removed from it; None: all were.
+pub async fn end_recordings(shared: &Shared, room: &RoomKey, robots: Option<&[UserId]>) -> Checked<()> {
+    let prefix = format!("{MEDIA_TASKS_PREFIX}{}.", room.app);
+    let tasks = shared.bus.documents::<MediaTask>(&prefix).await.map_err(bus)?;
+    let is_removed = |task: &MediaTask| robots.is_none_or(|robots| robots.contains(&task.robot));
+    let is_recording = |task: &MediaTask| task.purpose == Purpose::Recording && task.is_running();
+    let because = match robots {
+        Some(_) => TaskEnd::RobotRemoved,
+        None => TaskEnd::RoomDismissed,
+    };
+    for task in tasks {
+        if task.room == *room && is_recording(&task) && is_removed(&task) {
+            end(shared, &task, because).await.map_err(bus)?;
+        }
+    }
+    Ok(())
 }
 
 /// Whether someone publishes what the task takes.

@@ -1,36 +1,47 @@
-//! The files of a recording task after its end: when all of them are stored and announced, that is told once.
+//! A recording task after its end. The end is told, and when all files of the task are stored and announced, that is told once.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
 use rotunda_bus::{BusError, BusExt};
-use rotunda_events::What;
+use rotunda_events::{RecordingStep, What};
 use rotunda_proto::ids::TaskId;
-use rotunda_proto::media_task::{MediaTask, Purpose};
+use rotunda_proto::media_task::{MediaTask, Purpose, TaskEnd};
+use rotunda_proto::recording::Place;
 
 use super::undone::is_recorded;
 use crate::shared::Shared;
 
 /// A recorder that has just begun or ended enters its files within this time.
 const QUIET: Duration = Duration::from_secs(10);
+/// The clocks of nodes differ by less.
+const CLOCKS_DIFFER: Duration = Duration::from_secs(60);
+/// The recorder's state of a file that is on its way to the storage.
+const UPLOADING: &str = "uploading";
 
-/// Since when nothing of a task that has ended is recorded, made or stored, as this node has seen it.
+/// The tasks that have ended, as this node has seen them.
 #[derive(Debug, Default)]
-pub struct Settling(HashMap<TaskId, Instant>);
+pub struct Settling {
+    /// Tasks whose end this node has told.
+    told: HashSet<TaskId>,
+    /// Since when nothing of a task is recorded, made or stored.
+    quiet: HashMap<TaskId, Instant>,
+}
 
 impl Settling {
     pub fn retain(&mut self, is_known: impl Fn(&TaskId) -> bool) {
-        self.0.retain(|id, _| is_known(id));
+        self.told.retain(&is_known);
+        self.quiet.retain(|id, _| is_known(id));
     }
 
     /// Takes down whether something of a task is open. Answers whether it is done.
     fn note(&mut self, task: &TaskId, is_open: bool, now: Instant) -> bool {
         if is_open {
-            self.0.remove(task);
+            self.quiet.remove(task);
             return false;
         }
-        let since = *self.0.entry(task.clone()).or_insert(now);
+        let since = *self.quiet.entry(task.clone()).or_insert(now);
         now.saturating_duration_since(since) >= QUIET
     }
 }
@@ -40,11 +51,18 @@ pub async fn look(shared: &Shared, task: &MediaTask, settling: &mut Settling, no
     if !is_settling(task) {
         return Ok(());
     }
+    if settling.told.insert(task.id.clone()) {
+        tell_end(shared, task);
+    }
     let is_open = is_recorded(shared, task).await? || has_open_files(shared, task).await;
     if !settling.note(&task.id, is_open, now) {
         return Ok(());
     }
-    tell(shared, task, true);
+    // A database that does not answer is asked again.
+    let Some(is_uploaded) = is_uploaded(shared, task).await else {
+        return Ok(());
+    };
+    tell(shared, task, true, is_uploaded);
     let key = task.key();
     let settled = shared.bus.update(&key, |task: Option<MediaTask>| {
         let settled = task.map(|task| MediaTask {
@@ -58,9 +76,11 @@ pub async fn look(shared: &Shared, task: &MediaTask, settling: &mut Settling, no
 }
 
 /// The server forgets a task.
-pub fn give_up(shared: &Shared, task: &MediaTask) {
+pub async fn give_up(shared: &Shared, task: &MediaTask) {
     if is_settling(task) {
-        tell(shared, task, false);
+        tell_end(shared, task);
+        let is_uploaded = is_uploaded(shared, task).await.unwrap_or_default();
+        tell(shared, task, false, is_uploaded);
     }
 }
 
@@ -82,11 +102,43 @@ async fn has_open_files(shared: &Shared, task: &MediaTask) -> bool {
     tasks.any(|of| of.id == task.id)
 }
 
+/// Whether files of the task go to a storage. None: the database does not answer.
+async fn is_uploaded(shared: &Shared, task: &MediaTask) -> Option<bool> {
+    let begun = Duration::from_millis(task.begun_unix_ms).saturating_sub(CLOCKS_DIFFER);
+    match shared.store.files_of_task(task.room.app, &task.id, begun).await {
+        Ok(files) => Some(
+            files
+                .iter()
+                .any(|row| row.state == UPLOADING || row.file.place == Place::Storage),
+        ),
+        Err(error) => {
+            let error = &error as &dyn std::error::Error;
+            tracing::debug!(task = %task.id, error, "the files of a task that has ended could not be read");
+            None
+        }
+    }
+}
+
+/// Every node tells it, so that it is told although a node has died at that moment: the fact has one id.
+pub fn tell_end(shared: &Shared, task: &MediaTask) {
+    if !is_settling(task) {
+        return;
+    }
+    let end = task.end.unwrap_or(TaskEnd::Stopped);
+    let what = What::RecordingTask {
+        task: task.named(),
+        step: RecordingStep::Ended { end },
+    };
+    let id = format!("recording-task-ended-{}", task.id);
+    shared.facts.tell_as(id, &task.room, what);
+}
+
 /// Every node may see it: the fact has one id.
-fn tell(shared: &Shared, task: &MediaTask, is_complete: bool) {
+fn tell(shared: &Shared, task: &MediaTask, is_complete: bool, is_uploaded: bool) {
     let what = What::RecordingTaskDone {
         task: task.named(),
         is_complete,
+        is_uploaded,
     };
     let id = format!("recording-task-done-{}", task.id);
     shared.facts.tell_as(id, &task.room, what);

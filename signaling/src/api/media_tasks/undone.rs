@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use rotunda_bus::BusError;
-use rotunda_events::{PushChange, PushError, PushErrorKind, PushState, What};
+use rotunda_events::{PushChange, PushError, PushErrorKind, PushState, RecordingStep, What};
 use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::{SdkAppId, StreamId, StreamKey, TaskId};
 use rotunda_proto::media_task::{MediaTask, Purpose, Singles, SinglesOutput, Work};
@@ -206,6 +206,12 @@ fn tell_recording(shared: &Shared, task: &MediaTask) {
     };
     // Every node sees it.
     let id = format!("recording-not-taken-{}", task.id);
+    shared.facts.tell_as(id, &task.room, what);
+    let what = What::RecordingTask {
+        task: task.named(),
+        step: RecordingStep::NotBegun,
+    };
+    let id = format!("recording-task-not-begun-{}", task.id);
     shared.facts.tell_as(id, &task.room, what);
 }
 

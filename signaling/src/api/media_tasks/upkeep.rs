@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rotunda_bus::{BusError, BusExt};
 use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::TaskId;
-use rotunda_proto::media_task::{MEDIA_TASKS_PREFIX, MediaTask, TaskState, Work, media_task_key};
+use rotunda_proto::media_task::{MEDIA_TASKS_PREFIX, MediaTask, TaskEnd, TaskState, Work, media_task_key};
 use rotunda_proto::mix_task::{MixTask, NoMix, Origin, TASKS_PREFIX, started, stopped, task_key};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -62,7 +62,7 @@ pub(super) async fn round(shared: &Shared, seen: &mut Seen, now: Instant) -> Res
     for task in &tasks {
         match task.state {
             TaskState::Ended if task.known_until_unix_ms < Clock.unix().as_millis() as u64 => {
-                settling::give_up(shared, task);
+                settling::give_up(shared, task).await;
                 shared.bus.remove(&task.key()).await?;
             }
             TaskState::Ended => {
@@ -79,7 +79,7 @@ pub(super) async fn round(shared: &Shared, seen: &mut Seen, now: Instant) -> Res
                 let since = *idle.entry(task.id.clone()).or_insert(now);
                 let longest = Duration::from_secs(task.max_idle_seconds.into());
                 if now.saturating_duration_since(since) >= longest {
-                    end(shared, task).await?;
+                    end(shared, task, TaskEnd::Idle).await?;
                 }
             }
         }

@@ -177,6 +177,19 @@ pub fn picture(place: Place, text: Option<&str>, code: &'static str, name: &str)
     }
 }
 
+/// A picture of a layout that cannot be had.
+#[derive(Debug)]
+pub struct NotFetched {
+    pub url: Url,
+    error: ApiError,
+}
+
+impl From<NotFetched> for ApiError {
+    fn from(not: NotFetched) -> Self {
+        not.error
+    }
+}
+
 /// Fetches the pictures of a layout, each within some seconds.
 pub async fn fetch(
     pictures: &Pictures,
@@ -184,9 +197,10 @@ pub async fn fetch(
     layout: &mut Layout,
     wanted: Vec<Fetch>,
     code: &'static str,
-) -> Checked<()> {
+) -> Result<(), NotFetched> {
     for Fetch { place, url, name } in wanted {
-        let picture = pictures.fetched(app, url, code, &name).await?;
+        let picture = pictures.fetched(app, url.clone(), code, &name).await;
+        let picture = picture.map_err(|error| NotFetched { url, error })?;
         match place {
             Place::Background => layout.background = Some(picture),
             Place::Watermark => {

@@ -114,6 +114,7 @@ fn file(user: Option<&str>, resolution: Option<(u16, u16)>, start: u64, minutes:
             place: Place::Disk,
             previews: rotunda_proto::recording::Previews::default(),
             stream_kind: None,
+            video_only: false,
             media_task: None,
         }),
     }

@@ -8,7 +8,7 @@ mod request;
 use std::time::Duration;
 
 use rotunda_proto::config::Application;
-use rotunda_proto::media_task::{MediaTask, Purpose, Singles, SinglesOutput, Work};
+use rotunda_proto::media_task::{MediaTask, Purpose, Singles, SinglesOutput, TaskEnd, Work};
 
 pub use request::{PublishTask, StartPublishCdnStream, StopPublishCdnStream, UpdatePublishCdnStream};
 
@@ -92,7 +92,7 @@ pub async fn stop(shared: &Shared, caller: &Application, request: StopPublishCdn
     let app = own_application(caller, request.sdk_app_id, MISSING)?;
     let id = request.task_id.ok_or_else(|| missing(MISSING, "TaskId"))?;
     let (task, _) = find(shared, app, &id, Purpose::Publishing).await?;
-    end(shared, &task).await.map_err(super::bus)?;
+    end(shared, &task, TaskEnd::Stopped).await.map_err(super::bus)?;
     Ok(PublishTask {
         task_id: task.id.to_string(),
     })
@@ -104,7 +104,7 @@ async fn settle(mixes: &Mixes, pictures: &Pictures, work: &mut Work, wanted: Vec
     match work {
         Work::Mix { spec } => {
             mixes.check_push_hosts(&spec.push_urls, WRONG, name).await?;
-            values::fetch(pictures, spec.room.app, &mut spec.layout, wanted, WRONG).await
+            Ok(values::fetch(pictures, spec.room.app, &mut spec.layout, wanted, WRONG).await?)
         }
         Work::Singles(Singles {
             output: SinglesOutput::Publish { push_urls, .. },

@@ -6,9 +6,10 @@ mod request;
 
 use std::time::Duration;
 
+use rotunda_events::{RecordingStep, What};
 use rotunda_proto::config::Application;
 use rotunda_proto::ids::SdkAppId;
-use rotunda_proto::media_task::{MediaTask, Purpose, Work};
+use rotunda_proto::media_task::{MediaTask, Purpose, TaskEnd, Work};
 
 pub use request::{
     CreateCloudRecording, DeleteCloudRecording, DescribeCloudRecording, ModifyCloudRecording, RecordingTask,
@@ -16,7 +17,7 @@ pub use request::{
 };
 
 use super::undone::is_recorded;
-use super::values::{self, own_application};
+use super::values::{self, NotFetched, own_application};
 use super::{Asked, Checked, begin, bus, change, end, find, is_fed, new_id};
 use crate::api::ApiError;
 use crate::api::media;
@@ -104,8 +105,17 @@ pub async fn modify(
 ) -> Checked<RecordingTask> {
     let (id, app) = (request.task_id.clone(), request.sdk_app_id);
     let (task, revision) = running(shared, caller, app, id).await?;
+    let room = task.room.clone();
     let (mut work, wanted) = check::modify(&task, request)?;
-    settle(pictures, task.room.app, &mut work, wanted).await?;
+    if let Err(not) = settle(pictures, task.room.app, &mut work, wanted).await {
+        // The call is refused, too. By contract it would have its effect without the picture.
+        let step = RecordingStep::PictureNotFetched {
+            url: not.url.to_string(),
+        };
+        let task = task.named();
+        shared.facts.tell(&room, What::RecordingTask { task, step });
+        return Err(not.into());
+    }
     let task_id = task.id.to_string();
     let after = MediaTask {
         work,
@@ -118,7 +128,7 @@ pub async fn modify(
 
 pub async fn delete(shared: &Shared, caller: &Application, request: DeleteCloudRecording) -> Checked<RecordingTask> {
     let (task, _) = running(shared, caller, request.sdk_app_id, request.task_id).await?;
-    end(shared, &task).await.map_err(bus)?;
+    end(shared, &task, TaskEnd::Stopped).await.map_err(bus)?;
     Ok(RecordingTask {
         task_id: task.id.to_string(),
     })
@@ -144,7 +154,12 @@ async fn running(shared: &Shared, caller: &Application, app: Option<u64>, id: Op
     }
 }
 
-async fn settle(pictures: &Pictures, app: SdkAppId, work: &mut Work, wanted: Vec<values::Fetch>) -> Checked<()> {
+async fn settle(
+    pictures: &Pictures,
+    app: SdkAppId,
+    work: &mut Work,
+    wanted: Vec<values::Fetch>,
+) -> Result<(), NotFetched> {
     match work {
         Work::Mix { spec } => values::fetch(pictures, app, &mut spec.layout, wanted, WRONG).await,
         Work::Singles(_) => Ok(()),

@@ -54,6 +54,7 @@ impl Fixture {
             layouts: Vec::new(),
             previews: Default::default(),
             stream_kind: None,
+            video_only: false,
             media_task: None,
             place: Place::Disk,
         };
