@@ -16,7 +16,7 @@ pub struct Plan {
     pub join_rate: f64,
     /// Every so many viewers one has a WebRTC session; the others have a light one: signaling, placement and the opening of the session are
     /// real, and no packet goes to them. 1: all are real.
-    #[arg(long, default_value_t = 25)]
+    #[arg(long, default_value_t = 50)]
     pub real_every: usize,
     /// SFU nodes.
     #[arg(long, default_value_t = 10)]
@@ -42,7 +42,7 @@ pub struct Plan {
     #[arg(long, default_value_t = 1)]
     pub bus_delay: u64,
     /// Frames of the publisher's camera per second.
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, default_value_t = 15)]
     pub fps: u64,
     /// An inner node of the tree dies when this share of the viewers have come, 0 to 1; 1: none dies.
     #[arg(long, default_value_t = 0.7)]

@@ -18,8 +18,8 @@ use crate::stream::Door;
 
 pub const NAME: &str = "publisher";
 /// Bytes of a keyframe and of any other frame.
-const KEYFRAME: usize = 12_000;
-const FRAME: usize = 3_000;
+const KEYFRAME: usize = 9_000;
+const FRAME: usize = 1_000;
 
 pub struct Publisher {
     client: Client,

@@ -12,9 +12,8 @@ fn plan(options: &str) -> crate::plan::Plan {
 /// A fifth of the viewers has WebRTC sessions; signaling, placement and trees are real for all of them.
 #[tokio::test(start_paused = true)]
 async fn viewers_of_seven_nodes_see_a_frame_within_a_second_while_an_inner_node_dies() {
-    let plan = plan(
-        "--viewers 700 --join-rate 200 --real-every 5 --nodes 9 --capacity 100 --workers 2 --fan-out 2 --settle 5",
-    );
+    let plan =
+        plan("--viewers 700 --join-rate 50 --real-every 5 --nodes 9 --capacity 100 --workers 2 --fan-out 2 --settle 5");
     let found = run(plan).await.unwrap();
     eprintln!("{found}");
     assert_eq!((found.failed, found.without_frame), (0, 0));

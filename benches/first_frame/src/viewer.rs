@@ -19,7 +19,7 @@ use crate::plan::Plan;
 use crate::publisher;
 use crate::stream::Door;
 
-/// A refused connection is tried again after so long, so many times.
+/// A connection that was refused is tried again at once, and then after so long, so many times.
 const TRY_AGAIN: Duration = Duration::from_millis(500);
 const TRIES: u32 = 40;
 
@@ -175,7 +175,9 @@ async fn join(audience: &Audience, client: &mut Client, number: usize) -> anyhow
             Err(error) => {
                 refused += 1;
                 audience.findings().handle_refused(&error);
-                Clock.sleep_until(Clock.now() + TRY_AGAIN).await;
+                if refused > 1 {
+                    Clock.sleep_until(Clock.now() + TRY_AGAIN).await;
+                }
             }
         }
     }
