@@ -26,6 +26,8 @@ struct Viewer {
     due: Option<Instant>,
     /// The video was requested.
     asked: Option<Instant>,
+    /// Signaling has told that its media is connected.
+    connected: Option<Instant>,
     first_frame: Option<Instant>,
     last_frame: Option<Instant>,
     /// The longest time between two frames, since the death of a node; before it, of any two.
@@ -54,6 +56,8 @@ pub struct Result {
     pub first_refusal: Option<String>,
     /// From the start of the join until the reply to the request for the video; all viewers.
     pub asked: Measured,
+    /// From the start of the join until signaling tells that media is connected; all viewers.
+    pub connected: Measured,
     /// From the start of the join to the first frame; viewers with WebRTC sessions.
     pub first_frame: Measured,
     /// Viewers with WebRTC sessions that got no frame.
@@ -100,6 +104,10 @@ impl Findings {
         viewer.due = Some(due);
         viewer.asked = Some(now);
         viewer.node = node;
+    }
+
+    pub fn handle_connected(&mut self, viewer: usize, now: Instant) {
+        self.viewers[viewer].connected.get_or_insert(now);
     }
 
     pub fn handle_frame(&mut self, viewer: usize, now: Instant) {
@@ -158,6 +166,11 @@ impl Findings {
                 self.viewers
                     .iter()
                     .filter_map(|viewer| Some(viewer.asked? - viewer.due?)),
+            ),
+            connected: measure(
+                self.viewers
+                    .iter()
+                    .filter_map(|viewer| Some(viewer.connected? - viewer.due?)),
             ),
             first_frame: measure(real().filter_map(to_first)),
             without_frame: real().filter(|viewer| viewer.first_frame.is_none()).count(),

@@ -10,6 +10,7 @@ impl fmt::Display for Result {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{:46}{:>8}  p50 / p95 / p99 / max, ms", "", "viewers")?;
         row(f, "join: video requested (all viewers)", self.asked)?;
+        row(f, "join: told that media is connected (all)", self.connected)?;
         row(f, "join: first frame (WebRTC sessions)", self.first_frame)?;
         if let Some(storm) = self.first_frame_in_storm {
             row(f, "  of it around the death of the node", storm)?;

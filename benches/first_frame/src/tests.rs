@@ -18,6 +18,8 @@ async fn viewers_of_seven_nodes_see_a_frame_within_a_second_while_an_inner_node_
     eprintln!("{found}");
     assert_eq!((found.failed, found.without_frame), (0, 0));
     assert!(found.first_frame.ms.p95 <= 1000.0);
+    assert_eq!(found.connected.viewers, 700);
+    assert!(found.connected.ms.p95 <= 1000.0);
     let death = found.death.expect("a room on seven nodes has an inner node");
     assert!(death.gap_behind.viewers > 0 && death.gap_behind.ms.max < 1000.0);
     assert!(death.gap_elsewhere.viewers > 0 && death.gap_elsewhere.ms.max < 200.0);

@@ -8,7 +8,7 @@ use rotunda_client::{Received, Slot};
 use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::{TrackSource, UserId};
 use rotunda_proto::sfu::Lines;
-use rotunda_proto::signaling::{Event, Request, Role, ServerMessage};
+use rotunda_proto::signaling::{Event, MediaState, Request, Role, ServerMessage};
 use rotunda_sfu::simulated::Network;
 use tokio::sync::watch;
 
@@ -101,9 +101,7 @@ impl Viewer {
             tokio::select! {
                 () = due => {}
                 frame = self.client.next_frame() => {
-                    if let Some(ServerMessage::Event(Event::Kicked { reason })) = frame?.message {
-                        bail!("the server ended the membership: {reason:?}");
-                    }
+                    self.handle_message(frame?.message)?;
                 }
                 Ok(()) = death.changed() => {
                     let dead = *death.borrow_and_update();
@@ -114,6 +112,21 @@ impl Viewer {
             }
             self.take_frames()?;
         }
+    }
+
+    fn handle_message(&self, message: Option<ServerMessage>) -> anyhow::Result<()> {
+        match message {
+            Some(ServerMessage::Event(Event::Kicked { reason })) => {
+                bail!("the server ended the membership: {reason:?}")
+            }
+            Some(ServerMessage::Event(Event::MediaState {
+                state: MediaState::Connected,
+            })) => {
+                self.audience.findings().handle_connected(self.number, Clock.now());
+            }
+            _ => {}
+        }
+        Ok(())
     }
 
     fn take_frames(&mut self) -> anyhow::Result<()> {
