@@ -109,7 +109,8 @@ pub trait BusExt: Bus {
     /// Changes a document by compare-and-set, again and again until nobody was in between.
     ///
     /// `change` gets the document (None: there is none) and answers what is to stand there (None: delete it) with a
-    /// result of its own, or an error, which leaves the document as it was. It is to have the same effect when it is applied
+    /// result of its own, or an error, which leaves the document as it was. A document that does not change is not written, so that many
+    /// callers at once do not wait for each other. `change` is to have the same effect when it is applied
     /// to its own result: after a lost reply the caller repeats it.
     async fn update_at<T, R, E, F>(&self, key: &str, mut change: F) -> Result<Result<Written<R>, E>, BusError>
     where
@@ -119,17 +120,26 @@ pub trait BusExt: Bus {
         F: FnMut(Option<T>) -> Result<(Option<T>, R), E> + Send,
     {
         loop {
-            let (before, revision) = match self.load::<T>(key).await? {
-                Some((document, revision)) => (Some(document), Some(revision)),
-                None => (None, None),
+            let known = self.get(key).await?;
+            let before = match &known {
+                Some(entry) => Some(serde_json::from_slice(&entry.value).map_err(BusError::Decode)?),
+                None => None,
             };
             let (after, result) = match change(before) {
                 Ok(done) => done,
                 Err(refused) => return Ok(Err(refused)),
             };
-            let written = match (&after, revision) {
-                (Some(document), _) => self.store(key, document, revision).await.map(Some),
-                (None, Some(revision)) => self.delete(key, revision).await.map(|_| None),
+            let after: Option<bytes::Bytes> = match &after {
+                Some(document) => Some(serde_json::to_vec(document).map_err(BusError::Encode)?.into()),
+                None => None,
+            };
+            let written = match (after, known) {
+                (Some(value), Some(known)) if value == known.value => Ok(Some(known.revision)),
+                (Some(value), known) => {
+                    let expected = known.map(|known| known.revision);
+                    self.put(key, value, expected, None).await.map(Some)
+                }
+                (None, Some(known)) => self.delete(key, known.revision).await.map(|_| None),
                 (None, None) => Ok(None),
             };
             match written {

@@ -32,3 +32,5 @@ mod worker;
 
 pub use config::Config;
 pub use node::service::{Service, StartError};
+#[cfg(feature = "simulated")]
+pub use node::simulated;

@@ -42,6 +42,8 @@ mod seats;
 mod service;
 mod session_events;
 mod shared;
+#[cfg(feature = "simulated")]
+pub mod simulated;
 mod slots;
 mod token_hook;
 mod turn;

@@ -1,10 +1,12 @@
-//! Which simulcast streams of a track go to the workers of other nodes: those that are watched there.
+//! Which layers of a track go to the workers of other nodes: simulcast streams that are watched there, and of a stream with spatial layers inside
+//! (SVC) those up to the highest one that is watched there.
 //!
-//! A node that is told that a stream does not come takes it for one that its publisher has paused: it can be had again.
+//! A node that is told that a layer does not come takes it for one that its publisher has paused: it can be had again.
 
 use std::time::{Duration, Instant};
 
 use super::packet::StreamId;
+use super::track::Watched;
 use crate::slab::WorkerIndex;
 
 /// A stream that is not watched at the other node any more goes there for so long: viewers look away for a moment.
@@ -15,11 +17,11 @@ const COMES: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub struct LinkFlows(Vec<Flow>);
 
-/// A stream on its way to a worker, unless it goes there and is watched.
+/// A layer on its way to a worker, unless it goes there and is watched.
 #[derive(Debug)]
 struct Flow {
     to: WorkerIndex,
-    stream: StreamId,
+    layer: Watched,
     state: State,
 }
 
@@ -43,13 +45,13 @@ pub enum Step {
 
 impl LinkFlows {
     /// `is_watched`: by viewers of the worker, or behind it.
-    pub fn update(&mut self, now: Instant, to: WorkerIndex, stream: StreamId, is_watched: bool) -> Option<Step> {
-        let at = self.0.iter().position(|flow| flow.to == to && flow.stream == stream);
+    pub fn update(&mut self, now: Instant, to: WorkerIndex, layer: Watched, is_watched: bool) -> Option<Step> {
+        let at = self.0.iter().position(|flow| flow.to == to && flow.layer == layer);
         let Some(at) = at else {
             // Watched => Unwatched
             if !is_watched {
                 let state = State::Unwatched { since: now };
-                self.0.push(Flow { to, stream, state });
+                self.0.push(Flow { to, layer, state });
             }
             return None;
         };
@@ -79,18 +81,20 @@ impl LinkFlows {
         }
     }
 
-    /// A worker does not get a stream any more, from now on. Answers whether it did.
-    pub fn pause(&mut self, to: WorkerIndex, stream: StreamId) -> bool {
-        let was_paused = self.is_paused(to, stream);
-        self.0.retain(|flow| flow.to != to || flow.stream != stream);
+    /// A worker does not get a layer any more, from now on. Answers whether it did.
+    pub fn pause(&mut self, to: WorkerIndex, layer: Watched) -> bool {
+        let was_paused = self.is_paused(to, layer);
+        self.0.retain(|flow| flow.to != to || flow.layer != layer);
         let state = State::Paused;
-        self.0.push(Flow { to, stream, state });
+        self.0.push(Flow { to, layer, state });
         !was_paused
     }
 
-    pub fn is_paused(&self, to: WorkerIndex, stream: StreamId) -> bool {
+    /// Whether a layer, or one below it in the same stream, does not go to a worker.
+    pub fn is_paused(&self, to: WorkerIndex, layer: Watched) -> bool {
+        let is_needed = |flow: &Flow| flow.layer.stream == layer.stream && flow.layer.spatial <= layer.spatial;
         let mut flows = self.0.iter();
-        flows.any(|flow| flow.to == to && flow.stream == stream && flow.state == State::Paused)
+        flows.any(|flow| flow.to == to && is_needed(flow) && flow.state == State::Paused)
     }
 
     /// Forgets workers that do not get the track any more.
@@ -99,7 +103,7 @@ impl LinkFlows {
     }
 
     pub fn forget(&mut self, stream: StreamId) {
-        self.0.retain(|flow| flow.stream != stream);
+        self.0.retain(|flow| flow.layer.stream != stream);
     }
 }
 
@@ -111,7 +115,11 @@ mod tests {
     #[test]
     fn a_stream_goes_where_it_is_watched_and_a_moment_longer() {
         let start = rotunda_proto::clock::Clock.now();
-        let (to, stream) = (WorkerIndex::at(3), StreamId(4));
+        let whole = |id: u64| Watched {
+            stream: StreamId(id),
+            spatial: 0,
+        };
+        let (to, stream) = (WorkerIndex::at(3), whole(4));
         let mut flows = LinkFlows::default();
         let mut update = |milliseconds: u64, is_watched: bool| {
             flows.update(start + Duration::from_millis(milliseconds), to, stream, is_watched)
@@ -133,5 +141,22 @@ mod tests {
         assert!(!flows.is_paused(to, stream));
         assert!(flows.pause(to, stream) && !flows.pause(to, stream));
         assert!(flows.is_paused(to, stream));
+    }
+
+    #[test]
+    fn above_a_spatial_layer_that_does_not_go_none_goes() {
+        let start = rotunda_proto::clock::Clock.now();
+        let layer = |spatial| Watched {
+            stream: StreamId(4),
+            spatial,
+        };
+        let (to, mut flows) = (WorkerIndex::at(3), LinkFlows::default());
+        flows.pause(to, layer(1));
+        let paused = [0, 1, 2].map(|spatial| flows.is_paused(to, layer(spatial)));
+        assert_eq!(paused, [false, true, true]);
+        assert_eq!(flows.update(start, to, layer(1), true), Some(Step::Resume));
+        assert!(!flows.is_paused(to, layer(2)));
+        flows.forget(StreamId(4));
+        assert_eq!(flows.update(start, to, layer(1), true), None);
     }
 }

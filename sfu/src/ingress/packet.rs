@@ -31,6 +31,13 @@ pub struct Packet {
     pub orientation: Option<u8>,
 }
 
+impl Packet {
+    /// The spatial layer inside the stream that it belongs to.
+    pub fn spatial(&self) -> u8 {
+        self.descriptor.layer.map_or(0, |layer| layer.point.spatial)
+    }
+}
+
 /// The newest packets of a stream: retransmissions, and the group of pictures for a new viewer, come from here.
 ///
 /// Bounded in number, age and bytes: a packet is overwritten by the one `capacity` later.

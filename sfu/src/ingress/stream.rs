@@ -148,6 +148,10 @@ impl Stream {
         self.layers.is_some()
     }
 
+    pub fn layers(&self) -> Option<&StreamLayers> {
+        self.layers.as_deref()
+    }
+
     pub fn layers_mut(&mut self) -> Option<&mut StreamLayers> {
         self.layers.as_deref_mut()
     }

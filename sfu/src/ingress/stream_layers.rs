@@ -31,6 +31,16 @@ pub struct StreamLayers {
     heights: [u16; SPATIAL_LAYERS],
     /// Whether the publisher is asked for a spatial layer; it is always asked for the lowest.
     demands: [Demand; SPATIAL_LAYERS],
+    barred: BarredLayers,
+}
+
+/// From which spatial layer on a replica's layers are barred; None: all can be had.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct BarredLayers {
+    /// By this worker.
+    pub here: Option<u8>,
+    /// By a worker before it on the way from the publisher.
+    pub before: Option<u8>,
 }
 
 impl StreamLayers {
@@ -40,6 +50,7 @@ impl StreamLayers {
             measured: Default::default(),
             heights: [0; SPATIAL_LAYERS],
             demands: [Demand::Unwatched { since: now }; SPATIAL_LAYERS],
+            barred: BarredLayers::default(),
         }
     }
 
@@ -101,6 +112,25 @@ impl StreamLayers {
     pub fn sleeps(&self, spatial: u8) -> bool {
         let demand = self.demands.get(usize::from(spatial));
         demand.is_some_and(|demand| demand.sleeps())
+    }
+
+    /// The lowest spatial layer that a link between nodes does not carry, so that it and those above cannot be had.
+    pub fn barred_from(&self) -> Option<u8> {
+        [self.barred.here, self.barred.before].into_iter().flatten().min()
+    }
+
+    pub fn barred_mut(&mut self) -> &mut BarredLayers {
+        &mut self.barred
+    }
+
+    /// Of one spatial layer without those below it, as it was measured last; 0: it does not come.
+    pub fn bitrate_of(&self, spatial: u8) -> Bitrate {
+        let measured = self.measured.get(usize::from(spatial)).into_iter().flatten();
+        let last = measured.clone().filter_map(|layer| layer.last).max();
+        match last.zip(self.newest()) {
+            Some((last, newest)) if comes(last, newest) => measured.map(|layer| layer.bitrate).sum(),
+            _ => Bitrate::ZERO,
+        }
     }
 
     pub fn is_off(&self, spatial: u8) -> bool {
@@ -180,7 +210,9 @@ impl StreamLayers {
         let (top, highest) = (self.top(), self.highest());
         let is_measured = self.bitrate(top) > Bitrate::ZERO;
         let slower = (0..highest.temporal).filter(|_| is_lowest && is_measured);
+        let can_be_had = |spatial: &u8| self.barred_from().is_none_or(|barred| *spatial < barred);
         let sizes = (0..=self.reach().spatial).filter(|spatial| *spatial <= top.spatial || self.sleeps(*spatial));
+        let sizes = sizes.filter(can_be_had);
         let points = slower
             .map(|temporal| OperatingPoint { spatial: 0, temporal })
             .chain(sizes.map(|spatial| OperatingPoint { spatial, ..top }));

@@ -271,23 +271,23 @@ impl Track {
         self.watched_elsewhere.push((worker, layers));
     }
 
-    /// A simulcast stream, and a worker of another node that gets the track: what is to be done for it.
-    pub fn update_flow(&mut self, now: Instant, to: WorkerIndex, stream: StreamId) -> Option<Step> {
+    /// A layer, and a worker of another node that gets the track: what is to be done for it. `may_go`: it can be had here.
+    pub fn update_flow(&mut self, now: Instant, to: WorkerIndex, layer: Watched, may_go: bool) -> Option<Step> {
         let watched = self.watched_elsewhere.iter().filter(|(worker, _)| *worker == to);
         let is_watched = watched
             .flat_map(|(_, layers)| layers)
-            .any(|layer| layer.stream == stream);
-        self.link_flows.update(now, to, stream, is_watched)
+            .any(|watched| watched.stream == layer.stream && watched.spatial >= layer.spatial);
+        self.link_flows.update(now, to, layer, is_watched && may_go)
     }
 
-    /// A worker of another node cannot take a simulcast stream. Answers whether it got it.
-    pub fn pause_flow(&mut self, to: WorkerIndex, stream: StreamId) -> bool {
-        self.receivers.contains(&to) && self.link_flows.pause(to, stream)
+    /// A worker of another node cannot take a layer. Answers whether it got it.
+    pub fn pause_flow(&mut self, to: WorkerIndex, layer: Watched) -> bool {
+        self.receivers.contains(&to) && self.link_flows.pause(to, layer)
     }
 
-    /// Whether a stream does not go to a worker now, though the track does.
-    pub fn is_paused(&self, to: WorkerIndex, stream: StreamId) -> bool {
-        self.link_flows.is_paused(to, stream)
+    /// Whether a layer does not go to a worker now, though the track does.
+    pub fn is_paused(&self, to: WorkerIndex, layer: Watched) -> bool {
+        self.link_flows.is_paused(to, layer)
     }
 
     pub fn watched_elsewhere(&self) -> impl Iterator<Item = &Watched> {

@@ -2,6 +2,7 @@
 
 pub mod advertise;
 mod control;
+mod driver;
 mod evacuation;
 mod load;
 mod net;
@@ -9,5 +10,7 @@ mod peers;
 pub mod placement;
 pub mod service;
 mod shell;
+#[cfg(feature = "simulated")]
+pub mod simulated;
 pub mod tree;
 pub mod worker_message;

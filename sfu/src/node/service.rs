@@ -30,7 +30,7 @@ use crate::slab::{Index, WorkerIndex};
 use crate::worker::{Setup, Worker};
 
 /// Events waiting for the control task.
-const QUEUE: usize = 1024;
+pub const QUEUE: usize = 1024;
 
 /// Why the SFU did not start.
 #[derive(Debug, Error)]

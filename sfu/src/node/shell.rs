@@ -13,16 +13,16 @@ use std::time::{Duration, Instant};
 use metrics::counter;
 use mio::{Events, Poll, Token};
 use rotunda_proto::clock::Clock;
-use rotunda_proto::sfu::{ControlError, Reply};
 use str0m::net::Protocol;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use super::driver::Driver;
 use super::load::Load;
 use super::net::{Peer, Udp};
-use super::worker_message::{Command, Inbox, Task, WorkerEvent, WorkerMessage, WorkerMessages};
-use crate::slab::{Index, WorkerIndex};
+use super::worker_message::{Inbox, WorkerEvent, WorkerMessage, WorkerMessages};
+use crate::slab::WorkerIndex;
 use crate::worker::Worker;
 use crate::worker::demux::Arrival;
 
@@ -34,19 +34,12 @@ const READS: usize = 4;
 /// logged no more often.
 const REST: Duration = Duration::from_millis(10);
 const TELL_EVERY: Duration = Duration::from_secs(10);
-/// Events and relay messages for which there is no place are offered again after so long.
-const OFFER_AGAIN: Duration = Duration::from_millis(10);
 
 pub struct Shell {
-    worker: Worker,
+    driver: Driver,
     poll: Poll,
     udp: Udp,
     tcp: HashMap<SocketAddr, Peer>,
-    messages: WorkerMessages,
-    /// Of all workers of the node, and which of them this is.
-    workers: Vec<Inbox>,
-    index: WorkerIndex,
-    events: mpsc::Sender<WorkerEvent>,
     read_interval: Duration,
     load: Load,
     told_error_at: Option<Instant>,
@@ -78,14 +71,10 @@ impl Shell {
     pub fn new(parts: Parts, workers: Vec<Inbox>, events: mpsc::Sender<WorkerEvent>) -> io::Result<Self> {
         parts.udp.register(parts.poll.registry(), SOCKET)?;
         Ok(Self {
-            worker: parts.worker,
+            driver: Driver::new(parts.worker, parts.messages, workers, parts.index, events),
             poll: parts.poll,
             udp: parts.udp,
             tcp: HashMap::new(),
-            messages: parts.messages,
-            workers,
-            index: parts.index,
-            events,
             read_interval: parts.read_interval,
             load: parts.load,
             told_error_at: None,
@@ -110,7 +99,7 @@ impl Shell {
                 (read, socket) = self.receive();
             }
             self.handle_messages(began);
-            self.worker.handle_timeout(began);
+            self.driver.worker.handle_timeout(began);
             self.finish_turn();
             self.load.handle_turn(began, clock.now());
             // After a full turn there is more to read now.
@@ -126,10 +115,7 @@ impl Shell {
     /// Waits until something has come or is due.
     fn poll(&mut self, wakes: &mut Events) -> io::Result<()> {
         let now = Clock.now();
-        let has_events = self.worker.has_events() || self.worker.has_link_events();
-        let unsent = has_events || self.other_workers().any(|to| self.worker.has_relay_messages(to));
-        let offer = unsent.then_some(now + OFFER_AGAIN);
-        let due = self.worker.poll_timeout().into_iter().chain(offer).min();
+        let due = self.driver.due(now);
         let timeout = due.map(|due| due.saturating_duration_since(now));
         match self.poll.poll(wakes, timeout) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
@@ -140,7 +126,7 @@ impl Shell {
     /// Answers how many reads brought datagrams, at most [`READS`].
     fn receive(&mut self) -> (usize, Socket) {
         for read in 0..READS {
-            let (now, worker) = (Clock.now(), &mut self.worker);
+            let (now, worker) = (Clock.now(), &mut self.driver.worker);
             let count = self.udp.receive(|arrived| {
                 worker.handle_datagram(now, arrived);
             });
@@ -167,11 +153,8 @@ impl Shell {
     }
 
     fn handle_messages(&mut self, now: Instant) {
-        while let Some(message) = self.messages.next() {
+        while let Some(message) = self.driver.next_message() {
             match message {
-                WorkerMessage::Command(Command { task, reply }) => {
-                    let _caller_gave_up = reply.send(self.carry_out(task));
-                }
                 WorkerMessage::TcpPeer { from, peer } => {
                     self.tcp.retain(|_, peer| !peer.is_gone());
                     self.tcp.insert(from, peer);
@@ -183,51 +166,9 @@ impl Shell {
                         to: frame.to,
                         bytes: &frame.bytes,
                     };
-                    self.worker.handle_datagram(now, arrival);
+                    self.driver.worker.handle_datagram(now, arrival);
                 }
-                WorkerMessage::Neighbours { room, neighbours } => self.worker.set_neighbours(now, &room, &neighbours),
-                WorkerMessage::Link {
-                    peer,
-                    number,
-                    node,
-                    link,
-                } => self.worker.open_link(peer, number, node, *link),
-                WorkerMessage::CustomMessage { room, bytes } => self.worker.carry_message(now, &room, bytes),
-                WorkerMessage::Relayed { from, messages } => {
-                    for message in messages {
-                        self.worker.handle_relay_message(now, from, message);
-                    }
-                }
-            }
-        }
-    }
-
-    fn carry_out(&mut self, task: Task) -> Reply {
-        let now = Clock.now();
-        let done = |result: Result<(), ControlError>| match result {
-            Ok(()) => Reply::Done,
-            Err(error) => Reply::Refused { error },
-        };
-        match task {
-            Task::Adopt { session, answer } => match self.worker.adopt(now, *session) {
-                Ok(()) => Reply::Opened { answer },
-                Err(error) => Reply::Refused { error },
-            },
-            Task::Restart { session, offer } => match self.worker.restart(now, session, &offer) {
-                Ok(answer) => Reply::Opened { answer },
-                Err(error) => Reply::Refused { error },
-            },
-            Task::SetIngress { session, sources } => done(self.worker.set_ingress(now, session, sources)),
-            Task::SetSlots { session, slots } => done(self.worker.set_slots(now, session, &slots)),
-            Task::Statistics { room, user } => match self.worker.statistics(&room, &user) {
-                Ok(statistics) => Reply::Statistics {
-                    statistics: Box::new(statistics),
-                },
-                Err(error) => Reply::Refused { error },
-            },
-            Task::Close { session } => {
-                self.worker.close(now, session);
-                Reply::Done
+                message => self.driver.handle_message(Clock.now(), message),
             }
         }
     }
@@ -236,56 +177,25 @@ impl Shell {
     fn finish_turn(&mut self) {
         // Answers to the input do not wait for the media.
         self.send_control();
-        let Self { worker, udp, tcp, .. } = self;
+        let Self { driver, udp, tcp, .. } = self;
         // The viewer's feedback is compared with the time of each send.
-        worker.send_media(
+        driver.worker.send_media(
             || Clock.now(),
             |path, datagrams, segment| match path.proto {
                 Protocol::Udp => udp.send(path, datagrams, segment),
                 _ => send_tcp(tcp, path.to, datagrams),
             },
         );
-        self.worker.finish_turn(Clock.now());
+        self.driver.worker.finish_turn(Clock.now());
         self.send_control();
-        self.relay();
-        while self.worker.has_events()
-            && let Ok(place) = self.events.try_reserve()
-            && let Some(event) = self.worker.poll_event()
-        {
-            place.send(WorkerEvent::Room(event));
-        }
-        while self.worker.has_link_events()
-            && let Ok(place) = self.events.try_reserve()
-            && let Some(event) = self.worker.poll_link_event()
-        {
-            let worker = self.index;
-            place.send(WorkerEvent::Link { worker, event });
-        }
-    }
-
-    fn other_workers(&self) -> impl Iterator<Item = WorkerIndex> {
-        (0..self.workers.len()).map(WorkerIndex::at)
+        self.driver.hand_over();
     }
 
     fn send_control(&mut self) {
-        while let Some(datagram) = self.worker.poll_control() {
+        while let Some(datagram) = self.driver.worker.poll_control() {
             match datagram.path.proto {
                 Protocol::Udp => self.udp.send(&datagram.path, &datagram.bytes, datagram.bytes.len()),
                 _ => send_tcp(&self.tcp, datagram.path.to, &datagram.bytes),
-            }
-        }
-    }
-
-    /// Messages that find no place stay with the worker for the next time.
-    fn relay(&mut self) {
-        for (to, inbox) in self.workers.iter().enumerate() {
-            let to = WorkerIndex::at(to);
-            if self.worker.has_relay_messages(to) {
-                let worker = &mut self.worker;
-                let _full = inbox.try_send_made(|| WorkerMessage::Relayed {
-                    from: self.index,
-                    messages: worker.take_relay_messages(to),
-                });
             }
         }
     }

@@ -130,7 +130,7 @@ impl WorkerMessages {
         self.queue.try_recv().ok()
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "simulated"))]
     pub async fn recv(&mut self) -> Option<WorkerMessage> {
         self.queue.recv().await
     }

@@ -11,7 +11,7 @@ use super::relay::RelayMessage;
 use super::{Worker, drop_datagram};
 use crate::ingress::packet::{Packet, StreamId};
 use crate::ingress::stream::{Inserted, Stream};
-use crate::ingress::track::{Pending, Publisher};
+use crate::ingress::track::{Pending, Publisher, Watched};
 use crate::slab::{SessionIndex, TrackIndex, WorkerIndex};
 use crate::units::SeqNo;
 use crate::wire::dependency::{Carried, Dependency, Structure};
@@ -144,8 +144,12 @@ impl Worker {
         let Some(inserted) = stream.handle_packet(now, packet) else {
             return;
         };
+        let layer = Watched {
+            stream: id,
+            spatial: packet.spatial(),
+        };
         let receivers = track.into_iter().flat_map(|track| {
-            let gets = |worker: &&WorkerIndex| !track.is_paused(**worker, id);
+            let gets = |worker: &&WorkerIndex| !track.is_paused(**worker, layer);
             track.receivers().iter().filter(gets)
         });
         for worker in receivers {

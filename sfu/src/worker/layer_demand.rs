@@ -11,6 +11,7 @@ use super::Worker;
 use super::relay::RelayMessage;
 use crate::ingress::packet::StreamId;
 use crate::ingress::stream::Stream;
+use crate::ingress::stream_layers::StreamLayers;
 use crate::ingress::track::{Publisher, Track, Viewer, Watched};
 use crate::slab::{SessionIndex, TrackIndex};
 
@@ -44,10 +45,7 @@ impl Worker {
         let streams = self.tracks.streams_of(found);
         let mut layers: Vec<(StreamId, &Stream)> = streams.filter(|(_, stream)| stream.rid().is_some()).collect();
         if layers.len() < 2 {
-            if is_told {
-                self.update_demand_inside(now, track);
-            }
-            return;
+            return self.update_demand_inside(now, track, is_told);
         }
         Stream::sort_by_size(&mut layers);
         let layers: Vec<StreamId> = layers.into_iter().map(|(id, _)| id).collect();
@@ -124,13 +122,17 @@ impl Worker {
     }
 
     /// The same for spatial layers inside the track's one stream.
-    fn update_demand_inside(&mut self, now: Instant, track: TrackIndex) {
+    fn update_demand_inside(&mut self, now: Instant, track: TrackIndex, is_told: bool) {
         let Some(found) = self.tracks.get(track) else {
             return;
         };
         let streams = self.tracks.streams_of(found).filter(|(_, stream)| stream.has_layers());
         // A silent stream has been replaced by the newest one.
         let Some((_, id)) = streams.map(|(id, stream)| (stream.last_packet(), id)).max() else {
+            return;
+        };
+        self.update_link_flows_inside(now, track, id);
+        let Some(found) = self.tracks.get(track).filter(|_| is_told) else {
             return;
         };
         let watches = |viewer: &Viewer| {
@@ -140,11 +142,18 @@ impl Worker {
         let watched = found.viewers().iter().filter_map(watches).max();
         let elsewhere = found.watched_elsewhere().filter(|layer| layer.stream == id);
         let watched = elsewhere.map(|layer| layer.spatial).chain(watched).max();
+        // What is barred is not asked for.
+        let layers = self.tracks.stream(id).and_then(Stream::layers);
+        let barred = layers.and_then(StreamLayers::barred_from);
+        let watched = match barred {
+            Some(barred) => watched.map(|watched| watched.min(barred.saturating_sub(1))),
+            None => watched,
+        };
         if let Publisher::Elsewhere(_) = found.publisher() {
             let layers = watched.map(|spatial| Watched { stream: id, spatial });
             return self.relay_watched(track, layers.into_iter().collect());
         }
-        let (source, neighbours) = (found.source(), found.neighbours().to_vec());
+        let source = found.source();
         let publisher = match found.publisher() {
             Publisher::Here(index) => *index,
             Publisher::Elsewhere(_) => return,
@@ -154,14 +163,16 @@ impl Worker {
         };
         let (before, asked) = (layers.demands(), layers.asked());
         layers.update_demands(now, watched);
+        let mut changed = Vec::new();
         for ((before, demand), spatial) in before.into_iter().zip(layers.demands()).zip(0..) {
             if demand != before {
-                let layer = Watched { stream: id, spatial };
-                self.relay
-                    .push_all(&neighbours, || RelayMessage::Demand { layer, demand });
+                changed.push((Watched { stream: id, spatial }, demand));
             }
         }
         let max_height = layers.asked();
+        for (layer, demand) in changed {
+            self.relay_demand(layer, demand);
+        }
         if max_height == asked {
             return;
         }

@@ -82,7 +82,12 @@ impl Links {
         limited.map(|(peer, _)| *peer).collect()
     }
 
-    /// The simulcast streams of a link that are barred from now on, or not any more.
+    /// As [`LinkLimit::barred_inside`].
+    pub fn barred_inside(&self, peer: WorkerIndex, stream: StreamId) -> Option<u8> {
+        self.links.get(&peer)?.limit.barred_inside(stream)
+    }
+
+    /// The layers of a link that are barred from now on, or not any more.
     pub fn update_limit(&mut self, now: Instant, peer: WorkerIndex, flows: &[Flow]) -> Vec<Change> {
         let Some(Named { link, limit, node, .. }) = self.links.get_mut(&peer) else {
             return Vec::new();

@@ -99,6 +99,21 @@ impl Feed {
         None
     }
 
+    /// News of sessions that have arrived, without waiting: a thousand sessions that connect in a second are not told one by one between the
+    /// writes of documents.
+    pub fn poll_news(&mut self) -> Option<SessionNews> {
+        while let Some(heard) = self.watches.sfu.try_next() {
+            let news = match heard {
+                Heard::Message(message) => self.handle_sfu(&message),
+                Heard::Lost => Some(SessionNews::Lost),
+            };
+            if news.is_some() {
+                return news;
+            }
+        }
+        None
+    }
+
     /// Takes changes in until those that were written are among them, or for a second.
     pub async fn catch_up(&mut self, written: Written) {
         let follow = async {

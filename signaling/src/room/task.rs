@@ -108,13 +108,8 @@ impl RoomTask {
                     self.handle_batch(&mut batch).await;
                     began = true;
                 }
-                news = self.feed.changed() => match news {
-                    Some(SessionNews::State { session, state }) => {
-                        let messages = self.feed.state().messages.count();
-                        self.room.set_session(session, SessionMedia { state, messages });
-                    }
-                    Some(SessionNews::Lost) => self.room.lose_events(),
-                    None => {}
+                news = self.feed.changed() => if let Some(news) = news {
+                    self.handle_news(news);
                 },
                 // Other nodes have removed the entries of this node's earlier incarnation.
                 Ok(()) = self.own.changed() => self.repair_at = Some(clock.now()),
@@ -122,6 +117,9 @@ impl RoomTask {
                 () = Clock.until(self.repair_at) => self.commit(Vec::new()).await,
                 () = Clock.until(self.kept_cells.due_at()) => self.drop_expired_cells().await,
                 () = Clock.until(self.waiting.due()) => {}
+            }
+            while let Some(news) = self.feed.poll_news() {
+                self.handle_news(news);
             }
             self.waiting.follow(&mut self.feed).await;
             self.show();
@@ -135,6 +133,16 @@ impl RoomTask {
             if self.presence.window_changes(&self.feed.state().roster) && self.repair_at.is_none() {
                 self.commit(Vec::new()).await;
             }
+        }
+    }
+
+    fn handle_news(&self, news: SessionNews) {
+        match news {
+            SessionNews::State { session, state } => {
+                let messages = self.feed.state().messages.count();
+                self.room.set_session(session, SessionMedia { state, messages });
+            }
+            SessionNews::Lost => self.room.lose_events(),
         }
     }
 

@@ -3,15 +3,18 @@ import { Emitter } from './emitter';
 import { Roaming } from './roaming';
 import type { Session } from './session';
 import type { Signaling } from './signaling';
+import { RotundaError } from './types';
 
 class FakeSignaling extends Emitter<{ reconnecting: boolean }> {
   isConnected = true;
   answers = true;
+  refusal?: RotundaError;
   reopened = 0;
   readonly asked: string[] = [];
 
   request(op: string): Promise<Record<string, unknown>> {
     this.asked.push(op);
+    if (this.refusal) return Promise.reject(this.refusal);
     return this.answers ? Promise.resolve({ answer: 'v=0' }) : new Promise(() => {});
   }
 
@@ -131,5 +134,18 @@ describe('roaming', () => {
     signaling.answers = false;
     await vi.advanceTimersByTimeAsync(1200);
     expect(signaling.reopened).toBe(1);
+  });
+
+  test('silence of a media server that nobody reaches is told to the server by a restart', async () => {
+    newest = 5;
+    await vi.advanceTimersByTimeAsync(300);
+    signaling.refusal = new RotundaError('not_connected', '');
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(signaling.asked).toEqual(['getStats']);
+    newest = 6;
+    signaling.refusal = new RotundaError('no_media_node', '');
+    await vi.advanceTimersByTimeAsync(900);
+    expect(signaling.asked.slice(1, 3)).toEqual(['getStats', 'connect']);
+    expect(signaling.reopened).toBe(0);
   });
 });

@@ -3,6 +3,7 @@
 
 import type { Session } from './session';
 import type { Signaling } from './signaling';
+import { RotundaError } from './types';
 
 /** An answer that takes longer was sent to an address that is gone, milliseconds. */
 const ANSWER = 1000;
@@ -68,11 +69,16 @@ export class Roaming {
     }
   }
 
-  /** Finds out whether the publishers are silent or the network is gone. */
+  /** Finds out whether the publishers are silent, or the network or the media server is gone. */
   private async probe(): Promise<void> {
     if (!this.signaling.isConnected) return;
-    const answer = this.signaling.request('getStats').then(() => true, () => true);
-    if (!await within(answer, PROBE)) this.move();
+    let hasServer = true;
+    const answer = this.signaling.request('getStats').catch((error: unknown) => {
+      hasServer = !(error instanceof RotundaError && error.code === 'no_media_node');
+    });
+    if (!await within(answer.then(() => true), PROBE)) this.move();
+    // The refused restart tells the server that this session is lost, and the server asks for another one.
+    else if (!hasServer) void this.restart();
   }
 
   /** Does nothing without a WebSocket: it runs again when there is one. */

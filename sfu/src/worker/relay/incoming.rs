@@ -9,7 +9,7 @@ use super::tree::Way;
 use super::{Published, RelayMessage};
 use crate::ingress::packet::{Packet, StreamId};
 use crate::ingress::stream::Stream;
-use crate::ingress::track::{Publisher, Replica, Track};
+use crate::ingress::track::{Publisher, Replica, Track, Watched};
 use crate::slab::{Index, TrackIndex, WorkerIndex};
 use crate::worker::Worker;
 use crate::worker::rooms::{Location, Member};
@@ -105,7 +105,14 @@ impl Worker {
                 if self.is_replica(from, stream) {
                     self.set_barred(now, stream, |barred| barred.before = is_barred);
                 } else if is_barred {
-                    self.pause_for(stream, from);
+                    self.pause_for(Watched { stream, spatial: 0 }, from);
+                }
+            }
+            RelayMessage::LayersBarred { stream, from: lowest } => {
+                if self.is_replica(from, stream) {
+                    self.set_layers_barred(now, stream, |barred| barred.before = lowest);
+                } else if let Some(lowest) = lowest {
+                    self.pause_layers_for(stream, lowest, from);
                 }
             }
             RelayMessage::Keyframe(stream) => self.want_keyframe(now, stream),
@@ -166,10 +173,12 @@ impl Worker {
             RelayMessage::Demand { layer, .. } => is_replica(&layer.stream),
             RelayMessage::Stream { stream, .. } => self.tracks.stream(*stream).is_none() || is_replica(stream),
             RelayMessage::Watched { track, .. } | RelayMessage::Take { track, .. } => is_told(track),
-            RelayMessage::Keyframe(id) | RelayMessage::Barred { stream: id, .. } => {
+            RelayMessage::Keyframe(id)
+            | RelayMessage::Barred { stream: id, .. }
+            | RelayMessage::LayersBarred { stream: id, .. } => {
                 let stream = self.tracks.stream(*id);
                 let is_from_here = stream.is_some_and(|stream| is_told(&stream.track()));
-                is_from_here || matches!(message, RelayMessage::Barred { .. }) && is_replica(id)
+                is_from_here || !matches!(message, RelayMessage::Keyframe(_)) && is_replica(id)
             }
             RelayMessage::Custom { room, .. } => self.is_neighbour(room, from),
             RelayMessage::Join { room, .. }

@@ -32,6 +32,7 @@ use super::rooms::{Location, Member};
 use crate::ingress::demand::Demand;
 use crate::ingress::packet::{Packet, StreamId};
 use crate::ingress::stream::{Heights, Stream};
+use crate::ingress::stream_layers::StreamLayers;
 use crate::ingress::track::{Publisher, Watched};
 use crate::session::Session;
 use crate::session::custom_messages::Delivery;
@@ -102,6 +103,12 @@ pub enum RelayMessage {
     Barred {
         stream: StreamId,
         is_barred: bool,
+    },
+    /// Links on the way from the publisher do not carry the spatial layers inside a stream from this one on; None: they carry all. To the
+    /// publisher's worker: do not send them over this link, until they are watched again.
+    LayersBarred {
+        stream: StreamId,
+        from: Option<u8>,
     },
     /// To the publisher's worker: a keyframe is needed.
     Keyframe(StreamId),
@@ -384,6 +391,11 @@ impl Worker {
                     is_barred: true,
                 });
             }
+            let from = stream.layers().and_then(StreamLayers::barred_from);
+            if from.is_some() {
+                self.relay
+                    .push_all(to, || RelayMessage::LayersBarred { stream: id, from });
+            }
             let receivers = self.tracks.get(stream.track()).map(|track| track.receivers());
             let receivers = receivers
                 .unwrap_or_default()
@@ -399,11 +411,19 @@ impl Worker {
         let Some(stream) = self.tracks.stream(id) else {
             return;
         };
+        let track = self.tracks.get(stream.track());
         for packet in stream.history().group_of_pictures(now).into_iter().flatten() {
-            self.relay.push_all(to, || RelayMessage::Packet {
+            let layer = Watched {
                 stream: id,
-                packet: Arc::clone(packet),
-            });
+                spatial: packet.spatial(),
+            };
+            for worker in to
+                .iter()
+                .filter(|to| track.is_none_or(|track| !track.is_paused(**to, layer)))
+            {
+                let packet = Arc::clone(packet);
+                self.relay.push(*worker, RelayMessage::Packet { stream: id, packet });
+            }
         }
     }
 

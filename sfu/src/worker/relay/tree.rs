@@ -12,6 +12,8 @@ use super::pulls::Origins;
 use super::{Published, RelayMessage};
 use crate::ingress::packet::StreamId;
 use crate::ingress::stream::Barred;
+use crate::ingress::stream_layers::BarredLayers;
+use crate::ingress::track::Watched;
 use crate::slab::{SessionIndex, TrackIndex, WorkerIndex};
 use crate::worker::Worker;
 use crate::worker::rooms::{Location, Room};
@@ -216,6 +218,7 @@ impl Worker {
                 .unwrap_or_default()
             {
                 self.set_barred(now, id, |barred| *barred = Barred::default());
+                self.set_layers_barred(now, id, |barred| *barred = BarredLayers::default());
             }
             let track = self.tracks.get(here);
             let streams = track.into_iter().flat_map(|track| self.tracks.streams_of(track));
@@ -233,7 +236,15 @@ impl Worker {
         let (Some(stream), Some(since)) = (self.tracks.stream(id), since) else {
             return;
         };
+        let track = self.tracks.get(stream.track());
         for packet in stream.history().since(since) {
+            let layer = Watched {
+                stream: id,
+                spatial: packet.spatial(),
+            };
+            if track.is_some_and(|track| track.is_paused(to, layer)) {
+                continue;
+            }
             let packet = Arc::clone(packet);
             self.relay.push(to, RelayMessage::Packet { stream: id, packet });
         }

@@ -92,6 +92,11 @@ enum Message {
         stream: u64,
         is_barred: bool,
     },
+    LayersBarred {
+        stream: u64,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<u8>,
+    },
     Keyframe {
         stream: u64,
     },
@@ -216,6 +221,10 @@ pub fn write_message(now: Instant, message: &RelayMessage) -> Option<Vec<u8>> {
             stream: stream.0,
             is_barred: *is_barred,
         },
+        RelayMessage::LayersBarred { stream, from } => Message::LayersBarred {
+            stream: stream.0,
+            from: *from,
+        },
         RelayMessage::Keyframe(stream) => Message::Keyframe { stream: stream.0 },
         RelayMessage::Watched { track, layers } => Message::Watched {
             track: number(*track),
@@ -313,6 +322,11 @@ pub fn read_message(now: Instant, bytes: &[u8]) -> Option<RelayMessage> {
         Message::Barred { stream, is_barred } => RelayMessage::Barred {
             stream: StreamId(stream),
             is_barred,
+        },
+        Message::LayersBarred { stream, from } => RelayMessage::LayersBarred {
+            stream: StreamId(stream),
+            // The lowest is never barred.
+            from: from.map(|from| from.max(1)),
         },
         Message::Keyframe { stream } => RelayMessage::Keyframe(StreamId(stream)),
         Message::Watched { track, layers } => {

@@ -123,3 +123,87 @@ fn nodes_behind_a_narrow_link_of_a_tree_show_what_comes_through_it() {
         assert_eq!(missing(&got), 0);
     }
 }
+
+/// Ann at the first node, with three sizes in one stream of 432, 864 and 1,728 kbit/s, and viewers at the next ones.
+fn with_viewers_of_one_stream<const VIEWERS: usize>(
+    seed: u64,
+    fan_out: usize,
+) -> (Simulation, usize, [usize; VIEWERS]) {
+    let mut room = Simulation::with_tree(seed, VIEWERS + 1, fan_out, Link::default());
+    let ann = room.join_with_layers_in_one_stream("ann");
+    let viewers = std::array::from_fn(|index| room.join_as_viewer(&format!("viewer{index}"), Link::default()));
+    room.publish(ann);
+    for viewer in viewers {
+        room.watch(viewer, &[ann]);
+    }
+    room.run(ms(8000));
+    (room, ann, viewers)
+}
+
+/// The largest height of the pictures of the last second.
+fn largest(room: &Simulation, viewer: usize) -> u16 {
+    let got = room.peers[viewer].video(0).iter();
+    let late = got.filter(|got| got.at + ms(1000) > room.now);
+    late.map(|got| got.height).max().unwrap()
+}
+
+#[test]
+fn sizes_inside_one_stream_go_to_the_nodes_where_they_are_watched() {
+    let (mut room, ann, [bob, cat]) = with_viewers_of_one_stream(113, 8);
+    room.watch_at(cat, &[(ann, Some(180))]);
+    room.run(ms(4000));
+    for to in [1, 2] {
+        room.carried(0, to);
+    }
+    room.run(ms(2000));
+    // Of 30 pictures a second 14 packets and 2 packets; and 50 of the microphone.
+    let (to_bob, to_cat) = (room.carried(0, 1).packets, room.carried(0, 2).packets);
+    assert!((920..=980).contains(&to_bob), "{to_bob}");
+    assert!((210..=235).contains(&to_cat), "{to_cat}");
+    let asked_at = room.now;
+    room.watch(cat, &[ann]);
+    room.run(ms(3000));
+    let first = room.peers[cat]
+        .video(0)
+        .iter()
+        .find(|got| got.at > asked_at && got.height == 720);
+    let after = first.unwrap().at - asked_at;
+    assert!(after < ms(1500), "{after:?}");
+    for viewer in [bob, cat] {
+        let got = room.peers[viewer].video(0);
+        assert_eq!((largest(&room, viewer), missing(got)), (720, 0));
+        assert!(longest_gap(got) < ms(150), "{:?}", longest_gap(got));
+    }
+}
+
+#[test]
+fn a_narrow_link_is_asked_for_smaller_sizes_inside_one_stream() {
+    for (seed, fan_out) in [(114, 8), (115, 1)] {
+        let (mut room, _, viewers) = with_viewers_of_one_stream::<2>(seed, fan_out);
+        for viewer in viewers {
+            assert_eq!(largest(&room, viewer), 720);
+        }
+        // Each link carries the two smaller sizes and the microphone, and not the largest one.
+        room.set_node_links(narrow(2000));
+        let narrow_at = room.now;
+        room.run(ms(6000));
+        for viewer in viewers {
+            let seen = heights(&room, viewer, narrow_at);
+            assert_eq!(largest(&room, viewer), 360, "viewer {viewer} with {fan_out}: {seen:?}");
+        }
+        let settled = room.now;
+        room.run(ms(6000));
+        for viewer in viewers {
+            let got = room.peers[viewer].video(0).iter().filter(|got| got.at >= settled);
+            let got: Vec<_> = got.copied().collect();
+            assert!(got.iter().all(|got| got.height <= 360));
+            assert_eq!(missing(&got), 0, "viewer {viewer} with {fan_out}");
+            assert!(longest_gap(&got) < ms(150), "{:?}", longest_gap(&got));
+        }
+        room.set_node_links(Link::default());
+        room.run(ms(20_000));
+        for viewer in viewers {
+            assert_eq!(largest(&room, viewer), 720, "viewer {viewer} with {fan_out}");
+        }
+    }
+}

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use metrics::counter;
 use rand::Rng;
-use rotunda_bus::{BusExt, SharedBus};
+use rotunda_bus::{BusError, BusExt, SharedBus};
 use rotunda_proto::clock::Clock;
 use rotunda_proto::ids::{NodeId, SessionId, TrackSource, UserId};
 use rotunda_proto::sfu::{self, Client, Command, ControlError, MEMBER_AUDIO_SLOTS, Moved, SlotMap, Standing};
@@ -201,25 +201,31 @@ impl Media {
         answer
     }
 
-    /// Answers an ICE restart of the session, connected or not. A refused restart leaves it as it was.
+    /// Answers an ICE restart of the session, connected or not. A refused restart leaves it as it was, unless the session is not there any
+    /// more, or its node is not: a client restarts when its connection is cut. The session is lost then, and the next offer opens another.
     pub async fn restart(&self, offer: String) -> Result<String, ErrorBody> {
         let Some(Session { id, sfu, .. }) = &self.session else {
             return Err(failure(ErrorCode::NoMediaNode));
         };
         let command = Command::Restart { session: *id, offer };
-        self.ask_for_answer(sfu, &command).await
+        let reply = self.room.documents.bus.call(sfu, &command).await;
+        if is_gone(&reply) {
+            self.mark_lost(*id);
+        }
+        answer_of(reply)
     }
 
     async fn ask_for_answer(&self, sfu: &str, command: &Command) -> Result<String, ErrorBody> {
-        match self.room.documents.bus.call(sfu, command).await {
-            Ok(sfu::Reply::Opened { answer }) => Ok(answer),
-            Ok(sfu::Reply::Refused { error }) => Err(refused(&error)),
-            Ok(_) => Err(failure(ErrorCode::Internal)),
-            Err(error) => {
-                warn!(error = &error as &dyn std::error::Error, "open a media session");
-                Err(failure(ErrorCode::NoMediaNode))
-            }
-        }
+        answer_of(self.room.documents.bus.call(sfu, command).await)
+    }
+
+    /// The SFU has not said that the session has ended.
+    fn mark_lost(&self, session: SessionId) {
+        let media = SessionMedia {
+            state: MediaState::Disconnected,
+            messages: self.room.latest().messages.count(),
+        };
+        self.room.set_session(session, media);
     }
 
     /// Why a source cannot be sent: its m-line of the offer has no codec that the server accepts.
@@ -468,13 +474,7 @@ impl Media {
             // The event of its end was lost.
             Ok(sfu::Reply::Refused {
                 error: ControlError::NoSuchSession,
-            }) => {
-                let media = SessionMedia {
-                    state: MediaState::Disconnected,
-                    messages: self.room.latest().messages.count(),
-                };
-                self.room.set_session(session, media);
-            }
+            }) => self.mark_lost(session),
             Ok(sfu::Reply::Refused { error }) => {
                 warn!(%error, "the SFU refused a command");
                 return lost();
@@ -488,6 +488,33 @@ impl Media {
         Answer::Confirmed
     }
 }
+
+/// The reply says that the session has ended, or nobody replies. Without the bus nobody knows.
+fn is_gone(reply: &Result<sfu::Reply, BusError>) -> bool {
+    let ended = sfu::Reply::Refused {
+        error: ControlError::NoSuchSession,
+    };
+    match reply {
+        Ok(reply) => *reply == ended,
+        Err(error) => matches!(
+            error,
+            BusError::NoResponder(_) | BusError::Unanswered(_) | BusError::Timeout(_)
+        ),
+    }
+}
+
+fn answer_of(reply: Result<sfu::Reply, BusError>) -> Result<String, ErrorBody> {
+    match reply {
+        Ok(sfu::Reply::Opened { answer }) => Ok(answer),
+        Ok(sfu::Reply::Refused { error }) => Err(refused(&error)),
+        Ok(_) => Err(failure(ErrorCode::Internal)),
+        Err(error) => {
+            warn!(error = &error as &dyn std::error::Error, "open a media session");
+            Err(failure(ErrorCode::NoMediaNode))
+        }
+    }
+}
+
 /// The sources whose m-lines the answer refuses.
 fn refused_sources(lines: &Lines, refused: Vec<RefusedLine>) -> BTreeMap<TrackSource, RefusedLine> {
     let source_of = |line: &RefusedLine| {

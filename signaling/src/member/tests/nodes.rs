@@ -1,7 +1,8 @@
 //! A room whose SFU node takes no more sessions, or is dead, goes on at another one.
 
 use rotunda_proto::room::RoomInfo;
-use rotunda_proto::sfu::{self, Command, ControlError, Lines, control_subject};
+use rotunda_proto::sfu::{self, Command, ControlError, Lines, control_subject, events_subject};
+use rotunda_proto::signaling::MediaState;
 
 use super::media::ask;
 use super::*;
@@ -102,4 +103,52 @@ async fn without_a_node_with_capacity_the_member_is_told_that_all_are_full() {
     announce(&test, "node-2", 100).await;
     assert_eq!(connect(&mut test, 2).await, Err(ErrorCode::NodeFull));
     assert_eq!(nodes_of_the_room(&test).await, ["node-1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_at_a_dead_node_ends_the_session_and_the_next_offer_opens_one_at_another_node() {
+    let mut test = ann_in_the_room().await;
+    let mut commands = test
+        .bus
+        .serve(&control_subject(&"node-1".parse().unwrap()))
+        .await
+        .unwrap();
+    let (tell, opened) = oneshot::channel();
+    let node = tokio::spawn(async move {
+        let request = commands.next().await;
+        let Command::Open { session, .. } = request.parse().unwrap() else {
+            panic!("nothing else is asked")
+        };
+        request.answer(&sfu::Reply::Opened {
+            answer: "v=0".to_owned(),
+        });
+        tell.send(session).unwrap();
+        loop {
+            commands.next().await.answer(&sfu::Reply::Done);
+        }
+    });
+    connect(&mut test, 2).await.unwrap();
+    let session = opened.await.unwrap();
+    let user = Some("ann".parse().unwrap());
+    let connected = sfu::Event::Connected { session, user };
+    test.bus.tell(&events_subject(&test.room), &connected).await.unwrap();
+    media_becomes(&mut test, MediaState::Connected).await;
+    node.abort();
+    assert!(node.await.unwrap_err().is_cancelled());
+
+    announce(&test, "node-2", 7).await;
+    let mut told = play(&test, "node-2", false).await;
+    assert_eq!(connect(&mut test, 3).await, Err(ErrorCode::NoMediaNode), "a restart");
+    media_becomes(&mut test, MediaState::Disconnected).await;
+    connect(&mut test, 4).await.unwrap();
+    assert_eq!(told.recv().await.unwrap(), ["node-2"]);
+}
+
+async fn media_becomes(test: &mut Test, wanted: MediaState) {
+    loop {
+        if let Some(ServerMessage::Event(Event::MediaState { state })) = test.messages.recv().await {
+            assert_eq!(state, wanted);
+            return;
+        }
+    }
 }

@@ -50,6 +50,10 @@ fn every_message_is_read_as_it_was_written() {
             stream: StreamId(5),
             is_barred: true,
         },
+        RelayMessage::LayersBarred {
+            stream: StreamId(5),
+            from: Some(2),
+        },
         RelayMessage::Watched {
             track: TrackIndex::at(3),
             layers: vec![Watched {
