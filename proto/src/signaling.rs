@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{OwnStreamId, RecordId, RoomId, SdkAppId, StreamId, TrackSource, UserId};
 use crate::mix::{NotMixable, Template};
+use crate::push_state::{PushError, PushState};
 pub use crate::room::TrackState;
 pub use crate::sfu::{Lines, Speaker};
 use crate::statistics::{NetworkQuality, Statistics};
@@ -131,8 +132,27 @@ pub enum Request {
     /// Starts this member's mix of the room or changes it; null ends it. The member must publish audio, and (unless
     /// the mode is `pureAudio`) video. The mix ends when the member leaves. Replied by [`Reply::Done`] when it runs.
     SetMixTranscodingConfig { config: Option<Box<TranscodingConfig>> },
+    /// Pushes the stream of this member's camera (with the microphone) or screen to another server, in place of an earlier push of that
+    /// source. The member must publish the source, or the microphone for `camera`. Replied by [`Reply::Done`] when the push is begun;
+    /// [`Event::CdnStreamState`] follows. The push ends when the member leaves.
+    StartPublishCdnStream {
+        /// `camera` or `screen`.
+        #[serde(default = "camera")]
+        source: TrackSource,
+        /// `rtmp://` or `rtmps://`, with the key of the other server.
+        url: String,
+    },
+    /// Ends a push. Replied by [`Reply::Done`], also where there is none.
+    StopPublishCdnStream {
+        #[serde(default = "camera")]
+        source: TrackSource,
+    },
     /// Leaves the room; the WebSocket stays. Replied by [`Reply::Done`].
     ExitRoom {},
+}
+
+fn camera() -> TrackSource {
+    TrackSource::Camera
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -386,6 +406,10 @@ pub enum ErrorCode {
     BadMix,
     /// The mix cannot run: another mix has the stream, or no mixing server has capacity left.
     MixRefused,
+    /// A field of a push is wrong: the message names it.
+    BadPush,
+    /// The application does not permit pushes of members, or as many run as may.
+    PushRefused,
     /// The servers have reached their limit of members or sessions, so that the members inside keep their quality.
     /// Try again later.
     NodeFull,
@@ -491,6 +515,14 @@ pub enum Event {
     },
     /// A mix began, changed or (null) ended.
     Mix { mix: Option<MixView> },
+    /// This member's push of a source to another server has another state, or an attempt has failed once more.
+    CdnStreamState {
+        source: TrackSource,
+        state: CdnStreamState,
+        /// The last failure, in the states that follow from one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        error: Option<PushError>,
+    },
     /// This login has ended; the WebSocket closes next.
     Kicked { reason: KickReason },
 }
@@ -500,6 +532,35 @@ pub enum Event {
 pub struct SlotView {
     pub user_id: UserId,
     pub source: TrackSource,
+}
+
+/// The state of a member's push.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CdnStreamState {
+    Connecting,
+    /// The other server takes the stream.
+    Running,
+    /// The connection is lost, and is tried again.
+    Recovering,
+    /// There was no connection for a minute. Attempts go on.
+    Failed,
+    /// The source is not sent. It is pushed again when it is published within 30 s.
+    Waiting,
+    /// It is over.
+    Ended,
+}
+
+impl From<PushState> for CdnStreamState {
+    fn from(state: PushState) -> Self {
+        match state {
+            PushState::Connecting => Self::Connecting,
+            PushState::Running => Self::Running,
+            PushState::Recovering => Self::Recovering,
+            PushState::Failed => Self::Failed,
+            PushState::Disconnecting | PushState::Idle => Self::Waiting,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

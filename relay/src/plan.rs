@@ -149,6 +149,9 @@ fn wanted_by(task: &MediaTask, publisher: &Publisher, kind: StreamKind) -> Optio
     let Work::Singles(Singles { output, .. }) = &task.work else {
         return None;
     };
+    if !task.is_for(publisher) {
+        return None;
+    }
     let user = &publisher.user;
     let (audio, video) = taken(task, user, kind);
     let all = tracks(publisher, kind);
@@ -330,6 +333,7 @@ mod tests {
             state: TaskState::Running,
             known_until_unix_ms: 0,
             is_settled: false,
+            of_member: None,
         }
     }
 

@@ -291,6 +291,11 @@ impl Member {
                     .await
                     .map(done)
             }
+            Request::StartPublishCdnStream { source, url } => {
+                let shared = self.shared.clone();
+                self.in_room()?.start_push(&shared, source, &url).await.map(done)
+            }
+            Request::StopPublishCdnStream { source } => self.in_room()?.stop_push(source).await.map(done),
             Request::ExitRoom {} => {
                 if self.knock.is_none() {
                     self.in_room()?;
@@ -388,6 +393,8 @@ fn name(request: &Request) -> &'static str {
         Request::GetStats {} => "getStats",
         Request::SwitchRole { .. } => "switchRole",
         Request::SetMixTranscodingConfig { .. } => "setMixTranscodingConfig",
+        Request::StartPublishCdnStream { .. } => "startPublishCdnStream",
+        Request::StopPublishCdnStream { .. } => "stopPublishCdnStream",
         Request::ExitRoom {} => "exitRoom",
     }
 }
@@ -481,6 +488,8 @@ pub fn failure(code: ErrorCode) -> ErrorBody {
         ErrorCode::CustomMessageRate => "a member sends at most 30 custom messages a second; this one reached nobody",
         ErrorCode::BadMix => "the mix configuration is wrong",
         ErrorCode::MixRefused => "the mix cannot run now",
+        ErrorCode::BadPush => "source or url of the push is wrong",
+        ErrorCode::PushRefused => "the push cannot run now",
         ErrorCode::NodeFull => "the server is full; try again later",
         ErrorCode::TryLater => {
             "the servers cannot reach each other at the moment; members inside are not affected; try again in two seconds"

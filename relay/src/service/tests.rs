@@ -115,6 +115,7 @@ async fn a_task_has_its_streams_until_it_ends_whatever_the_rules_say() {
         state: TaskState::Running,
         known_until_unix_ms: u64::MAX,
         is_settled: false,
+        of_member: None,
     };
     let written = bus.store(&task.key(), &task, None).await.unwrap();
     assert_eq!(next(&mut programs).await, ("programs.1.show".to_owned(), true));

@@ -189,6 +189,7 @@ fn an_update_changes_what_it_names_and_neither_kind_nor_tracks() {
         state: rotunda_proto::media_task::TaskState::Running,
         known_until_unix_ms: 0,
         is_settled: false,
+        of_member: None,
     };
     let update = |more: Value| {
         let body = json!({ "SdkAppId": 7, "TaskId": "t1", "SequenceNumber": 1, "WithTranscoding": 1 });

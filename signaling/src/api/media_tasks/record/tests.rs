@@ -178,6 +178,7 @@ fn a_change_of_lists_leaves_a_task_for_audio_alone_one() {
         state: rotunda_proto::media_task::TaskState::Running,
         known_until_unix_ms: 0,
         is_settled: false,
+        of_member: None,
     };
     let modify = |request: Value| check::modify(&task, read(&request).unwrap());
     let (work, _) = modify(
