@@ -354,7 +354,7 @@ describe('the console', { skip: cannotRun() }, () => {
     await door.locator('#secret').fill('AKIDsecond:secret2');
     await door.getByRole('button', { name: 'Sign in', exact: true }).click();
     await door.getByText(`Application ${SECOND}`).first().waitFor();
-    assert.equal(await door.locator('nav a').count(), 11);
+    assert.equal(await door.locator('nav a').count(), 12);
     assert.match(await door.locator('nav').innerText(), /AKIDsecond/);
     await door.getByRole('button', { name: 'Sign out' }).click();
     await door.locator('#secret').waitFor();
