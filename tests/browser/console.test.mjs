@@ -132,32 +132,6 @@ describe('the console', { skip: cannotRun() }, () => {
     await dialog.getByRole('button', { name: 'Close' }).click();
   });
 
-  test('a camera is found among the devices of all rooms, is muted, and is away when it has left', async () => {
-    const join = (user) => {
-      const member = server.start('join', 'iv:cam_front', '--user', user, '--mark', '44', '--fps', '15');
-      members.push(member);
-      return member;
-    };
-    const device = join('cam_front');
-    join('viewer');
-    await open('devices');
-    await row('cam_front').getByText('online').waitFor({ timeout: 60_000 });
-    await row('cam_front').getByText('camera').waitFor({ timeout: 60_000 });
-    assert.equal(await row('1001').count(), 0, 'members of other rooms are no devices');
-    await until(page, 'one viewer', () => document.querySelector('td[data-label="Viewers"]')?.innerText === '1', undefined, 30);
-    await page.getByLabel('Search devices').fill('cam_b');
-    await page.getByText('No device is called so').waitFor();
-    await page.getByLabel('Search devices').fill('CAM');
-    await button('Mute: cam_front').click();
-    await page.getByText('cam_front sends no audio until you permit it.').waitFor();
-    await button('Quality: cam_front').click();
-    await page.getByRole('dialog').getByRole('button', { name: 'Close' }).click();
-    await device.stop();
-    await row('cam_front').getByText('away').waitFor({ timeout: 60_000 });
-    await page.getByRole('link', { name: 'cam_front' }).click();
-    await row('viewer').first().waitFor();
-  });
-
   test('a mix is drawn, started, seen and changed in the layout editor', async () => {
     await page.getByRole('link', { name: 'Start a mix' }).click();
     await page.getByRole('heading', { name: 'Start a mix' }).waitFor();
@@ -295,6 +269,32 @@ describe('the console', { skip: cannotRun() }, () => {
     assert.match(await shown.getByRole('alert').innerText(), /no other node takes the sessions of \S+; start one first[\s\S]*FailedOperation\.NoOtherNode/);
     await shown.getByRole('button', { name: 'Cancel' }).click();
     await page.getByText('takes members').first().waitFor();
+  });
+
+  test('a camera is found among the devices of all rooms, is muted, and is away when it has left', async () => {
+    const join = (user) => {
+      const member = server.start('join', 'iv:cam_front', '--user', user, '--mark', '44', '--fps', '15');
+      members.push(member);
+      return member;
+    };
+    const device = join('cam_front');
+    join('viewer');
+    await open('devices');
+    await row('cam_front').getByText('online').waitFor({ timeout: 60_000 });
+    await row('cam_front').getByText('camera').waitFor({ timeout: 60_000 });
+    assert.equal(await row('1001').count(), 0, 'members of other rooms are no devices');
+    await until(page, 'one viewer', () => document.querySelector('td[data-label="Viewers"]')?.innerText === '1', undefined, 30);
+    await page.getByLabel('Search devices').fill('cam_b');
+    await page.getByText('No device is called so').waitFor();
+    await page.getByLabel('Search devices').fill('CAM');
+    await button('Mute: cam_front').click();
+    await page.getByText('cam_front sends no audio until you permit it.').waitFor();
+    await button('Quality: cam_front').click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Close' }).click();
+    await device.stop();
+    await row('cam_front').getByText('away').waitFor({ timeout: 60_000 });
+    await page.getByRole('link', { name: 'cam_front' }).click();
+    await row('viewer').first().waitFor();
   });
 
   test('an application is made, changed and gets a new secret', async (t) => {

@@ -25,8 +25,6 @@ export const TRTCEvent = {
   FIRST_VIDEO_FRAME: 'first-video-frame',
   PERMISSION_STATE_CHANGE: 'permission-state-change',
   VIDEO_SIZE_CHANGED: 'video-size-changed',
-  /** Rotunda's own: a push of the plugin CDNStreaming to another server has another state. */
-  CDN_STREAM_STATE_CHANGED: 'cdn-stream-state-changed',
 } as const;
 
 export const TRTCType = {

@@ -266,6 +266,7 @@ export interface TRTCEventTypes {
   [TRTCEvent.CUSTOM_MESSAGE]: [CustomMessage];
   [TRTCEvent.FIRST_VIDEO_FRAME]: [Video & { width: number; height: number }];
   [TRTCEvent.PERMISSION_STATE_CHANGE]: [{ camera: PermissionState; microphone: PermissionState }];
-  [TRTCEvent.CDN_STREAM_STATE_CHANGED]: [CdnStream];
+  /** Rotunda's own: a push of the plugin CDNStreaming to another server has another state. */
+  'cdn-stream-state-changed': [CdnStream];
   [TRTCEvent.VIDEO_SIZE_CHANGED]: [Video & { newWidth: number; newHeight: number }];
 }
