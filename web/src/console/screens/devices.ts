@@ -37,7 +37,6 @@ export const devices: Screen = (context) => {
     { title: t('Sends'), cell: ({ member, streams }) => member ? [sentBadges(member), streams > 1 && badge(t('{0} {0|stream|streams}', number(streams)))] : '–' },
     { title: t('Viewers'), isNumber: true, cell: ({ viewers }) => number(viewers) },
     { title: t('Since'), cell: ({ member }) => member?.JoinTime ? dateTime(member.JoinTime) : '–' },
-    { title: t('Node'), cell: ({ member }) => member?.Node ?? '–' },
     { title: t('Actions'), cell: ({ room, member, isMuted }) => member ? memberActions(context, room, { ...member, Muted: isMuted }, muted, () => poll.now()) : '–' },
   ], ({ room }) => room, () => search
     ? empty(t('No device is called so'), t('Write the beginning of its name: the product and the device.'))
