@@ -2,6 +2,7 @@
 
 use rotunda_proto::media_task::TaskRef;
 use rotunda_proto::push_address::PushAddress;
+pub use rotunda_proto::push_state::{PushError, PushErrorKind, PushState};
 use serde::{Deserialize, Serialize};
 
 /// A push has another state, or an attempt has failed once more.
@@ -15,48 +16,6 @@ pub struct PushChange {
     /// The last failure, in the states that follow from one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<PushError>,
-}
-
-/// The state of a push.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PushState {
-    /// It has ended, or has been given up as failed.
-    Idle,
-    Connecting,
-    /// The other server takes the stream.
-    Running,
-    /// The connection is lost, and is tried again.
-    Recovering,
-    /// There was no connection for a minute.
-    Failed,
-    /// It ends, because it is not wanted any more.
-    Disconnecting,
-}
-
-/// Why an attempt to push has failed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PushError {
-    pub kind: PushErrorKind,
-    /// For a person; without the key of the address.
-    pub message: String,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PushErrorKind {
-    /// The server's name cannot be resolved, or its network may not be reached.
-    Address,
-    /// The connection was refused or broke.
-    Connection,
-    /// The server has not answered in time.
-    Timeout,
-    /// The server has refused the stream.
-    Refused,
-    /// The server does not speak RTMP as servers do.
-    Protocol,
-    /// No process of this cluster pushes the stream.
-    NotDone,
 }
 
 impl PushChange {

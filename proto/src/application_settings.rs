@@ -80,6 +80,7 @@ settings! {
     max_cameras: Cameras,
     max_mixes: u32,
     requires_private_map_key: bool,
+    members_may_push: bool,
     record_publishers: Publishers,
     relay_publishers: Publishers,
     record_resume_seconds: u32,

@@ -111,6 +111,9 @@ pub struct Application {
     /// Members need a room ticket (`privateMapKey`) for each room, which gives their rights there. Default false.
     #[serde(default)]
     pub requires_private_map_key: bool,
+    /// Members may push their own media to other servers (`startPublishCdnStream`). Default false.
+    #[serde(default)]
+    pub members_may_push: bool,
     /// The publishers whose own media is recorded, each in its own files. Default "named".
     #[serde(default)]
     pub record_publishers: Publishers,
@@ -235,6 +238,7 @@ impl Application {
             max_microphones: Microphones::default(),
             max_cameras: Cameras::default(),
             requires_private_map_key: false,
+            members_may_push: false,
             record_publishers: Publishers::default(),
             relay_publishers: Publishers::default(),
             record_resume_seconds: 0,

@@ -1,7 +1,7 @@
 //! The messages between the services of Rotunda, and their types.
 //!
 //! Ids and units ([`ids`]), the documents of a room ([`room`]) and of a call ([`call`]), the client protocols ([`signaling`], [`call_signaling`]), the messages between
-//! services ([`sfu`], [`statistics`], [`custom_message`], [`mix`], [`mix_layout`], [`media_task`], [`program`], [`recording`]), tickets
+//! services ([`sfu`], [`statistics`], [`custom_message`], [`mix`], [`mix_layout`], [`media_task`], [`push_state`], [`program`], [`recording`]), tickets
 //! ([`user_sig`], [`ticket`], [`file_link`]), the gRPC types ([`grpc`]), and what two services decide alike ([`voice_slots`], [`outbound`],
 //! [`push_address`], [`payload_types`], [`application_settings`], [`stream_profile`], [`name_time_zone`]). No sockets here; every crate may use it.
 
@@ -32,6 +32,7 @@ pub mod outbound;
 pub mod payload_types;
 pub mod program;
 pub mod push_address;
+pub mod push_state;
 pub mod recording;
 pub mod room;
 pub mod room_ticket;

@@ -1,4 +1,4 @@
-//! A task that the server API has started on a room, beside the room's mix: to publish it, or to record it.
+//! A task that the server API or a member has started on a room, beside the room's mix: to publish it, or to record it.
 //!
 //! The task is a document. A mix for a task is a [mix task](crate::mix_task) of its own, which signaling starts and ends; the streams of
 //! single members are relayed by whichever process has the relay. A task waits for publishers, and ends when there was none for its
@@ -6,11 +6,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{RecordId, RoomKey, SdkAppId, StreamId, TaskId, UserId};
+use crate::ids::{MembershipId, RecordId, RoomKey, SdkAppId, StreamId, TaskId, TrackSource, UserId};
 use crate::mix::MixSpec;
+use crate::push_state::{PushError, PushState};
 use crate::recording::FileWishes;
-use crate::room::Seats;
-use crate::selection::Selection;
+use crate::room::{Publisher, Seats};
+use crate::selection::{Selection, Videos};
 
 /// Prefix of every [`media_task_key`].
 pub const MEDIA_TASKS_PREFIX: &str = "media_tasks.";
@@ -47,6 +48,49 @@ pub struct MediaTask {
     /// The task has ended, all files of it are announced, and that was told. False: a task that does not record, too.
     #[serde(default)]
     pub is_settled: bool,
+    /// None: the server API has started it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of_member: Option<OfMember>,
+}
+
+/// A task by which a member pushes their own media; its robot is the member.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OfMember {
+    /// The stay in the room in which the member has asked for it. The task takes nothing of another stay.
+    pub membership: MembershipId,
+    /// The newest state of the push.
+    pub state: PushState,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<PushError>,
+    /// The place of that state in the stream of events.
+    pub sequence: i64,
+}
+
+impl OfMember {
+    pub fn new(membership: MembershipId) -> Self {
+        Self {
+            membership,
+            state: PushState::Connecting,
+            error: None,
+            sequence: 0,
+        }
+    }
+
+    /// The same after another state of the push; None: it changes nothing.
+    ///
+    /// `sequence`: of the state in the stream of events, which several nodes may read.
+    #[must_use]
+    pub fn after(&self, state: PushState, error: Option<&PushError>, sequence: i64) -> Option<Self> {
+        // A push that has failed is told as idle, too. The failure is what the member needs to know.
+        let is_hidden = self.state == PushState::Failed && state == PushState::Idle;
+        let is_known = self.state == state && self.error.as_ref() == error;
+        (sequence > self.sequence && !is_hidden && !is_known).then(|| Self {
+            membership: self.membership,
+            state,
+            error: error.cloned(),
+            sequence,
+        })
+    }
 }
 
 /// A task as its streams, its files and what is told of them name it.
@@ -157,6 +201,42 @@ impl MediaTask {
     /// Whether someone publishes what the task takes.
     pub fn is_fed_by(&self, seats: &Seats) -> bool {
         let selection = self.selection();
-        seats.publishers.iter().any(|publisher| selection.takes_any(publisher))
+        let feeds = |publisher: &Publisher| self.is_for(publisher) && selection.takes_any(publisher);
+        seats.publishers.iter().any(feeds)
+    }
+
+    /// Whether the task may take media of this stay in the room.
+    pub fn is_for(&self, publisher: &Publisher) -> bool {
+        let of_member = self.of_member.as_ref();
+        of_member.is_none_or(|of_member| of_member.membership == publisher.holder.membership)
+    }
+
+    /// The video whose stream a member pushes; None: the server API has started the task.
+    pub fn pushed_by_member(&self) -> Option<TrackSource> {
+        self.of_member.as_ref()?;
+        match self.selection().videos {
+            Videos::Screen => Some(TrackSource::Screen),
+            Videos::Camera | Videos::All => Some(TrackSource::Camera),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use PushState::{Connecting, Failed, Idle, Running};
+
+    use super::*;
+
+    #[test]
+    fn a_member_is_told_each_state_once_in_order_and_a_failure_stays() {
+        let first = OfMember::new(MembershipId(1));
+        assert_eq!(first.after(Connecting, None, 3), None, "it is known");
+        let running = first.after(Running, None, 5).unwrap();
+        assert_eq!((running.state, running.sequence), (Running, 5));
+        assert_eq!(running.after(Failed, None, 5), None, "another node has told it");
+        let failed = running.after(Failed, None, 6).unwrap();
+        assert_eq!(failed.after(Idle, None, 7), None);
+        assert_eq!(failed.after(Connecting, None, 8).unwrap().state, Connecting);
+        assert_eq!(running.after(Idle, None, 9).unwrap().state, Idle);
     }
 }

@@ -4,14 +4,17 @@
 //! "error": {"code": "room_full", "message": "..."}}`. Events of the server are `{"event": "memberEntered", ...}`.
 //! `docs/signaling.md` explains the order; the schema is generated from these types.
 
-use std::borrow::Cow;
+mod errors;
+
 use std::collections::BTreeSet;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use self::errors::{ErrorBody, ErrorCode};
 use crate::ids::{OwnStreamId, RecordId, RoomId, SdkAppId, StreamId, TrackSource, UserId};
 use crate::mix::{NotMixable, Template};
+use crate::push_state::{PushError, PushState};
 pub use crate::room::TrackState;
 pub use crate::sfu::{Lines, Speaker};
 use crate::statistics::{NetworkQuality, Statistics};
@@ -131,8 +134,27 @@ pub enum Request {
     /// Starts this member's mix of the room or changes it; null ends it. The member must publish audio, and (unless
     /// the mode is `pureAudio`) video. The mix ends when the member leaves. Replied by [`Reply::Done`] when it runs.
     SetMixTranscodingConfig { config: Option<Box<TranscodingConfig>> },
+    /// Pushes the stream of this member's camera (with the microphone) or screen to another server, in place of an earlier push of that
+    /// source. The member must publish the source, or the microphone for `camera`. Replied by [`Reply::Done`] when the push is begun;
+    /// [`Event::CdnStreamState`] follows. The push ends when the member leaves.
+    StartPublishCdnStream {
+        /// `camera` or `screen`.
+        #[serde(default = "camera")]
+        source: TrackSource,
+        /// `rtmp://` or `rtmps://`, with the key of the other server.
+        url: String,
+    },
+    /// Ends a push. Replied by [`Reply::Done`], also where there is none.
+    StopPublishCdnStream {
+        #[serde(default = "camera")]
+        source: TrackSource,
+    },
     /// Leaves the room; the WebSocket stays. Replied by [`Reply::Done`].
     ExitRoom {},
+}
+
+fn camera() -> TrackSource {
+    TrackSource::Camera
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -300,112 +322,6 @@ pub struct IceServer {
     pub credential: Option<String>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct ErrorBody {
-    pub code: ErrorCode,
-    /// For people: the error and the next step.
-    pub message: String,
-    /// The same request may succeed after this time.
-    #[serde(rename = "retryAfterMs", default, skip_serializing_if = "Option::is_none")]
-    pub retry_after_ms: Option<u64>,
-}
-
-/// Why a request failed. The names are stable; clients may switch on them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ErrorCode {
-    /// Not JSON, or not a request of this protocol.
-    BadRequest,
-    /// Longer than [`MAX_MESSAGE_BYTES`]; the connection is closed.
-    MessageTooLarge,
-    /// More requests than the connection may send; it is closed.
-    RateLimited,
-    /// A request other than `login` came first.
-    NotLoggedIn,
-    /// A second `login` on one WebSocket.
-    AlreadyLoggedIn,
-    /// The server does not know the application.
-    UnknownApplication,
-    /// The text is not a UserSig, or its signature is wrong.
-    UserSigInvalid,
-    /// The UserSig has expired.
-    UserSigExpired,
-    /// The UserSig is for another user.
-    UserSigUserMismatch,
-    /// The UserSig is for another application.
-    UserSigAppMismatch,
-    /// The application's server refuses the token (`token_hook_url`).
-    TokenRefused,
-    /// The application's server, which checks tokens, does not answer; try again.
-    TokenUnchecked,
-    /// The resume token is wrong or expired; log in without it.
-    ResumeFailed,
-    /// The request needs a room.
-    NotInRoom,
-    /// `enterRoom` while in a room.
-    AlreadyInRoom,
-    /// The room has 50,000 members.
-    RoomFull,
-    /// The role or the room ticket does not permit it.
-    NotPermitted,
-    /// The server API has removed the user from the room, or dismissed it: they may enter again later.
-    Banned,
-    /// The room has a waiting room: `knock`, and enter with the pass when admitted.
-    AdmissionRequired,
-    /// As many users wait as a waiting room takes; try again later.
-    WaitingRoomFull,
-    /// A request about waiting users is wrong: `after` is not the `next` of a page, or `pageSize` is not 1 to 100; or more than 100 `userIds`.
-    BadWaitingRequest,
-    /// The application requires a room ticket: there is none, it is wrong or expired, or for another room or user.
-    PrivateMapKeyInvalid,
-    /// The room already has as many audio publishers as the application permits: six by default.
-    TooManyAudioPublishers,
-    /// The room already has four video publishers.
-    TooManyVideoPublishers,
-    /// The member already watches four cameras (three while sending) or one screen.
-    TooManyVideoRequests,
-    /// The listener already mutes as many members as a room can have.
-    TooManyMuted,
-    /// That member does not publish that source.
-    NotPublished,
-    /// The request needs a connected media session: `connect` first.
-    NotConnected,
-    /// The SDP offer or its line list was refused.
-    BadSdp,
-    /// The offer's line for that source has no codec that the server supports.
-    CodecNotSupported,
-    /// No media server is available; try again.
-    NoMediaNode,
-    /// A message needs a `cmdId` of 1 to 10 and base64.
-    BadCustomMessage,
-    /// A message has at most 1024 bytes.
-    CustomMessageTooLarge,
-    /// At most 30 messages per second.
-    CustomMessageRate,
-    /// A field of the mix configuration is wrong: the message names it.
-    BadMix,
-    /// The mix cannot run: another mix has the stream, or no mixing server has capacity left.
-    MixRefused,
-    /// The servers have reached their limit of members or sessions, so that the members inside keep their quality.
-    /// Try again later.
-    NodeFull,
-    /// The servers cannot reach one another for now. Media and those inside go on; try again after `retryAfterMs`.
-    TryLater,
-    /// Our fault; try again.
-    Internal,
-}
-
-impl ErrorCode {
-    /// The name that clients receive.
-    pub fn name(self) -> Cow<'static, str> {
-        match serde_json::to_value(self) {
-            Ok(serde_json::Value::String(name)) => name.into(),
-            // An enum without fields is a string.
-            _ => "internal".into(),
-        }
-    }
-}
-
 /// An event of the server.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "event", rename_all = "camelCase", rename_all_fields = "camelCase")]
@@ -491,6 +407,14 @@ pub enum Event {
     },
     /// A mix began, changed or (null) ended.
     Mix { mix: Option<MixView> },
+    /// This member's push of a source to another server has another state, or an attempt has failed once more.
+    CdnStreamState {
+        source: TrackSource,
+        state: CdnStreamState,
+        /// The last failure, in the states that follow from one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        error: Option<PushError>,
+    },
     /// This login has ended; the WebSocket closes next.
     Kicked { reason: KickReason },
 }
@@ -500,6 +424,35 @@ pub enum Event {
 pub struct SlotView {
     pub user_id: UserId,
     pub source: TrackSource,
+}
+
+/// The state of a member's push.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CdnStreamState {
+    Connecting,
+    /// The other server takes the stream.
+    Running,
+    /// The connection is lost, and is tried again.
+    Recovering,
+    /// There was no connection for a minute. Attempts go on.
+    Failed,
+    /// The source is not sent. It is pushed again when it is published within 30 s.
+    Waiting,
+    /// It is over.
+    Ended,
+}
+
+impl From<PushState> for CdnStreamState {
+    fn from(state: PushState) -> Self {
+        match state {
+            PushState::Connecting => Self::Connecting,
+            PushState::Running => Self::Running,
+            PushState::Recovering => Self::Recovering,
+            PushState::Failed => Self::Failed,
+            PushState::Disconnecting | PushState::Idle => Self::Waiting,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

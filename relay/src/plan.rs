@@ -149,6 +149,9 @@ fn wanted_by(task: &MediaTask, publisher: &Publisher, kind: StreamKind) -> Optio
     let Work::Singles(Singles { output, .. }) = &task.work else {
         return None;
     };
+    if !task.is_for(publisher) {
+        return None;
+    }
     let user = &publisher.user;
     let (audio, video) = taken(task, user, kind);
     let all = tracks(publisher, kind);
@@ -335,6 +338,7 @@ mod tests {
             is_settled: false,
             begun_unix_ms: 0,
             end: None,
+            of_member: None,
         }
     }
 

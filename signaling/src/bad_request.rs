@@ -38,7 +38,7 @@ type Mistake = fn(&Value) -> Option<String>;
 fn mistake_of(field: &str) -> Option<Mistake> {
     Some(match field {
         "id" => unless::<u64>,
-        "op" | "offer" | "userSig" | "data" => unless::<String>,
+        "op" | "offer" | "userSig" | "data" | "url" => unless::<String>,
         "resumeToken" | "privateMapKey" | "pass" | "after" => unless::<Option<String>>,
         "roomId" => unless::<RoomId>,
         "sdkAppId" => unless::<SdkAppId>,

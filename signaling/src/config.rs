@@ -36,6 +36,9 @@ pub struct Config {
     /// Mixes that members of one room have started by `setMixTranscodingConfig`, 0 to 64, besides those of the server API; each member
     /// may have one of them. 0: members may start none. Default 4.
     pub member_mixes_per_room: usize,
+    /// Pushes to other servers that members of one room have started by `startPublishCdnStream`, 0 to 20, besides those of the server API.
+    /// Applications must permit them (`members_may_push`). 0: members may start none. Default 4.
+    pub member_pushes_per_room: usize,
     /// Seconds for which a user waits to be admitted to a room, 60 to 86400. Default 3600.
     pub waiting_seconds: u64,
     pub api: Api,
@@ -110,6 +113,7 @@ impl Default for Config {
             whip_query_tokens: false,
             journal_days: 30,
             member_mixes_per_room: 4,
+            member_pushes_per_room: 4,
             waiting_seconds: 3600,
             api: Api::default(),
             calls: Calls::default(),
@@ -156,6 +160,9 @@ impl Config {
         }
         if self.member_mixes_per_room > 64 {
             mistakes.push(ConfigMistake::new("signaling.member_mixes_per_room", "write 0 to 64"));
+        }
+        if self.member_pushes_per_room > 20 {
+            mistakes.push(ConfigMistake::new("signaling.member_pushes_per_room", "write 0 to 20"));
         }
         if !(60..=86_400).contains(&self.waiting_seconds) {
             mistakes.push(ConfigMistake::new(

@@ -11,6 +11,7 @@ mod callbacks;
 mod calls;
 mod carried;
 mod client_mix;
+mod client_push;
 mod config;
 mod connection;
 pub mod console;

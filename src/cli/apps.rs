@@ -118,6 +118,9 @@ pub struct AppSettings {
     /// Members need a room ticket (privateMapKey) for each room. Default false.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub room_tickets: Option<bool>,
+    /// Members may push their own media to other servers. Default false.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub members_may_push: Option<bool>,
     /// The publishers whose own media is recorded: none, named or all. Default named.
     #[arg(long, value_name = "WHO", value_parser = parse_publishers)]
     pub record_publishers: Option<Publishers>,

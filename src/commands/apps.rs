@@ -199,6 +199,7 @@ fn change(named: &AppSettings) -> anyhow::Result<SettingsChange> {
         max_cameras: named.max_cameras.map(Cameras::try_from).transpose()?,
         max_mixes: named.max_mixes,
         requires_private_map_key: named.room_tickets,
+        members_may_push: named.members_may_push,
         record_publishers: named.record_publishers,
         relay_publishers: named.relay_publishers,
         record_resume_seconds: named.record_resume_seconds,

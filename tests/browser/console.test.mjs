@@ -15,7 +15,7 @@ const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.mi
 const [FIRST, SECOND] = [1400000011, 1400000012];
 const DESKTOP = { width: 1440, height: 900 };
 const PHONE = { width: 390, height: 844 };
-const SCREENS = ['overview', 'rooms', 'rooms/1001', 'history', 'mixes', 'mixes/new?room=1001', 'streams', 'recordings', 'callbacks', 'usage', 'nodes', 'applications', 'about'];
+const SCREENS = ['overview', 'rooms', 'rooms/1001', 'devices', 'history', 'mixes', 'mixes/new?room=1001', 'streams', 'recordings', 'callbacks', 'usage', 'nodes', 'applications', 'about'];
 const SHOTS = process.env.SCREENSHOTS;
 
 describe('the console', { skip: cannotRun() }, () => {
@@ -271,6 +271,32 @@ describe('the console', { skip: cannotRun() }, () => {
     await page.getByText('takes members').first().waitFor();
   });
 
+  test('a camera is found among the devices of all rooms, is muted, and is away when it has left', async () => {
+    const join = (user) => {
+      const member = server.start('join', 'iv:cam_front', '--user', user, '--mark', '44', '--fps', '15');
+      members.push(member);
+      return member;
+    };
+    const device = join('cam_front');
+    join('viewer');
+    await open('devices');
+    await row('cam_front').getByText('online').waitFor({ timeout: 60_000 });
+    await row('cam_front').getByText('camera').waitFor({ timeout: 60_000 });
+    assert.equal(await row('1001').count(), 0, 'members of other rooms are no devices');
+    await until(page, 'one viewer', () => document.querySelector('td[data-label="Viewers"]')?.innerText === '1', undefined, 30);
+    await page.getByLabel('Search devices').fill('cam_b');
+    await page.getByText('No device is called so').waitFor();
+    await page.getByLabel('Search devices').fill('CAM');
+    await button('Mute: cam_front').click();
+    await page.getByText('cam_front sends no audio until you permit it.').waitFor();
+    await button('Quality: cam_front').click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Close' }).click();
+    await device.stop();
+    await row('cam_front').getByText('away').waitFor({ timeout: 60_000 });
+    await page.getByRole('link', { name: 'cam_front' }).click();
+    await row('viewer').first().waitFor();
+  });
+
   test('an application is made, changed and gets a new secret', async (t) => {
     await open('applications');
     if (!actions.has('ListApplications')) {
@@ -328,7 +354,7 @@ describe('the console', { skip: cannotRun() }, () => {
     await door.locator('#secret').fill('AKIDsecond:secret2');
     await door.getByRole('button', { name: 'Sign in', exact: true }).click();
     await door.getByText(`Application ${SECOND}`).first().waitFor();
-    assert.equal(await door.locator('nav a').count(), 11);
+    assert.equal(await door.locator('nav a').count(), 12);
     assert.match(await door.locator('nav').innerText(), /AKIDsecond/);
     await door.getByRole('button', { name: 'Sign out' }).click();
     await door.locator('#secret').waitFor();

@@ -64,13 +64,27 @@ const file = (FileId, Name, ending, more = {}) => ({
 /** A frame, two pixels of it. */
 const POSTER = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 9'%3E%3Crect width='8' height='9' fill='%232c6e63'/%3E%3Crect x='8' width='8' height='9' fill='%23b3392f'/%3E%3C/svg%3E";
 
+/** Rooms of cameras. */
+const DEVICES = ['iv:cam_back', 'iv:cam_front', 'iv:doorbell_main-entrance'].map((Room, index) => ({ Room, Members: 1 + index, Publishers: 1, CreateTime: NOW - 86_400 * index - 60, MediaNode: 'sfu-0' }));
+
+/** The first one is away. */
+function deviceMembers(room) {
+  const index = DEVICES.findIndex(({ Room }) => Room === room);
+  if (index < 0) return undefined;
+  const UserId = room.slice(3);
+  const device = { UserId, JoinTime: NOW - 86_400 * index, Node: 'sfu-0', Tracks: [{ Source: 'audio', State: index > 1 ? 'muted' : 'on' }, { Source: 'camera', State: 'on' }] };
+  const second = { UserId: `${UserId}-1`, JoinTime: NOW - 600, Node: 'sfu-0', Tracks: [{ Source: 'camera', State: 'on' }] };
+  return { Total: 3, Members: [{ UserId: 'ann', JoinTime: NOW - 60, Node: 'sfu-1', Tracks: [] }, ...index > 0 ? [device] : [], ...index > 1 ? [second] : []] };
+}
+
 const FULL = {
   ListRooms: (asked) => pageOfRooms([
     { Room: '1001', Members: 1250, Publishers: 4, CreateTime: NOW - 7200, MediaNode: 'sfu-0' },
     { Room: '1002', Members: 3, Publishers: 3, CreateTime: NOW - 600, MediaNode: 'sfu-1' },
     { Room: 'lesson-7', Members: 28, Publishers: 1, CreateTime: NOW - 90, MediaNode: 'sfu-1' },
+    ...asked.Search?.startsWith('iv:') ? DEVICES : [],
   ], asked),
-  ListMembers: () => ({ Total: 1250, Members: [
+  ListMembers: ({ Room }) => deviceMembers(Room) ?? ({ Total: 1250, Members: [
     { UserId: 'ann', JoinTime: NOW - 7200, Node: 'sfu-0', Tracks: [{ Source: 'audio', State: 'on' }, { Source: 'camera', State: 'on' }, { Source: 'screen', State: 'on' }] },
     { UserId: 'bob', JoinTime: NOW - 6300, Node: 'sfu-0', Tracks: [{ Source: 'audio', State: 'muted' }, { Source: 'camera', State: 'on' }] },
     { UserId: 'dora', JoinTime: NOW - 4500, Node: 'sfu-1', Tracks: [] },

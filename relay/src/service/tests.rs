@@ -117,6 +117,7 @@ async fn a_task_has_its_streams_until_it_ends_whatever_the_rules_say() {
         is_settled: false,
         begun_unix_ms: 0,
         end: None,
+        of_member: None,
     };
     let written = bus.store(&task.key(), &task, None).await.unwrap();
     assert_eq!(next(&mut programs).await, ("programs.1.show".to_owned(), true));

@@ -1,19 +1,23 @@
 //! The consumer of the stream of facts on this node.
 
 mod effects;
+mod pushes;
 
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use metrics::counter;
 use rotunda_events::{Consumer, StreamError, Table};
 use rotunda_proto::clock::Clock;
-use rotunda_store::{POINT_MS, Store, StoreError};
+use rotunda_store::{POINT_MS, Store, StoreError, StreamedEvent};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::shared::Shared;
 pub use effects::effects;
+#[cfg(test)]
+pub use pushes::Told;
 
 /// The least time between two rounds: under load, many facts share one transaction.
 const GATHER: Duration = Duration::from_millis(50);
@@ -83,9 +87,25 @@ pub fn consume(shared: Shared, shutdown: CancellationToken) -> JoinHandle<()> {
 /// Answers whether there may be more.
 async fn consume_some(shared: &Shared, consumer: &mut Consumer) -> Result<bool, StreamError> {
     let applications = shared.applications();
-    let round = consumer.round(|event| effects(event, &applications)).await?;
+    let told = Mutex::new(Vec::new());
+    let consumed = |event: &StreamedEvent| {
+        told.lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .extend(pushes::Told::of(event));
+        effects(event, &applications)
+    };
+    let round = consumer.round(consumed).await?;
     if round.has_callbacks {
         shared.outbox.notify();
+    }
+    for told in told.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        // The next state of the push makes up for it.
+        if let Err(error) = told.note(&shared.bus).await {
+            warn!(
+                error = &error as &dyn std::error::Error,
+                "a member is not told the state of a push"
+            );
+        }
     }
     Ok(round.is_full)
 }

@@ -4,6 +4,7 @@ mod entry;
 mod media;
 mod moderation;
 mod publishing;
+mod pushes;
 mod rights;
 
 use std::sync::Arc;
@@ -41,6 +42,7 @@ pub use media::codec_not_supported;
 use media::{Media, NextOffer};
 use moderation::Moderation;
 use publishing::{Before, Publishing};
+use pushes::Pushes;
 use rights::MemberRights;
 
 /// Made by [`enter`](Self::enter), ended by [`leave`](Self::leave).
@@ -54,6 +56,7 @@ pub struct Membership {
     rights: MemberRights,
     names: OwnNames,
     publishing: Publishing,
+    pushes: Pushes,
     media: Media,
     wishes: Wishes,
     /// If set, the slots show only this, whatever the wishes are.
@@ -151,6 +154,7 @@ impl Membership {
             rights,
             names: OwnNames::default(),
             publishing: Publishing::default(),
+            pushes: Pushes::default(),
             wishes: Wishes::default(),
             only: None,
             message_limiter: MessageLimiter::new(Clock.now()),
@@ -414,6 +418,7 @@ impl Membership {
                 std::future::pending::<()>().await;
             },
             () = self.media.changed() => {}
+            () = self.pushes.changed() => {}
             () = Clock.until(settle_at) => {}
             // Members who do not moderate are not woken.
             () = self.moderation.changed(), if self.rights.may_moderate() => {}
@@ -438,6 +443,7 @@ impl Membership {
             self.known = bulletin.after.clone();
         }
         messages.extend(self.poll_waiting_room().map(Message::Own));
+        messages.extend(self.pushes.poll_events().into_iter().map(Message::Own));
         self.follow_media(&mut messages).await;
         messages
     }
@@ -451,6 +457,7 @@ impl Membership {
             self.known = latest;
         }
         messages.extend(self.poll_waiting_room().map(Message::Own));
+        messages.extend(self.pushes.poll_events().into_iter().map(Message::Own));
         self.follow_media(&mut messages).await;
         messages
     }
@@ -465,6 +472,7 @@ impl Membership {
             .into_iter()
             .chain(waiting_room)
             .chain(self.media.current_events())
+            .chain(self.pushes.current_events())
             .map(Message::Own)
             .collect()
     }
@@ -512,6 +520,11 @@ impl Membership {
 
     pub async fn leave(mut self, leaving: Leaving) {
         self.media.close().await;
+        // Those who may return ask for their pushes again, which then go on.
+        if matches!(leaving, Leaving::ForGood | Leaving::Removed) {
+            let documents = &self.room.documents;
+            self.pushes.end(&documents.bus, &documents.room).await;
+        }
         let seats = match leaving {
             _ if !self.publishing.has_seats() => SeatsLeft::None,
             Leaving::ForGood | Leaving::Removed => SeatsLeft::Released,

@@ -7,6 +7,7 @@ mod mix;
 mod moving;
 mod nodes;
 mod profiles;
+mod pushes;
 mod restrictions;
 mod rights;
 mod schedules;

@@ -112,6 +112,7 @@ fn fields(change: &SettingsChange) -> Value {
             "RequiresPrivateMapKey",
             change.requires_private_map_key.map(|is_so| json!(is_so)),
         ),
+        ("MembersMayPush", change.members_may_push.map(|is_so| json!(is_so))),
         ("RecordPublishers", change.record_publishers.map(|some| json!(some))),
         ("RelayPublishers", change.relay_publishers.map(|some| json!(some))),
         (

@@ -5,6 +5,7 @@ import type { Icon } from './ui';
 import { about } from './screens/about';
 import { applications } from './screens/applications';
 import { callbacks } from './screens/callbacks';
+import { devices } from './screens/devices';
 import { history } from './screens/history';
 import { mixes } from './screens/mixes';
 import { nodes } from './screens/nodes';
@@ -16,11 +17,12 @@ import { usage } from './screens/usage';
 
 interface Entry { title: string; icon: Icon; screen: Screen; scope?: string }
 
-export type ScreenName = 'overview' | 'rooms' | 'history' | 'mixes' | 'streams' | 'recordings' | 'callbacks' | 'usage' | 'nodes' | 'applications' | 'about';
+export type ScreenName = 'overview' | 'rooms' | 'devices' | 'history' | 'mixes' | 'streams' | 'recordings' | 'callbacks' | 'usage' | 'nodes' | 'applications' | 'about';
 
 export const screens: Record<ScreenName, Entry> = {
   overview: { title: 'Overview', icon: 'overview', screen: overview },
   rooms: { title: 'Rooms', icon: 'rooms', screen: rooms, scope: 'rooms' },
+  devices: { title: 'Devices', icon: 'devices', screen: devices, scope: 'rooms' },
   history: { title: 'History', icon: 'history', screen: history, scope: 'rooms' },
   mixes: { title: 'Mixes', icon: 'mixes', screen: mixes, scope: 'mix' },
   streams: { title: 'Live', icon: 'streams', screen: streams, scope: 'live' },

@@ -8,6 +8,7 @@ const icons = {
   overview: 'M4 13h7V4H4zm9 7h7v-9h-7zM4 20h7v-4H4zm9-12h7V4h-7z',
   applications: 'M4 5h16v5H4zm0 9h16v5H4zM7 7.5h.01M7 16.5h.01',
   rooms: 'M9 11.5a3.5 3.5 0 1 0 0-7 3.5 3.5 0 0 0 0 7zM2.5 20a6.5 6.5 0 0 1 13 0M16 4.8a3.5 3.5 0 0 1 0 6.4M18 14.5a6.5 6.5 0 0 1 3.5 5.5',
+  devices: 'M3 7h11v10H3zm11 3.5 7-3.5v10l-7-3.5',
   history: 'M4 12a8 8 0 1 0 2.5-5.8L4 8.5M4 4v4.5h4.5M12 8v4.5l3 2',
   mixes: 'M3 4h11v9H3zm13 0h5v4h-5zm0 6h5v4h-5zM3 18h18',
   recordings: 'M12 20a8 8 0 1 0 0-16 8 8 0 0 0 0 16zm0-5a3 3 0 1 0 0-6 3 3 0 0 0 0 6z',

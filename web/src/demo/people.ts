@@ -55,7 +55,6 @@ export class People {
     item.append(name, icon(audio ? 'microphone' : 'microphoneOff'), icon(camera ? 'camera' : 'cameraOff'));
     if (!seated) return item;
     const acts = Object.assign(document.createElement('div'), { className: 'acts' });
-    item.append(acts);
     if (own) acts.append(this.button(t('toAudience'), userId, this.actions.give));
     else if (asks) {
       acts.append(
@@ -65,6 +64,8 @@ export class People {
     } else if (!hasSeat) {
       acts.append(this.button(t('inviteToSpeak'), userId, () => this.actions.offer(userId, true)));
     }
+    // An empty one would take a gap, and the icons of the rows would not be in one column.
+    if (acts.childElementCount > 0) item.append(acts);
     return item;
   }
 

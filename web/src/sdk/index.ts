@@ -9,12 +9,13 @@ export { LocalMedia, type Lost, type Publishing } from './local_media';
 export { Voices, attach, type AttachOptions, type Blocked } from './playback';
 export type { Processed, Processor } from './processor';
 export type { StreamProfile } from './profile';
-export { Room, type Remote, type RoomOptions } from './room';
+export { Room, type Remote } from './room';
+export type { RoomOptions } from './room_options';
 export type { FrameTransform } from './session';
 export type { Credentials } from './signaling';
 export type { AudioStatistics, LocalStatistics, RemoteStatistics, Statistics, VideoStatistics } from './statistics';
 export {
-  RotundaError, placeholders, type Mix, type MixUser, type NetworkQuality, type Permissions, type Publisher, type Quality, type Role,
+  RotundaError, placeholders, type CdnStream, type Mix, type MixUser, type NetworkQuality, type Permissions, type Publisher, type Quality, type Role,
   type ServerStatistics, type Slot, type Source, type Speaker, type Template, type TrackState, type TranscodingConfig, type Undecodable,
   type WaitingRoom, type WaitingUser,
 } from './types';

@@ -352,6 +352,33 @@ describe('a room', () => {
     await room.leave();
   });
 
+  test('pushes its own media to another server, also after the server has ended, until the push is over', async () => {
+    const room = await Room.enter(options);
+    await room.publish('camera', camera);
+    const url = 'rtmp://cdn.example.com/live/key';
+    const told: unknown[] = [];
+    room.on('cdn-stream-state', (stream) => told.push(stream));
+    await room.startPublishCDNStream({ url });
+    await room.startPublishCDNStream({ url, source: 'screen' });
+    await room.stopPublishCDNStream('screen');
+    const said = () => Server.last.asked.filter(({ op }) => String(op).includes('PublishCdnStream')).map(({ op, source }) => `${String(op)} ${String(source)}`);
+    expect(said()).toEqual(['startPublishCdnStream camera', 'startPublishCdnStream screen', 'stopPublishCdnStream screen']);
+    const again = async () => {
+      const back = new Promise<void>((resolve) => { room.on('reconnecting', (is) => { if (!is) resolve(); }); });
+      Server.last.tell({ event: 'kicked', reason: 'shutdown' });
+      await back;
+    };
+    await again();
+    expect(said()).toEqual(['startPublishCdnStream camera']);
+    expect(Server.last.asked.at(-1)).toMatchObject({ url });
+    Server.last.tell({ event: 'cdnStreamState', source: 'camera', state: 'running' });
+    Server.last.tell({ event: 'cdnStreamState', source: 'camera', state: 'ended' });
+    expect(told).toEqual([{ source: 'camera', state: 'running' }, { source: 'camera', state: 'ended' }]);
+    await again();
+    expect(said()).toEqual([]);
+    await room.leave();
+  });
+
   test.each(['enterRoom', 'connect'])('that could not be entered as %s was refused leaves nothing behind', async (op) => {
     Server.refused = op;
     await expect(Room.enter(options)).rejects.toMatchObject({ code: 'not_permitted' });

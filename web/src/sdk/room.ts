@@ -1,50 +1,22 @@
 // A member's time in a room: signaling and media together.
 
-import { decode, encode, fromBase64, toBase64, type CustomMessage } from './custom_messages';
+import { Connections, type Shown } from './connections';
+import { encode, fromBase64, toBase64, type CustomMessage } from './custom_messages';
 import { Emitter } from './emitter';
 import type { Codec } from './layers';
+import { OwnStreams } from './own_streams';
 import { profileFor, type StreamProfile } from './profile';
 import { Roaming } from './roaming';
-import { Session, type FrameTransform } from './session';
-import { Signaling, type Credentials } from './signaling';
+import type { RoomOptions } from './room_options';
+import { Session } from './session';
+import { Signaling } from './signaling';
 import { disconnected, summarize, type Sample, type Statistics } from './statistics';
 import {
-  RotundaError, type Mix, type NetworkQuality, type Permissions, type Publisher, type RoomView, type ServerEvent, type ServerStatistics,
+  RotundaError, type CdnStream, type Mix, type NetworkQuality, type Permissions, type Publisher, type RoomView, type ServerEvent, type ServerStatistics,
   type Role, type Slot, type Source, type Speaker, type TranscodingConfig, type WaitingRoom,
 } from './types';
+import { VideoRequests } from './video_requests';
 import { admitted, Moderation, waitingRoomOf } from './waiting_room';
-import { difference, isSame, limitOf, wantedVideos, type Choice } from './wishes';
-
-export interface RoomOptions {
-  url: string;
-  credentials: Credentials;
-  roomId: number | string;
-  /** `anchor`, which may send, by default. */
-  role?: Role;
-  /** A room ticket, if the application requires one. */
-  privateMapKey?: string;
-  /** Names the recording of this member's own media, and records it: at most 64 letters, digits, `_` and `-`. */
-  userDefineRecordId?: string;
-  /** Names the live stream of this member's own media, and relays it: at most 64 letters, digits, `_` and `-`. */
-  streamId?: string;
-  /** The codec to send; by default that of the application's profile, or the browser chooses. */
-  codec?: Codec;
-  /** Send the microphone in stereo: for music. The track needs two channels (`getUserMedia` with `channelCount: 2`). */
-  stereo?: boolean;
-  /** Request the videos of others without being asked, up to the limits; true by default. See {@link Room.requestVideo}. */
-  autoVideo?: boolean;
-  /**
-   * The user waits until a moderator admits them; {@link Room.enter} resolves then, and rejects with `entry_refused`, `entry_expired` or
-   * `room_ended`. Without it, a room with a waiting room rejects at once with `admission_required`.
-   */
-  onWaiting?: () => void;
-  /** Ends the waiting; {@link Room.enter} rejects with `aborted`. */
-  signal?: AbortSignal;
-  /** {@link Room.pass} of an earlier stay in this room, which lets the user past the waiting room. */
-  pass?: string;
-  /** Changes every encoded frame before it is sent and after it has arrived: end-to-end encryption. */
-  transform?: FrameTransform;
-}
 
 /** A video or audio track that arrives. */
 export interface Remote {
@@ -55,10 +27,6 @@ export interface Remote {
 
 /** Milliseconds. */
 const STATISTICS_INTERVAL = 2000;
-/** A connection to another media server is given up after this time. */
-const MOVE_WITHIN = 8000;
-/** The server keeps the former session for a second after the new one is connected. */
-const FIRST_MEDIA_WITHIN = 700;
 
 export class Room extends Emitter<{
   /** Members, publishers or the mix have changed. */
@@ -77,6 +45,8 @@ export class Room extends Emitter<{
   statistics: Statistics;
   /** A message of another member, sent by {@link Room.sendCustomMessage}. */
   'custom-message': CustomMessage;
+  /** A push that {@link Room.startPublishCDNStream} has begun has another state. */
+  'cdn-stream-state': CdnStream;
   /** A failure that the member should know about; the member stays in the room. */
   error: RotundaError;
   closed: RotundaError;
@@ -91,37 +61,34 @@ export class Room extends Emitter<{
   readonly moderation: Moderation;
   /** Lets this user past the waiting room again, also from another page, as long as the room lasts. Keep it from other users. */
   pass?: string;
-  session?: Session;
-  /** The session that takes the place of the present one, when the media server ends. */
-  private next?: Session;
-  /** Custom messages that were heard while there are two sessions. */
-  private readonly heard = new Set<string>();
+  private readonly connections: Connections;
   private readonly roaming: Roaming;
-  /** The chosen videos, by {@link Room.requestVideo} and {@link Room.cancelVideo}. */
-  private readonly choice: Choice;
-  private asked: Slot[] = [];
-  /** Pixels, by member and source. */
-  private readonly heights = new Map<string, number>();
+  private readonly videos: VideoRequests;
+  private readonly own: OwnStreams;
   private sending = new Set<Source>();
   private readonly muted = new Set<Source>();
   private readonly unheard = new Set<string>();
-  private ownMix: TranscodingConfig | null = null;
   private isKnocking = false;
   private rights: { role?: Role; privateMapKey?: string };
   private iceServers: RTCIceServer[] = [];
   private profiles: StreamProfile[] = [];
-  private wishes: Promise<void> = Promise.resolve();
   private tracks: Partial<Record<Source, MediaStreamTrack>> = {};
-  private shown: { audio: (string | null)[]; video: (Slot | null)[] } = { audio: [], video: [] };
+  private shown: Shown = { audio: [], video: [] };
   private sample?: Sample;
   private timer?: ReturnType<typeof setInterval>;
 
   private constructor(private readonly signaling: Signaling, private readonly options: RoomOptions) {
     super();
-    this.choice = { all: options.autoVideo ?? true, preferred: [], excluded: [] };
     this.rights = { role: options.role, privateMapKey: options.privateMapKey };
     this.pass = options.pass;
     this.moderation = new Moderation(signaling);
+    this.own = new OwnStreams(signaling);
+    this.videos = new VideoRequests(signaling, options.autoVideo ?? true, {
+      others: () => [...this.publishers.values()].filter(({ userId }) => userId !== this.userId),
+      sendsCamera: () => this.sending.has('camera'),
+    });
+    const sent = (source: Source) => (this.sending.has(source) ? this.tracks[source] : undefined) ?? null;
+    this.connections = new Connections(signaling, () => this.newSession(), sent, () => this.shown);
     signaling.enterAgain = () => this.enterAgain();
     signaling.on('event', (event) => this.handle(event));
     signaling.on('reconnecting', (is) => {
@@ -130,6 +97,7 @@ export class Room extends Emitter<{
     });
     signaling.on('closed', (error) => this.end(error));
     this.roaming = new Roaming(signaling, () => this.session);
+    this.followConnections();
   }
 
   static async enter(options: RoomOptions): Promise<Room> {
@@ -143,7 +111,7 @@ export class Room extends Emitter<{
       await room.leave();
       throw error;
     }
-    room.requestVideos();
+    room.videos.update();
     room.timer = setInterval(() => void room.measure(), STATISTICS_INTERVAL);
     return room;
   }
@@ -155,6 +123,11 @@ export class Room extends Emitter<{
   async switchRole(role: Role, privateMapKey?: string): Promise<void> {
     await this.signaling.request('switchRole', { role, privateMapKey });
     this.rights = { role, privateMapKey };
+  }
+
+  /** The present connection for media. */
+  get session(): Session | undefined {
+    return this.connections.session;
   }
 
   /** What the operator has set for this application, platform and role: {@link LocalMedia} captures and this room sends accordingly. */
@@ -177,14 +150,14 @@ export class Room extends Emitter<{
     if (!this.sending.has(source)) await this.signaling.request('publish', { source });
     this.sending.add(source);
     this.tracks[source] = track;
-    await this.send(source, track);
-    this.requestVideos();
+    await this.connections.send(source, track);
+    this.videos.update();
   }
 
   async unpublish(source: Source): Promise<void> {
     await this.stopSending(source);
     await this.signaling.request('unpublish', { source });
-    this.requestVideos();
+    this.videos.update();
   }
 
   async mute(source: Source, muted: boolean): Promise<void> {
@@ -200,8 +173,21 @@ export class Room extends Emitter<{
    * audio, and (unless the mode is `pureAudio`) video. The mix ends when the member leaves.
    */
   async setMixTranscodingConfig(config: TranscodingConfig | null): Promise<void> {
-    await this.signaling.request('setMixTranscodingConfig', { config });
-    this.ownMix = config;
+    await this.own.setMix(config);
+  }
+
+  /**
+   * Pushes the stream of this member's camera (with the microphone) or screen to another server, by RTMP or RTMPS, in place of an earlier
+   * push of that source. The application must permit it (`MembersMayPush`), and the member must send the source. Resolves when the push
+   * is begun; `cdn-stream-state` tells the rest. It ends when the member leaves.
+   */
+  async startPublishCDNStream({ url, source = 'camera' }: { url: string; source?: CdnStream['source'] }): Promise<void> {
+    await this.own.push(source, url);
+  }
+
+  /** Ends the push of a source; `cdn-stream-state` tells when it is over. */
+  async stopPublishCDNStream(source: CdnStream['source'] = 'camera'): Promise<void> {
+    await this.own.endPush(source);
   }
 
   /**
@@ -209,33 +195,17 @@ export class Room extends Emitter<{
    * screen), and this one comes before the others. Without, only requested videos arrive; one over the limit is refused.
    */
   async requestVideo(slot: Slot, maxHeight?: number): Promise<void> {
-    const { preferred, all } = this.choice;
-    const others = preferred.filter((one) => !isSame(one, slot));
-    const limit = limitOf(slot.source, this.sending.has('camera'));
-    const present = others.filter(({ userId, source }) => source === slot.source && this.publishers.get(userId)?.[source]);
-    if (!all && present.length >= limit) {
-      throw new RotundaError('too_many_video_requests', `At most ${limit} videos of this kind arrive at once. Cancel another one first.`);
-    }
-    this.choice.preferred = all ? [slot, ...others] : [...others, slot];
-    this.choice.excluded = this.choice.excluded.filter((one) => !isSame(one, slot));
-    await this.limitHeight(slot, maxHeight);
-    this.requestVideos();
-    await this.wishes;
+    await this.videos.request(slot, maxHeight);
   }
 
   /** Requests the video no more, until {@link Room.requestVideo} asks for it. */
   async cancelVideo(slot: Slot): Promise<void> {
-    this.choice.preferred = this.choice.preferred.filter((one) => !isSame(one, slot));
-    this.choice.excluded = [...this.choice.excluded.filter((one) => !isSame(one, slot)), slot];
-    this.heights.delete(`${slot.source} ${slot.userId}`);
-    this.requestVideos();
-    await this.wishes;
+    await this.videos.cancel(slot);
   }
 
   /** The video loses the precedence that {@link Room.requestVideo} gave it. */
   releaseVideo(slot: Slot): void {
-    this.choice.preferred = this.choice.preferred.filter((one) => !isSame(one, slot));
-    this.requestVideos();
+    this.videos.release(slot);
   }
 
   /** Stops a member's audio for this listener only; the server then sends none of it. */
@@ -251,12 +221,8 @@ export class Room extends Emitter<{
   }
 
   /** Requests a video at most this high (pixels), because its tile is small; without a height it requests the best quality again. */
-  async limitHeight({ userId, source }: Slot, maxHeight?: number): Promise<void> {
-    if (maxHeight === undefined) this.heights.delete(`${source} ${userId}`);
-    else this.heights.set(`${source} ${userId}`, maxHeight);
-    if (this.asked.some((slot) => slot.userId === userId && slot.source === source)) {
-      await this.signaling.request('requestVideo', { userId, source, maxHeight });
-    }
+  async limitHeight(slot: Slot, maxHeight?: number): Promise<void> {
+    await this.videos.limitHeight(slot, maxHeight);
   }
 
   async leave(): Promise<void> {
@@ -330,14 +296,14 @@ export class Room extends Emitter<{
     this.profiles = (reply['streamProfiles'] as StreamProfile[] | undefined) ?? [];
     this.pass = reply['pass'] as string | undefined;
     this.waitingRoom = reply['waitingRoom'] as WaitingRoom | undefined;
-    await this.connect();
+    await this.connections.connect();
   }
 
   /** The server has ended, and a new login has found another one: everything is as before, but for what that one refuses. */
   private async enterAgain(): Promise<void> {
     // The user knocks again when the connection is back.
     if (this.isKnocking) return;
-    this.asked = [];
+    this.videos.forget();
     await this.enterAndConnect();
     this.emit('waiting-room', this.waitingRoom);
     for (const source of this.sending) {
@@ -345,8 +311,8 @@ export class Room extends Emitter<{
       else if (this.muted.has(source)) await this.said('mute', { source, muted: true });
     }
     for (const userId of this.unheard) await this.said('muteRemoteAudio', { userId, muted: true });
-    if (this.ownMix) await this.said('setMixTranscodingConfig', { config: this.ownMix });
-    this.requestVideos(true);
+    for (const [op, fields] of this.own.again()) await this.said(op, fields);
+    this.videos.update(true);
     this.emit('changed', undefined);
   }
 
@@ -362,75 +328,21 @@ export class Room extends Emitter<{
     }
   }
 
-  private async connect(): Promise<void> {
-    this.next?.close();
-    this.next = undefined;
-    this.session?.close();
-    const session = this.newSession();
-    this.session = session;
-    this.sample = undefined;
-    this.roaming.follow(session);
-    try {
-      await this.offer(session);
-    } catch (error) {
-      session.close();
-      if (this.session === session) this.session = undefined;
-      throw error;
-    }
-    for (const source of this.sending) await this.send(source, this.tracks[source] ?? null);
-  }
-
   private newSession(): Session {
     const { codec = this.codecOfProfile(), stereo, transform } = this.options;
-    const session = new Session(this.iceServers, codec, stereo, transform, this.profile);
-    session.connection.onconnectionstatechange = () => {
-      const { connectionState } = session.connection;
-      const isLost = connectionState === 'disconnected' || connectionState === 'failed';
-      // The server notices later, and cannot reach a client that is cut off.
-      if (isLost && this.session === session) this.emit('network-quality', disconnected);
-    };
-    for (const channel of Object.values(session.channels)) {
-      channel.binaryType = 'arraybuffer';
-      channel.onmessage = ({ data }) => this.hear(decode(data as ArrayBuffer));
-    }
-    return session;
+    return new Session(this.iceServers, codec, stereo, transform, this.profile);
   }
 
-  private async offer(session: Session): Promise<void> {
-    const reply = await this.signaling.request('connect', { ...await session.offer() });
-    await session.answer(String(reply['answer']));
-  }
-
-  /**
-   * The media server ends soon: a session at another one takes the place of the present one, which goes on until then. Both send. If it
-   * fails, the server asks again, and at its end media is lost and connected again.
-   */
-  private async moveMedia(): Promise<void> {
-    const former = this.session;
-    if (!former || this.next) return;
-    const next = this.newSession();
-    this.next = next;
-    try {
-      await this.offer(next);
-      for (const source of this.sending) await this.send(source, this.tracks[source] ?? null, next);
-      await next.connected(MOVE_WITHIN);
-      await next.arriving(this.shown.audio, this.shown.video, FIRST_MEDIA_WITHIN);
-    } catch {
-      next.close();
-      if (this.next === next) this.next = undefined;
-      return;
-    }
-    // The member has left, or media was lost and connected again.
-    if (this.next !== next) return next.close();
-    this.next = undefined;
-    this.session = next;
-    this.sample = undefined;
-    this.roaming.follow(next);
-    this.emit('remotes', this.remotes);
-    // What has begun or ended meanwhile.
-    for (const source of ['audio', 'camera', 'screen'] as const) await this.send(source, this.sending.has(source) ? this.tracks[source] ?? null : null);
-    former.close();
-    this.heard.clear();
+  private followConnections(): void {
+    this.connections.on('session', (session) => {
+      this.sample = undefined;
+      this.roaming.follow(session);
+    });
+    this.connections.on('moved', () => this.emit('remotes', this.remotes));
+    // The server notices later, and cannot reach a client that is cut off.
+    this.connections.on('lost', () => this.emit('network-quality', disconnected));
+    this.connections.on('message', (message) => this.emit('custom-message', message));
+    this.connections.on('error', (error) => this.emit('error', error));
   }
 
   /** Undefined also where frames are encrypted in a way that the codec does not permit. */
@@ -442,38 +354,16 @@ export class Room extends Emitter<{
 
   /** Media was lost. If signaling is lost too, this is repeated when it is back. */
   private connectAgain(): void {
-    this.connect().catch((error: unknown) => {
+    this.connections.connect().catch((error: unknown) => {
       if (error instanceof RotundaError && error.code !== 'disconnected') this.emit('error', error);
     });
-  }
-
-  private hear(message: CustomMessage | RotundaError | undefined): void {
-    if (message instanceof RotundaError) this.emit('error', message);
-    else if (message && this.isNew(message)) this.emit('custom-message', message);
-  }
-
-  /** While there are two sessions, both carry every message. */
-  private isNew({ userId, seq }: CustomMessage): boolean {
-    const name = `${seq} ${userId}`;
-    if (!this.next && this.heard.size === 0) return true;
-    if (this.heard.has(name)) return false;
-    this.heard.add(name);
-    return true;
   }
 
   private async stopSending(source: Source): Promise<void> {
     this.sending.delete(source);
     this.muted.delete(source);
     delete this.tracks[source];
-    await this.send(source, null);
-  }
-
-  private send(source: Source, track: MediaStreamTrack | null, session = this.session): Promise<void> {
-    switch (source) {
-      case 'audio': return session?.sendMicrophone(track) ?? Promise.resolve();
-      case 'camera': return session?.sendCamera(track) ?? Promise.resolve();
-      default: return session?.sendScreen(track) ?? Promise.resolve();
-    }
+    await this.connections.send(source, null);
   }
 
   /** Replaces the known state with the whole room. */
@@ -491,7 +381,7 @@ export class Room extends Emitter<{
       case 'room':
         this.know(event.room);
         // Any of them may have ended and begun again meanwhile.
-        this.requestVideos(true);
+        this.videos.update(true);
         break;
       case 'memberEntered': this.members.add(event.userId); break;
       case 'memberLeft': this.members.delete(event.userId); break;
@@ -500,9 +390,7 @@ export class Room extends Emitter<{
         const { userId, audio, camera, screen } = event;
         if (audio ?? camera ?? screen) this.publishers.set(userId, { userId, audio, camera, screen });
         else this.publishers.delete(userId);
-        // The server has dropped these requests; the sources may begin again before another request is answered.
-        this.asked = this.asked.filter((slot) => slot.userId !== userId || event[slot.source]);
-        this.requestVideos();
+        this.videos.handlePublishing(event);
         break;
       }
       case 'slots':
@@ -521,8 +409,8 @@ export class Room extends Emitter<{
         return;
       }
       // These are about the newest session.
-      case 'layers': void (this.next ?? this.session)?.setLayers(event.source, event.active); return;
-      case 'spatialLayers': void (this.next ?? this.session)?.setLargestLayer(event.source, event.maxHeight); return;
+      case 'layers': void this.connections.newest?.setLayers(event.source, event.active); return;
+      case 'spatialLayers': void this.connections.newest?.setLargestLayer(event.source, event.maxHeight); return;
       case 'networkQuality': {
         const { event: _, ...quality } = event;
         // Not every browser supports the extended reports that the server needs for this figure.
@@ -535,7 +423,7 @@ export class Room extends Emitter<{
         const { send, receive, moderate } = event;
         this.moderates(moderate ?? false);
         for (const source of [...this.sending].filter((sent) => !send.includes(sent))) void this.stopSending(source);
-        this.requestVideos();
+        this.videos.update();
         this.emit('permissions', { send, receive });
         return;
       }
@@ -544,10 +432,16 @@ export class Room extends Emitter<{
         this.emit('waiting-room', this.waitingRoom);
         return;
       case 'speakers': this.emit('speakers', event.speakers); return;
-      case 'moveMedia': void this.moveMedia(); return;
+      case 'moveMedia': void this.connections.move(); return;
       case 'mediaState':
         if (event.state === 'disconnected') this.connectAgain();
         return;
+      case 'cdnStreamState': {
+        const { event: _, ...stream } = event;
+        this.own.handle(stream);
+        this.emit('cdn-stream-state', stream);
+        return;
+      }
       case 'mix': this.mix = event.mix; break;
       default: return;
     }
@@ -558,31 +452,6 @@ export class Room extends Emitter<{
     if (may === (this.waitingRoom !== undefined)) return;
     this.waitingRoom = may ? { required: false, total: 0, users: [] } : undefined;
     this.emit('waiting-room', this.waitingRoom);
-  }
-
-  /**
-   * Requests the wanted videos that have not been requested yet, or must be requested `again`. Changes follow one another, so
-   * that the limits are never exceeded in between.
-   */
-  private requestVideos(again = false): void {
-    this.wishes = this.wishes.then(async () => {
-      const others = [...this.publishers.values()].filter(({ userId }) => userId !== this.userId);
-      const want = wantedVideos(others, this.sending.has('camera'), this.choice);
-      const { request, cancel } = difference(this.asked, want);
-      this.asked = want;
-      for (const slot of cancel) await this.ask('cancelVideo', slot);
-      for (const slot of again ? want : request) await this.ask('requestVideo', slot);
-    });
-  }
-
-  private async ask(op: string, slot: Slot): Promise<void> {
-    try {
-      await this.signaling.request(op, { ...slot, maxHeight: this.heights.get(`${slot.source} ${slot.userId}`) });
-    } catch {
-      // The publisher has just stopped, and its event updates the list. Or the connection is lost.
-      if (op === 'cancelVideo') this.asked = [...this.asked, slot];
-      else this.asked = this.asked.filter((one) => one !== slot);
-    }
   }
 
   private async measure(): Promise<void> {
@@ -599,10 +468,7 @@ export class Room extends Emitter<{
   private stop(): void {
     this.roaming.stop();
     clearInterval(this.timer);
-    this.next?.close();
-    this.next = undefined;
-    this.session?.close();
-    this.session = undefined;
+    this.connections.close();
   }
 
   private end(error: RotundaError): void {

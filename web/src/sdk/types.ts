@@ -19,6 +19,18 @@ export interface Mix {
   notMixable?: { userId: string; roomId?: number | string; source: Source; codec: string }[];
 }
 
+/** A push of this member's own media to another server. */
+export interface CdnStream {
+  source: 'camera' | 'screen';
+  /**
+   * `running`: the other server takes it. `recovering`: the connection is lost, and tried again. `failed`: there was none for a minute;
+   * attempts go on. `waiting`: the source is not sent. `ended`: it is over.
+   */
+  state: 'connecting' | 'running' | 'recovering' | 'failed' | 'waiting' | 'ended';
+  /** Of the last attempt that has failed. */
+  error?: { kind: 'address' | 'connection' | 'timeout' | 'refused' | 'protocol' | 'not_done'; message: string };
+}
+
 /** The mix that a member asks for, with the fields of TRTC's `setMixTranscodingConfig`; see docs/signaling.md. */
 export interface TranscodingConfig {
   mode: 'manual' | 'pureAudio' | 'presetLayout' | 'screenSharing';
@@ -140,6 +152,7 @@ export type ServerEvent =
   | { event: 'spatialLayers'; source: Source; maxHeight?: number }
   | ({ event: 'networkQuality' } & NetworkQuality)
   | { event: 'customMessage'; userId: string; cmdId: number; seq: number; data: string }
+  | ({ event: 'cdnStreamState' } & CdnStream)
   | { event: 'mix'; mix: Mix | null }
   | { event: 'kicked'; reason: 'kick' | 'banned' | 'room_disband' | 'shutdown' };
 

@@ -1,8 +1,9 @@
-// The plugin CDNStreaming: a mix of the room as a live stream.
+// The plugin CDNStreaming: a mix of the room as a live stream, and this member's own stream to another server.
 
-import type { MixUser, TranscodingConfig } from '../sdk/types';
+import type { Room } from '../sdk/room';
+import type { CdnStream, MixUser, TranscodingConfig } from '../sdk/types';
 import type { TRTCStreamType } from './constants';
-import { refuse } from './error';
+import { ERROR_CODE, RtcError, refuse } from './error';
 
 export const PublishMode = {
   PublishMainStreamToCDN: 'PublishMainStreamToCDN',
@@ -62,18 +63,59 @@ export interface CDNStreamingOptions {
   mix?: Mix;
 }
 
+/** By contract: a relay had no answer in time. */
+const RELAY_TIMEOUT = -3321;
+
 /** Applications import it from `plugins/cdn-streaming` and give it to `TRTC.create`; the plugin is always there. */
 export class CDNStreaming {
   static TYPE = { PublishMode };
 }
 
+type Publishing = Pick<Room, 'setMixTranscodingConfig' | 'startPublishCDNStream' | 'stopPublishCDNStream'>;
+
+/** Starts what the options say, or changes it. */
+export async function publish(room: Publishing, options: CDNStreamingOptions, fnName: string): Promise<void> {
+  const { target } = options;
+  const source = sourceOf(target, fnName);
+  if (!source) return room.setMixTranscodingConfig(mixOf(options, fnName));
+  if (!target.url) {
+    throw refuse('ENV_NOT_SUPPORTED', fnName, `${target.publishMode} without target.url: give streamId to enterRoom, which relays this member's own media as that live stream`);
+  }
+  await room.startPublishCDNStream({ source, url: target.url });
+}
+
+/** Ends what the options name; without options everything. */
+export async function end(room: Publishing, options: Partial<CDNStreamingOptions> | undefined, fnName: string): Promise<void> {
+  const source = options?.target && sourceOf(options.target, fnName);
+  if (source) return room.stopPublishCDNStream(source);
+  await room.setMixTranscodingConfig(null);
+  if (options?.target) return;
+  for (const each of ['camera', 'screen'] as const) await room.stopPublishCDNStream(each);
+}
+
+/** The error that an application is told of a push; undefined: it has not failed. */
+export function failureOf({ source, state, error }: CdnStream): RtcError | undefined {
+  if (state !== 'failed') return undefined;
+  const message = `the push of the ${source} to another server has no connection: ${error?.message ?? 'no reason is known'}; attempts go on`;
+  return new RtcError({ code: ERROR_CODE.OPERATION_FAILED, extraCode: RELAY_TIMEOUT, functionName: 'startPlugin', message });
+}
+
+/** The member's own source that is pushed; undefined: the mix. */
+function sourceOf({ publishMode }: Target, fnName: string): CdnStream['source'] | undefined {
+  // Older samples write it with a small letter.
+  switch (publishMode.toLowerCase()) {
+    case 'publishmainstreamtocdn': return 'camera';
+    case 'publishsubstreamtocdn': return 'screen';
+    case 'publishmixstreamtocdn': return undefined;
+    default: throw refuse('INVALID_PARAMETER', fnName, `target.publishMode must be one of ${Object.values(PublishMode).join(', ')}, not ${publishMode}`);
+  }
+}
+
 /** The mix that the server is asked for. Throws if the server cannot do it for a client. */
 export function mixOf({ target, encoding = {}, mix = {} }: CDNStreamingOptions, fnName: string): TranscodingConfig {
-  // Older samples write it with a small letter.
-  if (target.publishMode.toLowerCase() !== 'publishmixstreamtocdn') {
-    throw refuse('ENV_NOT_SUPPORTED', fnName, `${target.publishMode}: give streamId to enterRoom, which relays this member's own media as that live stream`);
+  if (target.url) {
+    throw refuse('ENV_NOT_SUPPORTED', fnName, 'target.url of a mix: ask your server to push it with the server API StartPublishCdnStream, or push PublishMainStreamToCDN');
   }
-  if (target.url) throw refuse('ENV_NOT_SUPPORTED', fnName, 'target.url: ask your server to push the stream with the server API StartPublishCdnStream');
   const cells = (mix.videoLayoutList ?? []).map((cell): MixUser => ({
     userId: cell.fixedVideoUser?.userId ?? cell.userId ?? '',
     x: cell.locationX, y: cell.locationY, width: cell.width, height: cell.height, zOrder: cell.zOrder,

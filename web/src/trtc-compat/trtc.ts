@@ -5,7 +5,7 @@ import { LocalMedia } from '../sdk/local_media';
 import { Voices } from '../sdk/playback';
 import { Room } from '../sdk/room';
 import type { RotundaError, Source } from '../sdk/types';
-import { mixOf, type CDNStreamingOptions } from './cdn_streaming';
+import { end, failureOf, publish, type CDNStreamingOptions } from './cdn_streaming';
 import { TRTCEvent, TRTCType, audioProfileMap, type ConnectionState, type LOG_LEVEL, type TRTCStreamType, type UserRole } from './constants';
 import { cameraOptions, mediaTypes, microphoneOptions, qualityOf, screenOptions, statisticsOf, streamTypeOf } from './convert';
 import { EventTargetOfTRTC } from './emitter';
@@ -222,9 +222,9 @@ export class TRTC extends EventTargetOfTRTC {
     return this.plugin(plugin, options, 'updatePlugin');
   }
 
-  async stopPlugin(plugin: string, _options?: unknown): Promise<unknown> {
+  async stopPlugin(plugin: string, options?: unknown): Promise<unknown> {
     if (plugin !== 'CDNStreaming') return this.plugin(plugin, undefined, 'stopPlugin');
-    return this.run('stopPlugin', ({ room }) => room.setMixTranscodingConfig(null));
+    return this.run('stopPlugin', ({ room }) => end(room, options as Partial<CDNStreamingOptions> | undefined, 'stopPlugin'));
   }
 
   /** `interval` in milliseconds, at least 100; 0 ends it. */
@@ -363,6 +363,11 @@ export class TRTC extends EventTargetOfTRTC {
     room.on('network-quality', (quality) => this.emit('network-quality', qualityOf(quality)));
     room.on('statistics', (statistics) => this.emit('statistics', statisticsOf(statistics, room.volumes())));
     room.on('custom-message', (message) => this.emit('custom-message', message));
+    room.on('cdn-stream-state', (stream) => {
+      this.emit('cdn-stream-state-changed', stream);
+      const failure = failureOf(stream);
+      if (failure) this.emit('error', failure);
+    });
     room.on('error', (error) => this.emit('error', RtcError.convertFrom(error)));
     room.on('closed', (error) => this.onClosed(error));
     this.look();
@@ -529,7 +534,7 @@ export class TRTC extends EventTargetOfTRTC {
     // The server chooses the layers by itself.
     if (plugin === 'SmallStreamAutoSwitcher') return undefined;
     if (plugin !== 'CDNStreaming') throw refuse('ENV_NOT_SUPPORTED', fnName, `the plugin ${plugin} is not supported`);
-    return this.run(fnName, ({ room }) => room.setMixTranscodingConfig(mixOf(options as CDNStreamingOptions, fnName)));
+    return this.run(fnName, ({ room }) => publish(room, options as CDNStreamingOptions, fnName));
   }
 
   private publishState(source: Source, state: PublishState, reason?: 'error' | 'api-call', error?: unknown): void {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { RotundaError, type Source } from '../sdk/types';
-import { mixOf } from './cdn_streaming';
+import { end, failureOf, mixOf, publish } from './cdn_streaming';
 import { cameraOptions, microphoneOptions, statisticsOf } from './convert';
 import { EventTargetOfTRTC } from './emitter';
 import { ERROR_CODE, RtcError } from './error';
@@ -157,7 +157,6 @@ test('a mix of a layout is a manual mix; other targets name what to use', () => 
     mode: 'manual', streamId: 'show', videoWidth: 1280,
     mixUsers: [{ userId: 'ann', x: 0, width: 640, streamType: 'big' }, { userId: 'bob', streamType: 'sub' }, { userId: 'cat', pureAudio: true }],
   });
-  expect(() => mixOf({ target: { publishMode: 'PublishMainStreamToCDN' } }, 'f')).toThrow(/streamId/);
   expect(() => mixOf({ target: { ...target, url: 'rtmp://x' } }, 'f')).toThrow(/StartPublishCdnStream/);
 });
 
@@ -191,4 +190,42 @@ test('handlers have a context, are removed one by one or all, and one that throw
   source.tell();
   console.error = error;
   expect(calls).toEqual([context]);
+});
+
+describe('the plugin CDNStreaming', () => {
+  const recorded = () => {
+    const said: unknown[] = [];
+    const note = (name: string) => (...values: unknown[]) => {
+      said.push([name, ...values]);
+      return Promise.resolve();
+    };
+    return { said, room: { setMixTranscodingConfig: note('mix'), startPublishCDNStream: note('push'), stopPublishCDNStream: note('end') } };
+  };
+  const url = 'rtmp://cdn.example.com/live/key';
+
+  test('pushes the own streams to another server, and ends what it is told to end', async () => {
+    const { said, room } = recorded();
+    await publish(room, { target: { publishMode: 'PublishMainStreamToCDN', url } }, 'f');
+    await publish(room, { target: { publishMode: 'PublishSubStreamToCDN', url } }, 'f');
+    await end(room, { target: { publishMode: 'PublishSubStreamToCDN' } }, 'f');
+    await end(room, undefined, 'f');
+    expect(said).toEqual([
+      ['push', { source: 'camera', url }], ['push', { source: 'screen', url }], ['end', 'screen'], ['mix', null], ['end', 'camera'], ['end', 'screen'],
+    ]);
+  });
+
+  test('refuses what a client cannot do, and names what to use', async () => {
+    const { said, room } = recorded();
+    await expect(publish(room, { target: { publishMode: 'PublishMainStreamToCDN' } }, 'f')).rejects.toThrow(/streamId/);
+    await expect(publish(room, { target: { publishMode: 'x' as 'PublishMainStreamToCDN' } }, 'f')).rejects.toMatchObject({ code: ERROR_CODE.INVALID_PARAMETER });
+    expect(said).toEqual([]);
+  });
+
+  test('tells a push that has failed as an error, with its reason', () => {
+    const error = { kind: 'refused' as const, message: 'the stream is in use' };
+    expect(failureOf({ source: 'camera', state: 'recovering', error })).toBeUndefined();
+    const failure = failureOf({ source: 'camera', state: 'failed', error });
+    expect([failure?.code, failure?.extraCode]).toEqual([ERROR_CODE.OPERATION_FAILED, -3321]);
+    expect(failure?.message).toContain('the stream is in use');
+  });
 });

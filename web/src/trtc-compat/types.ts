@@ -4,6 +4,7 @@ import type {
   BannedReason, ConnectionState, NetworkQualityValue, PEER_LEAVE_REASON, PlayerState, Scene, TRTCDeviceAction, TRTCDeviceType, TRTCEvent,
   TRTCStreamType, TRTCVideoType, UserRole, audioProfileMap, screenProfileMap, videoProfileMap,
 } from './constants';
+import type { CdnStream } from '../sdk/types';
 import type { RtcError } from './error';
 
 export type View = string | HTMLElement | HTMLElement[] | null;
@@ -265,5 +266,7 @@ export interface TRTCEventTypes {
   [TRTCEvent.CUSTOM_MESSAGE]: [CustomMessage];
   [TRTCEvent.FIRST_VIDEO_FRAME]: [Video & { width: number; height: number }];
   [TRTCEvent.PERMISSION_STATE_CHANGE]: [{ camera: PermissionState; microphone: PermissionState }];
+  /** Rotunda's own: a push of the plugin CDNStreaming to another server has another state. */
+  'cdn-stream-state-changed': [CdnStream];
   [TRTCEvent.VIDEO_SIZE_CHANGED]: [Video & { newWidth: number; newHeight: number }];
 }

@@ -56,6 +56,8 @@ request! {
         max_mixes: Option<u64> = "MaxMixes" ? "InvalidParameter",
         /// Whether members need a room ticket (`privateMapKey`) for each room. Default false.
         requires_private_map_key: Option<bool> = "RequiresPrivateMapKey" ? "InvalidParameter",
+        /// Whether members may push their own media to other servers (`startPublishCdnStream`). Default false.
+        members_may_push: Option<bool> = "MembersMayPush" ? "InvalidParameter",
         /// The publishers whose own media is recorded: `none`, `named` or `all`. Default `named`.
         record_publishers: Option<String> = "RecordPublishers" ? "InvalidParameter",
         /// The publishers whose own media is a live stream: `none`, `named` or `all`. Default `named`.
@@ -156,6 +158,7 @@ pub struct SettingsInfo {
     /// 0: no limit.
     pub max_mixes: u64,
     pub requires_private_map_key: bool,
+    pub members_may_push: bool,
     pub record_publishers: String,
     pub relay_publishers: String,
     pub record_resume_seconds: u64,
@@ -190,6 +193,7 @@ impl SettingsInfo {
             max_cameras: settings.max_cameras.count() as u64,
             max_mixes: settings.max_mixes.into(),
             requires_private_map_key: settings.requires_private_map_key,
+            members_may_push: settings.members_may_push,
             record_publishers: word(&settings.record_publishers),
             relay_publishers: word(&settings.relay_publishers),
             record_resume_seconds: settings.record_resume_seconds.into(),
@@ -273,6 +277,7 @@ pub fn change(request: ApplicationSettings) -> Checked<SettingsChange> {
         max_cameras: cameras.transpose()?,
         max_mixes: number("MaxMixes", request.max_mixes)?,
         requires_private_map_key: request.requires_private_map_key,
+        members_may_push: request.members_may_push,
         record_publishers: publishers("RecordPublishers", request.record_publishers)?,
         relay_publishers: publishers("RelayPublishers", request.relay_publishers)?,
         record_resume_seconds: number("RecordResumeSeconds", request.record_resume_seconds)?,

@@ -108,7 +108,7 @@ async fn an_application_is_made_with_its_secrets_and_listed_without_them() {
     assert_eq!(
         acme["Settings"],
         json!({
-            "CallbackUrl": "https://example.com/c", "MaxMicrophones": 20, "MaxCameras": 4, "MaxMixes": 3, "RequiresPrivateMapKey": false,
+            "CallbackUrl": "https://example.com/c", "MaxMicrophones": 20, "MaxCameras": 4, "MaxMixes": 3, "RequiresPrivateMapKey": false, "MembersMayPush": false,
             "RecordPublishers": "all", "RelayPublishers": "named", "RecordResumeSeconds": 0, "RecordRetentionDays": 0,
             "RecordQuotaMb": 0, "RecordQuotaFull": "refuse", "RecordFormats": ["flv", "mp4"], "RecordFileMinutes": 30,
             "RecordTimeZone": "Asia/Kolkata", "Disabled": false,

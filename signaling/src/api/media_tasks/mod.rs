@@ -1,6 +1,7 @@
 //! Tasks that publish or record a room on demand, beside the room's mix: [`publish`] and [`record`] read the calls of the contract, and
-//! this is what both do with them. [`upkeep`] keeps the tasks running, and ends idle ones.
+//! this is what both do with them. [`of_member`] has the pushes that members ask for. [`upkeep`] keeps the tasks running, and ends idle ones.
 
+pub mod of_member;
 pub mod publish;
 pub mod record;
 mod settling;
@@ -11,7 +12,7 @@ mod values;
 use std::convert::Infallible;
 use std::time::Duration;
 
-use rotunda_bus::{BusError, BusExt, Revision};
+use rotunda_bus::{BusError, BusExt, Revision, SharedBus};
 use rotunda_proto::clock::Clock;
 use rotunda_proto::config::Application;
 use rotunda_proto::ids::{MixId, RoomKey, SdkAppId, TaskId, UserId, shortened};
@@ -34,6 +35,8 @@ const MOST_OF_ROOM: usize = 20;
 const MOST_OF_APPLICATION: usize = 400;
 /// A task that has ended is known for so long, if its time is not over earlier.
 const KNOWN_AFTER_END: Duration = Duration::from_secs(86_400);
+/// The same of a push of a member, whom nobody asks about it.
+const OF_MEMBER_KNOWN_AFTER_END: Duration = Duration::from_secs(60);
 
 /// A task that a call asks for.
 pub struct Asked {
@@ -55,21 +58,12 @@ pub fn new_id() -> Checked<TaskId> {
 pub async fn begin(shared: &Shared, caller: &Application, asked: Asked) -> Checked<TaskId> {
     let Asked { room, robot, .. } = &asked;
     robot_is_free(shared, room, robot).await?;
-    let prefix = format!("{MEDIA_TASKS_PREFIX}{}.", room.app);
-    let mut running = shared.bus.documents::<MediaTask>(&prefix).await.map_err(bus)?;
-    running.retain(MediaTask::is_running);
+    let mut running = running_tasks(shared, room.app).await?;
     // By contract another task of the same robot ends the first one.
     for same in running.extract_if(.., |task| task.room == *room && task.robot == *robot) {
         end(shared, &same, TaskEnd::Replaced).await.map_err(bus)?;
     }
-    let in_room = running.iter().filter(|task| task.room == *room).count();
-    if in_room >= MOST_OF_ROOM || running.len() >= MOST_OF_APPLICATION {
-        let message = format!(
-            "{in_room} tasks run in the room and {} in the application; at most {MOST_OF_ROOM} and {MOST_OF_APPLICATION} may",
-            running.len()
-        );
-        return Err(ApiError::new("FailedOperation.RestrictedConcurrency", message));
-    }
+    has_place(&running, room)?;
     let task = MediaTask {
         id: asked.id,
         purpose: asked.purpose,
@@ -84,6 +78,7 @@ pub async fn begin(shared: &Shared, caller: &Application, asked: Asked) -> Check
         end: None,
         known_until_unix_ms: (Clock.unix() + asked.known_for).as_millis() as u64,
         is_settled: false,
+        of_member: None,
     };
     let written = shared.bus.store(&task.key(), &task, None).await.map_err(bus)?;
     if let Work::Mix { spec } = &task.work
@@ -95,6 +90,26 @@ pub async fn begin(shared: &Shared, caller: &Application, asked: Asked) -> Check
     }
     tracing::info!(room = %task.room, task = %task.id, purpose = ?task.purpose, "a task begins");
     Ok(task.id)
+}
+
+async fn running_tasks(shared: &Shared, app: SdkAppId) -> Checked<Vec<MediaTask>> {
+    let prefix = format!("{MEDIA_TASKS_PREFIX}{app}.");
+    let mut tasks = shared.bus.documents::<MediaTask>(&prefix).await.map_err(bus)?;
+    tasks.retain(MediaTask::is_running);
+    Ok(tasks)
+}
+
+/// `running`: the tasks of the application.
+fn has_place(running: &[MediaTask], room: &RoomKey) -> Checked<()> {
+    let in_room = running.iter().filter(|task| task.room == *room).count();
+    if in_room < MOST_OF_ROOM && running.len() < MOST_OF_APPLICATION {
+        return Ok(());
+    }
+    let message = format!(
+        "{in_room} tasks run in the room and {} in the application; at most {MOST_OF_ROOM} and {MOST_OF_APPLICATION} may",
+        running.len()
+    );
+    Err(ApiError::new("FailedOperation.RestrictedConcurrency", message))
 }
 
 /// The task of that id.
@@ -154,20 +169,7 @@ pub async fn change(
 
 /// Ends a task and its mix. It has no effect on a task that has ended.
 pub async fn end(shared: &Shared, task: &MediaTask, end: TaskEnd) -> Result<(), BusError> {
-    let until = (Clock.unix() + KNOWN_AFTER_END).as_millis() as u64;
-    let key = task.key();
-    let ended = shared.bus.update(&key, |task: Option<MediaTask>| {
-        let ended = task.map(|task| MediaTask {
-            state: TaskState::Ended,
-            // Of two ends the first one counts.
-            end: task.end.or((task.state == TaskState::Running).then_some(end)),
-            known_until_unix_ms: task.known_until_unix_ms.min(until),
-            ..task
-        });
-        Ok::<_, Infallible>((ended.clone(), ended))
-    });
-    let Ok(ended) = ended.await?;
-    if let Some(ended) = ended {
+    if let Some(ended) = mark_ended(&shared.bus, &task.key(), end).await? {
         settling::tell_end(shared, &ended);
     }
     tracing::info!(room = %task.room, task = %task.id, "a task ends");
@@ -194,6 +196,29 @@ pub async fn end_recordings(shared: &Shared, room: &RoomKey, robots: Option<&[Us
         }
     }
     Ok(())
+}
+
+/// Writes the end of a task into its document, and answers the task.
+async fn mark_ended(bus: &SharedBus, key: &str, end: TaskEnd) -> Result<Option<MediaTask>, BusError> {
+    let now = Clock.unix();
+    let ended = bus.update(key, |task: Option<MediaTask>| {
+        let ended = task.map(|task| {
+            let known_for = match task.of_member {
+                Some(_) => OF_MEMBER_KNOWN_AFTER_END,
+                None => KNOWN_AFTER_END,
+            };
+            MediaTask {
+                state: TaskState::Ended,
+                // Of two ends the first one counts.
+                end: task.end.or((task.state == TaskState::Running).then_some(end)),
+                known_until_unix_ms: task.known_until_unix_ms.min((now + known_for).as_millis() as u64),
+                ..task
+            }
+        });
+        Ok::<_, Infallible>((ended.clone(), ended))
+    });
+    let Ok(ended) = ended.await?;
+    Ok(ended)
 }
 
 /// Whether someone publishes what the task takes.

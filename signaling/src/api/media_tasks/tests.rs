@@ -1,5 +1,6 @@
 //! Tasks from their begin to their end; the test stands in for the MCU.
 
+mod by_member;
 mod told;
 
 use std::sync::Arc;

@@ -13,6 +13,7 @@ use super::media::{Connected, connected};
 use super::*;
 use crate::permissions::{self, PermitError};
 use crate::room::Passes;
+use crate::room_documents::Refused;
 
 const EVERYTHING: [TrackSource; 3] = TrackSource::ALL;
 

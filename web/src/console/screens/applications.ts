@@ -27,6 +27,7 @@ const CONTROLS: { name: string; label: string; kind: 'text' | 'number' | 'flag' 
   { name: 'MaxCameras', label: 'Open cameras in a room (4 to 16)', kind: 'number' },
   { name: 'MaxMixes', label: 'Mixes at one time (0: no limit)', kind: 'number' },
   { name: 'RequiresPrivateMapKey', label: 'Members need a room ticket', kind: 'flag' },
+  { name: 'MembersMayPush', label: 'Members may push to other servers', kind: 'flag' },
   { name: 'RecordPublishers', label: 'Whose own media is recorded', kind: 'choice', choices: ['none', 'named', 'all'] },
   { name: 'RelayPublishers', label: 'Whose own media is a live stream', kind: 'choice', choices: ['none', 'named', 'all'] },
   { name: 'RecordResumeSeconds', label: 'Seconds a publisher may be away in one recording', kind: 'number' },

@@ -25,8 +25,8 @@ export const nodes: Screen = (context) => {
   ], (node) => node.Node, () => empty(t('No node forwards media'), t('Start a process with `rotunda serve --roles sfu`.')));
   const mixing = new Table<MixNode>(t('Nodes that mix'), [
     { title: t('Node'), cell: (node) => h('strong', {}, node.Node) },
-    { title: t('Mixes that it takes more'), isNumber: true, cell: (node) => number(node.TasksLeft) },
-    { title: t('CPU cores that are left'), isNumber: true, cell: (node) => number(node.MillicoresLeft / 1000, 2) },
+    { title: t('Further mixes that it can take'), isNumber: true, cell: (node) => number(node.TasksLeft) },
+    { title: t('Free CPU cores'), isNumber: true, cell: (node) => number(node.MillicoresLeft / 1000, 2) },
   ], (node) => node.Node, () => empty(t('No node mixes'), t('Start a process with `rotunda serve --roles mcu`.')));
   const poll = context.follow(async () => {
     const found = await context.api.call<NodeList>('ListNodes');

@@ -25,6 +25,10 @@ export function roomCall(action: string, room: string, application: number, more
 /** `Muted`: by this page, so that it offers the way back. */
 type Listed = Member & { Muted: boolean };
 
+export function sentBadges({ Tracks }: Member): HTMLElement[] {
+  return Tracks.map(({ Source, State }) => badge(State === 'muted' ? t('{0}, muted', sourceName(Source)) : sourceName(Source), State === 'muted' ? 'warn' : 'good'));
+}
+
 export function room(context: Context, name: string): HTMLElement {
   const { api } = context;
   const error = h('div');
@@ -37,12 +41,10 @@ export function room(context: Context, name: string): HTMLElement {
   const isListed = new Promise<void>((resolve) => { listed = resolve; });
   const table = new Table<Listed>(t('Members'), [
     { title: t('Member'), cell: (member) => h('strong', {}, member.UserId) },
-    { title: t('Sends'), cell: (member) => member.Tracks.length > 0
-      ? member.Tracks.map((track) => badge(track.State === 'muted' ? t('{0}, muted', sourceName(track.Source)) : sourceName(track.Source), track.State === 'muted' ? 'warn' : 'good'))
-      : h('span', { class: 'soft' }, t('listens')) },
+    { title: t('Sends'), cell: (member) => member.Tracks.length > 0 ? sentBadges(member) : h('span', { class: 'soft' }, t('listens')) },
     { title: t('Since'), cell: (member) => member.JoinTime ? dateTime(member.JoinTime) : '–' },
     { title: t('Node'), cell: (member) => member.Node },
-    { title: t('Actions'), cell: (member) => actions(context, name, member, muted, () => poll.now()) },
+    { title: t('Actions'), cell: (member) => memberActions(context, name, member, muted, () => poll.now()) },
   ], (member) => member.UserId, () => filter
     ? empty(t('No listed member is called so'), t('The list has the first 50 members and every publisher. Everybody who was in the room is in the timeline.'))
     : empty(t('Nobody is in this room now'), t('It begins again with its first member. The timeline shows who was here.')));
@@ -87,7 +89,8 @@ export function room(context: Context, name: string): HTMLElement {
     card(t('Timeline'), callsOfRoom(context, name)));
 }
 
-function actions(context: Context, room: string, member: Listed, muted: Set<string>, changed: () => void): HTMLElement {
+/** What can be done about a member. `muted`: by this page. */
+export function memberActions(context: Context, room: string, member: Listed, muted: Set<string>, changed: () => void): HTMLElement {
   const { api } = context;
   const user = member.UserId;
   const all: Child[] = [];

@@ -16,7 +16,7 @@ export function waitingCard(context: Context, room: string): HTMLElement | undef
   if (!api.has('ListWaitingUsers') || !context.may('moderate')) return undefined;
   const error = h('div');
   const state = h('span');
-  const toggle = h('button', { type: 'button' });
+  const toggle = h('button', { type: 'button', class: 'small' });
   const all = h('div', { class: 'row-actions' });
   let isRequired = false;
   const table = new Table<WaitingUser>(t('Waiting users'), [

@@ -191,6 +191,7 @@ fn an_update_changes_what_it_names_and_neither_kind_nor_tracks() {
         is_settled: false,
         begun_unix_ms: 0,
         end: None,
+        of_member: None,
     };
     let update = |more: Value| {
         let body = json!({ "SdkAppId": 7, "TaskId": "t1", "SequenceNumber": 1, "WithTranscoding": 1 });

@@ -180,6 +180,7 @@ fn a_change_of_lists_leaves_a_task_for_audio_alone_one() {
         is_settled: false,
         begun_unix_ms: 0,
         end: None,
+        of_member: None,
     };
     let modify = |request: Value| check::modify(&task, read(&request).unwrap());
     let (work, _) = modify(
