@@ -1,6 +1,8 @@
+use rotunda_media::codec::{AacEncoder, ForceKey, H264Encoder, H264EncoderConfig, h264};
 use rotunda_media::mux::segmenter::Segmenter;
 use rotunda_media::program::{AudioHeader, Frame, Track, VideoHeader};
 use rotunda_media::time::VIDEO_RATE;
+use rotunda_media::video_frame::{VideoFrame, Yuv};
 
 use super::*;
 
@@ -28,21 +30,30 @@ fn manifest() -> Manifest {
 }
 
 fn header() -> Arc<ProgramHeader> {
-    let baseline = |rest: &'static [u8]| Bytes::from_static(rest);
+    let config = H264EncoderConfig {
+        width: 64,
+        height: 48,
+        bitrate_kbps: 100,
+        framerate: 1,
+        gop_frames: 4,
+    };
+    let frame = VideoFrame::filled(64, 48, Yuv::BLACK);
+    let coded = H264Encoder::new(config).unwrap().encode(&frame, ForceKey::Yes).unwrap();
+    let (sps, pps) = h264::parameter_sets(&coded.data).unwrap();
     Arc::new(ProgramHeader {
         video: Some(VideoHeader {
             width: 64,
             height: 48,
             framerate: 1,
-            bitrate_kbps: 1,
-            sps: baseline(&[0x67, 0x42, 0xc0, 0x0a, 0x8c, 0x8d, 0x42, 0x8e]),
-            pps: baseline(&[0x68, 0xce, 0x3c, 0x80]),
+            bitrate_kbps: 100,
+            sps,
+            pps,
         }),
         audio: AudioHeader {
             sample_rate: AUDIO_RATE,
             channels: 1,
             bitrate_kbps: 32,
-            config: Bytes::from_static(&[0x15, 0x88]),
+            config: AacEncoder::new(AUDIO_RATE, 1, 32).unwrap().config(),
         },
     })
 }
