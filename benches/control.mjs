@@ -27,7 +27,8 @@ if (values.help) {
   process.exit();
 }
 const MIXED = 1001;
-const server = await startServer();
+// As the default configuration: rooms of three members stay on one worker.
+const server = await startServer({ ROTUNDA__SFU__WORKERS: '1', ROTUNDA__SFU__ROOM_SESSIONS: '1000' });
 const secrets = readFileSync(join(server.env.ROTUNDA__SERVER__DATA, 'secrets.toml'), 'utf8');
 const secret = (name) => new RegExp(`^${name} = "?([^"\n]*)`, 'm').exec(secrets)[1];
 const app = Number(secret('sdk_app_id'));
@@ -56,8 +57,8 @@ const mix = (number) => call('StartMCUMixTranscode', {
 });
 const others = [
   () => call('DescribeRoomInfo', { SdkAppId: app, StartTime: Math.floor(Date.now() / 1000) - 3600, EndTime: Math.floor(Date.now() / 1000) }),
-  () => call('ListRooms', { Limit: 50 }),
-  () => call('ListMembers', { RoomId: MIXED }),
+  () => call('ListRooms', {}),
+  () => call('ListMembers', { Room: String(MIXED) }),
   () => call('ListMixes', {}),
 ];
 const lateTicks = async () => {
@@ -69,7 +70,11 @@ const lateTicks = async () => {
 async function rooms(name, calls) {
   const report = join(server.env.ROTUNDA__SERVER__DATA, `${name}.json`);
   const load = server.run('load', '--rooms', values.rooms, '--publishers', '1', '--viewers', '2', '--video-packets', values['video-packets'],
-    '--join-rate', '50', '--seconds', values.seconds, '--user-prefix', name, '--json', report);
+    '--audio-packets', '10', '--join-rate', '50', '--seconds', values.seconds, '--user-prefix', name, '--json', report);
+  await eventually('all members are in their rooms', async () => {
+    const page = await (await fetch(`${server.url}/metrics`)).text();
+    return Number(/^rotunda_signaling_members (\d+)/m.exec(page)?.[1]) >= Number(values.rooms) * 3 + 2;
+  }, 60);
   const late = await lateTicks();
   const stop = new AbortController();
   const calling = calls(stop.signal);
