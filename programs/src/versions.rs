@@ -1,5 +1,4 @@
-//! What a node of the version before has written and sent about programs is understood: its documents, and its messages to and from the
-//! node that makes a program. `recorded` has those of version 0.1.0. Parameter sets of the video are shortened.
+//! This version reads the documents and messages about programs of a node of the version before. `recorded` has those of version 0.1.0. Parameter sets of the video are shortened.
 
 use serde_json::{Value, json};
 

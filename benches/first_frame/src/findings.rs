@@ -1,4 +1,4 @@
-//! What the viewers have found so far.
+//! The measured times of all viewers so far.
 
 use std::time::{Duration, Instant};
 

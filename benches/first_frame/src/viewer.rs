@@ -26,7 +26,7 @@ const TRIES: u32 = 40;
 /// The death of an SFU node: its number, and when.
 pub type Death = Option<(usize, Instant)>;
 
-/// What all viewers share.
+/// The inputs that are the same for all viewers.
 pub struct Audience {
     pub plan: Plan,
     pub doors: Vec<Door>,

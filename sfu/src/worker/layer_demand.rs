@@ -142,7 +142,7 @@ impl Worker {
         let watched = found.viewers().iter().filter_map(watches).max();
         let elsewhere = found.watched_elsewhere().filter(|layer| layer.stream == id);
         let watched = elsewhere.map(|layer| layer.spatial).chain(watched).max();
-        // What is barred is not asked for.
+        // The publisher is not asked for layers that the link from its node does not carry.
         let layers = self.tracks.stream(id).and_then(Stream::layers);
         let barred = layers.and_then(StreamLayers::barred_from);
         let watched = match barred {

@@ -27,21 +27,10 @@ impl Worker {
                     .tracks
                     .get_mut(track)
                     .and_then(|track| track.update_flow(now, to, layer, true));
-                match step {
-                    Some(Step::Pause) => {
-                        let demand = Demand::Off;
-                        self.relay.push(to, RelayMessage::Demand { layer, demand });
-                    }
-                    Some(Step::Resume) => {
-                        let demand = Demand::Waking { since: now };
-                        self.relay.push(to, RelayMessage::Demand { layer, demand });
-                        // What came before a pause is of no use.
-                        if self.tracks.stream(*id).is_some_and(|stream| stream.is_alive(now)) {
-                            self.relay_frames(now, *id, &[to]);
-                        }
-                    }
-                    Some(Step::Tell) => self.tell_demand(*id, to),
-                    None => {}
+                let is_resumed = self.follow_step(now, to, layer, step);
+                // What came before a pause is of no use.
+                if is_resumed && self.tracks.stream(*id).is_some_and(|stream| stream.is_alive(now)) {
+                    self.relay_frames(now, *id, &[to]);
                 }
             }
         }
@@ -61,25 +50,30 @@ impl Worker {
                     .tracks
                     .get_mut(track)
                     .and_then(|track| track.update_flow(now, to, layer, may_go));
-                match step {
-                    Some(Step::Pause) => {
-                        let demand = Demand::Off;
-                        self.relay.push(to, RelayMessage::Demand { layer, demand });
+                if self.follow_step(now, to, layer, step) {
+                    // Larger frames begin with a keyframe. A layer that the publisher is asked for again has one by itself.
+                    let layers = self.tracks.stream(id).and_then(Stream::layers);
+                    if layers.is_some_and(|layers| !layers.sleeps(spatial)) {
+                        self.want_keyframe(now, id);
                     }
-                    Some(Step::Resume) => {
-                        let demand = Demand::Waking { since: now };
-                        self.relay.push(to, RelayMessage::Demand { layer, demand });
-                        // Larger frames begin with a keyframe. A layer that the publisher is asked for again has one by itself.
-                        let layers = self.tracks.stream(id).and_then(Stream::layers);
-                        if layers.is_some_and(|layers| !layers.sleeps(spatial)) {
-                            self.want_keyframe(now, id);
-                        }
-                    }
-                    Some(Step::Tell) => self.tell_demand(id, to),
-                    None => {}
                 }
             }
         }
+    }
+
+    /// Tells a worker of another node what a step changes for it. True: the layer goes there again.
+    fn follow_step(&mut self, now: Instant, to: WorkerIndex, layer: Watched, step: Option<Step>) -> bool {
+        let demand = match step {
+            Some(Step::Pause) => Demand::Off,
+            Some(Step::Resume) => Demand::Waking { since: now },
+            Some(Step::Tell) => {
+                self.tell_demand(layer.stream, to);
+                return false;
+            }
+            None => return false,
+        };
+        self.relay.push(to, RelayMessage::Demand { layer, demand });
+        step == Some(Step::Resume)
     }
 
     /// The workers of other nodes that get a track.

@@ -1,4 +1,4 @@
-//! What is told of the recordings of a task of the server API.
+//! The facts that a recorder tells about the recordings of a task of the server API.
 
 use rotunda_events::{Fact, RecordingStep, What};
 use rotunda_proto::media_task::TaskRef;

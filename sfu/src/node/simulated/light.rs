@@ -70,7 +70,7 @@ impl LightSessions {
 
     pub(super) fn due(&self, now: Instant) -> Option<Instant> {
         let (at, _) = self.connecting.front()?;
-        // One that is late has found no place.
+        // The event of a session whose time is over has found no place, and is offered again.
         Some(if *at <= now { now + OFFER_AGAIN } else { *at })
     }
 
